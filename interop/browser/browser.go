@@ -1,0 +1,125 @@
+package browser
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Kind names a browser the package can start.
+type Kind string
+
+// The browsers, by the names the driver knows.
+const (
+	Chromium Kind = "chromium"
+	Firefox  Kind = "firefox"
+)
+
+// Kinds lists every browser a test should pass in.
+var Kinds = []Kind{Chromium, Firefox}
+
+// programs are Debian's names of the browsers, looked up in PATH.
+var programs = map[Kind]string{Chromium: "chromium", Firefox: "firefox-esr"}
+
+// startTimeout bounds a browser's start: a cold one takes 2 to 5 s.
+const startTimeout = time.Minute
+
+// Browser is one running browser, shared by all tests of the binary.
+type Browser struct {
+	Kind    Kind
+	Version string // as the browser tells it, such as "Chromium 156.0.8078.79"
+
+	driver *driver
+}
+
+// running is what the test binary has started so far; Main ends it.
+var running struct {
+	mu       sync.Mutex
+	network  *network
+	browsers map[Kind]*Browser
+}
+
+// Main runs the tests of a binary, then ends its browsers and its namespace.
+func Main(m *testing.M) int {
+	defer stopAll()
+	return m.Run()
+}
+
+// Start returns the binary's browser of this kind, starting it at the first
+// call. It skips the test where namespaces cannot be made.
+func Start(t testing.TB, kind Kind) *Browser {
+	t.Helper()
+	n := needNetwork(t)
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	if b := running.browsers[kind]; b != nil {
+		return b
+	}
+	b, err := launch(n, kind)
+	if err != nil {
+		t.Fatalf("browser: %s: %v", kind, err)
+	}
+	if running.browsers == nil {
+		running.browsers = make(map[Kind]*Browser)
+	}
+	running.browsers[kind] = b
+	t.Logf("started %s", b.Version)
+	return b
+}
+
+func launch(n *network, kind Kind) (*Browser, error) {
+	program, err := exec.LookPath(programs[kind])
+	if err != nil {
+		return nil, err
+	}
+	d, err := startDriver(n)
+	if err != nil {
+		return nil, err
+	}
+	b := &Browser{Kind: kind, driver: d}
+	launch := order{Do: "launch", Browser: string(kind), Path: program}
+	if err := d.within(startTimeout, launch, &b.Version); err != nil {
+		d.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// needNetwork returns the binary's namespace, making it at the first call.
+func needNetwork(t testing.TB) *network {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("browser: network namespaces need root")
+	}
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	if running.network == nil {
+		n, err := newNetwork()
+		if err != nil {
+			t.Fatalf("browser: network namespace: %v", err)
+		}
+		running.network = n
+	}
+	return running.network
+}
+
+func stopAll() {
+	running.mu.Lock()
+	defer running.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, b := range running.browsers {
+		wg.Go(b.driver.stop)
+	}
+	wg.Wait()
+	running.browsers = nil
+	if running.network == nil {
+		return
+	}
+	if err := running.network.remove(); err != nil {
+		fmt.Fprintln(os.Stderr, "browser: network namespace:", err)
+	}
+	running.network = nil
+}

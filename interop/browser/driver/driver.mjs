@@ -1,0 +1,88 @@
+// Drives one real browser for the Go tests: a JSON line on stdin is an order, a
+// JSON line on stdout is its answer or something the browser said.
+//
+//   order   {"id": 1, "do": "eval", "page": 1, "js": "return arg + 1", "arg": 1}
+//   answer  {"id": 1, "value": 2} or {"id": 1, "error": "why"}
+//   event   {"page": 1, "console": "error", "text": "what the page said"}
+//
+// The end of stdin is an order too: close the browser and go.
+
+import { createInterface } from "node:readline";
+import { launchChromium } from "./chromium.mjs";
+import { launchFirefox } from "./firefox.mjs";
+
+const launch = { chromium: launchChromium, firefox: launchFirefox };
+
+let browser;
+const pages = new Map();
+let lastPage = 0;
+
+function say(line) {
+  process.stdout.write(JSON.stringify(line) + "\n");
+}
+
+// evaluate runs the body of an async function in the page. The result crosses as
+// JSON text, so that both browsers return the same values.
+function evaluate(page, js, arg) {
+  return page.evaluate(
+    async ([body, json]) => {
+      const AsyncFunction = (async () => {}).constructor;
+      const value = await new AsyncFunction("arg", body)(JSON.parse(json));
+      return JSON.stringify(value === undefined ? null : value);
+    },
+    [js, JSON.stringify(arg ?? null)],
+  );
+}
+
+function pageOf(order) {
+  const page = pages.get(order.page);
+  if (!page) throw new Error(`no page ${order.page}`);
+  return page;
+}
+
+const orders = {
+  async launch({ browser: name, path }) {
+    browser = await launch[name](path);
+    return browser.version();
+  },
+  // Pages of one context share cookies and storage, as tabs do.
+  async open({ url }) {
+    const id = ++lastPage;
+    const page = await browser.newPage();
+    pages.set(id, page);
+    page.on("console", (m) => say({ page: id, console: m.type(), text: m.text() }));
+    page.on("pageerror", (e) => say({ page: id, console: "uncaught", text: String(e) }));
+    await page.goto(url);
+    return id;
+  },
+  async eval(order) {
+    return JSON.parse(await evaluate(pageOf(order), order.js, order.arg));
+  },
+  async reload(order) {
+    await pageOf(order).reload();
+  },
+  async close(order) {
+    const page = pageOf(order);
+    pages.delete(order.page);
+    await page.close();
+  },
+  async screenshot(order) {
+    await pageOf(order).screenshot({ path: order.path });
+  },
+};
+
+async function obey(order) {
+  try {
+    const value = await orders[order.do](order);
+    say({ id: order.id, value: value ?? null });
+  } catch (e) {
+    say({ id: order.id, error: String(e?.message ?? e) });
+  }
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => obey(JSON.parse(line)));
+lines.on("close", async () => {
+  await browser?.close();
+  process.exit(0);
+});

@@ -1,0 +1,153 @@
+package browser
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// network is a namespace with one veth pair into it:
+//
+//	test process, relay          │ namespace godwitN
+//	10.99.N.1/24 on godwitN ─────┼──── 10.99.N.2/24 on eth0, default route ── browser
+//
+// N is held by a lock on a file, which the kernel drops with its process. So two
+// test binaries never share a namespace, and one whose N can be locked is left
+// over from a dead process and may be removed.
+type network struct {
+	lock *os.File
+	name string // of the namespace and of the host's end of the pair
+	host netip.Addr
+}
+
+// maxNetworks bounds N. One machine runs a handful of test binaries at a time.
+const maxNetworks = 64
+
+// Host returns the address on which a test serves its pages and its UDP ports,
+// the only one the browser can reach.
+func Host(t testing.TB) netip.Addr {
+	t.Helper()
+	return needNetwork(t).host
+}
+
+func newNetwork() (*network, error) {
+	var mine *network
+	for i := range maxNetworks {
+		n, err := lockNetwork(i)
+		if err != nil {
+			return nil, err
+		}
+		if n == nil {
+			continue // a living process has it
+		}
+		if err := n.clean(); err != nil {
+			n.lock.Close()
+			return nil, err
+		}
+		if mine != nil {
+			n.lock.Close()
+			continue
+		}
+		mine = n
+	}
+	if mine == nil {
+		return nil, fmt.Errorf("all %d are in use", maxNetworks)
+	}
+	if err := mine.add(); err != nil {
+		return nil, errors.Join(err, mine.remove())
+	}
+	return mine, nil
+}
+
+// lockNetwork returns network i, or nil if another process holds it.
+func lockNetwork(i int) (*network, error) {
+	dir := filepath.Join(os.TempDir(), "godwit-interop")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(i)), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return &network{
+		lock: lock,
+		name: "godwit" + strconv.Itoa(i),
+		host: netip.AddrFrom4([4]byte{10, 99, byte(i), 1}),
+	}, nil
+}
+
+func (n *network) add() error {
+	inside := n.host.Next()
+	err := ip(
+		"netns add "+n.name,
+		"link add "+n.name+" type veth peer name eth0 netns "+n.name,
+		"addr add "+n.host.String()+"/24 dev "+n.name,
+		"link set "+n.name+" up",
+		"-n "+n.name+" addr add "+inside.String()+"/24 dev eth0",
+		"-n "+n.name+" link set lo up",
+		"-n "+n.name+" link set eth0 up",
+		"-n "+n.name+" route add default via "+n.host.String(),
+	)
+	if err != nil {
+		return err
+	}
+	// On a machine that forwards, such as a router or a container host, nothing
+	// the browser sends may go further than this process.
+	return os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", n.name, "forwarding"), []byte("0"), 0)
+}
+
+// remove ends what still runs in the namespace, takes the namespace away, and
+// the veth pair with it, and gives N back.
+func (n *network) remove() error {
+	defer n.lock.Close()
+	return n.clean()
+}
+
+func (n *network) clean() error {
+	if _, err := os.Stat(filepath.Join("/run/netns", n.name)); err != nil {
+		return nil
+	}
+	pids, err := exec.Command("ip", "netns", "pids", n.name).Output()
+	if err != nil {
+		return err
+	}
+	for pid := range strings.FieldsSeq(string(pids)) {
+		if p, err := strconv.Atoi(pid); err == nil {
+			syscall.Kill(p, syscall.SIGKILL)
+		}
+	}
+	if err := ip("netns del " + n.name); err != nil {
+		return err
+	}
+	// A namespace lives until its last process is gone, and the pair with it;
+	// whoever takes N next must not meet the old pair.
+	if _, err := os.Stat(filepath.Join("/sys/class/net", n.name)); err == nil {
+		exec.Command("ip", "link", "del", n.name).Run() // fails if the kernel was faster
+	}
+	return nil
+}
+
+// ip runs the commands of iproute2 in order and stops at the first that fails.
+func ip(commands ...string) error {
+	for _, c := range commands {
+		out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ip %s: %w: %s", c, err, out)
+		}
+	}
+	return nil
+}

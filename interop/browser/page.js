@@ -1,0 +1,165 @@
+"use strict";
+// The page's half of the browser tests: what every Eval may call.
+//
+//   const c = await connect({ channels: [{ label: "chat" }] });
+//   c.channels[0].send("hello");
+//   return describe(await c.channels[0].next());
+
+// patience is how long a page waits for anything before it gives up, in ms.
+const patience = 15000;
+
+function within(ms, promise, what) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what}: nothing after ${ms} ms`)), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+// connect shakes hands with the page's server and resolves once all channels are
+// open. A channel is a label and any RTCDataChannelInit, by default unordered and
+// without retransmits.
+async function connect({ channels = [{ label: "data" }], timeout = patience } = {}) {
+  const c = new Connection(channels);
+  try {
+    await within(timeout, c.shakeHands(), "connect");
+  } catch (e) {
+    c.close();
+    throw e;
+  }
+  return c;
+}
+
+class Connection {
+  constructor(channels) {
+    this.times = { start: performance.now() };
+    this.pc = new RTCPeerConnection();
+    this.channels = channels.map(
+      ({ label, ...init }) =>
+        new Channel(this.pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init })),
+    );
+    this.watch();
+  }
+
+  // closed resolves with what told the page that the connection is over.
+  watch() {
+    this.closed = new Promise((resolve) => {
+      this.pc.addEventListener("connectionstatechange", () => {
+        const state = this.pc.connectionState;
+        if (state === "connected") this.mark("dtls");
+        if (state === "failed" || state === "closed") resolve(state);
+      });
+      for (const ch of this.channels) ch.dc.addEventListener("close", () => resolve("channel closed"));
+    });
+    this.pc.addEventListener("iceconnectionstatechange", () => {
+      if (this.pc.iceConnectionState === "connected") this.mark("ice");
+    });
+  }
+
+  mark(phase) {
+    this.times[phase] ??= performance.now();
+  }
+
+  async shakeHands() {
+    await this.pc.setLocalDescription();
+    this.mark("offer");
+    const response = await fetch("/new_rtc_session", { method: "POST", body: this.pc.localDescription.sdp });
+    if (!response.ok) throw new Error(`signaling: ${response.status} ${await response.text()}`);
+    const { answer, candidate } = await response.json();
+    this.mark("answer");
+    await this.pc.setRemoteDescription(answer);
+    await this.pc.addIceCandidate(candidate);
+    await Promise.all(this.channels.map((ch) => ch.opened));
+    this.mark("open");
+  }
+
+  // phases tells the milliseconds since connect began: offer made, answer in
+  // hand, ICE and DTLS connected as the events tell it, all channels open.
+  get phases() {
+    const { start, ...rest } = this.times;
+    return Object.fromEntries(Object.entries(rest).map(([phase, at]) => [phase, at - start]));
+  }
+
+  close() {
+    this.pc.close();
+  }
+}
+
+// Channel is a data channel with an inbox.
+class Channel {
+  constructor(dc) {
+    this.dc = dc;
+    this.inbox = [];
+    this.waiting = [];
+    dc.binaryType = "arraybuffer";
+    this.opened = new Promise((resolve) => dc.addEventListener("open", resolve));
+    dc.addEventListener("message", ({ data }) => {
+      const next = this.waiting.shift();
+      if (next) next(data);
+      else this.inbox.push(data);
+    });
+  }
+
+  send(data) {
+    this.dc.send(data);
+  }
+
+  // next takes the oldest message that nobody has taken.
+  next(timeout = patience) {
+    if (this.inbox.length) return Promise.resolve(this.inbox.shift());
+    const message = new Promise((resolve) => this.waiting.push(resolve));
+    return within(timeout, message, `message on ${this.dc.label}`);
+  }
+
+  // echo sends one message and resolves with the next one that comes.
+  echo(data) {
+    this.send(data);
+    return this.next();
+  }
+}
+
+// describe makes a message a JSON value: its kind, size, and text or bytes.
+function describe(data) {
+  if (typeof data === "string") return { kind: "text", size: data.length, text: data };
+  return { kind: "binary", size: data.byteLength, bytes: Array.from(new Uint8Array(data)) };
+}
+
+// pattern is n bytes of which no two neighbours are alike.
+function pattern(n) {
+  return Uint8Array.from({ length: n }, (_, i) => i * 7);
+}
+
+// load sends count messages of size bytes, rate a second, and waits drain ms more
+// for echoes. latencies are sorted, in ms.
+async function load(channel, { rate, size, count, drain }) {
+  const sent = [];
+  const seen = new Set();
+  const latencies = [];
+  let duplicates = 0;
+  const take = ({ data }) => {
+    const n = new DataView(data).getUint32(0);
+    if (seen.has(n)) return duplicates++;
+    seen.add(n);
+    latencies.push(performance.now() - sent[n]);
+  };
+  channel.dc.addEventListener("message", take);
+
+  const message = pattern(size);
+  const start = performance.now();
+  await new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const due = Math.min(count, ((performance.now() - start) * rate) / 1000);
+      while (sent.length < due) {
+        new DataView(message.buffer).setUint32(0, sent.length);
+        sent.push(performance.now());
+        channel.send(message);
+      }
+      if (sent.length < count && channel.dc.readyState === "open") return;
+      clearInterval(timer);
+      resolve();
+    }, 1000 / rate);
+  });
+  await new Promise((resolve) => setTimeout(resolve, drain));
+  channel.dc.removeEventListener("message", take);
+  channel.inbox.length = 0;
+  return { sent: sent.length, echoed: latencies.length, duplicates, latencies: latencies.sort((a, b) => a - b) };
+}

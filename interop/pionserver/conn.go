@@ -1,0 +1,143 @@
+package pionserver
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/pion/datachannel"
+	"github.com/pion/webrtc/v4"
+)
+
+// Conn is one connected page.
+type Conn struct {
+	server *Server
+	pc     *webrtc.PeerConnection
+	open   sync.Once
+	closed sync.Once
+
+	mu       sync.Mutex
+	channels map[uint16]*channel
+}
+
+type channel struct {
+	stream          uint16
+	label, protocol string
+	rw              datachannel.ReadWriteCloserDeadliner
+}
+
+// maxMessage is the size of a channel's read buffer: what pion's answer allows.
+const maxMessage = 64 << 10
+
+// negotiate takes the offer and returns the answer with all candidates in it.
+func (c *Conn) negotiate(offer string) (webrtc.SessionDescription, error) {
+	var none webrtc.SessionDescription
+	c.pc.OnDataChannel(c.serve)
+	c.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			c.open.Do(c.opened)
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			// pion calls from a goroutine that its own Close waits for.
+			go c.end(state.String())
+		}
+	})
+	for _, stream := range c.server.config.Negotiated {
+		dc, err := c.pc.CreateDataChannel("", &webrtc.DataChannelInit{
+			Negotiated: new(true), ID: &stream, Ordered: new(false), MaxRetransmits: new(uint16),
+		})
+		if err != nil {
+			return none, err
+		}
+		c.serve(dc)
+	}
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return none, err
+	}
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	answer, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return none, err
+	}
+	if err := c.pc.SetLocalDescription(answer); err != nil {
+		return none, err
+	}
+	<-gathered
+	return *c.pc.LocalDescription(), nil
+}
+
+func (c *Conn) opened() {
+	if f := c.server.config.Handler.Open; f != nil {
+		f(c)
+	}
+}
+
+// serve reads a channel from its opening to its end.
+func (c *Conn) serve(dc *webrtc.DataChannel) {
+	dc.OnOpen(func() {
+		rw, err := dc.DetachWithDeadline()
+		if err != nil {
+			return
+		}
+		ch := &channel{stream: *dc.ID(), label: dc.Label(), protocol: dc.Protocol(), rw: rw}
+		c.mu.Lock()
+		c.channels[ch.stream] = ch
+		c.mu.Unlock()
+		go c.read(ch)
+	})
+}
+
+func (c *Conn) read(ch *channel) {
+	b := make([]byte, maxMessage)
+	for {
+		n, text, err := ch.rw.ReadDataChannel(b)
+		if err != nil {
+			c.forget(ch)
+			return
+		}
+		if f := c.server.config.Handler.Message; f != nil {
+			f(c, Message{Stream: ch.stream, Label: ch.label, Protocol: ch.protocol, Text: text, Data: b[:n]})
+		}
+	}
+}
+
+// forget ends the connection with its last channel: a page that closes its peer
+// connection is heard of by its channels first.
+func (c *Conn) forget(ch *channel) {
+	c.mu.Lock()
+	delete(c.channels, ch.stream)
+	left := len(c.channels)
+	c.mu.Unlock()
+	if left == 0 {
+		c.end("closed by the page")
+	}
+}
+
+// Send sends a message on an open channel.
+func (c *Conn) Send(stream uint16, text bool, b []byte) error {
+	c.mu.Lock()
+	ch := c.channels[stream]
+	c.mu.Unlock()
+	if ch == nil {
+		return errors.New("pionserver: no such channel")
+	}
+	_, err := ch.rw.WriteDataChannel(b, text)
+	return err
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	c.end("closed by the server")
+	return nil
+}
+
+func (c *Conn) end(reason string) {
+	c.closed.Do(func() {
+		c.server.mu.Lock()
+		delete(c.server.conns, c)
+		c.server.mu.Unlock()
+		c.pc.Close()
+		if f := c.server.config.Handler.Close; f != nil {
+			f(c, reason)
+		}
+	})
+}
