@@ -1,0 +1,224 @@
+package icelite
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pion/stun/v3"
+)
+
+// STUN message header.
+// https://www.rfc-editor.org/rfc/rfc8489.html#section-5
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|0 0|     STUN Message Type     |         Message Length        |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|                         Magic Cookie                          |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|                     Transaction ID (96 bits)                  |
+const (
+	headerLen   = 20
+	magicCookie = 0x2112a442
+
+	typeRequest = 0x0001 // Binding request; the only type that is ever answered
+	typeSuccess = 0x0101 // Binding success response
+	typeError   = 0x0111 // Binding error response
+
+	attrHeaderLen  = 4 // type and length
+	integrityLen   = 20
+	fingerprintLen = 4
+
+	// maxAttributes bounds what one request may carry. Chromium sends 7,
+	// Firefox 6.
+	maxAttributes = 32
+)
+
+// IsSTUN reports whether b is a STUN message by its first byte, which is how
+// STUN and DTLS share a port.
+// https://www.rfc-editor.org/rfc/rfc7983.html#section-7
+func IsSTUN(b []byte) bool { return len(b) > 0 && b[0] <= 3 }
+
+// A Drop is the reason why a datagram gets no answer before any key is tried.
+type Drop uint8
+
+const (
+	DropNone          Drop = iota // a well-formed Binding request
+	DropMalformed                 // not STUN, or lengths that do not add up
+	DropNotRequest                // an indication, a response, or another method
+	DropNoFingerprint             // FINGERPRINT is missing, not last, or wrong
+	DropNoIntegrity               // MESSAGE-INTEGRITY is missing or has a wrong length
+	DropNoUsername                // USERNAME is missing or not two fragments
+	NumDrops                      // how many there are, for a table of counters
+)
+
+// A Request reads Binding requests, one after another, in the same memory. One
+// Request serves all agents of a shard. The zero value is ready to use; the
+// first Parse allocates what later ones reuse.
+type Request struct {
+	msg stun.Message // Raw is the caller's buffer
+	mac hmacSHA1
+
+	local, remote []byte // the halves of USERNAME
+	integrity     []byte // value of MESSAGE-INTEGRITY
+	covered       int    // bytes of Raw that MESSAGE-INTEGRITY covers
+	unknown       []uint16
+	useCandidate  bool
+	controlled    bool
+}
+
+// Parse makes every check of b that needs no key. Unless it returns DropNone
+// the request must not be used. The request is a view of b: it is valid until b
+// changes or Parse is called again.
+func (r *Request) Parse(b []byte) Drop {
+	r.reset()
+	if d := checkFrame(b); d != DropNone {
+		return d
+	}
+	r.msg.Raw = b
+	if err := r.msg.Decode(); err != nil {
+		return DropMalformed // not reached: checkFrame is the stricter one
+	}
+	return r.readAttributes()
+}
+
+// LocalUfrag returns the first half of USERNAME: the fragment of the agent that
+// is asked, ours. It is a view.
+func (r *Request) LocalUfrag() []byte { return r.local }
+
+// RemoteUfrag returns the second half of USERNAME: the fragment of the agent
+// that asks. It is a view.
+func (r *Request) RemoteUfrag() []byte { return r.remote }
+
+// UseCandidate reports whether the request nominates its address. It means
+// nothing before Answer has verified the request.
+func (r *Request) UseCandidate() bool { return r.useCandidate }
+
+func (r *Request) reset() {
+	if r.msg.Attributes == nil {
+		r.msg.Attributes = make(stun.Attributes, 0, maxAttributes)
+		r.unknown = make([]uint16, 0, maxAttributes)
+	}
+	r.msg.Raw = nil
+	r.msg.Attributes = r.msg.Attributes[:0]
+	r.unknown = r.unknown[:0]
+	r.local, r.remote, r.integrity, r.covered = nil, nil, nil, 0
+	r.useCandidate, r.controlled = false, false
+}
+
+// checkFrame checks the header, that the attributes fill the message exactly,
+// and FINGERPRINT. The codec behind Parse would find most of this too, but it
+// describes each error in a new string, and a stranger's bytes must not
+// allocate.
+func checkFrame(b []byte) Drop {
+	if len(b) < headerLen || len(b)%4 != 0 || b[0] > 3 {
+		return DropMalformed
+	}
+	if int(binary.BigEndian.Uint16(b[2:])) != len(b)-headerLen {
+		return DropMalformed
+	}
+	if binary.BigEndian.Uint32(b[4:]) != magicCookie {
+		return DropMalformed
+	}
+	if binary.BigEndian.Uint16(b) != typeRequest {
+		return DropNotRequest
+	}
+	last, n := 0, 0
+	for at := headerLen; at < len(b); n++ {
+		if n == maxAttributes || len(b)-at < attrHeaderLen {
+			return DropMalformed
+		}
+		last = at
+		at += attrHeaderLen + padded(int(binary.BigEndian.Uint16(b[at+2:])))
+		if at > len(b) {
+			return DropMalformed
+		}
+	}
+	return checkFingerprint(b, last)
+}
+
+// checkFingerprint checks that the attribute at b[last:] is a correct
+// FINGERPRINT. "The FINGERPRINT mechanism MUST be used for connectivity
+// checks."
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.4
+func checkFingerprint(b []byte, last int) Drop {
+	if last != len(b)-attrHeaderLen-fingerprintLen {
+		return DropNoFingerprint
+	}
+	v := b[last:]
+	if stun.AttrType(binary.BigEndian.Uint16(v)) != stun.AttrFingerprint ||
+		binary.BigEndian.Uint16(v[2:]) != fingerprintLen {
+		return DropNoFingerprint
+	}
+	if binary.BigEndian.Uint32(v[4:]) != stun.FingerprintValue(b[:last]) {
+		return DropNoFingerprint
+	}
+	return DropNone
+}
+
+// readAttributes picks out what the agent needs. It stops at MESSAGE-INTEGRITY:
+// what follows is not authenticated, and agents "MUST ignore all attributes
+// that follow MESSAGE-INTEGRITY", except FINGERPRINT, which is checked already,
+// and MESSAGE-INTEGRITY-SHA256, which a server that speaks SHA-1 does not need.
+// https://www.rfc-editor.org/rfc/rfc8489.html#section-9
+//
+// Of an attribute that comes twice the first one counts.
+func (r *Request) readAttributes() Drop {
+	var username []byte
+	r.covered = headerLen
+	for _, a := range r.msg.Attributes {
+		switch a.Type {
+		case stun.AttrMessageIntegrity:
+			if len(a.Value) != integrityLen {
+				return DropNoIntegrity
+			}
+			r.integrity = a.Value
+			return r.splitUsername(username)
+		case stun.AttrUsername:
+			if username == nil {
+				username = a.Value
+			}
+		case stun.AttrUseCandidate:
+			r.useCandidate = true
+		case stun.AttrICEControlled:
+			r.controlled = true
+		default:
+			if a.Type.Required() && !defined(a.Type) {
+				r.unknown = append(r.unknown, a.Type.Value())
+			}
+		}
+		r.covered += attrHeaderLen + padded(len(a.Value))
+	}
+	return DropNoIntegrity
+}
+
+func (r *Request) splitUsername(username []byte) Drop {
+	local, remote, ok := bytes.Cut(username, []byte{':'})
+	if !ok || !ufragFits(local) || !ufragFits(remote) {
+		return DropNoUsername
+	}
+	r.local, r.remote = local, remote
+	return DropNone
+}
+
+func ufragFits(b []byte) bool { return len(b) >= minUfragLen && len(b) <= maxUfragLen }
+
+// defined reports whether t is a comprehension-required attribute of STUN or
+// ICE. Those that have no meaning in a check are known but unexpected, and
+// ignored; any other one is unknown and refuses the check.
+func defined(t stun.AttrType) bool {
+	switch t {
+	case stun.AttrMappedAddress, stun.AttrUsername, stun.AttrMessageIntegrity,
+		stun.AttrErrorCode, stun.AttrUnknownAttributes, stun.AttrRealm, stun.AttrNonce,
+		stun.AttrMessageIntegritySHA256, stun.AttrPasswordAlgorithm, stun.AttrUserhash,
+		stun.AttrXORMappedAddress, stun.AttrPriority, stun.AttrUseCandidate:
+		return true
+	}
+	return false
+}
+
+// padded returns n rounded up to a multiple of four: "Since STUN aligns
+// attributes on 32-bit boundaries, attributes whose content is not a multiple
+// of 4 bytes are padded".
+func padded(n int) int { return (n + 3) &^ 3 }
