@@ -1,0 +1,149 @@
+package sdp
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// An Answer is what an ICE-lite server replies to an offer. Its own fields are
+// the server's; they are written as they are.
+type Answer struct {
+	Offer *Offer
+
+	Ufrag, Pwd  string // ICE credentials of the server
+	Fingerprint Fingerprint
+	Setup       Setup // SetupActive or SetupPassive; see Setup.Answer
+
+	// Candidates are the addresses that browsers reach the server at, the
+	// best one first. Each gets a priority of its own in that order.
+	Candidates []netip.AddrPort
+
+	// MaxMessageSize is the largest message the server receives, in bytes.
+	MaxMessageSize int
+
+	// SessionID goes into the o= line. Zero is as good as any: an answer has
+	// no second version here.
+	SessionID uint64
+}
+
+const end = "\r\n"
+
+// Append appends the answer to b.
+func (a *Answer) Append(b []byte) []byte {
+	o := a.Offer
+	b = append(b, "v=0"+end+"o=- "...)
+	b = strconv.AppendUint(b, a.SessionID, 10)
+	b = append(b, " 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
+	if o.Bundle {
+		b = append(b, "a=group:BUNDLE "...)
+		b = append(b, o.Mid...)
+		b = append(b, end...)
+	}
+	b = append(b, "a=ice-lite"+end...)
+	for i := range o.Media {
+		if i == o.Index {
+			b = a.appendData(b)
+		} else {
+			b = o.Media[i].appendRejected(b)
+		}
+	}
+	return b
+}
+
+// appendData appends the section of the data channel.
+func (a *Answer) appendData(b []byte) []byte {
+	b = append(b, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"+end+"c=IN IP4 0.0.0.0"+end...)
+	for i := range a.Candidates {
+		b = append(b, "a="...)
+		b = a.appendCandidate(b, i)
+		b = append(b, end...)
+	}
+	b = append(b, "a=end-of-candidates"+end...)
+	b = appendAttribute(b, "ice-ufrag", a.Ufrag)
+	b = appendAttribute(b, "ice-pwd", a.Pwd)
+	b = append(b, "a=fingerprint:"...)
+	b = a.Fingerprint.append(b)
+	b = append(b, end...)
+	b = appendAttribute(b, "setup", a.Setup.String())
+	if a.Offer.Mid != "" {
+		b = appendAttribute(b, "mid", a.Offer.Mid)
+	}
+	b = append(b, "a=sctp-port:5000"+end+"a=max-message-size:"...)
+	b = strconv.AppendInt(b, int64(a.MaxMessageSize), 10)
+	return append(b, end...)
+}
+
+// appendRejected appends the m= section that refuses m: the same line with port
+// zero. The sections of an answer stand in the order of the offer's.
+// https://www.rfc-editor.org/rfc/rfc3264.html#section-6
+func (m *Media) appendRejected(b []byte) []byte {
+	b = append(b, "m="...)
+	b = append(b, m.Kind...)
+	b = append(b, " 0 "...)
+	b = append(b, m.Protocol...)
+	b = append(b, ' ')
+	b = append(b, m.Format...)
+	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
+	if m.Mid != "" {
+		b = appendAttribute(b, "mid", m.Mid)
+	}
+	return append(b, "a=inactive"+end...)
+}
+
+func appendAttribute(b []byte, name, value string) []byte {
+	b = append(b, "a="...)
+	b = append(b, name...)
+	b = append(b, ':')
+	b = append(b, value...)
+	return append(b, end...)
+}
+
+// Candidate returns the i-th candidate as it stands in the answer, without the
+// "a=". It is what the candidate of an RTCIceCandidate holds.
+func (a *Answer) Candidate(i int) string { return string(a.appendCandidate(nil, i)) }
+
+// appendCandidate appends
+//
+//	candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type>
+//
+// https://www.rfc-editor.org/rfc/rfc8839.html#section-5.1
+func (a *Answer) appendCandidate(b []byte, i int) []byte {
+	c := a.Candidates[i]
+	b = append(b, "candidate:"...)
+	b = strconv.AppendInt(b, int64(a.foundation(i)), 10)
+	b = append(b, " 1 udp "...)
+	b = strconv.AppendUint(b, uint64(priority(i)), 10)
+	b = append(b, ' ')
+	b = c.Addr().Unmap().WithZone("").AppendTo(b)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, uint64(c.Port()), 10)
+	return append(b, " typ host"...)
+}
+
+// foundation returns the number that the i-th candidate shares with those of
+// the same address.
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-5.1.1.3
+func (a *Answer) foundation(i int) int {
+	for j := range i {
+		if a.Candidates[j].Addr().Unmap() == a.Candidates[i].Addr().Unmap() {
+			return j + 1
+		}
+	}
+	return i + 1
+}
+
+// priority returns the priority of the i-th host candidate:
+//
+//	priority = (2^24)*(type preference) +
+//	           (2^8)*(local preference) +
+//	           (2^0)*(256 - component ID)
+//
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-5.1.2.1
+func priority(i int) uint32 {
+	const (
+		host      = 126 // recommended type preference of host candidates
+		component = 1
+	)
+	local := uint32(max(65535-i, 0))
+	return host<<24 | local<<8 | (256 - component)
+}

@@ -1,0 +1,151 @@
+package sdp
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// split cuts an offer into the session's section and one for each m= line, and
+// returns the mids of the first BUNDLE group.
+func split(b []byte) (sections []section, bundle []string, err error) {
+	if len(b) > maxOffer {
+		return nil, nil, ErrTooLarge
+	}
+	sections = make([]section, 1, 2)
+	n := 0
+	for line := range bytes.Lines(b) {
+		line = trimEnd(line)
+		switch {
+		case n == maxLines:
+			return nil, nil, ErrTooManyLines
+		case len(line) > maxLine:
+			return nil, nil, ErrLineTooLong
+		case n == 0 && string(line) != "v=0":
+			return nil, nil, ErrNotSDP
+		}
+		n++
+		if len(line) < 2 || line[1] != '=' {
+			continue
+		}
+		value := string(line[2:])
+		switch {
+		case line[0] == 'm':
+			sections = append(sections, newSection(value))
+		case line[0] != 'a':
+		case len(sections) == 1 && bundle == nil && strings.HasPrefix(value, "group:BUNDLE "):
+			bundle = strings.Fields(value)[1:]
+		default:
+			sections[len(sections)-1].setAttribute(value)
+		}
+	}
+	if n == 0 {
+		return nil, nil, ErrNotSDP
+	}
+	return sections, bundle, nil
+}
+
+// trimEnd cuts the CRLF or LF off a line.
+func trimEnd(line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'})
+}
+
+// newSection reads an m= line:
+//
+//	m=<media> <port> <proto> <fmt> ...
+//
+// https://www.rfc-editor.org/rfc/rfc8866.html#section-5.14
+func newSection(value string) section {
+	f := strings.SplitN(value, " ", 5)
+	if len(f) < 4 {
+		return section{}
+	}
+	return section{media: Media{Kind: f[0], Protocol: f[2], Format: f[3]}, port: f[1]}
+}
+
+// setAttribute notes one a= line. Of an attribute that comes twice in a section
+// the first one counts, except fingerprints, of which there may be several.
+func (s *section) setAttribute(value string) {
+	name, v, _ := strings.Cut(value, ":")
+	switch name {
+	case "ice-ufrag":
+		setFirst(&s.ufrag, v)
+	case "ice-pwd":
+		setFirst(&s.pwd, v)
+	case "setup":
+		setFirst(&s.setup, v)
+	case "mid":
+		setFirst(&s.media.Mid, v)
+	case "sctp-port":
+		setFirst(&s.sctpPort, v)
+	case "max-message-size":
+		setFirst(&s.maxMessage, v)
+	case "bundle-only":
+		s.bundleOnly = true
+	case "fingerprint":
+		if len(s.fingerprints) < maxFingerprints {
+			s.fingerprints = append(s.fingerprints, v)
+		}
+	}
+}
+
+func setFirst(field *string, v string) {
+	if *field == "" {
+		*field = v
+	}
+}
+
+// dataChannel returns which section is the first data channel, or -1. Port zero
+// means that it is switched off, unless it only waits for its bundle.
+// https://www.rfc-editor.org/rfc/rfc8841.html#section-4
+func dataChannel(media []section) int {
+	return slices.IndexFunc(media, func(s section) bool {
+		return s.media.Kind == "application" &&
+			s.media.Protocol == "UDP/DTLS/SCTP" &&
+			s.media.Format == "webrtc-datachannel" &&
+			(s.port != "0" || s.bundleOnly)
+	})
+}
+
+func contains(mids []string, mid string) bool { return slices.Contains(mids, mid) }
+
+// validMedia reports whether an answer may repeat m.
+func validMedia(m *Media) bool {
+	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol)
+}
+
+// isProtocol reports whether s is tokens with slashes between.
+func isProtocol(s string) bool {
+	return len(s) <= maxToken && !slices.ContainsFunc(strings.Split(s, "/"), func(p string) bool { return !isToken(p) })
+}
+
+// isToken reports whether s is an SDP token of bearable length: printable ASCII
+// without spaces, quotes, brackets, colons, slashes, backslashes and the like.
+// https://www.rfc-editor.org/rfc/rfc8866.html#section-9
+func isToken(s string) bool {
+	return s != "" && len(s) <= maxToken && all(s, func(c byte) bool {
+		return alphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`{|}~", c) >= 0
+	})
+}
+
+// isICE reports whether s is between low and high ice-chars.
+// https://www.rfc-editor.org/rfc/rfc8839.html#section-5.4
+func isICE(s string, low, high int) bool {
+	return len(s) >= low && len(s) <= high && all(s, func(c byte) bool {
+		return alphanumeric(c) || c == '+' || c == '/'
+	})
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+func all(s string, ok func(c byte) bool) bool {
+	for i := range len(s) {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return true
+}
