@@ -1,0 +1,116 @@
+package udpio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+)
+
+// ErrSockets is the error of [Listen] when Config.Sockets is out of range, or
+// more than 1 where the system cannot spread one port over several sockets.
+var ErrSockets = errors.New("udpio: bad number of sockets")
+
+// maxSockets bounds Config.Sockets: more than any machine has use for.
+const maxSockets = 256
+
+// Listen opens c.Sockets sockets on addr, "host:port". Without a host, or with
+// [::], they take IPv4 and IPv6 on all addresses; otherwise the host must be an
+// IP address, and the sockets take its family only. For port 0 the system
+// chooses one port for all.
+//
+// A port that somebody else has is an error also when several sockets share
+// it: SO_REUSEPORT, which they need, would let a second server of the same
+// user in without a word, to steal half the packets. So the port is tried
+// without it first.
+func Listen(addr string, c Config) ([]*Conn, error) {
+	n := max(c.Sockets, 1)
+	if n > maxSockets || n > 1 && !canSharePort {
+		return nil, fmt.Errorf("%w: %d", ErrSockets, n)
+	}
+	network, addr, err := parseListen(addr)
+	if err != nil {
+		return nil, err
+	}
+	first, err := listenUDP(network, addr, nil)
+	if err != nil {
+		return nil, err
+	}
+	if n == 1 {
+		conn, err := newSocket(first, c)
+		if err != nil {
+			return nil, err
+		}
+		return []*Conn{conn}, nil
+	}
+	bound := first.LocalAddr().(*net.UDPAddr).AddrPort()
+	first.Close()
+	host, _, _ := net.SplitHostPort(addr)
+	return listenShared(network, net.JoinHostPort(host, strconv.Itoa(int(bound.Port()))), n, c)
+}
+
+// listenShared opens n sockets on one address.
+func listenShared(network, addr string, n int, c Config) ([]*Conn, error) {
+	conns := make([]*Conn, 0, n)
+	for range n {
+		var conn *Conn
+		u, err := listenUDP(network, addr, sharePort)
+		if err == nil {
+			conn, err = newSocket(u, c)
+		}
+		if err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+			return nil, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+func listenUDP(network, addr string, control func(network, addr string, raw syscall.RawConn) error) (*net.UDPConn, error) {
+	lc := net.ListenConfig{Control: control}
+	pc, err := lc.ListenPacket(context.Background(), network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("udpio: %w", err)
+	}
+	return pc.(*net.UDPConn), nil
+}
+
+// parseListen returns the network and address that make package net open the
+// socket Listen promises: for it "udp" with 0.0.0.0 would mean both families.
+func parseListen(addr string) (network, address string, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", "", fmt.Errorf("udpio: address %q: %w", addr, err)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", "", fmt.Errorf("udpio: address %q: the port must be a number from 0 to 65535", addr)
+	}
+	if host == "" {
+		return "udp", addr, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("udpio: address %q: the host must be empty or an IP address", addr)
+	case ip.Is4() || ip.Is4In6():
+		return "udp4", net.JoinHostPort(ip.Unmap().String(), port), nil
+	case ip.IsUnspecified():
+		return "udp", net.JoinHostPort("", port), nil
+	}
+	return "udp6", addr, nil
+}
+
+// bufferSize resolves a size of Config; ok is false if the system's default
+// shall stay.
+func bufferSize(n int) (size int, ok bool) {
+	if n == 0 {
+		return defaultBuffer, true
+	}
+	return n, n > 0
+}

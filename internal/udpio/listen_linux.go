@@ -1,0 +1,114 @@
+package udpio
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const canSharePort = true
+
+// sharePort is a net.ListenConfig.Control.
+func sharePort(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// newSocket takes over the socket of u, also if it fails.
+func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
+	local := addrPort(u.LocalAddr())
+	// The same socket as an os.File: it knows deadlines too, and its RawConn
+	// reports them without allocating, which that of a UDPConn does not.
+	file, err := u.File()
+	u.Close()
+	if err != nil {
+		return nil, fmt.Errorf("udpio: %w", err)
+	}
+	conn, err := newFile(file, c)
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("udpio: %w", err)
+	}
+	conn.local = func() netip.AddrPort { return local }
+	return conn, nil
+}
+
+func newFile(file *os.File, c Config) (*Conn, error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	conn := &Conn{deadline: file.SetReadDeadline, close: func() error { return closeFile(file) }}
+	var inet6 bool
+	if e := raw.Control(func(fd uintptr) {
+		inet6, err = conn.setOptions(int(fd), c)
+	}); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := newMmsg(raw, inet6, &conn.counters)
+	conn.read, conn.write = m.read, m.write
+	return conn, nil
+}
+
+// closeFile turns the os.ErrClosed of a second Close into net.ErrClosed.
+func closeFile(file *os.File) error {
+	err := file.Close()
+	if errors.Is(err, os.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// setOptions asks for the control messages and the buffers.
+func (c *Conn) setOptions(fd int, cfg Config) (inet6 bool, err error) {
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return false, os.NewSyscallError("getsockopt SO_DOMAIN", err)
+	}
+	inet6 = family == unix.AF_INET6
+	// On a dual-stack socket IPv4 datagrams carry IP_PKTINFO, which an IPv6
+	// socket may ask for as well.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
+		return inet6, os.NewSyscallError("setsockopt IP_PKTINFO", err)
+	}
+	if inet6 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1); err != nil {
+			return inet6, os.NewSyscallError("setsockopt IPV6_RECVPKTINFO", err)
+		}
+	}
+	// Only a counter depends on this one; some sandboxes do not know it.
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+
+	c.readBuffer = setBuffer(fd, cfg.ReadBuffer, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+	c.writeBuffer = setBuffer(fd, cfg.WriteBuffer, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
+	return inet6, nil
+}
+
+// setBuffer asks for a buffer of want bytes, with the force that needs
+// CAP_NET_ADMIN and passes the system's limit if it is granted, and returns
+// the size there is now.
+func setBuffer(fd, want, force, option int) int {
+	if n, ok := bufferSize(want); ok {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, n)
+		}
+	}
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, option)
+	if err != nil {
+		return 0
+	}
+	return n
+}

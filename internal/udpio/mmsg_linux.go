@@ -1,0 +1,216 @@
+package udpio
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsg moves datagrams with recvmmsg and sendmmsg.
+// https://man7.org/linux/man-pages/man2/recvmmsg.2.html
+//
+// The reading half belongs to whoever is in ReadBatch and the writing half to
+// whoever is in WriteBatch.
+type mmsg struct {
+	raw   syscall.RawConn
+	inet6 bool
+	n     *counters
+
+	r     half
+	drops uint32 // the kernel's count of drops when it was last seen
+
+	w half
+
+	// The calls that go through raw, made once: a func value per call would
+	// be an allocation per call.
+	recvFunc    func(fd uintptr) bool
+	recvNowFunc func(fd uintptr)
+	sendFunc    func(fd uintptr) bool
+}
+
+// half is the memory of the calls in one direction, and the arguments and
+// results of the one under way.
+type half struct {
+	hdrs  [maxBatch]unix.Mmsghdr
+	iovs  [maxBatch]unix.Iovec
+	names [maxBatch][sa6Len]byte
+	ctls  [maxBatch][controlLen]byte
+
+	n     int           // messages to move
+	done  int           // messages moved
+	errno syscall.Errno // recv: why there are none
+	full  bool          // send: the buffer is full
+}
+
+func newMmsg(raw syscall.RawConn, inet6 bool, n *counters) *mmsg {
+	m := &mmsg{raw: raw, inet6: inet6, n: n}
+	m.recvFunc, m.recvNowFunc, m.sendFunc = m.recv, m.recvNow, m.send
+	for _, h := range []*half{&m.r, &m.w} {
+		for i := range h.hdrs {
+			h.hdrs[i].Hdr.Iov = &h.iovs[i]
+			h.hdrs[i].Hdr.SetIovlen(1)
+			h.hdrs[i].Hdr.Name = &h.names[i][0]
+		}
+	}
+	return m
+}
+
+// setPayload points message i at b.
+func (h *half) setPayload(i int, b []byte) {
+	h.iovs[i].Base = unsafe.SliceData(b)
+	h.iovs[i].SetLen(len(b))
+}
+
+func (m *mmsg) read(ds []Datagram) (int, error) {
+	ds = ds[:min(len(ds), maxBatch)]
+	for failures := 0; failures < maxReadErrors; {
+		m.prepareRead(ds)
+		err := m.raw.Read(m.recvFunc)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = m.raw.Control(m.recvNowFunc) // one look that no deadline forbids
+		}
+		switch {
+		case err != nil:
+			return 0, net.ErrClosed
+		case m.r.errno == unix.EAGAIN:
+			return 0, os.ErrDeadlineExceeded
+		case m.r.errno != 0:
+			m.n.readErrors.Add(1)
+			failures++
+		default:
+			if n := m.collect(ds[:m.r.done]); n > 0 {
+				return n, nil
+			}
+		}
+	}
+	return 0, os.NewSyscallError("recvmmsg", m.r.errno)
+}
+
+func (m *mmsg) prepareRead(ds []Datagram) {
+	h := &m.r
+	h.n = len(ds)
+	for i := range ds {
+		h.setPayload(i, ds[i].B[:cap(ds[i].B)])
+		hdr := &h.hdrs[i].Hdr
+		hdr.Namelen = sa6Len
+		hdr.Control = &h.ctls[i][0]
+		hdr.SetControllen(controlLen)
+	}
+}
+
+// recv is one recvmmsg. It returns false if there is nothing to read yet.
+func (m *mmsg) recv(fd uintptr) bool {
+	m.recvNow(fd)
+	return m.r.errno != unix.EAGAIN
+}
+
+func (m *mmsg) recvNow(fd uintptr) {
+	h := &m.r
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&h.hdrs[0])), uintptr(h.n), unix.MSG_DONTWAIT, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		h.done, h.errno = int(n), errno
+		return
+	}
+}
+
+// collect fills in the datagrams that have been read, the whole ones first, and
+// returns how many are whole.
+func (m *mmsg) collect(ds []Datagram) int {
+	k := 0
+	for i := range ds {
+		hdr := &m.r.hdrs[i].Hdr
+		c := parseControl(m.r.ctls[i][:min(hdr.Controllen, controlLen)])
+		if c.hasDrops && c.drops != m.drops {
+			m.n.kernelDrops.Add(uint64(c.drops - m.drops))
+			m.drops = c.drops
+		}
+		if hdr.Flags&unix.MSG_TRUNC != 0 {
+			continue
+		}
+		ds[k].B, ds[i].B = ds[i].B, ds[k].B
+		d := &ds[k]
+		d.B = d.B[:m.r.hdrs[i].Len]
+		d.Remote = parseSockaddr(m.r.names[i][:min(hdr.Namelen, sa6Len)])
+		d.Local = c.local
+		k++
+	}
+	m.n.received.Add(uint64(k))
+	if k < len(ds) {
+		m.n.truncated.Add(uint64(len(ds) - k))
+	}
+	return k
+}
+
+func (m *mmsg) write(ds []Datagram) (int, error) {
+	sent := 0
+	for len(ds) > 0 {
+		chunk := ds[:min(len(ds), maxBatch)]
+		ds = ds[len(chunk):]
+		m.prepareWrite(chunk)
+		if err := m.raw.Write(m.sendFunc); err != nil {
+			return sent, net.ErrClosed
+		}
+		sent += m.w.done
+		m.n.sent.Add(uint64(m.w.done))
+		if m.w.full {
+			m.n.full.Add(uint64(len(ds)))
+			break
+		}
+	}
+	return sent, nil
+}
+
+// prepareWrite encodes the datagrams that this socket can send at all.
+func (m *mmsg) prepareWrite(ds []Datagram) {
+	h := &m.w
+	h.n = 0
+	for i := range ds {
+		d := &ds[i]
+		n := putSockaddr(&h.names[h.n], d.Remote, m.inet6)
+		if n == 0 {
+			m.n.failed.Add(1)
+			continue
+		}
+		h.setPayload(h.n, d.B)
+		hdr := &h.hdrs[h.n].Hdr
+		hdr.Namelen = n
+		hdr.Control = nil
+		size := putControl(&h.ctls[h.n], d.Local, d.Remote.Addr())
+		if size > 0 {
+			hdr.Control = &h.ctls[h.n][0]
+		}
+		hdr.SetControllen(size)
+		h.n++
+	}
+}
+
+// send calls sendmmsg until every message is sent or dropped: the call stops at
+// a message that fails, and reports why only if it is the first. It always
+// returns true, so that RawConn.Write never waits for room.
+func (m *mmsg) send(fd uintptr) bool {
+	h := &m.w
+	h.done, h.full = 0, false
+	for i := 0; i < h.n; {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&h.hdrs[i])), uintptr(h.n-i), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == 0:
+			h.done += int(n)
+			i += int(n)
+		case errno == unix.EINTR:
+		default:
+			i++
+			if h.full = m.n.drop(errno); h.full {
+				m.n.full.Add(uint64(h.n - i))
+				return true
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,115 @@
+package udpio
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+)
+
+// single moves datagrams one by one over a PacketConn.
+type single struct {
+	pc     PacketConn
+	queued func() int // datagrams that can be read without waiting; nil if pc cannot tell
+	local  netip.Addr // the bound address; zero if that is a wildcard
+	n      *counters
+}
+
+// New returns a Conn over pc, which it owns from now on.
+func New(pc PacketConn) *Conn {
+	c := &Conn{deadline: pc.SetReadDeadline, close: pc.Close}
+	c.local = func() netip.AddrPort { return addrPort(pc.LocalAddr()) }
+	s := &single{pc: pc, n: &c.counters}
+	if a := c.LocalAddr().Addr(); !a.IsUnspecified() {
+		s.local = a
+	}
+	if q, ok := pc.(interface{ Queued() int }); ok {
+		s.queued = q.Queued
+	}
+	c.read, c.write = s.read, s.write
+	return c
+}
+
+// addrPort is a as a netip.AddrPort, unmapped.
+func addrPort(a net.Addr) netip.AddrPort {
+	if u, ok := a.(*net.UDPAddr); ok {
+		p := u.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+func (s *single) read(ds []Datagram) (int, error) {
+	ds = ds[:min(len(ds), maxBatch)]
+	k, failures := 0, 0
+	for k == 0 || k < len(ds) && s.queued != nil && s.queued() > 0 {
+		d := &ds[k]
+		d.B = d.B[:cap(d.B)]
+		n, from, err := s.pc.ReadFromUDPAddrPort(d.B)
+		switch {
+		case err == nil && n == cap(d.B):
+			// The system cuts a datagram to the buffer without a word, so a
+			// full buffer is all there is to see.
+			s.n.truncated.Add(1)
+		case err == nil:
+			d.B = d.B[:n]
+			d.Remote = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			d.Local = s.local
+			k++
+		default:
+			if err = s.readError(err, &failures); err != nil && k == 0 {
+				return 0, err
+			} else if err != nil {
+				return s.took(k), nil
+			}
+		}
+	}
+	return s.took(k), nil
+}
+
+func (s *single) took(k int) int {
+	s.n.received.Add(uint64(k))
+	return k
+}
+
+// readError returns nil if reading may go on. Windows reports with a read that
+// nobody was at the port of an earlier write, or that a buffer was too small.
+func (s *single) readError(err error, failures *int) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return os.ErrDeadlineExceeded
+	case errors.Is(err, net.ErrClosed):
+		return net.ErrClosed
+	}
+	s.n.readErrors.Add(1)
+	if *failures++; *failures < maxReadErrors {
+		return nil
+	}
+	return err
+}
+
+func (s *single) write(ds []Datagram) (int, error) {
+	sent := 0
+	for i := range ds {
+		_, err := s.pc.WriteToUDPAddrPort(ds[i].B, ds[i].Remote)
+		if err == nil {
+			sent++
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return sent, net.ErrClosed
+		}
+		errno, _ := errors.AsType[syscall.Errno](err)
+		if s.n.drop(errno) {
+			s.n.full.Add(uint64(len(ds) - i - 1))
+			break
+		}
+	}
+	s.n.sent.Add(uint64(sent))
+	return sent, nil
+}

@@ -1,0 +1,260 @@
+package udpio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+)
+
+// listen opens one socket, closed with the test.
+func listen(t testing.TB, addr string) *Conn {
+	t.Helper()
+	return listenN(t, addr, Config{})[0]
+}
+
+func listenN(t testing.TB, addr string, c Config) []*Conn {
+	t.Helper()
+	conns, err := Listen(addr, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range conns {
+		t.Cleanup(func() { c.Close() })
+		c.SetReadDeadline(time.Now().Add(10 * time.Second)) // a lost datagram fails the test instead of hanging it
+	}
+	return conns
+}
+
+// buffers returns n datagrams with room for size bytes each.
+func buffers(n, size int) []Datagram {
+	ds := make([]Datagram, n)
+	for i := range ds {
+		ds[i].B = make([]byte, 0, size)
+	}
+	return ds
+}
+
+// to returns n datagrams for addr with different payloads.
+func to(addr netip.AddrPort, n int) []Datagram {
+	ds := make([]Datagram, n)
+	for i := range ds {
+		ds[i] = Datagram{Remote: addr, B: fmt.Appendf(nil, "datagram %d", i)}
+	}
+	return ds
+}
+
+// at is the address of c's port on host.
+func at(host string, c *Conn) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(host), c.LocalAddr().Port())
+}
+
+func write(t *testing.T, c *Conn, ds ...Datagram) {
+	t.Helper()
+	if n, err := c.WriteBatch(ds); n != len(ds) || err != nil {
+		t.Fatalf("WriteBatch = %d, %v; want %d", n, err, len(ds))
+	}
+}
+
+// readAll reads n datagrams, in as many batches as it takes.
+func readAll(t *testing.T, c *Conn, n int) []Datagram {
+	t.Helper()
+	var got []Datagram
+	for len(got) < n {
+		ds := buffers(n-len(got), 2048)
+		k, err := c.ReadBatch(ds)
+		if err != nil {
+			t.Fatalf("ReadBatch after %d of %d: %v", len(got), n, err)
+		}
+		got = append(got, ds[:k]...)
+	}
+	return got
+}
+
+func wantPayloads(t *testing.T, got, want []Datagram) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("got %d datagrams, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if !bytes.Equal(got[i].B, want[i].B) {
+			t.Fatalf("datagram %d is %q, want %q", i, got[i].B, want[i].B)
+		}
+	}
+}
+
+func TestEcho(t *testing.T) {
+	for _, test := range []struct {
+		name, server, client, serverHost, clientHost string
+	}{
+		{"IPv4", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"IPv6", "[::1]:0", "[::1]:0", "::1", "::1"},
+		{"an IPv4 client of a dual-stack server is not mapped", ":0", "127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"an IPv6 client of a dual-stack server", ":0", "[::1]:0", "::1", "::1"},
+		{"an unspecified IPv6 address is dual-stack", "[::]:0", "127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"an unspecified IPv4 address", "0.0.0.0:0", "127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+		{"a dual-stack client of an IPv4 server", "127.0.0.1:0", ":0", "127.0.0.1", "127.0.0.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server, client := listen(t, test.server), listen(t, test.client)
+			out := to(at(test.serverHost, server), 3)
+			write(t, client, out...)
+
+			asked := readAll(t, server, 3)
+			wantPayloads(t, asked, out)
+			for _, d := range asked {
+				if want := at(test.clientHost, client); d.Remote != want {
+					t.Fatalf("the server saw %v, want %v", d.Remote, want)
+				}
+			}
+			write(t, server, asked...)
+
+			answers := readAll(t, client, 3)
+			wantPayloads(t, answers, out)
+			for _, d := range answers {
+				if want := at(test.serverHost, server); d.Remote != want {
+					t.Fatalf("the answer came from %v, want %v", d.Remote, want)
+				}
+			}
+		})
+	}
+}
+
+func TestEmptyDatagramIsADatagram(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	write(t, client, Datagram{Remote: server.LocalAddr()})
+	if got := readAll(t, server, 1); len(got[0].B) != 0 || got[0].Remote != client.LocalAddr() {
+		t.Fatalf("got %q from %v, want nothing from %v", got[0].B, got[0].Remote, client.LocalAddr())
+	}
+}
+
+func TestBatchLargerThanOneCall(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	out := to(server.LocalAddr(), 3*maxBatch+7)
+	write(t, client, out...)
+	wantPayloads(t, readAll(t, server, len(out)), out)
+	if n := client.Stats().Sent; n != uint64(len(out)) {
+		t.Errorf("Stats.Sent = %d, want %d", n, len(out))
+	}
+	if n := server.Stats().Received; n != uint64(len(out)) {
+		t.Errorf("Stats.Received = %d, want %d", n, len(out))
+	}
+}
+
+func TestEmptyBatch(t *testing.T) {
+	c := listen(t, "127.0.0.1:0")
+	if n, err := c.ReadBatch(nil); n != 0 || err != nil {
+		t.Errorf("ReadBatch(nil) = %d, %v", n, err)
+	}
+	if n, err := c.WriteBatch(nil); n != 0 || err != nil {
+		t.Errorf("WriteBatch(nil) = %d, %v", n, err)
+	}
+}
+
+func TestTooSmallBuffersDrop(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	long := Datagram{Remote: server.LocalAddr(), B: make([]byte, 101)}
+	short := to(server.LocalAddr(), 2)
+	write(t, client, long, short[0], long, long, short[1], long)
+
+	// Four datagrams do not fit; the buffers of the others must still be six
+	// different ones.
+	ds := buffers(6, 100)
+	var got []Datagram
+	for len(got) < 2 {
+		n, err := server.ReadBatch(ds[len(got):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = ds[:len(got)+n]
+	}
+	wantPayloads(t, got, short)
+	seen := map[*byte]bool{}
+	for _, d := range ds {
+		seen[&d.B[:1][0]] = true
+	}
+	if len(seen) != len(ds) {
+		t.Errorf("%d buffers are left of %d", len(seen), len(ds))
+	}
+
+	server.SetReadDeadline(time.Unix(1, 0))
+	if _, err := server.ReadBatch(ds); err != os.ErrDeadlineExceeded {
+		t.Fatalf("the last one came through: %v", err)
+	}
+	if n := server.Stats().Truncated; n != 4 {
+		t.Errorf("Stats.Truncated = %d, want 4", n)
+	}
+}
+
+// pending runs ReadBatch in a goroutine and returns the error it ends with.
+func pending(c *Conn) <-chan error {
+	errs := make(chan error, 1)
+	go func() {
+		_, err := c.ReadBatch(buffers(1, 100))
+		errs <- err
+	}()
+	return errs
+}
+
+func TestDeadlineWakesReader(t *testing.T) {
+	c := listen(t, "127.0.0.1:0")
+	for range 50 { // before, while and after the reader goes to sleep
+		c.SetReadDeadline(time.Time{})
+		errs := pending(c)
+		c.SetReadDeadline(time.Unix(1, 0))
+		if err := <-errs; err != os.ErrDeadlineExceeded {
+			t.Fatalf("ReadBatch: %v, want the deadline", err)
+		}
+	}
+}
+
+func TestDeadlineComes(t *testing.T) {
+	c := listen(t, "127.0.0.1:0")
+	c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	if err := <-pending(c); err != os.ErrDeadlineExceeded {
+		t.Fatalf("ReadBatch: %v, want the deadline", err)
+	}
+}
+
+func TestCloseWakesReader(t *testing.T) {
+	for range 50 {
+		c := listen(t, "127.0.0.1:0")
+		errs := pending(c)
+		c.Close()
+		if err := <-errs; err != net.ErrClosed {
+			t.Fatalf("ReadBatch: %v, want net.ErrClosed", err)
+		}
+		if n, err := c.WriteBatch(to(netip.MustParseAddrPort("127.0.0.1:9"), 1)); n != 0 || err != net.ErrClosed {
+			t.Fatalf("WriteBatch = %d, %v, want net.ErrClosed", n, err)
+		}
+		if err := c.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("second Close: %v, want net.ErrClosed", err)
+		}
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	taken := listen(t, "127.0.0.1:0").LocalAddr().String()
+	for _, test := range []struct {
+		why, addr string
+		sockets   int
+	}{
+		{"no port", "127.0.0.1", 1},
+		{"a port that is no number", "127.0.0.1:http", 1},
+		{"a port out of range", "127.0.0.1:65536", 1},
+		{"a host that is a name", "localhost:0", 1},
+		{"an address of another machine", "203.0.113.1:0", 1},
+		{"a port that is taken", taken, 1},
+		{"more sockets than sense", "127.0.0.1:0", maxSockets + 1},
+	} {
+		if conns, err := Listen(test.addr, Config{Sockets: test.sockets}); err == nil {
+			t.Errorf("%s: Listen(%q) = %v, want an error", test.why, test.addr, conns)
+		} else if got := err.Error(); got[:7] != "udpio: " {
+			t.Errorf("%s: the error %q does not say where it comes from", test.why, got)
+		}
+	}
+}
