@@ -1,0 +1,239 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+)
+
+// negotiatedStream is out of the way of the streams a browser gives its own
+// channels, which count from 0.
+const negotiatedStream = 100
+
+// TestBrowser walks through the life of a connection in each browser:
+//
+//	go test -run 'TestBrowser/godwit/firefox/reload'
+func TestBrowser(t *testing.T) {
+	scripts := []struct {
+		name string
+		run  func(t *testing.T, w *world)
+	}{
+		{"connect", testConnect},
+		{"messages", testMessages},
+		{"fragments", testFragments},
+		{"too large", testTooLarge},
+		{"three channels", testThreeChannels},
+		{"negotiated", testNegotiated},
+		{"close by page", testCloseByPage},
+		{"kick", testKick},
+		{"shutdown", testShutdown},
+		{"two tabs", testTwoTabs},
+		{"reload", testReload},
+	}
+	for _, srv := range implementations {
+		for _, kind := range browser.Kinds {
+			t.Run(srv.name+"/"+string(kind), func(t *testing.T) {
+				b := browser.Start(t, kind)
+				for _, s := range scripts {
+					t.Run(s.name, func(t *testing.T) { s.run(t, newWorld(t, b, srv)) })
+				}
+			})
+		}
+	}
+}
+
+func testConnect(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	receive(t, w.opened, "the server hears of the connection")
+	p.wantEcho("the channel works")
+	got := receive(t, w.messages, "the message at the server")
+	if got.label != "data" || !got.text || string(got.data) != "the channel works" {
+		t.Errorf("server got %q as text=%v on %q", got.data, got.text, got.label)
+	}
+}
+
+// described is what page.js tells of a message.
+type described struct {
+	Kind  string
+	Size  int
+	Text  string
+	Bytes []int
+}
+
+func testMessages(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	for _, tt := range []struct {
+		name string
+		js   string // the message
+		want described
+	}{
+		{"text", `"grüße, 世界"`, described{Kind: "text", Size: 9, Text: "grüße, 世界"}},
+		{"binary", `Uint8Array.of(0, 1, 254, 255)`, described{Kind: "binary", Size: 4, Bytes: []int{0, 1, 254, 255}}},
+		{"empty text", `""`, described{Kind: "text"}},
+		{"empty binary", `new Uint8Array(0)`, described{Kind: "binary"}},
+		{"a whole packet", `pattern(1160)`, described{Kind: "binary", Size: 1160, Bytes: pattern(1160)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got described
+			p.do(`return describe(await ch.echo(`+tt.js+`));`, nil, &got)
+			if got.Kind != tt.want.Kind || got.Size != tt.want.Size || got.Text != tt.want.Text {
+				t.Errorf("echo is %d bytes of %s %q, want %d of %s %q",
+					got.Size, got.Kind, got.Text, tt.want.Size, tt.want.Kind, tt.want.Text)
+			}
+			if !slices.Equal(got.Bytes, tt.want.Bytes) {
+				t.Errorf("echo has bytes %v, want %v", got.Bytes, tt.want.Bytes)
+			}
+		})
+	}
+}
+
+// pattern is what page.js's function of that name makes.
+func pattern(n int) []int {
+	b := make([]int, n)
+	for i := range b {
+		b[i] = i * 7 % 256
+	}
+	return b
+}
+
+// A message that the browser splits over several packets arrives whole.
+func testFragments(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	p.do(`ch.send(pattern(arg));`, 8000, nil)
+	got := receive(t, w.messages, "the message at the server")
+	want := make([]byte, 8000)
+	for i := range want {
+		want[i] = byte(i * 7)
+	}
+	if !bytes.Equal(got.data, want) {
+		t.Errorf("server got %d bytes, want 8000 of the pattern", len(got.data))
+	}
+	p.do(`ch.inbox.length = 0;`, nil, nil) // the echo, of a server that sends fragments
+}
+
+func testTooLarge(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	c := receive(t, w.opened, "the connection")
+
+	var threw string
+	p.do(`
+		try {
+			ch.send(new Uint8Array(c.pc.sctp.maxMessageSize + 1));
+			return "";
+		} catch (e) {
+			return e.name;
+		}`, nil, &threw)
+	if threw != "TypeError" {
+		t.Errorf("the page's send of more than the answer allows threw %q, want TypeError", threw)
+	}
+	p.wantEcho("the page may go on")
+
+	if w.kind.tooLarge == nil {
+		return
+	}
+	m := receive(t, w.messages, "the message at the server")
+	err := c.Send(m.stream, false, make([]byte, 1300))
+	if !errors.Is(err, w.kind.tooLarge) {
+		t.Errorf("the server's send of 1300 bytes: %v, want %v", err, w.kind.tooLarge)
+	}
+	p.wantEcho("the server may go on")
+}
+
+func testThreeChannels(t *testing.T, w *world) {
+	p := w.tab()
+	labels := []string{"input", "chat", "state"}
+	p.connect(channelInit{"label": labels[0]}, channelInit{"label": labels[1]}, channelInit{"label": labels[2]})
+
+	var echoes []string
+	p.do(`return await Promise.all(c.channels.map((ch) => ch.echo("on " + ch.dc.label)));`, nil, &echoes)
+	if want := []string{"on input", "on chat", "on state"}; !slices.Equal(echoes, want) {
+		t.Errorf("echoes %q, want %q", echoes, want)
+	}
+	for range labels {
+		got := receive(t, w.messages, "a message at the server")
+		if string(got.data) != "on "+got.label {
+			t.Errorf("server got %q on channel %q", got.data, got.label)
+		}
+	}
+}
+
+func testNegotiated(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect(channelInit{"label": "agreed", "negotiated": true, "id": negotiatedStream})
+	p.wantEcho("no one announced this channel")
+	got := receive(t, w.messages, "the message at the server")
+	if got.stream != negotiatedStream || got.label != "" {
+		t.Errorf("server got it on stream %d, label %q, want %d without label", got.stream, got.label, negotiatedStream)
+	}
+}
+
+func testCloseByPage(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	p.wantEcho("hello")
+	p.do(`c.close();`, nil, nil)
+	t.Log("reason:", receive(t, w.closed, "the server hears of the close"))
+}
+
+func testKick(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	p.wantEcho("hello")
+	receive(t, w.opened, "the connection").Close()
+	wantClosed(t, p)
+	t.Log("reason:", receive(t, w.closed, "the server's own close event"))
+}
+
+func testShutdown(t *testing.T, w *world) {
+	first, second := w.tab(), w.tab()
+	first.connect()
+	second.connect()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := w.server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	wantClosed(t, first)
+	wantClosed(t, second)
+}
+
+// wantClosed waits until the page has been told that its connection is over, well
+// before the silence of a dead server would tell it.
+func wantClosed(t *testing.T, p *tab) {
+	t.Helper()
+	var how string
+	p.do(`return await within(patience, c.closed, "the page hears of the close");`, nil, &how)
+	if !strings.Contains(how, "closed") {
+		t.Errorf("the page heard %q, want closed", how)
+	}
+}
+
+func testTwoTabs(t *testing.T, w *world) {
+	first, second := w.tab(), w.tab()
+	first.connect()
+	second.connect()
+	first.wantEcho("one")
+	second.wantEcho("two")
+	first.Close()
+	second.wantEcho("two again")
+}
+
+func testReload(t *testing.T, w *world) {
+	p := w.tab()
+	p.connect()
+	p.wantEcho("before")
+	p.Reload()
+	p.connect()
+	p.wantEcho("after")
+	receive(t, w.opened, "the first connection")
+	receive(t, w.opened, "the second connection")
+}

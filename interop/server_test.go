@@ -1,0 +1,156 @@
+package interop
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+)
+
+func TestMain(m *testing.M) { os.Exit(browser.Main(m)) }
+
+// server is a WebRTC server under test. As a handler it is its own signaling.
+type server interface {
+	http.Handler
+	Addr() netip.AddrPort
+	Shutdown(ctx context.Context) error
+}
+
+// conn is a server's view of one page.
+type conn interface {
+	Send(stream uint16, text bool, b []byte) error
+	Close() error
+}
+
+// message is one that a server received.
+type message struct {
+	stream uint16
+	label  string
+	text   bool
+	data   []byte
+}
+
+// config is what the tests choose about a server.
+type config struct {
+	public     netip.AddrPort // in the answer's candidate; zero: where the server listens
+	negotiated []uint16       // streams the page opens with negotiated: true
+	open       func(c conn)
+	message    func(c conn, m message)
+	close      func(c conn, why string)
+}
+
+// implementation is one kind of server.
+type implementation struct {
+	name   string
+	listen func(addr string, config config) (server, error)
+	// tooLarge is the error of a Send of more than one packet holds. Nil means
+	// that the server sends fragments.
+	tooLarge error
+}
+
+// implementations are the servers that pages meet, ours first.
+var implementations = []implementation{pionServers}
+
+// patience bounds every wait of a test for something that should come soon.
+const patience = 20 * time.Second
+
+// world is one server, the pages it serves, and what it has heard from them.
+// It echoes every message on its channel, as its kind.
+type world struct {
+	t        *testing.T
+	browser  *browser.Browser
+	kind     implementation
+	server   server
+	url      string
+	opened   chan conn
+	messages chan message
+	closed   chan string
+}
+
+func newWorld(t *testing.T, b *browser.Browser, kind implementation) *world {
+	t.Helper()
+	w := &world{
+		t:        t,
+		browser:  b,
+		kind:     kind,
+		opened:   make(chan conn, 16),
+		messages: make(chan message, 64),
+		closed:   make(chan string, 16),
+	}
+	srv, err := kind.listen(browser.Host(t).String()+":0", config{
+		negotiated: []uint16{negotiatedStream},
+		open:       func(c conn) { w.opened <- c },
+		message: func(c conn, m message) {
+			c.Send(m.stream, m.text, m.data)
+			m.data = append([]byte(nil), m.data...)
+			w.messages <- m
+		},
+		close: func(_ conn, why string) { w.closed <- why },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server = srv
+	t.Cleanup(func() { srv.Shutdown(context.Background()) })
+	w.url = browser.Serve(t, srv)
+	return w
+}
+
+// tab is a page with the helpers that fail its test.
+type tab struct {
+	*browser.Page
+	t *testing.T
+}
+
+func (w *world) tab() *tab {
+	w.t.Helper()
+	return &tab{w.browser.Page(w.t, w.url), w.t}
+}
+
+// do runs JavaScript in the page and fails the test if it throws.
+func (p *tab) do(js string, arg, result any) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	if err := p.Eval(ctx, js, arg, result); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// connect leaves the connection in the page's global c and its first channel in ch.
+func (p *tab) connect(channels ...channelInit) {
+	p.t.Helper()
+	if channels == nil {
+		channels = []channelInit{{"label": "data"}}
+	}
+	p.do(`window.c = await connect({ channels: arg }); window.ch = c.channels[0];`, channels, nil)
+}
+
+// wantEcho checks that the page's first channel works.
+func (p *tab) wantEcho(why string) {
+	p.t.Helper()
+	var got string
+	p.do(`return await ch.echo(arg);`, why, &got)
+	if got != why {
+		p.t.Errorf("%s: echo %q", why, got)
+	}
+}
+
+// channelInit is a label and an RTCDataChannelInit.
+type channelInit map[string]any
+
+// receive waits for what a server should hear.
+func receive[T any](t *testing.T, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing after %v", what, patience)
+		panic("unreachable")
+	}
+}
