@@ -1,0 +1,35 @@
+package dtls
+
+// An Alert is the content of an alert record.
+type Alert struct {
+	Fatal       bool
+	Description uint8
+}
+
+// Alert levels and the descriptions that matter here.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2
+const (
+	alertWarning     = 1
+	alertFatal       = 2
+	alertCloseNotify = 0
+	alertLen         = 2
+)
+
+// ParseAlert reads the plaintext of an alert record.
+func ParseAlert(b []byte) (a Alert, ok bool) {
+	// level(1) description(1)
+	if len(b) != alertLen || b[0] != alertWarning && b[0] != alertFatal {
+		return Alert{}, false
+	}
+	return Alert{Fatal: b[0] == alertFatal, Description: b[1]}, true
+}
+
+// CloseNotify reports whether the peer said that it is done.
+func (a Alert) CloseNotify() bool { return a.Description == alertCloseNotify }
+
+// Closes reports whether the connection is over. Warnings such as
+// user_canceled and no_renegotiation do not end it.
+func (a Alert) Closes() bool { return a.Fatal || a.CloseNotify() }
+
+// AppendCloseNotify appends the plaintext of our close_notify.
+func AppendCloseNotify(b []byte) []byte { return append(b, alertWarning, alertCloseNotify) }

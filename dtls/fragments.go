@@ -1,0 +1,131 @@
+package dtls
+
+import "encoding/binary"
+
+// Handshake message header, 12 bytes. https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.2
+//
+//	msg_type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3)
+const (
+	fragmentHeaderLen = 12
+	offMessageLen     = 1
+	offMessageSeq     = 4
+	offFragmentOff    = 6
+	offFragmentLen    = 9
+)
+
+// Handshake message types that matter here.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4
+const (
+	msgClientHello       = 1
+	msgServerHelloDone   = 14
+	msgCertificateVerify = 15
+)
+
+// Bounds of one handshake. A browser's longest flight is a certificate chain of
+// one, so all of them are generous.
+const (
+	maxMessages       = 16 // message_seq 0 to 15
+	maxMessagePieces  = 32
+	maxHandshakeBytes = 16 << 10
+)
+
+// A fragment is one piece of a handshake message.
+type fragment struct {
+	kind     uint8
+	length   int // of the whole message
+	seq      int
+	off, end int
+	body     []byte
+}
+
+// parseFragment reads the first fragment of b, the content of a handshake
+// record, and returns what follows it.
+func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
+	if len(b) < fragmentHeaderLen {
+		return f, nil, false
+	}
+	// msg_type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3)
+	f.kind = b[0]
+	f.length = uint24(b[offMessageLen:])
+	f.seq = int(binary.BigEndian.Uint16(b[offMessageSeq:]))
+	f.off = uint24(b[offFragmentOff:])
+	n := uint24(b[offFragmentLen:])
+	f.end = f.off + n
+	if b = b[fragmentHeaderLen:]; n > len(b) || f.end > f.length {
+		return f, nil, false
+	}
+	f.body = b[:n]
+	return f, b[n:], true
+}
+
+// appendFragment appends bytes off to end of the message that f is a piece of.
+func appendFragment(b []byte, f *fragment, off, end int) []byte {
+	b = append(b, f.kind)
+	b = appendUint24(b, f.length)
+	b = binary.BigEndian.AppendUint16(b, uint16(f.seq))
+	b = appendUint24(b, off)
+	b = appendUint24(b, end-off)
+	return append(b, f.body[off-f.off:end-f.off]...)
+}
+
+func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
+
+func appendUint24(b []byte, v int) []byte { return append(b, byte(v>>16), byte(v>>8), byte(v)) }
+
+// A piece is a run of bytes of a message that has been let through.
+type piece struct{ off, end uint16 }
+
+// A message is what is known of one handshake message of the peer. Its pieces
+// never overlap: pion adds up the lengths of the fragments it holds and would
+// never finish a message whose fragments do.
+type message struct {
+	known  bool
+	kind   uint8
+	length int
+	bytes  int // of length, let through so far
+	pieces []piece
+}
+
+func (m *message) complete() bool { return m.known && m.bytes == m.length }
+
+// agrees reports whether f can be a piece of m. The first fragment of a
+// message_seq decides type and length.
+func (m *message) agrees(f *fragment) bool {
+	if !m.known {
+		m.known, m.kind, m.length = true, f.kind, f.length
+	}
+	return m.kind == f.kind && m.length == f.length
+}
+
+// gap returns the first run of [off, end) that has not been let through.
+func (m *message) gap(off, end int) (from, to int) {
+	from = off
+	for moved := true; moved; {
+		moved = false
+		for _, p := range m.pieces {
+			if int(p.off) <= from && from < int(p.end) {
+				from, moved = int(p.end), true
+			}
+		}
+	}
+	to = max(from, end)
+	for _, p := range m.pieces {
+		if int(p.off) >= from {
+			to = min(to, int(p.off))
+		}
+	}
+	if from >= end {
+		return end, end
+	}
+	return from, to
+}
+
+// pieceAt returns the end of the piece that begins at off, -1 if there is none.
+func (m *message) pieceAt(off int) int {
+	for _, p := range m.pieces {
+		if int(p.off) == off {
+			return int(p.end)
+		}
+	}
+	return -1
+}

@@ -1,0 +1,279 @@
+package dtls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pion "github.com/pion/dtls/v3"
+)
+
+// Defaults and limits of a handshake.
+const (
+	defaultTimeout = 10 * time.Second
+	defaultMTU     = 1200
+	flightInterval = 200 * time.Millisecond // pion's own repetition; a Repeater is quicker
+
+	maxHandshakeNumber = FirstRecord - 1 // highest number pion may use in epoch 1
+)
+
+// Errors a Failed event may carry, beside those of pion.
+var (
+	// ErrPeer means that the peer showed a certificate that none of the
+	// fingerprints of its offer names: it is not who was invited.
+	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
+	// ErrRecordNumbers means that somebody made the handshake repeat its last
+	// flight until the numbers set aside for it were used up.
+	ErrRecordNumbers = errors.New("dtls: handshake used up its record numbers")
+	// ErrStopped means that Stop was called.
+	ErrStopped = errors.New("dtls: handshake was stopped")
+	// ErrTimeout means that the handshake took longer than HandshakeConfig.Timeout.
+	ErrTimeout = errors.New("dtls: handshake timed out")
+)
+
+// A HandshakeConfig says how to shake hands.
+type HandshakeConfig struct {
+	// Certificate is ours. It must be set.
+	Certificate *Certificate
+	// Client says that we are the DTLS client, a=setup:active.
+	Client bool
+	// Peer holds the fingerprints of the offer. The certificate of the peer must
+	// match one of them; with none, every handshake fails.
+	Peer []Fingerprint
+	// SRTP offers use_srtp although no media follows: Chromium offers it itself,
+	// and some peers fail without it. As a client we then fail with a peer that
+	// does not select a profile; try again without, from new signaling on.
+	SRTP bool
+	// Timeout limits the whole handshake. Zero means 10 s.
+	Timeout time.Duration
+	// MTU limits the datagrams we send. Zero means 1200, which is also the most.
+	MTU int
+	// KeyLog receives the secrets in NSS key log format. Debugging only.
+	KeyLog io.Writer
+	// Emit takes the events, in order and one at a time, from goroutines of the
+	// handshake. It must not block for long; it may take the lock under which
+	// the owner calls Receive and Stop, which take none.
+	Emit func(HandshakeEvent)
+}
+
+// An EventKind says what happened in a handshake.
+type EventKind uint8
+
+// Events. A handshake ends with exactly one of Done and Failed.
+const (
+	Flight    EventKind = iota + 1 // Datagram is to be sent
+	KeysReady                      // Keys are known, and the peer's certificate is the right one
+	Done                           // the peer's Finished is verified
+	Failed                         // Err says why
+)
+
+func (k EventKind) String() string {
+	return [...]string{"none", "Flight", "KeysReady", "Done", "Failed"}[k]
+}
+
+// A HandshakeEvent is what a handshake tells its owner, who owns its memory.
+//
+// KeysReady comes before the flight with our Finished. A client may then seal
+// at once, since it has verified certificate and signature (False Start,
+// https://www.rfc-editor.org/rfc/rfc7918.html), as [Conn] allows: a little, and
+// nothing is opened before Done.
+type HandshakeEvent struct {
+	Kind     EventKind
+	Datagram []byte // Flight
+	// First marks the first datagram of a flight that was not sent before:
+	// [Repeater.Set] it; [Repeater.Add] those that follow without First.
+	First bool
+	// Again marks pion's own repetition of a flight, under new record numbers:
+	// send it, do not store it.
+	Again bool
+	Keys  *Keys // KeysReady
+	Err   error // Failed
+}
+
+// A Handshake is one run of the DTLS handshake. Its methods may be called from
+// any goroutine, and under any lock.
+type Handshake struct {
+	config  HandshakeConfig
+	pipe    *pipe
+	cancel  context.CancelFunc
+	stopped atomic.Bool
+
+	mu    sync.Mutex // held while events go out, so that they go in order
+	keys  bool       // KeysReady has gone
+	over  bool       // Done or Failed has gone
+	cause error      // why we made pion fail
+	last  flightMark // the newest that has been sent
+}
+
+// StartHandshake starts a handshake. A client's first flight is emitted at once.
+func StartHandshake(c HandshakeConfig) *Handshake {
+	c.Timeout = or(c.Timeout, defaultTimeout)
+	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+	h := &Handshake{config: c, cancel: cancel}
+	h.pipe = newPipe(h.write)
+	go h.run(ctx)
+	return h
+}
+
+// Receive gives the handshake what a [Sieve] let pass of a datagram. It copies
+// b and never blocks; false means that b was dropped, because the queue is full
+// or the handshake over.
+func (h *Handshake) Receive(b []byte) bool { return len(b) > 0 && h.pipe.deliver(b) }
+
+// Stop ends the handshake, whose goroutines return soon. If it was not over, a
+// Failed event with [ErrStopped] follows, and no other. An Emit that has already
+// begun is not undone.
+func (h *Handshake) Stop() {
+	h.stopped.Store(true)
+	h.pipe.finish()
+	h.cancel()
+}
+
+// run is the handshake's goroutine. pion's own two and their helpers return
+// once the pipe has ended.
+func (h *Handshake) run(ctx context.Context) {
+	defer h.cancel()
+	conn, err := newPionConn(h.pipe, &h.config, h.verify)
+	if err == nil {
+		err = conn.HandshakeContext(ctx)
+	}
+	h.pipe.finish()
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+	switch {
+	case h.stopped.Load():
+		err = ErrStopped
+	case h.cause != nil:
+		err = h.cause
+	case err != nil && ctx.Err() != nil:
+		err = ErrTimeout
+	case err == nil && !h.keys:
+		err = errors.New("dtls: handshake ended without keys")
+	}
+	if err != nil {
+		h.config.Emit(HandshakeEvent{Kind: Failed, Err: fmt.Errorf("handshake failed: %w", err)})
+		return
+	}
+	h.config.Emit(HandshakeEvent{Kind: Done})
+}
+
+// verify is pion's VerifyConnection. As a client it runs after the signatures
+// are checked and before our Finished leaves, as a server when the client's
+// CertificateVerify and Finished have come and before ours leaves.
+func (h *Handshake) verify(s *pion.State) error {
+	secrets, err := exportSecrets(s)
+	if err == nil {
+		err = h.checkPeer(secrets.PeerCertificates)
+	}
+	var keys *Keys
+	if err == nil {
+		keys, err = secrets.keys()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil {
+		h.cause = err
+		return err
+	}
+	if !h.keys && !h.over && !h.stopped.Load() {
+		h.keys = true
+		h.config.Emit(HandshakeEvent{Kind: KeysReady, Keys: keys})
+	}
+	return nil
+}
+
+// checkPeer compares the certificate the peer proved to hold with its offer.
+func (h *Handshake) checkPeer(chain [][]byte) error {
+	if len(chain) == 0 {
+		return ErrPeer
+	}
+	for _, f := range h.config.Peer {
+		if f.Matches(chain[0]) {
+			return nil
+		}
+	}
+	return ErrPeer
+}
+
+// write takes what pion sends. Only plaintext records and sealed handshake
+// records with a number set aside for them leave; an alert or data under the
+// session keys would use up a number that is ours.
+func (h *Handshake) write(b []byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.stopped.Load() {
+		return nil
+	}
+	datagram := make([]byte, 0, len(b))
+	mark := h.last
+	for r := range Records(b) {
+		switch {
+		case r.Epoch == epochOfData && r.Type == TypeHandshake && r.Number > maxHandshakeNumber:
+			h.cause = ErrRecordNumbers
+			return ErrRecordNumbers
+		case r.Epoch == 0 || r.Epoch == epochOfData && r.Type == TypeHandshake:
+			datagram = append(datagram, r.Raw...)
+			mark = mark.after(r, h.config.Client)
+		}
+	}
+	if len(datagram) == 0 {
+		return nil
+	}
+	h.config.Emit(HandshakeEvent{
+		Kind:     Flight,
+		Datagram: datagram,
+		First:    mark.flight > h.last.flight,
+		Again:    !h.last.before(mark),
+	})
+	h.last = mark
+	return nil
+}
+
+// A flightMark says how far a handshake has come in what it sent.
+type flightMark struct {
+	flight   int // as numbered in https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
+	position int // message_seq and offset of the newest plaintext fragment, plus one
+	changed  bool
+	finished bool
+}
+
+// before reports whether there is something in m that is not in f.
+func (f flightMark) before(m flightMark) bool { return f != m }
+
+// after returns f moved on by a record that is about to leave.
+func (f flightMark) after(r Record, client bool) flightMark {
+	switch {
+	case r.Epoch != 0:
+		f.finished = true
+	case r.Type == TypeChangeCipherSpec:
+		f.changed = true
+	case r.Type == TypeHandshake:
+		g, _, ok := parseFragment(r.Body())
+		if !ok {
+			return f
+		}
+		f.position = max(f.position, g.seq<<24+g.off+1)
+		if client && g.kind == msgClientHello {
+			f.flight = max(f.flight, 1+2*min(g.seq, 1))
+			return f
+		}
+	default: // an alert belongs to no flight
+		return f
+	}
+	switch {
+	case client:
+		f.flight = 5
+	case f.changed:
+		f.flight = 6
+	default:
+		f.flight = 4
+	}
+	return f
+}

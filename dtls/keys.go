@@ -1,0 +1,101 @@
+package dtls
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+)
+
+// A Suite is a TLS cipher suite.
+type Suite uint16
+
+// The suites we negotiate, all with ephemeral keys and an AEAD, which is also
+// what False Start demands: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
+const (
+	// https://www.rfc-editor.org/rfc/rfc5289.html#section-3.2
+	ECDSAWithAES128GCM Suite = 0xc02b
+	RSAWithAES128GCM   Suite = 0xc02f
+	// https://www.rfc-editor.org/rfc/rfc7905.html#section-2
+	RSAWithChaCha20   Suite = 0xcca8
+	ECDSAWithChaCha20 Suite = 0xcca9
+)
+
+func (s Suite) String() string {
+	switch s {
+	case ECDSAWithAES128GCM:
+		return "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+	case RSAWithAES128GCM:
+		return "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+	case ECDSAWithChaCha20:
+		return "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+	case RSAWithChaCha20:
+		return "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
+	}
+	return "unknown suite"
+}
+
+func (s Suite) chacha() bool { return s == ECDSAWithChaCha20 || s == RSAWithChaCha20 }
+func (s Suite) aes() bool    { return s == ECDSAWithAES128GCM || s == RSAWithAES128GCM }
+
+// Sizes of keys and fixed nonce parts. AES-128-GCM in TLS 1.2 fixes the first 4
+// bytes of the nonce and sends the other 8; ChaCha20-Poly1305 sends none.
+const (
+	aesKeyLen    = 16
+	aesIVLen     = 4
+	chachaKeyLen = 32
+	chachaIVLen  = 12
+)
+
+// Keys are what a finished key exchange leaves: a key and a fixed nonce part
+// for each direction. One value serves both sides.
+type Keys struct {
+	Suite    Suite
+	client   [chachaKeyLen]byte // write key of the DTLS client
+	server   [chachaKeyLen]byte
+	clientIV [chachaIVLen]byte
+	serverIV [chachaIVLen]byte
+}
+
+// ErrSuite is returned for a suite that is none of ours.
+var ErrSuite = errors.New("dtls: cipher suite is not supported")
+
+// DeriveKeys expands a master secret. Neither randoms nor master secret are kept.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-6.3
+func DeriveKeys(s Suite, master, clientRandom, serverRandom []byte) (*Keys, error) {
+	if !s.aes() && !s.chacha() {
+		return nil, ErrSuite
+	}
+	keyLen, ivLen := aesKeyLen, aesIVLen
+	if s.chacha() {
+		keyLen, ivLen = chachaKeyLen, chachaIVLen
+	}
+	seed := make([]byte, 0, len(clientRandom)+len(serverRandom))
+	seed = append(append(seed, serverRandom...), clientRandom...)
+	block := prf(master, "key expansion", seed, 2*keyLen+2*ivLen)
+
+	k := &Keys{Suite: s}
+	// client_write_key server_write_key client_write_IV server_write_IV
+	for _, part := range [][]byte{k.client[:keyLen], k.server[:keyLen], k.clientIV[:ivLen], k.serverIV[:ivLen]} {
+		block = block[copy(part, block):]
+	}
+	return k, nil
+}
+
+// prf is the TLS 1.2 pseudorandom function with SHA-256, n bytes of it.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-5
+func prf(secret []byte, label string, seed []byte, n int) []byte {
+	labelSeed := append([]byte(label), seed...)
+	mac := hmac.New(sha256.New, secret)
+	sum := func(parts ...[]byte) []byte {
+		mac.Reset()
+		for _, p := range parts {
+			mac.Write(p)
+		}
+		return mac.Sum(nil)
+	}
+	var out []byte
+	for a := sum(labelSeed); len(out) < n; a = sum(a) {
+		out = append(out, sum(a, labelSeed)...)
+	}
+	return out[:n]
+}

@@ -1,0 +1,130 @@
+package dtls
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// queueLen is how many datagrams may wait for pion. The longest flight has three.
+const queueLen = 16
+
+// buffers holds datagrams on their way to pion.
+var buffers = sync.Pool{New: func() any { return new([maxHandshake + maxHeld]byte) }}
+
+type queued struct {
+	buf *[maxHandshake + maxHeld]byte
+	n   int
+}
+
+// A pipe is the connection pion believes in: datagrams come from a bounded
+// queue, and what pion writes goes to the Handshake. It implements
+// [net.PacketConn].
+//
+// It ends with io.EOF from ReadFrom, which makes pion's goroutines return
+// without a word; pion's Close would write an alert.
+type pipe struct {
+	queue chan queued
+	end   chan struct{} // closed when nothing is read or written any more
+	once  sync.Once
+	write func([]byte) error
+
+	mu      sync.Mutex
+	expired chan struct{} // closed while the read deadline lies in the past
+}
+
+func newPipe(write func([]byte) error) *pipe {
+	return &pipe{
+		queue:   make(chan queued, queueLen),
+		end:     make(chan struct{}),
+		write:   write,
+		expired: make(chan struct{}),
+	}
+}
+
+// deliver queues a copy of b. It never blocks.
+func (p *pipe) deliver(b []byte) bool {
+	if p.ended() || len(b) > maxHandshake+maxHeld {
+		return false
+	}
+	q := queued{buffers.Get().(*[maxHandshake + maxHeld]byte), len(b)}
+	copy(q.buf[:], b)
+	select {
+	case p.queue <- q:
+		return true
+	default:
+		buffers.Put(q.buf)
+		return false
+	}
+}
+
+func (p *pipe) finish() { p.once.Do(func() { close(p.end) }) }
+
+func (p *pipe) ended() bool {
+	select {
+	case <-p.end:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
+	if p.ended() {
+		return 0, nil, io.EOF
+	}
+	p.mu.Lock()
+	expired := p.expired
+	p.mu.Unlock()
+	select {
+	case q := <-p.queue:
+		n := copy(b, q.buf[:q.n])
+		buffers.Put(q.buf)
+		return n, pipeAddr, nil
+	case <-p.end:
+		return 0, nil, io.EOF
+	case <-expired:
+		return 0, nil, os.ErrDeadlineExceeded
+	}
+}
+
+func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
+	if p.ended() {
+		return len(b), nil // pion may still have an alert to write
+	}
+	if err := p.write(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// SetReadDeadline knows the two values pion sets: a time long past, to make a
+// reader return, and the zero time, to let it read again.
+func (p *pipe) SetReadDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	expired := false
+	select {
+	case <-p.expired:
+		expired = true
+	default:
+	}
+	switch past := !t.IsZero() && !t.After(time.Now()); {
+	case past && !expired:
+		close(p.expired)
+	case !past && expired:
+		p.expired = make(chan struct{})
+	}
+	return nil
+}
+
+func (p *pipe) Close() error                     { p.finish(); return nil }
+func (p *pipe) LocalAddr() net.Addr              { return pipeAddr }
+func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
+func (p *pipe) SetWriteDeadline(time.Time) error { return nil } // a write never blocks
+
+// pipeAddr stands for both ends: pion wants an address, and uses it for nothing.
+var pipeAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.IPv4Unspecified(), 0))

@@ -1,0 +1,221 @@
+package dtls
+
+import (
+	"encoding/binary"
+	"iter"
+	"slices"
+)
+
+// Bounds of a Sieve.
+const (
+	maxEarly     = 8    // records that wait for Done
+	maxHeld      = 512  // bytes of Finished records that overtook their flight
+	maxFinished  = 128  // bytes of a sealed Finished; it takes 61 with AES-128-GCM
+	maxHandshake = 2048 // bytes of a datagram while the handshake runs; browsers send 1200
+)
+
+// A Sieve splits the peer's datagrams while the handshake runs. pion must not
+// see all that a stranger can send: two application records block its reader
+// until it times out, a plaintext alert or a ChangeCipherSpec of two bytes ends
+// the handshake, a plaintext record with a high number makes it deaf to all
+// lower ones, overlapping fragments never become a message, and records that
+// come before their keys are kept in a buffer that has been given away. So to
+// pion go
+//
+//   - handshake fragments of epoch 0, each byte of each message as one piece
+//     only, within bounds, in records numbered anew (they are not authenticated:
+//     the Finished messages cover what they carry, not their headers);
+//   - ChangeCipherSpec and the sealed Finished, in that order and only once the
+//     peer's flight before them is complete.
+//
+// Alerts and application data of epoch 1 wait until the owner opens them, after
+// Done. All else is dropped and counted.
+//
+// The zero value is ready. A Sieve is owned like its peer, and thrown away when
+// the handshake is over.
+type Sieve struct {
+	messages [maxMessages]message
+	bytes    int    // of all messages, let through
+	number   uint64 // of the next epoch-0 record to pion
+	ready    bool   // the flight before the peer's ChangeCipherSpec is complete
+	changed  bool   // a ChangeCipherSpec has come
+	passed   bool   // and pion has been given it
+	held     []byte // sealed handshake records that wait for both
+	early    [][]byte
+	drops    Drops
+}
+
+// Append appends to b what pion may see of the datagram, for
+// [Handshake.Receive]; b unchanged means nothing.
+func (s *Sieve) Append(b, datagram []byte) []byte {
+	if len(datagram) > maxHandshake {
+		s.drops.count(DropMalformed)
+		return b
+	}
+	for len(datagram) > 0 {
+		r, drop := parseRecord(datagram)
+		if drop != DropNone {
+			s.drops.count(drop)
+			break
+		}
+		datagram = datagram[len(r.Raw):]
+		if b, drop = s.record(b, r); drop != DropNone {
+			s.drops.count(drop)
+		}
+	}
+	return s.release(b)
+}
+
+// release appends what was held, once its time has come.
+func (s *Sieve) release(b []byte) []byte {
+	if !s.ready || !s.changed {
+		return b
+	}
+	if !s.passed {
+		b = s.changeCipherSpec(b)
+	}
+	b = append(b, s.held...)
+	s.held = nil
+	return b
+}
+
+// Early yields the records that waited, oldest first, for [Conn.Open].
+func (s *Sieve) Early() iter.Seq[[]byte] { return slices.Values(s.early) }
+
+// Drops returns what was dropped, by cause.
+func (s *Sieve) Drops() *Drops { return &s.drops }
+
+func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
+	switch {
+	case r.Epoch == 0 && r.Type == TypeHandshake:
+		return s.handshake(b, r)
+	case r.Epoch == 0 && r.Type == TypeChangeCipherSpec:
+		if body := r.Body(); len(body) != 1 || body[0] != 1 {
+			return b, DropMalformed
+		}
+		s.changed = true
+		if s.ready {
+			b = s.changeCipherSpec(b)
+		}
+		return b, DropNone
+	case r.Epoch == epochOfData && r.Type == TypeHandshake:
+		return s.finished(b, r)
+	case r.Epoch == epochOfData && (r.Type == TypeAlert || r.Type == TypeApplicationData):
+		return b, s.wait(r)
+	case r.Epoch > epochOfData:
+		return b, DropEpoch
+	}
+	return b, DropType
+}
+
+// wait keeps a copy of a record until Done. The first ones are kept: the peer
+// repeats none of what follows its own channel's first packets.
+func (s *Sieve) wait(r Record) Drop {
+	if len(s.early) == maxEarly {
+		return DropFull
+	}
+	s.early = append(s.early, slices.Clone(r.Raw))
+	return DropNone
+}
+
+// changeCipherSpec appends the one ChangeCipherSpec there is.
+func (s *Sieve) changeCipherSpec(b []byte) []byte {
+	start := len(b)
+	b = append(b, byte(TypeChangeCipherSpec), version12>>8, version12&0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
+	s.renumber(b[start:])
+	s.passed = true
+	return b
+}
+
+// finished lets a sealed handshake record pass, or holds it.
+func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
+	switch {
+	case len(r.Raw) > maxFinished || len(r.Body()) <= tagLen:
+		return b, DropMalformed
+	case s.passed:
+		return append(b, r.Raw...), DropNone
+	case len(s.held)+len(r.Raw) > maxHeld:
+		return b, DropFull
+	}
+	s.held = append(s.held, r.Raw...)
+	return b, DropNone
+}
+
+func (s *Sieve) renumber(record []byte) {
+	putRecordNumber(record, 0, s.number)
+	s.number++
+}
+
+// handshake appends a record with those pieces of r's fragments that may pass.
+func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
+	if len(r.Body()) == 0 {
+		return b, DropMalformed
+	}
+	start := len(b)
+	b = append(b, r.Raw[:headerLen]...)
+	worst := DropNone
+	for rest := r.Body(); len(rest) > 0; {
+		f, tail, ok := parseFragment(rest)
+		if !ok {
+			worst = DropMalformed
+			break
+		}
+		rest = tail
+		var drop Drop
+		if b, drop = s.fragment(b, &f); drop != DropNone {
+			worst = drop
+		}
+	}
+	if len(b) == start+headerLen {
+		return b[:start], worst
+	}
+	binary.BigEndian.PutUint16(b[start+offLength:], uint16(len(b)-start-headerLen))
+	s.renumber(b[start:])
+	return b, worst
+}
+
+// fragment appends that part of f which pion has not seen, or, if it has seen
+// all of f, the same piece again: it may have been lost on the way to pion.
+func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
+	if f.seq >= maxMessages || f.length > maxHandshakeBytes {
+		return b, DropFull
+	}
+	if f.off == f.end && f.length > 0 {
+		return b, DropFragment
+	}
+	m := &s.messages[f.seq]
+	if !m.agrees(f) {
+		return b, DropFragment
+	}
+	from, to := m.gap(f.off, f.end)
+	if from == to && len(m.pieces) > 0 {
+		if to = m.pieceAt(f.off); to < f.off || to > f.end {
+			return b, DropFragment
+		}
+		return appendFragment(b, f, f.off, to), DropNone
+	}
+	if len(m.pieces) == maxMessagePieces || s.bytes+to-from > maxHandshakeBytes {
+		return b, DropFull
+	}
+	m.pieces = append(m.pieces, piece{uint16(from), uint16(to)})
+	m.bytes += to - from
+	s.bytes += to - from
+	s.ready = s.ready || s.flightComplete(f.seq)
+	return appendFragment(b, f, from, to), DropNone
+}
+
+// flightComplete reports whether message seq is the last before the peer's
+// ChangeCipherSpec and it and all before it have come. A server ends with
+// ServerHelloDone and then hears from us; a client ends with CertificateVerify.
+func (s *Sieve) flightComplete(seq int) bool {
+	if k := s.messages[seq].kind; k != msgServerHelloDone && k != msgCertificateVerify {
+		// An earlier message may have been the missing one.
+		return seq+1 < maxMessages && s.messages[seq+1].known && s.flightComplete(seq+1)
+	}
+	for i := range seq + 1 {
+		if !s.messages[i].complete() {
+			return false
+		}
+	}
+	return true
+}
