@@ -1,0 +1,14 @@
+// Package netsim is a bad network for tests: datagrams that are lost, late,
+// doubled, out of order or damaged, in a way that a seed repeats exactly.
+//
+// A [Link] says what one direction of a path is like. A [Network] connects
+// packet conns in memory; inside a testing/synctest bubble a minute of its time
+// takes no time. A [Relay] does the same to real UDP sockets while it runs, for
+// peers that cannot be moved into memory, such as browsers. Both give every
+// datagram the fate that the same model draws for it.
+//
+// All methods may be called at any time from any goroutine.
+//
+// The package simulates what a sender of datagrams can notice, and no more:
+// no routers, no competing traffic, no ICMP, no fragments, no headers.
+package netsim

@@ -1,0 +1,278 @@
+package netsim
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrAddrInUse is the error of [Network.Listen] and [Conn.Rebind] for an
+// address that another Conn has.
+var ErrAddrInUse = errors.New("netsim: address already in use")
+
+// errMessageTooLong is the error of a write that UDP itself cannot carry.
+var errMessageTooLong = errors.New("netsim: message too long")
+
+// maxPayload is the largest payload of UDP over IPv4.
+const maxPayload = 65507
+
+// A Network carries datagrams between the conns that listen on it.
+//
+// In a synctest bubble, make it inside. It has no goroutine of its own: one
+// timer delivers what is due, in the order of time sent among equals.
+type Network struct {
+	seed uint64
+
+	tapMu sync.Mutex // held while tap runs, mu is not
+
+	mu     sync.Mutex // guards everything below, and every Conn
+	tap    Tap
+	conns  map[netip.AddrPort]*Conn // by public address
+	wires  map[route]*wire
+	rules  map[route]Link
+	line   timeline[flight]
+	timer  *time.Timer
+	ds     []delivery // reused by send
+	closed bool
+}
+
+// route is a direction between two hosts. In a rule a zero Addr is any host.
+type route struct{ from, to netip.Addr }
+
+// flight is a datagram under way.
+type flight struct {
+	from, to netip.AddrPort
+	payload  []byte
+	wire     *wire
+}
+
+// New returns a network with perfect links. Equal seeds and equal calls give
+// equal fates to all datagrams.
+func New(seed uint64) *Network {
+	return &Network{
+		seed:  seed,
+		conns: make(map[netip.AddrPort]*Conn),
+		wires: make(map[route]*wire),
+		rules: make(map[route]Link),
+	}
+}
+
+// Listen returns a conn that receives what is sent to addr. Port 0 chooses a
+// free one. The address must be a specific one: hosts have one each here.
+func (n *Network) Listen(addr netip.AddrPort) (*Conn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, net.ErrClosed
+	}
+	addr, err := n.free(addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{network: n, host: addr, public: addr, limit: defaultReadBuffer}
+	c.cond.L = &n.mu
+	n.conns[addr] = c
+	return c, nil
+}
+
+// free returns addr, unmapped and with a port, if no conn has it.
+func (n *Network) free(addr netip.AddrPort) (netip.AddrPort, error) {
+	addr = unmap(addr)
+	if ip := addr.Addr(); !ip.IsValid() || ip.IsUnspecified() {
+		return addr, fmt.Errorf("netsim: %v is not the address of a host", addr)
+	}
+	if addr.Port() != 0 {
+		if n.conns[addr] != nil {
+			return addr, fmt.Errorf("%w: %v", ErrAddrInUse, addr)
+		}
+		return addr, nil
+	}
+	for port := 49152; port < 65536; port++ { // the ports IANA leaves to chance
+		a := netip.AddrPortFrom(addr.Addr(), uint16(port))
+		if n.conns[a] == nil {
+			return a, nil
+		}
+	}
+	return addr, fmt.Errorf("%w: every port of %v", ErrAddrInUse, addr.Addr())
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// SetDefault sets the links for which nothing else is set.
+func (n *Network) SetDefault(l Link) { n.SetLink(netip.Addr{}, netip.Addr{}, l) }
+
+// SetLink sets the link from one host to another, for datagrams sent from now
+// on. A zero Addr stands for every host; a rule for both hosts goes before one
+// for the sender, and that before one for the receiver. Hosts go by the
+// address of Listen, also after Rebind.
+func (n *Network) SetLink(from, to netip.Addr, l Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rules[route{from.Unmap(), to.Unmap()}] = l
+	for r, w := range n.wires {
+		w.link = n.rule(r)
+	}
+}
+
+// Link returns the link from one host to another as it is now.
+func (n *Network) Link(from, to netip.Addr) Link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rule(route{from.Unmap(), to.Unmap()})
+}
+
+func (n *Network) rule(r route) Link {
+	for _, match := range [...]route{r, {from: r.from}, {to: r.to}} {
+		if l, ok := n.rules[match]; ok {
+			return l
+		}
+	}
+	return n.rules[route{}]
+}
+
+// Stats returns the counters of the direction from one host to another. A zero
+// Addr stands for every host.
+func (n *Network) Stats(from, to netip.Addr) (s LinkStats) {
+	from, to = from.Unmap(), to.Unmap()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for r, w := range n.wires {
+		if (!from.IsValid() || r.from == from) && (!to.IsValid() || r.to == to) {
+			s.add(w.stats)
+		}
+	}
+	return s
+}
+
+// SetTap makes t see every datagram that a Conn sends from now on; nil ends
+// that. It may call the network's methods but must not write to a Conn: use
+// [Network.Inject].
+func (n *Network) SetTap(t Tap) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tap = t
+}
+
+// Inject delivers a datagram at once and unharmed, as coming from any address,
+// whether or not anybody has it. No Tap sees it and no Stats count it.
+func (n *Network) Inject(from, to netip.AddrPort, b []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c := n.conns[unmap(to)]; c != nil {
+		c.receive(unmap(from), slices.Clone(b))
+	}
+}
+
+// Close closes all conns of the network and forgets what is under way.
+func (n *Network) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	for _, c := range n.conns {
+		c.close()
+	}
+	n.line = timeline[flight]{}
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	return nil
+}
+
+// send takes a datagram from c. The payload is n's from now on.
+func (n *Network) send(c *Conn, to netip.AddrPort, payload []byte) error {
+	n.mu.Lock()
+	if err := c.writable(); err != nil {
+		n.mu.Unlock()
+		return err
+	}
+	p := Packet{From: c.public, To: unmap(to), Payload: payload}
+	tap := n.tap
+	n.mu.Unlock()
+
+	passed := tap == nil || n.runTap(tap, &p)
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return net.ErrClosed
+	}
+	w := n.wire(route{c.host.Addr(), n.hostOf(p.To)})
+	if refused := w.refuse(len(p.Payload), !passed, false, n.line.full()); refused {
+		return nil
+	}
+	now := time.Now()
+	n.ds = w.offer(now, len(p.Payload), n.ds[:0])
+	for _, d := range n.ds {
+		n.line.push(d.at, flight{p.From, p.To, d.damage(p.Payload), w})
+	}
+	n.deliver(now)
+	return nil
+}
+
+func (n *Network) runTap(tap Tap, p *Packet) bool {
+	n.tapMu.Lock()
+	defer n.tapMu.Unlock()
+	return tap(p)
+}
+
+// hostOf is the host behind a public address.
+func (n *Network) hostOf(addr netip.AddrPort) netip.Addr {
+	if c := n.conns[addr]; c != nil {
+		return c.host.Addr()
+	}
+	return addr.Addr()
+}
+
+// wire returns the wire of r. Its chance depends on the two hosts and the
+// seed, and not on what other wires carry or who came first.
+func (n *Network) wire(r route) *wire {
+	w := n.wires[r]
+	if w == nil {
+		from, to := r.from.As16(), r.to.As16()
+		h := fnv.New64a()
+		h.Write(from[:])
+		h.Write(to[:])
+		w = newWire(n.rule(r), n.seed, h.Sum64())
+		n.wires[r] = w
+	}
+	return w
+}
+
+// deliver hands over what is due and sets the timer for the rest.
+func (n *Network) deliver(now time.Time) {
+	for {
+		f, ok := n.line.pop(now)
+		if !ok {
+			break
+		}
+		if c := n.conns[f.to]; c != nil {
+			c.receive(f.from, f.payload)
+		} else {
+			f.wire.stats.Unreachable++
+		}
+	}
+	at, ok := n.line.next()
+	switch {
+	case !ok && n.timer != nil:
+		n.timer.Stop()
+	case ok && n.timer == nil:
+		n.timer = time.AfterFunc(at.Sub(now), n.fire)
+	case ok:
+		n.timer.Reset(at.Sub(now))
+	}
+}
+
+func (n *Network) fire() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.deliver(time.Now())
+	}
+}
