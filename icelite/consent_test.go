@@ -1,0 +1,184 @@
+package icelite
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// I13
+func TestPendingAgentExpires(t *testing.T) {
+	a := newTestAgent(t)
+	if want := origin.Add(30 * time.Second); !a.Deadline().Equal(want) {
+		t.Fatalf("deadline %v, want %v", a.Deadline(), want)
+	}
+	a.Heard(a.now, home, 1000, true)
+	wrong := aCheck()
+	wrong.pwd = theirs.Pwd
+	a.want("a stranger's check", WrongIntegrity, home, wrong.chromium())
+	a.wait(30*time.Second - 1)
+	if a.Advance(a.now) {
+		t.Error("expired too early")
+	}
+	a.wait(1)
+	if !a.Advance(a.now) {
+		t.Error("did not expire")
+	}
+	short := New(origin, Config{Local: ours, PendingTimeout: time.Second})
+	if !short.Advance(origin.Add(time.Second)) {
+		t.Error("PendingTimeout has no effect")
+	}
+}
+
+// I12, T36: Firefox checks every 5.1 s.
+func TestChecksKeepConsent(t *testing.T) {
+	a := newTestAgent(t)
+	for range 100 {
+		a.deliver(home, server, aCheck().firefox())
+		if !a.LastCheck().Equal(a.now) {
+			t.Fatal("LastCheck is not the last check")
+		}
+		a.wait(5100 * time.Millisecond)
+		if a.Advance(a.now) {
+			t.Fatal("expired while checks come")
+		}
+		a.wantMaySend("a path with consent", home, 100, true)
+	}
+}
+
+// I12: records are no consent, only checks are.
+func TestConsentExpires(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("a check", Moved, home, aCheck().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.wait(30*time.Second - 1)
+	a.Heard(a.now, home, 100, true)
+	a.wantMaySend("just within consent", home, 100, true)
+	if a.Advance(a.now) {
+		t.Error("expired too early")
+	}
+	a.wait(1)
+	a.wantMaySend("30 s after the last check", home, 100, false)
+	if !a.Advance(a.now) || !a.Deadline().Equal(a.now) {
+		t.Error("did not expire")
+	}
+	short := newTestAgentWith(t, Config{Local: ours, Remote: theirs, ConsentTimeout: time.Second})
+	short.want("a check", Moved, home, aCheck().chromium())
+	if !short.Advance(origin.Add(time.Second)) {
+		t.Error("ConsentTimeout has no effect")
+	}
+}
+
+// I11: consent belongs to an address. The peer lives on by another one.
+func TestConsentIsPerPath(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("a check from home", Moved, home, aCheck().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.wait(20 * time.Second)
+	a.want("a check from the café", Moved, cafe, aCheck().chromium())
+	a.wait(10 * time.Second)
+	a.wantMaySend("home lost consent", home, 1, false)
+	a.wantMaySend("the café did not", cafe, 1, true)
+	if a.Advance(a.now) {
+		t.Error("the peer expired")
+	}
+
+	a.want("home comes back", Moved, home, aCheck().chromium())
+	if a.Path(home).Proved() {
+		t.Error("a proof outlived its consent")
+	}
+	a.wantMaySend("as a new address", home, 3*len(aCheck().chromium())-64+1, false)
+	a.wantMaySend("as a new address", home, 3*len(aCheck().chromium())-64, true)
+}
+
+// DESIGN 5.7a
+func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
+	a := newTestAgent(t)
+	a.wantMaySend("before any check", home, 1, false)
+	b := aCheck().chromium()
+	a.want("a check", Moved, home, b)
+
+	room := 3*len(b) - len(a.answer)
+	a.wantMaySend("more than is left", home, room+1, false)
+	a.wantMaySend("what is left", home, room, true)
+	a.wantMaySend("nothing is left", home, 1, false)
+
+	a.want("each check refills", Checked, home, b)
+	a.wantMaySend("another address gains nothing", mobile, 1, false)
+	a.Heard(a.now, home, 10, false)
+	room = 3*(len(b)+10) - len(a.answer)
+	a.wantMaySend("what is not authentic counts too", home, room, true)
+	a.wantMaySend("and no more", home, 1, false)
+
+	a.Heard(a.now, home, 10, true)
+	for range 1000 {
+		a.wantMaySend("a proved address", home, 1200, true)
+	}
+}
+
+// DESIGN 5.7a: "also after a move".
+func TestProofBelongsToOneAddress(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.want("a move", Moved, mobile, aCheck().nominating().chromium())
+	a.wantMaySend("a new address is unproved", mobile, 1200, false)
+	a.Heard(a.now, mobile, 100, true)
+	a.wantMaySend("until a record comes from it", mobile, 1200, true)
+	a.want("back home", Moved, home, aCheck().nominating().chromium())
+	a.wantMaySend("home is still proved", home, 1200, true)
+}
+
+// Refused checks are paid for like others.
+func TestErrorResponsesAreAccounted(t *testing.T) {
+	a := newTestAgent(t)
+	b := aCheck().chromium()
+	a.want("a check", Moved, home, b)
+	out := len(a.answer)
+	c := aCheck()
+	c.controlled = true
+	a.want("a conflict", RoleConflict, home, c.chromium())
+	out += len(a.answer)
+	a.wantMaySend("the rest", home, 3*2*len(b)-out+1, false)
+	a.wantMaySend("the rest", home, 3*2*len(b)-out, true)
+}
+
+// I13
+func TestCredentials(t *testing.T) {
+	c, err := NewCredentials(bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xff, 0x01}, 9)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ufrag != "+/8B+/8B+/8B" || c.Pwd != "+/8B+/8B+/8B+/8B+/8B+/8B" {
+		t.Errorf("credentials %q", c)
+	}
+	if _, err := NewCredentials(bytes.NewReader(make([]byte, 26))); err == nil {
+		t.Error("too little randomness is no error")
+	}
+}
+
+// An agent that waits for its peer costs little.
+func TestAgentIsSmall(t *testing.T) {
+	a, p := sizeOf[Agent](), sizeOf[Path]()
+	if a > 256 || p > 128 {
+		t.Errorf("an Agent is %d bytes, a Path %d", a, p)
+	}
+	if n := testing.AllocsPerRun(100, func() { New(origin, Config{Local: ours, Remote: theirs}) }); n > 1 {
+		t.Errorf("New allocates %v objects", n)
+	}
+}
+
+func TestPathTellsWhenItWasChecked(t *testing.T) {
+	a := newTestAgent(t)
+	a.wait(time.Minute)
+	a.want("a check", Moved, home, aCheck().chromium())
+	if got := a.Path(home).Checked(); !got.Equal(a.now) {
+		t.Errorf("checked at %v", got)
+	}
+	var none netip.AddrPort
+	a.Heard(a.now, none, 1, true)
+	if a.Path(none) != nil {
+		t.Error("a record made a path")
+	}
+}

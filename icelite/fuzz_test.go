@@ -1,0 +1,61 @@
+package icelite
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+// FuzzAnswer gives an agent any bytes, first as they are, and then as if the
+// peer had signed them, so that what lies behind the integrity check is reached
+// too. Whatever they are: no panic, silence without the password, and otherwise
+// a well-formed response that is not longer than the request.
+func FuzzAnswer(f *testing.F) {
+	mixed := aCheck()
+	mixed.controlled = true
+	mixed.extra = []stun.RawAttribute{{Type: 0x7fff, Value: []byte{1, 2, 3}}, {Type: 0x0003}}
+	mixed.after = []stun.RawAttribute{{Type: stun.AttrMessageIntegritySHA256, Value: make([]byte, 32)}}
+	for _, b := range [][]byte{
+		aCheck().chromium(), aCheck().nominating().chromium(),
+		aCheck().firefox(), aCheck().nominating().firefox(),
+		mixed.chromium(),
+		newRequest(stun.BindingRequest).Raw,
+		fingerprinted(newRequest(stun.NewType(stun.MethodBinding, stun.ClassIndication)).Raw),
+	} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a := newTestAgentWith(t, Config{Local: ours})
+		b = clip(b)
+		_, v := a.deliver(cafe, server, b)
+		fuzzedAnswer(a, v, b)
+		if len(b) < headerLen || len(b)%4 != 0 || len(b) > 1500 {
+			return
+		}
+		b = resigned(b)
+		_, v = a.deliver(home, server, b)
+		fuzzedAnswer(a, v, b)
+	})
+}
+
+func fuzzedAnswer(a *testAgent, v Verdict, b []byte) {
+	granted := v.Granted()
+	switch {
+	case granted:
+		a.wantResponse(stun.ClassSuccessResponse)
+	case v == RoleConflict || v == UnknownAttribute:
+		a.wantResponse(stun.ClassErrorResponse)
+	default:
+		a.wantSilence("neither granted nor refused")
+	}
+	if _, ok := a.Selected(); granted && !ok {
+		a.t.Error("a granted check left no selection")
+	}
+	if len(a.answer) > len(b) {
+		a.t.Errorf("%d bytes out for %d in", len(a.answer), len(b))
+	}
+	if len(a.answer) > 0 && binary.BigEndian.Uint16(a.answer) == typeRequest {
+		a.t.Error("a request left")
+	}
+}

@@ -1,0 +1,277 @@
+package icelite
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+func sizeOf[T any]() uintptr { return reflect.TypeFor[T]().Size() }
+
+// clip returns a copy of b whose capacity is its length. T3
+func clip(b []byte) []byte {
+	out := make([]byte, len(b))
+	copy(out, b)
+	return out
+}
+
+func TestTruncatedChecksAreSilent(t *testing.T) {
+	a := newTestAgent(t)
+	for _, whole := range [][]byte{aCheck().nominating().chromium(), aCheck().firefox()} {
+		for n := range whole {
+			if d, _ := a.deliver(home, server, clip(whole[:n])); d == DropNone {
+				t.Errorf("%d of %d bytes are a request", n, len(whole))
+			}
+			// The same with lengths and FINGERPRINT made right.
+			if n < headerLen || n%4 != 0 {
+				continue
+			}
+			if d, v := a.deliver(home, server, fingerprinted(whole[:n])); d == DropNone && v.Granted() && n < len(whole)-8 {
+				t.Errorf("%d of %d bytes are a valid check", n, len(whole))
+			}
+		}
+	}
+}
+
+func TestFlippedBitsAreSilent(t *testing.T) {
+	a := newTestAgent(t)
+	for _, whole := range [][]byte{aCheck().nominating().chromium(), aCheck().firefox()} {
+		for bit := range 8 * len(whole) {
+			b := clip(whole)
+			b[bit/8] ^= 1 << (bit % 8)
+			if a.deliver(home, server, b); len(a.answer) > 0 {
+				t.Fatalf("bit %d: answered %x", bit, a.answer)
+			}
+			if bit/8 >= len(whole)-8 {
+				continue
+			}
+			// An attacker can repair FINGERPRINT, but not MESSAGE-INTEGRITY.
+			if a.deliver(home, server, repaired(b)); len(a.answer) > 0 {
+				t.Fatalf("bit %d, FINGERPRINT repaired: answered %x", bit, a.answer)
+			}
+		}
+	}
+	if len(a.paths) > 0 {
+		t.Error("a flipped check made a path")
+	}
+}
+
+// The peer itself can sign what it likes. Then a flip is granted, refused with
+// 4xx, or silent, and never answered with more than it cost.
+func TestFlippedBitsSignedByThePeer(t *testing.T) {
+	seen := map[Verdict]int{}
+	whole := aCheck().chromium()
+	signed := len(whole) - 8 - 24
+	for bit := range 8 * signed {
+		b := clip(whole[:signed])
+		b[bit/8] ^= 1 << (bit % 8)
+		a := newTestAgent(t)
+		b = resigned(b)
+		d, v := a.deliver(home, server, b)
+		if d != DropNone {
+			v = NumVerdicts
+		}
+		seen[v]++
+		if len(a.answer) > len(b) {
+			t.Fatalf("bit %d: %d bytes out for %d in", bit, len(a.answer), len(b))
+		}
+		switch {
+		case v.Granted():
+			a.wantResponse(stun.ClassSuccessResponse)
+		case v == UnknownAttribute || v == RoleConflict:
+			a.wantResponse(stun.ClassErrorResponse)
+		default:
+			a.wantSilence("not for us")
+		}
+	}
+	for _, v := range []Verdict{Moved, UnknownAttribute, WrongUsername, NumVerdicts} {
+		if seen[v] == 0 {
+			t.Errorf("no flip led to %q", v)
+		}
+	}
+}
+
+// repaired returns b, a check, with a right FINGERPRINT.
+func repaired(b []byte) []byte {
+	out := clip(b)
+	at := len(out) - 8
+	binary.BigEndian.PutUint32(out[at+4:], stun.FingerprintValue(out[:at]))
+	return out
+}
+
+// resigned returns b, the part of a check before MESSAGE-INTEGRITY, signed with
+// our password.
+func resigned(b []byte) []byte {
+	var h hmacSHA1
+	out := append(clip(b), 0, 8, 0, 20)
+	out = append(out, h.message(ours.Pwd, b)...)
+	return fingerprinted(out)
+}
+
+// T40: whatever comes from an address without a valid check, no more goes back
+// than came, and nothing if the fragment or the password is not known.
+// T35: and never is it a request.
+func TestSpoofedTrafficIsNotAmplified(t *testing.T) {
+	unknown, wrong, conflict, required := aCheck(), aCheck(), aCheck(), aCheck()
+	unknown.username = "someoneElse0:" + theirs.Ufrag
+	wrong.pwd = theirs.Pwd
+	conflict.controlled = true
+	for range 20 {
+		required.extra = append(required.extra, stun.RawAttribute{Type: 0x7ffe})
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	garbage := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		return b
+	}
+	for _, tt := range []struct {
+		name    string
+		corpus  [][]byte
+		answers bool
+	}{
+		{"unknown fragment", [][]byte{unknown.chromium(), unknown.firefox()}, false},
+		{"wrong password", [][]byte{wrong.chromium(), wrong.nominating().firefox()}, false},
+		{"garbage", [][]byte{garbage(0), garbage(1), garbage(20), garbage(100), garbage(2000)}, false},
+		{"responses", [][]byte{fingerprinted(newRequest(stun.BindingSuccess).Raw)}, false},
+		{"known password, role conflict", [][]byte{conflict.chromium()}, true},
+		{"known password, unknown attributes", [][]byte{required.chromium()}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newTestAgent(t)
+			in, out := 0, 0
+			for i := range 1000 {
+				b := tt.corpus[i%len(tt.corpus)]
+				a.wait(30 * time.Millisecond)
+				a.deliver(home, server, clip(b))
+				in += len(b)
+				out += len(a.answer)
+				if len(a.answer) > 0 && binary.BigEndian.Uint16(a.answer) == typeRequest {
+					t.Fatal("a request left")
+				}
+				a.Heard(a.now, home, len(b), false)
+				if a.MaySend(a.now, home, 1) {
+					t.Fatal("something may be sent")
+				}
+			}
+			if out > in || (out > 0) != tt.answers {
+				t.Errorf("%d bytes out for %d in", out, in)
+			}
+		})
+	}
+}
+
+// DESIGN 5.7a: an address with checks and no proof, 30 s of everything.
+func TestUnprovedTrafficIsBounded(t *testing.T) {
+	a := newTestAgent(t)
+	in, out := 0, 0
+	for i := range 10_000 {
+		a.wait(3 * time.Millisecond)
+		switch i % 100 {
+		case 0:
+			b := aCheck().nominating().chromium()
+			a.deliver(home, server, b)
+			in += len(b)
+			out += len(a.answer)
+		case 50:
+			a.Heard(a.now, home, 100, false)
+			in += 100
+		}
+		if a.MaySend(a.now, home, 1+i%1200) {
+			out += 1 + i%1200
+		}
+		if out > 3*in {
+			t.Fatalf("%d bytes out for %d in", out, in)
+		}
+	}
+	if out < 2*in {
+		t.Errorf("only %d bytes out for %d in: a ClientHello would starve", out, in)
+	}
+}
+
+// A second session's agent on the same socket is not touched by the first one's
+// Request.
+func TestOneRequestServesManyAgents(t *testing.T) {
+	var r Request
+	one := New(origin, Config{Local: ours, Remote: theirs})
+	two := New(origin, Config{Local: Credentials{Ufrag: "anotherOne12", Pwd: theirs.Pwd}})
+	c := check{username: "anotherOne12:Kx7e", pwd: theirs.Pwd}
+	for range 3 {
+		for _, tt := range []struct {
+			a    *Agent
+			b    []byte
+			want bool
+		}{
+			{one, aCheck().chromium(), true}, {one, c.chromium(), false},
+			{two, c.chromium(), true}, {two, aCheck().chromium(), false},
+		} {
+			r.Parse(tt.b)
+			if b, v := tt.a.Answer(origin, home, server, &r, nil); v.Granted() != tt.want || (len(b) > 0) != tt.want {
+				t.Fatalf("verdict %q, %d bytes", v, len(b))
+			}
+		}
+	}
+}
+
+// Parse neither writes to the datagram nor needs room behind it.
+func TestDatagramIsLeftAsItIs(t *testing.T) {
+	a := newTestAgent(t)
+	b := aCheck().chromium()
+	room := append(clip(b), bytes.Repeat([]byte{0xee}, 64)...)
+	a.want("a check", Moved, home, room[:len(b)])
+	if !bytes.Equal(room[:len(b)], b) || !bytes.Equal(room[len(b):], bytes.Repeat([]byte{0xee}, 64)) {
+		t.Error("the buffer was written to")
+	}
+}
+
+func TestAnswerDoesNotAllocate(t *testing.T) {
+	wrong := aCheck()
+	wrong.pwd = theirs.Pwd
+	conflict := aCheck()
+	conflict.controlled = true
+	required := aCheck()
+	required.extra = []stun.RawAttribute{{Type: 0x7fff}}
+	flipped := aCheck().chromium()
+	flipped[50] ^= 1
+	short := clip(aCheck().chromium()[:40])
+	for _, tt := range []struct {
+		name string
+		b    []byte
+	}{
+		{"Chromium", aCheck().nominating().chromium()},
+		{"Firefox", aCheck().firefox()},
+		{"wrong integrity", wrong.chromium()},
+		{"role conflict", conflict.chromium()},
+		{"unknown attribute", required.chromium()},
+		{"flipped bit", flipped},
+		{"truncated", short},
+	} {
+		a := New(origin, Config{Local: ours, Remote: theirs})
+		var r Request
+		out := make([]byte, 0, 1500)
+		from := [...]netip.AddrPort{home, mobile, cafe}
+		i := 0
+		run := func() {
+			if r.Parse(tt.b) == DropNone {
+				a.Answer(origin, from[i%len(from)], server, &r, out)
+				a.Heard(origin, home, 100, true)
+				a.MaySend(origin, home, 100)
+			}
+			i++
+		}
+		for range from {
+			run() // the paths themselves, and the Request's memory
+		}
+		if n := testing.AllocsPerRun(100, run); n != 0 {
+			t.Errorf("%s: %v allocations", tt.name, n)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package icelite
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+// I1
+func TestFirstByteTellsSTUNFromDTLS(t *testing.T) {
+	for first := range 256 {
+		if got, want := IsSTUN([]byte{byte(first)}), first <= 3; got != want {
+			t.Errorf("IsSTUN(%#x) = %v", first, got)
+		}
+	}
+	if IsSTUN(nil) {
+		t.Error("an empty datagram is STUN")
+	}
+}
+
+// I2
+func TestHeaderMustBeABindingRequest(t *testing.T) {
+	change := func(at int, v ...byte) []byte {
+		b := aCheck().chromium()
+		copy(b[at:], v)
+		return fingerprinted(b[:len(b)-8])
+	}
+	long := append(aCheck().chromium(), 0, 0, 0, 0)
+	for _, tt := range []struct {
+		name string
+		b    []byte
+		want Drop
+	}{
+		{"a request of Chromium", aCheck().chromium(), DropNone},
+		{"a request of Firefox", aCheck().firefox(), DropNone},
+		{"nothing", nil, DropMalformed},
+		{"half a header", aCheck().chromium()[:12], DropMalformed},
+		{"top bits set", change(0, 0xc0), DropMalformed},
+		{"another magic cookie", change(4, 1), DropMalformed},
+		{"bytes behind the message", long, DropMalformed},
+		{"a length that is no multiple of four", aCheck().chromium()[:102], DropMalformed},
+		{"an indication", change(0, 0x00, 0x11), DropNotRequest},
+		{"a success response", change(0, 0x01, 0x01), DropNotRequest},
+		{"an error response", change(0, 0x01, 0x11), DropNotRequest},
+		{"an Allocate request", change(0, 0x00, 0x03), DropNotRequest},
+		{"method zero", change(0, 0x00, 0x00), DropNotRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var r Request
+			if got := r.Parse(bytes.Clone(tt.b)); got != tt.want {
+				t.Errorf("Parse = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// I2: a keepalive of RFC 8445 section 11 carries FINGERPRINT only.
+func TestIndicationIsSilent(t *testing.T) {
+	a := newTestAgent(t)
+	m := newRequest(stun.NewType(stun.MethodBinding, stun.ClassIndication))
+	a.wantDrop("a keepalive", DropNotRequest, fingerprinted(m.Raw))
+}
+
+// I3
+func TestFingerprintMustBeLastAndRight(t *testing.T) {
+	a := newTestAgent(t)
+	whole := aCheck().chromium()
+	bare := whole[:len(whole)-8]
+
+	missing := bytes.Clone(bare)
+	binary.BigEndian.PutUint16(missing[2:], uint16(len(missing)-headerLen))
+	a.wantDrop("missing", DropNoFingerprint, missing)
+
+	wrong := bytes.Clone(whole)
+	wrong[len(wrong)-1] ^= 1
+	a.wantDrop("wrong", DropNoFingerprint, wrong)
+
+	notLast := append(bytes.Clone(whole), 0x80, 0x22, 0, 0) // an empty SOFTWARE
+	binary.BigEndian.PutUint16(notLast[2:], uint16(len(notLast)-headerLen))
+	a.wantDrop("not last", DropNoFingerprint, notLast)
+}
+
+// I4
+func TestUsernameIsTwoFragments(t *testing.T) {
+	long := strings.Repeat("x", maxUfragLen)
+	for _, tt := range []struct {
+		username      string
+		local, remote string
+		want          Drop
+	}{
+		{"hJ3+/kf09Qaz:Kx7e", "hJ3+/kf09Qaz", "Kx7e", DropNone},
+		{"four:" + long, "four", long, DropNone},
+		{long + ":four", long, "four", DropNone},
+		{"", "", "", DropNoUsername},
+		{":", "", "", DropNoUsername},
+		{"hJ3+/kf09Qaz", "", "", DropNoUsername},
+		{"hJ3+/kf09Qaz:", "", "", DropNoUsername},
+		{":Kx7e", "", "", DropNoUsername},
+		{"abc:Kx7e", "", "", DropNoUsername},
+		{"hJ3+/kf09Qaz:abc", "", "", DropNoUsername},
+		{"four:" + long + "x", "", "", DropNoUsername},
+		{long + "x:four", "", "", DropNoUsername},
+	} {
+		c := aCheck()
+		c.username = tt.username
+		var r Request
+		if d := r.Parse(c.chromium()); d != tt.want {
+			t.Errorf("%.20q: Parse = %q, want %q", tt.username, d, tt.want)
+		}
+		if string(r.LocalUfrag()) != tt.local || string(r.RemoteUfrag()) != tt.remote {
+			t.Errorf("%.20q: halves %.20q and %.20q", tt.username, r.LocalUfrag(), r.RemoteUfrag())
+		}
+	}
+}
+
+// I4: the registry finds no session for another fragment, and an agent that is
+// asked all the same does not answer.
+func TestUnknownUsernameIsSilent(t *testing.T) {
+	a := newTestAgent(t)
+	c := aCheck()
+	c.username = "someoneElse0:" + theirs.Ufrag
+	a.want("a check for another session", WrongUsername, home, c.chromium())
+	a.wantSilence("a check for another session")
+
+	c.username = ours.Ufrag + ":other"
+	a.want("a check by another peer", WrongUsername, home, c.chromium())
+	a.wantSilence("a check by another peer")
+
+	open := newTestAgentWith(t, Config{Local: ours})
+	open.want("a check before the peer's fragment is known", Moved, home, c.chromium())
+}
+
+// I5: a request that carries no MESSAGE-INTEGRITY, or one of a wrong size, has
+// nothing to verify.
+func TestMissingIntegrityIsSilent(t *testing.T) {
+	a := newTestAgent(t)
+	m := newRequest(stun.BindingRequest)
+	m.Add(stun.AttrUsername, []byte(aCheck().username))
+	m.Add(stun.AttrPriority, []byte{1, 2, 3, 4})
+	a.wantDrop("none", DropNoIntegrity, fingerprinted(m.Raw))
+
+	m.Add(stun.AttrMessageIntegrity, make([]byte, 16))
+	a.wantDrop("too short", DropNoIntegrity, fingerprinted(m.Raw))
+
+	m = newRequest(stun.BindingRequest)
+	m.Add(stun.AttrMessageIntegrity, make([]byte, 20))
+	m.Add(stun.AttrUsername, []byte(aCheck().username))
+	a.wantDrop("before USERNAME", DropNoUsername, fingerprinted(m.Raw))
+}
+
+// Too many attributes cost no memory.
+func TestAttributesAreBounded(t *testing.T) {
+	c := aCheck()
+	for range maxAttributes - 6 {
+		c.extra = append(c.extra, stun.RawAttribute{Type: stun.AttrSoftware})
+	}
+	var r Request
+	if d := r.Parse(c.chromium()); d != DropNone {
+		t.Errorf("%d attributes: Parse = %q", maxAttributes, d)
+	}
+	c.extra = append(c.extra, stun.RawAttribute{Type: stun.AttrSoftware})
+	if d := r.Parse(c.chromium()); d != DropMalformed {
+		t.Errorf("%d attributes: Parse = %q", maxAttributes+1, d)
+	}
+}
+
+// A Request forgets the one before, whatever was wrong with it.
+func TestRequestIsReused(t *testing.T) {
+	var r Request
+	r.Parse(aCheck().nominating().chromium())
+	if !r.UseCandidate() {
+		t.Fatal("USE-CANDIDATE was not seen")
+	}
+	r.Parse(nil)
+	if r.UseCandidate() || r.LocalUfrag() != nil || r.RemoteUfrag() != nil {
+		t.Error("a dropped datagram left the one before standing")
+	}
+	r.Parse(aCheck().firefox())
+	if r.UseCandidate() {
+		t.Error("USE-CANDIDATE stayed")
+	}
+}
+
+func TestDropsAndVerdictsHaveNames(t *testing.T) {
+	seen := map[string]bool{}
+	for d := range NumDrops + 1 {
+		seen[d.String()] = true
+	}
+	for v := range NumVerdicts + 1 {
+		seen[v.String()] = true
+	}
+	if want := int(NumDrops) + int(NumVerdicts) + 2; len(seen) != want || seen[""] {
+		t.Errorf("%d names, want %d", len(seen), want)
+	}
+}
