@@ -38,6 +38,7 @@ type Sieve struct {
 	bytes    int    // of all messages, let through
 	number   uint64 // of the next epoch-0 record to pion
 	ready    bool   // the flight before the peer's ChangeCipherSpec is complete
+	last     int    // message_seq of its last message, once ready
 	changed  bool   // a ChangeCipherSpec has come
 	passed   bool   // and pion has been given it
 	held     []byte // sealed handshake records that wait for both
@@ -174,8 +175,11 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	return b, worst
 }
 
-// fragment appends that part of f which pion has not seen, or, if it has seen
-// all of f, the same piece again: it may have been lost on the way to pion.
+// fragment appends that part of f which pion has not seen. If it has seen all of
+// f it gets the same piece again, as that may have been lost in the queue, unless
+// pion would take it for news: pion knows a retransmission by its offset 0 only,
+// and at news it starts its timer over, so that an attacker could make it repeat
+// our Finished every 200 ms.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxHandshakeBytes {
 		return b, DropFull
@@ -184,11 +188,14 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 		return b, DropFragment
 	}
 	m := &s.messages[f.seq]
-	if !m.agrees(f) {
+	if s.ready && f.seq > s.last || !m.agrees(f) {
 		return b, DropFragment
 	}
 	from, to := m.gap(f.off, f.end)
 	if from == to && len(m.pieces) > 0 {
+		if m.complete() && f.off > 0 {
+			return b, DropReplay
+		}
 		if to = m.pieceAt(f.off); to < f.off || to > f.end {
 			return b, DropFragment
 		}
@@ -200,22 +207,26 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	m.pieces = append(m.pieces, piece{uint16(from), uint16(to)})
 	m.bytes += to - from
 	s.bytes += to - from
-	s.ready = s.ready || s.flightComplete(f.seq)
+	if !s.ready {
+		s.last = s.flightEnd()
+		s.ready = s.last >= 0
+	}
 	return appendFragment(b, f, from, to), DropNone
 }
 
-// flightComplete reports whether message seq is the last before the peer's
-// ChangeCipherSpec and it and all before it have come. A server ends with
-// ServerHelloDone and then hears from us; a client ends with CertificateVerify.
-func (s *Sieve) flightComplete(seq int) bool {
-	if k := s.messages[seq].kind; k != msgServerHelloDone && k != msgCertificateVerify {
-		// An earlier message may have been the missing one.
-		return seq+1 < maxMessages && s.messages[seq+1].known && s.flightComplete(seq+1)
-	}
-	for i := range seq + 1 {
-		if !s.messages[i].complete() {
-			return false
+// flightEnd returns the message_seq of the last message before the peer's
+// ChangeCipherSpec if it and all before it have come, and -1 otherwise. A server
+// ends with ServerHelloDone and then hears from us; a client ends with
+// CertificateVerify.
+func (s *Sieve) flightEnd() int {
+	for i := range s.messages {
+		m := &s.messages[i]
+		if !m.complete() {
+			break
+		}
+		if m.kind == msgServerHelloDone || m.kind == msgCertificateVerify {
+			return i
 		}
 	}
-	return true
+	return -1
 }

@@ -1,0 +1,340 @@
+package dtls
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"crypto/sha256"
+	"github.com/pion/dtls/v3/pkg/crypto/prf"
+)
+
+var testSuites = []Suite{ECDSAWithAES128GCM, RSAWithAES128GCM, ECDSAWithChaCha20, RSAWithChaCha20}
+
+func testKeys(s Suite) *Keys {
+	return must(DeriveKeys(s, bytes.Repeat([]byte{1}, 48), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)))
+}
+
+// testConns returns both ends of a connection whose handshake is done.
+func testConns(s Suite) (client, server *Conn) {
+	client, server = new(Conn), new(Conn)
+	client.Init(testKeys(s), true, FirstRecord)
+	server.Init(testKeys(s), false, FirstRecord)
+	client.Done()
+	server.Done()
+	return client, server
+}
+
+func seal(t testing.TB, c *Conn, typ ContentType, plain string) []byte {
+	t.Helper()
+	b, err := c.Seal(append(c.Reserve(nil), plain...), 0, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func wantDrop(t *testing.T, c *Conn, what string, raw []byte, want Drop) {
+	t.Helper()
+	before := c.Drops()[want]
+	plain, _, drop := c.Open(bytes.Clone(raw))
+	if drop != want || plain != nil {
+		t.Errorf("%s: %v, want %v", what, drop, want)
+	}
+	if drop != DropNone && c.Drops()[want] != before+1 {
+		t.Errorf("%s: drop %v was not counted", what, want)
+	}
+}
+
+func TestDeriveKeysAgreesWithPion(t *testing.T) {
+	master, cr, sr := bytes.Repeat([]byte{7}, 48), bytes.Repeat([]byte{8}, 32), bytes.Repeat([]byte{9}, 32)
+	for _, s := range testSuites {
+		keyLen, ivLen := 16, 4
+		if s.chacha() {
+			keyLen, ivLen = 32, 12
+		}
+		want := must(prf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
+		k := must(DeriveKeys(s, master, cr, sr))
+		for _, v := range []struct{ got, want []byte }{
+			{k.client[:keyLen], want.ClientWriteKey}, {k.server[:keyLen], want.ServerWriteKey},
+			{k.clientIV[:ivLen], want.ClientWriteIV}, {k.serverIV[:ivLen], want.ServerWriteIV},
+		} {
+			if !bytes.Equal(v.got, v.want) {
+				t.Errorf("%v: got %x, want %x", s, v.got, v.want)
+			}
+		}
+	}
+	if _, err := DeriveKeys(0xc00a, master, cr, sr); !errors.Is(err, ErrSuite) {
+		t.Errorf("a CBC suite: %v, want %v", err, ErrSuite)
+	}
+}
+
+func TestSealOpen(t *testing.T) {
+	for _, s := range testSuites {
+		a, b := testConns(s)
+		for _, plain := range []string{"", "x", string(make([]byte, 1188)), string(make([]byte, maxPlaintext))} {
+			for _, dir := range []struct{ from, to *Conn }{{a, b}, {b, a}} {
+				raw := seal(t, dir.from, TypeApplicationData, plain)
+				if len(raw) != len(plain)+dir.from.Overhead() {
+					t.Errorf("%v: record of %d bytes for %d, overhead %d", s, len(raw), len(plain), dir.from.Overhead())
+				}
+				got, typ, drop := dir.to.Open(raw)
+				if drop != DropNone || typ != TypeApplicationData || string(got) != plain || got == nil {
+					t.Errorf("%v: opened %d bytes, type %v, drop %v", s, len(got), typ, drop)
+				}
+			}
+		}
+		if _, err := a.Seal(append(a.Reserve(nil), make([]byte, maxPlaintext+1)...), 0, TypeApplicationData); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%v: too large a plaintext: %v", s, err)
+		}
+	}
+}
+
+// A record may be built behind others in one buffer, and what is before it stays.
+func TestSealAtOffset(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	buf := append(make([]byte, 0, 1500), "before"...)
+	for _, plain := range []string{"one", "two"} {
+		start := len(buf)
+		buf = append(a.Reserve(buf), plain...)
+		buf = must(a.Seal(buf, start, TypeApplicationData))
+	}
+	wantString(t, "prefix is", string(buf[:6]), "before")
+	var got []string
+	for r := range Records(buf[6:]) {
+		plain, _, _ := b.Open(r.Raw)
+		got = append(got, string(plain))
+	}
+	if len(got) != 2 || got[0] != "one" || got[1] != "two" {
+		t.Errorf("opened %q", got)
+	}
+}
+
+// The explicit nonce is epoch and record number, so it never repeats (T1).
+func TestNoncesIncrease(t *testing.T) {
+	a, _ := testConns(ECDSAWithAES128GCM)
+	last := uint64(0)
+	buf := make([]byte, 0, 200)
+	for i := range 100_000 {
+		b := must(a.Seal(append(a.Reserve(buf[:0]), "x"...), 0, TypeApplicationData))
+		nonce := binary.BigEndian.Uint64(b[headerLen:])
+		if want := uint64(1)<<48 + FirstRecord + uint64(i); nonce != want || nonce <= last {
+			t.Fatalf("record %d has nonce %x, want %x", i, nonce, want)
+		}
+		if !bytes.Equal(b[headerLen:headerLen+8], b[offEpoch:offEpoch+8]) {
+			t.Fatalf("nonce %x differs from epoch and number", b[headerLen:headerLen+8])
+		}
+		last = nonce
+	}
+}
+
+func TestNothingBeforeDone(t *testing.T) {
+	k := testKeys(ECDSAWithAES128GCM)
+	var client, server Conn
+	client.Init(k, true, FirstRecord)
+	server.Init(k, false, FirstRecord)
+
+	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
+		t.Errorf("server seals before Done: %v", err)
+	}
+	var early []byte
+	for n := FirstRecord; n <= MaxBeforeDone; n++ {
+		early = seal(t, &client, TypeApplicationData, "x")
+	}
+	if n := recordNumber(early); n != MaxBeforeDone {
+		t.Errorf("last record before Done is %d, want %d", n, MaxBeforeDone)
+	}
+	if _, err := client.Seal(client.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
+		t.Errorf("client seals beyond %d before Done: %v", MaxBeforeDone, err)
+	}
+	wantDrop(t, &server, "opened before Done", early, DropEarly)
+
+	client.Done()
+	server.Done()
+	if b := seal(t, &client, TypeApplicationData, "x"); recordNumber(b) != MaxBeforeDone+1 {
+		t.Errorf("first record after Done is %d", recordNumber(b))
+	}
+	wantDrop(t, &server, "again", append([]byte{99}, early[1:]...), DropType)
+	if plain, _, drop := server.Open(early); drop != DropNone || string(plain) != "x" {
+		t.Errorf("after Done: %v", drop)
+	}
+}
+
+func TestNumbersRunOut(t *testing.T) {
+	a, b := testConns(ECDSAWithChaCha20)
+	a.next = maxNumber
+	raw := seal(t, a, TypeApplicationData, "last")
+	if _, _, drop := b.Open(raw); drop != DropNone || recordNumber(raw) != maxNumber {
+		t.Errorf("record %d: %v", recordNumber(raw), drop)
+	}
+	if _, err := a.Seal(a.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrExhausted) {
+		t.Errorf("record after the last: %v, want %v", err, ErrExhausted)
+	}
+}
+
+// The window reaches to the last number there is, and nothing lies behind (T30).
+func TestReplayWindowAtTheEnd(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	record := func(n uint64) []byte {
+		a.next = n
+		return seal(t, a, TypeApplicationData, "x")
+	}
+	open := func(n uint64, want Drop) {
+		t.Helper()
+		if _, _, drop := b.Open(record(n)); drop != want {
+			t.Errorf("record %#x: %v, want %v", n, drop, want)
+		}
+	}
+	open(maxNumber-replayWindow-100, DropNone)
+	open(maxNumber, DropNone)
+	open(maxNumber, DropReplay)
+	open(maxNumber-1, DropNone)
+	open(maxNumber-1, DropReplay)
+	open(maxNumber-replayWindow+1, DropNone)
+	open(maxNumber-replayWindow, DropReplay)
+	open(maxNumber-replayWindow-100, DropReplay)
+	open(0, DropReplay)
+}
+
+// A forged number must not move the window.
+func TestForgeryMovesNothing(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	good := seal(t, a, TypeApplicationData, "x")
+	forged := bytes.Clone(good)
+	putRecordNumber(forged, 1, maxNumber)
+	wantDrop(t, b, "forged number", forged, DropAuth)
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if _, _, drop := b.Open(bad); drop == DropNone {
+			t.Errorf("opened with byte %d changed", i)
+		}
+	}
+	if plain, _, drop := b.Open(good); drop != DropNone || string(plain) != "x" {
+		t.Errorf("the real record after forgeries: %v", drop)
+	}
+}
+
+func TestTooManyForgeries(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	raw := seal(t, a, TypeApplicationData, "x")
+	bad := bytes.Clone(raw)
+	bad[len(bad)-1] ^= 1
+	b.failures = maxFailures - 1
+	wantDrop(t, b, "last forgery allowed", bad, DropAuth)
+	wantDrop(t, b, "a real record under worn-out keys", raw, DropFailures)
+}
+
+// Plaintext after the handshake, every type in every epoch: never delivered,
+// never harmful (T7, T8).
+func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	for typ := range 256 {
+		for epoch := range uint16(3) {
+			for _, body := range []string{"", "\x01", "\x02\x28", "\x01\x00", string(make([]byte, 24)), string(make([]byte, 64))} {
+				raw := append([]byte{byte(typ), 0xfe, 0xfd}, make([]byte, 8)...)
+				putRecordNumber(raw, epoch, 1000)
+				raw = binary.BigEndian.AppendUint16(raw, uint16(len(body)))
+				raw = append(raw, body...)
+				if plain, _, drop := b.Open(raw); drop == DropNone || plain != nil {
+					t.Errorf("type %d, epoch %d, %d bytes: opened", typ, epoch, len(body))
+				} else if epoch != 1 && drop != DropEpoch {
+					t.Errorf("type %d, epoch %d: %v, want %v", typ, epoch, drop, DropEpoch)
+				}
+			}
+		}
+	}
+	if plain, _, drop := b.Open(seal(t, a, TypeApplicationData, "alive")); drop != DropNone || string(plain) != "alive" {
+		t.Errorf("after the flood: %v", drop)
+	}
+}
+
+func TestOpenTruncated(t *testing.T) {
+	for _, s := range testSuites {
+		a, b := testConns(s)
+		raw := seal(t, a, TypeApplicationData, "some plaintext")
+		for n := range raw {
+			wantDrop(t, b, "truncated", raw[:n:n], DropMalformed)
+			short := bytes.Clone(raw[:n])
+			if n >= headerLen { // the header tells the truth about what is left
+				binary.BigEndian.PutUint16(short[offLength:], uint16(n-headerLen))
+				if _, _, drop := b.Open(short); drop == DropNone {
+					t.Errorf("%v: opened %d bytes of %d", s, n, len(raw))
+				}
+			}
+		}
+		if _, _, drop := b.Open(raw); drop != DropNone {
+			t.Errorf("%v: whole record: %v", s, drop)
+		}
+	}
+}
+
+func TestAllocs(t *testing.T) {
+	for _, s := range testSuites {
+		a, b := testConns(s)
+		buf, plain := make([]byte, 0, 1500), make([]byte, 228)
+		if n := testing.AllocsPerRun(100, func() {
+			r, _ := a.Seal(append(a.Reserve(buf), plain...), 0, TypeApplicationData)
+			if _, _, drop := b.Open(r); drop != DropNone {
+				t.Fatal(drop)
+			}
+			r[len(r)-1] ^= 1
+			b.window = replay{}
+			for r := range Records(r) {
+				if _, _, drop := b.Open(r.Raw); drop != DropAuth {
+					t.Fatal(drop)
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%v: %v allocations to seal, open and refuse a record", s, n)
+		}
+	}
+}
+
+func TestAlerts(t *testing.T) {
+	for _, test := range []struct {
+		b          string
+		ok, closes bool
+	}{
+		{"\x01\x00", true, true},    // close_notify
+		{"\x02\x00", true, true},    // the same, badly labelled
+		{"\x02\x28", true, true},    // fatal handshake_failure
+		{"\x01\x5a", true, false},   // user_canceled
+		{"\x01\x64", true, false},   // no_renegotiation
+		{"\x03\x00", false, false},  // no such level
+		{"\x01", false, false},      // short
+		{"\x01\x00x", false, false}, // long
+		{"", false, false},
+	} {
+		a, ok := ParseAlert([]byte(test.b))
+		if ok != test.ok || ok && a.Closes() != test.closes {
+			t.Errorf("%x: %+v, %v", test.b, a, ok)
+		}
+	}
+	if a, ok := ParseAlert(AppendCloseNotify(nil)); !ok || !a.CloseNotify() || a.Fatal {
+		t.Errorf("our close_notify is %+v", a)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	a, _ := testConns(ECDSAWithAES128GCM)
+	f.Add(seal(f, a, TypeApplicationData, "plain"))
+	f.Add(seal(f, a, TypeAlert, "\x01\x00"))
+	f.Add([]byte("\x15\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x02\x28"))
+	valid := map[string]bool{}
+	for _, plain := range []string{"plain"} {
+		valid[plain] = true
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, b := testConns(ECDSAWithAES128GCM)
+		before := b.window
+		plain, typ, drop := b.Open(bytes.Clone(raw))
+		switch {
+		case drop != DropNone && (plain != nil || b.window != before):
+			t.Fatalf("dropped with %v, and yet something changed", drop)
+		case drop == DropNone && typ == TypeApplicationData && !valid[string(plain)]:
+			t.Fatalf("forged %q", plain)
+		}
+	})
+}

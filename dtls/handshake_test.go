@@ -1,0 +1,384 @@
+package dtls
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pion "github.com/pion/dtls/v3"
+)
+
+// meet connects a side of ours with a pion peer in a fresh world.
+func meet(t *testing.T, w *world, s *side, peer tls.Certificate, c HandshakeConfig, extra ...pion.Option) *pionSide {
+	var p *pionSide
+	ready := make(chan struct{})
+	p = startPion(t, !s.client, peer, func(b []byte) { w.carry(nil, b, s.receive) }, extra...)
+	s.start(c, func(b []byte) { <-ready; w.carry(s, b, p.receive) })
+	close(ready)
+	return p
+}
+
+func TestHandshakeWithPion(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		client bool
+		cert   func() tls.Certificate
+		suite  pion.CipherSuiteID
+		want   Suite
+	}{
+		{"active, ECDSA, AES", true, peerCertificate, pion.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ECDSAWithAES128GCM},
+		{"active, ECDSA, ChaCha20", true, peerCertificate, pion.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, ECDSAWithChaCha20},
+		{"active, RSA, AES", true, rsaCertificate, pion.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, RSAWithAES128GCM},
+		{"active, RSA, ChaCha20", true, rsaCertificate, pion.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, RSAWithChaCha20},
+		{"active, P-384", true, p384Certificate, pion.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ECDSAWithAES128GCM},
+		{"passive, ECDSA, AES", false, peerCertificate, pion.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ECDSAWithAES128GCM},
+		{"passive, ECDSA, ChaCha20", false, peerCertificate, pion.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, ECDSAWithChaCha20},
+		{"passive, RSA client", false, rsaCertificate, pion.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ECDSAWithAES128GCM},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cert := test.cert()
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, test.client)
+				p := meet(t, w, s, cert, configFor(cert), pion.WithCipherSuites(test.suite))
+				defer p.close()
+				defer s.close()
+				wantNil(t, "our handshake", <-s.finished)
+				wantNil(t, "pion's handshake", <-p.finished)
+				if s.suite != test.want {
+					t.Errorf("suite is %v, want %v", s.suite, test.want)
+				}
+				// Our record layer against pion's, in both directions.
+				for _, msg := range []string{"first", strings.Repeat("x", 1160), "third"} {
+					wantNil(t, "write", s.write(msg))
+					wantString(t, "pion reads", <-p.received, msg)
+					must(p.conn.Write([]byte(msg)))
+					wantString(t, "we read", <-s.received, msg)
+				}
+				if n := s.conn.Drops().Total(); n != 0 {
+					t.Errorf("%d records dropped: %v", n, s.conn.drops)
+				}
+			})
+		})
+	}
+}
+
+func TestHandshakeBothOurs(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t, newWorld(t, 1))
+		defer a.close()
+		defer b.close()
+		wantNil(t, "client", <-a.finished)
+		wantNil(t, "server", <-b.finished)
+		wantNil(t, "write", a.write("ping"))
+		wantString(t, "server reads", <-b.received, "ping")
+		wantNil(t, "write", b.write("pong"))
+		wantString(t, "client reads", <-a.received, "pong")
+	})
+}
+
+// pair starts two sides of ours that share one certificate.
+func pair(t *testing.T, w *world) (client, server *side) {
+	c := configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
+	client, server = newSide(t, true), newSide(t, false)
+	ready := make(chan struct{})
+	server.start(c, func(b []byte) { <-ready; w.carry(server, b, client.receive) })
+	client.start(c, func(b []byte) { <-ready; w.carry(client, b, server.receive) })
+	close(ready)
+	return client, server
+}
+
+// The keys come before the flight with our Finished; a client may seal there and
+// then, and its bytes arrive with or after the Finished.
+func TestFalseStart(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		s.onKeys = func() { time.AfterFunc(time.Millisecond, func() { wantNil(t, "early write", s.write("early")) }) }
+		start := time.Now()
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		wantString(t, "pion reads", <-p.received, "early")
+		if rtt, took := 2*w.delay, time.Since(start); took >= 2*rtt {
+			t.Errorf("first message took %v, want less than two round trips of %v", took, rtt)
+		}
+		<-s.finished
+		want := []EventKind{Flight, KeysReady, Flight, Done}
+		if !slices.Equal(s.kinds, want) {
+			t.Errorf("events %v, want %v", s.kinds, want)
+		}
+	})
+}
+
+func TestPassiveSealsNothingBeforeDone(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, false)
+		s.onKeys = func() {
+			if err := s.writeLocked("early"); !errors.Is(err, ErrNotDone) {
+				t.Errorf("write at KeysReady: %v, want %v", err, ErrNotDone)
+			}
+		}
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+		want := []EventKind{Flight, KeysReady, Flight, Done}
+		if !slices.Equal(s.kinds, want) {
+			t.Errorf("events %v, want %v", s.kinds, want)
+		}
+	})
+}
+
+func TestWrongFingerprintIsRefused(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"active": true, "passive": false} {
+		for peers, fingerprints := range map[string][]Fingerprint{
+			"another": {testCertificate().Fingerprint()}, "none": nil, "zero": {{}},
+		} {
+			t.Run(name+"/"+peers, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, s := newWorld(t, 1), newSide(t, client)
+					c := configFor(cert)
+					c.Peer = fingerprints
+					p := meet(t, w, s, cert, c)
+					defer p.close()
+					defer s.close()
+					if err := <-s.finished; !errors.Is(err, ErrPeer) || !strings.Contains(err.Error(), "fingerprint") {
+						t.Errorf("handshake: %v, want %v", err, ErrPeer)
+					}
+					if slices.Contains(s.kinds, KeysReady) {
+						t.Error("a stranger got keys")
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestOneOfSeveralFingerprintsSuffices(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		c := configFor(cert)
+		c.Peer = append([]Fingerprint{testCertificate().Fingerprint()}, c.Peer...)
+		p := meet(t, w, s, cert, c)
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+	})
+}
+
+// Without the extended master secret the keys would not be bound to the
+// certificates (RFC 7627), so the handshake must fail, in both roles.
+func TestExtendedMasterSecretIsRequired(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"active": true, "passive": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, client)
+				p := meet(t, w, s, cert, configFor(cert), pion.WithExtendedMasterSecret(pion.DisableExtendedMasterSecret))
+				defer p.close()
+				defer s.close()
+				if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
+					t.Errorf("handshake without extended master secret: %v, events %v", err, s.kinds)
+				}
+			})
+		})
+	}
+}
+
+func TestForeignSuiteIsRefused(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"active": true, "passive": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, client)
+				p := meet(t, w, s, cert, configFor(cert),
+					pion.WithCipherSuites(pion.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, pion.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384))
+				defer p.close()
+				defer s.close()
+				if err := <-s.finished; err == nil {
+					t.Error("handshake succeeded with a suite that is none of ours")
+				}
+			})
+		})
+	}
+}
+
+func TestWithoutSRTP(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		c := configFor(cert)
+		c.SRTP = false
+		p := meet(t, w, s, cert, c)
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+	})
+}
+
+// A client that shows a certificate and never proves to hold its key (T6).
+func TestCertificateWithoutVerifyIsRefused(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, false)
+		w.tap = func(from *side, b []byte) bool {
+			for r := range Records(b) {
+				if f, _, ok := parseFragment(r.Body()); from == nil && r.Epoch == 0 && r.Type == TypeHandshake && ok &&
+					f.kind == msgCertificateVerify {
+					r.Raw[headerLen] = 99 // no such message
+				}
+			}
+			return false
+		}
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
+			t.Errorf("handshake without CertificateVerify: %v, events %v", err, s.kinds)
+		}
+	})
+}
+
+func TestClientWithoutCertificateIsRefused(t *testing.T) {
+	testCertificate()
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, false)
+		p := meet(t, w, s, cert, configFor(cert), pion.WithGetClientCertificate(
+			func(*pion.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }))
+		defer p.close()
+		defer s.close()
+		if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
+			t.Errorf("handshake without client certificate: %v, events %v", err, s.kinds)
+		}
+	})
+}
+
+func TestTimeout(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		w.loss = 1
+		start := time.Now()
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		if err := <-s.finished; !errors.Is(err, ErrTimeout) {
+			t.Errorf("handshake into the void: %v, want %v", err, ErrTimeout)
+		}
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("it took %v, want 10 s", took)
+		}
+		s.close()
+	})
+}
+
+// Stop ends the handshake at any point of it, with one Failed and no leak: the
+// bubble would not end with a goroutine left.
+func TestStop(t *testing.T) {
+	cert := peerCertificate()
+	for after := time.Duration(0); after < 60*time.Millisecond; after += 5 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newWorld(t, 1), newSide(t, true)
+			p := meet(t, w, s, cert, configFor(cert))
+			<-time.After(after)
+			synctest.Wait()
+			s.h.Stop()
+			if err := <-s.finished; err != nil && !errors.Is(err, ErrStopped) {
+				t.Errorf("stopped after %v: %v", after, err)
+			}
+			if s.h.Receive([]byte{22}) {
+				t.Error("a stopped handshake took a datagram")
+			}
+			s.close()
+			p.close()
+		})
+	}
+}
+
+// Once Done has come, nothing of pion is left and nothing it writes leaves.
+func TestNothingRemains(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		w := newWorld(t, 1)
+		a, b := pair(t, w)
+		wantNil(t, "client", <-a.finished)
+		wantNil(t, "server", <-b.finished)
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n != before {
+			t.Errorf("%d goroutines, %d before the handshakes", n, before)
+		}
+		if a.h.Receive([]byte{22}) {
+			t.Error("a finished handshake took a datagram")
+		}
+		a.close()
+		b.close()
+	})
+}
+
+// The queue to pion is bounded, and Receive never blocks.
+func TestReceiveIsBounded(t *testing.T) {
+	p := newPipe(func([]byte) error { return nil })
+	for range queueLen {
+		if !p.deliver([]byte{22}) {
+			t.Fatal("queue is full too early")
+		}
+	}
+	if p.deliver([]byte{22}) {
+		t.Error("queue has no bound")
+	}
+	if p.deliver(make([]byte, 1<<16)) {
+		t.Error("datagram has no bound")
+	}
+}
+
+func TestConfigErrorsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := make(chan HandshakeEvent, 1)
+		StartHandshake(HandshakeConfig{Emit: func(e HandshakeEvent) { events <- e }})
+		if e := <-events; e.Kind != Failed || !strings.Contains(e.Err.Error(), "Certificate") {
+			t.Errorf("no certificate: %v, %v", e.Kind, e.Err)
+		}
+	})
+}
+
+func TestKeyLog(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		var log bytes.Buffer
+		c := configFor(cert)
+		c.KeyLog = &log
+		p := meet(t, w, s, cert, c)
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+		if !strings.HasPrefix(log.String(), "CLIENT_RANDOM ") {
+			t.Errorf("key log is %q", log.String())
+		}
+	})
+}
+
+func wantNil(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+func wantString(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s %q, want %q", what, got, want)
+	}
+}
