@@ -3,6 +3,8 @@ package sdp
 import (
 	"cmp"
 	"encoding/hex"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -145,7 +147,7 @@ func ParseOffer(b []byte) (*Offer, error) {
 		return nil, ErrNoDataChannel
 	}
 	o.Mid = o.Media[o.Index].Mid
-	o.Bundle = o.Mid != "" && contains(bundle, o.Mid)
+	o.Bundle = o.Mid != "" && slices.Contains(bundle, o.Mid)
 
 	data := &sections[1+o.Index]
 	if err := o.readTransport(transport(sections, data, bundle)); err != nil {
@@ -278,11 +280,11 @@ func (o *Offer) readSCTP(data *section) error {
 	}
 	o.MaxMessageSize = defaultMaxMessageSize
 	if data.maxMessage != "" {
-		size, err := strconv.ParseUint(data.maxMessage, 10, 31)
+		size, err := strconv.ParseUint(data.maxMessage, 10, 64)
 		if err != nil {
 			return ErrMaxMessageSize
 		}
-		o.MaxMessageSize = int(size)
+		o.MaxMessageSize = int(min(size, math.MaxInt32))
 	}
 	return nil
 }

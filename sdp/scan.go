@@ -108,8 +108,6 @@ func dataChannel(media []section) int {
 	})
 }
 
-func contains(mids []string, mid string) bool { return slices.Contains(mids, mid) }
-
 // validMedia reports whether an answer may repeat m.
 func validMedia(m *Media) bool {
 	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol)

@@ -1,0 +1,152 @@
+package sdp
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+)
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func parse(t testing.TB, name string) *Offer {
+	t.Helper()
+	o, err := ParseOffer(read(t, name))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return o
+}
+
+// answerTo returns the answer of a server with two IPv4 ports and an IPv6 address.
+func answerTo(o *Offer) *Answer {
+	return &Answer{
+		Offer:       o,
+		Ufrag:       "hJ3+/kf09Qaz",
+		Pwd:         "p0Zt6cX9L/4sB+uQe1YvWn2K",
+		Fingerprint: Fingerprint{"sha-256", bytes.Repeat([]byte{0x0a, 0xbc}, 16)},
+		Setup:       o.Setup.Answer(SetupActive),
+		Candidates: []netip.AddrPort{
+			netip.MustParseAddrPort("192.0.2.1:7777"),
+			netip.MustParseAddrPort("[2001:db8::1]:7777"),
+			netip.MustParseAddrPort("[::ffff:192.0.2.1]:8888"),
+		},
+		MaxMessageSize: 16384,
+		SessionID:      1,
+	}
+}
+
+func TestGoldenAnswers(t *testing.T) {
+	for offer, golden := range map[string]string{
+		"chromium.sdp":       "answer.sdp",
+		"chromium-audio.sdp": "answer-audio.sdp",
+	} {
+		got := answerTo(parse(t, offer)).Append(nil)
+		if want := read(t, golden); !bytes.Equal(got, want) {
+			t.Errorf("answer to %s:\n%s\nwant:\n%s", offer, got, want)
+		}
+	}
+}
+
+func TestAnswerIsAppended(t *testing.T) {
+	a := answerTo(parse(t, "firefox.sdp"))
+	b := a.Append([]byte("before"))
+	if !bytes.Equal(b, append([]byte("before"), a.Append(nil)...)) {
+		t.Errorf("got %q", b)
+	}
+}
+
+func TestAnswerParsesBack(t *testing.T) {
+	for _, name := range []string{"chromium.sdp", "firefox.sdp", "chromium-gathered.sdp", "chromium-audio.sdp", "firefox-max-bundle.sdp"} {
+		o := parse(t, name)
+		a := answerTo(o)
+		back, err := ParseOffer(a.Append(nil))
+		if err != nil {
+			t.Errorf("%s: the answer does not parse: %v", name, err)
+			continue
+		}
+		if back.Ufrag != a.Ufrag || back.Pwd != a.Pwd || back.Setup != SetupActive || back.MaxMessageSize != a.MaxMessageSize {
+			t.Errorf("%s: answer reads as %+v", name, back)
+		}
+		if back.Mid != o.Mid || back.Bundle != o.Bundle || back.Index != o.Index || len(back.Media) != len(o.Media) {
+			t.Errorf("%s: m= lines of the answer %+v, of the offer %+v", name, back.Media, o.Media)
+		}
+		if len(back.Fingerprints) != 1 || back.Fingerprints[0].String() != a.Fingerprint.String() {
+			t.Errorf("%s: fingerprint %v", name, back.Fingerprints)
+		}
+	}
+}
+
+func TestCandidatesDifferInPriority(t *testing.T) {
+	a := answerTo(parse(t, "chromium.sdp"))
+	for i, want := range []string{
+		"candidate:1 1 udp 2130706431 192.0.2.1 7777 typ host",
+		"candidate:2 1 udp 2130706175 2001:db8::1 7777 typ host",
+		"candidate:1 1 udp 2130705919 192.0.2.1 8888 typ host", // the same base, so the same foundation
+	} {
+		if got := a.Candidate(i); got != want {
+			t.Errorf("candidate %d: %q, want %q", i, got, want)
+		}
+	}
+	if p := priority(1 << 20); p != 126<<24|255 {
+		t.Errorf("priority after the last local preference: %d", p)
+	}
+}
+
+// RFC 9143: what is rejected is in no group, and neither is what has no mid.
+func TestBundleIsMirroredForTheDataChannelOnly(t *testing.T) {
+	chromium := string(read(t, "chromium.sdp"))
+	for _, tt := range []struct {
+		name, offer, want string
+	}{
+		{"alone", chromium, "a=group:BUNDLE 0\r\n"},
+		{"with audio", string(read(t, "chromium-audio.sdp")), "a=group:BUNDLE 1\r\n"},
+		{"no group", strings.Replace(chromium, "a=group:BUNDLE 0\r\n", "", 1), ""},
+		{"a group of others", strings.Replace(chromium, "BUNDLE 0", "BUNDLE 7", 1), ""},
+		{"no mid", strings.Replace(chromium, "a=mid:0\r\n", "", 1), ""},
+	} {
+		o, err := ParseOffer([]byte(tt.offer))
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		answer := string(answerTo(o).Append(nil))
+		if tt.want != "" && !strings.Contains(answer, tt.want) || tt.want == "" && strings.Contains(answer, "BUNDLE") {
+			t.Errorf("%s: answer\n%s", tt.name, answer)
+		}
+		if (o.Mid != "") != strings.Contains(answer, "a=mid:"+o.Mid) {
+			t.Errorf("%s: mid %q, answer\n%s", tt.name, o.Mid, answer)
+		}
+	}
+}
+
+func TestSetupIsAnswered(t *testing.T) {
+	for _, tt := range []struct{ offer, preferred, want Setup }{
+		{SetupActpass, SetupActive, SetupActive},
+		{SetupActpass, SetupPassive, SetupPassive},
+		{SetupActive, SetupActive, SetupPassive},
+		{SetupPassive, SetupPassive, SetupActive},
+	} {
+		if got := tt.offer.Answer(tt.preferred); got != tt.want {
+			t.Errorf("%v is answered with %v", tt.offer, got)
+		}
+	}
+	if s := Setup(0).String(); s != "" {
+		t.Errorf("no setup is %q", s)
+	}
+}
+
+func TestAppendDoesNotAllocate(t *testing.T) {
+	a := answerTo(parse(t, "chromium-audio.sdp"))
+	b := make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(100, func() { a.Append(b) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
