@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"crypto/sha256"
-	"github.com/pion/dtls/v3/pkg/crypto/prf"
+	pionprf "github.com/pion/dtls/v3/pkg/crypto/prf"
 )
 
 var testSuites = []Suite{ECDSAWithAES128GCM, RSAWithAES128GCM, ECDSAWithChaCha20, RSAWithChaCha20}
@@ -54,7 +54,7 @@ func TestDeriveKeysAgreesWithPion(t *testing.T) {
 		if s.chacha() {
 			keyLen, ivLen = 32, 12
 		}
-		want := must(prf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
+		want := must(pionprf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
 		k := must(DeriveKeys(s, master, cr, sr))
 		for _, v := range []struct{ got, want []byte }{
 			{k.client[:keyLen], want.ClientWriteKey}, {k.server[:keyLen], want.ServerWriteKey},

@@ -1,0 +1,135 @@
+package dtls
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCertificate(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	c := must(GenerateCertificate(now))
+	leaf := must(x509.ParseCertificate(c.der))
+	if err := leaf.CheckSignatureFrom(leaf); err != nil && !strings.Contains(err.Error(), "parent certificate") {
+		t.Errorf("it is not signed by itself: %v", err)
+	}
+	if key, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		t.Errorf("key is a %T", leaf.PublicKey)
+	}
+	if !c.NotAfter().Equal(now.Add(365*24*time.Hour)) || leaf.NotBefore.After(now) {
+		t.Errorf("it lasts from %v to %v", leaf.NotBefore, c.NotAfter())
+	}
+	if leaf.SerialNumber.BitLen() < 64 {
+		t.Errorf("serial %v is not random", leaf.SerialNumber)
+	}
+	if !c.Fingerprint().Matches(c.der) {
+		t.Error("its fingerprint is another's")
+	}
+	if d := must(GenerateCertificate(now)); d.Fingerprint() == c.Fingerprint() {
+		t.Error("two certificates are the same")
+	}
+	if d := must(GenerateCertificateUntil(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
+		t.Errorf("an hour's certificate lasts until %v", d.NotAfter())
+	}
+}
+
+func TestCertificatePEM(t *testing.T) {
+	c := must(GenerateCertificate(time.Now()))
+	text := must(c.PEM())
+	d := must(ParseCertificatePEM(text))
+	if d.Fingerprint() != c.Fingerprint() || !d.key.Equal(c.key) {
+		t.Error("what was saved is not what was loaded")
+	}
+	if !bytes.Equal(must(d.PEM()), text) {
+		t.Error("it is saved otherwise the second time")
+	}
+	cert, key := split(text)
+	other := must(GenerateCertificate(time.Now()))
+	otherCert, otherKey := split(must(other.PEM()))
+	ec := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: must(x509.MarshalECPrivateKey(c.key))})
+	for name, text := range map[string]string{
+		"key first": key + cert, "with other text": "# godwit\n" + cert + "\n" + key, "openssl's form": cert + string(ec),
+	} {
+		if d, err := ParseCertificatePEM([]byte(text)); err != nil || d.Fingerprint() != c.Fingerprint() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p384 := p384Certificate()
+	_, edKey, _ := ed25519.GenerateKey(rand.Reader)
+	block := func(kind string, b []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	for name, text := range map[string]string{
+		"nothing":          "",
+		"no key":           cert,
+		"no certificate":   key,
+		"another's key":    cert + otherKey,
+		"two certificates": cert + otherCert + key,
+		"a broken key":     cert + block("PRIVATE KEY", []byte("x")),
+		"a broken cert":    block("CERTIFICATE", []byte("x")) + key,
+		"an Ed25519 key":   cert + block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey))),
+		"a P-384 key":      block("CERTIFICATE", p384.Certificate[0]) + block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(p384.PrivateKey))),
+		"a broken EC key":  cert + block("EC PRIVATE KEY", []byte("x")),
+		"not PEM":          "hello",
+		"an unknown block": block("X", []byte("x")),
+		"only half of it":  string(text[:len(text)/2]),
+	} {
+		if _, err := ParseCertificatePEM([]byte(text)); !errors.Is(err, ErrCertificate) {
+			t.Errorf("%s: %v, want %v", name, err, ErrCertificate)
+		}
+	}
+}
+
+func split(text []byte) (cert, key string) {
+	a, rest := pem.Decode(text)
+	b, _ := pem.Decode(rest)
+	return string(pem.EncodeToMemory(a)), string(pem.EncodeToMemory(b))
+}
+
+func TestFingerprint(t *testing.T) {
+	der := []byte("certificate")
+	s256, s384, s512 := sha256.Sum256(der), sha512.Sum384(der), sha512.Sum512(der)
+	for name, sum := range map[string][]byte{"sha-256": s256[:], "SHA-384": s384[:], "Sha-512": s512[:]} {
+		f := must(ParseFingerprint(name, sum))
+		if !f.Matches(der) || f.Matches([]byte("another")) {
+			t.Errorf("%s does not tell certificates apart", name)
+		}
+		if f.Algorithm() != strings.ToLower(name) || !bytes.Equal(f.Sum(), sum) {
+			t.Errorf("%s came back as %s %x", name, f.Algorithm(), f.Sum())
+		}
+		if g := must(ParseFingerprint(name, sum)); g != f {
+			t.Errorf("%s: equal fingerprints differ", name)
+		}
+		sum[0] ^= 1
+		if must(ParseFingerprint(name, sum)).Matches(der) {
+			t.Errorf("%s matches with a bit changed", name)
+		}
+		for _, n := range []int{0, 1, len(sum) - 1} {
+			if _, err := ParseFingerprint(name, sum[:n]); !errors.Is(err, ErrFingerprint) {
+				t.Errorf("%s of %d bytes: %v", name, n, err)
+			}
+		}
+	}
+	for _, name := range []string{"md5", "sha-1", "sha-224", "", "sha256"} {
+		if _, err := ParseFingerprint(name, s256[:]); !errors.Is(err, ErrFingerprint) {
+			t.Errorf("%q was accepted", name)
+		}
+	}
+	if (Fingerprint{}).Matches(der) || (Fingerprint{}).String() != "" {
+		t.Error("the zero fingerprint matches something")
+	}
+	f := must(ParseFingerprint("sha-256", append([]byte{0x0a, 0xff}, make([]byte, 30)...)))
+	if !strings.HasPrefix(f.String(), "sha-256 0A:FF:00:") {
+		t.Errorf("it is written %q", f)
+	}
+}

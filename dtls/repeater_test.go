@@ -1,0 +1,76 @@
+package dtls
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRepeater(t *testing.T) {
+	now := time.Unix(0, 0)
+	start := now
+	var r Repeater
+	if r.Active() || len(r.Append(now, nil)) > 0 {
+		t.Fatal("an idle repeater speaks")
+	}
+	r.Set(now, []byte("one"))
+	r.Add([]byte("two"))
+	var at []time.Duration
+	for !r.Deadline().IsZero() {
+		if b := r.Append(r.Deadline().Add(-1), nil); len(b) > 0 {
+			t.Fatal("it repeats too early")
+		}
+		now = r.Deadline()
+		at = append(at, now.Sub(start))
+		wantString(t, "first datagram is", string(r.Append(now, nil)), "one")
+		wantString(t, "second is appended", string(r.Append(now, []byte("x"))), "xtwo")
+		wantString(t, "nothing more is", string(r.Append(now, nil)), "")
+	}
+	want := []time.Duration{25, 75, 175, 375, 775, 1175}
+	for i, d := range want {
+		if at[i] != d*time.Millisecond {
+			t.Errorf("repetition %d after %v, want %v ms", i, at[i], int(d))
+		}
+	}
+	if len(at) != repeatCount || r.Active() {
+		t.Errorf("%d repetitions, want %d", len(at), repeatCount)
+	}
+}
+
+func TestRepeaterSettings(t *testing.T) {
+	now := time.Unix(0, 0)
+	r := Repeater{First: 100 * time.Millisecond, Max: 150 * time.Millisecond, Limit: 2}
+	r.Set(now, []byte("a"))
+	if d := r.Deadline().Sub(now); d != 100*time.Millisecond {
+		t.Errorf("first interval is %v", d)
+	}
+	now = r.Deadline()
+	r.Append(now, nil)
+	if d := r.Deadline().Sub(now); d != 150*time.Millisecond {
+		t.Errorf("second interval is %v", d)
+	}
+	r.Append(r.Deadline(), nil)
+	if r.Active() {
+		t.Error("it goes on beyond its limit")
+	}
+	r.Set(now, []byte("b"))
+	r.Stop()
+	if r.Active() || r.First != 100*time.Millisecond {
+		t.Error("Stop does not stop, or forgets the settings")
+	}
+}
+
+func TestRepeaterIsBounded(t *testing.T) {
+	now := time.Unix(0, 0)
+	var r Repeater
+	r.Add([]byte("no flight was set"))
+	r.Set(now, []byte{0})
+	for range 100 {
+		r.Add([]byte{1})
+	}
+	n := 0
+	for now = r.Deadline(); len(r.Append(now, nil)) > 0; n++ {
+	}
+	if n != repeatParts {
+		t.Errorf("%d datagrams repeated, want %d", n, repeatParts)
+	}
+}

@@ -1,0 +1,319 @@
+package dtls
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// frag is the content of a handshake record: n bytes at off of a message.
+func frag(kind uint8, seq, length, off, n int) string {
+	message := make([]byte, length+1<<16)
+	for i := range message {
+		message[i] = byte(i * (seq + 3))
+	}
+	f := fragment{kind: kind, length: length, seq: seq, off: off, end: off + n, body: message[off : off+n]}
+	return string(appendFragment(nil, &f, off, off+n))
+}
+
+// pieces lists the fragments pion would see in b, as "seq:off-end".
+func pieces(b []byte) (got []string) {
+	for r := range Records(b) {
+		switch {
+		case r.Type == TypeChangeCipherSpec:
+			got = append(got, "ccs")
+			continue
+		case r.Epoch == 1:
+			got = append(got, "finished")
+			continue
+		}
+		for rest := r.Body(); len(rest) > 0; {
+			f, tail, ok := parseFragment(rest)
+			if !ok {
+				return append(got, "broken")
+			}
+			got, rest = append(got, fmt.Sprintf("%d:%d-%d", f.seq, f.off, f.end)), tail
+		}
+	}
+	return got
+}
+
+func wantPieces(t *testing.T, s *Sieve, what string, datagram []byte, want ...string) {
+	t.Helper()
+	prefix := []byte("prefix")
+	before := bytes.Clone(datagram)
+	got := s.Append(prefix, datagram)
+	if !bytes.HasPrefix(got, prefix) || !bytes.Equal(before, datagram) {
+		t.Errorf("%s: Append changed what is not its own", what)
+	}
+	if p := pieces(got[len(prefix):]); !slices.Equal(p, want) {
+		t.Errorf("%s: pion sees %v, want %v", what, p, want)
+	}
+}
+
+func handshakeRecord(bodies ...string) []byte {
+	body := ""
+	for _, b := range bodies {
+		body += b
+	}
+	return plaintextRecord(TypeHandshake, 5, body)
+}
+
+// finishedRecord looks like a sealed Finished.
+func finishedRecord() []byte {
+	b := plaintextRecord(TypeHandshake, 0, string(make([]byte, 48)))
+	putRecordNumber(b, 1, 0)
+	return b
+}
+
+func epoch1(t ContentType, body string) []byte {
+	b := plaintextRecord(t, 0, body)
+	putRecordNumber(b, 1, 32)
+	return b
+}
+
+// A browser's post-quantum ClientHello takes two datagrams (T29).
+func TestSieveTwoDatagramHello(t *testing.T) {
+	a, b := handshakeRecord(frag(1, 0, 1500, 0, 1100)), handshakeRecord(frag(1, 0, 1500, 1100, 400))
+	for name, order := range map[string][][]byte{"in order": {a, b}, "reordered": {b, a}} {
+		t.Run(name, func(t *testing.T) {
+			var s Sieve
+			for _, d := range order {
+				wantPieces(t, &s, "a fragment passes", d, pieces(d)...)
+			}
+			if !s.messages[0].complete() {
+				t.Error("the ClientHello is not complete")
+			}
+			wantPieces(t, &s, "a repeated beginning tells pion of a retransmission", a, "0:0-1100")
+			wantPieces(t, &s, "a repeated rest tells nothing", b)
+		})
+	}
+}
+
+func TestSieveOverlaps(t *testing.T) {
+	var s Sieve
+	wantPieces(t, &s, "the middle", handshakeRecord(frag(1, 0, 1000, 400, 100)), "0:400-500")
+	wantPieces(t, &s, "all of it: what comes before the middle", handshakeRecord(frag(1, 0, 1000, 0, 1000)), "0:0-400")
+	wantPieces(t, &s, "half of it, seen already: the same piece again", handshakeRecord(frag(1, 0, 1000, 0, 450)), "0:0-400")
+	wantPieces(t, &s, "inside a piece: nothing", handshakeRecord(frag(1, 0, 1000, 100, 100)))
+	wantPieces(t, &s, "all of it again: what comes after", handshakeRecord(frag(1, 0, 1000, 0, 1000)), "0:500-1000")
+	if !s.messages[0].complete() {
+		t.Error("message is not complete")
+	}
+}
+
+// Fragments of several messages, mixed in one record and contradicting each
+// other (T27).
+func TestSieveMixedMessages(t *testing.T) {
+	var s Sieve
+	wantPieces(t, &s, "two messages in one record",
+		handshakeRecord(frag(11, 1, 100, 0, 60), frag(16, 2, 50, 0, 50)), "1:0-60", "2:0-50")
+	wantPieces(t, &s, "another length", handshakeRecord(frag(11, 1, 101, 60, 41)))
+	wantPieces(t, &s, "another type", handshakeRecord(frag(15, 1, 100, 60, 40)))
+	wantPieces(t, &s, "the next message's bytes under this number are its own",
+		handshakeRecord(frag(16, 2, 60, 50, 10), frag(11, 1, 100, 60, 40)), "1:60-100")
+	if n := s.Drops()[DropFragment]; n != 3 {
+		t.Errorf("%d contradictions counted, want 3", n)
+	}
+}
+
+func TestSieveZeroLength(t *testing.T) {
+	var s Sieve
+	wantPieces(t, &s, "no fragment at all", plaintextRecord(TypeHandshake, 0, ""))
+	wantPieces(t, &s, "an empty fragment of a message that is not", handshakeRecord(frag(1, 0, 10, 0, 0)))
+	wantPieces(t, &s, "an empty fragment at its end", handshakeRecord(frag(1, 0, 10, 10, 0)))
+	wantPieces(t, &s, "an empty message", handshakeRecord(frag(14, 3, 0, 0, 0)), "3:0-0")
+	for range 100 {
+		wantPieces(t, &s, "the empty message again", handshakeRecord(frag(14, 3, 0, 0, 0)), "3:0-0")
+	}
+	wantPieces(t, &s, "then the real one", handshakeRecord(frag(1, 0, 10, 0, 10)), "0:0-10")
+}
+
+func TestSieveBounds(t *testing.T) {
+	var s Sieve
+	wantPieces(t, &s, "message_seq 16", handshakeRecord(frag(1, maxMessages, 10, 0, 10)))
+	wantPieces(t, &s, "17 KiB message", handshakeRecord(frag(1, 0, 17<<10, 0, 10)))
+	wantPieces(t, &s, "a datagram of 4 KiB", make([]byte, 4096))
+	for i := range maxMessagePieces {
+		wantPieces(t, &s, "a byte", handshakeRecord(frag(1, 0, 1000, 2*i, 1)), fmt.Sprintf("0:%d-%d", 2*i, 2*i+1))
+	}
+	wantPieces(t, &s, "one piece too many", handshakeRecord(frag(1, 0, 1000, 900, 1)))
+	passed := maxMessagePieces
+	for seq := 1; seq < maxMessages; seq++ {
+		passed += len(s.Append(nil, handshakeRecord(frag(1, seq, 1500, 0, 1500)))) / 1500 * 1500
+	}
+	if passed > maxHandshakeBytes || passed < maxHandshakeBytes-1500 {
+		t.Errorf("%d bytes passed, want nearly %d and no more", passed, maxHandshakeBytes)
+	}
+}
+
+// What pion must not see, whatever the type and epoch.
+func TestSieveTypesAndEpochs(t *testing.T) {
+	for typ := range 256 {
+		for epoch := range uint16(3) {
+			var s Sieve
+			b := plaintextRecord(ContentType(typ), 0, "\x02\x28")
+			putRecordNumber(b, epoch, 0)
+			if got := s.Append(nil, b); len(got) > 0 {
+				t.Errorf("type %d, epoch %d passed", typ, epoch)
+			}
+			early := epoch == 1 && (typ == 21 || typ == 23)
+			if kept := len(s.early) == 1; kept != early || kept == (s.Drops().Total() == 1) {
+				t.Errorf("type %d, epoch %d: kept %v, drops %v", typ, epoch, kept, s.drops)
+			}
+		}
+	}
+}
+
+func TestSieveOrdersFinished(t *testing.T) {
+	var s Sieve
+	ccs := plaintextRecord(TypeChangeCipherSpec, 9, "\x01")
+	wantPieces(t, &s, "a bad ChangeCipherSpec", plaintextRecord(TypeChangeCipherSpec, 9, "\x02"))
+	wantPieces(t, &s, "Finished overtakes its flight", finishedRecord())
+	wantPieces(t, &s, "so does ChangeCipherSpec", ccs)
+	wantPieces(t, &s, "a message of the flight", handshakeRecord(frag(1, 0, 10, 0, 10)), "0:0-10")
+	wantPieces(t, &s, "its last, but one is missing", handshakeRecord(frag(15, 2, 10, 0, 10)), "2:0-10")
+	wantPieces(t, &s, "the missing one", handshakeRecord(frag(11, 1, 10, 0, 10)), "1:0-10", "ccs", "finished")
+	wantPieces(t, &s, "all again", append(bytes.Clone(ccs), finishedRecord()...), "ccs", "finished")
+	wantPieces(t, &s, "nothing may follow in plaintext", handshakeRecord(frag(11, 3, 10, 0, 10)))
+
+	s = Sieve{}
+	for range 100 {
+		s.Append(nil, finishedRecord())
+	}
+	if len(s.held) > maxHeld {
+		t.Errorf("%d bytes held, want at most %d", len(s.held), maxHeld)
+	}
+	wantPieces(t, &s, "an oversized Finished", epoch1(TypeHandshake, string(make([]byte, 200))))
+}
+
+func TestSieveEarlyQueue(t *testing.T) {
+	var s Sieve
+	for i := range maxEarly + 3 {
+		s.Append(nil, epoch1(TypeApplicationData, string(rune('a'+i))))
+	}
+	var got []byte
+	for raw := range s.Early() {
+		got = append(got, raw[headerLen])
+	}
+	wantString(t, "early records are", string(got), "abcdefgh")
+	if n := s.Drops()[DropFull]; n != 3 {
+		t.Errorf("%d counted as too many, want 3", n)
+	}
+}
+
+// pion marks numbers of unauthenticated records, so a single one with a high
+// number would make it deaf. It sees only numbers of ours, each once.
+func TestSieveRenumbers(t *testing.T) {
+	var s Sieve
+	next := uint64(0)
+	for i, number := range []uint64{3, maxNumber, 3, 4} {
+		b := plaintextRecord(TypeHandshake, number, frag(1, i, 10, 0, 10))
+		for r := range Records(s.Append(nil, b)) {
+			if r.Number != next {
+				t.Errorf("record %d, want %d", r.Number, next)
+			}
+			next++
+		}
+	}
+	if next != 4 {
+		t.Errorf("%d records passed, want 4", next)
+	}
+}
+
+// However a message is cut, repeated and shuffled, pion sees every byte, and no
+// two pieces overlap.
+func TestSieveReassembly(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var s Sieve
+		const length = 700
+		seen := make([]int, length)
+		starts := map[int]int{}
+		for round := 0; !s.messages[0].complete(); round++ {
+			if round > 100 {
+				t.Fatal("message never completes")
+			}
+			cut := 50 + rng.IntN(length)
+			var cuts [][]byte
+			for off := 0; off < length; off += cut {
+				cuts = append(cuts, handshakeRecord(frag(1, 0, length, off, min(cut, length-off))))
+			}
+			rng.Shuffle(len(cuts), func(i, j int) { cuts[i], cuts[j] = cuts[j], cuts[i] })
+			for _, c := range cuts {
+				if rng.IntN(4) == 0 {
+					continue // lost
+				}
+				for r := range Records(s.Append(nil, c)) {
+					f, _, ok := parseFragment(r.Body())
+					if !ok {
+						t.Fatal("broken fragment")
+					}
+					if end, again := starts[f.off]; again {
+						if end != f.end {
+							t.Fatalf("piece at %d ends at %d and at %d", f.off, end, f.end)
+						}
+						continue
+					}
+					starts[f.off] = f.end
+					for i := f.off; i < f.end; i++ {
+						seen[i]++
+						if f.body[i-f.off] != byte(i*3) {
+							t.Fatal("wrong bytes")
+						}
+					}
+				}
+			}
+		}
+		if slices.Max(seen) != 1 || slices.Min(seen) != 1 {
+			t.Fatal("pieces overlap or leave a gap")
+		}
+	}
+}
+
+func TestSieveTruncated(t *testing.T) {
+	datagram := append(handshakeRecord(frag(1, 0, 20, 0, 20)), finishedRecord()...)
+	for n := range datagram {
+		var s Sieve
+		s.Append(nil, datagram[:n])
+		s = Sieve{}
+		b := bytes.Clone(datagram[:max(n, headerLen)])
+		b[offLength], b[offLength+1] = 0, byte(max(n, headerLen)-headerLen)
+		if p := pieces(s.Append(nil, b)); slices.Contains(p, "broken") {
+			t.Errorf("%d bytes: pion sees a broken fragment", n)
+		}
+	}
+}
+
+func FuzzSieve(f *testing.F) {
+	f.Add(handshakeRecord(frag(1, 0, 1500, 0, 1100)), handshakeRecord(frag(1, 0, 1500, 1100, 400)))
+	f.Add(append(handshakeRecord(frag(1, 0, 5, 0, 5), frag(15, 1, 0, 0, 0)), plaintextRecord(20, 1, "\x01")...), finishedRecord())
+	f.Add(epoch1(TypeAlert, "x"), epoch1(TypeApplicationData, "x"))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var s Sieve
+		total := 0
+		for range 20 {
+			for _, d := range [][]byte{a, b} {
+				out := s.Append(nil, d)
+				n := 0
+				for r := range Records(out) {
+					n += len(r.Raw)
+					ok := r.Epoch == 0 && (r.Type == TypeHandshake || r.Type == TypeChangeCipherSpec) ||
+						r.Epoch == 1 && r.Type == TypeHandshake
+					if !ok || len(r.Body()) == 0 {
+						t.Fatalf("pion would see %+v", r)
+					}
+				}
+				if n != len(out) || len(out) > maxHandshake+maxHeld || slices.Contains(pieces(out), "broken") {
+					t.Fatalf("pion would see %x", out)
+				}
+				total += n
+			}
+		}
+		if s.bytes > maxHandshakeBytes || len(s.early) > maxEarly || len(s.held) > maxHeld {
+			t.Fatal("a bound does not hold")
+		}
+	})
+}
