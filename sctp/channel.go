@@ -1,0 +1,229 @@
+package sctp
+
+import (
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Payload protocol identifiers. 52 and 54 are deprecated ways to send parts of a
+// message; they are taken for 53 and 51.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-8
+const (
+	ppidDCEP          = 50
+	ppidText          = 51
+	ppidBinaryPartial = 52
+	ppidBinary        = 53
+	ppidTextPartial   = 54
+	ppidTextEmpty     = 56 // one byte, to be ignored
+	ppidBinaryEmpty   = 57
+)
+
+// maxStream is the first stream that does not exist.
+// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
+const maxStream = 0xffff
+
+// A channel is what is known of a stream that is in use.
+type channel struct {
+	stream     uint16
+	state      channelState
+	negotiated bool // no DATA_CHANNEL_OPEN was seen
+	ordered    bool
+	reliable   bool
+	honest     bool   // its sender may order or send again
+	nextIn     uint16 // next sequence number of an ordered channel
+	nextOut    uint16 // of DCEP messages; ours are unordered otherwise
+	out        resetStep
+	in         bool // the peer has reset its direction
+	refused    bool // never was open
+}
+
+// A channelState says whether messages pass.
+type channelState uint8
+
+const (
+	channelOpen channelState = iota
+	channelClosing
+)
+
+// channel returns the channel of a stream, or nil.
+func (a *Assoc) channel(stream uint16) *channel {
+	for i := range a.channels {
+		if a.channels[i].stream == stream {
+			return &a.channels[i]
+		}
+	}
+	return nil
+}
+
+// reliable reports whether what a stream brings must not be given up. The opening
+// of one that is not known may be late.
+func (a *Assoc) reliable(stream uint16) bool {
+	ch := a.channel(stream)
+	if ch == nil {
+		return a.config.AllowReliable
+	}
+	return ch.reliable
+}
+
+func (a *Assoc) ordered(stream uint16) bool {
+	ch := a.channel(stream)
+	return ch != nil && ch.ordered
+}
+
+// addChannel makes an entry for a stream. The pointer is valid until the next one
+// is added or removed.
+func (a *Assoc) addChannel(c channel) *channel {
+	if c.honest {
+		a.ack.honest++
+	}
+	a.channels = append(a.channels, c)
+	return &a.channels[len(a.channels)-1]
+}
+
+// removeChannel forgets a stream.
+func (a *Assoc) removeChannel(stream uint16) {
+	a.forgetStream(stream)
+	a.channels = slices.DeleteFunc(a.channels, func(c channel) bool {
+		if c.stream == stream && c.honest {
+			a.ack.honest--
+		}
+		return c.stream == stream
+	})
+}
+
+// openChannels returns how many channels count against MaxChannels.
+func (a *Assoc) openChannels() int {
+	n := 0
+	for i := range a.channels {
+		if !a.channels[i].refused {
+			n++
+		}
+	}
+	return n
+}
+
+// receiveMessage takes a whole message of any kind.
+func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Event) []Event {
+	if d.ppid == ppidDCEP {
+		return a.receiveDCEP(t, d, events)
+	}
+	if d.ppid < ppidText || d.ppid > ppidBinaryEmpty || d.ppid == 55 {
+		a.drop(DropPPID)
+		return events
+	}
+	ch := a.channel(d.stream)
+	if ch == nil {
+		if d.stream == maxStream || a.openChannels() >= a.config.MaxChannels {
+			a.drop(DropChannels)
+			return events
+		}
+		ch, events = a.addNegotiated(d, events)
+	}
+	if ch.state != channelOpen {
+		a.drop(DropClosedChannel)
+		return events
+	}
+	if !ch.ordered || d.flags&flagUnordered != 0 {
+		return a.deliver(d, events)
+	}
+	return a.receiveOrdered(ch, d, owned, events)
+}
+
+// addNegotiated makes a channel of a stream that was not opened. Where reliable
+// channels are admitted an ordered message may be one whose opening is late, so it
+// waits for its turn; not so while the opening could not be sent again.
+func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
+	ordered := a.config.AllowReliable && !a.ack.eager && d.flags&flagUnordered == 0
+	ch := a.addChannel(channel{
+		stream: d.stream, negotiated: true,
+		ordered: ordered, reliable: ordered, honest: ordered,
+	})
+	e := Event{Type: ChannelOpen, Stream: d.stream, Negotiated: true, Ordered: ordered}
+	if !ordered {
+		e.Reliability = Retransmits
+	}
+	return ch, append(events, e)
+}
+
+// receiveOrdered delivers a message of an ordered channel, and those that waited
+// for it, or holds it.
+func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event) []Event {
+	switch ahead := d.ssn - ch.nextIn; {
+	case ahead >= 1<<15:
+		a.drop(DropOrder)
+		return events
+	case ahead > 0:
+		if a.buffered+len(d.payload) > a.config.MaxBuffered+2*a.config.MaxMessage {
+			a.drop(DropOrder)
+			return events
+		}
+		a.hold(d, owned)
+		return events
+	}
+	events = a.deliver(d, events)
+	ch.nextIn++
+	return a.deliverHeld(ch, events)
+}
+
+// deliverHeld delivers the held messages whose turn it is.
+func (a *Assoc) deliverHeld(ch *channel, events []Event) []Event {
+	for len(a.held) > 0 {
+		d, ok := a.unhold(ch.stream, ch.nextIn)
+		if !ok {
+			break
+		}
+		events = a.deliver(&d, events)
+		ch.nextIn++
+	}
+	return events
+}
+
+// deliver appends the event of a message. Text that is not UTF-8 is dropped:
+// browsers never send it, and a page could not be given it back.
+func (a *Assoc) deliver(d *data, events []Event) []Event {
+	e := Event{Type: Message, Stream: d.stream, Kind: Binary, Payload: d.payload}
+	switch d.ppid {
+	case ppidText, ppidTextPartial:
+		e.Kind = Text
+		if !utf8.Valid(d.payload) {
+			a.drop(DropText)
+			return events
+		}
+	case ppidTextEmpty:
+		e.Kind, e.Payload = Text, d.payload[:0]
+	case ppidBinaryEmpty:
+		e.Payload = d.payload[:0]
+	}
+	a.stats.MessagesIn++
+	a.stats.BytesIn += uint64(len(e.Payload))
+	return append(events, e)
+}
+
+// CloseStream closes the channel of a stream: what the peer still sends on it is
+// dropped, and the peer is told by a stream reset. ChannelClosed follows when the
+// peer has closed its direction too. It reports whether there was a channel.
+func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
+	a.since(now)
+	ch := a.channel(stream)
+	if ch == nil || ch.state != channelOpen || a.state != stateEstablished {
+		return false
+	}
+	a.closeChannel(stream)
+	return true
+}
+
+// closeChannel begins to close a channel from our side.
+func (a *Assoc) closeChannel(stream uint16) {
+	ch := a.channel(stream)
+	if ch == nil || ch.state != channelOpen {
+		return
+	}
+	ch.state = channelClosing
+	a.wantReset(ch)
+	if ch.honest {
+		ch.honest = false
+		a.ack.honest--
+	}
+	a.forgetStream(stream)
+}

@@ -1,0 +1,82 @@
+package sctp
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+)
+
+// cookieLifetime is the recommended value of Valid.Cookie.Life.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-16
+const cookieLifetime = 60 * time.Second
+
+// State cookie. It holds all that an INIT says, so that nothing has to be kept
+// between our INIT ACK and the peer's COOKIE ECHO, and an INIT that is repeated
+// does not invalidate an earlier answer.
+//
+//	time since the association's first call (64), ns
+//	our tag (32) | our initial TSN (32) | our window (32)
+//	peer's tag (32) | peer's initial TSN (32) | peer's window (32)
+//	peer's outbound streams (16) | peer's inbound streams (16)
+//	capabilities (8)
+//	HMAC-SHA256 of the above (256)
+const (
+	cookieBodyLen = 8 + 3*4 + 3*4 + 2*2 + 1
+	cookieLen     = cookieBodyLen + sha256.Size
+
+	cookieForward = 1 << 0
+	cookieReset   = 1 << 1
+)
+
+// appendCookie appends the cookie that answers an INIT.
+func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
+	start := len(b)
+	b = binary.BigEndian.AppendUint64(b, uint64(t))
+	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
+	b = binary.BigEndian.AppendUint32(b, a.config.InitialTSN)
+	b = binary.BigEndian.AppendUint32(b, localWindow)
+	b = binary.BigEndian.AppendUint32(b, i.tag)
+	b = binary.BigEndian.AppendUint32(b, i.tsn)
+	b = binary.BigEndian.AppendUint32(b, i.window)
+	b = binary.BigEndian.AppendUint16(b, i.out)
+	b = binary.BigEndian.AppendUint16(b, i.in)
+	var caps byte
+	if i.forward {
+		caps |= cookieForward
+	}
+	if i.reset {
+		caps |= cookieReset
+	}
+	b = append(b, caps)
+	mac := hmac.New(sha256.New, a.config.CookieKey[:])
+	mac.Write(b[start:])
+	return mac.Sum(b)
+}
+
+// openCookie reads a cookie of this association. Fresh reports whether it is
+// within its lifetime.
+func (a *Assoc) openCookie(t time.Duration, b []byte) (i initInfo, fresh, ok bool) {
+	if len(b) != cookieLen {
+		return i, false, false
+	}
+	body, sum := b[:cookieBodyLen], b[cookieBodyLen:]
+	mac := hmac.New(sha256.New, a.config.CookieKey[:])
+	mac.Write(body)
+	if !hmac.Equal(mac.Sum(nil), sum) {
+		return i, false, false
+	}
+	// The key may be shared: a cookie belongs to the association that made it.
+	if binary.BigEndian.Uint32(body[8:]) != a.config.LocalTag ||
+		binary.BigEndian.Uint32(body[12:]) != a.config.InitialTSN {
+		return i, false, false
+	}
+	i.tag = binary.BigEndian.Uint32(body[20:])
+	i.tsn = binary.BigEndian.Uint32(body[24:])
+	i.window = binary.BigEndian.Uint32(body[28:])
+	i.out = binary.BigEndian.Uint16(body[32:])
+	i.in = binary.BigEndian.Uint16(body[34:])
+	i.forward = body[36]&cookieForward != 0
+	i.reset = body[36]&cookieReset != 0
+	return i, t-time.Duration(binary.BigEndian.Uint64(body)) <= cookieLifetime, true
+}

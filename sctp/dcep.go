@@ -1,0 +1,312 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+	"unicode/utf8"
+)
+
+// DATA_CHANNEL_OPEN and DATA_CHANNEL_ACK.
+// https://www.rfc-editor.org/rfc/rfc8832.html#section-5.1
+//
+//	message type (8) | channel type (8) | priority (16)
+//	reliability parameter (32)
+//	label length (16) | protocol length (16)
+//	label
+//	protocol
+const (
+	dcepAck     = 2
+	dcepOpen    = 3
+	openLen     = 12
+	maxLabelLen = 256 // of label and protocol, each
+
+	channelReliable    = 0
+	channelRetransmits = 1
+	channelLifetime    = 2
+	channelUnordered   = 1 << 7
+)
+
+// Retransmission of DATA_CHANNEL_ACK.
+const (
+	maxControl      = 64 // waiting at once
+	maxControlTries = 10
+)
+
+// open is what a DATA_CHANNEL_OPEN asks for. Label and protocol are views.
+type open struct {
+	ordered         bool
+	reliability     Reliability
+	limit           uint32
+	label, protocol []byte
+}
+
+// parseOpen reads a DATA_CHANNEL_OPEN.
+func parseOpen(b []byte) (o open, _ RefuseReason) {
+	if len(b) < openLen {
+		return o, RefusedMalformed
+	}
+	o.ordered = b[1]&channelUnordered == 0
+	o.limit = binary.BigEndian.Uint32(b[4:])
+	switch b[1] &^ channelUnordered {
+	case channelReliable:
+		o.reliability, o.limit = Reliable, 0
+	case channelRetransmits:
+		o.reliability = Retransmits
+	case channelLifetime:
+		o.reliability = Lifetime
+	default:
+		return o, RefusedMalformed
+	}
+	label, protocol := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
+	if len(b) != openLen+label+protocol {
+		return o, RefusedMalformed
+	}
+	o.label, o.protocol = b[openLen:openLen+label], b[openLen+label:]
+	if label > maxLabelLen || protocol > maxLabelLen || !utf8.Valid(o.label) || !utf8.Valid(o.protocol) {
+		o.label, o.protocol = nil, nil
+		return o, RefusedLabel
+	}
+	return o, refuseNone
+}
+
+// receiveDCEP takes a message that opens a channel.
+func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
+	switch d.payload[0] {
+	case dcepOpen:
+		return a.receiveOpen(t, d, events)
+	case dcepAck:
+		return events // we open no channels; a late answer to nothing
+	}
+	a.drop(DropDCEP)
+	return events
+}
+
+// receiveOpen opens a channel, or refuses it. An opening that comes again is
+// acknowledged again and changes nothing.
+func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
+	a.ack.settle(t, d.tsn)
+	ch := a.channel(d.stream)
+	if ch != nil && ch.in {
+		// The peer has closed its direction and uses the stream anew, so it has
+		// performed our reset too: the answer is lost or late.
+		a.removeChannel(d.stream)
+		ch = nil
+	}
+	if ch != nil && ch.state != channelOpen {
+		a.drop(DropClosedChannel)
+		return events
+	}
+	if ch != nil && !ch.negotiated {
+		a.sendDCEPAck(ch)
+		return events
+	}
+	o, reason := parseOpen(d.payload)
+	if reason == refuseNone {
+		reason = a.judge(d.stream, o, ch != nil)
+	}
+	e := Event{
+		Type: ChannelOpen, Stream: d.stream,
+		Label: string(o.label), Protocol: string(o.protocol),
+		Ordered: o.ordered, Reliability: o.reliability, Limit: o.limit,
+	}
+	if reason != refuseNone {
+		e.Type, e.Refused = ChannelRefused, reason
+		a.refuse(d.stream)
+		return append(events, e)
+	}
+	c := channel{
+		stream: d.stream, ordered: o.ordered, reliable: o.reliability == Reliable,
+		honest: o.ordered || o.reliability != Retransmits || o.limit != 0,
+	}
+	if c.nextIn = d.ssn + 1; d.flags&flagUnordered != 0 {
+		c.nextIn = 0
+	}
+	return a.openChannel(c, ch, e, events)
+}
+
+// openChannel adds a channel, or fills in one that was taken for negotiated
+// because its first messages overtook its opening.
+func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []Event {
+	if was == nil {
+		was = a.addChannel(c)
+	} else {
+		if was.honest {
+			a.ack.honest--
+		}
+		if c.honest {
+			a.ack.honest++
+		}
+		c.nextOut = was.nextOut
+		*was = c
+	}
+	a.sendDCEPAck(was)
+	events = append(events, e)
+	if was.ordered {
+		return a.deliverHeld(was, events)
+	}
+	return a.deliverAllHeld(was.stream, events)
+}
+
+// deliverAllHeld delivers what was held for a stream that turns out unordered.
+func (a *Assoc) deliverAllHeld(stream uint16, events []Event) []Event {
+	for i := 0; i < len(a.held); {
+		if h := &a.held[i]; h.stream == stream {
+			d, _ := a.unhold(stream, h.ssn)
+			events = a.deliver(&d, events)
+			continue
+		}
+		i++
+	}
+	return events
+}
+
+// judge says why a well-formed channel is refused, if it is.
+func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
+	// "the side acting as the DTLS client MUST use streams with even stream
+	// identifiers; the side acting as the DTLS server MUST use [...] odd"
+	// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
+	ours := stream%2 == 0
+	if !a.config.EvenStreams {
+		ours = !ours
+	}
+	switch {
+	case ours || stream == maxStream:
+		return RefusedStream
+	case !a.config.AllowReliable && o.ordered:
+		return RefusedOrdered
+	case !a.config.AllowReliable && o.reliability == Reliable:
+		return RefusedReliable
+	case !known && a.openChannels() >= a.config.MaxChannels:
+		return RefusedTooMany
+	}
+	return refuseNone
+}
+
+// refuse answers an opening with a stream reset. The stream is remembered until
+// the peer has reset it too, so that its messages do not look like those of a
+// negotiated channel; at most MaxChannels are, and beyond that nothing is answered.
+func (a *Assoc) refuse(stream uint16) {
+	if stream == maxStream {
+		return
+	}
+	ch := a.channel(stream)
+	if ch == nil {
+		if len(a.channels) >= 2*a.config.MaxChannels {
+			a.drop(DropChannels)
+			return
+		}
+		ch = a.addChannel(channel{stream: stream})
+	}
+	ch.refused = true
+	a.closeChannel(stream)
+}
+
+// controlData is a DATA_CHANNEL_ACK, the only message that is sent until it is
+// acknowledged.
+type controlData struct {
+	tsn    uint32
+	stream uint16
+	ssn    uint16
+	tries  uint8
+	due    bool
+}
+
+// sendDCEPAck notes a DATA_CHANNEL_ACK for Append. One that is already on its way
+// is sent again instead.
+func (a *Assoc) sendDCEPAck(ch *channel) {
+	for i := range a.control {
+		if d := &a.control[i]; d.stream == ch.stream && d.ssn+1 == ch.nextOut {
+			d.due = true
+			a.pend |= pendControl
+			return
+		}
+	}
+	if len(a.control) >= maxControl {
+		a.drop(DropChannels)
+		return
+	}
+	a.control = append(a.control, controlData{stream: ch.stream, ssn: ch.nextOut, due: true})
+	ch.nextOut++
+	a.pend |= pendControl
+}
+
+// appendControlData appends the DATA_CHANNEL_ACKs that are due and fit.
+func (a *Assoc) appendControlData(t time.Duration, b []byte, limit int) []byte {
+	if a.pend&pendControl == 0 {
+		return b
+	}
+	for i := range a.control {
+		d := &a.control[i]
+		if !d.due {
+			continue
+		}
+		if dataHeaderLen+4 > limit-len(b) {
+			return b
+		}
+		if d.tries == 0 {
+			d.tsn = a.assignTSN(t)
+		} else {
+			a.stats.Retransmits++
+		}
+		// DCEP messages are ordered and reliable (RFC 8832, section 6).
+		b = appendDataHeader(b, flagWhole, d.tsn, d.stream, d.ssn, ppidDCEP, 1)
+		b = append(b, dcepAck, 0, 0, 0)
+		if at := t + min(a.controlTimeout()<<d.tries, 3*time.Second); a.timers[timerControl] == 0 || at < a.timers[timerControl] {
+			a.timers[timerControl] = at
+		}
+		d.due = false
+		d.tries++
+	}
+	a.pend &^= pendControl
+	return b
+}
+
+// controlTimeout is how long to wait for an acknowledgement at first.
+func (a *Assoc) controlTimeout() time.Duration {
+	return min(max(2*a.rtt+50*time.Millisecond, 100*time.Millisecond), time.Second)
+}
+
+// expireControl sends what is not acknowledged again. After ten times the message
+// is given up: the channel works without it.
+func (a *Assoc) expireControl() {
+	kept := a.control[:0]
+	for _, d := range a.control {
+		if d.tries >= maxControlTries {
+			continue
+		}
+		d.due = true
+		a.pend |= pendControl
+		kept = append(kept, d)
+	}
+	if a.control = kept; len(kept) == 0 {
+		a.control = nil
+	}
+}
+
+// ackControl forgets what a valid SACK acknowledges.
+func (a *Assoc) ackControl(cum uint32, gaps []byte) {
+	if len(a.control) == 0 {
+		return
+	}
+	kept := a.control[:0]
+	for _, d := range a.control {
+		if d.tries == 0 || !acknowledged(d.tsn, cum, gaps) {
+			kept = append(kept, d)
+		}
+	}
+	if a.control = kept; len(kept) == 0 {
+		a.control = nil
+		a.timers[timerControl] = 0
+	}
+}
+
+// resending reports whether a DATA_CHANNEL_ACK was sent more than once, which
+// makes a round trip ambiguous.
+func (a *Assoc) resending() bool {
+	for i := range a.control {
+		if a.control[i].tries > 1 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,304 @@
+package sctp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+)
+
+// Our own figures in INIT and INIT ACK.
+const (
+	localWindow  = 512 << 10 // a_rwnd
+	localStreams = 0xffff    // offered in both directions, as browsers do
+)
+
+// Handshake timers. The first INITs go out in a burst, because a single one that
+// is lost, or that overtakes the end of the DTLS handshake, would cost a timeout.
+const (
+	initBurst      = 4 // the first INIT and three repeats
+	initBurstGap   = 3 * time.Millisecond
+	initTimeout    = 100 * time.Millisecond // after the burst, doubling
+	initTimeoutMax = 3 * time.Second
+	maxInits       = initBurst + 7 // about 10 s in all
+	cookieTimeout  = 80 * time.Millisecond
+	maxCookieEchos = 9
+	maxCookie      = MaxPacket - headerLen - chunkHeaderLen
+	maxUnknown     = 256 // bytes of unrecognized parameters that are echoed
+)
+
+// INIT and INIT ACK.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.2
+//
+//	initiate tag (32)
+//	advertised receiver window (32)
+//	outbound streams (16) | inbound streams (16)
+//	initial TSN (32)
+//	parameters
+const initFixedLen = 16
+
+// initInfo is what an INIT or INIT ACK says about its sender.
+type initInfo struct {
+	tag     uint32
+	window  uint32
+	out, in uint16
+	tsn     uint32
+	forward bool // FORWARD-TSN
+	reset   bool // RE-CONFIG
+
+	cookie  []byte // of an INIT ACK, a view
+	unknown []byte // parameters to report, a copy
+}
+
+// parseInit reads the value of an INIT or INIT ACK.
+func parseInit(b []byte) (i initInfo, ok bool) {
+	if len(b) < initFixedLen || !checkParams(b[initFixedLen:]) {
+		return i, false
+	}
+	i.tag = binary.BigEndian.Uint32(b)
+	i.window = binary.BigEndian.Uint32(b[4:])
+	i.out = binary.BigEndian.Uint16(b[8:])
+	i.in = binary.BigEndian.Uint16(b[10:])
+	i.tsn = binary.BigEndian.Uint32(b[12:])
+	for p := range params(b[initFixedLen:]) {
+		if !i.parseParam(p) {
+			break
+		}
+	}
+	return i, i.tag != 0 && i.out != 0 && i.in != 0
+}
+
+// parseParam reads one parameter and reports whether to go on with the next.
+func (i *initInfo) parseParam(p param) bool {
+	switch p.kind {
+	case paramForwardTSN:
+		i.forward = true
+	case paramExtensions:
+		i.forward = i.forward || bytes.IndexByte(p.value, chunkForwardTSN) >= 0
+		i.reset = i.reset || bytes.IndexByte(p.value, chunkReconfig) >= 0
+	case paramCookie:
+		i.cookie = p.value
+	case paramIPv4, paramIPv6, paramCookieLifetime, paramAddressTypes, paramUnrecognized:
+		// Known and of no use: addresses mean nothing inside DTLS (RFC 8261).
+	default:
+		if p.kind&(unknownReport<<8) != 0 && len(i.unknown)+pad4(len(p.raw)) <= maxUnknown {
+			start := len(i.unknown)
+			i.unknown = finishTLV(append(i.unknown, p.raw...), start)
+		}
+		return p.kind&(unknownSkip<<8) != 0
+	}
+	return true
+}
+
+// Connect sends an INIT. It does nothing if the association has begun already.
+func (a *Assoc) Connect(now time.Time) {
+	if a.state != stateIdle {
+		return
+	}
+	a.since(now)
+	a.state = stateCookieWait
+	a.pend |= pendInit
+	a.sends = 0
+}
+
+// appendInit appends an INIT packet: alone, with tag zero.
+func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
+	a.pend &^= pendInit
+	start := len(b)
+	b = a.appendHeader(b, 0)
+	c := len(b)
+	b = a.appendInitFields(appendChunk(b, chunkInit, 0))
+	b = finishPacket(finishTLV(b, c), start)
+
+	if a.sends == 0 {
+		a.initSent = t
+	} else {
+		a.stats.Retransmits++
+	}
+	a.sends++
+	wait := initBurstGap
+	if a.sends >= initBurst {
+		wait = min(initTimeout<<(a.sends-initBurst), initTimeoutMax)
+	}
+	a.timers[timerInit] = t + wait
+	return b
+}
+
+// appendInitFields appends what INIT and INIT ACK share. They say exactly what is
+// done here: a peer aborts if it was offered interleaving and does not get it.
+func (a *Assoc) appendInitFields(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
+	b = binary.BigEndian.AppendUint32(b, localWindow)
+	b = binary.BigEndian.AppendUint16(b, localStreams)
+	b = binary.BigEndian.AppendUint16(b, localStreams)
+	b = binary.BigEndian.AppendUint32(b, a.config.InitialTSN)
+	b = finishTLV(appendParam(b, paramForwardTSN), len(b))
+	p := len(b)
+	return finishTLV(append(appendParam(b, paramExtensions), chunkForwardTSN, chunkReconfig), p)
+}
+
+// receiveInit notes an INIT for Append to answer. Nothing else changes, in any
+// state: all that follows from it is in the cookie.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.2
+func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
+	info, ok := parseInit(c.value)
+	if !ok {
+		a.drop(DropChunk)
+		return events
+	}
+	if !info.forward {
+		return a.unsupported(info.tag, events)
+	}
+	a.initReply = &info
+	return events
+}
+
+// unsupported ends an association that has not begun with a peer that cannot be
+// told about lost messages: browsers fall silent without FORWARD-TSN.
+func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
+	a.drop(DropUnsupported)
+	if a.state == stateEstablished {
+		return events
+	}
+	a.peer.tag = tag
+	return a.abort(NoPartialReliability, events)
+}
+
+// appendInitAck answers the INIT that was received last.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1
+func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
+	info := a.initReply
+	a.initReply = nil
+	start := len(b)
+	b = a.appendHeader(b, info.tag)
+	c := len(b)
+	b = a.appendInitFields(appendChunk(b, chunkInitAck, 0))
+	p := len(b)
+	b = finishTLV(a.appendCookie(t, appendParam(b, paramCookie), info), p)
+	for u := range params(info.unknown) {
+		p := len(b)
+		b = finishTLV(append(appendParam(b, paramUnrecognized), u.raw...), p)
+	}
+	return finishPacket(finishTLV(b, c), start)
+}
+
+// receiveInitAck takes the peer's cookie and sends it back.
+func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event {
+	// "If an INIT ACK chunk is received by an endpoint in any state other than the
+	// COOKIE-WAIT or CLOSED state, the endpoint SHOULD discard the INIT ACK chunk."
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.3
+	if a.state != stateCookieWait {
+		a.drop(DropState)
+		return events
+	}
+	info, ok := parseInit(c.value)
+	if !ok || len(info.cookie) == 0 || len(info.cookie) > maxCookie {
+		a.drop(DropChunk)
+		return events
+	}
+	if !info.forward {
+		return a.unsupported(info.tag, events)
+	}
+	a.cookie = bytes.Clone(info.cookie)
+	info.cookie, info.unknown = nil, nil
+	a.peer = info
+	a.state = stateCookieEchoed
+	if a.sends <= initBurst {
+		// The first INIT of the burst may be lost, so this is at most 9 ms too long.
+		a.sampleRTT(t - a.initSent)
+	}
+	a.pend = a.pend&^pendInit | pendCookieEcho
+	a.timers[timerInit] = 0
+	a.sends = 0
+	return events
+}
+
+// appendCookieEcho appends the peer's cookie. No message rides along: before the
+// browser's Finished is verified only the handshake may leave.
+func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
+	a.pend &^= pendCookieEcho
+	start := len(b)
+	b = a.appendHeader(b, a.peer.tag)
+	c := len(b)
+	b = finishTLV(append(appendChunk(b, chunkCookieEcho, 0), a.cookie...), c)
+	b = finishPacket(b, start)
+
+	if a.sends > 0 {
+		a.stats.Retransmits++
+	}
+	wait := cookieTimeout
+	if a.rtt > 0 {
+		wait = min(max(a.rtt*3/2, 20*time.Millisecond), time.Second)
+	}
+	a.timers[timerInit] = t + min(wait<<a.sends, initTimeoutMax)
+	a.sends++
+	return b
+}
+
+// expireInit sends an INIT or COOKIE ECHO again, or gives up.
+func (a *Assoc) expireInit(events []Event) []Event {
+	switch a.state {
+	case stateCookieWait:
+		if a.sends >= maxInits {
+			return a.fail(InitTimeout, events)
+		}
+		a.pend |= pendInit
+	case stateCookieEchoed:
+		if a.sends >= maxCookieEchos {
+			return a.fail(CookieTimeout, events)
+		}
+		a.pend |= pendCookieEcho
+	}
+	return events
+}
+
+// receiveCookieEcho checks a cookie of ours and establishes the association that
+// it describes. When both sides have sent an INIT, the tag in the cookie is the
+// peer's last word and replaces that of its INIT ACK.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.4
+func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]Event, bool) {
+	info, fresh, ok := a.openCookie(t, c.value)
+	if !ok {
+		a.drop(DropCookie)
+		return events, false
+	}
+	if a.state == stateEstablished {
+		if info.tag != a.peer.tag || info.tsn != a.peer.tsn {
+			a.drop(DropRestart)
+			return events, false
+		}
+		a.pend |= pendCookieAck
+		return events, true
+	}
+	if !fresh {
+		a.drop(DropCookie)
+		return events, false
+	}
+	a.peer = info
+	events = a.establish(t, events)
+	a.pend |= pendCookieAck
+	return events, true
+}
+
+// receiveCookieAck ends our half of the handshake.
+func (a *Assoc) receiveCookieAck(t time.Duration, events []Event) []Event {
+	if a.state != stateCookieEchoed {
+		return events // a repeated one; "silently discard"
+	}
+	return a.establish(t, events)
+}
+
+// establish begins the association with a.peer.
+func (a *Assoc) establish(t time.Duration, events []Event) []Event {
+	a.state = stateEstablished
+	a.cookie = nil
+	a.pend &^= pendInit | pendCookieEcho
+	a.timers[timerInit] = 0
+	a.rx.init(a.peer.tsn - 1)
+	a.ack.init(t, &a.config, a.rx.high)
+	a.forwarded = a.peer.tsn - 1
+	a.reset.expected = a.peer.tsn
+	if a.config.Heartbeat > 0 {
+		a.timers[timerHeartbeat] = t + a.config.Heartbeat
+	}
+	return append(events, Event{Type: Established})
+}

@@ -1,0 +1,292 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// RE-CONFIG parameters.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-4
+//
+// Outgoing SSN Reset Request
+//
+//	request sequence number (32)
+//	response sequence number (32)
+//	sender's last assigned TSN (32)
+//	stream numbers (16 each); none means all
+//
+// Re-configuration Response
+//
+//	response sequence number (32)
+//	result (32)
+const (
+	outgoingResetLen = 12
+	responseLen      = 8
+
+	resultPerformed  = 1
+	resultDenied     = 2
+	resultInProgress = 6
+
+	maxResetTries = 10
+)
+
+// resetStep is how far the reset of our direction of a stream has come.
+type resetStep uint8
+
+const (
+	resetNone  resetStep = iota
+	resetWant            // to be asked for
+	resetAsked           // part of the outstanding request
+	resetDone
+)
+
+// resetState is the two request sequences of the association. Each side has at
+// most one request outstanding.
+type resetState struct {
+	expected uint32 // the peer's next request
+	result   uint32 // of the request before it
+
+	next    uint32 // ours
+	lastTSN uint32 // of our outstanding request
+	tries   uint8  // how often it was sent; zero when there is none
+}
+
+// wantReset asks for a reset of our direction of a channel.
+func (a *Assoc) wantReset(ch *channel) {
+	if ch.out == resetNone {
+		ch.out = resetWant
+		a.pend |= pendResetRequest
+	}
+}
+
+// receiveReconfig takes the requests and responses of a RE-CONFIG chunk.
+func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Event {
+	if len(c.value) == 0 || !checkParams(c.value) {
+		a.drop(DropChunk)
+		return events
+	}
+	n := 0
+	for p := range params(c.value) {
+		// "The total number of parameters MUST NOT exceed two."
+		if n++; n > 2 || len(p.value) < 4 {
+			a.drop(DropReset)
+			return events
+		}
+		switch p.kind {
+		case paramOutgoingReset, paramIncomingReset, paramTSNReset, paramAddOutgoing, paramAddIncoming:
+			events = a.receiveResetRequest(p, events)
+		case paramResetResponse:
+			events = a.receiveResetResponse(t, p, events)
+		default:
+			a.drop(DropReset)
+			return events
+		}
+	}
+	return events
+}
+
+// receiveResetRequest answers a request, and performs it if it is new. One that
+// comes again gets the same answer.
+func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
+	number := binary.BigEndian.Uint32(p.value)
+	if p.kind == paramOutgoingReset && len(p.value) < outgoingResetLen {
+		a.drop(DropChunk)
+		return events
+	}
+	switch number {
+	case a.reset.expected:
+	case a.reset.expected - 1:
+		a.pend |= pendResetResponse
+		return events
+	default:
+		a.drop(DropReset)
+		return events
+	}
+	a.pend |= pendResetResponse
+	switch {
+	case p.kind != paramOutgoingReset:
+		a.reset.result = resultDenied
+	case seq.Less(a.rx.cum, binary.BigEndian.Uint32(p.value[8:])):
+		// Not everything that was sent before has come. The peer asks again.
+		a.reset.result = resultInProgress
+		return events
+	default:
+		a.reset.result = resultPerformed
+		events = a.resetStreams(p.value[outgoingResetLen:], events)
+	}
+	a.reset.expected++
+	return events
+}
+
+// resetStreams closes the channels that the peer has closed, and our direction of
+// each. An empty list means all of them.
+func (a *Assoc) resetStreams(list []byte, events []Event) []Event {
+	a.stats.Resets++
+	if len(list) < 2 {
+		for i := len(a.channels) - 1; i >= 0; i-- {
+			events = a.resetStream(a.channels[i].stream, events)
+		}
+		return events
+	}
+	for ; len(list) >= 2; list = list[2:] {
+		events = a.resetStream(binary.BigEndian.Uint16(list), events)
+	}
+	return events
+}
+
+// resetStream takes note that the peer has closed its direction of a stream.
+func (a *Assoc) resetStream(stream uint16, events []Event) []Event {
+	ch := a.channel(stream)
+	if ch == nil {
+		// Its opening was lost: the peer still waits for our direction.
+		if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
+			a.drop(DropChannels)
+			return events
+		}
+		ch = a.addChannel(channel{stream: stream, refused: true})
+	}
+	if ch.in {
+		return events
+	}
+	ch.in = true
+	if !ch.refused {
+		events = append(events, Event{Type: ChannelClosed, Stream: stream})
+	}
+	a.closeChannel(stream)
+	if ch.out == resetDone {
+		a.removeChannel(stream)
+	}
+	return events
+}
+
+// receiveResetResponse ends our outstanding request, unless it is only delayed.
+func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) []Event {
+	if len(p.value) < responseLen {
+		a.drop(DropChunk)
+		return events
+	}
+	if a.reset.tries == 0 || binary.BigEndian.Uint32(p.value) != a.reset.next {
+		a.drop(DropReset)
+		return events
+	}
+	if binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {
+		a.reset.tries = 1 // it is alive; ask again at the timer's leisure
+		a.timers[timerReset] = t + a.controlTimeout()
+		return events
+	}
+	a.endReset()
+	return events
+}
+
+// endReset takes our request for performed and makes room for the next.
+func (a *Assoc) endReset() {
+	for i := len(a.channels) - 1; i >= 0; i-- {
+		if ch := &a.channels[i]; ch.out == resetAsked {
+			if ch.out = resetDone; ch.in {
+				a.removeChannel(ch.stream)
+			}
+		}
+	}
+	a.reset.tries = 0
+	a.reset.next++
+	a.timers[timerReset] = 0
+	for i := range a.channels {
+		if a.channels[i].out == resetWant {
+			a.pend |= pendResetRequest
+		}
+	}
+}
+
+// expireReset asks again. A peer that never answers does not know of resets; its
+// stream is then as good as reset.
+func (a *Assoc) expireReset() {
+	switch {
+	case a.reset.tries == 0:
+	case a.reset.tries >= maxResetTries:
+		a.endReset()
+	default:
+		a.pend |= pendResetRequest
+	}
+}
+
+// appendReconfig appends a RE-CONFIG chunk with the response and the request that
+// are due.
+func (a *Assoc) appendReconfig(t time.Duration, b []byte, limit int) []byte {
+	if a.pend&(pendResetRequest|pendResetResponse) == 0 {
+		return b
+	}
+	n := a.resetRequestSize()
+	if chunkHeaderLen+paramHeaderLen+responseLen+n > limit-len(b) {
+		return b
+	}
+	start := len(b)
+	b = appendChunk(b, chunkReconfig, 0)
+	if a.pend&pendResetResponse != 0 {
+		number := a.reset.expected - 1
+		if a.reset.result == resultInProgress {
+			number++
+		}
+		p := len(b)
+		b = binary.BigEndian.AppendUint32(appendParam(b, paramResetResponse), number)
+		b = finishTLV(binary.BigEndian.AppendUint32(b, a.reset.result), p)
+	}
+	if n > 0 {
+		b = a.appendResetRequest(t, b)
+	}
+	a.pend &^= pendResetRequest | pendResetResponse
+	if len(b) == start+chunkHeaderLen {
+		return b[:start]
+	}
+	return finishTLV(b, start)
+}
+
+// resetRequestSize returns the size of the request that is due, or zero. It begins
+// a new one when none is outstanding.
+func (a *Assoc) resetRequestSize() int {
+	if a.pend&pendResetRequest == 0 {
+		return 0
+	}
+	n := 0
+	for i := range a.channels {
+		ch := &a.channels[i]
+		if ch.out == resetWant && a.reset.tries == 0 {
+			ch.out = resetAsked
+		}
+		if ch.out == resetAsked {
+			n++
+		}
+	}
+	if n == 0 {
+		// The streams are in use again, which says that the peer has performed the
+		// request. An empty list would reset all streams.
+		if a.reset.tries > 0 {
+			a.endReset()
+		}
+		return 0
+	}
+	return paramHeaderLen + pad4(outgoingResetLen+2*n)
+}
+
+// appendResetRequest appends the outstanding request.
+func (a *Assoc) appendResetRequest(t time.Duration, b []byte) []byte {
+	if a.reset.tries == 0 {
+		a.reset.lastTSN = a.nextTSN - 1
+	} else {
+		a.stats.Retransmits++
+	}
+	p := len(b)
+	b = appendParam(b, paramOutgoingReset)
+	b = binary.BigEndian.AppendUint32(b, a.reset.next)
+	b = binary.BigEndian.AppendUint32(b, a.reset.expected-1)
+	b = binary.BigEndian.AppendUint32(b, a.reset.lastTSN)
+	for i := range a.channels {
+		if a.channels[i].out == resetAsked {
+			b = binary.BigEndian.AppendUint16(b, a.channels[i].stream)
+		}
+	}
+	a.timers[timerReset] = t + min(a.controlTimeout()<<a.reset.tries, 3*time.Second)
+	a.reset.tries++
+	return finishTLV(b, p)
+}

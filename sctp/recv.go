@@ -1,0 +1,281 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// Bytes of the peer that are sent back to it.
+const (
+	maxEcho   = MaxPacket - headerLen - chunkHeaderLen // of a HEARTBEAT
+	maxReport = 128                                    // of error causes in one packet
+)
+
+// Receive takes a packet and appends what follows from it to events. A packet that
+// cannot be used is counted and forgotten. Payloads are views of b.
+func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
+	t := a.since(now)
+	a.stats.PacketsIn++
+	if r := checkPacket(b); r != dropNone {
+		a.drop(r)
+		return events
+	}
+	if a.state == stateClosed {
+		a.drop(DropState)
+		return events
+	}
+	if !a.checkTag(b) {
+		a.drop(DropTag)
+		return events
+	}
+	if a.config.Heartbeat > 0 && a.state == stateEstablished {
+		a.timers[timerHeartbeat] = t + a.config.Heartbeat
+	}
+	data, urgent := false, false
+	for c := range chunks(b) {
+		var more bool
+		if c.kind == chunkData {
+			var at bool
+			events, at, more = a.receiveData(t, c, events)
+			data, urgent = true, urgent || at
+		} else {
+			events, more = a.receiveChunk(t, c, events)
+		}
+		if !more || a.state == stateClosed {
+			break
+		}
+	}
+	if data && a.state == stateEstablished {
+		a.acknowledge(t, urgent)
+	}
+	return events
+}
+
+// checkTag applies the rules for the verification tag. The first chunk decides.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.5
+func (a *Assoc) checkTag(b []byte) bool {
+	tag := binary.BigEndian.Uint32(b[offsetTag:])
+	kind, flags := b[headerLen], b[headerLen+1]
+	switch kind {
+	case chunkInit:
+		// "INIT chunk MUST be the only chunk in the packet carrying it."
+		size := int(binary.BigEndian.Uint16(b[headerLen+2:]))
+		return tag == 0 && pad4(size) >= len(b)-headerLen
+	case chunkAbort, chunkShutdownComplete:
+		if flags&flagReflected != 0 {
+			return a.peer.tag != 0 && tag == a.peer.tag
+		}
+	}
+	return tag == a.config.LocalTag
+}
+
+// receiveChunk takes any chunk but DATA. It reports whether to go on with the
+// packet.
+func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event, bool) {
+	switch c.kind {
+	case chunkInit:
+		return a.receiveInit(c, events), false
+	case chunkInitAck:
+		return a.receiveInitAck(t, c, events), false
+	case chunkCookieEcho:
+		return a.receiveCookieEcho(t, c, events)
+	case chunkCookieAck:
+		return a.receiveCookieAck(t, events), true
+	case chunkAbort:
+		return a.receiveAbort(c, events), false
+	case chunkError:
+		a.receiveError(c)
+		return events, true
+	}
+	if a.state != stateEstablished {
+		a.drop(DropState)
+		return events, false
+	}
+	switch c.kind {
+	case chunkSack:
+		a.receiveSack(t, c)
+	case chunkForwardTSN:
+		events = a.receiveForward(t, c, events)
+	case chunkReconfig:
+		events = a.receiveReconfig(t, c, events)
+	case chunkHeartbeat:
+		a.receiveHeartbeat(c)
+	case chunkHeartbeatAck:
+		a.receiveHeartbeatAck(t, c)
+	case chunkShutdown:
+		events = a.fail(PeerShutdown, events)
+		a.pend = pendShutdownAck
+		return events, false
+	case chunkShutdownAck, chunkShutdownComplete:
+		a.drop(DropState) // we never shut down
+	default:
+		return events, a.unknownChunk(c)
+	}
+	return events, true
+}
+
+// DATA.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.1
+//
+//	TSN (32)
+//	stream identifier (16) | stream sequence number (16)
+//	payload protocol identifier (32)
+//	user data
+
+// receiveData takes a DATA chunk. It reports whether the chunk is to be
+// acknowledged at once, and whether to go on with the packet.
+func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event, urgent, more bool) {
+	if a.state == stateCookieEchoed {
+		// Only a peer that has our cookie sends DATA: its COOKIE ACK was lost or is
+		// late.
+		events = a.establish(t, events)
+	}
+	if a.state != stateEstablished {
+		a.drop(DropState)
+		return events, false, false
+	}
+	if len(c.value) < dataHeaderLen-chunkHeaderLen {
+		a.drop(DropChunk)
+		return events, false, true
+	}
+	d := data{
+		tsn:     binary.BigEndian.Uint32(c.value),
+		stream:  binary.BigEndian.Uint16(c.value[4:]),
+		ssn:     binary.BigEndian.Uint16(c.value[6:]),
+		ppid:    binary.BigEndian.Uint32(c.value[8:]),
+		flags:   c.flags,
+		payload: c.value[12:],
+	}
+	urgent = c.flags&flagImmediate != 0
+	switch {
+	case len(d.payload) == 0:
+		a.drop(DropNoData)
+		a.reportCause(causeNoUserData, c.value[:4])
+		return events, false, true
+	case a.rx.seen(d.tsn):
+		a.stats.Duplicates++
+		a.ack.duplicate(d.tsn)
+		return events, true, true
+	case a.rx.beyond(d.tsn):
+		a.drop(DropWindow)
+		return events, true, true
+	case !a.admit(&d):
+		a.drop(DropRefused)
+		return events, true, true
+	}
+	if seq.LessEq(d.tsn, a.rx.cum) {
+		a.stats.Late++
+	}
+	a.rx.mark(d.tsn)
+	a.ack.windowGot++
+	if d.flags&flagWhole == flagWhole {
+		return a.receiveMessage(t, &d, false, events), urgent, true
+	}
+	return a.receiveFragment(t, &d, events), urgent, true
+}
+
+// receiveAbort ends the association. Any cause will do.
+func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
+	e := Event{Type: Closed, Reason: PeerAbort}
+	if checkParams(c.value) {
+		for p := range params(c.value) {
+			e.Cause, e.Payload = p.kind, p.value
+			break
+		}
+	}
+	a.close()
+	return append(events, e)
+}
+
+// receiveError looks for a stale cookie: the handshake then starts over. Other
+// errors are of no consequence.
+func (a *Assoc) receiveError(c chunk) {
+	if a.state != stateCookieEchoed || !checkParams(c.value) {
+		return
+	}
+	for p := range params(c.value) {
+		if p.kind == causeStaleCookie {
+			a.state = stateCookieWait
+			a.cookie = nil
+			a.sends = initBurst // no second burst
+			a.pend = a.pend&^pendCookieEcho | pendInit
+			return
+		}
+	}
+}
+
+// receiveHeartbeat keeps what has to be sent back.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
+func (a *Assoc) receiveHeartbeat(c chunk) {
+	if len(c.value) == 0 || len(c.value) > maxEcho || !checkParams(c.value) {
+		a.drop(DropHeartbeat)
+		return
+	}
+	a.heartbeat = append(a.heartbeat[:0], c.value...)
+}
+
+// appendHeartbeats appends the answer to the peer's HEARTBEAT, and our own.
+func (a *Assoc) appendHeartbeats(t time.Duration, b []byte, limit int) []byte {
+	if a.heartbeat != nil && chunkHeaderLen+pad4(len(a.heartbeat)) <= limit-len(b) {
+		start := len(b)
+		b = finishTLV(append(appendChunk(b, chunkHeartbeatAck, 0), a.heartbeat...), start)
+		a.heartbeat = nil
+	}
+	if a.pend&pendHeartbeat != 0 && chunkHeaderLen+paramHeaderLen+8 <= limit-len(b) {
+		a.pend &^= pendHeartbeat
+		a.heartSent = t
+		start := len(b)
+		b = appendChunk(b, chunkHeartbeat, 0)
+		p := len(b)
+		b = binary.BigEndian.AppendUint64(appendParam(b, paramHeartbeatInfo), uint64(t))
+		b = finishTLV(finishTLV(b, p), start)
+	}
+	return b
+}
+
+// receiveHeartbeatAck measures the round trip of our last HEARTBEAT.
+func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk) {
+	if len(c.value) != paramHeaderLen+8 || a.heartSent == 0 ||
+		time.Duration(binary.BigEndian.Uint64(c.value[paramHeaderLen:])) != a.heartSent {
+		a.drop(DropHeartbeat)
+		return
+	}
+	a.sampleRTT(t - a.heartSent)
+	a.heartSent = 0
+}
+
+// unknownChunk does what the two highest bits of the type say, and reports whether
+// to go on with the packet.
+func (a *Assoc) unknownChunk(c chunk) bool {
+	a.drop(DropUnknownChunk)
+	if c.kind&unknownReport != 0 {
+		a.reportCause(causeUnrecognizedChunk, c.raw)
+	}
+	return c.kind&unknownSkip != 0
+}
+
+// reportCause notes an error cause for the next ERROR chunk. What does not fit is
+// cut, and when there is no room at all it is dropped.
+func (a *Assoc) reportCause(cause uint16, info []byte) {
+	room := maxReport - len(a.report) - paramHeaderLen
+	if room < 4 {
+		a.drop(DropEcho)
+		return
+	}
+	start := len(a.report)
+	a.report = finishTLV(append(appendParam(a.report, cause), info[:min(len(info), room)]...), start)
+}
+
+// appendReport appends an ERROR chunk with the causes noted.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.10
+func (a *Assoc) appendReport(b []byte, limit int) []byte {
+	if a.report == nil || chunkHeaderLen+len(a.report) > limit-len(b) {
+		return b
+	}
+	start := len(b)
+	b = finishTLV(append(appendChunk(b, chunkError, 0), a.report...), start)
+	a.report = nil
+	return b
+}

@@ -1,0 +1,269 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// When a SACK leaves. RFC 9260 allows a delay of 500 ms; browsers' congestion
+// control suffers long before.
+const (
+	sackDelay     = 20 * time.Millisecond
+	sackEvery     = 2 // packets with DATA
+	maxGapBlocks  = 20
+	maxDuplicates = 20
+)
+
+// settleTime is how long acknowledgement stays honest after the association and
+// after each channel's opening. Several channels are opened together, so an
+// opening that is lost is likely to have a neighbour that is not.
+const settleTime = 100 * time.Millisecond
+
+// The safety valve's figures; see the package documentation.
+const (
+	valveWindow  = 500 * time.Millisecond
+	valvePackets = 16
+	valveOpen    = 40 // % of loss above which a window speaks for honesty
+	valveClose   = 30 // % of loss up to which it speaks against
+	valveWindows = 4
+)
+
+// An acker decides what is acknowledged and when.
+type acker struct {
+	eager   bool
+	due     bool  // a SACK should leave at the end of the batch
+	packets uint8 // with DATA, since the last SACK
+
+	honest      uint16        // open channels whose messages the peer may send again or order
+	settleUntil time.Duration // openings may still be missing until then
+	honestBelow uint32        // TSN up to which they may be
+
+	duplicates []uint32 // to be reported
+
+	// The safety valve. A window begins at TSN windowTSN.
+	valve       bool // honest because of loss
+	votes       uint8
+	windowStart time.Duration
+	windowTSN   uint32
+	windowGot   uint32
+}
+
+func (k *acker) init(t time.Duration, c *Config, high uint32) {
+	k.eager = c.Ack == AckEager
+	k.windowStart, k.windowTSN = t, high
+	k.settle(t, high)
+}
+
+// settle notes that a channel was opened at tsn.
+func (k *acker) settle(t time.Duration, tsn uint32) {
+	k.settleUntil, k.honestBelow = t+settleTime, tsn
+}
+
+// received takes note of a packet with DATA and decides what its SACK will say.
+func (a *Assoc) acknowledge(t time.Duration, at bool) {
+	k := &a.ack
+	k.measure(t, a.rx.high)
+	if t < k.settleUntil {
+		k.honestBelow = seq.Max(k.honestBelow, a.rx.high)
+	}
+	was := k.eager
+	switch {
+	case a.config.Ack == AckHonest || k.honest > 0 || k.valve:
+		k.eager = false
+	case a.config.Ack == AckEager:
+		k.eager = true
+	default:
+		k.eager = t >= k.settleUntil && seq.LessEq(k.honestBelow, a.rx.cum)
+	}
+	if k.eager != was {
+		a.stats.AckSwitches++
+	}
+	if k.eager {
+		a.rx.skipAll()
+	}
+	k.packets++
+	if at || k.packets >= sackEvery || a.rx.cum != a.rx.high || a.stats.SacksOut == 0 {
+		k.due = true
+	}
+	if a.timers[timerSack] == 0 {
+		a.timers[timerSack] = t + sackDelay
+	}
+}
+
+// measure turns the valve by the loss of the last window: the TSNs that were
+// passed, and those that came.
+func (k *acker) measure(t time.Duration, high uint32) {
+	passed := high - k.windowTSN
+	if t-k.windowStart < valveWindow || passed < valvePackets {
+		return
+	}
+	lost := uint64(passed - min(k.windowGot, passed))
+	k.windowStart, k.windowTSN, k.windowGot = t, high, 0
+	against := lost*100 > valveOpen*uint64(passed)
+	if k.valve {
+		against = lost*100 <= valveClose*uint64(passed)
+	}
+	if !against {
+		k.votes = 0
+		return
+	}
+	if k.votes++; k.votes >= valveWindows {
+		k.valve, k.votes = !k.valve, 0
+	}
+}
+
+// duplicate notes a TSN that came twice.
+func (k *acker) duplicate(tsn uint32) {
+	if len(k.duplicates) < maxDuplicates {
+		k.duplicates = append(k.duplicates, tsn)
+	}
+}
+
+// SACK.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.4
+//
+//	cumulative TSN ack (32)
+//	advertised receiver window credit (32)
+//	number of gap ack blocks (16) | number of duplicate TSNs (16)
+//	gap ack blocks: start (16) | end (16), offsets from the cumulative TSN
+//	duplicate TSNs (32)
+
+// appendSack appends a SACK that may leave now and fits.
+func (a *Assoc) appendSack(b []byte, limit int) []byte {
+	if a.pend&pendSack == 0 {
+		return b
+	}
+	return a.appendSackNow(b, limit)
+}
+
+// appendSackNow appends a SACK if there is anything to acknowledge and it fits.
+func (a *Assoc) appendSackNow(b []byte, limit int) []byte {
+	if !a.sackWaits() || a.sackSize() > limit-len(b) {
+		return b
+	}
+	start := len(b)
+	b = appendChunk(b, chunkSack, 0)
+	b = binary.BigEndian.AppendUint32(b, a.rx.cum)
+	b = binary.BigEndian.AppendUint32(b, uint32(max(localWindow-a.buffered, 0)))
+	counts := len(b)
+	b = append(b, 0, 0, 0, 0)
+	n := 0
+	for first, last := range a.gapBlocks {
+		b = binary.BigEndian.AppendUint16(b, uint16(first-a.rx.cum))
+		b = binary.BigEndian.AppendUint16(b, uint16(last-a.rx.cum))
+		n++
+	}
+	for _, tsn := range a.ack.duplicates {
+		b = binary.BigEndian.AppendUint32(b, tsn)
+	}
+	binary.BigEndian.PutUint16(b[counts:], uint16(n))
+	binary.BigEndian.PutUint16(b[counts+2:], uint16(len(a.ack.duplicates)))
+
+	a.stats.SacksOut++
+	if n > 0 {
+		a.stats.GapSacksOut++
+	}
+	a.ack.due, a.ack.packets = false, 0
+	a.ack.duplicates = a.ack.duplicates[:0]
+	a.pend &^= pendSack
+	a.timers[timerSack] = 0
+	return finishTLV(b, start)
+}
+
+// sackWaits reports whether there is something to acknowledge.
+func (a *Assoc) sackWaits() bool {
+	return a.ack.due || a.ack.packets > 0 || a.pend&pendSack != 0
+}
+
+// sackSize returns the size of the SACK as it would be now.
+func (a *Assoc) sackSize() int {
+	n := sackLen + 4*len(a.ack.duplicates)
+	for range a.gapBlocks {
+		n += 4
+	}
+	return n
+}
+
+// gapBlocks yields the runs of TSNs received beyond the cumulative one.
+func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
+	last := a.rx.cum
+	for range maxGapBlocks {
+		var first uint32
+		var ok bool
+		if first, last, ok = a.rx.gap(last); !ok || !yield(first, last) {
+			return
+		}
+	}
+}
+
+// receiveSack takes the peer's acknowledgement. It is checked as a whole before
+// anything changes.
+func (a *Assoc) receiveSack(t time.Duration, c chunk) {
+	if len(c.value) < sackLen-chunkHeaderLen {
+		a.drop(DropChunk)
+		return
+	}
+	cum := binary.BigEndian.Uint32(c.value)
+	blocks := int(binary.BigEndian.Uint16(c.value[8:]))
+	duplicates := int(binary.BigEndian.Uint16(c.value[10:]))
+	if len(c.value) != sackLen-chunkHeaderLen+4*(blocks+duplicates) {
+		a.drop(DropChunk)
+		return
+	}
+	gaps := c.value[12 : 12+4*blocks]
+	if seq.Less(cum, a.acked) {
+		a.drop(DropStaleSack)
+		return
+	}
+	top, ok := a.checkGaps(cum, gaps)
+	if !ok {
+		a.drop(DropSack)
+		return
+	}
+
+	if seq.Less(a.topAcked, top) {
+		a.topAcked = top
+		if sent, ok := a.marks.sent(top); ok && !a.resending() {
+			a.sampleRTT(microsSince(t, sent))
+		}
+	}
+	progress := cum != a.acked
+	a.acked = cum
+	a.marks.drop(cum)
+	a.ackControl(cum, gaps)
+	a.rearm(t, progress, blocks > 0)
+}
+
+// checkGaps returns the highest TSN that a SACK acknowledges, and reports whether
+// all that it does was sent.
+func (a *Assoc) checkGaps(cum uint32, gaps []byte) (top uint32, ok bool) {
+	last := a.nextTSN - 1
+	if seq.Less(last, cum) {
+		return 0, false
+	}
+	top = cum
+	for ; len(gaps) > 0; gaps = gaps[4:] {
+		first, end := uint32(binary.BigEndian.Uint16(gaps)), uint32(binary.BigEndian.Uint16(gaps[2:]))
+		if first == 0 || first > end || end > last-cum {
+			return 0, false
+		}
+		top = seq.Max(top, cum+end)
+	}
+	return top, true
+}
+
+// acknowledged reports whether a SACK that has passed checkGaps acknowledges tsn.
+func acknowledged(tsn, cum uint32, gaps []byte) bool {
+	if seq.LessEq(tsn, cum) {
+		return true
+	}
+	offset := tsn - cum
+	for ; len(gaps) > 0; gaps = gaps[4:] {
+		if offset >= uint32(binary.BigEndian.Uint16(gaps)) && offset <= uint32(binary.BigEndian.Uint16(gaps[2:])) {
+			return true
+		}
+	}
+	return false
+}

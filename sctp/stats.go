@@ -1,0 +1,90 @@
+package sctp
+
+import "time"
+
+// Stats are an association's counters and present figures.
+type Stats struct {
+	PacketsIn  uint64
+	MessagesIn uint64 // delivered as events
+	BytesIn    uint64 // of those messages
+	MessagesOut,
+	BytesOut uint64
+
+	Duplicates    uint64 // DATA received more than once
+	Late          uint64 // DATA delivered after it had been acknowledged eagerly
+	SacksOut      uint64
+	GapSacksOut   uint64 // of those, with gap blocks
+	Forwards      uint64 // FORWARD-TSN sent
+	ForwardsIn    uint64
+	Retransmits   uint64 // INIT, COOKIE ECHO, DATA_CHANNEL_ACK and RE-CONFIG sent again
+	Resets        uint64 // stream resets of the peer performed
+	AckSwitches   uint64 // changes between eager and honest acknowledgement
+	ValveOpenings uint64 // changes to honest because of measured loss
+
+	Eager    bool          // whether acknowledgement is eager now
+	RTT      time.Duration // smoothed; zero until measured
+	Buffered int           // bytes held for reassembly and order now
+	Channels int           // open now
+
+	// Drops counts what was received and not used, by cause.
+	Drops [DropReasons]uint32
+}
+
+// A DropReason says why something that was received was not used.
+type DropReason uint8
+
+// Reasons for a drop. The first group drops a packet, the second a chunk, the
+// third a message or fragment that its sender takes for delivered.
+const (
+	dropNone      DropReason = iota
+	DropShort                // shorter than a header and a chunk
+	DropPort                 // a port is zero
+	DropChecksum             // CRC32c is wrong
+	DropMalformed            // a length points outside, or too many chunks
+	DropTag                  // verification tag is not ours
+	DropState                // nothing of the kind is expected in this state
+
+	DropChunk        // a chunk or a parameter is malformed
+	DropUnknownChunk // chunk type is unknown
+	DropCookie       // cookie is forged, expired or of another association
+	DropRestart      // cookie would replace a running association
+	DropUnsupported  // INIT without FORWARD-TSN
+	DropSack         // SACK acknowledges what was never sent
+	DropStaleSack    // SACK is older than the last one
+	DropForward      // FORWARD-TSN is out of its window
+	DropReset        // RE-CONFIG is out of sequence or of an unknown kind
+	DropHeartbeat    // HEARTBEAT is malformed or too large to echo
+	DropEcho         // a report on a chunk replaced an earlier one not yet sent
+	DropWindow       // TSN is beyond the receive window
+	DropRefused      // no buffer for a reliable fragment, left unacknowledged
+
+	DropNoData        // DATA without user data
+	DropPPID          // payload protocol identifier is unknown
+	DropText          // text is not UTF-8
+	DropDCEP          // DCEP message is of an unknown kind
+	DropChannels      // too many channels
+	DropClosedChannel // its channel is closing
+	DropTooLarge      // message exceeds Config.MaxMessage
+	DropFragment      // fragment that can never become a message
+	DropExpired       // incomplete message grew too old
+	DropEvicted       // incomplete message made room for a newer one
+	DropForwarded     // incomplete message was given up by its sender
+	DropOrder         // ordered message came after a later one
+	DropReasons       // the number of reasons
+)
+
+// Stats returns the counters as they are now.
+func (a *Assoc) Stats() Stats {
+	s := a.stats
+	s.Eager = a.ack.eager
+	s.RTT = a.rtt
+	s.Buffered = a.buffered
+	for i := range a.channels {
+		if a.channels[i].state == channelOpen {
+			s.Channels++
+		}
+	}
+	return s
+}
+
+func (a *Assoc) drop(r DropReason) { a.stats.Drops[r]++ }

@@ -1,0 +1,147 @@
+package sctp
+
+import (
+	"math/bits"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// maxAhead is how far beyond the acknowledged TSN a DATA chunk may be, and how
+// late one may be and still be told from a duplicate.
+const maxAhead = 4096
+
+// A tracker knows which TSNs were received. It knows nothing of messages.
+//
+//	everything up to base     received, or too old to care
+//	up to cum                 acknowledged; with gaps if that was done eagerly
+//	up to high                seen or skipped; bits tell which
+//
+// base <= cum <= high <= base+maxAhead.
+type tracker struct {
+	base, cum, high uint32
+
+	// bits has the bit tsn%maxAhead set for each TSN received in (base, high]; all
+	// others are clear. It is nil until the first gap: then base == high.
+	bits *[maxAhead / 64]uint64
+}
+
+// init makes tsn the last one before the first.
+func (r *tracker) init(tsn uint32) {
+	r.base, r.cum, r.high = tsn, tsn, tsn
+}
+
+// seen reports whether tsn was received, or is too old to tell.
+func (r *tracker) seen(tsn uint32) bool {
+	if seq.LessEq(tsn, r.base) {
+		return true
+	}
+	return seq.LessEq(tsn, r.high) && r.bit(tsn)
+}
+
+// beyond reports whether tsn is beyond the receive window.
+func (r *tracker) beyond(tsn uint32) bool {
+	return seq.Less(r.cum+maxAhead, tsn)
+}
+
+// mark notes that tsn, neither seen nor beyond, was received.
+func (r *tracker) mark(tsn uint32) {
+	if tsn == r.high+1 && r.base == r.high {
+		r.base, r.cum, r.high = tsn, tsn, tsn
+		return
+	}
+	r.extend(tsn)
+	r.bits[tsn%maxAhead/64] |= 1 << (tsn % 64)
+	r.settle()
+}
+
+// skip notes that the peer gave up everything up to tsn. What comes late is
+// delivered all the same.
+func (r *tracker) skip(tsn uint32) {
+	if tsn-r.cum > maxAhead && seq.Less(r.cum, tsn) {
+		// So far that nothing below can be told apart any more.
+		r.clear(r.high - r.base)
+		r.init(tsn)
+		return
+	}
+	if seq.Less(r.high, tsn) {
+		r.extend(tsn)
+	}
+	r.cum = seq.Max(r.cum, tsn)
+	r.settle()
+}
+
+// skipAll acknowledges everything seen.
+func (r *tracker) skipAll() { r.cum = r.high }
+
+// extend makes room for the bit of tsn.
+func (r *tracker) extend(tsn uint32) {
+	if r.bits == nil {
+		r.bits = new([maxAhead / 64]uint64)
+	}
+	if seq.Less(r.base+maxAhead, tsn) {
+		r.clear(tsn - r.base - maxAhead)
+	}
+	r.high = seq.Max(r.high, tsn)
+}
+
+// clear advances base by n and clears the bits that it passes.
+func (r *tracker) clear(n uint32) {
+	if r.bits == nil || n >= maxAhead {
+		r.base += n
+		if r.bits != nil {
+			*r.bits = [maxAhead / 64]uint64{}
+		}
+		return
+	}
+	for ; n > 0 && (r.base+1)%64 != 0; n-- {
+		r.base++
+		r.bits[r.base%maxAhead/64] &^= 1 << (r.base % 64)
+	}
+	for ; n >= 64; n -= 64 {
+		r.bits[(r.base+1)%maxAhead/64] = 0
+		r.base += 64
+	}
+	for ; n > 0; n-- {
+		r.base++
+		r.bits[r.base%maxAhead/64] &^= 1 << (r.base % 64)
+	}
+}
+
+// settle advances base and cum over what was received.
+func (r *tracker) settle() {
+	r.clear(r.find(r.base+1, false) - 1 - r.base)
+	r.cum = r.find(seq.Max(r.cum, r.base)+1, false) - 1
+}
+
+// find returns the first TSN from tsn on, up to high+1, that was received, or that
+// was not. The one after high counts as both.
+func (r *tracker) find(tsn uint32, received bool) uint32 {
+	if r.bits == nil {
+		return r.high + 1
+	}
+	for seq.LessEq(tsn, r.high) {
+		word := r.bits[tsn%maxAhead/64]
+		if !received {
+			word = ^word
+		}
+		if word >>= tsn % 64; word != 0 {
+			return seq.Min(tsn+uint32(bits.TrailingZeros64(word)), r.high+1)
+		}
+		tsn += 64 - tsn%64
+	}
+	return r.high + 1
+}
+
+// gap returns the first run of received TSNs after tsn, which is not received.
+// It reports whether there is one.
+func (r *tracker) gap(after uint32) (first, last uint32, ok bool) {
+	first = r.find(after+1, true)
+	if seq.Less(r.high, first) {
+		return 0, 0, false
+	}
+	return first, r.find(first, false) - 1, true
+}
+
+func (r *tracker) bit(tsn uint32) bool {
+	return r.bits != nil && r.bits[tsn%maxAhead/64]>>(tsn%64)&1 != 0
+}
