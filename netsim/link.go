@@ -221,7 +221,7 @@ func (w *wire) transmit(now time.Time, size int) (leaves time.Time, ok bool) {
 func (w *wire) loses(draw float64) bool {
 	l := &w.link
 	p := l.Loss
-	if l.Loss < 1 && l.Burst*(1-l.Loss) > 1 {
+	if 0 < l.Loss && l.Loss < 1 && l.Burst*(1-l.Loss) > 1 {
 		p = l.Loss / (l.Burst * (1 - l.Loss))
 		if w.losing {
 			p = 1 - 1/l.Burst

@@ -195,6 +195,9 @@ func (r *Relay) Blackout(on bool) {
 func (r *Relay) Rebind() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return net.ErrClosed
+	}
 	for _, c := range r.clients {
 		back, err := r.dial()
 		if err != nil {
@@ -392,6 +395,9 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.clients[c.addr] != c {
+		return // evicted meanwhile
+	}
 	now := time.Now()
 	c.active = now
 	w := c.down

@@ -61,9 +61,9 @@ type Stats struct {
 
 	SendFull        uint64 // dropped because the send buffer was full
 	SendTooLarge    uint64 // dropped because larger than the path or UDP allows
-	SendUnreachable uint64 // dropped because there is no way to the host, or nobody at the port
+	SendUnreachable uint64 // dropped because there is no way to the host or from Local, or nobody at the port
 	SendDenied      uint64 // dropped by a local rule, such as a firewall's
-	SendFailed      uint64 // dropped for any other reason, such as a Local that is not ours
+	SendFailed      uint64 // dropped for any other reason, such as a Remote of a family the socket does not have
 
 	// ReadBuffer and WriteBuffer are the sizes in bytes that the kernel
 	// granted, in its own terms: Linux counts its bookkeeping and grants twice

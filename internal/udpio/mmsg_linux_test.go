@@ -1,0 +1,308 @@
+package udpio
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestAnswerLeavesFromTheAddressAsked: the whole of 127.0.0.0/8 is ours.
+func TestAnswerLeavesFromTheAddressAsked(t *testing.T) {
+	for _, test := range []struct{ name, server, client, asked string }{
+		{"IPv4", "0.0.0.0:0", "127.0.0.1:0", "127.0.0.2"},
+		{"IPv4 on a dual-stack socket", ":0", "127.0.0.1:0", "127.0.0.3"},
+		{"IPv6", ":0", "[::1]:0", "::1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server, client := listen(t, test.server), listen(t, test.client)
+			write(t, client, to(at(test.asked, server), 1)...)
+			asked := readAll(t, server, 1)
+			if want := netip.MustParseAddr(test.asked); asked[0].Local != want {
+				t.Fatalf("Local = %v, want %v", asked[0].Local, want)
+			}
+			write(t, server, asked...)
+			if got, want := readAll(t, client, 1)[0].Remote, at(test.asked, server); got != want {
+				t.Fatalf("the answer came from %v, want %v", got, want)
+			}
+
+			asked[0].Local = netip.Addr{}
+			write(t, server, asked...)
+			if got := readAll(t, client, 1)[0].Remote.Port(); got != server.LocalAddr().Port() {
+				t.Fatalf("without Local the answer came from port %d", got)
+			}
+		})
+	}
+}
+
+func TestLocalOfAnotherFamilyIsTheKernelsChoice(t *testing.T) {
+	server, client := listen(t, ":0"), listen(t, "127.0.0.1:0")
+	write(t, server, Datagram{Remote: client.LocalAddr(), Local: netip.IPv6Loopback(), B: []byte("x")})
+	readAll(t, client, 1)
+}
+
+// TestDeadlineTakesWhatIsThere: a loop that is always late still reads.
+func TestDeadlineTakesWhatIsThere(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	out := to(server.LocalAddr(), 5)
+	write(t, client, out...)
+	server.SetReadDeadline(time.Unix(1, 0))
+	ds := buffers(10, 100)
+	n, err := server.ReadBatch(ds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPayloads(t, ds[:n], out)
+	if _, err := server.ReadBatch(ds); err != os.ErrDeadlineExceeded {
+		t.Fatalf("then: %v, want the deadline", err)
+	}
+}
+
+func TestOneBadDatagramDoesNotStopTheRest(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	good := to(server.LocalAddr(), 3)
+	n, err := client.WriteBatch([]Datagram{
+		good[0],
+		{B: []byte("to no address")},
+		{Remote: netip.MustParseAddrPort("[::1]:9"), B: []byte("to another family")},
+		{Remote: server.LocalAddr(), B: make([]byte, 70_000)}, // EMSGSIZE
+		good[1],
+		{Remote: server.LocalAddr(), Local: netip.MustParseAddr("203.0.113.1"), B: []byte("from an address that is not ours")},
+		{Remote: netip.MustParseAddrPort("127.0.0.1:0"), B: []byte("to no port")},
+		good[2],
+	})
+	if n != 3 || err != nil {
+		t.Fatalf("WriteBatch = %d, %v, want 3", n, err)
+	}
+	wantPayloads(t, readAll(t, server, 3), good)
+	s := client.Stats()
+	if s.Sent != 3 || s.SendTooLarge != 1 || s.SendFailed+s.SendUnreachable != 4 || s.SendFull != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestNobodyAtThePort(t *testing.T) {
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	nobody := listen(t, "127.0.0.1:0")
+	nobody.Close()
+	good := to(server.LocalAddr(), 2)
+	write(t, client, good[0], Datagram{Remote: nobody.LocalAddr(), B: []byte("refused")}, good[1])
+	wantPayloads(t, readAll(t, server, 2), good)
+}
+
+// TestFullSendBuffer uses a pair of Unix sockets, whose queue is short: UDP on
+// loopback never fills the sender's.
+func TestFullSendBuffer(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, in := os.NewFile(uintptr(fds[0]), "out"), os.NewFile(uintptr(fds[1]), "in")
+	defer out.Close()
+	defer in.Close()
+	raw, err := out.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Conn
+	m := newMmsg(raw, false, &c.counters)
+	for i := range m.w.hdrs {
+		m.w.hdrs[i].Hdr.Name = nil
+		m.w.setPayload(i, []byte("x"))
+	}
+	for range 1000 { // the system's limit is about 10
+		m.w.n = maxBatch
+		if err := raw.Write(m.sendFunc); err != nil { // and not a wait that never ends
+			t.Fatal(err)
+		}
+		if m.w.full {
+			break
+		}
+	}
+	if n := c.Stats().SendFull; !m.w.full || n != uint64(maxBatch-m.w.done) {
+		t.Errorf("%d of %d sent, SendFull = %d", m.w.done, maxBatch, n)
+	}
+}
+
+func TestCausesOfSendDrops(t *testing.T) {
+	for _, test := range []struct {
+		errno unix.Errno
+		full  bool
+		want  Stats
+	}{
+		{unix.EAGAIN, true, Stats{SendFull: 1}},
+		{unix.ENOBUFS, true, Stats{SendFull: 1}},
+		{unix.EMSGSIZE, false, Stats{SendTooLarge: 1}},
+		{unix.ECONNREFUSED, false, Stats{SendUnreachable: 1}},
+		{unix.ENETUNREACH, false, Stats{SendUnreachable: 1}},
+		{unix.EHOSTUNREACH, false, Stats{SendUnreachable: 1}},
+		{unix.EPERM, false, Stats{SendDenied: 1}},
+		{unix.EACCES, false, Stats{SendDenied: 1}},
+		{unix.EINVAL, false, Stats{SendFailed: 1}},
+	} {
+		var c Conn
+		if full := c.counters.drop(test.errno); full != test.full || c.Stats() != test.want {
+			t.Errorf("%v: full is %v, stats %+v", test.errno, full, c.Stats())
+		}
+	}
+}
+
+// TestKernelDrops: what does not fit the receive buffer is missing, and
+// counted with the next datagram that does.
+func TestKernelDrops(t *testing.T) {
+	server := listenN(t, "127.0.0.1:0", Config{ReadBuffer: 8 << 10})[0]
+	client := listen(t, "127.0.0.1:0")
+	const sent = 1000
+	big := Datagram{Remote: server.LocalAddr(), B: make([]byte, 1000)}
+	for range sent {
+		write(t, client, big)
+	}
+	server.SetReadDeadline(time.Unix(1, 0))
+	ds, received := buffers(64, 2000), 0
+	for {
+		n, err := server.ReadBatch(ds)
+		if err == os.ErrDeadlineExceeded {
+			break
+		}
+		received += n
+	}
+	write(t, client, big)
+	received += len(readAll(t, server, 1))
+	if s := server.Stats(); s.KernelDrops == 0 || s.KernelDrops != sent+1-uint64(received) {
+		t.Errorf("%d of %d received, KernelDrops = %d", received, sent+1, s.KernelDrops)
+	}
+}
+
+func TestBufferSizesAreReadBack(t *testing.T) {
+	c := listenN(t, "127.0.0.1:0", Config{ReadBuffer: 64 << 10, WriteBuffer: 32 << 10})[0]
+	if s := c.Stats(); s.ReadBuffer != 128<<10 || s.WriteBuffer != 64<<10 {
+		t.Errorf("buffers of %d and %d, want twice 64 and 32 KiB", s.ReadBuffer, s.WriteBuffer)
+	}
+	if s := listenN(t, "127.0.0.1:0", Config{ReadBuffer: -1, WriteBuffer: -1})[0].Stats(); s.ReadBuffer <= 0 || s.WriteBuffer <= 0 {
+		t.Errorf("the system's buffers are %d and %d", s.ReadBuffer, s.WriteBuffer)
+	}
+}
+
+func TestSeveralSocketsShareAPort(t *testing.T) {
+	conns := listenN(t, "127.0.0.1:0", Config{Sockets: 4})
+	port := conns[0].LocalAddr()
+	for _, c := range conns {
+		if c.LocalAddr() != port || port.Port() == 0 {
+			t.Fatalf("sockets at %v and %v", port, c.LocalAddr())
+		}
+		c.SetReadDeadline(time.Unix(1, 0))
+	}
+	const clients = 64
+	for range clients {
+		write(t, listen(t, "127.0.0.1:0"), to(port, 1)...)
+	}
+	total, busy := 0, 0
+	for _, c := range conns {
+		n, _ := c.ReadBatch(buffers(clients, 100))
+		total += n
+		if n > 0 {
+			busy++
+		}
+	}
+	if total != clients || busy < 2 {
+		t.Errorf("%d sockets got %d datagrams, want %d on several", busy, total, clients)
+	}
+}
+
+// TestSecondServerIsAnError: a port with SO_REUSEPORT would let it in.
+func TestSecondServerIsAnError(t *testing.T) {
+	for _, first := range []int{1, 2} {
+		for _, second := range []int{1, 2} {
+			addr := listenN(t, "127.0.0.1:0", Config{Sockets: first})[0].LocalAddr().String()
+			if _, err := Listen(addr, Config{Sockets: second}); err == nil {
+				t.Errorf("a server of %d sockets took the port of one of %d", second, first)
+			}
+		}
+	}
+}
+
+func TestBatchesDoNotAllocate(t *testing.T) {
+	for _, test := range []struct{ server, client, host string }{
+		{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1"},
+		{":0", ":0", "127.0.0.1"},
+		{":0", ":0", "::1"},
+	} {
+		server, client := listen(t, test.server), listen(t, test.client)
+		out := to(at(test.host, server), 8)
+		for i := range out {
+			out[i].Local = netip.MustParseAddr(test.host)
+		}
+		ds := buffers(8, 100)
+		if n := testing.AllocsPerRun(100, func() {
+			write(t, client, out...)
+			for left := len(out); left > 0; {
+				n, err := server.ReadBatch(ds[:left])
+				if err != nil {
+					t.Fatal(err)
+				}
+				left -= n
+			}
+		}); n != 0 {
+			t.Errorf("%v: %v allocations a batch", test, n)
+		}
+
+		server.SetReadDeadline(time.Unix(1, 0))
+		if n := testing.AllocsPerRun(100, func() { server.ReadBatch(ds) }); n != 0 {
+			t.Errorf("%v: %v allocations a deadline", test, n)
+		}
+	}
+}
+
+func benchmark(b *testing.B, batch int) {
+	server, client := listen(b, "127.0.0.1:0"), listen(b, "127.0.0.1:0")
+	server.SetReadDeadline(time.Time{})
+	payload := make([]byte, 200)
+	out := to(server.LocalAddr(), batch)
+	for i := range out {
+		out[i].B = payload
+	}
+	ds := buffers(batch, 2048)
+	b.ReportAllocs()
+	for b.Loop() {
+		client.WriteBatch(out)
+		for left := batch; left > 0; {
+			n, err := server.ReadBatch(ds[:left])
+			if err != nil {
+				b.Fatal(err)
+			}
+			left -= n
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/datagram")
+}
+
+// The three send and receive 200 bytes over loopback.
+func BenchmarkBatch(b *testing.B) {
+	b.Run("1datagram", func(b *testing.B) { benchmark(b, 1) })
+	b.Run("32datagrams", func(b *testing.B) { benchmark(b, 32) })
+}
+
+func BenchmarkNetUDPConn(b *testing.B) {
+	open := func() *net.UDPConn {
+		u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { u.Close() })
+		return u
+	}
+	server, client := open(), open()
+	addr := server.LocalAddr().(*net.UDPAddr).AddrPort()
+	payload, buf := make([]byte, 200), make([]byte, 2048)
+	b.ReportAllocs()
+	for b.Loop() {
+		client.WriteToUDPAddrPort(payload, addr)
+		if _, _, _, _, err := server.ReadMsgUDPAddrPort(buf, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/datagram")
+}

@@ -1,0 +1,150 @@
+package udpio
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+var (
+	simClient = netip.MustParseAddrPort("10.0.0.1:1000")
+	simServer = netip.MustParseAddrPort("10.0.0.2:2000")
+)
+
+// onNetsim runs test with two conns on an in-memory network.
+func onNetsim(t *testing.T, l netsim.Link, test func(client, server *Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := netsim.New(1)
+		defer network.Close()
+		network.SetDefault(l)
+		open := func(addr netip.AddrPort) *Conn {
+			pc, err := network.Listen(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return New(pc)
+		}
+		test(open(simClient), open(simServer))
+	})
+}
+
+func TestNetsimBatch(t *testing.T) {
+	onNetsim(t, netsim.Link{Delay: time.Second}, func(client, server *Conn) {
+		out := to(simServer, 10)
+		write(t, client, out...)
+		ds := buffers(8, 100)
+		n, err := server.ReadBatch(ds)
+		if n != 8 || err != nil {
+			t.Fatalf("ReadBatch = %d, %v; want 8 at once", n, err)
+		}
+		wantPayloads(t, ds, out[:8])
+		if ds[0].Remote != simClient || ds[0].Local != simServer.Addr() {
+			t.Errorf("from %v to %v", ds[0].Remote, ds[0].Local)
+		}
+		n, err = server.ReadBatch(ds)
+		if n != 2 || err != nil {
+			t.Fatalf("ReadBatch = %d, %v; want the 2 that are left", n, err)
+		}
+		wantPayloads(t, ds[:2], out[8:])
+	})
+}
+
+func TestNetsimDeadlineAndClose(t *testing.T) {
+	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
+		errs := pending(server)
+		synctest.Wait()
+		server.SetReadDeadline(time.Now())
+		if err := <-errs; err != os.ErrDeadlineExceeded {
+			t.Fatalf("ReadBatch: %v, want the deadline", err)
+		}
+		write(t, client, to(simServer, 3)...)
+		if n, err := server.ReadBatch(buffers(8, 100)); n != 3 || err != nil {
+			t.Fatalf("ReadBatch = %d, %v; want what is there", n, err)
+		}
+		server.SetReadDeadline(time.Time{})
+		errs = pending(server)
+		synctest.Wait()
+		server.Close()
+		if err := <-errs; err != net.ErrClosed {
+			t.Fatalf("ReadBatch: %v, want net.ErrClosed", err)
+		}
+		if n, err := server.WriteBatch(to(simClient, 1)); n != 0 || err != net.ErrClosed {
+			t.Fatalf("WriteBatch = %d, %v; want net.ErrClosed", n, err)
+		}
+	})
+}
+
+func TestNetsimTooSmallBuffers(t *testing.T) {
+	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
+		short := to(simServer, 2)
+		write(t, client, Datagram{Remote: simServer, B: make([]byte, 50)}, short[0], Datagram{Remote: simServer, B: make([]byte, 20)}, short[1])
+		ds := buffers(4, 20)
+		n, err := server.ReadBatch(ds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPayloads(t, ds[:n], short)
+		if s := server.Stats(); s.Truncated != 2 || s.Received != 2 {
+			t.Errorf("stats %+v, want 2 truncated and 2 received", s)
+		}
+	})
+}
+
+// TestTruncatedLast: a batch that ends in a datagram that does not fit does not
+// wait for another.
+func TestTruncatedLast(t *testing.T) {
+	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
+		short := to(simServer, 1)
+		write(t, client, short[0], Datagram{Remote: simServer, B: make([]byte, 50)})
+		n, err := server.ReadBatch(buffers(4, 20))
+		if n != 1 || err != nil {
+			t.Fatalf("ReadBatch = %d, %v", n, err)
+		}
+	})
+}
+
+// TestUDPConnOneByOne is the path of every system but Linux.
+func TestUDPConnOneByOne(t *testing.T) {
+	open := func(network, addr string) *Conn {
+		u, err := listenUDP(network, addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := New(u)
+		t.Cleanup(func() { c.Close() })
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		return c
+	}
+	server, client := open("udp", ":0"), open("udp4", "127.0.0.1:0")
+	out := to(at("127.0.0.1", server), 3)
+	write(t, client, out...)
+	asked := readAll(t, server, 3)
+	wantPayloads(t, asked, out)
+	if asked[0].Remote != client.LocalAddr() || asked[0].Local.IsValid() {
+		t.Errorf("from %v to %v, want %v to nothing known", asked[0].Remote, asked[0].Local, client.LocalAddr())
+	}
+	write(t, server, asked...)
+	if got := readAll(t, client, 3)[2]; got.Local != client.LocalAddr().Addr() {
+		t.Errorf("Local = %v, want the bound address", got.Local)
+	}
+
+	n, err := client.WriteBatch([]Datagram{out[0], {Remote: out[0].Remote, B: make([]byte, 70_000)}, out[1]})
+	if n != 2 || err != nil {
+		t.Errorf("WriteBatch = %d, %v; one of three is too large", n, err)
+	}
+	wantPayloads(t, readAll(t, server, 2), out[:2])
+
+	ds := buffers(1, 100)
+	if n := testing.AllocsPerRun(100, func() {
+		client.WriteBatch(out[:1])
+		server.ReadBatch(ds)
+	}); n != 0 {
+		t.Errorf("%v allocations a batch", n)
+	}
+}

@@ -1,0 +1,352 @@
+package netsim
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+)
+
+// socket is a real UDP socket on the loopback interface.
+type socket struct {
+	t *testing.T
+	*net.UDPConn
+}
+
+func newSocket(t *testing.T) socket {
+	t.Helper()
+	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	u.SetReadDeadline(time.Now().Add(20 * time.Second)) // what is lost fails the test instead of hanging it
+	return socket{t, u}
+}
+
+func (s socket) addr() netip.AddrPort { return s.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+func (s socket) send(to netip.AddrPort, payloads ...string) {
+	s.t.Helper()
+	for _, p := range payloads {
+		if _, err := s.WriteToUDPAddrPort([]byte(p), to); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// wantRead reads the payloads and returns the address of the last.
+func (s socket) wantRead(what string, want ...string) (from netip.AddrPort) {
+	s.t.Helper()
+	b := make([]byte, 2000)
+	for _, w := range want {
+		n, addr, err := s.ReadFromUDPAddrPort(b)
+		if err != nil || string(b[:n]) != w {
+			s.t.Fatalf("%s: read %q, %v; want %q", what, b[:n], err, w)
+		}
+		from = addr
+	}
+	return from
+}
+
+// wantNothing checks that nothing is there to be read.
+func (s socket) wantNothing(what string) {
+	s.t.Helper()
+	s.SetReadDeadline(time.Now().Add(time.Millisecond))
+	defer s.SetReadDeadline(time.Now().Add(20 * time.Second))
+	b := make([]byte, 2000)
+	if n, _, err := s.ReadFromUDPAddrPort(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		s.t.Fatalf("%s: read %q, %v", what, b[:n], err)
+	}
+}
+
+func newRelay(t *testing.T, c RelayConfig) *Relay {
+	t.Helper()
+	r, err := ListenRelay(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func TestRelayEcho(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	client.send(r.Addr(), "ping", "")
+	at := server.wantRead("the server hears both", "ping", "")
+	if at == client.addr() || at == r.Addr() {
+		t.Errorf("they come from %v, want a port of the relay's own", at)
+	}
+	server.send(at, "pong")
+	if from := client.wantRead("the answer", "pong"); from != r.Addr() {
+		t.Errorf("it comes from %v, want the relay's %v", from, r.Addr())
+	}
+	s := r.Stats()
+	if s.Clients != 1 || s.Up.Passed != 2 || s.Down.Passed != 1 || s.Up.PassedBytes != 4 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestRelayKeepsClientsApart(t *testing.T) {
+	server, one, two := newSocket(t), newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	one.send(r.Addr(), "one")
+	atOne := server.wantRead("the first", "one")
+	two.send(r.Addr(), "two")
+	atTwo := server.wantRead("the second", "two")
+	if atOne == atTwo {
+		t.Fatal("both come from one port")
+	}
+	server.send(atTwo, "to two")
+	server.send(atOne, "to one")
+	one.wantRead("its own answer", "to one")
+	two.wantRead("its own answer", "to two")
+}
+
+func TestRelayLetsOnlyTheTargetIn(t *testing.T) {
+	server, client, stranger := newSocket(t), newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	client.send(r.Addr(), "hello")
+	at := server.wantRead("the mapping", "hello")
+	stranger.send(at, "let me in")
+	server.send(at, "from the server")
+	client.wantRead("the stranger's comes first or not at all", "from the server")
+}
+
+// TestRelayDelays checks the lower bound only: how late it gets is the
+// machine's affair.
+func TestRelayDelays(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr(), Up: Link{Delay: 30 * ms}, Down: Link{Delay: 20 * ms}})
+	begin := time.Now()
+	client.send(r.Addr(), "1", "2", "3")
+	at := server.wantRead("in order", "1", "2", "3")
+	if d := time.Since(begin); d < 30*ms {
+		t.Errorf("up takes %v, want 30 ms", d)
+	}
+	server.send(at, "4")
+	client.wantRead("the answer", "4")
+	if d := time.Since(begin); d < 50*ms {
+		t.Errorf("there and back takes %v, want 50 ms", d)
+	}
+}
+
+func TestRelayShorterDelayOvertakesNobody(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr(), Up: Link{Delay: time.Hour}})
+	slow := newSocket(t)
+	slow.send(r.Addr(), "in an hour")
+	for r.Stats().Up.Passed == 0 { // until it is under way
+	}
+	r.SetUp(Link{Delay: 5 * ms})
+	client.send(r.Addr(), "soon")
+	server.wantRead("the scheduler turns to the earlier one", "soon")
+}
+
+func TestRelayLinksAreLive(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	client.send(r.Addr(), "open")
+	at := server.wantRead("open", "open")
+
+	r.SetUp(Link{Loss: 1})
+	client.send(r.Addr(), "lost")
+	for r.Stats().Up.Lost == 0 { // until the relay has seen it
+	}
+	server.send(at, "still open")
+	client.wantRead("the way down", "still open")
+	r.SetUp(Link{Duplicate: 1})
+	client.send(r.Addr(), "twice")
+	server.wantRead("the way up again", "twice", "twice")
+
+	r.SetDown(Link{MTU: 4})
+	server.send(at, "too long", "ok")
+	client.wantRead("what fits", "ok")
+}
+
+func TestRelayBlackout(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	client.send(r.Addr(), "before")
+	at := server.wantRead("before", "before")
+	r.Blackout(true)
+	client.send(r.Addr(), "lost")
+	server.send(at, "lost")
+	for s := r.Stats(); s.Up.Lost+s.Down.Lost < 2; s = r.Stats() {
+	}
+	r.Blackout(false)
+	client.send(r.Addr(), "after")
+	server.wantRead("after", "after")
+	server.send(at, "after")
+	client.wantRead("after", "after")
+}
+
+func TestRelayRebind(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr()})
+	client.send(r.Addr(), "before")
+	old := server.wantRead("before", "before")
+	if err := r.Rebind(); err != nil {
+		t.Fatal(err)
+	}
+	server.send(old, "lost")
+	client.send(r.Addr(), "after")
+	at := server.wantRead("after", "after")
+	if at == old {
+		t.Fatal("the port is the old one")
+	}
+	server.send(at, "found")
+	client.wantRead("only the new port leads back", "found")
+	if n := r.Stats().Clients; n != 1 {
+		t.Errorf("%d clients, want 1", n)
+	}
+}
+
+func TestRelayEvictsTheIdle(t *testing.T) {
+	server := newSocket(t)
+	r := newRelay(t, RelayConfig{Target: server.addr(), MaxClients: 2})
+	var clients [3]socket
+	var at [3]netip.AddrPort
+	join := func(i int) {
+		clients[i] = newSocket(t)
+		clients[i].send(r.Addr(), fmt.Sprint("client ", i))
+		at[i] = server.wantRead("a new client", fmt.Sprint("client ", i))
+	}
+	join(0)
+	join(1)
+	clients[0].send(r.Addr(), "busy")
+	server.wantRead("the first is not idle", "busy")
+	join(2)
+	if s := r.Stats(); s.Clients != 2 || s.Evicted != 1 || s.Up.Passed != 4 {
+		t.Errorf("stats %+v, want 2 clients, 1 evicted, nothing forgotten", s)
+	}
+	server.send(at[0], "still here")
+	clients[0].wantRead("the busy one stays", "still here")
+	clients[1].send(r.Addr(), "back")
+	if again := server.wantRead("the idle one starts anew", "back"); again == at[1] {
+		t.Error("it has its old port")
+	}
+}
+
+func TestRelayTap(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	var seen []string
+	r := newRelay(t, RelayConfig{Target: server.addr(), Tap: func(p *Packet) bool {
+		seen = append(seen, fmt.Sprintf("%v %v %s", p.From == client.addr(), p.To == client.addr(), p.Payload))
+		p.Payload = append(p.Payload, '!')
+		return len(seen) != 2
+	}})
+	client.send(r.Addr(), "1", "2", "3")
+	at := server.wantRead("the second is dropped", "1!", "3!")
+	server.send(at, "4")
+	client.wantRead("the answer", "4!")
+	r.SetTap(nil)
+	client.send(r.Addr(), "5")
+	server.wantRead("no tap, no change", "5")
+	if got, want := fmt.Sprint(seen), "[true false 1 true false 2 true false 3 false true 4]"; got != want {
+		t.Errorf("the tap saw %s, want %s", got, want)
+	}
+	if s := r.Stats(); s.Up.Tapped != 1 {
+		t.Errorf("stats %+v, want 1 tapped", s)
+	}
+}
+
+// TestRelaySameSeedSameLosses: the first client's nth datagram has the same
+// fate in every run.
+func TestRelaySameSeedSameLosses(t *testing.T) {
+	run := func() (got []byte) {
+		server, client := newSocket(t), newSocket(t)
+		r := newRelay(t, RelayConfig{Target: server.addr(), Seed: 7, Up: Link{Loss: 0.5}})
+		for i := range 100 {
+			client.send(r.Addr(), string([]byte{byte(i)}))
+		}
+		for s := r.Stats(); s.Up.Sent < 100; s = r.Stats() {
+		}
+		for range r.Stats().Up.Passed {
+			b := make([]byte, 10)
+			if _, _, err := server.ReadFromUDPAddrPort(b); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, b[0])
+		}
+		return got
+	}
+	if a, b := run(), run(); string(a) != string(b) || len(a) < 30 || len(a) > 70 {
+		t.Errorf("two runs differ or lose another share than half:\n%v\n%v", a, b)
+	}
+}
+
+func TestRelayOnAnotherAddress(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	r := newRelay(t, RelayConfig{
+		Listen: netip.MustParseAddrPort("[::1]:0"),
+		Target: server.addr(),
+		Source: netip.MustParseAddr("127.0.0.1"),
+	})
+	if !r.Addr().Addr().Is6() {
+		t.Fatalf("the relay listens on %v", r.Addr())
+	}
+	client6, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client6.Close()
+	socket{t, client6}.send(r.Addr(), "from IPv6 to IPv4")
+	at := server.wantRead("an IPv6 client", "from IPv6 to IPv4")
+	server.send(at, "and back")
+	client6.SetReadDeadline(time.Now().Add(20 * time.Second))
+	socket{t, client6}.wantRead("the answer", "and back")
+	client.wantNothing("somebody else")
+}
+
+func TestRelayErrors(t *testing.T) {
+	if _, err := ListenRelay(RelayConfig{}); err == nil {
+		t.Error("a relay to nowhere")
+	}
+	taken := newSocket(t).addr()
+	if _, err := ListenRelay(RelayConfig{Listen: taken, Target: taken}); err == nil {
+		t.Error("a relay on a taken port")
+	}
+	r := newRelay(t, RelayConfig{Target: taken})
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := r.Close(); err != net.ErrClosed {
+		t.Errorf("second Close: %v", err)
+	}
+	if err := r.Rebind(); err != net.ErrClosed {
+		t.Errorf("Rebind after Close: %v", err)
+	}
+}
+
+// TestRelayTargetIsDown: what the target's absence does to a socket stays with
+// the datagram that met it.
+func TestRelayTargetIsDown(t *testing.T) {
+	server, client := newSocket(t), newSocket(t)
+	addr := server.addr()
+	r := newRelay(t, RelayConfig{Target: addr})
+	server.Close()
+	client.send(r.Addr(), "nobody hears")
+	for r.Stats().Up.Passed < 1 {
+	}
+	u, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	u.SetReadDeadline(time.Now().Add(20 * time.Second))
+	server = socket{t, u}
+	client.send(r.Addr(), "back again")
+	b := make([]byte, 100)
+	for string(b) != "back again" { // the first may have been late enough
+		n, _, err := server.ReadFromUDPAddrPort(b[:cap(b)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = b[:n]
+	}
+}

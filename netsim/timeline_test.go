@@ -1,0 +1,50 @@
+package netsim
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestTimelineSortsByTimeThenAge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var line timeline[int]
+	for i := range 2000 {
+		line.push(start.Add(time.Duration(rng.IntN(50))*ms), i)
+	}
+	if _, ok := line.pop(start.Add(-1)); ok {
+		t.Fatal("something is due before its time")
+	}
+	last, lastAt, n := -1, start, 0
+	for {
+		at, ok := line.next()
+		if !ok {
+			break
+		}
+		v, ok := line.pop(at)
+		if !ok {
+			t.Fatal("the next value is not due at its time")
+		}
+		if at.Before(lastAt) || at.Equal(lastAt) && v < last {
+			t.Fatalf("%d at %v comes after %d at %v", v, at, last, lastAt)
+		}
+		last, lastAt = v, at
+		n++
+	}
+	if n != 2000 {
+		t.Errorf("%d values came out, want 2000", n)
+	}
+}
+
+func TestTimelineIsBounded(t *testing.T) {
+	var line timeline[int]
+	for range maxInFlight {
+		if line.full() {
+			t.Fatal("full too early")
+		}
+		line.push(start, 0)
+	}
+	if !line.full() {
+		t.Error("not full at the bound")
+	}
+}
