@@ -87,6 +87,7 @@ func TestHandshakeBothOurs(t *testing.T) {
 func pair(t *testing.T, w *world) (client, server *side) {
 	c := configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
 	client, server = newSide(t, true), newSide(t, false)
+	client.peer, server.peer = server, client
 	ready := make(chan struct{})
 	server.start(c, func(b []byte) { <-ready; w.carry(server, b, client.receive) })
 	client.start(c, func(b []byte) { <-ready; w.carry(client, b, server.receive) })

@@ -88,6 +88,7 @@ type side struct {
 	t        *testing.T
 	mu       sync.Mutex
 	client   bool
+	peer     *side // if it is one of ours
 	send     func([]byte)
 	h        *Handshake
 	sieve    Sieve

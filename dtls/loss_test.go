@@ -1,0 +1,304 @@
+package dtls
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pion "github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol/extension"
+	"github.com/pion/dtls/v3/pkg/protocol/handshake"
+)
+
+// The first ClientHello is lost; the stored bytes go again 25 ms later and not
+// after pion's 200 ms.
+func TestLostHelloCosts25ms(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		var hellos []string
+		w.tap = func(from *side, b []byte) bool {
+			if from == s && !s.conn.Ready() {
+				hellos = append(hellos, string(b))
+				return len(hellos) == 1
+			}
+			return false
+		}
+		start := time.Now()
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+		if took, want := time.Since(start), 4*w.delay+25*time.Millisecond; took != want {
+			t.Errorf("handshake took %v, want %v", took, want)
+		}
+		if len(hellos) < 2 || hellos[0] != hellos[1] {
+			t.Error("what was sent again is not what was sent")
+		}
+	})
+}
+
+// The server's last flight is lost. Nothing obliges the client to ask for it, so
+// the server repeats it unasked, byte for byte, until data comes.
+func TestLostFinalFlightIsRepeated(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, false)
+		lost := 0
+		w.tap = func(from *side, b []byte) bool {
+			if from == s && slices.Contains(pieces(b), "finished") && lost < 3 {
+				lost++
+				return true
+			}
+			return false
+		}
+		start := time.Now()
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		wantNil(t, "our handshake", <-s.finished)
+		wantNil(t, "pion's handshake", <-p.finished)
+		if took, want := time.Since(start), 4*w.delay+(25+50+100)*time.Millisecond; took != want {
+			t.Errorf("handshake took %v, want %v", took, want)
+		}
+		must(p.conn.Write([]byte("data")))
+		wantString(t, "we read", <-s.received, "data")
+		if s.repeat.Active() {
+			t.Error("the last flight is still repeated")
+		}
+	})
+}
+
+// Data that overtakes the peer's Finished waits in the sieve; two records of it
+// would block pion's reader.
+func TestEarlyDataWaits(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		var held [][]byte
+		var a, b *side
+		w.tap = func(from *side, d []byte) bool { // the client's last flight comes after its data
+			if from == a && from != nil && slices.Contains(pieces(d), "finished") && held == nil {
+				held = append(held, slices.Clone(d))
+				time.AfterFunc(50*time.Millisecond, func() { b.receive(held[0]) })
+				return true
+			}
+			return false
+		}
+		ready := make(chan struct{})
+		c := configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
+		a, b = newSide(t, true), newSide(t, false)
+		a.onKeys = func() {
+			for _, msg := range []string{"one", "two", "three"} {
+				time.AfterFunc(time.Millisecond, func() { wantNil(t, "early write", a.write(msg)) })
+			}
+		}
+		b.start(c, func(d []byte) { <-ready; w.carry(b, d, a.receive) })
+		a.start(c, func(d []byte) { <-ready; w.carry(a, d, b.receive) })
+		a.repeat.Limit = 1
+		close(ready)
+		wantNil(t, "server", <-b.finished)
+		got := []string{<-b.received, <-b.received, <-b.received}
+		slices.Sort(got)
+		wantString(t, "server reads", strings.Join(got, " "), "one three two")
+		a.close()
+		b.close()
+	})
+}
+
+// A post-quantum ClientHello of two datagrams, in both orders, repeated, and a
+// second late (T29).
+func TestFragmentedHello(t *testing.T) {
+	cert := peerCertificate()
+	for name, deliver := range map[string]func(s *side, first, second []byte){
+		"in order":  func(s *side, a, b []byte) { s.receive(a); s.receive(b) },
+		"reordered": func(s *side, a, b []byte) { s.receive(b); s.receive(a) },
+		"repeated":  func(s *side, a, b []byte) { s.receive(b); s.receive(b); s.receive(a); s.receive(a); s.receive(b) },
+		"late":      func(s *side, a, b []byte) { s.receive(a); time.AfterFunc(time.Second, func() { s.receive(b) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, false)
+				var parts [][]byte
+				w.tap = func(from *side, b []byte) bool {
+					if from != nil || len(parts) == 2 {
+						return false
+					}
+					if parts = append(parts, slices.Clone(b)); len(parts) == 2 {
+						time.AfterFunc(w.delay, func() { deliver(s, parts[0], parts[1]) })
+					}
+					return true
+				}
+				p := meet(t, w, s, cert, configFor(cert),
+					pion.WithClientHelloMessageHook(bigHello), pion.WithFlightInterval(5*time.Second))
+				defer p.close()
+				defer s.close()
+				wantNil(t, "our handshake", <-s.finished)
+				wantNil(t, "pion's handshake", <-p.finished)
+			})
+		})
+	}
+}
+
+// bigHello makes a ClientHello as long as one with an ML-KEM key share.
+func bigHello(h handshake.MessageClientHello) handshake.Message {
+	protocols := make([]string, 6)
+	for i := range protocols {
+		protocols[i] = strings.Repeat(strconv.Itoa(i), 200)
+	}
+	h.Extensions = append(h.Extensions, &extension.ALPN{ProtocolNameList: protocols})
+	return &h
+}
+
+// The client's last flight comes in two datagrams, the second first: pion would
+// keep it in a buffer it gives away. The sieve holds it.
+func TestReorderedClientFlight(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, false)
+		w.tap = func(from *side, b []byte) bool {
+			if from == s || !slices.Contains(pieces(b), "finished") {
+				return false
+			}
+			var front, back []byte
+			for r := range Records(b) {
+				if r.Epoch == 0 && r.Type == TypeHandshake {
+					front = append(front, r.Raw...)
+				} else {
+					back = append(back, r.Raw...)
+				}
+			}
+			s.receive(back)
+			time.AfterFunc(w.delay, func() { s.receive(front) })
+			return true
+		}
+		p := meet(t, w, s, cert, configFor(cert), pion.WithFlightInterval(5*time.Second))
+		defer p.close()
+		defer s.close()
+		start := time.Now()
+		wantNil(t, "handshake", <-s.finished)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v: the reordered flight was not used", took)
+		}
+	})
+}
+
+// A server that sends HelloVerifyRequest first, as the standard allows.
+func TestHelloVerifyRequest(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
+		p.pipe = newPipe(func(b []byte) error { w.carry(nil, b, s.receive); return nil })
+		p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
+			pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithLoggerFactory(discard{}),
+			pion.WithClientAuth(pion.RequireAnyClientCert)))
+		go p.run()
+		s.start(configFor(cert), func(b []byte) { w.carry(s, b, p.receive) })
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+	})
+}
+
+// Garbage of every kind during the handshake changes nothing.
+func TestGarbageDuringHandshake(t *testing.T) {
+	testCertificate()
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			rng := rand.New(rand.NewPCG(seed, 1))
+			w.tap = func(from *side, b []byte) bool {
+				if from == nil {
+					return false
+				}
+				for range 5 {
+					d := slices.Clone(b)
+					switch rng.IntN(3) {
+					case 0:
+						d = d[:rng.IntN(len(d))]
+					case 1:
+						d = plaintextRecord(ContentType(rng.IntN(64)), rng.Uint64N(maxNumber), string(d[:rng.IntN(40)]))
+						putRecordNumber(d, uint16(rng.IntN(3)), rng.Uint64N(maxNumber))
+						if d[0] == byte(TypeHandshake) && d[offEpoch+1] == 0 {
+							continue // could be a fragment, and a forged one is believed
+						}
+					default:
+						d = append(plaintextRecord(TypeAlert, 0, "\x02\x28"), d[:rng.IntN(len(d))]...)
+					}
+					w.carry(nil, d, from.peer.receive)
+				}
+				return false
+			}
+			client, server := pair(t, w)
+			wantNil(t, "client", <-client.finished)
+			wantNil(t, "server", <-server.finished)
+			wantNil(t, "write", client.write("alive"))
+			wantString(t, "server reads", <-server.received, "alive")
+			client.close()
+			server.close()
+		})
+	}
+}
+
+// We reach pion's master secret through the encoding of its State. If a new
+// version changes that, this fails, and not the servers.
+func TestPionStateFields(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"active": true, "passive": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, client)
+				p := meet(t, w, s, cert, configFor(cert))
+				defer p.close()
+				defer s.close()
+				wantNil(t, "our handshake", <-s.finished)
+				wantNil(t, "pion's handshake", <-p.finished)
+				state, ok := p.conn.ConnectionState()
+				if !ok {
+					t.Fatal("pion has no state")
+				}
+				v := must(exportSecrets(&state))
+				remote := state.RemoteRandomBytes()
+				switch {
+				case v.IsClient == client:
+					t.Error("IsClient is wrong")
+				case string(v.RemoteRandom[4:]) != string(remote[:]):
+					t.Error("RemoteRandom is wrong")
+				case v.LocalRandom == [32]byte{} || v.LocalRandom == v.RemoteRandom:
+					t.Error("LocalRandom is wrong")
+				case v.CipherSuiteID != uint16(state.CipherSuiteID):
+					t.Error("CipherSuiteID is wrong")
+				case len(v.MasterSecret) != masterSecretLen:
+					t.Error("MasterSecret is wrong")
+				case len(v.PeerCertificates) != 1 || string(v.PeerCertificates[0]) != string(testCertificate().der):
+					t.Error("PeerCertificates is wrong")
+				}
+			})
+		})
+	}
+}
+
+// Versions below the floor have known holes (T2).
+func TestPionFloor(t *testing.T) {
+	for line := range strings.Lines(string(must(os.ReadFile("../go.mod")))) {
+		version, ok := strings.CutPrefix(strings.TrimSpace(line), "github.com/pion/dtls/v3 v")
+		if !ok {
+			continue
+		}
+		var v [3]int
+		must(fmt.Sscanf(version, "%d.%d.%d", &v[0], &v[1], &v[2]))
+		if slices.Compare(v[:], []int{3, 1, 5}) < 0 {
+			t.Errorf("pion/dtls v%s is older than v3.1.5", version)
+		}
+		return
+	}
+	t.Error("pion/dtls is not among the dependencies")
+}

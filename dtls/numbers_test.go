@@ -1,0 +1,201 @@
+package dtls
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// handshakeRuns is how many handshakes TestNumbersAreUsedOnce runs. The long
+// form sets GODWIT_HANDSHAKES=10000.
+func handshakeRuns() int {
+	if n, err := strconv.Atoi(os.Getenv("GODWIT_HANDSHAKES")); err == nil {
+		return n
+	}
+	return 100
+}
+
+// Over a link that loses, repeats and reorders, beside an attacker who feeds
+// junk, no record number of epoch 1 ever leaves with two different plaintexts,
+// be it pion's or ours (T1). The world checks it.
+func TestNumbersAreUsedOnce(t *testing.T) {
+	cert := peerCertificate()
+	failed := 0
+	n := handshakeRuns()
+	for seed := range uint64(n) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			w.loss, w.duplicate, w.reorder = 0.15, 0.1, 0.2
+			var ours []*side
+			var theirs []*pionSide
+			switch seed % 3 {
+			case 0: // active against pion
+				s := newSide(t, true)
+				s.onKeys = func() { s.writeLocked("early") }
+				ours, theirs = []*side{s}, []*pionSide{meet(t, w, s, cert, configFor(cert))}
+			case 1: // passive against pion
+				s := newSide(t, false)
+				ours, theirs = []*side{s}, []*pionSide{meet(t, w, s, cert, configFor(cert))}
+			default:
+				a, b := pair(t, w)
+				ours = []*side{a, b}
+			}
+			over := make(chan struct{})
+			for _, s := range ours {
+				go junk(s, over)
+			}
+			for i, s := range ours {
+				if err := <-s.finished; err != nil {
+					failed++
+					continue
+				}
+				for j := range 20 {
+					wantNil(t, "write", s.write(fmt.Sprint(i, j)))
+				}
+			}
+			close(over)
+			for _, s := range ours {
+				s.close()
+			}
+			for _, p := range theirs {
+				p.close()
+			}
+		})
+	}
+	if failed > n/20 {
+		t.Errorf("%d of %d handshakes failed", failed, n)
+	}
+}
+
+// junk is an attacker on the path who feeds a side what costs pion most: news
+// in plaintext, forged alerts, and sealed records that are none.
+func junk(s *side, over chan struct{}) {
+	for i := range 60 {
+		select {
+		case <-time.After(150 * time.Millisecond):
+		case <-over:
+			return
+		}
+		s.receive(handshakeRecord(frag(20, 15-i%8, 1000, 10*i, 5)))
+		s.receive(plaintextRecord(TypeAlert, uint64(i), "\x02\x28"))
+		s.receive(plaintextRecord(TypeApplicationData, uint64(i), "x"))
+		s.receive(finishedRecord())
+	}
+}
+
+// The attack that makes pion repeat its Finished without end: swallow the
+// server's last flight and feed news in plaintext, at which pion's timer starts
+// over at 200 ms. Behind a sieve it has no effect; without one the handshake
+// fails before pion takes a number that is ours.
+func TestFinishedFlood(t *testing.T) {
+	cert := peerCertificate()
+	for _, raw := range []bool{false, true} {
+		t.Run(fmt.Sprintf("raw=%v", raw), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, true)
+				s.raw = raw
+				s.onKeys = func() {
+					for range 5 {
+						wantNil(t, "early write", s.writeLocked("early"))
+					}
+				}
+				w.tap = func(from *side, b []byte) bool { // the server's Finished never comes
+					return from == nil && slices.Contains(pieces(b), "finished")
+				}
+				c := configFor(cert)
+				if raw {
+					c.Timeout = 30 * time.Second // within 10 s pion comes to 25
+				}
+				p := meet(t, w, s, cert, c)
+				defer p.close()
+				defer s.close()
+				attack := time.NewTicker(150 * time.Millisecond)
+				defer attack.Stop()
+				var err error
+				for i, over := 0, false; !over; i++ {
+					select {
+					case <-attack.C:
+						b := handshakeRecord(frag(20, 15, 8000, 10*i, 5))
+						putRecordNumber(b, 0, uint64(1000+i))
+						s.receive(b)
+					case err = <-s.finished:
+						over = true
+					}
+				}
+				highest := uint64(0)
+				for n := range w.numbers[s] {
+					if n < FirstRecord {
+						highest = max(highest, n)
+					}
+				}
+				t.Logf("pion came to number %d: %v", highest, err)
+				want, limit := ErrTimeout, uint64(8)
+				if raw {
+					want, limit = ErrRecordNumbers, maxHandshakeNumber
+				}
+				if !errors.Is(err, want) || highest > limit {
+					t.Errorf("%v at number %d, want %v by %d", err, highest, want, limit)
+				}
+			})
+		})
+	}
+}
+
+// Alerts and data that pion would seal under the session keys never leave: the
+// numbers are ours.
+func TestPionSealsOnlyFinished(t *testing.T) {
+	var sent []HandshakeEvent
+	h := &Handshake{config: HandshakeConfig{Client: true, Emit: func(e HandshakeEvent) { sent = append(sent, e) }}}
+	wantNil(t, "an alert", h.write(epoch1(TypeAlert, "x")))
+	wantNil(t, "data", h.write(epoch1(TypeApplicationData, "x")))
+	wantNil(t, "epoch 2", h.write(func() []byte { b := finishedRecord(); putRecordNumber(b, 2, 0); return b }()))
+	if len(sent) != 0 {
+		t.Fatalf("%d datagrams left", len(sent))
+	}
+	last := finishedRecord()
+	putRecordNumber(last, 1, maxHandshakeNumber)
+	wantNil(t, "the last number", h.write(append(epoch1(TypeAlert, "x"), last...)))
+	if len(sent) != 1 || string(sent[0].Datagram) != string(last) {
+		t.Fatalf("sent %v", sent)
+	}
+	putRecordNumber(last, 1, FirstRecord)
+	if err := h.write(last); !errors.Is(err, ErrRecordNumbers) {
+		t.Errorf("a number of ours: %v, want %v", err, ErrRecordNumbers)
+	}
+	h.over = true
+	wantNil(t, "after the end", h.write(plaintextRecord(TypeHandshake, 0, frag(1, 0, 1, 0, 1))))
+	if len(sent) != 1 {
+		t.Error("something left after the end")
+	}
+}
+
+func TestFlightMarks(t *testing.T) {
+	type want struct{ first, again bool }
+	run := func(client bool, datagrams [][]byte, wants []want) {
+		t.Helper()
+		var got []want
+		h := &Handshake{config: HandshakeConfig{Client: client, Emit: func(e HandshakeEvent) {
+			got = append(got, want{e.First, e.Again})
+		}}}
+		for _, b := range datagrams {
+			wantNil(t, "write", h.write(b))
+		}
+		if !slices.Equal(got, wants) {
+			t.Errorf("client %v: marks %v, want %v", client, got, wants)
+		}
+	}
+	hello, cookie := handshakeRecord(frag(1, 0, 200, 0, 200)), handshakeRecord(frag(1, 1, 220, 0, 220))
+	cert, verify := handshakeRecord(frag(11, 1, 300, 0, 300)), handshakeRecord(frag(15, 3, 80, 0, 80))
+	ccs, alert := plaintextRecord(TypeChangeCipherSpec, 9, "\x01"), plaintextRecord(TypeAlert, 9, "\x02\x28")
+	begins, goesOn, repeats := want{true, false}, want{false, false}, want{false, true}
+
+	run(true, [][]byte{hello, hello, cookie, cookie, cert, append(verify, ccs...), finishedRecord(), cert, finishedRecord(), alert},
+		[]want{begins, repeats, begins, repeats, begins, goesOn, goesOn, repeats, repeats, repeats})
+	run(false, [][]byte{handshakeRecord(frag(2, 0, 90, 0, 90)), cert, cert, ccs, finishedRecord(), ccs},
+		[]want{begins, goesOn, repeats, begins, goesOn, repeats})
+}
