@@ -1,0 +1,98 @@
+// Echo sends every message of a web page back to it, over UDP.
+//
+//	go run ./examples/echo
+//
+// Then open the URL it prints.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+//go:embed index.html
+var page []byte
+
+func main() {
+	data := flag.String("data", ":42424", "UDP `address` to listen on for messages")
+	public := flag.String("public", "", "`addresses` that pages are told to send to, separated by commas;\nempty: those of this machine, with the port of -data")
+	web := flag.String("http", "localhost:8080", "TCP `address` to serve the page and the signaling on")
+	verbose := flag.Bool("v", false, "log connections as they come and go")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *data, *public, *web, *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, "echo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, data, public, web string, verbose bool) error {
+	config := rtcserver.Config{
+		Handler: rtcserver.Handler{
+			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
+		},
+	}
+	if verbose {
+		config.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	for a := range strings.SplitSeq(public, ",") {
+		if a = strings.TrimSpace(a); a == "" {
+			continue
+		}
+		addr, err := netip.ParseAddrPort(a)
+		if err != nil {
+			return fmt.Errorf("-public %q is not an address such as 203.0.113.7:42424", a)
+		}
+		config.Public = append(config.Public, addr)
+	}
+	srv, err := rtcserver.Listen(data, config)
+	if err != nil {
+		return fmt.Errorf("%w (choose another port with -data)", err)
+	}
+	defer srv.Close()
+	listener, err := net.Listen("tcp", web)
+	if err != nil {
+		return fmt.Errorf("%w (choose another port with -http)", err)
+	}
+	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", listener.Addr(), srv.Addr().Port())
+
+	h := &http.Server{Handler: routes(srv), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	go func() {
+		<-ctx.Done()
+		goodbye, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		srv.Shutdown(goodbye)
+		h.Shutdown(goodbye)
+	}()
+	if err := h.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+func routes(srv *rtcserver.Server) http.Handler {
+	r := mux.NewRouter()
+	r.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write(page)
+	}).Methods(http.MethodGet)
+	r.Handle("/new_rtc_session", srv)
+	return r
+}

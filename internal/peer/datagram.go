@@ -1,0 +1,191 @@
+package peer
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/sctp"
+)
+
+// associate makes the association, which a stranger who knows no more than the
+// ICE password is not worth.
+func (p *Peer) associate(now time.Time) {
+	c := *p.config
+	c.RTT = p.shake.rtt
+	c.EvenStreams = p.client
+	p.assoc = sctp.New(c)
+	p.config = nil
+}
+
+// Check answers a STUN request, appending the response to b, and reports whether
+// it was a valid check.
+func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
+	switch p.state {
+	case Closing:
+		p.owed = len(p.farewell) > 0
+		return b, false
+	case Gone:
+		return b, false
+	}
+	b, v := p.ice.Answer(now, from, local, r, b)
+	return b, v.Granted()
+}
+
+// Receive takes a DTLS datagram. While the handshake runs it returns the part
+// that is for the handshake, a view of b.
+func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
+	// Handshake datagrams count only from where a valid check came, so that
+	// nobody else's ClientHello is ever in the race.
+	if p.ice.Path(from) == nil {
+		p.drops.Stranger++
+		return events, nil
+	}
+	switch p.state {
+	case Shaking, Keyed:
+		return events, p.split(now, from, b)
+	case Secure:
+		return p.receive(now, from, b, events), nil
+	case Closing:
+		p.owed = len(p.farewell) > 0
+		return events, nil
+	}
+	p.drops.Early++
+	return events, nil
+}
+
+// receive opens the records of a datagram.
+func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Event) []Event {
+	authentic := false
+	for r := range dtls.Records(b) {
+		var ok bool
+		events, ok = p.open(now, r.Raw, events)
+		authentic = authentic || ok
+	}
+	p.ice.Heard(now, from, len(b), authentic)
+	if authentic && p.shake != nil {
+		p.shake.flight.Stop() // our last flight has come across
+		p.forgetShake()
+	}
+	return events
+}
+
+// open opens one record and hands on what is in it.
+func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
+	plain, t, drop := p.records.Open(raw)
+	if drop == dtls.DropFailures {
+		p.end(now, AssociationFailed, nil)
+	}
+	if drop != dtls.DropNone {
+		return events, false
+	}
+	switch t {
+	case dtls.TypeApplicationData:
+		first := len(events)
+		events = p.assoc.Receive(now, plain, events)
+		p.watch(now, events[first:])
+	case dtls.TypeAlert:
+		if a, ok := dtls.ParseAlert(plain); ok && a.Closes() {
+			p.end(now, RemoteClose, nil)
+		}
+	}
+	return events, true
+}
+
+// watch looks for the end of the association among its events.
+func (p *Peer) watch(now time.Time, events []Event) {
+	for i := range events {
+		if events[i].Type != sctp.Closed {
+			continue
+		}
+		switch events[i].Reason {
+		case sctp.PeerAbort, sctp.PeerShutdown:
+			p.end(now, RemoteClose, nil)
+		default:
+			p.end(now, AssociationFailed, errors.New("sctp: "+events[i].Reason.String()))
+		}
+	}
+}
+
+// Send appends a datagram with one message to b.
+func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, Path, error) {
+	path, ok := p.ice.Selected()
+	if p.state != Secure || !ok {
+		return b, Path{}, ErrNotOpen
+	}
+	start := len(b)
+	b, err := p.assoc.AppendMessage(now, p.records.Reserve(b), stream, k, payload)
+	if err != nil {
+		return b[:start], Path{}, err
+	}
+	b, err = p.records.Seal(b, start, dtls.TypeApplicationData)
+	if err != nil {
+		return b[:start], Path{}, err
+	}
+	if !p.ice.MaySend(now, path.Remote, len(b)-start) {
+		p.drops.Unsendable++
+		return b[:start], Path{}, ErrSilenced
+	}
+	return b, path, nil
+}
+
+// Append appends the next datagram that is due to b, and returns where it goes.
+// b unchanged means that there is nothing to say.
+func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
+	path, ok := p.ice.Selected()
+	if !ok || p.state == Gone {
+		return b, Path{}
+	}
+	if p.shake != nil {
+		if out := p.appendFlight(now, b, path); len(out) > len(b) {
+			return out, path
+		}
+	}
+	if p.state == Closing {
+		return p.appendFarewell(now, b, path)
+	}
+	if !p.records.Ready() || p.state < Secure && !p.client {
+		return b, Path{}
+	}
+	start := len(b)
+	out := p.records.Reserve(b)
+	head := len(out)
+	if out = p.assoc.Append(now, out); len(out) == head {
+		return b[:start], Path{}
+	}
+	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
+	if err != nil || !p.ice.MaySend(now, path.Remote, len(out)-start) {
+		p.drops.Unsendable++
+		return b[:start], Path{}
+	}
+	return out, path
+}
+
+// appendFlight appends a datagram of the handshake. One that may not go yet
+// waits for the next check, which refills what the address may be sent.
+func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
+	s := p.shake
+	if len(s.queue) == 0 {
+		start := len(b)
+		out := s.flight.Append(now, b)
+		if len(out) == start {
+			p.forgetShake()
+			return b
+		}
+		if p.ice.MaySend(now, path.Remote, len(out)-start) {
+			return out
+		}
+		s.queue = append(s.queue, append([]byte(nil), out[start:]...))
+		return b[:start]
+	}
+	if !p.ice.MaySend(now, path.Remote, len(s.queue[0])) {
+		return b
+	}
+	b = append(b, s.queue[0]...)
+	s.queue[0] = nil
+	if s.queue = s.queue[1:]; len(s.queue) == 0 {
+		s.queue = nil
+	}
+	return b
+}

@@ -1,0 +1,110 @@
+package peer
+
+import (
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// Close ends the peer: an SCTP ABORT and a DTLS close_notify in one datagram,
+// either of which makes a browser close its channels at once. (An SCTP SHUTDOWN
+// does not, in Firefox.) cause goes into the ABORT, for whoever looks at the
+// wire.
+func (p *Peer) Close(now time.Time, cause string) {
+	if p.state == Secure {
+		b := p.assoc.Abort(now, cause, p.records.Reserve(nil))
+		b, err := p.records.Seal(b, 0, dtls.TypeApplicationData)
+		if err == nil {
+			start := len(b)
+			b = dtls.AppendCloseNotify(p.records.Reserve(b))
+			b, err = p.records.Seal(b, start, dtls.TypeAlert)
+		}
+		if err == nil {
+			p.farewell, p.owed = b, true
+		}
+	}
+	p.end(now, LocalClose, nil)
+}
+
+// end records why the peer ends. The first reason stands.
+func (p *Peer) end(now time.Time, why Reason, err error) {
+	if p.state >= Closing {
+		return
+	}
+	p.state, p.why, p.err = Closing, why, err
+	p.until = now
+	if p.farewell != nil {
+		p.until = now.Add(lingering)
+	}
+}
+
+// appendFarewell appends what Close said, when it is owed: once by itself, and
+// again for whatever the other side goes on to send.
+func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
+	if !p.owed || p.said == farewells || !p.ice.MaySend(now, path.Remote, len(p.farewell)) {
+		return b, Path{}
+	}
+	p.owed = false
+	p.said++
+	return append(b, p.farewell...), path
+}
+
+// Flush tells the peer that a batch of datagrams is over, and with it the wait
+// of an acknowledgement for a message to ride with.
+func (p *Peer) Flush(now time.Time) {
+	if p.state == Secure {
+		p.assoc.Flush(now)
+	}
+}
+
+// Deadline returns when Advance must be called; zero means never.
+func (p *Peer) Deadline() time.Time {
+	if p.state >= Closing {
+		if p.state == Gone {
+			return time.Time{}
+		}
+		return p.until
+	}
+	d := p.ice.Deadline()
+	if p.shake != nil {
+		d = sooner(d, p.shake.flight.Deadline())
+	}
+	if p.assoc != nil {
+		d = sooner(d, p.assoc.Deadline())
+	}
+	return d
+}
+
+// sooner returns the earlier of two deadlines, of which zero is the latest.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Advance tells the peer that time has passed.
+func (p *Peer) Advance(now time.Time, events []Event) []Event {
+	switch {
+	case p.state == Gone:
+		return events
+	case p.state == Closing:
+		if !now.Before(p.until) {
+			p.state = Gone
+		}
+		return events
+	case p.ice.Advance(now):
+		why := Silent
+		if p.state == Waiting {
+			why = Unheard
+		}
+		p.end(now, why, nil)
+		return events
+	}
+	if p.assoc != nil {
+		first := len(events)
+		events = p.assoc.Advance(now, events)
+		p.watch(now, events[first:])
+	}
+	return events
+}

@@ -1,0 +1,133 @@
+package peer
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// How long the flight with our Finished waits for the answer before it is
+// repeated, besides the round trip that the ClientHello measured, and the most
+// it waits.
+const (
+	flightGrace = 25 * time.Millisecond
+	flightWait  = 400 * time.Millisecond
+
+	// How many datagrams of the handshake may wait to be sent. A flight has one
+	// to three.
+	maxQueued = 8
+)
+
+// shake is what a peer has besides while its handshake runs.
+type shake struct {
+	sieve  dtls.Sieve
+	sifted []byte // scratch: what the sieve let through
+	flight dtls.Repeater
+	queue  [][]byte       // datagrams to be sent first, in order
+	begun  time.Time      // when the first flight was set
+	from   netip.AddrPort // where the last handshake record came from
+	rtt    time.Duration  // from our first flight to its answer; zero before
+}
+
+// Begin tells the peer that its handshake runs, which is when Receive begins to
+// return what is for it.
+func (p *Peer) Begin() {
+	p.state = Shaking
+	p.shake = &shake{}
+}
+
+// Flight takes a datagram that the handshake wants sent, and keeps it. Those of a
+// flight are repeated until the other side answers, but for repetitions that the
+// handshake makes itself.
+func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
+	s := p.shake
+	if s == nil || len(s.queue) == maxQueued {
+		p.drops.Unsendable++
+		return
+	}
+	s.queue = append(s.queue, ev.Datagram)
+	if s.begun.IsZero() {
+		s.begun = now
+	}
+	switch {
+	case ev.Again:
+	case ev.First:
+		if s.rtt > 0 {
+			s.flight.First = min(s.rtt+flightGrace, flightWait)
+		}
+		s.flight.Set(now, ev.Datagram)
+	default:
+		s.flight.Add(ev.Datagram)
+	}
+}
+
+// Keys takes the keys. As the DTLS client we may use them at once, before the
+// other side's Finished is verified (False Start, RFC 7918), for the SCTP
+// handshake and nothing else: then our INIT follows our Finished.
+func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
+	if p.shake == nil {
+		return
+	}
+	p.records.Init(k, p.client, dtls.FirstRecord)
+	p.state = Keyed
+	// Keys exist only because the other side answered what we sent to it.
+	p.ice.Heard(now, p.shake.from, 0, true)
+	p.associate(now)
+	if p.client {
+		p.assoc.Connect(now)
+	}
+}
+
+// Done tells the peer that the other side's Finished is verified. What came too
+// early is received now.
+func (p *Peer) Done(now time.Time, events []Event) []Event {
+	s := p.shake
+	if s == nil || p.state != Keyed {
+		return events
+	}
+	p.state = Secure
+	p.records.Done()
+	if p.client {
+		s.flight.Stop()
+	}
+	for raw := range s.sieve.Early() {
+		events, _ = p.open(now, raw, events)
+	}
+	p.forgetShake()
+	return events
+}
+
+// forgetShake frees the handshake's memory once there is nothing to repeat.
+func (p *Peer) forgetShake() {
+	if s := p.shake; s != nil && p.state >= Secure && !s.flight.Active() && len(s.queue) == 0 {
+		p.shake = nil
+	}
+}
+
+// Fail tells the peer that the handshake failed. What it left to be sent, an
+// alert, goes out first.
+func (p *Peer) Fail(now time.Time, err error) {
+	if p.state < Secure {
+		p.end(now, HandshakeFailed, err)
+	}
+}
+
+// split takes a datagram while the handshake runs and returns what is for it.
+func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
+	s := p.shake
+	p.ice.Heard(now, from, len(b), false)
+	forHandshake := s.sieve.Append(s.sifted[:0], b)
+	s.sifted = forHandshake
+	if len(forHandshake) == 0 {
+		return nil
+	}
+	s.from = from
+	if s.rtt == 0 && !s.begun.IsZero() {
+		s.rtt = max(now.Sub(s.begun), time.Millisecond)
+	}
+	if p.state == Shaking {
+		s.flight.Stop()
+	}
+	return forHandshake
+}

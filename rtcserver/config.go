@@ -1,0 +1,171 @@
+package rtcserver
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// Config says how a server works. The zero value is a working server without
+// handlers. A Config is read once, by Listen.
+type Config struct {
+	// Handler is told what happens. Nil funcs are ignored.
+	Handler Handler
+
+	// Public are the addresses that pages are told to send to, as many as eight:
+	// one for each public IPv4 and IPv6 address. The port may differ from the
+	// local one, behind a port mapping. Empty means the address the socket is
+	// bound to; if that is a wildcard, the address that the HTTP request came to
+	// and the addresses of this machine's interfaces.
+	Public []netip.AddrPort
+
+	// Certificate is what pages are shown, so to speak: its fingerprint is in
+	// every answer. Several servers may share one. Nil means a new one.
+	Certificate *dtls.Certificate
+
+	// Shards is how many sockets share the port, each with a goroutine of its
+	// own. Zero means 1. More than one needs Linux.
+	Shards int
+
+	// Manual leaves the loop to the program, which calls Poll. It needs one shard.
+	Manual bool
+
+	// MaxConns limits live connections, per shard. Zero means 4096. A check that
+	// comes when the table is full is dropped and counted.
+	MaxConns int
+
+	// MaxPending limits the answers that were given and that no page has used
+	// yet. Zero means 1024. One more offer gets 503.
+	MaxPending int
+
+	// MaxPerIP limits pending and live connections of one IP address; of IPv6, of
+	// one /64. Zero means 64, negative no limit. One more offer gets 429.
+	MaxPerIP int
+
+	// MaxHandshakes limits DTLS handshakes in flight, per shard. Zero means 64.
+	// More of them wait their turn.
+	MaxHandshakes int
+
+	// PendingTimeout is how long an answer waits for the page's first check.
+	// Zero means 30 s.
+	PendingTimeout time.Duration
+
+	// HandshakeTimeout is how long the DTLS handshake may take. Zero means 10 s.
+	HandshakeTimeout time.Duration
+
+	// SilenceTimeout is how long a page may be silent before its connection ends;
+	// browsers check every 2.5 to 5 s. Zero means 30 s, which is also the most.
+	SilenceTimeout time.Duration
+
+	// MaxReceive limits a message that a page sends, in bytes; a page that
+	// respects the answer cannot send a larger one. Zero means 16 KiB. At most
+	// four of them wait for missing fragments, for 2 s.
+	MaxReceive int
+
+	// AllowReliable serves channels that the page opened as ordered or reliable.
+	// What the page sends on them arrives as the page asked; what is sent to the
+	// page stays unordered and unreliable. Without it such a channel is closed at
+	// once, with a line in the log: it is nearly always a mistake.
+	AllowReliable bool
+
+	// Acks says how the page's packets are acknowledged. AckAuto is right unless
+	// you know better: docs/decisions.md tells why.
+	Acks AckMode
+
+	// Origins are the web origins, such as "https://game.example", whose pages
+	// may connect, besides pages of the same host. "*" allows any.
+	Origins []string
+
+	// Authorize, if not nil, is asked before anything exists of a connection. An
+	// error refuses the offer with 403 and the error's text, or with the status
+	// of a *StatusError.
+	Authorize func(*http.Request) error
+
+	// MaxOffers limits offers from one IP address (of IPv6, one /64), per second;
+	// four times as many may come at once. Zero means 20, negative no limit.
+	// One more gets 429.
+	MaxOffers int
+
+	// TrustedProxies are the addresses whose X-Forwarded-For header is believed.
+	TrustedProxies []netip.Prefix
+
+	// ReadBuffer and WriteBuffer are the sizes of the socket's buffers in bytes
+	// that are asked of the system. Zero means 4 MiB.
+	ReadBuffer, WriteBuffer int
+
+	// Engine, if not nil, makes the engine of a new connection from the request
+	// that brought its offer. If it returns nil, the Handler gets the messages.
+	Engine func(*Conn, *http.Request) Engine
+
+	// Logger gets a line when a connection begins or ends, at level debug, and
+	// when something is wrong. Nil means silence.
+	Logger *slog.Logger
+
+	// KeyLog gets the secrets of all connections, for Wireshark. For debugging
+	// only: whoever has them can read everything.
+	KeyLog io.Writer
+}
+
+// An AckMode says how a page's packets are acknowledged.
+type AckMode uint8
+
+const (
+	// AckAuto acknowledges what was lost too, once the page's channels are known
+	// to be unreliable, so that the page's SCTP does not throttle them.
+	AckAuto AckMode = iota
+	// AckHonest acknowledges what came. A page that loses a packet slows down.
+	AckHonest
+	// AckEager acknowledges what was lost from the first packet on. It is for
+	// pages that are known to use negotiated channels without retransmission.
+	AckEager
+)
+
+// Limits of a Config.
+const (
+	maxPublic  = 8
+	maxShards  = 64
+	minReceive = 1200
+	maxReceive = 64 << 10
+)
+
+func (c *Config) setDefaults() error {
+	c.Shards = cmp.Or(c.Shards, 1)
+	c.MaxConns = cmp.Or(c.MaxConns, 4096)
+	c.MaxPending = cmp.Or(c.MaxPending, 1024)
+	c.MaxPerIP = cmp.Or(c.MaxPerIP, 64)
+	c.MaxHandshakes = cmp.Or(c.MaxHandshakes, 64)
+	c.PendingTimeout = cmp.Or(c.PendingTimeout, 30*time.Second)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
+	c.SilenceTimeout = cmp.Or(c.SilenceTimeout, 30*time.Second)
+	c.MaxReceive = cmp.Or(c.MaxReceive, 16<<10)
+	c.MaxOffers = cmp.Or(c.MaxOffers, 20)
+	c.ReadBuffer = cmp.Or(c.ReadBuffer, 4<<20)
+	c.WriteBuffer = cmp.Or(c.WriteBuffer, 4<<20)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Shards < 1 || c.Shards > maxShards:
+		return fmt.Errorf("rtcserver: Config.Shards is %d, but must be 1 to %d", c.Shards, maxShards)
+	case c.Manual && c.Shards > 1:
+		return fmt.Errorf("rtcserver: Config.Manual needs one shard, but Config.Shards is %d", c.Shards)
+	case len(c.Public) > maxPublic:
+		return fmt.Errorf("rtcserver: Config.Public has %d addresses, but %d are the most", len(c.Public), maxPublic)
+	case c.MaxReceive < minReceive || c.MaxReceive > maxReceive:
+		return fmt.Errorf("rtcserver: Config.MaxReceive is %d, but must be %d to %d", c.MaxReceive, minReceive, maxReceive)
+	case c.SilenceTimeout < time.Second || c.SilenceTimeout > 30*time.Second:
+		return fmt.Errorf("rtcserver: Config.SilenceTimeout is %v, but must be 1 s to 30 s", c.SilenceTimeout)
+	}
+	for _, a := range c.Public {
+		if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() {
+			return fmt.Errorf("rtcserver: Config.Public has %v: a page cannot send there", a)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package rtcserver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+)
+
+// MaxMessage is the largest message in bytes that Send takes: what fits one
+// packet in every browser.
+const MaxMessage = peer.MaxPayload
+
+var (
+	// ErrClosed is returned by calls on a Conn or a Server that is closed, or
+	// not open yet.
+	ErrClosed = errors.New("rtcserver: closed")
+
+	// ErrTooLarge is returned by Send for a message of more than MaxMessage
+	// bytes. Split it, or use package godwit, whose channels do.
+	ErrTooLarge = fmt.Errorf("rtcserver: message is larger than one packet takes, which is %d bytes", MaxMessage)
+
+	// ErrSilenced is returned by Send while the page's address may not be sent
+	// to: it has not been heard of for 30 s.
+	ErrSilenced = errors.New("rtcserver: the page has been silent for too long to be sent to")
+)
+
+// A Conn is the connection of one page. Its methods may be called from any
+// goroutine.
+type Conn struct {
+	// User is the program's own; the server never looks at it. Handlers of one
+	// Conn may use it without a lock.
+	User any
+
+	id     uint64
+	ufrag  string     // our username fragment
+	site   netip.Addr // for the limit per IP
+	active bool       // we are the DTLS client
+
+	shard *shard // home; nil until the first check. The registry's lock guards its setting
+
+	// Everything below belongs to the shard.
+	peer      *peer.Peer
+	engine    Engine
+	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
+	handshake *dtls.Handshake    // while it runs
+	addrs     []netip.AddrPort   // addresses the shard knows it by
+	channels  []Channel          // those opened in-band
+	timer     int                // place in the shard's timers; negative if there is none
+	received  uint64
+	sent      uint64
+
+	queued  bool // for a handshake
+	touched bool // in the shard's list
+	opened  bool
+	closed  *CloseError // once the engine was told
+	gone    bool        // the shard has forgotten it
+
+	hasNews bool // the loop's: the engine has something to deliver
+}
+
+// ID returns a number that no other connection of the server ever has.
+func (c *Conn) ID() uint64 { return c.id }
+
+// RemoteAddr returns the address that messages go to now. It changes when the
+// page's network does.
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	return c.peer.Remote()
+}
+
+// Send sends one message on a channel of the page, which is known by its stream
+// id. It does not wait: the message is on its way when Send returns, or, in a
+// handler, with all others when the batch of datagrams that the handler belongs
+// to is over. A nil error does not mean that it will arrive.
+func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
+	s := c.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if err := c.write(now, stream, k, b); err != nil {
+		return err
+	}
+	if !s.busy {
+		s.flush()
+		s.time(c)
+	} else {
+		s.touch(c)
+	}
+	return nil
+}
+
+// write appends a message to the shard's outgoing batch.
+func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
+	s := c.shard
+	if c.closed != nil || c.gone {
+		return ErrClosed
+	}
+	out, to, err := c.peer.Send(now, s.slot(), stream, peer.Kind(k), b)
+	if err != nil {
+		return sendError(err)
+	}
+	s.push(out, to)
+	c.sent++
+	s.stats.messagesOut++
+	return nil
+}
+
+func sendError(err error) error {
+	switch {
+	case errors.Is(err, peer.ErrTooLarge):
+		return ErrTooLarge
+	case errors.Is(err, peer.ErrSilenced):
+		return ErrSilenced
+	case errors.Is(err, peer.ErrNotOpen):
+		return ErrClosed
+	}
+	return err
+}
+
+// Close ends the connection. The page hears of it at once; text is for the log.
+// The Handler's Close is called from the loop, also after this Close.
+func (c *Conn) Close(text string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	c.close(time.Now(), ClosedByUs, text)
+}
+
+func (c *Conn) close(now time.Time, code CloseCode, text string) {
+	if c.closed != nil || c.gone {
+		return
+	}
+	c.peer.Close(now, text)
+	c.end(now, &CloseError{Code: code, Text: text})
+	c.shard.touch(c)
+	c.shard.wake()
+}
+
+// Do runs f under the connection's lock, then sends what its engine has to say.
+// It is how an engine's owner calls into the engine. f must not call the Conn.
+func (c *Conn) Do(f func()) {
+	s := c.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	if s.busy {
+		s.touch(c)
+		return
+	}
+	now := time.Now()
+	c.pump(now)
+	s.flush()
+	s.time(c)
+}
+
+// pump puts what the engine and the peer have to say into the outgoing batch.
+func (c *Conn) pump(now time.Time) {
+	s := c.shard
+	for c.opened && c.closed == nil {
+		var room [MaxMessage]byte
+		b := c.engine.Append(now, room[:0], MaxMessage)
+		if len(b) == 0 || c.write(now, 0, Binary, b) != nil {
+			break
+		}
+	}
+	for {
+		b, to := c.peer.Append(now, s.slot())
+		if len(b) == 0 {
+			return
+		}
+		s.push(b, to)
+	}
+}
+
+// happened tells the engine what came out of the peer.
+func (c *Conn) happened(now time.Time, events []peer.Event) {
+	for i := range events {
+		c.event(now, &events[i])
+	}
+	if c.peer.State() >= peer.Closing {
+		why, err := c.peer.Why()
+		c.end(now, &CloseError{Code: closeCodes[why], Err: err})
+	}
+}
+
+var closeCodes = [...]CloseCode{
+	peer.LocalClose:        ClosedByUs,
+	peer.RemoteClose:       ClosedByPage,
+	peer.Unheard:           NeverCame,
+	peer.Silent:            TimedOut,
+	peer.HandshakeFailed:   NoHandshake,
+	peer.AssociationFailed: NoAssociation,
+}
+
+func (c *Conn) event(now time.Time, ev *peer.Event) {
+	switch ev.Type {
+	case peer.Established:
+		c.opened = true
+		c.shard.stats.opened++
+		c.log("open", "remote", c.peer.Remote())
+		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
+	case peer.ChannelOpen:
+		if ev.Negotiated {
+			return // it has no name, and the program knows it
+		}
+		ch := Channel{Stream: ev.Stream, Label: ev.Label, Protocol: ev.Protocol}
+		c.channels = append(c.channels, ch)
+		c.engine.Receive(now, LinkEvent{Type: LinkChannel, Channel: ch})
+	case peer.ChannelClosed:
+		if ch, ok := c.forgetChannel(ev.Stream); ok {
+			c.engine.Receive(now, LinkEvent{Type: LinkUnchannel, Channel: ch})
+		}
+	case peer.ChannelRefused:
+		c.shard.server.config.Logger.Warn("rtcserver: channel refused", "conn", c.id,
+			"stream", ev.Stream, "label", ev.Label, "why", ev.Refused.String())
+	case peer.Message:
+		c.received++
+		c.shard.stats.messagesIn++
+		c.engine.Receive(now, LinkEvent{Type: LinkMessage, Message: Message{
+			Kind: Kind(ev.Kind), Stream: ev.Stream, Label: c.label(ev.Stream), Data: ev.Payload,
+		}})
+	}
+}
+
+// end tells the engine that the link is closed, once.
+func (c *Conn) end(now time.Time, why *CloseError) {
+	if c.closed != nil {
+		return
+	}
+	c.closed = why
+	c.shard.stats.closed[why.Code]++
+	c.log("close", "why", why)
+	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})
+}
+
+func (c *Conn) log(msg string, args ...any) {
+	l := c.shard.server.config.Logger
+	if l.Enabled(nil, slog.LevelDebug) {
+		l.Debug("rtcserver: "+msg, append([]any{"conn", c.id}, args...)...)
+	}
+}
+
+func (c *Conn) label(stream uint16) string {
+	for i := range c.channels {
+		if c.channels[i].Stream == stream {
+			return c.channels[i].Label
+		}
+	}
+	return ""
+}
+
+func (c *Conn) forgetChannel(stream uint16) (Channel, bool) {
+	for i, ch := range c.channels {
+		if ch.Stream == stream {
+			c.channels = append(c.channels[:i], c.channels[i+1:]...)
+			return ch, true
+		}
+	}
+	return Channel{}, false
+}

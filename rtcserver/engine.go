@@ -1,0 +1,89 @@
+package rtcserver
+
+import "time"
+
+// An Engine gives the datagrams of one [Conn] their meaning. The server's own
+// engine hands every message to the [Handler]; package godwit has one that speaks
+// channels. A Conn is the engine's link: it calls Receive, Append, Deadline,
+// Advance and Ready under its lock, and Deliver without it. An engine has no lock
+// of its own and must not call the Conn's methods from within the locked ones.
+type Engine interface {
+	// Receive takes one event of the link. The bytes in it are valid until the
+	// Deliver that follows has returned.
+	Receive(now time.Time, ev LinkEvent)
+	// Append appends the engine's next message to b, at most limit bytes more. b
+	// unchanged means that there is nothing to say.
+	Append(now time.Time, b []byte, limit int) []byte
+	// Deadline returns when Advance must be called; zero means never.
+	Deadline() time.Time
+	// Advance tells the engine that time has passed.
+	Advance(now time.Time)
+	// Ready moves what is to be told to the program to where Deliver finds it,
+	// and reports whether there is anything.
+	Ready() bool
+	// Deliver runs the program's handlers. Calls for one link never overlap.
+	Deliver()
+}
+
+// LinkEventType says what a [LinkEvent] is.
+type LinkEventType uint8
+
+const (
+	LinkOpened    LinkEventType = iota // messages may be sent
+	LinkChannel                        // the page opened a channel in-band: Stream, Label, Protocol
+	LinkUnchannel                      // the page closed it: Stream, Label
+	LinkMessage                        // Message
+	LinkClosed                         // Err; the last event
+)
+
+// A LinkEvent is something that happened to a link.
+type LinkEvent struct {
+	Type    LinkEventType
+	Message Message
+	Channel Channel
+	Err     *CloseError
+}
+
+// datagrams is the engine of level one: no state, every message to the handler.
+type datagrams struct {
+	conn    *Conn
+	queue   []LinkEvent // guarded by the shard's lock
+	pending []LinkEvent // being delivered
+}
+
+func (d *datagrams) Receive(_ time.Time, ev LinkEvent)          { d.queue = append(d.queue, ev) }
+func (d *datagrams) Append(_ time.Time, b []byte, _ int) []byte { return b }
+func (d *datagrams) Deadline() time.Time                        { return time.Time{} }
+func (d *datagrams) Advance(time.Time)                          {}
+
+func (d *datagrams) Ready() bool {
+	d.queue, d.pending = d.pending[:0], d.queue
+	return len(d.pending) > 0
+}
+
+func (d *datagrams) Deliver() {
+	c, h := d.conn, &d.conn.shard.server.config.Handler
+	for i := range d.pending {
+		switch ev := &d.pending[i]; ev.Type {
+		case LinkOpened:
+			if h.Open != nil {
+				h.Open(c)
+			}
+		case LinkChannel:
+			if h.ChannelOpen != nil {
+				h.ChannelOpen(c, ev.Channel)
+			}
+		case LinkUnchannel:
+			if h.ChannelClose != nil {
+				h.ChannelClose(c, ev.Channel)
+			}
+		case LinkMessage:
+			if h.Message != nil {
+				h.Message(c, ev.Message)
+			}
+		case LinkClosed:
+			h.closed(c, ev.Err)
+		}
+	}
+	clear(d.pending)
+}

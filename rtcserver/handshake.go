@@ -1,0 +1,90 @@
+package rtcserver
+
+import (
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// beginHandshake starts c's DTLS handshake, or queues it until another is over.
+// The shard's lock is held.
+func (s *shard) beginHandshake(c *Conn) {
+	if s.inFlight >= s.server.config.MaxHandshakes {
+		c.queued = true
+		s.queue = append(s.queue, c)
+		s.stats.handshakesQueued++
+		return
+	}
+	s.inFlight++
+	c.queued = false
+	c.peer.Begin()
+	c.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+		Certificate: s.server.config.Certificate,
+		Client:      c.active,
+		Peer:        c.expected,
+		SRTP:        true,
+		Timeout:     s.server.config.HandshakeTimeout,
+		KeyLog:      s.server.config.KeyLog,
+		Emit:        func(ev dtls.HandshakeEvent) { s.emit(c, ev) },
+	})
+}
+
+// emit leaves an event of c's handshake for the loop. The handshake's own
+// goroutines call it.
+func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || c.gone {
+		return
+	}
+	s.outbox = append(s.outbox, outboxed{c, ev})
+	s.wake()
+}
+
+// takeOutbox hands on what handshakes have said. A handshake says little at a
+// time and few run at once, which bounds the outbox.
+func (s *shard) takeOutbox(now time.Time) {
+	for i, o := range s.outbox {
+		s.outbox[i] = outboxed{}
+		c := o.conn
+		if c.gone || c.handshake == nil {
+			continue
+		}
+		switch o.event.Kind {
+		case dtls.Flight:
+			c.peer.Flight(now, o.event)
+		case dtls.KeysReady:
+			c.peer.Keys(now, o.event.Keys)
+		case dtls.Done:
+			s.stats.handshakes++
+			s.endHandshake(c)
+			s.events = c.peer.Done(now, s.events[:0])
+			c.happened(now, s.events)
+		case dtls.Failed:
+			s.stats.handshakesFailed++
+			s.endHandshake(c)
+			c.peer.Fail(now, o.event.Err)
+			c.happened(now, nil)
+		}
+		s.touch(c)
+	}
+	s.outbox = s.outbox[:0]
+}
+
+// endHandshake lets go of c's handshake and gives its place to the next.
+func (s *shard) endHandshake(c *Conn) {
+	if c.handshake == nil {
+		return
+	}
+	c.handshake.Stop()
+	c.handshake = nil
+	s.inFlight--
+	for len(s.queue) > 0 && s.inFlight < s.server.config.MaxHandshakes {
+		next := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		if !next.gone && next.queued {
+			s.beginHandshake(next)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package rtcserver
+
+import (
+	"time"
+)
+
+// The shard's part in the life of a server.
+
+// until makes the next wait end by t.
+func (s *shard) until(t time.Time) {
+	s.arm()
+	s.deadline = sooner(s.deadline, t)
+	s.socket.SetReadDeadline(s.deadline)
+}
+
+// open returns the shard's connections that are open.
+func (s *shard) open() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := make([]*Conn, 0, len(s.conns))
+	for c := range s.conns {
+		if c.opened && c.closed == nil {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+// closeAll closes every connection.
+func (s *shard) closeAll(code CloseCode, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for c := range s.conns {
+		c.close(now, code, text)
+	}
+}
+
+// close makes the loop end after a last turn, in which connections that came
+// late are closed and the last handlers run.
+func (s *shard) close() {
+	s.closeAll(Shutdown, "")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.conns {
+		s.endHandshake(c)
+	}
+	s.wake()
+}

@@ -1,0 +1,169 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// registry knows every connection of the server by what a datagram says of it:
+// its username fragment, or the address it came from. It also holds those that
+// wait for their first check and belong to no shard yet.
+//
+// Its lock is a leaf: whoever holds it takes no other and calls nothing.
+type registry struct {
+	mu      sync.RWMutex
+	byUfrag map[string]*Conn
+	byAddr  map[netip.AddrPort]*Conn // only with several shards
+	perIP   map[netip.Addr]int       // connections, by site
+	pending []pending                // in the order they expire; some may have come since
+	waiting int                      // how many of pending have not
+	nextID  uint64
+}
+
+type pending struct {
+	conn    *Conn
+	expires time.Time
+}
+
+func newRegistry() *registry {
+	return &registry{
+		byUfrag: make(map[string]*Conn),
+		byAddr:  make(map[netip.AddrPort]*Conn),
+		perIP:   make(map[netip.Addr]int),
+	}
+}
+
+// site returns what counts as one address for limits: an IPv4 address or an
+// IPv6 /64, of which a customer commonly has one.
+func site(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return a
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}
+
+// refusal says why add had no room.
+type refusal uint8
+
+const (
+	admitted refusal = iota
+	tooManyPending
+	tooManyOfIP
+)
+
+// add enters a new connection that waits for its first check until expires.
+func (r *registry) add(c *Conn, expires time.Time, maxPending, maxPerIP int) refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting >= maxPending {
+		return tooManyPending
+	}
+	if maxPerIP > 0 && r.perIP[c.site] >= maxPerIP {
+		return tooManyOfIP
+	}
+	r.nextID++
+	c.id = r.nextID
+	r.byUfrag[c.ufrag] = c
+	r.perIP[c.site]++
+	r.waiting++
+	r.popClaimed()
+	r.pending = append(r.pending, pending{c, expires})
+	return admitted
+}
+
+// popClaimed forgets the pending connections in front that have come.
+func (r *registry) popClaimed() {
+	for len(r.pending) > 0 && r.pending[0].conn.shard != nil {
+		r.pending[0] = pending{}
+		r.pending = r.pending[1:]
+	}
+}
+
+// claim returns the connection with that username fragment, or nil. If it has no
+// home yet, s becomes its home.
+func (r *registry) claim(ufrag []byte, s *shard) *Conn {
+	r.mu.RLock()
+	c := r.byUfrag[string(ufrag)]
+	homeless := c != nil && c.shard == nil
+	r.mu.RUnlock()
+	if !homeless {
+		return c
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c = r.byUfrag[string(ufrag)]; c != nil && c.shard == nil {
+		c.shard = s
+		r.waiting--
+	}
+	return c
+}
+
+// at returns the connection that an address belongs to, or nil.
+func (r *registry) at(a netip.AddrPort) *Conn {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byAddr[a]
+}
+
+// enter and leave keep byAddr, for datagrams that reach another shard than home.
+func (r *registry) enter(a netip.AddrPort, c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byAddr[a] = c
+}
+
+func (r *registry) leave(a netip.AddrPort, c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byAddr[a] == c {
+		delete(r.byAddr, a)
+	}
+}
+
+// remove forgets a connection.
+func (r *registry) remove(c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(c)
+}
+
+func (r *registry) drop(c *Conn) {
+	if r.byUfrag[c.ufrag] != c {
+		return
+	}
+	delete(r.byUfrag, c.ufrag)
+	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
+		delete(r.perIP, c.site)
+	}
+}
+
+// expire gives the connections whose time to come is over to s, where they end
+// like any other, and returns when the next one's is; zero means never.
+func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
+		p := r.pending[0]
+		if now.Before(p.expires) {
+			return expired, p.expires
+		}
+		p.conn.shard = s
+		r.waiting--
+		expired = append(expired, p.conn)
+	}
+	return expired, time.Time{}
+}
+
+// count returns how many connections there are, and how many of them wait for
+// their first check.
+func (r *registry) count() (all, waiting int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byUfrag), r.waiting
+}

@@ -1,0 +1,293 @@
+package rtcserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// goodbye is how long Shutdown stays to tell pages again that it is over, in
+// case the first time was lost.
+const goodbye = 300 * time.Millisecond
+
+// A Server is a WebRTC datagram server. Its methods may be called from any
+// goroutine.
+type Server struct {
+	config    Config
+	registry  *registry
+	offers    *limiter
+	shards    []*shard
+	cookieKey [32]byte
+	stats     signalStats
+	running   sync.WaitGroup
+	down      chan struct{} // closed when no offer is answered any more
+	downOnce  sync.Once
+}
+
+// A PacketConn is a socket that [Serve] takes: a [net.UDPConn], or a connection
+// of an in-memory network.
+type PacketConn = udpio.PacketConn
+
+// Listen opens the UDP port addr, "host:port", and starts to serve it. Without a
+// host it is open to IPv4 and IPv6 on all addresses; port 0 means any.
+func Listen(addr string, c Config) (*Server, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	sockets, err := udpio.Listen(addr, udpio.Config{
+		Sockets: c.Shards, ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rtcserver: %w", err)
+	}
+	return start(sockets, c)
+}
+
+// Serve is Listen for a socket that is open already. The server closes it.
+func Serve(socket PacketConn, c Config) (*Server, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	if c.Shards > 1 {
+		return nil, fmt.Errorf("rtcserver: Serve has one socket, but Config.Shards is %d", c.Shards)
+	}
+	return start([]*udpio.Conn{udpio.New(socket)}, c)
+}
+
+func start(sockets []*udpio.Conn, c Config) (*Server, error) {
+	s := &Server{
+		config:   c,
+		registry: newRegistry(),
+		offers:   newLimiter(c.MaxOffers),
+		down:     make(chan struct{}),
+	}
+	rand.Read(s.cookieKey[:])
+	if s.config.Certificate == nil {
+		cert, err := dtls.GenerateCertificate(time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("rtcserver: %w", err)
+		}
+		s.config.Certificate = cert
+	}
+	for _, socket := range sockets {
+		s.shards = append(s.shards, newShard(s, socket))
+	}
+	st := sockets[0].Stats()
+	c.Logger.Info("rtcserver: listening", "addr", sockets[0].LocalAddr(), "shards", len(sockets),
+		"readBuffer", st.ReadBuffer, "writeBuffer", st.WriteBuffer)
+	if !c.Manual {
+		for _, sh := range s.shards {
+			s.running.Go(sh.run)
+		}
+	}
+	return s, nil
+}
+
+// Addr returns the address that the server's socket is bound to.
+func (s *Server) Addr() netip.AddrPort { return s.shards[0].socket.LocalAddr() }
+
+// Poll waits at most d for datagrams, does all there is to do and returns, as a
+// game loop wants it in every tick. Handlers run inside Poll. It is for servers
+// with Config.Manual; only one goroutine may call it. It returns ErrClosed when
+// the server is closed.
+func (s *Server) Poll(d time.Duration) error {
+	if !s.config.Manual {
+		return fmt.Errorf("rtcserver: Poll needs Config.Manual")
+	}
+	sh := s.shards[0]
+	for until := time.Now().Add(d); ; until = past {
+		sh.mu.Lock()
+		sh.until(until)
+		sh.mu.Unlock()
+		n, err := sh.turn()
+		if err != nil {
+			return ErrClosed
+		}
+		if n < batchLen {
+			return nil
+		}
+	}
+}
+
+// accept makes a connection for an offer, which waits for its first check, and
+// the answer to it. A status other than zero is a refusal.
+func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sdp.Answer, int, string) {
+	select {
+	case <-s.down:
+		return nil, http.StatusServiceUnavailable, "the server shuts down"
+	default:
+	}
+	setup := offer.Setup.Answer(sdp.SetupActive)
+	local, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		return nil, http.StatusInternalServerError, "no random bytes"
+	}
+	c := &Conn{
+		ufrag:  local.Ufrag,
+		site:   site(from),
+		active: setup == sdp.SetupActive,
+		timer:  -1,
+	}
+	for _, f := range offer.Fingerprints {
+		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {
+			c.expected = append(c.expected, f)
+		}
+	}
+	if len(c.expected) == 0 {
+		return nil, http.StatusBadRequest, sdp.ErrFingerprint.Error()
+	}
+	now := time.Now()
+	c.peer = peer.New(now, s.peerConfig(c, local, offer))
+	c.engine = s.newEngine(c, r)
+	switch s.registry.add(c, now.Add(s.config.PendingTimeout), s.config.MaxPending, s.config.MaxPerIP) {
+	case tooManyPending:
+		return nil, http.StatusServiceUnavailable, "too many connections are being made: try again in a second"
+	case tooManyOfIP:
+		return nil, http.StatusTooManyRequests, "too many connections from this address"
+	}
+	s.expireBy(now.Add(s.config.PendingTimeout))
+	s.stats.answered.Add(1)
+	return &sdp.Answer{
+		Offer:          offer,
+		Ufrag:          local.Ufrag,
+		Pwd:            local.Pwd,
+		Fingerprint:    fingerprint(s.config.Certificate),
+		Setup:          setup,
+		Candidates:     s.candidates(r),
+		MaxMessageSize: s.config.MaxReceive,
+		SessionID:      c.id,
+	}, 0, ""
+}
+
+func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) peer.Config {
+	var random [8]byte
+	rand.Read(random[:])
+	return peer.Config{
+		Client: c.active,
+		ICE: peer.ICEConfig{
+			Local:          local,
+			Remote:         peer.Credentials{Ufrag: offer.Ufrag, Pwd: offer.Pwd},
+			PendingTimeout: s.config.PendingTimeout,
+			ConsentTimeout: s.config.SilenceTimeout,
+		},
+		SCTP: peer.SCTPConfig{
+			LocalTag:      binary.BigEndian.Uint32(random[:4]),
+			InitialTSN:    binary.BigEndian.Uint32(random[4:]),
+			CookieKey:     s.cookieKey,
+			RemotePort:    uint16(offer.SCTPPort),
+			AllowReliable: s.config.AllowReliable,
+			Ack:           peer.AckMode(s.config.Acks),
+			MaxMessage:    s.config.MaxReceive,
+			MaxBuffered:   4 * s.config.MaxReceive,
+		},
+	}
+}
+
+func (s *Server) newEngine(c *Conn, r *http.Request) Engine {
+	if s.config.Engine != nil {
+		if e := s.config.Engine(c, r); e != nil {
+			return e
+		}
+	}
+	return &datagrams{conn: c}
+}
+
+// expireBy makes shard 0 look at the registry's pending connections in time.
+func (s *Server) expireBy(t time.Time) {
+	sh := s.shards[0]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.expiry.IsZero() {
+		sh.expiry = t
+		sh.wake()
+	}
+}
+
+// Conns yields the connections that are open. No lock is held meanwhile; one may
+// be closed before it is yielded.
+func (s *Server) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, sh := range s.shards {
+			for _, c := range sh.open() {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Shutdown answers no more offers, closes every connection, stays for a moment
+// in case a page did not hear it, and closes the port. It returns early with
+// ctx's error when ctx is done, and then too everything is closed. Every
+// connection's Close handler has run when Shutdown returns. With Config.Manual
+// it must be called where Poll is.
+func (s *Server) Shutdown(ctx context.Context) error {
+	stay, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	s.refuseOffers()
+	for _, sh := range s.shards {
+		sh.closeAll(Shutdown, "")
+	}
+	s.linger(stay)
+	s.closeSockets()
+	return ctx.Err()
+}
+
+// Close is Shutdown that does not stay.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Shutdown(ctx)
+	return nil
+}
+
+func (s *Server) refuseOffers() { s.downOnce.Do(func() { close(s.down) }) }
+
+// linger waits until ctx is done, or until nobody is left to say goodbye to.
+func (s *Server) linger(ctx context.Context) {
+	if all, _ := s.registry.count(); all == 0 {
+		return
+	}
+	if !s.config.Manual {
+		<-ctx.Done()
+		return
+	}
+	for ctx.Err() == nil {
+		if s.Poll(10*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
+// closeSockets ends the shards. Their loops take a last turn, in which the last
+// handlers run.
+func (s *Server) closeSockets() {
+	for _, sh := range s.shards {
+		sh.close()
+	}
+	if s.config.Manual {
+		s.shards[0].turn()
+	}
+	s.running.Wait()
+	for _, sh := range s.shards {
+		sh.socket.Close()
+	}
+}
+
+// fingerprint returns a certificate's fingerprint as SDP has it.
+func fingerprint(c *dtls.Certificate) sdp.Fingerprint {
+	f := c.Fingerprint()
+	return sdp.Fingerprint{Algorithm: f.Algorithm(), Sum: f.Sum()}
+}

@@ -1,0 +1,351 @@
+package rtcserver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// Sizes of a shard's buffers.
+const (
+	batchLen = 64   // datagrams that are read or written at once
+	inLen    = 2048 // more than any browser sends in one
+	outLen   = 1536 // more than we do
+	inboxLen = 256  // datagrams that other shards may leave here
+)
+
+// A shard is one UDP socket and the connections that live on it.
+//
+// All of it, and all of its connections, belongs to whoever holds mu: the
+// shard's goroutine while it works through a batch, and a call such as
+// Conn.Send while it writes one message. Nobody holds mu while waiting, no user
+// code runs while it is held, and nobody takes another shard's mu, or mu itself
+// again, while holding it. The registry's lock is a leaf below it.
+//
+// The fields below "loop" are the loop's own and need no lock.
+type shard struct {
+	server *Server
+	socket *udpio.Conn
+
+	mu       sync.Mutex
+	conns    map[*Conn]struct{}
+	byAddr   map[netip.AddrPort]*Conn
+	timers   timers
+	touched  []*Conn // to be delivered, pumped and timed when the batch is over
+	busy     bool    // the loop is in a batch and will flush: sends need not
+	out      []udpio.Datagram
+	outbox   []outboxed // what handshakes said
+	inbox    []udpio.Datagram
+	inFlight int       // handshakes that run
+	queue    []*Conn   // connections whose handshake waits for its turn
+	expiry   time.Time // when the registry's next pending connection expires; shard 0 only
+	deadline time.Time // the socket's read deadline; zero means none
+	closed   bool
+	stats    shardStats
+
+	// loop
+	request  peer.Request
+	in       []udpio.Datagram
+	spare    []udpio.Datagram // the inbox of the batch before, whose memory is free
+	ready    []*Conn
+	events   []peer.Event
+	expired  []*Conn
+	forwards []forward
+}
+
+// outboxed is an event of a connection's handshake.
+type outboxed struct {
+	conn  *Conn
+	event dtls.HandshakeEvent
+}
+
+// forward is a datagram of the batch that belongs to another shard.
+type forward struct {
+	to *shard
+	i  int
+}
+
+func newShard(s *Server, socket *udpio.Conn) *shard {
+	sh := &shard{
+		server: s,
+		socket: socket,
+		conns:  make(map[*Conn]struct{}),
+		byAddr: make(map[netip.AddrPort]*Conn),
+		in:     newBatch(batchLen, inLen),
+		out:    newBatch(batchLen, outLen)[:0],
+	}
+	return sh
+}
+
+func newBatch(n, size int) []udpio.Datagram {
+	all := make([]byte, n*size)
+	ds := make([]udpio.Datagram, n)
+	for i := range ds {
+		ds[i].B = all[i*size : i*size : (i+1)*size]
+	}
+	return ds
+}
+
+// run is the shard's goroutine.
+func (s *shard) run() {
+	for {
+		if _, err := s.turn(); err != nil {
+			return
+		}
+	}
+}
+
+// turn waits for datagrams, or for the first deadline, and does what there is to
+// do. This is the whole loop: wait, lock, everything in, unlock, handlers, lock,
+// everything out, unlock. It returns how many datagrams came.
+func (s *shard) turn() (int, error) {
+	n, err := s.socket.ReadBatch(s.in)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if !errors.Is(err, net.ErrClosed) {
+			s.server.config.Logger.Error("rtcserver: reading failed; the shard stops", "err", err)
+		}
+		return 0, err
+	}
+	now := time.Now()
+	s.mu.Lock()
+	s.busy = true
+	s.stats.batches++
+	s.stats.datagramsIn += uint64(n)
+	s.takeOutbox(now)
+	for i := range n {
+		s.receive(now, &s.in[i], i)
+	}
+	s.takeInbox(now)
+	s.advance(now)
+	s.handOver()
+	s.mu.Unlock()
+
+	s.passOn()
+	for _, c := range s.ready {
+		if c.hasNews {
+			c.engine.Deliver()
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ready) > 0 {
+		began := now
+		now = time.Now()
+		s.stats.handlers += now.Sub(began)
+	}
+	for i, c := range s.ready {
+		s.settle(now, c)
+		s.ready[i] = nil
+	}
+	s.busy = false
+	s.flush()
+	s.arm()
+	if s.closed && len(s.touched) == 0 {
+		return n, net.ErrClosed
+	}
+	return n, nil
+}
+
+// handOver takes the connections that were touched, for the handlers. Their
+// engines' news is what handlers are told now; what comes later waits for the
+// next turn.
+func (s *shard) handOver() {
+	s.touched, s.ready = s.ready[:0], s.touched
+	for _, c := range s.ready {
+		c.touched = false
+		c.hasNews = c.engine.Ready()
+	}
+}
+
+// touch makes sure that the loop looks at c before it waits again.
+func (s *shard) touch(c *Conn) {
+	if !c.touched {
+		c.touched = true
+		s.touched = append(s.touched, c)
+	}
+}
+
+// receive takes one datagram of the batch.
+func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
+	s.stats.bytesIn += uint64(len(d.B))
+	switch peer.Classify(d.B) {
+	case peer.STUN:
+		s.check(now, d, i)
+	case peer.DTLS:
+		c := s.byAddr[d.Remote]
+		if c == nil && len(s.server.shards) > 1 {
+			if c = s.server.registry.at(d.Remote); c != nil && c.shard != s {
+				s.forward(c.shard, i)
+				return
+			}
+		}
+		if c == nil {
+			s.stats.drops[DropUnknownAddr]++
+			return
+		}
+		s.datagram(now, c, d)
+	default:
+		s.stats.drops[DropNotOurs]++
+	}
+}
+
+// check answers a connectivity check. i is its place in the batch, or negative
+// for one that another shard has left here.
+func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
+	if why := s.request.Parse(d.B); why != 0 {
+		s.stats.drops[DropBadSTUN]++
+		return
+	}
+	c := s.server.registry.claim(s.request.LocalUfrag(), s)
+	if c == nil {
+		s.stats.drops[DropUnknownUfrag]++
+		return
+	}
+	if c.shard != s {
+		if i >= 0 {
+			s.forward(c.shard, i)
+		}
+		return
+	}
+	if !s.admit(c) {
+		s.stats.drops[DropFull]++
+		return
+	}
+	slot := s.slot()
+	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, slot)
+	s.push(b, peer.Path{Remote: d.Remote, Local: d.Local})
+	if granted {
+		s.learn(c, d.Remote)
+		if c.peer.State() == peer.Waiting && !c.queued {
+			s.beginHandshake(c)
+		}
+	} else {
+		s.stats.drops[DropBadCheck]++
+	}
+	s.touch(c)
+}
+
+// admit enters c into the shard's table, if it has room.
+func (s *shard) admit(c *Conn) bool {
+	if _, ok := s.conns[c]; ok {
+		return true
+	}
+	if c.gone || len(s.conns) >= s.server.config.MaxConns {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+// learn makes c known by an address that it has shown to be its own. Another
+// connection that had it has moved away, or its NAT binding was given to c.
+func (s *shard) learn(c *Conn, a netip.AddrPort) {
+	if s.byAddr[a] == c {
+		return
+	}
+	s.byAddr[a] = c
+	c.addrs = append(c.addrs, a)
+	if len(s.server.shards) > 1 {
+		s.server.registry.enter(a, c)
+	}
+	if len(c.addrs) > 2*peer.MaxPaths {
+		s.prune(c)
+	}
+}
+
+// prune forgets those addresses of c that are paths no more.
+func (s *shard) prune(c *Conn) {
+	kept := c.addrs[:0]
+	for _, a := range c.addrs {
+		if c.peer.Knows(a) && s.byAddr[a] == c {
+			kept = append(kept, a)
+		} else {
+			s.unlearn(c, a)
+		}
+	}
+	clear(c.addrs[len(kept):])
+	c.addrs = kept
+}
+
+func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
+	if s.byAddr[a] == c {
+		delete(s.byAddr, a)
+	}
+	if len(s.server.shards) > 1 {
+		s.server.registry.leave(a, c)
+	}
+}
+
+// datagram takes a DTLS datagram of c.
+func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
+	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
+	s.events = events
+	if len(forHandshake) > 0 && c.handshake != nil {
+		c.handshake.Receive(forHandshake)
+	}
+	c.happened(now, events)
+	s.touch(c)
+}
+
+// advance looks at everything whose time has come.
+func (s *shard) advance(now time.Time) {
+	if !s.expiry.IsZero() && !now.Before(s.expiry) {
+		s.expired, s.expiry = s.server.registry.expire(now, s, s.expired[:0])
+		for i, c := range s.expired {
+			s.conns[c] = struct{}{}
+			s.timers.set(c, now)
+			s.expired[i] = nil
+		}
+	}
+	for c := s.timers.due(now); c != nil; c = s.timers.due(now) {
+		s.events = c.peer.Advance(now, s.events[:0])
+		c.happened(now, s.events)
+		if d := c.engine.Deadline(); !d.IsZero() && !now.Before(d) {
+			c.engine.Advance(now)
+		}
+		s.touch(c)
+	}
+}
+
+// settle lets c say what it has to say and sets its timer.
+func (s *shard) settle(now time.Time, c *Conn) {
+	if c.gone {
+		return
+	}
+	c.peer.Flush(now)
+	c.pump(now)
+	if c.peer.State() == peer.Gone {
+		s.remove(c)
+		return
+	}
+	s.time(c)
+}
+
+// time sets c's timer, and wakes the loop if it would come too late.
+func (s *shard) time(c *Conn) {
+	s.timers.set(c, sooner(c.peer.Deadline(), c.engine.Deadline()))
+	if !s.busy {
+		s.arm()
+	}
+}
+
+// remove forgets c.
+func (s *shard) remove(c *Conn) {
+	c.gone = true
+	s.timers.remove(c)
+	s.endHandshake(c)
+	for _, a := range c.addrs {
+		s.unlearn(c, a)
+	}
+	c.addrs = nil
+	delete(s.conns, c)
+	s.server.registry.remove(c)
+}

@@ -1,0 +1,200 @@
+package rtcserver
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// maxOffer limits the body of an offer in bytes. Browsers send under 1 KiB for a
+// data channel, a few KiB with media that is then refused.
+const maxOffer = 16 << 10
+
+// A StatusError is an error that Authorize returns to choose the HTTP status of
+// the refusal.
+type StatusError struct {
+	Status int    // 400 to 599
+	Text   string // told to the page
+}
+
+func (e *StatusError) Error() string { return e.Text }
+
+// ServeHTTP answers the offer of a page. The request is a POST whose body is the
+// SDP of the offer, or its JSON {"type":"offer","sdp":…}; the response is
+//
+//	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
+//
+// or the SDP alone for a request with Accept: application/sdp. The candidate is
+// in the answer already; pages that add it do no harm. Errors are JSON
+// {"error":…} with a text for the page's author.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	status, text := s.signal(w, r)
+	if status == 0 {
+		return
+	}
+	s.stats.refuse(status)
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		h.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": text})
+}
+
+// signal does it, and returns the status of a refusal or zero. The order
+// matters: the cheapest and the most hostile first, and nothing exists of a
+// connection before all have passed.
+func (s *Server) signal(w http.ResponseWriter, r *http.Request) (int, string) {
+	if !s.admitOrigin(w, r) {
+		return http.StatusForbidden, "origin " + r.Header.Get("Origin") + " is not allowed: add it to Config.Origins"
+	}
+	switch r.Method {
+	case http.MethodPost:
+	case http.MethodOptions:
+		w.WriteHeader(http.StatusNoContent)
+		return 0, ""
+	default:
+		w.Header().Set("Allow", "POST, OPTIONS")
+		return http.StatusMethodNotAllowed, "send the offer with POST, not " + r.Method
+	}
+	if !acceptable(r.Header.Get("Content-Type")) {
+		return http.StatusUnsupportedMediaType, "send the offer as application/sdp, text/plain or application/json"
+	}
+	from := s.clientAddr(r)
+	if !s.offers.allow(time.Now(), site(from)) {
+		return http.StatusTooManyRequests, "too many offers from this address: try again in a second"
+	}
+	if s.config.Authorize != nil {
+		if err := s.config.Authorize(r); err != nil {
+			if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
+				return e.Status, e.Text
+			}
+			return http.StatusForbidden, err.Error()
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOffer))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return http.StatusRequestEntityTooLarge, "the offer is larger than 16 KiB"
+		}
+		return http.StatusBadRequest, "the offer could not be read"
+	}
+	text, ok := offerText(body)
+	if !ok {
+		return http.StatusBadRequest, `the JSON has no "sdp": send pc.localDescription`
+	}
+	offer, err := sdp.ParseOffer(text)
+	if err != nil {
+		return http.StatusBadRequest, err.Error()
+	}
+	answer, status, why := s.accept(offer, r, from)
+	if status != 0 {
+		return status, why
+	}
+	writeAnswer(w, r, answer)
+	return 0, ""
+}
+
+// admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
+// with text/plain is sent without asking first, so a page that may not read the
+// answer could still make connections: a foreign origin is refused, not only
+// left without headers.
+func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true // not a browser, or a same-origin GET
+	}
+	_, host, _ := strings.Cut(origin, "://")
+	if !strings.EqualFold(host, r.Host) && !slices.ContainsFunc(s.config.Origins, func(o string) bool {
+		return o == "*" || strings.EqualFold(o, origin)
+	}) {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
+	h.Set("Access-Control-Max-Age", "86400")
+	return true
+}
+
+func acceptable(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (t == "application/sdp" || t == "text/plain" || t == "application/json")
+}
+
+// offerText returns the SDP of an offer that may be wrapped in JSON.
+func offerText(body []byte) ([]byte, bool) {
+	if len(body) == 0 || body[0] != '{' {
+		return body, true
+	}
+	var wrapped struct{ SDP string }
+	if json.Unmarshal(body, &wrapped) != nil || wrapped.SDP == "" {
+		return nil, false
+	}
+	return []byte(wrapped.SDP), true
+}
+
+func writeAnswer(w http.ResponseWriter, r *http.Request, a *sdp.Answer) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	text := a.Append(nil)
+	if strings.Contains(r.Header.Get("Accept"), "application/sdp") {
+		h.Set("Content-Type", "application/sdp")
+		w.Write(text)
+		return
+	}
+	type description struct {
+		SDP  string `json:"sdp"`
+		Type string `json:"type"`
+	}
+	type candidate struct {
+		Candidate     string `json:"candidate"`
+		SDPMLineIndex int    `json:"sdpMLineIndex"`
+		SDPMid        string `json:"sdpMid"`
+	}
+	h.Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(struct {
+		Answer    description `json:"answer"`
+		Candidate candidate   `json:"candidate"`
+	}{
+		description{string(text), "answer"},
+		candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid},
+	})
+}
+
+// clientAddr returns the address of the page. X-Forwarded-For is believed from
+// trusted proxies only, right to left, up to the first address that is not one.
+func (s *Server) clientAddr(r *http.Request) netip.Addr {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	from, _ := netip.ParseAddr(host)
+	from = from.Unmap()
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusts(from); i-- {
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		from = a.Unmap()
+	}
+	return from
+}
+
+func (s *Server) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}

@@ -1,0 +1,174 @@
+package rtcserver
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// A DropReason says why a datagram went nowhere. Such datagrams are counted,
+// never answered and never logged: anyone can send them.
+type DropReason uint8
+
+const (
+	DropNotOurs      DropReason = iota // neither STUN nor DTLS
+	DropBadSTUN                        // not a well-formed connectivity check
+	DropUnknownUfrag                   // a check for nobody
+	DropBadCheck                       // a check with a wrong password, or refused
+	DropUnknownAddr                    // DTLS from where no valid check came
+	DropFull                           // a check of a new connection, and MaxConns is reached
+	DropInbox                          // for another shard, whose inbox is full
+	dropReasons
+)
+
+// Stats are the counters of a server since it was made, over all its shards.
+type Stats struct {
+	Conns      int // open, or opening
+	Pending    int // answers that no page has used yet
+	Handshakes int // DTLS handshakes in flight
+
+	MessagesIn, MessagesOut   uint64
+	DatagramsIn, DatagramsOut uint64
+	BytesIn, BytesOut         uint64 // of UDP payload
+	Batches                   uint64 // turns of the loop
+	HandlerTime               time.Duration
+
+	Opened           uint64             // connections that became open
+	Closed           [CloseCodes]uint64 // by CloseCode
+	HandshakesDone   uint64
+	HandshakesFailed uint64
+	HandshakesQueued uint64 // had to wait for MaxHandshakes
+
+	Drops [DropReasons]uint64 // by DropReason
+
+	Offers  uint64         // answered
+	Refused map[int]uint64 // offers refused, by HTTP status
+
+	Socket udpio.Stats // summed
+}
+
+// CloseCodes and DropReasons are the lengths of tables that a CloseCode or a
+// DropReason indexes.
+const (
+	CloseCodes  = int(NoAssociation) + 1
+	DropReasons = int(dropReasons)
+)
+
+// shardStats are the counters of one shard, guarded by its lock.
+type shardStats struct {
+	messagesIn, messagesOut   uint64
+	datagramsIn, datagramsOut uint64
+	bytesIn, bytesOut         uint64
+	batches                   uint64
+	handlers                  time.Duration
+	opened                    uint64
+	closed                    [CloseCodes]uint64
+	handshakes                uint64
+	handshakesFailed          uint64
+	handshakesQueued          uint64
+	drops                     [DropReasons]uint64
+}
+
+// signalStats count what the HTTP side did.
+type signalStats struct {
+	answered atomic.Uint64
+	refused  [len(refusals)]atomic.Uint64
+}
+
+// refusals are the statuses that are counted; any other one counts as the last.
+var refusals = [...]int{
+	http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
+	http.StatusUnsupportedMediaType, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusTeapot,
+}
+
+func (s *signalStats) refuse(status int) {
+	for i, r := range refusals {
+		if r == status || i == len(refusals)-1 {
+			s.refused[i].Add(1)
+			return
+		}
+	}
+}
+
+// Stats returns the counters as they are now.
+func (s *Server) Stats() Stats {
+	var t Stats
+	_, t.Pending = s.registry.count()
+	t.Offers = s.stats.answered.Load()
+	t.Refused = make(map[int]uint64)
+	for i := range s.stats.refused {
+		if n := s.stats.refused[i].Load(); n > 0 {
+			t.Refused[refusals[i]] = n
+		}
+	}
+	for _, sh := range s.shards {
+		sh.addStats(&t)
+	}
+	return t
+}
+
+func (s *shard) addStats(t *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.stats
+	t.Conns += len(s.conns)
+	t.Handshakes += s.inFlight
+	t.MessagesIn += n.messagesIn
+	t.MessagesOut += n.messagesOut
+	t.DatagramsIn += n.datagramsIn
+	t.DatagramsOut += n.datagramsOut
+	t.BytesIn += n.bytesIn
+	t.BytesOut += n.bytesOut
+	t.Batches += n.batches
+	t.HandlerTime += n.handlers
+	t.Opened += n.opened
+	t.HandshakesDone += n.handshakes
+	t.HandshakesFailed += n.handshakesFailed
+	t.HandshakesQueued += n.handshakesQueued
+	for i, v := range n.closed {
+		t.Closed[i] += v
+	}
+	for i, v := range n.drops {
+		t.Drops[i] += v
+	}
+	t.addSocket(s.socket.Stats())
+}
+
+func (t *Stats) addSocket(u udpio.Stats) {
+	t.Socket.Received += u.Received
+	t.Socket.Sent += u.Sent
+	t.Socket.Truncated += u.Truncated
+	t.Socket.KernelDrops += u.KernelDrops
+	t.Socket.ReadErrors += u.ReadErrors
+	t.Socket.SendFull += u.SendFull
+	t.Socket.SendTooLarge += u.SendTooLarge
+	t.Socket.SendUnreachable += u.SendUnreachable
+	t.Socket.SendDenied += u.SendDenied
+	t.Socket.SendFailed += u.SendFailed
+	t.Socket.ReadBuffer, t.Socket.WriteBuffer = u.ReadBuffer, u.WriteBuffer
+}
+
+// ConnStats are the counters of one connection.
+type ConnStats struct {
+	MessagesIn, MessagesOut uint64
+	RTT                     time.Duration // zero until measured
+	EagerAcks               bool          // see Config.Acks
+	SacksOut, GapSacksOut   uint64        // acknowledgements sent; of those, with gaps
+	Forwards                uint64        // FORWARD-TSN sent for what was lost
+	Duplicates, Late        uint64        // packets received twice, or after a newer one was acknowledged
+	Dropped                 uint64        // datagrams, records and chunks that went nowhere
+}
+
+// Stats returns the connection's counters as they are now.
+func (c *Conn) Stats() ConnStats {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	st := ConnStats{MessagesIn: c.received, MessagesOut: c.sent}
+	a, dropped := c.peer.Stats()
+	st.RTT, st.EagerAcks = a.RTT, a.Eager
+	st.SacksOut, st.GapSacksOut, st.Forwards = a.SacksOut, a.GapSacksOut, a.Forwards
+	st.Duplicates, st.Late, st.Dropped = a.Duplicates, a.Late, dropped
+	return st
+}
