@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -60,6 +61,13 @@ func (s socket) wantNothing(what string) {
 	b := make([]byte, 2000)
 	if n, _, err := s.ReadFromUDPAddrPort(b); !errors.Is(err, os.ErrDeadlineExceeded) {
 		s.t.Fatalf("%s: read %q, %v", what, b[:n], err)
+	}
+}
+
+// until waits for what the relay's goroutines are about to do.
+func until(done func() bool) {
+	for !done() {
+		runtime.Gosched()
 	}
 }
 
@@ -140,8 +148,7 @@ func TestRelayShorterDelayOvertakesNobody(t *testing.T) {
 	r := newRelay(t, RelayConfig{Target: server.addr(), Up: Link{Delay: time.Hour}})
 	slow := newSocket(t)
 	slow.send(r.Addr(), "in an hour")
-	for r.Stats().Up.Passed == 0 { // until it is under way
-	}
+	until(func() bool { return r.Stats().Up.Passed == 1 })
 	r.SetUp(Link{Delay: 5 * ms})
 	client.send(r.Addr(), "soon")
 	server.wantRead("the scheduler turns to the earlier one", "soon")
@@ -155,8 +162,7 @@ func TestRelayLinksAreLive(t *testing.T) {
 
 	r.SetUp(Link{Loss: 1})
 	client.send(r.Addr(), "lost")
-	for r.Stats().Up.Lost == 0 { // until the relay has seen it
-	}
+	until(func() bool { return r.Stats().Up.Lost == 1 })
 	server.send(at, "still open")
 	client.wantRead("the way down", "still open")
 	r.SetUp(Link{Duplicate: 1})
@@ -176,8 +182,7 @@ func TestRelayBlackout(t *testing.T) {
 	r.Blackout(true)
 	client.send(r.Addr(), "lost")
 	server.send(at, "lost")
-	for s := r.Stats(); s.Up.Lost+s.Down.Lost < 2; s = r.Stats() {
-	}
+	until(func() bool { s := r.Stats(); return s.Up.Lost == 1 && s.Down.Lost == 1 })
 	r.Blackout(false)
 	client.send(r.Addr(), "after")
 	server.wantRead("after", "after")
@@ -264,8 +269,7 @@ func TestRelaySameSeedSameLosses(t *testing.T) {
 		for i := range 100 {
 			client.send(r.Addr(), string([]byte{byte(i)}))
 		}
-		for s := r.Stats(); s.Up.Sent < 100; s = r.Stats() {
-		}
+		until(func() bool { return r.Stats().Up.Sent == 100 })
 		for range r.Stats().Up.Passed {
 			b := make([]byte, 10)
 			if _, _, err := server.ReadFromUDPAddrPort(b); err != nil {
@@ -331,8 +335,7 @@ func TestRelayTargetIsDown(t *testing.T) {
 	r := newRelay(t, RelayConfig{Target: addr})
 	server.Close()
 	client.send(r.Addr(), "nobody hears")
-	for r.Stats().Up.Passed < 1 {
-	}
+	until(func() bool { return r.Stats().Up.Passed == 1 })
 	u, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		t.Fatal(err)

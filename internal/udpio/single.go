@@ -96,7 +96,9 @@ func (s *single) readError(err error, failures *int) error {
 func (s *single) write(ds []Datagram) (int, error) {
 	sent := 0
 	for i := range ds {
-		_, err := s.pc.WriteToUDPAddrPort(ds[i].B, ds[i].Remote)
+		to := ds[i].Remote
+		to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port()) // an IPv4 socket takes no mapped address
+		_, err := s.pc.WriteToUDPAddrPort(ds[i].B, to)
 		if err == nil {
 			sent++
 			continue

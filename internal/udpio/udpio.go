@@ -116,7 +116,8 @@ type counters struct {
 // When the read deadline has passed it still takes what is there, as far as
 // the system allows (Linux and in-memory networks do), and returns
 // [os.ErrDeadlineExceeded] if that is nothing. On a closed Conn it returns
-// [net.ErrClosed].
+// [net.ErrClosed]. Another error means that the socket has failed many times in
+// a row.
 func (c *Conn) ReadBatch(ds []Datagram) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
