@@ -60,6 +60,8 @@ type Conn struct {
 	closed  *CloseError // once the engine was told
 	gone    bool        // the shard has forgotten it
 
+	inBatch bool // the loop will settle it when the batch is over
+
 	hasNews bool // the loop's: the engine has something to deliver
 }
 
@@ -88,9 +90,9 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	}
 	if !s.busy {
 		s.flush()
+	}
+	if !c.inBatch { // or the loop sets its timer when the batch is over
 		s.time(c)
-	} else {
-		s.touch(c)
 	}
 	return nil
 }
@@ -162,8 +164,7 @@ func (c *Conn) Do(f func()) {
 func (c *Conn) pump(now time.Time) {
 	s := c.shard
 	for c.opened && c.closed == nil {
-		var room [MaxMessage]byte
-		b := c.engine.Append(now, room[:0], MaxMessage)
+		b := c.engine.Append(now, s.scratch[:0], MaxMessage)
 		if len(b) == 0 || c.write(now, 0, Binary, b) != nil {
 			break
 		}

@@ -49,6 +49,7 @@ type shard struct {
 	deadline time.Time // the socket's read deadline; zero means none
 	closed   bool
 	stats    shardStats
+	scratch  [MaxMessage]byte
 
 	// loop
 	request  peer.Request
@@ -160,7 +161,7 @@ func (s *shard) turn() (int, error) {
 func (s *shard) handOver() {
 	s.touched, s.ready = s.ready[:0], s.touched
 	for _, c := range s.ready {
-		c.touched = false
+		c.touched, c.inBatch = false, true
 		c.hasNews = c.engine.Ready()
 	}
 }
@@ -317,6 +318,7 @@ func (s *shard) advance(now time.Time) {
 
 // settle lets c say what it has to say and sets its timer.
 func (s *shard) settle(now time.Time, c *Conn) {
+	c.inBatch = false
 	if c.gone {
 		return
 	}
