@@ -46,7 +46,7 @@ type HandshakeConfig struct {
 	Peer []Fingerprint
 	// SRTP offers use_srtp although no media follows: Chromium offers it itself,
 	// and some peers fail without it. As a client we then fail with a peer that
-	// does not select a profile; try again without, from new signaling on.
+	// does not select a profile; only a new connection can try without.
 	SRTP bool
 	// Timeout limits the whole handshake. Zero means 10 s.
 	Timeout time.Duration
@@ -138,10 +138,7 @@ func (h *Handshake) Stop() {
 // once the pipe has ended.
 func (h *Handshake) run(ctx context.Context) {
 	defer h.cancel()
-	conn, err := newPionConn(h.pipe, &h.config, h.verify)
-	if err == nil {
-		err = conn.HandshakeContext(ctx)
-	}
+	err := h.shake(ctx)
 	h.pipe.finish()
 
 	h.mu.Lock()
@@ -154,14 +151,24 @@ func (h *Handshake) run(ctx context.Context) {
 		err = h.cause
 	case err != nil && ctx.Err() != nil:
 		err = ErrTimeout
-	case err == nil && !h.keys:
-		err = errors.New("dtls: handshake ended without keys")
 	}
 	if err != nil {
-		h.config.Emit(HandshakeEvent{Kind: Failed, Err: fmt.Errorf("handshake failed: %w", err)})
+		h.config.Emit(HandshakeEvent{Kind: Failed, Err: err})
 		return
 	}
 	h.config.Emit(HandshakeEvent{Kind: Done})
+}
+
+// shake runs pion's handshake to its end. pion calls verify on every way to it.
+func (h *Handshake) shake(ctx context.Context) error {
+	conn, err := newPionConn(h.pipe, &h.config, h.verify)
+	if err != nil {
+		return fmt.Errorf("dtls: configure handshake: %w", err)
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("dtls: %w", err)
+	}
+	return nil
 }
 
 // verify is pion's VerifyConnection. As a client it runs after the signatures

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	pion "github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol/extension"
+	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 )
 
 // meet connects a side of ours with a pion peer in a fresh world.
@@ -225,6 +227,38 @@ func TestWithoutSRTP(t *testing.T) {
 		defer s.close()
 		wantNil(t, "handshake", <-s.finished)
 	})
+}
+
+// A peer that knows no media does not select a profile, at which pion gives up.
+func TestServerWithoutSRTP(t *testing.T) {
+	cert := peerCertificate()
+	for _, offered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newWorld(t, 1), newSide(t, true)
+			p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
+			p.pipe = newPipe(func(b []byte) error { w.carry(nil, b, s.receive); return nil })
+			p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
+				pion.WithLoggerFactory(discard{}), pion.WithServerHelloMessageHook(withoutSRTP),
+				pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithInsecureSkipVerifyHello(true)))
+			go p.run()
+			c := configFor(cert)
+			c.SRTP = offered
+			s.start(c, func(b []byte) { w.carry(s, b, p.receive) })
+			if err := <-s.finished; (err == nil) == offered {
+				t.Errorf("profiles offered: %v, handshake: %v", offered, err)
+			}
+			p.close()
+			s.close()
+		})
+	}
+}
+
+func withoutSRTP(h handshake.MessageServerHello) handshake.Message {
+	h.Extensions = slices.DeleteFunc(h.Extensions, func(e extension.Extension) bool {
+		_, srtp := e.(*extension.UseSRTP)
+		return srtp
+	})
+	return &h
 }
 
 // A client that shows a certificate and never proves to hold its key (T6).

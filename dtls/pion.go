@@ -17,7 +17,7 @@ import (
 // schemes are pion's own: ECDSA, Ed25519 and RSA, since a page may hold any.
 func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) error) (*pion.Conn, error) {
 	if c.Certificate == nil {
-		return nil, errors.New("dtls: HandshakeConfig.Certificate is not set")
+		return nil, errors.New("HandshakeConfig.Certificate is not set")
 	}
 	options := []pion.Option{
 		pion.WithCertificates(tls.Certificate{Certificate: [][]byte{c.Certificate.der}, PrivateKey: c.Certificate.key}),

@@ -220,8 +220,10 @@ func (s *side) writeLocked(msg string) error {
 	return err
 }
 
-// close ends what still runs.
+// close ends what still runs, under the lock that events take.
 func (s *side) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.h.Stop()
 	s.timer.Stop()
 }
