@@ -2,11 +2,11 @@ package dtls
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"testing"
 
-	"crypto/sha256"
 	pionprf "github.com/pion/dtls/v3/pkg/crypto/prf"
 )
 
@@ -57,8 +57,10 @@ func TestDeriveKeysAgreesWithPion(t *testing.T) {
 		want := must(pionprf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
 		k := must(DeriveKeys(s, master, cr, sr))
 		for _, v := range []struct{ got, want []byte }{
-			{k.client[:keyLen], want.ClientWriteKey}, {k.server[:keyLen], want.ServerWriteKey},
-			{k.clientIV[:ivLen], want.ClientWriteIV}, {k.serverIV[:ivLen], want.ServerWriteIV},
+			{k.client[:keyLen], want.ClientWriteKey},
+			{k.server[:keyLen], want.ServerWriteKey},
+			{k.clientIV[:ivLen], want.ClientWriteIV},
+			{k.serverIV[:ivLen], want.ServerWriteIV},
 		} {
 			if !bytes.Equal(v.got, v.want) {
 				t.Errorf("%v: got %x, want %x", s, v.got, v.want)
