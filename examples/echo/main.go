@@ -71,7 +71,7 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -http)", err)
 	}
-	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", listener.Addr(), srv.Addr().Port())
+	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", pageHost(listener.Addr()), srv.Addr().Port())
 
 	h := &http.Server{Handler: routes(srv), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
@@ -85,6 +85,15 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 		return err
 	}
 	return nil
+}
+
+// pageHost returns what to type into a browser on this machine.
+func pageHost(a net.Addr) string {
+	host, port, _ := net.SplitHostPort(a.String())
+	if ip, err := netip.ParseAddr(host); err == nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 func routes(srv *rtcserver.Server) http.Handler {
