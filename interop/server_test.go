@@ -61,7 +61,7 @@ const patience = 20 * time.Second
 // world is one server, the pages it serves, and what it has heard from them.
 // It echoes every message on its channel, as its kind.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	browser  *browser.Browser
 	kind     implementation
 	server   server
@@ -71,7 +71,14 @@ type world struct {
 	closed   chan string
 }
 
-func newWorld(t *testing.T, b *browser.Browser, kind implementation) *world {
+func newWorld(t testing.TB, b *browser.Browser, kind implementation) *world {
+	t.Helper()
+	return newWorldAt(t, b, kind, netip.AddrPortFrom(browser.Host(t), 0), netip.AddrPort{})
+}
+
+// newWorldAt is newWorld with a server that listens on addr and tells its pages
+// of another address.
+func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr, public netip.AddrPort) *world {
 	t.Helper()
 	w := &world{
 		t:        t,
@@ -81,15 +88,16 @@ func newWorld(t *testing.T, b *browser.Browser, kind implementation) *world {
 		messages: make(chan message, 64),
 		closed:   make(chan string, 16),
 	}
-	srv, err := kind.listen(browser.Host(t).String()+":0", config{
+	srv, err := kind.listen(addr.String(), config{
+		public:     public,
 		negotiated: []uint16{negotiatedStream},
-		open:       func(c conn) { w.opened <- c },
+		open:       func(c conn) { note(w.opened, c) },
 		message: func(c conn, m message) {
 			c.Send(m.stream, m.text, m.data)
 			m.data = append([]byte(nil), m.data...)
-			w.messages <- m
+			note(w.messages, m)
 		},
-		close: func(_ conn, why string) { w.closed <- why },
+		close: func(_ conn, why string) { note(w.closed, why) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,10 +108,19 @@ func newWorld(t *testing.T, b *browser.Browser, kind implementation) *world {
 	return w
 }
 
+// note keeps v for the test, or drops it when the test does not look: a handler
+// must not block.
+func note[T any](in chan<- T, v T) {
+	select {
+	case in <- v:
+	default:
+	}
+}
+
 // tab is a page with the helpers that fail its test.
 type tab struct {
 	*browser.Page
-	t *testing.T
+	t testing.TB
 }
 
 func (w *world) tab() *tab {
@@ -114,7 +131,13 @@ func (w *world) tab() *tab {
 // do runs JavaScript in the page and fails the test if it throws.
 func (p *tab) do(js string, arg, result any) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	p.doWithin(patience, js, arg, result)
+}
+
+// doWithin is do for what takes longer.
+func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
 	if err := p.Eval(ctx, js, arg, result); err != nil {
 		p.t.Fatal(err)
@@ -144,7 +167,7 @@ func (p *tab) wantEcho(why string) {
 type channelInit map[string]any
 
 // receive waits for what a server should hear.
-func receive[T any](t *testing.T, from <-chan T, what string) T {
+func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-from:

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Prints what can be counted about the code beside the bar it is held to. A row
+# marked "over" asks for a reason; one marked FAIL fails the run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# netsim and what runs on top are tools and users, not the stack.
+list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples|cmd|netsim)/' || true; }
+mapfile -t src < <(list | grep -v '_test\.go$')
+mapfile -t tests < <(list | grep '_test\.go$')
+mapfile -t cores < <(printf '%s\n' "${src[@]}" |
+	grep -E '^(auth|channel|dtls|icelite|sctp|sdp|internal/(peer|seq|session))/' |
+	grep -vE '^dtls/(certificate|handshake|pion|pipe)\.go$')
+
+failed=0
+row() { printf '%-44s %10s  %-12s %s\n' "$1" "$2" "$3" "$4"; }
+# bar row found max [FAIL]: found must not exceed max.
+bar() {
+	local verdict=ok
+	(($2 <= $3)) || verdict=${4:-over}
+	[[ $verdict != FAIL ]] || failed=1
+	row "$1" "$2" "<= $3" "$verdict"
+}
+# atleast row found min
+atleast() {
+	local verdict=ok
+	awk -v a="$2" -v b="$3" 'BEGIN { exit !(a >= b) }' || verdict=under
+	row "$1" "$2" ">= $3" "$verdict"
+}
+# count counts the lines of files that match a pattern: count pattern file ...
+count() {
+	local pattern=$1
+	shift
+	(($#)) || { echo 0; return; }
+	cat -- "$@" | grep -cE "$pattern" || true
+}
+# code is count without comments.
+code() {
+	local pattern=$1
+	shift
+	(($#)) || { echo 0; return; }
+	cat -- "$@" | sed -E 's#(^|\s)//.*##' | grep -cE "$pattern" || true
+}
+lines() { (($#)) && cat -- "$@" | wc -l || echo 0; }
+
+# Lengths of functions, sorted.
+mapfile -t lengths < <(awk '
+	/^func .*}$/ { print 1; next }
+	/^func / { start = FNR }
+	/^}/ && start { print FNR - start + 1; start = 0 }
+' "${src[@]}" /dev/null | sort -n)
+n=${#lengths[@]}
+((n)) || { lengths=(0); n=1; }
+
+loc=$(lines "${src[@]}")
+testloc=$(lines "${tests[@]}")
+refs=$(count 'rfc-editor\.org|datatracker|RFC [0-9]{4}' "${src[@]}")
+biggest=$(wc -l "${src[@]}" /dev/null | grep -v ' total$' | sort -n | tail -n 1)
+read -r biglines bigfile <<<"$biggest"
+sleepers=$(grep -l 'time\.Sleep(' "${tests[@]}" /dev/null | xargs -r grep -L 'testing/synctest' | wc -l || true)
+
+row "what" "found" "bar" ""
+bar "go statements" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${src[@]}")" 4
+bar "go statements in cores" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${cores[@]}")" 0 FAIL
+bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${src[@]}")" 3
+bar "clock, lock, socket or dice in cores" \
+	"$(code '\btime\.(Now|Since|Until|Sleep|After)\b|\bsync\.|\bnet\.|\brand\.' "${cores[@]}")" 0
+bar "interfaces" "$(code 'interface \{' "${src[@]}")" 4
+bar "lines of source" "$loc" 6000
+bar "biggest file: $bigfile" "$biglines" 600 FAIL
+bar "files over 400 lines" "$(wc -l "${src[@]}" /dev/null | awk '$1 > 400 && $2 != "total"' | wc -l)" 0
+bar "lines of a function, p90" "${lengths[$((n * 90 / 100))]}" 32
+bar "lines of a function, longest" "${lengths[$((n - 1))]}" 120
+atleast "RFC references per 1000 lines" "$(awk -v r="$refs" -v l="$loc" 'BEGIN { printf "%.1f", l ? 1000 * r / l : 0 }')" 14
+atleast "lines of test per line of source" "$(awk -v t="$testloc" -v l="$loc" 'BEGIN { printf "%.2f", l ? t / l : 0 }')" 1
+bar "test files that sleep outside synctest" "$sleepers" 0 FAIL
+row "fuzz targets" "$(count '^func Fuzz' "${tests[@]}")" "1 a parser" ""
+row "checks that nothing is allocated" "$(count 'AllocsPerRun' "${tests[@]}")" "" ""
+
+printf '\nlines by package\n'
+wc -l "${src[@]}" /dev/null | awk '$2 ~ /\.go$/ { f = $2; if (!sub(/\/[^\/]*$/, "", f)) f = "."; n[f] += $1 }
+	END { for (f in n) printf "%6d  %s\n", n[f], f }' | sort -k2
+exit $failed

@@ -1,0 +1,165 @@
+package interop
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// The conditions under which peers are compared: RTT 100 ms, and a share of the
+// datagrams lost.
+const (
+	oneWay = 50 * time.Millisecond
+	lossy  = 0.10
+)
+
+// The load of the comparison: what a page sends that steers something.
+const (
+	loadRate  = 60   // messages a second
+	loadSize  = 1000 // bytes a message
+	loadDrain = 5000 // ms to wait for late echoes
+)
+
+// newRelayedWorld is a world whose UDP passes a relay with this loss each way.
+// Signaling does not.
+func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, down float64) *world {
+	t.Helper()
+	target := freePort(t)
+	relay, err := netsim.ListenRelay(netsim.RelayConfig{
+		Listen: netip.AddrPortFrom(browser.Host(t), 0),
+		Target: target,
+		Up:     netsim.Link{Loss: up, Delay: oneWay},
+		Down:   netsim.Link{Loss: down, Delay: oneWay},
+		Seed:   1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	return newWorldAt(t, b, kind, target, relay.Addr())
+}
+
+// freePort finds a port for a server whose relay must know it first. No other
+// process serves on the host's address of our namespace.
+func freePort(t testing.TB) netip.AddrPort {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(browser.Host(t), 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// figures are times in ms, sorted, of those tries that came to something.
+type figures struct {
+	tried int
+	ms    []float64
+}
+
+// quantile returns the time that a share q of the successful tries did not exceed.
+func (f figures) quantile(q float64) float64 {
+	if len(f.ms) == 0 {
+		return math.NaN()
+	}
+	return f.ms[min(int(q*float64(len(f.ms))), len(f.ms)-1)]
+}
+
+// share is the share of the tries that came to something.
+func (f figures) share() float64 { return float64(len(f.ms)) / float64(f.tried) }
+
+func (f figures) String() string {
+	return fmt.Sprintf("p50 %.0f ms, p90 %.0f ms, p99 %.0f ms, max %.0f ms, %.1f %% of %d",
+		f.quantile(.5), f.quantile(.9), f.quantile(.99), f.quantile(1), 100*f.share(), f.tried)
+}
+
+// measureEchoes sends count messages at the comparison's load with 10 % loss on
+// the way up, and times their echoes.
+func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int) figures {
+	t.Helper()
+	p := newRelayedWorld(t, b, kind, lossy, 0).tab()
+	p.connect()
+	var got struct {
+		Sent      int
+		Latencies []float64
+	}
+	limit := time.Duration(count)*time.Second/loadRate + loadDrain*time.Millisecond + patience
+	p.doWithin(limit, `return await load(ch, arg);`, map[string]any{
+		"rate": loadRate, "size": loadSize, "count": count, "drain": loadDrain,
+	}, &got)
+	if got.Sent != count {
+		t.Errorf("the page sent %d of %d messages before its channel closed", got.Sent, count)
+	}
+	return figures{count, got.Latencies}
+}
+
+// measureConnects connects count times, one after the other, with this loss each
+// way, and times from the answer in hand to the channel's open event.
+func measureConnects(t testing.TB, b *browser.Browser, kind implementation, loss float64, count int) figures {
+	t.Helper()
+	const limit = 30 * time.Second // beyond it the try has failed
+	p := newRelayedWorld(t, b, kind, loss, loss).tab()
+	f := figures{tried: count}
+	for range count {
+		var took *float64
+		p.doWithin(limit+patience, `
+			try {
+				const c = await connect({ timeout: arg });
+				const took = c.times.open - c.times.answer;
+				c.close();
+				return took;
+			} catch (e) {
+				console.log(e.message);
+				return null;
+			}`, limit.Milliseconds(), &took)
+		if took != nil {
+			f.ms = append(f.ms, *took)
+		}
+	}
+	slices.Sort(f.ms)
+	return f
+}
+
+// BenchmarkEchoes measures one message an iteration: -benchtime 900x is 15 s.
+func BenchmarkEchoes(b *testing.B) {
+	eachPair(b, func(b *testing.B, br *browser.Browser, kind implementation) {
+		report(b, measureEchoes(b, br, kind, b.N))
+	})
+}
+
+// BenchmarkConnects measures one connection an iteration.
+func BenchmarkConnects(b *testing.B) {
+	for _, loss := range []float64{0, lossy} {
+		b.Run(fmt.Sprintf("loss=%.0f%%", 100*loss), func(b *testing.B) {
+			eachPair(b, func(b *testing.B, br *browser.Browser, kind implementation) {
+				report(b, measureConnects(b, br, kind, loss, b.N))
+			})
+		})
+	}
+}
+
+func eachPair(b *testing.B, run func(*testing.B, *browser.Browser, implementation)) {
+	for _, kind := range browser.Kinds {
+		for _, srv := range implementations {
+			b.Run(string(kind)+"/"+srv.name, func(b *testing.B) {
+				run(b, browser.Start(b, kind), srv)
+			})
+		}
+	}
+}
+
+func report(b *testing.B, f figures) {
+	b.ReportMetric(0, "ns/op") // the time of an iteration says nothing here
+	b.ReportMetric(f.quantile(.5), "p50-ms")
+	b.ReportMetric(f.quantile(.9), "p90-ms")
+	b.ReportMetric(f.quantile(.99), "p99-ms")
+	b.ReportMetric(f.quantile(1), "max-ms")
+	b.ReportMetric(100*f.share(), "%done")
+}
