@@ -155,8 +155,7 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		return events
 	case ahead > 0:
 		if a.buffered+len(d.payload) > a.config.MaxBuffered+2*a.config.MaxMessage {
-			a.drop(DropOrder)
-			return events
+			return a.abort(ProtocolError, events)
 		}
 		a.hold(d, owned)
 		return events

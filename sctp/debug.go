@@ -36,7 +36,7 @@ func (r DropReason) String() string {
 		"chunk", "unknown chunk", "cookie", "restart", "unsupported", "sack", "stale sack",
 		"forward", "reset", "heartbeat", "echo", "window", "refused",
 		"no data", "ppid", "text", "dcep", "channels", "closed channel", "too large",
-		"fragment", "expired", "evicted", "forwarded", "order")
+		"expired", "evicted", "forwarded", "order")
 }
 
 func name(i int, names ...string) string {

@@ -65,7 +65,6 @@ const (
 	DropChannels      // too many channels
 	DropClosedChannel // its channel is closing
 	DropTooLarge      // message exceeds Config.MaxMessage
-	DropFragment      // fragment that can never become a message
 	DropExpired       // incomplete message grew too old
 	DropEvicted       // incomplete message made room for a newer one
 	DropForwarded     // incomplete message was given up by its sender

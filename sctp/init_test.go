@@ -1,0 +1,426 @@
+package sctp
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPassiveHandshake(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.wantIdle("it waits")
+	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+	reply := a.next()
+	a.want("INIT is answered", reply, "INIT-ACK")
+	a.wantNoEvent("and nothing else happens")
+	// S5: messages may ride with the cookie.
+	a.write(cookieEcho(cookieOf(t, reply)), text(1, "early"))
+	a.wantEvent("the cookie opens", Event{Type: Established})
+	a.wantEvent("the channel is negotiated", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+	a.wantMessage("DATA beside it is read", 1, Text, "early")
+	a.wantPacket("both are acknowledged", "COOKIE-ACK SACK(cum=1)")
+	a.wantIdle("all is said")
+}
+
+func TestActiveHandshake(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.wantPacket("INIT", "INIT")
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("peer's cookie"))))
+	echo := a.next()
+	a.want("the cookie goes back", echo, "COOKIE-ECHO")
+	if !bytes.Contains(echo, []byte("peer's cookie")) {
+		t.Error("the cookie was changed")
+	}
+	a.wantNoEvent("not yet")
+	a.write(rawChunk(chunkCookieAck, 0, nil))
+	a.wantEvent("open", Event{Type: Established})
+	a.wantIdle("nothing to add")
+	a.send(0, Binary, "first")
+}
+
+// S6: offering what is not done makes a peer abort.
+func TestInitSaysExactlyWhatIsDone(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	b := a.next()
+	want := initFixedLen + headerLen + chunkHeaderLen
+	if got, params := fmt.Sprintf("%x", b[want:]), "c000000480080006c0820000"; got != params {
+		t.Errorf("parameters %s, want %s", got, params)
+	}
+	if tag := b[offsetTag : offsetTag+4]; !bytes.Equal(tag, make([]byte, 4)) {
+		t.Errorf("an INIT has tag zero, not %x", tag)
+	}
+}
+
+func TestInitBurstThenBackoffThenFailure(t *testing.T) {
+	a := newIdleAssoc(t)
+	start := a.now
+	a.Connect(a.now)
+	var sent []time.Duration
+	for len(a.events) == 0 {
+		for range a.drain() {
+			sent = append(sent, a.now.Sub(start).Round(time.Millisecond))
+		}
+		a.now = a.Deadline()
+		a.events = a.Advance(a.now, a.events)
+	}
+	want := "[0s 3ms 6ms 9ms 109ms 309ms 709ms 1.509s 3.109s 6.109s 9.109s]"
+	if got := fmt.Sprint(sent); got != want {
+		t.Errorf("INITs at\n%s, want\n%s", got, want)
+	}
+	a.wantEvent("it gives up", Event{Type: Closed, Reason: InitTimeout})
+	a.wantIdle("for good")
+	if !a.Deadline().IsZero() {
+		t.Error("a closed association has a deadline")
+	}
+}
+
+func TestInitsStopWhenThePeerAnswers(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.drain()
+	a.pass(5 * time.Millisecond)
+	a.drain()
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("c"))))
+	a.wantPacket("on to the cookie", "COOKIE-ECHO")
+	a.pass(10 * time.Millisecond)
+	a.wantIdle("no INIT follows")
+}
+
+func TestCookieEchoIsRepeated(t *testing.T) {
+	for _, tt := range []struct {
+		rtt  time.Duration
+		want string
+	}{
+		{0, "[20ms 60ms 140ms 300ms]"}, // measured by the INIT ACK that comes at once
+		{100 * time.Millisecond, "[131ms 394ms 919ms]"},
+	} {
+		a := newIdleAssoc(t, func(c *Config) { c.RTT = tt.rtt })
+		a.Connect(a.now)
+		a.drain()
+		a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("c"))))
+		a.wantPacket("once", "COOKIE-ECHO")
+		start := a.now
+		var sent []time.Duration
+		for a.now.Sub(start) < 500*time.Millisecond {
+			a.now = a.Deadline()
+			a.events = a.Advance(a.now, a.events)
+			for range a.drain() {
+				sent = append(sent, a.now.Sub(start).Round(time.Millisecond))
+			}
+		}
+		if got := fmt.Sprint(sent[:min(len(sent), 4)]); got != tt.want {
+			t.Errorf("RTT %v: again at %s, want %s", tt.rtt, got, tt.want)
+		}
+	}
+}
+
+func TestCookieEchoGivesUp(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.drain()
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("c"))))
+	n := 0
+	for len(a.events) == 0 {
+		n += len(a.drain())
+		a.now = a.Deadline()
+		a.events = a.Advance(a.now, a.events)
+	}
+	a.wantEvent("no answer", Event{Type: Closed, Reason: CookieTimeout})
+	if n != maxCookieEchos {
+		t.Errorf("%d COOKIE ECHOs", n)
+	}
+}
+
+func TestDataStandsForALostCookieAck(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.drain()
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("c"))))
+	a.drain()
+	a.write(text(1, "the peer is open"))
+	a.wantEvent("so are we", Event{Type: Established})
+	a.drain()
+	a.events = nil
+	a.write(rawChunk(chunkCookieAck, 0, nil))
+	a.wantNoEvent("a late COOKIE ACK changes nothing")
+	a.pass(time.Second)
+	a.wantIdle("and the cookie is not sent again")
+}
+
+func TestStaleCookieErrorStartsOver(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.drain()
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("old"))))
+	a.wantPacket("an old cookie", "COOKIE-ECHO")
+	a.write(rawChunk(chunkError, 0, rawParam(causeStaleCookie, u32s(1000))))
+	a.wantPacket("a new INIT", "INIT")
+	a.write(initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("new"))))
+	a.wantPacket("a new cookie", "COOKIE-ECHO")
+}
+
+// Both sides send an INIT, and every packet of the handshake may come late, twice
+// or in any order: both must open, and with the same tags and TSNs.
+func TestCrossingHandshakesInEveryOrder(t *testing.T) {
+	for seed := range 4000 {
+		crossHandshake(t, seed)
+	}
+}
+
+// crossHandshake delivers packets of two associations in an order that seed says.
+func crossHandshake(t *testing.T, seed int) {
+	t.Helper()
+	a := newIdleAssoc(t)
+	b := newIdleAssoc(t, func(c *Config) { c.LocalTag, c.InitialTSN = peerTag, peerTSN })
+	type flight struct {
+		to *testAssoc
+		b  []byte
+	}
+	var air []flight
+	rnd := uint32(seed)*2654435761 + 1
+	draw := func(n int) int {
+		rnd ^= rnd << 13
+		rnd ^= rnd >> 17
+		rnd ^= rnd << 5
+		return int(rnd % uint32(n))
+	}
+	a.Connect(a.now)
+	if seed%4 != 0 {
+		b.Connect(b.now)
+	}
+	for step := 0; step < 400; step++ {
+		for p := a.next(); len(p) > 0; p = a.next() {
+			air = append(air, flight{b, p})
+		}
+		for p := b.next(); len(p) > 0; p = b.next() {
+			air = append(air, flight{a, p})
+		}
+		if len(air) == 0 || draw(8) == 0 {
+			a.pass(3 * time.Millisecond)
+			b.pass(3 * time.Millisecond)
+			continue
+		}
+		i := draw(len(air))
+		f := air[i]
+		switch draw(8) {
+		case 0: // again later
+		case 1: // lost
+			air = append(air[:i], air[i+1:]...)
+			continue
+		default:
+			air = append(air[:i], air[i+1:]...)
+		}
+		f.to.writePacket(f.b)
+	}
+	for _, x := range []*testAssoc{a, b} {
+		if !x.Established() || len(x.events) != 1 || x.events[0].Type != Established {
+			t.Fatalf("seed %d: state %d, events %v", seed, x.state, x.events)
+		}
+	}
+	if a.peer.tag != peerTag || b.peer.tag != ourTag || a.rx.cum != peerTSN-1 || b.rx.cum != ourTSN-1 {
+		t.Fatalf("seed %d: tags %x %x, TSNs %d %d", seed, a.peer.tag, b.peer.tag, a.rx.cum, b.rx.cum)
+	}
+}
+
+// RFC 9260, 5.2.4 B: a peer that answered our INIT with one tag and sent its own
+// INIT with another means the latter.
+func TestCookieOverridesInitAck(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.Connect(a.now)
+	a.drain()
+	a.write(initChunk(chunkInitAck, 0x77777777, 500, rawParam(paramCookie, []byte("c"))))
+	a.wantPacket("answered", "COOKIE-ECHO")
+	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+	a.write(cookieEcho(cookieOf(t, a.next())))
+	a.wantEvent("open", Event{Type: Established})
+	if a.peer.tag != peerTag || a.rx.cum != peerTSN-1 {
+		t.Errorf("peer %x from %d", a.peer.tag, a.rx.cum+1)
+	}
+}
+
+// S4: one tag and one initial TSN stand in every INIT and INIT ACK, so an INIT that
+// is repeated does not invalidate an earlier answer.
+func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+	first := a.next()
+	for range 5 {
+		a.pass(time.Second)
+		a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+		again := a.next()
+		if fixed := headerLen + chunkHeaderLen + initFixedLen; !bytes.Equal(again[headerLen:fixed], first[headerLen:fixed]) {
+			t.Fatal("the INIT ACKs differ")
+		}
+	}
+	a.write(cookieEcho(cookieOf(t, first)))
+	a.wantEvent("the first cookie opens", Event{Type: Established})
+}
+
+// S5: the COOKIE ACK may be lost.
+func TestDuplicateCookieEchoIsAcknowledgedAgain(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+	cookie := cookieOf(t, a.next())
+	a.write(cookieEcho(cookie))
+	a.wantPacket("once", "COOKIE-ACK")
+	a.wantEvent("open", Event{Type: Established})
+	a.pass(2 * cookieLifetime)
+	a.write(cookieEcho(cookie))
+	a.wantPacket("again, however old", "COOKIE-ACK")
+	a.wantNoEvent("nothing new")
+}
+
+// S4: a restart never ends a running association.
+func TestRestartIsNotForStrangers(t *testing.T) {
+	a := newTestAssoc(t)
+	a.writePacket(packet(0, initChunk(chunkInit, 0x33333333, 7)))
+	reply := a.next()
+	a.want("the INIT is answered", reply, "INIT-ACK")
+	a.write(cookieEcho(cookieOf(t, reply)))
+	a.wantDrops("its cookie is not taken", DropRestart, 1)
+	a.wantIdle("nor answered")
+	a.write(text(1, "still here"))
+	a.wantEvent("the association goes on", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+}
+
+// T21
+func TestCookiesThatAreNotOurs(t *testing.T) {
+	fresh := func() (*testAssoc, []byte) {
+		a := newIdleAssoc(t)
+		a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+		return a, cookieOf(t, a.next())
+	}
+	refused := func(why string, a *testAssoc, cookie []byte) {
+		t.Helper()
+		a.write(cookieEcho(cookie), text(1, "beside it"))
+		a.wantDrops(why, DropCookie, 1)
+		a.wantNoEvent(why)
+		a.wantIdle(why)
+	}
+	_, cookie := fresh()
+	for i := range len(cookie) * 8 {
+		a, cookie := fresh()
+		bad := bytes.Clone(cookie)
+		bad[i/8] ^= 1 << (i % 8)
+		refused(fmt.Sprintf("bit %d flipped", i), a, bad)
+	}
+	for n := range len(cookie) {
+		a, cookie := fresh()
+		refused("cut", a, cookie[:n])
+	}
+	a, cookie := fresh()
+	refused("longer", a, append(bytes.Clone(cookie), 0))
+
+	a, cookie = fresh()
+	a.pass(cookieLifetime + time.Millisecond)
+	refused("expired", a, cookie)
+
+	other := newIdleAssoc(t, func(c *Config) { c.LocalTag++ })
+	other.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
+	a, _ = fresh()
+	refused("of an association that shares the key", a, cookieOf(t, other.next()))
+
+	a, cookie = fresh()
+	a.pass(cookieLifetime)
+	a.write(cookieEcho(cookie))
+	a.wantEvent("on its last moment", Event{Type: Established})
+}
+
+// T20
+func TestInitParametersOutOfBounds(t *testing.T) {
+	whole := initChunk(chunkInit, peerTag, peerTSN, rawParam(paramIPv4, []byte{127, 0, 0, 1}))[chunkHeaderLen:]
+	for n := range len(whole) {
+		if n == initFixedLen || n == initFixedLen+4 || n >= initFixedLen+10 && n <= initFixedLen+12 {
+			continue // ends between parameters, or in padding
+		}
+		if _, ok := parseInit(whole[:n]); ok {
+			t.Errorf("cut at %d", n)
+		}
+	}
+	if _, ok := parseInit(whole); !ok {
+		t.Error("the whole of it")
+	}
+	for size := range 4 {
+		a := newIdleAssoc(t)
+		a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, []byte{0, 5, 0, byte(size)})))
+		a.wantDrops("a parameter shorter than its header", DropChunk, 1)
+		a.wantIdle("is not answered")
+	}
+	for name, v := range map[string][]byte{
+		"tag zero":            u32s(0, 1, 0x0001_0001, 1),
+		"no outbound streams": u32s(1, 1, 0x0000_0001, 1),
+		"no inbound streams":  u32s(1, 1, 0x0001_0000, 1),
+	} {
+		if _, ok := parseInit(v); ok {
+			t.Error(name)
+		}
+	}
+}
+
+// S3: parameters too say by their highest bits what to do with them.
+func TestUnknownInitParameters(t *testing.T) {
+	const supported = "c0000004"
+	for _, tt := range []struct {
+		kind     uint16
+		reported bool
+		goesOn   bool
+	}{
+		{0x00ff, false, false},
+		{0x40ff, true, false},
+		{0x80ff, false, true},
+		{0xc0ff, true, true},
+	} {
+		v := append(u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN), rawParam(tt.kind, []byte("?"))...)
+		v = append(v, rawParam(paramForwardTSN, nil)...)
+		i, ok := parseInit(v)
+		if !ok || i.forward != tt.goesOn || (len(i.unknown) > 0) != tt.reported {
+			t.Errorf("%#x: goes on %v, reported %x", tt.kind, i.forward, i.unknown)
+		}
+	}
+	a := newIdleAssoc(t)
+	var many [][]byte
+	for range 50 {
+		many = append(many, rawParam(0xc0ff, []byte("0123456789")))
+	}
+	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, many...)))
+	b := a.next()
+	if n := strings.Count(string(b), "0123456789"); n == 0 || n > maxUnknown/14 {
+		t.Errorf("%d parameters echoed in %d bytes", n, len(b))
+	}
+}
+
+func TestPeerWithoutPartialReliability(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.writePacket(packet(0, rawChunk(chunkInit, 0, u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN))))
+	a.wantEvent("cannot be served", Event{Type: Closed, Reason: NoPartialReliability})
+	a.wantPacket("and is told", "ABORT")
+	a.wantIdle("once")
+
+	b := newTestAssoc(t)
+	b.writePacket(packet(0, rawChunk(chunkInit, 0, u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN))))
+	b.wantNoEvent("a running association does not end by it")
+}
+
+func TestAbortBeforeAndAfter(t *testing.T) {
+	a := newIdleAssoc(t)
+	if b := a.Abort(a.now, "kicked", nil); len(b) > 0 {
+		t.Errorf("nobody to tell: %s", debugPacket(b))
+	}
+	if _, err := a.AppendMessage(a.now, nil, 0, Text, nil); err != ErrClosed {
+		t.Errorf("message after the end: %v", err)
+	}
+	a = newTestAssoc(t)
+	b := a.Abort(a.now, "kicked", nil)
+	if debugPacket(b) != "ABORT" || !bytes.Contains(b, []byte("kicked")) {
+		t.Errorf("%s %q", debugPacket(b), b)
+	}
+	if again := a.Abort(a.now, "kicked", nil); len(again) > 0 {
+		t.Error("twice")
+	}
+	a.write(text(1, "late"))
+	a.wantNoEvent("nothing comes through")
+}

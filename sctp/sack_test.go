@@ -1,0 +1,434 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// S7: a SACK for the first DATA at once, then for every second packet or after 20 ms.
+func TestDelayedAcknowledgement(t *testing.T) {
+	a := newTestAssoc(t)
+	a.write(text(1, "a"))
+	a.wantPacket("the first at once", "SACK(cum=1)")
+	a.write(text(2, "b"), text(3, "c"))
+	a.wantIdle("one packet waits, whatever is in it")
+	a.write(text(4, "d"))
+	a.wantPacket("the second does not", "SACK(cum=4)")
+	a.write(text(5, "e"))
+	a.pass(sackDelay - time.Millisecond)
+	a.wantIdle("19 ms are not enough")
+	a.pass(time.Millisecond)
+	a.wantPacket("20 ms are", "SACK(cum=5)")
+	a.pass(time.Second)
+	a.wantIdle("nothing is left")
+}
+
+// S7: the I bit, which browsers set often, asks for a SACK at once.
+func TestImmediateBit(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(rawData(flagWhole|flagUnordered|flagImmediate, 2, 1, 0, ppidText, "now"))
+	a.wantPacket("at once", "SACK(cum=2)")
+}
+
+func TestHonestAcknowledgement(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.use()
+	a.write(text(3, "c"))
+	a.wantPacket("a gap at once", "SACK(cum=1 gap=3-3)")
+	a.write(text(4, "d"), text(7, "g"))
+	a.wantPacket("and as long as it lasts", "SACK(cum=1 gap=3-4 gap=7-7)")
+	a.write(text(3, "c"))
+	a.wantPacket("a duplicate at once", "SACK(cum=1 gap=3-4 gap=7-7 dup=3)")
+	a.write(text(2, "b"))
+	a.wantPacket("the gap closes", "SACK(cum=4 gap=7-7)")
+	a.write(text(5, "e"), text(6, "f"))
+	a.wantIdle("and the next waits again")
+}
+
+// DESIGN 5.1
+func TestEagerAcknowledgement(t *testing.T) {
+	a := newTestAssoc(t, eager)
+	a.write(text(3, "c"))
+	a.wantPacket("from the first packet, with no gap", "SACK(cum=3)")
+	a.events = nil
+	a.write(text(2, "b"))
+	a.wantMessage("a late packet is delivered though it is acknowledged", 1, Text, "b")
+	a.write(text(2, "b"))
+	a.wantNoEvent("once")
+	a.wantPacket("and its duplicate is reported", "SACK(cum=3 dup=2)")
+	if s := a.Stats(); s.Late != 1 || s.Duplicates != 1 || !s.Eager {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAutoTurnsEagerWhenNothingIsMissingBelowAnOpening(t *testing.T) {
+	a := newTestAssoc(t)
+	a.write(unreliableOpen(2, 1, "second"))
+	a.wantPacket("an opening may be missing", `SACK(cum=0 gap=2-2) DATA(tsn=1000 stream=1 ssn=0 ppid=50 flags=3 "\x02")`)
+	a.pass(settleTime)
+	a.ackAll()
+	a.write(dataChunk(3, 1, ppidText, "x"))
+	a.wantPacket("time does not make up for it", "SACK(cum=0 gap=2-3)")
+	a.write(unreliableOpen(1, 3, "first"))
+	a.drain()
+	a.write(dataChunk(4, 1, ppidText, "x"), dataChunk(6, 1, ppidText, "x"))
+	a.wantPacket("openings come in groups", "SACK(cum=4 gap=6-6)")
+	a.write(dataChunk(5, 1, ppidText, "x"))
+	a.drain()
+	a.pass(settleTime)
+	a.write(dataChunk(8, 1, ppidText, "x"), dataChunk(10, 1, ppidText, "x"))
+	a.drain()
+	a.write(dataChunk(12, 1, ppidText, "x"))
+	a.pass(sackDelay)
+	a.wantPacket("all is there: eager from now on", "SACK(cum=12)")
+}
+
+// Three channels opened at once, any two of the three openings lost at first.
+func TestLostOpeningsAreAskedForAgain(t *testing.T) {
+	for lost := range 8 {
+		a := newTestAssoc(t)
+		for i := range uint32(3) {
+			if lost&(1<<i) == 0 {
+				a.write(unreliableOpen(1+i, uint16(2*i+1), "c"))
+			}
+		}
+		a.pass(50 * time.Millisecond)
+		a.write(dataChunk(4, 1, ppidText, "x"))
+		cum := a.rx.cum
+		if lost&7 != 0 && cum >= 3 {
+			t.Errorf("lost %03b: acknowledged up to %d", lost, cum)
+		}
+		for i := range uint32(3) {
+			if lost&(1<<i) != 0 {
+				a.write(unreliableOpen(1+i, uint16(2*i+1), "c"))
+			}
+		}
+		opened := 0
+		for _, e := range a.events {
+			if e.Type == ChannelOpen && !e.Negotiated {
+				opened++
+			}
+		}
+		if opened != 3 {
+			t.Errorf("lost %03b: %d opened", lost, opened)
+		}
+	}
+}
+
+func TestSecondOpeningUnderLoadSettlesAgain(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(text(2, "x"), text(4, "x"))
+	a.pass(sackDelay)
+	a.wantPacket("eager", "SACK(cum=4)")
+	a.write(unreliableOpen(5, 3, "second"))
+	a.drain()
+	a.write(text(7, "x"))
+	a.wantPacket("honest for a while", "SACK(cum=5 gap=7-7)")
+	a.write(unreliableOpen(6, 5, "third"))
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(text(9, "x"))
+	a.write(text(10, "x"))
+	a.wantPacket("and eager again", "SACK(cum=10)")
+}
+
+func TestReliableChannelMakesHonest(t *testing.T) {
+	for _, mode := range []AckMode{AckAuto, AckEager} {
+		a := newTestAssoc(t, allowReliable, func(c *Config) { c.Ack = mode })
+		a.use()
+		a.write(openChunk(2, 3, channelReliable, 0, "chat"))
+		a.drain()
+		a.ackAll()
+		a.pass(settleTime)
+		a.write(text(4, "x"))
+		a.wantPacket("the gap is told", "SACK(cum=2 gap=4-4)")
+		a.CloseStream(a.now, 3)
+		a.drain()
+		a.write(text(3, "x"), text(6, "x"))
+		a.pass(sackDelay)
+		a.wantPacket("until the channel closes", "SACK(cum=6)")
+	}
+}
+
+// A channel with retransmissions is worth honest acknowledgement too.
+func TestPartlyReliableChannelMakesHonest(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(openChunk(2, 3, channelUnordered|channelRetransmits, 3, "three tries"))
+	a.events = nil
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(text(4, "x"))
+	a.wantPacket("the gap is told", "SACK(cum=2 gap=4-4)")
+}
+
+// The safety valve: four windows above 40 % of loss, four at 30 % or below.
+func TestSafetyValve(t *testing.T) {
+	a := newTestAssoc(t, eager)
+	tsn := uint32(0)
+	second := func(lossPercent uint32) {
+		for i := range uint32(100) {
+			tsn++
+			a.pass(10 * time.Millisecond)
+			if i%10 >= lossPercent/10 {
+				a.write(text(tsn, "x"))
+			}
+			a.drain()
+		}
+		a.events = nil
+	}
+	for range 5 {
+		second(40)
+	}
+	if !a.Stats().Eager {
+		t.Fatal("40 % is not above 40 %")
+	}
+	second(50)
+	if !a.Stats().Eager {
+		t.Fatal("one second is not two")
+	}
+	second(50)
+	second(50)
+	if a.Stats().Eager {
+		t.Fatal("still eager after 3 s of 50 %")
+	}
+	second(40)
+	second(40)
+	second(40)
+	if a.Stats().Eager {
+		t.Fatal("40 % is no recovery")
+	}
+	second(10)
+	second(10)
+	second(10)
+	if s := a.Stats(); !s.Eager {
+		t.Fatalf("honest after recovery: %+v", s)
+	}
+}
+
+// A blackout is one window, however long.
+func TestBlackoutDoesNotOpenTheValve(t *testing.T) {
+	a := newTestAssoc(t, eager)
+	for i := range uint32(60) {
+		a.write(text(1+i, "x"))
+		a.pass(16 * time.Millisecond)
+	}
+	a.pass(6 * time.Second)
+	for i := range uint32(30) {
+		a.write(text(420+i, "x"))
+		a.pass(16 * time.Millisecond)
+	}
+	if !a.Stats().Eager {
+		t.Error("honest after a blackout")
+	}
+}
+
+func TestSackThatDoesNotFitFollows(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.receive(text(1, "x"))
+	big := strings.Repeat("x", MaxPayload)
+	if b := a.send(1, Binary, big); len(b) != MaxPacket {
+		t.Errorf("%d bytes", len(b))
+	}
+	a.wantPacket("the SACK afterwards", "SACK(cum=1)")
+	a.receive(text(2, "x"))
+	a.want("it fits just so", a.send(1, Binary, big[sackLen:]), fmt.Sprintf("SACK(cum=2) DATA(tsn=1001 stream=1 ssn=0 ppid=53 flags=7 %q)", big[sackLen:]))
+	a.receive(text(3, "x"))
+	a.send(1, Binary, big[sackLen-1:])
+	a.Flush(a.now)
+	a.wantIdle("it is only delayed, so it may still wait")
+	a.pass(sackDelay)
+	a.wantPacket("for its time", "SACK(cum=3)")
+}
+
+// S7: at most 20 gap blocks and 20 duplicates.
+func TestSackIsBounded(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	for i := range uint32(200) {
+		a.receive(text(2+2*i, "x"))
+		a.receive(text(2+2*i, "x"))
+	}
+	a.Flush(a.now)
+	b := a.next()
+	s := debugPacket(b)
+	if g, d := strings.Count(s, "gap="), strings.Count(s, "dup="); g != maxGapBlocks || d != maxDuplicates {
+		t.Errorf("%d gaps, %d duplicates", g, d)
+	}
+	if len(b) != headerLen+sackLen+4*(maxGapBlocks+maxDuplicates) {
+		t.Errorf("%d bytes", len(b))
+	}
+}
+
+// S8: the window shrinks by what is buffered.
+func TestWindowShrinks(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	window := func() uint32 {
+		b := a.next()
+		return binary.BigEndian.Uint32(b[headerLen+8:])
+	}
+	a.write(text(1, "x"))
+	if w := window(); w != localWindow {
+		t.Errorf("window %d", w)
+	}
+	a.write(rawData(flagBegin|flagUnordered, 3, 1, 0, ppidText, strings.Repeat("x", 1000)))
+	if w := window(); w != localWindow-1000-bufferOverhead {
+		t.Errorf("window %d with a fragment", w)
+	}
+}
+
+// S13, T11, T12: a SACK that cannot be true changes nothing.
+func TestInvalidSacksChangeNothing(t *testing.T) {
+	a := newTestAssoc(t)
+	for range 10 {
+		a.send(0, Text, "x")
+		a.pass(time.Millisecond)
+	}
+	a.write(sack(1004))
+	before := *a.Assoc
+	before.marks.ring = slices.Clone(a.marks.ring)
+	for name, c := range map[string][]byte{
+		"never sent":           sack(1010),
+		"half the space away":  sack(1004 + 1<<31),
+		"gap never sent":       sack(1004, 1008, 1010),
+		"gap of 65535":         sack(1004, 1006, 1004+0xffff),
+		"gap backwards":        sack(1004, 1008, 1006),
+		"gap at zero":          sack(1004, 1004, 1006),
+		"second gap wrong":     sack(1005, 1007, 1007, 1009, 1010),
+		"short":                rawChunk(chunkSack, 0, u32s(1009, 1<<20)),
+		"counts beyond":        rawChunk(chunkSack, 0, u32s(1009, 1<<20, 2<<16, 0x0002_0002)),
+		"duplicates beyond":    rawChunk(chunkSack, 0, u32s(1009, 1<<20, 0xffff)),
+		"counts short of size": rawChunk(chunkSack, 0, u32s(1009, 1<<20, 0, 0)),
+		"older":                sack(1003, 1005, 1009),
+	} {
+		a.write(c)
+		after := *a.Assoc
+		after.stats = before.stats
+		if !reflect.DeepEqual(before, after) {
+			t.Errorf("%s: something changed", name)
+		}
+	}
+	a.write(sack(1009))
+	if a.acked != 1009 || a.marks.n != 0 {
+		t.Errorf("a good one: up to %d, %d marks left", a.acked, a.marks.n)
+	}
+}
+
+func TestRoundTripFromSacks(t *testing.T) {
+	a := newTestAssoc(t)
+	a.send(0, Text, "x")
+	a.pass(80 * time.Millisecond)
+	a.write(sack(1000))
+	if rtt := a.Stats().RTT; rtt != 80*time.Millisecond {
+		t.Errorf("first sample: %v", rtt)
+	}
+	a.send(0, Text, "x")
+	a.send(0, Text, "lost")
+	a.pass(10 * time.Millisecond)
+	a.send(0, Text, "x")
+	a.pass(40 * time.Millisecond)
+	a.write(sack(1001, 1003, 1003))
+	if rtt := a.Stats().RTT; rtt != 75*time.Millisecond {
+		t.Errorf("the newest TSN acknowledged is the sample: %v", rtt)
+	}
+	a.pass(time.Second)
+	a.write(sack(1001, 1003, 1003))
+	if rtt := a.Stats().RTT; rtt != 75*time.Millisecond {
+		t.Errorf("nothing new is no sample: %v", rtt)
+	}
+}
+
+// The tracker against a map that remembers everything.
+func TestTrackerAgainstModel(t *testing.T) {
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		first := rnd.Uint32()
+		if seed%2 == 0 {
+			first = -uint32(rnd.IntN(5000)) // wraps soon
+		}
+		var r tracker
+		r.init(first - 1)
+		eager := seed%3 == 0
+		got := map[uint32]bool{} // by distance from first
+		cum, high := int64(-1), int64(-1)
+		for range 8_000 {
+			d := max(high+int64(rnd.IntN(40))-25, 0)
+			switch rnd.IntN(400) {
+			case 0:
+				d = high + int64(rnd.IntN(maxAhead*2))
+			case 1:
+				d = max(high-int64(rnd.IntN(maxAhead+100)), 0)
+			case 2:
+				skip := cum + int64(rnd.IntN(300))
+				if rnd.IntN(10) == 0 {
+					skip = cum + maxAhead + int64(rnd.IntN(10000))
+				}
+				if skip > cum {
+					r.skip(first + uint32(skip))
+					cum, high = skip, max(high, skip)
+					for cum < high && got[uint32(cum+1)] {
+						cum++
+					}
+				}
+			}
+			tsn := first + uint32(d)
+			if r.beyond(tsn) != (d > cum+maxAhead) {
+				t.Fatalf("seed %d: beyond(%d) with cum %d", seed, d, cum)
+			}
+			if d > cum+maxAhead {
+				continue
+			}
+			if got[uint32(d)] && !r.seen(tsn) {
+				t.Fatalf("seed %d: %d would be delivered twice", seed, d)
+			}
+			if !r.seen(tsn) {
+				r.mark(tsn)
+				got[uint32(d)] = true
+				high = max(high, d)
+			} else if !got[uint32(d)] && d > high-maxAhead && d > cum {
+				t.Fatalf("seed %d: %d is not seen", seed, d)
+			}
+			if eager {
+				r.skipAll()
+				cum = high
+			}
+			for cum < high && got[uint32(cum+1)] {
+				cum++
+			}
+			if r.cum != first+uint32(cum) || r.high != first+uint32(high) {
+				t.Fatalf("seed %d: cum %d high %d, want %d %d", seed, int32(r.cum-first), int32(r.high-first), cum, high)
+			}
+			checkTracker(t, &r, func(tsn uint32) bool { return got[tsn-first] })
+		}
+	}
+}
+
+// checkTracker checks the gap blocks and what the type promises.
+func checkTracker(t *testing.T, r *tracker, got func(uint32) bool) {
+	t.Helper()
+	if r.cum-r.base > maxAhead || r.high-r.cum > maxAhead || r.high-r.base > maxAhead {
+		t.Fatalf("base %d, cum %d, high %d", r.base, r.cum, r.high)
+	}
+	after := r.cum
+	for range 3 {
+		first, last, ok := r.gap(after)
+		if !ok {
+			return
+		}
+		for tsn := after + 1; tsn != last+1; tsn++ {
+			if got(tsn) != (tsn-first <= last-first) {
+				t.Fatalf("gap %d-%d after %d is wrong at %d", first, last, after, tsn)
+			}
+		}
+		after = last
+	}
+}
