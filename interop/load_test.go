@@ -81,11 +81,14 @@ func (f figures) String() string {
 }
 
 // measureEchoes sends count messages at the comparison's load with 10 % loss on
-// the way up, and times their echoes.
-func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int) figures {
+// the way up, and times their echoes. The connection is shown to look, if not
+// nil, when all is over.
+func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int, look func(c conn)) figures {
 	t.Helper()
-	p := newRelayedWorld(t, b, kind, lossy, 0).tab()
+	w := newRelayedWorld(t, b, kind, lossy, 0)
+	p := w.tab()
 	p.connect()
+	c := receive(t, w.opened, "the connection")
 	var got struct {
 		Sent      int
 		Latencies []float64
@@ -96,6 +99,9 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 	}, &got)
 	if got.Sent != count {
 		t.Errorf("the page sent %d of %d messages before its channel closed", got.Sent, count)
+	}
+	if look != nil {
+		look(c)
 	}
 	return figures{count, got.Latencies}
 }
@@ -130,7 +136,7 @@ func measureConnects(t testing.TB, b *browser.Browser, kind implementation, loss
 // BenchmarkEchoes measures one message an iteration: -benchtime 900x is 15 s.
 func BenchmarkEchoes(b *testing.B) {
 	eachPair(b, func(b *testing.B, br *browser.Browser, kind implementation) {
-		report(b, measureEchoes(b, br, kind, b.N))
+		report(b, measureEchoes(b, br, kind, b.N, nil))
 	})
 }
 

@@ -53,7 +53,7 @@ type implementation struct {
 }
 
 // implementations are the servers that pages meet, ours first.
-var implementations = []implementation{pionServers}
+var implementations = []implementation{godwitServers, pionServers}
 
 // patience bounds every wait of a test for something that should come soon.
 const patience = 20 * time.Second
