@@ -24,7 +24,7 @@ const (
 const (
 	loadRate  = 60   // messages a second
 	loadSize  = 1000 // bytes a message
-	loadDrain = 5000 // ms to wait for late echoes
+	loadDrain = 1000 // ms to wait after the last message: later echoes are of no use
 )
 
 // newRelayedWorld is a world whose UDP passes a relay with this loss each way.
