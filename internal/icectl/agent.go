@@ -1,0 +1,273 @@
+package icectl
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha1"
+	"errors"
+	"hash"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// When checks are sent.
+const (
+	// pace is the time between checks until one is answered, whichever
+	// candidates they go to.
+	// https://www.rfc-editor.org/rfc/rfc8445.html#section-14.2
+	pace = 50 * time.Millisecond
+
+	// After quickChecks for each candidate nobody is in a hurry to answer.
+	quickChecks = 10
+	slowPace    = 250 * time.Millisecond
+
+	// The time between checks of the selected candidate is at random between
+	// these, as Chromium's 2.5 s on average, so that clients that came together
+	// do not go on checking together.
+	minInterval = 2 * time.Second
+	maxInterval = 3 * time.Second
+)
+
+const (
+	defaultPendingTimeout = 30 * time.Second
+
+	// RFC 7675 lets consent expire after 30 seconds.
+	// https://www.rfc-editor.org/rfc/rfc7675.html#section-5.1
+	defaultConsentTimeout = 30 * time.Second
+
+	maxCandidates = 8
+	maxInFlight   = 32 // checks whose answer is waited for; the oldest gives way
+)
+
+// Errors of an agent that was refused. They come from the server and from nobody
+// else: the answer was made with its password.
+var (
+	ErrRoleConflict     = errors.New("icectl: the server says that it controls the connection: it is not a lite agent")
+	ErrUnknownAttribute = errors.New("icectl: the server does not know an attribute of ICE: it is not an ICE agent")
+	ErrRefused          = errors.New("icectl: the server refused the check")
+)
+
+// A Config says who the two sides are and where the server is.
+type Config struct {
+	// LocalUfrag is the username fragment of our offer, the other two are the
+	// credentials of the server's answer. Our own password is never used: a lite
+	// server sends no checks.
+	LocalUfrag             string
+	RemoteUfrag, RemotePwd string
+
+	// Candidates are the server's addresses, the best one first. Those beyond 8
+	// are ignored.
+	Candidates []netip.AddrPort
+
+	// Secret must be random and this agent's alone. Transaction IDs and the
+	// tie-breaker are made from it.
+	Secret [32]byte
+
+	// PendingTimeout is how long to wait for the first answer. Zero means 30 s.
+	PendingTimeout time.Duration
+
+	// ConsentTimeout is how long after the last answer the server may be sent to,
+	// and the agent lives. Zero means 30 s.
+	ConsentTimeout time.Duration
+}
+
+// An Agent is the controlling agent that faces one lite server. Its owner calls
+// it with the time; it is not safe for concurrent use.
+type Agent struct {
+	username   string // theirs:ours
+	candidates []netip.AddrPort
+	mac        hash.Hash // HMAC-SHA1 under the server's password
+	secret     [32]byte
+
+	pending time.Duration
+	consent time.Duration
+	started time.Time
+
+	due      time.Time // of the next check
+	count    uint64    // checks sent
+	inFlight [maxInFlight]check
+	selected int       // index in candidates; -1 before the first answer
+	answered time.Time // the last answer of the selected candidate
+	rtt      time.Duration
+	err      error
+	sum      [sha1.Size]byte // scratch
+}
+
+// A check is a request whose answer is waited for.
+type check struct {
+	id   transactionID
+	to   int8 // index of the candidate; -1 for no check
+	sent time.Time
+}
+
+// New returns an agent whose first check is due now.
+func New(now time.Time, c Config) *Agent {
+	a := &Agent{
+		username:   c.RemoteUfrag + ":" + c.LocalUfrag,
+		candidates: slices.Clone(c.Candidates[:min(len(c.Candidates), maxCandidates)]),
+		mac:        hmac.New(sha1.New, []byte(c.RemotePwd)),
+		secret:     c.Secret,
+		pending:    cmp.Or(c.PendingTimeout, defaultPendingTimeout),
+		consent:    cmp.Or(c.ConsentTimeout, defaultConsentTimeout),
+		started:    now,
+		due:        now,
+		selected:   -1,
+	}
+	for i := range a.candidates {
+		a.candidates[i] = unmap(a.candidates[i])
+	}
+	for i := range a.inFlight {
+		a.inFlight[i].to = -1
+	}
+	return a
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// Selected returns the candidate to send to: the first one that answered.
+func (a *Agent) Selected() (netip.AddrPort, bool) {
+	if a.selected < 0 {
+		return netip.AddrPort{}, false
+	}
+	return a.candidates[a.selected], true
+}
+
+// Knows reports whether addr is a candidate of the server.
+func (a *Agent) Knows(addr netip.AddrPort) bool { return slices.Contains(a.candidates, addr) }
+
+// MaySend reports whether a datagram may go to to: only to the selected
+// candidate, and only while the server consents to it by answering checks.
+func (a *Agent) MaySend(now time.Time, to netip.AddrPort) bool {
+	return a.selected >= 0 && a.candidates[a.selected] == to && now.Sub(a.answered) < a.consent
+}
+
+// RTT returns the round trip time of the last check that was answered; zero
+// before.
+func (a *Agent) RTT() time.Duration { return a.rtt }
+
+// Err returns why the agent expired, if the server said why.
+func (a *Agent) Err() error { return a.err }
+
+// Deadline returns when there is something to do: a check is due, or the agent
+// expires. It is never zero.
+func (a *Agent) Deadline() time.Time {
+	if expiry := a.expiry(); len(a.candidates) == 0 || expiry.Before(a.due) {
+		return expiry
+	}
+	return a.due
+}
+
+func (a *Agent) expiry() time.Time {
+	switch {
+	case a.err != nil:
+		return a.started
+	case a.selected < 0:
+		return a.started.Add(a.pending)
+	}
+	return a.answered.Add(a.consent)
+}
+
+// Advance reports whether the agent has expired: it was refused, there was no
+// answer for PendingTimeout, or none for ConsentTimeout since the last. A check
+// that is due waits for Append.
+func (a *Agent) Advance(now time.Time) (expired bool) { return !now.Before(a.expiry()) }
+
+// Append appends the check that is due to b and returns where it goes. b
+// unchanged means that none is.
+func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
+	if now.Before(a.due) || a.Advance(now) || len(a.candidates) == 0 {
+		return b, netip.AddrPort{}
+	}
+	to := a.selected
+	if to < 0 {
+		to = int(a.count % uint64(len(a.candidates)))
+	}
+	a.count++
+	id := a.newID(a.count)
+	a.inFlight[a.count%maxInFlight] = check{id, int8(to), now}
+	a.due = now.Add(a.interval(id))
+
+	// A candidate is nominated once it has answered; a single one at once, as
+	// there is nothing to choose.
+	nominate := a.selected >= 0 || len(a.candidates) == 1
+	return a.appendRequest(b, id, nominate), a.candidates[to]
+}
+
+// interval returns how long after the check id the next one is due.
+func (a *Agent) interval(id transactionID) time.Duration {
+	switch {
+	case a.selected >= 0:
+		return minInterval + (maxInterval-minInterval)*time.Duration(id[0])/256
+	case a.count < quickChecks*uint64(len(a.candidates)):
+		return pace
+	}
+	return slowPace
+}
+
+// Receive takes a STUN datagram that came from from.
+func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
+	r, ok := parseResponse(b)
+	if !ok {
+		return NotResponse
+	}
+	c := a.find(r.id)
+	if c == nil {
+		return UnknownTransaction
+	}
+	// An answer must come from where the check went.
+	// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5.2.1
+	if a.candidates[c.to] != from {
+		return WrongAddress
+	}
+	if !a.verify(b, &r) {
+		return WrongIntegrity
+	}
+	to, sent := int(c.to), c.sent
+	c.to = -1 // one answer each
+	if r.failed {
+		a.refuse(r.code)
+		return Refused
+	}
+	a.rtt = now.Sub(sent)
+	if a.selected < 0 {
+		a.selected, a.answered = to, now
+		a.settle(now)
+		return Selected
+	}
+	if a.selected == to {
+		a.answered = now
+	}
+	return Answered
+}
+
+// settle sets the time of the first check after the selection. If the selected
+// candidate is not nominated yet, that is due now.
+func (a *Agent) settle(now time.Time) {
+	a.due = now
+	if len(a.candidates) == 1 {
+		a.due = now.Add(minInterval)
+	}
+}
+
+// refuse notes that the server refused a check.
+func (a *Agent) refuse(code uint16) {
+	switch code {
+	case codeRoleConflict:
+		a.err = ErrRoleConflict
+	case codeUnknownAttribute:
+		a.err = ErrUnknownAttribute
+	default:
+		a.err = ErrRefused
+	}
+}
+
+// find returns the check that id belongs to, or nil.
+func (a *Agent) find(id transactionID) *check {
+	for i := range a.inFlight {
+		if c := &a.inFlight[i]; c.to >= 0 && c.id == id {
+			return c
+		}
+	}
+	return nil
+}
