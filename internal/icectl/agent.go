@@ -91,7 +91,10 @@ type Agent struct {
 	answered time.Time // the last answer of the selected candidate
 	rtt      time.Duration
 	err      error
-	sum      [sha1.Size]byte // scratch
+
+	// Scratch: what goes through hash.Hash would escape from a stack.
+	header [headerLen]byte
+	sum    [sha1.Size]byte
 }
 
 // A check is a request whose answer is waited for.

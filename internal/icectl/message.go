@@ -211,11 +211,10 @@ func defined(t uint16) bool { return t == 0x0001 || t == 0x000a || t == 0x001c |
 // verify reports, in constant time, whether the response b was made by one who
 // knows the server's password.
 func (a *Agent) verify(b []byte, r *response) bool {
-	var header [headerLen]byte
-	copy(header[:], b)
+	copy(a.header[:], b)
 	n := r.covered - headerLen + attrHeaderLen + integrityLen
-	binary.BigEndian.PutUint16(header[2:], uint16(n))
-	sum := a.sign(header[:], b[headerLen:r.covered])
+	binary.BigEndian.PutUint16(a.header[2:], uint16(n))
+	sum := a.sign(a.header[:], b[headerLen:r.covered])
 	return hmac.Equal(sum, b[r.covered+attrHeaderLen:r.covered+attrHeaderLen+integrityLen])
 }
 
