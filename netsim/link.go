@@ -1,10 +1,6 @@
 package netsim
 
-import (
-	"math/rand/v2"
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Link is one direction of a path. The zero value delivers everything at once.
 //
@@ -18,7 +14,15 @@ type Link struct {
 	// Burst is how many datagrams in a row a loss takes on average, the
 	// share of Loss staying what it is. Up to 1/(1-Loss), which chance alone
 	// gives, losses are independent.
+	//
+	// This is the model of Gilbert and Elliott with a good state that loses
+	// nothing and a bad one that loses everything.
 	Burst float64
+
+	// Outage is how long nothing passes at the end of every OutageEvery,
+	// counted from the first datagram: handovers and tunnels. Both must be
+	// set.
+	Outage, OutageEvery time.Duration
 
 	// Duplicate is the share of datagrams that arrive twice. The copy has
 	// its own jitter, and may itself be held back or damaged.
@@ -49,15 +53,32 @@ type Link struct {
 	// included; a datagram that no longer fits is dropped. Zero means 64 KiB.
 	Queue int
 
+	// Through is a rate and a queue that this link shares with others. If it
+	// is set, Rate and Queue do not count.
+	Through *Bottleneck
+
 	// MTU is the largest datagram that passes. Larger ones vanish. Zero is
 	// no limit.
 	MTU int
+
+	// Replay gives datagrams the fates of a recorded path. If it is set, MTU
+	// counts and no other field does.
+	Replay *Replay
 }
 
 const (
 	defaultReorderDelay = 10 * time.Millisecond
 	defaultQueue        = 64 << 10
 )
+
+// out reports whether there is an outage when that long has passed since the
+// first datagram.
+func (l *Link) out(since time.Duration) bool {
+	if l.Outage <= 0 || l.OutageEvery <= 0 {
+		return false
+	}
+	return since%l.OutageEvery >= l.OutageEvery-l.Outage
+}
 
 // LinkStats counts the datagrams of one direction. Sent is the sum of Passed,
 // Lost, QueueDropped, TooLarge, Tapped and Overflowed; the last four count what
@@ -66,7 +87,7 @@ type LinkStats struct {
 	Sent, SentBytes     uint64 // offered to the link
 	Passed, PassedBytes uint64 // given to the way, copies not counted
 
-	Lost         uint64 // by Loss, Burst and blackouts
+	Lost         uint64 // by Loss, Burst, outages and blackouts
 	QueueDropped uint64 // by a full Queue
 	TooLarge     uint64 // by the MTU
 	Tapped       uint64 // by a Tap
@@ -94,173 +115,45 @@ func (s *LinkStats) add(o LinkStats) {
 	s.Unreachable += o.Unreachable
 }
 
-// Packet is a datagram as a [Tap] sees it, before the link does.
-type Packet struct {
-	From, To netip.AddrPort
-	Payload  []byte // valid during the call
+// count counts what a link did with a datagram of size bytes.
+func (s *LinkStats) count(size int, d Drop) {
+	s.Sent++
+	s.SentBytes += uint64(size)
+	switch d {
+	case DropNone:
+		s.Passed++
+		s.PassedBytes += uint64(size)
+	case DropLost:
+		s.Lost++
+	case DropQueue:
+		s.QueueDropped++
+	case DropMTU:
+		s.TooLarge++
+	case DropTap:
+		s.Tapped++
+	case DropOverflow:
+		s.Overflowed++
+	}
 }
 
-// Tap looks at each datagram that is sent, and may change it. It returns false
-// to drop it. Calls are made one at a time.
-type Tap func(p *Packet) bool
+// Drop is why a datagram went no further.
+type Drop uint8
 
-// delivery is one arrival of a datagram.
-type delivery struct {
-	at   time.Time
-	flip int // the bit to invert, or -1
-}
+const (
+	DropNone     Drop = iota // it passed
+	DropLost                 // by Loss, Burst, an outage or a blackout
+	DropQueue                // by a full Queue
+	DropMTU                  // larger than the MTU
+	DropTap                  // by a Tap
+	DropOverflow             // too many under way
+)
 
-// wire is the model: one direction of one path. It reads no clock and has its
-// own source of chance.
-//
-// Every datagram draws the same number of times whatever the Link says, so the
-// n-th one has the same luck before and after a change of another field.
-type wire struct {
-	link  Link
-	rng   *rand.Rand
-	stats LinkStats
+// dropNames are the names of causes in a trace.
+var dropNames = [...]string{"", "lost", "queue", "mtu", "tap", "overflow"}
 
-	free   time.Time // when the last byte in the queue will have been sent
-	last   time.Time // the latest arrival so far of a datagram not held back
-	losing bool      // the last datagram was lost
-}
-
-func newWire(l Link, seed1, seed2 uint64) *wire {
-	return &wire{link: l, rng: rand.New(rand.NewPCG(seed1, seed2))}
-}
-
-// chance is the luck of one datagram: [0, 1) each.
-type chance struct {
-	loss, duplicate float64
-	copies          [2]copyChance
-}
-
-type copyChance struct{ corrupt, bit, jitter, reorder float64 }
-
-func (w *wire) draw() (c chance) {
-	c.loss, c.duplicate = w.rng.Float64(), w.rng.Float64()
-	for i := range c.copies {
-		p := &c.copies[i]
-		p.corrupt, p.bit, p.jitter, p.reorder = w.rng.Float64(), w.rng.Float64(), w.rng.Float64(), w.rng.Float64()
+func (d Drop) String() string {
+	if int(d) < len(dropNames) {
+		return dropNames[d]
 	}
-	return c
-}
-
-// offer sends a datagram of size bytes at now and appends its arrivals to ds:
-// none if it is lost, two if it is doubled.
-func (w *wire) offer(now time.Time, size int, ds []delivery) []delivery {
-	w.stats.Sent++
-	w.stats.SentBytes += uint64(size)
-	c := w.draw()
-	if w.link.MTU > 0 && size > w.link.MTU {
-		w.stats.TooLarge++
-		return ds
-	}
-	leaves, ok := w.transmit(now, size)
-	if !ok {
-		w.stats.QueueDropped++
-		return ds
-	}
-	if w.loses(c.loss) {
-		w.stats.Lost++
-		return ds
-	}
-	w.stats.Passed++
-	w.stats.PassedBytes += uint64(size)
-	ds = append(ds, w.carry(leaves, size, c.copies[0]))
-	if c.duplicate < w.link.Duplicate {
-		w.stats.Duplicated++
-		ds = append(ds, w.carry(leaves, size, c.copies[1]))
-	}
-	return ds
-}
-
-// refuse counts a datagram that does not get as far as the link, for one of
-// three reasons, and reports whether there is one.
-func (w *wire) refuse(size int, tapped, blackout, overflow bool) bool {
-	switch {
-	case tapped:
-		w.stats.Tapped++
-	case blackout:
-		w.stats.Lost++
-	case overflow:
-		w.stats.Overflowed++
-	default:
-		return false
-	}
-	w.stats.Sent++
-	w.stats.SentBytes += uint64(size)
-	return true
-}
-
-// transmit returns when the last of size bytes has left the queue.
-func (w *wire) transmit(now time.Time, size int) (leaves time.Time, ok bool) {
-	if w.link.Rate <= 0 {
-		return now, true
-	}
-	if w.free.Before(now) {
-		w.free = now
-	}
-	queue := w.link.Queue
-	if queue <= 0 {
-		queue = defaultQueue
-	}
-	perByte := float64(time.Second) / float64(w.link.Rate)
-	waiting := float64(w.free.Sub(now)) / perByte
-	// Half a byte for the rounding of times to nanoseconds.
-	if waiting+float64(size) > float64(queue)+0.5 {
-		return time.Time{}, false
-	}
-	w.free = w.free.Add(time.Duration(perByte * float64(size)))
-	return w.free, true
-}
-
-// loses decides on a loss. With Burst it is a chain of two states (Gilbert's
-// model): a run of losses ends after each datagram with chance 1/Burst, and
-// begins as often as gives the share of Loss in the long run.
-func (w *wire) loses(draw float64) bool {
-	l := &w.link
-	p := l.Loss
-	if 0 < l.Loss && l.Loss < 1 && l.Burst*(1-l.Loss) > 1 {
-		p = l.Loss / (l.Burst * (1 - l.Loss))
-		if w.losing {
-			p = 1 - 1/l.Burst
-		}
-	}
-	w.losing = draw < p
-	return w.losing
-}
-
-// carry takes one copy the rest of the way.
-func (w *wire) carry(leaves time.Time, size int, c copyChance) delivery {
-	d := delivery{at: leaves.Add(w.link.Delay), flip: -1}
-	d.at = d.at.Add(time.Duration(c.jitter * float64(w.link.Jitter)))
-	if d.at.Before(w.last) {
-		d.at = w.last
-	}
-	if c.corrupt < w.link.Corrupt && size > 0 {
-		w.stats.Corrupted++
-		d.flip = int(c.bit * float64(size*8))
-	}
-	if c.reorder >= w.link.Reorder {
-		w.last = d.at
-		return d
-	}
-	w.stats.Reordered++
-	hold := w.link.ReorderDelay
-	if hold <= 0 {
-		hold = defaultReorderDelay
-	}
-	d.at = d.at.Add(hold)
-	return d
-}
-
-// damage returns payload, or a copy of it with the bit inverted.
-func (d delivery) damage(payload []byte) []byte {
-	if d.flip < 0 {
-		return payload
-	}
-	b := append([]byte(nil), payload...)
-	b[d.flip/8] ^= 1 << (d.flip % 8)
-	return b
+	return "unknown"
 }

@@ -13,7 +13,7 @@ const ms = time.Millisecond
 
 // testWire is a wire whose datagrams leave every so often.
 type testWire struct {
-	*wire
+	*Wire
 	now time.Time
 }
 
@@ -23,8 +23,8 @@ func newTestWire(l Link) *testWire { return &testWire{newWire(l, 1, 2), start} }
 // in the order of sending, each counted from when it was sent.
 func (w *testWire) send(n, size int, gap time.Duration) (after []time.Duration) {
 	for range n {
-		for _, d := range w.offer(w.now, size, nil) {
-			after = append(after, d.at.Sub(w.now))
+		for _, d := range w.Send(w.now, size, nil) {
+			after = append(after, d.At.Sub(w.now))
 		}
 		w.now = w.now.Add(gap)
 	}
@@ -137,11 +137,11 @@ func TestJitterKeepsOrder(t *testing.T) {
 	w := newTestWire(Link{Delay: 50 * ms, Jitter: 20 * ms})
 	var last time.Time
 	for i := range 1000 {
-		d := w.offer(w.now, 100, nil)[0]
-		if d.at.Before(last) {
+		d := w.Wire.Send(w.now, 100, nil)[0]
+		if d.At.Before(last) {
 			t.Fatalf("datagram %d overtakes the one before it", i)
 		}
-		last = d.at
+		last = d.At
 		w.now = w.now.Add(ms)
 	}
 }
@@ -170,9 +170,9 @@ func TestCorruptInvertsOneBit(t *testing.T) {
 	payload := make([]byte, 4)
 	hit := map[int]bool{}
 	for range 1000 {
-		d := w.offer(w.now, len(payload), nil)[0]
+		d := w.Send(w.now, len(payload), nil)[0]
 		ones := 0
-		for _, b := range d.damage(payload) {
+		for _, b := range d.Damage(payload) {
 			for ; b != 0; b &= b - 1 {
 				ones++
 			}
@@ -180,7 +180,7 @@ func TestCorruptInvertsOneBit(t *testing.T) {
 		if ones != 1 {
 			t.Fatalf("%d bits are inverted, want 1", ones)
 		}
-		hit[d.flip] = true
+		hit[d.Flip] = true
 	}
 	if len(hit) != 32 {
 		t.Errorf("%d different bits of 32 were hit", len(hit))
@@ -188,7 +188,7 @@ func TestCorruptInvertsOneBit(t *testing.T) {
 	if payload[0]|payload[1]|payload[2]|payload[3] != 0 {
 		t.Error("the sender's own bytes were changed")
 	}
-	if d := w.offer(w.now, 0, nil)[0]; d.flip != -1 {
+	if d := w.Send(w.now, 0, nil)[0]; d.Flip != -1 {
 		t.Error("an empty datagram has no bit to invert")
 	}
 }
@@ -244,9 +244,9 @@ func TestStatsAddUp(t *testing.T) {
 	for size := range 2000 {
 		arrived += len(w.send(1, size, ms/2))
 	}
-	w.refuse(10, true, false, false)
-	w.refuse(10, false, true, false)
-	w.refuse(10, false, false, true)
+	w.refuse(w.now, 10, DropTap)
+	w.refuse(w.now, 10, DropLost)
+	w.refuse(w.now, 10, DropOverflow)
 	s := w.stats
 	if sum := s.Passed + s.Lost + s.QueueDropped + s.TooLarge + s.Tapped + s.Overflowed; s.Sent != sum || s.Sent != 2003 {
 		t.Errorf("%d sent, %d accounted for: %+v", s.Sent, sum, s)
@@ -261,10 +261,10 @@ func TestStatsAddUp(t *testing.T) {
 	}
 }
 
-func TestOfferDoesNotAllocate(t *testing.T) {
+func TestSendDoesNotAllocate(t *testing.T) {
 	w := newWire(Link{Loss: 0.1, Duplicate: 0.1, Reorder: 0.1, Delay: ms, Jitter: ms, Rate: 1e9}, 1, 2)
-	ds := make([]delivery, 0, 2)
-	if n := testing.AllocsPerRun(100, func() { ds = w.offer(start, 100, ds[:0]) }); n != 0 {
-		t.Errorf("offer allocates %v times", n)
+	ds := make([]Delivery, 0, 2)
+	if n := testing.AllocsPerRun(100, func() { ds = w.Send(start, 100, ds[:0]) }); n != 0 {
+		t.Errorf("Send allocates %v times", n)
 	}
 }

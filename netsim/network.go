@@ -3,7 +3,6 @@ package netsim
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"net/netip"
 	"slices"
@@ -32,23 +31,30 @@ type Network struct {
 
 	mu     sync.Mutex // guards everything below, and every Conn
 	tap    Tap
+	record *Recorder
 	conns  map[netip.AddrPort]*Conn // by public address
-	wires  map[route]*wire
+	pairs  pairs
 	rules  map[route]Link
-	line   timeline[flight]
+	dark   map[route]time.Time // blackouts and their ends
+	line   Timeline[flight]
 	timer  *time.Timer
-	ds     []delivery // reused by send
+	ds     []Delivery // reused by send
 	closed bool
 }
 
 // route is a direction between two hosts. In a rule a zero Addr is any host.
 type route struct{ from, to netip.Addr }
 
+// matches are the rules that may hold for r, the one that counts first.
+func (r route) matches() [4]route { return [...]route{r, {from: r.from}, {to: r.to}, {}} }
+
+func (r route) String() string { return r.from.String() + ">" + r.to.String() }
+
 // flight is a datagram under way.
 type flight struct {
 	from, to netip.AddrPort
 	payload  []byte
-	wire     *wire
+	pair     *pair
 }
 
 // New returns a network with perfect links. Equal seeds and equal calls give
@@ -57,8 +63,9 @@ func New(seed uint64) *Network {
 	return &Network{
 		seed:  seed,
 		conns: make(map[netip.AddrPort]*Conn),
-		wires: make(map[route]*wire),
+		pairs: newPairs(maxPairs),
 		rules: make(map[route]Link),
+		dark:  make(map[route]time.Time),
 	}
 }
 
@@ -116,8 +123,8 @@ func (n *Network) SetLink(from, to netip.Addr, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.rules[route{from.Unmap(), to.Unmap()}] = l
-	for r, w := range n.wires {
-		w.link = n.rule(r)
+	for r, p := range n.pairs.by {
+		p.wire.SetLink(n.rule(r))
 	}
 }
 
@@ -129,26 +136,78 @@ func (n *Network) Link(from, to netip.Addr) Link {
 }
 
 func (n *Network) rule(r route) Link {
-	for _, match := range [...]route{r, {from: r.from}, {to: r.to}} {
+	for _, match := range r.matches() {
 		if l, ok := n.rules[match]; ok {
 			return l
 		}
 	}
-	return n.rules[route{}]
+	return Link{}
+}
+
+// BlackoutFor loses every datagram that is sent from one host to another during
+// d from now on. A zero Addr stands for every host. Zero d ends the blackout
+// that the same two arguments began. The links stay as they are.
+func (n *Network) BlackoutFor(from, to netip.Addr, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	for r, end := range n.dark { // those that are over
+		if !now.Before(end) {
+			delete(n.dark, r)
+		}
+	}
+	n.dark[route{from.Unmap(), to.Unmap()}] = now.Add(d)
+}
+
+func (n *Network) isDark(now time.Time, r route) bool {
+	if len(n.dark) == 0 {
+		return false
+	}
+	for _, match := range r.matches() {
+		if now.Before(n.dark[match]) {
+			return true
+		}
+	}
+	return false
 }
 
 // Stats returns the counters of the direction from one host to another. A zero
 // Addr stands for every host.
+//
+// The network keeps those of the 65,536 pairs of hosts that were heard of last;
+// the counts of the others are in the sum of all hosts only. A pair that comes
+// back starts anew.
 func (n *Network) Stats(from, to netip.Addr) (s LinkStats) {
 	from, to = from.Unmap(), to.Unmap()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for r, w := range n.wires {
+	if !from.IsValid() && !to.IsValid() {
+		s = n.pairs.gone
+	}
+	for r, p := range n.pairs.by {
 		if (!from.IsValid() || r.from == from) && (!to.IsValid() || r.to == to) {
-			s.add(w.stats)
+			s.add(p.wire.stats)
 		}
 	}
 	return s
+}
+
+// Evicted is the number of pairs of hosts that made room for others; see Stats.
+func (n *Network) Evicted() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pairs.evicted
+}
+
+// SetRecorder writes the fates of datagrams sent from now on to r, each pair of
+// hosts under a name such as "10.0.0.1>10.0.0.2". nil ends that.
+func (n *Network) SetRecorder(r *Recorder) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.record = r
+	for route, p := range n.pairs.by {
+		p.wire.Record(r, route.String())
+	}
 }
 
 // SetTap makes t see every datagram that a Conn sends from now on; nil ends
@@ -178,7 +237,7 @@ func (n *Network) Close() error {
 	for _, c := range n.conns {
 		c.close()
 	}
-	n.line = timeline[flight]{}
+	n.line = Timeline[flight]{}
 	if n.timer != nil {
 		n.timer.Stop()
 	}
@@ -203,16 +262,23 @@ func (n *Network) send(c *Conn, to netip.AddrPort, payload []byte) error {
 	if n.closed {
 		return net.ErrClosed
 	}
-	w := n.wire(route{c.host.Addr(), n.hostOf(p.To)})
-	if refused := w.refuse(len(p.Payload), !passed, false, n.line.full()); refused {
-		return nil
-	}
 	now := time.Now()
-	n.ds = w.offer(now, len(p.Payload), n.ds[:0])
-	for _, d := range n.ds {
-		n.line.push(d.at, flight{p.From, p.To, d.damage(p.Payload), w})
+	route := route{c.host.Addr(), n.hostOf(p.To)}
+	pair := n.pair(route)
+	switch size := len(p.Payload); {
+	case !passed:
+		pair.wire.refuse(now, size, DropTap)
+	case n.isDark(now, route):
+		pair.wire.refuse(now, size, DropLost)
+	case n.line.full():
+		pair.wire.refuse(now, size, DropOverflow)
+	default:
+		n.ds = pair.wire.Send(now, size, n.ds[:0])
+		for _, d := range n.ds {
+			n.line.Push(d.At, flight{p.From, p.To, d.Damage(p.Payload), pair})
+		}
+		n.deliver(now)
 	}
-	n.deliver(now)
 	return nil
 }
 
@@ -230,35 +296,20 @@ func (n *Network) hostOf(addr netip.AddrPort) netip.Addr {
 	return addr.Addr()
 }
 
-// wire returns the wire of r. Its chance depends on the two hosts and the
-// seed, and not on what other wires carry or who came first.
-func (n *Network) wire(r route) *wire {
-	w := n.wires[r]
-	if w == nil {
-		from, to := r.from.As16(), r.to.As16()
-		h := fnv.New64a()
-		h.Write(from[:])
-		h.Write(to[:])
-		w = newWire(n.rule(r), n.seed, h.Sum64())
-		n.wires[r] = w
-	}
-	return w
-}
-
 // deliver hands over what is due and sets the timer for the rest.
 func (n *Network) deliver(now time.Time) {
 	for {
-		f, ok := n.line.pop(now)
+		f, ok := n.line.Pop(now)
 		if !ok {
 			break
 		}
 		if c := n.conns[f.to]; c != nil {
 			c.receive(f.from, f.payload)
 		} else {
-			f.wire.stats.Unreachable++
+			n.pairs.stats(f.pair).Unreachable++
 		}
 	}
-	at, ok := n.line.next()
+	at, ok := n.line.Next()
 	switch {
 	case !ok && n.timer != nil:
 		n.timer.Stop()

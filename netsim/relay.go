@@ -25,7 +25,8 @@ type RelayConfig struct {
 	Source netip.Addr
 
 	// Up is the link from each client to the target, Down the way back. The
-	// clients do not share them: each has a rate and a queue of its own.
+	// clients do not share them, each has a rate and a queue of its own, but
+	// for a Bottleneck, which all go through.
 	Up, Down Link
 
 	// Seed decides the fate of the datagrams, together with the order in
@@ -40,6 +41,10 @@ type RelayConfig struct {
 	// Tap sees every datagram. nil lets all pass. From and To are the client
 	// and Target; changes of them are ignored.
 	Tap Tap
+
+	// Record gets the fates of all datagrams; see [Fate] for the names of the
+	// paths. nil records nothing.
+	Record *Recorder
 }
 
 const defaultMaxClients = 64
@@ -51,9 +56,14 @@ const socketBuffer = 1 << 20
 // RelayStats counts what a [Relay] did with the datagrams of all clients.
 type RelayStats struct {
 	Up, Down LinkStats
-	Clients  int    // known now
-	Evicted  uint64 // clients that had to make room
-	Failed   uint64 // datagrams lost because a socket could not be opened or written to
+
+	UpBacklog, DownBacklog int // bytes that wait for a rate now
+	UnderWay               int // datagrams under way now, the waiting ones included
+
+	Clients    int    // known now
+	Evicted    uint64 // clients that had to make room
+	Failed     uint64 // datagrams lost because a socket could not be opened or written to
+	ReadErrors uint64 // of sockets, each about a datagram or a broken socket
 }
 
 // A Relay passes datagrams between real UDP sockets over bad links. Clients
@@ -77,13 +87,16 @@ type Relay struct {
 
 	mu       sync.Mutex // guards everything below
 	tap      Tap
+	record   *Recorder
 	up, down Link
 	blackout bool
+	dark     time.Time // the end of a blackout of known length
 	clients  map[netip.AddrPort]*client
 	joined   uint64 // clients ever
-	line     timeline[relayed]
-	ds       []delivery // reused by pass
+	line     Timeline[relayed]
+	ds       []Delivery // reused by pass
 	gone     RelayStats // of clients that left
+	err      error      // why it no longer works
 	closed   bool
 }
 
@@ -118,6 +131,7 @@ func ListenRelay(c RelayConfig) (*Relay, error) {
 		wake:       make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		tap:        c.Tap,
+		record:     c.Record,
 		up:         c.Up,
 		down:       c.Down,
 		clients:    make(map[netip.AddrPort]*client),
@@ -150,7 +164,7 @@ func (r *Relay) SetUp(l Link) {
 	defer r.mu.Unlock()
 	r.up = l
 	for _, c := range r.clients {
-		c.up.link = l
+		c.up.SetLink(l)
 	}
 }
 
@@ -161,7 +175,7 @@ func (r *Relay) SetDown(l Link) {
 	defer r.mu.Unlock()
 	r.down = l
 	for _, c := range r.clients {
-		c.down.link = l
+		c.down.SetLink(l)
 	}
 }
 
@@ -178,6 +192,14 @@ func (r *Relay) Blackout(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.blackout = on
+}
+
+// BlackoutFor loses every datagram that comes during d from now on, in both
+// directions. Zero ends that.
+func (r *Relay) BlackoutFor(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dark = time.Now().Add(d)
 }
 
 // Rebind gives every client a new port towards the target, as a NAT does that
@@ -207,11 +229,29 @@ func (r *Relay) Stats() RelayStats {
 	defer r.mu.Unlock()
 	s := r.gone
 	s.Clients = len(r.clients)
+	s.UnderWay = r.line.Len()
+	now := time.Now()
 	for _, c := range r.clients {
 		s.Up.add(c.up.stats)
 		s.Down.add(c.down.stats)
+		s.UpBacklog += c.up.queue.backlog(now, c.up.link.Rate)
+		s.DownBacklog += c.down.queue.backlog(now, c.down.link.Rate)
+	}
+	if b := r.up.Through; b != nil {
+		s.UpBacklog = b.Backlog(now)
+	}
+	if b := r.down.Through; b != nil {
+		s.DownBacklog = b.Backlog(now)
 	}
 	return s
+}
+
+// Err returns why the relay no longer works, or nil. It gives up when the
+// socket that clients send to fails to read a hundred times in a row.
+func (r *Relay) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
 // Close closes the sockets, forgets what is under way and waits for the relay's
@@ -240,12 +280,12 @@ func (r *Relay) run() {
 	for {
 		r.mu.Lock()
 		now := time.Now()
-		f, due := r.line.pop(now)
+		f, due := r.line.Pop(now)
 		var to *net.UDPConn
 		if due {
 			to = f.client.back
 		}
-		at, more := r.line.next()
+		at, more := r.line.Next()
 		r.mu.Unlock()
 		if due {
 			r.deliver(f, to)

@@ -1,9 +1,9 @@
 package netsim
 
 import (
-	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -11,42 +11,8 @@ import (
 type client struct {
 	addr     netip.AddrPort
 	back     *net.UDPConn // to the target
-	up, down *wire
+	up, down *Wire
 	active   time.Time // a datagram came or went
-}
-
-// readFront takes what clients send.
-func (r *Relay) readFront() {
-	r.read(r.front, func(from netip.AddrPort, b []byte) {
-		if c := r.client(from); c != nil {
-			r.pass(c, true, b)
-		}
-	})
-}
-
-// readBack takes what the target sends to one client. Nobody else may: a NAT
-// that lets others in would be another test.
-func (r *Relay) readBack(c *client, back *net.UDPConn) {
-	r.read(back, func(from netip.AddrPort, b []byte) {
-		if from == r.target {
-			r.pass(c, false, b)
-		}
-	})
-}
-
-// read hands on what comes to u until u is closed. Other errors are about a
-// datagram sent earlier.
-func (r *Relay) read(u *net.UDPConn, each func(from netip.AddrPort, b []byte)) {
-	b := make([]byte, 1<<16)
-	for {
-		n, from, err := u.ReadFromUDPAddrPort(b)
-		switch {
-		case err == nil:
-			each(unmap(from), b[:n])
-		case errors.Is(err, net.ErrClosed):
-			return
-		}
-	}
 }
 
 // client returns the client at addr, a new one if need be, or nil if it could
@@ -75,6 +41,11 @@ func (r *Relay) client(addr netip.AddrPort) *client {
 		down: newWire(r.down, r.seed, 2*r.joined+1),
 	}
 	r.joined++
+	if r.record != nil {
+		name := strconv.FormatUint(r.joined, 10)
+		c.up.Record(r.record, "up-"+name)
+		c.down.Record(r.record, "down-"+name)
+	}
 	r.clients[addr] = c
 	r.running.Go(func() { r.readBack(c, back) })
 	return c
@@ -101,11 +72,15 @@ func (r *Relay) evict() {
 			idle = c
 		}
 	}
-	idle.back.Close()
-	delete(r.clients, idle.addr)
 	r.gone.Evicted++
-	r.gone.Up.add(idle.up.stats)
-	r.gone.Down.add(idle.down.stats)
+	r.forget(idle)
+}
+
+func (r *Relay) forget(c *client) {
+	c.back.Close()
+	delete(r.clients, c.addr)
+	r.gone.Up.add(c.up.stats)
+	r.gone.Down.add(c.down.stats)
 }
 
 // pass sends a datagram on its way.
@@ -130,15 +105,27 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	if up {
 		w = c.up
 	}
-	if refused := w.refuse(len(p.Payload), !passed, r.blackout, r.line.full()); refused {
-		return
+	switch size := len(p.Payload); {
+	case !passed:
+		w.refuse(now, size, DropTap)
+	case r.blackout || now.Before(r.dark):
+		w.refuse(now, size, DropLost)
+	case r.line.full():
+		w.refuse(now, size, DropOverflow)
+	default:
+		r.launch(now, c, up, w, p.Payload)
 	}
-	first, some := r.line.next()
-	r.ds = w.offer(now, len(p.Payload), r.ds[:0])
+}
+
+// launch gives a datagram to its wire, and wakes the one who delivers if it is
+// now the first.
+func (r *Relay) launch(now time.Time, c *client, up bool, w *Wire, payload []byte) {
+	first, some := r.line.Next()
+	r.ds = w.Send(now, len(payload), r.ds[:0])
 	for _, d := range r.ds {
-		r.line.push(d.at, relayed{c, up, d.damage(p.Payload)})
+		r.line.Push(d.At, relayed{c, up, d.Damage(payload)})
 	}
-	if at, ok := r.line.next(); ok && (!some || at.Before(first)) {
+	if at, ok := r.line.Next(); ok && (!some || at.Before(first)) {
 		select {
 		case r.wake <- struct{}{}:
 		default:

@@ -6,9 +6,14 @@ import "time"
 // newest is dropped, and counted as Overflowed.
 const maxInFlight = 1 << 16
 
-// timeline holds values until their time has come: a binary heap by time, and
-// by age among equals, so that equal seeds give equal runs.
-type timeline[T any] struct {
+// A Timeline holds values until their time has come, in the order of their
+// times, and of their coming among equals, so that equal seeds give equal runs.
+// It is what a simulation in virtual time needs besides a [Wire]: the time of
+// [Timeline.Next] is the next now.
+//
+// The zero value is empty. It is a binary heap, and not safe for concurrent
+// use. It grows as far as it must: bound what you push.
+type Timeline[T any] struct {
 	entries []entry[T]
 	pushed  uint64
 }
@@ -26,17 +31,21 @@ func (e *entry[T]) before(o *entry[T]) bool {
 	return e.at.Before(o.at)
 }
 
-func (t *timeline[T]) full() bool { return len(t.entries) >= maxInFlight }
+// Len is the number of values.
+func (t *Timeline[T]) Len() int { return len(t.entries) }
 
-// next is when the first value is due; ok is false if there is none.
-func (t *timeline[T]) next() (at time.Time, ok bool) {
+func (t *Timeline[T]) full() bool { return len(t.entries) >= maxInFlight }
+
+// Next is when the first value is due; ok is false if there is none.
+func (t *Timeline[T]) Next() (at time.Time, ok bool) {
 	if len(t.entries) == 0 {
 		return time.Time{}, false
 	}
 	return t.entries[0].at, true
 }
 
-func (t *timeline[T]) push(at time.Time, v T) {
+// Push adds a value that is due at the given time.
+func (t *Timeline[T]) Push(at time.Time, v T) {
 	t.pushed++
 	t.entries = append(t.entries, entry[T]{at, t.pushed, v})
 	for i := len(t.entries) - 1; i > 0; {
@@ -49,8 +58,8 @@ func (t *timeline[T]) push(at time.Time, v T) {
 	}
 }
 
-// pop removes the first value if it is due at now.
-func (t *timeline[T]) pop(now time.Time) (v T, ok bool) {
+// Pop removes the first value and returns it, if it is due at now.
+func (t *Timeline[T]) Pop(now time.Time) (v T, ok bool) {
 	if len(t.entries) == 0 || t.entries[0].at.After(now) {
 		return v, false
 	}

@@ -8,20 +8,20 @@ import (
 
 func TestTimelineSortsByTimeThenAge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var line timeline[int]
+	var line Timeline[int]
 	for i := range 2000 {
-		line.push(start.Add(time.Duration(rng.IntN(50))*ms), i)
+		line.Push(start.Add(time.Duration(rng.IntN(50))*ms), i)
 	}
-	if _, ok := line.pop(start.Add(-1)); ok {
+	if _, ok := line.Pop(start.Add(-1)); ok {
 		t.Fatal("something is due before its time")
 	}
 	last, lastAt, n := -1, start, 0
 	for {
-		at, ok := line.next()
+		at, ok := line.Next()
 		if !ok {
 			break
 		}
-		v, ok := line.pop(at)
+		v, ok := line.Pop(at)
 		if !ok {
 			t.Fatal("the next value is not due at its time")
 		}
@@ -37,12 +37,12 @@ func TestTimelineSortsByTimeThenAge(t *testing.T) {
 }
 
 func TestTimelineIsBounded(t *testing.T) {
-	var line timeline[int]
+	var line Timeline[int]
 	for range maxInFlight {
 		if line.full() {
 			t.Fatal("full too early")
 		}
-		line.push(start, 0)
+		line.Push(start, 0)
 	}
 	if !line.full() {
 		t.Error("not full at the bound")

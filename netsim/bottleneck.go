@@ -1,0 +1,77 @@
+package netsim
+
+import (
+	"sync"
+	"time"
+)
+
+// A Bottleneck is a limited rate with one queue in front of it, through which
+// the datagrams of several links go, first come, first served: a router that
+// many share. Each link that has it as Link.Through takes part: those of
+// several hosts of a [Network], all clients of a [Relay], several [Wire]s.
+//
+// It stands where datagrams are sent, before the delay of the link.
+type Bottleneck struct {
+	mu          sync.Mutex // guards everything below; no other lock is taken under it
+	queue       queue
+	rate, limit int
+}
+
+// NewBottleneck returns a bottleneck that carries rate bytes per second, and in
+// which queue bytes may wait, the one being sent included. Zero means no limit
+// and 64 KiB, as in a Link.
+func NewBottleneck(rate, queue int) *Bottleneck { return &Bottleneck{rate: rate, limit: queue} }
+
+// Set changes the rate and the queue for datagrams sent from now on. Those that
+// wait leave when they would have.
+func (b *Bottleneck) Set(rate, queue int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rate, b.limit = rate, queue
+}
+
+// Backlog returns how many bytes wait.
+func (b *Bottleneck) Backlog(now time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queue.backlog(now, b.rate)
+}
+
+func (b *Bottleneck) transmit(now time.Time, size int) (leaves time.Time, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queue.transmit(now, size, b.rate, b.limit)
+}
+
+// queue is what waits for a rate. All that is known of it is when its last byte
+// will have been sent.
+type queue struct{ free time.Time }
+
+// transmit returns when the last of size bytes has left the queue; ok is false
+// if they do not fit.
+func (q *queue) transmit(now time.Time, size, rate, limit int) (leaves time.Time, ok bool) {
+	if rate <= 0 {
+		return now, true
+	}
+	if q.free.Before(now) {
+		q.free = now
+	}
+	if limit <= 0 {
+		limit = defaultQueue
+	}
+	perByte := float64(time.Second) / float64(rate)
+	waiting := float64(q.free.Sub(now)) / perByte
+	// Half a byte for the rounding of times to nanoseconds.
+	if waiting+float64(size) > float64(limit)+0.5 {
+		return time.Time{}, false
+	}
+	q.free = q.free.Add(time.Duration(perByte * float64(size)))
+	return q.free, true
+}
+
+func (q *queue) backlog(now time.Time, rate int) int {
+	if rate <= 0 || !q.free.After(now) {
+		return 0
+	}
+	return int(q.free.Sub(now).Seconds()*float64(rate) + 0.5)
+}

@@ -1,0 +1,93 @@
+package netsim
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// maxReadErrors is how many errors in a row make a socket a broken one. A
+// healthy one may have some: systems report what became of a datagram sent
+// earlier as an error of the next read.
+const maxReadErrors = 100
+
+// maxReadPause is the longest pause after an error. Pauses double from 1 ms.
+const maxReadPause = 64 * time.Millisecond
+
+// reader is the method of a socket that reads.
+type reader func(b []byte) (n int, from netip.AddrPort, err error)
+
+// readFront takes what clients send. Without it there is no relay.
+func (r *Relay) readFront() {
+	err := r.read(r.front.ReadFromUDPAddrPort, func(from netip.AddrPort, b []byte) {
+		if c := r.client(from); c != nil {
+			r.pass(c, true, b)
+		}
+	})
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = fmt.Errorf("netsim: %w", err)
+}
+
+// readBack takes what the target sends to one client. Nobody else may: a NAT
+// that lets others in would be another test.
+func (r *Relay) readBack(c *client, back *net.UDPConn) {
+	err := r.read(back.ReadFromUDPAddrPort, func(from netip.AddrPort, b []byte) {
+		if from == r.target {
+			r.pass(c, false, b)
+		}
+	})
+	if err == nil {
+		return
+	}
+	// The client gets another socket with its next datagram.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clients[c.addr] == c && c.back == back {
+		r.forget(c)
+	}
+}
+
+// read hands on what comes until the socket is closed. It returns the error of
+// a socket that only fails.
+func (r *Relay) read(from reader, each func(from netip.AddrPort, b []byte)) error {
+	b := make([]byte, 1<<16)
+	for failed := 0; ; {
+		n, addr, err := from(b)
+		switch {
+		case err == nil:
+			failed = 0
+			each(unmap(addr), b[:n])
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		}
+		if failed++; failed == maxReadErrors {
+			return err
+		}
+		if !r.pause(failed) {
+			return nil
+		}
+	}
+}
+
+// pause counts an error and waits a little, the longer the more there were in
+// a row. It returns false if the relay is closed.
+func (r *Relay) pause(failed int) bool {
+	r.mu.Lock()
+	r.gone.ReadErrors++
+	r.mu.Unlock()
+	timer := time.NewTimer(min(time.Millisecond<<min(failed-1, 10), maxReadPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.done:
+		return false
+	}
+}
