@@ -43,7 +43,6 @@ type reply struct {
 type driver struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	temp  string        // the browser's profile and caches
 	gone  chan struct{} // closed when the process has closed its output
 
 	mu      sync.Mutex
@@ -61,18 +60,13 @@ func startDriver(n *network) (*driver, error) {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 		return nil, fmt.Errorf("run npm ci in interop/browser/driver first: %w", err)
 	}
-	temp, err := os.MkdirTemp("", "godwit-browser-")
-	if err != nil {
-		return nil, err
-	}
 	d := &driver{
 		cmd:     exec.Command("ip", "netns", "exec", n.name, "node", filepath.Join(dir, "driver.mjs")),
-		temp:    temp,
 		gone:    make(chan struct{}),
 		waiting: make(map[int]chan reply),
 		listen:  make(map[int]func(console, text string)),
 	}
-	d.cmd.Env = append(os.Environ(), "TMPDIR="+temp, "HOME="+temp)
+	d.cmd.Env = append(os.Environ(), "TMPDIR="+n.temp, "HOME="+n.temp)
 	d.cmd.Stderr = os.Stderr
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
@@ -82,7 +76,6 @@ func startDriver(n *network) (*driver, error) {
 		return nil, err
 	}
 	if err := d.cmd.Start(); err != nil {
-		os.RemoveAll(temp)
 		return nil, err
 	}
 	go d.read(stdout)
@@ -96,7 +89,6 @@ func (d *driver) stop() {
 	<-d.gone
 	d.cmd.Wait()
 	kill.Stop()
-	os.RemoveAll(d.temp)
 }
 
 func (d *driver) read(stdout io.Reader) {

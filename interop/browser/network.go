@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // network is a namespace with one veth pair into it:
@@ -24,6 +25,7 @@ import (
 type network struct {
 	lock *os.File
 	name string // of the namespace and of the host's end of the pair
+	temp string // directory of the browsers' profiles
 	host netip.Addr
 }
 
@@ -86,11 +88,15 @@ func lockNetwork(i int) (*network, error) {
 	return &network{
 		lock: lock,
 		name: "godwit" + strconv.Itoa(i),
+		temp: filepath.Join(dir, strconv.Itoa(i)+".tmp"),
 		host: netip.AddrFrom4([4]byte{10, 99, byte(i), 1}),
 	}, nil
 }
 
 func (n *network) add() error {
+	if err := os.Mkdir(n.temp, 0o700); err != nil {
+		return err
+	}
 	inside := n.host.Next()
 	err := ip(
 		"netns add "+n.name,
@@ -110,25 +116,26 @@ func (n *network) add() error {
 	return os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", n.name, "forwarding"), []byte("0"), 0)
 }
 
-// remove ends what still runs in the namespace, takes the namespace away, and
-// the veth pair with it, and gives N back.
+// remove ends what still runs in the namespace, takes away the namespace, the
+// veth pair and the profiles, and gives N back.
 func (n *network) remove() error {
 	defer n.lock.Close()
 	return n.clean()
 }
 
 func (n *network) clean() error {
+	if err := n.deleteNamespace(); err != nil {
+		return err
+	}
+	return os.RemoveAll(n.temp)
+}
+
+func (n *network) deleteNamespace() error {
 	if _, err := os.Stat(filepath.Join("/run/netns", n.name)); err != nil {
 		return nil
 	}
-	pids, err := exec.Command("ip", "netns", "pids", n.name).Output()
-	if err != nil {
+	if err := n.killAll(); err != nil {
 		return err
-	}
-	for pid := range strings.FieldsSeq(string(pids)) {
-		if p, err := strconv.Atoi(pid); err == nil {
-			syscall.Kill(p, syscall.SIGKILL)
-		}
 	}
 	if err := ip("netns del " + n.name); err != nil {
 		return err
@@ -139,6 +146,28 @@ func (n *network) clean() error {
 		exec.Command("ip", "link", "del", n.name).Run() // fails if the kernel was faster
 	}
 	return nil
+}
+
+// killAll ends every process in the namespace, all of which we or a dead test
+// started there, and waits until they are gone.
+func (n *network) killAll() error {
+	for range 500 {
+		out, err := exec.Command("ip", "netns", "pids", n.name).Output()
+		if err != nil {
+			return err
+		}
+		pids := strings.Fields(string(out))
+		if len(pids) == 0 {
+			return nil
+		}
+		for _, pid := range pids {
+			if p, err := strconv.Atoi(pid); err == nil {
+				syscall.Kill(p, syscall.SIGKILL)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("processes in %s do not end", n.name)
 }
 
 // ip runs the commands of iproute2 in order and stops at the first that fails.
