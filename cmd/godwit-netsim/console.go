@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// console changes a running relay and tells what it does. One goroutine has it.
+type console struct {
+	relay      *netsim.Relay
+	conditions *conditions
+	out        io.Writer
+	quiet      bool
+
+	ticks int
+	seen  netsim.RelayStats // at the last status
+}
+
+// serve obeys commands and prints the status until ctx ends, quit comes or the
+// relay breaks. The end of the input is not the end.
+func serve(ctx context.Context, c *console, in io.Reader, ticks <-chan time.Time) error {
+	commands := make(chan string)
+	go func() {
+		defer close(commands)
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			select {
+			case commands <- lines.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer c.total()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks:
+			if err := c.relay.Err(); err != nil {
+				return err
+			}
+			c.status()
+		case line, ok := <-commands:
+			if !ok {
+				commands = nil
+				continue
+			}
+			if quit := c.obey(line); quit {
+				return nil
+			}
+		}
+	}
+}
+
+// obey carries out one command.
+func (c *console) obey(line string) (quit bool) {
+	name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+	value = strings.TrimSpace(value)
+	switch name {
+	case "":
+	case "quit":
+		return true
+	case "help":
+		fmt.Fprint(c.out, commands)
+	case "show":
+		fmt.Fprint(c.out, c.conditions)
+	case "rebind":
+		if err := c.relay.Rebind(); err != nil {
+			fmt.Fprintln(c.out, "rebind:", err)
+			return false
+		}
+		fmt.Fprintln(c.out, "every client has a new address")
+	case "blackout":
+		d, err := parseTime(value)
+		if err != nil {
+			fmt.Fprintf(c.out, "blackout %q %v\n", value, err)
+			return false
+		}
+		c.relay.BlackoutFor(d)
+		fmt.Fprintf(c.out, "blackout for %v\n", d)
+	default:
+		if err := c.conditions.set(name, value); err != nil {
+			fmt.Fprintln(c.out, err)
+			return false
+		}
+		up, down := c.conditions.links()
+		c.relay.SetUp(up)
+		c.relay.SetDown(down)
+		fmt.Fprint(c.out, c.conditions)
+	}
+	return false
+}
+
+// status prints what happened since it was called last.
+func (c *console) status() {
+	c.ticks++
+	if c.quiet {
+		return
+	}
+	s := c.relay.Stats()
+	fmt.Fprintf(c.out, "%4d s  clients %d  %s  %s  under way %d\n", c.ticks, s.Clients,
+		direction("up", s.Up, c.seen.Up, s.UpBacklog), direction("down", s.Down, c.seen.Down, s.DownBacklog), s.UnderWay)
+	if n := s.Failed - c.seen.Failed; n > 0 {
+		fmt.Fprintf(c.out, "        %d datagrams could not be written\n", n)
+	}
+	c.seen = s
+}
+
+func direction(name string, now, then netsim.LinkStats, backlog int) string {
+	passed, bytes := now.Passed-then.Passed, now.PassedBytes-then.PassedBytes
+	return fmt.Sprintf("| %s passed %d (%d B) lost %d queue %d B", name, passed, bytes, lost(now)-lost(then), backlog)
+}
+
+// lost is everything that was sent and did not pass.
+func lost(s netsim.LinkStats) uint64 { return s.Sent - s.Passed }
+
+// total prints the sums of the whole run.
+func (c *console) total() {
+	s := c.relay.Stats()
+	fmt.Fprintf(c.out, "total %s\n%s\n%s\n", plural(uint64(s.Clients)+s.Evicted, "client"), sum("up  ", s.Up), sum("down", s.Down))
+}
+
+func plural(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func sum(name string, s netsim.LinkStats) string {
+	return fmt.Sprintf("  %s sent %d passed %d lost %d queue-dropped %d too-large %d doubled %d reordered %d damaged %d",
+		name, s.Sent, s.Passed, s.Lost, s.QueueDropped, s.TooLarge, s.Duplicated, s.Reordered, s.Corrupted)
+}
