@@ -135,6 +135,7 @@ type Assoc struct {
 	nextTSN     uint32
 	acked       uint32 // the peer has everything up to here, or gave it up
 	topAcked    uint32 // highest TSN the peer has acknowledged in any way
+	given       uint32 // highest TSN of our FORWARD-TSNs
 	marks       marks
 	rtt         time.Duration
 	forwardNext time.Duration // earliest time of the next FORWARD-TSN
@@ -205,7 +206,7 @@ func (a *Assoc) Init(c Config) {
 	*a = Assoc{config: c.withDefaults()}
 	a.nextTSN = a.config.InitialTSN
 	a.acked = a.nextTSN - 1
-	a.topAcked = a.acked
+	a.topAcked, a.given = a.acked, a.acked
 	a.reset.next = a.config.InitialTSN
 	a.rtt = a.config.RTT
 }

@@ -108,6 +108,7 @@ func (a *Assoc) appendForward(t time.Duration, b []byte, limit int) []byte {
 		return b
 	}
 	a.forwardNext = t + max(a.lag(), minForwardGap)
+	a.given = seq.Max(a.given, tsn)
 	a.stats.Forwards++
 	start := len(b)
 	b = binary.BigEndian.AppendUint32(appendChunk(b, chunkForwardTSN, 0), tsn)

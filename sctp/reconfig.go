@@ -53,10 +53,14 @@ type resetState struct {
 	tries   uint8  // how often it was sent; zero when there is none
 }
 
-// wantReset asks for a reset of our direction of a channel.
+// wantReset asks for a reset of our direction of a channel: now, or after the
+// request that is outstanding.
 func (a *Assoc) wantReset(ch *channel) {
-	if ch.out == resetNone {
-		ch.out = resetWant
+	if ch.out != resetNone {
+		return
+	}
+	ch.out = resetWant
+	if a.reset.tries == 0 {
 		a.pend |= pendResetRequest
 	}
 }

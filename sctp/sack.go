@@ -225,7 +225,7 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 
 	if seq.Less(a.topAcked, top) {
 		a.topAcked = top
-		if sent, ok := a.marks.sent(top); ok && !a.resending() {
+		if sent, ok := a.marks.sent(top); ok && seq.Less(a.given, top) && !a.resending() {
 			a.sampleRTT(microsSince(t, sent))
 		}
 	}

@@ -1,0 +1,309 @@
+package sctp
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// rtt50 says that the round trip is known to be 50 ms.
+func rtt50(c *Config) { c.RTT = 50 * time.Millisecond }
+
+// S11, DESIGN 5.5: up to what is a round trip old, and never further than was sent.
+func TestForwardIsARoundTripLate(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "lost")
+	a.pass(10 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.pass(30 * time.Millisecond)
+	a.send(0, Text, "under way")
+	a.write(sack(999, 1001, 1001))
+	a.wantIdle("1000 may only be late")
+	rtt := a.rtt
+	a.pass(rtt - 40*time.Millisecond - time.Millisecond)
+	a.wantIdle("still")
+	a.pass(time.Millisecond)
+	a.wantPacket("now it is lost", "FORWARD-TSN(1000)")
+	a.write(sack(1001))
+	a.pass(time.Second)
+	for _, p := range a.drain() {
+		if p != "FORWARD-TSN(1002)" {
+			t.Errorf("%s: 1003 was never sent", p)
+		}
+	}
+}
+
+// S11: at most one each round trip.
+func TestForwardIsPaced(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	start := a.now
+	var last time.Time
+	for i := range uint32(300) {
+		a.send(0, Text, "x")
+		a.pass(time.Millisecond)
+		if i%2 == 1 {
+			a.write(sack(999, 1001, 1001+max(i, 50)-50)) // the peer hears none of them
+		}
+		if p := a.drain(); len(p) > 0 {
+			if !last.IsZero() && a.now.Sub(last) < 40*time.Millisecond {
+				t.Errorf("%v after the last at %v: %s", a.now.Sub(last), a.now.Sub(start), p)
+			}
+			last = a.now
+		}
+	}
+	if n := a.Stats().Forwards; n < 3 || n > 300/40 {
+		t.Errorf("%d in 300 ms", n)
+	}
+}
+
+// Tail loss: nothing follows what was lost, so no SACK tells of it.
+func TestForwardAfterSilence(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	start := a.now
+	a.send(0, Text, "lost")
+	var sent []string
+	for !a.Deadline().IsZero() {
+		a.now = a.Deadline()
+		a.events = a.Advance(a.now, a.events)
+		for _, p := range a.drain() {
+			sent = append(sent, fmt.Sprint(p, " ", a.now.Sub(start)))
+		}
+	}
+	want := "FORWARD-TSN(1000) 350ms, FORWARD-TSN(1000) 1.05s, FORWARD-TSN(1000) 2.45s, FORWARD-TSN(1000) 5.25s"
+	if got := strings.Join(sent[:4], ", "); got != want {
+		t.Errorf("have %s\nwant %s", got, want)
+	}
+	if len(sent) != maxIdleTries {
+		t.Errorf("%d times", len(sent))
+	}
+	a.write(sack(1000))
+	a.send(0, Text, "again")
+	a.pass(time.Second)
+	a.wantPacket("it begins anew after an answer", "FORWARD-TSN(1001)")
+}
+
+// A FORWARD-TSN that is lost is sent again while SACKs show that it is needed.
+func TestLostForwardIsRepeated(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "lost")
+	a.pass(60 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.write(sack(999, 1001, 1001))
+	a.wantPacket("lost too", "FORWARD-TSN(1000)")
+	a.write(sack(999, 1001, 1001))
+	a.wantIdle("not at once")
+	a.pass(a.rtt)
+	a.wantPacket("after a round trip", "FORWARD-TSN(1001)")
+	a.write(sack(1001))
+	a.pass(10 * time.Second)
+	a.wantIdle("done")
+	if !a.Deadline().IsZero() || a.marks.n != 0 {
+		t.Error("something is left to wait for")
+	}
+}
+
+func TestNoForwardWithoutLoss(t *testing.T) {
+	a := newTestAssoc(t)
+	type ack struct {
+		at  time.Time
+		tsn uint32
+	}
+	var acks []ack
+	for i := range uint32(3000) {
+		a.send(0, Text, "x")
+		if i%2 == 1 {
+			acks = append(acks, ack{a.now.Add(80 * time.Millisecond), 1000 + i})
+		}
+		a.pass(5 * time.Millisecond)
+		for len(acks) > 0 && !acks[0].at.After(a.now) {
+			a.write(sack(acks[0].tsn))
+			acks = acks[1:]
+		}
+		a.wantIdle("everything arrives")
+	}
+}
+
+// A message that is sent until it arrives is never given up.
+func TestForwardStopsAtDCEPAck(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(1, Text, "lost")
+	a.write(unreliableOpen(1, 3, "c"))
+	a.wantPacket("1001 is the answer", `SACK(cum=1) DATA(tsn=1001 stream=3 ssn=0 ppid=50 flags=3 "\x02")`)
+	a.pass(60 * time.Millisecond)
+	a.send(1, Text, "lost")
+	a.pass(60 * time.Millisecond)
+	a.send(1, Text, "arrives")
+	a.write(sack(999, 1003, 1003))
+	a.wantPacket("up to the one before", "FORWARD-TSN(1000)")
+	a.write(sack(1000, 1003, 1003))
+	a.pass(a.rtt)
+	for _, p := range a.drain() {
+		if strings.Contains(p, "FORWARD") {
+			t.Errorf("beyond a reliable message: %s", p)
+		}
+	}
+	a.write(sack(1001, 1003, 1003))
+	a.pass(a.rtt)
+	a.wantPacket("it arrived", "FORWARD-TSN(1003)")
+}
+
+// S12: marks grow on use, are bounded, and freed.
+func TestMarks(t *testing.T) {
+	var m marks
+	for i := range uint32(10_000) {
+		m.add(i, i*1000)
+	}
+	if m.n != maxMarks || len(m.ring) != maxMarks {
+		t.Errorf("%d marks in %d", m.n, len(m.ring))
+	}
+	if tsn, ok := m.before(9_000_500); !ok || tsn != 9000 {
+		t.Errorf("before: %d %v", tsn, ok)
+	}
+	if at, ok := m.sent(9000); !ok || at != 9_000_000 {
+		t.Errorf("sent: %d %v", at, ok)
+	}
+	if _, ok := m.before(100); ok {
+		t.Error("the oldest are part of the next")
+	}
+	m.add(10_000, 9_999_000)
+	if m.n != maxMarks || m.at(m.n-1).tsn != 10_000 {
+		t.Error("one time has one mark")
+	}
+	m.drop(10_000)
+	if m.n != 0 || m.ring != nil {
+		t.Errorf("%d left in %d", m.n, len(m.ring))
+	}
+	for range 100 {
+		m.add(20_000, 5)
+		m.drop(20_000)
+	}
+	if len(m.ring) != minMarks {
+		t.Errorf("a small ring is kept: %d", len(m.ring))
+	}
+	// Times wrap after 71 minutes, TSNs after 2^32.
+	m.add(0xffff_ffff, 0xffff_ff00)
+	m.add(3, 100)
+	if tsn, ok := m.before(50); !ok || tsn != 0xffff_ffff {
+		t.Errorf("across the wrap: %x %v", tsn, ok)
+	}
+	if at, ok := m.sent(2); !ok || at != 0xffff_ff00 {
+		t.Errorf("across the wrap: %x %v", at, ok)
+	}
+}
+
+// S10
+func TestForwardIn(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.use()
+	a.write(text(4, "x"))
+	a.drain()
+	a.write(forward(3))
+	a.wantPacket("answered at once", "SACK(cum=4)")
+	a.write(forward(2))
+	a.wantPacket("a stale one too: ours was lost", "SACK(cum=4)")
+	a.write(forward(4 + maxForward + 1))
+	a.wantDrops("one that cannot be", DropForward, 1)
+	a.wantIdle("is not")
+	a.write(forward(4 + 100_000))
+	a.wantPacket("a long silence", "SACK(cum=100004)")
+	a.events = nil
+	a.write(text(100_005, "back"))
+	a.wantMessage("ends", 1, Text, "back")
+	for _, bad := range [][]byte{nil, {0, 0, 0}, {0, 1, 0x86, 0xa6, 0}} {
+		a.write(rawChunk(chunkForwardTSN, 0, bad))
+	}
+	a.wantDrops("malformed", DropChunk, 3)
+}
+
+func TestLateMessageAfterForwardIsDeliveredOnce(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.use()
+	a.write(forward(5))
+	a.write(text(3, "late"))
+	a.write(text(3, "late"))
+	a.wantMessage("once", 1, Text, "late")
+	a.wantNoEvent("only")
+}
+
+// DESIGN 5.5, T24: 250,000 messages each way, with losses in both directions
+// between two of our own, go on arriving, each at most once. See also the tests
+// with pion.
+func TestLongRunWithLosses(t *testing.T) {
+	for _, mode := range []AckMode{AckEager, AckHonest} {
+		longRun(t, mode, 0.1)
+	}
+}
+
+func longRun(t *testing.T, mode AckMode, loss float64) {
+	t.Helper()
+	const messages = 250_000
+	a := newIdleAssoc(t, func(c *Config) { c.Ack = mode })
+	b := newIdleAssoc(t, func(c *Config) {
+		c.Ack, c.LocalTag, c.InitialTSN = mode, peerTag, ^uint32(messages/2) // wraps
+	})
+	a.Connect(a.now)
+	for range 2 {
+		b.writePacket(a.next())
+		a.writePacket(b.next())
+	}
+
+	rnd := rand.New(rand.NewPCG(1, 2))
+	type flight struct {
+		at time.Time
+		to *testAssoc
+		b  []byte
+	}
+	var air []flight
+	var sent, got [2]int
+	out := func(from, to *testAssoc, p []byte) {
+		if len(p) > 0 && rnd.Float64() >= loss {
+			air = append(air, flight{from.now.Add(20 * time.Millisecond), to, bytes.Clone(p)})
+		}
+	}
+	payload := []byte("sixteen bytes...")
+	var buf []byte
+	for sent[0] < messages || len(air) > 0 {
+		for i, x := range []*testAssoc{a, b} {
+			y := []*testAssoc{b, a}[i]
+			for range min(20, messages-sent[i]) {
+				buf, _ = x.AppendMessage(x.now, buf[:0], 0, Binary, payload)
+				out(x, y, buf)
+				sent[i]++
+			}
+			for buf = x.Append(x.now, buf[:0]); len(buf) > 0; buf = x.Append(x.now, buf[:0]) {
+				out(x, y, buf)
+			}
+			x.pass(5 * time.Millisecond)
+		}
+		for len(air) > 0 && !air[0].at.After(a.now) {
+			f := air[0]
+			air = air[1:]
+			f.to.events = f.to.Receive(f.to.now, f.b, f.to.events[:0])
+			for _, e := range f.to.events {
+				if e.Type == Message {
+					got[map[*testAssoc]int{a: 0, b: 1}[f.to]]++
+				}
+			}
+		}
+		a.Flush(a.now)
+		b.Flush(b.now)
+		for _, x := range []*testAssoc{a, b} {
+			if seq.Less(x.nextTSN-1, x.acked) {
+				t.Fatal("acknowledged what was never sent")
+			}
+		}
+	}
+	for i := range got {
+		if low, high := int(0.88*messages), int(0.92*messages); got[i] < low || got[i] > high {
+			t.Errorf("%v: %d of %d arrived", mode, got[i], messages)
+		}
+	}
+	if lag := b.nextTSN - 1 - b.acked; lag > 5000 {
+		t.Errorf("%v: %d are not acknowledged", mode, lag)
+	}
+}

@@ -1,0 +1,240 @@
+package sctp
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// openChannel opens stream 1 and lets everything be acknowledged.
+func openChannel(t *testing.T, set ...func(*Config)) *testAssoc {
+	t.Helper()
+	a := newTestAssoc(t, set...)
+	a.write(unreliableOpen(1, 1, "c"))
+	a.drain()
+	a.ackAll()
+	a.events = nil
+	return a
+}
+
+// S16
+func TestPageClosesChannel(t *testing.T) {
+	a := openChannel(t)
+	request := resetRequest(peerTSN, 1, 1)
+	if n := len(request) - chunkHeaderLen - 2; n != 18 { // as browsers write it, before padding
+		t.Errorf("%d bytes", n)
+	}
+	a.write(request)
+	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("answered, and our side too", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=1)")
+	if _, err := a.AppendMessage(a.now, nil, 1, Text, nil); err != ErrNotOpen {
+		t.Errorf("a message on a closing channel: %v", err)
+	}
+	a.write(request)
+	a.wantNoEvent("the request again")
+	a.wantPacket("the same answer", "RESET-RESPONSE(1 result=1)")
+	a.write(resetResponse(1000, resultPerformed))
+	a.pass(time.Minute)
+	a.wantIdle("done")
+	if len(a.channels) != 0 {
+		t.Error("the channel is remembered")
+	}
+}
+
+func TestWeCloseChannel(t *testing.T) {
+	a := openChannel(t)
+	if !a.CloseStream(a.now, 1) || a.CloseStream(a.now, 1) || a.CloseStream(a.now, 3) {
+		t.Error("a channel is closed once")
+	}
+	a.wantPacket("a reset", "RESET(1000 last=1000 stream=1)")
+	a.pass(101 * time.Millisecond)
+	a.wantPacket("until it is answered", "RESET(1000 last=1000 stream=1)")
+	a.write(text(2, "sent meanwhile"))
+	a.wantNoEvent("is dropped")
+	a.wantDrops("and counted", DropClosedChannel, 1)
+	a.write(resetResponse(1000, resultPerformed))
+	a.write(resetRequest(peerTSN, 2, 1))
+	a.wantEvent("closed when the peer has closed too", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("its request is answered", "RESET-RESPONSE(1 result=1)")
+	a.pass(sackDelay)
+	a.wantPacket("the message too", "SACK(cum=2)")
+	a.pass(time.Minute)
+	a.wantIdle("done")
+}
+
+func TestBothCloseAtOnce(t *testing.T) {
+	a := openChannel(t)
+	a.CloseStream(a.now, 1)
+	a.wantPacket("ours", "RESET(1000 last=1000 stream=1)")
+	a.write(resetRequest(peerTSN, 1, 1))
+	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("theirs", "RESET-RESPONSE(1 result=1)")
+	a.write(resetResponse(1000, resultPerformed))
+	a.pass(time.Minute)
+	a.wantIdle("done")
+	if len(a.channels) != 0 {
+		t.Error("the channel is remembered")
+	}
+}
+
+// RFC 6525, 5.2.2: what was sent before the reset belongs to the old channel.
+func TestResetWaitsForWhatWasSentBefore(t *testing.T) {
+	a := openChannel(t)
+	a.write(resetRequest(peerTSN, 3, 1))
+	a.wantNoEvent("2 and 3 are under way")
+	a.wantPacket("the peer has to ask again", "RESET-RESPONSE(1 result=6)")
+	a.write(text(2, "a"), text(3, "b"))
+	a.events = nil
+	a.write(resetRequest(peerTSN, 3, 1))
+	a.wantEvent("now it is done", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("and said", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=1)")
+}
+
+func TestPeerAsksUsToWait(t *testing.T) {
+	a := openChannel(t)
+	a.CloseStream(a.now, 1)
+	a.drain()
+	for range 20 {
+		a.write(resetResponse(1000, resultInProgress))
+		a.wantIdle("not at once")
+		a.pass(time.Second)
+		if p := a.drain(); len(p) == 0 || p[0] != "RESET(1000 last=1000 stream=1)" {
+			t.Fatalf("asked again: %s", p)
+		}
+	}
+}
+
+func TestResetIsGivenUp(t *testing.T) {
+	a := openChannel(t)
+	a.CloseStream(a.now, 1)
+	n := 0
+	for range 100 {
+		n += len(a.drain())
+		a.pass(time.Second)
+	}
+	if n != maxResetTries {
+		t.Errorf("sent %d times", n)
+	}
+	a.write(resetRequest(peerTSN, 1, 1))
+	a.wantEvent("the channel closes when the peer says so", Event{Type: ChannelClosed, Stream: 1})
+}
+
+// One request is outstanding at a time; what comes meanwhile waits for the next.
+func TestResetsQueueUp(t *testing.T) {
+	a := openChannel(t)
+	for i := range uint32(3) {
+		a.write(unreliableOpen(2+i, uint16(3+2*i), "c"))
+	}
+	a.drain()
+	a.ackAll()
+	a.CloseStream(a.now, 1)
+	a.wantPacket("the first", "RESET(1000 last=1003 stream=1)")
+	a.CloseStream(a.now, 3)
+	a.CloseStream(a.now, 5)
+	a.wantIdle("the others wait")
+	a.write(resetResponse(1000, resultPerformed))
+	a.wantPacket("and go together", "RESET(1001 last=1003 stream=3 stream=5)")
+}
+
+func TestResetOfAllStreams(t *testing.T) {
+	a := openChannel(t)
+	a.write(unreliableOpen(2, 3, "c"))
+	a.drain()
+	a.events = nil
+	a.write(resetRequest(peerTSN, 2))
+	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 3})
+	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("both", "RESET-RESPONSE(1 result=1) RESET(1000 last=1001 stream=1 stream=3)")
+}
+
+// The opening was lost and acknowledged eagerly; the page still waits for our
+// direction to close.
+func TestResetOfUnknownStream(t *testing.T) {
+	a := openChannel(t)
+	a.write(resetRequest(peerTSN, 1, 9))
+	a.wantNoEvent("there was no channel")
+	a.wantPacket("our direction is reset", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=9)")
+	a.write(resetResponse(1000, resultPerformed))
+	if a.channel(9) != nil {
+		t.Error("it is remembered")
+	}
+}
+
+func TestOtherReconfigurationsAreDenied(t *testing.T) {
+	for i, kind := range []uint16{paramIncomingReset, paramTSNReset, paramAddOutgoing, paramAddIncoming} {
+		a := openChannel(t)
+		a.write(rawChunk(chunkReconfig, 0, rawParam(kind, u32s(peerTSN, 0, 0))))
+		a.wantPacket(fmt.Sprint(i), "RESET-RESPONSE(1 result=2)")
+		a.wantNoEvent("nothing changes")
+	}
+}
+
+// T14: a flood of requests, in and out of sequence, costs nothing.
+func TestReconfigFlood(t *testing.T) {
+	a := openChannel(t)
+	for i := range uint32(10_000) {
+		a.write(resetRequest(i*77, 1, uint16(i)))
+		a.write(rawChunk(chunkReconfig, 0, rawParam(paramResetResponse, u32s(i, i%8))))
+	}
+	for i := range uint32(10_000) {
+		a.write(resetRequest(peerTSN+i, 1, uint16(2*i+3), uint16(2*i+5)))
+	}
+	if n := len(a.channels); n > 2*a.config.MaxChannels {
+		t.Errorf("%d entries", n)
+	}
+	packets := a.drain()
+	if len(packets) > 2 {
+		t.Errorf("%d packets in answer", len(packets))
+	}
+}
+
+func TestMalformedReconfig(t *testing.T) {
+	a := openChannel(t)
+	for _, v := range [][]byte{
+		nil, {0}, {0, 13, 0, 2}, {0, 13, 0, 99},
+		rawParam(paramOutgoingReset, nil),
+		rawParam(paramOutgoingReset, u32s(peerTSN, 0)),
+		rawParam(paramResetResponse, u32s(1000)),
+		rawParam(99, u32s(1, 2, 3)),
+		slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))),
+	} {
+		a.write(rawChunk(chunkReconfig, 0, v))
+		a.wantNoEvent("nothing happens")
+	}
+	a.write(resetRequest(peerTSN, 1, 1))
+	a.wantEvent("and the sequence is intact", Event{Type: ChannelClosed, Stream: 1})
+}
+
+// T37: a stream is opened and closed ten thousand times, by either side, with
+// answers lost.
+func TestStreamIsReused(t *testing.T) {
+	a := newTestAssoc(t)
+	tsn, number := uint32(1), uint32(peerTSN)
+	for i := range 10_000 {
+		a.write(unreliableOpen(tsn, 1, "c"))
+		a.wantEvent("opened", Event{Type: ChannelOpen, Stream: 1, Label: "c", Reliability: Retransmits})
+		a.write(dataChunk(tsn+1, 1, ppidText, "x"))
+		a.wantMessage("used", 1, Text, "x")
+		a.drain()
+		a.ackAll()
+		tsn += 2
+		if i%3 == 0 {
+			a.CloseStream(a.now, 1)
+			a.drain()
+			a.write(resetResponse(a.reset.next, resultPerformed))
+		}
+		a.write(resetRequest(number, tsn-1, 1))
+		number++
+		a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+		a.drain()
+		if i%3 == 1 {
+			a.write(resetResponse(a.reset.next, resultPerformed))
+		} // else the answer is lost: the stream is used again all the same
+		a.pass(time.Second)
+		a.drain()
+	}
+	if len(a.channels) > 1 || len(a.control) != 0 {
+		t.Errorf("%d channels, %d answers left", len(a.channels), len(a.control))
+	}
+}
