@@ -1,0 +1,169 @@
+package channel
+
+import "math/bits"
+
+// maxAckDelay is how long a lone acknowledgement waits for a packet to ride in.
+const maxAckDelay = 20_000_000 // ns
+
+// received knows which of the peer's packets came: the last window of them, for
+// telling duplicates apart, and what of that is still worth saying.
+type received struct {
+	next   uint64 // one more than the largest that came; 0 before the first
+	floor  uint64 // the peer knows of all that came below this
+	bits   [receivedWindow / 64]uint64
+	lastAt moment // when the largest came
+
+	eliciting int    // packets that came since the last ack block and want one
+	due       moment // when one must leave
+
+	// Loss is measured in spans of lossSpan numbers.
+	spanStart uint64
+	spanCame  int
+	loss      float64
+}
+
+const (
+	receivedWindow = 4096
+	lossSpan       = 128
+)
+
+func (r *received) init() { *r = received{due: never} }
+
+func (r *received) bit(n uint64) (word *uint64, mask uint64) {
+	return &r.bits[n/64%(receivedWindow/64)], 1 << (n % 64)
+}
+
+func (r *received) has(n uint64) bool {
+	w, mask := r.bit(n)
+	return *w&mask != 0
+}
+
+// expand makes a truncated number whole.
+func (r *received) expand(p *packet) uint64 { return expand(p.number, p.numberLen, r.next) }
+
+// fresh reports whether a packet came for the first time. One that is older than
+// the window counts as known.
+func (r *received) fresh(n uint64) bool {
+	if n >= r.next {
+		return true
+	}
+	return r.next-n <= receivedWindow && !r.has(n)
+}
+
+// mark takes note of a fresh packet.
+func (r *received) mark(t moment, n uint64, eliciting bool) {
+	gap := n != r.next
+	if n >= r.next {
+		r.forget(n)
+		r.next, r.lastAt = n+1, t
+	}
+	w, mask := r.bit(n)
+	*w |= mask
+	r.floor = min(r.floor, n) // one that comes late is news again
+	r.measure(n)
+	if !eliciting {
+		return
+	}
+	r.eliciting++
+	if r.due == never {
+		r.due = t + maxAckDelay
+	}
+	if gap {
+		r.due = t // what is missing should be known soon
+	}
+}
+
+// forget clears the window's bits that numbers up to n now stand for.
+func (r *received) forget(n uint64) {
+	if n-r.next >= receivedWindow {
+		clear(r.bits[:])
+		return
+	}
+	for i := r.next; i <= n; i++ {
+		if i%64 == 0 && i+63 <= n {
+			w, _ := r.bit(i)
+			*w, i = 0, i+63
+			continue
+		}
+		w, mask := r.bit(i)
+		*w &^= mask
+	}
+}
+
+// measure estimates the share of the peer's packets that do not come.
+func (r *received) measure(n uint64) {
+	if n < r.spanStart {
+		return
+	}
+	r.spanCame++
+	span := r.next - r.spanStart
+	if span < lossSpan {
+		return
+	}
+	share := max(0, 1-float64(r.spanCame)/float64(span))
+	r.loss += (share - r.loss) / 4
+	r.spanStart, r.spanCame = r.next, 0
+}
+
+// block fills a with what came, newest ranges first.
+func (r *received) block(t moment, a *ackBlock) {
+	low := r.floor
+	if r.next > receivedWindow {
+		low = max(low, r.next-receivedWindow)
+	}
+	largest := r.next - 1
+	a.largest = uint16(largest)
+	a.delay = min(maxDelay, uint64(t-r.lastAt)/delayUnit)
+	start := r.runStart(largest, low)
+	a.first = largest - start
+	a.ranges = 0
+	for start > low && a.ranges < len(a.rest) {
+		end, ok := r.prior(start-1, low)
+		if !ok {
+			return
+		}
+		gap := start - 1 - end
+		start = r.runStart(end, low)
+		a.rest[a.ranges] = ackRange{gap - 1, end - start}
+		a.ranges++
+	}
+}
+
+// runStart returns the first number of the run that ends at n.
+func (r *received) runStart(n, low uint64) uint64 {
+	for {
+		w, _ := r.bit(n)
+		ones := uint64(bits.LeadingZeros64(^(*w << (63 - n%64))))
+		ones = min(ones, n%64+1)
+		if n+1-ones <= low {
+			return low
+		}
+		if ones < n%64+1 {
+			return n + 1 - ones
+		}
+		n -= ones
+	}
+}
+
+// prior returns the largest number up to n that came.
+func (r *received) prior(n, low uint64) (uint64, bool) {
+	for {
+		w, _ := r.bit(n)
+		zeros := min(uint64(bits.LeadingZeros64(*w<<(63-n%64))), n%64+1)
+		if zeros < n%64+1 {
+			n -= zeros
+			return n, n >= low
+		}
+		if n < zeros+low {
+			return 0, false
+		}
+		n -= zeros
+	}
+}
+
+// said takes note that an ack block has left.
+func (r *received) said() { r.eliciting, r.due = 0, never }
+
+// confirmed takes note that the peer knows all that came up to largest, because a
+// packet came to it that said so.
+func (r *received) confirmed(largest uint64) { r.floor = max(r.floor, largest+1) }

@@ -1,0 +1,129 @@
+package channel
+
+import "time"
+
+// Append appends the next packet to b, at most limit bytes of it; b unchanged
+// means that there is nothing to say now. Call it until then. limit is what the
+// link can carry, at least MinLimit; with less nothing is sent.
+func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
+	t := m.at(now)
+	limit = min(limit, MaxPacket)
+	if limit < MinLimit {
+		return b
+	}
+	m.room4flight()
+	start, end := len(b), len(b)+limit
+	p := m.flight.open()
+	p.at = t
+
+	b = appendHeader(b, m.flight.next)
+	content := m.mayContent(t)
+	due := t >= m.received.due
+	body := len(b)
+	if m.received.eliciting > 0 {
+		b = m.appendAck(b, start, t, p, end)
+		body = len(b)
+	}
+	switch {
+	case m.closing.begun:
+		b = m.appendClose(b, t)
+		p.closing = len(b) > body
+	case !m.closed && content:
+		b = m.appendContent(b, end, t, p)
+		if len(b) == body {
+			m.loss.probes = 0
+		}
+	}
+	p.eliciting = len(b) > body
+	if !p.eliciting {
+		if !due || m.received.eliciting == 0 {
+			return b[:start]
+		}
+		b = m.askForAck(b, t, p)
+	}
+	m.leave(p, len(b)-start, t)
+	return b
+}
+
+// mayContent reports whether congestion control lets a packet leave.
+func (m *Mux) mayContent(t moment) bool {
+	m.work = false
+	m.pacer.refill(t, m.cc.pace())
+	if m.loss.probes > 0 {
+		return true
+	}
+	window := m.flight.bytes < m.cc.window(&m.rtt)
+	if m.pacer.open() && window {
+		return true
+	}
+	if m.ping || m.hasWork(t) {
+		m.cc.limited = true
+		m.work = window // an acknowledgement opens the window, not time
+	}
+	return false
+}
+
+// appendContent appends what the channels have, then what may ride along.
+func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
+	body := len(b)
+	b, _ = m.fill(b, end, t, p)
+	if m.ping {
+		if len(b) == body {
+			b = append(b, frameControl|controlPing)
+		}
+		m.ping = false
+	}
+	if len(b) > body && !m.backlog {
+		b = m.repeat(b, end, p)
+	}
+	return b
+}
+
+// appendAck appends an ack block, leaving room for the largest piece behind it.
+func (m *Mux) appendAck(b []byte, start int, t moment, p *sentPacket, end int) []byte {
+	m.received.block(t, &m.ackOut)
+	b, flags := m.ackOut.append(b, end-maxFragmentHeader-pieceSize)
+	b[start] |= flags
+	p.ackTop = m.received.next
+	return b
+}
+
+// askForAck makes a packet of nothing but an ack block worth an answer, once a
+// round trip, when the block has grown: what the peer knows need not be repeated.
+func (m *Mux) askForAck(b []byte, t moment, p *sentPacket) []byte {
+	m.stats.AcksOut++
+	if m.ackOut.ranges < 8 || t < m.askedAt+m.rtt.smoothed || m.closed || m.closing.begun {
+		return b
+	}
+	m.askedAt = t
+	p.eliciting = true
+	return append(b, frameControl|controlPing)
+}
+
+// leave takes note of a packet of n bytes that goes out.
+func (m *Mux) leave(p *sentPacket, n int, t moment) {
+	p.size = n
+	if p.ackTop > 0 {
+		m.received.said()
+	}
+	if p.eliciting {
+		m.pacer.spend(n)
+		m.cc.sent += n
+		m.loss.lastSent = t
+		m.loss.probes = max(0, m.loss.probes-1)
+	}
+	m.flight.push(p)
+	m.stats.PacketsOut++
+	m.stats.BytesOut += uint64(n)
+}
+
+// room4flight forgets the oldest packet if no more can be remembered.
+func (m *Mux) room4flight() {
+	f := &m.flight
+	for f.full() {
+		if p := f.at(f.base); p.state == packetFlying && p.eliciting {
+			m.losePacket(p, f.base)
+		}
+		f.base++
+	}
+}

@@ -1,0 +1,90 @@
+package channel
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// A close frame is sent closeRepeats times, further and further apart, until an
+// acknowledgement of one comes: the link may go away at any moment.
+const (
+	closeRepeats  = 6
+	closeInterval = 20 * time.Millisecond
+)
+
+type closing struct {
+	begun bool
+	code  uint64
+	text  string
+	left  int
+	next  moment
+	gap   time.Duration
+}
+
+// Close ends the link. What is queued is not sent any more: wait for receipts
+// first if it matters. Append then has the close frame, a few times; the link may
+// go once Closed reports true. text is cut to 256 bytes of UTF-8.
+func (m *Mux) Close(now time.Time, code uint64, text string) {
+	t := m.at(now)
+	if m.closed || m.closing.begun {
+		return
+	}
+	text = cut(text)
+	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval}
+	m.abandon()
+}
+
+func cut(text string) string {
+	if !utf8.ValidString(text) {
+		return ""
+	}
+	for len(text) > maxCloseText {
+		_, n := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-n]
+	}
+	return text
+}
+
+// Closed reports whether the peer has closed, or knows that we have, or has been
+// told often enough.
+func (m *Mux) Closed() bool {
+	return m.closed || m.closing.begun && m.closing.left == 0
+}
+
+// appendClose appends the close frame if it is time for one.
+func (m *Mux) appendClose(b []byte, t moment) []byte {
+	c := &m.closing
+	if c.left == 0 || t < c.next {
+		return b
+	}
+	c.left--
+	c.next, c.gap = t+c.gap, c.gap*2
+	if c.left == 0 {
+		c.next = never
+	}
+	return appendClose(b, c.code, c.text)
+}
+
+// receiveClose ends the link because the peer has.
+func (m *Mux) receiveClose(t moment, f *frame) {
+	if m.closed {
+		return
+	}
+	m.closed = true
+	m.abandon()
+	m.received.due = t // tell it at once that it can stop
+	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, Payload: f.payload})
+}
+
+// abandon forgets all messages.
+func (m *Mux) abandon() {
+	for i := range m.senders {
+		s := &m.senders[i]
+		for _, l := range [...]*list{&s.waiting, &s.queue} {
+			for l.head != nil {
+				m.finish(s, l.head, Abandoned)
+			}
+		}
+	}
+	m.active = 0
+}

@@ -1,0 +1,68 @@
+package channel
+
+// An EventType says what an Event is.
+type EventType uint8
+
+// The events.
+const (
+	EventMessage EventType = iota // Channel, Payload
+	EventReceipt                  // Channel, Message, Fate
+	EventClosed                   // Code, Payload is the text; the last event
+)
+
+// A Fate is what became of a message.
+type Fate uint8
+
+// The fates. Lost is a guess: the message may have arrived and its acknowledgement
+// not.
+const (
+	Delivered Fate = iota // the peer's Mux has all of it
+	Lost                  // an unreliable one was sent and not acknowledged
+	Expired               // its deadline passed in the queue
+	Replaced              // a newer one took its place in the queue
+	Dropped               // the queue was full
+	Abandoned             // the Mux was closed first
+)
+
+var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}
+
+func (f Fate) String() string {
+	if int(f) < len(fateNames) {
+		return fateNames[f]
+	}
+	return "unknown"
+}
+
+// An Event is something that happened. Payload is valid as long as the datagram it
+// came in, or until Release if the Mux put it together.
+type Event struct {
+	Type    EventType
+	Fate    Fate
+	Channel ID
+	owned   bool // Payload is the Mux's memory
+	Message MessageID
+	Code    uint64
+	Payload []byte
+}
+
+// Events appends what happened since the last call, in order, and forgets it.
+// Call it after each Receive, Send, Append and Advance, or before the datagrams that
+// were given to Receive are used again.
+func (m *Mux) Events(evs []Event) []Event {
+	evs = append(evs, m.events...)
+	clear(m.events)
+	m.events = m.events[:0]
+	return evs
+}
+
+// Release gives the memory of events back. It is not needed, but without it each
+// message of several packets costs an allocation. The events' payloads must not be
+// used after it.
+func (m *Mux) Release(evs []Event) {
+	for i := range evs {
+		if evs[i].owned {
+			m.pool.put(evs[i].Payload[:0])
+		}
+		evs[i] = Event{}
+	}
+}

@@ -1,0 +1,169 @@
+package channel
+
+import "unicode/utf8"
+
+// A frame begins with a byte: its kind in the upper two bits, and a channel, or
+// the control kind, in the lower six.
+const (
+	frameControl  = 0 << 6
+	frameMessage  = 1 << 6 // id varint, length varint, bytes
+	frameFragment = 2 << 6 // id varint, index varint, total varint, bytes
+	frameBare     = 3 << 6 // length varint, bytes: a whole unreliable message
+	frameKind     = 3 << 6
+	frameChannel  = 1<<6 - 1
+)
+
+// Control kinds. From 32 on a frame is a length varint and as many bytes, which
+// who does not know the kind skips.
+const (
+	controlPadding   = 0 // nothing follows
+	controlPing      = 1 // nothing follows; the packet wants an acknowledgement
+	controlClose     = 2 // code varint, length varint, text
+	controlExtension = 32
+)
+
+const (
+	// pieceSize is the length of each fragment but the last. It is the same on
+	// all links, so a fragment has one name for good: channel, id, index.
+	pieceSize = 1024
+	// maxFragmentHeader is the kind, an id of 8 bytes, index and total.
+	maxFragmentHeader = 1 + 8 + 2 + 4
+	// maxCloseText bounds the text of a close frame.
+	maxCloseText = 256
+)
+
+// pieces is how many pieces a message of n bytes is sent in.
+func pieces(n int) int {
+	return max(1, (n+pieceSize-1)/pieceSize)
+}
+
+// frame is a parsed frame: a view of the datagram.
+type frame struct {
+	kind    byte // frameControl ... frameBare
+	channel byte // or the control kind
+	id      uint64
+	index   int
+	total   int
+	code    uint64
+	payload []byte
+}
+
+// parse reads the frame at the start of b and returns its length, or 0 if it is
+// malformed.
+func (f *frame) parse(b []byte) int {
+	f.kind, f.channel = b[0]&frameKind, b[0]&frameChannel
+	at, ok := 1, true
+	switch f.kind {
+	case frameControl:
+		return f.parseControl(b)
+	case frameMessage:
+		if f.id, at, ok = read(b, at); !ok {
+			return 0
+		}
+	case frameFragment:
+		return f.parseFragment(b)
+	}
+	n := uint64(0)
+	if n, at, ok = read(b, at); !ok || n > pieceSize || uint64(len(b)-at) < n {
+		return 0
+	}
+	f.payload = b[at : at+int(n)]
+	return at + int(n)
+}
+
+func (f *frame) parseFragment(b []byte) int {
+	var index, total uint64
+	at, ok := 1, true
+	if f.id, at, ok = read(b, at); !ok {
+		return 0
+	}
+	if index, at, ok = read(b, at); !ok {
+		return 0
+	}
+	// A message that fits one piece is never a fragment.
+	if total, at, ok = read(b, at); !ok || total <= pieceSize || total > maxMessage || index >= uint64(pieces(int(total))) {
+		return 0
+	}
+	f.index, f.total = int(index), int(total)
+	n := min(pieceSize, f.total-f.index*pieceSize)
+	if len(b)-at < n {
+		return 0
+	}
+	f.payload = b[at : at+n]
+	return at + n
+}
+
+func (f *frame) parseControl(b []byte) int {
+	at, ok := 1, true
+	switch {
+	case f.channel == controlPadding || f.channel == controlPing:
+		return 1
+	case f.channel == controlClose:
+		if f.code, at, ok = read(b, at); !ok {
+			return 0
+		}
+	case f.channel < controlExtension:
+		return 0
+	}
+	n := uint64(0)
+	if n, at, ok = read(b, at); !ok || uint64(len(b)-at) < n {
+		return 0
+	}
+	f.payload = b[at : at+int(n)]
+	if f.channel == controlClose && (n > maxCloseText || !utf8.Valid(f.payload)) {
+		return 0
+	}
+	return at + int(n)
+}
+
+// eliciting reports whether the frame's packet wants an acknowledgement.
+func (f *frame) eliciting() bool { return f.kind != frameControl || f.channel != controlPadding }
+
+// wellFormed reports whether b is frames from one end to the other, and whether
+// they want an acknowledgement.
+func wellFormed(b []byte) (ok, eliciting bool) {
+	var f frame
+	for len(b) > 0 {
+		n := f.parse(b)
+		if n == 0 {
+			return false, false
+		}
+		eliciting = eliciting || f.eliciting()
+		b = b[n:]
+	}
+	return true, eliciting
+}
+
+// pieceLen is what piece i of a message takes in a packet.
+func pieceLen(bare bool, id uint64, size, i int) int {
+	switch {
+	case size > pieceSize:
+		n := min(pieceSize, size-i*pieceSize)
+		return 1 + varintLen(id) + varintLen(uint64(i)) + varintLen(uint64(size)) + n
+	case bare:
+		return 1 + varintLen(uint64(size)) + size
+	}
+	return 1 + varintLen(id) + varintLen(uint64(size)) + size
+}
+
+// appendPiece appends piece i of a message.
+func appendPiece(b []byte, ch ID, bare bool, id uint64, message []byte, i int) []byte {
+	switch {
+	case len(message) > pieceSize:
+		b = appendVarint(append(b, frameFragment|byte(ch)), id)
+		b = appendVarint(appendVarint(b, uint64(i)), uint64(len(message)))
+		return append(b, message[i*pieceSize:min(len(message), (i+1)*pieceSize)]...)
+	case bare:
+		b = append(b, frameBare|byte(ch))
+	default:
+		b = appendVarint(append(b, frameMessage|byte(ch)), id)
+	}
+	b = appendVarint(b, uint64(len(message)))
+	return append(b, message...)
+}
+
+func appendClose(b []byte, code uint64, text string) []byte {
+	b = appendVarint(append(b, frameControl|controlClose), code)
+	b = appendVarint(b, uint64(len(text)))
+	return append(b, text...)
+}

@@ -1,0 +1,183 @@
+package channel
+
+import "time"
+
+// Packets are lost when three newer ones were acknowledged, or a newer one was and
+// they are a ninth older than a round trip.
+//
+// https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
+const (
+	packetThreshold    = 3
+	maxPacketThreshold = 256
+	lossMemory         = 64 // packets over which the share of losses is smoothed
+)
+
+// recovery says when to look for lost packets and when to probe.
+type recovery struct {
+	lossAt    moment // when the next packet is old enough to be lost
+	lastSent  moment // of an eliciting packet
+	timeouts  int    // probes on end without an answer
+	probes    int    // packets that may leave whatever the pacer says
+	threshold uint64 // grows when the link turns out to reorder
+	share     float64
+}
+
+func (l *recovery) init() { *l = recovery{lossAt: never, threshold: packetThreshold} }
+
+func (l *recovery) resolved(lost float64) { l.share += (lost - l.share) / lossMemory }
+
+// receiveAck applies an ack block. It reports whether the block is possible.
+func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
+	f := &m.flight
+	if f.next == 0 {
+		return false
+	}
+	largest := f.next - 1 - (f.next-1-uint64(a.largest))&0xffff
+	if largest >= f.next || a.span() > largest {
+		return false // below zero, or with the wrap that means the same
+	}
+	newly, bytes := false, 0
+	end, length := largest, a.first
+	for i := 0; ; i++ {
+		m.ackRange(t, end-length, end, &newly, &bytes)
+		if i == a.ranges {
+			break
+		}
+		r := a.rest[i]
+		end, length = end-length-r.gap-2, r.length
+	}
+	if !newly {
+		return true
+	}
+	if p := f.at(largest); largest >= f.base && p.eliciting && p.at > m.sampled {
+		m.sampled = p.at
+		delay := min(time.Duration(a.delay)*delayUnit, 2*maxAckDelay)
+		m.rtt.sample(t-p.at, delay)
+		m.cc.sample(t, max(t-p.at-delay, time.Microsecond))
+	}
+	m.loss.timeouts = 0
+	m.detect(t, largest)
+	m.cc.acked(t, largest, f.next, bytes, m.loss.share)
+	f.trim(t - 3*m.rtt.pto(0))
+	return true
+}
+
+// ackRange takes the packets from low to high as arrived.
+func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
+	f := &m.flight
+	for n := max(low, f.base); n <= high && n < f.next; n++ {
+		p := f.at(n)
+		if p.state == packetAcked {
+			continue
+		}
+		if p.state == packetLost {
+			m.stats.Spurious++
+			m.loss.resolved(0)
+			m.loss.threshold = max(m.loss.threshold, min(maxPacketThreshold, high-n+1))
+		} else if p.eliciting {
+			m.loss.resolved(0)
+		}
+		if p.eliciting {
+			*newly, *bytes = true, *bytes+p.size
+		}
+		f.land(p, packetAcked)
+		if p.ackTop > 0 {
+			m.received.confirmed(p.ackTop - 1)
+		}
+		if p.closing {
+			m.closing.left = 0
+		}
+		for _, r := range p.refs {
+			if r.gen == r.m.gen {
+				m.pieceAcked(r)
+			}
+		}
+		p.refs = p.refs[:0]
+	}
+}
+
+// detect takes for lost what is too far behind largest, and sets the time to look
+// again.
+func (m *Mux) detect(t moment, largest uint64) {
+	m.loss.lossAt = never
+	m.largestAcked = max(m.largestAcked, largest)
+	if m.reliableLink {
+		return
+	}
+	f, delay := &m.flight, m.rtt.lossDelay()
+	for n := f.base; n < m.largestAcked && n < f.next; n++ {
+		p := f.at(n)
+		if p.state != packetFlying || !p.eliciting {
+			continue
+		}
+		if m.largestAcked-n >= m.loss.threshold || p.at+delay <= t {
+			m.losePacket(p, n)
+			continue
+		}
+		m.loss.lossAt = min(m.loss.lossAt, p.at+delay)
+	}
+}
+
+// losePacket takes packet n for lost.
+func (m *Mux) losePacket(p *sentPacket, n uint64) {
+	m.stats.PacketsLost++
+	m.loss.resolved(1)
+	m.flight.land(p, packetLost)
+	for _, r := range p.refs {
+		if r.gen == r.m.gen {
+			m.pieceLost(r, n)
+		}
+	}
+}
+
+// ptoAt is when to probe: nothing was heard for too long.
+func (m *Mux) ptoAt() moment {
+	if m.flight.count == 0 || m.reliableLink {
+		return never
+	}
+	return m.loss.lastSent + m.rtt.pto(m.loss.timeouts)
+}
+
+// probe sends the oldest and the newest unacknowledged content again, or a ping if
+// there is none that would be missed.
+func (m *Mux) probe(t moment) {
+	m.loss.timeouts++
+	m.loss.lastSent = t // the next one counts from here even if nothing can leave
+	m.stats.Timeouts++
+	m.loss.probes = 2
+	f := &m.flight
+	found := false
+	for n := f.base; n < f.next && !found; n++ {
+		found = m.again(n)
+	}
+	if !found {
+		m.ping = true
+		m.loss.probes = 1
+		return
+	}
+	for n := f.next; n > f.base; n-- {
+		if m.again(n - 1) {
+			return
+		}
+	}
+}
+
+// again makes what packet n carried due to be sent again, though the packet may
+// still arrive. It reports whether there was anything.
+func (m *Mux) again(n uint64) bool {
+	p := m.flight.at(n)
+	if p.state != packetFlying {
+		return false
+	}
+	found := false
+	for _, r := range p.refs {
+		if r.gen != r.m.gen || !m.senders[r.m.ch].cfg.Mode.reliable() {
+			continue
+		}
+		if q := &r.m.pieces[r.index]; q.state == pieceFlying && q.number == n {
+			m.pieceLost(r, n)
+			found = true
+		}
+	}
+	return found
+}

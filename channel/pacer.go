@@ -1,0 +1,28 @@
+package channel
+
+import "time"
+
+// pacer spreads packets over time: no more than two leave at once, or what a
+// millisecond carries if that is more.
+type pacer struct {
+	tokens float64 // bytes; a packet may leave while there are any
+	last   moment
+}
+
+func (p *pacer) refill(t moment, rate float64) {
+	burst := max(MaxPacket+1, rate/1000)
+	p.tokens = min(burst, p.tokens+rate*(t-p.last).Seconds())
+	p.last = t
+}
+
+func (p *pacer) open() bool { return p.tokens > 0 }
+
+func (p *pacer) spend(n int) { p.tokens -= float64(n) }
+
+// ready is when the next packet may leave.
+func (p *pacer) ready(rate float64) moment {
+	if p.open() {
+		return p.last
+	}
+	return p.last + moment((1-p.tokens)/rate*float64(time.Second)) + 1
+}

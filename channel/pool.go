@@ -1,0 +1,81 @@
+package channel
+
+import "math/bits"
+
+// pool keeps the memory of messages for use again: buffers by powers of two, and
+// the records of messages on both ways. It holds back maxPooled bytes at most.
+type pool struct {
+	free     [maxClass + 1][][]byte
+	held     int
+	messages *message
+	partials *partial
+}
+
+const (
+	minClass  = 6  // 64 bytes
+	maxClass  = 23 // maxMessage
+	maxPooled = 4 << 20
+)
+
+func class(n int) int { return max(minClass, bits.Len(uint(max(n, 1)-1))) }
+
+// get returns a buffer of length n.
+func (p *pool) get(n int) []byte {
+	c := class(n)
+	list := p.free[c]
+	if len(list) == 0 {
+		return make([]byte, n, 1<<c)
+	}
+	b := list[len(list)-1]
+	p.free[c] = list[:len(list)-1]
+	p.held -= 1 << c
+	return b[:n]
+}
+
+// put takes a buffer of get back.
+func (p *pool) put(b []byte) {
+	if cap(b) == 0 {
+		return
+	}
+	c := class(cap(b))
+	if cap(b) != 1<<c || p.held+1<<c > maxPooled {
+		return
+	}
+	p.held += 1 << c
+	p.free[c] = append(p.free[c], b)
+}
+
+// message returns an empty record.
+func (p *pool) message() *message {
+	m := p.messages
+	if m == nil {
+		return new(message)
+	}
+	p.messages = m.next
+	*m = message{gen: m.gen, pieces: m.pieces[:0]}
+	return m
+}
+
+// drop takes a message back. References to it become stale.
+func (p *pool) drop(m *message) {
+	p.put(m.body)
+	m.gen++
+	m.body, m.prev, m.next = nil, nil, p.messages
+	p.messages = m
+}
+
+func (p *pool) partial() *partial {
+	r := p.partials
+	if r == nil {
+		return new(partial)
+	}
+	p.partials = r.next
+	*r = partial{have: r.have[:0]}
+	return r
+}
+
+// recycle takes back a partial whose body has been given away or put.
+func (p *pool) recycle(r *partial) {
+	r.body, r.next = nil, p.partials
+	p.partials = r
+}

@@ -1,0 +1,181 @@
+package channel
+
+import "time"
+
+// A partial is a message that has not been delivered yet: some of its fragments,
+// or all of it before its turn.
+type partial struct {
+	next  *partial
+	id    uint64
+	total int
+	got   int // pieces that came
+	have  []uint64
+	body  []byte
+	first moment // when its first piece came
+}
+
+const (
+	// maxPartials bounds the incomplete messages of an unreliable channel; the
+	// oldest makes room.
+	maxPartials = 32
+	// partialAge is when an incomplete unreliable message is given up. Reliable
+	// ones are not: what is missing will come.
+	partialAge = 3 * time.Second
+)
+
+func (p *partial) cost() int { return p.total + messageCost }
+
+func (p *partial) complete() bool { return p.got == pieces(p.total) }
+
+// newPartial makes room for a message of total bytes.
+func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
+	p := m.pool.partial()
+	p.id, p.total, p.first = id, total, t
+	p.body = m.pool.get(total)
+	words := (pieces(total) + 63) / 64
+	if cap(p.have) < words {
+		p.have = make([]uint64, words)
+	}
+	p.have = p.have[:words]
+	clear(p.have)
+	r.held += p.cost()
+	return p
+}
+
+// add stores a piece and reports whether it is a new one.
+func (p *partial) add(i int, b []byte) bool {
+	if p.have[i/64]&(1<<(i%64)) != 0 {
+		return false
+	}
+	p.have[i/64] |= 1 << (i % 64)
+	p.got++
+	copy(p.body[i*pieceSize:], b)
+	return true
+}
+
+// discard gives a partial up.
+func (m *Mux) discard(r *receiver, p *partial) {
+	r.held -= p.cost()
+	m.pool.put(p.body)
+	m.pool.recycle(p)
+}
+
+// hand delivers a complete partial, and its memory with it.
+func (m *Mux) hand(r *receiver, p *partial) {
+	r.held -= p.cost()
+	m.deliver(r, p.body, true)
+	m.pool.recycle(p)
+}
+
+// deliver makes an event of a message.
+func (m *Mux) deliver(r *receiver, b []byte, owned bool) {
+	r.stats.MessagesIn++
+	r.stats.BytesIn += uint64(len(b))
+	m.events = append(m.events, Event{Type: EventMessage, Channel: r.id, Payload: b, owned: owned})
+}
+
+// receiver is the receiving half of a channel.
+type receiver struct {
+	cfg     Channel
+	id      ID
+	allowed bool // the peer may send on it
+	held    int  // bytes of partials, as QueueLimit counts them
+
+	base  uint64 // reliable: all before it have come. Sequenced: the newest delivered, plus one
+	slots []slot // reliable: what came from base on, a ring by id
+
+	partials *partial // unreliable: incomplete messages, oldest first
+	count    int      // of those
+
+	stats ChannelStats
+}
+
+// fragmentUnreliable takes a fragment of a message that nobody will send again.
+func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
+	sequenced := r.cfg.Mode == Sequenced
+	if sequenced && f.id < r.base {
+		r.stats.Stale++
+		return
+	}
+	p := r.find(f.id)
+	switch {
+	case p == nil:
+		p = m.admit(r, t, f)
+	case p.total != f.total:
+		m.drop(DropMismatch)
+		return
+	}
+	if !p.add(f.index, f.payload) {
+		r.stats.Duplicates++
+		return
+	}
+	if !p.complete() {
+		return
+	}
+	r.unlink(p)
+	id := p.id
+	m.hand(r, p)
+	if sequenced {
+		m.supersede(r, id)
+	}
+}
+
+// admit begins an incomplete message, and gives up older ones to make room.
+func (m *Mux) admit(r *receiver, t moment, f *frame) *partial {
+	for r.count >= maxPartials || r.count > 0 && r.held+f.total+messageCost > r.cfg.QueueLimit {
+		m.giveUp(r, r.partials)
+		m.drop(DropEvicted)
+	}
+	p := m.newPartial(r, t, f.id, f.total)
+	at := &r.partials
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = p
+	r.count++
+	m.expireAt = min(m.expireAt, t+partialAge)
+	return p
+}
+
+func (r *receiver) find(id uint64) *partial {
+	for p := r.partials; p != nil; p = p.next {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+func (r *receiver) unlink(p *partial) {
+	for at := &r.partials; *at != nil; at = &(*at).next {
+		if *at == p {
+			*at = p.next
+			p.next = nil
+			r.count--
+			return
+		}
+	}
+}
+
+func (m *Mux) giveUp(r *receiver, p *partial) {
+	r.unlink(p)
+	m.discard(r, p)
+}
+
+// age gives up incomplete unreliable messages that are too old.
+func (m *Mux) age(t moment) {
+	if t < m.expireAt {
+		return
+	}
+	m.expireAt = never
+	for i := range m.receivers {
+		r := &m.receivers[i]
+		for r.partials != nil && r.partials.first+partialAge <= t {
+			m.giveUp(r, r.partials)
+			m.drop(DropAged)
+		}
+		if r.partials != nil {
+			m.expireAt = min(m.expireAt, r.partials.first+partialAge)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package channel
+
+import "time"
+
+// Receive takes a datagram. What came in it is in Events; b must stay as it is
+// until those are done with. A datagram that is not well-formed is counted and has
+// no effect.
+func (m *Mux) Receive(now time.Time, b []byte) {
+	t := m.at(now)
+	p := &m.in
+	ok, eliciting := p.parse(b), false
+	if ok {
+		ok, eliciting = wellFormed(p.frames)
+	}
+	if !ok {
+		m.drop(DropMalformed)
+		return
+	}
+	number := m.received.expand(p)
+	if !m.received.fresh(number) {
+		m.drop(DropDuplicate)
+		return
+	}
+	if p.hasAck && !m.receiveAck(t, &p.ack) {
+		m.drop(DropAck)
+		return
+	}
+	m.stats.PacketsIn++
+	m.stats.BytesIn += uint64(len(b))
+	m.heard = t
+	if !m.receiveFrames(t, p.frames) {
+		m.drop(DropRefused)
+		return
+	}
+	m.received.mark(t, number, eliciting)
+	if m.closed {
+		m.received.due = t
+	}
+}
+
+// receiveFrames reports whether the packet may be acknowledged.
+func (m *Mux) receiveFrames(t moment, b []byte) bool {
+	ok := true
+	f := &m.frame
+	for len(b) > 0 {
+		b = b[f.parse(b):]
+		if f.kind == frameControl {
+			m.receiveControl(t, f)
+			continue
+		}
+		ok = m.receiveContent(t, f) && ok
+	}
+	return ok
+}
+
+func (m *Mux) receiveControl(t moment, f *frame) {
+	switch {
+	case f.channel == controlClose:
+		m.receiveClose(t, f)
+	case f.channel >= controlExtension:
+		m.drop(DropUnknownFrame)
+	}
+}
+
+// receiveContent takes a piece of a message. It returns false if it must be sent
+// again.
+func (m *Mux) receiveContent(t moment, f *frame) bool {
+	if m.closed || m.closing.begun {
+		m.drop(DropClosed)
+		return true
+	}
+	if int(f.channel) >= len(m.receivers) {
+		return m.refuse(DropUnknown)
+	}
+	r := &m.receivers[f.channel]
+	size := len(f.payload)
+	if f.kind == frameFragment {
+		size = f.total
+	}
+	switch {
+	case !r.allowed:
+		return m.refuse(DropDirection)
+	case f.kind == frameBare && r.cfg.Mode != Unreliable, f.kind == frameMessage && r.cfg.Mode == Unreliable:
+		return m.refuse(DropKind)
+	case size > r.cfg.MaxMessage:
+		return m.refuse(DropTooLarge)
+	case r.cfg.Mode.reliable():
+		return m.reliable(r, t, f)
+	case f.kind == frameBare:
+		m.deliver(r, f.payload, false)
+	case f.kind == frameMessage:
+		m.sequenced(r, f)
+	default:
+		m.fragmentUnreliable(r, t, f)
+	}
+	return true
+}

@@ -1,0 +1,124 @@
+package channel
+
+// The sending half of the reliable modes, and of receipts: what happens to pieces.
+
+// pieceSent takes note that a piece left in packet number, for need.
+func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment) {
+	p := &msg.pieces[i]
+	switch p.state {
+	case pieceUnsent:
+		if msg.sent == 0 {
+			m.first(s, msg, t)
+		}
+		msg.sent++
+	case pieceLost:
+		msg.lost--
+		s.lost--
+		s.stats.Retransmits++
+		m.stats.Retransmits++
+	}
+	*p = piece{state: pieceFlying, number: number}
+	if msg.sent < len(msg.pieces) || msg.list != &s.queue {
+		return
+	}
+	s.queue.remove(msg)
+	if s.cfg.Mode.reliable() || msg.receipt {
+		s.waiting.push(msg)
+		m.settle(s, msg)
+		return
+	}
+	m.finish(s, msg, Lost) // nobody asks
+}
+
+// first takes note that a message leaves the queue.
+func (m *Mux) first(s *sender, msg *message, t moment) {
+	s.forget(msg)
+	s.nextID++
+	wait := t - msg.queued
+	s.stats.QueueTime += (wait - s.stats.QueueTime) / 16
+	s.stats.MessagesOut++
+	s.stats.BytesOut += uint64(msg.size)
+}
+
+// peekID is the id that the head of the queue has or will get.
+func (s *sender) peekID(msg *message) uint64 {
+	if msg.sent == 0 {
+		msg.id = s.nextID
+	}
+	return msg.id
+}
+
+// inWindow reports whether the head of the queue may be sent.
+func (s *sender) inWindow() bool {
+	oldest := s.waiting.head
+	return oldest == nil || !s.cfg.Mode.reliable() || s.nextID-oldest.id < sendWindow
+}
+
+// pieceAcked takes note that a piece has arrived.
+func (m *Mux) pieceAcked(r pieceRef) {
+	msg, s := r.m, &m.senders[r.m.ch]
+	p := &msg.pieces[r.index]
+	switch p.state {
+	case pieceAcked:
+		return
+	case pieceLost:
+		msg.lost--
+		s.lost--
+	}
+	p.state = pieceAcked
+	msg.acked++
+	m.settle(s, msg)
+}
+
+// settle finishes what has arrived whole. An ordered message is kept, without its
+// body, until all before it have arrived: until then the other end may hold it, and
+// its cost must count here as there.
+func (m *Mux) settle(s *sender, msg *message) {
+	if !msg.done() || msg.list != &s.waiting {
+		return
+	}
+	m.report(s, msg, Delivered)
+	if s.cfg.Mode != ReliableOrdered {
+		m.finish(s, msg, Delivered)
+		return
+	}
+	m.pool.put(msg.body)
+	msg.body = nil
+	for head := s.waiting.head; head != nil && head.done(); head = s.waiting.head {
+		m.finish(s, head, Delivered)
+	}
+}
+
+// pieceLost takes note that packet number, which carried the piece, did not arrive.
+func (m *Mux) pieceLost(r pieceRef, number uint64) {
+	msg, s := r.m, &m.senders[r.m.ch]
+	p := &msg.pieces[r.index]
+	if p.state != pieceFlying || p.number != number {
+		return // it has arrived, or a newer copy is under way
+	}
+	if !s.cfg.Mode.reliable() {
+		m.finish(s, msg, Lost) // the rest of it is of no use
+		return
+	}
+	p.state = pieceLost
+	msg.lost++
+	s.lost++
+	m.activate(s)
+}
+
+// nextLost returns the oldest piece to send again.
+func (s *sender) nextLost() (*message, int) {
+	for _, l := range [...]*list{&s.waiting, &s.queue} {
+		for msg := l.head; msg != nil; msg = msg.next {
+			if msg.lost == 0 {
+				continue
+			}
+			for i := range msg.pieces {
+				if msg.pieces[i].state == pieceLost {
+					return msg, i
+				}
+			}
+		}
+	}
+	return nil, 0
+}

@@ -1,0 +1,24 @@
+package channel
+
+// sequenced takes a whole message of a channel on which only newer ones count.
+func (m *Mux) sequenced(r *receiver, f *frame) {
+	if f.id < r.base {
+		r.stats.Stale++
+		return
+	}
+	m.deliver(r, f.payload, false)
+	m.supersede(r, f.id)
+}
+
+// supersede makes everything up to id too old.
+func (m *Mux) supersede(r *receiver, id uint64) {
+	r.base = id + 1
+	for p := r.partials; p != nil; {
+		next := p.next
+		if p.id <= id {
+			r.stats.Stale++
+			m.giveUp(r, p)
+		}
+		p = next
+	}
+}

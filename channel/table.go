@@ -1,0 +1,321 @@
+package channel
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// An ID is a channel's number on the wire: its place in the table, from 1.
+type ID uint8
+
+// Control is the channel that every table has without naming it: reliable and
+// ordered, both ways, before all others. The layer above speaks to its like on it.
+const Control ID = 0
+
+// MaxChannels is how many channels a table may name.
+const MaxChannels = 63
+
+// A Mode is what a channel promises.
+type Mode uint8
+
+// The four modes.
+const (
+	Unreliable        Mode = iota // at most once, in any order
+	Sequenced                     // at most once, never older than one delivered before
+	ReliableUnordered             // exactly once, in any order
+	ReliableOrdered               // exactly once, in the order sent
+)
+
+func (m Mode) reliable() bool { return m >= ReliableUnordered }
+
+func (m Mode) String() string {
+	if int(m) < len(modeNames) {
+		return modeNames[m]
+	}
+	return "mode " + strconv.Itoa(int(m))
+}
+
+var modeNames = [...]string{"unreliable", "sequenced", "reliable-unordered", "reliable-ordered"}
+
+// A Direction says which end may send on a channel.
+type Direction uint8
+
+// The three directions.
+const (
+	Both Direction = iota
+	ToServer
+	ToClient
+)
+
+func (d Direction) String() string {
+	if int(d) < len(directionNames) {
+		return directionNames[d]
+	}
+	return "direction " + strconv.Itoa(int(d))
+}
+
+var directionNames = [...]string{"both", "to-server", "to-client"}
+
+// A Channel is one line of the table. Name, Mode, Direction, MaxMessage and
+// QueueLimit must be the same at both ends; the others say how this end sends.
+type Channel struct {
+	// Name is how programs and errors call it: 1 to 64 bytes of UTF-8 without
+	// spaces or control characters, unlike all others.
+	Name string
+
+	Mode      Mode
+	Direction Direction
+
+	// MaxMessage is the largest message in bytes. Zero means 256 KiB if the
+	// channel is reliable and 16 KiB if not; at most 8 MiB.
+	MaxMessage int
+
+	// QueueLimit is how many bytes of messages may wait to be sent or
+	// acknowledged, each counted as its length and 32; it is also what the
+	// receiver holds at most. Zero means 1 MiB if the channel is reliable and
+	// 64 KiB if not. It must hold a message of MaxMessage. At the limit Send returns
+	// ErrBudget on a reliable channel, and drops the oldest message on others.
+	QueueLimit int
+
+	// Priority is from 0, sent first, to 7. A channel waits while one of a
+	// lower number has anything to send, but for guaranteed shares.
+	Priority int
+
+	// Guarantee is a share in bytes per second that the channel gets even
+	// while channels before it are busy. Zero is none.
+	Guarantee int
+
+	// Weight divides what channels of one Priority get. Zero means 1; at most 1000.
+	Weight int
+
+	// Copies is how often a small reliable message that is not acknowledged
+	// may ride again in packets that leave anyway, while the link loses more
+	// than one in a hundred. Zero means as many as the loss asks for, 2 to 6; negative means none.
+	Copies int
+}
+
+// Limits of a table.
+const (
+	maxMessage   = 8 << 20
+	maxQueue     = 64 << 20
+	maxName      = 64
+	maxPriority  = 7
+	maxWeight    = 1000
+	messageCost  = 32 // what a message counts for besides its bytes
+	controlQueue = 256 << 10
+	controlMax   = 64 << 10
+)
+
+// withDefaults returns c with its zero values replaced.
+func (c Channel) withDefaults() Channel {
+	message, queue := 16<<10, 64<<10
+	if c.Mode.reliable() {
+		message, queue = 256<<10, 1<<20
+	}
+	if c.MaxMessage == 0 {
+		c.MaxMessage = message
+	}
+	if c.QueueLimit == 0 {
+		c.QueueLimit = max(queue, c.MaxMessage+messageCost)
+	}
+	if c.Weight == 0 {
+		c.Weight = 1
+	}
+	return c
+}
+
+var controlChannel = Channel{Name: "control", Mode: ReliableOrdered, MaxMessage: controlMax, QueueLimit: controlQueue, Weight: 1}
+
+// Channels is the table of channels. A channel's ID is its index plus one.
+type Channels []Channel
+
+// ID returns the number of the channel called name.
+func (cs Channels) ID(name string) (ID, bool) {
+	for i := range cs {
+		if cs[i].Name == name {
+			return ID(i + 1), true
+		}
+	}
+	return 0, false
+}
+
+// Name returns the name of a channel, or the empty string.
+func (cs Channels) Name(id ID) string {
+	if id == Control {
+		return controlChannel.Name
+	}
+	if int(id) > len(cs) {
+		return ""
+	}
+	return cs[id-1].Name
+}
+
+// Validate returns nil or a *TableError.
+func (cs Channels) Validate() error {
+	if len(cs) > MaxChannels {
+		return &TableError{Channel: "#64", Field: "table", Problem: "a table has at most 63 channels"}
+	}
+	for i := range cs {
+		if field, problem := cs[i].check(); problem != "" {
+			return &TableError{Channel: label(cs, i), Field: field, Problem: problem}
+		}
+		if id, _ := cs.ID(cs[i].Name); int(id) != i+1 || cs[i].Name == controlChannel.Name {
+			return &TableError{Channel: cs[i].Name, Field: "Name", Problem: "the name is taken; names must differ"}
+		}
+	}
+	return nil
+}
+
+func label(cs Channels, i int) string {
+	if i < len(cs) && cs[i].Name != "" {
+		return cs[i].Name
+	}
+	return "#" + strconv.Itoa(i+1)
+}
+
+func (c Channel) check() (field, problem string) {
+	d := c.withDefaults()
+	switch {
+	case !validName(c.Name):
+		return "Name", "use 1 to 64 bytes of UTF-8 without spaces or control characters"
+	case c.Mode > ReliableOrdered:
+		return "Mode", "unknown"
+	case c.Direction > ToClient:
+		return "Direction", "unknown"
+	case c.MaxMessage < 0 || c.MaxMessage > maxMessage:
+		return "MaxMessage", "use 0 for the default, or up to 8 MiB"
+	case c.QueueLimit < 0 || c.QueueLimit > maxQueue:
+		return "QueueLimit", "use 0 for the default, or up to 64 MiB"
+	case d.QueueLimit < d.MaxMessage+messageCost:
+		return "QueueLimit", "too small for one message of MaxMessage and 32 bytes"
+	case c.Priority < 0 || c.Priority > maxPriority:
+		return "Priority", "use 0, sent first, to 7"
+	case c.Guarantee < 0:
+		return "Guarantee", "use 0 for none, or bytes per second"
+	case c.Weight < 0 || c.Weight > maxWeight:
+		return "Weight", "use 0 for 1, or up to 1000"
+	case c.Copies > 16:
+		return "Copies", "use 0 for the default, up to 16, or -1 for none"
+	}
+	return "", ""
+}
+
+func validName(s string) bool {
+	if s == "" || len(s) > maxName || !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if r <= ' ' || r == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// AppendText appends the table in the form that is hashed, one channel a line:
+// number, name, mode, direction, largest message, queue limit. Defaults are written
+// out, so a table that states them equals one that leaves them open.
+func (cs Channels) AppendText(b []byte) []byte {
+	for i := range cs {
+		c := cs[i].withDefaults()
+		b = fmt.Appendf(b, "%d %s %s %s %d %d\n", i+1, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
+	}
+	return b
+}
+
+// ParseChannels reads what AppendText wrote, at most 8 KiB of it.
+func ParseChannels(text string) (Channels, error) {
+	bad := func(line int) error {
+		return &TableError{Channel: "#" + strconv.Itoa(line+1), Field: "table", Problem: "not the text of a table"}
+	}
+	if len(text) > 8<<10 {
+		return nil, bad(0)
+	}
+	var cs Channels
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if text == "" {
+			break
+		}
+		f := strings.Split(line, " ")
+		if len(f) != 6 || f[0] != strconv.Itoa(i+1) {
+			return nil, bad(i)
+		}
+		c := Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
+		var err1, err2 error
+		c.MaxMessage, err1 = strconv.Atoi(f[4])
+		c.QueueLimit, err2 = strconv.Atoi(f[5])
+		if err1 != nil || err2 != nil || c.MaxMessage == 0 || c.QueueLimit == 0 {
+			return nil, bad(i)
+		}
+		cs = append(cs, c)
+	}
+	if err := cs.Validate(); err != nil {
+		return nil, err
+	}
+	return cs, nil
+}
+
+func index(names []string, s string) int {
+	for i, n := range names {
+		if n == s {
+			return i
+		}
+	}
+	return len(names) // which Validate refuses
+}
+
+// Hash is FNV-1a, 64 bits, of the table's text. Equal tables have equal hashes.
+//
+// https://datatracker.ietf.org/doc/html/draft-eastlake-fnv
+func (cs Channels) Hash() uint64 {
+	h := fnv.New64a()
+	h.Write(cs.AppendText(nil))
+	return h.Sum64()
+}
+
+// Compare returns nil if both tables promise the same, else a *TableError that
+// names the first difference.
+func (cs Channels) Compare(theirs Channels) error {
+	for i := range min(len(cs), len(theirs)) {
+		a, b := cs[i].withDefaults(), theirs[i].withDefaults()
+		for _, f := range []struct{ name, ours, theirs string }{
+			{"Name", strconv.Quote(a.Name), strconv.Quote(b.Name)},
+			{"Mode", a.Mode.String(), b.Mode.String()},
+			{"Direction", a.Direction.String(), b.Direction.String()},
+			{"MaxMessage", strconv.Itoa(a.MaxMessage), strconv.Itoa(b.MaxMessage)},
+			{"QueueLimit", strconv.Itoa(a.QueueLimit), strconv.Itoa(b.QueueLimit)},
+		} {
+			if f.ours != f.theirs {
+				return &TableError{Channel: label(cs, i), Field: f.name, Ours: f.ours, Theirs: f.theirs}
+			}
+		}
+	}
+	switch n := len(theirs); {
+	case len(cs) > n:
+		return &TableError{Channel: label(cs, n), Field: "channel", Ours: "number " + strconv.Itoa(n+1), Theirs: "missing"}
+	case len(cs) < n:
+		return &TableError{Channel: label(theirs, len(cs)), Field: "channel", Ours: "missing", Theirs: "number " + strconv.Itoa(len(cs)+1)}
+	}
+	return nil
+}
+
+// MaxHeld is how many bytes of messages a peer can make this end hold: the queue
+// limits of the channels it may send on, the control channel included. Buffers come
+// in powers of two, so the memory behind them is less than twice that.
+func (cs Channels) MaxHeld(server bool) int {
+	n := controlQueue
+	for i := range cs {
+		if c := cs[i].withDefaults(); c.Direction.allows(!server) {
+			n += c.QueueLimit
+		}
+	}
+	return n
+}
+
+// allows reports whether the server, or the client, may send in direction d.
+func (d Direction) allows(server bool) bool {
+	return d == Both || (d == ToClient) == server
+}
