@@ -100,8 +100,9 @@ type Config struct {
 	ReadBuffer, WriteBuffer int
 
 	// Engine, if not nil, makes the engine of a new connection from the request
-	// that brought its offer. If it returns nil, the Handler gets the messages.
-	Engine func(*Conn, *http.Request) Engine
+	// that brought its offer. If it returns nil, the Handler gets the messages. An
+	// error refuses the offer as one of Authorize does, which was asked before.
+	Engine func(*Conn, *http.Request) (Engine, error)
 
 	// Logger gets a line when a connection begins or ends, at level debug, and
 	// when something is wrong. Nil means silence.

@@ -148,8 +148,20 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		return nil, http.StatusBadRequest, sdp.ErrFingerprint.Error()
 	}
 	now := time.Now()
-	c.peer = peer.New(now, s.peerConfig(c, local, offer))
-	c.engine = s.newEngine(c, r)
+	config := s.peerConfig(c, local, offer)
+	if s.config.Engine != nil {
+		if c.engine, err = s.config.Engine(c, r); err != nil {
+			status, text := refused(err)
+			return nil, status, text
+		}
+	}
+	if c.engine == nil {
+		c.engine = &datagrams{conn: c}
+	} else {
+		// Its page speaks on one negotiated channel without retransmission.
+		config.SCTP.Ack = peer.AckEager
+	}
+	c.peer = peer.New(now, config)
 	switch s.registry.add(c, now.Add(s.config.PendingTimeout), s.config.MaxPending, s.config.MaxPerIP) {
 	case tooManyPending:
 		return nil, http.StatusServiceUnavailable, "too many connections are being made: try again in a second"
@@ -192,15 +204,6 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 			MaxBuffered:   4 * s.config.MaxReceive,
 		},
 	}
-}
-
-func (s *Server) newEngine(c *Conn, r *http.Request) Engine {
-	if s.config.Engine != nil {
-		if e := s.config.Engine(c, r); e != nil {
-			return e
-		}
-	}
-	return &datagrams{conn: c}
 }
 
 // expireBy makes shard 0 look at the registry's pending connections in time.

@@ -77,10 +77,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) (int, string) {
 	}
 	if s.config.Authorize != nil {
 		if err := s.config.Authorize(r); err != nil {
-			if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
-				return e.Status, e.Text
-			}
-			return http.StatusForbidden, err.Error()
+			return refused(err)
 		}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOffer))
@@ -104,6 +101,14 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) (int, string) {
 	}
 	writeAnswer(w, r, answer)
 	return 0, ""
+}
+
+// refused returns the status and the text of a refusal by the program.
+func refused(err error) (int, string) {
+	if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
+		return e.Status, e.Text
+	}
+	return http.StatusForbidden, err.Error()
 }
 
 // admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
