@@ -1,0 +1,54 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestLimiterRefillsAtItsRate(t *testing.T) {
+	l, now, a := newLimiter(10), time.Unix(1000, 0), netip.MustParseAddr("192.0.2.1")
+	count := func() (n int) {
+		for l.allow(now, a) {
+			n++
+		}
+		return n
+	}
+	if n := count(); n != 40 {
+		t.Errorf("%d at once, want four times the rate", n)
+	}
+	now = now.Add(time.Second)
+	if n := count(); n != 10 {
+		t.Errorf("%d after a second, want 10", n)
+	}
+	now = now.Add(time.Hour)
+	if n := count(); n != 40 {
+		t.Errorf("%d after an hour, want no more than the burst", n)
+	}
+}
+
+func TestLimiterTableIsBounded(t *testing.T) {
+	l, now := newLimiter(1), time.Unix(1000, 0)
+	site := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for i := range 2 * maxBuckets {
+		if ok := l.allow(now, site(i)); ok != (i < maxBuckets) {
+			t.Fatalf("site %d: %v", i, ok)
+		}
+	}
+	if len(l.buckets) != maxBuckets {
+		t.Fatalf("%d buckets, want at most %d", len(l.buckets), maxBuckets)
+	}
+	now = now.Add(10 * time.Second) // the old buckets are full again, so they need not be known
+	if !l.allow(now, site(3*maxBuckets)) {
+		t.Error("no room after the old buckets have filled")
+	}
+}
+
+func TestNoRateIsNoLimit(t *testing.T) {
+	l := newLimiter(-1)
+	for range 1000 {
+		if !l.allow(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1")) {
+			t.Fatal("refused")
+		}
+	}
+}
