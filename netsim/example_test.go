@@ -1,9 +1,11 @@
 package netsim_test
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/godwit-rtc/godwit/netsim"
@@ -77,4 +79,117 @@ func ExampleRelay() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// A simulation in a time of its own: no goroutine, no sleep. A sender sends
+// every 20 ms over a wire that loses a third in runs of two, and hears of
+// each arrival over another one.
+func ExampleWire() {
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	up := netsim.NewWire(netsim.Link{Delay: 30 * time.Millisecond, Loss: 0.33, Burst: 2}, 3)
+	down := netsim.NewWire(netsim.Link{Delay: 30 * time.Millisecond}, 2)
+	var events netsim.Timeline[func(now time.Time)]
+
+	send := func(now time.Time, w *netsim.Wire, then func(now time.Time)) {
+		for _, d := range w.Send(now, 100, nil) {
+			events.Push(d.At, then)
+		}
+	}
+	for i := range 6 {
+		events.Push(begin.Add(time.Duration(i)*20*time.Millisecond), func(sent time.Time) {
+			send(sent, up, func(now time.Time) {
+				send(now, down, func(now time.Time) {
+					fmt.Printf("%d is answered after %v, at %v\n", i, now.Sub(sent), now.Sub(begin))
+				})
+			})
+		})
+	}
+	for {
+		now, ok := events.Next()
+		if !ok {
+			break
+		}
+		event, _ := events.Pop(now)
+		event(now)
+	}
+	fmt.Println(up.Stats().Lost, "lost")
+	// Output:
+	// 0 is answered after 60ms, at 60ms
+	// 1 is answered after 60ms, at 80ms
+	// 2 is answered after 60ms, at 100ms
+	// 5 is answered after 60ms, at 160ms
+	// 2 lost
+}
+
+// Two clients behind one line of 1 Mbit/s: what one sends, the other waits for.
+func ExampleBottleneck() {
+	line := netsim.NewBottleneck(125_000, 32_000)
+	link := netsim.Link{Delay: 10 * time.Millisecond, Through: line}
+	alice, bob := netsim.NewWire(link, 1), netsim.NewWire(link, 2)
+
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for range 10 {
+		alice.Send(now, 1250, nil)
+	}
+	fmt.Println(line.Backlog(now), "bytes wait")
+	for _, d := range bob.Send(now, 125, nil) {
+		fmt.Println("bob's small one arrives after", d.At.Sub(now))
+	}
+	// Output:
+	// 12500 bytes wait
+	// bob's small one arrives after 111ms
+}
+
+// A server to which one host comes by train and all others by WiFi.
+func ExamplePreset() {
+	network := netsim.New(1)
+	defer network.Close()
+	server, passenger := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	var others netip.Addr
+	network.SetLink(others, server, netsim.WiFi.Up)
+	network.SetLink(server, others, netsim.WiFi.Down)
+	network.SetLink(passenger, server, netsim.Train.Up)
+	network.SetLink(server, passenger, netsim.Train.Down)
+	fmt.Println(network.Link(passenger, server).Outage, "without a connection at a time")
+	// Output:
+	// 1s without a connection at a time
+}
+
+// What a recorded wire lost and delayed, a replay does again.
+func ExampleReplay() {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var file bytes.Buffer
+	recorder := netsim.NewRecorder(&file)
+	bad := netsim.NewWire(netsim.Link{Loss: 0.5, Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}, 3)
+	bad.Record(recorder, "up")
+	for i := range 4 {
+		bad.Send(now.Add(time.Duration(i)*time.Millisecond), 100, nil)
+	}
+	if err := recorder.Flush(); err != nil {
+		log.Fatal(err)
+	}
+	os.Stdout.Write(file.Bytes())
+
+	trace, err := netsim.ReadTrace(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	replay, err := netsim.NewReplay(trace, "up")
+	if err != nil {
+		log.Fatal(err)
+	}
+	again := netsim.NewWire(netsim.Link{Replay: replay}, 2)
+	for i := range 4 {
+		sent := now.Add(time.Duration(i) * time.Millisecond)
+		for _, d := range again.Send(sent, 100, nil) {
+			fmt.Println(i, "arrives after", d.At.Sub(sent))
+		}
+	}
+	// Output:
+	// {"at":0,"path":"up","size":100,"after":[27032004]}
+	// {"at":1000000,"path":"up","size":100,"drop":"lost"}
+	// {"at":2000000,"path":"up","size":100,"after":[25032004]}
+	// {"at":3000000,"path":"up","size":100,"drop":"lost"}
+	// 0 arrives after 27.032004ms
+	// 2 arrives after 25.032004ms
 }

@@ -85,13 +85,14 @@ var UMTS = Preset{
 // Train is 4G in a fast train: long round trips of large variance, losses in
 // runs, and a gap whenever the train changes cells or goes through a tunnel.
 //
-// Measured: that all of these get worse at 300 km/h, by what kind of handover
-// (Wang et al., "An Active-Passive Measurement Study of TCP Performance over
-// LTE on High-speed Rails", 2018,
-// https://deepai.org/publication/an-active-passive-measurement-study-of-tcp-performance-over-lte-on-high-speed-rails;
-// Xiao et al.,
-// https://docplayer.net/amp/14151138-Concise-paper-tcp-performance-over-mobile-networks-in-high-speed-mobility-scenarios.html).
-// Judgement: every figure here.
+// Measured: at 300 km/h round trips are longer than at rest and vary much (Xiao
+// et al.,
+// https://docplayer.net/amp/14151138-Concise-paper-tcp-performance-over-mobile-networks-in-high-speed-mobility-scenarios.html),
+// more is lost ("A Longitudinal Measurement Study of TCP Performance and
+// Behavior in 3G/4G Networks over High Speed Rails", 2017), and frequent
+// handovers have their part in it (Wang et al.,
+// https://deepai.org/publication/an-active-passive-measurement-study-of-tcp-performance-over-lte-on-high-speed-rails).
+// Judgement: every figure here; the sources give the direction only.
 var Train = Preset{
 	Name:  "train",
 	About: "4G in a fast train: a gap of 1 s every 20 s, losses in runs",
@@ -101,10 +102,10 @@ var Train = Preset{
 
 // Satellite is a dish that follows low satellites, such as Starlink's.
 //
-// Measured: a median round trip of 50 ms, half of all between 40 and 60 ms, at
-// least 20 ms (UCLouvain and others, 2022,
+// Measured: a median round trip of 50 ms, half of all between 40 and 60 ms, over
+// many servers in Europe (UCLouvain and others, 2022,
 // https://blog.apnic.net/2022/11/28/fact-checking-starlinks-performance-figures),
-// which gives delay and jitter; satellites are changed every 15 s (Mohan et
+// in which delay and jitter lie; satellites are changed every 15 s (Mohan et
 // al., https://arxiv.org/abs/2310.09242), and losses of up to half of the
 // packets come with that (Kassem et al., IMC 2022,
 // https://openreview.net/forum?id=09EcD8pU0GD); up to 100 or 200 Mbit/s down
@@ -120,9 +121,10 @@ var Satellite = Preset{
 // Geostationary is a dish that points at one high satellite.
 //
 // Physics: 240 to 279 ms up and down again, each way
-// (http://prisma-eng.it/html_eng/lsu_sat_delay.html). Measured: a round trip of
-// about 600 ms at least, which the delays give; the subscription measured with
-// it had 100 Mbit/s down and 10 up
+// (http://prisma-eng.it/html_eng/lsu_sat_delay.html). A minimum of about 600 ms
+// for a round trip is what Michel et al. report of such services ("A First Look
+// at Starlink Performance", IMC 2022); the subscription that they compared with
+// had 100 Mbit/s down and 10 up
 // (https://blog.apnic.net/2022/11/28/fact-checking-starlinks-performance-figures).
 // Judgement: jitter, loss, queues.
 var Geostationary = Preset{
@@ -135,7 +137,8 @@ var Geostationary = Preset{
 // Congested is what others leave of a shared line: little rate, and a queue of
 // a second in front of it for whoever fills it.
 //
-// Known: that buffers of consumer equipment are that long, called bufferbloat
+// Known: that consumer equipment has queues far longer than is good for anybody,
+// called bufferbloat
 // (https://gettys.wordpress.com/2010/12/06/whose-house-is-of-glasse-must-not-throw-stones-at-another/).
 // Judgement: every figure here.
 var Congested = Preset{

@@ -19,9 +19,11 @@ const maxReadPause = 64 * time.Millisecond
 // reader is the method of a socket that reads.
 type reader func(b []byte) (n int, from netip.AddrPort, err error)
 
-// readFront takes what clients send. Without it there is no relay.
-func (r *Relay) readFront() {
-	err := r.read(r.front.ReadFromUDPAddrPort, func(from netip.AddrPort, b []byte) {
+// readFront takes what clients send.
+func (r *Relay) readFront() { r.serveFront(r.front.ReadFromUDPAddrPort) }
+
+func (r *Relay) serveFront(from reader) {
+	err := r.read(from, func(from netip.AddrPort, b []byte) {
 		if c := r.client(from); c != nil {
 			r.pass(c, true, b)
 		}
@@ -42,10 +44,14 @@ func (r *Relay) readBack(c *client, back *net.UDPConn) {
 			r.pass(c, false, b)
 		}
 	})
-	if err == nil {
-		return
+	if err != nil {
+		r.broken(c, back)
 	}
-	// The client gets another socket with its next datagram.
+}
+
+// broken forgets a client whose socket only fails. It gets another one with
+// its next datagram.
+func (r *Relay) broken(c *client, back *net.UDPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.clients[c.addr] == c && c.back == back {
@@ -67,6 +73,9 @@ func (r *Relay) read(from reader, each func(from netip.AddrPort, b []byte)) erro
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		}
+		r.mu.Lock()
+		r.gone.ReadErrors++
+		r.mu.Unlock()
 		if failed++; failed == maxReadErrors {
 			return err
 		}
@@ -76,12 +85,9 @@ func (r *Relay) read(from reader, each func(from netip.AddrPort, b []byte)) erro
 	}
 }
 
-// pause counts an error and waits a little, the longer the more there were in
-// a row. It returns false if the relay is closed.
+// pause waits a little after an error, the longer the more there were in a row.
+// It returns false if the relay is closed.
 func (r *Relay) pause(failed int) bool {
-	r.mu.Lock()
-	r.gone.ReadErrors++
-	r.mu.Unlock()
 	timer := time.NewTimer(min(time.Millisecond<<min(failed-1, 10), maxReadPause))
 	defer timer.Stop()
 	select {
