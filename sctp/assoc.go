@@ -108,14 +108,14 @@ func defaultTo[T int | uint16 | time.Duration](v *T, d T) {
 type Assoc struct {
 	config Config
 	start  time.Time // of the first call, one tick earlier; see since
-	stats  Stats
+	stats  Counters
 
 	state  state
 	pend   pending
 	timers [timers]time.Duration // zero is off
 
 	// Handshake; see init.go.
-	peer      initInfo
+	peer      endpoint
 	initReply *initInfo // INIT to be answered
 	cookie    []byte    // of the peer's INIT ACK, until it is acknowledged
 	sends     uint8     // INITs or COOKIE ECHOs sent in this state

@@ -56,7 +56,7 @@ func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
 
 // openCookie reads a cookie of this association. Fresh reports whether it is
 // within its lifetime.
-func (a *Assoc) openCookie(t time.Duration, b []byte) (i initInfo, fresh, ok bool) {
+func (a *Assoc) openCookie(t time.Duration, b []byte) (i endpoint, fresh, ok bool) {
 	if len(b) != cookieLen {
 		return i, false, false
 	}

@@ -36,15 +36,19 @@ const (
 //	parameters
 const initFixedLen = 16
 
-// initInfo is what an INIT or INIT ACK says about its sender.
-type initInfo struct {
+// endpoint is what an INIT or INIT ACK says about its sender.
+type endpoint struct {
 	tag     uint32
 	window  uint32
 	out, in uint16
 	tsn     uint32
 	forward bool // FORWARD-TSN
 	reset   bool // RE-CONFIG
+}
 
+// initInfo is what is read from an INIT or INIT ACK.
+type initInfo struct {
+	endpoint
 	cookie  []byte // of an INIT ACK, a view
 	unknown []byte // parameters to report, a copy
 }
@@ -199,8 +203,7 @@ func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event
 		return a.unsupported(info.tag, events)
 	}
 	a.cookie = bytes.Clone(info.cookie)
-	info.cookie, info.unknown = nil, nil
-	a.peer = info
+	a.peer = info.endpoint
 	a.state = stateCookieEchoed
 	if a.sends <= initBurst {
 		// The first INIT of the burst may be lost, so this is at most 9 ms too long.

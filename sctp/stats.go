@@ -4,6 +4,15 @@ import "time"
 
 // Stats are an association's counters and present figures.
 type Stats struct {
+	Counters
+	Eager    bool          // whether acknowledgement is eager now
+	RTT      time.Duration // smoothed; zero until measured
+	Buffered int           // bytes held for reassembly and order now
+	Channels int           // open now
+}
+
+// Counters count from the beginning of an association.
+type Counters struct {
 	PacketsIn  uint64
 	MessagesIn uint64 // delivered as events
 	BytesIn    uint64 // of those messages
@@ -20,11 +29,6 @@ type Stats struct {
 	Resets        uint64 // stream resets of the peer performed
 	AckSwitches   uint64 // changes between eager and honest acknowledgement
 	ValveOpenings uint64 // changes to honest because of measured loss
-
-	Eager    bool          // whether acknowledgement is eager now
-	RTT      time.Duration // smoothed; zero until measured
-	Buffered int           // bytes held for reassembly and order now
-	Channels int           // open now
 
 	// Drops counts what was received and not used, by cause.
 	Drops [DropReasons]uint32
@@ -74,10 +78,7 @@ const (
 
 // Stats returns the counters as they are now.
 func (a *Assoc) Stats() Stats {
-	s := a.stats
-	s.Eager = a.ack.eager
-	s.RTT = a.rtt
-	s.Buffered = a.buffered
+	s := Stats{Counters: a.stats, Eager: a.ack.eager, RTT: a.rtt, Buffered: a.buffered}
 	for i := range a.channels {
 		if a.channels[i].state == channelOpen {
 			s.Channels++

@@ -1,0 +1,248 @@
+package sctp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
+)
+
+// seeds are packets of every kind.
+func seeds() [][]byte {
+	return [][]byte{
+		packet(0, initChunk(chunkInit, peerTag, peerTSN)),
+		packet(ourTag, initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte("cookie")))),
+		packet(ourTag, rawChunk(chunkCookieAck, 0, nil)),
+		packet(ourTag, cookieEcho(make([]byte, cookieLen)), text(1, "x")),
+		packet(ourTag, text(1, "x"), text(2, "y")),
+		packet(ourTag, unreliableOpen(1, 1, "label")),
+		packet(ourTag, rawData(flagWhole, 1, 1, 0, ppidDCEP, chromiumOpen)),
+		packet(ourTag, openChunk(1, 1, channelReliable, 0, "chat")),
+		packet(ourTag, frag(flagBegin, 2, "a"), frag(0, 3, "b"), frag(flagEnd, 4, "c")),
+		packet(ourTag, frag(flagEnd|unordered, 9, "c"), frag(flagBegin|unordered, 8, "a")),
+		packet(ourTag, sack(1000, 1002, 1003, 1005, 1005)),
+		packet(ourTag, sack(999, 1000, 999+0xffff)),
+		packet(ourTag, forward(100, 1, 2, 3, 4)),
+		packet(ourTag, forward(maxForward)),
+		packet(ourTag, resetRequest(peerTSN, 0, 1, 3)),
+		packet(ourTag, resetRequest(peerTSN+1, 0)),
+		packet(ourTag, resetResponse(ourTSN, resultPerformed)),
+		packet(ourTag, rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, []byte("info")))),
+		packet(ourTag, rawChunk(chunkError, 0, rawParam(causeStaleCookie, u32s(0)))),
+		packet(ourTag, rawChunk(0xff, 0, []byte("unknown"))),
+		packet(ourTag, rawChunk(chunkShutdown, 0, u32s(999))),
+		packet(ourTag, rawChunk(chunkAbort, 0, rawParam(causeUserAbort, []byte("bye")))),
+	}
+}
+
+// FuzzPacket reads one packet in every state. The checksum is made right, or
+// nothing would be reached.
+func FuzzPacket(f *testing.F) {
+	for _, s := range seeds() {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkPacket(b)
+		if len(b) >= headerLen {
+			b = finishPacket(bytes.Clone(b), 0)
+		}
+		if checkPacket(b) == dropNone {
+			n := 0
+			for c := range chunks(b) {
+				if n += len(c.raw); len(c.raw) != len(c.value)+chunkHeaderLen || n > len(b) {
+					t.Fatal("chunks exceed the packet")
+				}
+				_ = debugChunk(c)
+			}
+		}
+		idle := newIdleAssoc(t)
+		idle.writePacket(b)
+		idle.drain()
+		waiting := newIdleAssoc(t)
+		waiting.Connect(waiting.now)
+		waiting.drain()
+		waiting.writePacket(b)
+		waiting.drain()
+		for _, set := range []func(*Config){eager, allowReliable} {
+			a := newTestAssoc(t, set)
+			a.send(0, Text, "x")
+			a.writePacket(b)
+			checkInvariants(t, a)
+		}
+	})
+}
+
+// FuzzDCEP reads an opening.
+func FuzzDCEP(f *testing.F) {
+	f.Add([]byte(chromiumOpen))
+	f.Add([]byte(firefoxOpen))
+	f.Add([]byte(openMessage(channelReliable, 0, "label")))
+	f.Add([]byte{dcepAck})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if o, why := parseOpen(b); why == refuseNone && len(b) != openLen+len(o.label)+len(o.protocol) {
+			t.Fatal("lengths do not fill the message")
+		}
+		if len(b) == 0 || len(b) > MaxPayload {
+			return
+		}
+		a := newTestAssoc(t)
+		a.write(rawData(flagWhole, 1, 1, 0, ppidDCEP, string(b)))
+		if len(a.events) > 1 {
+			t.Fatalf("%d events", len(a.events))
+		}
+		checkInvariants(t, a)
+	})
+}
+
+// FuzzReconfig reads the parameters of a RE-CONFIG chunk.
+func FuzzReconfig(f *testing.F) {
+	f.Add(resetRequest(peerTSN, 1, 1)[chunkHeaderLen:])
+	f.Add(resetRequest(peerTSN, 1)[chunkHeaderLen:])
+	f.Add(resetRequest(peerTSN, 9, 1)[chunkHeaderLen:])
+	f.Add(resetResponse(ourTSN, resultPerformed)[chunkHeaderLen:])
+	f.Add(resetResponse(ourTSN, resultInProgress)[chunkHeaderLen:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > MaxPayload {
+			return
+		}
+		a := openedByFuzz(t)
+		a.CloseStream(a.now, 3)
+		a.drain()
+		a.write(rawChunk(chunkReconfig, 0, b))
+		checkInvariants(t, a)
+		a.write(rawChunk(chunkReconfig, 0, b))
+		checkInvariants(t, a)
+	})
+}
+
+func openedByFuzz(t *testing.T) *testAssoc {
+	a := newTestAssoc(t)
+	a.write(unreliableOpen(1, 1, "a"), unreliableOpen(2, 3, "b"))
+	a.drain()
+	a.ackAll()
+	a.events = nil
+	return a
+}
+
+// FuzzInit reads the value of an INIT or INIT ACK.
+func FuzzInit(f *testing.F) {
+	f.Add(initChunk(chunkInit, peerTag, peerTSN)[chunkHeaderLen:])
+	f.Add(initChunk(chunkInit, peerTag, peerTSN, rawParam(0xc0ff, []byte("unknown")), rawParam(paramCookie, []byte("c")))[chunkHeaderLen:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i, ok := parseInit(b)
+		if ok && (i.tag == 0 || len(i.unknown) > maxUnknown || len(i.cookie) > len(b)) {
+			t.Fatalf("%+v", i)
+		}
+	})
+}
+
+// FuzzSequence plays many short chunks against one association (T19). Each step
+// takes a few bytes of the input: what to do, and numbers near those in use.
+func FuzzSequence(f *testing.F) {
+	f.Add([]byte{0}, byte(0))
+	f.Add([]byte("\x00\x01\x07\x01\x02\x00\x07\x03\x03\x01\x05\x04\x07\x00\x10\x06\x05\x01\x02\x00\x09"), byte(1))
+	f.Add(bytes.Repeat([]byte{0, 3, 1, 5, 5, 2, 5, 9, 9, 3, 2, 2}, 20), byte(2))
+	f.Add(bytes.Repeat([]byte{4, 1, 0, 1, 2, 4, 6, 7, 8, 6, 0, 1, 8, 20, 0}, 20), byte(3))
+	f.Fuzz(func(t *testing.T, script []byte, mode byte) {
+		a := newTestAssoc(t, func(c *Config) {
+			c.Ack = AckMode(mode % 3)
+			c.AllowReliable = mode&4 != 0
+			c.MaxBuffered, c.MaxMessage, c.MaxChannels = 4000, 2000, 4
+		})
+		for len(script) >= 3 && a.state != stateClosed {
+			fuzzStep(a, script[0], script[1], script[2])
+			script = script[3:]
+			checkInvariants(t, a)
+			a.events = a.events[:0]
+		}
+	})
+}
+
+// fuzzStep does one of the things a peer, or the owner, may do.
+func fuzzStep(a *testAssoc, op, x, y byte) {
+	near := a.rx.high + uint32(int8(x))
+	switch op % 12 {
+	case 0:
+		a.receive(dataChunk(near, uint16(y%8), ppidText, "x"))
+	case 1:
+		a.receive(rawData(op>>4, near, uint16(y%8), uint16(y/8), ppidBinary, string(make([]byte, 1+int(x)*4))))
+	case 2:
+		cum := a.acked + uint32(x%16)
+		a.receive(sack(cum, cum+uint32(y%8), cum+uint32(y/8)))
+	case 3:
+		a.receive(forward(a.rx.cum+uint32(x), uint16(y%8), uint16(y/8)))
+	case 4:
+		a.receive(openChunk(near, uint16(y%8), x&0x83, uint32(y), "label"))
+	case 5:
+		a.receive(resetRequest(a.reset.expected+uint32(x%3)-1, a.rx.cum+uint32(x%4)-1, uint16(y%8), uint16(y/16)))
+	case 6:
+		a.receive(resetResponse(a.reset.next-uint32(x%2), uint32(y%8)))
+	case 7:
+		b, _ := a.AppendMessage(a.now, nil, uint16(y%8), Kind(y&1), make([]byte, int(x)*5))
+		if len(b) > MaxPacket {
+			a.t.Fatalf("packet of %d bytes", len(b))
+		}
+	case 8:
+		a.pass(time.Duration(x) * 10 * time.Millisecond)
+	case 9:
+		a.CloseStream(a.now, uint16(y%8))
+	case 10:
+		a.Flush(a.now)
+	case 11:
+		a.receive(dataChunk(a.rx.high+uint32(x)*uint32(y)*3, 1, ppidText, "far"))
+	}
+}
+
+// checkInvariants checks what must hold whatever the peer does, and everything that
+// leaves.
+func checkInvariants(t *testing.T, a *testAssoc) {
+	t.Helper()
+	for b := a.next(); len(b) > 0; b = a.next() {
+		if r := checkPacket(b); r != dropNone {
+			t.Fatalf("sent a bad packet: %s", r)
+		}
+		for c := range chunks(b) {
+			switch {
+			case c.kind == chunkSack && seq.Less(a.rx.high, binary.BigEndian.Uint32(c.value)):
+				t.Fatal("acknowledged beyond what was seen")
+			case c.kind == chunkForwardTSN && !seq.Less(binary.BigEndian.Uint32(c.value), a.nextTSN):
+				t.Fatal("FORWARD-TSN beyond what was sent")
+			case c.kind == chunkReconfig && bytes.Contains(c.value, []byte{0, paramOutgoingReset, 0, paramHeaderLen + outgoingResetLen}):
+				t.Fatal("a request to reset all streams")
+			}
+		}
+	}
+	if a.state == stateClosed {
+		return
+	}
+	if n := a.rx.high - a.rx.base; n > maxAhead || seq.Less(a.rx.cum, a.rx.base) || seq.Less(a.rx.high, a.rx.cum) {
+		t.Fatalf("base %d, cum %d, high %d", a.rx.base, a.rx.cum, a.rx.high)
+	}
+	buffered := 0
+	for i := range a.fragments {
+		buffered += a.fragments[i].cost()
+		if i > 0 && !seq.Less(a.fragments[i-1].tsn, a.fragments[i].tsn) {
+			t.Fatal("fragments are not in order")
+		}
+	}
+	for i := range a.held {
+		buffered += a.held[i].cost()
+	}
+	if limit := a.config.MaxBuffered + 3*a.config.MaxMessage; buffered != a.buffered || buffered > limit {
+		t.Fatalf("%d bytes buffered, %d counted, limit %d", buffered, a.buffered, limit)
+	}
+	honest := 0
+	for i := range a.channels {
+		if a.channels[i].honest {
+			honest++
+		}
+	}
+	if honest != int(a.ack.honest) || len(a.channels) > 3*a.config.MaxChannels || len(a.control) > maxControl {
+		t.Fatalf("%d honest channels, %d counted; %d channels, %d answers", honest, a.ack.honest, len(a.channels), len(a.control))
+	}
+	if a.marks.n > maxMarks || seq.Less(a.nextTSN-1, a.acked) {
+		t.Fatalf("%d marks; acknowledged %d of %d", a.marks.n, a.acked, a.nextTSN-1)
+	}
+}
