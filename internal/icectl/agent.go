@@ -22,7 +22,13 @@ const (
 	quickChecks = 10
 	slowPace    = 250 * time.Millisecond
 
-	// The time between checks of the selected candidate is at random between
+	// A lite server may send a new address no more than a few times what comes
+	// from there, until the DTLS handshake has proved it: so the first checks after
+	// the selection come sooner, in case something of the handshake was lost.
+	settleChecks = 4
+	settlePace   = 250 * time.Millisecond
+
+	// The time between later checks of the selected candidate is at random between
 	// these, as Chromium's 2.5 s on average, so that clients that came together
 	// do not go on checking together.
 	minInterval = 2 * time.Second
@@ -88,6 +94,7 @@ type Agent struct {
 	count    uint64    // checks sent
 	inFlight [maxInFlight]check
 	selected int       // index in candidates; -1 before the first answer
+	settled  int       // checks sent since, up to settleChecks
 	answered time.Time // the last answer of the selected candidate
 	rtt      time.Duration
 	err      error
@@ -197,9 +204,13 @@ func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
 	return a.appendRequest(b, id, nominate), a.candidates[to]
 }
 
-// interval returns how long after the check id the next one is due.
+// interval returns how long after the check id, which leaves now, the next one is
+// due.
 func (a *Agent) interval(id transactionID) time.Duration {
 	switch {
+	case a.selected >= 0 && a.settled < settleChecks:
+		a.settled++
+		return settlePace
 	case a.selected >= 0:
 		return minInterval + (maxInterval-minInterval)*time.Duration(id[0])/256
 	case a.count < quickChecks*uint64(len(a.candidates)):
@@ -249,7 +260,8 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 func (a *Agent) settle(now time.Time) {
 	a.due = now
 	if len(a.candidates) == 1 {
-		a.due = now.Add(minInterval)
+		a.settled = 1
+		a.due = now.Add(settlePace)
 	}
 }
 

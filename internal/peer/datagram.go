@@ -19,26 +19,12 @@ func (p *Peer) associate(now time.Time) {
 	p.config = nil
 }
 
-// Check answers a STUN request, appending the response to b, and reports whether
-// it was a valid check.
-func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
-	switch p.state {
-	case Closing:
-		p.owed = len(p.farewell) > 0
-		return b, false
-	case Gone:
-		return b, false
-	}
-	b, v := p.ice.Answer(now, from, local, r, b)
-	return b, v.Granted()
-}
-
 // Receive takes a DTLS datagram. While the handshake runs it returns the part
 // that is for the handshake, a view of b.
 func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
-	// Handshake datagrams count only from where a valid check came, so that
-	// nobody else's ClientHello is ever in the race.
-	if p.ice.Path(from) == nil {
+	// Handshake datagrams count only from where a valid check came, or from the
+	// server that was asked, so that nobody else's ClientHello is ever in the race.
+	if !p.ice.knows(from) {
 		p.drops.Stranger++
 		return events, nil
 	}
@@ -63,7 +49,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		events, ok = p.open(now, r.Raw, events)
 		authentic = authentic || ok
 	}
-	p.ice.Heard(now, from, len(b), authentic)
+	p.ice.heard(now, from, len(b), authentic)
 	if authentic && p.shake != nil {
 		p.shake.flight.Stop() // our last flight has come across
 		p.forgetShake()
@@ -110,7 +96,7 @@ func (p *Peer) watch(now time.Time, events []Event) {
 
 // Send appends a datagram with one message to b.
 func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, Path, error) {
-	path, ok := p.ice.Selected()
+	path, ok := p.ice.selected()
 	if p.state != Secure || !ok {
 		return b, Path{}, ErrNotOpen
 	}
@@ -123,7 +109,7 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 	if err != nil {
 		return b[:start], Path{}, err
 	}
-	if !p.ice.MaySend(now, path.Remote, len(b)-start) {
+	if !p.ice.maySend(now, path.Remote, len(b)-start) {
 		p.drops.Unsendable++
 		return b[:start], Path{}, ErrSilenced
 	}
@@ -133,7 +119,10 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 // Append appends the next datagram that is due to b, and returns where it goes.
 // b unchanged means that there is nothing to say.
 func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
-	path, ok := p.ice.Selected()
+	if out, to := p.appendCheck(now, b); len(out) > len(b) {
+		return out, to
+	}
+	path, ok := p.ice.selected()
 	if !ok || p.state == Gone {
 		return b, Path{}
 	}
@@ -155,7 +144,7 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 		return b[:start], Path{}
 	}
 	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
-	if err != nil || !p.ice.MaySend(now, path.Remote, len(out)-start) {
+	if err != nil || !p.ice.maySend(now, path.Remote, len(out)-start) {
 		p.drops.Unsendable++
 		return b[:start], Path{}
 	}
@@ -173,13 +162,13 @@ func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 			p.forgetShake()
 			return b
 		}
-		if p.ice.MaySend(now, path.Remote, len(out)-start) {
+		if p.ice.maySend(now, path.Remote, len(out)-start) {
 			return out
 		}
 		s.queue = append(s.queue, append([]byte(nil), out[start:]...))
 		return b[:start]
 	}
-	if !p.ice.MaySend(now, path.Remote, len(s.queue[0])) {
+	if !p.ice.maySend(now, path.Remote, len(s.queue[0])) {
 		return b
 	}
 	b = append(b, s.queue[0]...)

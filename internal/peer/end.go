@@ -41,7 +41,7 @@ func (p *Peer) end(now time.Time, why Reason, err error) {
 // appendFarewell appends what Close said, when it is owed: once by itself, and
 // again for whatever the other side goes on to send.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
-	if !p.owed || p.said == farewells || !p.ice.MaySend(now, path.Remote, len(p.farewell)) {
+	if !p.owed || p.said == farewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
 		return b, Path{}
 	}
 	p.owed = false
@@ -65,8 +65,10 @@ func (p *Peer) Deadline() time.Time {
 		}
 		return p.until
 	}
-	d := p.ice.Deadline()
-	if p.shake != nil {
+	d := p.ice.deadline()
+	// While the handshake has something queued that may not go yet, repeating it
+	// is not due either.
+	if p.shake != nil && len(p.shake.queue) == 0 {
 		d = sooner(d, p.shake.flight.Deadline())
 	}
 	if p.assoc != nil {
@@ -93,12 +95,13 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 			p.state = Gone
 		}
 		return events
-	case p.ice.Advance(now):
+	}
+	if expired, err := p.ice.advance(now); expired {
 		why := Silent
 		if p.state == Waiting {
 			why = Unheard
 		}
-		p.end(now, why, nil)
+		p.end(now, why, err)
 		return events
 	}
 	if p.assoc != nil {

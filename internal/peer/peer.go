@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/icelite"
+	"github.com/godwit-rtc/godwit/internal/icectl"
 	"github.com/godwit-rtc/godwit/sctp"
 )
 
@@ -15,11 +16,11 @@ import (
 type (
 	Credentials = icelite.Credentials
 	Request     = icelite.Request
-	Path        = icelite.Path
 	Event       = sctp.Event
 	Kind        = sctp.Kind
 	AckMode     = sctp.AckMode
 	ICEConfig   = icelite.Config
+	CheckConfig = icectl.Config
 	SCTPConfig  = sctp.Config
 	SCTPStats   = sctp.Stats
 )
@@ -34,6 +35,8 @@ const (
 	ChannelClosed  = sctp.ChannelClosed
 	ChannelRefused = sctp.ChannelRefused
 	Message        = sctp.Message
+
+	AckEager = sctp.AckEager
 
 	MaxPayload = sctp.MaxPayload // bytes of a message that Send takes
 	MaxPaths   = 32              // addresses of one peer
@@ -84,7 +87,11 @@ const (
 
 // Config is what a peer is made of. The owner keeps nothing of it.
 type Config struct {
-	ICE  icelite.Config
+	// ICE is a server's, Check a client's, which sends the checks. A Check makes
+	// the peer a client.
+	ICE   icelite.Config
+	Check *icectl.Config
+
 	SCTP sctp.Config
 	// Client makes us the DTLS client, which is a=setup:active in our answer.
 	Client bool
@@ -93,7 +100,7 @@ type Config struct {
 // A Peer is one WebRTC peer. It is not safe for concurrent use: whoever owns it
 // makes all calls.
 type Peer struct {
-	ice     *icelite.Agent
+	ice     ice
 	records dtls.Conn
 	assoc   *sctp.Assoc
 	shake   *shake // nil before the first check and after the handshake
@@ -115,13 +122,20 @@ type Peer struct {
 // Drops counts datagrams and records that went nowhere, by cause.
 type Drops struct {
 	Stranger   uint64 // DTLS from an address without a valid check
+	Unasked    uint64 // STUN that answers no check of ours
 	Early      uint64 // DTLS before the handshake was begun, or after the end
 	Unsendable uint64 // our own datagrams held back by the path's limits
 }
 
-// New makes a peer that waits for its first check.
+// New makes a peer that waits for its first check, or, as a client, sends it.
 func New(now time.Time, c Config) *Peer {
-	return &Peer{ice: icelite.New(now, c.ICE), client: c.Client, config: &c.SCTP}
+	p := &Peer{client: c.Client, config: &c.SCTP}
+	if c.Check != nil {
+		p.ice.control = icectl.New(now, *c.Check)
+	} else {
+		p.ice.lite = icelite.New(now, c.ICE)
+	}
+	return p
 }
 
 // State returns how far the peer has come.
@@ -132,17 +146,17 @@ func (p *Peer) Why() (Reason, error) { return p.why, p.err }
 
 // Remote returns the address that datagrams go to now.
 func (p *Peer) Remote() netip.AddrPort {
-	path, _ := p.ice.Selected()
+	path, _ := p.ice.selected()
 	return path.Remote
 }
 
 // Knows reports whether a is an address of the peer.
-func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.Path(a) != nil }
+func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
 // Stats returns the association's counters, and how much went nowhere in all
 // layers.
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
-	dropped = p.drops.Stranger + p.drops.Early + p.drops.Unsendable + p.records.Drops().Total()
+	dropped = p.drops.Stranger + p.drops.Unasked + p.drops.Early + p.drops.Unsendable + p.records.Drops().Total()
 	if p.assoc != nil {
 		st = p.assoc.Stats()
 		for _, n := range st.Drops {

@@ -72,7 +72,7 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
 	// Keys exist only because the other side answered what we sent to it.
-	p.ice.Heard(now, p.shake.from, 0, true)
+	p.ice.heard(now, p.shake.from, 0, true)
 	p.associate(now)
 	if p.client {
 		p.assoc.Connect(now)
@@ -93,6 +93,9 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	}
 	for raw := range s.sieve.Early() {
 		events, _ = p.open(now, raw, events)
+	}
+	if p.ice.control != nil && p.state == Secure {
+		p.assoc.Connect(now) // the server may be one that waits for it
 	}
 	p.forgetShake()
 	return events
@@ -116,7 +119,7 @@ func (p *Peer) Fail(now time.Time, err error) {
 // split takes a datagram while the handshake runs and returns what is for it.
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
-	p.ice.Heard(now, from, len(b), false)
+	p.ice.heard(now, from, len(b), false)
 	forHandshake := s.sieve.Append(s.sifted[:0], b)
 	s.sifted = forHandshake
 	if len(forHandshake) == 0 {

@@ -1,0 +1,42 @@
+package peer
+
+import (
+	"testing"
+	"time"
+)
+
+// BenchmarkEcho is a message of 200 bytes from the client to the server and back:
+// each of the two sends one and receives one.
+func BenchmarkEcho(b *testing.B) {
+	w := newWorld(b, false)
+	w.connect()
+	w.echo(b) // grows what grows
+	b.ReportAllocs()
+	for b.Loop() {
+		w.echo(b)
+	}
+}
+
+// echo sends one message from the client to the server and one back.
+func (w *world) echo(b testing.TB) {
+	now := time.Now()
+	out, _, err := w.client.Send(now, w.room[:0], 0, 1, w.payload[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.server.events, _ = w.server.Receive(now, w.client.addr, out, w.server.events[:0])
+	out, _, err = w.server.Send(now, w.back[:0], 0, 1, w.server.events[0].Payload)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.client.events, _ = w.client.Receive(now, w.server.addr, out, w.client.events[:0])
+}
+
+func TestEchoDoesNotAllocate(t *testing.T) {
+	w := newWorld(t, false)
+	w.connect()
+	w.echo(t)
+	if n := testing.AllocsPerRun(1000, func() { w.echo(t) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

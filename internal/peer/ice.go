@@ -1,0 +1,105 @@
+package peer
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/icelite"
+	"github.com/godwit-rtc/godwit/internal/icectl"
+)
+
+// A Path is where a peer's datagrams go: the other side's address, and the
+// address of ours that they leave from. The zero Local leaves it to the owner.
+type Path struct {
+	Remote netip.AddrPort
+	Local  netip.Addr
+}
+
+// ice is the agent of either role: the server's, which answers checks, or the
+// client's, which sends them.
+type ice struct {
+	lite    *icelite.Agent
+	control *icectl.Agent // nil in a server
+}
+
+// selected returns the path to send to, if there is one yet.
+func (i *ice) selected() (Path, bool) {
+	if i.control != nil {
+		remote, ok := i.control.Selected()
+		return Path{Remote: remote}, ok
+	}
+	p, ok := i.lite.Selected()
+	return Path{p.Remote, p.Local}, ok
+}
+
+// knows reports whether datagrams from a can be the other side's: a valid check
+// came from there, or it is a candidate of the server.
+func (i *ice) knows(a netip.AddrPort) bool {
+	if i.control != nil {
+		return i.control.Knows(a)
+	}
+	return i.lite.Path(a) != nil
+}
+
+// heard tells the agent of a datagram that is not STUN. A client proves its
+// server's address by checks alone.
+func (i *ice) heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
+	if i.control == nil {
+		i.lite.Heard(now, from, n, authentic)
+	}
+}
+
+func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
+	if i.control != nil {
+		return i.control.MaySend(now, to)
+	}
+	return i.lite.MaySend(now, to, n)
+}
+
+func (i *ice) deadline() time.Time {
+	if i.control != nil {
+		return i.control.Deadline()
+	}
+	return i.lite.Deadline()
+}
+
+// advance reports whether the other side was silent for too long, or refused us.
+func (i *ice) advance(now time.Time) (expired bool, err error) {
+	if i.control != nil {
+		return i.control.Advance(now), i.control.Err()
+	}
+	return i.lite.Advance(now), nil
+}
+
+// Check answers a STUN request, appending the response to b, and reports whether
+// it was a valid check. It is for servers.
+func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
+	switch p.state {
+	case Closing:
+		p.owed = len(p.farewell) > 0
+		return b, false
+	case Gone:
+		return b, false
+	}
+	b, v := p.ice.lite.Answer(now, from, local, r, b)
+	return b, v.Granted()
+}
+
+// Answered takes a STUN datagram that came to a client, and reports whether it
+// was the server's answer to a check.
+func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
+	ok := p.ice.control.Receive(now, from, b).Valid()
+	if !ok {
+		p.drops.Unasked++
+	}
+	return ok
+}
+
+// appendCheck appends the check of a client that is due.
+func (p *Peer) appendCheck(now time.Time, b []byte) ([]byte, Path) {
+	if p.ice.control == nil || p.state >= Closing {
+		return b, Path{}
+	}
+	b, to := p.ice.control.Append(now, b)
+	return b, Path{Remote: to}
+}
