@@ -168,3 +168,15 @@ func TestDrop(t *testing.T) {
 		t.Error("the names are wrong")
 	}
 }
+
+// BenchmarkWireSend is the cost of one datagram in a simulation.
+func BenchmarkWireSend(b *testing.B) {
+	w := NewWire(terrible, 1)
+	ds := make([]Delivery, 0, 2)
+	now := start
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(ms)
+		ds = w.Send(now, 200, ds[:0])
+	}
+}
