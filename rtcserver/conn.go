@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -241,7 +242,7 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 
 func (c *Conn) log(msg string, args ...any) {
 	l := c.shard.server.config.Logger
-	if l.Enabled(nil, slog.LevelDebug) {
+	if l.Enabled(context.Background(), slog.LevelDebug) {
 		l.Debug("rtcserver: "+msg, append([]any{"conn", c.id}, args...)...)
 	}
 }
