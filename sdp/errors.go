@@ -2,24 +2,26 @@ package sdp
 
 import "errors"
 
-// What can be wrong with an offer. The texts are made to be shown to the author
-// of the page that sent it, and hold nothing of what was sent.
+// What can be wrong with an offer or an answer. The texts are made to be shown to
+// the author of what sent it, and hold nothing of what was sent.
 var (
-	ErrTooLarge               = errors.New("sdp: offer is larger than 16 KiB")
-	ErrTooManyLines           = errors.New("sdp: offer has more than 256 lines")
-	ErrLineTooLong            = errors.New("sdp: offer has a line longer than 2048 bytes")
+	ErrTooLarge               = errors.New("sdp: larger than 16 KiB")
+	ErrTooManyLines           = errors.New("sdp: more than 256 lines")
+	ErrLineTooLong            = errors.New("sdp: a line is longer than 2048 bytes")
 	ErrNotSDP                 = errors.New("sdp: not SDP: the first line is not v=0 (send pc.localDescription.sdp, not JSON)")
 	ErrMediaLine              = errors.New("sdp: malformed m= line")
 	ErrMid                    = errors.New("sdp: malformed a=mid")
 	ErrNoDataChannel          = errors.New("sdp: offer has no data channel (call pc.createDataChannel before pc.createOffer)")
-	ErrNoUfrag                = errors.New("sdp: offer has no a=ice-ufrag")
+	ErrNoUfrag                = errors.New("sdp: no a=ice-ufrag")
 	ErrUfrag                  = errors.New("sdp: a=ice-ufrag is not 4 to 256 letters, digits, + or /")
-	ErrNoPwd                  = errors.New("sdp: offer has no a=ice-pwd")
+	ErrNoPwd                  = errors.New("sdp: no a=ice-pwd")
 	ErrPwd                    = errors.New("sdp: a=ice-pwd is not 22 to 256 letters, digits, + or /")
-	ErrNoFingerprint          = errors.New("sdp: offer has no a=fingerprint")
+	ErrNoFingerprint          = errors.New("sdp: no a=fingerprint")
 	ErrFingerprint            = errors.New("sdp: malformed a=fingerprint")
 	ErrUnsupportedFingerprint = errors.New("sdp: no a=fingerprint is sha-256, sha-384 or sha-512")
-	ErrSetup                  = errors.New("sdp: a=setup is missing, or not one of actpass, active and passive")
+	ErrSetup                  = errors.New("sdp: a=setup is missing, or not one of actpass (in an offer), active and passive")
 	ErrSCTPPort               = errors.New("sdp: malformed a=sctp-port")
 	ErrMaxMessageSize         = errors.New("sdp: malformed a=max-message-size")
+	ErrRejected               = errors.New("sdp: the answer rejects the data channel")
+	ErrNotLite                = errors.New("sdp: the answer is not of an ICE-lite server: it has no a=ice-lite")
 )

@@ -122,6 +122,8 @@ type section struct {
 	fingerprints []string
 	sctpPort     string
 	maxMessage   string
+	lite         bool
+	candidates   []string
 }
 
 // ParseOffer reads an offer. Lines end with CRLF or LF; lines and attributes it

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// split cuts an offer into the session's section and one for each m= line, and
+// split cuts an offer or an answer into the session's section and one for each m= line, and
 // returns the mids of the first BUNDLE group.
 func split(b []byte) (sections []section, bundle []string, err error) {
 	if len(b) > maxOffer {
@@ -83,6 +83,10 @@ func (s *section) setAttribute(value string) {
 		setFirst(&s.maxMessage, v)
 	case "bundle-only":
 		s.bundleOnly = true
+	case "ice-lite":
+		s.lite = true
+	case "candidate":
+		s.candidates = append(s.candidates, v)
 	case "fingerprint":
 		if len(s.fingerprints) < maxFingerprints {
 			s.fingerprints = append(s.fingerprints, v)

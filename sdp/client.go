@@ -1,0 +1,148 @@
+package sdp
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxCandidates is how many candidates of an answer are kept.
+const maxCandidates = 16
+
+// Append appends the offer of a client that wants one data channel and nothing
+// else. It says what Ufrag, Pwd, Fingerprints, Setup, MaxMessageSize, SCTPPort and
+// Mid say; no SCTPPort means 5000, and no Mid 0. The client is not lite and has no
+// candidates: an ICE-lite server learns them from its checks.
+func (o *Offer) Append(b []byte) []byte {
+	mid := cmp.Or(o.Mid, "0")
+	b = append(b, "v=0"+end+"o=- 0 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
+	b = append(b, "a=group:BUNDLE "...)
+	b = append(b, mid...)
+	b = append(b, end+"m=application 9 UDP/DTLS/SCTP webrtc-datachannel"+end+"c=IN IP4 0.0.0.0"+end...)
+	b = appendAttribute(b, "ice-ufrag", o.Ufrag)
+	b = appendAttribute(b, "ice-pwd", o.Pwd)
+	for _, f := range o.Fingerprints {
+		b = append(b, "a=fingerprint:"...)
+		b = f.append(b)
+		b = append(b, end...)
+	}
+	b = appendAttribute(b, "setup", o.Setup.String())
+	b = appendAttribute(b, "mid", mid)
+	b = append(b, "a=sctp-port:"...)
+	b = strconv.AppendInt(b, int64(cmp.Or(o.SCTPPort, defaultSCTPPort)), 10)
+	b = append(b, end+"a=max-message-size:"...)
+	b = strconv.AppendInt(b, int64(o.MaxMessageSize), 10)
+	return append(b, end...)
+}
+
+// A Server is what a client has to know of the server that answered. All of it
+// has been checked.
+type Server struct {
+	Ufrag, Pwd   string        // ICE credentials of the server
+	Fingerprints []Fingerprint // at least one; the certificate must match one of them
+	Setup        Setup         // SetupActive or SetupPassive
+
+	// MaxMessageSize is the largest message the server receives, in bytes; zero
+	// means that it sets no limit.
+	MaxMessageSize int
+
+	SCTPPort int
+
+	// Candidates are the server's addresses, the best one first. There may be
+	// none: some servers send them beside the answer. See ParseCandidate.
+	Candidates []netip.AddrPort
+}
+
+// ParseAnswer reads the answer of an ICE-lite server to an offer for one data
+// channel. Lines and attributes it does not know are skipped, and so are
+// candidates that are names. Its error is one of the Err variables of this package.
+func ParseAnswer(b []byte) (*Server, error) {
+	sections, bundle, err := split(b)
+	if err != nil {
+		return nil, err
+	}
+	i := dataChannel(sections[1:])
+	if i < 0 {
+		return nil, ErrRejected
+	}
+	data := &sections[1+i]
+	if !data.lite && !sections[0].lite {
+		return nil, ErrNotLite
+	}
+	// What is the same in an offer is read as there.
+	var o Offer
+	if err := o.readTransport(transport(sections, data, bundle)); err != nil {
+		return nil, err
+	}
+	if o.Setup == SetupActpass {
+		return nil, ErrSetup
+	}
+	if err := o.readSCTP(data); err != nil {
+		return nil, err
+	}
+	return &Server{
+		Ufrag: o.Ufrag, Pwd: o.Pwd, Fingerprints: o.Fingerprints, Setup: o.Setup,
+		MaxMessageSize: o.MaxMessageSize, SCTPPort: o.SCTPPort,
+		Candidates: readCandidates(data.candidates),
+	}, nil
+}
+
+// readCandidates returns the addresses of those candidates that can be sent to,
+// by priority.
+func readCandidates(lines []string) []netip.AddrPort {
+	var all []candidate
+	for _, line := range lines {
+		if c, ok := parseCandidate(line); ok && len(all) < maxCandidates {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.priority, a.priority) })
+	var out []netip.AddrPort
+	for _, c := range all {
+		if !slices.Contains(out, c.addr) {
+			out = append(out, c.addr)
+		}
+	}
+	return out
+}
+
+// A candidate is what counts of an a=candidate line.
+type candidate struct {
+	priority uint32
+	addr     netip.AddrPort
+}
+
+// ParseCandidate reads the candidate of an RTCIceCandidate, with or without
+// "candidate:" in front, and returns its address. ok is false if it is not a UDP
+// address that can be sent to.
+func ParseCandidate(s string) (addr netip.AddrPort, ok bool) {
+	c, ok := parseCandidate(strings.TrimPrefix(s, "candidate:"))
+	return c.addr, ok
+}
+
+// parseCandidate reads
+//
+//	<foundation> <component> <transport> <priority> <address> <port> typ <type> ...
+//
+// https://www.rfc-editor.org/rfc/rfc8839.html#section-5.1
+func parseCandidate(s string) (c candidate, ok bool) {
+	f := strings.Fields(s)
+	if len(f) < 8 || f[1] != "1" || !strings.EqualFold(f[2], "udp") || f[6] != "typ" {
+		return c, false
+	}
+	priority, err := strconv.ParseUint(f[3], 10, 32)
+	if err != nil {
+		return c, false
+	}
+	addr, err := netip.ParseAddr(f[4])
+	if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() {
+		return c, false
+	}
+	port, err := strconv.ParseUint(f[5], 10, 16)
+	if err != nil || port == 0 {
+		return c, false
+	}
+	return candidate{uint32(priority), netip.AddrPortFrom(addr.Unmap(), uint16(port))}, true
+}
