@@ -57,7 +57,7 @@ func (m *Mux) mayContent(t moment) bool {
 		return true
 	}
 	if m.ping || m.hasWork(t) {
-		m.cc.limited = true
+		m.cc.round.limited = true
 		m.work = window // an acknowledgement opens the window, not time
 	}
 	return false
@@ -108,7 +108,7 @@ func (m *Mux) leave(p *sentPacket, n int, t moment) {
 	}
 	if p.eliciting {
 		m.pacer.spend(n)
-		m.cc.sent += n
+		m.cc.round.sent += n
 		m.loss.lastSent = t
 		m.loss.probes = max(0, m.loss.probes-1)
 	}

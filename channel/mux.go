@@ -38,9 +38,9 @@ type Config struct {
 	// negative means no limit.
 	Ceiling int
 
-	// KeepAlive is the silence after which a ping is sent. Zero means 3 s;
-	// negative means never. One end should have it shorter than the other,
-	// so that only one of them pings.
+	// KeepAlive is the silence after which a ping is sent. Zero means 3 s at
+	// the client and 4 s at the server, so that only one of them pings;
+	// negative means never.
 	KeepAlive time.Duration
 }
 
@@ -59,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = 3 * time.Second
+		if c.Server {
+			c.KeepAlive = 4 * time.Second
+		}
 	}
 	return c
 }
