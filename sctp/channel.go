@@ -19,8 +19,7 @@ const (
 	ppidBinaryEmpty   = 57
 )
 
-// maxStream is the first stream that does not exist.
-// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
+// maxStream is the first stream that does not exist: an INIT can offer 65535.
 const maxStream = 0xffff
 
 // A channel is what is known of a stream that is in use.

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// cookieLifetime is the recommended value of Valid.Cookie.Life.
-// https://www.rfc-editor.org/rfc/rfc9260.html#section-16
+// cookieLifetime is the value that RFC 9260 recommends for Valid.Cookie.Life.
 const cookieLifetime = 60 * time.Second
 
 // State cookie. It holds all that an INIT says, so that nothing has to be kept

@@ -162,9 +162,8 @@ func (a *Assoc) deliverAllHeld(stream uint16, events []Event) []Event {
 
 // judge says why a well-formed channel is refused, if it is.
 func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
-	// "the side acting as the DTLS client MUST use streams with even stream
-	// identifiers; the side acting as the DTLS server MUST use [...] odd"
-	// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
+	// The DTLS client opens channels on even streams, the DTLS server on odd ones
+	// (RFC 8832), so that both can open one at the same time.
 	ours := stream%2 == 0
 	if !a.config.EvenStreams {
 		ours = !ours
@@ -248,7 +247,7 @@ func (a *Assoc) appendControlData(t time.Duration, b []byte, limit int) []byte {
 		} else {
 			a.stats.Retransmits++
 		}
-		// DCEP messages are ordered and reliable (RFC 8832, section 6).
+		// DCEP messages are ordered and reliable (RFC 8832).
 		b = appendDataHeader(b, flagWhole, d.tsn, d.stream, d.ssn, ppidDCEP, 1)
 		b = append(b, dcepAck, 0, 0, 0)
 		if at := t + min(a.controlTimeout()<<d.tries, 3*time.Second); a.timers[timerControl] == 0 || at < a.timers[timerControl] {

@@ -26,6 +26,9 @@
 //     again, and openings come in groups. After that it is eager.
 //   - A stream that carries data and was never opened is a negotiated channel and
 //     counts as unreliable and unordered.
+//   - An opening that is lost while acknowledgement is eager is not sent again: its
+//     channel works as a negotiated one, without a label. Where reliable channels
+//     are allowed, a page should open those first.
 //   - While a channel is open whose messages the peer may retransmit or order,
 //     it is honest, in every mode.
 //   - A safety valve looks at the loss in windows of at least 500 ms and 16 TSNs:

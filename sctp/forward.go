@@ -149,12 +149,11 @@ func (a *Assoc) forwardStream(stream, ssn uint16, events []Event) []Event {
 	if ch == nil || !ch.ordered || seq.Less(ssn, ch.nextIn) {
 		return events
 	}
-	for len(a.held) > 0 && ch.nextIn != ssn+1 {
-		if d, ok := a.unhold(stream, ch.nextIn); ok {
-			events = a.deliver(&d, events)
-		}
-		ch.nextIn++
+	for next, ok := a.firstHeld(stream, ch.nextIn); ok && seq.LessEq(next, ssn); next, ok = a.firstHeld(stream, ch.nextIn) {
+		d, _ := a.unhold(stream, next)
+		events = a.deliver(&d, events)
+		ch.nextIn = next + 1
 	}
-	ch.nextIn = ssn + 1
+	ch.nextIn = seq.Max(ch.nextIn, ssn+1)
 	return a.deliverHeld(ch, events)
 }

@@ -187,8 +187,7 @@ func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
 
 // receiveInitAck takes the peer's cookie and sends it back.
 func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event {
-	// "If an INIT ACK chunk is received by an endpoint in any state other than the
-	// COOKIE-WAIT or CLOSED state, the endpoint SHOULD discard the INIT ACK chunk."
+	// In any other state it answers an old INIT, or one that we did not send.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.3
 	if a.state != stateCookieWait {
 		a.drop(DropState)
@@ -285,7 +284,7 @@ func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]E
 // receiveCookieAck ends our half of the handshake.
 func (a *Assoc) receiveCookieAck(t time.Duration, events []Event) []Event {
 	if a.state != stateCookieEchoed {
-		return events // a repeated one; "silently discard"
+		return events // a repeated one
 	}
 	return a.establish(t, events)
 }

@@ -363,7 +363,6 @@ func TestInitParametersOutOfBounds(t *testing.T) {
 
 // S3: parameters too say by their highest bits what to do with them.
 func TestUnknownInitParameters(t *testing.T) {
-	const supported = "c0000004"
 	for _, tt := range []struct {
 		kind     uint16
 		reported bool

@@ -53,12 +53,11 @@ func newWire(t *testing.T, weConnect bool, set ...func(*Config)) *wire {
 	}
 	logs := logging.NewDefaultLoggerFactory()
 	logs.DefaultLogLevel = logging.LogLevelDisabled
-	config := pion.Config{NetConn: w, LoggerFactory: logs, Name: "pion", MaxReceiveBufferSize: 4 << 20}
 	var err error
 	if weConnect {
-		w.peer, err = pion.Server(config)
+		w.peer, err = pion.ServerWithOptions(pion.WithNetConn(w), pion.WithLoggerFactory(logs))
 	} else {
-		w.peer, err = pion.Client(config)
+		w.peer, err = pion.ClientWithOptions(pion.WithNetConn(w), pion.WithLoggerFactory(logs))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -245,6 +245,17 @@ func (a *Assoc) hold(d *data, owned bool) {
 	a.buffered += h.cost()
 }
 
+// firstHeld returns the lowest sequence number held for a stream, from one on.
+func (a *Assoc) firstHeld(stream, from uint16) (ssn uint16, ok bool) {
+	for i := range a.held {
+		h := &a.held[i]
+		if h.stream == stream && (!ok || h.ssn-from < ssn-from) {
+			ssn, ok = h.ssn, true
+		}
+	}
+	return ssn, ok
+}
+
 // unhold removes the held message with a sequence number, if there is one.
 func (a *Assoc) unhold(stream, ssn uint16) (d data, ok bool) {
 	for i := range a.held {

@@ -73,7 +73,7 @@ func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Even
 	}
 	n := 0
 	for p := range params(c.value) {
-		// "The total number of parameters MUST NOT exceed two."
+		// A chunk holds one or two (RFC 6525, section 3.1).
 		if n++; n > 2 || len(p.value) < 4 {
 			a.drop(DropReset)
 			return events

@@ -60,7 +60,7 @@ func (a *Assoc) checkTag(b []byte) bool {
 	kind, flags := b[headerLen], b[headerLen+1]
 	switch kind {
 	case chunkInit:
-		// "INIT chunk MUST be the only chunk in the packet carrying it."
+		// With no tag to check, nothing may ride along.
 		size := int(binary.BigEndian.Uint16(b[headerLen+2:]))
 		return tag == 0 && pad4(size) >= len(b)-headerLen
 	case chunkAbort, chunkShutdownComplete:

@@ -61,10 +61,13 @@ func (k *acker) settle(t time.Duration, tsn uint32) {
 	k.settleUntil, k.honestBelow = t+settleTime, tsn
 }
 
-// received takes note of a packet with DATA and decides what its SACK will say.
-func (a *Assoc) acknowledge(t time.Duration, at bool) {
+// acknowledge takes note of a packet with DATA, or of a FORWARD-TSN, and decides
+// what its SACK says and whether it is urgent.
+func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	k := &a.ack
-	k.measure(t, a.rx.high)
+	if k.measure(t, a.rx.high) && k.valve {
+		a.stats.ValveOpenings++
+	}
 	if t < k.settleUntil {
 		k.honestBelow = seq.Max(k.honestBelow, a.rx.high)
 	}
@@ -84,7 +87,7 @@ func (a *Assoc) acknowledge(t time.Duration, at bool) {
 		a.rx.skipAll()
 	}
 	k.packets++
-	if at || k.packets >= sackEvery || a.rx.cum != a.rx.high || a.stats.SacksOut == 0 {
+	if urgent || k.packets >= sackEvery || a.rx.cum != a.rx.high || a.stats.SacksOut == 0 {
 		k.due = true
 	}
 	if a.timers[timerSack] == 0 {
@@ -93,11 +96,11 @@ func (a *Assoc) acknowledge(t time.Duration, at bool) {
 }
 
 // measure turns the valve by the loss of the last window: the TSNs that were
-// passed, and those that came.
-func (k *acker) measure(t time.Duration, high uint32) {
+// passed, and those that came. It reports whether the valve turned.
+func (k *acker) measure(t time.Duration, high uint32) bool {
 	passed := high - k.windowTSN
 	if t-k.windowStart < valveWindow || passed < valvePackets {
-		return
+		return false
 	}
 	lost := uint64(passed - min(k.windowGot, passed))
 	k.windowStart, k.windowTSN, k.windowGot = t, high, 0
@@ -107,11 +110,13 @@ func (k *acker) measure(t time.Duration, high uint32) {
 	}
 	if !against {
 		k.votes = 0
-		return
+		return false
 	}
-	if k.votes++; k.votes >= valveWindows {
-		k.valve, k.votes = !k.valve, 0
+	if k.votes++; k.votes < valveWindows {
+		return false
 	}
+	k.valve, k.votes = !k.valve, 0
+	return true
 }
 
 // duplicate notes a TSN that came twice.

@@ -211,7 +211,7 @@ func TestSafetyValve(t *testing.T) {
 	second(10)
 	second(10)
 	second(10)
-	if s := a.Stats(); !s.Eager {
+	if s := a.Stats(); !s.Eager || s.ValveOpenings != 1 || s.AckSwitches != 2 {
 		t.Fatalf("honest after recovery: %+v", s)
 	}
 }

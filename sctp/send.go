@@ -58,7 +58,8 @@ func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint1
 	a.stats.MessagesOut++
 	a.stats.BytesOut += uint64(size)
 	if size == 0 {
-		// "the user message is empty [...] one byte, which is ignored"
+		// SCTP has no empty messages: a zero byte and an identifier stand for one.
+		// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.6
 		ppid += ppidTextEmpty - ppidText
 		if k == Binary {
 			ppid = ppidBinaryEmpty
