@@ -27,6 +27,7 @@ type wire struct {
 	once   sync.Once
 
 	mu       sync.Mutex
+	air      [2][][]byte // under way to pion and to a, in order
 	a        *Assoc
 	timer    *time.Timer
 	rnd      *rand.Rand
@@ -100,13 +101,23 @@ func (w *wire) transmit(b []byte) {
 	if w.rnd.Float64() < w.loss {
 		return
 	}
-	b = bytes.Clone(b)
+	w.air[0] = append(w.air[0], bytes.Clone(b))
 	time.AfterFunc(w.delay, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		select {
-		case w.in <- b:
+		case w.in <- w.land(0):
 		default:
 		}
 	})
+}
+
+// land takes the next packet out of the air. Timers of one instant run in any
+// order; packets do not overtake each other here.
+func (w *wire) land(i int) []byte {
+	b := w.air[i][0]
+	w.air[i] = w.air[i][1:]
+	return b
 }
 
 func (w *wire) expire() {
@@ -115,13 +126,12 @@ func (w *wire) expire() {
 
 // Write takes a packet of pion.
 func (w *wire) Write(b []byte) (int, error) {
-	packet := bytes.Clone(b)
 	w.mu.Lock()
-	lost := w.rnd.Float64() < w.loss
-	w.mu.Unlock()
-	if !lost {
+	defer w.mu.Unlock()
+	if w.rnd.Float64() >= w.loss {
+		w.air[1] = append(w.air[1], bytes.Clone(b))
 		time.AfterFunc(w.delay, func() {
-			w.do(func(now time.Time) { w.events = w.a.Receive(now, packet, w.events) })
+			w.do(func(now time.Time) { w.events = w.a.Receive(now, w.land(1), w.events) })
 		})
 	}
 	return len(b), nil
