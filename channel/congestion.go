@@ -12,12 +12,12 @@ import (
 // It works in rounds. A round ends when a packet that was sent after its beginning
 // is acknowledged, and no sooner than minRound. At the start the rate doubles each
 // round, until packets wait or doubling no longer helps. After that it grows slowly
-// while it is used up, and is cut when packets wait: by 15 %, or by 30 % when they
-// wait long.
+// while it is used up. When packets wait, less than what arrives is sent until the
+// queue should be empty, then a little less than what arrived before.
 //
 // Packets wait when a few round trips on end are longer than the shortest of the
-// last ten seconds by more than chance: jitter stretches single packets, a queue all
-// of them. What round trips differ by on a path without a queue is learned.
+// last ten seconds: jitter stretches single packets, a queue all of them. What one
+// round trip usually differs from the next by is allowed for; a queue grows slowly.
 type congestion struct {
 	rate, floor, ceiling float64 // bytes per second
 	startup              bool
@@ -31,11 +31,12 @@ type congestion struct {
 	recent    [bandwidthRounds]float64 // what arrived in the last rounds, bytes per second
 	rounds    int
 
-	jitter  time.Duration // what round trips differ by while none is long
-	over    int           // round trips on end that were long
-	stalled int     // rounds on end of the start in which doubling did not help
-	hold    int     // rounds until the rate may grow again
-	resume  float64 // the rate to go on with when the queue of the start is gone; 0 otherwise
+	jitter  time.Duration    // what one round trip differs from the next by, smoothed
+	lately  [2]time.Duration // the last two round trips
+	stalled int              // rounds on end of the start in which doubling did not help
+
+	resume     float64 // the rate to go on with when the queue is drained; 0 otherwise
+	drainUntil moment
 
 	slowRate, slowDelivery float64 // smoothed over rounds that were limited
 	refRate, refDelivery   float64 // what they were when delivery last followed
@@ -48,9 +49,8 @@ type round struct {
 	delivered uint64 // at its beginning
 	sent      int    // bytes
 	limited   bool   // more could have been sent
-	samples   int
 	shortest  time.Duration
-	sum       time.Duration
+	steady    time.Duration // the longest that three round trips on end exceeded
 }
 
 const (
@@ -60,8 +60,7 @@ const (
 	shortWait       = 10 * time.Millisecond // what packets may wait, with what a packet takes
 	longWait        = 40 * time.Millisecond
 	maxPacketTime   = 40 * time.Millisecond
-	maxJitter       = 100 * time.Millisecond
-	longSamples     = 3 // long round trips on end that are not chance
+	maxChance       = 120 * time.Millisecond
 )
 
 func (c *congestion) init(rate, floor, ceiling float64) {
@@ -86,27 +85,35 @@ func (c *congestion) pace() float64 {
 	return c.rate
 }
 
-// allowance is what packets may wait at most: a little, what a packet of ours takes
-// on the link itself, and what is chance.
+// allowance is what packets may wait at most: a little, and what a packet of ours
+// takes on the link itself or what is chance.
 func (c *congestion) allowance() time.Duration {
 	packet := time.Duration(MaxPacket / c.rate * float64(time.Second))
-	return shortWait + min(packet, maxPacketTime) + c.jitter
+	return shortWait + max(min(packet, maxPacketTime), min(3*c.jitter, maxChance))
 }
 
 // sample takes a round trip.
 func (c *congestion) sample(t moment, d time.Duration) {
 	r := &c.round
-	r.samples++
-	r.sum += d
 	r.shortest = min(r.shortest, d)
+	r.steady = max(r.steady, min(d, c.lately[0], c.lately[1]))
+	if c.lately[0] != 0 {
+		c.jitter += ((d - c.lately[0]).Abs() - c.jitter) / 16
+	}
+	c.lately = [2]time.Duration{d, c.lately[0]}
 	if c.minRTT == 0 || d <= c.minRTT {
 		c.minRTT, c.minAt = d, t
 	}
-	if d > c.minRTT+c.allowance() {
-		c.over++
-	} else {
-		c.over = 0
+}
+
+// excess is how much longer than allowed packets wait in this round. A sender that
+// does not use its rate up fills no queue, unless the link is narrower than that.
+func (c *congestion) excess() time.Duration {
+	e := c.round.steady - c.minRTT - c.allowance()
+	if !c.round.limited {
+		e = min(e, c.round.shortest-c.minRTT-c.allowance()-c.minRTT/2-longWait)
 	}
+	return e
 }
 
 // acked takes what one ack block told: largest is the newest packet in it, loss the
@@ -118,8 +125,8 @@ func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float
 		c.begin(t, next)
 		return
 	}
-	full := c.over >= longSamples && c.hold == 0 && c.resume == 0 && t-r.at > minRound/2
-	if !full && (largest < r.end || t-r.at < minRound) {
+	early := r.limited && c.resume == 0 && t-r.at > minRound/2 && c.excess() > 0
+	if !early && (largest < r.end || t-r.at < minRound) {
 		return
 	}
 	span := (t - r.at).Seconds()
@@ -133,16 +140,6 @@ func (c *congestion) begin(t moment, next uint64) {
 	c.round = round{end: next, at: t, delivered: c.delivered, shortest: math.MaxInt64}
 }
 
-// learn takes what the round trips of a round without a long one differ by.
-func (c *congestion) learn() {
-	r := &c.round
-	if r.samples < 2 {
-		return
-	}
-	spread := r.sum/time.Duration(r.samples) - r.shortest
-	c.jitter += (min(2*spread, maxJitter) - c.jitter) / 8
-}
-
 // judge ends a round in which rate bytes per second arrived.
 func (c *congestion) judge(t moment, rate, loss float64) {
 	before := c.delivery()
@@ -151,66 +148,63 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 		c.rounds++
 	}
 	c.refresh(t)
-	long := c.over >= longSamples
-	if !long {
-		c.learn()
-	}
-	arrived := rate / (1 - min(loss, 0.5)) // what would have arrived without random loss
+	// What would have arrived without random loss, in reason.
+	arrived := min(c.rate, max(rate/(1-min(loss, 0.5)), c.rate/2))
+	excess := c.excess()
 	switch {
 	case c.probing != 0:
-	case c.startup:
-		c.start(rate, before, arrived, long)
 	case c.resume != 0:
-		c.drain(long)
-	case c.hold > 0:
-		c.hold--
-	case long && c.round.shortest > c.minRTT+c.allowance()+longWait:
-		c.cut(0.7 * c.used(arrived))
-	case long:
-		c.cut(0.85 * c.used(arrived))
+		c.drained()
+	case c.startup && excess > 0:
+		c.startup = false
+		c.drain(t, 0.5*arrived, 0.85*arrived)
+	case c.startup:
+		c.start(rate, before, arrived)
+	case excess > longWait:
+		c.drain(t, 0.6*arrived, 0.7*arrived)
+	case excess > 0:
+		c.drain(t, 0.7*arrived, 0.9*arrived)
 	case !c.round.limited:
 	case !c.follows(rate):
-		c.cut(0.7 * c.rate)
-	case c.over == 0:
+		c.set(0.7 * c.rate)
+	default:
 		c.set(c.rate*1.02 + min(600, c.rate/50))
 	}
 }
 
-// used is the rate to cut: what arrived, if that is not much less than was allowed.
-func (c *congestion) used(arrived float64) float64 {
-	return min(c.rate, max(arrived, c.rate/2))
-}
-
 // start doubles the rate while that helps.
-func (c *congestion) start(rate, before, arrived float64, long bool) {
-	r := &c.round
-	switch {
-	case long:
-		c.startup = false
-		c.resume = 0.85 * min(c.rate, max(arrived, c.floor))
-		c.set(c.resume / 2)
+func (c *congestion) start(rate, before, arrived float64) {
+	if !c.round.limited {
 		return
-	case !r.limited:
-		return
-	case rate < before*1.25:
+	}
+	if rate < before*1.25 {
 		c.stalled++
-	default:
+	} else {
 		c.stalled = 0
 	}
 	if c.stalled >= 3 || c.rate >= c.ceiling {
 		c.startup = false
-		c.set(min(c.rate, max(c.rate/2, arrived)))
+		c.set(arrived)
 		return
 	}
 	c.set(min(2*c.rate, max(c.rate, 3*arrived)))
 }
 
-// drain waits until the queue that the start has filled is empty.
-func (c *congestion) drain(long bool) {
-	if !long {
-		c.set(c.resume)
-		c.resume, c.hold = 0, 1
+// drain sends at rate until the queue should be empty, and then at resume.
+func (c *congestion) drain(t moment, rate, resume float64) {
+	queue := float64(c.round.steady - c.minRTT)
+	c.drainUntil = t + c.minRTT + minRound + time.Duration(queue*resume/max(resume-rate, 0.05*resume))
+	c.resume = max(resume, c.floor)
+	c.set(rate)
+}
+
+// drained ends the draining when its time has come.
+func (c *congestion) drained() {
+	if c.round.at < c.drainUntil {
+		return // the round may still have seen the queue
 	}
+	c.set(c.resume)
+	c.resume = 0
 }
 
 // follows reports whether what arrives still grows with what is sent. A policer
@@ -238,23 +232,18 @@ func (c *congestion) follows(rate float64) bool {
 
 func (c *congestion) set(rate float64) { c.rate = min(max(rate, c.floor), c.ceiling) }
 
-func (c *congestion) cut(rate float64) {
-	c.set(rate)
-	c.hold = 2
-}
-
 // refresh sees to it that the shortest round trip is not an old one: the path may
 // have changed. For two round trips little is sent, so that a queue of our own does
 // not pass for the path.
 func (c *congestion) refresh(t moment) {
 	switch {
 	case c.probing != 0 && t >= c.probing:
-		c.probing, c.hold = 0, 1
+		c.probing = 0
 		c.minRTT, c.minAt = min(c.round.shortest, 10*time.Second), t
 	case c.probing == 0 && c.minRTT > 0 && t-c.minAt > minRTTAge:
 		if c.round.limited {
 			c.probing = t + max(2*c.minRTT, 200*time.Millisecond)
-		} else if c.round.samples > 0 {
+		} else if c.round.steady > 0 {
 			c.minRTT, c.minAt = c.round.shortest, t
 		}
 	}

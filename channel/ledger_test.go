@@ -306,8 +306,8 @@ func runCell(t testing.TB, c cell) cellResult {
 		every(1, func(int) { send(loot, 1024+w.rng.IntN(5000), Options{}) })
 	}
 	w.run(length, nil)
-	w.run(90*time.Second, func() bool {
-		return w.now%(50*time.Millisecond) < time.Millisecond && ledgers[0].reliableLeft()+ledgers[1].reliableLeft() == 0 &&
+	w.run(120*time.Second, func() bool {
+		return ledgers[0].reliableLeft()+ledgers[1].reliableLeft() == 0 &&
 			ledgers[0].receipts == ledgers[0].asked && ledgers[1].receipts == ledgers[1].asked
 	})
 	r := cellResult{drained: w.now - length, chatP50: percentile(took, 0.5), chatP99: percentile(took, 0.99)}
