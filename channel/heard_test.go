@@ -1,0 +1,40 @@
+package channel
+
+import (
+	"testing"
+	"time"
+)
+
+func TestHeardAndIdle(t *testing.T) {
+	now := time.Unix(1000, 0)
+	table := Channels{{Name: "chat", Mode: ReliableOrdered}}
+	a, err := New(now, Config{Channels: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(now, Config{Channels: table, Server: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Send(now, 1, []byte("hello"), Options{})
+	if a.Idle() {
+		t.Error("idle with a message in the queue")
+	}
+	packet := a.Append(now, nil, MaxPacket)
+
+	now = now.Add(30 * time.Millisecond)
+	b.Receive(now, packet)
+	if at, n := b.Heard(); !at.Equal(now) || n != 1 {
+		t.Errorf("heard %d packets, the last at %v", n, at)
+	}
+	b.Receive(now.Add(time.Second), []byte("no packet"))
+	if at, n := b.Heard(); !at.Equal(now) || n != 1 || b.Dropped(DropMalformed) != 1 {
+		t.Errorf("what is no packet was heard: %d at %v", n, at)
+	}
+
+	now = now.Add(30 * time.Millisecond)
+	a.Receive(now, b.Append(now, nil, MaxPacket))
+	if !a.Idle() {
+		t.Error("not idle though the message is acknowledged")
+	}
+}
