@@ -40,7 +40,7 @@ func FuzzReceive(f *testing.F) {
 	script := newTestAgent(&testing.T{}, front)
 	script.wantCheck("", front, true)
 	f.Add(script.answer)
-	f.Add([]byte(newAnswer(script.inFlight[1].id).refusing(codeRoleConflict).sealed(script.Agent)))
+	f.Add(newAnswer(script.inFlight[1].id).refusing(codeRoleConflict).sealed(script.Agent))
 	f.Add([]byte(newAnswer(script.inFlight[1].id)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := newTestAgent(t, front)

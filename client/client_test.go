@@ -1,0 +1,244 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+func TestEcho(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		w.send(c, "hello")
+		w.want("3 0 hello")
+		if err := c.Send(0, client.Binary, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.want("0 1 ")
+		if got := c.RemoteAddr().String(); got != "192.0.2.1:7777" {
+			t.Errorf("the server is at %v", got)
+		}
+		st := e.Stats()
+		if st.Conns != 1 || st.Opened != 1 || st.MessagesIn != 2 || st.MessagesOut != 2 || st.Strangers != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// An offer may insist on a DTLS role.
+func TestClientAsDTLSClient(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.edit = replace("a=setup:actpass", "a=setup:active")
+		c := w.connect(w.endpoint(client.Config{}))
+		w.send(c, "hello")
+		w.want("3 0 hello")
+	})
+}
+
+func TestConnectsAndEchoesUnderLoss(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.network.SetDefault(netsim.Link{Loss: 0.2, Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond})
+		c := w.connect(w.endpoint(client.Config{}))
+		for range 500 {
+			w.send(c, "x")
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := len(w.events); n < 250 || n > 400 {
+			t.Errorf("%d of 500 echoes came back, want about 320", n)
+		}
+	})
+}
+
+func TestMessagesOfAHandlerLeaveWithTheBatch(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.connect(w.endpoint(client.Config{}))
+		c.User = 7
+		for _, text := range []string{"a", "b", "c"} {
+			w.send(c, text)
+		}
+		for _, text := range []string{"a", "b", "c"} {
+			w.want("3 0 " + text)
+		}
+		w.wantQuiet()
+	})
+}
+
+func TestCloseIsHeardByTheServer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.connect(w.endpoint(client.Config{}))
+		begin := time.Now()
+		c.Close()
+		w.wantBoth("close: closed by this side", "server: closed by the page")
+		if d := time.Since(begin); d > 0 {
+			t.Errorf("after %v", d)
+		}
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send on a closed connection: %v", err)
+		}
+		c.Close()
+		time.Sleep(time.Minute)
+		w.wantQuiet()
+	})
+}
+
+func TestServersCloseIsHeard(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		w.send(c, "so that the server is open too")
+		w.want("3 0 so that the server is open too")
+		for c := range w.server.Conns() {
+			c.Close("you are out")
+		}
+		w.wantBoth("close: closed by the server", "server: closed by the server")
+		time.Sleep(10 * time.Second)
+		if st := e.Stats(); st.Conns != 0 || st.Closed != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestSilentServer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.connect(w.endpoint(client.Config{SilenceTimeout: 5 * time.Second}))
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		begin := time.Now()
+		w.want("close: the server fell silent")
+		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
+			t.Errorf("after %v", d)
+		}
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+	})
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal)
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoAnswer {
+			t.Errorf("error %v", err)
+		}
+		w.wantQuiet()
+	})
+}
+
+func TestImpostor(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		_, err := e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+			answer, err := w.signal(ctx, offer)
+			return replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(answer[:]), err
+		})
+		if err == nil {
+			t.Fatal("a malformed fingerprint is taken")
+		}
+		_, err = e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+			answer, err := w.signal(ctx, offer)
+			return withOtherFingerprint(answer), err
+		})
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoHandshake {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.edit = replace("m=application", "m=audio")
+		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal)
+		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != 400 {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestContextEndsTheConnecting(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		if _, err := e.Connect(ctx, w.signal); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if st := e.Stats(); st.Conns != 0 {
+			t.Errorf("%+v", st)
+		}
+		w.wantQuiet()
+	})
+}
+
+func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		if _, err := e.Connect(w.t.Context(), w.signal); !errors.Is(err, client.ErrAddressInUse) {
+			t.Errorf("error %v", err)
+		}
+		c.Close()
+		w.wantBoth("close: closed by this side", "server: closed by the page")
+		time.Sleep(5 * time.Second)
+		w.connect(e)
+	})
+}
+
+func TestEndpointCloses(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		c := w.connect(e)
+		e.Close()
+		w.wantBoth("close: closed by this side", "server: closed by the page")
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+		if _, err := e.Connect(w.t.Context(), w.signal); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Connect: %v", err)
+		}
+		e.Close()
+	})
+}
+
+func TestTooLarge(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.connect(w.endpoint(client.Config{}))
+		if err := c.Send(0, client.Binary, make([]byte, client.MaxMessage+1)); !errors.Is(err, client.ErrTooLarge) {
+			t.Errorf("error %v", err)
+		}
+		if err := c.Send(0, client.Binary, make([]byte, client.MaxMessage)); err != nil {
+			t.Errorf("the largest message: %v", err)
+		}
+	})
+}
+
+func TestIdleConnectionStays(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.connect(w.endpoint(client.Config{}))
+		time.Sleep(10 * time.Minute)
+		w.wantQuiet()
+		w.send(c, "still here")
+		w.want("3 0 still here")
+	})
+}
+
+// withOtherFingerprint returns the answer with a fingerprint that is none of the
+// server's certificate.
+func withOtherFingerprint(answer []byte) []byte {
+	const name = "a=fingerprint:sha-256 "
+	for i := range answer {
+		if string(answer[i:min(i+len(name), len(answer))]) == name {
+			for j := i + len(name); j < i+len(name)+95; j += 3 {
+				answer[j], answer[j+1] = '0', '0'
+			}
+		}
+	}
+	return answer
+}

@@ -1,0 +1,210 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/timers"
+)
+
+// MaxMessage is the largest message in bytes that Send takes: what fits one
+// packet.
+const MaxMessage = peer.MaxPayload
+
+var (
+	// ErrClosed is returned by calls on a Conn or an Endpoint that is closed.
+	ErrClosed = errors.New("client: closed")
+
+	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes.
+	ErrTooLarge = fmt.Errorf("client: message is larger than one packet takes, which is %d bytes", MaxMessage)
+
+	// ErrSilenced is returned by Send while the server may not be sent to: it has
+	// not answered a check for SilenceTimeout.
+	ErrSilenced = errors.New("client: the server has been silent for too long to be sent to")
+)
+
+// A Conn is a connection to a server. Its methods may be called from any
+// goroutine.
+type Conn struct {
+	// User is the program's own; the package never looks at it. Handlers of one
+	// Conn may use it without a lock.
+	User any
+
+	endpoint *Endpoint
+	local    netip.Addr    // where it sends from; zero leaves it to the system
+	settled  chan struct{} // closed when it is open, or over
+	active   bool          // we are the DTLS client
+
+	// Everything below belongs to the endpoint.
+	peer      *peer.Peer
+	expected  []dtls.Fingerprint // what the server's certificate must match; until the handshake
+	handshake *dtls.Handshake    // while it runs
+	routes    []route            // by which the endpoint knows it
+	timer     timers.Slot
+	news      []news // what handlers are to be told
+	telling   []news // what they are being told
+
+	touched bool // in the endpoint's list
+	opened  bool
+	closed  *CloseError // once it is over
+	gone    bool        // the endpoint has forgotten it
+}
+
+// news is something that handlers are told.
+type news struct {
+	kind    newsKind
+	message Message
+	err     *CloseError
+}
+
+type newsKind uint8
+
+const (
+	newsOpen newsKind = iota
+	newsMessage
+	newsClose
+)
+
+// LocalAddr returns the address in Config.Sources that the connection has; zero
+// without Sources.
+func (c *Conn) LocalAddr() netip.Addr { return c.local }
+
+// RemoteAddr returns the server's address.
+func (c *Conn) RemoteAddr() netip.AddrPort {
+	c.endpoint.mu.Lock()
+	defer c.endpoint.mu.Unlock()
+	return c.peer.Remote()
+}
+
+// Send sends one message to a stream of the server. It does not wait: the message
+// is on its way when Send returns, or, in a handler, with all others when the batch
+// of datagrams that the handler belongs to is over. A nil error does not mean that
+// it will arrive.
+func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
+	e := c.endpoint
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.closed != nil || c.gone || !c.opened {
+		return ErrClosed
+	}
+	out, to, err := c.peer.Send(time.Now(), e.slot(), stream, peer.Kind(k), b)
+	if err != nil {
+		return sendError(err)
+	}
+	e.push(out, to, c.local)
+	e.stats.MessagesOut++
+	if e.busy {
+		e.touch(c)
+		return nil
+	}
+	e.flush()
+	e.time(c)
+	return nil
+}
+
+func sendError(err error) error {
+	switch {
+	case errors.Is(err, peer.ErrTooLarge):
+		return ErrTooLarge
+	case errors.Is(err, peer.ErrSilenced):
+		return ErrSilenced
+	case errors.Is(err, peer.ErrNotOpen):
+		return ErrClosed
+	}
+	return err
+}
+
+// Close ends the connection. The server hears of it at once. The Handler's Close
+// is called from the endpoint's goroutine, also after this Close.
+func (c *Conn) Close() {
+	e := c.endpoint
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.close(time.Now())
+	e.wake()
+}
+
+func (c *Conn) close(now time.Time) {
+	if c.closed != nil || c.gone {
+		return
+	}
+	c.peer.Close(now, "")
+	c.end(&CloseError{Code: ClosedByUs})
+	c.endpoint.touch(c)
+}
+
+// pump puts what the peer has to say into the outgoing batch.
+func (c *Conn) pump(now time.Time) {
+	for {
+		b, to := c.peer.Append(now, c.endpoint.slot())
+		if len(b) == 0 {
+			return
+		}
+		c.endpoint.push(b, to, c.local)
+	}
+}
+
+// happened notes what came out of the peer.
+func (c *Conn) happened(events []peer.Event) {
+	for i := range events {
+		switch ev := &events[i]; ev.Type {
+		case peer.Established:
+			c.opened = true
+			c.endpoint.stats.Opened++
+			c.tell(news{kind: newsOpen})
+			close(c.settled)
+		case peer.Message:
+			c.endpoint.stats.MessagesIn++
+			c.tell(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
+		}
+	}
+	if c.peer.State() >= peer.Closing {
+		why, err := c.peer.Why()
+		c.end(&CloseError{closeCodes[why], err})
+	}
+}
+
+var closeCodes = [...]CloseCode{
+	peer.LocalClose:        ClosedByUs,
+	peer.RemoteClose:       ClosedByServer,
+	peer.Unheard:           NoAnswer,
+	peer.Silent:            TimedOut,
+	peer.HandshakeFailed:   NoHandshake,
+	peer.AssociationFailed: NoAssociation,
+}
+
+// end notes that the connection is over, once.
+func (c *Conn) end(why *CloseError) {
+	if c.closed != nil {
+		return
+	}
+	c.closed = why
+	c.endpoint.stats.Closed++
+	if c.opened {
+		c.tell(news{kind: newsClose, err: why})
+	} else {
+		close(c.settled)
+	}
+}
+
+func (c *Conn) tell(n news) { c.news = append(c.news, n) }
+
+// deliver runs the handlers. No lock is held.
+func (c *Conn) deliver() {
+	h := &c.endpoint.config.Handler
+	for i := range c.telling {
+		switch n := &c.telling[i]; {
+		case n.kind == newsOpen && h.Open != nil:
+			h.Open(c)
+		case n.kind == newsMessage && h.Message != nil:
+			h.Message(c, n.message)
+		case n.kind == newsClose && h.Close != nil:
+			h.Close(c, n.err)
+		}
+	}
+	clear(c.telling)
+}

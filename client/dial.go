@@ -1,0 +1,221 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// ErrAddressInUse is returned by Dial and Connect of an Endpoint that has a
+// connection to the same server: set Config.Sources, or use another Endpoint.
+var ErrAddressInUse = errors.New("client: the endpoint has a connection to this server already (see Config.Sources)")
+
+// ErrNoSource is returned when every address of Config.Sources is in use.
+var ErrNoSource = errors.New("client: every address of Config.Sources is in use")
+
+// A Signal takes the SDP of an offer to a server and returns what that answers:
+// the SDP of the answer, or the JSON {"answer":{"sdp":…},"candidate":{…}}.
+type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
+
+// Dial connects to the server whose signaling is at url, with a socket of its own,
+// which is closed with the connection. ctx ends the connecting, and has no part in
+// the connection afterwards.
+func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	sockets, err := udpio.Listen(":0", udpio.Config{ReadBuffer: singleBuffer, WriteBuffer: singleBuffer})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	e := start(sockets[0], c, true)
+	conn, err := e.Dial(ctx, url)
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// singleBuffer is the size of the buffers of a socket with one connection.
+const singleBuffer = 256 << 10
+
+// Dial connects to the server whose signaling is at url.
+func (e *Endpoint) Dial(ctx context.Context, url string) (*Conn, error) {
+	return e.connect(ctx, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
+		return e.signal.post(ctx, url, local, offer)
+	})
+}
+
+// Connect connects to a server whose signaling is not HTTP.
+func (e *Endpoint) Connect(ctx context.Context, signal Signal) (*Conn, error) {
+	return e.connect(ctx, func(ctx context.Context, _ netip.Addr, offer []byte) ([]byte, error) {
+		return signal(ctx, offer)
+	})
+}
+
+func (e *Endpoint) connect(ctx context.Context, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
+	local, err := e.take()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	answer, err := signal(ctx, local, e.offer(ours))
+	var server *sdp.Server
+	if err == nil {
+		server, err = parseAnswer(answer)
+	}
+	var c *Conn
+	if err == nil {
+		c, err = e.open(time.Now(), local, ours, server)
+	}
+	if err != nil {
+		e.putBack(local)
+		return nil, err
+	}
+	return c.wait(ctx)
+}
+
+// take reserves a source address, without which there is no connection.
+func (e *Endpoint) take() (netip.Addr, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return netip.Addr{}, ErrClosed
+	}
+	return e.sources.take()
+}
+
+func (e *Endpoint) putBack(local netip.Addr) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sources.giveBack(local)
+}
+
+func (e *Endpoint) offer(ours peer.Credentials) []byte {
+	f := e.config.Certificate.Fingerprint()
+	o := sdp.Offer{
+		Ufrag: ours.Ufrag, Pwd: ours.Pwd,
+		Fingerprints:   []sdp.Fingerprint{{Algorithm: f.Algorithm(), Sum: f.Sum()}},
+		Setup:          sdp.SetupActpass,
+		MaxMessageSize: e.config.MaxReceive,
+	}
+	return o.Append(nil)
+}
+
+// parseAnswer reads the SDP of an answer, which may be wrapped in JSON.
+func parseAnswer(b []byte) (*sdp.Server, error) {
+	var wrapped struct {
+		Answer    struct{ SDP string }
+		Candidate struct{ Candidate string }
+	}
+	if len(b) > 0 && b[0] == '{' {
+		if err := json.Unmarshal(b, &wrapped); err != nil || wrapped.Answer.SDP == "" {
+			return nil, errors.New(`client: the server's JSON has no "answer"`)
+		}
+		b = []byte(wrapped.Answer.SDP)
+	}
+	s, err := sdp.ParseAnswer(b)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if a, ok := sdp.ParseCandidate(wrapped.Candidate.Candidate); ok && len(s.Candidates) == 0 {
+		s.Candidates = append(s.Candidates, a)
+	}
+	if len(s.Candidates) == 0 {
+		return nil, errors.New("client: the server's answer has no address to send to")
+	}
+	return s, nil
+}
+
+// open enters a connection to server, and has its first check sent.
+func (e *Endpoint) open(now time.Time, local netip.Addr, ours peer.Credentials, server *sdp.Server) (*Conn, error) {
+	c := &Conn{
+		endpoint: e,
+		local:    local,
+		settled:  make(chan struct{}),
+		active:   server.Setup == sdp.SetupPassive,
+	}
+	for _, f := range server.Fingerprints {
+		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {
+			c.expected = append(c.expected, f)
+		}
+	}
+	c.peer = peer.New(now, e.peerConfig(ours, server))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	for _, a := range server.Candidates {
+		r := e.route(a, local)
+		if e.conns[r] != nil {
+			return nil, ErrAddressInUse
+		}
+		c.routes = append(c.routes, r)
+	}
+	for _, r := range c.routes {
+		e.conns[r] = c
+	}
+	e.live++
+	e.touch(c)
+	e.wake()
+	return c, nil
+}
+
+func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Config {
+	var random struct{ check, cookie [32]byte }
+	var tags [8]byte
+	rand.Read(random.check[:])
+	rand.Read(random.cookie[:])
+	rand.Read(tags[:])
+	return peer.Config{
+		Client: server.Setup == sdp.SetupPassive,
+		Check: &peer.CheckConfig{
+			LocalUfrag:     ours.Ufrag,
+			RemoteUfrag:    server.Ufrag,
+			RemotePwd:      server.Pwd,
+			Candidates:     server.Candidates,
+			Secret:         random.check,
+			PendingTimeout: e.config.AnswerTimeout,
+			ConsentTimeout: e.config.SilenceTimeout,
+		},
+		SCTP: peer.SCTPConfig{
+			LocalTag:    binary.BigEndian.Uint32(tags[:4]),
+			InitialTSN:  binary.BigEndian.Uint32(tags[4:]),
+			CookieKey:   random.cookie,
+			RemotePort:  uint16(server.SCTPPort),
+			MaxMessage:  e.config.MaxReceive,
+			MaxBuffered: 4 * e.config.MaxReceive,
+		},
+	}
+}
+
+// wait waits until c is open.
+func (c *Conn) wait(ctx context.Context) (*Conn, error) {
+	select {
+	case <-c.settled:
+	case <-ctx.Done():
+		c.Close()
+		return nil, ctx.Err()
+	}
+	c.endpoint.mu.Lock()
+	defer c.endpoint.mu.Unlock()
+	if !c.opened {
+		return nil, c.closed
+	}
+	return c, nil
+}

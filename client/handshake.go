@@ -1,0 +1,76 @@
+package client
+
+import (
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// An outboxed is an event of a connection's handshake.
+type outboxed struct {
+	conn  *Conn
+	event dtls.HandshakeEvent
+}
+
+// beginHandshake starts c's DTLS handshake. The endpoint's lock is held.
+func (e *Endpoint) beginHandshake(c *Conn) {
+	c.peer.Begin()
+	c.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+		Certificate: e.config.Certificate,
+		Client:      c.active,
+		Peer:        c.expected,
+		SRTP:        true,
+		Timeout:     e.config.HandshakeTimeout,
+		KeyLog:      e.config.KeyLog,
+		Emit:        func(ev dtls.HandshakeEvent) { e.emit(c, ev) },
+	})
+	c.expected = nil
+}
+
+// emit leaves an event of c's handshake for the loop. The handshake's own
+// goroutines call it.
+func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || c.gone {
+		return
+	}
+	e.outbox = append(e.outbox, outboxed{c, ev})
+	e.wake()
+}
+
+// takeOutbox hands on what handshakes have said. A handshake says little at a time,
+// which bounds the outbox.
+func (e *Endpoint) takeOutbox(now time.Time) {
+	for i, o := range e.outbox {
+		e.outbox[i] = outboxed{}
+		c := o.conn
+		if c.gone || c.handshake == nil {
+			continue
+		}
+		switch o.event.Kind {
+		case dtls.Flight:
+			c.peer.Flight(now, o.event)
+		case dtls.KeysReady:
+			c.peer.Keys(now, o.event.Keys)
+		case dtls.Done:
+			endHandshake(c)
+			e.events = c.peer.Done(now, e.events[:0])
+			c.happened(e.events)
+		case dtls.Failed:
+			endHandshake(c)
+			c.peer.Fail(now, o.event.Err)
+			c.happened(nil)
+		}
+		e.touch(c)
+	}
+	e.outbox = e.outbox[:0]
+}
+
+// endHandshake lets go of c's handshake.
+func endHandshake(c *Conn) {
+	if c.handshake != nil {
+		c.handshake.Stop()
+		c.handshake = nil
+	}
+}

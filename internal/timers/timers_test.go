@@ -1,0 +1,117 @@
+package timers
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var origin = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func at(n int) time.Time { return origin.Add(time.Duration(n) * time.Second) }
+
+type thing struct {
+	name string
+	slot Slot
+}
+
+func (h *Heap[T]) wantDue(t *testing.T, why string, now time.Time, want *thing) {
+	t.Helper()
+	got, ok := h.Due(now)
+	if ok != (want != nil) || ok && any(got) != any(want) {
+		t.Errorf("%s: %+v, %v is due", why, got, ok)
+	}
+}
+
+func TestDueInOrder(t *testing.T) {
+	var h Heap[*thing]
+	a, b, c := &thing{name: "a"}, &thing{name: "b"}, &thing{name: "c"}
+	h.Set(a, &a.slot, at(3))
+	h.Set(b, &b.slot, at(1))
+	h.Set(c, &c.slot, at(2))
+	if h.Next() != at(1) {
+		t.Errorf("the first is due at %v", h.Next())
+	}
+	h.wantDue(t, "it is early", at(0), nil)
+	h.wantDue(t, "the first", at(2), b)
+	h.wantDue(t, "the second", at(2), c)
+	h.wantDue(t, "the third is not yet", at(2), nil)
+	h.wantDue(t, "the third", at(9), a)
+	h.wantDue(t, "none is left", at(9), nil)
+	if !h.Next().IsZero() {
+		t.Errorf("an empty heap is due at %v", h.Next())
+	}
+}
+
+func TestOnlySoonerMoves(t *testing.T) {
+	var h Heap[*thing]
+	a := &thing{}
+	h.Set(a, &a.slot, time.Time{})
+	h.wantDue(t, "zero is never", at(9), nil)
+	h.Set(a, &a.slot, at(5))
+	h.Set(a, &a.slot, at(7))
+	h.Set(a, &a.slot, time.Time{})
+	if h.Next() != at(5) {
+		t.Errorf("later moved it to %v", h.Next())
+	}
+	h.Set(a, &a.slot, at(2))
+	h.wantDue(t, "sooner moves it", at(2), a)
+}
+
+func TestRemove(t *testing.T) {
+	var h Heap[*thing]
+	a, b := &thing{}, &thing{}
+	h.Remove(&a.slot)
+	h.Set(a, &a.slot, at(1))
+	h.Set(b, &b.slot, at(2))
+	h.Remove(&a.slot)
+	h.Remove(&a.slot)
+	h.wantDue(t, "the other stays", at(5), b)
+	h.Set(a, &a.slot, at(1))
+	h.wantDue(t, "what was removed may come back", at(5), a)
+}
+
+func TestManyThings(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var h Heap[*thing]
+	things := make([]thing, 500)
+	for range 20_000 {
+		x := &things[r.IntN(len(things))]
+		if r.IntN(4) == 0 {
+			h.Remove(&x.slot)
+		} else {
+			h.Set(x, &x.slot, at(r.IntN(1000)))
+		}
+	}
+	in := len(h.heap)
+	for last := origin; ; in-- {
+		next := h.Next()
+		if _, ok := h.Due(at(1000)); !ok {
+			break
+		}
+		if next.Before(last) {
+			t.Fatal("out of order")
+		}
+		last = next
+	}
+	if in != 0 {
+		t.Errorf("%d are lost", in)
+	}
+	for i := range things {
+		if things[i].slot.n != 0 {
+			t.Fatalf("thing %d believes that it is in the heap", i)
+		}
+	}
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
+	var h Heap[*thing]
+	a := &thing{}
+	n := testing.AllocsPerRun(100, func() {
+		h.Set(a, &a.slot, at(1))
+		h.Due(at(1))
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
