@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
 // MaxMessage is the largest message in bytes that Send takes: what fits one
@@ -51,7 +52,7 @@ type Conn struct {
 	handshake *dtls.Handshake    // while it runs
 	addrs     []netip.AddrPort   // addresses the shard knows it by
 	channels  []Channel          // those opened in-band
-	timer     int                // place in the shard's timers; negative if there is none
+	timer     timers.Slot
 	received  uint64
 	sent      uint64
 

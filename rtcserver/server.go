@@ -137,7 +137,6 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		ufrag:  local.Ufrag,
 		site:   site(from),
 		active: setup == sdp.SetupActive,
-		timer:  -1,
 	}
 	for _, f := range offer.Fingerprints {
 		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/timers"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
@@ -37,7 +38,7 @@ type shard struct {
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
 	byAddr   map[netip.AddrPort]*Conn
-	timers   timers
+	timers   timers.Heap[*Conn]
 	touched  []*Conn // to be delivered, pumped and timed when the batch is over
 	busy     bool    // the loop is in a batch and will flush: sends need not
 	out      []udpio.Datagram
@@ -302,11 +303,11 @@ func (s *shard) advance(now time.Time) {
 		s.expired, s.expiry = s.server.registry.expire(now, s, s.expired[:0])
 		for i, c := range s.expired {
 			s.conns[c] = struct{}{}
-			s.timers.set(c, now)
+			s.timers.Set(c, &c.timer, now)
 			s.expired[i] = nil
 		}
 	}
-	for c := s.timers.due(now); c != nil; c = s.timers.due(now) {
+	for c, ok := s.timers.Due(now); ok; c, ok = s.timers.Due(now) {
 		s.events = c.peer.Advance(now, s.events[:0])
 		c.happened(now, s.events)
 		if d := c.engine.Deadline(); !d.IsZero() && !now.Before(d) {
@@ -333,7 +334,7 @@ func (s *shard) settle(now time.Time, c *Conn) {
 
 // time sets c's timer, and wakes the loop if it would come too late.
 func (s *shard) time(c *Conn) {
-	s.timers.set(c, sooner(c.peer.Deadline(), c.engine.Deadline()))
+	s.timers.Set(c, &c.timer, sooner(c.peer.Deadline(), c.engine.Deadline()))
 	if !s.busy {
 		s.arm()
 	}
@@ -342,7 +343,7 @@ func (s *shard) time(c *Conn) {
 // remove forgets c.
 func (s *shard) remove(c *Conn) {
 	c.gone = true
-	s.timers.remove(c)
+	s.timers.Remove(&c.timer)
 	s.endHandshake(c)
 	for _, a := range c.addrs {
 		s.unlearn(c, a)
