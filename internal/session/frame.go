@@ -1,0 +1,129 @@
+package session
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// Control messages. Each is one message on channel 0: a type, then fields, big
+// endian. docs/SESSION.md, section 3.
+const (
+	typeHello   = 0x01 // length 2, connect message; more is ignored
+	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4; more is ignored
+	typeRequest = 0x03 // id 4, length of name 1, name, payload
+	typeReply   = 0x04 // id 4, payload
+	typeAck     = 0x05 // id 4; more is ignored
+	typeReject  = 0x06 // id 4, text
+	typeHere    = 0x07 // count 4; more is ignored
+
+	typeExtension = 0x80 // from here on an unknown type is ignored
+)
+
+const (
+	// MaxHello is the longest connect message in bytes.
+	MaxHello = 1024
+	// MaxName is the longest name of a request in bytes.
+	MaxName = 64
+	// MaxPayload is the longest payload of a request or a reply in bytes.
+	MaxPayload = maxControl - 1 - 4 - 1 - MaxName
+	// MaxText is the longest text of a rejection or a close in bytes.
+	MaxText = 256
+
+	maxControl = 64 << 10
+)
+
+// Token is a resume token.
+type Token [16]byte
+
+// frame is a parsed control message: a view of it.
+type frame struct {
+	kind    byte
+	id      uint32 // of a request; count of HERE
+	session uint64
+	token   Token
+	grace   uint32
+	silence uint32
+	name    []byte
+	payload []byte // connect message, payload or text
+}
+
+// parse reports whether b is well-formed. A type from typeExtension on always is.
+func (f *frame) parse(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	*f = frame{kind: b[0]}
+	b = b[1:]
+	switch f.kind {
+	case typeHello:
+		if len(b) < 2 {
+			return false
+		}
+		n := int(binary.BigEndian.Uint16(b))
+		if n > MaxHello || len(b)-2 < n {
+			return false
+		}
+		f.payload = b[2 : 2+n]
+		return true
+	case typeWelcome:
+		if len(b) < 8+16+4+4 {
+			return false
+		}
+		f.session = binary.BigEndian.Uint64(b)
+		f.token = Token(b[8:24])
+		f.grace = binary.BigEndian.Uint32(b[24:])
+		f.silence = binary.BigEndian.Uint32(b[28:])
+		return true
+	case typeRequest, typeReply, typeAck, typeReject, typeHere:
+		return f.parseNumbered(b)
+	}
+	return f.kind >= typeExtension
+}
+
+func (f *frame) parseNumbered(b []byte) bool {
+	if len(b) < 4 {
+		return false
+	}
+	f.id = binary.BigEndian.Uint32(b)
+	f.payload = b[4:]
+	switch f.kind {
+	case typeRequest:
+		if len(f.payload) < 1 {
+			return false
+		}
+		n := int(f.payload[0])
+		if n == 0 || n > MaxName || len(f.payload)-1 < n {
+			return false
+		}
+		f.name, f.payload = f.payload[1:1+n], f.payload[1+n:]
+		return utf8.Valid(f.name) && len(f.payload) <= MaxPayload
+	case typeReply:
+		return len(f.payload) <= MaxPayload
+	case typeReject:
+		return len(f.payload) <= MaxText && utf8.Valid(f.payload)
+	}
+	f.payload = nil
+	return true
+}
+
+func appendHello(b, hello []byte) []byte {
+	b = binary.BigEndian.AppendUint16(append(b, typeHello), uint16(len(hello)))
+	return append(b, hello...)
+}
+
+func appendWelcome(b []byte, session uint64, token Token, grace, silence uint32) []byte {
+	b = binary.BigEndian.AppendUint64(append(b, typeWelcome), session)
+	b = append(b, token[:]...)
+	b = binary.BigEndian.AppendUint32(b, grace)
+	return binary.BigEndian.AppendUint32(b, silence)
+}
+
+func appendRequest(b []byte, id uint32, name string, payload []byte) []byte {
+	b = appendNumbered(b, typeRequest, id)
+	b = append(append(b, byte(len(name))), name...)
+	return append(b, payload...)
+}
+
+func appendNumbered(b []byte, kind byte, id uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, kind), id)
+}

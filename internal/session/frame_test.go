@@ -1,0 +1,118 @@
+package session
+
+import (
+	"bufio"
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// vectors returns the lines of testdata/frames.txt: what they are, and the bytes.
+func vectors(t testing.TB) (lines [][2]string) {
+	f, err := os.Open("testdata/frames.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		text, _, _ := strings.Cut(sc.Text(), "#")
+		name, digits, ok := strings.Cut(strings.TrimSpace(text), ":")
+		if !ok {
+			continue
+		}
+		b, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		lines = append(lines, [2]string{name, string(b)})
+	}
+	return lines
+}
+
+func TestVectors(t *testing.T) {
+	for _, v := range vectors(t) {
+		name, b := v[0], []byte(v[1])
+		var f frame
+		if ok := f.parse(b); ok == strings.HasPrefix(name, "bad") {
+			t.Errorf("%s: parse says %v", name, ok)
+			continue
+		}
+		if strings.HasPrefix(name, "good") {
+			if got := f.append(nil); string(got) != v[1] {
+				t.Errorf("%s: written again it is %x", name, got)
+			}
+		}
+	}
+}
+
+// append writes what parse has read.
+func (f *frame) append(b []byte) []byte {
+	switch f.kind {
+	case typeHello:
+		return appendHello(b, f.payload)
+	case typeWelcome:
+		return appendWelcome(b, f.session, f.token, f.grace, f.silence)
+	case typeRequest:
+		return appendRequest(b, f.id, string(f.name), f.payload)
+	}
+	return append(appendNumbered(b, f.kind, f.id), f.payload...)
+}
+
+func FuzzFrame(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add([]byte(v[1]))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var fr, again frame
+		if !fr.parse(b) || fr.kind >= typeExtension {
+			return
+		}
+		c := fr.append(nil)
+		if len(c) > len(b) {
+			t.Fatalf("%x grew to %x", b, c)
+		}
+		if !again.parse(c) || string(again.append(nil)) != string(c) {
+			t.Fatalf("%x does not survive", c)
+		}
+	})
+}
+
+// FuzzHostilePeer opens a session with a peer that knows the table and sends any
+// control messages and packets.
+func FuzzHostilePeer(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add([]byte(v[1]), true, uint8(0))
+		f.Add([]byte(v[1]), false, uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, server bool, pieces uint8) {
+		w := newWorld(t)
+		w.link()
+		w.run(100 * time.Millisecond)
+		from, to := w.client, w.server
+		if server {
+			from, to = to, from
+		}
+		n := max(1, len(b)/(int(pieces)+1))
+		for len(b) > 0 {
+			m := b[:min(n, len(b))]
+			b = b[len(m):]
+			from.say(w.now, m, channel.Options{})
+			to.Receive(w.now, m)
+			w.collect(to)
+		}
+		w.run(12 * time.Second)
+		closed := 0
+		for i, ev := range to.events {
+			if strings.HasPrefix(ev, "closed") {
+				closed++
+			}
+			if (strings.HasPrefix(ev, "open")) != (i == 0) || closed > 0 && i != len(to.events)-1 {
+				t.Fatalf("events out of order: %q", to.events)
+			}
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package session
+
+import (
+	"crypto/sha256"
+	"math"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// A LinkInfo is what a link tells of itself.
+type LinkInfo struct {
+	Reliable bool          // it neither loses nor reorders
+	RTT      time.Duration // such as its handshake took; zero is unknown
+	Token    Token         // a server's: the next resume token, if this is not the first link
+}
+
+// Link begins a link. It reports whether the token is in use now: a server that has
+// one under way already sends no other.
+func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
+	if s.state == Closed {
+		return false
+	}
+	s.linked = true
+	if s.state == Fresh {
+		s.begin(now, l)
+		return false
+	}
+	s.links++
+	s.mux.Relink(now, l.Reliable, l.RTT)
+	_, s.packets = s.mux.Heard()
+	switch {
+	case s.state != Open:
+		return false
+	case !s.server:
+		s.say(now, appendNumbered(s.scratch[:0], typeHere, s.links), channel.Options{})
+		return false
+	case s.welcome != 0:
+		return false // the Mux sends it again
+	}
+	s.next = sha256.Sum256(l.Token[:])
+	s.greet(now, l.Token)
+	return true
+}
+
+// begin is Link for the first one.
+func (s *Session) begin(now time.Time, l LinkInfo) {
+	s.state = Opened
+	s.openBy = now.Add(s.config.OpenTimeout)
+	s.mux.Relink(now, l.Reliable, l.RTT) // time may have passed since New
+	if s.server {
+		s.greet(now, s.config.Token)
+		s.config.Token = Token{}
+	}
+}
+
+// greet sends WELCOME.
+func (s *Session) greet(now time.Time, token Token) {
+	grace := millis(max(s.config.Grace, 0))
+	b := appendWelcome(s.scratch[:0], s.id, token, grace, millis(s.config.Silence))
+	s.welcome, _ = s.say(now, b, channel.Options{Receipt: true})
+	clear(b)
+}
+
+func millis(d time.Duration) uint32 {
+	return uint32(min(d.Milliseconds(), math.MaxUint32))
+}
+
+// Admits reports whether a client may resume the session with the token that has
+// this hash. If the token is the newest, the client has it, and only it counts.
+func (s *Session) Admits(hash [sha256.Size]byte) bool {
+	if s.state != Open {
+		return false
+	}
+	if hash == s.next {
+		s.confirm()
+		return true
+	}
+	return hash == s.valid
+}
+
+// Tokens returns the hashes of the tokens that are valid: two, or twice the same.
+func (s *Session) Tokens() (valid, next [sha256.Size]byte) { return s.valid, s.next }
+
+// confirm makes the newest token the only one.
+func (s *Session) confirm() {
+	s.welcome = 0
+	if s.valid != s.next {
+		s.valid = s.next
+		s.emit(Event{Type: EventToken})
+	}
+}
+
+// receipt takes what became of a message.
+func (s *Session) receipt(ev *channel.Event) {
+	if ev.Channel != channel.Control {
+		if s.state == Open {
+			s.emit(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+		}
+		return
+	}
+	if ev.Fate != channel.Delivered {
+		return
+	}
+	if ev.Message == s.welcome {
+		s.confirm()
+		return
+	}
+	if id, ok := s.byReport[ev.Message]; ok {
+		delete(s.byReport, ev.Message)
+		s.waiting[id].status = Waiting
+	}
+}
+
+// Unlink tells the session that its link is gone.
+func (s *Session) Unlink(now time.Time) {
+	s.linked = false
+	switch s.state {
+	case Open:
+		s.interrupt(now)
+		if s.config.Grace < 0 {
+			s.fail(now, Timeout, "the link is gone")
+		}
+	case Closed:
+		s.closing.over = true
+	default:
+		s.state, s.closing.over = Closed, true // nobody knew of it
+	}
+}
+
+func (s *Session) interrupt(now time.Time) {
+	if s.interrupted {
+		return
+	}
+	s.interrupted, s.since = true, now
+	s.stats.Interruptions++
+	s.emit(Event{Type: EventInterrupted})
+}
+
+// heard looks whether the peer was heard.
+func (s *Session) heard(time.Time) {
+	_, n := s.mux.Heard()
+	if n == s.packets {
+		return
+	}
+	s.packets = n
+	if s.interrupted && s.state == Open {
+		s.interrupted = false
+		s.emit(Event{Type: EventResumed})
+	}
+}
+
+// listen looks whether it has been silent for too long.
+func (s *Session) listen(now time.Time) {
+	at := s.silenceDeadline()
+	if at.IsZero() || now.Before(at) {
+		return
+	}
+	if !s.interrupted {
+		s.interrupt(now)
+		if s.config.Grace >= 0 {
+			return
+		}
+	}
+	s.fail(now, Timeout, "nothing was heard for too long")
+}
+
+// silenceDeadline is when the next thing comes of silence.
+func (s *Session) silenceDeadline() time.Time {
+	if s.interrupted {
+		return s.since.Add(max(s.config.Grace, 0))
+	}
+	at, _ := s.mux.Heard()
+	return at.Add(s.config.Silence)
+}

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// maxEarly bounds what is kept of messages that came before the opening.
+const maxEarly = 256 << 10
+
+// take turns what the Mux reports into the session's events.
+func (s *Session) take(now time.Time) {
+	s.in = s.mux.Events(s.in[:0])
+	for i := range s.in {
+		ev := &s.in[i]
+		switch ev.Type {
+		case channel.EventMessage:
+			s.message(now, ev)
+		case channel.EventReceipt:
+			s.receipt(ev)
+		case channel.EventClosed:
+			s.end(Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true})
+		}
+	}
+}
+
+// message takes a message of any channel.
+func (s *Session) message(now time.Time, ev *channel.Event) {
+	if s.state == Closed {
+		return
+	}
+	if ev.Channel == channel.Control {
+		n := len(s.events)
+		s.control(now, ev.Payload)
+		if len(s.events) > n && s.events[n].Data != nil {
+			s.events[n].raw = *ev // a request or a reply, and a view of it
+			return
+		}
+		s.release(ev)
+		return
+	}
+	if !s.allow(now, ev.Channel, len(ev.Payload)) {
+		s.release(ev)
+		return
+	}
+	out := Event{Type: EventMessage, Channel: ev.Channel, Data: ev.Payload, raw: *ev}
+	if s.state == Open {
+		s.emit(out)
+		return
+	}
+	if s.earlyBytes += len(ev.Payload) + 32; s.earlyBytes > maxEarly {
+		s.fail(now, LimitEarly, "too much sent before "+s.awaited())
+		return
+	}
+	out.raw = channel.Event{}
+	out.own()
+	s.release(ev)
+	s.early = append(s.early, out)
+}
+
+// allow applies the limits. What may get lost is dropped; what may not ends the
+// session, because to drop it would break a promise in silence.
+func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
+	code, text := LimitMessages, ""
+	switch {
+	case !s.messages.take(now, 1):
+		text = fmt.Sprintf("more than %d messages per second", s.config.Limits.Messages)
+	case !s.bytes.take(now, n):
+		code, text = LimitBytes, fmt.Sprintf("more than %d bytes per second", s.config.Limits.Bytes)
+	default:
+		return true
+	}
+	if ch != channel.Control && s.config.Channel.Channels[ch-1].Mode < channel.ReliableUnordered {
+		s.stats.Limited++
+		return false
+	}
+	s.fail(now, code, text)
+	return false
+}
+
+// control takes a control message.
+func (s *Session) control(now time.Time, b []byte) {
+	f := &s.frame
+	if !f.parse(b) {
+		s.fail(now, ProtocolError, "a control message is malformed")
+		return
+	}
+	if s.state == Opened {
+		s.open(now, f)
+		return
+	}
+	switch f.kind {
+	case typeRequest:
+		s.requested(now, f)
+	case typeReply, typeAck, typeReject:
+		s.answered(f)
+	case typeWelcome:
+		if s.server {
+			s.fail(now, ProtocolError, "WELCOME from a client")
+			return
+		}
+		s.welcomed(f)
+	case typeHere:
+		if !s.server {
+			s.fail(now, ProtocolError, "HERE from a server")
+		}
+	case typeHello:
+		s.fail(now, ProtocolError, "HELLO in an open session")
+	}
+}
+
+// awaited names the first message of the peer.
+func (s *Session) awaited() string {
+	if s.server {
+		return "HELLO"
+	}
+	return "WELCOME"
+}
+
+// open takes the peer's first control message.
+func (s *Session) open(now time.Time, f *frame) {
+	switch {
+	case s.server && f.kind == typeHello:
+		s.state = Open
+		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})
+	case !s.server && f.kind == typeWelcome:
+		s.state = Open
+		s.emit(Event{Type: EventOpen})
+		s.welcomed(f)
+	case f.kind >= typeExtension:
+		return
+	default:
+		s.fail(now, ProtocolError, "the first control message is not "+s.awaited())
+		return
+	}
+	s.events = append(s.events, s.early...)
+	s.early = nil
+}
+
+// welcomed takes what the server says of the session.
+func (s *Session) welcomed(f *frame) {
+	s.id = f.session
+	s.config.Grace = time.Duration(f.grace) * time.Millisecond
+	if s.config.Grace == 0 {
+		s.config.Grace = -1
+	}
+	s.emit(Event{Type: EventToken, Token: f.token})
+}
+
+// say sends a control message that was built in scratch.
+func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.MessageID, error) {
+	s.scratch = b[:0]
+	id, err := s.mux.Send(now, channel.Control, b, o)
+	if err == nil {
+		s.controls++
+	}
+	return id, err
+}
+
+// police ends the session of a peer whose packets no end with our table would send.
+func (s *Session) police(now time.Time) {
+	if s.state == Closed {
+		return
+	}
+	for _, d := range [...]channel.DropReason{
+		channel.DropUnknown, channel.DropDirection, channel.DropKind, channel.DropTooLarge, channel.DropMismatch,
+		channel.DropWindow, channel.DropBudget,
+	} {
+		if s.mux.Dropped(d) == 0 {
+			continue
+		}
+		if d == channel.DropTooLarge {
+			s.fail(now, LimitSize, "a message is larger than its channel allows")
+			return
+		}
+		s.fail(now, ProtocolError, "a frame does not go with the table: "+d.String())
+		return
+	}
+}

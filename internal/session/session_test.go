@@ -1,0 +1,362 @@
+package session
+
+import (
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+func TestOpenTakesOneTrip(t *testing.T) {
+	w := newWorld(t)
+	w.send(w.client, chat, "hello") // before the link is there
+	w.link()
+	w.run(w.delay)
+	w.want(w.server, "open I am red", "chat: hello")
+	w.want(w.client, "open", "token 0")
+	if w.client.ID() != 77 {
+		t.Errorf("the client's session is %d", w.client.ID())
+	}
+}
+
+func TestMessagesThatOvertakeTheOpeningWait(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	first := w.client.Append(w.now, nil, channel.MaxPacket)
+	w.send(w.client, moves, "left")
+	w.send(w.client, chat, "hi")
+	second := w.client.Append(w.now, nil, channel.MaxPacket)
+	w.server.Receive(w.now, second)
+	w.collect(w.server)
+	w.want(w.server)
+	w.server.Receive(w.now, first)
+	w.collect(w.server)
+	w.want(w.server, "open I am red", "moves: left", "chat: hi")
+}
+
+func TestNobodySpeaks(t *testing.T) {
+	w := newWorld(t)
+	w.loss = 1
+	w.link()
+	w.run(6 * time.Second)
+	w.want(w.client)
+	w.want(w.server)
+	if w.client.State() != Closed || w.server.State() != Closed {
+		t.Errorf("states %v and %v", w.client.State(), w.server.State())
+	}
+	w.run(2 * time.Second)
+	if !w.client.Over() || !w.server.Over() {
+		t.Error("the links may not go")
+	}
+}
+
+func TestCloseDeliversFirst(t *testing.T) {
+	w := open(t)
+	w.loss = 0.3
+	w.send(w.server, chat, strings.Repeat("x", 20_000)+"you lost")
+	w.server.Close(w.now, 300, "game over", false)
+	if _, err := w.server.Send(w.now, chat, nil, channel.Options{}); !errors.Is(err, channel.ErrClosed) {
+		t.Errorf("Send after Close: %v", err)
+	}
+	w.run(3 * time.Second)
+	w.want(w.server, `closed 300 "game over" remote=false`)
+	if n := len(w.client.events); n != 2 || !strings.HasSuffix(w.client.events[0], "you lost") ||
+		w.client.events[1] != `closed 300 "game over" remote=true` {
+		t.Errorf("the client saw %d events, the last %q", n, w.client.events[n-1])
+	}
+	if !w.client.Over() || !w.server.Over() {
+		t.Error("the links may not go")
+	}
+}
+
+func TestCloseAtOnce(t *testing.T) {
+	w := open(t)
+	w.send(w.server, chat, "never read")
+	w.server.Close(w.now, Kicked, "go", true)
+	w.run(time.Second)
+	w.want(w.client, `closed 1 "go" remote=true`)
+	w.want(w.server, `closed 1 "go" remote=false`)
+	if !w.server.Over() || !w.server.Deadline().IsZero() {
+		t.Error("the server's end is not over")
+	}
+}
+
+func TestCloseOfADeadLinkGivesUp(t *testing.T) {
+	w := open(t)
+	w.loss = 1
+	w.send(w.server, chat, "never read")
+	w.server.Close(w.now, Shutdown, "", false)
+	w.run(5 * time.Second)
+	if !w.server.Over() {
+		t.Error("the server still speaks after 5 s")
+	}
+}
+
+func TestLongTextIsCut(t *testing.T) {
+	w := open(t)
+	w.server.Close(w.now, Normal, strings.Repeat("é", 200), false)
+	w.run(time.Second)
+	want := `closed 0 "` + strings.Repeat("é", 128) + `" remote=true`
+	w.want(w.client, want)
+}
+
+func TestRequests(t *testing.T) {
+	w := open(t)
+	ask := func(name, payload string) uint32 {
+		id, err := w.client.Request(w.now, name, []byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	ids := []uint32{ask("join", "red"), ask("ready", ""), ask("fly", "up")}
+	if st, _ := w.client.Status(ids[0]); st != Sending {
+		t.Errorf("before it leaves: %v", st)
+	}
+	w.run(100 * time.Millisecond)
+	if st, _ := w.client.Status(ids[0]); st != Waiting {
+		t.Errorf("after it arrived: %v", st)
+	}
+	w.want(w.server, "request 1 join: red", "request 2 ready: ", "request 3 fly: up")
+	w.server.Reject(w.now, 3, "no wings")
+	w.server.Ack(w.now, 2)
+	w.server.Reply(w.now, 1, []byte("team 4"))
+	if err := w.server.Reply(w.now, 1, nil); !errors.Is(err, ErrAnswered) {
+		t.Errorf("a second answer: %v", err)
+	}
+	w.run(100 * time.Millisecond)
+	w.want(w.client, "request 3 rejected: no wings", "request 2 acknowledged: ", "request 1 responded: team 4")
+	if _, ok := w.client.Status(1); ok {
+		t.Error("an answered request still waits")
+	}
+}
+
+func TestServerAsksToo(t *testing.T) {
+	w := open(t)
+	w.server.Request(w.now, "pick", nil)
+	w.run(50 * time.Millisecond)
+	w.want(w.client, "request 1 pick: ")
+	w.client.Ack(w.now, 1)
+	w.run(50 * time.Millisecond)
+	w.want(w.server, "request 1 acknowledged: ")
+}
+
+func TestCloseSettlesRequests(t *testing.T) {
+	w := open(t)
+	w.client.Request(w.now, "sent", nil)
+	w.run(50 * time.Millisecond)
+	w.cut()
+	w.client.Request(w.now, "unsent", nil)
+	w.client.Close(w.now, Normal, "", true)
+	w.collect(w.client)
+	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
+}
+
+func TestTooManyRequestsAreRejected(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Limits.Requests = 2 })
+	for range 3 {
+		w.client.Request(w.now, "r", nil)
+	}
+	w.run(100 * time.Millisecond)
+	w.want(w.server, "request 1 r: ", "request 2 r: ")
+	w.want(w.client, "request 3 rejected: too many requests in flight")
+	if n := w.server.Stats().Refused; n != 1 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+func TestRequestMisuse(t *testing.T) {
+	w := open(t, func(c, _ *Config) { c.MaxWaiting = 1 })
+	for _, c := range []struct {
+		name    string
+		payload int
+		want    error
+	}{
+		{"", 0, ErrName},
+		{strings.Repeat("n", 65), 0, ErrName},
+		{"\xff", 0, ErrName},
+		{"big", MaxPayload + 1, ErrPayload},
+		{"fits", MaxPayload, nil},
+		{"second", 0, ErrTooMany},
+	} {
+		if _, err := w.client.Request(w.now, c.name, make([]byte, c.payload)); !errors.Is(err, c.want) {
+			t.Errorf("%q with %d bytes: %v", c.name, c.payload, err)
+		}
+	}
+	if err := w.client.Ack(w.now, 5); !errors.Is(err, ErrAnswered) {
+		t.Errorf("Ack of nothing: %v", err)
+	}
+	if _, err := w.client.Send(w.now, channel.Control, nil, channel.Options{}); !errors.Is(err, channel.ErrUnknown) {
+		t.Errorf("Send on the control channel: %v", err)
+	}
+	if _, err := New(w.now, Config{Hello: make([]byte, MaxHello+1)}); !errors.Is(err, ErrHello) {
+		t.Errorf("a long connect message: %v", err)
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	w := open(t)
+	w.client.Send(w.now, chat, []byte("a"), channel.Options{Receipt: true})
+	w.run(100 * time.Millisecond)
+	w.want(w.client, "chat delivered")
+}
+
+func TestLimitOfMessages(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Limits.Messages = 10 })
+	for range 35 {
+		w.client.Send(w.now, moves, []byte("m"), channel.Options{})
+		w.run(time.Millisecond)
+	}
+	w.run(w.delay)
+	if n := w.server.Stats().Limited; n < 8 || w.server.State() != Open {
+		t.Errorf("%d unreliable messages dropped, state %v", n, w.server.State())
+	}
+	w.server.events = nil
+	w.send(w.client, chat, "may not get lost")
+	w.run(100 * time.Millisecond)
+	w.want(w.server, `closed 16 "more than 10 messages per second" remote=false`)
+	w.want(w.client, `closed 16 "more than 10 messages per second" remote=true`)
+}
+
+func TestLimitOfBytes(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Limits.Bytes = 1000 })
+	w.send(w.client, chat, strings.Repeat("x", 5000)) // the bucket was full
+	w.send(w.client, chat, "one more")
+	w.run(300 * time.Millisecond)
+	if n := len(w.server.events); n != 2 || w.server.events[1] != `closed 17 "more than 1000 bytes per second" remote=false` {
+		t.Errorf("%d events, the last %q", n, w.server.events[n-1])
+	}
+}
+
+func TestLimitOfSize(t *testing.T) {
+	w := open(t, func(c, s *Config) {
+		c.Channel.Channels = channel.Channels{{Name: "x"}, {Name: "chat", Mode: channel.ReliableOrdered, MaxMessage: 5000}}
+		s.Channel.Channels = channel.Channels{{Name: "x"}, {Name: "chat", Mode: channel.ReliableOrdered, MaxMessage: 1000}}
+	})
+	w.send(w.client, chat, strings.Repeat("x", 1001))
+	w.run(100 * time.Millisecond)
+	w.want(w.server, `closed 18 "a message is larger than its channel allows" remote=false`)
+}
+
+func TestLimitOfEarlyMessages(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	w.server.earlyBytes = maxEarly
+	w.client.Append(w.now, nil, channel.MaxPacket) // HELLO is lost
+	w.send(w.client, chat, "early")
+	w.server.Receive(w.now, w.client.Append(w.now, nil, channel.MaxPacket))
+	w.run(time.Second)
+	w.want(w.client)
+	if w.server.State() != Closed || w.client.State() != Closed {
+		t.Errorf("states %v, %v", w.server.State(), w.client.State())
+	}
+}
+
+func TestProtocolErrors(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bytes string
+		text  string
+	}{
+		{"empty", "", "a control message is malformed"},
+		{"unknown type", "\x08", "a control message is malformed"},
+		{"short", "\x05\x00", "a control message is malformed"},
+		{"second HELLO", "\x01\x00\x00", "HELLO in an open session"},
+		{"WELCOME from a client", string(appendWelcome(nil, 1, Token{}, 1, 1)), "WELCOME from a client"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t)
+			w.client.say(w.now, []byte(c.bytes), channel.Options{})
+			w.run(100 * time.Millisecond)
+			w.want(w.server, `closed 3 "`+c.text+`" remote=false`)
+			w.want(w.client, `closed 3 "`+c.text+`" remote=true`)
+		})
+	}
+}
+
+func TestUnknownExtensionsAreIgnored(t *testing.T) {
+	w := open(t)
+	w.client.say(w.now, []byte("\x80anything"), channel.Options{})
+	w.run(100 * time.Millisecond)
+	w.want(w.server)
+}
+
+func TestSilenceInterruptsAndASoundResumes(t *testing.T) {
+	w := open(t)
+	w.loss = 1
+	w.run(4 * time.Second)
+	w.want(w.client, "interrupted")
+	w.want(w.server)
+	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("Send on a sequenced channel: %v", err)
+	}
+	w.send(w.client, chat, "still here")
+	w.loss = 0
+	w.run(2 * time.Second)
+	w.want(w.client, "resumed")
+	w.want(w.server, "chat: still here")
+}
+
+func TestIdleLinkIsNotInterrupted(t *testing.T) {
+	w := open(t)
+	w.run(time.Minute)
+	w.want(w.client)
+	w.want(w.server)
+}
+
+func TestGraceEnds(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Grace = 20 * time.Second })
+	w.cut()
+	w.want(w.client, "interrupted")
+	w.want(w.server, "interrupted")
+	w.run(19 * time.Second)
+	w.want(w.server)
+	w.run(2 * time.Second)
+	w.want(w.client, `closed 6 "nothing was heard for too long" remote=false`)
+	w.want(w.server, `closed 6 "nothing was heard for too long" remote=false`)
+	if !w.server.Over() {
+		t.Error("the server's end is not over")
+	}
+}
+
+func TestNoGrace(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Grace = -1 })
+	w.cut()
+	w.want(w.server, "interrupted", `closed 6 "the link is gone" remote=false`)
+	w.want(w.client, "interrupted", `closed 6 "the link is gone" remote=false`)
+}
+
+func TestTokensRotate(t *testing.T) {
+	w := open(t)
+	admits := func(n int) bool {
+		tok := token(n)
+		return w.server.Admits(sha256.Sum256(tok[:]))
+	}
+	if !admits(0) || admits(2) {
+		t.Error("at first the first token counts, and no other")
+	}
+	w.cut()
+	w.link()
+	if !admits(0) {
+		t.Error("the old token must count until the client has the new one")
+	}
+	w.run(300 * time.Millisecond)
+	if w.token != token(2) {
+		t.Errorf("the client has %q", w.token)
+	}
+	if admits(0) || !admits(2) {
+		t.Error("the old token counts although the client has the new one")
+	}
+	w.want(w.server, "interrupted", "resumed", "token confirmed")
+	w.cut()
+	w.link()
+	w.cut() // the third WELCOME never arrived, so the next link brings it again
+	w.link()
+	w.run(300 * time.Millisecond)
+	if w.token != token(3) || admits(2) || admits(4) {
+		t.Errorf("after two links the client has %q", w.token)
+	}
+}
