@@ -55,10 +55,9 @@ func TestConnectsAndEchoesUnderLoss(t *testing.T) {
 	})
 }
 
-func TestMessagesOfAHandlerLeaveWithTheBatch(t *testing.T) {
+func TestMessagesInABatch(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.connect(w.endpoint(client.Config{}))
-		c.User = 7
 		for _, text := range []string{"a", "b", "c"} {
 			w.send(c, text)
 		}
@@ -122,7 +121,7 @@ func TestSilentServer(t *testing.T) {
 func TestNobodyAnswers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.network.SetDefault(netsim.Link{Loss: 1})
-		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal)
+		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoAnswer {
 			t.Errorf("error %v", err)
 		}
@@ -135,15 +134,15 @@ func TestImpostor(t *testing.T) {
 		e := w.endpoint(client.Config{})
 		_, err := e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
 			answer, err := w.signal(ctx, offer)
-			return replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(answer[:]), err
-		})
+			return replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(answer), err
+		}, nil)
 		if err == nil {
 			t.Fatal("a malformed fingerprint is taken")
 		}
 		_, err = e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
 			answer, err := w.signal(ctx, offer)
 			return withOtherFingerprint(answer), err
-		})
+		}, nil)
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoHandshake {
 			t.Errorf("error %v", err)
 		}
@@ -153,7 +152,7 @@ func TestImpostor(t *testing.T) {
 func TestRefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.edit = replace("m=application", "m=audio")
-		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal)
+		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != 400 {
 			t.Errorf("error %v", err)
 		}
@@ -166,7 +165,7 @@ func TestContextEndsTheConnecting(t *testing.T) {
 		w.network.SetDefault(netsim.Link{Loss: 1})
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
-		if _, err := e.Connect(ctx, w.signal); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := e.Connect(ctx, w.signal, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 		time.Sleep(10 * time.Second)
@@ -181,7 +180,7 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 	inWorld(t, func(w *world) {
 		e := w.endpoint(client.Config{})
 		c := w.connect(e)
-		if _, err := e.Connect(w.t.Context(), w.signal); !errors.Is(err, client.ErrAddressInUse) {
+		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, client.ErrAddressInUse) {
 			t.Errorf("error %v", err)
 		}
 		c.Close()
@@ -200,7 +199,7 @@ func TestEndpointCloses(t *testing.T) {
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("Send: %v", err)
 		}
-		if _, err := e.Connect(w.t.Context(), w.signal); !errors.Is(err, client.ErrClosed) {
+		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("Connect: %v", err)
 		}
 		e.Close()

@@ -30,8 +30,8 @@ var (
 // A Conn is a connection to a server. Its methods may be called from any
 // goroutine.
 type Conn struct {
-	// User is the program's own; the package never looks at it. Handlers of one
-	// Conn may use it without a lock.
+	// User is the program's own, set by Dial and Connect of an Endpoint; the package
+	// never looks at it. Handlers may use it without a lock.
 	User any
 
 	endpoint *Endpoint

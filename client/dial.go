@@ -39,7 +39,7 @@ func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	e := start(sockets[0], c, true)
-	conn, err := e.Dial(ctx, url)
+	conn, err := e.Dial(ctx, url, nil)
 	if err != nil {
 		e.Close()
 		return nil, err
@@ -50,21 +50,22 @@ func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 // singleBuffer is the size of the buffers of a socket with one connection.
 const singleBuffer = 256 << 10
 
-// Dial connects to the server whose signaling is at url.
-func (e *Endpoint) Dial(ctx context.Context, url string) (*Conn, error) {
-	return e.connect(ctx, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
+// Dial connects to the server whose signaling is at url. user becomes the User of
+// the connection, before any handler is called for it.
+func (e *Endpoint) Dial(ctx context.Context, url string, user any) (*Conn, error) {
+	return e.connect(ctx, user, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
 		return e.signal.post(ctx, url, local, offer)
 	})
 }
 
-// Connect connects to a server whose signaling is not HTTP.
-func (e *Endpoint) Connect(ctx context.Context, signal Signal) (*Conn, error) {
-	return e.connect(ctx, func(ctx context.Context, _ netip.Addr, offer []byte) ([]byte, error) {
+// Connect is Dial for a server whose signaling is not HTTP.
+func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn, error) {
+	return e.connect(ctx, user, func(ctx context.Context, _ netip.Addr, offer []byte) ([]byte, error) {
 		return signal(ctx, offer)
 	})
 }
 
-func (e *Endpoint) connect(ctx context.Context, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
+func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
 	local, err := e.take()
 	if err != nil {
 		return nil, err
@@ -80,7 +81,8 @@ func (e *Endpoint) connect(ctx context.Context, signal func(context.Context, net
 	}
 	var c *Conn
 	if err == nil {
-		c, err = e.open(time.Now(), local, ours, server)
+		c = newConn(e, user, local, server)
+		err = e.open(time.Now(), c, ours, server)
 	}
 	if err != nil {
 		e.putBack(local)
@@ -141,9 +143,9 @@ func parseAnswer(b []byte) (*sdp.Server, error) {
 	return s, nil
 }
 
-// open enters a connection to server, and has its first check sent.
-func (e *Endpoint) open(now time.Time, local netip.Addr, ours peer.Credentials, server *sdp.Server) (*Conn, error) {
+func newConn(e *Endpoint, user any, local netip.Addr, server *sdp.Server) *Conn {
 	c := &Conn{
+		User:     user,
 		endpoint: e,
 		local:    local,
 		settled:  make(chan struct{}),
@@ -154,16 +156,21 @@ func (e *Endpoint) open(now time.Time, local netip.Addr, ours peer.Credentials, 
 			c.expected = append(c.expected, f)
 		}
 	}
+	return c
+}
+
+// open enters a connection to server, and has its first check sent.
+func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *sdp.Server) error {
 	c.peer = peer.New(now, e.peerConfig(ours, server))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	for _, a := range server.Candidates {
-		r := e.route(a, local)
+		r := e.route(a, c.local)
 		if e.conns[r] != nil {
-			return nil, ErrAddressInUse
+			return ErrAddressInUse
 		}
 		c.routes = append(c.routes, r)
 	}
@@ -173,7 +180,7 @@ func (e *Endpoint) open(now time.Time, local netip.Addr, ours peer.Credentials, 
 	e.live++
 	e.touch(c)
 	e.wake()
-	return c, nil
+	return nil
 }
 
 func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Config {

@@ -30,7 +30,7 @@ func TestDialSendsTheOfferOverHTTP(t *testing.T) {
 				w.server.ServeHTTP(resp, r)
 			})},
 		})
-		c, err := e.Dial(w.t.Context(), "http://192.0.2.1/new_rtc_session")
+		c, err := e.Dial(w.t.Context(), "http://192.0.2.1/new_rtc_session", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestAnswersInJSON(t *testing.T) {
 			}
 			resp.Write([]byte(strings.Replace(body, `a=candidate:`, `a=x:`, 1)))
 		})}})
-		if _, err := e.Dial(w.t.Context(), "http://192.0.2.1/"); err != nil {
+		if _, err := e.Dial(w.t.Context(), "http://192.0.2.1/", nil); err != nil {
 			t.Fatal(err)
 		}
 		w.want("open")
@@ -78,7 +78,7 @@ func TestSignalingThatIsOfNoUse(t *testing.T) {
 				resp.WriteHeader(tt.status)
 				resp.Write([]byte(tt.body))
 			})}})
-			_, err := e.Dial(w.t.Context(), "http://192.0.2.1/")
+			_, err := e.Dial(w.t.Context(), "http://192.0.2.1/", nil)
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("%s: error %v", tt.name, err)
 			}

@@ -48,7 +48,7 @@ func TestOneSocketIsManyClients(t *testing.T) {
 	var dials sync.WaitGroup
 	for range clients {
 		dials.Go(func() {
-			if _, err := e.Dial(t.Context(), web.URL); err != nil {
+			if _, err := e.Dial(t.Context(), web.URL, nil); err != nil {
 				t.Error(err)
 			}
 		})

@@ -84,7 +84,7 @@ func (w *world) signal(_ context.Context, offer []byte) ([]byte, error) {
 // connect connects e to the server.
 func (w *world) connect(e *client.Endpoint) *client.Conn {
 	w.t.Helper()
-	c, err := e.Connect(w.t.Context(), w.signal)
+	c, err := e.Connect(w.t.Context(), w.signal, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
