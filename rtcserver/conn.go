@@ -58,6 +58,7 @@ type Conn struct {
 
 	queued  bool // for a handshake
 	touched bool // in the shard's list
+	later   bool // in its other one
 	opened  bool
 	closed  *CloseError // once the engine was told
 	gone    bool        // the shard has forgotten it
@@ -145,39 +146,31 @@ func (c *Conn) close(now time.Time, code CloseCode, text string) {
 	c.shard.wake()
 }
 
-// Do runs f under the connection's lock, then sends what its engine has to say.
-// It is how an engine's owner calls into the engine. f must not call the Conn.
-func (c *Conn) Do(f func()) {
-	s := c.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f()
-	if s.busy {
-		s.touch(c)
-		return
-	}
-	now := time.Now()
-	c.pump(now)
-	s.flush()
-	s.time(c)
-}
-
 // pump puts what the engine and the peer have to say into the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	s := c.shard
-	for c.opened && c.closed == nil {
+	for c.opened && c.closed == nil && !c.gone {
 		b := c.engine.Append(now, s.scratch[:0], MaxMessage)
 		if len(b) == 0 || c.write(now, 0, Binary, b) != nil {
 			break
 		}
 	}
-	for {
+	for !c.gone {
 		b, to := c.peer.Append(now, s.slot())
 		if len(b) == 0 {
 			return
 		}
 		s.push(b, to)
 	}
+}
+
+// deadline returns when c wants to be looked at. An engine may outlive its link.
+func (c *Conn) deadline() time.Time {
+	d := c.engine.Deadline()
+	if !c.gone {
+		d = sooner(d, c.peer.Deadline())
+	}
+	return d
 }
 
 // happened tells the engine what came out of the peer.

@@ -6,7 +6,11 @@ import "time"
 // engine hands every message to the [Handler]; package godwit has one that speaks
 // channels. A Conn is the engine's link: it calls Receive, Append, Deadline,
 // Advance and Ready under its lock, and Deliver without it. An engine has no lock
-// of its own and must not call the Conn's methods from within the locked ones.
+// of its own and must not call the Conn's methods from within the locked ones. Who
+// else calls into it calls Acquire before and Release after.
+//
+// An engine may outlive its link: Deadline, Advance, Ready and Deliver are called
+// after LinkClosed too, until Deadline is zero.
 type Engine interface {
 	// Receive takes one event of the link. The bytes in it are valid until the
 	// Deliver that follows has returned.
@@ -35,6 +39,61 @@ const (
 	LinkMessage                        // Message
 	LinkClosed                         // Err; the last event
 )
+
+// Acquire takes the connection's lock for calls into its engine, which must not
+// call the Conn meanwhile. Release must follow soon. The connection must be open,
+// or have been. An engine's owner may call both from anywhere but the engine's own
+// locked methods.
+func (c *Conn) Acquire() { c.shard.mu.Lock() }
+
+// Release gives the lock back after the engine has said what it has to say. If
+// later, or with Config.Manual, it speaks when Flush is called or the loop comes by.
+// If news, the loop comes by soon, for Ready.
+func (c *Conn) Release(later, news bool) {
+	s := c.shard
+	defer s.mu.Unlock()
+	switch {
+	case s.busy:
+		s.touch(c)
+		return
+	case later || s.server.config.Manual:
+		if !c.later {
+			c.later = true
+			s.later = append(s.later, c)
+		}
+	default:
+		c.pump(time.Now())
+		s.flush()
+		s.time(c)
+	}
+	if news {
+		s.touch(c)
+		s.wake()
+	}
+}
+
+// Flush sends what engines have to say whose Release said later.
+func (s *Server) Flush() {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		if !sh.busy { // or the loop will
+			sh.speak(time.Now())
+			sh.flush()
+			sh.arm()
+		}
+		sh.mu.Unlock()
+	}
+}
+
+// speak lets the engines speak that were to do so later.
+func (s *shard) speak(now time.Time) {
+	for i, c := range s.later {
+		c.later, s.later[i] = false, nil
+		c.pump(now)
+		s.timers.Set(c, &c.timer, c.deadline())
+	}
+	s.later = s.later[:0]
+}
 
 // A LinkEvent is something that happened to a link.
 type LinkEvent struct {

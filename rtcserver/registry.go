@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -48,33 +49,39 @@ func site(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// refusal says why add had no room.
-type refusal uint8
-
-const (
-	admitted refusal = iota
-	tooManyPending
-	tooManyOfIP
-)
-
-// add enters a new connection that waits for its first check until expires.
-func (r *registry) add(c *Conn, expires time.Time, maxPending, maxPerIP int) refusal {
+// reserve makes room for a new connection and gives it its id, or refuses it.
+// Either add or release follows.
+func (r *registry) reserve(c *Conn, maxPending, maxPerIP int) *StatusError {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting >= maxPending {
-		return tooManyPending
+		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
 	if maxPerIP > 0 && r.perIP[c.site] >= maxPerIP {
-		return tooManyOfIP
+		return refuse(http.StatusTooManyRequests, "rate", "too many connections from this address")
 	}
 	r.nextID++
 	c.id = r.nextID
-	r.byUfrag[c.ufrag] = c
 	r.perIP[c.site]++
 	r.waiting++
+	return nil
+}
+
+// release gives back what reserve took.
+func (r *registry) release(c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting--
+	r.leaveSite(c)
+}
+
+// add enters a connection that waits for its first check until expires.
+func (r *registry) add(c *Conn, expires time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byUfrag[c.ufrag] = c
 	r.popClaimed()
 	r.pending = append(r.pending, pending{c, expires})
-	return admitted
 }
 
 // popClaimed forgets the pending connections in front that have come.
@@ -138,6 +145,10 @@ func (r *registry) drop(c *Conn) {
 		return
 	}
 	delete(r.byUfrag, c.ufrag)
+	r.leaveSite(c)
+}
+
+func (r *registry) leaveSite(c *Conn) {
 	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
 		delete(r.perIP, c.site)
 	}

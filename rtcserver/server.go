@@ -121,17 +121,17 @@ func (s *Server) Poll(d time.Duration) error {
 }
 
 // accept makes a connection for an offer, which waits for its first check, and
-// the answer to it. A status other than zero is a refusal.
-func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sdp.Answer, int, string) {
+// the answer to it, or a refusal. The engine is asked last: it may spend a ticket.
+func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sdp.Answer, *StatusError) {
 	select {
 	case <-s.down:
-		return nil, http.StatusServiceUnavailable, "the server shuts down"
+		return nil, refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
 	default:
 	}
 	setup := offer.Setup.Answer(sdp.SetupActive)
 	local, err := peer.NewCredentials(rand.Reader)
 	if err != nil {
-		return nil, http.StatusInternalServerError, "no random bytes"
+		return nil, refuse(http.StatusInternalServerError, "random", "no random bytes")
 	}
 	c := &Conn{
 		ufrag:  local.Ufrag,
@@ -144,14 +144,17 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		}
 	}
 	if len(c.expected) == 0 {
-		return nil, http.StatusBadRequest, sdp.ErrFingerprint.Error()
+		return nil, refuse(http.StatusBadRequest, "request", sdp.ErrFingerprint.Error())
 	}
 	now := time.Now()
+	if no := s.registry.reserve(c, s.config.MaxPending, s.config.MaxPerIP); no != nil {
+		return nil, no
+	}
 	config := s.peerConfig(c, local, offer)
 	if s.config.Engine != nil {
 		if c.engine, err = s.config.Engine(c, r); err != nil {
-			status, text := refused(err)
-			return nil, status, text
+			s.registry.release(c)
+			return nil, refused(err)
 		}
 	}
 	if c.engine == nil {
@@ -161,12 +164,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
-	switch s.registry.add(c, now.Add(s.config.PendingTimeout), s.config.MaxPending, s.config.MaxPerIP) {
-	case tooManyPending:
-		return nil, http.StatusServiceUnavailable, "too many connections are being made: try again in a second"
-	case tooManyOfIP:
-		return nil, http.StatusTooManyRequests, "too many connections from this address"
-	}
+	s.registry.add(c, now.Add(s.config.PendingTimeout))
 	s.expireBy(now.Add(s.config.PendingTimeout))
 	s.stats.answered.Add(1)
 	return &sdp.Answer{
@@ -178,7 +176,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		Candidates:     s.candidates(r),
 		MaxMessageSize: s.config.MaxReceive,
 		SessionID:      c.id,
-	}, 0, ""
+	}, nil
 }
 
 func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) peer.Config {

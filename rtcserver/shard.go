@@ -40,6 +40,7 @@ type shard struct {
 	byAddr   map[netip.AddrPort]*Conn
 	timers   timers.Heap[*Conn]
 	touched  []*Conn // to be delivered, pumped and timed when the batch is over
+	later    []*Conn // to be pumped and timed at the next Flush, or when a batch is over
 	busy     bool    // the loop is in a batch and will flush: sends need not
 	out      []udpio.Datagram
 	outbox   []outboxed // what handshakes said
@@ -147,6 +148,7 @@ func (s *shard) turn() (int, error) {
 		s.settle(now, c)
 		s.ready[i] = nil
 	}
+	s.speak(now)
 	s.busy = false
 	s.flush()
 	s.arm()
@@ -308,8 +310,10 @@ func (s *shard) advance(now time.Time) {
 		}
 	}
 	for c, ok := s.timers.Due(now); ok; c, ok = s.timers.Due(now) {
-		s.events = c.peer.Advance(now, s.events[:0])
-		c.happened(now, s.events)
+		if !c.gone {
+			s.events = c.peer.Advance(now, s.events[:0])
+			c.happened(now, s.events)
+		}
 		if d := c.engine.Deadline(); !d.IsZero() && !now.Before(d) {
 			c.engine.Advance(now)
 		}
@@ -320,21 +324,19 @@ func (s *shard) advance(now time.Time) {
 // settle lets c say what it has to say and sets its timer.
 func (s *shard) settle(now time.Time, c *Conn) {
 	c.inBatch = false
-	if c.gone {
-		return
-	}
-	c.peer.Flush(now)
-	c.pump(now)
-	if c.peer.State() == peer.Gone {
-		s.remove(c)
-		return
+	if !c.gone {
+		c.peer.Flush(now)
+		c.pump(now)
+		if c.peer.State() == peer.Gone {
+			s.remove(c)
+		}
 	}
 	s.time(c)
 }
 
 // time sets c's timer, and wakes the loop if it would come too late.
 func (s *shard) time(c *Conn) {
-	s.timers.Set(c, &c.timer, sooner(c.peer.Deadline(), c.engine.Deadline()))
+	s.timers.Set(c, &c.timer, c.deadline())
 	if !s.busy {
 		s.arm()
 	}

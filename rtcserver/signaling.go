@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -19,11 +20,13 @@ import (
 // data channel, a few KiB with media that is then refused.
 const maxOffer = 16 << 10
 
-// A StatusError is an error that Authorize returns to choose the HTTP status of
-// the refusal.
+// A StatusError is an error that Authorize or Engine returns to choose the HTTP
+// status of the refusal, and what its body says.
 type StatusError struct {
-	Status int    // 400 to 599
-	Text   string // told to the page
+	Status int               // 400 to 599
+	Text   string            // "error" of the body: told to the page's author
+	Code   string            // "code" of the body: one word, told to the page's script
+	Detail map[string]string // further members of the body
 }
 
 func (e *StatusError) Error() string { return e.Text }
@@ -35,45 +38,46 @@ func (e *StatusError) Error() string { return e.Text }
 //
 // or the SDP alone for a request with Accept: application/sdp. The candidate is
 // in the answer already; pages that add it do no harm. Errors are JSON
-// {"error":…} with a text for the page's author.
+// {"error":…,"code":…} with a text for the page's author and a word for its script.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status, text := s.signal(w, r)
-	if status == 0 {
+	no := s.signal(w, r)
+	if no == nil {
 		return
 	}
-	s.stats.refuse(status)
+	s.stats.refuse(no.Status)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+	if no.Status == http.StatusServiceUnavailable || no.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", "1")
 	}
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]string{"error": text})
+	w.WriteHeader(no.Status)
+	body := map[string]string{"error": no.Text, "code": no.Code}
+	maps.Copy(body, no.Detail)
+	json.NewEncoder(w).Encode(body)
 }
 
-// signal does it, and returns the status of a refusal or zero. The order
-// matters: the cheapest and the most hostile first, and nothing exists of a
-// connection before all have passed.
-func (s *Server) signal(w http.ResponseWriter, r *http.Request) (int, string) {
+// signal does it, and returns a refusal or nil. The order matters: the cheapest and
+// the most hostile first, and nothing exists of a connection before all have passed.
+func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 	if !s.admitOrigin(w, r) {
-		return http.StatusForbidden, "origin " + r.Header.Get("Origin") + " is not allowed: add it to Config.Origins"
+		return refuse(http.StatusForbidden, "origin", "origin "+r.Header.Get("Origin")+" is not allowed: add it to Config.Origins")
 	}
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodOptions:
 		w.WriteHeader(http.StatusNoContent)
-		return 0, ""
+		return nil
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		return http.StatusMethodNotAllowed, "send the offer with POST, not " + r.Method
+		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+r.Method)
 	}
 	if !acceptable(r.Header.Get("Content-Type")) {
-		return http.StatusUnsupportedMediaType, "send the offer as application/sdp, text/plain or application/json"
+		return refuse(http.StatusUnsupportedMediaType, "request", "send the offer as application/sdp, text/plain or application/json")
 	}
 	from := s.clientAddr(r)
 	if !s.offers.allow(time.Now(), site(from)) {
-		return http.StatusTooManyRequests, "too many offers from this address: try again in a second"
+		return refuse(http.StatusTooManyRequests, "rate", "too many offers from this address: try again in a second")
 	}
 	if s.config.Authorize != nil {
 		if err := s.config.Authorize(r); err != nil {
@@ -83,32 +87,36 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) (int, string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOffer))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return http.StatusRequestEntityTooLarge, "the offer is larger than 16 KiB"
+			return refuse(http.StatusRequestEntityTooLarge, "request", "the offer is larger than 16 KiB")
 		}
-		return http.StatusBadRequest, "the offer could not be read"
+		return refuse(http.StatusBadRequest, "request", "the offer could not be read")
 	}
 	text, ok := offerText(body)
 	if !ok {
-		return http.StatusBadRequest, `the JSON has no "sdp": send pc.localDescription`
+		return refuse(http.StatusBadRequest, "request", `the JSON has no "sdp": send pc.localDescription`)
 	}
 	offer, err := sdp.ParseOffer(text)
 	if err != nil {
-		return http.StatusBadRequest, err.Error()
+		return refuse(http.StatusBadRequest, "request", err.Error())
 	}
-	answer, status, why := s.accept(offer, r, from)
-	if status != 0 {
-		return status, why
+	answer, no := s.accept(offer, r, from)
+	if no != nil {
+		return no
 	}
 	writeAnswer(w, r, answer)
-	return 0, ""
+	return nil
 }
 
-// refused returns the status and the text of a refusal by the program.
-func refused(err error) (int, string) {
+func refuse(status int, code, text string) *StatusError {
+	return &StatusError{Status: status, Code: code, Text: text}
+}
+
+// refused returns the refusal that an error of the program is.
+func refused(err error) *StatusError {
 	if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
-		return e.Status, e.Text
+		return e
 	}
-	return http.StatusForbidden, err.Error()
+	return refuse(http.StatusForbidden, "forbidden", err.Error())
 }
 
 // admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
