@@ -2,8 +2,8 @@ package channel
 
 import "time"
 
-// Packets are lost when three newer ones were acknowledged, or a newer one was and
-// they are a ninth older than a round trip.
+// Packets are lost when one three or more newer was acknowledged, or a newer one was
+// and they are an eighth older than a round trip.
 //
 // https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
 const (

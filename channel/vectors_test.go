@@ -95,7 +95,7 @@ type vectorReceive struct {
 	Steps    []vectorStep    `json:"steps"`
 }
 
-func loadVectors(t *testing.T, file string, v any) {
+func loadVectors(t testing.TB, file string, v any) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", file))
 	if err == nil {
