@@ -1,0 +1,121 @@
+import { ConnectError } from "./errors";
+import { maxMessage } from "./wire";
+
+/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
+export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
+
+/** Which end may send on a channel. */
+export type Direction = "both" | "to-server" | "to-client";
+
+/**
+ * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
+ * server's; the others say how this end sends.
+ */
+export interface Channel<Name extends string = string> {
+  /** 1 to 64 bytes without spaces or control characters, unlike all others. */
+  readonly name: Name;
+  readonly mode: Mode;
+  /** "both" unless set. */
+  readonly direction?: Direction;
+  /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
+  readonly maxMessage?: number;
+  /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
+  readonly queueLimit?: number;
+  /** From 0, sent first, to 7. */
+  readonly priority?: number;
+  /** Bytes per second that the channel gets even while channels before it are busy. */
+  readonly guarantee?: number;
+  /** Divides what channels of one priority get: 1 unless set; at most 1000. */
+  readonly weight?: number;
+  /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
+  readonly copies?: number;
+}
+
+export const messageCost = 32; // what a message counts for besides its bytes
+export const maxPriority = 7;
+export const maxWeight = 1000;
+const maxChannels = 63;
+const maxQueue = 64 << 20;
+const maxName = 64;
+
+/** A channel with its defaults written out. */
+export type FullChannel = Required<Channel>;
+
+export const isReliable = (mode: Mode): boolean => mode.startsWith("r");
+
+export const controlChannel: FullChannel = full({
+  name: "control",
+  mode: "reliable-ordered",
+  maxMessage: 64 << 10,
+  queueLimit: 256 << 10,
+});
+
+export function full(c: Channel): FullChannel {
+  const reliable = isReliable(c.mode);
+  const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
+  return {
+    name: c.name,
+    mode: c.mode,
+    direction: c.direction ?? "both",
+    maxMessage: largest,
+    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
+    priority: c.priority ?? 0,
+    guarantee: c.guarantee ?? 0,
+    weight: c.weight || 1,
+    copies: c.copies ?? 0,
+  };
+}
+
+const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
+const directions: readonly string[] = ["both", "to-server", "to-client"] satisfies Direction[];
+
+/** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
+export function fullTable(channels: readonly Channel[]): FullChannel[] {
+  const table = [controlChannel, ...channels.map(full)];
+  if (table.length > maxChannels + 1) throw new ConnectError("table", "a table has at most 63 channels");
+  const names = new Set([controlChannel.name]);
+  for (const c of table.slice(1)) {
+    const field = wrong(c) ?? (names.has(c.name) ? "name" : null);
+    if (field) throw new ConnectError("table", `channel ${JSON.stringify(c.name)}: bad or taken ${field}`);
+    names.add(c.name);
+  }
+  return table;
+}
+
+/** The first field whose value the server would refuse, or null. */
+function wrong(c: FullChannel): keyof Channel | null {
+  const within = (v: number, least: number, most: number): boolean => Number.isInteger(v) && v >= least && v <= most;
+  const bytes = new TextEncoder().encode(c.name).length;
+  if (bytes < 1 || bytes > maxName || /[\0- \x7f]/.test(c.name)) return "name";
+  if (!modes.includes(c.mode)) return "mode";
+  if (!directions.includes(c.direction)) return "direction";
+  if (!within(c.maxMessage, 1, maxMessage)) return "maxMessage";
+  if (!within(c.queueLimit, c.maxMessage + messageCost, maxQueue)) return "queueLimit";
+  if (!within(c.priority, 0, maxPriority)) return "priority";
+  if (!within(c.guarantee, 0, Number.MAX_SAFE_INTEGER)) return "guarantee";
+  if (!within(c.weight, 1, maxWeight)) return "weight";
+  return within(c.copies, -16, 16) ? null : "copies";
+}
+
+/** The table in the form that is hashed, one channel a line, without the control channel. */
+export function tableText(table: readonly FullChannel[]): string {
+  return table
+    .slice(1)
+    .map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}\n`)
+    .join("");
+}
+
+/** FNV-1a, 64 bits, in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */
+export function hash(text: string): string {
+  let h = 0xcbf29ce484222325n;
+  for (const c of new TextEncoder().encode(text)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
+  return h.toString(16).padStart(16, "0");
+}
+
+/** In words, the first line in which two texts of tables differ. */
+export function firstDifference(ours: string, theirs: string): string {
+  const a = ours.split("\n");
+  const b = theirs.split("\n");
+  const i = a.findIndex((line, i) => line !== b[i]);
+  return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
+}

@@ -1,0 +1,80 @@
+/**
+ * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
+ * cause is the error below, if there is one.
+ */
+export class GodwitError<Code extends string = string> extends Error {
+  readonly code: Code;
+
+  constructor(code: Code, message: string, cause?: unknown) {
+    super(`godwit: ${message}`, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** What can be wrong with a message given to send. Nothing was queued. */
+export type SendErrorCode =
+  | "channel" // the table has no such channel
+  | "direction" // the table lets only the server send on it
+  | "size" // larger than the channel's maxMessage
+  | "budget" // the reliable queue is full: send again after receipts
+  | "deadline" // has passed already
+  | "interrupted" // the link is silent and the message would be stale when it is back
+  | "closed"; // the session has ended
+
+/** SendError is thrown by send. */
+export class SendError extends GodwitError<SendErrorCode> {}
+
+/**
+ * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer) and "link" (WebRTC failed)
+ * these are the codes of refusals in docs/SESSION.md; a server may have more.
+ */
+export type ConnectErrorCode =
+  | "network"
+  | "timeout"
+  | "link"
+  | "table"
+  | "closed"
+  | "request"
+  | "protocol"
+  | "app"
+  | "channels"
+  | "token"
+  | "forbidden"
+  | "origin"
+  | "identity"
+  | "resume"
+  | "rate"
+  | "full"
+  | "shutdown"
+  | (string & {});
+
+/** ConnectError says why there is no connection. */
+export class ConnectError extends GodwitError<ConnectErrorCode> {
+  /** The HTTP status of a refusal; 0 if it is not one. */
+  readonly status: number;
+  /** Everything the server said: versions, the reason a token was refused for, its table. */
+  readonly details: Readonly<Record<string, unknown>>;
+  /** Milliseconds after which to try again; undefined if trying again is of no use. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: ConnectErrorCode,
+    message: string,
+    more: { status?: number; details?: Record<string, unknown>; retryAfter?: number; cause?: unknown } = {},
+  ) {
+    super(code, message, more.cause);
+    this.status = more.status ?? 0;
+    this.details = more.details ?? {};
+    this.retryAfter = more.retryAfter;
+  }
+}
+
+/** What became of a request that was not answered. */
+export type RequestErrorCode =
+  | "rejected" // the server said no; the message is its text
+  | "send-failed" // the session ended before a byte of it was sent
+  | "response-lost"; // the session ended after it was sent: the server may have acted on it
+
+/** RequestError is what the promise of a request rejects with. */
+export class RequestError extends GodwitError<RequestErrorCode> {}

@@ -1,0 +1,100 @@
+// The vectors of channel/testdata, which the Go engine runs too.
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { type Channel, fullTable, hash, tableText } from "../src/channel";
+import { ConnectError } from "../src/errors";
+import { Mux } from "../src/mux";
+import { expand, maxPacket, Packet, varintLen, Writer } from "../src/wire";
+import { hex, unhex } from "./bytes";
+import { muxConfig } from "./sim";
+import { type PacketView, view } from "./view";
+
+function load<T>(file: string): T {
+  return JSON.parse(readFileSync(new URL(`../../channel/testdata/${file}`, import.meta.url), "utf8")) as T;
+}
+
+interface Invalid {
+  name: string;
+  hex: string;
+}
+
+describe("varint.json", () => {
+  const v = load<{ valid: { hex: string; value: number }[]; invalid: Invalid[] }>("varint.json");
+  const read = (b: Uint8Array): [number, number] => {
+    const p = new Packet();
+    p.b = b;
+    return [p.varint(), p.at];
+  };
+  test.each(v.valid)("$value", ({ hex: h, value }) => {
+    const b = unhex(h);
+    expect(read(Uint8Array.of(...b, 0xff))).toEqual([value, b.length]);
+    const w = new Writer(new Uint8Array(10));
+    w.varint(value);
+    expect(hex(w.b.subarray(0, w.n))).toBe(h);
+    expect(varintLen(value)).toBe(b.length);
+  });
+  test.each(v.invalid)("invalid: $name", ({ hex: h }) => {
+    expect(read(unhex(h))[0]).toBe(-1);
+  });
+});
+
+describe("numbers.json", () => {
+  const vs = load<{ truncated: number; length: number; expected: number; number: number }[]>("numbers.json");
+  test.each(vs)("$truncated in $length bytes near $expected", (v) => {
+    expect(expand(v.truncated, v.length, v.expected)).toBe(v.number);
+  });
+});
+
+describe("packets.json", () => {
+  const v = load<{ valid: (PacketView & { name: string; hex: string })[]; invalid: Invalid[] }>("packets.json");
+  test.each(v.valid)("$name", ({ name: _, hex: h, ...want }) => {
+    expect(view(unhex(h))).toEqual(want);
+  });
+  test.each(v.invalid)("invalid: $name", ({ hex: h }) => {
+    expect(view(unhex(h))).toBeNull();
+  });
+});
+
+describe("tables.json", () => {
+  const vs = load<{ name: string; channels: Channel[] | null; text: string; hash: string; error?: string }[]>("tables.json");
+  test.each(vs)("$name", (v) => {
+    if (v.error) {
+      expect(() => fullTable(v.channels ?? [])).toThrow(ConnectError);
+      return;
+    }
+    const text = tableText(fullTable(v.channels ?? []));
+    expect(text).toBe(v.text);
+    expect(hash(text)).toBe(v.hash);
+  });
+});
+
+describe("receive.json", () => {
+  interface Step {
+    at: number;
+    in?: string;
+    events?: { channel: number; payload: string; closed?: boolean; code?: number }[];
+    out?: string[];
+  }
+  const vs = load<{ name: string; channels: Channel[]; steps: Step[] }[]>("receive.json");
+  test.each(vs)("$name", ({ channels, steps }) => {
+    let events: Step["events"] = [];
+    const m = new Mux(0, muxConfig(channels, { server: true, keepAlive: Infinity }), {
+      message: (channel, b) => events!.push({ channel, payload: hex(b) }),
+      receipt: () => {},
+      closed: (code, text) =>
+        events!.push({ channel: 0, payload: hex(new TextEncoder().encode(text)), closed: true, ...(code && { code }) }),
+    });
+    const packet = new Uint8Array(maxPacket);
+    for (const step of steps) {
+      events = [];
+      const out: string[] = [];
+      m.advance(step.at);
+      if (step.in) m.receive(step.at, unhex(step.in));
+      for (let n = 1; n > 0; ) {
+        n = m.append(step.at, packet, maxPacket);
+        if (n > 0) out.push(hex(packet.subarray(0, n)));
+      }
+      expect({ at: step.at, events, out }).toEqual({ at: step.at, events: step.events ?? [], out: step.out ?? [] });
+    }
+  });
+});

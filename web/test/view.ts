@@ -1,0 +1,61 @@
+// A packet as the vectors describe it.
+import { controlClose, controlExtension, frameControl, Packet } from "../src/wire";
+import { hex } from "./bytes";
+
+export interface FrameView {
+  kind: string;
+  channel?: number;
+  id?: number;
+  index?: number;
+  total?: number;
+  code?: number;
+  payload?: string;
+}
+
+export interface PacketView {
+  number: number;
+  numberLength: number;
+  ack?: { largest: number; delay: number; first: number; rest?: [number, number][] };
+  frames: FrameView[];
+}
+
+const kinds = ["", "message", "fragment", "bare"];
+const controls = ["padding", "ping", "close"];
+
+/** What b says, or null if it is malformed. Zero values are left out. */
+export function view(b: Uint8Array): PacketView | null {
+  const p = new Packet();
+  if (!p.parse(b)) return null;
+  const v: PacketView = { number: p.number, numberLength: p.numberLen, frames: [] };
+  if (p.hasAck) {
+    const { largest, delay, first, ranges, gaps, lengths } = p.ack;
+    v.ack = { largest, delay, first };
+    if (ranges) v.ack.rest = Array.from({ length: ranges }, (_, i) => [gaps[i]!, lengths[i]!]);
+  }
+  while (p.more()) {
+    if (!p.next()) return null;
+    v.frames.push(frame(p));
+  }
+  return v;
+}
+
+function frame(p: Packet): FrameView {
+  const f: FrameView = { kind: kinds[p.kind]! };
+  const set = (field: "channel" | "id" | "index" | "total" | "code", value: number): void => {
+    if (value) f[field] = value;
+  };
+  const control = p.kind === frameControl;
+  if (control) {
+    f.kind = controls[p.channel] ?? "extension";
+    if (p.channel < controlClose) return f;
+    if (p.channel === controlClose) set("code", p.code);
+  }
+  if (!control || p.channel >= controlExtension) set("channel", p.channel);
+  if (f.kind === "message" || f.kind === "fragment") set("id", p.id);
+  if (f.kind === "fragment") {
+    set("index", p.index);
+    set("total", p.total);
+  }
+  if (p.payload.length) f.payload = hex(p.payload);
+  return f;
+}
