@@ -110,6 +110,9 @@ type datagrams struct {
 	pending []LinkEvent // being delivered
 }
 
+// maxQueue is how much room for events a connection keeps.
+const maxQueue = 8
+
 func (d *datagrams) Receive(_ time.Time, ev LinkEvent)          { d.queue = append(d.queue, ev) }
 func (d *datagrams) Append(_ time.Time, b []byte, _ int) []byte { return b }
 func (d *datagrams) Deadline() time.Time                        { return time.Time{} }
@@ -145,4 +148,7 @@ func (d *datagrams) Deliver() {
 		}
 	}
 	clear(d.pending)
+	if cap(d.pending) > maxQueue {
+		d.pending = nil // a burst is over; an idle connection stays small
+	}
 }
