@@ -1,0 +1,28 @@
+package auth
+
+// An Error says why credentials are refused.
+type Error struct {
+	Reason string // one word, for the client's script
+	Text   string // for its author
+}
+
+func (e *Error) Error() string { return "auth: " + e.Text }
+
+// The reasons for a refusal.
+var (
+	ErrMissing    = &Error{"missing", "no token: send it as Authorization: Bearer"}
+	ErrMalformed  = &Error{"malformed", "not a JSON Web Token, or not all of one"}
+	ErrAlgorithm  = &Error{"algorithm", "the token's algorithm is not the one of its key"}
+	ErrUnknownKey = &Error{"unknown-key", "the token is signed with a key that this server does not have: was it rotated out?"}
+	ErrForged     = &Error{"forged", "the token's signature is wrong: it was changed, or signed with another key"}
+	ErrExpired    = &Error{"expired", "the token has expired: get a fresh one"}
+	ErrNotYet     = &Error{"not-yet", "the token is not valid yet: compare the clocks of who signs and who verifies"}
+	ErrLifetime   = &Error{"lifetime", "the token is valid for longer than this server takes: make it expire sooner"}
+	ErrAudience   = &Error{"audience", "the token is for another server: see its \"aud\""}
+	ErrSubject    = &Error{"subject", "the token has no \"sub\" of 1 to 256 bytes"}
+	ErrID         = &Error{"id", "the token has no \"jti\" of 1 to 256 bytes, so it cannot be good for one use only"}
+	ErrData       = &Error{"data", "the token's \"data\" is larger than 1024 bytes"}
+	ErrReplayed   = &Error{"replayed", "the token was used before: get a fresh one"}
+	ErrBusy       = &Error{"busy", "the server remembers so many used tokens that it takes no further ones for now"}
+	ErrWrong      = &Error{"wrong", "the secret is wrong"}
+)

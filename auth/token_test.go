@@ -1,0 +1,276 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	mrand "math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+var now = time.Unix(1_800_000_000, 0)
+
+func newSigner(t testing.TB, a Algorithm) Signer {
+	t.Helper()
+	s, err := Generate(a, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func good() Claims {
+	return Claims{Subject: "ada", Audience: "eu-1", ID: "n1", Expires: now.Add(time.Minute), Data: json.RawMessage(`{"skin":3}`)}
+}
+
+func sign(t testing.TB, s Signer, edit func(*Claims)) string {
+	t.Helper()
+	c := good()
+	if edit != nil {
+		edit(&c)
+	}
+	text, err := s.Sign(now, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestTokensOfEveryAlgorithm(t *testing.T) {
+	for _, a := range []Algorithm{EdDSA, ES256, HS256} {
+		s := newSigner(t, a)
+		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+		if err := v.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.Verify(now, sign(t, s, nil))
+		if err != nil {
+			t.Fatalf("%s: %v", a, err)
+		}
+		if c.Subject != "ada" || c.ID != "n1" || string(c.Data) != `{"skin":3}` || !c.Expires.Equal(now.Add(time.Minute)) {
+			t.Errorf("%s: %+v", a, c)
+		}
+	}
+}
+
+func TestKeysSurviveAsPEM(t *testing.T) {
+	for _, a := range []Algorithm{EdDSA, ES256, HS256} {
+		s := newSigner(t, a)
+		private, _ := s.PEM()
+		public, _ := s.Key().PEM()
+		again, err := ParseSigner(private)
+		if err != nil {
+			t.Fatalf("%s: %v", a, err)
+		}
+		key, err := ParseKey(public)
+		if err != nil {
+			t.Fatalf("%s: %v", a, err)
+		}
+		v := Verifier{Keys: []Key{key}, Audience: "eu-1"}
+		if _, err := v.Verify(now, sign(t, again, nil)); err != nil || key.ID() != s.Key().ID() || key.Algorithm() != a {
+			t.Errorf("%s: %v, key %v", a, err, key.ID())
+		}
+	}
+	for _, bad := range []string{"", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"} {
+		if _, err := ParseKey([]byte(bad)); err == nil {
+			t.Errorf("%q is a key", bad)
+		}
+	}
+	if _, err := Secret(make([]byte, 31)); err == nil {
+		t.Error("a secret of 31 bytes is taken")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	s, other := newSigner(t, EdDSA), newSigner(t, EdDSA)
+	token := sign(t, s, nil)
+	parts := strings.Split(token, ".")
+	part := func(i int, v any) string {
+		b, _ := json.Marshal(v)
+		p := append([]string{}, parts...)
+		p[i] = base64.RawURLEncoding.EncodeToString(b)
+		return strings.Join(p, ".")
+	}
+	public, _ := s.Key().PEM()
+	confused := func() string { // signed with the public key as if it were a secret
+		tok := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+			Subject: "ada", Audience: jwt.ClaimStrings{"eu-1"}, ID: "x", ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute))})
+		tok.Header["kid"] = s.Key().ID()
+		text, _ := tok.SignedString(public)
+		return text
+	}
+	for _, c := range []struct {
+		name  string
+		token string
+		want  *Error
+	}{
+		{"none", "", ErrMissing},
+		{"garbage", "garbage", ErrMalformed},
+		{"truncated", token[:len(token)-30], ErrForged},
+		{"truncated to two parts", parts[0] + "." + parts[1], ErrMalformed},
+		{"huge", strings.Repeat("a", MaxToken+1), ErrMalformed},
+		{"other claims", part(1, map[string]any{"sub": "eve", "aud": "eu-1", "exp": now.Unix() + 9, "jti": "1"}), ErrForged},
+		{"algorithm none", part(0, map[string]string{"alg": "none", "kid": s.Key().ID()}), ErrForged},
+		{"another algorithm", confused(), ErrAlgorithm},
+		{"another key", sign(t, other, nil), ErrUnknownKey},
+		{"expired", sign(t, s, func(c *Claims) { c.Expires = now.Add(-31 * time.Second) }), ErrExpired},
+		{"valid for a year", sign(t, s, func(c *Claims) { c.Expires = now.Add(365 * 24 * time.Hour) }), ErrLifetime},
+		{"another server's", sign(t, s, func(c *Claims) { c.Audience = "us-1" }), ErrAudience},
+		{"no id", sign(t, s, func(c *Claims) { c.ID = "" }), ErrID},
+	} {
+		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+		if _, err := v.Verify(now, c.token); err != c.want {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestClocksMayDiffer(t *testing.T) {
+	s := newSigner(t, HS256)
+	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+	token := sign(t, s, nil) // good from now, for a minute
+	for _, c := range []struct {
+		at   time.Duration
+		want error
+	}{
+		{-31 * time.Second, ErrNotYet}, {-29 * time.Second, nil}, {89 * time.Second, nil}, {91 * time.Second, ErrExpired},
+	} {
+		if _, err := v.Verify(now.Add(c.at), token); err != c.want {
+			t.Errorf("at %v: %v, want %v", c.at, err, c.want)
+		}
+	}
+}
+
+func TestTwoKeysWhileOneIsReplaced(t *testing.T) {
+	old, next := newSigner(t, EdDSA), newSigner(t, ES256)
+	v := Verifier{Keys: []Key{old.Key(), next.Key()}, Audience: "eu-1"}
+	for _, s := range []Signer{old, next} {
+		if _, err := v.Verify(now, sign(t, s, nil)); err != nil {
+			t.Error(err)
+		}
+	}
+	v.Keys = v.Keys[1:]
+	if _, err := v.Verify(now, sign(t, old, nil)); err != ErrUnknownKey {
+		t.Errorf("after the rotation: %v", err)
+	}
+}
+
+func TestUsed(t *testing.T) {
+	u := Used{Max: 2}
+	s := newSigner(t, HS256)
+	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+	spend := func(at time.Time, id string) error {
+		c, err := v.Verify(now, sign(t, s, func(c *Claims) { c.ID = id }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Spend(at, c)
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		id   string
+		want error
+	}{
+		{0, "a", nil}, {0, "a", ErrReplayed}, {0, "b", nil}, {0, "c", ErrBusy},
+		{89 * time.Second, "a", ErrReplayed},                       // a clock that lags would take it still
+		{91 * time.Second, "c", nil}, {91 * time.Second, "a", nil}, // Verify refuses it now
+	} {
+		if err := spend(now.Add(c.at), c.id); err != c.want {
+			t.Errorf("%s at %v: %v, want %v", c.id, c.at, err, c.want)
+		}
+	}
+	if u.Len() != 1 {
+		t.Errorf("%d are remembered", u.Len())
+	}
+}
+
+func TestSame(t *testing.T) {
+	if !Same("open sesame", "open sesame") || Same("open sesam", "open sesame") || Same("", "open sesame") {
+		t.Error("secrets are compared wrongly")
+	}
+}
+
+// How many forgeries are tried: a million in the long run, fewer each time.
+var forgeries = flag.Int("forgeries", 50_000, "forged tokens to try")
+
+// TestForgeries changes tokens in many ways. No change may be accepted.
+func TestForgeries(t *testing.T) {
+	for a, n := range map[Algorithm]int{HS256: *forgeries, EdDSA: *forgeries / 50, ES256: *forgeries / 50} {
+		t.Run(string(a), func(t *testing.T) {
+			t.Parallel()
+			s := newSigner(t, a)
+			v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+			token := []byte(sign(t, s, nil))
+			r := mrand.New(mrand.NewPCG(1, 2))
+			b := make([]byte, 0, 2*len(token))
+			for range n {
+				b = mutate(r, append(b[:0], token...))
+				if string(b) == string(token) {
+					continue
+				}
+				if _, err := v.Verify(now, string(b)); err == nil {
+					t.Fatalf("accepted:\n%s\n%s", token, b)
+				}
+			}
+		})
+	}
+}
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.="
+
+func mutate(r *mrand.Rand, b []byte) []byte {
+	for range 1 + r.IntN(3) {
+		if len(b) < 2 {
+			return b
+		}
+		i := r.IntN(len(b))
+		switch r.IntN(6) {
+		case 0, 1:
+			b[i] = letters[r.IntN(len(letters))]
+		case 2:
+			b[i] ^= 1 << r.IntN(8)
+		case 3:
+			b = append(b[:i], b[i+1:]...)
+		case 4:
+			b = append(b[:i+1], b[i:]...)
+		case 5:
+			b = b[:max(1, i)]
+		}
+	}
+	return b
+}
+
+func FuzzVerify(f *testing.F) {
+	s := newSigner(f, HS256)
+	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+	token := sign(f, s, nil)
+	f.Add(token)
+	f.Add("a.b.c")
+	f.Add(strings.ReplaceAll(token, "e", "E"))
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := v.Verify(now, text); err == nil && text != token {
+			t.Fatalf("accepted %q", text)
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	for _, a := range []Algorithm{EdDSA, ES256, HS256} {
+		s := newSigner(b, a)
+		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+		token := sign(b, s, nil)
+		b.Run(string(a), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.Verify(now, token); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,154 @@
+// Godwit-token makes keys and the tokens that players show to a godwit server.
+//
+//	godwit-token key > private.pem               a new key, which signs
+//	godwit-token public < private.pem > key.pem  what servers need to verify
+//	godwit-token sign -key private.pem -sub ada -aud eu-1
+//	godwit-token verify -key key.pem -aud eu-1 < token
+//
+// A game's own login service makes tokens with package auth; this is for trying
+// things, for scripts and for keys.
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+)
+
+const usage = `usage:
+  godwit-token key [-alg EdDSA|ES256|HS256]                   print a new private key
+  godwit-token public < private.pem                           print its public key
+  godwit-token sign -key private.pem -sub PLAYER -aud SERVER [-for 1m] [-data JSON] [-jti ID]
+  godwit-token verify -key key.pem -aud SERVER < token        say what a token says, or what is wrong with it
+`
+
+func main() {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "godwit-token:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, in io.Reader, out io.Writer) error {
+	if len(args) == 0 {
+		return fmt.Errorf("say what to do\n%s", usage)
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	var o options
+	flags.StringVar(&o.algorithm, "alg", "EdDSA", "")
+	flags.StringVar(&o.key, "key", "", "")
+	flags.StringVar(&o.subject, "sub", "", "")
+	flags.StringVar(&o.audience, "aud", "", "")
+	flags.StringVar(&o.id, "jti", "", "")
+	flags.StringVar(&o.data, "data", "", "")
+	flags.DurationVar(&o.lifetime, "for", time.Minute, "")
+	if err := flags.Parse(args[1:]); err != nil {
+		return fmt.Errorf("%w\n%s", err, usage)
+	}
+	switch args[0] {
+	case "key":
+		return o.newKey(out)
+	case "public":
+		return public(in, out)
+	case "sign":
+		return o.sign(out)
+	case "verify":
+		return o.verify(in, out)
+	}
+	return fmt.Errorf("%q is not known\n%s", args[0], usage)
+}
+
+type options struct {
+	algorithm, key, subject, audience, id, data string
+	lifetime                                    time.Duration
+}
+
+func (o *options) newKey(out io.Writer) error {
+	s, err := auth.Generate(auth.Algorithm(o.algorithm), rand.Reader)
+	if err != nil {
+		return err
+	}
+	b, err := s.PEM()
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(b)
+	return err
+}
+
+func public(in io.Reader, out io.Writer) error {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	s, err := auth.ParseSigner(text)
+	if err != nil {
+		return err
+	}
+	b, err := s.Key().PEM()
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(b)
+	return err
+}
+
+func (o *options) sign(out io.Writer) error {
+	text, err := os.ReadFile(o.key)
+	if err != nil {
+		return fmt.Errorf("-key: %w", err)
+	}
+	s, err := auth.ParseSigner(text)
+	if err != nil {
+		return err
+	}
+	if o.subject == "" || o.audience == "" {
+		return fmt.Errorf("-sub and -aud are needed\n%s", usage)
+	}
+	if o.id == "" {
+		o.id = rand.Text()
+	}
+	now := time.Now()
+	token, err := s.Sign(now, auth.Claims{
+		Subject: o.subject, Audience: o.audience, ID: o.id, Expires: now.Add(o.lifetime), Data: json.RawMessage(o.data),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, token)
+	return err
+}
+
+func (o *options) verify(in io.Reader, out io.Writer) error {
+	text, err := os.ReadFile(o.key)
+	if err != nil {
+		return fmt.Errorf("-key: %w", err)
+	}
+	key, err := auth.ParseKey(text)
+	if err != nil {
+		return err
+	}
+	token, err := io.ReadAll(io.LimitReader(in, auth.MaxToken+2))
+	if err != nil {
+		return err
+	}
+	v := auth.Verifier{Keys: []auth.Key{key}, Audience: o.audience}
+	if err := v.Validate(); err != nil {
+		return err
+	}
+	c, err := v.Verify(time.Now(), string(bytes.TrimSpace(token)))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "sub %s\naud %s\njti %s\nexp %s\ndata %s\n",
+		c.Subject, c.Audience, c.ID, c.Expires.UTC().Format(time.RFC3339), c.Data)
+	return err
+}

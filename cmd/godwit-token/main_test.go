@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func try(t *testing.T, in string, args ...string) string {
+	t.Helper()
+	var out strings.Builder
+	if err := run(args, strings.NewReader(in), &out); err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	return out.String()
+}
+
+func TestKeySignVerify(t *testing.T) {
+	for _, alg := range []string{"EdDSA", "ES256", "HS256"} {
+		dir := t.TempDir()
+		private, public := filepath.Join(dir, "private.pem"), filepath.Join(dir, "key.pem")
+		pem := try(t, "", "key", "-alg", alg)
+		os.WriteFile(private, []byte(pem), 0o600)
+		os.WriteFile(public, []byte(try(t, pem, "public")), 0o600)
+		token := try(t, "", "sign", "-key", private, "-sub", "ada", "-aud", "eu-1", "-data", `{"skin":3}`)
+		said := try(t, token, "verify", "-key", public, "-aud", "eu-1")
+		if !strings.Contains(said, "sub ada\naud eu-1\n") || !strings.Contains(said, `data {"skin":3}`) {
+			t.Errorf("%s: %s", alg, said)
+		}
+		if err := run([]string{"verify", "-key", public, "-aud", "us-1"}, strings.NewReader(token), &strings.Builder{}); err == nil ||
+			!strings.Contains(err.Error(), "another server") {
+			t.Errorf("%s, another audience: %v", alg, err)
+		}
+	}
+}
+
+func TestMisuseIsExplained(t *testing.T) {
+	for _, args := range [][]string{{}, {"fly"}, {"key", "-alg", "RS256"}, {"sign"}, {"sign", "-nonsense"}, {"verify", "-key", "/none"}} {
+		if err := run(args, strings.NewReader(""), &strings.Builder{}); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+}
