@@ -11,10 +11,6 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// negotiatedStream is out of the way of the streams a browser gives its own
-// channels, which count from 0.
-const negotiatedStream = 100
-
 // TestBrowser walks through the life of a connection in each browser:
 //
 //	go test -run 'TestBrowser/godwit/firefox/reload'

@@ -32,6 +32,7 @@ func listenGodwit(addr string, config config) (server, error) {
 		// All pages of a test come from one address.
 		MaxPerIP:  -1,
 		MaxOffers: -1,
+		KeyLog:    config.keyLog,
 		Handler: rtcserver.Handler{
 			Open: func(c *rtcserver.Conn) { config.open(godwitConn{c}) },
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) {
@@ -77,7 +78,7 @@ func TestConnectsUnderLoss(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		for _, loss := range []float64{0, lossy} {
 			t.Run(fmt.Sprintf("%s/loss=%.0f%%", kind, 100*loss), func(t *testing.T) {
-				f := measureConnects(t, browser.Start(t, kind), godwitServers, loss, 10)
+				f := measureConnects(t, browser.Start(t, kind), godwitServers, negotiatedChannel, loss, 10)
 				t.Log(f)
 				if len(f.ms) < f.tried {
 					t.Errorf("%d of %d connections opened", len(f.ms), f.tried)

@@ -1,15 +1,19 @@
 package interop
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/interop/wiretap"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -31,19 +35,51 @@ const (
 // Signaling does not.
 func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, down float64) *world {
 	t.Helper()
-	target := freePort(t)
-	relay, err := netsim.ListenRelay(netsim.RelayConfig{
+	rc := netsim.RelayConfig{
 		Listen: netip.AddrPortFrom(browser.Host(t), 0),
-		Target: target,
+		Target: freePort(t),
 		Up:     netsim.Link{Loss: up, Delay: oneWay},
 		Down:   netsim.Link{Loss: down, Delay: oneWay},
-		Seed:   1,
-	})
+		Seed:   *seed,
+	}
+	var c config
+	var tap *wiretap.Tap
+	if *trace {
+		tap = wiretap.Attach(&rc)
+		c.keyLog = tap
+	}
+	relay, err := netsim.ListenRelay(rc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { relay.Close() })
-	return newWorldAt(t, b, kind, target, relay.Addr())
+	t.Cleanup(func() {
+		relay.Close()
+		if tap != nil {
+			writeTrace(t, tap)
+		}
+	})
+	c.public = relay.Addr()
+	w := newWorldAt(t, b, kind, rc.Target, c)
+	w.relay = relay
+	return w
+}
+
+// To see where time is lost: go test -wiretap -artifacts -run …
+var (
+	trace = flag.Bool("wiretap", false, "write what passes a relay to wire.txt, in the test's artifact directory")
+	seed  = flag.Uint64("seed", 1, "of the losses in a relay")
+)
+
+func writeTrace(t testing.TB, tap *wiretap.Tap) {
+	f, err := os.Create(filepath.Join(t.ArtifactDir(), "wire.txt"))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	if _, err := tap.WriteTo(f); err != nil {
+		t.Error(err)
+	}
 }
 
 // freePort finds a port for a server whose relay must know it first. No other
@@ -108,7 +144,7 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 
 // measureConnects connects count times, one after the other, with this loss each
 // way, and times from the answer in hand to the channel's open event.
-func measureConnects(t testing.TB, b *browser.Browser, kind implementation, loss float64, count int) figures {
+func measureConnects(t testing.TB, b *browser.Browser, kind implementation, ch channelInit, loss float64, count int) figures {
 	t.Helper()
 	const limit = 30 * time.Second // beyond it the try has failed
 	p := newRelayedWorld(t, b, kind, loss, loss).tab()
@@ -117,14 +153,14 @@ func measureConnects(t testing.TB, b *browser.Browser, kind implementation, loss
 		var took *float64
 		p.doWithin(limit+patience, `
 			try {
-				const c = await connect({ timeout: arg });
+				const c = await connect(arg);
 				const took = c.times.open - c.times.answer;
 				c.close();
 				return took;
 			} catch (e) {
 				console.log(e.message);
 				return null;
-			}`, limit.Milliseconds(), &took)
+			}`, map[string]any{"timeout": limit.Milliseconds(), "channels": []channelInit{ch}}, &took)
 		if took != nil {
 			f.ms = append(f.ms, *took)
 		}
@@ -142,12 +178,17 @@ func BenchmarkEchoes(b *testing.B) {
 
 // BenchmarkConnects measures one connection an iteration.
 func BenchmarkConnects(b *testing.B) {
-	for _, loss := range []float64{0, lossy} {
-		b.Run(fmt.Sprintf("loss=%.0f%%", 100*loss), func(b *testing.B) {
-			eachPair(b, func(b *testing.B, br *browser.Browser, kind implementation) {
-				report(b, measureConnects(b, br, kind, loss, b.N))
+	for _, ch := range []struct {
+		name string
+		init channelInit
+	}{{"negotiated", negotiatedChannel}, {"dcep", dcepChannel}} {
+		for _, loss := range []float64{0, lossy} {
+			b.Run(fmt.Sprintf("%s/loss=%.0f%%", ch.name, 100*loss), func(b *testing.B) {
+				eachPair(b, func(b *testing.B, br *browser.Browser, kind implementation) {
+					report(b, measureConnects(b, br, kind, ch.init, loss, b.N))
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 func TestMain(m *testing.M) { os.Exit(browser.Main(m)) }
@@ -38,6 +40,7 @@ type message struct {
 type config struct {
 	public     netip.AddrPort // in the answer's candidate; zero: where the server listens
 	negotiated []uint16       // streams the page opens with negotiated: true
+	keyLog     io.Writer      // nil: nobody
 	open       func(c conn)
 	message    func(c conn, m message)
 	close      func(c conn, why string)
@@ -69,16 +72,17 @@ type world struct {
 	opened   chan conn
 	messages chan message
 	closed   chan string
+	relay    *netsim.Relay // nil if pages and server have no relay between them
 }
 
 func newWorld(t testing.TB, b *browser.Browser, kind implementation) *world {
 	t.Helper()
-	return newWorldAt(t, b, kind, netip.AddrPortFrom(browser.Host(t), 0), netip.AddrPort{})
+	return newWorldAt(t, b, kind, netip.AddrPortFrom(browser.Host(t), 0), config{})
 }
 
-// newWorldAt is newWorld with a server that listens on addr and tells its pages
-// of another address.
-func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr, public netip.AddrPort) *world {
+// newWorldAt is newWorld with a server that listens on addr. The configuration's
+// handlers and streams are the world's own.
+func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr netip.AddrPort, c config) *world {
 	t.Helper()
 	w := &world{
 		t:        t,
@@ -88,17 +92,15 @@ func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr, pub
 		messages: make(chan message, 64),
 		closed:   make(chan string, 16),
 	}
-	srv, err := kind.listen(addr.String(), config{
-		public:     public,
-		negotiated: []uint16{negotiatedStream},
-		open:       func(c conn) { note(w.opened, c) },
-		message: func(c conn, m message) {
-			c.Send(m.stream, m.text, m.data)
-			m.data = append([]byte(nil), m.data...)
-			note(w.messages, m)
-		},
-		close: func(_ conn, why string) { note(w.closed, why) },
-	})
+	c.negotiated = []uint16{clientStream, negotiatedStream}
+	c.open = func(c conn) { note(w.opened, c) }
+	c.message = func(c conn, m message) {
+		c.Send(m.stream, m.text, m.data)
+		m.data = append([]byte(nil), m.data...)
+		note(w.messages, m)
+	}
+	c.close = func(_ conn, why string) { note(w.closed, why) }
+	srv, err := kind.listen(addr.String(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +150,7 @@ func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
 func (p *tab) connect(channels ...channelInit) {
 	p.t.Helper()
 	if channels == nil {
-		channels = []channelInit{{"label": "data"}}
+		channels = []channelInit{dcepChannel}
 	}
 	p.do(`window.c = await connect({ channels: arg }); window.ch = c.channels[0];`, channels, nil)
 }
@@ -165,6 +167,20 @@ func (p *tab) wantEcho(why string) {
 
 // channelInit is a label and an RTCDataChannelInit.
 type channelInit map[string]any
+
+// Streams of negotiated channels: the one of godwit's own client, and one out of
+// the way of the streams a browser gives its other channels, which count from 0.
+const (
+	clientStream     = 0
+	negotiatedStream = 100
+)
+
+// The two kinds of channels: godwit's own client opens a negotiated one, of which
+// nothing is said on the wire; other pages open theirs with DCEP.
+var (
+	negotiatedChannel = channelInit{"label": "data", "negotiated": true, "id": clientStream}
+	dcepChannel       = channelInit{"label": "data"}
+)
 
 // receive waits for what a server should hear.
 func receive[T any](t testing.TB, from <-chan T, what string) T {

@@ -17,9 +17,10 @@ function within(ms, promise, what) {
 
 // connect shakes hands with the page's server and resolves once all channels are
 // open. A channel is a label and any RTCDataChannelInit, by default unordered and
-// without retransmits.
-async function connect({ channels = [{ label: "data" }], timeout = patience } = {}) {
-  const c = new Connection(channels);
+// without retransmits. setup, "active" or "passive", insists on a DTLS role instead
+// of leaving the choice to the server.
+async function connect({ channels = [{ label: "data" }], timeout = patience, setup } = {}) {
+  const c = new Connection(channels, setup);
   try {
     await within(timeout, c.shakeHands(), "connect");
   } catch (e) {
@@ -30,8 +31,9 @@ async function connect({ channels = [{ label: "data" }], timeout = patience } = 
 }
 
 class Connection {
-  constructor(channels) {
+  constructor(channels, setup = "actpass") {
     this.times = { start: performance.now() };
+    this.setup = setup;
     this.pc = new RTCPeerConnection();
     this.channels = channels.map(
       ({ label, ...init }) =>
@@ -62,7 +64,8 @@ class Connection {
   async shakeHands() {
     await this.pc.setLocalDescription();
     this.mark("offer");
-    const response = await fetch("/new_rtc_session", { method: "POST", body: this.pc.localDescription.sdp });
+    const body = this.pc.localDescription.sdp.replace("a=setup:actpass", `a=setup:${this.setup}`);
+    const response = await fetch("/new_rtc_session", { method: "POST", body });
     if (!response.ok) throw new Error(`signaling: ${response.status} ${await response.text()}`);
     const { answer, candidate } = await response.json();
     this.mark("answer");

@@ -1,0 +1,117 @@
+package wiretap
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// A Record is one record of a datagram.
+type Record struct {
+	dtls.Record
+	// Plain is what is in it. It is nil if the keys are not known, or the record
+	// is a repetition.
+	Plain []byte
+}
+
+// Handshake messages. https://www.rfc-editor.org/rfc/rfc6347.html#section-4.3.2
+const (
+	clientHello = 1
+	serverHello = 2
+
+	// msg_type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3)
+	// server_version(2) random(32) session_id_length(1) session_id cipher_suite(2)
+	offFragment  = 6
+	fragmentLen  = 12
+	offRandom    = fragmentLen + 2
+	randomLen    = 32
+	offSessionID = offRandom + randomLen
+)
+
+// session is what is known of a DTLS connection while its datagrams are read.
+type session struct {
+	client, server []byte // randoms
+	suite          dtls.Suite
+	clientUp       bool // the client's datagrams go up
+	up, down       dtls.Conn
+}
+
+// Open takes the records of a session apart, and decrypts those of epoch 1.
+// Datagrams that are not DTLS have none.
+func (t *Tap) Open(ds []Datagram) [][]Record {
+	var s session
+	for _, d := range ds {
+		s.learn(d)
+	}
+	t.mu.Lock()
+	master := t.masters[string(s.client)]
+	t.mu.Unlock()
+	keyed := s.init(master)
+	opened := make([][]Record, len(ds))
+	for i, d := range ds {
+		if !dtls.IsDTLS(d.B) {
+			continue
+		}
+		for r := range dtls.Records(d.B) {
+			opened[i] = append(opened[i], Record{r, s.open(r, d.Up, keyed)})
+		}
+	}
+	return opened
+}
+
+// learn reads the hellos.
+func (s *session) learn(d Datagram) {
+	if !dtls.IsDTLS(d.B) {
+		return
+	}
+	for r := range dtls.Records(d.B) {
+		b := r.Body()
+		if r.Type != dtls.TypeHandshake || r.Epoch != 0 || len(b) < offSessionID+1 ||
+			!bytes.Equal(b[offFragment:offFragment+3], []byte{0, 0, 0}) {
+			continue
+		}
+		random := b[offRandom : offRandom+randomLen]
+		switch b[0] {
+		case clientHello:
+			s.client, s.clientUp = random, d.Up
+		case serverHello:
+			s.server = random
+			if at := offSessionID + 1 + int(b[offSessionID]); len(b) >= at+2 {
+				s.suite = dtls.Suite(binary.BigEndian.Uint16(b[at:]))
+			}
+		}
+	}
+}
+
+func (s *session) init(master []byte) bool {
+	if master == nil || s.server == nil {
+		return false
+	}
+	k, err := dtls.DeriveKeys(s.suite, master, s.client, s.server)
+	if err != nil {
+		return false
+	}
+	// What goes up is opened as the one below would: as the server, if the client
+	// is above.
+	s.up.Init(k, !s.clientUp, dtls.FirstRecord)
+	s.down.Init(k, s.clientUp, dtls.FirstRecord)
+	s.up.Done()
+	s.down.Done()
+	return true
+}
+
+func (s *session) open(r dtls.Record, up, keyed bool) []byte {
+	switch {
+	case r.Epoch == 0:
+		return r.Body()
+	case !keyed:
+		return nil
+	}
+	c := &s.down
+	if up {
+		c = &s.up
+	}
+	plain, _, _ := c.Open(bytes.Clone(r.Raw))
+	return plain
+}
