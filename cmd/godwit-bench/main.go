@@ -1,0 +1,131 @@
+// Godwit-bench puts load on a WebRTC datagram server: clients that do all that a
+// page does, thousands of them in one process, and what they see of the server.
+//
+//	godwit-bench echo -url http://localhost:8080/new_rtc_session -clients 100 -rate 60
+//
+// See godwit-bench -help.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "godwit-bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	url   string
+	load  load.Config
+	json  bool
+	quiet bool
+}
+
+// parse reads the mode and the flags.
+func parse(args []string, out io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("godwit-bench", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // errors are printed once, by main
+	f.Usage = func() {}
+	f.StringVar(&o.url, "url", "http://localhost:8080/new_rtc_session", "`URL` of the server's signaling; udp://host:port is a server of bare datagrams")
+	f.IntVar(&o.load.Clients, "clients", 100, "`number` of clients")
+	f.Float64Var(&o.load.Rate, "rate", 60, "messages a second: of each client (echo), of the one that sends (fanout)")
+	f.DurationVar(&o.load.Tick, "tick", time.Millisecond, "`time` between sends: what is due goes out together (echo, fanout)")
+	f.IntVar(&o.load.Size, "size", 200, "`bytes` of a message, 16 to 1160")
+	f.DurationVar(&o.load.Duration, "duration", 10*time.Second, "`time` that is measured")
+	f.DurationVar(&o.load.Warmup, "warmup", time.Second, "`time` of load before it is measured")
+	f.IntVar(&o.load.Window, "window", 8, "`number` of messages that each client has under way (flood)")
+	f.IntVar(&o.load.Parallel, "parallel", 0, "`number` of clients that connect at once; 0 is 32, and all for storm")
+	f.IntVar(&o.load.PID, "pid", 0, "`number` of the server's process on this machine, to measure its CPU time and memory")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	f.BoolVar(&o.quiet, "quiet", false, "no line of progress each second")
+
+	mode := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		mode, args = args[0], args[1:]
+	}
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		usage(f, out)
+		return o, err
+	case err != nil:
+		return o, fmt.Errorf("%w; see -help", err)
+	case f.NArg() > 0:
+		return o, fmt.Errorf("%q is no flag; see -help", f.Arg(0))
+	}
+	o.load.Mode = load.Mode(mode)
+	return o, o.check()
+}
+
+func (o *options) check() error {
+	switch o.load.Mode {
+	case load.Echo, load.Flood, load.Idle, load.Storm, load.Fanout:
+	case "":
+		return errors.New("the first argument must be what to do: echo, flood, idle, storm or fanout; see -help")
+	default:
+		return fmt.Errorf("%q is not echo, flood, idle, storm or fanout; see -help", o.load.Mode)
+	}
+	switch {
+	case o.load.Clients < 1 || o.load.Clients > 100_000:
+		return fmt.Errorf("-clients %d is not between 1 and 100000", o.load.Clients)
+	case o.load.Size < 16 || o.load.Size > 1160:
+		return fmt.Errorf("-size %d is not between 16 and 1160", o.load.Size)
+	case o.load.Rate < 0 || o.load.Window < 1 || o.load.Duration <= 0:
+		return errors.New("-rate must not be negative, -window and -duration must be more than 0")
+	}
+	return nil
+}
+
+// transport returns what -url asks for.
+func (o *options) transport() (load.Transport, error) {
+	if addr, ok := strings.CutPrefix(o.url, "udp://"); ok {
+		return load.UDP(addr)
+	}
+	return load.Godwit(o.url)
+}
+
+// run makes the load and prints the report to out, and progress to progress.
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	o, err := parse(args, out)
+	if err != nil {
+		return err
+	}
+	if !o.quiet {
+		o.load.Progress = progress
+	}
+	t, err := o.transport()
+	if err != nil {
+		return err
+	}
+	report, err := load.Run(ctx, t, o.load)
+	if err != nil {
+		return err
+	}
+	if !o.json {
+		report.Print(out)
+		return nil
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(report)
+}
