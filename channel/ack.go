@@ -24,7 +24,7 @@ type received struct {
 
 const (
 	receivedWindow = 4096
-	lossSpan       = 128
+	lossSpan       = 64
 )
 
 func (r *received) init() { *r = received{due: never} }

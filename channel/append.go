@@ -74,7 +74,7 @@ func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
 		m.ping = false
 	}
 	if len(b) > body && !m.backlog {
-		b = m.repeat(b, end, p)
+		b = m.repeat(b, end, t, p)
 	}
 	return b
 }

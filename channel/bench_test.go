@@ -131,6 +131,7 @@ func TestNoAllocationsUnderLoss(t *testing.T) {
 	}
 }
 
+// BenchmarkFrame is Send and Append of one message; the peer's part is not counted.
 func BenchmarkFrame(b *testing.B) {
 	for _, bb := range []struct {
 		name string
@@ -139,29 +140,29 @@ func BenchmarkFrame(b *testing.B) {
 		b.Run(bb.name+"/200B", func(b *testing.B) {
 			p := newPair(b)
 			msg := make([]byte, 200)
+			const batch = 64
+			var packets [batch][]byte
 			b.ReportAllocs()
 			b.SetBytes(200)
 			n := 0
 			for b.Loop() {
-				p.now = p.now.Add(100 * time.Microsecond)
+				p.now = p.now.Add(10 * time.Microsecond)
 				if _, err := p.a.Send(p.now, bb.ch, msg, Options{}); err != nil {
 					b.Fatal(err)
 				}
-				packet := p.a.Append(p.now, p.buf[:0], MaxPacket)
-				if n++; n%64 == 0 { // acknowledge now and then, outside the figure
-					b.StopTimer()
-					p.b.Receive(p.now, packet)
-					p.move(p.b, p.a)
-					p.take(p.b)
-					b.StartTimer()
+				packets[n] = p.a.Append(p.now, packets[n][:0], MaxPacket)
+				if n++; n < batch {
 					continue
 				}
-				if bb.ch != effects {
-					b.StopTimer()
+				b.StopTimer()
+				for _, packet := range packets {
 					p.b.Receive(p.now, packet)
 					p.take(p.b)
-					b.StartTimer()
 				}
+				p.now = p.now.Add(maxAckDelay)
+				p.move(p.b, p.a)
+				n = 0
+				b.StartTimer()
 			}
 		})
 	}
@@ -185,28 +186,37 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
+// BenchmarkParse is Receive and Events of one message.
 func BenchmarkParse(b *testing.B) {
-	p := newPair(b)
-	msg := make([]byte, 200)
-	const batch = 1024
-	packets := make([][]byte, batch)
-	b.ReportAllocs()
-	b.SetBytes(200)
-	i := batch
-	for b.Loop() {
-		if i == batch {
-			b.StopTimer()
-			for i = range packets {
-				p.now = p.now.Add(time.Millisecond)
-				p.a.Send(p.now, effects, msg, Options{})
-				packets[i] = p.a.Append(p.now, packets[i][:0], MaxPacket)
+	for _, bb := range []struct {
+		name string
+		ch   ID
+	}{{"unreliable", effects}, {"sequenced", positions}, {"ordered", chat}} {
+		b.Run(bb.name+"/200B", func(b *testing.B) {
+			p := newPair(b)
+			msg := make([]byte, 200)
+			const batch = 1024
+			packets := make([][]byte, batch)
+			b.ReportAllocs()
+			b.SetBytes(200)
+			i := batch
+			for b.Loop() {
+				if i == batch {
+					b.StopTimer()
+					p.now = p.now.Add(maxAckDelay)
+					p.move(p.b, p.a)
+					for i = range packets {
+						p.now = p.now.Add(10 * time.Microsecond)
+						p.a.Send(p.now, bb.ch, msg, Options{})
+						packets[i] = p.a.Append(p.now, packets[i][:0], MaxPacket)
+					}
+					i = 0
+					b.StartTimer()
+				}
+				p.b.Receive(p.now, packets[i])
+				p.events = p.b.Events(p.events[:0])
+				i++
 			}
-			p.move(p.b, p.a)
-			i = 0
-			b.StartTimer()
-		}
-		p.b.Receive(p.now, packets[i])
-		p.events = p.b.Events(p.events[:0])
-		i++
+		})
 	}
 }

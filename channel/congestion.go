@@ -35,6 +35,7 @@ type congestion struct {
 	lately  [2]time.Duration // the last two round trips
 	stalled int              // rounds on end of the start in which doubling did not help
 
+	calm       int     // rounds of growth on end
 	resume     float64 // the rate to go on with when the queue is drained; 0 otherwise
 	drainUntil moment
 
@@ -60,7 +61,8 @@ const (
 	shortWait       = 10 * time.Millisecond // what packets may wait, with what a packet takes
 	longWait        = 40 * time.Millisecond
 	maxPacketTime   = 40 * time.Millisecond
-	maxChance       = 120 * time.Millisecond
+	maxChance       = 200 * time.Millisecond
+	calmRounds      = 15
 )
 
 func (c *congestion) init(rate, floor, ceiling float64) {
@@ -89,7 +91,7 @@ func (c *congestion) pace() float64 {
 // takes on the link itself or what is chance.
 func (c *congestion) allowance() time.Duration {
 	packet := time.Duration(MaxPacket / c.rate * float64(time.Second))
-	return shortWait + max(min(packet, maxPacketTime), min(3*c.jitter, maxChance))
+	return shortWait + max(min(packet, maxPacketTime), min(4*c.jitter, maxChance))
 }
 
 // sample takes a round trip.
@@ -148,28 +150,40 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 		c.rounds++
 	}
 	c.refresh(t)
-	// What would have arrived without random loss, in reason.
-	arrived := min(c.rate, max(rate/(1-min(loss, 0.5)), c.rate/2))
 	excess := c.excess()
+	arrived := rate
+	if excess <= longWait {
+		arrived = max(rate, before) // jitter moves what arrives from round to round, too
+	}
+	arrived = min(c.rate, max(c.floor, arrived/(1-min(loss, 0.5)))) // had there been no random loss
 	switch {
 	case c.probing != 0:
 	case c.resume != 0:
 		c.drained()
 	case c.startup && excess > 0:
 		c.startup = false
-		c.drain(t, 0.5*arrived, 0.85*arrived)
+		c.drain(t, arrived, 0.5, 0.85)
 	case c.startup:
 		c.start(rate, before, arrived)
 	case excess > longWait:
-		c.drain(t, 0.6*arrived, 0.7*arrived)
+		c.drain(t, arrived, 0.4, 0.7)
 	case excess > 0:
-		c.drain(t, 0.7*arrived, 0.9*arrived)
+		c.drain(t, arrived, 0.7, 0.9)
 	case !c.round.limited:
 	case !c.follows(rate):
 		c.set(0.7 * c.rate)
+		c.calm = 0
 	default:
-		c.set(c.rate*1.02 + min(600, c.rate/50))
+		c.grow()
 	}
+}
+
+// grow raises the rate by 2 % and a little more, so that of two senders the slower
+// one gains. After a while in which no queue came of it the steps get larger.
+func (c *congestion) grow() {
+	c.calm++
+	step := 0.02 + 0.01*float64(min(max(c.calm-calmRounds, 0), 6))
+	c.set(c.rate*(1+step) + min(600, c.rate/50))
 }
 
 // start doubles the rate while that helps.
@@ -190,12 +204,14 @@ func (c *congestion) start(rate, before, arrived float64) {
 	c.set(min(2*c.rate, max(c.rate, 3*arrived)))
 }
 
-// drain sends at rate until the queue should be empty, and then at resume.
-func (c *congestion) drain(t moment, rate, resume float64) {
+// drain sends a share of what arrives until the queue should be empty, and then goes
+// on with another.
+func (c *congestion) drain(t moment, arrived, share, resume float64) {
 	queue := float64(c.round.steady - c.minRTT)
-	c.drainUntil = t + c.minRTT + minRound + time.Duration(queue*resume/max(resume-rate, 0.05*resume))
-	c.resume = max(resume, c.floor)
-	c.set(rate)
+	c.drainUntil = t + c.minRTT + minRound + time.Duration(queue/(1-share))
+	c.resume = max(resume*arrived, c.floor)
+	c.set(share * arrived)
+	c.calm = 0
 }
 
 // drained ends the draining when its time has come.

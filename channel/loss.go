@@ -9,6 +9,7 @@ import "time"
 const (
 	packetThreshold    = 3
 	maxPacketThreshold = 256
+	maxProbes          = 10
 	lossMemory         = 64 // packets over which the share of losses is smoothed
 )
 
@@ -135,16 +136,25 @@ func (m *Mux) ptoAt() moment {
 	if m.flight.count == 0 || m.reliableLink {
 		return never
 	}
-	return m.loss.lastSent + m.rtt.pto(m.loss.timeouts)
+	return m.loss.lastSent + m.rtt.pto(m.backoff())
+}
+
+// backoff is how often the wait for an answer has been stretched. On a link that is
+// known to lose, two timeouts on end mean little.
+func (m *Mux) backoff() int {
+	if m.loss.share > lossyShare {
+		return max(0, m.loss.timeouts-2)
+	}
+	return m.loss.timeouts
 }
 
 // probe sends the oldest and the newest unacknowledged content again, or a ping if
 // there is none that would be missed.
 func (m *Mux) probe(t moment) {
-	m.loss.timeouts++
 	m.loss.lastSent = t // the next one counts from here even if nothing can leave
 	m.stats.Timeouts++
-	m.loss.probes = 2
+	m.loss.probes = m.probes()
+	m.loss.timeouts++
 	f := &m.flight
 	found := false
 	for n := f.base; n < f.next && !found; n++ {
@@ -152,7 +162,6 @@ func (m *Mux) probe(t moment) {
 	}
 	if !found {
 		m.ping = true
-		m.loss.probes = 1
 		return
 	}
 	for n := f.next; n > f.base; n-- {
@@ -160,6 +169,20 @@ func (m *Mux) probe(t moment) {
 			return
 		}
 	}
+}
+
+// probes is how many packets may leave at a timeout: two, or as many as it takes
+// that an answer to one is likely at the losses of late, of which each way is taken
+// to have the worse; and one more for each timeout before.
+func (m *Mux) probes() int {
+	arrives := 1 - max(m.loss.share, m.received.loss)
+	fails := 1 - arrives*arrives
+	n, all := 2, fails*fails
+	for n < maxProbes && all > 0.05 {
+		n++
+		all *= fails
+	}
+	return min(n+m.loss.timeouts, maxProbes)
 }
 
 // again makes what packet n carried due to be sent again, though the packet may

@@ -15,6 +15,7 @@ type piece struct {
 	state  pieceState
 	copies uint8  // redundant ones since it was last sent for need
 	number uint64 // the last packet it was in
+	at     moment // when it was last sent for need
 }
 
 // A message is one that was given to Send, until nothing more is to be learned

@@ -24,30 +24,50 @@ func (m *Mux) copies(s *sender) int {
 	return n
 }
 
-// repeat appends copies up to end, newest first, channel after channel.
-func (m *Mux) repeat(b []byte, end int, p *sentPacket) []byte {
+// repeat appends copies up to end, channel after channel: first of messages that
+// should have been acknowledged by now, oldest first, then of others, newest first.
+func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 	if m.reliableLink || m.loss.share <= lossyShare {
 		return b
 	}
-	number := m.flight.next
-	for i := range m.senders {
-		s := &m.senders[m.byPriority[i]]
-		if !s.cfg.Mode.reliable() || s.waiting.n == 0 {
+	overdue := t - m.rtt.lossDelay() - maxAckDelay
+	for _, id := range m.byPriority {
+		s := &m.senders[id]
+		budget := m.copies(s)
+		if !s.cfg.Mode.reliable() || budget == 0 {
 			continue
 		}
-		left, budget := maxLookback, m.copies(s)
-		for msg := s.waiting.tail; msg != nil && left > 0; msg, left = msg.prev, left-1 {
-			q := &msg.pieces[0]
-			if len(msg.pieces) > 1 || msg.size > maxCopyable || q.state != pieceFlying ||
-				q.number == number || int(q.copies) >= budget || len(b)+pieceLen(false, msg.id, msg.size, 0) > end {
+		left := maxLookback
+		for msg := s.waiting.head; msg != nil && left > 0; msg, left = msg.next, left-1 {
+			q, before := &msg.pieces[0], len(b)
+			if q.state != pieceFlying || q.at > overdue {
 				continue
 			}
-			b = appendPiece(b, s.id, false, msg.id, msg.body, 0)
-			q.copies, q.number = q.copies+1, number
-			p.refs = append(p.refs, pieceRef{msg, msg.gen, 0})
-			s.stats.Copies++
-			m.stats.Copies++
+			if b = m.appendCopy(b, end, s, msg, p); len(b) > before {
+				q.at, q.copies = t, 0
+			}
+		}
+		left = maxLookback
+		for msg := s.waiting.tail; msg != nil && left > 0; msg, left = msg.prev, left-1 {
+			if int(msg.pieces[0].copies) < budget {
+				b = m.appendCopy(b, end, s, msg, p)
+			}
 		}
 	}
 	return b
+}
+
+// appendCopy appends a message again if it is a small one, under way in another
+// packet, and fits.
+func (m *Mux) appendCopy(b []byte, end int, s *sender, msg *message, p *sentPacket) []byte {
+	q, number := &msg.pieces[0], m.flight.next
+	if len(msg.pieces) > 1 || msg.size > maxCopyable || q.state != pieceFlying || q.number == number ||
+		len(b)+pieceLen(false, msg.id, msg.size, 0) > end {
+		return b
+	}
+	q.copies, q.number = q.copies+1, number
+	p.refs = append(p.refs, pieceRef{msg, msg.gen, 0})
+	s.stats.Copies++
+	m.stats.Copies++
+	return appendPiece(b, s.id, false, msg.id, msg.body, 0)
 }

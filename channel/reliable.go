@@ -17,7 +17,7 @@ func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment)
 		s.stats.Retransmits++
 		m.stats.Retransmits++
 	}
-	*p = piece{state: pieceFlying, number: number}
+	*p = piece{state: pieceFlying, number: number, at: t}
 	if msg.sent < len(msg.pieces) || msg.list != &s.queue {
 		return
 	}

@@ -175,4 +175,4 @@ func short(b []byte) string {
 }
 
 func whole(ch ID, id uint64, s string) []byte { return appendPiece(nil, ch, false, id, []byte(s), 0) }
-func bare(ch ID, s string) []byte               { return appendPiece(nil, ch, true, 0, []byte(s), 0) }
+func bare(ch ID, s string) []byte             { return appendPiece(nil, ch, true, 0, []byte(s), 0) }

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"container/heap"
+	"flag"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -72,7 +73,11 @@ func (h *pendingHeap) Pop() any {
 	return x
 }
 
+// shift runs every world with another seed: nothing should hang on a lucky one.
+var shift = flag.Uint64("shift", 0, "added to the seed of every simulated world")
+
 func newWorld(t testing.TB, seed uint64) *world {
+	seed += *shift
 	return &world{t: t, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(seed, 1))}
 }
 

@@ -1,0 +1,201 @@
+package channel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// bulkShare sends without end over a link and returns what share of it carried
+// messages after the first three seconds.
+func bulkShare(t *testing.T, l way, length time.Duration) (float64, *world, *end) {
+	w := newWorld(t, 11)
+	up, down := both(l)
+	down.rate = 0
+	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
+	got := 0
+	s.message = func(_ ID, b []byte) {
+		if w.now > 3*time.Second {
+			got += len(b)
+		}
+	}
+	w.pump(c, bulk, 1<<30)
+	w.run(length, nil)
+	return float64(got) / (length - 3*time.Second).Seconds() / float64(l.rate), w, c
+}
+
+const megabit = 1_000_000 / 8
+
+func TestRandomLossIsNotCongestion(t *testing.T) {
+	for _, loss := range []float64{0, 0.01, 0.1, 0.3} {
+		share, _, c := bulkShare(t, way{delay: 30 * time.Millisecond, loss: loss, rate: 8 * megabit, queue: 8 * megabit / 2}, 20*time.Second)
+		t.Logf("%2.0f %% loss: %.0f %% of the link carried messages", 100*loss, 100*share)
+		if share < 0.7*(1-loss) {
+			t.Errorf("%.2f loss: %.2f of the link, rate %.0f", loss, share, c.mux.cc.rate)
+		}
+	}
+}
+
+func TestJitterIsNotAQueue(t *testing.T) {
+	for _, tt := range []struct {
+		jitter time.Duration
+		goal   float64
+	}{
+		{5 * time.Millisecond, 0.8},
+		{20 * time.Millisecond, 0.7},
+		{80 * time.Millisecond, 0.25}, // twice the round trip: now and then it does pass for a queue
+	} {
+		share, _, _ := bulkShare(t, way{delay: 30 * time.Millisecond, jitter: tt.jitter, rate: 8 * megabit, queue: 8 * megabit / 2}, 20*time.Second)
+		t.Logf("%v jitter: %.0f %% of the link", tt.jitter, 100*share)
+		if share < tt.goal {
+			t.Errorf("%v jitter: %.2f of the link", tt.jitter, share)
+		}
+	}
+}
+
+// TestPolicer drops what is too much without letting it wait: no round trip shows it.
+func TestPolicer(t *testing.T) {
+	share, w, c := bulkShare(t, way{delay: 30 * time.Millisecond, rate: megabit, queue: 3 * MaxPacket}, 30*time.Second)
+	s := c.mux.Stats()
+	lost := float64(s.PacketsLost) / float64(s.PacketsOut)
+	t.Logf("%.0f %% used, %.0f %% lost, rate %.0f", 100*share, 100*lost, s.Rate)
+	if share < 0.6 || lost > 0.3 {
+		t.Errorf("after %v: %.2f used, %.2f lost", w.now, share, lost)
+	}
+}
+
+// TestBottleneckAppears narrows a link to a tenth while it is in use.
+func TestBottleneckAppears(t *testing.T) {
+	w := newWorld(t, 12)
+	up, down := both(way{delay: 30 * time.Millisecond, rate: 10 * megabit, queue: 10 * megabit})
+	down.rate = 0
+	c, _ := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
+	w.pump(c, bulk, 1<<30)
+	w.run(5*time.Second, nil)
+	up.rate = megabit
+	w.run(3*time.Second, nil)
+	up.waited = nil
+	w.run(7*time.Second, nil)
+	p50, p95 := percentile(up.waited, 0.5), percentile(up.waited, 0.95)
+	t.Logf("from three seconds after it on: queue p50 %v, p95 %v", p50.Round(time.Millisecond), p95.Round(time.Millisecond))
+	if p95 > 150*time.Millisecond {
+		t.Errorf("queue p95 %v", p95)
+	}
+	up.rate = 10 * megabit
+	w.run(20*time.Second, nil)
+	if r := c.mux.cc.rate; r < 5*megabit {
+		t.Errorf("twenty seconds after it has gone the rate is %.0f", r)
+	}
+}
+
+// TestPathGetsLonger moves to a path whose round trip is four times as long, which
+// looks like a queue until the old minimum is forgotten.
+func TestPathGetsLonger(t *testing.T) {
+	w := newWorld(t, 13)
+	up, down := both(way{delay: 10 * time.Millisecond, rate: 4 * megabit, queue: megabit})
+	down.rate = 0
+	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
+	got := 0
+	s.message = func(_ ID, b []byte) { got += len(b) }
+	w.pump(c, bulk, 1<<30)
+	w.run(5*time.Second, nil)
+	up.delay, down.delay = 60*time.Millisecond, 60*time.Millisecond
+	w.run(20*time.Second, nil)
+	got = 0
+	w.run(10*time.Second, nil)
+	share := float64(got) / 10 / (4 * megabit)
+	t.Logf("%.0f %% of the link", 100*share)
+	if share < 0.6 {
+		t.Errorf("%.2f of the link", share)
+	}
+}
+
+// TestAfterABlackout checks that what comes first is new, and comes soon.
+func TestAfterABlackout(t *testing.T) {
+	for _, dark := range []time.Duration{time.Second, 6 * time.Second, 20 * time.Second} {
+		w := newWorld(t, 14)
+		up, down := both(way{delay: 25 * time.Millisecond, dark: [2]time.Duration{2 * time.Second, 2*time.Second + dark}})
+		c, s := w.connect(Config{Channels: testTable}, up, down)
+		over := 2*time.Second + dark
+		var first, oldest time.Duration
+		s.message = func(ch ID, b []byte) {
+			if ch != positions || w.now < over {
+				return
+			}
+			if first == 0 {
+				first = w.now - over
+			}
+			oldest = max(oldest, w.now-time.Duration(binary.BigEndian.Uint64(b)))
+		}
+		w.every(time.Second/60, int(60*(dark+5*time.Second).Seconds()), func(int) {
+			b := binary.BigEndian.AppendUint64(nil, uint64(w.now))
+			w.send(c, positions, append(b, make([]byte, 50)...), Options{})
+			w.send(c, chat, make([]byte, 100), Options{})
+		})
+		w.run(dark+7*time.Second, nil)
+		t.Logf("%v dark: the first position comes after %v, the oldest is %v old", dark, first.Round(time.Millisecond), oldest.Round(time.Millisecond))
+		if first == 0 || first > 1100*time.Millisecond || oldest > 200*time.Millisecond {
+			t.Errorf("%v dark: first after %v, oldest %v", dark, first, oldest)
+		}
+	}
+}
+
+// TestOrderedQueueIsNeverRefused fills a small queue over a bad link: what the
+// sender counts as settled must be what the receiver no longer holds.
+func TestOrderedQueueIsNeverRefused(t *testing.T) {
+	for seed := range uint64(5) {
+		w := newWorld(t, seed)
+		up, down := both(way{delay: 25 * time.Millisecond, loss: 0.3, reorder: 0.3, hold: 60 * time.Millisecond})
+		table := Channels{{Name: "small", Mode: ReliableOrdered, MaxMessage: 3000, QueueLimit: 6000, Copies: -1}}
+		c, s := w.connect(Config{Channels: table, Ceiling: -1}, up, down)
+		got, sent := 0, 0
+		s.message = func(_ ID, b []byte) {
+			if n := int(binary.BigEndian.Uint32(b)); n != got {
+				t.Fatalf("message %d, want %d", n, got)
+			}
+			got++
+		}
+		w.every(time.Millisecond, 20_000, func(int) {
+			b := binary.BigEndian.AppendUint32(nil, uint32(sent))
+			for w.send(c, 1, append(b, make([]byte, w.rng.IntN(2900))...), Options{}) == nil {
+				sent++
+				b = binary.BigEndian.AppendUint32(nil, uint32(sent))
+			}
+		})
+		w.run(60*time.Second, func() bool { return w.now > 20*time.Second && got == sent })
+		if d := s.mux.Stats().Drops; d[DropRefused] > 0 || got != sent || sent < 100 {
+			t.Errorf("seed %d: %d of %d arrived, refused: %v", seed, got, sent, d)
+		}
+	}
+}
+
+func TestStatsOfALink(t *testing.T) {
+	w := newWorld(t, 15)
+	up, down := both(way{delay: 40 * time.Millisecond, loss: 0.2})
+	down.loss = 0.05
+	c, s := w.connect(Config{Channels: testTable}, up, down)
+	for _, e := range []*end{c, s} {
+		w.every(10*time.Millisecond, 3000, func(int) { w.send(e, effects, make([]byte, 30), Options{}) })
+	}
+	w.run(30*time.Second, nil)
+	a, b := c.mux.Stats(), s.mux.Stats()
+	near := func(what string, got, want, by float64) {
+		t.Helper()
+		if got < want-by || got > want+by {
+			t.Errorf("%s is %.3f, want %.3f", what, got, want)
+		}
+	}
+	near("loss out", a.LossOut, 0.2, 0.12)
+	near("loss in at the other end", b.LossIn, 0.2, 0.08)
+	near("loss out of the other end", b.LossOut, 0.05, 0.08)
+	near("loss in", a.LossIn, 0.05, 0.05)
+	near("round trip", a.RTT.Seconds(), 0.085, 0.01)
+	near("shortest", a.MinRTT.Seconds(), 0.080, 0.003)
+	if ch := c.mux.ChannelStats(effects); ch.MessagesOut != 3000 || ch.BytesOut != 90_000 || ch.MessagesIn == 0 {
+		t.Errorf("%+v", ch)
+	}
+	if fmt.Sprint(DropWindow) != "window" || len(dropNames) != int(DropReasons) {
+		t.Error("names of drops")
+	}
+}

@@ -1,0 +1,112 @@
+package channel
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestHostilePeerMemory floods an engine with beginnings of messages, numbers far
+// ahead and acknowledgements full of gaps. What it holds stays under the table's
+// cap, and so does the heap.
+func TestHostilePeerMemory(t *testing.T) {
+	table := append(Channels(nil), testTable...)
+	table[bulk-1].QueueLimit = 0
+	x := newTestMux(t, Config{Channels: table, Server: true})
+	limit := table.MaxHeld(true)
+	rng := rand.New(rand.NewPCG(9, 9))
+	body := make([]byte, maxMessage)
+	heap := func() uint64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	before := heap()
+	for i := range 200_000 {
+		ch := ID(rng.IntN(6))
+		max := x.m.receivers[ch].cfg.MaxMessage
+		size := min(max, pieceSize+1+rng.IntN(max))
+		id := uint64(rng.IntN(6000))
+		var frame []byte
+		switch rng.IntN(4) {
+		case 0:
+			frame = whole(ch, id, string(body[:rng.IntN(1000)]))
+		default:
+			frame = appendPiece(nil, ch, false, id, body[:size], rng.IntN(pieces(size)))
+		}
+		if x.m.receivers[ch].cfg.Mode == Unreliable && frame[0]&frameKind == frameMessage {
+			frame[0] = frameFragment | byte(ch) // malformed, or not
+		}
+		if rng.IntN(50) == 0 {
+			x.number += uint64(rng.IntN(5000))
+		}
+		x.receive(frame)
+		x.m.Release(x.m.Events(nil))
+		x.m.Append(x.now, nil, MaxPacket)
+		x.now = x.now.Add(time.Duration(rng.IntN(3)) * time.Millisecond)
+		x.m.Advance(x.now)
+		if held := x.m.Stats().Held; held > limit {
+			t.Fatalf("packet %d: holds %d bytes, cap %d", i, held, limit)
+		}
+	}
+	x.m.check(t)
+	grown := int(heap() - before)
+	// Buffers are powers of two, and the pool keeps some; see MaxHeld.
+	if most := 2*limit + maxPooled + 1<<20; grown > most {
+		t.Errorf("the heap grew by %d bytes, cap %d", grown, most)
+	}
+	s := x.m.Stats()
+	t.Logf("holds %d of %d bytes, heap grew by %d; drops %v", s.Held, limit, grown, s.Drops)
+	for _, d := range []DropReason{DropRefused, DropWindow, DropBudget, DropEvicted, DropMismatch} {
+		if s.Drops[d] == 0 {
+			t.Errorf("nothing was dropped for %v", d)
+		}
+	}
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(body)
+}
+
+// TestHostileAcks acknowledges at random what was sent and what was not.
+func TestHostileAcks(t *testing.T) {
+	x := newTestMux(t, Config{})
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 20_000 {
+		for ch := effects; ch <= bulk; ch++ {
+			x.m.Send(x.now, ch, make([]byte, rng.IntN(3000)), Options{Receipt: true})
+		}
+		for range 3 {
+			x.m.Append(x.now, nil, MaxPacket)
+		}
+		a := ackBlock{largest: uint16(x.m.flight.next - 1 - uint64(rng.IntN(20))), first: uint64(rng.IntN(10)), ranges: rng.IntN(maxRanges)}
+		for i := range a.rest {
+			a.rest[i] = ackRange{uint64(rng.IntN(30)), uint64(rng.IntN(5))}
+		}
+		b := appendHeader(nil, x.number)
+		b, flags := a.append(b, MaxPacket)
+		b[0] |= flags
+		x.m.Receive(x.now, b)
+		x.number++
+		x.m.Events(nil)
+		x.now = x.now.Add(time.Duration(rng.IntN(20)) * time.Millisecond)
+		x.m.Advance(x.now)
+	}
+	x.m.check(t)
+}
+
+func TestOverflowOfPacketsRemembered(t *testing.T) {
+	x := newTestMux(t, Config{Rate: 1 << 30, Ceiling: -1, RTT: 10 * time.Second})
+	for i := range 3 * maxFlight {
+		x.send(loot, "", Options{})
+		x.m.Append(x.now, nil, MaxPacket)
+		x.wait(time.Microsecond)
+		if i%1000 == 999 {
+			x.ack(x.m.flight.next-500, x.m.flight.next-1)
+		}
+	}
+	if n := len(x.m.flight.ring); n > maxFlight {
+		t.Errorf("%d packets remembered", n)
+	}
+	x.m.check(t)
+}

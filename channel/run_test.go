@@ -1,0 +1,158 @@
+package channel
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestSameSeedSameBytes runs a bad link twice and compares every byte that left.
+func TestSameSeedSameBytes(t *testing.T) {
+	run := func(seed uint64) string {
+		w := newWorld(t, seed)
+		up, down := both(way{delay: 20 * time.Millisecond, jitter: 30 * time.Millisecond, loss: 0.1, burst: 3,
+			duplicate: 0.05, reorder: 0.1, hold: 30 * time.Millisecond, rate: 60_000, queue: 30_000})
+		c, s := w.connect(Config{Channels: testTable}, up, down)
+		sum := sha256.New()
+		for i, e := range []*end{c, s} {
+			e.leaving = func(b []byte) { record(sum, byte(i), w.now, b) }
+			w.every(16*time.Millisecond, 1000, func(k int) {
+				for ch := effects; ch <= chat; ch++ {
+					w.send(e, ch, make([]byte, w.rng.IntN(40)*w.rng.IntN(40)), Options{Receipt: k%5 == 0, Key: uint64(k % 3)})
+				}
+			})
+		}
+		w.run(20*time.Second, nil)
+		return fmt.Sprintf("%x after %d packets", sum.Sum(nil), c.mux.Stats().PacketsOut)
+	}
+	a, b, other := run(1), run(1), run(2)
+	if a != b {
+		t.Errorf("%s\n%s", a, b)
+	}
+	if a == other {
+		t.Error("another seed makes no difference")
+	}
+}
+
+func record(h hash.Hash, who byte, at time.Duration, b []byte) {
+	var head [13]byte
+	head[0] = who
+	binary.BigEndian.PutUint64(head[1:], uint64(at))
+	binary.BigEndian.PutUint32(head[9:], uint32(len(b)))
+	h.Write(head[:])
+	h.Write(b)
+}
+
+// TestScripts plays random scripts of FuzzTwoEngines.
+func TestScripts(t *testing.T) {
+	for seed := range uint64(150) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		script := make([]byte, 2+rng.IntN(398))
+		for i := range script {
+			script[i] = byte(rng.Uint32())
+		}
+		playScript(t, seed, script)
+	}
+}
+
+// TestEveryCounterWraps begins where the numbers of packets and messages change
+// their length, and far beyond.
+func TestEveryCounterWraps(t *testing.T) {
+	for _, at := range []uint64{1<<15 - 100, 1<<16 - 100, 1<<24 - 100, 1<<32 - 100, 1<<40 - 100} {
+		w := newWorld(t, at)
+		up, down := both(way{delay: 20 * time.Millisecond, loss: 0.2, reorder: 0.2, hold: 30 * time.Millisecond, duplicate: 0.1})
+		c, s := w.connect(Config{Channels: testTable}, up, down)
+		for _, e := range []*end{c, s} {
+			m := e.mux
+			m.flight.base, m.flight.next = at, at
+			m.received.next, m.received.floor, m.received.spanStart = at, at, at
+			for i := range m.senders {
+				m.senders[i].nextID, m.receivers[i].base = at, at
+			}
+		}
+		l := newLedger()
+		s.message = l.deliver
+		w.every(10*time.Millisecond, 600, func(i int) {
+			for ch := effects; ch <= chat; ch++ {
+				size := 100
+				if i%50 == 0 {
+					size = 3000
+				}
+				w.send(c, ch, ledgerMessage(w.rng, ch, uint32(i), size), Options{})
+				l.sent[ch]++
+			}
+		})
+		w.run(60*time.Second, func() bool { return l.sent[chat] == 600 && l.reliableLeft() == 0 })
+		if l.reliableLeft() != 0 || len(l.problems) > 0 || len(l.got[positions]) < 300 || len(l.got[effects]) < 300 {
+			t.Errorf("from %d on: %d missing, %q", at, l.reliableLeft(), l.problems)
+		}
+	}
+}
+
+// TestSoak runs for ten simulated minutes, or 72 hours with SOAK=72h, and compares
+// the heap at a quarter of it with the heap at the end.
+func TestSoak(t *testing.T) {
+	length := 10 * time.Minute
+	if s := os.Getenv("SOAK"); s != "" {
+		var err error
+		if length, err = time.ParseDuration(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t, 1)
+	up, down := both(way{delay: 30 * time.Millisecond, jitter: 10 * time.Millisecond, loss: 0.03, burst: 3, duplicate: 0.01, reorder: 0.01, hold: 40 * time.Millisecond})
+	c, s := w.connect(Config{Channels: testTable}, up, down)
+	var got [bulk + 1]uint64
+	s.message = func(ch ID, b []byte) {
+		if n := binary.BigEndian.Uint64(b); ch >= chat && n != got[ch] {
+			t.Fatalf("channel %d: %d, want %d", ch, n, got[ch])
+		}
+		got[ch]++
+	}
+	var sent [bulk + 1]uint64
+	buf := make([]byte, 6000)
+	var tick func()
+	tick = func() {
+		for ch := effects; ch <= chat; ch++ {
+			binary.BigEndian.PutUint64(buf, sent[ch])
+			n := 20 + w.rng.IntN(100)
+			if w.rng.IntN(100) == 0 {
+				n = len(buf)
+			}
+			if w.send(c, ch, buf[:n], Options{Receipt: sent[ch]%4 == 0}) == nil {
+				sent[ch]++
+			}
+		}
+		if w.now < length {
+			w.after(50*time.Millisecond, tick)
+		}
+	}
+	tick()
+	heap := func() int64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	w.run(length/4, nil)
+	first := heap()
+	w.run(length*3/4, nil)
+	grown := heap() - first
+	w.run(time.Minute, c.mux.Idle)
+	st := c.mux.Stats()
+	t.Logf("%v: %d packets, %d messages, %d sent again, %d copies, heap grew by %d bytes", length, st.PacketsOut, sent[chat]+sent[loot]+sent[positions]+sent[effects], st.Retransmits, st.Copies, grown)
+	if got[chat] != sent[chat] || got[loot] != sent[loot] {
+		t.Errorf("%d of %d and %d of %d arrived", got[chat], sent[chat], got[loot], sent[loot])
+	}
+	if grown > 256<<10 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	c.mux.check(t)
+	s.mux.check(t)
+}
