@@ -50,8 +50,10 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		authentic = authentic || ok
 	}
 	p.ice.heard(now, from, len(b), authentic)
-	if authentic && p.shake != nil {
-		p.shake.flight.Stop() // our last flight has come across
+	// An INIT does not show that our last flight has come across: one who makes a
+	// False Start sends it before. What makes the association does.
+	if authentic && p.shake != nil && (p.assoc.Established() || p.state != Secure) {
+		p.shake.flight.Stop()
 		p.forgetShake()
 	}
 	return events

@@ -1,0 +1,69 @@
+package peer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// The DTLS client's INIT follows its Finished at once (False Start), so it says
+// nothing of whether the DTLS server's Finished has come across.
+func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
+	for name, dtlsClient := range map[string]bool{"server is active": false, "server is passive": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dtlsClient)
+				last := w.client
+				if dtlsClient {
+					last = w.server
+				}
+				lost := 0
+				w.lose = func(from *side, b []byte) bool {
+					lose := from == last && lost < 3 && hasFinished(b)
+					if lose {
+						lost++
+					}
+					return lose
+				}
+				begin := time.Now()
+				w.connect()
+				if lost != 3 {
+					t.Errorf("%d last flights were lost, want 3", lost)
+				}
+				if d := time.Since(begin); d > 2*time.Second {
+					t.Errorf("connected after %v", d)
+				}
+			})
+		})
+	}
+}
+
+// hasFinished reports whether a datagram has a sealed handshake record in it.
+func hasFinished(b []byte) bool {
+	for r := range dtls.Records(b) {
+		if r.Type == dtls.TypeHandshake && r.Epoch == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// Any single datagram of a connect may be lost, and it opens all the same.
+func TestConnectsWithoutAnyOneDatagram(t *testing.T) {
+	for _, dtlsClient := range []bool{false, true} {
+		for nth := range 40 {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dtlsClient)
+				n := 0
+				w.lose = func(*side, []byte) bool { n++; return n == nth+1 }
+				begin := time.Now()
+				w.connect()
+				if d := time.Since(begin); d > time.Second {
+					t.Errorf("without datagram %d: connected after %v", nth, d)
+				}
+			})
+		}
+	}
+}
