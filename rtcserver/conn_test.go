@@ -1,0 +1,288 @@
+package rtcserver
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+func TestEventsComeInOrderAndOnce(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		p.echoes("the server echoes")
+		p.conn.Close()
+		w.want("first", "open 1")
+		w.want("then", "message 1: 3 0 ping")
+		w.want("at last", "close 1: closed by the page")
+		time.Sleep(time.Minute)
+		w.wantQuiet("that was all")
+		if st := w.server.Stats(); st.Conns != 0 || st.Opened != 1 || st.Closed[ClosedByPage] != 1 || st.MessagesIn != 1 || st.MessagesOut != 1 {
+			t.Errorf("%+v", st)
+		}
+		wantNothing(t, w.server)
+	})
+}
+
+func TestMessagesKeepTheirKindAndBytes(t *testing.T) {
+	var got []Message
+	inWorld(t, Config{Handler: Handler{Message: func(c *Conn, m Message) {
+		m.Data = bytes.Clone(m.Data)
+		got = append(got, m)
+	}}}, func(w *world) {
+		p := w.open()
+		all := bytes.Repeat([]byte{0, 255, '\r'}, 400)[:MaxMessage]
+		for _, m := range []struct {
+			stream uint16
+			kind   client.Kind
+			data   []byte
+		}{{0, client.Text, []byte("text")}, {7, client.Binary, []byte{0}}, {3, client.Text, nil}, {3, client.Binary, nil}, {1, client.Binary, all}} {
+			if err := p.conn.Send(m.stream, m.kind, m.data); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		want := []Message{{Text, 0, "", []byte("text")}, {Binary, 7, "", []byte{0}}, {Text, 3, "", nil}, {Binary, 3, "", nil}, {Binary, 1, "", all}}
+		if len(got) != len(want) {
+			w.t.Fatalf("%d messages came, want %d", len(got), len(want))
+		}
+		for i, g := range got {
+			if g.Kind != want[i].Kind || g.Stream != want[i].Stream || !bytes.Equal(g.Data, want[i].Data) {
+				t.Errorf("message %d is %v %d %q", i, g.Kind, g.Stream, g.Data)
+			}
+		}
+	})
+}
+
+func TestSendFromAnywhere(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	inWorld(t, Config{Handler: Handler{Open: func(c *Conn) {
+		c.Send(0, Text, []byte("from a handler"))
+		conns <- c
+	}}}, func(w *world) {
+		p := w.open()
+		c := <-conns
+		p.want("in Open", "0 0 from a handler")
+		if err := c.Send(0, Text, []byte("from outside")); err != nil {
+			w.t.Fatal(err)
+		}
+		p.want("from another goroutine", "0 0 from outside")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 50 {
+					c.Send(5, Binary, []byte("x"))
+				}
+			})
+		}
+		all.Wait()
+		for i := range 400 {
+			if got := next(p.events); got != "5 1 x" {
+				w.t.Fatalf("message %d: %q", i, got)
+			}
+		}
+		if st := c.Stats(); st.MessagesOut != 402 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestTooLargeNamesTheLimit(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	inWorld(t, Config{Handler: Handler{Open: func(c *Conn) { conns <- c }}}, func(w *world) {
+		w.open()
+		err := (<-conns).Send(0, Binary, make([]byte, MaxMessage+1))
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "1160") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestKick(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	var why *CloseError
+	inWorld(t, Config{Handler: Handler{
+		Open:  func(c *Conn) { conns <- c },
+		Close: func(c *Conn, err *CloseError) { why = err },
+	}}, func(w *world) {
+		p := w.open()
+		c := <-conns
+		c.Close("you are out")
+		c.Close("twice")
+		p.want("the page hears it", "close: closed by the server")
+		synctest.Wait()
+		if why == nil || why.Code != ClosedByUs || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
+			t.Errorf("the handler is told %v", why)
+		}
+		if err := c.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		wantNothing(t, w.server)
+		if c.RemoteAddr() != p.addr() {
+			t.Errorf("afterwards the page is at %v", c.RemoteAddr())
+		}
+	})
+}
+
+// The first farewell is lost; the second answers what the page goes on to send.
+func TestKickIsHeardThoughTheFirstFarewellIsLost(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		p.echoes("it is open")
+		w.network.BlackoutFor(serverAddr.Addr(), p.addr().Addr(), 100*time.Millisecond)
+		for c := range w.server.Conns() {
+			c.Close("")
+		}
+		time.Sleep(200 * time.Millisecond)
+		p.send("are you there?")
+		p.want("the farewell is repeated", "close: closed by the server")
+	})
+}
+
+func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
+	messages, closes := 0, 0
+	inWorld(t, Config{Handler: Handler{
+		Message: func(c *Conn, m Message) { messages++; c.Close("enough") },
+		Close:   func(*Conn, *CloseError) { closes++ },
+	}}, func(w *world) {
+		p := w.open()
+		for range 10 {
+			p.send("x")
+		}
+		p.want("it is closed", "close: closed by the server")
+		time.Sleep(10 * time.Second)
+		if messages < 1 || messages > 10 || closes != 1 {
+			t.Errorf("%d messages and %d closes were told", messages, closes)
+		}
+	})
+}
+
+func TestSilentPageTimesOut(t *testing.T) {
+	inWorld(t, Config{SilenceTimeout: 5 * time.Second}, func(w *world) {
+		p := w.open()
+		w.want("it is open", "open 1")
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		begin := time.Now()
+		w.want("then nothing", "close 1: nothing was heard of the page")
+		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
+			t.Errorf("after %v", d)
+		}
+		if w.server.Stats().Closed[TimedOut] != 1 {
+			t.Error("it is not counted")
+		}
+		wantNothing(t, w.server)
+		p.Close()
+	})
+}
+
+func TestNATRebindingMovesTheConnection(t *testing.T) {
+	for name, edit := range map[string]func(string) string{"active": nil, "passive": passive} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				p := w.newPage(client.Config{})
+				if err := p.connect(edit); err != nil {
+					w.t.Fatal(err)
+				}
+				p.echoes("before")
+				old := p.addr()
+				if err := p.socket.Rebind(netip.AddrPortFrom(old.Addr(), 50123)); err != nil {
+					w.t.Fatal(err)
+				}
+				time.Sleep(4 * time.Second) // a check comes at least every 3 s
+				for c := range w.server.Conns() {
+					if c.RemoteAddr() != p.addr() {
+						t.Errorf("the page is known at %v, want %v", c.RemoteAddr(), p.addr())
+					}
+				}
+				p.echoes("after")
+				time.Sleep(time.Minute)
+				p.echoes("and it stays")
+			})
+		})
+	}
+}
+
+func TestBothRolesUnderLoss(t *testing.T) {
+	for name, edit := range map[string]func(string) string{"active": nil, "passive": passive} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				w.network.SetDefault(netsim.Link{Loss: 0.2, Duplicate: 0.1, Reorder: 0.1, Delay: 30 * time.Millisecond, Jitter: 10 * time.Millisecond})
+				for range 20 {
+					p := w.newPage(client.Config{})
+					if err := p.connect(edit); err != nil {
+						w.t.Fatal(err)
+					}
+					p.Close()
+				}
+			})
+		})
+	}
+}
+
+// T9: CVE-2021-28681.
+func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
+	for name, setup := range map[string]string{"active": "a=setup:actpass", "passive": insistsOnActive} {
+		t.Run(name, func(t *testing.T) {
+			var why *CloseError
+			inWorld(t, Config{HandshakeTimeout: 2 * time.Second, Handler: Handler{
+				Open:    func(*Conn) { t.Error("it opened") },
+				Message: func(*Conn, Message) { t.Error("a message came") },
+				Close:   func(*Conn, *CloseError) { t.Error("Close was called") },
+				Fail: func(_ *Conn, err *CloseError) {
+					if why != nil {
+						t.Error("Fail was called twice")
+					}
+					why = err
+				},
+			}}, func(w *world) {
+				p := w.newPage(client.Config{HandshakeTimeout: time.Second})
+				other := newCertificate().Fingerprint()
+				if err := p.connect(func(offer string) string {
+					return withFingerprint(replace("a=setup:actpass", setup)(offer), hexColons(other.Sum()))
+				}); err == nil {
+					t.Error("the page connected")
+				}
+				time.Sleep(5 * time.Second)
+				if why == nil || why.Code != NoHandshake || why.Err == nil || !strings.Contains(why.Error(), "fingerprint") {
+					t.Errorf("the handler was told %v", why)
+				}
+				if st := w.server.Stats(); st.HandshakesFailed != 1 || st.Closed[NoHandshake] != 1 || st.Opened != 0 || st.MessagesIn != 0 {
+					t.Errorf("%+v", st)
+				}
+				wantNothing(t, w.server)
+			})
+		})
+	}
+}
+
+func withFingerprint(offer, sum string) string {
+	var b strings.Builder
+	for line := range strings.Lines(offer) {
+		if strings.HasPrefix(line, "a=fingerprint:") {
+			line = "a=fingerprint:sha-256 " + sum + "\r\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+func hexColons(sum []byte) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i, v := range sum {
+		if i > 0 {
+			b.WriteByte(':')
+		}
+		b.WriteByte(digits[v>>4])
+		b.WriteByte(digits[v&15])
+	}
+	return b.String()
+}

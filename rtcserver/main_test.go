@@ -1,0 +1,55 @@
+package rtcserver
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// long makes the tests take the counts and times of their long forms, whose
+// figures are in docs/security.md.
+var long = flag.Bool("long", os.Getenv("GODWIT_LONG") != "", "run the long forms")
+
+// count returns how often a test does something: in its short form, or in its
+// long one.
+func count(short, full int) int {
+	if *long {
+		return full
+	}
+	return short
+}
+
+// TestMain fails if a goroutine of the server outlives the tests, each of which
+// closes what it opens.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if leaked := leaks(time.Now().Add(5 * time.Second)); leaked != "" {
+			fmt.Fprintln(os.Stderr, "goroutines left behind:\n"+leaked)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leaks returns the stacks of the goroutines that are still in the server or in
+// a handshake at the deadline.
+func leaks(deadline time.Time) string {
+	b := make([]byte, 1<<20)
+	for {
+		var left []string
+		for _, stack := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n")[1:] {
+			if strings.Contains(stack, "/rtcserver.") || strings.Contains(stack, "/dtls") || strings.Contains(stack, "/client.") {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			return strings.Join(left, "\n\n")
+		}
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,247 @@
+package rtcserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
+
+// Certificates cost more than anything else here, so tests share them.
+var serverCertificate, pageCertificate = newCertificate(), newCertificate()
+
+func newCertificate() *dtls.Certificate {
+	c, err := dtls.GenerateCertificate(time.Now().Add(-time.Hour))
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// A world is a server and pages on a network in memory, in a synctest bubble.
+type world struct {
+	t       testing.TB
+	network *netsim.Network
+	server  *Server
+	events  chan string // what handlers were told: the server's, and those of pages by name
+	pages   int
+}
+
+// inWorld runs a test in a world. A server without a handler of its own reports
+// to events and echoes.
+func inWorld(t *testing.T, c Config, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
+		defer w.network.Close()
+		pc, err := w.network.Listen(serverAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.serve(pc, c)
+		defer w.server.Close()
+		test(w)
+	})
+}
+
+func (w *world) serve(pc PacketConn, c Config) {
+	w.t.Helper()
+	if reflect.ValueOf(c.Handler).IsZero() {
+		c.Handler = w.reporter()
+	}
+	if c.Certificate == nil {
+		c.Certificate = serverCertificate
+	}
+	if c.MaxPerIP == 0 {
+		c.MaxPerIP = -1
+	}
+	if c.MaxOffers == 0 {
+		c.MaxOffers = -1
+	}
+	var err error
+	if w.server, err = Serve(pc, c); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// reporter is a handler that echoes and tells events of all it is told.
+func (w *world) reporter() Handler {
+	return Handler{
+		Open: func(c *Conn) { w.happened("open %d", c.ID()) },
+		ChannelOpen: func(c *Conn, ch Channel) {
+			w.happened("channel %d: %d %s", c.ID(), ch.Stream, ch.Label)
+		},
+		Message: func(c *Conn, m Message) {
+			w.happened("message %d: %d %d %.20s", c.ID(), m.Stream, m.Kind, m.Data)
+			if err := c.Send(m.Stream, m.Kind, m.Data); err != nil {
+				w.happened("send: %v", err)
+			}
+		},
+		ChannelClose: func(c *Conn, ch Channel) { w.happened("unchannel %d: %d %s", c.ID(), ch.Stream, ch.Label) },
+		Close:        func(c *Conn, why *CloseError) { w.happened("close %d: %v", c.ID(), why.Code) },
+		Fail:         func(c *Conn, why *CloseError) { w.happened("fail %d: %v", c.ID(), why.Code) },
+	}
+}
+
+func (w *world) happened(format string, args ...any) { w.events <- fmt.Sprintf(format, args...) }
+
+// A page is a client whose handlers report to a channel of its own.
+type page struct {
+	*client.Endpoint
+	w      *world
+	socket *netsim.Conn
+	conn   *client.Conn
+	events chan string
+}
+
+// newPage makes a page that has not connected.
+func (w *world) newPage(c client.Config) *page {
+	w.t.Helper()
+	w.pages++
+	p := &page{w: w, events: make(chan string, 1000)}
+	addr := netip.AddrFrom4([4]byte{198, 51, byte(100 + w.pages>>8), byte(w.pages)})
+	var err error
+	if p.socket, err = w.network.Listen(netip.AddrPortFrom(addr, 40000)); err != nil {
+		w.t.Fatal(err)
+	}
+	c.Handler = client.Handler{
+		Message: func(_ *client.Conn, m client.Message) {
+			select {
+			case p.events <- fmt.Sprintf("%d %d %.20s", m.Stream, m.Kind, m.Data):
+			default:
+			}
+		},
+		Close: func(_ *client.Conn, why *client.CloseError) { p.events <- "close: " + why.Code.String() },
+	}
+	if c.Certificate == nil {
+		c.Certificate = pageCertificate
+	}
+	if p.Endpoint, err = client.New(p.socket, c); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { p.Endpoint.Close() })
+	return p
+}
+
+// open returns a page that is connected.
+func (w *world) open() *page {
+	w.t.Helper()
+	p := w.newPage(client.Config{})
+	if err := p.connect(nil); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// connect connects p with its offer and the answer changed by edit.
+func (p *page) connect(edit func(offer string) string) error {
+	var err error
+	p.conn, err = p.Connect(p.w.t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+		text := string(offer)
+		if edit != nil {
+			text = edit(text)
+		}
+		return p.w.signal(p.socket.PublicAddr().Addr(), text)
+	}, nil)
+	return err
+}
+
+// signal posts an offer and returns the answer.
+func (w *world) signal(from netip.Addr, offer string) ([]byte, error) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(offer))
+	r.RemoteAddr = netip.AddrPortFrom(from, 5555).String()
+	r.Header.Set("Accept", "application/sdp")
+	resp := httptest.NewRecorder()
+	w.server.ServeHTTP(resp, r)
+	if resp.Code != http.StatusOK {
+		return nil, &client.SignalError{Status: resp.Code, Text: resp.Body.String()}
+	}
+	return resp.Body.Bytes(), nil
+}
+
+func (p *page) addr() netip.AddrPort { return p.socket.PublicAddr() }
+
+func (p *page) send(text string) {
+	p.w.t.Helper()
+	if err := p.conn.Send(3, client.Text, []byte(text)); err != nil {
+		p.w.t.Fatal(err)
+	}
+}
+
+// echoes checks that the server answers p.
+func (p *page) echoes(why string) {
+	p.w.t.Helper()
+	p.send("ping")
+	p.want(why, "3 0 ping")
+}
+
+// want waits for the next event of the page.
+func (p *page) want(why, event string) {
+	p.w.t.Helper()
+	if got := next(p.events); got != event {
+		p.w.t.Fatalf("%s: %q happened in the page, want %q", why, got, event)
+	}
+}
+
+// want waits for the next event of the server.
+func (w *world) want(why, event string) {
+	w.t.Helper()
+	if got := next(w.events); got != event {
+		w.t.Fatalf("%s: %q happened, want %q", why, got, event)
+	}
+}
+
+// wantQuiet expects that nothing more has happened in the server.
+func (w *world) wantQuiet(why string) {
+	w.t.Helper()
+	synctest.Wait()
+	select {
+	case got := <-w.events:
+		w.t.Fatalf("%s: %q happened", why, got)
+	default:
+	}
+}
+
+// forget forgets all that has happened.
+func (w *world) forget() {
+	synctest.Wait()
+	for len(w.events) > 0 {
+		<-w.events
+	}
+}
+
+func next(events <-chan string) string {
+	select {
+	case got := <-events:
+		return got
+	case <-time.After(time.Minute):
+		return "nothing"
+	}
+}
+
+// replace is an edit of an offer.
+func replace(from, to string) func(string) string {
+	return func(s string) string {
+		if !strings.Contains(s, from) {
+			panic("the offer has no " + from)
+		}
+		return strings.Replace(s, from, to, 1)
+	}
+}
+
+const insistsOnActive = "a=setup:active" // the page is the DTLS client
+
+// passive is an edit of an offer that makes the server the DTLS server.
+var passive = replace("a=setup:actpass", insistsOnActive)
