@@ -52,7 +52,9 @@ type frame struct {
 // malformed.
 func (f *frame) parse(b []byte) int {
 	f.kind, f.channel = b[0]&frameKind, b[0]&frameChannel
-	at, ok := 1, true
+	var n uint64
+	var ok bool
+	at := 1
 	switch f.kind {
 	case frameControl:
 		return f.parseControl(b)
@@ -63,7 +65,6 @@ func (f *frame) parse(b []byte) int {
 	case frameFragment:
 		return f.parseFragment(b)
 	}
-	n := uint64(0)
 	if n, at, ok = read(b, at); !ok || n > pieceSize || uint64(len(b)-at) < n {
 		return 0
 	}
@@ -73,7 +74,8 @@ func (f *frame) parse(b []byte) int {
 
 func (f *frame) parseFragment(b []byte) int {
 	var index, total uint64
-	at, ok := 1, true
+	var ok bool
+	at := 1
 	if f.id, at, ok = read(b, at); !ok {
 		return 0
 	}
@@ -94,7 +96,9 @@ func (f *frame) parseFragment(b []byte) int {
 }
 
 func (f *frame) parseControl(b []byte) int {
-	at, ok := 1, true
+	var n uint64
+	var ok bool
+	at := 1
 	switch {
 	case f.channel == controlPadding || f.channel == controlPing:
 		return 1
@@ -105,7 +109,6 @@ func (f *frame) parseControl(b []byte) int {
 	case f.channel < controlExtension:
 		return 0
 	}
-	n := uint64(0)
 	if n, at, ok = read(b, at); !ok || uint64(len(b)-at) < n {
 		return 0
 	}
