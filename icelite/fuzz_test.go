@@ -25,6 +25,11 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add(b)
 	}
+	for _, c := range captures(f) {
+		for _, check := range c.checks {
+			f.Add(check.datagram)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := newTestAgentWith(t, Config{Local: ours})
 		b = clip(b)

@@ -1,0 +1,95 @@
+package icelite
+
+import (
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A capture is what a browser sent in one connection; testdata/README.md tells
+// its format.
+type capture struct {
+	config Config
+	checks []capturedCheck
+}
+
+type capturedCheck struct {
+	nominating bool
+	datagram   []byte
+}
+
+// captures reads the files of all browsers.
+func captures(t testing.TB) map[string]capture {
+	t.Helper()
+	names, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no captures")
+	}
+	all := make(map[string]capture)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c capture
+		for line := range strings.Lines(string(text)) {
+			switch f := strings.Fields(line); f[0] {
+			case "#":
+			case "local":
+				c.config.Local = Credentials{f[1], f[2]}
+			case "remote":
+				c.config.Remote = Credentials{f[1], f[2]}
+			default:
+				b, err := hex.DecodeString(f[1])
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				c.checks = append(c.checks, capturedCheck{f[0] == "nominating", b})
+			}
+		}
+		all[filepath.Base(name)] = c
+	}
+	return all
+}
+
+func TestChecksOfBrowsers(t *testing.T) {
+	for name, c := range captures(t) {
+		t.Run(name, func(t *testing.T) {
+			a := newTestAgentWith(t, c.config)
+			for i, check := range c.checks {
+				drop, v := a.deliver(home, server, check.datagram)
+				if drop != DropNone || !v.Granted() {
+					t.Fatalf("check %d: drop %q, verdict %q", i, drop, v)
+				}
+				if string(a.r.LocalUfrag()) != c.config.Local.Ufrag || string(a.r.RemoteUfrag()) != c.config.Remote.Ufrag {
+					t.Errorf("check %d: for %q from %q", i, a.r.LocalUfrag(), a.r.RemoteUfrag())
+				}
+				if a.r.UseCandidate() != check.nominating {
+					t.Errorf("check %d: nominating %v, want %v", i, a.r.UseCandidate(), check.nominating)
+				}
+				if len(a.answer) == 0 || len(a.answer) > len(check.datagram) {
+					t.Errorf("check %d: %d bytes answer %d", i, len(a.answer), len(check.datagram))
+				}
+			}
+			if p, ok := a.Selected(); !ok || p.Remote != home {
+				t.Errorf("selected %v, %v", p.Remote, ok)
+			}
+		})
+	}
+}
+
+// Any other byte in a check makes it no check of that browser.
+func TestChecksOfBrowsersDamaged(t *testing.T) {
+	for name, c := range captures(t) {
+		b := clip(c.checks[0].datagram)
+		for i := range b {
+			b[i] ^= 1
+			if drop, v := newTestAgentWith(t, c.config).deliver(home, server, b); drop == DropNone && v.Granted() {
+				t.Errorf("%s: granted with byte %d changed", name, i)
+			}
+			b[i] ^= 1
+		}
+	}
+}
