@@ -65,6 +65,11 @@ func TestIsDTLS(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add(plaintextRecord(TypeHandshake, 1, "body"))
 	f.Add(append(plaintextRecord(TypeChangeCipherSpec, 1, "\x01"), plaintextRecord(TypeHandshake, 2, "x")...))
+	for _, c := range captures(f) {
+		for _, d := range c.page {
+			f.Add(d)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var joined []byte
 		for r := range Records(b) {

@@ -291,6 +291,11 @@ func FuzzSieve(f *testing.F) {
 	f.Add(handshakeRecord(frag(1, 0, 1500, 0, 1100)), handshakeRecord(frag(1, 0, 1500, 1100, 400)))
 	f.Add(append(handshakeRecord(frag(1, 0, 5, 0, 5), frag(15, 1, 0, 0, 0)), plaintextRecord(20, 1, "\x01")...), finishedRecord())
 	f.Add(epoch1(TypeAlert, "x"), epoch1(TypeApplicationData, "x"))
+	for _, c := range captures(f) {
+		for i := range c.page[1:] {
+			f.Add(c.page[i], c.page[i+1])
+		}
+	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var s Sieve
 		total := 0

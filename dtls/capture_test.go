@@ -1,0 +1,164 @@
+package dtls
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A capture is the beginning of a connection with a browser; testdata/README.md
+// tells its format.
+type capture struct {
+	keys         *Keys
+	browserFirst bool     // the browser is the DTLS client
+	page, godwit [][]byte // datagrams of either side
+}
+
+// captures reads the files of all browsers.
+func captures(t testing.TB) map[string]capture {
+	t.Helper()
+	names, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no captures")
+	}
+	all := make(map[string]capture)
+	for _, name := range names {
+		text := string(must(os.ReadFile(name)))
+		c := capture{browserFirst: strings.HasSuffix(name, "-client.hex")}
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			f := strings.Fields(line)
+			if len(f) == 0 {
+				continue
+			}
+			var args [][]byte
+			for _, v := range f[1:] {
+				args = append(args, must(hex.DecodeString(v)))
+			}
+			switch f[0] {
+			case "keys":
+				suite := must(strconv.ParseUint(f[1], 16, 16))
+				c.keys = must(DeriveKeys(Suite(suite), args[3], args[1], args[2]))
+			case "page":
+				c.page = append(c.page, args[0])
+			case "godwit":
+				c.godwit = append(c.godwit, args[0])
+			}
+		}
+		all[filepath.Base(name)] = c
+	}
+	return all
+}
+
+func (c *capture) conns() (page, godwit *Conn) {
+	page, godwit = new(Conn), new(Conn)
+	page.Init(c.keys, c.browserFirst, FirstRecord)
+	godwit.Init(c.keys, !c.browserFirst, FirstRecord)
+	page.Done()
+	godwit.Done()
+	return page, godwit
+}
+
+// What browsers seal is opened, and what was sealed for them as well.
+func TestRecordsOfBrowsers(t *testing.T) {
+	for name, c := range captures(t) {
+		t.Run(name, func(t *testing.T) {
+			page, godwit := c.conns()
+			for who, opened := range map[*Conn][][]byte{godwit: c.page, page: c.godwit} {
+				types := make(map[ContentType]int)
+				for _, d := range opened {
+					for r := range Records(bytes.Clone(d)) {
+						if r.Epoch == 0 {
+							continue
+						}
+						plain, typ, drop := who.Open(r.Raw)
+						if drop != DropNone {
+							t.Fatalf("record %d: %v", r.Number, drop)
+						}
+						const finished = 20
+						if typ == TypeHandshake && (len(plain) != fragmentHeaderLen+12 || plain[0] != finished) {
+							t.Errorf("Finished is %x", plain)
+						}
+						types[typ]++
+					}
+				}
+				if types[TypeHandshake] != 1 || types[TypeApplicationData] == 0 {
+					t.Errorf("records %v, want one Finished and data", types)
+				}
+			}
+		})
+	}
+}
+
+// pion is given the whole flights of a browser, and nothing but them.
+func TestSieveHandshakesOfBrowsers(t *testing.T) {
+	for name, c := range captures(t) {
+		t.Run(name, func(t *testing.T) {
+			var s Sieve
+			var got []string
+			data := 0
+			for _, d := range c.page {
+				for r := range Records(d) {
+					if r.Type == TypeApplicationData {
+						data++
+					}
+				}
+				got = append(got, pieces(s.Append(nil, d))...)
+			}
+			if n := len(got); n < 4 || !slices.Equal(got[n-2:], []string{"ccs", "finished"}) {
+				t.Errorf("pion sees %v, want messages, ccs and finished", got)
+			}
+			for i := range s.messages[:s.last+1] {
+				if !s.messages[i].complete() {
+					t.Errorf("message %d is not complete", i)
+				}
+			}
+			early := 0
+			for range s.Early() {
+				early++
+			}
+			if early != data {
+				t.Errorf("%d records wait, want %d", early, data)
+			}
+		})
+	}
+}
+
+// The ClientHello of a browser takes two datagrams, which may come in either
+// order, and twice (T29).
+func TestHellosOfBrowsers(t *testing.T) {
+	for name, c := range captures(t) {
+		if !c.browserFirst {
+			continue
+		}
+		a, b := c.page[0], c.page[1]
+		for order, ds := range map[string][][]byte{
+			"in order": {a, b}, "reordered": {b, a}, "repeated": {a, a, b, b},
+		} {
+			t.Run(name+"/"+order, func(t *testing.T) {
+				answered := make(chan HandshakeEvent, 16)
+				h := StartHandshake(HandshakeConfig{
+					Certificate: testCertificate(), SRTP: true,
+					Emit: func(e HandshakeEvent) { answered <- e },
+				})
+				defer h.Stop()
+				var s Sieve
+				for _, d := range ds {
+					h.Receive(s.Append(nil, d))
+				}
+				e := <-answered
+				if e.Kind != Flight {
+					t.Fatalf("%v %v, want a flight", e.Kind, e.Err)
+				}
+				if p := pieces(e.Datagram); len(p) < 4 {
+					t.Errorf("the answer has %v, want ServerHello to ServerHelloDone", p)
+				}
+			})
+		}
+	}
+}
