@@ -1,0 +1,37 @@
+package sdp
+
+import (
+	"strings"
+	"testing"
+)
+
+// What the browsers of today offer. The golden tests have files of their own,
+// written by hand in this shape, so that a new browser changes no expectation but
+// these.
+func TestCapturedOffers(t *testing.T) {
+	for name, max := range map[string]int{
+		"captured-chromium.sdp":       256 << 10,
+		"captured-chromium-audio.sdp": 256 << 10,
+		"captured-firefox.sdp":        1<<30 - 1,
+		"captured-firefox-audio.sdp":  1<<30 - 1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := parse(t, name)
+			media, mid := 1, "0"
+			if strings.Contains(name, "audio") {
+				media, mid = 2, "1"
+			}
+			switch {
+			case len(o.Ufrag) < 4 || len(o.Pwd) < 22:
+				t.Errorf("credentials %q %q", o.Ufrag, o.Pwd)
+			case len(o.Fingerprints) != 1 || o.Fingerprints[0].Algorithm != "sha-256" || len(o.Fingerprints[0].Sum) != 32:
+				t.Errorf("fingerprints %v", o.Fingerprints)
+			case o.Setup != SetupActpass || o.SCTPPort != 5000 || o.MaxMessageSize != max:
+				t.Errorf("setup %v, port %d, messages of %d", o.Setup, o.SCTPPort, o.MaxMessageSize)
+			case len(o.Media) != media || o.Index != media-1 || o.Mid != mid || !o.Bundle:
+				t.Errorf("media %+v, index %d, mid %q, bundle %v", o.Media, o.Index, o.Mid, o.Bundle)
+			}
+			checkLines(t, answerTo(o).Append(nil))
+		})
+	}
+}
