@@ -20,6 +20,7 @@ func TestBrowser(t *testing.T) {
 		run  func(t *testing.T, w *world)
 	}{
 		{"connect", testConnect},
+		{"page shakes hands first", testPageIsClient},
 		{"messages", testMessages},
 		{"fragments", testFragments},
 		{"too large", testTooLarge},
@@ -51,6 +52,23 @@ func testConnect(t *testing.T, w *world) {
 	got := receive(t, w.messages, "the message at the server")
 	if got.label != "data" || !got.text || string(got.data) != "the channel works" {
 		t.Errorf("server got %q as text=%v on %q", got.data, got.text, got.label)
+	}
+}
+
+// A page may insist on being the DTLS client. Its ClientHello does not fit one
+// datagram, and its channels have even streams.
+func testPageIsClient(t *testing.T, w *world) {
+	p := w.tab()
+	p.connectAs("active", dcepChannel, channelInit{"label": "agreed", "negotiated": true, "id": negotiatedStream})
+	p.wantEcho("the other way round")
+	got := receive(t, w.messages, "the message at the server")
+	if got.stream%2 != 0 || got.label != "data" {
+		t.Errorf("server got it on stream %d, label %q, want an even one with label data", got.stream, got.label)
+	}
+	var echo string
+	p.do(`return await c.channels[1].echo("agreed");`, nil, &echo)
+	if echo != "agreed" {
+		t.Errorf("echo %q on the negotiated channel", echo)
 	}
 }
 

@@ -41,6 +41,9 @@ func listenGodwit(addr string, config config) (server, error) {
 			Close: func(c *rtcserver.Conn, why *rtcserver.CloseError) { config.close(godwitConn{c}, why.Error()) },
 		},
 	}
+	if config.honest {
+		c.Acks = rtcserver.AckHonest
+	}
 	if config.public.IsValid() {
 		c.Public = []netip.AddrPort{config.public}
 	}

@@ -31,18 +31,20 @@ const (
 	loadDrain = 1000 // ms to wait after the last message: later echoes are of no use
 )
 
-// newRelayedWorld is a world whose UDP passes a relay with this loss each way.
-// Signaling does not.
-func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, down float64) *world {
+// distant is a link of half the comparison's round trip.
+func distant(loss float64) netsim.Link { return netsim.Link{Loss: loss, Delay: oneWay} }
+
+// newRelayedWorld is a world whose UDP passes a relay. Signaling does not.
+func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, down netsim.Link) *world {
 	t.Helper()
 	rc := netsim.RelayConfig{
 		Listen: netip.AddrPortFrom(browser.Host(t), 0),
 		Target: freePort(t),
-		Up:     netsim.Link{Loss: up, Delay: oneWay},
-		Down:   netsim.Link{Loss: down, Delay: oneWay},
+		Up:     up,
+		Down:   down,
 		Seed:   *seed,
 	}
-	var c config
+	c := config{negotiated: []uint16{clientStream}}
 	var tap *wiretap.Tap
 	if *trace {
 		tap = wiretap.Attach(&rc)
@@ -68,6 +70,7 @@ func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, 
 var (
 	trace = flag.Bool("wiretap", false, "write what passes a relay to wire.txt, in the test's artifact directory")
 	seed  = flag.Uint64("seed", 1, "of the losses in a relay")
+	long  = flag.Bool("long", false, "run what takes minutes too")
 )
 
 func writeTrace(t testing.TB, tap *wiretap.Tap) {
@@ -121,7 +124,7 @@ func (f figures) String() string {
 // nil, when all is over.
 func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int, look func(c conn)) figures {
 	t.Helper()
-	w := newRelayedWorld(t, b, kind, lossy, 0)
+	w := newRelayedWorld(t, b, kind, distant(lossy), distant(0))
 	p := w.tab()
 	p.connect()
 	c := receive(t, w.opened, "the connection")
@@ -147,7 +150,7 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 func measureConnects(t testing.TB, b *browser.Browser, kind implementation, ch channelInit, loss float64, count int) figures {
 	t.Helper()
 	const limit = 30 * time.Second // beyond it the try has failed
-	p := newRelayedWorld(t, b, kind, loss, loss).tab()
+	p := newRelayedWorld(t, b, kind, distant(loss), distant(loss)).tab()
 	f := figures{tried: count}
 	for range count {
 		var took *float64

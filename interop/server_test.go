@@ -41,6 +41,7 @@ type config struct {
 	public     netip.AddrPort // in the answer's candidate; zero: where the server listens
 	negotiated []uint16       // streams the page opens with negotiated: true
 	keyLog     io.Writer      // nil: nobody
+	honest     bool           // acknowledge what came and nothing else
 	open       func(c conn)
 	message    func(c conn, m message)
 	close      func(c conn, why string)
@@ -80,8 +81,8 @@ func newWorld(t testing.TB, b *browser.Browser, kind implementation) *world {
 	return newWorldAt(t, b, kind, netip.AddrPortFrom(browser.Host(t), 0), config{})
 }
 
-// newWorldAt is newWorld with a server that listens on addr. The configuration's
-// handlers and streams are the world's own.
+// newWorldAt is newWorld with a server that listens on addr. The handlers are the
+// world's own.
 func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr netip.AddrPort, c config) *world {
 	t.Helper()
 	w := &world{
@@ -92,7 +93,9 @@ func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr neti
 		messages: make(chan message, 64),
 		closed:   make(chan string, 16),
 	}
-	c.negotiated = []uint16{clientStream, negotiatedStream}
+	if c.negotiated == nil {
+		c.negotiated = []uint16{negotiatedStream}
+	}
 	c.open = func(c conn) { note(w.opened, c) }
 	c.message = func(c conn, m message) {
 		c.Send(m.stream, m.text, m.data)
@@ -149,10 +152,17 @@ func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
 // connect leaves the connection in the page's global c and its first channel in ch.
 func (p *tab) connect(channels ...channelInit) {
 	p.t.Helper()
+	p.connectAs("actpass", channels...)
+}
+
+// connectAs is connect by a page that insists on a DTLS role.
+func (p *tab) connectAs(setup string, channels ...channelInit) {
+	p.t.Helper()
 	if channels == nil {
 		channels = []channelInit{dcepChannel}
 	}
-	p.do(`window.c = await connect({ channels: arg }); window.ch = c.channels[0];`, channels, nil)
+	p.do(`window.c = await connect(arg); window.ch = c.channels[0];`,
+		map[string]any{"channels": channels, "setup": setup}, nil)
 }
 
 // wantEcho checks that the page's first channel works.

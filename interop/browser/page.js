@@ -131,6 +131,42 @@ function pattern(n) {
   return Uint8Array.from({ length: n }, (_, i) => i * 7);
 }
 
+// pace calls send with 0 to count - 1, rate times a second, and resolves after the
+// last one, or when the channel closes.
+function pace(channel, { rate, count }, send) {
+  const start = performance.now();
+  let n = 0;
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const due = Math.min(count, ((performance.now() - start) * rate) / 1000);
+      while (n < due) send(n++);
+      if (n < count && channel.dc.readyState === "open") return;
+      clearInterval(timer);
+      resolve();
+    }, 1000 / rate);
+  });
+}
+
+// flood sends count messages of 4 bytes, rate a second, and waits drain ms more. It
+// counts those sent, those echoed, and of these the ones among the last tail.
+async function flood(channel, { rate, count, tail, drain }) {
+  const seen = new Uint8Array(count);
+  channel.dc.onmessage = ({ data }) => {
+    seen[new DataView(data).getUint32(0)] = 1;
+  };
+  const message = new DataView(new ArrayBuffer(4));
+  let sent = 0;
+  await pace(channel, { rate, count }, (n) => {
+    message.setUint32(0, n);
+    channel.send(message);
+    sent++;
+  });
+  await new Promise((resolve) => setTimeout(resolve, drain));
+  channel.inbox.length = 0;
+  const sum = (a) => a.reduce((x, y) => x + y, 0);
+  return { sent, echoed: sum(seen), tail: sum(seen.subarray(count - tail)) };
+}
+
 // load sends count messages of size bytes, rate a second, and waits drain ms more
 // for echoes. latencies are sorted, in ms.
 async function load(channel, { rate, size, count, drain }) {
@@ -146,20 +182,11 @@ async function load(channel, { rate, size, count, drain }) {
   };
   channel.dc.addEventListener("message", take);
 
-  const message = pattern(size);
-  const start = performance.now();
-  await new Promise((resolve) => {
-    const timer = setInterval(() => {
-      const due = Math.min(count, ((performance.now() - start) * rate) / 1000);
-      while (sent.length < due) {
-        new DataView(message.buffer).setUint32(0, sent.length);
-        sent.push(performance.now());
-        channel.send(message);
-      }
-      if (sent.length < count && channel.dc.readyState === "open") return;
-      clearInterval(timer);
-      resolve();
-    }, 1000 / rate);
+  const message = new DataView(pattern(size).buffer);
+  await pace(channel, { rate, count }, (n) => {
+    message.setUint32(0, n);
+    sent.push(performance.now());
+    channel.send(message);
   });
   await new Promise((resolve) => setTimeout(resolve, drain));
   channel.dc.removeEventListener("message", take);

@@ -31,8 +31,8 @@ func nameOf[K comparable](names map[K]string, k K) string {
 	return fmt.Sprint(k)
 }
 
-// describe tells a datagram in a few words.
-func describe(d Datagram, records []Record) string {
+// Describe tells a datagram in a few words.
+func Describe(d Datagram, records []Record) string {
 	if len(d.B) >= 20 && d.B[0] < 4 {
 		return "STUN " + describeSTUN(d.B)
 	}
@@ -65,7 +65,7 @@ func describeRecord(r Record) string {
 	case r.Type == dtls.TypeHandshake && len(r.Plain) >= fragmentLen:
 		return at + nameOf(handshakeNames, r.Plain[0])
 	case r.Type == dtls.TypeApplicationData:
-		return at + describeSCTP(r.Plain)
+		return at + DescribeSCTP(r.Plain)
 	case r.Type == dtls.TypeAlert:
 		return at + fmt.Sprintf("alert %v", r.Plain)
 	case r.Type == dtls.TypeChangeCipherSpec:
@@ -74,11 +74,11 @@ func describeRecord(r Record) string {
 	return at + fmt.Sprintf("type %d", r.Type)
 }
 
-// describeSCTP tells the chunks of a packet.
-func describeSCTP(b []byte) string {
+// DescribeSCTP tells the chunks of a packet.
+func DescribeSCTP(b []byte) string {
 	var s []string
 	for kind, value := range Chunks(b) {
-		text := nameOf(chunkNames, kind)
+		text := ChunkName(kind)
 		switch {
 		case kind == 0 && len(value) >= 12:
 			text += fmt.Sprintf("(tsn %d stream %d ppid %d)",
@@ -90,6 +90,9 @@ func describeSCTP(b []byte) string {
 	}
 	return "[" + strings.Join(s, " ") + "]"
 }
+
+// ChunkName returns the name of a chunk type.
+func ChunkName(kind byte) string { return nameOf(chunkNames, kind) }
 
 // Chunks yields the type and the value of each chunk of an SCTP packet.
 func Chunks(b []byte) func(yield func(kind byte, value []byte) bool) {

@@ -37,6 +37,28 @@ type session struct {
 	up, down       dtls.Conn
 }
 
+// Secrets is what the keys of a session are derived from.
+type Secrets struct {
+	Suite                      dtls.Suite
+	ClientRandom, ServerRandom []byte
+	Master                     []byte
+}
+
+// Secrets returns those of a session, without Master if the handshake failed.
+func (t *Tap) Secrets(ds []Datagram) Secrets {
+	var s session
+	for _, d := range ds {
+		s.learn(d)
+	}
+	return Secrets{s.suite, s.client, s.server, t.master(s.client)}
+}
+
+func (t *Tap) master(clientRandom []byte) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.masters[string(clientRandom)]
+}
+
 // Open takes the records of a session apart, and decrypts those of epoch 1.
 // Datagrams that are not DTLS have none.
 func (t *Tap) Open(ds []Datagram) [][]Record {
@@ -44,10 +66,7 @@ func (t *Tap) Open(ds []Datagram) [][]Record {
 	for _, d := range ds {
 		s.learn(d)
 	}
-	t.mu.Lock()
-	master := t.masters[string(s.client)]
-	t.mu.Unlock()
-	keyed := s.init(master)
+	keyed := s.init(t.master(s.client))
 	opened := make([][]Record, len(ds))
 	for i, d := range ds {
 		if !dtls.IsDTLS(d.B) {

@@ -110,7 +110,7 @@ func (t *Tap) WriteTo(w io.Writer) (int64, error) {
 	}
 	var b bytes.Buffer
 	for _, session := range Sessions(ds) {
-		keys := t.Open(session)
+		records := t.Open(session)
 		fmt.Fprintf(&b, "%v\n", session[0].Client)
 		for i, d := range session {
 			way := "<--"
@@ -123,7 +123,7 @@ func (t *Tap) WriteTo(w io.Writer) (int64, error) {
 				way = " x-"
 			}
 			ms := float64(d.At.Sub(session[0].At).Microseconds()) / 1000
-			fmt.Fprintf(&b, "%8.1f %s %4d  %s\n", ms, way, len(d.B), describe(d, keys[i]))
+			fmt.Fprintf(&b, "%8.1f %s %4d  %s\n", ms, way, len(d.B), Describe(d, records[i]))
 		}
 	}
 	return b.WriteTo(w)
