@@ -178,6 +178,7 @@ func TestSilentPageTimesOut(t *testing.T) {
 		if w.server.Stats().Closed[TimedOut] != 1 {
 			t.Error("it is not counted")
 		}
+		synctest.Wait()
 		wantNothing(t, w.server)
 		p.Close()
 	})

@@ -26,11 +26,17 @@ func (s *shard) open() []*Conn {
 	return open
 }
 
-// closeAll closes every connection.
+// closeAll closes every connection. Those that nobody has come for yet end in the
+// first shard.
 func (s *shard) closeAll(code CloseCode, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	if s == s.server.shards[0] {
+		for _, c := range s.server.registry.adoptAll(s) {
+			s.conns[c] = struct{}{}
+		}
+	}
 	for c := range s.conns {
 		c.close(now, code, text)
 	}

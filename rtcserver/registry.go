@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,6 +27,10 @@ type pending struct {
 	conn    *Conn
 	expires time.Time
 }
+
+// minPending is how many of those that have come may stay among the pending ones
+// besides as many as have not.
+const minPending = 64
 
 func newRegistry() *registry {
 	return &registry{
@@ -80,7 +85,9 @@ func (r *registry) add(c *Conn, expires time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byUfrag[c.ufrag] = c
-	r.popClaimed()
+	if len(r.pending) >= 2*r.waiting+minPending {
+		r.pending = slices.DeleteFunc(r.pending, func(p pending) bool { return p.conn.shard != nil })
+	}
 	r.pending = append(r.pending, pending{c, expires})
 }
 
@@ -93,14 +100,17 @@ func (r *registry) popClaimed() {
 }
 
 // claim returns the connection with that username fragment, or nil. If it has no
-// home yet, s becomes its home.
-func (r *registry) claim(ufrag []byte, s *shard) *Conn {
+// home yet, s becomes its home, if it has room.
+func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool) {
 	r.mu.RLock()
-	c := r.byUfrag[string(ufrag)]
+	c = r.byUfrag[string(ufrag)]
 	homeless := c != nil && c.shard == nil
 	r.mu.RUnlock()
 	if !homeless {
-		return c
+		return c, false
+	}
+	if !room {
+		return nil, true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +118,7 @@ func (r *registry) claim(ufrag []byte, s *shard) *Conn {
 		c.shard = s
 		r.waiting--
 	}
-	return c
+	return c, false
 }
 
 // at returns the connection that an address belongs to, or nil.
@@ -160,15 +170,30 @@ func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, ti
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
-		p := r.pending[0]
-		if now.Before(p.expires) {
+		if p := r.pending[0]; now.Before(p.expires) {
 			return expired, p.expires
 		}
-		p.conn.shard = s
-		r.waiting--
-		expired = append(expired, p.conn)
+		expired = append(expired, r.adopt(s))
 	}
 	return expired, time.Time{}
+}
+
+// adoptAll gives all that wait to s.
+func (r *registry) adoptAll(s *shard) (all []*Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
+		all = append(all, r.adopt(s))
+	}
+	return all
+}
+
+// adopt gives the first that waits to s.
+func (r *registry) adopt(s *shard) *Conn {
+	c := r.pending[0].conn
+	c.shard = s
+	r.waiting--
+	return c
 }
 
 // count returns how many connections there are, and how many of them wait for

@@ -208,7 +208,11 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropBadSTUN]++
 		return
 	}
-	c := s.server.registry.claim(s.request.LocalUfrag(), s)
+	c, full := s.server.registry.claim(s.request.LocalUfrag(), s, len(s.conns) < s.server.config.MaxConns)
+	if full {
+		s.stats.drops[DropFull]++
+		return
+	}
 	if c == nil {
 		s.stats.drops[DropUnknownUfrag]++
 		return
@@ -219,10 +223,11 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 		}
 		return
 	}
-	if !s.admit(c) {
-		s.stats.drops[DropFull]++
+	if c.gone {
+		s.stats.drops[DropBadCheck]++
 		return
 	}
+	s.conns[c] = struct{}{}
 	slot := s.slot()
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, slot)
 	s.push(b, peer.Path{Remote: d.Remote, Local: d.Local})
@@ -235,18 +240,6 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropBadCheck]++
 	}
 	s.touch(c)
-}
-
-// admit enters c into the shard's table, if it has room.
-func (s *shard) admit(c *Conn) bool {
-	if _, ok := s.conns[c]; ok {
-		return true
-	}
-	if c.gone || len(s.conns) >= s.server.config.MaxConns {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
 }
 
 // learn makes c known by an address that it has shown to be its own. Another

@@ -1,0 +1,121 @@
+package rtcserver
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+
+	"github.com/pion/stun/v3"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// Whoever attacks here can send from any address: netsim's Inject asks for none.
+var (
+	attackerAddr = netip.MustParseAddrPort("203.0.113.66:6666")
+	victimAddr   = netip.MustParseAddrPort("203.0.113.99:9999")
+)
+
+// An offered is what someone knows who has made an offer and read the answer, but
+// has no browser.
+type offered struct {
+	w         *world
+	conn      *Conn
+	ours, pwd string // the server's credentials
+	theirs    string
+}
+
+// offer makes an offer of the page without a brain, whose certificate nobody has.
+// setup replaces its a=setup line.
+func (w *world) offer(setup string) *offered {
+	w.t.Helper()
+	text := browserOffer(w.t)
+	if setup != "" {
+		text = replace("a=setup:actpass", setup)(text)
+	}
+	answer, err := w.signal(netip.MustParseAddr("203.0.113.9"), text)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.offeredWith(text, string(answer))
+}
+
+// offeredWith is what an offer and its answer tell.
+func (w *world) offeredWith(offer, answer string) *offered {
+	o := &offered{w: w, ours: attribute(answer, "ice-ufrag"), pwd: attribute(answer, "ice-pwd"), theirs: attribute(offer, "ice-ufrag")}
+	w.server.registry.mu.RLock()
+	defer w.server.registry.mu.RUnlock()
+	o.conn = w.server.registry.byUfrag[o.ours]
+	return o
+}
+
+// attribute returns the value of an attribute in SDP.
+func attribute(sdp, name string) string {
+	_, rest, _ := strings.Cut(sdp, "a="+name+":")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+// request is a check as Chromium lays it out, with pwd, or with the right one if
+// that is empty.
+func (o *offered) request(pwd string, nominate bool) []byte {
+	if pwd == "" {
+		pwd = o.pwd
+	}
+	return checkFor(o.ours+":"+o.theirs, pwd, nominate)
+}
+
+func checkFor(username, pwd string, nominate bool) []byte {
+	m := stun.New()
+	m.SetType(stun.BindingRequest)
+	rand.Read(m.TransactionID[:])
+	m.WriteHeader()
+	m.Add(stun.AttrUsername, []byte(username))
+	m.Add(stun.AttrICEControlling, []byte{1, 2, 3, 4, 5, 6, 7, 8})
+	if nominate {
+		m.Add(stun.AttrUseCandidate, nil)
+	}
+	m.Add(stun.AttrPriority, []byte{0x6e, 0x7f, 0x1e, 0xff})
+	if err := stun.NewShortTermIntegrity(pwd).AddTo(m); err != nil {
+		panic(err)
+	}
+	if err := stun.Fingerprint.AddTo(m); err != nil {
+		panic(err)
+	}
+	return m.Raw
+}
+
+// check sends a nominating check from an address and returns its length.
+func (o *offered) check(from netip.AddrPort, pwd string) int {
+	b := o.request(pwd, true)
+	o.w.network.Inject(from, serverAddr, b)
+	return len(b)
+}
+
+// A meter counts what the server sends, by address.
+type meter struct {
+	bytes     map[netip.AddrPort]int
+	datagrams map[netip.AddrPort]int
+}
+
+// meter begins to count.
+func (w *world) meter() *meter {
+	m := &meter{make(map[netip.AddrPort]int), make(map[netip.AddrPort]int)}
+	w.network.SetTap(func(p *netsim.Packet) bool {
+		if p.From == serverAddr {
+			m.bytes[p.To] += len(p.Payload)
+			m.datagrams[p.To]++
+		}
+		return true
+	})
+	return m
+}
+
+// record is a DTLS record as a forger makes one.
+func record(kind byte, epoch uint16, number uint64, body []byte) []byte {
+	b := []byte{kind, 0xfe, 0xfd}
+	b = binary.BigEndian.AppendUint64(b, uint64(epoch)<<48|number)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(body)))
+	return append(b, body...)
+}

@@ -1,0 +1,157 @@
+package rtcserver
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
+	inWorld(t, Config{MaxConns: 2}, func(w *world) {
+		first, second := w.open(), w.open()
+		third := w.newPage(client.Config{AnswerTimeout: 3 * time.Second})
+		if err := third.connect(nil); err == nil {
+			t.Fatal("a third page connected")
+		}
+		if st := w.server.Stats(); st.Conns != 2 || st.Drops[DropFull] == 0 {
+			t.Errorf("%+v", st)
+		}
+		first.echoes("the others do not notice")
+		second.echoes("nor does this one")
+
+		// The third keeps knocking, and comes in when one goes.
+		w.forget()
+		connected := make(chan error)
+		fourth := w.newPage(client.Config{})
+		go func() { connected <- fourth.connect(nil) }()
+		time.Sleep(time.Second)
+		first.conn.Close()
+		if err := <-connected; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A check that found the table full must not take its connection from those that
+// wait: it would never be forgotten.
+func TestRefusedChecksLeaveNothingBehind(t *testing.T) {
+	inWorld(t, Config{MaxConns: 1, PendingTimeout: 10 * time.Second}, func(w *world) {
+		p := w.open()
+		for range 20 {
+			w.offer("").check(attackerAddr, "")
+		}
+		synctest.Wait()
+		if _, waiting := w.server.registry.count(); waiting != 20 {
+			t.Errorf("%d wait, want 20", waiting)
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if all, waiting := w.server.registry.count(); all != 1 || waiting != 0 {
+			t.Errorf("%d connections exist and %d wait, want the one that is open", all, waiting)
+		}
+		if st := w.server.Stats(); st.Closed[NeverCame] != 20 || st.Drops[DropFull] != 20 {
+			t.Errorf("%+v", st)
+		}
+		p.echoes("the one that is open stays")
+	})
+}
+
+func TestPendingAnswersExpire(t *testing.T) {
+	inWorld(t, Config{MaxPending: 3, PendingTimeout: 5 * time.Second}, func(w *world) {
+		for range 3 {
+			w.offer("")
+		}
+		_, err := w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(t))
+		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != http.StatusServiceUnavailable {
+			t.Errorf("a fourth offer: %v", err)
+		}
+		begin := time.Now()
+		for range 3 {
+			if got := next(w.events); !strings.HasSuffix(got, "the page never came") {
+				t.Errorf("%q happened", got)
+			}
+		}
+		if d := time.Since(begin); d != 5*time.Second {
+			t.Errorf("after %v", d)
+		}
+		synctest.Wait()
+		wantNothing(t, w.server)
+		w.offer("")
+		if st := w.server.Stats(); st.Pending != 1 || st.Closed[NeverCame] != 3 || st.Refused[http.StatusServiceUnavailable] != 1 || st.Offers != 4 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A connection that came and went is not remembered among those that wait.
+func TestPendingListHoldsNoMoreThanThoseThatWait(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.offer("") // the oldest, and nobody comes
+		for range 300 {
+			p := w.open()
+			p.Close()
+		}
+		time.Sleep(3 * time.Second)
+		w.server.registry.mu.RLock()
+		defer w.server.registry.mu.RUnlock()
+		if n := len(w.server.registry.pending); n > 200 {
+			t.Errorf("%d entries for one that waits", n)
+		}
+	})
+}
+
+func TestMaxPerIPCountsLiveOnes(t *testing.T) {
+	inWorld(t, Config{MaxPerIP: 2}, func(w *world) {
+		p := w.newPage(client.Config{})
+		from := p.addr().Addr()
+		if err := p.connect(nil); err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := w.signal(from, browserOffer(t)); err != nil {
+			w.t.Fatal(err)
+		}
+		_, err := w.signal(from, browserOffer(t))
+		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != http.StatusTooManyRequests {
+			t.Errorf("a third offer: %v", err)
+		}
+		p.Close()
+		time.Sleep(3 * time.Second)
+		if _, err := w.signal(from, browserOffer(t)); err != nil {
+			t.Errorf("after one has gone: %v", err)
+		}
+		if n := w.server.Stats().Refused[http.StatusTooManyRequests]; n != 1 {
+			t.Errorf("%d refusals are counted", n)
+		}
+	})
+}
+
+// Handshakes beyond MaxHandshakes wait their turn, here until those of a page that
+// does not answer have timed out.
+func TestMaxHandshakesMakesOthersWait(t *testing.T) {
+	inWorld(t, Config{MaxHandshakes: 2, HandshakeTimeout: 2 * time.Second}, func(w *world) {
+		for range 4 {
+			w.offer("").check(attackerAddr, "")
+		}
+		synctest.Wait()
+		if st := w.server.Stats(); st.Handshakes != 2 || st.HandshakesQueued != 2 {
+			t.Errorf("%+v", st)
+		}
+		p := w.newPage(client.Config{})
+		begin := time.Now()
+		if err := p.connect(nil); err != nil {
+			w.t.Fatal(err)
+		}
+		if d := time.Since(begin); d < 4*time.Second || d > 5*time.Second {
+			t.Errorf("connected after %v, want after two timeouts", d)
+		}
+		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[NoHandshake] != 4 {
+			t.Errorf("%+v", st)
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package rtcserver
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
+	closes := make(map[uint64]CloseCode)
+	inWorld(t, Config{Handler: Handler{
+		Close: func(c *Conn, why *CloseError) {
+			if _, twice := closes[c.ID()]; twice {
+				t.Error("told twice")
+			}
+			closes[c.ID()] = why.Code
+		},
+	}}, func(w *world) {
+		var pages []*page
+		for range 10 {
+			pages = append(pages, w.open())
+		}
+		synctest.Wait()
+		if err := w.server.Shutdown(w.t.Context()); err != nil {
+			t.Error(err)
+		}
+		if len(closes) != len(pages) { // no Wait: the handlers have run
+			t.Errorf("%d handlers had run when Shutdown returned, want %d", len(closes), len(pages))
+		}
+		for id, code := range closes {
+			if code != Shutdown {
+				t.Errorf("connection %d: %v", id, code)
+			}
+		}
+		for _, p := range pages {
+			p.want("the page hears it", "close: closed by the server")
+		}
+		if err := w.newPage(client.Config{}).connect(nil); err == nil {
+			t.Error("a page connected to a server that is down")
+		}
+		w.server.Shutdown(w.t.Context()) // twice does no harm
+	})
+}
+
+// A connection that no page has come for, or that is in its handshake, ends with
+// Fail like any other that never was open.
+func TestShutdownEndsWhatIsNotOpenYet(t *testing.T) {
+	fails := make(map[uint64]CloseCode)
+	inWorld(t, Config{Handler: Handler{
+		Fail: func(c *Conn, why *CloseError) { fails[c.ID()] = why.Code },
+	}}, func(w *world) {
+		w.offer(insistsOnActive)        // nobody comes
+		checked := w.offer("")          // one check, and silence
+		checked.check(attackerAddr, "") // the handshake runs
+		synctest.Wait()
+		w.server.Close()
+		if len(fails) != 2 || fails[1] != Shutdown || fails[2] != Shutdown {
+			t.Errorf("Fail was called for %v", fails)
+		}
+	})
+}
+
+func TestShutdownStopsStayingWhenTheContextIsDone(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.open()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		if err := w.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if d := time.Since(begin); d != 10*time.Millisecond {
+			t.Errorf("after %v", d)
+		}
+	})
+}
+
+func TestManualServerRunsInsidePoll(t *testing.T) {
+	var polling atomic.Bool
+	inWorld(t, Config{Manual: true, Handler: Handler{
+		Message: func(c *Conn, m Message) {
+			if !polling.Load() {
+				t.Error("a handler ran outside Poll")
+			}
+			c.Send(m.Stream, m.Kind, m.Data)
+		},
+		Close: func(*Conn, *CloseError) {
+			if !polling.Load() {
+				t.Error("a handler ran outside Poll")
+			}
+		},
+	}}, func(w *world) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p := w.open()
+			p.echoes("a polled server echoes")
+			for range 100 {
+				p.send("many")
+			}
+			for range 100 {
+				p.want("as many", "3 0 many")
+			}
+		}()
+		for over := false; !over; {
+			select {
+			case <-done:
+				over = true
+			default:
+			}
+			polling.Store(true)
+			begin := time.Now()
+			if err := w.server.Poll(16 * time.Millisecond); err != nil {
+				w.t.Fatal(err)
+			}
+			if d := time.Since(begin); d > 16*time.Millisecond {
+				t.Errorf("Poll took %v", d)
+			}
+			polling.Store(false)
+		}
+		polling.Store(true)
+		w.server.Close()
+		if err := w.server.Poll(time.Second); !errors.Is(err, ErrClosed) {
+			t.Errorf("Poll of a closed server: %v", err)
+		}
+	})
+}
+
+func TestPollIsForManualServers(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		if err := w.server.Poll(0); err == nil || errors.Is(err, ErrClosed) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
