@@ -205,6 +205,7 @@ func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Co
 			InitialTSN:  binary.BigEndian.Uint32(tags[4:]),
 			CookieKey:   random.cookie,
 			RemotePort:  uint16(server.SCTPPort),
+			SlowAck:     true, // a godwit server does not wait for any
 			MaxMessage:  e.config.MaxReceive,
 			MaxBuffered: 4 * e.config.MaxReceive,
 		},

@@ -62,6 +62,11 @@ type Config struct {
 	// Ack says when received messages are acknowledged honestly.
 	Ack AckMode
 
+	// SlowAck lets an acknowledgement that is not urgent wait 200 ms for a message
+	// to ride with, as Chromium's do, instead of 20 ms. It is for a peer whose
+	// congestion control does not mind.
+	SlowAck bool
+
 	// MaxMessage limits a received message in bytes. Zero means 16 KiB.
 	MaxMessage int
 

@@ -11,7 +11,8 @@ import (
 // control suffers long before.
 const (
 	sackDelay     = 20 * time.Millisecond
-	sackEvery     = 2 // packets with DATA
+	slowSackDelay = 200 * time.Millisecond // with Config.SlowAck
+	sackEvery     = 2                      // packets with DATA
 	maxGapBlocks  = 20
 	maxDuplicates = 20
 )
@@ -92,6 +93,9 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	}
 	if a.timers[timerSack] == 0 {
 		a.timers[timerSack] = t + sackDelay
+		if a.config.SlowAck {
+			a.timers[timerSack] = t + slowSackDelay
+		}
 	}
 }
 

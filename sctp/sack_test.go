@@ -29,6 +29,16 @@ func TestDelayedAcknowledgement(t *testing.T) {
 	a.wantIdle("nothing is left")
 }
 
+func TestSlowAcknowledgement(t *testing.T) {
+	a := newTestAssoc(t, func(c *Config) { c.SlowAck = true })
+	a.use()
+	a.write(text(2, "a"))
+	a.pass(199 * time.Millisecond)
+	a.wantIdle("it may still ride with a message")
+	a.pass(time.Millisecond)
+	a.wantPacket("it has waited long enough", "SACK(cum=2)")
+}
+
 // S7: the I bit, which browsers set often, asks for a SACK at once.
 func TestImmediateBit(t *testing.T) {
 	a := newTestAssoc(t)

@@ -23,7 +23,7 @@ func (r *run) measure(ctx context.Context, load func(context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, warmup+r.config.Duration)
 	defer cancel()
 
-	var last counts
+	last := r.counts()
 	stop := r.progress(func() string {
 		s := r.counts()
 		defer func() { last = s }()

@@ -103,7 +103,8 @@ func (u *udp) flush() {
 	}
 }
 
-// Dial gives c an address. There is nothing to connect.
+// Dial gives c an address, and sends a byte from there, for a server that wants to
+// know whom to send to.
 func (u *udp) Dial(_ context.Context, c *Client) (Link, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -116,6 +117,7 @@ func (u *udp) Dial(_ context.Context, c *Client) (Link, error) {
 		u.next = u.next.Next()
 		l.local = u.next
 	}
+	u.send(l, []byte{0})
 	return l, nil
 }
 
@@ -132,9 +134,13 @@ type udpLink struct {
 }
 
 func (l *udpLink) Send(b []byte) error {
-	u := l.udp
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	l.udp.mu.Lock()
+	defer l.udp.mu.Unlock()
+	l.udp.send(l, b)
+	return nil
+}
+
+func (u *udp) send(l *udpLink, b []byte) {
 	if len(u.out) == cap(u.out) {
 		u.flush()
 	}
@@ -144,5 +150,4 @@ func (l *udpLink) Send(b []byte) error {
 	if !u.busy {
 		u.flush()
 	}
-	return nil
 }
