@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/godwit-rtc/godwit => ../
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/pion/datachannel v1.6.2
 	github.com/pion/logging v0.2.4
 	github.com/pion/webrtc/v4 v4.2.18
@@ -29,6 +30,6 @@ require (
 	github.com/wlynxg/anet v0.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.49.0
 	golang.org/x/time v0.14.0 // indirect
 )

@@ -1,0 +1,269 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/load"
+)
+
+// A figure is something that is measured of several servers.
+type figure struct {
+	name    string
+	servers []string
+	once    bool // it takes long and varies little
+	measure func(*bench) error
+}
+
+// A bench measures one figure of one server.
+type bench struct {
+	ctx     context.Context
+	options options
+	server  string
+	table   *table
+}
+
+var figures = []figure{
+	{"echo", []string{"udp", "godwit", "pion", "websocket"}, false, (*bench).echo},
+	{"flood", []string{"udp", "godwit", "pion", "websocket"}, false, (*bench).flood},
+	{"idle", []string{"godwit", "pion", "websocket"}, true, (*bench).idle},
+	{"fanout", []string{"sendmmsg", "godwit"}, false, (*bench).fanout},
+	{"storm", []string{"godwit", "pion"}, false, (*bench).storm},
+}
+
+func figureNames() []string {
+	var names []string
+	for _, f := range figures {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// The rows of the table.
+const (
+	rowEcho       = "CPU per echo, 100 × 60 Hz × 200 B, µs"
+	rowEchoP99    = "latency of it, p99, ms"
+	rowFlood      = "saturated echoes/s on one core, 200 B"
+	rowFloodCPU   = "CPU per echo when saturated, µs"
+	rowRSS        = "RSS per idle connection, KB"
+	rowRSSFreed   = "RSS per idle connection, garbage collected, KB"
+	rowGoroutines = "goroutines per idle connection"
+	rowConnect    = "server CPU per connect, ms"
+	rowIdleCPU    = "idle CPU with 1,000 connections, %"
+	rowFanout     = "fan-out, CPU per datagram, µs"
+	rowStorm      = "connect storm, until all are open, s"
+	rowStormP99   = "echo p99 of 100 others meanwhile, ms"
+	rowCalmP99    = "echo p99 of 100 others before, ms"
+)
+
+func (b *bench) add(row string, value float64) { b.table.add(row, b.server, value) }
+
+// with starts the server, has f use it, and stops it.
+func (b *bench) with(f func(*process) error, flags ...string) error {
+	p, err := b.start(flags...)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	return f(p)
+}
+
+func (b *bench) echo() error {
+	return b.with(func(p *process) error {
+		r, err := b.run(p, load.Echo, 100, b.options.duration, "-rate", "60")
+		if err != nil {
+			return err
+		}
+		b.add(rowEcho, r.Server.CPUPerMessage)
+		b.add(rowEchoP99, r.Latency.P99)
+		return nil
+	})
+}
+
+// flood measures how many echoes there are when the server's core is the limit, which
+// it is unless the other core is taken by something else.
+func (b *bench) flood() error {
+	return b.with(func(p *process) error {
+		r, err := b.run(p, load.Flood, 100, b.options.duration)
+		if err != nil {
+			return err
+		}
+		if r.Server.CPU < 0.95 {
+			fmt.Fprintf(os.Stderr, "  the server had %.0f %% of its core left, the load %.0f %%\n", 100*(1-r.Server.CPU), 100*(1-r.LoadCPU))
+		}
+		b.add(rowFlood, r.MessagesPerSecond)
+		b.add(rowFloodCPU, r.Server.CPUPerMessage)
+		return nil
+	})
+}
+
+// idle measures what connections cost that say nothing.
+func (b *bench) idle() error {
+	n := b.options.idle
+	if b.server == "pion" {
+		n = min(n, b.options.idlePion)
+	}
+	if err := b.with(func(p *process) error { return b.memory(p, n) }); err != nil {
+		return err
+	}
+	return b.with(func(p *process) error {
+		r, err := b.run(p, load.Idle, min(n, 1000), 2*b.options.duration, "-warmup", "5s")
+		if err != nil {
+			return err
+		}
+		b.add(rowConnect, r.Server.CPUPerConnect)
+		b.add(rowIdleCPU, 100*r.Server.CPU*1000/float64(r.Connected))
+		return nil
+	})
+}
+
+// settle is how long an idle server is left alone before its memory is read.
+const settle = 10 * time.Second
+
+func (b *bench) memory(p *process, n int) error {
+	if err := p.collect(); err != nil {
+		return err
+	}
+	before, err := p.rss()
+	if err != nil {
+		return err
+	}
+	alone, err := p.goroutines()
+	if err != nil {
+		return err
+	}
+	l, err := b.load(p, load.Idle, n, settle+30*time.Second)
+	if err != nil {
+		return err
+	}
+	defer l.cmd.Wait()
+	defer l.cmd.Process.Kill()
+	with, err := b.settled(p, alone, n)
+	if err != nil {
+		return err
+	}
+	after, err := p.rss()
+	if err != nil {
+		return err
+	}
+	if err := p.collect(); err != nil {
+		return err
+	}
+	freed, err := p.rss()
+	if err != nil {
+		return err
+	}
+	b.add(rowRSS, (after-before)/float64(n))
+	b.add(rowRSSFreed, (freed-before)/float64(n))
+	b.add(rowGoroutines, float64(with-alone)/float64(n))
+	return nil
+}
+
+// settled waits until the clients are connected, which is when the server's CPU
+// time stops to rise, and some time more. It returns the number of goroutines.
+func (b *bench) settled(p *process, alone, n int) (int, error) {
+	select {
+	case <-time.After(time.Duration(n)*5*time.Millisecond + settle):
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
+	return p.goroutines()
+}
+
+// fanout measures one message to many clients, 20 times a second. The floor sends
+// datagrams that are as long on the wire: a message of 200 bytes takes 65 more.
+func (b *bench) fanout() error {
+	size := "200"
+	if b.server == "sendmmsg" {
+		size = "265"
+	}
+	return b.with(func(p *process) error {
+		r, err := b.run(p, load.Fanout, b.options.fanout, b.options.duration, "-rate", "20", "-size", size)
+		if err != nil {
+			return err
+		}
+		b.add(rowFanout, r.Server.CPUPerMessage)
+		return nil
+	}, "-relay")
+}
+
+// storm measures how long it takes until all clients are open that come at once,
+// and what others notice. The others are another process, so that they wait for the
+// server and not for the clients of the storm, as far as one core allows.
+func (b *bench) storm() error {
+	return b.with(func(p *process) error {
+		calm, err := b.run(p, load.Echo, 100, b.options.duration, "-rate", "60")
+		if err != nil {
+			return err
+		}
+		others, err := b.load(p, load.Echo, 100, b.options.duration, "-rate", "60")
+		if err != nil {
+			return err
+		}
+		time.Sleep(1500 * time.Millisecond) // they have connected, and are measured
+		r, err := b.run(p, load.Storm, b.options.storm, b.options.duration)
+		if err != nil {
+			return err
+		}
+		during, err := others.wait()
+		if err != nil {
+			return err
+		}
+		b.add(rowCalmP99, calm.Latency.P99)
+		b.add(rowStorm, r.ConnectSeconds)
+		b.add(rowStormP99, during.Latency.P99)
+		if r.Failed > 0 {
+			fmt.Fprintf(os.Stderr, "  %d of %d did not connect\n", r.Failed, r.Clients)
+		}
+		return nil
+	})
+}
+
+// profile writes CPU profiles of godwit under load.
+func profile(ctx context.Context, o options) error {
+	if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+		return err
+	}
+	b := &bench{ctx: ctx, options: o, server: "godwit"}
+	for _, mode := range []load.Mode{load.Echo, load.Flood} {
+		err := b.with(func(p *process) error {
+			l, err := b.load(p, mode, 100, o.duration+2*time.Second)
+			if err != nil {
+				return err
+			}
+			time.Sleep(2 * time.Second)
+			if err := fetch(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.Control, int(o.duration.Seconds())),
+				filepath.Join(o.profiles, string(mode)+".pprof")); err != nil {
+				return err
+			}
+			_, err = l.wait()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fetch(url, file string) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(f, resp.Body)
+	return err
+}

@@ -1,0 +1,130 @@
+//go:build linux
+
+// Bench compares what servers cost: godwit, pion/webrtc, a WebSocket server and,
+// as the floor, a server of bare UDP datagrams. It starts each in turn on one core,
+// puts the same load on it from another, and prints a table with the ratios to bare
+// UDP in the same run, as Markdown.
+//
+//	cd interop && go run ./bench
+//
+// The whole takes about ten minutes; -figures and -servers make it shorter. Only
+// ratios are worth keeping, and only of a machine that does nothing else meanwhile.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "serve":
+		err = serve(ctx, os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == "load":
+		err = makeLoad(ctx, os.Args[2:])
+	default:
+		err = compare(ctx, os.Args[1:], os.Stdout)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options say what is measured and how.
+type options struct {
+	figures, servers   string
+	serverCPU, loadCPU string
+	runs               int
+	duration           time.Duration
+	idle, idlePion     int
+	fanout, storm      int
+	profiles           string
+}
+
+func parse(args []string, out io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.StringVar(&o.figures, "figures", "", "`names` of the figures, separated by commas: "+strings.Join(figureNames(), ", ")+"; empty: all")
+	f.StringVar(&o.servers, "servers", "", "`names` of the servers, separated by commas: "+strings.Join(serverNames, ", ")+"; empty: all")
+	f.StringVar(&o.serverCPU, "server-cpu", "0", "`core` of the servers")
+	f.StringVar(&o.loadCPU, "load-cpu", "1", "`core` of the load")
+	f.IntVar(&o.runs, "runs", 3, "`number` of runs of each figure, of which the median counts")
+	f.DurationVar(&o.duration, "duration", 5*time.Second, "`time` of each run")
+	f.IntVar(&o.idle, "idle", 2000, "`number` of idle connections")
+	f.IntVar(&o.idlePion, "idle-pion", 500, "`number` of idle connections of pion/webrtc, whose each takes 300 KB")
+	f.IntVar(&o.fanout, "fanout", 2000, "`number` of clients that one message goes to")
+	f.IntVar(&o.storm, "storm", 1000, "`number` of clients that connect at once")
+	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit under echo and flood")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	for _, name := range list(o.figures) {
+		if !slices.Contains(figureNames(), name) {
+			return o, fmt.Errorf("no figure %q", name)
+		}
+	}
+	for _, name := range list(o.servers) {
+		if !slices.Contains(serverNames, name) {
+			return o, fmt.Errorf("no server %q", name)
+		}
+	}
+	return o, nil
+}
+
+// list splits a list of a flag.
+func list(s string) []string {
+	return slices.DeleteFunc(strings.Split(s, ","), func(s string) bool { return s == "" })
+}
+
+// wants reports whether name is in a list of a flag, or the list is empty.
+func wants(s, name string) bool { return len(list(s)) == 0 || slices.Contains(list(s), name) }
+
+// compare measures everything and prints the table. Runs of different servers
+// alternate, so that what else the machine does meets all of them.
+func compare(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	t := newTable()
+	for _, f := range figures {
+		if !wants(o.figures, f.name) {
+			continue
+		}
+		for run := range o.runs {
+			for _, server := range f.servers {
+				if !wants(o.servers, server) || run > 0 && f.once {
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "%s: %s, run %d\n", f.name, server, run+1)
+				b := &bench{ctx: ctx, options: o, server: server, table: t}
+				if err := f.measure(b); err != nil {
+					return fmt.Errorf("%s of %s: %w", f.name, server, err)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
+		}
+	}
+	if o.profiles != "" {
+		if err := profile(ctx, o); err != nil {
+			return err
+		}
+	}
+	t.print(out)
+	return nil
+}

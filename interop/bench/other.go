@@ -1,0 +1,8 @@
+//go:build !linux
+
+// Bench compares what servers cost. It needs Linux.
+package main
+
+import "fmt"
+
+func main() { fmt.Println("bench needs Linux: it reads /proc and pins processes to cores") }

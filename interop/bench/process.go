@@ -1,0 +1,151 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/load"
+)
+
+// A process is a server that runs.
+type process struct {
+	announcement
+	cmd   *exec.Cmd
+	input io.Closer
+}
+
+// pinned returns a command that runs this program on one core.
+func pinned(ctx context.Context, cpu string, args ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpu, self}, args...)...)
+	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// start starts a server and waits until it is ready.
+func (b *bench) start(flags ...string) (*process, error) {
+	cmd, err := pinned(b.ctx, b.options.serverCPU, append(append([]string{"serve"}, flags...), b.server)...)
+	if err != nil {
+		return nil, err
+	}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w (taskset is needed: install util-linux)", err)
+	}
+	p := &process{cmd: cmd, input: input}
+	if err := json.NewDecoder(output).Decode(&p.announcement); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("the server did not start: %w", err)
+	}
+	return p, nil
+}
+
+func (p *process) stop() {
+	p.input.Close()
+	p.cmd.Wait()
+}
+
+// goroutines returns how many the server has, but for those of the question.
+func (p *process) goroutines() (int, error) {
+	resp, err := http.Get(p.Control + "/goroutines")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(b))
+}
+
+// collect has the server collect its garbage and give the memory back.
+func (p *process) collect() error {
+	resp, err := http.Get(p.Control + "/gc")
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	return nil
+}
+
+// rss returns the server's resident memory in KB.
+func (p *process) rss() (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "Rss:" {
+			return strconv.ParseFloat(f[1], 64)
+		}
+	}
+	return 0, fmt.Errorf("no Rss in smaps_rollup")
+}
+
+// A loader is a load that runs.
+type loader struct {
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+// load starts a load on p.
+func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Duration, flags ...string) (*loader, error) {
+	args := []string{
+		"load", "-mode", string(mode), "-url", p.Load, "-clients", strconv.Itoa(clients),
+		"-duration", duration.String(), "-warmup", "1s", "-pid", strconv.Itoa(p.cmd.Process.Pid),
+	}
+	cmd, err := pinned(b.ctx, b.options.loadCPU, append(args, flags...)...)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{cmd: cmd}
+	cmd.Stdout = &l.out
+	return l, cmd.Start()
+}
+
+// wait waits for the load's report.
+func (l *loader) wait() (*load.Report, error) {
+	if err := l.cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("the load failed: %w", err)
+	}
+	r := new(load.Report)
+	return r, json.Unmarshal(l.out.Bytes(), r)
+}
+
+// run makes a load on p and returns its report.
+func (b *bench) run(p *process, mode load.Mode, clients int, duration time.Duration, flags ...string) (*load.Report, error) {
+	l, err := b.load(p, mode, clients, duration, flags...)
+	if err != nil {
+		return nil, err
+	}
+	r, err := l.wait()
+	if err == nil && r.Failed > 0 {
+		fmt.Fprintf(os.Stderr, "  %d of %d clients did not connect: %s\n", r.Failed, r.Clients, r.LastError)
+	}
+	if err == nil && r.Loss > 0.01 {
+		fmt.Fprintf(os.Stderr, "  %.1f %% of the messages were lost\n", 100*r.Loss)
+	}
+	return r, err
+}

@@ -1,0 +1,154 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	_ "net/http/pprof" // on the default mux, which only this machine reaches
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/coder/websocket"
+
+	"github.com/godwit-rtc/godwit/interop/pionserver"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// serverNames are the servers to compare, the floor first.
+var serverNames = []string{"udp", "godwit", "pion", "websocket", "sendmmsg"}
+
+// An announcement is the line that a server prints when it is ready.
+type announcement struct {
+	Load    string `json:"load"`    // URL for the load
+	Control string `json:"control"` // URL of /goroutines, /gc and /debug/pprof
+}
+
+// serve runs one server until its standard input ends.
+func serve(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	relay := f.Bool("relay", false, "send each message to all instead of back")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	base := "http://" + listener.Addr().String()
+	url := base + "/new_rtc_session"
+	switch name := f.Arg(0); name {
+	case "godwit":
+		err = serveGodwit(*relay)
+	case "pion":
+		err = servePion(*relay)
+	case "websocket":
+		url = "ws" + base[len("http"):] + "/ws"
+		serveWebSocket()
+	case "udp":
+		url, err = serveUDP()
+	case "sendmmsg":
+		url, err = serveSendmmsg()
+	default:
+		err = fmt.Errorf("no server %q", name)
+	}
+	if err != nil {
+		return err
+	}
+	http.HandleFunc("/goroutines", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, runtime.NumGoroutine()) })
+	http.HandleFunc("/gc", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
+	go http.Serve(listener, nil)
+	if err := json.NewEncoder(os.Stdout).Encode(announcement{url, base}); err != nil {
+		return err
+	}
+	os.Stdin.Read(make([]byte, 1)) // ends with the one who started us
+	return nil
+}
+
+// serveGodwit serves as examples/echo does, without limits per address.
+func serveGodwit(relay bool) error {
+	var srv *rtcserver.Server
+	handler := rtcserver.Handler{
+		Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
+	}
+	if relay {
+		handler.Message = func(_ *rtcserver.Conn, m rtcserver.Message) {
+			for c := range srv.Conns() {
+				c.Send(m.Stream, m.Kind, m.Data)
+			}
+		}
+	}
+	srv, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
+		Handler: handler, MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16,
+	})
+	if err != nil {
+		return err
+	}
+	http.Handle("/new_rtc_session", srv)
+	return nil
+}
+
+// servePion serves with pion/webrtc: lite, one port, detached channels.
+func servePion(relay bool) error {
+	var all conns
+	handler := pionserver.Handler{
+		Message: func(c *pionserver.Conn, m pionserver.Message) { c.Send(m.Stream, m.Text, m.Data) },
+	}
+	if relay {
+		handler.Open = all.add
+		handler.Message = func(_ *pionserver.Conn, m pionserver.Message) {
+			for _, c := range all.list() {
+				c.Send(m.Stream, m.Text, m.Data)
+			}
+		}
+	}
+	srv, err := pionserver.Listen("127.0.0.1:0", pionserver.Config{Negotiated: []uint16{0}, Handler: handler})
+	if err != nil {
+		return err
+	}
+	http.Handle("/new_rtc_session", srv)
+	return nil
+}
+
+// serveWebSocket serves with coder/websocket, without TLS and without compression.
+func serveWebSocket() {
+	http.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		for {
+			kind, b, err := c.Read(r.Context())
+			if err != nil || c.Write(r.Context(), kind, b) != nil {
+				return
+			}
+		}
+	})
+}
+
+// serveUDP is the floor: what a Go program with one socket does, one datagram at a
+// time.
+func serveUDP() (url string, err error) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return "", err
+	}
+	c.SetReadBuffer(4 << 20)
+	go func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			c.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	return "udp://" + c.LocalAddr().String(), nil
+}
