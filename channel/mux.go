@@ -142,7 +142,7 @@ func (m *Mux) link(t moment) {
 		ceiling = math.MaxInt32
 	}
 	m.cc.init(float64(c.Rate), float64(c.Floor), ceiling)
-	m.pacer = pacer{last: t, tokens: MaxPacket}
+	m.pacer = pacer{last: t, tokens: MaxPacket, spare: MaxPacket}
 	m.largestAcked, m.sampled, m.heard, m.ping = 0, -1, t, false
 }
 

@@ -6,18 +6,27 @@ import "time"
 // millisecond carries if that is more.
 type pacer struct {
 	tokens float64 // bytes; a packet may leave while there are any
+	spare  float64 // bytes of copies that may ride along
 	last   moment
 }
 
 func (p *pacer) refill(t moment, rate float64) {
 	burst := max(MaxPacket+1, rate/1000)
 	p.tokens = min(burst, p.tokens+rate*(t-p.last).Seconds())
+	p.spare = min(2*MaxPacket, p.spare+spareShare*rate*(t-p.last).Seconds())
 	p.last = t
 }
 
+// spareShare is the share of the rate up to which copies may fill packets: on a
+// narrow link they must not stand in the way of what is new.
+const spareShare = 0.85
+
 func (p *pacer) open() bool { return p.tokens > 0 }
 
-func (p *pacer) spend(n int) { p.tokens -= float64(n) }
+func (p *pacer) spend(n int) {
+	p.tokens -= float64(n)
+	p.spare = max(-2*MaxPacket, p.spare-float64(n))
+}
 
 // ready is when the next packet may leave.
 func (p *pacer) ready(rate float64) moment {

@@ -30,6 +30,7 @@ func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 	if m.reliableLink || m.loss.share <= lossyShare {
 		return b
 	}
+	end = min(end, len(b)+max(0, int(m.pacer.spare)))
 	overdue := t - m.rtt.lossDelay() - maxAckDelay
 	for _, id := range m.byPriority {
 		s := &m.senders[id]
