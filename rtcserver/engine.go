@@ -85,6 +85,9 @@ func (s *Server) Flush() {
 	}
 }
 
+// Refuse answers no more offers. Connections that exist go on.
+func (s *Server) Refuse() { s.refuseOffers() }
+
 // speak lets the engines speak that were to do so later.
 func (s *shard) speak(now time.Time) {
 	for i, c := range s.later {

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"strconv"
+
 	"github.com/godwit-rtc/godwit/channel"
 )
 
@@ -91,6 +93,7 @@ const (
 	Auth          Code = 4
 	Replaced      Code = 5
 	Timeout       Code = 6
+	Duplicate     Code = 7
 	LimitMessages Code = 16
 	LimitBytes    Code = 17
 	LimitSize     Code = 18
@@ -100,6 +103,21 @@ const (
 
 	maxCode Code = 1<<16 - 1
 )
+
+var codeNames = map[Code]string{
+	Normal: "normal", Kicked: "kicked", Shutdown: "shutdown", ProtocolError: "protocol error", Auth: "auth",
+	Replaced: "replaced", Timeout: "timeout", Duplicate: "duplicate",
+	LimitMessages: "limit: messages", LimitBytes: "limit: bytes", LimitSize: "limit: size",
+	LimitEarly: "limit: early", LimitRequests: "limit: requests",
+}
+
+// String returns the code in words.
+func (c Code) String() string {
+	if s, ok := codeNames[c]; ok {
+		return s
+	}
+	return "code " + strconv.FormatUint(uint64(c), 10)
+}
 
 // A Reason tells why a session ended, and which end ended it.
 type Reason struct {

@@ -107,7 +107,10 @@ func open(t *testing.T, edit ...func(client, server *Config)) *world {
 // run lets d pass.
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
-	for {
+	for steps := 0; ; steps++ {
+		if steps > 100_000 {
+			w.t.Fatal("the ends never rest")
+		}
 		w.flush(w.client, w.server)
 		w.flush(w.server, w.client)
 		next := end

@@ -1,0 +1,165 @@
+package godwit
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+)
+
+// hash is of a resume token: what a server keeps of it.
+type hash = [sha256.Size]byte
+
+// book is what a server knows of all its sessions: by resume token, by Identity, and
+// which tokens were used.
+//
+// Its lock is a leaf: whoever holds it takes no other and calls nothing.
+type book struct {
+	mu      sync.Mutex
+	entries map[*Conn]*entry
+	byToken map[hash]*Conn
+	byName  map[string][]*Conn // those that are open
+	used    auth.Used
+}
+
+// entry is one session's.
+type entry struct {
+	tokens [2]hash
+	groups []*Group
+}
+
+func (b *book) init(maxUsed int) {
+	b.entries = make(map[*Conn]*entry)
+	b.byToken = make(map[hash]*Conn)
+	b.byName = make(map[string][]*Conn)
+	b.used.Max = maxUsed
+}
+
+// room reports whether there is room for one more session.
+func (b *book) room(limit int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.entries) < limit
+}
+
+// enter adds a session, which Open has not been told of yet.
+func (b *book) enter(c *Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries[c] = &entry{}
+}
+
+// retoken makes c's tokens those that its session has now. The session's lock is
+// held.
+func (b *book) retoken(c *Conn) {
+	valid, next := c.session.Tokens()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[c]
+	if e == nil {
+		return
+	}
+	for _, t := range e.tokens {
+		delete(b.byToken, t)
+	}
+	e.tokens = [2]hash{valid, next}
+	for _, t := range e.tokens {
+		b.byToken[t] = c
+	}
+}
+
+// find returns the session that a token is for.
+func (b *book) find(token hash) *Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byToken[token]
+}
+
+// open notes that c is open, and returns the others of its Identity.
+func (b *book) open(c *Conn) []*Conn {
+	name := c.identity.Name
+	if name == "" {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	others := b.byName[name]
+	b.byName[name] = append(append([]*Conn{}, others...), c)
+	return others
+}
+
+// named returns the open sessions of an Identity.
+func (b *book) named(name string) []*Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byName[name]
+}
+
+// remove forgets c and returns the groups it was in.
+func (b *book) remove(c *Conn) []*Group {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[c]
+	if e == nil {
+		return nil
+	}
+	delete(b.entries, c)
+	for _, t := range e.tokens {
+		if b.byToken[t] == c {
+			delete(b.byToken, t)
+		}
+	}
+	if name := c.identity.Name; name != "" {
+		var kept []*Conn
+		for _, o := range b.byName[name] {
+			if o != c {
+				kept = append(kept, o)
+			}
+		}
+		if b.byName[name] = kept; kept == nil {
+			delete(b.byName, name)
+		}
+	}
+	return e.groups
+}
+
+// joined notes that c is in g, and reports false if c is over.
+func (b *book) joined(c *Conn, g *Group) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[c]
+	if e != nil {
+		e.groups = append(e.groups, g)
+	}
+	return e != nil
+}
+
+func (b *book) left(c *Conn, g *Group) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[c]
+	if e == nil {
+		return
+	}
+	for i, o := range e.groups {
+		if o == g {
+			e.groups = append(e.groups[:i], e.groups[i+1:]...)
+			return
+		}
+	}
+}
+
+// spend notes that a token is used.
+func (b *book) spend(now time.Time, c auth.Claims) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used.Spend(now, c)
+}
+
+// count returns how many sessions there are.
+func (b *book) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.entries)
+}

@@ -1,0 +1,197 @@
+package godwit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// What a table of channels is made of.
+type (
+	Channels  = channel.Channels
+	Channel   = channel.Channel
+	ChannelID = channel.ID
+	Mode      = channel.Mode
+)
+
+// The modes of a channel.
+const (
+	Unreliable        = channel.Unreliable
+	Sequenced         = channel.Sequenced
+	ReliableUnordered = channel.ReliableUnordered
+	ReliableOrdered   = channel.ReliableOrdered
+)
+
+// The directions of a channel.
+const (
+	Both     = channel.Both
+	ToServer = channel.ToServer
+	ToClient = channel.ToClient
+)
+
+// Config says how a server works. The zero value is a working server without
+// channels, which anyone may connect to. A Config is read once, when the server is
+// made.
+type Config struct {
+	// Channels is the table, the same at both ends. A client with another one is
+	// refused, and told the first difference.
+	Channels Channels
+
+	// Handler is told what happens. Nil funcs are ignored.
+	Handler Handler
+
+	// Version is the program's own, at most 64 bytes. A client that states another
+	// one is refused. Empty takes any.
+	Version string
+
+	// Secret, if not empty, is what every client must show as its token.
+	Secret string
+
+	// Tokens, if not nil, verifies the JSON Web Token that every client must show:
+	// its subject is the Identity. A token is good once, unless Tokens.Reusable.
+	Tokens *auth.Verifier
+
+	// MaxUsedTokens is how many used tokens are remembered until they expire. Zero
+	// means 65,536. When they are that many, no token is taken.
+	MaxUsedTokens int
+
+	// Spend, if not nil, remembers used tokens in place of the server, so that a
+	// fleet of servers can share the memory. It returns auth.ErrReplayed for an id
+	// that it knows, any other error if it cannot tell, and must remember the id
+	// until then. It is called from the goroutines of HTTP requests.
+	Spend func(id string, until time.Time) error
+
+	// Authorize, if not nil, says who makes a request, or that it is refused: with
+	// 403 and the error's text, or as a *rtcserver.StatusError says. At most one of
+	// Secret, Tokens and Authorize may be set.
+	Authorize func(*http.Request) (Identity, error)
+
+	// Duplicates says what to do when an Identity that is connected connects again.
+	Duplicates Duplicates
+
+	// MaxConns limits sessions, those that are being made included. Zero means
+	// 4096. One more is refused with 503.
+	MaxConns int
+
+	// AdmitFull, if not nil, is asked when MaxConns is reached: true lets the client
+	// in nevertheless. It is called from the goroutines of HTTP requests.
+	AdmitFull func(Identity) bool
+
+	// Grace is how long a session outlives its link. Zero means 30 s, negative not
+	// at all.
+	Grace time.Duration
+
+	// Silence is how long nothing may be heard of a client before its session is
+	// interrupted. Zero means 10 s. Clients ping every 2 s.
+	Silence time.Duration
+
+	// OpenTimeout is how long a client may take from its link's opening to its first
+	// message. Zero means 5 s.
+	OpenTimeout time.Duration
+
+	// Limits bound what each client may send.
+	Limits Limits
+
+	// MaxRequests limits own requests that a client has not answered, per Conn. Zero
+	// means 1024; one more is ErrTooMany.
+	MaxRequests int
+
+	// Rate, Floor and Ceiling bound the bytes per second that are sent to each
+	// client: at first, at least, at most. Zero means 64 KiB, 8 KiB and 256 KiB; a
+	// negative Ceiling means no limit.
+	Rate, Floor, Ceiling int
+
+	// Manual leaves the loop to the program, which calls Poll and Flush.
+	Manual bool
+
+	// RTC is how WebRTC is served: public addresses, certificate, shards, origins,
+	// limits per address. Its Handler serves pages without a godwit script, and is
+	// refused them if none of its funcs is set. Its Authorize, Engine, Manual and
+	// Logger are the server's own and must be left alone.
+	RTC rtcserver.Config
+
+	// Logger gets a line when a session begins or ends, or is refused, at level
+	// debug. Nil means silence.
+	Logger *slog.Logger
+}
+
+// Limits bound what a client may send. Zero values are the defaults, negative ones
+// no limit.
+//
+// An unreliable or sequenced message beyond Messages or Bytes is dropped and counted.
+// A reliable one ends the session with LimitMessages or LimitBytes, because to drop
+// it would break the channel's promise in silence. A request beyond Requests is
+// rejected. A message larger than its channel allows, which a client with the right
+// table never sends, ends the session with LimitSize.
+type Limits = session.Limits
+
+// Duplicates says what to do when an Identity connects that is connected already.
+// An empty Identity is nobody's.
+type Duplicates uint8
+
+const (
+	// Allow lets an Identity have as many sessions as it likes.
+	Allow Duplicates = iota
+	// Refuse refuses the new session with 409, unless the old one is interrupted:
+	// then it is as Replace.
+	Refuse
+	// Replace closes the old session with Replaced when the new one opens. The old
+	// one's Close may come after the new one's Open.
+	Replace
+)
+
+// maxVersion is the longest Version in bytes.
+const maxVersion = 64
+
+func (c *Config) setDefaults() error {
+	c.MaxConns = cmp.Or(c.MaxConns, 4096)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := c.Channels.Validate(); err != nil {
+		return fmt.Errorf("godwit: Config.Channels: %w", err)
+	}
+	if len(c.Version) > maxVersion {
+		return fmt.Errorf("godwit: Config.Version has %d bytes, but %d are the most", len(c.Version), maxVersion)
+	}
+	ways := 0
+	for _, set := range []bool{c.Secret != "", c.Tokens != nil, c.Authorize != nil} {
+		if set {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return errors.New("godwit: at most one of Config.Secret, Tokens and Authorize may be set")
+	case c.Duplicates > Replace:
+		return fmt.Errorf("godwit: Config.Duplicates is %d, which is none of Allow, Refuse and Replace", c.Duplicates)
+	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Manual || c.RTC.Logger != nil:
+		return errors.New("godwit: Config.RTC: Authorize, Engine, Manual and Logger are the server's own; set those of Config")
+	}
+	if c.Tokens != nil {
+		if err := c.Tokens.Validate(); err != nil {
+			return fmt.Errorf("godwit: Config.Tokens: %w", err)
+		}
+	}
+	return nil
+}
+
+// session returns the configuration of a server's end.
+func (c *Config) session(id uint64, token session.Token) session.Config {
+	return session.Config{
+		Channel: channel.Config{
+			Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling,
+		},
+		ID: id, Token: token,
+		Grace: c.Grace, Silence: c.Silence, OpenTimeout: c.OpenTimeout,
+		Limits: c.Limits, MaxWaiting: c.MaxRequests,
+	}
+}

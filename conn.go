@@ -1,0 +1,193 @@
+package godwit
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/session"
+)
+
+// Errors. Each says what to do next.
+var (
+	// ErrClosed: the session is over, or the server is.
+	ErrClosed = channel.ErrClosed
+	// ErrUnknown: the table has no such channel.
+	ErrUnknown = channel.ErrUnknown
+	// ErrDirection: the table lets only the other end send on the channel.
+	ErrDirection = channel.ErrDirection
+	// ErrTooLarge: the message exceeds the channel's MaxMessage.
+	ErrTooLarge = channel.ErrTooLarge
+	// ErrBudget: a reliable channel's queue is full; nothing was queued.
+	ErrBudget = channel.ErrBudget
+	// ErrExpired: the message's deadline has passed already.
+	ErrExpired = channel.ErrExpired
+	// ErrInterrupted: the other end is not heard, and what is sent unreliably now
+	// would be stale.
+	ErrInterrupted = session.ErrInterrupted
+	// ErrTooMany: too many requests wait for an answer.
+	ErrTooMany = session.ErrTooMany
+	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
+	ErrName = session.ErrName
+	// ErrPayload: a request or a reply is larger than MaxRequest.
+	ErrPayload = session.ErrPayload
+	// ErrAnswered: the request has its answer, or nobody waits for it.
+	ErrAnswered = session.ErrAnswered
+	// ErrHello: a connect message is longer than MaxHello.
+	ErrHello = session.ErrHello
+	// ErrInHandler: the call would wait for the goroutine it is on.
+	ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
+	// ErrManual: Poll is for servers with Config.Manual.
+	ErrManual = errors.New("godwit: Poll needs Config.Manual")
+)
+
+// Limits of what is sent.
+const (
+	// MaxHello is the longest connect message in bytes.
+	MaxHello = session.MaxHello
+	// MaxRequest is the largest request or reply in bytes.
+	MaxRequest = session.MaxPayload
+)
+
+// An ID is a session's number: random, so that no two of a fleet are the same.
+type ID uint64
+
+// String returns the id as 16 hexadecimal digits.
+func (id ID) String() string {
+	s := strconv.FormatUint(uint64(id), 16)
+	return "0000000000000000"[len(s):] + s
+}
+
+// An Identity is who a client is, as its credentials say.
+type Identity struct {
+	Name string // the subject of a token; empty if nobody asked
+	Data []byte // the program's own; of a token its "data", JSON
+}
+
+// A Kind is the kind of program at the other end, by its own account.
+type Kind uint8
+
+// The kinds.
+const (
+	UnknownKind Kind = iota
+	Browser
+	Native
+	InProcess // see Server.Local
+)
+
+var kindNames = [...]string{"unknown", "browser", "native", "in-process"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Options are what one message asks for: a deadline, a key, a receipt. The zero
+// value asks for nothing.
+type Options = channel.Options
+
+// A Conn is one end of a session with a client; of one in the same process there are
+// both ends. Its methods may be called from any goroutine, also while handlers run.
+type Conn struct {
+	// User is the program's own; the server never looks at it. Handlers of one
+	// Conn may use it without a lock.
+	User any
+
+	server   *Server
+	handler  *Handler
+	id       ID
+	identity Identity
+	kind     Kind
+	ours     bool // a server's end
+	hello    []byte
+
+	// home is the link whose lock guards the session; see acquire.
+	home atomic.Pointer[anchor]
+
+	// telling is true while handlers are run, or about to be. Who has set it owns
+	// news and answers.
+	telling atomic.Bool
+	news    []session.Event
+	answers []*question // of the results among news, in order
+
+	// The rest belongs to whoever holds the lock of home's link.
+	session   *session.Session
+	seated    *anchor // the link that the session knows of
+	asked     map[uint32]*question
+	forgotten bool // the server's book has it no more
+}
+
+// ID returns the session's number. It stays the same when the link changes. At the
+// client's end it is zero until the session is open.
+func (c *Conn) ID() ID {
+	if c.ours {
+		return c.id
+	}
+	a := c.acquire()
+	defer c.release(a)
+	return ID(c.session.ID())
+}
+
+// Identity returns who the client is.
+func (c *Conn) Identity() Identity { return c.identity }
+
+// Kind returns the kind of program the client says it is.
+func (c *Conn) Kind() Kind { return c.kind }
+
+// Hello returns the connect message, from Open on.
+func (c *Conn) Hello() []byte { return c.hello }
+
+// RemoteAddr returns the address that messages go to now. It changes when the
+// client's network does. In process it is invalid.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.home.Load().link.RemoteAddr() }
+
+// Send queues a message on a channel of the table. It does not wait: the message
+// leaves at once if the client's share of bytes allows, in a handler when the batch
+// is over, with Config.Manual at the next Flush or Poll. A nil error promises what
+// the channel's mode promises, and that only while the session lasts.
+func (c *Conn) Send(ch ChannelID, b []byte) error {
+	_, err := c.SendWith(ch, b, Options{})
+	return err
+}
+
+// SendWith is Send with options. The id is what a receipt will name.
+func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
+	a := c.acquire()
+	id, err := c.session.Send(time.Now(), ch, b, o)
+	c.release(a)
+	return id, err
+}
+
+// sendLater is Send for one of many: it leaves at Server.flush.
+func (c *Conn) sendLater(now time.Time, ch ChannelID, b []byte) error {
+	a := c.acquire()
+	_, err := c.session.Send(now, ch, b, Options{})
+	a.link.Release(true, c.session.Pending())
+	return err
+}
+
+// Free returns how large a message Send would take on a channel now, or -1.
+func (c *Conn) Free(ch ChannelID) int {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Mux().Free(ch)
+}
+
+// Close ends the session. What was sent reliably is delivered first, for 2 s at
+// most; nothing more is taken meanwhile. Both ends' Close handlers get the code and
+// the text, of which 256 bytes are sent. A second Close does nothing.
+func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }
+
+// Kick is Close with Kicked, which does not wait for anything.
+func (c *Conn) Kick(text string) { c.close(Kicked, text, true) }
+
+func (c *Conn) close(code CloseCode, text string, atOnce bool) {
+	a := c.acquire()
+	c.session.Close(time.Now(), code, text, atOnce)
+	c.release(a)
+}

@@ -1,0 +1,335 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOpenSendClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, server, cd := join(t, srv, "ada")
+		d.want(t, "open I am ada")
+		cd.want(t, "open ")
+		if server.Identity().Name != "ada" || server.Kind() != InProcess || client.ID() != server.ID() || srv.Len() != 1 {
+			t.Errorf("the server's end is %v, %v, %v; the client's is %v", server.Identity(), server.Kind(), server.ID(), client.ID())
+		}
+		must(t, client.Send(chat, []byte("hi")))
+		must(t, client.Send(move, []byte("left")))
+		must(t, server.Send(loot, []byte("gold")))
+		settle()
+		d.want(t, "chat: hi", "move: left")
+		cd.want(t, "loot: gold")
+		server.Send(chat, []byte("bye"))
+		server.Close(ProgramCode+4, "you won")
+		time.Sleep(100 * ms)
+		d.want(t, "closed here: code 260: you won")
+		cd.want(t, "chat: bye", "closed by the other end: code 260: you won")
+		if err := server.Send(chat, nil); !errors.Is(err, ErrClosed) || srv.Len() != 0 || srv.book.count() != 0 {
+			t.Errorf("afterwards: Send says %v, %d are open, %d in the book", err, srv.Len(), srv.book.count())
+		}
+	})
+}
+
+func TestSendMisuse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Channels = Channels{{Name: "up", Direction: ToServer}, {Name: "small", Mode: ReliableOrdered, MaxMessage: 10, QueueLimit: 100}}
+		})
+		_, server, _ := join(t, srv, "ada")
+		for _, c := range []struct {
+			name string
+			ch   ChannelID
+			n    int
+			want error
+		}{
+			{"the control channel", 0, 1, ErrUnknown},
+			{"no channel", 3, 1, ErrUnknown},
+			{"the other direction", 1, 1, ErrDirection},
+			{"too large", 2, 11, ErrTooLarge},
+		} {
+			if err := server.Send(c.ch, make([]byte, c.n)); !errors.Is(err, c.want) {
+				t.Errorf("%s: Send says %v", c.name, err)
+			}
+			if err := srv.Broadcast(c.ch, make([]byte, c.n)); !errors.Is(err, c.want) {
+				t.Errorf("%s: Broadcast says %v", c.name, err)
+			}
+		}
+		cut(server)
+		for range 2 {
+			must(t, server.Send(2, nil))
+		}
+		if _, err := server.SendWith(2, make([]byte, 9), Options{}); !errors.Is(err, ErrBudget) {
+			t.Errorf("a full queue: %v", err)
+		}
+	})
+}
+
+func TestRequests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		var kept *Request
+		d.on.Request = func(c *Conn, r *Request) {
+			switch r.Name {
+			case "reply":
+				must(t, r.Reply([]byte("yes "+string(r.Data))))
+				if err := r.Ack(); err != ErrAnswered {
+					t.Errorf("a second answer: %v", err)
+				}
+			case "ack":
+				must(t, r.Ack())
+			case "reject":
+				must(t, r.Reject("no"))
+			case "keep":
+				r.Keep()
+				kept = r
+			}
+		}
+		client, _, _ := join(t, srv, "ada")
+		ctx := context.Background()
+		if b, err := client.Request(ctx, "reply", []byte("please")); string(b) != "yes please" || err != nil {
+			t.Errorf("reply: %q, %v", b, err)
+		}
+		if b, err := client.Request(ctx, "ack", nil); b != nil || err != nil {
+			t.Errorf("ack: %q, %v", b, err)
+		}
+		for _, name := range []string{"reject", "unknown"} {
+			_, err := client.Request(ctx, name, nil)
+			if e, ok := errors.AsType[*RequestError](err); !ok || e.Status != Rejected {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		id, err := client.Ask("keep", nil, func(r Result) { d.note("answer: %v %s", r.Status, r.Data) })
+		must(t, err)
+		time.Sleep(50 * ms) // its acknowledgement may wait
+		if st, ok := client.Status(id); !ok || st != Waiting {
+			t.Errorf("while it is kept: %v", st)
+		}
+		d.take()
+		must(t, kept.Reply([]byte("at last")))
+		settle()
+		d.want(t, "answer: responded at last")
+	})
+}
+
+func TestRequestThatIsGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		d.on.Request = func(c *Conn, r *Request) { r.Keep() }
+		client, server, _ := join(t, srv, "ada")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := client.Request(ctx, "slow", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Request: %v", err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := client.Request(context.Background(), "slow", nil)
+			done <- err
+		}()
+		settle()
+		server.Kick("")
+		if e, ok := errors.AsType[*RequestError](<-done); !ok || e.Status != ResponseLost {
+			t.Errorf("after Kick: %v", e)
+		}
+	})
+}
+
+// The garbage collector is no part of a bubble.
+func TestKeptAndLostRequestIsRejected(t *testing.T) {
+	srv, d := newTestServer(t)
+	d.on.Request = func(c *Conn, r *Request) { r.Keep() }
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	answer := make(chan Result, 1)
+	_, err = client.Ask("drop", nil, func(r Result) { answer <- r })
+	must(t, err)
+	for {
+		select {
+		case r := <-answer:
+			if r.Status != Rejected || r.Text != "no answer" {
+				t.Errorf("%v %q", r.Status, r.Text)
+			}
+			return
+		default:
+			runtime.GC()
+		}
+	}
+}
+
+func TestCallsThatWouldWaitForThemselves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		d.on.Open = func(c *Conn) {
+			if _, err := c.Request(context.Background(), "x", nil); err != ErrInHandler {
+				t.Errorf("Request: %v", err)
+			}
+			if err := srv.Shutdown(context.Background(), ""); err != ErrInHandler {
+				t.Errorf("Shutdown: %v", err)
+			}
+			if err := srv.Close(); err != ErrInHandler {
+				t.Errorf("Close: %v", err)
+			}
+			done := make(chan error)
+			go func() { // another goroutine may wait
+				_, err := c.Request(context.Background(), "x", nil)
+				done <- err
+			}()
+			c.Ask("y", nil, func(Result) { d.note("y answered") })
+			go func() { d.note("x: %v", <-done) }()
+		}
+		join(t, srv, "ada")
+		d.want(t, "open I am ada", "y answered", "x: godwit: request: rejected: no answer")
+	})
+}
+
+func TestReceipts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		client, _, cd := join(t, srv, "ada")
+		cd.take()
+		id, err := client.SendWith(move, []byte("left"), Options{Receipt: true})
+		must(t, err)
+		time.Sleep(100 * ms)
+		if got := cd.take(); len(got) != 1 || !strings.HasSuffix(got[0], "delivered") || id == 0 {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+func TestGroups(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		_, a, ad := join(t, srv, "ada")
+		_, b, bd := join(t, srv, "bob")
+		_, c, cd := join(t, srv, "cy")
+		want := func(ada, bob, cy string) {
+			t.Helper()
+			settle()
+			for _, p := range []struct {
+				d    *diary
+				want string
+			}{{ad, ada}, {bd, bob}, {cd, cy}} {
+				if got := strings.Join(p.d.take(), " "); got != p.want {
+					t.Errorf("got %q, want %q", got, p.want)
+				}
+			}
+		}
+		want("open ", "open ", "open ")
+		must(t, srv.Broadcast(chat, []byte("all")))
+		must(t, srv.BroadcastExcept(b, chat, []byte("not bob")))
+		want("chat: all chat: not bob", "chat: all", "chat: all chat: not bob")
+
+		red := srv.NewGroup()
+		if !red.Join(a) || !red.Join(b) || red.Join(b) {
+			t.Error("Join")
+		}
+		must(t, red.Send(chat, []byte("red")))
+		must(t, red.SendExcept(a, chat, []byte("not ada")))
+		want("chat: red", "chat: red chat: not ada", "")
+		if red.Leave(c) || !red.Leave(a) || red.Len() != 1 {
+			t.Error("Leave")
+		}
+		b.Kick("out")
+		settle()
+		if red.Len() != 0 || red.Join(b) {
+			t.Error("who is gone is still a member")
+		}
+	})
+}
+
+func TestSessionMovesToAnotherLink(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, server, cd := join(t, srv, "ada")
+		cut(client)
+		settle()
+		must(t, client.Send(chat, []byte("still here")))
+		must(t, server.Send(chat, []byte("waiting")))
+		if err := server.Send(move, nil); !errors.Is(err, ErrInterrupted) {
+			t.Errorf("Send on a sequenced channel: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		d.want(t, "open I am ada", "interrupted")
+		cd.want(t, "open ", "interrupted")
+		resume(client, server)
+		settle()
+		d.want(t, "resumed", "chat: still here")
+		cd.want(t, "resumed", "chat: waiting")
+		if server.Stats().Resumed != 1 || srv.Len() != 1 {
+			t.Errorf("%d resumed, %d open", server.Stats().Resumed, srv.Len())
+		}
+	})
+}
+
+func TestGraceEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, _, cd := join(t, srv, "ada")
+		cut(client)
+		time.Sleep(31 * time.Second)
+		d.want(t, "open I am ada", "interrupted", "closed here: timeout: nothing was heard for too long")
+		cd.want(t, "open ", "interrupted", "closed here: timeout: nothing was heard for too long")
+		if srv.book.count() != 0 {
+			t.Error("the book has it still")
+		}
+	})
+}
+
+func TestDuplicates(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t, func(c *Config) { c.Duplicates = Replace })
+		_, _, first := join(t, srv, "ada")
+		join(t, srv, "ada")
+		settle()
+		first.want(t, "open ", "closed by the other end: replaced: connected once more")
+		if srv.Len() != 1 {
+			t.Errorf("%d are open: %q", srv.Len(), d.take())
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = Refuse })
+		client, _, first := join(t, srv, "ada")
+		_, _, second := join(t, srv, "ada")
+		settle()
+		first.want(t, "open ")
+		second.want(t, "open ", "closed by the other end: duplicate: ada is connected already")
+		cut(client)
+		_, _, third := join(t, srv, "ada")
+		third.want(t, "open ") // the first is not heard of
+	})
+}
+
+func TestShutdownDrains(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		_, server, cd := join(t, srv, "ada")
+		must(t, server.Send(chat, make([]byte, 100_000)))
+		must(t, srv.Shutdown(context.Background(), "maintenance"))
+		d.want(t, "open I am ada", "closed here: shutdown: maintenance")
+		if got := cd.take(); len(got) != 3 || got[2] != "closed by the other end: shutdown: maintenance" {
+			t.Errorf("the client saw %d events, the last %q", len(got), got[len(got)-1])
+		}
+		if _, err := srv.Local(LocalConfig{}); err != ErrClosed {
+			t.Errorf("Local afterwards: %v", err)
+		}
+	})
+}
+
+func TestShutdownGivesUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, server, _ := join(t, srv, "ada")
+		cut(client)
+		settle()
+		must(t, server.Send(chat, []byte("never read")))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		srv.Shutdown(ctx, "")
+		d.want(t, "open I am ada", "interrupted", "closed here: shutdown")
+	})
+}

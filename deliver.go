@@ -1,0 +1,103 @@
+package godwit
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/godwit-rtc/godwit/internal/session"
+)
+
+// tell runs the handlers for the news. The caller has Conn.telling.
+func (c *Conn) tell() {
+	answers := c.answers
+	for i := range c.news {
+		ev := &c.news[i]
+		switch ev.Type {
+		case session.EventOpen:
+			c.hello = ev.Data
+			c.server.open(c)
+			c.event(Event{Type: OpenEvent})
+		case session.EventMessage:
+			c.message(ev)
+		case session.EventRequest:
+			c.request(ev)
+		case session.EventResult:
+			if q := answers[0]; q != nil {
+				q.result(ev)
+			}
+			answers = answers[1:]
+		case session.EventReceipt:
+			c.event(Event{Type: ReceiptEvent, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+		case session.EventInterrupted:
+			c.event(Event{Type: InterruptedEvent})
+		case session.EventResumed:
+			c.event(Event{Type: ResumedEvent})
+		case session.EventClosed:
+			why := CloseReason(ev.Reason)
+			c.server.closed(c, why)
+			c.event(Event{Type: CloseEvent, Reason: why})
+		}
+	}
+}
+
+func (c *Conn) message(ev *session.Event) {
+	if f := c.handler.Message; f != nil {
+		f(c, ev.Channel, ev.Data)
+		return
+	}
+	c.server.yield(c, Event{Type: MessageEvent, Channel: ev.Channel, Data: ev.Data})
+}
+
+func (c *Conn) request(ev *session.Event) {
+	r := newRequest(c, ev)
+	if f := c.handler.Request; f != nil {
+		f(c, r)
+	} else {
+		c.server.yield(c, Event{Type: RequestEvent, Request: r})
+	}
+	if !r.kept {
+		r.Reject("no answer")
+	}
+}
+
+// event calls the handler's func for what is neither message nor request.
+func (c *Conn) event(ev Event) {
+	h := c.handler
+	switch {
+	case ev.Type == OpenEvent && h.Open != nil:
+		h.Open(c)
+	case ev.Type == ReceiptEvent && h.Receipt != nil:
+		h.Receipt(c, ev.Message, ev.Fate)
+	case ev.Type == InterruptedEvent && h.Interrupted != nil:
+		h.Interrupted(c)
+	case ev.Type == ResumedEvent && h.Resumed != nil:
+		h.Resumed(c)
+	case ev.Type == CloseEvent && h.Close != nil:
+		h.Close(c, ev.Reason)
+	default:
+		c.server.yield(c, ev)
+	}
+}
+
+// inHandler reports whether the caller is, however deep, in a handler: whether this
+// goroutine's stack has Deliver on it. It takes microseconds, so only calls that
+// wait ask it.
+func inHandler() bool {
+	var pcs [64]uintptr
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		if n == 0 {
+			return false
+		}
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := true; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); strings.HasSuffix(f.Function, "godwit.(*anchor).Deliver") {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package godwit
+
+import (
+	"fmt"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/session"
+)
+
+// A Handler is told what happens. Its funcs are called one at a time for one Conn;
+// the package's page says by whom and in what order. A func that is nil is not
+// called.
+type Handler struct {
+	// Open: a session begins. It may be sent to, and its Hello is known.
+	Open func(*Conn)
+
+	// Message: a message came. The bytes are valid until the func returns.
+	Message func(*Conn, ChannelID, []byte)
+
+	// Request: the other end wants an answer. If the func returns without one, and
+	// without Request.Keep, the request is rejected.
+	Request func(*Conn, *Request)
+
+	// Receipt: what became of a message that was sent with Options.Receipt.
+	Receipt func(*Conn, MessageID, Fate)
+
+	// Interrupted: the other end is not heard. Reliable messages wait until it is.
+	Interrupted func(*Conn)
+
+	// Resumed: it is heard again, on the same link or on another.
+	Resumed func(*Conn)
+
+	// Close: the session is over. It is the last call for it.
+	Close func(*Conn, CloseReason)
+}
+
+// An EventType says what an Event is.
+type EventType uint8
+
+// The events. Ended is not one of a Conn: the server is closed, or Poll was called
+// where it cannot work; see Err.
+const (
+	OpenEvent EventType = iota
+	MessageEvent
+	RequestEvent
+	ReceiptEvent
+	InterruptedEvent
+	ResumedEvent
+	CloseEvent
+	EndedEvent
+)
+
+// An Event is what [Server.Poll] yields of what happens: what the Handler has no
+// func for.
+type Event struct {
+	Type    EventType
+	Conn    *Conn
+	Channel ChannelID   // of a MessageEvent
+	Data    []byte      // of a MessageEvent; valid until the next event
+	Request *Request    // of a RequestEvent
+	Message MessageID   // of a ReceiptEvent
+	Fate    Fate        // of a ReceiptEvent
+	Reason  CloseReason // of a CloseEvent
+	Err     error       // of an EndedEvent
+}
+
+// A MessageID is how receipts call a message.
+type MessageID = channel.MessageID
+
+// A Fate is what became of a message.
+type Fate = channel.Fate
+
+// The fates. Lost is a guess: the message may have arrived, and its acknowledgement
+// not. A message whose receipt has not come by the time of Close may have arrived
+// or not.
+const (
+	Delivered = channel.Delivered
+	Lost      = channel.Lost
+	Expired   = channel.Expired
+	Dropped   = channel.Dropped
+	Abandoned = channel.Abandoned
+	Outdated  = channel.Replaced // a newer one took its place in the queue
+)
+
+// A CloseCode tells why a session ended. From ProgramCode to 65535 they are the
+// program's own.
+type CloseCode = session.Code
+
+// The codes.
+const (
+	Normal        = session.Normal        // the program, or the player, is done
+	Kicked        = session.Kicked        // put out
+	ShutDown      = session.Shutdown      // the server ends
+	ProtocolError = session.ProtocolError // the other end broke the protocol: see Text
+	AuthEnded     = session.Auth          // the credentials are not valid any more
+	Replaced      = session.Replaced      // the same Identity connected once more
+	TimedOut      = session.Timeout       // interrupted for longer than Grace
+	Duplicate     = session.Duplicate     // the same Identity is connected already
+	LimitMessages = session.LimitMessages // too many messages per second
+	LimitBytes    = session.LimitBytes    // too many bytes per second
+	LimitSize     = session.LimitSize     // a message larger than its channel allows
+	LimitEarly    = session.LimitEarly    // too much sent before the session was open
+	LimitRequests = session.LimitRequests // so many requests that not even rejections are taken
+	ProgramCode   = session.CodeProgram
+)
+
+// A CloseReason tells why a session ended.
+type CloseReason struct {
+	Code   CloseCode
+	Text   string // at most 256 bytes
+	Remote bool   // the other end ended it
+}
+
+// String returns the reason for the log.
+func (r CloseReason) String() string {
+	who := "closed here"
+	if r.Remote {
+		who = "closed by the other end"
+	}
+	if r.Text == "" {
+		return fmt.Sprintf("%s: %v", who, r.Code)
+	}
+	return fmt.Sprintf("%s: %v: %s", who, r.Code, r.Text)
+}

@@ -1,0 +1,249 @@
+package godwit
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A link is what an anchor needs of what it is fixed to: the lock of a shard, or of
+// what stands for one. *rtcserver.Conn and *localEnd are links. A link goes on to
+// serve its engine's deadline after it is closed, until there is none.
+type link interface {
+	Acquire()
+	Release(later, news bool)
+	Close(text string)
+	RemoteAddr() netip.AddrPort
+}
+
+// An anchor fixes a session to a link. It is the link's engine.
+//
+// # How a session moves
+//
+// A session belongs to whoever holds the lock of its home link and has seen, after
+// taking it, that home is still that link. To move it one takes the lock of the old
+// home, stores the new home as the last thing done under it, and gives it back. From
+// then on the session belongs to the new link's lock. Whoever takes that first tells
+// the session of its new link (seat). So no two locks are ever held, and a call in
+// between finds the new home or tries again.
+//
+// Handlers of one Conn must not overlap although two links' loops may have news for
+// it while it moves: Conn.telling is taken before they run, and the loop that finds
+// it taken leaves the news, made independent of its buffers, to the one that has it.
+type anchor struct {
+	conn     *Conn
+	link     link
+	reliable bool
+
+	// Guarded by the link's lock.
+	early  [][]byte // what came on it before the session did
+	joined bool     // the session has been here
+	closed bool     // the link is gone
+	ending bool     // the link is to be closed, or was
+
+	// The loop's own, from Ready to Deliver.
+	bring  bool // the session is to be brought here
+	end    bool // the link is to be closed
+	forget bool // the server is to be told that the session is over
+}
+
+// maxEarly bounds the datagrams that a new link keeps until the session is there.
+const maxEarly = 16
+
+// acquire takes the lock that guards the session.
+func (c *Conn) acquire() *anchor {
+	for {
+		a := c.home.Load()
+		a.link.Acquire()
+		if c.home.Load() == a {
+			c.seat(a)
+			return a
+		}
+		a.link.Release(true, false)
+	}
+}
+
+// release gives it back.
+func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.over(a)) }
+
+// over reports whether a's loop has something to do about the session's end.
+func (c *Conn) over(a *anchor) bool {
+	if c.session.State() != session.Closed {
+		return false
+	}
+	return !c.forgotten || c.session.Over() && !a.closed && !a.ending
+}
+
+// seat tells the session of the link that it has moved to.
+func (c *Conn) seat(a *anchor) {
+	if c.seated == a || c.seated == nil {
+		return // the first link tells when it is open
+	}
+	c.seated, a.joined = a, true
+	now := time.Now()
+	c.linkUp(a, now)
+	for _, b := range a.early {
+		c.session.Receive(now, b)
+	}
+	a.early = nil
+	if a.closed {
+		c.session.Unlink(now)
+	}
+}
+
+func (c *Conn) linkUp(a *anchor, now time.Time) {
+	var token session.Token
+	rand.Read(token[:])
+	if c.session.Link(now, session.LinkInfo{Reliable: a.reliable, Token: token}) && c.ours {
+		c.server.book.retoken(c)
+	}
+}
+
+// move brings the session to a. No lock is held.
+func (c *Conn) move(a *anchor) {
+	old := c.acquire()
+	switch {
+	case old == a:
+		c.release(old)
+		return
+	case c.session.State() == session.Closed:
+		c.release(old)
+		a.link.Close("the session is over")
+		return
+	}
+	c.home.Store(a)
+	old.link.Release(true, false)
+	old.link.Close("the session moved to another link")
+	c.release(c.acquire())
+}
+
+// isHome reports whether the session is here. The link's lock is held.
+func (a *anchor) isHome() bool { return a.conn.home.Load() == a }
+
+// Receive takes an event of a WebRTC link.
+func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
+	switch ev.Type {
+	case rtcserver.LinkOpened:
+		a.open(now)
+	case rtcserver.LinkMessage:
+		a.datagram(now, ev.Message.Data)
+	case rtcserver.LinkClosed:
+		a.gone(now)
+	}
+}
+
+// open begins the session if this is its first link. Another one waits for what the
+// client sends on it.
+func (a *anchor) open(now time.Time) {
+	c := a.conn
+	if a.isHome() && c.seated == nil {
+		c.seated, a.joined = a, true
+		c.linkUp(a, now)
+	}
+}
+
+func (a *anchor) datagram(now time.Time, b []byte) {
+	c := a.conn
+	switch {
+	case a.isHome():
+		c.seat(a)
+		c.session.Receive(now, b)
+	case !a.joined && len(a.early) < maxEarly:
+		a.early = append(a.early, append([]byte{}, b...))
+	}
+}
+
+func (a *anchor) gone(now time.Time) {
+	a.closed = true
+	if a.isHome() {
+		a.conn.seat(a)
+		a.conn.session.Unlink(now)
+	}
+}
+
+// Append appends the session's next datagram.
+func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
+	if !a.isHome() {
+		return b
+	}
+	return a.conn.session.Append(now, b, limit)
+}
+
+// Deadline returns when Advance must be called.
+func (a *anchor) Deadline() time.Time {
+	if !a.isHome() || a.conn.forgotten && a.closed {
+		return time.Time{}
+	}
+	return a.conn.session.Deadline()
+}
+
+// Advance tells the session that time has passed.
+func (a *anchor) Advance(now time.Time) {
+	if a.isHome() {
+		a.conn.session.Advance(now)
+	}
+}
+
+// Ready moves the session's news to where Deliver finds them.
+func (a *anchor) Ready() bool {
+	c := a.conn
+	a.bring = !a.isHome()
+	if a.bring {
+		return !a.joined && !a.closed && len(a.early) > 0
+	}
+	c.seat(a)
+	over := c.over(a)
+	if !over && !c.session.Pending() {
+		return false
+	}
+	if !c.telling.CompareAndSwap(false, true) {
+		c.session.Own()
+		return false
+	}
+	if over {
+		a.end = c.session.Over() && !a.closed && !a.ending
+		a.ending = a.ending || a.end
+		a.forget = !c.forgotten
+		c.forgotten = true
+	}
+	c.session.Release(c.news)
+	c.news = c.session.Events(c.news[:0])
+	c.answers = c.answers[:0]
+	for i := range c.news {
+		switch ev := &c.news[i]; ev.Type {
+		case session.EventResult:
+			c.answers = append(c.answers, c.asked[ev.Request])
+			delete(c.asked, ev.Request)
+		case session.EventToken:
+			if c.ours {
+				c.server.book.retoken(c)
+			}
+		}
+	}
+	return true
+}
+
+// Deliver runs the program's handlers, or brings the session here.
+func (a *anchor) Deliver() {
+	c := a.conn
+	if a.bring {
+		c.move(a)
+		return
+	}
+	c.tell()
+	if a.forget {
+		c.server.forget(c)
+	}
+	if a.end {
+		a.link.Close("the session is over")
+	}
+	a.end, a.forget = false, false
+	c.telling.Store(false)
+	if h := c.home.Load(); h != a { // its loop may have found telling taken
+		h.link.Acquire()
+		h.link.Release(true, true)
+	}
+}

@@ -1,0 +1,100 @@
+package godwit
+
+import (
+	"iter"
+	"time"
+)
+
+// poll is one call of Poll.
+type poll struct {
+	running bool
+	yield   func(Event) bool // nil once the program has had enough
+	saved   []Event          // what happened after that, for the next call
+}
+
+// Poll waits at most d for something to happen, does all there is to do, and yields
+// what happened, as a game loop wants it in every tick:
+//
+//	for ev := range srv.Poll(0) {
+//		switch ev.Type {
+//		case godwit.MessageEvent:
+//			...
+//		}
+//	}
+//	... // the tick
+//	srv.Flush()
+//
+// What the Handler has a func for is told to it instead, so a program with handlers
+// ranges over nothing. Both run inside Poll. A loop that breaks off gets the rest in
+// the next call. Poll is for servers with Config.Manual, and for one goroutine; when
+// the server is closed, or Poll cannot work, it yields one EndedEvent.
+func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		switch {
+		case !s.config.Manual:
+			yield(Event{Type: EndedEvent, Err: ErrManual})
+			return
+		case s.polling != nil && s.polling.running:
+			yield(Event{Type: EndedEvent, Err: ErrInHandler})
+			return
+		}
+		if s.polling == nil {
+			s.polling = &poll{}
+		}
+		p := s.polling
+		saved := p.saved
+		p.saved, p.yield, p.running = nil, yield, true
+		defer func() { p.yield, p.running = nil, false }()
+		for _, ev := range saved {
+			p.tell(ev)
+		}
+		if len(saved) > 0 {
+			d = 0
+		}
+		if err := s.turn(d); err != nil {
+			p.tell(Event{Type: EndedEvent, Err: err})
+		}
+	}
+}
+
+// turn runs the loops of all links once.
+func (s *Server) turn(d time.Duration) error {
+	if s.rtc == nil {
+		return s.local.turn(d)
+	}
+	if s.local.pending() {
+		d = 0
+	}
+	if err := s.rtc.Poll(d); err != nil {
+		return ErrClosed
+	}
+	return s.local.turn(0)
+}
+
+// tell yields an event, or keeps it.
+func (p *poll) tell(ev Event) {
+	if p.yield == nil {
+		if ev.Data != nil {
+			ev.Data = append([]byte{}, ev.Data...)
+		}
+		if ev.Request != nil && ev.Request.Data != nil {
+			data := append([]byte{}, ev.Request.Data...)
+			ev.Request.Keep()
+			ev.Request.Data = data
+		}
+		p.saved = append(p.saved, ev)
+		return
+	}
+	if !p.yield(ev) {
+		p.yield = nil
+	}
+}
+
+// yield gives an event that no handler wants to Poll.
+func (s *Server) yield(c *Conn, ev Event) {
+	if s.polling == nil {
+		return
+	}
+	ev.Conn = c
+	s.polling.tell(ev)
+}

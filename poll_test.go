@@ -1,0 +1,160 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+// events polls until nothing more happens, and returns the kinds of what did.
+func events(s *Server, f func(Event)) (types []EventType) {
+	for quiet := 0; quiet < 3; quiet++ {
+		for ev := range s.Poll(0) {
+			quiet = 0
+			types = append(types, ev.Type)
+			if f != nil {
+				f(ev)
+			}
+		}
+		s.Flush()
+	}
+	return types
+}
+
+func manual(c *Config) { c.Manual, c.Handler = true, Handler{} }
+
+func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
+	var reasons []CloseReason
+	srv, _ := newTestServer(t, manual, func(c *Config) {
+		c.Handler.Close = func(_ *Conn, why CloseReason) { reasons = append(reasons, why) }
+	})
+	d := &diary{}
+	client, err := srv.Local(LocalConfig{Handler: d.handler()})
+	must(t, err)
+	if got := events(srv, nil); !slices.Equal(got, []EventType{OpenEvent}) {
+		t.Errorf("at first: %v", got)
+	}
+	must(t, client.Send(chat, []byte("a")))
+	must(t, client.Send(chat, []byte("b")))
+	_, err = client.Ask("q", nil, func(r Result) { d.note("%v", r.Status) })
+	must(t, err)
+	var bodies string
+	got := events(srv, func(ev Event) {
+		bodies += string(ev.Data)
+		if ev.Type == RequestEvent {
+			must(t, ev.Request.Ack())
+		}
+	})
+	if len(got) != 3 || bodies != "ab" {
+		t.Errorf("messages: %v %q", got, bodies)
+	}
+	client.Close(Normal, "")
+	events(srv, nil)
+	if len(reasons) != 1 || !reasons[0].Remote {
+		t.Errorf("the handler was told of %v", reasons)
+	}
+	d.want(t, "open ", "acknowledged", "closed here: normal")
+}
+
+func TestPollThatBreaksOffLosesNothing(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	events(srv, nil)
+	for _, text := range []string{"a", "b", "c"} {
+		must(t, client.Send(chat, []byte(text)))
+	}
+	_, err = client.Ask("d", []byte("d"), func(Result) {})
+	must(t, err)
+	srv.Flush()
+	var got []string
+	for range 10 {
+		for ev := range srv.Poll(0) {
+			if ev.Type == RequestEvent {
+				ev.Data = ev.Request.Data
+			}
+			got = append(got, string(ev.Data))
+			break
+		}
+	}
+	slices.Sort(got) // a request may overtake a message
+	if !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPollMisuse(t *testing.T) {
+	srv, _ := newTestServer(t)
+	for ev := range srv.Poll(0) {
+		if ev.Type != EndedEvent || !errors.Is(ev.Err, ErrManual) {
+			t.Errorf("without Manual: %v %v", ev.Type, ev.Err)
+		}
+	}
+	srv, _ = newTestServer(t, manual)
+	srv.Local(LocalConfig{})
+	events(srv, func(Event) {
+		for ev := range srv.Poll(0) {
+			if ev.Type != EndedEvent || ev.Err != ErrInHandler {
+				t.Errorf("inside Poll: %v %v", ev.Type, ev.Err)
+			}
+		}
+	})
+	must(t, srv.Shutdown(context.Background(), ""))
+	for ev := range srv.Poll(time.Hour) {
+		if ev.Type != EndedEvent || !errors.Is(ev.Err, ErrClosed) {
+			t.Errorf("after Shutdown: %v %v", ev.Type, ev.Err)
+		}
+	}
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) { bubble(t, steadyState) }
+
+func steadyState(t *testing.T) {
+	got := 0
+	var server *Conn
+	srv, _ := newTestServer(t, func(c *Config) {
+		c.Manual = true
+		c.Limits = Limits{Messages: -1, Bytes: -1}
+		c.Ceiling = -1
+		c.Handler = Handler{
+			Open:    func(c *Conn) { server = c },
+			Message: func(c *Conn, ch ChannelID, b []byte) { c.Send(ch, b) },
+		}
+	})
+	client, err := srv.Local(LocalConfig{Handler: Handler{Message: func(*Conn, ChannelID, []byte) { got++ }}})
+	must(t, err)
+	body := make([]byte, 200)
+	g := srv.NewGroup()
+	idle := func() {
+		srv.Flush()
+		for range srv.Poll(0) {
+		}
+		time.Sleep(16 * ms)
+	}
+	tick := func() {
+		for _, ch := range []ChannelID{move, chat, loot} {
+			client.Send(ch, body)
+		}
+		if server != nil {
+			g.Send(chat, body)
+			srv.Broadcast(move, body)
+		}
+		idle()
+	}
+	for range 100 {
+		tick()
+	}
+	g.Join(server)
+	for range 2000 {
+		tick()
+	}
+	busy, rest := testing.AllocsPerRun(500, tick), testing.AllocsPerRun(500, idle)
+	if busy > rest || rest > 2 { // those of ranging over Poll
+		t.Errorf("%v allocations in a tick with eight messages, %v in one without", busy, rest)
+	}
+	if got < 5*2000 {
+		t.Errorf("%d messages came back", got)
+	}
+}

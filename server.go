@@ -1,0 +1,222 @@
+package godwit
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A Server is a game server. Its methods may be called from any goroutine, but for
+// Poll.
+type Server struct {
+	config     Config
+	tableHash  uint64
+	maxMessage []int // by channel
+	rtc        *rtcserver.Server
+	local      *loop
+	book       book
+	roster     roster // of open sessions
+
+	polling *poll // Poll's own, while it runs
+
+	refused, unsent, begun atomic.Uint64
+	ended                  endings
+}
+
+// New returns a server without a port, for clients in the same process: see
+// [Server.Local].
+func New(c Config) (*Server, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	s.local.start()
+	return s, nil
+}
+
+// Listen opens the UDP port addr, "host:port", and starts to serve it. Without a
+// host it is open to IPv4 and IPv6 on all addresses; port 0 means any. Clients
+// connect by an HTTP request to the server, which is an [http.Handler].
+func Listen(addr string, c Config) (*Server, error) {
+	return listen(c, func(rc rtcserver.Config) (*rtcserver.Server, error) { return rtcserver.Listen(addr, rc) })
+}
+
+// Serve is Listen for a socket that is open already, such as one of an in-memory
+// network. The server closes it.
+func Serve(socket rtcserver.PacketConn, c Config) (*Server, error) {
+	return listen(c, func(rc rtcserver.Config) (*rtcserver.Server, error) { return rtcserver.Serve(socket, rc) })
+}
+
+func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*Server, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	rc := c.RTC
+	rc.Authorize, rc.Engine, rc.Manual, rc.Logger = s.authorize, s.engine, c.Manual, c.Logger
+	if s.rtc, err = open(rc); err != nil {
+		return nil, err
+	}
+	s.local.start()
+	return s, nil
+}
+
+func newServer(c Config) (*Server, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	c.Channels = slices.Clone(c.Channels)
+	s := &Server{config: c, tableHash: c.Channels.Hash(), maxMessage: []int{0}}
+	explicit, err := channel.ParseChannels(string(c.Channels.AppendText(nil))) // with the defaults in
+	if err != nil {
+		return nil, err
+	}
+	for _, ch := range explicit {
+		s.maxMessage = append(s.maxMessage, ch.MaxMessage)
+	}
+	s.book.init(c.MaxUsedTokens)
+	s.local = newLoop(s)
+	return s, nil
+}
+
+// RTC returns the WebRTC side of the server, for its address and its counters; nil
+// if the server has no port.
+func (s *Server) RTC() *rtcserver.Server { return s.rtc }
+
+// Channel returns the number of the channel called name, which is its place in the
+// table, from 1.
+func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channels.ID(name) }
+
+// Conns yields the open sessions. No lock is held meanwhile; one may be closed before
+// it is yielded.
+func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }
+
+// Len returns how many sessions are open.
+func (s *Server) Len() int { return len(s.roster.all()) }
+
+// Flush sends what Send and its like have queued while Config.Manual was set.
+// Without it everything leaves at once, and Flush does nothing.
+func (s *Server) Flush() {
+	if s.rtc != nil {
+		s.rtc.Flush()
+	}
+	s.local.flush()
+}
+
+// open notes that a session is open.
+func (s *Server) open(c *Conn) {
+	if !c.ours {
+		return
+	}
+	s.begun.Add(1)
+	s.log(c, "open", "remote", c.RemoteAddr())
+	for _, o := range s.book.open(c) {
+		switch {
+		case s.config.Duplicates == Refuse && !o.interrupted():
+			c.close(Duplicate, c.identity.Name+" is connected already", true)
+		case s.config.Duplicates != Allow:
+			o.close(Replaced, "connected once more", true)
+		}
+	}
+	s.roster.add(c)
+}
+
+// closed notes that a session that was open is over.
+func (s *Server) closed(c *Conn, why CloseReason) {
+	if !c.ours {
+		return
+	}
+	s.ended.count(why)
+	s.log(c, "close", "why", why)
+	s.roster.remove(c)
+	s.forget(c)
+}
+
+// forget lets go of a session that is over, open or not.
+func (s *Server) forget(c *Conn) {
+	if !c.ours {
+		return
+	}
+	for _, g := range s.book.remove(c) {
+		g.roster.remove(c)
+	}
+}
+
+func (s *Server) log(c *Conn, msg string, args ...any) {
+	s.config.Logger.Debug("godwit: "+msg, append([]any{"conn", c.id.String(), "identity", c.identity.Name}, args...)...)
+}
+
+// Shutdown lets nobody in any more, closes every session with ShutDown and text once
+// what it was sent reliably is delivered, and closes the port. It returns early with
+// ctx's error when ctx is done; then too everything is closed. Every Close handler
+// has run when it returns. With Config.Manual it must be called where Poll is. In a
+// handler it returns ErrInHandler and does nothing.
+func (s *Server) Shutdown(ctx context.Context, text string) error {
+	if inHandler() {
+		return ErrInHandler
+	}
+	if s.rtc != nil {
+		s.rtc.Refuse()
+	}
+	s.local.refuse()
+	err := s.drain(ctx, text)
+	if s.rtc != nil {
+		s.rtc.Shutdown(ctx)
+	}
+	s.local.stop()
+	return err
+}
+
+// Close is Shutdown that waits for nobody.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx, ""); err == ErrInHandler {
+		return err
+	}
+	return nil
+}
+
+// drain closes every session and waits until none has anything more to say, or ctx
+// is done.
+func (s *Server) drain(ctx context.Context, text string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	leaving := make(map[*Conn]struct{})
+	for {
+		for c := range s.Conns() { // some may open late
+			c.close(ShutDown, text, false)
+			leaving[c] = struct{}{}
+		}
+		s.Flush()
+		for c := range leaving {
+			if c.silent() {
+				delete(leaving, c)
+			}
+		}
+		if len(leaving) == 0 && s.Len() == 0 {
+			return nil
+		}
+		if s.config.Manual {
+			for range s.Poll(0) {
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// silent reports whether a session has nothing more to say.
+func (c *Conn) silent() bool {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Over()
+}

@@ -1,0 +1,263 @@
+package godwit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// protocolVersion is that of docs/SESSION.md.
+const protocolVersion = 1
+
+// ServeHTTP answers the request by which a client connects; docs/SESSION.md,
+// section 1, has its form. It may be mounted at any path.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.rtc == nil {
+		http.Error(w, `{"error":"this server has no UDP port","code":"shutdown"}`, http.StatusServiceUnavailable)
+		return
+	}
+	s.rtc.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admissionKey{}, new(admission))))
+}
+
+// An admission is what authorize finds out about a request, for engine.
+type admission struct {
+	plain    bool // a page without a godwit script
+	kind     Kind
+	identity Identity
+	claims   *auth.Claims // to be spent
+	resume   *Conn
+	token    hash // with which it resumes
+}
+
+type admissionKey struct{}
+
+func refusal(status int, code, text string, detail ...string) *rtcserver.StatusError {
+	e := &rtcserver.StatusError{Status: status, Code: code, Text: text}
+	for i := 0; i+1 < len(detail); i += 2 {
+		if e.Detail == nil {
+			e.Detail = make(map[string]string)
+		}
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	return e
+}
+
+// authorize decides whether a client may connect. Nothing exists of it yet.
+func (s *Server) authorize(r *http.Request) error {
+	a := r.Context().Value(admissionKey{}).(*admission)
+	err := s.admit(a, r)
+	if err != nil {
+		s.refused.Add(1)
+		s.config.Logger.Debug("godwit: refused", "remote", r.RemoteAddr, "why", err)
+	}
+	return err
+}
+
+func (s *Server) admit(a *admission, r *http.Request) error {
+	q := r.URL.Query()
+	if !q.Has("v") {
+		if h := &s.config.RTC.Handler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
+			return refusal(http.StatusBadRequest, "request", "this server wants a godwit client: the request names no protocol version")
+		}
+		a.plain = true
+		return nil
+	}
+	if err := s.sameTerms(q.Get("v"), q.Get("app"), q.Get("channels")); err != nil {
+		return err
+	}
+	switch q.Get("kind") {
+	case "browser":
+		a.kind = Browser
+	case "native":
+		a.kind = Native
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Godwit-Resume") {
+		return s.admitResume(a, token)
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		token = ""
+	}
+	if err := s.identify(a, r, token); err != nil {
+		return err
+	}
+	if s.config.Duplicates == Refuse && s.heardOf(a.identity.Name) {
+		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
+	}
+	if !s.book.room(s.config.MaxConns) && (s.config.AdmitFull == nil || !s.config.AdmitFull(a.identity)) {
+		return refusal(http.StatusServiceUnavailable, "full", "the server is full")
+	}
+	return nil
+}
+
+// sameTerms compares versions and tables.
+func (s *Server) sameTerms(version, app, channels string) error {
+	if ours := strconv.Itoa(protocolVersion); version != ours {
+		return refusal(http.StatusConflict, "protocol",
+			"the server speaks version "+ours+" of the session protocol, the client another: update the older one",
+			"server", ours, "client", version)
+	}
+	if ours := s.config.Version; ours != "" && app != ours {
+		return refusal(http.StatusConflict, "app", "the server is version "+strconv.Quote(ours)+" of the program, the client is not",
+			"server", ours, "client", app)
+	}
+	theirs, err := strconv.ParseUint(channels, 16, 64)
+	if err != nil || len(channels) != 16 {
+		return refusal(http.StatusBadRequest, "request", `"channels" is not the hash of a table: 16 hexadecimal digits`)
+	}
+	if theirs != s.tableHash {
+		return refusal(http.StatusConflict, "channels", "the server's table of channels differs from the client's",
+			"channels", string(s.config.Channels.AppendText(nil)))
+	}
+	return nil
+}
+
+// admitResume looks for the session that a token resumes.
+func (s *Server) admitResume(a *admission, text string) error {
+	over := refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one")
+	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(token) != len(session.Token{}) {
+		return over
+	}
+	a.token = sha256.Sum256(token)
+	c := s.book.find(a.token)
+	if c == nil {
+		return over
+	}
+	at := c.acquire()
+	ok := c.session.Admits(a.token)
+	c.release(at)
+	if !ok {
+		return over
+	}
+	a.resume = c
+	return nil
+}
+
+// identify finds out who makes a request.
+func (s *Server) identify(a *admission, r *http.Request, token string) error {
+	switch {
+	case s.config.Authorize != nil:
+		id, err := s.config.Authorize(r)
+		if err != nil {
+			return authorizeError(err)
+		}
+		a.identity = id
+	case s.config.Secret != "":
+		if token == "" {
+			return unauthorized(auth.ErrMissing)
+		}
+		if !auth.Same(token, s.config.Secret) {
+			return unauthorized(auth.ErrWrong)
+		}
+	case s.config.Tokens != nil:
+		claims, err := s.config.Tokens.Verify(time.Now(), token)
+		if err != nil {
+			return unauthorized(err)
+		}
+		a.identity = Identity{claims.Subject, claims.Data}
+		a.claims = &claims
+	}
+	return nil
+}
+
+// unauthorized is the refusal for bad credentials.
+func unauthorized(err error) error {
+	e, ok := errors.AsType[*auth.Error](err)
+	if !ok {
+		return refusal(http.StatusUnauthorized, "token", err.Error(), "reason", "refused")
+	}
+	return refusal(http.StatusUnauthorized, "token", e.Text, "reason", e.Reason)
+}
+
+func authorizeError(err error) error {
+	if _, ok := errors.AsType[*auth.Error](err); ok {
+		return unauthorized(err) // the program verifies tokens itself
+	}
+	return err
+}
+
+// heardOf reports whether an Identity has a session that is not interrupted.
+func (s *Server) heardOf(name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, c := range s.book.named(name) {
+		if !c.interrupted() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Conn) interrupted() bool {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Interrupted()
+}
+
+// engine makes the engine of a new link, after everything else has been checked.
+func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine, error) {
+	a := r.Context().Value(admissionKey{}).(*admission)
+	switch {
+	case a.plain:
+		return nil, nil
+	case a.resume != nil:
+		return &anchor{conn: a.resume, link: link}, nil
+	}
+	if a.claims != nil && !s.config.Tokens.Reusable {
+		if err := s.spend(*a.claims); err != nil {
+			s.refused.Add(1)
+			return nil, unauthorized(err)
+		}
+	}
+	c, err := s.newConn(a.identity, a.kind)
+	if err != nil {
+		return nil, err
+	}
+	at := &anchor{conn: c, link: link}
+	c.home.Store(at)
+	return at, nil
+}
+
+func (s *Server) spend(c auth.Claims) error {
+	if s.config.Spend != nil {
+		return s.config.Spend(c.ID, c.Until())
+	}
+	return s.book.spend(time.Now(), c)
+}
+
+// newConn makes a server's end and enters it into the book.
+func (s *Server) newConn(id Identity, k Kind) (*Conn, error) {
+	var random [8]byte
+	var token session.Token
+	rand.Read(random[:])
+	rand.Read(token[:])
+	c := &Conn{
+		server:   s,
+		handler:  &s.config.Handler,
+		id:       ID(binary.BigEndian.Uint64(random[:])),
+		identity: id,
+		kind:     k,
+		ours:     true,
+	}
+	var err error
+	c.session, err = session.New(time.Now(), s.config.session(uint64(c.id), token))
+	if err != nil {
+		return nil, err
+	}
+	s.book.enter(c)
+	s.book.retoken(c)
+	return c, nil
+}

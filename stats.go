@@ -1,0 +1,106 @@
+package godwit
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// Stats are the counters of a server since it was made.
+type Stats struct {
+	Open    int    // sessions that are open
+	Pending int    // sessions that are being made
+	Begun   uint64 // sessions that were ever open
+	Refused uint64 // requests refused by authorization, versions, tables, resume tokens, MaxConns
+	Unsent  uint64 // messages of Broadcast and groups that a session had no room for
+
+	Closed map[CloseCode]uint64 // by code; the program's own count as ProgramCode
+	Left   uint64               // of those, ended by the client
+
+	RTC rtcserver.Stats // of the WebRTC side
+}
+
+// endings counts how sessions ended.
+type endings struct {
+	byCode [32]atomic.Uint64 // the last one is the program's own, and unknown ones
+	remote atomic.Uint64
+}
+
+func (e *endings) count(why CloseReason) {
+	e.byCode[min(int(why.Code), len(e.byCode)-1)].Add(1)
+	if why.Remote {
+		e.remote.Add(1)
+	}
+}
+
+// Stats returns the counters as they are now.
+func (s *Server) Stats() Stats {
+	t := Stats{
+		Open:    s.Len(),
+		Begun:   s.begun.Load(),
+		Refused: s.refused.Load(),
+		Unsent:  s.unsent.Load(),
+		Left:    s.ended.remote.Load(),
+		Closed:  make(map[CloseCode]uint64),
+	}
+	t.Pending = max(0, s.book.count()-t.Open)
+	for i := range s.ended.byCode {
+		code := CloseCode(i)
+		if i == len(s.ended.byCode)-1 {
+			code = ProgramCode
+		}
+		if n := s.ended.byCode[i].Load(); n > 0 {
+			t.Closed[code] = n
+		}
+	}
+	if s.rtc != nil {
+		t.RTC = s.rtc.Stats()
+	}
+	return t
+}
+
+// ConnStats are the counters of one session, which outlive its links.
+type ConnStats struct {
+	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
+
+	LastHeard     time.Duration // since the last packet came
+	Interrupted   bool
+	Interruptions uint64
+	Resumed       uint32 // how often the session moved to another link
+	Limited       uint64 // unreliable messages dropped for Limits
+	Rejected      uint64 // requests rejected for Limits
+	Asking        int    // own requests without an answer
+	Asked         int    // the other end's
+}
+
+// ChannelStats are the counters of one channel of a session.
+type ChannelStats = channel.ChannelStats
+
+// Stats returns the counters as they are now.
+func (c *Conn) Stats() ConnStats {
+	now := time.Now()
+	a := c.acquire()
+	defer c.release(a)
+	t := c.session.Stats()
+	heard, _ := c.session.Mux().Heard()
+	return ConnStats{
+		Stats:         c.session.Mux().Stats(),
+		LastHeard:     now.Sub(heard),
+		Interrupted:   c.session.Interrupted(),
+		Interruptions: t.Interruptions,
+		Resumed:       t.Links,
+		Limited:       t.Limited,
+		Rejected:      t.Refused,
+		Asking:        t.Waiting,
+		Asked:         t.Serving,
+	}
+}
+
+// ChannelStats returns the counters of one channel as they are now.
+func (c *Conn) ChannelStats(ch ChannelID) ChannelStats {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Mux().ChannelStats(ch)
+}

@@ -1,0 +1,143 @@
+package godwit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const (
+	move ChannelID = 1 + iota
+	chat
+	loot
+)
+
+var table = Channels{
+	{Name: "move", Mode: Sequenced},
+	{Name: "chat", Mode: ReliableOrdered},
+	{Name: "loot", Mode: ReliableUnordered},
+}
+
+// diary writes down what happens to the conns whose handler it is.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+	on    Handler // called too
+}
+
+func (d *diary) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, fmt.Sprintf(format, args...))
+}
+
+// take returns what was written, and tears it out.
+func (d *diary) take() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	lines := d.lines
+	d.lines = nil
+	return lines
+}
+
+func (d *diary) want(t *testing.T, lines ...string) {
+	t.Helper()
+	if got := d.take(); !slices.Equal(got, lines) {
+		t.Errorf("what happened:\n got %s\nwant %s", strings.Join(got, "\n     "), strings.Join(lines, "\n     "))
+	}
+}
+
+func (d *diary) handler() Handler {
+	return Handler{
+		Open: func(c *Conn) {
+			d.note("open %s", c.Hello())
+			if d.on.Open != nil {
+				d.on.Open(c)
+			}
+		},
+		Message: func(c *Conn, ch ChannelID, b []byte) {
+			d.note("%s: %s", table.Name(ch), b)
+			if d.on.Message != nil {
+				d.on.Message(c, ch, b)
+			}
+		},
+		Request: func(c *Conn, r *Request) {
+			d.note("request %s: %s", r.Name, r.Data)
+			if d.on.Request != nil {
+				d.on.Request(c, r)
+			}
+		},
+		Receipt:     func(c *Conn, id MessageID, f Fate) { d.note("receipt %d %v", id, f) },
+		Interrupted: func(c *Conn) { d.note("interrupted") },
+		Resumed:     func(c *Conn) { d.note("resumed") },
+		Close:       func(c *Conn, why CloseReason) { d.note("%v", why) },
+	}
+}
+
+// bubble runs a test in virtual time. settle waits until everything rests.
+func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
+
+func settle() { synctest.Wait() }
+
+// newTestServer returns a server without a port, and its diary.
+func newTestServer(t *testing.T, edit ...func(*Config)) (*Server, *diary) {
+	d := &diary{}
+	c := Config{Channels: table, Handler: d.handler()}
+	for _, f := range edit {
+		f(&c)
+	}
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, d
+}
+
+// join connects a client and returns both ends of its session.
+func join(t *testing.T, s *Server, name string) (client, server *Conn, d *diary) {
+	t.Helper()
+	d = &diary{}
+	before := slices.Collect(s.Conns())
+	client, err := s.Local(LocalConfig{Identity: Identity{Name: name}, Hello: []byte("I am " + name), Handler: d.handler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle()
+	for c := range s.Conns() {
+		if !slices.Contains(before, c) {
+			server = c
+		}
+	}
+	return client, server, d
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// cut ends the link of a client in this process, as a network would that goes away.
+func cut(c *Conn) {
+	e := c.home.Load().link.(*localEnd)
+	e.Close("")
+}
+
+// resume gives a client in this process a new link, as package client would after a
+// request that shows the token.
+func resume(client, server *Conn) {
+	l := client.home.Load().link.(*localEnd).loop
+	l.connect(server, client)
+	l.mu.Lock()
+	a := l.ends[len(l.ends)-1].anchor
+	l.mu.Unlock()
+	client.move(a)
+}
+
+const ms = time.Millisecond
