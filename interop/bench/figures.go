@@ -232,23 +232,37 @@ func profile(ctx context.Context, o options) error {
 		return err
 	}
 	b := &bench{ctx: ctx, options: o, server: "godwit"}
-	for _, mode := range []load.Mode{load.Echo, load.Flood} {
+	for _, mode := range []load.Mode{load.Echo, load.Flood, load.Idle, load.Fanout} {
+		clients, flags := 100, []string{}
+		switch mode {
+		case load.Idle:
+			clients = 1000
+		case load.Fanout:
+			clients, flags = o.fanout, []string{"-rate", "20"}
+		}
 		err := b.with(func(p *process) error {
-			l, err := b.load(p, mode, 100, o.duration+2*time.Second)
+			l, err := b.load(p, mode, clients, time.Duration(clients)*2*time.Millisecond+o.duration+2*time.Second, flags...)
 			if err != nil {
 				return err
 			}
-			time.Sleep(2 * time.Second)
+			time.Sleep(2*time.Second + time.Duration(clients)*2*time.Millisecond)
 			if err := fetch(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.Control, int(o.duration.Seconds())),
 				filepath.Join(o.profiles, string(mode)+".pprof")); err != nil {
 				return err
 			}
 			_, err = l.wait()
 			return err
-		})
+		}, relayFlag(mode)...)
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func relayFlag(mode load.Mode) []string {
+	if mode == load.Fanout {
+		return []string{"-relay"}
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.idlePion, "idle-pion", 500, "`number` of idle connections of pion/webrtc, whose each takes 300 KB")
 	f.IntVar(&o.fanout, "fanout", 2000, "`number` of clients that one message goes to")
 	f.IntVar(&o.storm, "storm", 1000, "`number` of clients that connect at once")
-	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit under echo and flood")
+	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit under each load")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
