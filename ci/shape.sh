@@ -4,12 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# netsim and what runs on top are tools and users, not the stack.
-list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples|cmd|netsim)/' || true; }
+list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples)/' || true; }
 mapfile -t src < <(list | grep -v '_test\.go$')
 mapfile -t tests < <(list | grep '_test\.go$')
+# The library, without its tools; and of that the wire stack, which is what any
+# WebRTC server must have. The latter has a bar for its size.
+mapfile -t library < <(printf '%s\n' "${src[@]}" | grep -vE '^(cmd|netsim|internal/load)/')
+stackdirs='dtls|icelite|sctp|sdp|rtcserver|internal/(peer|seq|timers|udpio)'
+mapfile -t stack < <(printf '%s\n' "${src[@]}" | grep -E "^($stackdirs)/")
 mapfile -t cores < <(printf '%s\n' "${src[@]}" |
-	grep -E '^(auth|channel|dtls|icelite|sctp|sdp|internal/(peer|seq|session))/' |
+	grep -E '^(auth|channel|dtls|icelite|sctp|sdp|internal/(icectl|peer|seq|session|timers))/' |
 	grep -vE '^dtls/(certificate|handshake|pion|pipe)\.go$')
 
 failed=0
@@ -54,30 +58,35 @@ n=${#lengths[@]}
 
 loc=$(lines "${src[@]}")
 testloc=$(lines "${tests[@]}")
-refs=$(count 'rfc-editor\.org|datatracker|RFC [0-9]{4}' "${src[@]}")
+refs=$(count 'rfc-editor\.org|datatracker|RFC [0-9]{4}' "${stack[@]}")
+stackloc=$(lines "${stack[@]}")
+stackcode=$(code '[^[:space:]]' "${stack[@]}")
 biggest=$(wc -l "${src[@]}" /dev/null | grep -v ' total$' | sort -n | tail -n 1)
 read -r biglines bigfile <<<"$biggest"
-sleepers=$(grep -l 'time\.Sleep(' "${tests[@]}" /dev/null | xargs -r grep -L 'testing/synctest' | wc -l || true)
+mapfile -t sleepers < <(grep -l 'time\.Sleep(' "${tests[@]}" /dev/null | xargs -r grep -L 'testing/synctest' || true)
 
 row "what" "found" "bar" ""
-bar "go statements" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${src[@]}")" 4
+bar "go statements" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${library[@]}")" 4
 bar "go statements in cores" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${cores[@]}")" 0 FAIL
-bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${src[@]}")" 3
+bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${library[@]}")" 3
 bar "clock, lock, socket or dice in cores" \
 	"$(code '\btime\.(Now|Since|Until|Sleep|After)\b|\bsync\.|\bnet\.|\brand\.' "${cores[@]}")" 0
-bar "interfaces" "$(code 'interface \{' "${src[@]}")" 4
-bar "lines of source" "$loc" 6000
+bar "interfaces" "$(code 'interface \{' "${library[@]}")" 4
+bar "lines of the wire stack" "$stackloc" 6000
+row "- without comments and empty lines" "$stackcode" "" ""
+row "lines of all source" "$loc" "" ""
 bar "biggest file: $bigfile" "$biglines" 600 FAIL
 bar "files over 400 lines" "$(wc -l "${src[@]}" /dev/null | awk '$1 > 400 && $2 != "total"' | wc -l)" 0
 bar "lines of a function, p90" "${lengths[$((n * 90 / 100))]}" 32
 bar "lines of a function, longest" "${lengths[$((n - 1))]}" 120
-atleast "RFC references per 1000 lines" "$(awk -v r="$refs" -v l="$loc" 'BEGIN { printf "%.1f", l ? 1000 * r / l : 0 }')" 14
+atleast "RFC references per 1000 lines of the stack" "$(awk -v r="$refs" -v l="$stackloc" 'BEGIN { printf "%.1f", l ? 1000 * r / l : 0 }')" 14
 atleast "lines of test per line of source" "$(awk -v t="$testloc" -v l="$loc" 'BEGIN { printf "%.2f", l ? t / l : 0 }')" 1
-bar "test files that sleep outside synctest" "$sleepers" 0 FAIL
+bar "test files that sleep outside synctest" "${#sleepers[@]}" 0 FAIL
+((${#sleepers[@]} == 0)) || printf '  %s\n' "${sleepers[@]}"
 row "fuzz targets" "$(count '^func Fuzz' "${tests[@]}")" "1 a parser" ""
 row "checks that nothing is allocated" "$(count 'AllocsPerRun' "${tests[@]}")" "" ""
 
-printf '\nlines by package\n'
-wc -l "${src[@]}" /dev/null | awk '$2 ~ /\.go$/ { f = $2; if (!sub(/\/[^\/]*$/, "", f)) f = "."; n[f] += $1 }
-	END { for (f in n) printf "%6d  %s\n", n[f], f }' | sort -k2
+printf '\nlines by package, * of the wire stack\n'
+wc -l "${src[@]}" /dev/null | awk -v stack="^($stackdirs)$" '$2 ~ /\.go$/ { f = $2; if (!sub(/\/[^\/]*$/, "", f)) f = "."; n[f] += $1 }
+	END { for (f in n) printf "%6d  %s%s\n", n[f], f, f ~ stack ? " *" : "" }' | sort -k2
 exit $failed
