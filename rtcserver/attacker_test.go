@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/pion/stun/v3"
-
-	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // Whoever attacks here can send from any address: netsim's Inject asks for none.
@@ -67,16 +65,29 @@ func (o *offered) request(pwd string, nominate bool) []byte {
 }
 
 func checkFor(username, pwd string, nominate bool) []byte {
+	attributes := []attribute16{{0x802a, 8}, {0x0024, 4}} // ICE-CONTROLLING, PRIORITY
+	if nominate {
+		attributes = append(attributes, attribute16{0x0025, 0}) // USE-CANDIDATE
+	}
+	return signedCheck(username, pwd, attributes...)
+}
+
+// An attribute16 is a STUN attribute of so many zero bytes.
+type attribute16 struct {
+	kind uint16
+	size int
+}
+
+// signedCheck is a Binding request with those attributes.
+func signedCheck(username, pwd string, attributes ...attribute16) []byte {
 	m := stun.New()
 	m.SetType(stun.BindingRequest)
 	rand.Read(m.TransactionID[:])
 	m.WriteHeader()
 	m.Add(stun.AttrUsername, []byte(username))
-	m.Add(stun.AttrICEControlling, []byte{1, 2, 3, 4, 5, 6, 7, 8})
-	if nominate {
-		m.Add(stun.AttrUseCandidate, nil)
+	for _, a := range attributes {
+		m.Add(stun.AttrType(a.kind), make([]byte, a.size))
 	}
-	m.Add(stun.AttrPriority, []byte{0x6e, 0x7f, 0x1e, 0xff})
 	if err := stun.NewShortTermIntegrity(pwd).AddTo(m); err != nil {
 		panic(err)
 	}
@@ -91,25 +102,6 @@ func (o *offered) check(from netip.AddrPort, pwd string) int {
 	b := o.request(pwd, true)
 	o.w.network.Inject(from, serverAddr, b)
 	return len(b)
-}
-
-// A meter counts what the server sends, by address.
-type meter struct {
-	bytes     map[netip.AddrPort]int
-	datagrams map[netip.AddrPort]int
-}
-
-// meter begins to count.
-func (w *world) meter() *meter {
-	m := &meter{make(map[netip.AddrPort]int), make(map[netip.AddrPort]int)}
-	w.network.SetTap(func(p *netsim.Packet) bool {
-		if p.From == serverAddr {
-			m.bytes[p.To] += len(p.Payload)
-			m.datagrams[p.To]++
-		}
-		return true
-	})
-	return m
 }
 
 // record is a DTLS record as a forger makes one.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,7 +38,10 @@ type world struct {
 	network *netsim.Network
 	server  *Server
 	events  chan string // what handlers were told: the server's, and those of pages by name
-	pages   int
+	pages   atomic.Int32
+
+	mu        sync.Mutex
+	passwords map[string]string // the server's, by username fragment
 }
 
 // inWorld runs a test in a world. A server without a handler of its own reports
@@ -109,9 +114,9 @@ type page struct {
 // newPage makes a page that has not connected.
 func (w *world) newPage(c client.Config) *page {
 	w.t.Helper()
-	w.pages++
+	n := w.pages.Add(1)
 	p := &page{w: w, events: make(chan string, 1000)}
-	addr := netip.AddrFrom4([4]byte{198, 51, byte(100 + w.pages>>8), byte(w.pages)})
+	addr := netip.AddrFrom4([4]byte{198, 51, byte(100 + n>>8), byte(n)})
 	var err error
 	if p.socket, err = w.network.Listen(netip.AddrPortFrom(addr, 40000)); err != nil {
 		w.t.Fatal(err)
@@ -168,7 +173,14 @@ func (w *world) signal(from netip.Addr, offer string) ([]byte, error) {
 	if resp.Code != http.StatusOK {
 		return nil, &client.SignalError{Status: resp.Code, Text: resp.Body.String()}
 	}
-	return resp.Body.Bytes(), nil
+	answer := resp.Body.Bytes()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.passwords == nil {
+		w.passwords = make(map[string]string)
+	}
+	w.passwords[attribute(string(answer), "ice-ufrag")] = attribute(string(answer), "ice-pwd")
+	return answer, nil
 }
 
 func (p *page) addr() netip.AddrPort { return p.socket.PublicAddr() }
