@@ -16,7 +16,11 @@ import (
 const (
 	defaultTimeout = 10 * time.Second
 	defaultMTU     = 1200
-	flightInterval = 200 * time.Millisecond // pion's own repetition; a Repeater is quicker
+
+	// flightInterval is when pion repeats a flight for the first time, under new
+	// record numbers. A Repeater is quicker, but to a browser its bytes are replays:
+	// they do not make it send its own lost Finished again. These do.
+	flightInterval = 100 * time.Millisecond
 
 	maxHandshakeNumber = FirstRecord - 1 // highest number pion may use in epoch 1
 )

@@ -18,7 +18,7 @@ import (
 )
 
 // The first ClientHello is lost; the stored bytes go again 25 ms later and not
-// after pion's 200 ms.
+// after pion's interval.
 func TestLostHelloCosts25ms(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,6 +41,31 @@ func TestLostHelloCosts25ms(t *testing.T) {
 		}
 		if len(hellos) < 2 || hellos[0] != hellos[1] {
 			t.Error("what was sent again is not what was sent")
+		}
+	})
+}
+
+// The server's last flight is lost on its way to us. It sends that again when our
+// flight comes in new records, which pion makes, and not in those of the Repeater.
+func TestLostFinishedOfServerCostsOneInterval(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t, 1), newSide(t, true)
+		lost := false
+		w.tap = func(from *side, b []byte) bool {
+			if from == nil && slices.Contains(pieces(b), "finished") && !lost {
+				lost = true
+				return true
+			}
+			return false
+		}
+		start := time.Now()
+		p := meet(t, w, s, cert, configFor(cert))
+		defer p.close()
+		defer s.close()
+		wantNil(t, "handshake", <-s.finished)
+		if took, want := time.Since(start), 4*w.delay+flightInterval; took != want {
+			t.Errorf("handshake took %v, want %v", took, want)
 		}
 	})
 }

@@ -90,7 +90,7 @@ func junk(s *side, over chan struct{}) {
 
 // The attack that makes pion repeat its Finished without end: swallow the
 // server's last flight and feed news in plaintext, at which pion's timer starts
-// over at 200 ms. Behind a sieve it has no effect; without one the handshake
+// over. Behind a sieve it has no effect; without one the handshake
 // fails before pion takes a number that is ours.
 func TestFinishedFlood(t *testing.T) {
 	cert := peerCertificate()
@@ -109,7 +109,7 @@ func TestFinishedFlood(t *testing.T) {
 				}
 				c := configFor(cert)
 				if raw {
-					c.Timeout = 30 * time.Second // within 10 s pion comes to 25
+					c.Timeout = 30 * time.Second // it may take pion longer than the default
 				}
 				p := meet(t, w, s, cert, c)
 				defer p.close()

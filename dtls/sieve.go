@@ -179,7 +179,7 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 // f it gets the same piece again, as that may have been lost in the queue, unless
 // pion would take it for news: pion knows a retransmission by its offset 0 only,
 // and at news it starts its timer over, so that an attacker could make it repeat
-// our Finished every 200 ms.
+// our Finished ten times a second.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxHandshakeBytes {
 		return b, DropFull
