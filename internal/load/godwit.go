@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime"
+	"sync"
 
 	"github.com/godwit-rtc/godwit/client"
 )
@@ -17,9 +18,12 @@ var Sources = netip.MustParsePrefix("127.64.0.0/10")
 // godwit makes clients that do all that a page does: signaling over HTTP, ICE,
 // DTLS, SCTP.
 type godwit struct {
-	url      string
-	config   client.Config
-	endpoint *client.Endpoint // nil: every client has a socket of its own
+	url    string
+	config client.Config
+	shared bool // all clients have one socket
+
+	mu        sync.Mutex
+	endpoints []*client.Endpoint
 }
 
 // Godwit returns a Transport for the server whose signaling is at url, any WebRTC
@@ -34,11 +38,24 @@ func Godwit(signaling string) (Transport, error) {
 	g.config.Handler = client.Handler{
 		Message: func(c *client.Conn, m client.Message) { c.User.(*Client).Receive(m.Data) },
 	}
-	if runtime.GOOS == "linux" && isLoopback(u.Hostname()) {
-		g.config.Sources = Sources
-		g.endpoint, err = client.Listen("0.0.0.0:0", g.config)
+	if runtime.GOOS != "linux" || !isLoopback(u.Hostname()) {
+		return g, nil
 	}
+	g.shared = true
+	g.config.Sources = Sources
+	_, err = g.listen("0.0.0.0:0")
 	return g, err
+}
+
+func (g *godwit) listen(addr string) (*client.Endpoint, error) {
+	e, err := client.Listen(addr, g.config)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.endpoints = append(g.endpoints, e)
+	return e, nil
 }
 
 func isLoopback(host string) bool {
@@ -55,27 +72,36 @@ func isLoopback(host string) bool {
 }
 
 func (g *godwit) Dial(ctx context.Context, c *Client) (Link, error) {
-	if g.endpoint != nil {
-		conn, err := g.endpoint.Dial(ctx, g.url, c)
-		return link{conn}, err
-	}
-	e, err := client.Listen("", g.config)
+	e, err := g.endpoint()
 	if err != nil {
 		return nil, err
 	}
 	conn, err := e.Dial(ctx, g.url, c)
-	if err != nil {
-		e.Close()
-	}
 	return link{conn}, err
 }
 
-// Close leaves clients with sockets of their own to the end of the process.
-func (g *godwit) Close() error {
-	if g.endpoint == nil {
-		return nil
+// endpoint returns the endpoint of the next client.
+func (g *godwit) endpoint() (*client.Endpoint, error) {
+	if g.shared {
+		return g.endpoints[0], nil
 	}
-	return g.endpoint.Close()
+	return g.listen("")
+}
+
+func (g *godwit) Drops() (n uint64) {
+	for _, e := range g.endpoints {
+		n += e.Stats().Socket.KernelDrops
+	}
+	return n
+}
+
+func (g *godwit) Close() error {
+	var closing sync.WaitGroup
+	for _, e := range g.endpoints {
+		closing.Go(func() { e.Close() })
+	}
+	closing.Wait()
+	return nil
 }
 
 type link struct{ conn *client.Conn }

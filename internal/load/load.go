@@ -66,6 +66,9 @@ type Config struct {
 type Transport interface {
 	// Dial connects c, whose messages go to c.Receive from then on.
 	Dial(ctx context.Context, c *Client) (Link, error)
+	// Drops returns how many datagrams came to this machine's clients and were
+	// dropped because this process was too slow.
+	Drops() uint64
 	// Close closes all that was dialled.
 	Close() error
 }

@@ -62,6 +62,8 @@ func (m *memory) Dial(_ context.Context, c *Client) (Link, error) {
 	return &memoryLink{m, c}, nil
 }
 
+func (m *memory) Drops() uint64 { return 7 }
+
 func (m *memory) Close() error {
 	close(m.closed)
 	m.ended.Wait()
@@ -93,7 +95,7 @@ func TestEcho(t *testing.T) {
 	if r.Connected != 10 || r.Failed != 0 || r.Sent == 0 || r.Received != r.Sent || r.Loss != 0 {
 		t.Errorf("%+v", r)
 	}
-	if r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P999 || r.Size != headerLen || r.Rate != 1000 {
+	if r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P999 || r.Size != headerLen || r.Rate != 1000 || r.LoadDrops != 7 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -181,11 +183,11 @@ func TestForeignMessages(t *testing.T) {
 func TestPrint(t *testing.T) {
 	r := Report{
 		Clients: 10, Connected: 9, Failed: 1, LastError: "no room", Sent: 100, Received: 90, Loss: 0.1,
-		Seconds: 1, Refused: 2, Foreign: 3, Server: Server{PID: 7, CPUPerMessage: 1.5},
+		Seconds: 1, Refused: 2, Foreign: 3, LoadDrops: 4, Server: Server{PID: 7, CPUPerMessage: 1.5},
 	}
 	var b bytes.Buffer
 	r.Print(&b)
-	for _, want := range []string{"9 of 10", "no room", "loss 10.000 %", "1.50 µs per message", "2 messages could not", "3 messages were not"} {
+	for _, want := range []string{"9 of 10", "no room", "loss 10.000 %", "1.50 µs per message", "2 messages could not", "3 messages were not", "4 datagrams by this machine"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}

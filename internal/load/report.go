@@ -31,6 +31,10 @@ type Report struct {
 	Refused uint64 `json:"refused,omitempty"` // messages that could not be sent
 	Foreign uint64 `json:"foreign,omitempty"` // messages that are not of this program
 
+	// LoadDrops are datagrams that reached this process's sockets and were dropped
+	// because it did not read them in time. They count as lost.
+	LoadDrops uint64 `json:"load_drops,omitempty"`
+
 	// LoadCPU is how much of a core this process took. Near 1 of a single core, it
 	// is this process and not the server that is measured.
 	LoadCPU float64 `json:"load_cpu"`
@@ -71,6 +75,7 @@ func (r *run) finish(before process) {
 	if p.Seconds > 0 {
 		p.MessagesPerSecond = float64(p.Received) / p.Seconds
 	}
+	p.LoadDrops = r.transport.Drops()
 	expected := p.Sent
 	if p.Mode == Fanout {
 		expected *= uint64(len(r.clients))
@@ -111,6 +116,9 @@ func (p *Report) Print(w io.Writer) {
 	}
 	if p.Foreign > 0 {
 		fmt.Fprintf(w, "foreign     %d messages were not ours\n", p.Foreign)
+	}
+	if p.LoadDrops > 0 {
+		fmt.Fprintf(w, "dropped     %d datagrams by this machine, because this process was too slow\n", p.LoadDrops)
 	}
 	if s := &p.Server; s.PID != 0 {
 		fmt.Fprintf(w, "server      CPU %.1f %%", 100*s.CPU)

@@ -121,6 +121,8 @@ func (u *udp) Dial(_ context.Context, c *Client) (Link, error) {
 	return l, nil
 }
 
+func (u *udp) Drops() uint64 { return u.socket.Stats().KernelDrops }
+
 func (u *udp) Close() error {
 	err := u.socket.Close()
 	u.socket.SetReadDeadline(time.Unix(1, 0))

@@ -78,6 +78,9 @@ func (w *webSocket) Dial(ctx context.Context, c *load.Client) (load.Link, error)
 	return webSocketLink{w.ctx, conn}, nil
 }
 
+// Drops is always zero: TCP loses nothing.
+func (w *webSocket) Drops() uint64 { return 0 }
+
 func (w *webSocket) Close() error { w.stop(); return nil }
 
 type webSocketLink struct {

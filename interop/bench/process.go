@@ -147,5 +147,8 @@ func (b *bench) run(p *process, mode load.Mode, clients int, duration time.Durat
 	if err == nil && r.Loss > 0.01 {
 		fmt.Fprintf(os.Stderr, "  %.1f %% of the messages were lost\n", 100*r.Loss)
 	}
+	if err == nil && r.LoadDrops > 0 {
+		fmt.Fprintf(os.Stderr, "  %d datagrams were dropped because the load was too slow\n", r.LoadDrops)
+	}
 	return r, err
 }

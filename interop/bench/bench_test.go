@@ -1,0 +1,97 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/load"
+)
+
+func TestTable(t *testing.T) {
+	tab := newTable()
+	for _, v := range []float64{12, 10, 11} {
+		tab.add(rowEcho, "udp", v)
+	}
+	tab.add(rowEcho, "godwit", 13.2)
+	tab.add(rowRSS, "godwit", 11.46)
+	tab.add(rowRSS, "godwit", 1146)
+	var b bytes.Buffer
+	tab.print(&b)
+	for _, want := range []string{
+		"| figure | plain UDP | godwit |",
+		"| " + rowEcho + " | 11.0 [10.0–12.0] | 13.2 (1.20×) |  |",
+		"| " + rowRSS + " |  | 579 [11.5–1146] |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &b)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for v, want := range map[float64]string{0.004: "0.00", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 123456: "123456"} {
+		if got := number(v); got != want {
+			t.Errorf("%v is printed as %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	o, err := parse([]string{"-figures", "echo,storm", "-servers", "godwit"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !wants(o.figures, "storm") || wants(o.figures, "idle") || !wants(o.servers, "godwit") || wants(o.servers, "pion") {
+		t.Errorf("%+v", o)
+	}
+	if !wants("", "anything") {
+		t.Error("an empty list does not want all")
+	}
+	for _, args := range [][]string{{"-figures", "speed"}, {"-servers", "apache"}, {"-runs", "x"}} {
+		if _, err := parse(args, io.Discard); err == nil {
+			t.Errorf("%v is taken", args)
+		}
+	}
+}
+
+// The servers that the load's engine has no test for echo what it sends.
+func TestServersEcho(t *testing.T) {
+	serveWebSocket()
+	web := httptest.NewServer(http.DefaultServeMux)
+	defer web.Close()
+	udp, err := serveUDP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fan, err := serveSendmmsg()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		url  string
+		mode load.Mode
+	}{
+		"websocket": {"ws" + web.URL[len("http"):] + "/ws", load.Echo},
+		"udp":       {udp, load.Echo},
+		"sendmmsg":  {fan, load.Fanout},
+	} {
+		transport, err := transport(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := load.Run(t.Context(), transport, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Sent == 0 || r.Received == 0 || r.Loss > 0.5 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
