@@ -5,6 +5,51 @@ import (
 	"time"
 )
 
+// BenchmarkSend is one message of 200 bytes on its way out: SCTP with its checksum,
+// then DTLS.
+func BenchmarkSend(b *testing.B) {
+	w := newWorld(b, false)
+	w.connect()
+	b.ReportAllocs()
+	now := time.Now()
+	for b.Loop() {
+		if _, _, err := w.server.Send(now, w.room[:0], 0, 1, w.payload[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReceive is one message of 200 bytes on its way in, and now and then the
+// acknowledgement that it asks for.
+func BenchmarkReceive(b *testing.B) {
+	const batch = 1000
+	w := newWorld(b, false)
+	w.connect()
+	records := make([][]byte, batch)
+	b.ReportAllocs()
+	now := time.Now()
+	for i := 0; b.Loop(); i++ {
+		if i%batch == 0 {
+			b.StopTimer()
+			w.record(b, now, records)
+			b.StartTimer()
+		}
+		w.server.events, _ = w.server.Receive(now, w.client.addr, records[i%batch], w.server.events[:0])
+		w.server.Flush(now)
+		w.server.Append(now, w.back[:0])
+	}
+}
+
+// record fills records with messages of the client.
+func (w *world) record(b *testing.B, now time.Time, records [][]byte) {
+	for i := range records {
+		var err error
+		if records[i], _, err = w.client.Send(now, records[i][:0], 0, 1, w.payload[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkEcho is a message of 200 bytes from the client to the server and back:
 // each of the two sends one and receives one.
 func BenchmarkEcho(b *testing.B) {
