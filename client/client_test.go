@@ -241,3 +241,17 @@ func withOtherFingerprint(answer []byte) []byte {
 	}
 	return answer
 }
+
+// One round trip is the check and the server's ClientHello behind its answer, one
+// our flight and the server's Finished with its INIT, one the SCTP handshake.
+func TestOpensInThreeRoundTrips(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const rtt = 100 * time.Millisecond
+		w.network.SetDefault(netsim.Link{Delay: rtt / 2})
+		begin := time.Now()
+		w.connect(w.endpoint(client.Config{}))
+		if d := time.Since(begin); d > 3*rtt {
+			t.Errorf("open after %v", d)
+		}
+	})
+}
