@@ -37,6 +37,7 @@ type Conn struct {
 	endpoint *Endpoint
 	local    netip.Addr    // where it sends from; zero leaves it to the system
 	settled  chan struct{} // closed when it is open, or over
+	session  *Session      // of level two, whose link or carrier this is; or nil
 	active   bool          // we are the DTLS client
 
 	// Everything below belongs to the endpoint.
@@ -157,8 +158,15 @@ func (c *Conn) happened(events []peer.Event) {
 			c.endpoint.stats.Opened++
 			c.tell(news{kind: newsOpen})
 			close(c.settled)
+			if c.session != nil {
+				c.session.linkUp(c)
+			}
 		case peer.Message:
 			c.endpoint.stats.MessagesIn++
+			if c.session != nil {
+				c.session.receive(c, ev.Payload)
+				continue
+			}
 			c.tell(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
 		}
 	}
@@ -189,12 +197,23 @@ func (c *Conn) end(why *CloseError) {
 	} else {
 		close(c.settled)
 	}
+	if c.session != nil {
+		c.session.linkDown(c)
+	}
 }
 
-func (c *Conn) tell(n news) { c.news = append(c.news, n) }
+func (c *Conn) tell(n news) {
+	if c.session == nil {
+		c.news = append(c.news, n)
+	}
+}
 
 // deliver runs the handlers. No lock is held.
 func (c *Conn) deliver() {
+	if c.isCarrier() {
+		c.session.deliver()
+		return
+	}
 	h := &c.endpoint.config.Handler
 	for i := range c.telling {
 		switch n := &c.telling[i]; {

@@ -41,6 +41,8 @@ type Endpoint struct {
 	mu       sync.Mutex
 	conns    map[route]*Conn // by each of their routes
 	live     int             // how many there are
+	sessions map[*Session]struct{}
+	scratch  [MaxMessage]byte
 	sources  sources
 	timers   timers.Heap[*Conn]
 	touched  []*Conn // to be delivered, pumped and timed when the batch is over
@@ -98,13 +100,14 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		n = manyDatagrams
 	}
 	e := &Endpoint{
-		config:  c,
-		socket:  socket,
-		single:  single,
-		conns:   make(map[route]*Conn),
-		sources: newSources(c.Sources),
-		in:      newBatch(n, inLen),
-		out:     newBatch(n, outLen)[:0],
+		config:   c,
+		socket:   socket,
+		single:   single,
+		conns:    make(map[route]*Conn),
+		sessions: make(map[*Session]struct{}),
+		sources:  newSources(c.Sources),
+		in:       newBatch(n, inLen),
+		out:      newBatch(n, outLen)[:0],
 	}
 	e.signal = newHTTPSignal(&e.config)
 	e.running.Go(e.run)
@@ -128,6 +131,9 @@ func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 func (e *Endpoint) Close() error {
 	e.mu.Lock()
 	now := time.Now()
+	for s := range e.sessions {
+		s.abandon(now)
+	}
 	for _, c := range e.conns {
 		c.close(now)
 	}
@@ -151,6 +157,9 @@ func (e *Endpoint) run() {
 func (e *Endpoint) shutDown() {
 	e.mu.Lock()
 	e.closed = true
+	for s := range e.sessions {
+		s.abandon(time.Now())
+	}
 	for _, c := range e.conns {
 		c.end(&CloseError{Code: ClosedByUs})
 		e.touch(c)
@@ -213,6 +222,9 @@ func (e *Endpoint) handOver() {
 	for _, c := range e.ready {
 		c.touched = false
 		c.news, c.telling = c.telling[:0], c.news
+		if c.isCarrier() {
+			c.session.ready()
+		}
 	}
 }
 
@@ -263,14 +275,22 @@ func (e *Endpoint) route(remote netip.AddrPort, local netip.Addr) route {
 // advance looks at everything whose time has come.
 func (e *Endpoint) advance(now time.Time) {
 	for c, ok := e.timers.Due(now); ok; c, ok = e.timers.Due(now) {
+		e.touch(c)
+		if c.isCarrier() {
+			c.session.advance(now)
+			continue
+		}
 		e.events = c.peer.Advance(now, e.events[:0])
 		c.happened(e.events)
-		e.touch(c)
 	}
 }
 
 // settle lets c say what it has to say and sets its timer.
 func (e *Endpoint) settle(now time.Time, c *Conn) {
+	if c.isCarrier() {
+		c.session.settle(now)
+		return
+	}
 	if c.gone {
 		return
 	}

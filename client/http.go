@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,6 +22,12 @@ const maxAnswer = 32 << 10
 type SignalError struct {
 	Status int    // of HTTP
 	Text   string // what the server says
+	Code   string // the same in one word, for programs; see docs/SESSION.md
+
+	// Detail is what else the server says, which names the difference.
+	Detail map[string]string
+
+	retryAfter time.Duration
 }
 
 func (e *SignalError) Error() string {
@@ -78,11 +85,24 @@ func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offe
 	case err != nil:
 		return nil, fmt.Errorf("client: %w", err)
 	case resp.StatusCode != http.StatusOK:
-		return nil, &SignalError{resp.StatusCode, refusalText(body)}
+		return nil, refused(resp, body)
 	case len(body) > maxAnswer:
 		return nil, errors.New("client: the server's answer is larger than 32 KiB")
 	}
 	return body, nil
+}
+
+func refused(resp *http.Response, body []byte) *SignalError {
+	e := &SignalError{Status: resp.StatusCode, Text: refusalText(body)}
+	if json.Unmarshal(body, &e.Detail) == nil {
+		e.Code = e.Detail["code"]
+		delete(e.Detail, "code")
+		delete(e.Detail, "error")
+	}
+	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		e.retryAfter = time.Duration(n) * time.Second
+	}
+	return e
 }
 
 // refusalText returns what a refusal says: the "error" of its JSON, or its first

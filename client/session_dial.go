@@ -1,0 +1,245 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	mrand "math/rand/v2"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// Connect begins a session with the godwit server whose signaling is at url, with a
+// socket of its own, which is closed with the session. ctx ends the connecting, and
+// has no part in the session afterwards. A refusal is a *SignalError; one for
+// differing tables of channels is a *channel.TableError that names the difference.
+func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	sockets, err := udpio.Listen(":0", udpio.Config{ReadBuffer: singleBuffer, WriteBuffer: singleBuffer})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	e := start(sockets[0], c, false)
+	s, err := e.join(ctx, url, sc, true)
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Join begins a session with the godwit server whose signaling is at url.
+func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
+	return e.join(ctx, url, sc, false)
+}
+
+func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, opened: make(chan struct{})}
+	var err error
+	if s.session, err = session.New(time.Now(), sc.session()); err != nil {
+		return nil, err
+	}
+	s.carrier = &Conn{endpoint: e, session: s}
+	e.mu.Lock()
+	e.sessions[s] = struct{}{}
+	e.mu.Unlock()
+	if err = s.dial(ctx, false); err == nil {
+		select {
+		case <-s.opened:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil && s.wasOpen {
+		return s, nil
+	}
+	now := time.Now()
+	s.session.Close(now, session.Normal, "", true)
+	e.touch(s.carrier)
+	e.wake()
+	if err == nil {
+		err = errors.New("client: the server opened no session on the connection")
+	}
+	return nil, err
+}
+
+// dial makes a link: signaling, then UDP.
+func (s *Session) dial(ctx context.Context, resume bool) error {
+	e := s.endpoint
+	authorization, err := s.authorization(ctx, resume)
+	if err != nil {
+		return err
+	}
+	local, err := e.take()
+	if err != nil {
+		return err
+	}
+	ours, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		e.putBack(local)
+		return fmt.Errorf("client: %w", err)
+	}
+	answer, err := s.post(ctx, local, e.offer(ours), authorization)
+	if err != nil {
+		e.putBack(local)
+		return err
+	}
+	server, err := parseAnswer(answer)
+	if err != nil {
+		e.putBack(local)
+		return err
+	}
+	if resume && !s.leave() {
+		e.putBack(local)
+		return nil // the old link speaks again, and is as good
+	}
+	c := newConn(e, nil, local, server)
+	c.session = s
+	if err = e.open(time.Now(), c, ours, server); err != nil {
+		e.putBack(local)
+		return err
+	}
+	_, err = c.wait(ctx)
+	return err
+}
+
+// leave forgets the old link, since one socket cannot have two to the same address.
+// It reports false if there is no need any more for a new one.
+func (s *Session) leave() bool {
+	e := s.endpoint
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !s.session.Interrupted() {
+		return false
+	}
+	if c := s.link; c != nil {
+		s.link = nil
+		s.session.Unlink(time.Now())
+		e.remove(c)
+	}
+	return true
+}
+
+// authorization returns the credentials for a new session, or for resuming this.
+func (s *Session) authorization(ctx context.Context, resume bool) (string, error) {
+	if resume {
+		s.endpoint.mu.Lock()
+		defer s.endpoint.mu.Unlock()
+		return "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(s.token[:]), nil
+	}
+	if s.config.Token == nil {
+		return "", nil
+	}
+	token, err := s.config.Token(ctx)
+	if err != nil {
+		return "", fmt.Errorf("client: no token: %w", err)
+	}
+	return "Bearer " + token, nil
+}
+
+// post takes an offer to the server.
+func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, authorization string) ([]byte, error) {
+	u, err := url.Parse(s.url)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	q := u.Query()
+	q.Set("v", "1")
+	q.Set("kind", "native")
+	q.Set("channels", fmt.Sprintf("%016x", s.config.Channels.Hash()))
+	if s.config.Version != "" {
+		q.Set("app", s.config.Version)
+	}
+	u.RawQuery = q.Encode()
+	signal := s.endpoint.signal
+	signal.header = signal.header.Clone()
+	if signal.header == nil {
+		signal.header = make(http.Header)
+	}
+	if authorization != "" {
+		signal.header.Set("Authorization", authorization)
+	}
+	b, err := signal.post(ctx, u.String(), local, offer)
+	if e, ok := errors.AsType[*SignalError](err); ok && e.Code == "channels" {
+		if theirs, bad := channel.ParseChannels(e.Detail["channels"]); bad == nil {
+			if diff := s.config.Channels.Compare(theirs); diff != nil {
+				return nil, diff
+			}
+		}
+	}
+	return b, err
+}
+
+// Times between attempts to reconnect.
+const (
+	firstBackoff   = 500 * time.Millisecond
+	longestBackoff = 10 * time.Second
+	attemptTimeout = 10 * time.Second
+)
+
+// reconnect begins to try for a new link. The endpoint's lock is held.
+func (s *Session) reconnect() {
+	if s.dialing || s.config.NoReconnect || s.endpoint.closed {
+		return
+	}
+	s.dialing = true
+	go s.tryAgain()
+}
+
+// tryAgain tries for a new link until there is one, or the server refuses, or the
+// session is over.
+func (s *Session) tryAgain() {
+	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
+		ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
+		err := s.dial(ctx, true)
+		cancel()
+		if s.settled(err) {
+			return
+		}
+		wait := backoff/2 + mrand.N(backoff/2)
+		if e, ok := errors.AsType[*SignalError](err); ok {
+			wait = max(wait, e.retryAfter)
+		}
+		time.Sleep(wait)
+		if s.settled(errWaited) {
+			return
+		}
+	}
+}
+
+var errWaited = errors.New("client: waited")
+
+// settled reports whether there is nothing more to try.
+func (s *Session) settled(err error) bool {
+	e := s.endpoint
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if refused, ok := errors.AsType[*SignalError](err); ok && refused.final() {
+		s.session.Close(time.Now(), session.Timeout, refused.Text, true)
+		e.touch(s.carrier)
+		e.wake()
+	}
+	if err == nil || !s.session.Interrupted() || e.closed {
+		s.dialing = false
+		return true
+	}
+	return false
+}
+
+// final reports whether to ask again is of no use.
+func (e *SignalError) final() bool {
+	return e.Status != http.StatusTooManyRequests && e.Status < 500
+}

@@ -1,0 +1,364 @@
+package client_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+const (
+	move channel.ID = 1 + iota
+	chat
+	loot
+)
+
+var table = channel.Channels{
+	{Name: "move", Mode: channel.Sequenced},
+	{Name: "chat", Mode: channel.ReliableOrdered},
+	{Name: "loot", Mode: channel.ReliableUnordered},
+}
+
+// A game is a godwit server on a network in memory, with the signaling beside it.
+type game struct {
+	t       *testing.T
+	network *netsim.Network
+	server  *godwit.Server
+	events  chan string
+	broken  bool // signaling does not get through
+}
+
+// RoundTrip is HTTP without a network.
+func (g *game) RoundTrip(r *http.Request) (*http.Response, error) {
+	if g.broken {
+		return nil, errors.New("no route to host")
+	}
+	w := httptest.NewRecorder()
+	r.RemoteAddr = "198.51.100.7:1"
+	g.server.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+const (
+	serverAddr = "192.0.2.1"
+	clientAddr = "198.51.100.7"
+)
+
+func inGame(t *testing.T, c godwit.Config, test func(g *game)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &game{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
+		defer g.network.Close()
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Channels == nil {
+			c.Channels = table
+		}
+		if g.server, err = godwit.Serve(pc, c); err != nil {
+			t.Fatal(err)
+		}
+		defer g.server.Close()
+		test(g)
+	})
+}
+
+// connect begins a session from a socket of its own on the network.
+func (g *game) connect(sc client.SessionConfig) (*client.Session, error) {
+	pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: g}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { e.Close() })
+	if sc.Channels == nil {
+		sc.Channels = table
+	}
+	return e.Join(g.t.Context(), "http://game.example/godwit/", sc)
+}
+
+func (g *game) note(format string, args ...any) { g.events <- fmt.Sprintf(format, args...) }
+
+func (g *game) want(events ...string) {
+	g.t.Helper()
+	for _, want := range events {
+		select {
+		case got := <-g.events:
+			if got != want {
+				g.t.Fatalf("%q happened, want %q", got, want)
+			}
+		case <-time.After(2 * time.Minute):
+			g.t.Fatalf("nothing happens, want %q", want)
+		}
+	}
+}
+
+func (g *game) handler() client.SessionHandler {
+	return client.SessionHandler{
+		Open:        func(s *client.Session) { g.note("open") },
+		Message:     func(s *client.Session, ch channel.ID, b []byte) { g.note("%s: %s", table.Name(ch), b) },
+		Interrupted: func(*client.Session) { g.note("interrupted") },
+		Resumed:     func(*client.Session) { g.note("resumed") },
+		Close:       func(_ *client.Session, why client.CloseReason) { g.note("%v", why) },
+	}
+}
+
+func (g *game) must(err error) {
+	g.t.Helper()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func TestSession(t *testing.T) {
+	c := godwit.Config{Handler: godwit.Handler{
+		Open:    func(c *godwit.Conn) { c.Send(chat, append([]byte("welcome, "), c.Hello()...)) },
+		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+		Request: func(c *godwit.Conn, r *godwit.Request) { r.Reply([]byte(strings.ToUpper(string(r.Data)))) },
+	}}
+	inGame(t, c, func(g *game) {
+		s, err := g.connect(client.SessionConfig{Handler: g.handler(), Hello: []byte("ada")})
+		g.must(err)
+		g.want("open", "chat: welcome, ada")
+		g.must(s.Send(move, []byte("left")))
+		g.want("move: left")
+		b, err := s.Request(g.t.Context(), "shout", []byte("hey"))
+		if string(b) != "HEY" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+		s.Close(300, "done")
+		g.want("closed here: code 300: done")
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	c := godwit.Config{Version: "2"}
+	inGame(t, c, func(g *game) {
+		other := channel.Channels{table[0], table[1], {Name: "loot", Mode: channel.ReliableOrdered}}
+		_, err := g.connect(client.SessionConfig{Version: "2", Channels: other})
+		if e, ok := errors.AsType[*channel.TableError](err); !ok || e.Channel != "loot" || e.Field != "Mode" {
+			t.Errorf("another table: %v", err)
+		}
+		_, err = g.connect(client.SessionConfig{Version: "1"})
+		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Code != "app" || e.Detail["server"] != "2" {
+			t.Errorf("another version: %v", err)
+		}
+	})
+}
+
+// A ledger is what one end knows of what the other has sent.
+type ledger struct {
+	mu    sync.Mutex
+	next  map[channel.ID]uint32
+	loot  map[uint32]int
+	wrong []string
+}
+
+func newLedger() *ledger {
+	return &ledger{next: make(map[channel.ID]uint32), loot: make(map[uint32]int)}
+}
+
+func entry(n uint32) []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, n%500), n)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+}
+
+func (l *ledger) take(ch channel.ID, b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := len(b) - 4
+	n := binary.BigEndian.Uint32(b[sum-4:])
+	switch {
+	case crc32.ChecksumIEEE(b[:sum]) != binary.BigEndian.Uint32(b[sum:]):
+		l.wrong = append(l.wrong, fmt.Sprintf("message %d is corrupt", n))
+	case ch == loot:
+		l.loot[n]++
+	case n != l.next[ch]:
+		l.wrong = append(l.wrong, fmt.Sprintf("message %d came when %d was due", n, l.next[ch]))
+	}
+	l.next[ch] = n + 1
+}
+
+func (l *ledger) check(t *testing.T, who string, total int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next[chat] != uint32(total) || len(l.loot) != total || len(l.wrong) > 0 {
+		t.Errorf("%s has %d of chat and %d of loot; %v", who, l.next[chat], len(l.loot), l.wrong)
+	}
+	for n, times := range l.loot {
+		if times != 1 {
+			t.Errorf("%s: loot %d came %d times", who, n, times)
+		}
+	}
+}
+
+// TestResume cuts the network for 10 s in the middle of 1,000 messages on each
+// reliable channel each way, and loses and reorders packets besides. The session goes
+// on over the old link if that is still there, or over a new one.
+func TestResume(t *testing.T) {
+	t.Run("old link", func(t *testing.T) { resume(t, false) })
+	t.Run("new link", func(t *testing.T) { resume(t, true) })
+}
+
+func resume(t *testing.T, move bool) {
+	var player *godwit.Conn
+	ours, theirs := newLedger(), newLedger()
+	c := godwit.Config{Handler: godwit.Handler{
+		Open:    func(c *godwit.Conn) { player = c },
+		Message: func(_ *godwit.Conn, ch godwit.ChannelID, b []byte) { ours.take(ch, b) },
+	}}
+	inGame(t, c, func(g *game) {
+		h := g.handler()
+		h.Message = func(_ *client.Session, ch channel.ID, b []byte) { theirs.take(ch, b) }
+		s, err := g.connect(client.SessionConfig{Handler: h})
+		g.must(err)
+		g.want("open")
+		bad := netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.05, Reorder: 0.05, ReorderDelay: 30 * time.Millisecond}
+		g.network.SetDefault(bad)
+		const total = 1000
+		for n := range uint32(total) {
+			for _, ch := range []channel.ID{chat, loot} {
+				g.must(s.Send(ch, entry(n)))
+				g.must(player.Send(ch, entry(n)))
+			}
+			time.Sleep(10 * time.Millisecond)
+			if n == total/2 {
+				g.broken = true
+				g.network.SetDefault(netsim.Link{Loss: 1})
+				if move {
+					for c := range g.server.RTC().Conns() {
+						c.Close("unheard")
+					}
+				}
+				time.Sleep(10 * time.Second)
+				g.network.SetDefault(bad)
+				g.broken = false
+			}
+		}
+		time.Sleep(20 * time.Second)
+		g.want("interrupted", "resumed")
+		ours.check(t, "the server", total)
+		theirs.check(t, "the client", total)
+		if n := player.Stats().Resumed; (n == 1) != move || g.server.Len() != 1 {
+			t.Errorf("the server's end moved %d times, %d sessions are open", n, g.server.Len())
+		}
+	})
+}
+
+func TestResumeTooLate(t *testing.T) {
+	c := godwit.Config{Grace: 5 * time.Second, Silence: 4 * time.Second}
+	inGame(t, c, func(g *game) {
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.broken = true
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted", "closed here: timeout: nothing was heard for too long")
+		time.Sleep(10 * time.Second)
+		if n := g.server.Len(); n != 0 {
+			t.Errorf("%d sessions are open", n)
+		}
+	})
+}
+
+func TestServerForgetsTheSession(t *testing.T) {
+	c := godwit.Config{Grace: 2 * time.Second, Silence: 4 * time.Second}
+	inGame(t, c, func(g *game) {
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		for conn := range g.server.Conns() {
+			g.network.SetDefault(netsim.Link{Loss: 1})
+			conn.Kick("unheard")
+		}
+		g.want("interrupted", "closed here: timeout: there is no session to resume: begin a new one")
+	})
+}
+
+func TestShutdownReachesTheClient(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.server.Shutdown(context.Background(), "maintenance")
+		g.want("closed by the server: shutdown: maintenance")
+	})
+}
+
+// TestSessionsOverSockets is the same over real sockets and HTTP: 1,000 messages each
+// way, with the link lost in the middle because the server's side of it is closed.
+func TestSessionsOverSockets(t *testing.T) {
+	players := make(chan *godwit.Conn, 1)
+	ours, theirs := newLedger(), newLedger()
+	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		Channels: table,
+		Handler: godwit.Handler{
+			Open:    func(c *godwit.Conn) { players <- c },
+			Message: func(_ *godwit.Conn, ch godwit.ChannelID, b []byte) { ours.take(ch, b) },
+		},
+		Ceiling: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	web := httptest.NewServer(srv)
+	defer web.Close()
+	resumed := make(chan struct{}, 1)
+	s, err := client.Connect(t.Context(), web.URL, client.Config{}, client.SessionConfig{
+		Channels: table,
+		Handler: client.SessionHandler{
+			Message: func(_ *client.Session, ch channel.ID, b []byte) { theirs.take(ch, b) },
+			Resumed: func(*client.Session) { resumed <- struct{}{} },
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	player := <-players
+	const total = 1000
+	for n := range uint32(total) {
+		for _, ch := range []channel.ID{chat, loot} {
+			if err := errors.Join(s.Send(ch, entry(n)), player.Send(ch, entry(n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n == total/2 {
+			for c := range srv.RTC().Conns() {
+				c.Close("cut")
+			}
+		}
+	}
+	<-resumed
+	for !done(ours, total) || !done(theirs, total) {
+		runtime.Gosched()
+	}
+	ours.check(t, "the server", total)
+	theirs.check(t, "the client", total)
+	s.Close(0, "")
+}
+
+func done(l *ledger, total int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next[chat] >= uint32(total) && len(l.loot) >= total
+}
