@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,12 +41,12 @@ type game struct {
 	network *netsim.Network
 	server  *godwit.Server
 	events  chan string
-	broken  bool // signaling does not get through
+	broken  atomic.Bool // signaling does not get through
 }
 
 // RoundTrip is HTTP without a network.
 func (g *game) RoundTrip(r *http.Request) (*http.Response, error) {
-	if g.broken {
+	if g.broken.Load() {
 		return nil, errors.New("no route to host")
 	}
 	w := httptest.NewRecorder()
@@ -242,7 +243,7 @@ func resume(t *testing.T, move bool) {
 			}
 			time.Sleep(10 * time.Millisecond)
 			if n == total/2 {
-				g.broken = true
+				g.broken.Store(true)
 				g.network.SetDefault(netsim.Link{Loss: 1})
 				if move {
 					for c := range g.server.RTC().Conns() {
@@ -251,7 +252,7 @@ func resume(t *testing.T, move bool) {
 				}
 				time.Sleep(10 * time.Second)
 				g.network.SetDefault(bad)
-				g.broken = false
+				g.broken.Store(false)
 			}
 		}
 		time.Sleep(20 * time.Second)
@@ -270,7 +271,7 @@ func TestResumeTooLate(t *testing.T) {
 		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
 		g.must(err)
 		g.want("open")
-		g.broken = true
+		g.broken.Store(true)
 		g.network.SetDefault(netsim.Link{Loss: 1})
 		g.want("interrupted", "closed here: timeout: nothing was heard for too long")
 		time.Sleep(10 * time.Second)
