@@ -31,6 +31,12 @@ export class Closing {
     if (this.begun) this.next = t;
   }
 
+  /** Takes note that the peer knows. */
+  acked(): void {
+    this.left = 0;
+    this.next = Infinity;
+  }
+
   /** Appends the close frame if it is time for one. */
   append(w: Writer, t: number): boolean {
     if (this.left === 0 || t < this.next) return false;

@@ -250,7 +250,7 @@ export class Mux {
     }
     if (!ok) return this.drop("refused");
     this.received.mark(t, number, eliciting);
-    if (this.closing.byPeer) this.received.due = t; // tell it at once that it can stop
+    if (this.closing.byPeer && this.received.eliciting > 0) this.received.due = t; // tell it at once that it can stop
   }
 
   /** Reports whether the frame's packet may be acknowledged. */
@@ -319,7 +319,7 @@ export class Mux {
       if (p.eliciting) bytes += p.size;
       f.land(p, packetAcked);
       if (p.ackTop > 0) this.received.confirmed(p.ackTop - 1);
-      if (p.closing) this.closing.left = 0;
+      if (p.closing) this.closing.acked();
       this.outbox.acked(p);
     }
     return bytes;
@@ -407,6 +407,11 @@ export class Mux {
   /** Whether the peer has closed, or knows that we have, or has been told often enough. */
   closed(): boolean {
     return this.closing.byPeer || (this.closing.begun && this.closing.left === 0);
+  }
+
+  /** Whether anything came is seen in whether this grew. */
+  get packetsIn(): number {
+    return this.counts.packetsIn;
   }
 
   // ---- counters --------------------------------------------------------------------------------------------------

@@ -136,7 +136,9 @@ export class World {
   /** Lets d pass, or less if done says so. */
   run(d: number, done: () => boolean = () => false): void {
     const stop = this.now + d;
+    let spins = 0;
     for (this.flush(); !done(); this.flush()) {
+      if (++spins > 10_000) throw new Error(`nothing moves at ${this.now} ms`);
       let next = stop;
       let overdue: End | null = null;
       for (const e of this.ends) {
@@ -146,10 +148,12 @@ export class World {
       const due = this.queue[0];
       if (due && due.at <= next) {
         this.queue.shift();
+        if (due.at > this.now) spins = 0;
         this.now = Math.max(this.now, due.at);
         due.run();
         continue;
       }
+      if (next > this.now) spins = 0;
       this.now = next;
       if (!overdue) return;
       overdue.engine.advance(this.now);

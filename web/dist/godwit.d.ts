@@ -1,0 +1,325 @@
+// Made by build.mjs from src/.
+
+/**
+ * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
+ * server's; the others say how this end sends.
+ */
+export interface Channel<Name extends string = string> {
+    /** 1 to 64 bytes without spaces or control characters, unlike all others. */
+    readonly name: Name;
+    readonly mode: Mode;
+    /** "both" unless set. */
+    readonly direction?: Direction;
+    /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
+    readonly maxMessage?: number;
+    /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
+    readonly queueLimit?: number;
+    /** From 0, sent first, to 7. */
+    readonly priority?: number;
+    /** Bytes per second that the channel gets even while channels before it are busy. */
+    readonly guarantee?: number;
+    /** Divides what channels of one priority get: 1 unless set; at most 1000. */
+    readonly weight?: number;
+    /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
+    readonly copies?: number;
+}
+
+/** Which end may send on a channel. */
+export type Direction = "both" | "to-server" | "to-client";
+
+/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
+export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
+
+/**
+ * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
+ * itself, and reliable channels go on where they were.
+ *
+ * Handlers get a view of the bytes that came, which stays valid. One that throws does not disturb the others: the error
+ * is reported as uncaught.
+ */
+export declare class Conn<const C extends readonly Channel[] = readonly Channel[]> extends EventTarget {
+    /** Resolves when the session is open, or rejects with a ConnectError. */
+    readonly opened: Promise<void>;
+    /** Resolves when the session has ended. */
+    readonly closed: Promise<CloseReason>;
+    /** How long the phases of connecting took. */
+    readonly times: ConnectTimes;
+    /** Use connect, unless something is to be sent before the session is open: then create one, and await opened. */
+    constructor(url: string | URL, options: ConnectOptions<C>);
+    /** The server's name for the session; 0n until it is open. */
+    get id(): bigint;
+    get state(): "connecting" | "open" | "interrupted" | "closed";
+    /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
+    send(channel: Sendable<C>, b: Uint8Array, options: SendOptions & {
+        receipt: true;
+    }): Promise<Fate>;
+    send(channel: Sendable<C>, b: Uint8Array, options?: SendOptions): void;
+    /**
+     * Calls f with each message of a channel, and first with those that came when nobody listened yet. The function it
+     * returns ends that.
+     */
+    on(channel: Hearable<C>, f: Heard): () => void;
+    /**
+     * The messages of a channel one after the other, until the session ends. Who takes them too slowly loses the oldest
+     * on unreliable channels, and on others gets an error.
+     */
+    messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
+    /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
+    request(name: string, b?: Uint8Array, o?: {
+        signal?: AbortSignal;
+    }): Promise<Uint8Array | undefined>;
+    /** Answers requests of the server with what f returns; what it throws refuses them. */
+    handle(name: string, f: Served): void;
+    /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+    close(code?: number, reason?: string): Promise<CloseReason>;
+    stats(): Stats;
+    channelStats(channel: C[number]["name"]): ChannelStats;
+}
+
+/** The events of a Conn, typed. */
+export interface Conn<C extends readonly Channel[]> {
+    addEventListener<K extends keyof ConnEventMap>(type: K, listener: (event: ConnEventMap[K]) => void, options?: boolean | AddEventListenerOptions): void;
+}
+
+/** CloseEvent is the last event of a Conn. */
+export declare class ConnCloseEvent extends Event {
+    readonly why: CloseReason;
+    constructor(why: CloseReason);
+}
+
+/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
+export interface CloseReason {
+    readonly code: number;
+    readonly reason: string;
+    /** Whether the server has closed. */
+    readonly remote: boolean;
+    /** Why there is no way back, if that is why. */
+    readonly error?: ConnectError;
+}
+
+/** How to connect. All but channels may be left out. */
+export interface ConnectOptions<C extends readonly Channel[]> {
+    /** The table of channels, the same as the server's. */
+    channels: C;
+    /** What the server knows the player by, or what fetches it afresh. */
+    token?: string | (() => string | Promise<string>);
+    /** The program's own version, which the server may insist on. */
+    app?: string;
+    /** Goes to the server's program with the opening: at most 1024 bytes. */
+    hello?: Uint8Array;
+    /** Gives up connecting, or closes the session. */
+    signal?: AbortSignal;
+    /** For one attempt to connect, in ms. 15 s unless set. */
+    timeout?: number;
+    /** More for the signaling request, such as credentials or headers. */
+    request?: RequestInit;
+    /** Bytes per second that are sent at most. 256 KiB unless set. */
+    ceiling?: number;
+}
+
+/** The events of a Conn. */
+export interface ConnEventMap {
+    /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
+    interrupted: Event;
+    /** The server is heard again. */
+    resumed: Event;
+    /** The session has ended. */
+    close: ConnCloseEvent;
+}
+
+export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-server";
+}>["name"];
+
+/** Names of the channels that a page may send on, and that it may hear. */
+export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-client";
+}>["name"];
+
+/** What one message asks for. */
+export interface SendOptions {
+    /** Milliseconds after which the message is useless and not sent any more. */
+    deadline?: number;
+    /** What the message is about: it takes the place of a queued one with the same key. Neither 0 nor "". */
+    key?: number | string;
+    /** Makes send return a promise of what becomes of the message. */
+    receipt?: boolean;
+}
+
+/**
+ * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's
+ * reason.
+ */
+export declare function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
+
+/**
+ * One session after the other: the next begins when the server has shut down, or no longer knows the last one. Ends
+ * when a session ends otherwise, throws when there is no way to a new one.
+ */
+export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): AsyncGenerator<Conn<C>, void, void>;
+
+/** ConnectError says why there is no connection. */
+export declare class ConnectError extends GodwitError<ConnectErrorCode> {
+    /** The HTTP status of a refusal; 0 if it is not one. */
+    readonly status: number;
+    /** Everything the server said: versions, the reason a token was refused for, its table. */
+    readonly details: Readonly<Record<string, unknown>>;
+    /** Milliseconds after which to try again; undefined if trying again is of no use. */
+    readonly retryAfter: number | undefined;
+    constructor(code: ConnectErrorCode, message: string, more?: {
+        status?: number;
+        details?: Record<string, unknown>;
+        retryAfter?: number;
+        cause?: unknown;
+    });
+}
+
+/**
+ * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
+ * cause is the error below, if there is one.
+ */
+export declare class GodwitError<Code extends string = string> extends Error {
+    readonly code: Code;
+    constructor(code: Code, message: string, cause?: unknown);
+}
+
+/** RequestError is what the promise of a request rejects with. */
+export declare class RequestError extends GodwitError<RequestErrorCode> {
+}
+
+/** SendError is thrown by send. */
+export declare class SendError extends GodwitError<SendErrorCode> {
+}
+
+/**
+ * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer) and "link" (WebRTC failed)
+ * these are the codes of refusals in docs/SESSION.md; a server may have more.
+ */
+export type ConnectErrorCode = "network" | "timeout" | "link" | "table" | "closed" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
+
+/** What became of a request that was not answered. */
+export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
+
+/** What can be wrong with a message given to send. Nothing was queued. */
+export type SendErrorCode = "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+
+/** How long the phases of connecting took, in ms. */
+export interface ConnectTimes {
+    /** To make the offer. */
+    offer: number;
+    /** Until the server's answer was in hand. */
+    http: number;
+    /** Until a path was found; 0 if the browser did not tell. */
+    ice: number;
+    /** Until the data channel was open: DTLS and SCTP. */
+    transport: number;
+    /** Until the session was open: hello and welcome. */
+    hello: number;
+    total: number;
+}
+
+/** What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. */
+export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
+
+/** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
+export declare function connectRaw(url: string | URL, o?: RawOptions): Promise<RawConn>;
+
+/** RawConn is a way for datagrams: they may be lost, and overtake each other. Its events are message and close. */
+export declare class RawConn extends EventTarget {
+    /** How long the phases of connecting took. */
+    readonly times: ConnectTimes;
+    /** Datagrams that were not sent, because the browser could not keep up. */
+    dropped: number;
+    /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
+    send(data: Uint8Array<ArrayBuffer> | string): boolean;
+    close(): void;
+}
+
+/** The events of a RawConn, typed. */
+export interface RawConn {
+    addEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | AddEventListenerOptions): void;
+}
+
+/** RawEventMap are the events of a RawConn. */
+export interface RawEventMap {
+    message: MessageEvent<Uint8Array | string>;
+    close: Event;
+}
+
+/** How to connect to level one, a server of datagrams. */
+export interface RawOptions {
+    /** Of the data channel, which the server sees. "data" unless set. */
+    label?: string;
+    protocol?: string;
+    token?: string;
+    signal?: AbortSignal;
+    timeout?: number;
+    request?: RequestInit;
+}
+
+/** The same for one channel. */
+export interface ChannelStats {
+    messagesOut: number;
+    messagesIn: number;
+    bytesOut: number;
+    bytesIn: number;
+    retransmits: number;
+    copies: number;
+    /** Dropped from the queue: deadline passed; the queue was full; a newer one took the place. */
+    expired: number;
+    overflowed: number;
+    replaced: number;
+    /** Refused by send. */
+    overBudget: number;
+    /** Came and were older than one delivered. */
+    stale: number;
+    /** Pieces that came again. */
+    duplicates: number;
+    /** From send to the first packet, smoothed. */
+    queueTime: number;
+}
+
+/** Why something that came was not used. The first five drop a packet, the others a frame. */
+export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame";
+
+/** Counters of a session, which only grow, and present figures. Times are in milliseconds. */
+export interface Stats {
+    packetsOut: number;
+    packetsIn: number;
+    bytesOut: number;
+    bytesIn: number;
+    /** Packets that carried nothing but an ack block. */
+    acksOut: number;
+    /** Pieces of messages sent again because they seemed lost. */
+    retransmits: number;
+    /** Pieces of messages sent again in spare bytes. */
+    copies: number;
+    packetsLost: number;
+    /** Of those, acknowledged after all. */
+    spurious: number;
+    timeouts: number;
+    /** How often the session has moved to a new link. */
+    links: number;
+    rtt: number;
+    rttVar: number;
+    minRTT: number;
+    /** Shares of packets lost, smoothed. */
+    lossOut: number;
+    lossIn: number;
+    /** Bytes per second that may be sent, and that arrive. */
+    rate: number;
+    deliveryRate: number;
+    /** Bytes: sent and not acknowledged, waiting in queues, held for reassembly and order. */
+    inFlight: number;
+    queued: number;
+    held: number;
+    drops: Partial<Record<DropReason, number>>;
+}
+
+type Heard = (b: Uint8Array) => void;
+
+type Served = (b: Uint8Array) => Answer | Promise<Answer>;
+
+type Answer = Uint8Array | void | undefined;
+
+export {};

@@ -1,0 +1,181 @@
+// The engine against itself, in virtual time.
+import { describe, expect, test } from "vitest";
+import { type Channel, type Mode } from "../src/channel";
+import { SendError } from "../src/errors";
+import { type Mux } from "../src/mux";
+import { type Fate } from "../src/queue";
+import { utf8 } from "./bytes";
+import { Ledger } from "./ledger";
+import { pair, random, type Way, World } from "./sim";
+
+const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
+const table: Channel[] = modes.map((mode) => ({ name: mode, mode }));
+
+/** Four channels each way at 30 messages a second, now and then a large one; checks that every promise is kept. */
+function ledger(seed: number, way: Way): { w: World; client: Mux; server: Mux; out: Ledger[]; back: Ledger[] } {
+  const w = new World(seed);
+  const draw = random(seed + 1);
+  const out = modes.map((mode, i) => new Ledger(i + 1, mode));
+  const back = modes.map((mode, i) => new Ledger(i + 1, mode));
+  const take = (ls: Ledger[]) => (ch: number, b: Uint8Array) => ls[ch - 1]!.take(b);
+  const [client, server] = pair(w, table, { ...way }, { ...way }, { message: take(back) }, { message: take(out) }, {
+    ceiling: 1 << 20,
+  });
+  w.every(1000 / 30, 300, () => {
+    for (const [m, ls] of [[client, out], [server, back]] as const) {
+      for (const l of ls) m.send(w.now, l.channel, l.next(draw() < 0.03 ? 5000 : Math.floor(draw() * 300)));
+    }
+  });
+  const done = (): boolean => w.now > 10_000 && client.outbox.settled() && server.outbox.settled();
+  w.run(120_000, done);
+  for (const l of [...out, ...back]) l.check();
+  return { w, client, server, out, back };
+}
+
+describe("every promise is kept", () => {
+  const ways: [string, Way][] = [
+    ["a perfect link", { delay: 20 }],
+    ["5 % loss", { delay: 50, loss: 0.05 }],
+    ["10 % loss in bursts, jitter", { delay: 50, loss: 0.1, burst: 5, jitter: 20 }],
+    ["30 % loss", { delay: 50, loss: 0.3 }],
+    ["50 % loss", { delay: 25, loss: 0.5 }],
+    ["reordering", { delay: 30, reorder: 0.3, hold: 40 }],
+    ["duplicates, reordering, loss, jitter", { delay: 30, loss: 0.2, duplicate: 0.1, reorder: 0.05, hold: 30, jitter: 80 }],
+    ["a blackout of 1 s", { delay: 50, loss: 0.01, dark: [3000, 4000] }],
+    ["a blackout of 6 s", { delay: 50, loss: 0.05, dark: [3000, 9000] }],
+  ];
+  test.each(ways)("over %s", (_, way) => {
+    for (const seed of [1, 2, 3]) {
+      const { out, back } = ledger(seed, way);
+      const lost = way.loss ?? 0;
+      if (way.dark) continue;
+      // Small unreliable messages arrive as often as their packets do.
+      for (const l of [...out, ...back]) {
+        if (l.mode === "unreliable") expect(l.came.length / l.sent).toBeGreaterThan(0.9 * (1 - lost) - 0.05);
+      }
+    }
+  });
+});
+
+test("a message of many fragments arrives, and its receipt", () => {
+  const w = new World(1);
+  const big = new Uint8Array(200_000).map((_, i) => i * 7);
+  const got: Uint8Array[] = [];
+  const fates: Fate[] = [];
+  const way = { delay: 20, loss: 0.1 };
+  const [a] = pair(w, table, way, way, { receipt: (_, fate) => fates.push(fate) }, { message: (_, b) => got.push(b) });
+  a.send(w.now, 4, big, { receipt: true });
+  w.run(10_000, () => fates.length > 0);
+  expect(got.length).toBe(1);
+  expect(Buffer.compare(got[0]!, big)).toBe(0);
+  expect(fates).toEqual(["delivered"]);
+});
+
+test("a message with a key replaces the queued one, a deadline drops it, and receipts say so", () => {
+  const w = new World(1);
+  const got: string[] = [];
+  const fates = new Map<number, Fate>();
+  const [a] = pair(
+    w,
+    table,
+    { delay: 5 },
+    { delay: 5 },
+    { receipt: (n, fate) => fates.set(n, fate) },
+    { message: (_, b) => got.push(Buffer.from(b).toString()) },
+  );
+  const first = a.send(0, 4, utf8("old"), { key: "entity 7", receipt: true });
+  a.send(0, 4, utf8("other"));
+  const second = a.send(0, 4, utf8("new"), { key: "entity 7", receipt: true });
+  const late = a.send(0, 1, utf8("late"), { deadline: 50, receipt: true });
+  w.now = 100;
+  w.run(1000);
+  expect(got).toEqual(["new", "other"]);
+  expect([first, second, late].map((n) => fates.get(n))).toEqual(["replaced", "delivered", "expired"]);
+});
+
+test("a full reliable queue refuses, a full unreliable one drops the oldest", () => {
+  const w = new World(1);
+  const [a] = pair(w, table, { loss: 1 }, { loss: 1 }, {}, {});
+  const refused = (): void => {
+    for (let i = 0; i < 10_000; i++) a.send(0, 4, new Uint8Array(1000));
+  };
+  expect(refused).toThrow(SendError);
+  expect(a.channelStats(4).overBudget).toBe(1);
+  for (let i = 0; i < 100; i++) a.send(0, 1, new Uint8Array(1000));
+  expect(a.channelStats(1).overflowed).toBe(100 - Math.floor((64 << 10) / 1032));
+});
+
+test("reliable channels go on over a new link", () => {
+  const w = new World(1);
+  const l = new Ledger(4, "reliable-ordered");
+  const [a, b] = pair(w, table, { delay: 20, dark: [1000, 2000] }, { delay: 20 }, {}, { message: (_, m) => l.take(m) });
+  w.every(10, 300, () => a.send(w.now, 4, l.next(100)));
+  w.run(1900);
+  expect(l.came.length).toBeLessThan(120);
+  w.ends.length = 0; // the old link is gone, and what was under way on it is too
+  const [from, to] = [a, b];
+  w.join(from, to, { delay: 20 }, { delay: 20 });
+  a.relink(w.now, 40);
+  b.relink(w.now, 40);
+  w.run(5000);
+  expect(l.sent).toBe(300);
+  l.check();
+});
+
+test("close reaches the other end, is acknowledged, and says why", () => {
+  const w = new World(1);
+  const why: [number, string][] = [];
+  const way = { delay: 20, loss: 0.3 };
+  const [a, b] = pair(w, table, way, way, {}, { closed: (code, reason) => why.push([code, reason]) });
+  a.close(0, 300, "enough");
+  w.run(2000);
+  expect(why).toEqual([[300, "enough"]]);
+  expect([a.closed(), b.closed()]).toEqual([true, true]);
+  expect(() => a.send(w.now, 1, utf8("x"))).toThrow(SendError);
+});
+
+test("an idle link says little", () => {
+  const w = new World(1);
+  const [a, b] = pair(w, table, { delay: 20 }, { delay: 20 }, {}, {});
+  w.run(60_000);
+  for (const m of [a, b]) {
+    expect(m.stats().packetsOut).toBeLessThan(60);
+    expect(m.stats().bytesOut * 8).toBeLessThan(0.3 * 60 * 1000);
+  }
+});
+
+test("after a blackout nothing old comes on a sequenced channel", () => {
+  const w = new World(1);
+  const ages: number[] = [];
+  const [a] = pair(w, table, { delay: 50, dark: [2000, 8000] }, { delay: 50 }, {}, {
+    message: (_, b) => w.now > 8000 && ages.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0)),
+  });
+  w.every(1000 / 60, 600, () => {
+    const b = new Uint8Array(200);
+    new DataView(b.buffer).setFloat64(0, w.now);
+    a.send(w.now, 2, b);
+  });
+  w.run(11_000);
+  expect(ages.length).toBeGreaterThan(60);
+  expect(Math.max(...ages)).toBeLessThan(250);
+});
+
+test("latency of a reliable ordered channel under loss: RTT 50 ms, 60 × 200 B a second", () => {
+  for (const [loss, bar] of [[0, 30], [0.05, 60], [0.1, 90], [0.2, 150], [0.3, 250]] as const) {
+    const w = new World(7);
+    const late: number[] = [];
+    const way = { delay: 25, loss };
+    const [a] = pair(w, table, way, way, {}, {
+      message: (_, b) => late.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0)),
+    });
+    w.every(1000 / 60, 3600, () => {
+      const b = new Uint8Array(200);
+      new DataView(b.buffer).setFloat64(0, w.now);
+      a.send(w.now, 4, b);
+    });
+    w.run(65_000);
+    late.sort((x, y) => x - y);
+    expect(late.length).toBe(3600);
+    expect(late[Math.floor(0.99 * late.length)], `p99 at ${100 * loss} % loss`).toBeLessThanOrEqual(bar);
+  }
+});
