@@ -20,6 +20,16 @@ const (
 	// nominates once and never again, so its NAT rebinding is known by such a
 	// check only; a multi-homed client that is alive must not flap.
 	silence = time.Second
+
+	// trial is how long a selection that left a proved path for an unproved one
+	// may go without a record from there: then it goes back. A check can be
+	// replayed by whoever has seen it, a record cannot.
+	trial = time.Second
+
+	// wariness is how long the selected path must have been silent, after a trial
+	// has failed, before a check alone moves the selection again. A peer that
+	// lives checks at least every 5.1 s (Firefox).
+	wariness = 6 * time.Second
 )
 
 // A Config says who the peer is and how long to wait for it.
@@ -83,6 +93,9 @@ type Agent struct {
 	selected int    // index in paths; meaningless while paths is empty
 	maxPaths int
 	stats    Stats
+
+	until time.Time // when the trial of the selection ends; zero if there is none
+	wary  bool      // the last trial has failed
 }
 
 // New returns an agent that waits for its peer's first check.
@@ -110,7 +123,10 @@ func (a *Agent) Init(now time.Time, c Config) {
 //
 // A valid check is remembered as a path. It is selected if it nominates itself
 // with USE-CANDIDATE, if it is the first, or if nothing was heard on the
-// selected path for more than a second.
+// selected path for more than a second. But records count for more than checks,
+// which can be replayed: a path with a record in the last second gives way to a
+// record from the nominated one only, and an unproved path is on trial for a
+// second.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
 		return b, WrongUsername

@@ -8,21 +8,22 @@ import (
 // Heard tells the agent of a datagram of n bytes that is not STUN. authentic
 // means that only the peer can have sent it: it opened under the session's
 // keys, or it answered a handshake message of ours. Such a datagram proves the
-// address. A datagram from an address that is no path is nothing.
+// address, and selects it if it was nominated, or if the selected one is unproved
+// or has sent none for more than a second. A datagram from an address that is no
+// path is nothing.
 //
 // A proof belongs to one address and lasts as long as consent to it: a path
 // that the selection leaves and comes back to is still proved, a path that it
 // moves to for the first time is not, and one without a check for
 // ConsentTimeout has to be proved again.
 func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
-	p := a.Path(from)
-	if p == nil {
+	i := a.index(from)
+	if i < 0 {
 		return
 	}
-	p.in += int64(n)
+	a.paths[i].in += int64(n)
 	if authentic {
-		p.heard = now
-		p.proved = true
+		a.record(now, i)
 	}
 }
 
@@ -41,8 +42,16 @@ func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 	return true
 }
 
-// Deadline returns when the agent expires unless a valid check comes before.
+// Deadline returns when Advance must be called: when a trial of the selection
+// ends, or when the agent expires unless a valid check comes before.
 func (a *Agent) Deadline() time.Time {
+	if a.OnTrial() && a.until.Before(a.expiry()) {
+		return a.until
+	}
+	return a.expiry()
+}
+
+func (a *Agent) expiry() time.Time {
 	if len(a.paths) == 0 {
 		return a.started.Add(a.pending)
 	}
@@ -50,8 +59,14 @@ func (a *Agent) Deadline() time.Time {
 }
 
 // Advance reports whether the agent has expired: no valid check ever came in
-// PendingTimeout, or none came for ConsentTimeout.
-func (a *Agent) Advance(now time.Time) (expired bool) { return !now.Before(a.Deadline()) }
+// PendingTimeout, or none came for ConsentTimeout. A selection whose trial is
+// over goes back.
+func (a *Agent) Advance(now time.Time) (expired bool) {
+	if a.OnTrial() && !now.Before(a.until) {
+		a.takeBack(now)
+	}
+	return !now.Before(a.expiry())
+}
 
 // LastCheck returns when the last valid check came, on whatever path; zero
 // means never. Browsers check every 2.5 to 5 seconds.

@@ -122,10 +122,12 @@ func TestProofBelongsToOneAddress(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
 	a.Heard(a.now, home, 100, true)
+	a.wait(2 * time.Second)
 	a.want("a move", Moved, mobile, aCheck().nominating().chromium())
 	a.wantMaySend("a new address is unproved", mobile, 1200, false)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantMaySend("until a record comes from it", mobile, 1200, true)
+	a.wait(2 * time.Second)
 	a.want("back home", Moved, home, aCheck().nominating().chromium())
 	a.wantMaySend("home is still proved", home, 1200, true)
 }

@@ -15,10 +15,13 @@ type Path struct {
 	Remote netip.AddrPort
 	Local  netip.Addr // where the last check came to; answers leave from it
 
-	checked time.Time // the last valid check
-	heard   time.Time // the last valid check or authentic record
-	in, out int64     // bytes, while unproved
-	proved  bool
+	checked  time.Time // the last valid check
+	recorded time.Time // the last authentic record
+	in, out  int64     // bytes, while unproved
+	proved   bool
+
+	nominated bool // it asked last to be selected: a record from it is enough
+	left      bool // the selection came from it, to one that is on trial
 }
 
 // Proved reports whether a record that only the peer can have made came from
@@ -29,9 +32,17 @@ func (p *Path) Proved() bool { return p.proved }
 // Checked returns when the last valid check came.
 func (p *Path) Checked() time.Time { return p.checked }
 
+// heard returns when the last valid check or authentic record came.
+func (p *Path) heard() time.Time {
+	if p.recorded.After(p.checked) {
+		return p.recorded
+	}
+	return p.checked
+}
+
 // restart forgets what the path was: consent was lost, and the address may have
 // become someone else's.
-func (p *Path) restart() { p.in, p.out, p.proved = 0, 0, false }
+func (p *Path) restart() { p.in, p.out, p.proved, p.recorded = 0, 0, false, time.Time{} }
 
 // mayTake reports whether n bytes more may go to the path.
 func (p *Path) mayTake(n int) bool {

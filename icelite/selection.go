@@ -10,24 +10,103 @@ import (
 // one, or the selected one changed its local address.
 func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request) (moved bool) {
 	first := len(a.paths) == 0
-	moves := first || r.useCandidate || now.Sub(a.paths[a.selected].heard) > silence
+	asks := first || r.useCandidate || now.Sub(a.paths[a.selected].heard()) > silence
 
 	known := a.newest(from)
 	p := &a.paths[0]
 	if known && now.Sub(p.checked) >= a.consent {
 		p.restart()
 	}
+	if asks {
+		a.nominate(0)
+	}
+	moves := asks && (first || a.selected == 0 || a.yields(now))
 	moved = moves && (first || a.selected != 0 || p.Local != local)
 	if moves {
-		a.selected = 0
+		a.choose(now, 0)
 	}
 	// A path that is in use keeps its local address by the same rule as the
 	// selection itself: a server with two addresses may be asked at both.
 	if moves || a.selected != 0 {
 		p.Local = local
 	}
-	p.checked, p.heard, a.checked = now, now, now
+	p.checked, a.checked = now, now
 	return moved
+}
+
+// nominate notes that path i asked to be selected.
+func (a *Agent) nominate(i int) {
+	for j := range a.paths {
+		a.paths[j].nominated = j == i
+	}
+}
+
+// yields reports whether the selected path gives way to a check.
+func (a *Agent) yields(now time.Time) bool {
+	s := &a.paths[a.selected]
+	switch {
+	case !s.proved:
+		return true
+	case now.Sub(s.recorded) <= silence:
+		return false
+	}
+	return !a.wary || now.Sub(s.heard()) > wariness
+}
+
+// choose selects path i. If it is unproved and the one before was not, that is a
+// trial; one that is under way goes on.
+func (a *Agent) choose(now time.Time, i int) {
+	from, to := &a.paths[a.selected], &a.paths[i]
+	switch {
+	case to.proved:
+		a.until = time.Time{}
+	case from.proved && i != a.selected:
+		a.until = now.Add(trial)
+		for j := range a.paths {
+			a.paths[j].left = j == a.selected
+		}
+	}
+	a.selected = i
+}
+
+// record notes an authentic record from path i, which may select it.
+func (a *Agent) record(now time.Time, i int) {
+	p, s := &a.paths[i], &a.paths[a.selected]
+	silent := now.Sub(s.recorded) > silence
+	p.recorded, p.proved = now, true
+	switch {
+	case i == a.selected:
+		a.until, a.wary = time.Time{}, false
+	case p.nominated || !s.proved || silent:
+		if a.OnTrial() && p.left {
+			a.wary = true
+		}
+		a.choose(now, i)
+		a.stats.Moves++
+	}
+}
+
+// OnTrial reports whether the selection has left a proved path for one that still
+// has to be: a record from there would end the trial.
+func (a *Agent) OnTrial() bool { return !a.until.IsZero() }
+
+// takeBack ends a trial that has failed. The selection goes back if it still may.
+func (a *Agent) takeBack(now time.Time) {
+	a.until, a.wary = time.Time{}, true
+	for i := range a.paths {
+		if p := &a.paths[i]; p.left && now.Sub(p.checked) < a.consent {
+			a.selected = i
+			a.stats.Moves++
+			return
+		}
+	}
+}
+
+// Holds reports whether from is surely the peer's: proved, and heard from not
+// longer ago than a peer that lives is silent.
+func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
+	p := a.Path(from)
+	return p != nil && p.proved && now.Sub(p.heard()) <= wariness
 }
 
 // newest moves the path of from to the front, or makes a new one there, and

@@ -232,7 +232,7 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, slot)
 	s.push(b, peer.Path{Remote: d.Remote, Local: d.Local})
 	if granted {
-		s.learn(c, d.Remote)
+		s.learn(now, c, d.Remote)
 		if c.peer.State() == peer.Waiting && !c.queued {
 			s.beginHandshake(c)
 		}
@@ -242,10 +242,15 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	s.touch(c)
 }
 
-// learn makes c known by an address that it has shown to be its own. Another
-// connection that had it has moved away, or its NAT binding was given to c.
-func (s *shard) learn(c *Conn, a netip.AddrPort) {
-	if s.byAddr[a] == c {
+// learn makes c known by an address that a valid check came from. Another
+// connection that had it has moved away, or its NAT binding was given to c; but
+// the source of a check can be forged, so one that uses it keeps it.
+func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
+	switch o := s.byAddr[a]; {
+	case o == c:
+		return
+	case o != nil && o.peer.Holds(now, a):
+		s.stats.drops[DropTaken]++
 		return
 	}
 	s.byAddr[a] = c

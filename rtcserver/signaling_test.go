@@ -62,7 +62,7 @@ func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, reason 
 	}
 }
 
-func wantNothing(t *testing.T, s *Server) {
+func wantNothing(t testing.TB, s *Server) {
 	t.Helper()
 	if all, waiting := s.registry.count(); all != 0 || waiting != 0 {
 		t.Errorf("%d connections exist and %d wait, want none", all, waiting)

@@ -20,6 +20,7 @@ const (
 	DropUnknownAddr                    // DTLS from where no valid check came
 	DropFull                           // a check of a new connection, and MaxConns is reached
 	DropInbox                          // for another shard, whose inbox is full
+	DropTaken                          // a valid check from an address that another connection uses; it was answered, no more
 	dropReasons
 )
 

@@ -121,14 +121,17 @@ func (w *world) newPage(c client.Config) *page {
 	if p.socket, err = w.network.Listen(netip.AddrPortFrom(addr, 40000)); err != nil {
 		w.t.Fatal(err)
 	}
+	happened := func(event string) {
+		select {
+		case p.events <- event:
+		default: // the test does not care
+		}
+	}
 	c.Handler = client.Handler{
 		Message: func(_ *client.Conn, m client.Message) {
-			select {
-			case p.events <- fmt.Sprintf("%d %d %.20s", m.Stream, m.Kind, m.Data):
-			default:
-			}
+			happened(fmt.Sprintf("%d %d %.20s", m.Stream, m.Kind, m.Data))
 		},
-		Close: func(_ *client.Conn, why *client.CloseError) { p.events <- "close: " + why.Code.String() },
+		Close: func(_ *client.Conn, why *client.CloseError) { happened("close: " + why.Code.String()) },
 	}
 	if c.Certificate == nil {
 		c.Certificate = pageCertificate

@@ -235,6 +235,14 @@ func (a *Assoc) appendHeartbeats(t time.Duration, b []byte, limit int) []byte {
 	return b
 }
 
+// Probe sends a HEARTBEAT with the next Append, which a peer that is there answers
+// at once.
+func (a *Assoc) Probe() {
+	if a.state == stateEstablished {
+		a.pend |= pendHeartbeat
+	}
+}
+
 // receiveHeartbeatAck measures the round trip of our last HEARTBEAT.
 func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk) {
 	if len(c.value) != paramHeaderLen+8 || a.heartSent == 0 ||

@@ -66,6 +66,9 @@ func (p *Peer) Deadline() time.Time {
 		return p.until
 	}
 	d := p.ice.deadline()
+	if p.state == Secure && p.ice.onTrial() {
+		d = sooner(d, p.probed.Add(probeInterval))
+	}
 	// While the handshake has something queued that may not go yet, repeating it
 	// is not due either.
 	if p.shake != nil && len(p.shake.queue) == 0 {
@@ -103,6 +106,9 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 		}
 		p.end(now, why, err)
 		return events
+	}
+	if !now.Before(p.probed.Add(probeInterval)) {
+		p.probe(now)
 	}
 	if p.assoc != nil {
 		first := len(events)

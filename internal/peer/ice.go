@@ -56,6 +56,10 @@ func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
 	return i.lite.MaySend(now, to, n)
 }
 
+// onTrial reports whether the peer has moved to an address that it has not proved
+// yet, and loses again if it does not.
+func (i *ice) onTrial() bool { return i.control == nil && i.lite.OnTrial() }
+
 func (i *ice) deadline() time.Time {
 	if i.control != nil {
 		return i.control.Deadline()
@@ -82,7 +86,27 @@ func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Re
 		return b, false
 	}
 	b, v := p.ice.lite.Answer(now, from, local, r, b)
+	if v == icelite.Moved {
+		p.probe(now)
+	}
 	return b, v.Granted()
+}
+
+// probeInterval is the time between HEARTBEATs to an address on trial, which has a
+// second.
+const probeInterval = 250 * time.Millisecond
+
+// probe has the address that the peer has moved to asked for a proof.
+func (p *Peer) probe(now time.Time) {
+	if p.state == Secure && p.ice.onTrial() {
+		p.assoc.Probe()
+		p.probed = now
+	}
+}
+
+// Holds reports whether a is surely an address of the peer: proved, and in use.
+func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
+	return p.ice.control == nil && p.state < Closing && p.ice.lite.Holds(now, a)
 }
 
 // Answered takes a STUN datagram that came to a client, and reports whether it

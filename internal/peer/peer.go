@@ -115,6 +115,7 @@ type Peer struct {
 	owed     bool      // the farewell is to be said now
 	said     int       // how often it was
 	until    time.Time // when Closing becomes Gone
+	probed   time.Time // when an address on trial was asked last
 
 	drops Drops
 }

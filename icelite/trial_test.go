@@ -1,0 +1,140 @@
+package icelite
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// Whoever has seen a check can send it again from anywhere. What cannot be
+// replayed are the peer's records.
+
+// A path whose records come gives way to the nominated path's records only.
+func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
+	a := newTestAgent(t)
+	seen := aCheck().nominating().chromium()
+	a.want("home", Moved, home, seen)
+	for range 600 {
+		a.wait(100 * time.Millisecond)
+		a.Heard(a.now, home, 100, true)
+		a.want("a replay", Checked, cafe, seen)
+		a.wantSelected("a replay moves nothing", home)
+	}
+}
+
+// The peer itself moves at once, with its first record.
+func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.want("a spare path", Checked, cafe, aCheck().chromium())
+	a.want("a nomination", Checked, mobile, aCheck().nominating().chromium())
+	a.Heard(a.now, cafe, 100, true)
+	a.wantSelected("a record from a spare path moves nothing", home)
+	a.Heard(a.now, mobile, 100, true)
+	a.wantSelected("one from the nominated path does", mobile)
+	a.Heard(a.now, home, 100, true)
+	a.wantSelected("a late one from the old path does not", mobile)
+}
+
+// While no records come a check moves the selection, but for a second only, and
+// once only.
+func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
+	a := newTestAgent(t)
+	seen := aCheck().nominating().chromium()
+	a.want("home", Moved, home, seen)
+	a.Heard(a.now, home, 100, true)
+	a.wait(1500 * time.Millisecond)
+	a.want("a replay", Moved, cafe, seen)
+	if !a.OnTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
+		t.Fatalf("on trial %v, deadline %v", a.OnTrial(), a.Deadline())
+	}
+	a.want("to yet another address", Moved, mobile, seen)
+	if a.wait(trial); a.Advance(a.now) {
+		t.Fatal("the end of a trial is not the end of the peer")
+	}
+	a.wantSelected("the trial has failed", home)
+	moved := 0
+	for i := range 600 {
+		a.wait(100 * time.Millisecond)
+		if i%25 == 0 {
+			a.want("the peer's own check", Checked, home, aCheck().chromium())
+		}
+		from := netip.AddrPortFrom(cafe.Addr(), uint16(1+i))
+		if _, v := a.deliver(from, server, seen); v == Moved {
+			moved++
+		}
+		a.Advance(a.now)
+	}
+	if moved > 0 {
+		t.Errorf("moved %d times more while the peer's checks came", moved)
+	}
+}
+
+// The peer's own record takes the selection back before the trial is over.
+func TestRecordEndsATrial(t *testing.T) {
+	a := newTestAgent(t)
+	seen := aCheck().nominating().chromium()
+	a.want("home", Moved, home, seen)
+	a.Heard(a.now, home, 100, true)
+	a.wait(1500 * time.Millisecond)
+	a.want("a replay", Moved, cafe, seen)
+	a.wait(100 * time.Millisecond)
+	a.Heard(a.now, home, 100, true)
+	a.wantSelected("the peer speaks", home)
+	if a.OnTrial() {
+		t.Error("the trial goes on")
+	}
+}
+
+// An idle peer whose network has changed proves its new address with the answer
+// to our heartbeat, and that is that.
+func TestTrialThatSucceeds(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.wait(3 * time.Second)
+	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
+	a.wait(100 * time.Millisecond)
+	a.Heard(a.now, mobile, 100, true)
+	a.wait(time.Minute / 3)
+	if a.OnTrial() || a.Advance(a.now) {
+		t.Error("the trial goes on")
+	}
+	a.wantSelected("it stays", mobile)
+}
+
+// A peer that comes back after a failed trial is followed once its old address has
+// been silent for longer than a living one is.
+func TestWarinessEnds(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.Heard(a.now, home, 100, true)
+	a.wait(3 * time.Second)
+	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
+	a.wait(trial)
+	a.Advance(a.now)
+	a.wantSelected("no record came", home)
+	a.wait(2500 * time.Millisecond)
+	a.want("its next check is soon after", Moved, mobile, aCheck().chromium())
+}
+
+func TestHolds(t *testing.T) {
+	a := newTestAgent(t)
+	if a.Holds(a.now, home) {
+		t.Error("an address without a check is held")
+	}
+	a.want("home", Moved, home, aCheck().chromium())
+	if a.Holds(a.now, home) {
+		t.Error("an unproved address is held")
+	}
+	a.Heard(a.now, home, 10, true)
+	a.wait(wariness)
+	if !a.Holds(a.now, home) {
+		t.Error("a proved address is not held")
+	}
+	a.wait(1)
+	if a.Holds(a.now, home) {
+		t.Error("an address is held though the peer has gone silent")
+	}
+}

@@ -1,0 +1,349 @@
+package rtcserver
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// heapNow is the live heap in bytes.
+func heapNow() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// T7, T8: records of every type and of epochs 0, 1 and 2, with every kind of body,
+// from the addresses of live pages. Long form: a million.
+func TestForgedRecordsCloseNoSession(t *testing.T) {
+	total := count(20_000, 1_000_000)
+	inWorld(t, Config{}, func(w *world) {
+		var pages []*page
+		for range 100 {
+			pages = append(pages, w.open())
+		}
+		synctest.Wait()
+		w.forget()
+		rng := rand.New(rand.NewPCG(1, 2))
+		before := heapNow()
+		for i := range total {
+			w.network.Inject(pages[i%len(pages)].addr(), serverAddr, forgedRecord(rng, i/len(pages)))
+			if i%len(pages) == 0 {
+				synctest.Wait() // or the socket's buffer overflows
+			}
+		}
+		synctest.Wait()
+		grown := heapNow() - before
+		t.Logf("%d forged records: the heap grew by %d bytes", total, grown)
+		if grown > 8<<20 {
+			t.Errorf("the heap grew by %d bytes", grown)
+		}
+		w.wantQuiet("nothing came out of forgeries")
+		for _, p := range pages {
+			p.echoes("the session lives")
+		}
+		if st := w.server.Stats(); st.Conns != 100 || st.HandshakesFailed != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// forgedRecord is the nth: every type × epoch, then other bodies and numbers.
+func forgedRecord(rng *rand.Rand, n int) []byte {
+	kind, epoch := byte(20+n%44), uint16(n/44%3)
+	number := uint64(n)
+	switch rng.IntN(4) {
+	case 0:
+		number = 1<<48 - 1
+	case 1:
+		number = 0
+	}
+	var body []byte
+	switch rng.IntN(6) {
+	case 0:
+		body = []byte{2, 0} // a fatal close_notify
+	case 1:
+		body = []byte{1, 0}
+	case 2:
+		body = []byte{1} // ChangeCipherSpec
+	case 3: // ClientHello
+		body = append([]byte{1, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 40, 0xfe, 0xfd}, make([]byte, 38)...)
+	default:
+		body = make([]byte, rng.IntN(200))
+		for i := range body {
+			body[i] = byte(rng.Uint32())
+		}
+	}
+	b := record(kind, epoch, number, body)
+	if rng.IntN(10) == 0 {
+		binary.BigEndian.PutUint16(b[11:], uint16(rng.Uint32())) // a length that is not so
+	}
+	return b
+}
+
+// Stages of a connection that a stranger's datagrams may meet.
+var stages = []string{"fresh", "handshaking", "live"}
+
+// at brings a connection of the given role to a stage and returns the address it
+// is known at.
+func (w *world) at(stage, setup string) netip.AddrPort {
+	switch stage {
+	case "fresh":
+		w.offer(setup)
+		return attackerAddr
+	case "handshaking":
+		w.offer(setup).check(attackerAddr, "")
+		return attackerAddr
+	}
+	p, _ := w.openKnown(setup)
+	p.echoes("it lives")
+	return p.addr()
+}
+
+// T3, T38: every length, with first bytes of everything there is. The page's own
+// address sends them, so they come as far as a stranger's can. Long form: every
+// length; short: every seventh.
+func TestRandomDatagramsGetNoAnswer(t *testing.T) {
+	first := []byte{0, 1, 2, 3, 4, 19, 20, 21, 22, 23, 24, 25, 26, 63, 64, 127, 128, 191, 192, 255}
+	step := count(7, 1)
+	for _, stage := range stages {
+		inBothRoles(t, Config{HandshakeTimeout: time.Minute}, func(w *world, setup string) {
+			from := w.at(stage, setup)
+			time.Sleep(4 * time.Second) // flights have been repeated to their end
+			synctest.Wait()
+			w.forget()
+			answers := 0
+			rng := rand.New(rand.NewPCG(3, 4))
+			begin := time.Now()
+			w.network.SetTap(func(p *netsim.Packet) bool {
+				if p.From == serverAddr && time.Now().Equal(begin) {
+					answers++
+				}
+				return true
+			})
+			before := heapNow()
+			for n := 0; n <= 1500; n += step {
+				for _, b0 := range first {
+					w.network.Inject(from, serverAddr, noise(rng, n, b0))
+				}
+				synctest.Wait()
+			}
+			if grown := heapNow() - before; grown > 1<<20 {
+				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
+			}
+			// While it shakes hands, what waits to be sent may go as the bytes come in.
+			if stage != "handshaking" && answers != 0 || answers > 8 {
+				t.Errorf("%s: %d answers", stage, answers)
+			}
+			w.wantQuiet("nothing happens")
+			if stage == "live" {
+				if n := len(w.server.allConns()); n != 1 {
+					t.Errorf("%d connections", n)
+				}
+			}
+		})
+	}
+}
+
+// noise is a random datagram; half of the DTLS ones have a good header, as far as
+// they have room, and half of the STUN ones.
+func noise(rng *rand.Rand, n int, first byte) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	if n == 0 {
+		return b
+	}
+	b[0] = first
+	switch {
+	case rng.IntN(2) == 0:
+	case first < 4 && n >= 20:
+		binary.BigEndian.PutUint16(b[2:], uint16(n-20))
+		binary.BigEndian.PutUint32(b[4:], 0x2112a442)
+	case first >= 20 && n >= 13:
+		copy(b[1:], []byte{0xfe, 0xfd, 0, byte(rng.IntN(2)), 0, 0, 0, 0, 0, byte(rng.IntN(100))})
+		binary.BigEndian.PutUint16(b[11:], uint16(n-13))
+	}
+	return b
+}
+
+// T28: ClientHellos and noise in handshake records, from other addresses and
+// spoofed from the servers of others, while pages connect in both roles. (The
+// page's own address is that of the test after this one.)
+func TestClientHelloRaceDuringConnects(t *testing.T) {
+	connects := 200
+	inWorld(t, Config{MaxHandshakes: connects}, func(w *world) {
+		hello := w.recordHello()
+		w.network.SetTap(nil)
+		w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		over := make(chan struct{})
+		var attack sync.WaitGroup
+		attack.Go(func() {
+			for port := uint16(1); ; port++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				w.network.Inject(netip.AddrPortFrom(attackerAddr.Addr(), port), serverAddr, hello)
+				// The same host as a page, another port.
+				w.network.Inject(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(port)}), 40001), serverAddr, hello)
+			}
+		})
+		var all sync.WaitGroup
+		for i := range connects {
+			all.Go(func() {
+				p := w.newPage(client.Config{})
+				edit := passive
+				if i%2 == 0 {
+					edit = nil
+				}
+				begin := time.Now()
+				if err := p.connect(edit); err != nil {
+					t.Errorf("page %d: %v", i, err)
+					return
+				}
+				if d := time.Since(begin); d > 500*time.Millisecond {
+					t.Errorf("page %d connected after %v", i, d)
+				}
+				p.echoes("it works")
+			})
+		}
+		all.Wait()
+		close(over)
+		attack.Wait()
+		st := w.server.Stats()
+		if st.Opened != uint64(connects)+1 || st.HandshakesFailed != 0 || st.Drops[DropUnknownAddr] == 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// The attacker spoofs the page's own address, and knows when the handshake runs.
+// It can make a handshake fail, whose first messages nobody can authenticate; it
+// cannot make one succeed, and it leaves nothing behind.
+func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
+	for name, setup := range roles {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{HandshakeTimeout: 5 * time.Second}, func(w *world) {
+				hello := w.recordHello()
+				w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+				failed := 0
+				for i := range 50 {
+					p := w.newPage(client.Config{HandshakeTimeout: 5 * time.Second})
+					rng := rand.New(rand.NewPCG(uint64(i), 1))
+					w.network.SetTap(func(packet *netsim.Packet) bool {
+						if packet.From == p.addr() {
+							w.network.Inject(p.addr(), serverAddr, forgedRecord(rng, rng.IntN(132)))
+							if i%2 == 0 {
+								w.network.Inject(p.addr(), serverAddr, hello)
+							}
+						}
+						return true
+					})
+					if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+						failed++
+					} else {
+						p.echoes("one that connects works")
+					}
+					p.Close()
+				}
+				t.Logf("%d of 50 failed", failed)
+				time.Sleep(time.Minute)
+				wantNothing(w.t, w.server)
+				w.network.SetTap(nil)
+				w.open().echoes("the server lives")
+			})
+		})
+	}
+}
+
+// T39: valid checks from ten thousand ports.
+func TestFewAddressesAreRemembered(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, o := w.openKnown("a=setup:actpass")
+		before := heapNow()
+		for i := range 10_000 {
+			w.network.Inject(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), serverAddr, o.request("", false))
+			if i%50 == 0 {
+				synctest.Wait()
+				p.send("x") // the page's own address is the one that lives
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		if grown := heapNow() - before; grown > 1<<20 {
+			t.Errorf("the heap grew by %d bytes", grown)
+		}
+		known := 0
+		for i := range 10_000 {
+			if o.conn.peer.Knows(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i))) {
+				known++
+			}
+		}
+		if known > 32 || len(o.conn.addrs) > 64 || len(w.server.shards[0].byAddr) > 64 {
+			t.Errorf("%d paths, %d addresses, %d in the shard's table", known, len(o.conn.addrs), len(w.server.shards[0].byAddr))
+		}
+		for len(p.events) > 0 {
+			<-p.events
+		}
+		p.echoes("the page is where it was")
+	})
+}
+
+// T35: the server never asks.
+func TestNoStunRequestLeaves(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		asked := 0
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			if p.From == serverAddr && len(p.Payload) > 1 && p.Payload[0] == 0 {
+				asked++
+			}
+			return true
+		})
+		p := w.open()
+		time.Sleep(time.Minute)
+		p.echoes("it lives")
+		if asked != 0 {
+			t.Errorf("%d requests or indications", asked)
+		}
+	})
+}
+
+// A hostile page with a session of its own spoofs checks from the address of
+// another page, to get what is that one's.
+func TestAnAddressIsNotStolen(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		hostile := w.offer("")
+		lost := 0
+		for i := range 300 {
+			if i%3 == 0 {
+				hostile.check(p.addr(), "")
+			}
+			p.send(fmt.Sprint(i))
+			synctest.Wait()
+			select {
+			case <-p.events:
+			default:
+				lost++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if lost > 0 {
+			t.Errorf("%d of 300 echoes were lost", lost)
+		}
+	})
+}
