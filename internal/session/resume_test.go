@@ -12,7 +12,6 @@ import (
 
 // ledger counts what arrives at one end of what the other sent with note.
 type ledger struct {
-	sent    [4]uint32
 	next    uint32 // of chat
 	loot    map[uint32]int
 	wrong   []string

@@ -168,6 +168,23 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 	}
 }
 
+func TestPeerThatTakesNoRejections(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Limits.Requests = 1 })
+	for range 2 {
+		w.client.Request(w.now, "r", nil)
+	}
+	b := w.client.Append(w.now, nil, channel.MaxPacket)
+	for _, n := range []int{MaxPayload, 1000, 0} { // its queue fills with what the client does not take
+		for err := error(nil); err == nil; _, err = w.server.Request(w.now, "full", make([]byte, n)) {
+		}
+	}
+	w.server.Receive(w.now, b)
+	w.collect(w.server)
+	if last := w.server.events[len(w.server.events)-1]; last != `closed 20 "too many requests, and their answers are not taken" remote=false` {
+		t.Errorf("the last event is %s", last)
+	}
+}
+
 func TestRequestMisuse(t *testing.T) {
 	w := open(t, func(c, _ *Config) { c.MaxWaiting = 1 })
 	for _, c := range []struct {

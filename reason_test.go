@@ -1,0 +1,94 @@
+package godwit
+
+import (
+	"testing"
+	"time"
+)
+
+// TestCloseReasons provokes reasons for the end of a session. Those of timeouts,
+// duplicates, replacement and shutdown have tests of their own, and so have the
+// limits that no client exceeds by mistake, in internal/session.
+func TestCloseReasons(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config func(*Config)
+		do     func(client, server *Conn)
+		want   string // what the client hears
+	}{
+		{"normal", nil, func(_, server *Conn) { server.Close(Normal, "") }, "closed by the other end: normal"},
+		{"kicked", nil, func(_, server *Conn) { server.Kick("cheating") }, "closed by the other end: kicked: cheating"},
+		{"auth", nil, func(_, server *Conn) { server.Close(AuthEnded, "banned") }, "closed by the other end: auth: banned"},
+		{"program", nil, func(_, server *Conn) { server.Close(ProgramCode, "x") }, "closed by the other end: code 256: x"},
+		{"messages", func(c *Config) { c.Limits.Messages = 1 }, func(client, _ *Conn) {
+			for range 3 {
+				client.Send(chat, nil)
+			}
+		}, "closed by the other end: limit: messages: more than 1 messages per second"},
+		{"bytes", func(c *Config) { c.Limits.Bytes = 10 }, func(client, _ *Conn) {
+			client.Send(chat, make([]byte, 21))
+			client.Send(chat, []byte("x"))
+		}, "closed by the other end: limit: bytes: more than 10 bytes per second"},
+		{"protocol", nil, func(client, _ *Conn) {
+			e := client.home.Load().link.(*localEnd)
+			e.loop.mu.Lock()
+			e.peer.in = append(e.peer.in, []byte{0x10, 5, 0xc0 | 9, 1, 'x'}) // a message of a channel that is not there
+			e.loop.poke()
+			e.loop.mu.Unlock()
+		}, "closed by the other end: protocol error: a frame does not go with the table: unknown-channel"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				if c.config == nil {
+					c.config = func(*Config) {}
+				}
+				srv, _ := newTestServer(t, c.config)
+				client, server, d := join(t, srv, "ada")
+				d.want(t, "open ")
+				c.do(client, server)
+				time.Sleep(time.Second)
+				d.want(t, c.want)
+				n := uint64(0)
+				for _, v := range srv.Stats().Closed {
+					n += v
+				}
+				if n != 1 {
+					t.Errorf("%d endings are counted: %v", n, srv.Stats().Closed)
+				}
+			})
+		})
+	}
+}
+
+func TestUnreliableMessagesBeyondTheLimitAreDropped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t, func(c *Config) { c.Limits.Messages = 5 })
+		client, server, _ := join(t, srv, "ada")
+		d.take()
+		for range 15 {
+			client.Send(move, []byte("x"))
+			settle()
+		}
+		if got, dropped := len(d.take()), server.Stats().Limited; got != 10 || dropped != 5 {
+			t.Errorf("%d came and %d were dropped", got, dropped)
+		}
+	})
+}
+
+func TestTooManyRequestsAreRejected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t, func(c *Config) { c.Limits.Requests = 1 })
+		d.on.Request = func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }
+		client, server, _ := join(t, srv, "ada")
+		d.take()
+		for range 2 {
+			client.Ask("x", nil, func(r Result) { d.note("%v %s", r.Status, r.Text) })
+		}
+		time.Sleep(time.Second)
+		d.want(t, "request x: ", "rejected too many requests in flight")
+		if server.Stats().Rejected != 1 {
+			t.Error("it is not counted")
+		}
+		client.Close(Normal, "")
+		settle()
+	})
+}

@@ -1,0 +1,213 @@
+package godwit
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// serve returns a server on a network in memory, which only its signaling is asked of.
+func serve(t *testing.T, c Config) *Server {
+	t.Helper()
+	network := netsim.New(1)
+	pc, err := network.Listen(netip.MustParseAddrPort("192.0.2.1:7777"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.RTC.MaxOffers = -1
+	s, err := Serve(pc, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(); network.Close() })
+	return s
+}
+
+func offer() []byte {
+	o := sdp.Offer{
+		Ufrag: "abcd", Pwd: strings.Repeat("p", 24), Setup: sdp.SetupActpass, MaxMessageSize: 1 << 16,
+		Fingerprints: []sdp.Fingerprint{{Algorithm: "sha-256", Sum: make([]byte, 32)}},
+	}
+	return o.Append(nil)
+}
+
+// post sends an offer. The query has the right version and table unless it says
+// otherwise.
+func post(s *Server, query, authorization string) (status int, body map[string]string) {
+	if !strings.Contains(query, "channels=") {
+		query += fmt.Sprintf("&channels=%016x", s.config.Channels.Hash())
+	}
+	r := httptest.NewRequest(http.MethodPost, "/godwit/?"+query, bytes.NewReader(offer()))
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		json.Unmarshal(w.Body.Bytes(), &body)
+	}
+	return w.Code, body
+}
+
+func wantPost(t *testing.T, s *Server, query, authorization string, status int, code, reason string) map[string]string {
+	t.Helper()
+	got, body := post(s, query, authorization)
+	if got != status || body["code"] != code || body["reason"] != reason || status != 200 && body["error"] == "" {
+		t.Errorf("?%s with %q: %d %v; want %d %s %s", query, authorization, got, body, status, code, reason)
+	}
+	return body
+}
+
+func TestTerms(t *testing.T) {
+	s := serve(t, Config{Channels: table, Version: "1.4"})
+	wantPost(t, s, "v=1&app=1.4&kind=browser", "", 200, "", "")
+	wantPost(t, s, "app=1.4", "", 400, "request", "")
+	wantPost(t, s, "v=1&app=1.4&channels=xyz", "", 400, "request", "")
+	if b := wantPost(t, s, "v=2&app=1.4", "", 409, "protocol", ""); b["server"] != "1" || b["client"] != "2" {
+		t.Errorf("%v", b)
+	}
+	if b := wantPost(t, s, "v=1&app=1.3", "", 409, "app", ""); b["server"] != "1.4" || b["client"] != "1.3" {
+		t.Errorf("%v", b)
+	}
+	b := wantPost(t, s, "v=1&app=1.4&channels=0000000000000000", "", 409, "channels", "")
+	theirs, err := channel.ParseChannels(b["channels"])
+	if err != nil || table.Compare(theirs) != nil {
+		t.Errorf("the table that came is %q: %v", b["channels"], err)
+	}
+	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "")
+	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume nonsense", 410, "resume", "")
+	if n := s.Stats().Refused; n != 7 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+func TestPagesWithoutAScript(t *testing.T) {
+	s := serve(t, Config{RTC: rtcserver.Config{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	wantPost(t, s, "", "", 200, "", "")
+}
+
+func TestSecret(t *testing.T) {
+	s := serve(t, Config{Secret: "open sesame"})
+	wantPost(t, s, "v=1", "Bearer open sesame", 200, "", "")
+	wantPost(t, s, "v=1", "", 401, "token", "missing")
+	wantPost(t, s, "v=1", "Bearer open sesam", 401, "token", "wrong")
+	wantPost(t, s, "v=1", "Basic b3BlbiBzZXNhbWU=", 401, "token", "missing")
+}
+
+func newTokens(t *testing.T) (auth.Signer, *auth.Verifier) {
+	signer, err := auth.Generate(auth.EdDSA, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, &auth.Verifier{Keys: []auth.Key{signer.Key()}, Audience: "eu-1"}
+}
+
+func TestTokens(t *testing.T) {
+	signer, verifier := newTokens(t)
+	s := serve(t, Config{Tokens: verifier, MaxUsedTokens: 2, Version: "2"})
+	token := func(edit func(*auth.Claims)) string {
+		c := auth.Claims{Subject: "ada", Audience: "eu-1", ID: rand.Text(), Expires: time.Now().Add(time.Minute)}
+		if edit != nil {
+			edit(&c)
+		}
+		text, err := signer.Sign(time.Now(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Bearer " + text
+	}
+	good := token(nil)
+	wantPost(t, s, "v=1&app=1", good, 409, "app", "") // this does not spend it
+	wantPost(t, s, "v=1&app=2", good, 200, "", "")
+	wantPost(t, s, "v=1&app=2", good, 401, "token", "replayed")
+	wantPost(t, s, "v=1&app=2", good[:len(good)-1], 401, "token", "malformed")
+	wantPost(t, s, "v=1&app=2", good[:len(good)-9]+"AAAAAAAAA", 401, "token", "forged")
+	wantPost(t, s, "v=1&app=2", "", 401, "token", "missing")
+	wantPost(t, s, "v=1&app=2", token(func(c *auth.Claims) { c.Audience = "us-1" }), 401, "token", "audience")
+	wantPost(t, s, "v=1&app=2", token(func(c *auth.Claims) { c.Expires = time.Now().Add(-time.Hour) }), 401, "token", "expired")
+	wantPost(t, s, "v=1&app=2", token(nil), 200, "", "")
+	wantPost(t, s, "v=1&app=2", token(nil), 401, "token", "busy") // two are remembered
+}
+
+func TestTokensOfAFleet(t *testing.T) {
+	signer, verifier := newTokens(t)
+	used := map[string]bool{}
+	s := serve(t, Config{Tokens: verifier, Spend: func(id string, until time.Time) error {
+		if used[id] {
+			return auth.ErrReplayed
+		}
+		if id == "lost" {
+			return errors.New("the store does not answer")
+		}
+		used[id] = time.Until(until) > time.Minute
+		return nil
+	}})
+	for _, c := range []struct {
+		id     string
+		status int
+		reason string
+	}{{"a", 200, ""}, {"a", 401, "replayed"}, {"lost", 401, "refused"}} {
+		text, _ := signer.Sign(time.Now(), auth.Claims{Subject: "ada", Audience: "eu-1", ID: c.id, Expires: time.Now().Add(time.Minute)})
+		got, body := post(s, "v=1", "Bearer "+text)
+		if got != c.status || body["reason"] != c.reason {
+			t.Errorf("%s: %d %v", c.id, got, body)
+		}
+	}
+}
+
+func TestAuthorize(t *testing.T) {
+	var err error
+	s := serve(t, Config{Authorize: func(r *http.Request) (Identity, error) { return Identity{Name: "ada"}, err }})
+	wantPost(t, s, "v=1", "", 200, "", "")
+	err = errors.New("no ticket")
+	wantPost(t, s, "v=1", "", 403, "forbidden", "")
+	err = auth.ErrExpired
+	wantPost(t, s, "v=1", "", 401, "token", "expired")
+	err = &rtcserver.StatusError{Status: 402, Code: "pay", Text: "pay first"}
+	wantPost(t, s, "v=1", "", 402, "pay", "")
+}
+
+func TestFullServer(t *testing.T) {
+	s := serve(t, Config{
+		MaxConns:  1,
+		Authorize: func(r *http.Request) (Identity, error) { return Identity{Name: r.FormValue("name")}, nil },
+		AdmitFull: func(id Identity) bool { return id.Name == "vip" },
+	})
+	wantPost(t, s, "v=1&name=ada", "", 200, "", "")
+	wantPost(t, s, "v=1&name=bob", "", 503, "full", "")
+	wantPost(t, s, "v=1&name=vip", "", 200, "", "")
+	if st := s.Stats(); st.Pending != 2 || st.Open != 0 {
+		t.Errorf("%d pending, %d open", st.Pending, st.Open)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	_, verifier := newTokens(t)
+	for name, c := range map[string]Config{
+		"bad table":         {Channels: Channels{{Name: ""}}},
+		"long version":      {Version: strings.Repeat("v", 65)},
+		"two ways":          {Secret: "s", Tokens: verifier},
+		"no key":            {Tokens: &auth.Verifier{Audience: "eu-1"}},
+		"no audience":       {Tokens: &auth.Verifier{Keys: verifier.Keys}},
+		"unknown duplicate": {Duplicates: 9},
+		"not its own":       {RTC: rtcserver.Config{Manual: true}},
+	} {
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
