@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // bulkShare sends without end over a link and returns what share of it carried
 // messages after the first three seconds.
-func bulkShare(t *testing.T, l way, length time.Duration) (float64, *world, *end) {
+func bulkShare(t *testing.T, l netsim.Link, length time.Duration) (float64, *world, *end) {
 	w := newWorld(t, 11)
-	up, down := both(l)
-	down.rate = 0
+	up, down := w.both(l)
+	down.change(func(l *netsim.Link) { l.Rate = 0 })
 	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
 	got := 0
 	s.message = func(_ ID, b []byte) {
@@ -22,14 +24,14 @@ func bulkShare(t *testing.T, l way, length time.Duration) (float64, *world, *end
 	}
 	w.pump(c, bulk, 1<<30)
 	w.run(length, nil)
-	return float64(got) / (length - 3*time.Second).Seconds() / float64(l.rate), w, c
+	return float64(got) / (length - 3*time.Second).Seconds() / float64(l.Rate), w, c
 }
 
 const megabit = 1_000_000 / 8
 
 func TestRandomLossIsNotCongestion(t *testing.T) {
 	for _, loss := range []float64{0, 0.01, 0.1, 0.3} {
-		share, _, c := bulkShare(t, way{delay: 30 * time.Millisecond, loss: loss, rate: 8 * megabit, queue: 8 * megabit / 2}, 20*time.Second)
+		share, _, c := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Loss: loss, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
 		t.Logf("%2.0f %% loss: %.0f %% of the link carried messages", 100*loss, 100*share)
 		if share < 0.7*(1-loss) {
 			t.Errorf("%.2f loss: %.2f of the link, rate %.0f", loss, share, c.mux.cc.rate)
@@ -46,7 +48,7 @@ func TestJitterIsNotAQueue(t *testing.T) {
 		{20 * time.Millisecond, 0.7},
 		{80 * time.Millisecond, 0.25}, // twice the round trip: now and then it does pass for a queue
 	} {
-		share, _, _ := bulkShare(t, way{delay: 30 * time.Millisecond, jitter: tt.jitter, rate: 8 * megabit, queue: 8 * megabit / 2}, 20*time.Second)
+		share, _, _ := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Jitter: tt.jitter, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
 		t.Logf("%v jitter: %.0f %% of the link", tt.jitter, 100*share)
 		if share < tt.goal {
 			t.Errorf("%v jitter: %.2f of the link", tt.jitter, share)
@@ -56,7 +58,7 @@ func TestJitterIsNotAQueue(t *testing.T) {
 
 // TestPolicer drops what is too much without letting it wait: no round trip shows it.
 func TestPolicer(t *testing.T) {
-	share, w, c := bulkShare(t, way{delay: 30 * time.Millisecond, rate: megabit, queue: 3 * MaxPacket}, 30*time.Second)
+	share, w, c := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Rate: megabit, Queue: 3 * MaxPacket}, 30*time.Second)
 	s := c.mux.Stats()
 	lost := float64(s.PacketsLost) / float64(s.PacketsOut)
 	t.Logf("%.0f %% used, %.0f %% lost, rate %.0f", 100*share, 100*lost, s.Rate)
@@ -68,12 +70,12 @@ func TestPolicer(t *testing.T) {
 // TestBottleneckAppears narrows a link to a tenth while it is in use.
 func TestBottleneckAppears(t *testing.T) {
 	w := newWorld(t, 12)
-	up, down := both(way{delay: 30 * time.Millisecond, rate: 10 * megabit, queue: 10 * megabit})
-	down.rate = 0
+	up, down := w.both(netsim.Link{Delay: 30 * time.Millisecond, Rate: 10 * megabit, Queue: 10 * megabit})
+	down.change(func(l *netsim.Link) { l.Rate = 0 })
 	c, _ := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
 	w.pump(c, bulk, 1<<30)
 	w.run(5*time.Second, nil)
-	up.rate = megabit
+	up.change(func(l *netsim.Link) { l.Rate = megabit })
 	w.run(3*time.Second, nil)
 	up.waited = nil
 	w.run(7*time.Second, nil)
@@ -82,7 +84,7 @@ func TestBottleneckAppears(t *testing.T) {
 	if p95 > 150*time.Millisecond {
 		t.Errorf("queue p95 %v", p95)
 	}
-	up.rate = 10 * megabit
+	up.change(func(l *netsim.Link) { l.Rate = 10 * megabit })
 	w.run(20*time.Second, nil)
 	if r := c.mux.cc.rate; r < 5*megabit {
 		t.Errorf("twenty seconds after it has gone the rate is %.0f", r)
@@ -93,14 +95,16 @@ func TestBottleneckAppears(t *testing.T) {
 // looks like a queue until the old minimum is forgotten.
 func TestPathGetsLonger(t *testing.T) {
 	w := newWorld(t, 13)
-	up, down := both(way{delay: 10 * time.Millisecond, rate: 4 * megabit, queue: megabit})
-	down.rate = 0
+	up, down := w.both(netsim.Link{Delay: 10 * time.Millisecond, Rate: 4 * megabit, Queue: megabit})
+	down.change(func(l *netsim.Link) { l.Rate = 0 })
 	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
 	got := 0
 	s.message = func(_ ID, b []byte) { got += len(b) }
 	w.pump(c, bulk, 1<<30)
 	w.run(5*time.Second, nil)
-	up.delay, down.delay = 60*time.Millisecond, 60*time.Millisecond
+	for _, l := range []*way{up, down} {
+		l.change(func(l *netsim.Link) { l.Delay = 60 * time.Millisecond })
+	}
 	w.run(20*time.Second, nil)
 	got = 0
 	w.run(10*time.Second, nil)
@@ -115,7 +119,8 @@ func TestPathGetsLonger(t *testing.T) {
 func TestAfterABlackout(t *testing.T) {
 	for _, dark := range []time.Duration{time.Second, 6 * time.Second, 20 * time.Second} {
 		w := newWorld(t, 14)
-		up, down := both(way{delay: 25 * time.Millisecond, dark: [2]time.Duration{2 * time.Second, 2*time.Second + dark}})
+		up, down := w.both(netsim.Link{Delay: 25 * time.Millisecond})
+		w.blackout(2*time.Second, dark, up, down)
 		c, s := w.connect(Config{Channels: testTable}, up, down)
 		over := 2*time.Second + dark
 		var first, oldest time.Duration
@@ -146,7 +151,7 @@ func TestAfterABlackout(t *testing.T) {
 func TestOrderedQueueIsNeverRefused(t *testing.T) {
 	for seed := range uint64(5) {
 		w := newWorld(t, seed)
-		up, down := both(way{delay: 25 * time.Millisecond, loss: 0.3, reorder: 0.3, hold: 60 * time.Millisecond})
+		up, down := w.both(netsim.Link{Delay: 25 * time.Millisecond, Loss: 0.3, Reorder: 0.3, ReorderDelay: 60 * time.Millisecond})
 		table := Channels{{Name: "small", Mode: ReliableOrdered, MaxMessage: 3000, QueueLimit: 6000, Copies: -1}}
 		c, s := w.connect(Config{Channels: table, Ceiling: -1}, up, down)
 		got, sent := 0, 0
@@ -172,8 +177,8 @@ func TestOrderedQueueIsNeverRefused(t *testing.T) {
 
 func TestStatsOfALink(t *testing.T) {
 	w := newWorld(t, 15)
-	up, down := both(way{delay: 40 * time.Millisecond, loss: 0.2})
-	down.loss = 0.05
+	up, down := w.both(netsim.Link{Delay: 40 * time.Millisecond, Loss: 0.2})
+	down.change(func(l *netsim.Link) { l.Loss = 0.05 })
 	c, s := w.connect(Config{Channels: testTable}, up, down)
 	for _, e := range []*end{c, s} {
 		w.every(10*time.Millisecond, 3000, func(int) { w.send(e, effects, make([]byte, 30), Options{}) })

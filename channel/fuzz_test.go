@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // FuzzPacket parses anything. What parses is written again, frame by frame, and
@@ -89,7 +91,7 @@ func playScript(t testing.TB, seed uint64, script []byte) {
 		script = script[:400]
 	}
 	w := newWorld(t, seed)
-	up, down := both(way{delay: 10 * time.Millisecond})
+	up, down := w.both(netsim.Link{Delay: 10 * time.Millisecond})
 	client, server := w.connect(Config{Channels: testTable}, up, down)
 	ledgers := map[*end]*ledger{}
 	for _, e := range []*end{client, server} {
@@ -120,12 +122,14 @@ func playScript(t testing.TB, seed uint64, script []byte) {
 		case 4:
 			w.run(time.Duration(arg)*time.Millisecond, nil)
 		case 5:
-			e.out.loss, e.out.duplicate = float64(arg%10)/12, float64(arg%7)/20
+			e.out.change(func(l *netsim.Link) { l.Loss, l.Duplicate = float64(arg%10)/12, float64(arg%7)/20 })
 		case 6:
-			e.out.reorder, e.out.hold = float64(arg%5)/10, time.Duration(arg)*time.Millisecond
-			e.out.jitter = time.Duration(arg%50) * time.Millisecond
+			e.out.change(func(l *netsim.Link) {
+				l.Reorder, l.ReorderDelay = float64(arg%5)/10, time.Duration(arg)*time.Millisecond
+				l.Jitter = time.Duration(arg%50) * time.Millisecond
+			})
 		case 7: // both move to a new link; what is on the old one is gone
-			w.pending = nil
+			w.pending = netsim.Timeline[pending]{}
 			for _, e := range w.ends {
 				e.mux.Relink(w.time(), false, 0)
 				w.flush(e)
@@ -133,7 +137,7 @@ func playScript(t testing.TB, seed uint64, script []byte) {
 		}
 	}
 	for _, e := range w.ends {
-		*e.out = way{delay: 10 * time.Millisecond}
+		e.out.SetLink(netsim.Link{Delay: 10 * time.Millisecond})
 	}
 	done := func() bool {
 		for _, l := range ledgers {

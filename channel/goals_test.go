@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 var testTable = Channels{
@@ -32,8 +34,6 @@ func percentile(d []time.Duration, p float64) time.Duration {
 	return d[min(len(d)-1, int(p*float64(len(d))))]
 }
 
-func both(l way) (*way, *way) { a, b := l, l; return &a, &b }
-
 // TestLatency sends 60 reliable ordered messages of 200 bytes a second over a link
 // with a round trip of 50 ms that loses each way.
 func TestLatency(t *testing.T) {
@@ -50,7 +50,7 @@ func TestLatency(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.0f%%", tt.loss*100), func(t *testing.T) {
 			w := newWorld(t, 7)
-			up, down := both(way{delay: 25 * time.Millisecond, loss: tt.loss})
+			up, down := w.both(netsim.Link{Delay: 25 * time.Millisecond, Loss: tt.loss})
 			c, s := w.connect(Config{Channels: testTable}, up, down)
 			const n = 60 * 120
 			var took []time.Duration
@@ -99,7 +99,7 @@ func (w *world) pump(e *end, ch ID, total int) {
 func TestBulk(t *testing.T) {
 	const rate = 10_000_000 / 8
 	w := newWorld(t, 3)
-	up, down := both(way{delay: 50 * time.Millisecond, loss: 0.05, rate: rate, queue: rate / 2})
+	up, down := w.both(netsim.Link{Delay: 50 * time.Millisecond, Loss: 0.05, Rate: rate, Queue: rate / 2})
 	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
 	got, from2, at2 := 0, 0, time.Duration(0)
 	var moves, later []time.Duration
@@ -143,7 +143,7 @@ func TestBulk(t *testing.T) {
 func TestColdMegabyte(t *testing.T) {
 	const rate, total = 10_000_000 / 8, 1_000_000
 	w := newWorld(t, 4)
-	up, down := both(way{delay: 50 * time.Millisecond, loss: 0.05, rate: rate, queue: rate / 2})
+	up, down := w.both(netsim.Link{Delay: 50 * time.Millisecond, Loss: 0.05, Rate: rate, Queue: rate / 2})
 	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
 	got := 0
 	s.message = func(_ ID, b []byte) { got += len(b) }
@@ -161,8 +161,8 @@ func TestStandingQueue(t *testing.T) {
 		for _, peers := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%d-kbit-%d", rate*8/1000, peers), func(t *testing.T) {
 				w := newWorld(t, 5)
-				up, down := both(way{delay: 25 * time.Millisecond, rate: rate, queue: rate})
-				down.rate = 0
+				up, down := w.both(netsim.Link{Delay: 25 * time.Millisecond, Rate: rate, Queue: rate})
+				down.change(func(l *netsim.Link) { l.Rate = 0 })
 				got := make([]int, peers)
 				const begin, finish = 10 * time.Second, 60 * time.Second
 				for i := range peers {
@@ -202,7 +202,7 @@ func TestStandingQueue(t *testing.T) {
 func TestIdle(t *testing.T) {
 	const overhead = 28 + 37 + 28 // UDP over IPv4, a DTLS 1.2 record, SCTP and DATA
 	w := newWorld(t, 6)
-	up, down := both(way{delay: 25 * time.Millisecond, loss: 0.01})
+	up, down := w.both(netsim.Link{Delay: 25 * time.Millisecond, Loss: 0.01})
 	c, s := w.connect(Config{Channels: testTable}, up, down)
 	w.run(10*time.Minute, nil)
 	for _, e := range []*end{c, s} {

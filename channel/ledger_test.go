@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // The ledger: numbered, hashed messages on every channel both ways over every
@@ -39,16 +41,13 @@ func (c cell) String() string {
 		reorder[c[1]].share*100, duplicates[c[2]]*100, jitters[c[3]], bursts[c[4]])
 }
 
-func (c cell) way() way {
-	w := way{delay: 25 * time.Millisecond, loss: losses[c[0]], reorder: reorder[c[1]].share, hold: reorder[c[1]].hold,
-		duplicate: duplicates[c[2]], jitter: jitters[c[3]]}
+func (c cell) link() netsim.Link {
+	l := netsim.Link{Delay: 25 * time.Millisecond, Loss: losses[c[0]], Reorder: reorder[c[1]].share, ReorderDelay: reorder[c[1]].hold,
+		Duplicate: duplicates[c[2]], Jitter: jitters[c[3]]}
 	if bursts[c[4]] == "burst" {
-		w.burst = 5
+		l.Burst = 5
 	}
-	if d := blackouts[c[4]]; d > 0 {
-		w.dark = [2]time.Duration{2 * time.Second, 2*time.Second + d}
-	}
-	return w
+	return l
 }
 
 func (c cell) seed() uint64 {
@@ -262,7 +261,8 @@ const ledgerSeconds = 6
 // all is said.
 func runCell(t testing.TB, c cell) cellResult {
 	w := newWorld(t, c.seed())
-	up, down := both(c.way())
+	up, down := w.both(c.link())
+	w.blackout(2*time.Second, blackouts[c[4]], up, down)
 	client, server := w.connect(Config{Channels: testTable}, up, down)
 	length := ledgerSeconds*time.Second + blackouts[c[4]]
 	var took []time.Duration

@@ -10,14 +10,16 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // TestSameSeedSameBytes runs a bad link twice and compares every byte that left.
 func TestSameSeedSameBytes(t *testing.T) {
 	run := func(seed uint64) string {
 		w := newWorld(t, seed)
-		up, down := both(way{delay: 20 * time.Millisecond, jitter: 30 * time.Millisecond, loss: 0.1, burst: 3,
-			duplicate: 0.05, reorder: 0.1, hold: 30 * time.Millisecond, rate: 60_000, queue: 30_000})
+		up, down := w.both(netsim.Link{Delay: 20 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.1, Burst: 3,
+			Duplicate: 0.05, Reorder: 0.1, ReorderDelay: 30 * time.Millisecond, Rate: 60_000, Queue: 30_000})
 		c, s := w.connect(Config{Channels: testTable}, up, down)
 		sum := sha256.New()
 		for i, e := range []*end{c, s} {
@@ -66,7 +68,7 @@ func TestScripts(t *testing.T) {
 func TestEveryCounterWraps(t *testing.T) {
 	for _, at := range []uint64{1<<15 - 100, 1<<16 - 100, 1<<24 - 100, 1<<32 - 100, 1<<40 - 100} {
 		w := newWorld(t, at)
-		up, down := both(way{delay: 20 * time.Millisecond, loss: 0.2, reorder: 0.2, hold: 30 * time.Millisecond, duplicate: 0.1})
+		up, down := w.both(netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.2, Reorder: 0.2, ReorderDelay: 30 * time.Millisecond, Duplicate: 0.1})
 		c, s := w.connect(Config{Channels: testTable}, up, down)
 		for _, e := range []*end{c, s} {
 			m := e.mux
@@ -106,7 +108,7 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	w := newWorld(t, 1)
-	up, down := both(way{delay: 30 * time.Millisecond, jitter: 10 * time.Millisecond, loss: 0.03, burst: 3, duplicate: 0.01, reorder: 0.01, hold: 40 * time.Millisecond})
+	up, down := w.both(netsim.Link{Delay: 30 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.03, Burst: 3, Duplicate: 0.01, Reorder: 0.01, ReorderDelay: 40 * time.Millisecond})
 	c, s := w.connect(Config{Channels: testTable}, up, down)
 	var got [bulk + 1]uint64
 	s.message = func(ch ID, b []byte) {

@@ -1,24 +1,25 @@
 package channel
 
 import (
-	"container/heap"
 	"flag"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A world runs Muxes against each other in virtual time: no goroutine, no clock,
-// one source of chance. Equal seeds give equal runs.
+// A world runs Muxes against each other in virtual time, over wires of netsim: no
+// goroutine, no clock, one source of chance. Equal seeds give equal runs.
 type world struct {
-	t       testing.TB
-	start   time.Time
-	now     time.Duration
-	rng     *rand.Rand
-	ends    []*end
-	pending pendingHeap
-	order   int
-	spare   [][]byte
+	t          testing.TB
+	start      time.Time
+	now        time.Duration
+	rng        *rand.Rand
+	ends       []*end
+	pending    netsim.Timeline[pending]
+	deliveries []netsim.Delivery // reused
+	spare      [][]byte
 }
 
 // An end is a Mux, the way to its peer, and what a test wants to see of it.
@@ -39,38 +40,31 @@ type end struct {
 
 // A way is one direction of a path. Several ends may share one.
 type way struct {
-	loss, burst, duplicate, reorder float64
-	hold                            time.Duration // of reordered packets
-	delay, jitter                   time.Duration
-	rate, queue                     int // bytes per second; bytes
-	dark                            [2]time.Duration
-
-	losing     bool
-	free, last time.Duration
-	waited     []time.Duration // how long each packet waited for the rate
+	*netsim.Wire
+	waited []time.Duration // how long each packet waited for the rate
 }
 
+// change changes the link for packets sent from now on.
+func (l *way) change(f func(l *netsim.Link)) {
+	link := l.Link()
+	f(&link)
+	l.SetLink(link)
+}
+
+// queue is how long a packet sent now would wait for the rate.
+func (l *way) queue(now time.Time) time.Duration {
+	rate := l.Link().Rate
+	if rate == 0 {
+		return 0
+	}
+	return time.Duration(float64(l.Backlog(now)) / float64(rate) * float64(time.Second))
+}
+
+// pending is a packet under way, or something to do.
 type pending struct {
-	at    time.Duration
-	order int
-	to    *end
-	b     []byte
-	run   func()
-}
-
-type pendingHeap []pending
-
-func (h pendingHeap) Len() int { return len(h) }
-func (h pendingHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].order < h[j].order
-}
-func (h pendingHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *pendingHeap) Push(x any)   { *h = append(*h, x.(pending)) }
-func (h *pendingHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+	to  *end
+	b   []byte
+	run func()
 }
 
 // shift runs every world with another seed: nothing should hang on a lucky one.
@@ -79,6 +73,20 @@ var shift = flag.Uint64("shift", 0, "added to the seed of every simulated world"
 func newWorld(t testing.TB, seed uint64) *world {
 	seed += *shift
 	return &world{t: t, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(seed, 1))}
+}
+
+// both returns the two directions of a path that are alike.
+func (w *world) both(l netsim.Link) (up, down *way) {
+	return &way{Wire: netsim.NewWire(l, w.rng.Uint64())}, &way{Wire: netsim.NewWire(l, w.rng.Uint64())}
+}
+
+// blackout loses what the ways are given for d, from a time on.
+func (w *world) blackout(from, d time.Duration, ways ...*way) {
+	w.after(from, func() {
+		for _, l := range ways {
+			l.Blackout(w.time().Add(d))
+		}
+	})
 }
 
 // connect adds two ends that are joined by two ways.
@@ -101,19 +109,15 @@ func (w *world) connect(c Config, up, down *way) (client, server *end) {
 
 func (w *world) time() time.Time { return w.start.Add(w.now) }
 
-func (w *world) push(p pending) {
-	w.order++
-	p.order = w.order
-	heap.Push(&w.pending, p)
-}
-
 // after runs f in a while.
-func (w *world) after(d time.Duration, f func()) { w.push(pending{at: w.now + d, run: f}) }
+func (w *world) after(d time.Duration, f func()) {
+	w.pending.Push(w.time().Add(d), pending{run: f})
+}
 
 // every runs f n times, evenly.
 func (w *world) every(d time.Duration, n int, f func(i int)) {
 	for i := range n {
-		w.push(pending{at: w.now + time.Duration(i)*d, run: func() { f(i) }})
+		w.after(time.Duration(i)*d, func() { f(i) })
 	}
 }
 
@@ -165,57 +169,24 @@ func (w *world) carry(e *end, b []byte) {
 	if e.leaving != nil {
 		e.leaving(b)
 	}
-	leaves, ok := e.out.transmit(w.now, len(b))
-	if !ok || e.out.loses(w.rng, w.now) {
+	wait := e.out.queue(w.time())
+	w.deliveries = e.out.Send(w.time(), len(b), w.deliveries[:0])
+	if len(w.deliveries) == 0 {
 		w.spare = append(w.spare, b)
 		return
+	}
+	if e.out.Link().Rate > 0 {
+		e.out.waited = append(e.out.waited, wait)
 	}
 	if e.passed != nil {
 		e.passed(b)
 	}
-	if w.rng.Float64() < e.out.duplicate {
-		w.push(pending{at: e.out.arrival(w.rng, leaves), to: e.peer, b: append(w.buffer(), b...)})
-	}
-	w.push(pending{at: e.out.arrival(w.rng, leaves), to: e.peer, b: b})
-}
-
-func (l *way) transmit(now time.Duration, n int) (time.Duration, bool) {
-	if l.rate == 0 {
-		return now, true
-	}
-	l.free = max(l.free, now)
-	wait := l.free - now
-	if wait.Seconds()*float64(l.rate)+float64(n) > float64(l.queue) {
-		return 0, false
-	}
-	l.waited = append(l.waited, wait)
-	l.free += time.Duration(float64(n) / float64(l.rate) * 1e9)
-	return l.free, true
-}
-
-func (l *way) loses(rng *rand.Rand, now time.Duration) bool {
-	draw := rng.Float64()
-	if now >= l.dark[0] && now < l.dark[1] {
-		return true
-	}
-	p := l.loss
-	if l.burst > 1 && 0 < p && p < 1 && l.burst*(1-p) > 1 {
-		p = l.loss / (l.burst * (1 - l.loss))
-		if l.losing {
-			p = 1 - 1/l.burst
+	for i, d := range w.deliveries {
+		if i > 0 {
+			b = append(w.buffer(), b...)
 		}
+		w.pending.Push(d.At, pending{to: e.peer, b: b})
 	}
-	l.losing = draw < p
-	return l.losing
-}
-
-func (l *way) arrival(rng *rand.Rand, leaves time.Duration) time.Duration {
-	at := max(l.last, leaves+l.delay+time.Duration(rng.Float64()*float64(l.jitter)))
-	if rng.Float64() < l.reorder {
-		return at + l.hold
-	}
-	l.last = at
-	return at
 }
 
 // run lets d pass, or less if done says so.
@@ -231,7 +202,8 @@ func (w *world) run(d time.Duration, done func() bool) {
 				next, due = max(w.now, at.Sub(w.start)), e
 			}
 		}
-		if len(w.pending) > 0 && w.pending[0].at <= next {
+		if at, ok := w.pending.Next(); ok && at.Sub(w.start) <= next {
+			w.now = at.Sub(w.start)
 			w.step()
 			continue
 		}
@@ -245,8 +217,7 @@ func (w *world) run(d time.Duration, done func() bool) {
 }
 
 func (w *world) step() {
-	p := heap.Pop(&w.pending).(pending)
-	w.now = p.at
+	p, _ := w.pending.Pop(w.time())
 	switch {
 	case p.run != nil:
 		p.run()
