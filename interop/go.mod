@@ -11,6 +11,8 @@ require (
 	github.com/pion/webrtc/v4 v4.2.18
 )
 
+require github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
+
 require (
 	github.com/godwit-rtc/godwit v0.0.0-00010101000000-000000000000
 	github.com/google/uuid v1.6.0 // indirect

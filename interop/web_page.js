@@ -1,0 +1,117 @@
+"use strict";
+// The page's half of the client's tests: window.godwit is @godwit/client.
+
+const table = [
+  { name: "effects", mode: "unreliable" },
+  { name: "positions", mode: "sequenced" },
+  { name: "loot", mode: "reliable-unordered" },
+  { name: "chat", mode: "reliable-ordered" },
+];
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function until(ms, done) {
+  for (const stop = performance.now() + ms; performance.now() < stop && !done(); ) await pause(10);
+  return done();
+}
+
+// join opens a session and leaves it in window.conn. What happens to it is in conn.log, with the time.
+async function join(options = {}) {
+  const conn = await godwit.connect("/godwit/", { channels: table, ...options });
+  window.conn = conn;
+  conn.log = [];
+  for (const type of ["interrupted", "resumed", "close"]) {
+    conn.addEventListener(type, (e) => conn.log.push({ type, at: performance.now(), why: e.why }));
+  }
+  return conn.times;
+}
+
+// A Book holds what one channel promised against the echoes that came: each message has its number, the time it
+// was sent, and bytes that depend on both.
+class Book {
+  constructor(conn, name, size) {
+    Object.assign(this, { conn, name, size, sent: 0, refused: 0, duplicates: 0, disorder: 0, corrupt: 0, last: -1 });
+    this.seen = new Set();
+    this.echoes = [];
+    this.off = conn.on(name, (b) => this.take(b));
+  }
+
+  write(n, at) {
+    const b = new Uint8Array(this.size).map((_, i) => n * 31 + i * 7);
+    const v = new DataView(b.buffer);
+    v.setUint32(0, n);
+    v.setFloat64(4, at);
+    return b;
+  }
+
+  send() {
+    try {
+      this.conn.send(this.name, this.write(this.sent, performance.now()));
+      this.sent++;
+    } catch (e) {
+      if (!(e instanceof godwit.SendError)) throw e;
+      this.refused++;
+    }
+  }
+
+  take(b) {
+    const now = performance.now();
+    const v = new DataView(b.buffer, b.byteOffset, b.length);
+    const n = v.getUint32(0);
+    const at = v.getFloat64(4);
+    const want = this.write(n, at);
+    if (b.length !== want.length || want.some((c, i) => c !== b[i])) this.corrupt++;
+    if (this.seen.has(n)) this.duplicates++;
+    if (n < this.last) this.disorder++;
+    this.last = n;
+    this.seen.add(n);
+    this.echoes.push([now, now - at]);
+  }
+
+  result() {
+    this.off();
+    const { name, sent, refused, duplicates, disorder, corrupt } = this;
+    const latencies = this.echoes.map(([, ms]) => ms).sort((a, b) => a - b);
+    return { name, sent, refused, duplicates, disorder, corrupt, echoed: this.seen.size, latencies };
+  }
+}
+
+// steady calls f rate times a second until it has count times.
+async function steady(rate, count, f) {
+  const start = performance.now();
+  for (let n = 0; n < count; await pause(1000 / rate / 2)) {
+    for (; n < count && performance.now() >= start + (n * 1000) / rate; n++) f(n);
+  }
+}
+
+// exchange sends count messages on each channel, and waits for their echoes: of the reliable ones, until all are there.
+async function exchange({ channels, rate, size, count, drain }) {
+  const books = channels.map((name) => new Book(conn, name, size));
+  await steady(rate, count, () => books.forEach((b) => b.send()));
+  const owing = books.filter((b) => b.name === "loot" || b.name === "chat");
+  await pause(1000);
+  await until(drain, () => owing.every((b) => b.seen.size === b.sent));
+  return books.map((b) => b.result());
+}
+
+// native does the same with a data channel of the browser's own, as reliable and ordered as it comes.
+async function native({ rate, size, count, drain }) {
+  const pc = new RTCPeerConnection();
+  const dc = pc.createDataChannel("native");
+  dc.binaryType = "arraybuffer";
+  await pc.setLocalDescription();
+  const response = await fetch("/native", { method: "POST", body: pc.localDescription.sdp });
+  await pc.setRemoteDescription((await response.json()).answer);
+  await new Promise((resolve) => (dc.onopen = resolve));
+  let heard = () => {};
+  dc.onmessage = ({ data }) => heard(new Uint8Array(data));
+  const book = new Book(
+    { on: (_, f) => ((heard = f), () => {}), send: (_, b) => dc.send(b) },
+    "native",
+    size,
+  );
+  await steady(rate, count, () => book.send());
+  await until(drain, () => book.seen.size === count);
+  pc.close();
+  return book.result();
+}
