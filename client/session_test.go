@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 const (
@@ -306,17 +308,33 @@ func TestShutdownReachesTheClient(t *testing.T) {
 }
 
 // TestSessionsOverSockets is the same over real sockets and HTTP: 1,000 messages each
-// way, with the link lost in the middle because the server's side of it is closed.
+// way, with the link lost in the middle because the server's side of it is closed. With
+// two shards the new link may have another lock than the old.
 func TestSessionsOverSockets(t *testing.T) {
-	players := make(chan *godwit.Conn, 1)
-	ours, theirs := newLedger(), newLedger()
+	t.Run("one shard", func(t *testing.T) { overSockets(t, 1, 1) })
+	t.Run("two shards", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			t.Skip("several shards need Linux")
+		}
+		overSockets(t, 2, 6)
+	})
+}
+
+func overSockets(t *testing.T, shards, clients int) {
+	var pairs sync.Map // those that have not met, by connect message
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
 		Channels: table,
 		Handler: godwit.Handler{
-			Open:    func(c *godwit.Conn) { players <- c },
-			Message: func(_ *godwit.Conn, ch godwit.ChannelID, b []byte) { ours.take(ch, b) },
+			Open: func(c *godwit.Conn) {
+				p, _ := pairs.LoadAndDelete(string(c.Hello()))
+				c.User = p
+				p.(*pair).server <- c
+			},
+			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.User.(*pair).ours.take(ch, b) },
 		},
 		Ceiling: -1,
+		RTC:     rtcserver.Config{Shards: shards},
+		Limits:  godwit.Limits{Messages: -1, Bytes: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -324,23 +342,42 @@ func TestSessionsOverSockets(t *testing.T) {
 	defer srv.Close()
 	web := httptest.NewServer(srv)
 	defer web.Close()
-	resumed := make(chan struct{}, 1)
-	s, err := client.Connect(t.Context(), web.URL, client.Config{}, client.SessionConfig{
+	var all sync.WaitGroup
+	for i := range clients {
+		p := &pair{ours: newLedger(), theirs: newLedger(), server: make(chan *godwit.Conn, 1)}
+		pairs.Store(strconv.Itoa(i), p)
+		all.Go(func() { p.run(t, srv, web.URL, strconv.Itoa(i)) })
+	}
+	all.Wait()
+}
+
+// A pair is the two ends of a session, and what each has of the other's messages.
+type pair struct {
+	ours, theirs *ledger
+	server       chan *godwit.Conn
+}
+
+func (p *pair) run(t *testing.T, srv *godwit.Server, url, name string) {
+	resumed := make(chan struct{}, 100)
+	s, err := client.Connect(t.Context(), url, client.Config{}, client.SessionConfig{
 		Channels: table,
+		Hello:    []byte(name),
 		Handler: client.SessionHandler{
-			Message: func(_ *client.Session, ch channel.ID, b []byte) { theirs.take(ch, b) },
+			Message: func(_ *client.Session, ch channel.ID, b []byte) { p.theirs.take(ch, b) },
 			Resumed: func(*client.Session) { resumed <- struct{}{} },
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
-	player := <-players
+	player := <-p.server
 	const total = 1000
 	for n := range uint32(total) {
 		for _, ch := range []channel.ID{chat, loot} {
 			if err := errors.Join(s.Send(ch, entry(n)), player.Send(ch, entry(n))); err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
 		}
 		if n == total/2 {
@@ -350,11 +387,11 @@ func TestSessionsOverSockets(t *testing.T) {
 		}
 	}
 	<-resumed
-	for !done(ours, total) || !done(theirs, total) {
+	for !done(p.ours, total) || !done(p.theirs, total) {
 		runtime.Gosched()
 	}
-	ours.check(t, "the server", total)
-	theirs.check(t, "the client", total)
+	p.ours.check(t, "the server", total)
+	p.theirs.check(t, "the client", total)
 	s.Close(0, "")
 }
 
@@ -362,4 +399,38 @@ func done(l *ledger, total int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.next[chat] >= uint32(total) && len(l.loot) >= total
+}
+
+// TestGameLoop is a server without a goroutine, which a game polls.
+func TestGameLoop(t *testing.T) {
+	inGame(t, godwit.Config{Manual: true}, func(g *game) {
+		players := g.server.NewGroup()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				for ev := range g.server.Poll(16 * time.Millisecond) {
+					switch ev.Type {
+					case godwit.OpenEvent:
+						players.Join(ev.Conn)
+					case godwit.MessageEvent:
+						players.Send(ev.Channel, ev.Data)
+					case godwit.EndedEvent:
+						return
+					}
+				}
+				if g.server.Stats().Left == 1 {
+					g.server.Close()
+				}
+				g.server.Flush()
+			}
+		}()
+		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.must(s.Send(chat, []byte("hello")))
+		g.want("open", "chat: hello")
+		s.Close(0, "bye")
+		g.want("closed here: normal: bye")
+		<-over
+	})
 }
