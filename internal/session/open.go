@@ -63,20 +63,18 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 // allow applies the limits. What may get lost is dropped; what may not ends the
 // session, because to drop it would break a promise in silence.
 func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
-	code, text := LimitMessages, ""
-	switch {
-	case !s.messages.take(now, 1):
-		text = fmt.Sprintf("more than %d messages per second", s.config.Limits.Messages)
-	case !s.bytes.take(now, n):
-		code, text = LimitBytes, fmt.Sprintf("more than %d bytes per second", s.config.Limits.Bytes)
-	default:
-		return true
+	limit, code, what := s.config.Limits.Messages, LimitMessages, "messages"
+	if s.messages.take(now, 1) {
+		if s.bytes.take(now, n) {
+			return true
+		}
+		limit, code, what = s.config.Limits.Bytes, LimitBytes, "bytes"
 	}
 	if ch != channel.Control && s.config.Channel.Channels[ch-1].Mode < channel.ReliableUnordered {
 		s.stats.Limited++
 		return false
 	}
-	s.fail(now, code, text)
+	s.fail(now, code, fmt.Sprintf("more than %d %s per second", limit, what))
 	return false
 }
 
