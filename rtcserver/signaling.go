@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,16 @@ import (
 // maxOffer limits the body of an offer in bytes. Browsers send under 1 KiB for a
 // data channel, a few KiB with media that is then refused.
 const maxOffer = 16 << 10
+
+// offerTimeout is how long the body of an offer may take to come. An http.Server
+// has no such limit unless the program sets one.
+const offerTimeout = 10 * time.Second
+
+// limitReading sets that limit, where the server behind w has deadlines. For the
+// next request of a kept connection it sets its own.
+func limitReading(w http.ResponseWriter) {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(offerTimeout))
+}
 
 // A StatusError is an error that Authorize or Engine returns to choose the HTTP
 // status of the refusal, and what its body says.
@@ -40,6 +51,7 @@ func (e *StatusError) Error() string { return e.Text }
 // in the answer already; pages that add it do no harm. Errors are JSON
 // {"error":…,"code":…} with a text for the page's author and a word for its script.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	limitReading(w) // also of what is left of the body of a refused one
 	no := s.signal(w, r)
 	if no == nil {
 		return
@@ -84,8 +96,12 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 			return refused(err)
 		}
 	}
+	limitReading(w)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOffer))
 	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return refuse(http.StatusRequestTimeout, "request", "the offer came too slowly")
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return refuse(http.StatusRequestEntityTooLarge, "request", "the offer is larger than 16 KiB")
 		}

@@ -80,7 +80,8 @@ type signalStats struct {
 
 // refusals are the statuses that are counted; any other one counts as the last.
 var refusals = [...]int{
-	http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
+	http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed,
+	http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
 	http.StatusUnsupportedMediaType, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusTeapot,
 }
 
