@@ -8,7 +8,8 @@ measure() { go test -run '^$' -bench "$1" -benchtime "$2" . | tee /dev/stderr | 
 
 {
 	measure 'Echoes' 900x
-	measure 'Connects' 20x
+	measure 'Connects//loss=0%' 20x
+	measure 'Connects//loss=10%' 40x
 } | awk '
 	BEGIN {
 		print "| measured | browser | server | n | p50 ms | p90 ms | p99 ms | max ms | done |"
@@ -19,6 +20,6 @@ measure() { go test -run '^$' -bench "$1" -benchtime "$2" . | tee /dev/stderr | 
 		n = split($1, name, "/")
 		sub(/^Benchmark/, "", name[1])
 		sub(/-[0-9]+$/, "", name[n])
-		what = name[1] == "Echoes" ? "echo, 60 × 1000 B/s, 10 % lost on the way up" : "answer to onopen, " substr(name[2], 6) " lost each way"
+		what = name[1] == "Echoes" ? "echo, 60 × 1000 B/s, 10 % lost on the way up" : "answer to onopen, " name[2] ", " substr(name[3], 6) " lost each way"
 		printf "| %s | %s | %s | %d | %.0f | %.0f | %.0f | %.0f | %.1f %% |\n", what, name[n - 1], name[n], $2, v["p50-ms"], v["p90-ms"], v["p99-ms"], v["max-ms"], v["%done"]
 	}'
