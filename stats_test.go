@@ -1,0 +1,61 @@
+package godwit
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestStats(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		client, server, _ := join(t, srv, "ada")
+		client.Send(chat, []byte("hello"))
+		server.Ask("x", nil, func(Result) {})
+		settle()
+		cut(client)
+		time.Sleep(3 * time.Second)
+		st, ch := server.Stats(), server.ChannelStats(chat)
+		if st.LastHeard < 3*time.Second || !st.Interrupted || st.Interruptions != 1 || ch.MessagesIn != 1 || ch.BytesIn != 5 {
+			t.Errorf("heard %v ago, interrupted %v %d times; %d messages, %d bytes", st.LastHeard, st.Interrupted, st.Interruptions, ch.MessagesIn, ch.BytesIn)
+		}
+		client.Close(Normal, "")
+		server.Kick("")
+		settle()
+		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[Kicked] != 1 || st.Left != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// page is a log that many write.
+type page struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.b.Write(b)
+}
+
+func TestLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var p page
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&p, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
+		_, server, _ := join(t, srv, "ada")
+		server.Kick("cheating")
+		time.Sleep(time.Second)
+		text := p.b.String()
+		for _, want := range []string{"godwit: open", "godwit: close", "conn=" + server.ID().String(), "identity=ada", "cheating"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	})
+}
