@@ -45,18 +45,25 @@ type side struct {
 
 // newWorld makes two peers that have not met. The client is the DTLS client if
 // dtlsClient says so.
-func newWorld(t testing.TB, dtlsClient bool) *world {
+func newWorld(t testing.TB, dtlsClient bool) *world { return newWorldWith(t, dtlsClient, nil) }
+
+// newWorldWith is newWorld with the server's configuration changed by edit.
+func newWorldWith(t testing.TB, dtlsClient bool, edit func(*Config)) *world {
 	w := &world{t: t, outbox: make(chan outboxed, 64)}
-	w.server = newSide(w, "192.0.2.1:7777")
-	w.client = newSide(w, "198.51.100.7:40000")
+	w.server = newSide(w, "192.0.2.1:7777", serverCertificate)
+	w.client = newSide(w, "198.51.100.7:40000", clientCertificate)
 	w.server.other, w.client.other = w.client, w.server
 	s, c := credentials(t), credentials(t)
 	now := time.Now()
-	w.server.Peer = New(now, Config{
+	config := Config{
 		ICE:    ICEConfig{Local: s, Remote: c},
 		SCTP:   SCTPConfig{LocalTag: 1, InitialTSN: 100},
 		Client: !dtlsClient,
-	})
+	}
+	if edit != nil {
+		edit(&config)
+	}
+	w.server.Peer = New(now, config)
 	w.client.Peer = New(now, Config{
 		Check: &CheckConfig{
 			LocalUfrag: c.Ufrag, RemoteUfrag: s.Ufrag, RemotePwd: s.Pwd,
@@ -76,12 +83,19 @@ func credentials(t testing.TB) Credentials {
 	return c
 }
 
-func newSide(w *world, addr string) *side {
-	cert, err := dtls.GenerateCertificate(time.Now())
+// Certificates cost more than all else here, so tests share them.
+var serverCertificate, clientCertificate = newCertificate(), newCertificate()
+
+func newCertificate() *dtls.Certificate {
+	c, err := dtls.GenerateCertificate(time.Now())
 	if err != nil {
-		w.t.Fatal(err)
+		panic(err)
 	}
-	return &side{world: w, addr: netip.MustParseAddrPort(addr), certificate: cert}
+	return c
+}
+
+func newSide(w *world, addr string, c *dtls.Certificate) *side {
+	return &side{world: w, addr: netip.MustParseAddrPort(addr), certificate: c}
 }
 
 // run lets both sides talk until done.
