@@ -109,6 +109,7 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 	}
 	b, err = p.records.Seal(b, start, dtls.TypeApplicationData)
 	if err != nil {
+		p.wornOut(now, err)
 		return b[:start], Path{}, err
 	}
 	if !p.ice.maySend(now, path.Remote, len(b)-start) {
@@ -147,10 +148,18 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	}
 	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
 	if err != nil || !p.ice.maySend(now, path.Remote, len(out)-start) {
+		p.wornOut(now, err)
 		p.drops.Unsendable++
 		return b[:start], Path{}
 	}
 	return out, path
+}
+
+// wornOut ends the peer if err says that its record numbers are used up.
+func (p *Peer) wornOut(now time.Time, err error) {
+	if err == dtls.ErrExhausted {
+		p.end(now, AssociationFailed, err)
+	}
 }
 
 // appendFlight appends a datagram of the handshake. One that may not go yet

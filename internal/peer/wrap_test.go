@@ -1,0 +1,63 @@
+package peer
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// TSNs begin at random, so they wrap soon or late; here after 50 messages, with
+// losses on both sides of the wrap, in both directions.
+func TestNumbersOfMessagesWrap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldWith(t, false, func(c *Config) { c.SCTP.InitialTSN = math.MaxUint32 - 50 })
+		w.connect()
+		n := 0
+		w.lose = func(*side, []byte) bool { n++; return n%7 == 0 }
+		for range 5000 {
+			b, _, err := w.server.Send(time.Now(), nil, 0, 1, []byte("down"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n%10 != 0 {
+				w.client.receive(time.Now(), b)
+			}
+			if n++; n%10 != 0 {
+				w.client.say("up")
+			}
+			time.Sleep(5 * time.Millisecond)
+			w.server.advance(time.Now())
+			w.client.advance(time.Now())
+			w.server.pump(time.Now())
+			w.client.pump(time.Now())
+		}
+		if len(w.client.got) < 4000 || len(w.server.got) < 4000 {
+			t.Errorf("%d messages came down and %d up, of 5000 each", len(w.client.got), len(w.server.got))
+		}
+	})
+}
+
+// D9: record numbers are never used twice; when they are used up it is over.
+func TestEndOfRecordNumbersIsTheEnd(t *testing.T) {
+	h := newHostile(t, nil)
+	h.server.records.Init(keysOf(t), true, 1<<48-3)
+	h.server.records.Done()
+	sent := 0
+	var err error
+	for err == nil && sent < 10 {
+		_, _, err = h.server.Send(h.now, nil, 0, 0, []byte("x"))
+		if err == nil {
+			sent++
+		}
+	}
+	if sent != 3 || !errors.Is(err, dtls.ErrExhausted) {
+		t.Errorf("%d records, then %v", sent, err)
+	}
+	if why, err := h.server.Why(); why != AssociationFailed || !errors.Is(err, dtls.ErrExhausted) {
+		t.Errorf("the peer ended with %d %v", why, err)
+	}
+}
