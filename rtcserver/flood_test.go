@@ -1,0 +1,219 @@
+package rtcserver
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+// junk is what a flood is made of: ClientHellos, checks for nobody, checks with a
+// wrong password, forged records, noise.
+func junk(rng *rand.Rand, hello []byte, ufrag string) [][]byte {
+	var all [][]byte
+	for range 50 {
+		all = append(all, hello,
+			checkFor("unknownfrag1:abcd", "0123456789012345678901", true),
+			checkFor(ufrag+":abcd", "0123456789012345678901", true),
+			record(23, 1, rng.Uint64()>>16, make([]byte, 100+rng.IntN(800))),
+			noise(rng, rng.IntN(1200), byte(rng.Uint32())),
+		)
+	}
+	return all
+}
+
+// Live pages at 60 Hz, while 50,000 junk datagrams a second come from everywhere,
+// their own addresses included. In virtual time, so what counts is that nothing is
+// lost or let in.
+func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		hello := w.recordHello()
+		w.network.SetTap(nil)
+		pages := make([]*page, count(20, 200))
+		for i := range pages {
+			pages[i] = w.open()
+		}
+		w.forget()
+		ufrag := w.liveUfrag()
+		rng := rand.New(rand.NewPCG(5, 6))
+		all := junk(rng, hello, ufrag)
+		before := w.server.Stats()
+		lost, ticks := 0, count(60, 600)
+		for range ticks {
+			for i := range 833 { // 50,000 a second
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{100, 64, byte(rng.Uint32()), byte(rng.Uint32())}), uint16(1+rng.IntN(60000)))
+				if i%5 == 0 {
+					from = pages[rng.IntN(len(pages))].addr()
+				}
+				w.network.Inject(from, serverAddr, all[rng.IntN(len(all))])
+				if i%100 == 0 {
+					time.Sleep(time.Microsecond) // the loop reads
+				}
+			}
+			for _, p := range pages {
+				p.send("tick")
+			}
+			time.Sleep(16 * time.Millisecond)
+			for _, p := range pages {
+				if len(p.events) != 1 {
+					lost++
+				}
+				for len(p.events) > 0 {
+					<-p.events
+				}
+			}
+			w.forget()
+		}
+		st := w.server.Stats()
+		if lost > 0 || st.Conns != len(pages) || st.Handshakes != 0 {
+			t.Errorf("%d echoes were lost of %d; %+v", lost, ticks*len(pages), st)
+		}
+		if got := st.DatagramsIn - before.DatagramsIn; got < uint64(833*ticks) {
+			t.Errorf("only %d datagrams came in", got)
+		}
+	})
+}
+
+// BenchmarkFlood is a tick of a sixtieth of a second of 200 pages over loopback,
+// each of which sends a message and gets it back, without and with 50,000 junk
+// datagrams a second. For figures: -benchtime 1200x, on a machine that has nothing
+// else to do.
+func BenchmarkFlood(b *testing.B) {
+	for _, rate := range []int{0, 50_000} {
+		b.Run(fmt.Sprintf("%d", rate), func(b *testing.B) { benchmarkFlood(b, rate) })
+	}
+}
+
+func benchmarkFlood(b *testing.B, rate int) {
+	if runtime.GOOS != "linux" {
+		b.Skip("one socket is many pages on Linux only")
+	}
+	server, err := Listen("127.0.0.1:0", Config{
+		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
+		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer server.Close()
+	l := &load{base: time.Now()}
+	e, err := client.Listen("0.0.0.0:0", client.Config{
+		Certificate: pageCertificate, Sources: netip.MustParsePrefix("127.8.0.0/16"),
+		Handler: client.Handler{Message: l.echo},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	w := &world{server: server}
+	conns := make([]*client.Conn, 200)
+	for i := range conns {
+		conns[i], err = e.Connect(b.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+			return w.signal(netip.MustParseAddr("127.0.0.1"), string(offer))
+		}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	over := make(chan struct{})
+	var flood sync.WaitGroup
+	flood.Go(func() { floodAt(b, rate, server.Addr(), over) })
+	before := server.Stats()
+	tick := time.NewTicker(time.Second / 60)
+	defer tick.Stop()
+	for b.Loop() {
+		<-tick.C
+		for _, c := range conns {
+			c.Send(0, client.Binary, binary.BigEndian.AppendUint64(nil, uint64(time.Since(l.base))))
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	close(over)
+	flood.Wait()
+	after := server.Stats()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.Sort(l.times)
+	b.ReportMetric(l.quantile(0.5), "p50-ms")
+	b.ReportMetric(l.quantile(0.99), "p99-ms")
+	b.ReportMetric(float64(b.N*len(conns)-len(l.times)), "lost")
+	b.ReportMetric(float64(after.DatagramsIn-before.DatagramsIn)/b.Elapsed().Seconds(), "datagrams/s")
+	b.ReportMetric(float64(after.Socket.KernelDrops-before.Socket.KernelDrops), "kernel-drops")
+	b.ReportMetric(float64(after.Closed[TimedOut]+after.Closed[NoAssociation]+after.Closed[NoHandshake]), "closed")
+}
+
+// load gathers how long echoes took.
+type load struct {
+	base  time.Time
+	mu    sync.Mutex
+	times []time.Duration
+}
+
+func (l *load) echo(_ *client.Conn, m client.Message) {
+	took := time.Since(l.base) - time.Duration(binary.BigEndian.Uint64(m.Data))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.times = append(l.times, took)
+}
+
+// quantile returns one of the sorted times in milliseconds.
+func (l *load) quantile(q float64) float64 {
+	if len(l.times) == 0 {
+		return 0
+	}
+	return l.times[min(int(q*float64(len(l.times))), len(l.times)-1)].Seconds() * 1000
+}
+
+// floodAt sends so many junk datagrams a second until it is over.
+func floodAt(t testing.TB, rate int, to netip.AddrPort, over chan struct{}) {
+	conn, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	all := junk(rand.New(rand.NewPCG(7, 8)), record(22, 0, 0, make([]byte, 300)), "unknownfrag2")
+	begin, n := time.Now(), 0
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		for due := int(time.Since(begin).Seconds() * float64(rate)); n < due; n++ {
+			conn.WriteToUDPAddrPort(all[n%len(all)], to)
+		}
+	}
+}
+
+// Three days of a page that says something now and then. Short form: an hour.
+func TestThreeDays(t *testing.T) {
+	hours := count(1, 72)
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		w.forget()
+		before := heapNow()
+		for end := time.Now().Add(time.Duration(hours) * time.Hour); time.Now().Before(end); {
+			p.echoes("it lives")
+			w.forget()
+			time.Sleep(10 * time.Second)
+		}
+		if grown := heapNow() - before; grown > 256<<10 {
+			t.Errorf("the heap grew by %d bytes in %d hours", grown, hours)
+		}
+		st := w.server.Stats()
+		t.Logf("%d hours: %d datagrams in, %d out", hours, st.DatagramsIn, st.DatagramsOut)
+		if st.Opened != 1 || st.Conns != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
