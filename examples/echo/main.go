@@ -1,4 +1,6 @@
-// Echo sends every message of a web page back to it, over UDP.
+// Echo sends every message of a web page back to it, over UDP. It serves both
+// levels on one port: datagrams to pages without a script of godwit's, channels and
+// requests to clients that have one.
 //
 //	go run ./examples/echo
 //
@@ -22,6 +24,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -44,9 +47,21 @@ func main() {
 }
 
 func run(ctx context.Context, data, public, web string, verbose bool) error {
-	config := rtcserver.Config{
-		Handler: rtcserver.Handler{
-			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
+	config := godwit.Config{
+		// Level two: channels with promises, for clients that know the table.
+		Channels: godwit.Channels{
+			{Name: "newest", Mode: godwit.Sequenced},
+			{Name: "every", Mode: godwit.ReliableOrdered},
+		},
+		Handler: godwit.Handler{
+			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Reply(r.Data) },
+		},
+		// Level one: datagrams, for any page.
+		RTC: rtcserver.Config{
+			Handler: rtcserver.Handler{
+				Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
+			},
 		},
 	}
 	if verbose {
@@ -60,9 +75,9 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 		if err != nil {
 			return fmt.Errorf("-public %q is not an address such as 203.0.113.7:42424", a)
 		}
-		config.Public = append(config.Public, addr)
+		config.RTC.Public = append(config.RTC.Public, addr)
 	}
-	srv, err := rtcserver.Listen(data, config)
+	srv, err := godwit.Listen(data, config)
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -data)", err)
 	}
@@ -71,14 +86,14 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -http)", err)
 	}
-	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", pageHost(listener.Addr()), srv.Addr().Port())
+	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", pageHost(listener.Addr()), srv.RTC().Addr().Port())
 
 	h := &http.Server{Handler: routes(srv), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		<-ctx.Done()
 		goodbye, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		srv.Shutdown(goodbye)
+		srv.Shutdown(goodbye, "the server ends")
 		h.Shutdown(goodbye)
 	}()
 	if err := h.Serve(listener); err != http.ErrServerClosed {
@@ -96,7 +111,7 @@ func pageHost(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-func routes(srv *rtcserver.Server) http.Handler {
+func routes(srv http.Handler) http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
