@@ -1,0 +1,114 @@
+// The engine against the one in Go: over a bad link both ways, and fed the same bytes.
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Channel, type Mode } from "../src/channel";
+import { Mux } from "../src/mux";
+import { maxPacket } from "../src/wire";
+import { hex, unhex } from "./bytes";
+import { GoProcess } from "./gopeer";
+import { Ledger } from "./ledger";
+import { muxConfig, random, type Way, World } from "./sim";
+
+let go: GoProcess;
+beforeAll(() => {
+  go = new GoProcess();
+});
+afterAll(() => go.stop());
+
+const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
+const table: Channel[] = modes.map((mode) => ({ name: mode, mode }));
+
+describe("every promise is kept between the two", () => {
+  const ways: [string, Way][] = [
+    ["a perfect link", { delay: 20 }],
+    ["10 % loss, jitter, duplicates", { delay: 50, loss: 0.1, jitter: 20, duplicate: 0.05 }],
+    ["30 % loss in bursts, reordering", { delay: 30, loss: 0.3, burst: 5, reorder: 0.1, hold: 40 }],
+    ["a blackout of 3 s", { delay: 50, loss: 0.05, dark: [2000, 5000] }],
+  ];
+  for (const server of [true, false]) {
+    test.each(ways)(`Go is the ${server ? "server" : "client"}, over %s`, (_, way) => {
+      const w = new World(5);
+      const draw = random(6);
+      const out = modes.map((mode, i) => new Ledger(i + 1, mode));
+      const back = modes.map((mode, i) => new Ledger(i + 1, mode));
+      const ours = new Mux(0, muxConfig(table, { server: !server, ceiling: 1 << 20 }), {
+        message: (ch, b) => back[ch - 1]!.take(b),
+        receipt: () => {},
+        closed: () => {},
+      });
+      const theirs = go.mux(table, server, { message: (ch, b) => out[ch - 1]!.take(b) });
+      w.join(ours, theirs, { ...way }, { ...way });
+      const size = (): number => (draw() < 0.03 ? 5000 : Math.floor(draw() * 300));
+      w.every(1000 / 30, 180, () => {
+        for (const l of out) ours.send(w.now, l.channel, l.next(size()));
+        for (const l of back) expect(theirs.send(w.now, l.channel, l.next(size()))).toBe(true);
+      });
+      w.run(60_000, () => w.now > 6000 && ours.outbox.settled() && out.every(whole) && back.every(whole));
+      for (const l of [...out, ...back]) l.check();
+      expect(ours.stats().drops.malformed ?? 0).toBe(0);
+      expect(theirs.stats().drops.malformed ?? 0).toBe(0);
+    });
+  }
+});
+
+const whole = (l: Ledger): boolean => !l.mode.startsWith("reliable") || l.came.length === l.sent;
+
+// Both get the same datagrams at the same times, and nothing to send: every event, every counter and every packet they
+// answer with must be the same.
+describe("the same packets, the same verdict", () => {
+  const seeds = packets();
+  test.each(Array.from({ length: 40 }, (_, i) => i))("seed %i", (seed) => {
+    const draw = random(seed);
+    const heard: [string[], string[]] = [[], []];
+    const log = (to: string[]) => ({
+      message: (ch: number, b: Uint8Array) => void to.push(`${ch} ${hex(b)}`),
+      receipt: () => {},
+      closed: (code: number, text: string) => void to.push(`closed ${code} ${text}`),
+    });
+    const ours = new Mux(0, muxConfig(table, { server: true, keepAlive: 4000, ceiling: 1 << 20 }), log(heard[0]));
+    const theirs = go.mux(table, true, log(heard[1]));
+    const packet = new Uint8Array(maxPacket);
+    for (let t = 1, i = 0; i < 150; i++, t += Math.floor(draw() * 15)) {
+      const b = mutate(seeds, draw);
+      for (const m of [ours, theirs]) {
+        m.advance(t);
+        m.receive(t, b.slice());
+      }
+      for (let n = 1; n > 0; ) {
+        n = ours.append(t, packet, maxPacket);
+        const mine = hex(packet.subarray(0, n));
+        const m = theirs.append(t, packet, maxPacket);
+        expect(mine, `packet ${i}, after ${hex(b)}`).toBe(hex(packet.subarray(0, m)));
+      }
+      expect(heard[0], `packet ${i}: ${hex(b)}`).toEqual(heard[1]);
+    }
+    const { drops, packetsIn, held } = theirs.stats();
+    const s = ours.stats();
+    expect({ drops: s.drops, packetsIn: s.packetsIn, held: s.held }).toEqual({ drops, packetsIn, held });
+  });
+});
+
+/** Every packet of the vectors, good and bad. */
+function packets(): Uint8Array[] {
+  const text = readFileSync(new URL("../../channel/testdata/packets.json", import.meta.url), "utf8");
+  const receive = readFileSync(new URL("../../channel/testdata/receive.json", import.meta.url), "utf8");
+  return [...(text + receive).matchAll(/"(?:hex|in)": "([0-9a-f]*)"/g)].map((m) => unhex(m[1]!));
+}
+
+/** A packet of the vectors under a new number and maybe changed, or one made of frames by chance. */
+function mutate(seeds: Uint8Array[], draw: () => number): Uint8Array {
+  const pick = (n: number): number => Math.floor(draw() * n);
+  if (draw() < 0.4) {
+    const b = [0x11, 0, pick(256)];
+    for (let i = pick(5); i >= 0; i--) {
+      const kind = pick(4);
+      b.push((kind << 6) | pick(kind === 0 ? 3 : 6));
+      for (let k = pick(4); k >= 0; k--) b.push(pick(draw() < 0.8 ? 8 : 256));
+    }
+    return Uint8Array.from(b);
+  }
+  const b = seeds[pick(seeds.length)]!.slice();
+  if (b.length > 3 && draw() < 0.8) b[2] = pick(256);
+  for (let i = draw() < 0.5 ? 0 : pick(3); i > 0 && b.length > 0; i--) b[pick(b.length)] = pick(256);
+  return draw() < 0.9 ? b : b.subarray(0, pick(b.length + 1));
+}

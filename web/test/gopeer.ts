@@ -1,0 +1,140 @@
+// The Go engine of test/peer, as an engine like ours.
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Channel, fullTable, tableText } from "../src/channel";
+import { type MuxEvents } from "../src/mux";
+import { type Engine } from "./sim";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** GoProcess is the program. Its pipes are files, so that one can wait for an answer. */
+export class GoProcess {
+  private readonly dir = mkdtempSync(join(tmpdir(), "godwit-"));
+  private readonly child: ChildProcess;
+  private readonly requests: number;
+  private readonly answers: number;
+  private muxes = 0;
+
+  constructor() {
+    const program = join(this.dir, "peer");
+    const [requests, answers] = [join(this.dir, "requests"), join(this.dir, "answers")];
+    execFileSync("go", ["build", "-o", program, "./web/test/peer"], { cwd: root });
+    execFileSync("mkfifo", [requests, answers]);
+    this.child = spawn(program, [requests, answers], { stdio: ["ignore", "ignore", "inherit"] });
+    this.requests = openSync(requests, "w");
+    this.answers = openSync(answers, "r");
+  }
+
+  ask(kind: number, ...parts: Uint8Array[]): Buffer {
+    const body = Buffer.concat(parts);
+    const head = Buffer.alloc(5);
+    head[0] = kind;
+    head.writeUInt32BE(body.length, 1);
+    writeSync(this.requests, Buffer.concat([head, body]));
+    return this.read(this.read(4).readUInt32BE());
+  }
+
+  private read(n: number): Buffer {
+    const b = Buffer.alloc(n);
+    for (let got = 0; got < n; ) {
+      const m = readSync(this.answers, b, got, n - got, null);
+      if (m === 0) throw new Error("the Go peer has ended");
+      got += m;
+    }
+    return b;
+  }
+
+  mux(channels: readonly Channel[], server: boolean, events: Partial<MuxEvents>): GoMux {
+    return new GoMux(this, this.muxes++ % 256, channels, server, events);
+  }
+
+  stop(): void {
+    closeSync(this.requests);
+    closeSync(this.answers);
+    this.child.unref();
+    rmSync(this.dir, { recursive: true });
+  }
+}
+
+export interface GoStats {
+  drops: Record<string, number>;
+  packetsIn: number;
+  held: number;
+  queued: number;
+}
+
+const u32 = (v: number): Buffer => {
+  const b = Buffer.alloc(4);
+  b.writeUInt32BE(v);
+  return b;
+};
+const f64 = (v: number): Buffer => {
+  const b = Buffer.alloc(8);
+  b.writeDoubleBE(v);
+  return b;
+};
+
+/** GoMux is a Mux of the program. */
+export class GoMux implements Engine {
+  private readonly name: Uint8Array;
+
+  constructor(
+    private readonly go: GoProcess,
+    name: number,
+    channels: readonly Channel[],
+    server: boolean,
+    private readonly events: Partial<MuxEvents>,
+  ) {
+    this.name = Uint8Array.of(name);
+    go.ask(0, this.name, Uint8Array.of(server ? 1 : 0), Buffer.from(tableText(fullTable(channels))));
+  }
+
+  receive(t: number, b: Uint8Array): void {
+    this.happened(this.go.ask(1, this.name, f64(t), b));
+  }
+
+  append(t: number, b: Uint8Array, limit: number): number {
+    const packet = this.go.ask(2, this.name, f64(t), u32(limit));
+    b.set(packet);
+    return packet.length;
+  }
+
+  send(t: number, channel: number, b: Uint8Array): boolean {
+    return this.go.ask(3, this.name, f64(t), Uint8Array.of(channel), b)[0] === 0;
+  }
+
+  advance(t: number): void {
+    this.happened(this.go.ask(4, this.name, f64(t)));
+  }
+
+  deadline(): number {
+    return this.go.ask(5, this.name).readDoubleBE();
+  }
+
+  relink(t: number): void {
+    this.go.ask(6, this.name, f64(t));
+  }
+
+  close(t: number, code: number, reason: string): void {
+    this.happened(this.go.ask(8, this.name, f64(t), u32(code), Buffer.from(reason)));
+  }
+
+  stats(): GoStats {
+    return JSON.parse(this.go.ask(7, this.name).toString()) as GoStats;
+  }
+
+  private happened(b: Buffer): void {
+    for (let at = 0; at < b.length; ) {
+      const closed = b[at++] === 1;
+      const code = closed ? b.readUInt32BE(at) : b[at]!;
+      at += closed ? 4 : 1;
+      const n = b.readUInt32BE(at);
+      const body = b.subarray(at + 4, (at += 4 + n));
+      if (closed) this.events.closed?.(code, body.toString());
+      else this.events.message?.(code, new Uint8Array(body));
+    }
+  }
+}
