@@ -27,6 +27,7 @@ func makeLoad(ctx context.Context, args []string) error {
 	f.DurationVar(&c.Duration, "duration", 0, "")
 	f.DurationVar(&c.Warmup, "warmup", 0, "")
 	f.IntVar(&c.PID, "pid", 0, "")
+	f.DurationVar(&c.Tick, "tick", 0, "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -25,20 +25,22 @@ type process struct {
 	input io.Closer
 }
 
-// pinned returns a command that runs this program on one core.
-func pinned(ctx context.Context, cpu string, args ...string) (*exec.Cmd, error) {
+// pinned returns a command that runs this program on one core, after all others of
+// that core if nice is 19.
+func pinned(ctx context.Context, cpu string, nice int, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpu, self}, args...)...)
+	args = append([]string{"-c", cpu, "nice", "-n", strconv.Itoa(nice), self}, args...)
+	cmd := exec.CommandContext(ctx, "taskset", args...)
 	cmd.Stderr = os.Stderr
 	return cmd, nil
 }
 
 // start starts a server and waits until it is ready.
 func (b *bench) start(flags ...string) (*process, error) {
-	cmd, err := pinned(b.ctx, b.options.serverCPU, append(append([]string{"serve"}, flags...), b.server)...)
+	cmd, err := pinned(b.ctx, b.options.serverCPU, 0, append(append([]string{"serve"}, flags...), b.server)...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,11 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 		"load", "-mode", string(mode), "-url", p.Load, "-clients", strconv.Itoa(clients),
 		"-duration", duration.String(), "-warmup", "1s", "-pid", strconv.Itoa(p.cmd.Process.Pid),
 	}
-	cmd, err := pinned(b.ctx, b.options.loadCPU, append(args, flags...)...)
+	nice := 0
+	if mode == load.Storm {
+		nice = 19 // what else is measured on this core goes first
+	}
+	cmd, err := pinned(b.ctx, b.options.loadCPU, nice, append(args, flags...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (t *table) median(row, server string) (float64, bool) {
 
 // floors say which server the others are compared with. Rows that have none are
 // printed as they are.
-var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "udp", rowFanout: "sendmmsg"}
+var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "udp", rowIdleCPU: "udp", rowFanout: "sendmmsg"}
 
 var titles = map[string]string{
 	"udp": "plain UDP", "godwit": "godwit", "pion": "pion/webrtc", "websocket": "coder/websocket", "sendmmsg": "bare sendmmsg",
