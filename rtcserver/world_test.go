@@ -182,7 +182,7 @@ func (w *world) signal(from netip.Addr, offer string) ([]byte, error) {
 	if w.passwords == nil {
 		w.passwords = make(map[string]string)
 	}
-	w.passwords[attribute(string(answer), "ice-ufrag")] = attribute(string(answer), "ice-pwd")
+	w.passwords[strings.Clone(attribute(string(answer), "ice-ufrag"))] = strings.Clone(attribute(string(answer), "ice-pwd"))
 	return answer, nil
 }
 

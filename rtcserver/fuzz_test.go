@@ -1,0 +1,155 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// FuzzDatagram gives a server with a live page any datagram, from a stranger's
+// address and from the page's own. Nothing is said to it, and the page stays. (What
+// a valid check may hold is the business of icelite's target, what a page with keys
+// may send of internal/peer's.)
+func FuzzDatagram(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(checkFor("abcd:efgh", "0123456789012345678901", true))
+	f.Add(record(22, 0, 0, append([]byte{1, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 8}, make([]byte, 8)...)))
+	f.Add(record(21, 0, 0, []byte{2, 0}))
+	f.Add(append(record(23, 1, 99, make([]byte, 40)), record(21, 1, 100, make([]byte, 26))...))
+	f.Add([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	l := newLiveServer(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.keepAlive()
+		for _, from := range []netip.AddrPort{attackerAddr, l.page} {
+			l.tape.sent, l.tape.from = 0, from
+			l.tape.recorded = [][]byte{b, b}
+			l.w.server.Poll(0)
+			if l.tape.sent > 0 {
+				t.Fatalf("%d datagrams answer %x from %v", l.tape.sent, b, from)
+			}
+		}
+		if st := l.w.server.Stats(); st.Conns != 1 || st.Handshakes != 0 {
+			t.Fatalf("%+v", st)
+		}
+	})
+}
+
+// A liveServer is a polled server with one open page, which is cut off: its
+// datagrams come from a test.
+type liveServer struct {
+	mu   sync.Mutex
+	w    *world
+	tape *tape
+	page netip.AddrPort
+	o    offered
+}
+
+func newLiveServer(f testing.TB) *liveServer {
+	l := &liveServer{w: &world{t: f, network: netsim.New(1), events: make(chan string, 100)}}
+	pc, err := l.w.network.Listen(serverAddr)
+	if err != nil {
+		f.Fatal(err)
+	}
+	l.tape = &tape{Conn: pc}
+	l.w.serve(l.tape, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { f.Error("a message came") }}})
+	f.Cleanup(func() { l.w.server.Close() })
+	p := l.w.newPage(client.Config{})
+	connected := make(chan error, 1)
+	offer := ""
+	go func() { connected <- p.connect(func(o string) string { offer = o; return o }) }()
+	for done := false; !done; {
+		l.w.server.Poll(time.Millisecond)
+		select {
+		case err := <-connected:
+			if done = true; err != nil {
+				f.Fatal(err)
+			}
+		default:
+		}
+	}
+	l.page = p.addr()
+	ufrag := l.w.liveUfrag()
+	l.o = offered{w: l.w, ours: ufrag, theirs: attribute(offer, "ice-ufrag"), pwd: l.w.passwords[ufrag]}
+	l.tape.mu.Lock()
+	defer l.tape.mu.Unlock()
+	l.tape.cut = true
+	return l
+}
+
+// keepAlive is the page's check, and waits until the server has nothing to say.
+func (l *liveServer) keepAlive() {
+	l.tape.recorded, l.tape.from = [][]byte{l.o.request("", true)}, l.page
+	for l.tape.sent = 1; l.tape.sent > 0; {
+		l.tape.sent = 0
+		l.w.server.Poll(0)
+	}
+}
+
+// A server's memory is what it holds of each connection: 2 KiB while it waits for
+// its page, 64 KiB in the handshake. (What a live one may hold at most is a test of
+// internal/peer; here is what it holds when nobody fills it, its page included.)
+func TestMemoryOfAConnection(t *testing.T) {
+	const conns = 400
+	per := func(what string, limit int64, before int64, n int64) {
+		t.Helper()
+		each := (heapNow() - before) / n
+		t.Logf("%s: %d bytes", what, each)
+		if each > limit {
+			t.Errorf("%s: %d bytes, want at most %d", what, each, limit)
+		}
+	}
+	inWorld(t, Config{MaxHandshakes: conns, HandshakeTimeout: time.Minute, PendingTimeout: time.Minute, SilenceTimeout: 30 * time.Second}, func(w *world) {
+		var offers []*offered
+		w.offer("").check(attackerAddr, "") // what grows once
+		before := heapNow()
+		for i := range conns {
+			setup := ""
+			if i%2 == 0 {
+				setup = insistsOnActive
+			}
+			w.signalOnly(setup)
+		}
+		per("waiting for its page", 2<<10, before, conns)
+
+		for range conns / 4 {
+			offers = append(offers, w.offer(""))
+		}
+		before = heapNow()
+		for i, o := range offers {
+			o.check(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), "")
+			synctest.Wait()
+		}
+		per("in its handshake", 64<<10, before, int64(len(offers)))
+		if n := w.server.Stats().Handshakes; n < len(offers) {
+			t.Errorf("%d handshakes run", n)
+		}
+	})
+	inWorld(t, Config{}, func(w *world) {
+		w.open()
+		before := heapNow()
+		for range 100 {
+			w.open()
+		}
+		time.Sleep(time.Second)
+		per("live and idle, with its page", 128<<10, before, 100)
+	})
+}
+
+// signalOnly makes an offer, as long as one may be, and forgets the answer.
+func (w *world) signalOnly(setup string) {
+	text := browserOffer(w.t) + strings.Repeat("a=x-"+strings.Repeat("y", 60)+"\r\n", 200)
+	if setup != "" {
+		text = replace("a=setup:actpass", setup)(text)
+	}
+	if _, err := w.signal(attackerAddr.Addr(), text); err != nil {
+		w.t.Fatal(err)
+	}
+}
