@@ -389,8 +389,9 @@ var cost = (b) => b.length + 32;
 
 // src/link.ts
 var maxBuffered = 2 * 1160;
+var stuckAfter = 100;
+var carefulFor = 1e3;
 var Link = class {
-  // came before there was an owner
   constructor(pc, channel, times) {
     this.pc = pc;
     this.channel = channel;
@@ -413,15 +414,28 @@ var Link = class {
   times;
   owner = null;
   backlog = [];
+  // came before there was an owner
+  lastReady = 0;
+  // when the browser's queue had room
+  carefulUntil = 0;
   /** Gives the link its owner, and the owner what has come already. */
   attach(owner) {
     this.owner = owner;
     for (const b of this.backlog) this.owner?.datagram(b);
     if (this.channel.readyState !== "open") this.end();
   }
-  /** Whether the browser would send a datagram soon. */
-  ready() {
-    return this.channel.bufferedAmount <= maxBuffered;
+  /** Whether the browser would send a datagram soon. Ask as long as there is one. */
+  ready(t) {
+    const waiting = this.channel.bufferedAmount;
+    if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
+    else if (t >= this.carefulUntil && this.carefulUntil > 0) this.careful(0, maxBuffered / 2);
+    if (waiting > (this.carefulUntil > 0 ? 0 : maxBuffered)) return false;
+    this.lastReady = t;
+    return true;
+  }
+  careful(until, threshold) {
+    this.carefulUntil = until;
+    this.channel.bufferedAmountLowThreshold = threshold;
   }
   send(b) {
     try {
@@ -2437,6 +2451,8 @@ var Conn = class extends EventTarget {
   session;
   url;
   started = now();
+  linked = 0;
+  // when the first link was open
   listeners;
   unheard;
   handlers = /* @__PURE__ */ new Map();
@@ -2580,7 +2596,7 @@ var Conn = class extends EventTarget {
   onOpen() {
     const t = this.times;
     t.total = now() - this.started;
-    t.hello = t.total - t.offer - t.http - t.ice - t.transport;
+    t.hello = now() - this.linked;
     this.open();
   }
   onInterrupted() {
@@ -2614,12 +2630,16 @@ var Conn = class extends EventTarget {
     try {
       const link = await this.authorized(signal);
       Object.assign(this.times, link.times);
+      this.linked = now();
       this.move(link);
     } catch (e) {
       this.giveUp(e);
     }
   }
-  /** Opens the first link. A token that is refused is fetched once more. */
+  /**
+   * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
+   * more, but not with a token that may be good for one use.
+   */
   async authorized(signal) {
     const { token } = this.options;
     const bearer = async () => {
@@ -2629,7 +2649,8 @@ var Conn = class extends EventTarget {
     try {
       return await this.connect(await bearer(), signal);
     } catch (e) {
-      if (!(e instanceof ConnectError) || e.code !== "token" || typeof token !== "function") throw e;
+      const again = e instanceof ConnectError && typeof token !== "string" && (e.code === "token" ? token !== void 0 : e.code === "link" && e.retryAfter !== void 0);
+      if (!again) throw e;
       return await this.connect(await bearer(), signal);
     }
   }
@@ -2707,7 +2728,7 @@ var Conn = class extends EventTarget {
     const t = now();
     const { link, session } = this;
     let ready = false;
-    while (link && (ready = link.ready())) {
+    while (link && (ready = link.ready(t))) {
       const n = session.append(t, this.packet, maxPacket);
       if (n === 0) break;
       link.send(this.packet.subarray(0, n));
@@ -2783,7 +2804,7 @@ var RawConn = class extends EventTarget {
   dropped = 0;
   /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
   send(data) {
-    if (!this.link.ready()) {
+    if (!this.link.ready(performance.now())) {
       this.dropped++;
       return false;
     }

@@ -100,6 +100,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly session: Session;
   private readonly url: URL;
   private readonly started = now();
+  private linked = 0; // when the first link was open
   private readonly listeners: Set<Heard>[];
   private readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
@@ -295,7 +296,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private onOpen(): void {
     const t = this.times;
     t.total = now() - this.started;
-    t.hello = t.total - t.offer - t.http - t.ice - t.transport;
+    t.hello = now() - this.linked;
     this.open();
   }
 
@@ -336,13 +337,17 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     try {
       const link = await this.authorized(signal);
       Object.assign(this.times, link.times);
+      this.linked = now();
       this.move(link);
     } catch (e) {
       this.giveUp(e);
     }
   }
 
-  /** Opens the first link. A token that is refused is fetched once more. */
+  /**
+   * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
+   * more, but not with a token that may be good for one use.
+   */
   private async authorized(signal: AbortSignal): Promise<Link> {
     const { token } = this.options;
     const bearer = async (): Promise<Credentials | null> => {
@@ -352,7 +357,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     try {
       return await this.connect(await bearer(), signal);
     } catch (e) {
-      if (!(e instanceof ConnectError) || e.code !== "token" || typeof token !== "function") throw e;
+      const again =
+        e instanceof ConnectError &&
+        typeof token !== "string" &&
+        (e.code === "token" ? token !== undefined : e.code === "link" && e.retryAfter !== undefined);
+      if (!again) throw e;
       return await this.connect(await bearer(), signal);
     }
   }
@@ -441,7 +450,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const t = now();
     const { link, session } = this;
     let ready = false;
-    while (link && (ready = link.ready())) {
+    while (link && (ready = link.ready(t))) {
       const n = session.append(t, this.packet, maxPacket);
       if (n === 0) break;
       link.send(this.packet.subarray(0, n));

@@ -3,6 +3,12 @@ import { ConnectError } from "./errors";
 // What may wait in the browser's own queue, where nothing can be taken back: two of the largest messages.
 const maxBuffered = 2 * 1160;
 
+// When it has been full for this long the path is broken, and the browser will start over slowly: one packet a round
+// trip, and twice as many each time. Until its queue has been empty for a while, only an empty one gets more, or what
+// waits in it would be old when it leaves.
+const stuckAfter = 100;
+const carefulFor = 1000;
+
 /** How long the phases of connecting took, in ms. */
 export interface ConnectTimes {
   /** To make the offer. */
@@ -31,6 +37,8 @@ export interface LinkOwner {
 export class Link {
   private owner: LinkOwner | null = null;
   private readonly backlog: (Uint8Array | string)[] = []; // came before there was an owner
+  private lastReady = 0; // when the browser's queue had room
+  private carefulUntil = 0;
 
   constructor(
     private readonly pc: RTCPeerConnection,
@@ -58,9 +66,19 @@ export class Link {
     if (this.channel.readyState !== "open") this.end();
   }
 
-  /** Whether the browser would send a datagram soon. */
-  ready(): boolean {
-    return this.channel.bufferedAmount <= maxBuffered;
+  /** Whether the browser would send a datagram soon. Ask as long as there is one. */
+  ready(t: number): boolean {
+    const waiting = this.channel.bufferedAmount;
+    if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
+    else if (t >= this.carefulUntil && this.carefulUntil > 0) this.careful(0, maxBuffered / 2);
+    if (waiting > (this.carefulUntil > 0 ? 0 : maxBuffered)) return false;
+    this.lastReady = t;
+    return true;
+  }
+
+  private careful(until: number, threshold: number): void {
+    this.carefulUntil = until;
+    this.channel.bufferedAmountLowThreshold = threshold;
   }
 
   send(b: Uint8Array<ArrayBuffer> | string): void {

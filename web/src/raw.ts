@@ -38,7 +38,7 @@ export class RawConn extends EventTarget {
 
   /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
   send(data: Uint8Array<ArrayBuffer> | string): boolean {
-    if (!this.link.ready()) {
+    if (!this.link.ready(performance.now())) {
       this.dropped++;
       return false;
     }
