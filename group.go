@@ -97,9 +97,9 @@ func (r *roster) remove(c *Conn) bool {
 }
 
 // Broadcast sends a message to every open session. The error tells of misuse only:
-// an unknown channel, the wrong direction, too many bytes. A session that has no
-// room for the message, or is interrupted, goes without it if the channel's mode is
-// unreliable, and counts in Stats.Unsent if it is not.
+// an unknown channel, the wrong direction, too many bytes. A session whose reliable
+// queue is full, or that is interrupted and the channel is unreliable, goes without
+// the message, which counts in Stats.Unsent.
 func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), nil, ch, b)
 }

@@ -138,7 +138,7 @@ func (s *Session) interrupt(now time.Time) {
 }
 
 // heard looks whether the peer was heard.
-func (s *Session) heard(time.Time) {
+func (s *Session) heard() {
 	_, n := s.mux.Heard()
 	if n == s.packets {
 		return

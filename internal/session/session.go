@@ -207,7 +207,7 @@ func (s *Session) Receive(now time.Time, b []byte) {
 		return
 	}
 	s.mux.Receive(now, b)
-	s.heard(now)
+	s.heard()
 	s.take(now)
 	s.police(now)
 }
