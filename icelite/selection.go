@@ -54,11 +54,12 @@ func (a *Agent) yields(now time.Time) bool {
 }
 
 // choose selects path i. If it is unproved and the one before was not, that is a
-// trial; one that is under way goes on.
+// trial; one that is under way goes on, and has failed if the selection returns.
 func (a *Agent) choose(now time.Time, i int) {
 	from, to := &a.paths[a.selected], &a.paths[i]
 	switch {
 	case to.proved:
+		a.wary = a.wary || a.OnTrial() && to.left
 		a.until = time.Time{}
 	case from.proved && i != a.selected:
 		a.until = now.Add(trial)
@@ -78,9 +79,6 @@ func (a *Agent) record(now time.Time, i int) {
 	case i == a.selected:
 		a.until, a.wary = time.Time{}, false
 	case p.nominated || !s.proved || silent:
-		if a.OnTrial() && p.left {
-			a.wary = true
-		}
 		a.choose(now, i)
 		a.stats.Moves++
 	}

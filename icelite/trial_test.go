@@ -87,6 +87,21 @@ func TestRecordEndsATrial(t *testing.T) {
 	}
 }
 
+// So does its check, and the next replay gets nothing.
+func TestCheckEndsATrial(t *testing.T) {
+	a := newTestAgent(t)
+	seen := aCheck().nominating().chromium()
+	a.want("home", Moved, home, seen)
+	a.Heard(a.now, home, 100, true)
+	a.wait(2400 * time.Millisecond)
+	a.want("a replay", Moved, cafe, seen)
+	a.wait(100 * time.Millisecond)
+	a.want("the peer's own check", Moved, home, aCheck().nominating().chromium())
+	a.wait(100 * time.Millisecond)
+	a.want("another replay", Checked, cafe, seen)
+	a.wantSelected("the trial has failed", home)
+}
+
 // An idle peer whose network has changed proves its new address with the answer
 // to our heartbeat, and that is that.
 func TestTrialThatSucceeds(t *testing.T) {

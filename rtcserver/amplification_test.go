@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"crypto/rand"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,7 +170,7 @@ func TestAPageThatFallsSilent(t *testing.T) {
 	for silentAfter := range 12 {
 		inBothRoles(t, Config{}, func(w *world, setup string) {
 			p := w.newPage(client.Config{AnswerTimeout: time.Second, HandshakeTimeout: time.Second})
-			var conn *Conn
+			var known atomic.Pointer[Conn]
 			var in, out, sent int
 			w.network.SetTap(func(packet *netsim.Packet) bool {
 				if packet.From != serverAddr {
@@ -181,7 +182,7 @@ func TestAPageThatFallsSilent(t *testing.T) {
 				}
 				out += len(packet.Payload)
 				// The tap runs under the shard's lock.
-				if conn != nil && conn.peer.State() < peer.Keyed && out > 3*in {
+				if conn := known.Load(); conn != nil && conn.peer.State() < peer.Keyed && out > 3*in {
 					t.Errorf("silent after %d datagrams: %d bytes in, %d out in state %d", silentAfter, in, out, conn.peer.State())
 				}
 				return true
@@ -190,7 +191,7 @@ func TestAPageThatFallsSilent(t *testing.T) {
 			go p.connect(func(offer string) string { return edit(offer) })
 			time.Sleep(time.Millisecond)
 			for c := range w.server.allConns() {
-				conn = c
+				known.Store(c)
 			}
 			time.Sleep(40 * time.Second)
 		})

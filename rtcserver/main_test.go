@@ -1,7 +1,6 @@
 package rtcserver
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,13 +10,13 @@ import (
 )
 
 // long makes the tests take the counts and times of their long forms, whose
-// figures are in docs/security.md.
-var long = flag.Bool("long", os.Getenv("GODWIT_LONG") != "", "run the long forms")
+// figures are in docs/security.md: GODWIT_LONG=1 go test ./rtcserver
+var long = os.Getenv("GODWIT_LONG") != ""
 
 // count returns how often a test does something: in its short form, or in its
 // long one.
 func count(short, full int) int {
-	if *long {
+	if long {
 		return full
 	}
 	return short

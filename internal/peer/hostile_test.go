@@ -190,7 +190,7 @@ func (h *hostile) step(op, x, y, z byte) {
 		h.packet(data(3, h.tsn, uint16(z), 0, 50, open))
 		h.tsn++
 	case 5:
-		v := []byte{0, 13, 0, byte(16 + 2*(y%4))}
+		v := []byte{0, 13, 0, 16 + 2*(y%4)}
 		v = binary.BigEndian.AppendUint32(v, 200+uint32(x))
 		v = binary.BigEndian.AppendUint32(v, 99)
 		v = binary.BigEndian.AppendUint32(v, near)
