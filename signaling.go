@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -15,14 +16,20 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/session"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/web"
 )
 
 // protocolVersion is that of docs/SESSION.md.
 const protocolVersion = 1
 
 // ServeHTTP answers the request by which a client connects; docs/SESSION.md,
-// section 1, has its form. It may be mounted at any path.
+// section 1, has its form. It may be mounted at any path. A GET below that path
+// gets the browser client: godwit.js, godwit.min.js and what belongs to them.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && strings.Contains(path.Base(r.URL.Path), ".") {
+		web.Handler().ServeHTTP(w, r)
+		return
+	}
 	if s.rtc == nil {
 		http.Error(w, `{"error":"this server has no UDP port","code":"shutdown"}`, http.StatusServiceUnavailable)
 		return

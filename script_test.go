@@ -1,0 +1,33 @@
+package godwit
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestServesTheBrowserClient(t *testing.T) {
+	srv, err := Listen("127.0.0.1:0", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	get := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		srv.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w
+	}
+	for _, path := range []string{"/godwit/godwit.js", "/godwit/godwit.min.js"} {
+		w := get(path)
+		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") || !strings.Contains(w.Body.String(), "connect") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+	}
+	if w := get("/godwit/other.js"); w.Code != http.StatusNotFound {
+		t.Errorf("a file that is not there: %d", w.Code)
+	}
+	if w := get("/godwit/"); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("a GET of the signaling: %d", w.Code)
+	}
+}
