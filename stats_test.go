@@ -42,6 +42,12 @@ func (p *page) Write(b []byte) (int, error) {
 	return p.b.Write(b)
 }
 
+func (p *page) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.b.String()
+}
+
 func TestLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var p page
@@ -51,7 +57,7 @@ func TestLog(t *testing.T) {
 		_, server, _ := join(t, srv, "ada")
 		server.Kick("cheating")
 		time.Sleep(time.Second)
-		text := p.b.String()
+		text := p.String()
 		for _, want := range []string{"godwit: open", "godwit: close", "conn=" + server.ID().String(), "identity=ada", "cheating"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in\n%s", want, text)
