@@ -82,13 +82,18 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 		return fmt.Errorf("%w (choose another port with -data)", err)
 	}
 	defer srv.Close()
+	lab, err := newLab()
+	if err != nil {
+		return err
+	}
+	defer lab.close()
 	listener, err := net.Listen("tcp", web)
 	if err != nil {
 		return fmt.Errorf("%w (choose another port with -http)", err)
 	}
 	fmt.Printf("open http://%s  (messages go to UDP port %d)\n", pageHost(listener.Addr()), srv.RTC().Addr().Port())
 
-	h := &http.Server{Handler: routes(srv), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := &http.Server{Handler: routes(srv, lab), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		<-ctx.Done()
 		goodbye, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -111,12 +116,13 @@ func pageHost(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-func routes(srv http.Handler) http.Handler {
+func routes(srv http.Handler, lab *lab) http.Handler {
 	r := mux.NewRouter()
 	r.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(page)
 	}).Methods(http.MethodGet)
 	r.Handle("/new_rtc_session", srv)
+	lab.routes(r)
 	return r
 }
