@@ -52,7 +52,7 @@ func (m *Mux) mayContent(t moment) bool {
 	if m.loss.probes > 0 {
 		return true
 	}
-	window := m.flight.bytes < m.cc.window(&m.rtt)
+	window := m.flight.bytes < m.cc.window(&m.rtt, m.loss.share)
 	if m.pacer.open() && window {
 		return true
 	}

@@ -18,6 +18,7 @@ import (
 // Packets wait when a few round trips on end are longer than the shortest of the
 // last ten seconds: jitter stretches single packets, a queue all of them. What one
 // round trip usually differs from the next by is allowed for; a queue grows slowly.
+// And if packets still wait after the queue should have been drained, there was none.
 type congestion struct {
 	rate, floor, ceiling float64 // bytes per second
 	startup              bool
@@ -38,6 +39,9 @@ type congestion struct {
 	calm       int     // rounds of growth on end
 	resume     float64 // the rate to go on with when the queue is drained; 0 otherwise
 	drainUntil moment
+	before     float64       // the rate before that
+	waited     time.Duration // what packets waited then
+	chance     time.Duration // what they wait though no queue of ours is there
 
 	slowRate, slowDelivery float64 // smoothed over rounds that were limited
 	refRate, refDelivery   float64 // what they were when delivery last followed
@@ -71,12 +75,19 @@ func (c *congestion) init(rate, floor, ceiling float64) {
 }
 
 // window is how many bytes may be under way: what fills the path twice.
-func (c *congestion) window(r *rtt) int {
+func (c *congestion) window(r *rtt, loss float64) int {
 	path := c.minRTT
 	if path == 0 {
 		path = r.smoothed
 	}
-	return int(c.rate*(2*path+30*time.Millisecond).Seconds()) + 3*MaxPacket
+	return int(c.rate*(2*path+30*time.Millisecond).Seconds() + c.slack(loss)*MaxPacket)
+}
+
+// slack is how many packets more: a few, and where acknowledgements are lost, too, as
+// many as make an answer likely. Or a sender whose window is full of packets that have
+// long arrived waits for one timeout after the other.
+func (c *congestion) slack(loss float64) float64 {
+	return 3 + 80*max(0, min(loss, 0.5)-0.3)
 }
 
 // pace is the rate that packets leave at now.
@@ -91,7 +102,7 @@ func (c *congestion) pace() float64 {
 // takes on the link itself or what is chance.
 func (c *congestion) allowance() time.Duration {
 	packet := time.Duration(MaxPacket / c.rate * float64(time.Second))
-	return shortWait + max(min(packet, maxPacketTime), min(4*c.jitter, maxChance))
+	return shortWait + max(min(packet, maxPacketTime), min(4*c.jitter, maxChance), min(c.chance, 10*c.jitter, maxChance))
 }
 
 // sample takes a round trip.
@@ -182,6 +193,7 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 // one gains. After a while in which no queue came of it the steps get larger.
 func (c *congestion) grow() {
 	c.calm++
+	c.chance -= c.chance / 64
 	step := 0.02 + 0.01*float64(min(max(c.calm-calmRounds, 0), 6))
 	c.set(c.rate*(1+step) + min(600, c.rate/50))
 }
@@ -207,8 +219,8 @@ func (c *congestion) start(rate, before, arrived float64) {
 // drain sends a share of what arrives until the queue should be empty, and then goes
 // on with another.
 func (c *congestion) drain(t moment, arrived, share, resume float64) {
-	queue := float64(c.round.steady - c.minRTT)
-	c.drainUntil = t + c.minRTT + minRound + time.Duration(queue/(1-share))
+	c.before, c.waited = c.rate, c.round.steady-c.minRTT
+	c.drainUntil = t + c.minRTT + minRound + time.Duration(float64(c.waited)/(1-share))
 	c.resume = max(resume*arrived, c.floor)
 	c.set(share * arrived)
 	c.calm = 0
@@ -219,8 +231,23 @@ func (c *congestion) drained() {
 	if c.round.at < c.drainUntil {
 		return // the round may still have seen the queue
 	}
+	c.learn()
 	c.set(c.resume)
 	c.resume = 0
+}
+
+// learn asks, when the queue should be empty, whether there was any. If packets wait
+// as before though little was sent, the rate goes on as it was, and such a wait is
+// allowed for. It must be one that the jitter explains, and the jitter more than our
+// own packets make: or two senders would take each other's queue for chance.
+func (c *congestion) learn() {
+	left, packet := c.round.steady-c.minRTT, MaxPacket/c.before*float64(time.Second)
+	if left < c.waited/2 || left > 2*c.waited || c.waited > 10*c.jitter || float64(c.jitter) < 2*packet {
+		c.chance /= 2
+		return
+	}
+	c.chance = max(c.chance, left)
+	c.resume = c.before
 }
 
 // follows reports whether what arrives still grows with what is sent. A policer

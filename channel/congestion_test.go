@@ -3,6 +3,7 @@ package channel
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 
 // bulkShare sends without end over a link and returns what share of it carried
 // messages after the first three seconds.
-func bulkShare(t *testing.T, l netsim.Link, length time.Duration) (float64, *world, *end) {
-	w := newWorld(t, 11)
+func bulkShare(t *testing.T, seed uint64, l netsim.Link, length time.Duration) (float64, *world, *end) {
+	w := newWorld(t, 11+seed)
 	up, down := w.both(l)
 	down.change(func(l *netsim.Link) { l.Rate = 0 })
 	c, s := w.connect(Config{Channels: testTable, Ceiling: -1}, up, down)
@@ -31,7 +32,7 @@ const megabit = 1_000_000 / 8
 
 func TestRandomLossIsNotCongestion(t *testing.T) {
 	for _, loss := range []float64{0, 0.01, 0.1, 0.3} {
-		share, _, c := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Loss: loss, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
+		share, _, c := bulkShare(t, 0, netsim.Link{Delay: 30 * time.Millisecond, Loss: loss, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
 		t.Logf("%2.0f %% loss: %.0f %% of the link carried messages", 100*loss, 100*share)
 		if share < 0.7*(1-loss) {
 			t.Errorf("%.2f loss: %.2f of the link, rate %.0f", loss, share, c.mux.cc.rate)
@@ -41,29 +42,50 @@ func TestRandomLossIsNotCongestion(t *testing.T) {
 
 func TestJitterIsNotAQueue(t *testing.T) {
 	for _, tt := range []struct {
-		jitter time.Duration
-		goal   float64
+		jitter      time.Duration
+		loss        float64
+		goal, worst float64 // of the link, on average and at worst
 	}{
-		{5 * time.Millisecond, 0.8},
-		{20 * time.Millisecond, 0.7},
-		{80 * time.Millisecond, 0.25}, // twice the round trip: now and then it does pass for a queue
+		{5 * time.Millisecond, 0, 0.85, 0.8},
+		{20 * time.Millisecond, 0, 0.85, 0.6},
+		{40 * time.Millisecond, 0.3, 0.45, 0.05},
+		{80 * time.Millisecond, 0, 0.5, 0.1}, // more than a round trip: now and then it does pass for a queue
 	} {
-		share, _, _ := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Jitter: tt.jitter, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
-		t.Logf("%v jitter: %.0f %% of the link", tt.jitter, 100*share)
-		if share < tt.goal {
-			t.Errorf("%v jitter: %.2f of the link", tt.jitter, share)
+		var shares []float64
+		for seed := range uint64(10) {
+			share, _, _ := bulkShare(t, seed, netsim.Link{Delay: 30 * time.Millisecond, Jitter: tt.jitter, Loss: tt.loss,
+				Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
+			shares = append(shares, share)
+		}
+		t.Logf("%v jitter, %.0f %% loss: %.0f %% of the link, %.0f to %.0f", tt.jitter, 100*tt.loss,
+			100*mean(shares), 100*slices.Min(shares), 100*slices.Max(shares))
+		if mean(shares) < tt.goal || slices.Min(shares) < tt.worst {
+			t.Errorf("%v jitter: %.2f of the link", tt.jitter, shares)
 		}
 	}
 }
 
-// TestPolicer drops what is too much without letting it wait: no round trip shows it.
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+// TestPolicer drops what is too much without letting it wait: no round trip shows
+// it. What comes of it hangs on small things, hence ten links.
 func TestPolicer(t *testing.T) {
-	share, w, c := bulkShare(t, netsim.Link{Delay: 30 * time.Millisecond, Rate: megabit, Queue: 3 * MaxPacket}, 30*time.Second)
-	s := c.mux.Stats()
-	lost := float64(s.PacketsLost) / float64(s.PacketsOut)
-	t.Logf("%.0f %% used, %.0f %% lost, rate %.0f", 100*share, 100*lost, s.Rate)
-	if share < 0.6 || lost > 0.3 {
-		t.Errorf("after %v: %.2f used, %.2f lost", w.now, share, lost)
+	var shares, losses []float64
+	for i := range 10 {
+		share, _, c := bulkShare(t, 0, netsim.Link{Delay: time.Duration(20+3*i) * time.Millisecond, Rate: megabit, Queue: 3 * MaxPacket}, 30*time.Second)
+		s := c.mux.Stats()
+		shares, losses = append(shares, share), append(losses, float64(s.PacketsLost)/float64(s.PacketsOut))
+	}
+	t.Logf("%.0f %% used, %.0f to %.0f; %.0f %% lost, at most %.0f", 100*mean(shares), 100*slices.Min(shares), 100*slices.Max(shares),
+		100*mean(losses), 100*slices.Max(losses))
+	if mean(shares) < 0.6 || slices.Min(shares) < 0.35 || slices.Max(losses) > 0.4 {
+		t.Errorf("used %.2f, lost %.2f", shares, losses)
 	}
 }
 
