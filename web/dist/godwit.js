@@ -2119,6 +2119,7 @@ var codeShutdown = 2;
 var codeProtocol = 3;
 var codeTimeout = 6;
 var codeEarly = 19;
+var codeRequests = 20;
 var Session = class {
   constructor(t, config, message, events) {
     this.events = events;
@@ -2305,7 +2306,12 @@ var Session = class {
   }
   /** Refuses a request of the server. */
   reject(t, id, why) {
-    if (this.serving.delete(id)) this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+    if (!this.serving.delete(id)) return;
+    try {
+      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+    } catch {
+      this.close(t, codeRequests, "too many requests, and their answers are not taken", true);
+    }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
   /** Ends the session. What was sent reliably is delivered first, for 2 s at most; atOnce says not to wait. */
@@ -2335,6 +2341,7 @@ var Session = class {
       else reject(new RequestError("send-failed", "the session has ended before the request was sent"));
     }
     this.calls.clear();
+    this.serving.clear();
     this.events.closed(code, reason, remote);
   }
   /** Whether the session is closed and has nothing more to say: its link may go. */

@@ -32,6 +32,7 @@ export const codeShutdown = 2;
 export const codeProtocol = 3;
 export const codeTimeout = 6;
 const codeEarly = 19;
+const codeRequests = 20;
 
 /** What a Session tells its user, in this order: opened, all the rest, closed. */
 export interface SessionEvents {
@@ -264,7 +265,12 @@ export class Session {
 
   /** Refuses a request of the server. */
   reject(t: number, id: number, why: string): void {
-    if (this.serving.delete(id)) this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+    if (!this.serving.delete(id)) return;
+    try {
+      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+    } catch {
+      this.close(t, codeRequests, "too many requests, and their answers are not taken", true);
+    }
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------
@@ -298,6 +304,7 @@ export class Session {
       else reject(new RequestError("send-failed", "the session has ended before the request was sent"));
     }
     this.calls.clear();
+    this.serving.clear();
     this.events.closed(code, reason, remote);
   }
 
