@@ -54,3 +54,22 @@ func (s *shard) close() {
 	}
 	s.wake()
 }
+
+// stop ends a shard whose socket is no more: connections that live are told, and
+// nothing is sent.
+func (s *shard) stop() {
+	s.closeAll(Shutdown, "the socket is closed")
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		s.endHandshake(c)
+	}
+	s.handOver()
+	s.mu.Unlock()
+	for i, c := range s.ready {
+		if c.hasNews {
+			c.engine.Deliver()
+		}
+		s.ready[i] = nil
+	}
+}

@@ -114,6 +114,7 @@ func (s *shard) turn() (int, error) {
 		if !errors.Is(err, net.ErrClosed) {
 			s.server.config.Logger.Error("rtcserver: reading failed; the shard stops", "err", err)
 		}
+		s.stop()
 		return 0, err
 	}
 	now := time.Now()

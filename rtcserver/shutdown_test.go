@@ -3,12 +3,14 @@ package rtcserver
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
@@ -137,4 +139,35 @@ func TestPollIsForManualServers(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// A program may close the socket that it gave to Serve, or the system may.
+func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
+	for name, manual := range map[string]bool{"looping": false, "polled": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{t: t, network: netsim.New(1), events: make(chan string, 100)}
+				defer w.network.Close()
+				pc, err := w.network.Listen(serverAddr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.serve(pc, Config{Manual: manual})
+				var polling sync.WaitGroup
+				if manual {
+					polling.Go(func() {
+						for w.server.Poll(10*time.Millisecond) == nil {
+						}
+					})
+				}
+				w.open()
+				w.want("it opens", "open 1")
+				pc.Close()
+				w.want("then", "close 1: the server shuts down")
+				polling.Wait()
+				w.server.Close()
+				w.wantQuiet("that was all")
+			})
+		})
+	}
 }
