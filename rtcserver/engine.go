@@ -113,7 +113,7 @@ type datagrams struct {
 	pending []LinkEvent // being delivered
 }
 
-// maxQueue is how much room for events a connection keeps.
+// maxQueue is how much room for events an idle connection keeps.
 const maxQueue = 8
 
 func (d *datagrams) Receive(_ time.Time, ev LinkEvent)          { d.queue = append(d.queue, ev) }
@@ -123,7 +123,13 @@ func (d *datagrams) Advance(time.Time)                          {}
 
 func (d *datagrams) Ready() bool {
 	d.queue, d.pending = d.pending[:0], d.queue
-	return len(d.pending) > 0
+	if len(d.pending) > 0 {
+		return true
+	}
+	if cap(d.queue)+cap(d.pending) > maxQueue {
+		d.queue, d.pending = nil, nil // a burst is over; an idle connection stays small
+	}
+	return false
 }
 
 func (d *datagrams) Deliver() {
@@ -151,7 +157,4 @@ func (d *datagrams) Deliver() {
 		}
 	}
 	clear(d.pending)
-	if cap(d.pending) > maxQueue {
-		d.pending = nil // a burst is over; an idle connection stays small
-	}
 }

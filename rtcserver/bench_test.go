@@ -1,0 +1,214 @@
+package rtcserver
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// A reel is a socket in memory. Cut off from its network, it plays what pages
+// have sent, as fast as it is read, and what is written goes nowhere.
+type reel struct {
+	*netsim.Conn
+	cut    bool
+	frames []frame
+	at     int
+}
+
+type frame struct {
+	from netip.AddrPort
+	b    []byte
+}
+
+func (r *reel) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if !r.cut {
+		return r.Conn.ReadFromUDPAddrPort(b)
+	}
+	if r.at == len(r.frames) {
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
+	}
+	f := &r.frames[r.at]
+	r.at++
+	return copy(b, f.b), f.from, nil
+}
+
+func (r *reel) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if r.cut {
+		return len(b), nil
+	}
+	return r.Conn.WriteToUDPAddrPort(b, to)
+}
+
+func (r *reel) SetReadDeadline(at time.Time) error {
+	if r.cut {
+		return nil
+	}
+	return r.Conn.SetReadDeadline(at)
+}
+
+func (r *reel) Queued() int {
+	if !r.cut {
+		return r.Conn.Queued()
+	}
+	return min(len(r.frames)-r.at, batchLen)
+}
+
+// A studio is an echo server of several shards, and pages that have sent n
+// messages to each of them.
+type studio struct {
+	server *Server
+	reels  []*reel
+}
+
+func newStudio(b *testing.B, shards, pages, n int) *studio {
+	b.Helper()
+	network := netsim.New(1)
+	s := &studio{}
+	var sockets []*udpio.Conn
+	for i := range shards {
+		pc, err := network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 7777))
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := &reel{Conn: pc}
+		s.reels = append(s.reels, r)
+		sockets = append(sockets, udpio.New(r))
+	}
+	c := Config{MaxPerIP: -1, MaxOffers: -1, Handler: Handler{
+		Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) },
+	}}
+	if err := c.setDefaults(); err != nil {
+		b.Fatal(err)
+	}
+	c.Manual, c.Shards = true, shards
+	var err error
+	if s.server, err = start(sockets, c); err != nil {
+		b.Fatal(err)
+	}
+	// The shards run until the pages are connected.
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	for _, sh := range s.server.shards {
+		running.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					sh.mu.Lock()
+					sh.until(time.Now().Add(time.Millisecond))
+					sh.mu.Unlock()
+					sh.turn()
+				}
+			}
+		})
+	}
+	var all [][]*client.Conn
+	for i := range shards {
+		var conns []*client.Conn
+		for j := range pages {
+			conns = append(conns, s.connect(b, network, i, j))
+		}
+		all = append(all, conns)
+	}
+	close(stop)
+	running.Wait()
+	for i := range s.reels {
+		s.record(b, network, i, all[i], n)
+	}
+	return s
+}
+
+// connect makes page j of shard i.
+func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *client.Conn {
+	pc, err := network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), 40000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := client.New(pc, client.Config{Certificate: pageCertificate})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { e.Close() })
+	conn, err := e.Connect(b.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(string(offer)))
+		r.Header.Set("Accept", "application/sdp")
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, r)
+		return []byte(strings.ReplaceAll(w.Body.String(), "192.0.2.1 ", fmt.Sprintf("192.0.2.%d ", i+1))), nil
+	}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return conn
+}
+
+// record puts n messages of the pages of shard i on its reel.
+func (s *studio) record(b *testing.B, network *netsim.Network, i int, conns []*client.Conn, n int) {
+	r := s.reels[i]
+	to := r.Conn.PublicAddr()
+	network.SetTap(func(p *netsim.Packet) bool {
+		if p.To == to {
+			r.frames = append(r.frames, frame{p.From, append([]byte(nil), p.Payload...)})
+		}
+		return false
+	})
+	payload := make([]byte, 200)
+	for j := range n {
+		if err := conns[j%len(conns)].Send(0, client.Binary, payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+	network.SetTap(nil)
+	r.cut = true
+}
+
+// One echo through the whole of a shard, but for the system calls: datagram in,
+// checks, decryption, association, handler, and all of it back.
+func BenchmarkShardEcho(b *testing.B) {
+	for _, pages := range []int{1, 64, 1000} {
+		b.Run(fmt.Sprintf("%dpages", pages), func(b *testing.B) {
+			s := newStudio(b, 1, pages, b.N)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for r := s.reels[0]; r.at < len(r.frames); {
+				s.server.shards[0].turn()
+			}
+			b.StopTimer()
+			if got := s.server.Stats().MessagesOut; got < uint64(b.N) {
+				b.Fatalf("%d echoes of %d", got, b.N)
+			}
+		})
+	}
+}
+
+// The echoes per second of one shard and of two, each on a thread of its own.
+func BenchmarkShards(b *testing.B) {
+	for _, shards := range []int{1, 2} {
+		b.Run(fmt.Sprint(shards), func(b *testing.B) {
+			s := newStudio(b, shards, 64, b.N)
+			b.ResetTimer()
+			var running sync.WaitGroup
+			for i, sh := range s.server.shards {
+				running.Go(func() {
+					for r := s.reels[i]; r.at < len(r.frames); {
+						sh.turn()
+					}
+				})
+			}
+			running.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(shards*b.N)/b.Elapsed().Seconds(), "echoes/s")
+		})
+	}
+}
