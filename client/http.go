@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -70,9 +71,7 @@ func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offe
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	for name, values := range s.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, s.header)
 	r.Header.Set("Content-Type", "application/sdp")
 	r.Header.Set("Accept", "application/sdp, application/json")
 	resp, err := s.client.Do(r)

@@ -192,7 +192,7 @@ func crossHandshake(t *testing.T, seed int) {
 	if seed%4 != 0 {
 		b.Connect(b.now)
 	}
-	for step := 0; step < 400; step++ {
+	for range 400 {
 		for p := a.next(); len(p) > 0; p = a.next() {
 			air = append(air, flight{b, p})
 		}
