@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,5 +66,38 @@ func TestConnectsWithoutAnyOneDatagram(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// An observer replays the client's checks and its handshake from another address,
+// which gets nothing for it.
+func TestReplayedHandshakeProvesNoAddress(t *testing.T) {
+	victim := netip.MustParseAddrPort("203.0.113.99:9999")
+	for _, dtlsClient := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, dtlsClient)
+			var check []byte
+			replayed := 0
+			w.lose = func(from *side, b []byte) bool {
+				switch {
+				case from != w.client:
+				case Classify(b) == STUN:
+					check = append([]byte(nil), b...)
+				case w.server.handshake != nil:
+					replayed++
+					w.server.request.Parse(check)
+					w.server.Check(time.Now(), victim, w.server.addr.Addr(), &w.server.request, nil)
+					_, part := w.server.Receive(time.Now(), victim, append([]byte(nil), b...), nil)
+					w.server.handshake.Receive(part)
+					// The selection is the victim's now, until the client's next check.
+					w.server.Check(time.Now(), w.client.addr, w.server.addr.Addr(), &w.server.request, nil)
+				}
+				return false
+			}
+			w.connect()
+			if p := w.server.ice.lite.Path(victim); p == nil || p.Proved() || replayed == 0 {
+				t.Errorf("the victim's path is %+v after %d replays", p, replayed)
+			}
+		})
 	}
 }

@@ -26,7 +26,8 @@ type shake struct {
 	flight dtls.Repeater
 	queue  [][]byte       // datagrams to be sent first, in order
 	begun  time.Time      // when the first flight was set
-	from   netip.AddrPort // where the last handshake record came from
+	from   netip.AddrPort // where the first handshake record came from
+	mixed  bool           // others came from elsewhere
 	rtt    time.Duration  // from our first flight to its answer; zero before
 }
 
@@ -71,8 +72,11 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
-	// Keys exist only because the other side answered what we sent to it.
-	p.ice.heard(now, p.shake.from, 0, true)
+	// Keys exist only because the other side answered what we sent to it. If more
+	// than one address has, one of them may have repeated what it saw.
+	if !p.shake.mixed {
+		p.ice.heard(now, p.shake.from, 0, true)
+	}
 	p.associate(now)
 	if p.client {
 		p.assoc.Connect(now)
@@ -125,7 +129,10 @@ func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	if len(forHandshake) == 0 {
 		return nil
 	}
-	s.from = from
+	if !s.from.IsValid() {
+		s.from = from
+	}
+	s.mixed = s.mixed || from != s.from
 	if s.rtt == 0 && !s.begun.IsZero() {
 		s.rtt = max(now.Sub(s.begun), time.Millisecond)
 	}
