@@ -82,7 +82,7 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 
 // T16. Long form: 10,000 cycles.
 func TestCyclesLeaveNothingBehind(t *testing.T) {
-	cycles := count(500, 10_000)
+	cycles := count(200, 10_000)
 	server, err := Listen("127.0.0.1:0", Config{
 		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
 		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
