@@ -389,7 +389,7 @@ var cost = (b) => b.length + 32;
 
 // src/link.ts
 var maxBuffered = 2 * 1160;
-var stuckAfter = 100;
+var stuckAfter = 500;
 var carefulFor = 1e3;
 var Link = class {
   constructor(pc, channel, times) {
@@ -565,7 +565,7 @@ var Message = class {
     this.count = pieces(b.length);
     this.sent = this.acked = this.lost = 0;
     for (let i = 0; i < this.count; i++) {
-      const p = this.pieces[i] ??= { state: 0, copies: 0, number: 0 };
+      const p = this.pieces[i] ??= { state: 0, copies: 0, number: 0, at: 0 };
       p.state = p.copies = p.number = 0;
     }
     this.pieces.length = this.count;
@@ -793,7 +793,7 @@ function numbered(type, id, ...parts) {
 var maxAckDelay = 20;
 var window = 4096;
 var words = window / 32;
-var lossSpan = 128;
+var lossSpan = 64;
 var Received = class {
   next = 0;
   // one more than the largest that came
@@ -952,7 +952,8 @@ var minRTTAge = 1e4;
 var shortWait = 10;
 var longWait = 40;
 var maxPacketTime = 40;
-var maxChance = 120;
+var maxChance = 200;
+var calmRounds = 15;
 var Congestion = class {
   rate;
   // bytes per second
@@ -977,9 +978,17 @@ var Congestion = class {
   lastButOne = 0;
   stalled = 0;
   // rounds on end of the start in which doubling did not help
+  calm = 0;
+  // rounds of growth on end
   resume = 0;
   // the rate to go on with when the queue is drained; 0 otherwise
   drainUntil = 0;
+  before = 0;
+  // the rate before that
+  waited = 0;
+  // what packets waited then
+  chance = 0;
+  // what they wait though no queue of ours is there
   slowRate = 0;
   // smoothed over rounds that were limited
   slowDelivery = 0;
@@ -995,9 +1004,14 @@ var Congestion = class {
   clamp(rate) {
     return Math.min(Math.max(rate, this.floor), this.ceiling);
   }
-  /** How many bytes may be under way: what fills the path twice. */
-  window(r) {
-    return this.rate * (2 * (this.minRTT || r.smoothed) + 30) / 1e3 + 3 * maxPacket;
+  /**
+   * How many bytes may be under way: what fills the path twice, and a few packets more. Where acknowledgements are
+   * lost, too, as many as make an answer likely: or a sender whose window is full of packets that have long arrived
+   * waits for one timeout after the other.
+   */
+  window(r, loss) {
+    const slack = 3 + 80 * Math.max(0, Math.min(loss, 0.5) - 0.3);
+    return this.rate * (2 * (this.minRTT || r.smoothed) + 30) / 1e3 + slack * maxPacket;
   }
   /** The rate that packets leave at now. */
   pace() {
@@ -1006,7 +1020,8 @@ var Congestion = class {
   /** What packets may wait at most: a little, and what a packet of ours takes on the link itself or what is chance. */
   allowance() {
     const packet = maxPacket / this.rate * 1e3;
-    return shortWait + Math.max(Math.min(packet, maxPacketTime), Math.min(3 * this.jitter, maxChance));
+    const j = this.jitter;
+    return shortWait + Math.max(Math.min(packet, maxPacketTime), Math.min(Math.max(4 * j, Math.min(this.chance, 10 * j)), maxChance));
   }
   /** Takes a round trip. */
   sample(t, d) {
@@ -1053,26 +1068,40 @@ var Congestion = class {
     const limited = this.round.limited;
     if (limited || rate > before) this.recent[this.rounds++ % bandwidthRounds] = rate;
     this.refresh(t);
-    const arrived = Math.min(this.rate, Math.max(rate / (1 - Math.min(loss, 0.5)), this.rate / 2));
     const excess = this.excess();
+    const steady = excess <= longWait ? Math.max(rate, before) : rate;
+    const arrived = Math.min(this.rate, Math.max(this.floor, steady / (1 - Math.min(loss, 0.5))));
     if (this.probing) return;
     if (this.resume) {
       if (this.round.at < this.drainUntil) return;
+      this.learn();
       this.rate = this.clamp(this.resume);
       this.resume = 0;
     } else if (this.startup && excess > 0) {
       this.startup = false;
-      this.drain(t, 0.5 * arrived, 0.85 * arrived);
+      this.drain(t, arrived, 0.5, 0.85);
     } else if (this.startup) {
       this.start(rate, before, arrived);
     } else if (excess > longWait) {
-      this.drain(t, 0.6 * arrived, 0.7 * arrived);
+      this.drain(t, arrived, 0.4, 0.7);
     } else if (excess > 0) {
-      this.drain(t, 0.7 * arrived, 0.9 * arrived);
+      this.drain(t, arrived, 0.7, 0.9);
+    } else if (limited && this.follows(rate)) {
+      this.grow();
     } else if (limited) {
-      const r = this.rate;
-      this.rate = this.clamp(this.follows(rate) ? r * 1.02 + Math.min(600, r / 50) : 0.7 * r);
+      this.rate = this.clamp(0.7 * this.rate);
+      this.calm = 0;
     }
+  }
+  /**
+   * Raises the rate by 2 % and a little more, so that of two senders the slower one gains. After a while in which no
+   * queue came of it the steps get larger.
+   */
+  grow() {
+    this.calm++;
+    this.chance -= this.chance / 64;
+    const step = 0.02 + 0.01 * Math.min(Math.max(this.calm - calmRounds, 0), 6);
+    this.rate = this.clamp(this.rate * (1 + step) + Math.min(600, this.rate / 50));
   }
   /** Doubles the rate while that helps. */
   start(rate, before, arrived) {
@@ -1085,12 +1114,29 @@ var Congestion = class {
       this.rate = this.clamp(Math.min(2 * this.rate, Math.max(this.rate, 3 * arrived)));
     }
   }
-  /** Sends at rate until the queue should be empty, and then at resume. */
-  drain(t, rate, resume) {
-    const queue = this.round.steady - this.minRTT;
-    this.drainUntil = t + this.minRTT + minRound + queue * resume / Math.max(resume - rate, 0.05 * resume);
-    this.resume = Math.max(resume, this.floor);
-    this.rate = this.clamp(rate);
+  /** Sends a share of what arrives until the queue should be empty, and then goes on with another. */
+  drain(t, arrived, share, resume) {
+    this.before = this.rate;
+    this.waited = this.round.steady - this.minRTT;
+    this.drainUntil = t + this.minRTT + minRound + this.waited / (1 - share);
+    this.resume = Math.max(resume * arrived, this.floor);
+    this.rate = this.clamp(share * arrived);
+    this.calm = 0;
+  }
+  /**
+   * Asks, when the queue should be empty, whether there was any. If packets wait as before though little was sent, the
+   * rate goes on as it was, and such a wait is allowed for. It must be one that the jitter explains, and the jitter
+   * more than our own packets make: or two senders would take each other's queue for chance.
+   */
+  learn() {
+    const left = this.round.steady - this.minRTT;
+    const { waited, jitter } = this;
+    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < 2e3 * maxPacket / this.before) {
+      this.chance /= 2;
+      return;
+    }
+    this.chance = Math.max(this.chance, left);
+    this.resume = this.before;
   }
   /**
    * Whether what arrives still grows with what is sent. A policer that drops what is too much, without a queue,
@@ -1142,7 +1188,10 @@ var Congestion = class {
     return Math.max(...this.recent);
   }
 };
+var spareShare = 0.85;
 var Pacer = class {
+  spare = maxPacket;
+  // bytes of copies that may ride along
   tokens = maxPacket;
   // bytes; a packet may leave while there are any
   last;
@@ -1152,6 +1201,7 @@ var Pacer = class {
   refill(t, rate) {
     const burst = Math.max(maxPacket + 1, rate / 1e3);
     this.tokens = Math.min(burst, this.tokens + rate * (t - this.last) / 1e3);
+    this.spare = Math.min(2 * maxPacket, this.spare + spareShare * rate * (t - this.last) / 1e3);
     this.last = t;
   }
   open() {
@@ -1159,6 +1209,7 @@ var Pacer = class {
   }
   spend(n) {
     this.tokens -= n;
+    this.spare = Math.max(-2 * maxPacket, this.spare - n);
   }
   /** When the next packet may leave. */
   ready(rate) {
@@ -1169,7 +1220,9 @@ var Pacer = class {
 // src/loss.ts
 var packetThreshold = 3;
 var maxPacketThreshold = 256;
+var maxProbes = 10;
 var lossMemory = 64;
+var lossyShare = 0.01;
 var Recovery = class {
   lossAt = Infinity;
   // when the next packet is old enough to be lost
@@ -1185,6 +1238,22 @@ var Recovery = class {
   // of packets lost, smoothed
   resolved(lost) {
     this.share += (lost - this.share) / lossMemory;
+  }
+  /** How often the wait for an answer has been stretched. On a link that loses, two timeouts on end mean little. */
+  backoff() {
+    return this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts;
+  }
+  /**
+   * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
+   * of late, of which each way is taken to have the worse; and one more for each timeout before.
+   */
+  timeout(t, lossIn) {
+    const fails = 1 - (1 - Math.max(this.share, lossIn)) ** 2;
+    let n = 2;
+    for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
+    this.probes = Math.min(n + this.timeouts, maxProbes);
+    this.timeouts++;
+    this.lastSent = t;
   }
   /** Takes note that a packet that was taken for lost came n behind another. */
   reordered(n) {
@@ -1446,24 +1515,38 @@ var Outbox = class {
   }
   /**
    * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
-   * spare bytes of packets that leave anyway, newest first, channel after channel.
+   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
+   * should have been acknowledged by now, oldest first, then others, newest first.
    */
-  repeat(w, end, p, number, share) {
+  repeat(w, end, t, overdue, p, number, share) {
     for (const s of this.byPriority) {
-      if (!s.reliable) continue;
       const budget = s.copies(share);
-      let m = s.waiting.tail;
-      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
+      if (!s.reliable || budget < 1) continue;
+      let m = s.waiting.head;
+      for (let left = maxLookback; m && left > 0; m = m.next, left--) {
         const q = m.pieces[0];
-        if (m.count > 1 || m.body.length > maxCopyable || q.state !== pieceFlying) continue;
-        if (q.number === number || q.copies >= budget || w.n + pieceLen(false, m.id, m.body.length, 0) > end) continue;
-        appendPiece(w, s.id, false, m.id, m.body, 0);
-        q.copies++;
-        q.number = number;
-        p.refer(m, 0);
-        s.stats.copies++;
+        if (q.state !== pieceFlying || q.at > overdue || !this.copy(w, end, s, m, p, number)) continue;
+        q.at = t;
+        q.copies = 0;
+      }
+      m = s.waiting.tail;
+      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
+        if (m.pieces[0].copies < budget) this.copy(w, end, s, m, p, number);
       }
     }
+  }
+  /** Appends a message again if it is a small one, under way in another packet, and fits. */
+  copy(w, end, s, m, p, number) {
+    const q = m.pieces[0];
+    const size = m.body.length;
+    if (m.count > 1 || size > maxCopyable || q.state !== pieceFlying || q.number === number) return false;
+    if (w.n + pieceLen(false, m.id, size, 0) > end) return false;
+    appendPiece(w, s.id, false, m.id, m.body, 0);
+    q.copies++;
+    q.number = number;
+    p.refer(m, 0);
+    s.stats.copies++;
+    return true;
   }
   // ---- what becomes of pieces ------------------------------------------------------------------------------------
   /** Calls f for each piece in a packet about which there is something to learn. */
@@ -1490,6 +1573,7 @@ var Outbox = class {
     p.state = pieceFlying;
     p.copies = 0;
     p.number = number;
+    p.at = t;
     if (m.sent < m.count || m.list !== s.queue) return;
     s.queue.remove(m);
     if (s.reliable || m.receipt) {
@@ -1743,7 +1827,6 @@ var Receiver = class {
 };
 
 // src/mux.ts
-var lossyShare = 0.01;
 var Mux = class {
   constructor(t, config, events) {
     this.config = config;
@@ -1857,7 +1940,7 @@ var Mux = class {
     this.work = false;
     this.pacer.refill(t, this.cc.pace());
     if (this.loss.probes > 0) return true;
-    const window2 = this.flight.bytes < this.cc.window(this.rtt);
+    const window2 = this.flight.bytes < this.cc.window(this.rtt, this.loss.share);
     if (window2 && this.pacer.open()) return true;
     if (this.ping || this.outbox.hasWork(t)) {
       this.cc.round.limited = true;
@@ -1872,7 +1955,9 @@ var Mux = class {
     if (this.ping && w.n === body) w.byte(controlPing);
     this.ping = false;
     const share = this.loss.share;
-    if (w.n > body && !this.outbox.backlog && share > lossyShare) this.outbox.repeat(w, end, p, this.flight.next, share);
+    if (w.n === body || this.outbox.backlog || share <= lossyShare) return;
+    const overdue = t - this.rtt.lossDelay() - maxAckDelay;
+    this.outbox.repeat(w, Math.min(end, w.n + Math.max(0, this.pacer.spare)), t, overdue, p, this.flight.next, share);
   }
   /** Appends an ack block, leaving room for the largest piece behind it. */
   appendAck(w, t, p, end) {
@@ -2038,20 +2123,17 @@ var Mux = class {
   }
   /** When to probe: nothing was heard for too long. */
   ptoAt() {
-    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.timeouts);
+    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.backoff());
   }
   /** Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed. */
   probe(t) {
     const f = this.flight;
-    this.loss.timeouts++;
-    this.loss.lastSent = t;
-    this.loss.probes = 2;
+    this.loss.timeout(t, this.received.loss);
     this.counts.timeouts++;
     let n = f.base;
     while (n < f.next && !this.again(n)) n++;
     if (n === f.next) {
       this.ping = true;
-      this.loss.probes = 1;
       return;
     }
     for (n = f.next - 1; n >= f.base && !this.again(n); ) n--;

@@ -5,7 +5,7 @@ export const maxAckDelay = 20;
 
 const window = 4096;
 const words = window / 32;
-const lossSpan = 128; // numbers over which one loss is measured
+const lossSpan = 64; // numbers over which one loss is measured
 
 /**
  * Received knows which of the peer's packets came: the last window of them, for telling duplicates apart, and what

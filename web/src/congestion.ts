@@ -7,7 +7,8 @@ const minRTTAge = 10_000;
 const shortWait = 10; // what packets may wait, with what a packet takes
 const longWait = 40;
 const maxPacketTime = 40;
-const maxChance = 120;
+const maxChance = 200;
+const calmRounds = 15;
 
 /** Round is what one round has shown so far. */
 interface Round {
@@ -31,7 +32,8 @@ interface Round {
  * be empty, then a little less than what arrived before.
  *
  * Packets wait when a few round trips on end are longer than the shortest of the last ten seconds: jitter stretches
- * single packets, a queue all of them. What one round trip usually differs from the next by is allowed for.
+ * single packets, a queue all of them. What one round trip usually differs from the next by is allowed for. And if
+ * packets still wait after the queue should have been drained, there was none.
  */
 export class Congestion {
   rate: number; // bytes per second
@@ -50,8 +52,12 @@ export class Congestion {
   private last = 0; // the last two round trips
   private lastButOne = 0;
   private stalled = 0; // rounds on end of the start in which doubling did not help
+  private calm = 0; // rounds of growth on end
   private resume = 0; // the rate to go on with when the queue is drained; 0 otherwise
   private drainUntil = 0;
+  private before = 0; // the rate before that
+  private waited = 0; // what packets waited then
+  private chance = 0; // what they wait though no queue of ours is there
   private slowRate = 0; // smoothed over rounds that were limited
   private slowDelivery = 0;
   private refRate = 0; // what they were when delivery last followed
@@ -68,9 +74,14 @@ export class Congestion {
     return Math.min(Math.max(rate, this.floor), this.ceiling);
   }
 
-  /** How many bytes may be under way: what fills the path twice. */
-  window(r: RTT): number {
-    return (this.rate * (2 * (this.minRTT || r.smoothed) + 30)) / 1000 + 3 * maxPacket;
+  /**
+   * How many bytes may be under way: what fills the path twice, and a few packets more. Where acknowledgements are
+   * lost, too, as many as make an answer likely: or a sender whose window is full of packets that have long arrived
+   * waits for one timeout after the other.
+   */
+  window(r: RTT, loss: number): number {
+    const slack = 3 + 80 * Math.max(0, Math.min(loss, 0.5) - 0.3);
+    return (this.rate * (2 * (this.minRTT || r.smoothed) + 30)) / 1000 + slack * maxPacket;
   }
 
   /** The rate that packets leave at now. */
@@ -81,7 +92,8 @@ export class Congestion {
   /** What packets may wait at most: a little, and what a packet of ours takes on the link itself or what is chance. */
   private allowance(): number {
     const packet = (maxPacket / this.rate) * 1000;
-    return shortWait + Math.max(Math.min(packet, maxPacketTime), Math.min(3 * this.jitter, maxChance));
+    const j = this.jitter;
+    return shortWait + Math.max(Math.min(packet, maxPacketTime), Math.min(Math.max(4 * j, Math.min(this.chance, 10 * j)), maxChance));
   }
 
   /** Takes a round trip. */
@@ -134,28 +146,43 @@ export class Congestion {
     const limited = this.round.limited;
     if (limited || rate > before) this.recent[this.rounds++ % bandwidthRounds] = rate;
     this.refresh(t);
-    // What would have arrived without random loss, in reason.
-    const arrived = Math.min(this.rate, Math.max(rate / (1 - Math.min(loss, 0.5)), this.rate / 2));
     const excess = this.excess();
+    // Jitter moves what arrives from round to round, too; and some of it was lost at random.
+    const steady = excess <= longWait ? Math.max(rate, before) : rate;
+    const arrived = Math.min(this.rate, Math.max(this.floor, steady / (1 - Math.min(loss, 0.5))));
     if (this.probing) return;
     if (this.resume) {
       // The round may still have seen the queue.
       if (this.round.at < this.drainUntil) return;
+      this.learn();
       this.rate = this.clamp(this.resume);
       this.resume = 0;
     } else if (this.startup && excess > 0) {
       this.startup = false;
-      this.drain(t, 0.5 * arrived, 0.85 * arrived);
+      this.drain(t, arrived, 0.5, 0.85);
     } else if (this.startup) {
       this.start(rate, before, arrived);
     } else if (excess > longWait) {
-      this.drain(t, 0.6 * arrived, 0.7 * arrived);
+      this.drain(t, arrived, 0.4, 0.7);
     } else if (excess > 0) {
-      this.drain(t, 0.7 * arrived, 0.9 * arrived);
+      this.drain(t, arrived, 0.7, 0.9);
+    } else if (limited && this.follows(rate)) {
+      this.grow();
     } else if (limited) {
-      const r = this.rate;
-      this.rate = this.clamp(this.follows(rate) ? r * 1.02 + Math.min(600, r / 50) : 0.7 * r);
+      this.rate = this.clamp(0.7 * this.rate);
+      this.calm = 0;
     }
+  }
+
+  /**
+   * Raises the rate by 2 % and a little more, so that of two senders the slower one gains. After a while in which no
+   * queue came of it the steps get larger.
+   */
+  private grow(): void {
+    this.calm++;
+    this.chance -= this.chance / 64;
+    const step = 0.02 + 0.01 * Math.min(Math.max(this.calm - calmRounds, 0), 6);
+    this.rate = this.clamp(this.rate * (1 + step) + Math.min(600, this.rate / 50));
   }
 
   /** Doubles the rate while that helps. */
@@ -170,12 +197,30 @@ export class Congestion {
     }
   }
 
-  /** Sends at rate until the queue should be empty, and then at resume. */
-  private drain(t: number, rate: number, resume: number): void {
-    const queue = this.round.steady - this.minRTT;
-    this.drainUntil = t + this.minRTT + minRound + (queue * resume) / Math.max(resume - rate, 0.05 * resume);
-    this.resume = Math.max(resume, this.floor);
-    this.rate = this.clamp(rate);
+  /** Sends a share of what arrives until the queue should be empty, and then goes on with another. */
+  private drain(t: number, arrived: number, share: number, resume: number): void {
+    this.before = this.rate;
+    this.waited = this.round.steady - this.minRTT;
+    this.drainUntil = t + this.minRTT + minRound + this.waited / (1 - share);
+    this.resume = Math.max(resume * arrived, this.floor);
+    this.rate = this.clamp(share * arrived);
+    this.calm = 0;
+  }
+
+  /**
+   * Asks, when the queue should be empty, whether there was any. If packets wait as before though little was sent, the
+   * rate goes on as it was, and such a wait is allowed for. It must be one that the jitter explains, and the jitter
+   * more than our own packets make: or two senders would take each other's queue for chance.
+   */
+  private learn(): void {
+    const left = this.round.steady - this.minRTT;
+    const { waited, jitter } = this;
+    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < (2000 * maxPacket) / this.before) {
+      this.chance /= 2;
+      return;
+    }
+    this.chance = Math.max(this.chance, left);
+    this.resume = this.before;
   }
 
   /**
@@ -231,8 +276,13 @@ export class Congestion {
   }
 }
 
+// The share of the rate up to which copies may fill packets: on a narrow link they must not stand in the way of what
+// is new.
+const spareShare = 0.85;
+
 /** Pacer spreads packets over time: no more than two leave at once, or what a millisecond carries if that is more. */
 export class Pacer {
+  spare = maxPacket; // bytes of copies that may ride along
   private tokens = maxPacket; // bytes; a packet may leave while there are any
   private last: number;
 
@@ -243,6 +293,7 @@ export class Pacer {
   refill(t: number, rate: number): void {
     const burst = Math.max(maxPacket + 1, rate / 1000);
     this.tokens = Math.min(burst, this.tokens + (rate * (t - this.last)) / 1000);
+    this.spare = Math.min(2 * maxPacket, this.spare + (spareShare * rate * (t - this.last)) / 1000);
     this.last = t;
   }
 
@@ -252,6 +303,7 @@ export class Pacer {
 
   spend(n: number): void {
     this.tokens -= n;
+    this.spare = Math.max(-2 * maxPacket, this.spare - n);
   }
 
   /** When the next packet may leave. */

@@ -6,7 +6,7 @@ const maxBuffered = 2 * 1160;
 // When it has been full for this long the path is broken, and the browser will start over slowly: one packet a round
 // trip, and twice as many each time. Until its queue has been empty for a while, only an empty one gets more, or what
 // waits in it would be old when it leaves.
-const stuckAfter = 100;
+const stuckAfter = 500;
 const carefulFor = 1000;
 
 /** How long the phases of connecting took, in ms. */

@@ -3,7 +3,7 @@ import { type FullChannel } from "./channel";
 import { Closing } from "./close";
 import { Congestion, Pacer } from "./congestion";
 import { SendError } from "./errors";
-import { Recovery } from "./loss";
+import { lossyShare, Recovery } from "./loss";
 import { type MessageOptions, Outbox } from "./outbox";
 import { type Fate } from "./queue";
 import { Receiver } from "./reassembly";
@@ -47,7 +47,6 @@ export interface MuxEvents {
   closed(code: number, reason: string): void;
 }
 
-const lossyShare = 0.01; // from where on redundancy pays
 
 /**
  * Mux is one end of a link: it gives promises to datagrams that get lost. It does no I/O and reads no clock. Give it
@@ -173,7 +172,7 @@ export class Mux {
     this.work = false;
     this.pacer.refill(t, this.cc.pace());
     if (this.loss.probes > 0) return true;
-    const window = this.flight.bytes < this.cc.window(this.rtt);
+    const window = this.flight.bytes < this.cc.window(this.rtt, this.loss.share);
     if (window && this.pacer.open()) return true;
     if (this.ping || this.outbox.hasWork(t)) {
       this.cc.round.limited = true;
@@ -189,7 +188,9 @@ export class Mux {
     if (this.ping && w.n === body) w.byte(controlPing);
     this.ping = false;
     const share = this.loss.share;
-    if (w.n > body && !this.outbox.backlog && share > lossyShare) this.outbox.repeat(w, end, p, this.flight.next, share);
+    if (w.n === body || this.outbox.backlog || share <= lossyShare) return;
+    const overdue = t - this.rtt.lossDelay() - maxAckDelay;
+    this.outbox.repeat(w, Math.min(end, w.n + Math.max(0, this.pacer.spare)), t, overdue, p, this.flight.next, share);
   }
 
   /** Appends an ack block, leaving room for the largest piece behind it. */
@@ -370,21 +371,18 @@ export class Mux {
 
   /** When to probe: nothing was heard for too long. */
   private ptoAt(): number {
-    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.timeouts);
+    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.backoff());
   }
 
   /** Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed. */
   private probe(t: number): void {
     const f = this.flight;
-    this.loss.timeouts++;
-    this.loss.lastSent = t; // the next one counts from here even if nothing can leave
-    this.loss.probes = 2;
+    this.loss.timeout(t, this.received.loss);
     this.counts.timeouts++;
     let n = f.base;
     while (n < f.next && !this.again(n)) n++;
     if (n === f.next) {
       this.ping = true;
-      this.loss.probes = 1;
       return;
     }
     for (n = f.next - 1; n >= f.base && !this.again(n); ) n--;

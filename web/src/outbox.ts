@@ -195,24 +195,39 @@ export class Outbox {
 
   /**
    * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
-   * spare bytes of packets that leave anyway, newest first, channel after channel.
+   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
+   * should have been acknowledged by now, oldest first, then others, newest first.
    */
-  repeat(w: Writer, end: number, p: SentPacket, number: number, share: number): void {
+  repeat(w: Writer, end: number, t: number, overdue: number, p: SentPacket, number: number, share: number): void {
     for (const s of this.byPriority) {
-      if (!s.reliable) continue;
       const budget = s.copies(share);
-      let m = s.waiting.tail;
-      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
+      if (!s.reliable || budget < 1) continue;
+      let m = s.waiting.head;
+      for (let left = maxLookback; m && left > 0; m = m.next, left--) {
         const q = m.pieces[0]!;
-        if (m.count > 1 || m.body.length > maxCopyable || q.state !== pieceFlying) continue;
-        if (q.number === number || q.copies >= budget || w.n + pieceLen(false, m.id, m.body.length, 0) > end) continue;
-        appendPiece(w, s.id, false, m.id, m.body, 0);
-        q.copies++;
-        q.number = number;
-        p.refer(m, 0);
-        s.stats.copies++;
+        if (q.state !== pieceFlying || q.at > overdue || !this.copy(w, end, s, m, p, number)) continue;
+        q.at = t;
+        q.copies = 0;
+      }
+      m = s.waiting.tail;
+      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
+        if (m.pieces[0]!.copies < budget) this.copy(w, end, s, m, p, number);
       }
     }
+  }
+
+  /** Appends a message again if it is a small one, under way in another packet, and fits. */
+  private copy(w: Writer, end: number, s: Sender, m: Message, p: SentPacket, number: number): boolean {
+    const q = m.pieces[0]!;
+    const size = m.body.length;
+    if (m.count > 1 || size > maxCopyable || q.state !== pieceFlying || q.number === number) return false;
+    if (w.n + pieceLen(false, m.id, size, 0) > end) return false;
+    appendPiece(w, s.id, false, m.id, m.body, 0);
+    q.copies++;
+    q.number = number;
+    p.refer(m, 0);
+    s.stats.copies++;
+    return true;
   }
 
   // ---- what becomes of pieces ------------------------------------------------------------------------------------
@@ -242,6 +257,7 @@ export class Outbox {
     p.state = pieceFlying;
     p.copies = 0;
     p.number = number;
+    p.at = t;
     if (m.sent < m.count || m.list !== s.queue) return;
     s.queue.remove(m);
     if (s.reliable || m.receipt) {

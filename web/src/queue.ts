@@ -16,6 +16,7 @@ export interface Piece {
   state: number;
   copies: number; // redundant ones since it was last sent for need
   number: number; // the last packet it was in
+  at: number; // when it was last sent for need
 }
 
 const none = new Uint8Array(0);
@@ -62,7 +63,7 @@ export class Message {
     this.count = pieces(b.length);
     this.sent = this.acked = this.lost = 0;
     for (let i = 0; i < this.count; i++) {
-      const p = (this.pieces[i] ??= { state: 0, copies: 0, number: 0 });
+      const p = (this.pieces[i] ??= { state: 0, copies: 0, number: 0, at: 0 });
       p.state = p.copies = p.number = 0;
     }
     this.pieces.length = this.count;
