@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -141,7 +142,7 @@ func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *clien
 	}
 	b.Cleanup(func() { e.Close() })
 	conn, err := e.Connect(b.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
-		r := httptest.NewRequest("POST", "/", strings.NewReader(string(offer)))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(offer)))
 		r.Header.Set("Accept", "application/sdp")
 		w := httptest.NewRecorder()
 		s.server.ServeHTTP(w, r)
