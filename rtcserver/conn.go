@@ -51,6 +51,7 @@ type Conn struct {
 	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
 	handshake *dtls.Handshake    // while it runs
 	addrs     []netip.AddrPort   // addresses the shard knows it by
+	rival     *Conn              // shakes hands from one of them, or pretends to
 	channels  []Channel          // those opened in-band
 	timer     timers.Slot
 	received  uint64

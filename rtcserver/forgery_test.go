@@ -347,3 +347,33 @@ func TestAnAddressIsNotStolen(t *testing.T) {
 		}
 	})
 }
+
+// A native client that has lost its connection may make another from the same
+// address while the server still holds the old one for alive.
+func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
+	for name, setup := range roles {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				p := w.open()
+				p.echoes("it lives")
+				// Its farewell is lost.
+				w.network.BlackoutFor(p.addr().Addr(), serverAddr.Addr(), 100*time.Millisecond)
+				p.conn.Close()
+				time.Sleep(time.Second)
+				p.want("the page has closed it", "close: closed by this side")
+				time.Sleep(1500 * time.Millisecond)
+				begin := time.Now()
+				if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+					w.t.Fatal(err)
+				}
+				if d := time.Since(begin); d > 300*time.Millisecond {
+					t.Errorf("connected after %v", d)
+				}
+				for range 20 {
+					p.echoes("the new one works")
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}

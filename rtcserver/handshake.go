@@ -58,6 +58,7 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
+			s.learn(now, c, c.peer.Remote())
 			s.events = c.peer.Done(now, s.events[:0])
 			c.happened(now, s.events)
 		case dtls.Failed:

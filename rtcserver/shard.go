@@ -196,6 +196,10 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 			s.stats.drops[DropUnknownAddr]++
 			return
 		}
+		// Plaintext is nothing to who has shaken hands.
+		if r := c.rival; r != nil && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
+			c = r
+		}
 		s.datagram(now, c, d)
 	default:
 		s.stats.drops[DropNotOurs]++
@@ -245,13 +249,15 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 
 // learn makes c known by an address that a valid check came from. Another
 // connection that had it has moved away, or its NAT binding was given to c; but
-// the source of a check can be forged, so one that uses it keeps it.
+// the source of a check can be forged, so one that uses it keeps it until c has
+// shaken hands from there.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	switch o := s.byAddr[a]; {
 	case o == c:
 		return
-	case o != nil && o.peer.Holds(now, a):
+	case o != nil && o.peer.Holds(now, a) && !c.peer.Holds(now, a):
 		s.stats.drops[DropTaken]++
+		o.rival = c
 		return
 	}
 	s.byAddr[a] = c
@@ -289,6 +295,10 @@ func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
 
 // datagram takes a DTLS datagram of c.
 func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
+	if c.gone {
+		s.stats.drops[DropUnknownAddr]++
+		return
+	}
 	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
 	s.events = events
 	if len(forHandshake) > 0 && c.handshake != nil {
@@ -350,6 +360,7 @@ func (s *shard) remove(c *Conn) {
 		s.unlearn(c, a)
 	}
 	c.addrs = nil
+	c.rival = nil
 	delete(s.conns, c)
 	s.server.registry.remove(c)
 }

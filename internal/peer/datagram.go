@@ -174,6 +174,7 @@ func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 			return b
 		}
 		if p.ice.maySend(now, path.Remote, len(out)-start) {
+			s.meet(path.Remote)
 			return out
 		}
 		s.queue = append(s.queue, append([]byte(nil), out[start:]...))
@@ -182,6 +183,7 @@ func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 	if !p.ice.maySend(now, path.Remote, len(s.queue[0])) {
 		return b
 	}
+	s.meet(path.Remote)
 	b = append(b, s.queue[0]...)
 	s.queue[0] = nil
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {

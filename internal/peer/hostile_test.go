@@ -44,7 +44,7 @@ func newHostile(t testing.TB, edit func(*Config)) *hostile {
 	}
 	for _, s := range []*side{h.server, h.client} {
 		s.Begin()
-		s.shake.from = s.other.addr
+		s.shake.meet(s.other.addr)
 		s.Keys(h.now, keysOf(t))
 		s.events = s.Done(h.now, s.events[:0])
 	}

@@ -187,3 +187,7 @@ func Classify(b []byte) Class {
 	}
 	return Other
 }
+
+// IsPlaintext reports whether a DTLS datagram begins with a record that is not
+// sealed, as those of a handshake do.
+func IsPlaintext(b []byte) bool { return len(b) >= 5 && b[3] == 0 && b[4] == 0 } // the epoch

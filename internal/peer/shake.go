@@ -26,8 +26,8 @@ type shake struct {
 	flight dtls.Repeater
 	queue  [][]byte       // datagrams to be sent first, in order
 	begun  time.Time      // when the first flight was set
-	from   netip.AddrPort // where the first handshake record came from
-	mixed  bool           // others came from elsewhere
+	with   netip.AddrPort // the first address that a datagram of it came from or went to
+	mixed  bool           // there was another
 	rtt    time.Duration  // from our first flight to its answer; zero before
 }
 
@@ -72,10 +72,11 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
-	// Keys exist only because the other side answered what we sent to it. If more
-	// than one address has, one of them may have repeated what it saw.
+	// Keys exist only because the other side answered what we sent to it. If there
+	// was more than one address, one of them may not have been asked, or may have
+	// repeated what it saw.
 	if !p.shake.mixed {
-		p.ice.heard(now, p.shake.from, 0, true)
+		p.ice.heard(now, p.shake.with, 0, true)
 	}
 	p.associate(now)
 	if p.client {
@@ -129,10 +130,7 @@ func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	if len(forHandshake) == 0 {
 		return nil
 	}
-	if !s.from.IsValid() {
-		s.from = from
-	}
-	s.mixed = s.mixed || from != s.from
+	s.meet(from)
 	if s.rtt == 0 && !s.begun.IsZero() {
 		s.rtt = max(now.Sub(s.begun), time.Millisecond)
 	}
@@ -140,4 +138,12 @@ func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 		s.flight.Stop()
 	}
 	return forHandshake
+}
+
+// meet notes that a datagram of the handshake came from or went to a.
+func (s *shake) meet(a netip.AddrPort) {
+	if !s.with.IsValid() {
+		s.with = a
+	}
+	s.mixed = s.mixed || a != s.with
 }
