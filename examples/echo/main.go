@@ -46,7 +46,8 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, data, public, web string, verbose bool) error {
+// listen opens the UDP port and echoes what comes to it.
+func listen(data, public string, verbose bool) (*godwit.Server, error) {
 	config := godwit.Config{
 		// Level two: channels with promises, for clients that know the table.
 		Channels: godwit.Channels{
@@ -73,13 +74,21 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 		}
 		addr, err := netip.ParseAddrPort(a)
 		if err != nil {
-			return fmt.Errorf("-public %q is not an address such as 203.0.113.7:42424", a)
+			return nil, fmt.Errorf("-public %q is not an address such as 203.0.113.7:42424", a)
 		}
 		config.RTC.Public = append(config.RTC.Public, addr)
 	}
 	srv, err := godwit.Listen(data, config)
 	if err != nil {
-		return fmt.Errorf("%w (choose another port with -data)", err)
+		return nil, fmt.Errorf("%w (choose another port with -data)", err)
+	}
+	return srv, nil
+}
+
+func run(ctx context.Context, data, public, web string, verbose bool) error {
+	srv, err := listen(data, public, verbose)
+	if err != nil {
+		return err
 	}
 	defer srv.Close()
 	lab, err := newLab()

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+// The page, and an echo at level one, through the routes that main serves.
+func TestEchoes(t *testing.T) {
+	srv, err := listen("127.0.0.1:0", "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	lab, err := newLab()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lab.close()
+	web := httptest.NewServer(routes(srv, lab))
+	defer web.Close()
+
+	resp, err := http.Get(web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("the page is %s, %s", resp.Status, resp.Header.Get("Content-Type"))
+	}
+
+	echoes := make(chan string, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, err := client.Dial(ctx, web.URL+"/new_rtc_session", client.Config{Handler: client.Handler{
+		Message: func(_ *client.Conn, m client.Message) { echoes <- string(m.Data) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Send(0, client.Text, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-echoes:
+		if got != "hello" {
+			t.Errorf("%q came back", got)
+		}
+	case <-ctx.Done():
+		t.Fatal("nothing came back")
+	}
+}
+
+func TestBadPublicAddressIsExplained(t *testing.T) {
+	if _, err := listen("127.0.0.1:0", "example.com", false); err == nil || !strings.Contains(err.Error(), "-public") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestURLIsAsOneTypesIt(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	if got := pageHost(web.Listener.Addr()); !strings.HasPrefix(got, "localhost:") {
+		t.Errorf("the host is %s", got)
+	}
+}
