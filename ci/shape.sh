@@ -63,7 +63,10 @@ stackloc=$(lines "${stack[@]}")
 stackcode=$(code '[^[:space:]]' "${stack[@]}")
 biggest=$(wc -l "${src[@]}" /dev/null | grep -v ' total$' | sort -n | tail -n 1)
 read -r biglines bigfile <<<"$biggest"
-mapfile -t sleepers < <(grep -l 'time\.Sleep(' "${tests[@]}" /dev/null | xargs -r grep -L 'testing/synctest' || true)
+# A bubble is often made by a helper in another file of the package.
+mapfile -t sleepers < <(grep -l 'time\.Sleep(' "${tests[@]}" /dev/null | while read -r f; do
+	grep -qs 'testing/synctest' "$(dirname "$f")"/*_test.go || echo "$f"
+done)
 
 row "what" "found" "bar" ""
 bar "go statements" "$(code '^\s*go (func|[a-zA-Z.]+\()' "${library[@]}")" 4
@@ -81,7 +84,7 @@ bar "lines of a function, p90" "${lengths[$((n * 90 / 100))]}" 32
 bar "lines of a function, longest" "${lengths[$((n - 1))]}" 120
 atleast "RFC references per 1000 lines of the stack" "$(awk -v r="$refs" -v l="$stackloc" 'BEGIN { printf "%.1f", l ? 1000 * r / l : 0 }')" 14
 atleast "lines of test per line of source" "$(awk -v t="$testloc" -v l="$loc" 'BEGIN { printf "%.2f", l ? t / l : 0 }')" 1
-bar "test files that sleep outside synctest" "${#sleepers[@]}" 0 FAIL
+bar "test files that sleep in packages without synctest" "${#sleepers[@]}" 0 FAIL
 ((${#sleepers[@]} == 0)) || printf '  %s\n' "${sleepers[@]}"
 row "fuzz targets" "$(count '^func Fuzz' "${tests[@]}")" "1 a parser" ""
 row "checks that nothing is allocated" "$(count 'AllocsPerRun' "${tests[@]}")" "" ""
