@@ -86,7 +86,7 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 			m.received.confirmed(p.ackTop - 1)
 		}
 		if p.closing {
-			m.closing.left = 0
+			m.closing.left, m.closing.next = 0, never
 		}
 		for _, r := range p.refs {
 			if r.gen == r.m.gen {

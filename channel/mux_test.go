@@ -254,6 +254,9 @@ func TestClose(t *testing.T) {
 	if !x.m.Closed() {
 		t.Error("not closed though the peer knows")
 	}
+	if d := x.m.Deadline(); !d.IsZero() {
+		t.Errorf("the deadline is %v though nothing is left to do", d)
+	}
 	x.wait(time.Minute)
 	x.wantIdle("the peer knows")
 }
@@ -283,6 +286,11 @@ func TestPeerCloses(t *testing.T) {
 	x.receive(appendClose(nil, 9, "shutting down"), whole(chat, 0, "late"))
 	x.wantEvents("nothing comes after it")
 	x.wantPacket("but acknowledgements go on", "ack 0-1")
+	x.ack(0, 0)
+	x.wantIdle("an acknowledgement asks for none")
+	if d := x.m.Deadline(); !d.IsZero() {
+		t.Errorf("the deadline is %v though nothing is left to do", d)
+	}
 	x.wait(time.Minute)
 	x.wantIdle("that is all")
 }

@@ -33,7 +33,7 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 		return
 	}
 	m.received.mark(t, number, eliciting)
-	if m.closed {
+	if m.closed && m.received.eliciting > 0 {
 		m.received.due = t
 	}
 }
