@@ -39,7 +39,7 @@ type congestion struct {
 	calm       int     // rounds of growth on end
 	resume     float64 // the rate to go on with when the queue is drained; 0 otherwise
 	drainUntil moment
-	before     float64       // the rate before that
+	before     float64       // the rate before that; 0 if the start ended so, which doubled too often
 	waited     time.Duration // what packets waited then
 	chance     time.Duration // what they wait though no queue of ours is there
 
@@ -138,7 +138,7 @@ func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float
 		c.begin(t, next)
 		return
 	}
-	early := r.limited && c.resume == 0 && t-r.at > minRound/2 && c.excess() > 0
+	early := r.limited && t-r.at > minRound/2 && (c.resume == 0 && c.excess() > 0 || c.worse())
 	if !early && (largest < r.end || t-r.at < minRound) {
 		return
 	}
@@ -169,11 +169,14 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 	arrived = min(c.rate, max(c.floor, arrived/(1-min(loss, 0.5)))) // had there been no random loss
 	switch {
 	case c.probing != 0:
+	case c.worse() && rate < c.rate/2:
+		c.drain(t, max(rate, c.floor), 0.4, 0.7)
 	case c.resume != 0:
 		c.drained()
 	case c.startup && excess > 0:
 		c.startup = false
 		c.drain(t, arrived, 0.5, 0.85)
+		c.before = 0
 	case c.startup:
 		c.start(rate, before, arrived)
 	case excess > longWait:
@@ -226,6 +229,13 @@ func (c *congestion) drain(t moment, arrived, share, resume float64) {
 	c.calm = 0
 }
 
+// worse reports whether the queue grew while it was being drained: the link may have
+// become so narrow that only the beginning of the queue was seen. Near the floor there
+// is nothing to gain.
+func (c *congestion) worse() bool {
+	return c.resume != 0 && c.before > 8*c.floor && c.round.steady-c.minRTT > 2*c.waited+4*longWait
+}
+
 // drained ends the draining when its time has come.
 func (c *congestion) drained() {
 	if c.round.at < c.drainUntil {
@@ -242,7 +252,7 @@ func (c *congestion) drained() {
 // own packets make: or two senders would take each other's queue for chance.
 func (c *congestion) learn() {
 	left, packet := c.round.steady-c.minRTT, MaxPacket/c.before*float64(time.Second)
-	if left < c.waited/2 || left > 2*c.waited || c.waited > 10*c.jitter || float64(c.jitter) < 2*packet {
+	if c.before == 0 || left < c.waited/2 || left > 2*c.waited || c.waited > 10*c.jitter || float64(c.jitter) < 2*packet {
 		c.chance /= 2
 		return
 	}

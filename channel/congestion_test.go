@@ -98,11 +98,11 @@ func TestBottleneckAppears(t *testing.T) {
 	w.pump(c, bulk, 1<<30)
 	w.run(5*time.Second, nil)
 	up.change(func(l *netsim.Link) { l.Rate = megabit })
-	w.run(3*time.Second, nil)
+	w.run(2*time.Second, nil)
 	up.waited = nil
-	w.run(7*time.Second, nil)
+	w.run(8*time.Second, nil)
 	p50, p95 := percentile(up.waited, 0.5), percentile(up.waited, 0.95)
-	t.Logf("from three seconds after it on: queue p50 %v, p95 %v", p50.Round(time.Millisecond), p95.Round(time.Millisecond))
+	t.Logf("from two seconds after it on: queue p50 %v, p95 %v", p50.Round(time.Millisecond), p95.Round(time.Millisecond))
 	if p95 > 150*time.Millisecond {
 		t.Errorf("queue p95 %v", p95)
 	}
