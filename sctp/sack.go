@@ -13,14 +13,24 @@ const (
 	sackDelay     = 20 * time.Millisecond
 	slowSackDelay = 200 * time.Millisecond // with Config.SlowAck
 	sackEvery     = 2                      // packets with DATA
-	maxGapBlocks  = 20
 	maxDuplicates = 20
+
+	// maxGapBlocks fits one packet. What is behind the last block looks lost: with 20
+	// of them Firefox, whose first FORWARD-TSN was lost in a burst with more gaps than
+	// that, went on with one packet per timeout and never said FORWARD-TSN again.
+	maxGapBlocks = 200
 )
 
 // settleTime is how long acknowledgement stays honest after the association and
 // after each channel's opening. Several channels are opened together, so an
 // opening that is lost is likely to have a neighbour that is not.
 const settleTime = 100 * time.Millisecond
+
+// settleMost is how much longer acknowledgement may stay honest for an opening
+// that may be missing. A page that sends a flood at once and loses some of it is
+// throttled so far by its own congestion control, seen in Firefox, that the gaps
+// below would not close in a minute. In 3 s an opening was sent several times.
+const settleMost = 3 * time.Second
 
 // The safety valve's figures; see the package documentation.
 const (
@@ -79,7 +89,7 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	case a.config.Ack == AckEager:
 		k.eager = true
 	default:
-		k.eager = t >= k.settleUntil && seq.LessEq(k.honestBelow, a.rx.cum)
+		k.eager = t >= k.settleUntil && (seq.LessEq(k.honestBelow, a.rx.cum) || t >= k.settleUntil+settleMost)
 	}
 	if k.eager != was {
 		a.stats.AckSwitches++

@@ -100,6 +100,21 @@ func TestAutoTurnsEagerWhenNothingIsMissingBelowAnOpening(t *testing.T) {
 	a.wantPacket("all is there: eager from now on", "SACK(cum=12)")
 }
 
+// A page that floods at once and loses some of it would otherwise be throttled for
+// as long as the gaps last.
+func TestAutoTurnsEagerInTheEndThoughSomethingIsMissing(t *testing.T) {
+	a := newTestAssoc(t)
+	a.write(text(1, "a"), text(3, "c"))
+	a.drain()
+	a.pass(settleTime + settleMost - time.Millisecond)
+	a.drain()
+	a.write(text(4, "d"))
+	a.wantPacket("the second message may be an opening", "SACK(cum=1 gap=3-4)")
+	a.pass(time.Millisecond)
+	a.write(text(6, "f"), text(7, "g"))
+	a.wantPacket("it was sent again long ago if it was", "SACK(cum=7)")
+}
+
 // Three channels opened at once, any two of the three openings lost at first.
 func TestLostOpeningsAreAskedForAgain(t *testing.T) {
 	for lost := range 8 {
@@ -261,10 +276,10 @@ func TestSackThatDoesNotFitFollows(t *testing.T) {
 	a.wantPacket("for its time", "SACK(cum=3)")
 }
 
-// S7: at most 20 gap blocks and 20 duplicates.
+// S7: a SACK tells of so many gaps and duplicates as fit one packet, and no more.
 func TestSackIsBounded(t *testing.T) {
 	a := newTestAssoc(t, honest)
-	for i := range uint32(200) {
+	for i := range uint32(300) {
 		a.receive(text(2+2*i, "x"))
 		a.receive(text(2+2*i, "x"))
 	}
