@@ -147,24 +147,42 @@ function pace(channel, { rate, count }, send) {
   });
 }
 
-// flood sends count messages of 4 bytes, rate a second, and waits drain ms more. It
-// counts those sent, those echoed, and of these the ones among the last tail.
-async function flood(channel, { rate, count, tail, drain }) {
+// flood sends count messages of 4 bytes as fast as their echoes come back, with no
+// more than window under way, so that no socket runs over; echoes that do not come
+// for 100 ms are lost. It returns how many were echoed.
+async function flood(channel, { count, window }) {
   const seen = new Uint8Array(count);
-  channel.dc.onmessage = ({ data }) => {
-    seen[new DataView(data).getUint32(0)] = 1;
-  };
   const message = new DataView(new ArrayBuffer(4));
-  let sent = 0;
-  await pace(channel, { rate, count }, (n) => {
-    message.setUint32(0, n);
-    channel.send(message);
-    sent++;
+  let [sent, back, heard] = [0, 0, performance.now()];
+  const pump = () => {
+    while (sent < Math.min(count, back + window)) {
+      message.setUint32(0, sent++);
+      channel.send(message);
+    }
+  };
+  channel.dc.onmessage = ({ data }) => {
+    const n = new DataView(data).getUint32(0);
+    seen[n] = 1;
+    back = Math.max(back, n + 1);
+    heard = performance.now();
+    channel.inbox.length = 0;
+    pump();
+  };
+  pump();
+  await new Promise((resolve) => {
+    const timer = setInterval(() => {
+      if (performance.now() - heard < 100) return;
+      if (sent === count || channel.dc.readyState !== "open") {
+        clearInterval(timer);
+        resolve();
+        return;
+      }
+      [back, heard] = [sent, performance.now()];
+      pump();
+    }, 20);
   });
-  await new Promise((resolve) => setTimeout(resolve, drain));
-  channel.inbox.length = 0;
-  const sum = (a) => a.reduce((x, y) => x + y, 0);
-  return { sent, echoed: sum(seen), tail: sum(seen.subarray(count - tail)) };
+  channel.dc.onmessage = null;
+  return { sent, echoed: seen.reduce((x, y) => x + y, 0) };
 }
 
 // load sends count messages of size bytes, rate a second, and waits drain ms more

@@ -83,12 +83,28 @@ func DescribeSCTP(b []byte) string {
 		case kind == 0 && len(value) >= 12:
 			text += fmt.Sprintf("(tsn %d stream %d ppid %d)",
 				binary.BigEndian.Uint32(value), binary.BigEndian.Uint16(value[4:]), binary.BigEndian.Uint32(value[8:]))
-		case (kind == 3 || kind == 192) && len(value) >= 4:
+		case kind == 3 && len(value) >= 12:
+			text += describeSACK(value)
+		case kind == 192 && len(value) >= 4:
 			text += fmt.Sprintf("(%d)", binary.BigEndian.Uint32(value))
 		}
 		s = append(s, text)
 	}
 	return "[" + strings.Join(s, " ") + "]"
+}
+
+// describeSACK tells what is acknowledged, gaps in TSNs.
+func describeSACK(v []byte) string {
+	cum := binary.BigEndian.Uint32(v)
+	s := fmt.Sprintf("(%d", cum)
+	gaps, duplicates := binary.BigEndian.Uint16(v[8:]), binary.BigEndian.Uint16(v[10:])
+	for v = v[12:]; gaps > 0 && len(v) >= 4; gaps, v = gaps-1, v[4:] {
+		s += fmt.Sprintf(" %d-%d", cum+uint32(binary.BigEndian.Uint16(v)), cum+uint32(binary.BigEndian.Uint16(v[2:])))
+	}
+	if duplicates > 0 {
+		s += fmt.Sprintf(", %d duplicates", duplicates)
+	}
+	return s + ")"
 }
 
 // ChunkName returns the name of a chunk type.
