@@ -23,7 +23,8 @@
 //   - With [AckAuto] it is honest for the first 100 ms after the association and
 //     after each channel's opening, then until nothing is missing below the last
 //     TSN seen in that time, because an opening message that is lost must be sent
-//     again, and openings come in groups. After that it is eager.
+//     again, and openings come in groups; but not for more than 3 s longer. After
+//     that it is eager.
 //   - A stream that carries data and was never opened is a negotiated channel and
 //     counts as unreliable and unordered.
 //   - An opening that is lost while acknowledgement is eager is not sent again: its

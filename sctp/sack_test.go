@@ -111,7 +111,8 @@ func TestAutoTurnsEagerInTheEndThoughSomethingIsMissing(t *testing.T) {
 	a.write(text(4, "d"))
 	a.wantPacket("the second message may be an opening", "SACK(cum=1 gap=3-4)")
 	a.pass(time.Millisecond)
-	a.write(text(6, "f"), text(7, "g"))
+	a.write(text(6, "f"))
+	a.write(text(7, "g"))
 	a.wantPacket("it was sent again long ago if it was", "SACK(cum=7)")
 }
 
