@@ -169,8 +169,6 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 	arrived = min(c.rate, max(c.floor, arrived/(1-min(loss, 0.5)))) // had there been no random loss
 	switch {
 	case c.probing != 0:
-	case c.worse() && rate < c.rate/2:
-		c.drain(t, max(rate, c.floor), 0.4, 0.7)
 	case c.resume != 0:
 		c.drained()
 	case c.startup && excess > 0:
@@ -230,8 +228,9 @@ func (c *congestion) drain(t moment, arrived, share, resume float64) {
 }
 
 // worse reports whether the queue grew while it was being drained: the link may have
-// become so narrow that only the beginning of the queue was seen. Near the floor there
-// is nothing to gain.
+// become so narrow that only the beginning of the queue was seen. A round must end then,
+// though none of its packets will have arrived for long. Near the floor there is nothing
+// to gain.
 func (c *congestion) worse() bool {
 	return c.resume != 0 && c.before > 8*c.floor && c.round.steady-c.minRTT > 2*c.waited+4*longWait
 }

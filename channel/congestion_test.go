@@ -48,7 +48,7 @@ func TestJitterIsNotAQueue(t *testing.T) {
 	}{
 		{5 * time.Millisecond, 0, 0.85, 0.8},
 		{20 * time.Millisecond, 0, 0.85, 0.6},
-		{40 * time.Millisecond, 0.3, 0.45, 0.05},
+		{40 * time.Millisecond, 0.3, 0.48, 0.05},
 		{80 * time.Millisecond, 0, 0.5, 0.1}, // more than a round trip: now and then it does pass for a queue
 	} {
 		var shares []float64
@@ -110,6 +110,21 @@ func TestBottleneckAppears(t *testing.T) {
 	w.run(20*time.Second, nil)
 	if r := c.mux.cc.rate; r < 5*megabit {
 		t.Errorf("twenty seconds after it has gone the rate is %.0f", r)
+	}
+}
+
+// TestLongQueueIsDrainedAtOnce narrows a link with a short queue, of which the sender
+// sees no more than the beginning when it begins to drain it.
+func TestLongQueueIsDrainedAtOnce(t *testing.T) {
+	worst := time.Duration(0)
+	for _, p := range channelFlow(t) {
+		if p.at >= flowNarrows+1500*time.Millisecond && p.at < flowWidens {
+			worst = max(worst, p.queue)
+		}
+	}
+	t.Logf("a queue of a second, a second and a half later: at most %v", worst.Round(time.Millisecond))
+	if worst > 250*time.Millisecond {
+		t.Errorf("the queue is still, or again, %v", worst)
 	}
 }
 

@@ -45,24 +45,29 @@ func pionStream(t *testing.T, seed uint64) (network *netsim.Network, near, far *
 	network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
 	logs := logging.NewDefaultLoggerFactory()
 	logs.DefaultLogLevel = logging.LogLevelDisabled
-	associate := func(own, peer netip.AddrPort, how func(sctp.Config) (*sctp.Association, error)) *sctp.Association {
-		conn, err := network.Listen(own)
+	options := func(own, peer netip.AddrPort) (conn, log, mtu sctp.AssociationOption) {
+		c, err := network.Listen(own)
 		if err != nil {
-			t.Error(err)
-			return nil
+			t.Fatal(err)
 		}
-		a, err := how(sctp.Config{NetConn: pionConn{conn, peer}, LoggerFactory: logs, MTU: 1191})
-		if err != nil {
-			t.Error(err)
-		}
-		return a
+		return sctp.WithNetConn(pionConn{c, peer}), sctp.WithLoggerFactory(logs), sctp.WithMTU(1191)
 	}
 	other := make(chan *sctp.Association)
-	go func() { other <- associate(farAddr, nearAddr, sctp.Server) }()
+	go func(conn, log, mtu sctp.AssociationOption) {
+		b, err := sctp.ServerWithOptions(conn, log, mtu)
+		if err != nil {
+			t.Error(err)
+		}
+		other <- b
+	}(options(farAddr, nearAddr))
 	synctest.Wait() // it listens
-	a := associate(nearAddr, farAddr, sctp.Client)
+	conn, log, mtu := options(nearAddr, farAddr)
+	a, err := sctp.ClientWithOptions(conn, log, mtu)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := <-other
-	near, err := a.OpenStream(1, sctp.PayloadTypeWebRTCBinary)
+	near, err = a.OpenStream(1, sctp.PayloadTypeWebRTCBinary)
 	if err != nil {
 		t.Fatal(err)
 	}

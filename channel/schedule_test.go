@@ -146,6 +146,26 @@ func TestWindowHoldsBackWhatNobodyAcknowledges(t *testing.T) {
 	}
 }
 
+// TestWindowWhereHalfIsLost checks that a sender goes on for long enough that one of
+// the acknowledgements comes through.
+func TestWindowWhereHalfIsLost(t *testing.T) {
+	var packets [2]int
+	for i, share := range []float64{0, 0.5} {
+		x := newTestMux(t, Config{RTT: 50 * time.Millisecond})
+		x.m.loss.share = share
+		for range 33 { // up to the first timeout
+			x.fill(loot)()
+			for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
+				packets[i]++
+			}
+			x.wait(10 * time.Millisecond)
+		}
+	}
+	if n := packets[1] - packets[0]; n < 6 {
+		t.Errorf("%d packets, and %d where half is lost", packets[0], packets[1])
+	}
+}
+
 func TestReliableWindow(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 1 << 30, Ceiling: -1, Channels: Channels{{Name: "tiny", Mode: ReliableUnordered, QueueLimit: 1 << 20}}})
 	for range sendWindow + 10 {
