@@ -3,13 +3,14 @@ import { build } from "esbuild";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { gzipSync } from "node:zlib";
+import { minify } from "terser";
 
 const check = process.argv.includes("--check");
-const limit = 17 * 1024; // bytes of godwit.min.js, gzipped
+const limits = { "dist/godwit.min.js": 13.5 * 1024, "dist/godwit.keep.min.js": 14.5 * 1024 }; // bytes, gzipped
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {
-  const exported = new Set(read(".types/godwit.d.ts").match(/\{[^}]*\}/g).flatMap(words));
+  const exported = new Set((read(".types/core.d.ts") + read(".types/godwit.d.ts")).match(/\{[^}]*\}/g).flatMap(words));
   exported.delete("type");
   const blocks = new Map(); // name to its declarations
   for (const file of readdirSync(".types").sort()) {
@@ -52,21 +53,47 @@ function split(text) {
 }
 
 /**
- * The properties that nobody outside sees: those that are neither in our declarations nor anywhere in the declarations
- * of the language and the browser. Their names may be short.
+ * The properties that nobody outside sees: those that are not in our declarations, and either nowhere in those of the
+ * language and the browser or in the list below. Their names may be short.
  */
 async function internal(types) {
-  const everything = await build({ ...options, mangleProps: /^[a-zA-Z]{3,}$/, mangleCache: {}, write: false });
-  const known = new Set(words(types));
+  const everything = await build({ ...options, mangleProps: /^[a-zA-Z]{2,}$/, mangleCache: {}, write: false });
+  const all = Object.keys(everything.mangleCache);
+  const known = new Set(words(code(types)));
+  const wrong = ours.filter((name) => !all.includes(name) || known.has(name));
+  if (wrong.length) throw new Error(`not names of ours only: ${wrong.join(" ")}`);
   for (const file of readdirSync("node_modules/@typescript", { recursive: true })) {
     if (!/lib\.(es|dom)[^/]*\.d\.ts$/.test(file)) continue;
-    for (const word of words(read(`node_modules/@typescript/${file}`))) known.add(word);
+    for (const word of words(code(read(`node_modules/@typescript/${file}`)))) known.add(word);
   }
-  return Object.keys(everything.mangleCache).filter((name) => !known.has(name));
+  return all.filter((name) => !known.has(name) || ours.includes(name));
 }
 
-const words = (text) => text.match(/[A-Za-z]\w*/g) ?? [];
-const read = (file) => readFileSync(file, "utf8");
+// What src/ calls its own properties, though some object of the language or the browser has such a property too. Only
+// names that src/ uses on nothing but its own objects may stand here.
+const ours = words(`
+  active advance again age allowed append attach base byte bytes call calls cfg closedBy
+  closing config control copy cost count datagram delay detect drop due end ended
+  ending events exchange failure finish first flush fragment full handlers heard in index init
+  kind largest left limit link list listeners loss lost mark measure minimum move next
+  open opening out over packets pass passes payload pick ping promise queue ranges ready receive received
+  reject release reliable remove repeat replaced report resolved run said
+  sample senders sent serve server session settled share silent since smoothed spare started store
+  table take threshold timer tokens told trim trying uint waiting window work
+`);
+
+function words(text) {
+  return text.match(/[A-Za-z]\w*/g) ?? [];
+}
+
+/** text without comments and strings. */
+function code(text) {
+  return text.replace(/\/\*[^]*?\*\//g, "").replace(/\/\/.*$|"[^"\n]*"/gm, "");
+}
+
+function read(file) {
+  return readFileSync(file, "utf8");
+}
 
 const options = {
   entryPoints: ["src/godwit.ts"],
@@ -74,6 +101,7 @@ const options = {
   format: "esm",
   target: "es2022",
   charset: "utf8",
+  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } }, // shorter
   legalComments: "none",
   banner: { js: "// @godwit/client. MIT licence. https://github.com/godwit-rtc/godwit" },
 };
@@ -82,22 +110,40 @@ execFileSync("node_modules/.bin/tsc", ["-p", "."], { stdio: "inherit" });
 const types = declarations();
 const names = await internal(types);
 const plain = await build({ ...options, outfile: "dist/godwit.js", write: false });
-const small = await build({
-  ...options,
-  outfile: "dist/godwit.min.js",
-  minify: true,
-  sourcemap: "linked",
-  mangleProps: new RegExp(`^(${names.join("|")})$`),
-  write: false,
-});
 
-const files = { "dist/godwit.d.ts": types };
-for (const { path, text } of [...plain.outputFiles, ...small.outputFiles]) {
-  files[`dist/${path.split("/").pop()}`] = text;
+/** The bundle of an entry, as small as it gets, and its map. */
+async function small(entry, file) {
+  const { outputFiles } = await build({
+    ...options,
+    entryPoints: [entry],
+    outfile: file,
+    minify: true,
+    sourcemap: "external",
+    mangleProps: new RegExp(`^(${names.join("|")})$`),
+    write: false,
+  });
+  const { code, map } = await minify(outputFiles[1].text, {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 3, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false },
+    format: { comments: /licence/ },
+    sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
+  });
+  return { [`dist/${file}`]: code, [`dist/${file}.map`]: map };
 }
-const size = gzipSync(files["dist/godwit.min.js"], { level: 9 }).length;
-process.stdout.write(`godwit.min.js: ${files["dist/godwit.min.js"].length} bytes, ${size} gzipped, of ${limit}\n`);
-let failed = size > limit;
+
+const files = {
+  "dist/godwit.d.ts": types,
+  "dist/godwit.js": plain.outputFiles[0].text,
+  ...(await small("src/core.ts", "godwit.min.js")),
+  ...(await small("src/godwit.ts", "godwit.keep.min.js")),
+};
+let failed = false;
+for (const [file, limit] of Object.entries(limits)) {
+  const size = gzipSync(files[file], { level: 9 }).length;
+  process.stdout.write(`${file}: ${files[file].length} bytes, ${size} gzipped, of ${limit}\n`);
+  failed ||= size > limit;
+}
 mkdirSync("dist", { recursive: true });
 for (const [file, text] of Object.entries(files)) {
   if (!check) writeFileSync(file, text);

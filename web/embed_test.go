@@ -1,6 +1,7 @@
 package web
 
 import (
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -34,6 +35,40 @@ func TestServesTheScript(t *testing.T) {
 		}
 		if again, _ := get(t, "/"+name, r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 			t.Errorf("%s again: %s", name, again.Status)
+		}
+	}
+}
+
+func TestCompressesForWhoTakesIt(t *testing.T) {
+	_, plain := get(t, "/godwit.js", "")
+	for accept, want := range map[string]string{
+		"":                        "",
+		"br":                      "",
+		"gzip;q=0":                "",
+		"gzip; q=0.0, br":         "",
+		"deflate, gzip;q=0.5, br": "gzip",
+		"GZIP":                    "gzip",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/godwit.js", nil)
+		r.Header.Set("Accept-Encoding", accept)
+		w := httptest.NewRecorder()
+		Handler().ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Encoding"); got != want {
+			t.Errorf("%q gets %q", accept, got)
+			continue
+		}
+		var body io.Reader = w.Body
+		if want == "gzip" {
+			if w.Body.Len() > len(plain)/3 {
+				t.Errorf("%d bytes of %d", w.Body.Len(), len(plain))
+			}
+			var err error
+			if body, err = gzip.NewReader(w.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b, err := io.ReadAll(body); err != nil || string(b) != plain {
+			t.Errorf("%q gets another script, %v", accept, err)
 		}
 	}
 }

@@ -42,10 +42,15 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     readonly opened: Promise<void>;
     /** Resolves when the session has ended. */
     readonly closed: Promise<CloseReason>;
+    /** Whether the session is one that another Conn has begun. */
+    continued: boolean;
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
-    /** Use connect, unless something is to be sent before the session is open: then create one, and await opened. */
-    constructor(url: string | URL, options: ConnectOptions<C>);
+    /**
+     * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
+     * begin is for this package itself.
+     */
+    constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
     /** The server's name for the session; 0n until it is open. */
     get id(): bigint;
     get state(): "connecting" | "open" | "interrupted" | "closed";
@@ -65,7 +70,7 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
      */
     messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
     /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
-    request(name: string, b?: Uint8Array, o?: {
+    request(name: string, b?: Uint8Array, { signal }?: {
         signal?: AbortSignal;
     }): Promise<Uint8Array | undefined>;
     /** Answers requests of the server with what f returns; what it throws refuses them. */
@@ -166,12 +171,7 @@ export declare class ConnectError extends GodwitError<ConnectErrorCode> {
     readonly details: Readonly<Record<string, unknown>>;
     /** Milliseconds after which to try again; undefined if trying again is of no use. */
     readonly retryAfter: number | undefined;
-    constructor(code: ConnectErrorCode, message: string, more?: {
-        status?: number;
-        details?: Record<string, unknown>;
-        retryAfter?: number;
-        cause?: unknown;
-    });
+    constructor(code: ConnectErrorCode, message: string, { status, details, retryAfter, cause }?: ConnectErrorMore);
 }
 
 /**
@@ -222,7 +222,7 @@ export interface ConnectTimes {
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
 
 /** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
-export declare function connectRaw(url: string | URL, o?: RawOptions): Promise<RawConn>;
+export declare function connectRaw(url: string | URL, { label, protocol, token, signal, timeout, request }?: RawOptions): Promise<RawConn>;
 
 /** RawConn is a way for datagrams: they may be lost, and overtake each other. Its events are message and close. */
 export declare class RawConn extends EventTarget {
@@ -257,68 +257,78 @@ export interface RawOptions {
     request?: RequestInit;
 }
 
-/** The same for one channel. */
+/** Counters of one channel. */
 export interface ChannelStats {
     messagesOut: number;
     messagesIn: number;
-    bytesOut: number;
-    bytesIn: number;
-    retransmits: number;
-    copies: number;
-    /** Dropped from the queue: deadline passed; the queue was full; a newer one took the place. */
-    expired: number;
-    overflowed: number;
-    replaced: number;
-    /** Refused by send. */
-    overBudget: number;
+    /** Never sent: the deadline passed, the queue was full, a newer one took the place, the session ended. */
+    dropped: number;
     /** Came and were older than one delivered. */
     stale: number;
     /** Pieces that came again. */
     duplicates: number;
-    /** From send to the first packet, smoothed. */
-    queueTime: number;
 }
 
-/** Why something that came was not used. The first five drop a packet, the others a frame. */
-export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame";
-
-/** Counters of a session, which only grow, and present figures. Times are in milliseconds. */
+/** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {
     packetsOut: number;
     packetsIn: number;
     bytesOut: number;
     bytesIn: number;
-    /** Packets that carried nothing but an ack block. */
-    acksOut: number;
     /** Pieces of messages sent again because they seemed lost. */
     retransmits: number;
     /** Pieces of messages sent again in spare bytes. */
     copies: number;
-    packetsLost: number;
-    /** Of those, acknowledged after all. */
-    spurious: number;
-    timeouts: number;
-    /** How often the session has moved to a new link. */
+    /** How often the session has begun a link. */
     links: number;
     rtt: number;
-    rttVar: number;
-    minRTT: number;
     /** Shares of packets lost, smoothed. */
     lossOut: number;
     lossIn: number;
-    /** Bytes per second that may be sent, and that arrive. */
+    /** Bytes per second that may be sent. */
     rate: number;
-    deliveryRate: number;
-    /** Bytes: sent and not acknowledged, waiting in queues, held for reassembly and order. */
-    inFlight: number;
+    /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
     queued: number;
     held: number;
-    drops: Partial<Record<DropReason, number>>;
+    /**
+     * What came and was not used. Packets: malformed, came before, acknowledged what was never sent, after the end,
+     * refused for a frame. Frames: unknown channel, its direction, its mode, too large, unlike an earlier fragment, too
+     * far ahead, over the queue limit, incomplete and pushed out, incomplete and old, unknown.
+     */
+    drops: readonly number[];
 }
+
+/**
+ * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key when the
+ * page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
+ */
+export declare function keep<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, key?: string): Promise<Conn<C>>;
+
+/**
+ * Goes on with a session that suspend returned. options are those of connect, and no token is spent. Rejects with a
+ * ConnectError, whose code is "resume" if the session is over.
+ */
+export declare function resume<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, saved: string): Promise<Conn<C>>;
+
+/**
+ * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
+ * The Conn ends: promises of requests reject with "response-lost", and those of receipts stay as they are. Returns ""
+ * if the session is not open, and does nothing then.
+ *
+ * The text is as secret as a password, good for the grace time of the server, and only once.
+ */
+export declare function suspend<const C extends readonly Channel[]>(conn: Conn<C>): string;
 
 type Heard = (b: Uint8Array) => void;
 
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
+
+interface ConnectErrorMore {
+    status?: number;
+    details?: Record<string, unknown>;
+    retryAfter?: number | undefined;
+    cause?: unknown;
+}
 
 type Answer = Uint8Array | void | undefined;
 

@@ -2,27 +2,20 @@
 
 // src/errors.ts
 var GodwitError = class extends Error {
-  code;
   constructor(code, message, cause) {
-    super(`godwit: ${message}`, cause === void 0 ? void 0 : { cause });
-    this.name = new.target.name;
+    super(`godwit: ${message}`, cause ? { cause } : {});
+    this.name = "GodwitError";
     this.code = code;
   }
 };
 var SendError = class extends GodwitError {
 };
 var ConnectError = class extends GodwitError {
-  /** The HTTP status of a refusal; 0 if it is not one. */
-  status;
-  /** Everything the server said: versions, the reason a token was refused for, its table. */
-  details;
-  /** Milliseconds after which to try again; undefined if trying again is of no use. */
-  retryAfter;
-  constructor(code, message, more = {}) {
-    super(code, message, more.cause);
-    this.status = more.status ?? 0;
-    this.details = more.details ?? {};
-    this.retryAfter = more.retryAfter;
+  constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
+    super(code, message, cause);
+    this.status = status;
+    this.details = details;
+    this.retryAfter = retryAfter;
   }
 };
 var RequestError = class extends GodwitError {
@@ -37,6 +30,7 @@ var flagAck = 1 << 2;
 var flagGaps = 1 << 3;
 var maxRanges = 32;
 var delayUnit = 0.256;
+var maxRange = 4;
 var maxDelay = 1 << 14;
 var frameControl = 0;
 var frameMessage = 1;
@@ -50,207 +44,174 @@ var pieceSize = 1024;
 var maxFragmentHeader = 1 + 8 + 2 + 4;
 var maxMessage = 8 << 20;
 var maxCloseText = 256;
-var maxVarint = Number.MAX_SAFE_INTEGER;
 var utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 var nothing = new Uint8Array(0);
 var pieces = (n) => Math.max(1, Math.ceil(n / pieceSize));
-function varintLen(v) {
-  let n = 1;
-  for (; v >= 128; n++) v = Math.floor(v / 128);
-  return n;
-}
+var text = (b) => utf8.decode(b);
+var bytesOf = (s) => new TextEncoder().encode(s);
 var Writer = class {
-  b;
-  n = 0;
-  constructor(b) {
-    this.b = b;
+  constructor() {
+    this.b = nothing;
+    this.n = 0;
   }
   byte(v) {
     this.b[this.n++] = v;
   }
+  /** n bytes, big endian. */
+  uint(v, n) {
+    while (n--) this.byte(v / 256 ** n);
+  }
   varint(v) {
-    for (; v >= 128; v = Math.floor(v / 128)) this.b[this.n++] = v % 128 | 128;
-    this.b[this.n++] = v;
+    for (; v >= 128; v = Math.floor(v / 128)) this.byte(v % 128 + 128);
+    this.byte(v);
   }
   bytes(v) {
     this.b.set(v, this.n);
     this.n += v.length;
   }
 };
+var malformed = new Error("malformed");
+function must(ok) {
+  if (!ok) throw malformed;
+}
 var Reader = class {
-  b = nothing;
-  at = 0;
-  byte() {
-    return this.at < this.b.length ? this.b[this.at++] : -1;
-  }
-  /** In the fewest bytes, and at most 2^53 - 1. */
-  varint() {
-    let v = 0;
-    let unit = 1;
-    for (let i = 0; i < 8; i++) {
-      const c = this.byte();
-      if (c < 128) return c < 0 || c === 0 && i > 0 || v + c * unit > maxVarint ? -1 : v + c * unit;
-      v += (c & 127) * unit;
-      unit *= 128;
-    }
-    return -1;
-  }
-  /** n bytes, or null. */
-  take(n) {
-    if (n < 0 || n > this.b.length - this.at) return null;
-    this.at += n;
-    return this.b.subarray(this.at - n, this.at);
-  }
-};
-var AckBlock = class {
-  largest = 0;
-  delay = 0;
-  first = 0;
-  ranges = 0;
-  gaps = new Float64Array(maxRanges - 1);
-  lengths = new Float64Array(maxRanges - 1);
-  /** How far below largest the block reaches. */
-  span() {
-    let n = this.first;
-    for (let i = 0; i < this.ranges; i++) n += this.gaps[i] + this.lengths[i] + 2;
-    return n;
-  }
-  parse(r, gaps) {
-    const high = r.byte();
-    const low = r.byte();
-    if (low < 0) return false;
-    this.largest = high << 8 | low;
-    this.delay = r.varint();
-    this.first = r.varint();
-    this.ranges = 0;
-    if (this.delay < 0 || this.delay > maxDelay || this.first < 0) return false;
-    if (!gaps) return true;
-    const n = r.byte();
-    if (n <= 0 || n >= maxRanges) return false;
-    for (; this.ranges < n; this.ranges++) {
-      const gap = r.varint();
-      const length = r.varint();
-      if (gap < 0 || length < 0) return false;
-      this.gaps[this.ranges] = gap;
-      this.lengths[this.ranges] = length;
-    }
-    return true;
-  }
-  /** Returns the flags that go with it. Ranges that would take it past end are left out, oldest first. */
-  append(w, end) {
-    w.byte(this.largest >> 8);
-    w.byte(this.largest & 255);
-    w.varint(this.delay);
-    w.varint(this.first);
-    const count = w.n;
-    let n = 0;
-    for (w.n++; n < this.ranges; n++) {
-      const gap = this.gaps[n];
-      const length = this.lengths[n];
-      if (w.n + varintLen(gap) + varintLen(length) > end) break;
-      w.varint(gap);
-      w.varint(length);
-    }
-    if (n === 0) {
-      w.n = count;
-      return flagAck;
-    }
-    w.b[count] = n;
-    return flagAck | flagGaps;
-  }
-};
-var Packet = class extends Reader {
-  number = 0;
-  // truncated
-  numberLen = 0;
-  hasAck = false;
-  ack = new AckBlock();
-  frames = 0;
-  // where they begin
-  // The frame.
-  kind = 0;
-  channel = 0;
-  // or the control kind
-  id = 0;
-  index = 0;
-  total = 0;
-  code = 0;
-  payload = nothing;
-  /** Reads all but the frames, and reports whether b is well-formed so far. */
-  parse(b) {
+  constructor(b = nothing) {
     this.b = b;
     this.at = 0;
-    const flags = this.byte();
-    if (flags < 0 || flags >> versionShift !== version) return false;
-    this.numberLen = (flags & flagNumber) + 1;
-    this.number = 0;
-    for (let i = 0; i < this.numberLen; i++) {
-      const c = this.byte();
-      if (c < 0) return false;
-      this.number = this.number * 256 + c;
-    }
-    this.hasAck = (flags & flagAck) !== 0;
-    const gaps = (flags & flagGaps) !== 0;
-    if (this.hasAck ? !this.ack.parse(this, gaps) : gaps) return false;
-    this.frames = this.at;
-    return this.hasAck || this.more();
   }
   more() {
     return this.at < this.b.length;
   }
-  /** Back to the first frame. */
-  rewind() {
-    this.at = this.frames;
+  byte() {
+    const v = this.b[this.at++];
+    if (v === void 0) throw malformed;
+    return v;
   }
-  /** Reads the next frame, and reports whether it is well-formed. */
+  /** n bytes, big endian. */
+  uint(n) {
+    let v = 0;
+    while (n--) v = v * 256 + this.byte();
+    return v;
+  }
+  /** In the fewest bytes, and at most 2^53 - 1. */
+  varint() {
+    let v = 0;
+    for (let unit = 1; ; unit *= 128) {
+      const c = this.byte();
+      v += (c & 127) * unit;
+      must(v <= Number.MAX_SAFE_INTEGER && (c > 0 || unit === 1));
+      if (c < 128) return v;
+    }
+  }
+  take(n) {
+    must(n <= this.b.length - this.at);
+    return this.b.subarray(this.at, this.at += n);
+  }
+};
+var Packet = class extends Reader {
+  constructor() {
+    super(...arguments);
+    this.number = 0;
+    // truncated
+    this.numberLen = 0;
+    this.eliciting = false;
+    // it wants an acknowledgement
+    // The ack block.
+    this.hasAck = false;
+    this.largest = 0;
+    this.delay = 0;
+    this.ranges = [];
+    // first, then gap and length in turns
+    // The frame.
+    this.kind = 0;
+    this.channel = 0;
+    // or the control kind
+    this.id = 0;
+    this.index = 0;
+    this.total = 0;
+    this.code = 0;
+    this.payload = nothing;
+  }
+  /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
+  parse(b) {
+    this.b = b;
+    this.at = 0;
+    try {
+      const flags = this.byte();
+      must(flags >> versionShift === version);
+      this.number = this.uint(this.numberLen = (flags & flagNumber) + 1);
+      this.hasAck = (flags & flagAck) > 0;
+      if (this.hasAck) this.ack(flags & flagGaps);
+      else must(!(flags & flagGaps) && this.more());
+      const frames = this.at;
+      this.eliciting = false;
+      while (this.more()) {
+        this.next();
+        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
+      }
+      this.at = frames;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  ack(gaps) {
+    this.largest = this.uint(2);
+    this.delay = this.varint();
+    must(this.delay <= maxDelay);
+    this.ranges = [this.varint()];
+    if (!gaps) return;
+    let n = this.byte();
+    must(n > 0 && n < maxRanges);
+    for (n *= 2; n--; ) this.ranges.push(this.varint());
+  }
+  /** Reads the next frame. */
   next() {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
     if (this.kind === frameControl) return this.control();
-    if (this.kind !== frameBare && (this.id = this.varint()) < 0) return false;
-    if (this.kind === frameFragment) return this.fragment();
-    const n = this.varint();
-    return n <= pieceSize && this.body(n);
-  }
-  body(n) {
-    const b = this.take(n);
-    if (b) this.payload = b;
-    return b !== null;
-  }
-  fragment() {
-    this.index = this.varint();
-    this.total = this.varint();
-    if (this.index < 0 || this.total <= pieceSize || this.total > maxMessage || this.index >= pieces(this.total)) {
-      return false;
+    if (this.kind !== frameBare) this.id = this.varint();
+    this.index = 0;
+    if (this.kind === frameFragment) {
+      this.index = this.varint();
+      this.total = this.varint();
+      must(this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total));
+      this.payload = this.take(Math.min(pieceSize, this.total - this.index * pieceSize));
+    } else {
+      this.total = this.varint();
+      must(this.total <= pieceSize);
+      this.payload = this.take(this.total);
     }
-    return this.body(Math.min(pieceSize, this.total - this.index * pieceSize));
   }
   control() {
-    const kind = this.channel;
-    if (kind === controlPadding || kind === controlPing) return true;
-    if (kind < controlExtension && (kind !== controlClose || (this.code = this.varint()) < 0)) return false;
-    if (!this.body(this.varint())) return false;
-    return kind !== controlClose || this.payload.length <= maxCloseText && text(this.payload) !== null;
-  }
-  /** Whether the frame's packet wants an acknowledgement. */
-  eliciting() {
-    return this.kind !== frameControl || this.channel !== controlPadding;
+    const close = this.channel === controlClose;
+    if (this.channel <= controlPing) return;
+    must(close || this.channel >= controlExtension);
+    if (close) this.code = this.varint();
+    this.payload = this.take(this.varint());
+    if (close) must(this.payload.length <= maxCloseText && text(this.payload) >= "");
   }
 };
-function text(b) {
-  try {
-    return utf8.decode(b);
-  } catch {
-    return null;
-  }
-}
 function appendHeader(w, number) {
   const n = number < 1 << 15 ? 2 : 3;
-  w.byte(version << versionShift | n - 1);
-  if (n === 3) w.byte(number >>> 16 & 255);
-  w.byte(number >>> 8 & 255);
-  w.byte(number & 255);
+  w.byte((version << versionShift) + n - 1);
+  w.uint(number, n);
+}
+function appendAck(w, largest, delay, ranges, end) {
+  w.uint(largest, 2);
+  w.varint(delay);
+  w.varint(ranges[0]);
+  const count = w.n++;
+  let n = 1;
+  for (; n < ranges.length && w.n + maxRange <= end; n += 2) {
+    w.varint(ranges[n]);
+    w.varint(ranges[n + 1]);
+  }
+  w.b[0] |= flagAck;
+  w.b[count] = n >> 1;
+  if (n > 1) w.b[0] |= flagGaps;
+  else w.n--;
 }
 function expand(truncated, n, expected) {
   const win = 256 ** n;
@@ -258,26 +219,15 @@ function expand(truncated, n, expected) {
   if (v + win / 2 <= expected) return v + win;
   return v > expected + win / 2 && v >= win ? v - win : v;
 }
-function pieceLen(bare, id, size, i) {
-  if (size > pieceSize) {
-    return 1 + varintLen(id) + varintLen(i) + varintLen(size) + Math.min(pieceSize, size - i * pieceSize);
-  }
-  return 1 + (bare ? 0 : varintLen(id)) + varintLen(size) + size;
-}
+var pieceCost = (size, i) => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
 function appendPiece(w, ch, bare, id, body, i) {
   const size = body.length;
-  if (size > pieceSize) {
-    w.byte(frameFragment << 6 | ch);
-    w.varint(id);
-    w.varint(i);
-    w.varint(size);
-    w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
-    return;
-  }
-  w.byte((bare ? frameBare : frameMessage) << 6 | ch);
-  if (!bare) w.varint(id);
+  const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
+  w.byte((kind << 6) + ch);
+  if (kind !== frameBare) w.varint(id);
+  if (kind === frameFragment) w.varint(i);
   w.varint(size);
-  w.bytes(body);
+  w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
 }
 function appendClose(w, code, reason) {
   w.byte(controlClose);
@@ -304,50 +254,48 @@ function full(c) {
   const reliable = isReliable(c.mode);
   const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
   return {
-    name: c.name,
-    mode: c.mode,
-    direction: c.direction ?? "both",
+    direction: "both",
+    priority: 0,
+    guarantee: 0,
+    copies: 0,
+    ...c,
     maxMessage: largest,
     queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
-    priority: c.priority ?? 0,
-    guarantee: c.guarantee ?? 0,
-    weight: c.weight || 1,
-    copies: c.copies ?? 0
+    weight: c.weight || 1
   };
 }
-var modes = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
-var directions = ["both", "to-server", "to-client"];
 function fullTable(channels) {
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", "a table has at most 63 channels");
-  const names = /* @__PURE__ */ new Set([controlChannel.name]);
-  for (const c of table.slice(1)) {
-    const field = wrong(c) ?? (names.has(c.name) ? "name" : null);
-    if (field) throw new ConnectError("table", `channel ${JSON.stringify(c.name)}: bad or taken ${field}`);
-    names.add(c.name);
-  }
+  if (table.length > maxChannels + 1) throw new ConnectError("table", "more than 63 channels");
+  table.forEach((c, i) => {
+    const taken = table.findIndex((o) => o.name === c.name) < i;
+    const field = taken ? "name" : wrong(c);
+    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
+  });
   return table;
 }
 function wrong(c) {
-  const within = (v, least, most) => Number.isInteger(v) && v >= least && v <= most;
-  const bytes = new TextEncoder().encode(c.name).length;
-  if (bytes < 1 || bytes > maxName || /[\0- \x7f]/.test(c.name)) return "name";
-  if (!modes.includes(c.mode)) return "mode";
-  if (!directions.includes(c.direction)) return "direction";
-  if (!within(c.maxMessage, 1, maxMessage)) return "maxMessage";
-  if (!within(c.queueLimit, c.maxMessage + messageCost, maxQueue)) return "queueLimit";
-  if (!within(c.priority, 0, maxPriority)) return "priority";
-  if (!within(c.guarantee, 0, Number.MAX_SAFE_INTEGER)) return "guarantee";
-  if (!within(c.weight, 1, maxWeight)) return "weight";
-  return within(c.copies, -16, 16) ? null : "copies";
+  const name = bytesOf(c.name).length;
+  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
+  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
+  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
+  const limits = [
+    ["maxMessage", 1, maxMessage],
+    ["queueLimit", c.maxMessage + messageCost, maxQueue],
+    ["priority", 0, maxPriority],
+    ["guarantee", 0, Number.MAX_SAFE_INTEGER],
+    ["weight", 1, maxWeight],
+    ["copies", -16, 16]
+  ];
+  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
 }
 function tableText(table) {
   return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
 `).join("");
 }
-function hash(text2) {
+function hash(text3) {
   let h = 0xcbf29ce484222325n;
-  for (const c of new TextEncoder().encode(text2)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
+  for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
   return h.toString(16).padStart(16, "0");
 }
 function firstDifference(ours, theirs) {
@@ -357,81 +305,83 @@ function firstDifference(ours, theirs) {
   return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
 }
 
+// src/deferred.ts
+function deferred() {
+  const d = {};
+  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
+  return d;
+}
+
 // src/inbox.ts
 var Inbox = class {
   constructor(limit, dropOldest) {
     this.limit = limit;
     this.dropOldest = dropOldest;
+    this.lost = 0;
+    // messages that there was no room for
+    this.messages = [];
+    this.bytes = 0;
   }
-  limit;
-  dropOldest;
-  lost = 0;
-  // messages that there was no room for
-  messages = [];
-  bytes = 0;
   /** Keeps b, and forgets the oldest if there is no room, or b. */
   push(b) {
     this.messages.push(b);
-    this.bytes += cost(b);
-    while (this.bytes > this.limit) {
-      const gone = this.dropOldest ? this.messages.shift() : this.messages.pop();
-      this.bytes -= cost(gone);
-      this.lost++;
-    }
+    this.bytes += b.length + messageCost;
+    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
   }
-  shift() {
-    const b = this.messages.shift();
-    if (b) this.bytes -= cost(b);
+  /** Takes the oldest, or with -1 the newest. */
+  take(i = 0) {
+    const [b] = this.messages.splice(i, 1);
+    if (b) this.bytes -= b.length + messageCost;
     return b;
   }
 };
-var cost = (b) => b.length + 32;
 
 // src/link.ts
 var maxBuffered = 2 * 1160;
 var stuckAfter = 500;
 var carefulFor = 1e3;
+var noTimes = () => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
+var nobody = { datagram() {
+}, drained() {
+}, ended() {
+} };
 var Link = class {
-  constructor(pc, channel, times) {
+  // came before attach
+  constructor(pc, channel, times, ended) {
     this.pc = pc;
     this.channel = channel;
     this.times = times;
+    this.lastReady = 0;
+    // when the browser's queue had room
+    this.carefulUntil = 0;
+    this.backlog = [];
+    this.owner = { datagram: (b) => this.backlog.push(b), drained() {
+    }, ended };
     channel.binaryType = "arraybuffer";
-    channel.bufferedAmountLowThreshold = maxBuffered / 2;
-    channel.onmessage = ({ data }) => {
-      const b = typeof data === "string" ? data : new Uint8Array(data);
-      if (this.owner) this.owner.datagram(b);
-      else this.backlog.push(b);
-    };
-    channel.onbufferedamountlow = () => this.owner?.drained();
+    this.careful(0, maxBuffered / 2);
+    channel.onmessage = ({ data }) => this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data));
+    channel.onbufferedamountlow = () => this.owner.drained();
     channel.onclose = () => this.end();
-    pc.onconnectionstatechange = () => {
-      if (pc.connectionState === "failed" || pc.connectionState === "closed") this.end();
-    };
+    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
-  pc;
-  channel;
-  times;
-  owner = null;
-  backlog = [];
-  // came before there was an owner
-  lastReady = 0;
-  // when the browser's queue had room
-  carefulUntil = 0;
   /** Gives the link its owner, and the owner what has come already. */
   attach(owner) {
     this.owner = owner;
-    for (const b of this.backlog) this.owner?.datagram(b);
+    for (const b of this.backlog) owner.datagram(b);
     if (this.channel.readyState !== "open") this.end();
   }
   /** Whether the browser would send a datagram soon. Ask as long as there is one. */
   ready(t) {
     const waiting = this.channel.bufferedAmount;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
-    else if (t >= this.carefulUntil && this.carefulUntil > 0) this.careful(0, maxBuffered / 2);
-    if (waiting > (this.carefulUntil > 0 ? 0 : maxBuffered)) return false;
+    else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
+    if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
     this.lastReady = t;
     return true;
+  }
+  /** Whether a datagram may wait in the browser for seconds. */
+  slow() {
+    return this.carefulUntil > 0;
   }
   careful(until, threshold) {
     this.carefulUntil = until;
@@ -439,289 +389,56 @@ var Link = class {
   }
   send(b) {
     try {
-      if (typeof b === "string") this.channel.send(b);
-      else this.channel.send(b);
+      this.channel.send(b);
     } catch {
     }
   }
   end() {
-    const owner = this.owner;
-    this.owner = null;
-    owner?.ended();
+    const { owner } = this;
+    this.owner = nobody;
+    owner.ended();
   }
   /** Ends the link without a word to its owner. */
   close() {
-    this.owner = null;
+    this.owner = nobody;
     this.pc.close();
   }
 };
-async function openLink(c) {
-  const times = { offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 };
+async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
   let last = performance.now();
   const lap = () => -last + (last = performance.now());
-  const timeout = AbortSignal.timeout(c.timeout);
-  const signal = AbortSignal.any([c.signal, timeout]);
+  const late = AbortSignal.timeout(timeout);
+  const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
   const pc = new RTCPeerConnection();
-  const channel = pc.createDataChannel(c.label, { ordered: false, maxRetransmits: 0, ...c.init });
-  const link = new Link(pc, channel, times);
-  const failed = new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    pc.addEventListener("connectionstatechange", () => {
-      if (pc.connectionState === "failed") reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 }));
-    });
+  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
+  const { promise: opened, resolve, reject } = deferred();
+  opened.catch(() => {
   });
-  failed.catch(() => {
-  });
-  const opened = new Promise((resolve) => channel.addEventListener("open", resolve));
-  pc.addEventListener("iceconnectionstatechange", () => {
-    if (pc.iceConnectionState === "connected" && !times.ice) times.ice = lap();
-  });
+  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+  channel.onopen = resolve;
+  either.onabort = () => reject(either.reason);
+  pc.oniceconnectionstatechange = () => {
+    if (pc.iceConnectionState === "connected") times.ice ||= lap();
+  };
   try {
     await pc.setLocalDescription();
     times.offer = lap();
-    const answer = await Promise.race([c.exchange(pc.localDescription.sdp, signal), failed]);
+    const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
-    await Promise.race([pc.setRemoteDescription(answer), failed]);
-    await Promise.race([opened, failed]);
+    await pc.setRemoteDescription(answer);
+    await opened;
     times.transport = lap();
     return link;
   } catch (e) {
     link.close();
-    if (timeout.aborted && !c.signal.aborted) {
+    signal.throwIfAborted();
+    if (late.aborted) {
       const what = times.http ? "UDP does not reach the server, or its answers do not come back" : "no answer to the offer";
-      throw new ConnectError("timeout", `not open after ${c.timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
+      throw new ConnectError("timeout", `not open after ${timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
     }
-    c.signal.throwIfAborted();
-    if (e instanceof ConnectError) throw e;
-    throw new ConnectError("link", "WebRTC failed", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
   }
-}
-
-// src/stats.ts
-var channelStats = () => ({
-  messagesOut: 0,
-  messagesIn: 0,
-  bytesOut: 0,
-  bytesIn: 0,
-  retransmits: 0,
-  copies: 0,
-  expired: 0,
-  overflowed: 0,
-  replaced: 0,
-  overBudget: 0,
-  stale: 0,
-  duplicates: 0,
-  queueTime: 0
-});
-
-// src/queue.ts
-var pieceFlying = 1;
-var pieceLost = 2;
-var pieceAcked = 3;
-var none = new Uint8Array(0);
-var Message = class {
-  next = null;
-  prev = null;
-  list = null;
-  // the one it is in
-  gen = 0;
-  // which message this is, among those that used this memory
-  ch = 0;
-  handle = 0;
-  id = 0;
-  // on the wire; of no meaning until the first piece is sent
-  key = 0;
-  memory = none;
-  // of which body is the beginning
-  body = none;
-  deadline = Infinity;
-  queued = 0;
-  receipt = false;
-  pieces = [];
-  count = 0;
-  // pieces in use
-  sent = 0;
-  // pieces that were sent at least once
-  acked = 0;
-  lost = 0;
-  // pieces to send again
-  cost() {
-    return this.body.length + messageCost;
-  }
-  /** Whether every piece has been acknowledged. */
-  done() {
-    return this.acked === this.count;
-  }
-  /** Copies b into the message. */
-  fill(b) {
-    if (b.length > this.memory.length || this.memory.length > 4 * b.length + 1024) {
-      this.memory = new Uint8Array(Math.max(64, 2 ** Math.ceil(Math.log2(b.length || 1))));
-    }
-    if (this.body.length !== b.length || this.body.buffer !== this.memory.buffer) {
-      this.body = this.memory.subarray(0, b.length);
-    }
-    this.body.set(b);
-    this.count = pieces(b.length);
-    this.sent = this.acked = this.lost = 0;
-    for (let i = 0; i < this.count; i++) {
-      const p = this.pieces[i] ??= { state: 0, copies: 0, number: 0, at: 0 };
-      p.state = p.copies = p.number = 0;
-    }
-    this.pieces.length = this.count;
-  }
-};
-var List = class {
-  head = null;
-  tail = null;
-  n = 0;
-  push(m) {
-    m.list = this;
-    m.prev = this.tail;
-    m.next = null;
-    if (this.tail) this.tail.next = m;
-    else this.head = m;
-    this.tail = m;
-    this.n++;
-  }
-  remove(m) {
-    if (m.prev) m.prev.next = m.next;
-    else this.head = m.next;
-    if (m.next) m.next.prev = m.prev;
-    else this.tail = m.prev;
-    m.list = m.prev = m.next = null;
-    this.n--;
-  }
-};
-var sendWindow = 4096;
-var Sender = class {
-  // a sequenced channel's queued message without one
-  constructor(cfg, id, allowed) {
-    this.cfg = cfg;
-    this.id = id;
-    this.allowed = allowed;
-    this.reliable = isReliable(cfg.mode);
-    this.bare = cfg.mode === "unreliable";
-  }
-  cfg;
-  id;
-  allowed;
-  queue = new List();
-  // not sent yet, but for the head, which may be sent in part
-  waiting = new List();
-  // sent, and something is still to be learned: oldest first
-  cost = 0;
-  // of both, and what counts against queueLimit
-  lost = 0;
-  // pieces of waiting and of the head to send again
-  nextID = 0;
-  active = false;
-  // may have something to send
-  pass = 0;
-  // bytes sent over weight: the smallest goes first
-  tokens = 0;
-  // of the guaranteed share
-  stats = channelStats();
-  reliable;
-  bare;
-  refilled = 0;
-  keys = /* @__PURE__ */ new Map();
-  // queued messages with a key
-  latest = null;
-  /**
-   * The queued message that a new one with this key makes useless. One that has been sent in part is finished, or a
-   * stream of large messages on a slow link would never deliver any.
-   */
-  replaced(key) {
-    const old = key ? this.keys.get(key) : this.latest;
-    return old && old.sent === 0 ? old : null;
-  }
-  remember(m) {
-    if (m.key) this.keys.set(m.key, m);
-    else if (this.cfg.mode === "sequenced") this.latest = m;
-  }
-  /** Undoes remember. */
-  forget(m) {
-    if (m.key && this.keys.get(m.key) === m) this.keys.delete(m.key);
-    if (this.latest === m) this.latest = null;
-  }
-  /** Whether the head of the queue may be sent. */
-  inWindow() {
-    const oldest = this.waiting.head;
-    return !oldest || !this.reliable || this.nextID - oldest.id < sendWindow;
-  }
-  /** The oldest message with a piece to send again. */
-  firstLost() {
-    let m = this.waiting.head;
-    while (m && m.lost === 0) m = m.next;
-    return m ?? this.queue.head;
-  }
-  /** How often a message may ride again: as often as it takes that one in a thousand is lost each time, 2 to 6. */
-  copies(loss) {
-    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-3) / Math.log(loss) - 1)));
-  }
-  /** Refills and returns what is left of the guaranteed share. */
-  share(t, packet) {
-    const rate = this.cfg.guarantee;
-    const burst = Math.max(rate / 4, 2 * packet);
-    this.tokens = Math.min(burst, this.tokens + rate * (t - this.refilled) / 1e3);
-    this.refilled = t;
-    return this.tokens;
-  }
-  /** Whether this one goes before o. */
-  before(o, share, otherShare) {
-    if (share !== otherShare) return share;
-    if (this.cfg.priority !== o.cfg.priority) return this.cfg.priority < o.cfg.priority;
-    return this.pass < o.pass;
-  }
-};
-
-// src/close.ts
-var closeRepeats = 6;
-var closeInterval = 20;
-var Closing = class {
-  byPeer = false;
-  // the peer has closed
-  begun = false;
-  // we have
-  left = 0;
-  // close frames to send
-  next = Infinity;
-  // when
-  gap = closeInterval;
-  code = 0;
-  reason = new Uint8Array(0);
-  any() {
-    return this.begun || this.byPeer;
-  }
-  begin(t, code, reason) {
-    this.begun = true;
-    this.left = closeRepeats;
-    this.next = t;
-    this.code = code;
-    this.reason = cut(reason, maxCloseText);
-  }
-  relink(t) {
-    if (this.begun) this.next = t;
-  }
-  /** Takes note that the peer knows. */
-  acked() {
-    this.left = 0;
-    this.next = Infinity;
-  }
-  /** Appends the close frame if it is time for one. */
-  append(w, t) {
-    if (this.left === 0 || t < this.next) return false;
-    this.left--;
-    this.next = this.left ? t + this.gap : Infinity;
-    this.gap *= 2;
-    appendClose(w, this.code, this.reason);
-    return true;
-  }
-};
-function cut(text2, n) {
-  const b = new Uint8Array(n);
-  return b.subarray(0, new TextEncoder().encodeInto(text2, b).written);
 }
 
 // src/control.ts
@@ -733,122 +450,93 @@ var typeAck = 5;
 var typeReject = 6;
 var typeHere = 7;
 var typeExtension = 128;
-var maxHello = 1024;
 var maxName2 = 64;
 var maxText = 256;
 var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
-var none2 = new Uint8Array(0);
 function parseControl(b) {
-  const type = b[0] ?? 0;
-  const c = { type, id: 0, name: "", text: "", payload: none2, session: 0n, token: none2, grace: 0 };
-  const v = new DataView(b.buffer, b.byteOffset, b.length);
-  if (type === typeHello) {
-    if (b.length < 3) return null;
-    const n = v.getUint16(1);
-    c.payload = b.subarray(3, 3 + n);
-    return n <= maxHello && c.payload.length === n ? c : null;
-  }
+  const r = new Reader(b);
+  const type = r.byte();
+  const c = { type, id: 0, session: 0n, text: "", payload: nothing };
+  if (type >= typeExtension) return c;
+  must(type >= typeWelcome && type <= typeReject);
   if (type === typeWelcome) {
-    if (b.length < 33) return null;
-    c.session = v.getBigUint64(1);
-    c.token = b.slice(9, 25);
-    c.grace = v.getUint32(25);
+    c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
+    c.payload = r.take(16);
+    c.id = r.uint(4);
+    r.take(4);
     return c;
   }
-  if (type < typeRequest || type > typeHere) return type >= typeExtension ? c : null;
-  if (b.length < 5) return null;
-  c.id = v.getUint32(1);
-  const rest = b.subarray(5);
-  if (type === typeReply) c.payload = rest;
+  c.id = r.uint(4);
   if (type === typeRequest) {
-    const n = rest[0] ?? 0;
-    const name = rest.length > n ? text(rest.subarray(1, 1 + n)) : null;
-    if (n === 0 || n > maxName2 || name === null) return null;
-    c.name = name;
-    c.payload = rest.subarray(1 + n);
+    const n = r.byte();
+    must(n > 0 && n <= maxName2);
+    c.text = text(r.take(n));
   }
-  if (type === typeReject) {
-    const text2 = rest.length <= maxText ? text(rest) : null;
-    if (text2 === null) return null;
-    c.text = text2;
-  }
-  return c.payload.length <= maxPayload ? c : null;
+  c.payload = b.subarray(r.at);
+  must(c.payload.length <= (type === typeReject ? maxText : maxPayload));
+  if (type === typeReject) c.text = text(c.payload);
+  return c;
 }
-function hello(message) {
-  return Uint8Array.of(typeHello, message.length >> 8, message.length & 255, ...message);
-}
-function numbered(type, id, ...parts) {
-  const b = new Uint8Array(parts.reduce((n, p) => n + p.length, 5));
-  b[0] = type;
-  new DataView(b.buffer).setUint32(1, id);
-  let at = 5;
-  for (const p of parts) {
-    b.set(p, at);
-    at += p.length;
-  }
-  return b;
-}
+var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message);
+var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/ack.ts
 var maxAckDelay = 20;
 var window = 4096;
-var words = window / 32;
 var lossSpan = 64;
 var Received = class {
-  next = 0;
-  // one more than the largest that came
-  eliciting = 0;
-  // packets that came since the last ack block and want one
-  due = Infinity;
-  // when one must leave
-  loss = 0;
-  // share of the peer's packets that do not come, smoothed
-  floor = 0;
-  // the peer knows of all that came below this
-  bits = new Uint32Array(words);
-  lastAt = 0;
-  // when the largest came
-  spanStart = 0;
-  spanCame = 0;
-  expand(p) {
-    return expand(p.number, p.numberLen, this.next);
+  constructor() {
+    this.next = 0;
+    // one more than the largest that came
+    this.eliciting = 0;
+    // packets that came since the last ack block and want one
+    this.due = Infinity;
+    // when one must leave
+    this.loss = 0;
+    // share of the peer's packets that do not come, smoothed
+    this.ranges = [];
+    // of the last ack block
+    this.told = 0;
+    // the peer knows of all that came below this
+    // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
+    this.edges = [0, 0];
+    this.lastAt = 0;
+    // when the largest came
+    this.spanStart = 0;
+    this.spanCame = 0;
   }
   /** Whether a packet came for the first time. One that is older than the window counts as known. */
   fresh(n) {
-    return n >= this.next || this.next - n <= window && (this.word(n) & 1 << n) === 0;
+    return this.next - n <= window && this.below(n) % 2 === 0;
   }
-  word(n) {
-    return this.bits[(n >>> 5) % words];
+  /** How many edges are at most n. */
+  below(n) {
+    let i = this.edges.length;
+    while (this.edges[i - 1] > n) i--;
+    return i;
   }
   /** Takes note of a fresh packet. */
   mark(t, n, eliciting) {
+    const { edges } = this;
     const gap = n !== this.next;
+    if (gap) {
+      const i = this.below(n);
+      const grows = +(edges[i - 1] === n);
+      const joins = +(edges[i] === n + 1);
+      edges.splice(i - grows, grows + joins, ...[n, n + 1].slice(grows, 2 - joins));
+    } else {
+      edges[edges.length - 1] = n + 1;
+    }
     if (n >= this.next) {
-      this.forget(n);
       this.next = n + 1;
       this.lastAt = t;
+      while (edges[1] <= n + 1 - window) edges.splice(0, 2);
     }
-    this.bits[(n >>> 5) % words] |= 1 << n;
-    this.floor = Math.min(this.floor, n);
+    this.told = Math.min(this.told, n);
     this.measure(n);
     if (!eliciting) return;
     this.eliciting++;
     this.due = gap ? t : Math.min(this.due, t + maxAckDelay);
-  }
-  /** Clears the window's bits that numbers up to n now stand for. */
-  forget(n) {
-    if (n - this.next >= window) {
-      this.bits.fill(0);
-      return;
-    }
-    for (let i = this.next; i <= n; i++) {
-      if ((i & 31) === 0 && i + 31 <= n) {
-        this.bits[(i >>> 5) % words] = 0;
-        i += 31;
-      } else {
-        this.bits[(i >>> 5) % words] &= ~(1 << i);
-      }
-    }
   }
   measure(n) {
     if (n < this.spanStart) return;
@@ -859,71 +547,256 @@ var Received = class {
     this.spanStart = this.next;
     this.spanCame = 0;
   }
-  /** Fills a with what came, newest ranges first. */
-  block(t, a) {
-    const low = Math.max(this.floor, this.next - window);
-    const largest = this.next - 1;
-    a.largest = largest & 65535;
-    a.delay = Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit));
-    let start = this.runStart(largest, low);
-    a.first = largest - start;
-    a.ranges = 0;
-    while (start > low && a.ranges < maxRanges - 1) {
-      const end = this.prior(start - 1, low);
-      if (end < 0) return;
-      a.gaps[a.ranges] = start - 2 - end;
-      start = this.runStart(end, low);
-      a.lengths[a.ranges++] = end - start;
+  /** Appends a block of what came, newest ranges first. */
+  append(w, t, end) {
+    const { edges } = this;
+    const low = Math.min(Math.max(this.told, this.next - window), this.next - 1);
+    let start = this.next;
+    this.ranges = [];
+    for (let i = edges.length - 1; edges[i] > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
+      const end2 = edges[i];
+      if (start > end2) this.ranges.push(start - end2 - 1);
+      start = Math.max(low, edges[i - 1]);
+      this.ranges.push(end2 - start - 1);
     }
-  }
-  /** The first number of the run that ends at n. */
-  runStart(n, low) {
-    for (; ; ) {
-      const room = (n & 31) + 1;
-      const ones = Math.min(Math.clz32(~(this.word(n) << 32 - room)), room);
-      n -= ones;
-      if (n < low) return low;
-      if (ones < room) return n + 1;
-    }
-  }
-  /** The largest number up to n that came, or -1. */
-  prior(n, low) {
-    for (; ; ) {
-      const room = (n & 31) + 1;
-      const zeros = Math.min(Math.clz32(this.word(n) << 32 - room), room);
-      n -= zeros;
-      if (n < low) return -1;
-      if (zeros < room) return n;
-    }
+    appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
   }
   /** Takes note that an ack block has left. */
   said() {
     this.eliciting = 0;
     this.due = Infinity;
   }
-  /** Takes note that the peer knows all that came up to largest, because a packet came to it that said so. */
-  confirmed(largest) {
-    this.floor = Math.max(this.floor, largest + 1);
+  /** Takes note that the peer knows all that came below n, because a packet came to it that said so. */
+  confirmed(n) {
+    this.told = Math.max(this.told, n);
   }
 };
 
-// src/rtt.ts
+// src/congestion.ts
+var bandwidthRounds = 10;
+var minRound = 50;
+var minRTTAge = 1e4;
+var shortWait = 10;
+var longWait = 40;
+var maxPacketTime = 40;
+var maxChance = 200;
+var calmRounds = 15;
+var spareShare = 0.85;
+var { abs, max, min } = Math;
+function congestion(start, rate, floor, ceiling) {
+  let startup = true;
+  let minRTT = 0;
+  let minAt = 0;
+  let probing = 0;
+  let delivered = 0;
+  const recent = Array(bandwidthRounds).fill(0);
+  let rounds = 0;
+  let jitter = 0;
+  let last = 0;
+  let lastButOne = 0;
+  let stalled = 0;
+  let calm = 0;
+  let resume2 = 0;
+  let drainUntil = 0;
+  let before = 0;
+  let waited = 0;
+  let chance = 0;
+  let slowRate = 0;
+  let slowDelivery = 0;
+  let refRate = 0;
+  let refDelivery = 0;
+  let roundEnd = 0;
+  let roundAt = 0;
+  let roundDelivered = 0;
+  let roundSent = 0;
+  let limited = false;
+  let shortest = Infinity;
+  let steady = 0;
+  let tokens = maxPacket;
+  let spare = maxPacket;
+  let refilled = start;
+  const set = (r) => rate = min(max(r, floor), ceiling);
+  set(rate);
+  const pace = () => probing ? max(rate, floor) / 2 : rate;
+  function excess() {
+    const packet = maxPacket / rate * 1e3;
+    const byChance = min(max(4 * jitter, min(chance, 10 * jitter)), maxChance);
+    const allowed = minRTT + shortWait + max(min(packet, maxPacketTime), byChance);
+    const e = steady - allowed;
+    return limited ? e : min(e, shortest - allowed - minRTT / 2 - longWait);
+  }
+  function judge(t, arrivals, loss) {
+    const best = max(...recent);
+    if (limited || arrivals > best) recent[rounds++ % bandwidthRounds] = arrivals;
+    refresh(t);
+    const e = excess();
+    const arrived = min(rate, max(floor, (e <= longWait ? max(arrivals, best) : arrivals) / (1 - min(loss, 0.5))));
+    if (probing) return;
+    if (resume2) {
+      if (roundAt < drainUntil) return;
+      learn();
+      set(resume2);
+      resume2 = 0;
+    } else if (startup && e > 0) {
+      startup = false;
+      drain(t, arrived, 0.5, 0.85);
+      before = 0;
+    } else if (startup) {
+      double(arrivals, best, arrived);
+    } else if (e > longWait) {
+      drain(t, arrived, 0.4, 0.7);
+    } else if (e > 0) {
+      drain(t, arrived, 0.7, 0.9);
+    } else if (limited && follows(arrivals)) {
+      grow();
+    } else if (limited) {
+      set(0.7 * rate);
+      calm = 0;
+    }
+  }
+  function grow() {
+    calm++;
+    chance -= chance / 64;
+    set(rate * (1.02 + 0.01 * min(max(calm - calmRounds, 0), 6)) + min(600, rate / 50));
+  }
+  function double(arrivals, best, arrived) {
+    if (!limited) return;
+    stalled = arrivals < best * 1.25 ? stalled + 1 : 0;
+    startup = stalled < 3 && rate < ceiling;
+    set(startup ? min(2 * rate, max(rate, 3 * arrived)) : arrived);
+  }
+  function drain(t, arrived, share, then) {
+    before = rate;
+    waited = steady - minRTT;
+    drainUntil = t + minRTT + minRound + waited / (1 - share);
+    resume2 = max(then * arrived, floor);
+    set(share * arrived);
+    calm = 0;
+  }
+  const worse = () => before > 8 * floor && steady - minRTT > 2 * waited + 4 * longWait;
+  function learn() {
+    const left = steady - minRTT;
+    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < 2e3 * maxPacket / before) {
+      chance /= 2;
+      return;
+    }
+    chance = max(chance, left);
+    resume2 = before;
+  }
+  function follows(arrivals) {
+    if (!slowRate) {
+      slowRate = refRate = rate;
+      slowDelivery = refDelivery = arrivals;
+    }
+    slowRate += (rate - slowRate) / 8;
+    slowDelivery += (arrivals - slowDelivery) / 8;
+    const grown = slowRate >= 1.25 * refRate;
+    if (grown && slowDelivery < 1.05 * refDelivery) {
+      slowRate *= 0.7;
+      slowDelivery = min(slowDelivery, refDelivery);
+      return false;
+    }
+    if (grown || slowRate < refRate) {
+      refRate = slowRate;
+      refDelivery = slowDelivery;
+    }
+    return true;
+  }
+  function refresh(t) {
+    let fresh2 = 0;
+    if (probing) {
+      if (t < probing) return;
+      probing = 0;
+      fresh2 = min(shortest, 1e4);
+    } else if (minRTT && t - minAt > minRTTAge) {
+      if (limited) probing = t + max(2 * minRTT, 200);
+      else if (steady) fresh2 = shortest;
+    }
+    if (!fresh2) return;
+    minRTT = fresh2;
+    minAt = t;
+  }
+  return {
+    rate: () => rate,
+    // What fills the path twice, and a few packets more. Where acknowledgements are lost, too, as many as make an
+    // answer likely: or a sender whose window is full of packets that have long arrived waits for one timeout after
+    // the other.
+    window: (rtt, loss) => rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
+    sample(t, d) {
+      shortest = min(shortest, d);
+      steady = max(steady, min(d, last, lastButOne));
+      if (last) jitter += (abs(d - last) - jitter) / 16;
+      lastButOne = last;
+      last = d;
+      if (minRTT && d > minRTT) return;
+      minRTT = d;
+      minAt = t;
+    },
+    acked(t, largest, next, bytes2, loss) {
+      const d = t - roundAt;
+      delivered += bytes2;
+      if (roundAt) {
+        const early = limited && d > minRound / 2 && (resume2 ? worse() : excess() > 0);
+        if (!early && (largest < roundEnd || d < minRound)) return;
+        limited &&= roundSent > 0.7 * pace() * d / 1e3;
+        judge(t, (delivered - roundDelivered) / d * 1e3, loss);
+      }
+      roundEnd = next;
+      roundAt = t;
+      roundDelivered = delivered;
+      roundSent = steady = 0;
+      limited = false;
+      shortest = Infinity;
+    },
+    mayLeave(t) {
+      const more = pace() * (t - refilled) / 1e3;
+      tokens = min(max(maxPacket + 1, pace() / 1e3), tokens + more);
+      spare = min(2 * maxPacket, spare + spareShare * more);
+      refilled = t;
+      return tokens > 0;
+    },
+    limit: () => void (limited = true),
+    sent(n) {
+      roundSent += n;
+      tokens -= n;
+      spare = max(-2 * maxPacket, spare - n);
+    },
+    ready: () => refilled + max(0, (1 - tokens) / pace() * 1e3),
+    spare: () => max(0, spare)
+  };
+}
+
+// src/loss.ts
+var packetThreshold = 3;
+var maxPacketThreshold = 256;
+var maxProbes = 10;
+var darkAfter = 5;
+var lossMemory = 64;
 var minVariance = 5;
-var maxPTO = 1e3;
-var RTT = class {
-  latest;
-  smoothed;
-  variance;
-  minimum = 0;
-  samples = 0;
-  /** guess stands in until the first sample. */
+var maxPTO = 250;
+var lossyShare = 0.01;
+var Recovery = class {
+  // 0 before the first sample
+  /** guess stands in for the round trip until the first sample. */
   constructor(guess) {
+    this.lossAt = Infinity;
+    // when the next packet is old enough to be lost
+    this.lastSent = 0;
+    // of an eliciting packet
+    this.timeouts = 0;
+    // probes on end without an answer
+    this.probes = 0;
+    // packets that may leave whatever the pacer says
+    this.threshold = packetThreshold;
+    // grows when the link turns out to reorder
+    this.share = 0;
+    this.minimum = 0;
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
   }
   /** Takes one measurement and the delay that the peer says is its own. */
   sample(d, delay) {
-    if (this.samples++ === 0) {
+    if (!this.minimum) {
       this.latest = this.smoothed = this.minimum = d;
       this.variance = d / 2;
       return;
@@ -939,319 +812,31 @@ var RTT = class {
     const d = this.smoothed + Math.max(4 * this.variance, minVariance) + maxAckDelay;
     return Math.min(d * 1.5 ** n, Math.max(maxPTO, this.smoothed * 1.25));
   }
+  /** When to probe. On a link that loses, two timeouts on end mean little. */
+  ptoAt() {
+    return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
+  }
   /** How much older than an acknowledged packet a lost one is. */
   lossDelay() {
     return Math.max(Math.max(this.smoothed, this.latest) * 9 / 8, 1);
   }
-};
-
-// src/congestion.ts
-var bandwidthRounds = 10;
-var minRound = 50;
-var minRTTAge = 1e4;
-var shortWait = 10;
-var longWait = 40;
-var maxPacketTime = 40;
-var maxChance = 200;
-var calmRounds = 15;
-var Congestion = class {
-  rate;
-  // bytes per second
-  round;
-  floor;
-  ceiling;
-  startup = true;
-  minRTT = 0;
-  // shortest of late, 0 before the first sample
-  minAt = 0;
-  probing = 0;
-  // until then the rate is halved to see the path empty; 0 otherwise
-  delivered = 0;
-  // bytes acknowledged, all told
-  recent = new Float64Array(bandwidthRounds);
-  // what arrived in the last rounds, bytes per second
-  rounds = 0;
-  jitter = 0;
-  // what one round trip differs from the next by, smoothed
-  last = 0;
-  // the last two round trips
-  lastButOne = 0;
-  stalled = 0;
-  // rounds on end of the start in which doubling did not help
-  calm = 0;
-  // rounds of growth on end
-  resume = 0;
-  // the rate to go on with when the queue is drained; 0 otherwise
-  drainUntil = 0;
-  before = 0;
-  // the rate before that
-  waited = 0;
-  // what packets waited then
-  chance = 0;
-  // what they wait though no queue of ours is there
-  slowRate = 0;
-  // smoothed over rounds that were limited
-  slowDelivery = 0;
-  refRate = 0;
-  // what they were when delivery last followed
-  refDelivery = 0;
-  constructor(rate, floor, ceiling) {
-    this.floor = floor;
-    this.ceiling = ceiling;
-    this.rate = this.clamp(rate);
-    this.round = this.begin(0, 0);
+  /** Whether nobody answers: one probe alone may be lost. */
+  silent() {
+    return this.timeouts > 1;
   }
-  clamp(rate) {
-    return Math.min(Math.max(rate, this.floor), this.ceiling);
-  }
-  /**
-   * How many bytes may be under way: what fills the path twice, and a few packets more. Where acknowledgements are
-   * lost, too, as many as make an answer likely: or a sender whose window is full of packets that have long arrived
-   * waits for one timeout after the other.
-   */
-  window(r, loss) {
-    const slack = 3 + 80 * Math.max(0, Math.min(loss, 0.5) - 0.3);
-    return this.rate * (2 * (this.minRTT || r.smoothed) + 30) / 1e3 + slack * maxPacket;
-  }
-  /** The rate that packets leave at now. */
-  pace() {
-    return this.probing ? Math.max(this.rate / 2, this.floor / 2) : this.rate;
-  }
-  /** What packets may wait at most: a little, and what a packet of ours takes on the link itself or what is chance. */
-  allowance() {
-    const packet = maxPacket / this.rate * 1e3;
-    const j = this.jitter;
-    return shortWait + Math.max(Math.min(packet, maxPacketTime), Math.min(Math.max(4 * j, Math.min(this.chance, 10 * j)), maxChance));
-  }
-  /** Takes a round trip. */
-  sample(t, d) {
-    const r = this.round;
-    r.shortest = Math.min(r.shortest, d);
-    r.steady = Math.max(r.steady, Math.min(d, this.last, this.lastButOne));
-    if (this.last) this.jitter += (Math.abs(d - this.last) - this.jitter) / 16;
-    this.lastButOne = this.last;
-    this.last = d;
-    if (this.minRTT === 0 || d <= this.minRTT) {
-      this.minRTT = d;
-      this.minAt = t;
-    }
-  }
-  /**
-   * How much longer than allowed packets wait in this round. A sender that does not use its rate up fills no queue,
-   * unless the link is narrower than that.
-   */
-  excess() {
-    const r = this.round;
-    const allowed = this.minRTT + this.allowance();
-    const e = r.steady - allowed;
-    return r.limited ? e : Math.min(e, r.shortest - allowed - this.minRTT / 2 - longWait);
-  }
-  /** Takes what one ack block told: largest is the newest packet in it, loss the share of packets lost of late. */
-  acked(t, largest, next, bytes, loss) {
-    this.delivered += bytes;
-    const r = this.round;
-    if (r.at) {
-      const early = r.limited && !this.resume && t - r.at > minRound / 2 && this.excess() > 0;
-      if (!early && (largest < r.end || t - r.at < minRound)) return;
-      const span = (t - r.at) / 1e3;
-      r.limited &&= r.sent > 0.7 * this.pace() * span;
-      this.judge(t, (this.delivered - r.delivered) / span, loss);
-    }
-    this.round = this.begin(t, next);
-  }
-  begin(t, next) {
-    return { end: next, at: t, delivered: this.delivered, sent: 0, limited: false, shortest: Infinity, steady: 0 };
-  }
-  /** Ends a round in which rate bytes per second arrived. */
-  judge(t, rate, loss) {
-    const before = this.delivery();
-    const limited = this.round.limited;
-    if (limited || rate > before) this.recent[this.rounds++ % bandwidthRounds] = rate;
-    this.refresh(t);
-    const excess = this.excess();
-    const steady = excess <= longWait ? Math.max(rate, before) : rate;
-    const arrived = Math.min(this.rate, Math.max(this.floor, steady / (1 - Math.min(loss, 0.5))));
-    if (this.probing) return;
-    if (this.resume) {
-      if (this.round.at < this.drainUntil) return;
-      this.learn();
-      this.rate = this.clamp(this.resume);
-      this.resume = 0;
-    } else if (this.startup && excess > 0) {
-      this.startup = false;
-      this.drain(t, arrived, 0.5, 0.85);
-    } else if (this.startup) {
-      this.start(rate, before, arrived);
-    } else if (excess > longWait) {
-      this.drain(t, arrived, 0.4, 0.7);
-    } else if (excess > 0) {
-      this.drain(t, arrived, 0.7, 0.9);
-    } else if (limited && this.follows(rate)) {
-      this.grow();
-    } else if (limited) {
-      this.rate = this.clamp(0.7 * this.rate);
-      this.calm = 0;
-    }
-  }
-  /**
-   * Raises the rate by 2 % and a little more, so that of two senders the slower one gains. After a while in which no
-   * queue came of it the steps get larger.
-   */
-  grow() {
-    this.calm++;
-    this.chance -= this.chance / 64;
-    const step = 0.02 + 0.01 * Math.min(Math.max(this.calm - calmRounds, 0), 6);
-    this.rate = this.clamp(this.rate * (1 + step) + Math.min(600, this.rate / 50));
-  }
-  /** Doubles the rate while that helps. */
-  start(rate, before, arrived) {
-    if (!this.round.limited) return;
-    this.stalled = rate < before * 1.25 ? this.stalled + 1 : 0;
-    if (this.stalled >= 3 || this.rate >= this.ceiling) {
-      this.startup = false;
-      this.rate = this.clamp(arrived);
-    } else {
-      this.rate = this.clamp(Math.min(2 * this.rate, Math.max(this.rate, 3 * arrived)));
-    }
-  }
-  /** Sends a share of what arrives until the queue should be empty, and then goes on with another. */
-  drain(t, arrived, share, resume) {
-    this.before = this.rate;
-    this.waited = this.round.steady - this.minRTT;
-    this.drainUntil = t + this.minRTT + minRound + this.waited / (1 - share);
-    this.resume = Math.max(resume * arrived, this.floor);
-    this.rate = this.clamp(share * arrived);
-    this.calm = 0;
-  }
-  /**
-   * Asks, when the queue should be empty, whether there was any. If packets wait as before though little was sent, the
-   * rate goes on as it was, and such a wait is allowed for. It must be one that the jitter explains, and the jitter
-   * more than our own packets make: or two senders would take each other's queue for chance.
-   */
-  learn() {
-    const left = this.round.steady - this.minRTT;
-    const { waited, jitter } = this;
-    if (left < waited / 2 || left > 2 * waited || waited > 10 * jitter || jitter < 2e3 * maxPacket / this.before) {
-      this.chance /= 2;
-      return;
-    }
-    this.chance = Math.max(this.chance, left);
-    this.resume = this.before;
-  }
-  /**
-   * Whether what arrives still grows with what is sent. A policer that drops what is too much, without a queue,
-   * shows itself here only.
-   */
-  follows(rate) {
-    if (!this.slowRate) {
-      this.slowRate = this.refRate = this.rate;
-      this.slowDelivery = this.refDelivery = rate;
-    }
-    this.slowRate += (this.rate - this.slowRate) / 8;
-    this.slowDelivery += (rate - this.slowDelivery) / 8;
-    if (this.slowRate < this.refRate) {
-      this.refRate = this.slowRate;
-      this.refDelivery = this.slowDelivery;
-    }
-    if (this.slowRate < 1.25 * this.refRate) return true;
-    if (this.slowDelivery < 1.05 * this.refDelivery) {
-      this.slowRate *= 0.7;
-      this.slowDelivery = Math.min(this.slowDelivery, this.refDelivery);
-      return false;
-    }
-    this.refRate = this.slowRate;
-    this.refDelivery = this.slowDelivery;
-    return true;
-  }
-  /**
-   * Sees to it that the shortest round trip is not an old one: the path may have changed. For two round trips little
-   * is sent, so that a queue of our own does not pass for the path.
-   */
-  refresh(t) {
-    const r = this.round;
-    if (this.probing) {
-      if (t < this.probing) return;
-      this.probing = 0;
-      this.minRTT = Math.min(r.shortest, 1e4);
-      this.minAt = t;
-    } else if (this.minRTT && t - this.minAt > minRTTAge) {
-      if (r.limited) {
-        this.probing = t + Math.max(2 * this.minRTT, 200);
-      } else if (r.steady) {
-        this.minRTT = r.shortest;
-        this.minAt = t;
-      }
-    }
-  }
-  /** The most bytes per second that arrived in one of the last rounds. */
-  delivery() {
-    return Math.max(...this.recent);
-  }
-};
-var spareShare = 0.85;
-var Pacer = class {
-  spare = maxPacket;
-  // bytes of copies that may ride along
-  tokens = maxPacket;
-  // bytes; a packet may leave while there are any
-  last;
-  constructor(t) {
-    this.last = t;
-  }
-  refill(t, rate) {
-    const burst = Math.max(maxPacket + 1, rate / 1e3);
-    this.tokens = Math.min(burst, this.tokens + rate * (t - this.last) / 1e3);
-    this.spare = Math.min(2 * maxPacket, this.spare + spareShare * rate * (t - this.last) / 1e3);
-    this.last = t;
-  }
-  open() {
-    return this.tokens > 0;
-  }
-  spend(n) {
-    this.tokens -= n;
-    this.spare = Math.max(-2 * maxPacket, this.spare - n);
-  }
-  /** When the next packet may leave. */
-  ready(rate) {
-    return this.open() ? this.last : this.last + (1 - this.tokens) / rate * 1e3;
-  }
-};
-
-// src/loss.ts
-var packetThreshold = 3;
-var maxPacketThreshold = 256;
-var maxProbes = 10;
-var lossMemory = 64;
-var lossyShare = 0.01;
-var Recovery = class {
-  lossAt = Infinity;
-  // when the next packet is old enough to be lost
-  lastSent = 0;
-  // of an eliciting packet
-  timeouts = 0;
-  // probes on end without an answer
-  probes = 0;
-  // packets that may leave whatever the pacer says
-  threshold = packetThreshold;
-  // grows when the link turns out to reorder
-  share = 0;
-  // of packets lost, smoothed
   resolved(lost) {
     this.share += (lost - this.share) / lossMemory;
   }
-  /** How often the wait for an answer has been stretched. On a link that loses, two timeouts on end mean little. */
-  backoff() {
-    return this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts;
-  }
   /**
    * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
-   * of late, of which each way is taken to have the worse; and one more for each timeout before.
+   * of late, of which each way is taken to have the worse; and one more for each timeout before. When that did not help
+   * the link is dark, and one has to do: more would be lost for nothing.
    */
   timeout(t, lossIn) {
     const fails = 1 - (1 - Math.max(this.share, lossIn)) ** 2;
     let n = 2;
     for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
-    this.probes = Math.min(n + this.timeouts, maxProbes);
+    this.probes = this.timeouts > darkAfter ? 1 : Math.min(n + this.timeouts, maxProbes);
     this.timeouts++;
     this.lastSent = t;
   }
@@ -1261,68 +846,528 @@ var Recovery = class {
   }
 };
 
+// src/stats.ts
+var dropMalformed = 0;
+var dropDuplicate = 1;
+var dropAck = 2;
+var dropClosed = 3;
+var dropRefused = 4;
+var dropUnknownChannel = 5;
+var dropDirection = 6;
+var dropKind = 7;
+var dropTooLarge = 8;
+var dropMismatch = 9;
+var dropWindow = 10;
+var dropBudget = 11;
+var dropEvicted = 12;
+var dropAged = 13;
+var dropUnknownFrame = 14;
+var channelStats = () => ({ messagesOut: 0, messagesIn: 0, dropped: 0, stale: 0, duplicates: 0 });
+
+// src/queue.ts
+var pieceUnsent = 0;
+var pieceFlying = 1;
+var pieceLost = 2;
+var pieceAcked = 3;
+var cost = (m) => m.body.length + messageCost;
+var sendWindow = 4096;
+var Sender = class {
+  constructor(cfg, id, allowed) {
+    this.cfg = cfg;
+    this.id = id;
+    this.allowed = allowed;
+    this.queue = [];
+    // not sent yet, but for the first, which may be sent in part
+    this.waiting = [];
+    // sent, and something is still to be learned: oldest first
+    this.cost = 0;
+    // of both, and what counts against queueLimit
+    this.lost = 0;
+    // pieces of waiting and of the first in queue to send again
+    this.nextID = 0;
+    this.active = false;
+    // may have something to send
+    this.pass = 0;
+    // bytes sent over weight: the smallest goes first
+    this.tokens = 0;
+    // of the guaranteed share
+    this.stats = channelStats();
+    this.refilled = 0;
+    this.reliable = isReliable(cfg.mode);
+    this.bare = cfg.mode === "unreliable";
+  }
+  /**
+   * The queued message that a new one with this key makes useless. One that has been sent in part is finished, or a
+   * stream of large messages on a slow link would never deliver any.
+   */
+  replaced(key) {
+    if (!key && this.cfg.mode !== "sequenced") return;
+    return this.queue.find((m) => m.key === key && !m.sent);
+  }
+  /** The piece that goes next, and gives its message an id. */
+  next() {
+    if (this.lost) return (this.waiting.find((m2) => m2.lost) ?? this.queue[0]).pieces.find((q) => q.state === pieceLost);
+    const m = this.queue[0];
+    const oldest = this.waiting[0];
+    if (!m) return;
+    if (!m.sent) {
+      if (oldest && this.reliable && this.nextID - oldest.id >= sendWindow) return;
+      m.id = this.nextID;
+    }
+    return m.pieces[m.sent];
+  }
+  /** How often a message may ride again: as often as it takes that one in a thousand is lost each time, 2 to 6. */
+  copies(loss) {
+    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-3) / Math.log(loss) - 1)));
+  }
+  /** Whether anything is left of the guaranteed share, which may save up for a quarter of a second. */
+  share(t) {
+    const rate = this.cfg.guarantee;
+    this.tokens = Math.min(Math.max(rate / 4, 2 * maxPacket), this.tokens + rate * (t - this.refilled) / 1e3);
+    this.refilled = t;
+    return rate > 0 && this.tokens > 0;
+  }
+};
+
+// src/outbox.ts
+var maxCopyable = 512;
+var staleAge = 250;
+var maxLookback = 64;
+var Outbox = class {
+  constructor(table, allows) {
+    this.backlog = false;
+    // pick saw a piece that did not fit
+    this.quiet = false;
+    // unreliable messages wait, for where they are let go next they would grow old
+    this.retransmits = 0;
+    this.copies = 0;
+    this.passes = Array(maxPriority + 1).fill(0);
+    this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
+    this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
+  }
+  /** Queues a copy of b. */
+  send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
+    const s = this.senders[ch];
+    const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
+    const size = b.length;
+    if (!s.allowed) throw new SendError("direction", `only the server sends on ${name}`);
+    if (size > maxMessage2) throw new SendError("size", `${name} takes ${maxMessage2} bytes, not ${size}`);
+    if (deadline <= t) throw new SendError("deadline", "the deadline has passed");
+    const room = queueLimit - size - messageCost;
+    let old = s.replaced(key);
+    if (s.cost - (old ? cost(old) : 0) > room) {
+      if (s.reliable) throw new SendError("budget", `the queue of ${name} is full`);
+      while (s.cost > room) this.drop(s);
+      old = s.replaced(key);
+    }
+    const m = {
+      s,
+      list: s.queue,
+      over: false,
+      id: 0,
+      key,
+      body: new Uint8Array(b),
+      deadline,
+      queued: t,
+      receipt,
+      pieces: [],
+      sent: 0,
+      left: pieces(size),
+      lost: 0
+    };
+    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
+    s.cost += cost(m);
+    if (old) {
+      s.queue.splice(s.queue.indexOf(old), 0, m);
+      this.finish(old, "replaced");
+    } else {
+      s.queue.push(m);
+      this.activate(s);
+    }
+  }
+  /** Drops the oldest message of a channel. One that is sent in part is finished, if that is not all. */
+  drop(s) {
+    const [head, next] = s.queue;
+    this.finish(head?.sent && next || head || s.waiting[0], "dropped");
+  }
+  /** Forgets a message, whatever became of it, and writes its receipt. */
+  finish(m, fate) {
+    const { s, list } = m;
+    if (!m.sent) s.stats.dropped++;
+    this.report(m, fate);
+    s.cost -= cost(m);
+    s.lost -= m.lost;
+    m.over = true;
+    list.splice(list.indexOf(m), 1);
+  }
+  /** Writes a message's receipt, once. */
+  report(m, fate) {
+    m.receipt?.(fate);
+    m.receipt = void 0;
+  }
+  /**
+   * Drops the unreliable messages that have waited for too long. It is for when the link is silent, or just was: what
+   * waited then would come in a burst, and old.
+   */
+  outdate(t) {
+    for (const { reliable, queue } of this.senders) {
+      if (reliable) continue;
+      for (const m of [...queue]) if (t - m.queued > staleAge) this.finish(m, "expired");
+    }
+  }
+  // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
+  activate(s) {
+    if (s.active) return;
+    s.active = true;
+    s.pass = Math.max(s.pass, this.passes[s.cfg.priority]);
+  }
+  /**
+   * The piece that an active channel sends next. Drops queued messages whose deadline has passed, from the first on; but a
+   * reliable message that was sent in part is finished.
+   */
+  next(s, t) {
+    if (this.quiet && !s.reliable) return;
+    for (let m; !s.lost && (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    s.active = s.lost + s.queue.length > 0;
+    return s.next();
+  }
+  /** The piece to send, from the best of the channels whose next piece fits. */
+  pick(t, space) {
+    let best;
+    let bestRank = 0;
+    this.backlog = false;
+    for (const s of this.senders) {
+      const q = s.active && this.next(s, t);
+      if (!q) continue;
+      if (pieceCost(q.m.body.length, q.i) > space) {
+        this.backlog = true;
+        continue;
+      }
+      const rank = s.cfg.priority - (s.share(t) ? maxPriority + 1 : 0);
+      if (best && (rank > bestRank || rank === bestRank && s.pass >= best.m.s.pass)) continue;
+      best = q;
+      bestRank = rank;
+    }
+    return best;
+  }
+  hasWork(t) {
+    return this.senders.some((s) => s.active && this.next(s, t));
+  }
+  /** Appends pieces up to end. */
+  fill(w, end, t, p) {
+    for (let q; q = this.pick(t, end - w.n); ) {
+      const { m } = q;
+      const { s } = m;
+      const start = w.n;
+      appendPiece(w, s.id, s.bare, m.id, m.body, q.i);
+      s.tokens -= w.n - start;
+      this.passes[s.cfg.priority] = s.pass += (w.n - start) * maxWeight / s.cfg.weight;
+      if (s.reliable || m.receipt) p.pieces.push(q);
+      this.pieceSent(q, p);
+    }
+  }
+  /**
+   * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
+   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
+   * should have been acknowledged by now, oldest first, then others, newest first.
+   */
+  repeat(w, end, overdue, p, loss) {
+    for (const s of this.byPriority) {
+      const budget = s.copies(loss);
+      if (!s.reliable || budget < 1) continue;
+      for (const m of s.waiting.slice(0, maxLookback)) {
+        const q = m.pieces[0];
+        if (q.at > overdue || !this.copy(w, end, q, p)) continue;
+        q.at = p.at;
+        q.copies = 0;
+      }
+      for (const m of s.waiting.slice(-maxLookback).reverse()) {
+        const q = m.pieces[0];
+        if (q.copies < budget) this.copy(w, end, q, p);
+      }
+    }
+  }
+  /** Appends a message again if it is a small one, under way in another packet, and fits. */
+  copy(w, end, q, p) {
+    const { id, body, s } = q.m;
+    if (body.length > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(body.length, 0) > end) return false;
+    appendPiece(w, s.id, false, id, body, 0);
+    q.copies++;
+    q.number = p.number;
+    p.pieces.push(q);
+    this.copies++;
+    return true;
+  }
+  // ---- what becomes of pieces ------------------------------------------------------------------------------------
+  /** Takes note that a piece left in a packet, for need. */
+  pieceSent(q, p) {
+    const { m } = q;
+    const { s } = m;
+    if (q.state === pieceLost) {
+      m.lost--;
+      s.lost--;
+      this.retransmits++;
+    } else if (m.sent++ === 0) {
+      s.nextID++;
+      s.stats.messagesOut++;
+    }
+    q.state = pieceFlying;
+    q.copies = 0;
+    q.number = p.number;
+    q.at = p.at;
+    if (m.sent < m.pieces.length || m.list !== s.queue) return;
+    if (!s.reliable && !m.receipt) return this.finish(m, "lost");
+    s.queue.shift();
+    m.list = s.waiting;
+    s.waiting.push(m);
+    this.settle(m);
+  }
+  /**
+   * Finishes what has arrived whole. An ordered message is kept until all before it have arrived: until then the other
+   * end may hold it, and its cost must count here as there.
+   */
+  settle(m) {
+    const { s } = m;
+    if (m.left || m.list !== s.waiting) return;
+    this.report(m, "delivered");
+    if (s.cfg.mode !== "reliable-ordered") return this.finish(m, "delivered");
+    while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
+  }
+  /**
+   * Takes note that packet number, which carried the piece, did not arrive. Reports whether that is news: the piece has
+   * not arrived otherwise, and no newer copy is under way.
+   */
+  pieceLost(q, number) {
+    const { m } = q;
+    const { s } = m;
+    if (m.over || q.state !== pieceFlying || q.number !== number) return false;
+    if (s.reliable) {
+      q.state = pieceLost;
+      m.lost++;
+      s.lost++;
+      this.activate(s);
+    } else {
+      this.finish(m, "lost");
+    }
+    return true;
+  }
+  /** Takes note that a packet has arrived. */
+  acked(p) {
+    for (const q of p.pieces) {
+      const { m } = q;
+      if (m.over || q.state === pieceAcked) continue;
+      if (q.state === pieceLost) {
+        m.lost--;
+        m.s.lost--;
+      }
+      q.state = pieceAcked;
+      m.left--;
+      this.settle(m);
+    }
+    p.pieces = [];
+  }
+  /** Takes note that a packet did not arrive. */
+  lost(p) {
+    for (const q of p.pieces) this.pieceLost(q, p.number);
+  }
+  /** Takes note that nothing will be known of a packet: its link is gone. */
+  forgotten(p) {
+    for (const q of p.pieces) this.pieceLost(q, q.number);
+  }
+  /** Makes what a packet carried due to be sent again, though it may still arrive; whether there was anything. */
+  again(p) {
+    return p.pieces.filter((q) => q.m.s.reliable && this.pieceLost(q, p.number)).length > 0;
+  }
+  /** Whether every reliable message has arrived. */
+  settled() {
+    return this.senders.every((s) => !s.reliable || !s.cost);
+  }
+  /** Forgets all messages. */
+  abandon() {
+    for (const s of this.senders) {
+      for (const m of [...s.waiting, ...s.queue]) this.finish(m, m.sent ? "lost" : "abandoned");
+    }
+  }
+};
+
+// src/reassembly.ts
+var maxPartials = 32;
+var partialAge = 3e3;
+var Receiver = class {
+  constructor(cfg, allowed, message, drop) {
+    this.cfg = cfg;
+    this.allowed = allowed;
+    this.message = message;
+    this.drop = drop;
+    this.held = 0;
+    // bytes of partials, as queueLimit counts them
+    this.expireAt = Infinity;
+    // when an incomplete unreliable message grows too old
+    this.stats = channelStats();
+    this.base = 0;
+    // reliable: all before it have come. Sequenced: the newest delivered, plus one
+    /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
+    this.partials = /* @__PURE__ */ new Map();
+  }
+  /** Counts a piece of a message that comes too late to be of use; of a reliable one it never does. */
+  outdated() {
+    const late = this.allowed && !isReliable(this.cfg.mode);
+    if (late) this.stats.stale++;
+    return late;
+  }
+  /** Takes a piece of a message. It returns why it must be sent again, or 0. */
+  receive(t, f) {
+    const { mode, maxMessage: maxMessage2 } = this.cfg;
+    const bare = f.kind === frameBare;
+    const whole = f.kind !== frameFragment;
+    if (!this.allowed) return dropDirection;
+    if (whole && bare !== (mode === "unreliable")) return dropKind;
+    if (f.total > maxMessage2) return dropTooLarge;
+    if (isReliable(mode)) return this.receiveReliable(t, f, whole);
+    if (bare) this.deliver(f.payload);
+    else if (mode === "sequenced" && f.id < this.base) this.stats.stale++;
+    else if (whole) this.supersede(f.id, f.payload);
+    else this.fragment(t, f);
+    return 0;
+  }
+  deliver(b) {
+    this.stats.messagesIn++;
+    this.message(b);
+  }
+  /** Delivers a sequenced message, which makes everything before it too old. */
+  supersede(id, b) {
+    this.deliver(b);
+    this.base = id + 1;
+    for (const p of this.partials.values()) {
+      if (p.id > id) continue;
+      this.stats.stale++;
+      this.remove(p);
+    }
+  }
+  /** Takes a message of which the pieces in have came; of one without a piece that is all, and it was delivered. */
+  put(t, id, have, body) {
+    if (!have.length) this.partials.set(id, null);
+    else this.add(t, id, body, have);
+  }
+  add(t, id, body, have = []) {
+    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
+    this.partials.set(id, p);
+    this.held += body.length + messageCost;
+    return p;
+  }
+  remove(p) {
+    this.partials.delete(p.id);
+    this.held -= p.body.length + messageCost;
+  }
+  /** Stores a piece and reports whether it completes the message. */
+  store(p, f) {
+    if (p.have[f.index]) {
+      this.stats.duplicates++;
+      return false;
+    }
+    p.have[f.index] = true;
+    if (p.body !== f.payload) p.body.set(f.payload, f.index * pieceSize);
+    return --p.left === 0;
+  }
+  /** Takes a fragment of a message that nobody will send again. */
+  fragment(t, f) {
+    const p = this.partials.get(f.id) ?? this.admit(t, f);
+    if (p.body.length !== f.total) return this.drop(dropMismatch);
+    if (!this.store(p, f)) return;
+    this.remove(p);
+    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
+    else this.deliver(p.body);
+  }
+  /** Begins an incomplete message, and gives up older ones to make room. */
+  admit(t, f) {
+    for (const p of this.partials.values()) {
+      if (this.partials.size < maxPartials && !this.full(f)) break;
+      this.remove(p);
+      this.drop(dropEvicted);
+    }
+    this.expireAt = Math.min(this.expireAt, t + partialAge);
+    return this.add(t, f.id, new Uint8Array(f.total));
+  }
+  full(f) {
+    return this.held + f.total + messageCost > this.cfg.queueLimit;
+  }
+  /** Gives up incomplete unreliable messages that are too old. */
+  age(t) {
+    if (t < this.expireAt) return;
+    this.expireAt = Infinity;
+    for (const p of this.partials.values()) {
+      if (p.first + partialAge > t) {
+        this.expireAt = p.first + partialAge;
+        return;
+      }
+      this.remove(p);
+      this.drop(dropAged);
+    }
+  }
+  /**
+   * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
+   * packet must not be acknowledged.
+   */
+  receiveReliable(t, f, whole) {
+    const ordered = this.cfg.mode === "reliable-ordered";
+    let p = this.partials.get(f.id);
+    if (f.id >= this.base + sendWindow) return dropWindow;
+    if (f.id < this.base || p === null || p?.left === 0) {
+      this.stats.duplicates++;
+      return 0;
+    }
+    if (p && (whole || p.body.length !== f.total)) return dropMismatch;
+    if (!p) {
+      if (!(whole && (!ordered || f.id === this.base)) && this.full(f)) return dropBudget;
+      p = this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
+    }
+    if (!this.store(p, f)) return 0;
+    if (!ordered) {
+      this.remove(p);
+      this.deliver(p.body);
+      this.partials.set(p.id, null);
+    }
+    for (let q; (q = this.partials.get(this.base)) !== void 0 && !q?.left; this.base++) {
+      this.partials.delete(this.base);
+      if (!q) continue;
+      this.remove(q);
+      this.deliver(q.body);
+    }
+    return 0;
+  }
+};
+
 // src/sent.ts
 var packetFlying = 0;
 var packetAcked = 1;
 var packetLost = 2;
-var SentPacket = class {
-  at = 0;
-  size = 0;
-  state = packetFlying;
-  eliciting = false;
-  closing = false;
-  // it carries a close frame
-  ackTop = 0;
-  // one more than the largest it acknowledged, or 0
-  // The pieces it carries. A message's memory is used again, so its generation is remembered too.
-  messages = [];
-  gens = [];
-  indexes = [];
-  reset(t) {
-    this.at = t;
-    this.size = this.ackTop = 0;
-    this.state = packetFlying;
-    this.eliciting = this.closing = false;
-    this.drop();
-    return this;
-  }
-  refer(m, index) {
-    this.messages.push(m);
-    this.gens.push(m.gen);
-    this.indexes.push(index);
-  }
-  drop() {
-    this.messages.length = this.gens.length = this.indexes.length = 0;
-  }
-};
 var maxFlight = 8192;
 var Flight = class {
-  base = 0;
-  next = 0;
-  bytes = 0;
-  // of eliciting packets under way
-  count = 0;
-  // of those packets
-  ring = Array.from({ length: 64 }, () => new SentPacket());
+  constructor() {
+    this.next = 0;
+    this.bytes = 0;
+    // of eliciting packets under way
+    this.count = 0;
+    // of those packets
+    this.packets = [];
+  }
+  /** The oldest one. */
+  base() {
+    return this.next - this.packets.length;
+  }
+  /** Packet n, if it is remembered. */
   at(n) {
-    return this.ring[n & this.ring.length - 1];
+    return this.packets[n - this.base()];
   }
-  full() {
-    return this.next - this.base >= maxFlight;
-  }
-  /** The record for the next packet, empty. */
+  /** The packet that is sent next, empty. */
   open(t) {
-    const size = this.ring.length;
-    if (this.next - this.base === size) {
-      const old = this.ring;
-      this.ring = Array.from({ length: 2 * size }, () => new SentPacket());
-      for (let n = this.base; n < this.next; n++) this.ring[n & 2 * size - 1] = old[n & size - 1];
-    }
-    return this.at(this.next).reset(t);
+    return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
-  /** Makes the record that open returned part of the flight. */
+  /** Makes what open returned part of the flight. */
   push(p) {
     this.next++;
+    this.packets.push(p);
     if (!p.eliciting) return;
     this.bytes += p.size;
     this.count++;
@@ -1336,857 +1381,388 @@ var Flight = class {
     p.state = state;
   }
   /**
-   * Forgets packets at the base of which nothing more is to be learned: those acknowledged, and those sent before old
+   * Forgets the oldest packets of which nothing more is to be learned: those acknowledged, and those sent before old
    * and not under way.
    */
   trim(old) {
-    for (; this.base < this.next; this.base++) {
-      const p = this.at(this.base);
+    for (let p; p = this.packets[0]; this.packets.shift()) {
       if (p.state !== packetAcked && (p.at >= old || p.state === packetFlying && p.eliciting)) return;
     }
   }
 };
 
-// src/outbox.ts
-var maxCopyable = 512;
-var maxLookback = 64;
-var Outbox = class {
-  constructor(table, allows, receipt) {
-    this.receipt = receipt;
-    this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
-    this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
-  }
-  receipt;
-  senders;
-  backlog = false;
-  // pick saw a piece that did not fit
-  byPriority;
-  passes = new Float64Array(maxPriority + 1);
-  handles = 0;
-  free = null;
-  // a list by next
-  found = null;
-  // by next, and which piece of it
-  foundIndex = 0;
-  /** Queues a copy of b, and returns how receipts call it. */
-  send(t, ch, b, o = {}) {
-    const s = this.senders[ch];
-    const size = b.length;
-    const key = o.key ?? 0;
-    const deadline = o.deadline ?? Infinity;
-    if (!s.allowed) throw new SendError("direction", `only the server sends on ${s.cfg.name}`);
-    if (size > s.cfg.maxMessage) throw new SendError("size", `${s.cfg.name} takes ${s.cfg.maxMessage} bytes, not ${size}`);
-    if (deadline <= t) throw new SendError("deadline", "the deadline has passed");
-    if (!this.room(s, key, size)) {
-      s.stats.overBudget++;
-      throw new SendError("budget", `the queue of ${s.cfg.name} is full`);
-    }
-    const old = s.replaced(key);
-    const m = old ?? this.message(s);
-    if (old) {
-      s.stats.replaced++;
-      s.cost -= m.cost();
-      this.report(m, "replaced");
-    }
-    m.fill(b);
-    m.key = key;
-    m.deadline = deadline;
-    m.queued = t;
-    m.receipt = o.receipt ?? false;
-    m.handle = ++this.handles;
-    s.cost += m.cost();
-    if (!old) {
-      s.queue.push(m);
-      s.remember(m);
-      this.activate(s);
-    }
-    return m.handle;
-  }
-  message(s) {
-    const m = this.free ?? new Message();
-    this.free = m.next;
-    m.next = null;
-    m.ch = s.id;
-    return m;
-  }
-  /** Makes room for a message of n bytes by the channel's policy, and reports whether there is any. */
-  room(s, key, n) {
-    const limit = s.cfg.queueLimit - n - messageCost;
-    if (s.cost <= limit + (s.replaced(key)?.cost() ?? 0)) return true;
-    if (s.reliable) return false;
-    while (s.cost > limit) {
-      let oldest = s.queue.head;
-      if (oldest && oldest.sent > 0 && oldest.next) oldest = oldest.next;
-      s.stats.overflowed++;
-      this.finish(s, oldest ?? s.waiting.head, "dropped");
-    }
-    return true;
-  }
-  /** Forgets a message, whatever became of it, and writes its receipt. */
-  finish(s, m, fate) {
-    this.report(m, fate);
-    s.cost -= m.cost();
-    s.lost -= m.lost;
-    s.forget(m);
-    m.list?.remove(m);
-    m.gen++;
-    m.next = this.free;
-    this.free = m;
-  }
-  /** Writes a message's receipt, once. */
-  report(m, fate) {
-    if (!m.receipt) return;
-    m.receipt = false;
-    this.receipt(m.handle, fate);
-  }
-  /**
-   * Drops queued messages whose deadline has passed, from the head on. A reliable message that was sent in part is
-   * finished; others are not.
-   */
-  expire(s, t) {
-    for (let m = s.queue.head; m && t >= m.deadline; m = s.queue.head) {
-      if (m.sent > 0 && s.reliable) return;
-      s.stats.expired++;
-      this.finish(s, m, "expired");
-    }
-  }
-  // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
-  activate(s) {
-    if (s.active) return;
-    s.active = true;
-    s.pass = Math.max(s.pass, this.passes[s.cfg.priority]);
-  }
-  /** Finds the piece that the channel sends next, and returns its length in a packet, or 0. */
-  next(s, t) {
-    let m;
-    let i = 0;
-    if (s.lost > 0) {
-      m = s.firstLost();
-      while (m.pieces[i].state !== pieceLost) i++;
-    } else {
-      this.expire(s, t);
-      m = s.queue.head;
-      s.active = m !== null;
-      if (!m || m.sent === 0 && !s.inWindow()) return 0;
-      if (m.sent === 0) m.id = s.nextID;
-      i = m.sent;
-    }
-    this.found = m;
-    this.foundIndex = i;
-    return pieceLen(s.bare, m.id, m.body.length, i);
-  }
-  /** The channel to send from, among those whose next piece fits. */
-  pick(t, space) {
-    let best = null;
-    let bestShare = false;
-    this.backlog = false;
-    for (const s of this.senders) {
-      if (!s.active) continue;
-      const n = this.next(s, t);
-      if (n === 0) continue;
-      if (n > space) {
-        this.backlog = true;
-        continue;
-      }
-      const share = s.cfg.guarantee > 0 && s.share(t, maxPacket) > 0;
-      if (!best || s.before(best, share, bestShare)) {
-        best = s;
-        bestShare = share;
-      }
-    }
-    return best;
-  }
-  hasWork(t) {
-    return this.senders.some((s) => s.active && this.next(s, t) > 0);
-  }
-  /** Appends pieces up to end. */
-  fill(w, end, t, p, number) {
-    for (let s = this.pick(t, end - w.n); s; s = this.pick(t, end - w.n)) {
-      const size = this.next(s, t);
-      const m = this.found;
-      const i = this.foundIndex;
-      appendPiece(w, s.id, s.bare, m.id, m.body, i);
-      s.tokens -= size;
-      s.pass += Math.floor(size * maxWeight / s.cfg.weight);
-      this.passes[s.cfg.priority] = s.pass;
-      if (s.reliable || m.receipt) p.refer(m, i);
-      this.pieceSent(s, m, i, number, t);
-    }
-  }
-  /**
-   * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
-   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
-   * should have been acknowledged by now, oldest first, then others, newest first.
-   */
-  repeat(w, end, t, overdue, p, number, share) {
-    for (const s of this.byPriority) {
-      const budget = s.copies(share);
-      if (!s.reliable || budget < 1) continue;
-      let m = s.waiting.head;
-      for (let left = maxLookback; m && left > 0; m = m.next, left--) {
-        const q = m.pieces[0];
-        if (q.state !== pieceFlying || q.at > overdue || !this.copy(w, end, s, m, p, number)) continue;
-        q.at = t;
-        q.copies = 0;
-      }
-      m = s.waiting.tail;
-      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
-        if (m.pieces[0].copies < budget) this.copy(w, end, s, m, p, number);
-      }
-    }
-  }
-  /** Appends a message again if it is a small one, under way in another packet, and fits. */
-  copy(w, end, s, m, p, number) {
-    const q = m.pieces[0];
-    const size = m.body.length;
-    if (m.count > 1 || size > maxCopyable || q.state !== pieceFlying || q.number === number) return false;
-    if (w.n + pieceLen(false, m.id, size, 0) > end) return false;
-    appendPiece(w, s.id, false, m.id, m.body, 0);
-    q.copies++;
-    q.number = number;
-    p.refer(m, 0);
-    s.stats.copies++;
-    return true;
-  }
-  // ---- what becomes of pieces ------------------------------------------------------------------------------------
-  /** Calls f for each piece in a packet about which there is something to learn. */
-  eachPiece(p, f) {
-    for (let k = 0; k < p.messages.length; k++) {
-      const m = p.messages[k];
-      if (p.gens[k] === m.gen) f(m, p.indexes[k]);
-    }
-  }
-  /** Takes note that a piece left in packet number, for need. */
-  pieceSent(s, m, i, number, t) {
-    const p = m.pieces[i];
-    if (p.state === pieceLost) {
-      m.lost--;
-      s.lost--;
-      s.stats.retransmits++;
-    } else if (m.sent++ === 0) {
-      s.forget(m);
-      s.nextID++;
-      s.stats.queueTime += (t - m.queued - s.stats.queueTime) / 16;
-      s.stats.messagesOut++;
-      s.stats.bytesOut += m.body.length;
-    }
-    p.state = pieceFlying;
-    p.copies = 0;
-    p.number = number;
-    p.at = t;
-    if (m.sent < m.count || m.list !== s.queue) return;
-    s.queue.remove(m);
-    if (s.reliable || m.receipt) {
-      s.waiting.push(m);
-      this.settle(s, m);
-    } else {
-      this.finish(s, m, "lost");
-    }
-  }
-  pieceAcked = (m, i) => {
-    const s = this.senders[m.ch];
-    const p = m.pieces[i];
-    if (p.state === pieceAcked) return;
-    if (p.state === pieceLost) {
-      m.lost--;
-      s.lost--;
-    }
-    p.state = pieceAcked;
-    m.acked++;
-    this.settle(s, m);
-  };
-  /**
-   * Finishes what has arrived whole. An ordered message is kept until all before it have arrived: until then the other
-   * end may hold it, and its cost must count here as there.
-   */
-  settle(s, m) {
-    if (!m.done() || m.list !== s.waiting) return;
-    this.report(m, "delivered");
-    if (s.cfg.mode !== "reliable-ordered") {
-      this.finish(s, m, "delivered");
-      return;
-    }
-    for (let head = s.waiting.head; head?.done(); head = s.waiting.head) this.finish(s, head, "delivered");
-  }
-  /** Takes note that packet number, which carried the piece, did not arrive. */
-  pieceLost(m, i, number) {
-    const s = this.senders[m.ch];
-    const p = m.pieces[i];
-    if (p.state !== pieceFlying || p.number !== number) return;
-    if (!s.reliable) {
-      this.finish(s, m, "lost");
-      return;
-    }
-    p.state = pieceLost;
-    m.lost++;
-    s.lost++;
-    this.activate(s);
-  }
-  /** Takes note that a packet has arrived. */
-  acked(p) {
-    this.eachPiece(p, this.pieceAcked);
-    p.drop();
-  }
-  /** Takes note that packet number did not arrive. */
-  lost(p, number) {
-    this.eachPiece(p, (m, i) => this.pieceLost(m, i, number));
-  }
-  /** Takes note that nothing will be known of a packet: its link is gone. */
-  forgotten(p) {
-    this.eachPiece(p, (m, i) => this.pieceLost(m, i, m.pieces[i].number));
-  }
-  /** Makes what packet number carried due to be sent again, though it may still arrive; whether there was anything. */
-  again(p, number) {
-    let found = false;
-    this.eachPiece(p, (m, i) => {
-      const q = m.pieces[i];
-      if (!this.senders[m.ch].reliable || q.state !== pieceFlying || q.number !== number) return;
-      this.pieceLost(m, i, number);
-      found = true;
-    });
-    return found;
-  }
-  /** Whether every reliable message has arrived. */
-  settled() {
-    return this.senders.every((s) => !s.reliable || s.cost === 0);
-  }
-  /** Forgets all messages. */
-  abandon() {
-    for (const s of this.senders) {
-      for (const l of [s.waiting, s.queue]) {
-        while (l.head) this.finish(s, l.head, l.head.sent > 0 ? "lost" : "abandoned");
-      }
-      s.active = false;
-    }
-  }
-};
-
-// src/reassembly.ts
-var maxPartials = 32;
-var partialAge = 3e3;
-var Receiver = class {
-  constructor(cfg, id, allowed, to) {
-    this.cfg = cfg;
-    this.id = id;
-    this.allowed = allowed;
-    this.to = to;
-    this.reliable = isReliable(cfg.mode);
-    this.ordered = cfg.mode === "reliable-ordered";
-    this.sequenced = cfg.mode === "sequenced";
-  }
-  cfg;
-  id;
-  allowed;
-  to;
-  held = 0;
-  // bytes of partials, as queueLimit counts them
-  expireAt = Infinity;
-  // when an incomplete unreliable message grows too old
-  stats = channelStats();
-  base = 0;
-  // reliable: all before it have come. Sequenced: the newest delivered, plus one
-  /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
-  partials = /* @__PURE__ */ new Map();
-  reliable;
-  ordered;
-  sequenced;
-  /** Takes a piece of a message. It returns why it must be sent again, or null. */
-  receive(t, f) {
-    if (!this.allowed) return "direction";
-    if ((f.kind === frameBare || f.kind === frameMessage) && f.kind === frameBare !== (this.cfg.mode === "unreliable")) {
-      return "kind";
-    }
-    const total = f.kind === frameFragment ? f.total : f.payload.length;
-    if (total > this.cfg.maxMessage) return "too-large";
-    if (this.reliable) return this.receiveReliable(t, f, total);
-    if (f.kind === frameBare) this.deliver(f.payload);
-    else if (this.sequenced && f.id < this.base) this.stats.stale++;
-    else if (f.kind === frameFragment) this.fragment(t, f, total);
-    else this.supersede(f.id, f.payload);
-    return null;
-  }
-  deliver(b) {
-    this.stats.messagesIn++;
-    this.stats.bytesIn += b.length;
-    this.to.message(this.id, b);
-  }
-  /** Delivers a sequenced message, which makes everything before it too old. */
-  supersede(id, b) {
-    this.deliver(b);
-    this.base = id + 1;
-    for (const p of this.partials.values()) {
-      if (p.id > id) continue;
-      this.stats.stale++;
-      this.remove(p);
-    }
-  }
-  add(t, id, total, body) {
-    const n = pieces(total);
-    const p = { id, total, left: n, have: [], body: body ?? new Uint8Array(total), first: t };
-    this.partials.set(id, p);
-    this.held += total + messageCost;
-    return p;
-  }
-  remove(p) {
-    this.partials.delete(p.id);
-    this.held -= p.total + messageCost;
-  }
-  /** Stores a piece and reports whether it is a new one. */
-  store(p, f) {
-    const index = f.kind === frameFragment ? f.index : 0;
-    if (p.have[index]) {
-      this.stats.duplicates++;
-      return false;
-    }
-    p.have[index] = true;
-    p.left--;
-    if (f.kind === frameFragment) p.body.set(f.payload, index * pieceSize);
-    return true;
-  }
-  /** Takes a fragment of a message that nobody will send again. */
-  fragment(t, f, total) {
-    const p = this.partials.get(f.id) ?? this.admit(t, f.id, total);
-    if (p.total !== total) {
-      this.to.drop("mismatch");
-      return;
-    }
-    if (!this.store(p, f) || p.left > 0) return;
-    this.remove(p);
-    if (this.sequenced) this.supersede(p.id, p.body);
-    else this.deliver(p.body);
-  }
-  /** Begins an incomplete message, and gives up older ones to make room. */
-  admit(t, id, total) {
-    for (const p of this.partials.values()) {
-      if (this.partials.size < maxPartials && this.held + total + messageCost <= this.cfg.queueLimit) break;
-      this.remove(p);
-      this.to.drop("evicted");
-    }
-    this.expireAt = Math.min(this.expireAt, t + partialAge);
-    return this.add(t, id, total, null);
-  }
-  /** Gives up incomplete unreliable messages that are too old. */
-  age(t) {
-    if (t < this.expireAt) return;
-    this.expireAt = Infinity;
-    for (const p of this.partials.values()) {
-      if (p.first + partialAge > t) {
-        this.expireAt = p.first + partialAge;
-        return;
-      }
-      this.remove(p);
-      this.to.drop("aged");
-    }
-  }
-  /**
-   * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
-   * packet must not be acknowledged.
-   */
-  receiveReliable(t, f, total) {
-    const whole = f.kind === frameMessage;
-    if (f.id >= this.base + sendWindow) return "window";
-    const known = this.partials.get(f.id);
-    if (f.id < this.base || known === null || known && known.left === 0) {
-      this.stats.duplicates++;
-      return null;
-    }
-    if (known && (whole || known.total !== total)) return "mismatch";
-    const inTurn = !this.ordered || f.id === this.base;
-    if (whole && inTurn) {
-      this.deliver(f.payload);
-      this.finish(f.id);
-      return null;
-    }
-    if (!known && this.held + total + messageCost > this.cfg.queueLimit) return "budget";
-    const p = known ?? this.add(t, f.id, total, whole ? f.payload : null);
-    if (!this.store(p, f) || p.left > 0 || !inTurn) return null;
-    this.remove(p);
-    this.deliver(p.body);
-    this.finish(p.id);
-    return null;
-  }
-  /** Takes note that a message was delivered, and delivers what waited for that. */
-  finish(id) {
-    if (id !== this.base) {
-      this.partials.set(id, null);
-      return;
-    }
-    this.base++;
-    while (this.partials.size > 0) {
-      const p = this.partials.get(this.base);
-      if (p === void 0 || p && p.left > 0) return;
-      if (p) {
-        this.remove(p);
-        this.deliver(p.body);
-      } else {
-        this.partials.delete(this.base);
-      }
-      this.base++;
-    }
-  }
-};
-
 // src/mux.ts
+var closeRepeats = 6;
+var closeInterval = 20;
 var Mux = class {
   constructor(t, config, events) {
     this.config = config;
     this.events = events;
-    const mine = config.server ? "to-client" : "to-server";
-    const to = { message: events.message.bind(events), drop: (why) => this.drop(why) };
-    const allows = (c, send) => c.direction === "both" || c.direction === mine === send;
-    this.outbox = new Outbox(config.table, (c) => allows(c, true), events.receipt.bind(events));
-    this.receivers = config.table.map((c, i) => new Receiver(c, i, allows(c, false), to));
-    this.link(t, config.rtt);
-  }
-  config;
-  events;
-  outbox;
-  receivers;
-  drops = {};
-  counts = {
-    packetsOut: 0,
-    packetsIn: 0,
-    bytesOut: 0,
-    bytesIn: 0,
-    acksOut: 0,
-    packetsLost: 0,
-    spurious: 0,
-    timeouts: 0,
-    links: 0
-  };
-  // The link, all of it new after relink.
-  received;
-  flight;
-  rtt;
-  loss;
-  cc;
-  pacer;
-  largestAcked = 0;
-  sampled = -1;
-  // when the newest packet that gave a round trip was sent
-  askedAt = 0;
-  // when a lone ack last asked for an ack of its own
-  ping = false;
-  // one is due
-  heard = 0;
-  // when the last packet came
-  work = false;
-  // there was something to send that could not leave
-  closing = new Closing();
-  in = new Packet();
-  ackOut = new AckBlock();
-  out = new Writer(new Uint8Array(0));
-  link(t, rtt) {
-    const c = this.config;
-    this.received = new Received();
+    this.heard = 0;
+    // when the last packet came
+    this.slow = false;
+    // the link below keeps back what it is given
+    this.packetsIn = 0;
+    this.drops = Array(dropUnknownFrame + 1).fill(0);
+    this.packetsOut = 0;
+    this.bytesOut = 0;
+    this.bytesIn = 0;
+    this.links = -1;
     this.flight = new Flight();
-    this.rtt = new RTT(rtt);
-    this.loss = new Recovery();
-    this.cc = new Congestion(c.rate, c.floor, c.ceiling);
-    this.pacer = new Pacer(t);
     this.largestAcked = 0;
     this.sampled = -1;
-    this.heard = t;
+    // when the newest packet that gave a round trip was sent
+    this.awake = -1;
+    // since when, after a sleep
+    this.askedAt = 0;
+    // when a lone ack last asked for an ack of its own
     this.ping = false;
+    // one is due
+    this.work = false;
+    // there was something to send that could not leave
+    // The end.
+    this.byPeer = false;
+    // the peer has closed
+    this.closing = nothing;
+    // our reason, once ending
+    this.code = 0;
+    this.ending = false;
+    // we have closed
+    this.closeLeft = 0;
+    // close frames to send
+    this.closeAt = Infinity;
+    // when
+    this.closeGap = closeInterval;
+    this.in = new Packet();
+    this.out = new Writer();
+    const mine = config.server ? "to-client" : "to-server";
+    const allows = (c, send) => c.direction === "both" || c.direction === mine === send;
+    this.outbox = new Outbox(config.table, (c) => allows(c, true));
+    this.receivers = config.table.map(
+      (c, i) => new Receiver(c, allows(c, false), (b) => events.message(i, b), (why) => this.drop(why))
+    );
+    this.relink(t, config.rtt);
   }
   /**
    * Starts over on a new link, to the same peer, which does the same. All that was not acknowledged is sent again, and
    * what had arrived is not delivered again; unreliable messages under way on the old link are lost.
    */
   relink(t, rtt) {
-    const f = this.flight;
-    this.counts.links++;
-    for (let n = f.base; n < f.next; n++) this.outbox.forgotten(f.at(n));
-    this.link(t, rtt);
-    this.closing.relink(t);
+    const { rate, floor, ceiling } = this.config;
+    this.links++;
+    for (const p of this.flight.packets) this.outbox.forgotten(p);
+    this.received = new Received();
+    this.flight = new Flight();
+    this.loss = new Recovery(rtt);
+    this.cc = congestion(t, rate, floor, ceiling);
+    this.largestAcked = 0;
+    this.sampled = this.awake = -1;
+    this.heard = t;
+    this.ping = false;
+    if (this.ending) this.closeAt = t;
   }
-  /** Queues a copy of b, and returns how receipts call it. Take it with append. */
-  send(t, ch, b, o = {}) {
-    if (this.closing.any()) throw new SendError("closed", "the session has ended");
-    return this.outbox.send(t, ch, b, o);
+  /** Queues a copy of b. Take it with append. */
+  send(t, ch, b, o) {
+    if (this.over()) throw new SendError("closed", "the session has ended");
+    this.outbox.send(t, ch, b, o);
   }
   // ---- packets out -----------------------------------------------------------------------------------------------
   /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
   append(t, b, limit) {
-    const f = this.flight;
-    for (; f.full(); f.base++) {
-      const old = f.at(f.base);
-      if (old.state === packetFlying && old.eliciting) this.losePacket(old, f.base);
+    const { flight, out: w, received } = this;
+    for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
+      const old = flight.packets[0];
+      if (old.state === packetFlying && old.eliciting) this.losePacket(old);
     }
-    const p = f.open(t);
-    const w = this.out;
+    const content = this.mayContent(t);
+    if (t < received.due && !this.over() && !(content && this.wants(t))) return 0;
+    const p = flight.open(t);
     w.b = b;
     w.n = 0;
-    appendHeader(w, f.next);
-    const content = this.mayContent(t);
-    if (this.received.eliciting > 0) this.appendAck(w, t, p, limit);
+    appendHeader(w, p.number);
+    if (received.eliciting) {
+      received.append(w, t, limit - maxFragmentHeader - pieceSize);
+      p.ackTop = received.next;
+    }
     const body = w.n;
-    if (this.closing.any()) {
-      p.closing = this.closing.append(w, t);
+    if (this.over()) {
+      p.closing = this.appendClose(w, t);
     } else if (content) {
       this.appendContent(w, limit, t, p);
       if (w.n === body) this.loss.probes = 0;
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
-      if (t < this.received.due || p.ackTop === 0) return 0;
+      if (t < received.due || !p.ackTop) return 0;
       this.askForAck(w, t, p);
     }
-    this.leave(p, w.n, t);
+    p.size = w.n;
+    if (p.ackTop) received.said();
+    if (p.eliciting) {
+      this.cc.sent(w.n);
+      this.loss.lastSent = t;
+      this.loss.probes = Math.max(0, this.loss.probes - 1);
+    }
+    flight.push(p);
+    this.packetsOut++;
+    this.bytesOut += w.n;
     return w.n;
   }
   /** Whether congestion control lets a packet leave. */
   mayContent(t) {
+    const { cc, loss } = this;
+    const paced = cc.mayLeave(t);
+    const window2 = this.flight.bytes < cc.window(loss.smoothed, loss.share);
     this.work = false;
-    this.pacer.refill(t, this.cc.pace());
-    if (this.loss.probes > 0) return true;
-    const window2 = this.flight.bytes < this.cc.window(this.rtt, this.loss.share);
-    if (window2 && this.pacer.open()) return true;
-    if (this.ping || this.outbox.hasWork(t)) {
-      this.cc.round.limited = true;
+    this.outbox.quiet = this.slow && loss.silent();
+    if (loss.probes || window2 && paced) return true;
+    if (this.wants(t)) {
+      cc.limit();
       this.work = window2;
     }
     return false;
   }
+  /** Whether there may be more to send than an ack block. */
+  wants(t) {
+    return this.ping || this.loss.probes > 0 || this.outbox.hasWork(t);
+  }
   /** Appends what the channels have, then what may ride along. */
   appendContent(w, end, t, p) {
+    const { outbox, loss } = this;
     const body = w.n;
-    this.outbox.fill(w, end, t, p, this.flight.next);
+    outbox.fill(w, end, t, p);
     if (this.ping && w.n === body) w.byte(controlPing);
     this.ping = false;
-    const share = this.loss.share;
-    if (w.n === body || this.outbox.backlog || share <= lossyShare) return;
-    const overdue = t - this.rtt.lossDelay() - maxAckDelay;
-    this.outbox.repeat(w, Math.min(end, w.n + Math.max(0, this.pacer.spare)), t, overdue, p, this.flight.next, share);
-  }
-  /** Appends an ack block, leaving room for the largest piece behind it. */
-  appendAck(w, t, p, end) {
-    this.received.block(t, this.ackOut);
-    w.b[0] |= this.ackOut.append(w, end - maxFragmentHeader - pieceSize);
-    p.ackTop = this.received.next;
+    if (w.n === body || outbox.backlog || loss.share <= lossyShare) return;
+    const overdue = t - loss.lossDelay() - maxAckDelay;
+    outbox.repeat(w, Math.min(end, w.n + this.cc.spare()), overdue, p, loss.share);
   }
   /**
-   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown: what the
-   * peer knows need not be repeated.
+   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown to eight
+   * more ranges: what the peer knows need not be repeated.
    */
   askForAck(w, t, p) {
-    this.counts.acksOut++;
-    if (this.ackOut.ranges < 8 || t < this.askedAt + this.rtt.smoothed || this.closing.any()) return;
+    if (this.received.ranges.length < 17 || t < this.askedAt + this.loss.smoothed || this.over()) return;
     this.askedAt = t;
     p.eliciting = true;
     w.byte(controlPing);
   }
-  /** Takes note of a packet of n bytes that goes out. */
-  leave(p, n, t) {
-    p.size = n;
-    if (p.ackTop > 0) this.received.said();
-    if (p.eliciting) {
-      this.pacer.spend(n);
-      this.cc.round.sent += n;
-      this.loss.lastSent = t;
-      this.loss.probes = Math.max(0, this.loss.probes - 1);
-    }
-    this.flight.push(p);
-    this.counts.packetsOut++;
-    this.counts.bytesOut += n;
+  /** Appends the close frame if it is time for one. */
+  appendClose(w, t) {
+    if (!this.closeLeft || t < this.closeAt) return false;
+    this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
+    this.closeGap *= 2;
+    appendClose(w, this.code, this.closing);
+    return true;
   }
   // ---- packets in ------------------------------------------------------------------------------------------------
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t, b) {
-    const p = this.in;
-    let eliciting = false;
-    let ok = p.parse(b);
-    while (ok && p.more()) {
-      ok = p.next();
-      eliciting ||= p.eliciting();
-    }
-    if (!ok) return this.drop("malformed");
-    const number = this.received.expand(p);
-    if (!this.received.fresh(number)) return this.drop("duplicate");
-    if (p.hasAck && !this.receiveAck(t, p.ack)) return this.drop("ack");
-    this.counts.packetsIn++;
-    this.counts.bytesIn += b.length;
+    const { in: p, received } = this;
+    if (!p.parse(b)) return this.drop(dropMalformed);
+    const number = expand(p.number, p.numberLen, received.next);
+    if (!received.fresh(number)) return this.drop(dropDuplicate);
+    if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
+    this.packetsIn++;
+    this.bytesIn += b.length;
     this.heard = t;
-    for (p.rewind(); p.more(); ) {
+    let ok = true;
+    while (p.more()) {
       p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
-    if (!ok) return this.drop("refused");
-    this.received.mark(t, number, eliciting);
-    if (this.closing.byPeer && this.received.eliciting > 0) this.received.due = t;
+    if (!ok) return this.drop(dropRefused);
+    received.mark(t, number, p.eliciting);
+    if (this.byPeer && received.eliciting) received.due = t;
   }
   /** Reports whether the frame's packet may be acknowledged. */
   receiveFrame(t, f) {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
-      else if (f.channel >= controlExtension) this.drop("unknown-frame");
+      else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
       return true;
     }
-    let why = "closed";
-    const done = this.closing.any();
-    if (!done) {
-      const r = this.receivers[f.channel];
-      why = r ? r.receive(t, f) : "unknown-channel";
-    }
+    const done = this.over();
+    const r = this.receivers[f.channel];
+    if (r && !done && this.sampled < this.awake && r.outdated()) return true;
+    const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
     if (why) this.drop(why);
     return done || !why;
   }
   receiveClose(f) {
-    if (this.closing.byPeer) return;
-    this.closing.byPeer = true;
+    if (this.byPeer) return;
+    this.byPeer = true;
     this.outbox.abandon();
     this.events.closed(f.code, text(f.payload));
   }
   /** Applies an ack block. It reports whether the block is possible. */
-  receiveAck(t, a) {
+  receiveAck(t, { largest: low, delay, ranges }) {
     const f = this.flight;
     const last = f.next - 1;
-    const largest = last - ((last & 65535) - a.largest & 65535);
-    if (last < 0 || a.span() > largest) return false;
-    let bytes = this.ackRange(largest - a.first, largest);
-    for (let i = 0, end = largest - a.first; i < a.ranges; i++) {
-      end -= a.gaps[i] + 2;
-      bytes += this.ackRange(end - a.lengths[i], end);
-      end -= a.lengths[i];
-    }
-    if (bytes === 0) return true;
+    const largest = last - (last - low & 65535);
+    if (last < 0 || ranges.reduce((n, r) => n + r + 1, -1) > largest) return false;
+    let bytes2 = 0;
+    let end = largest;
+    ranges.forEach((n, i) => {
+      if (i % 2 === 0) bytes2 += this.ackRange(end - n, end);
+      end -= n + 1;
+    });
+    if (!bytes2) return true;
     const p = f.at(largest);
-    if (largest >= f.base && p.eliciting && p.at > this.sampled) {
+    if (p?.eliciting && p.at > this.sampled) {
       this.sampled = p.at;
-      const delay = Math.min(a.delay * delayUnit, 2 * maxAckDelay);
-      this.rtt.sample(t - p.at, delay);
-      this.cc.sample(t, Math.max(t - p.at - delay, 1e-3));
+      const own = Math.min(delay * delayUnit, 2 * maxAckDelay);
+      if (p.at >= this.awake) {
+        this.loss.sample(Math.max(t - p.at, 1e-3), own);
+        this.cc.sample(t, Math.max(t - p.at - own, 1e-3));
+      }
     }
+    if (this.loss.silent()) this.outbox.outdate(t);
     this.loss.timeouts = 0;
     this.detect(t, largest);
-    this.cc.acked(t, largest, f.next, bytes, this.loss.share);
-    f.trim(t - 3 * this.rtt.pto(0));
+    this.cc.acked(t, largest, f.next, bytes2, this.loss.share);
+    f.trim(t - 3 * this.loss.pto(0));
     return true;
   }
   /** Takes the packets from low to high as arrived, and returns the bytes of those that wanted to be acknowledged. */
   ackRange(low, high) {
-    const f = this.flight;
-    let bytes = 0;
-    for (let n = Math.max(low, f.base); n <= high && n < f.next; n++) {
-      const p = f.at(n);
+    const { flight, loss, received } = this;
+    let bytes2 = 0;
+    for (let n = Math.max(low, flight.base()); n <= high; n++) {
+      const p = flight.at(n);
+      const lost = p.state === packetLost;
       if (p.state === packetAcked) continue;
-      if (p.state === packetLost) {
-        this.counts.spurious++;
-        this.loss.reordered(high - n + 1);
+      if (lost) loss.reordered(high - n + 1);
+      if (lost || p.eliciting) loss.resolved(0);
+      if (p.eliciting) bytes2 += p.size;
+      flight.land(p, packetAcked);
+      received.confirmed(p.ackTop);
+      if (p.closing) {
+        this.closeLeft = 0;
+        this.closeAt = Infinity;
       }
-      if (p.state === packetLost || p.eliciting) this.loss.resolved(0);
-      if (p.eliciting) bytes += p.size;
-      f.land(p, packetAcked);
-      if (p.ackTop > 0) this.received.confirmed(p.ackTop - 1);
-      if (p.closing) this.closing.acked();
       this.outbox.acked(p);
     }
-    return bytes;
+    return bytes2;
   }
   /** Takes for lost what is too far behind largest, and sets the time to look again. */
   detect(t, largest) {
-    const f = this.flight;
-    const delay = this.rtt.lossDelay();
-    this.loss.lossAt = Infinity;
-    this.largestAcked = Math.max(this.largestAcked, largest);
-    for (let n = f.base; n < this.largestAcked && n < f.next; n++) {
-      const p = f.at(n);
+    const { flight, loss } = this;
+    const delay = loss.lossDelay();
+    const top = this.largestAcked = Math.max(this.largestAcked, largest);
+    loss.lossAt = Infinity;
+    for (const p of flight.packets) {
+      if (p.number >= top) break;
       if (p.state !== packetFlying || !p.eliciting) continue;
-      if (this.largestAcked - n >= this.loss.threshold || p.at + delay <= t) this.losePacket(p, n);
-      else this.loss.lossAt = Math.min(this.loss.lossAt, p.at + delay);
+      if (top - p.number >= loss.threshold || p.at + delay <= t) this.losePacket(p);
+      else loss.lossAt = Math.min(loss.lossAt, p.at + delay);
     }
   }
-  losePacket(p, number) {
-    this.counts.packetsLost++;
+  losePacket(p) {
     this.loss.resolved(1);
     this.flight.land(p, packetLost);
-    this.outbox.lost(p, number);
+    this.outbox.lost(p);
   }
   // ---- time ------------------------------------------------------------------------------------------------------
   /** When advance must be called; Infinity is never. */
   deadline() {
-    const due = this.received.due;
-    if (this.closing.any()) return this.closing.byPeer ? due : Math.min(this.closing.next, due);
-    let t = Math.min(due, this.loss.lossAt, this.ptoAt());
-    for (const r of this.receivers) t = Math.min(t, r.expireAt);
-    if (!this.ping && this.flight.count === 0) t = Math.min(t, this.heard + this.config.keepAlive);
-    if (this.work) t = Math.min(t, this.pacer.ready(this.cc.pace()));
-    return t;
+    const { received, loss, flight } = this;
+    if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
+    let old = Infinity;
+    for (const r of this.receivers) old = Math.min(old, r.expireAt);
+    return Math.min(
+      received.due,
+      loss.lossAt,
+      old,
+      flight.count ? loss.ptoAt() : this.ping ? Infinity : this.heard + this.config.keepAlive,
+      this.work ? this.cc.ready() : Infinity
+    );
   }
   /** Tells the Mux that time has passed. */
   advance(t) {
-    if (this.closing.any()) return;
+    const { flight, loss } = this;
+    if (this.over()) return;
     for (const r of this.receivers) r.age(t);
-    if (t >= this.loss.lossAt) this.detect(t, this.largestAcked);
-    if (t >= this.ptoAt()) this.probe(t);
-    if (this.flight.count === 0 && t >= this.heard + this.config.keepAlive) this.ping = true;
+    if (t >= loss.lossAt) this.detect(t, this.largestAcked);
+    if (flight.count && t >= loss.ptoAt()) this.probe(t);
+    if (!flight.count && t >= this.heard + this.config.keepAlive) this.ping = true;
   }
-  /** When to probe: nothing was heard for too long. */
-  ptoAt() {
-    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.backoff());
-  }
-  /** Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed. */
+  /**
+   * Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed:
+   * nothing was heard for too long.
+   */
   probe(t) {
-    const f = this.flight;
+    const again = (p) => p.state === packetFlying && this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
-    this.counts.timeouts++;
-    let n = f.base;
-    while (n < f.next && !this.again(n)) n++;
-    if (n === f.next) {
-      this.ping = true;
-      return;
-    }
-    for (n = f.next - 1; n >= f.base && !this.again(n); ) n--;
+    if (this.loss.silent()) this.outbox.outdate(t);
+    if (this.flight.packets.some(again)) this.flight.packets.findLast(again);
+    else this.ping = true;
   }
-  again(n) {
-    const p = this.flight.at(n);
-    return p.state === packetFlying && this.outbox.again(p, n);
+  /**
+   * Takes note that nobody looked for a while. What comes now may have waited as long, and what is unreliable of it is
+   * of no use, until the peer has answered to something newer. Nor do answers tell of round trips.
+   */
+  slept(t) {
+    this.awake = t;
+    this.ping = true;
+    this.loss.probes ||= 1;
+    this.outbox.outdate(t);
+  }
+  /** Whether the peer has answered to something that was sent at t or later. */
+  answered(t) {
+    return this.sampled >= t;
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
   /** Ends the link. What is queued is not sent any more. append then has the close frame, a few times. */
   close(t, code, reason) {
-    if (this.closing.any()) return;
-    this.closing.begin(t, code, reason);
+    if (this.over()) return;
+    this.ending = true;
+    this.code = code;
+    this.closing = cut(reason, maxCloseText);
+    this.closeLeft = closeRepeats;
+    this.closeAt = t;
     this.outbox.abandon();
+  }
+  /** Whether one end has closed. */
+  over() {
+    return this.ending || this.byPeer;
   }
   /** Whether the peer has closed, or knows that we have, or has been told often enough. */
   closed() {
-    return this.closing.byPeer || this.closing.begun && this.closing.left === 0;
+    return this.byPeer || this.ending && !this.closeLeft;
   }
-  /** Whether anything came is seen in whether this grew. */
-  get packetsIn() {
-    return this.counts.packetsIn;
-  }
-  // ---- counters --------------------------------------------------------------------------------------------------
+  // ---- figures ---------------------------------------------------------------------------------------------------
   stats() {
-    const r = this.rtt;
-    const out = this.outbox.senders;
-    const sum = (f) => out.reduce((n, _, i) => n + f(i), 0);
+    const { packetsOut, packetsIn, bytesOut, bytesIn, links, outbox, loss } = this;
     return {
-      ...this.counts,
-      retransmits: sum((i) => out[i].stats.retransmits),
-      copies: sum((i) => out[i].stats.copies),
-      rtt: r.smoothed,
-      rttVar: r.variance,
-      minRTT: r.minimum,
-      lossOut: this.loss.share,
+      packetsOut,
+      packetsIn,
+      bytesOut,
+      bytesIn,
+      links,
+      retransmits: outbox.retransmits,
+      copies: outbox.copies,
+      rtt: loss.smoothed,
+      lossOut: loss.share,
       lossIn: this.received.loss,
-      rate: this.cc.rate,
-      deliveryRate: this.cc.delivery(),
-      inFlight: this.flight.bytes,
-      queued: sum((i) => out[i].cost),
-      held: sum((i) => this.receivers[i].held),
-      drops: { ...this.drops }
+      rate: this.cc.rate(),
+      queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
+      held: this.receivers.reduce((n, r) => n + r.held, 0),
+      drops: [...this.drops]
     };
   }
   channelStats(ch) {
-    const { messagesIn, bytesIn, stale, duplicates } = this.receivers[ch].stats;
-    return { ...this.outbox.senders[ch].stats, messagesIn, bytesIn, stale, duplicates };
+    const { messagesOut, dropped } = this.outbox.senders[ch].stats;
+    return { ...this.receivers[ch].stats, messagesOut, dropped };
   }
   drop(why) {
-    this.drops[why] = (this.drops[why] ?? 0) + 1;
+    this.drops[why]++;
   }
 };
+function cut(s, n) {
+  const b = new Uint8Array(n);
+  return b.subarray(0, new TextEncoder().encodeInto(s, b).written);
+}
 
 // src/session.ts
 var silence = 3e3;
@@ -2202,67 +1778,65 @@ var codeProtocol = 3;
 var codeTimeout = 6;
 var codeEarly = 19;
 var codeRequests = 20;
+var fresh = 0;
+var linked = 1;
+var open = 2;
+var closed = 3;
 var Session = class {
+  // the server's requests
   constructor(t, config, message, events) {
     this.events = events;
+    this.state = fresh;
+    this.interrupted = false;
+    this.id = 0n;
+    this.token = "";
+    // to resume with, as base64url
+    this.links = 0;
+    // how often it changed
+    this.since = 0;
+    // of the interruption or, before opening, of the link
+    this.grace = 3e4;
+    // for which the server keeps it
+    this.inbox = [];
+    // what the Mux has delivered
+    this.closedBy = null;
+    // the peer, just now
+    this.drainBy = Infinity;
+    // when the close frame is sent at the latest
+    this.ending = [0, ""];
+    this.lastID = 0;
+    // of our requests
+    this.calls = /* @__PURE__ */ new Map();
+    this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push({ channel, b }),
-      receipt: (handle, fate) => {
-        this.receipts.get(handle)?.(fate);
-        this.receipts.delete(handle);
-      },
-      closed: (code, reason) => this.closedBy = { code, reason }
+      message: (channel, b) => this.inbox.push([channel, b]),
+      closed: (code, reason) => this.closedBy = [code, reason]
     });
     this.mux.send(t, 0, hello(message));
   }
-  events;
-  mux;
-  state = "fresh";
-  interrupted = false;
-  id = 0n;
-  token = "";
-  // to resume with, as base64url
-  links = 0;
-  // how often it changed
-  since = 0;
-  // of the interruption or, before opening, of the link
-  grace = 3e4;
-  inbox = [];
-  // what the Mux has delivered
-  closedBy = null;
-  // the peer, just now
-  drainBy = Infinity;
-  // when the close frame is sent at the latest
-  lastID = 0;
-  calls = /* @__PURE__ */ new Map();
-  receipts = /* @__PURE__ */ new Map();
-  serving = /* @__PURE__ */ new Set();
-  ending = { code: 0, reason: "" };
   // ---- the link --------------------------------------------------------------------------------------------------
   /** Begins a link; what the last one still brings must not come here any more. */
   link(t, rtt) {
     this.mux.relink(t, rtt);
-    if (this.state === "fresh") {
-      this.state = "linked";
+    if (this.state === fresh) {
+      this.state = linked;
       this.since = t;
-    } else if (this.state === "open") {
+    } else if (this.state === open) {
       this.mux.send(t, 0, numbered(typeHere, ++this.links));
     }
   }
-  /** Takes note that the link is gone. */
-  unlink(t) {
-    if (this.state === "open") this.interrupt(t);
-  }
+  /** Takes note that the link is silent or gone. */
   interrupt(t) {
-    if (this.interrupted) return;
+    if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
     this.events.interrupted();
   }
   receive(t, b) {
-    const heard = this.mux.packetsIn;
-    this.mux.receive(t, b);
-    if (this.interrupted && this.mux.packetsIn > heard && this.state === "open") {
+    const { mux } = this;
+    const heard = mux.packetsIn;
+    mux.receive(t, b);
+    if (this.interrupted && mux.packetsIn > heard) {
       this.interrupted = false;
       this.events.resumed();
     }
@@ -2273,117 +1847,103 @@ var Session = class {
     return this.mux.append(t, b, limit);
   }
   deadline() {
-    const t = Math.min(this.mux.deadline(), this.drainBy);
-    return this.state === "linked" || this.state === "open" ? Math.min(t, this.patience()) : t;
+    return Math.min(this.mux.deadline(), this.drainBy, this.patience());
   }
   /** When silence has lasted too long. */
   patience() {
-    if (this.state === "linked") return this.since + openTimeout;
+    if (this.state === linked) return this.since + openTimeout;
+    if (this.state !== open) return Infinity;
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
   advance(t) {
     this.mux.advance(t);
-    if (this.state !== "linked" && this.state !== "open") return;
     if (t < this.patience()) return;
-    if (this.state === "linked") this.close(t, codeProtocol, "no WELCOME came in time", true);
-    else if (this.interrupted) this.close(t, codeTimeout, "nothing was heard for too long", true);
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME came in time");
+    else if (this.interrupted) this.abort(t, codeTimeout, "nothing was heard for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
   /** Hands on what the Mux has delivered. Before WELCOME all but channel 0 waits, in order. */
   take(t) {
-    const inbox = this.inbox;
+    const { inbox: inbox2 } = this;
     let early = 0;
-    if (inbox.length > 0) this.inbox = [];
-    for (const m of inbox) {
-      if (this.state === "closed") break;
-      if (m.channel === 0) {
-        this.control(t, m.b);
-      } else if (this.state === "open") {
-        this.events.message(m.channel, m.b);
-      } else {
-        this.inbox.push(m);
-        early += m.b.length + 32;
+    for (let i = 0; i < inbox2.length && this.state !== closed; ) {
+      const [channel, b] = inbox2[i];
+      if (channel && this.state !== open) {
+        early += b.length + 32;
+        i++;
+        continue;
       }
+      inbox2.splice(i, 1);
+      i = 0;
+      if (channel) this.events.message(channel, b);
+      else this.control(t, b);
     }
-    if (early > 0 && this.state === "open") this.take(t);
-    else if (early > maxEarly) this.close(t, codeEarly, "too much sent before WELCOME", true);
+    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much sent before WELCOME");
     const by = this.closedBy;
     this.closedBy = null;
-    if (by) this.finish(by.code, by.reason, true);
+    if (by) this.finish(...by, true);
   }
   control(t, b) {
-    const c = parseControl(b);
-    if (!c) return this.close(t, codeProtocol, "a control message is malformed", true);
-    if (c.type === 2) return this.welcome(c);
-    if (c.type >= 128) return;
-    if (this.state !== "open") return this.close(t, codeProtocol, "the first control message is not WELCOME", true);
-    if (c.type === typeRequest) this.request(t, c);
-    else if (c.type === typeReply) this.answered(c.id, (call) => call.resolve(c.payload));
-    else if (c.type === typeAck) this.answered(c.id, (call) => call.resolve(void 0));
-    else if (c.type === typeReject) this.answered(c.id, (call) => call.reject(new RequestError("rejected", c.text)));
-    else this.close(t, codeProtocol, "a server sent what only clients send", true);
+    let c;
+    try {
+      c = parseControl(b);
+    } catch {
+      return this.abort(t, codeProtocol, "a control message is malformed");
+    }
+    if (c.type === typeWelcome) this.welcome(c);
+    else if (c.type <= typeReject) this.talk(t, c);
   }
   welcome(c) {
     this.id = c.session;
-    this.grace = c.grace;
-    this.token = btoa(String.fromCharCode(...c.token)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-    if (this.state === "open") return;
-    this.state = "open";
+    this.grace = c.id;
+    this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
+    if (this.state === open) return;
+    this.state = open;
     this.events.opened();
+  }
+  talk(t, { type, id, text: text3, payload }) {
+    const call = this.calls.get(id);
+    if (this.state !== open) return this.abort(t, codeProtocol, "the first control message is not WELCOME");
+    if (type === typeRequest) return this.request(t, id, text3, payload);
+    this.calls.delete(id);
+    if (type === typeReject) call?.reject(new RequestError("rejected", text3));
+    else call?.resolve(type === typeReply ? payload : void 0);
+  }
+  request(t, id, name, b) {
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request has the id of an unanswered one");
+    this.serving.set(id, [name, b]);
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
+    else this.events.request(id, name, b);
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
   send(t, channel, b, o) {
-    if (this.state === "closed") throw new SendError("closed", "the session has ended");
+    if (this.state === closed) throw new SendError("closed", "the session has ended");
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
-      throw new SendError("interrupted", "the link is silent: only reliable messages are queued");
+      throw new SendError("interrupted", "the link is silent");
     }
-    return this.mux.send(t, channel, b, o);
+    this.mux.send(t, channel, b, o);
   }
-  /** Calls f once with what became of a message that was sent with receipt. */
-  onReceipt(handle, f) {
-    this.receipts.set(handle, f);
-  }
-  /** Sends a request. undefined is an answer without bytes. */
-  call(t, name, payload) {
-    const n = new TextEncoder().encode(name);
-    if (n.length < 1 || n.length > maxName2) throw new SendError("size", `the name of a request has 1 to ${maxName2} bytes`);
-    if (payload.length > maxPayload) throw new SendError("size", `a request has at most ${maxPayload} bytes`);
-    if (this.calls.size >= maxWaiting) throw new SendError("budget", `${maxWaiting} requests wait for an answer`);
+  /** Sends a request. */
+  call(t, name, b) {
+    const n = bytesOf(name);
+    const { calls } = this;
+    if (!name || n.length > maxName2 || b.length > maxPayload) throw new SendError("size", "no request is that long");
+    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests wait");
     do
       this.lastID = this.lastID + 1 >>> 0;
-    while (this.lastID === 0 || this.calls.has(this.lastID));
+    while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
-    const body = numbered(typeRequest, id, Uint8Array.of(n.length), n, payload);
-    const handle = this.send(t, 0, body, { receipt: true });
-    const answer = new Promise((resolve, reject) => {
-      const call = { resolve, reject, sent: true };
-      this.calls.set(id, call);
-      this.onReceipt(handle, (fate) => call.sent = fate !== "abandoned");
-    });
-    return { id, answer };
-  }
-  /** Makes the answer to a request of no interest. */
-  forget(id) {
-    this.calls.delete(id);
-  }
-  answered(id, f) {
-    const call = this.calls.get(id);
-    if (!call) return;
-    this.calls.delete(id);
-    f(call);
-  }
-  request(t, c) {
-    if (this.serving.has(c.id)) return this.close(t, codeProtocol, "a request has the id of an unanswered one", true);
-    this.serving.add(c.id);
-    if (this.serving.size > maxServing) this.reject(t, c.id, "too many requests in flight");
-    else this.events.request(c.id, c.name, c.payload);
+    const call = { ...deferred(), sent: true };
+    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (f) => call.sent = f !== "abandoned" });
+    calls.set(id, call);
+    return call;
   }
   /** Answers a request of the server, with bytes or without. */
-  answer(t, id, payload) {
+  answer(t, id, b) {
     if (!this.serving.has(id)) return;
-    if (payload && payload.length > maxPayload) return this.reject(t, id, "the reply is too large");
-    this.mux.send(t, 0, payload ? numbered(typeReply, id, payload) : numbered(typeAck, id));
+    if (b && b.length > maxPayload) return this.reject(t, id, "the reply is too large");
+    this.mux.send(t, 0, numbered(b ? typeReply : typeAck, id, b));
     this.serving.delete(id);
   }
   /** Refuses a request of the server. */
@@ -2392,43 +1952,45 @@ var Session = class {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.close(t, codeRequests, "too many requests, and their answers are not taken", true);
+      this.abort(t, codeRequests, "too many requests, and their answers are not taken");
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most; atOnce says not to wait. */
-  close(t, code, reason, atOnce) {
-    if (this.state === "closed") return;
-    this.ending = { code, reason };
-    this.drainBy = atOnce || this.interrupted || this.state !== "open" ? t : t + drainTime;
-    if (this.drainBy <= t) this.drain(t);
+  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+  close(t, code, reason, wait = drainTime) {
+    if (this.state === closed) return;
+    this.ending = [code, reason];
+    this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
+    this.drain(t);
     this.finish(code, reason, false);
+  }
+  /** Ends the session at once. */
+  abort(t, code, reason) {
+    this.close(t, code, reason, 0);
   }
   /** Sends the close frame when all has arrived, or it is time. */
   drain(t) {
     if (this.drainBy === Infinity || t < this.drainBy && !this.mux.outbox.settled()) return;
     this.drainBy = Infinity;
-    this.mux.close(t, this.ending.code, this.ending.reason);
+    this.mux.close(t, ...this.ending);
   }
+  /** Ends the session here, whoever has ended it. */
   finish(code, reason, remote) {
-    if (this.state === "closed") {
+    if (this.state === closed) {
       this.drainBy = Infinity;
       return;
     }
-    this.state = "closed";
+    this.state = closed;
     this.interrupted = false;
-    this.inbox = [];
     for (const { sent, reject } of this.calls.values()) {
-      if (sent) reject(new RequestError("response-lost", "the session has ended; the server may have acted on the request"));
-      else reject(new RequestError("send-failed", "the session has ended before the request was sent"));
+      const why = sent ? "response-lost" : "send-failed";
+      reject(new RequestError(why, `the session has ended${sent ? "; the server may have acted on the request" : ""}`));
     }
-    this.calls.clear();
-    this.serving.clear();
     this.events.closed(code, reason, remote);
   }
   /** Whether the session is closed and has nothing more to say: its link may go. */
   over() {
-    return this.state === "closed" && this.drainBy === Infinity && this.mux.closed();
+    return this.state === closed && this.drainBy === Infinity && this.mux.closed();
   }
 };
 
@@ -2436,16 +1998,14 @@ var Session = class {
 var version2 = 1;
 function signalingURL(url, table, app) {
   const u = absolute(url);
-  u.searchParams.set("v", String(version2));
-  u.searchParams.set("channels", hash(tableText(table)));
-  u.searchParams.set("kind", "browser");
-  if (app) u.searchParams.set("app", app);
+  const ask = { v: `${version2}`, channels: hash(tableText(table)), kind: "browser", ...app && { app } };
+  for (const [k, v] of Object.entries(ask)) u.searchParams.set(k, v);
   return u;
 }
 var absolute = (url) => new URL(url, globalThis.location?.href);
-async function exchange(url, offer, credentials, init, table, signal) {
-  const headers = new Headers(init.headers);
-  if (credentials) headers.set("Authorization", `${credentials.scheme} ${credentials.token}`);
+async function exchange(url, offer, authorization, init, table, signal) {
+  const headers = new Headers(init?.headers);
+  if (authorization) headers.set("Authorization", authorization);
   let response;
   let body;
   try {
@@ -2456,30 +2016,25 @@ async function exchange(url, offer, credentials, init, table, signal) {
     throw new ConnectError("network", `no answer from ${url.origin}`, { cause: e, retryAfter: 0 });
   }
   if (!response.ok) throw refusal(response, body, table);
-  return body.answer;
+  return body["answer"];
 }
 async function json(r) {
-  const text2 = await r.text();
+  const text3 = await r.text();
   try {
-    const body = JSON.parse(text2);
-    if (typeof body === "object" && body) return body;
+    return Object(JSON.parse(text3));
   } catch {
+    return {};
   }
-  return {};
 }
 var statusCodes = { 401: "token", 403: "forbidden", 410: "resume", 429: "rate", 503: "full" };
-function refusal(r, body, table) {
-  const code = typeof body.code === "string" ? body.code : statusCodes[r.status] ?? "request";
-  let message = typeof body.error === "string" ? body.error : `the server answered ${r.status}`;
-  if (code === "channels" && typeof body.channels === "string") {
-    message += `: ${firstDifference(tableText(table), body.channels)}`;
-  }
-  const more = {
-    status: r.status,
-    details: body
-  };
-  if (r.status === 429 || r.status >= 500) more.retryAfter = 1e3 * (Number(r.headers.get("Retry-After")) || 0);
-  return new ConnectError(code, message, more);
+function refusal(r, details, table) {
+  const { status } = r;
+  const code = `${details.code ?? statusCodes[status] ?? "request"}`;
+  let message = `${details.error ?? `the server answered ${status}`}`;
+  if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
+  const again = status === 429 || status >= 500;
+  const retryAfter = again ? 1e3 * (Number(r.headers.get("Retry-After")) || 0) : void 0;
+  return new ConnectError(code, message, { status, details, retryAfter });
 }
 
 // src/conn.ts
@@ -2488,95 +2043,77 @@ var ConnCloseEvent = class extends Event {
     super("close");
     this.why = why;
   }
-  why;
 };
 var firstWait = 500;
 var longestWait = 1e4;
+var asleep = 1500;
 var patience = 3e3;
 var now = () => performance.now();
 var Conn = class extends EventTarget {
-  /** Use connect, unless something is to be sent before the session is open: then create one, and await opened. */
-  constructor(url, options) {
+  /**
+   * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
+   * begin is for this package itself.
+   */
+  constructor(url, options, begin = (c) => void c.begin()) {
     super();
     this.options = options;
-    const table = this.table = fullTable(options.channels);
-    table.forEach((c, i) => i > 0 && this.ids.set(c.name, i));
+    /** Whether the session is one that another Conn has begun. */
+    this.continued = false;
+    /** How long the phases of connecting took. */
+    this.times = noTimes();
+    this.started = now();
+    this.handlers = /* @__PURE__ */ new Map();
+    this.ended = new AbortController();
+    // when the session has
+    this.packet = new Uint8Array(maxPacket);
+    this.opening = deferred();
+    this.closing = deferred();
+    this.link = null;
+    this.trying = null;
+    this.flushing = false;
+    this.timerAt = Infinity;
+    this.lost = 0;
+    // when the session was interrupted
+    /** What becomes of the session when the page goes. @internal */
+    this.hide = () => this.abort();
+    const { channels, app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
+    const table = this.table = fullTable(channels);
+    const until = { signal: this.ended.signal };
     this.listeners = table.map(() => /* @__PURE__ */ new Set());
-    this.unheard = table.map((c) => new Inbox(c.queueLimit, !isReliable(c.mode)));
-    this.url = signalingURL(url, table, options.app ?? "");
-    this.session = new Session(
-      now(),
-      { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: options.ceiling ?? 256 << 10 },
-      options.hello ?? new Uint8Array(0),
-      {
-        opened: () => this.onOpen(),
-        message: (channel, b) => this.onMessage(channel, b),
-        request: (id, name, b) => void this.serve(id, name, b),
-        interrupted: () => this.onInterrupted(),
-        resumed: () => this.onResumed(),
-        closed: (code, reason, remote) => this.onClosed(code, reason, remote)
-      }
-    );
-    this.opened = new Promise((resolve, reject) => {
-      this.open = resolve;
-      this.fail = reject;
-    });
+    this.unheard = table.map(inbox);
+    this.url = signalingURL(url, table, app);
+    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
+    this.session = new Session(now(), config, hello2, this.events());
+    this.opened = this.opening.promise;
     this.opened.catch(() => {
     });
-    this.closed = new Promise((resolve) => this.end = resolve);
-    globalThis.addEventListener?.("pagehide", this.onPageHide, { signal: this.ended.signal });
-    options.signal?.addEventListener("abort", () => this.onAbort(), { signal: this.ended.signal });
-    void this.begin();
+    this.closed = this.closing.promise;
+    globalThis.addEventListener?.("pagehide", () => this.hide(), until);
+    signal?.addEventListener(
+      "abort",
+      () => {
+        this.opening.reject(signal.reason);
+        void this.close();
+      },
+      until
+    );
+    begin(this);
   }
-  options;
-  /** Resolves when the session is open, or rejects with a ConnectError. */
-  opened;
-  /** Resolves when the session has ended. */
-  closed;
-  /** How long the phases of connecting took. */
-  times = { offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 };
-  table;
-  ids = /* @__PURE__ */ new Map();
-  session;
-  url;
-  started = now();
-  linked = 0;
-  // when the first link was open
-  listeners;
-  unheard;
-  handlers = /* @__PURE__ */ new Map();
-  ended = new AbortController();
-  // when the session has
-  packet = new Uint8Array(maxPacket);
-  link = null;
-  trying = null;
-  // a new link beside it
-  failure = null;
-  flushing = false;
-  // soon
-  timer;
-  timerAt = Infinity;
-  open;
-  fail;
-  end;
   // ---- for programs ----------------------------------------------------------------------------------------------
   /** The server's name for the session; 0n until it is open. */
   get id() {
     return this.session.id;
   }
   get state() {
-    const s = this.session;
-    if (s.state === "closed") return "closed";
-    if (s.state !== "open") return "connecting";
-    return s.interrupted ? "interrupted" : "open";
+    const { state, interrupted } = this.session;
+    return state === closed ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
-  send(channel, b, o) {
+  send(channel, b, { deadline = Infinity, key, receipt } = {}) {
+    const fate = receipt ? deferred() : void 0;
     const t = now();
-    const options = o?.deadline === void 0 ? o : { ...o, deadline: t + o.deadline };
-    const handle = this.session.send(t, this.idOf(channel), b, options);
+    this.session.send(t, this.idOf(channel), b, { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    if (!o?.receipt) return;
-    return new Promise((resolve) => this.session.onReceipt(handle, resolve));
+    return fate?.promise;
   }
   /**
    * Calls f with each message of a channel, and first with those that came when nobody listened yet. The function it
@@ -2587,7 +2124,7 @@ var Conn = class extends EventTarget {
     const waiting = this.unheard[id];
     this.unheard[id] = null;
     this.listeners[id].add(f);
-    for (let b = waiting?.shift(); b; b = waiting?.shift()) this.run(f, b);
+    for (let b; b = waiting?.take(); ) this.run(f, b);
     return () => this.listeners[id].delete(f);
   }
   /**
@@ -2596,20 +2133,20 @@ var Conn = class extends EventTarget {
    */
   async *messages(channel) {
     const c = this.table[this.idOf(channel)];
-    const inbox = new Inbox(c.queueLimit, !isReliable(c.mode));
+    const waiting = inbox(c);
     let wake = () => {
     };
     const off = this.on(channel, (b) => {
-      inbox.push(b);
+      waiting.push(b);
       wake();
     });
     const end = () => wake();
     this.ended.signal.addEventListener("abort", end);
     try {
       for (; ; ) {
-        const b = inbox.shift();
+        const b = waiting.take();
         if (b) yield b;
-        else if (inbox.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }
@@ -2619,20 +2156,17 @@ var Conn = class extends EventTarget {
     }
   }
   /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
-  async request(name, b = new Uint8Array(0), o = {}) {
-    o.signal?.throwIfAborted();
-    const { id, answer } = this.session.call(now(), name, b);
+  async request(name, b = nothing, { signal } = {}) {
+    signal?.throwIfAborted();
+    const call = this.session.call(now(), name, b);
+    const abort = () => call.reject(signal.reason);
     this.flushSoon();
-    if (!o.signal) return answer;
-    const { signal } = o;
-    return new Promise((resolve, reject) => {
-      const abort = () => {
-        this.session.forget(id);
-        reject(signal.reason);
-      };
-      signal.addEventListener("abort", abort, { once: true });
-      answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-    });
+    signal?.addEventListener("abort", abort);
+    try {
+      return await call.promise;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
   /** Answers requests of the server with what f returns; what it throws refuses them. */
   handle(name, f) {
@@ -2640,7 +2174,7 @@ var Conn = class extends EventTarget {
   }
   /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
   close(code = codeNormal, reason = "") {
-    this.session.close(now(), code, reason, false);
+    this.session.close(now(), code, reason);
     this.flushSoon();
     return this.closed;
   }
@@ -2652,74 +2186,69 @@ var Conn = class extends EventTarget {
   }
   // ---- what the session tells ------------------------------------------------------------------------------------
   idOf(channel) {
-    const id = this.ids.get(channel);
-    if (id === void 0) throw new SendError("channel", `no channel ${channel} in the table`);
+    const id = this.table.findIndex((c) => c.name === channel);
+    if (id < 1) throw new SendError("channel", `no channel ${channel} in the table`);
     return id;
   }
+  events() {
+    return {
+      opened: () => {
+        const { times } = this;
+        times.total = now() - this.started;
+        times.hello = times.total - times.hello;
+        this.opening.resolve();
+      },
+      message: (channel, b) => {
+        const waiting = this.unheard[channel];
+        if (waiting) waiting.push(b);
+        else for (const f of this.listeners[channel]) this.run(f, b);
+      },
+      request: (id, name, b) => void this.serve(id, name, b),
+      interrupted: () => {
+        this.lost = now();
+        this.dispatchEvent(new Event("interrupted"));
+        void this.reconnect();
+      },
+      resumed: () => void this.dispatchEvent(new Event("resumed")),
+      closed: (code, reason, remote) => {
+        const { failure: error } = this;
+        const why = { code, reason, remote, ...error && { error } };
+        this.trying?.abort();
+        this.opening.reject(error ?? new ConnectError("closed", reason || `closed with code ${code}`));
+        this.ended.abort();
+        this.dispatchEvent(new ConnCloseEvent(why));
+        this.closing.resolve(why);
+        this.flushSoon();
+      }
+    };
+  }
   /** Calls a function of the program. */
-  run(f, v) {
+  run(f, b) {
     try {
-      f(v);
+      f(b);
     } catch (e) {
       queueMicrotask(() => {
         throw e;
       });
     }
   }
-  onMessage(channel, b) {
-    const waiting = this.unheard[channel];
-    if (waiting) waiting.push(b);
-    else for (const f of this.listeners[channel]) this.run(f, b);
-  }
   async serve(id, name, b) {
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
-      const answer = await f(b);
-      this.session.answer(now(), id, answer ?? void 0);
+      this.session.answer(now(), id, await f(b) ?? void 0);
     } catch (e) {
-      this.session.reject(now(), id, e instanceof Error ? e.message : String(e));
+      this.session.reject(now(), id, words(e));
     }
     this.flushSoon();
   }
-  onOpen() {
-    const t = this.times;
-    t.total = now() - this.started;
-    t.hello = now() - this.linked;
-    this.open();
-  }
-  onInterrupted() {
-    this.dispatchEvent(new Event("interrupted"));
-    void this.reconnect();
-  }
-  onResumed() {
-    this.trying?.abort();
-    this.dispatchEvent(new Event("resumed"));
-  }
-  onClosed(code, reason, remote) {
-    const why = { code, reason, remote, ...this.failure && { error: this.failure } };
-    this.trying?.abort();
-    this.fail(this.failure ?? new ConnectError("closed", reason || `closed with code ${code}`));
-    this.ended.abort();
-    this.dispatchEvent(new ConnCloseEvent(why));
-    this.end(why);
-    this.flushSoon();
-  }
-  onAbort() {
-    this.fail(this.options.signal.reason);
-    void this.close();
-  }
-  onPageHide = () => {
-    this.session.close(now(), codeNormal, "", true);
-    this.flush();
-  };
   // ---- links -----------------------------------------------------------------------------------------------------
+  /** Opens the session. @internal */
   async begin() {
-    const signal = AbortSignal.any([this.ended.signal, this.options.signal ?? this.ended.signal]);
     try {
-      const link = await this.authorized(signal);
-      Object.assign(this.times, link.times);
-      this.linked = now();
+      this.options.signal?.throwIfAborted();
+      const link = await this.authorized();
+      this.times.hello = now() - this.started;
       this.move(link);
     } catch (e) {
       this.giveUp(e);
@@ -2729,47 +2258,75 @@ var Conn = class extends EventTarget {
    * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
    * more, but not with a token that may be good for one use.
    */
-  async authorized(signal) {
+  async authorized() {
     const { token } = this.options;
-    const bearer = async () => {
+    const attempt = async () => {
       const t = typeof token === "function" ? await token() : token;
-      return t === void 0 ? null : { scheme: "Bearer", token: t };
+      return this.connect(t === void 0 ? "" : `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
-      return await this.connect(await bearer(), signal);
+      return await attempt();
     } catch (e) {
-      const again = e instanceof ConnectError && typeof token !== "string" && (e.code === "token" ? token !== void 0 : e.code === "link" && e.retryAfter !== void 0);
-      if (!again) throw e;
-      return await this.connect(await bearer(), signal);
+      const { code, retryAfter } = e instanceof ConnectError ? e : {};
+      if (typeof token === "string" || !(code === "token" ? token : code === "link" && retryAfter !== void 0)) throw e;
+      return await attempt();
     }
   }
-  connect(credentials, signal) {
-    return openLink({
-      label: "godwit",
-      init: { negotiated: true, id: 0 },
-      exchange: (offer, s) => exchange(this.url, offer, credentials, this.options.request ?? {}, this.table, s),
-      timeout: this.options.timeout ?? 15e3,
-      signal
-    });
+  connect(authorization, signal, times) {
+    const { request, timeout } = this.options;
+    return openLink(
+      {
+        label: "godwit",
+        init: { negotiated: true, id: 0 },
+        exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
+        timeout,
+        signal
+      },
+      times
+    );
   }
+  /** Ends the session at once. @internal */
+  abort() {
+    this.session.abort(now(), codeNormal, "");
+    this.flush();
+  }
+  /** Ends the Conn, but not its session. @internal */
+  leave() {
+    this.link?.close();
+    this.link = null;
+    this.session.finish(codeNormal, "suspended", false);
+  }
+  /** Makes this the Conn of a session that was another's, and that has still to serve these requests. @internal */
+  goOn(requests) {
+    this.continued = true;
+    this.addEventListener(
+      "resumed",
+      () => {
+        this.opening.resolve();
+        setTimeout(() => requests.forEach((r) => this.session.request(now(), ...r)));
+      },
+      { once: true }
+    );
+  }
+  /** Ends the session: there is no way to the server. @internal */
   giveUp(e) {
-    if (this.session.state === "closed") return;
-    if (e instanceof ConnectError) this.failure = e;
-    else this.fail(e);
-    this.session.close(now(), codeTimeout, e instanceof Error ? e.message : String(e), true);
+    if (e instanceof ConnectError) this.failure ??= e;
+    this.opening.reject(e);
+    this.session.abort(now(), codeTimeout, words(e));
   }
   /** Goes on over a link. What the last one may still bring is of no interest. */
   move(link) {
-    if (this.session.state === "closed") return link.close();
+    const { session } = this;
+    if (session.state === closed) return link.close();
     this.link?.close();
     this.link = link;
-    this.session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
+    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
       datagram: (b) => typeof b !== "string" && this.onDatagram(b),
       drained: () => this.flush(),
       ended: () => {
         this.link = null;
-        this.session.unlink(now());
+        session.interrupt(now());
       }
     });
     this.flush();
@@ -2782,14 +2339,14 @@ var Conn = class extends EventTarget {
     for (let wait = firstWait; !signal.aborted; ) {
       let pause = patience;
       try {
-        const link = await this.connect({ scheme: "Godwit-Resume", token: this.session.token }, signal);
+        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
         if (signal.aborted) break;
         const after = e instanceof ConnectError ? e.retryAfter : 0;
         if (after === void 0) {
-          this.giveUp(e);
+          if (this.session.interrupted) this.giveUp(e);
           break;
         }
         pause = Math.max(after, wait * (0.5 + Math.random() / 2));
@@ -2802,8 +2359,9 @@ var Conn = class extends EventTarget {
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
   onDatagram(b) {
-    const t = now();
+    const t = this.wake();
     this.session.receive(t, b);
+    if (!this.session.interrupted && this.session.mux.answered(this.lost)) this.trying?.abort();
     if (t >= this.session.deadline()) this.session.advance(t);
     this.flush();
   }
@@ -2818,11 +2376,12 @@ var Conn = class extends EventTarget {
     const { link, session } = this;
     let ready = false;
     while (link && (ready = link.ready(t))) {
+      session.mux.slow = link.slow();
       const n = session.append(t, this.packet, maxPacket);
       if (n === 0) break;
       link.send(this.packet.subarray(0, n));
     }
-    if (session.state === "closed" && (!link || session.over())) return this.release();
+    if (session.state === closed && (!link || session.over())) return this.release();
     this.arm(t, ready ? 0 : 50);
   }
   arm(t, least) {
@@ -2831,10 +2390,21 @@ var Conn = class extends EventTarget {
     clearTimeout(this.timer);
     this.timerAt = at;
     this.timer = setTimeout(() => {
+      const t2 = this.wake();
       this.timerAt = Infinity;
-      this.session.advance(now());
+      this.session.advance(t2);
       this.flush();
     }, at - t);
+  }
+  /** The time. Takes note if the page slept, which its timer shows. */
+  wake() {
+    const t = now();
+    if (t - this.timerAt > asleep) {
+      clearTimeout(this.timer);
+      this.timerAt = Infinity;
+      this.session.mux.slept(t);
+    }
+    return t;
   }
   release() {
     clearTimeout(this.timer);
@@ -2843,6 +2413,8 @@ var Conn = class extends EventTarget {
     this.link = null;
   }
 };
+var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
+var words = (e) => e instanceof Error ? e.message : `${e}`;
 function sleep(ms, signal) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
@@ -2878,6 +2450,8 @@ var RawConn = class extends EventTarget {
   constructor(link) {
     super();
     this.link = link;
+    /** Datagrams that were not sent, because the browser could not keep up. */
+    this.dropped = 0;
     this.times = link.times;
     link.attach({
       datagram: (data) => this.dispatchEvent(new MessageEvent("message", { data })),
@@ -2886,11 +2460,6 @@ var RawConn = class extends EventTarget {
       ended: () => this.dispatchEvent(new Event("close"))
     });
   }
-  link;
-  /** How long the phases of connecting took. */
-  times;
-  /** Datagrams that were not sent, because the browser could not keep up. */
-  dropped = 0;
   /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
   send(data) {
     if (!this.link.ready(performance.now())) {
@@ -2904,18 +2473,154 @@ var RawConn = class extends EventTarget {
     this.link.close();
   }
 };
-async function connectRaw(url, o = {}) {
-  const credentials = o.token === void 0 ? null : { scheme: "Bearer", token: o.token };
+async function connectRaw(url, { label = "data", protocol = "", token, signal = new AbortController().signal, timeout, request } = {}) {
+  const authorization = token === void 0 ? "" : `Bearer ${token}`;
   const link = await openLink({
-    label: o.label ?? "data",
-    init: { protocol: o.protocol ?? "" },
-    exchange: (offer, signal) => exchange(absolute(url), offer, credentials, o.request ?? {}, [], signal),
-    timeout: o.timeout ?? 15e3,
-    signal: o.signal ?? new AbortController().signal
+    label,
+    init: { protocol },
+    exchange: (offer, either) => exchange(absolute(url), offer, authorization, request, [], either),
+    timeout,
+    signal
   });
-  link.times.total = link.times.offer + link.times.http + link.times.ice + link.times.transport;
+  const { times } = link;
+  times.total = times.offer + times.http + times.ice + times.transport;
   return new RawConn(link);
 }
+
+// src/keep.ts
+var maxSaved = 2 << 20;
+var version3 = 1;
+function suspend(conn) {
+  const saved = save(conn);
+  if (saved) conn.leave();
+  return saved;
+}
+async function resume(url, options, saved) {
+  options.signal?.throwIfAborted();
+  const conn = new Conn(url, options, (c) => restore(c, saved));
+  await conn.opened;
+  return conn;
+}
+async function keep(url, options, key = "godwit") {
+  options.signal?.throwIfAborted();
+  const saved = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  const start = (begin) => {
+    return new Conn(url, options, (c) => {
+      c.hide = () => hide(c, key);
+      begin(c);
+    });
+  };
+  if (saved) {
+    const conn2 = start((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
+    try {
+      await conn2.opened;
+      return conn2;
+    } catch (e) {
+      if (!(e instanceof ConnectError)) throw e;
+    }
+  }
+  const conn = start((c) => void c.begin());
+  await conn.opened;
+  return conn;
+}
+function claim(saved, c) {
+  const { locks } = navigator;
+  if (!locks) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && c.closed;
+    });
+  });
+}
+function hide(c, key) {
+  const saved = save(c);
+  try {
+    if (!saved || saved.length > maxSaved) throw saved;
+    sessionStorage.setItem(key, saved);
+    c.leave();
+  } catch {
+    c.abort();
+  }
+}
+function save({ session, unheard }) {
+  const { id, token, grace, links, lastID, serving, mux } = session;
+  const now2 = Date.now();
+  const message = (m) => {
+    const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
+    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.body)];
+  };
+  if (session.state !== open) return "";
+  const saved = [
+    version3,
+    now2,
+    `${id}`,
+    token,
+    grace,
+    links,
+    lastID,
+    Array.from(serving, ([id2, [name, b]]) => [id2, name, text2(b)]),
+    mux.outbox.senders.map((s, i) => {
+      const { base, partials } = mux.receivers[i];
+      if (!s.reliable) return [s.nextID, base, [], [], []];
+      return [
+        s.nextID,
+        base,
+        [...s.waiting, ...s.queue].map(message),
+        Array.from(partials, ([id2, p]) => [id2, p?.have ?? [], text2(p?.body)]),
+        (unheard[i]?.messages ?? []).map((b) => text2(b))
+      ];
+    })
+  ];
+  return JSON.stringify(saved);
+}
+function restore(c, json2) {
+  const { session, unheard } = c;
+  const { outbox, receivers } = session.mux;
+  const t = performance.now();
+  if (session.state === closed) return;
+  try {
+    const [form, at, id, token, grace, links, lastID, serving, channels] = JSON.parse(json2);
+    const age = Date.now() - at;
+    if (form !== version3 || age < 0 || age > grace) throw new Error("it is too old");
+    outbox.abandon();
+    channels.forEach(([nextID, base, messages, partials, waiting], i) => {
+      const s = outbox.senders[i];
+      const r = receivers[i];
+      for (const [id2, sent, acked, key, deadline, b] of messages) {
+        outbox.send(t, i, bytes(b), { key });
+        const m = s.queue.at(-1);
+        m.id = id2;
+        m.sent = sent;
+        m.deadline = (deadline ?? Infinity) - Date.now() + t;
+        for (const q of m.pieces.slice(0, sent)) {
+          q.state = acked.includes(q.i) ? pieceAcked : pieceFlying;
+          if (q.state === pieceAcked) m.left--;
+          else outbox.pieceLost(q, q.number);
+        }
+        if (sent < m.pieces.length) continue;
+        m.list = s.waiting;
+        s.waiting.push(s.queue.pop());
+      }
+      s.nextID = nextID;
+      r.base = base;
+      for (const [id2, have, b] of partials) r.put(t, id2, have, bytes(b));
+      for (const b of waiting) unheard[i].push(bytes(b));
+    });
+    Object.assign(session, { id: BigInt(id), token, grace, links, lastID, state: open });
+    c.goOn(serving.map(([id2, name, b]) => [id2, name, bytes(b)]));
+    session.interrupt(t - age);
+  } catch (cause) {
+    c.giveUp(new ConnectError("resume", "the saved session is of no use", { cause }));
+  }
+}
+function text2(b = nothing) {
+  let s = "";
+  for (let i = 0; i < b.length; i += 4096) s += String.fromCharCode(...b.subarray(i, i + 4096));
+  return btoa(s);
+}
+var bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
 export {
   Conn,
   ConnCloseEvent,
@@ -2926,5 +2631,8 @@ export {
   SendError,
   connect,
   connectRaw,
-  sessions
+  keep,
+  resume,
+  sessions,
+  suspend
 };

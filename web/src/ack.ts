@@ -1,10 +1,9 @@
-import { delayUnit, expand, maxDelay, maxRanges, type AckBlock, type Packet } from "./wire";
+import { appendAck, delayUnit, maxDelay, maxRanges, type Writer } from "./wire";
 
 /** How long a lone acknowledgement waits for a packet to ride in, in ms. */
 export const maxAckDelay = 20;
 
 const window = 4096;
-const words = window / 32;
 const lossSpan = 64; // numbers over which one loss is measured
 
 /**
@@ -16,57 +15,50 @@ export class Received {
   eliciting = 0; // packets that came since the last ack block and want one
   due = Infinity; // when one must leave
   loss = 0; // share of the peer's packets that do not come, smoothed
+  ranges: number[] = []; // of the last ack block
 
-  private floor = 0; // the peer knows of all that came below this
-  private readonly bits = new Uint32Array(words);
+  private told = 0; // the peer knows of all that came below this
+  // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
+  private readonly edges = [0, 0];
   private lastAt = 0; // when the largest came
   private spanStart = 0;
   private spanCame = 0;
 
-  expand(p: Packet): number {
-    return expand(p.number, p.numberLen, this.next);
-  }
-
   /** Whether a packet came for the first time. One that is older than the window counts as known. */
   fresh(n: number): boolean {
-    return n >= this.next || (this.next - n <= window && (this.word(n) & (1 << n)) === 0);
+    return this.next - n <= window && this.below(n) % 2 === 0;
   }
 
-  private word(n: number): number {
-    return this.bits[(n >>> 5) % words]!;
+  /** How many edges are at most n. */
+  private below(n: number): number {
+    let i = this.edges.length;
+    while (this.edges[i - 1]! > n) i--;
+    return i;
   }
 
   /** Takes note of a fresh packet. */
   mark(t: number, n: number, eliciting: boolean): void {
+    const { edges } = this;
     const gap = n !== this.next;
+    if (gap) {
+      const i = this.below(n);
+      const grows = +(edges[i - 1] === n); // the run before n
+      const joins = +(edges[i] === n + 1); // the one after it
+      edges.splice(i - grows, grows + joins, ...[n, n + 1].slice(grows, 2 - joins));
+    } else {
+      edges[edges.length - 1] = n + 1;
+    }
     if (n >= this.next) {
-      this.forget(n);
       this.next = n + 1;
       this.lastAt = t;
+      while (edges[1]! <= n + 1 - window) edges.splice(0, 2);
     }
-    this.bits[(n >>> 5) % words]! |= 1 << n;
-    this.floor = Math.min(this.floor, n); // one that comes late is news again
+    this.told = Math.min(this.told, n); // one that comes late is news again
     this.measure(n);
     if (!eliciting) return;
     this.eliciting++;
     // What is missing should be known soon.
     this.due = gap ? t : Math.min(this.due, t + maxAckDelay);
-  }
-
-  /** Clears the window's bits that numbers up to n now stand for. */
-  private forget(n: number): void {
-    if (n - this.next >= window) {
-      this.bits.fill(0);
-      return;
-    }
-    for (let i = this.next; i <= n; i++) {
-      if ((i & 31) === 0 && i + 31 <= n) {
-        this.bits[(i >>> 5) % words] = 0;
-        i += 31;
-      } else {
-        this.bits[(i >>> 5) % words]! &= ~(1 << i);
-      }
-    }
   }
 
   private measure(n: number): void {
@@ -79,44 +71,19 @@ export class Received {
     this.spanCame = 0;
   }
 
-  /** Fills a with what came, newest ranges first. */
-  block(t: number, a: AckBlock): void {
-    const low = Math.max(this.floor, this.next - window);
-    const largest = this.next - 1;
-    a.largest = largest & 0xffff;
-    a.delay = Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit));
-    let start = this.runStart(largest, low);
-    a.first = largest - start;
-    a.ranges = 0;
-    while (start > low && a.ranges < maxRanges - 1) {
-      const end = this.prior(start - 1, low);
-      if (end < 0) return;
-      a.gaps[a.ranges] = start - 2 - end;
-      start = this.runStart(end, low);
-      a.lengths[a.ranges++] = end - start;
+  /** Appends a block of what came, newest ranges first. */
+  append(w: Writer, t: number, end: number): void {
+    const { edges } = this;
+    const low = Math.min(Math.max(this.told, this.next - window), this.next - 1);
+    let start = this.next;
+    this.ranges = [];
+    for (let i = edges.length - 1; edges[i]! > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
+      const end = edges[i]!;
+      if (start > end) this.ranges.push(start - end - 1);
+      start = Math.max(low, edges[i - 1]!);
+      this.ranges.push(end - start - 1);
     }
-  }
-
-  /** The first number of the run that ends at n. */
-  private runStart(n: number, low: number): number {
-    for (;;) {
-      const room = (n & 31) + 1;
-      const ones = Math.min(Math.clz32(~(this.word(n) << (32 - room))), room);
-      n -= ones;
-      if (n < low) return low;
-      if (ones < room) return n + 1;
-    }
-  }
-
-  /** The largest number up to n that came, or -1. */
-  private prior(n: number, low: number): number {
-    for (;;) {
-      const room = (n & 31) + 1;
-      const zeros = Math.min(Math.clz32(this.word(n) << (32 - room)), room);
-      n -= zeros;
-      if (n < low) return -1;
-      if (zeros < room) return n;
-    }
+    appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
   }
 
   /** Takes note that an ack block has left. */
@@ -125,8 +92,8 @@ export class Received {
     this.due = Infinity;
   }
 
-  /** Takes note that the peer knows all that came up to largest, because a packet came to it that said so. */
-  confirmed(largest: number): void {
-    this.floor = Math.max(this.floor, largest + 1);
+  /** Takes note that the peer knows all that came below n, because a packet came to it that said so. */
+  confirmed(n: number): void {
+    this.told = Math.max(this.told, n);
   }
 }

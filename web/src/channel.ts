@@ -1,5 +1,5 @@
 import { ConnectError } from "./errors";
-import { maxMessage } from "./wire";
+import { bytesOf, maxMessage } from "./wire";
 
 /** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
@@ -54,47 +54,44 @@ export function full(c: Channel): FullChannel {
   const reliable = isReliable(c.mode);
   const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
   return {
-    name: c.name,
-    mode: c.mode,
-    direction: c.direction ?? "both",
+    direction: "both",
+    priority: 0,
+    guarantee: 0,
+    copies: 0,
+    ...c,
     maxMessage: largest,
     queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
-    priority: c.priority ?? 0,
-    guarantee: c.guarantee ?? 0,
     weight: c.weight || 1,
-    copies: c.copies ?? 0,
   };
 }
-
-const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
-const directions: readonly string[] = ["both", "to-server", "to-client"] satisfies Direction[];
 
 /** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
 export function fullTable(channels: readonly Channel[]): FullChannel[] {
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", "a table has at most 63 channels");
-  const names = new Set([controlChannel.name]);
-  for (const c of table.slice(1)) {
-    const field = wrong(c) ?? (names.has(c.name) ? "name" : null);
-    if (field) throw new ConnectError("table", `channel ${JSON.stringify(c.name)}: bad or taken ${field}`);
-    names.add(c.name);
-  }
+  if (table.length > maxChannels + 1) throw new ConnectError("table", "more than 63 channels");
+  table.forEach((c, i) => {
+    const taken = table.findIndex((o) => o.name === c.name) < i;
+    const field = taken ? "name" : wrong(c);
+    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
+  });
   return table;
 }
 
-/** The first field whose value the server would refuse, or null. */
-function wrong(c: FullChannel): keyof Channel | null {
-  const within = (v: number, least: number, most: number): boolean => Number.isInteger(v) && v >= least && v <= most;
-  const bytes = new TextEncoder().encode(c.name).length;
-  if (bytes < 1 || bytes > maxName || /[\0- \x7f]/.test(c.name)) return "name";
-  if (!modes.includes(c.mode)) return "mode";
-  if (!directions.includes(c.direction)) return "direction";
-  if (!within(c.maxMessage, 1, maxMessage)) return "maxMessage";
-  if (!within(c.queueLimit, c.maxMessage + messageCost, maxQueue)) return "queueLimit";
-  if (!within(c.priority, 0, maxPriority)) return "priority";
-  if (!within(c.guarantee, 0, Number.MAX_SAFE_INTEGER)) return "guarantee";
-  if (!within(c.weight, 1, maxWeight)) return "weight";
-  return within(c.copies, -16, 16) ? null : "copies";
+/** The first field whose value the server would refuse. */
+function wrong(c: FullChannel): keyof Channel | undefined {
+  const name = bytesOf(c.name).length;
+  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
+  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
+  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
+  const limits = [
+    ["maxMessage", 1, maxMessage],
+    ["queueLimit", c.maxMessage + messageCost, maxQueue],
+    ["priority", 0, maxPriority],
+    ["guarantee", 0, Number.MAX_SAFE_INTEGER],
+    ["weight", 1, maxWeight],
+    ["copies", -16, 16],
+  ] as const;
+  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
 }
 
 /** The table in the form that is hashed, one channel a line, without the control channel. */
@@ -108,7 +105,7 @@ export function tableText(table: readonly FullChannel[]): string {
 /** FNV-1a, 64 bits, in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */
 export function hash(text: string): string {
   let h = 0xcbf29ce484222325n;
-  for (const c of new TextEncoder().encode(text)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
+  for (const c of bytesOf(text)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
   return h.toString(16).padStart(16, "0");
 }
 

@@ -1,12 +1,13 @@
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
+import { deferred } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
 import { Inbox } from "./inbox";
-import { type ConnectTimes, type Link, openLink } from "./link";
+import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { type Fate } from "./queue";
-import { codeNormal, codeTimeout, Session } from "./session";
-import { type Credentials, exchange, signalingURL } from "./signaling";
+import { closed, codeNormal, codeTimeout, open, Session, type SessionEvents } from "./session";
+import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
-import { maxPacket } from "./wire";
+import { maxPacket, nothing } from "./wire";
 
 /** How to connect. All but channels may be left out. */
 export interface ConnectOptions<C extends readonly Channel[]> {
@@ -76,6 +77,7 @@ type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 // Links that do not open are tried again after a while that grows, docs/SESSION.md section 7.
 const firstWait = 500;
 const longestWait = 10_000;
+const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
 const patience = 3000; // with a new link on which nothing comes
 
 const now = (): number => performance.now();
@@ -92,64 +94,67 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   readonly opened: Promise<void>;
   /** Resolves when the session has ended. */
   readonly closed: Promise<CloseReason>;
+  /** Whether the session is one that another Conn has begun. */
+  continued = false;
   /** How long the phases of connecting took. */
-  readonly times: ConnectTimes = { offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 };
+  readonly times = noTimes();
 
   private readonly table: FullChannel[];
-  private readonly ids = new Map<string, number>();
-  private readonly session: Session;
+  /** @internal */
+  readonly session: Session;
   private readonly url: URL;
   private readonly started = now();
-  private linked = 0; // when the first link was open
   private readonly listeners: Set<Heard>[];
-  private readonly unheard: (Inbox | null)[];
+  /** @internal */
+  readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
   private readonly ended = new AbortController(); // when the session has
   private readonly packet = new Uint8Array(maxPacket);
+  private readonly opening = deferred<void>();
+  private readonly closing = deferred<CloseReason>();
 
   private link: Link | null = null;
   private trying: AbortController | null = null; // a new link beside it
-  private failure: ConnectError | null = null;
+  private failure: ConnectError | undefined;
   private flushing = false; // soon
   private timer: ReturnType<typeof setTimeout> | undefined;
   private timerAt = Infinity;
-  private open!: () => void;
-  private fail!: (e: unknown) => void;
-  private end!: (why: CloseReason) => void;
+  private lost = 0; // when the session was interrupted
 
-  /** Use connect, unless something is to be sent before the session is open: then create one, and await opened. */
+  /** What becomes of the session when the page goes. @internal */
+  hide = (): void => this.abort();
+
+  /**
+   * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
+   * begin is for this package itself.
+   */
   constructor(
     url: string | URL,
     private readonly options: ConnectOptions<C>,
+    begin = (c: Conn<C>): void => void c.begin(),
   ) {
     super();
-    const table = (this.table = fullTable(options.channels));
-    table.forEach((c, i) => i > 0 && this.ids.set(c.name, i));
+    const { channels, app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
+    const table = (this.table = fullTable(channels));
+    const until = { signal: this.ended.signal };
     this.listeners = table.map(() => new Set());
-    this.unheard = table.map((c) => new Inbox(c.queueLimit, !isReliable(c.mode)));
-    this.url = signalingURL(url, table, options.app ?? "");
-    this.session = new Session(
-      now(),
-      { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: options.ceiling ?? 256 << 10 },
-      options.hello ?? new Uint8Array(0),
-      {
-        opened: () => this.onOpen(),
-        message: (channel, b) => this.onMessage(channel, b),
-        request: (id, name, b) => void this.serve(id, name, b),
-        interrupted: () => this.onInterrupted(),
-        resumed: () => this.onResumed(),
-        closed: (code, reason, remote) => this.onClosed(code, reason, remote),
-      },
-    );
-    this.opened = new Promise((resolve, reject) => {
-      this.open = resolve;
-      this.fail = reject;
-    });
+    this.unheard = table.map(inbox);
+    this.url = signalingURL(url, table, app);
+    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
+    this.session = new Session(now(), config, hello, this.events());
+    this.opened = this.opening.promise;
     this.opened.catch(() => {}); // whoever awaits it hears of it
-    this.closed = new Promise((resolve) => (this.end = resolve));
-    globalThis.addEventListener?.("pagehide", this.onPageHide, { signal: this.ended.signal });
-    options.signal?.addEventListener("abort", () => this.onAbort(), { signal: this.ended.signal });
-    void this.begin();
+    this.closed = this.closing.promise;
+    globalThis.addEventListener?.("pagehide", () => this.hide(), until);
+    signal?.addEventListener(
+      "abort",
+      () => {
+        this.opening.reject(signal.reason);
+        void this.close();
+      },
+      until,
+    );
+    begin(this);
   }
 
   // ---- for programs ----------------------------------------------------------------------------------------------
@@ -160,22 +165,19 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {
-    const s = this.session;
-    if (s.state === "closed") return "closed";
-    if (s.state !== "open") return "connecting";
-    return s.interrupted ? "interrupted" : "open";
+    const { state, interrupted } = this.session;
+    return state === closed ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
 
   /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
   send(channel: Sendable<C>, b: Uint8Array, options: SendOptions & { receipt: true }): Promise<Fate>;
   send(channel: Sendable<C>, b: Uint8Array, options?: SendOptions): void;
-  send(channel: Sendable<C>, b: Uint8Array, o?: SendOptions): Promise<Fate> | void {
+  send(channel: Sendable<C>, b: Uint8Array, { deadline = Infinity, key, receipt }: SendOptions = {}): Promise<Fate> | void {
+    const fate = receipt ? deferred<Fate>() : undefined;
     const t = now();
-    const options = o?.deadline === undefined ? o : { ...o, deadline: t + o.deadline };
-    const handle = this.session.send(t, this.idOf(channel), b, options as Omit<SendOptions, "deadline">);
+    this.session.send(t, this.idOf(channel), b, { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    if (!o?.receipt) return;
-    return new Promise((resolve) => this.session.onReceipt(handle, resolve));
+    return fate?.promise;
   }
 
   /**
@@ -187,7 +189,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const waiting = this.unheard[id]!;
     this.unheard[id] = null;
     this.listeners[id]!.add(f);
-    for (let b = waiting?.shift(); b; b = waiting?.shift()) this.run(f, b);
+    for (let b; (b = waiting?.take()); ) this.run(f, b);
     return () => this.listeners[id]!.delete(f);
   }
 
@@ -197,19 +199,19 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    */
   async *messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void> {
     const c = this.table[this.idOf(channel)]!;
-    const inbox = new Inbox(c.queueLimit, !isReliable(c.mode));
+    const waiting = inbox(c);
     let wake = (): void => {};
     const off = this.on(channel, (b) => {
-      inbox.push(b);
+      waiting.push(b);
       wake();
     });
     const end = (): void => wake();
     this.ended.signal.addEventListener("abort", end);
     try {
       for (;;) {
-        const b = inbox.shift();
+        const b = waiting.take();
         if (b) yield b;
-        else if (inbox.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
@@ -220,20 +222,17 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
-  async request(name: string, b: Uint8Array = new Uint8Array(0), o: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
-    o.signal?.throwIfAborted();
-    const { id, answer } = this.session.call(now(), name, b);
+  async request(name: string, b: Uint8Array = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted();
+    const call = this.session.call(now(), name, b);
+    const abort = (): void => call.reject(signal!.reason);
     this.flushSoon();
-    if (!o.signal) return answer;
-    const { signal } = o;
-    return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        this.session.forget(id);
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener("abort", abort, { once: true });
-      answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-    });
+    signal?.addEventListener("abort", abort);
+    try {
+      return await call.promise;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   /** Answers requests of the server with what f returns; what it throws refuses them. */
@@ -243,7 +242,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
   close(code: number = codeNormal, reason = ""): Promise<CloseReason> {
-    this.session.close(now(), code, reason, false);
+    this.session.close(now(), code, reason);
     this.flushSoon();
     return this.closed;
   }
@@ -259,15 +258,48 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   // ---- what the session tells ------------------------------------------------------------------------------------
 
   private idOf(channel: string): number {
-    const id = this.ids.get(channel);
-    if (id === undefined) throw new SendError("channel", `no channel ${channel} in the table`);
+    const id = this.table.findIndex((c) => c.name === channel);
+    if (id < 1) throw new SendError("channel", `no channel ${channel} in the table`);
     return id;
   }
 
+  private events(): SessionEvents {
+    return {
+      opened: () => {
+        const { times } = this;
+        times.total = now() - this.started;
+        times.hello = times.total - times.hello;
+        this.opening.resolve();
+      },
+      message: (channel, b) => {
+        const waiting = this.unheard[channel];
+        if (waiting) waiting.push(b);
+        else for (const f of this.listeners[channel]!) this.run(f, b);
+      },
+      request: (id, name, b) => void this.serve(id, name, b),
+      interrupted: () => {
+        this.lost = now();
+        this.dispatchEvent(new Event("interrupted"));
+        void this.reconnect();
+      },
+      resumed: () => void this.dispatchEvent(new Event("resumed")),
+      closed: (code, reason, remote) => {
+        const { failure: error } = this;
+        const why: CloseReason = { code, reason, remote, ...(error && { error }) };
+        this.trying?.abort();
+        this.opening.reject(error ?? new ConnectError("closed", reason || `closed with code ${code}`));
+        this.ended.abort();
+        this.dispatchEvent(new ConnCloseEvent(why));
+        this.closing.resolve(why);
+        this.flushSoon();
+      },
+    };
+  }
+
   /** Calls a function of the program. */
-  private run<T>(f: (v: T) => void, v: T): void {
+  private run(f: Heard, b: Uint8Array): void {
     try {
-      f(v);
+      f(b);
     } catch (e) {
       queueMicrotask(() => {
         throw e;
@@ -275,69 +307,25 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  private onMessage(channel: number, b: Uint8Array): void {
-    const waiting = this.unheard[channel];
-    if (waiting) waiting.push(b);
-    else for (const f of this.listeners[channel]!) this.run(f, b);
-  }
-
   private async serve(id: number, name: string, b: Uint8Array): Promise<void> {
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
-      const answer = await f(b);
-      this.session.answer(now(), id, answer ?? undefined);
+      this.session.answer(now(), id, (await f(b)) ?? undefined);
     } catch (e) {
-      this.session.reject(now(), id, e instanceof Error ? e.message : String(e));
+      this.session.reject(now(), id, words(e));
     }
     this.flushSoon();
   }
 
-  private onOpen(): void {
-    const t = this.times;
-    t.total = now() - this.started;
-    t.hello = now() - this.linked;
-    this.open();
-  }
-
-  private onInterrupted(): void {
-    this.dispatchEvent(new Event("interrupted"));
-    void this.reconnect();
-  }
-
-  private onResumed(): void {
-    this.trying?.abort();
-    this.dispatchEvent(new Event("resumed"));
-  }
-
-  private onClosed(code: number, reason: string, remote: boolean): void {
-    const why: CloseReason = { code, reason, remote, ...(this.failure && { error: this.failure }) };
-    this.trying?.abort();
-    this.fail(this.failure ?? new ConnectError("closed", reason || `closed with code ${code}`));
-    this.ended.abort();
-    this.dispatchEvent(new ConnCloseEvent(why));
-    this.end(why);
-    this.flushSoon();
-  }
-
-  private onAbort(): void {
-    this.fail(this.options.signal!.reason);
-    void this.close();
-  }
-
-  private readonly onPageHide = (): void => {
-    this.session.close(now(), codeNormal, "", true);
-    this.flush();
-  };
-
   // ---- links -----------------------------------------------------------------------------------------------------
 
-  private async begin(): Promise<void> {
-    const signal = AbortSignal.any([this.ended.signal, this.options.signal ?? this.ended.signal]);
+  /** Opens the session. @internal */
+  async begin(): Promise<void> {
     try {
-      const link = await this.authorized(signal);
-      Object.assign(this.times, link.times);
-      this.linked = now();
+      this.options.signal?.throwIfAborted();
+      const link = await this.authorized();
+      this.times.hello = now() - this.started;
       this.move(link);
     } catch (e) {
       this.giveUp(e);
@@ -348,54 +336,83 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
    * more, but not with a token that may be good for one use.
    */
-  private async authorized(signal: AbortSignal): Promise<Link> {
+  private async authorized(): Promise<Link> {
     const { token } = this.options;
-    const bearer = async (): Promise<Credentials | null> => {
+    const attempt = async (): Promise<Link> => {
       const t = typeof token === "function" ? await token() : token;
-      return t === undefined ? null : { scheme: "Bearer", token: t };
+      return this.connect(t === undefined ? "" : `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
-      return await this.connect(await bearer(), signal);
+      return await attempt();
     } catch (e) {
-      const again =
-        e instanceof ConnectError &&
-        typeof token !== "string" &&
-        (e.code === "token" ? token !== undefined : e.code === "link" && e.retryAfter !== undefined);
-      if (!again) throw e;
-      return await this.connect(await bearer(), signal);
+      const { code, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
+      if (typeof token === "string" || !(code === "token" ? token : code === "link" && retryAfter !== undefined)) throw e;
+      return await attempt();
     }
   }
 
-  private connect(credentials: Credentials | null, signal: AbortSignal): Promise<Link> {
-    return openLink({
-      label: "godwit",
-      init: { negotiated: true, id: 0 },
-      exchange: (offer, s) => exchange(this.url, offer, credentials, this.options.request ?? {}, this.table, s),
-      timeout: this.options.timeout ?? 15_000,
-      signal,
-    });
+  private connect(authorization: string, signal: AbortSignal, times?: ConnectTimes): Promise<Link> {
+    const { request, timeout } = this.options;
+    return openLink(
+      {
+        label: "godwit",
+        init: { negotiated: true, id: 0 },
+        exchange: (offer, either) => exchange(this.url, offer, authorization, request, this.table, either),
+        timeout,
+        signal,
+      },
+      times,
+    );
   }
 
-  private giveUp(e: unknown): void {
-    if (this.session.state === "closed") return;
-    if (e instanceof ConnectError) this.failure = e;
-    else this.fail(e);
-    this.session.close(now(), codeTimeout, e instanceof Error ? e.message : String(e), true);
+  /** Ends the session at once. @internal */
+  abort(): void {
+    this.session.abort(now(), codeNormal, "");
+    this.flush();
+  }
+
+  /** Ends the Conn, but not its session. @internal */
+  leave(): void {
+    this.link?.close();
+    this.link = null;
+    this.session.finish(codeNormal, "suspended", false);
+  }
+
+  /** Makes this the Conn of a session that was another's, and that has still to serve these requests. @internal */
+  goOn(requests: [id: number, name: string, b: Uint8Array][]): void {
+    this.continued = true;
+    this.addEventListener(
+      "resumed",
+      () => {
+        this.opening.resolve();
+        // The program says first how.
+        setTimeout(() => requests.forEach((r) => this.session.request(now(), ...r)));
+      },
+      { once: true },
+    );
+  }
+
+  /** Ends the session: there is no way to the server. @internal */
+  giveUp(e: unknown): void {
+    if (e instanceof ConnectError) this.failure ??= e;
+    this.opening.reject(e);
+    this.session.abort(now(), codeTimeout, words(e));
   }
 
   /** Goes on over a link. What the last one may still bring is of no interest. */
   private move(link: Link): void {
-    if (this.session.state === "closed") return link.close();
+    const { session } = this;
+    if (session.state === closed) return link.close();
     this.link?.close();
     this.link = link;
     // From the answer to the open channel are about three round trips.
-    this.session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
+    session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
       datagram: (b) => typeof b !== "string" && this.onDatagram(b),
       drained: () => this.flush(),
       ended: () => {
         this.link = null;
-        this.session.unlink(now());
+        session.interrupt(now());
       },
     });
     this.flush();
@@ -409,14 +426,14 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     for (let wait = firstWait; !signal.aborted; ) {
       let pause = patience;
       try {
-        const link = await this.connect({ scheme: "Godwit-Resume", token: this.session.token }, signal);
+        const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
         if (signal.aborted) break;
         const after = e instanceof ConnectError ? e.retryAfter : 0;
         if (after === undefined) {
-          this.giveUp(e);
+          if (this.session.interrupted) this.giveUp(e);
           break;
         }
         pause = Math.max(after, wait * (0.5 + Math.random() / 2));
@@ -432,8 +449,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   // ---- datagrams and time ----------------------------------------------------------------------------------------
 
   private onDatagram(b: Uint8Array): void {
-    const t = now();
+    const t = this.wake();
     this.session.receive(t, b);
+    // Who hears may still not be heard: only an answer ends the search.
+    if (!this.session.interrupted && this.session.mux.answered(this.lost)) this.trying?.abort();
     // Timers of a hidden page fire once a second or less, but messages come.
     if (t >= this.session.deadline()) this.session.advance(t);
     this.flush();
@@ -451,11 +470,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { link, session } = this;
     let ready = false;
     while (link && (ready = link.ready(t))) {
+      session.mux.slow = link.slow();
       const n = session.append(t, this.packet, maxPacket);
       if (n === 0) break;
       link.send(this.packet.subarray(0, n));
     }
-    if (session.state === "closed" && (!link || session.over())) return this.release();
+    if (session.state === closed && (!link || session.over())) return this.release();
     // Without a link only silence counts, which has no hurry; nor has what the browser does not take.
     this.arm(t, ready ? 0 : 50);
   }
@@ -466,10 +486,22 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     clearTimeout(this.timer);
     this.timerAt = at;
     this.timer = setTimeout(() => {
+      const t = this.wake();
       this.timerAt = Infinity;
-      this.session.advance(now());
+      this.session.advance(t);
       this.flush();
     }, at - t);
+  }
+
+  /** The time. Takes note if the page slept, which its timer shows. */
+  private wake(): number {
+    const t = now();
+    if (t - this.timerAt > asleep) {
+      clearTimeout(this.timer);
+      this.timerAt = Infinity;
+      this.session.mux.slept(t);
+    }
+    return t;
   }
 
   private release(): void {
@@ -488,6 +520,9 @@ export interface Conn<C extends readonly Channel[]> {
     options?: boolean | AddEventListenerOptions,
   ): void;
 }
+
+const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
+const words = (e: unknown): string => (e instanceof Error ? e.message : `${e}`);
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

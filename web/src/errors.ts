@@ -6,8 +6,8 @@ export class GodwitError<Code extends string = string> extends Error {
   readonly code: Code;
 
   constructor(code: Code, message: string, cause?: unknown) {
-    super(`godwit: ${message}`, cause === undefined ? undefined : { cause });
-    this.name = new.target.name;
+    super(`godwit: ${message}`, cause ? { cause } : {});
+    this.name = "GodwitError";
     this.code = code;
   }
 }
@@ -61,13 +61,20 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
   constructor(
     code: ConnectErrorCode,
     message: string,
-    more: { status?: number; details?: Record<string, unknown>; retryAfter?: number; cause?: unknown } = {},
+    { status = 0, details = {}, retryAfter, cause }: ConnectErrorMore = {},
   ) {
-    super(code, message, more.cause);
-    this.status = more.status ?? 0;
-    this.details = more.details ?? {};
-    this.retryAfter = more.retryAfter;
+    super(code, message, cause);
+    this.status = status;
+    this.details = details;
+    this.retryAfter = retryAfter;
   }
+}
+
+interface ConnectErrorMore {
+  status?: number;
+  details?: Record<string, unknown>;
+  retryAfter?: number | undefined;
+  cause?: unknown;
 }
 
 /** What became of a request that was not answered. */

@@ -1,12 +1,3 @@
 // What @godwit/client exports.
-export type { Channel, Direction, Mode } from "./channel";
-export { Conn, ConnCloseEvent } from "./conn";
-export type { CloseReason, ConnectOptions, ConnEventMap, Hearable, Sendable, SendOptions } from "./conn";
-export { connect, sessions } from "./connect";
-export { ConnectError, GodwitError, RequestError, SendError } from "./errors";
-export type { ConnectErrorCode, RequestErrorCode, SendErrorCode } from "./errors";
-export type { ConnectTimes } from "./link";
-export type { Fate } from "./queue";
-export { connectRaw, RawConn } from "./raw";
-export type { RawEventMap, RawOptions } from "./raw";
-export type { ChannelStats, DropReason, Stats } from "./stats";
+export * from "./core";
+export { keep, resume, suspend } from "./keep";

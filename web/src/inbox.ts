@@ -1,7 +1,9 @@
+import { messageCost } from "./channel";
+
 /** Inbox keeps messages that nobody has taken yet, up to a number of bytes. */
 export class Inbox {
   lost = 0; // messages that there was no room for
-  private readonly messages: Uint8Array[] = [];
+  readonly messages: Uint8Array[] = [];
   private bytes = 0;
 
   constructor(
@@ -12,19 +14,14 @@ export class Inbox {
   /** Keeps b, and forgets the oldest if there is no room, or b. */
   push(b: Uint8Array): void {
     this.messages.push(b);
-    this.bytes += cost(b);
-    while (this.bytes > this.limit) {
-      const gone = this.dropOldest ? this.messages.shift()! : this.messages.pop()!;
-      this.bytes -= cost(gone);
-      this.lost++;
-    }
+    this.bytes += b.length + messageCost;
+    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
   }
 
-  shift(): Uint8Array | undefined {
-    const b = this.messages.shift();
-    if (b) this.bytes -= cost(b);
+  /** Takes the oldest, or with -1 the newest. */
+  take(i = 0): Uint8Array | undefined {
+    const [b] = this.messages.splice(i, 1);
+    if (b) this.bytes -= b.length + messageCost;
     return b;
   }
 }
-
-const cost = (b: Uint8Array): number => b.length + 32;

@@ -1,3 +1,4 @@
+import { deferred } from "./deferred";
 import { ConnectError } from "./errors";
 
 // What may wait in the browser's own queue, where nothing can be taken back: two of the largest messages.
@@ -24,6 +25,8 @@ export interface ConnectTimes {
   total: number;
 }
 
+export const noTimes = (): ConnectTimes => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
+
 /** What a Link tells its owner. */
 export interface LinkOwner {
   datagram(b: Uint8Array | string): void;
@@ -33,36 +36,36 @@ export interface LinkOwner {
   ended(): void;
 }
 
+const nobody: LinkOwner = { datagram() {}, drained() {}, ended() {} };
+
 /** Link is one data channel, and the peer connection it is on. */
 export class Link {
-  private owner: LinkOwner | null = null;
-  private readonly backlog: (Uint8Array | string)[] = []; // came before there was an owner
   private lastReady = 0; // when the browser's queue had room
   private carefulUntil = 0;
+  private readonly backlog: (Uint8Array | string)[] = []; // came before attach
 
   constructor(
     private readonly pc: RTCPeerConnection,
     private readonly channel: RTCDataChannel,
     readonly times: ConnectTimes,
+    ended: () => void,
   ) {
+    this.owner = { datagram: (b) => this.backlog.push(b), drained() {}, ended };
     channel.binaryType = "arraybuffer";
-    channel.bufferedAmountLowThreshold = maxBuffered / 2;
-    channel.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
-      const b = typeof data === "string" ? data : new Uint8Array(data);
-      if (this.owner) this.owner.datagram(b);
-      else this.backlog.push(b);
-    };
-    channel.onbufferedamountlow = () => this.owner?.drained();
+    this.careful(0, maxBuffered / 2);
+    channel.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) =>
+      this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data));
+    channel.onbufferedamountlow = () => this.owner.drained();
     channel.onclose = () => this.end();
-    pc.onconnectionstatechange = () => {
-      if (pc.connectionState === "failed" || pc.connectionState === "closed") this.end();
-    };
+    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
+
+  private owner: LinkOwner;
 
   /** Gives the link its owner, and the owner what has come already. */
   attach(owner: LinkOwner): void {
     this.owner = owner;
-    for (const b of this.backlog) this.owner?.datagram(b);
+    for (const b of this.backlog) owner.datagram(b);
     if (this.channel.readyState !== "open") this.end();
   }
 
@@ -70,10 +73,15 @@ export class Link {
   ready(t: number): boolean {
     const waiting = this.channel.bufferedAmount;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
-    else if (t >= this.carefulUntil && this.carefulUntil > 0) this.careful(0, maxBuffered / 2);
-    if (waiting > (this.carefulUntil > 0 ? 0 : maxBuffered)) return false;
+    else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
+    if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
     this.lastReady = t;
     return true;
+  }
+
+  /** Whether a datagram may wait in the browser for seconds. */
+  slow(): boolean {
+    return this.carefulUntil > 0;
   }
 
   private careful(until: number, threshold: number): void {
@@ -83,23 +91,21 @@ export class Link {
 
   send(b: Uint8Array<ArrayBuffer> | string): void {
     try {
-      // The types have one overload for each.
-      if (typeof b === "string") this.channel.send(b);
-      else this.channel.send(b);
+      this.channel.send(b as string); // the types have one overload for each
     } catch {
       // The channel is closing, or the browser's queue full: a datagram that is lost.
     }
   }
 
   private end(): void {
-    const owner = this.owner;
-    this.owner = null;
-    owner?.ended();
+    const { owner } = this;
+    this.owner = nobody;
+    owner.ended();
   }
 
   /** Ends the link without a word to its owner. */
   close(): void {
-    this.owner = null;
+    this.owner = nobody;
     this.pc.close();
   }
 }
@@ -109,51 +115,45 @@ export interface LinkConfig {
   label: string;
   init: RTCDataChannelInit;
   exchange: (offer: string, signal: AbortSignal) => Promise<RTCSessionDescriptionInit>;
-  timeout: number;
+  timeout: number | undefined; // 15 s unless set
   signal: AbortSignal;
 }
 
-/** Opens a link. Throws a ConnectError, or the signal's reason. */
-export async function openLink(c: LinkConfig): Promise<Link> {
-  const times: ConnectTimes = { offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 };
+/** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
+export async function openLink({ label, init, exchange, timeout = 15_000, signal }: LinkConfig, times = noTimes()): Promise<Link> {
   let last = performance.now();
   const lap = (): number => -last + (last = performance.now());
-  const timeout = AbortSignal.timeout(c.timeout);
-  const signal = AbortSignal.any([c.signal, timeout]);
+  const late = AbortSignal.timeout(timeout);
+  const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
 
   const pc = new RTCPeerConnection();
-  const channel = pc.createDataChannel(c.label, { ordered: false, maxRetransmits: 0, ...c.init });
-  const link = new Link(pc, channel, times);
-  const failed = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    pc.addEventListener("connectionstatechange", () => {
-      if (pc.connectionState === "failed") reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 }));
-    });
-  });
-  failed.catch(() => {}); // it may come when nobody looks any more
-  const opened = new Promise((resolve) => channel.addEventListener("open", resolve));
-  pc.addEventListener("iceconnectionstatechange", () => {
-    if (pc.iceConnectionState === "connected" && !times.ice) times.ice = lap();
-  });
+  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
+  const { promise: opened, resolve, reject } = deferred<unknown>();
+  opened.catch(() => {}); // it may come when nobody looks
+  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+  channel.onopen = resolve;
+  either.onabort = () => reject(either.reason);
+  pc.oniceconnectionstatechange = () => {
+    if (pc.iceConnectionState === "connected") times.ice ||= lap();
+  };
   try {
     await pc.setLocalDescription();
     times.offer = lap();
     // Candidates of ours are of no use to a server that answers whoever checks.
-    const answer = await Promise.race([c.exchange(pc.localDescription!.sdp, signal), failed]);
+    const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
-    await Promise.race([pc.setRemoteDescription(answer), failed]);
-    await Promise.race([opened, failed]);
+    await pc.setRemoteDescription(answer);
+    await opened;
     times.transport = lap();
     return link;
   } catch (e) {
     link.close();
-    if (timeout.aborted && !c.signal.aborted) {
+    signal.throwIfAborted();
+    if (late.aborted) {
       const what = times.http ? "UDP does not reach the server, or its answers do not come back" : "no answer to the offer";
-      throw new ConnectError("timeout", `not open after ${c.timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
+      throw new ConnectError("timeout", `not open after ${timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
     }
-    c.signal.throwIfAborted();
-    if (e instanceof ConnectError) throw e;
-    throw new ConnectError("link", "WebRTC failed", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
   }
 }

@@ -1,14 +1,25 @@
+import { maxAckDelay } from "./ack";
+
 // Packets are lost when one three or more newer was acknowledged, or a newer one was and they are an eighth
 // older than a round trip. https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
 const packetThreshold = 3;
 const maxPacketThreshold = 256;
 const maxProbes = 10;
+const darkAfter = 5; // timeouts on end: about a second
 const lossMemory = 64; // packets over which the share of losses is smoothed
+
+// Recovery timers, in ms. A game cannot wait as long as the web can: five milliseconds for the jitter of a quiet
+// link, and never more than a quarter of a second, which is how late the end of a blackout is noticed.
+const minVariance = 5;
+const maxPTO = 250;
 
 /** The share of losses from where on redundancy pays. */
 export const lossyShare = 0.01;
 
-/** Recovery says when to look for lost packets and when to probe. */
+/**
+ * Recovery says when to look for lost packets and when to probe. It estimates the round trip as RFC 9002 does:
+ * https://www.rfc-editor.org/rfc/rfc9002.html#section-5
+ */
 export class Recovery {
   lossAt = Infinity; // when the next packet is old enough to be lost
   lastSent = 0; // of an eliciting packet
@@ -17,24 +28,66 @@ export class Recovery {
   threshold = packetThreshold; // grows when the link turns out to reorder
   share = 0; // of packets lost, smoothed
 
+  smoothed: number; // round trip
+  private variance: number;
+  private latest: number;
+  private minimum = 0; // 0 before the first sample
+
+  /** guess stands in for the round trip until the first sample. */
+  constructor(guess: number) {
+    this.latest = this.smoothed = guess;
+    this.variance = guess / 2;
+  }
+
+  /** Takes one measurement and the delay that the peer says is its own. */
+  sample(d: number, delay: number): void {
+    if (!this.minimum) {
+      this.latest = this.smoothed = this.minimum = d;
+      this.variance = d / 2;
+      return;
+    }
+    this.minimum = Math.min(this.minimum, d);
+    if (d - delay >= this.minimum) d -= delay;
+    this.latest = d;
+    this.variance = (3 * this.variance + Math.abs(this.smoothed - d)) / 4;
+    this.smoothed = (7 * this.smoothed + d) / 8;
+  }
+
+  /** How long to wait for an acknowledgement after n timeouts before. */
+  pto(n: number): number {
+    const d = this.smoothed + Math.max(4 * this.variance, minVariance) + maxAckDelay;
+    return Math.min(d * 1.5 ** n, Math.max(maxPTO, this.smoothed * 1.25));
+  }
+
+  /** When to probe. On a link that loses, two timeouts on end mean little. */
+  ptoAt(): number {
+    return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
+  }
+
+  /** How much older than an acknowledged packet a lost one is. */
+  lossDelay(): number {
+    return Math.max((Math.max(this.smoothed, this.latest) * 9) / 8, 1);
+  }
+
+  /** Whether nobody answers: one probe alone may be lost. */
+  silent(): boolean {
+    return this.timeouts > 1;
+  }
+
   resolved(lost: number): void {
     this.share += (lost - this.share) / lossMemory;
   }
 
-  /** How often the wait for an answer has been stretched. On a link that loses, two timeouts on end mean little. */
-  backoff(): number {
-    return this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts;
-  }
-
   /**
    * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
-   * of late, of which each way is taken to have the worse; and one more for each timeout before.
+   * of late, of which each way is taken to have the worse; and one more for each timeout before. When that did not help
+   * the link is dark, and one has to do: more would be lost for nothing.
    */
   timeout(t: number, lossIn: number): void {
     const fails = 1 - (1 - Math.max(this.share, lossIn)) ** 2;
     let n = 2;
     for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
-    this.probes = Math.min(n + this.timeouts, maxProbes);
+    this.probes = this.timeouts > darkAfter ? 1 : Math.min(n + this.timeouts, maxProbes);
     this.timeouts++;
     this.lastSent = t; // the next one counts from here even if nothing can leave
   }

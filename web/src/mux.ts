@@ -1,29 +1,44 @@
 import { maxAckDelay, Received } from "./ack";
 import { type FullChannel } from "./channel";
-import { Closing } from "./close";
-import { Congestion, Pacer } from "./congestion";
+import { type Congestion, congestion } from "./congestion";
 import { SendError } from "./errors";
 import { lossyShare, Recovery } from "./loss";
 import { type MessageOptions, Outbox } from "./outbox";
-import { type Fate } from "./queue";
 import { Receiver } from "./reassembly";
-import { RTT } from "./rtt";
-import { Flight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
-import { type ChannelStats, type DropReason, type Stats } from "./stats";
+import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
 import {
-  AckBlock,
+  type ChannelStats,
+  dropAck,
+  dropClosed,
+  dropDuplicate,
+  dropMalformed,
+  dropRefused,
+  dropUnknownChannel,
+  dropUnknownFrame,
+  type Stats,
+} from "./stats";
+import {
+  appendClose,
   appendHeader,
   controlClose,
   controlExtension,
   controlPing,
   delayUnit,
+  expand,
   frameControl,
+  maxCloseText,
   maxFragmentHeader,
+  nothing,
   Packet,
   pieceSize,
   text,
   Writer,
 } from "./wire";
+
+// A close frame is sent closeRepeats times, further and further apart, until an acknowledgement of one comes: the link
+// may go away at any moment.
+const closeRepeats = 6;
+const closeInterval = 20;
 
 /** How one end of a link is set up. Times are in milliseconds, rates in bytes per second. */
 export interface MuxConfig {
@@ -43,10 +58,8 @@ export interface MuxConfig {
 /** What a Mux tells its user. */
 export interface MuxEvents {
   message(channel: number, b: Uint8Array): void;
-  receipt(handle: number, fate: Fate): void;
   closed(code: number, reason: string): void;
 }
-
 
 /**
  * Mux is one end of a link: it gives promises to datagrams that get lost. It does no I/O and reads no clock. Give it
@@ -56,39 +69,40 @@ export interface MuxEvents {
  */
 export class Mux {
   readonly outbox: Outbox;
-  private readonly receivers: Receiver[];
-  private readonly drops: Partial<Record<DropReason, number>> = {};
-  private readonly counts = {
-    packetsOut: 0,
-    packetsIn: 0,
-    bytesOut: 0,
-    bytesIn: 0,
-    acksOut: 0,
-    packetsLost: 0,
-    spurious: 0,
-    timeouts: 0,
-    links: 0,
-  };
+  heard = 0; // when the last packet came
+  slow = false; // the link below keeps back what it is given
+  packetsIn = 0;
+
+  readonly receivers: Receiver[];
+  private readonly drops: number[] = Array(dropUnknownFrame + 1).fill(0);
+  private packetsOut = 0;
+  private bytesOut = 0;
+  private bytesIn = 0;
+  private links = -1;
 
   // The link, all of it new after relink.
   private received!: Received;
-  private flight!: Flight;
-  private rtt!: RTT;
+  private flight = new Flight();
   private loss!: Recovery;
   private cc!: Congestion;
-  private pacer!: Pacer;
   private largestAcked = 0;
   private sampled = -1; // when the newest packet that gave a round trip was sent
+  private awake = -1; // since when, after a sleep
   private askedAt = 0; // when a lone ack last asked for an ack of its own
   private ping = false; // one is due
-  heard = 0; // when the last packet came
-
   private work = false; // there was something to send that could not leave
-  private readonly closing = new Closing();
+
+  // The end.
+  private byPeer = false; // the peer has closed
+  private closing = nothing; // our reason, once ending
+  private code = 0;
+  private ending = false; // we have closed
+  private closeLeft = 0; // close frames to send
+  private closeAt = Infinity; // when
+  private closeGap = closeInterval;
 
   private readonly in = new Packet();
-  private readonly ackOut = new AckBlock();
-  private readonly out = new Writer(new Uint8Array(0));
+  private readonly out = new Writer();
 
   constructor(
     t: number,
@@ -96,25 +110,12 @@ export class Mux {
     private readonly events: MuxEvents,
   ) {
     const mine = config.server ? "to-client" : "to-server";
-    const to = { message: events.message.bind(events), drop: (why: DropReason) => this.drop(why) };
     const allows = (c: FullChannel, send: boolean): boolean => c.direction === "both" || (c.direction === mine) === send;
-    this.outbox = new Outbox(config.table, (c) => allows(c, true), events.receipt.bind(events));
-    this.receivers = config.table.map((c, i) => new Receiver(c, i, allows(c, false), to));
-    this.link(t, config.rtt);
-  }
-
-  private link(t: number, rtt: number): void {
-    const c = this.config;
-    this.received = new Received();
-    this.flight = new Flight();
-    this.rtt = new RTT(rtt);
-    this.loss = new Recovery();
-    this.cc = new Congestion(c.rate, c.floor, c.ceiling);
-    this.pacer = new Pacer(t);
-    this.largestAcked = 0;
-    this.sampled = -1;
-    this.heard = t;
-    this.ping = false;
+    this.outbox = new Outbox(config.table, (c) => allows(c, true));
+    this.receivers = config.table.map(
+      (c, i) => new Receiver(c, allows(c, false), (b) => events.message(i, b), (why) => this.drop(why)),
+    );
+    this.relink(t, config.rtt);
   }
 
   /**
@@ -122,205 +123,213 @@ export class Mux {
    * what had arrived is not delivered again; unreliable messages under way on the old link are lost.
    */
   relink(t: number, rtt: number): void {
-    const f = this.flight;
-    this.counts.links++;
-    for (let n = f.base; n < f.next; n++) this.outbox.forgotten(f.at(n));
-    this.link(t, rtt);
-    this.closing.relink(t);
+    const { rate, floor, ceiling } = this.config;
+    this.links++;
+    for (const p of this.flight.packets) this.outbox.forgotten(p);
+    this.received = new Received();
+    this.flight = new Flight();
+    this.loss = new Recovery(rtt);
+    this.cc = congestion(t, rate, floor, ceiling);
+    this.largestAcked = 0;
+    this.sampled = this.awake = -1;
+    this.heard = t;
+    this.ping = false;
+    if (this.ending) this.closeAt = t;
   }
 
-  /** Queues a copy of b, and returns how receipts call it. Take it with append. */
-  send(t: number, ch: number, b: Uint8Array, o: MessageOptions = {}): number {
-    if (this.closing.any()) throw new SendError("closed", "the session has ended");
-    return this.outbox.send(t, ch, b, o);
+  /** Queues a copy of b. Take it with append. */
+  send(t: number, ch: number, b: Uint8Array, o?: MessageOptions): void {
+    if (this.over()) throw new SendError("closed", "the session has ended");
+    this.outbox.send(t, ch, b, o);
   }
 
   // ---- packets out -----------------------------------------------------------------------------------------------
 
   /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
   append(t: number, b: Uint8Array, limit: number): number {
-    const f = this.flight;
-    for (; f.full(); f.base++) {
-      const old = f.at(f.base);
-      if (old.state === packetFlying && old.eliciting) this.losePacket(old, f.base);
+    const { flight, out: w, received } = this;
+    for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
+      const old = flight.packets[0]!;
+      if (old.state === packetFlying && old.eliciting) this.losePacket(old);
     }
-    const p = f.open(t);
-    const w = this.out;
+    const content = this.mayContent(t);
+    if (t < received.due && !this.over() && !(content && this.wants(t))) return 0;
+    const p = flight.open(t);
     w.b = b;
     w.n = 0;
-    appendHeader(w, f.next);
-    const content = this.mayContent(t);
-    if (this.received.eliciting > 0) this.appendAck(w, t, p, limit);
+    appendHeader(w, p.number);
+    if (received.eliciting) {
+      received.append(w, t, limit - maxFragmentHeader - pieceSize); // room for the largest piece
+      p.ackTop = received.next;
+    }
     const body = w.n;
-    if (this.closing.any()) {
-      p.closing = this.closing.append(w, t);
+    if (this.over()) {
+      p.closing = this.appendClose(w, t);
     } else if (content) {
       this.appendContent(w, limit, t, p);
       if (w.n === body) this.loss.probes = 0;
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
-      if (t < this.received.due || p.ackTop === 0) return 0;
+      if (t < received.due || !p.ackTop) return 0;
       this.askForAck(w, t, p);
     }
-    this.leave(p, w.n, t);
+    p.size = w.n;
+    if (p.ackTop) received.said();
+    if (p.eliciting) {
+      this.cc.sent(w.n);
+      this.loss.lastSent = t;
+      this.loss.probes = Math.max(0, this.loss.probes - 1);
+    }
+    flight.push(p);
+    this.packetsOut++;
+    this.bytesOut += w.n;
     return w.n;
   }
 
   /** Whether congestion control lets a packet leave. */
   private mayContent(t: number): boolean {
+    const { cc, loss } = this;
+    const paced = cc.mayLeave(t);
+    const window = this.flight.bytes < cc.window(loss.smoothed, loss.share);
     this.work = false;
-    this.pacer.refill(t, this.cc.pace());
-    if (this.loss.probes > 0) return true;
-    const window = this.flight.bytes < this.cc.window(this.rtt, this.loss.share);
-    if (window && this.pacer.open()) return true;
-    if (this.ping || this.outbox.hasWork(t)) {
-      this.cc.round.limited = true;
+    this.outbox.quiet = this.slow && loss.silent();
+    if (loss.probes || (window && paced)) return true;
+    if (this.wants(t)) {
+      cc.limit();
       this.work = window; // an acknowledgement opens the window, not time
     }
     return false;
   }
 
-  /** Appends what the channels have, then what may ride along. */
-  private appendContent(w: Writer, end: number, t: number, p: SentPacket): void {
-    const body = w.n;
-    this.outbox.fill(w, end, t, p, this.flight.next);
-    if (this.ping && w.n === body) w.byte(controlPing);
-    this.ping = false;
-    const share = this.loss.share;
-    if (w.n === body || this.outbox.backlog || share <= lossyShare) return;
-    const overdue = t - this.rtt.lossDelay() - maxAckDelay;
-    this.outbox.repeat(w, Math.min(end, w.n + Math.max(0, this.pacer.spare)), t, overdue, p, this.flight.next, share);
+  /** Whether there may be more to send than an ack block. */
+  private wants(t: number): boolean {
+    return this.ping || this.loss.probes > 0 || this.outbox.hasWork(t);
   }
 
-  /** Appends an ack block, leaving room for the largest piece behind it. */
-  private appendAck(w: Writer, t: number, p: SentPacket, end: number): void {
-    this.received.block(t, this.ackOut);
-    w.b[0]! |= this.ackOut.append(w, end - maxFragmentHeader - pieceSize);
-    p.ackTop = this.received.next;
+  /** Appends what the channels have, then what may ride along. */
+  private appendContent(w: Writer, end: number, t: number, p: SentPacket): void {
+    const { outbox, loss } = this;
+    const body = w.n;
+    outbox.fill(w, end, t, p);
+    if (this.ping && w.n === body) w.byte(controlPing);
+    this.ping = false;
+    if (w.n === body || outbox.backlog || loss.share <= lossyShare) return;
+    const overdue = t - loss.lossDelay() - maxAckDelay;
+    outbox.repeat(w, Math.min(end, w.n + this.cc.spare()), overdue, p, loss.share);
   }
 
   /**
-   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown: what the
-   * peer knows need not be repeated.
+   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown to eight
+   * more ranges: what the peer knows need not be repeated.
    */
   private askForAck(w: Writer, t: number, p: SentPacket): void {
-    this.counts.acksOut++;
-    if (this.ackOut.ranges < 8 || t < this.askedAt + this.rtt.smoothed || this.closing.any()) return;
+    if (this.received.ranges.length < 17 || t < this.askedAt + this.loss.smoothed || this.over()) return;
     this.askedAt = t;
     p.eliciting = true;
     w.byte(controlPing);
   }
 
-  /** Takes note of a packet of n bytes that goes out. */
-  private leave(p: SentPacket, n: number, t: number): void {
-    p.size = n;
-    if (p.ackTop > 0) this.received.said();
-    if (p.eliciting) {
-      this.pacer.spend(n);
-      this.cc.round.sent += n;
-      this.loss.lastSent = t;
-      this.loss.probes = Math.max(0, this.loss.probes - 1);
-    }
-    this.flight.push(p);
-    this.counts.packetsOut++;
-    this.counts.bytesOut += n;
+  /** Appends the close frame if it is time for one. */
+  private appendClose(w: Writer, t: number): boolean {
+    if (!this.closeLeft || t < this.closeAt) return false;
+    this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
+    this.closeGap *= 2;
+    appendClose(w, this.code, this.closing);
+    return true;
   }
 
   // ---- packets in ------------------------------------------------------------------------------------------------
 
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t: number, b: Uint8Array): void {
-    const p = this.in;
-    let eliciting = false;
-    let ok = p.parse(b);
-    while (ok && p.more()) {
-      ok = p.next();
-      eliciting ||= p.eliciting();
-    }
-    if (!ok) return this.drop("malformed");
-    const number = this.received.expand(p);
-    if (!this.received.fresh(number)) return this.drop("duplicate");
-    if (p.hasAck && !this.receiveAck(t, p.ack)) return this.drop("ack");
-    this.counts.packetsIn++;
-    this.counts.bytesIn += b.length;
+    const { in: p, received } = this;
+    if (!p.parse(b)) return this.drop(dropMalformed);
+    const number = expand(p.number, p.numberLen, received.next);
+    if (!received.fresh(number)) return this.drop(dropDuplicate);
+    if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
+    this.packetsIn++;
+    this.bytesIn += b.length;
     this.heard = t;
-    for (p.rewind(); p.more(); ) {
+    let ok = true;
+    while (p.more()) {
       p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
-    if (!ok) return this.drop("refused");
-    this.received.mark(t, number, eliciting);
-    if (this.closing.byPeer && this.received.eliciting > 0) this.received.due = t; // tell it at once that it can stop
+    if (!ok) return this.drop(dropRefused);
+    received.mark(t, number, p.eliciting);
+    if (this.byPeer && received.eliciting) received.due = t; // tell it at once that it can stop
   }
 
   /** Reports whether the frame's packet may be acknowledged. */
   private receiveFrame(t: number, f: Packet): boolean {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
-      else if (f.channel >= controlExtension) this.drop("unknown-frame");
+      else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
       return true;
     }
-    let why: DropReason | null = "closed";
-    const done = this.closing.any();
-    if (!done) {
-      const r = this.receivers[f.channel];
-      why = r ? r.receive(t, f) : "unknown-channel";
-    }
+    const done = this.over();
+    const r = this.receivers[f.channel];
+    if (r && !done && this.sampled < this.awake && r.outdated()) return true;
+    const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
     if (why) this.drop(why);
     return done || !why;
   }
 
   private receiveClose(f: Packet): void {
-    if (this.closing.byPeer) return;
-    this.closing.byPeer = true;
+    if (this.byPeer) return;
+    this.byPeer = true;
     this.outbox.abandon();
-    this.events.closed(f.code, text(f.payload)!);
+    this.events.closed(f.code, text(f.payload));
   }
 
   /** Applies an ack block. It reports whether the block is possible. */
-  private receiveAck(t: number, a: AckBlock): boolean {
+  private receiveAck(t: number, { largest: low, delay, ranges }: Packet): boolean {
     const f = this.flight;
     const last = f.next - 1;
-    const largest = last - (((last & 0xffff) - a.largest) & 0xffff);
-    if (last < 0 || a.span() > largest) return false;
-    let bytes = this.ackRange(largest - a.first, largest);
-    for (let i = 0, end = largest - a.first; i < a.ranges; i++) {
-      end -= a.gaps[i]! + 2;
-      bytes += this.ackRange(end - a.lengths[i]!, end);
-      end -= a.lengths[i]!;
-    }
-    if (bytes === 0) return true;
+    const largest = last - ((last - low) & 0xffff);
+    if (last < 0 || ranges.reduce((n, r) => n + r + 1, -1) > largest) return false;
+    let bytes = 0;
+    let end = largest;
+    ranges.forEach((n, i) => {
+      if (i % 2 === 0) bytes += this.ackRange(end - n, end);
+      end -= n + 1;
+    });
+    if (!bytes) return true;
     const p = f.at(largest);
-    if (largest >= f.base && p.eliciting && p.at > this.sampled) {
+    if (p?.eliciting && p.at > this.sampled) {
       this.sampled = p.at;
-      const delay = Math.min(a.delay * delayUnit, 2 * maxAckDelay);
-      this.rtt.sample(t - p.at, delay);
-      this.cc.sample(t, Math.max(t - p.at - delay, 0.001));
+      const own = Math.min(delay * delayUnit, 2 * maxAckDelay);
+      if (p.at >= this.awake) {
+        this.loss.sample(Math.max(t - p.at, 0.001), own);
+        this.cc.sample(t, Math.max(t - p.at - own, 0.001));
+      }
     }
+    if (this.loss.silent()) this.outbox.outdate(t);
     this.loss.timeouts = 0;
     this.detect(t, largest);
     this.cc.acked(t, largest, f.next, bytes, this.loss.share);
-    f.trim(t - 3 * this.rtt.pto(0));
+    f.trim(t - 3 * this.loss.pto(0));
     return true;
   }
 
   /** Takes the packets from low to high as arrived, and returns the bytes of those that wanted to be acknowledged. */
   private ackRange(low: number, high: number): number {
-    const f = this.flight;
+    const { flight, loss, received } = this;
     let bytes = 0;
-    for (let n = Math.max(low, f.base); n <= high && n < f.next; n++) {
-      const p = f.at(n);
+    for (let n = Math.max(low, flight.base()); n <= high; n++) {
+      const p = flight.at(n)!;
+      const lost = p.state === packetLost;
       if (p.state === packetAcked) continue;
-      if (p.state === packetLost) {
-        this.counts.spurious++;
-        this.loss.reordered(high - n + 1);
-      }
-      if (p.state === packetLost || p.eliciting) this.loss.resolved(0);
+      if (lost) loss.reordered(high - n + 1);
+      if (lost || p.eliciting) loss.resolved(0);
       if (p.eliciting) bytes += p.size;
-      f.land(p, packetAcked);
-      if (p.ackTop > 0) this.received.confirmed(p.ackTop - 1);
-      if (p.closing) this.closing.acked();
+      flight.land(p, packetAcked);
+      received.confirmed(p.ackTop);
+      if (p.closing) {
+        this.closeLeft = 0; // the peer knows
+        this.closeAt = Infinity;
+      }
       this.outbox.acked(p);
     }
     return bytes;
@@ -328,120 +337,136 @@ export class Mux {
 
   /** Takes for lost what is too far behind largest, and sets the time to look again. */
   private detect(t: number, largest: number): void {
-    const f = this.flight;
-    const delay = this.rtt.lossDelay();
-    this.loss.lossAt = Infinity;
-    this.largestAcked = Math.max(this.largestAcked, largest);
-    for (let n = f.base; n < this.largestAcked && n < f.next; n++) {
-      const p = f.at(n);
+    const { flight, loss } = this;
+    const delay = loss.lossDelay();
+    const top = (this.largestAcked = Math.max(this.largestAcked, largest));
+    loss.lossAt = Infinity;
+    for (const p of flight.packets) {
+      if (p.number >= top) break;
       if (p.state !== packetFlying || !p.eliciting) continue;
-      if (this.largestAcked - n >= this.loss.threshold || p.at + delay <= t) this.losePacket(p, n);
-      else this.loss.lossAt = Math.min(this.loss.lossAt, p.at + delay);
+      if (top - p.number >= loss.threshold || p.at + delay <= t) this.losePacket(p);
+      else loss.lossAt = Math.min(loss.lossAt, p.at + delay);
     }
   }
 
-  private losePacket(p: SentPacket, number: number): void {
-    this.counts.packetsLost++;
+  private losePacket(p: SentPacket): void {
     this.loss.resolved(1);
     this.flight.land(p, packetLost);
-    this.outbox.lost(p, number);
+    this.outbox.lost(p);
   }
 
   // ---- time ------------------------------------------------------------------------------------------------------
 
   /** When advance must be called; Infinity is never. */
   deadline(): number {
-    const due = this.received.due;
-    if (this.closing.any()) return this.closing.byPeer ? due : Math.min(this.closing.next, due);
-    let t = Math.min(due, this.loss.lossAt, this.ptoAt());
-    for (const r of this.receivers) t = Math.min(t, r.expireAt);
-    if (!this.ping && this.flight.count === 0) t = Math.min(t, this.heard + this.config.keepAlive);
-    if (this.work) t = Math.min(t, this.pacer.ready(this.cc.pace()));
-    return t;
+    const { received, loss, flight } = this;
+    if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
+    let old = Infinity;
+    for (const r of this.receivers) old = Math.min(old, r.expireAt);
+    return Math.min(
+      received.due,
+      loss.lossAt,
+      old,
+      flight.count ? loss.ptoAt() : this.ping ? Infinity : this.heard + this.config.keepAlive,
+      this.work ? this.cc.ready() : Infinity,
+    );
   }
 
   /** Tells the Mux that time has passed. */
   advance(t: number): void {
-    if (this.closing.any()) return;
+    const { flight, loss } = this;
+    if (this.over()) return;
     for (const r of this.receivers) r.age(t);
-    if (t >= this.loss.lossAt) this.detect(t, this.largestAcked);
-    if (t >= this.ptoAt()) this.probe(t);
-    if (this.flight.count === 0 && t >= this.heard + this.config.keepAlive) this.ping = true;
+    if (t >= loss.lossAt) this.detect(t, this.largestAcked);
+    if (flight.count && t >= loss.ptoAt()) this.probe(t);
+    if (!flight.count && t >= this.heard + this.config.keepAlive) this.ping = true;
   }
 
-  /** When to probe: nothing was heard for too long. */
-  private ptoAt(): number {
-    return this.flight.count === 0 ? Infinity : this.loss.lastSent + this.rtt.pto(this.loss.backoff());
-  }
-
-  /** Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed. */
+  /**
+   * Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed:
+   * nothing was heard for too long.
+   */
   private probe(t: number): void {
-    const f = this.flight;
+    const again = (p: SentPacket): boolean => p.state === packetFlying && this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
-    this.counts.timeouts++;
-    let n = f.base;
-    while (n < f.next && !this.again(n)) n++;
-    if (n === f.next) {
-      this.ping = true;
-      return;
-    }
-    for (n = f.next - 1; n >= f.base && !this.again(n); ) n--;
+    if (this.loss.silent()) this.outbox.outdate(t);
+    if (this.flight.packets.some(again)) this.flight.packets.findLast(again);
+    else this.ping = true;
   }
 
-  private again(n: number): boolean {
-    const p = this.flight.at(n);
-    return p.state === packetFlying && this.outbox.again(p, n);
+  /**
+   * Takes note that nobody looked for a while. What comes now may have waited as long, and what is unreliable of it is
+   * of no use, until the peer has answered to something newer. Nor do answers tell of round trips.
+   */
+  slept(t: number): void {
+    this.awake = t;
+    this.ping = true;
+    this.loss.probes ||= 1;
+    this.outbox.outdate(t);
+  }
+
+  /** Whether the peer has answered to something that was sent at t or later. */
+  answered(t: number): boolean {
+    return this.sampled >= t;
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
   /** Ends the link. What is queued is not sent any more. append then has the close frame, a few times. */
   close(t: number, code: number, reason: string): void {
-    if (this.closing.any()) return;
-    this.closing.begin(t, code, reason);
+    if (this.over()) return;
+    this.ending = true;
+    this.code = code;
+    this.closing = cut(reason, maxCloseText);
+    this.closeLeft = closeRepeats;
+    this.closeAt = t;
     this.outbox.abandon();
+  }
+
+  /** Whether one end has closed. */
+  private over(): boolean {
+    return this.ending || this.byPeer;
   }
 
   /** Whether the peer has closed, or knows that we have, or has been told often enough. */
   closed(): boolean {
-    return this.closing.byPeer || (this.closing.begun && this.closing.left === 0);
+    return this.byPeer || (this.ending && !this.closeLeft);
   }
 
-  /** Whether anything came is seen in whether this grew. */
-  get packetsIn(): number {
-    return this.counts.packetsIn;
-  }
-
-  // ---- counters --------------------------------------------------------------------------------------------------
+  // ---- figures ---------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    const r = this.rtt;
-    const out = this.outbox.senders;
-    const sum = (f: (i: number) => number): number => out.reduce((n, _, i) => n + f(i), 0);
+    const { packetsOut, packetsIn, bytesOut, bytesIn, links, outbox, loss } = this;
     return {
-      ...this.counts,
-      retransmits: sum((i) => out[i]!.stats.retransmits),
-      copies: sum((i) => out[i]!.stats.copies),
-      rtt: r.smoothed,
-      rttVar: r.variance,
-      minRTT: r.minimum,
-      lossOut: this.loss.share,
+      packetsOut,
+      packetsIn,
+      bytesOut,
+      bytesIn,
+      links,
+      retransmits: outbox.retransmits,
+      copies: outbox.copies,
+      rtt: loss.smoothed,
+      lossOut: loss.share,
       lossIn: this.received.loss,
-      rate: this.cc.rate,
-      deliveryRate: this.cc.delivery(),
-      inFlight: this.flight.bytes,
-      queued: sum((i) => out[i]!.cost),
-      held: sum((i) => this.receivers[i]!.held),
-      drops: { ...this.drops },
+      rate: this.cc.rate(),
+      queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
+      held: this.receivers.reduce((n, r) => n + r.held, 0),
+      drops: [...this.drops],
     };
   }
 
   channelStats(ch: number): ChannelStats {
-    const { messagesIn, bytesIn, stale, duplicates } = this.receivers[ch]!.stats;
-    return { ...this.outbox.senders[ch]!.stats, messagesIn, bytesIn, stale, duplicates };
+    const { messagesOut, dropped } = this.outbox.senders[ch]!.stats;
+    return { ...this.receivers[ch]!.stats, messagesOut, dropped };
   }
 
-  private drop(why: DropReason): void {
-    this.drops[why] = (this.drops[why] ?? 0) + 1;
+  private drop(why: number): void {
+    this.drops[why]!++;
   }
+}
+
+/** s in UTF-8, as much of it as fits n bytes. */
+export function cut(s: string, n: number): Uint8Array {
+  const b = new Uint8Array(n);
+  return b.subarray(0, new TextEncoder().encodeInto(s, b).written);
 }

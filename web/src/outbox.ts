@@ -1,126 +1,112 @@
 import { maxPriority, maxWeight, messageCost, type FullChannel } from "./channel";
 import { SendError } from "./errors";
-import { type Fate, Message, pieceAcked, pieceFlying, pieceLost, Sender } from "./queue";
+import { type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, cost, Sender } from "./queue";
 import { type SentPacket } from "./sent";
-import { appendPiece, maxPacket, pieceLen, type Writer } from "./wire";
+import { appendPiece, pieceCost, pieces, type Writer } from "./wire";
 
 /** What one message asks for. */
 export interface MessageOptions {
   deadline?: number;
-  key?: number | string;
-  receipt?: boolean;
+  key?: number | string | undefined;
+  /** Is called once with what became of the message, from within the engine. */
+  receipt?: ((fate: Fate) => void) | undefined;
 }
 
 const maxCopyable = 512; // bytes of a message that counts as small
+const staleAge = 250; // ms that an unreliable message is of use while nobody answers
 const maxLookback = 64; // messages of a channel that are looked at for one packet
 
 /** Outbox has the messages of all channels from send until nothing more is to be learned about them. */
 export class Outbox {
   readonly senders: readonly Sender[];
   backlog = false; // pick saw a piece that did not fit
+  quiet = false; // unreliable messages wait, for where they are let go next they would grow old
+  retransmits = 0;
+  copies = 0;
 
   private readonly byPriority: Sender[];
-  private readonly passes = new Float64Array(maxPriority + 1);
-  private handles = 0;
-  private free: Message | null = null; // a list by next
-  private found: Message | null = null; // by next, and which piece of it
-  private foundIndex = 0;
+  private readonly passes: number[] = Array(maxPriority + 1).fill(0);
 
   constructor(
     table: readonly FullChannel[],
     allows: (c: FullChannel) => boolean,
-    private readonly receipt: (handle: number, fate: Fate) => void,
   ) {
     this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
     this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
   }
 
-  /** Queues a copy of b, and returns how receipts call it. */
-  send(t: number, ch: number, b: Uint8Array, o: MessageOptions = {}): number {
+  /** Queues a copy of b. */
+  send(t: number, ch: number, b: Uint8Array, { key = 0, deadline = Infinity, receipt }: MessageOptions = {}): void {
     const s = this.senders[ch]!;
+    const { name, maxMessage, queueLimit } = s.cfg;
     const size = b.length;
-    const key = o.key ?? 0;
-    const deadline = o.deadline ?? Infinity;
-    if (!s.allowed) throw new SendError("direction", `only the server sends on ${s.cfg.name}`);
-    if (size > s.cfg.maxMessage) throw new SendError("size", `${s.cfg.name} takes ${s.cfg.maxMessage} bytes, not ${size}`);
+    if (!s.allowed) throw new SendError("direction", `only the server sends on ${name}`);
+    if (size > maxMessage) throw new SendError("size", `${name} takes ${maxMessage} bytes, not ${size}`);
     if (deadline <= t) throw new SendError("deadline", "the deadline has passed");
-    if (!this.room(s, key, size)) {
-      s.stats.overBudget++;
-      throw new SendError("budget", `the queue of ${s.cfg.name} is full`);
+    const room = queueLimit - size - messageCost;
+    let old = s.replaced(key);
+    if (s.cost - (old ? cost(old) : 0) > room) {
+      if (s.reliable) throw new SendError("budget", `the queue of ${name} is full`);
+      while (s.cost > room) this.drop(s);
+      old = s.replaced(key);
     }
-    const old = s.replaced(key);
-    const m = old ?? this.message(s);
+    const m: Message = {
+      s,
+      list: s.queue,
+      over: false,
+      id: 0,
+      key,
+      body: new Uint8Array(b),
+      deadline,
+      queued: t,
+      receipt,
+      pieces: [],
+      sent: 0,
+      left: pieces(size),
+      lost: 0,
+    };
+    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
+    s.cost += cost(m);
     if (old) {
-      s.stats.replaced++;
-      s.cost -= m.cost();
-      this.report(m, "replaced");
-    }
-    m.fill(b);
-    m.key = key;
-    m.deadline = deadline;
-    m.queued = t;
-    m.receipt = o.receipt ?? false;
-    m.handle = ++this.handles;
-    s.cost += m.cost();
-    if (!old) {
+      s.queue.splice(s.queue.indexOf(old), 0, m);
+      this.finish(old, "replaced");
+    } else {
       s.queue.push(m);
-      s.remember(m);
       this.activate(s);
     }
-    return m.handle;
   }
 
-  private message(s: Sender): Message {
-    const m = this.free ?? new Message();
-    this.free = m.next;
-    m.next = null;
-    m.ch = s.id;
-    return m;
-  }
-
-  /** Makes room for a message of n bytes by the channel's policy, and reports whether there is any. */
-  private room(s: Sender, key: number | string, n: number): boolean {
-    const limit = s.cfg.queueLimit - n - messageCost;
-    if (s.cost <= limit + (s.replaced(key)?.cost() ?? 0)) return true;
-    if (s.reliable) return false;
-    while (s.cost > limit) {
-      let oldest = s.queue.head;
-      // Finish what is sent in part, if that is not all.
-      if (oldest && oldest.sent > 0 && oldest.next) oldest = oldest.next;
-      s.stats.overflowed++;
-      this.finish(s, oldest ?? s.waiting.head!, "dropped");
-    }
-    return true;
+  /** Drops the oldest message of a channel. One that is sent in part is finished, if that is not all. */
+  private drop(s: Sender): void {
+    const [head, next] = s.queue;
+    this.finish((head?.sent && next) || head || s.waiting[0]!, "dropped");
   }
 
   /** Forgets a message, whatever became of it, and writes its receipt. */
-  private finish(s: Sender, m: Message, fate: Fate): void {
+  private finish(m: Message, fate: Fate): void {
+    const { s, list } = m;
+    if (!m.sent) s.stats.dropped++;
     this.report(m, fate);
-    s.cost -= m.cost();
+    s.cost -= cost(m);
     s.lost -= m.lost;
-    s.forget(m);
-    m.list?.remove(m);
-    m.gen++;
-    m.next = this.free;
-    this.free = m;
+    m.over = true;
+    list.splice(list.indexOf(m), 1);
   }
 
   /** Writes a message's receipt, once. */
   private report(m: Message, fate: Fate): void {
-    if (!m.receipt) return;
-    m.receipt = false;
-    this.receipt(m.handle, fate);
+    m.receipt?.(fate);
+    m.receipt = undefined;
   }
 
   /**
-   * Drops queued messages whose deadline has passed, from the head on. A reliable message that was sent in part is
-   * finished; others are not.
+   * Drops the unreliable messages that have waited for too long. It is for when the link is silent, or just was: what
+   * waited then would come in a burst, and old.
    */
-  private expire(s: Sender, t: number): void {
-    for (let m = s.queue.head; m && t >= m.deadline; m = s.queue.head) {
-      if (m.sent > 0 && s.reliable) return;
-      s.stats.expired++;
-      this.finish(s, m, "expired");
+  outdate(t: number): void {
+    for (const { reliable, queue } of this.senders) {
+      if (reliable) continue;
+      for (const m of [...queue]) if (t - m.queued > staleAge) this.finish(m, "expired");
     }
   }
 
@@ -132,64 +118,52 @@ export class Outbox {
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]!);
   }
 
-  /** Finds the piece that the channel sends next, and returns its length in a packet, or 0. */
-  private next(s: Sender, t: number): number {
-    let m: Message | null;
-    let i = 0;
-    if (s.lost > 0) {
-      m = s.firstLost();
-      while (m.pieces[i]!.state !== pieceLost) i++;
-    } else {
-      this.expire(s, t);
-      m = s.queue.head;
-      s.active = m !== null;
-      if (!m || (m.sent === 0 && !s.inWindow())) return 0;
-      if (m.sent === 0) m.id = s.nextID;
-      i = m.sent; // fragments of a message leave in order
-    }
-    this.found = m;
-    this.foundIndex = i;
-    return pieceLen(s.bare, m.id, m.body.length, i);
+  /**
+   * The piece that an active channel sends next. Drops queued messages whose deadline has passed, from the first on; but a
+   * reliable message that was sent in part is finished.
+   */
+  private next(s: Sender, t: number): Piece | undefined {
+    if (this.quiet && !s.reliable) return;
+    for (let m; !s.lost && (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    s.active = s.lost + s.queue.length > 0;
+    return s.next();
   }
 
-  /** The channel to send from, among those whose next piece fits. */
-  private pick(t: number, space: number): Sender | null {
-    let best: Sender | null = null;
-    let bestShare = false;
+  /** The piece to send, from the best of the channels whose next piece fits. */
+  private pick(t: number, space: number): Piece | undefined {
+    let best: Piece | undefined;
+    let bestRank = 0;
     this.backlog = false;
     for (const s of this.senders) {
-      if (!s.active) continue;
-      const n = this.next(s, t);
-      if (n === 0) continue;
-      if (n > space) {
+      const q = s.active && this.next(s, t);
+      if (!q) continue;
+      if (pieceCost(q.m.body.length, q.i) > space) {
         this.backlog = true;
         continue;
       }
-      const share = s.cfg.guarantee > 0 && s.share(t, maxPacket) > 0;
-      if (!best || s.before(best, share, bestShare)) {
-        best = s;
-        bestShare = share;
-      }
+      const rank = s.cfg.priority - (s.share(t) ? maxPriority + 1 : 0);
+      if (best && (rank > bestRank || (rank === bestRank && s.pass >= best.m.s.pass))) continue;
+      best = q;
+      bestRank = rank;
     }
     return best;
   }
 
   hasWork(t: number): boolean {
-    return this.senders.some((s) => s.active && this.next(s, t) > 0);
+    return this.senders.some((s) => s.active && this.next(s, t));
   }
 
   /** Appends pieces up to end. */
-  fill(w: Writer, end: number, t: number, p: SentPacket, number: number): void {
-    for (let s = this.pick(t, end - w.n); s; s = this.pick(t, end - w.n)) {
-      const size = this.next(s, t);
-      const m = this.found!;
-      const i = this.foundIndex;
-      appendPiece(w, s.id, s.bare, m.id, m.body, i);
-      s.tokens -= size;
-      s.pass += Math.floor((size * maxWeight) / s.cfg.weight);
-      this.passes[s.cfg.priority] = s.pass;
-      if (s.reliable || m.receipt) p.refer(m, i);
-      this.pieceSent(s, m, i, number, t);
+  fill(w: Writer, end: number, t: number, p: SentPacket): void {
+    for (let q; (q = this.pick(t, end - w.n)); ) {
+      const { m } = q;
+      const { s } = m;
+      const start = w.n;
+      appendPiece(w, s.id, s.bare, m.id, m.body, q.i);
+      s.tokens -= w.n - start;
+      this.passes[s.cfg.priority] = s.pass += ((w.n - start) * maxWeight) / s.cfg.weight;
+      if (s.reliable || m.receipt) p.pieces.push(q);
+      this.pieceSent(q, p);
     }
   }
 
@@ -198,158 +172,133 @@ export class Outbox {
    * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
    * should have been acknowledged by now, oldest first, then others, newest first.
    */
-  repeat(w: Writer, end: number, t: number, overdue: number, p: SentPacket, number: number, share: number): void {
+  repeat(w: Writer, end: number, overdue: number, p: SentPacket, loss: number): void {
     for (const s of this.byPriority) {
-      const budget = s.copies(share);
+      const budget = s.copies(loss);
       if (!s.reliable || budget < 1) continue;
-      let m = s.waiting.head;
-      for (let left = maxLookback; m && left > 0; m = m.next, left--) {
+      for (const m of s.waiting.slice(0, maxLookback)) {
         const q = m.pieces[0]!;
-        if (q.state !== pieceFlying || q.at > overdue || !this.copy(w, end, s, m, p, number)) continue;
-        q.at = t;
+        if (q.at > overdue || !this.copy(w, end, q, p)) continue;
+        q.at = p.at;
         q.copies = 0;
       }
-      m = s.waiting.tail;
-      for (let left = maxLookback; m && left > 0; m = m.prev, left--) {
-        if (m.pieces[0]!.copies < budget) this.copy(w, end, s, m, p, number);
+      for (const m of s.waiting.slice(-maxLookback).reverse()) {
+        const q = m.pieces[0]!;
+        if (q.copies < budget) this.copy(w, end, q, p);
       }
     }
   }
 
   /** Appends a message again if it is a small one, under way in another packet, and fits. */
-  private copy(w: Writer, end: number, s: Sender, m: Message, p: SentPacket, number: number): boolean {
-    const q = m.pieces[0]!;
-    const size = m.body.length;
-    if (m.count > 1 || size > maxCopyable || q.state !== pieceFlying || q.number === number) return false;
-    if (w.n + pieceLen(false, m.id, size, 0) > end) return false;
-    appendPiece(w, s.id, false, m.id, m.body, 0);
+  private copy(w: Writer, end: number, q: Piece, p: SentPacket): boolean {
+    const { id, body, s } = q.m;
+    if (body.length > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(body.length, 0) > end) return false;
+    appendPiece(w, s.id, false, id, body, 0);
     q.copies++;
-    q.number = number;
-    p.refer(m, 0);
-    s.stats.copies++;
+    q.number = p.number;
+    p.pieces.push(q);
+    this.copies++;
     return true;
   }
 
   // ---- what becomes of pieces ------------------------------------------------------------------------------------
 
-  /** Calls f for each piece in a packet about which there is something to learn. */
-  private eachPiece(p: SentPacket, f: (m: Message, i: number) => void): void {
-    for (let k = 0; k < p.messages.length; k++) {
-      const m = p.messages[k]!;
-      if (p.gens[k] === m.gen) f(m, p.indexes[k]!);
-    }
-  }
-
-  /** Takes note that a piece left in packet number, for need. */
-  private pieceSent(s: Sender, m: Message, i: number, number: number, t: number): void {
-    const p = m.pieces[i]!;
-    if (p.state === pieceLost) {
+  /** Takes note that a piece left in a packet, for need. */
+  private pieceSent(q: Piece, p: SentPacket): void {
+    const { m } = q;
+    const { s } = m;
+    if (q.state === pieceLost) {
       m.lost--;
       s.lost--;
-      s.stats.retransmits++;
+      this.retransmits++;
     } else if (m.sent++ === 0) {
-      s.forget(m);
       s.nextID++;
-      s.stats.queueTime += (t - m.queued - s.stats.queueTime) / 16;
       s.stats.messagesOut++;
-      s.stats.bytesOut += m.body.length;
     }
-    p.state = pieceFlying;
-    p.copies = 0;
-    p.number = number;
-    p.at = t;
-    if (m.sent < m.count || m.list !== s.queue) return;
-    s.queue.remove(m);
-    if (s.reliable || m.receipt) {
-      s.waiting.push(m);
-      this.settle(s, m);
-    } else {
-      this.finish(s, m, "lost"); // nobody asks
-    }
+    q.state = pieceFlying;
+    q.copies = 0;
+    q.number = p.number;
+    q.at = p.at;
+    if (m.sent < m.pieces.length || m.list !== s.queue) return;
+    if (!s.reliable && !m.receipt) return this.finish(m, "lost"); // nobody asks
+    s.queue.shift();
+    m.list = s.waiting;
+    s.waiting.push(m);
+    this.settle(m);
   }
-
-  private readonly pieceAcked = (m: Message, i: number): void => {
-    const s = this.senders[m.ch]!;
-    const p = m.pieces[i]!;
-    if (p.state === pieceAcked) return;
-    if (p.state === pieceLost) {
-      m.lost--;
-      s.lost--;
-    }
-    p.state = pieceAcked;
-    m.acked++;
-    this.settle(s, m);
-  };
 
   /**
    * Finishes what has arrived whole. An ordered message is kept until all before it have arrived: until then the other
    * end may hold it, and its cost must count here as there.
    */
-  private settle(s: Sender, m: Message): void {
-    if (!m.done() || m.list !== s.waiting) return;
+  private settle(m: Message): void {
+    const { s } = m;
+    if (m.left || m.list !== s.waiting) return;
     this.report(m, "delivered");
-    if (s.cfg.mode !== "reliable-ordered") {
-      this.finish(s, m, "delivered");
-      return;
-    }
-    for (let head = s.waiting.head; head?.done(); head = s.waiting.head) this.finish(s, head, "delivered");
+    if (s.cfg.mode !== "reliable-ordered") return this.finish(m, "delivered");
+    while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
   }
 
-  /** Takes note that packet number, which carried the piece, did not arrive. */
-  private pieceLost(m: Message, i: number, number: number): void {
-    const s = this.senders[m.ch]!;
-    const p = m.pieces[i]!;
-    if (p.state !== pieceFlying || p.number !== number) return; // it has arrived, or a newer copy is under way
-    if (!s.reliable) {
-      this.finish(s, m, "lost"); // the rest of it is of no use
-      return;
+  /**
+   * Takes note that packet number, which carried the piece, did not arrive. Reports whether that is news: the piece has
+   * not arrived otherwise, and no newer copy is under way.
+   */
+  pieceLost(q: Piece, number: number): boolean {
+    const { m } = q;
+    const { s } = m;
+    if (m.over || q.state !== pieceFlying || q.number !== number) return false;
+    if (s.reliable) {
+      q.state = pieceLost;
+      m.lost++;
+      s.lost++;
+      this.activate(s);
+    } else {
+      this.finish(m, "lost"); // the rest of it is of no use
     }
-    p.state = pieceLost;
-    m.lost++;
-    s.lost++;
-    this.activate(s);
+    return true;
   }
 
   /** Takes note that a packet has arrived. */
   acked(p: SentPacket): void {
-    this.eachPiece(p, this.pieceAcked);
-    p.drop();
+    for (const q of p.pieces) {
+      const { m } = q;
+      if (m.over || q.state === pieceAcked) continue;
+      if (q.state === pieceLost) {
+        m.lost--;
+        m.s.lost--;
+      }
+      q.state = pieceAcked;
+      m.left--;
+      this.settle(m);
+    }
+    p.pieces = [];
   }
 
-  /** Takes note that packet number did not arrive. */
-  lost(p: SentPacket, number: number): void {
-    this.eachPiece(p, (m, i) => this.pieceLost(m, i, number));
+  /** Takes note that a packet did not arrive. */
+  lost(p: SentPacket): void {
+    for (const q of p.pieces) this.pieceLost(q, p.number);
   }
 
   /** Takes note that nothing will be known of a packet: its link is gone. */
   forgotten(p: SentPacket): void {
-    this.eachPiece(p, (m, i) => this.pieceLost(m, i, m.pieces[i]!.number));
+    for (const q of p.pieces) this.pieceLost(q, q.number);
   }
 
-  /** Makes what packet number carried due to be sent again, though it may still arrive; whether there was anything. */
-  again(p: SentPacket, number: number): boolean {
-    let found = false;
-    this.eachPiece(p, (m, i) => {
-      const q = m.pieces[i]!;
-      if (!this.senders[m.ch]!.reliable || q.state !== pieceFlying || q.number !== number) return;
-      this.pieceLost(m, i, number);
-      found = true;
-    });
-    return found;
+  /** Makes what a packet carried due to be sent again, though it may still arrive; whether there was anything. */
+  again(p: SentPacket): boolean {
+    return p.pieces.filter((q) => q.m.s.reliable && this.pieceLost(q, p.number)).length > 0;
   }
 
   /** Whether every reliable message has arrived. */
   settled(): boolean {
-    return this.senders.every((s) => !s.reliable || s.cost === 0);
+    return this.senders.every((s) => !s.reliable || !s.cost);
   }
 
   /** Forgets all messages. */
   abandon(): void {
     for (const s of this.senders) {
-      for (const l of [s.waiting, s.queue]) {
-        while (l.head) this.finish(s, l.head, l.head.sent > 0 ? "lost" : "abandoned");
-      }
-      s.active = false;
+      for (const m of [...s.waiting, ...s.queue]) this.finish(m, m.sent ? "lost" : "abandoned");
     }
   }
 }

@@ -61,15 +61,19 @@ export interface RawConn {
 }
 
 /** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
-export async function connectRaw(url: string | URL, o: RawOptions = {}): Promise<RawConn> {
-  const credentials = o.token === undefined ? null : ({ scheme: "Bearer", token: o.token } as const);
+export async function connectRaw(
+  url: string | URL,
+  { label = "data", protocol = "", token, signal = new AbortController().signal, timeout, request }: RawOptions = {},
+): Promise<RawConn> {
+  const authorization = token === undefined ? "" : `Bearer ${token}`;
   const link = await openLink({
-    label: o.label ?? "data",
-    init: { protocol: o.protocol ?? "" },
-    exchange: (offer, signal) => exchange(absolute(url), offer, credentials, o.request ?? {}, [], signal),
-    timeout: o.timeout ?? 15_000,
-    signal: o.signal ?? new AbortController().signal,
+    label,
+    init: { protocol },
+    exchange: (offer, either) => exchange(absolute(url), offer, authorization, request, [], either),
+    timeout,
+    signal,
   });
-  link.times.total = link.times.offer + link.times.http + link.times.ice + link.times.transport;
+  const { times } = link;
+  times.total = times.offer + times.http + times.ice + times.transport;
   return new RawConn(link);
 }

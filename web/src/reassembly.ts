@@ -1,7 +1,18 @@
 import { isReliable, messageCost, type FullChannel } from "./channel";
 import { sendWindow } from "./queue";
-import { type ChannelStats, type DropReason, channelStats } from "./stats";
-import { type Packet, frameBare, frameMessage, frameFragment, pieceSize, pieces } from "./wire";
+import {
+  type ChannelStats,
+  channelStats,
+  dropAged,
+  dropBudget,
+  dropDirection,
+  dropEvicted,
+  dropKind,
+  dropMismatch,
+  dropTooLarge,
+  dropWindow,
+} from "./stats";
+import { type Packet, frameBare, frameFragment, pieceSize, pieces } from "./wire";
 
 const maxPartials = 32; // incomplete messages of an unreliable channel; the oldest makes room
 const partialAge = 3000; // when an incomplete unreliable message is given up
@@ -9,17 +20,10 @@ const partialAge = 3000; // when an incomplete unreliable message is given up
 /** A message that has not been delivered yet: some of its fragments, or all of it before its turn. */
 interface Partial {
   id: number;
-  total: number;
   left: number; // pieces that have not come
   have: boolean[];
   body: Uint8Array;
   first: number; // when its first piece came
-}
-
-/** What a receiver tells its mux. */
-export interface Delivery {
-  message(channel: number, b: Uint8Array): void;
-  drop(why: DropReason): void;
 }
 
 /** Receiver is the receiving half of a channel. */
@@ -28,44 +32,43 @@ export class Receiver {
   expireAt = Infinity; // when an incomplete unreliable message grows too old
   readonly stats: ChannelStats = channelStats();
 
-  private base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one
+  base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one
   /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
-  private readonly partials = new Map<number, Partial | null>();
-  private readonly reliable: boolean;
-  private readonly ordered: boolean;
-  private readonly sequenced: boolean;
+  readonly partials = new Map<number, Partial | null>();
 
   constructor(
     readonly cfg: FullChannel,
-    readonly id: number,
-    readonly allowed: boolean,
-    private readonly to: Delivery,
-  ) {
-    this.reliable = isReliable(cfg.mode);
-    this.ordered = cfg.mode === "reliable-ordered";
-    this.sequenced = cfg.mode === "sequenced";
+    private readonly allowed: boolean,
+    private readonly message: (b: Uint8Array) => void,
+    private readonly drop: (why: number) => void,
+  ) {}
+
+  /** Counts a piece of a message that comes too late to be of use; of a reliable one it never does. */
+  outdated(): boolean {
+    const late = this.allowed && !isReliable(this.cfg.mode);
+    if (late) this.stats.stale++;
+    return late;
   }
 
-  /** Takes a piece of a message. It returns why it must be sent again, or null. */
-  receive(t: number, f: Packet): DropReason | null {
-    if (!this.allowed) return "direction";
-    if ((f.kind === frameBare || f.kind === frameMessage) && (f.kind === frameBare) !== (this.cfg.mode === "unreliable")) {
-      return "kind";
-    }
-    const total = f.kind === frameFragment ? f.total : f.payload.length;
-    if (total > this.cfg.maxMessage) return "too-large";
-    if (this.reliable) return this.receiveReliable(t, f, total);
-    if (f.kind === frameBare) this.deliver(f.payload);
-    else if (this.sequenced && f.id < this.base) this.stats.stale++;
-    else if (f.kind === frameFragment) this.fragment(t, f, total);
-    else this.supersede(f.id, f.payload);
-    return null;
+  /** Takes a piece of a message. It returns why it must be sent again, or 0. */
+  receive(t: number, f: Packet): number {
+    const { mode, maxMessage } = this.cfg;
+    const bare = f.kind === frameBare;
+    const whole = f.kind !== frameFragment;
+    if (!this.allowed) return dropDirection;
+    if (whole && bare !== (mode === "unreliable")) return dropKind;
+    if (f.total > maxMessage) return dropTooLarge;
+    if (isReliable(mode)) return this.receiveReliable(t, f, whole);
+    if (bare) this.deliver(f.payload);
+    else if (mode === "sequenced" && f.id < this.base) this.stats.stale++;
+    else if (whole) this.supersede(f.id, f.payload);
+    else this.fragment(t, f);
+    return 0;
   }
 
   private deliver(b: Uint8Array): void {
     this.stats.messagesIn++;
-    this.stats.bytesIn += b.length;
-    this.to.message(this.id, b);
+    this.message(b);
   }
 
   /** Delivers a sequenced message, which makes everything before it too old. */
@@ -79,54 +82,58 @@ export class Receiver {
     }
   }
 
-  private add(t: number, id: number, total: number, body: Uint8Array | null): Partial {
-    const n = pieces(total);
-    const p = { id, total, left: n, have: [], body: body ?? new Uint8Array(total), first: t };
+  /** Takes a message of which the pieces in have came; of one without a piece that is all, and it was delivered. */
+  put(t: number, id: number, have: boolean[], body: Uint8Array): void {
+    if (!have.length) this.partials.set(id, null);
+    else this.add(t, id, body, have);
+  }
+
+  private add(t: number, id: number, body: Uint8Array, have: boolean[] = []): Partial {
+    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
     this.partials.set(id, p);
-    this.held += total + messageCost;
+    this.held += body.length + messageCost;
     return p;
   }
 
   private remove(p: Partial): void {
     this.partials.delete(p.id);
-    this.held -= p.total + messageCost;
+    this.held -= p.body.length + messageCost;
   }
 
-  /** Stores a piece and reports whether it is a new one. */
+  /** Stores a piece and reports whether it completes the message. */
   private store(p: Partial, f: Packet): boolean {
-    const index = f.kind === frameFragment ? f.index : 0;
-    if (p.have[index]) {
+    if (p.have[f.index]) {
       this.stats.duplicates++;
       return false;
     }
-    p.have[index] = true;
-    p.left--;
-    if (f.kind === frameFragment) p.body.set(f.payload, index * pieceSize);
-    return true;
+    p.have[f.index] = true;
+    if (p.body !== f.payload) p.body.set(f.payload, f.index * pieceSize);
+    return --p.left === 0;
   }
 
   /** Takes a fragment of a message that nobody will send again. */
-  private fragment(t: number, f: Packet, total: number): void {
-    const p = this.partials.get(f.id) ?? this.admit(t, f.id, total);
-    if (p.total !== total) {
-      this.to.drop("mismatch");
-      return;
-    }
-    if (!this.store(p, f) || p.left > 0) return;
+  private fragment(t: number, f: Packet): void {
+    const p = this.partials.get(f.id) ?? this.admit(t, f);
+    if (p.body.length !== f.total) return this.drop(dropMismatch);
+    if (!this.store(p, f)) return;
     this.remove(p);
-    if (this.sequenced) this.supersede(p.id, p.body);
+    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
     else this.deliver(p.body);
   }
 
   /** Begins an incomplete message, and gives up older ones to make room. */
-  private admit(t: number, id: number, total: number): Partial {
+  private admit(t: number, f: Packet): Partial {
     for (const p of this.partials.values()) {
-      if (this.partials.size < maxPartials && this.held + total + messageCost <= this.cfg.queueLimit) break;
+      if (this.partials.size < maxPartials && !this.full(f)) break;
       this.remove(p!);
-      this.to.drop("evicted");
+      this.drop(dropEvicted);
     }
     this.expireAt = Math.min(this.expireAt, t + partialAge);
-    return this.add(t, id, total, null);
+    return this.add(t, f.id, new Uint8Array(f.total));
+  }
+
+  private full(f: Packet): boolean {
+    return this.held + f.total + messageCost > this.cfg.queueLimit;
   }
 
   /** Gives up incomplete unreliable messages that are too old. */
@@ -139,7 +146,7 @@ export class Receiver {
         return;
       }
       this.remove(p!);
-      this.to.drop("aged");
+      this.drop(dropAged);
     }
   }
 
@@ -147,47 +154,33 @@ export class Receiver {
    * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
    * packet must not be acknowledged.
    */
-  private receiveReliable(t: number, f: Packet, total: number): DropReason | null {
-    const whole = f.kind === frameMessage;
-    if (f.id >= this.base + sendWindow) return "window";
-    const known = this.partials.get(f.id);
-    if (f.id < this.base || known === null || (known && known.left === 0)) {
+  private receiveReliable(t: number, f: Packet, whole: boolean): number {
+    const ordered = this.cfg.mode === "reliable-ordered";
+    let p = this.partials.get(f.id);
+    if (f.id >= this.base + sendWindow) return dropWindow;
+    if (f.id < this.base || p === null || p?.left === 0) {
       this.stats.duplicates++;
-      return null;
+      return 0;
     }
-    if (known && (whole || known.total !== total)) return "mismatch";
-    const inTurn = !this.ordered || f.id === this.base;
-    if (whole && inTurn) {
-      this.deliver(f.payload);
-      this.finish(f.id);
-      return null;
+    if (p && (whole || p.body.length !== f.total)) return dropMismatch;
+    if (!p) {
+      // What is delivered at once needs no room.
+      if (!(whole && (!ordered || f.id === this.base)) && this.full(f)) return dropBudget;
+      p = this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
     }
-    if (!known && this.held + total + messageCost > this.cfg.queueLimit) return "budget";
-    const p = known ?? this.add(t, f.id, total, whole ? f.payload : null);
-    if (!this.store(p, f) || p.left > 0 || !inTurn) return null;
-    this.remove(p);
-    this.deliver(p.body);
-    this.finish(p.id);
-    return null;
-  }
-
-  /** Takes note that a message was delivered, and delivers what waited for that. */
-  private finish(id: number): void {
-    if (id !== this.base) {
-      this.partials.set(id, null);
-      return;
+    if (!this.store(p, f)) return 0;
+    if (!ordered) {
+      this.remove(p);
+      this.deliver(p.body);
+      this.partials.set(p.id, null);
     }
-    this.base++;
-    while (this.partials.size > 0) {
-      const p = this.partials.get(this.base);
-      if (p === undefined || (p && p.left > 0)) return;
-      if (p) {
-        this.remove(p);
-        this.deliver(p.body);
-      } else {
-        this.partials.delete(this.base);
-      }
-      this.base++;
+    // What comes next may have waited for this.
+    for (let q; (q = this.partials.get(this.base)) !== undefined && !q?.left; this.base++) {
+      this.partials.delete(this.base);
+      if (!q) continue;
+      this.remove(q);
+      this.deliver(q.body);
     }
+    return 0;
   }
 }

@@ -1,75 +1,49 @@
-import { type Message } from "./queue";
+import { type Piece } from "./queue";
 
 export const packetFlying = 0;
 export const packetAcked = 1;
 export const packetLost = 2; // taken for lost; an acknowledgement may still come
 
 /** What we remember of a packet. */
-export class SentPacket {
-  at = 0;
-  size = 0;
-  state = packetFlying;
-  eliciting = false;
-  closing = false; // it carries a close frame
-  ackTop = 0; // one more than the largest it acknowledged, or 0
-
-  // The pieces it carries. A message's memory is used again, so its generation is remembered too.
-  readonly messages: Message[] = [];
-  readonly gens: number[] = [];
-  readonly indexes: number[] = [];
-
-  reset(t: number): this {
-    this.at = t;
-    this.size = this.ackTop = 0;
-    this.state = packetFlying;
-    this.eliciting = this.closing = false;
-    this.drop();
-    return this;
-  }
-
-  refer(m: Message, index: number): void {
-    this.messages.push(m);
-    this.gens.push(m.gen);
-    this.indexes.push(index);
-  }
-
-  drop(): void {
-    this.messages.length = this.gens.length = this.indexes.length = 0;
-  }
+export interface SentPacket {
+  number: number;
+  at: number;
+  size: number;
+  state: number;
+  eliciting: boolean;
+  closing: boolean; // it carries a close frame
+  ackTop: number; // one more than the largest it acknowledged, or 0
+  pieces: Piece[]; // those about which there is something to learn
 }
 
-const maxFlight = 8192; // packets remembered
+export const maxFlight = 8192; // packets remembered
 
 /** Flight remembers the packets that were sent, from base up to next. */
 export class Flight {
-  base = 0;
   next = 0;
   bytes = 0; // of eliciting packets under way
   count = 0; // of those packets
-  private ring: SentPacket[] = Array.from({ length: 64 }, () => new SentPacket());
+  readonly packets: SentPacket[] = [];
 
-  at(n: number): SentPacket {
-    return this.ring[n & (this.ring.length - 1)]!;
+  /** The oldest one. */
+  base(): number {
+    return this.next - this.packets.length;
   }
 
-  full(): boolean {
-    return this.next - this.base >= maxFlight;
+  /** Packet n, if it is remembered. */
+  at(n: number): SentPacket | undefined {
+    return this.packets[n - this.base()];
   }
 
-  /** The record for the next packet, empty. */
+  /** The packet that is sent next, empty. */
   open(t: number): SentPacket {
-    const size = this.ring.length;
-    if (this.next - this.base === size) {
-      const old = this.ring;
-      this.ring = Array.from({ length: 2 * size }, () => new SentPacket());
-      for (let n = this.base; n < this.next; n++) this.ring[n & (2 * size - 1)] = old[n & (size - 1)]!;
-    }
-    return this.at(this.next).reset(t);
+    return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
 
-  /** Makes the record that open returned part of the flight. */
+  /** Makes what open returned part of the flight. */
   push(p: SentPacket): void {
     this.next++;
+    this.packets.push(p);
     if (!p.eliciting) return;
     this.bytes += p.size;
     this.count++;
@@ -85,12 +59,11 @@ export class Flight {
   }
 
   /**
-   * Forgets packets at the base of which nothing more is to be learned: those acknowledged, and those sent before old
+   * Forgets the oldest packets of which nothing more is to be learned: those acknowledged, and those sent before old
    * and not under way.
    */
   trim(old: number): void {
-    for (; this.base < this.next; this.base++) {
-      const p = this.at(this.base);
+    for (let p; (p = this.packets[0]); this.packets.shift()) {
       if (p.state !== packetAcked && (p.at >= old || (p.state === packetFlying && p.eliciting))) return;
     }
   }

@@ -1,5 +1,5 @@
-import { cut } from "./close";
 import {
+  type Control,
   hello,
   maxName,
   maxPayload,
@@ -11,12 +11,13 @@ import {
   typeReject,
   typeReply,
   typeRequest,
-  type Control,
+  typeWelcome,
 } from "./control";
-import { RequestError, SendError } from "./errors";
-import { Mux, type MuxConfig } from "./mux";
+import { type Deferred, deferred } from "./deferred";
+import { type RequestErrorCode, RequestError, SendError } from "./errors";
+import { cut, Mux, type MuxConfig } from "./mux";
 import { type MessageOptions } from "./outbox";
-import { type Fate } from "./queue";
+import { bytesOf } from "./wire";
 
 const silence = 3000; // after which the session is interrupted
 const keepAlive = 2000; // silence after which a ping is sent
@@ -29,10 +30,16 @@ const maxWaiting = 1024; // unanswered requests of ours
 // Close codes, docs/SESSION.md section 5.
 export const codeNormal = 0;
 export const codeShutdown = 2;
-export const codeProtocol = 3;
+const codeProtocol = 3;
 export const codeTimeout = 6;
 const codeEarly = 19;
 const codeRequests = 20;
+
+// States.
+const fresh = 0; // there was no link yet
+const linked = 1; // and no WELCOME
+export const open = 2;
+export const closed = 3;
 
 /** What a Session tells its user, in this order: opened, all the rest, closed. */
 export interface SessionEvents {
@@ -44,10 +51,8 @@ export interface SessionEvents {
   closed(code: number, reason: string, remote: boolean): void;
 }
 
-/** A request of ours that waits. */
-interface Call {
-  resolve: (b: Uint8Array | undefined) => void;
-  reject: (e: RequestError) => void;
+/** A request of ours that waits. undefined is an answer without bytes. */
+export interface Call extends Deferred<Uint8Array | undefined> {
   sent: boolean;
 }
 
@@ -58,22 +63,21 @@ interface Call {
  */
 export class Session {
   readonly mux: Mux;
-  state: "fresh" | "linked" | "open" | "closed" = "fresh";
+  state = fresh;
   interrupted = false;
   id = 0n;
   token = ""; // to resume with, as base64url
 
-  private links = 0; // how often it changed
+  links = 0; // how often it changed
   private since = 0; // of the interruption or, before opening, of the link
-  private grace = 30_000;
-  private inbox: { channel: number; b: Uint8Array }[] = []; // what the Mux has delivered
-  private closedBy: { code: number; reason: string } | null = null; // the peer, just now
+  grace = 30_000; // for which the server keeps it
+  private readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
+  private closedBy: [code: number, reason: string] | null = null; // the peer, just now
   private drainBy = Infinity; // when the close frame is sent at the latest
-  private lastID = 0;
+  private ending: [code: number, reason: string] = [0, ""];
+  lastID = 0; // of our requests
   private readonly calls = new Map<number, Call>();
-  private readonly receipts = new Map<number, (fate: Fate) => void>();
-  private readonly serving = new Set<number>();
-  private ending = { code: 0, reason: "" };
+  readonly serving = new Map<number, [name: string, b: Uint8Array]>(); // the server's requests
 
   constructor(
     t: number,
@@ -82,12 +86,8 @@ export class Session {
     private readonly events: SessionEvents,
   ) {
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push({ channel, b }),
-      receipt: (handle, fate) => {
-        this.receipts.get(handle)?.(fate);
-        this.receipts.delete(handle);
-      },
-      closed: (code, reason) => (this.closedBy = { code, reason }),
+      message: (channel, b) => this.inbox.push([channel, b]),
+      closed: (code, reason) => (this.closedBy = [code, reason]),
     });
     this.mux.send(t, 0, hello(message));
   }
@@ -97,30 +97,27 @@ export class Session {
   /** Begins a link; what the last one still brings must not come here any more. */
   link(t: number, rtt: number): void {
     this.mux.relink(t, rtt);
-    if (this.state === "fresh") {
-      this.state = "linked";
+    if (this.state === fresh) {
+      this.state = linked;
       this.since = t;
-    } else if (this.state === "open") {
+    } else if (this.state === open) {
       this.mux.send(t, 0, numbered(typeHere, ++this.links));
     }
   }
 
-  /** Takes note that the link is gone. */
-  unlink(t: number): void {
-    if (this.state === "open") this.interrupt(t);
-  }
-
-  private interrupt(t: number): void {
-    if (this.interrupted) return;
+  /** Takes note that the link is silent or gone. */
+  interrupt(t: number): void {
+    if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
     this.events.interrupted();
   }
 
   receive(t: number, b: Uint8Array): void {
-    const heard = this.mux.packetsIn;
-    this.mux.receive(t, b);
-    if (this.interrupted && this.mux.packetsIn > heard && this.state === "open") {
+    const { mux } = this;
+    const heard = mux.packetsIn;
+    mux.receive(t, b);
+    if (this.interrupted && mux.packetsIn > heard) {
       this.interrupted = false;
       this.events.resumed();
     }
@@ -133,22 +130,21 @@ export class Session {
   }
 
   deadline(): number {
-    const t = Math.min(this.mux.deadline(), this.drainBy);
-    return this.state === "linked" || this.state === "open" ? Math.min(t, this.patience()) : t;
+    return Math.min(this.mux.deadline(), this.drainBy, this.patience());
   }
 
   /** When silence has lasted too long. */
   private patience(): number {
-    if (this.state === "linked") return this.since + openTimeout;
+    if (this.state === linked) return this.since + openTimeout;
+    if (this.state !== open) return Infinity;
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
 
   advance(t: number): void {
     this.mux.advance(t);
-    if (this.state !== "linked" && this.state !== "open") return;
     if (t < this.patience()) return;
-    if (this.state === "linked") this.close(t, codeProtocol, "no WELCOME came in time", true);
-    else if (this.interrupted) this.close(t, codeTimeout, "nothing was heard for too long", true);
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME came in time");
+    else if (this.interrupted) this.abort(t, codeTimeout, "nothing was heard for too long");
     else this.interrupt(t);
   }
 
@@ -156,110 +152,92 @@ export class Session {
 
   /** Hands on what the Mux has delivered. Before WELCOME all but channel 0 waits, in order. */
   private take(t: number): void {
-    const inbox = this.inbox;
+    const { inbox } = this;
     let early = 0;
-    if (inbox.length > 0) this.inbox = [];
-    for (const m of inbox) {
-      if (this.state === "closed") break;
-      if (m.channel === 0) {
-        this.control(t, m.b);
-      } else if (this.state === "open") {
-        this.events.message(m.channel, m.b);
-      } else {
-        this.inbox.push(m);
-        early += m.b.length + 32;
+    for (let i = 0; i < inbox.length && this.state !== closed; ) {
+      const [channel, b] = inbox[i]!;
+      if (channel && this.state !== open) {
+        early += b.length + 32;
+        i++;
+        continue;
       }
+      inbox.splice(i, 1);
+      i = 0; // it may have been WELCOME
+      if (channel) this.events.message(channel, b);
+      else this.control(t, b);
     }
-    if (early > 0 && this.state === "open") this.take(t); // WELCOME was behind it
-    else if (early > maxEarly) this.close(t, codeEarly, "too much sent before WELCOME", true);
+    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much sent before WELCOME");
     const by = this.closedBy;
     this.closedBy = null;
-    if (by) this.finish(by.code, by.reason, true);
+    if (by) this.finish(...by, true);
   }
 
   private control(t: number, b: Uint8Array): void {
-    const c = parseControl(b);
-    if (!c) return this.close(t, codeProtocol, "a control message is malformed", true);
-    if (c.type === 2) return this.welcome(c);
-    if (c.type >= 0x80) return;
-    if (this.state !== "open") return this.close(t, codeProtocol, "the first control message is not WELCOME", true);
-    if (c.type === typeRequest) this.request(t, c);
-    else if (c.type === typeReply) this.answered(c.id, (call) => call.resolve(c.payload));
-    else if (c.type === typeAck) this.answered(c.id, (call) => call.resolve(undefined));
-    else if (c.type === typeReject) this.answered(c.id, (call) => call.reject(new RequestError("rejected", c.text)));
-    else this.close(t, codeProtocol, "a server sent what only clients send", true);
+    let c: Control;
+    try {
+      c = parseControl(b);
+    } catch {
+      return this.abort(t, codeProtocol, "a control message is malformed");
+    }
+    if (c.type === typeWelcome) this.welcome(c);
+    else if (c.type <= typeReject) this.talk(t, c);
   }
 
   private welcome(c: Control): void {
     this.id = c.session;
-    this.grace = c.grace;
-    this.token = btoa(String.fromCharCode(...c.token))
-      .replace(/\+/g, "-")
-      .replace(/\//g, "_")
-      .replace(/=/g, "");
-    if (this.state === "open") return;
-    this.state = "open";
+    this.grace = c.id;
+    this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
+    if (this.state === open) return;
+    this.state = open;
     this.events.opened();
+  }
+
+  private talk(t: number, { type, id, text, payload }: Control): void {
+    const call = this.calls.get(id);
+    if (this.state !== open) return this.abort(t, codeProtocol, "the first control message is not WELCOME");
+    if (type === typeRequest) return this.request(t, id, text, payload);
+    this.calls.delete(id);
+    if (type === typeReject) call?.reject(new RequestError("rejected", text));
+    else call?.resolve(type === typeReply ? payload : undefined);
+  }
+
+  request(t: number, id: number, name: string, b: Uint8Array): void {
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request has the id of an unanswered one");
+    this.serving.set(id, [name, b]);
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
+    else this.events.request(id, name, b);
   }
 
   // ---- what goes -------------------------------------------------------------------------------------------------
 
-  send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): number {
-    if (this.state === "closed") throw new SendError("closed", "the session has ended");
+  send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
+    if (this.state === closed) throw new SendError("closed", "the session has ended");
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
-      throw new SendError("interrupted", "the link is silent: only reliable messages are queued");
+      throw new SendError("interrupted", "the link is silent");
     }
-    return this.mux.send(t, channel, b, o);
+    this.mux.send(t, channel, b, o);
   }
 
-  /** Calls f once with what became of a message that was sent with receipt. */
-  onReceipt(handle: number, f: (fate: Fate) => void): void {
-    this.receipts.set(handle, f);
-  }
-
-  /** Sends a request. undefined is an answer without bytes. */
-  call(t: number, name: string, payload: Uint8Array): { id: number; answer: Promise<Uint8Array | undefined> } {
-    const n = new TextEncoder().encode(name);
-    if (n.length < 1 || n.length > maxName) throw new SendError("size", `the name of a request has 1 to ${maxName} bytes`);
-    if (payload.length > maxPayload) throw new SendError("size", `a request has at most ${maxPayload} bytes`);
-    if (this.calls.size >= maxWaiting) throw new SendError("budget", `${maxWaiting} requests wait for an answer`);
+  /** Sends a request. */
+  call(t: number, name: string, b: Uint8Array): Call {
+    const n = bytesOf(name);
+    const { calls } = this;
+    if (!name || n.length > maxName || b.length > maxPayload) throw new SendError("size", "no request is that long");
+    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests wait");
     do this.lastID = (this.lastID + 1) >>> 0;
-    while (this.lastID === 0 || this.calls.has(this.lastID));
+    while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
-    const body = numbered(typeRequest, id, Uint8Array.of(n.length), n, payload);
-    const handle = this.send(t, 0, body, { receipt: true });
-    const answer = new Promise<Uint8Array | undefined>((resolve, reject) => {
-      const call: Call = { resolve, reject, sent: true };
-      this.calls.set(id, call);
-      this.onReceipt(handle, (fate) => (call.sent = fate !== "abandoned"));
-    });
-    return { id, answer };
-  }
-
-  /** Makes the answer to a request of no interest. */
-  forget(id: number): void {
-    this.calls.delete(id);
-  }
-
-  private answered(id: number, f: (call: Call) => void): void {
-    const call = this.calls.get(id);
-    if (!call) return;
-    this.calls.delete(id);
-    f(call);
-  }
-
-  private request(t: number, c: Control): void {
-    if (this.serving.has(c.id)) return this.close(t, codeProtocol, "a request has the id of an unanswered one", true);
-    this.serving.add(c.id);
-    if (this.serving.size > maxServing) this.reject(t, c.id, "too many requests in flight");
-    else this.events.request(c.id, c.name, c.payload);
+    const call = { ...deferred<Uint8Array | undefined>(), sent: true };
+    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (f) => (call.sent = f !== "abandoned") });
+    calls.set(id, call);
+    return call;
   }
 
   /** Answers a request of the server, with bytes or without. */
-  answer(t: number, id: number, payload: Uint8Array | undefined): void {
+  answer(t: number, id: number, b?: Uint8Array): void {
     if (!this.serving.has(id)) return;
-    if (payload && payload.length > maxPayload) return this.reject(t, id, "the reply is too large");
-    this.mux.send(t, 0, payload ? numbered(typeReply, id, payload) : numbered(typeAck, id));
+    if (b && b.length > maxPayload) return this.reject(t, id, "the reply is too large");
+    this.mux.send(t, 0, numbered(b ? typeReply : typeAck, id, b));
     this.serving.delete(id);
   }
 
@@ -269,47 +247,50 @@ export class Session {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.close(t, codeRequests, "too many requests, and their answers are not taken", true);
+      this.abort(t, codeRequests, "too many requests, and their answers are not taken");
     }
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most; atOnce says not to wait. */
-  close(t: number, code: number, reason: string, atOnce: boolean): void {
-    if (this.state === "closed") return;
-    this.ending = { code, reason };
-    this.drainBy = atOnce || this.interrupted || this.state !== "open" ? t : t + drainTime;
-    if (this.drainBy <= t) this.drain(t);
+  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+  close(t: number, code: number, reason: string, wait = drainTime): void {
+    if (this.state === closed) return;
+    this.ending = [code, reason];
+    this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
+    this.drain(t);
     this.finish(code, reason, false);
+  }
+
+  /** Ends the session at once. */
+  abort(t: number, code: number, reason: string): void {
+    this.close(t, code, reason, 0);
   }
 
   /** Sends the close frame when all has arrived, or it is time. */
   private drain(t: number): void {
     if (this.drainBy === Infinity || (t < this.drainBy && !this.mux.outbox.settled())) return;
     this.drainBy = Infinity;
-    this.mux.close(t, this.ending.code, this.ending.reason);
+    this.mux.close(t, ...this.ending);
   }
 
-  private finish(code: number, reason: string, remote: boolean): void {
-    if (this.state === "closed") {
+  /** Ends the session here, whoever has ended it. */
+  finish(code: number, reason: string, remote: boolean): void {
+    if (this.state === closed) {
       this.drainBy = Infinity; // the peer was faster
       return;
     }
-    this.state = "closed";
+    this.state = closed;
     this.interrupted = false;
-    this.inbox = [];
     for (const { sent, reject } of this.calls.values()) {
-      if (sent) reject(new RequestError("response-lost", "the session has ended; the server may have acted on the request"));
-      else reject(new RequestError("send-failed", "the session has ended before the request was sent"));
+      const why: RequestErrorCode = sent ? "response-lost" : "send-failed";
+      reject(new RequestError(why, `the session has ended${sent ? "; the server may have acted on the request" : ""}`));
     }
-    this.calls.clear();
-    this.serving.clear();
     this.events.closed(code, reason, remote);
   }
 
   /** Whether the session is closed and has nothing more to say: its link may go. */
   over(): boolean {
-    return this.state === "closed" && this.drainBy === Infinity && this.mux.closed();
+    return this.state === closed && this.drainBy === Infinity && this.mux.closed();
   }
 }

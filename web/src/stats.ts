@@ -1,89 +1,59 @@
-/** Why something that came was not used. The first five drop a packet, the others a frame. */
-export type DropReason =
-  | "malformed"
-  | "duplicate"
-  | "ack"
-  | "closed"
-  | "refused"
-  | "unknown-channel"
-  | "direction"
-  | "kind"
-  | "too-large"
-  | "mismatch"
-  | "window"
-  | "budget"
-  | "evicted"
-  | "aged"
-  | "unknown-frame";
+// Why something that came was not used: the indexes of Stats.drops. The first five drop a packet, the others a frame.
+export const dropMalformed = 0;
+export const dropDuplicate = 1;
+export const dropAck = 2; // of what was never sent
+export const dropClosed = 3; // after the end
+export const dropRefused = 4; // for one of its frames
+export const dropUnknownChannel = 5;
+export const dropDirection = 6;
+export const dropKind = 7; // not one of the channel's mode
+export const dropTooLarge = 8;
+export const dropMismatch = 9; // with an earlier fragment
+export const dropWindow = 10;
+export const dropBudget = 11;
+export const dropEvicted = 12; // an incomplete message, for a newer one
+export const dropAged = 13; // an incomplete message
+export const dropUnknownFrame = 14;
 
-/** Counters of a session, which only grow, and present figures. Times are in milliseconds. */
+/** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {
   packetsOut: number;
   packetsIn: number;
   bytesOut: number;
   bytesIn: number;
-  /** Packets that carried nothing but an ack block. */
-  acksOut: number;
   /** Pieces of messages sent again because they seemed lost. */
   retransmits: number;
   /** Pieces of messages sent again in spare bytes. */
   copies: number;
-  packetsLost: number;
-  /** Of those, acknowledged after all. */
-  spurious: number;
-  timeouts: number;
-  /** How often the session has moved to a new link. */
+  /** How often the session has begun a link. */
   links: number;
   rtt: number;
-  rttVar: number;
-  minRTT: number;
   /** Shares of packets lost, smoothed. */
   lossOut: number;
   lossIn: number;
-  /** Bytes per second that may be sent, and that arrive. */
+  /** Bytes per second that may be sent. */
   rate: number;
-  deliveryRate: number;
-  /** Bytes: sent and not acknowledged, waiting in queues, held for reassembly and order. */
-  inFlight: number;
+  /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
   queued: number;
   held: number;
-  drops: Partial<Record<DropReason, number>>;
+  /**
+   * What came and was not used. Packets: malformed, came before, acknowledged what was never sent, after the end,
+   * refused for a frame. Frames: unknown channel, its direction, its mode, too large, unlike an earlier fragment, too
+   * far ahead, over the queue limit, incomplete and pushed out, incomplete and old, unknown.
+   */
+  drops: readonly number[];
 }
 
-/** The same for one channel. */
+/** Counters of one channel. */
 export interface ChannelStats {
   messagesOut: number;
   messagesIn: number;
-  bytesOut: number;
-  bytesIn: number;
-  retransmits: number;
-  copies: number;
-  /** Dropped from the queue: deadline passed; the queue was full; a newer one took the place. */
-  expired: number;
-  overflowed: number;
-  replaced: number;
-  /** Refused by send. */
-  overBudget: number;
+  /** Never sent: the deadline passed, the queue was full, a newer one took the place, the session ended. */
+  dropped: number;
   /** Came and were older than one delivered. */
   stale: number;
   /** Pieces that came again. */
   duplicates: number;
-  /** From send to the first packet, smoothed. */
-  queueTime: number;
 }
 
-export const channelStats = (): ChannelStats => ({
-  messagesOut: 0,
-  messagesIn: 0,
-  bytesOut: 0,
-  bytesIn: 0,
-  retransmits: 0,
-  copies: 0,
-  expired: 0,
-  overflowed: 0,
-  replaced: 0,
-  overBudget: 0,
-  stale: 0,
-  duplicates: 0,
-  queueTime: 0,
-});
+export const channelStats = (): ChannelStats => ({ messagesOut: 0, messagesIn: 0, dropped: 0, stale: 0, duplicates: 0 });

@@ -26,6 +26,7 @@ const flagGaps = 1 << 3; // of more than one range
 //   length   varint: how many packets before those came, less one
 export const maxRanges = 32;
 export const delayUnit = 0.256; // ms
+const maxRange = 4; // bytes: gaps and lengths are below the 4096 numbers that are remembered
 export const maxDelay = 1 << 14; // units; more than 4 s say nothing about the link
 
 // A frame begins with a byte: its kind in the upper two bits, and a channel, or the
@@ -49,35 +50,35 @@ export const maxFragmentHeader = 1 + 8 + 2 + 4;
 export const maxMessage = 8 << 20;
 export const maxCloseText = 256;
 
-const maxVarint = Number.MAX_SAFE_INTEGER;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const nothing: Uint8Array = new Uint8Array(0);
+export const nothing: Uint8Array = new Uint8Array(0);
 
 /** How many pieces a message of n bytes is sent in. */
 export const pieces = (n: number): number => Math.max(1, Math.ceil(n / pieceSize));
 
-export function varintLen(v: number): number {
-  let n = 1;
-  for (; v >= 0x80; n++) v = Math.floor(v / 128);
-  return n;
-}
+/** b as text. Throws if it is not UTF-8. */
+export const text = (b: Uint8Array): string => utf8.decode(b);
+
+/** s in UTF-8. */
+export const bytesOf = (s: string): Uint8Array => new TextEncoder().encode(s);
 
 /** Writer appends to a buffer that its user has made large enough. */
 export class Writer {
-  b: Uint8Array;
+  b = nothing;
   n = 0;
-
-  constructor(b: Uint8Array) {
-    this.b = b;
-  }
 
   byte(v: number): void {
     this.b[this.n++] = v;
   }
 
+  /** n bytes, big endian. */
+  uint(v: number, n: number): void {
+    while (n--) this.byte(v / 256 ** n);
+  }
+
   varint(v: number): void {
-    for (; v >= 0x80; v = Math.floor(v / 128)) this.b[this.n++] = (v % 128) | 0x80;
-    this.b[this.n++] = v;
+    for (; v >= 128; v = Math.floor(v / 128)) this.byte((v % 128) + 128);
+    this.byte(v);
   }
 
   bytes(v: Uint8Array): void {
@@ -86,95 +87,50 @@ export class Writer {
   }
 }
 
-/** Reader takes fields from a datagram; -1 is none. */
-class Reader {
-  b: Uint8Array = nothing;
+const malformed = new Error("malformed");
+
+/** Ends the reading of bytes that break the rules: readers throw, and whoever gave them the bytes catches. */
+export function must(ok: boolean): void {
+  if (!ok) throw malformed;
+}
+
+/** Reader takes fields from bytes, and throws where they end too soon. */
+export class Reader {
   at = 0;
 
+  constructor(public b = nothing) {}
+
+  more(): boolean {
+    return this.at < this.b.length;
+  }
+
   byte(): number {
-    return this.at < this.b.length ? this.b[this.at++]! : -1;
+    const v = this.b[this.at++];
+    if (v === undefined) throw malformed; // must would be a call more for every byte
+    return v;
+  }
+
+  /** n bytes, big endian. */
+  uint(n: number): number {
+    let v = 0;
+    while (n--) v = v * 256 + this.byte();
+    return v;
   }
 
   /** In the fewest bytes, and at most 2^53 - 1. */
   varint(): number {
     let v = 0;
-    let unit = 1;
-    for (let i = 0; i < 8; i++) {
+    for (let unit = 1; ; unit *= 128) {
       const c = this.byte();
-      if (c < 0x80) return c < 0 || (c === 0 && i > 0) || v + c * unit > maxVarint ? -1 : v + c * unit;
-      v += (c & 0x7f) * unit;
-      unit *= 128;
+      v += (c & 127) * unit;
+      must(v <= Number.MAX_SAFE_INTEGER && (c > 0 || unit === 1));
+      if (c < 128) return v;
     }
-    return -1;
   }
 
-  /** n bytes, or null. */
-  take(n: number): Uint8Array | null {
-    if (n < 0 || n > this.b.length - this.at) return null;
-    this.at += n;
-    return this.b.subarray(this.at - n, this.at);
-  }
-}
-
-/** An ack block as on the wire. */
-export class AckBlock {
-  largest = 0;
-  delay = 0;
-  first = 0;
-  ranges = 0;
-  gaps = new Float64Array(maxRanges - 1);
-  lengths = new Float64Array(maxRanges - 1);
-
-  /** How far below largest the block reaches. */
-  span(): number {
-    let n = this.first;
-    for (let i = 0; i < this.ranges; i++) n += this.gaps[i]! + this.lengths[i]! + 2;
-    return n;
-  }
-
-  parse(r: Reader, gaps: boolean): boolean {
-    const high = r.byte();
-    const low = r.byte();
-    if (low < 0) return false;
-    this.largest = (high << 8) | low;
-    this.delay = r.varint();
-    this.first = r.varint();
-    this.ranges = 0;
-    if (this.delay < 0 || this.delay > maxDelay || this.first < 0) return false;
-    if (!gaps) return true;
-    const n = r.byte();
-    if (n <= 0 || n >= maxRanges) return false;
-    for (; this.ranges < n; this.ranges++) {
-      const gap = r.varint();
-      const length = r.varint();
-      if (gap < 0 || length < 0) return false;
-      this.gaps[this.ranges] = gap;
-      this.lengths[this.ranges] = length;
-    }
-    return true;
-  }
-
-  /** Returns the flags that go with it. Ranges that would take it past end are left out, oldest first. */
-  append(w: Writer, end: number): number {
-    w.byte(this.largest >> 8);
-    w.byte(this.largest & 0xff);
-    w.varint(this.delay);
-    w.varint(this.first);
-    const count = w.n;
-    let n = 0;
-    for (w.n++; n < this.ranges; n++) {
-      const gap = this.gaps[n]!;
-      const length = this.lengths[n]!;
-      if (w.n + varintLen(gap) + varintLen(length) > end) break;
-      w.varint(gap);
-      w.varint(length);
-    }
-    if (n === 0) {
-      w.n = count;
-      return flagAck;
-    }
-    w.b[count] = n;
-    return flagAck | flagGaps;
+  take(n: number): Uint8Array {
+    must(n <= this.b.length - this.at);
+    return this.b.subarray(this.at, (this.at += n));
   }
 }
 
@@ -182,9 +138,13 @@ export class AckBlock {
 export class Packet extends Reader {
   number = 0; // truncated
   numberLen = 0;
+  eliciting = false; // it wants an acknowledgement
+
+  // The ack block.
   hasAck = false;
-  readonly ack = new AckBlock();
-  frames = 0; // where they begin
+  largest = 0;
+  delay = 0;
+  ranges: number[] = []; // first, then gap and length in turns
 
   // The frame.
   kind = 0;
@@ -195,83 +155,69 @@ export class Packet extends Reader {
   code = 0;
   payload = nothing;
 
-  /** Reads all but the frames, and reports whether b is well-formed so far. */
+  /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
   parse(b: Uint8Array): boolean {
     this.b = b;
     this.at = 0;
-    const flags = this.byte();
-    if (flags < 0 || flags >> versionShift !== version) return false;
-    this.numberLen = (flags & flagNumber) + 1;
-    this.number = 0;
-    for (let i = 0; i < this.numberLen; i++) {
-      const c = this.byte();
-      if (c < 0) return false;
-      this.number = this.number * 256 + c;
+    try {
+      const flags = this.byte();
+      must(flags >> versionShift === version);
+      this.number = this.uint((this.numberLen = (flags & flagNumber) + 1));
+      this.hasAck = (flags & flagAck) > 0;
+      if (this.hasAck) this.ack(flags & flagGaps);
+      else must(!(flags & flagGaps) && this.more());
+      const frames = this.at;
+      this.eliciting = false;
+      while (this.more()) {
+        this.next();
+        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
+      }
+      this.at = frames;
+      return true;
+    } catch {
+      return false;
     }
-    this.hasAck = (flags & flagAck) !== 0;
-    const gaps = (flags & flagGaps) !== 0;
-    if (this.hasAck ? !this.ack.parse(this, gaps) : gaps) return false;
-    this.frames = this.at;
-    return this.hasAck || this.more();
   }
 
-  more(): boolean {
-    return this.at < this.b.length;
+  private ack(gaps: number): void {
+    this.largest = this.uint(2);
+    this.delay = this.varint();
+    must(this.delay <= maxDelay);
+    this.ranges = [this.varint()];
+    if (!gaps) return;
+    let n = this.byte();
+    must(n > 0 && n < maxRanges);
+    for (n *= 2; n--; ) this.ranges.push(this.varint());
   }
 
-  /** Back to the first frame. */
-  rewind(): void {
-    this.at = this.frames;
-  }
-
-  /** Reads the next frame, and reports whether it is well-formed. */
-  next(): boolean {
+  /** Reads the next frame. */
+  next(): void {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
     if (this.kind === frameControl) return this.control();
-    if (this.kind !== frameBare && (this.id = this.varint()) < 0) return false;
-    if (this.kind === frameFragment) return this.fragment();
-    const n = this.varint();
-    return n <= pieceSize && this.body(n);
-  }
-
-  private body(n: number): boolean {
-    const b = this.take(n);
-    if (b) this.payload = b;
-    return b !== null;
-  }
-
-  private fragment(): boolean {
-    this.index = this.varint();
-    this.total = this.varint();
-    // A message that fits one piece is never a fragment.
-    if (this.index < 0 || this.total <= pieceSize || this.total > maxMessage || this.index >= pieces(this.total)) {
-      return false;
+    if (this.kind !== frameBare) this.id = this.varint();
+    this.index = 0;
+    if (this.kind === frameFragment) {
+      this.index = this.varint();
+      this.total = this.varint();
+      // A message that fits one piece is never a fragment.
+      must(this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total));
+      this.payload = this.take(Math.min(pieceSize, this.total - this.index * pieceSize));
+    } else {
+      this.total = this.varint();
+      must(this.total <= pieceSize);
+      this.payload = this.take(this.total);
     }
-    return this.body(Math.min(pieceSize, this.total - this.index * pieceSize));
   }
 
-  private control(): boolean {
-    const kind = this.channel;
-    if (kind === controlPadding || kind === controlPing) return true;
-    if (kind < controlExtension && (kind !== controlClose || (this.code = this.varint()) < 0)) return false;
-    if (!this.body(this.varint())) return false;
-    return kind !== controlClose || (this.payload.length <= maxCloseText && text(this.payload) !== null);
-  }
-
-  /** Whether the frame's packet wants an acknowledgement. */
-  eliciting(): boolean {
-    return this.kind !== frameControl || this.channel !== controlPadding;
-  }
-}
-
-/** b as text, or null if it is not UTF-8. */
-export function text(b: Uint8Array): string | null {
-  try {
-    return utf8.decode(b);
-  } catch {
-    return null;
+  private control(): void {
+    const close = this.channel === controlClose;
+    if (this.channel <= controlPing) return;
+    must(close || this.channel >= controlExtension);
+    if (close) this.code = this.varint();
+    this.payload = this.take(this.varint());
+    if (close) must(this.payload.length <= maxCloseText && text(this.payload) >= "");
   }
 }
 
@@ -281,10 +227,28 @@ export function text(b: Uint8Array): string | null {
  */
 export function appendHeader(w: Writer, number: number): void {
   const n = number < 1 << 15 ? 2 : 3;
-  w.byte((version << versionShift) | (n - 1));
-  if (n === 3) w.byte((number >>> 16) & 0xff);
-  w.byte((number >>> 8) & 0xff);
-  w.byte(number & 0xff);
+  w.byte((version << versionShift) + n - 1);
+  w.uint(number, n);
+}
+
+/**
+ * Appends an ack block, as Packet has it, to a packet that has only a header. Ranges that might take it past end are
+ * left out, oldest first.
+ */
+export function appendAck(w: Writer, largest: number, delay: number, ranges: readonly number[], end: number): void {
+  w.uint(largest, 2);
+  w.varint(delay);
+  w.varint(ranges[0]!);
+  const count = w.n++;
+  let n = 1;
+  for (; n < ranges.length && w.n + maxRange <= end; n += 2) {
+    w.varint(ranges[n]!);
+    w.varint(ranges[n + 1]!);
+  }
+  w.b[0]! |= flagAck;
+  w.b[count] = n >> 1;
+  if (n > 1) w.b[0]! |= flagGaps;
+  else w.n--;
 }
 
 /**
@@ -298,29 +262,18 @@ export function expand(truncated: number, n: number, expected: number): number {
   return v > expected + win / 2 && v >= win ? v - win : v;
 }
 
-/** What piece i of a message takes in a packet. */
-export function pieceLen(bare: boolean, id: number, size: number, i: number): number {
-  if (size > pieceSize) {
-    return 1 + varintLen(id) + varintLen(i) + varintLen(size) + Math.min(pieceSize, size - i * pieceSize);
-  }
-  return 1 + (bare ? 0 : varintLen(id)) + varintLen(size) + size;
-}
+/** What piece i of a message of size bytes takes in a packet at most. */
+export const pieceCost = (size: number, i: number): number => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
 
 /** Appends piece i of a message. */
 export function appendPiece(w: Writer, ch: number, bare: boolean, id: number, body: Uint8Array, i: number): void {
   const size = body.length;
-  if (size > pieceSize) {
-    w.byte((frameFragment << 6) | ch);
-    w.varint(id);
-    w.varint(i);
-    w.varint(size);
-    w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
-    return;
-  }
-  w.byte(((bare ? frameBare : frameMessage) << 6) | ch);
-  if (!bare) w.varint(id);
+  const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
+  w.byte((kind << 6) + ch);
+  if (kind !== frameBare) w.varint(id);
+  if (kind === frameFragment) w.varint(i);
   w.varint(size);
-  w.bytes(body);
+  w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
 }
 
 export function appendClose(w: Writer, code: number, reason: Uint8Array): void {

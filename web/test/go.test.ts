@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Channel, type Mode } from "../src/channel";
 import { Mux } from "../src/mux";
+import { dropMalformed } from "../src/stats";
 import { maxPacket } from "../src/wire";
 import { hex, unhex } from "./bytes";
 import { GoProcess } from "./gopeer";
@@ -33,7 +34,6 @@ describe("every promise is kept between the two", () => {
       const back = modes.map((mode, i) => new Ledger(i + 1, mode));
       const ours = new Mux(0, muxConfig(table, { server: !server, ceiling: 1 << 20 }), {
         message: (ch, b) => back[ch - 1]!.take(b),
-        receipt: () => {},
         closed: () => {},
       });
       const theirs = go.mux(table, server, { message: (ch, b) => out[ch - 1]!.take(b) });
@@ -45,10 +45,38 @@ describe("every promise is kept between the two", () => {
       });
       w.run(60_000, () => w.now > 6000 && ours.outbox.settled() && out.every(whole) && back.every(whole));
       for (const l of [...out, ...back]) l.check();
-      expect(ours.stats().drops.malformed ?? 0).toBe(0);
+      expect(ours.stats().drops[dropMalformed]).toBe(0);
       expect(theirs.stats().drops.malformed ?? 0).toBe(0);
     });
   }
+});
+
+// Each sends all it may to an engine in TypeScript over the same path. What they make of it must be the same.
+describe("the same path, the same rate", () => {
+  const paths: [string, Way][] = [
+    ["a link that carries 100 KB/s", { narrow: () => 100_000 }],
+    ["one that loses 20 %", { loss: 0.2 }],
+    ["jitter", { jitter: 60 }],
+    ["one that becomes ten times narrower", { narrow: (t) => (t < 4000 ? 300_000 : 30_000) }],
+    ["one that becomes wider", { narrow: (t) => (t < 4000 ? 30_000 : 300_000) }],
+  ];
+  test.each(paths)("over %s", (_, way) => {
+    const rates = [false, true].map((inGo) => {
+      const w = new World(3);
+      const seen: number[] = [];
+      const [quiet, config] = [{ message: () => {}, closed: () => {} }, { ceiling: 1 << 20 }];
+      const from = inGo ? go.mux(table, false, {}) : new Mux(0, muxConfig(table, config), quiet);
+      w.join(from, new Mux(0, muxConfig(table, { ...config, server: true }), quiet), { delay: 25, ...way }, { delay: 25 });
+      w.every(5, 2000, () => {
+        for (let i = 0; i < 6; i++) from.send(w.now, 1, new Uint8Array(900));
+        seen.push(from.stats().rate);
+      });
+      w.run(10_000);
+      return seen;
+    });
+    const apart = rates[0]!.map((r, i) => Math.abs(r / rates[1]![i]! - 1));
+    expect(Math.max(...apart)).toBeLessThan(0.01);
+  });
 });
 
 const whole = (l: Ledger): boolean => !l.mode.startsWith("reliable") || l.came.length === l.sent;
@@ -62,7 +90,6 @@ describe("the same packets, the same verdict", () => {
     const heard: [string[], string[]] = [[], []];
     const log = (to: string[]) => ({
       message: (ch: number, b: Uint8Array) => void to.push(`${ch} ${hex(b)}`),
-      receipt: () => {},
       closed: (code: number, text: string) => void to.push(`closed ${code} ${text}`),
     });
     const ours = new Mux(0, muxConfig(table, { server: true, keepAlive: 4000, ceiling: 1 << 20 }), log(heard[0]));
@@ -84,9 +111,17 @@ describe("the same packets, the same verdict", () => {
     }
     const { drops, packetsIn, held } = theirs.stats();
     const s = ours.stats();
-    expect({ drops: s.drops, packetsIn: s.packetsIn, held: s.held }).toEqual({ drops, packetsIn, held });
+    expect({ drops: named(s.drops), packetsIn: s.packetsIn, held: s.held }).toEqual({ drops, packetsIn, held });
   });
 });
+
+/** Counters of what was dropped, as Go calls them. */
+function named(drops: readonly number[]): Record<string, number> {
+  const packets = ["malformed", "duplicate", "ack", "closed", "refused"];
+  const frames = ["unknown-channel", "direction", "kind", "too-large", "mismatch", "window", "budget"];
+  const names = [...packets, ...frames, "evicted", "aged", "unknown-frame"];
+  return Object.fromEntries(names.map((name, i) => [name, drops[i]!] as const).filter(([, n]) => n > 0));
+}
 
 /** Every packet of the vectors, good and bad. */
 function packets(): Uint8Array[] {

@@ -64,6 +64,7 @@ export interface GoStats {
   packetsIn: number;
   held: number;
   queued: number;
+  rate: number;
 }
 
 const u32 = (v: number): Buffer => {

@@ -10,7 +10,7 @@ const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliabl
 
 for (const mode of modes) {
   const config = muxConfig([{ name: "x", mode }], { ceiling: 1 << 30, rate: 1 << 30 });
-  const events = { message: () => {}, receipt: () => {}, closed: () => {} };
+  const events = { message: () => {}, closed: () => {} };
   const a = new Mux(0, config, events);
   const b = new Mux(0, { ...config, server: true }, events);
   const message = new Uint8Array(200);

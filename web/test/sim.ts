@@ -37,6 +37,7 @@ export interface Way {
   delay?: number;
   jitter?: number;
   dark?: [from: number, to: number];
+  narrow?: (t: number) => number; // bytes per second that it carries, behind a queue without end
 }
 
 /** An engine as the world drives it. */
@@ -52,6 +53,7 @@ export interface End {
   out: Way;
   losing: boolean;
   last: number; // arrival of the last packet
+  busy: number; // until then what has left keeps the narrowest link busy
   peer: End;
 }
 
@@ -75,7 +77,7 @@ export class World {
 
   /** Joins two engines by two ways. */
   join(a: Engine, b: Engine, up: Way, down: Way): void {
-    const end = (engine: Engine, out: Way): End => ({ engine, out, losing: false, last: 0, peer: null as unknown as End });
+    const end = (engine: Engine, out: Way): End => ({ engine, out, losing: false, last: 0, busy: 0, peer: null as unknown as End });
     const [x, y] = [end(a, up), end(b, down)];
     x.peer = y;
     y.peer = x;
@@ -111,9 +113,10 @@ export class World {
 
   private carry(e: End, b: Uint8Array): void {
     if (this.loses(e)) return;
+    e.busy = Math.max(this.now, e.busy) + (1000 * b.length) / (e.out.narrow?.(this.now) ?? Infinity);
     const arrive = (): void => {
       const { delay = 0, jitter = 0, reorder = 0, hold = 0 } = e.out;
-      let at = Math.max(e.last, this.now + delay + this.rng() * jitter);
+      let at = Math.max(e.last, e.busy + delay + this.rng() * jitter);
       if (this.rng() < reorder) at += hold;
       else e.last = at;
       this.after(at - this.now, () => e.peer.engine.receive(this.now, b.slice()));
@@ -171,7 +174,7 @@ export function pair(
   server: Partial<MuxEvents>,
   more: Partial<MuxConfig> = {},
 ): [client: Mux, server: Mux] {
-  const silent: MuxEvents = { message: () => {}, receipt: () => {}, closed: () => {} };
+  const silent: MuxEvents = { message: () => {}, closed: () => {} };
   const a = new Mux(w.now, muxConfig(channels, more), { ...silent, ...client });
   const b = new Mux(w.now, muxConfig(channels, { ...more, server: true, keepAlive: 4000 }), { ...silent, ...server });
   w.join(a, b, up, down);

@@ -28,12 +28,12 @@ export function view(b: Uint8Array): PacketView | null {
   if (!p.parse(b)) return null;
   const v: PacketView = { number: p.number, numberLength: p.numberLen, frames: [] };
   if (p.hasAck) {
-    const { largest, delay, first, ranges, gaps, lengths } = p.ack;
-    v.ack = { largest, delay, first };
-    if (ranges) v.ack.rest = Array.from({ length: ranges }, (_, i) => [gaps[i]!, lengths[i]!]);
+    const [first, ...rest] = p.ranges;
+    v.ack = { largest: p.largest, delay: p.delay, first: first! };
+    if (rest.length) v.ack.rest = Array.from({ length: rest.length / 2 }, (_, i) => [rest[2 * i]!, rest[2 * i + 1]!]);
   }
   while (p.more()) {
-    if (!p.next()) return null;
+    p.next();
     v.frames.push(frame(p));
   }
   return v;

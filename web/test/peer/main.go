@@ -158,7 +158,7 @@ func stats(m *channel.Mux) map[string]any {
 		}
 	}
 	s := m.Stats()
-	return map[string]any{"drops": drops, "packetsIn": s.PacketsIn, "held": s.Held, "queued": s.Queued}
+	return map[string]any{"drops": drops, "packetsIn": s.PacketsIn, "held": s.Held, "queued": s.Queued, "rate": s.Rate}
 }
 
 func refused(err error) byte {

@@ -1,0 +1,197 @@
+import { type Channel, hash } from "./channel";
+import { Conn, type ConnectOptions } from "./conn";
+import { ConnectError } from "./errors";
+import { type Message, pieceAcked, pieceFlying } from "./queue";
+import { closed, open } from "./session";
+import { nothing } from "./wire";
+
+const maxSaved = 2 << 20; // characters of a session that keep saves; a larger one ends with its page
+
+// A session as JSON: what belongs to it and not to its link. Times are of the clock, for the next page's begin at
+// another moment. All of it is lists, because names differ from one minified bundle to the next; the version is of the
+// form, and a page with a script of another one begins a new session.
+const version = 1;
+
+type Saved = [
+  version: number,
+  at: number,
+  id: string,
+  token: string,
+  grace: number,
+  links: number,
+  lastID: number,
+  serving: [id: number, name: string, b: string][],
+  channels: SavedChannel[],
+];
+type SavedChannel = [nextID: number, base: number, messages: SavedMessage[], partials: SavedPartial[], unheard: string[]];
+type SavedMessage = [id: number, sent: number, acked: number[], key: number | string, deadline: number | null, b: string];
+type SavedPartial = [id: number, have: boolean[], b: string]; // have is empty for one that was delivered
+
+type AnyConn = Conn<readonly Channel[]>;
+
+/**
+ * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
+ * The Conn ends: promises of requests reject with "response-lost", and those of receipts stay as they are. Returns ""
+ * if the session is not open, and does nothing then.
+ *
+ * The text is as secret as a password, good for the grace time of the server, and only once.
+ */
+export function suspend<const C extends readonly Channel[]>(conn: Conn<C>): string {
+  const saved = save(conn as unknown as AnyConn);
+  if (saved) conn.leave();
+  return saved;
+}
+
+/**
+ * Goes on with a session that suspend returned. options are those of connect, and no token is spent. Rejects with a
+ * ConnectError, whose code is "resume" if the session is over.
+ */
+export async function resume<const C extends readonly Channel[]>(
+  url: string | URL,
+  options: ConnectOptions<C>,
+  saved: string,
+): Promise<Conn<C>> {
+  options.signal?.throwIfAborted();
+  const conn = new Conn<C>(url, options, (c) => restore(c as unknown as AnyConn, saved));
+  await conn.opened;
+  return conn;
+}
+
+/**
+ * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key when the
+ * page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
+ */
+export async function keep<const C extends readonly Channel[]>(
+  url: string | URL,
+  options: ConnectOptions<C>,
+  key = "godwit",
+): Promise<Conn<C>> {
+  options.signal?.throwIfAborted();
+  const saved = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  const start = (begin: (c: AnyConn) => void) => {
+    return new Conn<C>(url, options, (c) => {
+      c.hide = () => hide(c as unknown as AnyConn, key);
+      begin(c as unknown as AnyConn);
+    });
+  };
+  if (saved) {
+    const conn = start((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
+    try {
+      await conn.opened;
+      return conn;
+    } catch (e) {
+      if (!(e instanceof ConnectError)) throw e;
+    }
+  }
+  const conn = start((c) => void c.begin());
+  await conn.opened;
+  return conn;
+}
+
+/** Whether no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends. */
+function claim(saved: string, c: AnyConn): Promise<boolean> {
+  const { locks } = navigator;
+  if (!locks) return Promise.resolve(true); // the server's newest link wins
+  return new Promise((resolve) => {
+    void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && c.closed;
+    });
+  });
+}
+
+/** Saves the session of a page that goes, or ends it if that cannot be. */
+function hide(c: AnyConn, key: string): void {
+  const saved = save(c);
+  try {
+    if (!saved || saved.length > maxSaved) throw saved;
+    sessionStorage.setItem(key, saved);
+    c.leave();
+  } catch {
+    c.abort();
+  }
+}
+
+function save({ session, unheard }: AnyConn): string {
+  const { id, token, grace, links, lastID, serving, mux } = session;
+  const now = Date.now();
+  const message = (m: Message): SavedMessage => {
+    const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
+    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now, text(m.body)];
+  };
+  if (session.state !== open) return "";
+  const saved: Saved = [
+    version,
+    now,
+    `${id}`,
+    token,
+    grace,
+    links,
+    lastID,
+    Array.from(serving, ([id, [name, b]]) => [id, name, text(b)]),
+    mux.outbox.senders.map((s, i) => {
+      const { base, partials } = mux.receivers[i]!;
+      if (!s.reliable) return [s.nextID, base, [], [], []];
+      return [
+        s.nextID,
+        base,
+        [...s.waiting, ...s.queue].map(message),
+        Array.from(partials, ([id, p]) => [id, p?.have ?? [], text(p?.body)]),
+        (unheard[i]?.messages ?? []).map((b) => text(b)),
+      ];
+    }),
+  ];
+  return JSON.stringify(saved);
+}
+
+/** Makes a new Conn go on with a session. */
+function restore(c: AnyConn, json: string): void {
+  const { session, unheard } = c;
+  const { outbox, receivers } = session.mux;
+  const t = performance.now();
+  if (session.state === closed) return; // given up before it was known whether it may go on
+  try {
+    const [form, at, id, token, grace, links, lastID, serving, channels] = JSON.parse(json) as Saved;
+    const age = Date.now() - at;
+    if (form !== version || age < 0 || age > grace) throw new Error("it is too old");
+    outbox.abandon(); // HELLO
+    channels.forEach(([nextID, base, messages, partials, waiting], i) => {
+      const s = outbox.senders[i]!;
+      const r = receivers[i]!;
+      for (const [id, sent, acked, key, deadline, b] of messages) {
+        outbox.send(t, i, bytes(b), { key });
+        const m = s.queue.at(-1)!;
+        m.id = id;
+        m.sent = sent;
+        m.deadline = (deadline ?? Infinity) - Date.now() + t;
+        for (const q of m.pieces.slice(0, sent)) {
+          q.state = acked.includes(q.i) ? pieceAcked : pieceFlying;
+          if (q.state === pieceAcked) m.left--;
+          else outbox.pieceLost(q, q.number);
+        }
+        if (sent < m.pieces.length) continue;
+        m.list = s.waiting;
+        s.waiting.push(s.queue.pop()!);
+      }
+      s.nextID = nextID;
+      r.base = base;
+      for (const [id, have, b] of partials) r.put(t, id, have, bytes(b));
+      for (const b of waiting) unheard[i]!.push(bytes(b));
+    });
+    Object.assign(session, { id: BigInt(id), token, grace, links, lastID, state: open });
+    c.goOn(serving.map(([id, name, b]) => [id, name, bytes(b)]));
+    session.interrupt(t - age); // which makes it look for a link
+  } catch (cause) {
+    c.giveUp(new ConnectError("resume", "the saved session is of no use", { cause }));
+  }
+}
+
+/** b as base64, and back. */
+function text(b: Uint8Array = nothing): string {
+  let s = "";
+  for (let i = 0; i < b.length; i += 4096) s += String.fromCharCode(...b.subarray(i, i + 4096));
+  return btoa(s);
+}
+
+const bytes = (s: string): Uint8Array => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));

@@ -1,0 +1,55 @@
+// What a Received remembers, against a set of all numbers that came.
+import { expect, test } from "vitest";
+import { Received } from "../src/ack";
+import { maxRanges, Writer } from "../src/wire";
+import { random } from "./sim";
+
+const window = 4096;
+
+/** The ranges of an ack block: of numbers from low to below next, newest first. */
+function ranges(came: Set<number>, low: number, next: number): number[] {
+  const runs: number[] = [];
+  let last = true;
+  for (let n = next - 1, start = n; n >= low - 1; n--) {
+    if (n >= low && came.has(n) === last) continue;
+    if (n >= low || last) runs.push(start - n - 1); // missing packets at the end are not told
+    last = !last;
+    start = n;
+  }
+  return runs.slice(0, 2 * maxRanges - 1);
+}
+
+for (const [loss, late] of [[0, 0], [0.02, 0], [0.3, 0], [0, 0.2], [0.1, 0.1], [0.9, 0]] as const) {
+  test(`ack blocks tell what came: ${loss} lost, ${late} late`, () => {
+    const chance = random(1);
+    const received = new Received();
+    const came = new Set<number>();
+    const held: number[] = [];
+    let told = 0;
+    const take = (t: number, n: number): void => {
+      const next = received.next;
+      expect(received.fresh(n), `${n} of ${next}`).toBe(n >= next || (next - n <= window && !came.has(n)));
+      if (!received.fresh(n)) return;
+      received.mark(t, n, true);
+      came.add(n);
+      told = Math.min(told, n);
+    };
+    for (let n = 0; n < 3 * window; n++) {
+      if (chance() < loss) continue;
+      if (chance() < late) held.push(n);
+      else take(n, n);
+      if (chance() < late) for (const old of held.splice(0, 3)) take(n, old);
+      take(n, Math.floor(chance() * (n + 1))); // again, or one that was lost
+      if (n % 29 || !received.eliciting) continue;
+      const w = new Writer();
+      w.b = new Uint8Array(1150);
+      received.append(w, n, 1100);
+      received.said();
+      expect(received.ranges).toEqual(ranges(came, Math.max(told, received.next - window), received.next));
+      if (chance() > 0.02) continue;
+      const said = Math.max(0, received.next - Math.floor(chance() * 100));
+      received.confirmed(said);
+      told = Math.max(told, said);
+    }
+  });
+}

@@ -1,0 +1,146 @@
+// The client as a page has it, from its source and as it is built, with a page and a server that are not there.
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { utf8 } from "./bytes";
+import { Server } from "./page";
+
+const built = (await import(new URL("../dist/godwit.min.js", import.meta.url).href)) as typeof import("../src/godwit");
+
+const channels = [
+  { name: "moves", mode: "sequenced" },
+  { name: "chat", mode: "reliable-ordered" },
+] as const;
+const url = "https://game.example/godwit/";
+
+let server: Server;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance", "Date"] });
+  server = new Server(channels);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+const text = (b: Uint8Array | undefined): string => Buffer.from(b!).toString();
+
+describe.each([
+  ["source", await import("../src/godwit")],
+  ["bundle", built],
+])("%s", (_, { Conn, ConnectError, RequestError, SendError, connectRaw }) => {
+  async function join(options: { token?: string } = {}): Promise<InstanceType<typeof Conn<typeof channels>>> {
+    const conn = new Conn(url, { channels, ...options });
+    await pass(200);
+    await conn.opened;
+    return conn;
+  }
+
+  test("messages, receipts, requests both ways, statistics, and the end", async () => {
+    const conn = new Conn(url, { channels, token: "ticket", hello: utf8("hi") });
+    const heard: string[] = [];
+    const fate = conn.send("chat", utf8("first words"), { receipt: true });
+    conn.on("chat", (b) => heard.push(text(b)));
+    expect(conn.state).toBe("connecting");
+    await pass(200);
+    await conn.opened;
+    expect([conn.state, conn.id, server.asked]).toEqual(["open", 1n, ["Bearer ticket"]]);
+    expect([await fate, heard]).toEqual(["delivered", ["first words"]]);
+    const { offer, http, ice, transport, hello, total } = conn.times;
+    expect(total).toBeGreaterThan(0);
+    expect(offer + http + ice + transport + hello).toBeCloseTo(total);
+
+    const reply = conn.request("upper", utf8("abc"));
+    conn.handle("where", (b) => utf8(`here, ${text(b)}`));
+    server.sessions[0]!.mux.send(performance.now(), 0, Uint8Array.of(3, 0, 0, 0, 9, 5, ...utf8("where"), ...utf8("Ann")));
+    await pass(200);
+    expect(text(await reply)).toBe("ABC");
+    expect(server.answers.map(({ type, id, payload }) => [type, id, text(payload)])).toEqual([[4, 9, "here, Ann"]]);
+
+    const { rtt, packetsIn, packetsOut, bytesIn, bytesOut, rate, drops, links, queued, held } = conn.stats();
+    for (const n of [rtt, packetsIn, packetsOut, bytesIn, bytesOut, rate]) expect(n).toBeGreaterThan(0);
+    expect([links, queued, held, drops.length]).toEqual([1, 0, 0, 15]);
+    expect(conn.channelStats("chat")).toEqual({ messagesOut: 1, messagesIn: 1, dropped: 0, stale: 0, duplicates: 0 });
+
+    const ended = vi.fn();
+    conn.addEventListener("close", ({ why }) => ended(why));
+    const unanswered = expect(conn.request("never")).rejects.toMatchObject({ code: "response-lost" });
+    await pass(100);
+    void conn.close(300, "enough");
+    await pass(200);
+    await unanswered;
+    expect(await conn.closed).toEqual({ code: 300, reason: "enough", remote: false });
+    expect(ended).toHaveBeenCalledWith({ code: 300, reason: "enough", remote: false });
+    expect([conn.state, server.sessions[0]!.closed]).toEqual(["closed", [300, "enough"]]);
+    expect(() => conn.send("chat", utf8("x"))).toThrow(SendError);
+    await expect(conn.request("x")).rejects.toThrow(SendError);
+    expect(RequestError.name.length).toBeGreaterThan(0);
+  });
+
+  test("errors say what to do", async () => {
+    const conn = await join();
+    const thrown = (f: () => unknown): string => {
+      try {
+        f();
+      } catch (e) {
+        return (e as InstanceType<typeof SendError>).code;
+      }
+      return "";
+    };
+    expect(thrown(() => conn.send("none" as "chat", utf8("")))).toBe("channel");
+    expect(thrown(() => conn.send("moves", new Uint8Array(20_000)))).toBe("size");
+    expect(thrown(() => conn.send("moves", utf8("x"), { deadline: -1 }))).toBe("deadline");
+    const full = (): void => {
+      for (;;) conn.send("chat", new Uint8Array(200_000));
+    };
+    expect(thrown(full)).toBe("budget");
+    await expect(conn.request("x", utf8(""), { signal: AbortSignal.abort(new Error("mine")) })).rejects.toThrow("mine");
+    expect(() => new Conn(url, { channels: [{ name: "a b", mode: "sequenced" }] })).toThrow(ConnectError);
+
+    server.dark = true;
+    const lost = new Conn(url, { channels });
+    const refused = expect(lost.opened).rejects.toMatchObject({ code: "network", status: 0, retryAfter: 0 });
+    await pass(100);
+    await refused;
+    const { error } = await lost.closed;
+    expect(error?.cause).toBeInstanceOf(TypeError);
+  });
+
+  test("a session outlives its link, and ends when the server has forgotten it", async () => {
+    const conn = await join();
+    const events: string[] = [];
+    for (const type of ["interrupted", "resumed", "close"] as const) conn.addEventListener(type, () => events.push(type));
+    server.loss = 0.1;
+    const s = server.sessions[0]!;
+    for (let i = 0; i < 400; i++) {
+      conn.send("chat", utf8(`${i}`));
+      if (i === 100) s.channel!.end();
+      server.dark = i >= 100 && i < 300;
+      await pass(50);
+    }
+    await pass(5000);
+    expect(events).toEqual(["interrupted", "resumed"]);
+    expect(s.came.map(([, b]) => text(b))).toEqual(Array.from({ length: 400 }, (_, i) => `${i}`));
+    expect([server.sessions.length, s.moves, s.hellos]).toEqual([1, [1], 1]);
+    const iterated: string[] = [];
+    void (async () => {
+      for await (const b of conn.messages("chat")) iterated.push(text(b));
+    })();
+    await pass(0);
+    expect(iterated.length).toBe(400);
+
+    server.loss = 0;
+    s.token.fill(0);
+    s.channel!.end();
+    await pass(5000);
+    expect(events.slice(2)).toEqual(["interrupted", "close"]);
+    expect((await conn.closed).error).toMatchObject({ code: "resume", status: 410 });
+  });
+
+  test("level one", async () => {
+    const raw = connectRaw(url, { token: "x" });
+    await pass(200);
+    const conn = await raw;
+    expect([conn.dropped, conn.times.total > 0, server.asked]).toEqual([0, true, ["Bearer x"]]);
+    conn.close();
+  });
+});

@@ -1,0 +1,214 @@
+// A session that goes on in the next page: the server, with the engine in Go, notices nothing but a new link.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { utf8 } from "./bytes";
+import { GoProcess } from "./gopeer";
+import { Ledger } from "./ledger";
+import { Server } from "./page";
+import { random } from "./sim";
+
+const built = (await import(new URL("../dist/godwit.keep.min.js", import.meta.url).href)) as typeof import("../src/godwit");
+
+const channels = [
+  { name: "moves", mode: "sequenced" },
+  { name: "loot", mode: "reliable-unordered" },
+  { name: "chat", mode: "reliable-ordered" },
+] as const;
+type Joined = import("../src/godwit").Conn<typeof channels>;
+const url = "https://game.example/godwit/";
+const options = { channels, token: "ticket" };
+
+let go: GoProcess;
+beforeAll(() => {
+  go = new GoProcess();
+});
+afterAll(() => go.stop());
+
+let server: Server;
+let leave: EventTarget; // where pagehide comes from
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance", "Date"] });
+  server = new Server(channels);
+  leave = new EventTarget();
+  const storage = new Map<string, string>();
+  vi.stubGlobal("addEventListener", leave.addEventListener.bind(leave));
+  vi.stubGlobal("sessionStorage", {
+    getItem: (k: string) => storage.get(k) ?? null,
+    setItem: (k: string, v: string) => storage.set(k, v),
+    removeItem: (k: string) => storage.delete(k),
+    clear: () => storage.clear(),
+  });
+  const held = new Set<string>();
+  vi.stubGlobal("navigator", {
+    locks: {
+      async request(name: string, _: LockOptions, f: (lock: object | null) => Promise<unknown>) {
+        const free = !held.has(name);
+        if (free) held.add(name);
+        await f(free ? {} : null);
+        if (free) held.delete(name);
+      },
+    },
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+const reload = (): boolean => leave.dispatchEvent(new Event("pagehide"));
+
+/** Lets time pass until p settles, ms at most. */
+async function within<T>(ms: number, p: Promise<T>): Promise<T> {
+  let settled = false;
+  const note = (): void => void (settled = true);
+  p.then(note, note);
+  for (const end = performance.now() + ms; !settled && performance.now() < end; ) await pass(10);
+  if (!settled) throw new Error(`not after ${ms} ms`);
+  return p;
+}
+
+describe.each([
+  ["source", await import("../src/godwit")],
+  ["bundle", built],
+])("%s", (_, { Conn, connect, keep, resume, RequestError, suspend }) => {
+  test.each([1, 2, 3, 4])("seed %i: pages that end at any moment lose nothing, and get nothing twice", async (seed) => {
+    const draw = random(seed);
+    server = new Server(channels, (events) => go.mux(channels, true, events));
+    const ways = [new Ledger(1, "sequenced"), new Ledger(2, "reliable-unordered"), new Ledger(3, "reliable-ordered")];
+    const echoes = ways.map(({ channel, mode }) => new Ledger(channel, mode));
+    const listen = (conn: Joined): void => channels.forEach(({ name }, i) => void conn.on(name, (b) => echoes[i]!.take(b)));
+    const size = (): number => (draw() < 0.05 ? 5000 : draw() * 300);
+    server.loss = 0.1;
+    let conn = await within(20_000, connect(url, options));
+    for (let page = 0; page < 12; page++) {
+      if (page % 3 > 0) listen(conn); // else nobody hears, and what came is kept
+      for (let i = Math.floor(draw() * 40); i > 0; i--) {
+        if (conn.state === "open") conn.send("moves", ways[0]!.next(size()));
+        conn.send("loot", ways[1]!.next(size()));
+        conn.send("chat", ways[2]!.next(size()));
+        await pass(draw() * 30);
+      }
+      const saved = suspend(conn);
+      expect(await conn.closed).toEqual({ code: 0, reason: "suspended", remote: false });
+      conn = await within(20_000, resume(url, options, saved));
+      expect([conn.continued, conn.state, conn.id]).toEqual([true, "open", 1n]);
+    }
+    listen(conn);
+    const s = server.sessions[0]!;
+    for (let i = 0; i < 50 && echoes[2]!.came.length < ways[2]!.sent; i++) await pass(200);
+    await pass(500);
+    for (const [channel, b] of s.came) {
+      const l = ways[channel - 1]!;
+      l.take(b);
+    }
+    for (const l of [...ways, ...echoes]) {
+      l.sent = ways[l.channel - 1]!.sent;
+      l.check();
+    }
+    expect(ways[2]!.sent).toBeGreaterThan(100);
+    expect([s.hellos, s.moves.at(-1)]).toEqual([1, 12]);
+    expect(server.asked.filter((a) => a === "Bearer ticket").length).toBe(1);
+  });
+
+  test("requests: one of the page ends with it, one of the server is served by the next page", async () => {
+    const first = await within(500, connect(url, options));
+    const asked: string[] = [];
+    first.handle("where", () => new Promise(() => {}));
+    server.sessions[0]!.mux.send(performance.now(), 0, Uint8Array.of(3, 0, 0, 0, 9, 5, ...utf8("where"), ...utf8("Ann")));
+    await pass(100);
+    const call = expect(first.request("upper", utf8("x"))).rejects.toThrow(RequestError);
+    const saved = suspend(first);
+    await call;
+    const second = await within(5000, resume(url, options, saved));
+    second.handle("where", (b) => {
+      asked.push(Buffer.from(b).toString());
+      return utf8("here");
+    });
+    const reply = second.request("upper", utf8("abc"));
+    await pass(300);
+    expect(Buffer.from((await reply)!).toString()).toBe("ABC");
+    expect(asked).toEqual(["Ann"]);
+    expect(server.answers.map(({ id, payload }) => [id, Buffer.from(payload).toString()])).toEqual([[9, "here"]]);
+  });
+
+  test.each([true, false])("keep goes on over reloads, without another token; locks %s", async (locks) => {
+    if (!locks) vi.stubGlobal("navigator", {}); // as on pages without TLS
+    let conn = await within(500, keep(url, options));
+    expect(conn.continued).toBe(false);
+    for (let i = 0; i < 3; i++) {
+      conn.send("chat", utf8(`page ${i}`));
+      reload();
+      conn = await within(500, keep(url, options));
+      expect([conn.continued, conn.id]).toEqual([true, 1n]);
+    }
+    await pass(200);
+    expect(server.sessions[0]!.came.map(([, b]) => Buffer.from(b).toString())).toEqual(["page 0", "page 1", "page 2"]);
+    expect(server.asked.filter((a) => a.startsWith("Bearer"))).toEqual(["Bearer ticket"]);
+  });
+
+  test("what cannot go on is a new session", async () => {
+    const next = async (): Promise<Joined> => within(1000, keep(url, options));
+    let conn = await next();
+
+    reload();
+    await pass(31_000); // beyond the grace time
+    conn = await next();
+    expect([conn.continued, conn.id]).toEqual([false, 2n]);
+
+    reload();
+    server.sessions[1]!.token.fill(0); // the server was started again
+    conn = await next();
+    expect([conn.continued, conn.id]).toEqual([false, 3n]);
+
+    reload();
+    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[1,", "[0,")); // another release
+    conn = await next();
+    expect([conn.continued, conn.id]).toEqual([false, 4n]);
+
+    reload();
+    sessionStorage.clear();
+    conn = await next();
+    for (let i = 0; i < 4; i++) for (const name of ["chat", "loot"] as const) conn.send(name, new Uint8Array(250_000));
+    reload(); // with more than may be saved
+    expect(sessionStorage.getItem("godwit")).toBe(null);
+    expect(await conn.closed).toEqual({ code: 0, reason: "", remote: false });
+  });
+
+  test("a copy of the tab gets a session of its own", async () => {
+    await within(500, keep(url, options));
+    reload();
+    const copy = sessionStorage.getItem("godwit")!;
+    const conn = await within(500, keep(url, options));
+    sessionStorage.setItem("godwit", copy);
+    const other = await within(500, keep(url, options));
+    await pass(5000);
+    expect([conn.id, conn.state, other.id, other.state, other.continued]).toEqual([1n, "open", 2n, "open", false]);
+  });
+
+  test("a signal gives up going on: before it begins, and while it is not known whether it may", async () => {
+    await within(500, keep(url, options));
+    reload();
+    const enough = new Error("enough");
+    const given = { ...options, signal: AbortSignal.abort(enough) };
+    await expect(keep(url, given)).rejects.toBe(enough);
+    await expect(resume(url, given, sessionStorage.getItem("godwit")!)).rejects.toBe(enough);
+    const giving = new AbortController();
+    const going = keep(url, { ...options, signal: giving.signal });
+    giving.abort(enough);
+    await expect(going).rejects.toBe(enough);
+    await pass(5000);
+    expect(server.asked).toEqual(["Bearer ticket"]);
+  });
+
+  test("a session that is not open is not saved, and a snapshot that is used up is refused", async () => {
+    const conn = new Conn(url, options);
+    expect(suspend(conn)).toBe("");
+    await pass(500);
+    const saved = suspend(conn);
+    expect(suspend(conn)).toBe("");
+    await within(500, resume(url, options, saved));
+    await pass(500);
+    await expect(within(500, resume(url, options, saved))).rejects.toMatchObject({ code: "resume", status: 410 });
+    await expect(within(500, resume(url, options, "{}"))).rejects.toMatchObject({ code: "resume", status: 0 });
+  });
+});

@@ -1,0 +1,210 @@
+// A page without a browser: what the client needs of one, and a server that it reaches through it. Time is vitest's.
+import { vi } from "vitest";
+import { type Channel } from "../src/channel";
+import { numbered, parseControl, typeHello, typeHere, typeReply, typeRequest } from "../src/control";
+import { Mux, type MuxEvents } from "../src/mux";
+import { maxPacket } from "../src/wire";
+import { type Engine, muxConfig, random } from "./sim";
+
+const tick = 5; // ms
+const grace = 30_000;
+
+/** The engine of a session at the server. */
+interface ServerMux extends Engine {
+  send(t: number, channel: number, b: Uint8Array): unknown;
+  relink(t: number, rtt: number): void;
+}
+
+type Message = [channel: number, b: Uint8Array];
+
+/** One session at the server: it echoes, answers requests in capitals, and keeps what came. */
+class ServerSession {
+  readonly came: Message[] = [];
+  readonly moves: number[] = []; // counts of HERE
+  hellos = 0;
+  closed: [number, string] | null = null;
+  token = new Uint8Array(16);
+  readonly tokens: string[] = []; // all that were given out
+  channel: FakeChannel | null = null;
+  readonly mux: ServerMux;
+  private readonly inbox: Message[] = [];
+  private readonly packet = new Uint8Array(maxPacket);
+
+  constructor(
+    readonly id: number,
+    private readonly server: Server,
+  ) {
+    this.mux = server.engine({
+      message: (channel, b) => this.inbox.push([channel, b.slice()]),
+      closed: (code, reason) => (this.closed = [code, reason]),
+    });
+  }
+
+  /** The first packet came on a link. */
+  move(channel: FakeChannel): void {
+    this.channel?.end();
+    this.channel = channel;
+    this.mux.relink(performance.now(), 50);
+    this.token = this.token.map(() => this.server.draw() * 256);
+    this.tokens.push(this.authorization);
+    const welcome = new Uint8Array(33);
+    const v = new DataView(welcome.buffer);
+    v.setUint8(0, 2);
+    v.setBigUint64(1, BigInt(this.id));
+    welcome.set(this.token, 9);
+    v.setUint32(25, grace);
+    v.setUint32(29, 10_000);
+    this.mux.send(performance.now(), 0, welcome);
+  }
+
+  receive(b: Uint8Array): void {
+    this.mux.receive(performance.now(), b);
+    for (const [channel, m] of this.inbox.splice(0)) {
+      if (channel) {
+        this.came.push([channel, m]);
+        this.mux.send(performance.now(), channel, m);
+      } else {
+        this.control(m);
+      }
+    }
+    this.flush();
+  }
+
+  private control(b: Uint8Array): void {
+    if (b[0] === typeHello) this.hellos++;
+    else if (b[0] === typeHere) this.moves.push(new DataView(b.buffer).getUint32(1));
+    else {
+      const c = parseControl(b);
+      if (c.type !== typeRequest) this.server.answers.push(c);
+      else if (c.text !== "never") this.mux.send(performance.now(), 0, numbered(typeReply, c.id, upper(c.payload)));
+    }
+  }
+
+  flush(): void {
+    for (let n = 1; this.channel && n > 0; ) {
+      n = this.mux.append(performance.now(), this.packet, maxPacket);
+      if (n > 0) this.channel.fromServer(this.packet.slice(0, n));
+    }
+  }
+
+  get authorization(): string {
+    return `Godwit-Resume ${Buffer.from(this.token).toString("base64url")}`;
+  }
+}
+
+const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.from(b).toString().toUpperCase());
+
+/** Server is what fetch reaches, and the path to it. */
+export class Server {
+  readonly sessions: ServerSession[] = [];
+  readonly asked: string[] = []; // Authorization of each request
+  readonly answers: ReturnType<typeof parseControl>[] = []; // to requests of the server
+  loss = 0;
+  dark = false;
+  readonly draw = random(1);
+  private readonly links = new Map<string, ServerSession>();
+  private offers = 0;
+
+  constructor(
+    channels: readonly Channel[],
+    readonly engine = (events: MuxEvents): ServerMux =>
+      new Mux(performance.now(), muxConfig(channels, { server: true, keepAlive: 5000 }), events),
+  ) {
+    vi.stubGlobal("fetch", async (_: URL, init: RequestInit) => this.offer(init));
+    vi.stubGlobal("RTCPeerConnection", class extends FakePeerConnection {});
+    FakePeerConnection.server = this;
+    setInterval(() => {
+      for (const s of this.sessions) {
+        if (s.closed) continue;
+        s.mux.advance(performance.now());
+        s.flush();
+      }
+    }, tick);
+  }
+
+  private async offer(init: RequestInit): Promise<Response> {
+    const authorization = new Headers(init.headers).get("Authorization") ?? "";
+    this.asked.push(authorization);
+    if (this.dark) throw new TypeError("no network");
+    // Where a WELCOME may be lost, the client may have an older token still.
+    const known = (s: ServerSession): boolean =>
+      this.loss ? s.tokens.includes(authorization) : s.authorization === authorization;
+    let s = this.sessions.find(known);
+    if (!s && authorization.startsWith("Godwit-Resume")) {
+      return new Response(JSON.stringify({ error: "no such session", code: "resume" }), { status: 410 });
+    }
+    if (!s) this.sessions.push((s = new ServerSession(this.sessions.length + 1, this)));
+    this.links.set(`${this.offers}`, s);
+    return new Response(JSON.stringify({ answer: { type: "answer", sdp: `${this.offers++}` } }));
+  }
+
+  session(sdp: string): ServerSession {
+    return this.links.get(sdp)!;
+  }
+
+  /** Carries something to the other side, or loses it. */
+  carry(f: () => void): void {
+    if (!this.dark && this.draw() >= this.loss) setTimeout(f, 2 * tick);
+  }
+}
+
+class FakeChannel {
+  readyState = "connecting";
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  onopen: (() => void) | null = null;
+  onclose: (() => void) | null = null;
+  onmessage: ((ev: { data: ArrayBuffer }) => void) | null = null;
+  session: ServerSession | null = null;
+
+  constructor(private readonly server: Server) {}
+
+  send(b: Uint8Array): void {
+    const copy = b.slice();
+    this.server.carry(() => {
+      if (this.readyState !== "open") return;
+      if (this.session!.channel !== this) this.session!.move(this);
+      this.session!.receive(copy);
+    });
+  }
+
+  fromServer(b: Uint8Array): void {
+    this.server.carry(() => this.readyState === "open" && this.onmessage?.({ data: b.buffer as ArrayBuffer }));
+  }
+
+  end(): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.onclose?.();
+  }
+}
+
+class FakePeerConnection {
+  static server: Server;
+  localDescription = { sdp: "offer" };
+  iceConnectionState = "new";
+  connectionState = "new";
+  oniceconnectionstatechange: (() => void) | null = null;
+  private readonly channel = new FakeChannel(FakePeerConnection.server);
+
+  createDataChannel(): FakeChannel {
+    return this.channel;
+  }
+
+  async setLocalDescription(): Promise<void> {}
+
+  async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
+    this.channel.session = FakePeerConnection.server.session(sdp);
+    setTimeout(() => {
+      this.iceConnectionState = "connected";
+      this.oniceconnectionstatechange?.();
+      this.channel.readyState = "open";
+      this.channel.onopen?.();
+    }, 8 * tick);
+  }
+
+  close(): void {
+    this.channel.onclose = null;
+    this.channel.end();
+  }
+}
