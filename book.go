@@ -36,18 +36,23 @@ func (b *book) init(maxUsed int) {
 	b.used.Max = maxUsed
 }
 
-// room reports whether there is room for one more session.
+// room reports whether there is room for one more session now.
 func (b *book) room(limit int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.entries) < limit
 }
 
-// enter adds a session, which Open has not been told of yet.
-func (b *book) enter(c *Conn) {
+// enter adds a session, which Open has not been told of yet. It reports false if
+// there are as many as limit already.
+func (b *book) enter(c *Conn, limit int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.entries) >= limit {
+		return false
+	}
 	b.entries[c] = &entry{}
+	return true
 }
 
 // retoken makes c's tokens those that its session has now. The session's lock is

@@ -14,13 +14,24 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// What a table of channels is made of.
-type (
-	Channels  = channel.Channels
-	Channel   = channel.Channel
-	ChannelID = channel.ID
-	Mode      = channel.Mode
-)
+// Channels is the table of channels, the same at both ends: at most 63.
+type Channels = channel.Channels
+
+// A Channel is one line of the table. Name, Mode, Direction, MaxMessage (bytes; zero
+// means 256 KiB if reliable, else 16 KiB) and QueueLimit (bytes that may wait; zero
+// means 1 MiB if reliable, else 64 KiB) must be the same at both ends. Priority (0,
+// sent first, to 7), Guarantee (bytes per second), Weight and Copies say how this end
+// sends. [channel.Channel] has the details.
+type Channel = channel.Channel
+
+// A ChannelID is a channel's number: its place in the table, from 1.
+type ChannelID = channel.ID
+
+// A Mode is what a channel promises; the package's page says what each does.
+type Mode = channel.Mode
+
+// A Direction says which end may send on a channel.
+type Direction = channel.Direction
 
 // The modes of a channel.
 const (
@@ -65,8 +76,9 @@ type Config struct {
 
 	// Spend, if not nil, remembers used tokens in place of the server, so that a
 	// fleet of servers can share the memory. It returns auth.ErrReplayed for an id
-	// that it knows, any other error if it cannot tell, and must remember the id
-	// until then. It is called from the goroutines of HTTP requests.
+	// that it knows, and any other error if it cannot tell: both refuse the client.
+	// It must remember an id until the time that it is given with it. It is called
+	// from the goroutines of HTTP requests.
 	Spend func(id string, until time.Time) error
 
 	// Authorize, if not nil, says who makes a request, or that it is refused: with
@@ -77,8 +89,8 @@ type Config struct {
 	// Duplicates says what to do when an Identity that is connected connects again.
 	Duplicates Duplicates
 
-	// MaxConns limits sessions, those that are being made included. Zero means
-	// 4096. One more is refused with 503.
+	// MaxConns limits sessions, those that are interrupted or being made included.
+	// Zero means 4096. One more is refused with 503, and its token is not spent.
 	MaxConns int
 
 	// AdmitFull, if not nil, is asked when MaxConns is reached: true lets the client
@@ -109,7 +121,8 @@ type Config struct {
 	// negative Ceiling means no limit.
 	Rate, Floor, Ceiling int
 
-	// Manual leaves the loop to the program, which calls Poll and Flush.
+	// Manual leaves the loop to the program, which calls Poll and Flush. It needs one
+	// shard.
 	Manual bool
 
 	// RTC is how WebRTC is served: public addresses, certificate, shards, origins,
@@ -123,8 +136,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Limits bound what a client may send. Zero values are the defaults, negative ones
-// no limit.
+// Limits bound what a client may send: Messages and Bytes of payload per second, twice
+// as many at once, and Requests that wait for an answer at a time. Zero means 1000,
+// 1 MiB and 64; negative means no limit.
 //
 // An unreliable or sequenced message beyond Messages or Bytes is dropped and counted.
 // A reliable one ends the session with LimitMessages or LimitBytes, because to drop

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// Errors. Each says what to do next.
+// Errors. They are returned as they are, so == finds them.
 var (
 	// ErrClosed: the session is over, or the server is.
 	ErrClosed = channel.ErrClosed
@@ -21,7 +21,8 @@ var (
 	ErrDirection = channel.ErrDirection
 	// ErrTooLarge: the message exceeds the channel's MaxMessage.
 	ErrTooLarge = channel.ErrTooLarge
-	// ErrBudget: a reliable channel's queue is full; nothing was queued.
+	// ErrBudget: a reliable channel's queue is full; nothing was queued. Send less, or
+	// later: the other end does not take it as fast.
 	ErrBudget = channel.ErrBudget
 	// ErrExpired: the message's deadline has passed already.
 	ErrExpired = channel.ErrExpired
@@ -36,6 +37,9 @@ var (
 	ErrPayload = session.ErrPayload
 	// ErrAnswered: the request has its answer, or nobody waits for it.
 	ErrAnswered = session.ErrAnswered
+	// ErrFixed: OpenChannel is for servers, and for clients that say they take it,
+	// which browsers do not yet.
+	ErrFixed = session.ErrFixed
 	// ErrHello: a connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
 	// ErrInHandler: the call would wait for the goroutine it is on.
@@ -87,15 +91,17 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Options are what one message asks for: a deadline, a key, a receipt. The zero
-// value asks for nothing.
+// Options are what one message asks for; the zero value asks for nothing. After
+// Deadline it is not sent any more. It takes the place of a queued message with the
+// same Key, unless that is zero. Receipt has Handler.Receipt told what became of it.
 type Options = channel.Options
 
 // A Conn is one end of a session with a client; of one in the same process there are
-// both ends. Its methods may be called from any goroutine, also while handlers run.
+// both ends. Its methods may be called from any goroutine, also while handlers run,
+// and after the session is over.
 type Conn struct {
-	// User is the program's own; the server never looks at it. Handlers of one
-	// Conn may use it without a lock.
+	// User is the program's own, such as the player; the server never looks at it.
+	// Handlers of one Conn may use it without a lock.
 	User any
 
 	server   *Server
@@ -149,13 +155,16 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.home.Load().link.RemoteAdd
 // Send queues a message on a channel of the table. It does not wait: the message
 // leaves at once if the client's share of bytes allows, in a handler when the batch
 // is over, with Config.Manual at the next Flush or Poll. A nil error promises what
-// the channel's mode promises, and that only while the session lasts.
+// the channel's mode promises, and that only while the session lasts. An error
+// means that nothing was queued: ErrUnknown, ErrDirection, ErrTooLarge, ErrBudget,
+// ErrInterrupted or ErrClosed.
 func (c *Conn) Send(ch ChannelID, b []byte) error {
 	_, err := c.SendWith(ch, b, Options{})
 	return err
 }
 
-// SendWith is Send with options. The id is what a receipt will name.
+// SendWith is Send with options, and one more error, ErrExpired. The id is what a
+// receipt will name.
 func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	a := c.acquire()
 	id, err := c.session.Send(time.Now(), ch, b, o)
@@ -163,15 +172,40 @@ func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	return id, err
 }
 
-// sendLater is Send for one of many: it leaves at Server.flush.
-func (c *Conn) sendLater(now time.Time, ch ChannelID, b []byte) error {
+// sendLater is Send for one of many: it leaves at Server.Flush.
+func (c *Conn) sendLater(now time.Time, ch ChannelID, p *channel.Shared) error {
 	a := c.acquire()
-	_, err := c.session.Send(now, ch, b, Options{})
+	err := c.session.SendShared(now, ch, p)
 	a.link.Release(true, c.session.Pending())
 	return err
 }
 
-// Free returns how large a message Send would take on a channel now, or -1.
+// OpenChannel adds a channel to this session's table, after those of Config.Channels
+// and others opened before. Only a server's end may. The client learns of it before
+// anything that is sent on it, its handler by SessionHandler.Channel; messages wait
+// until it has, for one round trip. The channel lasts as long as the session, which
+// resumes with it. Broadcast and groups know only Config.Channels, since the same
+// number may be another channel in another session. Besides those of Send the error is
+// ErrFixed, or a [*channel.TableError]: a table has at most 63 channels, with
+// different names.
+func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
+	a := c.acquire()
+	id, err := c.session.OpenChannel(time.Now(), ch)
+	c.release(a)
+	return id, err
+}
+
+// Channels returns the session's table, with what OpenChannel has added. It must not
+// be changed.
+func (c *Conn) Channels() Channels {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Mux().Channels()
+}
+
+// Free returns how large a message Send would take on a channel now, in bytes, or -1
+// if none: the queue is full, the channel is unknown or of the other direction, or the
+// session is over.
 func (c *Conn) Free(ch ChannelID) int {
 	a := c.acquire()
 	defer c.release(a)

@@ -28,6 +28,8 @@ func (c *Conn) tell() {
 			answers = answers[1:]
 		case session.EventReceipt:
 			c.event(Event{Type: ReceiptEvent, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+		case session.EventChannel:
+			c.event(Event{Type: ChannelEvent, Channel: ev.Channel})
 		case session.EventInterrupted:
 			c.event(Event{Type: InterruptedEvent})
 		case session.EventResumed:
@@ -55,7 +57,7 @@ func (c *Conn) request(ev *session.Event) {
 	} else {
 		c.server.yield(c, Event{Type: RequestEvent, Request: r})
 	}
-	if !r.kept {
+	if !r.answer.Kept() {
 		r.Reject("no answer")
 	}
 }
@@ -68,6 +70,8 @@ func (c *Conn) event(ev Event) {
 		h.Open(c)
 	case ev.Type == ReceiptEvent && h.Receipt != nil:
 		h.Receipt(c, ev.Message, ev.Fate)
+	case ev.Type == ChannelEvent && h.Channel != nil:
+		h.Channel(c, ev.Channel)
 	case ev.Type == InterruptedEvent && h.Interrupted != nil:
 		h.Interrupted(c)
 	case ev.Type == ResumedEvent && h.Resumed != nil:

@@ -30,6 +30,13 @@
 // the session with a reason that both ends learn. [Server.Broadcast] and [Group]
 // send to many.
 //
+// # Clients
+//
+// A page imports godwit.js, which the server serves below its own path; the README has
+// an example. A native program uses package client, whose Connect begins a Session with
+// the same table. [Server.Local] connects a client in the same process. All of them
+// say the same bytes; docs/SESSION.md has them for others.
+//
 // # What the channels promise
 //
 // An [Unreliable] message arrives at most once. A [Sequenced] one also never after a
@@ -64,7 +71,7 @@
 // link, the session moves there; no two locks are held for it.
 //
 // The bytes that a handler gets are valid until it returns. The bytes that are given
-// to Send are copied.
+// to Send are copied, those for Broadcast and groups once for all.
 //
 // # Order of events
 //

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Group is some of a server's sessions. One may be in many groups; when its session
@@ -94,50 +93,4 @@ func (r *roster) remove(c *Conn) bool {
 	list = append(append(list, old[:i]...), old[i+1:]...)
 	r.list.Store(&list)
 	return true
-}
-
-// Broadcast sends a message to every open session. The error tells of misuse only:
-// an unknown channel, the wrong direction, too many bytes. A session whose reliable
-// queue is full, or that is interrupted and the channel is unreliable, goes without
-// the message, which counts in Stats.Unsent.
-func (s *Server) Broadcast(ch ChannelID, b []byte) error {
-	return s.sendAll(s.roster.all(), nil, ch, b)
-}
-
-// BroadcastExcept is Broadcast to all but one.
-func (s *Server) BroadcastExcept(except *Conn, ch ChannelID, b []byte) error {
-	return s.sendAll(s.roster.all(), except, ch, b)
-}
-
-func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error {
-	if err := s.misuse(ch, b); err != nil {
-		return err
-	}
-	now := time.Now()
-	for _, c := range to {
-		if c == except {
-			continue
-		}
-		if err := c.sendLater(now, ch, b); err != nil && err != ErrClosed {
-			s.unsent.Add(1)
-		}
-	}
-	if !s.config.Manual {
-		s.Flush()
-	}
-	return nil
-}
-
-// misuse returns what is wrong with a message whoever gets it.
-func (s *Server) misuse(ch ChannelID, b []byte) error {
-	if ch == 0 || int(ch) > len(s.config.Channels) {
-		return ErrUnknown
-	}
-	switch c := &s.config.Channels[ch-1]; {
-	case c.Direction == ToServer:
-		return ErrDirection
-	case len(b) > s.maxMessage[ch]:
-		return ErrTooLarge
-	}
-	return nil
 }

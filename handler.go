@@ -24,6 +24,10 @@ type Handler struct {
 	// Receipt: what became of a message that was sent with Options.Receipt.
 	Receipt func(*Conn, MessageID, Fate)
 
+	// Channel: the server has opened a channel; see Conn.OpenChannel. Only a client's
+	// end in this process is told so.
+	Channel func(*Conn, ChannelID)
+
 	// Interrupted: the other end is not heard. Reliable messages wait until it is.
 	Interrupted func(*Conn)
 
@@ -44,6 +48,7 @@ const (
 	MessageEvent
 	RequestEvent
 	ReceiptEvent
+	ChannelEvent
 	InterruptedEvent
 	ResumedEvent
 	CloseEvent
@@ -55,7 +60,7 @@ const (
 type Event struct {
 	Type    EventType
 	Conn    *Conn
-	Channel ChannelID   // of a MessageEvent
+	Channel ChannelID   // of a MessageEvent, a ReceiptEvent or a ChannelEvent
 	Data    []byte      // of a MessageEvent; valid until the next event
 	Request *Request    // of a RequestEvent
 	Message MessageID   // of a ReceiptEvent
@@ -74,12 +79,12 @@ type Fate = channel.Fate
 // not. A message whose receipt has not come by the time of Close may have arrived
 // or not.
 const (
-	Delivered = channel.Delivered
-	Lost      = channel.Lost
-	Expired   = channel.Expired
-	Dropped   = channel.Dropped
-	Abandoned = channel.Abandoned
-	Outdated  = channel.Replaced // a newer one took its place in the queue
+	Delivered = channel.Delivered // the other end has it
+	Lost      = channel.Lost      // it was sent, and it is unreliable
+	Expired   = channel.Expired   // its deadline passed first
+	Dropped   = channel.Dropped   // the queue was full, and it was the oldest
+	Abandoned = channel.Abandoned // the session ended first
+	Outdated  = channel.Replaced  // a newer one took its place in the queue
 )
 
 // A CloseCode tells why a session ended. From ProgramCode to 65535 they are the
@@ -104,7 +109,7 @@ const (
 	ProgramCode   = session.CodeProgram
 )
 
-// A CloseReason tells why a session ended.
+// A CloseReason tells why a session ended, at either end.
 type CloseReason struct {
 	Code   CloseCode
 	Text   string // at most 256 bytes

@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -20,9 +21,10 @@ type LocalConfig struct {
 // Local connects a client in the same process, for a game with one player and for
 // tests. It returns the client's end, which is a Conn like the server's: what it
 // sends goes to the server's Handler, what the server sends to its own. Nothing of
-// it leaves the process, and nothing is lost. Nobody is asked for authorization.
+// it leaves the process, and nothing is lost. Nobody is asked for authorization,
+// and MaxConns counts it but does not refuse it.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
-	ours, err := s.newConn(lc.Identity, InProcess)
+	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt)
 	if err != nil {
 		return nil, err
 	}

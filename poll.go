@@ -24,6 +24,11 @@ type poll struct {
 //	... // the tick
 //	srv.Flush()
 //
+// Where datagrams come faster than they are served it returns when d has passed, or
+// with d zero when those are served that had come before it was called. A loop that
+// waits in Poll until its next tick costs less than one that sleeps and then polls:
+// the system wakes the program for datagrams in either case.
+//
 // What the Handler has a func for is told to it instead, so a program with handlers
 // ranges over nothing. Both run inside Poll. A loop that breaks off gets the rest in
 // the next call. Poll is for servers with Config.Manual, and for one goroutine; when

@@ -6,8 +6,8 @@ import (
 )
 
 // TestCloseReasons provokes reasons for the end of a session. Those of timeouts,
-// duplicates, replacement and shutdown have tests of their own, and so have the
-// limits that no client exceeds by mistake, in internal/session.
+// duplicates, replacement and shutdown have tests of their own; strangers provoke
+// what no client does by mistake.
 func TestCloseReasons(t *testing.T) {
 	for _, c := range []struct {
 		name   string

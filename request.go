@@ -3,10 +3,9 @@ package godwit
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync/atomic"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/owed"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
@@ -32,14 +31,12 @@ type Request struct {
 	Name string
 	Data []byte // valid until the handler returns
 
-	conn *Conn
-	id   uint32
-	done *atomic.Bool
-	kept bool
+	conn   *Conn
+	answer owed.Answer
 }
 
 func newRequest(c *Conn, ev *session.Event) *Request {
-	return &Request{Name: ev.Name, Data: ev.Data, conn: c, id: ev.Request, done: new(atomic.Bool)}
+	return &Request{Name: ev.Name, Data: ev.Data, conn: c, answer: owed.To(ev.Request, c.answer)}
 }
 
 // Conn returns who asks.
@@ -49,52 +46,21 @@ func (r *Request) Conn() *Conn { return r.conn }
 // goroutine. Copy Data if it is still needed then. A request that is kept and then
 // lost sight of is rejected when the garbage collector finds it.
 func (r *Request) Keep() {
-	if r.kept {
-		return
-	}
-	r.kept, r.Data = true, nil
-	runtime.AddCleanup(r, lost, dropped{r.conn, r.id, r.done})
-}
-
-// dropped is what is needed to reject a request that is no more.
-type dropped struct {
-	conn *Conn
-	id   uint32
-	done *atomic.Bool
-}
-
-func lost(d dropped) {
-	if d.done.CompareAndSwap(false, true) {
-		d.conn.answer(func(s *session.Session, now time.Time) error { return s.Reject(now, d.id, "no answer") })
+	if !r.answer.Kept() {
+		owed.Keep(r, &r.answer)
+		r.Data = nil
 	}
 }
 
 // Reply answers with bytes, at most MaxRequest. If it returns ErrBudget the request
 // is not answered yet.
-func (r *Request) Reply(b []byte) error {
-	return r.once(func(s *session.Session, now time.Time) error { return s.Reply(now, r.id, b) })
-}
+func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
 // Ack answers: done.
-func (r *Request) Ack() error {
-	return r.once(func(s *session.Session, now time.Time) error { return s.Ack(now, r.id) })
-}
+func (r *Request) Ack() error { return r.answer.Ack() }
 
 // Reject answers: no. At most 256 bytes of the text are sent.
-func (r *Request) Reject(text string) error {
-	return r.once(func(s *session.Session, now time.Time) error { return s.Reject(now, r.id, text) })
-}
-
-func (r *Request) once(f func(*session.Session, time.Time) error) error {
-	if !r.done.CompareAndSwap(false, true) {
-		return ErrAnswered
-	}
-	err := r.conn.answer(f)
-	if err != nil && err != ErrAnswered {
-		r.done.Store(false)
-	}
-	return err
-}
+func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
 func (c *Conn) answer(f func(*session.Session, time.Time) error) error {
 	a := c.acquire()
@@ -120,8 +86,9 @@ func (q *question) result(ev *session.Event) {
 // A RequestID is how Status calls a request of one's own.
 type RequestID uint32
 
-// Ask sends a request and returns. done is called like a handler when there is a
-// final status, which there is always unless an error is returned.
+// Ask sends a request and returns. done is called like a handler, and in order with
+// them, when there is a final status, which there is always unless an error is
+// returned: ErrName, ErrPayload, ErrTooMany, ErrBudget or ErrClosed.
 func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) {
 	a := c.acquire()
 	id, err := c.session.Request(time.Now(), name, b)

@@ -21,6 +21,7 @@ type Server struct {
 	local      *loop
 	book       book
 	roster     roster // of open sessions
+	payloads   payloads
 
 	polling *poll // Poll's own, while it runs
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"math"
 	"net/http"
 	"path"
 	"strconv"
@@ -21,6 +22,10 @@ import (
 
 // protocolVersion is that of docs/SESSION.md.
 const protocolVersion = 1
+
+// maxQuery limits what is taken apart of a request, in bytes. An http.Server lets a
+// megabyte pass.
+const maxQuery = 16 << 10
 
 // ServeHTTP answers the request by which a client connects; docs/SESSION.md,
 // section 1, has its form. It may be mounted at any path. A GET below that path
@@ -43,6 +48,7 @@ type admission struct {
 	kind     Kind
 	identity Identity
 	claims   *auth.Claims // to be spent
+	limit    int          // of sessions
 	resume   *Conn
 	token    hash // with which it resumes
 }
@@ -72,6 +78,9 @@ func (s *Server) authorize(r *http.Request) error {
 }
 
 func (s *Server) admit(a *admission, r *http.Request) error {
+	if len(r.URL.RawQuery) > maxQuery {
+		return refusal(http.StatusBadRequest, "request", "the query is longer than 16 KiB")
+	}
 	q := r.URL.Query()
 	if !q.Has("v") {
 		if h := &s.config.RTC.Handler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
@@ -102,22 +111,32 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	if s.config.Duplicates == Refuse && s.heardOf(a.identity.Name) {
 		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
 	}
-	if !s.book.room(s.config.MaxConns) && (s.config.AdmitFull == nil || !s.config.AdmitFull(a.identity)) {
-		return refusal(http.StatusServiceUnavailable, "full", "the server is full")
+	a.limit = s.config.MaxConns
+	if s.book.room(a.limit) {
+		return nil
 	}
+	if s.config.AdmitFull == nil || !s.config.AdmitFull(a.identity) {
+		return errFull()
+	}
+	a.limit = math.MaxInt
 	return nil
 }
+
+func errFull() error { return refusal(http.StatusServiceUnavailable, "full", "the server is full") }
+
+// brief returns so much of a version as one may have, to be sent back.
+func brief(version string) string { return version[:min(len(version), 64)] }
 
 // sameTerms compares versions and tables.
 func (s *Server) sameTerms(version, app, channels string) error {
 	if ours := strconv.Itoa(protocolVersion); version != ours {
 		return refusal(http.StatusConflict, "protocol",
 			"the server speaks version "+ours+" of the session protocol, the client another: update the older one",
-			"server", ours, "client", version)
+			"server", ours, "client", brief(version))
 	}
 	if ours := s.config.Version; ours != "" && app != ours {
 		return refusal(http.StatusConflict, "app", "the server is version "+strconv.Quote(ours)+" of the program, the client is not",
-			"server", ours, "client", app)
+			"server", ours, "client", brief(app))
 	}
 	theirs, err := strconv.ParseUint(channels, 16, 64)
 	if err != nil || len(channels) != 16 {
@@ -223,15 +242,17 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	case a.resume != nil:
 		return &anchor{conn: a.resume, link: link}, nil
 	}
+	c, err := s.newConn(a.identity, a.kind, a.limit)
+	if err != nil {
+		s.refused.Add(1) // others were faster
+		return nil, err
+	}
 	if a.claims != nil && !s.config.Tokens.Reusable {
 		if err := s.spend(*a.claims); err != nil {
 			s.refused.Add(1)
+			s.forget(c)
 			return nil, unauthorized(err)
 		}
-	}
-	c, err := s.newConn(a.identity, a.kind)
-	if err != nil {
-		return nil, err
 	}
 	at := &anchor{conn: c, link: link}
 	c.home.Store(at)
@@ -245,8 +266,9 @@ func (s *Server) spend(c auth.Claims) error {
 	return s.book.spend(time.Now(), c)
 }
 
-// newConn makes a server's end and enters it into the book.
-func (s *Server) newConn(id Identity, k Kind) (*Conn, error) {
+// newConn makes a server's end and enters it into the book, if that has not as many
+// as limit.
+func (s *Server) newConn(id Identity, k Kind, limit int) (*Conn, error) {
 	var random [8]byte
 	var token session.Token
 	rand.Read(random[:])
@@ -264,7 +286,9 @@ func (s *Server) newConn(id Identity, k Kind) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.book.enter(c)
+	if !s.book.enter(c, limit) {
+		return nil, errFull()
+	}
 	s.book.retoken(c)
 	return c, nil
 }

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +79,10 @@ func TestTerms(t *testing.T) {
 	wantPost(t, s, "v=1&app=1.4&kind=browser", "", 200, "", "")
 	wantPost(t, s, "app=1.4", "", 400, "request", "")
 	wantPost(t, s, "v=1&app=1.4&channels=xyz", "", 400, "request", "")
+	wantPost(t, s, "v=1&app=1.4"+strings.Repeat("&x=y", 1<<18), "", 400, "request", "")
+	if b := wantPost(t, s, "v=1&app="+strings.Repeat("x", 10_000), "", 409, "app", ""); len(b["client"]) != 64 {
+		t.Errorf("%d bytes of the version are sent back", len(b["client"]))
+	}
 	if b := wantPost(t, s, "v=2&app=1.4", "", 409, "protocol", ""); b["server"] != "1" || b["client"] != "2" {
 		t.Errorf("%v", b)
 	}
@@ -90,7 +96,7 @@ func TestTerms(t *testing.T) {
 	}
 	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "")
 	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume nonsense", 410, "resume", "")
-	if n := s.Stats().Refused; n != 7 {
+	if n := s.Stats().Refused; n != 9 {
 		t.Errorf("%d refused", n)
 	}
 }
@@ -192,6 +198,43 @@ func TestFullServer(t *testing.T) {
 	wantPost(t, s, "v=1&name=vip", "", 200, "", "")
 	if st := s.Stats(); st.Pending != 2 || st.Open != 0 {
 		t.Errorf("%d pending, %d open", st.Pending, st.Open)
+	}
+}
+
+// Many come at once, and MaxConns is what it says.
+func TestMaxConnsIsExact(t *testing.T) {
+	var spent atomic.Int32
+	signer, verifier := newTokens(t)
+	s := serve(t, Config{MaxConns: 8, Tokens: verifier, Spend: func(string, time.Time) error {
+		if spent.Add(1) == 3 {
+			return auth.ErrReplayed // whose place goes to another, maybe
+		}
+		return nil
+	}})
+	var let, full, replayed atomic.Int32
+	var all sync.WaitGroup
+	for range 64 {
+		token, err := signer.Sign(time.Now(), auth.Claims{Audience: "eu-1", Subject: "ada", ID: rand.Text(), Expires: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			switch status, _ := post(s, "v=1", "Bearer "+token); status {
+			case http.StatusOK:
+				let.Add(1)
+			case http.StatusServiceUnavailable:
+				full.Add(1)
+			case http.StatusUnauthorized:
+				replayed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := let.Load(); n > 8 || n < 7 || n+full.Load()+replayed.Load() != 64 || replayed.Load() != 1 || s.book.count() != int(n) {
+		t.Errorf("%d were let in, %d turned away, %d replayed; %d are in the book", n, full.Load(), replayed.Load(), s.book.count())
+	}
+	if n := spent.Load(); n != let.Load()+1 {
+		t.Errorf("%d tokens are spent", n)
 	}
 }
 

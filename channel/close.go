@@ -79,7 +79,7 @@ func (m *Mux) receiveClose(t moment, f *frame) {
 // abandon forgets all messages.
 func (m *Mux) abandon() {
 	for i := range m.senders {
-		s := &m.senders[i]
+		s := m.senders[i]
 		for _, l := range [...]*list{&s.waiting, &s.queue} {
 			for l.head != nil {
 				m.finish(s, l.head, Abandoned)

@@ -23,8 +23,9 @@
 //
 // # Memory
 //
-// Send copies. A message that arrived whole is a view of the datagram; one that had
-// to wait or was put together from fragments is the Mux's own memory, which
-// [Mux.Release] takes back for use again. What a peer can make a Mux hold is bounded by the
-// table: [Channels.MaxHeld].
+// Send copies; [Mux.SendShared] does not, and says when it is done with the bytes. A
+// message that arrived whole is a view of the datagram; one that had to wait or was put
+// together from fragments is the Mux's own memory, which [Mux.Release] takes back for
+// use again. What a peer can make a Mux hold is bounded by the table:
+// [Channels.MaxHeld].
 package channel

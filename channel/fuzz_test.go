@@ -11,7 +11,7 @@ import (
 )
 
 // FuzzPacket parses anything. What parses is written again, frame by frame, and
-// must give the same bytes: there is one way to say each thing.
+// must give the same bytes: there is one way to say each thing. T31
 func FuzzPacket(f *testing.F) {
 	var v struct {
 		Valid   []vectorPacket
@@ -172,7 +172,7 @@ func (m *Mux) check(t testing.TB) {
 		t.Fatalf("%d packets of %d bytes fly, counted %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
 	}
 	for i := range m.senders {
-		s := &m.senders[i]
+		s := m.senders[i]
 		cost, lost := 0, 0
 		for _, l := range []*list{&s.queue, &s.waiting} {
 			n := 0
@@ -199,7 +199,7 @@ func (m *Mux) check(t testing.TB) {
 		}
 	}
 	for i := range m.receivers {
-		r := &m.receivers[i]
+		r := m.receivers[i]
 		held, n := 0, 0
 		for p := r.partials; p != nil; p = p.next {
 			held, n = held+p.cost(), n+1

@@ -10,6 +10,7 @@ const (
 	packetThreshold    = 3
 	maxPacketThreshold = 256
 	maxProbes          = 10
+	darkAfter          = 5  // timeouts on end: about a second
 	lossMemory         = 64 // packets over which the share of losses is smoothed
 )
 
@@ -24,6 +25,9 @@ type recovery struct {
 }
 
 func (l *recovery) init() { *l = recovery{lossAt: never, threshold: packetThreshold} }
+
+// silent reports whether nobody answers: one probe alone may be lost.
+func (l *recovery) silent() bool { return l.timeouts > 1 }
 
 func (l *recovery) resolved(lost float64) { l.share += (lost - l.share) / lossMemory }
 
@@ -55,6 +59,9 @@ func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 		delay := min(time.Duration(a.delay)*delayUnit, 2*maxAckDelay)
 		m.rtt.sample(t-p.at, delay)
 		m.cc.sample(t, max(t-p.at-delay, time.Microsecond))
+	}
+	if m.loss.silent() {
+		m.outdate(t)
 	}
 	m.loss.timeouts = 0
 	m.detect(t, largest)
@@ -155,6 +162,9 @@ func (m *Mux) probe(t moment) {
 	m.stats.Timeouts++
 	m.loss.probes = m.probes()
 	m.loss.timeouts++
+	if m.loss.silent() {
+		m.outdate(t)
+	}
 	f := &m.flight
 	found := false
 	for n := f.base; n < f.next && !found; n++ {
@@ -173,8 +183,12 @@ func (m *Mux) probe(t moment) {
 
 // probes is how many packets may leave at a timeout: two, or as many as it takes
 // that an answer to one is likely at the losses of late, of which each way is taken
-// to have the worse; and one more for each timeout before.
+// to have the worse; and one more for each timeout before. When that did not help the
+// link is dark, and one has to do: more would be lost for nothing.
 func (m *Mux) probes() int {
+	if m.loss.timeouts > darkAfter {
+		return 1
+	}
 	arrives := 1 - max(m.loss.share, m.received.loss)
 	fails := 1 - arrives*arrives
 	n, all := 2, fails*fails

@@ -71,8 +71,8 @@ type Mux struct {
 	clock
 	config    Config
 	pool      pool
-	senders   []sender // by ID
-	receivers []receiver
+	senders   []*sender // by ID
+	receivers []*receiver
 	events    []Event
 	stats     Stats
 	handles   MessageID
@@ -113,20 +113,30 @@ func New(now time.Time, config Config) (*Mux, error) {
 		return nil, err
 	}
 	m := &Mux{config: config.withDefaults(), clock: clock{start: now}, expireAt: never}
-	table := append(Channels{controlChannel}, config.Channels...)
-	m.senders = make([]sender, len(table))
-	m.receivers = make([]receiver, len(table))
-	for i, c := range table {
-		c = c.withDefaults()
-		m.senders[i] = sender{cfg: c, id: ID(i), allowed: c.Direction.allows(config.Server)}
-		m.receivers[i] = receiver{cfg: c, id: ID(i), allowed: c.Direction.allows(!config.Server)}
-		m.byPriority = append(m.byPriority, ID(i))
+	m.enter(controlChannel)
+	for _, c := range config.Channels {
+		m.enter(c)
 	}
-	slices.SortStableFunc(m.byPriority, func(a, b ID) int {
-		return table[a].Priority - table[b].Priority
-	})
+	m.order()
 	m.link(0)
 	return m, nil
+}
+
+// enter gives both halves of a channel the next number.
+func (m *Mux) enter(c Channel) *sender {
+	c = c.withDefaults()
+	id := ID(len(m.senders))
+	s := &sender{cfg: c, id: id, allowed: c.Direction.allows(m.config.Server)}
+	m.senders = append(m.senders, s)
+	m.receivers = append(m.receivers, &receiver{cfg: c, id: id, allowed: c.Direction.allows(!m.config.Server)})
+	m.byPriority = append(m.byPriority, id)
+	return s
+}
+
+func (m *Mux) order() {
+	slices.SortStableFunc(m.byPriority, func(a, b ID) int {
+		return m.senders[a].cfg.Priority - m.senders[b].cfg.Priority
+	})
 }
 
 // link starts a link.
@@ -161,13 +171,29 @@ type Options struct {
 	Receipt bool
 }
 
+// A Shared is a payload that many Muxes queue without a copy of their own.
+type Shared struct {
+	B    []byte // must not change until Done was called by all
+	Done func() // called once by each Mux that has taken it, from within its calls, when it needs B no more; calls no Mux
+}
+
 // Send queues a copy of b. Take it with Append.
 func (m *Mux) Send(now time.Time, ch ID, b []byte, o Options) (MessageID, error) {
+	return m.send(now, ch, b, nil, o)
+}
+
+// SendShared queues p itself. It takes it unless there is an error. A Mux that is
+// itself lost sight of never calls Done.
+func (m *Mux) SendShared(now time.Time, ch ID, p *Shared, o Options) (MessageID, error) {
+	return m.send(now, ch, p.B, p, o)
+}
+
+func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (MessageID, error) {
 	t := m.at(now)
 	if int(ch) >= len(m.senders) {
 		return 0, ErrUnknown
 	}
-	s := &m.senders[ch]
+	s := m.senders[ch]
 	switch {
 	case m.closed || m.closing.begun:
 		return 0, ErrClosed
@@ -187,8 +213,10 @@ func (m *Mux) Send(now time.Time, ch ID, b []byte, o Options) (MessageID, error)
 		return 0, ErrBudget
 	}
 	msg := m.pool.message()
-	msg.body = m.pool.get(len(b))
-	copy(msg.body, b)
+	if msg.body, msg.shared = b, p; p == nil {
+		msg.body = m.pool.get(len(b))
+		copy(msg.body, b)
+	}
 	msg.ch, msg.size, msg.key, msg.receipt = ch, len(b), o.Key, o.Receipt
 	msg.deadline, msg.queued = deadline, t
 	m.handles++
@@ -204,7 +232,7 @@ func (m *Mux) Free(ch ID) int {
 	if int(ch) >= len(m.senders) || !m.senders[ch].allowed || m.closed || m.closing.begun {
 		return -1
 	}
-	s := &m.senders[ch]
+	s := m.senders[ch]
 	if !s.cfg.Mode.reliable() {
 		return s.cfg.MaxMessage
 	}

@@ -56,11 +56,21 @@ func (p *pool) message() *message {
 	return m
 }
 
+// disown lets go of a message's body.
+func (p *pool) disown(m *message) {
+	if m.shared != nil {
+		m.shared.Done()
+	} else {
+		p.put(m.body)
+	}
+	m.body, m.shared = nil, nil
+}
+
 // drop takes a message back. References to it become stale.
 func (p *pool) drop(m *message) {
-	p.put(m.body)
+	p.disown(m)
 	m.gen++
-	m.body, m.prev, m.next = nil, nil, p.messages
+	m.prev, m.next = nil, p.messages
 	p.messages = m
 }
 

@@ -1,5 +1,7 @@
 package channel
 
+import "time"
+
 // A pieceState says what became of a piece of a message.
 type pieceState uint8
 
@@ -30,6 +32,7 @@ type message struct {
 	id       uint64 // on the wire; of no meaning until the first piece is sent
 	key      uint64
 	body     []byte
+	shared   *Shared // whose body it is, or nil
 	size     int
 	deadline moment
 	queued   moment
@@ -83,6 +86,7 @@ type sender struct {
 	cfg     Channel
 	id      ID
 	allowed bool // this end may send on it
+	shut    bool // the peer does not know it yet
 
 	queue   list // not sent yet, but for the head, which may be sent in part
 	waiting list // sent, and something is still to be learned: oldest first
@@ -108,6 +112,7 @@ func (m *Mux) enqueue(s *sender, msg *message) {
 	if old := s.replaced(msg.key); old != nil {
 		s.cost += msg.size - old.size
 		old.body, msg.body = msg.body, old.body
+		old.shared, msg.shared = msg.shared, old.shared
 		old.size, msg.size = msg.size, old.size
 		old.handle, msg.handle = msg.handle, old.handle
 		old.receipt, msg.receipt = msg.receipt, old.receipt
@@ -228,5 +233,28 @@ func (m *Mux) expire(s *sender, t moment) {
 		}
 		s.stats.Expired++
 		m.finish(s, msg, Expired)
+	}
+}
+
+// staleAge is how long an unreliable message is of use while nobody answers.
+const staleAge = 250 * time.Millisecond
+
+// outdate drops the unreliable messages that have waited for too long. It is for
+// when the link is silent, or just was: what waited then would come in a burst, and
+// old.
+func (m *Mux) outdate(t moment) {
+	for i := range m.senders {
+		s := m.senders[i]
+		if s.cfg.Mode.reliable() {
+			continue
+		}
+		for msg := s.queue.head; msg != nil; {
+			next := msg.next
+			if t-msg.queued > staleAge {
+				s.stats.Expired++
+				m.finish(s, msg, Expired)
+			}
+			msg = next
+		}
 	}
 }

@@ -169,7 +169,7 @@ func (m *Mux) age(t moment) {
 	}
 	m.expireAt = never
 	for i := range m.receivers {
-		r := &m.receivers[i]
+		r := m.receivers[i]
 		for r.partials != nil && r.partials.first+partialAge <= t {
 			m.giveUp(r, r.partials)
 			m.drop(DropAged)

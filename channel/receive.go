@@ -72,7 +72,7 @@ func (m *Mux) receiveContent(t moment, f *frame) bool {
 	if int(f.channel) >= len(m.receivers) {
 		return m.refuse(DropUnknown)
 	}
-	r := &m.receivers[f.channel]
+	r := m.receivers[f.channel]
 	size := len(f.payload)
 	if f.kind == frameFragment {
 		size = f.total

@@ -33,7 +33,7 @@ func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 	end = min(end, len(b)+max(0, int(m.pacer.spare)))
 	overdue := t - m.rtt.lossDelay() - maxAckDelay
 	for _, id := range m.byPriority {
-		s := &m.senders[id]
+		s := m.senders[id]
 		budget := m.copies(s)
 		if !s.cfg.Mode.reliable() || budget == 0 {
 			continue

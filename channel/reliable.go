@@ -56,7 +56,7 @@ func (s *sender) inWindow() bool {
 
 // pieceAcked takes note that a piece has arrived.
 func (m *Mux) pieceAcked(r pieceRef) {
-	msg, s := r.m, &m.senders[r.m.ch]
+	msg, s := r.m, m.senders[r.m.ch]
 	p := &msg.pieces[r.index]
 	switch p.state {
 	case pieceAcked:
@@ -82,8 +82,7 @@ func (m *Mux) settle(s *sender, msg *message) {
 		m.finish(s, msg, Delivered)
 		return
 	}
-	m.pool.put(msg.body)
-	msg.body = nil
+	m.pool.disown(msg)
 	for head := s.waiting.head; head != nil && head.done(); head = s.waiting.head {
 		m.finish(s, head, Delivered)
 	}
@@ -91,7 +90,7 @@ func (m *Mux) settle(s *sender, msg *message) {
 
 // pieceLost takes note that packet number, which carried the piece, did not arrive.
 func (m *Mux) pieceLost(r pieceRef, number uint64) {
-	msg, s := r.m, &m.senders[r.m.ch]
+	msg, s := r.m, m.senders[r.m.ch]
 	p := &msg.pieces[r.index]
 	if p.state != pieceFlying || p.number != number {
 		return // it has arrived, or a newer copy is under way

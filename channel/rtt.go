@@ -33,10 +33,11 @@ func (r *rtt) sample(d, delay time.Duration) {
 }
 
 // Recovery timers. A game cannot wait as long as the web can: five milliseconds
-// for the jitter of a quiet link, and never more than a second.
+// for the jitter of a quiet link, and never more than a quarter of a second, which
+// is how late the end of a blackout is noticed.
 const (
 	minVariance = 5 * time.Millisecond
-	maxPTO      = time.Second
+	maxPTO      = 250 * time.Millisecond
 )
 
 // pto is how long to wait for an acknowledgement after n timeouts before.

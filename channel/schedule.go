@@ -8,7 +8,7 @@ import "math/bits"
 // activate puts a channel among those with something to send.
 func (m *Mux) activate(s *sender) {
 	bit := uint64(1) << s.id
-	if m.active&bit != 0 {
+	if m.active&bit != 0 || s.shut {
 		return
 	}
 	m.active |= bit
@@ -73,7 +73,7 @@ func (m *Mux) pick(t moment, space int) *sender {
 	bestShare := false
 	m.backlog = false
 	for set := m.active; set != 0; set &= set - 1 {
-		s := &m.senders[bits.TrailingZeros64(set)]
+		s := m.senders[bits.TrailingZeros64(set)]
 		_, _, n := m.next(s, t)
 		if n == 0 {
 			continue
@@ -104,7 +104,7 @@ func (s *sender) before(o *sender, share, otherShare bool) bool {
 // hasWork reports whether any channel has a piece to send.
 func (m *Mux) hasWork(t moment) bool {
 	for set := m.active; set != 0; set &= set - 1 {
-		if _, _, n := m.next(&m.senders[bits.TrailingZeros64(set)], t); n > 0 {
+		if _, _, n := m.next(m.senders[bits.TrailingZeros64(set)], t); n > 0 {
 			return true
 		}
 	}

@@ -101,7 +101,7 @@ func (m *Mux) ChannelStats(id ID) ChannelStats {
 	if int(id) >= len(m.senders) {
 		return ChannelStats{}
 	}
-	out, in := &m.senders[id], &m.receivers[id]
+	out, in := m.senders[id], m.receivers[id]
 	s := out.stats
 	s.MessagesIn, s.BytesIn = in.stats.MessagesIn, in.stats.BytesIn
 	s.Stale, s.Duplicates = in.stats.Stale, in.stats.Duplicates

@@ -220,10 +220,39 @@ func validName(s string) bool {
 // out, so a table that states them equals one that leaves them open.
 func (cs Channels) AppendText(b []byte) []byte {
 	for i := range cs {
-		c := cs[i].withDefaults()
-		b = fmt.Appendf(b, "%d %s %s %s %d %d\n", i+1, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
+		b = append(cs[i].AppendLine(b, ID(i+1)), '\n')
 	}
 	return b
+}
+
+// AppendLine appends a channel's line of the table's text, without its end.
+func (c Channel) AppendLine(b []byte, id ID) []byte {
+	c = c.withDefaults()
+	return fmt.Appendf(b, "%d %s %s %s %d %d", id, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
+}
+
+// parseLine reads what AppendLine wrote. It leaves the bounds to check.
+func parseLine(line string, id ID) (c Channel, ok bool) {
+	f := strings.Split(line, " ")
+	if len(f) != 6 || f[0] != strconv.Itoa(int(id)) {
+		return c, false
+	}
+	c = Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
+	var err1, err2 error
+	c.MaxMessage, err1 = strconv.Atoi(f[4])
+	c.QueueLimit, err2 = strconv.Atoi(f[5])
+	return c, err1 == nil && err2 == nil && c.MaxMessage != 0 && c.QueueLimit != 0
+}
+
+// ParseChannel reads what AppendLine wrote, and reports whether it is a channel of
+// that number.
+func ParseChannel(line string, id ID) (Channel, bool) {
+	c, ok := parseLine(line, id)
+	if !ok {
+		return c, false
+	}
+	_, problem := c.check()
+	return c, problem == ""
 }
 
 // ParseChannels reads what AppendText wrote, at most 8 KiB of it.
@@ -239,15 +268,8 @@ func ParseChannels(text string) (Channels, error) {
 		if text == "" {
 			break
 		}
-		f := strings.Split(line, " ")
-		if len(f) != 6 || f[0] != strconv.Itoa(i+1) {
-			return nil, bad(i)
-		}
-		c := Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
-		var err1, err2 error
-		c.MaxMessage, err1 = strconv.Atoi(f[4])
-		c.QueueLimit, err2 = strconv.Atoi(f[5])
-		if err1 != nil || err2 != nil || c.MaxMessage == 0 || c.QueueLimit == 0 {
+		c, ok := parseLine(line, ID(min(i, MaxChannels)+1))
+		if !ok {
 			return nil, bad(i)
 		}
 		cs = append(cs, c)

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/session"
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
@@ -16,8 +18,9 @@ import (
 const MaxMessage = peer.MaxPayload
 
 var (
-	// ErrClosed is returned by calls on a Conn or an Endpoint that is closed.
-	ErrClosed = errors.New("client: closed")
+	// ErrClosed is returned by calls on a Conn, a Session or an Endpoint that is
+	// closed, and on a Session while a new one is tried for.
+	ErrClosed = channel.ErrClosed
 
 	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes.
 	ErrTooLarge = fmt.Errorf("client: message is larger than one packet takes, which is %d bytes", MaxMessage)
@@ -35,10 +38,11 @@ type Conn struct {
 	User any
 
 	endpoint *Endpoint
-	local    netip.Addr    // where it sends from; zero leaves it to the system
-	settled  chan struct{} // closed when it is open, or over
-	session  *Session      // of level two, whose link or carrier this is; or nil
-	active   bool          // we are the DTLS client
+	local    netip.Addr       // where it sends from; zero leaves it to the system
+	settled  chan struct{}    // closed when it is open, or over
+	session  *Session         // of level two, whose link or carrier this is; or nil
+	of       *session.Session // that it was made for: a link of an older one is none
+	active   bool             // we are the DTLS client
 
 	// Everything below belongs to the endpoint.
 	peer      *peer.Peer

@@ -169,8 +169,11 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 	}
 	for _, a := range server.Candidates {
 		r := e.route(a, c.local)
-		if e.conns[r] != nil {
-			return ErrAddressInUse
+		if o := e.conns[r]; o != nil {
+			if o.closed == nil {
+				return ErrAddressInUse
+			}
+			e.remove(o) // it only says goodbye
 		}
 		c.routes = append(c.routes, r)
 	}

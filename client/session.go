@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -21,21 +22,29 @@ type Session struct {
 	own      bool // the endpoint ends with the session
 	config   SessionConfig
 	url      string
-	opened   chan struct{} // closed when it is open, or over
+	life     context.Context
+	die      context.CancelFunc
+	stirred  chan struct{} // holds one token when there is news for pursue
 
 	// Everything below belongs to the endpoint. It all happens under the one lock:
 	// a session's links are connections of one endpoint.
 	session *session.Session
-	carrier *Conn // stands for the session in the endpoint's lists and timers
-	link    *Conn // nil between two
+	opened  chan struct{} // closed when session is open, or over; nil after that
+	carrier *Conn         // stands for the session in the endpoint's lists and timers
+	link    *Conn         // nil between two
+	lost    *CloseError   // why the last link ended
 	token   session.Token
-	dialing bool // a goroutine tries for a new link
-	over    bool // the endpoint has forgotten it
-	wasOpen bool
+	pursued bool            // pursue runs
+	renew   bool            // the session is over, and a new one is tried for
+	quit    bool            // none is to be tried for any more
+	over    bool            // the endpoint has forgotten it
+	last    *session.Reason // why no new one is tried for; to be told
 	asked   map[uint32]func(Result)
 
 	// The loop's own.
 	news    []session.Event
+	from    *session.Session // whose news they are
+	renews  bool             // the end among them is followed by a new session
 	answers []func(Result)
 	done    bool // this is the last delivery
 }
@@ -55,8 +64,14 @@ var (
 	ErrInterrupted = session.ErrInterrupted
 	// ErrAnswered: the request has its answer, or nobody waits for it.
 	ErrAnswered = session.ErrAnswered
+	// ErrExpired: the message's deadline has passed already.
+	ErrExpired = channel.ErrExpired
 	// ErrTooMany: too many requests wait for an answer.
 	ErrTooMany = session.ErrTooMany
+	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
+	ErrName = session.ErrName
+	// ErrPayload: a request or a reply is too large.
+	ErrPayload = session.ErrPayload
 	// ErrInHandler: the call would wait for the goroutine it is on.
 	ErrInHandler = errors.New("client: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 )
@@ -83,7 +98,18 @@ func (s *Session) Send(ch channel.ID, b []byte) error {
 func (s *Session) SendWith(ch channel.ID, b []byte, o Options) (channel.MessageID, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
+	if s.renew {
+		return 0, ErrClosed
+	}
 	return s.session.Send(time.Now(), ch, b, o)
+}
+
+// Channels returns the session's table, with the channels that the server has opened
+// since. It must not be changed.
+func (s *Session) Channels() channel.Channels {
+	s.endpoint.mu.Lock()
+	defer s.endpoint.mu.Unlock()
+	return s.session.Mux().Channels()
 }
 
 // Close ends the session. What was sent reliably is delivered first, for 2 s at
@@ -91,6 +117,11 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o Options) (channel.MessageI
 func (s *Session) Close(code CloseReasonCode, text string) {
 	s.endpoint.mu.Lock()
 	defer s.release()
+	s.quit = true
+	if s.renew {
+		s.giveUp(session.Reason{Code: code, Text: text})
+		return
+	}
 	s.session.Close(time.Now(), code, text, false)
 }
 
@@ -117,6 +148,10 @@ func (c *Conn) isCarrier() bool { return c.peer == nil }
 
 // linkUp begins a link.
 func (s *Session) linkUp(c *Conn) {
+	if s.over || c.of != s.session || s.session.State() == session.Closed {
+		c.close(time.Now())
+		return
+	}
 	s.link = c
 	s.session.Link(time.Now(), session.LinkInfo{})
 	s.endpoint.touch(s.carrier)
@@ -134,9 +169,10 @@ func (s *Session) linkDown(c *Conn) {
 	if c != s.link {
 		return
 	}
-	s.link = nil
+	s.link, s.lost = nil, c.closed
 	s.session.Unlink(time.Now())
 	s.endpoint.touch(s.carrier)
+	s.stir()
 }
 
 func (s *Session) advance(now time.Time) { s.session.Advance(now) }
@@ -163,6 +199,9 @@ func (s *Session) settle(now time.Time) {
 		return
 	}
 	e.timers.Set(s.carrier, &s.carrier.timer, s.session.Deadline())
+	if s.session.Over() && (!s.renew || s.opened != nil) {
+		e.touch(s.carrier) // to be forgotten, or told of
+	}
 	if !e.busy {
 		e.arm()
 	}
@@ -170,6 +209,11 @@ func (s *Session) settle(now time.Time) {
 
 // abandon ends the session because the endpoint ends.
 func (s *Session) abandon(now time.Time) {
+	s.quit = true
+	if s.renew {
+		s.giveUp(session.Reason{Text: "the endpoint was closed"})
+		return
+	}
 	s.session.Close(now, session.Normal, "the endpoint was closed", true)
 	s.settle(now)
 	s.endpoint.touch(s.carrier)
@@ -178,24 +222,56 @@ func (s *Session) abandon(now time.Time) {
 // ready moves the news to where deliver finds them, and ends what is over.
 func (s *Session) ready() {
 	s.session.Release(s.news)
-	s.news = s.session.Events(s.news[:0])
+	s.news, s.from = s.session.Events(s.news[:0]), s.session
 	s.answers = s.answers[:0]
 	for i := range s.news {
 		switch ev := &s.news[i]; ev.Type {
 		case session.EventOpen:
-			s.wasOpen = true
-			close(s.opened)
+			s.renew = false
+			s.settled()
+			s.stir()
+		case session.EventResumed:
+			s.stir()
 		case session.EventToken:
 			s.token = ev.Token
 		case session.EventInterrupted:
-			s.reconnect()
+			s.chase()
+		case session.EventClosed:
+			s.renew = s.config.Renew && !s.quit && renewable(ev.Reason)
+			s.renews = s.renew
+			s.stir()
+			s.chase()
 		case session.EventResult:
 			s.answers = append(s.answers, s.asked[ev.Request])
 			delete(s.asked, ev.Request)
 		}
 	}
-	if s.session.State() == session.Closed && s.session.Over() && !s.over {
+	if s.last != nil {
+		s.news = append(s.news, session.Event{Type: session.EventClosed, Reason: *s.last})
+		s.last, s.renews = nil, false
 		s.end()
+	}
+	if s.session.State() != session.Closed || !s.session.Over() || s.over {
+		return
+	}
+	if s.settled(); !s.renew {
+		s.end()
+	}
+}
+
+// settled tells who waits for it that the session is open, or will not be.
+func (s *Session) settled() {
+	if s.opened != nil {
+		close(s.opened)
+		s.opened = nil
+	}
+}
+
+// drop lets go of the link.
+func (s *Session) drop() {
+	if c := s.link; c != nil {
+		s.link = nil
+		c.close(time.Now())
 	}
 }
 
@@ -203,14 +279,9 @@ func (s *Session) ready() {
 func (s *Session) end() {
 	e := s.endpoint
 	s.over = true
-	if !s.wasOpen {
-		close(s.opened)
-	}
-	if s.link != nil {
-		c := s.link
-		s.link = nil
-		c.close(time.Now())
-	}
+	s.die()
+	s.settled()
+	s.drop()
 	e.timers.Remove(&s.carrier.timer)
 	delete(e.sessions, s)
 	if s.own {
@@ -237,10 +308,16 @@ func (s *Session) deliver() {
 			s.request(ev)
 		case ev.Type == session.EventReceipt && h.Receipt != nil:
 			h.Receipt(s, ev.Message, ev.Fate)
+		case ev.Type == session.EventChannel && h.Channel != nil:
+			h.Channel(s, ev.Channel)
 		case ev.Type == session.EventInterrupted && h.Interrupted != nil:
 			h.Interrupted(s)
 		case ev.Type == session.EventResumed && h.Resumed != nil:
 			h.Resumed(s)
+		case ev.Type == session.EventClosed && s.renews:
+			if h.Renewing != nil {
+				h.Renewing(s, CloseReason(ev.Reason))
+			}
 		case ev.Type == session.EventClosed && h.Close != nil:
 			h.Close(s, CloseReason(ev.Reason))
 		}

@@ -20,11 +20,19 @@ type SessionConfig struct {
 	Version string
 
 	// Token returns the credentials for a new session. It is not asked for a session
-	// that is resumed. Nil means none.
+	// that is resumed. Nil means none. It is called from the goroutine of Connect or
+	// Join, and with Renew from one of the session's own; it may wait.
 	Token func(context.Context) (string, error)
 
 	// Hello is the connect message, at most 1024 bytes.
 	Hello []byte
+
+	// Renew begins a new session by itself, with another number, when one that was
+	// open is over because the server was not heard for too long, has forgotten it, or
+	// was shut down. Handler.Renewing is called in place of Close, and Open again.
+	// Close is called when Session.Close was, or the server refuses for good, or ends
+	// the session for another reason.
+	Renew bool
 
 	// NoReconnect leaves a session interrupted whose server is not heard.
 	NoReconnect bool
@@ -44,9 +52,11 @@ type SessionHandler struct {
 	Message     func(*Session, channel.ID, []byte) // the bytes are valid until it returns
 	Request     func(*Session, *Request)           // the server wants an answer
 	Receipt     func(*Session, channel.MessageID, channel.Fate)
-	Interrupted func(*Session) // the server is not heard; a new link is tried for
-	Resumed     func(*Session) // it is heard again
-	Close       func(*Session, CloseReason)
+	Channel     func(*Session, channel.ID)  // the server has opened one more; see Session.Channels
+	Interrupted func(*Session)              // the server is not heard; a new link is tried for
+	Resumed     func(*Session)              // it is heard again
+	Renewing    func(*Session, CloseReason) // it is over, and a new one is tried for
+	Close       func(*Session, CloseReason) // it is over; the last call
 }
 
 // A CloseReasonCode tells why a session ended; see the codes of package godwit.
@@ -67,6 +77,21 @@ func (r CloseReason) String() string {
 	}
 	return fmt.Sprintf("%s: %v: %s", who, r.Code, r.Text)
 }
+
+// A SessionError tells why a session ended before it was open.
+type SessionError struct {
+	Why CloseReason
+	Err error // a *CloseError if the connection ended, or nil
+}
+
+func (e *SessionError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("client: the session is not open, because its connection ended: %v", e.Err)
+	}
+	return fmt.Sprintf("client: the session is not open: %v", e.Why)
+}
+
+func (e *SessionError) Unwrap() error { return e.Err }
 
 func (c *SessionConfig) session() session.Config {
 	l := c.Limits

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -45,40 +44,67 @@ func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Ses
 }
 
 func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
-	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, opened: make(chan struct{})}
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1)}
 	var err error
 	if s.session, err = session.New(time.Now(), sc.session()); err != nil {
 		return nil, err
 	}
+	s.life, s.die = context.WithCancel(context.Background())
+	s.opened = make(chan struct{})
 	s.carrier = &Conn{endpoint: e, session: s}
 	e.mu.Lock()
 	e.sessions[s] = struct{}{}
 	e.mu.Unlock()
-	if err = s.dial(ctx, false); err == nil {
+	if err = s.open(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// open dials for a session that has no link yet, and waits until it is open.
+func (s *Session) open(ctx context.Context) error {
+	e := s.endpoint
+	e.mu.Lock()
+	ours, opened := s.session, s.opened
+	e.mu.Unlock()
+	err := s.dial(ctx, false)
+	if err == nil {
 		select {
-		case <-s.opened:
+		case <-opened:
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err == nil && s.wasOpen {
-		return s, nil
+	if err == nil && ours.ID() != 0 {
+		return nil
 	}
-	now := time.Now()
-	s.session.Close(now, session.Normal, "", true)
+	if err == nil {
+		err = s.unopened(ours)
+	}
+	ours.Close(time.Now(), session.Normal, "", true)
 	e.touch(s.carrier)
 	e.wake()
-	if err == nil {
-		err = errors.New("client: the server opened no session on the connection")
+	return err
+}
+
+// unopened returns why the session ended before it was open. The endpoint's lock is
+// held.
+func (s *Session) unopened(ours *session.Session) error {
+	e := &SessionError{Why: CloseReason(ours.Reason())}
+	if !e.Why.Remote && s.lost != nil {
+		e.Err = s.lost
 	}
-	return nil, err
+	return e
 }
 
 // dial makes a link: signaling, then UDP.
 func (s *Session) dial(ctx context.Context, resume bool) error {
 	e := s.endpoint
+	e.mu.Lock()
+	of := s.session
+	e.mu.Unlock()
 	authorization, err := s.authorization(ctx, resume)
 	if err != nil {
 		return err
@@ -107,7 +133,7 @@ func (s *Session) dial(ctx context.Context, resume bool) error {
 		return nil // the old link speaks again, and is as good
 	}
 	c := newConn(e, nil, local, server)
-	c.session = s
+	c.session, c.of = s, of
 	if err = e.open(time.Now(), c, ours, server); err != nil {
 		e.putBack(local)
 		return err
@@ -181,65 +207,4 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 		}
 	}
 	return b, err
-}
-
-// Times between attempts to reconnect.
-const (
-	firstBackoff   = 500 * time.Millisecond
-	longestBackoff = 10 * time.Second
-	attemptTimeout = 10 * time.Second
-)
-
-// reconnect begins to try for a new link. The endpoint's lock is held.
-func (s *Session) reconnect() {
-	if s.dialing || s.config.NoReconnect || s.endpoint.closed {
-		return
-	}
-	s.dialing = true
-	go s.tryAgain()
-}
-
-// tryAgain tries for a new link until there is one, or the server refuses, or the
-// session is over.
-func (s *Session) tryAgain() {
-	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
-		ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
-		err := s.dial(ctx, true)
-		cancel()
-		if s.settled(err) {
-			return
-		}
-		wait := backoff/2 + mrand.N(backoff/2)
-		if e, ok := errors.AsType[*SignalError](err); ok {
-			wait = max(wait, e.retryAfter)
-		}
-		time.Sleep(wait)
-		if s.settled(errWaited) {
-			return
-		}
-	}
-}
-
-var errWaited = errors.New("client: waited")
-
-// settled reports whether there is nothing more to try.
-func (s *Session) settled(err error) bool {
-	e := s.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if refused, ok := errors.AsType[*SignalError](err); ok && refused.final() {
-		s.session.Close(time.Now(), session.Timeout, refused.Text, true)
-		e.touch(s.carrier)
-		e.wake()
-	}
-	if err == nil || !s.session.Interrupted() || e.closed {
-		s.dialing = false
-		return true
-	}
-	return false
-}
-
-// final reports whether to ask again is of no use.
-func (e *SignalError) final() bool {
-	return e.Status != http.StatusTooManyRequests && e.Status < 500
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/owed"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
@@ -33,8 +34,17 @@ type Result struct {
 // Ask sends a request and returns. done is called like a handler when there is a
 // final status, which there is always unless an error is returned.
 func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) {
+	id, _, err := s.ask(name, b, done)
+	return id, err
+}
+
+// ask is Ask that returns the session too, which may be another one later.
+func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *session.Session, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
+	if s.renew {
+		return 0, nil, ErrClosed
+	}
 	id, err := s.session.Request(time.Now(), name, b)
 	if err == nil {
 		if s.asked == nil {
@@ -42,7 +52,7 @@ func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) 
 		}
 		s.asked[id] = done
 	}
-	return id, err
+	return id, s.session, err
 }
 
 // Request sends a request and waits for the answer: bytes of a reply, nil bytes of
@@ -53,7 +63,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 		return nil, ErrInHandler
 	}
 	answer := make(chan Result, 1)
-	id, err := s.Ask(name, b, func(r Result) {
+	id, asked, err := s.ask(name, b, func(r Result) {
 		if r.Data != nil {
 			r.Data = append([]byte{}, r.Data...)
 		}
@@ -71,8 +81,10 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 	case <-ctx.Done():
 		s.endpoint.mu.Lock()
 		defer s.endpoint.mu.Unlock()
-		s.session.Forget(id)
-		delete(s.asked, id)
+		if s.session == asked {
+			s.session.Forget(id)
+			delete(s.asked, id)
+		}
 		return nil, ctx.Err()
 	}
 }
@@ -88,47 +100,48 @@ func (e *RequestError) Error() string {
 }
 
 // A Request is something that the server wants an answer to: one of Reply, Ack and
-// Reject, at any time. One that the handler leaves unanswered, and has not kept, is
-// rejected.
+// Reject. One that the handler leaves unanswered, and has not kept, is rejected.
 type Request struct {
 	Name string
 	Data []byte // valid until the handler returns
 
-	session *Session
-	id      uint32
-	kept    bool
+	answer owed.Answer
 }
 
-// Keep lets the request be answered after the handler has returned.
-func (r *Request) Keep() { r.kept, r.Data = true, nil }
-
-// Reply answers with bytes.
-func (r *Request) Reply(b []byte) error {
-	r.session.endpoint.mu.Lock()
-	defer r.session.release()
-	return r.session.session.Reply(time.Now(), r.id, b)
+// Keep lets the request be answered after the handler has returned, from any
+// goroutine. Copy Data if it is still needed then. A request that is kept and then
+// lost sight of is rejected when the garbage collector finds it.
+func (r *Request) Keep() {
+	if !r.answer.Kept() {
+		owed.Keep(r, &r.answer)
+		r.Data = nil
+	}
 }
+
+// Reply answers with bytes. If it returns ErrBudget the request is not answered yet.
+func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
 // Ack answers: done.
-func (r *Request) Ack() error {
-	r.session.endpoint.mu.Lock()
-	defer r.session.release()
-	return r.session.session.Ack(time.Now(), r.id)
-}
+func (r *Request) Ack() error { return r.answer.Ack() }
 
-// Reject answers: no.
-func (r *Request) Reject(text string) error {
-	r.session.endpoint.mu.Lock()
-	defer r.session.release()
-	return r.session.session.Reject(time.Now(), r.id, text)
-}
+// Reject answers: no. At most 256 bytes of the text are sent.
+func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
 func (s *Session) request(ev *session.Event) {
-	r := &Request{Name: ev.Name, Data: ev.Data, session: s, id: ev.Request}
+	asked := s.from
+	do := func(f func(*session.Session, time.Time) error) error {
+		s.endpoint.mu.Lock()
+		defer s.release()
+		if s.session != asked {
+			return ErrAnswered // a newer session has nothing to do with it
+		}
+		return f(asked, time.Now())
+	}
+	r := &Request{Name: ev.Name, Data: ev.Data, answer: owed.To(ev.Request, do)}
 	if f := s.config.Handler.Request; f != nil {
 		f(s, r)
 	}
-	if !r.kept {
+	if !r.answer.Kept() {
 		r.Reject("no answer")
 	}
 }

@@ -129,6 +129,47 @@ func TestSieveHandshakesOfBrowsers(t *testing.T) {
 	}
 }
 
+// Any one datagram of a browser's flights may be lost and come again later, be
+// doubled, or change places with the next one: pion is given the flights whole, each
+// byte at least once, and the Finished after them.
+func TestSieveHandshakesOfBrowsersWithAnyOneDamaged(t *testing.T) {
+	harms := map[string]func(all [][]byte, i int) [][]byte{
+		"lost": func(all [][]byte, i int) [][]byte { // and sent again
+			lost := all[i]
+			return append(slices.Delete(all, i, i+1), lost)
+		},
+		"doubled": func(all [][]byte, i int) [][]byte { return slices.Insert(all, i, all[i]) },
+		"swapped": func(all [][]byte, i int) [][]byte {
+			j := min(i+1, len(all)-1)
+			all[i], all[j] = all[j], all[i]
+			return all
+		},
+	}
+	for name, c := range captures(t) {
+		for harm, damage := range harms {
+			for i := range c.page {
+				var s Sieve
+				var got []string
+				for _, d := range damage(slices.Clone(c.page), i) {
+					got = append(got, pieces(s.Append(nil, d))...)
+				}
+				ccs := slices.Index(got, "ccs")
+				if n := len(got); ccs < 0 || ccs != n-2 && harm != "doubled" || got[n-1] != "finished" {
+					t.Errorf("%s, %d %s: pion sees %v", name, i, harm, got)
+				}
+				for m := range s.messages[:s.last+1] {
+					if !s.messages[m].complete() {
+						t.Errorf("%s, %d %s: message %d is not complete", name, i, harm, m)
+					}
+				}
+				if n := len(s.early); n < 1 || n > maxEarly {
+					t.Errorf("%s, %d %s: %d records wait", name, i, harm, n)
+				}
+			}
+		}
+	}
+}
+
 // The ClientHello of a browser takes two datagrams, which may come in either
 // order, and twice (T29).
 func TestHellosOfBrowsers(t *testing.T) {

@@ -46,14 +46,14 @@ var (
 //
 // It belongs to whoever owns the peer: one goroutine at a time.
 type Conn struct {
-	opener, sealer cipher.AEAD
-	openIV, sealIV [nonceLen]byte
-	chacha, done   bool
+	sealer, opener cipher.AEAD
 	next, limit    uint64 // the number Seal uses next, and the first it may not use
-	window         replay
-	failures       uint64
+	sealIV, openIV [nonceLen]byte
 	nonce          [nonceLen]byte // scratch: what goes through cipher.AEAD would escape from a stack
 	aad            [aadLen]byte
+	chacha, done   bool
+	window         replay
+	failures       uint64
 	drops          Drops
 }
 

@@ -58,6 +58,8 @@ type HandshakeConfig struct {
 	MTU int
 	// KeyLog receives the secrets in NSS key log format. Debugging only.
 	KeyLog io.Writer
+	// Gate limits how many handshakes compute at once. Nil is no limit.
+	Gate Gate
 	// Emit takes the events, in order and one at a time, from goroutines of the
 	// handshake. It must not block for long; it may take the lock under which
 	// the owner calls Receive and Stop, which take none.
@@ -98,6 +100,14 @@ type HandshakeEvent struct {
 	Err   error // Failed
 }
 
+// A Gate limits how many handshakes compute at once, so that others who need the
+// processor do not stand behind all that run. Those that wait for the peer are not
+// inside.
+type Gate chan struct{}
+
+// NewGate returns a gate for n handshakes.
+func NewGate(n int) Gate { return make(Gate, n) }
+
 // A Handshake is one run of the DTLS handshake. Its methods may be called from
 // any goroutine, and under any lock.
 type Handshake struct {
@@ -119,7 +129,7 @@ func StartHandshake(c HandshakeConfig) *Handshake {
 	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	h := &Handshake{config: c, cancel: cancel}
-	h.pipe = newPipe(h.write)
+	h.pipe = newPipe(c.Gate, h.write)
 	go h.run(ctx)
 	return h
 }
@@ -165,6 +175,7 @@ func (h *Handshake) run(ctx context.Context) {
 
 // shake runs pion's handshake to its end. pion calls verify on every way to it.
 func (h *Handshake) shake(ctx context.Context) error {
+	h.pipe.enter() // until pion reads
 	conn, err := newPionConn(h.pipe, &h.config, h.verify)
 	if err != nil {
 		return fmt.Errorf("dtls: configure handshake: %w", err)

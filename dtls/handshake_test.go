@@ -86,8 +86,13 @@ func TestHandshakeBothOurs(t *testing.T) {
 }
 
 // pair starts two sides of ours that share one certificate.
-func pair(t *testing.T, w *world) (client, server *side) {
-	c := configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
+func pair(t *testing.T, w *world) (client, server *side) { return pairWith(t, w, pairConfig()) }
+
+func pairConfig() HandshakeConfig {
+	return configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
+}
+
+func pairWith(t *testing.T, w *world, c HandshakeConfig) (client, server *side) {
 	client, server = newSide(t, true), newSide(t, false)
 	client.peer, server.peer = server, client
 	ready := make(chan struct{})
@@ -236,7 +241,7 @@ func TestServerWithoutSRTP(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, s := newWorld(t, 1), newSide(t, true)
 			p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
-			p.pipe = newPipe(func(b []byte) error { w.carry(nil, b, s.receive); return nil })
+			p.pipe = newPipe(nil, func(b []byte) error { w.carry(nil, b, s.receive); return nil })
 			p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
 				pion.WithLoggerFactory(discard{}), pion.WithServerHelloMessageHook(withoutSRTP),
 				pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithInsecureSkipVerifyHello(true)))
@@ -363,7 +368,7 @@ func TestNothingRemains(t *testing.T) {
 
 // The queue to pion is bounded, and Receive never blocks.
 func TestReceiveIsBounded(t *testing.T) {
-	p := newPipe(func([]byte) error { return nil })
+	p := newPipe(nil, func([]byte) error { return nil })
 	for range queueLen {
 		if !p.deliver([]byte{22}) {
 			t.Fatal("queue is full too early")

@@ -221,7 +221,7 @@ func TestHelloVerifyRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t, 1), newSide(t, true)
 		p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
-		p.pipe = newPipe(func(b []byte) error { w.carry(nil, b, s.receive); return nil })
+		p.pipe = newPipe(nil, func(b []byte) error { w.carry(nil, b, s.receive); return nil })
 		p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
 			pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithLoggerFactory(discard{}),
 			pion.WithClientAuth(pion.RequireAnyClientCert)))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,17 +28,20 @@ type queued struct {
 // It ends with io.EOF from ReadFrom, which makes pion's goroutines return
 // without a word; pion's Close would write an alert.
 type pipe struct {
-	queue chan queued
-	end   chan struct{} // closed when nothing is read or written any more
-	once  sync.Once
-	write func([]byte) error
+	queue  chan queued
+	end    chan struct{} // closed when nothing is read or written any more
+	once   sync.Once
+	write  func([]byte) error
+	gate   Gate
+	inside atomic.Bool // of the gate
 
 	mu      sync.Mutex
 	expired chan struct{} // closed while the read deadline lies in the past
 }
 
-func newPipe(write func([]byte) error) *pipe {
+func newPipe(gate Gate, write func([]byte) error) *pipe {
 	return &pipe{
+		gate:    gate,
 		queue:   make(chan queued, queueLen),
 		end:     make(chan struct{}),
 		write:   write,
@@ -61,7 +65,30 @@ func (p *pipe) deliver(b []byte) bool {
 	}
 }
 
-func (p *pipe) finish() { p.once.Do(func() { close(p.end) }) }
+func (p *pipe) finish() {
+	p.once.Do(func() { close(p.end) })
+	p.leave()
+}
+
+// enter waits for a place inside the gate, or for the end.
+func (p *pipe) enter() {
+	if p.gate == nil {
+		return
+	}
+	select {
+	case p.gate <- struct{}{}:
+		if p.inside.Store(true); p.ended() {
+			p.leave() // finish may not have seen it
+		}
+	case <-p.end:
+	}
+}
+
+func (p *pipe) leave() {
+	if p.inside.Swap(false) {
+		<-p.gate
+	}
+}
 
 func (p *pipe) ended() bool {
 	select {
@@ -72,7 +99,10 @@ func (p *pipe) ended() bool {
 	}
 }
 
+// ReadFrom is called again when pion has parsed what the last call returned; on
+// one processor it has answered it by then.
 func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
+	p.leave()
 	if p.ended() {
 		return 0, nil, io.EOF
 	}
@@ -81,6 +111,7 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	p.mu.Unlock()
 	select {
 	case q := <-p.queue:
+		p.enter()
 		n := copy(b, q.buf[:q.n])
 		buffers.Put(q.buf)
 		return n, pipeAddr, nil

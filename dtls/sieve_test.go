@@ -119,6 +119,7 @@ func TestSieveMixedMessages(t *testing.T) {
 	}
 }
 
+// T5
 func TestSieveZeroLength(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "no fragment at all", plaintextRecord(TypeHandshake, 0, ""))
@@ -131,6 +132,7 @@ func TestSieveZeroLength(t *testing.T) {
 	wantPieces(t, &s, "then the real one", handshakeRecord(frag(1, 0, 10, 0, 10)), "0:0-10")
 }
 
+// T4
 func TestSieveBounds(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "message_seq 16", handshakeRecord(frag(1, maxMessages, 10, 0, 10)))

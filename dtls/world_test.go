@@ -239,7 +239,7 @@ type pionSide struct {
 // startPion starts pion as a DTLS client or server with this certificate.
 func startPion(t *testing.T, client bool, cert tls.Certificate, send func([]byte), extra ...pion.Option) *pionSide {
 	p := &pionSide{finished: make(chan error, 1), received: make(chan string, 100)}
-	p.pipe = newPipe(func(b []byte) error { send(b); return nil })
+	p.pipe = newPipe(nil, func(b []byte) error { send(b); return nil })
 	options := append([]pion.Option{
 		pion.WithCertificates(cert),
 		pion.WithInsecureSkipVerify(true),

@@ -80,22 +80,19 @@ type Stats struct {
 // An Agent is the lite agent that faces one peer. Its owner calls it with the
 // time; it is not safe for concurrent use.
 type Agent struct {
-	local       Credentials
-	remoteUfrag string
-
-	pending time.Duration
-	consent time.Duration
-
-	started time.Time
-	checked time.Time // the last valid check on any path; zero before the first
-
 	paths    []Path // newest check first
 	selected int    // index in paths; meaningless while paths is empty
-	maxPaths int
+	consent  time.Duration
+	checked  time.Time // the last valid check on any path; zero before the first
+	until    time.Time // when the trial of the selection ends; zero if there is none
+	wary     bool      // the last trial has failed
 	stats    Stats
 
-	until time.Time // when the trial of the selection ends; zero if there is none
-	wary  bool      // the last trial has failed
+	local       Credentials
+	remoteUfrag string
+	pending     time.Duration
+	started     time.Time
+	maxPaths    int
 }
 
 // New returns an agent that waits for its peer's first check.

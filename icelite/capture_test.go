@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,38 @@ func TestChecksOfBrowsersDamaged(t *testing.T) {
 				t.Errorf("%s: granted with byte %d changed", name, i)
 			}
 			b[i] ^= 1
+		}
+	}
+}
+
+// Any one check may be lost, doubled, or change places with the next one: the page
+// is selected all the same, and each check that comes is answered.
+func TestChecksOfBrowsersWithAnyOneDamaged(t *testing.T) {
+	harms := map[string]func(all []capturedCheck, i int) []capturedCheck{
+		"lost": func(all []capturedCheck, i int) []capturedCheck { // and sent again
+			lost := all[i]
+			return append(slices.Delete(all, i, i+1), lost)
+		},
+		"doubled": func(all []capturedCheck, i int) []capturedCheck { return slices.Insert(all, i, all[i]) },
+		"swapped": func(all []capturedCheck, i int) []capturedCheck {
+			j := min(i+1, len(all)-1)
+			all[i], all[j] = all[j], all[i]
+			return all
+		},
+	}
+	for name, c := range captures(t) {
+		for harm, damage := range harms {
+			for i := range c.checks {
+				a := newTestAgentWith(t, c.config)
+				for _, check := range damage(slices.Clone(c.checks), i) {
+					if drop, v := a.deliver(home, server, check.datagram); drop != DropNone || !v.Granted() || len(a.answer) == 0 {
+						t.Errorf("%s, %d %s: drop %q, verdict %q", name, i, harm, drop, v)
+					}
+				}
+				if p, ok := a.Selected(); !ok || p.Remote != home {
+					t.Errorf("%s, %d %s: selected %v, %v", name, i, harm, p.Remote, ok)
+				}
+			}
 		}
 	}
 }

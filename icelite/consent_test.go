@@ -3,6 +3,7 @@ package icelite
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -148,14 +149,14 @@ func TestErrorResponsesAreAccounted(t *testing.T) {
 
 // I13
 func TestCredentials(t *testing.T) {
-	c, err := NewCredentials(bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xff, 0x01}, 9)))
+	c, err := NewCredentials(bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xff, 0x01}, 26)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Ufrag != "+/8B+/8B+/8B" || c.Pwd != "+/8B+/8B+/8B+/8B+/8B+/8B" {
+	if c.Ufrag != strings.Repeat("+/8B", 20) || c.Pwd != strings.Repeat("+/8B", 6) {
 		t.Errorf("credentials %q", c)
 	}
-	if _, err := NewCredentials(bytes.NewReader(make([]byte, 26))); err == nil {
+	if _, err := NewCredentials(bytes.NewReader(make([]byte, 77))); err == nil {
 		t.Error("too little randomness is no error")
 	}
 }

@@ -12,7 +12,11 @@ const (
 	minUfragLen = 4
 	maxUfragLen = 256
 
-	ufragLen = 12 // 72 bits: nobody meets a live session by guessing
+	// The fragment stands in each check and not in its answer, so a long one makes a
+	// check pay for more. A page may send one check and no other for 5 s (Firefox):
+	// three times the 172 bytes of that are its answer and three ClientHellos, so two
+	// may be lost. Against guessing 12 would do.
+	ufragLen = 80
 	pwdLen   = 24 // 144 bits; "at least 128 bits" are required
 )
 

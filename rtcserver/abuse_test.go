@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -158,4 +159,33 @@ func TestHugeOffers(t *testing.T) {
 		}
 		p.echoes("live traffic goes on")
 	})
+}
+
+// Headers of a megabyte, as an http.Server takes them by default: they are neither
+// taken apart nor sent back.
+func TestHugeHeaders(t *testing.T) {
+	s := listen(t, Config{Certificate: serverCertificate, MaxOffers: -1})
+	for _, c := range []struct{ header, begins, repeats string }{
+		{"Origin", "https://", "<"},
+		{"Origin", "", "é"},
+		{"Content-Type", "text/plain", ";a=b"},
+		{"Content-Type", "", ","},
+		{"X-Forwarded-For", "", ","},
+		{"X-Forwarded-For", "", "198.51.100.1,"},
+		{"method", "", "<"},
+	} {
+		long := c.begins + strings.Repeat(c.repeats, 1<<20/len(c.repeats))
+		edit := func(r *http.Request) { r.Header.Set(c.header, long) }
+		if c.header == "method" {
+			edit = func(r *http.Request) { r.Method = long }
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w := signal(t, s, "", edit)
+		runtime.ReadMemStats(&after)
+		if allocated, sent := after.TotalAlloc-before.TotalAlloc, w.Body.Len(); allocated > 64<<10 || sent > 1<<10 || w.Code < 400 {
+			t.Errorf("%s with many %q: %d, %d bytes allocated, %d sent back", c.header, c.repeats, w.Code, allocated, sent)
+		}
+	}
+	wantNothing(t, s)
 }

@@ -193,6 +193,58 @@ func BenchmarkShardEcho(b *testing.B) {
 	}
 }
 
+// One message to each of many pages, but for the system calls.
+func BenchmarkFanout(b *testing.B) {
+	for _, pages := range []int{1, 64, 2000} {
+		b.Run(fmt.Sprintf("%dpages", pages), func(b *testing.B) {
+			s := newStudio(b, 1, pages, 0)
+			payload := make([]byte, 200)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; {
+				for c := range s.server.Conns() {
+					if err := c.Send(0, Binary, payload); err != nil {
+						b.Fatal(err)
+					}
+					if n++; n == b.N {
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// One message to 2,000 pages an iteration, but for the system calls: by Broadcast, and
+// by a loop over the connections.
+func BenchmarkBroadcast(b *testing.B) {
+	const pages = 2000
+	payload := make([]byte, 200)
+	for _, way := range []struct {
+		name string
+		send func(s *Server)
+	}{
+		{"broadcast", func(s *Server) { s.Broadcast(0, Binary, payload) }},
+		{"loop", func(s *Server) {
+			for c := range s.Conns() {
+				c.Send(0, Binary, payload)
+			}
+		}},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			s := newStudio(b, 1, pages, 0)
+			before := s.server.Stats().MessagesOut
+			for b.Loop() {
+				way.send(s.server)
+			}
+			if n := s.server.Stats().MessagesOut - before; n != uint64(b.N)*pages {
+				b.Fatalf("%d messages were sent in %d iterations", n, b.N)
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/pages, "ns/message")
+		})
+	}
+}
+
 // The echoes per second of one shard and of two, each on a thread of its own.
 func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 2} {

@@ -53,7 +53,7 @@ type Config struct {
 	MaxHandshakes int
 
 	// PendingTimeout is how long an answer waits for the page's first check.
-	// Zero means 30 s.
+	// Zero means 30 s. It is 5 s at most while more than half of MaxPending wait.
 	PendingTimeout time.Duration
 
 	// HandshakeTimeout is how long the DTLS handshake may take. Zero means 10 s.

@@ -38,35 +38,34 @@ type Conn struct {
 	// Conn may use it without a lock.
 	User any
 
+	shard *shard // home; nil until the first check. The registry's lock guards its setting
+
+	// What follows belongs to the shard, down to the blank line; what every message
+	// touches comes first.
+	peer      *peer.Peer
+	engine    Engine
+	timer     timers.Slot
+	sent      uint64
+	received  uint64
+	place     int  // index in the shard's open, plus one
+	queued    bool // for a handshake
+	touched   bool // in the shard's list
+	later     bool // in its other one
+	opened    bool
+	gone      bool               // the shard has forgotten it
+	inBatch   bool               // the loop will settle it when the batch is over
+	hasNews   bool               // the loop's: the engine has something to deliver
+	closed    *CloseError        // once the engine was told
+	channels  []Channel          // those opened in-band
+	addrs     []netip.AddrPort   // addresses the shard knows it by
+	rival     *Conn              // shakes hands from one of them, or pretends to
+	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
+	handshake *dtls.Handshake    // while it runs
+
 	id     uint64
 	ufrag  string     // our username fragment
 	site   netip.Addr // for the limit per IP
 	active bool       // we are the DTLS client
-
-	shard *shard // home; nil until the first check. The registry's lock guards its setting
-
-	// Everything below belongs to the shard.
-	peer      *peer.Peer
-	engine    Engine
-	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
-	handshake *dtls.Handshake    // while it runs
-	addrs     []netip.AddrPort   // addresses the shard knows it by
-	rival     *Conn              // shakes hands from one of them, or pretends to
-	channels  []Channel          // those opened in-band
-	timer     timers.Slot
-	received  uint64
-	sent      uint64
-
-	queued  bool // for a handshake
-	touched bool // in the shard's list
-	later   bool // in its other one
-	opened  bool
-	closed  *CloseError // once the engine was told
-	gone    bool        // the shard has forgotten it
-
-	inBatch bool // the loop will settle it when the batch is over
-
-	hasNews bool // the loop's: the engine has something to deliver
 }
 
 // ID returns a number that no other connection of the server ever has.
@@ -198,7 +197,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 	switch ev.Type {
 	case peer.Established:
 		c.opened = true
-		c.shard.stats.opened++
+		c.shard.enlist(c)
 		c.log("open", "remote", c.peer.Remote())
 		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
 	case peer.ChannelOpen:
@@ -230,6 +229,7 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 		return
 	}
 	c.closed = why
+	c.shard.strike(c)
 	c.shard.stats.closed[why.Code]++
 	c.log("close", "why", why)
 	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})

@@ -147,6 +147,23 @@ func TestKickIsHeardThoughTheFirstFarewellIsLost(t *testing.T) {
 	})
 }
 
+// It is repeated for a page that says nothing too.
+func TestKickIsHeardByASilentPage(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		p.echoes("it is open")
+		w.network.BlackoutFor(serverAddr.Addr(), p.addr().Addr(), 700*time.Millisecond)
+		for c := range w.server.Conns() {
+			c.Close("")
+		}
+		begin := time.Now()
+		p.want("the farewell is repeated", "close: closed by the server")
+		if d := time.Since(begin); d > 1500*time.Millisecond {
+			t.Errorf("heard after %v", d)
+		}
+	})
+}
+
 func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
 	messages, closes := 0, 0
 	inWorld(t, Config{Handler: Handler{

@@ -2,6 +2,7 @@ package rtcserver
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,28 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 						p.echoes("it works")
 					})
 				}
+			}
+		})
+	}
+}
+
+// Firefox may check once and not again for 5 s. That check pays for three ClientHellos,
+// so two of them may be lost.
+func TestOneCheckPaysForThreeHellos(t *testing.T) {
+	for _, from := range []netip.AddrPort{attackerAddr, netip.MustParseAddrPort("[2001:db8::66]:6666")} {
+		inWorld(t, Config{}, func(w *world) {
+			hellos := 0
+			w.network.SetTap(func(p *netsim.Packet) bool {
+				if p.From == serverAddr && p.Payload[0] == 22 {
+					hellos++
+				}
+				return true
+			})
+			w.offer("").check(from, "")
+			time.Sleep(4 * time.Second)
+			synctest.Wait()
+			if hellos != 3 {
+				t.Errorf("%d ClientHellos went to %v, want 3", hellos, from)
 			}
 		})
 	}

@@ -91,10 +91,12 @@ func (s *Server) Refuse() { s.refuseOffers() }
 // speak lets the engines speak that were to do so later.
 func (s *shard) speak(now time.Time) {
 	for i, c := range s.later {
-		c.later, s.later[i] = false, nil
+		s.preload(s.later, i)
+		c.later = false
 		c.pump(now)
 		s.timers.Set(c, &c.timer, c.deadline())
 	}
+	clear(s.later)
 	s.later = s.later[:0]
 }
 

@@ -85,12 +85,19 @@ func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
 
 // BenchmarkFlood is a tick of a sixtieth of a second of 200 pages over loopback,
 // each of which sends a message and gets it back, without and with 50,000 junk
-// datagrams a second. For figures: -benchtime 1200x, on a machine that has nothing
-// else to do.
+// datagrams a second, whose drops are told by cause. For figures, in 20 s, on a
+// machine that has nothing else to do:
+//
+//	go test -run '^$' -bench Flood -benchtime 600x ./rtcserver
 func BenchmarkFlood(b *testing.B) {
 	for _, rate := range []int{0, 50_000} {
-		b.Run(fmt.Sprintf("%d", rate), func(b *testing.B) { benchmarkFlood(b, rate) })
+		b.Run(fmt.Sprintf("junk=%d/s", rate), func(b *testing.B) { benchmarkFlood(b, rate) })
 	}
+}
+
+// causes names the drops of a flood.
+var causes = map[DropReason]string{
+	DropNotOurs: "not-ours", DropBadSTUN: "bad-stun", DropUnknownUfrag: "unknown-ufrag", DropBadCheck: "bad-check", DropUnknownAddr: "unknown-addr",
 }
 
 func benchmarkFlood(b *testing.B, rate int) {
@@ -126,7 +133,8 @@ func benchmarkFlood(b *testing.B, rate int) {
 	}
 	over := make(chan struct{})
 	var flood sync.WaitGroup
-	flood.Go(func() { floodAt(b, rate, server.Addr(), over) })
+	ufrag := w.liveUfrag()
+	flood.Go(func() { floodAt(b, rate, server.Addr(), ufrag, over) })
 	before := server.Stats()
 	tick := time.NewTicker(time.Second / 60)
 	defer tick.Stop()
@@ -148,6 +156,9 @@ func benchmarkFlood(b *testing.B, rate int) {
 	b.ReportMetric(float64(b.N*len(conns)-len(l.times)), "lost")
 	b.ReportMetric(float64(after.DatagramsIn-before.DatagramsIn)/b.Elapsed().Seconds(), "datagrams/s")
 	b.ReportMetric(float64(after.Socket.KernelDrops-before.Socket.KernelDrops), "kernel-drops")
+	for reason, name := range causes {
+		b.ReportMetric(float64(after.Drops[reason]-before.Drops[reason]), name)
+	}
 	b.ReportMetric(float64(after.Closed[TimedOut]+after.Closed[NoAssociation]+after.Closed[NoHandshake]), "closed")
 }
 
@@ -174,14 +185,14 @@ func (l *load) quantile(q float64) float64 {
 }
 
 // floodAt sends so many junk datagrams a second until it is over.
-func floodAt(t testing.TB, rate int, to netip.AddrPort, over chan struct{}) {
+func floodAt(t testing.TB, rate int, to netip.AddrPort, ufrag string, over chan struct{}) {
 	conn, err := net.ListenUDP("udp4", nil)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer conn.Close()
-	all := junk(rand.New(rand.NewPCG(7, 8)), record(22, 0, 0, make([]byte, 300)), "unknownfrag2")
+	all := junk(rand.New(rand.NewPCG(7, 8)), record(22, 0, 0, make([]byte, 300)), ufrag)
 	begin, n := time.Now(), 0
 	for {
 		select {

@@ -15,7 +15,7 @@ import (
 // FuzzDatagram gives a server with a live page any datagram, from a stranger's
 // address and from the page's own. Nothing is said to it, and the page stays. (What
 // a valid check may hold is the business of icelite's target, what a page with keys
-// may send of internal/peer's.)
+// may send of internal/peer's.) T22, T38
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(checkFor("abcd:efgh", "0123456789012345678901", true))
@@ -143,12 +143,17 @@ func TestMemoryOfAConnection(t *testing.T) {
 	})
 }
 
-// signalOnly makes an offer, as long as one may be, and forgets the answer.
+// signalOnly makes an offer that leaves as much behind as one may, and is as long,
+// and forgets the answer.
 func (w *world) signalOnly(setup string) {
-	text := browserOffer(w.t) + strings.Repeat("a=x-"+strings.Repeat("y", 60)+"\r\n", 200)
+	text := browserOffer(w.t)
 	if setup != "" {
 		text = replace("a=setup:actpass", setup)(text)
 	}
+	text = replace("a=ice-ufrag:"+attribute(text, "ice-ufrag"), "a=ice-ufrag:"+strings.Repeat("u", 256))(text)
+	text = replace("a=mid:0", "a=mid:"+strings.Repeat("m", 64))(text)
+	text += strings.Repeat("a=fingerprint:sha-512 "+hexColons(make([]byte, 64))+"\r\n", 7) // more than are kept
+	text += strings.Repeat("a=x-"+strings.Repeat("y", 60)+"\r\n", 190)
 	if _, err := w.signal(attackerAddr.Addr(), text); err != nil {
 		w.t.Fatal(err)
 	}

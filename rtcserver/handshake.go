@@ -25,6 +25,7 @@ func (s *shard) beginHandshake(c *Conn) {
 		SRTP:        true,
 		Timeout:     s.server.config.HandshakeTimeout,
 		KeyLog:      s.server.config.KeyLog,
+		Gate:        s.server.gate,
 		Emit:        func(ev dtls.HandshakeEvent) { s.emit(c, ev) },
 	})
 }

@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"slices"
 	"time"
 )
 
@@ -13,17 +14,30 @@ func (s *shard) until(t time.Time) {
 	s.socket.SetReadDeadline(s.deadline)
 }
 
-// open returns the shard's connections that are open.
-func (s *shard) open() []*Conn {
+// enlist puts c on the list of those that are open.
+func (s *shard) enlist(c *Conn) {
+	s.open = append(s.open, c)
+	c.place = len(s.open)
+	s.stats.opened++
+}
+
+// strike takes c off it, if it is there.
+func (s *shard) strike(c *Conn) {
+	if c.place == 0 {
+		return
+	}
+	last := s.open[len(s.open)-1]
+	s.open[c.place-1], last.place = last, c.place
+	s.open[len(s.open)-1] = nil
+	s.open = s.open[:len(s.open)-1]
+	c.place = 0
+}
+
+// allOpen returns the shard's connections that are open.
+func (s *shard) allOpen() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	open := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		if c.opened && c.closed == nil {
-			open = append(open, c)
-		}
-	}
-	return open
+	return slices.Clone(s.open)
 }
 
 // closeAll closes every connection. Those that nobody has come for yet end in the

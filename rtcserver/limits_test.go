@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
+// T25
 func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 	inWorld(t, Config{MaxConns: 2}, func(w *world) {
 		first, second := w.open(), w.open()
@@ -89,6 +90,32 @@ func TestPendingAnswersExpire(t *testing.T) {
 	})
 }
 
+// Somebody posts offers and never comes, more than twice as many as there is room for
+// in the time that answers wait. Pages are let in all the same.
+func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
+	inWorld(t, Config{MaxPending: 100, PendingTimeout: 30 * time.Second}, func(w *world) {
+		for i := range 60 * 8 {
+			w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(t))
+			if i%80 == 0 {
+				w.open().echoes("a page comes and stays")
+			}
+			if _, waiting := w.server.registry.count(); waiting > 100 {
+				w.t.Fatalf("%d wait", waiting)
+			}
+			w.forget()
+			time.Sleep(time.Second / 8)
+		}
+		if st := w.server.Stats(); st.Refused[http.StatusServiceUnavailable] != 0 || st.Opened != 6 || st.Closed[NeverCame] < 300 {
+			t.Errorf("%+v", st)
+		}
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if all, waiting := w.server.registry.count(); all != 6 || waiting != 0 {
+			t.Errorf("%d connections exist and %d wait, want the pages", all, waiting)
+		}
+	})
+}
+
 // A connection that came and went is not remembered among those that wait.
 func TestPendingListHoldsNoMoreThanThoseThatWait(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
@@ -150,6 +177,7 @@ func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 		if d := time.Since(begin); d < 4*time.Second || d > 5*time.Second {
 			t.Errorf("connected after %v, want after two timeouts", d)
 		}
+		synctest.Wait() // the other of the last two times out at the same instant
 		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[NoHandshake] != 4 {
 			t.Errorf("%+v", st)
 		}

@@ -14,6 +14,9 @@ import (
 //
 // Its lock is a leaf: whoever holds it takes no other and calls nothing.
 type registry struct {
+	limit   int           // of those that wait
+	timeout time.Duration // how long they wait
+
 	mu      sync.RWMutex
 	byUfrag map[string]*Conn
 	byAddr  map[netip.AddrPort]*Conn // only with several shards
@@ -24,16 +27,23 @@ type registry struct {
 }
 
 type pending struct {
-	conn    *Conn
-	expires time.Time
+	conn  *Conn
+	since time.Time
 }
+
+// hurry is how long those wait while more than half of the places are taken. A page
+// that lives comes within a second or two, so places go to these when many offers
+// are made by who never comes.
+const hurry = 5 * time.Second
 
 // minPending is how many of those that have come may stay among the pending ones
 // besides as many as have not.
 const minPending = 64
 
-func newRegistry() *registry {
+func newRegistry(limit int, timeout time.Duration) *registry {
 	return &registry{
+		limit:   limit,
+		timeout: timeout,
 		byUfrag: make(map[string]*Conn),
 		byAddr:  make(map[netip.AddrPort]*Conn),
 		perIP:   make(map[netip.Addr]int),
@@ -56,10 +66,10 @@ func site(a netip.Addr) netip.Addr {
 
 // reserve makes room for a new connection and gives it its id, or refuses it.
 // Either add or release follows.
-func (r *registry) reserve(c *Conn, maxPending, maxPerIP int) *StatusError {
+func (r *registry) reserve(c *Conn, maxPerIP int) *StatusError {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting >= maxPending {
+	if r.waiting >= r.limit {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
 	if maxPerIP > 0 && r.perIP[c.site] >= maxPerIP {
@@ -80,15 +90,27 @@ func (r *registry) release(c *Conn) {
 	r.leaveSite(c)
 }
 
-// add enters a connection that waits for its first check until expires.
-func (r *registry) add(c *Conn, expires time.Time) {
+// add enters a connection that waits for its first check, and returns when the one
+// that has waited longest expires.
+func (r *registry) add(c *Conn, now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byUfrag[c.ufrag] = c
 	if len(r.pending) >= 2*r.waiting+minPending {
 		r.pending = slices.DeleteFunc(r.pending, func(p pending) bool { return p.conn.shard != nil })
 	}
-	r.pending = append(r.pending, pending{c, expires})
+	r.pending = append(r.pending, pending{c, now})
+	r.popClaimed()
+	return r.due()
+}
+
+// due returns when the first of those that wait expires.
+func (r *registry) due() time.Time {
+	wait := r.timeout
+	if 2*r.waiting > r.limit {
+		wait = min(wait, hurry)
+	}
+	return r.pending[0].since.Add(wait)
 }
 
 // popClaimed forgets the pending connections in front that have come.
@@ -170,8 +192,8 @@ func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, ti
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
-		if p := r.pending[0]; now.Before(p.expires) {
-			return expired, p.expires
+		if due := r.due(); now.Before(due) {
+			return expired, due
 		}
 		expired = append(expired, r.adopt(s))
 	}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Server struct {
 	offers    *limiter
 	shards    []*shard
 	cookieKey [32]byte
+	gate      dtls.Gate // so that messages need not wait for all handshakes that run
 	stats     signalStats
 	running   sync.WaitGroup
 	down      chan struct{} // closed when no offer is answered any more
@@ -68,11 +70,12 @@ func Serve(socket PacketConn, c Config) (*Server, error) {
 func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 	s := &Server{
 		config:   c,
-		registry: newRegistry(),
+		registry: newRegistry(c.MaxPending, c.PendingTimeout),
 		offers:   newLimiter(c.MaxOffers),
 		down:     make(chan struct{}),
 	}
 	rand.Read(s.cookieKey[:])
+	s.gate = dtls.NewGate(runtime.GOMAXPROCS(0))
 	if s.config.Certificate == nil {
 		cert, err := dtls.GenerateCertificate(time.Now())
 		if err != nil {
@@ -98,27 +101,35 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 func (s *Server) Addr() netip.AddrPort { return s.shards[0].socket.LocalAddr() }
 
 // Poll waits at most d for datagrams, does all there is to do and returns, as a
-// game loop wants it in every tick. Handlers run inside Poll. It is for servers
-// with Config.Manual; only one goroutine may call it. It returns ErrClosed when
-// the server is closed.
+// game loop wants it in every tick. Where they come faster than they are served it
+// returns when d has passed, or with d zero when it has served as many as had come
+// before it was called. Handlers run inside Poll. It is for servers with
+// Config.Manual; only one goroutine may call it. It returns ErrClosed when the server
+// is closed.
 func (s *Server) Poll(d time.Duration) error {
 	if !s.config.Manual {
 		return fmt.Errorf("rtcserver: Poll needs Config.Manual")
 	}
 	sh := s.shards[0]
-	for until := time.Now().Add(d); ; until = past {
+	end := time.Now().Add(d)
+	for taken, wait := 0, end; ; wait = past {
 		sh.mu.Lock()
-		sh.until(until)
+		sh.until(wait)
 		sh.mu.Unlock()
 		n, err := sh.turn()
 		if err != nil {
 			return ErrClosed
 		}
-		if n < batchLen {
+		taken += n
+		if n < batchLen || taken >= maxPolled || d > 0 && !time.Now().Before(end) {
 			return nil
 		}
 	}
 }
+
+// maxPolled is more datagrams than the socket's buffer holds, if it has the default
+// size.
+const maxPolled = 1 << 14
 
 // accept makes a connection for an offer, which waits for its first check, and
 // the answer to it, or a refusal. The engine is asked last: it may spend a ticket.
@@ -137,6 +148,8 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		ufrag:  local.Ufrag,
 		site:   site(from),
 		active: setup == sdp.SetupActive,
+
+		expected: make([]dtls.Fingerprint, 0, len(offer.Fingerprints)),
 	}
 	for _, f := range offer.Fingerprints {
 		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {
@@ -147,7 +160,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		return nil, refuse(http.StatusBadRequest, "request", sdp.ErrFingerprint.Error())
 	}
 	now := time.Now()
-	if no := s.registry.reserve(c, s.config.MaxPending, s.config.MaxPerIP); no != nil {
+	if no := s.registry.reserve(c, s.config.MaxPerIP); no != nil {
 		return nil, no
 	}
 	config := s.peerConfig(c, local, offer)
@@ -164,8 +177,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
-	s.registry.add(c, now.Add(s.config.PendingTimeout))
-	s.expireBy(now.Add(s.config.PendingTimeout))
+	s.expireBy(s.registry.add(c, now))
 	s.stats.answered.Add(1)
 	return &sdp.Answer{
 		Offer:          offer,
@@ -208,7 +220,7 @@ func (s *Server) expireBy(t time.Time) {
 	sh := s.shards[0]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.expiry.IsZero() {
+	if sh.expiry.IsZero() || t.Before(sh.expiry) {
 		sh.expiry = t
 		sh.wake()
 	}
@@ -219,7 +231,7 @@ func (s *Server) expireBy(t time.Time) {
 func (s *Server) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, sh := range s.shards {
-			for _, c := range sh.open() {
+			for _, c := range sh.allOpen() {
 				if !yield(c) {
 					return
 				}

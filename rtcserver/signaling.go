@@ -73,7 +73,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // the most hostile first, and nothing exists of a connection before all have passed.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 	if !s.admitOrigin(w, r) {
-		return refuse(http.StatusForbidden, "origin", "origin "+r.Header.Get("Origin")+" is not allowed: add it to Config.Origins")
+		return refuse(http.StatusForbidden, "origin", "origin "+brief(r.Header.Get("Origin"))+" is not allowed: add it to Config.Origins")
 	}
 	switch r.Method {
 	case http.MethodPost:
@@ -82,7 +82,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		return nil
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+r.Method)
+		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+brief(r.Method))
 	}
 	if !acceptable(r.Header.Get("Content-Type")) {
 		return refuse(http.StatusUnsupportedMediaType, "request", "send the offer as application/sdp, text/plain or application/json")
@@ -123,6 +123,9 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 	return nil
 }
 
+// brief returns so much of what a stranger sent as may be sent back.
+func brief(s string) string { return s[:min(len(s), 100)] }
+
 func refuse(status int, code, text string) *StatusError {
 	return &StatusError{Status: status, Code: code, Text: text}
 }
@@ -162,6 +165,9 @@ func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
 func acceptable(contentType string) bool {
 	if contentType == "" {
 		return true
+	}
+	if len(contentType) > 200 {
+		return false // its parameters are not worth parsing
 	}
 	t, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (t == "application/sdp" || t == "text/plain" || t == "application/json")
@@ -213,13 +219,17 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	from, _ := netip.ParseAddr(host)
 	from = from.Unmap()
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusts(from); i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+	if !s.trusts(from) {
+		return from
+	}
+	hops := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+	for s.trusts(from) {
+		i := strings.LastIndexByte(hops, ',')
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[i+1:]))
 		if err != nil {
 			break
 		}
-		from = a.Unmap()
+		from, hops = a.Unmap(), hops[:max(i, 0)]
 	}
 	return from
 }

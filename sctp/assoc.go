@@ -111,24 +111,27 @@ func defaultTo[T int | uint16 | time.Duration](v *T, d T) {
 // An Assoc is one end of an association. Its methods must not be called
 // concurrently.
 type Assoc struct {
-	config Config
-	start  time.Time // of the first call, one tick earlier; see since
-	stats  Counters
+	// What every message touches comes first, in as few cache lines as it can.
 
 	state  state
 	pend   pending
+	peer   endpoint
+	start  time.Time             // of the first call, one tick earlier; see since
 	timers [timers]time.Duration // zero is off
 
-	// Handshake; see init.go.
-	peer      endpoint
-	initReply *initInfo // INIT to be answered
-	cookie    []byte    // of the peer's INIT ACK, until it is acknowledged
-	sends     uint8     // INITs or COOKIE ECHOs sent in this state
-	initSent  time.Duration
+	// Sending; see send.go, forward.go.
+	nextTSN  uint32
+	acked    uint32 // the peer has everything up to here, or gave it up
+	topAcked uint32 // highest TSN the peer has acknowledged in any way
+	given    uint32 // highest TSN of our FORWARD-TSNs
+	rtt      time.Duration
+	marks    marks
+	channels []channel // see channel.go
 
 	// Receiving; see recv.go, sack.go, reassembly.go.
 	rx        tracker
 	ack       acker
+	stats     Counters
 	fragments []fragment // by TSN
 	held      []heldMessage
 	buffered  int
@@ -136,25 +139,22 @@ type Assoc struct {
 	oversize  uint32 // next TSN of a message that grew too large
 	skipping  bool   // whether oversize is set
 
-	// Sending; see send.go, forward.go.
-	nextTSN     uint32
-	acked       uint32 // the peer has everything up to here, or gave it up
-	topAcked    uint32 // highest TSN the peer has acknowledged in any way
-	given       uint32 // highest TSN of our FORWARD-TSNs
-	marks       marks
-	rtt         time.Duration
-	forwardNext time.Duration // earliest time of the next FORWARD-TSN
 	idleTries   uint8         // T3 expiries without progress
+	forwardNext time.Duration // earliest time of the next FORWARD-TSN
 	control     []controlData
-
-	// Channels; see channel.go, reconfig.go.
-	channels []channel
-	reset    resetState
+	reset       resetState // see reconfig.go
 
 	// Replies that carry bytes of the peer.
 	heartbeat []byte // HEARTBEAT to be answered
 	report    []byte // error causes to be reported
 	heartSent time.Duration
+
+	// Handshake; see init.go.
+	config    Config
+	initReply *initInfo // INIT to be answered
+	cookie    []byte    // of the peer's INIT ACK, until it is acknowledged
+	sends     uint8     // INITs or COOKIE ECHOs sent in this state
+	initSent  time.Duration
 }
 
 // state is the state of the association.

@@ -13,11 +13,11 @@ type Stats struct {
 
 // Counters count from the beginning of an association.
 type Counters struct {
+	MessagesOut,
+	BytesOut uint64
 	PacketsIn  uint64
 	MessagesIn uint64 // delivered as events
 	BytesIn    uint64 // of those messages
-	MessagesOut,
-	BytesOut uint64
 
 	Duplicates    uint64 // DATA received more than once
 	Late          uint64 // DATA delivered after it had been acknowledged eagerly

@@ -17,7 +17,7 @@ const (
 	maxLine  = 2 << 10
 
 	maxToken        = 64 // of what an answer repeats: mid, media, protocol, format
-	maxFingerprints = 8
+	maxFingerprints = 4
 )
 
 // Defaults of attributes that may be absent.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
@@ -31,7 +32,7 @@ func TestEchoes(t *testing.T) {
 	defer server.Close()
 	web := httptest.NewServer(server)
 	defer web.Close()
-	args := []string{"echo", "-url", web.URL, "-clients", "5", "-rate", "200", "-duration", "50ms", "-warmup", "0s", "-json"}
+	args := []string{"echo", "-url", web.URL, "-clients", "5", "-rate", "200", "-duration", "300ms", "-warmup", "0s", "-json"}
 	if runtime.GOOS == "linux" {
 		args = append(args, "-pid", strconv.Itoa(os.Getpid()))
 	}
@@ -51,19 +52,81 @@ func TestEchoes(t *testing.T) {
 	}
 }
 
+// Sessions on channels, over a link that loses a fifth each way: what is reliable
+// arrives nevertheless. The server has terms of its own.
+func TestChannelsUnderLoss(t *testing.T) {
+	server, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		Channels: godwit.Channels{
+			{Name: "newest", Mode: godwit.Sequenced},
+			{Name: "state", Direction: godwit.ToClient},
+			{Name: "every", Mode: godwit.ReliableOrdered},
+		},
+		Version: "7", Secret: "sesame",
+		RTC:     rtcserver.Config{MaxPerIP: 1}, // clients have addresses of their own
+		Handler: godwit.Handler{Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	web := httptest.NewServer(server)
+	defer web.Close()
+	bench := func(args string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), strings.Fields("echo -quiet -duration 200ms -warmup 0s -rate 100 -url "+web.URL+" "+args), &out, io.Discard)
+		return out.String(), err
+	}
+	for args, want := range map[string]string{
+		"-channel chat -token sesame":   `no channel "chat"; it has newest (sequenced), state (unreliable), every (reliable-ordered)`,
+		"-channel state -token sesame":  `only the server may send on channel "state"`,
+		"-channel newest -token tahini": "401",
+	} {
+		if _, err := bench(args); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+	clients := "-clients 5"
+	if runtime.GOOS != "linux" {
+		clients = "-clients 1"
+	}
+	out, err := bench(clients + " -channel newest,every -token sesame -loss 20% -rtt 10ms -json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r load.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if r.Failed != 0 || len(r.Channels) != 2 || r.Foreign != 0 {
+		t.Fatalf("%+v", r)
+	}
+	newest, every := r.Channels[0], r.Channels[1]
+	if newest.Name != "newest" || newest.Mode != "sequenced" || newest.Loss == 0 || newest.Latency.P50 < 10 {
+		t.Errorf("%+v", newest)
+	}
+	if every.Name != "every" || every.Mode != "reliable-ordered" || every.Sent == 0 || every.Received != every.Sent {
+		t.Errorf("%+v", every)
+	}
+}
+
 func TestMistakesAreExplained(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                        "the first argument must be what to do",
-		"-clients 3":              "the first argument must be what to do",
-		"dance":                   `"dance" is not echo`,
-		"echo -clients 0":         "-clients 0",
-		"echo -size 5000":         "-size 5000",
-		"echo -rate -1":           "-rate must not be negative",
-		"echo now":                `"now" is no flag`,
-		"echo -speed 9":           "-speed",
-		"echo -url localhost":     "no URL",
-		"echo -url udp://nowhere": "missing port",
-		"idle -pid 999999999":     "no process 999999999",
+		"":                                     "the first argument must be what to do",
+		"-clients 3":                           "the first argument must be what to do",
+		"dance":                                `"dance" is not echo`,
+		"echo -clients 0":                      "-clients 0",
+		"echo -size 5000":                      "-size 5000",
+		"echo -rate -1":                        "-rate must not be negative",
+		"echo now":                             `"now" is no flag`,
+		"echo -speed 9":                        "-speed",
+		"echo -url localhost":                  "no URL",
+		"echo -url udp://nowhere":              "missing port",
+		"echo -loss 2":                         "-loss 2 is not a share",
+		"echo -rtt -1s":                        "-rtt -1s",
+		"echo -channel a -size 9999999":        "-size 9999999 is not between 16 and 1048576",
+		"echo -url udp://127.0.0.1:9 -loss 1%": "leave out -channel, -loss and -rtt",
+		"echo -channel a -url http://127.0.0.1:1/": "connection refused",
+		"idle -pid 999999999":                      "no process 999999999",
 	} {
 		err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {

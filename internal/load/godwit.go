@@ -4,47 +4,131 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 )
 
 // Sources are the addresses that clients of a server on this machine send from.
 var Sources = netip.MustParsePrefix("127.64.0.0/10")
 
+// GodwitConfig says which server clients connect to, and how.
+type GodwitConfig struct {
+	// URL is that of the server's signaling.
+	URL string
+
+	// Channels are the names of the channels that clients send on. The server must
+	// have them; it is asked for its table. None means level one: datagrams without
+	// channels, which any WebRTC server takes that speaks the same JSON and has a
+	// lite ICE agent.
+	Channels []string
+
+	// Token is what clients show when they ask for a session.
+	Token string
+
+	// Loss is the share of datagrams that are lost each way, and RTT the time that
+	// there and back take. If either is not zero, they pass through a relay in this
+	// process.
+	Loss float64
+	RTT  time.Duration
+}
+
 // godwit makes clients that do all that a page does: signaling over HTTP, ICE,
-// DTLS, SCTP.
+// DTLS, SCTP, and a session if there are channels.
 type godwit struct {
-	url    string
-	config client.Config
-	shared bool // all clients have one socket
+	url     string
+	config  client.Config
+	session client.SessionConfig
+	ids     []channel.ID // of the channels that clients send on
+	lanes   []Channel
+	shared  bool // all clients have one socket
+	relay   *relay
 
 	mu        sync.Mutex
 	endpoints []*client.Endpoint
 }
 
-// Godwit returns a Transport for the server whose signaling is at url, any WebRTC
-// server that speaks the same JSON and has a lite ICE agent. If it is on this
-// machine, all clients share one socket, each with an address of its own.
-func Godwit(signaling string) (Transport, error) {
-	u, err := url.Parse(signaling)
+// Godwit returns a Transport for a WebRTC server. If the server is on this machine,
+// or behind a relay, all clients share one socket, each with an address of its own.
+func Godwit(ctx context.Context, c GodwitConfig) (Transport, error) {
+	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("load: %q is no URL of a server's signaling, such as http://localhost:8080/new_rtc_session", signaling)
+		return nil, fmt.Errorf("load: %q is no URL of a server's signaling, such as http://localhost:8080/new_rtc_session", c.URL)
 	}
-	g := &godwit{url: signaling}
+	g := &godwit{url: c.URL, lanes: plain}
 	g.config.Handler = client.Handler{
-		Message: func(c *client.Conn, m client.Message) { c.User.(*Client).Receive(m.Data) },
+		Message: func(c *client.Conn, m client.Message) { c.User.(*Client).Receive(0, m.Data) },
+		Close:   func(c *client.Conn, err *client.CloseError) { c.User.(*Client).Closed(err.Error()) },
 	}
-	if runtime.GOOS != "linux" || !isLoopback(u.Hostname()) {
-		return g, nil
+	if len(c.Channels) > 0 {
+		if err := g.speak(ctx, c); err != nil {
+			return nil, err
+		}
 	}
-	g.shared = true
-	g.config.Sources = Sources
-	_, err = g.listen("0.0.0.0:0")
+	g.shared = runtime.GOOS == "linux" && isLoopback(u.Hostname())
+	if c.Loss > 0 || c.RTT > 0 {
+		g.relay = newRelay(c.Loss, c.RTT, g.shared)
+		g.config.HTTP = &http.Client{Transport: g.relay}
+		g.shared = runtime.GOOS == "linux" // the relay is on this machine
+	}
+	if g.shared {
+		g.config.Sources = Sources
+		_, err = g.listen("0.0.0.0:0")
+	}
 	return g, err
+}
+
+// speak makes the clients sessions, with the server's table of channels.
+func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
+	terms, err := askTerms(ctx, c.URL)
+	if err != nil {
+		return err
+	}
+	g.lanes = nil
+	for _, name := range c.Channels {
+		id, ok := terms.channels.ID(name)
+		if !ok {
+			return fmt.Errorf("load: the server has no channel %q; it has %s", name, list(terms.channels))
+		}
+		ch := terms.channels[id-1]
+		if ch.Direction == channel.ToClient {
+			return fmt.Errorf("load: only the server may send on channel %q", name)
+		}
+		g.ids = append(g.ids, id)
+		g.lanes = append(g.lanes, Channel{ch.Name, ch.Mode.String()})
+	}
+	g.session = client.SessionConfig{
+		Channels: terms.channels,
+		Version:  terms.version,
+		Handler: client.SessionHandler{
+			Message: func(s *client.Session, id channel.ID, b []byte) {
+				s.User.(*Client).Receive(slices.Index(g.ids, id), b)
+			},
+			Interrupted: func(s *client.Session) { s.User.(*Client).Interrupted() },
+			Close:       func(s *client.Session, why client.CloseReason) { s.User.(*Client).Closed(why.String()) },
+		},
+	}
+	if c.Token != "" {
+		g.session.Token = func(context.Context) (string, error) { return c.Token, nil }
+	}
+	return nil
+}
+
+// list returns the names of channels and what they promise.
+func list(cs channel.Channels) string {
+	var names []string
+	for i := range cs {
+		names = append(names, fmt.Sprintf("%s (%s)", cs[i].Name, cs[i].Mode))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (g *godwit) listen(addr string) (*client.Endpoint, error) {
@@ -71,13 +155,21 @@ func isLoopback(host string) bool {
 	return false
 }
 
+func (g *godwit) Channels() []Channel { return g.lanes }
+
 func (g *godwit) Dial(ctx context.Context, c *Client) (Link, error) {
 	e, err := g.endpoint()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := e.Dial(ctx, g.url, c)
-	return link{conn}, err
+	if len(g.ids) == 0 {
+		conn, err := e.Dial(ctx, g.url, c)
+		return link{conn}, err
+	}
+	config := g.session
+	config.User = c
+	s, err := e.Join(ctx, g.url, config)
+	return sessionLink{s, g.ids}, err
 }
 
 // endpoint returns the endpoint of the next client.
@@ -101,9 +193,21 @@ func (g *godwit) Close() error {
 		closing.Go(func() { e.Close() })
 	}
 	closing.Wait()
+	if g.relay != nil {
+		g.relay.close()
+	}
 	return nil
 }
 
+// link is a client at level one.
 type link struct{ conn *client.Conn }
 
-func (l link) Send(b []byte) error { return l.conn.Send(0, client.Binary, b) }
+func (l link) Send(_ int, b []byte) error { return l.conn.Send(0, client.Binary, b) }
+
+// sessionLink is a client at level two.
+type sessionLink struct {
+	session *client.Session
+	ids     []channel.ID
+}
+
+func (l sessionLink) Send(i int, b []byte) error { return l.session.Send(l.ids[i], b) }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,15 @@ func (h *Histogram) Record(d time.Duration) {
 			return
 		}
 	}
+}
+
+// Add counts all that o has counted.
+func (h *Histogram) Add(o *Histogram) {
+	for i := range h.counts {
+		h.counts[i].Add(o.counts[i].Load())
+	}
+	h.sum.Add(o.sum.Load())
+	h.max.Store(max(h.max.Load(), o.max.Load()))
 }
 
 func bucket(d time.Duration) int {
@@ -96,6 +106,11 @@ type Latency struct {
 	P99  float64 `json:"p99"`
 	P999 float64 `json:"p999"`
 	Max  float64 `json:"max"`
+}
+
+// String returns the figures but the mean, for people.
+func (l *Latency) String() string {
+	return fmt.Sprintf("p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, longest %.3f", l.P50, l.P90, l.P99, l.P999, l.Max)
 }
 
 // Latency returns the figures.

@@ -13,17 +13,20 @@ import (
 
 // memory is a Transport whose server is a goroutine.
 type memory struct {
-	fail    func(index int) error
-	answer  func(m *memory, from *Client, b []byte) // nil echoes
-	queue   chan sentBy
-	closed  chan struct{}
-	ended   sync.WaitGroup
-	mu      sync.Mutex
-	clients []*Client
+	channels []Channel
+	fail     func(index int) error
+	answer   func(m *memory, s sentBy) // nil echoes
+	refuse   error                     // what the second client's sending returns
+	queue    chan sentBy
+	closed   chan struct{}
+	ended    sync.WaitGroup
+	mu       sync.Mutex
+	clients  []*Client
 }
 
 type sentBy struct {
 	client *Client
+	lane   int
 	b      []byte
 }
 
@@ -44,9 +47,9 @@ func newMemory() *memory {
 
 func (m *memory) serve(s sentBy) {
 	if m.answer != nil {
-		m.answer(m, s.client, s.b)
+		m.answer(m, s)
 	} else {
-		s.client.Receive(s.b)
+		s.client.Receive(s.lane, s.b)
 	}
 }
 
@@ -62,6 +65,13 @@ func (m *memory) Dial(_ context.Context, c *Client) (Link, error) {
 	return &memoryLink{m, c}, nil
 }
 
+func (m *memory) Channels() []Channel {
+	if m.channels != nil {
+		return m.channels
+	}
+	return plain
+}
+
 func (m *memory) Drops() uint64 { return 7 }
 
 func (m *memory) Close() error {
@@ -75,14 +85,17 @@ type memoryLink struct {
 	client *Client
 }
 
-func (l *memoryLink) Send(b []byte) error {
-	l.memory.queue <- sentBy{l.client, slices.Clone(b)}
+func (l *memoryLink) Send(i int, b []byte) error {
+	if l.client.Index() == 1 && l.memory.refuse != nil {
+		return l.memory.refuse
+	}
+	l.memory.queue <- sentBy{l.client, i, slices.Clone(b)}
 	return nil
 }
 
 func runLoad(t *testing.T, m *memory, c Config) *Report {
 	t.Helper()
-	c.Duration, c.Warmup = 50*time.Millisecond, 5*time.Millisecond
+	c.Duration, c.Warmup = 100*time.Millisecond, 5*time.Millisecond
 	r, err := Run(t.Context(), m, c)
 	if err != nil {
 		t.Fatal(err)
@@ -103,9 +116,9 @@ func TestEcho(t *testing.T) {
 func TestLossIsCounted(t *testing.T) {
 	m := newMemory()
 	n := 0
-	m.answer = func(_ *memory, c *Client, b []byte) {
+	m.answer = func(_ *memory, s sentBy) {
 		if n++; n%2 == 0 {
-			c.Receive(b)
+			s.client.Receive(0, s.b)
 		}
 	}
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 1, Rate: 2000})
@@ -123,18 +136,66 @@ func TestFlood(t *testing.T) {
 
 func TestFanout(t *testing.T) {
 	m := newMemory()
-	m.answer = func(m *memory, from *Client, b []byte) {
+	m.answer = func(m *memory, s sentBy) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if from.Index() != 0 {
-			t.Errorf("client %d has sent", from.Index())
+		if s.client.Index() != 0 {
+			t.Errorf("client %d has sent", s.client.Index())
 		}
 		for _, c := range m.clients {
-			c.Receive(b)
+			c.Receive(0, s.b)
 		}
 	}
 	r := runLoad(t, m, Config{Mode: Fanout, Clients: 20, Rate: 1000})
 	if r.Sent == 0 || r.Received != 20*r.Sent || r.Loss != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestChannels(t *testing.T) {
+	m := newMemory()
+	m.channels = []Channel{{"a", "sequenced"}, {"b", "reliable-ordered"}}
+	m.answer = func(_ *memory, s sentBy) {
+		if s.lane == 1 {
+			s.client.Receive(1, s.b)
+		}
+		s.client.Receive(-1, s.b) // of a channel that clients do not send on
+	}
+	r := runLoad(t, m, Config{Mode: Echo, Clients: 3, Rate: 1000})
+	if len(r.Channels) != 2 || r.Sent != r.Channels[0].Sent+r.Channels[1].Sent || r.Rate != 6000 || r.Foreign == 0 {
+		t.Fatalf("%+v", r)
+	}
+	a, b := r.Channels[0], r.Channels[1]
+	if a.Sent == 0 || a.Received != 0 || a.Loss != 1 || b.Sent == 0 || b.Received != b.Sent || b.Loss != 0 || b.Latency.P50 == 0 {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if r.Latency != b.Latency {
+		t.Errorf("the latency of all is %+v, of b %+v", r.Latency, b.Latency)
+	}
+}
+
+func TestPlay(t *testing.T) {
+	m := newMemory()
+	m.answer = func(_ *memory, s sentBy) {
+		s.client.Receive(7, []byte("state"))
+		s.client.Receive(7, []byte("state"))
+	}
+	r := runLoad(t, m, Config{Mode: Play, Clients: 5, Rate: 200})
+	if r.Sent == 0 || r.Received < r.Sent || r.Foreign != 0 || r.Loss != 0 || r.Spacing.Max == 0 || r.Latency.Max != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What goes wrong while the load runs is told.
+func TestMishaps(t *testing.T) {
+	m := newMemory()
+	m.answer = func(_ *memory, s sentBy) {
+		s.client.Interrupted()
+		s.client.Closed("kicked")
+	}
+	m.refuse = errors.New("too large")
+	r := runLoad(t, m, Config{Mode: Echo, Clients: 2, Rate: 1000})
+	if r.Refused == 0 || r.FirstRefusal != "too large" || r.Sent == 0 || r.Interrupted == 0 || r.Closed == 0 || r.LastEnd != "kicked" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -170,7 +231,7 @@ func TestClientsThatDoNotConnect(t *testing.T) {
 
 func TestForeignMessages(t *testing.T) {
 	m := newMemory()
-	m.answer = func(_ *memory, c *Client, b []byte) { c.Receive([]byte("welcome")) }
+	m.answer = func(_ *memory, s sentBy) { s.client.Receive(0, []byte("welcome")) }
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 1, Rate: 1000})
 	if r.Foreign == 0 || r.Received != 0 || r.Loss != 1 {
 		t.Errorf("%+v", r)
@@ -183,11 +244,13 @@ func TestForeignMessages(t *testing.T) {
 func TestPrint(t *testing.T) {
 	r := Report{
 		Clients: 10, Connected: 9, Failed: 1, LastError: "no room", Sent: 100, Received: 90, Loss: 0.1,
-		Seconds: 1, Refused: 2, Foreign: 3, LoadDrops: 4, Server: Server{PID: 7, CPUPerMessage: 1.5},
+		Seconds: 1, Refused: 2, FirstRefusal: "full", Interrupted: 5, Closed: 6, LastEnd: "kicked",
+		Channels: []ChannelReport{{Name: "every", Mode: "reliable-ordered", Loss: 0.01, Latency: Latency{P50: 3}}},
+		Foreign:  3, LoadDrops: 4, Server: Server{PID: 7, CPUPerMessage: 1.5},
 	}
 	var b bytes.Buffer
 	r.Print(&b)
-	for _, want := range []string{"9 of 10", "no room", "loss 10.000 %", "1.50 µs per message", "2 messages could not", "3 messages were not", "4 datagrams by this machine"} {
+	for _, want := range []string{"9 of 10", "no room", "loss 10.000 %", "1.50 µs per message", "2 messages could not be sent, the first because of: full", "5 times a client lost", "6 connections ended too early, the last with: kicked", "channel     every, reliable-ordered: loss 1.000 %, p50 3.000 ms", "3 messages were not", "4 datagrams by this machine"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// drain is how long answers to the last messages are waited for.
-const drain = 500 * time.Millisecond
+// What still comes after the last message was sent is waited for until nothing has
+// come for silence, and for drain at most: what is reliable may be sent many times.
+const (
+	silence = time.Second
+	drain   = 10 * time.Second
+)
 
 // stall is how long a flooding client waits before it takes what is under way for
 // lost.
@@ -27,8 +31,12 @@ func (r *run) measure(ctx context.Context, load func(context.Context)) {
 	stop := r.progress(func() string {
 		s := r.counts()
 		defer func() { last = s }()
-		return fmt.Sprintf("%s: %d messages/s, p50 %v, p99 %v, server CPU %.0f %%", r.config.Mode,
-			s.received-last.received, r.latency.Quantile(0.5), r.latency.Quantile(0.99),
+		h, what := r.latency(), "latency"
+		if r.config.Mode == Play {
+			h, what = &r.spacing, "spacing"
+		}
+		return fmt.Sprintf("%s: %d messages/s, %s p50 %v, p99 %v, server CPU %.0f %%", r.config.Mode,
+			s.received-last.received, what, h.Quantile(0.5), h.Quantile(0.99),
 			100*(s.process.cpu-last.process.cpu).Seconds())
 	})
 	defer stop()
@@ -46,23 +54,46 @@ func (r *run) measure(ctx context.Context, load func(context.Context)) {
 	r.figures(from, to)
 }
 
-// paced has clients send in turn, rate messages a second in all.
+// paced has clients send in turn, on one channel after the other, rate messages a
+// second in all.
 func (r *run) paced(ctx context.Context, rate float64, clients []*Client) {
 	r.measure(ctx, func(ctx context.Context) {
 		buf := make([]byte, r.config.Size)
-		i := 0
+		n := 0
 		pace(ctx, rate, r.config.Tick, func() {
-			clients[i].send(buf)
-			if i++; i == len(clients) {
-				i = 0
+			clients[n%len(clients)].send(n/len(clients), buf)
+			if n++; n == len(clients)*len(r.lanes) {
+				n = 0
 			}
 		})
 	})
-	time.Sleep(drain)
+	r.drain(ctx)
 	r.report.Rate = rate
 }
 
-// flood keeps Window messages of every client under way.
+// drain waits for what is still under way.
+func (r *run) drain(ctx context.Context) {
+	if r.config.Mode == Play {
+		return // nobody knows what is to come
+	}
+	n, last, begin := r.received(), r.now(), r.now()
+	for n < r.expected(r.sent()) && r.now()-last < int64(silence) && r.now()-begin < int64(drain) && ctx.Err() == nil {
+		sleep(ctx, silence/100)
+		if m := r.received(); m > n {
+			n, last = m, r.now()
+		}
+	}
+}
+
+// expected returns how many messages come of n that were sent, if none is lost.
+func (r *run) expected(n uint64) uint64 {
+	if r.config.Mode == Fanout {
+		n *= uint64(len(r.clients))
+	}
+	return n
+}
+
+// flood keeps Window messages of every client under way on every channel.
 func (r *run) flood(ctx context.Context) {
 	r.measure(ctx, func(ctx context.Context) {
 		r.flooding.Store(true)
@@ -72,18 +103,27 @@ func (r *run) flood(ctx context.Context) {
 		buf := make([]byte, r.config.Size)
 		for ctx.Err() == nil {
 			for _, c := range r.clients {
-				if now := r.now(); now-c.heard.Load() >= int64(stall) {
-					c.heard.Store(now)
-					for range r.config.Window {
-						c.send(buf)
-					}
-				}
+				r.refill(c, buf)
 			}
 			sleep(ctx, stall/4)
 		}
 		r.flooding.Store(false)
 	})
-	time.Sleep(drain)
+	r.drain(ctx)
+}
+
+// refill sends a window of messages for a client that has not heard of any for long.
+func (r *run) refill(c *Client, buf []byte) {
+	now := r.now()
+	if now-c.heard.Load() < int64(stall) {
+		return
+	}
+	c.heard.Store(now)
+	for i := range r.lanes {
+		for range r.config.Window {
+			c.send(i, buf)
+		}
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -105,7 +145,7 @@ type counts struct {
 
 func (r *run) counts() counts {
 	p, _ := readProcess(r.config.PID)
-	return counts{r.now(), r.received.Load(), p, ownCPU()}
+	return counts{r.now(), r.received(), p, ownCPU()}
 }
 
 // progress writes a line every second until the func that it returns is called.

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,13 +24,22 @@ type Report struct {
 
 	Seconds           float64 `json:"seconds"` // that were measured
 	Sent              uint64  `json:"sent"`
+	SentPerSecond     float64 `json:"sent_per_second"`
 	Received          uint64  `json:"received"`
-	Loss              float64 `json:"loss"` // share
-	MessagesPerSecond float64 `json:"messages_per_second"`
+	MessagesPerSecond float64 `json:"messages_per_second"` // that came
+	Loss              float64 `json:"loss"`                // share
 	Latency           Latency `json:"latency_ms"`
+	Spacing           Latency `json:"spacing_ms"` // Play: between what comes to one client
 
-	Refused uint64 `json:"refused,omitempty"` // messages that could not be sent
-	Foreign uint64 `json:"foreign,omitempty"` // messages that are not of this program
+	// Channels are the same of each channel, if they have names.
+	Channels []ChannelReport `json:"channels,omitempty"`
+
+	Refused      uint64 `json:"refused,omitempty"`       // messages that could not be sent
+	FirstRefusal string `json:"first_refusal,omitempty"` // why
+	Foreign      uint64 `json:"foreign,omitempty"`       // messages that are not of this program
+	Interrupted  uint64 `json:"interrupted,omitempty"`   // times that a session lost the server
+	Closed       uint64 `json:"closed,omitempty"`        // connections that ended too early
+	LastEnd      string `json:"last_end,omitempty"`      // why
 
 	// LoadDrops are datagrams that reached this process's sockets and were dropped
 	// because it did not read them in time. They count as lost.
@@ -42,11 +52,22 @@ type Report struct {
 	Server Server `json:"server"`
 }
 
+// A ChannelReport is what was measured of one channel.
+type ChannelReport struct {
+	Name     string  `json:"name"`
+	Mode     string  `json:"mode"`
+	Sent     uint64  `json:"sent"`
+	Received uint64  `json:"received"`
+	Loss     float64 `json:"loss"` // share
+	Latency  Latency `json:"latency_ms"`
+}
+
 // Server is what the server's process took.
 type Server struct {
 	PID              int     `json:"pid,omitempty"`
 	CPU              float64 `json:"cpu"`                // cores, while measured
-	CPUPerMessage    float64 `json:"cpu_us_per_message"` // microseconds
+	CPUPerClient     float64 `json:"cpu_per_client"`     // cores
+	CPUPerMessage    float64 `json:"cpu_us_per_message"` // microseconds, of those that came
 	CPUPerConnect    float64 `json:"cpu_ms_per_connect"`
 	RSSBefore        int64   `json:"rss_before_kb"` // with no client
 	RSS              int64   `json:"rss_kb"`        // at the end, clients connected
@@ -63,6 +84,7 @@ func (r *run) figures(from, to counts) {
 	r.report.LoadCPU = (to.own - from.own).Seconds() / seconds
 	cpu := to.process.cpu - from.process.cpu
 	r.report.Server.CPU = cpu.Seconds() / seconds
+	r.report.Server.CPUPerClient = r.report.Server.CPU / float64(len(r.clients))
 	if n := to.received - from.received; n > 0 {
 		r.report.Server.CPUPerMessage = float64(cpu.Microseconds()) / float64(n)
 	}
@@ -71,19 +93,19 @@ func (r *run) figures(from, to counts) {
 // finish fills in the rest.
 func (r *run) finish(before process) {
 	p := &r.report
-	p.Sent, p.Received, p.Refused, p.Foreign = r.sent.Load(), r.received.Load(), r.refused.Load(), r.foreign.Load()
+	p.Sent, p.Received, p.Refused, p.Foreign = r.sent(), r.received(), r.refused.Load(), r.foreign.Load()
+	p.FirstRefusal, p.LastEnd = text(&r.firstRefusal), text(&r.lastEnd)
+	p.Interrupted, p.Closed = r.interrupted.Load(), r.closed.Load()
 	if p.Seconds > 0 {
+		p.SentPerSecond = float64(p.Sent) / p.Seconds
 		p.MessagesPerSecond = float64(p.Received) / p.Seconds
 	}
 	p.LoadDrops = r.transport.Drops()
-	expected := p.Sent
-	if p.Mode == Fanout {
-		expected *= uint64(len(r.clients))
+	p.Latency, p.Spacing = r.latency().Latency(), r.spacing.Latency()
+	if p.Mode != Play {
+		p.Loss = r.loss(p.Sent, p.Received)
+		r.channels()
 	}
-	if expected > 0 {
-		p.Loss = max(1-float64(p.Received)/float64(expected), 0)
-	}
-	p.Latency = r.latency.Latency()
 	if r.config.PID == 0 {
 		return
 	}
@@ -98,6 +120,35 @@ func (r *run) finish(before process) {
 	}
 }
 
+// channels fills in what was measured of each channel.
+func (r *run) channels() {
+	for i, c := range r.transport.Channels() {
+		if c.Name == "" || r.sent() == 0 {
+			continue
+		}
+		l := &r.lanes[i]
+		sent, received := l.sent.Load(), l.received.Load()
+		r.report.Channels = append(r.report.Channels, ChannelReport{
+			Name: c.Name, Mode: c.Mode, Sent: sent, Received: received, Loss: r.loss(sent, received), Latency: l.latency.Latency(),
+		})
+	}
+}
+
+// loss returns the share that is lost of what was sent.
+func (r *run) loss(sent, received uint64) float64 {
+	if sent == 0 {
+		return 0
+	}
+	return max(1-float64(received)/float64(r.expected(sent)), 0)
+}
+
+func text(p *atomic.Pointer[string]) string {
+	if s := p.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
 // Print writes the report for people.
 func (p *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "connected   %d of %d in %.2f s (%.0f/s), p50 %.1f ms, p99 %.1f ms, longest %.1f ms\n",
@@ -105,23 +156,24 @@ func (p *Report) Print(w io.Writer) {
 	if p.Failed > 0 {
 		fmt.Fprintf(w, "failed      %d, the last with: %s\n", p.Failed, p.LastError)
 	}
-	if p.Sent > 0 {
-		fmt.Fprintf(w, "messages    %.0f/s of %d bytes, %d sent, %d came, loss %.3f %%\n",
-			p.MessagesPerSecond, p.Size, p.Sent, p.Received, 100*p.Loss)
-		fmt.Fprintf(w, "latency     p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, longest %.3f\n",
-			p.Latency.P50, p.Latency.P90, p.Latency.P99, p.Latency.P999, p.Latency.Max)
-	}
+	p.printMessages(w)
 	if p.Refused > 0 {
-		fmt.Fprintf(w, "refused     %d messages could not be sent\n", p.Refused)
+		fmt.Fprintf(w, "refused     %d messages could not be sent, the first because of: %s\n", p.Refused, p.FirstRefusal)
 	}
 	if p.Foreign > 0 {
 		fmt.Fprintf(w, "foreign     %d messages were not ours\n", p.Foreign)
+	}
+	if p.Interrupted > 0 {
+		fmt.Fprintf(w, "interrupted %d times a client lost the server\n", p.Interrupted)
+	}
+	if p.Closed > 0 {
+		fmt.Fprintf(w, "closed      %d connections ended too early, the last with: %s\n", p.Closed, p.LastEnd)
 	}
 	if p.LoadDrops > 0 {
 		fmt.Fprintf(w, "dropped     %d datagrams by this machine, because this process was too slow\n", p.LoadDrops)
 	}
 	if s := &p.Server; s.PID != 0 {
-		fmt.Fprintf(w, "server      CPU %.1f %%", 100*s.CPU)
+		fmt.Fprintf(w, "server      CPU %.1f %%, %.4f %% per client", 100*s.CPU, 100*s.CPUPerClient)
 		if s.CPUPerMessage > 0 {
 			fmt.Fprintf(w, ", %.2f µs per message", s.CPUPerMessage)
 		}
@@ -130,5 +182,26 @@ func (p *Report) Print(w io.Writer) {
 	}
 	if p.Seconds > 0 {
 		fmt.Fprintf(w, "load        CPU %.1f %% of this process\n", 100*p.LoadCPU)
+	}
+}
+
+// printMessages writes what became of the messages.
+func (p *Report) printMessages(w io.Writer) {
+	switch {
+	case p.Sent == 0:
+		return
+	case p.Mode == Play:
+		fmt.Fprintf(w, "messages    %.0f/s of %d bytes to the server, %.0f/s from it\n", p.SentPerSecond, p.Size, p.MessagesPerSecond)
+		fmt.Fprintf(w, "spacing     %s\n", &p.Spacing)
+		return
+	}
+	fmt.Fprintf(w, "messages    %.0f/s of %d bytes to the server, %.0f/s from it; %d sent, %d came, loss %.3f %%\n",
+		p.SentPerSecond, p.Size, p.MessagesPerSecond, p.Sent, p.Received, 100*p.Loss)
+	if len(p.Channels) == 0 {
+		fmt.Fprintf(w, "latency     %s\n", &p.Latency)
+	}
+	for i := range p.Channels {
+		c := &p.Channels[i]
+		fmt.Fprintf(w, "channel     %s, %s: loss %.3f %%, %s\n", c.Name, c.Mode, 100*c.Loss, &c.Latency)
 	}
 }

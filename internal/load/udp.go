@@ -72,7 +72,7 @@ func (u *udp) run() {
 		u.setBusy(true)
 		for _, d := range in[:n] {
 			if c := u.client(ClientOf(d.B)); c != nil {
-				c.Receive(d.B)
+				c.Receive(0, d.B)
 			}
 		}
 		u.setBusy(false)
@@ -121,6 +121,9 @@ func (u *udp) Dial(_ context.Context, c *Client) (Link, error) {
 	return l, nil
 }
 
+// Channels returns one without a name.
+func (u *udp) Channels() []Channel { return plain }
+
 func (u *udp) Drops() uint64 { return u.socket.Stats().KernelDrops }
 
 func (u *udp) Close() error {
@@ -135,7 +138,7 @@ type udpLink struct {
 	local netip.Addr
 }
 
-func (l *udpLink) Send(b []byte) error {
+func (l *udpLink) Send(_ int, b []byte) error {
 	l.udp.mu.Lock()
 	defer l.udp.mu.Unlock()
 	l.udp.send(l, b)

@@ -26,6 +26,13 @@ func (p *Peer) Close(now time.Time, cause string) {
 	p.end(now, LocalClose, nil)
 }
 
+// GiveUp ends a peer to which nobody has come, before its time is over.
+func (p *Peer) GiveUp(now time.Time) {
+	if p.state == Waiting {
+		p.end(now, Unheard, nil)
+	}
+}
+
 // end records why the peer ends. The first reason stands.
 func (p *Peer) end(now time.Time, why Reason, err error) {
 	if p.state >= Closing {
@@ -38,13 +45,14 @@ func (p *Peer) end(now time.Time, why Reason, err error) {
 	}
 }
 
-// appendFarewell appends what Close said, when it is owed: once by itself, and
-// again for whatever the other side goes on to send.
+// appendFarewell appends what Close said, when it is owed: by itself at growing
+// intervals, for it may be lost, and for whatever the other side goes on to send.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
 	if !p.owed || p.said == farewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
 		return b, Path{}
 	}
 	p.owed = false
+	p.again = now.Add(farewellInterval << p.said)
 	p.said++
 	return append(b, p.farewell...), path
 }
@@ -63,7 +71,7 @@ func (p *Peer) Deadline() time.Time {
 		if p.state == Gone {
 			return time.Time{}
 		}
-		return p.until
+		return sooner(p.until, p.again)
 	}
 	d := p.ice.deadline()
 	if p.state == Secure && p.ice.onTrial() {
@@ -96,6 +104,9 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 	case p.state == Closing:
 		if !now.Before(p.until) {
 			p.state = Gone
+		}
+		if !p.again.IsZero() && !now.Before(p.again) {
+			p.owed, p.again = true, time.Time{}
 		}
 		return events
 	}

@@ -78,11 +78,14 @@ const (
 	AssociationFailed
 )
 
-// lingering is how long a closed peer goes on answering with its farewell, and
-// farewells how often it does at most: an ABORT may be lost like any datagram.
+// lingering is how long a closed peer goes on saying its farewell, and farewells how
+// often it does at most: an ABORT may be lost like any datagram. The first repetition
+// comes after farewellInterval, each further after twice the time, and one for
+// whatever the other side sends.
 const (
-	lingering = 2 * time.Second
-	farewells = 8
+	lingering        = 2 * time.Second
+	farewells        = 8
+	farewellInterval = 250 * time.Millisecond
 )
 
 // Config is what a peer is made of. The owner keeps nothing of it.
@@ -100,20 +103,21 @@ type Config struct {
 // A Peer is one WebRTC peer. It is not safe for concurrent use: whoever owns it
 // makes all calls.
 type Peer struct {
+	state   State
+	why     Reason
+	client  bool
 	ice     ice
-	records dtls.Conn
 	assoc   *sctp.Assoc
 	shake   *shake // nil before the first check and after the handshake
+	records dtls.Conn
 
-	state  State
-	why    Reason
 	err    error
-	client bool
 	config *sctp.Config // until the association is made
 
 	farewell []byte    // what Close said, for repetition
 	owed     bool      // the farewell is to be said now
 	said     int       // how often it was
+	again    time.Time // when it is owed anew
 	until    time.Time // when Closing becomes Gone
 	probed   time.Time // when an address on trial was asked last
 
@@ -130,7 +134,8 @@ type Drops struct {
 
 // New makes a peer that waits for its first check, or, as a client, sends it.
 func New(now time.Time, c Config) *Peer {
-	p := &Peer{client: c.Client, config: &c.SCTP}
+	config := c.SCTP // a copy: a view would keep all of c until the association is made
+	p := &Peer{client: c.Client, config: &config}
 	if c.Check != nil {
 		p.ice.control = icectl.New(now, *c.Check)
 	} else {

@@ -69,7 +69,7 @@ func newWorldWith(t testing.TB, dtlsClient bool, edit func(*Config)) *world {
 			LocalUfrag: c.Ufrag, RemoteUfrag: s.Ufrag, RemotePwd: s.Pwd,
 			Candidates: []netip.AddrPort{w.server.addr}, Secret: [32]byte{1},
 		},
-		SCTP:   SCTPConfig{LocalTag: 2, InitialTSN: 200},
+		SCTP:   SCTPConfig{LocalTag: 2, InitialTSN: 2 * config.SCTP.InitialTSN}, // both wrap, or none
 		Client: dtlsClient,
 	})
 	return w

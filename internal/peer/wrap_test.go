@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// TSNs begin at random, so they wrap soon or late; here after 50 messages, with
-// losses on both sides of the wrap, in both directions.
+// TSNs begin at random, so they wrap soon or late; here after 50 messages down and
+// 101 up, with losses on both sides of the wrap.
 func TestNumbersOfMessagesWrap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorldWith(t, false, func(c *Config) { c.SCTP.InitialTSN = math.MaxUint32 - 50 })
@@ -39,6 +39,29 @@ func TestNumbersOfMessagesWrap(t *testing.T) {
 			t.Errorf("%d messages came down and %d up, of 5000 each", len(w.client.got), len(w.server.got))
 		}
 	})
+}
+
+// Records arrive up to the last number there is, in both directions.
+func TestLastRecordNumbersArrive(t *testing.T) {
+	h := newHostile(t, nil)
+	h.server.records.Init(keysOf(t), true, 1<<48-100)
+	h.client.records.Init(keysOf(t), false, 1<<48-100)
+	h.server.records.Done()
+	h.client.records.Done()
+	h.server.got, h.client.got = nil, nil
+	for _, s := range []*side{h.server, h.client} {
+		for range 100 {
+			b, _, err := s.Send(h.now, nil, 0, 0, []byte("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.other.events, _ = s.other.Receive(h.now, s.addr, b, s.other.events[:0])
+			s.other.note()
+		}
+	}
+	if len(h.server.got) != 100 || len(h.client.got) != 100 {
+		t.Errorf("%d messages came up and %d down, of 100 each", len(h.server.got), len(h.client.got))
+	}
 }
 
 // D9: record numbers are never used twice; when they are used up it is over.

@@ -69,6 +69,10 @@ func (s *Session) drain(now time.Time) {
 	s.mux.Close(now, uint64(s.closing.reason.Code), s.closing.reason.Text)
 }
 
+// Reason returns why the session ended, once it is closed. One that lost its link
+// before it was open has no reason: Normal, without a text.
+func (s *Session) Reason() Reason { return s.closing.reason }
+
 // Over reports whether the session is closed and has nothing more to say: its link
 // may go.
 func (s *Session) Over() bool { return s.closing.over }

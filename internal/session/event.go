@@ -16,6 +16,7 @@ const (
 	EventRequest                      // Request, Name, Data
 	EventResult                       // Request, Status; Data of a reply, Reason.Text of a rejection
 	EventReceipt                      // Channel, Message, Fate
+	EventChannel                      // Channel: a client's table has one more
 	EventInterrupted                  //
 	EventResumed                      //
 	EventToken                        // Token: a client's newest. At a server: the older of two is not valid any more

@@ -8,15 +8,19 @@ import (
 // Control messages. Each is one message on channel 0: a type, then fields, big
 // endian. docs/SESSION.md, section 3.
 const (
-	typeHello   = 0x01 // length 2, connect message; more is ignored
+	typeHello   = 0x01 // length 2, connect message, what the client takes 1; more is ignored
 	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4; more is ignored
 	typeRequest = 0x03 // id 4, length of name 1, name, payload
 	typeReply   = 0x04 // id 4, payload
 	typeAck     = 0x05 // id 4; more is ignored
 	typeReject  = 0x06 // id 4, text
 	typeHere    = 0x07 // count 4; more is ignored
+	typeOpen    = 0x08 // a line of the table's text
+	typeOpened  = 0x09 // channel 1; more is ignored
 
 	typeExtension = 0x80 // from here on an unknown type is ignored
+
+	takesOpen = 0x01 // a bit of what the client takes
 )
 
 const (
@@ -30,6 +34,7 @@ const (
 	MaxText = 256
 
 	maxControl = 64 << 10
+	maxLine    = 256 // bytes of OPEN
 )
 
 // Token is a resume token.
@@ -43,8 +48,10 @@ type frame struct {
 	token   Token
 	grace   uint32
 	silence uint32
+	takes   byte // of HELLO
+	channel byte // of OPENED
 	name    []byte
-	payload []byte // connect message, payload or text
+	payload []byte // connect message, payload, text or line
 }
 
 // parse reports whether b is well-formed. A type from typeExtension on always is.
@@ -64,6 +71,9 @@ func (f *frame) parse(b []byte) bool {
 			return false
 		}
 		f.payload = b[2 : 2+n]
+		if len(b) > 2+n {
+			f.takes = b[2+n]
+		}
 		return true
 	case typeWelcome:
 		if len(b) < 8+16+4+4 {
@@ -76,6 +86,15 @@ func (f *frame) parse(b []byte) bool {
 		return true
 	case typeRequest, typeReply, typeAck, typeReject, typeHere:
 		return f.parseNumbered(b)
+	case typeOpen:
+		f.payload = b
+		return len(b) > 0 && len(b) <= maxLine && utf8.Valid(b)
+	case typeOpened:
+		if len(b) < 1 {
+			return false
+		}
+		f.channel = b[0]
+		return true
 	}
 	return f.kind >= typeExtension
 }
@@ -106,9 +125,13 @@ func (f *frame) parseNumbered(b []byte) bool {
 	return true
 }
 
-func appendHello(b, hello []byte) []byte {
+func appendHello(b, hello []byte, takes byte) []byte {
 	b = binary.BigEndian.AppendUint16(append(b, typeHello), uint16(len(hello)))
-	return append(b, hello...)
+	b = append(b, hello...)
+	if takes != 0 {
+		b = append(b, takes)
+	}
+	return b
 }
 
 func appendWelcome(b []byte, session uint64, token Token, grace, silence uint32) []byte {

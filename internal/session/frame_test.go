@@ -11,9 +11,13 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// vectors returns the lines of testdata/frames.txt: what they are, and the bytes.
+// vectors returns the lines of the files in testdata: what they are, and the bytes.
 func vectors(t testing.TB) (lines [][2]string) {
-	f, err := os.Open("testdata/frames.txt")
+	return append(vectorsOf(t, "testdata/frames.txt"), vectorsOf(t, "testdata/open.txt")...)
+}
+
+func vectorsOf(t testing.TB, file string) (lines [][2]string) {
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +57,15 @@ func TestVectors(t *testing.T) {
 func (f *frame) append(b []byte) []byte {
 	switch f.kind {
 	case typeHello:
-		return appendHello(b, f.payload)
+		return appendHello(b, f.payload, f.takes)
 	case typeWelcome:
 		return appendWelcome(b, f.session, f.token, f.grace, f.silence)
 	case typeRequest:
 		return appendRequest(b, f.id, string(f.name), f.payload)
+	case typeOpen:
+		return append(append(b, f.kind), f.payload...)
+	case typeOpened:
+		return append(b, f.kind, f.channel)
 	}
 	return append(appendNumbered(b, f.kind, f.id), f.payload...)
 }

@@ -70,7 +70,7 @@ func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 		}
 		limit, code, what = s.config.Limits.Bytes, LimitBytes, "bytes"
 	}
-	if ch != channel.Control && s.config.Channel.Channels[ch-1].Mode < channel.ReliableUnordered {
+	if ch != channel.Control && s.mux.Channels()[ch-1].Mode < channel.ReliableUnordered {
 		s.stats.Limited++
 		return false
 	}
@@ -104,6 +104,10 @@ func (s *Session) control(now time.Time, b []byte) {
 		if !s.server {
 			s.fail(now, ProtocolError, "HERE from a server")
 		}
+	case typeOpen:
+		s.opened(now, f)
+	case typeOpened:
+		s.channelKnown(now, f)
 	case typeHello:
 		s.fail(now, ProtocolError, "HELLO in an open session")
 	}
@@ -121,7 +125,7 @@ func (s *Session) awaited() string {
 func (s *Session) open(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
-		s.state = Open
+		s.state, s.takesOpen = Open, f.takes&takesOpen != 0
 		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})
 	case !s.server && f.kind == typeWelcome:
 		s.state = Open

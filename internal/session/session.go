@@ -21,6 +21,8 @@ var (
 	ErrPayload = fmt.Errorf("session: a request or reply has at most %d bytes; send more on a channel", MaxPayload)
 	// ErrAnswered: the request has its answer, or nobody waits for it.
 	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
+	// ErrFixed: the client's table is what it was at first.
+	ErrFixed = errors.New("session: only a server opens channels, and only at a client that takes them")
 	// ErrHello: the connect message is too long.
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
 )
@@ -118,6 +120,10 @@ type Session struct {
 
 	messages, bytes bucket
 
+	// Channels opened at run time. A server's alone but for the table, the Mux's.
+	takesOpen bool // the client does
+	known     int  // how many the client has answered for, those of the first table included
+
 	closing closing
 	stats   Stats
 
@@ -156,10 +162,11 @@ func New(now time.Time, c Config) (*Session, error) {
 		messages: newBucket(now, c.Limits.Messages),
 		bytes:    newBucket(now, c.Limits.Bytes),
 	}
+	s.known = len(c.Channel.Channels)
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.say(now, appendHello(nil, c.Hello), channel.Options{}) // before anything else
+		s.say(now, appendHello(nil, c.Hello, takesOpen), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
@@ -188,17 +195,33 @@ func (s *Session) Stats() Stats {
 
 // Send queues a message on one of the table's channels.
 func (s *Session) Send(now time.Time, ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
-	if s.closing.begun || s.state == Closed {
-		return 0, channel.ErrClosed
-	}
-	if ch == channel.Control {
-		return 0, channel.ErrUnknown
-	}
-	if s.interrupted && int(ch) <= len(s.config.Channel.Channels) &&
-		s.config.Channel.Channels[ch-1].Mode < channel.ReliableUnordered {
-		return 0, ErrInterrupted
+	if err := s.maySend(ch); err != nil {
+		return 0, err
 	}
 	return s.mux.Send(now, ch, b, o)
+}
+
+// SendShared is Send for a payload that many sessions share; see
+// [channel.Mux.SendShared].
+func (s *Session) SendShared(now time.Time, ch channel.ID, p *channel.Shared) error {
+	if err := s.maySend(ch); err != nil {
+		return err
+	}
+	_, err := s.mux.SendShared(now, ch, p, channel.Options{})
+	return err
+}
+
+func (s *Session) maySend(ch channel.ID) error {
+	if s.closing.begun || s.state == Closed {
+		return channel.ErrClosed
+	}
+	if ch == channel.Control {
+		return channel.ErrUnknown
+	}
+	if table := s.mux.Channels(); s.interrupted && int(ch) <= len(table) && table[ch-1].Mode < channel.ReliableUnordered {
+		return ErrInterrupted
+	}
+	return nil
 }
 
 // Receive takes a datagram of the link.

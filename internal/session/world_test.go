@@ -184,13 +184,19 @@ func describe(ev Event) string {
 		}
 		return "open " + string(ev.Data)
 	case EventMessage:
-		return fmt.Sprintf("%s: %s", table.Name(ev.Channel), ev.Data)
+		name := table.Name(ev.Channel)
+		if name == "" {
+			name = fmt.Sprint("channel ", ev.Channel)
+		}
+		return fmt.Sprintf("%s: %s", name, ev.Data)
 	case EventRequest:
 		return fmt.Sprintf("request %d %s: %s", ev.Request, ev.Name, ev.Data)
 	case EventResult:
 		return fmt.Sprintf("request %d %v: %s%s", ev.Request, ev.Status, ev.Data, ev.Reason.Text)
 	case EventReceipt:
 		return fmt.Sprintf("%s %v", table.Name(ev.Channel), ev.Fate)
+	case EventChannel:
+		return fmt.Sprint("channel ", ev.Channel)
 	case EventInterrupted:
 		return "interrupted"
 	case EventResumed:

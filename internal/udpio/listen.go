@@ -35,22 +35,31 @@ func Listen(addr string, c Config) ([]*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := listenUDP(network, addr, nil)
-	if err != nil {
-		return nil, err
-	}
-	if n == 1 {
-		conn, err := newSocket(first, c)
+	for tries := 1; ; tries++ {
+		first, err := listenUDP(network, addr, nil)
 		if err != nil {
 			return nil, err
 		}
-		return []*Conn{conn}, nil
+		if n == 1 {
+			conn, err := newSocket(first, c)
+			if err != nil {
+				return nil, err
+			}
+			return []*Conn{conn}, nil
+		}
+		bound := first.LocalAddr().(*net.UDPAddr)
+		first.Close()
+		host, port, _ := net.SplitHostPort(addr)
+		conns, err := listenShared(network, net.JoinHostPort(host, strconv.Itoa(bound.Port)), n, c)
+		if err != nil && port == "0" && tries < portTries {
+			continue // somebody took it in between, and any other will do
+		}
+		return conns, err
 	}
-	bound := first.LocalAddr().(*net.UDPAddr).AddrPort()
-	first.Close()
-	host, _, _ := net.SplitHostPort(addr)
-	return listenShared(network, net.JoinHostPort(host, strconv.Itoa(int(bound.Port()))), n, c)
 }
+
+// portTries is how many ports the system is asked for when any will do.
+const portTries = 8
 
 // listenShared opens n sockets on one address.
 func listenShared(network, addr string, n int, c Config) ([]*Conn, error) {

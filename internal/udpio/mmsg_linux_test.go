@@ -38,6 +38,21 @@ func TestAnswerLeavesFromTheAddressAsked(t *testing.T) {
 	}
 }
 
+// TestABoundSocketHasOneAddress: no control message says so, either way.
+func TestABoundSocketHasOneAddress(t *testing.T) {
+	server, client := listen(t, "127.0.0.4:0"), listen(t, "127.0.0.1:0")
+	write(t, client, to(server.LocalAddr(), 1)...)
+	asked := readAll(t, server, 1)
+	if got, want := asked[0].Local, netip.MustParseAddr("127.0.0.4"); got != want {
+		t.Fatalf("Local = %v, want %v", got, want)
+	}
+	asked[0].Local = netip.MustParseAddr("127.0.0.5")
+	write(t, server, asked...)
+	if got := readAll(t, client, 1)[0].Remote; got != server.LocalAddr() {
+		t.Errorf("the answer came from %v", got)
+	}
+}
+
 func TestLocalOfAnotherFamilyIsTheKernelsChoice(t *testing.T) {
 	server, client := listen(t, ":0"), listen(t, "127.0.0.1:0")
 	write(t, server, Datagram{Remote: client.LocalAddr(), Local: netip.IPv6Loopback(), B: []byte("x")})
@@ -62,7 +77,7 @@ func TestDeadlineTakesWhatIsThere(t *testing.T) {
 }
 
 func TestOneBadDatagramDoesNotStopTheRest(t *testing.T) {
-	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	server, client := listen(t, "127.0.0.1:0"), listen(t, "0.0.0.0:0")
 	good := to(server.LocalAddr(), 3)
 	n, err := client.WriteBatch([]Datagram{
 		good[0],
@@ -108,7 +123,7 @@ func TestFullSendBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c Conn
-	m := newMmsg(raw, false, &c.counters)
+	m := newMmsg(raw, false, netip.Addr{}, &c.counters)
 	for i := range m.w.hdrs {
 		m.w.hdrs[i].Hdr.Name = nil
 		m.w.setPayload(i, []byte("x"))
@@ -183,6 +198,16 @@ func TestBufferSizesAreReadBack(t *testing.T) {
 	}
 	if s := listenN(t, "127.0.0.1:0", Config{ReadBuffer: -1, WriteBuffer: -1})[0].Stats(); s.ReadBuffer <= 0 || s.WriteBuffer <= 0 {
 		t.Errorf("the system's buffers are %d and %d", s.ReadBuffer, s.WriteBuffer)
+	}
+}
+
+// A datagram that the interface cannot take whole is dropped, not fragmented.
+func TestDatagramsAreNotFragmented(t *testing.T) {
+	const more = 65_500 // with its headers more than the loopback's 65,536
+	server, client := listen(t, "[::1]:0"), listen(t, "[::1]:0")
+	client.WriteBatch([]Datagram{{Remote: server.LocalAddr(), B: make([]byte, more)}})
+	if s := client.Stats(); s.Sent != 0 || s.SendTooLarge != 1 {
+		t.Errorf("%d sent, %d too large", s.Sent, s.SendTooLarge)
 	}
 }
 

@@ -26,7 +26,8 @@ type Datagram struct {
 	// Local is the address the datagram came to, and on sending the address
 	// it leaves from. The zero Addr, or one of another family than Remote's,
 	// leaves the choice to the kernel. It is always zero when received one
-	// by one on a wildcard address, and ignored when sent one by one.
+	// by one on a wildcard address, and ignored when sent one by one or by a
+	// socket that is bound to one address.
 	Local netip.Addr
 
 	// B is the payload. For ReadBatch its capacity is the room there is.

@@ -1,0 +1,120 @@
+package godwit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// Broadcast sends a message to every open session. The error tells of misuse only:
+// an unknown channel, the wrong direction, too many bytes. A session whose reliable
+// queue is full, or that is interrupted and the channel is unreliable, goes without
+// the message, which counts in Stats.Unsent.
+func (s *Server) Broadcast(ch ChannelID, b []byte) error {
+	return s.sendAll(s.roster.all(), nil, ch, b)
+}
+
+// BroadcastExcept is Broadcast to all but one.
+func (s *Server) BroadcastExcept(except *Conn, ch ChannelID, b []byte) error {
+	return s.sendAll(s.roster.all(), except, ch, b)
+}
+
+func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error {
+	if err := s.misuse(ch, b); err != nil {
+		return err
+	}
+	now := time.Now()
+	p := s.payloads.take(b)
+	for _, c := range to {
+		if c == except {
+			continue
+		}
+		p.holders.Add(1)
+		if err := c.sendLater(now, ch, &p.Shared); err != nil {
+			p.release()
+			if err != ErrClosed {
+				s.unsent.Add(1)
+			}
+		}
+	}
+	p.release()
+	if !s.config.Manual {
+		s.Flush()
+	}
+	return nil
+}
+
+// misuse returns what is wrong with a message whoever gets it.
+func (s *Server) misuse(ch ChannelID, b []byte) error {
+	if ch == 0 || int(ch) > len(s.config.Channels) {
+		return ErrUnknown
+	}
+	switch c := &s.config.Channels[ch-1]; {
+	case c.Direction == ToServer:
+		return ErrDirection
+	case len(b) > s.maxMessage[ch]:
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// A payload is one copy of a message to many, in the queues of all who are to get it.
+// The last of them to be done with it gives it back to the server. A session that is
+// lost sight of with messages in its queue keeps it from that; then the garbage
+// collector has it.
+type payload struct {
+	channel.Shared
+	home    *payloads
+	holders atomic.Int32
+}
+
+// payloads are those that nobody holds, for use again. Its lock is a leaf.
+type payloads struct {
+	mu   sync.Mutex
+	free []*payload
+}
+
+// What is kept for use again: so many, and none larger.
+const (
+	maxPayloads = 64
+	maxPayload  = 64 << 10
+)
+
+// take returns a copy of b, held once.
+func (ps *payloads) take(b []byte) *payload {
+	p := ps.pop()
+	if p == nil {
+		p = &payload{home: ps}
+		p.Done = p.release
+	}
+	p.B = append(p.B[:0], b...)
+	p.holders.Store(1)
+	return p
+}
+
+func (ps *payloads) pop() *payload {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	n := len(ps.free)
+	if n == 0 {
+		return nil
+	}
+	p := ps.free[n-1]
+	ps.free = ps.free[:n-1]
+	return p
+}
+
+// release lets go of p once.
+func (p *payload) release() {
+	if p.holders.Add(-1) > 0 || cap(p.B) > maxPayload {
+		return
+	}
+	ps := p.home
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if len(ps.free) < maxPayloads {
+		ps.free = append(ps.free, p)
+	}
+}

@@ -1,0 +1,238 @@
+package client_test
+
+import (
+	"context"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// renewing is a client's configuration whose sessions are renewed.
+func (g *game) renewing() client.SessionConfig {
+	h := g.handler()
+	h.Renewing = func(_ *client.Session, why client.CloseReason) { g.note("renewing, %v", why) }
+	return client.SessionConfig{Handler: h, Renew: true}
+}
+
+// TestRenewAfterShutdown replaces the server while a request waits: the request has its
+// result first, then the end is told, then the new session opens.
+func TestRenewAfterShutdown(t *testing.T) {
+	c := godwit.Config{Channels: table, Handler: godwit.Handler{
+		Request: func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) },
+		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+	}}
+	inGame(t, c, func(g *game) {
+		s, err := g.connect(g.renewing())
+		g.must(err)
+		g.want("open")
+		first := s.ID()
+		_, err = s.Ask("wait", nil, func(r client.Result) { g.note("answer: %v", r.Status) })
+		g.must(err)
+		time.Sleep(time.Second)
+		g.server.Shutdown(context.Background(), "update")
+		g.want("answer: response lost", "renewing, closed by the server: shutdown: update")
+		if err := s.Send(chat, nil); err != client.ErrClosed {
+			t.Errorf("Send between two sessions: %v", err)
+		}
+		time.Sleep(time.Minute)
+		pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
+		g.must(err)
+		next, err := godwit.Serve(pc, c)
+		g.must(err)
+		defer next.Close()
+		g.next.Store(next)
+		g.want("open")
+		if s.ID() == first || s.ID() == 0 {
+			t.Errorf("the new session's number is %x", s.ID())
+		}
+		g.must(s.Send(chat, []byte("hello again")))
+		g.want("chat: hello again")
+		s.Close(0, "done")
+		g.want("closed here: normal: done")
+		synctest.Wait()
+	})
+}
+
+// TestRenewAfterTimeout is away for longer than the server waits.
+func TestRenewAfterTimeout(t *testing.T) {
+	inGame(t, godwit.Config{Grace: 5 * time.Second}, func(g *game) {
+		s, err := g.connect(g.renewing())
+		g.must(err)
+		g.want("open")
+		good := netsim.Link{Delay: 20 * time.Millisecond}
+		for _, signaling := range []bool{false, true} {
+			g.broken.Store(!signaling)
+			g.network.SetDefault(netsim.Link{Loss: 1})
+			g.want("interrupted", "renewing, closed here: timeout: nothing was heard for too long")
+			time.Sleep(time.Minute)
+			g.network.SetDefault(good)
+			g.broken.Store(false)
+			g.want("open")
+		}
+		if n := g.server.Len(); n != 1 {
+			t.Errorf("%d sessions are open", n)
+		}
+		s.Close(0, "")
+		g.want("closed here: normal: ")
+	})
+}
+
+// TestRenewWhenThereIsNothingToResume is told so by the server.
+func TestRenewWhenThereIsNothingToResume(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		_, err := g.connect(g.renewing())
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		for c := range g.server.Conns() {
+			c.Kick("unheard")
+		}
+		g.want("interrupted", "renewing, closed here: timeout: there is no session to resume: begin a new one")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("open")
+	})
+}
+
+// TestNoRenewal has ends that no new session follows.
+func TestNoRenewal(t *testing.T) {
+	t.Run("kicked", func(t *testing.T) {
+		inGame(t, godwit.Config{}, func(g *game) {
+			_, err := g.connect(g.renewing())
+			g.must(err)
+			for c := range g.server.Conns() {
+				c.Kick("cheating")
+			}
+			g.want("open", "closed by the server: kicked: cheating")
+		})
+	})
+	t.Run("refused", func(t *testing.T) {
+		var banned atomic.Bool
+		c := godwit.Config{Secret: "open sesame"}
+		inGame(t, c, func(g *game) {
+			sc := g.renewing()
+			asked := 0
+			sc.Token = func(context.Context) (string, error) {
+				if banned.Load() {
+					asked++
+					return "not any more", nil
+				}
+				return "open sesame", nil
+			}
+			_, err := g.connect(sc)
+			g.must(err)
+			banned.Store(true)
+			g.network.SetDefault(netsim.Link{Loss: 1})
+			for c := range g.server.Conns() {
+				c.Kick("unheard")
+			}
+			g.want("open", "interrupted", "renewing, closed here: timeout: there is no session to resume: begin a new one")
+			g.want("closed here: timeout: the secret is wrong")
+			if asked != 2 {
+				t.Errorf("a token was asked for %d times", asked)
+			}
+		})
+	})
+	t.Run("the program has enough", func(t *testing.T) {
+		inGame(t, godwit.Config{}, func(g *game) {
+			s, err := g.connect(g.renewing())
+			g.must(err)
+			g.want("open")
+			g.server.Shutdown(context.Background(), "")
+			g.want("renewing, closed by the server: shutdown: ")
+			time.Sleep(20 * time.Second)
+			s.Close(300, "enough")
+			g.want("closed here: code 300: enough")
+		})
+	})
+	t.Run("the program has enough, at any moment while the new one opens", func(t *testing.T) {
+		tried, opened := 0, 0
+		for after := 700 * time.Millisecond; after < 950*time.Millisecond; after += 5 * time.Millisecond {
+			inGame(t, godwit.Config{}, func(g *game) {
+				if tried++; g.enough(after) {
+					opened++
+				}
+			})
+		}
+		if opened == 0 || opened == tried {
+			t.Errorf("%d of %d were open: that was not while it opened", opened, tried)
+		}
+	})
+	t.Run("the endpoint is closed", func(t *testing.T) {
+		inGame(t, godwit.Config{}, func(g *game) {
+			_, err := g.connect(g.renewing())
+			g.must(err)
+			g.want("open")
+			g.server.Shutdown(context.Background(), "")
+			g.want("renewing, closed by the server: shutdown: ")
+			for _, e := range g.endpoints {
+				e.Close()
+			}
+			g.want("closed here: normal: the endpoint was closed")
+		})
+	})
+}
+
+// enough closes a session so long after its server was replaced, which a client that was
+// told to ask again in a second notices then. It reports whether the new session was open.
+// Close is the last that is told, and nothing is left of either session.
+func (g *game) enough(after time.Duration) (opened bool) {
+	s, err := g.connect(g.renewing())
+	g.must(err)
+	g.server.Shutdown(context.Background(), "")
+	g.want("open", "renewing, closed by the server: shutdown: ")
+	pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
+	g.must(err)
+	next, err := godwit.Serve(pc, godwit.Config{Channels: table})
+	g.must(err)
+	defer next.Close()
+	g.next.Store(next)
+	time.Sleep(after)
+	s.Close(300, "enough")
+	time.Sleep(time.Minute)
+	last := ""
+	for len(g.events) > 0 {
+		last = <-g.events
+		opened = opened || last == "open"
+	}
+	if last != "closed here: code 300: enough" {
+		g.t.Errorf("after %v: %q was told last", after, last)
+	}
+	if n, m := next.Len(), g.endpoints[0].Stats().Conns; n != 0 || m != 0 {
+		g.t.Errorf("after %v: the server has %d sessions, the client %d connections", after, n, m)
+	}
+	return opened
+}
+
+// The garbage collector is no part of a bubble.
+func TestKeptAndLostRequestIsRejected(t *testing.T) {
+	w := newSocketWorld(t, func(c godwit.Config) (*godwit.Server, error) { return godwit.Listen("127.0.0.1:0", c) })
+	p := w.connect("ada")
+	if t.Failed() {
+		return
+	}
+	answer := make(chan godwit.Result, 1)
+	server := <-p.server
+	if _, err := server.Ask("keep", nil, func(r godwit.Result) { answer <- r }); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		select {
+		case r := <-answer:
+			if r.Status != godwit.Rejected || r.Text != "no answer" {
+				t.Errorf("%v %q", r.Status, r.Text)
+			}
+			p.client.Close(0, "")
+			<-p.closed
+			return
+		default:
+			runtime.GC()
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package dtls
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+// Through a gate for one, all get, in their time; and who waits for the peer, or has
+// been stopped, does not stand in it.
+func TestGate(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		gate := NewGate(1)
+		deaf := newWorld(t, 1)
+		deaf.loss = 1
+		stopped, _ := pairThrough(t, deaf, gate)
+		waiting, other := pairThrough(t, deaf, gate)
+		synctest.Wait()
+		if len(gate) != 0 {
+			t.Errorf("%d handshakes that wait for their peers are inside", len(gate))
+		}
+
+		var sides []*side
+		w := newWorld(t, 2)
+		w.loss, w.duplicate = 0.1, 0.1
+		for range 20 {
+			a, b := pairThrough(t, w, gate)
+			sides = append(sides, a, b)
+		}
+		stopped.h.Stop()
+		for _, s := range sides {
+			wantNil(t, "handshake", <-s.finished)
+		}
+		if err := <-stopped.finished; !errors.Is(err, ErrStopped) {
+			t.Errorf("the one that was stopped ended with %v", err)
+		}
+		for _, s := range append(sides, stopped, stopped.peer, waiting, other) {
+			s.close()
+		}
+		synctest.Wait()
+		if len(gate) != 0 {
+			t.Errorf("%d handshakes that are over are inside", len(gate))
+		}
+	})
+}
+
+func pairThrough(t *testing.T, w *world, gate Gate) (client, server *side) {
+	c := pairConfig()
+	c.Gate = gate
+	return pairWith(t, w, c)
+}

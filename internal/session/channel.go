@@ -1,0 +1,59 @@
+package session
+
+import (
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// OpenChannel adds a channel to the session's table, and returns its number, the next
+// one. The client is told. What is sent on it waits until the client has answered,
+// which it does after all control messages before: a packet may overtake another. The
+// error is ErrFixed, a *channel.TableError, or one of Send.
+func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, error) {
+	switch {
+	case s.state == Closed || s.closing.begun:
+		return 0, channel.ErrClosed
+	case s.state != Open || !s.takesOpen:
+		return 0, ErrFixed
+	}
+	table := append(s.mux.Channels()[:len(s.mux.Channels()):len(s.mux.Channels())], c)
+	if err := table.Validate(); err != nil {
+		return 0, err
+	}
+	b := c.AppendLine(append(s.scratch[:0], typeOpen), channel.ID(len(table)))
+	if _, err := s.say(now, b, channel.Options{}); err != nil {
+		return 0, err
+	}
+	return s.mux.Open(c, false)
+}
+
+// opened takes a channel that the server has opened.
+func (s *Session) opened(now time.Time, f *frame) {
+	next := channel.ID(len(s.mux.Channels()) + 1)
+	c, ok := channel.ParseChannel(string(f.payload), next)
+	if s.server || !ok {
+		s.fail(now, ProtocolError, "an OPEN that is none")
+		return
+	}
+	if _, err := s.mux.Open(c, true); err != nil {
+		s.fail(now, ProtocolError, "OPEN: "+err.Error())
+		return
+	}
+	b := append(s.scratch[:0], typeOpened, byte(next))
+	if _, err := s.say(now, b, channel.Options{}); err != nil {
+		s.fail(now, LimitRequests, "too much to answer, and the answers are not taken")
+		return
+	}
+	s.emit(Event{Type: EventChannel, Channel: next})
+}
+
+// channelKnown takes the client's answer to OPEN. It answers in order.
+func (s *Session) channelKnown(now time.Time, f *frame) {
+	if !s.server || int(f.channel) != s.known+1 || s.known == len(s.mux.Channels()) {
+		s.fail(now, ProtocolError, "an OPENED for nothing")
+		return
+	}
+	s.known++
+	s.mux.Known(channel.ID(f.channel))
+}

@@ -1,0 +1,155 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+var effects = channel.Channel{Name: "effects", Mode: channel.ReliableOrdered}
+
+func (w *world) open(c channel.Channel) channel.ID {
+	w.t.Helper()
+	id, err := w.server.OpenChannel(w.now, c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// The client has the channel before anything comes on it, and may send on it at once.
+func TestChannelOpenedAtRunTime(t *testing.T) {
+	w := open(t)
+	w.client.on = func(ev Event) {
+		if ev.Type == EventChannel {
+			w.send(w.client, ev.Channel, "thanks")
+		}
+	}
+	id := w.open(effects)
+	w.send(w.server, id, "boom")
+	w.run(200 * time.Millisecond)
+	w.want(w.client, "channel 4", "channel 4: boom")
+	w.want(w.server, "channel 4: thanks")
+	if c := w.client.Mux().Channels(); len(c) != 4 || c[3].Name != "effects" || len(table) != 3 {
+		t.Errorf("the client's table is %v, the program's has %d", c, len(table))
+	}
+}
+
+// Packets are lost, one overtakes another, and the link is cut before the client has
+// answered: nothing of a channel comes before it, and all of it comes.
+func TestOpenSurvivesLossAndResume(t *testing.T) {
+	w := open(t)
+	w.loss = 0.3
+	for n := range 20 {
+		c := effects
+		c.Name = fmt.Sprint("effects", n)
+		id := w.open(c)
+		w.send(w.server, id, "first")
+		w.run(30 * time.Millisecond)
+		if n%5 == 4 {
+			w.cut()
+			w.link()
+		}
+		w.send(w.server, id, "second")
+	}
+	w.run(30 * time.Second)
+	for n := range 20 {
+		at := -1
+		for _, what := range []string{"channel %d", "channel %d: first", "channel %d: second"} {
+			what = fmt.Sprintf(what, n+4)
+			next := slices.Index(w.client.events, what)
+			if next <= at || slices.Index(w.client.events[next+1:], what) >= 0 {
+				t.Fatalf("%q is not where it should be: %q", what, w.client.events)
+			}
+			at = next
+		}
+	}
+}
+
+func TestOpenChannelMisuse(t *testing.T) {
+	w := open(t)
+	if _, err := w.client.OpenChannel(w.now, effects); err != ErrFixed {
+		t.Errorf("a client: %v", err)
+	}
+	if _, err := w.server.OpenChannel(w.now, table[0]); !isTableError(err) {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	for n := 4; n <= channel.MaxChannels; n++ {
+		w.open(channel.Channel{Name: fmt.Sprint(n)})
+	}
+	if _, err := w.server.OpenChannel(w.now, effects); !isTableError(err) {
+		t.Errorf("one too many: %v", err)
+	}
+	w.run(time.Second)
+	w.send(w.server, channel.MaxChannels, "the last")
+	w.run(time.Second)
+	if got := w.client.events[len(w.client.events)-1]; got != "channel 63: the last" {
+		t.Errorf("at last %q", got)
+	}
+	w.server.Close(w.now, Normal, "", true)
+	if _, err := w.server.OpenChannel(w.now, effects); err != channel.ErrClosed {
+		t.Errorf("after the close: %v", err)
+	}
+}
+
+func isTableError(err error) bool {
+	_, ok := errors.AsType[*channel.TableError](err)
+	return ok
+}
+
+// A client that does not say that it takes channels is sent none.
+func TestClientWithAFixedTable(t *testing.T) {
+	w := newWorld(t)
+	w.server.link = 1
+	w.server.Link(w.now, LinkInfo{})
+	w.server.control(w.now, appendHello(nil, nil, 0))
+	if _, err := w.server.OpenChannel(w.now, effects); err != ErrFixed {
+		t.Errorf("OpenChannel: %v", err)
+	}
+}
+
+func TestHostileOpen(t *testing.T) {
+	line := func(c channel.Channel, id channel.ID) string { return "\x08" + string(c.AppendLine(nil, id)) }
+	for _, c := range []struct{ name, bytes, text string }{
+		{"the wrong number", line(effects, 5), "an OPEN that is none"},
+		{"number 0", line(effects, 0), "an OPEN that is none"},
+		{"a name that is taken", line(table[0], 4), "OPEN: "},
+		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1 << 31}, 4), "an OPEN that is none"},
+		{"an unknown mode", "\x084 x quick both 1000 2000", "an OPEN that is none"},
+		{"a newline", line(effects, 4) + "\n", "an OPEN that is none"},
+		{"an OPENED", "\x09\x04", "an OPENED for nothing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t)
+			w.server.say(w.now, []byte(c.bytes), channel.Options{})
+			w.run(100 * time.Millisecond)
+			if r := w.client.Reason(); r.Code != ProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
+				t.Errorf("the client's end: %+v", r)
+			}
+			if n := len(w.client.Mux().Channels()); n != 3 {
+				t.Errorf("it has %d channels", n)
+			}
+		})
+	}
+	for _, c := range []struct{ name, bytes, text string }{
+		{"an OPEN", line(effects, 5), "an OPEN that is none"},
+		{"an OPENED too early", "\x09\x05", "an OPENED for nothing"},
+		{"an OPENED of the first table", "\x09\x03", "an OPENED for nothing"},
+		{"a second OPENED", "\x09\x04", "an OPENED for nothing"},
+	} {
+		t.Run("from a client, "+c.name, func(t *testing.T) {
+			w := open(t)
+			w.open(effects)
+			w.run(100 * time.Millisecond)
+			w.client.say(w.now, []byte(c.bytes), channel.Options{})
+			w.run(100 * time.Millisecond)
+			if r := w.server.Reason(); r.Code != ProtocolError || r.Text != c.text {
+				t.Errorf("the server's end: %+v", r)
+			}
+		})
+	}
+}

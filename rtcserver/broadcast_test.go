@@ -1,0 +1,83 @@
+package rtcserver
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// More pages than a batch holds, of which one has gone.
+func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
+	inWorld(t, Config{MaxPerIP: -1, MaxOffers: -1}, func(w *world) {
+		var pages []*page
+		for range batchLen + 3 {
+			pages = append(pages, w.open())
+		}
+		pages[1].conn.Close()
+		synctest.Wait()
+		if n := w.server.Broadcast(7, Text, []byte("all")); n != len(pages)-1 {
+			t.Errorf("sent to %d", n)
+		}
+		synctest.Wait()
+		for i, p := range pages {
+			if i == 1 {
+				p.want("the one that has gone", "close: closed by this side")
+				continue
+			}
+			p.want("one of those that are open", "7 0 all")
+		}
+		if n := w.server.Broadcast(7, Text, make([]byte, MaxMessage+1)); n != 0 {
+			t.Errorf("what is too large was sent to %d", n)
+		}
+	})
+}
+
+// In a handler it goes with the handler's batch, and who said it hears it too.
+func TestBroadcastInAHandler(t *testing.T) {
+	var s *Server
+	inWorld(t, Config{Handler: Handler{Message: func(_ *Conn, m Message) {
+		if n := s.Broadcast(m.Stream, m.Kind, m.Data); n != 2 {
+			t.Errorf("sent to %d", n)
+		}
+	}}}, func(w *world) {
+		s = w.server
+		a, b := w.open(), w.open()
+		a.send("both")
+		a.want("who said it", "3 0 both")
+		b.want("the other", "3 0 both")
+	})
+}
+
+// The list that it goes by keeps up with closing in any order.
+func TestListOfOpenConnections(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		pages := []*page{w.open(), w.open(), w.open()}
+		synctest.Wait()
+		for left, i := range []int{0, 2, 1} {
+			seen := 0
+			for range w.server.Conns() {
+				seen++
+			}
+			if want := 3 - left; seen != want || len(w.server.shards[0].open) != want {
+				t.Errorf("%d are open, want %d", seen, want)
+			}
+			pages[i].conn.Close()
+			synctest.Wait()
+		}
+		wantNothing(t, w.server)
+	})
+}
+
+// One allocation a call: the list.
+func TestBroadcastDoesNotAllocatePerMessage(t *testing.T) {
+	onTape(t, 1, func(w *world, rec *tape) {
+		send := func() { w.server.Broadcast(0, Binary, []byte("0123456789")) }
+		send()
+		rec.sent = 0
+		if n := testing.AllocsPerRun(100, send); n > 1 {
+			t.Errorf("%v allocations", n)
+		}
+		if rec.sent == 0 {
+			t.Error("nothing was sent")
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package rtcserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// A possessed page has connected like any other, and then its keys are used to
+// seal whatever chunks of SCTP there are.
+type possessed struct {
+	*page
+	w       *world
+	offered *offered
+	records dtls.Conn
+	tag     uint32 // the server's
+	tsn     uint32 // the page's next
+	sent    int    // packets
+}
+
+// A wiretap knows of connections what one must know to take them over.
+type wiretap struct {
+	mu      sync.Mutex
+	masters map[string][]byte // by client random
+
+	clientRandom, serverRandom []byte // of the connection that was made last
+	suite                      dtls.Suite
+	sealed                     map[netip.AddrPort][]byte // the last such datagram of each page
+}
+
+// Write takes a line of a key log.
+func (t *wiretap) Write(line []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := strings.Fields(string(line))
+	master, err := hex.DecodeString(f[2])
+	t.masters[f[1]] = master
+	return len(line), err
+}
+
+// see takes a datagram.
+func (t *wiretap) see(p *netsim.Packet) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for r := range dtls.Records(p.Payload) {
+		b := r.Body()
+		switch {
+		case r.Epoch == 1 && p.To == serverAddr:
+			t.sealed[p.From] = bytes.Clone(p.Payload)
+		case r.Epoch != 0 || r.Type != dtls.TypeHandshake || len(b) < 12+2+32+1:
+		case b[0] == 1: // ClientHello: a header of 12 bytes, the version, the random
+			t.clientRandom = bytes.Clone(b[14:46])
+		case b[0] == 2:
+			t.serverRandom = bytes.Clone(b[14:46])
+			t.suite = dtls.Suite(binary.BigEndian.Uint16(b[47+int(b[46]):]))
+		}
+	}
+	return true
+}
+
+// possess opens a page, whose server is the DTLS client, and takes it over.
+func (w *world) possess(tap *wiretap) *possessed {
+	w.t.Helper()
+	p, o := w.openKnown("a=setup:actpass")
+	p.send("where are we?")
+	synctest.Wait()
+	tap.mu.Lock()
+	defer tap.mu.Unlock()
+	h := &possessed{page: p, w: w, offered: o}
+	keys, err := dtls.DeriveKeys(tap.suite, tap.masters[fmt.Sprintf("%x", tap.clientRandom)], tap.clientRandom, tap.serverRandom)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h.records.Init(keys, false, 1<<20) // beyond the page's own
+	h.records.Done()
+	var server dtls.Conn
+	server.Init(keys, true, 0)
+	server.Done()
+	plain, _, drop := server.Open(tap.sealed[p.addr()])
+	if drop != dtls.DropNone {
+		w.t.Fatalf("the page's last record: %v", drop)
+	}
+	h.tag = binary.BigEndian.Uint32(plain[4:])
+	for b := plain[12:]; len(b) >= 8; b = b[min(len(b), int(binary.BigEndian.Uint16(b[2:])+3)&^3):] {
+		if b[0] == 0 { // DATA
+			h.tsn = binary.BigEndian.Uint32(b[4:]) + 1
+		}
+	}
+	if h.tsn == 0 {
+		w.t.Fatal("the page's last packet has no DATA")
+	}
+	return h
+}
+
+// packet sends an SCTP packet with these chunks.
+func (h *possessed) packet(chunks ...[]byte) {
+	b := h.records.Reserve(nil)
+	start := len(b)
+	b = append(b, 0x13, 0x88, 0x13, 0x88) // ports 5000
+	b = append(binary.BigEndian.AppendUint32(b, h.tag), 0, 0, 0, 0)
+	for _, c := range chunks {
+		b = append(b, c...)
+	}
+	binary.LittleEndian.PutUint32(b[start+8:], crc32.Checksum(b[start:], crc32.MakeTable(crc32.Castagnoli)))
+	b, err := h.records.Seal(b, 0, dtls.TypeApplicationData)
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	h.w.network.Inject(h.addr(), serverAddr, b)
+	if h.sent++; h.sent%50 == 0 {
+		synctest.Wait() // or the socket's buffer overflows
+	}
+}
+
+// chunk is an SCTP chunk, padded.
+func chunk(kind, flags byte, value []byte) []byte {
+	b := binary.BigEndian.AppendUint16([]byte{kind, flags}, uint16(4+len(value)))
+	b = append(b, value...)
+	return append(b, make([]byte, -len(b)&3)...)
+}
+
+// data is a DATA chunk.
+func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byte) []byte {
+	v := binary.BigEndian.AppendUint32(nil, tsn)
+	v = binary.BigEndian.AppendUint16(v, stream)
+	v = binary.BigEndian.AppendUint16(v, ssn)
+	return chunk(0, flags, append(binary.BigEndian.AppendUint32(v, ppid), payload...))
+}
+
+// fill does everything that makes the server keep something: checks from more
+// addresses than are remembered, more channels than there may be, with the longest
+// names, pieces of messages and messages out of order, each behind a gap, chunks
+// nobody knows, heartbeats; and it acknowledges nothing of what it is sent.
+func (h *possessed) fill(piece int) {
+	for i := range 200 {
+		h.w.network.Inject(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), serverAddr, h.offered.request("", false))
+	}
+	open := append([]byte{3, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0}, bytes.Repeat([]byte("name"), 128)...)
+	for i := range 40 {
+		h.packet(data(3, h.tsn, uint16(1+2*i), 0, 50, open))
+		h.tsn++
+	}
+	for i := range uint32(2000) {
+		h.packet(data(2, h.tsn+2*i+1, 1, uint16(i+1), 53, make([]byte, piece)),
+			data(3, h.tsn+2*i+1, 3, uint16(i+5), 53, make([]byte, min(piece, 30))))
+	}
+	for range 100 {
+		h.packet(chunk(0xff, 0, make([]byte, 100)), chunk(4, 0, append([]byte{0, 1, 4, 4}, make([]byte, 1024)...)))
+		h.offered.conn.Send(0, Binary, make([]byte, 1000))
+	}
+	synctest.Wait()
+}
+
+// A live connection holds at most what docs/security.md says, its page and all:
+// 128 KiB and five times MaxReceive.
+func TestMemoryOfAFilledConnection(t *testing.T) {
+	const conns = 5
+	for _, c := range []struct{ maxReceive, piece int }{{16 << 10, 1100}, {16 << 10, 1}, {4 << 10, 100}, {64 << 10, 1100}} {
+		tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
+		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}
+		inWorld(t, config, func(w *world) {
+			w.network.SetTap(tap.see)
+			w.possess(tap).fill(c.piece) // what grows once
+			before := heapNow()
+			hs := make([]*possessed, conns)
+			for i := range hs {
+				hs[i] = w.possess(tap)
+				hs[i].fill(c.piece)
+			}
+			each, limit := int(heapNow()-before)/conns, 128<<10+5*c.maxReceive
+			conn := hs[0].offered.conn
+			st, _ := conn.peer.Stats()
+			t.Logf("MaxReceive %d, pieces of %d bytes: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses",
+				c.maxReceive, c.piece, each, limit, st.Buffered, len(conn.channels), len(conn.addrs))
+			if each > limit {
+				t.Errorf("%d bytes, want at most %d", each, limit)
+			}
+			if st.Buffered < 3*c.maxReceive || len(conn.channels) != 16 || len(conn.addrs) < 32 {
+				t.Errorf("it was not filled: %d buffered, %d channels, %d addresses", st.Buffered, len(conn.channels), len(conn.addrs))
+			}
+			runtime.KeepAlive(hs)
+		})
+	}
+}

@@ -1,0 +1,71 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// A torrent is a socket on which there is always one more datagram.
+type torrent struct {
+	PacketConn
+	taken atomic.Int64
+}
+
+func (t *torrent) Queued() int { return 1000 }
+
+func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	t.taken.Add(1)
+	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
+}
+
+func serveTorrent(t *testing.T, c Config) (*Server, *torrent) {
+	t.Helper()
+	socket, err := netsim.New(1).Listen(netip.MustParseAddrPort("192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood := &torrent{PacketConn: socket}
+	s, err := Serve(flood, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, flood
+}
+
+// A game loop gets its turn although datagrams never end.
+func TestPollEnds(t *testing.T) {
+	s, flood := serveTorrent(t, Config{Manual: true})
+	defer s.Close()
+	if err := s.Poll(0); err != nil {
+		t.Fatal(err)
+	}
+	if n := flood.taken.Swap(0); n < maxPolled || n > maxPolled+batchLen {
+		t.Errorf("a poll that does not wait took %d datagrams, want %d", n, maxPolled)
+	}
+	if err := s.Poll(time.Nanosecond); err != nil {
+		t.Fatal(err)
+	}
+	if n := flood.taken.Load(); n > batchLen {
+		t.Errorf("a poll whose time was over took %d datagrams, want one batch", n)
+	}
+}
+
+// On one processor others get their turn after each batch although datagrams never
+// end.
+func TestLoopLeavesRoom(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s, flood := serveTorrent(t, Config{})
+	defer s.Close()
+	const turns = 100
+	for range turns {
+		runtime.Gosched()
+	}
+	if n := flood.taken.Load(); n == 0 || n > 4*turns*batchLen {
+		t.Errorf("while another goroutine had %d turns, %d datagrams were taken", turns, n)
+	}
+}

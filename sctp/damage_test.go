@@ -1,0 +1,165 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A replayer plays the page of a capture, whose packets may be damaged. It says what
+// the browser said, and does what a browser does that is not understood: it answers
+// again, asks again for a reset that is in progress, sends its openings again, and
+// gives other messages up.
+type replayer struct {
+	*testAssoc
+	capture  capture
+	again    []byte // the request for a reset that is to be repeated
+	happened []string
+}
+
+// has reports whether a packet has a chunk of this kind; of DATA, one with DCEP.
+func has(packet []byte, kind byte) bool {
+	for c := range chunks(packet) {
+		if c.kind == kind && (kind != chunkData || binary.BigEndian.Uint32(c.value[8:]) == ppidDCEP) {
+			return true
+		}
+	}
+	return false
+}
+
+// play gives the association a packet of the page.
+func (r *replayer) play(b []byte) {
+	if has(b, chunkCookieAck) || !has(b, chunkInit) && !has(b, chunkInitAck) && !has(b, chunkCookieEcho) {
+		r.shakeHands() // the page says nothing new before it knows that we are up
+	}
+	again := r.again
+	r.again = nil
+	for _, b := range [][]byte{b, again} {
+		r.happened = append(r.happened, r.echo(b)...)
+		r.answer()
+	}
+}
+
+// answer plays what a browser says to each INIT and COOKIE ECHO, as often as they
+// come, and to a reset that is in progress.
+func (r *replayer) answer() {
+	for b := r.next(); len(b) > 0; b = r.next() {
+		for c := range chunks(b) {
+			switch c.kind {
+			case chunkInit:
+				r.happened = append(r.happened, r.echo(r.said(chunkInitAck))...)
+			case chunkCookieEcho:
+				r.happened = append(r.happened, r.echo(r.said(chunkCookieAck))...)
+			case chunkReconfig:
+				for p := range params(c.value) {
+					if p.kind == paramResetResponse && binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {
+						r.again = r.said(chunkReconfig)
+					}
+				}
+			}
+		}
+	}
+}
+
+// said returns the first packet of the page with a chunk of that kind.
+func (r *replayer) said(kind byte) []byte {
+	return r.capture.page[slices.IndexFunc(r.capture.page, func(b []byte) bool { return has(b, kind) })]
+}
+
+// shakeHands lets time pass until the association is up.
+func (r *replayer) shakeHands() {
+	for range 10 {
+		if r.state >= stateEstablished {
+			return
+		}
+		r.pass(200 * time.Millisecond)
+		r.answer()
+	}
+	r.t.Error("no association")
+}
+
+// harms are what may happen to the ith packet of a page: each returns the packets as
+// they come then.
+var harms = map[string]func(all [][]byte, i int) [][]byte{
+	"dropped": func(all [][]byte, i int) [][]byte {
+		lost := all[i]
+		all = slices.Delete(all, i, i+1)
+		for c := range chunks(lost) {
+			switch {
+			case has(lost, chunkData), c.kind == chunkReconfig, c.kind == chunkForwardTSN: // is sent again
+				return slices.Insert(all, min(i+2, len(all)), lost)
+			case c.kind == chunkData: // is given up
+				given := packet(binary.BigEndian.Uint32(lost[offsetTag:]), rawChunk(chunkForwardTSN, 0, c.value[:4]))
+				return slices.Insert(all, min(i+2, len(all)), given)
+			}
+		}
+		return all
+	},
+	"doubled":       func(all [][]byte, i int) [][]byte { return slices.Insert(all, i, all[i]) },
+	"doubled later": func(all [][]byte, i int) [][]byte { return slices.Insert(all, min(i+5, len(all)), all[i]) },
+	"swapped": func(all [][]byte, i int) [][]byte {
+		if i+1 < len(all) {
+			all[i], all[i+1] = all[i+1], all[i]
+		}
+		return all
+	},
+	"late": func(all [][]byte, i int) [][]byte {
+		b := all[i]
+		return slices.Insert(slices.Delete(all, i, i+1), min(i+3, len(all)-1), b)
+	},
+}
+
+// Each packet of a browser in turn is dropped, doubled, or comes late. The
+// association is made, both channels open and the second one closes, and every
+// message comes once, but for those that were in the packet that was dropped.
+func TestConversationsOfBrowsersWithAnyOnePacketDamaged(t *testing.T) {
+	for name, c := range captures(t) {
+		all, abort := c.page[:len(c.page)-1], c.page[len(c.page)-1]
+		for harm, damage := range harms {
+			t.Run(name+"/"+harm, func(t *testing.T) {
+				for i := range all {
+					r := &replayer{testAssoc: c.again(t), capture: c}
+					for _, b := range append(damage(slices.Clone(all), i), abort) {
+						r.play(b)
+					}
+					lost := 0
+					for c := range chunks(all[i]) {
+						if harm == "dropped" && c.kind == chunkData {
+							lost++
+						}
+					}
+					r.wantSaid(i, lost)
+				}
+			})
+		}
+	}
+}
+
+// wantSaid checks that all of the conversation happened, but for so many messages.
+func (r *replayer) wantSaid(i, lost int) {
+	r.t.Helper()
+	left := make(map[string]int)
+	for _, s := range said {
+		left[s]++
+	}
+	for _, s := range r.happened {
+		// A message that overtakes the opening of its channel opens one without a name.
+		unnamed := strings.Contains(s, ` "" "" negotiated=true`)
+		end := s == "channel closed stream=1" || strings.HasPrefix(s, "closed: ")
+		if left[s]--; left[s] < 0 && !unnamed && !end {
+			r.t.Errorf("packet %d: %q happened once too often", i, s)
+		}
+	}
+	for _, s := range slices.Sorted(maps.Keys(left)) {
+		for ; left[s] > 0; left[s]-- {
+			if !strings.HasPrefix(s, "message ") {
+				r.t.Errorf("packet %d: %q did not happen", i, s)
+			} else if lost--; lost < 0 {
+				r.t.Errorf("packet %d: %q was lost", i, s)
+			}
+		}
+	}
+}

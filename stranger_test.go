@@ -1,0 +1,143 @@
+package godwit
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// A stranger is a client that is nothing but a link, and says on it what it likes.
+type stranger struct {
+	t      *testing.T
+	loop   *loop
+	server *Conn // the server's end
+	mux    *channel.Mux
+	ours   *localEnd // the server's end of the link
+	theirs *localEnd
+	deaf   bool // it takes nothing, and acknowledges nothing
+	heard  string
+}
+
+// newStranger gives the server a client with a table of its own.
+func newStranger(t *testing.T, s *Server, table Channels) *stranger {
+	t.Helper()
+	c, err := s.newConn(Identity{}, UnknownKind, math.MaxInt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux, err := channel.New(time.Now(), channel.Config{Channels: table, Rate: 8 << 20, Ceiling: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &stranger{t: t, loop: s.local, server: c, mux: mux}
+	x.ours = &localEnd{loop: s.local}
+	x.theirs = &localEnd{loop: s.local, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
+	x.ours.peer = x.theirs
+	x.ours.anchor = &anchor{conn: c, link: x.ours}
+	c.home.Store(x.ours.anchor)
+	s.local.mu.Lock()
+	defer s.local.mu.Unlock()
+	s.local.ends = append(s.local.ends, x.ours)
+	x.ours.anchor.open(time.Now())
+	return x
+}
+
+// say sends a message.
+func (x *stranger) say(ch ChannelID, b string) {
+	x.t.Helper()
+	if _, err := x.mux.Send(time.Now(), ch, []byte(b), Options{}); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// run exchanges packets for a while.
+func (x *stranger) run(d time.Duration) {
+	var events []channel.Event
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * ms) {
+		x.mux.Advance(time.Now())
+		x.loop.mu.Lock()
+		for b := x.mux.Append(time.Now(), nil, channel.MaxPacket); len(b) > 0; b = x.mux.Append(time.Now(), nil, channel.MaxPacket) {
+			x.ours.in = append(x.ours.in, b)
+		}
+		came := x.theirs.in
+		x.theirs.in = nil
+		x.loop.poke()
+		x.loop.mu.Unlock()
+		for _, b := range came {
+			if !x.deaf {
+				x.mux.Receive(time.Now(), b)
+			}
+		}
+		events = x.mux.Events(events[:0])
+		for _, ev := range events {
+			if ev.Type == channel.EventClosed {
+				x.heard = fmt.Sprintf("%v: %s", CloseCode(ev.Code), ev.Payload)
+			}
+		}
+		x.mux.Release(events)
+	}
+}
+
+const hello = "\x01\x00\x00"
+
+func TestStrangers(t *testing.T) {
+	generous := Channels{table[0], {Name: "chat", Mode: ReliableOrdered, MaxMessage: 300 << 10}, table[2]}
+	for _, c := range []struct {
+		name string
+		do   func(x *stranger)
+		want string
+		code CloseCode
+	}{
+		{"size", func(x *stranger) {
+			x.say(0, hello)
+			x.say(chat, string(make([]byte, 256<<10+1)))
+		}, "limit: size: a message is larger than its channel allows", LimitSize},
+		{"early", func(x *stranger) {
+			for range 17 {
+				x.say(chat, string(make([]byte, 16<<10)))
+			}
+		}, "limit: early: too much sent before HELLO", LimitEarly},
+		{"requests", func(x *stranger) {
+			x.say(0, hello)
+			x.run(100 * ms)
+			x.deaf = true
+			for _, n := range []int{MaxRequest, 1000, 0} { // the queue fills with what the client does not take
+				for err := error(nil); err == nil; _, err = x.server.Ask("full", make([]byte, n), func(Result) {}) {
+				}
+			}
+			x.say(0, "\x03\x00\x00\x00\x01\x01r")
+			x.say(0, "\x03\x00\x00\x00\x02\x01r")
+			x.run(100 * ms)
+			x.deaf = false
+		}, "limit: requests: too many requests, and their answers are not taken", LimitRequests},
+		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO came in time", ProtocolError},
+		{"another opening", func(x *stranger) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", ProtocolError},
+		{"nonsense", func(x *stranger) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", ProtocolError},
+		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED for nothing", ProtocolError},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				srv, d := newTestServer(t, func(c *Config) {
+					c.Limits = Limits{Requests: 1, Messages: -1, Bytes: -1}
+				})
+				d.on.Request = func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }
+				x := newStranger(t, srv, generous)
+				c.do(x)
+				x.run(time.Second)
+				if x.heard != c.want {
+					t.Errorf("the client hears %q", x.heard)
+				}
+				if opened := srv.Stats().Begun == 1; opened && srv.Stats().Closed[c.code] != 1 {
+					t.Errorf("the endings are %v", srv.Stats().Closed)
+				}
+				settle()
+				if n := srv.book.count(); n != 0 {
+					t.Errorf("%d are in the book", n)
+				}
+			})
+		})
+	}
+}
