@@ -14,6 +14,8 @@ import (
 // TestBrowser walks through the life of a connection in each browser:
 //
 //	go test -run 'TestBrowser/godwit/firefox/reload'
+//
+// It is what a new version of pion has to pass (T10).
 func TestBrowser(t *testing.T) {
 	scripts := []struct {
 		name string

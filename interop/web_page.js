@@ -6,6 +6,9 @@ const table = [
   { name: "positions", mode: "sequenced" },
   { name: "loot", mode: "reliable-unordered" },
   { name: "chat", mode: "reliable-ordered" },
+  { name: "sparks", mode: "unreliable", direction: "to-client" },
+  { name: "world", mode: "sequenced", direction: "to-client" },
+  { name: "news", mode: "reliable-ordered", direction: "to-client" },
 ];
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -29,10 +32,11 @@ async function join(options = {}) {
 // A Book holds what one channel promised against the echoes that came: each message has its number, the time it
 // was sent, and bytes that depend on both.
 class Book {
-  constructor(conn, name, size) {
-    Object.assign(this, { conn, name, size, sent: 0, refused: 0, duplicates: 0, disorder: 0, corrupt: 0, last: -1 });
-    this.seen = new Set();
-    this.echoes = [];
+  // saved is what save returned on the page before this one.
+  constructor(conn, name, size, saved = {}) {
+    Object.assign(this, { conn, name, size, sent: 0, refused: 0, duplicates: 0, disorder: 0, corrupt: 0, last: -1 }, saved);
+    this.seen = new Set(saved.seen);
+    this.came = []; // when it was sent, when it came
     this.off = conn.on(name, (b) => this.take(b));
   }
 
@@ -65,14 +69,19 @@ class Book {
     if (n < this.last) this.disorder++;
     this.last = n;
     this.seen.add(n);
-    this.echoes.push([now, now - at]);
+    this.came.push([at, now]);
+  }
+
+  save() {
+    const { sent, refused, duplicates, disorder, corrupt, last } = this;
+    return { sent, refused, duplicates, disorder, corrupt, last, seen: [...this.seen] };
   }
 
   result() {
     this.off();
     const { name, sent, refused, duplicates, disorder, corrupt } = this;
-    const latencies = this.echoes.map(([, ms]) => ms).sort((a, b) => a - b);
-    return { name, sent, refused, duplicates, disorder, corrupt, echoed: this.seen.size, latencies };
+    const latencies = this.came.map(([at, now]) => now - at).sort((a, b) => a - b);
+    return { name, sent, refused, duplicates, disorder, corrupt, echoed: this.seen.size, latencies, came: this.came };
   }
 }
 
@@ -94,7 +103,26 @@ async function exchange({ channels, rate, size, count, drain }) {
   return books.map((b) => b.result());
 }
 
-// native does the same with a data channel of the browser's own, as reliable and ordered as it comes.
+// listen keeps books of what the server sends by itself in window.heard.
+function listen(channels, size) {
+  window.heard = channels.map((name) => new Book(conn, name, size));
+}
+
+// talkThroughReloads sends messages until there were count of each channel, over all pages of the tab, and keeps books
+// of their echoes and of what the server sends on news.
+async function talkThroughReloads({ rate, size, count, drain }) {
+  window.godwit = await import("/godwit.keep.min.js");
+  window.conn = await godwit.keep("/godwit/", { channels: table });
+  const saved = JSON.parse(sessionStorage.getItem("books") ?? "[]");
+  window.books = ["loot", "chat", "news"].map((name, i) => new Book(conn, name, size, saved[i]));
+  window.addEventListener("pagehide", () => sessionStorage.setItem("books", JSON.stringify(books.map((b) => b.save()))));
+  const [loot, chat, news] = books;
+  await steady(rate, count - chat.sent, () => [loot, chat].forEach((b) => b.send()));
+  await until(drain, () => loot.seen.size >= loot.sent && chat.seen.size >= chat.sent && news.seen.size >= count);
+  return books.map((b) => b.result());
+}
+
+// native does what exchange does with a data channel of the browser's own, as reliable and ordered as it comes.
 async function native({ rate, size, count, drain }) {
   const pc = new RTCPeerConnection();
   const dc = pc.createDataChannel("native");

@@ -22,12 +22,13 @@ func TestTable(t *testing.T) {
 	tab.add(rowEcho, "godwit", 13.2)
 	tab.add(rowRSS, "godwit", 11.46)
 	tab.add(rowRSS, "godwit", 1146)
+	tab.add(rowRSS, "pion", 280)
 	var b bytes.Buffer
 	tab.print(&b)
 	for _, want := range []string{
-		"| figure | plain UDP | godwit |",
+		"| figure | plain UDP | godwit | pion/webrtc |\n",
 		"| " + rowEcho + " | 11.0 [10.0–12.0] | 13.2 (1.20×) |  |",
-		"| " + rowRSS + " |  | 579 [11.5–1146] |",
+		"| " + rowRSS + " |  | 579 [11.5–1146] | 280 |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &b)
@@ -61,10 +62,34 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// The game takes inputs and tells states, in both ways to write it.
+func TestGame(t *testing.T) {
+	for _, handlers := range []bool{false, true} {
+		g, err := newGame(handlers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := httptest.NewServer(g.server)
+		defer web.Close()
+		transport, err := transport(t.Context(), web.URL, []string{"input"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := load.Run(t.Context(), transport, load.Config{Mode: load.Play, Clients: 5, Rate: 100, Duration: 200 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Connected != 5 || r.Sent == 0 || r.Received == 0 || g.taken.Load() == 0 || g.meter.late.Count() == 0 {
+			t.Errorf("handlers %v: %+v", handlers, r)
+		}
+	}
+}
+
 // The servers that the load's engine has no test for echo what it sends.
 func TestServersEcho(t *testing.T) {
-	serveWebSocket()
-	web := httptest.NewServer(http.DefaultServeMux)
+	mux := http.NewServeMux()
+	serveWebSocket(mux)
+	web := httptest.NewServer(mux)
 	defer web.Close()
 	udp, err := serveUDP()
 	if err != nil {
@@ -82,11 +107,11 @@ func TestServersEcho(t *testing.T) {
 		"udp":       {udp, load.Echo},
 		"sendmmsg":  {fan, load.Fanout},
 	} {
-		transport, err := transport(c.url)
+		transport, err := transport(t.Context(), c.url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := load.Run(t.Context(), transport, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 50 * time.Millisecond})
+		r, err := load.Run(t.Context(), transport, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 300 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ type figure struct {
 	name    string
 	servers []string
 	once    bool // it takes long and varies little
+	apart   bool // its servers are none of the others: it has a table of its own
 	measure func(*bench) error
 }
 
@@ -31,11 +32,12 @@ type bench struct {
 }
 
 var figures = []figure{
-	{"echo", []string{"udp", "godwit", "pion", "websocket"}, false, (*bench).echo},
-	{"flood", []string{"udp", "godwit", "pion", "websocket"}, false, (*bench).flood},
-	{"idle", []string{"udp", "godwit", "pion", "websocket"}, true, (*bench).idle},
-	{"fanout", []string{"sendmmsg", "godwit"}, false, (*bench).fanout},
-	{"storm", []string{"godwit", "pion"}, false, (*bench).storm},
+	{name: "echo", servers: []string{"udp", "godwit", "channels", "pion", "websocket"}, measure: (*bench).echo},
+	{name: "flood", servers: []string{"udp", "godwit", "pion", "websocket"}, measure: (*bench).flood},
+	{name: "idle", servers: []string{"udp", "godwit", "channels", "pion", "websocket"}, once: true, measure: (*bench).idle},
+	{name: "fanout", servers: []string{"sendmmsg", "godwit", "channels"}, measure: (*bench).fanout},
+	{name: "storm", servers: []string{"godwit", "pion"}, measure: (*bench).storm},
+	{name: "game", servers: []string{"game", "game-handlers"}, once: true, apart: true, measure: (*bench).play},
 }
 
 func figureNames() []string {
@@ -61,6 +63,19 @@ const (
 	rowStorm      = "connect storm, until all are open, s"
 	rowStormP99   = "echo p99 of 100 others meanwhile, ms"
 	rowCalmP99    = "echo p99 of 100 others before, ms"
+
+	rowGameCPU        = "CPU of the server, % of its core"
+	rowGamePlayer     = "CPU per player, µs a second"
+	rowLateP50        = "a tick begins late by, p50, ms"
+	rowLateP99        = "a tick begins late by, p99, ms"
+	rowLateMax        = "a tick begins late by, longest, ms"
+	rowWorkP50        = "a tick takes, p50, ms"
+	rowWorkP99        = "a tick takes, p99, ms"
+	rowSpacing        = "between two states at a player, p99, ms"
+	rowTaken          = "inputs/s that the game took"
+	rowStates         = "states/s that players got"
+	rowMallocs        = "allocations per message"
+	rowGameGoroutines = "goroutines"
 )
 
 func (b *bench) add(row string, value float64) { b.table.add(row, b.server, value) }

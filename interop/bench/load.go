@@ -20,6 +20,7 @@ func makeLoad(ctx context.Context, args []string) error {
 	var c load.Config
 	mode := f.String("mode", "echo", "")
 	url := f.String("url", "", "")
+	channels := f.String("channel", "", "")
 	f.IntVar(&c.Clients, "clients", 100, "")
 	f.Float64Var(&c.Rate, "rate", 60, "")
 	f.IntVar(&c.Size, "size", 200, "")
@@ -32,7 +33,7 @@ func makeLoad(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Mode = load.Mode(*mode)
-	t, err := transport(*url)
+	t, err := transport(ctx, *url, list(*channels))
 	if err != nil {
 		return err
 	}
@@ -43,15 +44,15 @@ func makeLoad(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func transport(url string) (load.Transport, error) {
+func transport(ctx context.Context, url string, channels []string) (load.Transport, error) {
 	if addr, ok := strings.CutPrefix(url, "udp://"); ok {
 		return load.UDP(addr)
 	}
 	if strings.HasPrefix(url, "ws://") {
-		ctx, stop := context.WithCancel(context.Background())
+		ctx, stop := context.WithCancel(ctx)
 		return &webSocket{url: url, ctx: ctx, stop: stop}, nil
 	}
-	return load.Godwit(url)
+	return load.Godwit(ctx, load.GodwitConfig{URL: url, Channels: channels})
 }
 
 // webSocket makes clients that speak WebSocket, each with a goroutine.
@@ -73,11 +74,14 @@ func (w *webSocket) Dial(ctx context.Context, c *load.Client) (load.Link, error)
 			if err != nil {
 				return
 			}
-			c.Receive(b)
+			c.Receive(0, b)
 		}
 	}()
 	return webSocketLink{w.ctx, conn}, nil
 }
+
+// Channels returns one without a name.
+func (w *webSocket) Channels() []load.Channel { return []load.Channel{{}} }
 
 // Drops is always zero: TCP loses nothing.
 func (w *webSocket) Drops() uint64 { return 0 }
@@ -89,4 +93,6 @@ type webSocketLink struct {
 	conn *websocket.Conn
 }
 
-func (l webSocketLink) Send(b []byte) error { return l.conn.Write(l.ctx, websocket.MessageBinary, b) }
+func (l webSocketLink) Send(_ int, b []byte) error {
+	return l.conn.Write(l.ctx, websocket.MessageBinary, b)
+}

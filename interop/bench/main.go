@@ -7,7 +7,7 @@
 //
 //	cd interop && go run ./bench
 //
-// The whole takes about ten minutes; -figures and -servers make it shorter. Only
+// The whole takes about a quarter of an hour; -figures and -servers make it shorter. Only
 // ratios are worth keeping, and only of a machine that does nothing else meanwhile.
 package main
 
@@ -51,6 +51,7 @@ type options struct {
 	duration           time.Duration
 	idle, idlePion     int
 	fanout, storm      int
+	players            int
 	profiles           string
 }
 
@@ -67,6 +68,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	f.IntVar(&o.idlePion, "idle-pion", 500, "`number` of idle connections of pion/webrtc, whose each takes 300 KB")
 	f.IntVar(&o.fanout, "fanout", 2000, "`number` of clients that one message goes to")
 	f.IntVar(&o.storm, "storm", 1000, "`number` of clients that connect at once")
+	f.IntVar(&o.players, "players", 1000, "`number` of players of the game")
 	f.StringVar(&o.profiles, "profiles", "", "`directory` for CPU profiles of godwit under each load")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -99,10 +101,14 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	t := newTable()
+	all, apart := newTable(), newTable()
 	for _, f := range figures {
 		if !wants(o.figures, f.name) {
 			continue
+		}
+		t := all
+		if f.apart {
+			t = apart
 		}
 		for run := range o.runs {
 			for _, server := range f.servers {
@@ -125,6 +131,8 @@ func compare(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
-	t.print(out)
+	printHead(out)
+	all.print(out)
+	apart.print(out)
 	return nil
 }

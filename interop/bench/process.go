@@ -68,18 +68,19 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// goroutines returns how many the server has, but for those of the question.
-func (p *process) goroutines() (int, error) {
-	resp, err := http.Get(p.Control + "/goroutines")
+// ask gets what the server tells in JSON.
+func (p *process) ask(path string, v any) error {
+	resp, err := http.Get(p.Control + path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(string(b))
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// goroutines returns how many the server has, but for those of the question.
+func (p *process) goroutines() (n int, err error) {
+	return n, p.ask("/goroutines", &n)
 }
 
 // collect has the server collect its garbage and give the memory back.
@@ -117,6 +118,9 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 	args := []string{
 		"load", "-mode", string(mode), "-url", p.Load, "-clients", strconv.Itoa(clients),
 		"-duration", duration.String(), "-warmup", "1s", "-pid", strconv.Itoa(p.cmd.Process.Pid),
+	}
+	if b.server == "channels" {
+		args = append(args, "-channel", channelName)
 	}
 	nice := 0
 	if mode == load.Storm {

@@ -16,12 +16,13 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/interop/pionserver"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // serverNames are the servers to compare, the floor first.
-var serverNames = []string{"udp", "godwit", "pion", "websocket", "sendmmsg"}
+var serverNames = []string{"udp", "godwit", "channels", "pion", "websocket", "sendmmsg", "game", "game-handlers"}
 
 // An announcement is the line that a server prints when it is ready.
 type announcement struct {
@@ -45,11 +46,17 @@ func serve(ctx context.Context, args []string) error {
 	switch name := f.Arg(0); name {
 	case "godwit":
 		err = serveGodwit(*relay)
+	case "channels":
+		err = serveChannels(*relay)
+	case "game":
+		err = serveGame(false)
+	case "game-handlers":
+		err = serveGame(true)
 	case "pion":
 		err = servePion(*relay)
 	case "websocket":
 		url = "ws" + base[len("http"):] + "/ws"
-		serveWebSocket()
+		serveWebSocket(http.DefaultServeMux)
 	case "udp":
 		url, err = serveUDP()
 	case "sendmmsg":
@@ -78,9 +85,7 @@ func serveGodwit(relay bool) error {
 	}
 	if relay {
 		handler.Message = func(_ *rtcserver.Conn, m rtcserver.Message) {
-			for c := range srv.Conns() {
-				c.Send(m.Stream, m.Kind, m.Data)
-			}
+			srv.Broadcast(m.Stream, m.Kind, m.Data)
 		}
 	}
 	srv, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
@@ -92,6 +97,32 @@ func serveGodwit(relay bool) error {
 	http.Handle("/new_rtc_session", srv)
 	return nil
 }
+
+// serveChannels serves the same at level two: sessions with a channel that promises
+// as little as a datagram.
+func serveChannels(relay bool) error {
+	var srv *godwit.Server
+	handler := godwit.Handler{
+		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+	}
+	if relay {
+		handler.Message = func(_ *godwit.Conn, ch godwit.ChannelID, b []byte) { srv.Broadcast(ch, b) }
+	}
+	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
+		Channels: godwit.Channels{{Name: channelName, Mode: godwit.Unreliable}},
+		Handler:  handler,
+		MaxConns: 1 << 16,
+		RTC:      rtcserver.Config{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+	})
+	if err != nil {
+		return err
+	}
+	http.Handle("/new_rtc_session", srv)
+	return nil
+}
+
+// channelName is the channel of serveChannels.
+const channelName = "unreliable"
 
 // servePion serves with pion/webrtc: lite, one port, detached channels.
 func servePion(relay bool) error {
@@ -116,8 +147,8 @@ func servePion(relay bool) error {
 }
 
 // serveWebSocket serves with coder/websocket, without TLS and without compression.
-func serveWebSocket() {
-	http.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+func serveWebSocket(mux *http.ServeMux) {
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return

@@ -48,21 +48,37 @@ var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "ud
 
 var titles = map[string]string{
 	"udp": "plain UDP", "godwit": "godwit", "pion": "pion/webrtc", "websocket": "coder/websocket", "sendmmsg": "bare sendmmsg",
+	"channels": "godwit, channels", "game": "a loop that polls", "game-handlers": "handlers and a ticker",
 }
 
-// print writes the table as Markdown. In parentheses is the ratio to the floor, and
-// in brackets the spread of the runs.
-func (t *table) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s, %s.\n\n`%s`\n\n", time.Now().Format(time.DateOnly), machine(), runtime.Version(),
+// printHead writes what the tables were measured on, and how.
+func printHead(w io.Writer) {
+	fmt.Fprintf(w, "%s, %s, %s.\n\n`%s`\n", time.Now().Format(time.DateOnly), machine(), runtime.Version(),
 		strings.Join(append([]string{"cd interop && go run ./bench"}, os.Args[1:]...), " "))
-	fmt.Fprint(w, "| figure |")
-	for _, server := range serverNames {
+}
+
+// servers returns those that have values, in order.
+func (t *table) servers() []string {
+	return slices.DeleteFunc(slices.Clone(serverNames), func(server string) bool {
+		return !slices.ContainsFunc(t.rows, func(row string) bool { return len(t.values[row][server]) > 0 })
+	})
+}
+
+// print writes the table as Markdown, if there is anything in it. In parentheses is
+// the ratio to the floor, and in brackets the spread of the runs.
+func (t *table) print(w io.Writer) {
+	servers := t.servers()
+	if len(servers) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\n| figure |")
+	for _, server := range servers {
 		fmt.Fprintf(w, " %s |", titles[server])
 	}
-	fmt.Fprintf(w, "\n| --- |%s\n", strings.Repeat(" --- |", len(serverNames)))
+	fmt.Fprintf(w, "\n| --- |%s\n", strings.Repeat(" --- |", len(servers)))
 	for _, row := range t.rows {
 		fmt.Fprintf(w, "| %s |", row)
-		for _, server := range serverNames {
+		for _, server := range servers {
 			fmt.Fprintf(w, " %s |", t.cell(row, server))
 		}
 		fmt.Fprintln(w)

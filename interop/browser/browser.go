@@ -58,7 +58,7 @@ func Start(t testing.TB, kind Kind) *Browser {
 	if b := running.browsers[kind]; b != nil {
 		return b
 	}
-	b, err := launch(n, kind)
+	b, err := launch(n, order{Browser: string(kind)})
 	if err != nil {
 		t.Fatalf("browser: %s: %v", kind, err)
 	}
@@ -70,7 +70,20 @@ func Start(t testing.TB, kind Kind) *Browser {
 	return b
 }
 
-func launch(n *network, kind Kind) (*Browser, error) {
+// Own starts a browser for one test alone, which ends with it. It has the habits of a user's: a page that is hidden gets
+// its timers once a second, where the pages of Start do not know that they are.
+func Own(t testing.TB, kind Kind) *Browser {
+	t.Helper()
+	b, err := launch(needNetwork(t), order{Browser: string(kind), Own: true})
+	if err != nil {
+		t.Fatalf("browser: %s: %v", kind, err)
+	}
+	t.Cleanup(b.driver.stop)
+	return b
+}
+
+func launch(n *network, o order) (*Browser, error) {
+	kind := Kind(o.Browser)
 	program, err := exec.LookPath(programs[kind])
 	if err != nil {
 		return nil, err
@@ -80,8 +93,8 @@ func launch(n *network, kind Kind) (*Browser, error) {
 		return nil, err
 	}
 	b := &Browser{Kind: kind, driver: d}
-	launch := order{Do: "launch", Browser: string(kind), Path: program}
-	if err := d.within(startTimeout, launch, &b.Version); err != nil {
+	o.Do, o.Path = "launch", program
+	if err := d.within(startTimeout, o, &b.Version); err != nil {
 		d.stop()
 		return nil, err
 	}

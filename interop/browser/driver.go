@@ -20,11 +20,13 @@ type order struct {
 	ID      int    `json:"id"`
 	Do      string `json:"do"`
 	Browser string `json:"browser,omitempty"`
+	Own     bool   `json:"own,omitempty"`
 	Path    string `json:"path,omitempty"`
 	URL     string `json:"url,omitempty"`
 	Page    int    `json:"page,omitempty"`
 	JS      string `json:"js,omitempty"`
 	Arg     any    `json:"arg,omitempty"`
+	Method  string `json:"method,omitempty"`
 }
 
 // reply is one line from the driver: the answer to an order if ID is set, else

@@ -52,6 +52,24 @@ func (p *Page) Reload() {
 	}
 }
 
+// Hide puts another tab in front, of a browser that is the test's Own, and returns when the page knows that it is hidden.
+func (p *Page) Hide() {
+	p.t.Helper()
+	if err := p.browser.driver.within(pageTimeout, order{Do: "hide", Page: p.id}, nil); err != nil {
+		p.t.Fatalf("hide: %v", err)
+	}
+}
+
+// Inspect calls a method of Chromium's DevTools protocol for the page of a browser that is the test's Own, and decodes
+// what it returns into result, if not nil.
+func (p *Page) Inspect(method string, params, result any) {
+	p.t.Helper()
+	o := order{Do: "inspect", Page: p.id, Method: method, Arg: params}
+	if err := p.browser.driver.within(pageTimeout, o, result); err != nil {
+		p.t.Fatalf("%s: %v", method, err)
+	}
+}
+
 // Close closes the tab. Closing it again does nothing.
 func (p *Page) Close() {
 	p.t.Helper()

@@ -1,4 +1,5 @@
 import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
 
 // Nothing but the tests' own traffic may leave the browser.
 const args = [
@@ -18,6 +19,23 @@ export async function launchChromium(executablePath) {
   return {
     version: () => `Chromium ${browser.version()}`,
     newPage: () => context.newPage(),
+    close: () => browser.close(),
+  };
+}
+
+// Playwright makes every page believe that it is in front. Puppeteer does not, without these.
+const ignoreDefaultArgs = [
+  "--disable-background-timer-throttling",
+  "--disable-backgrounding-occluded-windows",
+  "--disable-renderer-backgrounding",
+];
+
+export async function launchOwnChromium(executablePath) {
+  const browser = await puppeteer.launch({ executablePath, args, ignoreDefaultArgs });
+  const version = await browser.version();
+  return {
+    version: () => version,
+    newPage: () => browser.newPage(),
     close: () => browser.close(),
   };
 }

@@ -8,13 +8,15 @@
 // The end of stdin is an order too: close the browser and go.
 
 import { createInterface } from "node:readline";
-import { launchChromium } from "./chromium.mjs";
-import { launchFirefox } from "./firefox.mjs";
+import { launchChromium, launchOwnChromium } from "./chromium.mjs";
+import { launchFirefox, launchOwnFirefox } from "./firefox.mjs";
 
 const launch = { chromium: launchChromium, firefox: launchFirefox };
+const launchOwn = { chromium: launchOwnChromium, firefox: launchOwnFirefox };
 
 let browser;
 const pages = new Map();
+const inspectors = new Map(); // DevTools sessions of pages
 let lastPage = 0;
 
 function say(line) {
@@ -40,15 +42,24 @@ function pageOf(order) {
   return page;
 }
 
+// alone calls f when what was called before is done: Firefox cannot open a tab while it closes another.
+let done = Promise.resolve();
+
+function alone(f) {
+  const result = done.then(f);
+  done = result.catch(() => {});
+  return result;
+}
+
 const orders = {
-  async launch({ browser: name, path }) {
-    browser = await launch[name](path);
+  async launch({ browser: name, path, own }) {
+    browser = await (own ? launchOwn : launch)[name](path);
     return browser.version();
   },
   // Pages of one context share cookies and storage, as tabs do.
   async open({ url }) {
     const id = ++lastPage;
-    const page = await browser.newPage();
+    const page = await alone(() => browser.newPage());
     pages.set(id, page);
     page.on("console", (m) => say({ page: id, console: m.type(), text: m.text() }));
     page.on("pageerror", (e) => say({ page: id, console: "uncaught", text: String(e) }));
@@ -61,10 +72,19 @@ const orders = {
   async reload(order) {
     await pageOf(order).reload();
   },
+  async hide(order) {
+    const page = pageOf(order);
+    await (await alone(() => browser.newPage())).bringToFront();
+    await page.waitForFunction(() => document.hidden, { polling: 100 });
+  },
+  async inspect(order) {
+    if (!inspectors.has(order.page)) inspectors.set(order.page, await pageOf(order).createCDPSession());
+    return inspectors.get(order.page).send(order.method, order.arg ?? {});
+  },
   async close(order) {
     const page = pageOf(order);
     pages.delete(order.page);
-    await page.close();
+    await alone(() => page.close());
   },
   async screenshot(order) {
     await pageOf(order).screenshot({ path: order.path });

@@ -1,6 +1,6 @@
 import puppeteer from "puppeteer-core";
 
-const extraPrefsFirefox = {
+const preferences = {
   // Nothing but the tests' own traffic may leave the browser, and no name can be
   // resolved where it runs: a query would only delay its end by 5 s.
   "network.dns.disabled": true,
@@ -8,12 +8,18 @@ const extraPrefsFirefox = {
   "network.connectivity-service.enabled": false,
   // Latencies to 20 µs instead of 1 ms.
   "privacy.reduceTimerPrecision": false,
-  // A tab in the background keeps its timers: two tabs send at their full rate.
+};
+
+// A tab in the background keeps its timers: two tabs send at their full rate.
+const everyPageInFront = {
   "dom.min_background_timeout_value": 4,
   "dom.timeout.enable_budget_timer_throttling": false,
 };
 
-export async function launchFirefox(executablePath) {
+export const launchFirefox = (path) => launch(path, { ...preferences, ...everyPageInFront });
+export const launchOwnFirefox = (path) => launch(path, preferences);
+
+async function launch(executablePath, extraPrefsFirefox) {
   const browser = await puppeteer.launch({ browser: "firefox", executablePath, extraPrefsFirefox });
   const version = await browser.version();
   return {

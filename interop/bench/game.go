@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// Of a game.
+const (
+	tick      = time.Second / 20
+	stateSize = 200
+)
+
+// states is the second channel of the game's table; the first is for inputs.
+const states godwit.ChannelID = 2
+
+// A game is a server that takes every player's inputs, and tells all of them the
+// state of the world in every tick.
+type game struct {
+	server *godwit.Server
+	taken  atomic.Uint64 // inputs
+	meter  meter
+}
+
+// newGame begins a game in one of the two ways to write one: with a loop of its own
+// that polls the server, or with handlers and a ticker.
+func newGame(handlers bool) (*game, error) {
+	g := &game{meter: meter{late: new(load.Histogram), work: new(load.Histogram)}}
+	c := godwit.Config{
+		Manual: !handlers,
+		Channels: godwit.Channels{
+			{Name: "input", Mode: godwit.Sequenced, Direction: godwit.ToServer},
+			{Name: "state", Mode: godwit.Unreliable, Direction: godwit.ToClient},
+		},
+		MaxConns: 1 << 16,
+		RTC:      rtcserver.Config{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+	}
+	run := g.poll
+	if handlers {
+		c.Handler.Message = func(*godwit.Conn, godwit.ChannelID, []byte) { g.taken.Add(1) }
+		run = g.wait
+	}
+	var err error
+	if g.server, err = godwit.Listen("127.0.0.1:0", c); err != nil {
+		return nil, err
+	}
+	go run()
+	return g, nil
+}
+
+// serveGame serves a game, and what is told of it.
+func serveGame(handlers bool) error {
+	g, err := newGame(handlers)
+	if err != nil {
+		return err
+	}
+	http.Handle("/new_rtc_session", g.server)
+	http.HandleFunc("/ticks", g.tell)
+	return nil
+}
+
+// poll takes inputs as they come, until it is time for a tick.
+func (g *game) poll() {
+	next := time.Now().Add(tick)
+	for {
+		for ev := range g.server.Poll(max(time.Until(next), 0)) {
+			if ev.Type == godwit.MessageEvent {
+				g.taken.Add(1)
+			}
+		}
+		if !time.Now().Before(next) {
+			next = g.tick(next)
+		}
+	}
+}
+
+// wait leaves the inputs to the handler.
+func (g *game) wait() {
+	next := time.Now().Add(tick)
+	for range time.Tick(tick) {
+		next = g.tick(next)
+	}
+}
+
+// tick is the tick that was due at a time. It returns the time of the next.
+func (g *game) tick(due time.Time) time.Time {
+	begin := time.Now()
+	var state [stateSize]byte
+	g.server.Broadcast(states, state[:])
+	g.server.Flush()
+	g.meter.record(begin.Sub(due), time.Since(begin))
+	for due = due.Add(tick); due.Before(begin); due = due.Add(tick) { // those that were missed
+	}
+	return due
+}
+
+// A meter measures ticks, from one time that it is asked to the next.
+type meter struct {
+	mu             sync.Mutex
+	late, work     *load.Histogram
+	taken, mallocs uint64 // when it was last asked
+}
+
+func (m *meter) record(late, work time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.late.Record(late)
+	m.work.Record(work)
+}
+
+// ticks is what a meter tells.
+type ticks struct {
+	Players    int
+	Goroutines int
+	Ticks      uint64       // that were done
+	Late       load.Latency // how much later than it should a tick began
+	Work       load.Latency // how long it took
+	Taken      uint64       // inputs
+	Mallocs    uint64       // of the whole program
+}
+
+// tell tells what was measured since it was last asked.
+func (g *game) tell(w http.ResponseWriter, _ *http.Request) {
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	m := &g.meter
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := g.taken.Load()
+	json.NewEncoder(w).Encode(ticks{
+		Players: g.server.Len(), Goroutines: runtime.NumGoroutine(),
+		Ticks: m.late.Count(), Late: m.late.Latency(), Work: m.work.Latency(),
+		Taken: taken - m.taken, Mallocs: mem.Mallocs - m.mallocs,
+	})
+	m.late, m.work, m.taken, m.mallocs = new(load.Histogram), new(load.Histogram), taken, mem.Mallocs
+}
+
+// play measures a game with many players: each sends an input twenty times a second,
+// evenly spread over time, and gets every state. It takes four times as long as other
+// figures, for one tick in a hundred to be several.
+func (b *bench) play() error {
+	n, d := b.options.players, 4*b.options.duration
+	return b.with(func(p *process) error {
+		l, err := b.load(p, load.Play, n, d+time.Second, "-channel", "input", "-rate", "20", "-size", "48")
+		if err != nil {
+			return err
+		}
+		t, err := b.ticks(p, n, d)
+		if err != nil {
+			return err
+		}
+		r, err := l.wait()
+		if err != nil {
+			return err
+		}
+		b.add(rowGameCPU, 100*r.Server.CPU)
+		b.add(rowGamePlayer, 1e6*r.Server.CPUPerClient)
+		b.add(rowLateP50, t.Late.P50)
+		b.add(rowLateP99, t.Late.P99)
+		b.add(rowLateMax, t.Late.Max)
+		b.add(rowWorkP50, t.Work.P50)
+		b.add(rowWorkP99, t.Work.P99)
+		b.add(rowSpacing, r.Spacing.P99)
+		b.add(rowTaken, float64(t.Taken)/d.Seconds())
+		b.add(rowStates, r.MessagesPerSecond)
+		b.add(rowMallocs, float64(t.Mallocs)/float64(t.Taken+t.Ticks*uint64(n)))
+		b.add(rowGameGoroutines, float64(t.Goroutines))
+		return nil
+	})
+}
+
+// ticks returns what a game tells of the time d, from a second after all players are
+// there.
+func (b *bench) ticks(p *process, players int, d time.Duration) (t ticks, err error) {
+	for t.Players < players {
+		if err := sleep(b.ctx, 100*time.Millisecond); err != nil {
+			return t, err
+		}
+		if err := p.ask("/ticks", &t); err != nil {
+			return t, err
+		}
+	}
+	if err := sleep(b.ctx, time.Second); err != nil {
+		return t, err
+	}
+	if err := p.ask("/ticks", &t); err != nil {
+		return t, err
+	}
+	if err := sleep(b.ctx, d); err != nil {
+		return t, err
+	}
+	return t, p.ask("/ticks", &t)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

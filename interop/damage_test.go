@@ -1,0 +1,173 @@
+package interop
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+)
+
+// A meddler is a relay that does one thing to one datagram of each page: to the nth
+// that passes, in either direction.
+type meddler struct {
+	t      testing.TB
+	front  *net.UDPConn
+	target netip.AddrPort
+
+	mu    sync.Mutex
+	pages map[netip.AddrPort]*meddled
+	last  *meddled // the page that came last
+	nth   int      // of pages that come from now on
+	harm  string
+}
+
+// meddled is one page and what has passed of it.
+type meddled struct {
+	back *net.UDPConn // where the server sees it
+	nth  int
+	harm string
+	n    int
+	held [2][]byte // changes places with the next datagram of its direction
+}
+
+func newMeddler(t testing.TB, target netip.AddrPort) *meddler {
+	m := &meddler{t: t, front: listenUDP(t, browser.Host(t)), target: target, pages: make(map[netip.AddrPort]*meddled)}
+	var running sync.WaitGroup
+	running.Go(func() { m.run(&running) })
+	t.Cleanup(func() {
+		m.front.Close()
+		running.Wait()
+	})
+	return m
+}
+
+func listenUDP(t testing.TB, a netip.Addr) *net.UDPConn {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (m *meddler) addr() netip.AddrPort { return m.front.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// aim chooses what is done to the pages that come from now on.
+func (m *meddler) aim(nth int, harm string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nth, m.harm = nth, harm
+}
+
+// passed returns how many datagrams of the last page have passed.
+func (m *meddler) passed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last.n
+}
+
+// run passes on what pages send, until the front is closed.
+func (m *meddler) run(running *sync.WaitGroup) {
+	b := make([]byte, 2048)
+	for {
+		n, from, err := m.front.ReadFromUDPAddrPort(b)
+		if err != nil {
+			break
+		}
+		m.mu.Lock()
+		p := m.pages[from]
+		if p == nil {
+			p = &meddled{back: listenUDP(m.t, m.front.LocalAddr().(*net.UDPAddr).AddrPort().Addr()), nth: m.nth, harm: m.harm}
+			m.pages[from], m.last = p, p
+			running.Go(func() { m.runBack(p, from) })
+		}
+		m.pass(p, 0, b[:n], func(b []byte) { p.back.WriteToUDPAddrPort(b, m.target) })
+		m.mu.Unlock()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pages {
+		p.back.Close()
+	}
+}
+
+// runBack passes on what the server sends to a page.
+func (m *meddler) runBack(p *meddled, page netip.AddrPort) {
+	b := make([]byte, 2048)
+	for {
+		n, err := p.back.Read(b)
+		if err != nil {
+			return
+		}
+		m.mu.Lock()
+		m.pass(p, 1, b[:n], func(b []byte) { m.front.WriteToUDPAddrPort(b, page) })
+		m.mu.Unlock()
+	}
+}
+
+// pass sends a datagram on, or does the harm.
+func (m *meddler) pass(p *meddled, direction int, b []byte, send func([]byte)) {
+	p.n++
+	switch {
+	case p.n != p.nth:
+		send(b)
+		if held := p.held[direction]; held != nil {
+			p.held[direction] = nil
+			send(held)
+		}
+	case p.harm == "doubled":
+		send(b)
+		send(b)
+	case p.harm == "swapped":
+		p.held[direction] = append([]byte(nil), b...)
+	}
+}
+
+// Each datagram in turn of a browser's connect is dropped; with -long also doubled,
+// or it changes places with the next one, and in both DTLS roles. Every connection
+// opens, and its channel works.
+func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
+	harms, roles := []string{"dropped"}, []string{"actpass"}
+	if *long {
+		harms, roles = []string{"dropped", "doubled", "swapped"}, []string{"actpass", "active"}
+	}
+	for _, kind := range browser.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			b := browser.Start(t, kind)
+			target := freePort(t)
+			m := newMeddler(t, target)
+			w := newWorldAt(t, b, godwitServers, target, config{public: m.addr()})
+			p := w.tab()
+			for _, harm := range harms {
+				for _, role := range roles {
+					t.Run(harm+"/"+role, func(t *testing.T) { connectDamaged(t, m, p, harm, role) })
+				}
+			}
+		})
+	}
+}
+
+// connectDamaged connects once for each datagram that there is.
+func connectDamaged(t *testing.T, m *meddler, p *tab, harm, role string) {
+	p = &tab{p.Page, t}
+	slowest, at := time.Duration(0), 0
+	for nth := 1; ; nth++ {
+		m.aim(nth, harm)
+		began := time.Now()
+		p.connectAs(role)
+		if d := time.Since(began); d > slowest {
+			slowest, at = d, nth
+		}
+		// A message may be what the harm was done to.
+		p.do(`await Promise.any(Array.from({length: 5}, (_, i) =>
+			new Promise((resolve) => setTimeout(resolve, i * 200)).then(() => ch.echo("it works"))));
+			c.close();`, nil, nil)
+		if m.passed() < nth || nth == 100 {
+			t.Logf("all of %d connections opened; the slowest took %v, with harm to datagram %d",
+				nth, slowest.Round(time.Millisecond), at)
+			return
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package interop
+
+import (
+	_ "embed"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/interop/wiretap"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/web"
+)
+
+//go:embed web_page.js
+var webScript []byte
+
+const webPage = `<!doctype html>
+<meta charset="utf-8">
+<title>godwit client</title>
+<link rel="icon" href="data:,">
+<script src="/web_page.js"></script>
+<script type="module">
+import * as godwit from "/godwit.min.js";
+window.godwit = godwit;
+</script>
+`
+
+// webTable is the table of web_page.js.
+var webTable = godwit.Channels{
+	{Name: "effects", Mode: godwit.Unreliable},
+	{Name: "positions", Mode: godwit.Sequenced},
+	{Name: "loot", Mode: godwit.ReliableUnordered},
+	{Name: "chat", Mode: godwit.ReliableOrdered},
+	{Name: "sparks", Mode: godwit.Unreliable, Direction: godwit.ToClient},
+	{Name: "world", Mode: godwit.Sequenced, Direction: godwit.ToClient},
+	{Name: "news", Mode: godwit.ReliableOrdered, Direction: godwit.ToClient},
+}
+
+// webWorld is a game server that echoes, behind a relay, and a page with the client.
+type webWorld struct {
+	t       testing.TB
+	browser *browser.Browser
+	target  netip.AddrPort
+	relay   *netsim.Relay
+	server  *godwit.Server
+	http    *http.ServeMux
+	url     string
+	config  godwit.Config
+	conns   chan *godwit.Conn // that were opened
+
+	mu    sync.Mutex
+	links map[netip.AddrPort]bool // by the page's address: whether they are dead
+}
+
+// newWebWorld makes a world that a test may change before its server starts.
+func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...func(*godwit.Config)) *webWorld {
+	t.Helper()
+	w := &webWorld{t: t, browser: b, target: freePort(t), http: http.NewServeMux(), conns: make(chan *godwit.Conn, 16)}
+	w.links = make(map[netip.AddrPort]bool)
+	w.config = godwit.Config{Channels: webTable, Handler: godwit.Handler{
+		Open:    func(c *godwit.Conn) { note(w.conns, c) },
+		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+		Request: func(_ *godwit.Conn, r *godwit.Request) {
+			if r.Name == "upper" {
+				r.Reply([]byte(strings.ToUpper(string(r.Data))))
+			}
+		},
+	}}
+	w.relay = w.listenRelay(link)
+	w.config.RTC.Public = []netip.AddrPort{w.relay.Addr()}
+	w.config.RTC.MaxPerIP, w.config.RTC.MaxOffers = -1, -1
+	for _, f := range change {
+		f(&w.config)
+	}
+	w.start()
+	t.Cleanup(func() { w.server.Close() })
+
+	w.http.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		rw.Write([]byte(webPage))
+	})
+	w.http.HandleFunc("GET /web_page.js", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/javascript")
+		rw.Write(webScript)
+	})
+	w.http.Handle("GET /godwit.min.js", web.Handler())
+	w.http.Handle("GET /godwit.keep.min.js", web.Handler())
+	w.http.HandleFunc("/godwit/", func(rw http.ResponseWriter, r *http.Request) { w.server.ServeHTTP(rw, r) })
+	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: w.http}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	w.url = "http://" + l.Addr().String() + "/"
+	return w
+}
+
+// listenRelay puts a relay before the server, which takes down what passes if -wiretap says so.
+func (w *webWorld) listenRelay(link netsim.Link) *netsim.Relay {
+	w.t.Helper()
+	rc := netsim.RelayConfig{
+		Listen: netip.AddrPortFrom(browser.Host(w.t), 0), Target: w.target, Up: link, Down: link, Seed: *seed,
+	}
+	var tap *wiretap.Tap
+	if *trace {
+		tap = wiretap.Attach(&rc)
+		w.config.RTC.KeyLog = tap
+	}
+	hear := rc.Tap
+	rc.Tap = func(p *netsim.Packet) bool { return (hear == nil || hear(p)) && w.alive(p) }
+	relay, err := netsim.ListenRelay(rc)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		relay.Close()
+		if tap != nil {
+			writeTrace(w.t, tap)
+		}
+	})
+	return relay
+}
+
+func (w *webWorld) alive(p *netsim.Packet) bool {
+	link := p.From
+	if link == w.target {
+		link = p.To
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dead := w.links[link]
+	w.links[link] = dead
+	return !dead
+}
+
+// loseLinks loses from now on what is sent on the links that there are. Only new ones work.
+func (w *webWorld) loseLinks() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for link := range w.links {
+		w.links[link] = true
+	}
+}
+
+// start starts the game server, also once more after it was closed.
+func (w *webWorld) start() {
+	w.t.Helper()
+	var err error
+	if w.server, err = godwit.Listen(w.target.String(), w.config); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// tab opens a page and waits for the client's script.
+func (w *webWorld) tab() *tab {
+	w.t.Helper()
+	p := &tab{w.browser.Page(w.t, w.url), w.t}
+	p.do(`await until(5000, () => window.godwit);`, nil, nil)
+	return p
+}
+
+// exchanged is what a Book of web_page.js holds of one channel.
+type exchanged struct {
+	Name                          string
+	Sent, Refused, Echoed         int
+	Duplicates, Disorder, Corrupt int
+	Latencies                     []float64    // in ms, sorted
+	Came                          [][2]float64 // when each was sent and came, in ms of each end's clock
+}
+
+func (e exchanged) figures() figures { return figures{e.Sent, e.Latencies} }
+
+// check holds a channel's promise against its echoes.
+func (e exchanged) check(t testing.TB) {
+	t.Helper()
+	if e.Duplicates > 0 || e.Corrupt > 0 {
+		t.Errorf("%s: %d came twice, %d came changed", e.Name, e.Duplicates, e.Corrupt)
+	}
+	id, _ := webTable.ID(e.Name)
+	mode := webTable[id-1].Mode
+	if (mode == godwit.Sequenced || mode == godwit.ReliableOrdered) && e.Disorder > 0 {
+		t.Errorf("%s: %d out of order", e.Name, e.Disorder)
+	}
+	if mode >= godwit.ReliableUnordered && e.Echoed != e.Sent {
+		t.Errorf("%s: %d of %d came", e.Name, e.Echoed, e.Sent)
+	}
+}
