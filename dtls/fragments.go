@@ -21,12 +21,13 @@ const (
 	msgCertificateVerify = 15
 )
 
-// Bounds of one handshake. A browser's longest flight is a certificate chain of
-// one, so all of them are generous.
+// Bounds of one handshake. A browser sends a certificate chain of one, 1.5 KB in
+// five messages, so all of them are generous.
 const (
 	maxMessages       = 16 // message_seq 0 to 15
 	maxMessagePieces  = 32
-	maxHandshakeBytes = 16 << 10
+	maxPieces         = 64 // of all messages: to pion each costs 160 bytes besides what it holds
+	maxHandshakeBytes = 8 << 10
 )
 
 // A fragment is one piece of a handshake message.

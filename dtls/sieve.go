@@ -8,7 +8,8 @@ import (
 
 // Bounds of a Sieve.
 const (
-	maxEarly     = 8    // records that wait for Done
+	maxEarly     = 8    // records that wait for Done: the first of SCTP, an alert
+	maxEarlyLen  = 4096 // and their bytes
 	maxHeld      = 512  // bytes of Finished records that overtook their flight
 	maxFinished  = 128  // bytes of a sealed Finished; it takes 61 with AES-128-GCM
 	maxHandshake = 2048 // bytes of a datagram while the handshake runs; browsers send 1200
@@ -36,6 +37,7 @@ const (
 type Sieve struct {
 	messages [maxMessages]message
 	bytes    int    // of all messages, let through
+	pieces   int    // of all messages, let through
 	number   uint64 // of the next epoch-0 record to pion
 	ready    bool   // the flight before the peer's ChangeCipherSpec is complete
 	last     int    // message_seq of its last message, once ready
@@ -43,6 +45,7 @@ type Sieve struct {
 	passed   bool   // and pion has been given it
 	held     []byte // sealed handshake records that wait for both
 	early    [][]byte
+	earlyLen int // their bytes
 	drops    Drops
 }
 
@@ -112,10 +115,11 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 // wait keeps a copy of a record until Done. The first ones are kept: the peer
 // repeats none of what follows its own channel's first packets.
 func (s *Sieve) wait(r Record) Drop {
-	if len(s.early) == maxEarly {
+	if len(s.early) == maxEarly || s.earlyLen+len(r.Raw) > maxEarlyLen {
 		return DropFull
 	}
 	s.early = append(s.early, slices.Clone(r.Raw))
+	s.earlyLen += len(r.Raw)
 	return DropNone
 }
 
@@ -201,12 +205,13 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 		}
 		return appendFragment(b, f, f.off, to), DropNone
 	}
-	if len(m.pieces) == maxMessagePieces || s.bytes+to-from > maxHandshakeBytes {
+	if len(m.pieces) == maxMessagePieces || s.pieces == maxPieces || s.bytes+to-from > maxHandshakeBytes {
 		return b, DropFull
 	}
 	m.pieces = append(m.pieces, piece{uint16(from), uint16(to)})
 	m.bytes += to - from
 	s.bytes += to - from
+	s.pieces++
 	if !s.ready {
 		s.last = s.flightEnd()
 		s.ready = s.last >= 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -148,6 +149,35 @@ func TestSieveBounds(t *testing.T) {
 	}
 	if passed > maxHandshakeBytes || passed < maxHandshakeBytes-1500 {
 		t.Errorf("%d bytes passed, want nearly %d and no more", passed, maxHandshakeBytes)
+	}
+}
+
+// However many messages they are of.
+func TestSieveBoundsPieces(t *testing.T) {
+	var s Sieve
+	passed := 0
+	for seq := range maxMessages {
+		for i := range maxMessagePieces {
+			passed += len(pieces(s.Append(nil, handshakeRecord(frag(1, seq, 100, 2*i, 1)))))
+		}
+	}
+	if passed != maxPieces {
+		t.Errorf("%d pieces passed, want %d", passed, maxPieces)
+	}
+}
+
+// What waits for Done is bounded in records and in bytes.
+func TestSieveBoundsEarly(t *testing.T) {
+	for size, want := range map[int]int{30: maxEarly, 1000: 4, 1987: 2} {
+		var s Sieve
+		for range 2 * maxEarly {
+			record := plaintextRecord(TypeApplicationData, 0, strings.Repeat("x", size))
+			putRecordNumber(record, epochOfData, 0)
+			s.Append(nil, record)
+		}
+		if got := len(slices.Collect(s.Early())); got != want || s.Drops().Total() != uint64(2*maxEarly-want) {
+			t.Errorf("%d records of %d bytes are kept, want %d; %d dropped", got, size, want, s.Drops().Total())
+		}
 	}
 }
 

