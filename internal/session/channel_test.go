@@ -118,7 +118,7 @@ func TestHostileOpen(t *testing.T) {
 		{"the wrong number", line(effects, 5), "an OPEN that is none"},
 		{"number 0", line(effects, 0), "an OPEN that is none"},
 		{"a name that is taken", line(table[0], 4), "OPEN: "},
-		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1 << 31}, 4), "an OPEN that is none"},
+		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1<<31 - 1}, 4), "an OPEN that is none"},
 		{"an unknown mode", "\x084 x quick both 1000 2000", "an OPEN that is none"},
 		{"a newline", line(effects, 4) + "\n", "an OPEN that is none"},
 		{"an OPENED", "\x09\x04", "an OPENED for nothing"},
