@@ -3,6 +3,9 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -254,4 +257,40 @@ func TestOpensInThreeRoundTrips(t *testing.T) {
 			t.Errorf("open after %v", d)
 		}
 	})
+}
+
+// A torrent is a socket on which there is always one more datagram.
+type torrent struct {
+	client.PacketConn
+	taken atomic.Int64
+}
+
+func (t *torrent) Queued() int { return 1000 }
+
+func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	t.taken.Add(1)
+	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
+}
+
+// On one processor others get their turn after each batch although datagrams never
+// end.
+func TestLoopLeavesRoom(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	socket, err := netsim.New(1).Listen(netip.MustParseAddrPort("192.0.2.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood := &torrent{PacketConn: socket}
+	e, err := client.New(flood, client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const turns, batch = 100, 8
+	for range turns {
+		runtime.Gosched()
+	}
+	if n := flood.taken.Load(); n == 0 || n > 4*turns*batch {
+		t.Errorf("while another goroutine had %d turns, %d datagrams were taken", turns, n)
+	}
 }

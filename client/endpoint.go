@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -147,7 +148,14 @@ func (e *Endpoint) Close() error {
 // run is the endpoint's goroutine.
 func (e *Endpoint) run() {
 	defer e.socket.Close()
-	for e.turn() == nil {
+	for {
+		n, err := e.turn()
+		if err != nil {
+			break
+		}
+		if n == len(e.in) {
+			runtime.Gosched() // the next turn will not wait; with one processor nobody else would run
+		}
 	}
 	e.shutDown()
 }
@@ -174,11 +182,11 @@ func (e *Endpoint) shutDown() {
 
 // turn waits for datagrams, or for the first deadline, and does what there is to
 // do. This is the whole loop: wait, lock, everything in, unlock, handlers, lock,
-// everything out, unlock.
-func (e *Endpoint) turn() error {
+// everything out, unlock. It returns how many datagrams came.
+func (e *Endpoint) turn() (int, error) {
 	n, err := e.socket.ReadBatch(e.in)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
+		return 0, err
 	}
 	now := time.Now()
 	e.mu.Lock()
@@ -209,10 +217,10 @@ func (e *Endpoint) turn() error {
 	e.busy = false
 	e.flush()
 	if e.closed && len(e.touched) == 0 {
-		return net.ErrClosed
+		return n, net.ErrClosed
 	}
 	e.arm()
-	return nil
+	return n, nil
 }
 
 // handOver takes the connections that were touched, and their news, for the
@@ -329,54 +337,6 @@ func (e *Endpoint) remove(c *Conn) {
 	if e.single {
 		e.closed = true
 	}
-}
-
-// arm sets the socket's read deadline to the first thing that is due.
-func (e *Endpoint) arm() {
-	d := e.timers.Next()
-	if len(e.touched)+len(e.outbox) > 0 || e.closed {
-		d = past
-	}
-	if !d.Equal(e.deadline) {
-		e.deadline = d
-		e.socket.SetReadDeadline(d)
-	}
-}
-
-// past is a read deadline that wakes the loop.
-var past = time.Unix(1, 0)
-
-// wake makes the loop take another turn at once.
-func (e *Endpoint) wake() {
-	if !e.busy {
-		e.arm()
-	}
-}
-
-// slot returns an empty buffer at the end of the outgoing batch.
-func (e *Endpoint) slot() []byte {
-	if len(e.out) == cap(e.out) {
-		e.flush()
-	}
-	return e.out[:len(e.out)+1][len(e.out)].B[:0]
-}
-
-// push adds what was appended to the slot to the batch.
-func (e *Endpoint) push(b []byte, to peer.Path, local netip.Addr) {
-	e.out = e.out[:len(e.out)+1]
-	d := &e.out[len(e.out)-1]
-	d.B, d.Remote, d.Local = b, to.Remote, local
-	e.stats.BytesOut += uint64(len(b))
-}
-
-// flush sends the batch.
-func (e *Endpoint) flush() {
-	if len(e.out) == 0 {
-		return
-	}
-	e.stats.DatagramsOut += uint64(len(e.out))
-	e.socket.WriteBatch(e.out) // counts what it drops; its one error is that the socket is closed
-	e.out = e.out[:0]
 }
 
 // Stats are the counters of an endpoint since it was made.
