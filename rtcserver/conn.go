@@ -27,7 +27,8 @@ var (
 	ErrTooLarge = fmt.Errorf("rtcserver: message is larger than one packet takes, which is %d bytes", MaxMessage)
 
 	// ErrSilenced is returned by Send while the page's address may not be sent
-	// to: it has not been heard of for 30 s.
+	// to: it has not been heard of for 30 s, or the page has moved there without
+	// a proof yet, and was sent three times what came from there.
 	ErrSilenced = errors.New("rtcserver: the page has been silent for too long to be sent to")
 )
 

@@ -1,8 +1,9 @@
 package rtcserver
 
 // A Handler is told what happens on a server. Its funcs are called one at a time
-// for one Conn, in the order of this list; see the package's page for who calls
-// them. A func that is nil is not called.
+// for one Conn: Open first, Close last, the others as things happen; or Fail
+// alone. See the package's page for who calls them. A func that is nil is not
+// called.
 type Handler struct {
 	// Open: the page is connected, and messages may be sent to it on channels
 	// that it made with negotiated: true. On others, wait for ChannelOpen.

@@ -267,7 +267,7 @@ func (s *Server) Close() error {
 
 func (s *Server) refuseOffers() { s.downOnce.Do(func() { close(s.down) }) }
 
-// linger waits until ctx is done, or until nobody is left to say goodbye to.
+// linger waits until ctx is done, unless there is nobody to say goodbye to.
 func (s *Server) linger(ctx context.Context) {
 	if all, _ := s.registry.count(); all == 0 {
 		return

@@ -26,7 +26,7 @@ const (
 
 // Stats are the counters of a server since it was made, over all its shards.
 type Stats struct {
-	Conns      int // open, or opening
+	Conns      int // open, or opening, or saying goodbye
 	Pending    int // answers that no page has used yet
 	Handshakes int // DTLS handshakes in flight
 

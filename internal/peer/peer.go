@@ -159,8 +159,8 @@ func (p *Peer) Remote() netip.AddrPort {
 // Knows reports whether a is an address of the peer.
 func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
-// Stats returns the association's counters, and how much went nowhere in all
-// layers.
+// Stats returns the association's counters, and how much went nowhere in the peer,
+// its records and the association. What a handshake's sieve drops is not part of it.
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
 	dropped = p.drops.Stranger + p.drops.Unasked + p.drops.Early + p.drops.Unsendable + p.records.Drops().Total()
 	if p.assoc != nil {
