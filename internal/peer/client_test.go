@@ -87,6 +87,21 @@ func TestServerHearsTheClientClose(t *testing.T) {
 	})
 }
 
+// The keys may come after Close: the handshake is a goroutine of its own.
+func TestKeysDoNotReviveAClosedPeer(t *testing.T) {
+	w := newWorld(t, false)
+	now := time.Now()
+	for _, s := range []*side{w.server, w.client} {
+		s.Begin()
+		s.Close(now, "")
+		s.Keys(now, keysOf(t))
+		events := s.Done(now, nil)
+		if why, _ := s.Why(); s.State() != Closing || why != LocalClose || len(events) > 0 {
+			t.Errorf("state %d for reason %d, events %v", s.State(), why, events)
+		}
+	}
+}
+
 func TestClientNoticesADeadServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, false)

@@ -67,8 +67,8 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 // other side's Finished is verified (False Start, RFC 7918), for the SCTP
 // handshake and nothing else: then our INIT follows our Finished.
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
-	if p.shake == nil {
-		return
+	if p.state != Shaking {
+		return // it was closed meanwhile
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
