@@ -21,7 +21,7 @@ var (
 	ErrAudience   = &Error{"audience", "the token is for another server: see its \"aud\""}
 	ErrSubject    = &Error{"subject", "the token has no \"sub\" of 1 to 256 bytes"}
 	ErrID         = &Error{"id", "the token has no \"jti\" of 1 to 256 bytes, so it cannot be good for one use only"}
-	ErrData       = &Error{"data", "the token's \"data\" is larger than 1024 bytes"}
+	ErrData       = &Error{"data", "the token's \"data\" is larger than 1024 bytes, or is not JSON"}
 	ErrReplayed   = &Error{"replayed", "the token was used before: get a fresh one"}
 	ErrBusy       = &Error{"busy", "the server remembers so many used tokens that it takes no further ones for now"}
 	ErrWrong      = &Error{"wrong", "the secret is wrong"}

@@ -170,6 +170,8 @@ func ParseSigner(text []byte) (Signer, error) {
 		return Signer{}, errKey
 	case block.Type == pemSecret:
 		return signer(block.Bytes)
+	case block.Type == pemPublic:
+		return Signer{}, errors.New("auth: this is a public key, which verifies; signing takes the private one")
 	case block.Type != pemPrivate:
 		return Signer{}, errKey
 	}

@@ -24,15 +24,15 @@ const (
 	outLen        = 1536 // more than we do
 )
 
-// An Endpoint is one UDP socket and the connections that live on it.
-//
-// All of it, and all of its connections, belongs to whoever holds mu: the
-// endpoint's goroutine while it works through a batch, and a call such as
-// Conn.Send while it writes one message. Nobody holds mu while waiting, and no user
-// code runs while it is held.
-//
-// The fields below "loop" are the loop's own and need no lock.
+// An Endpoint is one UDP socket and the connections that live on it. It has one
+// goroutine, which calls all handlers; its methods may be called from any.
 type Endpoint struct {
+	// All of it, and all of its connections, belongs to whoever holds mu: the
+	// endpoint's goroutine while it works through a batch, and a call such as
+	// Conn.Send while it writes one message. Nobody holds mu while waiting, and no
+	// user code runs while it is held. The fields below "loop" are the loop's own and
+	// need no lock.
+
 	config  Config
 	socket  *udpio.Conn
 	signal  httpSignal

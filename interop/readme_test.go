@@ -39,11 +39,14 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"main.go":    program,
-		"index.html": `<script>const said = []; console.log = (text) => said.push(text);</script>` + page,
-		"go.mod":     "module pasted\n\ngo 1.26\n\nrequire github.com/godwit-rtc/godwit v0.0.0\n\nreplace github.com/godwit-rtc/godwit => " + root + "\n",
-		"go.sum":     string(sums),
+		"main.go":           program,
+		"public/index.html": `<script>const said = []; console.log = (text) => said.push(text);</script>` + page,
+		"go.mod":            "module pasted\n\ngo 1.26\n\nrequire github.com/godwit-rtc/godwit v0.0.0\n\nreplace github.com/godwit-rtc/godwit => " + root + "\n",
+		"go.sum":            string(sums),
 	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -13,10 +13,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
@@ -27,6 +29,9 @@ const usage = `usage:
   godwit-token public < private.pem                           print its public key
   godwit-token sign -key private.pem -sub PLAYER -aud SERVER [-for 1m] [-data JSON] [-jti ID]
   godwit-token verify -key key.pem -aud SERVER < token        say what a token says, or what is wrong with it
+
+Servers refuse tokens that are good for more than 24h, unless their Verifier
+says otherwise. Without -jti a token has a random ID.
 `
 
 func main() {
@@ -40,6 +45,10 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
 		return fmt.Errorf("say what to do\n%s", usage)
 	}
+	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		_, err := io.WriteString(out, usage)
+		return err
+	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	var o options
@@ -50,7 +59,10 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	flags.StringVar(&o.id, "jti", "", "")
 	flags.StringVar(&o.data, "data", "", "")
 	flags.DurationVar(&o.lifetime, "for", time.Minute, "")
-	if err := flags.Parse(args[1:]); err != nil {
+	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		_, err := io.WriteString(out, usage)
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w\n%s", err, usage)
 	}
 	switch args[0] {

@@ -35,6 +35,23 @@ func TestKeySignVerify(t *testing.T) {
 	}
 }
 
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"sign", "-h"}, {"key", "--help"}} {
+		if got := try(t, "", args...); got != usage {
+			t.Errorf("%q: %s", args, got)
+		}
+	}
+}
+
+func TestPublicKeysDoNotSign(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key.pem")
+	os.WriteFile(key, []byte(try(t, try(t, "", "key"), "public")), 0o600)
+	err := run([]string{"sign", "-key", key, "-sub", "ada", "-aud", "eu-1"}, strings.NewReader(""), &strings.Builder{})
+	if err == nil || !strings.Contains(err.Error(), "public key") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestMisuseIsExplained(t *testing.T) {
 	for _, args := range [][]string{{}, {"fly"}, {"key", "-alg", "RS256"}, {"sign"}, {"sign", "-nonsense"}, {"verify", "-key", "/none"}} {
 		if err := run(args, strings.NewReader(""), &strings.Builder{}); err == nil {
