@@ -176,6 +176,7 @@ func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
 		}
 		p.want("it is closed", "close: closed by the server")
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if messages < 1 || messages > 10 || closes != 1 {
 			t.Errorf("%d messages and %d closes were told", messages, closes)
 		}
@@ -269,6 +270,7 @@ func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 					t.Error("the page connected")
 				}
 				time.Sleep(5 * time.Second)
+				synctest.Wait()
 				if why == nil || why.Code != NoHandshake || why.Err == nil || !strings.Contains(why.Error(), "fingerprint") {
 					t.Errorf("the handler was told %v", why)
 				}
