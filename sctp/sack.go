@@ -21,6 +21,10 @@ const (
 	maxGapBlocks = 200
 )
 
+// farBehind is how far a TSN that stands still may fall behind those that go on: at
+// half of all TSNs it would be ahead of them.
+const farBehind = 1 << 30
+
 // settleTime is how long acknowledgement stays honest after the association and
 // after each channel's opening. Several channels are opened together, so an
 // opening that is lost is likely to have a neighbour that is not.
@@ -76,6 +80,7 @@ func (k *acker) settle(t time.Duration, tsn uint32) {
 // what its SACK says and whether it is urgent.
 func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	k := &a.ack
+	a.forwarded = seq.Max(a.forwarded, a.rx.cum-farBehind)
 	if k.measure(t, a.rx.high) && k.valve {
 		a.stats.ValveOpenings++
 	}
@@ -248,6 +253,7 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 			a.sampleRTT(microsSince(t, sent))
 		}
 	}
+	a.given = seq.Max(a.given, cum-farBehind)
 	progress := cum != a.acked
 	a.acked = cum
 	a.marks.drop(cum)
