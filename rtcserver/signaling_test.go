@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/sdp"
@@ -237,21 +238,29 @@ func TestAuthorizeDecidesBeforeAnythingExists(t *testing.T) {
 }
 
 func TestOffersOfOneAddressAreLimited(t *testing.T) {
-	s := listen(t, Config{MaxOffers: 1, MaxPerIP: -1})
-	for range 4 {
-		if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
-			t.Fatalf("got %d within the burst", w.Code)
+	inWorld(t, Config{MaxOffers: 1}, func(world *world) {
+		s := world.server
+		for range 4 {
+			if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
+				t.Fatalf("got %d within the burst", w.Code)
+			}
 		}
-	}
-	w := signal(t, s, browserOffer(t), nil)
-	wantRefusal(t, w, http.StatusTooManyRequests, "too many offers")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	other := signal(t, s, browserOffer(t), func(r *http.Request) { r.RemoteAddr = "203.0.113.10:1" })
-	if other.Code != http.StatusOK {
-		t.Errorf("another address got %d", other.Code)
-	}
+		w := signal(t, s, browserOffer(t), nil)
+		wantRefusal(t, w, http.StatusTooManyRequests, "too many offers")
+		if w.Header().Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		other := signal(t, s, browserOffer(t), func(r *http.Request) { r.RemoteAddr = "203.0.113.10:1" })
+		if other.Code != http.StatusOK {
+			t.Errorf("another address got %d", other.Code)
+		}
+		time.Sleep(time.Second)
+		for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+			if w := signal(t, s, browserOffer(t), nil); w.Code != want {
+				t.Errorf("got %d a second later, want %d", w.Code, want)
+			}
+		}
+	})
 }
 
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
@@ -273,15 +282,22 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestUnusedAnswersAreLimitedAndExpire(t *testing.T) {
-	s := listen(t, Config{MaxPending: 3, PendingTimeout: 50 * time.Millisecond})
-	for range 3 {
-		signal(t, s, browserOffer(t), nil)
-	}
-	w := signal(t, s, browserOffer(t), nil)
-	wantRefusal(t, w, http.StatusServiceUnavailable, "try again")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
+	inWorld(t, Config{MaxPending: 3, PendingTimeout: 5 * time.Second}, func(world *world) {
+		s := world.server
+		for range 3 {
+			signal(t, s, browserOffer(t), nil)
+		}
+		w := signal(t, s, browserOffer(t), nil)
+		wantRefusal(t, w, http.StatusServiceUnavailable, "try again")
+		if w.Header().Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
+			t.Errorf("got %d when they have expired", w.Code)
+		}
+	})
 }
 
 func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
