@@ -143,8 +143,9 @@ func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byt
 // names, pieces of messages and messages out of order, each behind a gap, chunks
 // nobody knows, heartbeats; and it acknowledges nothing of what it is sent.
 func (h *possessed) fill(piece int) {
-	for i := range 200 {
-		h.w.network.Inject(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), serverAddr, h.offered.request("", false))
+	for i := range 200 { // no other connection has any of them
+		from := netip.AddrFrom4([4]byte{203, 0, 113, byte(h.offered.conn.id)})
+		h.w.network.Inject(netip.AddrPortFrom(from, uint16(1000+i)), serverAddr, h.offered.request("", false))
 	}
 	open := append([]byte{3, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0}, bytes.Repeat([]byte("name"), 128)...)
 	for i := range 40 {

@@ -303,6 +303,46 @@ func TestFewAddressesAreRemembered(t *testing.T) {
 	})
 }
 
+// Two connections of one page send valid checks in turn, all from one address or
+// from two. It belongs to one of them at a time, and is in no list twice.
+func TestAnAddressIsInOneListOnce(t *testing.T) {
+	for _, stage := range []string{"waiting", "live"} {
+		inWorld(t, Config{}, func(w *world) {
+			both := []*offered{w.offer(""), w.offer("")}
+			if stage == "live" {
+				for i := range both {
+					_, both[i] = w.openKnown("a=setup:actpass")
+				}
+			}
+			before := heapNow()
+			for i := range 1000 {
+				other := netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i%2))
+				for _, o := range both {
+					w.network.Inject(attackerAddr, serverAddr, o.request("", false))
+					w.network.Inject(other, serverAddr, o.request("", false))
+				}
+				synctest.Wait()
+			}
+			if grown := heapNow() - before; grown > 64<<10 {
+				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
+			}
+			sh := w.server.shards[0]
+			listed, stale := 0, 0
+			for c := range sh.conns {
+				listed += len(c.addrs)
+				for _, a := range c.addrs {
+					if sh.byAddr[a] != c {
+						stale++
+					}
+				}
+			}
+			if listed != len(sh.byAddr) || listed > 5 || stale > 0 {
+				t.Errorf("%s: %d addresses are listed for %d that are known; %d lead elsewhere", stage, listed, len(sh.byAddr), stale)
+			}
+		})
+	}
+}
+
 // T35: the server never asks.
 func TestNoStunRequestLeaves(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -276,6 +277,8 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 		s.stats.drops[DropTaken]++
 		o.rival = c
 		return
+	case o != nil:
+		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
 	}
 	s.byAddr[a] = c
 	c.addrs = append(c.addrs, a)
@@ -289,22 +292,17 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 
 // prune forgets those addresses of c that are paths no more.
 func (s *shard) prune(c *Conn) {
-	kept := c.addrs[:0]
-	for _, a := range c.addrs {
-		if c.peer.Knows(a) && s.byAddr[a] == c {
-			kept = append(kept, a)
-		} else {
-			s.unlearn(c, a)
+	c.addrs = slices.DeleteFunc(c.addrs, func(a netip.AddrPort) bool {
+		if c.peer.Knows(a) {
+			return false
 		}
-	}
-	clear(c.addrs[len(kept):])
-	c.addrs = kept
+		s.unlearn(c, a)
+		return true
+	})
 }
 
 func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
-	if s.byAddr[a] == c {
-		delete(s.byAddr, a)
-	}
+	delete(s.byAddr, a)
 	if len(s.server.shards) > 1 {
 		s.server.registry.leave(a, c)
 	}
