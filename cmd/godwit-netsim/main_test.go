@@ -243,8 +243,15 @@ func TestRecordThenReplay(t *testing.T) {
 }
 
 func TestSharedRate(t *testing.T) {
-	r := start(t, "-shared", "-rate", "40bit,0", "-queue", "10B") // a second for each datagram
-	r.wantFates("the third and the fourth do not fit", 4, 2)
+	r := start(t, "-shared", "-rate", "8bit,0", "-queue", "2kB") // a quarter of an hour for each datagram
+	for range 4 {
+		if _, err := r.client.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if passed, lost := r.settle(4); passed != 2 || lost != 2 {
+		t.Errorf("%d passed and %d were lost, but the third and the fourth do not fit", passed, lost)
+	}
 }
 
 func TestBadFlags(t *testing.T) {
