@@ -76,7 +76,8 @@ func (m *Mux) receiveClose(t moment, f *frame) {
 	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, Payload: f.payload})
 }
 
-// abandon forgets all messages.
+// abandon forgets all messages of both ways, and gives their memory back: the Mux may
+// be referred to for long. What was delivered stays as it is.
 func (m *Mux) abandon() {
 	for i := range m.senders {
 		s := m.senders[i]
@@ -85,6 +86,13 @@ func (m *Mux) abandon() {
 				m.finish(s, l.head, Abandoned)
 			}
 		}
+		s.keys = nil
 	}
-	m.active = 0
+	for _, r := range m.receivers {
+		r.partials, r.slots = nil, nil
+		r.count, r.held = 0, 0
+	}
+	m.active, m.expireAt = 0, never
+	m.flight.forget()
+	m.pool = pool{shut: true}
 }

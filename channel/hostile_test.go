@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -17,14 +18,7 @@ func TestHostilePeerMemory(t *testing.T) {
 	limit := table.MaxHeld(true)
 	rng := rand.New(rand.NewPCG(9, 9))
 	body := make([]byte, maxMessage)
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC() // what is in a pool takes two collections to go
-		var s runtime.MemStats
-		runtime.ReadMemStats(&s)
-		return s.HeapAlloc
-	}
-	before := heap()
+	before := heapNow()
 	for i := range 200_000 {
 		ch := ID(rng.IntN(6))
 		max := x.m.receivers[ch].cfg.MaxMessage
@@ -53,7 +47,7 @@ func TestHostilePeerMemory(t *testing.T) {
 		}
 	}
 	x.m.check(t)
-	grown := int(heap() - before)
+	grown := heapNow() - before
 	// Buffers are powers of two, and the pool keeps some; see MaxHeld.
 	if most := 2*limit + maxPooled + 1<<20; grown > most {
 		t.Errorf("the heap grew by %d bytes, cap %d", grown, most)
@@ -67,6 +61,68 @@ func TestHostilePeerMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(x)
 	runtime.KeepAlive(body)
+}
+
+func heapNow() int {
+	runtime.GC()
+	runtime.GC() // what is in a pool takes two collections to go
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int(s.HeapAlloc)
+}
+
+// However much both ends have begun, a Mux that one of them closes keeps what it has
+// delivered, and nothing else.
+func TestClosedMuxKeepsNothing(t *testing.T) {
+	body := bytes.Repeat([]byte("delivered"), 200)
+	for _, c := range []struct {
+		name  string
+		close func(x *testMux)
+		event []string
+	}{
+		{"we close", func(x *testMux) { x.m.Close(x.now, 1, "kicked") }, nil},
+		{"the peer closes", func(x *testMux) { x.receive(appendClose(nil, 1, "bye")) }, []string{"closed 1 bye"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := heapNow()
+			x := newTestMux(t, Config{Server: true, Ceiling: -1, Rate: 1 << 30})
+			for id := range uint64(1000) {
+				for ch := effects; ch <= bulk; ch++ {
+					most := x.m.receivers[ch].cfg.MaxMessage
+					x.receive(appendPiece(nil, ch, false, id+10, make([]byte, min(most, 3000)), 0))
+					x.m.Send(x.now, ch, make([]byte, min(most, 3000)), Options{Key: id + 1})
+				}
+				x.m.Append(x.now, nil, MaxPacket)
+			}
+			x.m.Events(nil)
+			for i := range pieces(len(body)) {
+				x.receive(appendPiece(nil, loot, false, 0, body, i))
+			}
+			if s := x.m.Stats(); s.Held < 1<<20 || s.Queued < 1<<20 {
+				t.Fatalf("holds %d bytes, and %d to be sent", s.Held, s.Queued)
+			}
+			c.close(x)
+			if s := x.m.Stats(); s.Held != 0 || s.Queued != 0 {
+				t.Errorf("holds %d bytes, and %d to be sent", s.Held, s.Queued)
+			}
+			x.m.check(t)
+			if grown := heapNow() - before; grown > 64<<10 {
+				t.Errorf("%d bytes of heap", grown)
+			}
+			evs := x.m.Events(nil)
+			if len(evs) == 0 || !bytes.Equal(evs[0].Payload, body) {
+				t.Error("what was delivered is gone")
+			}
+			x.m.Release(evs[:1])
+			if len(evs) != 1+len(c.event) {
+				t.Errorf("%d events", len(evs))
+			}
+			if grown := heapNow() - before; grown > 64<<10 {
+				t.Errorf("%d bytes of heap when that is given back", grown)
+			}
+			runtime.KeepAlive(x)
+		})
+	}
 }
 
 // TestHostileAcks acknowledges at random what was sent and what was not.

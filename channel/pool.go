@@ -3,10 +3,12 @@ package channel
 import "math/bits"
 
 // pool keeps the memory of messages for use again: buffers by powers of two, and
-// the records of messages on both ways. It holds back maxPooled bytes at most.
+// the records of messages on both ways. It holds back maxPooled bytes at most, and
+// none once it is shut.
 type pool struct {
 	free     [maxClass + 1][][]byte
 	held     int
+	shut     bool
 	messages *message
 	partials *partial
 }
@@ -34,7 +36,7 @@ func (p *pool) get(n int) []byte {
 
 // put takes a buffer of get back.
 func (p *pool) put(b []byte) {
-	if cap(b) == 0 {
+	if cap(b) == 0 || p.shut {
 		return
 	}
 	c := class(cap(b))

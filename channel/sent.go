@@ -36,17 +36,25 @@ type flight struct {
 	count      int // of those packets
 }
 
-// maxFlight bounds the packets remembered.
-const maxFlight = 8192
+// maxFlight bounds the packets remembered; minFlight are room for few.
+const (
+	maxFlight = 8192
+	minFlight = 16
+)
 
 func (f *flight) init() {
 	for i := range f.ring {
 		f.ring[i] = sentPacket{refs: f.ring[i].refs[:0]}
 	}
 	if f.ring == nil {
-		f.ring = make([]sentPacket, 16)
+		f.ring = make([]sentPacket, minFlight)
 	}
 	f.base, f.next, f.bytes, f.count = 0, 0, 0, 0
+}
+
+// forget makes it as if nothing had been sent so far but the numbers.
+func (f *flight) forget() {
+	*f = flight{ring: make([]sentPacket, minFlight), base: f.next, next: f.next}
 }
 
 func (f *flight) at(n uint64) *sentPacket { return &f.ring[n&uint64(len(f.ring)-1)] }
