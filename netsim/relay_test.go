@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -286,6 +287,14 @@ func TestRelaySameSeedSameLosses(t *testing.T) {
 }
 
 func TestRelayOnAnotherAddress(t *testing.T) {
+	client6, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Skip("needs IPv6")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client6.Close()
 	server, client := newSocket(t), newSocket(t)
 	r := newRelay(t, RelayConfig{
 		Listen: netip.MustParseAddrPort("[::1]:0"),
@@ -295,11 +304,6 @@ func TestRelayOnAnotherAddress(t *testing.T) {
 	if !r.Addr().Addr().Is6() {
 		t.Fatalf("the relay listens on %v", r.Addr())
 	}
-	client6, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client6.Close()
 	socket{t, client6}.send(r.Addr(), "from IPv6 to IPv4")
 	at := server.wantRead("an IPv6 client", "from IPv6 to IPv4")
 	server.send(at, "and back")
