@@ -59,7 +59,7 @@ type Conn struct {
 	closed    *CloseError        // once the engine was told
 	channels  []Channel          // those opened in-band
 	addrs     []netip.AddrPort   // those that lead to it in the shard's byAddr, once each
-	rival     *Conn              // shakes hands from one of them, or pretends to
+	rival     string             // username fragment of who shakes hands from one of them, or pretends to
 	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
 	handshake *dtls.Handshake    // while it runs
 

@@ -85,7 +85,7 @@ func (s *shard) endHandshake(c *Conn) {
 		next := s.queue[0]
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
-		if !next.gone && next.queued {
+		if next.queued = false; next.closed == nil {
 			s.beginHandshake(next)
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/godwit-rtc/godwit/client"
 )
@@ -129,6 +131,75 @@ func TestPendingListHoldsNoMoreThanThoseThatWait(t *testing.T) {
 		defer w.server.registry.mu.RUnlock()
 		if n := len(w.server.registry.pending); n > 100 {
 			t.Errorf("%d entries for one that waits", n)
+		}
+	})
+}
+
+// What may still speak of a connection does not hold its memory: an answer in front
+// of it that waits for its page, one whose address it was after, a queue.
+func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
+	for name, come := range map[string]func(w *world) *offered{
+		"pending": func(w *world) *offered {
+			w.offer("") // nobody comes for it
+			p, o := w.openKnown("a=setup:actpass")
+			p.conn.Close()
+			return o
+		},
+		"rival": func(w *world) *offered {
+			p := w.open()
+			o := w.offer("")
+			o.check(p.addr(), "")
+			synctest.Wait()
+			if c := w.server.registry.byUfrag[o.ours]; w.server.shards[0].byAddr[p.addr()].rival != c.ufrag {
+				t.Error("the page has no rival")
+			}
+			return o
+		},
+		"queued": func(w *world) *offered {
+			w.offer("").check(attackerAddr, "")
+			synctest.Wait()
+			o := w.offer("")
+			o.check(attackerAddr, "")
+			synctest.Wait()
+			if !o.conn.queued {
+				t.Error("the handshake does not wait")
+			}
+			o.conn.Close("")
+			return o
+		},
+	} {
+		inWorld(t, Config{MaxHandshakes: 1, HandshakeTimeout: 10 * time.Second}, func(w *world) {
+			o := come(w)
+			gone := weak.Make(o.conn)
+			o.conn = nil
+			time.Sleep(5 * time.Second)
+			if name == "rival" {
+				time.Sleep(time.Minute)
+			}
+			synctest.Wait()
+			runtime.GC()
+			if c := gone.Value(); c != nil {
+				t.Errorf("%s: a connection is held; it is gone: %v", name, c.gone)
+			}
+		})
+	}
+}
+
+// One that is closed while its handshake waits for its turn does not get it.
+func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
+	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+		first, second := w.offer(""), w.offer("")
+		first.check(attackerAddr, "")
+		second.check(victimAddr, "")
+		synctest.Wait()
+		sh := w.server.shards[0]
+		sh.mu.Lock()
+		second.conn.close(time.Now(), ClosedByUs, "")
+		sh.endHandshake(first.conn) // before the loop has seen that
+		begun := second.conn.handshake != nil
+		sh.mu.Unlock()
+		if begun {
+			t.Error("a handshake was begun")
 		}
 	})
 }

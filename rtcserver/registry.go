@@ -26,8 +26,9 @@ type registry struct {
 	nextID  uint64
 }
 
+// pending is a connection by name: one that has come, and gone, is not kept.
 type pending struct {
-	conn  *Conn
+	ufrag string
 	since time.Time
 }
 
@@ -97,9 +98,9 @@ func (r *registry) add(c *Conn, now time.Time) time.Time {
 	defer r.mu.Unlock()
 	r.byUfrag[c.ufrag] = c
 	if len(r.pending) >= 2*r.waiting+minPending {
-		r.pending = slices.DeleteFunc(r.pending, func(p pending) bool { return p.conn.shard != nil })
+		r.pending = slices.DeleteFunc(r.pending, r.hasCome)
 	}
-	r.pending = append(r.pending, pending{c, now})
+	r.pending = append(r.pending, pending{c.ufrag, now})
 	r.popClaimed()
 	return r.due()
 }
@@ -115,10 +116,15 @@ func (r *registry) due() time.Time {
 
 // popClaimed forgets the pending connections in front that have come.
 func (r *registry) popClaimed() {
-	for len(r.pending) > 0 && r.pending[0].conn.shard != nil {
+	for len(r.pending) > 0 && r.hasCome(r.pending[0]) {
 		r.pending[0] = pending{}
 		r.pending = r.pending[1:]
 	}
+}
+
+func (r *registry) hasCome(p pending) bool {
+	c := r.byUfrag[p.ufrag]
+	return c == nil || c.shard != nil
 }
 
 // claim returns the connection with that username fragment, or nil. If it has no
@@ -141,6 +147,13 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 		r.waiting--
 	}
 	return c, false
+}
+
+// named returns the connection with that username fragment, or nil.
+func (r *registry) named(ufrag string) *Conn {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byUfrag[ufrag]
 }
 
 // at returns the connection that an address belongs to, or nil.
@@ -212,7 +225,7 @@ func (r *registry) adoptAll(s *shard) (all []*Conn) {
 
 // adopt gives the first that waits to s.
 func (r *registry) adopt(s *shard) *Conn {
-	c := r.pending[0].conn
+	c := r.byUfrag[r.pending[0].ufrag]
 	c.shard = s
 	r.waiting--
 	return c

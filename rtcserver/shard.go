@@ -212,8 +212,10 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 			return
 		}
 		// Plaintext is nothing to who has shaken hands.
-		if r := c.rival; r != nil && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
-			c = r
+		if c.rival != "" && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
+			if r := s.server.registry.named(c.rival); r != nil {
+				c = r
+			}
 		}
 		s.datagram(now, c, d)
 	default:
@@ -275,7 +277,7 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 		return
 	case o != nil && o.peer.Holds(now, a) && !c.peer.Holds(now, a):
 		s.stats.drops[DropTaken]++
-		o.rival = c
+		o.rival = c.ufrag
 		return
 	case o != nil:
 		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
@@ -376,7 +378,9 @@ func (s *shard) remove(c *Conn) {
 		s.unlearn(c, a)
 	}
 	c.addrs = nil
-	c.rival = nil
+	if c.queued {
+		s.queue = slices.DeleteFunc(s.queue, func(o *Conn) bool { return o == c })
+	}
 	delete(s.conns, c)
 	s.server.registry.remove(c)
 }
