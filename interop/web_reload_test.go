@@ -17,16 +17,16 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		w := newWebWorld(t, b, netsim.Link{Loss: 0.05, Delay: oneWay})
 		p := w.tab()
 		load := map[string]any{"rate": 60, "size": outageSize, "count": count, "drain": outageDrain.Milliseconds()}
-		p.do(`window.going = talkThroughReloads(arg); await until(15000, () => window.books);`, load, nil)
+		p.do(`window.going = talkThroughReloads(arg); await until(Infinity, () => window.books);`, load, nil)
 		c := receive(t, w.conns, "the connection")
 		pour := startPour(t, c, 60, count, "news")
 		for _, seen := range []int{100, 200} {
 			p.do(`await until(15000, () => books[1].seen.size >= arg);`, seen, nil)
 			p.Reload()
 			var continued bool
-			p.do(`await until(5000, () => window.godwit);
+			p.do(`await until(Infinity, () => window.godwit);
 				window.going = talkThroughReloads(arg);
-				await until(15000, () => window.books);
+				await until(Infinity, () => window.books);
 				return conn.continued;`, load, &continued)
 			if !continued {
 				t.Errorf("after %d echoes the page was loaded again, and began a new session", seen)

@@ -162,7 +162,7 @@ func (w *webWorld) start() {
 func (w *webWorld) tab() *tab {
 	w.t.Helper()
 	p := &tab{w.browser.Page(w.t, w.url), w.t}
-	p.do(`await until(5000, () => window.godwit);`, nil, nil)
+	p.do(`await until(Infinity, () => window.godwit);`, nil, nil)
 	return p
 }
 
