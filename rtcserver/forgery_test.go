@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -416,4 +418,53 @@ func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The same, but what the page sends from now on reaches another shard, which leaves
+// it in this one's inbox. DTLS from who is unknown there is counted.
+func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		p.echoes("it lives")
+		// Its farewell is lost.
+		w.network.BlackoutFor(p.addr().Addr(), serverAddr.Addr(), 2100*time.Millisecond)
+		p.conn.Close()
+		time.Sleep(2200 * time.Millisecond)
+		p.want("the page has closed it", "close: closed by this side")
+
+		if n := w.server.Stats().Conns; n != 1 {
+			t.Errorf("%d connections, want the old one", n)
+		}
+		sh := w.server.shards[0]
+		left := make(chan *udpio.Datagram, 100)
+		defer close(left)
+		go func() {
+			for d := range left {
+				sh.mu.Lock()
+				sh.leave(d)
+				sh.mu.Unlock()
+			}
+		}()
+		w.network.SetTap(func(packet *netsim.Packet) bool {
+			if packet.To == serverAddr {
+				left <- &udpio.Datagram{B: bytes.Clone(packet.Payload), Remote: packet.From, Local: serverAddr.Addr()}
+			}
+			return packet.To != serverAddr
+		})
+		begin := time.Now()
+		if err := p.connect(nil); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d > 300*time.Millisecond {
+			t.Errorf("connected after %v", d)
+		}
+		p.echoes("the new one works")
+		w.network.SetTap(nil)
+		before := w.server.Stats().Drops[DropUnknownAddr]
+		left <- &udpio.Datagram{B: record(23, 1, 1, make([]byte, 40)), Remote: attackerAddr, Local: serverAddr.Addr()}
+		synctest.Wait()
+		if n := w.server.Stats().Drops[DropUnknownAddr] - before; n != 1 {
+			t.Errorf("%d drops are counted", n)
+		}
+	})
 }

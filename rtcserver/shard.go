@@ -200,31 +200,36 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 	case peer.STUN:
 		s.check(now, d, i)
 	case peer.DTLS:
-		c := s.byAddr[d.Remote]
-		if c == nil && len(s.server.shards) > 1 {
-			if c = s.server.registry.at(d.Remote); c != nil && c.shard != s {
-				s.forward(c.shard, i)
-				return
-			}
-		}
-		if c == nil {
-			s.stats.drops[DropUnknownAddr]++
-			return
-		}
-		// Plaintext is nothing to who has shaken hands.
-		if c.rival != "" && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
-			if r := s.server.registry.named(c.rival); r != nil {
-				c = r
-			}
-		}
-		s.datagram(now, c, d)
+		s.records(now, d, i)
 	default:
 		s.stats.drops[DropNotOurs]++
 	}
 }
 
-// check answers a connectivity check. i is its place in the batch, or negative
+// records finds who a DTLS datagram is for. i is its place in the batch, or negative
 // for one that another shard has left here.
+func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
+	c := s.byAddr[d.Remote]
+	if c == nil && i >= 0 && len(s.server.shards) > 1 {
+		if c = s.server.registry.at(d.Remote); c != nil && c.shard != s {
+			s.forward(c.shard, i)
+			return
+		}
+	}
+	if c == nil {
+		s.stats.drops[DropUnknownAddr]++
+		return
+	}
+	// Plaintext is nothing to who has shaken hands.
+	if c.rival != "" && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
+		if r := s.server.registry.named(c.rival); r != nil {
+			c = r
+		}
+	}
+	s.datagram(now, c, d)
+}
+
+// check answers a connectivity check. i is as for records.
 func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	if why := s.request.Parse(d.B); why != 0 {
 		s.stats.drops[DropBadSTUN]++

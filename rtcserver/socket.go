@@ -98,8 +98,8 @@ func (s *shard) takeInbox(now time.Time) {
 		d := &s.spare[i]
 		if peer.Classify(d.B) == peer.STUN {
 			s.check(now, d, -1)
-		} else if c := s.byAddr[d.Remote]; c != nil {
-			s.datagram(now, c, d)
+		} else {
+			s.records(now, d, -1)
 		}
 	}
 }
