@@ -45,13 +45,19 @@ type Event struct {
 	Payload []byte
 }
 
+// keptEvents is how much room for events is kept from one call to the next. What a
+// burst takes besides goes with it, or an idle link would keep it.
+const keptEvents = 64
+
 // Events appends what happened since the last call, in order, and forgets it.
 // Call it after each Receive, Send, Append and Advance, or before the datagrams that
 // were given to Receive are used again.
 func (m *Mux) Events(evs []Event) []Event {
 	evs = append(evs, m.events...)
 	clear(m.events)
-	m.events = m.events[:0]
+	if m.events = m.events[:0]; cap(m.events) > keptEvents {
+		m.events = nil
+	}
 	return evs
 }
 

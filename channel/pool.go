@@ -14,9 +14,9 @@ type pool struct {
 }
 
 const (
-	minClass  = 6  // 64 bytes
+	minClass  = 4  // 16 bytes
 	maxClass  = 23 // maxMessage
-	maxPooled = 4 << 20
+	maxPooled = 256 << 10
 )
 
 func class(n int) int { return max(minClass, bits.Len(uint(max(n, 1)-1))) }
@@ -82,7 +82,7 @@ func (p *pool) partial() *partial {
 		return new(partial)
 	}
 	p.partials = r.next
-	*r = partial{have: r.have[:0]}
+	*r = partial{}
 	return r
 }
 

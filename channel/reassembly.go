@@ -8,8 +8,9 @@ type partial struct {
 	next  *partial
 	id    uint64
 	total int
-	got   int // pieces that came
-	have  []uint64
+	got   int       // pieces that came
+	have  []uint64  // of those, a bit for each piece
+	few   [1]uint64 // have, of a message of at most 64 pieces
 	body  []byte
 	first moment // when its first piece came
 }
@@ -32,12 +33,9 @@ func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
 	p := m.pool.partial()
 	p.id, p.total, p.first = id, total, t
 	p.body = m.pool.get(total)
-	words := (pieces(total) + 63) / 64
-	if cap(p.have) < words {
-		p.have = make([]uint64, words)
+	if p.have = p.few[:]; pieces(total) > 64 {
+		p.have = make([]uint64, (pieces(total)+63)/64)
 	}
-	p.have = p.have[:words]
-	clear(p.have)
 	r.held += p.cost()
 	return p
 }

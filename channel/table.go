@@ -326,7 +326,8 @@ func (cs Channels) Compare(theirs Channels) error {
 
 // MaxHeld is how many bytes of messages a peer can make this end hold: the queue
 // limits of the channels it may send on, the control channel included. Buffers come
-// in powers of two, so the memory behind them is less than twice that.
+// in powers of two, so the memory behind them is less than twice that; many small
+// messages, and numbers far ahead, take 256 KiB more for each reliable channel.
 func (cs Channels) MaxHeld(server bool) int {
 	n := controlQueue
 	for i := range cs {
