@@ -27,7 +27,7 @@ func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
 	s.finish(r)
 	switch {
 	case !s.linked:
-		s.closing.over = true
+		s.leave(now)
 	case atOnce || !told:
 		s.mux.Close(now, uint64(r.Code), r.Text)
 	default:
@@ -58,6 +58,14 @@ func (s *Session) finish(r Reason) {
 	if told {
 		s.emit(Event{Type: EventClosed, Reason: r})
 	}
+}
+
+// leave ends what has no link to say goodbye on. The session may be referred to for
+// long, so the Mux lets go of all messages.
+func (s *Session) leave(now time.Time) {
+	s.closing.over = true
+	s.mux.Close(now, uint64(s.closing.reason.Code), s.closing.reason.Text)
+	s.take(now)
 }
 
 // drain sends the close frame when all is acknowledged, or it is time.

@@ -40,12 +40,24 @@ type Event struct {
 	raw channel.Event // whose memory Data is
 }
 
+// keptEvents is how much room for events is kept from one call to the next. What a
+// burst takes besides goes with it, or an idle session would keep it.
+const keptEvents = 32
+
 // Events appends what happened since the last call, in order, and forgets it.
 func (s *Session) Events(evs []Event) []Event {
 	evs = append(evs, s.events...)
-	clear(s.events)
-	s.events = s.events[:0]
+	s.events = emptied(s.events)
 	return evs
+}
+
+// emptied returns evs without elements, for what comes next.
+func emptied[T any](evs []T) []T {
+	if cap(evs) > keptEvents {
+		return nil
+	}
+	clear(evs)
+	return evs[:0]
 }
 
 // Pending reports whether Events has any.
@@ -65,12 +77,13 @@ func (ev *Event) own() {
 	}
 }
 
-// Release gives the memory of events back; see [channel.Mux.Release].
-func (s *Session) Release(evs []Event) {
+// Release gives the memory of events back, see [channel.Mux.Release], and returns
+// them empty for the next call of Events.
+func (s *Session) Release(evs []Event) []Event {
 	for i := range evs {
 		s.release(&evs[i].raw)
-		evs[i] = Event{}
 	}
+	return emptied(evs)
 }
 
 func (s *Session) release(ev *channel.Event) {

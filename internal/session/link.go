@@ -122,9 +122,10 @@ func (s *Session) Unlink(now time.Time) {
 			s.fail(now, Timeout, "the link is gone")
 		}
 	case Closed:
-		s.closing.over = true
+		s.leave(now)
 	default:
-		s.state, s.closing.over = Closed, true // nobody knew of it
+		s.finish(Reason{}) // nobody knew of it
+		s.leave(now)
 	}
 }
 

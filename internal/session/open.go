@@ -7,12 +7,16 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// maxEarly bounds what is kept of messages that came before the opening.
-const maxEarly = 256 << 10
+// maxEarly bounds what is kept of messages that came before the opening. Each costs
+// its event besides its bytes.
+const (
+	maxEarly  = 256 << 10
+	earlyCost = 192
+)
 
 // take turns what the Mux reports into the session's events.
 func (s *Session) take(now time.Time) {
-	s.in = s.mux.Events(s.in[:0])
+	s.in = s.mux.Events(s.in)
 	for i := range s.in {
 		ev := &s.in[i]
 		switch ev.Type {
@@ -24,6 +28,7 @@ func (s *Session) take(now time.Time) {
 			s.end(Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true})
 		}
 	}
+	s.in = emptied(s.in)
 }
 
 // message takes a message of any channel.
@@ -50,7 +55,7 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 		s.emit(out)
 		return
 	}
-	if s.earlyBytes += len(ev.Payload) + 32; s.earlyBytes > maxEarly {
+	if s.earlyBytes += len(ev.Payload) + earlyCost; s.earlyBytes > maxEarly {
 		s.fail(now, LimitEarly, "too much sent before "+s.awaited())
 		return
 	}
@@ -151,9 +156,14 @@ func (s *Session) welcomed(f *frame) {
 	s.emit(Event{Type: EventToken, Token: f.token})
 }
 
+// keptScratch is how much room for control messages is kept.
+const keptScratch = 4 << 10
+
 // say sends a control message that was built in scratch.
 func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.MessageID, error) {
-	s.scratch = b[:0]
+	if s.scratch = b[:0]; cap(b) > keptScratch {
+		s.scratch = nil
+	}
 	id, err := s.mux.Send(now, channel.Control, b, o)
 	if err == nil {
 		s.controls++

@@ -110,28 +110,26 @@ func (s *Session) answered(f *frame) {
 
 // loseRequests gives what waits its final status, in the order it was sent.
 func (s *Session) loseRequests(tell bool) {
-	clear(s.serving)
-	clear(s.byReport)
-	if !tell || len(s.waiting) == 0 {
-		clear(s.waiting)
+	waiting := s.waiting
+	s.serving, s.byReport, s.waiting = nil, nil, nil
+	if !tell || len(waiting) == 0 {
 		return
 	}
 	sent := s.mux.ChannelStats(channel.Control).MessagesOut
-	ids := make([]uint32, 0, len(s.waiting))
-	for id := range s.waiting {
+	ids := make([]uint32, 0, len(waiting))
+	for id := range waiting {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, func(a, b uint32) int { return int(s.waiting[a].place) - int(s.waiting[b].place) })
+	slices.SortFunc(ids, func(a, b uint32) int { return int(waiting[a].place) - int(waiting[b].place) })
 	for _, id := range ids {
 		status := ResponseLost
 		// The control channel is ordered, so messages leave in the order they
 		// were queued, and the number that left tells which did.
-		if s.waiting[id].place >= sent {
+		if waiting[id].place >= sent {
 			status = SendFailed
 		}
 		s.emit(Event{Type: EventResult, Request: id, Status: status})
 	}
-	clear(s.waiting)
 }
 
 // requested takes a request of the peer.
