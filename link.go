@@ -197,6 +197,7 @@ func (a *anchor) Ready() bool {
 	c.seat(a)
 	over := c.over(a)
 	if !over && !c.session.Pending() {
+		c.rest()
 		return false
 	}
 	if !c.telling.CompareAndSwap(false, true) {
@@ -209,8 +210,7 @@ func (a *anchor) Ready() bool {
 		a.forget = !c.forgotten
 		c.forgotten = true
 	}
-	c.session.Release(c.news)
-	c.news = c.session.Events(c.news[:0])
+	c.news = c.session.Events(c.session.Release(c.news))
 	c.answers = c.answers[:0]
 	for i := range c.news {
 		switch ev := &c.news[i]; ev.Type {
@@ -226,6 +226,15 @@ func (a *anchor) Ready() bool {
 	return true
 }
 
+// rest gives back what handlers have had, unless they still do. The link's lock is
+// held.
+func (c *Conn) rest() {
+	if len(c.news) > 0 && c.telling.CompareAndSwap(false, true) {
+		c.news, c.answers = c.session.Release(c.news), nil
+		c.telling.Store(false)
+	}
+}
+
 // Deliver runs the program's handlers, or brings the session here.
 func (a *anchor) Deliver() {
 	c := a.conn
@@ -234,14 +243,17 @@ func (a *anchor) Deliver() {
 		return
 	}
 	c.tell()
-	if a.forget {
-		c.server.forget(c)
-	}
 	if a.end {
 		a.link.Close("the session is over")
 	}
-	a.end, a.forget = false, false
 	c.telling.Store(false)
+	if a.forget {
+		c.server.forget(c)
+		h := c.acquire() // there may be no other turn
+		c.rest()
+		c.release(h)
+	}
+	a.end, a.forget = false, false
 	if h := c.home.Load(); h != a { // its loop may have found telling taken
 		h.link.Acquire()
 		h.link.Release(true, true)

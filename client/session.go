@@ -221,8 +221,7 @@ func (s *Session) abandon(now time.Time) {
 
 // ready moves the news to where deliver finds them, and ends what is over.
 func (s *Session) ready() {
-	s.session.Release(s.news)
-	s.news, s.from = s.session.Events(s.news[:0]), s.session
+	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
 	s.answers = s.answers[:0]
 	for i := range s.news {
 		switch ev := &s.news[i]; ev.Type {

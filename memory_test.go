@@ -1,0 +1,213 @@
+package godwit
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// A brute is a stranger that writes its packets by hand, and acknowledges nothing.
+type brute struct {
+	*stranger
+	number uint32 // of its next packet
+}
+
+// packet sends a packet of these frames. docs/PROTOCOL.md, section 2.
+func (x *brute) packet(frames ...[]byte) {
+	x.loop.mu.Lock()
+	b := make([]byte, 0, channel.MaxPacket)
+	if n := len(x.loop.free); n > 0 {
+		b, x.loop.free = x.loop.free[n-1][:0], x.loop.free[:n-1]
+	}
+	b = binary.BigEndian.AppendUint32(append(b, 0x13), x.number)
+	x.number++
+	for _, f := range frames {
+		b = append(b, f...)
+	}
+	x.ours.in = append(x.ours.in, b)
+	x.loop.free, x.theirs.in = append(x.loop.free, x.theirs.in...), x.theirs.in[:0]
+	x.loop.poke()
+	x.loop.mu.Unlock()
+	if x.number%64 == 0 { // a batch
+		settle()
+	}
+}
+
+func varint(b []byte, v int) []byte { return binary.AppendUvarint(b, uint64(v)) }
+
+// fragment is the first piece of a message of total bytes.
+func fragment(ch ChannelID, id, total int) []byte {
+	b := varint(varint(varint([]byte{0x80 | byte(ch)}, id), 0), total)
+	return append(b, make([]byte, min(total, 1024))...)
+}
+
+// whole is a message.
+func whole(ch ChannelID, id int, s string) []byte {
+	return append(varint(varint([]byte{0x40 | byte(ch)}, id), len(s)), s...)
+}
+
+// burst sends 60 small packets full of empty messages.
+func (x *brute) burst(ch ChannelID) {
+	for i := range 60 {
+		var frames []byte
+		for j := range 100 {
+			frames = append(frames, whole(ch, 1+100*i+j, "")...)
+		}
+		x.packet(frames)
+	}
+	settle()
+}
+
+// fill does all that makes the server's end keep something, on every channel of a
+// table.
+func (x *brute) fill(table Channels) {
+	// Requests that wait for an answer, before anything that is not in order.
+	for i := range 64 {
+		x.packet(whole(0, 1+i, "\x03\x00\x00\x00"+string(rune(1+i))+"\x01r"))
+	}
+	settle()
+	for i, c := range append(Channels{{Mode: ReliableOrdered, QueueLimit: 256 << 10, MaxMessage: 64 << 10}}, table...) {
+		ch, base := ChannelID(i), 65
+		if c.Mode < ReliableUnordered {
+			for id := range 40 { // sizes that each have a class of buffers to themselves
+				x.packet(fragment(ch, base+id, min(c.MaxMessage, 1025<<(id%4))))
+			}
+			continue
+		}
+		held, id := 0, base+4095 // a window as wide as may be
+		if ch != 0 {
+			id = 4095
+		}
+		for ; held+1025+32 <= max(c.QueueLimit/2, c.QueueLimit-128<<10); held += 1025 + 32 { // the most that rounding adds
+			x.packet(fragment(ch, id, 1025))
+			id--
+		}
+		for c.Mode == ReliableUnordered && held+1025+32 <= c.QueueLimit {
+			x.packet(fragment(ch, id, 1025))
+			held, id = held+1025+32, id-1
+		}
+		for ; c.Mode == ReliableOrdered && held+32 <= c.QueueLimit && id > base; held += 32 { // the most of them
+			x.packet(whole(ch, id, ""))
+			id--
+		}
+	}
+	settle()
+}
+
+func heapNow() int {
+	runtime.GC()
+	runtime.GC() // what is in a pool takes two collections to go
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int(s.HeapAlloc)
+}
+
+// newBrute opens a session for a brute.
+func newBrute(t *testing.T, s *Server, table Channels) *brute {
+	x := &brute{stranger: newStranger(t, s, table)}
+	x.packet(whole(0, 0, hello))
+	settle()
+	return x
+}
+
+func levelTwo(limits ...int) Channels {
+	table := Channels{
+		{Name: "move", Mode: Sequenced, MaxMessage: 8 << 10},
+		{Name: "chat", Mode: ReliableOrdered, MaxMessage: 2 << 10},
+		{Name: "loot", Mode: ReliableUnordered, MaxMessage: 2 << 10},
+	}
+	for i := range table {
+		table[i].QueueLimit = limits[i]
+	}
+	return table
+}
+
+// A burst of messages leaves nothing behind when it is over.
+func TestBurstIsNotKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		got := 0
+		srv, _ := newTestServer(t, func(c *Config) { c.Handler.Message = func(*Conn, ChannelID, []byte) { got++ } })
+		newBrute(t, srv, table).burst(move) // what grows once
+		x := newBrute(t, srv, table)
+		before := heapNow()
+		got = 0
+		x.burst(move)
+		if got < 1000 {
+			t.Fatalf("%d messages came", got)
+		}
+		x.packet([]byte{1}) // a ping
+		settle()
+		if grown := heapNow() - before; grown > 64<<10 {
+			t.Errorf("%d bytes of heap after %d messages", grown, got)
+		}
+		runtime.KeepAlive(x)
+	})
+}
+
+// What comes before the opening is kept within its bound, however small it is.
+func TestMemoryOfEarlyMessages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Limits = Limits{Messages: -1, Bytes: -1} })
+		(&brute{stranger: newStranger(t, srv, table)}).burst(move) // what grows once
+		x := &brute{stranger: newStranger(t, srv, table)}
+		before, most := heapNow(), 0
+		for i := range 600 {
+			x.packet(whole(move, 10*i, ""), whole(move, 10*i+1, ""), whole(move, 10*i+2, ""), whole(move, 10*i+3, ""))
+			if i%20 == 0 {
+				settle()
+				most = max(most, heapNow()-before)
+			}
+		}
+		if most > 320<<10 {
+			t.Errorf("%d bytes of heap, want little more than 256 KiB", most)
+		}
+		if most < 128<<10 || len(x.server.session.Reason().Text) == 0 {
+			t.Errorf("not filled: %d bytes, and the end is %v", most, x.server.session.Reason())
+		}
+	})
+}
+
+// A session of a page that fills everything it may fill holds at most what
+// docs/security.md says.
+func TestMemoryOfAFilledSession(t *testing.T) {
+	for _, table := range []Channels{levelTwo(64<<10, 1<<20, 1<<20), levelTwo(16<<10, 4<<10, 4<<10), levelTwo(16<<10, 256<<10, 128<<10)} {
+		t.Run(fmt.Sprint(table[1].QueueLimit), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				srv, d := newTestServer(t, func(c *Config) {
+					c.Channels = table
+					c.Handler = Handler{Request: func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }}
+				})
+				x := newBrute(t, srv, table)
+				x.fill(table)
+				x = newBrute(t, srv, table)
+				before := heapNow()
+				x.fill(table)
+				x.burst(1)
+				for range 9000 { // each is behind a gap, so it is acknowledged at once, and that is remembered
+					x.number++
+					x.packet([]byte{1})
+					settle()
+				}
+				st := x.server.Stats()
+				grown, held := heapNow()-before, table.MaxHeld(true)
+				t.Logf("%d bytes of heap, %d held of %d; drops %v, %v", grown, st.Held, held, st.Drops, d.take())
+				if limit := 2*held + 3*256<<10 + 1<<20; grown > limit { // three reliable channels
+					t.Errorf("%d bytes, want at most %d", grown, limit)
+				}
+				if st.Held < held*9/10 {
+					t.Errorf("it was not filled: %d held", st.Held)
+				}
+				x.server.Kick("")
+				settle()
+				if kept := heapNow() - before; kept > 64<<10 {
+					t.Errorf("%d bytes when it is kicked", kept)
+				}
+				runtime.KeepAlive(x)
+			})
+		})
+	}
+}
