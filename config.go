@@ -190,6 +190,17 @@ func (c *Config) setDefaults() error {
 	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Manual || c.RTC.Logger != nil:
 		return errors.New("godwit: Config.RTC: Authorize, Engine, Manual and Logger are the server's own; set those of Config")
 	}
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxUsedTokens", int64(c.MaxUsedTokens)}, {"MaxConns", int64(c.MaxConns)}, {"MaxRequests", int64(c.MaxRequests)},
+		{"Silence", int64(c.Silence)}, {"OpenTimeout", int64(c.OpenTimeout)}, {"Rate", int64(c.Rate)}, {"Floor", int64(c.Floor)},
+	} {
+		if l.value < 0 {
+			return fmt.Errorf("godwit: Config.%s is negative: nothing would get through", l.name)
+		}
+	}
 	if c.Tokens != nil {
 		if err := c.Tokens.Validate(); err != nil {
 			return fmt.Errorf("godwit: Config.Tokens: %w", err)

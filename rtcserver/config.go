@@ -163,6 +163,17 @@ func (c *Config) setDefaults() error {
 	case c.SilenceTimeout < time.Second || c.SilenceTimeout > 30*time.Second:
 		return fmt.Errorf("rtcserver: Config.SilenceTimeout is %v, but must be 1 s to 30 s", c.SilenceTimeout)
 	}
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxConns", int64(c.MaxConns)}, {"MaxPending", int64(c.MaxPending)}, {"MaxHandshakes", int64(c.MaxHandshakes)},
+		{"PendingTimeout", int64(c.PendingTimeout)}, {"HandshakeTimeout", int64(c.HandshakeTimeout)},
+	} {
+		if l.value < 0 {
+			return fmt.Errorf("rtcserver: Config.%s is negative: no page could connect", l.name)
+		}
+	}
 	for _, a := range c.Public {
 		if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() {
 			return fmt.Errorf("rtcserver: Config.Public has %v: a page cannot send there", a)

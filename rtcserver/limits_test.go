@@ -14,6 +14,25 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
+// Some limits may be negative, which is none. The others would let nobody in.
+func TestNegativeLimitsAreErrors(t *testing.T) {
+	for name, c := range map[string]Config{
+		"MaxConns":         {MaxConns: -1},
+		"MaxPending":       {MaxPending: -1},
+		"MaxHandshakes":    {MaxHandshakes: -1},
+		"PendingTimeout":   {PendingTimeout: -1},
+		"HandshakeTimeout": {HandshakeTimeout: -1},
+	} {
+		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config."+name+" is negative") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	c := Config{MaxPerIP: -1, MaxOffers: -1}
+	if err := c.setDefaults(); err != nil {
+		t.Errorf("no limit: %v", err)
+	}
+}
+
 // T25
 func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 	inWorld(t, Config{MaxConns: 2}, func(w *world) {
