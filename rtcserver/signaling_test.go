@@ -172,6 +172,26 @@ func TestBadOffersAreRefusedAndLeaveNothing(t *testing.T) {
 	}
 }
 
+// Every status that the module uses has a counter of its own; those of programs share
+// one.
+func TestRefusalsAreCountedByStatus(t *testing.T) {
+	var status int
+	s := listen(t, Config{Authorize: func(*http.Request) error { return &StatusError{Status: status, Text: "no"} }})
+	own := []int{400, 401, 403, 405, 408, 409, 410, 413, 415, 429, 500, 503}
+	for _, status = range append(own, 402, 418, 599) {
+		signal(t, s, browserOffer(t), nil)
+	}
+	got := s.Stats().Refused
+	for _, status := range own {
+		if got[status] != 1 {
+			t.Errorf("%d refusals with %d are counted", got[status], status)
+		}
+	}
+	if got[0] != 3 || len(got) != len(own)+1 {
+		t.Errorf("%v are counted, want 3 others", got)
+	}
+}
+
 func TestOtherMethodsAndTypesAreRefused(t *testing.T) {
 	s := listen(t, Config{})
 	for _, method := range []string{"GET", "PUT", "DELETE", "HEAD"} {

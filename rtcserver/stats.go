@@ -32,9 +32,9 @@ type Stats struct {
 
 	MessagesIn, MessagesOut   uint64
 	DatagramsIn, DatagramsOut uint64
-	BytesIn, BytesOut         uint64 // of UDP payload
-	Batches                   uint64 // turns of the loop
-	HandlerTime               time.Duration
+	BytesIn, BytesOut         uint64        // of UDP payload
+	Batches                   uint64        // turns of the loop
+	HandlerTime               time.Duration // that handlers ran
 
 	Opened           uint64             // connections that became open
 	Closed           [CloseCodes]uint64 // by CloseCode
@@ -45,7 +45,7 @@ type Stats struct {
 	Drops [DropReasons]uint64 // by DropReason
 
 	Offers  uint64         // answered
-	Refused map[int]uint64 // offers refused, by HTTP status
+	Refused map[int]uint64 // offers refused, by HTTP status; with one that this module does not use, under 0
 
 	Socket udpio.Stats // summed
 }
@@ -80,9 +80,10 @@ type signalStats struct {
 
 // refusals are the statuses that are counted; any other one counts as the last.
 var refusals = [...]int{
-	http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed,
-	http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
-	http.StatusUnsupportedMediaType, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusTeapot,
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed,
+	http.StatusRequestTimeout, http.StatusConflict, http.StatusGone, http.StatusRequestEntityTooLarge,
+	http.StatusUnsupportedMediaType, http.StatusTooManyRequests,
+	http.StatusInternalServerError, http.StatusServiceUnavailable, 0,
 }
 
 func (s *signalStats) refuse(status int) {
