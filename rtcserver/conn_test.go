@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -305,4 +306,35 @@ func hexColons(sum []byte) string {
 		b.WriteByte(digits[v&15])
 	}
 	return b.String()
+}
+
+// HandlerTime is that of handlers, not what comes before them in a turn: here what the
+// log takes when the connection opens.
+func TestHandlerTime(t *testing.T) {
+	slow := writerFunc(func(line []byte) {
+		if bytes.Contains(line, []byte("rtcserver: open")) {
+			time.Sleep(time.Second)
+		}
+	})
+	inWorld(t, Config{
+		Logger: slog.New(slog.NewTextHandler(slow, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Handler: Handler{
+			Open:    func(*Conn) { time.Sleep(7 * time.Millisecond) },
+			Message: func(*Conn, Message) { time.Sleep(5 * time.Millisecond) },
+		},
+	}, func(w *world) {
+		p := w.open()
+		p.send("x")
+		time.Sleep(10 * time.Second)
+		if got := w.server.Stats().HandlerTime; got != 12*time.Millisecond {
+			t.Errorf("handlers ran for %v", got)
+		}
+	})
+}
+
+type writerFunc func(b []byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
 }

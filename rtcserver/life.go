@@ -80,10 +80,6 @@ func (s *shard) stop() {
 	}
 	s.handOver()
 	s.mu.Unlock()
-	for i, c := range s.ready {
-		if c.hasNews {
-			c.engine.Deliver()
-		}
-		s.ready[i] = nil
-	}
+	s.deliver()
+	clear(s.ready)
 }

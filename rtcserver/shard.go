@@ -146,17 +146,14 @@ func (s *shard) turn() (int, error) {
 	s.mu.Unlock()
 
 	s.passOn()
-	for _, c := range s.ready {
-		if c.hasNews {
-			c.engine.Deliver()
-		}
-	}
+	began := s.deliver()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ready) > 0 {
-		began := now
 		now = time.Now()
+	}
+	if !began.IsZero() {
 		s.stats.handlers += now.Sub(began)
 	}
 	for i, c := range s.ready {
@@ -183,6 +180,21 @@ func (s *shard) handOver() {
 		c.touched, c.inBatch = false, true
 		c.hasNews = c.engine.Ready()
 	}
+}
+
+// deliver runs the handlers and returns when they began; zero if there is nothing to
+// tell them. No lock is held.
+func (s *shard) deliver() (began time.Time) {
+	for _, c := range s.ready {
+		if !c.hasNews {
+			continue
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		c.engine.Deliver()
+	}
+	return began
 }
 
 // touch makes sure that the loop looks at c before it waits again.
