@@ -384,9 +384,48 @@ func TestReceiveIsBounded(t *testing.T) {
 	if p.deliver([]byte{22}) {
 		t.Error("queue has no bound")
 	}
+	p = newPipe(nil, func([]byte) error { return nil })
+	room := make([]byte, 2048)
+	for round := range 3 { // what was read makes room
+		n := 0
+		for p.deliver(room[:1000]) {
+			n += 1000
+		}
+		if n != 4000 || !p.deliver(room[:96]) || p.deliver(room[:1]) {
+			t.Errorf("round %d: %d bytes wait", round, n)
+		}
+		for len(p.queue) > 0 {
+			if _, _, err := p.ReadFrom(room); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if p.deliver(make([]byte, 1<<16)) {
 		t.Error("datagram has no bound")
 	}
+}
+
+// What waits for the gate counts until it is inside.
+func TestReceiveIsBoundedBeforeTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := NewGate(1)
+		p := newPipe(gate, func([]byte) error { return nil })
+		gate <- struct{}{} // others compute
+		go p.ReadFrom(make([]byte, 2048))
+		if !p.deliver(make([]byte, 2000)) {
+			t.Fatal("queue is full too early")
+		}
+		synctest.Wait()
+		if !p.deliver(make([]byte, 2000)) || p.deliver(make([]byte, 2000)) {
+			t.Error("want room for one more such datagram")
+		}
+		<-gate
+		synctest.Wait()
+		if !p.deliver(make([]byte, 2000)) {
+			t.Error("want room for what was read")
+		}
+		p.finish()
+	})
 }
 
 func TestConfigErrorsFail(t *testing.T) {

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/netip"
@@ -10,16 +11,13 @@ import (
 	"time"
 )
 
-// queueLen is how many datagrams may wait for pion. The longest flight has three.
-const queueLen = 16
-
-// buffers holds datagrams on their way to pion.
-var buffers = sync.Pool{New: func() any { return new([maxHandshake + maxHeld]byte) }}
-
-type queued struct {
-	buf *[maxHandshake + maxHeld]byte
-	n   int
-}
+// How many datagrams may wait for pion, and how many bytes they may have. They wait
+// while other handshakes compute. The longest flight of a browser has six datagrams
+// and 3 KB; a datagram that does not fit comes again.
+const (
+	queueLen   = 16
+	queueBytes = 4 << 10
+)
 
 // A pipe is the connection pion believes in: datagrams come from a bounded
 // queue, and what pion writes goes to the Handshake. It implements
@@ -28,7 +26,8 @@ type queued struct {
 // It ends with io.EOF from ReadFrom, which makes pion's goroutines return
 // without a word; pion's Close would write an alert.
 type pipe struct {
-	queue  chan queued
+	queue  chan []byte
+	bytes  atomic.Int32  // of those in queue, and the one that waits for the gate
 	end    chan struct{} // closed when nothing is read or written any more
 	once   sync.Once
 	write  func([]byte) error
@@ -42,7 +41,7 @@ type pipe struct {
 func newPipe(gate Gate, write func([]byte) error) *pipe {
 	return &pipe{
 		gate:    gate,
-		queue:   make(chan queued, queueLen),
+		queue:   make(chan []byte, queueLen),
 		end:     make(chan struct{}),
 		write:   write,
 		expired: make(chan struct{}),
@@ -51,18 +50,19 @@ func newPipe(gate Gate, write func([]byte) error) *pipe {
 
 // deliver queues a copy of b. It never blocks.
 func (p *pipe) deliver(b []byte) bool {
-	if p.ended() || len(b) > maxHandshake+maxHeld {
+	n := int32(len(b))
+	if p.ended() {
 		return false
 	}
-	q := queued{buffers.Get().(*[maxHandshake + maxHeld]byte), len(b)}
-	copy(q.buf[:], b)
-	select {
-	case p.queue <- q:
-		return true
-	default:
-		buffers.Put(q.buf)
-		return false
+	if p.bytes.Add(n) <= queueBytes {
+		select {
+		case p.queue <- bytes.Clone(b):
+			return true
+		default:
+		}
 	}
+	p.bytes.Add(-n)
+	return false
 }
 
 func (p *pipe) finish() {
@@ -112,9 +112,8 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case q := <-p.queue:
 		p.enter()
-		n := copy(b, q.buf[:q.n])
-		buffers.Put(q.buf)
-		return n, pipeAddr, nil
+		p.bytes.Add(-int32(len(q)))
+		return copy(b, q), pipeAddr, nil
 	case <-p.end:
 		return 0, nil, io.EOF
 	case <-expired:

@@ -287,57 +287,113 @@ func (w *world) checkFromManyAddresses(now time.Time) {
 }
 
 // The same in the handshake, whose datagrams the sieve keeps, with as many addresses
-// as are remembered: 64 KiB with the stacks of its goroutines. The race detector makes
-// everything larger, so the stacks are only told of.
+// as are remembered: 64 KiB with the stacks of its goroutines, whether the handshake may
+// compute or others do and what comes has to wait. The race detector makes everything
+// larger, so the stacks are only told of.
 func TestShakingPeerIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const peers = 50
-		var m runtime.MemStats
-		heap := func() (heap, stacks int) {
-			runtime.GC()
-			runtime.GC()
-			runtime.ReadMemStats(&m)
-			return int(m.HeapAlloc), int(m.StackInuse)
-		}
-		ws := make([]*world, peers)
-		for i := range ws {
-			ws[i] = newWorld(t, i%2 == 0)
-			check, _ := ws[i].client.Append(time.Now(), nil)
-			ws[i].server.request.Parse(check)
-			ws[i].server.Check(time.Now(), ws[i].client.addr, ws[i].server.addr.Addr(), &ws[i].server.request, nil)
-		}
-		before, stacksBefore := heap()
-		for _, w := range ws {
-			w.checkFromManyAddresses(time.Now())
-			w.server.begin()
-			synctest.Wait()
-			// As many pieces as may be, as long as they may be together: with holes between
-			// them, of all messages there may be.
-			for i := range 80 {
-				const n, body = 127, 12 + 127
-				seq, off := byte(i%16), byte(i/16)
-				f := []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, byte(i), 0, body, 2, 0, 0x10, 0, 0, seq, 0, off, 0, 0, 0, n}
-				_, part := w.server.Receive(time.Now(), w.client.addr, append(f, make([]byte, n)...), nil)
-				w.server.handshake.Receive(part)
-				synctest.Wait() // the queue to pion is empty, or it would drop the next
+	for name, waits := range map[string]bool{"at work": false, "while others compute": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { shakingPeer(t, waits) })
+		})
+	}
+}
+
+func shakingPeer(t *testing.T, waits bool) {
+	const peers = 50
+	var m runtime.MemStats
+	heap := func() (heap, stacks int) {
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc), int(m.StackInuse)
+	}
+	ws := make([]*world, peers)
+	gate := dtls.NewGate(peers)
+	for i := range ws {
+		ws[i] = newWorld(t, i%2 == 0)
+		check, _ := ws[i].client.Append(time.Now(), nil)
+		ws[i].server.request.Parse(check)
+		ws[i].server.Check(time.Now(), ws[i].client.addr, ws[i].server.addr.Addr(), &ws[i].server.request, nil)
+	}
+	before, stacksBefore := heap()
+	for _, w := range ws {
+		w.checkFromManyAddresses(time.Now())
+		w.server.beginThrough(gate)
+		synctest.Wait()
+		w.server.pieces()
+		for i := range 40 { // the first four fill the bytes
+			for _, kind := range []byte{21, 22, 23} {
+				b := []byte{kind, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0x03, 0xf3}
+				w.server.Receive(time.Now(), w.client.addr, append(b, make([]byte, 0x3f3)...), nil)
 			}
-			for i := range 40 { // the first four fill the bytes
-				for _, kind := range []byte{21, 22, 23} {
-					b := []byte{kind, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0x03, 0xf3}
-					w.server.Receive(time.Now(), w.client.addr, append(b, make([]byte, 0x3f3)...), nil)
-				}
-			}
-			synctest.Wait()
-		}
-		each, stacks := heap()
-		each, stacks = (each-before)/peers, (stacks-stacksBefore)/peers
-		t.Logf("%d bytes of heap for each handshake, and %d of stacks", each, stacks)
-		if each > 48<<10 {
-			t.Errorf("%d bytes", each)
-		}
-		for _, w := range ws {
-			w.server.handshake.Stop()
 		}
 		synctest.Wait()
+	}
+	if waits {
+		for range peers {
+			gate <- struct{}{}
+		}
+		for _, w := range ws {
+			w.server.pieces()
+			w.server.repeats()
+		}
+	}
+	each, stacks := heap()
+	each, stacks = (each-before)/peers, (stacks-stacksBefore)/peers
+	t.Logf("%d bytes of heap for each handshake, and %d of stacks", each, stacks)
+	most := 48 << 10
+	if waits {
+		most = 51 << 10 // the stacks are smaller
+	}
+	if each > most {
+		t.Errorf("%d bytes, want at most %d", each, most)
+	}
+	for _, w := range ws {
+		w.server.handshake.Stop()
+	}
+	synctest.Wait()
+}
+
+// beginThrough is begin with a gate that handshakes compute behind.
+func (s *side) beginThrough(gate dtls.Gate) {
+	s.Begin()
+	s.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+		Certificate: s.certificate,
+		Client:      s.Peer.client,
+		Peer:        []dtls.Fingerprint{s.other.certificate.Fingerprint()},
+		SRTP:        true,
+		Gate:        gate,
+		Emit:        func(ev dtls.HandshakeEvent) { s.world.outbox <- outboxed{s, ev} },
 	})
+}
+
+// piece is a piece of a message of a handshake.
+func piece(i int) []byte {
+	const n, body = 127, 12 + 127
+	seq, off := byte(i%16), byte(i/16)
+	f := []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, byte(i), 0, body, 2, 0, 0x10, 0, 0, seq, 0, off, 0, 0, 0, n}
+	return append(f, make([]byte, n)...)
+}
+
+// pieces takes as many pieces as may be, as long as they may be together: with holes
+// between them, of all messages there may be.
+func (s *side) pieces() {
+	for i := range 80 {
+		_, part := s.Receive(time.Now(), s.other.addr, piece(i), nil)
+		s.handshake.Receive(part)
+		synctest.Wait() // the queue to pion is empty, or it would drop the next
+	}
+}
+
+// repeats takes pieces again, in datagrams as long as they may be.
+func (s *side) repeats() {
+	for range 40 {
+		var b []byte
+		for i := range 13 {
+			b = append(b, piece(i)...)
+		}
+		_, part := s.Receive(time.Now(), s.other.addr, b, nil)
+		s.handshake.Receive(part)
+		synctest.Wait()
+	}
 }
