@@ -78,7 +78,7 @@ const ours = words(`
   kind largest left limit link list listeners loss lost mark measure minimum move next
   open opening out over packets pass passes payload pick ping promise queue ranges ready receive received
   reject release reliable remove repeat replaced report resolved run said
-  sample senders sent serve server session settled share silent since smoothed spare started store
+  sample senders sent serve server session settled share silent since skip smoothed spare start started store
   table take threshold timer tokens told trim trying uint waiting window work
 `);
 
@@ -125,7 +125,7 @@ async function small(entry, file) {
   const { code, map } = await minify(outputFiles[1].text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 3, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false },
+    compress: { passes: 4, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false },
     format: { comments: /licence/ },
     sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
   });

@@ -1,26 +1,5 @@
 // @godwit/client. MIT licence. https://github.com/godwit-rtc/godwit
 
-// src/errors.ts
-var GodwitError = class extends Error {
-  constructor(code, message, cause) {
-    super(`godwit: ${message}`, cause ? { cause } : {});
-    this.name = "GodwitError";
-    this.code = code;
-  }
-};
-var SendError = class extends GodwitError {
-};
-var ConnectError = class extends GodwitError {
-  constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
-    super(code, message, cause);
-    this.status = status;
-    this.details = details;
-    this.retryAfter = retryAfter;
-  }
-};
-var RequestError = class extends GodwitError {
-};
-
 // src/wire.ts
 var maxPacket = 1150;
 var version = 1;
@@ -59,15 +38,15 @@ var Writer = class {
   }
   /** n bytes, big endian. */
   uint(v, n) {
-    while (n--) this.byte(v / 256 ** n);
+    for (let unit = 256 ** (n - 1); unit >= 1; unit /= 256) this.byte(v / unit);
   }
   varint(v) {
     for (; v >= 128; v = Math.floor(v / 128)) this.byte(v % 128 + 128);
     this.byte(v);
   }
-  bytes(v) {
-    this.b.set(v, this.n);
-    this.n += v.length;
+  /** v from start up to end. A loop: a view and a call of set cost more for what fits a packet. */
+  bytes(v, start = 0, end = v.length) {
+    while (start < end) this.b[this.n++] = v[start++];
   }
 };
 var malformed = new Error("malformed");
@@ -103,9 +82,13 @@ var Reader = class {
       if (c < 128) return v;
     }
   }
-  take(n) {
+  skip(n) {
     must(n <= this.b.length - this.at);
-    return this.b.subarray(this.at, this.at += n);
+    this.at += n;
+  }
+  take(n) {
+    this.skip(n);
+    return this.b.subarray(this.at - n, this.at);
   }
 };
 var Packet = class extends Reader {
@@ -130,7 +113,12 @@ var Packet = class extends Reader {
     this.index = 0;
     this.total = 0;
     this.code = 0;
-    this.payload = nothing;
+    this.size = 0;
+  }
+  // of the payload, which ends at at
+  /** A view of the datagram. */
+  get payload() {
+    return this.b.subarray(this.at - this.size, this.at);
   }
   /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
   parse(b) {
@@ -170,27 +158,22 @@ var Packet = class extends Reader {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
+    this.size = 0;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
-    this.index = 0;
-    if (this.kind === frameFragment) {
-      this.index = this.varint();
-      this.total = this.varint();
-      must(this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total));
-      this.payload = this.take(Math.min(pieceSize, this.total - this.index * pieceSize));
-    } else {
-      this.total = this.varint();
-      must(this.total <= pieceSize);
-      this.payload = this.take(this.total);
-    }
+    const fragment = this.kind === frameFragment;
+    this.index = fragment ? this.varint() : 0;
+    this.total = this.varint();
+    must(fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize);
+    this.skip(this.size = Math.min(pieceSize, this.total - this.index * pieceSize));
   }
   control() {
     const close = this.channel === controlClose;
     if (this.channel <= controlPing) return;
     must(close || this.channel >= controlExtension);
     if (close) this.code = this.varint();
-    this.payload = this.take(this.varint());
-    if (close) must(this.payload.length <= maxCloseText && text(this.payload) >= "");
+    this.skip(this.size = this.varint());
+    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
   }
 };
 function appendHeader(w, number) {
@@ -220,14 +203,13 @@ function expand(truncated, n, expected) {
   return v > expected + win / 2 && v >= win ? v - win : v;
 }
 var pieceCost = (size, i) => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
-function appendPiece(w, ch, bare, id, body, i) {
-  const size = body.length;
+function appendPiece(w, ch, bare, { id, b, start, size }, i) {
   const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
   w.byte((kind << 6) + ch);
   if (kind !== frameBare) w.varint(id);
   if (kind === frameFragment) w.varint(i);
   w.varint(size);
-  w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
+  w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
 }
 function appendClose(w, code, reason) {
   w.byte(controlClose);
@@ -235,250 +217,6 @@ function appendClose(w, code, reason) {
   w.varint(reason.length);
   w.bytes(reason);
 }
-
-// src/channel.ts
-var messageCost = 32;
-var maxPriority = 7;
-var maxWeight = 1e3;
-var maxChannels = 63;
-var maxQueue = 64 << 20;
-var maxName = 64;
-var isReliable = (mode) => mode.startsWith("r");
-var controlChannel = full({
-  name: "control",
-  mode: "reliable-ordered",
-  maxMessage: 64 << 10,
-  queueLimit: 256 << 10
-});
-function full(c) {
-  const reliable = isReliable(c.mode);
-  const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
-  return {
-    direction: "both",
-    priority: 0,
-    guarantee: 0,
-    copies: 0,
-    ...c,
-    maxMessage: largest,
-    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
-    weight: c.weight || 1
-  };
-}
-function fullTable(channels) {
-  const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", "more than 63 channels");
-  table.forEach((c, i) => {
-    const taken = table.findIndex((o) => o.name === c.name) < i;
-    const field = taken ? "name" : wrong(c);
-    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
-  });
-  return table;
-}
-function wrong(c) {
-  const name = bytesOf(c.name).length;
-  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
-  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
-  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
-  const limits = [
-    ["maxMessage", 1, maxMessage],
-    ["queueLimit", c.maxMessage + messageCost, maxQueue],
-    ["priority", 0, maxPriority],
-    ["guarantee", 0, Number.MAX_SAFE_INTEGER],
-    ["weight", 1, maxWeight],
-    ["copies", -16, 16]
-  ];
-  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
-}
-function tableText(table) {
-  return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
-`).join("");
-}
-function hash(text3) {
-  let h = 0xcbf29ce484222325n;
-  for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
-  return h.toString(16).padStart(16, "0");
-}
-function firstDifference(ours, theirs) {
-  const a = ours.split("\n");
-  const b = theirs.split("\n");
-  const i = a.findIndex((line, i2) => line !== b[i2]);
-  return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
-}
-
-// src/deferred.ts
-function deferred() {
-  const d = {};
-  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
-  return d;
-}
-
-// src/inbox.ts
-var Inbox = class {
-  constructor(limit, dropOldest) {
-    this.limit = limit;
-    this.dropOldest = dropOldest;
-    this.lost = 0;
-    // messages that there was no room for
-    this.messages = [];
-    this.bytes = 0;
-  }
-  /** Keeps b, and forgets the oldest if there is no room, or b. */
-  push(b) {
-    this.messages.push(b);
-    this.bytes += b.length + messageCost;
-    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
-  }
-  /** Takes the oldest, or with -1 the newest. */
-  take(i = 0) {
-    const [b] = this.messages.splice(i, 1);
-    if (b) this.bytes -= b.length + messageCost;
-    return b;
-  }
-};
-
-// src/link.ts
-var maxBuffered = 2 * 1160;
-var stuckAfter = 500;
-var carefulFor = 1e3;
-var noTimes = () => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
-var nobody = { datagram() {
-}, drained() {
-}, ended() {
-} };
-var Link = class {
-  // came before attach
-  constructor(pc, channel, times, ended) {
-    this.pc = pc;
-    this.channel = channel;
-    this.times = times;
-    this.lastReady = 0;
-    // when the browser's queue had room
-    this.carefulUntil = 0;
-    this.backlog = [];
-    this.owner = { datagram: (b) => this.backlog.push(b), drained() {
-    }, ended };
-    channel.binaryType = "arraybuffer";
-    this.careful(0, maxBuffered / 2);
-    channel.onmessage = ({ data }) => this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data));
-    channel.onbufferedamountlow = () => this.owner.drained();
-    channel.onclose = () => this.end();
-    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
-  }
-  /** Gives the link its owner, and the owner what has come already. */
-  attach(owner) {
-    this.owner = owner;
-    for (const b of this.backlog) owner.datagram(b);
-    if (this.channel.readyState !== "open") this.end();
-  }
-  /** Whether the browser would send a datagram soon. Ask as long as there is one. */
-  ready(t) {
-    const waiting = this.channel.bufferedAmount;
-    if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
-    else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
-    if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
-    this.lastReady = t;
-    return true;
-  }
-  /** Whether a datagram may wait in the browser for seconds. */
-  slow() {
-    return this.carefulUntil > 0;
-  }
-  careful(until, threshold) {
-    this.carefulUntil = until;
-    this.channel.bufferedAmountLowThreshold = threshold;
-  }
-  send(b) {
-    try {
-      this.channel.send(b);
-    } catch {
-    }
-  }
-  end() {
-    const { owner } = this;
-    this.owner = nobody;
-    owner.ended();
-  }
-  /** Ends the link without a word to its owner. */
-  close() {
-    this.owner = nobody;
-    this.pc.close();
-  }
-};
-async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
-  let last = performance.now();
-  const lap = () => -last + (last = performance.now());
-  const late = AbortSignal.timeout(timeout);
-  const either = AbortSignal.any([signal, late]);
-  signal.throwIfAborted();
-  const pc = new RTCPeerConnection();
-  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-  const { promise: opened, resolve, reject } = deferred();
-  opened.catch(() => {
-  });
-  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
-  channel.onopen = resolve;
-  either.onabort = () => reject(either.reason);
-  pc.oniceconnectionstatechange = () => {
-    if (pc.iceConnectionState === "connected") times.ice ||= lap();
-  };
-  try {
-    await pc.setLocalDescription();
-    times.offer = lap();
-    const answer = await exchange2(pc.localDescription.sdp, either);
-    times.http = lap();
-    await pc.setRemoteDescription(answer);
-    await opened;
-    times.transport = lap();
-    return link;
-  } catch (e) {
-    link.close();
-    signal.throwIfAborted();
-    if (late.aborted) {
-      const what = times.http ? "UDP does not reach the server, or its answers do not come back" : "no answer to the offer";
-      throw new ConnectError("timeout", `not open after ${timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
-    }
-    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
-  }
-}
-
-// src/control.ts
-var typeHello = 1;
-var typeWelcome = 2;
-var typeRequest = 3;
-var typeReply = 4;
-var typeAck = 5;
-var typeReject = 6;
-var typeHere = 7;
-var typeExtension = 128;
-var maxName2 = 64;
-var maxText = 256;
-var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
-function parseControl(b) {
-  const r = new Reader(b);
-  const type = r.byte();
-  const c = { type, id: 0, session: 0n, text: "", payload: nothing };
-  if (type >= typeExtension) return c;
-  must(type >= typeWelcome && type <= typeReject);
-  if (type === typeWelcome) {
-    c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
-    c.payload = r.take(16);
-    c.id = r.uint(4);
-    r.take(4);
-    return c;
-  }
-  c.id = r.uint(4);
-  if (type === typeRequest) {
-    const n = r.byte();
-    must(n > 0 && n <= maxName2);
-    c.text = text(r.take(n));
-  }
-  c.payload = b.subarray(r.at);
-  must(c.payload.length <= (type === typeReject ? maxText : maxPayload));
-  if (type === typeReject) c.text = text(c.payload);
-  return c;
-}
-var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message);
-var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/ack.ts
 var maxAckDelay = 20;
@@ -571,6 +309,272 @@ var Received = class {
     this.told = Math.max(this.told, n);
   }
 };
+
+// src/errors.ts
+var GodwitError = class extends Error {
+  constructor(code, message, cause) {
+    super(`godwit: ${message}`, cause ? { cause } : {});
+    this.name = "GodwitError";
+    this.code = code;
+  }
+};
+var SendError = class extends GodwitError {
+};
+var ConnectError = class extends GodwitError {
+  constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
+    super(code, message, cause);
+    this.status = status;
+    this.details = details;
+    this.retryAfter = retryAfter;
+  }
+};
+var RequestError = class extends GodwitError {
+};
+
+// src/channel.ts
+var messageCost = 32;
+var maxPriority = 7;
+var maxWeight = 1e3;
+var maxChannels = 63;
+var maxQueue = 64 << 20;
+var maxName = 64;
+var isReliable = (mode) => mode.startsWith("r");
+var controlChannel = full({
+  name: "control",
+  mode: "reliable-ordered",
+  maxMessage: 64 << 10,
+  queueLimit: 256 << 10
+});
+function full(c) {
+  const reliable = isReliable(c.mode);
+  const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
+  return {
+    direction: "both",
+    priority: 0,
+    guarantee: 0,
+    copies: 0,
+    ...c,
+    maxMessage: largest,
+    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
+    weight: c.weight || 1
+  };
+}
+function fullTable(channels) {
+  const table = [controlChannel, ...channels.map(full)];
+  if (table.length > maxChannels + 1) throw new ConnectError("table", "too many channels");
+  table.forEach((c, i) => {
+    const taken = table.findIndex((o) => o.name === c.name) < i;
+    const field = taken ? "name" : wrong(c);
+    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
+  });
+  return table;
+}
+function wrong(c) {
+  const name = bytesOf(c.name).length;
+  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
+  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
+  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
+  const limits = [
+    ["maxMessage", 1, maxMessage],
+    ["queueLimit", c.maxMessage + messageCost, maxQueue],
+    ["priority", 0, maxPriority],
+    ["guarantee", 0, Number.MAX_SAFE_INTEGER],
+    ["weight", 1, maxWeight],
+    ["copies", -16, 16]
+  ];
+  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
+}
+function tableText(table) {
+  return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
+`).join("");
+}
+function hash(text3) {
+  let h = 0xcbf29ce484222325n;
+  for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
+  return h.toString(16).padStart(16, "0");
+}
+function firstDifference(ours, theirs) {
+  const a = ours.split("\n");
+  const b = theirs.split("\n");
+  const i = a.findIndex((line, i2) => line !== b[i2]);
+  return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
+}
+
+// src/deferred.ts
+function deferred() {
+  const d = {};
+  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
+  return d;
+}
+
+// src/inbox.ts
+var Inbox = class {
+  constructor(limit, dropOldest) {
+    this.limit = limit;
+    this.dropOldest = dropOldest;
+    this.lost = 0;
+    // messages that there was no room for
+    this.messages = [];
+    this.bytes = 0;
+  }
+  /** Keeps b, and forgets the oldest if there is no room, or b. */
+  push(b) {
+    this.messages.push(b);
+    this.bytes += b.length + messageCost;
+    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
+  }
+  /** Takes the oldest, or with -1 the newest. */
+  take(i = 0) {
+    const [b] = this.messages.splice(i, 1);
+    if (b) this.bytes -= b.length + messageCost;
+    return b;
+  }
+};
+
+// src/link.ts
+var maxBuffered = 2 * 1160;
+var stuckAfter = 500;
+var carefulFor = 1e3;
+var noTimes = () => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
+var nobody = { datagram() {
+}, drained() {
+}, ended() {
+} };
+var Link = class {
+  // came before attach
+  constructor(pc, channel, times, ended) {
+    this.pc = pc;
+    this.channel = channel;
+    this.times = times;
+    this.waiting = 0;
+    // bytes in the browser's queue
+    this.lastReady = 0;
+    // when it had room
+    this.carefulUntil = 0;
+    this.backlog = [];
+    this.owner = { datagram: (b) => this.backlog.push(b), drained() {
+    }, ended };
+    channel.binaryType = "arraybuffer";
+    this.careful(0, maxBuffered / 2);
+    channel.onmessage = ({ data }) => this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data));
+    channel.onbufferedamountlow = () => this.owner.drained();
+    channel.onclose = () => this.end();
+    pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
+  }
+  /** Gives the link its owner, and the owner what has come already. */
+  attach(owner) {
+    this.owner = owner;
+    for (const b of this.backlog) owner.datagram(b);
+    if (this.channel.readyState !== "open") this.end();
+  }
+  /** Whether the browser would send a datagram soon. Ask when there is one, and tell what has just been sent. */
+  ready(t, sent = 0) {
+    const waiting = this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount;
+    if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
+    else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
+    if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
+    this.lastReady = t;
+    return true;
+  }
+  /** Whether a datagram may wait in the browser for seconds. */
+  slow() {
+    return this.carefulUntil > 0;
+  }
+  careful(until, threshold) {
+    this.carefulUntil = until;
+    this.channel.bufferedAmountLowThreshold = threshold;
+  }
+  send(b) {
+    try {
+      this.channel.send(b);
+    } catch {
+    }
+  }
+  end() {
+    const { owner } = this;
+    this.owner = nobody;
+    owner.ended();
+  }
+  /** Ends the link without a word to its owner. */
+  close() {
+    this.owner = nobody;
+    this.pc.close();
+  }
+};
+async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
+  let last = performance.now();
+  const lap = () => -last + (last = performance.now());
+  const late = AbortSignal.timeout(timeout);
+  const either = AbortSignal.any([signal, late]);
+  signal.throwIfAborted();
+  const pc = new RTCPeerConnection();
+  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
+  const { promise: opened, resolve, reject } = deferred();
+  opened.catch(() => {
+  });
+  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+  channel.onopen = resolve;
+  either.onabort = () => reject(either.reason);
+  pc.oniceconnectionstatechange = () => {
+    if (pc.iceConnectionState === "connected") times.ice ||= lap();
+  };
+  try {
+    await pc.setLocalDescription();
+    times.offer = lap();
+    const answer = await exchange2(pc.localDescription.sdp, either);
+    times.http = lap();
+    await pc.setRemoteDescription(answer);
+    await opened;
+    times.transport = lap();
+    return link;
+  } catch (e) {
+    link.close();
+    signal.throwIfAborted();
+    if (late.aborted) {
+      throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });
+    }
+    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
+  }
+}
+
+// src/control.ts
+var typeHello = 1;
+var typeWelcome = 2;
+var typeRequest = 3;
+var typeReply = 4;
+var typeAck = 5;
+var typeReject = 6;
+var typeHere = 7;
+var typeExtension = 128;
+var maxName2 = 64;
+var maxText = 256;
+var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
+function parseControl(b) {
+  const r = new Reader(b);
+  const type = r.byte();
+  const c = { type, id: 0, session: 0n, text: "", payload: nothing };
+  if (type >= typeExtension) return c;
+  must(type >= typeWelcome && type <= typeReject);
+  if (type === typeWelcome) {
+    c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
+    c.payload = r.take(16);
+    c.id = r.uint(4);
+    r.take(4);
+    return c;
+  }
+  c.id = r.uint(4);
+  if (type === typeRequest) {
+    const n = r.byte();
+    must(n > 0 && n <= maxName2);
+    c.text = text(r.take(n));
+  }
+  c.payload = b.subarray(r.at);
+  must(c.payload.length <= (type === typeReject ? maxText : maxPayload));
+  if (type === typeReject) c.text = text(c.payload);
+  return c;
+}
+var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message);
+var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/congestion.ts
 var bandwidthRounds = 10;
@@ -869,7 +873,7 @@ var pieceUnsent = 0;
 var pieceFlying = 1;
 var pieceLost = 2;
 var pieceAcked = 3;
-var cost = (m) => m.body.length + messageCost;
+var cost = (m) => m.size + messageCost;
 var sendWindow = 4096;
 var Sender = class {
   constructor(cfg, id, allowed) {
@@ -932,6 +936,7 @@ var Sender = class {
 // src/outbox.ts
 var maxCopyable = 512;
 var staleAge = 250;
+var slabSize = 16 << 10;
 var maxLookback = 64;
 var Outbox = class {
   constructor(table, allows) {
@@ -941,24 +946,30 @@ var Outbox = class {
     // unreliable messages wait, for where they are let go next they would grow old
     this.retransmits = 0;
     this.copies = 0;
+    this.slab = new Writer();
     this.passes = Array(maxPriority + 1).fill(0);
     this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
     this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
   }
   /** Queues a copy of b. */
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
+    const { slab } = this;
     const s = this.senders[ch];
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
     const size = b.length;
-    if (!s.allowed) throw new SendError("direction", `only the server sends on ${name}`);
-    if (size > maxMessage2) throw new SendError("size", `${name} takes ${maxMessage2} bytes, not ${size}`);
-    if (deadline <= t) throw new SendError("deadline", "the deadline has passed");
+    if (!s.allowed) throw new SendError("direction", `${name} is to-client`);
+    if (size > maxMessage2) throw new SendError("size", `more than ${maxMessage2} bytes`);
+    if (deadline <= t) throw new SendError("deadline", "too late");
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `the queue of ${name} is full`);
+      if (s.reliable) throw new SendError("budget", `${name} is full`);
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
+    }
+    if (slab.n + size > slab.b.length) {
+      slab.b = new Uint8Array(Math.max(size, slabSize));
+      slab.n = 0;
     }
     const m = {
       s,
@@ -966,7 +977,9 @@ var Outbox = class {
       over: false,
       id: 0,
       key,
-      body: new Uint8Array(b),
+      b: slab.b,
+      start: slab.n,
+      size,
       deadline,
       queued: t,
       receipt,
@@ -975,6 +988,7 @@ var Outbox = class {
       left: pieces(size),
       lost: 0
     };
+    slab.bytes(b);
     for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
     s.cost += cost(m);
     if (old) {
@@ -998,7 +1012,8 @@ var Outbox = class {
     s.cost -= cost(m);
     s.lost -= m.lost;
     m.over = true;
-    list.splice(list.indexOf(m), 1);
+    if (list[0] === m) list.shift();
+    else list.splice(list.indexOf(m), 1);
   }
   /** Writes a message's receipt, once. */
   report(m, fate) {
@@ -1039,7 +1054,7 @@ var Outbox = class {
     for (const s of this.senders) {
       const q = s.active && this.next(s, t);
       if (!q) continue;
-      if (pieceCost(q.m.body.length, q.i) > space) {
+      if (pieceCost(q.m.size, q.i) > space) {
         this.backlog = true;
         continue;
       }
@@ -1051,7 +1066,8 @@ var Outbox = class {
     return best;
   }
   hasWork(t) {
-    return this.senders.some((s) => s.active && this.next(s, t));
+    for (const s of this.senders) if (s.active && this.next(s, t)) return true;
+    return false;
   }
   /** Appends pieces up to end. */
   fill(w, end, t, p) {
@@ -1059,7 +1075,7 @@ var Outbox = class {
       const { m } = q;
       const { s } = m;
       const start = w.n;
-      appendPiece(w, s.id, s.bare, m.id, m.body, q.i);
+      appendPiece(w, s.id, s.bare, m, q.i);
       s.tokens -= w.n - start;
       this.passes[s.cfg.priority] = s.pass += (w.n - start) * maxWeight / s.cfg.weight;
       if (s.reliable || m.receipt) p.pieces.push(q);
@@ -1089,10 +1105,10 @@ var Outbox = class {
   }
   /** Appends a message again if it is a small one, under way in another packet, and fits. */
   copy(w, end, q, p) {
-    const { id, body, s } = q.m;
-    if (body.length > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
-    if (w.n + pieceCost(body.length, 0) > end) return false;
-    appendPiece(w, s.id, false, id, body, 0);
+    const { m } = q;
+    if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(m.size, 0) > end) return false;
+    appendPiece(w, m.s.id, false, m, 0);
     q.copies++;
     q.number = p.number;
     p.pieces.push(q);
@@ -1195,16 +1211,14 @@ var Outbox = class {
 var maxPartials = 32;
 var partialAge = 3e3;
 var Receiver = class {
-  constructor(cfg, allowed, message, drop) {
+  constructor(cfg, allowed, stats, message, drop) {
     this.cfg = cfg;
     this.allowed = allowed;
+    this.stats = stats;
     this.message = message;
     this.drop = drop;
     this.held = 0;
     // bytes of partials, as queueLimit counts them
-    this.expireAt = Infinity;
-    // when an incomplete unreliable message grows too old
-    this.stats = channelStats();
     this.base = 0;
     // reliable: all before it have come. Sequenced: the newest delivered, plus one
     /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
@@ -1235,11 +1249,16 @@ var Receiver = class {
     this.stats.messagesIn++;
     this.message(b);
   }
+  /** Delivers a reliable message, maybe before some that were sent before it. */
+  done(id, b) {
+    this.deliver(b);
+    this.partials.set(id, null);
+  }
   /** Delivers a sequenced message, which makes everything before it too old. */
   supersede(id, b) {
     this.deliver(b);
     this.base = id + 1;
-    for (const p of this.partials.values()) {
+    if (this.partials.size) for (const p of this.partials.values()) {
       if (p.id > id) continue;
       this.stats.stale++;
       this.remove(p);
@@ -1267,7 +1286,7 @@ var Receiver = class {
       return false;
     }
     p.have[f.index] = true;
-    if (p.body !== f.payload) p.body.set(f.payload, f.index * pieceSize);
+    if (f.kind === frameFragment) p.body.set(f.payload, f.index * pieceSize);
     return --p.left === 0;
   }
   /** Takes a fragment of a message that nobody will send again. */
@@ -1286,24 +1305,20 @@ var Receiver = class {
       this.remove(p);
       this.drop(dropEvicted);
     }
-    this.expireAt = Math.min(this.expireAt, t + partialAge);
     return this.add(t, f.id, new Uint8Array(f.total));
   }
   full(f) {
     return this.held + f.total + messageCost > this.cfg.queueLimit;
   }
-  /** Gives up incomplete unreliable messages that are too old. */
+  /** Gives up incomplete unreliable messages that are too old, and returns when the next one is. */
   age(t) {
-    if (t < this.expireAt) return;
-    this.expireAt = Infinity;
+    if (isReliable(this.cfg.mode)) return Infinity;
     for (const p of this.partials.values()) {
-      if (p.first + partialAge > t) {
-        this.expireAt = p.first + partialAge;
-        return;
-      }
+      if (p.first + partialAge > t) return p.first + partialAge;
       this.remove(p);
       this.drop(dropAged);
     }
+    return Infinity;
   }
   /**
    * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
@@ -1318,15 +1333,16 @@ var Receiver = class {
       return 0;
     }
     if (p && (whole || p.body.length !== f.total)) return dropMismatch;
-    if (!p) {
-      if (!(whole && (!ordered || f.id === this.base)) && this.full(f)) return dropBudget;
-      p = this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
-    }
-    if (!this.store(p, f)) return 0;
-    if (!ordered) {
-      this.remove(p);
-      this.deliver(p.body);
-      this.partials.set(p.id, null);
+    if (whole && (!ordered || f.id === this.base)) {
+      this.done(f.id, f.payload);
+    } else {
+      if (!p && this.full(f)) return dropBudget;
+      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
+      if (!this.store(p, f)) return 0;
+      if (!ordered) {
+        this.remove(p);
+        this.done(p.id, p.body);
+      }
     }
     for (let q; (q = this.partials.get(this.base)) !== void 0 && !q?.left; this.base++) {
       this.partials.delete(this.base);
@@ -1372,6 +1388,10 @@ var Flight = class {
     this.bytes += p.size;
     this.count++;
   }
+  /** Makes it as if nothing had been sent so far but the numbers. */
+  forget() {
+    this.packets.length = this.bytes = this.count = 0;
+  }
   /** Takes a packet out of the bytes under way. */
   land(p, state) {
     if (p.eliciting && p.state === packetFlying) {
@@ -1393,6 +1413,7 @@ var Flight = class {
 
 // src/mux.ts
 var closeRepeats = 6;
+var ackSlack = 5;
 var closeInterval = 20;
 var Mux = class {
   constructor(t, config, events) {
@@ -1402,12 +1423,8 @@ var Mux = class {
     // when the last packet came
     this.slow = false;
     // the link below keeps back what it is given
-    this.packetsIn = 0;
+    this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
     this.drops = Array(dropUnknownFrame + 1).fill(0);
-    this.packetsOut = 0;
-    this.bytesOut = 0;
-    this.bytesIn = 0;
-    this.links = -1;
     this.flight = new Flight();
     this.largestAcked = 0;
     this.sampled = -1;
@@ -1420,6 +1437,8 @@ var Mux = class {
     // one is due
     this.work = false;
     // there was something to send that could not leave
+    this.ageAt = Infinity;
+    // when an incomplete message may have grown too old
     // The end.
     this.byPeer = false;
     // the peer has closed
@@ -1439,7 +1458,7 @@ var Mux = class {
     const allows = (c, send) => c.direction === "both" || c.direction === mine === send;
     this.outbox = new Outbox(config.table, (c) => allows(c, true));
     this.receivers = config.table.map(
-      (c, i) => new Receiver(c, allows(c, false), (b) => events.message(i, b), (why) => this.drop(why))
+      (c, i) => new Receiver(c, allows(c, false), this.outbox.senders[i].stats, (b) => events.message(i, b), (why) => this.drop(why))
     );
     this.relink(t, config.rtt);
   }
@@ -1449,7 +1468,7 @@ var Mux = class {
    */
   relink(t, rtt) {
     const { rate, floor, ceiling } = this.config;
-    this.links++;
+    this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
     this.flight = new Flight();
@@ -1474,8 +1493,9 @@ var Mux = class {
       const old = flight.packets[0];
       if (old.state === packetFlying && old.eliciting) this.losePacket(old);
     }
+    if (this.idle(t)) return 0;
     const content = this.mayContent(t);
-    if (t < received.due && !this.over() && !(content && this.wants(t))) return 0;
+    if (t < received.due && !this.over() && !content) return 0;
     const p = flight.open(t);
     w.b = b;
     w.n = 0;
@@ -1504,17 +1524,21 @@ var Mux = class {
       this.loss.probes = Math.max(0, this.loss.probes - 1);
     }
     flight.push(p);
-    this.packetsOut++;
-    this.bytesOut += w.n;
+    this.counts.packetsOut++;
+    this.counts.bytesOut += w.n;
     return w.n;
+  }
+  /** Whether append would have nothing to say. */
+  idle(t) {
+    this.work = false;
+    this.outbox.quiet = this.slow && this.loss.silent();
+    return t < this.received.due && !this.over() && !this.wants(t);
   }
   /** Whether congestion control lets a packet leave. */
   mayContent(t) {
     const { cc, loss } = this;
     const paced = cc.mayLeave(t);
     const window2 = this.flight.bytes < cc.window(loss.smoothed, loss.share);
-    this.work = false;
-    this.outbox.quiet = this.slow && loss.silent();
     if (loss.probes || window2 && paced) return true;
     if (this.wants(t)) {
       cc.limit();
@@ -1563,8 +1587,8 @@ var Mux = class {
     const number = expand(p.number, p.numberLen, received.next);
     if (!received.fresh(number)) return this.drop(dropDuplicate);
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
-    this.packetsIn++;
-    this.bytesIn += b.length;
+    this.counts.packetsIn++;
+    this.counts.bytesIn += b.length;
     this.heard = t;
     let ok = true;
     while (p.more()) {
@@ -1586,13 +1610,14 @@ var Mux = class {
     const r = this.receivers[f.channel];
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
     const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
+    if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
     return done || !why;
   }
   receiveClose(f) {
     if (this.byPeer) return;
     this.byPeer = true;
-    this.outbox.abandon();
+    this.abandon();
     this.events.closed(f.code, text(f.payload));
   }
   /** Applies an ack block. It reports whether the block is possible. */
@@ -1600,13 +1625,16 @@ var Mux = class {
     const f = this.flight;
     const last = f.next - 1;
     const largest = last - (last - low & 65535);
-    if (last < 0 || ranges.reduce((n, r) => n + r + 1, -1) > largest) return false;
     let bytes2 = 0;
     let end = largest;
-    ranges.forEach((n, i) => {
-      if (i % 2 === 0) bytes2 += this.ackRange(end - n, end);
-      end -= n + 1;
-    });
+    for (const n of ranges) end -= n + 1;
+    if (end < -1) return false;
+    end = largest;
+    for (let i = 0; i < ranges.length; i++) {
+      const low2 = end - ranges[i];
+      if (i % 2 === 0) bytes2 += this.ackRange(low2, end);
+      end = low2 - 1;
+    }
     if (!bytes2) return true;
     const p = f.at(largest);
     if (p?.eliciting && p.at > this.sampled) {
@@ -1668,21 +1696,29 @@ var Mux = class {
   deadline() {
     const { received, loss, flight } = this;
     if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
-    let old = Infinity;
-    for (const r of this.receivers) old = Math.min(old, r.expireAt);
     return Math.min(
       received.due,
       loss.lossAt,
-      old,
+      this.ageAt,
       flight.count ? loss.ptoAt() : this.ping ? Infinity : this.heard + this.config.keepAlive,
       this.work ? this.cc.ready() : Infinity
     );
+  }
+  /** Makes an acknowledgement due that soon is, for somebody who is up anyway, and returns whether there is one. */
+  hasten(t) {
+    const { received } = this;
+    const soon = received.due < t + ackSlack;
+    if (soon) received.due = t;
+    return soon;
   }
   /** Tells the Mux that time has passed. */
   advance(t) {
     const { flight, loss } = this;
     if (this.over()) return;
-    for (const r of this.receivers) r.age(t);
+    if (t >= this.ageAt) {
+      this.ageAt = Infinity;
+      for (const r of this.receivers) this.ageAt = Math.min(this.ageAt, r.age(t));
+    }
     if (t >= loss.lossAt) this.detect(t, this.largestAcked);
     if (flight.count && t >= loss.ptoAt()) this.probe(t);
     if (!flight.count && t >= this.heard + this.config.keepAlive) this.ping = true;
@@ -1721,7 +1757,16 @@ var Mux = class {
     this.closing = cut(reason, maxCloseText);
     this.closeLeft = closeRepeats;
     this.closeAt = t;
+    this.abandon();
+  }
+  /** Forgets all messages of both ways. */
+  abandon() {
     this.outbox.abandon();
+    this.flight.forget();
+    for (const r of this.receivers) {
+      r.partials.clear();
+      r.held = 0;
+    }
   }
   /** Whether one end has closed. */
   over() {
@@ -1733,13 +1778,9 @@ var Mux = class {
   }
   // ---- figures ---------------------------------------------------------------------------------------------------
   stats() {
-    const { packetsOut, packetsIn, bytesOut, bytesIn, links, outbox, loss } = this;
+    const { outbox, loss } = this;
     return {
-      packetsOut,
-      packetsIn,
-      bytesOut,
-      bytesIn,
-      links,
+      ...this.counts,
       retransmits: outbox.retransmits,
       copies: outbox.copies,
       rtt: loss.smoothed,
@@ -1752,8 +1793,7 @@ var Mux = class {
     };
   }
   channelStats(ch) {
-    const { messagesOut, dropped } = this.outbox.senders[ch].stats;
-    return { ...this.receivers[ch].stats, messagesOut, dropped };
+    return { ...this.receivers[ch].stats };
   }
   drop(why) {
     this.drops[why]++;
@@ -1809,7 +1849,7 @@ var Session = class {
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push([channel, b]),
+      message: (channel, b) => this.inbox.push({ channel, b }),
       closed: (code, reason) => this.closedBy = [code, reason]
     });
     this.mux.send(t, 0, hello(message));
@@ -1834,17 +1874,18 @@ var Session = class {
   }
   receive(t, b) {
     const { mux } = this;
-    const heard = mux.packetsIn;
+    const heard = mux.counts.packetsIn;
     mux.receive(t, b);
-    if (this.interrupted && mux.packetsIn > heard) {
+    if (this.interrupted && mux.counts.packetsIn > heard) {
       this.interrupted = false;
       this.events.resumed();
     }
     this.take(t);
   }
-  append(t, b, limit) {
+  /** Whether there is nothing to say, or else the Mux has packets. */
+  idle(t) {
     this.drain(t);
-    return this.mux.append(t, b, limit);
+    return this.mux.idle(t);
   }
   deadline() {
     return Math.min(this.mux.deadline(), this.drainBy, this.patience());
@@ -1858,8 +1899,8 @@ var Session = class {
   advance(t) {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME came in time");
-    else if (this.interrupted) this.abort(t, codeTimeout, "nothing was heard for too long");
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME in time");
+    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
@@ -1868,7 +1909,7 @@ var Session = class {
     const { inbox: inbox2 } = this;
     let early = 0;
     for (let i = 0; i < inbox2.length && this.state !== closed; ) {
-      const [channel, b] = inbox2[i];
+      const { channel, b } = inbox2[i];
       if (channel && this.state !== open) {
         early += b.length + 32;
         i++;
@@ -1879,17 +1920,18 @@ var Session = class {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much sent before WELCOME");
+    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much before WELCOME");
     const by = this.closedBy;
+    if (!by) return;
     this.closedBy = null;
-    if (by) this.finish(...by, true);
+    this.finish(...by, true);
   }
   control(t, b) {
     let c;
     try {
       c = parseControl(b);
     } catch {
-      return this.abort(t, codeProtocol, "a control message is malformed");
+      return this.abort(t, codeProtocol, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
     else if (c.type <= typeReject) this.talk(t, c);
@@ -1904,23 +1946,23 @@ var Session = class {
   }
   talk(t, { type, id, text: text3, payload }) {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "the first control message is not WELCOME");
+    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
     if (type === typeRequest) return this.request(t, id, text3, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text3));
     else call?.resolve(type === typeReply ? payload : void 0);
   }
   request(t, id, name, b) {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request has the id of an unanswered one");
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
     this.serving.set(id, [name, b]);
-    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests");
     else this.events.request(id, name, b);
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
   send(t, channel, b, o) {
     if (this.state === closed) throw new SendError("closed", "the session has ended");
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
-      throw new SendError("interrupted", "the link is silent");
+      throw new SendError("interrupted", "no answer");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -1928,8 +1970,8 @@ var Session = class {
   call(t, name, b) {
     const n = bytesOf(name);
     const { calls } = this;
-    if (!name || n.length > maxName2 || b.length > maxPayload) throw new SendError("size", "no request is that long");
-    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests wait");
+    if (!name || n.length > maxName2 || b.length > maxPayload) throw new SendError("size", "too long");
+    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests");
     do
       this.lastID = this.lastID + 1 >>> 0;
     while (!this.lastID || calls.has(this.lastID));
@@ -1952,7 +1994,7 @@ var Session = class {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, codeRequests, "too many requests, and their answers are not taken");
+      this.abort(t, codeRequests, "too many requests");
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
@@ -1984,7 +2026,7 @@ var Session = class {
     this.interrupted = false;
     for (const { sent, reject } of this.calls.values()) {
       const why = sent ? "response-lost" : "send-failed";
-      reject(new RequestError(why, `the session has ended${sent ? "; the server may have acted on the request" : ""}`));
+      reject(new RequestError(why, "the session has ended"));
     }
     this.events.closed(code, reason, remote);
   }
@@ -2030,7 +2072,7 @@ var statusCodes = { 401: "token", 403: "forbidden", 410: "resume", 429: "rate", 
 function refusal(r, details, table) {
   const { status } = r;
   const code = `${details.code ?? statusCodes[status] ?? "request"}`;
-  let message = `${details.error ?? `the server answered ${status}`}`;
+  let message = `${details.error ?? `status ${status}`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
   const again = status === 429 || status >= 500;
   const retryAfter = again ? 1e3 * (Number(r.headers.get("Retry-After")) || 0) : void 0;
@@ -2066,6 +2108,8 @@ var Conn = class extends EventTarget {
     this.ended = new AbortController();
     // when the session has
     this.packet = new Uint8Array(maxPacket);
+    this.views = [];
+    // of packet, by length
     this.opening = deferred();
     this.closing = deferred();
     this.link = null;
@@ -2076,6 +2120,29 @@ var Conn = class extends EventTarget {
     // when the session was interrupted
     /** What becomes of the session when the page goes. @internal */
     this.hide = () => this.abort();
+    this.flush = (t = now(), latest = Infinity) => {
+      this.flushing = false;
+      const { link, session } = this;
+      let ready = link !== null;
+      for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
+        session.mux.slow = link.slow();
+        n = session.mux.append(t, this.packet, maxPacket);
+        if (n === 0) break;
+        link.send(this.views[n] ??= this.packet.subarray(0, n));
+      }
+      if (session.state === closed && (!link || session.over())) return this.release();
+      const at = Math.max(Math.min(session.deadline(), latest), ready ? 0 : t + 50);
+      if (at >= this.timerAt) return;
+      clearTimeout(this.timer);
+      this.timerAt = at;
+      this.timer = setTimeout(this.ring, at - t);
+    };
+    this.ring = () => {
+      const t = this.wake();
+      this.timerAt = Infinity;
+      this.session.advance(t);
+      this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
+    };
     const { channels, app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
     const table = this.table = fullTable(channels);
     const until = { signal: this.ended.signal };
@@ -2146,7 +2213,7 @@ var Conn = class extends EventTarget {
       for (; ; ) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} was not taken`);
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }
@@ -2187,7 +2254,7 @@ var Conn = class extends EventTarget {
   // ---- what the session tells ------------------------------------------------------------------------------------
   idOf(channel) {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel ${channel} in the table`);
+    if (id < 1) throw new SendError("channel", `no channel ${channel}`);
     return id;
   }
   events() {
@@ -2214,7 +2281,7 @@ var Conn = class extends EventTarget {
         const { failure: error } = this;
         const why = { code, reason, remote, ...error && { error } };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `closed with code ${code}`));
+        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -2323,7 +2390,7 @@ var Conn = class extends EventTarget {
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
       datagram: (b) => typeof b !== "string" && this.onDatagram(b),
-      drained: () => this.flush(),
+      drained: this.flush,
       ended: () => {
         this.link = null;
         session.interrupt(now());
@@ -2359,42 +2426,17 @@ var Conn = class extends EventTarget {
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
   onDatagram(b) {
+    const { session, timerAt } = this;
     const t = this.wake();
-    this.session.receive(t, b);
-    if (!this.session.interrupted && this.session.mux.answered(this.lost)) this.trying?.abort();
-    if (t >= this.session.deadline()) this.session.advance(t);
-    this.flush();
+    session.receive(t, b);
+    if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
+    if (t >= timerAt) session.advance(t);
+    this.flush(session.idle(t) ? t : now());
   }
   flushSoon() {
     if (this.flushing) return;
     this.flushing = true;
-    queueMicrotask(() => this.flush());
-  }
-  flush() {
-    this.flushing = false;
-    const t = now();
-    const { link, session } = this;
-    let ready = false;
-    while (link && (ready = link.ready(t))) {
-      session.mux.slow = link.slow();
-      const n = session.append(t, this.packet, maxPacket);
-      if (n === 0) break;
-      link.send(this.packet.subarray(0, n));
-    }
-    if (session.state === closed && (!link || session.over())) return this.release();
-    this.arm(t, ready ? 0 : 50);
-  }
-  arm(t, least) {
-    const at = Math.max(this.session.deadline(), t + least);
-    if (at >= this.timerAt || at === Infinity) return;
-    clearTimeout(this.timer);
-    this.timerAt = at;
-    this.timer = setTimeout(() => {
-      const t2 = this.wake();
-      this.timerAt = Infinity;
-      this.session.advance(t2);
-      this.flush();
-    }, at - t);
+    queueMicrotask(this.flush);
   }
   /** The time. Takes note if the page slept, which its timer shows. */
   wake() {
@@ -2549,7 +2591,7 @@ function save({ session, unheard }) {
   const now2 = Date.now();
   const message = (m) => {
     const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
-    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.body)];
+    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.b.subarray(m.start, m.start + m.size))];
   };
   if (session.state !== open) return "";
   const saved = [

@@ -68,7 +68,7 @@ export function full(c: Channel): FullChannel {
 /** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
 export function fullTable(channels: readonly Channel[]): FullChannel[] {
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", "more than 63 channels");
+  if (table.length > maxChannels + 1) throw new ConnectError("table", "too many channels");
   table.forEach((c, i) => {
     const taken = table.findIndex((o) => o.name === c.name) < i;
     const field = taken ? "name" : wrong(c);

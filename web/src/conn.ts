@@ -1,3 +1,4 @@
+import { maxAckDelay } from "./ack";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
 import { deferred } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
@@ -110,6 +111,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly handlers = new Map<string, Served>();
   private readonly ended = new AbortController(); // when the session has
   private readonly packet = new Uint8Array(maxPacket);
+  private readonly views: Uint8Array<ArrayBuffer>[] = []; // of packet, by length
   private readonly opening = deferred<void>();
   private readonly closing = deferred<CloseReason>();
 
@@ -211,7 +213,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       for (;;) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages of ${c.name} were not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} was not taken`);
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
@@ -259,7 +261,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private idOf(channel: string): number {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel ${channel} in the table`);
+    if (id < 1) throw new SendError("channel", `no channel ${channel}`);
     return id;
   }
 
@@ -287,7 +289,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         const { failure: error } = this;
         const why: CloseReason = { code, reason, remote, ...(error && { error }) };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `closed with code ${code}`));
+        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -409,7 +411,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
       datagram: (b) => typeof b !== "string" && this.onDatagram(b),
-      drained: () => this.flush(),
+      drained: this.flush,
       ended: () => {
         this.link = null;
         session.interrupt(now());
@@ -449,49 +451,49 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   // ---- datagrams and time ----------------------------------------------------------------------------------------
 
   private onDatagram(b: Uint8Array): void {
+    const { session, timerAt } = this;
     const t = this.wake();
-    this.session.receive(t, b);
+    session.receive(t, b);
     // Who hears may still not be heard: only an answer ends the search.
-    if (!this.session.interrupted && this.session.mux.answered(this.lost)) this.trying?.abort();
+    if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
     // Timers of a hidden page fire once a second or less, but messages come.
-    if (t >= this.session.deadline()) this.session.advance(t);
-    this.flush();
+    if (t >= timerAt) session.advance(t);
+    this.flush(session.idle(t) ? t : now()); // the program may have taken its time
   }
 
   private flushSoon(): void {
     if (this.flushing) return;
     this.flushing = true;
-    queueMicrotask(() => this.flush());
+    queueMicrotask(this.flush);
   }
 
-  private flush(): void {
+  private readonly flush = (t = now(), latest = Infinity): void => {
     this.flushing = false;
-    const t = now();
     const { link, session } = this;
-    let ready = false;
-    while (link && (ready = link.ready(t))) {
+    let ready = link !== null;
+    for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
       session.mux.slow = link.slow();
-      const n = session.append(t, this.packet, maxPacket);
+      n = session.mux.append(t, this.packet, maxPacket);
       if (n === 0) break;
-      link.send(this.packet.subarray(0, n));
+      link.send((this.views[n] ??= this.packet.subarray(0, n)));
     }
     if (session.state === closed && (!link || session.over())) return this.release();
     // Without a link only silence counts, which has no hurry; nor has what the browser does not take.
-    this.arm(t, ready ? 0 : 50);
-  }
-
-  private arm(t: number, least: number): void {
-    const at = Math.max(this.session.deadline(), t + least);
-    if (at >= this.timerAt || at === Infinity) return;
+    const at = Math.max(Math.min(session.deadline(), latest), ready ? 0 : t + 50);
+    // A timer that is early is let run: most deadlines move on before they come.
+    if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
-    this.timer = setTimeout(() => {
-      const t = this.wake();
-      this.timerAt = Infinity;
-      this.session.advance(t);
-      this.flush();
-    }, at - t);
-  }
+    this.timer = setTimeout(this.ring, at - t);
+  };
+
+  private readonly ring = (): void => {
+    const t = this.wake();
+    this.timerAt = Infinity;
+    this.session.advance(t);
+    // Where an acknowledgement was owed another will be, and would soon replace a timer for when nothing comes.
+    this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
+  };
 
   /** The time. Takes note if the page slept, which its timer shows. */
   private wake(): number {

@@ -118,7 +118,7 @@ function save({ session, unheard }: AnyConn): string {
   const now = Date.now();
   const message = (m: Message): SavedMessage => {
     const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
-    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now, text(m.body)];
+    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now, text(m.b.subarray(m.start, m.start + m.size))];
   };
   if (session.state !== open) return "";
   const saved: Saved = [

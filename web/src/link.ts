@@ -40,7 +40,8 @@ const nobody: LinkOwner = { datagram() {}, drained() {}, ended() {} };
 
 /** Link is one data channel, and the peer connection it is on. */
 export class Link {
-  private lastReady = 0; // when the browser's queue had room
+  private waiting = 0; // bytes in the browser's queue
+  private lastReady = 0; // when it had room
   private carefulUntil = 0;
   private readonly backlog: (Uint8Array | string)[] = []; // came before attach
 
@@ -69,9 +70,9 @@ export class Link {
     if (this.channel.readyState !== "open") this.end();
   }
 
-  /** Whether the browser would send a datagram soon. Ask as long as there is one. */
-  ready(t: number): boolean {
-    const waiting = this.channel.bufferedAmount;
+  /** Whether the browser would send a datagram soon. Ask when there is one, and tell what has just been sent. */
+  ready(t: number, sent = 0): boolean {
+    const waiting = (this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount);
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
     else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
     if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
@@ -151,8 +152,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     link.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const what = times.http ? "UDP does not reach the server, or its answers do not come back" : "no answer to the offer";
-      throw new ConnectError("timeout", `not open after ${timeout} ms: ${what}`, { cause: e, retryAfter: 0 });
+      throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
   }

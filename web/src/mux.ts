@@ -4,7 +4,7 @@ import { type Congestion, congestion } from "./congestion";
 import { SendError } from "./errors";
 import { lossyShare, Recovery } from "./loss";
 import { type MessageOptions, Outbox } from "./outbox";
-import { Receiver } from "./reassembly";
+import { partialAge, Receiver } from "./reassembly";
 import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
 import {
   type ChannelStats,
@@ -26,6 +26,7 @@ import {
   delayUnit,
   expand,
   frameControl,
+  frameFragment,
   maxCloseText,
   maxFragmentHeader,
   nothing,
@@ -38,6 +39,7 @@ import {
 // A close frame is sent closeRepeats times, further and further apart, until an acknowledgement of one comes: the link
 // may go away at any moment.
 const closeRepeats = 6;
+const ackSlack = 5; // ms that an acknowledgement may leave early for, to save a timer
 const closeInterval = 20;
 
 /** How one end of a link is set up. Times are in milliseconds, rates in bytes per second. */
@@ -71,14 +73,10 @@ export class Mux {
   readonly outbox: Outbox;
   heard = 0; // when the last packet came
   slow = false; // the link below keeps back what it is given
-  packetsIn = 0;
+  readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
   readonly receivers: Receiver[];
   private readonly drops: number[] = Array(dropUnknownFrame + 1).fill(0);
-  private packetsOut = 0;
-  private bytesOut = 0;
-  private bytesIn = 0;
-  private links = -1;
 
   // The link, all of it new after relink.
   private received!: Received;
@@ -91,6 +89,7 @@ export class Mux {
   private askedAt = 0; // when a lone ack last asked for an ack of its own
   private ping = false; // one is due
   private work = false; // there was something to send that could not leave
+  private ageAt = Infinity; // when an incomplete message may have grown too old
 
   // The end.
   private byPeer = false; // the peer has closed
@@ -113,7 +112,7 @@ export class Mux {
     const allows = (c: FullChannel, send: boolean): boolean => c.direction === "both" || (c.direction === mine) === send;
     this.outbox = new Outbox(config.table, (c) => allows(c, true));
     this.receivers = config.table.map(
-      (c, i) => new Receiver(c, allows(c, false), (b) => events.message(i, b), (why) => this.drop(why)),
+      (c, i) => new Receiver(c, allows(c, false), this.outbox.senders[i]!.stats, (b) => events.message(i, b), (why) => this.drop(why)),
     );
     this.relink(t, config.rtt);
   }
@@ -124,7 +123,7 @@ export class Mux {
    */
   relink(t: number, rtt: number): void {
     const { rate, floor, ceiling } = this.config;
-    this.links++;
+    this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
     this.flight = new Flight();
@@ -152,8 +151,9 @@ export class Mux {
       const old = flight.packets[0]!;
       if (old.state === packetFlying && old.eliciting) this.losePacket(old);
     }
+    if (this.idle(t)) return 0;
     const content = this.mayContent(t);
-    if (t < received.due && !this.over() && !(content && this.wants(t))) return 0;
+    if (t < received.due && !this.over() && !content) return 0;
     const p = flight.open(t);
     w.b = b;
     w.n = 0;
@@ -182,9 +182,16 @@ export class Mux {
       this.loss.probes = Math.max(0, this.loss.probes - 1);
     }
     flight.push(p);
-    this.packetsOut++;
-    this.bytesOut += w.n;
+    this.counts.packetsOut++;
+    this.counts.bytesOut += w.n;
     return w.n;
+  }
+
+  /** Whether append would have nothing to say. */
+  idle(t: number): boolean {
+    this.work = false;
+    this.outbox.quiet = this.slow && this.loss.silent();
+    return t < this.received.due && !this.over() && !this.wants(t);
   }
 
   /** Whether congestion control lets a packet leave. */
@@ -192,8 +199,6 @@ export class Mux {
     const { cc, loss } = this;
     const paced = cc.mayLeave(t);
     const window = this.flight.bytes < cc.window(loss.smoothed, loss.share);
-    this.work = false;
-    this.outbox.quiet = this.slow && loss.silent();
     if (loss.probes || (window && paced)) return true;
     if (this.wants(t)) {
       cc.limit();
@@ -248,8 +253,8 @@ export class Mux {
     const number = expand(p.number, p.numberLen, received.next);
     if (!received.fresh(number)) return this.drop(dropDuplicate);
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
-    this.packetsIn++;
-    this.bytesIn += b.length;
+    this.counts.packetsIn++;
+    this.counts.bytesIn += b.length;
     this.heard = t;
     let ok = true;
     while (p.more()) {
@@ -272,6 +277,7 @@ export class Mux {
     const r = this.receivers[f.channel];
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
     const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
+    if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
     return done || !why;
   }
@@ -279,7 +285,7 @@ export class Mux {
   private receiveClose(f: Packet): void {
     if (this.byPeer) return;
     this.byPeer = true;
-    this.outbox.abandon();
+    this.abandon();
     this.events.closed(f.code, text(f.payload));
   }
 
@@ -288,13 +294,16 @@ export class Mux {
     const f = this.flight;
     const last = f.next - 1;
     const largest = last - ((last - low) & 0xffff);
-    if (last < 0 || ranges.reduce((n, r) => n + r + 1, -1) > largest) return false;
     let bytes = 0;
     let end = largest;
-    ranges.forEach((n, i) => {
-      if (i % 2 === 0) bytes += this.ackRange(end - n, end);
-      end -= n + 1;
-    });
+    for (const n of ranges) end -= n + 1;
+    if (end < -1) return false;
+    end = largest;
+    for (let i = 0; i < ranges.length; i++) {
+      const low = end - ranges[i]!;
+      if (i % 2 === 0) bytes += this.ackRange(low, end);
+      end = low - 1;
+    }
     if (!bytes) return true;
     const p = f.at(largest);
     if (p?.eliciting && p.at > this.sampled) {
@@ -361,22 +370,31 @@ export class Mux {
   deadline(): number {
     const { received, loss, flight } = this;
     if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
-    let old = Infinity;
-    for (const r of this.receivers) old = Math.min(old, r.expireAt);
     return Math.min(
       received.due,
       loss.lossAt,
-      old,
+      this.ageAt,
       flight.count ? loss.ptoAt() : this.ping ? Infinity : this.heard + this.config.keepAlive,
       this.work ? this.cc.ready() : Infinity,
     );
+  }
+
+  /** Makes an acknowledgement due that soon is, for somebody who is up anyway, and returns whether there is one. */
+  hasten(t: number): boolean {
+    const { received } = this;
+    const soon = received.due < t + ackSlack;
+    if (soon) received.due = t;
+    return soon;
   }
 
   /** Tells the Mux that time has passed. */
   advance(t: number): void {
     const { flight, loss } = this;
     if (this.over()) return;
-    for (const r of this.receivers) r.age(t);
+    if (t >= this.ageAt) {
+      this.ageAt = Infinity;
+      for (const r of this.receivers) this.ageAt = Math.min(this.ageAt, r.age(t));
+    }
     if (t >= loss.lossAt) this.detect(t, this.largestAcked);
     if (flight.count && t >= loss.ptoAt()) this.probe(t);
     if (!flight.count && t >= this.heard + this.config.keepAlive) this.ping = true;
@@ -420,7 +438,17 @@ export class Mux {
     this.closing = cut(reason, maxCloseText);
     this.closeLeft = closeRepeats;
     this.closeAt = t;
+    this.abandon();
+  }
+
+  /** Forgets all messages of both ways. */
+  private abandon(): void {
     this.outbox.abandon();
+    this.flight.forget();
+    for (const r of this.receivers) {
+      r.partials.clear();
+      r.held = 0;
+    }
   }
 
   /** Whether one end has closed. */
@@ -436,13 +464,9 @@ export class Mux {
   // ---- figures ---------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    const { packetsOut, packetsIn, bytesOut, bytesIn, links, outbox, loss } = this;
+    const { outbox, loss } = this;
     return {
-      packetsOut,
-      packetsIn,
-      bytesOut,
-      bytesIn,
-      links,
+      ...this.counts,
       retransmits: outbox.retransmits,
       copies: outbox.copies,
       rtt: loss.smoothed,
@@ -456,8 +480,7 @@ export class Mux {
   }
 
   channelStats(ch: number): ChannelStats {
-    const { messagesOut, dropped } = this.outbox.senders[ch]!.stats;
-    return { ...this.receivers[ch]!.stats, messagesOut, dropped };
+    return { ...this.receivers[ch]!.stats };
   }
 
   private drop(why: number): void {

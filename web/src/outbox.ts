@@ -2,7 +2,7 @@ import { maxPriority, maxWeight, messageCost, type FullChannel } from "./channel
 import { SendError } from "./errors";
 import { type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, cost, Sender } from "./queue";
 import { type SentPacket } from "./sent";
-import { appendPiece, pieceCost, pieces, type Writer } from "./wire";
+import { appendPiece, pieceCost, pieces, Writer } from "./wire";
 
 /** What one message asks for. */
 export interface MessageOptions {
@@ -14,6 +14,7 @@ export interface MessageOptions {
 
 const maxCopyable = 512; // bytes of a message that counts as small
 const staleAge = 250; // ms that an unreliable message is of use while nobody answers
+const slabSize = 16 << 10; // bytes that many small messages share: an array for each would cost more than the rest of send
 const maxLookback = 64; // messages of a channel that are looked at for one packet
 
 /** Outbox has the messages of all channels from send until nothing more is to be learned about them. */
@@ -24,6 +25,7 @@ export class Outbox {
   retransmits = 0;
   copies = 0;
 
+  private readonly slab = new Writer(); // where the next messages are copied to
   private readonly byPriority: Sender[];
   private readonly passes: number[] = Array(maxPriority + 1).fill(0);
 
@@ -37,18 +39,23 @@ export class Outbox {
 
   /** Queues a copy of b. */
   send(t: number, ch: number, b: Uint8Array, { key = 0, deadline = Infinity, receipt }: MessageOptions = {}): void {
+    const { slab } = this;
     const s = this.senders[ch]!;
     const { name, maxMessage, queueLimit } = s.cfg;
     const size = b.length;
-    if (!s.allowed) throw new SendError("direction", `only the server sends on ${name}`);
-    if (size > maxMessage) throw new SendError("size", `${name} takes ${maxMessage} bytes, not ${size}`);
-    if (deadline <= t) throw new SendError("deadline", "the deadline has passed");
+    if (!s.allowed) throw new SendError("direction", `${name} is to-client`);
+    if (size > maxMessage) throw new SendError("size", `more than ${maxMessage} bytes`);
+    if (deadline <= t) throw new SendError("deadline", "too late");
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `the queue of ${name} is full`);
+      if (s.reliable) throw new SendError("budget", `${name} is full`);
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
+    }
+    if (slab.n + size > slab.b.length) {
+      slab.b = new Uint8Array(Math.max(size, slabSize));
+      slab.n = 0;
     }
     const m: Message = {
       s,
@@ -56,7 +63,9 @@ export class Outbox {
       over: false,
       id: 0,
       key,
-      body: new Uint8Array(b),
+      b: slab.b,
+      start: slab.n,
+      size,
       deadline,
       queued: t,
       receipt,
@@ -65,6 +74,7 @@ export class Outbox {
       left: pieces(size),
       lost: 0,
     };
+    slab.bytes(b);
     for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
     s.cost += cost(m);
     if (old) {
@@ -90,7 +100,8 @@ export class Outbox {
     s.cost -= cost(m);
     s.lost -= m.lost;
     m.over = true;
-    list.splice(list.indexOf(m), 1);
+    if (list[0] === m) list.shift();
+    else list.splice(list.indexOf(m), 1);
   }
 
   /** Writes a message's receipt, once. */
@@ -137,7 +148,7 @@ export class Outbox {
     for (const s of this.senders) {
       const q = s.active && this.next(s, t);
       if (!q) continue;
-      if (pieceCost(q.m.body.length, q.i) > space) {
+      if (pieceCost(q.m.size, q.i) > space) {
         this.backlog = true;
         continue;
       }
@@ -150,7 +161,8 @@ export class Outbox {
   }
 
   hasWork(t: number): boolean {
-    return this.senders.some((s) => s.active && this.next(s, t));
+    for (const s of this.senders) if (s.active && this.next(s, t)) return true;
+    return false;
   }
 
   /** Appends pieces up to end. */
@@ -159,7 +171,7 @@ export class Outbox {
       const { m } = q;
       const { s } = m;
       const start = w.n;
-      appendPiece(w, s.id, s.bare, m.id, m.body, q.i);
+      appendPiece(w, s.id, s.bare, m, q.i);
       s.tokens -= w.n - start;
       this.passes[s.cfg.priority] = s.pass += ((w.n - start) * maxWeight) / s.cfg.weight;
       if (s.reliable || m.receipt) p.pieces.push(q);
@@ -191,10 +203,10 @@ export class Outbox {
 
   /** Appends a message again if it is a small one, under way in another packet, and fits. */
   private copy(w: Writer, end: number, q: Piece, p: SentPacket): boolean {
-    const { id, body, s } = q.m;
-    if (body.length > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
-    if (w.n + pieceCost(body.length, 0) > end) return false;
-    appendPiece(w, s.id, false, id, body, 0);
+    const { m } = q;
+    if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(m.size, 0) > end) return false;
+    appendPiece(w, m.s.id, false, m, 0);
     q.copies++;
     q.number = p.number;
     p.pieces.push(q);

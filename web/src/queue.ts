@@ -1,6 +1,6 @@
 import { isReliable, messageCost, type FullChannel } from "./channel";
 import { type ChannelStats, channelStats } from "./stats";
-import { maxPacket } from "./wire";
+import { type Body, maxPacket } from "./wire";
 
 /** What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. */
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
@@ -22,13 +22,11 @@ export interface Piece {
 }
 
 /** A message is one that was given to send, until nothing more is to be learned about it. */
-export interface Message {
+export interface Message extends Body {
   s: Sender;
   list: Message[]; // of the sender, in which it is
   over: boolean; // it is in none any more
-  id: number; // on the wire; of no meaning until the first piece is sent
   key: number | string;
-  body: Uint8Array;
   deadline: number;
   queued: number; // when
   receipt: ((fate: Fate) => void) | undefined;
@@ -39,7 +37,7 @@ export interface Message {
 }
 
 /** What a message counts against queueLimit. */
-export const cost = (m: Message): number => m.body.length + messageCost;
+export const cost = (m: Message): number => m.size + messageCost;
 
 /**
  * How many messages may be unacknowledged from the oldest on; what is beyond it a receiver refuses.

@@ -2,7 +2,6 @@ import { isReliable, messageCost, type FullChannel } from "./channel";
 import { sendWindow } from "./queue";
 import {
   type ChannelStats,
-  channelStats,
   dropAged,
   dropBudget,
   dropDirection,
@@ -15,7 +14,7 @@ import {
 import { type Packet, frameBare, frameFragment, pieceSize, pieces } from "./wire";
 
 const maxPartials = 32; // incomplete messages of an unreliable channel; the oldest makes room
-const partialAge = 3000; // when an incomplete unreliable message is given up
+export const partialAge = 3000; // when an incomplete unreliable message is given up
 
 /** A message that has not been delivered yet: some of its fragments, or all of it before its turn. */
 interface Partial {
@@ -29,8 +28,6 @@ interface Partial {
 /** Receiver is the receiving half of a channel. */
 export class Receiver {
   held = 0; // bytes of partials, as queueLimit counts them
-  expireAt = Infinity; // when an incomplete unreliable message grows too old
-  readonly stats: ChannelStats = channelStats();
 
   base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one
   /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
@@ -39,6 +36,7 @@ export class Receiver {
   constructor(
     readonly cfg: FullChannel,
     private readonly allowed: boolean,
+    readonly stats: ChannelStats, // the sending half's, too
     private readonly message: (b: Uint8Array) => void,
     private readonly drop: (why: number) => void,
   ) {}
@@ -71,11 +69,17 @@ export class Receiver {
     this.message(b);
   }
 
+  /** Delivers a reliable message, maybe before some that were sent before it. */
+  private done(id: number, b: Uint8Array): void {
+    this.deliver(b);
+    this.partials.set(id, null);
+  }
+
   /** Delivers a sequenced message, which makes everything before it too old. */
   private supersede(id: number, b: Uint8Array): void {
     this.deliver(b);
     this.base = id + 1;
-    for (const p of this.partials.values()) {
+    if (this.partials.size) for (const p of this.partials.values()) {
       if (p!.id > id) continue;
       this.stats.stale++;
       this.remove(p!);
@@ -107,7 +111,7 @@ export class Receiver {
       return false;
     }
     p.have[f.index] = true;
-    if (p.body !== f.payload) p.body.set(f.payload, f.index * pieceSize);
+    if (f.kind === frameFragment) p.body.set(f.payload, f.index * pieceSize);
     return --p.left === 0;
   }
 
@@ -128,7 +132,6 @@ export class Receiver {
       this.remove(p!);
       this.drop(dropEvicted);
     }
-    this.expireAt = Math.min(this.expireAt, t + partialAge);
     return this.add(t, f.id, new Uint8Array(f.total));
   }
 
@@ -136,18 +139,15 @@ export class Receiver {
     return this.held + f.total + messageCost > this.cfg.queueLimit;
   }
 
-  /** Gives up incomplete unreliable messages that are too old. */
-  age(t: number): void {
-    if (t < this.expireAt) return;
-    this.expireAt = Infinity;
+  /** Gives up incomplete unreliable messages that are too old, and returns when the next one is. */
+  age(t: number): number {
+    if (isReliable(this.cfg.mode)) return Infinity;
     for (const p of this.partials.values()) {
-      if (p!.first + partialAge > t) {
-        this.expireAt = p!.first + partialAge;
-        return;
-      }
+      if (p!.first + partialAge > t) return p!.first + partialAge;
       this.remove(p!);
       this.drop(dropAged);
     }
+    return Infinity;
   }
 
   /**
@@ -163,16 +163,16 @@ export class Receiver {
       return 0;
     }
     if (p && (whole || p.body.length !== f.total)) return dropMismatch;
-    if (!p) {
-      // What is delivered at once needs no room.
-      if (!(whole && (!ordered || f.id === this.base)) && this.full(f)) return dropBudget;
-      p = this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
-    }
-    if (!this.store(p, f)) return 0;
-    if (!ordered) {
-      this.remove(p);
-      this.deliver(p.body);
-      this.partials.set(p.id, null);
+    if (whole && (!ordered || f.id === this.base)) {
+      this.done(f.id, f.payload); // which needs no room
+    } else {
+      if (!p && this.full(f)) return dropBudget;
+      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
+      if (!this.store(p, f)) return 0;
+      if (!ordered) {
+        this.remove(p);
+        this.done(p.id, p.body);
+      }
     }
     // What comes next may have waited for this.
     for (let q; (q = this.partials.get(this.base)) !== undefined && !q?.left; this.base++) {

@@ -49,6 +49,11 @@ export class Flight {
     this.count++;
   }
 
+  /** Makes it as if nothing had been sent so far but the numbers. */
+  forget(): void {
+    this.packets.length = this.bytes = this.count = 0;
+  }
+
   /** Takes a packet out of the bytes under way. */
   land(p: SentPacket, state: number): void {
     if (p.eliciting && p.state === packetFlying) {

@@ -71,7 +71,7 @@ export class Session {
   links = 0; // how often it changed
   private since = 0; // of the interruption or, before opening, of the link
   grace = 30_000; // for which the server keeps it
-  private readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
+  private readonly inbox: { channel: number; b: Uint8Array }[] = []; // what the Mux has delivered
   private closedBy: [code: number, reason: string] | null = null; // the peer, just now
   private drainBy = Infinity; // when the close frame is sent at the latest
   private ending: [code: number, reason: string] = [0, ""];
@@ -86,7 +86,7 @@ export class Session {
     private readonly events: SessionEvents,
   ) {
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push([channel, b]),
+      message: (channel, b) => this.inbox.push({ channel, b }),
       closed: (code, reason) => (this.closedBy = [code, reason]),
     });
     this.mux.send(t, 0, hello(message));
@@ -115,18 +115,19 @@ export class Session {
 
   receive(t: number, b: Uint8Array): void {
     const { mux } = this;
-    const heard = mux.packetsIn;
+    const heard = mux.counts.packetsIn;
     mux.receive(t, b);
-    if (this.interrupted && mux.packetsIn > heard) {
+    if (this.interrupted && mux.counts.packetsIn > heard) {
       this.interrupted = false;
       this.events.resumed();
     }
     this.take(t);
   }
 
-  append(t: number, b: Uint8Array, limit: number): number {
+  /** Whether there is nothing to say, or else the Mux has packets. */
+  idle(t: number): boolean {
     this.drain(t);
-    return this.mux.append(t, b, limit);
+    return this.mux.idle(t);
   }
 
   deadline(): number {
@@ -143,8 +144,8 @@ export class Session {
   advance(t: number): void {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME came in time");
-    else if (this.interrupted) this.abort(t, codeTimeout, "nothing was heard for too long");
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME in time");
+    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
 
@@ -155,7 +156,7 @@ export class Session {
     const { inbox } = this;
     let early = 0;
     for (let i = 0; i < inbox.length && this.state !== closed; ) {
-      const [channel, b] = inbox[i]!;
+      const { channel, b } = inbox[i]!;
       if (channel && this.state !== open) {
         early += b.length + 32;
         i++;
@@ -166,10 +167,11 @@ export class Session {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much sent before WELCOME");
+    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much before WELCOME");
     const by = this.closedBy;
+    if (!by) return;
     this.closedBy = null;
-    if (by) this.finish(...by, true);
+    this.finish(...by, true);
   }
 
   private control(t: number, b: Uint8Array): void {
@@ -177,7 +179,7 @@ export class Session {
     try {
       c = parseControl(b);
     } catch {
-      return this.abort(t, codeProtocol, "a control message is malformed");
+      return this.abort(t, codeProtocol, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
     else if (c.type <= typeReject) this.talk(t, c);
@@ -194,7 +196,7 @@ export class Session {
 
   private talk(t: number, { type, id, text, payload }: Control): void {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "the first control message is not WELCOME");
+    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
     if (type === typeRequest) return this.request(t, id, text, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text));
@@ -202,9 +204,9 @@ export class Session {
   }
 
   request(t: number, id: number, name: string, b: Uint8Array): void {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request has the id of an unanswered one");
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
     this.serving.set(id, [name, b]);
-    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests");
     else this.events.request(id, name, b);
   }
 
@@ -213,7 +215,7 @@ export class Session {
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
     if (this.state === closed) throw new SendError("closed", "the session has ended");
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
-      throw new SendError("interrupted", "the link is silent");
+      throw new SendError("interrupted", "no answer");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -222,8 +224,8 @@ export class Session {
   call(t: number, name: string, b: Uint8Array): Call {
     const n = bytesOf(name);
     const { calls } = this;
-    if (!name || n.length > maxName || b.length > maxPayload) throw new SendError("size", "no request is that long");
-    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests wait");
+    if (!name || n.length > maxName || b.length > maxPayload) throw new SendError("size", "too long");
+    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests");
     do this.lastID = (this.lastID + 1) >>> 0;
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
@@ -247,7 +249,7 @@ export class Session {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, codeRequests, "too many requests, and their answers are not taken");
+      this.abort(t, codeRequests, "too many requests");
     }
   }
 
@@ -284,7 +286,7 @@ export class Session {
     this.interrupted = false;
     for (const { sent, reject } of this.calls.values()) {
       const why: RequestErrorCode = sent ? "response-lost" : "send-failed";
-      reject(new RequestError(why, `the session has ended${sent ? "; the server may have acted on the request" : ""}`));
+      reject(new RequestError(why, "the session has ended"));
     }
     this.events.closed(code, reason, remote);
   }

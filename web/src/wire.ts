@@ -73,7 +73,7 @@ export class Writer {
 
   /** n bytes, big endian. */
   uint(v: number, n: number): void {
-    while (n--) this.byte(v / 256 ** n);
+    for (let unit = 256 ** (n - 1); unit >= 1; unit /= 256) this.byte(v / unit);
   }
 
   varint(v: number): void {
@@ -81,9 +81,9 @@ export class Writer {
     this.byte(v);
   }
 
-  bytes(v: Uint8Array): void {
-    this.b.set(v, this.n);
-    this.n += v.length;
+  /** v from start up to end. A loop: a view and a call of set cost more for what fits a packet. */
+  bytes(v: Uint8Array, start = 0, end = v.length): void {
+    while (start < end) this.b[this.n++] = v[start++]!;
   }
 }
 
@@ -128,13 +128,18 @@ export class Reader {
     }
   }
 
-  take(n: number): Uint8Array {
+  skip(n: number): void {
     must(n <= this.b.length - this.at);
-    return this.b.subarray(this.at, (this.at += n));
+    this.at += n;
+  }
+
+  take(n: number): Uint8Array {
+    this.skip(n);
+    return this.b.subarray(this.at - n, this.at);
   }
 }
 
-/** Packet is a parsed packet, and then the frame of it that next has read: views of the datagram. */
+/** Packet is a parsed packet, and then the frame of it that next has read. */
 export class Packet extends Reader {
   number = 0; // truncated
   numberLen = 0;
@@ -146,6 +151,7 @@ export class Packet extends Reader {
   delay = 0;
   ranges: number[] = []; // first, then gap and length in turns
 
+
   // The frame.
   kind = 0;
   channel = 0; // or the control kind
@@ -153,7 +159,12 @@ export class Packet extends Reader {
   index = 0;
   total = 0;
   code = 0;
-  payload = nothing;
+  private size = 0; // of the payload, which ends at at
+
+  /** A view of the datagram. */
+  get payload(): Uint8Array {
+    return this.b.subarray(this.at - this.size, this.at);
+  }
 
   /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
   parse(b: Uint8Array): boolean {
@@ -195,20 +206,15 @@ export class Packet extends Reader {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
+    this.size = 0;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
-    this.index = 0;
-    if (this.kind === frameFragment) {
-      this.index = this.varint();
-      this.total = this.varint();
-      // A message that fits one piece is never a fragment.
-      must(this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total));
-      this.payload = this.take(Math.min(pieceSize, this.total - this.index * pieceSize));
-    } else {
-      this.total = this.varint();
-      must(this.total <= pieceSize);
-      this.payload = this.take(this.total);
-    }
+    const fragment = this.kind === frameFragment;
+    this.index = fragment ? this.varint() : 0;
+    this.total = this.varint();
+    // A message that fits one piece is never a fragment.
+    must(fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize);
+    this.skip((this.size = Math.min(pieceSize, this.total - this.index * pieceSize)));
   }
 
   private control(): void {
@@ -216,8 +222,8 @@ export class Packet extends Reader {
     if (this.channel <= controlPing) return;
     must(close || this.channel >= controlExtension);
     if (close) this.code = this.varint();
-    this.payload = this.take(this.varint());
-    if (close) must(this.payload.length <= maxCloseText && text(this.payload) >= "");
+    this.skip((this.size = this.varint()));
+    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
   }
 }
 
@@ -265,15 +271,22 @@ export function expand(truncated: number, n: number, expected: number): number {
 /** What piece i of a message of size bytes takes in a packet at most. */
 export const pieceCost = (size: number, i: number): number => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
 
+/** A message of size bytes, which lie in b from start on. */
+export interface Body {
+  id: number; // on the wire; of no meaning until the first piece is sent
+  b: Uint8Array;
+  start: number;
+  size: number;
+}
+
 /** Appends piece i of a message. */
-export function appendPiece(w: Writer, ch: number, bare: boolean, id: number, body: Uint8Array, i: number): void {
-  const size = body.length;
+export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start, size }: Body, i: number): void {
   const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
   w.byte((kind << 6) + ch);
   if (kind !== frameBare) w.varint(id);
   if (kind === frameFragment) w.varint(i);
   w.varint(size);
-  w.bytes(body.subarray(i * pieceSize, (i + 1) * pieceSize));
+  w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
 }
 
 export function appendClose(w: Writer, code: number, reason: Uint8Array): void {
