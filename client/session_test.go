@@ -244,7 +244,7 @@ func resume(t *testing.T, move bool) {
 				}
 				time.Sleep(10 * time.Second)
 				g.network.SetDefault(bad)
-				g.broken.Store(false)
+				g.broken.Store(!move) // or a new link might be there before the old one is heard
 			}
 		}
 		time.Sleep(20 * time.Second)
