@@ -129,6 +129,7 @@ type Drops struct {
 	Stranger   uint64 // DTLS from an address without a valid check
 	Unasked    uint64 // STUN that answers no check of ours
 	Early      uint64 // DTLS before the handshake was begun, or after the end
+	Sifted     uint64 // records and fragments that were nothing for the handshake
 	Unsendable uint64 // our own datagrams held back by the path's limits
 }
 
@@ -160,9 +161,13 @@ func (p *Peer) Remote() netip.AddrPort {
 func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
 // Stats returns the association's counters, and how much went nowhere in the peer,
-// its records and the association. What a handshake's sieve drops is not part of it.
+// its handshake, its records and the association.
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
-	dropped = p.drops.Stranger + p.drops.Unasked + p.drops.Early + p.drops.Unsendable + p.records.Drops().Total()
+	d := &p.drops
+	dropped = d.Stranger + d.Unasked + d.Early + d.Sifted + d.Unsendable + p.records.Drops().Total()
+	if p.shake != nil {
+		dropped += p.shake.sieve.Drops().Total()
+	}
 	if p.assoc != nil {
 		st = p.assoc.Stats()
 		for _, n := range st.Drops {

@@ -109,6 +109,7 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 // forgetShake frees the handshake's memory once there is nothing to repeat.
 func (p *Peer) forgetShake() {
 	if s := p.shake; s != nil && p.state >= Secure && !s.flight.Active() && len(s.queue) == 0 {
+		p.drops.Sifted += s.sieve.Drops().Total()
 		p.shake = nil
 	}
 }
