@@ -108,7 +108,7 @@ const (
 	TimedOut                            // the server did not answer for SilenceTimeout
 	NoAnswer                            // the server answered no check within AnswerTimeout
 	NoHandshake                         // the DTLS handshake failed: see Err
-	NoAssociation                       // the SCTP handshake failed
+	NoAssociation                       // the SCTP association failed, in its handshake or later: see Err
 )
 
 // A CloseError tells why a connection ended.
@@ -123,7 +123,7 @@ var closeTexts = [...]string{
 	TimedOut:       "the server fell silent",
 	NoAnswer:       "the server does not answer over UDP: its address in the answer may be wrong, or its port closed",
 	NoHandshake:    "the DTLS handshake failed",
-	NoAssociation:  "the SCTP handshake failed",
+	NoAssociation:  "the SCTP association failed",
 }
 
 // String returns the code in words.

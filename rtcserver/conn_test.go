@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -306,6 +307,18 @@ func hexColons(sum []byte) string {
 		b.WriteByte(digits[v&15])
 	}
 	return b.String()
+}
+
+// One that was open may end like this too, so the words blame no handshake.
+func TestWordsOfAFailedAssociation(t *testing.T) {
+	why := &CloseError{Code: NoAssociation, Err: dtls.ErrExhausted}
+	if got := why.Error(); got != "rtcserver: the SCTP association failed: "+dtls.ErrExhausted.Error() {
+		t.Errorf("%q", got)
+	}
+	theirs := &client.CloseError{Code: client.NoAssociation, Err: dtls.ErrExhausted}
+	if got := theirs.Error(); got != "client: the SCTP association failed: "+dtls.ErrExhausted.Error() {
+		t.Errorf("%q", got)
+	}
 }
 
 // HandlerTime is that of handlers, not what comes before them in a turn: here what the

@@ -69,7 +69,7 @@ const (
 	TimedOut                           // nothing was heard for SilenceTimeout
 	NeverCame                          // no check came within PendingTimeout
 	NoHandshake                        // the DTLS handshake failed: see Err
-	NoAssociation                      // the SCTP handshake failed
+	NoAssociation                      // the SCTP association failed, in its handshake or later: see Err
 )
 
 // A CloseError tells why a connection ended.
@@ -86,7 +86,7 @@ var closeTexts = [...]string{
 	TimedOut:      "nothing was heard of the page",
 	NeverCame:     "the page never came",
 	NoHandshake:   "the DTLS handshake failed",
-	NoAssociation: "the SCTP handshake failed",
+	NoAssociation: "the SCTP association failed",
 }
 
 // String returns the code in words.

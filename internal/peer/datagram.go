@@ -59,11 +59,13 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	return events
 }
 
+var errForged = errors.New("dtls: too many forged records: the keys are worn out")
+
 // open opens one record and hands on what is in it.
 func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
 	plain, t, drop := p.records.Open(raw)
 	if drop == dtls.DropFailures {
-		p.end(now, AssociationFailed, nil)
+		p.end(now, AssociationFailed, errForged)
 	}
 	if drop != dtls.DropNone {
 		return events, false

@@ -69,13 +69,13 @@ const (
 type Reason uint8
 
 const (
-	Alive           Reason = iota
-	LocalClose             // Close was called
-	RemoteClose            // the other side closed: ABORT, SHUTDOWN or close_notify
-	Unheard                // no authenticated check within PendingTimeout
-	Silent                 // no authenticated check within ConsentTimeout
-	HandshakeFailed        // DTLS: certificate mismatch, timeout, alert
-	AssociationFailed
+	Alive             Reason = iota
+	LocalClose               // Close was called
+	RemoteClose              // the other side closed: ABORT, SHUTDOWN or close_notify
+	Unheard                  // no authenticated check within PendingTimeout
+	Silent                   // no authenticated check within ConsentTimeout
+	HandshakeFailed          // DTLS: certificate mismatch, timeout, alert
+	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
 )
 
 // lingering is how long a closed peer goes on saying its farewell, and farewells how
