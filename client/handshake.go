@@ -48,20 +48,11 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 		if c.gone || c.handshake == nil {
 			continue
 		}
-		switch o.event.Kind {
-		case dtls.Flight:
-			c.peer.Flight(now, o.event)
-		case dtls.KeysReady:
-			c.peer.Keys(now, o.event.Keys)
-		case dtls.Done:
+		if o.event.Kind >= dtls.Done {
 			endHandshake(c)
-			e.events = c.peer.Done(now, e.events[:0])
-			c.happened(e.events)
-		case dtls.Failed:
-			endHandshake(c)
-			c.peer.Fail(now, o.event.Err)
-			c.happened(nil)
 		}
+		e.events = c.peer.Shake(now, o.event, e.events[:0])
+		c.happened(e.events)
 		e.touch(c)
 	}
 	e.outbox = e.outbox[:0]

@@ -52,22 +52,16 @@ func (s *shard) takeOutbox(now time.Time) {
 			continue
 		}
 		switch o.event.Kind {
-		case dtls.Flight:
-			c.peer.Flight(now, o.event)
-		case dtls.KeysReady:
-			c.peer.Keys(now, o.event.Keys)
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
 			s.learn(now, c, c.peer.Remote())
-			s.events = c.peer.Done(now, s.events[:0])
-			c.happened(now, s.events)
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
-			c.peer.Fail(now, o.event.Err)
-			c.happened(now, nil)
 		}
+		s.events = c.peer.Shake(now, o.event, s.events[:0])
+		c.happened(now, s.events)
 		s.touch(c)
 	}
 	s.outbox = s.outbox[:0]

@@ -38,6 +38,21 @@ func (p *Peer) Begin() {
 	p.shake = &shake{}
 }
 
+// Shake takes what the handshake says.
+func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Event {
+	switch ev.Kind {
+	case dtls.Flight:
+		p.Flight(now, ev)
+	case dtls.KeysReady:
+		p.Keys(now, ev.Keys)
+	case dtls.Done:
+		return p.Done(now, events)
+	case dtls.Failed:
+		p.Fail(now, ev.Err)
+	}
+	return events
+}
+
 // Flight takes a datagram that the handshake wants sent, and keeps it. Those of a
 // flight are repeated until the other side answers, but for repetitions that the
 // handshake makes itself.
