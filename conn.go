@@ -37,8 +37,8 @@ var (
 	ErrPayload = session.ErrPayload
 	// ErrAnswered: the request has its answer, or nobody waits for it.
 	ErrAnswered = session.ErrAnswered
-	// ErrFixed: OpenChannel is for servers, and for clients that say they take it,
-	// which browsers do not yet.
+	// ErrFixed: OpenChannel is for servers, and for clients that say they take it, as
+	// all of this module do.
 	ErrFixed = session.ErrFixed
 	// ErrHello: a connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
@@ -182,8 +182,8 @@ func (c *Conn) sendLater(now time.Time, ch ChannelID, p *channel.Shared) error {
 
 // OpenChannel adds a channel to this session's table, after those of Config.Channels
 // and others opened before. Only a server's end may. The client learns of it before
-// anything that is sent on it, its handler by SessionHandler.Channel; messages wait
-// until it has, for one round trip. The channel lasts as long as the session, which
+// anything that is sent on it, by SessionHandler.Channel or, in a browser, by the
+// event "channel"; messages wait until it has, for one round trip. The channel lasts as long as the session, which
 // resumes with it. Broadcast and groups know only Config.Channels, since the same
 // number may be another channel in another session. Besides those of Send the error is
 // ErrFixed, or a [*channel.TableError]: a table has at most 63 channels, with

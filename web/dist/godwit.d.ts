@@ -30,6 +30,12 @@ export type Direction = "both" | "to-server" | "to-client";
 /** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
+/** ChannelEvent tells of a channel that the server has opened. */
+export declare class ChannelEvent extends Event {
+    readonly channel: OpenedChannel;
+    constructor(channel: OpenedChannel);
+}
+
 /**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
  * itself, and reliable channels go on where they were.
@@ -46,6 +52,8 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     continued: boolean;
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
+    /** The channels that the server has opened at run time. */
+    readonly channels: readonly OpenedChannel[];
     /**
      * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
      * begin is for this package itself.
@@ -78,7 +86,7 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
     close(code?: number, reason?: string): Promise<CloseReason>;
     stats(): Stats;
-    channelStats(channel: C[number]["name"]): ChannelStats;
+    channelStats(channel: C[number]["name"] | OpenedName): ChannelStats;
 }
 
 /** The events of a Conn, typed. */
@@ -124,6 +132,8 @@ export interface ConnectOptions<C extends readonly Channel[]> {
 
 /** The events of a Conn. */
 export interface ConnEventMap {
+    /** The server has opened a channel for this session. Those before the first listener are in channels. */
+    channel: ChannelEvent;
     /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
     interrupted: Event;
     /** The server is heard again. */
@@ -134,12 +144,20 @@ export interface ConnEventMap {
 
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-server";
-}>["name"];
+}>["name"] | OpenedName;
+
+/** A channel that the server has opened at run time, with what it has not set. */
+export type OpenedChannel = Required<Channel<OpenedName>>;
+
+/** The name of a channel that the server has opened at run time. */
+export type OpenedName = string & {
+    readonly opened: true;
+};
 
 /** Names of the channels that a page may send on, and that it may hear. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-client";
-}>["name"];
+}>["name"] | OpenedName;
 
 /** What one message asks for. */
 export interface SendOptions {

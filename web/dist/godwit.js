@@ -388,6 +388,14 @@ function tableText(table) {
   return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
 `).join("");
 }
+function nextChannel(table, line) {
+  const [, name, mode, direction, maxMessage2, queueLimit] = line.split(" ");
+  const c = { name, mode, direction, maxMessage: Number(maxMessage2), queueLimit: Number(queueLimit) };
+  const all = fullTable([...table.slice(1), c]);
+  must(tableText(all).endsWith(`${all.length > 2 ? "\n" : ""}${line}
+`));
+  return all.at(-1);
+}
 function hash(text3) {
   let h = 0xcbf29ce484222325n;
   for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
@@ -509,8 +517,8 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   signal.throwIfAborted();
   const pc = new RTCPeerConnection();
   const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-  const { promise: opened, resolve, reject } = deferred();
-  opened.catch(() => {
+  const { promise: opened2, resolve, reject } = deferred();
+  opened2.catch(() => {
   });
   const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
   channel.onopen = resolve;
@@ -524,7 +532,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
     await pc.setRemoteDescription(answer);
-    await opened;
+    await opened2;
     times.transport = lap();
     return link;
   } catch (e) {
@@ -545,6 +553,8 @@ var typeReply = 4;
 var typeAck = 5;
 var typeReject = 6;
 var typeHere = 7;
+var typeOpen = 8;
+var typeOpened = 9;
 var typeExtension = 128;
 var maxName2 = 64;
 var maxText = 256;
@@ -554,7 +564,7 @@ function parseControl(b) {
   const type = r.byte();
   const c = { type, id: 0, session: 0n, text: "", payload: nothing };
   if (type >= typeExtension) return c;
-  must(type >= typeWelcome && type <= typeReject);
+  must(type >= typeWelcome && type <= typeReject || type === typeOpen);
   if (type === typeWelcome) {
     c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
     c.payload = r.take(16);
@@ -562,18 +572,21 @@ function parseControl(b) {
     r.take(4);
     return c;
   }
-  c.id = r.uint(4);
+  if (type !== typeOpen) c.id = r.uint(4);
   if (type === typeRequest) {
     const n = r.byte();
     must(n > 0 && n <= maxName2);
     c.text = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  must(c.payload.length <= (type === typeReject ? maxText : maxPayload));
-  if (type === typeReject) c.text = text(c.payload);
+  const said = type >= typeReject;
+  must(c.payload.length <= (said ? maxText : maxPayload));
+  if (said) c.text = text(c.payload);
+  must(type !== typeOpen || c.text !== "");
   return c;
 }
-var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message);
+var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/congestion.ts
@@ -939,7 +952,8 @@ var staleAge = 250;
 var slabSize = 16 << 10;
 var maxLookback = 64;
 var Outbox = class {
-  constructor(table, allows) {
+  constructor() {
+    this.senders = [];
     this.backlog = false;
     // pick saw a piece that did not fit
     this.quiet = false;
@@ -947,9 +961,17 @@ var Outbox = class {
     this.retransmits = 0;
     this.copies = 0;
     this.slab = new Writer();
+    // where the next messages are copied to
+    this.byPriority = [];
     this.passes = Array(maxPriority + 1).fill(0);
-    this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
-    this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
+  }
+  /** Adds a channel. */
+  open(c, allowed) {
+    const s = new Sender(c, this.senders.length, allowed);
+    this.senders.push(s);
+    this.byPriority.push(s);
+    this.byPriority.sort((a, b) => a.cfg.priority - b.cfg.priority);
+    return s;
   }
   /** Queues a copy of b. */
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
@@ -1419,11 +1441,13 @@ var Mux = class {
   constructor(t, config, events) {
     this.config = config;
     this.events = events;
+    this.outbox = new Outbox();
     this.heard = 0;
     // when the last packet came
     this.slow = false;
     // the link below keeps back what it is given
     this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
+    this.receivers = [];
     this.drops = Array(dropUnknownFrame + 1).fill(0);
     this.flight = new Flight();
     this.largestAcked = 0;
@@ -1454,13 +1478,17 @@ var Mux = class {
     this.closeGap = closeInterval;
     this.in = new Packet();
     this.out = new Writer();
-    const mine = config.server ? "to-client" : "to-server";
-    const allows = (c, send) => c.direction === "both" || c.direction === mine === send;
-    this.outbox = new Outbox(config.table, (c) => allows(c, true));
-    this.receivers = config.table.map(
-      (c, i) => new Receiver(c, allows(c, false), this.outbox.senders[i].stats, (b) => events.message(i, b), (why) => this.drop(why))
-    );
+    for (const c of config.table) this.open(c);
     this.relink(t, config.rtt);
+  }
+  /** Adds a channel. The peer must do the same before anything of it comes there. */
+  open(c) {
+    const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
+    const { stats } = this.outbox.open(c, c.direction !== theirs);
+    const i = this.receivers.length;
+    this.receivers.push(
+      new Receiver(c, c.direction !== mine, stats, (b) => this.events.message(i, b), (why) => this.drop(why))
+    );
   }
   /**
    * Starts over on a new link, to the same peer, which does the same. All that was not acknowledged is sent again, and
@@ -1825,6 +1853,7 @@ var closed = 3;
 var Session = class {
   // the server's requests
   constructor(t, config, message, events) {
+    this.config = config;
     this.events = events;
     this.state = fresh;
     this.interrupted = false;
@@ -1934,7 +1963,7 @@ var Session = class {
       return this.abort(t, codeProtocol, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
-    else if (c.type <= typeReject) this.talk(t, c);
+    else if (c.type <= typeOpen) this.talk(t, c);
   }
   welcome(c) {
     this.id = c.session;
@@ -1947,10 +1976,27 @@ var Session = class {
   talk(t, { type, id, text: text3, payload }) {
     const call = this.calls.get(id);
     if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
+    if (type === typeOpen) return this.open(t, text3);
     if (type === typeRequest) return this.request(t, id, text3, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text3));
     else call?.resolve(type === typeReply ? payload : void 0);
+  }
+  open(t, line) {
+    try {
+      this.mux.send(t, 0, opened(this.add(line)));
+    } catch {
+      this.abort(t, codeProtocol, "an OPEN that is none");
+    }
+  }
+  /** Adds the channel that a line of the table's text tells of. Throws if it cannot be the next. */
+  add(line) {
+    const { table } = this.config;
+    const c = nextChannel(table, line);
+    const id = table.push(c) - 1;
+    this.mux.open(c);
+    this.events.channel(c);
+    return id;
   }
   request(t, id, name, b) {
     if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
@@ -2086,6 +2132,12 @@ var ConnCloseEvent = class extends Event {
     this.why = why;
   }
 };
+var ChannelEvent = class extends Event {
+  constructor(channel) {
+    super("channel");
+    this.channel = channel;
+  }
+};
 var firstWait = 500;
 var longestWait = 1e4;
 var asleep = 1500;
@@ -2103,6 +2155,8 @@ var Conn = class extends EventTarget {
     this.continued = false;
     /** How long the phases of connecting took. */
     this.times = noTimes();
+    /** The channels that the server has opened at run time. */
+    this.channels = [];
     this.started = now();
     this.handlers = /* @__PURE__ */ new Map();
     this.ended = new AbortController();
@@ -2271,6 +2325,12 @@ var Conn = class extends EventTarget {
         else for (const f of this.listeners[channel]) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
+      channel: (c) => {
+        this.listeners.push(/* @__PURE__ */ new Set());
+        this.unheard.push(inbox(c));
+        this.channels.push(c);
+        this.dispatchEvent(new ChannelEvent(c));
+      },
       interrupted: () => {
         this.lost = now();
         this.dispatchEvent(new Event("interrupted"));
@@ -2531,7 +2591,7 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version3 = 1;
+var version3 = 2;
 function suspend(conn) {
   const saved = save(conn);
   if (saved) conn.leave();
@@ -2586,7 +2646,7 @@ function hide(c, key) {
     c.abort();
   }
 }
-function save({ session, unheard }) {
+function save({ session, unheard, table, channels }) {
   const { id, token, grace, links, lastID, serving, mux } = session;
   const now2 = Date.now();
   const message = (m) => {
@@ -2603,6 +2663,7 @@ function save({ session, unheard }) {
     links,
     lastID,
     Array.from(serving, ([id2, [name, b]]) => [id2, name, text2(b)]),
+    tableText(table).split("\n").slice(table.length - 1 - channels.length, -1),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i];
       if (!s.reliable) return [s.nextID, base, [], [], []];
@@ -2623,10 +2684,11 @@ function restore(c, json2) {
   const t = performance.now();
   if (session.state === closed) return;
   try {
-    const [form, at, id, token, grace, links, lastID, serving, channels] = JSON.parse(json2);
+    const [form, at, id, token, grace, links, lastID, serving, opened2, channels] = JSON.parse(json2);
     const age = Date.now() - at;
     if (form !== version3 || age < 0 || age > grace) throw new Error("it is too old");
     outbox.abandon();
+    for (const line of opened2) session.add(line);
     channels.forEach(([nextID, base, messages, partials, waiting], i) => {
       const s = outbox.senders[i];
       const r = receivers[i];
@@ -2664,6 +2726,7 @@ function text2(b = nothing) {
 }
 var bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
 export {
+  ChannelEvent,
   Conn,
   ConnCloseEvent,
   ConnectError,

@@ -1,5 +1,5 @@
 import { ConnectError } from "./errors";
-import { bytesOf, maxMessage } from "./wire";
+import { bytesOf, maxMessage, must } from "./wire";
 
 /** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
@@ -100,6 +100,15 @@ export function tableText(table: readonly FullChannel[]): string {
     .slice(1)
     .map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}\n`)
     .join("");
+}
+
+/** The channel that a line of such a text adds to table. Throws if it cannot be the next. */
+export function nextChannel(table: readonly FullChannel[], line: string): FullChannel {
+  const [, name, mode, direction, maxMessage, queueLimit] = line.split(" ");
+  const c = { name, mode, direction, maxMessage: Number(maxMessage), queueLimit: Number(queueLimit) } as Channel;
+  const all = fullTable([...table.slice(1), c]);
+  must(tableText(all).endsWith(`${all.length > 2 ? "\n" : ""}${line}\n`));
+  return all.at(-1)!;
 }
 
 /** FNV-1a, 64 bits, in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */

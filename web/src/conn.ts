@@ -40,9 +40,15 @@ export interface SendOptions {
   receipt?: boolean;
 }
 
+/** The name of a channel that the server has opened at run time. */
+export type OpenedName = string & { readonly opened: true };
+
+/** A channel that the server has opened at run time, with what it has not set. */
+export type OpenedChannel = Required<Channel<OpenedName>>;
+
 /** Names of the channels that a page may send on, and that it may hear. */
-export type Sendable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-client" }>["name"];
-export type Hearable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-server" }>["name"];
+export type Sendable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-client" }>["name"] | OpenedName;
+export type Hearable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-server" }>["name"] | OpenedName;
 
 /** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
 export interface CloseReason {
@@ -61,8 +67,17 @@ export class ConnCloseEvent extends Event {
   }
 }
 
+/** ChannelEvent tells of a channel that the server has opened. */
+export class ChannelEvent extends Event {
+  constructor(readonly channel: OpenedChannel) {
+    super("channel");
+  }
+}
+
 /** The events of a Conn. */
 export interface ConnEventMap {
+  /** The server has opened a channel for this session. Those before the first listener are in channels. */
+  channel: ChannelEvent;
   /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
   interrupted: Event;
   /** The server is heard again. */
@@ -100,7 +115,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** How long the phases of connecting took. */
   readonly times = noTimes();
 
-  private readonly table: FullChannel[];
+  /** The channels that the server has opened at run time. */
+  readonly channels: readonly OpenedChannel[] = [];
+
+  /** With the control channel first, and those of channels last. @internal */
+  readonly table: FullChannel[];
   /** @internal */
   readonly session: Session;
   private readonly url: URL;
@@ -253,7 +272,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     return this.session.mux.stats();
   }
 
-  channelStats(channel: C[number]["name"]): ChannelStats {
+  channelStats(channel: C[number]["name"] | OpenedName): ChannelStats {
     return this.session.mux.channelStats(this.idOf(channel));
   }
 
@@ -279,6 +298,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         else for (const f of this.listeners[channel]!) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
+      channel: (c) => {
+        this.listeners.push(new Set());
+        this.unheard.push(inbox(c));
+        (this.channels as OpenedChannel[]).push(c as OpenedChannel);
+        this.dispatchEvent(new ChannelEvent(c as OpenedChannel));
+      },
       interrupted: () => {
         this.lost = now();
         this.dispatchEvent(new Event("interrupted"));

@@ -8,6 +8,8 @@ export const typeReply = 4; // id 4, payload
 export const typeAck = 5; // id 4
 export const typeReject = 6; // id 4, text
 export const typeHere = 7; // count 4
+export const typeOpen = 8; // line of the table's text
+const typeOpened = 9; // channel 1
 const typeExtension = 0x80; // from here on an unknown type is ignored
 
 export const maxName = 64;
@@ -19,7 +21,7 @@ export interface Control {
   type: number;
   id: number; // of a request; grace of WELCOME
   session: bigint;
-  text: string; // of REJECT, the name of REQUEST
+  text: string; // of REJECT, the name of REQUEST, the line of OPEN
   payload: Uint8Array; // the token of WELCOME
 }
 
@@ -29,7 +31,7 @@ export function parseControl(b: Uint8Array): Control {
   const type = r.byte();
   const c: Control = { type, id: 0, session: 0n, text: "", payload: nothing };
   if (type >= typeExtension) return c;
-  must(type >= typeWelcome && type <= typeReject);
+  must((type >= typeWelcome && type <= typeReject) || type === typeOpen);
   if (type === typeWelcome) {
     c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
     c.payload = r.take(16);
@@ -37,21 +39,26 @@ export function parseControl(b: Uint8Array): Control {
     r.take(4);
     return c;
   }
-  c.id = r.uint(4);
+  if (type !== typeOpen) c.id = r.uint(4);
   if (type === typeRequest) {
     const n = r.byte();
     must(n > 0 && n <= maxName);
     c.text = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  must(c.payload.length <= (type === typeReject ? maxText : maxPayload));
-  if (type === typeReject) c.text = text(c.payload);
+  const said = type >= typeReject;
+  must(c.payload.length <= (said ? maxText : maxPayload));
+  if (said) c.text = text(c.payload);
+  must(type !== typeOpen || c.text !== "");
   return c;
 }
 
-/** HELLO with a connect message. */
+/** HELLO with a connect message. We take OPEN. */
 export const hello = (message: Uint8Array): Uint8Array =>
-  Uint8Array.of(typeHello, message.length >> 8, message.length, ...message);
+  Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+
+/** OPENED. */
+export const opened = (channel: number): Uint8Array => Uint8Array.of(typeOpened, channel);
 
 /** A message that begins with an id: all but HELLO and WELCOME. */
 export const numbered = (type: number, id: number, rest: Iterable<number> = []): Uint8Array =>

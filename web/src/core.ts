@@ -1,7 +1,16 @@
 // What @godwit/client exports, but for sessions that outlive their page.
 export type { Channel, Direction, Mode } from "./channel";
-export { Conn, ConnCloseEvent } from "./conn";
-export type { CloseReason, ConnectOptions, ConnEventMap, Hearable, Sendable, SendOptions } from "./conn";
+export { ChannelEvent, Conn, ConnCloseEvent } from "./conn";
+export type {
+  CloseReason,
+  ConnectOptions,
+  ConnEventMap,
+  Hearable,
+  OpenedChannel,
+  OpenedName,
+  Sendable,
+  SendOptions,
+} from "./conn";
 export { connect, sessions } from "./connect";
 export { ConnectError, GodwitError, RequestError, SendError } from "./errors";
 export type { ConnectErrorCode, RequestErrorCode, SendErrorCode } from "./errors";

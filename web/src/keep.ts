@@ -1,4 +1,4 @@
-import { type Channel, hash } from "./channel";
+import { type Channel, hash, tableText } from "./channel";
 import { Conn, type ConnectOptions } from "./conn";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
@@ -10,7 +10,7 @@ const maxSaved = 2 << 20; // characters of a session that keep saves; a larger o
 // A session as JSON: what belongs to it and not to its link. Times are of the clock, for the next page's begin at
 // another moment. All of it is lists, because names differ from one minified bundle to the next; the version is of the
 // form, and a page with a script of another one begins a new session.
-const version = 1;
+const version = 2;
 
 type Saved = [
   version: number,
@@ -21,6 +21,7 @@ type Saved = [
   links: number,
   lastID: number,
   serving: [id: number, name: string, b: string][],
+  opened: string[], // lines of the table's text
   channels: SavedChannel[],
 ];
 type SavedChannel = [nextID: number, base: number, messages: SavedMessage[], partials: SavedPartial[], unheard: string[]];
@@ -113,7 +114,7 @@ function hide(c: AnyConn, key: string): void {
   }
 }
 
-function save({ session, unheard }: AnyConn): string {
+function save({ session, unheard, table, channels }: AnyConn): string {
   const { id, token, grace, links, lastID, serving, mux } = session;
   const now = Date.now();
   const message = (m: Message): SavedMessage => {
@@ -130,6 +131,7 @@ function save({ session, unheard }: AnyConn): string {
     links,
     lastID,
     Array.from(serving, ([id, [name, b]]) => [id, name, text(b)]),
+    tableText(table).split("\n").slice(table.length - 1 - channels.length, -1),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i]!;
       if (!s.reliable) return [s.nextID, base, [], [], []];
@@ -152,10 +154,11 @@ function restore(c: AnyConn, json: string): void {
   const t = performance.now();
   if (session.state === closed) return; // given up before it was known whether it may go on
   try {
-    const [form, at, id, token, grace, links, lastID, serving, channels] = JSON.parse(json) as Saved;
+    const [form, at, id, token, grace, links, lastID, serving, opened, channels] = JSON.parse(json) as Saved;
     const age = Date.now() - at;
     if (form !== version || age < 0 || age > grace) throw new Error("it is too old");
     outbox.abandon(); // HELLO
+    for (const line of opened) session.add(line);
     channels.forEach(([nextID, base, messages, partials, waiting], i) => {
       const s = outbox.senders[i]!;
       const r = receivers[i]!;

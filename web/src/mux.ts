@@ -70,12 +70,12 @@ export interface MuxEvents {
  * there, but for send.
  */
 export class Mux {
-  readonly outbox: Outbox;
+  readonly outbox = new Outbox();
   heard = 0; // when the last packet came
   slow = false; // the link below keeps back what it is given
   readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
-  readonly receivers: Receiver[];
+  readonly receivers: Receiver[] = [];
   private readonly drops: number[] = Array(dropUnknownFrame + 1).fill(0);
 
   // The link, all of it new after relink.
@@ -108,13 +108,18 @@ export class Mux {
     private readonly config: MuxConfig,
     private readonly events: MuxEvents,
   ) {
-    const mine = config.server ? "to-client" : "to-server";
-    const allows = (c: FullChannel, send: boolean): boolean => c.direction === "both" || (c.direction === mine) === send;
-    this.outbox = new Outbox(config.table, (c) => allows(c, true));
-    this.receivers = config.table.map(
-      (c, i) => new Receiver(c, allows(c, false), this.outbox.senders[i]!.stats, (b) => events.message(i, b), (why) => this.drop(why)),
-    );
+    for (const c of config.table) this.open(c);
     this.relink(t, config.rtt);
+  }
+
+  /** Adds a channel. The peer must do the same before anything of it comes there. */
+  open(c: FullChannel): void {
+    const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
+    const { stats } = this.outbox.open(c, c.direction !== theirs);
+    const i = this.receivers.length;
+    this.receivers.push(
+      new Receiver(c, c.direction !== mine, stats, (b) => this.events.message(i, b), (why) => this.drop(why)),
+    );
   }
 
   /**

@@ -19,22 +19,23 @@ const maxLookback = 64; // messages of a channel that are looked at for one pack
 
 /** Outbox has the messages of all channels from send until nothing more is to be learned about them. */
 export class Outbox {
-  readonly senders: readonly Sender[];
+  readonly senders: Sender[] = [];
   backlog = false; // pick saw a piece that did not fit
   quiet = false; // unreliable messages wait, for where they are let go next they would grow old
   retransmits = 0;
   copies = 0;
 
   private readonly slab = new Writer(); // where the next messages are copied to
-  private readonly byPriority: Sender[];
+  private readonly byPriority: Sender[] = [];
   private readonly passes: number[] = Array(maxPriority + 1).fill(0);
 
-  constructor(
-    table: readonly FullChannel[],
-    allows: (c: FullChannel) => boolean,
-  ) {
-    this.senders = table.map((c, i) => new Sender(c, i, allows(c)));
-    this.byPriority = [...this.senders].sort((a, b) => a.cfg.priority - b.cfg.priority);
+  /** Adds a channel. */
+  open(c: FullChannel, allowed: boolean): Sender {
+    const s = new Sender(c, this.senders.length, allowed);
+    this.senders.push(s);
+    this.byPriority.push(s);
+    this.byPriority.sort((a, b) => a.cfg.priority - b.cfg.priority);
+    return s;
   }
 
   /** Queues a copy of b. */

@@ -1,3 +1,4 @@
+import { type FullChannel, nextChannel } from "./channel";
 import {
   type Control,
   hello,
@@ -5,9 +6,11 @@ import {
   maxPayload,
   maxText,
   numbered,
+  opened,
   parseControl,
   typeAck,
   typeHere,
+  typeOpen,
   typeReject,
   typeReply,
   typeRequest,
@@ -46,6 +49,7 @@ export interface SessionEvents {
   opened(): void;
   message(channel: number, b: Uint8Array): void;
   request(id: number, name: string, b: Uint8Array): void;
+  channel(c: FullChannel): void;
   interrupted(): void;
   resumed(): void;
   closed(code: number, reason: string, remote: boolean): void;
@@ -81,7 +85,7 @@ export class Session {
 
   constructor(
     t: number,
-    config: Omit<MuxConfig, "server" | "keepAlive">,
+    private readonly config: Omit<MuxConfig, "server" | "keepAlive" | "table"> & { table: FullChannel[] },
     message: Uint8Array,
     private readonly events: SessionEvents,
   ) {
@@ -182,7 +186,7 @@ export class Session {
       return this.abort(t, codeProtocol, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
-    else if (c.type <= typeReject) this.talk(t, c);
+    else if (c.type <= typeOpen) this.talk(t, c);
   }
 
   private welcome(c: Control): void {
@@ -197,10 +201,29 @@ export class Session {
   private talk(t: number, { type, id, text, payload }: Control): void {
     const call = this.calls.get(id);
     if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
+    if (type === typeOpen) return this.open(t, text);
     if (type === typeRequest) return this.request(t, id, text, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text));
     else call?.resolve(type === typeReply ? payload : undefined);
+  }
+
+  private open(t: number, line: string): void {
+    try {
+      this.mux.send(t, 0, opened(this.add(line)));
+    } catch {
+      this.abort(t, codeProtocol, "an OPEN that is none");
+    }
+  }
+
+  /** Adds the channel that a line of the table's text tells of. Throws if it cannot be the next. */
+  add(line: string): number {
+    const { table } = this.config;
+    const c = nextChannel(table, line);
+    const id = table.push(c) - 1;
+    this.mux.open(c);
+    this.events.channel(c);
+    return id;
   }
 
   request(t: number, id: number, name: string, b: Uint8Array): void {

@@ -1,5 +1,6 @@
 // The client as a page has it, from its source and as it is built, with a page and a server that are not there.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { full } from "../src/channel";
 import { utf8 } from "./bytes";
 import { Server } from "./page";
 
@@ -74,6 +75,47 @@ describe.each([
     expect(() => conn.send("chat", utf8("x"))).toThrow(SendError);
     await expect(conn.request("x")).rejects.toThrow(SendError);
     expect(RequestError.name.length).toBeGreaterThan(0);
+  });
+
+  test("a channel that the server opens", async () => {
+    const conn = await join();
+    const s = server.sessions[0]!;
+    const events: unknown[] = [];
+    conn.addEventListener("channel", ({ channel }) => events.push(channel, conn.channels.includes(channel)));
+    s.open("3 loot reliable-ordered both 100 1000", full({ name: "loot", mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 }));
+    await pass(100);
+    const [loot] = conn.channels;
+    expect(loot).toMatchObject({ name: "loot", mode: "reliable-ordered", direction: "both", maxMessage: 100, queueLimit: 1000 });
+    expect([events, s.opened]).toEqual([[loot, true], [3]]);
+
+    s.mux.send(performance.now(), 3, utf8("sword"));
+    await pass(100); // before anybody listens
+    const heard: string[] = [];
+    conn.on(loot!.name, (b) => heard.push(text(b)));
+    const fate = conn.send(loot!.name, utf8("shield"), { receipt: true });
+    await pass(200);
+    expect([await fate, heard]).toEqual(["delivered", ["sword", "shield"]]);
+    expect(conn.channelStats(loot!.name)).toMatchObject({ messagesIn: 2, messagesOut: 1 });
+    expect(() => conn.send(loot!.name, new Uint8Array(101))).toThrow(SendError);
+  });
+
+  test.each([
+    ["with the wrong number", "4 loot sequenced both 100 1000"],
+    ["with a number that ends in the right one", "13 loot sequenced both 100 1000"],
+    ["with a name that is taken", "3 chat sequenced both 100 1000"],
+    ["in an unknown mode", "3 loot quick both 100 1000"],
+    ["too large", "3 loot sequenced both 100000000 1000"],
+    ["without a size", "3 loot sequenced both 0 1000"],
+    ["with a number in other words", "3 loot sequenced both 1e2 1000"],
+    ["and more", "3 loot sequenced both 100 1000 5"],
+    ["on two lines", "3 loot sequenced both 100 1000\n"],
+    ["that is none", "3"],
+  ])("a channel %s ends the session", async (_, line) => {
+    const conn = await join();
+    server.sessions[0]!.open(line);
+    await pass(100);
+    expect(await conn.closed).toMatchObject({ code: 3, reason: "an OPEN that is none", remote: false });
+    expect(conn.channels).toEqual([]);
   });
 
   test("errors say what to do", async () => {

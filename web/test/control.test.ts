@@ -1,28 +1,33 @@
-// Control messages: the lines of internal/session/testdata/frames.txt.
+// Control messages: the lines of internal/session/testdata.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { hello, numbered, parseControl, typeHello, typeHere, typeRequest, typeWelcome } from "../src/control";
+import { hello, numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeRequest, typeWelcome } from "../src/control";
 import { hex, unhex, utf8 } from "./bytes";
 
-const lines = readFileSync(new URL("../../internal/session/testdata/frames.txt", import.meta.url), "utf8")
-  .split("\n")
+const lines = ["frames", "open"]
+  .map((name) => readFileSync(new URL(`../../internal/session/testdata/${name}.txt`, import.meta.url), "utf8"))
+  .flatMap((file) => file.split("\n"))
   .filter((line) => line && !line.startsWith("#"))
   .map((line) => /^(\w+) (.*?):\s*(.*)$/.exec(line)!.slice(1))
   .map(([kind, name, bytes]) => ({ kind: kind!, name: name!, b: unhex(bytes!.replace(/ /g, "")) }));
 
-// A client writes HELLO and HERE, and refuses them from a server, which never says so.
-const fromClients = [typeHello, typeHere];
+// A client writes HELLO, HERE and OPENED, and refuses them from a server, which never says so.
+const typeOpened = 9;
+const fromClients = [typeHello, typeHere, typeOpened];
 
 test.each(lines)("$kind $name", ({ kind, b }) => {
   const type = b[0]!;
   if (fromClients.includes(type) || kind === "bad") {
     expect(() => parseControl(b)).toThrow();
-    if (type === typeHello && kind === "good") expect(hex(hello(b.subarray(3)))).toBe(hex(b));
+    const end = 3 + b[2]!; // of HELLO, but for what we take
+    if (type === typeHello && kind === "good") expect(hex(hello(b.subarray(3, end)))).toBe(`${hex(b.subarray(0, end))}01`);
+    if (type === typeOpened && kind === "good") expect(hex(opened(b[1]!))).toBe(hex(b));
     if (type === typeHere && kind === "good") expect(hex(numbered(type, 1))).toBe(hex(b));
     return;
   }
   const c = parseControl(b);
   if (kind !== "good" || type === typeWelcome) return; // we never write WELCOME
+  if (type === typeOpen) return expect(c.text).toBe("4 effects unreliable both 16384 65536");
   const name = type === typeRequest ? [c.text.length, ...utf8(c.text)] : [];
   expect(hex(numbered(type, c.id, [...name, ...c.payload]))).toBe(hex(b));
 });

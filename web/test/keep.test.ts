@@ -1,5 +1,6 @@
 // A session that goes on in the next page: the server, with the engine in Go, notices nothing but a new link.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { full } from "../src/channel";
 import { utf8 } from "./bytes";
 import { GoProcess } from "./gopeer";
 import { Ledger } from "./ledger";
@@ -146,6 +147,23 @@ describe.each([
     expect(server.asked.filter((a) => a.startsWith("Bearer"))).toEqual(["Bearer ticket"]);
   });
 
+  test("a channel that the server opened goes on, with what was sent on it", async () => {
+    const first = await within(500, connect(url, options));
+    const s = server.sessions[0]!;
+    const bag = { name: "bag", mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 } as const;
+    s.open("4 bag reliable-ordered both 100 1000", full(bag));
+    await pass(200);
+    first.send(first.channels[0]!.name, utf8("one"));
+    const second = await within(5000, resume(url, options, suspend(first)));
+    expect(second.channels).toEqual([expect.objectContaining(bag)]);
+    const { name } = second.channels[0]!;
+    const heard: string[] = [];
+    second.on(name, (b) => heard.push(Buffer.from(b).toString()));
+    second.send(name, utf8("two"));
+    await pass(300);
+    expect([heard, s.opened]).toEqual([["one", "two"], [4]]);
+  });
+
   test("what cannot go on is a new session", async () => {
     const next = async (): Promise<Joined> => within(1000, keep(url, options));
     let conn = await next();
@@ -161,7 +179,7 @@ describe.each([
     expect([conn.continued, conn.id]).toEqual([false, 3n]);
 
     reload();
-    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[1,", "[0,")); // another release
+    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[2,", "[1,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, 4n]);
 

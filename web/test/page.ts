@@ -1,7 +1,7 @@
 // A page without a browser: what the client needs of one, and a server that it reaches through it. Time is vitest's.
 import { vi } from "vitest";
-import { type Channel } from "../src/channel";
-import { numbered, parseControl, typeHello, typeHere, typeReply, typeRequest } from "../src/control";
+import { type Channel, type FullChannel } from "../src/channel";
+import { numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeReply, typeRequest } from "../src/control";
 import { Mux, type MuxEvents } from "../src/mux";
 import { maxPacket } from "../src/wire";
 import { type Engine, muxConfig, random } from "./sim";
@@ -13,6 +13,7 @@ const grace = 30_000;
 interface ServerMux extends Engine {
   send(t: number, channel: number, b: Uint8Array): unknown;
   relink(t: number, rtt: number): void;
+  open?(c: FullChannel): void;
 }
 
 type Message = [channel: number, b: Uint8Array];
@@ -21,6 +22,7 @@ type Message = [channel: number, b: Uint8Array];
 class ServerSession {
   readonly came: Message[] = [];
   readonly moves: number[] = []; // counts of HERE
+  readonly opened: number[] = []; // channels of OPENED
   hellos = 0;
   closed: [number, string] | null = null;
   token = new Uint8Array(16);
@@ -57,6 +59,12 @@ class ServerSession {
     this.mux.send(performance.now(), 0, welcome);
   }
 
+  /** Opens a channel at run time, of which this line tells the client. */
+  open(line: string, c?: FullChannel): void {
+    if (c) this.mux.open!(c);
+    this.mux.send(performance.now(), 0, Uint8Array.of(typeOpen, ...new TextEncoder().encode(line)));
+  }
+
   receive(b: Uint8Array): void {
     this.mux.receive(performance.now(), b);
     for (const [channel, m] of this.inbox.splice(0)) {
@@ -72,6 +80,7 @@ class ServerSession {
 
   private control(b: Uint8Array): void {
     if (b[0] === typeHello) this.hellos++;
+    else if (b[0] === opened(0)[0]) this.opened.push(b[1]!);
     else if (b[0] === typeHere) this.moves.push(new DataView(b.buffer).getUint32(1));
     else {
       const c = parseControl(b);
