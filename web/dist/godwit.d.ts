@@ -63,10 +63,10 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     get id(): bigint;
     get state(): "connecting" | "open" | "interrupted" | "closed";
     /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
-    send(channel: Sendable<C>, b: Uint8Array, options: SendOptions & {
+    send(channel: Sendable<C>, b: Bytes, options: SendOptions & {
         receipt: true;
     }): Promise<Fate>;
-    send(channel: Sendable<C>, b: Uint8Array, options?: SendOptions): void;
+    send(channel: Sendable<C>, b: Bytes, options?: SendOptions): void;
     /**
      * Calls f with each message of a channel, and first with those that came when nobody listened yet. The function it
      * returns ends that.
@@ -78,7 +78,7 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
      */
     messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
     /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
-    request(name: string, b?: Uint8Array, { signal }?: {
+    request(name: string, b?: Bytes, { signal }?: {
         signal?: AbortSignal;
     }): Promise<Uint8Array | undefined>;
     /** Answers requests of the server with what f returns; what it throws refuses them. */
@@ -119,7 +119,7 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     /** The program's own version, which the server may insist on. */
     app?: string;
     /** Goes to the server's program with the opening: at most 1024 bytes. */
-    hello?: Uint8Array;
+    hello?: Bytes;
     /** Gives up connecting, or closes the session. */
     signal?: AbortSignal;
     /** For one attempt to connect, in ms. 15 s unless set. */
@@ -176,8 +176,9 @@ export interface SendOptions {
 export declare function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
 
 /**
- * One session after the other: the next begins when the server has shut down, or no longer knows the last one. Ends
- * when a session ends otherwise, throws when there is no way to a new one.
+ * One session after the other: when the server has shut down or no longer knows the last one, the next is tried for, at
+ * growing intervals, until the server is there. Ends when a session ends otherwise. Throws if there is no way to the
+ * first, when the server refuses a new one for good, and when the signal says so.
  */
 export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): AsyncGenerator<Conn<C>, void, void>;
 
@@ -219,7 +220,7 @@ export type ConnectErrorCode = "network" | "timeout" | "link" | "table" | "close
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
 /** What can be wrong with a message given to send. Nothing was queued. */
-export type SendErrorCode = "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
 /** How long the phases of connecting took, in ms. */
 export interface ConnectTimes {
@@ -316,6 +317,9 @@ export interface Stats {
     drops: readonly number[];
 }
 
+/** What messages are made of. */
+export type Bytes = ArrayBufferView | ArrayBuffer;
+
 /**
  * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key when the
  * page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
@@ -348,6 +352,6 @@ interface ConnectErrorMore {
     cause?: unknown;
 }
 
-type Answer = Uint8Array | void | undefined;
+type Answer = Bytes | void | undefined;
 
 export {};

@@ -1,5 +1,26 @@
 // @godwit/client. MIT licence. https://github.com/godwit-rtc/godwit
 
+// src/errors.ts
+var GodwitError = class extends Error {
+  constructor(code, message, cause) {
+    super(`godwit: ${message}`, cause ? { cause } : {});
+    this.name = "GodwitError";
+    this.code = code;
+  }
+};
+var SendError = class extends GodwitError {
+};
+var ConnectError = class extends GodwitError {
+  constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
+    super(code, message, cause);
+    this.status = status;
+    this.details = details;
+    this.retryAfter = retryAfter;
+  }
+};
+var RequestError = class extends GodwitError {
+};
+
 // src/wire.ts
 var maxPacket = 1150;
 var version = 1;
@@ -27,6 +48,12 @@ var utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 var nothing = new Uint8Array(0);
 var pieces = (n) => Math.max(1, Math.ceil(n / pieceSize));
 var text = (b) => utf8.decode(b);
+function view(b) {
+  if (b instanceof Uint8Array) return b;
+  if (b instanceof ArrayBuffer) return new Uint8Array(b);
+  if (ArrayBuffer.isView(b)) return new Uint8Array(b.buffer, b.byteOffset, b.byteLength);
+  throw new SendError("type", `${typeof b} is not bytes: new TextEncoder().encode(text)`);
+}
 var bytesOf = (s) => new TextEncoder().encode(s);
 var Writer = class {
   constructor() {
@@ -310,35 +337,16 @@ var Received = class {
   }
 };
 
-// src/errors.ts
-var GodwitError = class extends Error {
-  constructor(code, message, cause) {
-    super(`godwit: ${message}`, cause ? { cause } : {});
-    this.name = "GodwitError";
-    this.code = code;
-  }
-};
-var SendError = class extends GodwitError {
-};
-var ConnectError = class extends GodwitError {
-  constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
-    super(code, message, cause);
-    this.status = status;
-    this.details = details;
-    this.retryAfter = retryAfter;
-  }
-};
-var RequestError = class extends GodwitError {
-};
-
 // src/channel.ts
 var messageCost = 32;
 var maxPriority = 7;
 var maxWeight = 1e3;
+var modes = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
+var directions = ["both", "to-server", "to-client"];
 var maxChannels = 63;
 var maxQueue = 64 << 20;
 var maxName = 64;
-var isReliable = (mode) => mode.startsWith("r");
+var isReliable = (mode) => `${mode}`.startsWith("r");
 var controlChannel = full({
   name: "control",
   mode: "reliable-ordered",
@@ -360,20 +368,21 @@ function full(c) {
   };
 }
 function fullTable(channels) {
+  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list");
   const table = [controlChannel, ...channels.map(full)];
   if (table.length > maxChannels + 1) throw new ConnectError("table", "too many channels");
   table.forEach((c, i) => {
-    const taken = table.findIndex((o) => o.name === c.name) < i;
-    const field = taken ? "name" : wrong(c);
-    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
+    const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
+    if (why) throw new ConnectError("table", `channel "${c.name}": ${why}`);
   });
   return table;
 }
 function wrong(c) {
   const name = bytesOf(c.name).length;
-  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
-  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
-  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
+  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
+  for (const [field, values] of [["mode", modes], ["direction", directions]]) {
+    if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
+  }
   const limits = [
     ["maxMessage", 1, maxMessage],
     ["queueLimit", c.maxMessage + messageCost, maxQueue],
@@ -382,7 +391,10 @@ function wrong(c) {
     ["weight", 1, maxWeight],
     ["copies", -16, 16]
   ];
-  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
+  for (const [field, least, most] of limits) {
+    if (!(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most)) return `${field} is not ${least} to ${most}`;
+  }
+  return;
 }
 function tableText(table) {
   return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
@@ -413,6 +425,25 @@ function deferred() {
   const d = {};
   d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
   return d;
+}
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+}
+function backoff() {
+  let wait = 500;
+  return (least) => {
+    const pause = wait * (0.5 + Math.random() / 2);
+    wait = Math.min(2 * wait, 1e4);
+    return Math.max(least, pause);
+  };
 }
 
 // src/inbox.ts
@@ -558,6 +589,7 @@ var typeOpened = 9;
 var typeExtension = 128;
 var maxName2 = 64;
 var maxText = 256;
+var maxHello = 1024;
 var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
 function parseControl(b) {
   const r = new Reader(b);
@@ -585,7 +617,10 @@ function parseControl(b) {
   must(type !== typeOpen || c.text !== "");
   return c;
 }
-var hello = (message) => Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+function hello(message) {
+  if (message.length > maxHello) throw new SendError("size", `hello is over ${maxHello} bytes`);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+}
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
@@ -2101,7 +2136,7 @@ async function exchange(url, offer, authorization, init, table, signal) {
     body = await json(response);
   } catch (e) {
     signal.throwIfAborted();
-    throw new ConnectError("network", `no answer from ${url.origin}`, { cause: e, retryAfter: 0 });
+    throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
   }
   if (!response.ok) throw refusal(response, body, table);
   return body["answer"];
@@ -2138,8 +2173,6 @@ var ChannelEvent = class extends Event {
     this.channel = channel;
   }
 };
-var firstWait = 500;
-var longestWait = 1e4;
 var asleep = 1500;
 var patience = 3e3;
 var now = () => performance.now();
@@ -2197,14 +2230,14 @@ var Conn = class extends EventTarget {
       this.session.advance(t);
       this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
     };
-    const { channels, app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
-    const table = this.table = fullTable(channels);
+    const table = this.table = fullTable(options?.channels);
+    const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
     const until = { signal: this.ended.signal };
     this.listeners = table.map(() => /* @__PURE__ */ new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
     const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
-    this.session = new Session(now(), config, hello2, this.events());
+    this.session = new Session(now(), config, view(hello2), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {
     });
@@ -2232,7 +2265,7 @@ var Conn = class extends EventTarget {
   send(channel, b, { deadline = Infinity, key, receipt } = {}) {
     const fate = receipt ? deferred() : void 0;
     const t = now();
-    this.session.send(t, this.idOf(channel), b, { deadline: t + deadline, key, receipt: fate?.resolve });
+    this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
     return fate?.promise;
   }
@@ -2279,7 +2312,7 @@ var Conn = class extends EventTarget {
   /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
   async request(name, b = nothing, { signal } = {}) {
     signal?.throwIfAborted();
-    const call = this.session.call(now(), name, b);
+    const call = this.session.call(now(), name, view(b));
     const abort = () => call.reject(signal.reason);
     this.flushSoon();
     signal?.addEventListener("abort", abort);
@@ -2341,7 +2374,7 @@ var Conn = class extends EventTarget {
         const { failure: error } = this;
         const why = { code, reason, remote, ...error && { error } };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`));
+        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`, code === codeShutdown ? { retryAfter: 0 } : {}));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -2363,7 +2396,8 @@ var Conn = class extends EventTarget {
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
-      this.session.answer(now(), id, await f(b) ?? void 0);
+      const answer = await f(b);
+      this.session.answer(now(), id, answer ? view(answer) : void 0);
     } catch (e) {
       this.session.reject(now(), id, words(e));
     }
@@ -2463,7 +2497,7 @@ var Conn = class extends EventTarget {
     if (this.trying) return;
     const trying = this.trying = new AbortController();
     const { signal } = trying;
-    for (let wait = firstWait; !signal.aborted; ) {
+    for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
         const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
@@ -2476,8 +2510,7 @@ var Conn = class extends EventTarget {
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = Math.max(after, wait * (0.5 + Math.random() / 2));
-        wait = Math.min(2 * wait, longestWait);
+        pause = next(after);
       }
       await sleep(pause, signal);
     }
@@ -2517,15 +2550,6 @@ var Conn = class extends EventTarget {
 };
 var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
 var words = (e) => e instanceof Error ? e.message : `${e}`;
-function sleep(ms, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
 
 // src/connect.ts
 async function connect(url, options) {
@@ -2534,14 +2558,25 @@ async function connect(url, options) {
   return conn;
 }
 async function* sessions(url, options) {
-  for (; ; ) {
-    const conn = await connect(url, options);
+  for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
     try {
       yield conn;
       const { code, error } = await conn.closed;
       if (code !== codeShutdown && !error) return;
     } finally {
       void conn.close();
+    }
+  }
+}
+async function connectAgain(url, options) {
+  const next = backoff();
+  for (let after = 0; ; ) {
+    await sleep(next(after), options.signal);
+    try {
+      return await connect(url, options);
+    } catch (e) {
+      after = e instanceof ConnectError ? e.retryAfter : void 0;
+      if (after === void 0) throw e;
     }
   }
 }

@@ -34,6 +34,8 @@ export interface Channel<Name extends string = string> {
 export const messageCost = 32; // what a message counts for besides its bytes
 export const maxPriority = 7;
 export const maxWeight = 1000;
+const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
+const directions: readonly string[] = ["both", "to-server", "to-client"] satisfies Direction[];
 const maxChannels = 63;
 const maxQueue = 64 << 20;
 const maxName = 64;
@@ -41,7 +43,7 @@ const maxName = 64;
 /** A channel with its defaults written out. */
 export type FullChannel = Required<Channel>;
 
-export const isReliable = (mode: Mode): boolean => mode.startsWith("r");
+export const isReliable = (mode: Mode): boolean => `${mode}`.startsWith("r");
 
 export const controlChannel: FullChannel = full({
   name: "control",
@@ -67,22 +69,23 @@ export function full(c: Channel): FullChannel {
 
 /** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
 export function fullTable(channels: readonly Channel[]): FullChannel[] {
+  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list");
   const table = [controlChannel, ...channels.map(full)];
   if (table.length > maxChannels + 1) throw new ConnectError("table", "too many channels");
   table.forEach((c, i) => {
-    const taken = table.findIndex((o) => o.name === c.name) < i;
-    const field = taken ? "name" : wrong(c);
-    if (field) throw new ConnectError("table", `channel "${c.name}": bad ${field}`);
+    const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
+    if (why) throw new ConnectError("table", `channel "${c.name}": ${why}`);
   });
   return table;
 }
 
-/** The first field whose value the server would refuse. */
-function wrong(c: FullChannel): keyof Channel | undefined {
+/** What the server would refuse first. */
+function wrong(c: FullChannel): string | undefined {
   const name = bytesOf(c.name).length;
-  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return "name";
-  if (!/^(unreliable|sequenced|reliable-(un)?ordered)$/.test(c.mode)) return "mode";
-  if (!/^(both|to-(server|client))$/.test(c.direction)) return "direction";
+  if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
+  for (const [field, values] of [["mode", modes], ["direction", directions]] as const) {
+    if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
+  }
   const limits = [
     ["maxMessage", 1, maxMessage],
     ["queueLimit", c.maxMessage + messageCost, maxQueue],
@@ -91,7 +94,10 @@ function wrong(c: FullChannel): keyof Channel | undefined {
     ["weight", 1, maxWeight],
     ["copies", -16, 16],
   ] as const;
-  return limits.find(([field, least, most]) => !(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most))?.[0];
+  for (const [field, least, most] of limits) {
+    if (!(Number.isInteger(c[field]) && c[field] >= least && c[field] <= most)) return `${field} is not ${least} to ${most}`;
+  }
+  return;
 }
 
 /** The table in the form that is hashed, one channel a line, without the control channel. */

@@ -1,14 +1,14 @@
 import { maxAckDelay } from "./ack";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
-import { deferred } from "./deferred";
+import { backoff, deferred, sleep } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { type Fate } from "./queue";
-import { closed, codeNormal, codeTimeout, open, Session, type SessionEvents } from "./session";
+import { closed, codeNormal, codeShutdown, codeTimeout, open, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
-import { maxPacket, nothing } from "./wire";
+import { type Bytes, maxPacket, nothing, view } from "./wire";
 
 /** How to connect. All but channels may be left out. */
 export interface ConnectOptions<C extends readonly Channel[]> {
@@ -19,7 +19,7 @@ export interface ConnectOptions<C extends readonly Channel[]> {
   /** The program's own version, which the server may insist on. */
   app?: string;
   /** Goes to the server's program with the opening: at most 1024 bytes. */
-  hello?: Uint8Array;
+  hello?: Bytes;
   /** Gives up connecting, or closes the session. */
   signal?: AbortSignal;
   /** For one attempt to connect, in ms. 15 s unless set. */
@@ -86,13 +86,10 @@ export interface ConnEventMap {
   close: ConnCloseEvent;
 }
 
-type Answer = Uint8Array | void | undefined;
+type Answer = Bytes | void | undefined;
 type Heard = (b: Uint8Array) => void;
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
-// Links that do not open are tried again after a while that grows, docs/SESSION.md section 7.
-const firstWait = 500;
-const longestWait = 10_000;
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
 const patience = 3000; // with a new link on which nothing comes
 
@@ -155,14 +152,14 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     begin = (c: Conn<C>): void => void c.begin(),
   ) {
     super();
-    const { channels, app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
-    const table = (this.table = fullTable(channels));
+    const table = (this.table = fullTable(options?.channels));
+    const { app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
     const until = { signal: this.ended.signal };
     this.listeners = table.map(() => new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
     const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
-    this.session = new Session(now(), config, hello, this.events());
+    this.session = new Session(now(), config, view(hello), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // whoever awaits it hears of it
     this.closed = this.closing.promise;
@@ -191,12 +188,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
-  send(channel: Sendable<C>, b: Uint8Array, options: SendOptions & { receipt: true }): Promise<Fate>;
-  send(channel: Sendable<C>, b: Uint8Array, options?: SendOptions): void;
-  send(channel: Sendable<C>, b: Uint8Array, { deadline = Infinity, key, receipt }: SendOptions = {}): Promise<Fate> | void {
+  send(channel: Sendable<C>, b: Bytes, options: SendOptions & { receipt: true }): Promise<Fate>;
+  send(channel: Sendable<C>, b: Bytes, options?: SendOptions): void;
+  send(channel: Sendable<C>, b: Bytes, { deadline = Infinity, key, receipt }: SendOptions = {}): Promise<Fate> | void {
     const fate = receipt ? deferred<Fate>() : undefined;
     const t = now();
-    this.session.send(t, this.idOf(channel), b, { deadline: t + deadline, key, receipt: fate?.resolve });
+    this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
     return fate?.promise;
   }
@@ -243,9 +240,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
-  async request(name: string, b: Uint8Array = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
+  async request(name: string, b: Bytes = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted();
-    const call = this.session.call(now(), name, b);
+    const call = this.session.call(now(), name, view(b));
     const abort = (): void => call.reject(signal!.reason);
     this.flushSoon();
     signal?.addEventListener("abort", abort);
@@ -314,7 +311,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         const { failure: error } = this;
         const why: CloseReason = { code, reason, remote, ...(error && { error }) };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`));
+        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`, code === codeShutdown ? { retryAfter: 0 } : {}));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -338,7 +335,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
-      this.session.answer(now(), id, (await f(b)) ?? undefined);
+      const answer = await f(b);
+      this.session.answer(now(), id, answer ? view(answer) : undefined);
     } catch (e) {
       this.session.reject(now(), id, words(e));
     }
@@ -450,7 +448,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (this.trying) return;
     const trying = (this.trying = new AbortController());
     const { signal } = trying;
-    for (let wait = firstWait; !signal.aborted; ) {
+    for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
         const link = await this.connect(`Godwit-Resume ${this.session.token}`, signal);
@@ -463,8 +461,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = Math.max(after, wait * (0.5 + Math.random() / 2));
-        wait = Math.min(2 * wait, longestWait);
+        pause = next(after);
       }
       await sleep(pause, signal);
     }
@@ -550,13 +547,3 @@ export interface Conn<C extends readonly Channel[]> {
 
 const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
 const words = (e: unknown): string => (e instanceof Error ? e.message : `${e}`);
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}

@@ -1,5 +1,7 @@
 import { type Channel } from "./channel";
 import { Conn, type ConnectOptions } from "./conn";
+import { backoff, sleep } from "./deferred";
+import { ConnectError } from "./errors";
 import { codeShutdown } from "./session";
 
 /**
@@ -16,21 +18,38 @@ export async function connect<const C extends readonly Channel[]>(
 }
 
 /**
- * One session after the other: the next begins when the server has shut down, or no longer knows the last one. Ends
- * when a session ends otherwise, throws when there is no way to a new one.
+ * One session after the other: when the server has shut down or no longer knows the last one, the next is tried for, at
+ * growing intervals, until the server is there. Ends when a session ends otherwise. Throws if there is no way to the
+ * first, when the server refuses a new one for good, and when the signal says so.
  */
 export async function* sessions<const C extends readonly Channel[]>(
   url: string | URL,
   options: ConnectOptions<C>,
 ): AsyncGenerator<Conn<C>, void, void> {
-  for (;;) {
-    const conn = await connect(url, options);
+  for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
     try {
       yield conn;
       const { code, error } = await conn.closed;
       if (code !== codeShutdown && !error) return;
     } finally {
       void conn.close();
+    }
+  }
+}
+
+/** Many may have lost their sessions at once: all wait, also before they first try. */
+async function connectAgain<const C extends readonly Channel[]>(
+  url: string | URL,
+  options: ConnectOptions<C>,
+): Promise<Conn<C>> {
+  const next = backoff();
+  for (let after: number | undefined = 0; ; ) {
+    await sleep(next(after), options.signal);
+    try {
+      return await connect(url, options);
+    } catch (e) {
+      after = e instanceof ConnectError ? e.retryAfter : undefined;
+      if (after === undefined) throw e;
     }
   }
 }

@@ -1,3 +1,4 @@
+import { SendError } from "./errors";
 import { must, nothing, Reader, text } from "./wire";
 
 // Control messages, docs/SESSION.md section 3. Each is one message on channel 0: a type, then fields, big endian.
@@ -14,6 +15,7 @@ const typeExtension = 0x80; // from here on an unknown type is ignored
 
 export const maxName = 64;
 export const maxText = 256;
+const maxHello = 1024;
 export const maxPayload = (64 << 10) - 1 - 4 - 1 - maxName;
 
 /** A control message that a server may send. Fields that its type does not have are empty. */
@@ -54,8 +56,10 @@ export function parseControl(b: Uint8Array): Control {
 }
 
 /** HELLO with a connect message. We take OPEN. */
-export const hello = (message: Uint8Array): Uint8Array =>
-  Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+export function hello(message: Uint8Array): Uint8Array {
+  if (message.length > maxHello) throw new SendError("size", `hello is over ${maxHello} bytes`);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+}
 
 /** OPENED. */
 export const opened = (channel: number): Uint8Array => Uint8Array.of(typeOpened, channel);

@@ -19,3 +19,4 @@ export type { Fate } from "./queue";
 export { connectRaw, RawConn } from "./raw";
 export type { RawEventMap, RawOptions } from "./raw";
 export type { ChannelStats, Stats } from "./stats";
+export type { Bytes } from "./wire";

@@ -14,6 +14,7 @@ export class GodwitError<Code extends string = string> extends Error {
 
 /** What can be wrong with a message given to send. Nothing was queued. */
 export type SendErrorCode =
+  | "type" // not bytes
   | "channel" // the table has no such channel
   | "direction" // the table lets only the server send on it
   | "size" // larger than the channel's maxMessage

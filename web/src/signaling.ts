@@ -34,7 +34,7 @@ export async function exchange(
     body = await json(response);
   } catch (e) {
     signal.throwIfAborted();
-    throw new ConnectError("network", `no answer from ${url.origin}`, { cause: e, retryAfter: 0 });
+    throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
   }
   if (!response.ok) throw refusal(response, body, table);
   return body["answer"] as RTCSessionDescriptionInit; // in quotes: its name is the server's, and stays

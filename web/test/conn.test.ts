@@ -28,7 +28,7 @@ const text = (b: Uint8Array | undefined): string => Buffer.from(b!).toString();
 describe.each([
   ["source", await import("../src/godwit")],
   ["bundle", built],
-])("%s", (_, { Conn, ConnectError, RequestError, SendError, connectRaw }) => {
+])("%s", (_, { Conn, connect, ConnectError, RequestError, SendError, connectRaw, sessions }) => {
   async function join(options: { token?: string } = {}): Promise<InstanceType<typeof Conn<typeof channels>>> {
     const conn = new Conn(url, { channels, ...options });
     await pass(200);
@@ -135,8 +135,22 @@ describe.each([
       for (;;) conn.send("chat", new Uint8Array(200_000));
     };
     expect(thrown(full)).toBe("budget");
+    expect(thrown(() => conn.send("chat", "hello" as unknown as Uint8Array))).toBe("type");
+    expect(thrown(() => new Conn(url, { channels, hello: new Uint8Array(1025) }))).toBe("size");
+    await expect(conn.request("x", "{}" as unknown as Uint8Array)).rejects.toMatchObject({ code: "type" });
     await expect(conn.request("x", utf8(""), { signal: AbortSignal.abort(new Error("mine")) })).rejects.toThrow("mine");
-    expect(() => new Conn(url, { channels: [{ name: "a b", mode: "sequenced" }] })).toThrow(ConnectError);
+    for (const [wrong, why] of [
+      [undefined, "channels is not a list"],
+      [[{ name: "a b", mode: "sequenced" }], "a name has 1 to 64 bytes"],
+      [[...channels, channels[0]], 'channel "moves": the name is taken'],
+      [[{ name: "a" }], "mode is not unreliable or sequenced or reliable-unordered or reliable-ordered"],
+      [[{ name: "a", mode: "sequenced", direction: "up" }], "direction is not both or to-server or to-client"],
+      [[{ name: "a", mode: "sequenced", priority: 8 }], "priority is not 0 to 7"],
+    ]) {
+      const options = { channels: wrong } as unknown as { channels: typeof channels };
+      await expect(connect(url, options)).rejects.toMatchObject({ code: "table", message: expect.stringContaining(why as string) });
+    }
+    await expect(connect(url, undefined as never)).rejects.toThrow(ConnectError);
 
     server.dark = true;
     const lost = new Conn(url, { channels });
@@ -176,6 +190,66 @@ describe.each([
     await pass(5000);
     expect(events.slice(2)).toEqual(["interrupted", "close"]);
     expect((await conn.closed).error).toMatchObject({ code: "resume", status: 410 });
+  });
+
+  test("one session after the other, until the server is there and while it may be", async () => {
+    const stop = new AbortController();
+    const { signal } = stop;
+    const ids: bigint[] = [];
+    const run = async (): Promise<void> => {
+      for await (const conn of sessions(url, { channels, signal })) ids.push(conn.id);
+    };
+    let all = run();
+    await pass(200);
+    server.sessions[0]!.close(2); // shutdown
+    await pass(100);
+    server.dark = true;
+    await pass(30_000);
+    expect(server.asked.length).toBeGreaterThan(4);
+    expect(server.asked.length).toBeLessThan(12);
+    server.dark = false;
+    server.refusal = 503;
+    await pass(11_000);
+    expect(ids).toEqual([1n]);
+    server.refusal = 0;
+    await pass(11_000);
+    expect(ids).toEqual([1n, 2n]);
+    server.sessions[1]!.close(300); // the program's own
+    await pass(100);
+    await all;
+
+    all = run();
+    await pass(200);
+    server.refusal = 403;
+    let refused = expect(all).rejects.toMatchObject({ code: "forbidden" });
+    server.sessions[2]!.close(2);
+    await pass(1000);
+    await refused;
+
+    server.refusal = 0;
+    all = run();
+    await pass(200);
+    refused = expect(all).rejects.toThrow("enough");
+    server.sessions[3]!.close(2);
+    await pass(100);
+    stop.abort(new Error("enough"));
+    await pass(0);
+    await refused;
+    expect(ids).toEqual([1n, 2n, 3n, 4n]);
+  });
+
+  test("bytes of every kind", async () => {
+    const conn = await join();
+    const heard: string[] = [];
+    conn.on("chat", (b) => heard.push(text(b)));
+    const { buffer } = Uint8Array.from(utf8("abcd"));
+    for (const b of [new Uint8Array(buffer, 1, 2), buffer, new DataView(buffer, 3), new Uint16Array(buffer, 2, 1)]) conn.send("chat", b);
+    await pass(200);
+    expect(heard).toEqual(["bc", "abcd", "d", "cd"]);
+    conn.handle("where", () => new DataView(buffer));
+    server.sessions[0]!.mux.send(performance.now(), 0, Uint8Array.of(3, 0, 0, 0, 9, 5, ...utf8("where")));
+    await pass(200);
+    expect(server.answers.map(({ payload }) => text(payload))).toEqual(["abcd"]);
   });
 
   test("level one", async () => {

@@ -14,6 +14,7 @@ interface ServerMux extends Engine {
   send(t: number, channel: number, b: Uint8Array): unknown;
   relink(t: number, rtt: number): void;
   open?(c: FullChannel): void;
+  close?(t: number, code: number, reason: string): void;
 }
 
 type Message = [channel: number, b: Uint8Array];
@@ -65,6 +66,11 @@ class ServerSession {
     this.mux.send(performance.now(), 0, Uint8Array.of(typeOpen, ...new TextEncoder().encode(line)));
   }
 
+  /** Ends the session. */
+  close(code: number): void {
+    this.mux.close!(performance.now(), code, "");
+  }
+
   receive(b: Uint8Array): void {
     this.mux.receive(performance.now(), b);
     for (const [channel, m] of this.inbox.splice(0)) {
@@ -110,6 +116,7 @@ export class Server {
   readonly answers: ReturnType<typeof parseControl>[] = []; // to requests of the server
   loss = 0;
   dark = false;
+  refusal = 0; // status of each answer
   readonly draw = random(1);
   private readonly links = new Map<string, ServerSession>();
   private offers = 0;
@@ -135,6 +142,7 @@ export class Server {
     const authorization = new Headers(init.headers).get("Authorization") ?? "";
     this.asked.push(authorization);
     if (this.dark) throw new TypeError("no network");
+    if (this.refusal) return new Response("{}", { status: this.refusal });
     // Where a WELCOME may be lost, the client may have an older token still.
     const known = (s: ServerSession): boolean =>
       this.loss ? s.tokens.includes(authorization) : s.authorization === authorization;
