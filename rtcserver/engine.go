@@ -115,8 +115,12 @@ type datagrams struct {
 	pending []LinkEvent // being delivered
 }
 
-// maxQueue is how much room for events an idle connection keeps.
-const maxQueue = 8
+// How much room for events a connection keeps while it is idle, and at all. What a
+// burst takes besides goes with it.
+const (
+	maxQueue   = 8
+	keptEvents = 64
+)
 
 func (d *datagrams) Receive(_ time.Time, ev LinkEvent)          { d.queue = append(d.queue, ev) }
 func (d *datagrams) Append(_ time.Time, b []byte, _ int) []byte { return b }
@@ -158,5 +162,7 @@ func (d *datagrams) Deliver() {
 			h.closed(c, ev.Err)
 		}
 	}
-	clear(d.pending)
+	if clear(d.pending); cap(d.pending) > keptEvents {
+		d.pending = nil
+	}
 }

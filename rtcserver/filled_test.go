@@ -163,34 +163,60 @@ func (h *possessed) fill(piece int) {
 	synctest.Wait()
 }
 
+// burst sends many small messages at once, in the gaps that fill has left.
+func (h *possessed) burst() {
+	for i := range uint32(40) {
+		var chunks [][]byte
+		for j := range uint32(50) {
+			chunks = append(chunks, data(7, h.tsn+2*(50*i+j)+2, 1, 0, 53, []byte{1}))
+		}
+		h.packet(chunks...)
+	}
+	synctest.Wait()
+}
+
 // A live connection holds at most what docs/security.md says, its page and all:
 // 128 KiB and five times MaxReceive.
 func TestMemoryOfAFilledConnection(t *testing.T) {
 	const conns = 5
+	messages := 0
 	for _, c := range []struct{ maxReceive, piece int }{{16 << 10, 1100}, {16 << 10, 1}, {4 << 10, 100}, {64 << 10, 1100}} {
 		tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}
+		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) { messages++ }}}
 		inWorld(t, config, func(w *world) {
 			w.network.SetTap(tap.see)
-			w.possess(tap).fill(c.piece) // what grows once
+			first := w.possess(tap) // what grows once
+			first.fill(c.piece)
+			first.burst()
 			before := heapNow()
 			hs := make([]*possessed, conns)
 			for i := range hs {
 				hs[i] = w.possess(tap)
 				hs[i].fill(c.piece)
 			}
+			for _, h := range hs {
+				h.burst()
+			}
 			each, limit := int(heapNow()-before)/conns, 128<<10+5*c.maxReceive
 			conn := hs[0].offered.conn
 			st, _ := conn.peer.Stats()
-			t.Logf("MaxReceive %d, pieces of %d bytes: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses",
-				c.maxReceive, c.piece, each, limit, st.Buffered, len(conn.channels), len(conn.addrs))
+			t.Logf("MaxReceive %d, pieces of %d bytes: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses, %d messages",
+				c.maxReceive, c.piece, each, limit, st.Buffered, len(conn.channels), len(conn.addrs), messages)
 			if each > limit {
 				t.Errorf("%d bytes, want at most %d", each, limit)
 			}
 			if st.Buffered < 3*c.maxReceive || len(conn.channels) != 16 || len(conn.addrs) < 32 {
 				t.Errorf("it was not filled: %d buffered, %d channels, %d addresses", st.Buffered, len(conn.channels), len(conn.addrs))
 			}
+			for _, h := range hs {
+				if d := h.offered.conn.engine.(*datagrams); max(cap(d.queue), cap(d.pending)) > keptEvents {
+					t.Errorf("room for %d and %d events stays", cap(d.queue), cap(d.pending))
+				}
+			}
 			runtime.KeepAlive(hs)
 		})
+	}
+	if messages < 2000*conns {
+		t.Errorf("%d messages came: no burst", messages)
 	}
 }
