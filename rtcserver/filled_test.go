@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/netsim"
@@ -159,6 +160,10 @@ func (h *possessed) fill(piece int) {
 	for range 100 {
 		h.packet(chunk(0xff, 0, make([]byte, 100)), chunk(4, 0, append([]byte{0, 1, 4, 4}, make([]byte, 1024)...)))
 		h.offered.conn.Send(0, Binary, make([]byte, 1000))
+	}
+	for range 2200 { // more moments than are remembered
+		time.Sleep(10 * time.Microsecond)
+		h.offered.conn.Send(0, Binary, []byte{1})
 	}
 	synctest.Wait()
 }

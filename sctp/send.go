@@ -107,7 +107,7 @@ func (a *Assoc) sampleRTT(d time.Duration) {
 const (
 	minMarks  = 8
 	keepMarks = 32 // a larger ring is freed when it is empty
-	maxMarks  = 4096
+	maxMarks  = 2048
 )
 
 // A mark says when a TSN was sent, and with it those before it that have no mark.
