@@ -54,7 +54,7 @@ func (s *Session) finish(r Reason) {
 	s.state = Closed
 	s.closing.begun, s.closing.reason = true, r
 	s.interrupted, s.early = false, nil
-	s.loseRequests(told)
+	s.loseRequests()
 	if told {
 		s.emit(Event{Type: EventClosed, Reason: r})
 	}

@@ -108,11 +108,12 @@ func (s *Session) answered(f *frame) {
 	s.emit(ev)
 }
 
-// loseRequests gives what waits its final status, in the order it was sent.
-func (s *Session) loseRequests(tell bool) {
+// loseRequests gives what waits its final status, in the order it was sent. Who asked
+// waits for it, also if the session never opened.
+func (s *Session) loseRequests() {
 	waiting := s.waiting
 	s.serving, s.byReport, s.waiting = nil, nil, nil
-	if !tell || len(waiting) == 0 {
+	if len(waiting) == 0 {
 		return
 	}
 	sent := s.mux.ChannelStats(channel.Control).MessagesOut

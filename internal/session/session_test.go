@@ -155,6 +155,18 @@ func TestCloseSettlesRequests(t *testing.T) {
 	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
 }
 
+// Who asks before the opening waits for the answer like anyone else.
+func TestRequestsOfASessionThatNeverOpens(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	w.client.Request(w.now, "sent", nil)
+	w.flush(w.client, w.server)
+	w.client.Request(w.now, "unsent", nil)
+	w.cut()
+	w.want(w.client, "request 1 response lost: ", "request 2 send failed: ")
+	w.want(w.server)
+}
+
 func TestTooManyRequestsAreRejected(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Limits.Requests = 2 })
 	for range 3 {
