@@ -333,3 +333,24 @@ func TestShutdownGivesUp(t *testing.T) {
 		d.want(t, "open I am ada", "interrupted", "closed here: shutdown")
 	})
 }
+
+// The loop takes a whole last turn, also when it is in a handler as the server is closed,
+// and both ends of a session hear how it ends.
+func TestCloseWhileAHandlerRuns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, _, cd := join(t, srv, "ada")
+		d.on.Message = func(*Conn, ChannelID, []byte) { time.Sleep(time.Second) }
+		must(t, client.Send(chat, []byte("hi")))
+		settle()
+		var got []Status
+		_, err := client.Ask("spawn", nil, func(r Result) { got = append(got, r.Status) })
+		must(t, err)
+		srv.Close()
+		d.want(t, "open I am ada", "chat: hi", "closed here: shutdown")
+		cd.want(t, "open ", "closed here: shutdown: the server is closed")
+		if len(got) != 1 {
+			t.Errorf("statuses %v, want one that is final", got)
+		}
+	})
+}

@@ -123,6 +123,7 @@ func (l *loop) turn(d time.Duration) error {
 	l.wait(d)
 	l.mu.Lock()
 	l.busy = true
+	last := l.stopped
 	now := time.Now()
 	l.ready = l.ready[:0]
 	for _, e := range l.ends {
@@ -145,7 +146,7 @@ func (l *loop) turn(d time.Duration) error {
 		e.taken = e.taken[:0]
 	}
 	l.speak(time.Now())
-	if l.stopped {
+	if last && len(l.ready) == 0 { // a turn that had begun before has not told the end
 		return ErrClosed
 	}
 	return nil
@@ -288,9 +289,17 @@ func (l *loop) refuse() {
 	l.refused = true
 }
 
-// stop ends every link and the goroutine, after a last turn.
+// stop ends every session and the goroutine, when the last handlers have run. Sessions
+// of the server's are over; a client's may not have heard of it.
 func (l *loop) stop() {
 	l.mu.Lock()
+	now := time.Now()
+	for _, e := range l.ends {
+		if a := e.anchor; a.isHome() {
+			a.conn.seat(a)
+			a.conn.session.Close(now, ShutDown, "the server is closed", true)
+		}
+	}
 	for _, e := range l.ends {
 		l.cut(e)
 	}
@@ -298,7 +307,8 @@ func (l *loop) stop() {
 	l.poke()
 	l.mu.Unlock()
 	if l.server.config.Manual {
-		l.turn(0)
+		for l.turn(0) == nil {
+		}
 	}
 	l.running.Wait()
 }
