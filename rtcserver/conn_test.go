@@ -174,7 +174,7 @@ func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
 	}}, func(w *world) {
 		p := w.open()
 		for range 10 {
-			p.send("x")
+			p.conn.Send(3, client.Text, []byte("x")) // or it is closed already
 		}
 		p.want("it is closed", "close: closed by the server")
 		time.Sleep(10 * time.Second)
