@@ -125,6 +125,44 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 	}
 }
 
+// As many messages as the queue takes leave little behind when they have arrived.
+func TestBurstIsNotKept(t *testing.T) {
+	for _, ch := range []ID{effects, loot, chat} {
+		t.Run(testTable.Name(ch), func(t *testing.T) {
+			p := newPair(t)
+			p.exchange(t, ch, nil, Options{})
+			before, sent := heapNow(), 0
+			for p.a.Free(ch) >= 0 && sent < 40_000 {
+				if _, err := p.a.Send(p.now, ch, nil, Options{Receipt: true}); err != nil {
+					t.Fatal(err)
+				}
+				sent++
+			}
+			most := heapNow() - before
+			for range 1000 {
+				p.now = p.now.Add(16 * time.Millisecond)
+				for _, m := range []*Mux{p.a, p.b} {
+					m.Advance(p.now)
+				}
+				p.move(p.a, p.b)
+				p.move(p.b, p.a)
+			}
+			p.events = nil
+			kept := heapNow() - before
+			t.Logf("%d messages took %d bytes of heap, and %d are left", sent, most, kept)
+			if !p.a.Idle() || p.got < sent {
+				t.Errorf("%d events, want at least %d", p.got, sent)
+			}
+			if bound := maxPooled + 256<<10; most < 2*bound || kept > bound {
+				t.Errorf("%d bytes are left of %d, want at most %d", kept, most, bound)
+			}
+			p.a.check(t)
+			p.b.check(t)
+			runtime.KeepAlive(p)
+		})
+	}
+}
+
 // TestHostileAcks acknowledges at random what was sent and what was not.
 func TestHostileAcks(t *testing.T) {
 	x := newTestMux(t, Config{})

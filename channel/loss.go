@@ -100,7 +100,7 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 				m.pieceAcked(r)
 			}
 		}
-		p.refs = p.refs[:0]
+		p.forget()
 	}
 }
 

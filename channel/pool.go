@@ -3,8 +3,8 @@ package channel
 import "math/bits"
 
 // pool keeps the memory of messages for use again: buffers by powers of two, and
-// the records of messages on both ways. It holds back maxPooled bytes at most, and
-// none once it is shut.
+// the records of messages on both ways. It holds back maxPooled bytes at most, all of
+// that counted, and none once it is shut.
 type pool struct {
 	free     [maxClass + 1][][]byte
 	held     int
@@ -17,7 +17,23 @@ const (
 	minClass  = 4  // 16 bytes
 	maxClass  = 23 // maxMessage
 	maxPooled = 256 << 10
+
+	// What each takes besides: a buffer's place in its list, the records without
+	// their pieces, and a piece.
+	bufferCost  = 24
+	recordCost  = 176
+	partialCost = 96
+	pieceCost   = 24
 )
+
+// keeps reports whether there is room for n bytes more, and counts them.
+func (p *pool) keeps(n int) bool {
+	if p.shut || p.held+n > maxPooled {
+		return false
+	}
+	p.held += n
+	return true
+}
 
 func class(n int) int { return max(minClass, bits.Len(uint(max(n, 1)-1))) }
 
@@ -30,21 +46,18 @@ func (p *pool) get(n int) []byte {
 	}
 	b := list[len(list)-1]
 	p.free[c] = list[:len(list)-1]
-	p.held -= 1 << c
+	p.held -= 1<<c + bufferCost
 	return b[:n]
 }
 
 // put takes a buffer of get back.
 func (p *pool) put(b []byte) {
-	if cap(b) == 0 || p.shut {
+	if cap(b) == 0 {
 		return
 	}
-	c := class(cap(b))
-	if cap(b) != 1<<c || p.held+1<<c > maxPooled {
-		return
+	if c := class(cap(b)); cap(b) == 1<<c && p.keeps(1<<c+bufferCost) {
+		p.free[c] = append(p.free[c], b)
 	}
-	p.held += 1 << c
-	p.free[c] = append(p.free[c], b)
 }
 
 // message returns an empty record.
@@ -54,6 +67,7 @@ func (p *pool) message() *message {
 		return new(message)
 	}
 	p.messages = m.next
+	p.held -= m.record()
 	*m = message{gen: m.gen, pieces: m.pieces[:0]}
 	return m
 }
@@ -72,9 +86,14 @@ func (p *pool) disown(m *message) {
 func (p *pool) drop(m *message) {
 	p.disown(m)
 	m.gen++
-	m.prev, m.next = nil, p.messages
-	p.messages = m
+	m.prev, m.next = nil, nil
+	if p.keeps(m.record()) {
+		m.next, p.messages = p.messages, m
+	}
 }
+
+// record is what the memory of a message without its body takes.
+func (m *message) record() int { return recordCost + pieceCost*cap(m.pieces) }
 
 func (p *pool) partial() *partial {
 	r := p.partials
@@ -82,12 +101,15 @@ func (p *pool) partial() *partial {
 		return new(partial)
 	}
 	p.partials = r.next
+	p.held -= partialCost
 	*r = partial{}
 	return r
 }
 
 // recycle takes back a partial whose body has been given away or put.
 func (p *pool) recycle(r *partial) {
-	r.body, r.next = nil, p.partials
-	p.partials = r
+	r.body, r.have, r.next = nil, nil, nil
+	if p.keeps(partialCost) {
+		r.next, p.partials = p.partials, r
+	}
 }

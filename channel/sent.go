@@ -28,6 +28,12 @@ type sentPacket struct {
 	refs      []pieceRef
 }
 
+// forget lets go of the messages whose pieces the packet carries.
+func (p *sentPacket) forget() {
+	clear(p.refs)
+	p.refs = p.refs[:0]
+}
+
 // flight remembers the packets that were sent, from base up to next.
 type flight struct {
 	ring       []sentPacket // a power of two, by number
@@ -44,7 +50,8 @@ const (
 
 func (f *flight) init() {
 	for i := range f.ring {
-		f.ring[i] = sentPacket{refs: f.ring[i].refs[:0]}
+		f.ring[i].forget()
+		f.ring[i] = sentPacket{refs: f.ring[i].refs}
 	}
 	if f.ring == nil {
 		f.ring = make([]sentPacket, minFlight)
@@ -105,6 +112,7 @@ func (f *flight) trim(old moment) {
 		if p.state != packetAcked && (p.at >= old || p.state == packetFlying && p.eliciting) {
 			return
 		}
+		p.forget()
 		f.base++
 	}
 }
