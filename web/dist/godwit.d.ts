@@ -92,6 +92,7 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
 /** The events of a Conn, typed. */
 export interface Conn<C extends readonly Channel[]> {
     addEventListener<K extends keyof ConnEventMap>(type: K, listener: (event: ConnEventMap[K]) => void, options?: boolean | AddEventListenerOptions): void;
+    removeEventListener<K extends keyof ConnEventMap>(type: K, listener: (event: ConnEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
 }
 
 /** CloseEvent is the last event of a Conn. */
@@ -176,9 +177,10 @@ export interface SendOptions {
 export declare function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
 
 /**
- * One session after the other: when the server has shut down or no longer knows the last one, the next is tried for, at
- * growing intervals, until the server is there. Ends when a session ends otherwise. Throws if there is no way to the
- * first, when the server refuses a new one for good, and when the signal says so.
+ * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
+ * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
+ * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
+ * signal ends the wait for one.
  */
 export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): AsyncGenerator<Conn<C>, void, void>;
 
@@ -257,6 +259,7 @@ export declare class RawConn extends EventTarget {
 /** The events of a RawConn, typed. */
 export interface RawConn {
     addEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | AddEventListenerOptions): void;
+    removeEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
 }
 
 /** RawEventMap are the events of a RawConn. */

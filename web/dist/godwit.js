@@ -357,11 +357,11 @@ function full(c) {
   const reliable = isReliable(c.mode);
   const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
   return {
-    direction: "both",
-    priority: 0,
-    guarantee: 0,
-    copies: 0,
     ...c,
+    direction: c.direction ?? "both",
+    priority: c.priority ?? 0,
+    guarantee: c.guarantee ?? 0,
+    copies: c.copies ?? 0,
     maxMessage: largest,
     queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
     weight: c.weight || 1
@@ -1321,11 +1321,7 @@ var Receiver = class {
       this.remove(p);
     }
   }
-  /** Takes a message of which the pieces in have came; of one without a piece that is all, and it was delivered. */
-  put(t, id, have, body) {
-    if (!have.length) this.partials.set(id, null);
-    else this.add(t, id, body, have);
-  }
+  /** Begins a message of which the pieces in have came. */
   add(t, id, body, have = []) {
     const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
     this.partials.set(id, p);
@@ -1881,6 +1877,7 @@ var codeProtocol = 3;
 var codeTimeout = 6;
 var codeEarly = 19;
 var codeRequests = 20;
+var renewable = (code) => code === codeShutdown || code === codeTimeout;
 var fresh = 0;
 var linked = 1;
 var open = 2;
@@ -1913,7 +1910,7 @@ var Session = class {
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push({ channel, b }),
+      message: (...m) => this.inbox.push(m),
       closed: (code, reason) => this.closedBy = [code, reason]
     });
     this.mux.send(t, 0, hello(message));
@@ -1926,11 +1923,15 @@ var Session = class {
       this.state = linked;
       this.since = t;
     } else if (this.state === open) {
-      this.mux.send(t, 0, numbered(typeHere, ++this.links));
+      try {
+        this.mux.send(t, 0, numbered(typeHere, ++this.links));
+      } catch {
+      }
     }
   }
   /** Takes note that the link is silent or gone. */
   interrupt(t) {
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
@@ -1963,8 +1964,7 @@ var Session = class {
   advance(t) {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME in time");
-    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
@@ -1973,14 +1973,14 @@ var Session = class {
     const { inbox: inbox2 } = this;
     let early = 0;
     for (let i = 0; i < inbox2.length && this.state !== closed; ) {
-      const { channel, b } = inbox2[i];
+      const [channel, b] = inbox2[i];
       if (channel && this.state !== open) {
         early += b.length + 32;
         i++;
         continue;
       }
       inbox2.splice(i, 1);
-      i = 0;
+      i = early = 0;
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
@@ -2019,7 +2019,7 @@ var Session = class {
   }
   open(t, line) {
     try {
-      this.mux.send(t, 0, opened(this.add(line)));
+      this.say(t, opened(this.add(line)));
     } catch {
       this.abort(t, codeProtocol, "an OPEN that is none");
     }
@@ -2036,7 +2036,7 @@ var Session = class {
   request(t, id, name, b) {
     if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
     this.serving.set(id, [name, b]);
-    if (this.serving.size > maxServing) this.reject(t, id, "too many requests");
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
@@ -2071,9 +2071,12 @@ var Session = class {
   }
   /** Refuses a request of the server. */
   reject(t, id, why) {
-    if (!this.serving.delete(id)) return;
+    if (this.serving.delete(id)) this.say(t, numbered(typeReject, id, cut(why, maxText)));
+  }
+  /** Says what the server must hear. If that is not taken, it asks for too much. */
+  say(t, b) {
     try {
-      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+      this.mux.send(t, 0, b);
     } catch {
       this.abort(t, codeRequests, "too many requests");
     }
@@ -2081,7 +2084,10 @@ var Session = class {
   // ---- the end ---------------------------------------------------------------------------------------------------
   /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
   close(t, code, reason, wait = drainTime) {
-    if (this.state === closed) return;
+    if (this.state === closed) {
+      if (!wait && this.drainBy < Infinity) this.drainBy = t;
+      return;
+    }
     this.ending = [code, reason];
     this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
     this.drain(t);
@@ -2197,8 +2203,10 @@ var Conn = class extends EventTarget {
     this.packet = new Uint8Array(maxPacket);
     this.views = [];
     // of packet, by length
+    /** @internal */
     this.opening = deferred();
     this.closing = deferred();
+    /** @internal */
     this.link = null;
     this.trying = null;
     this.flushing = false;
@@ -2232,7 +2240,6 @@ var Conn = class extends EventTarget {
     };
     const table = this.table = fullTable(options?.channels);
     const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
-    const until = { signal: this.ended.signal };
     this.listeners = table.map(() => /* @__PURE__ */ new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
@@ -2242,16 +2249,16 @@ var Conn = class extends EventTarget {
     this.opened.catch(() => {
     });
     this.closed = this.closing.promise;
-    globalThis.addEventListener?.("pagehide", () => this.hide(), until);
     signal?.addEventListener(
       "abort",
       () => {
         this.opening.reject(signal.reason);
         void this.close();
       },
-      until
+      { signal: this.ended.signal }
     );
     begin(this);
+    globalThis.addEventListener?.("pagehide", this.hide);
   }
   // ---- for programs ----------------------------------------------------------------------------------------------
   /** The server's name for the session; 0n until it is open. */
@@ -2286,8 +2293,10 @@ var Conn = class extends EventTarget {
    * on unreliable channels, and on others gets an error.
    */
   async *messages(channel) {
-    const c = this.table[this.idOf(channel)];
-    const waiting = inbox(c);
+    const id = this.idOf(channel);
+    const c = this.table[id];
+    const waiting = this.unheard[id] ?? inbox(c);
+    this.unheard[id] = null;
     let wake = () => {
     };
     const off = this.on(channel, (b) => {
@@ -2374,7 +2383,8 @@ var Conn = class extends EventTarget {
         const { failure: error } = this;
         const why = { code, reason, remote, ...error && { error } };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`, code === codeShutdown ? { retryAfter: 0 } : {}));
+        const again = renewable(code) || !remote && code === codeProtocol;
+        this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -2392,7 +2402,9 @@ var Conn = class extends EventTarget {
       });
     }
   }
+  /** Has a request answered. @internal */
   async serve(id, name, b) {
+    if (!this.handlers.has(name)) await sleep(0);
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
@@ -2451,27 +2463,9 @@ var Conn = class extends EventTarget {
     this.session.abort(now(), codeNormal, "");
     this.flush();
   }
-  /** Ends the Conn, but not its session. @internal */
-  leave() {
-    this.link?.close();
-    this.link = null;
-    this.session.finish(codeNormal, "suspended", false);
-  }
-  /** Makes this the Conn of a session that was another's, and that has still to serve these requests. @internal */
-  goOn(requests) {
-    this.continued = true;
-    this.addEventListener(
-      "resumed",
-      () => {
-        this.opening.resolve();
-        setTimeout(() => requests.forEach((r) => this.session.request(now(), ...r)));
-      },
-      { once: true }
-    );
-  }
   /** Ends the session: there is no way to the server. @internal */
   giveUp(e) {
-    if (e instanceof ConnectError) this.failure ??= e;
+    if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
     this.session.abort(now(), codeTimeout, words(e));
   }
@@ -2526,6 +2520,7 @@ var Conn = class extends EventTarget {
     if (t >= timerAt) session.advance(t);
     this.flush(session.idle(t) ? t : now());
   }
+  /** @internal */
   flushSoon() {
     if (this.flushing) return;
     this.flushing = true;
@@ -2546,14 +2541,15 @@ var Conn = class extends EventTarget {
     this.timerAt = Infinity;
     this.link?.close();
     this.link = null;
+    globalThis.removeEventListener?.("pagehide", this.hide);
   }
 };
 var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
 var words = (e) => e instanceof Error ? e.message : `${e}`;
 
 // src/connect.ts
-async function connect(url, options) {
-  const conn = new Conn(url, options);
+async function connect(url, options, begin) {
+  const conn = new Conn(url, options, begin);
   await conn.opened;
   return conn;
 }
@@ -2561,8 +2557,7 @@ async function* sessions(url, options) {
   for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
     try {
       yield conn;
-      const { code, error } = await conn.closed;
-      if (code !== codeShutdown && !error) return;
+      if (!renewable((await conn.closed).code)) return;
     } finally {
       void conn.close();
     }
@@ -2626,57 +2621,55 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version3 = 2;
+var version3 = 3;
 function suspend(conn) {
   const saved = save(conn);
-  if (saved) conn.leave();
+  if (saved) leave(conn);
   return saved;
 }
 async function resume(url, options, saved) {
   options.signal?.throwIfAborted();
-  const conn = new Conn(url, options, (c) => restore(c, saved));
-  await conn.opened;
-  return conn;
+  return connect(url, options, (c) => restore(c, saved));
 }
 async function keep(url, options, key = "godwit") {
   options.signal?.throwIfAborted();
   const saved = sessionStorage.getItem(key);
   sessionStorage.removeItem(key);
-  const start = (begin) => {
-    return new Conn(url, options, (c) => {
-      c.hide = () => hide(c, key);
-      begin(c);
-    });
-  };
+  const kept = (begin) => connect(url, options, (conn) => {
+    const c = conn;
+    c.hide = () => hide(c, key);
+    begin(c);
+  });
   if (saved) {
-    const conn2 = start((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
     try {
-      await conn2.opened;
-      return conn2;
+      return await kept((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
     } catch (e) {
       if (!(e instanceof ConnectError)) throw e;
     }
   }
-  const conn = start((c) => void c.begin());
-  await conn.opened;
-  return conn;
+  return kept((c) => void c.begin());
 }
 function claim(saved, c) {
   const { locks } = navigator;
   if (!locks) return Promise.resolve(true);
   return new Promise((resolve) => {
     void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
+      resolve(!!lock);
       return lock && c.closed;
     });
   });
+}
+function leave(c) {
+  c.link?.close();
+  c.link = null;
+  c.session.finish(codeNormal, "suspended", false);
 }
 function hide(c, key) {
   const saved = save(c);
   try {
     if (!saved || saved.length > maxSaved) throw saved;
     sessionStorage.setItem(key, saved);
-    c.leave();
+    leave(c);
   } catch {
     c.abort();
   }
@@ -2698,7 +2691,7 @@ function save({ session, unheard, table, channels }) {
     links,
     lastID,
     Array.from(serving, ([id2, [name, b]]) => [id2, name, text2(b)]),
-    tableText(table).split("\n").slice(table.length - 1 - channels.length, -1),
+    tableText(table).split("\n").slice(-1 - channels.length, -1),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i];
       if (!s.reliable) return [s.nextID, base, [], [], []];
@@ -2709,7 +2702,8 @@ function save({ session, unheard, table, channels }) {
         Array.from(partials, ([id2, p]) => [id2, p?.have ?? [], text2(p?.body)]),
         (unheard[i]?.messages ?? []).map((b) => text2(b))
       ];
-    })
+    }),
+    session.inbox.map(([channel, b]) => [channel, text2(b)])
   ];
   return JSON.stringify(saved);
 }
@@ -2719,9 +2713,9 @@ function restore(c, json2) {
   const t = performance.now();
   if (session.state === closed) return;
   try {
-    const [form, at, id, token, grace, links, lastID, serving, opened2, channels] = JSON.parse(json2);
+    const [form, at, id, token, grace, links, lastID, serving, opened2, channels, inbox2] = JSON.parse(json2);
     const age = Date.now() - at;
-    if (form !== version3 || age < 0 || age > grace) throw new Error("it is too old");
+    must(form === version3 && age >= 0 && age <= grace);
     outbox.abandon();
     for (const line of opened2) session.add(line);
     channels.forEach(([nextID, base, messages, partials, waiting], i) => {
@@ -2744,14 +2738,28 @@ function restore(c, json2) {
       }
       s.nextID = nextID;
       r.base = base;
-      for (const [id2, have, b] of partials) r.put(t, id2, have, bytes(b));
+      for (const [id2, have, b] of partials) {
+        if (have.length) r.add(t, id2, bytes(b), have);
+        else r.partials.set(id2, null);
+      }
       for (const b of waiting) unheard[i].push(bytes(b));
     });
+    for (const [id2, name, b] of serving) session.serving.set(id2, [name, bytes(b)]);
+    for (const [channel, b] of inbox2) session.inbox.push([channel, bytes(b)]);
     Object.assign(session, { id: BigInt(id), token, grace, links, lastID, state: open });
-    c.goOn(serving.map(([id2, name, b]) => [id2, name, bytes(b)]));
+    c.continued = true;
+    c.addEventListener(
+      "resumed",
+      () => {
+        c.opening.resolve();
+        for (const [id2, [name, b]] of session.serving) void c.serve(id2, name, b);
+      },
+      { once: true }
+    );
     session.interrupt(t - age);
+    c.flushSoon();
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session is of no use", { cause }));
+    c.giveUp(new ConnectError("resume", "the session has ended", { cause }));
   }
 }
 function text2(b = nothing) {

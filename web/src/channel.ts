@@ -56,11 +56,11 @@ export function full(c: Channel): FullChannel {
   const reliable = isReliable(c.mode);
   const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
   return {
-    direction: "both",
-    priority: 0,
-    guarantee: 0,
-    copies: 0,
     ...c,
+    direction: c.direction ?? "both",
+    priority: c.priority ?? 0,
+    guarantee: c.guarantee ?? 0,
+    copies: c.copies ?? 0,
     maxMessage: largest,
     queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
     weight: c.weight || 1,

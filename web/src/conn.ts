@@ -5,7 +5,7 @@ import { ConnectError, GodwitError, SendError } from "./errors";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { type Fate } from "./queue";
-import { closed, codeNormal, codeShutdown, codeTimeout, open, Session, type SessionEvents } from "./session";
+import { closed, codeNormal, codeProtocol, codeTimeout, open, renewable, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
 import { type Bytes, maxPacket, nothing, view } from "./wire";
@@ -128,10 +128,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly ended = new AbortController(); // when the session has
   private readonly packet = new Uint8Array(maxPacket);
   private readonly views: Uint8Array<ArrayBuffer>[] = []; // of packet, by length
-  private readonly opening = deferred<void>();
+  /** @internal */
+  readonly opening = deferred<void>();
   private readonly closing = deferred<CloseReason>();
 
-  private link: Link | null = null;
+  /** @internal */
+  link: Link | null = null;
   private trying: AbortController | null = null; // a new link beside it
   private failure: ConnectError | undefined;
   private flushing = false; // soon
@@ -154,7 +156,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     super();
     const table = (this.table = fullTable(options?.channels));
     const { app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
-    const until = { signal: this.ended.signal };
     this.listeners = table.map(() => new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
@@ -163,16 +164,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // whoever awaits it hears of it
     this.closed = this.closing.promise;
-    globalThis.addEventListener?.("pagehide", () => this.hide(), until);
     signal?.addEventListener(
       "abort",
       () => {
         this.opening.reject(signal.reason);
         void this.close();
       },
-      until,
+      { signal: this.ended.signal },
     );
-    begin(this);
+    begin(this); // which may replace hide
+    globalThis.addEventListener?.("pagehide", this.hide);
   }
 
   // ---- for programs ----------------------------------------------------------------------------------------------
@@ -216,8 +217,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * on unreliable channels, and on others gets an error.
    */
   async *messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void> {
-    const c = this.table[this.idOf(channel)]!;
-    const waiting = inbox(c);
+    const id = this.idOf(channel);
+    const c = this.table[id]!;
+    const waiting = this.unheard[id] ?? inbox(c); // which knows what it had no room for
+    this.unheard[id] = null;
     let wake = (): void => {};
     const off = this.on(channel, (b) => {
       waiting.push(b);
@@ -311,7 +314,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         const { failure: error } = this;
         const why: CloseReason = { code, reason, remote, ...(error && { error }) };
         this.trying?.abort();
-        this.opening.reject(error ?? new ConnectError("closed", reason || `code ${code}`, code === codeShutdown ? { retryAfter: 0 } : {}));
+        const again = renewable(code) || (!remote && code === codeProtocol);
+        this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -331,7 +335,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  private async serve(id: number, name: string, b: Uint8Array): Promise<void> {
+  /** Has a request answered. @internal */
+  async serve(id: number, name: string, b: Uint8Array): Promise<void> {
+    if (!this.handlers.has(name)) await sleep(0); // the program may just have been told that the session is open
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}"`);
@@ -396,30 +402,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.flush();
   }
 
-  /** Ends the Conn, but not its session. @internal */
-  leave(): void {
-    this.link?.close();
-    this.link = null;
-    this.session.finish(codeNormal, "suspended", false);
-  }
-
-  /** Makes this the Conn of a session that was another's, and that has still to serve these requests. @internal */
-  goOn(requests: [id: number, name: string, b: Uint8Array][]): void {
-    this.continued = true;
-    this.addEventListener(
-      "resumed",
-      () => {
-        this.opening.resolve();
-        // The program says first how.
-        setTimeout(() => requests.forEach((r) => this.session.request(now(), ...r)));
-      },
-      { once: true },
-    );
-  }
-
   /** Ends the session: there is no way to the server. @internal */
   giveUp(e: unknown): void {
-    if (e instanceof ConnectError) this.failure ??= e;
+    if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
     this.session.abort(now(), codeTimeout, words(e));
   }
@@ -483,7 +468,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.flush(session.idle(t) ? t : now()); // the program may have taken its time
   }
 
-  private flushSoon(): void {
+  /** @internal */
+  flushSoon(): void {
     if (this.flushing) return;
     this.flushing = true;
     queueMicrotask(this.flush);
@@ -533,6 +519,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.timerAt = Infinity;
     this.link?.close();
     this.link = null;
+    globalThis.removeEventListener?.("pagehide", this.hide);
   }
 }
 
@@ -542,6 +529,11 @@ export interface Conn<C extends readonly Channel[]> {
     type: K,
     listener: (event: ConnEventMap[K]) => void,
     options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof ConnEventMap>(
+    type: K,
+    listener: (event: ConnEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
   ): void;
 }
 

@@ -2,25 +2,34 @@ import { type Channel } from "./channel";
 import { Conn, type ConnectOptions } from "./conn";
 import { backoff, sleep } from "./deferred";
 import { ConnectError } from "./errors";
-import { codeShutdown } from "./session";
+import { renewable } from "./session";
 
 /**
  * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's
  * reason.
  */
+export function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
+/** @internal */
+export function connect<const C extends readonly Channel[]>(
+  url: string | URL,
+  options: ConnectOptions<C>,
+  begin: (c: Conn<C>) => void,
+): Promise<Conn<C>>;
 export async function connect<const C extends readonly Channel[]>(
   url: string | URL,
   options: ConnectOptions<C>,
+  begin?: (c: Conn<C>) => void,
 ): Promise<Conn<C>> {
-  const conn = new Conn<C>(url, options);
+  const conn = new Conn<C>(url, options, begin);
   await conn.opened;
   return conn;
 }
 
 /**
- * One session after the other: when the server has shut down or no longer knows the last one, the next is tried for, at
- * growing intervals, until the server is there. Ends when a session ends otherwise. Throws if there is no way to the
- * first, when the server refuses a new one for good, and when the signal says so.
+ * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
+ * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
+ * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
+ * signal ends the wait for one.
  */
 export async function* sessions<const C extends readonly Channel[]>(
   url: string | URL,
@@ -29,8 +38,7 @@ export async function* sessions<const C extends readonly Channel[]>(
   for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
     try {
       yield conn;
-      const { code, error } = await conn.closed;
-      if (code !== codeShutdown && !error) return;
+      if (!renewable((await conn.closed).code)) return;
     } finally {
       void conn.close();
     }

@@ -1,16 +1,17 @@
 import { type Channel, hash, tableText } from "./channel";
-import { Conn, type ConnectOptions } from "./conn";
+import { type Conn, type ConnectOptions } from "./conn";
+import { connect } from "./connect";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
-import { closed, open } from "./session";
-import { nothing } from "./wire";
+import { closed, codeNormal, open } from "./session";
+import { must, nothing } from "./wire";
 
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger one ends with its page
 
 // A session as JSON: what belongs to it and not to its link. Times are of the clock, for the next page's begin at
 // another moment. All of it is lists, because names differ from one minified bundle to the next; the version is of the
 // form, and a page with a script of another one begins a new session.
-const version = 2;
+const version = 3;
 
 type Saved = [
   version: number,
@@ -23,6 +24,7 @@ type Saved = [
   serving: [id: number, name: string, b: string][],
   opened: string[], // lines of the table's text
   channels: SavedChannel[],
+  inbox: [channel: number, b: string][],
 ];
 type SavedChannel = [nextID: number, base: number, messages: SavedMessage[], partials: SavedPartial[], unheard: string[]];
 type SavedMessage = [id: number, sent: number, acked: number[], key: number | string, deadline: number | null, b: string];
@@ -39,7 +41,7 @@ type AnyConn = Conn<readonly Channel[]>;
  */
 export function suspend<const C extends readonly Channel[]>(conn: Conn<C>): string {
   const saved = save(conn as unknown as AnyConn);
-  if (saved) conn.leave();
+  if (saved) leave(conn as unknown as AnyConn);
   return saved;
 }
 
@@ -53,9 +55,7 @@ export async function resume<const C extends readonly Channel[]>(
   saved: string,
 ): Promise<Conn<C>> {
   options.signal?.throwIfAborted();
-  const conn = new Conn<C>(url, options, (c) => restore(c as unknown as AnyConn, saved));
-  await conn.opened;
-  return conn;
+  return connect(url, options, (c) => restore(c as unknown as AnyConn, saved));
 }
 
 /**
@@ -70,24 +70,20 @@ export async function keep<const C extends readonly Channel[]>(
   options.signal?.throwIfAborted();
   const saved = sessionStorage.getItem(key);
   sessionStorage.removeItem(key);
-  const start = (begin: (c: AnyConn) => void) => {
-    return new Conn<C>(url, options, (c) => {
-      c.hide = () => hide(c as unknown as AnyConn, key);
-      begin(c as unknown as AnyConn);
+  const kept = (begin: (c: AnyConn) => void): Promise<Conn<C>> =>
+    connect(url, options, (conn) => {
+      const c = conn as unknown as AnyConn;
+      c.hide = () => hide(c, key);
+      begin(c);
     });
-  };
   if (saved) {
-    const conn = start((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
     try {
-      await conn.opened;
-      return conn;
+      return await kept((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
     } catch (e) {
       if (!(e instanceof ConnectError)) throw e;
     }
   }
-  const conn = start((c) => void c.begin());
-  await conn.opened;
-  return conn;
+  return kept((c) => void c.begin());
 }
 
 /** Whether no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends. */
@@ -96,10 +92,17 @@ function claim(saved: string, c: AnyConn): Promise<boolean> {
   if (!locks) return Promise.resolve(true); // the server's newest link wins
   return new Promise((resolve) => {
     void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
+      resolve(!!lock);
       return lock && c.closed;
     });
   });
+}
+
+/** Ends a Conn, but not its session. */
+function leave(c: AnyConn): void {
+  c.link?.close();
+  c.link = null;
+  c.session.finish(codeNormal, "suspended", false);
 }
 
 /** Saves the session of a page that goes, or ends it if that cannot be. */
@@ -108,7 +111,7 @@ function hide(c: AnyConn, key: string): void {
   try {
     if (!saved || saved.length > maxSaved) throw saved;
     sessionStorage.setItem(key, saved);
-    c.leave();
+    leave(c);
   } catch {
     c.abort();
   }
@@ -131,7 +134,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
     links,
     lastID,
     Array.from(serving, ([id, [name, b]]) => [id, name, text(b)]),
-    tableText(table).split("\n").slice(table.length - 1 - channels.length, -1),
+    tableText(table).split("\n").slice(-1 - channels.length, -1),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i]!;
       if (!s.reliable) return [s.nextID, base, [], [], []];
@@ -143,6 +146,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
         (unheard[i]?.messages ?? []).map((b) => text(b)),
       ];
     }),
+    session.inbox.map(([channel, b]) => [channel, text(b)]),
   ];
   return JSON.stringify(saved);
 }
@@ -154,9 +158,9 @@ function restore(c: AnyConn, json: string): void {
   const t = performance.now();
   if (session.state === closed) return; // given up before it was known whether it may go on
   try {
-    const [form, at, id, token, grace, links, lastID, serving, opened, channels] = JSON.parse(json) as Saved;
+    const [form, at, id, token, grace, links, lastID, serving, opened, channels, inbox] = JSON.parse(json) as Saved;
     const age = Date.now() - at;
-    if (form !== version || age < 0 || age > grace) throw new Error("it is too old");
+    must(form === version && age >= 0 && age <= grace);
     outbox.abandon(); // HELLO
     for (const line of opened) session.add(line);
     channels.forEach(([nextID, base, messages, partials, waiting], i) => {
@@ -179,14 +183,28 @@ function restore(c: AnyConn, json: string): void {
       }
       s.nextID = nextID;
       r.base = base;
-      for (const [id, have, b] of partials) r.put(t, id, have, bytes(b));
+      for (const [id, have, b] of partials) {
+        if (have.length) r.add(t, id, bytes(b), have);
+        else r.partials.set(id, null);
+      }
       for (const b of waiting) unheard[i]!.push(bytes(b));
     });
+    for (const [id, name, b] of serving) session.serving.set(id, [name, bytes(b)]);
+    for (const [channel, b] of inbox) session.inbox.push([channel, bytes(b)]);
     Object.assign(session, { id: BigInt(id), token, grace, links, lastID, state: open });
-    c.goOn(serving.map(([id, name, b]) => [id, name, bytes(b)]));
+    c.continued = true;
+    c.addEventListener(
+      "resumed",
+      () => {
+        c.opening.resolve();
+        for (const [id, [name, b]] of session.serving) void c.serve(id, name, b);
+      },
+      { once: true },
+    );
     session.interrupt(t - age); // which makes it look for a link
+    c.flushSoon(); // from now on it looks at the time
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session is of no use", { cause }));
+    c.giveUp(new ConnectError("resume", "the session has ended", { cause }));
   }
 }
 

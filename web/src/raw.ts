@@ -58,6 +58,11 @@ export interface RawConn {
     listener: (event: RawEventMap[K]) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  removeEventListener<K extends keyof RawEventMap>(
+    type: K,
+    listener: (event: RawEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
 
 /** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */

@@ -86,13 +86,8 @@ export class Receiver {
     }
   }
 
-  /** Takes a message of which the pieces in have came; of one without a piece that is all, and it was delivered. */
-  put(t: number, id: number, have: boolean[], body: Uint8Array): void {
-    if (!have.length) this.partials.set(id, null);
-    else this.add(t, id, body, have);
-  }
-
-  private add(t: number, id: number, body: Uint8Array, have: boolean[] = []): Partial {
+  /** Begins a message of which the pieces in have came. */
+  add(t: number, id: number, body: Uint8Array, have: boolean[] = []): Partial {
     const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
     this.partials.set(id, p);
     this.held += body.length + messageCost;

@@ -32,11 +32,14 @@ const maxWaiting = 1024; // unanswered requests of ours
 
 // Close codes, docs/SESSION.md section 5.
 export const codeNormal = 0;
-export const codeShutdown = 2;
-const codeProtocol = 3;
+const codeShutdown = 2;
+export const codeProtocol = 3;
 export const codeTimeout = 6;
 const codeEarly = 19;
 const codeRequests = 20;
+
+/** Whether a new session may begin after one that ended with this code. */
+export const renewable = (code: number): boolean => code === codeShutdown || code === codeTimeout;
 
 // States.
 const fresh = 0; // there was no link yet
@@ -75,7 +78,7 @@ export class Session {
   links = 0; // how often it changed
   private since = 0; // of the interruption or, before opening, of the link
   grace = 30_000; // for which the server keeps it
-  private readonly inbox: { channel: number; b: Uint8Array }[] = []; // what the Mux has delivered
+  readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
   private closedBy: [code: number, reason: string] | null = null; // the peer, just now
   private drainBy = Infinity; // when the close frame is sent at the latest
   private ending: [code: number, reason: string] = [0, ""];
@@ -90,7 +93,7 @@ export class Session {
     private readonly events: SessionEvents,
   ) {
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push({ channel, b }),
+      message: (...m) => this.inbox.push(m),
       closed: (code, reason) => (this.closedBy = [code, reason]),
     });
     this.mux.send(t, 0, hello(message));
@@ -105,12 +108,17 @@ export class Session {
       this.state = linked;
       this.since = t;
     } else if (this.state === open) {
-      this.mux.send(t, 0, numbered(typeHere, ++this.links));
+      try {
+        this.mux.send(t, 0, numbered(typeHere, ++this.links));
+      } catch {
+        // There is no room for it before what waits is acknowledged: any packet says as much.
+      }
     }
   }
 
   /** Takes note that the link is silent or gone. */
   interrupt(t: number): void {
+    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
@@ -148,8 +156,7 @@ export class Session {
   advance(t: number): void {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME in time");
-    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
 
@@ -160,14 +167,14 @@ export class Session {
     const { inbox } = this;
     let early = 0;
     for (let i = 0; i < inbox.length && this.state !== closed; ) {
-      const { channel, b } = inbox[i]!;
+      const [channel, b] = inbox[i]!;
       if (channel && this.state !== open) {
         early += b.length + 32;
         i++;
         continue;
       }
       inbox.splice(i, 1);
-      i = 0; // it may have been WELCOME
+      i = early = 0; // it may have been WELCOME
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
@@ -210,7 +217,7 @@ export class Session {
 
   private open(t: number, line: string): void {
     try {
-      this.mux.send(t, 0, opened(this.add(line)));
+      this.say(t, opened(this.add(line)));
     } catch {
       this.abort(t, codeProtocol, "an OPEN that is none");
     }
@@ -229,7 +236,7 @@ export class Session {
   request(t: number, id: number, name: string, b: Uint8Array): void {
     if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
     this.serving.set(id, [name, b]);
-    if (this.serving.size > maxServing) this.reject(t, id, "too many requests");
+    if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
   }
 
@@ -268,9 +275,13 @@ export class Session {
 
   /** Refuses a request of the server. */
   reject(t: number, id: number, why: string): void {
-    if (!this.serving.delete(id)) return;
+    if (this.serving.delete(id)) this.say(t, numbered(typeReject, id, cut(why, maxText)));
+  }
+
+  /** Says what the server must hear. If that is not taken, it asks for too much. */
+  private say(t: number, b: Uint8Array): void {
     try {
-      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
+      this.mux.send(t, 0, b);
     } catch {
       this.abort(t, codeRequests, "too many requests");
     }
@@ -280,7 +291,10 @@ export class Session {
 
   /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
   close(t: number, code: number, reason: string, wait = drainTime): void {
-    if (this.state === closed) return;
+    if (this.state === closed) {
+      if (!wait && this.drainBy < Infinity) this.drainBy = t;
+      return;
+    }
     this.ending = [code, reason];
     this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
     this.drain(t);

@@ -1,6 +1,6 @@
 // The client as a page has it, from its source and as it is built, with a page and a server that are not there.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { full } from "../src/channel";
+import { type Channel, full } from "../src/channel";
 import { utf8 } from "./bytes";
 import { Server } from "./page";
 
@@ -118,6 +118,62 @@ describe.each([
     expect(conn.channels).toEqual([]);
   });
 
+  test("an answer to OPEN for which there is no room ends the session", async () => {
+    const conn = await join();
+    server.sessions[0]!.open("3 loot reliable-ordered both 100 1000");
+    server.sessions[0]!.flush();
+    for (const n of [65_000, 65_000, 65_000, 65_000, 1900]) conn.request("upper", new Uint8Array(n)).catch(() => {});
+    await pass(200);
+    expect(await conn.closed).toMatchObject({ code: 20, remote: false });
+  });
+
+  test("a request that comes with WELCOME finds a handler that is set when connect has returned", async () => {
+    const joined = connect(url, { channels }).then((conn) => conn.handle("where", () => utf8("here")));
+    await pass(1);
+    const s = server.sessions[0]!;
+    const { move } = s;
+    s.move = (channel) => {
+      move.call(s, channel);
+      s.mux.send(performance.now(), 0, Uint8Array.of(3, 0, 0, 0, 9, 5, ...utf8("where")));
+    };
+    await pass(300);
+    await joined;
+    expect(server.answers.map(({ type, payload }) => [type, text(payload)])).toEqual([[4, "here"]]);
+  });
+
+  test("who comes to messages when not all were kept is told", async () => {
+    const small = [{ name: "chat", mode: "reliable-ordered", maxMessage: 500, queueLimit: 1000 }] as const;
+    server = new Server(small);
+    const conn = new Conn(url, { channels: small });
+    await pass(200);
+    for (let i = 0; i < 10; i++) {
+      conn.send("chat", new Uint8Array(200).fill(i)); // and it comes back
+      await pass(100);
+    }
+    const heard: number[] = [];
+    const all = async (): Promise<void> => {
+      for await (const b of conn.messages("chat")) heard.push(b[0]!);
+    };
+    await expect(all()).rejects.toMatchObject({ code: "overflow" });
+    expect(heard).toEqual([0, 1, 2, 3]);
+  });
+
+  test("listeners go as they came", async () => {
+    const conn = await join();
+    const heard = vi.fn((e: import("../src/godwit").ConnCloseEvent) => void e.why);
+    conn.addEventListener("close", heard);
+    conn.removeEventListener("close", heard);
+    await conn.close();
+    expect(heard).not.toHaveBeenCalled();
+  });
+
+  test("fields of a channel that are undefined have their defaults", () => {
+    const unset = { direction: undefined, maxMessage: undefined, queueLimit: undefined, priority: undefined };
+    const c = { name: "a", mode: "sequenced", ...unset, guarantee: undefined, weight: undefined, copies: undefined } as unknown as Channel;
+    expect(full(c)).toEqual(full({ name: "a", mode: "sequenced" }));
+    expect(() => new Conn(url, { channels: [c] })).not.toThrow();
+  });
+
   test("errors say what to do", async () => {
     const conn = await join();
     const thrown = (f: () => unknown): string => {
@@ -190,6 +246,51 @@ describe.each([
     await pass(5000);
     expect(events.slice(2)).toEqual(["interrupted", "close"]);
     expect((await conn.closed).error).toMatchObject({ code: "resume", status: 410 });
+  });
+
+  test("a session goes on over a new link also when there is no room to say so", async () => {
+    const conn = await join();
+    server.dark = true;
+    const sizes = [65_000, 65_000, 65_000, 65_000, 1900];
+    const all = Promise.all(sizes.map((n) => conn.request("upper", new Uint8Array(n).fill(97))));
+    server.sessions[0]!.channel!.end();
+    await pass(1000);
+    expect(conn.state).toBe("interrupted");
+    server.dark = false;
+    await pass(25_000);
+    expect((await all).map((b) => text(b).length)).toEqual(sizes);
+    expect(conn.state).toBe("open");
+  });
+
+  test("a link that goes before WELCOME ends the attempt at once, and another is of use", async () => {
+    let packets = 0;
+    server.carry = (f) => void (packets++ || setTimeout(f, 10)); // HELLO
+    const refused = expect(new Conn(url, { channels }).opened).rejects.toMatchObject({ code: "closed", retryAfter: 0 });
+    await pass(100);
+    server.sessions[0]!.channel!.end();
+    await pass(100);
+    await refused;
+  });
+
+  test("a new session when the server was not heard for the grace time, and tried for over links that say nothing", async () => {
+    const ids: bigint[] = [];
+    const failed = vi.fn();
+    const run = async (): Promise<void> => {
+      for await (const conn of sessions(url, { channels })) ids.push(conn.id);
+    };
+    run().then(failed, failed);
+    await pass(200);
+    server.dark = true;
+    await pass(40_000);
+    server.dark = false;
+    server.loss = 1; // signaling alone comes through
+    await pass(20_000);
+    expect(server.sessions.length).toBeGreaterThan(1);
+    expect(ids).toEqual([1n]);
+    server.loss = 0;
+    await pass(20_000);
+    expect(ids.length).toBe(2);
+    expect(failed).not.toHaveBeenCalled();
   });
 
   test("one session after the other, until the server is there and while it may be", async () => {

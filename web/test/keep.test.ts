@@ -32,6 +32,7 @@ beforeEach(() => {
   leave = new EventTarget();
   const storage = new Map<string, string>();
   vi.stubGlobal("addEventListener", leave.addEventListener.bind(leave));
+  vi.stubGlobal("removeEventListener", leave.removeEventListener.bind(leave));
   vi.stubGlobal("sessionStorage", {
     getItem: (k: string) => storage.get(k) ?? null,
     setItem: (k: string, v: string) => storage.set(k, v),
@@ -132,6 +133,73 @@ describe.each([
     expect(server.answers.map(({ id, payload }) => [id, Buffer.from(payload).toString()])).toEqual([[9, "here"]]);
   });
 
+  const where = Uint8Array.of(3, 0, 0, 0, 9, 5, ...utf8("where"), ...utf8("Ann"));
+  const here = (conn: Joined): Joined => {
+    conn.handle("where", () => utf8("here"));
+    return conn;
+  };
+  const answers = (): unknown[] => server.answers.map(({ type, id, payload }) => [type, id, Buffer.from(payload).toString()]);
+
+  test("a request that was sent while there was no page is served by the next", async () => {
+    const saved = suspend(await within(500, connect(url, options)));
+    server.sessions[0]!.mux.send(performance.now(), 0, where);
+    await within(1000, resume(url, options, saved).then(here));
+    await pass(200);
+    expect(answers()).toEqual([[4, 9, "here"]]);
+  });
+
+  test("a request outlives a page that goes before the server is heard", async () => {
+    const first = await within(500, keep(url, options));
+    first.handle("where", () => new Promise(() => {}));
+    server.sessions[0]!.mux.send(performance.now(), 0, where);
+    await pass(100);
+    reload();
+    server.dark = true;
+    void keep(url, options).catch(() => {});
+    await pass(100);
+    reload();
+    server.dark = false;
+    const third = await within(1000, keep(url, options).then(here));
+    await pass(200);
+    expect([third.continued, answers()]).toEqual([true, [[4, 9, "here"]]]);
+  });
+
+  test("suspend from a handler keeps what came in the same packet", async () => {
+    const first = await within(500, connect(url, options));
+    const heard: string[] = [];
+    const note = (b: Uint8Array): number => heard.push(Buffer.from(b).toString());
+    let saved = "";
+    first.on("chat", (b) => {
+      note(b);
+      saved = suspend(first);
+    });
+    const { mux } = server.sessions[0]!;
+    for (const word of ["a", "b", "c"]) mux.send(performance.now(), 3, utf8(word));
+    mux.send(performance.now(), 0, where);
+    await pass(100);
+    expect(heard).toEqual(["a"]);
+    const second = await within(1000, resume(url, options, saved).then(here));
+    second.on("chat", note);
+    await pass(200);
+    expect([heard, answers()]).toEqual([["a", "b", "c"], [[4, 9, "here"]]]);
+  });
+
+  test("a page that cannot reach the server gives up when the grace time is over", async () => {
+    const saved = suspend(await within(500, connect(url, options)));
+    server.dark = true;
+    await expect(within(40_000, resume(url, options, saved))).rejects.toMatchObject({ code: "closed", retryAfter: 0 });
+  });
+
+  test("a page that goes while its session closes says so at once", async () => {
+    const conn = await within(500, connect(url, options));
+    conn.send("chat", utf8("x"));
+    void conn.close(300, "bye");
+    reload();
+    server.dark = true; // nothing that the page might say later
+    await pass(100);
+    expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
+  });
+
   test.each([true, false])("keep goes on over reloads, without another token; locks %s", async (locks) => {
     if (!locks) vi.stubGlobal("navigator", {}); // as on pages without TLS
     let conn = await within(500, keep(url, options));
@@ -179,7 +247,7 @@ describe.each([
     expect([conn.continued, conn.id]).toEqual([false, 3n]);
 
     reload();
-    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[2,", "[1,")); // another release
+    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[3,", "[2,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, 4n]);
 
