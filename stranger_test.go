@@ -108,9 +108,10 @@ func TestStrangers(t *testing.T) {
 				for err := error(nil); err == nil; _, err = x.server.Ask("full", make([]byte, n), func(Result) {}) {
 				}
 			}
-			x.say(0, "\x03\x00\x00\x00\x01\x01r")
-			x.say(0, "\x03\x00\x00\x00\x02\x01r")
-			x.run(100 * ms)
+			for i := range 600 { // and then with rejections
+				x.say(0, "\x03\x00\x00"+string([]byte{byte(i >> 8), byte(i)})+"\x01r")
+			}
+			x.run(500 * ms)
 			x.deaf = false
 		}, "limit: requests: too many requests, and their answers are not taken", LimitRequests},
 		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO came in time", ProtocolError},

@@ -50,6 +50,9 @@ func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, e
 	case len(s.waiting) >= s.config.MaxWaiting:
 		return 0, ErrTooMany
 	}
+	if !s.roomFor(len(payload)) {
+		return 0, channel.ErrBudget
+	}
 	id := s.freeID()
 	place := s.controls
 	m, err := s.say(now, appendRequest(s.scratch[:0], id, name, payload), channel.Options{Receipt: true})
@@ -138,7 +141,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 	if !s.allow(now, channel.Control, len(f.payload)) {
 		return
 	}
-	if _, ok := s.serving[f.id]; ok {
+	if s.serves(f.id) {
 		s.fail(now, ProtocolError, "a request has the id of another that is unanswered")
 		return
 	}
@@ -164,10 +167,28 @@ func (s *Session) reject(now time.Time, id uint32, text string) {
 
 // Reply answers a request of the peer with bytes.
 func (s *Session) Reply(now time.Time, id uint32, payload []byte) error {
-	if len(payload) > MaxPayload {
+	switch {
+	case len(payload) > MaxPayload:
 		return ErrPayload
+	case s.serves(id) && !s.roomFor(len(payload)):
+		return channel.ErrBudget
 	}
 	return s.answer(now, id, append(appendNumbered(s.scratch[:0], typeReply, id), payload...))
+}
+
+// maxOwn is how much of the control channel's queue, 256 KiB, requests and replies may
+// take. The rest takes more than 64 rejections, which would else fail because of what
+// the program itself has sent.
+const maxOwn = 224 << 10
+
+// roomFor reports whether the program may queue a request or a reply of n bytes.
+func (s *Session) roomFor(n int) bool {
+	return s.mux.ChannelStats(channel.Control).QueueBytes+n <= maxOwn
+}
+
+func (s *Session) serves(id uint32) bool {
+	_, ok := s.serving[id]
+	return ok
 }
 
 // Ack answers a request of the peer: done.
@@ -178,7 +199,7 @@ func (s *Session) Ack(now time.Time, id uint32) error {
 // Reject answers a request of the peer: no. It cannot fail for want of space, so it
 // can be the answer when the others do.
 func (s *Session) Reject(now time.Time, id uint32, text string) error {
-	if _, ok := s.serving[id]; !ok {
+	if !s.serves(id) {
 		return ErrAnswered
 	}
 	delete(s.serving, id)
@@ -187,7 +208,7 @@ func (s *Session) Reject(now time.Time, id uint32, text string) error {
 }
 
 func (s *Session) answer(now time.Time, id uint32, b []byte) error {
-	if _, ok := s.serving[id]; !ok {
+	if !s.serves(id) {
 		return ErrAnswered
 	}
 	if _, err := s.say(now, b, channel.Options{}); err != nil {

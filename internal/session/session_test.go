@@ -155,6 +155,42 @@ func TestCloseSettlesRequests(t *testing.T) {
 	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
 }
 
+// However much a program has asked and answered while nothing got through, it can say
+// no to as many requests as its peer may have sent.
+func TestRejectionsFindRoom(t *testing.T) {
+	w := open(t)
+	for range 64 {
+		w.server.Request(w.now, "pick", nil)
+	}
+	w.run(time.Second)
+	w.cut()
+	for id := range uint32(2) {
+		if err := w.client.Reply(w.now, id+1, make([]byte, MaxPayload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	for n := MaxPayload; n > 0 && err != ErrTooMany; n /= 2 {
+		for err = nil; err == nil; {
+			_, err = w.client.Request(w.now, "upload", make([]byte, n))
+		}
+	}
+	if err != channel.ErrBudget {
+		t.Errorf("the last request: %v", err)
+	}
+	if err := w.client.Reply(w.now, 3, nil); err != channel.ErrBudget {
+		t.Errorf("a reply when the queue is full: %v", err)
+	}
+	for id := uint32(3); id <= 64; id++ {
+		if err := w.client.Reject(w.now, id, strings.Repeat("x", MaxText)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.client.State(); s != Open {
+		t.Errorf("state %v: %v", s, w.client.Reason())
+	}
+}
+
 // Who asks before the opening waits for the answer like anyone else.
 func TestRequestsOfASessionThatNeverOpens(t *testing.T) {
 	w := newWorld(t)
@@ -182,15 +218,19 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 
 func TestPeerThatTakesNoRejections(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Limits.Requests = 1 })
-	for range 2 {
-		w.client.Request(w.now, "r", nil)
-	}
-	b := w.client.Append(w.now, nil, channel.MaxPacket)
 	for _, n := range []int{MaxPayload, 1000, 0} { // its queue fills with what the client does not take
 		for err := error(nil); err == nil; _, err = w.server.Request(w.now, "full", make([]byte, n)) {
 		}
 	}
-	w.server.Receive(w.now, b)
+	for range 600 { // and then with rejections
+		w.client.Request(w.now, "r", nil)
+	}
+	for range 50 {
+		w.now = w.now.Add(10 * time.Millisecond)
+		w.client.Advance(w.now)
+		w.flush(w.client, w.server)
+		w.turn(w.server)
+	}
 	w.collect(w.server)
 	if last := w.server.events[len(w.server.events)-1]; last != `closed 20 "too many requests, and their answers are not taken" remote=false` {
 		t.Errorf("the last event is %s", last)
