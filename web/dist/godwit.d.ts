@@ -77,13 +77,19 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
      * on unreliable channels, and on others gets an error.
      */
     messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
-    /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
+    /**
+     * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
+     * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+     */
     request(name: string, b?: Bytes, { signal }?: {
         signal?: AbortSignal;
     }): Promise<Uint8Array | undefined>;
-    /** Answers requests of the server with what f returns; what it throws refuses them. */
+    /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
     handle(name: string, f: Served): void;
-    /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+    /**
+     * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
+     * 256 to 65535.
+     */
     close(code?: number, reason?: string): Promise<CloseReason>;
     stats(): Stats;
     channelStats(channel: C[number]["name"] | OpenedName): ChannelStats;
@@ -208,20 +214,38 @@ export declare class GodwitError<Code extends string = string> extends Error {
 export declare class RequestError extends GodwitError<RequestErrorCode> {
 }
 
-/** SendError is thrown by send. */
+/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
 export declare class SendError extends GodwitError<SendErrorCode> {
 }
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer) and "link" (WebRTC failed)
- * these are the codes of refusals in docs/SESSION.md; a server may have more.
+ * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer), "link" (WebRTC failed),
+ * "table" (channels is not a table) and "closed" (the session ended before it was open) these are the codes of refusals
+ * in docs/SESSION.md; a server may have more.
  */
 export type ConnectErrorCode = "network" | "timeout" | "link" | "table" | "closed" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
 
-/** What became of a request that was not answered. */
+/**
+ * What became of a request that has no reply.
+ *
+ * - rejected: the server said no; the message is "godwit: " and its text
+ * - send-failed: the session ended before a byte of it was sent
+ * - response-lost: the session ended after it was sent: the server may have acted on it
+ */
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
-/** What can be wrong with a message given to send. Nothing was queued. */
+/**
+ * What can be wrong with a message given to send. Nothing was queued.
+ *
+ * - type: not bytes
+ * - channel: the table has no such channel
+ * - direction: the table lets only the server send on it
+ * - size: larger than the channel's maxMessage
+ * - budget: the reliable queue is full: send again after receipts
+ * - deadline: has passed already
+ * - interrupted: the link is silent and the message would be stale when it is back
+ * - closed: the session has ended
+ */
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
 /** How long the phases of connecting took, in ms. */
@@ -331,7 +355,8 @@ export declare function keep<const C extends readonly Channel[]>(url: string | U
 
 /**
  * Goes on with a session that suspend returned. options are those of connect, and no token is spent. Rejects with a
- * ConnectError, whose code is "resume" if the session is over.
+ * ConnectError, whose code is "resume" if the session is over, and "closed" if the server was not heard for the rest of
+ * the grace time.
  */
 export declare function resume<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, saved: string): Promise<Conn<C>>;
 

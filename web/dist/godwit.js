@@ -1010,7 +1010,6 @@ var Outbox = class {
   }
   /** Queues a copy of b. */
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
-    const { slab } = this;
     const s = this.senders[ch];
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
     const size = b.length;
@@ -1024,6 +1023,7 @@ var Outbox = class {
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
+    const slab = size > slabSize ? new Writer() : this.slab;
     if (slab.n + size > slab.b.length) {
       slab.b = new Uint8Array(Math.max(size, slabSize));
       slab.n = 0;
@@ -1689,10 +1689,8 @@ var Mux = class {
     for (const n of ranges) end -= n + 1;
     if (end < -1) return false;
     end = largest;
-    for (let i = 0; i < ranges.length; i++) {
-      const low2 = end - ranges[i];
-      if (i % 2 === 0) bytes2 += this.ackRange(low2, end);
-      end = low2 - 1;
+    for (let i = 0; i < ranges.length; end -= ranges[i++] + 1) {
+      if (i % 2 === 0) bytes2 += this.ackRange(end - ranges[i], end);
     }
     if (!bytes2) return true;
     const p = f.at(largest);
@@ -2162,7 +2160,7 @@ function refusal(r, details, table) {
   let message = `${details.error ?? `status ${status}`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
   const again = status === 429 || status >= 500;
-  const retryAfter = again ? 1e3 * (Number(r.headers.get("Retry-After")) || 0) : void 0;
+  const retryAfter = again ? 1e3 * Number(r.headers.get("Retry-After")) || 0 : void 0;
   return new ConnectError(code, message, { status, details, retryAfter });
 }
 
@@ -2180,6 +2178,7 @@ var ChannelEvent = class extends Event {
   }
 };
 var asleep = 1500;
+var maxCode = 65535;
 var patience = 3e3;
 var now = () => performance.now();
 var Conn = class extends EventTarget {
@@ -2218,7 +2217,7 @@ var Conn = class extends EventTarget {
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
       const { link, session } = this;
-      let ready = link !== null;
+      let ready = !!link;
       for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
         session.mux.slow = link.slow();
         n = session.mux.append(t, this.packet, maxPacket);
@@ -2282,10 +2281,9 @@ var Conn = class extends EventTarget {
    */
   on(channel, f) {
     const id = this.idOf(channel);
-    const waiting = this.unheard[id];
-    this.unheard[id] = null;
     this.listeners[id].add(f);
-    for (let b; b = waiting?.take(); ) this.run(f, b);
+    for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
+    this.unheard[id] = null;
     return () => this.listeners[id].delete(f);
   }
   /**
@@ -2318,7 +2316,10 @@ var Conn = class extends EventTarget {
       this.ended.signal.removeEventListener("abort", end);
     }
   }
-  /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
+  /**
+   * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
+   * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+   */
   async request(name, b = nothing, { signal } = {}) {
     signal?.throwIfAborted();
     const call = this.session.call(now(), name, view(b));
@@ -2331,13 +2332,16 @@ var Conn = class extends EventTarget {
       signal?.removeEventListener("abort", abort);
     }
   }
-  /** Answers requests of the server with what f returns; what it throws refuses them. */
+  /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
   handle(name, f) {
     this.handlers.set(name, f);
   }
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+  /**
+   * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
+   * 256 to 65535.
+   */
   close(code = codeNormal, reason = "") {
-    this.session.close(now(), code, reason);
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason);
     this.flushSoon();
     return this.closed;
   }
@@ -2435,7 +2439,7 @@ var Conn = class extends EventTarget {
     const { token } = this.options;
     const attempt = async () => {
       const t = typeof token === "function" ? await token() : token;
-      return this.connect(t === void 0 ? "" : `Bearer ${t}`, this.ended.signal, this.times);
+      return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
       return await attempt();
@@ -2606,7 +2610,7 @@ var RawConn = class extends EventTarget {
   }
 };
 async function connectRaw(url, { label = "data", protocol = "", token, signal = new AbortController().signal, timeout, request } = {}) {
-  const authorization = token === void 0 ? "" : `Bearer ${token}`;
+  const authorization = token && `Bearer ${token}`;
   const link = await openLink({
     label,
     init: { protocol },
@@ -2642,26 +2646,26 @@ async function keep(url, options, key = "godwit") {
   });
   if (saved) {
     try {
-      return await kept((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
+      return await kept((c) => claim(c, saved));
     } catch (e) {
-      if (!(e instanceof ConnectError)) throw e;
+      if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e;
     }
   }
   return kept((c) => void c.begin());
 }
-function claim(saved, c) {
+function claim(c, saved) {
   const { locks } = navigator;
-  if (!locks) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
-      resolve(!!lock);
-      return lock && c.closed;
-    });
-  });
+  const go = (lock) => {
+    restore(c, lock ? saved : "");
+    return lock && c.closed;
+  };
+  if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
+  else go(c);
 }
 function leave(c) {
   c.link?.close();
   c.link = null;
+  c.unheard.fill(null);
   c.session.finish(codeNormal, "suspended", false);
 }
 function hide(c, key) {
@@ -2700,7 +2704,7 @@ function save({ session, unheard, table, channels }) {
         base,
         [...s.waiting, ...s.queue].map(message),
         Array.from(partials, ([id2, p]) => [id2, p?.have ?? [], text2(p?.body)]),
-        (unheard[i]?.messages ?? []).map((b) => text2(b))
+        unheard[i]?.messages.map((b) => text2(b)) ?? []
       ];
     }),
     session.inbox.map(([channel, b]) => [channel, text2(b)])

@@ -91,6 +91,7 @@ type Heard = (b: Uint8Array) => void;
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
+const maxCode = 65_535; // of those that a program may close with
 const patience = 3000; // with a new link on which nothing comes
 
 const now = (): number => performance.now();
@@ -205,10 +206,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    */
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);
-    const waiting = this.unheard[id]!;
-    this.unheard[id] = null;
     this.listeners[id]!.add(f);
-    for (let b; (b = waiting?.take()); ) this.run(f, b);
+    for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
+    this.unheard[id] = null;
     return () => this.listeners[id]!.delete(f);
   }
 
@@ -242,7 +242,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  /** Asks the server. Resolves with its reply, or with undefined if it has none; rejects with a RequestError. */
+  /**
+   * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
+   * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+   */
   async request(name: string, b: Bytes = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted();
     const call = this.session.call(now(), name, view(b));
@@ -256,14 +259,17 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  /** Answers requests of the server with what f returns; what it throws refuses them. */
+  /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
   handle(name: string, f: Served): void {
     this.handlers.set(name, f);
   }
 
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
+  /**
+   * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
+   * 256 to 65535.
+   */
   close(code: number = codeNormal, reason = ""): Promise<CloseReason> {
-    this.session.close(now(), code, reason);
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason);
     this.flushSoon();
     return this.closed;
   }
@@ -371,7 +377,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { token } = this.options;
     const attempt = async (): Promise<Link> => {
       const t = typeof token === "function" ? await token() : token;
-      return this.connect(t === undefined ? "" : `Bearer ${t}`, this.ended.signal, this.times);
+      return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
       return await attempt();
@@ -382,7 +388,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  private connect(authorization: string, signal: AbortSignal, times?: ConnectTimes): Promise<Link> {
+  private connect(authorization: string | undefined, signal: AbortSignal, times?: ConnectTimes): Promise<Link> {
     const { request, timeout } = this.options;
     return openLink(
       {
@@ -478,7 +484,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly flush = (t = now(), latest = Infinity): void => {
     this.flushing = false;
     const { link, session } = this;
-    let ready = link !== null;
+    let ready = !!link;
     for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
       session.mux.slow = link.slow();
       n = session.mux.append(t, this.packet, maxPacket);

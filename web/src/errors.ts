@@ -12,23 +12,27 @@ export class GodwitError<Code extends string = string> extends Error {
   }
 }
 
-/** What can be wrong with a message given to send. Nothing was queued. */
-export type SendErrorCode =
-  | "type" // not bytes
-  | "channel" // the table has no such channel
-  | "direction" // the table lets only the server send on it
-  | "size" // larger than the channel's maxMessage
-  | "budget" // the reliable queue is full: send again after receipts
-  | "deadline" // has passed already
-  | "interrupted" // the link is silent and the message would be stale when it is back
-  | "closed"; // the session has ended
+/**
+ * What can be wrong with a message given to send. Nothing was queued.
+ *
+ * - type: not bytes
+ * - channel: the table has no such channel
+ * - direction: the table lets only the server send on it
+ * - size: larger than the channel's maxMessage
+ * - budget: the reliable queue is full: send again after receipts
+ * - deadline: has passed already
+ * - interrupted: the link is silent and the message would be stale when it is back
+ * - closed: the session has ended
+ */
+export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
-/** SendError is thrown by send. */
+/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
 export class SendError extends GodwitError<SendErrorCode> {}
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer) and "link" (WebRTC failed)
- * these are the codes of refusals in docs/SESSION.md; a server may have more.
+ * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer), "link" (WebRTC failed),
+ * "table" (channels is not a table) and "closed" (the session ended before it was open) these are the codes of refusals
+ * in docs/SESSION.md; a server may have more.
  */
 export type ConnectErrorCode =
   | "network"
@@ -78,11 +82,14 @@ interface ConnectErrorMore {
   cause?: unknown;
 }
 
-/** What became of a request that was not answered. */
-export type RequestErrorCode =
-  | "rejected" // the server said no; the message is its text
-  | "send-failed" // the session ended before a byte of it was sent
-  | "response-lost"; // the session ended after it was sent: the server may have acted on it
+/**
+ * What became of a request that has no reply.
+ *
+ * - rejected: the server said no; the message is "godwit: " and its text
+ * - send-failed: the session ended before a byte of it was sent
+ * - response-lost: the session ended after it was sent: the server may have acted on it
+ */
+export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
 /** RequestError is what the promise of a request rejects with. */
 export class RequestError extends GodwitError<RequestErrorCode> {}

@@ -47,7 +47,8 @@ export function suspend<const C extends readonly Channel[]>(conn: Conn<C>): stri
 
 /**
  * Goes on with a session that suspend returned. options are those of connect, and no token is spent. Rejects with a
- * ConnectError, whose code is "resume" if the session is over.
+ * ConnectError, whose code is "resume" if the session is over, and "closed" if the server was not heard for the rest of
+ * the grace time.
  */
 export async function resume<const C extends readonly Channel[]>(
   url: string | URL,
@@ -78,30 +79,30 @@ export async function keep<const C extends readonly Channel[]>(
     });
   if (saved) {
     try {
-      return await kept((c) => void claim(saved, c).then((free) => restore(c, free ? saved : "")));
+      return await kept((c) => claim(c, saved));
     } catch (e) {
-      if (!(e instanceof ConnectError)) throw e;
+      if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e; // saved again: the page goes
     }
   }
   return kept((c) => void c.begin());
 }
 
-/** Whether no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends. */
-function claim(saved: string, c: AnyConn): Promise<boolean> {
+/** restore, if no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends. */
+function claim(c: AnyConn, saved: string): void {
   const { locks } = navigator;
-  if (!locks) return Promise.resolve(true); // the server's newest link wins
-  return new Promise((resolve) => {
-    void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, (lock) => {
-      resolve(!!lock);
-      return lock && c.closed;
-    });
-  });
+  const go = (lock: unknown): unknown => {
+    restore(c, lock ? saved : "");
+    return lock && c.closed;
+  };
+  if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
+  else go(c); // the server's newest link wins
 }
 
 /** Ends a Conn, but not its session. */
 function leave(c: AnyConn): void {
   c.link?.close();
   c.link = null;
+  c.unheard.fill(null); // the next page hears it
   c.session.finish(codeNormal, "suspended", false);
 }
 
@@ -143,7 +144,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
         base,
         [...s.waiting, ...s.queue].map(message),
         Array.from(partials, ([id, p]) => [id, p?.have ?? [], text(p?.body)]),
-        (unheard[i]?.messages ?? []).map((b) => text(b)),
+        unheard[i]?.messages.map((b) => text(b)) ?? [],
       ];
     }),
     session.inbox.map(([channel, b]) => [channel, text(b)]),

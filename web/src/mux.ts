@@ -304,10 +304,8 @@ export class Mux {
     for (const n of ranges) end -= n + 1;
     if (end < -1) return false;
     end = largest;
-    for (let i = 0; i < ranges.length; i++) {
-      const low = end - ranges[i]!;
-      if (i % 2 === 0) bytes += this.ackRange(low, end);
-      end = low - 1;
+    for (let i = 0; i < ranges.length; end -= ranges[i++]! + 1) {
+      if (i % 2 === 0) bytes += this.ackRange(end - ranges[i]!, end);
     }
     if (!bytes) return true;
     const p = f.at(largest);

@@ -40,7 +40,6 @@ export class Outbox {
 
   /** Queues a copy of b. */
   send(t: number, ch: number, b: Uint8Array, { key = 0, deadline = Infinity, receipt }: MessageOptions = {}): void {
-    const { slab } = this;
     const s = this.senders[ch]!;
     const { name, maxMessage, queueLimit } = s.cfg;
     const size = b.length;
@@ -54,6 +53,7 @@ export class Outbox {
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
+    const slab = size > slabSize ? new Writer() : this.slab; // what is large goes with its message
     if (slab.n + size > slab.b.length) {
       slab.b = new Uint8Array(Math.max(size, slabSize));
       slab.n = 0;

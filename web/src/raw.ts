@@ -70,7 +70,7 @@ export async function connectRaw(
   url: string | URL,
   { label = "data", protocol = "", token, signal = new AbortController().signal, timeout, request }: RawOptions = {},
 ): Promise<RawConn> {
-  const authorization = token === undefined ? "" : `Bearer ${token}`;
+  const authorization = token && `Bearer ${token}`;
   const link = await openLink({
     label,
     init: { protocol },

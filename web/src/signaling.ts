@@ -14,13 +14,12 @@ export function signalingURL(url: string | URL, table: readonly FullChannel[], a
 export const absolute = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
 /**
- * Sends an offer and returns the answer. authorization is the header, "" for none. Throws a ConnectError, or the signal's
- * reason.
+ * Sends an offer and returns the answer. authorization is the header. Throws a ConnectError, or the signal's reason.
  */
 export async function exchange(
   url: URL,
   offer: string,
-  authorization: string,
+  authorization: string | undefined,
   init: RequestInit | undefined,
   table: readonly FullChannel[],
   signal: AbortSignal,
@@ -57,6 +56,6 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   let message = `${details.error ?? `status ${status}`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
   const again = status === 429 || status >= 500;
-  const retryAfter = again ? 1000 * (Number(r.headers.get("Retry-After")) || 0) : undefined;
+  const retryAfter = again ? 1000 * Number(r.headers.get("Retry-After")) || 0 : undefined;
   return new ConnectError(code, message, { status, details, retryAfter });
 }

@@ -158,6 +158,19 @@ describe.each([
     expect(heard).toEqual([0, 1, 2, 3]);
   });
 
+  test.each([
+    [-1, 65_535],
+    [1e9, 65_535],
+    [300.5, 300],
+    [NaN, 0],
+  ])("a close with code %f reaches the server", async (given, told) => {
+    const conn = await join();
+    void conn.close(given, "bye");
+    await pass(100);
+    expect(server.sessions[0]!.closed).toEqual([told, "bye"]);
+    expect(await conn.closed).toMatchObject({ code: told });
+  });
+
   test("listeners go as they came", async () => {
     const conn = await join();
     const heard = vi.fn((e: import("../src/godwit").ConnCloseEvent) => void e.why);

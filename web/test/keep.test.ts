@@ -43,6 +43,7 @@ beforeEach(() => {
   vi.stubGlobal("navigator", {
     locks: {
       async request(name: string, _: LockOptions, f: (lock: object | null) => Promise<unknown>) {
+        await null; // as browsers do
         const free = !held.has(name);
         if (free) held.add(name);
         await f(free ? {} : null);
@@ -182,6 +183,36 @@ describe.each([
     second.on("chat", note);
     await pass(200);
     expect([heard, answers()]).toEqual([["a", "b", "c"], [[4, 9, "here"]]]);
+  });
+
+  test("suspend from a handler keeps what came before anybody listened", async () => {
+    const first = await within(500, connect(url, options));
+    const heard: string[] = [];
+    const { mux } = server.sessions[0]!;
+    for (const word of ["a", "b", "c"]) mux.send(performance.now(), 3, utf8(word));
+    await pass(100);
+    let saved = "";
+    first.on("chat", (b) => {
+      heard.push(Buffer.from(b).toString());
+      saved = suspend(first);
+    });
+    expect(heard).toEqual(["a"]);
+    const second = await within(1000, resume(url, options, saved));
+    second.on("chat", (b) => heard.push(Buffer.from(b).toString()));
+    await pass(200);
+    expect(heard).toEqual(["a", "b", "c"]);
+  });
+
+  test("a page that goes before its session goes on begins no other", async () => {
+    await within(500, keep(url, options));
+    reload();
+    server.dark = true;
+    const going = expect(keep(url, options)).rejects.toMatchObject({ code: "closed" });
+    await pass(100);
+    reload();
+    await pass(100);
+    await going;
+    expect(server.asked.filter((a) => a.startsWith("Bearer"))).toEqual(["Bearer ticket"]);
   });
 
   test("a page that cannot reach the server gives up when the grace time is over", async () => {

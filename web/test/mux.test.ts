@@ -69,6 +69,8 @@ test("a message of many fragments arrives, and its receipt", () => {
   expect(got.length).toBe(1);
   expect(Buffer.compare(got[0]!, big)).toBe(0);
   expect(fates).toEqual(["delivered"]);
+  const { slab } = a.outbox as unknown as { slab: { b: Uint8Array } };
+  expect(slab.b.length).toBeLessThanOrEqual(16 << 10); // what is large goes with its message
 });
 
 test("a message with a key replaces the queued one, a deadline drops it, and receipts say so", () => {
