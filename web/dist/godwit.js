@@ -2637,8 +2637,12 @@ async function resume(url, options, saved) {
 }
 async function keep(url, options, key = "godwit") {
   options.signal?.throwIfAborted();
-  const saved = sessionStorage.getItem(key);
-  sessionStorage.removeItem(key);
+  let saved = null;
+  try {
+    saved = sessionStorage.getItem(key);
+    sessionStorage.removeItem(key);
+  } catch {
+  }
   const kept = (begin) => connect(url, options, (conn) => {
     const c = conn;
     c.hide = () => hide(c, key);
@@ -2682,7 +2686,7 @@ function save({ session, unheard, table, channels }) {
   const { id, token, grace, links, lastID, serving, mux } = session;
   const now2 = Date.now();
   const message = (m) => {
-    const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
+    const acked = m.pieces.map((q) => q.state === pieceAcked);
     return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.b.subarray(m.start, m.start + m.size))];
   };
   if (session.state !== open) return "";
@@ -2732,8 +2736,8 @@ function restore(c, json2) {
         m.sent = sent;
         m.deadline = (deadline ?? Infinity) - Date.now() + t;
         for (const q of m.pieces.slice(0, sent)) {
-          q.state = acked.includes(q.i) ? pieceAcked : pieceFlying;
-          if (q.state === pieceAcked) m.left--;
+          q.state = acked[q.i] ? pieceAcked : pieceFlying;
+          if (acked[q.i]) m.left--;
           else outbox.pieceLost(q, q.number);
         }
         if (sent < m.pieces.length) continue;

@@ -27,7 +27,7 @@ type Saved = [
   inbox: [channel: number, b: string][],
 ];
 type SavedChannel = [nextID: number, base: number, messages: SavedMessage[], partials: SavedPartial[], unheard: string[]];
-type SavedMessage = [id: number, sent: number, acked: number[], key: number | string, deadline: number | null, b: string];
+type SavedMessage = [id: number, sent: number, acked: boolean[], key: number | string, deadline: number | null, b: string];
 type SavedPartial = [id: number, have: boolean[], b: string]; // have is empty for one that was delivered
 
 type AnyConn = Conn<readonly Channel[]>;
@@ -69,8 +69,13 @@ export async function keep<const C extends readonly Channel[]>(
   key = "godwit",
 ): Promise<Conn<C>> {
   options.signal?.throwIfAborted();
-  const saved = sessionStorage.getItem(key);
-  sessionStorage.removeItem(key);
+  let saved: string | null = null;
+  try {
+    saved = sessionStorage.getItem(key);
+    sessionStorage.removeItem(key);
+  } catch {
+    // The browser has none for this page.
+  }
   const kept = (begin: (c: AnyConn) => void): Promise<Conn<C>> =>
     connect(url, options, (conn) => {
       const c = conn as unknown as AnyConn;
@@ -122,7 +127,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
   const { id, token, grace, links, lastID, serving, mux } = session;
   const now = Date.now();
   const message = (m: Message): SavedMessage => {
-    const acked = m.pieces.filter((q) => q.state === pieceAcked).map((q) => q.i);
+    const acked = m.pieces.map((q) => q.state === pieceAcked);
     return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now, text(m.b.subarray(m.start, m.start + m.size))];
   };
   if (session.state !== open) return "";
@@ -174,8 +179,8 @@ function restore(c: AnyConn, json: string): void {
         m.sent = sent;
         m.deadline = (deadline ?? Infinity) - Date.now() + t;
         for (const q of m.pieces.slice(0, sent)) {
-          q.state = acked.includes(q.i) ? pieceAcked : pieceFlying;
-          if (q.state === pieceAcked) m.left--;
+          q.state = acked[q.i] ? pieceAcked : pieceFlying;
+          if (acked[q.i]) m.left--;
           else outbox.pieceLost(q, q.number);
         }
         if (sent < m.pieces.length) continue;

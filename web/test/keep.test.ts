@@ -291,6 +291,45 @@ describe.each([
     expect(await conn.closed).toEqual({ code: 0, reason: "", remote: false });
   });
 
+  test("a page without storage has a session of its own", async () => {
+    vi.unstubAllGlobals();
+    server = new Server(channels);
+    const denied = (): never => {
+      throw new DOMException("no", "SecurityError");
+    };
+    Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: denied });
+    const conn = await within(500, keep(url, options)).finally(() => Reflect.deleteProperty(globalThis, "sessionStorage"));
+    expect([conn.state, conn.continued]).toEqual(["open", false]);
+  });
+
+  test("no timer outlives a session, however it ends", async () => {
+    const none = vi.getTimerCount();
+    const over = async (): Promise<void> => {
+      await pass(5000);
+      expect(vi.getTimerCount()).toBe(none);
+    };
+    const join = (): Promise<Joined> => within(500, connect(url, options));
+    const first = await join();
+    first.send("chat", utf8("x"));
+    void first.close();
+    await over();
+    await join();
+    server.sessions[1]!.close(300);
+    await over();
+    const saved = suspend(await join());
+    await over();
+    const silent = await join();
+    server.dark = true;
+    await pass(4000);
+    expect(silent.state).toBe("interrupted");
+    void silent.close();
+    await over();
+    await expect(within(40_000, resume(url, options, saved))).rejects.toThrow();
+    await over();
+    void new Conn(url, options).close();
+    await over();
+  });
+
   test("a copy of the tab gets a session of its own", async () => {
     await within(500, keep(url, options));
     reload();
