@@ -102,6 +102,13 @@ func TestPollMisuse(t *testing.T) {
 		}
 	})
 	must(t, srv.Shutdown(context.Background(), ""))
+	events := 0
+	for range srv.Poll(time.Hour) { // what happened in Shutdown
+		events++
+	}
+	if events == 0 {
+		t.Error("Poll yields nothing after Shutdown")
+	}
 	for ev := range srv.Poll(time.Hour) {
 		if ev.Type != EndedEvent || !errors.Is(ev.Err, ErrClosed) {
 			t.Errorf("after Shutdown: %v %v", ev.Type, ev.Err)
@@ -157,4 +164,23 @@ func steadyState(t *testing.T) {
 	if got < 5*2000 {
 		t.Errorf("%d messages came back", got)
 	}
+}
+
+// What happens in Shutdown and has no handler is yielded by the Poll that follows.
+func TestPollAfterShutdown(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	d := &diary{}
+	client, err := srv.Local(LocalConfig{Handler: d.handler()})
+	must(t, err)
+	events(srv, nil)
+	must(t, client.Send(chat, []byte("last words")))
+	must(t, srv.Shutdown(context.Background(), ""))
+	var got []EventType
+	for ev := range srv.Poll(0) {
+		got = append(got, ev.Type)
+	}
+	if want := []EventType{MessageEvent, CloseEvent, EndedEvent}; !slices.Equal(got, want) && !slices.Equal(got, want[1:]) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+	d.want(t, "open ", "closed by the other end: shutdown")
 }

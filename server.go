@@ -155,8 +155,9 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // Shutdown lets nobody in any more, closes every session with ShutDown and text once
 // what it was sent reliably is delivered, and closes the port. It returns early with
 // ctx's error when ctx is done; then too everything is closed. Every Close handler
-// has run when it returns. With Config.Manual it must be called where Poll is. In a
-// handler it returns ErrInHandler and does nothing.
+// has run when it returns. With Config.Manual it must be called where Poll is, and Poll
+// afterwards yields the events that had no handler. In a handler it returns
+// ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if inHandler() {
 		return ErrInHandler
@@ -203,9 +204,8 @@ func (s *Server) drain(ctx context.Context, text string) error {
 		if len(leaving) == 0 && s.Len() == 0 {
 			return nil
 		}
-		if s.config.Manual {
-			for range s.Poll(0) {
-			}
+		if s.config.Manual && (s.polling == nil || !s.polling.running) {
+			s.turn(0) // what no handler wants is for the next Poll
 		}
 		select {
 		case <-ctx.Done():
