@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"weak"
 )
 
 func TestOpenSendClose(t *testing.T) {
@@ -351,6 +352,24 @@ func TestCloseWhileAHandlerRuns(t *testing.T) {
 		cd.want(t, "open ", "closed here: shutdown: the server is closed")
 		if len(got) != 1 {
 			t.Errorf("statuses %v, want one that is final", got)
+		}
+	})
+}
+
+// Nothing of the server's keeps a session in the process that is over.
+func TestNothingKeepsASession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		join(t, srv, "first") // stays
+		gone := func() weak.Pointer[Conn] {
+			_, server, _ := join(t, srv, "ada")
+			server.Kick("")
+			settle()
+			return weak.Make(server)
+		}()
+		runtime.GC()
+		if gone.Value() != nil {
+			t.Error("it is still there")
 		}
 	})
 }

@@ -146,7 +146,9 @@ func (l *loop) turn(d time.Duration) error {
 		e.taken = e.taken[:0]
 	}
 	l.speak(time.Now())
-	if last && len(l.ready) == 0 { // a turn that had begun before has not told the end
+	told := len(l.ready) > 0
+	clear(l.ready) // or it would keep sessions that are over
+	if last && !told { // a turn that had begun before has not told the end
 		return ErrClosed
 	}
 	return nil
