@@ -1869,6 +1869,7 @@ var drainTime = 2e3;
 var maxEarly = 256 << 10;
 var maxServing = 64;
 var maxWaiting = 1024;
+var maxOwn = 224 << 10;
 var codeNormal = 0;
 var codeShutdown = 2;
 var codeProtocol = 3;
@@ -1921,10 +1922,7 @@ var Session = class {
       this.state = linked;
       this.since = t;
     } else if (this.state === open) {
-      try {
-        this.mux.send(t, 0, numbered(typeHere, ++this.links));
-      } catch {
-      }
+      this.mux.send(t, 0, numbered(typeHere, ++this.links));
     }
   }
   /** Takes note that the link is silent or gone. */
@@ -2008,7 +2006,7 @@ var Session = class {
   }
   talk(t, { type, id, text: text3, payload }) {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
+    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
     if (type === typeOpen) return this.open(t, text3);
     if (type === typeRequest) return this.request(t, id, text3, payload);
     this.calls.delete(id);
@@ -2017,7 +2015,7 @@ var Session = class {
   }
   open(t, line) {
     try {
-      this.say(t, opened(this.add(line)));
+      this.mux.send(t, 0, opened(this.add(line)));
     } catch {
       this.abort(t, codeProtocol, "an OPEN that is none");
     }
@@ -2032,7 +2030,7 @@ var Session = class {
     return id;
   }
   request(t, id, name, b) {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
@@ -2050,7 +2048,7 @@ var Session = class {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName2 || b.length > maxPayload) throw new SendError("size", "too long");
-    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests");
+    if (calls.size >= maxWaiting || this.full(b)) throw new SendError("budget", "too many requests");
     do
       this.lastID = this.lastID + 1 >>> 0;
     while (!this.lastID || calls.has(this.lastID));
@@ -2060,21 +2058,22 @@ var Session = class {
     calls.set(id, call);
     return call;
   }
+  /** Whether b is too large, or would leave too little room for HERE, OPENED and REJECT. */
+  full({ length }) {
+    return length > maxPayload || length + this.mux.outbox.senders[0].cost > maxOwn;
+  }
   /** Answers a request of the server, with bytes or without. */
   answer(t, id, b) {
     if (!this.serving.has(id)) return;
-    if (b && b.length > maxPayload) return this.reject(t, id, "the reply is too large");
+    if (b && this.full(b)) return this.reject(t, id, "the reply is too large");
     this.mux.send(t, 0, numbered(b ? typeReply : typeAck, id, b));
     this.serving.delete(id);
   }
   /** Refuses a request of the server. */
   reject(t, id, why) {
-    if (this.serving.delete(id)) this.say(t, numbered(typeReject, id, cut(why, maxText)));
-  }
-  /** Says what the server must hear. If that is not taken, it asks for too much. */
-  say(t, b) {
+    if (!this.serving.delete(id)) return;
     try {
-      this.mux.send(t, 0, b);
+      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
       this.abort(t, codeRequests, "too many requests");
     }
@@ -2307,7 +2306,7 @@ var Conn = class extends EventTarget {
       for (; ; ) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} was not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} is full`);
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }

@@ -232,7 +232,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       for (;;) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} was not taken`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} is full`);
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }

@@ -29,6 +29,7 @@ const drainTime = 2000; // that a session which closes waits for acknowledgement
 const maxEarly = 256 << 10; // bytes kept of what came before WELCOME
 const maxServing = 64; // unanswered requests of the server
 const maxWaiting = 1024; // unanswered requests of ours
+const maxOwn = 224 << 10; // bytes of requests and replies in the queue of channel 0; the rest is for what must be said
 
 // Close codes, docs/SESSION.md section 5.
 export const codeNormal = 0;
@@ -108,11 +109,7 @@ export class Session {
       this.state = linked;
       this.since = t;
     } else if (this.state === open) {
-      try {
-        this.mux.send(t, 0, numbered(typeHere, ++this.links));
-      } catch {
-        // There is no room for it before what waits is acknowledged: any packet says as much.
-      }
+      this.mux.send(t, 0, numbered(typeHere, ++this.links));
     }
   }
 
@@ -207,7 +204,7 @@ export class Session {
 
   private talk(t: number, { type, id, text, payload }: Control): void {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME first");
+    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
     if (type === typeOpen) return this.open(t, text);
     if (type === typeRequest) return this.request(t, id, text, payload);
     this.calls.delete(id);
@@ -217,7 +214,7 @@ export class Session {
 
   private open(t: number, line: string): void {
     try {
-      this.say(t, opened(this.add(line)));
+      this.mux.send(t, 0, opened(this.add(line)));
     } catch {
       this.abort(t, codeProtocol, "an OPEN that is none");
     }
@@ -234,7 +231,7 @@ export class Session {
   }
 
   request(t: number, id: number, name: string, b: Uint8Array): void {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "a request id is taken");
+    if (this.serving.has(id)) return this.abort(t, codeProtocol, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
@@ -255,7 +252,7 @@ export class Session {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName || b.length > maxPayload) throw new SendError("size", "too long");
-    if (calls.size >= maxWaiting) throw new SendError("budget", "too many requests");
+    if (calls.size >= maxWaiting || this.full(b)) throw new SendError("budget", "too many requests");
     do this.lastID = (this.lastID + 1) >>> 0;
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
@@ -265,23 +262,24 @@ export class Session {
     return call;
   }
 
+  /** Whether b is too large, or would leave too little room for HERE, OPENED and REJECT. */
+  private full({ length }: Uint8Array): boolean {
+    return length > maxPayload || length + this.mux.outbox.senders[0]!.cost > maxOwn;
+  }
+
   /** Answers a request of the server, with bytes or without. */
   answer(t: number, id: number, b?: Uint8Array): void {
     if (!this.serving.has(id)) return;
-    if (b && b.length > maxPayload) return this.reject(t, id, "the reply is too large");
+    if (b && this.full(b)) return this.reject(t, id, "the reply is too large");
     this.mux.send(t, 0, numbered(b ? typeReply : typeAck, id, b));
     this.serving.delete(id);
   }
 
   /** Refuses a request of the server. */
   reject(t: number, id: number, why: string): void {
-    if (this.serving.delete(id)) this.say(t, numbered(typeReject, id, cut(why, maxText)));
-  }
-
-  /** Says what the server must hear. If that is not taken, it asks for too much. */
-  private say(t: number, b: Uint8Array): void {
+    if (!this.serving.delete(id)) return;
     try {
-      this.mux.send(t, 0, b);
+      this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
       this.abort(t, codeRequests, "too many requests");
     }

@@ -118,13 +118,21 @@ describe.each([
     expect(conn.channels).toEqual([]);
   });
 
-  test("an answer to OPEN for which there is no room ends the session", async () => {
+  test("however much a program asks, there is room for what must be said", async () => {
     const conn = await join();
-    server.sessions[0]!.open("3 loot reliable-ordered both 100 1000");
-    server.sessions[0]!.flush();
-    for (const n of [65_000, 65_000, 65_000, 65_000, 1900]) conn.request("upper", new Uint8Array(n)).catch(() => {});
-    await pass(200);
-    expect(await conn.closed).toMatchObject({ code: 20, remote: false });
+    const s = server.sessions[0]!;
+    conn.handle("where", () => new Uint8Array(60_000));
+    const ask = (id: number): void => void s.mux.send(performance.now(), 0, Uint8Array.of(3, 0, 0, 0, id, 5, ...utf8("where")));
+    for (let id = 1; id < 60; id++) ask(id);
+    s.open("3 loot reliable-ordered both 100 1000");
+    s.flush();
+    for (let n = 65_000; n > 1; n >>= 1) {
+      for (let i = 0; i < 4; i++) conn.request("upper", new Uint8Array(n)).catch(() => {});
+    }
+    await expect(conn.request("upper", new Uint8Array(65_000))).rejects.toMatchObject({ code: "budget" });
+    await pass(10_000);
+    expect([conn.state, s.opened, server.answers.length]).toEqual(["open", [3], 59]);
+    expect(new Set(server.answers.map((c) => c.text))).toEqual(new Set(["the reply is too large"]));
   });
 
   test("a request that comes with WELCOME finds a handler that is set when connect has returned", async () => {
@@ -261,11 +269,12 @@ describe.each([
     expect((await conn.closed).error).toMatchObject({ code: "resume", status: 410 });
   });
 
-  test("a session goes on over a new link also when there is no room to say so", async () => {
+  test("a session goes on over a new link however much is asked", async () => {
     const conn = await join();
     server.dark = true;
-    const sizes = [65_000, 65_000, 65_000, 65_000, 1900];
+    const sizes = [65_000, 65_000, 65_000, 34_000]; // more would be refused
     const all = Promise.all(sizes.map((n) => conn.request("upper", new Uint8Array(n).fill(97))));
+    await expect(conn.request("upper", new Uint8Array(1000))).rejects.toMatchObject({ code: "budget" });
     server.sessions[0]!.channel!.end();
     await pass(1000);
     expect(conn.state).toBe("interrupted");
