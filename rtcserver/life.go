@@ -41,10 +41,8 @@ func (s *shard) allOpen() []*Conn {
 }
 
 // closeAll closes every connection. Those that nobody has come for yet end in the
-// first shard.
-func (s *shard) closeAll(code CloseCode, text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// first shard. The lock is held.
+func (s *shard) closeAll(text string) {
 	now := time.Now()
 	if s == s.server.shards[0] {
 		for _, c := range s.server.registry.adoptAll(s) {
@@ -52,32 +50,33 @@ func (s *shard) closeAll(code CloseCode, text string) {
 		}
 	}
 	for c := range s.conns {
-		c.close(now, code, text)
+		c.close(now, Shutdown, text)
+	}
+}
+
+// end is closeAll, and nobody begins a handshake any more. The lock is held.
+func (s *shard) end(text string) {
+	s.closeAll(text)
+	s.closed = true
+	for c := range s.conns {
+		s.endHandshake(c)
 	}
 }
 
 // close makes the loop end after a last turn, in which connections that came
 // late are closed and the last handlers run.
 func (s *shard) close() {
-	s.closeAll(Shutdown, "")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
-	for c := range s.conns {
-		s.endHandshake(c)
-	}
+	s.end("")
 	s.wake()
 }
 
 // stop ends a shard whose socket is no more: connections that live are told, and
 // nothing is sent.
 func (s *shard) stop() {
-	s.closeAll(Shutdown, "the socket is closed")
 	s.mu.Lock()
-	s.closed = true
-	for c := range s.conns {
-		s.endHandshake(c)
-	}
+	s.end("the socket is closed")
 	s.handOver()
 	s.mu.Unlock()
 	s.deliver()

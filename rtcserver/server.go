@@ -250,7 +250,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancel()
 	s.refuseOffers()
 	for _, sh := range s.shards {
-		sh.closeAll(Shutdown, "")
+		sh.mu.Lock()
+		sh.closeAll("")
+		sh.mu.Unlock()
 	}
 	s.linger(stay)
 	s.closeSockets()
