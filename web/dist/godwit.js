@@ -71,9 +71,12 @@ var Writer = class {
     for (; v >= 128; v = Math.floor(v / 128)) this.byte(v % 128 + 128);
     this.byte(v);
   }
-  /** v from start up to end. A loop: a view and a call of set cost more for what fits a packet. */
+  /** v from start up to end. A view and a call of set cost more than a loop for what fits a packet. */
   bytes(v, start = 0, end = v.length) {
-    while (start < end) this.b[this.n++] = v[start++];
+    if (end - start > maxPacket) {
+      this.b.set(v.subarray(start, end), this.n);
+      this.n += end - start;
+    } else while (start < end) this.b[this.n++] = v[start++];
   }
 };
 var malformed = new Error("malformed");
@@ -546,18 +549,19 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   const late = AbortSignal.timeout(timeout);
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
-  const pc = new RTCPeerConnection();
-  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
   const { promise: opened2, resolve, reject } = deferred();
   opened2.catch(() => {
   });
-  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
-  channel.onopen = resolve;
   either.onabort = () => reject(either.reason);
-  pc.oniceconnectionstatechange = () => {
-    if (pc.iceConnectionState === "connected") times.ice ||= lap();
-  };
+  let link;
   try {
+    const pc = new RTCPeerConnection();
+    const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+    channel.onopen = resolve;
+    pc.oniceconnectionstatechange = () => {
+      if (pc.iceConnectionState === "connected") times.ice ||= lap();
+    };
     await pc.setLocalDescription();
     times.offer = lap();
     const answer = await exchange2(pc.localDescription.sdp, either);
@@ -567,7 +571,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     times.transport = lap();
     return link;
   } catch (e) {
-    link.close();
+    link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
       throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });
@@ -2275,8 +2279,8 @@ var Conn = class extends EventTarget {
     return fate?.promise;
   }
   /**
-   * Calls f with each message of a channel, and first with those that came when nobody listened yet. The function it
-   * returns ends that.
+   * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
+   * queueLimit, and what came beyond that is lost. The function it returns ends that.
    */
   on(channel, f) {
     const id = this.idOf(channel);

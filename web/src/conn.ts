@@ -201,8 +201,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /**
-   * Calls f with each message of a channel, and first with those that came when nobody listened yet. The function it
-   * returns ends that.
+   * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
+   * queueLimit, and what came beyond that is lost. The function it returns ends that.
    */
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);

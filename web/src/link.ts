@@ -128,17 +128,18 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
 
-  const pc = new RTCPeerConnection();
-  const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
   const { promise: opened, resolve, reject } = deferred<unknown>();
   opened.catch(() => {}); // it may come when nobody looks
-  const link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
-  channel.onopen = resolve;
   either.onabort = () => reject(either.reason);
-  pc.oniceconnectionstatechange = () => {
-    if (pc.iceConnectionState === "connected") times.ice ||= lap();
-  };
+  let link: Link | undefined;
   try {
+    const pc = new RTCPeerConnection(); // some extensions take it away
+    const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+    channel.onopen = resolve;
+    pc.oniceconnectionstatechange = () => {
+      if (pc.iceConnectionState === "connected") times.ice ||= lap();
+    };
     await pc.setLocalDescription();
     times.offer = lap();
     // Candidates of ours are of no use to a server that answers whoever checks.
@@ -149,7 +150,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     times.transport = lap();
     return link;
   } catch (e) {
-    link.close();
+    link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
       throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });

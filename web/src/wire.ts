@@ -94,9 +94,12 @@ export class Writer {
     this.byte(v);
   }
 
-  /** v from start up to end. A loop: a view and a call of set cost more for what fits a packet. */
+  /** v from start up to end. A view and a call of set cost more than a loop for what fits a packet. */
   bytes(v: Uint8Array, start = 0, end = v.length): void {
-    while (start < end) this.b[this.n++] = v[start++]!;
+    if (end - start > maxPacket) {
+      this.b.set(v.subarray(start, end), this.n);
+      this.n += end - start;
+    } else while (start < end) this.b[this.n++] = v[start++]!;
   }
 }
 

@@ -361,6 +361,11 @@ describe.each([
     expect(ids).toEqual([1n, 2n, 3n, 4n]);
   });
 
+  test("a browser without WebRTC", async () => {
+    vi.stubGlobal("RTCPeerConnection", undefined);
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "link", cause: expect.any(TypeError) });
+  });
+
   test("bytes of every kind", async () => {
     const conn = await join();
     const heard: string[] = [];
