@@ -60,10 +60,11 @@ type Config struct {
 	Handler Handler
 
 	// Version is the program's own, at most 64 bytes. A client that states another
-	// one is refused. Empty takes any.
+	// one, or none, is refused: a page states it as "app". Empty takes any.
 	Version string
 
-	// Secret, if not empty, is what every client must show as its token.
+	// Secret, if not empty, is what every client must show as its token. A page that
+	// anyone can load keeps no secret; it is for tests and closed groups.
 	Secret string
 
 	// Tokens, if not nil, verifies the JSON Web Token that every client must show:
@@ -82,11 +83,15 @@ type Config struct {
 	Spend func(id string, until time.Time) error
 
 	// Authorize, if not nil, says who makes a request, or that it is refused: with
-	// 403 and the error's text, or as a *rtcserver.StatusError says. At most one of
-	// Secret, Tokens and Authorize may be set.
+	// 403 and the error's text, with 401 for an *auth.Error, or as a
+	// *rtcserver.StatusError says. A client's token is in the header: "Authorization:
+	// Bearer ", and the token. It is called from the goroutines of HTTP requests, and
+	// not when a session resumes. At most one of Secret, Tokens and Authorize may be
+	// set.
 	Authorize func(*http.Request) (Identity, error)
 
 	// Duplicates says what to do when an Identity that is connected connects again.
+	// Zero is Allow.
 	Duplicates Duplicates
 
 	// MaxConns limits sessions, those that are interrupted or being made included.
@@ -117,8 +122,8 @@ type Config struct {
 	MaxRequests int
 
 	// Rate, Floor and Ceiling bound the bytes per second that are sent to each
-	// client: at first, at least, at most. Zero means 64 KiB, 8 KiB and 256 KiB; a
-	// negative Ceiling means no limit.
+	// client: at first, at least, at most. In between the network decides. Zero means
+	// 64 KiB, 8 KiB and 256 KiB; a negative Ceiling means no limit.
 	Rate, Floor, Ceiling int
 
 	// Manual leaves the loop to the program, which calls Poll and Flush. It needs one
@@ -126,13 +131,13 @@ type Config struct {
 	Manual bool
 
 	// RTC is how WebRTC is served: public addresses, certificate, shards, origins,
-	// limits per address. Its Handler serves pages without a godwit script, and is
-	// refused them if none of its funcs is set. Its Authorize, Engine, Manual and
-	// Logger are the server's own and must be left alone.
+	// limits per address. Its Handler serves pages without a godwit script; if none of
+	// its funcs is set they are refused. Its Authorize, Engine, Manual and Logger are
+	// the server's own and must be left alone.
 	RTC rtcserver.Config
 
-	// Logger gets a line when a session begins or ends, or is refused, at level
-	// debug. Nil means silence.
+	// Logger gets a line when a session or its connection begins or ends, or a client
+	// is refused, at level debug, and when something is wrong. Nil means silence.
 	Logger *slog.Logger
 }
 

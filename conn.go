@@ -45,14 +45,14 @@ var (
 	// ErrInHandler: the call would wait for the goroutine it is on.
 	ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 	// ErrManual: Poll is for servers with Config.Manual.
-	ErrManual = errors.New("godwit: Poll needs Config.Manual")
+	ErrManual = errors.New("godwit: Poll needs Config.Manual; without it the server has a goroutine that does the same")
 )
 
 // Limits of what is sent.
 const (
-	// MaxHello is the longest connect message in bytes.
+	// MaxHello is the longest connect message in bytes, 1024.
 	MaxHello = session.MaxHello
-	// MaxRequest is the largest request or reply in bytes.
+	// MaxRequest is the largest request or reply in bytes, a little less than 64 KiB.
 	MaxRequest = session.MaxPayload
 )
 
@@ -101,7 +101,8 @@ type Options = channel.Options
 // and after the session is over.
 type Conn struct {
 	// User is the program's own, such as the player; the server never looks at it.
-	// Handlers of one Conn may use it without a lock.
+	// Handlers of one Conn may use it without a lock; with one shard those of all, and
+	// with Config.Manual whoever calls Poll.
 	User any
 
 	server   *Server

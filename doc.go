@@ -33,7 +33,7 @@
 // # Clients
 //
 // A page imports godwit.js, which the server serves below its own path; the README has
-// an example. A native program uses package client, whose Connect begins a Session with
+// an example, and web/README.md the rest. A native program uses package client, whose Connect begins a Session with
 // the same table. [Server.Local] connects a client in the same process. All of them
 // say the same bytes; docs/SESSION.md has them for others.
 //
@@ -61,17 +61,17 @@
 // sends leaves when the batch of datagrams is done that the handler belongs to.
 //
 // All methods may be called from any goroutine. With [Config.Manual] there is no
-// goroutine at all: the program calls [Server.Poll] once per tick, in which the
-// handlers run, and [Server.Flush] when it has sent what it wants to send.
+// goroutine at all: the program calls [Server.Poll] in every tick, in which the
+// handlers run, and [Server.Flush] when it has sent what it wants to send. HTTP
+// requests are answered on goroutines of their own nevertheless.
 //
 // # Who owns what
 //
-// A session belongs to its link, and whoever holds the link's lock holds the
-// session. There is no lock of the session's own. When a client resumes over a new
-// link, the session moves there; no two locks are held for it.
+// The bytes that a handler gets are valid until it returns, those of an [Event] until
+// the next one. Bytes that are given to Send and its like are copied, for Broadcast and
+// groups once for all, so they may be used again at once.
 //
-// The bytes that a handler gets are valid until it returns. The bytes that are given
-// to Send are copied, those for Broadcast and groups once for all.
+// A [Conn] stays the same when its client resumes over a new link, and with it User.
 //
 // # Order of events
 //

@@ -59,10 +59,10 @@ const (
 // func for.
 type Event struct {
 	Type    EventType
-	Conn    *Conn
+	Conn    *Conn       // nil of an EndedEvent
 	Channel ChannelID   // of a MessageEvent, a ReceiptEvent or a ChannelEvent
 	Data    []byte      // of a MessageEvent; valid until the next event
-	Request *Request    // of a RequestEvent
+	Request *Request    // of a RequestEvent; rejected at the next event unless answered or kept
 	Message MessageID   // of a ReceiptEvent
 	Fate    Fate        // of a ReceiptEvent
 	Reason  CloseReason // of a CloseEvent
@@ -87,8 +87,8 @@ const (
 	Outdated  = channel.Replaced  // a newer one took its place in the queue
 )
 
-// A CloseCode tells why a session ended. From ProgramCode to 65535 they are the
-// program's own.
+// A CloseCode tells why a session ended. From ProgramCode, 256, to 65535 they are the
+// program's own. Clients get the same numbers; docs/SESSION.md, section 5, has them.
 type CloseCode = session.Code
 
 // The codes.
@@ -97,7 +97,7 @@ const (
 	Kicked        = session.Kicked        // put out
 	ShutDown      = session.Shutdown      // the server ends
 	ProtocolError = session.ProtocolError // the other end broke the protocol: see Text
-	AuthEnded     = session.Auth          // the credentials are not valid any more
+	AuthEnded     = session.Auth          // the credentials are not valid any more; for the program to say
 	Replaced      = session.Replaced      // the same Identity connected once more
 	TimedOut      = session.Timeout       // interrupted for longer than Grace
 	Duplicate     = session.Duplicate     // the same Identity is connected already

@@ -147,7 +147,7 @@ func (l *loop) turn(d time.Duration) error {
 	}
 	l.speak(time.Now())
 	told := len(l.ready) > 0
-	clear(l.ready) // or it would keep sessions that are over
+	clear(l.ready)     // or it would keep sessions that are over
 	if last && !told { // a turn that had begun before has not told the end
 		return ErrClosed
 	}

@@ -15,24 +15,32 @@ type poll struct {
 // Poll waits at most d for something to happen, does all there is to do, and yields
 // what happened, as a game loop wants it in every tick:
 //
-//	for ev := range srv.Poll(0) {
-//		switch ev.Type {
-//		case godwit.MessageEvent:
-//			...
+//	for {
+//		for ev := range srv.Poll(time.Until(next)) {
+//			switch ev.Type {
+//			case godwit.MessageEvent:
+//				...
+//			}
 //		}
+//		if time.Now().Before(next) {
+//			continue // something happened, and there is time for more
+//		}
+//		next = next.Add(time.Second / 60)
+//		... // the tick
+//		srv.Flush()
 //	}
-//	... // the tick
-//	srv.Flush()
 //
-// Where datagrams come faster than they are served it returns when d has passed, or
-// with d zero when those are served that had come before it was called. A loop that
+// It returns as soon as the first datagrams that came are served, which may be long
+// before d has passed; acknowledgements are such too, and cause no event. Where they
+// come faster than they are served it returns when d has passed. With d zero or less
+// it does not wait, and serves those that had come before it was called. A loop that
 // waits in Poll until its next tick costs less than one that sleeps and then polls:
 // the system wakes the program for datagrams in either case.
 //
 // What the Handler has a func for is told to it instead, so a program with handlers
 // ranges over nothing. Both run inside Poll. A loop that breaks off gets the rest in
 // the next call. Poll is for servers with Config.Manual, and for one goroutine; when
-// the server is closed, or Poll cannot work, it yields one EndedEvent.
+// the server is closed, or Poll cannot work, it yields one EndedEvent, whose Conn is nil.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		switch {

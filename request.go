@@ -29,7 +29,7 @@ const (
 // and Reject.
 type Request struct {
 	Name string
-	Data []byte // valid until the handler returns
+	Data []byte // valid until the handler returns, or the next event of Poll
 
 	conn   *Conn
 	answer owed.Answer
@@ -43,8 +43,8 @@ func newRequest(c *Conn, ev *session.Event) *Request {
 func (r *Request) Conn() *Conn { return r.conn }
 
 // Keep lets the request be answered after the handler has returned, from any
-// goroutine. Copy Data if it is still needed then. A request that is kept and then
-// lost sight of is rejected when the garbage collector finds it.
+// goroutine. It sets Data to nil: copy what is still needed before. A request that is
+// kept and then lost sight of is rejected when the garbage collector finds it.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
 		owed.Keep(r, &r.answer)
@@ -112,7 +112,8 @@ func (c *Conn) Status(id RequestID) (Status, bool) {
 // Request sends a request and waits for the answer: bytes of a reply, nil bytes of
 // an acknowledgement, or a *RequestError. When ctx is done first, the answer is of
 // no interest any more, but the other end may act on the request nevertheless. In a
-// handler use Ask.
+// handler use Ask, and with Config.Manual where Poll is called: nothing comes in while
+// that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
 	if inHandler() {
 		return nil, ErrInHandler
