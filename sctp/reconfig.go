@@ -44,6 +44,10 @@ const (
 
 // resetState is the two request sequences of the association. Each side has at
 // most one request outstanding.
+//
+// An answer that it is in progress uses a number up: dcSCTP, in Chromium and
+// Firefox, asks again under the next one, and gives what is asked under the old one
+// the old answer, for ever. Others ask again under the old one.
 type resetState struct {
 	expected uint32 // the peer's next request
 	result   uint32 // of the request before it
@@ -99,13 +103,14 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 		a.drop(DropChunk)
 		return events
 	}
-	switch number {
-	case a.reset.expected:
-	case a.reset.expected - 1:
-		a.pend |= pendResetResponse
-		return events
-	default:
+	switch {
+	case number == a.reset.expected:
+		a.reset.expected++
+	case number != a.reset.expected-1:
 		a.drop(DropReset)
+		return events
+	case a.reset.result != resultInProgress:
+		a.pend |= pendResetResponse
 		return events
 	}
 	a.pend |= pendResetResponse
@@ -115,12 +120,10 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	case seq.Less(a.rx.cum, binary.BigEndian.Uint32(p.value[8:])):
 		// Not everything that was sent before has come. The peer asks again.
 		a.reset.result = resultInProgress
-		return events
 	default:
 		a.reset.result = resultPerformed
 		events = a.resetStreams(p.value[outgoingResetLen:], events)
 	}
-	a.reset.expected++
 	return events
 }
 
@@ -177,6 +180,7 @@ func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) [
 	}
 	if binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {
 		a.reset.tries = 1 // it is alive; ask again at the timer's leisure
+		a.reset.next++
 		a.timers[timerReset] = t + a.controlTimeout()
 		return events
 	}
@@ -228,12 +232,8 @@ func (a *Assoc) appendReconfig(t time.Duration, b []byte, limit int) []byte {
 	start := len(b)
 	b = appendChunk(b, chunkReconfig, 0)
 	if a.pend&pendResetResponse != 0 {
-		number := a.reset.expected - 1
-		if a.reset.result == resultInProgress {
-			number++
-		}
 		p := len(b)
-		b = binary.BigEndian.AppendUint32(appendParam(b, paramResetResponse), number)
+		b = binary.BigEndian.AppendUint32(appendParam(b, paramResetResponse), a.reset.expected-1)
 		b = finishTLV(binary.BigEndian.AppendUint32(b, a.reset.result), p)
 	}
 	if n > 0 {

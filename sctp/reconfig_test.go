@@ -91,15 +91,35 @@ func TestResetWaitsForWhatWasSentBefore(t *testing.T) {
 	a.wantPacket("and said", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=1)")
 }
 
+// dcSCTP, in Chromium and Firefox, asks again under a new number.
+func TestResetIsAskedForAgainUnderANewNumber(t *testing.T) {
+	a := openChannel(t)
+	for i := range uint32(3) {
+		a.write(resetRequest(peerTSN+i, 3, 1))
+		a.wantNoEvent("2 and 3 are under way")
+		a.wantPacket("the peer has to ask again", fmt.Sprintf("RESET-RESPONSE(%d result=6)", 1+i))
+	}
+	a.write(text(2, "a"), text(3, "b"))
+	a.events = nil
+	a.write(resetRequest(peerTSN+3, 3, 1))
+	a.wantEvent("now it is done", Event{Type: ChannelClosed, Stream: 1})
+	a.wantPacket("and said", "RESET-RESPONSE(4 result=1) RESET(1000 last=1000 stream=1)")
+	a.write(resetRequest(peerTSN+2, 3, 1))
+	a.wantIdle("a number that is over")
+	a.write(resetRequest(peerTSN+3, 3, 1))
+	a.wantPacket("the answer was lost", "RESET-RESPONSE(4 result=1)")
+}
+
 func TestPeerAsksUsToWait(t *testing.T) {
 	a := openChannel(t)
 	a.CloseStream(a.now, 1)
 	a.drain()
-	for range 20 {
-		a.write(resetResponse(1000, resultInProgress))
+	for i := range uint32(20) {
+		a.write(resetResponse(1000+i, resultInProgress))
 		a.wantIdle("not at once")
 		a.pass(time.Second)
-		if p := a.drain(); len(p) == 0 || p[0] != "RESET(1000 last=1000 stream=1)" {
+		// Under the old number dcSCTP would say the same for ever.
+		if p := a.drain(); len(p) == 0 || p[0] != fmt.Sprintf("RESET(%d last=1000 stream=1)", 1001+i) {
 			t.Fatalf("asked again: %s", p)
 		}
 	}
