@@ -93,11 +93,11 @@ func (s *Server) RTC() *rtcserver.Server { return s.rtc }
 // table, from 1.
 func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channels.ID(name) }
 
-// Conns yields the open sessions. No lock is held meanwhile; one may be closed before
+// Conns yields the open sessions, also those that are interrupted. No lock is held meanwhile; one may be closed before
 // it is yielded.
 func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }
 
-// Len returns how many sessions are open.
+// Len returns how many sessions are open, also those that are interrupted.
 func (s *Server) Len() int { return len(s.roster.all()) }
 
 // Flush sends what Send and its like have queued while Config.Manual was set.

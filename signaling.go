@@ -135,7 +135,11 @@ func (s *Server) sameTerms(version, app, channels string) error {
 			"server", ours, "client", brief(version))
 	}
 	if ours := s.config.Version; ours != "" && app != ours {
-		return refusal(http.StatusConflict, "app", "the server is version "+strconv.Quote(ours)+" of the program, the client is not",
+		theirs := "is " + strconv.Quote(brief(app))
+		if app == "" {
+			theirs = "does not say what it is"
+		}
+		return refusal(http.StatusConflict, "app", "the server is version "+strconv.Quote(ours)+" of the program, the client "+theirs,
 			"server", ours, "client", brief(app))
 	}
 	theirs, err := strconv.ParseUint(channels, 16, 64)

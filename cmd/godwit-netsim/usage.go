@@ -15,7 +15,8 @@ Clients send to the address of -listen as if it was the server. Conditions are
 those of both directions, or of the way up and the way down with a comma between
 them: -loss 5%,1%.
 
-  a player in a train; the page is told to send to port 9000:
+  a player in a train; the server has 127.0.0.1:9000 in Config.RTC.Public, so that
+  the page sends there ("go run ./examples/echo -public 127.0.0.1:9000"):
     godwit-netsim -listen 127.0.0.1:9000 -target 127.0.0.1:42424 -preset train
   a round trip of 100 ms, and one datagram in ten is lost on the way up:
     godwit-netsim -target 127.0.0.1:42424 -delay 50ms -loss 10%,0

@@ -53,9 +53,20 @@ func TestPublicKeysDoNotSign(t *testing.T) {
 }
 
 func TestMisuseIsExplained(t *testing.T) {
-	for _, args := range [][]string{{}, {"fly"}, {"key", "-alg", "RS256"}, {"sign"}, {"sign", "-nonsense"}, {"verify", "-key", "/none"}} {
-		if err := run(args, strings.NewReader(""), &strings.Builder{}); err == nil {
-			t.Errorf("%q is taken", args)
+	for line, want := range map[string]string{
+		"":                                 "say what to do",
+		"fly":                              `"fly" is not known`,
+		"key -alg RS256":                   "RS256",
+		"key ES256":                        `"ES256" is no flag`,
+		"sign":                             "-key, -sub and -aud are needed",
+		"sign -nonsense":                   "-nonsense",
+		"sign -key k -sub a -aud b -for 0": "expired already",
+		"verify -key k":                    "-key and -aud are needed",
+		"verify -key /none -aud b":         "-key: open /none",
+	} {
+		err := run(strings.Fields(line), strings.NewReader(""), &strings.Builder{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", line, err)
 		}
 	}
 }

@@ -37,6 +37,10 @@ func main() {
 	web := flag.String("http", "localhost:8080", "TCP `address` to serve the page and the signaling on")
 	verbose := flag.Bool("v", false, "log connections as they come and go")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "echo: %q is no flag; see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
