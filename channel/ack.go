@@ -1,6 +1,9 @@
 package channel
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // maxAckDelay is how long a lone acknowledgement waits for a packet to ride in.
 const maxAckDelay = 20_000_000 // ns
@@ -10,6 +13,7 @@ const maxAckDelay = 20_000_000 // ns
 type received struct {
 	next   uint64 // one more than the largest that came; 0 before the first
 	floor  uint64 // the peer knows of all that came below this
+	news   uint64 // the smallest that came since the last ack block
 	bits   [receivedWindow / 64]uint64
 	lastAt moment // when the largest came
 
@@ -27,7 +31,7 @@ const (
 	lossSpan       = 64
 )
 
-func (r *received) init() { *r = received{due: never} }
+func (r *received) init() { *r = received{due: never, news: math.MaxUint64} }
 
 func (r *received) bit(n uint64) (word *uint64, mask uint64) {
 	return &r.bits[n/64%(receivedWindow/64)], 1 << (n % 64)
@@ -59,6 +63,7 @@ func (r *received) mark(t moment, n uint64, eliciting bool) {
 	}
 	w, mask := r.bit(n)
 	*w |= mask
+	r.news = min(r.news, n)
 	r.floor = min(r.floor, n) // one that comes late is news again
 	r.measure(n)
 	if !eliciting {
@@ -162,8 +167,8 @@ func (r *received) prior(n, low uint64) (uint64, bool) {
 }
 
 // said takes note that an ack block has left.
-func (r *received) said() { r.eliciting, r.due = 0, never }
+func (r *received) said() { r.eliciting, r.due, r.news = 0, never, math.MaxUint64 }
 
 // confirmed takes note that the peer knows all that came up to largest, because a
-// packet came to it that said so.
-func (r *received) confirmed(largest uint64) { r.floor = max(r.floor, largest+1) }
+// packet came to it that said so. What has come since may be below that.
+func (r *received) confirmed(largest uint64) { r.floor = min(max(r.floor, largest+1), r.news) }
