@@ -66,13 +66,12 @@ func (m *Mux) appendClose(b []byte, t moment) []byte {
 }
 
 // receiveClose ends the link because the peer has.
-func (m *Mux) receiveClose(t moment, f *frame) {
+func (m *Mux) receiveClose(f *frame) {
 	if m.closed {
 		return
 	}
 	m.closed = true
 	m.abandon()
-	m.received.due = t // tell it at once that it can stop
 	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, Payload: f.payload})
 }
 

@@ -205,3 +205,15 @@ func TestOverflowOfPacketsRemembered(t *testing.T) {
 	}
 	x.m.check(t)
 }
+
+// A close frame beside a frame that is refused leaves nothing to be said, so no time
+// to say it at.
+func TestCloseBesideARefusedFrame(t *testing.T) {
+	x := newTestMux(t, Config{Server: true})
+	x.receive(whole(63, 0, "no such channel"), appendClose(nil, 1, "bye"))
+	x.wantEvents("the peer is gone", "closed 1 bye")
+	x.wantIdle("its packet is not acknowledged")
+	if at := x.m.Deadline(); !at.IsZero() {
+		t.Errorf("the deadline is %v from now", at.Sub(x.now))
+	}
+}

@@ -295,7 +295,7 @@ func (m *Mux) Relink(now time.Time, reliable bool, rtt time.Duration) {
 		}
 	}
 	m.link(t)
-	if m.closing.begun {
+	if m.closing.left > 0 {
 		m.closing.next = t
 	}
 }

@@ -34,6 +34,29 @@ func TestAckRidesWithReply(t *testing.T) {
 	x.wantIdle("it was said")
 }
 
+// What comes late is told, though the peer knows by then of all that came before it.
+func TestLatePacketIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		frame []byte // beside the acknowledgement that overtakes ours
+		want  string
+	}{
+		{"the next packet", []byte{controlPing}, "ack 3-5"},
+		{"the next packet is refused", whole(63, 0, "no such channel"), "ack 3-4"},
+	} {
+		x := newTestMux(t, Config{})
+		for _, x.number = range []uint64{0, 1, 2, 4} {
+			x.receive([]byte{controlPing})
+		}
+		x.wantPacket(c.name+": one is missing", "ack 4-4 0-2")
+		x.number = 3
+		x.receive([]byte{controlPing})
+		x.number = 5
+		x.m.Receive(x.now, append(x.ackPacket(0, 0), c.frame...))
+		x.wantPacket(c.name+": it came", c.want)
+	}
+}
+
 func TestRetransmission(t *testing.T) {
 	table := append(Channels(nil), testTable...)
 	table[chat-1].Copies = -1
@@ -273,6 +296,11 @@ func TestCloseIsNotSentForEver(t *testing.T) {
 	}
 	if n != closeRepeats || !x.m.Closed() || !x.m.Deadline().IsZero() {
 		t.Errorf("sent %d times, closed %v, deadline %v", n, x.m.Closed(), x.m.Deadline())
+	}
+	x.m.Relink(x.now, false, 0)
+	x.wantIdle("nor on another link")
+	if d := x.m.Deadline(); !d.IsZero() {
+		t.Errorf("the deadline is %v on another link", d)
 	}
 }
 

@@ -34,7 +34,7 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 	}
 	m.received.mark(t, number, eliciting)
 	if m.closed && m.received.eliciting > 0 {
-		m.received.due = t
+		m.received.due = t // tell it at once that it can stop
 	}
 }
 
@@ -45,7 +45,7 @@ func (m *Mux) receiveFrames(t moment, b []byte) bool {
 	for len(b) > 0 {
 		b = b[f.parse(b):]
 		if f.kind == frameControl {
-			m.receiveControl(t, f)
+			m.receiveControl(f)
 			continue
 		}
 		ok = m.receiveContent(t, f) && ok
@@ -53,10 +53,10 @@ func (m *Mux) receiveFrames(t moment, b []byte) bool {
 	return ok
 }
 
-func (m *Mux) receiveControl(t moment, f *frame) {
+func (m *Mux) receiveControl(f *frame) {
 	switch {
 	case f.channel == controlClose:
-		m.receiveClose(t, f)
+		m.receiveClose(f)
 	case f.channel >= controlExtension:
 		m.drop(DropUnknownFrame)
 	}
