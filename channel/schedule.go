@@ -57,7 +57,7 @@ func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int)
 		number := m.flight.next
 		bare := s.cfg.Mode == Unreliable
 		b = appendPiece(b, s.id, bare, msg.id, msg.body, i)
-		s.tokens -= float64(size)
+		s.tokens = max(-MaxPacket, s.tokens-float64(size)) // what comes on top of the share is not taken off it
 		s.pass += uint64(size) * maxWeight / uint64(s.cfg.Weight)
 		m.passes[s.cfg.Priority] = s.pass
 		if s.cfg.Mode.reliable() || msg.receipt {

@@ -72,6 +72,19 @@ func TestGuaranteedShare(t *testing.T) {
 	}
 }
 
+// What a channel got while nobody else wanted it is not taken off its share later.
+func TestGuaranteedShareAfterPlenty(t *testing.T) {
+	x := newTestMux(t, Config{Rate: 100_000, Ceiling: 100_000, Channels: Channels{
+		{Name: "greedy", Mode: ReliableOrdered},
+		{Name: "guaranteed", Mode: ReliableOrdered, Priority: 7, Guarantee: 20_000},
+	}})
+	x.drainOver(10*time.Second, x.fill(2))
+	got := x.drainOver(5*time.Second, x.fill(1, 2))
+	if got[2] < 95_000 || got[2] > 115_000 {
+		t.Errorf("guaranteed 100,000 bytes in five seconds, got %d", got[2])
+	}
+}
+
 func TestIdleChannelSavesNoShareUp(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 100_000, Channels: Channels{{Name: "a", Mode: ReliableOrdered}, {Name: "b", Mode: ReliableOrdered}}})
 	x.drainOver(2*time.Second, x.fill(1))
