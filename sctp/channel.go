@@ -153,15 +153,30 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		a.drop(DropOrder)
 		return events
 	case ahead > 0:
-		if a.buffered+len(d.payload) > a.config.MaxBuffered+2*a.config.MaxMessage {
+		if ch.reliable && a.buffered+len(d.payload) > a.config.MaxBuffered+2*a.config.MaxMessage {
 			return a.abort(ProtocolError, events)
 		}
 		a.hold(d, owned)
-		return events
+		return a.stopWaiting(ch, events)
 	}
 	events = a.deliver(d, events)
 	ch.nextIn++
 	return a.deliverHeld(ch, events)
+}
+
+// stopWaiting gives up the missing messages of a channel that may lose some, the
+// oldest first, until what is held behind them fits the buffer. Its page may have far
+// more under way before it gives them up itself.
+func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
+	for !ch.reliable && a.buffered > a.config.MaxBuffered {
+		next, ok := a.firstHeld(ch.stream, ch.nextIn)
+		if !ok {
+			break
+		}
+		ch.nextIn = next
+		events = a.deliverHeld(ch, events)
+	}
+	return events
 }
 
 // deliverHeld delivers the held messages whose turn it is.

@@ -245,6 +245,38 @@ func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 	}
 }
 
+// A page may have more behind a loss than is held here before it gives up what was
+// lost. On a channel that may lose messages that costs the lost one, and no more.
+func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelRetransmits, 0, "state"))
+	a.events = nil
+	const n = 300
+	payload := strings.Repeat("x", 1000)
+	next := 2 // 1 is lost
+	for i := next; i <= n; i++ {
+		a.write(rawData(flagWhole, uint32(1+i), 1, uint16(i), ppidBinary, payload))
+		if limit := a.config.MaxBuffered + bufferOverhead + len(payload); a.buffered > limit {
+			t.Fatalf("%d bytes", a.buffered)
+		}
+	}
+	a.write(forward(2, 1, 1))
+	for _, e := range a.events {
+		if e.Type != Message {
+			t.Fatalf("%v", debugEvent(e))
+		}
+		next++
+	}
+	if next != n+1 {
+		t.Errorf("%d messages of %d", next-2, n-1)
+	}
+	a.write(rawData(flagWhole, 2, 1, 1, ppidBinary, "1"))
+	a.wantDrops("the lost one is too late", DropOrder, 1)
+	if a.buffered != 0 {
+		t.Errorf("%d bytes left", a.buffered)
+	}
+}
+
 // Fragments of every size against what was sent, with loss and duplicates.
 func TestReassemblyAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
