@@ -265,7 +265,7 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 // all that it does was sent.
 func (a *Assoc) checkGaps(cum uint32, gaps []byte) (top uint32, ok bool) {
 	last := a.nextTSN - 1
-	if seq.Less(last, cum) {
+	if cum-a.acked > last-a.acked { // also what is so far away that it has no order
 		return 0, false
 	}
 	top = cum

@@ -347,6 +347,10 @@ func TestInvalidSacksChangeNothing(t *testing.T) {
 	if a.acked != 1009 || a.marks.n != 0 {
 		t.Errorf("a good one: up to %d, %d marks left", a.acked, a.marks.n)
 	}
+	a.write(sack(1009 + 1<<31)) // neither before nor after what was sent
+	if a.acked != 1009 || a.topAcked != 1009 {
+		t.Errorf("nothing is under way: up to %d, at most %d", a.acked, a.topAcked)
+	}
 }
 
 func TestRoundTripFromSacks(t *testing.T) {
