@@ -97,6 +97,51 @@ func TestNetsimTooSmallBuffers(t *testing.T) {
 	})
 }
 
+// A windowsConn is a socket whose system makes an error of each datagram that is
+// larger than its buffer.
+type windowsConn struct {
+	PacketConn
+	large int // so many come first
+}
+
+func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if c.large == 0 {
+		return c.PacketConn.ReadFromUDPAddrPort(b)
+	}
+	c.large--
+	return len(b), simClient, &net.OpError{Op: "read", Err: os.NewSyscallError("wsarecvfrom", wsaEMSGSIZE)}
+}
+
+// A stranger who sends nothing but datagrams that are too large does not end the
+// reading, where the system reports them as errors.
+func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := netsim.New(1)
+		defer network.Close()
+		server, err := network.Listen(simServer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := network.Listen(simClient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const large = 10 * maxReadErrors
+		c := New(&windowsConn{server, large})
+		out := to(simServer, 1)
+		write(t, New(client), out...)
+		ds := buffers(4, 100)
+		n, err := c.ReadBatch(ds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPayloads(t, ds[:n], out)
+		if s := c.Stats(); s.Truncated != large || s.ReadErrors != 0 || s.Received != 1 {
+			t.Errorf("stats %+v, want %d truncated", s, large)
+		}
+	})
+}
+
 // TestTruncatedLast: a batch that ends in a datagram that does not fit does not
 // wait for another.
 func TestTruncatedLast(t *testing.T) {

@@ -169,6 +169,10 @@ func (c *Conn) Stats() Stats {
 	}
 }
 
+// wsaEMSGSIZE is what Windows calls EMSGSIZE, also of a read. No other system has an
+// error of that number.
+const wsaEMSGSIZE = syscall.Errno(10040)
+
 // drop counts one datagram that could not be sent. It reports whether the
 // cause is a full buffer, so that the next one would fare no better.
 func (n *counters) drop(e syscall.Errno) (full bool) {
@@ -176,7 +180,7 @@ func (n *counters) drop(e syscall.Errno) (full bool) {
 	case syscall.EAGAIN, syscall.ENOBUFS:
 		n.full.Add(1)
 		return true
-	case syscall.EMSGSIZE:
+	case syscall.EMSGSIZE, wsaEMSGSIZE:
 		n.tooLarge.Add(1)
 	case syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN:
 		n.unreachable.Add(1)
