@@ -22,7 +22,8 @@ type LocalConfig struct {
 // tests. It returns the client's end, which is a Conn like the server's: what it
 // sends goes to the server's Handler, what the server sends to its own. Nothing of
 // it leaves the process, and nothing is lost. Nobody is asked for authorization,
-// and MaxConns counts it but does not refuse it.
+// and MaxConns counts it but does not refuse it. With Config.Manual, [Server.Poll]
+// runs both ends, and yields what either has no func for.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt)
 	if err != nil {
