@@ -266,6 +266,8 @@ var Received = class {
     // of the last ack block
     this.told = 0;
     // the peer knows of all that came below this
+    this.news = Infinity;
+    // the smallest that came since the last ack block
     // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
     this.edges = [0, 0];
     this.lastAt = 0;
@@ -300,6 +302,7 @@ var Received = class {
       this.lastAt = t;
       while (edges[1] <= n + 1 - window) edges.splice(0, 2);
     }
+    this.news = Math.min(this.news, n);
     this.told = Math.min(this.told, n);
     this.measure(n);
     if (!eliciting) return;
@@ -318,7 +321,7 @@ var Received = class {
   /** Appends a block of what came, newest ranges first. */
   append(w, t, end) {
     const { edges } = this;
-    const low = Math.min(Math.max(this.told, this.next - window), this.next - 1);
+    const low = Math.max(this.told, this.next - window);
     let start = this.next;
     this.ranges = [];
     for (let i = edges.length - 1; edges[i] > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
@@ -332,11 +335,14 @@ var Received = class {
   /** Takes note that an ack block has left. */
   said() {
     this.eliciting = 0;
-    this.due = Infinity;
+    this.due = this.news = Infinity;
   }
-  /** Takes note that the peer knows all that came below n, because a packet came to it that said so. */
+  /**
+   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
+   * may be below that.
+   */
   confirmed(n) {
-    this.told = Math.max(this.told, n);
+    this.told = Math.min(Math.max(this.told, n), this.news);
   }
 };
 
@@ -1137,7 +1143,7 @@ var Outbox = class {
       const { s } = m;
       const start = w.n;
       appendPiece(w, s.id, s.bare, m, q.i);
-      s.tokens -= w.n - start;
+      s.tokens = Math.max(-maxPacket, s.tokens - w.n + start);
       this.passes[s.cfg.priority] = s.pass += (w.n - start) * maxWeight / s.cfg.weight;
       if (s.reliable || m.receipt) p.pieces.push(q);
       this.pieceSent(q, p);
@@ -1541,7 +1547,7 @@ var Mux = class {
     this.sampled = this.awake = -1;
     this.heard = t;
     this.ping = false;
-    if (this.ending) this.closeAt = t;
+    if (this.closeLeft) this.closeAt = t;
   }
   /** Queues a copy of b. Take it with append. */
   send(t, ch, b, o) {

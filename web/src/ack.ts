@@ -18,6 +18,7 @@ export class Received {
   ranges: number[] = []; // of the last ack block
 
   private told = 0; // the peer knows of all that came below this
+  private news = Infinity; // the smallest that came since the last ack block
   // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
   private readonly edges = [0, 0];
   private lastAt = 0; // when the largest came
@@ -53,6 +54,7 @@ export class Received {
       this.lastAt = t;
       while (edges[1]! <= n + 1 - window) edges.splice(0, 2);
     }
+    this.news = Math.min(this.news, n);
     this.told = Math.min(this.told, n); // one that comes late is news again
     this.measure(n);
     if (!eliciting) return;
@@ -74,7 +76,7 @@ export class Received {
   /** Appends a block of what came, newest ranges first. */
   append(w: Writer, t: number, end: number): void {
     const { edges } = this;
-    const low = Math.min(Math.max(this.told, this.next - window), this.next - 1);
+    const low = Math.max(this.told, this.next - window);
     let start = this.next;
     this.ranges = [];
     for (let i = edges.length - 1; edges[i]! > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
@@ -89,11 +91,14 @@ export class Received {
   /** Takes note that an ack block has left. */
   said(): void {
     this.eliciting = 0;
-    this.due = Infinity;
+    this.due = this.news = Infinity;
   }
 
-  /** Takes note that the peer knows all that came below n, because a packet came to it that said so. */
+  /**
+   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
+   * may be below that.
+   */
   confirmed(n: number): void {
-    this.told = Math.max(this.told, n);
+    this.told = Math.min(Math.max(this.told, n), this.news);
   }
 }

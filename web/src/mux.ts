@@ -138,7 +138,7 @@ export class Mux {
     this.sampled = this.awake = -1;
     this.heard = t;
     this.ping = false;
-    if (this.ending) this.closeAt = t;
+    if (this.closeLeft) this.closeAt = t;
   }
 
   /** Queues a copy of b. Take it with append. */

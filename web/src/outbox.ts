@@ -2,7 +2,7 @@ import { maxPriority, maxWeight, messageCost, type FullChannel } from "./channel
 import { SendError } from "./errors";
 import { type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, cost, Sender } from "./queue";
 import { type SentPacket } from "./sent";
-import { appendPiece, pieceCost, pieces, Writer } from "./wire";
+import { appendPiece, maxPacket, pieceCost, pieces, Writer } from "./wire";
 
 /** What one message asks for. */
 export interface MessageOptions {
@@ -173,7 +173,7 @@ export class Outbox {
       const { s } = m;
       const start = w.n;
       appendPiece(w, s.id, s.bare, m, q.i);
-      s.tokens -= w.n - start;
+      s.tokens = Math.max(-maxPacket, s.tokens - w.n + start); // what comes on top of the share is not taken off it
       this.passes[s.cfg.priority] = s.pass += ((w.n - start) * maxWeight) / s.cfg.weight;
       if (s.reliable || m.receipt) p.pieces.push(q);
       this.pieceSent(q, p);

@@ -53,3 +53,21 @@ for (const [loss, late] of [[0, 0], [0.02, 0], [0.3, 0], [0, 0.2], [0.1, 0.1], [
     }
   });
 }
+
+test("what comes late is told, though the peer knows by then of all that came before it", () => {
+  const received = new Received();
+  const w = new Writer();
+  w.b = new Uint8Array(1150);
+  for (const n of [0, 1, 2, 4]) received.mark(0, n, true);
+  received.append(w, 0, 1100);
+  received.said();
+  received.mark(0, 3, true);
+  received.confirmed(5);
+  received.append(w, 0, 1100);
+  expect(received.ranges).toEqual([1]);
+  received.said();
+  received.confirmed(5);
+  received.mark(0, 5, true);
+  received.append(w, 0, 1100);
+  expect(received.ranges).toEqual([0]);
+});

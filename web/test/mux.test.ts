@@ -136,6 +136,39 @@ test("close reaches the other end, is acknowledged, and says why", () => {
   expect(() => a.send(w.now, 1, utf8("x"))).toThrow(SendError);
 });
 
+test("a close that was sent often enough is not sent on another link", () => {
+  const w = new World(1);
+  const [a] = pair(w, table, { loss: 1 }, {}, {}, {});
+  a.close(0, 300, "enough");
+  w.run(2000);
+  expect(a.closed()).toBe(true);
+  a.relink(w.now, 40);
+  expect(a.deadline()).toBe(Infinity);
+});
+
+test("what a channel got beyond its guaranteed share is not taken off it later", () => {
+  const w = new World(1);
+  const shared: Channel[] = [
+    { name: "greedy", mode: "reliable-ordered" },
+    { name: "guaranteed", mode: "reliable-ordered", priority: 7, guarantee: 20_000 },
+  ];
+  const got = [0, 0, 0];
+  const [a] = pair(w, shared, { delay: 5 }, { delay: 5 }, {}, { message: (ch, b) => (got[ch]! += b.length) }, {
+    rate: 100_000,
+    ceiling: 100_000,
+  });
+  const fill = (...channels: number[]): void => {
+    for (const ch of channels) while (a.outbox.senders[ch]!.cost < 40_000) a.send(w.now, ch, new Uint8Array(700));
+  };
+  w.every(5, 2000, () => fill(2));
+  w.run(10_000);
+  got.fill(0);
+  w.every(5, 1000, () => fill(1, 2));
+  w.run(5000);
+  expect(got[2]).toBeGreaterThan(95_000);
+  expect(got[2]).toBeLessThan(145_000); // with what waited already
+});
+
 test("an idle link says little", () => {
   const w = new World(1);
   const [a, b] = pair(w, table, { delay: 20 }, { delay: 20 }, {}, {});
