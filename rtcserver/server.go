@@ -134,9 +134,10 @@ const maxPolled = 1 << 14
 // accept makes a connection for an offer, which waits for its first check, and
 // the answer to it, or a refusal. The engine is asked last: it may spend a ticket.
 func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sdp.Answer, *StatusError) {
+	ending := refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
 	select {
 	case <-s.down:
-		return nil, refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
+		return nil, ending
 	default:
 	}
 	setup := offer.Setup.Answer(sdp.SetupActive)
@@ -177,7 +178,9 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
-	s.expireBy(s.registry.add(c, now))
+	if !s.expireBy(s.registry.add(c, now)) {
+		return nil, ending
+	}
 	s.stats.answered.Add(1)
 	return &sdp.Answer{
 		Offer:          offer,
@@ -215,15 +218,21 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 	}
 }
 
-// expireBy makes shard 0 look at the registry's pending connections in time.
-func (s *Server) expireBy(t time.Time) {
+// expireBy makes shard 0 look at the registry's pending connections in time. It ends
+// them, and returns false, if the shard has ended.
+func (s *Server) expireBy(t time.Time) bool {
 	sh := s.shards[0]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.closed {
+		sh.closeAll("")
+		return false
+	}
 	if sh.expiry.IsZero() || t.Before(sh.expiry) {
 		sh.expiry = t
 		sh.wake()
 	}
+	return true
 }
 
 // Conns yields the connections that are open. No lock is held meanwhile; one may

@@ -3,6 +3,8 @@ package rtcserver
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,6 +66,28 @@ func TestShutdownEndsWhatIsNotOpenYet(t *testing.T) {
 		if len(fails) != 2 || fails[1] != Shutdown || fails[2] != Shutdown {
 			t.Errorf("Fail was called for %v", fails)
 		}
+	})
+}
+
+// wantRefused makes an offer, which must be refused because of the shutdown.
+func (w *world) wantRefused(why string) {
+	w.t.Helper()
+	_, err := w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(w.t))
+	if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != http.StatusServiceUnavailable {
+		w.t.Errorf("%s: %v, want 503", why, err)
+	}
+	if n := w.server.Stats().Pending; n != 0 {
+		w.t.Errorf("%s: %d wait", why, n)
+	}
+}
+
+// An offer that was let in before the shutdown, and is answered after it, is refused
+// all the same.
+func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
+	var s *Server
+	inWorld(t, Config{Engine: func(*Conn, *http.Request) (Engine, error) { return nil, s.Close() }}, func(w *world) {
+		s = w.server
+		w.wantRefused("the port is closed")
 	})
 }
 
