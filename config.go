@@ -19,9 +19,9 @@ type Channels = channel.Channels
 
 // A Channel is one line of the table. Name, Mode, Direction, MaxMessage (bytes; zero
 // means 256 KiB if reliable, else 16 KiB) and QueueLimit (bytes that may wait; zero
-// means 1 MiB if reliable, else 64 KiB) must be the same at both ends. Priority (0,
-// sent first, to 7), Guarantee (bytes per second), Weight and Copies say how this end
-// sends. [channel.Channel] has the details.
+// means 1 MiB if reliable, else 64 KiB, and room for one message of MaxMessage) must be
+// the same at both ends. Priority (0, sent first, to 7), Guarantee (bytes per second),
+// Weight and Copies say how this end sends. [channel.Channel] has the details.
 type Channel = channel.Channel
 
 // A ChannelID is a channel's number: its place in the table, from 1.
