@@ -177,15 +177,19 @@ func TestUsed(t *testing.T) {
 		want error
 	}{
 		{0, "a", nil}, {0, "a", ErrReplayed}, {0, "b", nil}, {0, "c", ErrBusy},
-		{89 * time.Second, "a", ErrReplayed},                       // a clock that lags would take it still
-		{91 * time.Second, "c", nil}, {91 * time.Second, "a", nil}, // Verify refuses it now
+		{89 * time.Second, "a", ErrReplayed},                                     // a clock that lags would take it still
+		{91 * time.Second, "c", ErrExpired}, {91 * time.Second, "a", ErrExpired}, // since it was verified
 	} {
 		if err := spend(now.Add(c.at), c.id); err != c.want {
 			t.Errorf("%s at %v: %v, want %v", c.id, c.at, err, c.want)
 		}
 	}
-	if u.Len() != 1 {
+	if u.Len() != 0 {
 		t.Errorf("%d are remembered", u.Len())
+	}
+	v.Skew = time.Minute // so the same is good for longer
+	if err := spend(now.Add(91*time.Second), "a"); err != nil || u.Len() != 1 {
+		t.Errorf("there is room again: %v, %d are remembered", err, u.Len())
 	}
 }
 

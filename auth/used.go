@@ -20,12 +20,15 @@ type Used struct {
 }
 
 // Spend takes note that a token is used, which is then remembered until it is good
-// no more. The error is ErrReplayed or ErrBusy. It is the last thing to ask: a token
+// no more. The error is ErrReplayed, ErrExpired or ErrBusy. It is the last thing to ask: a token
 // that is refused for another reason is not spent.
 func (u *Used) Spend(now time.Time, c Claims) error {
 	for len(u.oldest) > 0 && u.oldest[0].at.Before(now) {
 		delete(u.ids, u.oldest[0].id)
 		heap.Pop(&u.oldest)
+	}
+	if c.Until().Before(now) {
+		return ErrExpired // since it was verified, and may be forgotten
 	}
 	sum := sha256.Sum256([]byte(c.key + "\x00" + c.ID))
 	id := [16]byte(sum[:16])
