@@ -144,6 +144,9 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 
 // keysFor returns the keys that may have signed t.
 func (v *Verifier) keysFor(t *jwt.Token) (keys []jwt.VerificationKey, id string, err error) {
+	if _, ok := t.Header["crit"]; ok {
+		return nil, "", ErrMalformed // it asks for what we do not know: RFC 7515, section 4.1.11
+	}
 	id, _ = t.Header["kid"].(string)
 	known := false
 	for _, k := range v.Keys {
@@ -187,6 +190,10 @@ func reason(err, refused error) error {
 	return ErrForged
 }
 
+// overflown reports whether a date is before 1970, as one becomes that is too large for
+// a time.
+func overflown(d *jwt.NumericDate) bool { return d != nil && d.Before(time.Unix(0, 0)) }
+
 // claims checks what the JWT package does not.
 func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) {
 	lifetime := v.MaxLifetime
@@ -194,6 +201,8 @@ func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) 
 		lifetime = 24 * time.Hour
 	}
 	switch {
+	case overflown(c.NotBefore) || overflown(c.IssuedAt):
+		return Claims{}, ErrMalformed
 	case c.Subject == "" || len(c.Subject) > maxClaim:
 		return Claims{}, ErrSubject
 	case !v.Reusable && c.ID == "" || len(c.ID) > maxClaim:

@@ -130,6 +130,62 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Claims and headers of other signers than ours, which hold whatever JSON can.
+func TestStrangeTokens(t *testing.T) {
+	s := newSigner(t, HS256)
+	const plain = `"sub":"ada","jti":"n1","aud":"eu-1","exp":1800000060`
+	head := func(more string) string { return `{"alg":"HS256","kid":"` + s.Key().ID() + `"` + more + `}` }
+	for _, c := range []struct {
+		header, claims string
+		want           error
+	}{
+		{head(""), plain, nil},
+		{`{"alg":"HS256"}`, plain, nil},
+		{`{"alg":"HS256","kid":7}`, plain, nil},
+		{`{"alg":"HS256","kid":"other"}`, plain, ErrUnknownKey},
+		{`{"alg":"hs256"}`, plain, ErrAlgorithm},
+		{`{"alg":["HS256"]}`, plain, ErrAlgorithm},
+		{`{"alg":"none"}`, plain, ErrForged},
+		{`null`, plain, ErrAlgorithm},
+		{head(`,"alg":"none"`), plain, ErrForged},
+		{head(`,"crit":["exp"]`), plain, ErrMalformed},
+		{head(`,"crit":["b64"],"b64":false`), plain, ErrMalformed},
+		{head(""), `"sub":"ada","jti":"n1","aud":"eu-1"`, ErrMalformed},
+		{head(""), plain + `,"exp":null`, ErrMalformed},
+		{head(""), plain + `,"exp":true`, ErrMalformed},
+		{head(""), plain + `,"exp":[1800000060]`, ErrMalformed},
+		{head(""), plain + `,"exp":1800000060.9`, nil},
+		{head(""), plain + `,"exp":-1`, ErrExpired},
+		{head(""), plain + `,"exp":1800000060000`, ErrLifetime},
+		{head(""), plain + `,"exp":1e300`, ErrExpired},
+		{head(""), plain + `,"exp":1e400`, ErrMalformed},
+		{head(""), plain + `,"nbf":1800000031`, ErrNotYet},
+		{head(""), plain + `,"nbf":1e18`, ErrNotYet},
+		{head(""), plain + `,"nbf":1e300`, ErrMalformed},
+		{head(""), plain + `,"iat":1e300`, ErrMalformed},
+		{head(""), plain + `,"iat":"today"`, ErrMalformed},
+		{head(""), plain + `,"aud":["us-1","eu-1"]`, nil},
+		{head(""), plain + `,"aud":["us-1","EU-1",""]`, ErrAudience},
+		{head(""), plain + `,"aud":["eu-1",7]`, ErrMalformed},
+		{head(""), plain + `,"aud":{"eu-1":1}`, ErrMalformed},
+		{head(""), plain + `,"sub":""`, ErrSubject},
+		{head(""), plain + `,"sub":7`, ErrMalformed},
+		{head(""), plain + `,"jti":"` + strings.Repeat("x", 257) + `"`, ErrID},
+		{head(""), plain + `,"jti":7`, ErrMalformed},
+		{head(""), plain + `,"data":"` + strings.Repeat("x", 1023) + `"`, ErrData},
+	} {
+		text := base64.RawURLEncoding.EncodeToString([]byte(c.header)) + "." + base64.RawURLEncoding.EncodeToString([]byte("{"+c.claims+"}"))
+		sum, err := jwt.SigningMethodHS256.Sign(text, s.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
+		if _, err := v.Verify(now, text+"."+base64.RawURLEncoding.EncodeToString(sum)); err != c.want {
+			t.Errorf("%s {%.100s}: %v, want %v", c.header, c.claims, err, c.want)
+		}
+	}
+}
+
 func TestClocksMayDiffer(t *testing.T) {
 	s := newSigner(t, HS256)
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
