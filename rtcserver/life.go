@@ -73,8 +73,9 @@ func (s *shard) close() {
 }
 
 // stop ends a shard whose socket is no more: connections that live are told, and
-// nothing is sent.
+// nothing is sent. Pages would come to it in vain, so no offer is answered any more.
 func (s *shard) stop() {
+	s.server.refuseOffers()
 	s.mu.Lock()
 	s.end("the socket is closed")
 	s.handOver()

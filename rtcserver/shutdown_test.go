@@ -189,6 +189,7 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 				pc.Close()
 				w.want("then", "close 1: the server shuts down")
 				polling.Wait()
+				w.wantRefused("nobody could come")
 				w.server.Close()
 				w.wantQuiet("that was all")
 			})
