@@ -74,7 +74,8 @@ type Config struct {
 	// 64 KiB. Each fragment counts 64 bytes more than its length.
 	MaxBuffered int
 
-	// ReassemblyAge limits how long an incomplete message is held. Zero means 2 s.
+	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable
+	// channel is held. Zero means 2 s.
 	ReassemblyAge time.Duration
 
 	// MaxChannels limits the channels open at once. Zero means 16.

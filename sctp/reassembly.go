@@ -182,7 +182,8 @@ func (a *Assoc) makeRoom(n int, stream uint16) bool {
 }
 
 // expireFragments gives up messages that are incomplete for too long. Those of
-// reliable channels stay: their sender does not give them up either.
+// reliable and of ordered channels stay: their sender says so if it gives one up, and
+// a message missing in an ordered one holds up all after it.
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
 	for i := 0; i < len(a.fragments); {
@@ -192,7 +193,7 @@ func (a *Assoc) expireFragments(t time.Duration) {
 			oldest = min(oldest, f.at)
 		}
 		switch expiry := oldest + a.config.ReassemblyAge; {
-		case a.reliable(a.fragments[i].stream):
+		case a.reliable(a.fragments[i].stream) || a.ordered(a.fragments[i].stream):
 			i = last + 1
 		case expiry <= t:
 			a.drop(DropExpired)

@@ -277,6 +277,32 @@ func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
 	}
 }
 
+// The sender of an ordered channel that may lose messages sends a fragment again until
+// it gives it up, and says so. A message that we gave up before would be missing for
+// ever, and all after it would wait.
+func TestOrderedFragmentsAreNotGivenUpFirst(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelLifetime, 5000, "state"))
+	a.ackAll()
+	a.drain()
+	a.events = nil
+	a.write(rawData(flagBegin, 2, 1, 1, ppidText, "late "))
+	a.write(rawData(flagWhole, 4, 1, 2, ppidText, "next"))
+	a.pass(4 * time.Second)
+	a.drain()
+	a.write(rawData(flagEnd, 3, 1, 1, ppidText, "but whole"))
+	a.wantMessage("sent again", 1, Text, "late but whole")
+	a.wantMessage("and what waited for it", 1, Text, "next")
+	a.write(rawData(flagBegin, 5, 1, 3, ppidText, "never"))
+	a.pass(6 * time.Second)
+	a.write(forward(6, 1, 3))
+	a.write(rawData(flagWhole, 7, 1, 4, ppidText, "after"))
+	a.wantMessage("one that was given up is not waited for", 1, Text, "after")
+	if a.buffered != 0 {
+		t.Errorf("%d bytes left", a.buffered)
+	}
+}
+
 // Fragments of every size against what was sent, with loss and duplicates.
 func TestReassemblyAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
