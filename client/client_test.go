@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
@@ -74,6 +75,8 @@ func TestMessagesInABatch(t *testing.T) {
 func TestCloseIsHeardByTheServer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.connect(w.endpoint(client.Config{}))
+		w.send(c, "so that the server is open too")
+		w.want("3 0 so that the server is open too")
 		begin := time.Now()
 		c.Close()
 		w.wantBoth("close: closed by this side", "server: closed by the page")
@@ -193,10 +196,50 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 	})
 }
 
+// The server hears of a Close also if the next connection takes the address before the
+// loop has said goodbye.
+func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pc, err := w.network.Listen(netip.MustParseAddrPort("198.51.100.7:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := make(chan error, 1)
+		var e *client.Endpoint
+		e, err = client.New(pc, client.Config{Handler: client.Handler{Message: func(c *client.Conn, _ client.Message) {
+			c.Close()
+			go func() {
+				_, err := e.Connect(w.t.Context(), w.signal, nil)
+				next <- err
+			}()
+			time.Sleep(time.Millisecond) // until it waits for this handler
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		c, err := e.Connect(w.t.Context(), w.signal, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		w.send(c, "now")
+		w.want("server: closed by the page")
+		if d := time.Since(begin); d > time.Second {
+			t.Errorf("after %v", d)
+		}
+		if err := <-next; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestEndpointCloses(t *testing.T) {
 	inWorld(t, func(w *world) {
 		e := w.endpoint(client.Config{})
 		c := w.connect(e)
+		w.send(c, "so that the server is open too")
+		w.want("3 0 so that the server is open too")
 		e.Close()
 		w.wantBoth("close: closed by this side", "server: closed by the page")
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
@@ -206,6 +249,40 @@ func TestEndpointCloses(t *testing.T) {
 			t.Errorf("Connect: %v", err)
 		}
 		e.Close()
+	})
+}
+
+// An endpoint that is closed while it dials ends that too, wherever it is.
+func TestEndpointClosesWhileDialing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for _, c := range []struct {
+			name string
+			loss float64
+			slow time.Duration // signaling
+			want string
+		}{
+			{"in signaling", 0, time.Second, client.ErrClosed.Error()},
+			{"in checks", 1, 0, "client: closed by this side"},
+		} {
+			w.network.SetDefault(netsim.Link{Loss: c.loss})
+			e := w.endpoint(client.Config{})
+			done := make(chan error, 1)
+			go func() {
+				_, err := e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+					time.Sleep(c.slow)
+					return w.signal(ctx, offer)
+				}, nil)
+				done <- err
+			}()
+			synctest.Wait()
+			e.Close()
+			if err := <-done; err == nil || err.Error() != c.want {
+				t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			}
+			if st := e.Stats(); st.Conns != 0 {
+				t.Errorf("%s: %+v", c.name, st)
+			}
+		}
 	})
 }
 

@@ -173,7 +173,8 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 			if o.closed == nil {
 				return ErrAddressInUse
 			}
-			e.remove(o) // it only says goodbye
+			o.pump(now) // it only says goodbye
+			e.remove(o)
 		}
 		c.routes = append(c.routes, r)
 	}
