@@ -41,6 +41,34 @@ func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
 	}
 }
 
+// The DTLS server's last flight is repeated as long as its client may wait for it: the
+// server's own handshake is over, and nobody else could say it again.
+func TestLastFlightOutlivesALongOutage(t *testing.T) {
+	const outage = 6 * time.Second
+	for name, dtlsClient := range map[string]bool{"server is active": false, "server is passive": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dtlsClient)
+				last := w.client
+				if dtlsClient {
+					last = w.server
+				}
+				var end time.Time
+				w.lose = func(from *side, b []byte) bool {
+					if end.IsZero() && from == last && hasFinished(b) {
+						end = time.Now().Add(outage)
+					}
+					return Classify(b) == DTLS && time.Now().Before(end)
+				}
+				w.connect()
+				if late := time.Since(end); late < 0 || late > 2*time.Second {
+					t.Errorf("connected %v after the outage", late)
+				}
+			})
+		})
+	}
+}
+
 // hasFinished reports whether a datagram has a sealed handshake record in it.
 func hasFinished(b []byte) bool {
 	for r := range dtls.Records(b) {

@@ -14,6 +14,10 @@ const (
 	flightGrace = 25 * time.Millisecond
 	flightWait  = 400 * time.Millisecond
 
+	// How often the last flight of a DTLS server is repeated, about 11 s long. Its
+	// handshake is over and repeats nothing; its client's goes on for 10 s.
+	lastRepeats = 30
+
 	// How many datagrams of the handshake may wait to be sent. A flight has one
 	// to three.
 	maxQueued = 8
@@ -108,7 +112,7 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	}
 	p.state = Secure
 	p.records.Done()
-	if p.client {
+	if s.flight.Limit = lastRepeats; p.client {
 		s.flight.Stop()
 	}
 	for raw := range s.sieve.Early() {
