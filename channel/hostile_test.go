@@ -217,3 +217,68 @@ func TestCloseBesideARefusedFrame(t *testing.T) {
 		t.Errorf("the deadline is %v from now", at.Sub(x.now))
 	}
 }
+
+// Whatever comes, and whatever the program does: when all is said that can be, the
+// deadline is in the future, or the loop above would never rest.
+func TestDeadlineIsAhead(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		x := newTestMux(t, Config{Server: seed%2 == 0, KeepAlive: time.Second, Rate: 20_000})
+		body := make([]byte, 3000)
+		for step := range 300 {
+			var frames [][]byte
+			for range rng.IntN(4) {
+				ch, id := ID(rng.IntN(8)), uint64(rng.IntN(5000))
+				switch rng.IntN(40) {
+				case 0:
+					frames = append(frames, appendClose(nil, 1, "bye"))
+				case 1, 2, 3, 4:
+					frames = append(frames, bare(ch, "x"))
+				case 5, 6, 7, 8:
+					frames = append(frames, []byte{controlPadding})
+				case 9, 10, 11, 12:
+					frames = append(frames, []byte{controlPing})
+				case 13, 14, 15, 16:
+					frames = append(frames, appendPiece(nil, ch, false, id, body, rng.IntN(3)))
+				default:
+					frames = append(frames, whole(ch, id, "x"))
+				}
+			}
+			x.number += uint64(max(0, rng.IntN(8)-5))
+			if last := x.m.flight.next; last > 0 && rng.IntN(2) == 0 {
+				high := last - 1 - min(last-1, uint64(rng.IntN(4)))
+				x.m.Receive(x.now, append(x.ackPacket(high-min(high, uint64(rng.IntN(3))), high), bytes.Join(frames, nil)...))
+				x.number++
+			} else if len(frames) > 0 {
+				x.receive(frames...)
+			}
+			switch rng.IntN(60) {
+			case 0:
+				x.m.Relink(x.now, rng.IntN(8) == 0, 0)
+				x.number = 0
+			case 1:
+				if step > 100 {
+					x.m.Close(x.now, 2, "enough")
+				}
+			default:
+				x.m.Send(x.now, ID(rng.IntN(6)), body[:rng.IntN(len(body))], Options{
+					Receipt: rng.IntN(2) == 0, Key: uint64(rng.IntN(3)), Deadline: x.now.Add(time.Duration(rng.IntN(100)-10) * time.Millisecond),
+				})
+			}
+			x.m.Advance(x.now)
+			for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
+			}
+			x.m.Release(x.m.Events(nil))
+			at := x.m.Deadline()
+			if !at.IsZero() && !at.After(x.now) {
+				t.Fatalf("seed %d, step %d: the deadline is %v from now", seed, step, at.Sub(x.now))
+			}
+			if !at.IsZero() && rng.IntN(2) == 0 {
+				x.now = at
+			} else {
+				x.now = x.now.Add(time.Duration(rng.IntN(50)) * time.Millisecond)
+			}
+		}
+		x.m.check(t)
+	}
+}
