@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
@@ -79,7 +81,8 @@ type Config struct {
 	Acks AckMode
 
 	// Origins are the web origins, such as "https://game.example", whose pages
-	// may connect, besides pages of the same host. "*" allows any.
+	// may connect, besides pages of the same host: scheme, host, and port if it is
+	// not the scheme's own. "null" are pages of files, "*" allows any.
 	Origins []string
 
 	// Authorize, if not nil, is asked before anything exists of a connection. An
@@ -177,6 +180,11 @@ func (c *Config) setDefaults() error {
 	for _, a := range c.Public {
 		if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() {
 			return fmt.Errorf("rtcserver: Config.Public has %v: a page cannot send there", a)
+		}
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); o != "*" && o != "null" && (err != nil || u.Host == "" || !strings.EqualFold(o, u.Scheme+"://"+u.Host)) {
+			return fmt.Errorf("rtcserver: Config.Origins has %q, but an origin is like https://game.example, without a path", o)
 		}
 	}
 	return nil

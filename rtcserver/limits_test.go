@@ -2,6 +2,7 @@ package rtcserver
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -30,6 +31,20 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 	c := Config{MaxPerIP: -1, MaxOffers: -1}
 	if err := c.setDefaults(); err != nil {
 		t.Errorf("no limit: %v", err)
+	}
+}
+
+// What no browser sends as its origin can only be a mistake.
+func TestOriginsThatAreNoneAreErrors(t *testing.T) {
+	for _, o := range []string{"game.example", "https://game.example/", "https://game.example/play", "https://", "", ":", "localhost:8080"} {
+		c := Config{Origins: []string{"https://friend.example", o}}
+		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Config.Origins has %q", o)) {
+			t.Errorf("%q: error %v", o, err)
+		}
+	}
+	c := Config{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example"}}
+	if err := c.setDefaults(); err != nil {
+		t.Error(err)
 	}
 }
 
