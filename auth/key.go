@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -135,7 +136,12 @@ func public(key any) (Key, error) {
 }
 
 // Secret returns a signer of HS256 tokens.
-func Secret(secret []byte) (Signer, error) { return signer(append([]byte{}, secret...)) }
+func Secret(secret []byte) (Signer, error) {
+	if len(secret) < minSecret {
+		return Signer{}, fmt.Errorf("auth: the secret has %d bytes, but %d are the least", len(secret), minSecret)
+	}
+	return signer(slices.Clone(secret))
+}
 
 // PEM returns the signer as a PEM block. Whoever has it can make tokens.
 func (s Signer) PEM() ([]byte, error) {

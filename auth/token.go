@@ -40,13 +40,15 @@ type claims struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// Sign makes a token that is good from now on.
+// Sign makes a token that is good from now on until c.Expires.
 func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	switch {
 	case c.Subject == "" || len(c.Subject) > maxClaim:
 		return "", ErrSubject
 	case len(c.ID) > maxClaim:
 		return "", ErrID
+	case c.Expires.IsZero():
+		return "", errors.New("auth: Claims.Expires is not set: a token is good for a time")
 	case len(c.Data) > MaxData || len(c.Data) > 0 && !json.Valid(c.Data):
 		return "", ErrData
 	}

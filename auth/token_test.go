@@ -334,3 +334,17 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// What a program leaves out or gets wrong is told by its name.
+func TestMistakesOfSigners(t *testing.T) {
+	if _, err := Secret(make([]byte, minSecret-1)); err == nil || !strings.Contains(err.Error(), "31 bytes, but 32 are the least") {
+		t.Errorf("a short secret: %v", err)
+	}
+	s, err := Secret(make([]byte, minSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sign(now, Claims{Subject: "ada"}); err == nil || !strings.Contains(err.Error(), "Claims.Expires") {
+		t.Errorf("no expiry: %v", err)
+	}
+}

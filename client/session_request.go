@@ -96,7 +96,7 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string {
-	return fmt.Sprintf("client: request: %v %s", e.Status, e.Text)
+	return fmt.Sprintf("client: request: %v: %s", e.Status, e.Text)
 }
 
 // A Request is something that the server wants an answer to: one of Reply, Ack and
@@ -109,8 +109,8 @@ type Request struct {
 }
 
 // Keep lets the request be answered after the handler has returned, from any
-// goroutine. Copy Data if it is still needed then. A request that is kept and then
-// lost sight of is rejected when the garbage collector finds it.
+// goroutine. It sets Data to nil: copy what is still needed before. A request that is
+// kept and then lost sight of is rejected when the garbage collector finds it.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
 		owed.Keep(r, &r.answer)

@@ -12,7 +12,7 @@ import (
 
 // ErrSockets is the error of [Listen] when Config.Sockets is out of range, or
 // more than 1 where the system cannot spread one port over several sockets.
-var ErrSockets = errors.New("udpio: bad number of sockets")
+var ErrSockets = errors.New("bad number of sockets")
 
 // maxSockets bounds Config.Sockets: more than any machine has use for.
 const maxSockets = 256
@@ -85,7 +85,7 @@ func listenUDP(network, addr string, control func(network, addr string, raw sysc
 	lc := net.ListenConfig{Control: control}
 	pc, err := lc.ListenPacket(context.Background(), network, addr)
 	if err != nil {
-		return nil, fmt.Errorf("udpio: %w", err)
+		return nil, err
 	}
 	return pc.(*net.UDPConn), nil
 }
@@ -95,10 +95,10 @@ func listenUDP(network, addr string, control func(network, addr string, raw sysc
 func parseListen(addr string) (network, address string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", "", fmt.Errorf("udpio: address %q: %w", addr, err)
+		return "", "", fmt.Errorf("address %q is not like :7777 or 192.0.2.1:7777", addr)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", "", fmt.Errorf("udpio: address %q: the port must be a number from 0 to 65535", addr)
+		return "", "", fmt.Errorf("address %q: the port must be a number from 0 to 65535", addr)
 	}
 	if host == "" {
 		return "udp", addr, nil
@@ -106,7 +106,7 @@ func parseListen(addr string) (network, address string, err error) {
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case err != nil:
-		return "", "", fmt.Errorf("udpio: address %q: the host must be empty or an IP address", addr)
+		return "", "", fmt.Errorf("address %q: the host must be empty or an IP address", addr)
 	case ip.Is4() || ip.Is4In6():
 		return "udp4", net.JoinHostPort(ip.Unmap().String(), port), nil
 	case ip.IsUnspecified():

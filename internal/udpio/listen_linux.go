@@ -2,7 +2,6 @@ package udpio
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -32,12 +31,12 @@ func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
 	file, err := u.File()
 	u.Close()
 	if err != nil {
-		return nil, fmt.Errorf("udpio: %w", err)
+		return nil, err
 	}
 	conn, err := newFile(file, local.Addr(), c)
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("udpio: %w", err)
+		return nil, err
 	}
 	conn.local = func() netip.AddrPort { return local }
 	return conn, nil
