@@ -560,6 +560,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   });
   either.onabort = () => reject(either.reason);
   let link;
+  let server = "";
   try {
     const pc = new RTCPeerConnection();
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
@@ -572,6 +573,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     times.offer = lap();
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
+    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1] ?? "";
     await pc.setRemoteDescription(answer);
     await opened2;
     times.transport = lap();
@@ -580,7 +582,8 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });
+      const why = server ? `no UDP from ${server}: its port may be closed, or Config.RTC.Public wrong` : "no answer";
+      throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
   }
@@ -2166,7 +2169,7 @@ var statusCodes = { 401: "token", 403: "forbidden", 410: "resume", 429: "rate", 
 function refusal(r, details, table) {
   const { status } = r;
   const code = `${details.code ?? statusCodes[status] ?? "request"}`;
-  let message = `${details.error ?? `status ${status}`}`;
+  let message = `${details.error ?? `status ${status}, not of a godwit server`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
   const again = status === 429 || status >= 500;
   const retryAfter = again ? 1e3 * Number(r.headers.get("Retry-After")) || 0 : void 0;
@@ -2447,7 +2450,7 @@ var Conn = class extends EventTarget {
   async authorized() {
     const { token } = this.options;
     const attempt = async () => {
-      const t = typeof token === "function" ? await token() : token;
+      const t = await (typeof token === "function" ? token() : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {

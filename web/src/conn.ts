@@ -376,7 +376,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private async authorized(): Promise<Link> {
     const { token } = this.options;
     const attempt = async (): Promise<Link> => {
-      const t = typeof token === "function" ? await token() : token;
+      const t = await (typeof token === "function" ? token() : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {

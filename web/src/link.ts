@@ -132,6 +132,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   opened.catch(() => {}); // it may come when nobody looks
   either.onabort = () => reject(either.reason);
   let link: Link | undefined;
+  let server = "";
   try {
     const pc = new RTCPeerConnection(); // some extensions take it away
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
@@ -145,6 +146,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     // Candidates of ours are of no use to a server that answers whoever checks.
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
+    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1] ?? "";
     await pc.setRemoteDescription(answer);
     await opened;
     times.transport = lap();
@@ -153,7 +155,8 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      throw new ConnectError("timeout", times.http ? "UDP does not come through" : "no answer", { cause: e, retryAfter: 0 });
+      const why = server ? `no UDP from ${server}: its port may be closed, or Config.RTC.Public wrong` : "no answer";
+      throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
     throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
   }

@@ -53,7 +53,7 @@ const statusCodes: Record<number, string> = { 401: "token", 403: "forbidden", 41
 function refusal(r: Response, details: Record<string, unknown>, table: readonly FullChannel[]): ConnectError {
   const { status } = r;
   const code = `${details.code ?? statusCodes[status] ?? "request"}`;
-  let message = `${details.error ?? `status ${status}`}`;
+  let message = `${details.error ?? `status ${status}, not of a godwit server`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
   const again = status === 429 || status >= 500;
   const retryAfter = again ? 1000 * Number(r.headers.get("Retry-After")) || 0 : undefined;

@@ -366,6 +366,19 @@ describe.each([
     await expect(connect(url, { channels })).rejects.toMatchObject({ code: "link", cause: expect.any(TypeError) });
   });
 
+  test("where no UDP comes from, and where no server is", async () => {
+    server.refusal = 404;
+    const nobody = expect.stringContaining("status 404, not of a godwit server");
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "request", status: 404, message: nobody });
+
+    const Opens = RTCPeerConnection;
+    vi.stubGlobal("RTCPeerConnection", class extends Opens { async setRemoteDescription(): Promise<void> {} });
+    const sdp = "v=0\r\na=candidate:1 1 UDP 2130706431 192.0.2.1 7777 typ host\r\n";
+    vi.stubGlobal("fetch", async () => new Response(JSON.stringify({ answer: { type: "answer", sdp } })));
+    const silence = expect.stringContaining("no UDP from 192.0.2.1 7777");
+    await expect(connect(url, { channels, timeout: 20 })).rejects.toMatchObject({ code: "timeout", message: silence });
+  });
+
   test("bytes of every kind", async () => {
     const conn = await join();
     const heard: string[] = [];
