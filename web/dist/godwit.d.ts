@@ -186,9 +186,9 @@ export declare function connect<const C extends readonly Channel[]>(url: string 
  * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
  * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
  * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
- * signal ends the wait for one.
+ * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
  */
-export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): AsyncGenerator<Conn<C>, void, void>;
+export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, via?: (url: string | URL, options: ConnectOptions<C>) => Promise<Conn<C>>): AsyncGenerator<Conn<C>, void, void>;
 
 /** ConnectError says why there is no connection. */
 export declare class ConnectError extends GodwitError<ConnectErrorCode> {

@@ -1798,10 +1798,10 @@ var Mux = class {
    * nothing was heard for too long.
    */
   probe(t) {
-    const again = (p) => p.state === packetFlying && this.outbox.again(p);
+    const again2 = (p) => p.state === packetFlying && this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
     if (this.loss.silent()) this.outbox.outdate(t);
-    if (this.flight.packets.some(again)) this.flight.packets.findLast(again);
+    if (this.flight.packets.some(again2)) this.flight.packets.findLast(again2);
     else this.ping = true;
   }
   /**
@@ -2171,8 +2171,8 @@ function refusal(r, details, table) {
   const code = `${details.code ?? statusCodes[status] ?? "request"}`;
   let message = `${details.error ?? `status ${status}, not of a godwit server`}`;
   if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
-  const again = status === 429 || status >= 500;
-  const retryAfter = again ? 1e3 * Number(r.headers.get("Retry-After")) || 0 : void 0;
+  const again2 = status === 429 || status >= 500;
+  const retryAfter = again2 ? 1e3 * Number(r.headers.get("Retry-After")) || 0 : void 0;
   return new ConnectError(code, message, { status, details, retryAfter });
 }
 
@@ -2399,8 +2399,8 @@ var Conn = class extends EventTarget {
         const { failure: error } = this;
         const why = { code, reason, remote, ...error && { error } };
         this.trying?.abort();
-        const again = renewable(code) || !remote && code === codeProtocol;
-        this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
+        const again2 = renewable(code) || !remote && code === codeProtocol;
+        this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
         this.dispatchEvent(new ConnCloseEvent(why));
         this.closing.resolve(why);
@@ -2569,8 +2569,9 @@ async function connect(url, options, begin) {
   await conn.opened;
   return conn;
 }
-async function* sessions(url, options) {
-  for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
+async function* sessions(url, options, via = connect) {
+  const next = () => via(url, options);
+  for (let conn = await next(); ; conn = await again(next, options.signal)) {
     try {
       yield conn;
       if (!renewable((await conn.closed).code)) return;
@@ -2579,12 +2580,12 @@ async function* sessions(url, options) {
     }
   }
 }
-async function connectAgain(url, options) {
-  const next = backoff();
+async function again(connect2, signal) {
+  const pause = backoff();
   for (let after = 0; ; ) {
-    await sleep(next(after), options.signal);
+    await sleep(pause(after), signal);
     try {
-      return await connect(url, options);
+      return await connect2();
     } catch (e) {
       after = e instanceof ConnectError ? e.retryAfter : void 0;
       if (after === void 0) throw e;

@@ -29,13 +29,15 @@ export async function connect<const C extends readonly Channel[]>(
  * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
  * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
  * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
- * signal ends the wait for one.
+ * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
  */
 export async function* sessions<const C extends readonly Channel[]>(
   url: string | URL,
   options: ConnectOptions<C>,
+  via: (url: string | URL, options: ConnectOptions<C>) => Promise<Conn<C>> = connect,
 ): AsyncGenerator<Conn<C>, void, void> {
-  for (let conn = await connect(url, options); ; conn = await connectAgain(url, options)) {
+  const next = (): Promise<Conn<C>> => via(url, options);
+  for (let conn = await next(); ; conn = await again(next, options.signal)) {
     try {
       yield conn;
       if (!renewable((await conn.closed).code)) return;
@@ -46,15 +48,12 @@ export async function* sessions<const C extends readonly Channel[]>(
 }
 
 /** Many may have lost their sessions at once: all wait, also before they first try. */
-async function connectAgain<const C extends readonly Channel[]>(
-  url: string | URL,
-  options: ConnectOptions<C>,
-): Promise<Conn<C>> {
-  const next = backoff();
+async function again<T>(connect: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const pause = backoff();
   for (let after: number | undefined = 0; ; ) {
-    await sleep(next(after), options.signal);
+    await sleep(pause(after), signal);
     try {
-      return await connect(url, options);
+      return await connect();
     } catch (e) {
       after = e instanceof ConnectError ? e.retryAfter : undefined;
       if (after === undefined) throw e;

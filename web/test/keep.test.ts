@@ -73,7 +73,7 @@ async function within<T>(ms: number, p: Promise<T>): Promise<T> {
 describe.each([
   ["source", await import("../src/godwit")],
   ["bundle", built],
-])("%s", (_, { Conn, connect, keep, resume, RequestError, suspend }) => {
+])("%s", (_, { Conn, connect, keep, resume, RequestError, sessions, suspend }) => {
   test.each([1, 2, 3, 4])("seed %i: pages that end at any moment lose nothing, and get nothing twice", async (seed) => {
     const draw = random(seed);
     server = new Server(channels, (events) => go.mux(channels, true, events));
@@ -289,6 +289,25 @@ describe.each([
     reload(); // with more than may be saved
     expect(sessionStorage.getItem("godwit")).toBe(null);
     expect(await conn.closed).toEqual({ code: 0, reason: "", remote: false });
+  });
+
+  test("one session after the other, each of which goes on when the page is loaded again", async () => {
+    const seen: [bigint, boolean][] = [];
+    const page = async (): Promise<void> => {
+      for await (const { id, continued } of sessions(url, options, keep)) seen.push([id, continued]);
+    };
+    const first = page();
+    await pass(200);
+    reload();
+    await first;
+    const second = page();
+    await pass(500);
+    server.sessions[0]!.close(2); // shutdown
+    await pass(1500);
+    server.sessions[1]!.close(300); // the program's own
+    await pass(200);
+    await second;
+    expect(seen).toEqual([[1n, false], [1n, true], [2n, false]]);
   });
 
   test("a page without storage has a session of its own", async () => {
