@@ -372,7 +372,7 @@ describe.each([
     await expect(connect(url, { channels })).rejects.toMatchObject({ code: "request", status: 404, message: nobody });
 
     const Opens = RTCPeerConnection;
-    vi.stubGlobal("RTCPeerConnection", class extends Opens { async setRemoteDescription(): Promise<void> {} });
+    vi.stubGlobal("RTCPeerConnection", class extends Opens { override async setRemoteDescription(): Promise<void> {} });
     const sdp = "v=0\r\na=candidate:1 1 UDP 2130706431 192.0.2.1 7777 typ host\r\n";
     vi.stubGlobal("fetch", async () => new Response(JSON.stringify({ answer: { type: "answer", sdp } })));
     const silence = expect.stringContaining("no UDP from 192.0.2.1 7777");
