@@ -13,6 +13,7 @@ const preferences = {
 // A tab in the background keeps its timers: two tabs send at their full rate.
 const everyPageInFront = {
   "dom.min_background_timeout_value": 4,
+  "dom.min_background_timeout_value_without_budget_throttling": 4,
   "dom.timeout.enable_budget_timer_throttling": false,
 };
 
