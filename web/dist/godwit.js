@@ -127,6 +127,7 @@ var Packet = class extends Reader {
     this.number = 0;
     // truncated
     this.numberLen = 0;
+    this.frames = 0;
     this.eliciting = false;
     // it wants an acknowledgement
     // The ack block.
@@ -150,7 +151,10 @@ var Packet = class extends Reader {
   get payload() {
     return this.b.subarray(this.at - this.size, this.at);
   }
-  /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
+  /**
+   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
+   * been read.
+   */
   parse(b) {
     this.b = b;
     this.at = 0;
@@ -161,13 +165,13 @@ var Packet = class extends Reader {
       this.hasAck = (flags & flagAck) > 0;
       if (this.hasAck) this.ack(flags & flagGaps);
       else must(!(flags & flagGaps) && this.more());
-      const frames = this.at;
+      const start = this.at;
       this.eliciting = false;
-      while (this.more()) {
+      for (this.frames = 0; this.more(); this.frames++) {
         this.next();
         this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
       }
-      this.at = frames;
+      if (this.frames > 1) this.at = start;
       return true;
     } catch {
       return false;
@@ -430,6 +434,7 @@ function firstDifference(ours, theirs) {
 }
 
 // src/deferred.ts
+var now = () => performance.now();
 function deferred() {
   const d = {};
   d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
@@ -504,7 +509,11 @@ var Link = class {
     }, ended };
     channel.binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
-    channel.onmessage = ({ data }) => this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data));
+    let strange;
+    channel.onmessage = ({ data, timeStamp: at }) => {
+      strange ??= !(Math.abs(now() - at) < 1e3);
+      this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
+    };
     channel.onbufferedamountlow = () => this.owner.drained();
     channel.onclose = () => this.end();
     pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
@@ -512,7 +521,7 @@ var Link = class {
   /** Gives the link its owner, and the owner what has come already. */
   attach(owner) {
     this.owner = owner;
-    for (const b of this.backlog) owner.datagram(b);
+    for (const b of this.backlog) owner.datagram(b, now());
     if (this.channel.readyState !== "open") this.end();
   }
   /** Whether the browser would send a datagram soon. Ask when there is one, and tell what has just been sent. */
@@ -550,8 +559,8 @@ var Link = class {
   }
 };
 async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
-  let last = performance.now();
-  const lap = () => -last + (last = performance.now());
+  let last = now();
+  const lap = () => -last + (last = now());
   const late = AbortSignal.timeout(timeout);
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
@@ -1008,6 +1017,8 @@ var Outbox = class {
     // unreliable messages wait, for where they are let go next they would grow old
     this.retransmits = 0;
     this.copies = 0;
+    this.stirred = false;
+    // a channel has become active since hasWork saw none that is
     this.slab = new Writer();
     // where the next messages are copied to
     this.byPriority = [];
@@ -1102,6 +1113,7 @@ var Outbox = class {
   }
   // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
   activate(s) {
+    this.stirred = true;
     if (s.active) return;
     s.active = true;
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]);
@@ -1136,7 +1148,12 @@ var Outbox = class {
     return best;
   }
   hasWork(t) {
-    for (const s of this.senders) if (s.active && this.next(s, t)) return true;
+    if (!this.stirred) return false;
+    this.stirred = false;
+    for (const s of this.senders) {
+      if (s.active && this.next(s, t)) return this.stirred = true;
+      this.stirred ||= s.active;
+    }
     return false;
   }
   /** Appends pieces up to end. */
@@ -1392,6 +1409,11 @@ var Receiver = class {
    */
   receiveReliable(t, f, whole) {
     const ordered = this.cfg.mode === "reliable-ordered";
+    if (whole && f.id === this.base && !this.partials.size) {
+      this.base++;
+      this.deliver(f.payload);
+      return 0;
+    }
     let p = this.partials.get(f.id);
     if (f.id >= this.base + sendWindow) return dropWindow;
     if (f.id < this.base || p === null || p?.left === 0) {
@@ -1663,8 +1685,8 @@ var Mux = class {
     this.counts.bytesIn += b.length;
     this.heard = t;
     let ok = true;
-    while (p.more()) {
-      p.next();
+    for (let n = p.frames; n--; ) {
+      if (p.frames > 1) p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
     if (!ok) return this.drop(dropRefused);
@@ -1922,7 +1944,7 @@ var Session = class {
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (...m) => this.inbox.push(m),
+      message: (channel, b) => this.inbox.push([channel, b]),
       closed: (code, reason) => this.closedBy = [code, reason]
     });
     this.mux.send(t, 0, hello(message));
@@ -1988,7 +2010,8 @@ var Session = class {
         i++;
         continue;
       }
-      inbox2.splice(i, 1);
+      if (inbox2.length > 1) inbox2.splice(i, 1);
+      else inbox2.pop();
       i = early = 0;
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
@@ -2192,7 +2215,6 @@ var ChannelEvent = class extends Event {
 var asleep = 1500;
 var maxCode = 65535;
 var patience = 3e3;
-var now = () => performance.now();
 var Conn = class extends EventTarget {
   /**
    * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
@@ -2229,22 +2251,17 @@ var Conn = class extends EventTarget {
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
       const { link, session } = this;
-      let ready = !!link;
+      let ready = true;
       for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
         session.mux.slow = link.slow();
         n = session.mux.append(t, this.packet, maxPacket);
         if (n === 0) break;
         link.send(this.views[n] ??= this.packet.subarray(0, n));
       }
-      if (session.state === closed && (!link || session.over())) return this.release();
-      const at = Math.max(Math.min(session.deadline(), latest), ready ? 0 : t + 50);
-      if (at >= this.timerAt) return;
-      clearTimeout(this.timer);
-      this.timerAt = at;
-      this.timer = setTimeout(this.ring, at - t);
+      this.rest(t, ready, latest);
     };
     this.ring = () => {
-      const t = this.wake();
+      const t = this.wake(now());
       this.timerAt = Infinity;
       this.session.advance(t);
       this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
@@ -2493,7 +2510,7 @@ var Conn = class extends EventTarget {
     this.link = link;
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
-      datagram: (b) => typeof b !== "string" && this.onDatagram(b),
+      datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       ended: () => {
         this.link = null;
@@ -2528,13 +2545,14 @@ var Conn = class extends EventTarget {
     if (this.session.interrupted) void this.reconnect();
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
-  onDatagram(b) {
+  onDatagram(b, t) {
     const { session, timerAt } = this;
-    const t = this.wake();
+    this.wake(t);
     session.receive(t, b);
     if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
     if (t >= timerAt) session.advance(t);
-    this.flush(session.idle(t) ? t : now());
+    if (session.idle(t)) this.rest(t);
+    else this.flush();
   }
   /** @internal */
   flushSoon() {
@@ -2542,9 +2560,18 @@ var Conn = class extends EventTarget {
     this.flushing = true;
     queueMicrotask(this.flush);
   }
-  /** The time. Takes note if the page slept, which its timer shows. */
-  wake() {
-    const t = now();
+  /** Sets the timer, for latest if it is not needed before; or ends what is over. */
+  rest(t, ready = true, latest = Infinity) {
+    const { link, session } = this;
+    if (session.state === closed && (!link || session.over())) return this.release();
+    const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
+    if (at >= this.timerAt) return;
+    clearTimeout(this.timer);
+    this.timerAt = at;
+    this.timer = setTimeout(this.ring, at - t);
+  }
+  /** Takes note, at t, if the page slept, which its timer shows. */
+  wake(t) {
     if (t - this.timerAt > asleep) {
       clearTimeout(this.timer);
       this.timerAt = Infinity;
@@ -2611,7 +2638,7 @@ var RawConn = class extends EventTarget {
   }
   /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
   send(data) {
-    if (!this.link.ready(performance.now())) {
+    if (!this.link.ready(now())) {
       this.dropped++;
       return false;
     }

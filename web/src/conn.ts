@@ -1,6 +1,6 @@
 import { maxAckDelay } from "./ack";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
-import { backoff, deferred, sleep } from "./deferred";
+import { backoff, deferred, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
@@ -93,8 +93,6 @@ type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
 const maxCode = 65_535; // of those that a program may close with
 const patience = 3000; // with a new link on which nothing comes
-
-const now = (): number => performance.now();
 
 /**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
@@ -424,7 +422,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     // From the answer to the open channel are about three round trips.
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
-      datagram: (b) => typeof b !== "string" && this.onDatagram(b),
+      datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
       drained: this.flush,
       ended: () => {
         this.link = null;
@@ -463,15 +461,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   // ---- datagrams and time ----------------------------------------------------------------------------------------
 
-  private onDatagram(b: Uint8Array): void {
+  private onDatagram(b: Uint8Array, t: number): void {
     const { session, timerAt } = this;
-    const t = this.wake();
+    this.wake(t);
     session.receive(t, b);
     // Who hears may still not be heard: only an answer ends the search.
     if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
     // Timers of a hidden page fire once a second or less, but messages come.
     if (t >= timerAt) session.advance(t);
-    this.flush(session.idle(t) ? t : now()); // the program may have taken its time
+    if (session.idle(t)) this.rest(t);
+    else this.flush(); // now: the program may have taken its time
   }
 
   /** @internal */
@@ -484,34 +483,39 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly flush = (t = now(), latest = Infinity): void => {
     this.flushing = false;
     const { link, session } = this;
-    let ready = !!link;
+    let ready = true;
     for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
       session.mux.slow = link.slow();
       n = session.mux.append(t, this.packet, maxPacket);
       if (n === 0) break;
       link.send((this.views[n] ??= this.packet.subarray(0, n)));
     }
+    this.rest(t, ready, latest);
+  };
+
+  /** Sets the timer, for latest if it is not needed before; or ends what is over. */
+  private rest(t: number, ready = true, latest = Infinity): void {
+    const { link, session } = this;
     if (session.state === closed && (!link || session.over())) return this.release();
     // Without a link only silence counts, which has no hurry; nor has what the browser does not take.
-    const at = Math.max(Math.min(session.deadline(), latest), ready ? 0 : t + 50);
+    const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
     // A timer that is early is let run: most deadlines move on before they come.
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
     this.timer = setTimeout(this.ring, at - t);
-  };
+  }
 
   private readonly ring = (): void => {
-    const t = this.wake();
+    const t = this.wake(now());
     this.timerAt = Infinity;
     this.session.advance(t);
     // Where an acknowledgement was owed another will be, and would soon replace a timer for when nothing comes.
     this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
   };
 
-  /** The time. Takes note if the page slept, which its timer shows. */
-  private wake(): number {
-    const t = now();
+  /** Takes note, at t, if the page slept, which its timer shows. */
+  private wake(t: number): number {
     if (t - this.timerAt > asleep) {
       clearTimeout(this.timer);
       this.timerAt = Infinity;

@@ -1,3 +1,6 @@
+/** The page's clock, in ms. */
+export const now = (): number => performance.now();
+
 /** A promise and its ends. */
 export interface Deferred<T> {
   promise: Promise<T>;

@@ -262,8 +262,8 @@ export class Mux {
     this.counts.bytesIn += b.length;
     this.heard = t;
     let ok = true;
-    while (p.more()) {
-      p.next();
+    for (let n = p.frames; n--; ) {
+      if (p.frames > 1) p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
     if (!ok) return this.drop(dropRefused);

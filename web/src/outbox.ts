@@ -25,6 +25,7 @@ export class Outbox {
   retransmits = 0;
   copies = 0;
 
+  private stirred = false; // a channel has become active since hasWork saw none that is
   private readonly slab = new Writer(); // where the next messages are copied to
   private readonly byPriority: Sender[] = [];
   private readonly passes: number[] = Array(maxPriority + 1).fill(0);
@@ -125,6 +126,7 @@ export class Outbox {
   // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
 
   private activate(s: Sender): void {
+    this.stirred = true;
     if (s.active) return;
     s.active = true;
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]!);
@@ -162,7 +164,12 @@ export class Outbox {
   }
 
   hasWork(t: number): boolean {
-    for (const s of this.senders) if (s.active && this.next(s, t)) return true;
+    if (!this.stirred) return false; // most often
+    this.stirred = false;
+    for (const s of this.senders) {
+      if (s.active && this.next(s, t)) return (this.stirred = true);
+      this.stirred ||= s.active;
+    }
     return false;
   }
 

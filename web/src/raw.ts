@@ -1,3 +1,4 @@
+import { now } from "./deferred";
 import { type ConnectTimes, type Link, openLink } from "./link";
 import { absolute, exchange } from "./signaling";
 
@@ -38,7 +39,7 @@ export class RawConn extends EventTarget {
 
   /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
   send(data: Uint8Array<ArrayBuffer> | string): boolean {
-    if (!this.link.ready(performance.now())) {
+    if (!this.link.ready(now())) {
       this.dropped++;
       return false;
     }

@@ -94,7 +94,7 @@ export class Session {
     private readonly events: SessionEvents,
   ) {
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (...m) => this.inbox.push(m),
+      message: (channel, b) => this.inbox.push([channel, b]),
       closed: (code, reason) => (this.closedBy = [code, reason]),
     });
     this.mux.send(t, 0, hello(message));
@@ -170,7 +170,8 @@ export class Session {
         i++;
         continue;
       }
-      inbox.splice(i, 1);
+      if (inbox.length > 1) inbox.splice(i, 1);
+      else inbox.pop(); // costs less
       i = early = 0; // it may have been WELCOME
       if (channel) this.events.message(channel, b);
       else this.control(t, b);

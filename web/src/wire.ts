@@ -159,6 +159,7 @@ export class Reader {
 export class Packet extends Reader {
   number = 0; // truncated
   numberLen = 0;
+  frames = 0;
   eliciting = false; // it wants an acknowledgement
 
   // The ack block.
@@ -182,7 +183,10 @@ export class Packet extends Reader {
     return this.b.subarray(this.at - this.size, this.at);
   }
 
-  /** Reads all of b, and reports whether it is well-formed. Then next has its frames. */
+  /**
+   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
+   * been read.
+   */
   parse(b: Uint8Array): boolean {
     this.b = b;
     this.at = 0;
@@ -193,13 +197,13 @@ export class Packet extends Reader {
       this.hasAck = (flags & flagAck) > 0;
       if (this.hasAck) this.ack(flags & flagGaps);
       else must(!(flags & flagGaps) && this.more());
-      const frames = this.at;
+      const start = this.at;
       this.eliciting = false;
-      while (this.more()) {
+      for (this.frames = 0; this.more(); this.frames++) {
         this.next();
         this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
       }
-      this.at = frames;
+      if (this.frames > 1) this.at = start;
       return true;
     } catch {
       return false;

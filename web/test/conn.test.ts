@@ -36,6 +36,20 @@ describe.each([
     return conn;
   }
 
+  test.each([
+    ["the page's clock", undefined],
+    ["the time of day", () => Date.now()],
+    ["nothing", () => NaN],
+  ])("events that are stamped with %s", async (_, clock) => {
+    server.clock = clock ?? server.clock;
+    const conn = await join();
+    conn.send("chat", utf8("hi"));
+    await pass(10_000);
+    expect([conn.state, server.sessions[0]!.came.length]).toEqual(["open", 1]);
+    expect(conn.stats().rtt).toBeGreaterThan(15);
+    expect(conn.stats().rtt).toBeLessThan(50);
+  });
+
   test("messages, receipts, requests both ways, statistics, and the end", async () => {
     const conn = new Conn(url, { channels, token: "ticket", hello: utf8("hi") });
     const heard: string[] = [];

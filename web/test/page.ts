@@ -117,6 +117,7 @@ export class Server {
   loss = 0;
   dark = false;
   refusal = 0; // status of each answer
+  clock = (): number => performance.now(); // of the page's events
   readonly draw = random(1);
   private readonly links = new Map<string, ServerSession>();
   private offers = 0;
@@ -171,7 +172,7 @@ class FakeChannel {
   bufferedAmountLowThreshold = 0;
   onopen: (() => void) | null = null;
   onclose: (() => void) | null = null;
-  onmessage: ((ev: { data: ArrayBuffer }) => void) | null = null;
+  onmessage: ((ev: { data: ArrayBuffer; timeStamp: number }) => void) | null = null;
   session: ServerSession | null = null;
 
   constructor(private readonly server: Server) {}
@@ -186,7 +187,9 @@ class FakeChannel {
   }
 
   fromServer(b: Uint8Array): void {
-    this.server.carry(() => this.readyState === "open" && this.onmessage?.({ data: b.buffer as ArrayBuffer }));
+    this.server.carry(() => {
+      if (this.readyState === "open") this.onmessage?.({ data: b.buffer as ArrayBuffer, timeStamp: this.server.clock() });
+    });
   }
 
   end(): void {

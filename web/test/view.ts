@@ -32,8 +32,8 @@ export function view(b: Uint8Array): PacketView | null {
     v.ack = { largest: p.largest, delay: p.delay, first: first! };
     if (rest.length) v.ack.rest = Array.from({ length: rest.length / 2 }, (_, i) => [rest[2 * i]!, rest[2 * i + 1]!]);
   }
-  while (p.more()) {
-    p.next();
+  for (let n = p.frames; n--; ) {
+    if (p.frames > 1) p.next();
     v.frames.push(frame(p));
   }
   return v;
