@@ -40,8 +40,8 @@ measure() { go test -timeout 60m -run '^$' -bench "$1" -benchtime "$2" "${@:3}" 
 	name[1] == "Blackouts" { row("the same, until the first echo of what the page sent after it", "echo-") }
 	name[1] == "Connects" { row("answer to onopen, " name[2] ", " substr(name[3], 6) " lost each way", "") }
 	name[1] == "Script" {
-		cost = cost sprintf("| %s, %s, %d | %d | %.1f | %.1f | %.1f |\n",
-			name[2] == "send" ? "sending" : "receiving", name[3], name[4], $2, v["script-µs"], v["send-µs"], v["data-µs"])
+		cost = cost sprintf("| %s, %s, %d | %d | %.1f | %.1f | %.1f | %.1f |\n",
+			name[2] == "send" ? "sending" : "receiving", name[3], name[4], $2, v["script-µs"], v["send-µs"], v["data-µs"], v["gc-µs"])
 	}
 	name[1] == "Heap" {
 		heap = sprintf("\nThe heap after a minute of 60 messages a second each way on two channels: %.0f KB; after %d more %.0f KB, at most %.0f KB.\n",
@@ -49,8 +49,8 @@ measure() { go test -timeout 60m -run '^$' -bench "$1" -benchtime "$2" "${@:3}" 
 	}
 	END {
 		if (cost != "") {
-			print "\n| Chromium, 200 B: way, channel, messages a second | n | script µs | RTCDataChannel.send µs | event.data µs |"
-			print "| --- | --- | --- | --- | --- |"
+			print "\n| Chromium, 200 B: way, channel, messages a second | n | script µs | RTCDataChannel.send µs | event.data µs | garbage µs |"
+			print "| --- | --- | --- | --- | --- | --- |"
 			printf "%s", cost
 		}
 		printf "%s", heap
