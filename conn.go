@@ -112,6 +112,7 @@ type Conn struct {
 	kind     Kind
 	ours     bool // a server's end
 	hello    []byte
+	made     time.Time
 
 	// home is the link whose lock guards the session; see acquire.
 	home atomic.Pointer[anchor]

@@ -29,8 +29,8 @@ func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: InProcess, User: lc.User}
-	theirs.session, err = session.New(time.Now(), session.Config{
+	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: InProcess, made: ours.made, User: lc.User}
+	theirs.session, err = session.New(theirs.made, session.Config{
 		Channel: channel.Config{Channels: s.config.Channels, Ceiling: -1, Rate: 1 << 20},
 		Hello:   lc.Hello,
 	})

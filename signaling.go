@@ -284,9 +284,10 @@ func (s *Server) newConn(id Identity, k Kind, limit int) (*Conn, error) {
 		identity: id,
 		kind:     k,
 		ours:     true,
+		made:     time.Now(),
 	}
 	var err error
-	c.session, err = session.New(time.Now(), s.config.session(uint64(c.id), token))
+	c.session, err = session.New(c.made, s.config.session(uint64(c.id), token))
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ func (s *Server) Stats() Stats {
 type ConnStats struct {
 	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
 
+	Age           time.Duration // since the client asked for the session
 	LastHeard     time.Duration // since the last packet came
 	Interrupted   bool
 	Interruptions uint64
@@ -87,6 +88,7 @@ func (c *Conn) Stats() ConnStats {
 	heard, _ := c.session.Mux().Heard()
 	return ConnStats{
 		Stats:         c.session.Mux().Stats(),
+		Age:           now.Sub(c.made),
 		LastHeard:     now.Sub(heard),
 		Interrupted:   c.session.Interrupted(),
 		Interruptions: t.Interruptions,

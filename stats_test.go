@@ -21,6 +21,9 @@ func TestStats(t *testing.T) {
 		if st.LastHeard < 3*time.Second || !st.Interrupted || st.Interruptions != 1 || ch.MessagesIn != 1 || ch.BytesIn != 5 {
 			t.Errorf("heard %v ago, interrupted %v %d times; %d messages, %d bytes", st.LastHeard, st.Interrupted, st.Interruptions, ch.MessagesIn, ch.BytesIn)
 		}
+		if mine := client.Stats().Age; st.Age != 3*time.Second || mine != st.Age {
+			t.Errorf("the session is %v old at the server, %v at the client, and began 3 s ago", st.Age, mine)
+		}
 		client.Close(Normal, "")
 		server.Kick("")
 		settle()
