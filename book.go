@@ -11,16 +11,17 @@ import (
 // hash is of a resume token: what a server keeps of it.
 type hash = [sha256.Size]byte
 
-// book is what a server knows of all its sessions: by resume token, by Identity, and
-// which tokens were used.
+// book is what a server knows of all its sessions: by resume token, by Identity, which
+// tokens were used, and what they counted.
 //
-// Its lock is a leaf: whoever holds it takes no other and calls nothing.
+// Its lock is a leaf: whoever holds it takes no other and calls nothing that does.
 type book struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
 	byName  map[string][]*Conn // those that are open
 	used    auth.Used
+	totals  *Totals
 }
 
 // entry is one session's.

@@ -127,7 +127,8 @@ type Conn struct {
 	session   *session.Session
 	seated    *anchor // the link that the session knows of
 	asked     map[uint32]*question
-	forgotten bool // the server's book has it no more
+	forgotten bool    // the server's book has it no more
+	tallied   *Totals // what of its counters the book has; nil means nothing
 }
 
 // ID returns the session's number. It stays the same when the link changes. At the

@@ -161,6 +161,9 @@ func (a *anchor) gone(now time.Time) {
 	if a.isHome() {
 		a.conn.seat(a)
 		a.conn.session.Unlink(now)
+		if a.conn.session.State() == session.Closed {
+			a.conn.tally() // it may have been forgotten, and have gone on saying goodbye
+		}
 	}
 }
 
@@ -209,6 +212,7 @@ func (a *anchor) Ready() bool {
 		a.ending = a.ending || a.end
 		a.forget = !c.forgotten
 		c.forgotten = true
+		c.tally()
 	}
 	c.news = c.session.Events(c.session.Release(c.news))
 	c.answers = c.answers[:0]

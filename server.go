@@ -81,6 +81,7 @@ func newServer(c Config) (*Server, error) {
 		s.maxMessage = append(s.maxMessage, ch.MaxMessage)
 	}
 	s.book.init(c.MaxUsedTokens)
+	s.book.totals = s.newTotals()
 	s.local = newLoop(s)
 	return s, nil
 }
