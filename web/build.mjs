@@ -125,7 +125,7 @@ async function small(entry, file) {
   const { code, map } = await minify(outputFiles[1].text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 4, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false, hoist_funs: true },
+    compress: { passes: 4, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false, hoist_funs: true, unsafe: true },
     format: { comments: /licence/ },
     sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
   });

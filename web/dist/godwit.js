@@ -252,104 +252,6 @@ function appendClose(w, code, reason) {
   w.bytes(reason);
 }
 
-// src/ack.ts
-var maxAckDelay = 20;
-var window = 4096;
-var lossSpan = 64;
-var Received = class {
-  constructor() {
-    this.next = 0;
-    // one more than the largest that came
-    this.eliciting = 0;
-    // packets that came since the last ack block and want one
-    this.due = Infinity;
-    // when one must leave
-    this.loss = 0;
-    // share of the peer's packets that do not come, smoothed
-    this.ranges = [];
-    // of the last ack block
-    this.told = 0;
-    // the peer knows of all that came below this
-    this.news = Infinity;
-    // the smallest that came since the last ack block
-    // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
-    this.edges = [0, 0];
-    this.lastAt = 0;
-    // when the largest came
-    this.spanStart = 0;
-    this.spanCame = 0;
-  }
-  /** Whether a packet came for the first time. One that is older than the window counts as known. */
-  fresh(n) {
-    return this.next - n <= window && this.below(n) % 2 === 0;
-  }
-  /** How many edges are at most n. */
-  below(n) {
-    let i = this.edges.length;
-    while (this.edges[i - 1] > n) i--;
-    return i;
-  }
-  /** Takes note of a fresh packet. */
-  mark(t, n, eliciting) {
-    const { edges } = this;
-    const gap = n !== this.next;
-    if (gap) {
-      const i = this.below(n);
-      const grows = +(edges[i - 1] === n);
-      const joins = +(edges[i] === n + 1);
-      edges.splice(i - grows, grows + joins, ...[n, n + 1].slice(grows, 2 - joins));
-    } else {
-      edges[edges.length - 1] = n + 1;
-    }
-    if (n >= this.next) {
-      this.next = n + 1;
-      this.lastAt = t;
-      while (edges[1] <= n + 1 - window) edges.splice(0, 2);
-    }
-    this.news = Math.min(this.news, n);
-    this.told = Math.min(this.told, n);
-    this.measure(n);
-    if (!eliciting) return;
-    this.eliciting++;
-    this.due = gap ? t : Math.min(this.due, t + maxAckDelay);
-  }
-  measure(n) {
-    if (n < this.spanStart) return;
-    this.spanCame++;
-    const span = this.next - this.spanStart;
-    if (span < lossSpan) return;
-    this.loss += (Math.max(0, 1 - this.spanCame / span) - this.loss) / 4;
-    this.spanStart = this.next;
-    this.spanCame = 0;
-  }
-  /** Appends a block of what came, newest ranges first. */
-  append(w, t, end) {
-    const { edges } = this;
-    const low = Math.max(this.told, this.next - window);
-    let start = this.next;
-    this.ranges = [];
-    for (let i = edges.length - 1; edges[i] > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
-      const end2 = edges[i];
-      if (start > end2) this.ranges.push(start - end2 - 1);
-      start = Math.max(low, edges[i - 1]);
-      this.ranges.push(end2 - start - 1);
-    }
-    appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
-  }
-  /** Takes note that an ack block has left. */
-  said() {
-    this.eliciting = 0;
-    this.due = this.news = Infinity;
-  }
-  /**
-   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
-   * may be below that.
-   */
-  confirmed(n) {
-    this.told = Math.min(Math.max(this.told, n), this.news);
-  }
-};
-
 // src/channel.ts
 var messageCost = 32;
 var maxPriority = 7;
@@ -645,6 +547,104 @@ function hello(message) {
 }
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
+
+// src/ack.ts
+var maxAckDelay = 20;
+var window = 4096;
+var lossSpan = 64;
+var Received = class {
+  constructor() {
+    this.next = 0;
+    // one more than the largest that came
+    this.eliciting = 0;
+    // packets that came since the last ack block and want one
+    this.due = Infinity;
+    // when one must leave
+    this.loss = 0;
+    // share of the peer's packets that do not come, smoothed
+    this.ranges = [];
+    // of the last ack block
+    this.told = 0;
+    // the peer knows of all that came below this
+    this.news = Infinity;
+    // the smallest that came since the last ack block
+    // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
+    this.edges = [0, 0];
+    this.lastAt = 0;
+    // when the largest came
+    this.spanStart = 0;
+    this.spanCame = 0;
+  }
+  /** Whether a packet came for the first time. One that is older than the window counts as known. */
+  fresh(n) {
+    return this.next - n <= window && this.below(n) % 2 === 0;
+  }
+  /** How many edges are at most n. */
+  below(n) {
+    let i = this.edges.length;
+    while (this.edges[i - 1] > n) i--;
+    return i;
+  }
+  /** Takes note of a fresh packet. */
+  mark(t, n, eliciting) {
+    const { edges } = this;
+    const gap = n !== this.next;
+    if (gap) {
+      const i = this.below(n);
+      const grows = +(edges[i - 1] === n);
+      const joins = +(edges[i] === n + 1);
+      edges.splice(i - grows, grows + joins, ...[n, n + 1].slice(grows, 2 - joins));
+    } else {
+      edges[edges.length - 1] = n + 1;
+    }
+    if (n >= this.next) {
+      this.next = n + 1;
+      this.lastAt = t;
+      while (edges[1] <= n + 1 - window) edges.splice(0, 2);
+    }
+    this.news = Math.min(this.news, n);
+    this.told = Math.min(this.told, n);
+    this.measure(n);
+    if (!eliciting) return;
+    this.eliciting++;
+    this.due = gap ? t : Math.min(this.due, t + maxAckDelay);
+  }
+  measure(n) {
+    if (n < this.spanStart) return;
+    this.spanCame++;
+    const span = this.next - this.spanStart;
+    if (span < lossSpan) return;
+    this.loss += (Math.max(0, 1 - this.spanCame / span) - this.loss) / 4;
+    this.spanStart = this.next;
+    this.spanCame = 0;
+  }
+  /** Appends a block of what came, newest ranges first. */
+  append(w, t, end) {
+    const { edges } = this;
+    const low = Math.max(this.told, this.next - window);
+    let start = this.next;
+    this.ranges = [];
+    for (let i = edges.length - 1; edges[i] > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
+      const end2 = edges[i];
+      if (start > end2) this.ranges.push(start - end2 - 1);
+      start = Math.max(low, edges[i - 1]);
+      this.ranges.push(end2 - start - 1);
+    }
+    appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
+  }
+  /** Takes note that an ack block has left. */
+  said() {
+    this.eliciting = 0;
+    this.due = this.news = Infinity;
+  }
+  /**
+   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
+   * may be below that.
+   */
+  confirmed(n) {
+    this.told = Math.min(Math.max(this.told, n), this.news);
+  }
+};
 
 // src/congestion.ts
 var bandwidthRounds = 10;
@@ -1510,6 +1510,8 @@ var Mux = class {
     this.outbox = new Outbox();
     this.heard = 0;
     // when the last packet came
+    this.gap = 0;
+    // between the last two
     this.slow = false;
     // the link below keeps back what it is given
     this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
@@ -1683,6 +1685,7 @@ var Mux = class {
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
     this.counts.packetsIn++;
     this.counts.bytesIn += b.length;
+    this.gap = t - this.heard;
     this.heard = t;
     let ok = true;
     for (let n = p.frames; n--; ) {
@@ -1796,12 +1799,15 @@ var Mux = class {
       this.work ? this.cc.ready() : Infinity
     );
   }
-  /** Makes an acknowledgement due that soon is, for somebody who is up anyway, and returns whether there is one. */
+  /**
+   * Makes an acknowledgement due that soon is, for somebody who is up anyway. If there is one it returns when the next
+   * will be, when packets go on as they do, or else Infinity.
+   */
   hasten(t) {
-    const { received } = this;
-    const soon = received.due < t + ackSlack;
-    if (soon) received.due = t;
-    return soon;
+    const { received, heard, gap } = this;
+    if (received.due >= t + ackSlack) return Infinity;
+    received.due = t;
+    return Math.max(t, heard + gap - ackSlack / 2) + maxAckDelay;
   }
   /** Tells the Mux that time has passed. */
   advance(t) {
@@ -2264,7 +2270,7 @@ var Conn = class extends EventTarget {
       const t = this.wake(now());
       this.timerAt = Infinity;
       this.session.advance(t);
-      this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
+      this.flush(t, this.session.mux.hasten(t));
     };
     const table = this.table = fullTable(options?.channels);
     const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;

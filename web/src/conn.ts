@@ -1,4 +1,3 @@
-import { maxAckDelay } from "./ack";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
 import { backoff, deferred, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
@@ -511,7 +510,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.timerAt = Infinity;
     this.session.advance(t);
     // Where an acknowledgement was owed another will be, and would soon replace a timer for when nothing comes.
-    this.flush(t, this.session.mux.hasten(t) ? t + maxAckDelay : Infinity);
+    this.flush(t, this.session.mux.hasten(t));
   };
 
   /** Takes note, at t, if the page slept, which its timer shows. */

@@ -72,6 +72,7 @@ export interface MuxEvents {
 export class Mux {
   readonly outbox = new Outbox();
   heard = 0; // when the last packet came
+  private gap = 0; // between the last two
   slow = false; // the link below keeps back what it is given
   readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
@@ -260,6 +261,7 @@ export class Mux {
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
     this.counts.packetsIn++;
     this.counts.bytesIn += b.length;
+    this.gap = t - this.heard;
     this.heard = t;
     let ok = true;
     for (let n = p.frames; n--; ) {
@@ -382,12 +384,15 @@ export class Mux {
     );
   }
 
-  /** Makes an acknowledgement due that soon is, for somebody who is up anyway, and returns whether there is one. */
-  hasten(t: number): boolean {
-    const { received } = this;
-    const soon = received.due < t + ackSlack;
-    if (soon) received.due = t;
-    return soon;
+  /**
+   * Makes an acknowledgement due that soon is, for somebody who is up anyway. If there is one it returns when the next
+   * will be, when packets go on as they do, or else Infinity.
+   */
+  hasten(t: number): number {
+    const { received, heard, gap } = this;
+    if (received.due >= t + ackSlack) return Infinity;
+    received.due = t;
+    return Math.max(t, heard + gap - ackSlack / 2) + maxAckDelay;
   }
 
   /** Tells the Mux that time has passed. */

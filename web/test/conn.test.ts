@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Channel, full } from "../src/channel";
 import { utf8 } from "./bytes";
-import { Server } from "./page";
+import { carryTime, Server } from "./page";
 
 const built = (await import(new URL("../dist/godwit.min.js", import.meta.url).href)) as typeof import("../src/godwit");
 
@@ -48,6 +48,23 @@ describe.each([
     expect([conn.state, server.sessions[0]!.came.length]).toEqual(["open", 1]);
     expect(conn.stats().rtt).toBeGreaterThan(15);
     expect(conn.stats().rtt).toBeLessThan(50);
+  });
+
+  test.each([20, 60, 240, 1000])("%d messages a second cost a timer for each acknowledgement", async (rate) => {
+    const conn = await join();
+    conn.on("moves", () => {});
+    const s = server.sessions[0]!;
+    await pass(1000);
+    const before = conn.stats().packetsOut;
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    for (let i = 0; i < 5 * rate; i++) {
+      s.mux.send(performance.now(), 1, utf8("here"));
+      s.flush();
+      await pass(1000 / rate);
+    }
+    const ours = timers.mock.calls.filter(([, delay]) => delay !== carryTime).length;
+    timers.mockRestore();
+    expect(ours).toBeLessThan(1.2 * (conn.stats().packetsOut - before));
   });
 
   test("messages, receipts, requests both ways, statistics, and the end", async () => {

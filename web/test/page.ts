@@ -7,6 +7,7 @@ import { maxPacket } from "../src/wire";
 import { type Engine, muxConfig, random } from "./sim";
 
 const tick = 5; // ms
+export const carryTime = 2 * tick; // one way
 const grace = 30_000;
 
 /** The engine of a session at the server. */
@@ -162,7 +163,7 @@ export class Server {
 
   /** Carries something to the other side, or loses it. */
   carry(f: () => void): void {
-    if (!this.dark && this.draw() >= this.loss) setTimeout(f, 2 * tick);
+    if (!this.dark && this.draw() >= this.loss) setTimeout(f, carryTime);
   }
 }
 
