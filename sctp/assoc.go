@@ -366,6 +366,7 @@ func (a *Assoc) close() {
 	a.fragments, a.held, a.buffered = nil, nil, 0
 	a.rx.bits, a.ack.duplicates = nil, nil
 	a.marks, a.control, a.channels = marks{}, nil, nil
+	a.reset.ends = nil
 	a.heartbeat, a.report = nil, nil
 }
 

@@ -55,6 +55,19 @@ func (a *Assoc) channel(stream uint16) *channel {
 	return nil
 }
 
+// current returns the channel that what a stream brings now belongs to, or nil. One
+// that the peer has closed is over, with what it sent before: it uses the stream anew,
+// so it has performed our reset too, and the answer is lost or late.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
+func (a *Assoc) current(stream uint16) *channel {
+	ch := a.channel(stream)
+	if ch != nil && ch.in {
+		a.removeChannel(stream)
+		return nil
+	}
+	return ch
+}
+
 // reliable reports whether what a stream brings must not be given up. The opening
 // of one that is not known may be late.
 func (a *Assoc) reliable(stream uint16) bool {
@@ -111,7 +124,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		a.drop(DropPPID)
 		return events
 	}
-	ch := a.channel(d.stream)
+	ch := a.current(d.stream)
 	if ch == nil {
 		if d.stream == maxStream || a.openChannels() >= a.config.MaxChannels {
 			a.drop(DropChannels)

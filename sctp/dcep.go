@@ -85,13 +85,7 @@ func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
 // acknowledged again and changes nothing.
 func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 	a.ack.settle(t, d.tsn)
-	ch := a.channel(d.stream)
-	if ch != nil && ch.in {
-		// The peer has closed its direction and uses the stream anew, so it has
-		// performed our reset too: the answer is lost or late.
-		a.removeChannel(d.stream)
-		ch = nil
-	}
+	ch := a.current(d.stream)
 	if ch != nil && ch.state != channelOpen {
 		a.drop(DropClosedChannel)
 		return events

@@ -38,7 +38,7 @@
 //
 // What was acknowledged and what was delivered are kept apart: a packet that
 // arrives late, up to 4096 TSNs, is delivered once, even if it was acknowledged
-// before it came.
+// before it came. What comes late of a channel that the peer has reset is dropped.
 //
 // # Restart
 //

@@ -77,6 +77,7 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 		a.drop(DropTooLarge)
 		return events
 	}
+	a.current(d.stream) // or this would be forgotten with the old channel
 	if !a.makeRoom(len(d.payload)+bufferOverhead, d.stream) {
 		a.drop(DropEvicted)
 		return events

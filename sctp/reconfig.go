@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/seq"
@@ -55,6 +56,23 @@ type resetState struct {
 	next    uint32 // ours
 	lastTSN uint32 // of our outstanding request
 	tries   uint8  // how often it was sent; zero when there is none
+
+	ends *streamEnds // nil until something may be late
+}
+
+// A streamEnd is the last TSN that the peer had assigned when it reset a stream. What
+// it sent on the stream up to there belongs to the channel that it closed.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-5.1.2
+type streamEnd struct {
+	stream uint16
+	tsn    uint32
+}
+
+// streamEnds are the last resets of the peer: as many as a page has channels by
+// default. What is late on a stream whose end is forgotten counts as sent after it.
+type streamEnds struct {
+	ring [16]streamEnd
+	n    uint
 }
 
 // wantReset asks for a reset of our direction of a channel: now, or after the
@@ -122,29 +140,55 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 		a.reset.result = resultInProgress
 	default:
 		a.reset.result = resultPerformed
-		events = a.resetStreams(p.value[outgoingResetLen:], events)
+		events = a.resetStreams(p.value[outgoingResetLen:], binary.BigEndian.Uint32(p.value[8:]), events)
 	}
 	return events
 }
 
-// resetStreams closes the channels that the peer has closed, and our direction of
-// each. An empty list means all of them.
-func (a *Assoc) resetStreams(list []byte, events []Event) []Event {
+// resetStreams closes the channels that the peer has closed after TSN last, and our
+// direction of each. An empty list means all of them.
+func (a *Assoc) resetStreams(list []byte, last uint32, events []Event) []Event {
 	a.stats.Resets++
 	if len(list) < 2 {
 		for i := len(a.channels) - 1; i >= 0; i-- {
-			events = a.resetStream(a.channels[i].stream, events)
+			events = a.resetStream(a.channels[i].stream, last, events)
 		}
 		return events
 	}
 	for ; len(list) >= 2; list = list[2:] {
-		events = a.resetStream(binary.BigEndian.Uint16(list), events)
+		events = a.resetStream(binary.BigEndian.Uint16(list), last, events)
 	}
 	return events
 }
 
+// endStream notes where a stream ends that the peer resets, if something of it may
+// still be late.
+func (a *Assoc) endStream(stream uint16, last uint32) {
+	if !a.rx.within(last) {
+		return
+	}
+	if a.reset.ends == nil {
+		a.reset.ends = new(streamEnds)
+	}
+	e := a.reset.ends
+	e.ring[e.n%uint(len(e.ring))] = streamEnd{stream, last}
+	e.n++
+}
+
+// ended reports whether d, which is late, was sent before the peer reset its stream.
+func (a *Assoc) ended(d *data) bool {
+	if a.reset.ends == nil {
+		return false
+	}
+	e := a.reset.ends
+	return slices.ContainsFunc(e.ring[:min(e.n, uint(len(e.ring)))], func(e streamEnd) bool {
+		return e.stream == d.stream && seq.LessEq(d.tsn, e.tsn) && a.rx.within(e.tsn)
+	})
+}
+
 // resetStream takes note that the peer has closed its direction of a stream.
-func (a *Assoc) resetStream(stream uint16, events []Event) []Event {
+func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event {
+	a.endStream(stream, last)
 	ch := a.channel(stream)
 	if ch == nil {
 		// Its opening was lost: the peer still waits for our direction.

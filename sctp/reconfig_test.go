@@ -254,7 +254,7 @@ func TestStreamIsReused(t *testing.T) {
 		a.pass(time.Second)
 		a.drain()
 	}
-	if len(a.channels) > 1 || len(a.control) != 0 {
-		t.Errorf("%d channels, %d answers left", len(a.channels), len(a.control))
+	if len(a.channels) > 1 || len(a.control) != 0 || a.reset.ends != nil {
+		t.Errorf("%d channels, %d answers left, ends %v though nothing was late", len(a.channels), len(a.control), a.reset.ends)
 	}
 }

@@ -165,11 +165,17 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		a.drop(DropRefused)
 		return events, true, true
 	}
+	over := false
 	if seq.LessEq(d.tsn, a.rx.cum) {
 		a.stats.Late++
+		over = a.ended(&d) // a stream is reset when all before that is acknowledged
 	}
 	a.rx.mark(d.tsn)
 	a.ack.windowGot++
+	if over {
+		a.drop(DropClosedChannel)
+		return events, urgent, true
+	}
 	if d.flags&flagWhole == flagWhole {
 		return a.receiveMessage(t, &d, false, events), urgent, true
 	}

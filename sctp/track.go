@@ -38,6 +38,12 @@ func (r *tracker) seen(tsn uint32) bool {
 	return seq.LessEq(tsn, r.high) && r.bit(tsn)
 }
 
+// within reports whether TSNs up to tsn may be missing that can still be told from
+// duplicates.
+func (r *tracker) within(tsn uint32) bool {
+	return seq.Less(r.base, tsn) && seq.LessEq(tsn, r.high)
+}
+
 // beyond reports whether tsn is beyond the receive window.
 func (r *tracker) beyond(tsn uint32) bool {
 	return seq.Less(r.cum+maxAhead, tsn)

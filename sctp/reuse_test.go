@@ -1,0 +1,164 @@
+package sctp
+
+import "testing"
+
+// What of a channel was under way when it was closed.
+var lateChunks = map[string][]byte{
+	"message":       text(2, "late"),
+	"ordered":       rawData(flagWhole, 2, 1, 7, ppidText, "late"),
+	"fragment":      frag(flagBegin|unordered, 2, "la"),
+	"opening":       unreliableOpen(2, 1, "late"),
+	"empty message": dataChunk(2, 1, ppidTextEmpty, "\x00"),
+}
+
+// closedAround returns an association whose channel of stream 1 was closed, by the page
+// or by us, while TSN 2 was late. What the page sent before it saw our reset is in.
+func closedAround(t *testing.T, byUs bool, set ...func(*Config)) *testAssoc {
+	t.Helper()
+	a := openChannel(t, set...)
+	a.write(text(3, "in time"))
+	a.wantMessage("in time", 1, Text, "in time")
+	if byUs {
+		a.CloseStream(a.now, 1)
+		a.drain()
+		a.write(text(4, "sent before the reset was seen"))
+	} else {
+		a.write(text(4, "the last one"))
+		a.wantMessage("the last one", 1, Text, "the last one")
+	}
+	a.write(resetRequest(peerTSN, 4, 1))
+	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+	a.drain()
+	a.write(resetResponse(1000, resultPerformed))
+	if len(a.channels) != 0 {
+		t.Fatal("the channel is remembered")
+	}
+	return a
+}
+
+// RFC 6525, 5.1.2 and 5.2.2: what has a TSN up to the last one before a reset was sent on
+// the old channel. It opens no new one, whose place nobody would ever give back.
+func TestLateChunkOfAClosedChannel(t *testing.T) {
+	for _, byUs := range []bool{false, true} {
+		for name, c := range lateChunks {
+			a := closedAround(t, byUs, eager)
+			before := a.Stats().Drops[DropClosedChannel]
+			a.write(c)
+			a.wantNoEvent(name)
+			a.wantDrops(name, DropClosedChannel, before+1)
+			a.write(c)
+			a.wantNoEvent("once more")
+			if a.Stats().Duplicates != 1 || len(a.channels) != 0 || a.buffered != 0 {
+				t.Errorf("%s, closed by us %v: %d channels, %d bytes", name, byUs, len(a.channels), a.buffered)
+			}
+		}
+	}
+}
+
+// A page that uses the stream again at once gets none of it either.
+func TestLateChunkOnAReopenedStream(t *testing.T) {
+	for _, byUs := range []bool{false, true} {
+		for name, c := range lateChunks {
+			a := closedAround(t, byUs, eager)
+			a.write(unreliableOpen(5, 1, "new"))
+			a.wantEvent("opened", Event{Type: ChannelOpen, Stream: 1, Label: "new", Reliability: Retransmits})
+			a.write(c)
+			a.wantNoEvent(name)
+			a.write(frag(flagBegin|unordered, 6, "whole"), frag(flagEnd|unordered, 7, " again"))
+			a.wantMessage("what was sent since", 1, Text, "whole again")
+			a.write(resetRequest(peerTSN+1, 7, 1))
+			a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
+
+			a = closedAround(t, byUs, eager)
+			a.write(text(6, "negotiated"))
+			a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+			a.wantMessage("again", 1, Text, "negotiated")
+			a.write(c)
+			a.wantNoEvent(name)
+			a.write(text(5, "late, but new"))
+			a.wantMessage("what was sent since", 1, Text, "late, but new")
+		}
+	}
+}
+
+// What is late on another stream has nothing to do with the reset.
+func TestResetLeavesOtherStreams(t *testing.T) {
+	a := openChannel(t, eager)
+	a.write(text(6, "x"))
+	a.write(resetRequest(peerTSN, 6, 1))
+	a.events = nil
+	a.write(unreliableOpen(3, 5, "late"))
+	a.wantEvent("opened", Event{Type: ChannelOpen, Stream: 5, Label: "late", Reliability: Retransmits})
+	a.write(dataChunk(2, 7, ppidText, "negotiated"))
+	a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 7, Negotiated: true, Reliability: Retransmits})
+	a.wantMessage("in use", 7, Text, "negotiated")
+}
+
+// An opening that was overtaken by all of its channel, its end too.
+func TestOpeningAfterTheReset(t *testing.T) {
+	a := openChannel(t, eager)
+	a.write(text(3, "on another channel"))
+	a.write(resetRequest(peerTSN, 2, 9))
+	a.events = nil
+	a.write(unreliableOpen(2, 9, "late"))
+	a.wantNoEvent("it was closed")
+	a.wantPacket("our direction is reset", "SACK(cum=3) RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=9)")
+	a.write(resetResponse(1000, resultPerformed))
+	if a.channel(9) != nil {
+		t.Error("the channel is remembered")
+	}
+}
+
+// The answer to our reset is lost, and the first messages of the stream's next channel
+// overtake its opening.
+func TestMessagesOvertakeTheReopening(t *testing.T) {
+	opening := openChunk(2, 1, channelReliable, 0, "new")
+	begin, end := rawData(flagBegin, 3, 1, 1, ppidText, "two "), rawData(flagEnd, 4, 1, 1, ppidText, "halves")
+	last := rawData(flagWhole, 5, 1, 2, ppidText, "last")
+	for _, order := range [][][]byte{{last, opening, begin, end}, {begin, opening, last, end}, {end, last, begin, opening}} {
+		a := newTestAssoc(t, honest, allowReliable)
+		a.write(openChunk(1, 1, channelReliable, 0, "old"))
+		a.write(resetRequest(peerTSN, 1, 1))
+		a.events = nil
+		for _, c := range order {
+			a.write(c)
+		}
+		for a.events[0].Label != "new" {
+			a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Ordered: true})
+		}
+		a.wantEvent("opened", Event{Type: ChannelOpen, Stream: 1, Label: "new", Ordered: true})
+		a.wantMessage("nothing is missing", 1, Text, "two halves")
+		a.wantMessage("nothing is missing", 1, Text, "last")
+	}
+}
+
+// Of many resets the last are known. An end is without meaning once nothing up to it can
+// be late any more: the same TSNs come round again.
+func TestEndsOfStreams(t *testing.T) {
+	a := openChannel(t, eager)
+	a.write(text(100, "the rest is late"))
+	const resets = 1000
+	for i := range uint32(resets) {
+		a.write(resetRequest(a.reset.expected, 100, uint16(i)))
+		a.drain()
+		a.write(resetResponse(a.reset.next, resultPerformed))
+	}
+	a.events = nil
+	for i := range uint32(len(a.reset.ends.ring)) {
+		a.write(dataChunk(10+i, uint16(resets-1-i), ppidText, "late"))
+		a.wantNoEvent("that is over")
+	}
+	if len(a.channels) != 0 {
+		t.Errorf("%d channels", len(a.channels))
+	}
+
+	// Half way round, what is new looks older than the end.
+	for range 1 << 31 / maxForward {
+		a.write(forward(a.rx.cum + maxForward))
+	}
+	a.write(dataChunk(a.rx.high+2, resets-1, ppidText, "x"))
+	a.write(dataChunk(a.rx.high-1, resets-1, ppidText, "late"))
+	a.wantEvent("in use", Event{Type: ChannelOpen, Stream: resets - 1, Negotiated: true, Reliability: Retransmits})
+	a.wantMessage("in use", resets-1, Text, "x")
+	a.wantMessage("though late", resets-1, Text, "late")
+}
