@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+const ticks = time.Second / rate
+
+// A hall is a game that runs on a network in memory.
+type hall struct {
+	t       *testing.T
+	network *netsim.Network
+	server  *godwit.Server
+	guests  int
+}
+
+var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
+
+// inHall runs a test in virtual time, on links that lose every tenth datagram.
+func inHall(t *testing.T, test func(h *hall)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hall{t: t, network: netsim.New(1)}
+		defer h.network.Close()
+		h.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.1})
+		socket, err := h.network.Listen(serverAddr)
+		h.must(err)
+		h.server, err = godwit.Serve(socket, config)
+		h.must(err)
+		ctx, stop := context.WithCancel(t.Context())
+		over := make(chan error)
+		go func() { over <- newGame(h.server).run(ctx) }()
+		test(h)
+		stop()
+		h.must(<-over)
+	})
+}
+
+func (h *hall) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// RoundTrip is HTTP without a network.
+func (h *hall) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	r.RemoteAddr = "198.51.100.7:1"
+	h.server.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// A box as a page hears of it.
+type box struct {
+	x, y int
+	away bool
+}
+
+// A snapshot is what a world message says.
+type snapshot struct {
+	tick  uint32
+	boxes map[uint16]box
+}
+
+// A guest is a client, and what it has heard.
+type guest struct {
+	*client.Session
+	h    *hall
+	addr netip.Addr
+	id   uint16
+
+	mu     sync.Mutex
+	worlds []snapshot
+	news   []string
+}
+
+// arrive connects somebody who has not joined yet.
+func (h *hall) arrive() *guest {
+	h.t.Helper()
+	h.guests++
+	g := &guest{h: h, addr: netip.AddrFrom4([4]byte{198, 51, 100, byte(h.guests)})}
+	socket, err := h.network.Listen(netip.AddrPortFrom(g.addr, 0))
+	h.must(err)
+	e, err := client.New(socket, client.Config{HTTP: &http.Client{Transport: h}})
+	h.must(err)
+	h.t.Cleanup(func() { e.Close() })
+	g.Session, err = e.Join(h.t.Context(), "http://game.example/godwit/", client.SessionConfig{
+		Channels: config.Channels,
+		Handler:  client.SessionHandler{Message: g.hear},
+	})
+	h.must(err)
+	return g
+}
+
+// join connects a player.
+func (h *hall) join(name string) *guest {
+	h.t.Helper()
+	g := h.arrive()
+	b, err := g.Request(h.t.Context(), "join", []byte(name))
+	h.must(err)
+	g.id = binary.BigEndian.Uint16(b)
+	h.settle()
+	return g
+}
+
+// settle waits until what was sent has come, again and again if it was lost.
+func (h *hall) settle() {
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+}
+
+func (g *guest) hear(_ *client.Session, ch channel.ID, b []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ch == chat {
+		kind := [...]string{"is here", "joins", "leaves", "says"}[b[0]]
+		g.news = append(g.news, strings.TrimSpace(fmt.Sprintf("%d %s %s", binary.BigEndian.Uint16(b[1:]), kind, b[3:])))
+		return
+	}
+	s := snapshot{binary.BigEndian.Uint32(b), make(map[uint16]box)}
+	for b = b[4:]; len(b) > 0; b = b[7:] {
+		at := func(i int) int { return int(binary.BigEndian.Uint16(b[i:])) }
+		s.boxes[uint16(at(0))] = box{at(2), at(4), b[6] == 1}
+	}
+	g.worlds = append(g.worlds, s)
+}
+
+// seen returns the worlds that were heard since it was last called; the last of them
+// is the first of the next call.
+func (g *guest) seen() []snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	worlds := g.worlds
+	g.worlds = slices.Clone(worlds[len(worlds)-1:])
+	return worlds
+}
+
+// now returns the newest world.
+func (g *guest) now() map[uint16]box {
+	worlds := g.seen()
+	return worlds[len(worlds)-1].boxes
+}
+
+func (g *guest) wantNews(lines ...string) {
+	g.h.t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !slices.Equal(g.news, lines) {
+		g.h.t.Errorf("the news of %d are %q, want %q", g.id, g.news, lines)
+	}
+	g.news = nil
+}
+
+// steer sends an input, n times in every tick, for d.
+func (g *guest) steer(d time.Duration, n int, x, y int8) {
+	for range int(d / ticks) {
+		for range n {
+			g.h.must(g.Send(input, []byte{byte(x), byte(y)}))
+		}
+		time.Sleep(ticks)
+	}
+	synctest.Wait()
+}
+
+func TestBoxGoesWhereItIsSteered(t *testing.T) {
+	inHall(t, func(h *hall) {
+		ada, bob := h.join("ada"), h.join("bob")
+		before := bob.now()
+		ada.steer(time.Second/2, 1, 127, 0)
+		h.settle()
+		after := bob.now()
+		if after[bob.id] != before[bob.id] {
+			t.Errorf("the other's box went from %v to %v", before[bob.id], after[bob.id])
+		}
+		from, to := before[ada.id], after[ada.id]
+		// Half a second, and as long again as the last input is good for.
+		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+stale+2)*speed {
+			t.Errorf("the box went from %v to %v", from, to)
+		}
+		ada.steer(10*time.Second, 1, 0, -50)
+		if got := bob.now()[ada.id]; got.x != to.x || got.y != 0 {
+			t.Errorf("at the upper edge the box is at %v", got)
+		}
+		ada.steer(10*time.Second, 1, 127, 127)
+		if got := bob.now()[ada.id]; got.x != width-side || got.y != height-side {
+			t.Errorf("in the corner the box is at %v", got)
+		}
+	})
+}
+
+// However far an input points and however often it is sent, no box goes faster than
+// its speed. In the end its inputs are no inputs at all, and it stays where it is.
+func TestBoxKeepsToItsSpeed(t *testing.T) {
+	inHall(t, func(h *hall) {
+		ada := h.join("ada")
+		ada.steer(2*time.Second, 4, -128, -128)
+		worlds, fastest := ada.seen(), 0.0
+		for i, w := range worlds[1:] {
+			a, b := worlds[i].boxes[ada.id], w.boxes[ada.id]
+			fastest = max(fastest, math.Hypot(float64(b.x-a.x), float64(b.y-a.y))/float64(w.tick-worlds[i].tick))
+		}
+		if fastest > speed || fastest < 0.98*speed {
+			t.Errorf("at most %.1f units a tick, want %d", fastest, speed)
+		}
+		h.settle()
+		before := ada.now()
+		for range 20 {
+			h.must(ada.Send(input, nil))
+			h.must(ada.Send(input, []byte{127}))
+			h.must(ada.Send(input, []byte{127, 127, 127}))
+			time.Sleep(ticks)
+		}
+		if after := ada.now(); after[ada.id] != before[ada.id] {
+			t.Errorf("the box went from %v to %v", before[ada.id], after[ada.id])
+		}
+	})
+}
+
+func TestChatReachesAll(t *testing.T) {
+	inHall(t, func(h *hall) {
+		ada, bob := h.join("ada"), h.join("bob")
+		ada.wantNews("1 joins ada", "2 joins bob")
+		bob.wantNews("1 is here ada", "2 joins bob")
+		stranger := h.arrive()
+		h.must(stranger.Send(chat, []byte("not joined")))
+		for _, text := range []string{"hello", " \n ", strings.Repeat("ä", maxText+1), "how\x00 are\u202e you? "} {
+			h.must(ada.Send(chat, []byte(text)))
+		}
+		h.settle()
+		h.must(bob.Send(chat, []byte(strings.Repeat("ä", maxText))))
+		h.settle()
+		for _, g := range []*guest{ada, bob} {
+			g.wantNews("1 says hello", "1 says how are you?", "2 says "+strings.Repeat("ä", maxText))
+		}
+		stranger.wantNews()
+	})
+}
+
+func TestNamesAreLimited(t *testing.T) {
+	inHall(t, func(h *hall) {
+		g := h.arrive()
+		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
+			_, err := g.Request(h.t.Context(), "join", []byte(name))
+			if e, ok := errors.AsType[*client.RequestError](err); !ok || e.Status != client.Rejected || e.Text != "a name has 1 to 16 characters" {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		if _, err := g.Request(h.t.Context(), "join", []byte(" "+strings.Repeat("ñ", maxName)+"\n")); err != nil {
+			t.Error(err)
+		}
+		if _, err := g.Request(h.t.Context(), "join", []byte("again")); err == nil {
+			t.Error("one player has joined twice")
+		}
+		h.settle()
+		g.wantNews("1 joins " + strings.Repeat("ñ", maxName))
+	})
+}
+
+func TestLeavingRemovesTheBox(t *testing.T) {
+	inHall(t, func(h *hall) {
+		ada, bob := h.join("ada"), h.join("bob")
+		ada.wantNews("1 joins ada", "2 joins bob")
+		if n := len(ada.now()); n != 2 {
+			t.Errorf("%d boxes before", n)
+		}
+		bob.Close(godwit.Normal, "")
+		h.settle()
+		ada.wantNews("2 leaves")
+		if got := ada.now(); len(got) != 1 {
+			t.Errorf("boxes after: %v", got)
+		}
+	})
+}
+
+// A player whose network goes away is shown as away, and comes back to the box that it
+// had, and to what was said. Away for too long, it leaves.
+func TestPlayerComesBackToItsBox(t *testing.T) {
+	inHall(t, func(h *hall) {
+		ada, bob := h.join("ada"), h.join("bob")
+		ada.wantNews("1 joins ada", "2 joins bob")
+		bob.wantNews("1 is here ada", "2 joins bob")
+		vanish := func(d time.Duration) {
+			h.network.BlackoutFor(bob.addr, serverAddr.Addr(), d)
+			h.network.BlackoutFor(serverAddr.Addr(), bob.addr, d)
+			h.must(ada.Send(chat, []byte("where are you?")))
+		}
+		was := ada.now()[bob.id]
+		vanish(15 * time.Second)
+		time.Sleep(10 * time.Second)
+		if got := ada.now()[bob.id]; got != (box{was.x, was.y, true}) {
+			t.Errorf("after 10 s: %v, was %v", got, was)
+		}
+		time.Sleep(20 * time.Second)
+		if got := ada.now()[bob.id]; got != was {
+			t.Errorf("after 30 s: %v, was %v", got, was)
+		}
+		bob.wantNews("1 says where are you?")
+		bob.steer(time.Second, 1, 0, 127)
+		if got := ada.now()[bob.id]; got.y <= was.y {
+			t.Errorf("steered, the box is at %v, was at %v", got, was)
+		}
+
+		vanish(2 * time.Minute)
+		time.Sleep(time.Minute)
+		ada.wantNews("1 says where are you?", "1 says where are you?", "2 leaves")
+		if got := ada.now(); len(got) != 1 {
+			t.Errorf("boxes after a minute: %v", got)
+		}
+	})
+}
+
+func TestBadPublicAddressIsExplained(t *testing.T) {
+	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "-public") {
+		t.Errorf("the error is %v", err)
+	}
+}

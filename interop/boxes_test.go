@@ -1,0 +1,103 @@
+package interop
+
+import (
+	"bufio"
+	"cmp"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/interop/browser"
+)
+
+// TestBoxes plays examples/boxes with two pages: each sees the other's box where it
+// goes, and hears what the other says.
+func TestBoxes(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "boxes")
+	build := exec.Command("go", "build", "-o", program, "./examples/boxes")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+		url := startBoxes(t, program)
+		ada, bob := enterBoxes(t, b, url, "ada"), enterBoxes(t, b, url, "bob")
+		for _, turn := range []struct {
+			who, other *tab
+			name       string
+			key        string
+			dx, dy     int // the signs of the way
+		}{
+			{ada, bob, "ada", "ArrowRight", 1, 0},
+			{bob, ada, "bob", "KeyW", 0, -1},
+		} {
+			var from, to struct{ X, Y float64 }
+			turn.other.do(`const box = await seen(arg); return { x: box.x, y: box.y };`, turn.name, &from)
+			turn.who.do(`dispatchEvent(new KeyboardEvent("keydown", { code: arg }));`, turn.key, nil)
+			turn.other.do(`const box = await seen(arg.name);
+				await until(() => Math.hypot(box.x - arg.from.X, box.y - arg.from.Y) > 1000);
+				return { x: box.x, y: box.y };`, map[string]any{"name": turn.name, "from": from}, &to)
+			turn.who.do(`dispatchEvent(new KeyboardEvent("keyup", { code: arg }));`, turn.key, nil)
+			if cmp.Compare(to.X, from.X) != turn.dx || cmp.Compare(to.Y, from.Y) != turn.dy {
+				t.Errorf("%s presses %s, and the other sees the box go from %v to %v", turn.name, turn.key, from, to)
+			}
+			turn.who.do(`document.getElementById("text").value = arg;
+				document.getElementById("chat").requestSubmit();`, "here comes "+turn.name, nil)
+			for _, p := range []*tab{ada, bob} {
+				p.do(`await until(() => document.getElementById("log").innerText.includes(arg));`, turn.name+" here comes "+turn.name, nil)
+			}
+		}
+	})
+}
+
+// enterBoxes opens a page and joins the game.
+func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
+	t.Helper()
+	p := &tab{b.Page(t, url), t}
+	p.do(`window.until = async (f) => { while (!f()) await new Promise((go) => setTimeout(go, 20)); };
+		window.seen = async (name) => {
+			const find = () => [...players.values()].find((p) => p.name === name && p.x !== undefined);
+			await until(find);
+			return find();
+		};
+		await until(() => window.players);
+		document.getElementById("name").value = arg;
+		document.getElementById("join").requestSubmit();
+		await seen(arg);`, name, nil)
+	return p
+}
+
+// startBoxes runs the program until the test ends, which it does when it is told to,
+// and returns the URL it prints.
+func startBoxes(t *testing.T, program string) string {
+	t.Helper()
+	cmd := exec.Command(program, "-data", ":0", "-http", netip.AddrPortFrom(browser.Host(t), 0).String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("asked to end, the program says %v", err)
+		}
+	})
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	url := regexp.MustCompile(`http://\S+`).FindString(said)
+	if url == "" {
+		t.Fatalf("the program prints %q", said)
+	}
+	return url
+}
