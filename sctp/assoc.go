@@ -134,7 +134,7 @@ type Assoc struct {
 	ack       acker
 	stats     Counters
 	fragments []fragment // by TSN
-	held      []heldMessage
+	held      []data     // by stream and sequence number; see hold
 	buffered  int
 	forwarded uint32 // highest TSN the peer gave up
 	oversize  uint32 // next TSN of a message that grew too large

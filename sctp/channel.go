@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
 // Payload protocol identifiers. 52 and 54 are deprecated ways to send parts of a
@@ -173,8 +175,7 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		return a.stopWaiting(ch, events)
 	}
 	events = a.deliver(d, events)
-	ch.nextIn++
-	return a.deliverHeld(ch, events)
+	return a.deliverHeld(ch, ch.nextIn+1, events)
 }
 
 // stopWaiting gives up the missing messages of a channel that may lose some, the
@@ -182,26 +183,32 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 // more under way before it gives them up itself.
 func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
 	for !ch.reliable && a.buffered > a.config.MaxBuffered {
-		next, ok := a.firstHeld(ch.stream, ch.nextIn)
-		if !ok {
+		i := a.findHeld(ch.stream, ch.nextIn)
+		if i == len(a.held) || a.held[i].stream != ch.stream {
 			break
 		}
-		ch.nextIn = next
-		events = a.deliverHeld(ch, events)
+		events = a.deliverHeld(ch, a.held[i].ssn, events)
 	}
 	return events
 }
 
-// deliverHeld delivers the held messages whose turn it is.
-func (a *Assoc) deliverHeld(ch *channel, events []Event) []Event {
-	for len(a.held) > 0 {
-		d, ok := a.unhold(ch.stream, ch.nextIn)
-		if !ok {
+// deliverHeld goes on with sequence number next: it delivers what is held before that,
+// for which nothing is waited for any longer, and then those whose turn it is.
+func (a *Assoc) deliverHeld(ch *channel, next uint16, events []Event) []Event {
+	first := a.findHeld(ch.stream, ch.nextIn)
+	last := first
+	for ; last < len(a.held); last++ {
+		h := &a.held[last]
+		if h.stream != ch.stream || seq.Less(next, h.ssn) {
 			break
 		}
-		events = a.deliver(&d, events)
-		ch.nextIn++
+		if h.ssn == next {
+			next++
+		}
+		events = a.deliver(h, events)
 	}
+	a.removeHeld(first, last)
+	ch.nextIn = next
 	return events
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"time"
 	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
 // DATA_CHANNEL_OPEN and DATA_CHANNEL_ACK.
@@ -121,6 +123,7 @@ func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 // openChannel adds a channel, or fills in one that was taken for negotiated
 // because its first messages overtook its opening.
 func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []Event {
+	next := c.nextIn
 	if was == nil {
 		was = a.addChannel(c)
 	} else {
@@ -130,28 +133,15 @@ func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []
 		if c.honest {
 			a.ack.honest++
 		}
-		c.nextOut = was.nextOut
+		next = seq.Max(next, was.nextIn)
+		c.nextIn, c.nextOut = was.nextIn, was.nextOut
 		*was = c
 	}
 	a.sendDCEPAck(was)
-	events = append(events, e)
-	if was.ordered {
-		return a.deliverHeld(was, events)
+	if !was.ordered {
+		next = was.nextIn + 1<<15 - 1 // nothing has to wait
 	}
-	return a.deliverAllHeld(was.stream, events)
-}
-
-// deliverAllHeld delivers what was held for a stream that turns out unordered.
-func (a *Assoc) deliverAllHeld(stream uint16, events []Event) []Event {
-	for i := 0; i < len(a.held); {
-		if h := &a.held[i]; h.stream == stream {
-			d, _ := a.unhold(stream, h.ssn)
-			events = a.deliver(&d, events)
-			continue
-		}
-		i++
-	}
-	return events
+	return a.deliverHeld(was, next, append(events, e))
 }
 
 // judge says why a well-formed channel is refused, if it is.

@@ -149,11 +149,5 @@ func (a *Assoc) forwardStream(stream, ssn uint16, events []Event) []Event {
 	if ch == nil || !ch.ordered || seq.Less(ssn, ch.nextIn) {
 		return events
 	}
-	for next, ok := a.firstHeld(stream, ch.nextIn); ok && seq.LessEq(next, ssn); next, ok = a.firstHeld(stream, ch.nextIn) {
-		d, _ := a.unhold(stream, next)
-		events = a.deliver(&d, events)
-		ch.nextIn = next + 1
-	}
-	ch.nextIn = seq.Max(ch.nextIn, ssn+1)
-	return a.deliverHeld(ch, events)
+	return a.deliverHeld(ch, ssn+1, events)
 }

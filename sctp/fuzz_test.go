@@ -228,7 +228,11 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		}
 	}
 	for i := range a.held {
-		buffered += a.held[i].cost()
+		h := &a.held[i]
+		buffered += h.cost()
+		if i > 0 && (h.stream < a.held[i-1].stream || h.stream == a.held[i-1].stream && !seq.Less(a.held[i-1].ssn, h.ssn)) {
+			t.Fatal("messages are not held in order")
+		}
 	}
 	if limit := a.config.MaxBuffered + 3*a.config.MaxMessage; buffered != a.buffered || buffered > limit {
 		t.Fatalf("%d bytes buffered, %d counted, limit %d", buffered, a.buffered, limit)

@@ -13,7 +13,8 @@ import (
 // that a flood of one-byte fragments is bounded too.
 const bufferOverhead = 64
 
-// data is a view of a DATA chunk, or of a message put together from several.
+// data is a view of a DATA chunk, or a message put together from several, or one that
+// waits for earlier ones of its stream.
 type data struct {
 	tsn     uint32 // of the last fragment
 	stream  uint16
@@ -36,16 +37,8 @@ type fragment struct {
 	at      time.Duration
 }
 
-// A heldMessage waits for earlier ones of its stream.
-type heldMessage struct {
-	stream, ssn uint16
-	tsn         uint32
-	ppid        uint32
-	payload     []byte
-}
-
-func (f *fragment) cost() int    { return len(f.payload) + bufferOverhead }
-func (h *heldMessage) cost() int { return len(h.payload) + bufferOverhead }
+func (f *fragment) cost() int { return len(f.payload) + bufferOverhead }
+func (d *data) cost() int     { return len(d.payload) + bufferOverhead }
 
 // admit reports whether there is room for d. Only a chunk that its sender would
 // send again is refused; others make room for themselves or are given up.
@@ -53,7 +46,7 @@ func (a *Assoc) admit(d *data) bool {
 	if !a.reliable(d.stream) {
 		return true
 	}
-	cost := len(d.payload) + bufferOverhead
+	cost := d.cost()
 	if a.buffered+cost <= a.config.MaxBuffered {
 		return true
 	}
@@ -78,7 +71,7 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 		return events
 	}
 	a.current(d.stream) // or this would be forgotten with the old channel
-	if !a.makeRoom(len(d.payload)+bufferOverhead, d.stream) {
+	if !a.makeRoom(d.cost(), d.stream) {
 		a.drop(DropEvicted)
 		return events
 	}
@@ -136,12 +129,18 @@ func (f *fragment) precedes(g *fragment) bool {
 		(f.flags^g.flags)&flagUnordered == 0 && (f.flags&flagUnordered != 0 || f.ssn == g.ssn)
 }
 
-// removeFragments forgets fragments first to last.
+// removeFragments forgets fragments first to last. The oldest go first, and nothing is
+// moved for them.
 func (a *Assoc) removeFragments(first, last int) {
 	for i := first; i <= last; i++ {
 		a.buffered -= a.fragments[i].cost()
 	}
-	a.fragments = slices.Delete(a.fragments, first, last+1)
+	if first == 0 {
+		clear(a.fragments[:last+1])
+		a.fragments = a.fragments[last+1:]
+	} else {
+		a.fragments = slices.Delete(a.fragments, first, last+1)
+	}
 	if len(a.fragments) == 0 {
 		a.fragments = nil
 		a.timers[timerFragments] = 0
@@ -187,24 +186,29 @@ func (a *Assoc) makeRoom(n int, stream uint16) bool {
 // a message missing in an ordered one holds up all after it.
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
+	kept := 0
 	for i := 0; i < len(a.fragments); {
-		first, last, _ := a.run(i)
-		oldest := a.fragments[first].at
-		for _, f := range a.fragments[first : last+1] {
+		_, last, size := a.run(i) // looks back at i-1 at most, which is in its place
+		message := a.fragments[i : last+1]
+		oldest := message[0].at
+		for _, f := range message {
 			oldest = min(oldest, f.at)
 		}
+		i = last + 1
 		switch expiry := oldest + a.config.ReassemblyAge; {
-		case a.reliable(a.fragments[i].stream) || a.ordered(a.fragments[i].stream):
-			i = last + 1
+		case a.reliable(message[0].stream) || a.ordered(message[0].stream):
 		case expiry <= t:
 			a.drop(DropExpired)
-			a.removeFragments(first, last)
-		default:
-			if next == 0 || expiry < next {
-				next = expiry
-			}
-			i = last + 1
+			a.buffered -= size + len(message)*bufferOverhead
+			continue
+		case next == 0 || expiry < next:
+			next = expiry
 		}
+		kept += copy(a.fragments[kept:], message)
+	}
+	clear(a.fragments[kept:])
+	if a.fragments = a.fragments[:kept]; kept == 0 {
+		a.fragments = nil
 	}
 	a.timers[timerFragments] = next
 }
@@ -221,57 +225,50 @@ func (a *Assoc) forwardFragments() {
 
 // forgetStream frees what is buffered for a stream.
 func (a *Assoc) forgetStream(stream uint16) {
-	for i := len(a.fragments) - 1; i >= 0; i-- {
-		if a.fragments[i].stream == stream {
-			a.removeFragments(i, i)
+	a.fragments = slices.DeleteFunc(a.fragments, func(f fragment) bool {
+		if f.stream == stream {
+			a.buffered -= f.cost()
 		}
-	}
-	a.held = slices.DeleteFunc(a.held, func(h heldMessage) bool {
-		if h.stream == stream {
-			a.buffered -= h.cost()
-		}
-		return h.stream == stream
+		return f.stream == stream
 	})
-	if len(a.held) == 0 {
+	if len(a.fragments) == 0 {
+		a.fragments = nil
+		a.timers[timerFragments] = 0
+	}
+	first := sort.Search(len(a.held), func(i int) bool { return a.held[i].stream >= stream })
+	last := sort.Search(len(a.held), func(i int) bool { return a.held[i].stream > stream })
+	a.removeHeld(first, last)
+}
+
+// hold keeps an ordered message that came too early. All that is held of a stream is
+// less than half of the sequence numbers apart, so they have an order.
+func (a *Assoc) hold(d *data, owned bool) {
+	i := a.findHeld(d.stream, d.ssn)
+	if i < len(a.held) && a.held[i].stream == d.stream && a.held[i].ssn == d.ssn {
+		a.drop(DropOrder) // the number is taken
+		return
+	}
+	a.held = slices.Insert(a.held, i, *d)
+	if !owned {
+		a.held[i].payload = bytes.Clone(d.payload)
+	}
+	a.buffered += d.cost()
+}
+
+// findHeld returns the place of a message among those held.
+func (a *Assoc) findHeld(stream, ssn uint16) int {
+	return sort.Search(len(a.held), func(i int) bool {
+		h := &a.held[i]
+		return h.stream > stream || h.stream == stream && !seq.Less(h.ssn, ssn)
+	})
+}
+
+// removeHeld forgets the held messages from first up to last, without it.
+func (a *Assoc) removeHeld(first, last int) {
+	for i := range a.held[first:last] {
+		a.buffered -= a.held[first+i].cost()
+	}
+	if a.held = slices.Delete(a.held, first, last); len(a.held) == 0 {
 		a.held = nil
 	}
-}
-
-// hold keeps an ordered message that came too early.
-func (a *Assoc) hold(d *data, owned bool) {
-	h := heldMessage{d.stream, d.ssn, d.tsn, d.ppid, d.payload}
-	if !owned {
-		h.payload = bytes.Clone(d.payload)
-	}
-	a.held = append(a.held, h)
-	a.buffered += h.cost()
-}
-
-// firstHeld returns the lowest sequence number held for a stream, from one on.
-func (a *Assoc) firstHeld(stream, from uint16) (ssn uint16, ok bool) {
-	for i := range a.held {
-		h := &a.held[i]
-		if h.stream == stream && (!ok || h.ssn-from < ssn-from) {
-			ssn, ok = h.ssn, true
-		}
-	}
-	return ssn, ok
-}
-
-// unhold removes the held message with a sequence number, if there is one.
-func (a *Assoc) unhold(stream, ssn uint16) (d data, ok bool) {
-	for i := range a.held {
-		h := &a.held[i]
-		if h.stream != stream || h.ssn != ssn {
-			continue
-		}
-		d = data{tsn: h.tsn, stream: stream, ssn: ssn, ppid: h.ppid, payload: h.payload}
-		a.buffered -= h.cost()
-		a.held = slices.Delete(a.held, i, i+1)
-		if len(a.held) == 0 {
-			a.held = nil
-		}
-		return d, true
-	}
-	return d, false
 }

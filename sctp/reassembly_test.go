@@ -223,10 +223,26 @@ func TestOrderedMessageBeforeItsOpening(t *testing.T) {
 	a.events = nil
 	a.write(unreliableOpen(1, 1, "fast"))
 	a.wantEvent("an unordered one", Event{Type: ChannelOpen, Stream: 1, Label: "fast", Reliability: Retransmits})
-	a.wantMessage("nothing has to wait", 1, Text, "2")
-	a.wantMessage("any longer", 1, Text, "1")
+	a.wantMessage("nothing has to wait", 1, Text, "1")
+	a.wantMessage("any longer", 1, Text, "2")
 	if a.ack.honest != 0 {
 		t.Error("the channel still counts as reliable")
+	}
+}
+
+// A sequence number that comes twice, with two TSNs, would hold its second message for ever.
+func TestSequenceNumberTwice(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelReliable, 0, "evil"))
+	a.events = nil
+	a.write(rawData(flagWhole, 3, 1, 2, ppidText, "2"), rawData(flagWhole, 4, 1, 2, ppidText, "another"))
+	a.wantDrops("the number is taken", DropOrder, 1)
+	a.write(rawData(flagWhole, 2, 1, 1, ppidText, "1"))
+	a.wantMessage("in order", 1, Text, "1")
+	a.wantMessage("in order", 1, Text, "2")
+	a.wantNoEvent("once")
+	if a.buffered != 0 {
+		t.Errorf("%d bytes left", a.buffered)
 	}
 }
 
