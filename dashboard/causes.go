@@ -1,0 +1,93 @@
+package dashboard
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// dropNames say what a datagram was that went nowhere.
+var dropNames = [rtcserver.DropReasons]string{
+	rtcserver.DropNotOurs:      "datagrams that are not WebRTC",
+	rtcserver.DropBadSTUN:      "malformed connectivity checks",
+	rtcserver.DropUnknownUfrag: "connectivity checks for nobody",
+	rtcserver.DropBadCheck:     "connectivity checks with a wrong password",
+	rtcserver.DropUnknownAddr:  "datagrams from unproved addresses",
+	rtcserver.DropFull:         "connectivity checks while the server is full",
+	rtcserver.DropInbox:        "datagrams for a shard that is behind",
+	rtcserver.DropTaken:        "connectivity checks from an address in use",
+}
+
+// tally is a list of what happened at all.
+type tally []count
+
+func (t *tally) add(what string, n uint64) {
+	if n > 0 {
+		*t = append(*t, count{what, n})
+	}
+}
+
+// causesOf lists why datagrams were dropped and requests refused, by whom it may be:
+// strangers, the machine, the program.
+func causesOf(st godwit.Stats) []count {
+	t := tally{} // not null
+	for _, status := range slices.Sorted(maps.Keys(st.RTC.Refused)) {
+		what := "requests refused: other status"
+		if status != 0 {
+			what = "requests refused: " + strconv.Itoa(status) + " " + http.StatusText(status)
+		}
+		t.add(what, st.RTC.Refused[status])
+	}
+	t.add("handshakes that failed", st.RTC.HandshakesFailed)
+	t.add("pages that never came", st.RTC.Closed[rtcserver.NeverCame])
+	t.add("SCTP associations that failed", st.RTC.Closed[rtcserver.NoAssociation])
+	for i, n := range st.RTC.Drops {
+		t.add(dropNames[i], n)
+	}
+	u := st.RTC.Socket
+	t.add("received too large", u.Truncated)
+	t.add("receive buffer full", u.KernelDrops)
+	t.add("errors of reads", u.ReadErrors)
+	t.add("send buffer full", u.SendFull)
+	t.add("sent too large", u.SendTooLarge)
+	t.add("unreachable", u.SendUnreachable)
+	t.add("denied by a local rule", u.SendDenied)
+	t.add("not sent for another reason", u.SendFailed)
+	t.add("messages to many: no room", st.Unsent)
+	return t
+}
+
+// endsOf lists why sessions ended.
+func endsOf(st godwit.Stats) []count {
+	t := tally{}
+	for _, code := range slices.Sorted(maps.Keys(st.Closed)) {
+		what := code.String()
+		if code == godwit.ProgramCode {
+			what = "the program's own"
+		}
+		t.add(what, st.Closed[code])
+	}
+	return t
+}
+
+// causesOfConn lists what went wrong in one session.
+func causesOfConn(st godwit.ConnStats) []count {
+	t := tally{}
+	t.add("packets lost", st.PacketsLost)
+	t.add("of those, late", st.Spurious)
+	t.add("timeouts", st.Timeouts)
+	t.add("pieces sent again", st.Retransmits)
+	t.add("interruptions", st.Interruptions)
+	t.add("moved to another link", uint64(st.Resumed))
+	t.add("messages beyond Limits", st.Limited)
+	t.add("requests beyond Limits", st.Rejected)
+	for i, n := range st.Drops {
+		t.add("dropped: "+channel.DropReason(i).String(), n)
+	}
+	return t
+}

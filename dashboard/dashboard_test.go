@@ -1,0 +1,344 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+const (
+	move godwit.ChannelID = 1 + iota
+	chat
+)
+
+var table = godwit.Channels{
+	{Name: "move", Mode: godwit.Sequenced},
+	{Name: "chat", Mode: godwit.ReliableOrdered},
+}
+
+// newServer returns a server without a port that echoes.
+func newServer(t testing.TB) *godwit.Server {
+	t.Helper()
+	srv, err := godwit.New(godwit.Config{Channels: table, MaxConns: 1 << 20, Handler: godwit.Handler{
+		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close() })
+	return srv
+}
+
+func join(t testing.TB, srv *godwit.Server, name string) *godwit.Conn {
+	t.Helper()
+	c, err := srv.Local(godwit.LocalConfig{Identity: godwit.Identity{Name: name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func get(srv *godwit.Server, method, url string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	Handler(srv).ServeHTTP(w, httptest.NewRequest(method, url, nil))
+	return w
+}
+
+// ask polls as the page does.
+func ask(t testing.TB, srv *godwit.Server, query string) figures {
+	t.Helper()
+	w := get(srv, http.MethodGet, "/dashboard/?figures&"+query)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %s", w.Code, w.Header())
+	}
+	var f figures
+	if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil {
+		t.Fatalf("%v in %.200s", err, w.Body)
+	}
+	return f
+}
+
+func names(f figures) []string {
+	var list []string
+	for _, s := range f.Sessions {
+		list = append(list, s.Identity)
+	}
+	return list
+}
+
+func find(srv *godwit.Server, name string) *godwit.Conn {
+	for c := range srv.Conns() {
+		if c.Identity().Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// In a bubble no time passes between a poll and Stats, so they are the same.
+func TestFiguresAgreeWithStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		ada := join(t, srv, "ada")
+		join(t, srv, "bob")
+		synctest.Wait()
+		for range 20 {
+			ada.Send(move, make([]byte, 50))
+			ada.Send(chat, make([]byte, 70))
+			time.Sleep(50 * time.Millisecond)
+		}
+		synctest.Wait()
+		c := find(srv, "ada")
+		f := ask(t, srv, "session="+c.ID().String())
+
+		st := srv.Stats()
+		if f.Server.Open != 2 || f.Server.Open != st.Open || f.Server.Begun != st.Begun || f.Server.Pending != st.Pending {
+			t.Errorf("the server is %+v, want %+v", f.Server, st)
+		}
+		if f.Matching != 2 || len(f.Sessions) != 2 {
+			t.Errorf("%d sessions of %d, want both", len(f.Sessions), f.Matching)
+		}
+		for _, got := range f.Sessions {
+			c := find(srv, got.Identity)
+			if want := sessionOf(c, c.Stats()); got != want {
+				t.Errorf("%s is %+v, want %+v", got.Identity, got, want)
+			}
+		}
+		cs := c.Stats()
+		if f.Chosen == nil {
+			t.Fatal("the session that was asked for is not there")
+		}
+		if got := f.Chosen; got.Identity != "ada" || got.Kind != "in-process" || got.Addr != "" || got.RTT != ms(cs.RTT) || got.RTT == 0 ||
+			got.BytesIn != cs.BytesIn || got.BytesOut != cs.BytesOut || got.Age != cs.Age.Seconds() || got.Rate != cs.Rate || got.Held != cs.Held {
+			t.Errorf("ada is %+v, want %+v", got, cs)
+		}
+		for i, l := range f.Chosen.Channels {
+			ch := c.ChannelStats(godwit.ChannelID(i + 1))
+			if l.Name != table[i].Name || l.Mode != table[i].Mode.String() || l.MessagesIn != 20 || l.MessagesIn != ch.MessagesIn ||
+				l.MessagesOut != ch.MessagesOut || l.BytesIn != ch.BytesIn || l.BytesOut != ch.BytesOut || l.Queued != ch.QueueBytes {
+				t.Errorf("channel %+v, want %+v", l, ch)
+			}
+		}
+		if len(f.Chosen.Channels) != len(table) {
+			t.Errorf("%d channels", len(f.Chosen.Channels))
+		}
+		ada.Close(godwit.Normal, "")
+		synctest.Wait()
+		if f := ask(t, srv, "session="+c.ID().String()); f.Chosen != nil || len(f.Server.Ends) != 1 || f.Server.Ends[0] != (count{"normal", 1}) {
+			t.Errorf("after the end: %+v, ends %v", f.Chosen, f.Server.Ends)
+		}
+	})
+}
+
+func TestManySessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		const many = 250
+		for i := range many {
+			join(t, srv, fmt.Sprintf("Player-%04d", i))
+			if i%50 == 0 {
+				time.Sleep(time.Second) // of the bubble: they have ages
+			}
+		}
+		synctest.Wait()
+		f := ask(t, srv, "")
+		if len(f.Sessions) != maxSessions || f.Matching != many || f.Server.Open != many {
+			t.Errorf("%d sessions of %d, %d open", len(f.Sessions), f.Matching, f.Server.Open)
+		}
+		if first := f.Sessions[0]; first.Age > f.Sessions[maxSessions-1].Age {
+			t.Errorf("the first is %v s old, the last %v s", first.Age, f.Sessions[maxSessions-1].Age)
+		}
+		if f := ask(t, srv, "search=PLAYER-000"); f.Matching != 10 || len(f.Sessions) != 10 {
+			t.Errorf("%d found, want 10", f.Matching)
+		}
+		c := find(srv, "Player-0070")
+		if f := ask(t, srv, "search="+c.ID().String()); !slices.Equal(names(f), []string{"Player-0070"}) {
+			t.Errorf("by its number %v was found", names(f))
+		}
+		if w := get(srv, http.MethodGet, "/?figures&search=nobody"); !strings.Contains(w.Body.String(), `"sessions":[],"matching":0,"chosen":null`) {
+			t.Errorf("nobody is %.300s", w.Body)
+		}
+		if f := ask(t, srv, "order=identity&down"); f.Sessions[0].Identity != "Player-0249" || f.Sessions[199].Identity != "Player-0050" {
+			t.Errorf("from %s to %s, want the last ones", f.Sessions[0].Identity, f.Sessions[199].Identity)
+		}
+	})
+}
+
+func TestOrders(t *testing.T) {
+	a := session{ID: "a", Identity: "x", Age: 1, RTT: 9, LossOut: 1, LossIn: 1, BytesIn: 500, BytesOut: 900, Queued: 1, Heard: 5}
+	b := session{ID: "b", Identity: "y", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
+	for _, order := range []string{"id", "identity", "age", "rtt", "lossOut", "lossIn", "in", "out", "queued", "heard", "", "nonsense"} {
+		if key := keyOf(order); key(a, b) >= 0 || key(b, a) <= 0 || key(a, a) != 0 {
+			t.Errorf("by %q: %d, %d, %d", order, key(a, b), key(b, a), key(a, a))
+		}
+	}
+}
+
+// What was sent is found in the buckets, and who comes or goes changes one of them.
+func TestBucketsOfPayload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		var ends []*godwit.Conn
+		for range 100 {
+			ends = append(ends, join(t, srv, ""))
+		}
+		synctest.Wait()
+		for _, c := range ends {
+			c.Send(chat, make([]byte, 70))
+		}
+		synctest.Wait()
+		before := ask(t, srv, "").Server.Payload
+		var in, out uint64
+		sessions := 0
+		for _, b := range before {
+			sessions, in, out = sessions+b.Sessions, in+b.In, out+b.Out
+		}
+		if len(before) != buckets || sessions != 100 || in != 7000 || out != 7000 {
+			t.Errorf("%d buckets: %d sessions, %d in, %d out", len(before), sessions, in, out)
+		}
+		gone := int(uint64(ends[3].ID()) % buckets)
+		ends[3].Close(godwit.Normal, "")
+		synctest.Wait()
+		for i, b := range ask(t, srv, "").Server.Payload {
+			if (b.Which == before[i].Which) == (i == gone) {
+				t.Errorf("bucket %d is %s, was %s, and the session that left was in %d", i, b.Which, before[i].Which, gone)
+			}
+		}
+		crowd := slices.Repeat(slices.Collect(srv.Conns()), 50)
+		counted := 0
+		few := payloadOf(crowd)
+		for _, b := range few {
+			counted += b.Sessions
+		}
+		// 6 of 32 buckets. The 99 sessions in them are binomial: 18.6 expected, and more
+		// than six deviations of 3.9 away once in 10⁹ runs.
+		if len(few) != buckets*maxCounted/len(crowd) || counted > 50*42 {
+			t.Errorf("the channels of %d of %d sessions are counted, in %d buckets", counted, len(crowd), len(few))
+		}
+	})
+}
+
+func TestHostileIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		const markup = `</script><img src=x onerror="alert(1)">`
+		join(t, srv, markup)
+		join(t, srv, strings.Repeat("ü", 5000))
+		join(t, srv, "z\xff\xfe")
+		synctest.Wait()
+		f := ask(t, srv, "order=identity")
+		if got := f.Sessions[0].Identity; got != markup {
+			t.Errorf("%q came", got)
+		}
+		if got := f.Sessions[1].Identity; got != "z\ufffd\ufffd" {
+			t.Errorf("%q came", got)
+		}
+		if got := f.Sessions[2].Identity; len(got) > maxText+len("…") || !utf8.ValidString(got) || !strings.HasPrefix(got, "üü") {
+			t.Errorf("%d bytes came: %q", len(got), got)
+		}
+		if w := get(srv, http.MethodGet, "/?figures"); strings.Contains(w.Body.String(), "<") {
+			t.Error("the answer has markup in it")
+		}
+	})
+	for _, way := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "createContextualFragment", "DOMParser", " style=", " onclick=\""} {
+		if strings.Contains(string(page), way) {
+			t.Errorf("the page has %s in it", way)
+		}
+	}
+	if strings.Count(string(page), "<script") != 1 || strings.Count(string(page), "<style") != 1 {
+		t.Error("the page's policy knows one script and one style")
+	}
+}
+
+func TestAnyPath(t *testing.T) {
+	srv := newServer(t)
+	mux := http.NewServeMux()
+	mux.Handle("/ops/live/dashboard/", Handler(srv))
+	mux.Handle("/exact", Handler(srv))
+	mux.Handle("/cut/", http.StripPrefix("/cut", Handler(srv)))
+	for _, path := range []string{"/ops/live/dashboard/", "/exact", "/cut/"} {
+		for query, want := range map[string]string{"": "text/html; charset=utf-8", "?figures=": "application/json", "?key=x&figures=": "application/json"} {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+query, nil))
+			if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != want || w.Body.Len() == 0 {
+				t.Errorf("%s%s: %d, %s, %d bytes", path, query, w.Code, got, w.Body.Len())
+			}
+		}
+	}
+	if strings.Contains(string(page), `="/`) {
+		t.Error("the page has an absolute path in it")
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	srv := newServer(t)
+	for _, url := range []string{"/", "/?figures"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions} {
+			w := get(srv, method, url)
+			h := w.Header()
+			for name, want := range map[string]string{
+				"Cache-Control": "no-store", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
+				"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+			} {
+				if h.Get(name) != want {
+					t.Errorf("%s %s: %s is %q", method, url, name, h.Get(name))
+				}
+			}
+			csp := h.Get("Content-Security-Policy")
+			for _, want := range []string{"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'", "frame-ancestors 'none'"} {
+				if !strings.Contains(csp, want) {
+					t.Errorf("%s %s: no %s in %s", method, url, want, csp)
+				}
+			}
+			if strings.Contains(csp, "unsafe") {
+				t.Errorf("the policy is %s", csp)
+			}
+			want, allow := http.StatusOK, ""
+			if method != http.MethodGet && method != http.MethodHead {
+				want, allow = http.StatusMethodNotAllowed, "GET, HEAD"
+			}
+			if w.Code != want || h.Get("Allow") != allow {
+				t.Errorf("%s %s: %d, Allow %q", method, url, w.Code, h.Get("Allow"))
+			}
+		}
+	}
+}
+
+// Every cause that there may be has a name of its own, and what did not happen has none.
+func TestCauses(t *testing.T) {
+	if got := causesOf(godwit.Stats{}); got == nil || len(got) > 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+	var st godwit.Stats
+	for i := range st.RTC.Drops {
+		st.RTC.Drops[i] = uint64(i + 1)
+	}
+	st.RTC.Refused = map[int]uint64{429: 7, 0: 1, 401: 2}
+	st.RTC.Socket.KernelDrops = 99
+	st.Unsent = 98
+	got := causesOf(st)
+	seen := make(map[string]uint64)
+	for _, c := range got {
+		seen[c.What] = c.N
+	}
+	delete(seen, "")
+	if len(seen) != rtcserver.DropReasons+5 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
+		seen["messages to many: no room"] != 98 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
+		t.Errorf("%v", got)
+	}
+	var cs godwit.ConnStats
+	cs.Drops[0], cs.Limited = 3, 4
+	if got := causesOfConn(cs); !slices.Equal(got, []count{{"messages beyond Limits", 4}, {"dropped: malformed", 3}}) {
+		t.Errorf("%v", got)
+	}
+}

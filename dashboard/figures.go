@@ -1,0 +1,267 @@
+package dashboard
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit"
+)
+
+const (
+	maxSessions = 200 // in one answer
+	maxText     = 128 // bytes of a name; the rest is cut off
+	buckets     = 32
+	maxCounted  = 1024 // sessions, about, whose channels are counted for the goodput
+)
+
+// A question is what one poll asks for.
+type question struct {
+	search  string // in number, identity and address; empty for all
+	order   string // a column
+	down    bool   // the largest first
+	session string // the number of the one to tell all of
+}
+
+// figures are the answer to a poll. Counters are as large as they are: the page takes
+// the differences.
+type figures struct {
+	At       int64     `json:"at"` // ms
+	Server   server    `json:"server"`
+	Sessions []session `json:"sessions"` // at most maxSessions
+	Matching int       `json:"matching"` // sessions that the search found
+	Chosen   *chosen   `json:"chosen"`   // nil if there is no such session
+}
+
+type server struct {
+	Open       int      `json:"open"`
+	Pending    int      `json:"pending"`
+	Begun      uint64   `json:"begun"`
+	PacketsIn  uint64   `json:"packetsIn"`
+	PacketsOut uint64   `json:"packetsOut"`
+	BytesIn    uint64   `json:"bytesIn"`
+	BytesOut   uint64   `json:"bytesOut"`
+	Payload    []bucket `json:"payload"`
+	Causes     []count  `json:"causes"` // of drops and refusals
+	Ends       []count  `json:"ends"`   // of sessions
+}
+
+// A bucket is the payload of some sessions' messages. Between two polls its growth is
+// their goodput, if they are the same sessions.
+type bucket struct {
+	Which    string `json:"which"` // the same for the same sessions
+	Sessions int    `json:"sessions"`
+	In       uint64 `json:"in"`
+	Out      uint64 `json:"out"`
+}
+
+// A count is how often something happened that did.
+type count struct {
+	What string `json:"what"`
+	N    uint64 `json:"n"`
+}
+
+// A session is one row of the table.
+type session struct {
+	ID       string  `json:"id"`
+	Identity string  `json:"identity"`
+	Age      float64 `json:"age"` // s
+	RTT      float64 `json:"rtt"` // ms
+	MinRTT   float64 `json:"minRTT"`
+	LossOut  float64 `json:"lossOut"` // share
+	LossIn   float64 `json:"lossIn"`
+	BytesIn  uint64  `json:"bytesIn"`
+	BytesOut uint64  `json:"bytesOut"`
+	Queued   int     `json:"queued"` // bytes
+	Heard    float64 `json:"heard"`  // s ago
+	Away     bool    `json:"away"`   // interrupted
+}
+
+// A chosen session is told of in full.
+type chosen struct {
+	session
+	Kind     string        `json:"kind"`
+	Addr     string        `json:"addr"`
+	RTTVar   float64       `json:"rttVar"`   // ms
+	Rate     float64       `json:"rate"`     // bytes per second that may be sent
+	InFlight int           `json:"inFlight"` // bytes
+	Held     int           `json:"held"`     // bytes
+	Asking   int           `json:"asking"`
+	Asked    int           `json:"asked"`
+	Causes   []count       `json:"causes"`
+	Channels []channelLine `json:"channels"`
+}
+
+type channelLine struct {
+	Name        string  `json:"name"`
+	Mode        string  `json:"mode"`
+	MessagesIn  uint64  `json:"messagesIn"`
+	MessagesOut uint64  `json:"messagesOut"`
+	BytesIn     uint64  `json:"bytesIn"`
+	BytesOut    uint64  `json:"bytesOut"`
+	Again       uint64  `json:"again"`     // pieces sent again
+	Dropped     uint64  `json:"dropped"`   // from the queue
+	Refused     uint64  `json:"refused"`   // by Send
+	Stale       uint64  `json:"stale"`     // came too late
+	Queued      int     `json:"queued"`    // bytes
+	QueueTime   float64 `json:"queueTime"` // ms
+}
+
+func figuresOf(s *godwit.Server, q question) figures {
+	conns := slices.Collect(s.Conns())
+	f := figures{At: time.Now().UnixMilli(), Server: serverOf(s)}
+	f.Server.Payload = payloadOf(conns)
+	f.Sessions, f.Matching = sessionsOf(conns, q)
+	if id, err := strconv.ParseUint(q.session, 16, 64); err == nil {
+		if i := slices.IndexFunc(conns, func(c *godwit.Conn) bool { return uint64(c.ID()) == id }); i >= 0 {
+			f.Chosen = chosenOf(conns[i])
+		}
+	}
+	return f
+}
+
+func serverOf(s *godwit.Server) server {
+	st := s.Stats()
+	return server{
+		Open: st.Open, Pending: st.Pending, Begun: st.Begun,
+		PacketsIn: st.RTC.DatagramsIn, PacketsOut: st.RTC.DatagramsOut,
+		BytesIn: st.RTC.BytesIn, BytesOut: st.RTC.BytesOut,
+		Causes: causesOf(st), Ends: endsOf(st),
+	}
+}
+
+// payloadOf counts the payload of the sessions, or of a fair share of them where they
+// are too many: those whose number falls into the first buckets.
+func payloadOf(conns []*godwit.Conn) []bucket {
+	use := min(buckets, max(1, buckets*maxCounted/max(1, len(conns))))
+	list := make([]bucket, use)
+	which := make([]uint64, use)
+	for _, c := range conns {
+		i := int(uint64(c.ID()) % buckets)
+		if i >= use {
+			continue
+		}
+		b := &list[i]
+		which[i] += uint64(c.ID())
+		b.Sessions++
+		for ch := range c.Channels() {
+			st := c.ChannelStats(godwit.ChannelID(ch + 1))
+			b.In += st.BytesIn
+			b.Out += st.BytesOut
+		}
+	}
+	for i := range list {
+		list[i].Which = godwit.ID(which[i]).String()
+	}
+	return list
+}
+
+// sessionsOf returns the first sessions that the question asks for, and how many there
+// are.
+func sessionsOf(conns []*godwit.Conn, q question) ([]session, int) {
+	found := []session{} // not null
+	search := strings.ToLower(q.search)
+	for _, c := range conns {
+		if search == "" || matches(c, search) {
+			found = append(found, sessionOf(c, c.Stats()))
+		}
+	}
+	key := keyOf(q.order)
+	slices.SortFunc(found, func(a, b session) int {
+		n := key(a, b)
+		if q.down {
+			n = -n
+		}
+		return cmp.Or(n, strings.Compare(a.ID, b.ID))
+	})
+	return found[:min(len(found), maxSessions)], len(found)
+}
+
+// matches reports whether a session's number, identity or address has search in it.
+func matches(c *godwit.Conn, search string) bool {
+	return strings.Contains(c.ID().String(), search) ||
+		strings.Contains(strings.ToLower(c.Identity().Name), search) ||
+		strings.Contains(addrOf(c), search)
+}
+
+// addrOf returns the address of a session, or nothing if it is in this process.
+func addrOf(c *godwit.Conn) string {
+	if a := c.RemoteAddr(); a.IsValid() {
+		return a.String()
+	}
+	return ""
+}
+
+// keyOf returns how a column compares. The rates are those since the session began: no
+// other is known here. The page knows better, of those that it got.
+func keyOf(order string) func(a, b session) int {
+	by := func(f func(session) float64) func(a, b session) int {
+		return func(a, b session) int { return cmp.Compare(f(a), f(b)) }
+	}
+	switch order {
+	case "id":
+		return func(a, b session) int { return strings.Compare(a.ID, b.ID) }
+	case "identity":
+		return func(a, b session) int { return strings.Compare(a.Identity, b.Identity) }
+	case "rtt":
+		return by(func(s session) float64 { return s.RTT })
+	case "lossOut":
+		return by(func(s session) float64 { return s.LossOut })
+	case "lossIn":
+		return by(func(s session) float64 { return s.LossIn })
+	case "in":
+		return by(func(s session) float64 { return float64(s.BytesIn) / max(1, s.Age) })
+	case "out":
+		return by(func(s session) float64 { return float64(s.BytesOut) / max(1, s.Age) })
+	case "queued":
+		return by(func(s session) float64 { return float64(s.Queued) })
+	case "heard":
+		return by(func(s session) float64 { return s.Heard })
+	}
+	return by(func(s session) float64 { return s.Age })
+}
+
+func sessionOf(c *godwit.Conn, st godwit.ConnStats) session {
+	return session{
+		ID: c.ID().String(), Identity: short(c.Identity().Name), Age: st.Age.Seconds(),
+		RTT: ms(st.RTT), MinRTT: ms(st.MinRTT), LossOut: st.LossOut, LossIn: st.LossIn,
+		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Queued: st.Queued,
+		Heard: st.LastHeard.Seconds(), Away: st.Interrupted,
+	}
+}
+
+func chosenOf(c *godwit.Conn) *chosen {
+	st := c.Stats()
+	l := &chosen{
+		session: sessionOf(c, st), Kind: c.Kind().String(), Addr: addrOf(c), RTTVar: ms(st.RTTVar), Rate: st.Rate,
+		InFlight: st.InFlight, Held: st.Held, Asking: st.Asking, Asked: st.Asked,
+		Causes: causesOfConn(st),
+	}
+	for i, ch := range c.Channels() {
+		st := c.ChannelStats(godwit.ChannelID(i + 1))
+		l.Channels = append(l.Channels, channelLine{
+			Name: short(ch.Name), Mode: ch.Mode.String(),
+			MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut, BytesIn: st.BytesIn, BytesOut: st.BytesOut,
+			Again: st.Retransmits, Dropped: st.Expired + st.Overflowed + st.Replaced, Refused: st.OverBudget,
+			Stale: st.Stale, Queued: st.QueueBytes, QueueTime: ms(st.QueueTime),
+		})
+	}
+	return l
+}
+
+// short cuts a text to maxText bytes, at a letter's end.
+func short(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
