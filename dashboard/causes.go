@@ -32,9 +32,9 @@ func (t *tally) add(what string, n uint64) {
 	}
 }
 
-// causesOf lists why datagrams were dropped and requests refused, by whom it may be:
-// strangers, the machine, the program.
-func causesOf(st godwit.Stats) []count {
+// causesOf lists why something was dropped or refused, whoever is the cause: strangers,
+// the machine, clients, the program.
+func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	t := tally{} // not null
 	for _, status := range slices.Sorted(maps.Keys(st.RTC.Refused)) {
 		what := "requests refused: other status"
@@ -59,6 +59,15 @@ func causesOf(st godwit.Stats) []count {
 	t.add("denied by a local rule", u.SendDenied)
 	t.add("not sent for another reason", u.SendFailed)
 	t.add("messages to many: no room", st.Unsent)
+	t.add("messages beyond Limits", all.Limited)
+	t.add("requests beyond Limits", all.Rejected)
+	for i, n := range all.Drops {
+		t.add("from clients: "+channel.DropReason(i).String(), n)
+	}
+	for _, ch := range all.Channels {
+		t.add("to clients: "+short(ch.Name)+": overtaken, late or too many", ch.Expired+ch.Overflowed+ch.Replaced)
+		t.add("to clients: "+short(ch.Name)+": queue full", ch.OverBudget)
+	}
 	return t
 }
 
@@ -87,7 +96,7 @@ func causesOfConn(st godwit.ConnStats) []count {
 	t.add("messages beyond Limits", st.Limited)
 	t.add("requests beyond Limits", st.Rejected)
 	for i, n := range st.Drops {
-		t.add("dropped: "+channel.DropReason(i).String(), n)
+		t.add("from the client: "+channel.DropReason(i).String(), n)
 	}
 	return t
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -184,46 +185,21 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// What was sent is found in the buckets, and who comes or goes changes one of them.
-func TestBucketsOfPayload(t *testing.T) {
+// What the messages of all sessions had in them, also of those that are over.
+func TestGoodput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := newServer(t)
-		var ends []*godwit.Conn
-		for range 100 {
-			ends = append(ends, join(t, srv, ""))
-		}
+		ada, bob := join(t, srv, "ada"), join(t, srv, "bob")
 		synctest.Wait()
-		for _, c := range ends {
-			c.Send(chat, make([]byte, 70))
-		}
+		ada.Send(chat, make([]byte, 70))
+		bob.Send(move, make([]byte, 30))
 		synctest.Wait()
-		before := ask(t, srv, "").Server.Payload
-		var in, out uint64
-		sessions := 0
-		for _, b := range before {
-			sessions, in, out = sessions+b.Sessions, in+b.In, out+b.Out
-		}
-		if len(before) != buckets || sessions != 100 || in != 7000 || out != 7000 {
-			t.Errorf("%d buckets: %d sessions, %d in, %d out", len(before), sessions, in, out)
-		}
-		gone := int(uint64(ends[3].ID()) % buckets)
-		ends[3].Close(godwit.Normal, "")
+		ask(t, srv, "")
+		ada.Close(godwit.Normal, "")
+		bob.Send(chat, make([]byte, 5))
 		synctest.Wait()
-		for i, b := range ask(t, srv, "").Server.Payload {
-			if (b.Which == before[i].Which) == (i == gone) {
-				t.Errorf("bucket %d is %s, was %s, and the session that left was in %d", i, b.Which, before[i].Which, gone)
-			}
-		}
-		crowd := slices.Repeat(slices.Collect(srv.Conns()), 50)
-		counted := 0
-		few := payloadOf(crowd)
-		for _, b := range few {
-			counted += b.Sessions
-		}
-		// 6 of 32 buckets. The 99 sessions in them are binomial: 18.6 expected, and more
-		// than six deviations of 3.9 away once in 10⁹ runs.
-		if len(few) != buckets*maxCounted/len(crowd) || counted > 50*42 {
-			t.Errorf("the channels of %d of %d sessions are counted, in %d buckets", counted, len(crowd), len(few))
+		if f := ask(t, srv, ""); f.Server.GoodIn != 105 || f.Server.GoodOut != 105 {
+			t.Errorf("%d bytes came and %d went, want 105 each", f.Server.GoodIn, f.Server.GoodOut)
 		}
 	})
 }
@@ -316,7 +292,7 @@ func TestHeaders(t *testing.T) {
 
 // Every cause that there may be has a name of its own, and what did not happen has none.
 func TestCauses(t *testing.T) {
-	if got := causesOf(godwit.Stats{}); got == nil || len(got) > 0 {
+	if got := causesOf(godwit.Stats{}, godwit.Totals{}); got == nil || len(got) > 0 {
 		t.Errorf("of nothing: %v", got)
 	}
 	var st godwit.Stats
@@ -326,19 +302,25 @@ func TestCauses(t *testing.T) {
 	st.RTC.Refused = map[int]uint64{429: 7, 0: 1, 401: 2}
 	st.RTC.Socket.KernelDrops = 99
 	st.Unsent = 98
-	got := causesOf(st)
+	all := godwit.Totals{Limited: 4, Channels: make([]godwit.ChannelTotals, 1)}
+	for i := range all.Drops {
+		all.Drops[i] = uint64(i + 50)
+	}
+	all.Channels[0].Name, all.Channels[0].Replaced = "move", 5
+	got := causesOf(st, all)
 	seen := make(map[string]uint64)
 	for _, c := range got {
 		seen[c.What] = c.N
 	}
 	delete(seen, "")
-	if len(seen) != rtcserver.DropReasons+5 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
-		seen["messages to many: no room"] != 98 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
+	if len(seen) != rtcserver.DropReasons+int(channel.DropReasons)+7 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
+		seen["messages to many: no room"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
+		seen["to clients: move: overtaken, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)
 	}
 	var cs godwit.ConnStats
 	cs.Drops[0], cs.Limited = 3, 4
-	if got := causesOfConn(cs); !slices.Equal(got, []count{{"messages beyond Limits", 4}, {"dropped: malformed", 3}}) {
+	if got := causesOfConn(cs); !slices.Equal(got, []count{{"messages beyond Limits", 4}, {"from the client: malformed", 3}}) {
 		t.Errorf("%v", got)
 	}
 }

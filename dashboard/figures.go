@@ -14,8 +14,6 @@ import (
 const (
 	maxSessions = 200 // in one answer
 	maxText     = 128 // bytes of a name; the rest is cut off
-	buckets     = 32
-	maxCounted  = 1024 // sessions, about, whose channels are counted for the goodput
 )
 
 // A question is what one poll asks for.
@@ -37,25 +35,17 @@ type figures struct {
 }
 
 type server struct {
-	Open       int      `json:"open"`
-	Pending    int      `json:"pending"`
-	Begun      uint64   `json:"begun"`
-	PacketsIn  uint64   `json:"packetsIn"`
-	PacketsOut uint64   `json:"packetsOut"`
-	BytesIn    uint64   `json:"bytesIn"`
-	BytesOut   uint64   `json:"bytesOut"`
-	Payload    []bucket `json:"payload"`
-	Causes     []count  `json:"causes"` // of drops and refusals
-	Ends       []count  `json:"ends"`   // of sessions
-}
-
-// A bucket is the payload of some sessions' messages. Between two polls its growth is
-// their goodput, if they are the same sessions.
-type bucket struct {
-	Which    string `json:"which"` // the same for the same sessions
-	Sessions int    `json:"sessions"`
-	In       uint64 `json:"in"`
-	Out      uint64 `json:"out"`
+	Open       int     `json:"open"`
+	Pending    int     `json:"pending"`
+	Begun      uint64  `json:"begun"`
+	PacketsIn  uint64  `json:"packetsIn"`
+	PacketsOut uint64  `json:"packetsOut"`
+	BytesIn    uint64  `json:"bytesIn"`
+	BytesOut   uint64  `json:"bytesOut"`
+	GoodIn     uint64  `json:"goodIn"` // bytes of messages
+	GoodOut    uint64  `json:"goodOut"`
+	Causes     []count `json:"causes"` // of drops and refusals
+	Ends       []count `json:"ends"`   // of sessions
 }
 
 // A count is how often something happened that did.
@@ -113,7 +103,6 @@ type channelLine struct {
 func figuresOf(s *godwit.Server, q question) figures {
 	conns := slices.Collect(s.Conns())
 	f := figures{At: time.Now().UnixMilli(), Server: serverOf(s)}
-	f.Server.Payload = payloadOf(conns)
 	f.Sessions, f.Matching = sessionsOf(conns, q)
 	if id, err := strconv.ParseUint(q.session, 16, 64); err == nil {
 		if i := slices.IndexFunc(conns, func(c *godwit.Conn) bool { return uint64(c.ID()) == id }); i >= 0 {
@@ -124,39 +113,18 @@ func figuresOf(s *godwit.Server, q question) figures {
 }
 
 func serverOf(s *godwit.Server) server {
-	st := s.Stats()
-	return server{
+	st, all := s.Stats(), s.Totals()
+	v := server{
 		Open: st.Open, Pending: st.Pending, Begun: st.Begun,
 		PacketsIn: st.RTC.DatagramsIn, PacketsOut: st.RTC.DatagramsOut,
 		BytesIn: st.RTC.BytesIn, BytesOut: st.RTC.BytesOut,
-		Causes: causesOf(st), Ends: endsOf(st),
+		Causes: causesOf(st, all), Ends: endsOf(st),
 	}
-}
-
-// payloadOf counts the payload of the sessions, or of a fair share of them where they
-// are too many: those whose number falls into the first buckets.
-func payloadOf(conns []*godwit.Conn) []bucket {
-	use := min(buckets, max(1, buckets*maxCounted/max(1, len(conns))))
-	list := make([]bucket, use)
-	which := make([]uint64, use)
-	for _, c := range conns {
-		i := int(uint64(c.ID()) % buckets)
-		if i >= use {
-			continue
-		}
-		b := &list[i]
-		which[i] += uint64(c.ID())
-		b.Sessions++
-		for ch := range c.Channels() {
-			st := c.ChannelStats(godwit.ChannelID(ch + 1))
-			b.In += st.BytesIn
-			b.Out += st.BytesOut
-		}
+	for _, ch := range all.Channels[1:] { // the first is control
+		v.GoodIn += ch.BytesIn
+		v.GoodOut += ch.BytesOut
 	}
-	for i := range list {
-		list[i].Which = godwit.ID(which[i]).String()
-	}
-	return list
+	return v
 }
 
 // sessionsOf returns the first sessions that the question asks for, and how many there
