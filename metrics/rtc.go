@@ -1,0 +1,91 @@
+package metrics
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// linkEnds are the labels of the ways that a connection ends. No connection ends with
+// zero.
+var linkEnds = [rtcserver.CloseCodes]string{
+	rtcserver.ClosedByUs: "server", rtcserver.ClosedByPage: "page", rtcserver.Shutdown: "shutdown",
+	rtcserver.TimedOut: "timeout", rtcserver.NeverCame: "never-came",
+	rtcserver.NoHandshake: "no-handshake", rtcserver.NoAssociation: "no-association",
+}
+
+// linkDrops are the labels of the reasons why a datagram went nowhere.
+var linkDrops = [rtcserver.DropReasons]string{
+	rtcserver.DropNotOurs: "not-ours", rtcserver.DropBadSTUN: "bad-stun", rtcserver.DropUnknownUfrag: "unknown-ufrag",
+	rtcserver.DropBadCheck: "bad-check", rtcserver.DropUnknownAddr: "unknown-address", rtcserver.DropFull: "full",
+	rtcserver.DropInbox: "inbox", rtcserver.DropTaken: "address-taken",
+}
+
+func (p *page) rtc(s *rtcserver.Stats) {
+	p.counter("godwit_rtc_offers_answered_total", "Offers of connections that were answered.")
+	p.add(s.Offers)
+	p.counter("godwit_rtc_offers_refused_total", "Offers of connections refused, by HTTP status.")
+	for _, status := range slices.Sorted(maps.Keys(s.Refused)) {
+		label := "other"
+		if status != 0 {
+			label = strconv.Itoa(status)
+		}
+		p.add(s.Refused[status], "status", label)
+	}
+	p.gauge("godwit_rtc_pending_answers", "Answers that no page has used yet.")
+	p.addInt(s.Pending)
+
+	p.gauge("godwit_rtc_connections", "Connections that are open, opening or saying goodbye.")
+	p.addInt(s.Conns)
+	p.counter("godwit_rtc_opened_total", "Connections that became open.")
+	p.add(s.Opened)
+	p.counter("godwit_rtc_closed_total", "Connections that ended, by reason, also those that never were open.")
+	for i, n := range s.Closed {
+		if i > 0 {
+			p.add(n, "reason", linkEnds[i])
+		}
+	}
+
+	p.gauge("godwit_rtc_handshakes_in_flight", "DTLS handshakes that go on.")
+	p.addInt(s.Handshakes)
+	p.counter("godwit_rtc_handshakes_total", "DTLS handshakes that ended, by result.")
+	p.add(s.HandshakesDone, "result", "done")
+	p.add(s.HandshakesFailed, "result", "failed")
+	p.counter("godwit_rtc_handshakes_queued_total", "DTLS handshakes that had to wait for MaxHandshakes.")
+	p.add(s.HandshakesQueued)
+
+	p.counter("godwit_rtc_messages_total", "Messages of data channels; those of a session are its packets.")
+	p.addWays(s.MessagesIn, s.MessagesOut)
+	p.counter("godwit_rtc_drops_total", "Datagrams that went nowhere: anyone can send them.")
+	for i, n := range s.Drops {
+		p.add(n, "cause", linkDrops[i])
+	}
+
+	p.counter("godwit_rtc_turns_total", "Turns of the loop, each a batch of datagrams.")
+	p.add(s.Batches)
+	p.counter("godwit_rtc_handler_seconds_total", "Time that the program's handlers ran, on the loops' goroutines.")
+	p.addFloat(s.HandlerTime.Seconds())
+}
+
+func (p *page) udp(s *rtcserver.Stats) {
+	p.counter("godwit_udp_datagrams_total", "UDP datagrams.")
+	p.addWays(s.DatagramsIn, s.DatagramsOut)
+	p.counter("godwit_udp_bytes_total", "Bytes of UDP payload.")
+	p.addWays(s.BytesIn, s.BytesOut)
+	p.counter("godwit_udp_drops_total", "Datagrams dropped at the socket: by the kernel for a full buffer, cut off, and those not sent.")
+	u := &s.Socket
+	p.add(u.KernelDrops, "cause", "receive-full")
+	p.add(u.Truncated, "cause", "truncated")
+	p.add(u.SendFull, "cause", "send-full")
+	p.add(u.SendTooLarge, "cause", "send-too-large")
+	p.add(u.SendUnreachable, "cause", "send-unreachable")
+	p.add(u.SendDenied, "cause", "send-denied")
+	p.add(u.SendFailed, "cause", "send-failed")
+	p.counter("godwit_udp_read_errors_total", "Errors that reads reported about datagrams sent earlier.")
+	p.add(u.ReadErrors)
+	p.gauge("godwit_udp_buffer_bytes", "Size of a socket's buffer as the kernel counts it; 0 if not known.")
+	p.addInt(u.ReadBuffer, "direction", "in")
+	p.addInt(u.WriteBuffer, "direction", "out")
+}
