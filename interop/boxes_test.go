@@ -36,20 +36,19 @@ func TestBoxes(t *testing.T) {
 			{ada, bob, "ada", "ArrowRight", 1, 0},
 			{bob, ada, "bob", "KeyW", 0, -1},
 		} {
+			turn.who.do(`enter("chat", "text", arg);`, "here comes "+turn.name, nil)
+			for _, p := range []*tab{ada, bob} {
+				p.do(`await until(() => document.getElementById("log").innerText.includes(arg));`, turn.name+" here comes "+turn.name, nil)
+			}
 			var from, to struct{ X, Y float64 }
 			turn.other.do(`const box = await seen(arg); return { x: box.x, y: box.y };`, turn.name, &from)
-			turn.who.do(`dispatchEvent(new KeyboardEvent("keydown", { code: arg }));`, turn.key, nil)
+			turn.who.do(`press("keydown", arg);`, turn.key, nil)
 			turn.other.do(`const box = await seen(arg.name);
 				await until(() => Math.hypot(box.x - arg.from.X, box.y - arg.from.Y) > 1000);
 				return { x: box.x, y: box.y };`, map[string]any{"name": turn.name, "from": from}, &to)
-			turn.who.do(`dispatchEvent(new KeyboardEvent("keyup", { code: arg }));`, turn.key, nil)
+			turn.who.do(`press("keyup", arg);`, turn.key, nil)
 			if cmp.Compare(to.X, from.X) != turn.dx || cmp.Compare(to.Y, from.Y) != turn.dy {
 				t.Errorf("%s presses %s, and the other sees the box go from %v to %v", turn.name, turn.key, from, to)
-			}
-			turn.who.do(`document.getElementById("text").value = arg;
-				document.getElementById("chat").requestSubmit();`, "here comes "+turn.name, nil)
-			for _, p := range []*tab{ada, bob} {
-				p.do(`await until(() => document.getElementById("log").innerText.includes(arg));`, turn.name+" here comes "+turn.name, nil)
 			}
 		}
 	})
@@ -65,9 +64,14 @@ func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
 			await until(find);
 			return find();
 		};
+		window.press = (type, code) => document.activeElement.dispatchEvent(new KeyboardEvent(type, { code, bubbles: true }));
+		window.enter = (form, field, text) => {
+			document.getElementById(field).focus();
+			document.getElementById(field).value = text;
+			document.getElementById(form).requestSubmit();
+		};
 		await until(() => window.players);
-		document.getElementById("name").value = arg;
-		document.getElementById("join").requestSubmit();
+		enter("join", "name", arg);
 		await seen(arg);`, name, nil)
 	return p
 }
