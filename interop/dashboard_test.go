@@ -1,0 +1,193 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/dashboard"
+	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// A graphed is a world with a dashboard at a path of some depth, which is told what
+// the page's policy forbade.
+type graphed struct {
+	*webWorld
+	testing.TB
+	polls     atomic.Int64
+	forbidden chan string // directives that were broken
+	said      chan string // by the page, if it complains
+}
+
+// Logf hears what the page's console says.
+func (g *graphed) Logf(format string, args ...any) {
+	g.TB.Logf(format, args...)
+	text := fmt.Sprintf(format, args...)
+	if strings.Contains(text, ": error: ") || strings.Contains(text, ": warn: ") || strings.Contains(text, ": uncaught: ") {
+		note(g.said, text)
+	}
+}
+
+func newGraphed(t *testing.T, b *browser.Browser) *graphed {
+	g := &graphed{webWorld: newWebWorld(t, b, netsim.Link{Delay: oneWay}), TB: t,
+		forbidden: make(chan string, 16), said: make(chan string, 16)}
+	graphs := dashboard.Handler(g.server)
+	g.http.HandleFunc("/ops/live/", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("figures") {
+			g.polls.Add(1)
+		}
+		graphs.ServeHTTP(reporting{w}, r)
+	})
+	g.http.HandleFunc("POST /forbidden", func(_ http.ResponseWriter, r *http.Request) {
+		var report struct {
+			Report struct {
+				Directive string `json:"violated-directive"`
+			} `json:"csp-report"`
+		}
+		body, _ := io.ReadAll(r.Body)
+		json.Unmarshal(body, &report)
+		note(g.forbidden, report.Report.Directive)
+	})
+	return g
+}
+
+// open opens the dashboard.
+func (g *graphed) open() *tab {
+	return &tab{g.browser.Page(g, g.url+"ops/live/?key=kept"), g.TB}
+}
+
+// reporting has the page's policy tell of what it forbids.
+type reporting struct{ http.ResponseWriter }
+
+func (w reporting) WriteHeader(status int) {
+	h := w.Header()
+	if policy := h.Get("Content-Security-Policy"); policy != "" && !strings.Contains(policy, "report-uri") {
+		h.Set("Content-Security-Policy", policy+"; report-uri /forbidden")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w reporting) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.ResponseWriter.Write(b)
+}
+
+// dashboardScript has what the tests of the page use.
+const dashboardScript = `
+	const until = async (done) => { while (!done()) await new Promise((r) => setTimeout(r, 20)); };
+	const rows = () => [...document.querySelectorAll("#rows tbody tr")];
+	// drawn counts the pixels of a canvas that a line has coloured.
+	const drawn = (canvas) => {
+		const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+		copy.drawImage(canvas, 0, 0);
+		const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+		let n = 0;
+		for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.abs(data[i] - data[i + 2]) > 50) n++;
+		return n;
+	};
+`
+
+const hostile = `</script><img src="/x.png" onerror="window.harmed=1"><script>window.harmed=1</script>` + "\u202e"
+
+func TestDashboard(t *testing.T) {
+	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+		g := newGraphed(t, b)
+		player := g.tab()
+		player.do(`await join(); window.talk = setInterval(() => conn.send("chat", new Uint8Array(100)), 30);`, nil, nil)
+		c := receive(t, g.conns, "the page's session")
+		evil, err := g.server.Local(godwit.LocalConfig{Identity: godwit.Identity{Name: hostile}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer evil.Close(godwit.Normal, "")
+
+		p := g.open()
+		var identities []string
+		p.do(dashboardScript+`await until(() => rows().length === 2);
+			return rows().map((r) => r.cells[1].textContent).sort();`, nil, &identities)
+		if len(identities) != 2 || identities[0] != hostile {
+			t.Errorf("the identities are %q", identities)
+		}
+		var graphs []int
+		p.do(dashboardScript+`rows().find((r) => r.cells[0].textContent === arg).click();
+			const canvases = [...document.querySelectorAll("#graphs canvas, #server canvas")];
+			await until(() => !document.querySelector("#chosen").hidden && canvases.every((c) => drawn(c) > 0));
+			return canvases.map(drawn);`, c.ID().String(), &graphs)
+		if len(graphs) != 8 {
+			t.Errorf("%d graphs: %v", len(graphs), graphs)
+		}
+		var title, rtt, line string
+		p.do(dashboardScript+`const chat = () => [...document.querySelectorAll("#channels tbody tr")].find((r) => r.cells[0].textContent === "chat");
+			await until(() => chat() && parseFloat(chat().cells[3].textContent) > 0);
+			return chat().textContent;`, nil, &line)
+		p.do(`return document.querySelector("#title").textContent;`, nil, &title)
+		p.do(`return document.querySelector("#graphs b").textContent;`, nil, &rtt)
+		if title != c.ID().String() || !strings.HasSuffix(rtt, " ms") || !strings.Contains(line, "reliable-ordered") {
+			t.Errorf("the session is %q, its round trip %q, its channel %q", title, rtt, line)
+		}
+
+		var found string
+		p.do(dashboardScript+`const search = document.querySelector("#search");
+			search.value = "ONERROR";
+			search.dispatchEvent(new Event("input"));
+			await until(() => rows().length === 1);
+			rows()[0].click();
+			await until(() => document.querySelector("#title").textContent === rows()[0].cells[1].textContent);
+			return document.querySelector("#count").textContent;`, nil, &found)
+		if found != "1 found among 2" {
+			t.Errorf("the search says %q", found)
+		}
+
+		// The session ends, and its graphs stay.
+		evil.Close(godwit.Normal, "")
+		p.do(dashboardScript+`await until(() => document.querySelector("#over").textContent === "is over" && rows().length === 0);
+			await until(() => document.querySelector("#ends").textContent.includes("normal"));`, nil, nil)
+
+		var harm struct {
+			Harmed   bool
+			Elements int
+			Query    string
+		}
+		p.do(`return { harmed: "harmed" in window, elements: document.querySelectorAll("img, iframe, script").length, query: location.search };`, nil, &harm)
+		if harm.Harmed || harm.Elements != 1 || harm.Query != "?key=kept" {
+			t.Errorf("a name has done harm: %+v", harm)
+		}
+		for len(g.forbidden) > 0 {
+			t.Errorf("the page breaks its policy: %s", <-g.forbidden)
+		}
+		for len(g.said) > 0 {
+			t.Errorf("the console says %s", <-g.said)
+		}
+
+		// The policy is in force, and this test would have heard of a breach.
+		p.do(`new Image().src = "/x.png";`, nil, nil)
+		if got := receive(t, g.forbidden, "the report of a breach"); got != "img-src" {
+			t.Errorf("the policy forbade %q", got)
+		}
+	})
+}
+
+// A page that nobody sees asks for nothing, and goes on when it is seen.
+func TestDashboardRestsWhileItIsHidden(t *testing.T) {
+	for _, kind := range browser.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			g := newGraphed(t, browser.Own(t, kind))
+			p := g.open()
+			p.do(dashboardScript+`await until(() => document.querySelector("#state").className === "ok");`, nil, nil)
+			p.Hide()
+			p.do(dashboardScript+`await until(() => !busy);`, nil, nil)
+			before := g.polls.Load()
+			p.do(`await new Promise((r) => setTimeout(r, 3000)); await poll();`, nil, nil)
+			if n := g.polls.Load() - before; n > 0 {
+				t.Errorf("hidden for 3 s, the page polled %d times", n)
+			}
+		})
+	}
+}
