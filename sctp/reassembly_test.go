@@ -246,6 +246,19 @@ func TestSequenceNumberTwice(t *testing.T) {
 	}
 }
 
+// An opening that comes when its channel has already gone on does not turn it back.
+func TestOrderedOpeningAfterItsMessages(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(rawData(flagWhole, 4, 1, 3, ppidText, "3"))
+	a.write(forward(3, 1, 2))
+	a.wantEvent("the stream is in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Ordered: true})
+	a.wantMessage("what came before was given up", 1, Text, "3")
+	a.write(openChunk(1, 1, channelReliable, 0, "chat"))
+	a.wantEvent("now it has a name", Event{Type: ChannelOpen, Stream: 1, Label: "chat", Ordered: true})
+	a.write(rawData(flagWhole, 5, 1, 4, ppidText, "4"))
+	a.wantMessage("the next one", 1, Text, "4")
+}
+
 func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "evil"))
