@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/godwit-rtc/godwit"
@@ -12,10 +13,22 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
+var four = godwit.Channels{table[0], table[1], {Name: "effects"}, {Name: "loot", Mode: godwit.ReliableUnordered}}
+
+func benchmarkPoll(b *testing.B, srv *godwit.Server) {
+	b.Run(fmt.Sprintf("%dsessions", srv.Len()), func(b *testing.B) {
+		b.ReportAllocs()
+		size := 0
+		for b.Loop() {
+			size = get(srv, http.MethodGet, "/?figures&order=rtt").Body.Len()
+		}
+		b.ReportMetric(float64(size), "B/answer")
+	})
+}
+
 // BenchmarkPoll is what one poll costs a server with native clients on loopback, each
 // from an address of its own, which only Linux has.
 func BenchmarkPoll(b *testing.B) {
-	four := append(table[:2:2], godwit.Channel{Name: "effects"}, godwit.Channel{Name: "loot", Mode: godwit.ReliableUnordered})
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
 		Channels: four, MaxConns: 1 << 20, RTC: rtcserver.Config{MaxOffers: -1},
 	})
@@ -36,13 +49,26 @@ func BenchmarkPoll(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		b.Run(fmt.Sprintf("%dsessions", n), func(b *testing.B) {
-			b.ReportAllocs()
-			size := 0
-			for b.Loop() {
-				size = get(srv, http.MethodGet, "/?figures&order=rtt").Body.Len()
+		benchmarkPoll(b, srv)
+	}
+}
+
+// BenchmarkPollInProcess is the same with clients of Server.Local. They share one loop,
+// which looks at all of them whenever one was looked at.
+func BenchmarkPollInProcess(b *testing.B) {
+	srv, err := godwit.New(godwit.Config{Channels: four})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer srv.Close()
+	for _, n := range []int{20, 1000} {
+		for srv.Len() < n {
+			joined := srv.Len()
+			join(b, srv, "")
+			for srv.Len() == joined {
+				runtime.Gosched()
 			}
-			b.ReportMetric(float64(size), "B/answer")
-		})
+		}
+		benchmarkPoll(b, srv)
 	}
 }
