@@ -4,7 +4,8 @@
 //
 //	go run ./examples/echo
 //
-// Then open the URL it prints.
+// Then open the URL it prints. Below it, /channels has four channels over a bad link, and
+// /dashboard/ live graphs of that page's server.
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/dashboard"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -137,5 +139,7 @@ func routes(srv http.Handler, lab *lab) http.Handler {
 	}).Methods(http.MethodGet)
 	r.Handle("/new_rtc_session", srv)
 	lab.routes(r)
+	// Of the lab, whose sessions have no names and come from its own relay: what anyone may see.
+	r.PathPrefix("/dashboard/").Handler(dashboard.Handler(lab.server))
 	return r
 }
