@@ -32,7 +32,7 @@ type channel struct {
 	ordered    bool
 	reliable   bool
 	honest     bool   // its sender may order or send again
-	nextIn     uint16 // next sequence number of an ordered channel
+	nextIn     uint16 // next sequence number, if its messages have them
 	nextOut    uint16 // of DCEP messages; ours are unordered otherwise
 	out        resetStep
 	in         bool // the peer has reset its direction
@@ -138,7 +138,11 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		a.drop(DropClosedChannel)
 		return events
 	}
-	if !ch.ordered || d.flags&flagUnordered != 0 {
+	if d.flags&flagUnordered != 0 {
+		return a.deliver(d, events)
+	}
+	if !ch.ordered {
+		ch.nextIn = seq.Max(ch.nextIn, d.ssn+1) // if its opening is only late
 		return a.deliver(d, events)
 	}
 	return a.receiveOrdered(ch, d, owned, events)

@@ -259,6 +259,22 @@ func TestOrderedOpeningAfterItsMessages(t *testing.T) {
 	a.wantMessage("the next one", 1, Text, "4")
 }
 
+// Acknowledged eagerly, a message that overtakes its opening is delivered at once, since the
+// opening may never come. When it does come, the channel goes on behind the message.
+func TestOpeningIsOvertakenWhileEager(t *testing.T) {
+	a := newTestAssoc(t, eager, allowReliable)
+	a.write(rawData(flagWhole, 2, 1, 1, ppidText, "1"))
+	a.wantEvent("the stream is in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+	a.wantMessage("at once", 1, Text, "1")
+	a.write(openChunk(1, 1, channelReliable, 0, "chat"))
+	a.wantEvent("now it has a name", Event{Type: ChannelOpen, Stream: 1, Label: "chat", Ordered: true})
+	a.write(rawData(flagWhole, 4, 1, 3, ppidText, "3"))
+	a.wantNoEvent("now it is in order")
+	a.write(rawData(flagWhole, 3, 1, 2, ppidText, "2"))
+	a.wantMessage("the next one", 1, Text, "2")
+	a.wantMessage("and the one behind", 1, Text, "3")
+}
+
 func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "evil"))
