@@ -244,10 +244,8 @@ func (e *localEnd) Release(later, news bool) {
 	if l.busy {
 		return
 	}
-	if !later && !l.server.config.Manual {
-		l.speak(time.Now())
-	}
-	if news || later {
+	said := !later && !l.server.config.Manual && !e.closed && e.pump(time.Now())
+	if said || news || later {
 		l.poke()
 	}
 }
