@@ -17,9 +17,8 @@
 // keeps no state and starts no goroutine. A poll looks at every session, as
 // [godwit.Server.Totals] does, and has the server remember what that says. It takes
 // 3.3 ms of one processor with 1,000 clients and four channels (BenchmarkPoll), in
-// proportion with more; clients of [godwit.Server.Local] cost more, 120 ms for as many.
-// An answer has at most 200 sessions, those that come first in the page's order, and
-// about 40 KB.
+// proportion with more. An answer has at most 200 sessions, those that come first in
+// the page's order, and about 40 KB.
 //
 // It stores nothing and alarms nobody.
 package dashboard
