@@ -92,7 +92,9 @@ func (g *game) run(ctx context.Context) error {
 		if time.Now().Before(next) {
 			continue // something came, and there is time for more
 		}
-		next = next.Add(time.Second / rate)
+		if next = next.Add(time.Second / rate); time.Since(next) > time.Second {
+			next = time.Now() // the machine slept: what it missed is of no interest
+		}
 		g.advance()
 		g.server.Flush()
 	}
