@@ -11,13 +11,13 @@ const (
 )
 
 // copies is how often a message of the channel may ride again at this loss: as
-// often as it takes that one in a thousand is lost each time.
+// often as it takes that one in ten thousand is lost each time.
 func (m *Mux) copies(s *sender) int {
 	if n := s.cfg.Copies; n != 0 {
 		return max(n, 0)
 	}
 	n, left := 1, m.loss.share*m.loss.share
-	for n < 6 && (n < 2 || left > 0.001) {
+	for n < 6 && (n < 2 || left > 0.0001) {
 		n++
 		left *= m.loss.share
 	}

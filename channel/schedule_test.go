@@ -208,7 +208,13 @@ func TestReliableWindow(t *testing.T) {
 
 func TestRedundancy(t *testing.T) {
 	x := newTestMux(t, Config{})
-	x.m.loss.share = 0.05
+	for share, want := range map[float64]int{0.011: 2, 0.02: 2, 0.05: 3, 0.09: 3, 0.12: 4, 0.2: 5, 0.3: 6, 0.6: 6} {
+		x.m.loss.share = share + 1e-9
+		if got := x.m.copies(x.m.senders[chat]); got != want {
+			t.Errorf("%d copies at a loss of %v, want %d", got, share, want)
+		}
+	}
+	x.m.loss.share = 0.02
 	x.send(chat, "a", Options{})
 	x.wantPacket("first", "message 4/0 a")
 	x.wantIdle("a copy makes no packet of its own")

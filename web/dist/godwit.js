@@ -992,7 +992,7 @@ var Sender = class {
   }
   /** How often a message may ride again: as often as it takes that one in a thousand is lost each time, 2 to 6. */
   copies(loss) {
-    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-3) / Math.log(loss) - 1)));
+    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-4) / Math.log(loss) - 1)));
   }
   /** Whether anything is left of the guaranteed share, which may save up for a quarter of a second. */
   share(t) {

@@ -91,9 +91,9 @@ export class Sender {
     return m.pieces[m.sent]; // fragments of a message leave in order
   }
 
-  /** How often a message may ride again: as often as it takes that one in a thousand is lost each time, 2 to 6. */
+  /** How often a message may ride again: as often as it takes that one in ten thousand is lost each time, 2 to 6. */
   copies(loss: number): number {
-    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(0.001) / Math.log(loss) - 1)));
+    return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(0.0001) / Math.log(loss) - 1)));
   }
 
   /** Whether anything is left of the guaranteed share, which may save up for a quarter of a second. */
