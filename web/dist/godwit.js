@@ -990,7 +990,7 @@ var Sender = class {
     }
     return m.pieces[m.sent];
   }
-  /** How often a message may ride again: as often as it takes that one in a thousand is lost each time, 2 to 6. */
+  /** How often a message may ride again: as often as it takes that one in ten thousand is lost each time, 2 to 6. */
   copies(loss) {
     return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-4) / Math.log(loss) - 1)));
   }
