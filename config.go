@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
@@ -137,7 +138,9 @@ type Config struct {
 	RTC rtcserver.Config
 
 	// Logger gets a line when a session or its connection begins or ends, or a client
-	// is refused, at level debug, and when something is wrong. Nil means silence.
+	// is refused, at level debug, and when something is wrong, at level warn or error.
+	// Nil means that warnings and errors go to standard error;
+	// slog.New(slog.DiscardHandler) means silence.
 	Logger *slog.Logger
 }
 
@@ -173,7 +176,7 @@ const maxVersion = 64
 func (c *Config) setDefaults() error {
 	c.MaxConns = cmp.Or(c.MaxConns, 4096)
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	if err := c.Channels.Validate(); err != nil {
 		return fmt.Errorf("godwit: Config.Channels: %w", err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -108,7 +109,8 @@ type Config struct {
 	Engine func(*Conn, *http.Request) (Engine, error)
 
 	// Logger gets a line when a connection begins or ends, at level debug, and
-	// when something is wrong. Nil means silence.
+	// when something is wrong, at level warn or error. Nil means that warnings and
+	// errors go to standard error; slog.New(slog.DiscardHandler) means silence.
 	Logger *slog.Logger
 
 	// KeyLog gets the secrets of all connections, for Wireshark. For debugging
@@ -152,7 +154,7 @@ func (c *Config) setDefaults() error {
 	c.ReadBuffer = cmp.Or(c.ReadBuffer, 4<<20)
 	c.WriteBuffer = cmp.Or(c.WriteBuffer, 4<<20)
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	switch {
 	case c.Shards < 1 || c.Shards > maxShards:
