@@ -92,7 +92,11 @@ func New(pc PacketConn, c Config) (*Endpoint, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	return start(udpio.New(pc), c, false), nil
+	socket, err := udpio.Take(pc, udpio.Config{})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return start(socket, c, false), nil
 }
 
 func start(socket *udpio.Conn, c Config, single bool) *Endpoint {

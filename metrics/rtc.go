@@ -63,6 +63,8 @@ func (p *page) rtc(s *rtcserver.Stats) {
 		p.add(n, "cause", linkDrops[i])
 	}
 
+	p.gauge("godwit_rtc_stopped_shards", "Shards whose socket failed; not 0 means that every offer is refused until the program listens again.")
+	p.addInt(s.StoppedShards)
 	p.counter("godwit_rtc_turns_total", "Turns of the loop, each a batch of datagrams.")
 	p.add(s.Batches)
 	p.counter("godwit_rtc_handler_seconds_total", "Time that the program's handlers ran, on the loops' goroutines.")

@@ -74,9 +74,10 @@ func (s *shard) close() {
 
 // stop ends a shard whose socket is no more: connections that live are told, and
 // nothing is sent. Pages would come to it in vain, so no offer is answered any more.
-func (s *shard) stop() {
+func (s *shard) stop(failed bool) {
 	s.server.refuseOffers()
 	s.mu.Lock()
+	s.stats.stopped = failed
 	s.end("the socket is closed")
 	s.handOver()
 	s.mu.Unlock()

@@ -38,7 +38,8 @@ type Server struct {
 }
 
 // A PacketConn is a socket that [Serve] takes: a [net.UDPConn], or a connection
-// of an in-memory network.
+// of an in-memory network. A UDPConn, such as one of systemd's, is served as one that
+// Listen has opened: in batches, and with the buffers of Config.
 type PacketConn = udpio.PacketConn
 
 // Listen opens the UDP port addr, "host:port", and starts to serve it. Without a
@@ -64,7 +65,11 @@ func Serve(socket PacketConn, c Config) (*Server, error) {
 	if c.Shards > 1 {
 		return nil, fmt.Errorf("rtcserver: Serve has one socket, but Config.Shards is %d", c.Shards)
 	}
-	return start([]*udpio.Conn{udpio.New(socket)}, c)
+	conn, err := udpio.Take(socket, udpio.Config{ReadBuffer: c.ReadBuffer, WriteBuffer: c.WriteBuffer})
+	if err != nil {
+		return nil, fmt.Errorf("rtcserver: %w", err)
+	}
+	return start([]*udpio.Conn{conn}, c)
 }
 
 func start(sockets []*udpio.Conn, c Config) (*Server, error) {
@@ -88,7 +93,7 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 	}
 	st := sockets[0].Stats()
 	c.Logger.Info("rtcserver: listening", "addr", sockets[0].LocalAddr(), "shards", len(sockets),
-		"readBuffer", st.ReadBuffer, "writeBuffer", st.WriteBuffer)
+		"readBuffer", st.ReadBuffer, "writeBuffer", st.WriteBuffer, "batched", st.Batched)
 	if !c.Manual {
 		for _, sh := range s.shards {
 			s.running.Go(sh.run)

@@ -123,10 +123,11 @@ func (s *shard) run() {
 func (s *shard) turn() (int, error) {
 	n, err := s.socket.ReadBatch(s.in)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		if !errors.Is(err, net.ErrClosed) {
-			s.server.config.Logger.Error("rtcserver: reading failed; the shard stops", "err", err)
+		failed := !errors.Is(err, net.ErrClosed)
+		if failed {
+			s.server.config.Logger.Error("rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
 		}
-		s.stop()
+		s.stop(failed)
 		return 0, err
 	}
 	now := time.Now()

@@ -48,6 +48,11 @@ type Stats struct {
 	Refused map[int]uint64 // offers refused, by HTTP status; with one that this module does not use, under 0
 
 	Socket udpio.Stats // summed
+
+	// StoppedShards is how many shards have ended because their sockets failed; the
+	// log has the reasons. From the first on every offer is refused: the program has
+	// to Close the server and Listen again.
+	StoppedShards int
 }
 
 // CloseCodes and DropReasons are the lengths of tables that a CloseCode or a
@@ -70,6 +75,7 @@ type shardStats struct {
 	handshakesFailed          uint64
 	handshakesQueued          uint64
 	drops                     [DropReasons]uint64
+	stopped                   bool // the socket failed
 }
 
 // signalStats count what the HTTP side did.
@@ -136,6 +142,9 @@ func (s *shard) addStats(t *Stats) {
 	for i, v := range n.drops {
 		t.Drops[i] += v
 	}
+	if n.stopped {
+		t.StoppedShards++
+	}
 	t.addSocket(s.socket.Stats())
 }
 
@@ -150,7 +159,7 @@ func (t *Stats) addSocket(u udpio.Stats) {
 	t.Socket.SendUnreachable += u.SendUnreachable
 	t.Socket.SendDenied += u.SendDenied
 	t.Socket.SendFailed += u.SendFailed
-	t.Socket.ReadBuffer, t.Socket.WriteBuffer = u.ReadBuffer, u.WriteBuffer
+	t.Socket.ReadBuffer, t.Socket.WriteBuffer, t.Socket.Batched = u.ReadBuffer, u.WriteBuffer, u.Batched
 }
 
 // ConnStats are the counters of one connection.

@@ -25,6 +25,9 @@ func sharePort(_, _ string, raw syscall.RawConn) error {
 
 // newSocket takes over the socket of u, also if it fails.
 func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
+	if !batches(u) {
+		return oneByOne(u, c), nil
+	}
 	local := addrPort(u.LocalAddr())
 	// The same socket as an os.File: it knows deadlines too, and its RawConn
 	// reports them without allocating, which that of a UDPConn does not.
@@ -40,6 +43,26 @@ func newSocket(u *net.UDPConn, c Config) (*Conn, error) {
 	}
 	conn.local = func() netip.AddrPort { return local }
 	return conn, nil
+}
+
+// batches reports whether this process may call recvmmsg and sendmmsg: some sandboxes
+// refuse both, with one of several errors. A call for no messages moves nothing.
+func batches(u *net.UDPConn) bool {
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return false
+	}
+	allowed := true
+	err = raw.Control(func(fd uintptr) {
+		for _, call := range []uintptr{unix.SYS_RECVMMSG, unix.SYS_SENDMMSG} {
+			_, _, errno := unix.Syscall6(call, fd, 0, 0, unix.MSG_DONTWAIT, 0, 0)
+			switch errno {
+			case unix.ENOSYS, unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.EINVAL:
+				allowed = false
+			}
+		}
+	})
+	return err == nil && allowed
 }
 
 func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
@@ -58,7 +81,7 @@ func newFile(file *os.File, bound netip.Addr, c Config) (*Conn, error) {
 		return nil, err
 	}
 	m := newMmsg(raw, inet6, bound, &conn.counters)
-	conn.read, conn.write = m.read, m.write
+	conn.read, conn.write, conn.batched = m.read, m.write, true
 	return conn, nil
 }
 

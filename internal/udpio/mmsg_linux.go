@@ -79,7 +79,8 @@ func (m *mmsg) read(ds []Datagram) (int, error) {
 	for failures := 0; failures < maxReadErrors; {
 		m.prepareRead(ds)
 		err := m.raw.Read(m.recvFunc)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		overdue := errors.Is(err, os.ErrDeadlineExceeded)
+		if overdue {
 			err = m.raw.Control(m.recvNowFunc) // one look that no deadline forbids
 		}
 		switch {
@@ -93,6 +94,9 @@ func (m *mmsg) read(ds []Datagram) (int, error) {
 		default:
 			if n := m.collect(ds[:m.r.done]); n > 0 {
 				return n, nil
+			}
+			if overdue {
+				return 0, os.ErrDeadlineExceeded // all were too large, and more of them may come
 			}
 		}
 	}

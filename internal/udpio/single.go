@@ -31,6 +31,28 @@ func New(pc PacketConn) *Conn {
 	return c
 }
 
+// Take returns a Conn over pc, which it owns from now on: a [net.UDPConn] works as a
+// socket that [Listen] has opened, anything else as with [New].
+func Take(pc PacketConn, c Config) (*Conn, error) {
+	if u, ok := pc.(*net.UDPConn); ok {
+		return newSocket(u, c)
+	}
+	return New(pc), nil
+}
+
+// oneByOne is New with the buffers of c.
+func oneByOne(u *net.UDPConn, c Config) *Conn {
+	// A system may refuse a large buffer outright. The socket works all the
+	// same, with the default.
+	if n, ok := bufferSize(c.ReadBuffer); ok {
+		u.SetReadBuffer(n)
+	}
+	if n, ok := bufferSize(c.WriteBuffer); ok {
+		u.SetWriteBuffer(n)
+	}
+	return New(u)
+}
+
 // addrPort is a as a netip.AddrPort, unmapped.
 func addrPort(a net.Addr) netip.AddrPort {
 	if u, ok := a.(*net.UDPAddr); ok {

@@ -70,6 +70,11 @@ type Stats struct {
 	// granted, in its own terms: Linux counts its bookkeeping and grants twice
 	// what was asked. Zero means not known.
 	ReadBuffer, WriteBuffer int
+
+	// Batched: one system call moves many datagrams. It is false on systems other
+	// than Linux, in a sandbox that refuses recvmmsg or sendmmsg, and over a
+	// PacketConn that is no socket.
+	Batched bool
 }
 
 // PacketConn is what [New] needs of a connection: a [net.UDPConn], or a
@@ -95,6 +100,7 @@ type Conn struct {
 
 	local                   func() netip.AddrPort
 	readBuffer, writeBuffer int
+	batched                 bool
 
 	counters counters
 }
@@ -166,6 +172,7 @@ func (c *Conn) Stats() Stats {
 		SendFailed:      n.failed.Load(),
 		ReadBuffer:      c.readBuffer,
 		WriteBuffer:     c.writeBuffer,
+		Batched:         c.batched,
 	}
 }
 

@@ -1,0 +1,153 @@
+package udpio
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sandboxVariable makes a test binary refuse recvmmsg and sendmmsg to itself, with
+// the error of this number.
+const sandboxVariable = "GODWIT_TEST_SANDBOX"
+
+func TestMain(m *testing.M) {
+	if v := os.Getenv(sandboxVariable); v != "" {
+		errno, err := strconv.Atoi(v)
+		if err == nil {
+			err = refuseBatches(unix.Errno(errno))
+		}
+		if err != nil {
+			os.Stderr.WriteString("sandbox: " + err.Error() + "\n")
+			os.Exit(3)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// refuseBatches makes the kernel refuse both calls to every thread of this process.
+// https://man7.org/linux/man-pages/man2/seccomp.2.html
+func refuseBatches(errno unix.Errno) error {
+	const number = 0 // offset of the number of the system call in struct seccomp_data
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_RECVMMSG, Jt: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SENDMMSG, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// A container's seccomp profile, or gVisor, may refuse the calls for many datagrams.
+// The socket then moves them one by one.
+func TestSandboxThatRefusesBatches(t *testing.T) {
+	if os.Getenv(sandboxVariable) != "" {
+		for _, c := range listenN(t, "127.0.0.1:0", Config{Sockets: 2}) {
+			if c.Stats().Batched {
+				t.Fatal("a socket claims to move many datagrams with one call")
+			}
+		}
+		return
+	}
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			child := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestSandboxThatRefusesBatches|TestEcho|TestEmptyDatagramIsADatagram|TestDeadlineWakesReader|TestDeadlineComes|TestCloseWakesReader)$")
+			child.Env = append(os.Environ(), sandboxVariable+"="+strconv.Itoa(int(errno)))
+			out, err := child.CombinedOutput()
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 3 {
+				t.Skipf("this kernel lets no process sandbox itself: %s", out)
+			}
+			if err != nil || !strings.Contains(string(out), "--- PASS: TestEcho") {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// An overdue is a socket to which somebody sends another datagram that is too large
+// whenever it is looked at after its deadline.
+type overdue struct {
+	syscall.RawConn
+	looks int
+	send  func()
+}
+
+func (o *overdue) Control(f func(fd uintptr)) error {
+	if o.looks++; o.looks > 100 {
+		return net.ErrClosed
+	}
+	o.send()
+	return o.RawConn.Control(f)
+}
+
+// Whoever sends datagrams that are too large, faster than they are dropped, does not
+// hold ReadBatch beyond its deadline: timers run on time.
+func TestDatagramsThatAreTooLargeDoNotOutliveTheDeadline(t *testing.T) {
+	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := addrPort(u.LocalAddr())
+	file, err := u.File()
+	u.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := listen(t, "127.0.0.1:0")
+	o := &overdue{RawConn: raw, send: func() { write(t, client, Datagram{Remote: server, B: make([]byte, 100)}) }}
+	m := newMmsg(o, false, server.Addr(), new(counters))
+	file.SetReadDeadline(time.Unix(1, 0))
+	if _, err := m.read(buffers(4, 20)); err != os.ErrDeadlineExceeded || o.looks != 1 {
+		t.Errorf("after %d looks: %v, want the deadline after one", o.looks, err)
+	}
+}
+
+// A socket that the program opened itself, such as one of systemd's, works as one that
+// Listen has opened.
+func TestTakenSocketMovesBatches(t *testing.T) {
+	u, err := listenUDP("udp4", "0.0.0.0:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := Take(u, Config{ReadBuffer: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	server.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if s := server.Stats(); !s.Batched || s.ReadBuffer != 128<<10 {
+		t.Errorf("batched is %v and the buffer %d bytes, want true and twice 64 KiB", s.Batched, s.ReadBuffer)
+	}
+	client := listen(t, "127.0.0.1:0")
+	write(t, client, to(at("127.0.0.2", server), 1)...)
+	asked := readAll(t, server, 1)
+	if want := netip.MustParseAddr("127.0.0.2"); asked[0].Local != want {
+		t.Fatalf("Local = %v, want %v", asked[0].Local, want)
+	}
+	write(t, server, asked...)
+	if got, want := readAll(t, client, 1)[0].Remote, at("127.0.0.2", server); got != want {
+		t.Errorf("the answer came from %v, want %v", got, want)
+	}
+}

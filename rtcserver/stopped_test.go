@@ -1,0 +1,44 @@
+package rtcserver
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// A broken is a socket whose reads fail.
+type broken struct{ PacketConn }
+
+func (b *broken) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.New("no such device")
+}
+
+// A server whose socket fails says so: in the log, in Stats, and to every offer.
+func TestFailedSocketIsReported(t *testing.T) {
+	var log bytes.Buffer
+	inWorld(t, Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}, func(w *world) {
+		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.77:7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := w.server.Stats().StoppedShards; n != 0 {
+			t.Errorf("%d shards have stopped of a server that works", n)
+		}
+		w.server.Close()
+		if n := w.server.Stats().StoppedShards; n != 0 {
+			t.Errorf("%d shards count as stopped after Close", n)
+		}
+		w.serve(&broken{pc}, w.server.config)
+		w.server.running.Wait()
+		if n := w.server.Stats().StoppedShards; n != 1 {
+			t.Errorf("%d shards have stopped, want 1", n)
+		}
+		w.wantRefused("the socket failed")
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no such device") || !strings.Contains(got, "listen again") {
+			t.Errorf("the log has %q, want one line with the reason and what to do", got)
+		}
+	})
+}
