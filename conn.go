@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
@@ -43,7 +44,7 @@ var (
 	// ErrHello: a connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
 	// ErrInHandler: the call would wait for the goroutine it is on.
-	ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
+	ErrInHandler = handling.ErrInHandler
 	// ErrManual: Poll is for servers with Config.Manual.
 	ErrManual = errors.New("godwit: Poll needs Config.Manual; without it the server has a goroutine that does the same")
 )
@@ -118,16 +119,19 @@ type Conn struct {
 	home atomic.Pointer[anchor]
 
 	// telling is true while handlers are run, or about to be. Who has set it owns
-	// news and answers.
-	telling atomic.Bool
-	news    []session.Event
-	answers []*question // of the results among news, in order
+	// the rest. Handlers have had the first begun of news and the first answered of
+	// answers, or have panicked at the last of them.
+	telling         atomic.Bool
+	news            []session.Event
+	answers         []*question // of the results among news, in order
+	begun, answered int
 
 	// The rest belongs to whoever holds the lock of home's link.
 	session   *session.Session
 	seated    *anchor // the link that the session knows of
 	asked     map[uint32]*question
 	forgotten bool    // the server's book has it no more
+	left      bool    // a handler has panicked before it had all news
 	tallied   *Totals // what of its counters the book has; nil means nothing
 }
 

@@ -1,17 +1,14 @@
 package godwit
 
 import (
-	"runtime"
-	"strings"
-
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
 // tell runs the handlers for the news. The caller has Conn.telling.
 func (c *Conn) tell() {
-	answers := c.answers
-	for i := range c.news {
-		ev := &c.news[i]
+	for c.begun < len(c.news) {
+		ev := &c.news[c.begun]
+		c.begun++
 		switch ev.Type {
 		case session.EventOpen:
 			c.hello = ev.Data
@@ -22,10 +19,11 @@ func (c *Conn) tell() {
 		case session.EventRequest:
 			c.request(ev)
 		case session.EventResult:
-			if q := answers[0]; q != nil {
+			q := c.answers[c.answered]
+			c.answered++
+			if q != nil {
 				q.result(ev)
 			}
-			answers = answers[1:]
 		case session.EventReceipt:
 			c.event(Event{Type: ReceiptEvent, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
 		case session.EventChannel:
@@ -52,11 +50,16 @@ func (c *Conn) message(ev *session.Event) {
 
 func (c *Conn) request(ev *session.Event) {
 	r := newRequest(c, ev)
+	defer r.settle() // also if the handler panics
 	if f := c.handler.Request; f != nil {
 		f(c, r)
 	} else {
 		c.server.yield(c, Event{Type: RequestEvent, Request: r})
 	}
+}
+
+// settle rejects a request that its handler has left without an answer.
+func (r *Request) settle() {
 	if !r.answer.Kept() {
 		r.Reject("no answer")
 	}
@@ -80,28 +83,5 @@ func (c *Conn) event(ev Event) {
 		h.Close(c, ev.Reason)
 	default:
 		c.server.yield(c, ev)
-	}
-}
-
-// inHandler reports whether the caller is, however deep, in a handler: whether this
-// goroutine's stack has Deliver on it. It takes microseconds, so only calls that
-// wait ask it.
-func inHandler() bool {
-	var pcs [64]uintptr
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs[:])
-		if n == 0 {
-			return false
-		}
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := true; more; {
-			var f runtime.Frame
-			if f, more = frames.Next(); strings.HasSuffix(f.Function, "godwit.(*anchor).Deliver") {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
 	}
 }

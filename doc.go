@@ -55,10 +55,17 @@
 // shard serves nobody meanwhile.
 //
 // No lock is held while a handler runs. It may call everything here but what waits:
-// [Conn.Request], [Server.Shutdown], [Server.Close] and [Server.Poll] return
-// [ErrInHandler] there, because what they wait for would have to run on the same
-// goroutine. [Conn.Ask] is what a handler uses instead of Request. What a handler
-// sends leaves when the batch of datagrams is done that the handler belongs to.
+// [Conn.Request], [Server.Shutdown], [Server.Close], [Server.Poll] and the calls of
+// packages rtcserver and client that wait return [ErrInHandler] there, because what
+// they wait for would have to run on the same goroutine. [Conn.Ask] is what a handler
+// uses instead of Request. What a handler sends leaves when the batch of datagrams is
+// done that the handler belongs to.
+//
+// A handler that panics ends the process, as the panic of any goroutine does. With
+// Config.Manual it panics through Poll, and a program that recovers there may go on:
+// the event at which the handler panicked counts as told, and the next Poll tells the
+// rest. What panics during an HTTP request (Authorize, Spend, AdmitFull) ends the
+// request, which net/http reports, and leaves nothing behind.
 //
 // All methods may be called from any goroutine. With [Config.Manual] there is no
 // goroutine at all: the program calls [Server.Poll] in every tick, in which the

@@ -3,6 +3,7 @@ package godwit
 import (
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/session"
@@ -45,6 +46,7 @@ type anchor struct {
 	ending bool     // the link is to be closed, or was
 
 	// The loop's own, from Ready to Deliver.
+	due    bool // Ready has reported news that Deliver has not told
 	bring  bool // the session is to be brought here
 	end    bool // the link is to be closed
 	forget bool // the server is to be told that the session is over
@@ -192,6 +194,11 @@ func (a *anchor) Advance(now time.Time) {
 
 // Ready moves the session's news to where Deliver finds them.
 func (a *anchor) Ready() bool {
+	a.due = a.due || a.ready()
+	return a.due
+}
+
+func (a *anchor) ready() bool {
 	c := a.conn
 	a.bring = !a.isHome()
 	if a.bring {
@@ -199,7 +206,7 @@ func (a *anchor) Ready() bool {
 	}
 	c.seat(a)
 	over := c.over(a)
-	if !over && !c.session.Pending() {
+	if !over && !c.left && !c.session.Pending() {
 		c.rest()
 		return false
 	}
@@ -214,10 +221,12 @@ func (a *anchor) Ready() bool {
 		c.forgotten = true
 		c.tally()
 	}
-	c.news = c.session.Events(c.session.Release(c.news))
-	c.answers = c.answers[:0]
-	for i := range c.news {
-		switch ev := &c.news[i]; ev.Type {
+	left := slices.Clone(c.news[c.begun:]) // a handler has panicked
+	c.answers = slices.Delete(c.answers, 0, c.answered)
+	c.news = c.session.Events(append(c.session.Release(c.news[:c.begun]), left...))
+	c.begun, c.answered, c.left = 0, 0, false
+	for i := range c.news[len(left):] {
+		switch ev := &c.news[len(left)+i]; ev.Type {
 		case session.EventResult:
 			c.answers = append(c.answers, c.asked[ev.Request])
 			delete(c.asked, ev.Request)
@@ -233,8 +242,9 @@ func (a *anchor) Ready() bool {
 // rest gives back what handlers have had, unless they still do. The link's lock is
 // held.
 func (c *Conn) rest() {
-	if len(c.news) > 0 && c.telling.CompareAndSwap(false, true) {
+	if len(c.news) > 0 && !c.left && c.telling.CompareAndSwap(false, true) {
 		c.news, c.answers = c.session.Release(c.news), nil
+		c.begun, c.answered = 0, 0
 		c.telling.Store(false)
 	}
 }
@@ -242,11 +252,23 @@ func (c *Conn) rest() {
 // Deliver runs the program's handlers, or brings the session here.
 func (a *anchor) Deliver() {
 	c := a.conn
+	a.due = false
 	if a.bring {
 		c.move(a)
 		return
 	}
+	defer a.delivered() // also if a handler panics
 	c.tell()
+}
+
+// delivered ends a Deliver.
+func (a *anchor) delivered() {
+	c := a.conn
+	if c.begun < len(c.news) { // a handler has panicked: the next turn tells the rest
+		h := c.acquire()
+		c.left = true
+		c.release(h)
+	}
 	if a.end {
 		a.link.Close("the session is over")
 	}

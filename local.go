@@ -57,6 +57,7 @@ type loop struct {
 	mu      sync.Mutex
 	ends    []*localEnd
 	ready   []*anchor
+	told    int      // how many of ready have been told their news; the turn's own
 	free    [][]byte // buffers
 	busy    bool     // a turn will send what there is to send
 	refused bool
@@ -134,11 +135,37 @@ func (l *loop) turn(d time.Duration) error {
 		}
 	}
 	l.mu.Unlock()
+	l.deliver()
+	return l.finish(last)
+}
 
-	for _, a := range l.ready {
-		a.Deliver()
+// deliver runs the handlers. No lock is held.
+func (l *loop) deliver() {
+	defer l.afterPanic()
+	for l.told = 0; l.told < len(l.ready); l.told++ {
+		l.ready[l.told].Deliver()
 	}
+}
 
+// afterPanic ends the turn in which a handler has panicked, for a program that
+// recovers around Poll. The event that the handler had counts as told; the rest is
+// told in the next turn.
+func (l *loop) afterPanic() {
+	if l.told == len(l.ready) {
+		return
+	}
+	l.mu.Lock()
+	for _, e := range l.ends {
+		e.taken = nil // what is not told yet lies there
+	}
+	l.poke()
+	l.mu.Unlock()
+	l.finish(false)
+}
+
+// finish lets everybody say what there is to say. last says that the loop was stopped
+// before the turn; then the error is ErrClosed when all handlers have run.
+func (l *loop) finish(last bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busy = false
@@ -205,7 +232,7 @@ func (l *loop) speak(now time.Time) {
 		if !e.closed {
 			said = e.pump(now) || said
 		}
-		if !e.closed || e.anchor.isHome() && !e.anchor.conn.forgotten {
+		if !e.closed || e.anchor.due || e.anchor.isHome() && (!e.anchor.conn.forgotten || e.anchor.conn.left) {
 			kept = append(kept, e)
 		}
 	}

@@ -55,10 +55,14 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 			s.polling = &poll{}
 		}
 		p := s.polling
-		saved := p.saved
+		saved, told := p.saved, 0
 		p.saved, p.yield, p.running = nil, yield, true
-		defer func() { p.yield, p.running = nil, false }()
+		defer func() {
+			p.saved = append(saved[told:len(saved):len(saved)], p.saved...) // the former if the loop's body panicked
+			p.yield, p.running = nil, false
+		}()
 		for _, ev := range saved {
+			told++
 			p.tell(ev)
 		}
 		if len(saved) > 0 {

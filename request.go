@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/owed"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
@@ -115,7 +116,7 @@ func (c *Conn) Status(id RequestID) (Status, bool) {
 // handler use Ask, and with Config.Manual where Poll is called: nothing comes in while
 // that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
-	if inHandler() {
+	if handling.Now() {
 		return nil, ErrInHandler
 	}
 	answer := make(chan Result, 1)

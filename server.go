@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -160,7 +161,7 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // afterwards yields the events that had no handler. In a handler it returns
 // ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
-	if inHandler() {
+	if handling.Now() {
 		return ErrInHandler
 	}
 	if s.rtc != nil {

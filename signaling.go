@@ -251,14 +251,18 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 		s.refused.Add(1) // others were faster
 		return nil, err
 	}
+	at := &anchor{conn: c, link: link}
+	defer func() { // also if the program's Spend panics
+		if c.home.Load() == nil {
+			s.forget(c)
+		}
+	}()
 	if a.claims != nil && !s.config.Tokens.Reusable {
 		if err := s.spend(*a.claims); err != nil {
 			s.refused.Add(1)
-			s.forget(c)
 			return nil, unauthorized(err)
 		}
 	}
-	at := &anchor{conn: c, link: link}
 	c.home.Store(at)
 	return at, nil
 }

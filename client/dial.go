@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -51,7 +52,8 @@ func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 const singleBuffer = 256 << 10
 
 // Dial connects to the server whose signaling is at url. user becomes the User of
-// the connection, before any handler is called for it.
+// the connection, before any handler is called for it. In a handler it returns
+// ErrInHandler.
 func (e *Endpoint) Dial(ctx context.Context, url string, user any) (*Conn, error) {
 	return e.connect(ctx, user, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
 		return e.signal.post(ctx, url, local, offer)
@@ -66,6 +68,9 @@ func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn,
 }
 
 func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
+	if handling.Now() {
+		return nil, ErrInHandler
+	}
 	local, err := e.take()
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/timers"
 	"github.com/godwit-rtc/godwit/internal/udpio"
@@ -132,8 +133,11 @@ func newBatch(n, size int) []udpio.Datagram {
 func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 
 // Close closes every connection and the socket. The Handler's Close has run for
-// all when it returns.
+// all when it returns. In a handler it returns ErrInHandler and does nothing.
 func (e *Endpoint) Close() error {
+	if handling.Now() {
+		return ErrInHandler
+	}
 	e.mu.Lock()
 	now := time.Now()
 	for s := range e.sessions {
@@ -179,6 +183,11 @@ func (e *Endpoint) shutDown() {
 	}
 	e.handOver()
 	e.mu.Unlock()
+	e.deliver()
+}
+
+// deliver runs the handlers. No lock is held.
+func (e *Endpoint) deliver() {
 	for _, c := range e.ready {
 		c.deliver()
 	}
@@ -205,9 +214,7 @@ func (e *Endpoint) turn() (int, error) {
 	e.handOver()
 	e.mu.Unlock()
 
-	for _, c := range e.ready {
-		c.deliver()
-	}
+	e.deliver()
 
 	e.mu.Lock()
 	defer e.mu.Unlock()

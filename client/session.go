@@ -2,10 +2,10 @@ package client
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
@@ -73,7 +73,7 @@ var (
 	// ErrPayload: a request or a reply is too large.
 	ErrPayload = session.ErrPayload
 	// ErrInHandler: the call would wait for the goroutine it is on.
-	ErrInHandler = errors.New("client: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
+	ErrInHandler = handling.ErrInHandler
 )
 
 // Options are what one message asks for: a deadline, a key, a receipt.

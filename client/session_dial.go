@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/session"
 	"github.com/godwit-rtc/godwit/internal/udpio"
@@ -21,7 +22,11 @@ import (
 // socket of its own, which is closed with the session. ctx ends the connecting, and
 // has no part in the session afterwards. A refusal is a *SignalError; one for
 // differing tables of channels is a *channel.TableError that names the difference.
+// In a handler it returns ErrInHandler.
 func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
+	if handling.Now() {
+		return nil, ErrInHandler
+	}
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -38,8 +43,12 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 	return s, nil
 }
 
-// Join begins a session with the godwit server whose signaling is at url.
+// Join begins a session with the godwit server whose signaling is at url. In a
+// handler it returns ErrInHandler.
 func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
+	if handling.Now() {
+		return nil, ErrInHandler
+	}
 	return e.join(ctx, url, sc, false)
 }
 

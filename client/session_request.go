@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/owed"
 	"github.com/godwit-rtc/godwit/internal/session"
 )
@@ -59,7 +60,7 @@ func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *sessio
 // an acknowledgement, or a *RequestError. It must not be called in a handler, which
 // uses Ask.
 func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
-	if inHandler() {
+	if handling.Now() {
 		return nil, ErrInHandler
 	}
 	answer := make(chan Result, 1)

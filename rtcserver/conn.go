@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
@@ -18,6 +19,10 @@ import (
 const MaxMessage = peer.MaxPayload
 
 var (
+	// ErrInHandler is returned in a handler by calls that wait for the goroutine
+	// that runs handlers.
+	ErrInHandler = handling.ErrInHandler
+
 	// ErrClosed is returned by calls on a Conn or a Server that is closed, or
 	// not open yet.
 	ErrClosed = errors.New("rtcserver: closed")

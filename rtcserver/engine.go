@@ -1,6 +1,9 @@
 package rtcserver
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Engine gives the datagrams of one [Conn] their meaning. The server's own
 // engine hands every message to the [Handler]; package godwit has one that speaks
@@ -25,7 +28,9 @@ type Engine interface {
 	// Ready moves what is to be told to the program to where Deliver finds it,
 	// and reports whether there is anything.
 	Ready() bool
-	// Deliver runs the program's handlers. Calls for one link never overlap.
+	// Deliver runs the program's handlers. Calls for one link never overlap. If a
+	// handler panics and the program recovers around Poll, Ready and Deliver are
+	// called again, for the rest.
 	Deliver()
 }
 
@@ -113,6 +118,7 @@ type datagrams struct {
 	conn    *Conn
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
+	begun   int         // how many of pending the handlers have had, or have panicked at
 }
 
 // How much room for events a connection keeps while it is idle, and at all. What a
@@ -128,7 +134,10 @@ func (d *datagrams) Deadline() time.Time                        { return time.Ti
 func (d *datagrams) Advance(time.Time)                          {}
 
 func (d *datagrams) Ready() bool {
-	d.queue, d.pending = d.pending[:0], d.queue
+	if left := d.pending[d.begun:]; len(left) > 0 { // a handler has panicked
+		d.queue = append(slices.Clone(left), d.queue...)
+	}
+	d.queue, d.pending, d.begun = d.pending[:0], d.queue, 0
 	if len(d.pending) > 0 {
 		return true
 	}
@@ -140,8 +149,10 @@ func (d *datagrams) Ready() bool {
 
 func (d *datagrams) Deliver() {
 	c, h := d.conn, &d.conn.shard.server.config.Handler
-	for i := range d.pending {
-		switch ev := &d.pending[i]; ev.Type {
+	for d.begun < len(d.pending) {
+		ev := &d.pending[d.begun]
+		d.begun++
+		switch ev.Type {
 		case LinkOpened:
 			if h.Open != nil {
 				h.Open(c)
@@ -162,7 +173,8 @@ func (d *datagrams) Deliver() {
 			h.closed(c, ev.Err)
 		}
 	}
-	if clear(d.pending); cap(d.pending) > keptEvents {
+	clear(d.pending)
+	if d.pending, d.begun = d.pending[:0], 0; cap(d.pending) > keptEvents {
 		d.pending = nil
 	}
 }

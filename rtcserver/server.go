@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -35,6 +36,8 @@ type Server struct {
 	running   sync.WaitGroup
 	down      chan struct{} // closed when no offer is answered any more
 	downOnce  sync.Once
+
+	polling bool // Poll's own: it runs
 }
 
 // A PacketConn is a socket that [Serve] takes: a [net.UDPConn], or a connection
@@ -110,11 +113,16 @@ func (s *Server) Addr() netip.AddrPort { return s.shards[0].socket.LocalAddr() }
 // returns when d has passed, or with d zero when it has served as many as had come
 // before it was called. Handlers run inside Poll. It is for servers with
 // Config.Manual; only one goroutine may call it. It returns ErrClosed when the server
-// is closed.
+// is closed, and ErrInHandler in a handler.
 func (s *Server) Poll(d time.Duration) error {
 	if !s.config.Manual {
 		return fmt.Errorf("rtcserver: Poll needs Config.Manual")
 	}
+	if s.polling {
+		return ErrInHandler
+	}
+	s.polling = true
+	defer func() { s.polling = false }()
 	sh := s.shards[0]
 	end := time.Now().Add(d)
 	for taken, wait := 0, end; ; wait = past {
@@ -169,10 +177,15 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 	if no := s.registry.reserve(c, s.config.MaxPerIP); no != nil {
 		return nil, no
 	}
+	entered := false
+	defer func() { // also if the program's Engine panics
+		if !entered {
+			s.registry.release(c)
+		}
+	}()
 	config := s.peerConfig(c, local, offer)
 	if s.config.Engine != nil {
 		if c.engine, err = s.config.Engine(c, r); err != nil {
-			s.registry.release(c)
 			return nil, refused(err)
 		}
 	}
@@ -183,6 +196,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
+	entered = true
 	if !s.expireBy(s.registry.add(c, now)) {
 		return nil, ending
 	}
@@ -258,8 +272,12 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 // in case a page did not hear it, and closes the port. It returns early with
 // ctx's error when ctx is done, and then too everything is closed. Every
 // connection's Close handler has run when Shutdown returns. With Config.Manual
-// it must be called where Poll is.
+// it must be called where Poll is. In a handler it returns ErrInHandler and does
+// nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if handling.Now() {
+		return ErrInHandler
+	}
 	stay, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	s.refuseOffers()
@@ -277,7 +295,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.Shutdown(ctx)
+	if err := s.Shutdown(ctx); err == ErrInHandler {
+		return err
+	}
 	return nil
 }
 

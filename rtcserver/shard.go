@@ -64,7 +64,9 @@ type shard struct {
 	events   []peer.Event
 	expired  []*Conn
 	forwards []forward
-	found    []*Conn // whose datagrams are in the batch, for preload alone
+	found    []*Conn   // whose datagrams are in the batch, for preload alone
+	told     int       // how many of ready have been told their news
+	began    time.Time // when the batch's first handler did; zero if there was none
 
 	preloaded int // what preload has read, which means nothing
 }
@@ -147,15 +149,20 @@ func (s *shard) turn() (int, error) {
 	s.mu.Unlock()
 
 	s.passOn()
-	began := s.deliver()
+	s.deliver()
+	return n, s.finish(now)
+}
 
+// finish lets everybody whom the batch touched say what there is to say. It returns
+// net.ErrClosed when the shard is closed and all handlers have run.
+func (s *shard) finish(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ready) > 0 {
 		now = time.Now()
 	}
-	if !began.IsZero() {
-		s.stats.handlers += now.Sub(began)
+	if !s.began.IsZero() {
+		s.stats.handlers += now.Sub(s.began)
 	}
 	for i, c := range s.ready {
 		s.preload(s.ready, i)
@@ -167,9 +174,9 @@ func (s *shard) turn() (int, error) {
 	s.flush()
 	s.arm()
 	if s.closed && len(s.touched) == 0 {
-		return n, net.ErrClosed
+		return net.ErrClosed
 	}
-	return n, nil
+	return nil
 }
 
 // handOver takes the connections that were touched, for the handlers. Their
@@ -183,19 +190,37 @@ func (s *shard) handOver() {
 	}
 }
 
-// deliver runs the handlers and returns when they began; zero if there is nothing to
+// deliver runs the handlers and notes when they began; zero if there is nothing to
 // tell them. No lock is held.
-func (s *shard) deliver() (began time.Time) {
-	for _, c := range s.ready {
+func (s *shard) deliver() {
+	defer s.afterPanic()
+	s.began = time.Time{}
+	for s.told = 0; s.told < len(s.ready); s.told++ {
+		c := s.ready[s.told]
 		if !c.hasNews {
 			continue
 		}
-		if began.IsZero() {
-			began = time.Now()
+		if s.began.IsZero() {
+			s.began = time.Now()
 		}
 		c.engine.Deliver()
 	}
-	return began
+}
+
+// afterPanic ends the turn in which a handler has panicked, for a program that
+// recovers around Poll. The event that the handler had counts as told; the rest of
+// the batch is told in the next turn.
+func (s *shard) afterPanic() {
+	if s.told == len(s.ready) {
+		return
+	}
+	s.in, s.spare = newBatch(batchLen, inLen), nil // what is not told yet lies in the old ones
+	s.mu.Lock()
+	for _, c := range s.ready[s.told:] {
+		s.touch(c)
+	}
+	s.mu.Unlock()
+	s.finish(time.Now())
 }
 
 // touch makes sure that the loop looks at c before it waits again.

@@ -1,0 +1,176 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// Every call that waits returns ErrInHandler in every kind of handler, of a server's
+// two levels, of a client's two, and of a client in the server's process: else it
+// would wait for the goroutine it is on. Another goroutine may wait.
+func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := netsim.New(1)
+		defer network.Close()
+		socket, err := network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var (
+			srv      *godwit.Server
+			conn     *godwit.Conn
+			endpoint *client.Endpoint
+			session  *client.Session
+			seen     = make(chan string, 100)
+		)
+		ready := make(chan struct{})
+		check := func(where string) {
+			select {
+			case <-ready:
+			default:
+				return // the handler of a beginning
+			}
+			ctx := t.Context()
+			for name, call := range map[string]func() error{
+				"godwit.Server.Shutdown":    func() error { return srv.Shutdown(ctx, "") },
+				"godwit.Server.Close":       srv.Close,
+				"godwit.Conn.Request":       func() error { _, err := conn.Request(ctx, "x", nil); return err },
+				"rtcserver.Server.Shutdown": func() error { return srv.RTC().Shutdown(ctx) },
+				"rtcserver.Server.Close":    srv.RTC().Close,
+				"client.Endpoint.Close":     endpoint.Close,
+				"client.Endpoint.Dial":      func() error { _, err := endpoint.Dial(ctx, "http://game.example/godwit/", nil); return err },
+				"client.Endpoint.Connect": func() error {
+					_, err := endpoint.Connect(ctx, func(context.Context, []byte) ([]byte, error) { return nil, nil }, nil)
+					return err
+				},
+				"client.Endpoint.Join": func() error {
+					_, err := endpoint.Join(ctx, "http://game.example/godwit/", client.SessionConfig{Channels: table})
+					return err
+				},
+				"client.Connect": func() error {
+					_, err := client.Connect(ctx, "http://game.example/godwit/", client.Config{}, client.SessionConfig{Channels: table})
+					return err
+				},
+				"client.Session.Request": func() error { _, err := session.Request(ctx, "x", nil); return err },
+			} {
+				if err := call(); !errors.Is(err, godwit.ErrInHandler) || !errors.Is(err, client.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
+					t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
+				}
+			}
+			seen <- where
+		}
+		srv, err = godwit.Serve(socket, godwit.Config{
+			Channels: table,
+			Handler: godwit.Handler{
+				Message: func(*godwit.Conn, godwit.ChannelID, []byte) { check("godwit.Handler.Message") },
+				Request: func(c *godwit.Conn, r *godwit.Request) { check("godwit.Handler.Request"); r.Ack() },
+				Close:   func(*godwit.Conn, godwit.CloseReason) { check("godwit.Handler.Close") },
+			},
+			RTC: rtcserver.Config{Handler: rtcserver.Handler{
+				Message: func(c *rtcserver.Conn, m rtcserver.Message) {
+					check("rtcserver.Handler.Message")
+					c.Send(m.Stream, m.Kind, m.Data)
+				},
+				Close: func(*rtcserver.Conn, *rtcserver.CloseError) { check("rtcserver.Handler.Close") },
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer srv.Close()
+		web := &http.Client{Transport: handlerTransport{srv}}
+		open := func(host string, h client.Handler) *client.Endpoint {
+			pc, err := network.Listen(netip.MustParseAddrPort(host + ":0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := client.New(pc, client.Config{HTTP: web, Handler: h})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		endpoint = open("198.51.100.7", client.Handler{})
+		defer endpoint.Close()
+		session, err = endpoint.Join(t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: client.SessionHandler{
+			Message: func(*client.Session, godwit.ChannelID, []byte) { check("client.SessionHandler.Message") },
+			Close:   func(*client.Session, client.CloseReason) { check("client.SessionHandler.Close") },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := open("198.51.100.8", client.Handler{
+			Message: func(*client.Conn, client.Message) { check("client.Handler.Message") },
+			Close:   func(*client.Conn, *client.CloseError) { check("client.Handler.Close") },
+		})
+		defer plain.Close()
+		raw, err := plain.Dial(t.Context(), "http://game.example/godwit/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		local, err := srv.Local(godwit.LocalConfig{Handler: godwit.Handler{
+			Message: func(*godwit.Conn, godwit.ChannelID, []byte) { check("LocalConfig.Handler.Message") },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for c := range srv.Conns() {
+			conn = c
+			if c.Kind() == godwit.InProcess {
+				break
+			}
+		}
+		close(ready)
+
+		for _, step := range []struct {
+			name string
+			do   func()
+			in   []string
+		}{
+			{"a message of a session", func() { session.Send(chat, []byte("x")) }, []string{"godwit.Handler.Message"}},
+			{"a request", func() {
+				session.Ask("x", nil, func(client.Result) { check("a func of client.Session.Ask") })
+			}, []string{"godwit.Handler.Request", "a func of client.Session.Ask"}},
+			{"a raw message", func() { raw.Send(0, client.Binary, []byte("x")) }, []string{"rtcserver.Handler.Message", "client.Handler.Message"}},
+			{"messages to all", func() { srv.Broadcast(chat, []byte("x")) }, []string{"client.SessionHandler.Message", "LocalConfig.Handler.Message"}},
+			{"the end of one in process", func() { local.Close(godwit.Normal, "") }, []string{"godwit.Handler.Close"}},
+			{"the end of a raw one", raw.Close, []string{"client.Handler.Close", "rtcserver.Handler.Close"}},
+			{"the end of a session", func() { session.Close(0, "") }, []string{"client.SessionHandler.Close", "godwit.Handler.Close"}},
+		} {
+			step.do()
+			missing := make(map[string]bool)
+			for _, where := range step.in {
+				missing[where] = true
+			}
+			for len(missing) > 0 {
+				select {
+				case where := <-seen:
+					delete(missing, where)
+				case <-time.After(time.Minute):
+					t.Fatalf("%s: no handler of %v ran", step.name, missing)
+				}
+			}
+		}
+	})
+}
+
+// handlerTransport hands requests to a handler.
+type handlerTransport struct{ h http.Handler }
+
+func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.h.ServeHTTP(w, r)
+	return w.Result(), nil
+}

@@ -1,0 +1,85 @@
+package rtcserver
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A program that recovers around Poll loses the event at which its handler panicked,
+// and nothing else: neither of that page nor of the others in the batch.
+func TestRecoveredPanicInAHandler(t *testing.T) {
+	got := make(map[*Conn][]string)
+	closed := 0
+	inWorld(t, Config{Manual: true, Handler: Handler{
+		Message: func(c *Conn, m Message) {
+			if string(m.Data) == "bad" {
+				panic("bad")
+			}
+			got[c] = append(got[c], string(m.Data))
+		},
+		Close: func(*Conn, *CloseError) { closed++; panic("at the end") },
+	}}, func(w *world) {
+		panics := 0
+		poll := func() {
+			defer func() {
+				if recover() != nil {
+					panics++
+				}
+			}()
+			if err := w.server.Poll(10 * time.Millisecond); err != nil {
+				t.Error(err)
+			}
+		}
+		var pages []*page
+		opened := make(chan struct{})
+		go func() {
+			defer close(opened)
+			for range 3 {
+				pages = append(pages, w.open())
+			}
+		}()
+		for open := false; !open; {
+			select {
+			case <-opened:
+				open = true
+			default:
+				poll()
+			}
+		}
+		for round := range 3 {
+			for i := range 4 { // all of it is one batch
+				for _, p := range pages {
+					if i == 1 {
+						p.send("bad")
+					}
+					p.send(fmt.Sprint(4*round + i))
+				}
+			}
+			synctest.Wait()
+			for range 20 {
+				poll()
+			}
+		}
+		if len(got) != len(pages) || panics != 9 {
+			t.Errorf("%d pages were heard and %d handlers panicked, want %d and 9", len(got), panics, len(pages))
+		}
+		for _, texts := range got {
+			slices.Sort(texts) // they are unordered
+			if want := []string{"0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9"}; !slices.Equal(texts, want) {
+				t.Errorf("a page sent %q, the handler had %q", want, texts)
+			}
+		}
+		for _, p := range pages {
+			p.conn.Close()
+		}
+		for range 100 {
+			poll()
+		}
+		if st := w.server.Stats(); closed != len(pages) || st.Conns != 0 {
+			t.Errorf("%d were told as closed and %d are left, want %d and 0", closed, st.Conns, len(pages))
+		}
+	})
+}
