@@ -10,7 +10,10 @@
 //
 // It shows who plays, and from which address. It asks nobody for a password, so mount
 // it where only you come: on a port of its own that only this machine reaches, as
-// above, or behind the authentication of your program.
+// above, or behind the authentication of your program. On a port that only this machine
+// reaches, the browser of this machine reaches it too, and with it the pages it shows: a
+// stranger's page whose DNS answers with 127.0.0.1 is of the same origin. So a Handler
+// serves under IP addresses and localhost only, and under the hosts that it is told.
 //
 // The page asks for figures once a second, and only while it is seen. What happened
 // before it was opened it does not know: the history is the page's, and the handler
@@ -31,8 +34,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/internal/hosts"
 )
 
 //go:embed dashboard.html
@@ -55,7 +60,20 @@ func digest(element string) string {
 
 // Handler returns a handler that serves the dashboard of s under any path: the page
 // itself, and its figures where the query has "figures". It answers GET and HEAD.
-func Handler(s *godwit.Server) http.Handler {
+//
+// It is reached by an IP address, as localhost, or by one of the names, without ports:
+// "ops.game.example", "*.game.example" for all names below one, "*" for any, which is safe
+// only where something else asks for a password. Under another name it answers 403. It
+// panics if one of the names cannot be a host.
+func Handler(s *godwit.Server, names ...string) http.Handler {
+	allowed := make([]string, 0, len(names))
+	for _, n := range names {
+		n = strings.ToLower(n)
+		if !hosts.Valid(n) {
+			panic("dashboard: " + strconv.Quote(n) + " is no host: it is a name without a scheme or a port")
+		}
+		allowed = append(allowed, n)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -64,6 +82,10 @@ func Handler(s *godwit.Server) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
+		if name, _, ok := hosts.Split(r.Host); !ok || !hosts.Fixed(name) && !hosts.Match(allowed, name) {
+			http.Error(w, "dashboard: this host is not known: open the page by an IP address or as localhost, or give the host to dashboard.Handler", http.StatusForbidden)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)

@@ -49,9 +49,16 @@ func join(t testing.TB, srv *godwit.Server, name string) *godwit.Conn {
 	return c
 }
 
+// newRequest returns a request to localhost.
+func newRequest(method, url string) *http.Request {
+	r := httptest.NewRequest(method, url, nil)
+	r.Host = "localhost:6060"
+	return r
+}
+
 func get(srv *godwit.Server, method, url string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	Handler(srv).ServeHTTP(w, httptest.NewRequest(method, url, nil))
+	Handler(srv).ServeHTTP(w, newRequest(method, url))
 	return w
 }
 
@@ -245,7 +252,7 @@ func TestAnyPath(t *testing.T) {
 	for _, path := range []string{"/ops/live/dashboard/", "/exact", "/cut/"} {
 		for query, want := range map[string]string{"": "text/html; charset=utf-8", "?figures=": "application/json", "?key=x&figures=": "application/json"} {
 			w := httptest.NewRecorder()
-			mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+query, nil))
+			mux.ServeHTTP(w, newRequest(http.MethodGet, path+query))
 			if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != want || w.Body.Len() == 0 {
 				t.Errorf("%s%s: %d, %s, %d bytes", path, query, w.Code, got, w.Body.Len())
 			}
@@ -288,6 +295,40 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A stranger's page that DNS rebinding has made one of this origin gets nothing: it
+// cannot do that under an address or as localhost.
+func TestForeignHostsAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		join(t, srv, "ada")
+		synctest.Wait()
+		told := Handler(srv, "Ops.game.example", "*.intern.example")
+		for host, want := range map[string][2]int{
+			"localhost:6060": {200, 200}, "127.0.0.1:6060": {200, 200}, "[::1]:6060": {200, 200}, "192.168.1.5": {200, 200}, "Game.localhost": {200, 200},
+			"ops.game.example": {403, 200}, "OPS.game.example:8443": {403, 200}, "a.intern.example": {403, 200},
+			"rebound.example:6060": {403, 403}, "game.example": {403, 403}, "intern.example": {403, 403}, "localhost.evil.example": {403, 403}, "": {403, 403}, "a b": {403, 403},
+		} {
+			for i, h := range []http.Handler{Handler(srv), told} {
+				for _, url := range []string{"/", "/?figures"} {
+					r := newRequest(http.MethodGet, url)
+					r.Host = host
+					w := httptest.NewRecorder()
+					h.ServeHTTP(w, r)
+					if w.Code != want[i] || (w.Code == 403) == strings.Contains(w.Body.String(), "ada") && url == "/?figures" {
+						t.Errorf("%q, %s: %d %.100s", host, url, w.Code, w.Body)
+					}
+				}
+			}
+		}
+		defer func() {
+			if v := recover(); v == nil {
+				t.Error("a name with a port is taken")
+			}
+		}()
+		Handler(srv, "ops.game.example:8080")
+	})
 }
 
 // Every cause that there may be has a name of its own, and what did not happen has none.

@@ -31,7 +31,7 @@ func ExampleHandler() {
 		log.Fatal(err)
 	}
 	password := []byte(os.Getenv("OPS_PASSWORD"))
-	graphs := dashboard.Handler(srv)
+	graphs := dashboard.Handler(srv, "game.example")
 	http.HandleFunc("/ops/dashboard/", func(w http.ResponseWriter, r *http.Request) {
 		_, got, _ := r.BasicAuth()
 		if len(password) == 0 || subtle.ConstantTimeCompare([]byte(got), password) == 0 {

@@ -67,7 +67,7 @@ func (l *lab) routes(r *mux.Router) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(channelsPage)
 	}).Methods(http.MethodGet)
-	r.Handle("/godwit.js", web.Handler()).Methods(http.MethodGet)
+	r.Handle("/godwit.js", web.Handler()).Methods(http.MethodGet, http.MethodHead)
 	r.Handle("/godwit/", l.server)
 	r.HandleFunc("/channels/link", l.setLink).Methods(http.MethodPost)
 }

@@ -140,6 +140,6 @@ func routes(srv http.Handler, lab *lab) http.Handler {
 	r.Handle("/new_rtc_session", srv)
 	lab.routes(r)
 	// Of the lab, whose sessions have no names and come from its own relay: what anyone may see.
-	r.PathPrefix("/dashboard/").Handler(dashboard.Handler(lab.server))
+	r.PathPrefix("/dashboard/").Handler(dashboard.Handler(lab.server, "*"))
 	return r
 }
