@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
@@ -82,13 +80,26 @@ type Config struct {
 	Acks AckMode
 
 	// Origins are the web origins, such as "https://game.example", whose pages
-	// may connect, besides pages of the same host: scheme, host, and port if it is
-	// not the scheme's own. "null" are pages of files, "*" allows any.
+	// may connect, besides pages of this server's own host: scheme, host, and port if it
+	// is not the scheme's own. "https://*.game.example" are all hosts below a name, "null"
+	// are pages of files, "*" allows any. A page of an origin that is listed by its name,
+	// or by the name that it is below, may send cookies and other credentials; one that
+	// only "*" or "null" allows may not. Who is refused stands in the Logger, at most
+	// once a minute.
 	Origins []string
+
+	// Hosts are the names of this server in the addresses of its own pages, such as
+	// "game.example", or "*.game.example" for all names below one, without ports. Pages of
+	// other names that say they are this server's are refused, unless Origins has them.
+	// IP addresses and localhost are always taken. Empty means any name: a stranger's
+	// page whose DNS answers with the address of this server is then taken for the
+	// server's own. Set it where only one machine or network may reach the server.
+	Hosts []string
 
 	// Authorize, if not nil, is asked before anything exists of a connection. An
 	// error refuses the offer with 403 and the error's text, or with the status
-	// of a *StatusError.
+	// of a *StatusError. The request is a copy, which Engine gets too: Authorize may
+	// put what it finds out into its context, with *r = *r.WithContext(ctx).
 	Authorize func(*http.Request) error
 
 	// MaxOffers limits offers from one IP address (of IPv6, one /64), per second;
@@ -96,8 +107,16 @@ type Config struct {
 	// One more gets 429.
 	MaxOffers int
 
-	// TrustedProxies are the addresses whose X-Forwarded-For header is believed.
+	// TrustedProxies are the addresses whose X-Forwarded-For header is believed: the
+	// address of the page is its last entry that is none of them. An entry may have a
+	// port, brackets, quotes or a zone. What is no address is logged once, and such
+	// pages count as the proxy. The Forwarded header (RFC 7239) is not read.
 	TrustedProxies []netip.Prefix
+
+	// TrustUnixSocket believes that header of peers that have no IP address, as a proxy
+	// has none that connects to a Unix socket. Without it all of them count as one
+	// address.
+	TrustUnixSocket bool
 
 	// ReadBuffer and WriteBuffer are the sizes of the socket's buffers in bytes
 	// that are asked of the system. Zero means 4 MiB.
@@ -184,10 +203,17 @@ func (c *Config) setDefaults() error {
 			return fmt.Errorf("rtcserver: Config.Public has %v: a page cannot send there", a)
 		}
 	}
-	for _, o := range c.Origins {
-		if u, err := url.Parse(o); o != "*" && o != "null" && (err != nil || u.Host == "" || !strings.EqualFold(o, u.Scheme+"://"+u.Host)) {
-			return fmt.Errorf("rtcserver: Config.Origins has %q, but an origin is like https://game.example, without a path", o)
-		}
+	var err error
+	if c.Origins, err = normalOrigins(c.Origins); err != nil {
+		return err
 	}
+	if c.Hosts, err = normalHosts(c.Hosts); err != nil {
+		return err
+	}
+	proxies, bad, ok := normalProxies(c.TrustedProxies)
+	if !ok {
+		return fmt.Errorf("rtcserver: Config.TrustedProxies has %v, which is no prefix of addresses", bad)
+	}
+	c.TrustedProxies = proxies
 	return nil
 }

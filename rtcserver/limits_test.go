@@ -36,13 +36,14 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 
 // What no browser sends as its origin can only be a mistake.
 func TestOriginsThatAreNoneAreErrors(t *testing.T) {
-	for _, o := range []string{"game.example", "https://game.example/", "https://game.example/play", "https://", "", ":", "localhost:8080"} {
+	for _, o := range []string{"game.example", "https://game.example/", "https://game.example/play", "https://", "", ":", "localhost:8080",
+		"https://*", "https://a.*.example", "https://game.*", "http://localhost:*", "https://*.192.0.2.1", "https://müller.example", "https://game.example:", "https://game.example:99999", "https://u@game.example"} {
 		c := Config{Origins: []string{"https://friend.example", o}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Config.Origins has %q", o)) {
 			t.Errorf("%q: error %v", o, err)
 		}
 	}
-	c := Config{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example"}}
+	c := Config{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example", "https://game.example:443", "https://*.game.example"}}
 	if err := c.setDefaults(); err != nil {
 		t.Error(err)
 	}

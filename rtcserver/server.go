@@ -37,6 +37,9 @@ type Server struct {
 	down      chan struct{} // closed when no offer is answered any more
 	downOnce  sync.Once
 
+	forwarding    forwarding
+	originWarning warning
+
 	polling bool // Poll's own: it runs
 }
 
@@ -201,6 +204,10 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		return nil, ending
 	}
 	s.stats.answered.Add(1)
+	// Random, as RFC 9429, section 5.2.1 recommends: a count would tell everyone how many
+	// connections there were.
+	var session [8]byte
+	rand.Read(session[:])
 	return &sdp.Answer{
 		Offer:          offer,
 		Ufrag:          local.Ufrag,
@@ -209,7 +216,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		Setup:          setup,
 		Candidates:     s.candidates(r),
 		MaxMessageSize: s.config.MaxReceive,
-		SessionID:      c.id,
+		SessionID:      binary.BigEndian.Uint64(session[:]) >> 1,
 	}, nil
 }
 

@@ -6,11 +6,8 @@ import (
 	"io"
 	"maps"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,11 +49,14 @@ func (e *StatusError) Error() string { return e.Text }
 // {"error":…,"code":…} with a text for the page's author and a word for its script.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitReading(w) // also of what is left of the body of a refused one
+	// The program's funcs get a request that is theirs to change.
+	r = r.WithContext(r.Context())
 	no := s.signal(w, r)
 	if no == nil {
 		return
 	}
 	s.stats.refuse(no.Status)
+	s.config.Logger.Debug("rtcserver: refused", "remote", r.RemoteAddr, "status", no.Status, "why", no.Text)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -72,8 +72,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // signal does it, and returns a refusal or nil. The order matters: the cheapest and
 // the most hostile first, and nothing exists of a connection before all have passed.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
-	if !s.admitOrigin(w, r) {
-		return refuse(http.StatusForbidden, "origin", "origin "+brief(r.Header.Get("Origin"))+" is not allowed: add it to Config.Origins")
+	if no := s.admitOrigin(w, r); no != nil {
+		return no
 	}
 	switch r.Method {
 	case http.MethodPost:
@@ -84,8 +84,14 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		w.Header().Set("Allow", "POST, OPTIONS")
 		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+brief(r.Method))
 	}
-	if !acceptable(r.Header.Get("Content-Type")) {
+	kind, ok := acceptable(r.Header.Get("Content-Type"))
+	if !ok {
 		return refuse(http.StatusUnsupportedMediaType, "request", "send the offer as application/sdp, text/plain or application/json")
+	}
+	if kind == form {
+		// Or FormValue in the program's Authorize would read the offer as a form.
+		r.Header = r.Header.Clone()
+		r.Header.Set("Content-Type", "text/plain")
 	}
 	from := s.clientAddr(r)
 	if !s.offers.allow(time.Now(), site(from)) {
@@ -112,6 +118,9 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		return refuse(http.StatusBadRequest, "request", `the JSON has no "sdp": send pc.localDescription`)
 	}
 	offer, err := sdp.ParseOffer(text)
+	if err == sdp.ErrNotSDP && kind == form {
+		return refuse(http.StatusBadRequest, "request", err.Error()+"; with curl use --data-binary, because --data drops the ends of lines")
+	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, "request", err.Error())
 	}
@@ -138,39 +147,20 @@ func refused(err error) *StatusError {
 	return refuse(http.StatusForbidden, "forbidden", err.Error())
 }
 
-// admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
-// with text/plain is sent without asking first, so a page that may not read the
-// answer could still make connections: a foreign origin is refused, not only
-// left without headers.
-func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) bool {
-	h := w.Header()
-	h.Add("Vary", "Origin")
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true // not a browser, or a same-origin GET
-	}
-	_, host, _ := strings.Cut(origin, "://")
-	if !strings.EqualFold(host, r.Host) && !slices.ContainsFunc(s.config.Origins, func(o string) bool {
-		return o == "*" || strings.EqualFold(o, origin)
-	}) {
-		return false
-	}
-	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
-	h.Set("Access-Control-Max-Age", "86400")
-	return true
-}
+// form is what curl and others say of any body of a POST. It is as safe as text/plain: a
+// browser sends both without asking first.
+const form = "application/x-www-form-urlencoded"
 
-func acceptable(contentType string) bool {
+// acceptable returns the media type of an offer, without its parameters.
+func acceptable(contentType string) (kind string, ok bool) {
 	if contentType == "" {
-		return true
+		return "", true
 	}
 	if len(contentType) > 200 {
-		return false // its parameters are not worth parsing
+		return "", false // its parameters are not worth parsing
 	}
-	t, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (t == "application/sdp" || t == "text/plain" || t == "application/json")
+	kind, _, err := mime.ParseMediaType(contentType)
+	return kind, err == nil && (kind == "application/sdp" || kind == "text/plain" || kind == "application/json" || kind == form)
 }
 
 // offerText returns the SDP of an offer that may be wrapped in JSON.
@@ -211,29 +201,4 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, a *sdp.Answer) {
 		description{string(text), "answer"},
 		candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid},
 	})
-}
-
-// clientAddr returns the address of the page. X-Forwarded-For is believed from
-// trusted proxies only, right to left, up to the first address that is not one.
-func (s *Server) clientAddr(r *http.Request) netip.Addr {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	from, _ := netip.ParseAddr(host)
-	from = from.Unmap()
-	if !s.trusts(from) {
-		return from
-	}
-	hops := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
-	for s.trusts(from) {
-		i := strings.LastIndexByte(hops, ',')
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i+1:]))
-		if err != nil {
-			break
-		}
-		from, hops = a.Unmap(), hops[:max(i, 0)]
-	}
-	return from
-}
-
-func (s *Server) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -201,7 +201,7 @@ func TestOtherMethodsAndTypesAreRefused(t *testing.T) {
 			t.Errorf("%s: no Allow", method)
 		}
 	}
-	for _, typ := range []string{"text/html", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "///"} {
+	for _, typ := range []string{"text/html", "multipart/form-data; boundary=x", "///"} {
 		w := signal(t, s, browserOffer(t), func(r *http.Request) { r.Header.Set("Content-Type", typ) })
 		wantRefusal(t, w, http.StatusUnsupportedMediaType, "application/sdp")
 	}

@@ -1,0 +1,127 @@
+package rtcserver
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestForwardedAddressesOfEveryForm(t *testing.T) {
+	logger, text := logged()
+	s := listen(t, Config{Logger: logger, TrustedProxies: []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::ffff:172.16.0.0/108"), netip.MustParsePrefix("fe80::/10"),
+	}})
+	for _, c := range []struct{ remote, header, want string }{
+		{"10.1.1.1:1", "203.0.113.7:51234", "203.0.113.7"},
+		{"10.1.1.1:1", "2001:db8::1", "2001:db8::1"},
+		{"10.1.1.1:1", "[2001:db8::1]", "2001:db8::1"},
+		{"10.1.1.1:1", "[2001:db8::1]:443", "2001:db8::1"},
+		{"10.1.1.1:1", `"[2001:db8::1]:443"`, "2001:db8::1"},
+		{"10.1.1.1:1", `"203.0.113.7"`, "203.0.113.7"},
+		{"10.1.1.1:1", "::ffff:203.0.113.7", "203.0.113.7"},
+		{"10.1.1.1:1", "[::ffff:203.0.113.7]:80", "203.0.113.7"},
+		{"10.1.1.1:1", "2001:db8::1%eth0", "2001:db8::1"},
+		{"10.1.1.1:1", "198.51.100.1, [fe80::1%25eth0]:443, 10.2.2.2:80,", "198.51.100.1"},
+		{"172.16.0.9:1", "203.0.113.7", "203.0.113.7"}, // of a prefix that is written as IPv6
+		{"[fe80::1%eth0]:1", "203.0.113.7", "203.0.113.7"},
+		{"10.1.1.1", "203.0.113.7", "203.0.113.7"}, // a program in front has changed RemoteAddr
+		{"203.0.113.9", "", "203.0.113.9"},
+		{"10.1.1.1:1", " , ,203.0.113.7, ,", "203.0.113.7"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.RemoteAddr = c.remote
+		if c.header != "" {
+			r.Header.Set("X-Forwarded-For", c.header)
+		}
+		if got := s.clientAddr(r); got != netip.MustParseAddr(c.want) {
+			t.Errorf("%s with %s: %v, want %s", c.remote, c.header, got, c.want)
+		}
+	}
+	if strings.Contains(text.String(), "WARN") {
+		t.Errorf("logged: %s", text)
+	}
+	// What is none ends the search, and is logged once.
+	for _, bad := range []string{"unknown", "_hidden", "203.0.113.7:51234, unknown", "2001:db8::1:x", "[203.0.113.7", "for=203.0.113.7", `"`, strings.Repeat("1", 1000)} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.RemoteAddr = "10.1.1.1:1"
+		r.Header.Set("X-Forwarded-For", bad)
+		if got := s.clientAddr(r); got != netip.MustParseAddr("10.1.1.1") {
+			t.Errorf("%.50s: %v", bad, got)
+		}
+	}
+	if got := text.String(); strings.Count(got, "WARN") != 1 || !strings.Contains(got, "hop=unknown") {
+		t.Errorf("logged: %s", got)
+	}
+	// A proxy that says nothing makes all its pages one.
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.RemoteAddr = "10.1.1.1:1"
+	r.Header.Set("Forwarded", "for=203.0.113.7")
+	for range 3 {
+		s.clientAddr(r)
+	}
+	if got := text.String(); strings.Count(got, "sends no X-Forwarded-For") != 1 {
+		t.Errorf("logged: %s", got)
+	}
+	// Lines count in their order, and many hops are not asked.
+	r.Header["X-Forwarded-For"] = []string{"198.51.100.1", "203.0.113.7", "10.3.3.3"}
+	if got := s.clientAddr(r); got != netip.MustParseAddr("203.0.113.7") {
+		t.Errorf("of several lines: %v", got)
+	}
+	r.Header["X-Forwarded-For"] = []string{"203.0.113.7" + strings.Repeat(",10.1.1.1", 100_000)}
+	if got := s.clientAddr(r); got != netip.MustParseAddr("10.1.1.1") {
+		t.Errorf("of many hops: %v", got)
+	}
+	bad := Config{TrustedProxies: []netip.Prefix{{}}}
+	if err := bad.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") {
+		t.Errorf("no prefix: %v", err)
+	}
+}
+
+// A reverse proxy connects to a Unix socket, where it has no address.
+func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
+	logger, text := logged()
+	post := func(s *Server, forwarded string) int {
+		path := filepath.Join(t.TempDir(), "s")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := &http.Server{Handler: s}
+		go web.Serve(l)
+		defer web.Close()
+		c := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+		defer c.CloseIdleConnections()
+		r, _ := http.NewRequest(http.MethodPost, "http://game.example/", strings.NewReader(browserOffer(t)))
+		r.Header.Set("X-Forwarded-For", forwarded)
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	s := listen(t, Config{MaxPerIP: 1, TrustUnixSocket: true, Logger: logger})
+	for _, c := range []struct {
+		from   string
+		status int
+	}{{"203.0.113.7", 200}, {"203.0.113.8", 200}, {"203.0.113.7", 429}} {
+		if got := post(s, c.from); got != c.status {
+			t.Errorf("%s: %d, want %d", c.from, got, c.status)
+		}
+	}
+	if strings.Contains(text.String(), "WARN") {
+		t.Errorf("logged: %s", text)
+	}
+	// A peer that is not named a proxy is not believed, and the log says what it needs.
+	s = listen(t, Config{MaxPerIP: 1, Logger: logger})
+	if first, second := post(s, "203.0.113.7"), post(s, "203.0.113.8"); first != 200 || second != 429 {
+		t.Errorf("%d, %d", first, second)
+	}
+	if got := text.String(); strings.Count(got, "Config.TrustUnixSocket") != 1 {
+		t.Errorf("logged: %s", got)
+	}
+}

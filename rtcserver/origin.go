@@ -1,0 +1,224 @@
+package rtcserver
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/hosts"
+)
+
+// An origin is a web origin, taken apart: where a page came from.
+type origin struct {
+	scheme, name, port string // in lower case; no port is the scheme's own
+}
+
+// parseOrigin reads an origin in any form that means the same: in upper case, with the
+// scheme's own port.
+func parseOrigin(s string) (o origin, ok bool) {
+	scheme, host, ok := strings.Cut(s, "://")
+	if !ok || scheme == "" || len(scheme) > 40 {
+		return origin{}, false
+	}
+	o.scheme = strings.ToLower(scheme)
+	if o.name, o.port, ok = hosts.Split(host); !ok {
+		return origin{}, false
+	}
+	if o.port == ownPort(o.scheme) {
+		o.port = ""
+	}
+	return o, true
+}
+
+// ownPort returns the port that a URL of the scheme need not name; empty if there is none.
+func ownPort(scheme string) string {
+	switch scheme {
+	case "http":
+		return "80"
+	case "https":
+		return "443"
+	}
+	return ""
+}
+
+// String returns the normal form, by which origins are compared. It is not the one of
+// a URL: IPv6 addresses have no brackets.
+func (o origin) String() string { return o.scheme + "://" + o.name + " " + o.port }
+
+// normalOrigins returns entries of Config.Origins in their normal form.
+func normalOrigins(list []string) ([]string, error) {
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		if s == "*" || s == "null" {
+			out = append(out, s)
+			continue
+		}
+		// "*." stands for any names below. It is put back behind the scheme.
+		plain, wild := s, false
+		if scheme, host, ok := strings.Cut(s, "://*."); ok {
+			plain, wild = scheme+"://"+host, true
+		}
+		o, ok := parseOrigin(plain)
+		switch {
+		case strings.Contains(plain, "*"):
+			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but * stands only alone, for any origin, or for all names below one: https://*.game.example", s)
+		case !ok:
+			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but an origin is like https://game.example or https://game.example:8443, without a path, and in punycode (xn--) beyond ASCII", s)
+		case wild && hosts.Fixed(o.name) && o.name != "localhost":
+			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but there are no names below an address", s)
+		}
+		if wild {
+			o.name = "*." + o.name
+		}
+		out = append(out, o.String())
+	}
+	return out, nil
+}
+
+// normalHosts returns entries of Config.Hosts in lower case.
+func normalHosts(list []string) ([]string, error) {
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		p := strings.ToLower(s)
+		if !hosts.Valid(p) {
+			return nil, fmt.Errorf("rtcserver: Config.Hosts has %q, but a host is a name like game.example or *.game.example, without a scheme or a port", s)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// An admitted origin is one of these.
+type grant uint8
+
+const (
+	refusedOrigin grant = iota
+	anyOrigin           // only because Config.Origins has "*", or "null": its pages get no credentials read
+	ownOrigin           // the page came from this server
+	namedOrigin         // Config.Origins has it
+)
+
+// grantOf decides what pages of an origin may do.
+func (s *Server) grantOf(r *http.Request, text string) grant {
+	o, ok := parseOrigin(text)
+	if ok {
+		normal := o.String()
+		for _, p := range s.config.Origins {
+			if p == normal {
+				return namedOrigin
+			}
+			if scheme, below, ok := strings.Cut(p, "://*."); ok && scheme == o.scheme &&
+				strings.HasSuffix(normal, "."+below) && len(normal) > len(scheme)+len("://.")+len(below) {
+				return namedOrigin
+			}
+		}
+		if s.isOwn(r, o) {
+			return ownOrigin
+		}
+	}
+	if slices.Contains(s.config.Origins, "*") || text == "null" && slices.Contains(s.config.Origins, "null") {
+		return anyOrigin
+	}
+	return refusedOrigin
+}
+
+// isOwn reports whether a page of origin o asks where it came from. The browser says it
+// itself, in a header that no page can set, where the request goes to HTTPS or
+// localhost. Elsewhere the origin is compared with the Host, of which a proxy may have
+// left out the port.
+// https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+func (s *Server) isOwn(r *http.Request, o origin) bool {
+	if len(s.config.Hosts) > 0 && !hosts.Fixed(o.name) && !hosts.Match(s.config.Hosts, o.name) {
+		return false
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	if site == "same-origin" {
+		return true
+	}
+	name, port, ok := hosts.Split(r.Host)
+	if port == ownPort(o.scheme) {
+		port = ""
+	}
+	return ok && name == o.name && (port == o.port || port == "" && site == "")
+}
+
+// admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
+// with text/plain is sent without asking first, so a page that may not read the
+// answer could still make connections: a foreign origin is refused, not only
+// left without headers.
+func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) *StatusError {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	text := r.Header.Get("Origin")
+	if text == "" {
+		return nil // not a browser, or a same-origin GET
+	}
+	g := s.grantOf(r, text)
+	if g == refusedOrigin {
+		return s.refuseOrigin(r, text)
+	}
+	h.Set("Access-Control-Allow-Origin", text)
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	if g == namedOrigin {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+	if r.Method != http.MethodOptions {
+		return nil
+	}
+	h.Add("Vary", "Access-Control-Request-Headers")
+	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", allowedHeaders(r))
+	h.Set("Access-Control-Max-Age", "86400")
+	// A public page asks for a server in a private network, by the headers of the draft
+	// and of its later name. Chromium asks its user instead since version 142.
+	// https://wicg.github.io/private-network-access/#headers
+	for _, network := range []string{"Private-Network", "Local-Network"} {
+		if r.Header.Get("Access-Control-Request-"+network) == "true" && g != ownOrigin {
+			h.Set("Access-Control-Allow-"+network, "true")
+		}
+	}
+	return nil
+}
+
+// maxHeaders limits the names of headers that a preflight may ask for, in bytes.
+const maxHeaders = 1 << 10
+
+// allowedHeaders returns what a preflight asks for, besides the headers that our client
+// sends: a page that may connect may send what headers it likes.
+func allowedHeaders(r *http.Request) string {
+	const always = "Content-Type, Authorization"
+	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")
+	if asked == "" || len(asked) > maxHeaders || strings.ContainsFunc(asked, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_., ", c))
+	}) {
+		return always
+	}
+	return always + ", " + asked
+}
+
+// refuseOrigin says which setting would let the page in: in the answer, which the page
+// cannot read but the browser's tools show, and in the log.
+func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
+	setting := "Config.Origins (of a godwit.Server: Config.RTC.Origins)"
+	if o, ok := parseOrigin(text); ok && len(s.config.Hosts) > 0 && !hosts.Match(s.config.Hosts, o.name) {
+		if name, _, ok := hosts.Split(r.Host); ok && name == o.name {
+			setting = "Config.Hosts (of a godwit.Server: Config.RTC.Hosts)"
+		}
+	}
+	if s.originWarning.due(time.Now()) {
+		s.config.Logger.Warn("rtcserver: a page of a foreign origin was refused: if it is yours, add it to "+setting,
+			"origin", brief(text), "host", brief(r.Host), "remote", r.RemoteAddr)
+	}
+	return refuse(http.StatusForbidden, "origin", "origin "+brief(text)+" is not allowed: add it to "+setting)
+}
+
+// A warning is due once a minute. What strangers cause at will would fill the log.
+type warning struct{ last atomic.Int64 }
+
+func (w *warning) due(now time.Time) bool {
+	t, last := now.UnixNano(), w.last.Load()
+	return (last == 0 || t-last >= int64(time.Minute)) && w.last.CompareAndSwap(last, t)
+}

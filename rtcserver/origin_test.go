@@ -1,0 +1,255 @@
+package rtcserver
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// logged returns a Logger of everything and the text that it has written.
+func logged() (*slog.Logger, *strings.Builder) {
+	var b strings.Builder
+	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})), &b
+}
+
+// from sets the headers of a page's request: "Host" is the request's own.
+func from(headers ...string) func(*http.Request) {
+	return func(r *http.Request) {
+		for i := 0; i < len(headers); i += 2 {
+			if headers[i] == "Host" {
+				r.Host = headers[i+1]
+			} else {
+				r.Header.Set(headers[i], headers[i+1])
+			}
+		}
+	}
+}
+
+// Proxies write the Host in several forms, and some write their own.
+func TestPagesOfThisServerAreKnownBehindProxies(t *testing.T) {
+	s := listen(t, Config{})
+	for _, c := range []struct {
+		origin, host, site string
+		status             int
+	}{
+		{"https://game.example", "game.example", "", 200},
+		{"https://game.example", "game.example:443", "", 200},
+		{"https://game.example:443", "game.example", "", 200},
+		{"http://game.example", "game.example:80", "", 200},
+		{"https://game.example:8443", "game.example:8443", "", 200},
+		{"https://game.example:8443", "game.example", "", 200}, // as nginx's $host
+		{"https://[2001:db8::1]", "[2001:db8:0::1]:443", "", 200},
+		{"https://game.example", "127.0.0.1:8080", "same-origin", 200}, // as nginx without proxy_set_header
+		{"https://game.example", "127.0.0.1:8080", "", 403},
+		{"https://game.example:8443", "game.example:9443", "", 403},
+		{"https://game.example", "game.example:8443", "", 403},
+		{"http://game.example", "game.example:443", "", 403},
+		{"https://game.example:8443", "game.example", "same-site", 403}, // the browser knows better
+		{"https://evil.example", "game.example", "cross-site", 403},
+		{"null", "null", "", 403},
+		{"https://", "", "", 403},
+	} {
+		edit := []string{"Origin", c.origin, "Host", c.host}
+		if c.site != "" {
+			edit = append(edit, "Sec-Fetch-Site", c.site)
+		}
+		if w := signal(t, s, browserOffer(t), from(edit...)); w.Code != c.status {
+			t.Errorf("%s at %s, %q: %d, want %d", c.origin, c.host, c.site, w.Code, c.status)
+		}
+	}
+}
+
+func TestOriginsHaveANormalForm(t *testing.T) {
+	s := listen(t, Config{Origins: []string{
+		"https://site.example:443", "HTTP://Lobby.Example:080", "https://*.play.example", "http://*.localhost:3000", "https://[2001:DB8:0::1]", "capacitor://localhost",
+	}})
+	for o, want := range map[string]int{
+		"https://site.example":               200,
+		"http://lobby.example":               200,
+		"https://eu.play.example":            200,
+		"https://a.b.play.example:443":       200,
+		"http://a.localhost:3000":            200,
+		"https://[2001:db8::1]":              200,
+		"capacitor://localhost":              200,
+		"http://site.example":                403,
+		"https://site.example:8443":          403,
+		"https://play.example":               403,
+		"https://.play.example":              403,
+		"https://evilplay.example":           403,
+		"https://eu.play.example:8443":       403,
+		"http://eu.play.example":             403,
+		"https://play.example.evil.example":  403,
+		"https://x.play.example.evil":        403,
+		"http://a.localhost":                 403,
+		"ftp://x://*.play.example":           403,
+		"https://site.example.":              403,
+		"https://u@site.example":             403,
+		strings.Repeat("https://x", 100_000): 403,
+	} {
+		w := signal(t, s, browserOffer(t), from("Origin", o))
+		if w.Code != want {
+			t.Errorf("%.50s: %d, want %d", o, w.Code, want)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	s := listen(t, Config{Hosts: []string{"Game.example", "*.play.example"}, Origins: []string{"https://friend.example"}})
+	for _, c := range []struct {
+		origin, host string
+		status       int
+	}{
+		{"https://game.example", "game.example", 200},
+		{"https://eu.play.example:8443", "eu.play.example:8443", 200},
+		{"http://localhost:8080", "localhost:8080", 200},
+		{"http://192.168.1.5:8080", "192.168.1.5:8080", 200},
+		{"http://[::1]:8080", "[::1]:8080", 200},
+		{"https://friend.example", "game.example", 200},
+		{"http://rebound.example:8080", "rebound.example:8080", 403},
+		{"http://rebound.example", "127.0.0.1:8080", 403}, // a proxy's Host
+		{"http://play.example", "play.example", 403},
+	} {
+		for _, site := range []string{"", "same-origin"} {
+			if site == "same-origin" && c.origin == "https://friend.example" {
+				continue
+			}
+			w := signal(t, s, browserOffer(t), from("Origin", c.origin, "Host", c.host, "Sec-Fetch-Site", site))
+			if w.Code != c.status {
+				t.Errorf("%s at %s, %q: %d, want %d", c.origin, c.host, site, w.Code, c.status)
+			}
+		}
+	}
+	wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "http://rebound.example", "Host", "rebound.example")), 403, "Config.Hosts")
+	wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "https://other.example")), 403, "Config.Origins")
+	for _, bad := range []string{"https://game.example", "game.example:443", "", "a.*.example", "müller.example"} {
+		c := Config{Hosts: []string{bad}}
+		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.Hosts has") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// Who is refused can be found in the log with the setting that would let it in, and
+// strangers do not fill the log.
+func TestRefusedOriginsAreLogged(t *testing.T) {
+	logger, text := logged()
+	s := listen(t, Config{Logger: logger})
+	for range 100 {
+		wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "https://pages.example")), 403, "Config.RTC.Origins")
+	}
+	if n := strings.Count(text.String(), "level=WARN"); n != 1 || !strings.Contains(text.String(), "origin=https://pages.example") ||
+		!strings.Contains(text.String(), "Config.RTC.Origins") {
+		t.Errorf("%d warnings: %.500s", n, text)
+	}
+	if n := strings.Count(text.String(), `level=DEBUG msg="rtcserver: refused"`); n != 100 {
+		t.Errorf("%d lines of refusals", n)
+	}
+	var w warning
+	now := time.Unix(1000, 0)
+	for i, want := range []bool{true, false, false, true, false} {
+		if got := w.due(now.Add(time.Duration(i) * 20 * time.Second)); got != want {
+			t.Errorf("after %d s: %v", 20*i, got)
+		}
+	}
+}
+
+func TestCredentialsAreForOriginsThatAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		origins []string
+		origin  string
+		want    string
+	}{
+		{[]string{"https://friend.example"}, "https://friend.example", "true"},
+		{[]string{"*", "https://friend.example"}, "https://friend.example", "true"},
+		{[]string{"https://*.friend.example"}, "https://a.friend.example", "true"},
+		{[]string{"*"}, "https://friend.example", ""},
+		{[]string{"null", "*"}, "null", ""},
+		{nil, "http://game.example", ""}, // its own, which needs none
+	} {
+		s := listen(t, Config{Origins: c.origins})
+		for _, method := range []string{http.MethodOptions, http.MethodPost, http.MethodGet} {
+			w := signal(t, s, browserOffer(t), func(r *http.Request) { r.Method = method; r.Header.Set("Origin", c.origin) })
+			h := w.Header()
+			if got := h.Get("Access-Control-Allow-Credentials"); got != c.want || h.Get("Access-Control-Allow-Origin") != c.origin {
+				t.Errorf("%v, %s of %s: credentials %q, origin %q", c.origins, method, c.origin, got, h.Get("Access-Control-Allow-Origin"))
+			}
+			if got := h.Get("Access-Control-Expose-Headers"); got != "Retry-After" {
+				t.Errorf("%s: %q are exposed", method, got)
+			}
+		}
+	}
+}
+
+func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
+	s := listen(t, Config{Origins: []string{"https://friend.example"}})
+	ask := func(edit ...string) http.Header {
+		return signal(t, s, "", func(r *http.Request) {
+			r.Method = http.MethodOptions
+			from(append([]string{"Origin", "https://friend.example"}, edit...)...)(r)
+		}).Header()
+	}
+	const always = "Content-Type, Authorization"
+	for asked, want := range map[string]string{
+		"":                        always,
+		"x-build, x-client_name":  always + ", x-build, x-client_name",
+		"x\r\nset-cookie: a":      always,
+		strings.Repeat("x,", 600): always,
+	} {
+		if got := ask("Access-Control-Request-Headers", asked).Get("Access-Control-Allow-Headers"); got != want {
+			t.Errorf("%.40q: %q", asked, got)
+		}
+	}
+	if got := ask().Get("Access-Control-Allow-Private-Network"); got != "" {
+		t.Errorf("private network, unasked: %q", got)
+	}
+	for _, n := range []string{"Private-Network", "Local-Network"} {
+		if got := ask("Access-Control-Request-"+n, "true").Get("Access-Control-Allow-" + n); got != "true" {
+			t.Errorf("%s: %q", n, got)
+		}
+		if h := ask("Access-Control-Request-"+n, "true", "Origin", "https://evil.example"); h.Get("Access-Control-Allow-"+n) != "" {
+			t.Errorf("%s is granted to a foreign page", n)
+		}
+		// A page that says it is ours, from another network than we are in, may be rebound.
+		if h := ask("Access-Control-Request-"+n, "true", "Origin", "http://game.example"); h.Get("Access-Control-Allow-"+n) != "" {
+			t.Errorf("%s is granted to a page of this host", n)
+		}
+	}
+}
+
+// What curl and others say of any body. FormValue in Authorize leaves the offer alone.
+func TestTakesAnOfferThatIsCalledAForm(t *testing.T) {
+	s := listen(t, Config{Authorize: func(r *http.Request) error {
+		if r.FormValue("name") != "ada" {
+			return errors.New("who are you?")
+		}
+		return nil
+	}})
+	form := func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.URL.RawQuery = "name=ada"
+	}
+	if w := signal(t, s, browserOffer(t), form); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	// As curl --data @offer.sdp sends it.
+	one := strings.NewReplacer("\r", "", "\n", "").Replace(browserOffer(t))
+	wantRefusal(t, signal(t, s, one, form), http.StatusBadRequest, "--data-binary")
+}
+
+// The o= line of an answer tells nobody how many connections there were.
+func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
+	s := listen(t, Config{})
+	seen := make(map[string]bool)
+	for range 4 {
+		w := signal(t, s, browserOffer(t), from("Accept", "application/sdp"))
+		_, rest, _ := strings.Cut(w.Body.String(), "o=- ")
+		id, _, _ := strings.Cut(rest, " ")
+		if seen[id] || len(id) < 10 {
+			t.Errorf("o= has %q", id)
+		}
+		seen[id] = true
+	}
+}
