@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"net/http"
 	"path"
@@ -31,15 +32,19 @@ const maxQuery = 16 << 10
 // section 1, has its form. It may be mounted at any path. A GET below that path
 // gets the browser client: godwit.js, godwit.min.js and what belongs to them.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet && strings.Contains(path.Base(r.URL.Path), ".") {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(path.Base(r.URL.Path), ".") {
 		web.Handler().ServeHTTP(w, r)
 		return
 	}
 	if s.rtc == nil {
-		http.Error(w, `{"error":"this server has no UDP port","code":"shutdown"}`, http.StatusServiceUnavailable)
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, `{"error":"this server has no UDP port","code":"shutdown"}`+"\n")
 		return
 	}
-	s.rtc.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admissionKey{}, new(admission))))
+	s.rtc.ServeHTTP(w, r)
 }
 
 // An admission is what authorize finds out about a request, for engine.
@@ -66,15 +71,16 @@ func refusal(status int, code, text string, detail ...string) *rtcserver.StatusE
 	return e
 }
 
-// authorize decides whether a client may connect. Nothing exists of it yet.
+// authorize decides whether a client may connect. Nothing exists of it yet. Engine gets
+// the request with what was found out.
 func (s *Server) authorize(r *http.Request) error {
-	a := r.Context().Value(admissionKey{}).(*admission)
-	err := s.admit(a, r)
-	if err != nil {
+	a := new(admission)
+	if err := s.admit(a, r); err != nil {
 		s.refused.Add(1)
-		s.config.Logger.Debug("godwit: refused", "remote", r.RemoteAddr, "why", err)
+		return err
 	}
-	return err
+	*r = *r.WithContext(context.WithValue(r.Context(), admissionKey{}, a))
+	return nil
 }
 
 func (s *Server) admit(a *admission, r *http.Request) error {
@@ -239,8 +245,10 @@ func (c *Conn) interrupted() bool {
 
 // engine makes the engine of a new link, after everything else has been checked.
 func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine, error) {
-	a := r.Context().Value(admissionKey{}).(*admission)
+	a, ok := r.Context().Value(admissionKey{}).(*admission)
 	switch {
+	case !ok:
+		return nil, refusal(http.StatusInternalServerError, "request", "nobody has asked whether this client may connect")
 	case a.plain:
 		return nil, nil
 	case a.resume != nil:

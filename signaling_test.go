@@ -254,3 +254,64 @@ func TestConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+// A program that mounts Server.RTC in place of the Server has the same signaling, and the
+// same checks.
+func TestRTCIsAHandlerToo(t *testing.T) {
+	s := serve(t, Config{Secret: "open sesame", RTC: rtcserver.Config{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	ask := func(method, query, authorization string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/rtc?"+query, bytes.NewReader(offer()))
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		s.RTC().ServeHTTP(w, r)
+		return w
+	}
+	query := fmt.Sprintf("v=1&channels=%016x", s.config.Channels.Hash())
+	for _, c := range []struct {
+		query, authorization string
+		status               int
+	}{
+		{"", "", 200}, // a page without a script
+		{query, "Bearer open sesame", 200},
+		{query, "Bearer no", 401},
+		{query, "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410},
+	} {
+		if w := ask(http.MethodPost, c.query, c.authorization); w.Code != c.status {
+			t.Errorf("?%s with %q: %d %s", c.query, c.authorization, w.Code, w.Body)
+		}
+	}
+	if n := s.Stats().Pending; n != 1 {
+		t.Errorf("%d sessions, want the one with the secret", n)
+	}
+	// Nobody asked Authorize: words, and no panic.
+	if _, err := s.engine(nil, httptest.NewRequest(http.MethodPost, "/", nil)); err == nil {
+		t.Error("an engine without admission")
+	}
+}
+
+func TestScriptIsServedToWhoAsks(t *testing.T) {
+	s := serve(t, Config{})
+	for method, want := range map[string]int{http.MethodGet: 200, http.MethodHead: 200} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(method, "/godwit/godwit.js", nil))
+		if w.Code != want || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" || w.Header().Get("ETag") == "" ||
+			(w.Body.Len() > 0) != (method == http.MethodGet) {
+			t.Errorf("%s: %d %v, %d bytes", method, w.Code, w.Header(), w.Body.Len())
+		}
+	}
+}
+
+// What a server without a port says is JSON, as everything else it says.
+func TestAServerWithoutAPortSaysSo(t *testing.T) {
+	s, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/godwit/", nil))
+	var body map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != 503 || body["code"] != "shutdown" || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v %s: %v", w.Code, w.Header(), w.Body, err)
+	}
+}

@@ -71,9 +71,14 @@ var files = sync.OnceValue(func() map[string]file {
 
 // Handler returns a handler that serves the files of dist by the last part of the
 // path: the script as godwit.js, and the small one as godwit.min.js, compressed for
-// who takes that. Pages of any origin may load them.
+// who takes that. Pages of any origin may load them. It answers GET and HEAD.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
 		name := path.Base(r.URL.Path)
 		f, ok := files()[name]
 		if !ok {

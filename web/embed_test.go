@@ -80,3 +80,13 @@ func TestServesNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func TestMethods(t *testing.T) {
+	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "OPTIONS": 405} {
+		w := httptest.NewRecorder()
+		Handler().ServeHTTP(w, httptest.NewRequest(method, "/godwit.js", nil))
+		if w.Code != want || (w.Header().Get("Allow") == "GET, HEAD") != (want == 405) {
+			t.Errorf("%s: %d %v", method, w.Code, w.Header())
+		}
+	}
+}
