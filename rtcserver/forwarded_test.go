@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,7 +94,9 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		web := &http.Server{Handler: s}
 		go web.Serve(l)
 		defer web.Close()
-		c := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+		c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
 		defer c.CloseIdleConnections()
 		r, _ := http.NewRequest(http.MethodPost, "http://game.example/", strings.NewReader(browserOffer(t)))
 		r.Header.Set("X-Forwarded-For", forwarded)
