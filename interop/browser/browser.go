@@ -49,9 +49,10 @@ func Main(m *testing.M) int {
 }
 
 // Start returns the binary's browser of this kind, starting it at the first
-// call. It skips the test where namespaces cannot be made.
+// call. It skips the test where namespaces cannot be made or the browser is missing.
 func Start(t testing.TB, kind Kind) *Browser {
 	t.Helper()
+	needProgram(t, kind)
 	n := needNetwork(t)
 	running.mu.Lock()
 	defer running.mu.Unlock()
@@ -74,6 +75,7 @@ func Start(t testing.TB, kind Kind) *Browser {
 // its timers once a second, where the pages of Start do not know that they are.
 func Own(t testing.TB, kind Kind) *Browser {
 	t.Helper()
+	needProgram(t, kind)
 	b, err := launch(needNetwork(t), order{Browser: string(kind), Own: true})
 	if err != nil {
 		t.Fatalf("browser: %s: %v", kind, err)
@@ -99,6 +101,14 @@ func launch(n *network, o order) (*Browser, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// needProgram skips the test where the browser is missing.
+func needProgram(t testing.TB, kind Kind) {
+	t.Helper()
+	if _, err := exec.LookPath(programs[kind]); err != nil {
+		t.Skipf("browser: %s is not installed", programs[kind])
+	}
 }
 
 // needNetwork returns the binary's namespace, making it at the first call.
