@@ -170,6 +170,16 @@ const (
 	Replace
 )
 
+var duplicatesNames = [...]string{"allow", "refuse", "replace"}
+
+// String returns the choice in one word.
+func (d Duplicates) String() string {
+	if int(d) < len(duplicatesNames) {
+		return duplicatesNames[d]
+	}
+	return "unknown"
+}
+
 // maxVersion is the longest Version in bytes.
 const maxVersion = 64
 

@@ -287,7 +287,7 @@ func TestDuplicates(t *testing.T) {
 		_, _, first := join(t, srv, "ada")
 		join(t, srv, "ada")
 		settle()
-		first.want(t, "open ", "closed by the other end: replaced: connected once more")
+		first.want(t, "open ", "closed by the other end: replaced: connected from elsewhere: this session was replaced")
 		if srv.Len() != 1 {
 			t.Errorf("%d are open: %q", srv.Len(), d.take())
 		}

@@ -29,8 +29,10 @@ func (c *Conn) tell() {
 		case session.EventChannel:
 			c.event(Event{Type: ChannelEvent, Channel: ev.Channel})
 		case session.EventInterrupted:
+			c.server.log(c, "interrupted")
 			c.event(Event{Type: InterruptedEvent})
 		case session.EventResumed:
+			c.server.log(c, "resumed", "remote", c.RemoteAddr())
 			c.event(Event{Type: ResumedEvent})
 		case session.EventClosed:
 			why := CloseReason(ev.Reason)

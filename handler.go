@@ -55,6 +55,16 @@ const (
 	EndedEvent
 )
 
+var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended"}
+
+// String returns the type in one word.
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return "unknown"
+}
+
 // An Event is what [Server.Poll] yields of what happens: what the Handler has no
 // func for.
 type Event struct {

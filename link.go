@@ -120,6 +120,7 @@ func (c *Conn) move(a *anchor) {
 	old.link.Release(true, false)
 	old.link.Close("the session moved to another link")
 	c.release(c.acquire())
+	c.server.log(c, "moved to another connection", "remote", a.link.RemoteAddr())
 }
 
 // isHome reports whether the session is here. The link's lock is held.

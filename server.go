@@ -3,6 +3,7 @@ package godwit
 import (
 	"context"
 	"iter"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (s *Server) open(c *Conn) {
 		case s.config.Duplicates == Refuse && !o.interrupted():
 			c.close(Duplicate, c.identity.Name+" is connected already", true)
 		case s.config.Duplicates != Allow:
-			o.close(Replaced, "connected once more", true)
+			o.close(Replaced, "connected from elsewhere: this session was replaced", true)
 		}
 	}
 	s.roster.add(c)
@@ -150,8 +151,19 @@ func (s *Server) forget(c *Conn) {
 	}
 }
 
+// log writes a line about a session. Its number is "session", in the same digits as
+// everywhere; "conn" is the number of the connection it is on, as in the lines of
+// rtcserver.
 func (s *Server) log(c *Conn, msg string, args ...any) {
-	s.config.Logger.Debug("godwit: "+msg, append([]any{"conn", c.id.String(), "identity", c.identity.Name}, args...)...)
+	l := s.config.Logger
+	if !c.ours || !l.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	about := []any{"session", c.id.String(), "identity", c.identity.Name}
+	if link, ok := c.home.Load().link.(*rtcserver.Conn); ok {
+		about = append(about, "conn", link.ID())
+	}
+	l.Debug("godwit: "+msg, append(about, args...)...)
 }
 
 // Shutdown lets nobody in any more, closes every session with ShutDown and text once

@@ -61,7 +61,7 @@ func TestLog(t *testing.T) {
 		server.Kick("cheating")
 		time.Sleep(time.Second)
 		text := p.String()
-		for _, want := range []string{"godwit: open", "godwit: close", "conn=" + server.ID().String(), "identity=ada", "cheating"} {
+		for _, want := range []string{"godwit: open", "godwit: close", "session=" + server.ID().String(), "identity=ada", "cheating"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in\n%s", want, text)
 			}

@@ -10,6 +10,16 @@ const (
 	EventClosed                   // Code, Payload is the text; the last event
 )
 
+var eventNames = [...]string{"message", "receipt", "closed"}
+
+// String returns the type in one word.
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return "unknown"
+}
+
 // A Fate is what became of a message.
 type Fate uint8
 

@@ -92,6 +92,16 @@ const (
 	Binary             // an ArrayBuffer or a Blob
 )
 
+var kindNames = [...]string{"text", "binary"}
+
+// String returns the kind in one word.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
 // A Message is one datagram of the server.
 type Message struct {
 	Kind   Kind

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -361,4 +364,59 @@ func TestGameLoop(t *testing.T) {
 		g.want("closed here: normal: bye")
 		<-over
 	})
+}
+
+// The log tells the life of a session, each line with the session's number and that of
+// the connection it is on, which the lines of package rtcserver have too.
+func TestLogOfASessionThatResumes(t *testing.T) {
+	var log lines
+	c := godwit.Config{Silence: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	inGame(t, c, func(g *game) {
+		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		time.Sleep(10 * time.Second)
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("resumed")
+		s.Close(0, "bye")
+		g.want("closed here: normal: bye")
+		time.Sleep(time.Second)
+		id := fmt.Sprintf("session=%016x", s.ID())
+		opened := regexp.MustCompile(`"rtcserver: open" (conn=\d+)`).FindAllStringSubmatch(log.String(), -1)
+		if len(opened) != 2 {
+			t.Fatalf("%d connections opened, want 2:\n%s", len(opened), log.String())
+		}
+		first, second := opened[0][1], opened[1][1]
+		for _, want := range []string{
+			`msg="godwit: open" ` + id + ` identity="" ` + first,
+			`msg="godwit: interrupted" ` + id + ` identity="" ` + first,
+			`msg="godwit: moved to another connection" ` + id + ` identity="" ` + second,
+			`msg="godwit: resumed" ` + id + ` identity="" ` + second,
+			`msg="godwit: close" ` + id + ` identity="" ` + second,
+		} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("no %s in\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+// lines is a log.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

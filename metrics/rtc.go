@@ -16,13 +16,6 @@ var linkEnds = [rtcserver.CloseCodes]string{
 	rtcserver.NoHandshake: "no-handshake", rtcserver.NoAssociation: "no-association",
 }
 
-// linkDrops are the labels of the reasons why a datagram went nowhere.
-var linkDrops = [rtcserver.DropReasons]string{
-	rtcserver.DropNotOurs: "not-ours", rtcserver.DropBadSTUN: "bad-stun", rtcserver.DropUnknownUfrag: "unknown-ufrag",
-	rtcserver.DropBadCheck: "bad-check", rtcserver.DropUnknownAddr: "unknown-address", rtcserver.DropFull: "full",
-	rtcserver.DropInbox: "inbox", rtcserver.DropTaken: "address-taken",
-}
-
 func (p *page) rtc(s *rtcserver.Stats) {
 	p.counter("godwit_rtc_offers_answered_total", "Offers of connections that were answered.")
 	p.add(s.Offers)
@@ -60,7 +53,7 @@ func (p *page) rtc(s *rtcserver.Stats) {
 	p.addWays(s.MessagesIn, s.MessagesOut)
 	p.counter("godwit_rtc_drops_total", "Datagrams that went nowhere: anyone can send them.")
 	for i, n := range s.Drops {
-		p.add(n, "cause", linkDrops[i])
+		p.add(n, "cause", rtcserver.DropReason(i).String())
 	}
 
 	p.gauge("godwit_rtc_stopped_shards", "Shards whose socket failed; not 0 means that every offer is refused until the program listens again.")

@@ -151,6 +151,16 @@ const (
 	AckEager
 )
 
+var ackNames = [...]string{"auto", "honest", "eager"}
+
+// String returns the mode in one word.
+func (m AckMode) String() string {
+	if int(m) < len(ackNames) {
+		return ackNames[m]
+	}
+	return "unknown"
+}
+
 // Limits of a Config.
 const (
 	maxPublic  = 8

@@ -64,6 +64,7 @@ type Conn struct {
 	closed    *CloseError        // once the engine was told
 	channels  []Channel          // those opened in-band
 	addrs     []netip.AddrPort   // those that lead to it in the shard's byAddr, once each
+	remote    *netip.AddrPort    // the page's address when the log last heard of it; nil until it is open
 	rival     string             // username fragment of who shakes hands from one of them, or pretends to
 	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
 	handshake *dtls.Handshake    // while it runs
@@ -239,6 +240,22 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 	c.shard.stats.closed[why.Code]++
 	c.log("close", "why", why)
 	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})
+}
+
+// noteMove logs it when the page has another address than before.
+func (c *Conn) noteMove() {
+	if !c.opened {
+		return
+	}
+	now := c.peer.Remote()
+	if c.remote == nil {
+		c.remote = new(now) // a copy, or each now would be on the heap
+		return
+	}
+	if *c.remote != now {
+		c.log("moved", "from", *c.remote, "to", now)
+		*c.remote = now
+	}
 }
 
 func (c *Conn) log(msg string, args ...any) {

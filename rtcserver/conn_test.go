@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -207,7 +208,8 @@ func TestSilentPageTimesOut(t *testing.T) {
 func TestNATRebindingMovesTheConnection(t *testing.T) {
 	for name, edit := range map[string]func(string) string{"active": nil, "passive": passive} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, Config{}, func(w *world) {
+			var log bytes.Buffer // the shard's, and the test's when nothing runs
+			inWorld(t, Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, func(w *world) {
 				p := w.newPage(client.Config{})
 				if err := p.connect(edit); err != nil {
 					w.t.Fatal(err)
@@ -226,6 +228,10 @@ func TestNATRebindingMovesTheConnection(t *testing.T) {
 				p.echoes("after")
 				time.Sleep(time.Minute)
 				p.echoes("and it stays")
+				w.server.Close()
+				if want := fmt.Sprintf("rtcserver: moved\" conn=1 from=%v to=%v", old, p.addr()); strings.Count(log.String(), want) != 1 {
+					t.Errorf("the log has not one line %q in\n%s", want, log.String())
+				}
 			})
 		})
 	}

@@ -45,6 +45,16 @@ const (
 	LinkClosed                         // Err; the last event
 )
 
+var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
+
+// String returns the type in one word.
+func (t LinkEventType) String() string {
+	if int(t) < len(linkEventNames) {
+		return linkEventNames[t]
+	}
+	return "unknown"
+}
+
 // Acquire takes the connection's lock for calls into its engine, which must not
 // call the Conn meanwhile. Release must follow soon. The connection must be open,
 // or have been. An engine's owner may call both from anywhere but the engine's own

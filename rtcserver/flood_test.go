@@ -95,11 +95,6 @@ func BenchmarkFlood(b *testing.B) {
 	}
 }
 
-// causes names the drops of a flood.
-var causes = map[DropReason]string{
-	DropNotOurs: "not-ours", DropBadSTUN: "bad-stun", DropUnknownUfrag: "unknown-ufrag", DropBadCheck: "bad-check", DropUnknownAddr: "unknown-addr",
-}
-
 func benchmarkFlood(b *testing.B, rate int) {
 	if runtime.GOOS != "linux" {
 		b.Skip("one socket is many pages on Linux only")
@@ -156,8 +151,8 @@ func benchmarkFlood(b *testing.B, rate int) {
 	b.ReportMetric(float64(b.N*len(conns)-len(l.times)), "lost")
 	b.ReportMetric(float64(after.DatagramsIn-before.DatagramsIn)/b.Elapsed().Seconds(), "datagrams/s")
 	b.ReportMetric(float64(after.Socket.KernelDrops-before.Socket.KernelDrops), "kernel-drops")
-	for reason, name := range causes {
-		b.ReportMetric(float64(after.Drops[reason]-before.Drops[reason]), name)
+	for reason := range DropReason(DropReasons) {
+		b.ReportMetric(float64(after.Drops[reason]-before.Drops[reason]), reason.String())
 	}
 	b.ReportMetric(float64(after.Closed[TimedOut]+after.Closed[NoAssociation]+after.Closed[NoHandshake]), "closed")
 }

@@ -397,6 +397,7 @@ func (s *shard) settle(now time.Time, c *Conn) {
 	if !c.gone {
 		c.peer.Flush(now)
 		c.pump(now)
+		c.noteMove()
 		if c.peer.State() == peer.Gone {
 			s.remove(c)
 		}

@@ -24,6 +24,18 @@ const (
 	dropReasons
 )
 
+var dropNames = [dropReasons]string{
+	"not-ours", "bad-stun", "unknown-ufrag", "bad-check", "unknown-address", "full", "inbox", "address-taken",
+}
+
+// String returns the reason in one word.
+func (d DropReason) String() string {
+	if int(d) < len(dropNames) {
+		return dropNames[d]
+	}
+	return "unknown"
+}
+
 // Stats are the counters of a server since it was made, over all its shards.
 type Stats struct {
 	Conns      int // open, or opening, or saying goodbye

@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -74,6 +75,9 @@ func (w *world) serve(pc PacketConn, c Config) {
 	}
 	if c.MaxOffers == 0 {
 		c.MaxOffers = -1
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler) // hostile pages are no news in tests
 	}
 	var err error
 	if w.server, err = Serve(pc, c); err != nil {

@@ -1,0 +1,33 @@
+package rtcserver
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Every value of an enumeration prints as a word of its own; another one as "unknown".
+func TestValuesPrintAsWords(t *testing.T) {
+	seen := make(map[string]bool)
+	check := func(kind string, n int, value func(i int) fmt.Stringer) {
+		for i := range n {
+			text := value(i).String()
+			if text == "" || text == "unknown" || seen[kind+text] {
+				t.Errorf("%s %d prints %q", kind, i, text)
+			}
+			seen[kind+text] = true
+		}
+		if text := value(255).String(); text != "unknown" {
+			t.Errorf("%s 255 prints %q", kind, text)
+		}
+	}
+	check("DropReason", DropReasons, func(i int) fmt.Stringer { return DropReason(i) })
+	check("Kind", 2, func(i int) fmt.Stringer { return Kind(i) })
+	check("AckMode", 3, func(i int) fmt.Stringer { return AckMode(i) })
+	check("LinkEventType", 5, func(i int) fmt.Stringer { return LinkEventType(i) })
+	check("CloseCode", CloseCodes-1, func(i int) fmt.Stringer {
+		if i == 255 {
+			return CloseCode(255)
+		}
+		return CloseCode(i + 1)
+	})
+}
