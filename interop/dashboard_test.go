@@ -191,3 +191,57 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 		})
 	}
 }
+
+// The page fits windows of common widths: cards fill their rows, and no table is cut
+// off. What stands before the server and refuses the figures is quoted.
+func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	g := newGraphed(t, browser.Own(t, browser.Chromium))
+	var refused atomic.Bool
+	graphs := dashboard.Handler(g.server)
+	g.http.HandleFunc("/guarded/", func(w http.ResponseWriter, r *http.Request) {
+		if refused.Load() {
+			http.Error(w, "your login has expired", http.StatusUnauthorized)
+			return
+		}
+		graphs.ServeHTTP(w, r)
+	})
+	player, err := g.server.Local(godwit.LocalConfig{Identity: godwit.Identity{Name: "ada"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer player.Close(godwit.Normal, "")
+	p := &tab{g.browser.Page(g, g.url+"guarded/"), g.TB}
+	for _, width := range []int{1560, 1320, 1120, 900, 500} {
+		p.Inspect("Emulation.setDeviceMetricsOverride",
+			map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+		var layout struct {
+			Uneven, Cut []string
+			State       string
+		}
+		p.do(dashboardScript+`await until(() => rows().length === 1);
+			rows()[0].click();
+			await until(() => document.querySelector("#channels tbody tr"));
+			const uneven = [...document.querySelectorAll(".grid")].filter((grid) => {
+				const cards = [...grid.children], tops = new Set(cards.map((c) => c.getBoundingClientRect().top));
+				return cards.length % tops.size > 0 || [...tops].some((top) => cards.filter((c) => c.getBoundingClientRect().top === top).length !== cards.length / tops.size);
+			}).map((grid) => grid.id || grid.className);
+			const cut = arg < 700 ? [] : ["#channels", "#rows"].filter((id) => { const e = document.querySelector(id); return e.scrollWidth > e.clientWidth; });
+			if (document.documentElement.scrollWidth > innerWidth) cut.push("the page");
+			return { uneven, cut, state: document.querySelector("#state").textContent };`, width, &layout)
+		if len(layout.Uneven) > 0 || len(layout.Cut) > 0 {
+			t.Errorf("at %d pixels these leave holes: %q, and these are cut off: %q", width, layout.Uneven, layout.Cut)
+		}
+		if want := "1 session open, 1 begun since the server started"; layout.State != want {
+			t.Errorf("the page says %q, want %q", layout.State, want)
+		}
+	}
+	refused.Store(true)
+	var state string
+	p.do(dashboardScript+`const state = document.querySelector("#state");
+		await until(() => state.className === "bad");
+		return state.textContent;`, nil, &state)
+	if !strings.HasSuffix(state, "the server says 401 Unauthorized: your login has expired") {
+		t.Errorf("the page says %q", state)
+	}
+}
