@@ -59,8 +59,8 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
      * begin is for this package itself.
      */
     constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
-    /** The server's name for the session; 0n until it is open. */
-    get id(): bigint;
+    /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
+    get id(): string;
     get state(): "connecting" | "open" | "interrupted" | "closed";
     /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
     send(channel: Sendable<C>, b: Bytes, options: SendOptions & {

@@ -2295,9 +2295,10 @@ var Conn = class extends EventTarget {
     globalThis.addEventListener?.("pagehide", this.hide);
   }
   // ---- for programs ----------------------------------------------------------------------------------------------
-  /** The server's name for the session; 0n until it is open. */
+  /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
   get id() {
-    return this.session.id;
+    const { id } = this.session;
+    return id ? id.toString(16).padStart(16, "0") : "";
   }
   get state() {
     const { state, interrupted } = this.session;

@@ -176,9 +176,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   // ---- for programs ----------------------------------------------------------------------------------------------
 
-  /** The server's name for the session; 0n until it is open. */
-  get id(): bigint {
-    return this.session.id;
+  /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
+  get id(): string {
+    const { id } = this.session;
+    return id ? id.toString(16).padStart(16, "0") : "";
   }
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {

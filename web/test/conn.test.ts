@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Channel, full } from "../src/channel";
 import { utf8 } from "./bytes";
-import { carryTime, Server } from "./page";
+import { carryTime, number, Server } from "./page";
 
 const built = (await import(new URL("../dist/godwit.min.js", import.meta.url).href)) as typeof import("../src/godwit");
 
@@ -75,7 +75,7 @@ describe.each([
     expect(conn.state).toBe("connecting");
     await pass(200);
     await conn.opened;
-    expect([conn.state, conn.id, server.asked]).toEqual(["open", 1n, ["Bearer ticket"]]);
+    expect([conn.state, conn.id, server.asked]).toEqual(["open", number(1), ["Bearer ticket"]]);
     expect([await fate, heard]).toEqual(["delivered", ["first words"]]);
     const { offer, http, ice, transport, hello, total } = conn.times;
     expect(total).toBeGreaterThan(0);
@@ -326,7 +326,7 @@ describe.each([
   });
 
   test("a new session when the server was not heard for the grace time, and tried for over links that say nothing", async () => {
-    const ids: bigint[] = [];
+    const ids: string[] = [];
     const failed = vi.fn();
     const run = async (): Promise<void> => {
       for await (const conn of sessions(url, { channels })) ids.push(conn.id);
@@ -339,7 +339,7 @@ describe.each([
     server.loss = 1; // signaling alone comes through
     await pass(20_000);
     expect(server.sessions.length).toBeGreaterThan(1);
-    expect(ids).toEqual([1n]);
+    expect(ids).toEqual([number(1)]);
     server.loss = 0;
     await pass(20_000);
     expect(ids.length).toBe(2);
@@ -349,7 +349,7 @@ describe.each([
   test("one session after the other, until the server is there and while it may be", async () => {
     const stop = new AbortController();
     const { signal } = stop;
-    const ids: bigint[] = [];
+    const ids: string[] = [];
     const run = async (): Promise<void> => {
       for await (const conn of sessions(url, { channels, signal })) ids.push(conn.id);
     };
@@ -364,10 +364,10 @@ describe.each([
     server.dark = false;
     server.refusal = 503;
     await pass(11_000);
-    expect(ids).toEqual([1n]);
+    expect(ids).toEqual([number(1)]);
     server.refusal = 0;
     await pass(11_000);
-    expect(ids).toEqual([1n, 2n]);
+    expect(ids).toEqual([number(1), number(2)]);
     server.sessions[1]!.close(300); // the program's own
     await pass(100);
     await all;
@@ -389,7 +389,7 @@ describe.each([
     stop.abort(new Error("enough"));
     await pass(0);
     await refused;
-    expect(ids).toEqual([1n, 2n, 3n, 4n]);
+    expect(ids).toEqual([number(1), number(2), number(3), number(4)]);
   });
 
   test("a browser without WebRTC", async () => {

@@ -4,7 +4,7 @@ import { full } from "../src/channel";
 import { utf8 } from "./bytes";
 import { GoProcess } from "./gopeer";
 import { Ledger } from "./ledger";
-import { Server } from "./page";
+import { number, Server } from "./page";
 import { random } from "./sim";
 
 const built = (await import(new URL("../dist/godwit.keep.min.js", import.meta.url).href)) as typeof import("../src/godwit");
@@ -94,7 +94,7 @@ describe.each([
       const saved = suspend(conn);
       expect(await conn.closed).toEqual({ code: 0, reason: "suspended", remote: false });
       conn = await within(20_000, resume(url, options, saved));
-      expect([conn.continued, conn.state, conn.id]).toEqual([true, "open", 1n]);
+      expect([conn.continued, conn.state, conn.id]).toEqual([true, "open", number(1)]);
     }
     listen(conn);
     const s = server.sessions[0]!;
@@ -239,7 +239,7 @@ describe.each([
       conn.send("chat", utf8(`page ${i}`));
       reload();
       conn = await within(500, keep(url, options));
-      expect([conn.continued, conn.id]).toEqual([true, 1n]);
+      expect([conn.continued, conn.id]).toEqual([true, number(1)]);
     }
     await pass(200);
     expect(server.sessions[0]!.came.map(([, b]) => Buffer.from(b).toString())).toEqual(["page 0", "page 1", "page 2"]);
@@ -270,17 +270,17 @@ describe.each([
     reload();
     await pass(31_000); // beyond the grace time
     conn = await next();
-    expect([conn.continued, conn.id]).toEqual([false, 2n]);
+    expect([conn.continued, conn.id]).toEqual([false, number(2)]);
 
     reload();
     server.sessions[1]!.token.fill(0); // the server was started again
     conn = await next();
-    expect([conn.continued, conn.id]).toEqual([false, 3n]);
+    expect([conn.continued, conn.id]).toEqual([false, number(3)]);
 
     reload();
     sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[3,", "[2,")); // another release
     conn = await next();
-    expect([conn.continued, conn.id]).toEqual([false, 4n]);
+    expect([conn.continued, conn.id]).toEqual([false, number(4)]);
 
     reload();
     sessionStorage.clear();
@@ -292,7 +292,7 @@ describe.each([
   });
 
   test("one session after the other, each of which goes on when the page is loaded again", async () => {
-    const seen: [bigint, boolean][] = [];
+    const seen: [string, boolean][] = [];
     const page = async (): Promise<void> => {
       for await (const { id, continued } of sessions(url, options, keep)) seen.push([id, continued]);
     };
@@ -307,7 +307,7 @@ describe.each([
     server.sessions[1]!.close(300); // the program's own
     await pass(200);
     await second;
-    expect(seen).toEqual([[1n, false], [1n, true], [2n, false]]);
+    expect(seen).toEqual([[number(1), false], [number(1), true], [number(2), false]]);
   });
 
   test("a page without storage has a session of its own", async () => {
@@ -357,7 +357,7 @@ describe.each([
     sessionStorage.setItem("godwit", copy);
     const other = await within(500, keep(url, options));
     await pass(5000);
-    expect([conn.id, conn.state, other.id, other.state, other.continued]).toEqual([1n, "open", 2n, "open", false]);
+    expect([conn.id, conn.state, other.id, other.state, other.continued]).toEqual([number(1), "open", number(2), "open", false]);
   });
 
   test("a signal gives up going on: before it begins, and while it is not known whether it may", async () => {

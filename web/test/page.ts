@@ -229,3 +229,6 @@ class FakePeerConnection {
     this.channel.end();
   }
 }
+
+/** What conn.id says of the server's nth session. */
+export const number = (n: number) => String(n).padStart(16, "0");
