@@ -9,10 +9,11 @@ type Alert struct {
 // Alert levels and the descriptions that matter here.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2
 const (
-	alertWarning     = 1
-	alertFatal       = 2
-	alertCloseNotify = 0
-	alertLen         = 2
+	alertWarning          = 1
+	alertFatal            = 2
+	alertCloseNotify      = 0
+	alertHandshakeFailure = 40
+	alertLen              = 2
 )
 
 // ParseAlert reads the plaintext of an alert record.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -57,7 +58,7 @@ func BenchmarkHandshake(b *testing.B) {
 				<-ready
 				switch e.Kind {
 				case Flight:
-					sides[1-i].Receive(sieve.Append(nil, e.Datagram))
+					sides[1-i].Receive(sieve.Append(time.Now(), nil, e.Datagram))
 				case Done, Failed:
 					done <- e.Err
 				}

@@ -108,7 +108,7 @@ func TestSieveHandshakesOfBrowsers(t *testing.T) {
 						data++
 					}
 				}
-				got = append(got, pieces(s.Append(nil, d))...)
+				got = append(got, pieces(s.Append(clock.now(), nil, d))...)
 			}
 			if n := len(got); n < 4 || !slices.Equal(got[n-2:], []string{"ccs", "finished"}) {
 				t.Errorf("pion sees %v, want messages, ccs and finished", got)
@@ -151,7 +151,7 @@ func TestSieveHandshakesOfBrowsersWithAnyOneDamaged(t *testing.T) {
 				var s Sieve
 				var got []string
 				for _, d := range damage(slices.Clone(c.page), i) {
-					got = append(got, pieces(s.Append(nil, d))...)
+					got = append(got, pieces(s.Append(clock.now(), nil, d))...)
 				}
 				ccs := slices.Index(got, "ccs")
 				if n := len(got); ccs < 0 || ccs != n-2 && harm != "doubled" || got[n-1] != "finished" {
@@ -190,7 +190,7 @@ func TestHellosOfBrowsers(t *testing.T) {
 				defer h.Stop()
 				var s Sieve
 				for _, d := range ds {
-					h.Receive(s.Append(nil, d))
+					h.Receive(s.Append(clock.now(), nil, d))
 				}
 				e := <-answered
 				if e.Kind != Flight {

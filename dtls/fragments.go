@@ -1,6 +1,9 @@
 package dtls
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Handshake message header, 12 bytes. https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.2
 //
@@ -16,9 +19,16 @@ const (
 // Handshake message types that matter here.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4
 const (
-	msgClientHello       = 1
-	msgServerHelloDone   = 14
-	msgCertificateVerify = 15
+	msgClientHello        = 1
+	msgServerHello        = 2
+	msgHelloVerifyRequest = 3 // of DTLS: https://www.rfc-editor.org/rfc/rfc6347.html#section-4.3.2
+	msgCertificate        = 11
+	msgServerKeyExchange  = 12
+	msgCertificateRequest = 13
+	msgServerHelloDone    = 14
+	msgCertificateVerify  = 15
+	msgClientKeyExchange  = 16
+	msgFinished           = 20 // always sealed
 )
 
 // Bounds of one handshake. A browser sends a certificate chain of one, 1.5 KB in
@@ -28,7 +38,26 @@ const (
 	maxMessagePieces  = 32
 	maxPieces         = 64 // of all messages: to pion each costs 160 bytes besides what it holds
 	maxHandshakeBytes = 8 << 10
+
+	// Of one message. What a certificate and a signature cost grows with their length.
+	maxCertificateLen = 3 << 10
+	maxKeyMessageLen  = 1 << 10 // ServerKeyExchange, CertificateVerify, ClientKeyExchange
+	maxMessageLen     = 4 << 10
 )
+
+// maxLength returns how long a message of this kind may be, -1 if there is no such
+// message in plaintext.
+func maxLength(kind uint8) int {
+	switch kind {
+	case msgCertificate:
+		return maxCertificateLen
+	case msgServerKeyExchange, msgCertificateVerify, msgClientKeyExchange:
+		return maxKeyMessageLen
+	case msgClientHello, msgServerHello, msgHelloVerifyRequest, msgCertificateRequest, msgServerHelloDone:
+		return maxMessageLen
+	}
+	return -1
+}
 
 // A fragment is one piece of a handshake message.
 type fragment struct {
@@ -74,7 +103,10 @@ func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
 func appendUint24(b []byte, v int) []byte { return append(b, byte(v>>16), byte(v>>8), byte(v)) }
 
 // A piece is a run of bytes of a message that has been let through.
-type piece struct{ off, end uint16 }
+type piece struct {
+	off, end uint16
+	again    uint16 // the Sieve's interval in which it was let through last
+}
 
 // A message is what is known of one handshake message of the peer. Its pieces
 // never overlap: pion adds up the lengths of the fragments it holds and would
@@ -121,12 +153,7 @@ func (m *message) gap(off, end int) (from, to int) {
 	return from, to
 }
 
-// pieceAt returns the end of the piece that begins at off, -1 if there is none.
+// pieceAt returns the index of the piece that begins at off, -1 if there is none.
 func (m *message) pieceAt(off int) int {
-	for _, p := range m.pieces {
-		if int(p.off) == off {
-			return int(p.end)
-		}
-	}
-	return -1
+	return slices.IndexFunc(m.pieces, func(p piece) bool { return int(p.off) == off })
 }

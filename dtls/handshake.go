@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +26,8 @@ const (
 	maxHandshakeNumber = FirstRecord - 1 // highest number pion may use in epoch 1
 )
 
-// Errors a Failed event may carry, beside those of pion.
+// Errors a Failed event may carry, beside those of pion and of a [screen].
 var (
-	// ErrPeer means that the peer showed a certificate that none of the
-	// fingerprints of its offer names: it is not who was invited.
-	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
 	// ErrRecordNumbers means that somebody made the handshake repeat its last
 	// flight until the numbers set aside for it were used up.
 	ErrRecordNumbers = errors.New("dtls: handshake used up its record numbers")
@@ -37,6 +35,13 @@ var (
 	ErrStopped = errors.New("dtls: handshake was stopped")
 	// ErrTimeout means that the handshake took longer than HandshakeConfig.Timeout.
 	ErrTimeout = errors.New("dtls: handshake timed out")
+	// ErrNoAnswer is an ErrTimeout of a DTLS client to which the peer never answered.
+	ErrNoAnswer = fmt.Errorf("%w: the peer never answered our ClientHello; "+
+		"a peer that can only be the DTLS client must offer a=setup:active", ErrTimeout)
+	// ErrNoHello is an ErrTimeout of a DTLS server to which no client came.
+	ErrNoHello = fmt.Errorf("%w: the peer, which is the DTLS client, never sent a ClientHello", ErrTimeout)
+
+	errKeyLog = errors.New("dtls: pion logged secrets that do not belong to this handshake")
 )
 
 // A HandshakeConfig says how to shake hands.
@@ -64,6 +69,8 @@ type HandshakeConfig struct {
 	// handshake. It must not block for long; it may take the lock under which
 	// the owner calls Receive and Stop, which take none.
 	Emit func(HandshakeEvent)
+
+	given func([]byte) // tests: called with what pion is given of a datagram
 }
 
 // An EventKind says what happened in a handshake.
@@ -116,11 +123,15 @@ type Handshake struct {
 	cancel  context.CancelFunc
 	stopped atomic.Bool
 
-	mu    sync.Mutex // held while events go out, so that they go in order
-	keys  bool       // KeysReady has gone
-	over  bool       // Done or Failed has gone
-	cause error      // why we made pion fail
-	last  flightMark // the newest that has been sent
+	mu      sync.Mutex // held while events go out, so that they go in order
+	screen  screen
+	known   *secrets   // nil until pion has logged them
+	proved  bool       // pion has authenticated the peer
+	keys    bool       // KeysReady has gone
+	over    bool       // Done or Failed has gone
+	cause   error      // why we made pion fail
+	last    flightMark // the newest that has been sent
+	numbers uint64     // of the epoch-0 records that have been sent
 }
 
 // StartHandshake starts a handshake. A client's first flight is emitted at once.
@@ -128,8 +139,9 @@ func StartHandshake(c HandshakeConfig) *Handshake {
 	c.Timeout = or(c.Timeout, defaultTimeout)
 	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
-	h := &Handshake{config: c, cancel: cancel}
+	h := &Handshake{config: c, cancel: cancel, screen: screen{client: c.Client, peers: c.Peer}}
 	h.pipe = newPipe(c.Gate, h.write)
+	h.pipe.screen = h.read
 	go h.run(ctx)
 	return h
 }
@@ -163,8 +175,12 @@ func (h *Handshake) run(ctx context.Context) {
 		err = ErrStopped
 	case h.cause != nil:
 		err = h.cause
+	case err == nil && !h.keys:
+		err = ErrFinished
+	case err == nil && h.config.Client:
+		err = h.screen.checkFinished(h.known)
 	case err != nil && ctx.Err() != nil:
-		err = ErrTimeout
+		err = h.timeout()
 	}
 	if err != nil {
 		h.config.Emit(HandshakeEvent{Kind: Failed, Err: err})
@@ -173,10 +189,21 @@ func (h *Handshake) run(ctx context.Context) {
 	h.config.Emit(HandshakeEvent{Kind: Done})
 }
 
+// timeout says what was lacking when the time was over.
+func (h *Handshake) timeout() error {
+	switch {
+	case h.screen.prev != 0:
+		return ErrTimeout
+	case h.config.Client:
+		return ErrNoAnswer
+	}
+	return ErrNoHello
+}
+
 // shake runs pion's handshake to its end. pion calls verify on every way to it.
 func (h *Handshake) shake(ctx context.Context) error {
 	h.pipe.enter() // until pion reads
-	conn, err := newPionConn(h.pipe, &h.config, h.verify)
+	conn, err := newPionConn(h.pipe, &h.config, h.verify, keyLog{h})
 	if err != nil {
 		return fmt.Errorf("dtls: configure handshake: %w", err)
 	}
@@ -187,41 +214,105 @@ func (h *Handshake) shake(ctx context.Context) error {
 }
 
 // verify is pion's VerifyConnection. As a client it runs after the signatures
-// are checked and before our Finished leaves, as a server when the client's
-// CertificateVerify and Finished have come and before ours leaves.
+// are checked and before the secrets are logged and our Finished leaves, as a server
+// when the secrets are logged, the client's CertificateVerify and Finished have come,
+// and before our Finished leaves.
 func (h *Handshake) verify(s *pion.State) error {
-	secrets, err := exportSecrets(s)
-	if err == nil {
-		err = h.checkPeer(secrets.PeerCertificates)
-	}
-	var keys *Keys
-	if err == nil {
-		keys, err = secrets.keys()
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.screen.proved(s.PeerCertificates, Suite(s.CipherSuiteID)); err != nil {
+		return h.fail(err)
+	}
+	h.proved = true
+	return h.ready()
+}
+
+// A keyLog takes the secrets from pion, and hands them on to the owner's key log.
+type keyLog struct{ *Handshake }
+
+func (h keyLog) Write(line []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.secret(line); err != nil {
+		return 0, h.fail(err)
+	}
+	if h.config.KeyLog != nil {
+		return h.config.KeyLog.Write(line)
+	}
+	return len(line), nil
+}
+
+// secret takes a line of pion's key log.
+func (h *Handshake) secret(line []byte) error {
+	client, server := h.screen.clientHello.random, h.screen.serverHello.random
+	random, master, ok := parseKeyLog(line)
+	if !ok || !bytes.Equal(random, client[:]) || h.known != nil {
+		return errKeyLog
+	}
+	keys, err := DeriveKeys(h.screen.serverHello.suite, master, client[:], server[:])
 	if err != nil {
-		h.cause = err
 		return err
+	}
+	h.known = &secrets{keys: keys, master: [masterSecretLen]byte(master)}
+	return h.ready()
+}
+
+// ready tells the owner of the keys once they are known and the peer is proved.
+func (h *Handshake) ready() error {
+	if h.known == nil || !h.proved {
+		return nil
+	}
+	if !h.config.Client {
+		if err := h.screen.checkFinished(h.known); err != nil {
+			return h.fail(err)
+		}
 	}
 	if !h.keys && !h.over && !h.stopped.Load() {
 		h.keys = true
-		h.config.Emit(HandshakeEvent{Kind: KeysReady, Keys: keys})
+		h.config.Emit(HandshakeEvent{Kind: KeysReady, Keys: h.known.keys})
 	}
 	return nil
 }
 
-// checkPeer compares the certificate the peer proved to hold with its offer.
-func (h *Handshake) checkPeer(chain [][]byte) error {
-	if len(chain) == 0 {
-		return ErrPeer
+// fail notes why the handshake fails. The first reason stands.
+func (h *Handshake) fail(err error) error {
+	if h.cause == nil {
+		h.cause = err
 	}
-	for _, f := range h.config.Peer {
-		if f.Matches(chain[0]) {
-			return nil
-		}
+	return h.cause
+}
+
+// read takes a datagram that pion reads, and appends what pion gets of it. An error
+// ends the handshake: the peer gets an alert.
+func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cause != nil {
+		return b, h.cause
 	}
-	return ErrPeer
+	b, err := h.screen.read(b, datagram, h.known)
+	if h.config.given != nil {
+		h.config.given(b)
+	}
+	if err == nil {
+		return b, nil
+	}
+	h.alert()
+	h.cancel()
+	return b, h.fail(err)
+}
+
+// alert sends a fatal alert, unless our Finished has been sent: it could not be
+// sealed.
+func (h *Handshake) alert() {
+	if h.over || h.stopped.Load() || h.last.finished {
+		return
+	}
+	// type(1) version(2) epoch(2) sequence_number(6) length(2) level(1) description(1)
+	b := []byte{byte(TypeAlert), version12 >> 8, version12 & 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, alertLen, alertFatal, alertHandshakeFailure}
+	putRecordNumber(b, 0, h.numbers)
+	h.numbers++
+	h.config.Emit(HandshakeEvent{Kind: Flight, Datagram: b, Again: true})
 }
 
 // write takes what pion sends. Only plaintext records and sealed handshake
@@ -237,12 +328,19 @@ func (h *Handshake) write(b []byte) error {
 	mark := h.last
 	for r := range Records(b) {
 		switch {
+		case h.cause != nil && r.Type != TypeAlert:
+			return h.cause
 		case r.Epoch == epochOfData && r.Type == TypeHandshake && r.Number > maxHandshakeNumber:
-			h.cause = ErrRecordNumbers
-			return ErrRecordNumbers
+			return h.fail(ErrRecordNumbers)
 		case r.Epoch == 0 || r.Epoch == epochOfData && r.Type == TypeHandshake:
 			datagram = append(datagram, r.Raw...)
 			mark = mark.after(r, h.config.Client)
+			if r.Epoch == 0 {
+				h.numbers = r.Number + 1
+			}
+			if r.Epoch == 0 && r.Type == TypeHandshake {
+				h.screen.sent(r.Body())
+			}
 		}
 	}
 	if len(datagram) == 0 {

@@ -1,10 +1,9 @@
 package dtls
 
 import (
+	"bytes"
 	"crypto/tls"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -273,57 +272,22 @@ func TestGarbageDuringHandshake(t *testing.T) {
 	}
 }
 
-// We reach pion's master secret through the encoding of its State. If a new
-// version changes that, this fails, and not the servers.
-func TestPionStateFields(t *testing.T) {
-	cert := peerCertificate()
-	for name, client := range map[string]bool{"active": true, "passive": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, s := newWorld(t, 1), newSide(t, client)
-				p := meet(t, w, s, cert, configFor(cert))
-				defer p.close()
-				defer s.close()
-				wantNil(t, "our handshake", <-s.finished)
-				wantNil(t, "pion's handshake", <-p.finished)
-				state, ok := p.conn.ConnectionState()
-				if !ok {
-					t.Fatal("pion has no state")
-				}
-				v := must(exportSecrets(&state))
-				remote := state.RemoteRandomBytes()
-				switch {
-				case v.IsClient == client:
-					t.Error("IsClient is wrong")
-				case string(v.RemoteRandom[4:]) != string(remote[:]):
-					t.Error("RemoteRandom is wrong")
-				case v.LocalRandom == [32]byte{} || v.LocalRandom == v.RemoteRandom:
-					t.Error("LocalRandom is wrong")
-				case v.CipherSuiteID != uint16(state.CipherSuiteID):
-					t.Error("CipherSuiteID is wrong")
-				case len(v.MasterSecret) != masterSecretLen:
-					t.Error("MasterSecret is wrong")
-				case len(v.PeerCertificates) != 1 || string(v.PeerCertificates[0]) != string(testCertificate().der):
-					t.Error("PeerCertificates is wrong")
-				}
-			})
-		})
+// The secrets come from the line that pion writes to a key log. If a new version
+// writes it otherwise, this fails, and not the servers.
+func TestParseKeyLog(t *testing.T) {
+	random, master := strings.Repeat("01", randomLen), strings.Repeat("02", masterSecretLen)
+	line := "CLIENT_RANDOM " + random + " " + master + "\n"
+	r, m, ok := parseKeyLog([]byte(line))
+	if !ok || !bytes.Equal(r, bytes.Repeat([]byte{1}, randomLen)) || !bytes.Equal(m, bytes.Repeat([]byte{2}, masterSecretLen)) {
+		t.Errorf("the line was read as %x, %x, %v", r, m, ok)
 	}
-}
-
-// Versions below the floor have known holes (T2).
-func TestPionFloor(t *testing.T) {
-	for line := range strings.Lines(string(must(os.ReadFile("../go.mod")))) {
-		version, ok := strings.CutPrefix(strings.TrimSpace(line), "github.com/pion/dtls/v3 v")
-		if !ok {
-			continue
+	for _, line := range []string{
+		"", "CLIENT_RANDOM", "CLIENT_RANDOM " + random, "CLIENT_RANDOM " + random + " " + master[2:],
+		"CLIENT_RANDOM " + random[2:] + " " + master, "CLIENT_RANDOM " + random + " x" + master[1:],
+		"CLIENT_HANDSHAKE_TRAFFIC_SECRET " + random + " " + master, line + line,
+	} {
+		if _, _, ok := parseKeyLog([]byte(line)); ok {
+			t.Errorf("%q was read", line)
 		}
-		var v [3]int
-		must(fmt.Sscanf(version, "%d.%d.%d", &v[0], &v[1], &v[2]))
-		if slices.Compare(v[:], []int{3, 1, 5}) < 0 {
-			t.Errorf("pion/dtls v%s is older than v3.1.5", version)
-		}
-		return
 	}
-	t.Error("pion/dtls is not among the dependencies")
 }

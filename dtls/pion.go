@@ -3,9 +3,9 @@ package dtls
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/gob"
+	"encoding/hex"
 	"errors"
-	"fmt"
+	"io"
 	"net"
 
 	pion "github.com/pion/dtls/v3"
@@ -13,9 +13,9 @@ import (
 	"github.com/pion/logging"
 )
 
-// newPionConn makes the pion connection whose handshake we run. Its signature
-// schemes are pion's own: ECDSA, Ed25519 and RSA, since a page may hold any.
-func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) error) (*pion.Conn, error) {
+// newPionConn makes the pion connection whose handshake we run. verify is called
+// when pion has authenticated the peer, keyLog is given the secrets.
+func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) error, keyLog io.Writer) (*pion.Conn, error) {
 	if c.Certificate == nil {
 		return nil, errors.New("HandshakeConfig.Certificate is not set")
 	}
@@ -27,6 +27,7 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 			pion.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 			pion.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		),
+		pion.WithSignatureSchemes(schemes()...),
 		pion.WithEllipticCurves(elliptic.X25519, elliptic.P256, elliptic.P384),
 		pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret),
 		// No authority signs these certificates: verify compares fingerprints.
@@ -35,7 +36,7 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 		pion.WithFlightInterval(flightInterval),
 		pion.WithMTU(c.MTU),
 		pion.WithLoggerFactory(discard{}),
-		pion.WithKeyLogWriter(c.KeyLog),
+		pion.WithKeyLogWriter(keyLog),
 	}
 	if c.SRTP {
 		options = append(options, pion.WithSRTPProtectionProfiles(
@@ -62,41 +63,28 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 	return pion.ServerWithOptions(p, pipeAddr, o...)
 }
 
-// secrets mirrors the fields we need of what pion.State.MarshalBinary encodes,
-// the one way it offers to the master secret. gob matches fields by name; a
-// test fails if a new pion names them otherwise.
-type secrets struct {
-	LocalRandom      [32]byte
-	RemoteRandom     [32]byte
-	CipherSuiteID    uint16
-	MasterSecret     []byte
-	PeerCertificates [][]byte
-	IsClient         bool
-}
-
-func exportSecrets(s *pion.State) (*secrets, error) {
-	b, err := s.MarshalBinary()
-	if err != nil {
-		return nil, fmt.Errorf("dtls: export state: %w", err)
-	}
-	var v secrets
-	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&v); err != nil {
-		return nil, fmt.Errorf("dtls: export state: %w", err)
-	}
-	if len(v.MasterSecret) != masterSecretLen {
-		return nil, errors.New("dtls: export state: no master secret")
-	}
-	return &v, nil
-}
-
 const masterSecretLen = 48
 
-func (s *secrets) keys() (*Keys, error) {
-	client, server := s.LocalRandom[:], s.RemoteRandom[:]
-	if !s.IsClient {
-		client, server = server, client
+// secrets are what a handshake has agreed on.
+type secrets struct {
+	keys   *Keys
+	master [masterSecretLen]byte
+}
+
+// parseKeyLog reads what pion writes to a key log: "CLIENT_RANDOM", the random and the
+// master secret. It is the one way that pion offers to the master secret before the
+// handshake is over.
+func parseKeyLog(line []byte) (clientRandom, master []byte, ok bool) {
+	f := bytes.Fields(line)
+	if len(f) != 3 || string(f[0]) != "CLIENT_RANDOM" {
+		return nil, nil, false
 	}
-	return DeriveKeys(Suite(s.CipherSuiteID), s.MasterSecret, client, server)
+	clientRandom, err := hex.DecodeString(string(f[1]))
+	if err != nil || len(clientRandom) != randomLen {
+		return nil, nil, false
+	}
+	master, err = hex.DecodeString(string(f[2]))
+	return clientRandom, master, err == nil && len(master) == masterSecretLen
 }
 
 // discard is pion's logger: a stranger must not be able to fill a log.

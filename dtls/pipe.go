@@ -31,8 +31,11 @@ type pipe struct {
 	end    chan struct{} // closed when nothing is read or written any more
 	once   sync.Once
 	write  func([]byte) error
+	screen func(b, datagram []byte) ([]byte, error) // what pion gets of a datagram; nil is all
 	gate   Gate
 	inside atomic.Bool // of the gate
+
+	screened, rest []byte // what the screen let pass, and what of it pion has not read
 
 	mu      sync.Mutex
 	expired chan struct{} // closed while the read deadline lies in the past
@@ -102,23 +105,45 @@ func (p *pipe) ended() bool {
 // ReadFrom is called again when pion has parsed what the last call returned; on
 // one processor it has answered it by then.
 func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
-	p.leave()
-	if p.ended() {
-		return 0, nil, io.EOF
+	for len(p.rest) == 0 {
+		p.leave()
+		if p.ended() {
+			return 0, nil, io.EOF
+		}
+		p.mu.Lock()
+		expired := p.expired
+		p.mu.Unlock()
+		select {
+		case q := <-p.queue:
+			p.enter()
+			p.bytes.Add(-int32(len(q)))
+			if p.rest = q; p.screen == nil {
+				break
+			}
+			var err error
+			if p.screened, err = p.screen(p.screened[:0], q); err != nil {
+				p.finish()
+				return 0, nil, io.EOF
+			}
+			p.rest = p.screened
+		case <-p.end:
+			return 0, nil, io.EOF
+		case <-expired:
+			return 0, nil, os.ErrDeadlineExceeded
+		}
 	}
-	p.mu.Lock()
-	expired := p.expired
-	p.mu.Unlock()
-	select {
-	case q := <-p.queue:
-		p.enter()
-		p.bytes.Add(-int32(len(q)))
-		return copy(b, q), pipeAddr, nil
-	case <-p.end:
-		return 0, nil, io.EOF
-	case <-expired:
-		return 0, nil, os.ErrDeadlineExceeded
+	n := 0
+	for r := range Records(p.rest) {
+		if n+len(r.Raw) > len(b) {
+			break
+		}
+		n += copy(b[n:], r.Raw)
 	}
+	if n == 0 { // no record, or one that never fits
+		n = copy(b, p.rest)
+	}
+	p.rest = p.rest[n:]
+	return n, pipeAddr, nil
 }
 
 func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"time"
 )
 
 // Bounds of a Sieve.
@@ -13,6 +14,12 @@ const (
 	maxHeld      = 512  // bytes of Finished records that overtook their flight
 	maxFinished  = 128  // bytes of a sealed Finished; it takes 61 with AES-128-GCM
 	maxHandshake = 2048 // bytes of a datagram while the handshake runs; browsers send 1200
+
+	// What pion has been given it may need again, for the queue to it may have been
+	// full: that many pieces in each interval, but no piece twice in one. A flight
+	// of a browser has five.
+	maxRepeats     = 8
+	repeatInterval = 50 * time.Millisecond
 )
 
 // A Sieve splits the peer's datagrams while the handshake runs. pion must not
@@ -25,7 +32,8 @@ const (
 //
 //   - handshake fragments of epoch 0, each byte of each message as one piece
 //     only, within bounds, in records numbered anew (they are not authenticated:
-//     the Finished messages cover what they carry, not their headers);
+//     the Finished messages cover what they carry, not their headers), and the same
+//     pieces again no more often than an honest peer repeats them;
 //   - ChangeCipherSpec and the sealed Finished, in that order and only once the
 //     peer's flight before them is complete.
 //
@@ -36,22 +44,33 @@ const (
 // the handshake is over.
 type Sieve struct {
 	messages [maxMessages]message
-	bytes    int    // of all messages, let through
-	pieces   int    // of all messages, let through
-	number   uint64 // of the next epoch-0 record to pion
-	ready    bool   // the flight before the peer's ChangeCipherSpec is complete
-	last     int    // message_seq of its last message, once ready
-	changed  bool   // a ChangeCipherSpec has come
-	passed   bool   // and pion has been given it
-	held     []byte // sealed handshake records that wait for both
+	bytes    int       // of all messages, let through
+	declared int       // bytes of all messages, as their first pieces say
+	pieces   int       // of all messages, let through
+	number   uint64    // of the next epoch-0 record to pion
+	ready    bool      // the flight before the peer's ChangeCipherSpec is complete
+	last     int       // message_seq of its last message, once ready
+	changed  bool      // a ChangeCipherSpec has come
+	passed   bool      // and pion has been given it
+	changes  uint16    // interval in which it was last
+	held     []byte    // sealed handshake records that wait for both
+	interval time.Time // begin of the interval that repeats are counted in
+	rounds   uint16    // number of that interval, from 1
+	repeats  int       // pieces that were let through again in it
 	early    [][]byte
 	earlyLen int // their bytes
 	drops    Drops
 }
 
-// Append appends to b what pion may see of the datagram, for
+// Append appends to b what pion may see of the datagram, which came now, for
 // [Handshake.Receive]; b unchanged means nothing.
-func (s *Sieve) Append(b, datagram []byte) []byte {
+func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
+	if s.rounds == 0 || !now.Before(s.interval.Add(repeatInterval)) {
+		s.interval, s.repeats = now, 0
+		if s.rounds++; s.rounds == 0 {
+			s.rounds = 1
+		}
+	}
 	if len(datagram) > maxHandshake {
 		s.drops.count(DropMalformed)
 		return b
@@ -98,10 +117,13 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 			return b, DropMalformed
 		}
 		s.changed = true
-		if s.ready {
-			b = s.changeCipherSpec(b)
+		if !s.passed {
+			return b, DropNone // release lets it through
 		}
-		return b, DropNone
+		if !s.mayRepeat(&s.changes) {
+			return b, DropReplay
+		}
+		return s.changeCipherSpec(b), DropNone
 	case r.Epoch == epochOfData && r.Type == TypeHandshake:
 		return s.finished(b, r)
 	case r.Epoch == epochOfData && (r.Type == TypeAlert || r.Type == TypeApplicationData):
@@ -128,7 +150,7 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	start := len(b)
 	b = append(b, byte(TypeChangeCipherSpec), version12>>8, version12&0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
 	s.renumber(b[start:])
-	s.passed = true
+	s.passed, s.changes = true, s.rounds
 	return b
 }
 
@@ -144,6 +166,17 @@ func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	}
 	s.held = append(s.held, r.Raw...)
 	return b, DropNone
+}
+
+// mayRepeat reports whether something may be let through again, and notes it in last,
+// the interval in which that was let through last.
+func (s *Sieve) mayRepeat(last *uint16) bool {
+	if *last == s.rounds || s.repeats == maxRepeats {
+		return false
+	}
+	*last = s.rounds
+	s.repeats++
+	return true
 }
 
 func (s *Sieve) renumber(record []byte) {
@@ -179,36 +212,43 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	return b, worst
 }
 
-// fragment appends that part of f which pion has not seen. If it has seen all of
-// f it gets the same piece again, as that may have been lost in the queue, unless
-// pion would take it for news: pion knows a retransmission by its offset 0 only,
-// and at news it starts its timer over, so that an attacker could make it repeat
-// our Finished ten times a second.
+// fragment appends that part of f which has not been let through. If all of f has,
+// the same piece may go again, as it may have been lost in the queue.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
-	if f.seq >= maxMessages || f.length > maxHandshakeBytes {
+	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
 		return b, DropFull
 	}
 	if f.off == f.end && f.length > 0 {
 		return b, DropFragment
 	}
 	m := &s.messages[f.seq]
-	if s.ready && f.seq > s.last || !m.agrees(f) {
+	if s.ready && f.seq > s.last {
+		return b, DropFragment
+	}
+	if !m.known {
+		if s.declared+f.length > maxHandshakeBytes {
+			return b, DropFull
+		}
+		s.declared += f.length
+	}
+	if !m.agrees(f) {
 		return b, DropFragment
 	}
 	from, to := m.gap(f.off, f.end)
 	if from == to && len(m.pieces) > 0 {
-		if m.complete() && f.off > 0 {
-			return b, DropReplay
-		}
-		if to = m.pieceAt(f.off); to < f.off || to > f.end {
+		i := m.pieceAt(f.off)
+		if i < 0 || int(m.pieces[i].end) > f.end {
 			return b, DropFragment
 		}
-		return appendFragment(b, f, f.off, to), DropNone
+		if !s.mayRepeat(&m.pieces[i].again) {
+			return b, DropReplay
+		}
+		return appendFragment(b, f, f.off, int(m.pieces[i].end)), DropNone
 	}
 	if len(m.pieces) == maxMessagePieces || s.pieces == maxPieces || s.bytes+to-from > maxHandshakeBytes {
 		return b, DropFull
 	}
-	m.pieces = append(m.pieces, piece{uint16(from), uint16(to)})
+	m.pieces = append(m.pieces, piece{off: uint16(from), end: uint16(to), again: s.rounds})
 	m.bytes += to - from
 	s.bytes += to - from
 	s.pieces++

@@ -189,7 +189,7 @@ func (s *side) receive(b []byte) {
 		return
 	}
 	if !s.raw {
-		b = s.sieve.Append(nil, b)
+		b = s.sieve.Append(time.Now(), nil, b)
 	}
 	if len(b) > 0 && s.h.Receive(b) && s.client && !s.conn.Ready() {
 		s.repeat.Stop() // the peer has answered our ClientHello
@@ -237,7 +237,7 @@ type pionSide struct {
 }
 
 // startPion starts pion as a DTLS client or server with this certificate.
-func startPion(t *testing.T, client bool, cert tls.Certificate, send func([]byte), extra ...pion.Option) *pionSide {
+func startPion(t testing.TB, client bool, cert tls.Certificate, send func([]byte), extra ...pion.Option) *pionSide {
 	p := &pionSide{finished: make(chan error, 1), received: make(chan string, 100)}
 	p.pipe = newPipe(nil, func(b []byte) error { send(b); return nil })
 	options := append([]pion.Option{

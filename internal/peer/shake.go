@@ -145,7 +145,7 @@ func (p *Peer) Fail(now time.Time, err error) {
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
 	p.ice.heard(now, from, len(b), false)
-	forHandshake := s.sieve.Append(s.sifted[:0], b)
+	forHandshake := s.sieve.Append(now, s.sifted[:0], b)
 	s.sifted = forHandshake
 	if len(forHandshake) == 0 {
 		return nil

@@ -1,0 +1,306 @@
+package dtls
+
+import (
+	"bytes"
+	"crypto/tls"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// How long a message of a kind may be, and that what is longer reaches nobody.
+func TestSieveBoundsKinds(t *testing.T) {
+	for kind := range 256 {
+		want := map[int]int{1: 4096, 2: 4096, 3: 4096, 13: 4096, 14: 4096, 11: 3072, 12: 1024, 15: 1024, 16: 1024}[kind]
+		for _, length := range []int{want, want + 1} {
+			var s Sieve
+			got := pieces(s.Append(clock.now(), nil, handshakeRecord(frag(uint8(kind), 0, length, 0, min(length, 100)))))
+			if passed := len(got) == 1; passed != (length == want && want > 0) {
+				t.Errorf("type %d with %d bytes: pion sees %v", kind, length, got)
+			}
+		}
+	}
+}
+
+// Messages that are only announced count with all their bytes: the screen makes room
+// for them.
+func TestSieveBoundsAnnounced(t *testing.T) {
+	var s Sieve
+	announced := 0
+	for seq := range maxMessages {
+		if len(s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, seq, 1500, 0, 1)))) > 0 {
+			announced += 1500
+		}
+	}
+	if announced != 7500 || s.Drops()[DropFull] != maxMessages-5 {
+		t.Errorf("%d bytes were announced, drops %v", announced, s.Drops())
+	}
+}
+
+// A flight that is repeated without end goes again 8 pieces at a time, every 50 ms,
+// and no piece twice in that time.
+func TestSieveBoundsRepeats(t *testing.T) {
+	now := time.Unix(1, 0)
+	var s Sieve
+	var flight [][]byte
+	for i, kind := range []uint8{msgClientHello, msgCertificate, msgClientKeyExchange, msgCertificateVerify} {
+		for off := range 5 {
+			flight = append(flight, handshakeRecord(frag(kind, i, 50, 10*off, 10)))
+		}
+	}
+	for _, d := range flight {
+		wantPieces(t, &s, "a piece", d, pieces(d)...)
+	}
+	for round := range 20 {
+		now = now.Add(time.Hour) // the clock of wantPieces is another
+		passed := map[string]int{}
+		for repeat := range 10 {
+			for i := range flight {
+				d := flight[(i+round)%len(flight)]
+				for _, p := range pieces(s.Append(now.Add(time.Duration(repeat)*4*time.Millisecond), nil, d)) {
+					passed[p]++
+				}
+			}
+		}
+		for p, n := range passed {
+			if n > 1 {
+				t.Errorf("%s went again %d times", p, n)
+			}
+		}
+		if len(passed) != maxRepeats {
+			t.Errorf("%d pieces went again, want %d", len(passed), maxRepeats)
+		}
+	}
+	s = Sieve{}
+	for _, d := range flight {
+		s.Append(now, nil, d)
+	}
+	ccs := plaintextRecord(TypeChangeCipherSpec, 9, "\x01")
+	n := 0
+	for range 100 {
+		n += len(pieces(s.Append(now, nil, ccs)))
+	}
+	if n != 1 {
+		t.Errorf("ChangeCipherSpec went %d times in one interval", n)
+	}
+}
+
+// An attacked is our end of a handshake that its peer, a pion, never ends: the peer's
+// ChangeCipherSpec and Finished are lost.
+type attacked struct {
+	*side
+	peer   *pionSide
+	given  atomic.Int64 // datagrams that pion was given
+	mu     sync.Mutex
+	flight [][]byte // the peer's, datagram by datagram
+}
+
+// said returns what the peer has sent.
+func (a *attacked) said() [][]byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.flight)
+}
+
+func attack(t *testing.T, w *world, client bool, cert tls.Certificate) *attacked {
+	a := &attacked{side: newSide(t, client)}
+	w.tap = func(from *side, b []byte) bool {
+		if from != nil {
+			return false
+		}
+		a.mu.Lock()
+		a.flight = append(a.flight, bytes.Clone(b))
+		a.mu.Unlock()
+		for r := range Records(b) {
+			if r.Type == TypeChangeCipherSpec || r.Epoch != 0 {
+				r.Raw[0] = 99 // no such type
+			}
+		}
+		return false
+	}
+	c := configFor(cert)
+	c.given = func(b []byte) {
+		if len(b) > 0 {
+			a.given.Add(1)
+		}
+	}
+	a.peer = meet(t, w, a.side, cert, c)
+	return a
+}
+
+// A fragment of CertificateVerify of one byte, repeated, makes pion verify nothing
+// again: it is not given to pion.
+func TestRepeatedFragmentsCostNothing(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"of a server": true, "of a client": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 1)
+				a := attack(t, w, client, cert)
+				defer a.peer.close()
+				defer a.close()
+				time.Sleep(200 * time.Millisecond)
+				synctest.Wait()
+				before, flight := a.given.Load(), a.said()
+				if before == 0 {
+					t.Fatal("pion was given nothing")
+				}
+				for range 1000 {
+					for _, d := range flight {
+						for r := range Records(d) {
+							f, _, ok := parseFragment(r.Body())
+							if !ok || r.Epoch != 0 || f.kind == msgClientHello {
+								continue
+							}
+							for _, off := range []int{0, f.end - 1} {
+								if end := off + 1; off >= 0 && end <= f.end {
+									a.receive(handshakeRecord(string(appendFragment(nil, &f, off, end))))
+								}
+							}
+							a.receive(bytes.Clone(r.Raw))
+						}
+					}
+					time.Sleep(time.Millisecond)
+				}
+				synctest.Wait()
+				if n := a.given.Load() - before; n > 0 {
+					t.Errorf("pion was given %d datagrams more", n)
+				}
+			})
+		})
+	}
+}
+
+// A repeated ClientHello makes pion repeat its flight, but not for each copy.
+func TestRepeatedHelloIsRare(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		a := attack(t, w, false, cert)
+		defer a.peer.close()
+		defer a.close()
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		before, hello := a.given.Load(), a.said()[0]
+		for range 1000 {
+			a.receive(bytes.Clone(hello))
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		if n := a.given.Load() - before; n == 0 || n > 20 {
+			t.Errorf("pion was given %d of 1,000 ClientHellos in a second, want at most 20", n)
+		}
+	})
+}
+
+// Of a peer that is not the one invited, or has a key that costs much, pion is given
+// the hello and nothing else: no signature is verified, no key exchange computed.
+func TestStrangersReachNoSignature(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"a server": true, "a client": false} {
+		for what, expect := range map[string]error{"another's fingerprint": ErrPeer, "a costly key": ErrKey} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, s := newWorld(t, 1), newSide(t, client)
+					c, shown := configFor(cert), cert
+					if expect == ErrKey {
+						shown = tls.Certificate{Certificate: [][]byte{certify(rsaOf(16384))}, PrivateKey: cert.PrivateKey}
+						c.Peer = []Fingerprint{fingerprintOf(shown.Certificate[0])}
+					} else {
+						c.Peer = []Fingerprint{testCertificate().Fingerprint()}
+					}
+					var kinds []uint8
+					c.given = func(b []byte) {
+						for r := range Records(b) {
+							if f, _, ok := parseFragment(r.Body()); ok && r.Epoch == 0 {
+								kinds = append(kinds, f.kind)
+							}
+						}
+					}
+					p := meet(t, w, s, shown, c)
+					defer p.close()
+					defer s.close()
+					if err := <-s.finished; err == nil || err.Error() != expect.Error() {
+						t.Errorf("handshake: %v, want %v", err, expect)
+					}
+					for _, k := range kinds {
+						if k != msgServerHello && k != msgClientHello && k != msgHelloVerifyRequest {
+							t.Errorf("pion was given messages %v", kinds)
+						}
+					}
+					if !slices.Contains(kinds, map[bool]uint8{true: msgServerHello, false: msgClientHello}[client]) {
+						t.Errorf("pion was given messages %v", kinds)
+					}
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkAttackHandshake is what a datagram costs us that somebody sends again and
+// again while a handshake waits for its end: in sieve, queue, screen and pion. Divide
+// the CPU of the process by the datagrams.
+func BenchmarkAttackHandshake(b *testing.B) {
+	cert := peerCertificate()
+	for _, part := range []string{"CertificateVerify/one byte", "CertificateVerify", "Certificate", "ClientHello", "Finished"} {
+		b.Run(part, func(b *testing.B) {
+			victim, datagram := halfShaken(b, cert, part)
+			defer victim.h.Stop()
+			b.ReportAllocs()
+			for b.Loop() {
+				if out := victim.sieve.Append(time.Now(), nil, datagram); len(out) > 0 {
+					for !victim.h.Receive(out) { // the queue is full: pion computes
+						time.Sleep(time.Microsecond)
+					}
+				}
+			}
+		})
+	}
+}
+
+// halfShaken is a server's handshake whose client sends no Finished, and the part of
+// the client's flight that is to be repeated.
+func halfShaken(b *testing.B, cert tls.Certificate, part string) (victim *side, datagram []byte) {
+	victim = &side{finished: make(chan error, 1)}
+	ready, complete := make(chan struct{}), make(chan struct{})
+	var last atomic.Bool
+	parts := make(map[string][]byte)
+	p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
+	c := configFor(cert)
+	c.Timeout = time.Hour
+	c.Emit = func(e HandshakeEvent) {
+		if <-ready; e.Kind == Flight {
+			p.receive(e.Datagram)
+		}
+	}
+	victim.h = StartHandshake(c)
+	q := startPion(b, true, cert, func(d []byte) {
+		<-ready
+		for r := range Records(d) {
+			f, _, ok := parseFragment(r.Body())
+			if !ok || r.Epoch != 0 || r.Type != TypeHandshake {
+				continue
+			}
+			for out := victim.sieve.Append(time.Now(), nil, r.Raw); len(out) > 0 && !victim.h.Receive(out); {
+				time.Sleep(time.Microsecond)
+			}
+			name := map[uint8]string{msgClientHello: "ClientHello", msgCertificate: "Certificate", msgCertificateVerify: "CertificateVerify"}[f.kind]
+			parts[name] = bytes.Clone(r.Raw)
+			if f.kind == msgCertificateVerify {
+				parts[name+"/one byte"] = handshakeRecord(string(appendFragment(nil, &f, 0, 1)))
+				if !last.Swap(true) {
+					close(complete)
+				}
+			}
+		}
+	})
+	*p = *q
+	close(ready)
+	<-complete
+	q.close()
+	parts["Finished"] = finishedRecord()
+	return victim, parts[part]
+}

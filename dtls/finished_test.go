@@ -1,0 +1,176 @@
+package dtls
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	pion "github.com/pion/dtls/v3"
+)
+
+// A liar is on the path of a pion peer whose keys it knows, and changes the peer's
+// Finished: the record is authentic, and what it says is wrong.
+type liar struct {
+	t            *testing.T
+	client       bool // the peer is the DTLS client
+	mu           sync.Mutex
+	log          bytes.Buffer
+	clientRandom []byte
+	serverRandom []byte
+	suite        Suite
+	changed      int
+}
+
+func (l *liar) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(b)
+}
+
+// see takes a datagram of either side.
+func (l *liar) see(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r := range Records(b) {
+		f, _, ok := parseFragment(r.Body())
+		if r.Epoch != 0 || r.Type != TypeHandshake || !ok {
+			continue
+		}
+		if h, ok := parseHello(f.kind, f.body); ok && f.kind == msgClientHello {
+			l.clientRandom = h.random[:]
+		} else if ok && f.kind == msgServerHello {
+			l.serverRandom, l.suite = h.random[:], h.suite
+		}
+	}
+}
+
+// lie returns the peer's datagram with another Finished in it.
+func (l *liar) lie(b []byte) []byte {
+	l.see(b)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []byte
+	for r := range Records(b) {
+		if r.Epoch != epochOfData || r.Type != TypeHandshake {
+			out = append(out, r.Raw...)
+			continue
+		}
+		_, master, ok := parseKeyLog(l.log.Bytes())
+		if !ok {
+			l.t.Errorf("no keys: %q", l.log.String())
+		}
+		keys := must(DeriveKeys(l.suite, master, l.clientRandom, l.serverRandom))
+		var opener, sealer Conn
+		opener.Init(keys, !l.client, 0)
+		opener.Done()
+		plain, _, drop := opener.Open(bytes.Clone(r.Raw))
+		if drop != DropNone || plain[0] != msgFinished {
+			l.t.Errorf("Finished of the peer: %v, %x", drop, plain)
+		}
+		plain = bytes.Clone(plain)
+		plain[len(plain)-1] ^= 1
+		sealer.Init(keys, l.client, r.Number)
+		sealer.Done()
+		out = append(out, must(sealer.Seal(append(sealer.Reserve(nil), plain...), 0, TypeHandshake))...)
+		l.changed++
+	}
+	return out
+}
+
+// A peer whose Finished is wrong has no connection, in either role.
+func TestWrongFinishedIsRefused(t *testing.T) {
+	cert := peerCertificate()
+	for name, client := range map[string]bool{"of a server": true, "of a client": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t, 1), newSide(t, client)
+				l := &liar{t: t, client: !client}
+				ready := make(chan struct{})
+				var p *pionSide
+				p = startPion(t, !client, cert, func(b []byte) { w.carry(nil, l.lie(b), s.receive) }, pion.WithKeyLogWriter(l))
+				s.start(configFor(cert), func(b []byte) { <-ready; l.see(b); w.carry(s, b, p.receive) })
+				close(ready)
+				defer p.close()
+				defer s.close()
+				err := <-s.finished
+				if err == nil || errors.Is(err, ErrTimeout) || l.changed == 0 {
+					t.Errorf("%d Finished were changed, and the handshake ended with: %v", l.changed, err)
+				}
+				if !client && slices.Contains(s.kinds, KeysReady) {
+					t.Error("keys before Finished was compared")
+				}
+			})
+		})
+	}
+}
+
+// We compare Finished ourselves, whether pion does or not.
+func TestFinishedIsComparedByUs(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t, newWorld(t, 1))
+		defer a.close()
+		defer b.close()
+		wantNil(t, "client", <-a.finished)
+		wantNil(t, "server", <-b.finished)
+		for _, s := range []*side{a, b} {
+			screen, known := &s.h.screen, s.h.known
+			wantNil(t, "the true Finished", screen.checkFinished(known))
+			var peer Conn
+			say := func(plain string) {
+				peer.Init(known.keys, !s.client, 0)
+				peer.Done()
+				screen.finished = [][]byte{seal(t, &peer, TypeHandshake, plain)}
+			}
+			data := string(screen.verifyData(known.master[:]))
+			message := string(appendMessage(nil, msgFinished, 0, []byte(data)))
+			say(message)
+			wantNil(t, "the same again", screen.checkFinished(known))
+			for what, plain := range map[string]string{
+				"a bit changed":   message[:len(message)-1] + string(message[len(message)-1]^1),
+				"another message": string(appendMessage(nil, msgClientHello, 0, []byte(data))),
+				"a short one":     string(appendMessage(nil, msgFinished, 0, []byte(data[:11]))),
+				"an empty one":    string(appendMessage(nil, msgFinished, 0, nil)),
+				"more behind it":  message + "x",
+				"a fragment":      strings.Replace(message, "\x00\x00\x0c", "\x00\x00\x0d", 1),
+				"no message":      "x",
+			} {
+				say(plain)
+				if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
+					t.Errorf("client %v, %s: %v", s.client, what, err)
+				}
+				if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, ErrFinished) || len(out) > 0 {
+					t.Errorf("client %v, %s: pion is given %x, %v", s.client, what, out, err)
+				}
+			}
+			screen.finished = [][]byte{finishedRecord()}
+			if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
+				t.Errorf("forged: %v", err)
+			}
+			if out, err := screen.sealed(nil, finishedRecord(), known); err != nil || len(out) > 0 {
+				t.Errorf("forged: pion is given %x, %v", out, err)
+			}
+			if screen.finished = nil; !errors.Is(screen.checkFinished(known), ErrFinished) {
+				t.Error("none is enough")
+			}
+		}
+	})
+}
+
+// What waits for the keys is bounded, and pion is given no more than is kept.
+func TestFinishedBeforeKeysIsBounded(t *testing.T) {
+	var s screen
+	var out []byte
+	for range 100 {
+		var err error
+		out, err = s.read(out, finishedRecord(), nil)
+		wantNil(t, "read", err)
+	}
+	if n := len(pieces(out)); n != maxFinishedKept || len(s.finished) != n {
+		t.Errorf("pion is given %d, %d are kept, want %d", n, len(s.finished), maxFinishedKept)
+	}
+}

@@ -1,0 +1,68 @@
+package dtls
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/tls"
+)
+
+// maxRSABits limits the RSA key of a peer: a signature costs its square. Browsers
+// generate keys of 2,048 bits.
+const maxRSABits = 4096
+
+// schemes are the signature schemes that we offer and accept, the one we prefer
+// first. Each has a digest: a scheme without one, such as Ed25519 (0x0807), makes
+// forgeries possible where it is used with a key of another type.
+// https://www.rfc-editor.org/rfc/rfc8446.html#section-4.2.3
+func schemes() []tls.SignatureScheme {
+	return []tls.SignatureScheme{
+		tls.ECDSAWithP256AndSHA256, // with TLS 1.2 the hash says nothing of the curve
+		tls.ECDSAWithP384AndSHA384,
+		tls.ECDSAWithP521AndSHA512,
+		tls.PSSWithSHA256,
+		tls.PSSWithSHA384,
+		tls.PSSWithSHA512,
+		tls.PKCS1WithSHA256,
+		tls.PKCS1WithSHA384,
+		tls.PKCS1WithSHA512,
+	}
+}
+
+// takesKey reports whether a peer may have this public key: ECDSA with P-256, P-384
+// or P-521, or RSA with at most maxRSABits.
+func takesKey(public any) bool {
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		return key.Curve == elliptic.P256() || key.Curve == elliptic.P384() || key.Curve == elliptic.P521()
+	case *rsa.PublicKey:
+		return key.N.BitLen() <= maxRSABits
+	}
+	return false
+}
+
+// fitsKey reports whether s is one of our schemes and belongs to a key that
+// takesKey takes.
+func fitsKey(s tls.SignatureScheme, public any) bool {
+	switch s {
+	case tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512:
+		_, ok := public.(*ecdsa.PublicKey)
+		return ok
+	case tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512,
+		tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512:
+		_, ok := public.(*rsa.PublicKey)
+		return ok
+	}
+	return false
+}
+
+// certifiedBy reports whether a DTLS server with this public key may choose s.
+func (s Suite) certifiedBy(public any) bool {
+	switch public.(type) {
+	case *ecdsa.PublicKey:
+		return s == ECDSAWithAES128GCM || s == ECDSAWithChaCha20
+	case *rsa.PublicKey:
+		return s == RSAWithAES128GCM || s == RSAWithChaCha20
+	}
+	return false
+}

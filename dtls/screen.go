@@ -1,0 +1,383 @@
+package dtls
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"hash"
+)
+
+// Errors of a handshake whose messages the screen refuses. A Failed event may carry
+// them.
+var (
+	// ErrPeer means that the peer showed a certificate that none of the
+	// fingerprints of its offer names: it is not who was invited.
+	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
+	// ErrKey means that the peer's certificate has a key that we do not take.
+	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits")
+	// ErrScheme means that the peer signed with a scheme that we do not take, or
+	// that does not belong to its key.
+	ErrScheme = errors.New("dtls: the peer's signature scheme is none of ours or does not belong to its key")
+	// ErrMasterSecret means that the peer does not know the extended master secret,
+	// which binds the keys to both certificates.
+	ErrMasterSecret = errors.New("dtls: the peer does not support the extended master secret")
+	// ErrMessage means that a message of the peer is malformed, comes out of turn,
+	// or chooses what we did not offer.
+	ErrMessage = errors.New("dtls: a handshake message of the peer is malformed or out of turn")
+	// ErrRoles means that the peer is a DTLS client, as we are.
+	ErrRoles = errors.New("dtls: the peer sent a ClientHello though we are the DTLS client: " +
+		"a peer that can only be the client must offer a=setup:active")
+	// ErrFinished means that the peer's Finished does not fit what was said.
+	ErrFinished = errors.New("dtls: the peer's Finished does not match the handshake")
+)
+
+const (
+	maxFinishedKept = 4 // sealed Finished records that wait for the keys
+	verifyDataLen   = 12
+)
+
+// A screen is between the peer's messages and pion: pion is given only whole
+// messages, each once and in order, that the screen has read before. So pion
+// computes nothing for a peer whose certificate is not the one of its offer, and no
+// signature with a scheme that does not belong to the key; and what we promise about
+// a finished handshake does not rest on pion alone. The screen does not check
+// signatures.
+//
+// The zero value needs client and peers. It belongs to its Handshake.
+type screen struct {
+	client bool          // we are the DTLS client
+	peers  []Fingerprint // of the offer
+
+	in       [maxMessages]incoming
+	declared int    // bytes of all messages in in, as their first pieces say
+	next     int    // message_seq of the peer's next message
+	prev     uint8  // kind of the peer's last message
+	number   uint64 // of the next epoch-0 record to pion
+
+	out        []byte // of our own message in progress
+	outNext    int    // its message_seq
+	transcript hash.Hash
+
+	clientHello, serverHello hello
+	leaf                     []byte // the peer's certificate
+	key                      any    // its public key
+	finished                 [][]byte
+}
+
+// An incoming is a message of the peer until pion is given it.
+type incoming struct {
+	message
+	body []byte
+}
+
+// read takes a datagram of the peer and appends what pion is to be given. After an
+// error the handshake is over. known is nil before the keys
+// are known.
+func (s *screen) read(b, datagram []byte, known *secrets) ([]byte, error) {
+	for r := range Records(datagram) {
+		var err error
+		switch {
+		case r.Epoch == 0 && r.Type == TypeHandshake:
+			b, err = s.fragments(b, r.Body())
+		case r.Epoch == 0 && r.Type == TypeChangeCipherSpec:
+			b = s.record(b, r.Type, r.Body())
+		case r.Epoch == epochOfData && r.Type == TypeHandshake:
+			b, err = s.sealed(b, r.Raw, known)
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// record appends a record of epoch 0, numbered anew.
+func (s *screen) record(b []byte, t ContentType, body []byte) []byte {
+	start := len(b)
+	b = append(b, byte(t), version12>>8, version12&0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	putRecordNumber(b[start:], 0, s.number)
+	binary.BigEndian.PutUint16(b[start+offLength:], uint16(len(body)))
+	s.number++
+	return append(b, body...)
+}
+
+func (s *screen) fragments(b, rest []byte) ([]byte, error) {
+	for len(rest) > 0 {
+		f, tail, ok := parseFragment(rest)
+		if !ok {
+			break
+		}
+		rest = tail
+		if f.seq < s.next {
+			// pion repeats its flight for a ClientHello that comes again.
+			if f.kind == msgClientHello && !s.client {
+				b = s.record(b, TypeHandshake, appendFragment(nil, &f, f.off, f.end))
+			}
+			continue
+		}
+		s.keep(&f)
+		var err error
+		if b, err = s.release(b); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// keep stores what f has of its message. The first to bring a byte decides.
+func (s *screen) keep(f *fragment) {
+	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
+		return
+	}
+	m := &s.in[f.seq]
+	if !m.known && s.declared+f.length > maxHandshakeBytes || !m.agrees(f) {
+		return
+	}
+	if m.body == nil {
+		m.body = make([]byte, f.length)
+		s.declared += f.length
+	}
+	for len(m.pieces) < maxMessagePieces {
+		from, to := m.gap(f.off, f.end)
+		if from == to {
+			break
+		}
+		copy(m.body[from:to], f.body[from-f.off:])
+		m.pieces = append(m.pieces, piece{off: uint16(from), end: uint16(to)})
+		m.bytes += to - from
+	}
+}
+
+// release appends the messages whose turn has come.
+func (s *screen) release(b []byte) ([]byte, error) {
+	for s.next < maxMessages && s.in[s.next].complete() {
+		m := &s.in[s.next]
+		if err := s.message(m.kind, m.body); err != nil {
+			return b, err
+		}
+		whole := appendMessage(nil, m.kind, s.next, m.body)
+		if m.kind != msgHelloVerifyRequest {
+			s.transcript.Write(whole)
+		}
+		b = s.record(b, TypeHandshake, whole)
+		m.body, m.pieces = nil, nil
+		s.prev = m.kind
+		s.next++
+	}
+	return b, nil
+}
+
+// follows reports whether a message may come from the peer after its message prev,
+// zero if that is the first. https://www.rfc-editor.org/rfc/rfc5246.html#section-7.3
+func (s *screen) follows(kind, prev uint8) bool {
+	if !s.client {
+		switch prev {
+		case 0:
+			return kind == msgClientHello
+		case msgClientHello:
+			return kind == msgCertificate
+		case msgCertificate:
+			return kind == msgClientKeyExchange
+		case msgClientKeyExchange:
+			return kind == msgCertificateVerify
+		}
+		return false
+	}
+	switch prev {
+	case 0, msgHelloVerifyRequest:
+		return kind == msgHelloVerifyRequest || kind == msgServerHello
+	case msgServerHello:
+		return kind == msgCertificate
+	case msgCertificate:
+		return kind == msgServerKeyExchange
+	case msgServerKeyExchange:
+		return kind == msgCertificateRequest || kind == msgServerHelloDone
+	case msgCertificateRequest:
+		return kind == msgServerHelloDone
+	}
+	return false
+}
+
+// message checks a message of the peer whose turn has come.
+func (s *screen) message(kind uint8, body []byte) error {
+	if s.transcript == nil {
+		s.transcript = sha256.New()
+	}
+	if !s.follows(kind, s.prev) {
+		if kind == msgClientHello && s.client {
+			return ErrRoles
+		}
+		return ErrMessage
+	}
+	switch kind {
+	case msgClientHello:
+		return s.hello(&s.clientHello, kind, body)
+	case msgServerHello:
+		return s.hello(&s.serverHello, kind, body)
+	case msgCertificate:
+		return s.certificate(body)
+	case msgServerKeyExchange:
+		c, scheme, ok := parseKeyExchange(body)
+		if !ok || !c.ours() || !s.serverHello.suite.certifiedBy(s.key) {
+			return ErrMessage
+		}
+		if !fitsKey(scheme, s.key) {
+			return ErrScheme
+		}
+	case msgCertificateVerify:
+		scheme, ok := parseVerify(body)
+		if !ok {
+			return ErrMessage
+		}
+		if !fitsKey(scheme, s.key) {
+			return ErrScheme
+		}
+	}
+	return nil
+}
+
+func (s *screen) hello(h *hello, kind uint8, body []byte) error {
+	var ok bool
+	*h, ok = parseHello(kind, body)
+	switch {
+	case !ok, kind == msgServerHello && !h.suite.aes() && !h.suite.chacha():
+		return ErrMessage
+	case !h.extendedMaster:
+		return ErrMasterSecret
+	}
+	return nil
+}
+
+// certificate compares the peer's certificate with its offer before anything is
+// computed with it.
+func (s *screen) certificate(body []byte) error {
+	leaf, ok := parseLeaf(body)
+	if !ok {
+		return ErrMessage
+	}
+	invited := false
+	for _, f := range s.peers {
+		invited = invited || f.Matches(leaf)
+	}
+	if len(leaf) == 0 || !invited {
+		return ErrPeer
+	}
+	c, err := x509.ParseCertificate(leaf)
+	if err != nil || !takesKey(c.PublicKey) {
+		return ErrKey
+	}
+	s.leaf, s.key = bytes.Clone(leaf), c.PublicKey
+	return nil
+}
+
+// sent takes a record of epoch 0 that leaves: our hello tells the random, and all of
+// our messages count for Finished. A message that leaves again counts once.
+func (s *screen) sent(body []byte) {
+	for len(body) > 0 {
+		f, tail, ok := parseFragment(body)
+		if !ok || f.seq != s.outNext || f.off != len(s.out) {
+			return
+		}
+		body = tail
+		if s.out = append(s.out, f.body...); len(s.out) < f.length {
+			continue
+		}
+		if f.kind == msgClientHello || s.transcript == nil {
+			s.transcript = sha256.New() // the one before HelloVerifyRequest does not count
+		}
+		s.transcript.Write(appendMessage(nil, f.kind, f.seq, s.out))
+		switch f.kind {
+		case msgClientHello:
+			s.clientHello, _ = parseHello(f.kind, s.out)
+		case msgServerHello:
+			s.serverHello, _ = parseHello(f.kind, s.out)
+		}
+		s.out = s.out[:0]
+		s.outNext++
+	}
+}
+
+// proved reports whether this is the certificate and the suite that the screen saw,
+// and all messages that authenticate the peer have come.
+func (s *screen) proved(chain [][]byte, suite Suite) error {
+	last := uint8(msgCertificateVerify)
+	if s.client {
+		last = msgServerHelloDone
+	}
+	if s.prev != last || suite != s.serverHello.suite || !s.serverHello.extendedMaster {
+		return ErrMessage
+	}
+	if len(chain) == 0 || s.leaf == nil || !bytes.Equal(chain[0], s.leaf) {
+		return ErrPeer
+	}
+	return nil
+}
+
+// sealed appends a sealed handshake record, which can only be Finished: if the keys are
+// known, when it is authentic; else as many as are kept for checkFinished.
+func (s *screen) sealed(b, raw []byte, known *secrets) ([]byte, error) {
+	if known == nil {
+		if len(s.finished) == maxFinishedKept || len(raw) > maxFinished {
+			return b, nil
+		}
+		s.finished = append(s.finished, bytes.Clone(raw))
+		return append(b, raw...), nil
+	}
+	switch authentic, err := s.verify(raw, known); {
+	case err != nil:
+		return b, err
+	case !authentic:
+		return b, nil
+	}
+	s.finished = append(s.finished[:0], bytes.Clone(raw))
+	return append(b, raw...), nil
+}
+
+// checkFinished reports whether the right Finished of the peer has come.
+func (s *screen) checkFinished(known *secrets) error {
+	for _, raw := range s.finished {
+		if authentic, err := s.verify(raw, known); authentic || err != nil {
+			return err
+		}
+	}
+	return ErrFinished
+}
+
+// verify opens a sealed Finished of the peer and compares it with what was said.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
+func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) {
+	var c Conn
+	c.Init(known.keys, s.client, FirstRecord)
+	c.Done()
+	plain, t, drop := c.Open(bytes.Clone(raw))
+	if drop != DropNone || t != TypeHandshake {
+		return false, nil
+	}
+	f, rest, ok := parseFragment(plain)
+	if !ok || len(rest) > 0 || f.kind != msgFinished || f.length != len(f.body) ||
+		!hmac.Equal(f.body, s.verifyData(known.master[:])) {
+		return true, ErrFinished
+	}
+	return true, nil
+}
+
+// verifyData is what the peer's Finished must hold. A server's covers the client's.
+func (s *screen) verifyData(master []byte) []byte {
+	if s.transcript == nil {
+		return nil
+	}
+	sum := s.transcript.Sum(nil)
+	data := prf(master, "client finished", sum, verifyDataLen)
+	if !s.client {
+		return data
+	}
+	state, err := s.transcript.(hash.Cloner).Clone()
+	if err != nil {
+		return nil
+	}
+	state.Write(appendMessage(nil, msgFinished, s.outNext, data))
+	return prf(master, "server finished", state.Sum(nil), verifyDataLen)
+}
