@@ -1,0 +1,41 @@
+package client_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/client"
+)
+
+// With Manual a message to a client over the network leaves at Flush, and not before.
+func TestFlushSendsWhatIsQueued(t *testing.T) {
+	inGame(t, godwit.Config{Manual: true}, func(g *game) {
+		var player *godwit.Conn
+		opened := make(chan struct{})
+		go func() {
+			defer close(opened)
+			for player == nil {
+				for ev := range g.server.Poll(16 * time.Millisecond) {
+					if ev.Type == godwit.OpenEvent {
+						player = ev.Conn
+					}
+				}
+			}
+			g.server.Flush()
+		}()
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		<-opened
+		g.want("open")
+		g.must(player.Send(chat, []byte("now")))
+		time.Sleep(time.Second)
+		select {
+		case got := <-g.events:
+			t.Errorf("%q before Flush", got)
+		default:
+		}
+		g.server.Flush()
+		g.want("chat: now")
+	})
+}

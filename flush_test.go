@@ -1,0 +1,35 @@
+package godwit
+
+import "testing"
+
+// With Manual nothing leaves by itself: what was sent leaves at Flush, or at the end
+// of the next Poll.
+func TestFlushSendsWhatIsQueued(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	events(srv, nil)
+	var server *Conn
+	for server = range srv.Conns() {
+	}
+	for _, c := range []*Conn{client, server} {
+		before := c.Stats().PacketsOut
+		must(t, c.Send(chat, []byte("now")))
+		if n := c.Stats().PacketsOut - before; n != 0 {
+			t.Errorf("%d packets left before Flush", n)
+		}
+		srv.Flush()
+		if st, ch := c.Stats(), c.ChannelStats(chat); st.PacketsOut != before+1 || ch.MessagesOut != 1 || ch.Queued != 0 {
+			t.Errorf("after Flush %d packets have left with %d messages, and %d wait", st.PacketsOut-before, ch.MessagesOut, ch.Queued)
+		}
+	}
+	before := server.Stats().PacketsOut
+	must(t, srv.Broadcast(chat, []byte("to all")))
+	if n := server.Stats().PacketsOut - before; n != 0 {
+		t.Errorf("%d packets of a broadcast left before Flush", n)
+	}
+	srv.Flush()
+	if n := server.Stats().PacketsOut - before; n != 1 {
+		t.Errorf("%d packets of a broadcast left at Flush, want 1", n)
+	}
+}
