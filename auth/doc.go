@@ -5,7 +5,8 @@
 // ("aud"), until when it is good ("exp"), a number that makes it good for one use
 // ("jti"), and data of the program's own ("data"). [Signer.Sign] makes one and
 // [Verifier.Verify] checks it: signature first, by a key that has one algorithm and
-// no other, then everything else. [Used] remembers which were shown.
+// no other, then everything else. [Used] remembers which were shown. The tokens may be
+// of another program, whose keys [ParseKeys] reads.
 //
 // These are pure functions and values: the time and random bytes come in as
 // arguments, and nothing is guarded by a lock. The server that uses them owns the

@@ -12,6 +12,7 @@ func (e *Error) Error() string { return "auth: " + e.Text }
 var (
 	ErrMissing    = &Error{"missing", "no token: send it as Authorization: Bearer"}
 	ErrMalformed  = &Error{"malformed", "not a JSON Web Token, or not all of one"}
+	ErrClaims     = &Error{"claims", "the token says something twice, or in other letters (\"Sub\" for \"sub\"): who reads it could take either"}
 	ErrAlgorithm  = &Error{"algorithm", "the token's algorithm is not the one of its key"}
 	ErrUnknownKey = &Error{"unknown-key", "the token is signed with a key that this server does not have: was it rotated out?"}
 	ErrForged     = &Error{"forged", "the token's signature is wrong: it was changed, or signed with another key"}

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -19,11 +20,12 @@ import (
 // An Algorithm is how tokens of a key are signed.
 type Algorithm string
 
-// The algorithms. EdDSA and ES256 let a server verify without being able to sign.
+// The algorithms. With all but HS256 a server verifies without being able to sign.
 const (
 	EdDSA Algorithm = "EdDSA"
 	ES256 Algorithm = "ES256"
 	HS256 Algorithm = "HS256"
+	RS256 Algorithm = "RS256" // of other programs' keys, which are read and not made
 )
 
 // minSecret is the shortest HS256 secret in bytes: the size of the hash.
@@ -39,8 +41,15 @@ type Key struct {
 	key       jwt.VerificationKey
 }
 
-// ID returns the key's id, which tokens name as "kid".
+// ID returns the key's id, which tokens name as "kid". It is the "kid" of the JWK that
+// the key was read from, or else made of the key itself.
 func (k Key) ID() string { return k.id }
+
+// WithID returns the key with another id: the one that whoever signs writes as "kid".
+func (k Key) WithID(id string) Key {
+	k.id = id
+	return k
+}
 
 // Algorithm returns the key's algorithm.
 func (k Key) Algorithm() Algorithm { return k.algorithm }
@@ -48,20 +57,42 @@ func (k Key) Algorithm() Algorithm { return k.algorithm }
 // A Signer signs tokens.
 type Signer struct {
 	public Key
-	key    any // ed25519.PrivateKey, *ecdsa.PrivateKey or []byte, as the JWT package takes them
+	key    any // ed25519.PrivateKey, *ecdsa.PrivateKey, *rsa.PrivateKey or []byte, as the JWT package takes them
 }
 
 // Key returns the key that verifies what the signer signs.
 func (s Signer) Key() Key { return s.public }
 
-// Names of PEM blocks.
+// WithID returns the signer of a key with another id. Its tokens have that "kid", or none
+// if it is empty.
+func (s Signer) WithID(id string) Signer {
+	s.public.id = id
+	return s
+}
+
+// Bounds of an RSA key in bits. Of the lower one:
+//
+// https://www.rfc-editor.org/rfc/rfc7518.html#section-3.3
 const (
-	pemPrivate = "PRIVATE KEY"   // PKCS #8
-	pemPublic  = "PUBLIC KEY"    // PKIX
-	pemSecret  = "GODWIT SECRET" // the bytes of an HS256 secret
+	minRSA = 2048
+	maxRSA = 8192
 )
 
-var errKey = errors.New("auth: not a PEM block with an Ed25519 or P-256 key, or with an HS256 secret of at least 32 bytes")
+// Names of PEM blocks.
+const (
+	pemPrivate    = "PRIVATE KEY"     // PKCS #8
+	pemSEC1       = "EC PRIVATE KEY"  // SEC 1, as openssl ecparam -genkey writes it
+	pemPKCS1      = "RSA PRIVATE KEY" // PKCS #1
+	pemPublic     = "PUBLIC KEY"      // PKIX
+	pemPublicRSA  = "RSA PUBLIC KEY"  // PKCS #1
+	pemCert       = "CERTIFICATE"     // X.509, of which only the key counts
+	pemParameters = "EC PARAMETERS"   // stands before SEC 1, and says nothing more
+	pemSecret     = "GODWIT SECRET"   // the bytes of an HS256 secret
+)
+
+var errKey = errors.New("auth: not a key: it is a PEM block or a JWK with an Ed25519, P-256 or RSA key (of 2048 to 8192 bits), or with an HS256 secret of at least 32 bytes")
+
+var errPublic = errors.New("auth: this is a public key, which verifies; signing takes the private one")
 
 // Generate makes a new key.
 func Generate(a Algorithm, random io.Reader) (Signer, error) {
@@ -85,7 +116,7 @@ func Generate(a Algorithm, random io.Reader) (Signer, error) {
 		}
 		return signer(secret)
 	}
-	return Signer{}, fmt.Errorf("auth: %q is not EdDSA, ES256 or HS256", a)
+	return Signer{}, fmt.Errorf("auth: %q is not EdDSA, ES256 or HS256, of which new keys are made", a)
 }
 
 func signer(key any) (Signer, error) {
@@ -95,6 +126,8 @@ func signer(key any) (Signer, error) {
 	case ed25519.PrivateKey:
 		s.public, err = public(key.Public())
 	case *ecdsa.PrivateKey:
+		s.public, err = public(key.Public())
+	case *rsa.PrivateKey:
 		s.public, err = public(key.Public())
 	case []byte:
 		s.public, err = public(key)
@@ -118,6 +151,12 @@ func public(key any) (Key, error) {
 			return Key{}, errKey
 		}
 		algorithm = ES256
+		name, err = x509.MarshalPKIXPublicKey(key)
+	case *rsa.PublicKey:
+		if n := key.N.BitLen(); n < minRSA || n > maxRSA {
+			return Key{}, errKey
+		}
+		algorithm = RS256
 		name, err = x509.MarshalPKIXPublicKey(key)
 	case []byte:
 		if len(key) < minSecret {
@@ -168,34 +207,107 @@ func (k Key) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}), nil
 }
 
-// ParseSigner reads what Signer.PEM wrote.
+// ParseSigner reads a private key or a secret: what Signer.PEM wrote, another program's
+// PEM block (PKCS #8, PKCS #1, SEC 1), or a JWK.
 func ParseSigner(text []byte) (Signer, error) {
-	block, _ := pem.Decode(text)
-	switch {
-	case block == nil:
-		return Signer{}, errKey
-	case block.Type == pemSecret:
-		return signer(block.Bytes)
-	case block.Type == pemPublic:
-		return Signer{}, errors.New("auth: this is a public key, which verifies; signing takes the private one")
-	case block.Type != pemPrivate:
+	if isJSON(text) {
+		return parseJWKSigner(text)
+	}
+	block, rest := pem.Decode(text)
+	if block != nil && block.Type == pemParameters {
+		block, _ = pem.Decode(rest)
+	}
+	if block == nil {
 		return Signer{}, errKey
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	return blockSigner(block)
+}
+
+func blockSigner(block *pem.Block) (Signer, error) {
+	var key any
+	var err error
+	switch block.Type {
+	case pemSecret:
+		key = block.Bytes
+	case pemPrivate:
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case pemSEC1:
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case pemPKCS1:
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case pemPublic, pemPublicRSA, pemCert:
+		return Signer{}, errPublic
+	case "ENCRYPTED PRIVATE KEY":
+		return Signer{}, errors.New("auth: the key is encrypted: decrypt it with openssl pkcs8")
+	default:
+		return Signer{}, errKey
+	}
 	if err != nil {
 		return Signer{}, errKey
 	}
 	return signer(key)
 }
 
-// ParseKey reads what Key.PEM or Signer.PEM wrote.
+// ParseKey reads the one key in text: what Key.PEM or Signer.PEM wrote, or what
+// ParseKeys reads.
 func ParseKey(text []byte) (Key, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != pemPublic {
-		s, err := ParseSigner(text)
+	keys, err := ParseKeys(text)
+	switch {
+	case err != nil:
+		return Key{}, err
+	case len(keys) > 1:
+		return Key{}, fmt.Errorf("auth: there are %d keys: take ParseKeys", len(keys))
+	}
+	return keys[0], nil
+}
+
+// ParseKeys reads all keys in text: PEM blocks, certificates among them, of which only the
+// key counts; a JWK; or a JWK Set, of which keys that are for other algorithms or uses are
+// left out. There is at least one.
+//
+// https://www.rfc-editor.org/rfc/rfc7517.html
+func ParseKeys(text []byte) ([]Key, error) {
+	if isJSON(text) {
+		return parseJWKs(text)
+	}
+	var keys []Key
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type == pemParameters {
+			continue
+		}
+		k, err := blockKey(block)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, errKey
+	}
+	return keys, nil
+}
+
+func blockKey(block *pem.Block) (Key, error) {
+	var key any
+	var err error
+	switch block.Type {
+	case pemPublic:
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case pemPublicRSA:
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case pemCert:
+		var c *x509.Certificate
+		if c, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = c.PublicKey
+		}
+	default:
+		s, err := blockSigner(block)
 		return s.public, err
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
 		return Key{}, errKey
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -62,7 +63,9 @@ func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 		},
 		Data: c.Data,
 	})
-	t.Header["kid"] = s.public.id
+	if s.public.id != "" {
+		t.Header["kid"] = s.public.id
+	}
 	text, err := t.SignedString(s.key)
 	if err == nil && len(text) > MaxToken {
 		err = fmt.Errorf("auth: the token has %d bytes, but %d are the most", len(text), MaxToken)
@@ -73,7 +76,9 @@ func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 // A Verifier says which tokens are taken.
 type Verifier struct {
 	// Keys are the keys that may have signed a token: one, or two while one takes
-	// the place of the other.
+	// the place of the other. A token that names a key ("kid") is checked with the
+	// key of that ID; with a single key here, whatever it names. One that names none is
+	// checked with all.
 	Keys []Key
 
 	// Audience is this server or its fleet: what a token's "aud" must have.
@@ -123,7 +128,7 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	}
 	var c claims
 	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{string(EdDSA), string(ES256), string(HS256)}),
+		jwt.WithValidMethods([]string{string(EdDSA), string(ES256), string(HS256), string(RS256)}),
 		jwt.WithStrictDecoding(),
 		jwt.WithTimeFunc(func() time.Time { return now }),
 		jwt.WithLeeway(v.skew()),
@@ -132,41 +137,58 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 		jwt.WithAudience(v.Audience),
 	)
 	var refused error
-	signed := ""
+	var may candidates
 	_, err := parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
-		var keys jwt.VerificationKeySet
-		keys.Keys, signed, refused = v.keysFor(t)
-		return keys, refused
+		may, refused = v.candidates(t)
+		return may.keys, refused
 	})
 	if err != nil {
-		return Claims{}, reason(err, refused)
+		err = reason(err, refused)
+		if err == ErrForged && may.unknown {
+			err = ErrUnknownKey // more likely than a forgery, and the next thing to look at
+		}
+		return Claims{}, err
 	}
-	return v.claims(now, &c, signed)
+	if !unambiguous(token) {
+		return Claims{}, ErrClaims
+	}
+	return v.claims(now, &c, may.id)
 }
 
-// keysFor returns the keys that may have signed t.
-func (v *Verifier) keysFor(t *jwt.Token) (keys []jwt.VerificationKey, id string, err error) {
+// Candidates are the keys that may have signed a token.
+type candidates struct {
+	keys    jwt.VerificationKeySet
+	id      string // of the key, if there is but one
+	unknown bool   // the token names another key, but there is one only
+}
+
+// candidates returns the keys that may have signed t.
+func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	if _, ok := t.Header["crit"]; ok {
-		return nil, "", ErrMalformed // it asks for what we do not know: RFC 7515, section 4.1.11
+		return c, ErrMalformed // it asks for what we do not know: RFC 7515, section 4.1.11
 	}
-	id, _ = t.Header["kid"].(string)
-	known := false
+	id, _ := t.Header["kid"].(string)
+	known := slices.ContainsFunc(v.Keys, func(k Key) bool { return id == "" || k.id == id })
+	if !known && len(v.Keys) != 1 {
+		return c, ErrUnknownKey
+	}
+	c.unknown = !known
 	for _, k := range v.Keys {
-		if id != "" && k.id != id {
+		if known && id != "" && k.id != id || string(k.algorithm) != t.Method.Alg() {
 			continue
 		}
-		known = true
-		if string(k.algorithm) == t.Method.Alg() {
-			keys = append(keys, k.key)
-		}
+		c.keys.Keys = append(c.keys.Keys, k.key)
+		c.id = k.id
 	}
-	switch {
-	case !known:
-		return nil, id, ErrUnknownKey
-	case len(keys) == 0:
-		return nil, id, ErrAlgorithm
+	switch n := len(c.keys.Keys); {
+	case n == 0 && c.unknown:
+		return c, ErrUnknownKey
+	case n == 0:
+		return c, ErrAlgorithm
+	case n > 1:
+		c.id = id
 	}
-	return keys, id, nil
+	return c, nil
 }
 
 // reason tells why in our words.

@@ -26,15 +26,28 @@ import (
 
 const usage = `usage:
   godwit-token key [-alg EdDSA|ES256|HS256]                   print a new private key
-  godwit-token public < private.pem                           print its public key
-  godwit-token sign -key private.pem -sub PLAYER -aud SERVER [-for 1m] [-data JSON] [-jti ID]
-  godwit-token verify -key key.pem -aud SERVER < token        say what a token says, or what is wrong with it
+  godwit-token public < private.pem                           print its public key; of HS256 the secret, as there is no other
+  godwit-token sign -key private.pem -sub PLAYER -aud SERVER [-for 1m] [-data JSON] [-jti ID] [-kid ID]
+  godwit-token verify -key key.pem -aud SERVER [-reusable] < token    say what a token says, or what is wrong with it
 
 PLAYER is the Identity.Name that the server gets, SERVER the Audience of its
 Verifier, and JSON its Identity.Data. A page shows the token as its option "token".
 Servers refuse tokens that are good for more than 24h, unless their Verifier
-says otherwise. Without -jti a token has a random ID.
+says otherwise, and so does verify. Without -jti a token has a random ID.
+
+A key is a PEM block (PKCS #8, PKCS #1, SEC 1, a certificate) or a JWK: Ed25519,
+P-256 (ES256), RSA (RS256) or a secret (HS256). A token names the key that signed
+it: -kid, or the JWK's "kid", or an ID made of the key. With -reusable a token
+needs no ID, as for a server whose Verifier is Reusable.
 `
+
+// takes names the flags of each command.
+var takes = map[string][]string{
+	"key":    {"alg"},
+	"public": nil,
+	"sign":   {"key", "sub", "aud", "for", "data", "jti", "kid"},
+	"verify": {"key", "aud", "reusable"},
+}
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
@@ -60,6 +73,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	flags.StringVar(&o.audience, "aud", "", "")
 	flags.StringVar(&o.id, "jti", "", "")
 	flags.StringVar(&o.data, "data", "", "")
+	flags.StringVar(&o.kid, "kid", "", "")
+	flags.BoolVar(&o.reusable, "reusable", false, "")
 	flags.DurationVar(&o.lifetime, "for", time.Minute, "")
 	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(out, usage)
@@ -70,6 +85,19 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is no flag\n%s", flags.Arg(0), usage)
 	}
+	names, known := takes[args[0]]
+	if !known {
+		return fmt.Errorf("%q is not known\n%s", args[0], usage)
+	}
+	var err error
+	flags.Visit(func(f *flag.Flag) {
+		if !slices.Contains(names, f.Name) {
+			err = fmt.Errorf("-%s is no flag of %s\n%s", f.Name, args[0], usage)
+		}
+	})
+	if err != nil {
+		return err
+	}
 	switch args[0] {
 	case "key":
 		return o.newKey(out)
@@ -77,15 +105,14 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return public(in, out)
 	case "sign":
 		return o.sign(out)
-	case "verify":
-		return o.verify(in, out)
 	}
-	return fmt.Errorf("%q is not known\n%s", args[0], usage)
+	return o.verify(in, out)
 }
 
 type options struct {
-	algorithm, key, subject, audience, id, data string
-	lifetime                                    time.Duration
+	algorithm, key, subject, audience, id, kid, data string
+	lifetime                                         time.Duration
+	reusable                                         bool
 }
 
 func (o *options) newKey(out io.Writer) error {
@@ -133,6 +160,9 @@ func (o *options) sign(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.kid != "" {
+		s = s.WithID(o.kid)
+	}
 	if o.id == "" {
 		o.id = rand.Text()
 	}
@@ -163,7 +193,7 @@ func (o *options) verify(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	v := auth.Verifier{Keys: []auth.Key{key}, Audience: o.audience}
+	v := auth.Verifier{Keys: []auth.Key{key}, Audience: o.audience, Reusable: o.reusable}
 	c, err := v.Verify(time.Now(), string(bytes.TrimSpace(token)))
 	if err != nil {
 		return err

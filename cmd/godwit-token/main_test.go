@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +37,35 @@ func TestKeySignVerify(t *testing.T) {
 	}
 }
 
+// What the help says of keys and flags.
+func TestKeysOfOtherPrograms(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		os.WriteFile(path, []byte(text), 0o600)
+		return path
+	}
+	// The example keys of RFC 8037, appendix A.
+	const public = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"login"}`
+	private := file("private.json", strings.Replace(public, `"kid"`, `"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid"`, 1))
+	key := file("key.json", public)
+	for _, kid := range []string{"", "another"} {
+		args := []string{"sign", "-key", private, "-sub", "ada", "-aud", "eu-1"}
+		if kid != "" {
+			args = append(args, "-kid", kid)
+		}
+		token := try(t, "", args...)
+		header, _, _ := strings.Cut(token, ".")
+		b, err := base64.RawURLEncoding.DecodeString(header)
+		if err != nil || !strings.Contains(string(b), `"kid":"`+cmp.Or(kid, "login")+`"`) {
+			t.Errorf("the header is %s: %v", b, err)
+		}
+		if said := try(t, token, "verify", "-key", key, "-aud", "eu-1", "-reusable"); !strings.HasPrefix(said, "sub ada\n") {
+			t.Errorf("%s", said)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"sign", "-h"}, {"key", "--help"}} {
 		if got := try(t, "", args...); got != usage {
@@ -61,6 +92,8 @@ func TestMisuseIsExplained(t *testing.T) {
 		"sign":                             "-key, -sub and -aud are needed",
 		"sign -nonsense":                   "-nonsense",
 		"sign -key k -sub a -aud b -for 0": "expired already",
+		"key -sub ada":                     "-sub is no flag of key",
+		"verify -key k -kid x -aud b":      "-kid is no flag of verify",
 		"verify -key k":                    "-key and -aud are needed",
 		"verify -key /none -aud b":         "-key: open /none",
 	} {
