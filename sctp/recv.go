@@ -34,8 +34,12 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 		a.timers[timerHeartbeat] = t + a.config.Heartbeat
 	}
 	data, urgent := false, false
+	credit := headerLen
 	for c := range chunks(b) {
 		var more bool
+		if c.kind != chunkHeartbeat { // its bytes come back in its answer
+			credit += len(c.raw)
+		}
 		if c.kind == chunkData {
 			var at bool
 			events, at, more = a.receiveData(t, c, events)
@@ -47,6 +51,7 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 			break
 		}
 	}
+	a.ack.credit = uint16(min(int(a.ack.credit)+credit, maxCredit))
 	if data && a.state == stateEstablished {
 		a.acknowledge(t, urgent)
 	}

@@ -19,6 +19,13 @@ const (
 	// of them Firefox, whose first FORWARD-TSN was lost in a burst with more gaps than
 	// that, went on with one packet per timeout and never said FORWARD-TSN again.
 	maxGapBlocks = 200
+
+	// minReports are the gaps that a SACK may tell of whatever was received: the first
+	// and the newest.
+	minReports = 2
+
+	// maxCredit is the largest SACK, in a packet of its own.
+	maxCredit = headerLen + sackLen + 4*(maxGapBlocks+maxDuplicates)
 )
 
 // farBehind is how far a TSN that stands still may fall behind those that go on: at
@@ -50,6 +57,12 @@ type acker struct {
 	eager   bool
 	due     bool  // a SACK should leave at the end of the batch
 	packets uint8 // with DATA, since the last SACK
+	blocks  uint8 // that the next SACK tells of; see sackParts
+
+	// credit is what was received, in bytes of packets, and is not used up by SACKs: all
+	// of them together are no larger, but for minReports each. Or a packet of 20 bytes,
+	// whose sender may be another than its source address says, would draw one of 828.
+	credit uint16
 
 	honest      uint16        // open channels whose messages the peer may send again or order
 	settleUntil time.Duration // openings may still be missing until then
@@ -164,29 +177,31 @@ func (a *Assoc) appendSack(b []byte, limit int) []byte {
 
 // appendSackNow appends a SACK if there is anything to acknowledge and it fits.
 func (a *Assoc) appendSackNow(b []byte, limit int) []byte {
-	if !a.sackWaits() || a.sackSize() > limit-len(b) {
+	if !a.sackWaits() {
+		return b
+	}
+	gaps, duplicates := a.sackParts()
+	size := sackLen + 4*(gaps+duplicates)
+	if size > limit-len(b) {
 		return b
 	}
 	start := len(b)
 	b = appendChunk(b, chunkSack, 0)
 	b = binary.BigEndian.AppendUint32(b, a.rx.cum)
 	b = binary.BigEndian.AppendUint32(b, uint32(max(localWindow-a.buffered, 0)))
-	counts := len(b)
-	b = append(b, 0, 0, 0, 0)
-	n := 0
+	b = binary.BigEndian.AppendUint16(b, uint16(gaps))
+	b = binary.BigEndian.AppendUint16(b, uint16(duplicates))
 	for first, last := range a.gapBlocks {
 		b = binary.BigEndian.AppendUint16(b, uint16(first-a.rx.cum))
 		b = binary.BigEndian.AppendUint16(b, uint16(last-a.rx.cum))
-		n++
 	}
-	for _, tsn := range a.ack.duplicates {
+	for _, tsn := range a.ack.duplicates[:duplicates] {
 		b = binary.BigEndian.AppendUint32(b, tsn)
 	}
-	binary.BigEndian.PutUint16(b[counts:], uint16(n))
-	binary.BigEndian.PutUint16(b[counts+2:], uint16(len(a.ack.duplicates)))
 
 	a.stats.SacksOut++
-	if n > 0 {
+	a.ack.credit = uint16(max(int(a.ack.credit)-headerLen-size, 0))
+	if gaps > 0 {
 		a.stats.GapSacksOut++
 	}
 	a.ack.due, a.ack.packets = false, 0
@@ -201,22 +216,35 @@ func (a *Assoc) sackWaits() bool {
 	return a.ack.due || a.ack.packets > 0 || a.pend&pendSack != 0
 }
 
-// sackSize returns the size of the SACK as it would be now.
-func (a *Assoc) sackSize() int {
-	n := sackLen + 4*len(a.ack.duplicates)
-	for range a.gapBlocks {
-		n += 4
+// sackParts returns how many gaps and duplicates the SACK tells of as it would be now.
+func (a *Assoc) sackParts() (gaps, duplicates int) {
+	if a.rx.cum == a.rx.high && len(a.ack.duplicates) == 0 {
+		a.ack.blocks = 0
+		return 0, 0
 	}
-	return n
+	room := max((int(a.ack.credit)-headerLen-sackLen)/4, minReports)
+	a.ack.blocks = uint8(min(room, maxGapBlocks))
+	for range a.gapBlocks {
+		gaps++
+	}
+	return gaps, min(room-gaps, len(a.ack.duplicates))
 }
 
-// gapBlocks yields the runs of TSNs received beyond the cumulative one.
+// gapBlocks yields the runs of TSNs received beyond the cumulative one: the first ones,
+// and as the last of a.ack.blocks the newest, without which the sender would not hear
+// that anything arrives.
 func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 	last := a.rx.cum
-	for range maxGapBlocks {
+	for n := range a.ack.blocks {
 		var first uint32
 		var ok bool
-		if first, last, ok = a.rx.gap(last); !ok || !yield(first, last) {
+		if first, last, ok = a.rx.gap(last); !ok {
+			return
+		}
+		if n == a.ack.blocks-1 {
+			first, last = a.rx.newest()
+		}
+		if !yield(first, last) {
 			return
 		}
 	}

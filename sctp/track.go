@@ -148,6 +148,31 @@ func (r *tracker) gap(after uint32) (first, last uint32, ok bool) {
 	return first, r.find(first, false) - 1, true
 }
 
+// newest returns the last run of received TSNs beyond base. There must be one.
+func (r *tracker) newest() (first, last uint32) {
+	last = r.high
+	for !r.bit(last) {
+		last = r.before(last, true)
+	}
+	return r.before(last, false) + 1, last
+}
+
+// before returns the last TSN before tsn, down to base, that was received, or that was
+// not.
+func (r *tracker) before(tsn uint32, received bool) uint32 {
+	for tsn--; seq.Less(r.base, tsn); {
+		word := r.bits[tsn%maxAhead/64]
+		if !received {
+			word = ^word
+		}
+		if word <<= 63 - tsn%64; word != 0 {
+			return seq.Max(tsn-uint32(bits.LeadingZeros64(word)), r.base)
+		}
+		tsn -= tsn%64 + 1
+	}
+	return r.base
+}
+
 func (r *tracker) bit(tsn uint32) bool {
 	return r.bits != nil && r.bits[tsn%maxAhead/64]>>(tsn%64)&1 != 0
 }
