@@ -55,8 +55,8 @@ type Config struct {
 	// opens have odd streams.
 	EvenStreams bool
 
-	// AllowReliable admits channels that are ordered or reliable, at the price of
-	// honest acknowledgement. What is sent on them is unreliable all the same.
+	// AllowReliable admits channels that are reliable, at the price of honest
+	// acknowledgement. What is sent on them is unreliable all the same.
 	AllowReliable bool
 
 	// Ack says when received messages are acknowledged honestly.
@@ -71,7 +71,9 @@ type Config struct {
 	MaxMessage int
 
 	// MaxBuffered limits the bytes held for reassembly and order. Zero means
-	// 64 KiB. Each fragment counts 64 bytes more than its length.
+	// 64 KiB. Each message, or part of one, counts 128 bytes more than it takes. A
+	// reliable channel may exceed the limit by one message, of which the next piece
+	// is what the peer must send first.
 	MaxBuffered int
 
 	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable
@@ -133,8 +135,8 @@ type Assoc struct {
 	rx        tracker
 	ack       acker
 	stats     Counters
-	fragments []fragment // by TSN
-	held      []data     // by stream and sequence number; see hold
+	loose     runs // incomplete messages that may be given up
+	kept      runs // those that may not
 	buffered  int
 	forwarded uint32 // highest TSN the peer gave up
 	oversize  uint32 // next TSN of a message that grew too large
@@ -363,7 +365,7 @@ func (a *Assoc) close() {
 	a.pend = 0
 	a.timers = [timers]time.Duration{}
 	a.initReply, a.cookie = nil, nil
-	a.fragments, a.held, a.buffered = nil, nil, 0
+	a.loose, a.kept, a.buffered = nil, nil, 0
 	a.rx.bits, a.ack.duplicates = nil, nil
 	a.marks, a.control, a.channels = marks{}, nil, nil
 	a.reset.ends = nil

@@ -317,7 +317,7 @@ func TestEveryEnumHasNames(t *testing.T) {
 	for i := PeerAbort; i < closeReasons; i++ {
 		check(t, i.String())
 	}
-	for i := RefusedOrdered; i < refuseReasons; i++ {
+	for i := RefusedReliable; i < refuseReasons; i++ {
 		check(t, i.String())
 	}
 	for i := DropShort; i < DropReasons; i++ {

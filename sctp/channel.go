@@ -29,14 +29,16 @@ type channel struct {
 	stream     uint16
 	state      channelState
 	negotiated bool // no DATA_CHANNEL_OPEN was seen
-	ordered    bool
+	ordered    bool // a message waits for those before it, which may be sent again
+	sequenced  bool // ordered, and nothing is sent again: what is overtaken is dropped
 	reliable   bool
-	honest     bool   // its sender may order or send again
+	honest     bool   // its sender may send again
 	nextIn     uint16 // next sequence number, if its messages have them
 	nextOut    uint16 // of DCEP messages; ours are unordered otherwise
 	out        resetStep
-	in         bool // the peer has reset its direction
-	refused    bool // never was open
+	in         bool   // the peer has reset its direction
+	refused    bool   // never was open
+	held       []data // by sequence number; see hold
 }
 
 // A channelState says whether messages pass.
@@ -129,8 +131,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 	ch := a.current(d.stream)
 	if ch == nil {
 		if d.stream == maxStream || a.openChannels() >= a.config.MaxChannels {
-			a.drop(DropChannels)
-			return events
+			return a.refuseNegotiated(d.stream, events)
 		}
 		ch, events = a.addNegotiated(d, events)
 	}
@@ -139,6 +140,14 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		return events
 	}
 	if d.flags&flagUnordered != 0 {
+		return a.deliver(d, events)
+	}
+	if ch.sequenced {
+		if seq.Less(d.ssn, ch.nextIn) {
+			a.drop(DropOrder)
+			return events
+		}
+		ch.nextIn = d.ssn + 1
 		return a.deliver(d, events)
 	}
 	if !ch.ordered {
@@ -160,8 +169,20 @@ func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
 	e := Event{Type: ChannelOpen, Stream: d.stream, Negotiated: true, Ordered: ordered}
 	if !ordered {
 		e.Reliability = Retransmits
+		a.sortRuns(d.stream)
 	}
 	return ch, append(events, e)
+}
+
+// refuseNegotiated drops a message of a channel that is one too many, and tells the
+// page, for which it is open, by a stream reset.
+func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
+	a.drop(DropChannels)
+	if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
+		return events
+	}
+	a.refuse(stream)
+	return append(events, Event{Type: ChannelRefused, Stream: stream, Negotiated: true, Refused: RefusedTooMany})
 }
 
 // receiveOrdered delivers a message of an ordered channel, and those that waited
@@ -172,10 +193,10 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		a.drop(DropOrder)
 		return events
 	case ahead > 0:
-		if ch.reliable && a.buffered+len(d.payload) > a.config.MaxBuffered+2*a.config.MaxMessage {
+		if ch.reliable && a.buffered+d.cost() > a.mostBuffered() {
 			return a.abort(ProtocolError, events)
 		}
-		a.hold(d, owned)
+		a.hold(ch, d, owned)
 		return a.stopWaiting(ch, events)
 	}
 	events = a.deliver(d, events)
@@ -186,12 +207,8 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 // oldest first, until what is held behind them fits the buffer. Its page may have far
 // more under way before it gives them up itself.
 func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
-	for !ch.reliable && a.buffered > a.config.MaxBuffered {
-		i := a.findHeld(ch.stream, ch.nextIn)
-		if i == len(a.held) || a.held[i].stream != ch.stream {
-			break
-		}
-		events = a.deliverHeld(ch, a.held[i].ssn, events)
+	for !ch.reliable && len(ch.held) > 0 && a.buffered > a.config.MaxBuffered {
+		events = a.deliverHeld(ch, ch.held[0].ssn, events)
 	}
 	return events
 }
@@ -199,11 +216,10 @@ func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
 // deliverHeld goes on with sequence number next: it delivers what is held before that,
 // for which nothing is waited for any longer, and then those whose turn it is.
 func (a *Assoc) deliverHeld(ch *channel, next uint16, events []Event) []Event {
-	first := a.findHeld(ch.stream, ch.nextIn)
-	last := first
-	for ; last < len(a.held); last++ {
-		h := &a.held[last]
-		if h.stream != ch.stream || seq.Less(next, h.ssn) {
+	n := 0
+	for ; n < len(ch.held); n++ {
+		h := &ch.held[n]
+		if seq.Less(next, h.ssn) {
 			break
 		}
 		if h.ssn == next {
@@ -211,7 +227,7 @@ func (a *Assoc) deliverHeld(ch *channel, next uint16, events []Event) []Event {
 		}
 		events = a.deliver(h, events)
 	}
-	a.removeHeld(first, last)
+	a.releaseHeld(ch, n)
 	ch.nextIn = next
 	return events
 }

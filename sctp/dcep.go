@@ -110,9 +110,10 @@ func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 		a.refuse(d.stream)
 		return append(events, e)
 	}
+	again := o.reliability != Retransmits || o.limit != 0
 	c := channel{
-		stream: d.stream, ordered: o.ordered, reliable: o.reliability == Reliable,
-		honest: o.ordered || o.reliability != Retransmits || o.limit != 0,
+		stream: d.stream, ordered: o.ordered && again, sequenced: o.ordered && !again,
+		reliable: o.reliability == Reliable, honest: again,
 	}
 	if c.nextIn = d.ssn + 1; d.flags&flagUnordered != 0 {
 		c.nextIn = 0
@@ -134,12 +135,15 @@ func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []
 			a.ack.honest++
 		}
 		next = seq.Max(next, was.nextIn)
-		c.nextIn, c.nextOut = was.nextIn, was.nextOut
+		c.nextIn, c.nextOut, c.held = was.nextIn, was.nextOut, was.held
 		*was = c
 	}
+	a.sortRuns(was.stream)
 	a.sendDCEPAck(was)
-	if !was.ordered {
-		next = was.nextIn + 1<<15 - 1 // nothing has to wait
+	switch n := len(was.held); {
+	case was.ordered:
+	case n > 0:
+		next = seq.Max(next, was.held[n-1].ssn+1) // nothing has to wait
 	}
 	return a.deliverHeld(was, next, append(events, e))
 }
@@ -155,8 +159,6 @@ func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
 	switch {
 	case ours || stream == maxStream:
 		return RefusedStream
-	case !a.config.AllowReliable && o.ordered:
-		return RefusedOrdered
 	case !a.config.AllowReliable && o.reliability == Reliable:
 		return RefusedReliable
 	case !known && a.openChannels() >= a.config.MaxChannels:

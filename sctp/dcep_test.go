@@ -112,8 +112,7 @@ func TestRefusedChannels(t *testing.T) {
 		message string
 		why     RefuseReason
 	}{
-		{"ordered, reliable", 1, openMessage(channelReliable, 0, "c"), RefusedOrdered},
-		{"ordered, unreliable", 1, openMessage(channelRetransmits, 0, "c"), RefusedOrdered},
+		{"ordered, reliable", 1, openMessage(channelReliable, 0, "c"), RefusedReliable},
 		{"unordered, reliable", 1, openMessage(channelUnordered|channelReliable, 0, "c"), RefusedReliable},
 		{"our stream", 2, openMessage(channelUnordered|channelRetransmits, 0, "c"), RefusedStream},
 		{"unknown type", 1, openMessage(3, 0, "c"), RefusedMalformed},
@@ -185,6 +184,27 @@ func TestTooManyChannels(t *testing.T) {
 	a.write(dataChunk(11, 8, ppidText, "x"))
 	a.wantNoEvent("nor a negotiated one")
 	a.wantDrops("its messages are dropped", DropChannels, 5) // and 4 openings without an answer
+}
+
+// A negotiated channel is open for its page from the start. One too many is closed by
+// its first message, once; the others go on.
+func TestTooManyNegotiatedChannels(t *testing.T) {
+	a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 2 })
+	a.write(dataChunk(1, 0, ppidText, "a"), dataChunk(2, 1, ppidText, "b"))
+	a.events = nil
+	a.drain()
+	a.write(dataChunk(3, 4, ppidText, "one too many"))
+	a.wantEvent("it is refused", Event{Type: ChannelRefused, Stream: 4, Negotiated: true, Refused: RefusedTooMany})
+	a.wantPacket("and closed", "RESET(1000 last=999 stream=4)")
+	a.write(dataChunk(4, 4, ppidText, "again"))
+	a.wantNoEvent("once")
+	a.write(dataChunk(5, 0, ppidText, "on"))
+	a.wantMessage("the others go on", 0, Text, "on")
+	a.write(resetResponse(1000, resultPerformed), resetRequest(peerTSN, 5, 4))
+	a.wantNoEvent("the page has closed it")
+	if len(a.channels) != 2 {
+		t.Errorf("%d entries", len(a.channels))
+	}
 }
 
 func TestUnknownDCEPMessages(t *testing.T) {

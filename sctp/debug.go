@@ -23,7 +23,7 @@ func (r CloseReason) String() string {
 }
 
 func (r RefuseReason) String() string {
-	return name(int(r), "", "ordered channel", "reliable channel", "too many channels",
+	return name(int(r), "", "reliable channel", "too many channels",
 		"stream of the other side", "malformed opening", "bad label or protocol")
 }
 

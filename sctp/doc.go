@@ -30,8 +30,10 @@
 //   - An opening that is lost while acknowledgement is eager is not sent again: its
 //     channel works as a negotiated one, without a label. Where reliable channels
 //     are allowed, a page should open those first.
-//   - While a channel is open whose messages the peer may retransmit or order,
-//     it is honest, in every mode.
+//   - While a channel is open whose messages the peer may retransmit, it is honest,
+//     in every mode. A channel that is ordered and never retransmits is none: nothing
+//     that is missing will come, so nothing waits for it. Its messages are delivered
+//     as they come, and one that a later one has overtaken is dropped.
 //   - A safety valve looks at the loss in windows of at least 500 ms and 16 TSNs:
 //     after four windows in a row above 40 % it is honest, after four in a row at
 //     30 % or below eager again.
@@ -39,6 +41,10 @@
 // What was acknowledged and what was delivered are kept apart: a packet that
 // arrives late, up to 4096 TSNs, is delivered once, even if it was acknowledged
 // before it came. What comes late of a channel that the peer has reset is dropped.
+//
+// A SACK tells of gaps and duplicates as far as what was received since the last ones
+// pays for it: all of them together are no larger than what came, but for two gaps
+// each, the first and the newest.
 //
 // # Restart
 //

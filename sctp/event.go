@@ -65,7 +65,6 @@ type RefuseReason uint8
 
 const (
 	refuseNone       RefuseReason = iota
-	RefusedOrdered                // ordered, and Config.AllowReliable is not set
 	RefusedReliable               // reliable, and Config.AllowReliable is not set
 	RefusedTooMany                // Config.MaxChannels are open
 	RefusedStream                 // the stream belongs to our side, or does not exist

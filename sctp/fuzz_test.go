@@ -221,20 +221,33 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		t.Fatalf("base %d, cum %d, high %d", a.rx.base, a.rx.cum, a.rx.high)
 	}
 	buffered := 0
-	for i := range a.fragments {
-		buffered += a.fragments[i].cost()
-		if i > 0 && !seq.Less(a.fragments[i-1].tsn, a.fragments[i].tsn) {
-			t.Fatal("fragments are not in order")
+	for _, rs := range []*runs{&a.loose, &a.kept} {
+		for i, r := range *rs {
+			p, size, cost := r.parts, 0, bufferOverhead-pieceOverhead
+			for q := p.head; q != nil; q = q.next {
+				size, cost = size+len(q.payload), cost+cap(q.payload)+pieceOverhead
+			}
+			if size != p.size || cost < p.cost || size > a.config.MaxMessage || r.flags&flagWhole == flagWhole {
+				t.Fatalf("a run of %d bytes counted %d, costs %d counted %d", size, p.size, cost, p.cost)
+			}
+			if i > 0 && !seq.Less((*rs)[i-1].last, r.first) {
+				t.Fatal("runs are not in order")
+			}
+			if a.reliable(r.stream) != (rs == &a.kept) {
+				t.Fatal("a run is among the wrong ones")
+			}
+			buffered += p.cost
 		}
 	}
-	for i := range a.held {
-		h := &a.held[i]
-		buffered += h.cost()
-		if i > 0 && (h.stream < a.held[i-1].stream || h.stream == a.held[i-1].stream && !seq.Less(a.held[i-1].ssn, h.ssn)) {
-			t.Fatal("messages are not held in order")
+	for _, ch := range a.channels {
+		for i := range ch.held {
+			buffered += ch.held[i].cost()
+			if i > 0 && !seq.Less(ch.held[i-1].ssn, ch.held[i].ssn) {
+				t.Fatal("messages are not held in order")
+			}
 		}
 	}
-	if limit := a.config.MaxBuffered + 3*a.config.MaxMessage; buffered != a.buffered || buffered > limit {
+	if limit := a.mostBuffered(); buffered != a.buffered || buffered > limit {
 		t.Fatalf("%d bytes buffered, %d counted, limit %d", buffered, a.buffered, limit)
 	}
 	honest := 0

@@ -56,7 +56,7 @@ func TestFragmentsLongAfterTheLastForward(t *testing.T) {
 // and moves ordered streams on.
 func TestForwardLongAfterTheLast(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
-	a.write(openChunk(1, 1, channelRetransmits, 0, "ordered, unreliable"))
+	a.write(openChunk(1, 1, channelRetransmits, 1, "ordered, unreliable"))
 	a.write(unreliableOpen(2, 3, "fast"))
 	a.events = nil
 	for i := range uint16(leaps) {

@@ -1,7 +1,6 @@
 package sctp
 
 import (
-	"bytes"
 	"slices"
 	"sort"
 	"time"
@@ -9,9 +8,13 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// bufferOverhead is what a fragment or a held message counts beyond its bytes, so
-// that a flood of one-byte fragments is bounded too.
-const bufferOverhead = 64
+// What is held counts more than its bytes, so that a flood of one-byte fragments is
+// bounded too: each message or part of one bufferOverhead, and each piece that a part
+// has besides the first pieceOverhead.
+const (
+	bufferOverhead = 128
+	pieceOverhead  = 64
+)
 
 // data is a view of a DATA chunk, or a message put together from several, or one that
 // waits for earlier ones of its stream.
@@ -24,21 +27,174 @@ type data struct {
 	payload []byte
 }
 
-// A fragment is part of a message that is not complete. The fragments of one
-// message have TSNs in a row, from one with flagBegin to one with flagEnd.
+func (d *data) cost() int { return cap(d.payload) + bufferOverhead }
+
+// A run is the fragments of one message that came and have TSNs in a row. It is whole
+// when it reaches from one with flagBegin to one with flagEnd.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.9
-type fragment struct {
-	tsn     uint32
-	ppid    uint32
-	stream  uint16
-	ssn     uint16
-	flags   byte
-	payload []byte
-	at      time.Duration
+type run struct {
+	first, last uint32 // TSNs
+	stream      uint16
+	flags       byte // flagBegin of the first, flagEnd of the last, flagUnordered
+	at          time.Duration
+	parts       *parts
 }
 
-func (f *fragment) cost() int { return len(f.payload) + bufferOverhead }
-func (d *data) cost() int     { return len(d.payload) + bufferOverhead }
+// parts are what a run holds. A fragment at its end is appended to the last piece, one
+// before its beginning is a piece of its own: neither moves what is there.
+type parts struct {
+	first      piece // of those that came, to be one allocation with this
+	head, tail *piece
+	size, cost int
+	ppid       uint32
+	ssn        uint16
+}
+
+type piece struct {
+	next    *piece
+	payload []byte
+}
+
+// takes reports whether d is of the message of r.
+func (r *run) takes(d *data) bool {
+	return r.stream == d.stream && r.parts.ppid == d.ppid && (r.flags^d.flags)&flagUnordered == 0 &&
+		(d.flags&flagUnordered != 0 || r.parts.ssn == d.ssn)
+}
+
+// runs are in the order of their TSNs. Those that may be given up for room are apart
+// from those that may not: the first of them is the next to go.
+type runs []run
+
+// find returns the place of the first run that does not end before tsn.
+func (rs runs) find(tsn uint32) int {
+	return sort.Search(len(rs), func(i int) bool { return !seq.Less(rs[i].last, tsn) })
+}
+
+// remove forgets run i. The oldest goes first, and nothing is moved for it.
+func (rs *runs) remove(i int) {
+	if i == 0 {
+		(*rs)[0] = run{}
+		*rs = (*rs)[1:]
+	} else {
+		*rs = slices.Delete(*rs, i, i+1)
+	}
+	if len(*rs) == 0 {
+		*rs = nil
+	}
+}
+
+// A place is where a fragment belongs: at i, or joined to the run before that, or to
+// the one there, or to both.
+type place struct {
+	rs          *runs
+	i           int
+	left, right bool
+	size        int // of the run that it will be part of
+	cost        int // how much more is held then
+}
+
+// runsOf returns the runs that those of a stream are among.
+func (a *Assoc) runsOf(stream uint16) *runs {
+	if a.reliable(stream) {
+		return &a.kept
+	}
+	return &a.loose
+}
+
+// place returns where d belongs. It reports whether its TSN is free.
+func (a *Assoc) place(d *data) (p place, ok bool) {
+	p.rs = a.runsOf(d.stream)
+	rs := *p.rs
+	p.i = rs.find(d.tsn)
+	p.size, p.cost = len(d.payload), len(d.payload)+bufferOverhead
+	if p.i < len(rs) {
+		r := &rs[p.i]
+		if seq.LessEq(r.first, d.tsn) {
+			return p, false
+		}
+		if p.right = r.first == d.tsn+1 && (r.flags&flagBegin|d.flags&flagEnd) == 0 && r.takes(d); p.right {
+			p.size += r.parts.size
+			p.cost = len(d.payload) + pieceOverhead
+		}
+	}
+	if p.i > 0 {
+		r := &rs[p.i-1]
+		if p.left = r.last+1 == d.tsn && (r.flags&flagEnd|d.flags&flagBegin) == 0 && r.takes(d); p.left {
+			p.size += r.parts.size
+			p.cost = r.parts.room(len(d.payload), a.config.MaxMessage) - cap(r.parts.tail.payload)
+		}
+	}
+	return p, true
+}
+
+// room returns the capacity of the last piece when it takes n bytes more: it doubles,
+// as far as a message may grow.
+func (p *parts) room(n, most int) int {
+	size, room := len(p.tail.payload), cap(p.tail.payload)
+	if size+n <= room {
+		return room
+	}
+	return max(min(2*room, most-(p.size-size)), size+n)
+}
+
+// insert keeps d at its place, and returns where its run is.
+func (a *Assoc) insert(t time.Duration, d *data, p place) int {
+	rs := *p.rs
+	a.buffered += p.cost
+	if p.left {
+		l := &rs[p.i-1]
+		q := l.parts
+		if room := q.room(len(d.payload), a.config.MaxMessage); room > cap(q.tail.payload) {
+			q.tail.payload = append(make([]byte, 0, room), q.tail.payload...)
+		}
+		q.tail.payload = append(q.tail.payload, d.payload...)
+		q.size += len(d.payload)
+		q.cost += p.cost
+		l.last, l.flags = d.tsn, l.flags|d.flags&flagEnd
+		if p.right {
+			r := &rs[p.i]
+			q.tail.next, q.tail = r.parts.head, r.parts.tail
+			q.size += r.parts.size
+			q.cost += r.parts.cost
+			l.last, l.flags, l.at = r.last, l.flags|r.flags, min(l.at, r.at)
+			p.rs.remove(p.i)
+		}
+		return p.i - 1
+	}
+	if p.right {
+		r := &rs[p.i]
+		r.parts.head = &piece{r.parts.head, clone(d.payload)}
+		r.parts.size += len(d.payload)
+		r.parts.cost += p.cost
+		r.first, r.flags = d.tsn, r.flags|d.flags&flagBegin
+		return p.i
+	}
+	q := &parts{first: piece{nil, clone(d.payload)}, size: len(d.payload), cost: p.cost, ppid: d.ppid, ssn: d.ssn}
+	q.head, q.tail = &q.first, &q.first
+	*p.rs = slices.Insert(rs, p.i, run{
+		first: d.tsn, last: d.tsn, stream: d.stream, flags: d.flags & (flagWhole | flagUnordered), at: t, parts: q,
+	})
+	return p.i
+}
+
+// clone copies b, and takes no more memory than that.
+func clone(b []byte) []byte {
+	c := make([]byte, len(b))
+	copy(c, b)
+	return c
+}
+
+// whole returns the bytes of a run.
+func (p *parts) whole() []byte {
+	if p.head == p.tail {
+		return p.head.payload
+	}
+	b := make([]byte, 0, p.size)
+	for q := p.head; q != nil; q = q.next {
+		b = append(b, q.payload...)
+	}
+	return b
+}
 
 // admit reports whether there is room for d. Only a chunk that its sender would
 // send again is refused; others make room for themselves or are given up.
@@ -46,16 +202,24 @@ func (a *Assoc) admit(d *data) bool {
 	if !a.reliable(d.stream) {
 		return true
 	}
-	cost := d.cost()
+	cost := len(d.payload) + bufferOverhead
+	if d.flags&flagWhole != flagWhole {
+		p, _ := a.place(d)
+		cost = p.cost
+	} else if !a.ordered(d.stream) {
+		return true // delivered at once
+	}
 	if a.buffered+cost <= a.config.MaxBuffered {
 		return true
 	}
-	if d.flags&flagWhole == flagWhole && !a.ordered(d.stream) {
-		return true // delivered at once
-	}
 	// What is missing is what frees the buffer, so it may exceed the limit by one
 	// message. A peer that fills that too skips sequence numbers on purpose.
-	return d.tsn == a.rx.cum+1 && a.buffered+cost <= a.config.MaxBuffered+2*a.config.MaxMessage
+	return d.tsn == a.rx.cum+1 && a.buffered+cost <= a.mostBuffered()
+}
+
+// mostBuffered is what is held at most, as it is counted.
+func (a *Assoc) mostBuffered() int {
+	return a.config.MaxBuffered + a.config.MaxMessage + 2*bufferOverhead
 }
 
 // receiveFragment keeps a fragment, and delivers its message if that is complete.
@@ -71,114 +235,79 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 		return events
 	}
 	a.current(d.stream) // or this would be forgotten with the old channel
-	if !a.makeRoom(d.cost(), d.stream) {
+	p, ok := a.makeRoom(d)
+	if !ok {
 		a.drop(DropEvicted)
 		return events
 	}
-	i := a.findFragment(d.tsn)
-	a.fragments = slices.Insert(a.fragments, i, fragment{
-		d.tsn, d.ppid, d.stream, d.ssn, d.flags, bytes.Clone(d.payload), t,
-	})
-	a.buffered += a.fragments[i].cost()
-	first, last, size := a.run(i)
-	if size > a.config.MaxMessage {
-		return a.dropOversize(t, first, last, events)
+	if p.size > a.config.MaxMessage {
+		return a.dropOversize(d, p, events)
 	}
-	if a.fragments[first].flags&flagBegin == 0 || a.fragments[last].flags&flagEnd == 0 {
+	i := a.insert(t, d, p)
+	r := (*p.rs)[i]
+	if r.flags&flagWhole != flagWhole {
 		if a.timers[timerFragments] == 0 {
 			a.timers[timerFragments] = t + a.config.ReassemblyAge
 		}
 		return events
 	}
-	m := data{stream: d.stream, ssn: d.ssn, ppid: d.ppid, flags: d.flags | flagWhole}
-	m.tsn = a.fragments[last].tsn
-	m.payload = make([]byte, 0, size)
-	for _, f := range a.fragments[first : last+1] {
-		m.payload = append(m.payload, f.payload...)
-	}
-	a.removeFragments(first, last)
+	m := data{tsn: r.last, stream: d.stream, ssn: d.ssn, ppid: d.ppid, flags: d.flags | flagWhole, payload: r.parts.whole()}
+	a.removeRun(p.rs, i)
 	return a.receiveMessage(t, &m, true, events)
 }
 
-// findFragment returns the place of tsn among the fragments.
-func (a *Assoc) findFragment(tsn uint32) int {
-	return sort.Search(len(a.fragments), func(i int) bool {
-		return !seq.Less(a.fragments[i].tsn, tsn)
-	})
+// makeRoom gives up the oldest incomplete messages of unreliable channels until there
+// is room for d, and returns its place. It reports whether there is room: what a
+// reliable stream brings has been admitted already.
+func (a *Assoc) makeRoom(d *data) (place, bool) {
+	for {
+		p, ok := a.place(d)
+		switch {
+		case !ok:
+			return p, false
+		case a.buffered+p.cost <= a.config.MaxBuffered:
+			return p, true
+		case len(a.loose) == 0:
+			return p, a.reliable(d.stream)
+		}
+		a.drop(DropEvicted)
+		a.removeRun(&a.loose, 0)
+	}
 }
 
-// run returns the bounds of the part of a message that fragment i belongs to, and
-// its size so far.
-func (a *Assoc) run(i int) (first, last, size int) {
-	fs := a.fragments
-	first, last, size = i, i, len(fs[i].payload)
-	for first > 0 && fs[first].flags&flagBegin == 0 && fs[first-1].precedes(&fs[first]) {
-		first--
-		size += len(fs[first].payload)
-	}
-	for last+1 < len(fs) && fs[last+1].flags&flagBegin == 0 && fs[last].precedes(&fs[last+1]) {
-		last++
-		size += len(fs[last].payload)
-	}
-	return first, last, size
+// removeRun forgets run i of rs.
+func (a *Assoc) removeRun(rs *runs, i int) {
+	a.buffered -= (*rs)[i].parts.cost
+	rs.remove(i)
+	a.rest()
 }
 
-// precedes reports whether g continues the message of f.
-func (f *fragment) precedes(g *fragment) bool {
-	return f.flags&flagEnd == 0 && f.tsn+1 == g.tsn && f.stream == g.stream && f.ppid == g.ppid &&
-		(f.flags^g.flags)&flagUnordered == 0 && (f.flags&flagUnordered != 0 || f.ssn == g.ssn)
-}
-
-// removeFragments forgets fragments first to last. The oldest go first, and nothing is
-// moved for them.
-func (a *Assoc) removeFragments(first, last int) {
-	for i := first; i <= last; i++ {
-		a.buffered -= a.fragments[i].cost()
-	}
-	if first == 0 {
-		clear(a.fragments[:last+1])
-		a.fragments = a.fragments[last+1:]
-	} else {
-		a.fragments = slices.Delete(a.fragments, first, last+1)
-	}
-	if len(a.fragments) == 0 {
-		a.fragments = nil
+// rest stops the timer when there is nothing to grow old.
+func (a *Assoc) rest() {
+	if len(a.loose) == 0 && len(a.kept) == 0 {
 		a.timers[timerFragments] = 0
 	}
 }
 
-// dropOversize gives up a message that is too large, with what is still to come.
-// On a reliable channel that is the end of the channel.
-func (a *Assoc) dropOversize(t time.Duration, first, last int, events []Event) []Event {
-	f := a.fragments[last]
+// dropOversize gives up a message that is too large with d, with what is still to
+// come. On a reliable channel that is the end of the channel.
+func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
 	a.drop(DropTooLarge)
-	a.removeFragments(first, last)
-	if f.flags&flagEnd == 0 {
-		a.oversize, a.skipping = f.tsn+1, true
+	last, flags := d.tsn, d.flags
+	if p.right {
+		last, flags = (*p.rs)[p.i].last, (*p.rs)[p.i].flags
+		a.removeRun(p.rs, p.i)
 	}
-	if a.reliable(f.stream) {
-		a.closeChannel(f.stream)
+	if p.left {
+		a.removeRun(p.rs, p.i-1)
+	}
+	if flags&flagEnd == 0 {
+		a.oversize, a.skipping = last+1, true
+	}
+	if a.reliable(d.stream) {
+		a.closeChannel(d.stream)
 	}
 	return events
-}
-
-// makeRoom gives up the oldest incomplete messages of unreliable channels until
-// there is room for n bytes, and reports whether there is. What a reliable stream
-// brings has been admitted already.
-func (a *Assoc) makeRoom(n int, stream uint16) bool {
-	for i := 0; a.buffered+n > a.config.MaxBuffered; {
-		if i >= len(a.fragments) {
-			return a.reliable(stream)
-		}
-		first, last, _ := a.run(i)
-		if a.reliable(a.fragments[i].stream) {
-			i = last + 1
-			continue
-		}
-		a.drop(DropEvicted)
-		a.removeFragments(first, last)
-	}
-	return true
 }
 
 // expireFragments gives up messages that are incomplete for too long. Those of
@@ -186,29 +315,20 @@ func (a *Assoc) makeRoom(n int, stream uint16) bool {
 // a message missing in an ordered one holds up all after it.
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
-	kept := 0
-	for i := 0; i < len(a.fragments); {
-		_, last, size := a.run(i) // looks back at i-1 at most, which is in its place
-		message := a.fragments[i : last+1]
-		oldest := message[0].at
-		for _, f := range message {
-			oldest = min(oldest, f.at)
-		}
-		i = last + 1
-		switch expiry := oldest + a.config.ReassemblyAge; {
-		case a.reliable(message[0].stream) || a.ordered(message[0].stream):
+	a.loose = slices.DeleteFunc(a.loose, func(r run) bool {
+		switch expiry := r.at + a.config.ReassemblyAge; {
+		case a.ordered(r.stream):
 		case expiry <= t:
 			a.drop(DropExpired)
-			a.buffered -= size + len(message)*bufferOverhead
-			continue
+			a.buffered -= r.parts.cost
+			return true
 		case next == 0 || expiry < next:
 			next = expiry
 		}
-		kept += copy(a.fragments[kept:], message)
-	}
-	clear(a.fragments[kept:])
-	if a.fragments = a.fragments[:kept]; kept == 0 {
-		a.fragments = nil
+		return false
+	})
+	if len(a.loose) == 0 {
+		a.loose = nil
 	}
 	a.timers[timerFragments] = next
 }
@@ -216,59 +336,73 @@ func (a *Assoc) expireFragments(t time.Duration) {
 // forwardFragments gives up messages that the peer gave up: those with a fragment
 // up to a.forwarded.
 func (a *Assoc) forwardFragments() {
-	for len(a.fragments) > 0 && seq.LessEq(a.fragments[0].tsn, a.forwarded) {
-		_, last, _ := a.run(0)
-		a.drop(DropForwarded)
-		a.removeFragments(0, last)
+	for _, rs := range [...]*runs{&a.loose, &a.kept} {
+		for len(*rs) > 0 && seq.LessEq((*rs)[0].first, a.forwarded) {
+			a.drop(DropForwarded)
+			a.removeRun(rs, 0)
+		}
+	}
+}
+
+// sortRuns puts the runs of a stream, whose channel has changed, where they belong.
+func (a *Assoc) sortRuns(stream uint16) {
+	to := a.runsOf(stream)
+	from := &a.kept
+	if to == from {
+		from = &a.loose
+	}
+	*from = slices.DeleteFunc(*from, func(r run) bool {
+		if r.stream == stream {
+			*to = slices.Insert(*to, to.find(r.first), r)
+		}
+		return r.stream == stream
+	})
+	if len(*from) == 0 {
+		*from = nil
 	}
 }
 
 // forgetStream frees what is buffered for a stream.
 func (a *Assoc) forgetStream(stream uint16) {
-	a.fragments = slices.DeleteFunc(a.fragments, func(f fragment) bool {
-		if f.stream == stream {
-			a.buffered -= f.cost()
+	for _, rs := range [...]*runs{&a.loose, &a.kept} {
+		*rs = slices.DeleteFunc(*rs, func(r run) bool {
+			if r.stream == stream {
+				a.buffered -= r.parts.cost
+			}
+			return r.stream == stream
+		})
+		if len(*rs) == 0 {
+			*rs = nil
 		}
-		return f.stream == stream
-	})
-	if len(a.fragments) == 0 {
-		a.fragments = nil
-		a.timers[timerFragments] = 0
 	}
-	first := sort.Search(len(a.held), func(i int) bool { return a.held[i].stream >= stream })
-	last := sort.Search(len(a.held), func(i int) bool { return a.held[i].stream > stream })
-	a.removeHeld(first, last)
+	a.rest()
+	if ch := a.channel(stream); ch != nil {
+		a.releaseHeld(ch, len(ch.held))
+	}
 }
 
-// hold keeps an ordered message that came too early. All that is held of a stream is
+// hold keeps an ordered message that came too early. All that is held of a channel is
 // less than half of the sequence numbers apart, so they have an order.
-func (a *Assoc) hold(d *data, owned bool) {
-	i := a.findHeld(d.stream, d.ssn)
-	if i < len(a.held) && a.held[i].stream == d.stream && a.held[i].ssn == d.ssn {
+func (a *Assoc) hold(ch *channel, d *data, owned bool) {
+	i := sort.Search(len(ch.held), func(i int) bool { return !seq.Less(ch.held[i].ssn, d.ssn) })
+	if i < len(ch.held) && ch.held[i].ssn == d.ssn {
 		a.drop(DropOrder) // the number is taken
 		return
 	}
-	a.held = slices.Insert(a.held, i, *d)
+	ch.held = slices.Insert(ch.held, i, *d)
 	if !owned {
-		a.held[i].payload = bytes.Clone(d.payload)
+		ch.held[i].payload = clone(d.payload)
 	}
-	a.buffered += d.cost()
+	a.buffered += ch.held[i].cost()
 }
 
-// findHeld returns the place of a message among those held.
-func (a *Assoc) findHeld(stream, ssn uint16) int {
-	return sort.Search(len(a.held), func(i int) bool {
-		h := &a.held[i]
-		return h.stream > stream || h.stream == stream && !seq.Less(h.ssn, ssn)
-	})
-}
-
-// removeHeld forgets the held messages from first up to last, without it.
-func (a *Assoc) removeHeld(first, last int) {
-	for i := range a.held[first:last] {
-		a.buffered -= a.held[first+i].cost()
+// releaseHeld forgets the first n messages held. Nothing is moved for them.
+func (a *Assoc) releaseHeld(ch *channel, n int) {
+	for i := range ch.held[:n] {
+		a.buffered -= ch.held[i].cost()
 	}
-	if a.held = slices.Delete(a.held, first, last); len(a.held) == 0 {
-		a.held = nil
+	clear(ch.held[:n])
+	if ch.held = ch.held[n:]; len(ch.held) == 0 {
+		ch.held = nil
 	}
 }

@@ -29,7 +29,7 @@ func TestFragmentsInAnyOrder(t *testing.T) {
 			a.write(parts[i])
 		}
 		a.wantMessage("whole", 1, Text, "one two three four")
-		if a.buffered != 0 || a.fragments != nil {
+		if a.buffered != 0 || a.loose != nil {
 			t.Fatalf("%d bytes left", a.buffered)
 		}
 	}
@@ -111,8 +111,8 @@ func TestHalfMessageFloodIsBounded(t *testing.T) {
 		a.use()
 		for i := range uint32(20_000) {
 			a.write(frag(flagBegin|unordered, 2+2*i, strings.Repeat("x", size)))
-			if a.buffered > a.config.MaxBuffered || len(a.fragments) > a.config.MaxBuffered/bufferOverhead {
-				t.Fatalf("%d bytes, %d fragments", a.buffered, len(a.fragments))
+			if a.buffered > a.config.MaxBuffered || len(a.loose) > a.config.MaxBuffered/bufferOverhead {
+				t.Fatalf("%d bytes, %d fragments", a.buffered, len(a.loose))
 			}
 		}
 		a.write(frag(flagBegin|unordered, 50_000, "a"), frag(flagEnd|unordered, 50_001, "b"))
@@ -139,7 +139,7 @@ func TestForwardPurgesFragments(t *testing.T) {
 // A reliable channel loses nothing to our limits: what does not fit is not
 // acknowledged, and comes again.
 func TestReliableFragmentsAreNotGivenUp(t *testing.T) {
-	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 4000, 4000 })
+	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 5000, 4000 })
 	a.write(openChunk(1, 1, channelReliable, 0, "file"))
 	a.events = nil
 	kilo := strings.Repeat("x", 900)
@@ -191,7 +191,7 @@ func TestOrderedDelivery(t *testing.T) {
 
 func TestForwardSkipsInOrderedStream(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
-	a.write(openChunk(1, 1, channelRetransmits, 0, "ordered, unreliable"))
+	a.write(openChunk(1, 1, channelRetransmits, 1, "ordered, unreliable"))
 	a.events = nil
 	a.write(rawData(flagWhole, 3, 1, 2, ppidText, "2"))
 	a.write(rawData(flagWhole, 5, 1, 4, ppidText, "4"))
@@ -294,7 +294,7 @@ func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 // lost. On a channel that may lose messages that costs the lost one, and no more.
 func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
-	a.write(openChunk(1, 1, channelRetransmits, 0, "state"))
+	a.write(openChunk(1, 1, channelRetransmits, 1, "state"))
 	a.events = nil
 	const n = 300
 	payload := strings.Repeat("x", 1000)

@@ -21,7 +21,7 @@ const heldTSN = peerTSN + 2
 
 func releases() []release {
 	reliable := openChunk(peerTSN, 1, channelReliable, 0, "")
-	ordered := openChunk(peerTSN, 1, channelRetransmits, 0, "")
+	ordered := openChunk(peerTSN, 1, channelRetransmits, 1, "")
 	message := func(i, _ int) data { return data{ssn: uint16(2 + i), flags: flagWhole} }
 	sparse := func(i, _ int) data { return data{ssn: uint16(2 + 2*i), flags: flagWhole} }
 	half := func(i, _ int) data { return data{stream: 2 * uint16(i&1), flags: flagBegin | flagUnordered} }
@@ -105,7 +105,7 @@ func TestReleaseOfAllThatIsHeld(t *testing.T) {
 				t.Fatalf("%s: out of order", r.name)
 			}
 		}
-		if a.buffered != 0 || len(a.held) != 0 || len(a.fragments) != 0 {
+		if a.buffered != 0 || len(a.loose) != 0 || len(a.kept) != 0 {
 			t.Errorf("%s: %d bytes are left", r.name, a.buffered)
 		}
 	}

@@ -1,0 +1,183 @@
+package sctp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func orderedOpen(tsn uint32, stream uint16) []byte {
+	return openChunk(tsn, stream, channelRetransmits, 0, "moves")
+}
+
+// ordered is a whole message of an ordered channel.
+func ordered(tsn uint32, ssn uint16, s string) []byte {
+	return rawData(flagWhole, tsn, 1, ssn, ppidText, s)
+}
+
+// An ordered channel without retransmission is unreliable: it needs no AllowReliable,
+// and does not end eager acknowledgement. Nobody sends what is missing again, so nothing
+// waits for it; what was overtaken is dropped, so the order is kept.
+func TestOrderedWithoutRetransmission(t *testing.T) {
+	for _, set := range []func(*Config){func(*Config) {}, allowReliable, honest, eager} {
+		a := newTestAssoc(t, set)
+		a.write(orderedOpen(1, 1))
+		a.wantEvent("it is served", Event{Type: ChannelOpen, Stream: 1, Label: "moves", Ordered: true, Reliability: Retransmits})
+		a.drain()
+		a.ackAll()
+		a.pass(time.Second)
+		a.drain()
+		a.write(ordered(2, 1, "1"))
+		a.write(ordered(5, 4, "4"))
+		a.wantMessage("in order", 1, Text, "1")
+		a.wantMessage("nothing waits", 1, Text, "4")
+		a.write(ordered(4, 3, "3"))
+		a.wantDrops("overtaken", DropOrder, 1)
+		a.write(forward(4, 1, 3)) // of honest acknowledgement: 2 and 3 are given up
+		a.write(ordered(3, 2, "2"))
+		a.wantDrops("overtaken and given up", DropOrder, 2)
+		a.write(ordered(6, 5, "5"))
+		a.wantMessage("it goes on", 1, Text, "5")
+		a.write(rawData(flagWhole|unordered, 7, 1, 0, ppidText, "in passing"))
+		a.wantMessage("an unordered one has no place", 1, Text, "in passing")
+		if a.buffered != 0 || a.ack.honest != 0 {
+			t.Errorf("%d bytes wait, %d channels want honesty", a.buffered, a.ack.honest)
+		}
+	}
+	a := newTestAssoc(t)
+	a.write(orderedOpen(1, 1))
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(ordered(3, 2, "2"))
+	a.pass(sackDelay)
+	a.wantPacket("what was lost is acknowledged", "SACK(cum=3)")
+}
+
+// Its sequence numbers wrap, and begin anew with a new channel on its stream.
+func TestOrderedWithoutRetransmissionWraps(t *testing.T) {
+	a := newTestAssoc(t, eager)
+	a.write(orderedOpen(1, 1))
+	a.events = nil
+	tsn := uint32(2)
+	for ssn := 1; ssn < 150_000; ssn += 5000 {
+		a.write(ordered(tsn, uint16(ssn), fmt.Sprint(ssn)))
+		a.wantMessage("in order", 1, Text, fmt.Sprint(ssn))
+		tsn += 2
+	}
+	a.drain()
+	a.write(resetRequest(peerTSN, tsn-2, 1))
+	a.events = nil
+	a.write(orderedOpen(tsn, 1))
+	a.events = nil
+	a.write(ordered(tsn+1, 1, "first"))
+	a.wantMessage("a new channel", 1, Text, "first")
+}
+
+// Messages that overtake the opening are delivered as they come; it goes on behind them.
+func TestOrderedWithoutRetransmissionBeforeItsOpening(t *testing.T) {
+	a := newTestAssoc(t, eager)
+	a.write(ordered(3, 2, "2"))
+	a.write(orderedOpen(1, 1))
+	a.write(ordered(2, 1, "1"))
+	a.write(ordered(4, 3, "3"))
+	got := ""
+	for _, e := range a.events {
+		got += string(e.Payload)
+	}
+	if got != "23" {
+		t.Errorf("%q came", got)
+	}
+
+	a = newTestAssoc(t, allowReliable) // where what comes first waits, lest it be reliable
+	a.write(ordered(4, 3, "3"), ordered(3, 2, "2"))
+	a.write(orderedOpen(1, 1))
+	a.write(ordered(2, 1, "1"))
+	a.write(ordered(5, 4, "4"))
+	got = ""
+	for _, e := range a.events {
+		got += string(e.Payload)
+	}
+	if got != "234" || a.buffered != 0 {
+		t.Errorf("%q came, %d bytes wait", got, a.buffered)
+	}
+}
+
+// Whatever is lost or overtaken, each message comes at most once and in order, also
+// one in pieces, and none is missing that was neither.
+func TestOrderedWithoutRetransmissionAgainstModel(t *testing.T) {
+	for seed := range uint64(50) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		a := newTestAssoc(t, eager)
+		a.write(orderedOpen(1, 1))
+		a.events = nil
+		tsn, sent := uint32(2), 0
+		type arrival struct {
+			at      int
+			message int
+			chunks  [][]byte
+		}
+		var air []arrival
+		overtaken := map[int]bool{}
+		last := 0
+		for i := 1; i <= 500; i++ {
+			s, at := fmt.Sprint(i), i
+			late := rnd.IntN(10) == 0
+			if late {
+				at += rnd.IntN(5)
+			}
+			var chunks [][]byte
+			if n := len(s); n > 1 && rnd.IntN(3) == 0 {
+				chunks = [][]byte{rawData(flagBegin, tsn, 1, uint16(i), ppidText, s[:1]), rawData(flagEnd, tsn+1, 1, uint16(i), ppidText, s[1:])}
+			} else {
+				chunks = [][]byte{ordered(tsn, uint16(i), s)}
+			}
+			tsn += uint32(len(chunks))
+			if rnd.IntN(10) > 0 {
+				air = append(air, arrival{at, i, chunks})
+				sent++
+			}
+		}
+		for at := range 510 {
+			for _, p := range air {
+				if p.at != at {
+					continue
+				}
+				if p.message < last {
+					overtaken[p.message] = true
+				}
+				last = max(last, p.message)
+				for _, c := range p.chunks {
+					a.write(c)
+				}
+			}
+		}
+		before := 0
+		for _, e := range a.events {
+			var n int
+			fmt.Sscan(string(e.Payload), &n)
+			if n <= before {
+				t.Fatalf("seed %d: %d after %d", seed, n, before)
+			}
+			before = n
+		}
+		if len(a.events) != sent-len(overtaken) {
+			t.Errorf("seed %d: %d came of %d, %d of them overtaken", seed, len(a.events), sent, len(overtaken))
+		}
+	}
+}
+
+// An ordered channel with a few retransmissions is unreliable, too. Its messages wait
+// until their sender gives up what is missing.
+func TestOrderedWithRetransmissionsNeedsNoLeave(t *testing.T) {
+	for _, kind := range []byte{channelRetransmits, channelLifetime} {
+		a := newTestAssoc(t)
+		a.write(openChunk(1, 1, kind, 3, "moves"))
+		a.events = nil
+		a.write(ordered(3, 2, "2"))
+		a.wantNoEvent("1 may be sent again")
+		a.write(forward(2, 1, 1))
+		a.wantMessage("1 was given up", 1, Text, "2")
+	}
+}
