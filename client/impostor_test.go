@@ -1,0 +1,272 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pion "github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+	pionsctp "github.com/pion/sctp"
+	"github.com/pion/stun/v3"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A forger signs as the owner of a P-256 certificate that it has only seen. See
+// dtls/impostor_test.go.
+type forger struct{ seen *ecdsa.PublicKey }
+
+func (f forger) Public() crypto.PublicKey { return make(ed25519.PublicKey, ed25519.PublicKeySize) }
+
+func (f forger) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	b := must(ecdh.P256().GenerateKey(rand.Reader))
+	n := elliptic.P256().Params().N
+	r := new(big.Int).SetBytes(must(b.ECDH(must(f.seen.ECDH())))) // the x of bQ
+	s := new(big.Int).ModInverse(new(big.Int).SetBytes(b.Bytes()), n)
+	r.Mod(r, n)
+	s.Mul(s, r).Mod(s, n)
+	return asn1.Marshal(struct{ R, S *big.Int }{r, s})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// seenOf is what everybody sees of a certificate, with the forger as its key.
+func seenOf(c *dtls.Certificate) tls.Certificate {
+	text := must(c.PEM())
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			key := must(x509.ParseCertificate(block.Bytes)).PublicKey.(*ecdsa.PublicKey)
+			return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: forger{key}}
+		}
+	}
+	panic("no certificate")
+}
+
+// An impostor is on the path of a victim, whose datagrams come to it: it knows the ICE
+// credentials, and has seen the certificate of the victim's peer.
+type impostor struct {
+	*netsim.Conn
+	pwd string // of the checks that it answers
+
+	mu     sync.Mutex
+	victim netip.AddrPort
+}
+
+// ReadFrom returns what is for pion: DTLS, in which Ed25519 is offered.
+func (i *impostor) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := i.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return 0, nil, err
+		}
+		if d := b[:n]; n > 0 && d[0] >= 20 {
+			copy(d, bytes.ReplaceAll(d, []byte{0x06, 0x03, 0x08, 0x04}, []byte{0x06, 0x03, 0x08, 0x07}))
+			return n, net.UDPAddrFromAddrPort(from), nil
+		}
+		i.answer(bytes.Clone(b[:n]), from)
+	}
+}
+
+// answer answers a check.
+func (i *impostor) answer(b []byte, from netip.AddrPort) {
+	m := &stun.Message{Raw: b}
+	if m.Decode() != nil || m.Type != stun.BindingRequest {
+		return
+	}
+	i.mu.Lock()
+	i.victim = from
+	i.mu.Unlock()
+	r := must(stun.Build(stun.NewTransactionIDSetter(m.TransactionID), stun.BindingSuccess,
+		&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
+		stun.NewShortTermIntegrity(i.pwd), stun.Fingerprint))
+	i.WriteToUDPAddrPort(r.Raw, from)
+}
+
+func (i *impostor) WriteTo(b []byte, _ net.Addr) (int, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.WriteToUDPAddrPort(b, i.victim)
+}
+
+// check sends a check to the victim.
+func (i *impostor) check(username, pwd string) {
+	m := must(stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username),
+		stun.RawAttribute{Type: stun.AttrICEControlling, Value: make([]byte, 8)},
+		stun.RawAttribute{Type: stun.AttrPriority, Value: make([]byte, 4)},
+		stun.RawAttribute{Type: stun.AttrUseCandidate},
+		stun.NewShortTermIntegrity(pwd), stun.Fingerprint))
+	i.WriteTo(m.Raw, nil)
+}
+
+// shake shakes hands as the owner of the certificate, and talks if that succeeds.
+func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
+	silent := &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
+	var c *pion.Conn
+	if isClient {
+		c = must(pion.ClientWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
+			pion.WithInsecureSkipVerify(true), pion.WithLoggerFactory(silent),
+			pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM)))
+	} else {
+		c = must(pion.ServerWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
+			pion.WithInsecureSkipVerify(true), pion.WithLoggerFactory(silent), pion.WithClientAuth(pion.RequireAnyClientCert),
+			pion.WithInsecureSkipVerifyHello(true), pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM)))
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	a, err := pionsctp.Client(pionsctp.Config{NetConn: c, LoggerFactory: silent})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	s := must(a.OpenStream(3, pionsctp.PayloadTypeWebRTCString))
+	s.SetReliabilityParams(true, pionsctp.ReliabilityTypeRexmit, 0)
+	must(s.WriteSCTP([]byte("forged"), pionsctp.PayloadTypeWebRTCString))
+	time.Sleep(time.Second)
+	return nil
+}
+
+// attribute returns the value of an attribute in SDP.
+func attribute(sdp, name string) string {
+	_, rest, _ := strings.Cut(sdp, "a="+name+":")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+// inImpostorWorld is inWorld with a server that reports all that it is told.
+func inImpostorWorld(t *testing.T, test func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, network: netsim.New(1), events: make(chan string, 1000)}
+		defer w.network.Close()
+		w.server = must(rtcserver.Serve(must(w.network.Listen(netip.MustParseAddrPort("192.0.2.1:7777"))), rtcserver.Config{
+			Certificate: serverCertificate(),
+			Handler: rtcserver.Handler{
+				Open:        func(*rtcserver.Conn) { w.events <- "server: open" },
+				ChannelOpen: func(*rtcserver.Conn, rtcserver.Channel) { w.events <- "server: channel" },
+				Message:     func(_ *rtcserver.Conn, m rtcserver.Message) { w.events <- fmt.Sprintf("server: %s", m.Data) },
+				Close:       func(_ *rtcserver.Conn, err *rtcserver.CloseError) { w.events <- "server: close: " + err.Error() },
+				Fail:        func(_ *rtcserver.Conn, err *rtcserver.CloseError) { w.events <- "server: fail: " + err.Error() },
+			},
+		}))
+		defer w.server.Close()
+		test(w)
+	})
+}
+
+// Certificates cost more than all else here.
+var (
+	serverCertificate = sync.OnceValue(func() *dtls.Certificate { return must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour))) })
+	pageCertificate   = sync.OnceValue(func() *dtls.Certificate { return must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour))) })
+)
+
+// Somebody who has seen a page's offer and its certificate, and is on its path, opens
+// no connection in its name: the server is told of a failure, and of no byte.
+func TestImpostorOfAPage(t *testing.T) {
+	serverCertificate()
+	seen := seenOf(pageCertificate())
+	for name, isClient := range map[string]bool{"DTLS server": false, "DTLS client": true} {
+		t.Run(name, func(t *testing.T) {
+			inImpostorWorld(t, func(w *world) {
+				var offer string
+				e := w.endpoint(client.Config{Certificate: pageCertificate()}) // the true page: it makes the offer
+				_, err := e.Connect(w.t.Context(), func(_ context.Context, b []byte) ([]byte, error) {
+					if offer = string(b); isClient {
+						offer = strings.Replace(offer, "a=setup:actpass", "a=setup:active", 1)
+					}
+					return nil, errors.New("it hears no more")
+				}, nil)
+				if offer == "" {
+					t.Fatal(err)
+				}
+				answer := string(must(w.signal(w.t.Context(), []byte(offer))))
+				answer = strings.ReplaceAll(answer, `\r\n`, "\r\n")
+				i := &impostor{Conn: must(w.network.Listen(netip.MustParseAddrPort("203.0.113.66:6666"))),
+					victim: netip.MustParseAddrPort("192.0.2.1:7777")}
+				defer i.Close()
+				i.check(attribute(answer, "ice-ufrag")+":"+attribute(offer, "ice-ufrag"), attribute(answer, "ice-pwd"))
+				err = i.shake(isClient, seen)
+				synctest.Wait()
+				t.Logf("the impostor's end: %v", err)
+				if got := w.next(); !strings.HasPrefix(got, "server: fail: ") || !strings.HasSuffix(got, dtls.ErrScheme.Error()) {
+					t.Errorf("%q happened, want a failure for the scheme", got)
+				}
+				w.wantQuiet()
+			})
+		})
+	}
+}
+
+// Somebody who has seen the server's certificate, and is on the client's path, is no
+// server to a native client.
+func TestImpostorOfAServer(t *testing.T) {
+	seen := seenOf(serverCertificate())
+	pageCertificate()
+	for name, isClient := range map[string]bool{"DTLS server": false, "DTLS client": true} {
+		t.Run(name, func(t *testing.T) {
+			inImpostorWorld(t, func(w *world) {
+				i := &impostor{Conn: must(w.network.Listen(netip.MustParseAddrPort("203.0.113.66:6666")))}
+				e := w.endpoint(client.Config{Certificate: pageCertificate()})
+				ended := make(chan error, 1)
+				_, err := e.Connect(w.t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+					r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(offer))
+					r.Header.Set("Accept", "application/sdp")
+					resp := httptest.NewRecorder()
+					w.server.ServeHTTP(resp, r)
+					answer := strings.Replace(resp.Body.String(), "192.0.2.1 7777", "203.0.113.66 6666", 1)
+					if !strings.Contains(answer, "203.0.113.66") {
+						t.Errorf("no candidate to take the place of in %s", answer)
+					}
+					if !isClient {
+						answer = strings.Replace(answer, "a=setup:active", "a=setup:passive", 1)
+					}
+					i.pwd = attribute(answer, "ice-pwd")
+					go func() { ended <- i.shake(isClient, seen) }()
+					return []byte(answer), nil
+				}, nil)
+				t.Logf("the impostor's end: %v", <-ended)
+				i.Close()
+				if !errors.Is(err, dtls.ErrScheme) {
+					t.Errorf("the client connected to an impostor: %v", err)
+				}
+				if got := w.next(); got != "server: fail: rtcserver: the page never came" {
+					t.Errorf("%q happened, want nothing but that nobody came to the server", got)
+				}
+				w.wantQuiet()
+			})
+		})
+	}
+}
