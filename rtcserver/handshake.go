@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"errors"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
@@ -59,12 +60,22 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
+			s.server.warnOfRoles(now, c, o.event.Err)
 		}
 		s.events = c.peer.Shake(now, o.event, s.events[:0])
 		c.happened(now, s.events)
 		s.touch(c)
 	}
 	s.outbox = s.outbox[:0]
+}
+
+// warnOfRoles says once a minute that a peer may be able to be the DTLS client only,
+// which looks like any other timeout to whoever runs the peer.
+func (s *Server) warnOfRoles(now time.Time, c *Conn, err error) {
+	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.rolesWarning.due(now) {
+		s.config.Logger.Warn("rtcserver: a handshake failed in which the offer left the roles to us, so that we are the DTLS client",
+			"conn", c.id, "remote", c.peer.Remote(), "err", err)
+	}
 }
 
 // endHandshake lets go of c's handshake and gives its place to the next.

@@ -39,6 +39,7 @@ type Server struct {
 
 	forwarding    forwarding
 	originWarning warning
+	rolesWarning  warning
 
 	polling bool // Poll's own: it runs
 }

@@ -1,0 +1,55 @@
+package rtcserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+)
+
+// A peer that can only be the DTLS client, though its offer leaves the roles to us,
+// answers no ClientHello, or sends one itself. The log and the error say what to do.
+func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
+	// type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3) version(2) random(32)
+	hello := append([]byte{1, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 34, 0xfe, 0xfd}, make([]byte, 32)...)
+	for name, test := range map[string]struct {
+		sends []byte
+		want  error
+		after time.Duration
+	}{
+		"silent":            {nil, dtls.ErrNoAnswer, 10 * time.Second},
+		"with a hello":      {record(22, 0, 0, hello), dtls.ErrRoles, 0},
+		"with another word": {record(22, 0, 0, append([]byte{2}, hello[1:]...)), dtls.ErrMessage, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			var failed chan error
+			inWorld(t, Config{
+				Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+				Handler: Handler{Fail: func(_ *Conn, why *CloseError) { failed <- why }},
+			}, func(w *world) {
+				failed = make(chan error, 1)
+				o := w.offer("")
+				o.check(attackerAddr, "")
+				start := time.Now()
+				if synctest.Wait(); test.sends != nil {
+					w.network.Inject(attackerAddr, serverAddr, test.sends)
+				}
+				err := <-failed
+				if !errors.Is(err, test.want) || time.Since(start) != test.after {
+					t.Errorf("after %v: %v, want %v after %v", time.Since(start), err, test.want, test.after)
+				}
+				w.server.Shutdown(context.Background())
+				if said := strings.Contains(log.String(), "a=setup:active"); said != (test.want != dtls.ErrMessage) {
+					t.Errorf("the log says %q", log.String())
+				}
+			})
+		})
+	}
+}
