@@ -148,7 +148,7 @@ func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
 	if err := c.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	a, err := pionsctp.Client(pionsctp.Config{NetConn: c, LoggerFactory: silent})
+	a, err := pionsctp.ClientWithOptions(pionsctp.WithNetConn(c), pionsctp.WithLoggerFactory(silent))
 	if err != nil {
 		return err
 	}

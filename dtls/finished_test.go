@@ -90,8 +90,7 @@ func TestWrongFinishedIsRefused(t *testing.T) {
 				w, s := newWorld(t, 1), newSide(t, client)
 				l := &liar{t: t, client: !client}
 				ready := make(chan struct{})
-				var p *pionSide
-				p = startPion(t, !client, cert, func(b []byte) { w.carry(nil, l.lie(b), s.receive) }, pion.WithKeyLogWriter(l))
+				p := startPion(t, !client, cert, func(b []byte) { w.carry(nil, l.lie(b), s.receive) }, pion.WithKeyLogWriter(l))
 				s.start(configFor(cert), func(b []byte) { <-ready; l.see(b); w.carry(s, b, p.receive) })
 				close(ready)
 				defer p.close()

@@ -56,9 +56,8 @@ func TestImpostorIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newWorld(t, 1), newSide(t, client)
-				var p *pionSide
 				ready := make(chan struct{})
-				p = startPion(t, !client, impostor(seen.Certificate[0]), func(b []byte) { w.carry(nil, b, s.receive) })
+				p := startPion(t, !client, impostor(seen.Certificate[0]), func(b []byte) { w.carry(nil, b, s.receive) })
 				s.start(configFor(seen), func(b []byte) { <-ready; w.carry(s, offerEd25519(b), p.receive) })
 				close(ready)
 				defer p.close()
