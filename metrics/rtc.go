@@ -48,6 +48,8 @@ func (p *page) rtc(s *rtcserver.Stats) {
 	p.add(s.HandshakesFailed, "result", "failed")
 	p.counter("godwit_rtc_handshakes_queued_total", "DTLS handshakes that had to wait for MaxHandshakes.")
 	p.add(s.HandshakesQueued)
+	p.counter("godwit_rtc_handshakes_yielded_total", "DTLS handshakes that failed because nothing was heard of their page while others waited.")
+	p.add(s.HandshakesYielded)
 
 	p.counter("godwit_rtc_messages_total", "Messages of data channels; those of a session are its packets.")
 	p.addWays(s.MessagesIn, s.MessagesOut)

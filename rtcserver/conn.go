@@ -67,7 +67,7 @@ type Conn struct {
 	remote    *netip.AddrPort    // the page's address when the log last heard of it; nil until it is open
 	rival     string             // username fragment of who shakes hands from one of them, or pretends to
 	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
-	handshake *dtls.Handshake    // while it runs
+	handshake *handshake         // while it runs
 
 	id     uint64
 	ufrag  string     // our username fragment

@@ -7,19 +7,29 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// beginHandshake starts c's DTLS handshake, or queues it until another is over.
+// A handshake is a connection's DTLS handshake that runs.
+type handshake struct {
+	*dtls.Handshake
+	heard time.Time // when something of the page's came for it, or when it began
+}
+
+// errYielded ends a handshake that gives its place up.
+var errYielded = errors.New("the page did not answer for 1 s while others waited for its place: see Config.MaxHandshakes")
+
+// beginHandshake starts c's DTLS handshake, or queues it until there is a place.
 // The shard's lock is held.
 func (s *shard) beginHandshake(c *Conn) {
-	if s.inFlight >= s.server.config.MaxHandshakes {
+	if !s.places.free(c.site, nil) {
 		c.queued = true
-		s.queue = append(s.queue, c)
+		s.places.wait(c)
 		s.stats.handshakesQueued++
 		return
 	}
-	s.inFlight++
+	s.places.take(c)
 	c.queued = false
 	c.peer.Begin()
-	c.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+	c.handshake = &handshake{heard: time.Now()}
+	c.handshake.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.server.config.Certificate,
 		Client:      c.active,
 		Peer:        c.expected,
@@ -85,13 +95,22 @@ func (s *shard) endHandshake(c *Conn) {
 	}
 	c.handshake.Stop()
 	c.handshake = nil
-	s.inFlight--
-	for len(s.queue) > 0 && s.inFlight < s.server.config.MaxHandshakes {
-		next := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
+	s.places.remove(c)
+	for next := s.places.next(); next != nil; next = s.places.next() {
 		if next.queued = false; next.closed == nil {
 			s.beginHandshake(next)
 		}
+	}
+}
+
+// yieldPlaces ends handshakes that nothing is heard of, for those that wait.
+func (s *shard) yieldPlaces(now time.Time) {
+	for c := s.places.silent(now); c != nil; c = s.places.silent(now) {
+		s.stats.handshakesFailed++
+		s.stats.handshakesYielded++
+		c.peer.Fail(now, errYielded)
+		s.endHandshake(c)
+		c.happened(now, nil)
+		s.touch(c)
 	}
 }

@@ -265,7 +265,7 @@ func TestMaxPerIPCountsLiveOnes(t *testing.T) {
 }
 
 // Handshakes beyond MaxHandshakes wait their turn, here until those of a page that
-// does not answer have timed out.
+// does not answer give their places up.
 func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 	inWorld(t, Config{MaxHandshakes: 2, HandshakeTimeout: 2 * time.Second}, func(w *world) {
 		for range 4 {
@@ -280,11 +280,11 @@ func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 		if err := p.connect(nil); err != nil {
 			w.t.Fatal(err)
 		}
-		if d := time.Since(begin); d < 4*time.Second || d > 5*time.Second {
-			t.Errorf("connected after %v, want after two timeouts", d)
+		if d := time.Since(begin); d < time.Second || d > 1500*time.Millisecond {
+			t.Errorf("connected after %v, want after a second and its own handshake", d)
 		}
-		synctest.Wait() // the other of the last two times out at the same instant
-		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[NoHandshake] != 4 {
+		time.Sleep(10 * time.Second)
+		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesYielded < 2 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[NoHandshake] != 4 || st.Handshakes != 0 {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -48,8 +48,7 @@ type shard struct {
 	out      []udpio.Datagram
 	outbox   []outboxed // what handshakes said
 	inbox    []udpio.Datagram
-	inFlight int       // handshakes that run
-	queue    []*Conn   // connections whose handshake waits for its turn
+	places   places
 	expiry   time.Time // when the registry's next pending connection expires; shard 0 only
 	deadline time.Time // the socket's read deadline; zero means none
 	closed   bool
@@ -91,6 +90,7 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 		byAddr: make(map[netip.AddrPort]*Conn),
 		in:     newBatch(batchLen, inLen),
 		out:    newBatch(batchLen, outLen)[:0],
+		places: places{most: s.config.MaxHandshakes},
 	}
 	return sh
 }
@@ -362,6 +362,7 @@ func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
 	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
 	s.events = events
 	if len(forHandshake) > 0 && c.handshake != nil {
+		c.handshake.heard = now
 		c.handshake.Receive(forHandshake)
 	}
 	c.happened(now, events)
@@ -378,6 +379,9 @@ func (s *shard) advance(now time.Time) {
 			s.timers.Set(c, &c.timer, now)
 			s.expired[i] = nil
 		}
+	}
+	if !s.places.yieldAt.IsZero() && !now.Before(s.places.yieldAt) {
+		s.yieldPlaces(now)
 	}
 	for c, ok := s.timers.Due(now); ok; c, ok = s.timers.Due(now) {
 		if !c.gone {
@@ -423,7 +427,7 @@ func (s *shard) remove(c *Conn) {
 	}
 	c.addrs = nil
 	if c.queued {
-		s.queue = slices.DeleteFunc(s.queue, func(o *Conn) bool { return o == c })
+		s.places.remove(c)
 	}
 	delete(s.conns, c)
 	s.server.registry.remove(c)

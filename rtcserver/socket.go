@@ -40,7 +40,7 @@ func (s *shard) flush() {
 
 // arm sets the socket's read deadline to the first thing that is due.
 func (s *shard) arm() {
-	d := sooner(s.timers.Next(), s.expiry)
+	d := sooner(sooner(s.timers.Next(), s.expiry), s.places.yieldAt)
 	if len(s.touched)+len(s.outbox)+len(s.inbox) > 0 || s.closed {
 		d = past
 	}

@@ -53,6 +53,8 @@ type Stats struct {
 	HandshakesDone   uint64
 	HandshakesFailed uint64
 	HandshakesQueued uint64 // had to wait for MaxHandshakes
+	// HandshakesYielded, of those that failed, gave their places up to others.
+	HandshakesYielded uint64
 
 	Drops [DropReasons]uint64 // by DropReason
 
@@ -86,6 +88,7 @@ type shardStats struct {
 	handshakes                uint64
 	handshakesFailed          uint64
 	handshakesQueued          uint64
+	handshakesYielded         uint64
 	drops                     [DropReasons]uint64
 	stopped                   bool // the socket failed
 }
@@ -135,7 +138,7 @@ func (s *shard) addStats(t *Stats) {
 	defer s.mu.Unlock()
 	n := &s.stats
 	t.Conns += len(s.conns)
-	t.Handshakes += s.inFlight
+	t.Handshakes += len(s.places.taken)
 	t.MessagesIn += n.messagesIn
 	t.MessagesOut += n.messagesOut
 	t.DatagramsIn += n.datagramsIn
@@ -148,6 +151,7 @@ func (s *shard) addStats(t *Stats) {
 	t.HandshakesDone += n.handshakes
 	t.HandshakesFailed += n.handshakesFailed
 	t.HandshakesQueued += n.handshakesQueued
+	t.HandshakesYielded += n.handshakesYielded
 	for i, v := range n.closed {
 		t.Closed[i] += v
 	}

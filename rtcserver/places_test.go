@@ -1,0 +1,137 @@
+package rtcserver
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+// offerFrom makes an offer from an address, of a page without a brain.
+func (w *world) offerFrom(from netip.Addr) *offered {
+	w.t.Helper()
+	text := browserOffer(w.t)
+	answer, err := w.signal(from, text)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.offeredWith(text, string(answer))
+}
+
+// A few addresses post offers, check once and fall silent. Each such handshake would
+// hold its place for HandshakeTimeout; a page from elsewhere is let in all the same.
+func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
+	for _, attackers := range []int{3, 12} {
+		t.Run(fmt.Sprint(attackers, " addresses"), func(t *testing.T) {
+			inWorld(t, Config{}, func(w *world) {
+				stop := make(chan struct{})
+				for i := range attackers {
+					go func() {
+						from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 6666)
+						tick := time.NewTicker(time.Second / 7)
+						defer tick.Stop()
+						for {
+							select {
+							case <-stop:
+								return
+							case <-tick.C:
+								w.offerFrom(from.Addr()).check(from, "")
+							}
+						}
+					}()
+				}
+				time.Sleep(12 * time.Second) // the places are as full as they get
+				var worst time.Duration
+				for range 8 {
+					p := w.newPage(client.Config{})
+					begin := time.Now()
+					if err := p.connect(nil); err != nil {
+						t.Fatalf("after %v: %v", time.Since(begin), err)
+					}
+					worst = max(worst, time.Since(begin))
+					p.echoes("it talks")
+					p.Close()
+				}
+				close(stop)
+				synctest.Wait()
+				st := w.server.Stats()
+				t.Logf("a page connects within %v; %d places taken, %d handshakes yielded", worst, st.Handshakes, st.HandshakesYielded)
+				if worst > 1500*time.Millisecond {
+					t.Errorf("a page needed %v, want 1.5 s at most", worst)
+				}
+			})
+		})
+	}
+}
+
+// The sites that wait take turns, and one site does not get all places.
+func TestPlacesAreSharedBySites(t *testing.T) {
+	conn := func(site byte) *Conn { return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site})} }
+	p := places{most: 16}
+	start := func(c *Conn) bool {
+		if !p.free(c.site, nil) {
+			p.wait(c)
+			return false
+		}
+		c.handshake = &handshake{heard: time.Unix(100, 0)}
+		p.take(c)
+		return true
+	}
+	began := 0
+	for range 20 {
+		if start(conn(1)) {
+			began++
+		}
+	}
+	if began != 8 {
+		t.Errorf("one site has %d of 16 places, want half", began)
+	}
+	for range 2 {
+		if !start(conn(2)) {
+			t.Error("another site is kept waiting")
+		}
+	}
+	if start(conn(2)) {
+		t.Error("a site has more than an eighth of the places while half of them are taken")
+	}
+	for site := range byte(3) { // the other six
+		start(conn(10 + site))
+		start(conn(10 + site))
+	}
+	if len(p.taken) != 16 || p.next() != nil {
+		t.Fatalf("%d places are taken", len(p.taken))
+	}
+	for range 3 {
+		start(conn(20))
+		start(conn(21))
+	}
+	var order []byte
+	for c := p.silent(time.Unix(101, 0)); c != nil; c = p.silent(time.Unix(101, 0)) {
+		p.remove(c)
+		for c := p.next(); c != nil; c = p.next() {
+			order = append(order, c.site.As4()[3])
+			c.handshake = &handshake{heard: time.Unix(101, 0)}
+			p.take(c)
+		}
+	}
+	if got := fmt.Sprint(order); got != "[20 21 20 21 2]" {
+		t.Errorf("the sites had their turns as %v", order)
+	}
+	if p.yieldAt.Before(time.Unix(101, 0)) {
+		t.Errorf("the next look is at %v, in the past", p.yieldAt)
+	}
+}
+
+// A handshake that nobody waits for may take its time.
+func TestHandshakesYieldOnlyToOthers(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.offer("").check(attackerAddr, "")
+		time.Sleep(9 * time.Second)
+		if st := w.server.Stats(); st.Handshakes != 1 || st.HandshakesYielded != 0 {
+			t.Errorf("%d handshakes, %d yielded", st.Handshakes, st.HandshakesYielded)
+		}
+	})
+}
