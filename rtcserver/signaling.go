@@ -15,8 +15,9 @@ import (
 )
 
 // maxOffer limits the body of an offer in bytes. Browsers send under 1 KiB for a
-// data channel, a few KiB with media that is then refused.
-const maxOffer = 16 << 10
+// data channel, a few KiB with each section of media, which is then refused. JSON takes
+// two bytes more for each line.
+const maxOffer = 40 << 10
 
 // offerTimeout is how long the body of an offer may take to come. An http.Server
 // has no such limit unless the program sets one.
@@ -109,7 +110,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 			return refuse(http.StatusRequestTimeout, "request", "the offer came too slowly")
 		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return refuse(http.StatusRequestEntityTooLarge, "request", "the offer is larger than 16 KiB")
+			return refuse(http.StatusRequestEntityTooLarge, "request", "the offer is larger than 40 KiB")
 		}
 		return refuse(http.StatusBadRequest, "request", "the offer could not be read")
 	}

@@ -158,8 +158,8 @@ func TestBadOffersAreRefusedAndLeaveNothing(t *testing.T) {
 		"malformed fingerprint": {strings.Replace(good, "a=fingerprint:sha-256 ", "a=fingerprint:sha-256 XY:", 1), 400, sdp.ErrFingerprint.Error()},
 		"no ufrag":              {without("a=ice-ufrag"), 400, sdp.ErrNoUfrag.Error()},
 		"no password":           {without("a=ice-pwd"), 400, sdp.ErrNoPwd.Error()},
-		"a megabyte":            {good + strings.Repeat("a=x\r\n", 200_000), 413, "16 KiB"},
-		"too many lines":        {good + strings.Repeat("a=x\r\n", 300), 400, sdp.ErrTooManyLines.Error()},
+		"a megabyte":            {good + strings.Repeat("a=x\r\n", 200_000), 413, "40 KiB"},
+		"too many lines":        {good + strings.Repeat("a=x\r\n", 1025), 400, sdp.ErrTooManyLines.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t, Config{})

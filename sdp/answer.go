@@ -36,23 +36,79 @@ func (a *Answer) Append(b []byte) []byte {
 	b = append(b, " 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
 	if o.Bundle {
 		b = append(b, "a=group:BUNDLE "...)
+		if o.Tag != o.Index {
+			b = append(b, o.Media[o.Tag].Mid...)
+			b = append(b, ' ')
+		}
 		b = append(b, o.Mid...)
 		b = append(b, end...)
 	}
 	b = append(b, "a=ice-lite"+end...)
 	for i := range o.Media {
-		if i == o.Index {
+		switch {
+		case i == o.Index:
 			b = a.appendData(b)
-		} else {
+		case i == o.Tag && o.Bundle:
+			b = a.appendCarrier(b)
+		default:
 			b = o.Media[i].appendRejected(b)
 		}
 	}
 	return b
 }
 
-// appendData appends the section of the data channel.
+// appendData appends the section of the data channel, in the form of the offer's.
 func (a *Answer) appendData(b []byte) []byte {
-	b = append(b, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"+end+"c=IN IP4 0.0.0.0"+end...)
+	m := &a.Offer.Media[a.Offer.Index]
+	old := m.Format != dataFormat
+	b = append(b, "m=application 9 "...)
+	b = append(b, m.Protocol...)
+	if old {
+		b = append(b, " 5000"...)
+	} else {
+		b = append(b, " webrtc-datachannel"...)
+	}
+	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
+	b = a.appendTransport(b, m.Mid)
+	if old {
+		b = append(b, "a=sctpmap:5000 webrtc-datachannel 65535"+end...)
+	} else {
+		b = append(b, "a=sctp-port:5000"+end...)
+	}
+	b = append(b, "a=max-message-size:"...)
+	b = strconv.AppendInt(b, int64(a.MaxMessageSize), 10)
+	return append(b, end...)
+}
+
+// appendCarrier appends the section that the bundle's connection was offered with,
+// where that is not the data channel's. RFC 9143 would let it be rejected, and the next of
+// the bundle carry the connection. But with the policy max-bundle a browser has one
+// transport, which goes with that section: Chromium then refuses the answer, and Firefox
+// sends no check. So it is accepted, and no media is sent in either direction.
+// https://www.rfc-editor.org/rfc/rfc9143.html#section-7.3.1
+func (a *Answer) appendCarrier(b []byte) []byte {
+	m := &a.Offer.Media[a.Offer.Tag]
+	b = append(b, "m="...)
+	b = append(b, m.Kind...)
+	b = append(b, " 9 "...)
+	b = append(b, m.Protocol...)
+	b = append(b, ' ')
+	b = append(b, m.Format...)
+	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
+	b = a.appendTransport(b, m.Mid)
+	b = append(b, "a=inactive"+end+"a=rtcp-mux"+end...)
+	if m.Codec != "" {
+		b = append(b, "a=rtpmap:"...)
+		b = append(b, m.Format...)
+		b = append(b, ' ')
+		b = append(b, m.Codec...)
+		b = append(b, end...)
+	}
+	return b
+}
+
+// appendTransport appends the attributes of the connection, and the section's mid.
+func (a *Answer) appendTransport(b []byte, mid string) []byte {
 	for i := range a.Candidates {
 		b = append(b, "a="...)
 		b = a.appendCandidate(b, i)
@@ -65,12 +121,10 @@ func (a *Answer) appendData(b []byte) []byte {
 	b = a.Fingerprint.append(b)
 	b = append(b, end...)
 	b = appendAttribute(b, "setup", a.Setup.String())
-	if a.Offer.Mid != "" {
-		b = appendAttribute(b, "mid", a.Offer.Mid)
+	if mid != "" {
+		b = appendAttribute(b, "mid", mid)
 	}
-	b = append(b, "a=sctp-port:5000"+end+"a=max-message-size:"...)
-	b = strconv.AppendInt(b, int64(a.MaxMessageSize), 10)
-	return append(b, end...)
+	return b
 }
 
 // appendRejected appends the m= section that refuses m: the same line with port

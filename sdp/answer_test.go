@@ -108,7 +108,9 @@ func TestBundleIsMirroredForTheDataChannelOnly(t *testing.T) {
 		name, offer, want string
 	}{
 		{"alone", chromium, "a=group:BUNDLE 0\r\n"},
-		{"with audio", string(read(t, "chromium-audio.sdp")), "a=group:BUNDLE 1\r\n"},
+		{"with audio", string(read(t, "chromium-audio.sdp")), "a=group:BUNDLE 0 1\r\n"},
+		{"audio that is switched off", strings.Replace(string(read(t, "chromium-audio.sdp")), "m=audio 9", "m=audio 0", 1), "a=group:BUNDLE 1\r\n"},
+		{"audio behind", strings.Replace(string(read(t, "chromium-audio.sdp")), "BUNDLE 0 1", "BUNDLE 1 0", 1), "a=group:BUNDLE 1\r\n"},
 		{"no group", strings.Replace(chromium, "a=group:BUNDLE 0\r\n", "", 1), ""},
 		{"a group of others", strings.Replace(chromium, "BUNDLE 0", "BUNDLE 7", 1), ""},
 		{"no mid", strings.Replace(chromium, "a=mid:0\r\n", "", 1), ""},
@@ -124,6 +126,69 @@ func TestBundleIsMirroredForTheDataChannelOnly(t *testing.T) {
 		if (o.Mid != "") != strings.Contains(answer, "a=mid:"+o.Mid) {
 			t.Errorf("%s: mid %q, answer\n%s", tt.name, o.Mid, answer)
 		}
+	}
+}
+
+// The connection of a bundle goes with its first section, whose attributes count.
+func TestFirstSectionOfABundleCarriesIt(t *testing.T) {
+	offer := string(read(t, "chromium-audio.sdp"))
+	first, rest, _ := strings.Cut(offer, "m=application")
+	mine := strings.NewReplacer("Kx7e", "mine", "actpass", "passive").Replace(rest)
+	o, err := ParseOffer([]byte(first + "m=application" + mine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Ufrag != "Kx7e" || o.Setup != SetupActpass || o.Tag != 0 || o.Index != 1 {
+		t.Errorf("%+v", o)
+	}
+	answer := string(answerTo(o).Append(nil))
+	audio, data, _ := strings.Cut(answer, "m=application")
+	for _, want := range []string{"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "a=rtpmap:111 opus/48000/2\r\n", "a=rtcp-mux\r\n", "a=inactive\r\n", "a=mid:0\r\n", "a=candidate:", "a=ice-pwd:"} {
+		if !strings.Contains(audio, want) {
+			t.Errorf("no %q in\n%s", want, audio)
+		}
+	}
+	if !strings.Contains(data, "a=mid:1\r\n") || !strings.Contains(data, "a=ice-pwd:") {
+		t.Errorf("the data channel's section is\n%s", data)
+	}
+	// Media behind the data channel carries nothing, and is refused.
+	o, err = ParseOffer([]byte(strings.Replace(offer, "a=group:BUNDLE 0 1", "a=group:BUNDLE 1 0", 1)))
+	if err != nil || o.Tag != 1 {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, "m=audio 0 ") {
+		t.Errorf("%s", answer)
+	}
+}
+
+// Drafts before RFC 8841 named the SCTP port in the m= line. They get the answer in
+// their own words.
+func TestOldFormOfTheDataChannel(t *testing.T) {
+	for _, protocol := range []string{"DTLS/SCTP", "UDP/DTLS/SCTP"} {
+		b := edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", protocol + " 5001"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024"})
+		o, err := ParseOffer(b)
+		if err != nil {
+			t.Fatalf("%s: %v", protocol, err)
+		}
+		if o.SCTPPort != 5001 || o.MaxMessageSize != 262144 || o.Mid != "0" || !o.Bundle {
+			t.Errorf("%s: %+v", protocol, o)
+		}
+		answer := answerTo(o).Append(nil)
+		for _, want := range []string{"m=application 9 " + protocol + " 5000\r\n", "a=sctpmap:5000 webrtc-datachannel 65535\r\n", "a=max-message-size:16384\r\n"} {
+			if !bytes.Contains(answer, []byte(want)) {
+				t.Errorf("no %q in\n%s", want, answer)
+			}
+		}
+		if bytes.Contains(answer, []byte("sctp-port")) {
+			t.Errorf("two forms in\n%s", answer)
+		}
+		if s, err := ParseAnswer(answer); err != nil || s.SCTPPort != 5000 {
+			t.Errorf("%s: the answer reads as %+v, %v", protocol, s, err)
+		}
+	}
+	o, err := ParseOffer(edited(t, edit{"UDP/DTLS/SCTP", "DTLS/SCTP"})) // in between
+	if err != nil || !bytes.Contains(answerTo(o).Append(nil), []byte("m=application 9 DTLS/SCTP webrtc-datachannel\r\n")) {
+		t.Errorf("the drafts in between: %v", err)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestOfferParsesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Bundle = true
-	o.Media = []Media{{"application", "UDP/DTLS/SCTP", "webrtc-datachannel", "data"}}
+	o.Media = []Media{{Kind: "application", Protocol: "UDP/DTLS/SCTP", Format: "webrtc-datachannel", Mid: "data"}}
 	if !reflect.DeepEqual(back, o) {
 		t.Errorf("got %+v\nwant %+v", back, o)
 	}

@@ -10,6 +10,7 @@
 // [ParseAnswer] are the client's half. The package is pure functions over bytes.
 //
 // It is not an SDP library: media other than one data channel is refused in the
-// answer, candidates in the offer are ignored, because an ICE-lite server learns
+// answer, except the section that carries the connection of a bundle, which is accepted
+// and sends nothing; candidates in the offer are ignored, because an ICE-lite server learns
 // the peer's addresses from its checks, and nothing is renegotiated.
 package sdp

@@ -5,8 +5,9 @@ import "errors"
 // What can be wrong with an offer or an answer. The texts are made to be shown to
 // the author of what sent it, and hold nothing of what was sent.
 var (
-	ErrTooLarge               = errors.New("sdp: larger than 16 KiB")
-	ErrTooManyLines           = errors.New("sdp: more than 256 lines")
+	ErrTooLarge               = errors.New("sdp: larger than 32 KiB")
+	ErrTooManyLines           = errors.New("sdp: more than 1024 lines")
+	ErrTooManyMedia           = errors.New("sdp: more than 32 m= lines")
 	ErrLineTooLong            = errors.New("sdp: a line is longer than 2048 bytes")
 	ErrNotSDP                 = errors.New("sdp: not SDP: the first line is not v=0 (send pc.localDescription.sdp, not JSON)")
 	ErrMediaLine              = errors.New("sdp: malformed m= line")

@@ -33,11 +33,9 @@ func FuzzParseOffer(f *testing.F) {
 		checkLines(t, answer)
 		back, err := ParseOffer(answer)
 		switch {
-		case len(o.Media) > 60:
-			return // one m= line may become four lines: the limits of an offer are not ours
 		case err != nil:
 			t.Fatalf("the answer does not parse: %v\n%s", err, answer)
-		case len(back.Media) != len(o.Media) || back.Index != o.Index || back.Mid != o.Mid || back.Bundle != o.Bundle:
+		case len(back.Media) != len(o.Media) || back.Index != o.Index || back.Mid != o.Mid || back.Bundle != o.Bundle || back.Tag != o.Tag:
 			t.Fatalf("offer %+v, answer %+v", o, back)
 		}
 	})

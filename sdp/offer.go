@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// Limits of an offer. A browser's offer for a data channel is 400 to 700 bytes,
-// one with video about 7 KB.
+// Limits of an offer. A browser's offer for a data channel is 400 to 700 bytes; with
+// three audio and three video sections before it, it is 16 KB in 480 lines, and more
+// with candidates.
 const (
-	maxOffer = 16 << 10
-	maxLines = 256
+	maxOffer = 32 << 10
+	maxLines = 1024
 	maxLine  = 2 << 10
+	maxMedia = 32 // m= lines, each of which the answer repeats
 
-	maxToken        = 64 // of what an answer repeats: mid, media, protocol, format
+	maxToken        = 64 // of what an answer repeats: mid, media, protocol, format, codec
 	maxFingerprints = 4
 )
 
@@ -91,6 +93,7 @@ type Media struct {
 	Kind     string // "audio", "video", "application"
 	Protocol string // "UDP/DTLS/SCTP"
 	Format   string // the first format
+	Codec    string // "opus/48000/2", the first format of audio or video; empty if it is not said
 	Mid      string // empty if it has none
 }
 
@@ -110,6 +113,11 @@ type Offer struct {
 	Bundle   bool    // Mid is in the offer's BUNDLE group
 	Media    []Media // every m= line, in order
 	Index    int     // which one of Media is the data channel
+
+	// Tag is which one of Media the bundle's connection was offered with, if Bundle: the
+	// first of the group. Without a bundle, and where the data channel is alone, it is
+	// Index.
+	Tag int
 }
 
 // A section is the session's part of an offer or one m= section, as it stands.
@@ -122,6 +130,7 @@ type section struct {
 	fingerprints []string
 	sctpPort     string
 	maxMessage   string
+	application  string // that a=sctpmap names for the format
 	lite         bool
 	candidates   []string
 }
@@ -151,8 +160,19 @@ func ParseOffer(b []byte) (*Offer, error) {
 	o.Mid = o.Media[o.Index].Mid
 	o.Bundle = o.Mid != "" && slices.Contains(bundle, o.Mid)
 
+	o.Tag = o.Index
 	data := &sections[1+o.Index]
-	if err := o.readTransport(transport(sections, data, bundle)); err != nil {
+	carrier := data
+	if o.Bundle {
+		if i := tag(sections[1:], bundle[0]); i >= 0 {
+			o.Tag = i
+			carrier = &sections[1+i]
+		}
+	}
+	t := *carrier
+	t.inherit(data) // a tag that says nothing is not worth a refusal
+	t.inherit(&sections[0])
+	if err := o.readTransport(t); err != nil {
 		return nil, err
 	}
 	if err := o.readSCTP(data); err != nil {
@@ -161,8 +181,18 @@ func ParseOffer(b []byte) (*Offer, error) {
 	return o, nil
 }
 
-// transport returns the attributes of the connection that carries data: its own,
-// and where it has none, those of the session. A section that is bundle-only
+// tag returns which section of media carries a bundle whose first mid is given, or -1 if
+// none does: it is the data channel, or switched off. Its transport is the one of all: of the others no browser looks at one
+// where its policy is max-bundle.
+// https://www.rfc-editor.org/rfc/rfc9143.html#section-7.2.1
+func tag(media []section, mid string) int {
+	return slices.IndexFunc(media, func(s section) bool {
+		return s.media.Mid == mid && (s.media.Kind == "audio" || s.media.Kind == "video") && s.port != "0"
+	})
+}
+
+// transport returns the attributes that an answer has for the connection that carries
+// data: its own, and where it has none, those of the session. A section that is bundle-only
 // leaves them to the first section of its group.
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-6
 func transport(sections []section, data *section, bundle []string) section {
@@ -273,6 +303,9 @@ func parseSum(s string, n int) []byte {
 
 func (o *Offer) readSCTP(data *section) error {
 	o.SCTPPort = defaultSCTPPort
+	if data.sctpPort == "" && data.media.Format != dataFormat {
+		data.sctpPort = data.media.Format
+	}
 	if data.sctpPort != "" {
 		port, err := strconv.ParseUint(data.sctpPort, 10, 16)
 		if err != nil || port == 0 {

@@ -26,6 +26,7 @@ func TestOffersOfBrowsers(t *testing.T) {
 	audio := Media{Kind: "audio", Protocol: "UDP/TLS/RTP/SAVPF", Format: "111", Mid: "0"}
 	firefoxAudio := audio
 	firefoxAudio.Format = "109"
+	audio.Codec, firefoxAudio.Codec = "opus/48000/2", "opus/48000/2"
 
 	chromium := Offer{
 		Ufrag: "Kx7e", Pwd: "4sXk0dJw8tVb1nQz7mLc5rHf",
@@ -36,7 +37,7 @@ func TestOffersOfBrowsers(t *testing.T) {
 	gathered := chromium
 	gathered.Ufrag, gathered.Pwd = "Zb+/", "Q1w2E3r4T5y6U7i8O9p0+/aB"
 	withAudio := chromium
-	withAudio.Mid, withAudio.Media, withAudio.Index = "1", []Media{audio, secondData}, 1
+	withAudio.Mid, withAudio.Media, withAudio.Index, withAudio.Tag = "1", []Media{audio, secondData}, 1, 0
 	firefox := chromium
 	firefox.Ufrag, firefox.Pwd = "5d1c07ab", "9f2c4e6a8b0d1f3e5a7c9b8d6e4f2a01"
 	firefox.Fingerprints = []Fingerprint{{"sha-256", firefoxSum}}
@@ -92,17 +93,22 @@ func TestBadOffers(t *testing.T) {
 		{"HTML", []byte("<html>\n"), ErrNotSDP},
 		{"another version", edited(t, edit{"v=0", "v=1"}), ErrNotSDP},
 		{"one megabyte", make([]byte, 1<<20), ErrTooLarge},
-		{"16 KiB and a byte", append([]byte("v=0\r\n"), make([]byte, 16<<10-4)...), ErrTooLarge},
-		{"257 lines", []byte("v=0\n" + strings.Repeat("x\n", 256)), ErrTooManyLines},
+		{"32 KiB and a byte", append([]byte("v=0\r\n"), make([]byte, 32<<10-4)...), ErrTooLarge},
+		{"1025 lines", []byte("v=0\n" + strings.Repeat("x\n", 1024)), ErrTooManyLines},
+		{"33 m= lines", edited(t, edit{mediaLine, strings.Repeat("m=audio 0 X 1\r\n", 32) + mediaLine}), ErrTooManyMedia},
 		{"a line of 2049 bytes", []byte("v=0\n" + strings.Repeat("x", 2049)), ErrLineTooLong},
 		{"one line only", []byte("v=0"), ErrNoDataChannel},
 
 		{"audio only", edited(t, edit{mediaLine, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"}), ErrNoDataChannel},
 		{"another application", edited(t, edit{"webrtc-datachannel", "bfcp"}), ErrNoDataChannel},
 		{"SCTP over TCP", edited(t, edit{"UDP/DTLS/SCTP", "TCP/DTLS/SCTP"}), ErrNoDataChannel},
-		{"Firefox before 63", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}), ErrNoDataChannel},
+		{"a port that nothing is said of", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}), ErrNoDataChannel},
 		{"switched off", edited(t, edit{"m=application 9", "m=application 0"}), ErrNoDataChannel},
 		{"half an m= line", edited(t, edit{mediaLine, mediaLine + "m=audio 9\r\n"}), ErrMediaLine},
+		{"a hostile codec", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=rtpmap:1 <b>/8000\r\n" + mediaLine}), ErrMediaLine},
+		{"sctpmap of another port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024"}), ErrNoDataChannel},
+		{"sctpmap of something else", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5000 bfcp 1"}), ErrNoDataChannel},
+		{"sctpmap of no port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 70000"}, edit{"a=sctp-port:5000", "a=sctpmap:70000 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"a hostile media", edited(t, edit{mediaLine, mediaLine + "m=\"><script> 9 X 1\r\n"}), ErrMediaLine},
 		{"a hostile protocol", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X//\\ 1\r\n"}), ErrMediaLine},
 		{"a hostile format", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X \"\r\n"}), ErrMediaLine},
@@ -292,7 +298,7 @@ func TestTruncatedOffers(t *testing.T) {
 func TestErrorsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for _, err := range []error{
-		ErrTooLarge, ErrTooManyLines, ErrLineTooLong, ErrNotSDP, ErrMediaLine, ErrMid, ErrNoDataChannel,
+		ErrTooLarge, ErrTooManyLines, ErrTooManyMedia, ErrLineTooLong, ErrNotSDP, ErrMediaLine, ErrMid, ErrNoDataChannel,
 		ErrNoUfrag, ErrUfrag, ErrNoPwd, ErrPwd, ErrNoFingerprint, ErrFingerprint, ErrUnsupportedFingerprint,
 		ErrSetup, ErrSCTPPort, ErrMaxMessageSize,
 	} {

@@ -3,6 +3,7 @@ package sdp
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,8 @@ func split(b []byte) (sections []section, bundle []string, err error) {
 		}
 		value := string(line[2:])
 		switch {
+		case line[0] == 'm' && len(sections) > maxMedia:
+			return nil, nil, ErrTooManyMedia
 		case line[0] == 'm':
 			sections = append(sections, newSection(value))
 		case line[0] != 'a':
@@ -77,6 +80,14 @@ func (s *section) setAttribute(value string) {
 		setFirst(&s.setup, v)
 	case "mid":
 		setFirst(&s.media.Mid, v)
+	case "rtpmap":
+		if format, codec, ok := strings.Cut(v, " "); ok && format == s.media.Format {
+			setFirst(&s.media.Codec, codec)
+		}
+	case "sctpmap":
+		if f := strings.Fields(v); len(f) > 1 && f[0] == s.media.Format {
+			setFirst(&s.application, f[1])
+		}
 	case "sctp-port":
 		setFirst(&s.sctpPort, v)
 	case "max-message-size":
@@ -106,15 +117,34 @@ func setFirst(field *string, v string) {
 func dataChannel(media []section) int {
 	return slices.IndexFunc(media, func(s section) bool {
 		return s.media.Kind == "application" &&
-			s.media.Protocol == "UDP/DTLS/SCTP" &&
-			s.media.Format == "webrtc-datachannel" &&
-			(s.port != "0" || s.bundleOnly)
+			(s.media.Protocol == "UDP/DTLS/SCTP" || s.media.Protocol == "DTLS/SCTP") &&
+			(s.media.Format == dataFormat || isPort(s.media.Format) && s.application == dataFormat) &&
+			!s.off()
 	})
+}
+
+// dataFormat is the format of a data channel. In drafts before RFC 8841 the format was the
+// SCTP port, and an attribute said what it is for; browsers until 2019 and some other
+// stacks write
+//
+//	m=application <port> DTLS/SCTP <SCTP port>
+//	a=sctpmap:<SCTP port> webrtc-datachannel <streams>
+//
+// https://datatracker.ietf.org/doc/html/draft-ietf-mmusic-sctp-sdp-06#section-5.1
+const dataFormat = "webrtc-datachannel"
+
+// off reports whether a section is switched off.
+func (s *section) off() bool { return s.port == "0" && !s.bundleOnly }
+
+// isPort reports whether s is a port in decimal digits.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // validMedia reports whether an answer may repeat m.
 func validMedia(m *Media) bool {
-	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol)
+	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol) && (m.Codec == "" || isProtocol(m.Codec))
 }
 
 // isProtocol reports whether s is tokens with slashes between.
