@@ -12,7 +12,7 @@ import (
 type hash = [sha256.Size]byte
 
 // book is what a server knows of all its sessions: by resume token, by Identity, which
-// tokens were used, and what they counted.
+// tokens were used, which were good for sessions that are over, and what they counted.
 //
 // Its lock is a leaf: whoever holds it takes no other and calls nothing that does.
 type book struct {
@@ -20,6 +20,7 @@ type book struct {
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
 	byName  map[string][]*Conn // those that are open
+	ended   ended
 	used    auth.Used
 	totals  *Totals
 }
@@ -75,11 +76,12 @@ func (b *book) retoken(c *Conn) {
 	}
 }
 
-// find returns the session that a token is for.
-func (b *book) find(token hash) *Conn {
+// find returns the session that a token is for, or nil, and whether its session is
+// known to be over.
+func (b *book) find(token hash) (c *Conn, ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.byToken[token]
+	return b.byToken[token], b.ended.has(token)
 }
 
 // open notes that c is open, and returns the others of its Identity.
@@ -114,6 +116,7 @@ func (b *book) remove(c *Conn) []*Group {
 	for _, t := range e.tokens {
 		if b.byToken[t] == c {
 			delete(b.byToken, t)
+			b.ended.add(t)
 		}
 	}
 	if name := c.identity.Name; name != "" {

@@ -2,6 +2,8 @@ package godwit
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"iter"
 	"log/slog"
 	"slices"
@@ -17,6 +19,7 @@ import (
 // Poll.
 type Server struct {
 	config     Config
+	instance   string // random; tells clients this server from others
 	tableHash  uint64
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
@@ -82,6 +85,9 @@ func newServer(c Config) (*Server, error) {
 	for _, ch := range explicit {
 		s.maxMessage = append(s.maxMessage, ch.MaxMessage)
 	}
+	var random [8]byte
+	rand.Read(random[:])
+	s.instance = hex.EncodeToString(random[:])
 	s.book.init(c.MaxUsedTokens)
 	s.book.totals = s.newTotals()
 	s.local = newLoop(s)

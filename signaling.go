@@ -161,15 +161,19 @@ func (s *Server) sameTerms(version, app, channels string) error {
 
 // admitResume looks for the session that a token resumes.
 func (s *Server) admitResume(a *admission, text string) error {
-	over := refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one")
+	over := refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one", "reason", "ended")
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(token) != len(session.Token{}) {
-		return over
+		return refusal(http.StatusGone, "resume", "what is no token resumes nothing: begin a new session", "reason", "malformed")
 	}
 	a.token = sha256.Sum256(token)
-	c := s.book.find(a.token)
-	if c == nil {
+	c, ended := s.book.find(a.token)
+	switch {
+	case c == nil && ended:
 		return over
+	case c == nil:
+		return refusal(http.StatusGone, "resume", "this server does not know the session: it is another's, or was forgotten",
+			"reason", "unknown", "instance", s.instance)
 	}
 	at := c.acquire()
 	ok := c.session.Admits(a.token)

@@ -94,8 +94,10 @@ func TestTerms(t *testing.T) {
 	if err != nil || table.Compare(theirs) != nil {
 		t.Errorf("the table that came is %q: %v", b["channels"], err)
 	}
-	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "")
-	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume nonsense", 410, "resume", "")
+	if b := wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown"); len(b["instance"]) != 16 {
+		t.Errorf("%v", b)
+	}
+	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume nonsense", 410, "resume", "malformed")
 	if n := s.Stats().Refused; n != 9 {
 		t.Errorf("%d refused", n)
 	}

@@ -1,0 +1,46 @@
+package godwit
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/session"
+)
+
+// A token of a session that is over is told from one that another server may know.
+func TestResumeOfWhatIsOver(t *testing.T) {
+	s := serve(t, Config{})
+	token := session.Token{1, 2, 3}
+	c := &Conn{server: s, ours: true}
+	s.book.enter(c, 1)
+	s.book.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
+	s.book.byToken[sha256.Sum256(token[:])] = c
+	text := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(token[:])
+	s.book.remove(c)
+	wantPost(t, s, "v=1", text, 410, "resume", "ended")
+	b := wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown")
+	other := wantPost(t, serve(t, Config{}), "v=1", text, 410, "resume", "unknown")
+	if b["instance"] != s.instance || other["instance"] == s.instance || len(s.instance) != 16 {
+		t.Errorf("instances %v, %v", b, other)
+	}
+}
+
+// What is remembered of sessions that are over has a bound; the oldest go.
+func TestEndedTokensAreBounded(t *testing.T) {
+	var e ended
+	token := func(i int) (h hash) { binary.BigEndian.PutUint64(h[:], uint64(i+1)); return h }
+	for i := range 3 * maxEnded {
+		e.add(token(i))
+		e.add(token(i)) // both tokens of a session may be the same
+	}
+	if len(e.known) != maxEnded || len(e.order) != maxEnded {
+		t.Errorf("%d and %d are remembered", len(e.known), len(e.order))
+	}
+	for i := range 3 * maxEnded {
+		if want := i >= 2*maxEnded; e.has(token(i)) != want {
+			t.Fatalf("token %d: remembered is %v", i, !want)
+		}
+	}
+}
