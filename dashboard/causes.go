@@ -23,6 +23,13 @@ var dropNames = [rtcserver.DropReasons]string{
 	rtcserver.DropTaken:        "connectivity checks from an address in use",
 }
 
+// refusalNames say why a page's channel was closed at once.
+var refusalNames = [rtcserver.Refusals]string{
+	rtcserver.RefusedReliable:  "channels refused: reliable",
+	rtcserver.RefusedTooMany:   "channels refused: beyond MaxChannels",
+	rtcserver.RefusedMalformed: "channels refused: malformed opening",
+}
+
 // tally is a list of what happened at all.
 type tally []count
 
@@ -46,6 +53,9 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	t.add("handshakes that failed", st.RTC.HandshakesFailed)
 	t.add("pages that never came", st.RTC.Closed[rtcserver.NeverCame])
 	t.add("SCTP associations that failed", st.RTC.Closed[rtcserver.NoAssociation])
+	for i, n := range st.RTC.ChannelsRefused {
+		t.add(refusalNames[i], n)
+	}
 	for i, n := range st.RTC.Drops {
 		t.add(dropNames[i], n)
 	}

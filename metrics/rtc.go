@@ -16,6 +16,11 @@ var linkEnds = [rtcserver.CloseCodes]string{
 	rtcserver.NoHandshake: "no-handshake", rtcserver.NoAssociation: "no-association",
 }
 
+// refusals are the labels of the reasons why a channel was refused.
+var refusals = [rtcserver.Refusals]string{
+	rtcserver.RefusedReliable: "reliable", rtcserver.RefusedTooMany: "too-many", rtcserver.RefusedMalformed: "malformed",
+}
+
 func (p *page) rtc(s *rtcserver.Stats) {
 	p.counter("godwit_rtc_offers_answered_total", "Offers of connections that were answered.")
 	p.add(s.Offers)
@@ -53,6 +58,10 @@ func (p *page) rtc(s *rtcserver.Stats) {
 
 	p.counter("godwit_rtc_messages_total", "Messages of data channels; those of a session are its packets.")
 	p.addWays(s.MessagesIn, s.MessagesOut)
+	p.counter("godwit_rtc_channels_refused_total", "Data channels of pages that were closed at once, by reason.")
+	for i, n := range s.ChannelsRefused {
+		p.add(n, "reason", refusals[i])
+	}
 	p.counter("godwit_rtc_drops_total", "Datagrams that went nowhere: anyone can send them.")
 	for i, n := range s.Drops {
 		p.add(n, "cause", rtcserver.DropReason(i).String())

@@ -71,11 +71,20 @@ type Config struct {
 	// four of them wait for missing fragments, for 2 s.
 	MaxReceive int
 
-	// AllowReliable serves channels that the page opened as ordered or reliable.
-	// What the page sends on them arrives as the page asked; what is sent to the
-	// page stays unordered and unreliable. Without it such a channel is closed at
-	// once, with a line in the log: it is nearly always a mistake.
+	// AllowReliable serves channels that the page opened as reliable, with neither
+	// maxRetransmits nor maxPacketLifeTime. What the page sends on them arrives as the
+	// page asked; what is sent to the page stays unordered and unreliable. Without it
+	// such a channel is closed at once, with a line in the log: it is nearly always a
+	// mistake. Ordered channels that may lose messages are served without it: with
+	// maxRetransmits 0 a message is delivered when it comes, or not at all if a later one
+	// came before it.
 	AllowReliable bool
+
+	// MaxChannels limits the channels that a page has open at once, negotiated ones
+	// included. Zero means 16, 256 is the most. One more is closed, an in-band one when
+	// it opens and a negotiated one when its first message comes, with a line in the log
+	// and a count in Stats.ChannelsRefused.
+	MaxChannels int
 
 	// Acks says how the page's packets are acknowledged. AckAuto is right unless
 	// you know better: docs/decisions.md tells why.
@@ -169,6 +178,9 @@ const (
 	maxShards  = 64
 	minReceive = 1200
 	maxReceive = 64 << 10
+
+	defaultChannels = 16
+	maxChannels     = 256
 )
 
 func (c *Config) setDefaults() error {
@@ -181,6 +193,7 @@ func (c *Config) setDefaults() error {
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
 	c.SilenceTimeout = cmp.Or(c.SilenceTimeout, 30*time.Second)
 	c.MaxReceive = cmp.Or(c.MaxReceive, 16<<10)
+	c.MaxChannels = cmp.Or(c.MaxChannels, defaultChannels)
 	c.MaxOffers = cmp.Or(c.MaxOffers, 20)
 	c.ReadBuffer = cmp.Or(c.ReadBuffer, 4<<20)
 	c.WriteBuffer = cmp.Or(c.WriteBuffer, 4<<20)
@@ -196,6 +209,8 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("rtcserver: Config.Public has %d addresses, but %d are the most", len(c.Public), maxPublic)
 	case c.MaxReceive < minReceive || c.MaxReceive > maxReceive:
 		return fmt.Errorf("rtcserver: Config.MaxReceive is %d, but must be %d to %d", c.MaxReceive, minReceive, maxReceive)
+	case c.MaxChannels < 1 || c.MaxChannels > maxChannels:
+		return fmt.Errorf("rtcserver: Config.MaxChannels is %d, but must be 1 to %d", c.MaxChannels, maxChannels)
 	case c.SilenceTimeout < time.Second || c.SilenceTimeout > 30*time.Second:
 		return fmt.Errorf("rtcserver: Config.SilenceTimeout is %v, but must be 1 s to 30 s", c.SilenceTimeout)
 	}

@@ -60,6 +60,7 @@ type Conn struct {
 	opened    bool
 	gone      bool               // the shard has forgotten it
 	inBatch   bool               // the loop will settle it when the batch is over
+	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
 	hasNews   bool               // the loop's: the engine has something to deliver
 	closed    *CloseError        // once the engine was told
 	channels  []Channel          // those opened in-band
@@ -73,6 +74,7 @@ type Conn struct {
 	ufrag  string     // our username fragment
 	site   netip.Addr // for the limit per IP
 	active bool       // we are the DTLS client
+	moves  uint8      // of its address that were logged; the shard\'s, here because there is room
 }
 
 // ID returns a number that no other connection of the server ever has.
@@ -219,8 +221,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 			c.engine.Receive(now, LinkEvent{Type: LinkUnchannel, Channel: ch})
 		}
 	case peer.ChannelRefused:
-		c.shard.server.config.Logger.Warn("rtcserver: channel refused", "conn", c.id,
-			"stream", ev.Stream, "label", ev.Label, "why", ev.Refused.String())
+		c.refuse(ev)
 	case peer.Message:
 		c.received++
 		c.shard.stats.messagesIn++
@@ -242,6 +243,10 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})
 }
 
+// maxMoves is how many moves of one connection are logged: who forges addresses can
+// make it move at every check.
+const maxMoves = 16
+
 // noteMove logs it when the page has another address than before.
 func (c *Conn) noteMove() {
 	if !c.opened {
@@ -253,15 +258,36 @@ func (c *Conn) noteMove() {
 		return
 	}
 	if *c.remote != now {
-		c.log("moved", "from", *c.remote, "to", now)
+		if c.moves < maxMoves {
+			c.moves++
+			c.log("moved", "from", *c.remote, "to", now)
+		}
 		*c.remote = now
 	}
 }
 
+// refuse counts a channel that was refused. The first for a reason has a line in the
+// log: a page can open many.
+func (c *Conn) refuse(ev *peer.Event) {
+	why := RefusedMalformed
+	switch ev.Refused {
+	case peer.RefusedReliable:
+		why = RefusedReliable
+	case peer.RefusedTooMany:
+		why = RefusedTooMany
+	}
+	c.shard.stats.channelsRefused[why]++
+	if c.refused&(1<<why) != 0 {
+		return
+	}
+	c.refused |= 1 << why
+	c.shard.log(slog.LevelWarn, "rtcserver: a channel of a page was refused", "conn", c.id,
+		"stream", ev.Stream, "label", brief(ev.Label), "why", why)
+}
+
 func (c *Conn) log(msg string, args ...any) {
-	l := c.shard.server.config.Logger
-	if l.Enabled(context.Background(), slog.LevelDebug) {
-		l.Debug("rtcserver: "+msg, append([]any{"conn", c.id}, args...)...)
+	if l := c.shard.server.config.Logger; l.Enabled(context.Background(), slog.LevelDebug) {
+		c.shard.log(slog.LevelDebug, "rtcserver: "+msg, append([]any{"conn", c.id}, args...)...)
 	}
 }
 

@@ -32,6 +32,15 @@
 // [Config.Manual] there is no goroutine at all, and [Server.Poll] runs the loop
 // inside the caller's own, as a game does once per tick.
 //
+// # Channels of a page
+//
+// A page may have 16 channels open at once, or as many as [Config.MaxChannels] says,
+// in-band or negotiated, unordered or ordered. What is ordered and not retransmitted
+// comes in order: a message that a later one has overtaken is dropped. A channel that
+// is one too many, or reliable without [Config.AllowReliable], is closed by a stream
+// reset, which is the page's close event; the Logger has a line for the first of each
+// connection and reason, and [Stats] counts them.
+//
 // # What it is not for
 //
 // There is no reliability here and no fragmentation of what is sent: a message

@@ -81,6 +81,7 @@ func (s *shard) stop(failed bool) {
 	s.end("the socket is closed")
 	s.handOver()
 	s.mu.Unlock()
+	s.writeLines()
 	s.deliver()
 	clear(s.ready)
 }

@@ -238,6 +238,7 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 			CookieKey:     s.cookieKey,
 			RemotePort:    uint16(offer.SCTPPort),
 			AllowReliable: s.config.AllowReliable,
+			MaxChannels:   s.config.MaxChannels,
 			Ack:           peer.AckMode(s.config.Acks),
 			MaxMessage:    s.config.MaxReceive,
 			MaxBuffered:   4 * s.config.MaxReceive,

@@ -53,6 +53,7 @@ type shard struct {
 	deadline time.Time // the socket's read deadline; zero means none
 	closed   bool
 	stats    shardStats
+	lines    []line // for the Logger
 	scratch  [MaxMessage]byte
 
 	// loop
@@ -63,6 +64,7 @@ type shard struct {
 	events   []peer.Event
 	expired  []*Conn
 	forwards []forward
+	said     []line    // the lines that it writes next
 	found    []*Conn   // whose datagrams are in the batch, for preload alone
 	told     int       // how many of ready have been told their news
 	began    time.Time // when the batch's first handler did; zero if there was none
@@ -149,8 +151,11 @@ func (s *shard) turn() (int, error) {
 	s.mu.Unlock()
 
 	s.passOn()
+	s.writeLines()
 	s.deliver()
-	return n, s.finish(now)
+	err = s.finish(now)
+	s.writeLines()
+	return n, err
 }
 
 // finish lets everybody whom the batch touched say what there is to say. It returns
@@ -173,6 +178,7 @@ func (s *shard) finish(now time.Time) error {
 	s.busy = false
 	s.flush()
 	s.arm()
+	s.takeLines()
 	if s.closed && len(s.touched) == 0 {
 		return net.ErrClosed
 	}
@@ -183,6 +189,7 @@ func (s *shard) finish(now time.Time) error {
 // engines' news is what handlers are told now; what comes later waits for the
 // next turn.
 func (s *shard) handOver() {
+	s.takeLines()
 	s.touched, s.ready = s.ready[:0], s.touched
 	for _, c := range s.ready {
 		c.touched, c.inBatch = false, true

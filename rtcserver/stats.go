@@ -36,6 +36,31 @@ func (d DropReason) String() string {
 	return "unknown"
 }
 
+// A Refusal says why a channel that a page opened was closed at once. The page's
+// RTCDataChannel hears of it by its close event.
+type Refusal uint8
+
+const (
+	RefusedReliable  Refusal = iota // reliable, and Config.AllowReliable is not set
+	RefusedTooMany                  // Config.MaxChannels are open
+	RefusedMalformed                // its opening is malformed, or on a stream that is not the page's
+	refusalReasons
+)
+
+var refusalTexts = [Refusals]string{
+	RefusedReliable:  "it is reliable: open it with maxRetransmits: 0, or set AllowReliable",
+	RefusedTooMany:   "the page has as many open as it may have: close some, or raise MaxChannels",
+	RefusedMalformed: "its opening is malformed",
+}
+
+// String returns the reason in words, with what to do about it.
+func (r Refusal) String() string {
+	if int(r) < len(refusalTexts) {
+		return refusalTexts[r]
+	}
+	return "unknown"
+}
+
 // Stats are the counters of a server since it was made, over all its shards.
 type Stats struct {
 	Conns      int // open, or opening, or saying goodbye
@@ -56,6 +81,8 @@ type Stats struct {
 	// HandshakesYielded, of those that failed, gave their places up to others.
 	HandshakesYielded uint64
 
+	ChannelsRefused [Refusals]uint64 // channels of pages that were closed at once, by Refusal
+
 	Drops [DropReasons]uint64 // by DropReason
 
 	Offers  uint64         // answered
@@ -69,11 +96,12 @@ type Stats struct {
 	StoppedShards int
 }
 
-// CloseCodes and DropReasons are the lengths of tables that a CloseCode or a
-// DropReason indexes.
+// CloseCodes, DropReasons and Refusals are the lengths of tables that a CloseCode, a
+// DropReason or a Refusal indexes.
 const (
 	CloseCodes  = int(NoAssociation) + 1
 	DropReasons = int(dropReasons)
+	Refusals    = int(refusalReasons)
 )
 
 // shardStats are the counters of one shard, guarded by its lock.
@@ -89,6 +117,7 @@ type shardStats struct {
 	handshakesFailed          uint64
 	handshakesQueued          uint64
 	handshakesYielded         uint64
+	channelsRefused           [Refusals]uint64
 	drops                     [DropReasons]uint64
 	stopped                   bool // the socket failed
 }
@@ -154,6 +183,9 @@ func (s *shard) addStats(t *Stats) {
 	t.HandshakesYielded += n.handshakesYielded
 	for i, v := range n.closed {
 		t.Closed[i] += v
+	}
+	for i, v := range n.channelsRefused {
+		t.ChannelsRefused[i] += v
 	}
 	for i, v := range n.drops {
 		t.Drops[i] += v

@@ -38,6 +38,9 @@ const (
 
 	AckEager = sctp.AckEager
 
+	RefusedReliable = sctp.RefusedReliable
+	RefusedTooMany  = sctp.RefusedTooMany
+
 	MaxPayload = sctp.MaxPayload // bytes of a message that Send takes
 	MaxPaths   = 32              // addresses of one peer
 )
