@@ -32,8 +32,8 @@ func floods() []flood {
 		{"halves, backwards", nil, func(i int) data { return data{tsn: uint32(2 * back(i)), flags: flagBegin | flagUnordered} }},
 		{"beginnings", nil, func(i int) data { return data{tsn: uint32(i), flags: flagBegin | flagUnordered} }},
 		{"halves behind those that stay", reliable, func(i int) data {
-			d := data{tsn: uint32(2 * i), flags: flagBegin | flagUnordered}
-			if i > 1000 {
+			d := data{tsn: uint32(i), flags: flagBegin | flagUnordered}
+			if i > 500 {
 				d.stream = 2
 			}
 			return d
