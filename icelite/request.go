@@ -125,8 +125,8 @@ func checkFrame(b []byte) Drop {
 		return DropNotRequest
 	}
 	last, n := 0, 0
-	for at := headerLen; at < len(b); n++ {
-		if n == maxAttributes || len(b)-at < attrHeaderLen {
+	for at := headerLen; at < len(b); n++ { // both are multiples of four: there is room for an attribute's header
+		if n == maxAttributes {
 			return DropMalformed
 		}
 		last = at

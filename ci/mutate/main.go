@@ -1,0 +1,126 @@
+package main
+
+import (
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// helpers are the packages whose tests count too, after a package's own.
+var helpers = map[string][]string{
+	".":                {"client", "metrics", "dashboard"},
+	"auth":             {".", "client"},
+	"channel":          {"internal/session"},
+	"dtls":             {"rtcserver"},
+	"icelite":          {"internal/peer", "rtcserver"},
+	"internal/session": {".", "client"},
+	"rtcserver":        {"client"},
+	"sctp":             {"internal/peer", "rtcserver"},
+}
+
+// equivalents are the changes that make no difference: a line with a mutant's key, then
+// lines that are indented, with the reason.
+//
+//go:embed equivalent.txt
+var equivalents string
+
+func main() {
+	var (
+		parallel = flag.Int("j", 2, "how many changes are tried at a time")
+		longest  = flag.Duration("longest", 3*time.Second, "a test that takes longer does not count")
+		only     = flag.String("only", "", "try only the changes whose line in the report matches this `regexp`")
+		verbose  = flag.Bool("v", false, "print every change and what came of it")
+	)
+	flag.Parse()
+	if err := run(flag.Args(), *parallel, *longest, *only, *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(dirs []string, parallel int, longest time.Duration, only string, verbose bool) error {
+	if len(dirs) == 0 {
+		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "internal/session", "rtcserver", "."}
+	}
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	open := 0
+	for _, dir := range dirs {
+		n, err := try(root, filepath.Clean(dir), parallel, longest, pattern, verbose)
+		if err != nil {
+			return err
+		}
+		open += n
+	}
+	if open > 0 {
+		return fmt.Errorf("%d changes survive", open)
+	}
+	return nil
+}
+
+// try reports on one package, and returns how many changes survive.
+func try(root, dir string, parallel int, longest time.Duration, only *regexp.Regexp, verbose bool) (int, error) {
+	temp, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(temp)
+	b, err := newBuild(root, temp, []string{dir})
+	if err != nil {
+		return 0, err
+	}
+	known := map[string]bool{}
+	for line := range strings.Lines(equivalents) {
+		if strings.HasPrefix(line, dir+": ") {
+			known[strings.TrimSpace(line)] = true
+		}
+	}
+	var list []*mutant
+	same := 0
+	for _, m := range b.mutants {
+		switch {
+		case known[m.key()]:
+			delete(known, m.key())
+			same++
+		case !m.off && only.MatchString(m.String()):
+			list = append(list, m)
+		}
+	}
+	for _, tests := range append([]string{dir}, helpers[dir]...) {
+		left := slices.DeleteFunc(slices.Clone(list), func(m *mutant) bool { return m.outcome == killed })
+		if len(left) == 0 {
+			break
+		}
+		s, err := b.newSuite(tests, longest, verbose)
+		if err != nil {
+			return 0, err
+		}
+		each(left, parallel, s.kill)
+	}
+	var count [3]int
+	for _, m := range list {
+		count[m.outcome]++
+		if verbose || m.outcome != killed {
+			fmt.Printf("%v%s\n", m, []string{" [no test reaches it]", "", " [killed]"}[m.outcome])
+		}
+	}
+	for key := range known {
+		fmt.Printf("equivalent.txt: there is no %s\n", key)
+	}
+	tried := max(1, len(list))
+	fmt.Printf("%-20s %5.1f %%  %d changes, %d killed, %d survive, %d not reached, %d equivalent\n", dir,
+		100*float64(count[killed])/float64(tried), len(list), count[killed], count[survived], count[unreached], same)
+	return count[survived] + count[unreached] + len(known), nil
+}

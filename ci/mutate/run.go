@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An outcome is what came of a mutant.
+type outcome int
+
+const (
+	unreached outcome = iota // no test comes by
+	survived
+	killed
+)
+
+// goPackage is what go list tells.
+type goPackage struct {
+	Dir, Name, ImportPath string
+	GoFiles               []string
+}
+
+// A build is a copy of the module in which every mutant waits for its number.
+type build struct {
+	root, temp string
+	sources    []*source
+	mutants    []*mutant
+	files      map[string]string // of the overlay
+	overlay    string
+}
+
+func goList(root string, dirs []string) ([]goPackage, error) {
+	args := []string{"list", "-json=Dir,Name,ImportPath,GoFiles"}
+	for _, d := range dirs {
+		args = append(args, "./"+d)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Stderr = root, os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var list []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p goPackage
+		if err := d.Decode(&p); err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// newBuild instruments packages, and takes out what does not compile.
+func newBuild(root, temp string, dirs []string) (*build, error) {
+	list, err := goList(root, dirs)
+	if err != nil {
+		return nil, err
+	}
+	b := &build{root: root, temp: temp, files: map[string]string{}, overlay: filepath.Join(temp, "overlay.json")}
+	next := 0
+	for i, p := range list {
+		rel, err := filepath.Rel(root, p.Dir)
+		if err != nil {
+			return nil, err
+		}
+		first := next + 1
+		sources, err := instrument(root, rel, p.GoFiles, &next)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sources {
+			b.sources = append(b.sources, s)
+			b.mutants = append(b.mutants, s.mutants...)
+			b.files[filepath.Join(p.Dir, s.name)] = filepath.Join(temp, fmt.Sprintf("%d_%s", i, s.name))
+		}
+		path := filepath.Join(temp, fmt.Sprintf("%d_helper.go", i))
+		if err := os.WriteFile(path, fmt.Appendf(nil, helper, p.Name, next-first+2, first), 0o600); err != nil {
+			return nil, err
+		}
+		b.files[filepath.Join(p.Dir, "mutated.go")] = path
+	}
+	count := map[string]int{}
+	for _, m := range b.mutants {
+		count[m.key()]++
+		m.nth = count[m.key()]
+	}
+	for range 10 {
+		if err := b.write(); err != nil {
+			return nil, err
+		}
+		out, err := b.goTool("build", "-gcflags=-e", list)
+		if err == nil {
+			return b, nil
+		}
+		if !b.takeOut(out) {
+			return nil, fmt.Errorf("%s", out)
+		}
+	}
+	return nil, errors.New("it does not compile")
+}
+
+// write writes the overlay.
+func (b *build) write() error {
+	for _, s := range b.sources {
+		if err := os.WriteFile(b.files[filepath.Join(b.root, s.pkg, s.name)], s.write(), 0o600); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": b.files})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.overlay, text, 0o600)
+}
+
+func (b *build) goTool(verb, flags string, list []goPackage) (string, error) {
+	args := []string{verb, flags, "-overlay", b.overlay}
+	for _, p := range list {
+		args = append(args, p.ImportPath)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir = b.root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+var position = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`)
+
+// takeOut switches off the mutants on the lines that a compiler complains of.
+func (b *build) takeOut(complaint string) (any bool) {
+	for _, p := range position.FindAllStringSubmatch(complaint, -1) {
+		line, _ := strconv.Atoi(p[2])
+		for _, s := range b.sources {
+			if path := filepath.Join(s.pkg, s.name); filepath.Clean(p[1]) != path && p[1] != b.files[filepath.Join(b.root, path)] {
+				continue
+			}
+			for _, m := range s.mutants {
+				if m.line == line && !m.off {
+					m.off, any = true, true
+				}
+			}
+		}
+	}
+	return any
+}
+
+// A suite is the tests of one package, compiled once.
+type suite struct {
+	dir, program string
+	took         map[string]time.Duration
+	reaches      map[string][]int
+}
+
+// newSuite compiles the tests of a package, and finds out which mutants each reaches.
+func (b *build) newSuite(dir string, longest time.Duration, verbose bool) (*suite, error) {
+	s := &suite{dir: filepath.Join(b.root, dir), program: filepath.Join(b.temp, strings.ReplaceAll(dir, "/", "_")+".test"),
+		took: map[string]time.Duration{}, reaches: map[string][]int{}}
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", b.overlay, "-o", s.program, "./"+dir)
+	cmd.Dir = b.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", dir, err, out)
+	}
+	list := exec.Command(s.program, "-test.list", ".")
+	list.Dir = s.dir
+	out, err := list.Output()
+	if err != nil {
+		return nil, err
+	}
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		if strings.HasPrefix(name, "Benchmark") {
+			continue
+		}
+		hits := filepath.Join(b.temp, "hits")
+		os.Remove(hits)
+		s.run([]string{name}, 10*longest, "GODWIT_HITS="+hits)
+		began := time.Now()
+		if !s.run([]string{name}, 2*longest, "GODWIT_MUTANT=0") {
+			if verbose {
+				fmt.Printf("%s: %s does not count: it fails, or takes too long\n", dir, name)
+			}
+			continue
+		}
+		took := time.Since(began)
+		if took > longest {
+			if verbose {
+				fmt.Printf("%s: %s does not count: it takes %v\n", dir, name, took.Round(time.Millisecond))
+			}
+			continue
+		}
+		s.took[name] = took
+		text, _ := os.ReadFile(hits)
+		for line := range strings.Lines(string(text)) {
+			n, _ := strconv.Atoi(strings.TrimSpace(line))
+			s.reaches[name] = append(s.reaches[name], n)
+		}
+	}
+	return s, nil
+}
+
+// run runs tests, and reports whether they pass.
+func (s *suite) run(tests []string, limit time.Duration, env string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	args := []string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, s.program, "-test.run=^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.timeout=0"}
+	cmd := exec.CommandContext(ctx, "sh", args...)
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), env)
+	return cmd.Run() == nil
+}
+
+// quick is how long a test may take to be run before those that take longer.
+const quick = 150 * time.Millisecond
+
+// kill tries the tests that reach a mutant, quick ones first.
+func (s *suite) kill(m *mutant) {
+	var fast, slow []string
+	var sum [2]time.Duration
+	for name, reached := range s.reaches {
+		if !slices.Contains(reached, m.id) {
+			continue
+		}
+		if t := s.took[name]; t < quick {
+			fast, sum[0] = append(fast, name), sum[0]+t
+		} else {
+			slow, sum[1] = append(slow, name), sum[1]+t
+		}
+	}
+	slices.SortFunc(slow, func(a, b string) int { return int(s.took[a] - s.took[b]) })
+	for i, tests := range [][]string{fast, slow} {
+		if len(tests) == 0 {
+			continue
+		}
+		m.outcome = max(m.outcome, survived)
+		if !s.run(tests, 5*time.Second+4*sum[i], "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
+			m.outcome = killed
+			return
+		}
+	}
+}
+
+// each calls f for all mutants, n at a time.
+func each(list []*mutant, n int, f func(*mutant)) {
+	var all sync.WaitGroup
+	work := make(chan *mutant)
+	for range n {
+		all.Go(func() {
+			for m := range work {
+				f(m)
+			}
+		})
+	}
+	for _, m := range list {
+		work <- m
+	}
+	close(work)
+	all.Wait()
+}

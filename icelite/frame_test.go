@@ -1,0 +1,105 @@
+package icelite
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+// Each check of a frame gives its own reason, at the byte where it begins to matter,
+// and none of them allocates: the codec behind Parse would.
+func TestFramesAtTheirLimits(t *testing.T) {
+	header := newRequest(stun.BindingRequest).Raw
+	whole := aCheck().chromium()
+	change := func(at int, v ...byte) []byte {
+		b := bytes.Clone(whole)
+		copy(b[at:], v)
+		return fingerprinted(b[:len(b)-8])
+	}
+	last := len(whole) - 8
+	beyond := bytes.Clone(whole)
+	binary.BigEndian.PutUint16(beyond[last+2:], 5) // FINGERPRINT ends behind the message
+	short := bytes.Clone(whole)
+	binary.BigEndian.PutUint16(short[last+2:], 3) // padded it has its length all the same
+	odd := append(bytes.Clone(whole), 0, 0)
+	binary.BigEndian.PutUint16(odd[2:], uint16(len(odd)-headerLen))
+	crowded := aCheck()
+	for range maxAttributes {
+		crowded.extra = append(crowded.extra, stun.RawAttribute{Type: stun.AttrSoftware})
+	}
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want Drop
+	}{
+		{"a header alone", header, DropNoFingerprint},
+		{"a header without its last byte", header[:headerLen-1], DropMalformed},
+		{"a type of 0x0301", change(0, 3), DropNotRequest},
+		{"a type of 0x4001", change(0, 0x40), DropMalformed},
+		{"another cookie", change(4, 1), DropMalformed},
+		{"a length that is no multiple of four", odd, DropMalformed},
+		{"an attribute that ends behind the message", beyond, DropMalformed},
+		{"a FINGERPRINT of three bytes", short, DropNoFingerprint},
+		{"more attributes than are read", crowded.chromium(), DropMalformed},
+	} {
+		var r Request
+		r.Parse(whole) // allocates its memory
+		if got := r.Parse(c.b); got != c.want {
+			t.Errorf("%s: Parse = %q, want %q", c.name, got, c.want)
+		}
+		if n := testing.AllocsPerRun(10, func() { r.Parse(c.b) }); n != 0 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}
+
+// What one request had that is unknown is not held against the next.
+func TestUnknownAttributesAreForgotten(t *testing.T) {
+	a := newTestAgent(t)
+	var r Request
+	bad := aCheck()
+	bad.extra = []stun.RawAttribute{{Type: 0x7fff}}
+	for _, c := range []struct {
+		b    []byte
+		want Verdict
+	}{{bad.chromium(), UnknownAttribute}, {aCheck().chromium(), Moved}, {bad.firefox(), UnknownAttribute}, {aCheck().firefox(), Checked}} {
+		r.Parse(c.b)
+		if _, got := a.Answer(a.now, home, server, &r, nil); got != c.want {
+			t.Errorf("verdict %q, want %q", got, c.want)
+		}
+	}
+}
+
+// A request as long as its answer is answered.
+func TestAnswerAsLongAsTheRequest(t *testing.T) {
+	a := newTestAgentWith(t, Config{Local: Credentials{Ufrag: "four", Pwd: ours.Pwd}})
+	m := newRequest(stun.BindingRequest)
+	m.Add(stun.AttrUsername, []byte("four:four"))
+	m.Add(stun.AttrPriority, []byte{1, 2, 3, 4})
+	exact := check{pwd: ours.Pwd}.sign(m)
+	a.want("76 bytes from IPv6", Moved, cafe, exact)
+	if len(a.answer) != len(exact) {
+		t.Errorf("%d bytes out for %d in", len(a.answer), len(exact))
+	}
+}
+
+// A request that gets no answer leaves what the caller has in its buffer.
+func TestRefusedRequestLeavesTheBuffer(t *testing.T) {
+	a := New(origin, Config{Local: ours, Remote: theirs})
+	wrong, stranger, peer := aCheck(), aCheck(), aCheck()
+	wrong.pwd = theirs.Pwd
+	stranger.username = "someoneElse0:" + theirs.Ufrag
+	peer.username = ours.Ufrag + ":other"
+	var r Request
+	for _, c := range []struct {
+		check check
+		want  Verdict
+	}{{stranger, WrongUsername}, {peer, WrongUsername}, {wrong, WrongIntegrity}} {
+		r.Parse(c.check.chromium())
+		if b, v := a.Answer(origin, home, server, &r, []byte("before")); string(b) != "before" || v != c.want {
+			t.Errorf("verdict %q leaves %q, want %q", v, b, c.want)
+		}
+	}
+}
