@@ -2,8 +2,17 @@ package dtls
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/binary"
+	"math/big"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -303,4 +312,91 @@ func halfShaken(b *testing.B, cert tls.Certificate, part string) (victim *side, 
 	q.close()
 	parts["Finished"] = finishedRecord()
 	return victim, parts[part]
+}
+
+// wrongFlight is a flight of a DTLS server in which everything is right but the
+// signature, which nobody had to compute.
+func wrongFlight(t testing.TB, leaf []byte, suite Suite, c curve, s tls.SignatureScheme) (datagrams [][]byte) {
+	t.Helper()
+	key := must(x509.ParseCertificate(leaf)).PublicKey
+	signature := make([]byte, maxRSABits/8)
+	if k, ok := key.(*ecdsa.PublicKey); ok {
+		r := new(big.Int).Rsh(k.Params().N, 1)
+		signature = must(asn1.Marshal(struct{ R, S *big.Int }{r, r}))
+	}
+	point := must(map[curve]ecdh.Curve{curveX25519: ecdh.X25519(), curveP256: ecdh.P256()}[c].GenerateKey(rand.Reader)).PublicKey().Bytes()
+	body := binary.BigEndian.AppendUint16([]byte{3}, uint16(c))
+	body = append(append(body, byte(len(point))), point...)
+	body = binary.BigEndian.AppendUint16(body, uint16(s))
+	body = append(binary.BigEndian.AppendUint16(body, uint16(len(signature))), signature...)
+
+	flight := serverFlight(leaf, suite, s)
+	flight[0].body = helloBody(msgServerHello, version12, suite, extendedMasterSecret)
+	flight[2].body = body
+	for i, m := range flight {
+		datagrams = append(datagrams, handshakeRecord(string(appendMessage(nil, m.kind, i, m.body))))
+	}
+	return datagrams
+}
+
+// attackFlights are those that cost most, by what they are made of.
+func attackFlights(t testing.TB) map[string][][]byte {
+	p521 := certify(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public())
+	rsa := certify(rsaOf(maxRSABits))
+	return map[string][][]byte{
+		"P-256 and X25519": wrongFlight(t, peerCertificate().Certificate[0], ECDSAWithAES128GCM, curveX25519, tls.ECDSAWithP256AndSHA256),
+		"P-384 and X25519": wrongFlight(t, p384Certificate().Certificate[0], ECDSAWithAES128GCM, curveX25519, tls.ECDSAWithP384AndSHA384),
+		"P-521 and X25519": wrongFlight(t, p521, ECDSAWithAES128GCM, curveX25519, tls.ECDSAWithP521AndSHA512),
+		"P-521 and P-256":  wrongFlight(t, p521, ECDSAWithAES128GCM, curveP256, tls.ECDSAWithP521AndSHA512),
+		"RSA and X25519":   wrongFlight(t, rsa, RSAWithAES128GCM, curveX25519, tls.PKCS1WithSHA512),
+	}
+}
+
+// answered runs a handshake of a client against a flight, and returns its end.
+func answered(flight [][]byte) error {
+	leaf, _ := parseLeaf(flight[1][headerLen+fragmentHeaderLen:])
+	ended := make(chan error, 1)
+	var h *Handshake
+	ready := make(chan struct{})
+	h = StartHandshake(HandshakeConfig{
+		Certificate: testCertificate(), Client: true, Peer: []Fingerprint{fingerprintOf(leaf)},
+		Emit: func(e HandshakeEvent) {
+			<-ready
+			switch e.Kind {
+			case Flight:
+				for _, d := range flight {
+					h.Receive(d)
+				}
+			case KeysReady:
+				ended <- nil
+			case Failed:
+				ended <- e.Err
+			}
+		},
+	})
+	close(ready)
+	return <-ended
+}
+
+// A wrong signature ends the handshake at once, whatever the key is.
+func TestWrongSignatureIsRefused(t *testing.T) {
+	for name, flight := range attackFlights(t) {
+		if err := answered(flight); err == nil || !strings.Contains(err.Error(), "signature do not match") {
+			t.Errorf("%s: %v, want pion to refuse the signature", name, err)
+		}
+	}
+}
+
+// BenchmarkAttackWrongSignature is what a handshake costs us that fails for its
+// signature, which costs the attacker nothing: one for each offer.
+func BenchmarkAttackWrongSignature(b *testing.B) {
+	for name, flight := range attackFlights(b) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if answered(flight) == nil {
+					b.Fatal("a wrong signature was accepted")
+				}
+			}
+		})
+	}
 }

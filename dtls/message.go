@@ -99,15 +99,16 @@ func parseLeaf(body []byte) (leaf []byte, ok bool) {
 // A curve is a group of the key exchange.
 type curve uint16
 
-// The curves that we offer and accept.
+// The curves that we offer and accept. Every WebRTC peer must know P-256
+// (https://www.rfc-editor.org/rfc/rfc8827.html#section-6.5); larger ones cost several
+// times as much, and it is the peer that chooses.
 // https://www.rfc-editor.org/rfc/rfc8422.html#section-5.1.1
 const (
 	curveP256   curve = 23
-	curveP384   curve = 24
 	curveX25519 curve = 29
 )
 
-func (c curve) ours() bool { return c == curveP256 || c == curveP384 || c == curveX25519 }
+func (c curve) ours() bool { return c == curveP256 || c == curveX25519 }
 
 // parseKeyExchange reads the body of a ServerKeyExchange.
 // https://www.rfc-editor.org/rfc/rfc8422.html#section-5.4

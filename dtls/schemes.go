@@ -7,9 +7,13 @@ import (
 	"crypto/tls"
 )
 
-// maxRSABits limits the RSA key of a peer: a signature costs its square. Browsers
-// generate keys of 2,048 bits.
-const maxRSABits = 4096
+// Bounds of the RSA key of a peer: what its signature costs grows with the square of the
+// length and with the bits of the exponent. Browsers generate keys of 2,048 bits with
+// this exponent.
+const (
+	maxRSABits     = 4096
+	maxRSAExponent = 65537
+)
 
 // schemes are the signature schemes that we offer and accept, the one we prefer
 // first. Each has a digest: a scheme without one, such as Ed25519 (0x0807), makes
@@ -30,13 +34,13 @@ func schemes() []tls.SignatureScheme {
 }
 
 // takesKey reports whether a peer may have this public key: ECDSA with P-256, P-384
-// or P-521, or RSA with at most maxRSABits.
+// or P-521, or RSA within bounds.
 func takesKey(public any) bool {
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
 		return key.Curve == elliptic.P256() || key.Curve == elliptic.P384() || key.Curve == elliptic.P521()
 	case *rsa.PublicKey:
-		return key.N.BitLen() <= maxRSABits
+		return key.N.BitLen() <= maxRSABits && key.E <= maxRSAExponent
 	}
 	return false
 }

@@ -17,7 +17,7 @@ var (
 	// fingerprints of its offer names: it is not who was invited.
 	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
 	// ErrKey means that the peer's certificate has a key that we do not take.
-	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits")
+	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits and the usual exponent")
 	// ErrScheme means that the peer signed with a scheme that we do not take, or
 	// that does not belong to its key.
 	ErrScheme = errors.New("dtls: the peer's signature scheme is none of ours or does not belong to its key")
