@@ -142,7 +142,9 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	if n == 0 { // no record, or one that never fits
 		n = copy(b, p.rest)
 	}
-	p.rest = p.rest[n:]
+	if p.rest = p.rest[n:]; len(p.rest) == 0 && cap(p.screened) > maxHandshake {
+		p.screened = nil // it held a long flight, and holds no more than a datagram again
+	}
 	return n, pipeAddr, nil
 }
 
