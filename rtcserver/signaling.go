@@ -41,7 +41,8 @@ type StatusError struct {
 func (e *StatusError) Error() string { return e.Text }
 
 // ServeHTTP answers the offer of a page. The request is a POST whose body is the
-// SDP of the offer, or its JSON {"type":"offer","sdp":…}; the response is
+// SDP of the offer, or its JSON {"type":"offer","sdp":…}, called application/sdp,
+// text/plain, application/json or, as curl calls any body, a form; the response is
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //

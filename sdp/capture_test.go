@@ -14,6 +14,7 @@ func TestCapturedOffers(t *testing.T) {
 		"captured-chromium-audio.sdp": 256 << 10,
 		"captured-firefox.sdp":        1<<30 - 1,
 		"captured-firefox-audio.sdp":  1<<30 - 1,
+		"captured-aiortc.sdp":         64 << 10,
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := parse(t, name)
