@@ -20,8 +20,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// foreign signs claims as another program might, which asks for no limits.
-func foreign(t *testing.T, s Signer, claims map[string]any) string {
+// bare signs claims as another program might, which asks for no limits.
+func bare(t *testing.T, s Signer, claims map[string]any) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(jwt.GetSigningMethod(string(s.public.algorithm)), jwt.MapClaims(claims))
 	tok.Header["kid"] = s.Key().ID()
@@ -59,7 +59,7 @@ func TestLimitsOfClaimsAreExact(t *testing.T) {
 			t.Errorf("Sign with %s: %v, want %v", c.name, err, c.sign)
 		}
 		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
-		token := foreign(t, s, map[string]any{
+		token := bare(t, s, map[string]any{
 			"sub": claims.Subject, "jti": claims.ID, "aud": claims.Audience, "exp": claims.Expires.Unix(), "data": claims.Data,
 		})
 		got, err := v.Verify(now, token)
@@ -90,7 +90,7 @@ func TestLengthOfATokenIsExact(t *testing.T) {
 	for n := 2000; n < 3100; n++ {
 		c := good()
 		c.Audience = strings.Repeat("a", n)
-		token := foreign(t, s, map[string]any{"sub": c.Subject, "jti": c.ID, "aud": c.Audience, "exp": c.Expires.Unix()})
+		token := bare(t, s, map[string]any{"sub": c.Subject, "jti": c.ID, "aud": c.Audience, "exp": c.Expires.Unix()})
 		v := Verifier{Keys: []Key{s.Key()}, Audience: c.Audience}
 		want := ErrMalformed
 		if len(token) <= MaxToken {
@@ -116,7 +116,7 @@ func TestReusableTokens(t *testing.T) {
 	if c, err := v.Verify(now, sign(t, s, func(c *Claims) { c.ID = "" })); err != nil || c.Subject != "ada" {
 		t.Errorf("without an id: %v", err)
 	}
-	long := foreign(t, s, map[string]any{"sub": "ada", "aud": "eu-1", "exp": now.Unix() + 60, "jti": strings.Repeat("x", 257)})
+	long := bare(t, s, map[string]any{"sub": "ada", "aud": "eu-1", "exp": now.Unix() + 60, "jti": strings.Repeat("x", 257)})
 	if _, err := v.Verify(now, long); err != ErrID {
 		t.Errorf("with an id of 257 bytes: %v", err)
 	}
@@ -160,7 +160,7 @@ func TestVerifierNeedsAKeyThatIsOne(t *testing.T) {
 
 // A key's id is made of the public key or, for a secret, of its hash, so that it is
 // the same wherever the key is read, and tells nothing of a secret.
-func TestIDsOfKeys(t *testing.T) {
+func TestIDsComeFromTheKeys(t *testing.T) {
 	seen := map[string]bool{}
 	for _, a := range []Algorithm{EdDSA, ES256, HS256} {
 		for range 3 {
