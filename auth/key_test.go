@@ -30,17 +30,17 @@ func block(kind string, der []byte, err error) []byte {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// foreign is a key of another program: how that signs, and every form it is kept in.
-type foreign struct {
+// A foreignKey is a key of another program: how that signs, and every form it is kept in.
+type foreignKey struct {
 	method  jwt.SigningMethod
 	key     any
 	private map[string][]byte
 	public  map[string][]byte
 }
 
-func foreigners(t testing.TB) map[Algorithm]foreign {
+func foreigners(t testing.TB) map[Algorithm]foreignKey {
 	t.Helper()
-	all := make(map[Algorithm]foreign)
+	all := make(map[Algorithm]foreignKey)
 	jwkOf := func(more map[string]any, members map[string]any) []byte {
 		m := maps.Clone(members)
 		maps.Copy(m, more)
@@ -61,7 +61,7 @@ func foreigners(t testing.TB) map[Algorithm]foreign {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "issuer"}, NotAfter: time.Now().Add(time.Hour)}
 	cert, errC := x509.CreateCertificate(rand.Reader, template, template, &r.PublicKey, r)
 	rsaJWK := map[string]any{"kty": "RSA", "n": n, "e": e, "kid": "theirs"}
-	all[RS256] = foreign{jwt.SigningMethodRS256, r, map[string][]byte{
+	all[RS256] = foreignKey{jwt.SigningMethodRS256, r, map[string][]byte{
 		"PKCS #8": block("PRIVATE KEY", pkcs8, err8),
 		"PKCS #1": block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r), nil),
 		"JWK":     jwkOf(map[string]any{"d": b64(r.D.Bytes()), "p": b64(r.Primes[0].Bytes()), "q": b64(r.Primes[1].Bytes())}, rsaJWK),
@@ -83,7 +83,7 @@ func foreigners(t testing.TB) map[Algorithm]foreign {
 		t.Fatal(errP, errD)
 	}
 	ecJWK := map[string]any{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:]), "kid": "theirs"}
-	all[ES256] = foreign{jwt.SigningMethodES256, c, map[string][]byte{
+	all[ES256] = foreignKey{jwt.SigningMethodES256, c, map[string][]byte{
 		"SEC 1":                 block("EC PRIVATE KEY", sec1, err1),
 		"SEC 1 with parameters": append(block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}, nil), block("EC PRIVATE KEY", sec1, err1)...),
 		"JWK":                   jwkOf(map[string]any{"d": b64(scalar)}, ecJWK),
@@ -94,14 +94,14 @@ func foreigners(t testing.TB) map[Algorithm]foreign {
 		t.Fatal(err)
 	}
 	edJWK := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64(pub), "kid": "theirs"}
-	all[EdDSA] = foreign{jwt.SigningMethodEdDSA, priv,
+	all[EdDSA] = foreignKey{jwt.SigningMethodEdDSA, priv,
 		map[string][]byte{"JWK": jwkOf(map[string]any{"d": b64(priv.Seed())}, edJWK)},
 		map[string][]byte{"JWK": jwkOf(nil, edJWK), "padded": jwkOf(map[string]any{"x": b64(pub) + "="}, edJWK)}}
 
 	secret := make([]byte, 40)
 	rand.Read(secret)
 	octJWK := map[string]any{"kty": "oct", "k": b64(secret), "kid": "theirs", "alg": "HS256"}
-	all[HS256] = foreign{jwt.SigningMethodHS256, secret, map[string][]byte{"JWK": jwkOf(nil, octJWK)}, map[string][]byte{"JWK": jwkOf(nil, octJWK)}}
+	all[HS256] = foreignKey{jwt.SigningMethodHS256, secret, map[string][]byte{"JWK": jwkOf(nil, octJWK)}, map[string][]byte{"JWK": jwkOf(nil, octJWK)}}
 	return all
 }
 
@@ -164,7 +164,7 @@ func TestForeignKeys(t *testing.T) {
 }
 
 // Which key is meant, where there are several, or one of another name.
-func TestIDsOfKeys(t *testing.T) {
+func TestWhichKeyIsMeant(t *testing.T) {
 	a, b := newSigner(t, EdDSA).WithID("a"), newSigner(t, EdDSA)
 	for _, c := range []struct {
 		name  string
