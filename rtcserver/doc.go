@@ -17,6 +17,9 @@
 //	...
 //	http.Handle("/new_rtc_session", srv)
 //
+// Where offers come some other way, over a WebSocket or from a matchmaker,
+// [Server.Answer] answers them.
+//
 // # Who calls what
 //
 // A shard is one UDP socket with the connections that live on it, one goroutine

@@ -67,14 +67,14 @@ func site(a netip.Addr) netip.Addr {
 
 // reserve makes room for a new connection and gives it its id, or refuses it.
 // Either add or release follows.
-func (r *registry) reserve(c *Conn, maxPerIP int) *StatusError {
+func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting >= r.limit {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
-	if maxPerIP > 0 && r.perIP[c.site] >= maxPerIP {
-		return refuse(http.StatusTooManyRequests, "rate", "too many connections from this address")
+	if maxPerIP > 0 && !from.free && r.perIP[c.site] >= maxPerIP {
+		return refuse(http.StatusTooManyRequests, "rate", "too many connections from "+from.String())
 	}
 	r.nextID++
 	c.id = r.nextID

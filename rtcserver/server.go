@@ -150,7 +150,7 @@ const maxPolled = 1 << 14
 
 // accept makes a connection for an offer, which waits for its first check, and
 // the answer to it, or a refusal. The engine is asked last: it may spend a ticket.
-func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sdp.Answer, *StatusError) {
+func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
 	ending := refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
 	select {
 	case <-s.down:
@@ -164,7 +164,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 	}
 	c := &Conn{
 		ufrag:  local.Ufrag,
-		site:   site(from),
+		site:   site(from.addr),
 		active: setup == sdp.SetupActive,
 
 		expected: make([]dtls.Fingerprint, 0, len(offer.Fingerprints)),
@@ -178,7 +178,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from netip.Addr) (*sd
 		return nil, refuse(http.StatusBadRequest, "request", sdp.ErrFingerprint.Error())
 	}
 	now := time.Now()
-	if no := s.registry.reserve(c, s.config.MaxPerIP); no != nil {
+	if no := s.registry.reserve(c, from, s.config.MaxPerIP); no != nil {
 		return nil, no
 	}
 	entered := false

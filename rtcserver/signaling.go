@@ -57,8 +57,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		return
 	}
-	s.stats.refuse(no.Status)
-	s.config.Logger.Debug("rtcserver: refused", "remote", r.RemoteAddr, "status", no.Status, "why", no.Text)
+	s.refused(r, no)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -69,6 +68,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := map[string]string{"error": no.Text, "code": no.Code}
 	maps.Copy(body, no.Detail)
 	json.NewEncoder(w).Encode(body)
+}
+
+// refused counts a refusal.
+func (s *Server) refused(r *http.Request, no *StatusError) {
+	s.stats.refuse(no.Status)
+	s.config.Logger.Debug("rtcserver: refused", "remote", r.RemoteAddr, "status", no.Status, "why", no.Text)
 }
 
 // signal does it, and returns a refusal or nil. The order matters: the cheapest and
@@ -95,14 +100,9 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		r.Header = r.Header.Clone()
 		r.Header.Set("Content-Type", "text/plain")
 	}
-	from := s.clientAddr(r)
-	if !s.offers.allow(time.Now(), site(from)) {
-		return refuse(http.StatusTooManyRequests, "rate", "too many offers from this address: try again in a second")
-	}
-	if s.config.Authorize != nil {
-		if err := s.config.Authorize(r); err != nil {
-			return refused(err)
-		}
+	from := remote{addr: s.clientAddr(r)}
+	if no := s.ask(r, from); no != nil {
+		return no
 	}
 	limitReading(w)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOffer))
@@ -111,27 +111,47 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 			return refuse(http.StatusRequestTimeout, "request", "the offer came too slowly")
 		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return refuse(http.StatusRequestEntityTooLarge, "request", "the offer is larger than 40 KiB")
+			return refuse(http.StatusRequestEntityTooLarge, "request", tooLarge)
 		}
 		return refuse(http.StatusBadRequest, "request", "the offer could not be read")
 	}
-	text, ok := offerText(body)
-	if !ok {
-		return refuse(http.StatusBadRequest, "request", `the JSON has no "sdp": send pc.localDescription`)
-	}
-	offer, err := sdp.ParseOffer(text)
-	if err == sdp.ErrNotSDP && kind == form {
-		return refuse(http.StatusBadRequest, "request", err.Error()+"; with curl use --data-binary, because --data drops the ends of lines")
-	}
-	if err != nil {
-		return refuse(http.StatusBadRequest, "request", err.Error())
-	}
-	answer, no := s.accept(offer, r, from)
+	answer, no := s.take(body, kind, r, from)
 	if no != nil {
 		return no
 	}
 	writeAnswer(w, r, answer)
 	return nil
+}
+
+const tooLarge = "the offer is larger than 40 KiB"
+
+// ask asks the limits of an address, and the program, whether they take an offer.
+func (s *Server) ask(r *http.Request, from remote) *StatusError {
+	if !from.free && !s.offers.allow(time.Now(), site(from.addr)) {
+		return refuse(http.StatusTooManyRequests, "rate", "too many offers from "+from.String()+": try again in a second")
+	}
+	if s.config.Authorize != nil {
+		if err := s.config.Authorize(r); err != nil {
+			return refused(err)
+		}
+	}
+	return nil
+}
+
+// take makes a connection for an offer in SDP or JSON, and the answer.
+func (s *Server) take(body []byte, kind string, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
+	text, ok := offerText(body)
+	if !ok {
+		return nil, refuse(http.StatusBadRequest, "request", `the JSON has no "sdp": send pc.localDescription`)
+	}
+	offer, err := sdp.ParseOffer(text)
+	if err == sdp.ErrNotSDP && kind == form {
+		return nil, refuse(http.StatusBadRequest, "request", err.Error()+"; with curl use --data-binary, because --data drops the ends of lines")
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "request", err.Error())
+	}
+	return s.accept(offer, r, from)
 }
 
 // brief returns so much of what a stranger sent as may be sent back.

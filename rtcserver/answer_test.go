@@ -1,0 +1,111 @@
+package rtcserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/client"
+)
+
+func wantStatus(t *testing.T, err error, status int, text string) {
+	t.Helper()
+	e, ok := errors.AsType[*StatusError](err)
+	if !ok || e.Status != status || !strings.Contains(e.Text, text) {
+		t.Errorf("error %v, want %d with %q", err, status, text)
+	}
+}
+
+// Offers that came over something else than HTTP are answered, and as many as wish if
+// nobody knows from where.
+func TestAnswerWithoutHTTP(t *testing.T) {
+	inWorld(t, Config{MaxPerIP: 64, MaxOffers: 20}, func(w *world) {
+		p := w.newPage(client.Config{})
+		var err error
+		p.conn, err = p.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+			return w.server.Answer(ctx, offer, p.addr().Addr())
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.echoes("it is a connection like any other")
+		offer := []byte(browserOffer(t))
+		for i := range 200 {
+			if _, err := w.server.Answer(w.t.Context(), offer, netip.Addr{}); err != nil {
+				t.Fatalf("offer %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func TestAnswerHasTheLimitsOfHTTP(t *testing.T) {
+	inWorld(t, Config{MaxPerIP: 3, MaxOffers: 2}, func(w *world) {
+		offer, from := []byte(browserOffer(t)), netip.MustParseAddr("::ffff:203.0.113.9")
+		answer := func() error {
+			_, err := w.server.Answer(w.t.Context(), offer, from)
+			return err
+		}
+		for range 3 {
+			if err := answer(); err != nil {
+				t.Error(err)
+			}
+		}
+		wantStatus(t, answer(), 429, "connections from this address")
+		for range 4 {
+			answer()
+		}
+		wantStatus(t, answer(), 429, "offers from this address")
+		_, err := w.server.Answer(w.t.Context(), make([]byte, maxOffer+1), netip.Addr{})
+		wantStatus(t, err, 413, "40 KiB")
+		_, err = w.server.Answer(w.t.Context(), []byte("no offer"), netip.Addr{})
+		wantStatus(t, err, 400, "")
+		ctx, cancel := context.WithCancel(w.t.Context())
+		cancel()
+		_, err = w.server.Answer(ctx, offer, netip.Addr{})
+		wantStatus(t, err, 408, "canceled")
+		w.server.Refuse()
+		_, err = w.server.Answer(w.t.Context(), offer, netip.Addr{})
+		wantStatus(t, err, 503, "shuts down")
+		if n := w.server.Stats().Refused; n[400] != 1 || n[408] != 1 || n[413] != 1 || n[503] != 1 {
+			t.Errorf("refusals are counted as %v", n)
+		}
+	})
+}
+
+type userKey struct{}
+
+func TestAnswerAsksTheProgram(t *testing.T) {
+	var from string
+	inWorld(t, Config{Authorize: func(r *http.Request) error {
+		from = r.RemoteAddr
+		if r.FormValue("x") != "" || r.Header.Get("Cookie") != "" || r.Context().Value(userKey{}) != "ada" {
+			return errors.New("who are you?")
+		}
+		return nil
+	}}, func(w *world) {
+		offer, page := []byte(browserOffer(t)), netip.MustParseAddr("2001:db8::1")
+		_, err := w.server.Answer(w.t.Context(), offer, page)
+		wantStatus(t, err, 403, "who are you?")
+		if _, err := w.server.Answer(context.WithValue(w.t.Context(), userKey{}, "ada"), offer, page); err != nil || from != "[2001:db8::1]:0" {
+			t.Errorf("from %s: %v", from, err)
+		}
+	})
+}
+
+// Requests over HTTP without an address count as one, and a refusal says so.
+func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
+	for _, remote := range []string{"", "@", "pipe", "192.0.2.1.2:3"} {
+		inWorld(t, Config{MaxPerIP: 2}, func(w *world) {
+			nameless := func(r *http.Request) { r.RemoteAddr = remote }
+			for range 2 {
+				if got := signal(t, w.server, browserOffer(t), nameless); got.Code != 200 {
+					t.Errorf("%q: %d %s", remote, got.Code, got.Body)
+				}
+			}
+			wantRefusal(t, signal(t, w.server, browserOffer(t), nameless), 429, "requests without an IP address, which count as one")
+		})
+	}
+}
