@@ -13,7 +13,7 @@ func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	}
 	m.room4flight()
 	start, end := len(b), len(b)+limit
-	p := m.flight.open()
+	p := m.flight.room()
 	p.at = t
 
 	b = appendHeader(b, m.flight.next)

@@ -167,6 +167,13 @@ func (m *Mux) check(t testing.TB) {
 		if p := m.flight.at(n); p.eliciting && p.state == packetFlying {
 			flying, bytes = flying+1, bytes+p.size
 		}
+		p := m.flight.at(n)
+		if got, want := m.flight.open.from(n, n+1) == n, p.state != packetAcked; got != want {
+			t.Fatalf("packet %d: open %v", n, got)
+		}
+		if got, want := m.flight.flying.from(n, n+1) == n, p.state == packetFlying && p.eliciting; got != want {
+			t.Fatalf("packet %d: flying %v", n, got)
+		}
 	}
 	if flying != m.flight.count || bytes != m.flight.bytes {
 		t.Fatalf("%d packets of %d bytes fly, counted %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
@@ -180,9 +187,12 @@ func (m *Mux) check(t testing.TB) {
 				n++
 				cost += msg.cost()
 				missing := 0
-				for _, p := range msg.pieces {
+				for i, p := range msg.pieces {
 					if p.state == pieceLost {
 						missing++
+						if !msg.listed || i < int(msg.firstOut) {
+							t.Fatalf("channel %d: piece %d of message %d would not be found", s.id, i, msg.id)
+						}
 					}
 				}
 				if missing != msg.lost || msg.list != l {

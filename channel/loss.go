@@ -73,11 +73,10 @@ func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 // ackRange takes the packets from low to high as arrived.
 func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 	f := &m.flight
-	for n := max(low, f.base); n <= high && n < f.next; n++ {
+	end := min(high+1, f.next)
+	for n := f.open.from(max(low, f.base), end); n < end; n = f.open.from(n+1, end) {
+		f.steps++
 		p := f.at(n)
-		if p.state == packetAcked {
-			continue
-		}
 		if p.state == packetLost {
 			m.stats.Spurious++
 			m.loss.resolved(0)
@@ -88,7 +87,7 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 		if p.eliciting {
 			*newly, *bytes = true, *bytes+p.size
 		}
-		f.land(p, packetAcked)
+		f.land(n, packetAcked)
 		if p.ackTop > 0 {
 			m.received.confirmed(p.ackTop - 1)
 		}
@@ -113,11 +112,10 @@ func (m *Mux) detect(t moment, largest uint64) {
 		return
 	}
 	f, delay := &m.flight, m.rtt.lossDelay()
-	for n := f.base; n < m.largestAcked && n < f.next; n++ {
+	end := min(m.largestAcked, f.next)
+	for n := f.flying.from(f.base, end); n < end; n = f.flying.from(n+1, end) {
+		f.steps++
 		p := f.at(n)
-		if p.state != packetFlying || !p.eliciting {
-			continue
-		}
 		if m.largestAcked-n >= m.loss.threshold || p.at+delay <= t {
 			m.losePacket(p, n)
 			continue
@@ -130,7 +128,7 @@ func (m *Mux) detect(t moment, largest uint64) {
 func (m *Mux) losePacket(p *sentPacket, n uint64) {
 	m.stats.PacketsLost++
 	m.loss.resolved(1)
-	m.flight.land(p, packetLost)
+	m.flight.land(n, packetLost)
 	for _, r := range p.refs {
 		if r.gen == r.m.gen {
 			m.pieceLost(r, n)
@@ -167,7 +165,7 @@ func (m *Mux) probe(t moment) {
 	}
 	f := &m.flight
 	found := false
-	for n := f.base; n < f.next && !found; n++ {
+	for n := f.flying.from(f.base, f.next); n < f.next && !found; n = f.flying.from(n+1, f.next) {
 		found = m.again(n)
 	}
 	if !found {

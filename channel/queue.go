@@ -37,6 +37,8 @@ type message struct {
 	deadline moment
 	queued   moment
 	receipt  bool
+	listed   bool   // in the sender's losses
+	firstOut uint32 // no piece before this one is lost
 
 	pieces []piece
 	sent   int // pieces that were sent at least once
@@ -92,6 +94,7 @@ type sender struct {
 	waiting list // sent, and something is still to be learned: oldest first
 	cost    int  // of both, and what counts against QueueLimit
 	lost    int  // pieces of waiting and of the head to send again
+	losses  lostMessages
 	nextID  uint64
 	keys    map[uint64]*message // queued messages with a key
 	latest  *message            // a sequenced channel's queued message without one
@@ -208,7 +211,7 @@ func (m *Mux) room(s *sender, key uint64, n int) bool {
 func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 	m.report(s, msg, fate)
 	s.cost -= msg.cost()
-	s.lost -= msg.lost
+	s.found(msg.lost)
 	s.forget(msg)
 	if msg.list != nil {
 		msg.list.remove(msg)

@@ -13,7 +13,7 @@ func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment)
 		msg.sent++
 	case pieceLost:
 		msg.lost--
-		s.lost--
+		s.found(1)
 		s.stats.Retransmits++
 		m.stats.Retransmits++
 	}
@@ -63,7 +63,7 @@ func (m *Mux) pieceAcked(r pieceRef) {
 		return
 	case pieceLost:
 		msg.lost--
-		s.lost--
+		s.found(1)
 	}
 	p.state = pieceAcked
 	msg.acked++
@@ -100,24 +100,12 @@ func (m *Mux) pieceLost(r pieceRef, number uint64) {
 		return
 	}
 	p.state = pieceLost
+	if msg.lost == 0 {
+		msg.firstOut = r.index
+	}
+	msg.firstOut = min(msg.firstOut, r.index)
 	msg.lost++
 	s.lost++
+	s.losses.add(msg)
 	m.activate(s)
-}
-
-// nextLost returns the oldest piece to send again.
-func (s *sender) nextLost() (*message, int) {
-	for _, l := range [...]*list{&s.waiting, &s.queue} {
-		for msg := l.head; msg != nil; msg = msg.next {
-			if msg.lost == 0 {
-				continue
-			}
-			for i := range msg.pieces {
-				if msg.pieces[i].state == pieceLost {
-					return msg, i
-				}
-			}
-		}
-	}
-	return nil, 0
 }

@@ -1,5 +1,7 @@
 package channel
 
+import "math/bits"
+
 // A packetState says what is known of a packet that was sent.
 type packetState uint8
 
@@ -37,9 +39,12 @@ func (p *sentPacket) forget() {
 // flight remembers the packets that were sent, from base up to next.
 type flight struct {
 	ring       []sentPacket // a power of two, by number
+	open       numbers      // of those, the packets that are not acknowledged
+	flying     numbers      // and the eliciting ones of which nothing is known
 	base, next uint64
 	bytes      int // of eliciting packets under way
 	count      int // of those packets
+	steps      int // packets looked at for acknowledgements, for tests
 }
 
 // maxFlight bounds the packets remembered; minFlight are room for few.
@@ -48,28 +53,64 @@ const (
 	minFlight = 16
 )
 
+// numbers are a set of packet numbers, a bit for each place in the ring. What is not
+// from base up to next has no meaning.
+type numbers []uint64
+
+func newNumbers(n int) numbers { return make(numbers, max(1, n/64)) }
+
+func (s numbers) at(n uint64) (word *uint64, mask uint64) {
+	return &s[n/64&uint64(len(s)-1)], 1 << (n % 64)
+}
+
+func (s numbers) set(n uint64, in bool) {
+	w, mask := s.at(n)
+	if *w &^= mask; in {
+		*w |= mask
+	}
+}
+
+// from returns the first number of the set from n on, or end.
+func (s numbers) from(n, end uint64) uint64 {
+	for n < end {
+		w, _ := s.at(n)
+		if rest := *w >> (n % 64); rest != 0 {
+			return min(n+uint64(bits.TrailingZeros64(rest)), end)
+		}
+		n += 64 - n%64
+	}
+	return end
+}
+
 func (f *flight) init() {
 	for i := range f.ring {
 		f.ring[i].forget()
 		f.ring[i] = sentPacket{refs: f.ring[i].refs}
 	}
 	if f.ring == nil {
-		f.ring = make([]sentPacket, minFlight)
+		f.make(minFlight)
 	}
 	f.base, f.next, f.bytes, f.count = 0, 0, 0, 0
 }
 
+// make gives the flight room for n packets.
+func (f *flight) make(n int) {
+	f.ring, f.open, f.flying = make([]sentPacket, n), newNumbers(n), newNumbers(n)
+}
+
 // forget makes it as if nothing had been sent so far but the numbers.
 func (f *flight) forget() {
-	*f = flight{ring: make([]sentPacket, minFlight), base: f.next, next: f.next}
+	next := f.next
+	*f = flight{base: next, next: next}
+	f.make(minFlight)
 }
 
 func (f *flight) at(n uint64) *sentPacket { return &f.ring[n&uint64(len(f.ring)-1)] }
 
 func (f *flight) full() bool { return f.next-f.base >= maxFlight }
 
-// open returns the record for the next packet, empty.
-func (f *flight) open() *sentPacket {
+// room returns the record for the next packet, empty.
+func (f *flight) room() *sentPacket {
 	if f.next-f.base == uint64(len(f.ring)) {
 		f.grow()
 	}
@@ -80,14 +121,19 @@ func (f *flight) open() *sentPacket {
 
 func (f *flight) grow() {
 	old := *f
-	f.ring = make([]sentPacket, 2*len(old.ring))
+	f.make(2 * len(old.ring))
 	for n := f.base; n < f.next; n++ {
-		*f.at(n) = *old.at(n)
+		p := old.at(n)
+		*f.at(n) = *p
+		f.open.set(n, p.state != packetAcked)
+		f.flying.set(n, p.state == packetFlying && p.eliciting)
 	}
 }
 
-// push makes the record that open returned part of the flight.
+// push makes the record that room returned part of the flight.
 func (f *flight) push(p *sentPacket) {
+	f.open.set(f.next, true)
+	f.flying.set(f.next, p.eliciting)
 	f.next++
 	if p.eliciting {
 		f.bytes += p.size
@@ -95,13 +141,16 @@ func (f *flight) push(p *sentPacket) {
 	}
 }
 
-// land takes a packet out of the bytes under way.
-func (f *flight) land(p *sentPacket, s packetState) {
+// land takes packet n out of the bytes under way.
+func (f *flight) land(n uint64, s packetState) {
+	p := f.at(n)
 	if p.eliciting && p.state == packetFlying {
 		f.bytes -= p.size
 		f.count--
 	}
 	p.state = s
+	f.flying.set(n, false)
+	f.open.set(n, s != packetAcked)
 }
 
 // trim forgets packets at the base of which nothing more is to be learned: those

@@ -1,0 +1,121 @@
+package channel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// newWaiting returns a Mux that has sent n messages, a packet each, of which nothing
+// was heard.
+func newWaiting(t testing.TB, n int) *testMux {
+	m, err := New(time.Unix(1000, 0), Config{
+		Channels: Channels{{Name: "bulk", Mode: ReliableUnordered, QueueLimit: 16 << 20}}, KeepAlive: -1,
+		Rate: 1 << 40, Floor: 1 << 40, Ceiling: -1, RTT: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &testMux{m: m, now: time.Unix(1000, 0)}
+	if tt, ok := t.(*testing.T); ok {
+		x.t = tt
+	}
+	b := make([]byte, 700)
+	for range n {
+		if _, err := x.m.Send(x.now, 1, b, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if b := x.m.Append(x.now, nil, MaxPacket); len(b) == 0 {
+			t.Fatal("nothing leaves")
+		}
+		x.now = x.now.Add(time.Microsecond)
+	}
+	return x
+}
+
+// What a packet costs does not grow with what waits for an acknowledgement: neither
+// one that says nothing new, nor one that is sent again because it was lost.
+func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
+	const n = 4000
+	x := newWaiting(t, n)
+	f, s := &x.m.flight, x.m.senders[1]
+	x.ack(n/2, n-2) // half of it is lost
+	x.m.Events(nil)
+	before := f.steps
+	for range 100 {
+		x.ack(n/2, n-2)
+	}
+	if steps := f.steps - before; steps > 100*maxPacketThreshold {
+		t.Errorf("%d steps for 100 acknowledgements of nothing new", steps)
+	}
+	sent := 0
+	for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
+		sent++
+		x.now = x.now.Add(time.Microsecond)
+	}
+	if sent < n/2 || s.losses.steps > 10*sent {
+		t.Errorf("%d steps to send %d packets again", s.losses.steps, sent)
+	}
+	x.m.check(t)
+}
+
+func TestNumbersAgainstModel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, size := range []int{16, 64, 512} {
+		s, model := newNumbers(size), map[uint64]bool{}
+		base := rng.Uint64() >> 1
+		for range 5000 {
+			base += uint64(rng.IntN(3))
+			n := base + uint64(rng.IntN(size))
+			for i := range uint64(2) { // places that come into use are set anew
+				s.set(base+uint64(size)-1-i, false)
+				delete(model, base+uint64(size)-1-i)
+			}
+			in := rng.IntN(3) == 0
+			s.set(n, in)
+			model[n] = in
+			from, end := base+uint64(rng.IntN(size)), base+uint64(rng.IntN(size+1))
+			want := from
+			for want < end && !model[want] {
+				want++
+			}
+			if got := s.from(from, end); got != max(want, min(from, end)) && got != want && !(from >= end && got == end) {
+				t.Fatalf("size %d: from %d to %d: %d, want %d", size, from-base, end-base, got-base, want-base)
+			}
+		}
+	}
+}
+
+// BenchmarkWaiting is a packet when many wait for an acknowledgement: one that
+// acknowledges nothing new, and one that is sent again.
+func BenchmarkWaiting(b *testing.B) {
+	for _, n := range []int{50, 4000} {
+		b.Run(fmt.Sprintf("nothing new/%d", n), func(b *testing.B) {
+			x := newWaiting(b, n)
+			x.ack(1, uint64(n)-1)
+			for b.Loop() {
+				b.StopTimer()
+				p := x.ackPacket(1, uint64(n)-1)
+				x.number++
+				b.StartTimer()
+				x.m.Receive(x.now, p)
+			}
+		})
+		b.Run(fmt.Sprintf("lost/%d", n), func(b *testing.B) {
+			left, buf := 0, make([]byte, 0, MaxPacket)
+			var x *testMux
+			for b.Loop() {
+				if left == 0 {
+					b.StopTimer()
+					x = newWaiting(b, n)
+					x.ack(uint64(n)-1, uint64(n)-1)
+					left = n - 4
+					b.StartTimer()
+				}
+				left--
+				x.m.Append(x.now, buf, MaxPacket)
+			}
+		})
+	}
+}
