@@ -173,3 +173,31 @@ func TestFinishedBeforeKeysIsBounded(t *testing.T) {
 		t.Errorf("pion is given %d, %d are kept, want %d", n, len(s.finished), maxFinishedKept)
 	}
 }
+
+// Our own messages count whole for Finished, though they leave in fragments, and so
+// do the peer's that come in fragments.
+func TestFinishedOfAFragmentedHandshake(t *testing.T) {
+	testCertificate()
+	for _, mtu := range []int{150, 256, 600} {
+		synctest.Test(t, func(t *testing.T) {
+			w, c := newWorld(t, 1), pairConfig()
+			c.MTU = mtu
+			fragmented := false
+			w.tap = func(_ *side, b []byte) bool {
+				for r := range Records(b) {
+					f, _, ok := parseFragment(r.Body())
+					fragmented = fragmented || ok && r.Epoch == 0 && len(f.body) < f.length
+				}
+				return false
+			}
+			a, b := pairWith(t, w, c)
+			defer a.close()
+			defer b.close()
+			wantNil(t, "client", <-a.finished)
+			wantNil(t, "server", <-b.finished)
+			if fragmented != (mtu < 500) {
+				t.Errorf("MTU %d: fragmented %v", mtu, fragmented)
+			}
+		})
+	}
+}
