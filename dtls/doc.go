@@ -9,7 +9,9 @@
 // at a time. The handshake half, [StartHandshake], runs pion/dtls over a
 // connection that exists only in memory. Its goroutines do one thing to the
 // world: they call HandshakeConfig.Emit, in order, with datagrams to send, the
-// keys, and the end. Once it is over nothing of pion is left.
+// keys, and the end. pion is given only whole messages of the peer, in order, that
+// a screen of ours has read before, and nothing of a peer whose certificate, key or
+// signature scheme is not one we take. Once it is over nothing of pion is left.
 //
 // It is not a general DTLS library. There is no DTLS 1.3, no renegotiation, no
 // session resumption, no connection ID, no PSK, and no certificate authority:

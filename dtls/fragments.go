@@ -109,8 +109,7 @@ type piece struct {
 }
 
 // A message is what is known of one handshake message of the peer. Its pieces
-// never overlap: pion adds up the lengths of the fragments it holds and would
-// never finish a message whose fragments do.
+// never overlap: of each byte the first that came counts.
 type message struct {
 	known  bool
 	kind   uint8

@@ -26,7 +26,8 @@ const (
 	maxHandshakeNumber = FirstRecord - 1 // highest number pion may use in epoch 1
 )
 
-// Errors a Failed event may carry, beside those of pion and of a [screen].
+// Errors a Failed event may carry, beside those of pion and those of the peer's
+// messages, such as [ErrPeer].
 var (
 	// ErrRecordNumbers means that somebody made the handshake repeat its last
 	// flight until the numbers set aside for it were used up.

@@ -23,12 +23,11 @@ const (
 )
 
 // A Sieve splits the peer's datagrams while the handshake runs. pion must not
-// see all that a stranger can send: two application records block its reader
-// until it times out, a plaintext alert or a ChangeCipherSpec of two bytes ends
-// the handshake, a plaintext record with a high number makes it deaf to all
-// lower ones, overlapping fragments never become a message, and records that
-// come before their keys are kept in a buffer that has been given away. So to
-// pion go
+// see all that a stranger can send: a plaintext alert or a ChangeCipherSpec of two
+// bytes ends the handshake, a plaintext record with a high number makes it deaf to
+// all lower ones; versions of it were blocked by two application records, never
+// finished a message of overlapping fragments, or verified a signature again for
+// each fragment that came again. So to pion, by way of the handshake's screen, go
 //
 //   - handshake fragments of epoch 0, each byte of each message as one piece
 //     only, within bounds, in records numbered anew (they are not authenticated:
