@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -315,5 +316,21 @@ func TestAServerWithoutAPortSaysSo(t *testing.T) {
 	var body map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != 503 || body["code"] != "shutdown" || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%d %v %s: %v", w.Code, w.Header(), w.Body, err)
+	}
+}
+
+// Config.Logger gets a line of every client that is refused, whoever refuses it.
+func TestRefusalsAreLogged(t *testing.T) {
+	var text strings.Builder
+	s := serve(t, Config{Secret: "open sesame", Logger: slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r := httptest.NewRequest(http.MethodPost, "http://game.example/godwit/", bytes.NewReader(offer()))
+	r.Header.Set("Origin", "https://pages.example")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	wantPost(t, s, "v=1", "Bearer no", 401, "token", "wrong")
+	for _, want := range []string{"level=WARN", "Config.RTC.Origins", "origin=https://pages.example", "status=403", "status=401"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %s in\n%s", want, &text)
+		}
 	}
 }
