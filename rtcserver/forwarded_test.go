@@ -124,7 +124,7 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 	if first, second := post(s, "203.0.113.7"), post(s, "203.0.113.8"); first != 200 || second != 429 {
 		t.Errorf("%d, %d", first, second)
 	}
-	if got := text.String(); strings.Count(got, "Config.TrustUnixSocket") != 1 {
+	if got := text.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "set Config.TrustUnixSocket") {
 		t.Errorf("logged: %s", got)
 	}
 }
