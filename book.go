@@ -2,6 +2,8 @@ package godwit
 
 import (
 	"crypto/sha256"
+	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,17 +23,28 @@ type book struct {
 	byToken map[hash]*Conn
 	byName  map[string][]*Conn // those that are open
 	ended   ended
+	bySite  map[netip.Addr]int // how many sessions began from there
+	away    int                // how many sessions are interrupted
+	most    int                // of sessions
 	used    auth.Used
 	totals  *Totals
 }
 
+// minGrace is how long an interrupted session lasts at least, unless Config.Grace is
+// shorter, when more than half of the sessions that there may be are interrupted.
+const minGrace = 5 * time.Second
+
 // entry is one session's.
 type entry struct {
+	site   netip.Addr // invalid if it does not count
+	away   time.Time  // when the session was interrupted; zero if it is not
 	tokens [2]hash
 	groups []*Group
 }
 
-func (b *book) init(maxUsed int) {
+func (b *book) init(most, maxUsed int) {
+	b.most = most
+	b.bySite = make(map[netip.Addr]int)
 	b.entries = make(map[*Conn]*entry)
 	b.byToken = make(map[hash]*Conn)
 	b.byName = make(map[string][]*Conn)
@@ -45,16 +58,49 @@ func (b *book) room(limit int) bool {
 	return len(b.entries) < limit
 }
 
-// enter adds a session, which Open has not been told of yet. It reports false if
-// there are as many as limit already.
-func (b *book) enter(c *Conn, limit int) bool {
+// enter adds a session, which Open has not been told of yet. It refuses it if there are
+// as many as limit already, or ofSite from a valid site.
+func (b *book) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.entries) >= limit {
-		return false
+		return errFull()
 	}
-	b.entries[c] = &entry{}
-	return true
+	if site.IsValid() {
+		if ofSite > 0 && b.bySite[site] >= ofSite {
+			return refusal(http.StatusTooManyRequests, "rate", "too many sessions from this address, interrupted ones included")
+		}
+		b.bySite[site]++
+	}
+	b.entries[c] = &entry{site: site}
+	return nil
+}
+
+// setAway notes that c is interrupted, or no more. If too many are, it returns the one
+// that has to end: the one that has been interrupted longest.
+func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[c]
+	if e == nil || away != e.away.IsZero() {
+		return nil
+	}
+	if !away {
+		e.away = time.Time{}
+		b.away--
+		return nil
+	}
+	e.away = now
+	if b.away++; 2*b.away <= b.most {
+		return nil
+	}
+	since := now.Add(-minGrace)
+	for o, e := range b.entries {
+		if !e.away.IsZero() && !e.away.After(since) {
+			end, since = o, e.away
+		}
+	}
+	return end
 }
 
 // retoken makes c's tokens those that its session has now. The session's lock is
@@ -113,6 +159,14 @@ func (b *book) remove(c *Conn) []*Group {
 		return nil
 	}
 	delete(b.entries, c)
+	if !e.away.IsZero() {
+		b.away--
+	}
+	if e.site.IsValid() {
+		if b.bySite[e.site]--; b.bySite[e.site] == 0 {
+			delete(b.bySite, e.site)
+		}
+	}
 	for _, t := range e.tokens {
 		if b.byToken[t] == c {
 			delete(b.byToken, t)

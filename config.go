@@ -103,8 +103,9 @@ type Config struct {
 	// in nevertheless. It is called from the goroutines of HTTP requests.
 	AdmitFull func(Identity) bool
 
-	// Grace is how long a session outlives its link. Zero means 30 s, negative not
-	// at all.
+	// Grace is how long a session outlives its link. Zero means 30 s, negative not at
+	// all. While more than half of MaxConns are interrupted, it is 5 s for those that
+	// have been so longest.
 	Grace time.Duration
 
 	// Silence is how long nothing may be heard of a client before its session is
@@ -133,7 +134,7 @@ type Config struct {
 
 	// RTC is how WebRTC is served: public addresses, certificate, shards, origins,
 	// limits per address. Its Handler serves pages without a godwit script; if none of
-	// its funcs is set they are refused. Its Authorize, Engine, Manual and Logger are
+	// its funcs is set they are refused. Its Authorize, Engine, Resumes, Manual and Logger are
 	// the server's own and must be left alone.
 	RTC rtcserver.Config
 
@@ -205,8 +206,8 @@ func (c *Config) setDefaults() error {
 		return errors.New("godwit: at most one of Config.Secret, Tokens and Authorize may be set")
 	case c.Duplicates > Replace:
 		return fmt.Errorf("godwit: Config.Duplicates is %d, which is none of Allow, Refuse and Replace", c.Duplicates)
-	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Manual || c.RTC.Logger != nil:
-		return errors.New("godwit: Config.RTC: Authorize, Engine, Manual and Logger are the server's own; set those of Config")
+	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Resumes != nil || c.RTC.Manual || c.RTC.Logger != nil:
+		return errors.New("godwit: Config.RTC: Authorize, Engine, Resumes, Manual and Logger are the server's own; set those of Config")
 	}
 	for _, l := range []struct {
 		name  string

@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"errors"
+
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // Errors. They are returned as they are, so == finds them.
@@ -117,6 +119,9 @@ type Conn struct {
 
 	// home is the link whose lock guards the session; see acquire.
 	home atomic.Pointer[anchor]
+
+	// newest is the link of the client's latest attempt to resume, or of its first request.
+	newest atomic.Pointer[rtcserver.Conn]
 
 	// telling is true while handlers are run, or about to be. Who has set it owns
 	// the rest. Handlers have had the first begun of news and the first answered of

@@ -30,9 +30,11 @@ func (c *Conn) tell() {
 			c.event(Event{Type: ChannelEvent, Channel: ev.Channel})
 		case session.EventInterrupted:
 			c.server.log(c, "interrupted")
+			c.server.away(c, true)
 			c.event(Event{Type: InterruptedEvent})
 		case session.EventResumed:
 			c.server.log(c, "resumed", "remote", c.RemoteAddr())
+			c.server.away(c, false)
 			c.event(Event{Type: ResumedEvent})
 		case session.EventClosed:
 			why := CloseReason(ev.Reason)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/internal/session"
@@ -14,7 +15,7 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 	s := serve(t, Config{})
 	token := session.Token{1, 2, 3}
 	c := &Conn{server: s, ours: true}
-	s.book.enter(c, 1)
+	s.book.enter(c, 1, netip.Addr{}, 0)
 	s.book.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
 	s.book.byToken[sha256.Sum256(token[:])] = c
 	text := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(token[:])

@@ -68,6 +68,9 @@ func (c *Conn) acquire() *anchor {
 	}
 }
 
+// isOn reports whether l is the link that guards the session.
+func (c *Conn) isOn(l link) bool { return c.home.Load().link == l }
+
 // release gives it back.
 func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.over(a)) }
 

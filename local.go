@@ -25,7 +25,7 @@ type LocalConfig struct {
 // and MaxConns counts it but does not refuse it. With Config.Manual, [Server.Poll]
 // runs both ends, and yields what either has no func for.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
-	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt)
+	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt, netip.Addr{})
 	if err != nil {
 		return nil, err
 	}

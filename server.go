@@ -64,7 +64,7 @@ func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*
 		return nil, err
 	}
 	rc := c.RTC
-	rc.Authorize, rc.Engine, rc.Manual, rc.Logger = s.authorize, s.engine, c.Manual, c.Logger
+	rc.Authorize, rc.Engine, rc.Resumes, rc.Manual, rc.Logger = s.authorize, s.engine, resumes, c.Manual, c.Logger
 	if s.rtc, err = open(rc); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func newServer(c Config) (*Server, error) {
 	var random [8]byte
 	rand.Read(random[:])
 	s.instance = hex.EncodeToString(random[:])
-	s.book.init(c.MaxUsedTokens)
+	s.book.init(c.MaxConns, c.MaxUsedTokens)
 	s.book.totals = s.newTotals()
 	s.local = newLoop(s)
 	return s, nil
@@ -145,6 +145,17 @@ func (s *Server) closed(c *Conn, why CloseReason) {
 	s.log(c, "close", "why", why)
 	s.roster.remove(c)
 	s.forget(c)
+}
+
+// away notes that a session is interrupted, or no more, and ends another one early if
+// too many are.
+func (s *Server) away(c *Conn, away bool) {
+	if !c.ours {
+		return
+	}
+	if end := s.book.setAway(c, away, time.Now()); end != nil {
+		end.close(TimedOut, "interrupted, and more than half of all sessions were", true)
+	}
 }
 
 // forget lets go of a session that is over, open or not.

@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -256,9 +258,18 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	case a.plain:
 		return nil, nil
 	case a.resume != nil:
+		// An attempt takes the place of the one before, so a session has two links at most.
+		before := a.resume.newest.Swap(link)
+		if before != nil && !a.resume.isOn(before) {
+			s.rtc.Withdraw(before, "the client tries once more")
+		}
 		return &anchor{conn: a.resume, link: link}, nil
 	}
-	c, err := s.newConn(a.identity, a.kind, a.limit)
+	site := link.Site()
+	if !site.IsValid() {
+		site = netip.IPv4Unspecified() // all whose address is not known are one
+	}
+	c, err := s.newConn(a.identity, a.kind, a.limit, site)
 	if err != nil {
 		s.refused.Add(1) // others were faster
 		return nil, err
@@ -275,8 +286,16 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 			return nil, unauthorized(err)
 		}
 	}
+	c.newest.Store(link)
 	c.home.Store(at)
 	return at, nil
+}
+
+// resumes reports whether a request is for a session that exists: its link counts with
+// the session.
+func resumes(r *http.Request) bool {
+	a, ok := r.Context().Value(admissionKey{}).(*admission)
+	return ok && a.resume != nil
 }
 
 func (s *Server) spend(c auth.Claims) error {
@@ -287,8 +306,8 @@ func (s *Server) spend(c auth.Claims) error {
 }
 
 // newConn makes a server's end and enters it into the book, if that has not as many
-// as limit.
-func (s *Server) newConn(id Identity, k Kind, limit int) (*Conn, error) {
+// as limit, nor as many as MaxPerIP of a valid site.
+func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
 	var token session.Token
 	rand.Read(random[:])
@@ -307,8 +326,8 @@ func (s *Server) newConn(id Identity, k Kind, limit int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.book.enter(c, limit) {
-		return nil, errFull()
+	if err := s.book.enter(c, limit, site, cmp.Or(s.config.RTC.MaxPerIP, 64)); err != nil {
+		return nil, err
 	}
 	s.book.retoken(c)
 	return c, nil

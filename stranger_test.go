@@ -3,6 +3,7 @@ package godwit
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type stranger struct {
 // newStranger gives the server a client with a table of its own.
 func newStranger(t *testing.T, s *Server, table Channels) *stranger {
 	t.Helper()
-	c, err := s.newConn(Identity{}, UnknownKind, math.MaxInt)
+	c, err := s.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}

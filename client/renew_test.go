@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"runtime"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // renewing is a client's configuration whose sessions are renewed.
@@ -235,4 +237,43 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 			runtime.GC()
 		}
 	}
+}
+
+// Sixty players behind one address lose their links at once. Each resume takes its own
+// link's place in the limit, so nobody is told that there are too many; and the
+// attempts that came to nothing leave no connections behind.
+func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
+	const players = 60
+	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: rtcserver.Config{MaxOffers: -1}}, func(g *game) {
+		var open, resumed, over atomic.Int32
+		var sessions []*client.Session
+		for range players {
+			s, err := g.connect(client.SessionConfig{Handler: client.SessionHandler{
+				Open:    func(*client.Session) { open.Add(1) },
+				Resumed: func(*client.Session) { resumed.Add(1) },
+				Close:   func(*client.Session, client.CloseReason) { over.Add(1) },
+			}})
+			g.must(err)
+			sessions = append(sessions, s)
+		}
+		synctest.Wait()
+		// The links are gone for good: what was on them comes from other ports now.
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		time.Sleep(12 * time.Second)
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		time.Sleep(15 * time.Second)
+		st := g.server.Stats()
+		if n := st.RTC.Refused[http.StatusTooManyRequests]; n != 0 || resumed.Load() != players || over.Load() != 0 {
+			t.Errorf("%d requests got 429, %d of %d resumed, %d are over", n, resumed.Load(), players, over.Load())
+		}
+		if st.RTC.Conns > players || st.RTC.Pending > 0 {
+			t.Errorf("%d connections and %d answers wait for %d sessions", st.RTC.Conns, st.RTC.Pending, players)
+		}
+		if _, err := g.connect(client.SessionConfig{}); err != nil {
+			t.Errorf("another player of that address: %v", err)
+		}
+		for _, s := range sessions {
+			s.Close(0, "")
+		}
+	})
 }

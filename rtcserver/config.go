@@ -45,7 +45,8 @@ type Config struct {
 	// yet. Zero means 1024. One more offer gets 503.
 	MaxPending int
 
-	// MaxPerIP limits pending and live connections of one IP address; of IPv6, of
+	// MaxPerIP limits pending and live connections of one IP address, and of a game
+	// server the sessions too, also those that are interrupted; of IPv6, of
 	// one /64. Zero means 64, negative no limit. One more offer gets 429.
 	MaxPerIP int
 
@@ -137,6 +138,11 @@ type Config struct {
 	// that brought its offer. If it returns nil, the Handler gets the messages. An
 	// error refuses the offer as one of Authorize does, which was asked before.
 	Engine func(*Conn, *http.Request) (Engine, error)
+
+	// Resumes, if not nil, tells of a request that Authorize has let in whether its
+	// connection is for something that exists already, and that the engine counts
+	// itself: it does not count in MaxPerIP.
+	Resumes func(*http.Request) bool
 
 	// Logger gets a line when a connection begins or ends, at level debug, and
 	// when something is wrong, at level warn or error. Nil means that warnings and

@@ -75,10 +75,15 @@ type Conn struct {
 	site   netip.Addr // for the limit per IP
 	active bool       // we are the DTLS client
 	moves  uint8      // of its address that were logged; the shard\'s, here because there is room
+	resume bool       // it resumes a session, and does not count for its site
 }
 
 // ID returns a number that no other connection of the server ever has.
 func (c *Conn) ID() uint64 { return c.id }
+
+// Site returns the address that the connection's offer came from, as MaxPerIP counts
+// it: of IPv6 the /64. It is invalid if the address is not known.
+func (c *Conn) Site() netip.Addr { return c.site }
 
 // RemoteAddr returns the address that messages go to now. It changes when the
 // page's network does.

@@ -100,6 +100,17 @@ func (s *Server) Flush() {
 	}
 }
 
+// Withdraw closes a connection of Config.Engine's whose page may not have come yet.
+func (s *Server) Withdraw(c *Conn, text string) {
+	sh := s.registry.withdraw(c)
+	if sh == nil {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	c.close(time.Now(), ClosedByUs, text)
+}
+
 // Refuse answers no more offers. Connections that exist go on.
 func (s *Server) Refuse() { s.refuseOffers() }
 

@@ -10,11 +10,29 @@ import (
 // A handshake is a connection's DTLS handshake that runs.
 type handshake struct {
 	*dtls.Handshake
-	heard time.Time // when something of the page's came for it, or when it began
+	last time.Time // when something of the page's came for it or it said something new, or when it began
+	ours bool      // since then it is for us to say something
+}
+
+// How long a handshake may rest while others wait for its place. The page has the time
+// of several round trips. We have more, because a handshake that waits for its turn to
+// compute is not the page's fault; but a page that sends what leads nowhere does not
+// hold the place for longer either.
+const (
+	pageRests = time.Second
+	weRest    = 4 * time.Second
+)
+
+// yields returns when the handshake has to give its place up if another wants it.
+func (h *handshake) yields() time.Time {
+	if h.ours {
+		return h.last.Add(weRest)
+	}
+	return h.last.Add(pageRests)
 }
 
 // errYielded ends a handshake that gives its place up.
-var errYielded = errors.New("the page did not answer for 1 s while others waited for its place: see Config.MaxHandshakes")
+var errYielded = errors.New("rtcserver: the page did not answer for 1 s while others waited for its place: see Config.MaxHandshakes")
 
 // beginHandshake starts c's DTLS handshake, or queues it until there is a place.
 // The shard's lock is held.
@@ -28,7 +46,7 @@ func (s *shard) beginHandshake(c *Conn) {
 	s.places.take(c)
 	c.queued = false
 	c.peer.Begin()
-	c.handshake = &handshake{heard: time.Now()}
+	c.handshake = &handshake{last: time.Now(), ours: c.active}
 	c.handshake.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.server.config.Certificate,
 		Client:      c.active,
@@ -63,6 +81,11 @@ func (s *shard) takeOutbox(now time.Time) {
 			continue
 		}
 		switch o.event.Kind {
+		case dtls.Flight:
+			if !o.event.Again {
+				c.handshake.last, c.handshake.ours = now, false
+				s.places.yieldsBy(c.handshake.yields())
+			}
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// yieldAfter is how long a handshake may go without an answer of its page while
-// others wait for its place.
-const yieldAfter = time.Second
-
 // places are the DTLS handshakes of a shard that run, and those that wait for their
 // turn. An attacker with few addresses cannot hold all places: while half of them are
 // taken, a site gets an eighth; the sites that wait take turns; and a handshake that
@@ -93,24 +89,32 @@ func (p *places) remove(c *Conn) {
 }
 
 // silent returns the connection whose handshake has to give its place up: the one that
-// nothing was heard of for longest, if one that waits may have the place; nil if there
-// is none. Then it sets yieldAt anew.
+// has been due for longest, if one that waits may have the place; nil if there is none.
+// Then it sets yieldAt anew.
 func (p *places) silent(now time.Time) *Conn {
 	var longest *Conn
 	if len(p.order) > 0 {
 		for _, c := range p.taken {
-			if now.Sub(c.handshake.heard) >= yieldAfter && (longest == nil || c.handshake.heard.Before(longest.handshake.heard)) && p.wanted(c) {
+			at := c.handshake.yields()
+			if !now.Before(at) && (longest == nil || at.Before(longest.handshake.yields())) && p.wanted(c) {
 				longest = c
 			}
 		}
 	}
 	if longest == nil {
 		p.yieldAt = p.firstYield()
-		if soon := now.Add(yieldAfter / 10); !p.yieldAt.IsZero() && p.yieldAt.Before(soon) {
+		if soon := now.Add(pageRests / 10); !p.yieldAt.IsZero() && p.yieldAt.Before(soon) {
 			p.yieldAt = soon // nobody who waits may have the place of one that is silent already
 		}
 	}
 	return longest
+}
+
+// yieldsBy notes that a handshake may have to give its place up earlier than before.
+func (p *places) yieldsBy(at time.Time) {
+	if !p.yieldAt.IsZero() {
+		p.yieldAt = sooner(p.yieldAt, at)
+	}
 }
 
 // wanted reports whether one of those that wait may have c's place.
@@ -124,7 +128,7 @@ func (p *places) firstYield() (at time.Time) {
 		return at
 	}
 	for _, c := range p.taken {
-		at = sooner(at, c.handshake.heard.Add(yieldAfter))
+		at = sooner(at, c.handshake.yields())
 	}
 	return at
 }

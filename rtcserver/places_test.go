@@ -76,7 +76,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 			p.wait(c)
 			return false
 		}
-		c.handshake = &handshake{heard: time.Unix(100, 0)}
+		c.handshake = &handshake{last: time.Unix(100, 0)}
 		p.take(c)
 		return true
 	}
@@ -113,7 +113,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		p.remove(c)
 		for c := p.next(); c != nil; c = p.next() {
 			order = append(order, c.site.As4()[3])
-			c.handshake = &handshake{heard: time.Unix(101, 0)}
+			c.handshake = &handshake{last: time.Unix(101, 0)}
 			p.take(c)
 		}
 	}

@@ -73,12 +73,14 @@ func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 	if r.waiting >= r.limit {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
-	if maxPerIP > 0 && !from.free && r.perIP[c.site] >= maxPerIP {
+	if maxPerIP > 0 && !from.free && !c.resume && r.perIP[c.site] >= maxPerIP {
 		return refuse(http.StatusTooManyRequests, "rate", "too many connections from "+from.String())
 	}
 	r.nextID++
 	c.id = r.nextID
-	r.perIP[c.site]++
+	if !c.resume {
+		r.perIP[c.site]++
+	}
 	r.waiting++
 	return nil
 }
@@ -149,6 +151,18 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 	return c, false
 }
 
+// withdraw forgets a connection that nobody has come for yet, and returns the shard of
+// one that somebody has.
+func (r *registry) withdraw(c *Conn) *shard {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.shard == nil && r.byUfrag[c.ufrag] == c {
+		r.waiting--
+		r.drop(c)
+	}
+	return c.shard
+}
+
 // named returns the connection with that username fragment, or nil.
 func (r *registry) named(ufrag string) *Conn {
 	r.mu.RLock()
@@ -194,6 +208,9 @@ func (r *registry) drop(c *Conn) {
 }
 
 func (r *registry) leaveSite(c *Conn) {
+	if c.resume {
+		return
+	}
 	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
 		delete(r.perIP, c.site)
 	}

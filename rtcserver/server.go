@@ -166,6 +166,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		ufrag:  local.Ufrag,
 		site:   site(from.addr),
 		active: setup == sdp.SetupActive,
+		resume: s.config.Resumes != nil && s.config.Resumes(r),
 
 		expected: make([]dtls.Fingerprint, 0, len(offer.Fingerprints)),
 	}

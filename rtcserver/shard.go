@@ -369,7 +369,7 @@ func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
 	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
 	s.events = events
 	if len(forHandshake) > 0 && c.handshake != nil {
-		c.handshake.heard = now
+		c.handshake.last, c.handshake.ours = now, true
 		c.handshake.Receive(forHandshake)
 	}
 	c.happened(now, events)

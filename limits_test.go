@@ -1,0 +1,94 @@
+package godwit
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// Sessions count for the address that they began from, as long as they last.
+func TestSessionsOfOneAddressAreCounted(t *testing.T) {
+	s, _ := newTestServer(t)
+	one, other := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
+	enter := func(site netip.Addr) (*Conn, error) { return s.newConn(Identity{}, Native, 1000, site) }
+	var conns []*Conn
+	for range 64 {
+		c, err := enter(one)
+		must(t, err)
+		conns = append(conns, c)
+	}
+	_, err := enter(one)
+	if status(err) != 429 {
+		t.Errorf("the 65th session of an address: %v, want 429", err)
+	}
+	if _, err := enter(other); err != nil {
+		t.Errorf("the first of another address: %v", err)
+	}
+	s.forget(conns[7])
+	if _, err := enter(one); err != nil {
+		t.Errorf("when one has ended: %v", err)
+	}
+	for range 100 { // of no address, as in process
+		_, err := enter(netip.Addr{})
+		must(t, err)
+	}
+	for _, c := range conns {
+		s.forget(c)
+	}
+	if n := s.book.bySite[one]; n != 1 {
+		t.Errorf("%d sessions count when all but one have ended", n)
+	}
+}
+
+// When more than half of all sessions are interrupted, those that have been so longest
+// end early, but not before 5 s.
+func TestManyInterruptedSessionsEndEarly(t *testing.T) {
+	var b book
+	b.init(10, 0)
+	now := time.Unix(0, 0)
+	conns := make([]*Conn, 10)
+	for i := range conns {
+		conns[i] = &Conn{id: ID(i)}
+		must(t, b.enter(conns[i], 10, netip.Addr{}, 0))
+	}
+	step := func(i int, away bool, want *Conn) {
+		t.Helper()
+		now = now.Add(time.Second)
+		if got := b.setAway(conns[i], away, now); got != want {
+			t.Errorf("after %v: %v ends, want %v", now.Sub(time.Unix(0, 0)), name(got), name(want))
+		}
+	}
+	step(3, true, nil)
+	step(3, true, nil) // it is already
+	for i := range 3 {
+		step(i, true, nil)
+	}
+	step(4, true, nil)
+	step(5, true, conns[3]) // the sixth of ten; the first has been away for 6 s
+	b.remove(conns[3])
+	step(6, true, conns[0])
+	step(0, false, nil)
+	step(7, true, conns[1])
+	step(1, false, nil)
+	if b.away != 5 {
+		t.Errorf("%d are away, want 5", b.away)
+	}
+}
+
+func name(c *Conn) string {
+	if c == nil {
+		return "nobody"
+	}
+	return fmt.Sprint("number ", uint64(c.id))
+}
+
+func status(err error) int {
+	if e, ok := errors.AsType[*rtcserver.StatusError](err); ok {
+		return e.Status
+	}
+	return 0
+}
