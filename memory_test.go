@@ -171,6 +171,40 @@ func TestMemoryOfEarlyMessages(t *testing.T) {
 	})
 }
 
+// A page that connects, sends the first piece of the largest message on every channel
+// and goes leaves a session behind, for Grace, that costs little more than what it sent.
+func TestMemoryOfInterruptedSessions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const sessions = 40
+		srv, _ := newTestServer(t, func(c *Config) { c.Handler = Handler{} })
+		leave := func() *Conn {
+			x := newBrute(t, srv, table)
+			for i := range srv.config.Channels {
+				x.packet(fragment(ChannelID(i+1), 1, srv.maxMessage[i+1]))
+			}
+			settle()
+			x.ours.Close("")
+			settle()
+			return x.server
+		}
+		leave() // what grows once
+		before, left := heapNow(), []*Conn{}
+		for range sessions {
+			left = append(left, leave())
+		}
+		each := (heapNow() - before) / sessions
+		t.Logf("%d bytes of heap each, for %d of pieces", each, 1024*len(table))
+		if each > 96<<10 {
+			t.Errorf("%d bytes, want at most 96 KiB", each)
+		}
+		for _, c := range left {
+			if !c.interrupted() || c.Stats().Held < 500<<10 {
+				t.Fatalf("it is not interrupted, or holds %d bytes as they count", c.Stats().Held)
+			}
+		}
+	})
+}
+
 // A session of a page that fills everything it may fill holds at most what
 // docs/security.md says.
 func TestMemoryOfAFilledSession(t *testing.T) {

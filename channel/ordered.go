@@ -63,7 +63,7 @@ func (m *Mux) reliable(r *receiver, t moment, f *frame) bool {
 		}
 		s.p = m.newPartial(r, t, f.id, total)
 	}
-	if !s.p.add(index, f.payload) {
+	if !m.add(s.p, index, f.payload) {
 		r.stats.Duplicates++
 		return true
 	}

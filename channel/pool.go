@@ -22,8 +22,9 @@ const (
 	// their pieces, and a piece.
 	bufferCost  = 24
 	recordCost  = 176
-	partialCost = 96
+	partialCost = 128
 	pieceCost   = 24
+	apartCost   = 32
 )
 
 // keeps reports whether there is room for n bytes more, and counts them.
@@ -95,21 +96,24 @@ func (p *pool) drop(m *message) {
 // record is what the memory of a message without its body takes.
 func (m *message) record() int { return recordCost + pieceCost*cap(m.pieces) }
 
+// record is what the memory of a partial without its pieces takes.
+func (p *partial) record() int { return partialCost + apartCost*cap(p.apart) }
+
 func (p *pool) partial() *partial {
 	r := p.partials
 	if r == nil {
 		return new(partial)
 	}
 	p.partials = r.next
-	p.held -= partialCost
-	*r = partial{}
+	p.held -= r.record()
+	*r = partial{apart: r.apart}
 	return r
 }
 
 // recycle takes back a partial whose body has been given away or put.
 func (p *pool) recycle(r *partial) {
 	r.body, r.have, r.next = nil, nil, nil
-	if p.keeps(partialCost) {
+	if p.keeps(r.record()) {
 		r.next, p.partials = p.partials, r
 	}
 }

@@ -11,9 +11,20 @@ type partial struct {
 	got   int       // pieces that came
 	have  []uint64  // of those, a bit for each piece
 	few   [1]uint64 // have, of a message of at most 64 pieces
-	body  []byte
-	first moment // when its first piece came
+	body  []byte    // nil until a quarter of the pieces are there
+	apart []apart   // those that came before
+	first moment    // when its first piece came
 }
+
+// apart is a piece without a place in its message's body.
+type apart struct {
+	index int
+	b     []byte
+}
+
+// earnsBody is how many times the pieces that came a body may be: one piece of a large
+// message does not buy the memory of the whole.
+const earnsBody = 4
 
 const (
 	// maxPartials bounds the incomplete messages of an unreliable channel; the
@@ -32,7 +43,6 @@ func (p *partial) complete() bool { return p.got == pieces(p.total) }
 func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
 	p := m.pool.partial()
 	p.id, p.total, p.first = id, total, t
-	p.body = m.pool.get(total)
 	if p.have = p.few[:]; pieces(total) > 64 {
 		p.have = make([]uint64, (pieces(total)+63)/64)
 	}
@@ -40,21 +50,44 @@ func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
 	return p
 }
 
-// add stores a piece and reports whether it is a new one.
-func (p *partial) add(i int, b []byte) bool {
+// add stores a piece of p and reports whether it is a new one.
+func (m *Mux) add(p *partial, i int, b []byte) bool {
 	if p.have[i/64]&(1<<(i%64)) != 0 {
 		return false
 	}
 	p.have[i/64] |= 1 << (i % 64)
 	p.got++
+	switch {
+	case p.body != nil:
+	case earnsBody*p.got < pieces(p.total):
+		kept := m.pool.get(len(b))
+		copy(kept, b)
+		p.apart = append(p.apart, apart{i, kept})
+		return true
+	default:
+		p.body = m.pool.get(p.total)
+		for _, a := range p.apart {
+			copy(p.body[a.index*pieceSize:], a.b)
+		}
+		m.dropApart(p)
+	}
 	copy(p.body[i*pieceSize:], b)
 	return true
+}
+
+func (m *Mux) dropApart(p *partial) {
+	for i := range p.apart {
+		m.pool.put(p.apart[i].b)
+	}
+	clear(p.apart)
+	p.apart = p.apart[:0]
 }
 
 // discard gives a partial up.
 func (m *Mux) discard(r *receiver, p *partial) {
 	r.held -= p.cost()
 	m.pool.put(p.body)
+	m.dropApart(p)
 	m.pool.recycle(p)
 }
 
@@ -103,7 +136,7 @@ func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 		m.drop(DropMismatch)
 		return
 	}
-	if !p.add(f.index, f.payload) {
+	if !m.add(p, f.index, f.payload) {
 		r.stats.Duplicates++
 		return
 	}

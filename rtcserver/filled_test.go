@@ -143,7 +143,7 @@ func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byt
 // addresses than are remembered, more channels than there may be, with the longest
 // names, pieces of messages and messages out of order, each behind a gap, chunks
 // nobody knows, heartbeats; and it acknowledges nothing of what it is sent.
-func (h *possessed) fill(piece int) {
+func (h *possessed) fill(piece int, contiguous bool) {
 	for i := range 200 { // no other connection has any of them
 		from := netip.AddrFrom4([4]byte{203, 0, 113, byte(h.offered.conn.id)})
 		h.w.network.Inject(netip.AddrPortFrom(from, uint16(1000+i)), serverAddr, h.offered.request("", false))
@@ -153,9 +153,13 @@ func (h *possessed) fill(piece int) {
 		h.packet(data(3, h.tsn, uint16(1+2*i), 0, 50, open))
 		h.tsn++
 	}
-	for i := range uint32(2000) {
-		h.packet(data(2, h.tsn+2*i+1, 1, uint16(i+1), 53, make([]byte, piece)),
-			data(3, h.tsn+2*i+1, 3, uint16(i+5), 53, make([]byte, min(piece, 30))))
+	if contiguous {
+		h.beginnings(piece)
+	} else {
+		for i := range uint32(2000) {
+			h.packet(data(2, h.tsn+2*i+1, 1, uint16(i+1), 53, make([]byte, piece)),
+				data(3, h.tsn+2*i+1, 3, uint16(i+5), 53, make([]byte, min(piece, 30))))
+		}
 	}
 	for range 100 {
 		h.packet(chunk(0xff, 0, make([]byte, 100)), chunk(4, 0, append([]byte{0, 1, 4, 4}, make([]byte, 1024)...)))
@@ -166,6 +170,26 @@ func (h *possessed) fill(piece int) {
 		h.offered.conn.Send(0, Binary, []byte{1})
 	}
 	synctest.Wait()
+}
+
+// beginnings sends messages without their last fragments, of fragments in a row: behind
+// a gap as many as are taken, and then in the gap what may exceed that by a message.
+func (h *possessed) beginnings(piece int) {
+	most := h.w.server.config.MaxReceive
+	each := uint32(most / piece) // of a message
+	begin := func(tsn uint32, ssn uint16) {
+		for i := range each {
+			flags := byte(0)
+			if i == 0 {
+				flags = 2
+			}
+			h.packet(data(flags, tsn+i, 1, ssn, 53, make([]byte, piece)))
+		}
+	}
+	for i := range uint32(8) { // a TSN is left out after each, or they would be one message that is too large
+		begin(h.tsn+(i+1)*(each+1), uint16(i+2))
+	}
+	begin(h.tsn, 1)
 }
 
 // burst sends many small messages at once, in the gaps that fill has left.
@@ -185,19 +209,25 @@ func (h *possessed) burst() {
 func TestMemoryOfAFilledConnection(t *testing.T) {
 	const conns = 5
 	messages := 0
-	for _, c := range []struct{ maxReceive, piece int }{{16 << 10, 1100}, {16 << 10, 1}, {4 << 10, 100}, {64 << 10, 1100}} {
+	for _, c := range []struct {
+		maxReceive, piece int
+		contiguous        bool
+	}{
+		{16 << 10, 1100, false}, {16 << 10, 1, false}, {4 << 10, 100, false}, {64 << 10, 1100, false},
+		{16 << 10, 1100, true}, {16 << 10, 70, true}, {4 << 10, 100, true}, {64 << 10, 1100, true}, {64 << 10, 520, true},
+	} {
 		tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) { messages++ }}}
 		inWorld(t, config, func(w *world) {
 			w.network.SetTap(tap.see)
 			first := w.possess(tap) // what grows once
-			first.fill(c.piece)
+			first.fill(c.piece, c.contiguous)
 			first.burst()
 			before := heapNow()
 			hs := make([]*possessed, conns)
 			for i := range hs {
 				hs[i] = w.possess(tap)
-				hs[i].fill(c.piece)
+				hs[i].fill(c.piece, c.contiguous)
 			}
 			for _, h := range hs {
 				h.burst()
@@ -205,8 +235,8 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 			each, limit := int(heapNow()-before)/conns, 128<<10+5*c.maxReceive
 			conn := hs[0].offered.conn
 			st, _ := conn.peer.Stats()
-			t.Logf("MaxReceive %d, pieces of %d bytes: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses, %d messages",
-				c.maxReceive, c.piece, each, limit, st.Buffered, len(conn.channels), len(conn.addrs), messages)
+			t.Logf("MaxReceive %d, pieces of %d bytes, in a row %v: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses, %d messages",
+				c.maxReceive, c.piece, c.contiguous, each, limit, st.Buffered, len(conn.channels), len(conn.addrs), messages)
 			if each > limit {
 				t.Errorf("%d bytes, want at most %d", each, limit)
 			}
