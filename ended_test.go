@@ -45,3 +45,25 @@ func TestEndedTokensAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// What is remembered takes no more memory than docs/security.md says.
+func TestMemoryOfEndedTokens(t *testing.T) {
+	before := heapNow()
+	e := new(ended)
+	var most int
+	for i := range 4 * maxEnded {
+		var h hash
+		binary.BigEndian.PutUint64(h[:], uint64(i+1)*0x9e3779b97f4a7c15)
+		e.add(h)
+		if i%1024 == 0 {
+			most = max(most, heapNow()-before)
+		}
+	}
+	t.Logf("%d bytes of heap", most)
+	if most > 614<<10 {
+		t.Errorf("%d bytes of heap, want at most 0.6 MiB", most)
+	}
+	if len(e.known) != maxEnded {
+		t.Errorf("%d are remembered", len(e.known))
+	}
+}

@@ -1,0 +1,37 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// BenchmarkAttackHandshakePlaces is what one offer costs whose page checks once and falls
+// silent: the offer, the check, and a handshake that is begun and stopped. Its time has
+// waits in it: -cpuprofile tells the CPU, which times MaxOffers is that of one address.
+func BenchmarkAttackHandshakePlaces(b *testing.B) {
+	w := &world{t: b, network: netsim.New(1), events: make(chan string, 1)}
+	defer w.network.Close()
+	pc, err := w.network.Listen(serverAddr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.serve(pc, Config{MaxPending: 1 << 20, Handler: Handler{Message: func(*Conn, Message) {}}})
+	defer w.server.Close()
+	port := uint16(1)
+	for b.Loop() {
+		o := w.offer("")
+		port = max(port+1, 1024)
+		before := w.server.Stats().DatagramsOut
+		o.check(netip.AddrPortFrom(attackerAddr.Addr(), port), "")
+		for w.server.Stats().DatagramsOut < before+2 { // the answer to the check, and the ClientHello
+			time.Sleep(50 * time.Microsecond)
+		}
+		o.conn.Close("")
+		for w.server.Stats().Handshakes > 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+}
