@@ -23,12 +23,21 @@ const maxAnswer = 32 << 10
 type SignalError struct {
 	Status int    // of HTTP
 	Text   string // what the server says
-	Code   string // the same in one word, for programs; see docs/SESSION.md
+	Code   string // the same in one word, for programs; see docs/SESSION.md. "" if it is not a godwit server that answers
 
 	// Detail is what else the server says, which names the difference.
 	Detail map[string]string
 
 	retryAfter time.Duration
+}
+
+// stranger returns the instance of the server that has never heard of the session to be
+// resumed, or "". Another server may have it.
+func (e *SignalError) stranger() string {
+	if e == nil || e.Code != "resume" || e.Detail["reason"] != "unknown" {
+		return ""
+	}
+	return e.Detail["instance"]
 }
 
 func (e *SignalError) Error() string {

@@ -17,6 +17,8 @@ const (
 	longestBackoff = 10 * time.Second
 	attemptTimeout = 10 * time.Second
 	patience       = 3 * time.Second // with a link that is open and silent
+
+	maxStrangers = 5 // answers of one server that it does not know the session
 )
 
 // A lack is what a session wants that takes a while to get.
@@ -59,6 +61,21 @@ type backoff struct {
 	of     lack
 	next   time.Duration
 	denied bool // the credentials were refused once
+
+	stranger  string // the instance that did not know the session, last
+	strangers int    // how often in a row
+}
+
+// alone takes note of an attempt that failed with err, and reports whether there seems
+// to be one server only, which does not know the session.
+func (b *backoff) alone(err error) bool {
+	e, _ := errors.AsType[*SignalError](err)
+	of := e.stranger()
+	if of != b.stranger {
+		b.stranger, b.strangers = of, 0
+	}
+	b.strangers++
+	return of != "" && b.strangers == maxStrangers
 }
 
 // wait returns how long to wait after an attempt that failed with err, if it did.
@@ -87,7 +104,7 @@ func (s *Session) pursue() {
 		err := s.attempt(l)
 		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
 			b.denied = true // the next token may be a better one
-		} else if denied || isFinal(err) {
+		} else if denied || isFinal(err) || b.alone(err) {
 			s.refused(l, err)
 		}
 		s.pause(l, b.wait(err))
@@ -210,12 +227,13 @@ func isFinal(err error) bool {
 	if e, ok := errors.AsType[*SessionError](err); ok {
 		return e.Why.Remote && !renewable(session.Reason(e.Why))
 	}
+	// What has no code is not the server's answer, but of something before it.
 	e, ok := errors.AsType[*SignalError](err)
-	return ok && e.Status != http.StatusTooManyRequests && e.Status < 500
+	return ok && e.Code != "" && e.stranger() == "" && e.Status != http.StatusTooManyRequests && e.Status < 500
 }
 
 // isDenied reports whether the server refuses the credentials.
 func isDenied(err error) bool {
 	e, ok := errors.AsType[*SignalError](err)
-	return ok && e.Status == http.StatusUnauthorized
+	return ok && e.Code != "" && e.Status == http.StatusUnauthorized
 }

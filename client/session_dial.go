@@ -204,7 +204,10 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 	if signal.header == nil {
 		signal.header = make(http.Header)
 	}
-	if authorization != "" {
+	gated := signal.header.Get("Authorization") != "" // by the program, for a gate before the server
+	if authorization != "" && gated {
+		signal.header.Set("Godwit-Authorization", authorization)
+	} else if authorization != "" {
 		signal.header.Set("Authorization", authorization)
 	}
 	b, err := signal.post(ctx, u.String(), local, offer)

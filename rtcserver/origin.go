@@ -189,7 +189,7 @@ const maxHeaders = 1 << 10
 // allowedHeaders returns what a preflight asks for, besides the headers that our client
 // sends: a page that may connect may send what headers it likes.
 func allowedHeaders(r *http.Request) string {
-	const always = "Content-Type, Authorization"
+	const always = "Content-Type, Authorization, Godwit-Authorization"
 	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")
 	if asked == "" || len(asked) > maxHeaders || strings.ContainsFunc(asked, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_., ", c))

@@ -191,7 +191,7 @@ func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
 			from(append([]string{"Origin", "https://friend.example"}, edit...)...)(r)
 		}).Header()
 	}
-	const always = "Content-Type, Authorization"
+	const always = "Content-Type, Authorization, Godwit-Authorization"
 	for asked, want := range map[string]string{
 		"":                        always,
 		"x-build, x-client_name":  always + ", x-build, x-client_name",

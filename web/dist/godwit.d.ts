@@ -69,7 +69,8 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     send(channel: Sendable<C>, b: Bytes, options?: SendOptions): void;
     /**
      * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-     * queueLimit, and what came beyond that is lost. The function it returns ends that.
+     * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
+     * to-server.
      */
     on(channel: Hearable<C>, f: Heard): () => void;
     /**
@@ -121,7 +122,11 @@ export interface CloseReason {
 export interface ConnectOptions<C extends readonly Channel[]> {
     /** The table of channels, the same as the server's. */
     channels: C;
-    /** What the server knows the player by, or what fetches it afresh. */
+    /**
+     * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
+     * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
+     * is the reason; anything else is taken for a failure that passes, which sessions tries again.
+     */
     token?: string | (() => string | Promise<string>);
     /** The program's own version, which the server may insist on. */
     app?: string;
@@ -184,7 +189,8 @@ export declare function connect<const C extends readonly Channel[]>(url: string 
 
 /**
  * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
- * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
+ * one, the next is tried for, at growing intervals, until the server is there: also while the option token throws, and while
+ * something other than a godwit server answers. Ends when a session ends otherwise, such
  * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
  * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
  */
@@ -192,6 +198,7 @@ export declare function sessions<const C extends readonly Channel[]>(url: string
 
 /** ConnectError says why there is no connection. */
 export declare class ConnectError extends GodwitError<ConnectErrorCode> {
+    name: string;
     /** The HTTP status of a refusal; 0 if it is not one. */
     readonly status: number;
     /** Everything the server said: versions, the reason a token was refused for, its table. */
@@ -212,18 +219,21 @@ export declare class GodwitError<Code extends string = string> extends Error {
 
 /** RequestError is what the promise of a request rejects with. */
 export declare class RequestError extends GodwitError<RequestErrorCode> {
+    name: string;
 }
 
 /** SendError is thrown by send, and is what request rejects with if nothing was sent. */
 export declare class SendError extends GodwitError<SendErrorCode> {
+    name: string;
 }
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer), "link" (WebRTC failed),
- * "table" (channels is not a table) and "closed" (the session ended before it was open) these are the codes of refusals
- * in docs/SESSION.md; a server may have more.
+ * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
+ * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
+ * session ended before it was open) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
+ * with status 0: there was no usable token.
  */
-export type ConnectErrorCode = "network" | "timeout" | "link" | "table" | "closed" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
+export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
 
 /**
  * What became of a request that has no reply.
@@ -273,10 +283,13 @@ export declare function connectRaw(url: string | URL, { label, protocol, token, 
 export declare class RawConn extends EventTarget {
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
-    /** Datagrams that were not sent, because the browser could not keep up. */
+    /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
     dropped: number;
-    /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
-    send(data: Uint8Array<ArrayBuffer> | string): boolean;
+    /**
+     * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
+     * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+     */
+    send(data: Bytes | string): boolean;
     close(): void;
 }
 

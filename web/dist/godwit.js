@@ -9,16 +9,25 @@ var GodwitError = class extends Error {
   }
 };
 var SendError = class extends GodwitError {
+  constructor() {
+    super(...arguments);
+    this.name = "SendError";
+  }
 };
 var ConnectError = class extends GodwitError {
   constructor(code, message, { status = 0, details = {}, retryAfter, cause } = {}) {
     super(code, message, cause);
+    this.name = "ConnectError";
     this.status = status;
     this.details = details;
     this.retryAfter = retryAfter;
   }
 };
 var RequestError = class extends GodwitError {
+  constructor() {
+    super(...arguments);
+    this.name = "RequestError";
+  }
 };
 
 // src/wire.ts
@@ -215,8 +224,8 @@ function appendHeader(w, number) {
   w.byte((version << versionShift) + n - 1);
   w.uint(number, n);
 }
-function appendAck(w, largest, delay, ranges, end) {
-  w.uint(largest, 2);
+function appendAck(w, largest2, delay, ranges, end) {
+  w.uint(largest2, 2);
   w.varint(delay);
   w.varint(ranges[0]);
   const count = w.n++;
@@ -270,22 +279,22 @@ var controlChannel = full({
 });
 function full(c) {
   const reliable = isReliable(c.mode);
-  const largest = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
+  const largest2 = c.maxMessage || (reliable ? 256 << 10 : 16 << 10);
   return {
     ...c,
     direction: c.direction ?? "both",
     priority: c.priority ?? 0,
     guarantee: c.guarantee ?? 0,
     copies: c.copies ?? 0,
-    maxMessage: largest,
-    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest + messageCost),
+    maxMessage: largest2,
+    queueLimit: c.queueLimit || Math.max(reliable ? 1 << 20 : 64 << 10, largest2 + messageCost),
     weight: c.weight || 1
   };
 }
 function fullTable(channels) {
-  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list");
+  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list of channels");
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", "too many channels");
+  if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels, and there may be ${maxChannels}`);
   table.forEach((c, i) => {
     const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
     if (why) throw new ConnectError("table", `channel "${c.name}": ${why}`);
@@ -328,8 +337,8 @@ function hash(text3) {
   for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
   return h.toString(16).padStart(16, "0");
 }
-function firstDifference(ours, theirs) {
-  const a = ours.split("\n");
+function firstDifference(ours2, theirs) {
+  const a = ours2.split("\n");
   const b = theirs.split("\n");
   const i = a.findIndex((line, i2) => line !== b[i2]);
   return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
@@ -443,10 +452,13 @@ var Link = class {
     this.carefulUntil = until;
     this.channel.bufferedAmountLowThreshold = threshold;
   }
+  /** Reports whether the browser has taken it. If not, the channel is closing or the browser's queue full: it is lost. */
   send(b) {
     try {
       this.channel.send(b);
+      return true;
     } catch {
+      return false;
     }
   }
   end() {
@@ -472,10 +484,11 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   either.onabort = () => reject(either.reason);
   let link;
   let server = "";
+  const noPath = () => server ? `no UDP from ${server}` : "no UDP";
   try {
     const pc = new RTCPeerConnection();
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}. UDP may be disabled in the browser, or blocked`, { retryAfter: 0 })));
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -493,10 +506,10 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `no UDP from ${server}: its port may be closed, or Config.RTC.Public wrong` : "no answer";
+      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
   }
 }
 
@@ -542,7 +555,7 @@ function parseControl(b) {
   return c;
 }
 function hello(message) {
-  if (message.length > maxHello) throw new SendError("size", `hello is over ${maxHello} bytes`);
+  if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes, and may have ${maxHello}`);
   return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
 }
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
@@ -806,12 +819,12 @@ function congestion(start, rate, floor, ceiling) {
       minRTT = d;
       minAt = t;
     },
-    acked(t, largest, next, bytes2, loss) {
+    acked(t, largest2, next, bytes2, loss) {
       const d = t - roundAt;
       delivered += bytes2;
       if (roundAt) {
         const early = limited && d > minRound / 2 && (resume2 ? worse() : excess() > 0);
-        if (!early && (largest < roundEnd || d < minRound)) return;
+        if (!early && (largest2 < roundEnd || d < minRound)) return;
         limited &&= roundSent > 0.7 * pace() * d / 1e3;
         judge(t, (delivered - roundDelivered) / d * 1e3, loss);
       }
@@ -1037,13 +1050,13 @@ var Outbox = class {
     const s = this.senders[ch];
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
     const size = b.length;
-    if (!s.allowed) throw new SendError("direction", `${name} is to-client`);
-    if (size > maxMessage2) throw new SendError("size", `more than ${maxMessage2} bytes`);
-    if (deadline <= t) throw new SendError("deadline", "too late");
+    if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
+    if (size > maxMessage2) throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage2}: raise it at both ends`);
+    if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `${name} is full`);
+      if (s.reliable) throw new SendError("budget", `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`);
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
@@ -1578,7 +1591,7 @@ var Mux = class {
   }
   /** Queues a copy of b. Take it with append. */
   send(t, ch, b, o) {
-    if (this.over()) throw new SendError("closed", "the session has ended");
+    if (this.over()) throw new SendError("closed", "the session has ended: conn.closed says why");
     this.outbox.send(t, ch, b, o);
   }
   // ---- packets out -----------------------------------------------------------------------------------------------
@@ -1721,29 +1734,29 @@ var Mux = class {
   receiveAck(t, { largest: low, delay, ranges }) {
     const f = this.flight;
     const last = f.next - 1;
-    const largest = last - (last - low & 65535);
+    const largest2 = last - (last - low & 65535);
     let bytes2 = 0;
-    let end = largest;
+    let end = largest2;
     for (const n of ranges) end -= n + 1;
     if (end < -1) return false;
-    end = largest;
+    end = largest2;
     for (let i = 0; i < ranges.length; end -= ranges[i++] + 1) {
       if (i % 2 === 0) bytes2 += this.ackRange(end - ranges[i], end);
     }
     if (!bytes2) return true;
-    const p = f.at(largest);
+    const p = f.at(largest2);
     if (p?.eliciting && p.at > this.sampled) {
       this.sampled = p.at;
-      const own = Math.min(delay * delayUnit, 2 * maxAckDelay);
+      const own2 = Math.min(delay * delayUnit, 2 * maxAckDelay);
       if (p.at >= this.awake) {
-        this.loss.sample(Math.max(t - p.at, 1e-3), own);
-        this.cc.sample(t, Math.max(t - p.at - own, 1e-3));
+        this.loss.sample(Math.max(t - p.at, 1e-3), own2);
+        this.cc.sample(t, Math.max(t - p.at - own2, 1e-3));
       }
     }
     if (this.loss.silent()) this.outbox.outdate(t);
     this.loss.timeouts = 0;
-    this.detect(t, largest);
-    this.cc.acked(t, largest, f.next, bytes2, this.loss.share);
+    this.detect(t, largest2);
+    this.cc.acked(t, largest2, f.next, bytes2, this.loss.share);
     f.trim(t - 3 * this.loss.pto(0));
     return true;
   }
@@ -1769,10 +1782,10 @@ var Mux = class {
     return bytes2;
   }
   /** Takes for lost what is too far behind largest, and sets the time to look again. */
-  detect(t, largest) {
+  detect(t, largest2) {
     const { flight, loss } = this;
     const delay = loss.lossDelay();
-    const top = this.largestAcked = Math.max(this.largestAcked, largest);
+    const top = this.largestAcked = Math.max(this.largestAcked, largest2);
     loss.lossAt = Infinity;
     for (const p of flight.packets) {
       if (p.number >= top) break;
@@ -2079,9 +2092,9 @@ var Session = class {
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
   send(t, channel, b, o) {
-    if (this.state === closed) throw new SendError("closed", "the session has ended");
+    if (this.state === closed) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
-      throw new SendError("interrupted", "no answer");
+      throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -2089,8 +2102,12 @@ var Session = class {
   call(t, name, b) {
     const n = bytesOf(name);
     const { calls } = this;
-    if (!name || n.length > maxName2 || b.length > maxPayload) throw new SendError("size", "too long");
-    if (calls.size >= maxWaiting || this.full(b)) throw new SendError("budget", "too many requests");
+    if (!name || n.length > maxName2 || b.length > maxPayload) {
+      throw new SendError("size", `request "${name}" of ${b.length} bytes: a name has 1 to ${maxName2}, a payload ${maxPayload} at most`);
+    }
+    if (calls.size >= maxWaiting || this.full(b)) {
+      throw new SendError("budget", `${calls.size} requests wait, or ${maxOwn} bytes of them: await their answers first`);
+    }
     do
       this.lastID = this.lastID + 1 >>> 0;
     while (!this.lastID || calls.has(this.lastID));
@@ -2166,26 +2183,42 @@ var Session = class {
 var version2 = 1;
 function signalingURL(url, table, app) {
   const u = absolute(url);
-  const ask = { v: `${version2}`, channels: hash(tableText(table)), kind: "browser", ...app && { app } };
-  for (const [k, v] of Object.entries(ask)) u.searchParams.set(k, v);
+  const ask = [["v", `${version2}`], ["channels", hash(tableText(table))], ["kind", "browser"], ["app", app]];
+  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
   return u;
 }
 var absolute = (url) => new URL(url, globalThis.location?.href);
 async function exchange(url, offer, authorization, init, table, signal) {
   const headers = new Headers(init?.headers);
-  if (authorization) headers.set("Authorization", authorization);
-  let response;
-  let body;
-  try {
-    response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
-    body = await json(response);
-  } catch (e) {
-    signal.throwIfAborted();
-    throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+  const gated = headers.has(own);
+  for (let name = gated ? ours : own; ; name = ours) {
+    headers.delete(gated ? ours : own);
+    try {
+      if (authorization) headers.set(name, authorization);
+    } catch (cause) {
+      throw new ConnectError("token", "the token has a character that no HTTP header may have, such as a line break: trim() it", { cause });
+    }
+    let response;
+    let body;
+    try {
+      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
+      body = await json(response);
+    } catch (e) {
+      signal.throwIfAborted();
+      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+    }
+    const answer = body["answer"];
+    if (response.ok && answer?.sdp) return answer;
+    if (!response.ok && body["code"]) throw refusal(response, body, table);
+    const { status } = response;
+    if (status === 401 && authorization && name === own) continue;
+    const message = `${url.origin}${url.pathname} answered with status ${status} and not as a godwit server does: is the path right, and what stands before the server?`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response) });
   }
-  if (!response.ok) throw refusal(response, body, table);
-  return body["answer"];
 }
+var own = "Authorization";
+var ours = "Godwit-Authorization";
+var later = (r) => 1e3 * Number(r.headers.get("Retry-After")) || 0;
 async function json(r) {
   const text3 = await r.text();
   try {
@@ -2194,14 +2227,16 @@ async function json(r) {
     return {};
   }
 }
-var statusCodes = { 401: "token", 403: "forbidden", 410: "resume", 429: "rate", 503: "full" };
 function refusal(r, details, table) {
   const { status } = r;
-  const code = `${details.code ?? statusCodes[status] ?? "request"}`;
-  let message = `${details.error ?? `status ${status}, not of a godwit server`}`;
-  if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
-  const again2 = status === 429 || status >= 500;
-  const retryAfter = again2 ? 1e3 * Number(r.headers.get("Retry-After")) || 0 : void 0;
+  const code = `${details["code"]}`;
+  const reason = details["reason"];
+  const theirs = details["channels"];
+  let message = `${details["error"] ?? code}`;
+  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
+  if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
+  const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
+  const retryAfter = again2 ? later(r) : void 0;
   return new ConnectError(code, message, { status, details, retryAfter });
 }
 
@@ -2221,6 +2256,7 @@ var ChannelEvent = class extends Event {
 var asleep = 1500;
 var maxCode = 65535;
 var patience = 3e3;
+var maxStrangers = 5;
 var Conn = class extends EventTarget {
   /**
    * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
@@ -2252,8 +2288,36 @@ var Conn = class extends EventTarget {
     this.timerAt = Infinity;
     this.lost = 0;
     // when the session was interrupted
-    /** What becomes of the session when the page goes. @internal */
+    /** What becomes of the session when the page goes for good. @internal */
     this.hide = () => this.abort();
+    /** Whether the session is still this page's when the page comes back. @internal */
+    this.back = () => true;
+    this.frozen = false;
+    /**
+     * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
+     * do not bring back a page that has one.
+     */
+    this.pagehide = (e) => {
+      if (!e.persisted || this.session.state !== open) return this.hide();
+      this.frozen = true;
+      this.trying?.abort();
+      this.freeze();
+      this.link?.close();
+      this.link = null;
+      this.session.interrupt(now());
+    };
+    /** The page has come back. */
+    this.pageshow = () => {
+      if (!this.frozen) return;
+      this.frozen = false;
+      if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
+      this.session.advance(now());
+      if (this.session.interrupted) void this.reconnect();
+      this.flushSoon();
+    };
+    /** What is done before the page is frozen. @internal */
+    this.freeze = () => {
+    };
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
       const { link, session } = this;
@@ -2292,7 +2356,8 @@ var Conn = class extends EventTarget {
       { signal: this.ended.signal }
     );
     begin(this);
-    globalThis.addEventListener?.("pagehide", this.hide);
+    globalThis.addEventListener?.("pagehide", this.pagehide);
+    globalThis.addEventListener?.("pageshow", this.pageshow);
   }
   // ---- for programs ----------------------------------------------------------------------------------------------
   /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
@@ -2313,10 +2378,14 @@ var Conn = class extends EventTarget {
   }
   /**
    * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-   * queueLimit, and what came beyond that is lost. The function it returns ends that.
+   * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
+   * to-server.
    */
   on(channel, f) {
     const id = this.idOf(channel);
+    if (this.table[id].direction === "to-server") {
+      throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
+    }
     this.listeners[id].add(f);
     for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
     this.unheard[id] = null;
@@ -2343,7 +2412,7 @@ var Conn = class extends EventTarget {
       for (; ; ) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} is full`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages("${c.name}") was too slow: more than queueLimit, ${c.queueLimit} bytes, waited. Raise it at both ends, or use on`);
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }
@@ -2390,7 +2459,7 @@ var Conn = class extends EventTarget {
   // ---- what the session tells ------------------------------------------------------------------------------------
   idOf(channel) {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel ${channel}`);
+    if (id < 1) throw new SendError("channel", `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`);
     return id;
   }
   events() {
@@ -2418,7 +2487,10 @@ var Conn = class extends EventTarget {
         this.dispatchEvent(new Event("interrupted"));
         void this.reconnect();
       },
-      resumed: () => void this.dispatchEvent(new Event("resumed")),
+      resumed: () => {
+        this.failure = void 0;
+        this.dispatchEvent(new Event("resumed"));
+      },
       closed: (code, reason, remote) => {
         const { failure: error } = this;
         const why = { code, reason, remote, ...error && { error } };
@@ -2447,7 +2519,7 @@ var Conn = class extends EventTarget {
     if (!this.handlers.has(name)) await sleep(0);
     const f = this.handlers.get(name);
     try {
-      if (!f) throw new Error(`no handler for requests "${name}"`);
+      if (!f) throw new Error(`no handler for requests "${name}": set one with conn.handle`);
       const answer = await f(b);
       this.session.answer(now(), id, answer ? view(answer) : void 0);
     } catch (e) {
@@ -2472,16 +2544,16 @@ var Conn = class extends EventTarget {
    * more, but not with a token that may be good for one use.
    */
   async authorized() {
-    const { token } = this.options;
+    const { signal, token } = this.options;
     const attempt = async () => {
-      const t = await (typeof token === "function" ? token() : token);
+      const t = await (typeof token === "function" ? fetched(token, signal) : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
       return await attempt();
     } catch (e) {
-      const { code, retryAfter } = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token : code === "link" && retryAfter !== void 0)) throw e;
+      const { code, status, retryAfter } = e instanceof ConnectError ? e : {};
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0)) throw e;
       return await attempt();
     }
   }
@@ -2528,9 +2600,11 @@ var Conn = class extends EventTarget {
   }
   /** Tries new links until the server is heard again, on whichever link. */
   async reconnect() {
-    if (this.trying) return;
+    if (this.trying || this.frozen) return;
     const trying = this.trying = new AbortController();
     const { signal } = trying;
+    let stranger;
+    let strangers = 0;
     for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
@@ -2539,7 +2613,15 @@ var Conn = class extends EventTarget {
         else this.move(link);
       } catch (e) {
         if (signal.aborted) break;
-        const after = e instanceof ConnectError ? e.retryAfter : 0;
+        let after = 0;
+        if (e instanceof ConnectError) {
+          after = e.retryAfter;
+          this.failure = e;
+          const instance = e.code === "resume" ? e.details["instance"] : void 0;
+          strangers = instance && instance === stranger ? strangers + 1 : 1;
+          stranger = instance;
+          if (instance && strangers === maxStrangers) after = void 0;
+        }
         if (after === void 0) {
           if (this.session.interrupted) this.giveUp(e);
           break;
@@ -2591,10 +2673,20 @@ var Conn = class extends EventTarget {
     this.timerAt = Infinity;
     this.link?.close();
     this.link = null;
-    globalThis.removeEventListener?.("pagehide", this.hide);
+    globalThis.removeEventListener?.("pagehide", this.pagehide);
+    globalThis.removeEventListener?.("pageshow", this.pageshow);
   }
 };
 var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
+async function fetched(token, signal) {
+  try {
+    return await token();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+  }
+}
 var words = (e) => e instanceof Error ? e.message : `${e}`;
 
 // src/connect.ts
@@ -2621,6 +2713,7 @@ async function again(connect2, signal) {
     try {
       return await connect2();
     } catch (e) {
+      signal?.throwIfAborted();
       after = e instanceof ConnectError ? e.retryAfter : void 0;
       if (after === void 0) throw e;
     }
@@ -2628,12 +2721,13 @@ async function again(connect2, signal) {
 }
 
 // src/raw.ts
+var largest = 1160;
 var RawConn = class extends EventTarget {
   /** @internal */
   constructor(link) {
     super();
     this.link = link;
-    /** Datagrams that were not sent, because the browser could not keep up. */
+    /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
     this.dropped = 0;
     this.times = link.times;
     link.attach({
@@ -2643,14 +2737,17 @@ var RawConn = class extends EventTarget {
       ended: () => this.dispatchEvent(new Event("close"))
     });
   }
-  /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
+  /**
+   * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
+   * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+   */
   send(data) {
-    if (!this.link.ready(now())) {
-      this.dropped++;
-      return false;
-    }
-    this.link.send(data);
-    return true;
+    const b = typeof data === "string" ? bytesOf(data) : view(data);
+    if (b.length > largest) throw new SendError("size", `a datagram of ${b.length} bytes: ${largest} at most, so cut it`);
+    const own2 = b.buffer instanceof ArrayBuffer ? b : b.slice();
+    const sent = this.link.ready(now()) && this.link.send(typeof data === "string" ? data : own2);
+    if (!sent) this.dropped++;
+    return sent;
   }
   close() {
     this.link.close();
@@ -2692,7 +2789,20 @@ async function keep(url, options, key = "godwit") {
   }
   const kept = (begin) => connect(url, options, (conn) => {
     const c = conn;
+    let saved2 = "";
     c.hide = () => hide(c, key);
+    c.freeze = () => {
+      try {
+        sessionStorage.setItem(key, saved2 = save(c));
+      } catch {
+        saved2 = "";
+      }
+    };
+    c.back = () => {
+      if (saved2 && sessionStorage.getItem(key) !== saved2) return false;
+      sessionStorage.removeItem(key);
+      return true;
+    };
     begin(c);
   });
   if (saved) {
@@ -2814,7 +2924,7 @@ function restore(c, json2) {
     session.interrupt(t - age);
     c.flushSoon();
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the session has ended", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session is over, or taken: begin a new one with connect", { cause }));
   }
 }
 function text2(b = nothing) {

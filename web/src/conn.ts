@@ -13,7 +13,11 @@ import { type Bytes, maxPacket, nothing, view } from "./wire";
 export interface ConnectOptions<C extends readonly Channel[]> {
   /** The table of channels, the same as the server's. */
   channels: C;
-  /** What the server knows the player by, or what fetches it afresh. */
+  /**
+   * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
+   * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
+   * is the reason; anything else is taken for a failure that passes, which sessions tries again.
+   */
   token?: string | (() => string | Promise<string>);
   /** The program's own version, which the server may insist on. */
   app?: string;
@@ -92,6 +96,7 @@ type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
 const maxCode = 65_535; // of those that a program may close with
 const patience = 3000; // with a new link on which nothing comes
+const maxStrangers = 5; // answers of one server that it does not know the session
 
 /**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
@@ -139,8 +144,38 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private timerAt = Infinity;
   private lost = 0; // when the session was interrupted
 
-  /** What becomes of the session when the page goes. @internal */
+  /** What becomes of the session when the page goes for good. @internal */
   hide = (): void => this.abort();
+  /** Whether the session is still this page's when the page comes back. @internal */
+  back = (): boolean => true;
+  private frozen = false;
+
+  /**
+   * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
+   * do not bring back a page that has one.
+   */
+  private readonly pagehide = (e: Event): void => {
+    if (!(e as PageTransitionEvent).persisted || this.session.state !== open) return this.hide();
+    this.frozen = true;
+    this.trying?.abort();
+    this.freeze();
+    this.link?.close();
+    this.link = null;
+    this.session.interrupt(now());
+  };
+
+  /** The page has come back. */
+  private readonly pageshow = (): void => {
+    if (!this.frozen) return;
+    this.frozen = false;
+    if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
+    this.session.advance(now()); // the grace time may be over
+    if (this.session.interrupted) void this.reconnect();
+    this.flushSoon();
+  };
+
+  /** What is done before the page is frozen. @internal */
+  freeze = (): void => {};
 
   /**
    * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
@@ -170,8 +205,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       },
       { signal: this.ended.signal },
     );
-    begin(this); // which may replace hide
-    globalThis.addEventListener?.("pagehide", this.hide);
+    begin(this); // which may replace hide, freeze and back
+    globalThis.addEventListener?.("pagehide", this.pagehide);
+    globalThis.addEventListener?.("pageshow", this.pageshow);
   }
 
   // ---- for programs ----------------------------------------------------------------------------------------------
@@ -200,10 +236,14 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /**
    * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-   * queueLimit, and what came beyond that is lost. The function it returns ends that.
+   * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
+   * to-server.
    */
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);
+    if (this.table[id]!.direction === "to-server") {
+      throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
+    }
     this.listeners[id]!.add(f);
     for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
     this.unheard[id] = null;
@@ -230,7 +270,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       for (;;) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `${c.name} is full`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages("${c.name}") was too slow: more than queueLimit, ${c.queueLimit} bytes, waited. Raise it at both ends, or use on`);
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
@@ -284,7 +324,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private idOf(channel: string): number {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel ${channel}`);
+    if (id < 1) throw new SendError("channel", `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`);
     return id;
   }
 
@@ -313,7 +353,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.dispatchEvent(new Event("interrupted"));
         void this.reconnect();
       },
-      resumed: () => void this.dispatchEvent(new Event("resumed")),
+      resumed: () => {
+        this.failure = undefined;
+        this.dispatchEvent(new Event("resumed"));
+      },
       closed: (code, reason, remote) => {
         const { failure: error } = this;
         const why: CloseReason = { code, reason, remote, ...(error && { error }) };
@@ -344,7 +387,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!this.handlers.has(name)) await sleep(0); // the program may just have been told that the session is open
     const f = this.handlers.get(name);
     try {
-      if (!f) throw new Error(`no handler for requests "${name}"`);
+      if (!f) throw new Error(`no handler for requests "${name}": set one with conn.handle`);
       const answer = await f(b);
       this.session.answer(now(), id, answer ? view(answer) : undefined);
     } catch (e) {
@@ -372,16 +415,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * more, but not with a token that may be good for one use.
    */
   private async authorized(): Promise<Link> {
-    const { token } = this.options;
+    const { signal, token } = this.options;
     const attempt = async (): Promise<Link> => {
-      const t = await (typeof token === "function" ? token() : token);
+      const t = await (typeof token === "function" ? fetched(token, signal) : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
       return await attempt();
     } catch (e) {
-      const { code, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token : code === "link" && retryAfter !== undefined)) throw e;
+      const { code, status, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined)) throw e;
       return await attempt();
     }
   }
@@ -434,9 +477,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** Tries new links until the server is heard again, on whichever link. */
   private async reconnect(): Promise<void> {
-    if (this.trying) return;
+    if (this.trying || this.frozen) return;
     const trying = (this.trying = new AbortController());
     const { signal } = trying;
+    let stranger: unknown; // the server that did not know the session
+    let strangers = 0; // how often in a row
     for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
@@ -445,7 +490,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         else this.move(link);
       } catch (e) {
         if (signal.aborted) break;
-        const after = e instanceof ConnectError ? e.retryAfter : 0;
+        let after: number | undefined = 0;
+        if (e instanceof ConnectError) {
+          after = e.retryAfter;
+          this.failure = e; // until the server is heard again
+          const instance = e.code === "resume" ? e.details["instance"] : undefined;
+          strangers = instance && instance === stranger ? strangers + 1 : 1;
+          stranger = instance;
+          // There is one server, and it was started again.
+          if (instance && strangers === maxStrangers) after = undefined;
+        }
         if (after === undefined) {
           if (this.session.interrupted) this.giveUp(e);
           break;
@@ -529,7 +583,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.timerAt = Infinity;
     this.link?.close();
     this.link = null;
-    globalThis.removeEventListener?.("pagehide", this.hide);
+    globalThis.removeEventListener?.("pagehide", this.pagehide);
+    globalThis.removeEventListener?.("pageshow", this.pageshow);
   }
 }
 
@@ -548,4 +603,16 @@ export interface Conn<C extends readonly Channel[]> {
 }
 
 const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
+
+/** Calls the program's token. */
+async function fetched(token: () => string | Promise<string>, signal?: AbortSignal): Promise<string> {
+  try {
+    return await token();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
+  }
+}
+
 const words = (e: unknown): string => (e instanceof Error ? e.message : `${e}`);

@@ -27,7 +27,8 @@ export async function connect<const C extends readonly Channel[]>(
 
 /**
  * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
- * one, the next is tried for, at growing intervals, until the server is there. Ends when a session ends otherwise, such
+ * one, the next is tried for, at growing intervals, until the server is there: also while the option token throws, and while
+ * something other than a godwit server answers. Ends when a session ends otherwise, such
  * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
  * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
  */
@@ -55,6 +56,7 @@ async function again<T>(connect: () => Promise<T>, signal: AbortSignal | undefin
     try {
       return await connect();
     } catch (e) {
+      signal?.throwIfAborted();
       after = e instanceof ConnectError ? e.retryAfter : undefined;
       if (after === undefined) throw e;
     }

@@ -27,15 +27,19 @@ export class GodwitError<Code extends string = string> extends Error {
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
 /** SendError is thrown by send, and is what request rejects with if nothing was sent. */
-export class SendError extends GodwitError<SendErrorCode> {}
+export class SendError extends GodwitError<SendErrorCode> {
+  override name = "SendError";
+}
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "timeout" (no UDP answer), "link" (WebRTC failed),
- * "table" (channels is not a table) and "closed" (the session ended before it was open) these are the codes of refusals
- * in docs/SESSION.md; a server may have more.
+ * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
+ * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
+ * session ended before it was open) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
+ * with status 0: there was no usable token.
  */
 export type ConnectErrorCode =
   | "network"
+  | "foreign"
   | "timeout"
   | "link"
   | "table"
@@ -56,6 +60,7 @@ export type ConnectErrorCode =
 
 /** ConnectError says why there is no connection. */
 export class ConnectError extends GodwitError<ConnectErrorCode> {
+  override name = "ConnectError";
   /** The HTTP status of a refusal; 0 if it is not one. */
   readonly status: number;
   /** Everything the server said: versions, the reason a token was refused for, its table. */
@@ -92,4 +97,6 @@ interface ConnectErrorMore {
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
 /** RequestError is what the promise of a request rejects with. */
-export class RequestError extends GodwitError<RequestErrorCode> {}
+export class RequestError extends GodwitError<RequestErrorCode> {
+  override name = "RequestError";
+}

@@ -79,7 +79,20 @@ export async function keep<const C extends readonly Channel[]>(
   const kept = (begin: (c: AnyConn) => void): Promise<Conn<C>> =>
     connect(url, options, (conn) => {
       const c = conn as unknown as AnyConn;
+      let saved = "";
       c.hide = () => hide(c, key);
+      c.freeze = () => {
+        try {
+          sessionStorage.setItem(key, (saved = save(c)));
+        } catch {
+          saved = ""; // it is this page's alone
+        }
+      };
+      c.back = () => {
+        if (saved && sessionStorage.getItem(key) !== saved) return false; // the next page has taken it
+        sessionStorage.removeItem(key);
+        return true;
+      };
       begin(c);
     });
   if (saved) {
@@ -210,7 +223,7 @@ function restore(c: AnyConn, json: string): void {
     session.interrupt(t - age); // which makes it look for a link
     c.flushSoon(); // from now on it looks at the time
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the session has ended", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session is over, or taken: begin a new one with connect", { cause }));
   }
 }
 

@@ -95,11 +95,13 @@ export class Link {
     this.channel.bufferedAmountLowThreshold = threshold;
   }
 
-  send(b: Uint8Array<ArrayBuffer> | string): void {
+  /** Reports whether the browser has taken it. If not, the channel is closing or the browser's queue full: it is lost. */
+  send(b: Uint8Array<ArrayBuffer> | string): boolean {
     try {
       this.channel.send(b as string); // the types have one overload for each
+      return true;
     } catch {
-      // The channel is closing, or the browser's queue full: a datagram that is lost.
+      return false;
     }
   }
 
@@ -138,10 +140,11 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   either.onabort = () => reject(either.reason);
   let link: Link | undefined;
   let server = "";
+  const noPath = (): string => (server ? `no UDP from ${server}` : "no UDP");
   try {
     const pc = new RTCPeerConnection(); // some extensions take it away
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", "WebRTC failed", { retryAfter: 0 })));
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}. UDP may be disabled in the browser, or blocked`, { retryAfter: 0 })));
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -160,9 +163,9 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `no UDP from ${server}: its port may be closed, or Config.RTC.Public wrong` : "no answer";
+      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", "WebRTC failed", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
   }
 }

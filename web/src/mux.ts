@@ -144,7 +144,7 @@ export class Mux {
 
   /** Queues a copy of b. Take it with append. */
   send(t: number, ch: number, b: Uint8Array, o?: MessageOptions): void {
-    if (this.over()) throw new SendError("closed", "the session has ended");
+    if (this.over()) throw new SendError("closed", "the session has ended: conn.closed says why");
     this.outbox.send(t, ch, b, o);
   }
 

@@ -44,13 +44,13 @@ export class Outbox {
     const s = this.senders[ch]!;
     const { name, maxMessage, queueLimit } = s.cfg;
     const size = b.length;
-    if (!s.allowed) throw new SendError("direction", `${name} is to-client`);
-    if (size > maxMessage) throw new SendError("size", `more than ${maxMessage} bytes`);
-    if (deadline <= t) throw new SendError("deadline", "too late");
+    if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
+    if (size > maxMessage) throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage}: raise it at both ends`);
+    if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `${name} is full`);
+      if (s.reliable) throw new SendError("budget", `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`);
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }

@@ -1,6 +1,10 @@
 import { now } from "./deferred";
+import { SendError } from "./errors";
 import { type ConnectTimes, type Link, openLink } from "./link";
 import { absolute, exchange } from "./signaling";
+import { type Bytes, bytesOf, view } from "./wire";
+
+const largest = 1160; // bytes of a datagram
 
 /** How to connect to level one, a server of datagrams. */
 export interface RawOptions {
@@ -23,7 +27,7 @@ export interface RawEventMap {
 export class RawConn extends EventTarget {
   /** How long the phases of connecting took. */
   readonly times: ConnectTimes;
-  /** Datagrams that were not sent, because the browser could not keep up. */
+  /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
   dropped = 0;
 
   /** @internal */
@@ -37,14 +41,18 @@ export class RawConn extends EventTarget {
     });
   }
 
-  /** Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. */
-  send(data: Uint8Array<ArrayBuffer> | string): boolean {
-    if (!this.link.ready(now())) {
-      this.dropped++;
-      return false;
-    }
-    this.link.send(data);
-    return true;
+  /**
+   * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
+   * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+   */
+  send(data: Bytes | string): boolean {
+    const b = typeof data === "string" ? bytesOf(data) : view(data);
+    if (b.length > largest) throw new SendError("size", `a datagram of ${b.length} bytes: ${largest} at most, so cut it`);
+    // Of memory that is shared, browsers take only a copy.
+    const own = b.buffer instanceof ArrayBuffer ? (b as Uint8Array<ArrayBuffer>) : b.slice();
+    const sent = this.link.ready(now()) && this.link.send(typeof data === "string" ? data : own);
+    if (!sent) this.dropped++;
+    return sent;
   }
 
   close(): void {

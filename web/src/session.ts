@@ -241,9 +241,9 @@ export class Session {
   // ---- what goes -------------------------------------------------------------------------------------------------
 
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
-    if (this.state === closed) throw new SendError("closed", "the session has ended");
+    if (this.state === closed) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
-      throw new SendError("interrupted", "no answer");
+      throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -252,8 +252,12 @@ export class Session {
   call(t: number, name: string, b: Uint8Array): Call {
     const n = bytesOf(name);
     const { calls } = this;
-    if (!name || n.length > maxName || b.length > maxPayload) throw new SendError("size", "too long");
-    if (calls.size >= maxWaiting || this.full(b)) throw new SendError("budget", "too many requests");
+    if (!name || n.length > maxName || b.length > maxPayload) {
+      throw new SendError("size", `request "${name}" of ${b.length} bytes: a name has 1 to ${maxName}, a payload ${maxPayload} at most`);
+    }
+    if (calls.size >= maxWaiting || this.full(b)) {
+      throw new SendError("budget", `${calls.size} requests wait, or ${maxOwn} bytes of them: await their answers first`);
+    }
     do this.lastID = (this.lastID + 1) >>> 0;
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;

@@ -6,15 +6,17 @@ const version = 1; // of docs/SESSION.md
 /** Makes the URL of level two's signaling: everything by which a client can be refused stands in it but its secrets. */
 export function signalingURL(url: string | URL, table: readonly FullChannel[], app: string): URL {
   const u = absolute(url);
-  const ask = { v: `${version}`, channels: hash(tableText(table)), kind: "browser", ...(app && { app }) };
-  for (const [k, v] of Object.entries(ask)) u.searchParams.set(k, v);
+  const ask = [["v", `${version}`], ["channels", hash(tableText(table))], ["kind", "browser"], ["app", app]] as const; // names on the wire
+  for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
   return u;
 }
 
 export const absolute = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
 /**
- * Sends an offer and returns the answer. authorization is the header. Throws a ConnectError, or the signal's reason.
+ * Sends an offer and returns the answer. authorization is what the server is to know the page by. It goes into the
+ * header Authorization, or into Godwit-Authorization where that is taken: by a header of the program's own, or by a gate
+ * before the server, which answers 401 to what it does not know. Throws a ConnectError, or the signal's reason.
  */
 export async function exchange(
   url: URL,
@@ -25,37 +27,57 @@ export async function exchange(
   signal: AbortSignal,
 ): Promise<RTCSessionDescriptionInit> {
   const headers = new Headers(init?.headers);
-  if (authorization) headers.set("Authorization", authorization);
-  let response: Response;
-  let body: Record<string, unknown>;
-  try {
-    response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
-    body = await json(response);
-  } catch (e) {
-    signal.throwIfAborted();
-    throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+  const gated = headers.has(own);
+  for (let name = gated ? ours : own; ; name = ours) {
+    headers.delete(gated ? ours : own);
+    try {
+      if (authorization) headers.set(name, authorization);
+    } catch (cause) {
+      throw new ConnectError("token", "the token has a character that no HTTP header may have, such as a line break: trim() it", { cause });
+    }
+    let response: Response;
+    let body: Record<string, unknown>;
+    try {
+      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
+      body = await json(response);
+    } catch (e) {
+      signal.throwIfAborted();
+      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+    }
+    // In quotes: these names are the server's, and stay.
+    const answer = body["answer"] as RTCSessionDescriptionInit | undefined;
+    if (response.ok && answer?.sdp) return answer;
+    if (!response.ok && body["code"]) throw refusal(response, body, table);
+    const { status } = response;
+    if (status === 401 && authorization && name === own) continue;
+    const message = `${url.origin}${url.pathname} answered with status ${status} and not as a godwit server does: is the path right, and what stands before the server?`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response) });
   }
-  if (!response.ok) throw refusal(response, body, table);
-  return body["answer"] as RTCSessionDescriptionInit; // in quotes: its name is the server's, and stays
 }
+
+const own = "Authorization";
+const ours = "Godwit-Authorization";
+const later = (r: Response): number => 1000 * Number(r.headers.get("Retry-After")) || 0;
 
 async function json(r: Response): Promise<Record<string, unknown>> {
   const text = await r.text();
   try {
     return Object(JSON.parse(text)) as Record<string, unknown>;
   } catch {
-    return {}; // Not ours: a proxy's page. Its status counts.
+    return {}; // not ours: a proxy's page
   }
 }
 
-const statusCodes: Record<number, string> = { 401: "token", 403: "forbidden", 410: "resume", 429: "rate", 503: "full" };
-
 function refusal(r: Response, details: Record<string, unknown>, table: readonly FullChannel[]): ConnectError {
   const { status } = r;
-  const code = `${details.code ?? statusCodes[status] ?? "request"}`;
-  let message = `${details.error ?? `status ${status}, not of a godwit server`}`;
-  if (code === "channels" && details.channels) message += `: ${firstDifference(tableText(table), `${details.channels}`)}`;
-  const again = status === 429 || status >= 500;
-  const retryAfter = again ? 1000 * Number(r.headers.get("Retry-After")) || 0 : undefined;
+  const code = `${details["code"]}`;
+  const reason = details["reason"];
+  const theirs = details["channels"];
+  let message = `${details["error"] ?? code}`;
+  if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
+  if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
+  // Another server may know a session that this one has never heard of.
+  const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
+  const retryAfter = again ? later(r) : undefined;
   return new ConnectError(code, message, { status, details, retryAfter });
 }

@@ -375,6 +375,7 @@ describe.each([
     all = run();
     await pass(200);
     server.refusal = 403;
+    server.says = { code: "forbidden" };
     let refused = expect(all).rejects.toMatchObject({ code: "forbidden" });
     server.sessions[2]!.close(2);
     await pass(1000);
@@ -392,15 +393,113 @@ describe.each([
     expect(ids).toEqual([number(1), number(2), number(3), number(4)]);
   });
 
+  test("the names on the wire", async () => {
+    await join();
+    const { searchParams } = new URL(server.urls[0]!);
+    const hash = expect.stringMatching(/^[0-9a-f]{16}$/);
+    expect(Object.fromEntries(searchParams)).toEqual({ v: "1", channels: hash, kind: "browser" });
+    server.refusal = 409;
+    const says = { code: "channels", error: "they differ", channels: "1 other sequenced both 16384 65536\n" };
+    server.says = says;
+    const message = expect.stringMatching(/they differ: .* here and "1 other sequenced both 16384 65536" at the server/);
+    await expect(connect(url, { channels, app: "7" })).rejects.toMatchObject({ code: "channels", name: "ConnectError", details: says, message });
+    expect(new URL(server.urls[1]!).searchParams.get("app")).toBe("7");
+  });
+
+  test.each([401, 404, 200, 502])("what answers with status %i and is no godwit server ends no session", async (status) => {
+    const conn = await join();
+    server.sessions[0]!.channel!.end();
+    server.foreign = status;
+    await pass(8000);
+    expect(conn.state).toBe("interrupted");
+    server.foreign = 0;
+    await pass(10_000);
+    expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
+  });
+
+  test("a gate before the server keeps the header Authorization", async () => {
+    server.foreign = 401;
+    await expect(connect(url, { channels, token: "t" })).rejects.toMatchObject({ code: "foreign", status: 401 });
+    expect([server.own, server.asked]).toEqual([["Bearer t", null], ["Bearer t", "Bearer t"]]);
+    await expect(connect(url, { channels, token: "t", request: { headers: { Authorization: "Basic eA==" } } })).rejects.toMatchObject({ code: "foreign" });
+    expect([server.own[2], server.asked[2]]).toEqual(["Basic eA==", "Bearer t"]);
+    await expect(connect(url, { channels, token: "a\nb" })).rejects.toMatchObject({ code: "token", status: 0 });
+  });
+
+  test("a server that does not know the session is not the last to be asked, unless it is the only one", async () => {
+    const conn = await join();
+    server.sessions[0]!.channel!.end();
+    server.refusal = 410;
+    server.says = { code: "resume", reason: "unknown", instance: "a" };
+    await pass(1000);
+    expect(conn.state).toBe("interrupted");
+    server.refusal = 0;
+    await pass(5000);
+    expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
+
+    server.sessions[0]!.channel!.end();
+    server.refusal = 410;
+    const asked = server.asked.length;
+    await pass(12_000);
+    expect((await conn.closed).error).toMatchObject({ code: "resume", status: 410 });
+    expect(server.asked.length - asked).toBe(5);
+  });
+
+  test("sessions go on while there is no token, and something else answers", async () => {
+    let fail = false;
+    const token = (): string => {
+      if (fail) throw new TypeError("Failed to fetch");
+      return "t";
+    };
+    const ids: string[] = [];
+    const failed = vi.fn();
+    const run = async (): Promise<void> => {
+      for await (const conn of sessions(url, { channels, token })) ids.push(conn.id);
+    };
+    run().then(failed, failed);
+    await pass(200);
+    fail = true;
+    server.sessions[0]!.close(2);
+    await pass(5000);
+    fail = false;
+    server.foreign = 404;
+    await pass(10_000);
+    server.foreign = 200;
+    await pass(10_000);
+    server.foreign = 0;
+    await pass(11_000);
+    expect(ids).toEqual([number(1), number(2)]);
+    expect(failed).not.toHaveBeenCalled();
+    fail = true;
+    await expect(connect(url, { channels, token })).rejects.toMatchObject({ code: "token", message: expect.stringContaining("Failed to fetch") });
+  });
+
+  test("a token that was used up says what to do", async () => {
+    server.refusal = 401;
+    server.says = { code: "token", error: "used", reason: "replayed" };
+    await expect(connect(url, { channels, token: "t" })).rejects.toMatchObject({ code: "token", message: expect.stringContaining("as a function") });
+  });
+
+  test("nothing is heard on a channel to the server", async () => {
+    const table = [{ name: "up", mode: "sequenced", direction: "to-server" }] as const;
+    const conn = new Conn(url, { channels: table });
+    expect(() => conn.on("up" as never, () => {})).toThrow('channel "up" is to-server');
+    expect(() => conn.send("none" as never, utf8(""))).toThrow('no channel "none": there is up');
+    expect(() => conn.send("up", new Uint8Array(20_000))).toThrow('channel "up": 20000 bytes, and maxMessage is 16384: raise it at both ends');
+    void conn.close();
+    await pass(100);
+  });
+
   test("a browser without WebRTC", async () => {
     vi.stubGlobal("RTCPeerConnection", undefined);
     await expect(connect(url, { channels })).rejects.toMatchObject({ code: "link", cause: expect.any(TypeError) });
   });
 
   test("where no UDP comes from, and where no server is", async () => {
-    server.refusal = 404;
-    const nobody = expect.stringContaining("status 404, not of a godwit server");
-    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "request", status: 404, message: nobody });
+    server.foreign = 404;
+    const nobody = expect.stringContaining("https://game.example/godwit/ answered with status 404 and not as a godwit server does");
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "foreign", status: 404, retryAfter: 0, message: nobody });
+    server.foreign = 0;
 
     const Opens = RTCPeerConnection;
     vi.stubGlobal("RTCPeerConnection", class extends Opens { override async setRemoteDescription(): Promise<void> {} });
@@ -429,6 +528,10 @@ describe.each([
     await pass(200);
     const conn = await raw;
     expect([conn.dropped, conn.times.total > 0, server.asked]).toEqual([0, true, ["Bearer x"]]);
+    expect(() => conn.send({} as never)).toThrow("is not bytes");
+    expect(() => conn.send(new Uint8Array(1161))).toThrow("1160 at most");
+    expect(conn.send(new Uint8Array(new SharedArrayBuffer(4)))).toBe(true);
     conn.close();
+    expect([conn.send("late"), conn.dropped]).toEqual([false, 1]);
   });
 });

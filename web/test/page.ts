@@ -113,11 +113,15 @@ const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.fro
 /** Server is what fetch reaches, and the path to it. */
 export class Server {
   readonly sessions: ServerSession[] = [];
-  readonly asked: string[] = []; // Authorization of each request
+  readonly asked: string[] = []; // credentials of each request
+  readonly urls: string[] = [];
+  readonly own: (string | null)[] = []; // Authorization of each request
   readonly answers: ReturnType<typeof parseControl>[] = []; // to requests of the server
   loss = 0;
   dark = false;
-  refusal = 0; // status of each answer
+  refusal = 0; // status of each answer, if there is one
+  says: Record<string, string> = { code: "full" };
+  foreign = 0; // status of a proxy's answers, if there is one
   clock = (): number => performance.now(); // of the page's events
   readonly draw = random(1);
   private readonly links = new Map<string, ServerSession>();
@@ -128,7 +132,10 @@ export class Server {
     readonly engine = (events: MuxEvents): ServerMux =>
       new Mux(performance.now(), muxConfig(channels, { server: true, keepAlive: 5000 }), events),
   ) {
-    vi.stubGlobal("fetch", async (_: URL, init: RequestInit) => this.offer(init));
+    vi.stubGlobal("fetch", async (url: URL, init: RequestInit) => {
+      this.urls.push(`${url}`);
+      return this.offer(init);
+    });
     vi.stubGlobal("RTCPeerConnection", class extends FakePeerConnection {});
     FakePeerConnection.server = this;
     setInterval(() => {
@@ -141,10 +148,13 @@ export class Server {
   }
 
   private async offer(init: RequestInit): Promise<Response> {
-    const authorization = new Headers(init.headers).get("Authorization") ?? "";
+    const headers = new Headers(init.headers);
+    this.own.push(headers.get("Authorization"));
+    const authorization = headers.get("Godwit-Authorization") ?? headers.get("Authorization") ?? "";
     this.asked.push(authorization);
     if (this.dark) throw new TypeError("no network");
-    if (this.refusal) return new Response("{}", { status: this.refusal });
+    if (this.foreign) return new Response("<html>", { status: this.foreign });
+    if (this.refusal) return new Response(JSON.stringify(this.says), { status: this.refusal });
     // Where a WELCOME may be lost, the client may have an older token still.
     const known = (s: ServerSession): boolean =>
       this.loss ? s.tokens.includes(authorization) : s.authorization === authorization;
@@ -178,7 +188,10 @@ class FakeChannel {
 
   constructor(private readonly server: Server) {}
 
-  send(b: Uint8Array): void {
+  send(b: Uint8Array | string): void {
+    if (this.readyState !== "open") throw new Error("InvalidStateError");
+    if (typeof b === "string") return;
+    if (!(b.buffer instanceof ArrayBuffer)) throw new TypeError("shared");
     const copy = b.slice();
     this.server.carry(() => {
       if (this.readyState !== "open") return;
