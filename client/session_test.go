@@ -41,6 +41,8 @@ type game struct {
 	server  *godwit.Server
 	events  chan string
 	broken  atomic.Bool                   // signaling does not get through
+	foreign atomic.Int32                  // status of what answers in the server's place
+	unknown atomic.Int32                  // so many answers are of a server that has not heard of the session
 	next    atomic.Pointer[godwit.Server] // in server's place
 
 	endpoints []*client.Endpoint // of clients
@@ -53,6 +55,16 @@ func (g *game) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w := httptest.NewRecorder()
 	r.RemoteAddr = "198.51.100.7:1"
+	if status := g.foreign.Load(); status != 0 {
+		w.WriteHeader(int(status))
+		w.WriteString("<html>")
+		return w.Result(), nil
+	}
+	if strings.Contains(r.Header.Get("Authorization"), "Resume") && g.unknown.Add(-1) >= 0 {
+		w.WriteHeader(http.StatusGone)
+		w.WriteString(`{"code":"resume","error":"not here","reason":"unknown","instance":"1"}`)
+		return w.Result(), nil
+	}
 	if s := g.next.Load(); s != nil {
 		s.ServeHTTP(w, r)
 	} else {

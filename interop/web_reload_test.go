@@ -1,7 +1,7 @@
 package interop
 
 import (
-	"strconv"
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,7 +45,7 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		}
 		var id string
 		p.do(`return String(conn.id);`, nil, &id)
-		if want := strconv.FormatUint(uint64(c.ID()), 10); id != want {
+		if want := fmt.Sprintf("%016x", uint64(c.ID())); id != want {
 			t.Errorf("the page's session is %s, the server's %s", id, want)
 		}
 		if n := len(w.conns); n > 0 {

@@ -113,6 +113,52 @@ describe.each([
     expect(server.asked.filter((a) => a === "Bearer ticket").length).toBe(1);
   });
 
+  const turn = (type: string): boolean => leave.dispatchEvent(Object.assign(new Event(type), { persisted: true }));
+
+  test.each([connect, keep])("a page that comes back as it was goes on with its session", async (begin) => {
+    const conn = await within(500, begin(url, options));
+    const events: string[] = [];
+    for (const type of ["interrupted", "resumed", "close"] as const) conn.addEventListener(type, () => events.push(type));
+    turn("pagehide");
+    const asked = server.asked.length;
+    await pass(5000);
+    expect([events, conn.state, server.asked.length]).toEqual([["interrupted"], "interrupted", asked]);
+    conn.send("chat", utf8("late"));
+    turn("pageshow");
+    await pass(1000);
+    expect([events, conn.state, server.sessions.length]).toEqual([["interrupted", "resumed"], "open", 1]);
+    expect(server.sessions[0]!.came.length).toBe(1);
+    expect(sessionStorage.getItem("godwit")).toBe(null);
+    void conn.close();
+    await pass(1000);
+  });
+
+  test("a page that comes back after the grace time goes on with the next session", async () => {
+    const ids: string[] = [];
+    void (async () => {
+      for await (const conn of sessions(url, options)) ids.push(conn.id);
+    })();
+    await pass(500);
+    turn("pagehide");
+    await pass(40_000);
+    turn("pageshow");
+    await pass(5000);
+    expect(ids).toEqual([number(1), number(2)]);
+  });
+
+  test("a page that comes back finds that the next page has its session", async () => {
+    const first = await within(500, keep(url, options));
+    turn("pagehide");
+    const second = await within(2000, keep(url, options));
+    expect([second.continued, second.id]).toEqual([true, first.id]);
+    turn("pageshow");
+    expect(await within(100, first.closed)).toMatchObject({ code: 6, error: { code: "resume" } });
+    await pass(1000);
+    expect([second.state, server.sessions.length]).toEqual(["open", 1]);
+    void second.close();
+    await pass(1000);
+  });
+
   test("requests: one of the page ends with it, one of the server is served by the next page", async () => {
     const first = await within(500, connect(url, options));
     const asked: string[] = [];
