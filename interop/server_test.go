@@ -90,7 +90,7 @@ func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr neti
 		browser:  b,
 		kind:     kind,
 		opened:   make(chan conn, 16),
-		messages: make(chan message, 64),
+		messages: make(chan message, 1024),
 		closed:   make(chan string, 16),
 	}
 	if c.negotiated == nil {
