@@ -22,7 +22,9 @@ type Channels = channel.Channels
 // means 256 KiB if reliable, else 16 KiB) and QueueLimit (bytes that may wait; zero
 // means 1 MiB if reliable, else 64 KiB, and room for one message of MaxMessage) must be
 // the same at both ends. Priority (0, sent first, to 7), Guarantee (bytes per second),
-// Weight and Copies say how this end sends. [channel.Channel] has the details.
+// Weight and Copies say how this end sends. Priorities are strict: a channel without a
+// Guarantee gets nothing while those of lower numbers use the rate up. [channel.Channel]
+// has the details.
 type Channel = channel.Channel
 
 // A ChannelID is a channel's number: its place in the table, from 1.
@@ -72,6 +74,12 @@ type Config struct {
 	// its subject is the Identity. A token is good once, unless Tokens.Reusable.
 	Tokens *auth.Verifier
 
+	// ExpireWithToken ends a session with AuthEnded when the token that began it has
+	// expired, by the verifier's Skew later than its "exp", unless Conn.Renew was called
+	// before. Without it a token is looked at once: a session lasts, and resumes, for
+	// as long as both ends keep it.
+	ExpireWithToken bool
+
 	// MaxUsedTokens is how many used tokens are remembered until they expire. Zero
 	// means 65,536. When they are that many, no token is taken.
 	MaxUsedTokens int
@@ -83,7 +91,8 @@ type Config struct {
 	// from the goroutines of HTTP requests.
 	Spend func(id string, until time.Time) error
 
-	// Authorize, if not nil, says who makes a request, or that it is refused: with
+	// Authorize, if not nil, says who makes a request, and until when at most the
+	// session may last (Identity.Expires), or that it is refused: with
 	// 403 and the error's text, with 401 for an *auth.Error, or as a
 	// *rtcserver.StatusError says. A client's token is in the header: "Authorization:
 	// Bearer ", and the token. It is called from the goroutines of HTTP requests, and
@@ -116,6 +125,11 @@ type Config struct {
 	// message. Zero means 5 s.
 	OpenTimeout time.Duration
 
+	// DrainTimeout is how long Conn.Close waits until what was sent reliably is
+	// delivered. Zero means 10 s, negative not at all. It waits no longer when nothing
+	// is heard of the client for Silence. Shutdown waits as long as its context lasts.
+	DrainTimeout time.Duration
+
 	// Limits bound what each client may send.
 	Limits Limits
 
@@ -125,7 +139,9 @@ type Config struct {
 
 	// Rate, Floor and Ceiling bound the bytes per second that are sent to each
 	// client: at first, at least, at most. In between the network decides. Zero means
-	// 64 KiB, 8 KiB and 256 KiB; a negative Ceiling means no limit.
+	// 64 KiB, 8 KiB and 256 KiB; a negative Ceiling means no limit. With the default
+	// Ceiling 3 MiB in bulk take 12 s on any network: raise it for maps and the like.
+	// ConnStats.Waits tells whether it is what messages wait for.
 	Rate, Floor, Ceiling int
 
 	// Manual leaves the loop to the program, which calls Poll and Flush. It needs one
@@ -204,6 +220,8 @@ func (c *Config) setDefaults() error {
 	switch {
 	case ways > 1:
 		return errors.New("godwit: at most one of Config.Secret, Tokens and Authorize may be set")
+	case c.ExpireWithToken && c.Tokens == nil:
+		return errors.New("godwit: Config.ExpireWithToken needs Config.Tokens; with Authorize set Identity.Expires")
 	case c.Duplicates > Replace:
 		return fmt.Errorf("godwit: Config.Duplicates is %d, which is none of Allow, Refuse and Replace", c.Duplicates)
 	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Resumes != nil || c.RTC.Manual || c.RTC.Logger != nil:
@@ -235,7 +253,7 @@ func (c *Config) session(id uint64, token session.Token) session.Config {
 			Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling,
 		},
 		ID: id, Token: token,
-		Grace: c.Grace, Silence: c.Silence, OpenTimeout: c.OpenTimeout,
+		Grace: c.Grace, Silence: c.Silence, OpenTimeout: c.OpenTimeout, DrainTimeout: c.DrainTimeout,
 		Limits: c.Limits, MaxWaiting: c.MaxRequests,
 	}
 }

@@ -72,6 +72,11 @@ func (id ID) String() string {
 type Identity struct {
 	Name string // the subject of a token; empty if nobody asked
 	Data []byte // the program's own; of a token its "data", JSON
+
+	// Expires, if not zero, is until when the credentials are good: the session ends
+	// with AuthEnded then, also if it is interrupted, unless Conn.Renew is called
+	// before. Config.Authorize sets it, or Config.ExpireWithToken has it set.
+	Expires time.Time
 }
 
 // A Kind is the kind of program at the other end, by its own account.
@@ -151,8 +156,32 @@ func (c *Conn) ID() ID {
 	return ID(c.session.ID())
 }
 
-// Identity returns who the client is.
+// Identity returns who the client is. Its Expires is what it was at first; see
+// Conn.Expires.
 func (c *Conn) Identity() Identity { return c.identity }
+
+// Expires returns when the session ends with AuthEnded; zero means never.
+func (c *Conn) Expires() time.Time {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Expires()
+}
+
+// Renew changes when the session ends with AuthEnded; zero means never. It is for a
+// client that has shown fresh credentials, in a request, say: a session that resumes
+// shows none, and is not renewed by that. A time that has passed ends the session now.
+// At a client's end, and when the session is over, it does nothing.
+func (c *Conn) Renew(until time.Time) {
+	a := c.acquire()
+	if c.ours {
+		now := time.Now()
+		c.session.SetExpires(until)
+		if !until.IsZero() && !now.Before(until) {
+			c.session.Advance(now)
+		}
+	}
+	c.release(a)
+}
 
 // Kind returns the kind of program the client says it is.
 func (c *Conn) Kind() Kind { return c.kind }
@@ -224,12 +253,15 @@ func (c *Conn) Free(ch ChannelID) int {
 	return c.session.Mux().Free(ch)
 }
 
-// Close ends the session. What was sent reliably is delivered first, for 2 s at
-// most; nothing more is taken meanwhile. Both ends' Close handlers get the code and
-// the text, of which 256 bytes are sent. A second Close does nothing.
+// Close ends the session. What was sent reliably is delivered first, for
+// Config.DrainTimeout at most; nothing more is taken meanwhile, and what comes is not
+// told but for answers and receipts. Then both ends' Close handlers get the code, the
+// text, of which 256 bytes are sent, and how much was given up. It does not wait for
+// that. A second Close does nothing.
 func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }
 
-// Kick is Close with Kicked, which does not wait for anything.
+// Kick is Close with Kicked, which does not wait for anything. It also ends at once a
+// session that is being closed.
 func (c *Conn) Kick(text string) { c.close(Kicked, text, true) }
 
 func (c *Conn) close(code CloseCode, text string, atOnce bool) {

@@ -330,8 +330,11 @@ func TestShutdownGivesUp(t *testing.T) {
 		must(t, server.Send(chat, []byte("never read")))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		srv.Shutdown(ctx, "")
-		d.want(t, "open I am ada", "interrupted", "closed here: shutdown")
+		err := srv.Shutdown(ctx, "")
+		if e, ok := errors.AsType[*ShutdownError](err); !ok || e.Sessions != 1 || e.Bytes != 10 || !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		d.want(t, "open I am ada", "interrupted", "closed here: shutdown (gave up 10 bytes)")
 	})
 }
 
@@ -349,7 +352,7 @@ func TestCloseWhileAHandlerRuns(t *testing.T) {
 		must(t, err)
 		srv.Close()
 		d.want(t, "open I am ada", "chat: hi", "closed here: shutdown")
-		cd.want(t, "open ", "closed here: shutdown: the server is closed")
+		cd.want(t, "open ", "closed here: shutdown: the server is closed (gave up 2 bytes)")
 		if len(got) != 1 {
 			t.Errorf("statuses %v, want one that is final", got)
 		}

@@ -85,9 +85,9 @@ type MessageID = channel.MessageID
 // A Fate is what became of a message.
 type Fate = channel.Fate
 
-// The fates. Lost is a guess: the message may have arrived, and its acknowledgement
-// not. A message whose receipt has not come by the time of Close may have arrived
-// or not.
+// The fates. A message that was sent with Options.Receipt has exactly one, and it is
+// told before Close. Lost is a guess: the message may have arrived, and its
+// acknowledgement not. An Abandoned one may have arrived, too.
 const (
 	Delivered = channel.Delivered // the other end has it
 	Lost      = channel.Lost      // it was sent, and it is unreliable
@@ -124,6 +124,12 @@ type CloseReason struct {
 	Code   CloseCode
 	Text   string // at most 256 bytes
 	Remote bool   // the other end ended it
+
+	// LostOut is how many bytes of this end's reliable messages the end of the session
+	// gave up: they were not acknowledged, so the other end's program may not have had
+	// them. LostIn is how many of the other end's it says that it gave up; it says so
+	// if it ended the session, and the word of that came here.
+	LostOut, LostIn uint64
 }
 
 // String returns the reason for the log.
@@ -132,8 +138,15 @@ func (r CloseReason) String() string {
 	if r.Remote {
 		who = "closed by the other end"
 	}
-	if r.Text == "" {
-		return fmt.Sprintf("%s: %v", who, r.Code)
+	s := fmt.Sprintf("%s: %v", who, r.Code)
+	if r.Text != "" {
+		s += ": " + r.Text
 	}
-	return fmt.Sprintf("%s: %v: %s", who, r.Code, r.Text)
+	if r.LostOut > 0 {
+		s += fmt.Sprintf(" (gave up %d bytes)", r.LostOut)
+	}
+	if r.LostIn > 0 {
+		s += fmt.Sprintf(" (%d bytes did not come)", r.LostIn)
+	}
+	return s
 }

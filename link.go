@@ -114,7 +114,7 @@ func (c *Conn) move(a *anchor) {
 	case old == a:
 		c.release(old)
 		return
-	case c.session.State() == session.Closed:
+	case c.session.State() >= session.Closing:
 		c.release(old)
 		a.link.Close("the session is over")
 		return

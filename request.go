@@ -28,6 +28,12 @@ const (
 
 // A Request is something that the other end wants an answer to: one of Reply, Ack
 // and Reject.
+//
+// Requests and answers are in order among themselves in each direction, and in no order
+// with the messages of channels: a message that is sent after Reply may be told first.
+// Where that matters, send the answer as a message, with a number of the program's own
+// that the request had, on the channel that it must be in order with, and Ack the
+// request; or put what must come with the answer into it. See the example.
 type Request struct {
 	Name string
 	Data []byte // valid until the handler returns, or the next event of Poll
@@ -81,6 +87,9 @@ type Result struct {
 type question struct{ done func(Result) }
 
 func (q *question) result(ev *session.Event) {
+	if q.done == nil {
+		return
+	}
 	q.done(Result{ev.Status, ev.Data, ev.Reason.Text})
 }
 
@@ -89,7 +98,8 @@ type RequestID uint32
 
 // Ask sends a request and returns. done is called like a handler, and in order with
 // them, when there is a final status, which there is always unless an error is
-// returned: ErrName, ErrPayload, ErrTooMany, ErrBudget or ErrClosed.
+// returned: ErrName, ErrPayload, ErrTooMany, ErrBudget or ErrClosed. done may be nil:
+// the answer is of no interest then.
 func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) {
 	a := c.acquire()
 	id, err := c.session.Request(time.Now(), name, b)

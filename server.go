@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -184,8 +185,10 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 }
 
 // Shutdown lets nobody in any more, closes every session with ShutDown and text once
-// what it was sent reliably is delivered, and closes the port. It returns early with
-// ctx's error when ctx is done; then too everything is closed. Every Close handler
+// what it was sent reliably is delivered, and closes the port. A session of which
+// nothing is heard for Config.Silence is given up; else it waits until ctx is done,
+// and closes everything then, too. An error is a *ShutdownError: ctx was done first, or
+// a session was closed before it had everything. Every Close handler
 // has run when it returns. With Config.Manual it must be called where Poll is, and Poll
 // afterwards yields the events that had no handler. In a handler it returns
 // ErrInHandler and does nothing.
@@ -197,13 +200,33 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 		s.rtc.Refuse()
 	}
 	s.local.refuse()
-	err := s.drain(ctx, text)
+	e := s.drain(ctx, text)
 	if s.rtc != nil {
 		s.rtc.Shutdown(ctx)
 	}
 	s.local.stop()
-	return err
+	if e.Err == nil && e.Sessions == 0 {
+		return nil
+	}
+	return e
 }
+
+// A ShutdownError tells what Shutdown has given up.
+type ShutdownError struct {
+	Err      error  // the context's, if it was done first
+	Sessions int    // that were closed before everything was delivered
+	Bytes    uint64 // of reliable messages that were given up, of all of them
+}
+
+func (e *ShutdownError) Error() string {
+	s := fmt.Sprintf("godwit: shutdown: %d bytes for %d sessions were given up", e.Bytes, e.Sessions)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *ShutdownError) Unwrap() error { return e.Err }
 
 // Close is Shutdown that waits for nobody.
 func (s *Server) Close() error {
@@ -216,34 +239,58 @@ func (s *Server) Close() error {
 }
 
 // drain closes every session and waits until none has anything more to say, or ctx
-// is done.
-func (s *Server) drain(ctx context.Context, text string) error {
+// is done. Then it closes those that are left at once.
+func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
+	e := new(ShutdownError)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	leaving := make(map[*Conn]struct{})
 	for {
 		for c := range s.Conns() { // some may open late
-			c.close(ShutDown, text, false)
+			c.drain(ShutDown, text)
 			leaving[c] = struct{}{}
 		}
 		s.Flush()
 		for c := range leaving {
 			if c.silent() {
 				delete(leaving, c)
+				e.count(c)
 			}
 		}
 		if len(leaving) == 0 && s.Len() == 0 {
-			return nil
+			return e
 		}
 		if s.config.Manual && (s.polling == nil || !s.polling.running) {
 			s.turn(0) // what no handler wants is for the next Poll
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			e.Err = ctx.Err()
+			for c := range leaving {
+				c.close(ShutDown, text, true)
+				e.count(c)
+			}
+			s.Flush()
+			return e
 		case <-tick.C:
 		}
 	}
+}
+
+// count takes note of what a session that is closed has given up.
+func (e *ShutdownError) count(c *Conn) {
+	a := c.acquire()
+	defer c.release(a)
+	if n := c.session.Reason().LostOut; n > 0 {
+		e.Sessions++
+		e.Bytes += n
+	}
+}
+
+func (c *Conn) drain(code CloseCode, text string) {
+	a := c.acquire()
+	c.session.Drain(time.Now(), code, text)
+	c.release(a)
 }
 
 // silent reports whether a session has nothing more to say.

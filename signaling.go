@@ -213,8 +213,14 @@ func (s *Server) identify(a *admission, r *http.Request, token string) error {
 		if err != nil {
 			return unauthorized(err)
 		}
-		a.identity = Identity{claims.Subject, claims.Data}
+		a.identity = Identity{Name: claims.Subject, Data: claims.Data}
+		if s.config.ExpireWithToken {
+			a.identity.Expires = claims.Until()
+		}
 		a.claims = &claims
+	}
+	if e := a.identity.Expires; !e.IsZero() && !time.Now().Before(e) {
+		return unauthorized(auth.ErrExpired)
 	}
 	return nil
 }
@@ -235,7 +241,8 @@ func authorizeError(err error) error {
 	return err
 }
 
-// heardOf reports whether an Identity has a session that is not interrupted.
+// heardOf reports whether an Identity has a session that is neither interrupted nor
+// being closed.
 func (s *Server) heardOf(name string) bool {
 	if name == "" {
 		return false
@@ -248,10 +255,11 @@ func (s *Server) heardOf(name string) bool {
 	return false
 }
 
+// interrupted reports whether nothing more is expected of the client for now.
 func (c *Conn) interrupted() bool {
 	a := c.acquire()
 	defer c.release(a)
-	return c.session.Interrupted()
+	return c.session.Interrupted() || c.session.State() >= session.Closing
 }
 
 // engine makes the engine of a new link, after everything else has been checked.
@@ -327,7 +335,9 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 		made:     time.Now(),
 	}
 	var err error
-	c.session, err = session.New(c.made, s.config.session(uint64(c.id), token))
+	sc := s.config.session(uint64(c.id), token)
+	sc.Expires = id.Expires
+	c.session, err = session.New(c.made, sc)
 	if err != nil {
 		return nil, err
 	}

@@ -19,18 +19,22 @@ type closing struct {
 	left  int
 	next  moment
 	gap   time.Duration
+
+	givenUp uint64 // bytes of own reliable messages that the end of the link gave up
+	missed  uint64 // the peer's, as it has said
 }
 
 // Close ends the link. What is queued is not sent any more: wait for receipts
-// first if it matters. Append then has the close frame, a few times; the link may
-// go once Closed reports true. text is cut to 256 bytes of UTF-8.
+// first if it matters; the close frame tells the peer how much was given up. Append then
+// has the close frame, a few times; the link may go once Closed reports true. text is cut to 256 bytes of UTF-8.
 func (m *Mux) Close(now time.Time, code uint64, text string) {
 	t := m.at(now)
 	if m.closed || m.closing.begun {
 		return
 	}
 	text = cut(text)
-	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval}
+	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval,
+		missed: m.closing.missed}
 	m.abandon()
 }
 
@@ -62,6 +66,9 @@ func (m *Mux) appendClose(b []byte, t moment) []byte {
 	if c.left == 0 {
 		c.next = never
 	}
+	if c.givenUp > 0 {
+		b = appendGivenUp(b, c.givenUp)
+	}
 	return appendClose(b, c.code, c.text)
 }
 
@@ -72,12 +79,37 @@ func (m *Mux) receiveClose(f *frame) {
 	}
 	m.closed = true
 	m.abandon()
-	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, Payload: f.payload})
+	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, GivenUp: m.closing.missed, Payload: f.payload})
+}
+
+// receiveGivenUp takes how much the close frame behind it gives up.
+func (m *Mux) receiveGivenUp(f *frame) {
+	n, _, ok := read(f.payload, 0)
+	if !ok {
+		m.drop(DropUnknownFrame)
+		return
+	}
+	m.closing.missed = n
+}
+
+// GivenUp returns how many bytes of reliable messages the end of the link gave up:
+// those that were given to Send, on channels other than Control, and that the peer's Mux
+// is not known to have delivered. While the link has not ended, it is how many that
+// would be now.
+func (m *Mux) GivenUp() uint64 {
+	n := m.closing.givenUp
+	for _, s := range m.senders[1:] {
+		if s.cfg.Mode.reliable() {
+			n += uint64(s.cost - messageCost*(s.queue.n+s.waiting.n))
+		}
+	}
+	return n
 }
 
 // abandon forgets all messages of both ways, and gives their memory back: the Mux may
 // be referred to for long. What was delivered stays as it is.
 func (m *Mux) abandon() {
+	m.closing.givenUp = m.GivenUp()
 	for i := range m.senders {
 		s := m.senders[i]
 		for _, l := range [...]*list{&s.waiting, &s.queue} {

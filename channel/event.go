@@ -7,7 +7,7 @@ type EventType uint8
 const (
 	EventMessage EventType = iota // Channel, Payload
 	EventReceipt                  // Channel, Message, Fate
-	EventClosed                   // Code, Payload is the text; the last event
+	EventClosed                   // Code, GivenUp, Payload is the text; the last event
 )
 
 var eventNames = [...]string{"message", "receipt", "closed"}
@@ -24,14 +24,14 @@ func (t EventType) String() string {
 type Fate uint8
 
 // The fates. Lost is a guess: the message may have arrived and its acknowledgement
-// not.
+// not. Each message with Options.Receipt has exactly one, EventClosed comes after it.
 const (
 	Delivered Fate = iota // the peer's Mux has all of it
 	Lost                  // an unreliable one was sent and not acknowledged
 	Expired               // its deadline passed in the queue
 	Replaced              // a newer one took its place in the queue
 	Dropped               // the queue was full
-	Abandoned             // the Mux was closed first
+	Abandoned             // the Mux was closed first; the peer may have it or not
 )
 
 var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}
@@ -52,6 +52,7 @@ type Event struct {
 	owned   bool // Payload is the Mux's memory
 	Message MessageID
 	Code    uint64
+	GivenUp uint64 // bytes of reliable messages that the peer gave up
 	Payload []byte
 }
 

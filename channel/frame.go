@@ -20,6 +20,7 @@ const (
 	controlPing      = 1 // nothing follows; the packet wants an acknowledgement
 	controlClose     = 2 // code varint, length varint, text
 	controlExtension = 32
+	controlGivenUp   = 32 // an extension: bytes varint; more is ignored. Just before a close frame
 )
 
 const (
@@ -117,6 +118,12 @@ func (f *frame) parseControl(b []byte) int {
 		return 0
 	}
 	return at + int(n)
+}
+
+// appendGivenUp appends how many bytes of messages a close gives up.
+func appendGivenUp(b []byte, n uint64) []byte {
+	b = append(b, frameControl|controlGivenUp, byte(varintLen(n)))
+	return appendVarint(b, n)
 }
 
 // eliciting reports whether the frame's packet wants an acknowledgement.

@@ -34,8 +34,9 @@ type Config struct {
 	// that two peers fit a link of 256 kbit/s.
 	Floor int
 
-	// Ceiling is the rate that is never exceeded. Zero means 256 KiB;
-	// negative means no limit.
+	// Ceiling is the rate that is never exceeded, however much the network would
+	// take: 3 MiB last 12 s at the default. Zero means 256 KiB; negative means no
+	// limit.
 	Ceiling int
 
 	// KeepAlive is the silence after which a ping is sent. Zero means 3 s at
@@ -174,7 +175,7 @@ type Options struct {
 // A Shared is a payload that many Muxes queue without a copy of their own.
 type Shared struct {
 	B    []byte // must not change until Done was called by all
-	Done func() // called once by each Mux that has taken it, from within its calls, when it needs B no more; calls no Mux
+	Done func() // called once by each Mux that has taken it, from within its calls, when it needs B no more; calls no Mux; may be nil
 }
 
 // Send queues a copy of b. Take it with Append.

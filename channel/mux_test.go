@@ -265,13 +265,16 @@ func TestClose(t *testing.T) {
 	x := newTestMux(t, Config{})
 	x.send(chat, "never sent", Options{})
 	x.m.Close(x.now, 7, "bye"+strings.Repeat("é", 200))
-	want := "close 7 bye" + strings.Repeat("é", 126)
-	x.wantPacket("at once, the text cut between characters", want)
+	want := []string{"control 32", "close 7 bye" + strings.Repeat("é", 126)}
+	x.wantPacket("at once, behind what is given up, the text cut between characters", want...)
 	x.wantIdle("once")
 	x.wait(20 * time.Millisecond)
-	x.wantPacket("again after 20 ms", want)
+	x.wantPacket("again after 20 ms", want...)
 	x.wait(40 * time.Millisecond)
-	x.wantPacket("and 40", want)
+	x.wantPacket("and 40", want...)
+	if n := x.m.GivenUp(); n != uint64(len("never sent")) {
+		t.Errorf("%d bytes are given up", n)
+	}
 	if x.m.Closed() {
 		t.Error("closed before the peer knows")
 	}

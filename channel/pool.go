@@ -75,10 +75,11 @@ func (p *pool) message() *message {
 
 // disown lets go of a message's body.
 func (p *pool) disown(m *message) {
-	if m.shared != nil {
-		m.shared.Done()
-	} else {
+	switch {
+	case m.shared == nil:
 		p.put(m.body)
+	case m.shared.Done != nil:
+		m.shared.Done()
 	}
 	m.body, m.shared = nil, nil
 }

@@ -57,6 +57,8 @@ func (m *Mux) receiveControl(f *frame) {
 	switch {
 	case f.channel == controlClose:
 		m.receiveClose(f)
+	case f.channel == controlGivenUp:
+		m.receiveGivenUp(f)
 	case f.channel >= controlExtension:
 		m.drop(DropUnknownFrame)
 	}

@@ -56,8 +56,52 @@ type Stats struct {
 	InFlight                       int     // bytes sent and not acknowledged
 	Queued                         int     // bytes of QueueLimits in use
 	Held                           int     // bytes held for reassembly and order
+	Waits                          Wait    // what the messages in the queues wait for
 
 	Drops [DropReasons]uint64
+}
+
+// A Wait says what the messages in a Mux's queues wait for.
+type Wait uint8
+
+// What messages may wait for.
+const (
+	WaitsForNothing Wait = iota // no message waits
+	WaitsForCeiling             // Config.Ceiling: the network might take more
+	WaitsForNetwork             // the rate that the network is found to take
+	WaitsForPeer                // acknowledgements, or the peer's opening of a channel: all that may leave has left, or nothing is heard
+)
+
+var waitNames = [...]string{"nothing", "ceiling", "network", "peer"}
+
+func (w Wait) String() string {
+	if int(w) < len(waitNames) {
+		return waitNames[w]
+	}
+	return "unknown"
+}
+
+// nearCeiling is the share of the ceiling from which on the ceiling is what limits: the
+// rate moves a little below it.
+const nearCeiling = 0.85
+
+// waits returns what the messages in the queues wait for.
+func (m *Mux) waits() Wait {
+	waiting, sendable := false, false
+	for _, s := range m.senders {
+		waiting = waiting || s.cost > 0
+		head := s.queue.head
+		sendable = sendable || !s.shut && (s.lost > 0 || head != nil && (head.sent > 0 || s.inWindow()))
+	}
+	switch {
+	case !waiting:
+		return WaitsForNothing
+	case !sendable || m.loss.timeouts > 1:
+		return WaitsForPeer
+	case m.cc.rate >= nearCeiling*m.cc.ceiling:
+		return WaitsForCeiling
+	}
+	return WaitsForNetwork
 }
 
 // ChannelStats are the same for one channel.
@@ -89,6 +133,7 @@ func (m *Mux) Stats() Stats {
 	s.LossOut, s.LossIn = m.loss.share, m.received.loss
 	s.Rate, s.DeliveryRate = m.cc.rate, m.cc.delivery()
 	s.InFlight = m.flight.bytes
+	s.Waits = m.waits()
 	for i := range m.senders {
 		s.Queued += m.senders[i].cost
 		s.Held += m.receivers[i].held

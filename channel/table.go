@@ -80,12 +80,13 @@ type Channel struct {
 	// ErrBudget on a reliable channel, and drops the oldest message on others.
 	QueueLimit int
 
-	// Priority is from 0, sent first, to 7. A channel waits while one of a
-	// lower number has anything to send, but for guaranteed shares.
+	// Priority is from 0, sent first, to 7. It is strict: a channel waits while one
+	// of a lower number has anything to send, however long that is, and gets nothing
+	// of a rate that those use up. Give it a Guarantee if it must go on meanwhile.
 	Priority int
 
 	// Guarantee is a share in bytes per second that the channel gets even
-	// while channels before it are busy. Zero is none.
+	// while channels before it are busy, as far as the rate allows. Zero is none.
 	Guarantee int
 
 	// Weight divides what channels of one Priority get. Zero means 1; at most 1000.
@@ -231,6 +232,16 @@ func (c Channel) AppendLine(b []byte, id ID) []byte {
 	return fmt.Appendf(b, "%d %s %s %s %d %d", id, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
 }
 
+// maxGuarantee is the largest that a line tells of. A greater one has the same effect.
+const maxGuarantee = 1<<31 - 1
+
+// AppendOpenLine appends the channel's line, and behind it how the peer is to send:
+// priority, guarantee and weight.
+func (c Channel) AppendOpenLine(b []byte, id ID) []byte {
+	c = c.withDefaults()
+	return fmt.Appendf(c.AppendLine(b, id), " %d %d %d", c.Priority, min(c.Guarantee, maxGuarantee), c.Weight)
+}
+
 // parseLine reads what AppendLine wrote. It leaves the bounds to check.
 func parseLine(line string, id ID) (c Channel, ok bool) {
 	f := strings.Split(line, " ")
@@ -244,15 +255,45 @@ func parseLine(line string, id ID) (c Channel, ok bool) {
 	return c, err1 == nil && err2 == nil && c.MaxMessage != 0 && c.QueueLimit != 0
 }
 
-// ParseChannel reads what AppendLine wrote, and reports whether it is a channel of
-// that number.
+// ParseChannel reads what AppendLine or AppendOpenLine wrote, and reports whether it is
+// a channel of that number.
 func ParseChannel(line string, id ID) (Channel, bool) {
-	c, ok := parseLine(line, id)
-	if !ok {
+	terms, sending, more := cutFields(line, 6)
+	c, ok := parseLine(terms, id)
+	if !ok || more && !c.parseSending(sending) {
 		return c, false
 	}
 	_, problem := c.check()
 	return c, problem == ""
+}
+
+// cutFields cuts line behind its first n fields.
+func cutFields(line string, n int) (first, rest string, more bool) {
+	for i, r := range line {
+		if r != ' ' {
+			continue
+		}
+		if n--; n == 0 {
+			return line[:i], line[i+1:], true
+		}
+	}
+	return line, "", false
+}
+
+// parseSending reads how this end is to send.
+func (c *Channel) parseSending(s string) bool {
+	f := strings.Split(s, " ")
+	if len(f) != 3 {
+		return false
+	}
+	for i, v := range []*int{&c.Priority, &c.Guarantee, &c.Weight} {
+		n, err := strconv.ParseInt(f[i], 10, 32)
+		if err != nil || strconv.FormatInt(n, 10) != f[i] {
+			return false
+		}
+		*v = int(n)
+	}
+	return c.Weight != 0
 }
 
 // ParseChannels reads what AppendText wrote, at most 8 KiB of it.

@@ -87,6 +87,7 @@ type vectorEvent struct {
 	Payload string `json:"payload"`
 	Closed  bool   `json:"closed,omitempty"`
 	Code    uint64 `json:"code,omitempty"`
+	GivenUp uint64 `json:"givenUp,omitempty"`
 }
 
 type vectorReceive struct {
@@ -288,7 +289,7 @@ func runReceive(t *testing.T, v vectorReceive) vectorReceive {
 		}
 		for _, ev := range m.Events(nil) {
 			step.Events = append(step.Events, vectorEvent{Channel: int(ev.Channel), Payload: hex.EncodeToString(ev.Payload),
-				Closed: ev.Type == EventClosed, Code: ev.Code})
+				Closed: ev.Type == EventClosed, Code: ev.Code, GivenUp: ev.GivenUp})
 		}
 		for {
 			b := m.Append(now, nil, MaxPacket)

@@ -112,8 +112,9 @@ func (s *Session) Channels() channel.Channels {
 	return s.session.Mux().Channels()
 }
 
-// Close ends the session. What was sent reliably is delivered first, for 2 s at
-// most. The server's program gets the code and the text.
+// Close ends the session. What was sent reliably is delivered first, for
+// SessionConfig.DrainTimeout at most. Then Handler.Close is called, and the server's
+// program gets the code and the text. It does not wait for that.
 func (s *Session) Close(code CloseReasonCode, text string) {
 	s.endpoint.mu.Lock()
 	defer s.release()
@@ -148,7 +149,7 @@ func (c *Conn) isCarrier() bool { return c.peer == nil }
 
 // linkUp begins a link.
 func (s *Session) linkUp(c *Conn) {
-	if s.over || c.of != s.session || s.session.State() == session.Closed {
+	if s.over || c.of != s.session || s.session.State() >= session.Closing {
 		c.close(time.Now())
 		return
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/session"
@@ -37,6 +38,18 @@ type SessionConfig struct {
 	// NoReconnect leaves a session interrupted whose server is not heard.
 	NoReconnect bool
 
+	// DrainTimeout is how long Close waits until what was sent reliably is delivered.
+	// Zero means 10 s, negative not at all. It waits no longer when nothing is heard of
+	// the server for 3 s.
+	DrainTimeout time.Duration
+
+	// Rate, Floor and Ceiling bound the bytes per second that are sent: at first, at
+	// least, at most. In between the network decides. Zero means 64 KiB, 8 KiB and
+	// 256 KiB; a negative Ceiling means no limit. With the default Ceiling 3 MiB in
+	// bulk take 12 s on any network. SessionStats.Waits tells whether it is what
+	// messages wait for. The server's Limits bound what it takes: 1 MiB/s unless set.
+	Rate, Floor, Ceiling int
+
 	// Limits bound what the server may send. Negative values mean no limit, which
 	// is the default here.
 	Limits session.Limits
@@ -67,6 +80,10 @@ type CloseReason struct {
 	Code   CloseReasonCode
 	Text   string
 	Remote bool // the server ended it
+
+	// Bytes of reliable messages that the end of the session gave up: the client's,
+	// which the server has not acknowledged, and the server's, as far as it has said so.
+	LostOut, LostIn uint64
 }
 
 // String returns the reason for the log.
@@ -101,8 +118,9 @@ func (c *SessionConfig) session() session.Config {
 		}
 	}
 	return session.Config{
-		Channel: channel.Config{Channels: c.Channels},
-		Hello:   c.Hello,
-		Limits:  l,
+		Channel:      channel.Config{Channels: c.Channels, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling},
+		Hello:        c.Hello,
+		DrainTimeout: c.DrainTimeout,
+		Limits:       l,
 	}
 }

@@ -33,7 +33,8 @@ type Result struct {
 }
 
 // Ask sends a request and returns. done is called like a handler when there is a
-// final status, which there is always unless an error is returned.
+// final status, which there is always unless an error is returned. done may be nil: the
+// answer is of no interest then.
 func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) {
 	id, _, err := s.ask(name, b, done)
 	return id, err
@@ -102,6 +103,8 @@ func (e *RequestError) Error() string {
 
 // A Request is something that the server wants an answer to: one of Reply, Ack and
 // Reject. One that the handler leaves unanswered, and has not kept, is rejected.
+// Requests and answers are in no order with the messages of channels; see
+// [github.com/godwit-rtc/godwit.Request].
 type Request struct {
 	Name string
 	Data []byte // valid until the handler returns

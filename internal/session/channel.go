@@ -12,16 +12,20 @@ import (
 // error is ErrFixed, a *channel.TableError, or one of Send.
 func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, error) {
 	switch {
-	case s.state == Closed || s.closing.begun:
+	case s.closing.begun:
 		return 0, channel.ErrClosed
-	case s.state != Open || !s.takesOpen:
+	case s.state != Open || s.takes&takesOpen == 0:
 		return 0, ErrFixed
 	}
 	table := append(s.mux.Channels()[:len(s.mux.Channels()):len(s.mux.Channels())], c)
 	if err := table.Validate(); err != nil {
 		return 0, err
 	}
-	b := c.AppendLine(append(s.scratch[:0], typeOpen), channel.ID(len(table)))
+	line := channel.Channel.AppendLine
+	if s.takes&takesSending != 0 {
+		line = channel.Channel.AppendOpenLine
+	}
+	b := line(c, append(s.scratch[:0], typeOpen), channel.ID(len(table)))
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
 		return 0, err
 	}

@@ -39,6 +39,28 @@ func TestChannelOpenedAtRunTime(t *testing.T) {
 	}
 }
 
+// How to send travels with the channel, to a client that takes it.
+func TestOpenCarriesHowToSend(t *testing.T) {
+	for _, takes := range []bool{true, false} {
+		w := open(t)
+		if !takes {
+			w.server.takes = takesOpen
+		}
+		c := effects
+		c.Priority, c.Guarantee, c.Weight = 7, 1<<40, 3
+		w.open(c)
+		w.run(200 * time.Millisecond)
+		got := w.client.Mux().Channels()[3]
+		want := channel.Channel{Name: "effects", Mode: channel.ReliableOrdered, MaxMessage: 256 << 10, QueueLimit: 1 << 20}
+		if takes {
+			want.Priority, want.Guarantee, want.Weight = 7, 1<<31-1, 3
+		}
+		if got != want {
+			t.Errorf("takes it %v: %+v", takes, got)
+		}
+	}
+}
+
 // Packets are lost, one overtakes another, and the link is cut before the client has
 // answered: nothing of a channel comes before it, and all of it comes.
 func TestOpenSurvivesLossAndResume(t *testing.T) {
@@ -121,6 +143,13 @@ func TestHostileOpen(t *testing.T) {
 		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1<<31 - 1}, 4), "an OPEN that is none"},
 		{"an unknown mode", "\x084 x quick both 1000 2000", "an OPEN that is none"},
 		{"a newline", line(effects, 4) + "\n", "an OPEN that is none"},
+		{"one field more", line(effects, 4) + " 7", "an OPEN that is none"},
+		{"a field too many", line(effects, 4) + " 7 0 1 0", "an OPEN that is none"},
+		{"a priority of 8", line(effects, 4) + " 8 0 1", "an OPEN that is none"},
+		{"a weight of 0", line(effects, 4) + " 7 0 0", "an OPEN that is none"},
+		{"a negative guarantee", line(effects, 4) + " 7 -1 1", "an OPEN that is none"},
+		{"a number with a sign", line(effects, 4) + " +7 0 1", "an OPEN that is none"},
+		{"a guarantee beyond 32 bits", line(effects, 4) + " 7 2147483648 1", "an OPEN that is none"},
 		{"an OPENED", "\x09\x04", "an OPENED for nothing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

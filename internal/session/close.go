@@ -5,76 +5,126 @@ import (
 	"unicode/utf8"
 )
 
-// drainTime is how long a session that closes waits for acknowledgements.
-const drainTime = 2 * time.Second
-
 // closing is what is left of a closed session.
 type closing struct {
 	begun  bool // no more is taken from the program
 	reason Reason
-	by     time.Time // when the close frame is sent at the latest; zero once it is
+	since  time.Time // when the program has closed it
+	by     time.Time // when the draining ends at the latest; zero if only silence ends it
 	over   bool      // the link may go
 }
 
-// Close ends the session. What was sent reliably is delivered first, for 2 s at
-// most; at once says not to wait. EventClosed comes immediately.
+// Close ends the session. What was sent reliably is delivered first, for
+// Config.DrainTimeout at most; at once says not to wait, also for a session that is
+// closing already. EventClosed comes when the close frame is sent.
 func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
+	if s.state == Closing {
+		if atOnce {
+			s.finish(now, s.closing.reason)
+		}
+		return
+	}
+	wait := s.config.DrainTimeout
+	if atOnce || wait < 0 {
+		wait = 0
+	}
+	s.close(now, code, text, wait)
+}
+
+// forever is a time to wait that does not end.
+const forever time.Duration = 1<<63 - 1
+
+// Drain is Close that waits until everything is delivered, or nothing is heard of the
+// peer for Config.Silence. A session that is closing already stays as it is.
+func (s *Session) Drain(now time.Time, code Code, text string) {
+	if s.state != Closing {
+		s.close(now, code, text, forever)
+	}
+}
+
+func (s *Session) close(now time.Time, code Code, text string, wait time.Duration) {
 	if s.state == Closed {
 		return
 	}
-	told := s.state == Open
 	r := Reason{Code: min(code, maxCode), Text: cut(text)}
-	s.finish(r)
-	switch {
-	case !s.linked:
-		s.leave(now)
-	case atOnce || !told:
-		s.mux.Close(now, uint64(r.Code), r.Text)
-	default:
-		s.closing.by = now.Add(drainTime)
-		s.drain(now)
+	if wait == 0 || s.state != Open || !s.linked {
+		s.finish(now, r)
+		return
 	}
+	s.state, s.closing = Closing, closing{begun: true, reason: r, since: now}
+	if wait < forever {
+		s.closing.by = now.Add(wait)
+	}
+	s.drain(now)
 }
 
 // fail ends the session because of what the peer did, or did not do.
 func (s *Session) fail(now time.Time, code Code, text string) { s.Close(now, code, text, true) }
 
 // end ends the session because the peer has.
-func (s *Session) end(r Reason) {
-	if s.state == Closed { // we were waiting for acknowledgements
-		s.closing.by = time.Time{}
-		return
+func (s *Session) end(now time.Time, r Reason) {
+	if s.state == Closing { // the program has closed first
+		own := s.closing.reason
+		own.LostIn = r.LostIn
+		r = own
 	}
-	s.finish(r)
+	if s.state != Closed {
+		s.finish(now, r)
+	}
 }
 
-// finish tells the program, if it knew.
-func (s *Session) finish(r Reason) {
-	told := s.state == Open
+// finish ends the session, and tells the program if it knew: first what became of its
+// messages and requests, then why.
+func (s *Session) finish(now time.Time, r Reason) {
+	told := s.state == Open || s.state == Closing
 	s.state = Closed
+	s.mux.Close(now, uint64(r.Code), r.Text) // the Mux forgets all messages
+	r.LostOut = s.mux.GivenUp()
 	s.closing.begun, s.closing.reason = true, r
-	s.interrupted, s.early = false, nil
+	s.interrupted = false
+	s.lastReceipts()
 	s.loseRequests()
 	if told {
 		s.emit(Event{Type: EventClosed, Reason: r})
 	}
+	s.closing.over = !s.linked
 }
 
-// leave ends what has no link to say goodbye on. The session may be referred to for
-// long, so the Mux lets go of all messages.
-func (s *Session) leave(now time.Time) {
-	s.closing.over = true
-	s.mux.Close(now, uint64(s.closing.reason.Code), s.closing.reason.Text)
-	s.take(now)
+// lastReceipts tells what became of the messages whose fates were not told yet.
+func (s *Session) lastReceipts() {
+	for _, ev := range s.early { // of a session that never opened
+		if ev.Type == EventReceipt {
+			s.emit(ev)
+		}
+	}
+	s.early = nil
+	for i := range s.in { // finish may be called from within take
+		s.receipt(&s.in[i])
+	}
+	rest := s.mux.Events(nil)
+	for i := range rest {
+		s.receipt(&rest[i])
+	}
+	s.mux.Release(rest)
 }
 
-// drain sends the close frame when all is acknowledged, or it is time.
+// drain ends a session that is closing when all is acknowledged, or it is time.
 func (s *Session) drain(now time.Time) {
-	if s.closing.by.IsZero() || !s.mux.Idle() && now.Before(s.closing.by) {
+	if s.state != Closing {
 		return
 	}
-	s.closing.by = time.Time{}
-	s.mux.Close(now, uint64(s.closing.reason.Code), s.closing.reason.Text)
+	if s.mux.Idle() || !now.Before(s.drainDeadline()) {
+		s.finish(now, s.closing.reason)
+	}
+}
+
+// drainDeadline is when draining ends at the latest.
+func (s *Session) drainDeadline() time.Time {
+	heard, _ := s.mux.Heard()
+	if heard.Before(s.closing.since) {
+		heard = s.closing.since
+	}
+	return sooner(s.closing.by, heard.Add(s.config.Silence))
 }
 
 // Reason returns why the session ended, once it is closed. One that lost its link

@@ -138,4 +138,8 @@ type Reason struct {
 	Code   Code
 	Text   string
 	Remote bool
+
+	// Bytes of reliable messages that the end of the session gave up: this end's,
+	// which were not acknowledged, and the other's, as far as it has said so.
+	LostOut, LostIn uint64
 }

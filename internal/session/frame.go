@@ -15,12 +15,14 @@ const (
 	typeAck     = 0x05 // id 4; more is ignored
 	typeReject  = 0x06 // id 4, text
 	typeHere    = 0x07 // count 4; more is ignored
-	typeOpen    = 0x08 // a line of the table's text
+	typeOpen    = 0x08 // a line of the table's text, and how to send if the client takes that
 	typeOpened  = 0x09 // channel 1; more is ignored
 
 	typeExtension = 0x80 // from here on an unknown type is ignored
 
-	takesOpen = 0x01 // a bit of what the client takes
+	// Bits of what the client takes.
+	takesOpen    = 0x01
+	takesSending = 0x02 // how to send, in OPEN
 )
 
 const (

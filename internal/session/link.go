@@ -18,7 +18,7 @@ type LinkInfo struct {
 // Link begins a link. It reports whether the token is in use now: a server that has
 // one under way already sends no other.
 func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
-	if s.state == Closed {
+	if s.state >= Closing {
 		return false
 	}
 	s.linked = true
@@ -93,10 +93,17 @@ func (s *Session) confirm() {
 
 // receipt takes what became of a message.
 func (s *Session) receipt(ev *channel.Event) {
+	if ev.Type != channel.EventReceipt || ev.Message == 0 {
+		return
+	}
 	if ev.Channel != channel.Control {
-		if s.state == Open {
-			s.emit(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+		out := Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate}
+		ev.Message = 0 // told
+		if s.state < Open {
+			s.early = append(s.early, out) // the program may have sent it before the opening
+			return
 		}
+		s.emit(out)
 		return
 	}
 	if ev.Fate != channel.Delivered {
@@ -121,11 +128,12 @@ func (s *Session) Unlink(now time.Time) {
 		if s.config.Grace < 0 {
 			s.fail(now, Timeout, "the link is gone")
 		}
+	case Closing:
+		s.finish(now, s.closing.reason)
 	case Closed:
-		s.leave(now)
+		s.closing.over = true
 	default:
-		s.finish(Reason{}) // nobody knew of it
-		s.leave(now)
+		s.finish(now, Reason{}) // nobody knew of it
 	}
 }
 

@@ -25,7 +25,7 @@ func (s *Session) take(now time.Time) {
 		case channel.EventReceipt:
 			s.receipt(ev)
 		case channel.EventClosed:
-			s.end(Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true})
+			s.end(now, Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
 		}
 	}
 	s.in = emptied(s.in)
@@ -33,7 +33,8 @@ func (s *Session) take(now time.Time) {
 
 // message takes a message of any channel.
 func (s *Session) message(now time.Time, ev *channel.Event) {
-	if s.state == Closed {
+	if s.state == Closed || s.state == Closing && ev.Channel != channel.Control {
+		s.release(ev) // the program has closed the session
 		return
 	}
 	if ev.Channel == channel.Control {
@@ -96,7 +97,9 @@ func (s *Session) control(now time.Time, b []byte) {
 	}
 	switch f.kind {
 	case typeRequest:
-		s.requested(now, f)
+		if s.state == Open {
+			s.requested(now, f)
+		}
 	case typeReply, typeAck, typeReject:
 		s.answered(f)
 	case typeWelcome:
@@ -110,7 +113,9 @@ func (s *Session) control(now time.Time, b []byte) {
 			s.fail(now, ProtocolError, "HERE from a server")
 		}
 	case typeOpen:
-		s.opened(now, f)
+		if s.state == Open {
+			s.opened(now, f)
+		}
 	case typeOpened:
 		s.channelKnown(now, f)
 	case typeHello:
@@ -130,7 +135,7 @@ func (s *Session) awaited() string {
 func (s *Session) open(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
-		s.state, s.takesOpen = Open, f.takes&takesOpen != 0
+		s.state, s.takes = Open, f.takes
 		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})
 	case !s.server && f.kind == typeWelcome:
 		s.state = Open

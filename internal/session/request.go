@@ -41,7 +41,7 @@ type call struct {
 // Request sends a request. Its result comes as an event, unless an error is returned.
 func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, error) {
 	switch {
-	case s.state == Closed:
+	case s.closing.begun:
 		return 0, channel.ErrClosed
 	case name == "" || len(name) > MaxName || !utf8.ValidString(name):
 		return 0, ErrName

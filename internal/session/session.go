@@ -50,6 +50,14 @@ type Config struct {
 
 	Limits Limits
 
+	// DrainTimeout is how long Close waits for acknowledgements of what was sent
+	// reliably. Zero means 10 s, negative not at all.
+	DrainTimeout time.Duration
+
+	// Expires, if not zero, is when the session ends with Auth, unless SetExpires
+	// was called before. A server's.
+	Expires time.Time
+
 	// MaxWaiting bounds own requests without an answer. Zero means 1024.
 	MaxWaiting int
 }
@@ -68,6 +76,7 @@ func (c *Config) setDefaults() {
 	or(&c.Silence, silence)
 	or(&c.Grace, 30*time.Second)
 	or(&c.OpenTimeout, 5*time.Second)
+	or(&c.DrainTimeout, 10*time.Second)
 	if c.MaxWaiting == 0 {
 		c.MaxWaiting = 1024
 	}
@@ -79,10 +88,11 @@ type State uint8
 
 // The states, in order.
 const (
-	Fresh  State = iota // no link yet
-	Opened              // linked; the peer's HELLO or WELCOME is awaited
-	Open                // the program knows of it
-	Closed              // the program was told, or never knew
+	Fresh   State = iota // no link yet
+	Opened               // linked; the peer's HELLO or WELCOME is awaited
+	Open                 // the program knows of it
+	Closing              // the program has closed it, and what it sent is on its way
+	Closed               // the program was told, or never knew
 )
 
 // A Session is one end of a session. See the package's documentation for its
@@ -121,8 +131,8 @@ type Session struct {
 	messages, bytes bucket
 
 	// Channels opened at run time. A server's alone but for the table, the Mux's.
-	takesOpen bool // the client does
-	known     int  // how many the client has answered for, those of the first table included
+	takes byte // what the client takes, as its HELLO says
+	known int  // how many the client has answered for, those of the first table included
 
 	closing closing
 	stats   Stats
@@ -166,7 +176,7 @@ func New(now time.Time, c Config) (*Session, error) {
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.say(now, appendHello(nil, c.Hello, takesOpen), channel.Options{}) // before anything else
+		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
@@ -212,7 +222,7 @@ func (s *Session) SendShared(now time.Time, ch channel.ID, p *channel.Shared) er
 }
 
 func (s *Session) maySend(ch channel.ID) error {
-	if s.closing.begun || s.state == Closed {
+	if s.closing.begun {
 		return channel.ErrClosed
 	}
 	if ch == channel.Control {
@@ -265,8 +275,11 @@ func (s *Session) Deadline() time.Time {
 		t = sooner(t, s.openBy)
 	case Open:
 		t = sooner(t, s.silenceDeadline())
-	case Closed:
-		t = sooner(t, s.closing.by)
+	case Closing:
+		t = sooner(t, s.drainDeadline())
+	}
+	if s.state < Closing {
+		t = sooner(t, s.config.Expires)
 	}
 	return t
 }
@@ -282,10 +295,19 @@ func (s *Session) Advance(now time.Time) {
 		s.fail(now, ProtocolError, "no "+s.awaited()+" came in time")
 	case s.state == Open:
 		s.listen(now)
-	case s.state == Closed:
+	case s.state == Closing:
 		s.drain(now)
 	}
+	if e := s.config.Expires; s.state < Closing && !e.IsZero() && !now.Before(e) {
+		s.fail(now, Auth, "the credentials have expired")
+	}
 }
+
+// Expires returns when the session ends with Auth; zero means never.
+func (s *Session) Expires() time.Time { return s.config.Expires }
+
+// SetExpires changes when the session ends with Auth.
+func (s *Session) SetExpires(t time.Time) { s.config.Expires = t }
 
 // sooner returns the earlier of two times; zero means never.
 func sooner(a, b time.Time) time.Time {

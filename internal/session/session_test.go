@@ -77,8 +77,8 @@ func TestCloseAtOnce(t *testing.T) {
 	w.send(w.server, chat, "never read")
 	w.server.Close(w.now, Kicked, "go", true)
 	w.run(time.Second)
-	w.want(w.client, `closed 1 "go" remote=true`)
-	w.want(w.server, `closed 1 "go" remote=false`)
+	w.want(w.client, `closed 1 "go" remote=true lost 0 and 10`)
+	w.want(w.server, `closed 1 "go" remote=false lost 10 and 0`)
 	if !w.server.Over() || !w.server.Deadline().IsZero() {
 		t.Error("the server's end is not over")
 	}
@@ -89,9 +89,10 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 	w.loss = 1
 	w.send(w.server, chat, "never read")
 	w.server.Close(w.now, Shutdown, "", false)
-	w.run(5 * time.Second)
+	w.run(12 * time.Second)
+	w.want(w.server, `closed 2 "" remote=false lost 10 and 0`)
 	if !w.server.Over() {
-		t.Error("the server still speaks after 5 s")
+		t.Error("the server still speaks after 12 s")
 	}
 }
 

@@ -207,7 +207,11 @@ func describe(ev Event) string {
 		}
 		return string(ev.Token[:7])
 	}
-	return fmt.Sprintf("closed %d %q remote=%v", ev.Reason.Code, ev.Reason.Text, ev.Reason.Remote)
+	s := fmt.Sprintf("closed %d %q remote=%v", ev.Reason.Code, ev.Reason.Text, ev.Reason.Remote)
+	if ev.Reason.LostOut+ev.Reason.LostIn > 0 {
+		s += fmt.Sprintf(" lost %d and %d", ev.Reason.LostOut, ev.Reason.LostIn)
+	}
+	return s
 }
 
 // want compares what happened since it was last asked with a list.
