@@ -14,7 +14,10 @@ export interface Channel<Name extends string = string> {
     readonly maxMessage?: number;
     /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
     readonly queueLimit?: number;
-    /** From 0, sent first, to 7. */
+    /**
+     * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
+     * long that is. Give it a guarantee if it must go on meanwhile.
+     */
     readonly priority?: number;
     /** Bytes per second that the channel gets even while channels before it are busy. */
     readonly guarantee?: number;
@@ -88,10 +91,10 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
     handle(name: string, f: Served): void;
     /**
-     * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
-     * 256 to 65535.
+     * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
+     * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
      */
-    close(code?: number, reason?: string): Promise<CloseReason>;
+    close(code?: number, reason?: string, drain?: number): Promise<CloseReason>;
     stats(): Stats;
     channelStats(channel: C[number]["name"] | OpenedName): ChannelStats;
 }
@@ -114,6 +117,9 @@ export interface CloseReason {
     readonly reason: string;
     /** Whether the server has closed. */
     readonly remote: boolean;
+    /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
+    readonly lostOut: number;
+    readonly lostIn: number;
     /** Why there is no way back, if that is why. */
     readonly error?: ConnectError;
 }
@@ -273,7 +279,10 @@ export interface ConnectTimes {
     total: number;
 }
 
-/** What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. */
+/**
+ * What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. "abandoned" is one that
+ * the session ended before: it may have arrived, too.
+ */
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
 
 /** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
@@ -375,7 +384,7 @@ export declare function resume<const C extends readonly Channel[]>(url: string |
 
 /**
  * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
- * The Conn ends: promises of requests reject with "response-lost", and those of receipts stay as they are. Returns ""
+ * The Conn ends: promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". Returns ""
  * if the session is not open, and does nothing then.
  *
  * The text is as secret as a password, good for the grace time of the server, and only once.

@@ -49,6 +49,7 @@ var controlPadding = 0;
 var controlPing = 1;
 var controlClose = 2;
 var controlExtension = 32;
+var controlGivenUp = 32;
 var pieceSize = 1024;
 var maxFragmentHeader = 1 + 8 + 2 + 4;
 var maxMessage = 8 << 20;
@@ -254,6 +255,13 @@ function appendPiece(w, ch, bare, { id, b, start, size }, i) {
   w.varint(size);
   w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
 }
+function appendGivenUp(w, n) {
+  w.byte(controlGivenUp);
+  w.byte(1);
+  const at = w.n;
+  w.varint(n);
+  w.b[at - 1] = w.n - at;
+}
 function appendClose(w, code, reason) {
   w.byte(controlClose);
   w.varint(code);
@@ -320,17 +328,22 @@ function wrong(c) {
   }
   return;
 }
+var lineOf = ({ name, mode, direction, maxMessage: maxMessage2, queueLimit }, id) => `${id} ${name} ${mode} ${direction} ${maxMessage2} ${queueLimit}`;
 function tableText(table) {
-  return table.slice(1).map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}
+  return table.slice(1).map((c, i) => `${lineOf(c, i + 1)}
 `).join("");
 }
+function openLine(c, id) {
+  return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
+}
 function nextChannel(table, line) {
-  const [, name, mode, direction, maxMessage2, queueLimit] = line.split(" ");
-  const c = { name, mode, direction, maxMessage: Number(maxMessage2), queueLimit: Number(queueLimit) };
-  const all = fullTable([...table.slice(1), c]);
-  must(tableText(all).endsWith(`${all.length > 2 ? "\n" : ""}${line}
-`));
-  return all.at(-1);
+  const fields = line.split(" ");
+  const [, name, mode, direction, maxMessage2, queueLimit, priority, guarantee, weight] = fields;
+  const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
+  const c = { name, mode, direction, maxMessage: Number(maxMessage2), queueLimit: Number(queueLimit), ...sending };
+  const next = fullTable([...table.slice(1), c]).at(-1);
+  must((sending ? openLine : lineOf)(next, table.length) === line);
+  return next;
 }
 function hash(text3) {
   let h = 0xcbf29ce484222325n;
@@ -556,7 +569,7 @@ function parseControl(b) {
 }
 function hello(message) {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes, and may have ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
 }
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
@@ -1111,7 +1124,7 @@ var Outbox = class {
   }
   /** Writes a message's receipt, once. */
   report(m, fate) {
-    m.receipt?.(fate);
+    m.receipt?.(fate, m.sent > 0);
     m.receipt = void 0;
   }
   /**
@@ -1299,10 +1312,14 @@ var Outbox = class {
   settled() {
     return this.senders.every((s) => !s.reliable || !s.cost);
   }
+  /** Bytes of reliable messages that have not arrived, without those of channel 0. */
+  unsettled() {
+    return this.senders.slice(1).reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
+  }
   /** Forgets all messages. */
   abandon() {
     for (const s of this.senders) {
-      for (const m of [...s.waiting, ...s.queue]) this.finish(m, m.sent ? "lost" : "abandoned");
+      for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
   }
 };
@@ -1552,6 +1569,10 @@ var Mux = class {
     this.code = 0;
     this.ending = false;
     // we have closed
+    this.givenUp = 0;
+    // bytes of our reliable messages, once one end has closed
+    this.missed = 0;
+    // the peer's, as it has said
     this.closeLeft = 0;
     // close frames to send
     this.closeAt = Infinity;
@@ -1685,6 +1706,7 @@ var Mux = class {
     if (!this.closeLeft || t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
     this.closeGap *= 2;
+    if (this.givenUp) appendGivenUp(w, this.givenUp);
     appendClose(w, this.code, this.closing);
     return true;
   }
@@ -1713,6 +1735,7 @@ var Mux = class {
   receiveFrame(t, f) {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
+      else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
       else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
       return true;
     }
@@ -1728,7 +1751,14 @@ var Mux = class {
     if (this.byPeer) return;
     this.byPeer = true;
     this.abandon();
-    this.events.closed(f.code, text(f.payload));
+    this.events.closed(f.code, text(f.payload), this.missed);
+  }
+  receiveGivenUp(f) {
+    try {
+      this.missed = new Reader(f.payload).varint();
+    } catch {
+      this.drop(dropUnknownFrame);
+    }
   }
   /** Applies an ack block. It reports whether the block is possible. */
   receiveAck(t, { largest: low, delay, ranges }) {
@@ -1872,6 +1902,7 @@ var Mux = class {
   }
   /** Forgets all messages of both ways. */
   abandon() {
+    this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
     this.flight.forget();
     for (const r of this.receivers) {
@@ -1919,7 +1950,6 @@ function cut(s, n) {
 var silence = 3e3;
 var keepAlive = 2e3;
 var openTimeout = 5e3;
-var drainTime = 2e3;
 var maxEarly = 256 << 10;
 var maxServing = 64;
 var maxWaiting = 1024;
@@ -1955,6 +1985,10 @@ var Session = class {
     // what the Mux has delivered
     this.closedBy = null;
     // the peer, just now
+    this.closing = false;
+    // what was sent is on its way; nothing more is taken
+    this.closedAt = 0;
+    // when the program closed
     this.drainBy = Infinity;
     // when the close frame is sent at the latest
     this.ending = [0, ""];
@@ -1964,7 +1998,7 @@ var Session = class {
     this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
       message: (channel, b) => this.inbox.push([channel, b]),
-      closed: (code, reason) => this.closedBy = [code, reason]
+      closed: (code, reason, missed) => this.closedBy = [code, reason, missed]
     });
     this.mux.send(t, 0, hello(message));
   }
@@ -1982,6 +2016,7 @@ var Session = class {
   /** Takes note that the link is silent or gone. */
   interrupt(t) {
     if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
+    if (this.closing) return this.abort(t, 0, "");
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
@@ -2003,18 +2038,20 @@ var Session = class {
     return this.mux.idle(t);
   }
   deadline() {
-    return Math.min(this.mux.deadline(), this.drainBy, this.patience());
+    return Math.min(this.mux.deadline(), this.patience());
   }
   /** When silence has lasted too long. */
   patience() {
     if (this.state === linked) return this.since + openTimeout;
     if (this.state !== open) return Infinity;
+    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
   advance(t) {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    if (this.closing) this.drain(t);
+    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
@@ -2032,6 +2069,7 @@ var Session = class {
       if (inbox2.length > 1) inbox2.splice(i, 1);
       else inbox2.pop();
       i = early = 0;
+      if (channel && this.closing) continue;
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
@@ -2039,7 +2077,9 @@ var Session = class {
     const by = this.closedBy;
     if (!by) return;
     this.closedBy = null;
-    this.finish(...by, true);
+    const [code, reason, missed] = by;
+    if (this.closing) this.finish(...this.ending, false, missed);
+    else this.finish(code, reason, true, missed);
   }
   control(t, b) {
     let c;
@@ -2062,6 +2102,7 @@ var Session = class {
   talk(t, { type, id, text: text3, payload }) {
     const call = this.calls.get(id);
     if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
+    if (this.closing && (type === typeOpen || type === typeRequest)) return;
     if (type === typeOpen) return this.open(t, text3);
     if (type === typeRequest) return this.request(t, id, text3, payload);
     this.calls.delete(id);
@@ -2092,7 +2133,7 @@ var Session = class {
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
   send(t, channel, b, o) {
-    if (this.state === closed) throw new SendError("closed", "the session has ended: conn.closed says why");
+    if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
       throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
     }
@@ -2113,7 +2154,7 @@ var Session = class {
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
     const call = { ...deferred(), sent: true };
-    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (f) => call.sent = f !== "abandoned" });
+    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (_, sent) => call.sent = sent });
     calls.set(id, call);
     return call;
   }
@@ -2138,44 +2179,43 @@ var Session = class {
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
-  close(t, code, reason, wait = drainTime) {
-    if (this.state === closed) {
-      if (!wait && this.drainBy < Infinity) this.drainBy = t;
-      return;
-    }
-    this.ending = [code, reason];
-    this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
+  /** Ends the session. What was sent reliably is delivered first, for wait ms at most; then its user is told. */
+  close(t, code, reason, wait) {
+    if (this.state === closed || this.closing && wait) return;
+    if (!this.closing) this.ending = [code, reason];
+    if (!wait || this.state !== open || this.interrupted) return this.end(t);
+    this.closing = true;
+    this.closedAt = t;
+    this.drainBy = t + wait;
     this.drain(t);
-    this.finish(code, reason, false);
   }
   /** Ends the session at once. */
   abort(t, code, reason) {
     this.close(t, code, reason, 0);
   }
-  /** Sends the close frame when all has arrived, or it is time. */
+  /** Ends a session that is closing when all has arrived, or it is time. */
   drain(t) {
-    if (this.drainBy === Infinity || t < this.drainBy && !this.mux.outbox.settled()) return;
-    this.drainBy = Infinity;
+    if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
+  }
+  end(t) {
     this.mux.close(t, ...this.ending);
+    this.finish(...this.ending, false);
   }
   /** Ends the session here, whoever has ended it. */
-  finish(code, reason, remote) {
-    if (this.state === closed) {
-      this.drainBy = Infinity;
-      return;
-    }
+  finish(code, reason, remote, missed = 0) {
+    if (this.state === closed) return;
     this.state = closed;
-    this.interrupted = false;
+    this.interrupted = this.closing = false;
     for (const { sent, reject } of this.calls.values()) {
       const why = sent ? "response-lost" : "send-failed";
       reject(new RequestError(why, "the session has ended"));
     }
-    this.events.closed(code, reason, remote);
+    this.calls.clear();
+    this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
   /** Whether the session is closed and has nothing more to say: its link may go. */
   over() {
-    return this.state === closed && this.drainBy === Infinity && this.mux.closed();
+    return this.state === closed && this.mux.closed();
   }
 };
 
@@ -2254,6 +2294,7 @@ var ChannelEvent = class extends Event {
   }
 };
 var asleep = 1500;
+var drainTime = 1e4;
 var maxCode = 65535;
 var patience = 3e3;
 var maxStrangers = 5;
@@ -2273,6 +2314,8 @@ var Conn = class extends EventTarget {
     this.channels = [];
     this.started = now();
     this.handlers = /* @__PURE__ */ new Map();
+    this.pending = /* @__PURE__ */ new Set();
+    // of requests and receipts
     this.ended = new AbortController();
     // when the session has
     this.packet = new Uint8Array(maxPacket);
@@ -2367,14 +2410,14 @@ var Conn = class extends EventTarget {
   }
   get state() {
     const { state, interrupted } = this.session;
-    return state === closed ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
+    return state === closed || this.session.closing ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
   send(channel, b, { deadline = Infinity, key, receipt } = {}) {
     const fate = receipt ? deferred() : void 0;
     const t = now();
     this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    return fate?.promise;
+    return fate && this.pend(fate.promise);
   }
   /**
    * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
@@ -2425,7 +2468,17 @@ var Conn = class extends EventTarget {
    * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
    * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
    */
-  async request(name, b = nothing, { signal } = {}) {
+  request(name, b = nothing, { signal } = {}) {
+    return this.pend(this.ask(name, b, signal));
+  }
+  /** Has the end told after what p tells. */
+  pend(p) {
+    const done = () => this.pending.delete(p);
+    this.pending.add(p);
+    p.then(done, done);
+    return p;
+  }
+  async ask(name, b, signal) {
     signal?.throwIfAborted();
     const call = this.session.call(now(), name, view(b));
     const abort = () => call.reject(signal.reason);
@@ -2442,11 +2495,11 @@ var Conn = class extends EventTarget {
     this.handlers.set(name, f);
   }
   /**
-   * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
-   * 256 to 65535.
+   * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
+   * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
    */
-  close(code = codeNormal, reason = "") {
-    this.session.close(now(), Math.min(code >>> 0, maxCode), reason);
+  close(code = codeNormal, reason = "", drain = drainTime) {
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
   }
@@ -2491,15 +2544,17 @@ var Conn = class extends EventTarget {
         this.failure = void 0;
         this.dispatchEvent(new Event("resumed"));
       },
-      closed: (code, reason, remote) => {
+      closed: (code, reason, remote, lostOut, lostIn) => {
         const { failure: error } = this;
-        const why = { code, reason, remote, ...error && { error } };
+        const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
         this.trying?.abort();
         const again2 = renewable(code) || !remote && code === codeProtocol;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
-        this.dispatchEvent(new ConnCloseEvent(why));
-        this.closing.resolve(why);
+        void Promise.allSettled(this.pending).then(() => {
+          this.dispatchEvent(new ConnCloseEvent(why));
+          this.closing.resolve(why);
+        });
         this.flushSoon();
       }
     };
@@ -2827,6 +2882,7 @@ function leave(c) {
   c.link?.close();
   c.link = null;
   c.unheard.fill(null);
+  c.session.mux.outbox.abandon();
   c.session.finish(codeNormal, "suspended", false);
 }
 function hide(c, key) {
@@ -2856,7 +2912,7 @@ function save({ session, unheard, table, channels }) {
     links,
     lastID,
     Array.from(serving, ([id2, [name, b]]) => [id2, name, text2(b)]),
-    tableText(table).split("\n").slice(-1 - channels.length, -1),
+    channels.map((c, i) => openLine(c, table.length - channels.length + i)),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i];
       if (!s.reliable) return [s.nextID, base, [], [], []];

@@ -21,7 +21,10 @@ export interface Channel<Name extends string = string> {
   readonly maxMessage?: number;
   /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
   readonly queueLimit?: number;
-  /** From 0, sent first, to 7. */
+  /**
+   * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
+   * long that is. Give it a guarantee if it must go on meanwhile.
+   */
   readonly priority?: number;
   /** Bytes per second that the channel gets even while channels before it are busy. */
   readonly guarantee?: number;
@@ -100,21 +103,31 @@ function wrong(c: FullChannel): string | undefined {
   return;
 }
 
+const lineOf = ({ name, mode, direction, maxMessage, queueLimit }: FullChannel, id: number): string =>
+  `${id} ${name} ${mode} ${direction} ${maxMessage} ${queueLimit}`;
+
 /** The table in the form that is hashed, one channel a line, without the control channel. */
 export function tableText(table: readonly FullChannel[]): string {
   return table
     .slice(1)
-    .map((c, i) => `${i + 1} ${c.name} ${c.mode} ${c.direction} ${c.maxMessage} ${c.queueLimit}\n`)
+    .map((c, i) => `${lineOf(c, i + 1)}\n`)
     .join("");
 }
 
-/** The channel that a line of such a text adds to table. Throws if it cannot be the next. */
+/** A channel as OPEN has it: its line, and behind that how to send. */
+export function openLine(c: FullChannel, id: number): string {
+  return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
+}
+
+/** The channel that a line of OPEN adds to table. Throws if it cannot be the next. */
 export function nextChannel(table: readonly FullChannel[], line: string): FullChannel {
-  const [, name, mode, direction, maxMessage, queueLimit] = line.split(" ");
-  const c = { name, mode, direction, maxMessage: Number(maxMessage), queueLimit: Number(queueLimit) } as Channel;
-  const all = fullTable([...table.slice(1), c]);
-  must(tableText(all).endsWith(`${all.length > 2 ? "\n" : ""}${line}\n`));
-  return all.at(-1)!;
+  const fields = line.split(" ");
+  const [, name, mode, direction, maxMessage, queueLimit, priority, guarantee, weight] = fields;
+  const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
+  const c = { name, mode, direction, maxMessage: Number(maxMessage), queueLimit: Number(queueLimit), ...sending } as Channel;
+  const next = fullTable([...table.slice(1), c]).at(-1)!;
+  must((sending ? openLine : lineOf)(next, table.length) === line);
+  return next;
 }
 
 /** FNV-1a, 64 bits, in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */

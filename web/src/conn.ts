@@ -59,6 +59,9 @@ export interface CloseReason {
   readonly reason: string;
   /** Whether the server has closed. */
   readonly remote: boolean;
+  /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
+  readonly lostOut: number;
+  readonly lostIn: number;
   /** Why there is no way back, if that is why. */
   readonly error?: ConnectError;
 }
@@ -94,6 +97,7 @@ type Heard = (b: Uint8Array) => void;
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
+const drainTime = 10_000; // that a session which closes waits for acknowledgements
 const maxCode = 65_535; // of those that a program may close with
 const patience = 3000; // with a new link on which nothing comes
 const maxStrangers = 5; // answers of one server that it does not know the session
@@ -128,6 +132,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** @internal */
   readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
+  private readonly pending = new Set<Promise<unknown>>(); // of requests and receipts
   private readonly ended = new AbortController(); // when the session has
   private readonly packet = new Uint8Array(maxPacket);
   private readonly views: Uint8Array<ArrayBuffer>[] = []; // of packet, by length
@@ -220,7 +225,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {
     const { state, interrupted } = this.session;
-    return state === closed ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
+    return state === closed || this.session.closing ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
 
   /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
@@ -231,7 +236,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const t = now();
     this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    return fate?.promise;
+    return fate && this.pend(fate.promise);
   }
 
   /**
@@ -284,7 +289,19 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
    * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
    */
-  async request(name: string, b: Bytes = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
+  request(name: string, b: Bytes = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
+    return this.pend(this.ask(name, b, signal));
+  }
+
+  /** Has the end told after what p tells. */
+  private pend<T>(p: Promise<T>): Promise<T> {
+    const done = (): unknown => this.pending.delete(p);
+    this.pending.add(p);
+    p.then(done, done);
+    return p;
+  }
+
+  private async ask(name: string, b: Bytes, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted();
     const call = this.session.call(now(), name, view(b));
     const abort = (): void => call.reject(signal!.reason);
@@ -303,11 +320,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /**
-   * Ends the session. What was sent reliably is delivered first, for 2 s at most. Codes of the program's own are from
-   * 256 to 65535.
+   * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
+   * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
    */
-  close(code: number = codeNormal, reason = ""): Promise<CloseReason> {
-    this.session.close(now(), Math.min(code >>> 0, maxCode), reason);
+  close(code: number = codeNormal, reason = "", drain = drainTime): Promise<CloseReason> {
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
   }
@@ -357,15 +374,18 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.failure = undefined;
         this.dispatchEvent(new Event("resumed"));
       },
-      closed: (code, reason, remote) => {
+      closed: (code, reason, remote, lostOut, lostIn) => {
         const { failure: error } = this;
-        const why: CloseReason = { code, reason, remote, ...(error && { error }) };
+        const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
         this.trying?.abort();
         const again = renewable(code) || (!remote && code === codeProtocol);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
-        this.dispatchEvent(new ConnCloseEvent(why));
-        this.closing.resolve(why);
+        // Promises tell later: first those of requests and receipts, then the end.
+        void Promise.allSettled(this.pending).then(() => {
+          this.dispatchEvent(new ConnCloseEvent(why));
+          this.closing.resolve(why);
+        });
         this.flushSoon();
       },
     };

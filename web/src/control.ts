@@ -55,10 +55,10 @@ export function parseControl(b: Uint8Array): Control {
   return c;
 }
 
-/** HELLO with a connect message. We take OPEN. */
+/** HELLO with a connect message. We take OPEN (1), with how to send (2). */
 export function hello(message: Uint8Array): Uint8Array {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes, and may have ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 1);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
 }
 
 /** OPENED. */

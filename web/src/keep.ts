@@ -1,4 +1,4 @@
-import { type Channel, hash, tableText } from "./channel";
+import { type Channel, hash, openLine } from "./channel";
 import { type Conn, type ConnectOptions } from "./conn";
 import { connect } from "./connect";
 import { ConnectError } from "./errors";
@@ -34,7 +34,7 @@ type AnyConn = Conn<readonly Channel[]>;
 
 /**
  * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
- * The Conn ends: promises of requests reject with "response-lost", and those of receipts stay as they are. Returns ""
+ * The Conn ends: promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". Returns ""
  * if the session is not open, and does nothing then.
  *
  * The text is as secret as a password, good for the grace time of the server, and only once.
@@ -121,6 +121,7 @@ function leave(c: AnyConn): void {
   c.link?.close();
   c.link = null;
   c.unheard.fill(null); // the next page hears it
+  c.session.mux.outbox.abandon(); // this page will not hear what becomes of them
   c.session.finish(codeNormal, "suspended", false);
 }
 
@@ -153,7 +154,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
     links,
     lastID,
     Array.from(serving, ([id, [name, b]]) => [id, name, text(b)]),
-    tableText(table).split("\n").slice(-1 - channels.length, -1),
+    channels.map((c, i) => openLine(c, table.length - channels.length + i)),
     mux.outbox.senders.map((s, i) => {
       const { base, partials } = mux.receivers[i]!;
       if (!s.reliable) return [s.nextID, base, [], [], []];

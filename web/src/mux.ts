@@ -19,9 +19,11 @@ import {
 } from "./stats";
 import {
   appendClose,
+  appendGivenUp,
   appendHeader,
   controlClose,
   controlExtension,
+  controlGivenUp,
   controlPing,
   delayUnit,
   expand,
@@ -32,6 +34,7 @@ import {
   nothing,
   Packet,
   pieceSize,
+  Reader,
   text,
   Writer,
 } from "./wire";
@@ -60,7 +63,8 @@ export interface MuxConfig {
 /** What a Mux tells its user. */
 export interface MuxEvents {
   message(channel: number, b: Uint8Array): void;
-  closed(code: number, reason: string): void;
+  /** missed is how many bytes of reliable messages the peer gave up. */
+  closed(code: number, reason: string, missed: number): void;
 }
 
 /**
@@ -97,6 +101,8 @@ export class Mux {
   private closing = nothing; // our reason, once ending
   private code = 0;
   private ending = false; // we have closed
+  givenUp = 0; // bytes of our reliable messages, once one end has closed
+  private missed = 0; // the peer's, as it has said
   private closeLeft = 0; // close frames to send
   private closeAt = Infinity; // when
   private closeGap = closeInterval;
@@ -246,6 +252,7 @@ export class Mux {
     if (!this.closeLeft || t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
     this.closeGap *= 2;
+    if (this.givenUp) appendGivenUp(w, this.givenUp);
     appendClose(w, this.code, this.closing);
     return true;
   }
@@ -277,6 +284,7 @@ export class Mux {
   private receiveFrame(t: number, f: Packet): boolean {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
+      else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
       else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
       return true;
     }
@@ -293,7 +301,15 @@ export class Mux {
     if (this.byPeer) return;
     this.byPeer = true;
     this.abandon();
-    this.events.closed(f.code, text(f.payload));
+    this.events.closed(f.code, text(f.payload), this.missed);
+  }
+
+  private receiveGivenUp(f: Packet): void {
+    try {
+      this.missed = new Reader(f.payload).varint();
+    } catch {
+      this.drop(dropUnknownFrame);
+    }
   }
 
   /** Applies an ack block. It reports whether the block is possible. */
@@ -451,6 +467,7 @@ export class Mux {
 
   /** Forgets all messages of both ways. */
   private abandon(): void {
+    this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
     this.flight.forget();
     for (const r of this.receivers) {

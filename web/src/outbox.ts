@@ -9,7 +9,7 @@ export interface MessageOptions {
   deadline?: number;
   key?: number | string | undefined;
   /** Is called once with what became of the message, from within the engine. */
-  receipt?: ((fate: Fate) => void) | undefined;
+  receipt?: ((fate: Fate, sent: boolean) => void) | undefined;
 }
 
 const maxCopyable = 512; // bytes of a message that counts as small
@@ -108,7 +108,7 @@ export class Outbox {
 
   /** Writes a message's receipt, once. */
   private report(m: Message, fate: Fate): void {
-    m.receipt?.(fate);
+    m.receipt?.(fate, m.sent > 0);
     m.receipt = undefined;
   }
 
@@ -315,10 +315,15 @@ export class Outbox {
     return this.senders.every((s) => !s.reliable || !s.cost);
   }
 
+  /** Bytes of reliable messages that have not arrived, without those of channel 0. */
+  unsettled(): number {
+    return this.senders.slice(1).reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
+  }
+
   /** Forgets all messages. */
   abandon(): void {
     for (const s of this.senders) {
-      for (const m of [...s.waiting, ...s.queue]) this.finish(m, m.sent ? "lost" : "abandoned");
+      for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
   }
 }

@@ -2,7 +2,10 @@ import { isReliable, messageCost, type FullChannel } from "./channel";
 import { type ChannelStats, channelStats } from "./stats";
 import { type Body, maxPacket } from "./wire";
 
-/** What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. */
+/**
+ * What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. "abandoned" is one that
+ * the session ended before: it may have arrived, too.
+ */
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
 
 // What became of a piece of a message.
@@ -29,7 +32,7 @@ export interface Message extends Body {
   key: number | string;
   deadline: number;
   queued: number; // when
-  receipt: ((fate: Fate) => void) | undefined;
+  receipt: ((fate: Fate, sent: boolean) => void) | undefined;
   pieces: Piece[];
   sent: number; // pieces that were sent at least once
   left: number; // pieces that were not acknowledged

@@ -25,7 +25,6 @@ import { bytesOf } from "./wire";
 const silence = 3000; // after which the session is interrupted
 const keepAlive = 2000; // silence after which a ping is sent
 const openTimeout = 5000; // for WELCOME
-const drainTime = 2000; // that a session which closes waits for acknowledgements
 const maxEarly = 256 << 10; // bytes kept of what came before WELCOME
 const maxServing = 64; // unanswered requests of the server
 const maxWaiting = 1024; // unanswered requests of ours
@@ -56,7 +55,8 @@ export interface SessionEvents {
   channel(c: FullChannel): void;
   interrupted(): void;
   resumed(): void;
-  closed(code: number, reason: string, remote: boolean): void;
+  /** lostOut and lostIn are bytes of reliable messages that were given up: ours, and the server's as it has said. */
+  closed(code: number, reason: string, remote: boolean, lostOut: number, lostIn: number): void;
 }
 
 /** A request of ours that waits. undefined is an answer without bytes. */
@@ -80,7 +80,9 @@ export class Session {
   private since = 0; // of the interruption or, before opening, of the link
   grace = 30_000; // for which the server keeps it
   readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
-  private closedBy: [code: number, reason: string] | null = null; // the peer, just now
+  private closedBy: [code: number, reason: string, missed: number] | null = null; // the peer, just now
+  closing = false; // what was sent is on its way; nothing more is taken
+  private closedAt = 0; // when the program closed
   private drainBy = Infinity; // when the close frame is sent at the latest
   private ending: [code: number, reason: string] = [0, ""];
   lastID = 0; // of our requests
@@ -95,7 +97,7 @@ export class Session {
   ) {
     this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
       message: (channel, b) => this.inbox.push([channel, b]),
-      closed: (code, reason) => (this.closedBy = [code, reason]),
+      closed: (code, reason, missed) => (this.closedBy = [code, reason, missed]),
     });
     this.mux.send(t, 0, hello(message));
   }
@@ -116,6 +118,7 @@ export class Session {
   /** Takes note that the link is silent or gone. */
   interrupt(t: number): void {
     if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
+    if (this.closing) return this.abort(t, 0, ""); // there is no other link for what is left
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
@@ -140,20 +143,22 @@ export class Session {
   }
 
   deadline(): number {
-    return Math.min(this.mux.deadline(), this.drainBy, this.patience());
+    return Math.min(this.mux.deadline(), this.patience());
   }
 
   /** When silence has lasted too long. */
   private patience(): number {
     if (this.state === linked) return this.since + openTimeout;
     if (this.state !== open) return Infinity;
+    if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
 
   advance(t: number): void {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    if (this.closing) this.drain(t);
+    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
     else this.interrupt(t);
   }
 
@@ -173,6 +178,7 @@ export class Session {
       if (inbox.length > 1) inbox.splice(i, 1);
       else inbox.pop(); // costs less
       i = early = 0; // it may have been WELCOME
+      if (channel && this.closing) continue; // the program has closed
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
@@ -180,7 +186,9 @@ export class Session {
     const by = this.closedBy;
     if (!by) return;
     this.closedBy = null;
-    this.finish(...by, true);
+    const [code, reason, missed] = by;
+    if (this.closing) this.finish(...this.ending, false, missed);
+    else this.finish(code, reason, true, missed);
   }
 
   private control(t: number, b: Uint8Array): void {
@@ -206,6 +214,7 @@ export class Session {
   private talk(t: number, { type, id, text, payload }: Control): void {
     const call = this.calls.get(id);
     if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
+    if (this.closing && (type === typeOpen || type === typeRequest)) return;
     if (type === typeOpen) return this.open(t, text);
     if (type === typeRequest) return this.request(t, id, text, payload);
     this.calls.delete(id);
@@ -241,7 +250,7 @@ export class Session {
   // ---- what goes -------------------------------------------------------------------------------------------------
 
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
-    if (this.state === closed) throw new SendError("closed", "the session has ended: conn.closed says why");
+    if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
       throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
     }
@@ -262,7 +271,7 @@ export class Session {
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
     const call = { ...deferred<Uint8Array | undefined>(), sent: true };
-    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (f) => (call.sent = f !== "abandoned") });
+    this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (_, sent) => (call.sent = sent) });
     calls.set(id, call);
     return call;
   }
@@ -292,16 +301,15 @@ export class Session {
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
-  /** Ends the session. What was sent reliably is delivered first, for 2 s at most. */
-  close(t: number, code: number, reason: string, wait = drainTime): void {
-    if (this.state === closed) {
-      if (!wait && this.drainBy < Infinity) this.drainBy = t;
-      return;
-    }
-    this.ending = [code, reason];
-    this.drainBy = t + (this.interrupted || this.state !== open ? 0 : wait);
+  /** Ends the session. What was sent reliably is delivered first, for wait ms at most; then its user is told. */
+  close(t: number, code: number, reason: string, wait: number): void {
+    if (this.state === closed || (this.closing && wait)) return;
+    if (!this.closing) this.ending = [code, reason];
+    if (!wait || this.state !== open || this.interrupted) return this.end(t);
+    this.closing = true;
+    this.closedAt = t;
+    this.drainBy = t + wait;
     this.drain(t);
-    this.finish(code, reason, false);
   }
 
   /** Ends the session at once. */
@@ -309,30 +317,31 @@ export class Session {
     this.close(t, code, reason, 0);
   }
 
-  /** Sends the close frame when all has arrived, or it is time. */
+  /** Ends a session that is closing when all has arrived, or it is time. */
   private drain(t: number): void {
-    if (this.drainBy === Infinity || (t < this.drainBy && !this.mux.outbox.settled())) return;
-    this.drainBy = Infinity;
+    if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
+  }
+
+  private end(t: number): void {
     this.mux.close(t, ...this.ending);
+    this.finish(...this.ending, false);
   }
 
   /** Ends the session here, whoever has ended it. */
-  finish(code: number, reason: string, remote: boolean): void {
-    if (this.state === closed) {
-      this.drainBy = Infinity; // the peer was faster
-      return;
-    }
+  finish(code: number, reason: string, remote: boolean, missed = 0): void {
+    if (this.state === closed) return;
     this.state = closed;
-    this.interrupted = false;
+    this.interrupted = this.closing = false;
     for (const { sent, reject } of this.calls.values()) {
       const why: RequestErrorCode = sent ? "response-lost" : "send-failed";
       reject(new RequestError(why, "the session has ended"));
     }
-    this.events.closed(code, reason, remote);
+    this.calls.clear();
+    this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
 
   /** Whether the session is closed and has nothing more to say: its link may go. */
   over(): boolean {
-    return this.state === closed && this.drainBy === Infinity && this.mux.closed();
+    return this.state === closed && this.mux.closed();
   }
 }

@@ -44,6 +44,7 @@ export const controlPadding = 0; // nothing follows
 export const controlPing = 1; // nothing follows; the packet wants an acknowledgement
 export const controlClose = 2; // code varint, length varint, text
 export const controlExtension = 32;
+export const controlGivenUp = 32; // an extension: bytes varint; more is ignored. Just before a close frame
 
 /** The length of each fragment but the last, on all links: a fragment has one name for good. */
 export const pieceSize = 1024;
@@ -307,6 +308,15 @@ export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start
   if (kind === frameFragment) w.varint(i);
   w.varint(size);
   w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
+}
+
+/** Appends, before a close frame, how many bytes of messages it gives up. */
+export function appendGivenUp(w: Writer, n: number): void {
+  w.byte(controlGivenUp);
+  w.byte(1);
+  const at = w.n;
+  w.varint(n);
+  w.b[at - 1] = w.n - at;
 }
 
 export function appendClose(w: Writer, code: number, reason: Uint8Array): void {

@@ -100,12 +100,53 @@ describe.each([
     void conn.close(300, "enough");
     await pass(200);
     await unanswered;
-    expect(await conn.closed).toEqual({ code: 300, reason: "enough", remote: false });
-    expect(ended).toHaveBeenCalledWith({ code: 300, reason: "enough", remote: false });
+    expect(await conn.closed).toMatchObject({ code: 300, reason: "enough", remote: false });
+    expect(ended).toHaveBeenCalledWith({ code: 300, reason: "enough", remote: false, lostOut: 0, lostIn: 0 });
     expect([conn.state, server.sessions[0]!.closed]).toEqual(["closed", [300, "enough"]]);
     expect(() => conn.send("chat", utf8("x"))).toThrow(SendError);
     await expect(conn.request("x")).rejects.toThrow(SendError);
     expect(RequestError.name.length).toBeGreaterThan(0);
+  });
+
+  test("the end is told after what became of requests and messages, and says what it gave up", async () => {
+    const conn = await join();
+    const told: string[] = [];
+    conn.addEventListener("close", ({ why }) => told.push(`close ${why.lostOut} ${why.lostIn}`));
+    const ask = async (): Promise<void> => void (await conn.request("never").catch((e) => told.push(e.code)));
+    void ask();
+    await pass(100);
+    void conn.send("chat", new Uint8Array(1000), { receipt: true }).then((fate) => told.push(fate));
+    void conn.request("never").catch((e) => told.push(e.code));
+    void conn.close(300, "", 0);
+    expect(() => conn.send("chat", utf8("x"))).toThrow(SendError);
+    expect([conn.state, told]).toEqual(["closed", []]);
+    await pass(200);
+    expect(told.slice(0, 3).sort()).toEqual(["abandoned", "response-lost", "send-failed"]);
+    expect(told.slice(3)).toEqual(["close 1000 0"]);
+  });
+
+  test("close delivers what is queued, longer than 2 s, and then tells the end", async () => {
+    const conn = await join();
+    const fates: string[] = [];
+    for (let i = 0; i < 9; i++) {
+      void conn.send("chat", new Uint8Array(100 << 10), { receipt: true }).then((fate) => fates.push(fate));
+    }
+    const ended = vi.fn();
+    conn.addEventListener("close", ended);
+    void conn.close();
+    await pass(2500);
+    expect([conn.state, ended.mock.calls.length]).toEqual(["closed", 0]);
+    await pass(10_000);
+    expect([fates.length, new Set(fates), ended.mock.calls.length]).toEqual([9, new Set(["delivered"]), 1]);
+    expect(await conn.closed).toEqual({ code: 0, reason: "", remote: false, lostOut: 0, lostIn: 0 });
+    expect(server.sessions[0]!.came.length).toBe(9);
+  });
+
+  test("a channel that the server opens with a priority", async () => {
+    const conn = await join();
+    server.sessions[0]!.open("3 bulk reliable-ordered both 100 1000 7 20000 2");
+    await pass(100);
+    expect(conn.channels[0]).toMatchObject({ name: "bulk", priority: 7, guarantee: 20_000, weight: 2 });
   });
 
   test("a channel that the server opens", async () => {

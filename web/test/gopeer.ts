@@ -134,7 +134,7 @@ export class GoMux implements Engine {
       at += closed ? 4 : 1;
       const n = b.readUInt32BE(at);
       const body = b.subarray(at + 4, (at += 4 + n));
-      if (closed) this.events.closed?.(code, body.toString());
+      if (closed) this.events.closed?.(code, body.toString(), 0);
       else this.events.message?.(code, new Uint8Array(body));
     }
   }

@@ -71,7 +71,7 @@ describe("receive.json", () => {
   interface Step {
     at: number;
     in?: string;
-    events?: { channel: number; payload: string; closed?: boolean; code?: number }[];
+    events?: { channel: number; payload: string; closed?: boolean; code?: number; givenUp?: number }[];
     out?: string[];
   }
   const vs = load<{ name: string; channels: Channel[]; steps: Step[] }[]>("receive.json");
@@ -79,8 +79,8 @@ describe("receive.json", () => {
     let events: Step["events"] = [];
     const m = new Mux(0, muxConfig(channels, { server: true, keepAlive: Infinity }), {
       message: (channel, b) => events!.push({ channel, payload: hex(b) }),
-      closed: (code, text) =>
-        events!.push({ channel: 0, payload: hex(new TextEncoder().encode(text)), closed: true, ...(code && { code }) }),
+      closed: (code, text, givenUp) =>
+        events!.push({ channel: 0, payload: hex(new TextEncoder().encode(text)), closed: true, ...(code && { code }), ...(givenUp && { givenUp }) }),
     });
     const packet = new Uint8Array(maxPacket);
     for (const step of steps) {
