@@ -28,6 +28,7 @@ type possessed struct {
 	tag     uint32 // the server's
 	tsn     uint32 // the page's next
 	sent    int    // packets
+	inject  func(b []byte)
 }
 
 // A wiretap knows of connections what one must know to take them over.
@@ -52,13 +53,18 @@ func (t *wiretap) Write(line []byte) (int, error) {
 
 // see takes a datagram.
 func (t *wiretap) see(p *netsim.Packet) bool {
+	t.look(p.From, p.To == serverAddr, p.Payload)
+	return true
+}
+
+func (t *wiretap) look(from netip.AddrPort, toServer bool, datagram []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for r := range dtls.Records(p.Payload) {
+	for r := range dtls.Records(datagram) {
 		b := r.Body()
 		switch {
-		case r.Epoch == 1 && p.To == serverAddr:
-			t.sealed[p.From] = bytes.Clone(p.Payload)
+		case r.Epoch == 1 && toServer:
+			t.sealed[from] = bytes.Clone(datagram)
 		case r.Epoch != 0 || r.Type != dtls.TypeHandshake || len(b) < 12+2+32+1:
 		case b[0] == 1: // ClientHello: a header of 12 bytes, the version, the random
 			t.clientRandom = bytes.Clone(b[14:46])
@@ -67,7 +73,6 @@ func (t *wiretap) see(p *netsim.Packet) bool {
 			t.suite = dtls.Suite(binary.BigEndian.Uint16(b[47+int(b[46]):]))
 		}
 	}
-	return true
 }
 
 // possess opens a page, whose server is the DTLS client, and takes it over.
@@ -76,21 +81,29 @@ func (w *world) possess(tap *wiretap) *possessed {
 	p, o := w.openKnown("a=setup:actpass")
 	p.send("where are we?")
 	synctest.Wait()
+	h := &possessed{page: p, w: w, offered: o}
+	h.inject = func(b []byte) { w.network.Inject(p.addr(), serverAddr, b) }
+	h.takeOver(tap, p.addr())
+	return h
+}
+
+// takeOver finds out the keys and numbers of the page at an address, the last that
+// connected.
+func (h *possessed) takeOver(tap *wiretap, page netip.AddrPort) {
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
-	h := &possessed{page: p, w: w, offered: o}
 	keys, err := dtls.DeriveKeys(tap.suite, tap.masters[fmt.Sprintf("%x", tap.clientRandom)], tap.clientRandom, tap.serverRandom)
 	if err != nil {
-		w.t.Fatal(err)
+		panic(err)
 	}
 	h.records.Init(keys, false, 1<<20) // beyond the page's own
 	h.records.Done()
 	var server dtls.Conn
 	server.Init(keys, true, 0)
 	server.Done()
-	plain, _, drop := server.Open(tap.sealed[p.addr()])
+	plain, _, drop := server.Open(tap.sealed[page])
 	if drop != dtls.DropNone {
-		w.t.Fatalf("the page's last record: %v", drop)
+		panic("the page's last record: " + drop.String())
 	}
 	h.tag = binary.BigEndian.Uint32(plain[4:])
 	for b := plain[12:]; len(b) >= 8; b = b[min(len(b), int(binary.BigEndian.Uint16(b[2:])+3)&^3):] {
@@ -99,9 +112,8 @@ func (w *world) possess(tap *wiretap) *possessed {
 		}
 	}
 	if h.tsn == 0 {
-		w.t.Fatal("the page's last packet has no DATA")
+		panic("the page's last packet has no DATA")
 	}
-	return h
 }
 
 // packet sends an SCTP packet with these chunks.
@@ -116,10 +128,10 @@ func (h *possessed) packet(chunks ...[]byte) {
 	binary.LittleEndian.PutUint32(b[start+8:], crc32.Checksum(b[start:], crc32.MakeTable(crc32.Castagnoli)))
 	b, err := h.records.Seal(b, 0, dtls.TypeApplicationData)
 	if err != nil {
-		h.w.t.Fatal(err)
+		panic(err)
 	}
-	h.w.network.Inject(h.addr(), serverAddr, b)
-	if h.sent++; h.sent%50 == 0 {
+	h.inject(b)
+	if h.sent++; h.w != nil && h.sent%50 == 0 {
 		synctest.Wait() // or the socket's buffer overflows
 	}
 }
