@@ -1,0 +1,481 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+)
+
+// Each length in a control message is taken at its limit and not one byte beyond.
+func TestLengthsOfControlMessagesAreExact(t *testing.T) {
+	x := func(n int) string { return strings.Repeat("x", n) }
+	hello := func(n, has int) string { return string([]byte{typeHello, byte(n >> 8), byte(n)}) + x(has) }
+	request := func(name, payload int) string {
+		return "\x03\x00\x00\x00\x01" + string(rune(name)) + x(name) + x(payload)
+	}
+	numbered := func(kind byte, n int) string { return string([]byte{kind, 0, 0, 0, 1}) + x(n) }
+	for _, c := range []struct {
+		name, b string
+		want    bool
+	}{
+		{"HELLO of nothing", hello(0, 0), true},
+		{"HELLO of 1,024", hello(MaxHello, MaxHello), true},
+		{"HELLO of 1,025", hello(MaxHello+1, MaxHello+1), false},
+		{"HELLO that is shorter than it says", hello(10, 9), false},
+		{"HELLO without a length", "\x01\x00", false},
+		{"WELCOME", "\x02" + x(32), true},
+		{"WELCOME that is short", "\x02" + x(31), false},
+		{"a request without a name", "\x03\x00\x00\x00\x01", false},
+		{"a request with a name of 0", request(0, 5), false},
+		{"a request with a name of 64", request(MaxName, 0), true},
+		{"a request with a name of 65", request(MaxName+1, 0), false},
+		{"a request shorter than its name", "\x03\x00\x00\x00\x01\x05four", false},
+		{"a request with the longest payload", request(1, MaxPayload), true},
+		{"a request with a payload too long", request(1, MaxPayload+1), false},
+		{"a request whose name is not UTF-8", "\x03\x00\x00\x00\x01\x01\xff", false},
+		{"a reply of nothing", numbered(typeReply, 0), true},
+		{"the longest reply", numbered(typeReply, MaxPayload), true},
+		{"a reply too long", numbered(typeReply, MaxPayload+1), false},
+		{"ACK", numbered(typeAck, 0), true},
+		{"ACK and more", numbered(typeAck, 9), true},
+		{"half an ACK", "\x05\x00\x00\x00", false},
+		{"the longest rejection", numbered(typeReject, MaxText), true},
+		{"a rejection too long", numbered(typeReject, MaxText+1), false},
+		{"a rejection that is not UTF-8", numbered(typeReject, 3) + "\xff", false},
+		{"OPEN of nothing", "\x08", false},
+		{"the longest OPEN", "\x08" + x(maxLine), true},
+		{"OPEN too long", "\x08" + x(maxLine+1), false},
+		{"OPEN that is not UTF-8", "\x08\xff", false},
+		{"OPENED", "\x09\x01", true},
+		{"OPENED of nothing", "\x09", false},
+		{"the last unknown type that is an error", "\x7f", false},
+		{"the first extension", "\x80", true},
+	} {
+		var f frame
+		if got := f.parse([]byte(c.b)); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	f := frame{payload: []byte("before")}
+	if f.parse([]byte(numbered(typeAck, 9))); f.payload != nil {
+		t.Errorf("what follows an ACK is its payload: %q", f.payload)
+	}
+}
+
+// What a program may ask for is taken at its limit too.
+func TestLimitsOfAProgramAreExact(t *testing.T) {
+	if _, err := New(time.Unix(0, 0), Config{Hello: make([]byte, MaxHello)}); err != nil {
+		t.Errorf("the longest connect message: %v", err)
+	}
+	if s, err := New(time.Unix(0, 0), Config{Channel: channel.Config{Channels: channel.Channels{{Name: "a b"}}}}); err == nil || s != nil {
+		t.Errorf("a bad table: %v", err)
+	}
+	w := open(t)
+	if _, err := w.client.Request(w.now, strings.Repeat("n", MaxName), nil); err != nil {
+		t.Errorf("the longest name: %v", err)
+	}
+	w.run(time.Second)
+	if err := w.server.Reply(w.now, 1, make([]byte, MaxPayload+1)); err != ErrPayload {
+		t.Errorf("a reply too long: %v", err)
+	}
+	if err := w.server.Reply(w.now, 1, make([]byte, MaxPayload)); err != nil {
+		t.Errorf("the longest reply: %v", err)
+	}
+	if err := w.server.Reject(w.now, 1, ""); err != ErrAnswered {
+		t.Errorf("a rejection after the reply: %v", err)
+	}
+}
+
+// Requests and replies may fill 224 KiB of the control channel, to the byte.
+func TestRoomForRequestsIsExact(t *testing.T) {
+	w := open(t)
+	w.server.Request(w.now, "later", nil)
+	w.run(time.Second)
+	w.cut()
+	for range 3 {
+		if _, err := w.client.Request(w.now, "big", make([]byte, 60<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := maxOwn - w.client.Mux().ChannelStats(channel.Control).QueueBytes
+	if left <= 0 || left > MaxPayload {
+		t.Fatalf("%d bytes are left", left)
+	}
+	if _, err := w.client.Request(w.now, "r", make([]byte, left+1)); err != channel.ErrBudget {
+		t.Errorf("a byte too many: %v", err)
+	}
+	if err := w.client.Reply(w.now, 1, make([]byte, left+1)); err != channel.ErrBudget {
+		t.Errorf("a reply of a byte too many: %v", err)
+	}
+	if err := w.client.Reply(w.now, 7, make([]byte, left+1)); err != ErrAnswered {
+		t.Errorf("an answer to nothing: %v", err)
+	}
+	if _, err := w.client.Request(w.now, "r", make([]byte, left)); err != nil {
+		t.Errorf("what is left: %v", err)
+	}
+}
+
+// The first control message must be the one that opens a session; extensions before
+// it are ignored.
+func TestFirstControlMessage(t *testing.T) {
+	welcome := string(appendWelcome(nil, 1, Token{}, 1000, 1000))
+	for _, c := range []struct {
+		name, b  string
+		toServer bool
+		state    State
+		text     string
+	}{
+		{"HELLO to a server", "\x01\x00\x00", true, Open, ""},
+		{"WELCOME to a server", welcome, true, Closed, "the first control message is not HELLO"},
+		{"a request to a server", "\x03\x00\x00\x00\x01\x01r", true, Closed, "the first control message is not HELLO"},
+		{"HERE to a server", "\x07\x00\x00\x00\x01", true, Closed, "the first control message is not HELLO"},
+		{"the first extension to a server", "\x80", true, Opened, ""},
+		{"WELCOME to a client", welcome, false, Open, ""},
+		{"HELLO to a client", "\x01\x00\x00", false, Closed, "the first control message is not WELCOME"},
+		{"a request to a client", "\x03\x00\x00\x00\x01\x01r", false, Closed, "the first control message is not WELCOME"},
+		{"the last extension to a client", "\xff", false, Opened, ""},
+	} {
+		w := newWorld(t)
+		w.link()
+		s := w.client
+		if c.toServer {
+			s = w.server
+		}
+		s.control(w.now, []byte(c.b))
+		if s.State() != c.state || s.Reason().Text != c.text {
+			t.Errorf("%s: state %v, %q; want %v, %q", c.name, s.State(), s.Reason().Text, c.state, c.text)
+		}
+	}
+}
+
+// Who waits for the opening waits for OpenTimeout, to the millisecond, and says what
+// did not come.
+func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
+	w := newWorld(t, func(c, s *Config) { c.OpenTimeout, s.OpenTimeout = 1234*time.Millisecond, 1234*time.Millisecond })
+	w.now = w.now.Add(time.Minute) // the link comes late
+	w.loss = 1
+	w.link()
+	w.run(1233 * time.Millisecond)
+	for _, s := range []*side{w.client, w.server} {
+		if at, _ := s.Mux().Heard(); s.State() != Opened || at != w.now.Add(-1233*time.Millisecond) {
+			t.Errorf("%s: state %v, its silence counts from %v before now", s.name, s.State(), w.now.Sub(at))
+		}
+	}
+	w.run(time.Millisecond)
+	for s, want := range map[*side]string{w.client: "no WELCOME came in time", w.server: "no HELLO came in time"} {
+		if s.State() != Closed || s.Reason().Code != ProtocolError || s.Reason().Text != want {
+			t.Errorf("%s: state %v, %+v; want %q", s.name, s.State(), s.Reason(), want)
+		}
+	}
+}
+
+// A link that goes before the opening takes the session with it, at once.
+func TestLinkThatGoesBeforeTheOpening(t *testing.T) {
+	w := newWorld(t)
+	if w.server.Linked() {
+		t.Error("linked before Link")
+	}
+	w.link()
+	if !w.server.Linked() || !w.client.Linked() {
+		t.Error("not linked")
+	}
+	w.cut()
+	for _, s := range []*side{w.client, w.server} {
+		if s.Linked() || s.State() != Closed || !s.Over() || !s.Deadline().IsZero() {
+			t.Errorf("%s: linked %v, state %v, over %v", s.name, s.Linked(), s.State(), s.Over())
+		}
+		if b := s.Append(w.now, []byte("before"), channel.MaxPacket); string(b) != "before" {
+			t.Errorf("%s: without a link Append makes %q of the buffer", s.name, b)
+		}
+	}
+}
+
+// What the peer may not say on an open session ends it.
+func TestControlMessagesOfTheWrongEnd(t *testing.T) {
+	for _, c := range []struct {
+		name, b  string
+		toServer bool
+		text     string
+	}{
+		{"HERE from a server", "\x07\x00\x00\x00\x01", false, "HERE from a server"},
+		{"WELCOME from a client", string(appendWelcome(nil, 1, Token{}, 1, 1)), true, "WELCOME from a client"},
+		{"OPENED from a server", "\x09\x01", false, "an OPENED for nothing"},
+		{"OPENED of nothing from a client", "\x09\x04", true, "an OPENED for nothing"},
+		{"HELLO from a server", "\x01\x00\x00", false, "HELLO in an open session"},
+	} {
+		w := open(t)
+		s := w.client
+		if c.toServer {
+			s = w.server
+		}
+		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != ProtocolError || s.Reason().Text != c.text {
+			t.Errorf("%s: state %v, %+v", c.name, s.State(), s.Reason())
+		}
+	}
+	w := open(t)
+	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
+	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
+	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "a request has the id of another that is unanswered" {
+		t.Errorf("two requests with one id: %+v", r)
+	}
+}
+
+// The limits hold for requests too, and for what is reliable and unordered; after the
+// end nothing more is told.
+func TestLimitsOfRequestsAndUnordered(t *testing.T) {
+	w := open(t, func(_, s *Config) { s.Limits.Messages = 2 })
+	for range 6 {
+		w.client.Request(w.now, "r", nil)
+	}
+	w.run(time.Second)
+	w.want(w.server, "request 1 r: ", "request 2 r: ", "request 3 r: ", "request 4 r: ",
+		`closed 16 "more than 2 messages per second" remote=false`)
+
+	w = open(t, func(_, s *Config) { s.Limits.Messages = 1 })
+	for i := range 4 {
+		w.send(w.client, loot, fmt.Sprint(i))
+	}
+	w.run(time.Second)
+	w.want(w.server, "loot: 0", "loot: 1", `closed 16 "more than 1 messages per second" remote=false`)
+	if n := w.server.Stats().Limited; n != 0 {
+		t.Errorf("%d reliable messages were dropped", n)
+	}
+
+	w = open(t, func(_, s *Config) { s.Limits.Requests, s.Limits.Messages = -1, -1 })
+	for range 200 {
+		w.client.Request(w.now, "r", nil)
+	}
+	w.run(time.Second)
+	if n := w.server.Stats(); n.Serving != 200 || n.Refused != 0 {
+		t.Errorf("without a limit %d requests are served, %d refused", n.Serving, n.Refused)
+	}
+}
+
+// Messages before the opening may take 256 KiB, to the byte.
+func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
+	for _, over := range []int{0, 1} {
+		w := newWorld(t)
+		w.link()
+		hello := w.client.Append(w.now, nil, channel.MaxPacket)
+		w.server.earlyBytes = maxEarly - len("early") - earlyCost + over
+		w.send(w.client, chat, "early")
+		w.server.Receive(w.now, w.client.Append(w.now, nil, channel.MaxPacket))
+		w.server.Receive(w.now, hello)
+		w.collect(w.server)
+		if over == 0 {
+			w.want(w.server, "open I am red", "chat: early")
+			if w.server.early != nil {
+				t.Error("what came early is kept")
+			}
+		} else if r := w.server.Reason(); r.Code != LimitEarly || r.Text != "too much sent before HELLO" {
+			t.Errorf("a byte too many: %+v", r)
+		}
+	}
+}
+
+// An early message has memory of its own, which is not given back twice.
+func TestEarlyMessagesKeepTheirBytes(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	hello := w.client.Append(w.now, nil, channel.MaxPacket)
+	big := func(c string) string { return strings.Repeat(c, 3000) }
+	take := func() {
+		for b := w.client.Append(w.now, nil, channel.MaxPacket); len(b) > 0; b = w.client.Append(w.now, nil, channel.MaxPacket) {
+			w.server.Receive(w.now, b)
+		}
+	}
+	w.send(w.client, loot, big("a"))
+	w.send(w.client, loot, big("b"))
+	take()
+	w.server.Receive(w.now, hello)
+	w.run(time.Second)
+	w.want(w.server, "open I am red", "loot: "+big("a"), "loot: "+big("b"))
+	w.send(w.client, loot, big("c"))
+	w.send(w.client, loot, big("d"))
+	w.send(w.client, loot, big("e"))
+	w.run(time.Second)
+	w.want(w.server, "loot: "+big("c"), "loot: "+big("d"), "loot: "+big("e"))
+}
+
+// An id is not used again at once, nor is one that waits, nor 0.
+func TestIDsOfRequests(t *testing.T) {
+	w := open(t)
+	ask := func() uint32 {
+		id, err := w.client.Request(w.now, "r", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	first := ask()
+	w.client.Forget(first)
+	if st := w.client.Stats(); st.Waiting != 0 {
+		t.Errorf("%d wait after Forget", st.Waiting)
+	}
+	second := ask()
+	w.run(100 * time.Millisecond)
+	w.server.Ack(w.now, first)
+	w.run(100 * time.Millisecond)
+	if _, waits := w.client.Status(second); first == second || !waits {
+		t.Errorf("ids %d and %d: the answer to the first settles the second", first, second)
+	}
+	w.want(w.client)
+	w.client.lastID = math.MaxUint32 - 1
+	if id := ask(); id != math.MaxUint32 {
+		t.Errorf("id %d", id)
+	}
+	if id := ask(); id != 1 {
+		t.Errorf("after the largest id comes %d", id)
+	}
+	if id := ask(); id != 3 || second != 2 {
+		t.Errorf("after 1 comes %d, and %d waits", id, second)
+	}
+}
+
+// All that waits is settled at the end, in the order it was asked, and forgotten.
+func TestEndSettlesInOrder(t *testing.T) {
+	w := open(t)
+	var want []string
+	for i := range 30 {
+		w.client.Request(w.now, "r", nil)
+		want = append(want, fmt.Sprintf("request %d response lost: ", i+1))
+	}
+	w.run(time.Second)
+	if n := len(w.client.byReport); n != 0 {
+		t.Errorf("%d requests that arrived wait for their receipts", n)
+	}
+	w.server.Kick(w)
+	w.run(time.Second)
+	w.want(w.client, append(want, `closed 1 "" remote=true`)...)
+	if st := w.client.Stats(); st.Waiting != 0 {
+		t.Errorf("%d still wait", st.Waiting)
+	}
+	if st := w.server.Stats(); st.Serving != 0 {
+		t.Errorf("%d are still served", st.Serving)
+	}
+	if _, waits := w.client.Status(1); waits {
+		t.Error("a request of a session that is over waits")
+	}
+}
+
+// Kick closes at once.
+func (s *side) Kick(w *world) {
+	s.Close(w.now, Kicked, "", true)
+	w.collect(s)
+}
+
+// While a session is interrupted an error says what is wrong, for shared payloads too.
+func TestErrorsOfSend(t *testing.T) {
+	w := open(t)
+	shared := func(ch channel.ID) error {
+		return w.client.SendShared(w.now, ch, &channel.Shared{B: []byte("x"), Done: func() {}})
+	}
+	want := func(why string, ch channel.ID, want error) {
+		t.Helper()
+		if _, err := w.client.Send(w.now, ch, []byte("x"), channel.Options{}); !errors.Is(err, want) {
+			t.Errorf("%s: Send on %d: %v, want %v", why, ch, err, want)
+		}
+		if err := shared(ch); !errors.Is(err, want) {
+			t.Errorf("%s: SendShared on %d: %v, want %v", why, ch, err, want)
+		}
+	}
+	want("open", channel.Control, channel.ErrUnknown)
+	want("open", 4, channel.ErrUnknown)
+	want("open", moves, nil)
+	w.cut()
+	want("interrupted", moves, ErrInterrupted)
+	want("interrupted", loot, nil)
+	want("interrupted", 4, channel.ErrUnknown)
+	w.client.Close(w.now, Normal, "", true)
+	want("closed", moves, channel.ErrClosed)
+	want("closed", loot, channel.ErrClosed)
+}
+
+// Only a packet that counts ends an interruption.
+func TestGarbageDoesNotResume(t *testing.T) {
+	w := open(t)
+	w.send(w.server, chat, "hi")
+	again := w.server.Append(w.now, nil, channel.MaxPacket)
+	w.client.Receive(w.now, again)
+	w.run(100 * time.Millisecond)
+	w.loss = 1
+	w.run(4 * time.Second)
+	w.want(w.client, "chat: hi", "interrupted")
+	for _, b := range [][]byte{nil, []byte("garbage"), again} {
+		w.client.Receive(w.now, b)
+		w.collect(w.client)
+		w.want(w.client)
+	}
+	if !w.client.Interrupted() {
+		t.Error("resumed")
+	}
+}
+
+// Link says whether the token is in use now, and tokens are not kept in clear.
+func TestTokensInUse(t *testing.T) {
+	w := newWorld(t)
+	sum := func(n int) [sha256.Size]byte { tok := token(n); return sha256.Sum256(tok[:]) }
+	link := func(why string, s *side, n int, want bool) {
+		t.Helper()
+		if got := s.Link(w.now, LinkInfo{Token: token(n)}); got != want {
+			t.Errorf("%s: the token is in use: %v, want %v", why, got, want)
+		}
+	}
+	if w.server.Admits(sum(0)) {
+		t.Error("a session without a link admits")
+	}
+	link("the first link", w.server, 1, false)
+	link("a client's first link", w.client, 1, false)
+	if w.server.Admits(sum(0)) {
+		t.Error("a session that is not open admits")
+	}
+	if w.server.config.Token != (Token{}) || bytes.Contains(w.server.scratch[:cap(w.server.scratch)], []byte("token")) {
+		t.Error("the token is kept in clear")
+	}
+	link("before the opening", w.server, 1, false)
+	w.run(time.Second)
+	link("a client's second link", w.client, 2, false)
+	link("the second link", w.server, 2, true)
+	link("while WELCOME is under way", w.server, 3, false)
+	if !w.server.Admits(sum(0)) || w.server.Admits(sum(3)) || w.server.Admits(sum(1)) {
+		t.Error("the old token counts until the new one is known, and no other does")
+	}
+	if !w.server.Admits(sum(2)) || w.server.Admits(sum(0)) {
+		t.Error("who shows the new token has it, and only it counts")
+	}
+	w.server.Close(w.now, Normal, "", true)
+	if w.server.Admits(sum(2)) {
+		t.Error("a closed session admits")
+	}
+	link("a closed session", w.server, 4, false)
+}
+
+// What a large control message took is given back; what a small one took is kept.
+func TestScratchOfLargeMessages(t *testing.T) {
+	w := open(t)
+	w.client.Request(w.now, "r", nil)
+	if c := cap(w.client.scratch); c == 0 || c > keptScratch {
+		t.Errorf("after a small request %d bytes are kept", c)
+	}
+	w.client.Request(w.now, "r", make([]byte, 2*keptScratch))
+	if c := cap(w.client.scratch); c != 0 {
+		t.Errorf("after a large one %d bytes are kept", c)
+	}
+}
+
+// A channel cannot be opened before the session is.
+func TestOpenChannelBeforeTheOpening(t *testing.T) {
+	w := newWorld(t)
+	w.link()
+	w.server.takesOpen = true
+	if _, err := w.server.OpenChannel(w.now, effects); err != ErrFixed {
+		t.Errorf("OpenChannel: %v", err)
+	}
+}
