@@ -35,21 +35,52 @@ func main() {
 		parallel = flag.Int("j", 2, "how many changes are tried at a time")
 		longest  = flag.Duration("longest", 3*time.Second, "a test that takes longer does not count")
 		only     = flag.String("only", "", "try only the changes whose line in the report matches this `regexp`")
+		again    = flag.String("again", "", "try only the changes in this `file`, a report of before")
 		verbose  = flag.Bool("v", false, "print every change and what came of it")
 	)
 	flag.Parse()
-	if err := run(flag.Args(), *parallel, *longest, *only, *verbose); err != nil {
+	o := options{*parallel, *longest, *only, *again, *verbose, nil}
+	if err := o.run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(dirs []string, parallel int, longest time.Duration, only string, verbose bool) error {
+type options struct {
+	parallel    int
+	longest     time.Duration
+	only, again string
+	verbose     bool
+
+	wanted func(*mutant) bool
+}
+
+// choose makes wanted of what the user asks for.
+func (o *options) choose() error {
+	pattern, err := regexp.Compile(o.only)
+	if err != nil {
+		return err
+	}
+	var report string
+	if o.again != "" {
+		b, err := os.ReadFile(o.again)
+		if err != nil {
+			return err
+		}
+		report = string(b)
+	}
+	o.wanted = func(m *mutant) bool {
+		_, name, _ := strings.Cut(m.String(), ": ") // without the line, which may be another now
+		return pattern.MatchString(m.String()) && (o.again == "" || strings.Contains(report, ": "+name))
+	}
+	return nil
+}
+
+func (o *options) run(dirs []string) error {
 	if len(dirs) == 0 {
 		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "internal/session", "rtcserver", "."}
 	}
-	pattern, err := regexp.Compile(only)
-	if err != nil {
+	if err := o.choose(); err != nil {
 		return err
 	}
 	root, err := os.Getwd()
@@ -58,7 +89,7 @@ func run(dirs []string, parallel int, longest time.Duration, only string, verbos
 	}
 	open := 0
 	for _, dir := range dirs {
-		n, err := try(root, filepath.Clean(dir), parallel, longest, pattern, verbose)
+		n, err := o.try(root, filepath.Clean(dir))
 		if err != nil {
 			return err
 		}
@@ -71,7 +102,7 @@ func run(dirs []string, parallel int, longest time.Duration, only string, verbos
 }
 
 // try reports on one package, and returns how many changes survive.
-func try(root, dir string, parallel int, longest time.Duration, only *regexp.Regexp, verbose bool) (int, error) {
+func (o *options) try(root, dir string) (int, error) {
 	temp, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return 0, err
@@ -94,7 +125,7 @@ func try(root, dir string, parallel int, longest time.Duration, only *regexp.Reg
 		case known[m.key()]:
 			delete(known, m.key())
 			same++
-		case !m.off && only.MatchString(m.String()):
+		case !m.off && o.wanted(m):
 			list = append(list, m)
 		}
 	}
@@ -103,16 +134,16 @@ func try(root, dir string, parallel int, longest time.Duration, only *regexp.Reg
 		if len(left) == 0 {
 			break
 		}
-		s, err := b.newSuite(tests, longest, verbose)
+		s, err := b.newSuite(tests, o.longest, o.verbose)
 		if err != nil {
 			return 0, err
 		}
-		each(left, parallel, s.kill)
+		each(left, o.parallel, s.kill)
 	}
 	var count [3]int
 	for _, m := range list {
 		count[m.outcome]++
-		if verbose || m.outcome != killed {
+		if o.verbose || m.outcome != killed {
 			fmt.Printf("%v%s\n", m, []string{" [no test reaches it]", "", " [killed]"}[m.outcome])
 		}
 	}
