@@ -474,8 +474,43 @@ func TestScratchOfLargeMessages(t *testing.T) {
 func TestOpenChannelBeforeTheOpening(t *testing.T) {
 	w := newWorld(t)
 	w.link()
-	w.server.takesOpen = true
+	w.server.takes = takesOpen
 	if _, err := w.server.OpenChannel(w.now, effects); err != ErrFixed {
 		t.Errorf("OpenChannel: %v", err)
+	}
+}
+
+// Answers to OPEN come in order, and from a client.
+func TestAnswersToOpenAreInOrder(t *testing.T) {
+	w := open(t)
+	w.open(effects)
+	other := effects
+	other.Name = "other"
+	w.open(other)
+	w.server.control(w.now, []byte("\x09\x05"))
+	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "an OPENED for nothing" {
+		t.Errorf("the second answer first: %+v", r)
+	}
+	w = open(t)
+	w.open(effects)
+	w.run(time.Second)
+	w.client.control(w.now, []byte("\x09\x04"))
+	if r := w.client.Reason(); r.Code != ProtocolError || r.Text != "an OPENED for nothing" {
+		t.Errorf("an answer from the server: %+v", r)
+	}
+}
+
+// A request is rejected once.
+func TestRequestIsRejectedOnce(t *testing.T) {
+	w := open(t)
+	w.client.Request(w.now, "r", nil)
+	w.run(100 * time.Millisecond)
+	for _, want := range []error{nil, ErrAnswered} {
+		if err := w.server.Reject(w.now, 1, "no"); err != want {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	if n := w.server.Stats().Serving; n != 0 {
+		t.Errorf("%d are served", n)
 	}
 }
