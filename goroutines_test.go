@@ -1,0 +1,60 @@
+package godwit
+
+import (
+	"sync"
+	"testing"
+)
+
+// Every method of a Server, a Conn and a Group may be called from any goroutine, with
+// all the others at once: the race detector finds what may not.
+func TestMethodsFromManyGoroutines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Limits.Messages, c.Limits.Bytes, c.Limits.Requests = -1, -1, -1 })
+		client, server, _ := join(t, srv, "ada")
+		group := srv.NewGroup()
+		calls := []func(){
+			func() { srv.Broadcast(loot, []byte("b")) },
+			func() { srv.BroadcastExcept(server, loot, []byte("b")) },
+			func() { srv.Stats(); srv.Totals(); srv.Len(); srv.Channel("chat"); srv.RTC() },
+			func() {
+				for range srv.Conns() {
+				}
+			},
+			func() { srv.Flush() },
+			func() { group.Join(server); group.Leave(server) },
+			func() { group.Send(loot, []byte("g")); group.SendExcept(server, loot, []byte("g")) },
+			func() {
+				if c, err := srv.Local(LocalConfig{}); err == nil {
+					c.Kick("")
+				}
+			},
+		}
+		for _, c := range []*Conn{client, server} {
+			calls = append(calls,
+				func() { c.Send(move, []byte("m")); c.SendWith(chat, []byte("c"), Options{Receipt: true}) },
+				func() { c.Ask("q", []byte("q"), func(Result) {}) },
+				func() { c.Stats(); c.ChannelStats(chat); c.Free(chat); c.Channels() },
+				func() { c.ID(); c.Identity(); c.Kind(); c.Hello(); c.RemoteAddr() },
+				func() { c.OpenChannel(Channel{Name: "more"}) },
+			)
+		}
+		var all sync.WaitGroup
+		for _, call := range calls {
+			for range 2 {
+				all.Go(func() {
+					for range 50 {
+						call()
+					}
+				})
+			}
+		}
+		all.Wait()
+		all.Go(func() { client.Close(Normal, "") })
+		all.Go(func() { server.Kick("") })
+		all.Wait()
+		srv.Close()
+		if _, err := srv.Local(LocalConfig{}); err != ErrClosed {
+			t.Errorf("Local after Close: %v", err)
+		}
+	})
+}
