@@ -65,7 +65,8 @@ func parseHello(kind uint8, body []byte) (h hello, ok bool) {
 	} else {
 		// cipher_suite(2) compression_method(1)
 		h.suite = Suite(r.number(2))
-		r.ok = r.ok && r.number(1) == 0
+		compression := r.number(1) // before r.ok is asked: it is what reading it makes of it
+		r.ok = r.ok && compression == 0
 	}
 	if version != version12 || !r.ok {
 		return hello{}, false

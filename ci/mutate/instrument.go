@@ -271,7 +271,8 @@ func (s *source) zero(st *ast.ReturnStmt) {
 	}
 	zeros := len(st.Results) > 0
 	for _, e := range st.Results {
-		zeros = zeros && s.zeros[s.text(e)]
+		literal, ok := e.(*ast.CompositeLit) // Alert{} is a zero value too
+		zeros = zeros && (s.zeros[s.text(e)] || ok && len(literal.Elts) == 0)
 	}
 	text := "zero values for " + s.brief(st)
 	if zeros {
