@@ -22,8 +22,8 @@ const (
 	silence = time.Second
 
 	// trial is how long a selection that left a proved path for an unproved one
-	// may go without a record from there: then it goes back. A check can be
-	// replayed by whoever has seen it, a record cannot.
+	// may go without a proof: then it goes back. A check can be replayed by whoever
+	// has seen it, and a record be forged by the peer.
 	trial = time.Second
 
 	// wariness is how long the selected path must have been silent, after a trial
@@ -42,9 +42,14 @@ type Config struct {
 	// 30 s.
 	PendingTimeout time.Duration
 
-	// ConsentTimeout is how long after its last valid check a path may be sent
-	// to, and a peer lives. Zero means 30 s.
+	// ConsentTimeout is how long after its last valid check, or answer to a
+	// challenge, a path may be sent to, and a peer lives. Zero means 30 s.
 	ConsentTimeout time.Duration
+
+	// Secret must be random and unknown to every peer; agents may share it.
+	// Challenges are made from it and from Local.Ufrag, which is an agent's own.
+	// Without it the agent never asks: no address is proved but by [Agent.Proved].
+	Secret *[32]byte
 
 	// MaxPaths is how many addresses are remembered. One more evicts the one
 	// whose last check is oldest: an unproved one if there is one, and never
@@ -86,8 +91,11 @@ type Agent struct {
 	checked  time.Time // the last valid check on any path; zero before the first
 	until    time.Time // when the trial of the selection ends; zero if there is none
 	wary     bool      // the last trial has failed
+	asks     bool      // Ask was called
+	ask      *challenge
 	stats    Stats
 
+	secret      *[32]byte
 	local       Credentials
 	remoteUfrag string
 	pending     time.Duration
@@ -105,6 +113,7 @@ func New(now time.Time, c Config) *Agent {
 // Init makes a an agent that waits for its peer's first check.
 func (a *Agent) Init(now time.Time, c Config) {
 	*a = Agent{
+		secret:      c.Secret,
 		local:       c.Local,
 		remoteUfrag: c.Remote.Ufrag,
 		pending:     cmp.Or(c.PendingTimeout, defaultPendingTimeout),
@@ -122,8 +131,8 @@ func (a *Agent) Init(now time.Time, c Config) {
 // with USE-CANDIDATE, if it is the first, or if nothing was heard on the
 // selected path for more than a second. But records count for more than checks,
 // which can be replayed: a path with a record in the last second gives way to a
-// record from the nominated one only, and an unproved path is on trial for a
-// second.
+// record from the nominated one only. A selection that has left a proved path is on
+// trial: it goes back after a second without a proof.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
 		return b, WrongUsername
@@ -163,15 +172,14 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 		a.stats.Moves++
 	}
 	a.stats.Checks++
-	a.paths[0].in += int64(len(r.msg.Raw))
-	a.paths[0].out += int64(size)
+	a.refill()
+	a.paths[0].account(len(r.msg.Raw), size)
 	return b, verdict
 }
 
 // refused accounts an error response to a path, if from is one.
 func (a *Agent) refused(from netip.AddrPort, in, out int) {
 	if p := a.Path(from); p != nil {
-		p.in += int64(in)
-		p.out += int64(out)
+		p.account(in, out)
 	}
 }

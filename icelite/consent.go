@@ -7,33 +7,41 @@ import (
 
 // Heard tells the agent of a datagram of n bytes that is not STUN. authentic
 // means that only the peer can have sent it: it opened under the session's
-// keys, or it answered a handshake message of ours. Such a datagram proves the
-// address, and selects it if it was nominated, or if the selected one is unproved
-// or has sent none for more than a second. A datagram from an address that is no
-// path is nothing.
+// keys. Such a datagram selects its path if that was nominated, or if the selected one
+// has sent none for more than a second. It proves no address: only [Agent.Answered]
+// and [Agent.Proved] do. A datagram from an address that is no path is nothing.
 //
-// A proof belongs to one address and lasts as long as consent to it: a path
-// that the selection leaves and comes back to is still proved, a path that it
-// moves to for the first time is not, and one without a check for
-// ConsentTimeout has to be proved again.
+// A proof belongs to one address. It lasts until another address of the peer is
+// proved and selected, until there was no check for ConsentTimeout, or until a
+// challenge was not answered.
 func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
 	i := a.index(from)
 	if i < 0 {
 		return
 	}
-	a.paths[i].in += int64(n)
+	if a.refill(); !a.paths[i].proved {
+		a.paths[i].in += int64(n)
+	}
 	if authentic {
 		a.record(now, i)
 	}
 }
 
 // MaySend reports whether a datagram of n bytes may go to to, and accounts it
-// if so. It may while the last valid check from there is younger than
-// ConsentTimeout, and, until the address is proved, while no more than three
-// times the bytes that came from it go back. Responses to checks are accounted
-// by Answer.
+// if so. It may while the last valid check from there, or the last answer to a
+// challenge that was sent there, is younger than ConsentTimeout, and, until the
+// address is proved, while no more than three times the bytes that came from it go
+// back. Responses to checks are accounted by Answer.
 func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 	p := a.Path(to)
+	if a.unasked(p) && !p.mayTake(n+reserve) {
+		a.stats.Refused++
+		return false
+	}
+	return a.maySend(now, p, n)
+}
+
+func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
 	if p == nil || now.Sub(p.checked) >= a.consent || !p.mayTake(n) {
 		a.stats.Refused++
 		return false
@@ -43,7 +51,8 @@ func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 }
 
 // Deadline returns when Advance must be called: when a trial of the selection
-// ends, or when the agent expires unless a valid check comes before.
+// ends, or when the agent expires unless a valid check comes before. NextChallenge has
+// a time of its own, and Advance comes before Challenge.
 func (a *Agent) Deadline() time.Time {
 	if a.OnTrial() && a.until.Before(a.expiry()) {
 		return a.until
@@ -59,17 +68,18 @@ func (a *Agent) expiry() time.Time {
 }
 
 // Advance reports whether the agent has expired: no valid check ever came in
-// PendingTimeout, or none came for ConsentTimeout. A selection whose trial is
-// over goes back.
+// PendingTimeout, or neither one nor an answer to a challenge for ConsentTimeout. A
+// selection whose trial is over goes back.
 func (a *Agent) Advance(now time.Time) (expired bool) {
+	a.lapse(now)
 	if a.OnTrial() && !now.Before(a.until) {
 		a.takeBack(now)
 	}
 	return !now.Before(a.expiry())
 }
 
-// LastCheck returns when the last valid check came, on whatever path; zero
-// means never. Browsers check every 2.5 to 5 seconds.
+// LastCheck returns when the last valid check or answer to a challenge came, on
+// whatever path; zero means never. Browsers check every 2.5 to 5 seconds.
 func (a *Agent) LastCheck() time.Time { return a.checked }
 
 // Stats returns the counters.

@@ -75,7 +75,7 @@ func TestConsentExpires(t *testing.T) {
 func TestConsentIsPerPath(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a check from home", Moved, home, aCheck().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(20 * time.Second)
 	a.want("a check from the café", Moved, cafe, aCheck().chromium())
 	a.wait(10 * time.Second)
@@ -89,8 +89,9 @@ func TestConsentIsPerPath(t *testing.T) {
 	if a.Path(home).Proved() {
 		t.Error("a proof outlived its consent")
 	}
-	a.wantMaySend("as a new address", home, 3*len(aCheck().chromium())-64+1, false)
-	a.wantMaySend("as a new address", home, 3*len(aCheck().chromium())-64, true)
+	room := 3*len(aCheck().chromium()) - 64
+	a.wantMaySend("as a new address, less what the challenge takes", home, room-reserve+1, false)
+	a.wantMaySend("as a new address, less what the challenge takes", home, room-reserve, true)
 }
 
 // DESIGN 5.7a
@@ -113,6 +114,9 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 	a.wantMaySend("and no more", home, 1, false)
 
 	a.Heard(a.now, home, 10, true)
+	a.wantMaySend("a record proves nothing and counts like others", home, 30, true)
+	a.wantMaySend("and no more", home, 1, false)
+	a.prove("an answer", home)
 	for range 1000 {
 		a.wantMaySend("a proved address", home, 1200, true)
 	}
@@ -122,15 +126,19 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 func TestProofBelongsToOneAddress(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(2 * time.Second)
 	a.want("a move", Moved, mobile, aCheck().nominating().chromium())
 	a.wantMaySend("a new address is unproved", mobile, 1200, false)
 	a.Heard(a.now, mobile, 100, true)
-	a.wantMaySend("until a record comes from it", mobile, 1200, true)
+	a.wantMaySend("a record from there is no proof", mobile, 1200, false)
+	a.prove("until it has answered", mobile)
+	a.wantMaySend("until it has answered", mobile, 1200, true)
 	a.wait(2 * time.Second)
 	a.want("back home", Moved, home, aCheck().nominating().chromium())
-	a.wantMaySend("home is still proved", home, 1200, true)
+	a.wantMaySend("every move needs a proof of its own", home, 1200, false)
+	a.prove("home again", home)
+	a.wantMaySend("home again", home, 1200, true)
 }
 
 // Refused checks are paid for like others.

@@ -115,7 +115,7 @@ type testAgent struct {
 }
 
 func newTestAgent(t *testing.T) *testAgent {
-	return newTestAgentWith(t, Config{Local: ours, Remote: theirs})
+	return newTestAgentWith(t, Config{Local: ours, Remote: theirs, Secret: &[32]byte{1}})
 }
 
 func newTestAgentWith(t *testing.T, c Config) *testAgent {
@@ -123,6 +123,18 @@ func newTestAgentWith(t *testing.T, c Config) *testAgent {
 }
 
 func (a *testAgent) wait(d time.Duration) { a.now = a.now.Add(d) }
+
+// prove lets the selected path answer a challenge, and send a record.
+func (a *testAgent) prove(why string, from netip.AddrPort) {
+	a.t.Helper()
+	a.wantSelected(why, from)
+	a.Heard(a.now, from, 100, true)
+	a.Ask()
+	b, ok := a.Challenge(a.now, 81)
+	if !ok || !a.Answered(a.now, b[:]) || !a.Path(from).Proved() {
+		a.t.Fatalf("%s: the path is not proved", why)
+	}
+}
 
 // deliver gives the agent a datagram and returns what it made of it.
 func (a *testAgent) deliver(from netip.AddrPort, local netip.Addr, b []byte) (Drop, Verdict) {

@@ -41,16 +41,16 @@ func (a *Agent) nominate(i int) {
 	}
 }
 
-// yields reports whether the selected path gives way to a check.
+// yields reports whether the selected path gives way to a check from the newest one.
 func (a *Agent) yields(now time.Time) bool {
 	s := &a.paths[a.selected]
 	switch {
-	case !s.proved:
+	case !s.proved && a.paths[0].proved:
 		return true
 	case now.Sub(s.recorded) <= silence:
 		return false
 	}
-	return !a.wary || now.Sub(s.heard()) > wariness
+	return !s.proved || !a.wary || now.Sub(s.heard()) > wariness
 }
 
 // choose selects path i. If it is unproved and the one before was not, that is a
@@ -74,18 +74,21 @@ func (a *Agent) choose(now time.Time, i int) {
 func (a *Agent) record(now time.Time, i int) {
 	p, s := &a.paths[i], &a.paths[a.selected]
 	silent := now.Sub(s.recorded) > silence
-	p.recorded, p.proved = now, true
+	p.recorded = now
 	switch {
 	case i == a.selected:
-		a.until, a.wary = time.Time{}, false
-	case p.nominated || !s.proved || silent:
+		// The answer to a challenge is one that we asked for: an idle peer stays idle.
+		if p.proved && !a.ask.answered.Equal(now) {
+			a.wary = false
+		}
+	case p.nominated || silent || p.proved && !s.proved:
 		a.choose(now, i)
 		a.stats.Moves++
 	}
 }
 
 // OnTrial reports whether the selection has left a proved path for one that still
-// has to be: a record from there would end the trial.
+// has to be: a proof of that ends the trial.
 func (a *Agent) OnTrial() bool { return !a.until.IsZero() }
 
 // takeBack ends a trial that has failed. The selection goes back if it still may.
@@ -100,11 +103,18 @@ func (a *Agent) takeBack(now time.Time) {
 	}
 }
 
-// Holds reports whether from is surely the peer's: proved, and heard from not
-// longer ago than a peer that lives is silent.
+// Holds reports whether from is the peer's and in use: a record came from there in the
+// last two seconds, or it is proved and was heard from not longer ago than a peer that
+// lives is silent.
 func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
-	return p != nil && p.proved && now.Sub(p.heard()) <= wariness
+	return p != nil && (p.proved && now.Sub(p.heard()) <= wariness || p.speaks(now))
+}
+
+// Speaks reports whether a record came from there in the last two seconds.
+func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
+	p := a.Path(from)
+	return p != nil && p.speaks(now)
 }
 
 // newest moves the path of from to the front, or makes a new one there, and

@@ -129,7 +129,7 @@ func TestPathsAreNewestFirst(t *testing.T) {
 func TestPathsAreBounded(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("the true one", Moved, home, aCheck().nominating().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	bare, nominating := aCheck().chromium(), aCheck().nominating().chromium()
 	for port := range 10_000 {
 		b := bare
@@ -162,7 +162,7 @@ func TestEvictionSparesTheSelectedPath(t *testing.T) {
 	port := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(home.Addr(), n) }
 	for n := range uint16(3) {
 		a.deliver(port(n), server, aCheck().chromium())
-		a.Heard(a.now, port(n), 100, true)
+		a.Proved(a.now, port(n))
 	}
 	a.wantSelected("the first", port(0))
 	a.want("a fourth", Checked, port(3), aCheck().chromium())

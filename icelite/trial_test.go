@@ -26,13 +26,14 @@ func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
 func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.want("a spare path", Checked, cafe, aCheck().chromium())
 	a.want("a nomination", Checked, mobile, aCheck().nominating().chromium())
 	a.Heard(a.now, cafe, 100, true)
 	a.wantSelected("a record from a spare path moves nothing", home)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantSelected("one from the nominated path does", mobile)
+	a.prove("and it answers", mobile)
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("a late one from the old path does not", mobile)
 }
@@ -43,7 +44,7 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
 	a.want("home", Moved, home, seen)
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(1500 * time.Millisecond)
 	a.want("a replay", Moved, cafe, seen)
 	if !a.OnTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
@@ -76,7 +77,7 @@ func TestRecordEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
 	a.want("home", Moved, home, seen)
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(1500 * time.Millisecond)
 	a.want("a replay", Moved, cafe, seen)
 	a.wait(100 * time.Millisecond)
@@ -92,7 +93,7 @@ func TestCheckEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
 	a.want("home", Moved, home, seen)
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(2400 * time.Millisecond)
 	a.want("a replay", Moved, cafe, seen)
 	a.wait(100 * time.Millisecond)
@@ -107,11 +108,11 @@ func TestCheckEndsATrial(t *testing.T) {
 func TestTrialThatSucceeds(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(3 * time.Second)
 	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
 	a.wait(100 * time.Millisecond)
-	a.Heard(a.now, mobile, 100, true)
+	a.prove("the answer", mobile)
 	a.wait(time.Minute / 3)
 	if a.OnTrial() || a.Advance(a.now) {
 		t.Error("the trial goes on")
@@ -124,7 +125,7 @@ func TestTrialThatSucceeds(t *testing.T) {
 func TestWarinessEnds(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
-	a.Heard(a.now, home, 100, true)
+	a.prove("home", home)
 	a.wait(3 * time.Second)
 	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
 	a.wait(trial)
@@ -140,16 +141,23 @@ func TestHolds(t *testing.T) {
 		t.Error("an address without a check is held")
 	}
 	a.want("home", Moved, home, aCheck().chromium())
-	if a.Holds(a.now, home) {
+	if a.Holds(a.now, home) || a.Speaks(a.now, home) {
 		t.Error("an unproved address is held")
 	}
 	a.Heard(a.now, home, 10, true)
+	a.wait(speaking)
+	if !a.Holds(a.now, home) || !a.Speaks(a.now, home) {
+		t.Error("an address that speaks is not held")
+	}
+	if a.wait(1); a.Holds(a.now, home) || a.Speaks(a.now, home) {
+		t.Error("an unproved address is held though it is silent")
+	}
+	a.prove("home", home)
 	a.wait(wariness)
-	if !a.Holds(a.now, home) {
+	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
 		t.Error("a proved address is not held")
 	}
-	a.wait(1)
-	if a.Holds(a.now, home) {
+	if a.wait(1); a.Holds(a.now, home) {
 		t.Error("an address is held though the peer has gone silent")
 	}
 }

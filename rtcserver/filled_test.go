@@ -116,8 +116,9 @@ func (h *possessed) takeOver(tap *wiretap, page netip.AddrPort) {
 	}
 }
 
-// packet sends an SCTP packet with these chunks.
-func (h *possessed) packet(chunks ...[]byte) {
+// plain returns an SCTP packet with these chunks, and room for a record's header
+// before it.
+func (h *possessed) plain(chunks ...[]byte) []byte {
 	b := h.records.Reserve(nil)
 	start := len(b)
 	b = append(b, 0x13, 0x88, 0x13, 0x88) // ports 5000
@@ -126,11 +127,12 @@ func (h *possessed) packet(chunks ...[]byte) {
 		b = append(b, c...)
 	}
 	binary.LittleEndian.PutUint32(b[start+8:], crc32.Checksum(b[start:], crc32.MakeTable(crc32.Castagnoli)))
-	b, err := h.records.Seal(b, 0, dtls.TypeApplicationData)
-	if err != nil {
-		panic(err)
-	}
-	h.inject(b)
+	return b
+}
+
+// packet sends an SCTP packet with these chunks.
+func (h *possessed) packet(chunks ...[]byte) {
+	h.inject(h.seal(chunks...))
 	if h.sent++; h.w != nil && h.sent%50 == 0 {
 		synctest.Wait() // or the socket's buffer overflows
 	}

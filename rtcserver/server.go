@@ -31,6 +31,7 @@ type Server struct {
 	offers    *limiter
 	shards    []*shard
 	cookieKey [32]byte
+	pathKey   [32]byte
 	gate      dtls.Gate // so that messages need not wait for all handshakes that run
 	stats     signalStats
 	running   sync.WaitGroup
@@ -87,6 +88,7 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 		down:     make(chan struct{}),
 	}
 	rand.Read(s.cookieKey[:])
+	rand.Read(s.pathKey[:])
 	s.gate = dtls.NewGate(runtime.GOMAXPROCS(0))
 	if s.config.Certificate == nil {
 		cert, err := dtls.GenerateCertificate(time.Now())
@@ -232,6 +234,7 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 			Remote:         peer.Credentials{Ufrag: offer.Ufrag, Pwd: offer.Pwd},
 			PendingTimeout: s.config.PendingTimeout,
 			ConsentTimeout: s.config.SilenceTimeout,
+			Secret:         &s.pathKey,
 		},
 		SCTP: peer.SCTPConfig{
 			LocalTag:      binary.BigEndian.Uint32(random[:4]),

@@ -6,7 +6,7 @@ type Event struct {
 	Stream uint16 // of a message or channel
 	Kind   Kind   // of a message
 
-	// Payload is a message, or what the peer gave as the cause of its ABORT. It is
+	// Payload is a message, what a probe held, or what the peer gave as the cause of its ABORT. It is
 	// a view of the received packet unless the message came in fragments or had to
 	// wait; those own their memory.
 	Payload []byte
@@ -34,6 +34,7 @@ const (
 	ChannelRefused                      // the peer asked for a channel that it does not get; it may have been open as a negotiated one
 	Message                             // a message arrived
 	Closed                              // the association is over; nothing follows
+	Echo                                // the peer sent back what AppendProbe was given: Payload
 )
 
 // Reliability says how hard a channel's sender tries. The page chose it for what

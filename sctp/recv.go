@@ -108,7 +108,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 	case chunkHeartbeat:
 		a.receiveHeartbeat(c)
 	case chunkHeartbeatAck:
-		a.receiveHeartbeatAck(t, c)
+		events = a.receiveHeartbeatAck(t, c, events)
 	case chunkShutdown:
 		events = a.fail(PeerShutdown, events)
 		a.pend = pendShutdownAck
@@ -234,35 +234,67 @@ func (a *Assoc) appendHeartbeats(t time.Duration, b []byte, limit int) []byte {
 		b = finishTLV(append(appendChunk(b, chunkHeartbeatAck, 0), a.heartbeat...), start)
 		a.heartbeat = nil
 	}
-	if a.pend&pendHeartbeat != 0 && chunkHeaderLen+paramHeaderLen+8 <= limit-len(b) {
+	if a.pend&pendHeartbeat != 0 && chunkHeaderLen+paramHeaderLen+timeLen <= limit-len(b) {
 		a.pend &^= pendHeartbeat
-		a.heartSent = t
-		start := len(b)
-		b = appendChunk(b, chunkHeartbeat, 0)
-		p := len(b)
-		b = binary.BigEndian.AppendUint64(appendParam(b, paramHeartbeatInfo), uint64(t))
-		b = finishTLV(finishTLV(b, p), start)
+		b = a.appendHeartbeat(t, b, nil)
 	}
 	return b
 }
 
-// Probe sends a HEARTBEAT with the next Append, which a peer that is there answers
-// at once.
-func (a *Assoc) Probe() {
-	if a.state == stateEstablished {
-		a.pend |= pendHeartbeat
-	}
+// maxProbe is the most bytes that a Probe takes.
+const maxProbe = 32
+
+// ProbeLen returns the length of a packet that AppendProbe makes of n bytes.
+func ProbeLen(n int) int {
+	return headerLen + chunkHeaderLen + paramHeaderLen + pad4(timeLen+n)
 }
 
-// receiveHeartbeatAck measures the round trip of our last HEARTBEAT.
-func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk) {
-	if len(c.value) != paramHeaderLen+8 || a.heartSent == 0 ||
-		time.Duration(binary.BigEndian.Uint64(c.value[paramHeaderLen:])) != a.heartSent {
-		a.drop(DropHeartbeat)
-		return
+// timeLen is the length of the time that a HEARTBEAT of ours holds.
+const timeLen = 8
+
+// AppendProbe appends a packet with nothing but a HEARTBEAT that holds info, up to 32
+// bytes. A peer that gets it sends the same bytes back, and they come out as an event
+// Echo. It does nothing before the association is established.
+func (a *Assoc) AppendProbe(now time.Time, b, info []byte) []byte {
+	if a.state != stateEstablished || len(info) > maxProbe {
+		return b
 	}
-	a.sampleRTT(t - a.heartSent)
-	a.heartSent = 0
+	start := len(b)
+	b = a.appendHeader(b, a.peer.tag)
+	return finishPacket(a.appendHeartbeat(a.since(now), b, info), start)
+}
+
+// appendHeartbeat appends a HEARTBEAT with the time and info.
+func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
+	a.heartSent = t
+	start := len(b)
+	b = appendChunk(b, chunkHeartbeat, 0)
+	p := len(b)
+	b = binary.BigEndian.AppendUint64(appendParam(b, paramHeartbeatInfo), uint64(t))
+	b = finishTLV(append(b, info...), p)
+	return finishTLV(b, start)
+}
+
+// receiveHeartbeatAck measures the round trip of our last HEARTBEAT, and hands on what
+// a probe held. That may be of an earlier one.
+func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []Event {
+	n := len(c.value) - paramHeaderLen - timeLen
+	if n < 0 || n > maxProbe || a.heartSent == 0 && n == 0 {
+		a.drop(DropHeartbeat)
+		return events
+	}
+	info := c.value[paramHeaderLen:]
+	switch sent := time.Duration(binary.BigEndian.Uint64(info)); {
+	case a.heartSent != 0 && sent == a.heartSent:
+		a.sampleRTT(t - a.heartSent)
+		a.heartSent = 0
+	case n == 0:
+		a.drop(DropHeartbeat)
+	}
+	if n > 0 {
+		events = append(events, Event{Type: Echo, Payload: info[timeLen:]})
+	}
+	return events
 }
 
 // unknownChunk does what the two highest bits of the type say, and reports whether

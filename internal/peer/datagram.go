@@ -83,9 +83,16 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 	return events, true
 }
 
-// watch looks for the end of the association among its events.
+// watch looks for the beginning and the end of the association among its events, and for
+// answers to challenges.
 func (p *Peer) watch(now time.Time, events []Event) {
 	for i := range events {
+		switch events[i].Type {
+		case sctp.Established:
+			p.ice.ask()
+		case sctp.Echo:
+			p.ice.answered(now, events[i].Payload)
+		}
 		if events[i].Type != sctp.Closed {
 			continue
 		}
@@ -141,6 +148,9 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	}
 	if !p.records.Ready() || p.state < Secure && !p.client {
 		return b, Path{}
+	}
+	if out := p.appendChallenge(now, b); len(out) > len(b) {
+		return out, path
 	}
 	start := len(b)
 	out := p.records.Reserve(b)

@@ -73,10 +73,7 @@ func (p *Peer) Deadline() time.Time {
 		}
 		return sooner(p.until, p.again)
 	}
-	d := p.ice.deadline()
-	if p.state == Secure && p.ice.onTrial() {
-		d = sooner(d, p.probed.Add(probeInterval))
-	}
+	d := sooner(p.ice.deadline(), p.nextChallenge())
 	// While the handshake has something queued that may not go yet, repeating it
 	// is not due either.
 	if p.shake != nil && len(p.shake.queue) == 0 {
@@ -117,9 +114,6 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 		}
 		p.end(now, why, err)
 		return events
-	}
-	if !now.Before(p.probed.Add(probeInterval)) {
-		p.probe(now)
 	}
 	if p.assoc != nil {
 		first := len(events)

@@ -4,8 +4,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/icelite"
 	"github.com/godwit-rtc/godwit/internal/icectl"
+	"github.com/godwit-rtc/godwit/sctp"
 )
 
 // A Path is where a peer's datagrams go: the other side's address, and the
@@ -41,11 +43,24 @@ func (i *ice) knows(a netip.AddrPort) bool {
 	return i.lite.Path(a) != nil
 }
 
-// heard tells the agent of a datagram that is not STUN. A client proves its
-// server's address by checks alone.
+// heard tells the agent of a datagram that is not STUN.
 func (i *ice) heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
 	if i.control == nil {
 		i.lite.Heard(now, from, n, authentic)
+	}
+}
+
+// ask tells the agent that challenges can be sent from now on.
+func (i *ice) ask() {
+	if i.control == nil {
+		i.lite.Ask()
+	}
+}
+
+// answered tells the agent of the answer to a challenge.
+func (i *ice) answered(now time.Time, b []byte) {
+	if i.control == nil {
+		i.lite.Answered(now, b)
 	}
 }
 
@@ -56,9 +71,13 @@ func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
 	return i.lite.MaySend(now, to, n)
 }
 
-// onTrial reports whether the peer has moved to an address that it has not proved
-// yet, and loses again if it does not.
-func (i *ice) onTrial() bool { return i.control == nil && i.lite.OnTrial() }
+// proved tells the agent that a flight of the handshake from that address answered
+// ours, and none went elsewhere.
+func (i *ice) proved(now time.Time, remote netip.AddrPort) {
+	if i.control == nil {
+		i.lite.Proved(now, remote)
+	}
+}
 
 func (i *ice) deadline() time.Time {
 	if i.control != nil {
@@ -86,25 +105,41 @@ func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Re
 		return b, false
 	}
 	b, v := p.ice.lite.Answer(now, from, local, r, b)
-	if v == icelite.Moved {
-		p.probe(now)
-	}
 	return b, v.Granted()
 }
 
-// probeInterval is the time between HEARTBEATs to an address on trial, which has a
-// second.
-const probeInterval = 250 * time.Millisecond
-
-// probe has the address that the peer has moved to asked for a proof.
-func (p *Peer) probe(now time.Time) {
-	if p.state == Secure && p.ice.onTrial() {
-		p.assoc.Probe()
-		p.probed = now
+// nextChallenge returns when the other side is to be asked for a proof that it gets
+// what is sent to it; zero means never.
+func (p *Peer) nextChallenge() time.Time {
+	if p.ice.control != nil || p.state != Secure {
+		return time.Time{}
 	}
+	return p.ice.lite.NextChallenge()
 }
 
-// Holds reports whether a is surely an address of the peer: proved, and in use.
+// appendChallenge appends the challenge that is due, by itself: so an address that may
+// be sent little gets it before anything else.
+func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
+	if due := p.nextChallenge(); due.IsZero() || now.Before(due) {
+		return b
+	}
+	info, ok := p.ice.lite.Challenge(now, sctp.ProbeLen(icelite.ChallengeLen)+p.records.Overhead())
+	if !ok {
+		p.drops.Unsendable++
+		return b
+	}
+	start := len(b)
+	out := p.assoc.AppendProbe(now, p.records.Reserve(b), info[:])
+	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
+	if err != nil {
+		p.wornOut(now, err)
+		return b
+	}
+	return out
+}
+
+// Holds reports whether a is an address of the peer, and in use: see
+// [icelite.Agent.Holds].
 func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Holds(now, a)
 }

@@ -122,7 +122,6 @@ type Peer struct {
 	said     int       // how often it was
 	again    time.Time // when it is owed anew
 	until    time.Time // when Closing becomes Gone
-	probed   time.Time // when an address on trial was asked last
 
 	drops Drops
 }

@@ -95,7 +95,7 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	// was more than one address, one of them may not have been asked, or may have
 	// repeated what it saw.
 	if !p.shake.mixed {
-		p.ice.heard(now, p.shake.with, 0, true)
+		p.ice.proved(now, p.shake.with)
 	}
 	p.associate(now)
 	if p.client {
