@@ -64,7 +64,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 
 	// SilenceTimeout is how long a page may be silent before its connection ends;
-	// browsers check every 2.5 to 5 s. Zero means 30 s, which is also the most.
+	// browsers check every 2.5 to 5 s, and one whose checks are lost is asked whether it
+	// is there. Zero means 30 s, which is also the most.
 	SilenceTimeout time.Duration
 
 	// MaxReceive limits a message that a page sends, in bytes; a page that

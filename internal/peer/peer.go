@@ -76,7 +76,7 @@ const (
 	LocalClose               // Close was called
 	RemoteClose              // the other side closed: ABORT, SHUTDOWN or close_notify
 	Unheard                  // no authenticated check within PendingTimeout
-	Silent                   // no authenticated check within ConsentTimeout
+	Silent                   // no authenticated check, nor answer to a challenge, within ConsentTimeout
 	HandshakeFailed          // DTLS: certificate mismatch, timeout, alert
 	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
 )

@@ -1,0 +1,63 @@
+package rtcserver
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// answerTo is the answer to a check of who has a server's password.
+func answerTo(check []byte, pwd string) []byte {
+	m := stun.New()
+	m.SetType(stun.BindingSuccess)
+	copy(m.TransactionID[:], check[8:20])
+	m.WriteHeader()
+	if err := stun.NewShortTermIntegrity(pwd).AddTo(m); err != nil {
+		panic(err)
+	}
+	if err := stun.Fingerprint.AddTo(m); err != nil {
+		panic(err)
+	}
+	return m.Raw
+}
+
+// A page whose checks get lost from some time on, while its records arrive, is not
+// silent. (Its own client hears answers to none of them, and would give up: so the tap
+// answers for the server.)
+func TestRecordsGoOnWithoutChecks(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p, o := w.openKnown("a=setup:actpass")
+		p.echoes("it works")
+		w.forget()
+		dropped := 0
+		w.network.SetTap(func(packet *netsim.Packet) bool {
+			if packet.To == serverAddr && packet.Payload[0] < 4 {
+				dropped++
+				w.network.Inject(serverAddr, packet.From, answerTo(packet.Payload, o.pwd))
+				return false
+			}
+			return true
+		})
+		for range 90 {
+			time.Sleep(time.Second)
+			p.echoes("records arrive")
+		}
+		synctest.Wait()
+		if st := w.server.Stats(); st.Conns != 1 || dropped < 20 {
+			t.Errorf("%d connections after 90 s without checks, %d of which were lost", st.Conns, dropped)
+		}
+		// Idle for two minutes: it answers what it is asked.
+		time.Sleep(2 * time.Minute)
+		p.echoes("it was idle")
+		w.network.BlackoutFor(p.addr().Addr(), serverAddr.Addr(), time.Hour)
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if st := w.server.Stats(); st.Conns != 0 {
+			t.Errorf("%d connections though nothing comes", st.Conns)
+		}
+	})
+}
