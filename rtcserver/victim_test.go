@@ -108,6 +108,7 @@ func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 				h.offered.conn.Send(0, Binary, make([]byte, 1000))
 				time.Sleep(100 * time.Millisecond)
 			}
+			synctest.Wait() // the tap writes the ledger too
 		}
 		attack()
 		t.Logf("in the first 30 s: %+v", *l.at(victim))
