@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,10 +34,10 @@ func TestRecordsGoOnWithoutChecks(t *testing.T) {
 		p, o := w.openKnown("a=setup:actpass")
 		p.echoes("it works")
 		w.forget()
-		dropped := 0
+		var dropped atomic.Int32
 		w.network.SetTap(func(packet *netsim.Packet) bool {
 			if packet.To == serverAddr && packet.Payload[0] < 4 {
-				dropped++
+				dropped.Add(1)
 				w.network.Inject(serverAddr, packet.From, answerTo(packet.Payload, o.pwd))
 				return false
 			}
@@ -47,8 +48,8 @@ func TestRecordsGoOnWithoutChecks(t *testing.T) {
 			p.echoes("records arrive")
 		}
 		synctest.Wait()
-		if st := w.server.Stats(); st.Conns != 1 || dropped < 20 {
-			t.Errorf("%d connections after 90 s without checks, %d of which were lost", st.Conns, dropped)
+		if st := w.server.Stats(); st.Conns != 1 || dropped.Load() < 20 {
+			t.Errorf("%d connections after 90 s without checks, %d of which were lost", st.Conns, dropped.Load())
 		}
 		// Idle for two minutes: it answers what it is asked.
 		time.Sleep(2 * time.Minute)
