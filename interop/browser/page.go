@@ -52,6 +52,22 @@ func (p *Page) Reload() {
 	}
 }
 
+// Leave goes to another page in the same tab.
+func (p *Page) Leave(url string) {
+	p.t.Helper()
+	if err := p.browser.driver.within(pageTimeout, order{Do: "leave", Page: p.id, URL: url}, nil); err != nil {
+		p.t.Fatalf("leave: %v", err)
+	}
+}
+
+// Back goes back in the tab's history, to the page of this path.
+func (p *Page) Back(path string) {
+	p.t.Helper()
+	if err := p.browser.driver.within(pageTimeout, order{Do: "back", Page: p.id, Path: path}, nil); err != nil {
+		p.t.Fatalf("back: %v", err)
+	}
+}
+
 // Hide puts another tab in front, of a browser that is the test's Own, and returns when the page knows that it is hidden.
 func (p *Page) Hide() {
 	p.t.Helper()

@@ -2341,7 +2341,9 @@ var Conn = class extends EventTarget {
      * do not bring back a page that has one.
      */
     this.pagehide = (e) => {
-      if (!e.persisted || this.session.state !== open) return this.hide();
+      const { state } = this.session;
+      if (!e.persisted || state === closed) return this.hide();
+      if (state < open) return;
       this.frozen = true;
       this.trying?.abort();
       this.freeze();
@@ -2354,7 +2356,7 @@ var Conn = class extends EventTarget {
       if (!this.frozen) return;
       this.frozen = false;
       if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
-      this.session.advance(now());
+      this.session.advance(this.wake(now()));
       if (this.session.interrupted) void this.reconnect();
       this.flushSoon();
     };
@@ -2842,11 +2844,13 @@ async function keep(url, options, key = "godwit") {
     sessionStorage.removeItem(key);
   } catch {
   }
+  const frozen = deferred();
   const kept = (begin) => connect(url, options, (conn) => {
     const c = conn;
     let saved2 = "";
     c.hide = () => hide(c, key);
     c.freeze = () => {
+      frozen.resolve();
       try {
         sessionStorage.setItem(key, saved2 = save(c));
       } catch {
@@ -2854,7 +2858,8 @@ async function keep(url, options, key = "godwit") {
       }
     };
     c.back = () => {
-      if (saved2 && sessionStorage.getItem(key) !== saved2) return false;
+      if (!saved2) return true;
+      if (sessionStorage.getItem(key) !== saved2) return false;
       sessionStorage.removeItem(key);
       return true;
     };
@@ -2862,18 +2867,18 @@ async function keep(url, options, key = "godwit") {
   });
   if (saved) {
     try {
-      return await kept((c) => claim(c, saved));
+      return await kept((c) => claim(c, saved, frozen.promise));
     } catch (e) {
       if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e;
     }
   }
   return kept((c) => void c.begin());
 }
-function claim(c, saved) {
+function claim(c, saved, frozen) {
   const { locks } = navigator;
   const go = (lock) => {
     restore(c, lock ? saved : "");
-    return lock && c.closed;
+    return lock && Promise.race([c.closed, frozen]);
   };
   if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
   else go(c);

@@ -160,7 +160,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * do not bring back a page that has one.
    */
   private readonly pagehide = (e: Event): void => {
-    if (!(e as PageTransitionEvent).persisted || this.session.state !== open) return this.hide();
+    const { state } = this.session;
+    if (!(e as PageTransitionEvent).persisted || state === closed) return this.hide();
+    if (state < open) return; // it goes on to connect, if the page comes back
     this.frozen = true;
     this.trying?.abort();
     this.freeze();
@@ -174,7 +176,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!this.frozen) return;
     this.frozen = false;
     if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
-    this.session.advance(now()); // the grace time may be over
+    this.session.advance(this.wake(now())); // the grace time may be over
     if (this.session.interrupted) void this.reconnect();
     this.flushSoon();
   };

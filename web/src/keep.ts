@@ -1,6 +1,7 @@
 import { type Channel, hash, openLine } from "./channel";
 import { type Conn, type ConnectOptions } from "./conn";
 import { connect } from "./connect";
+import { deferred } from "./deferred";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
 import { closed, codeNormal, open } from "./session";
@@ -76,12 +77,14 @@ export async function keep<const C extends readonly Channel[]>(
   } catch {
     // The browser has none for this page.
   }
+  const frozen = deferred<void>();
   const kept = (begin: (c: AnyConn) => void): Promise<Conn<C>> =>
     connect(url, options, (conn) => {
       const c = conn as unknown as AnyConn;
       let saved = "";
       c.hide = () => hide(c, key);
       c.freeze = () => {
+        frozen.resolve();
         try {
           sessionStorage.setItem(key, (saved = save(c)));
         } catch {
@@ -89,7 +92,8 @@ export async function keep<const C extends readonly Channel[]>(
         }
       };
       c.back = () => {
-        if (saved && sessionStorage.getItem(key) !== saved) return false; // the next page has taken it
+        if (!saved) return true; // and what is there is another page's
+        if (sessionStorage.getItem(key) !== saved) return false; // the next page has taken it
         sessionStorage.removeItem(key);
         return true;
       };
@@ -97,7 +101,7 @@ export async function keep<const C extends readonly Channel[]>(
     });
   if (saved) {
     try {
-      return await kept((c) => claim(c, saved));
+      return await kept((c) => claim(c, saved, frozen.promise));
     } catch (e) {
       if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e; // saved again: the page goes
     }
@@ -105,12 +109,15 @@ export async function keep<const C extends readonly Channel[]>(
   return kept((c) => void c.begin());
 }
 
-/** restore, if no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends. */
-function claim(c: AnyConn, saved: string): void {
+/**
+ * restore, if no other page has gone on with this session: a tab can be copied with its storage. Holds it until c ends, or its
+ * page is frozen: browsers do not bring back a page that holds a lock.
+ */
+function claim(c: AnyConn, saved: string, frozen: Promise<void>): void {
   const { locks } = navigator;
   const go = (lock: unknown): unknown => {
     restore(c, lock ? saved : "");
-    return lock && c.closed;
+    return lock && Promise.race([c.closed, frozen]);
   };
   if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
   else go(c); // the server's newest link wins

@@ -571,6 +571,8 @@ describe.each([
     expect([conn.dropped, conn.times.total > 0, server.asked]).toEqual([0, true, ["Bearer x"]]);
     expect(() => conn.send({} as never)).toThrow("is not bytes");
     expect(() => conn.send(new Uint8Array(1161))).toThrow("1160 at most");
+    expect(() => conn.send("é".repeat(581))).toThrow("1160 at most");
+    expect(conn.send("é".repeat(580))).toBe(true);
     expect(conn.send(new Uint8Array(new SharedArrayBuffer(4)))).toBe(true);
     conn.close();
     expect([conn.send("late"), conn.dropped]).toEqual([false, 1]);

@@ -159,6 +159,62 @@ describe.each([
     await pass(1000);
   });
 
+  test("a page that comes back before it has connected goes on to connect", async () => {
+    const going = connect(url, options);
+    await pass(5);
+    turn("pagehide");
+    turn("pageshow");
+    expect((await within(500, going)).state).toBe("open");
+    expect(server.sessions.length).toBe(1);
+  });
+
+  test("a page that waits to come back holds no lock, or browsers would not bring it back", async () => {
+    await within(500, keep(url, options));
+    reload();
+    const name = vi.spyOn(navigator.locks, "request");
+    const conn = await within(500, keep(url, options));
+    const free = async (): Promise<boolean> => {
+      let lock: unknown;
+      await navigator.locks.request(name.mock.calls[0]![0], { ifAvailable: true }, (l) => void (lock = l));
+      return lock !== null;
+    };
+    expect([conn.continued, await free()]).toEqual([true, false]);
+    turn("pagehide");
+    await pass(0);
+    expect(await free()).toBe(true);
+    turn("pageshow");
+    await pass(1000);
+    expect([conn.state, conn.id]).toEqual(["open", number(1)]);
+  });
+
+  test("a page that could not be saved comes back, and leaves alone what another has saved", async () => {
+    const first = await within(500, keep(url, options));
+    const { setItem } = sessionStorage;
+    sessionStorage.setItem = () => {
+      throw new DOMException("no room", "QuotaExceededError");
+    };
+    turn("pagehide");
+    sessionStorage.setItem = setItem;
+    sessionStorage.setItem("godwit", "another");
+    turn("pageshow");
+    await pass(1000);
+    expect([first.state, sessionStorage.getItem("godwit")]).toEqual(["open", "another"]);
+  });
+
+  test("a session goes on in a page with another bundle", async () => {
+    const plain = (await import(new URL("../dist/godwit.js", import.meta.url).href)) as typeof built;
+    for (const [a, b] of [[built, plain], [plain, built]] as const) {
+      server = new Server(channels);
+      const conn = await within(500, a.connect(url, options));
+      conn.send("chat", new Uint8Array(5000));
+      const next = await within(1000, b.resume(url, options, a.suspend(conn as never)));
+      await pass(300);
+      expect([next.continued, server.sessions[0]!.came.map(([, m]) => m.length)]).toEqual([true, [5000]]);
+      void next.close();
+      await pass(300);
+    }
+  });
+
   test("requests: one of the page ends with it, one of the server is served by the next page", async () => {
     const first = await within(500, connect(url, options));
     const asked: string[] = [];

@@ -72,6 +72,16 @@ const orders = {
   async reload(order) {
     await pageOf(order).reload();
   },
+  async leave(order) {
+    await pageOf(order).goto(order.url);
+  },
+  // What comes back out of the browser's cache loads nothing that one could wait for.
+  async back(order) {
+    const page = pageOf(order);
+    await page.evaluate(() => void setTimeout(() => history.back()));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await page.waitForFunction((path) => location.pathname === path, { polling: 100 }, order.path);
+  },
   async hide(order) {
     const page = pageOf(order);
     await (await alone(() => browser.newPage())).bringToFront();
