@@ -66,6 +66,7 @@ type shard struct {
 	forwards []forward
 	said     []line    // the lines that it writes next
 	found    []*Conn   // whose datagrams are in the batch, for preload alone
+	copies   []byte    // of the batch's datagrams that may be for another connection
 	told     int       // how many of ready have been told their news
 	began    time.Time // when the batch's first handler did; zero if there was none
 
@@ -137,6 +138,7 @@ func (s *shard) turn() (int, error) {
 	now := time.Now()
 	s.mu.Lock()
 	s.busy = true
+	s.copies = s.copies[:0]
 	s.stats.batches++
 	s.stats.datagramsIn += uint64(n)
 	s.takeOutbox(now)
@@ -221,7 +223,7 @@ func (s *shard) afterPanic() {
 	if s.told == len(s.ready) {
 		return
 	}
-	s.in, s.spare = newBatch(batchLen, inLen), nil // what is not told yet lies in the old ones
+	s.in, s.spare, s.copies = newBatch(batchLen, inLen), nil, nil // what is not told yet lies in the old ones
 	s.mu.Lock()
 	for _, c := range s.ready[s.told:] {
 		s.touch(c)
@@ -265,13 +267,46 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropUnknownAddr]++
 		return
 	}
-	// Plaintext is nothing to who has shaken hands.
-	if c.rival != "" && c.peer.State() == peer.Secure && peer.IsPlaintext(d.B) {
+	if c.rival != "" {
 		if r := s.server.registry.named(c.rival); r != nil {
-			c = r
+			s.contested(now, c, r, d)
+			return
 		}
+		c.rival = ""
 	}
 	s.datagram(now, c, d)
+}
+
+// contested takes a datagram from an address that c has, and r would have: a page's new
+// connection beside its old one, or an observer's beside a page's. Plaintext is for the
+// one that shakes hands, and a record for the one whose keys open it.
+func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) {
+	if peer.IsPlaintext(d.B) {
+		if c.peer.State() == peer.Secure {
+			c = r
+		}
+		s.datagram(now, c, d)
+		return
+	}
+	if c.peer.State() != peer.Secure && r.peer.State() == peer.Secure {
+		c, r = r, c
+	}
+	again := udpio.Datagram{Remote: d.Remote, Local: d.Local, B: s.keep(d.B)} // what fails to open is spoilt
+	if s.datagram(now, c, d); c.peer.Authentic() {
+		return
+	}
+	s.stats.contested++
+	s.datagram(now, r, &again)
+}
+
+// keep returns a copy of b that lasts until the batch's handlers have returned.
+func (s *shard) keep(b []byte) []byte {
+	if cap(s.copies)-len(s.copies) < len(b) {
+		s.copies = make([]byte, 0, batchLen*inLen)
+	}
+	n := len(s.copies)
+	s.copies = append(s.copies, b...)
+	return s.copies[n:len(s.copies):len(s.copies)]
 }
 
 // check answers a connectivity check. i is as for records.
@@ -317,7 +352,9 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 // learn makes c known by an address that a valid check came from. Another
 // connection that had it has moved away, or its NAT binding was given to c; but
 // the source of a check can be forged, so one that uses it keeps it until c has
-// shaken hands from there.
+// shaken hands from there, and one that has sent a record in the last two seconds
+// keeps it whatever c has done. The other one is its rival, whose records find it all
+// the same; a rival that speaks is not displaced by a third.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	switch o := s.byAddr[a]; {
 	case o == c:
@@ -325,12 +362,15 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 			s.server.registry.enter(a, c) // another shard had a check from there, perhaps a forged one
 		}
 		return
-	case o != nil && o.peer.Holds(now, a) && !c.peer.Holds(now, a):
+	case o != nil && (o.peer.Speaks(now, a) || o.peer.Holds(now, a) && !c.peer.Holds(now, a)):
 		s.stats.drops[DropTaken]++
-		o.rival = c.ufrag
+		if r := s.server.registry.named(o.rival); r == nil || !r.peer.Speaks(now, a) {
+			o.rival = c.ufrag
+		}
 		return
 	case o != nil:
 		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
+		c.rival = o.ufrag // it may live, and only have been silent
 	}
 	s.byAddr[a] = c
 	c.addrs = append(c.addrs, a)

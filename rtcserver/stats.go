@@ -85,6 +85,10 @@ type Stats struct {
 
 	Drops [DropReasons]uint64 // by DropReason
 
+	// Contested counts datagrams from an address that two connections use, and that
+	// the one it is known for could not open.
+	Contested uint64
+
 	Offers  uint64         // answered
 	Refused map[int]uint64 // offers refused, by HTTP status; with one that this module does not use, under 0
 
@@ -118,6 +122,7 @@ type shardStats struct {
 	handshakesQueued          uint64
 	handshakesYielded         uint64
 	channelsRefused           [Refusals]uint64
+	contested                 uint64
 	drops                     [DropReasons]uint64
 	stopped                   bool // the socket failed
 }
@@ -181,6 +186,7 @@ func (s *shard) addStats(t *Stats) {
 	t.HandshakesFailed += n.handshakesFailed
 	t.HandshakesQueued += n.handshakesQueued
 	t.HandshakesYielded += n.handshakesYielded
+	t.Contested += n.contested
 	for i, v := range n.closed {
 		t.Closed[i] += v
 	}

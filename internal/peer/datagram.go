@@ -24,6 +24,7 @@ func (p *Peer) associate(now time.Time) {
 func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
 	// Handshake datagrams count only from where a valid check came, or from the
 	// server that was asked, so that nobody else's ClientHello is ever in the race.
+	p.authentic = false
 	if !p.ice.knows(from) {
 		p.drops.Stranger++
 		return events, nil
@@ -50,6 +51,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		authentic = authentic || ok
 	}
 	p.ice.heard(now, from, len(b), authentic)
+	p.authentic = authentic
 	// An INIT does not show that our last flight has come across: one who makes a
 	// False Start sends it before. What makes the association does.
 	if authentic && p.shake != nil && (p.assoc.Established() || p.state != Secure) {

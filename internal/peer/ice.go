@@ -144,6 +144,11 @@ func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Holds(now, a)
 }
 
+// Speaks reports whether an authentic record came from a in the last two seconds.
+func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
+	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
+}
+
 // Answered takes a STUN datagram that came to a client, and reports whether it
 // was the server's answer to a check.
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {

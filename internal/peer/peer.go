@@ -106,9 +106,12 @@ type Config struct {
 // A Peer is one WebRTC peer. It is not safe for concurrent use: whoever owns it
 // makes all calls.
 type Peer struct {
-	state   State
-	why     Reason
-	client  bool
+	state  State
+	why    Reason
+	client bool
+
+	authentic bool // the last datagram that Receive took had a record of the other side's
+
 	ice     ice
 	assoc   *sctp.Assoc
 	shake   *shake // nil before the first check and after the handshake
@@ -199,6 +202,10 @@ func Classify(b []byte) Class {
 	}
 	return Other
 }
+
+// Authentic reports whether the last datagram that Receive took had a record that the
+// other side sealed.
+func (p *Peer) Authentic() bool { return p.authentic }
 
 // IsPlaintext reports whether a DTLS datagram begins with a record that is not
 // sealed, as those of a handshake do.
