@@ -81,3 +81,41 @@ func TestSharedIsDoneOnce(t *testing.T) {
 		t.Errorf("not everything has happened: %v", fates)
 	}
 }
+
+// A Shared without Done is given back to nobody, whatever becomes of its message.
+func TestSharedWithoutDone(t *testing.T) {
+	table := Channels{{Name: "unreliable"}, {Name: "sequenced", Mode: Sequenced}, {Name: "unordered", Mode: ReliableUnordered}, {Name: "ordered", Mode: ReliableOrdered}}
+	now := time.Unix(1000, 0)
+	var ends [2]*Mux
+	for i := range ends {
+		m, err := New(now, Config{Channels: table, Server: i == 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[i] = m
+	}
+	for id := range table {
+		for _, o := range []Options{{}, {Key: 1}, {Key: 1}, {Deadline: now.Add(time.Millisecond)}} {
+			if _, err := ends[0].SendShared(now, ID(1+id), &Shared{B: []byte("x")}, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	now = now.Add(10 * time.Millisecond) // some expire
+	for range 10 {
+		for i, m := range ends {
+			now = now.Add(10 * time.Millisecond)
+			m.Advance(now)
+			for b := m.Append(now, nil, 1200); len(b) > 0; b = m.Append(now, nil, 1200) {
+				ends[1-i].Receive(now, b)
+			}
+		}
+	}
+	if n := ends[0].Stats().Queued; n != 0 {
+		t.Errorf("%d bytes are queued", n)
+	}
+	if _, err := ends[0].SendShared(now, 4, &Shared{B: []byte("x")}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ends[0].Close(now, 0, "") // gives up what waits
+}

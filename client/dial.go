@@ -24,6 +24,9 @@ var ErrAddressInUse = errors.New("client: the endpoint has a connection to this 
 // ErrNoSource is returned when every address of Config.Sources is in use.
 var ErrNoSource = errors.New("client: every address of Config.Sources is in use")
 
+// ErrNoSignal is returned by Connect without a Signal.
+var ErrNoSignal = errors.New("client: Connect needs a Signal, and it is nil")
+
 // A Signal takes the SDP of an offer to a server and returns what that answers:
 // the SDP of the answer, or the JSON {"answer":{"sdp":…},"candidate":{…}}.
 type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
@@ -60,8 +63,12 @@ func (e *Endpoint) Dial(ctx context.Context, url string, user any) (*Conn, error
 	})
 }
 
-// Connect is Dial for a server whose signaling is not HTTP.
+// Connect is Dial for a server whose signaling is not HTTP. Without a signal the error
+// is ErrNoSignal.
 func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn, error) {
+	if signal == nil {
+		return nil, ErrNoSignal
+	}
 	return e.connect(ctx, user, func(ctx context.Context, _ netip.Addr, offer []byte) ([]byte, error) {
 		return signal(ctx, offer)
 	})

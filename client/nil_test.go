@@ -1,0 +1,69 @@
+package client_test
+
+import (
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// Connect without a Signal is an error, and holds no source address.
+func TestConnectWithoutASignal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{})
+		for range 2 {
+			if _, err := e.Connect(w.t.Context(), nil, nil); err != client.ErrNoSignal {
+				t.Errorf("Connect without a Signal: %v", err)
+			}
+		}
+		w.connect(e).Close()
+	})
+}
+
+// Every func of level one may be nil, at both ends: an Engine that gives no engine, too.
+func TestHandlersMayBeNil(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.Close()
+		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.1:7778"))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if w.server, err = rtcserver.Serve(pc, rtcserver.Config{
+			Engine: func(*rtcserver.Conn, *http.Request) (rtcserver.Engine, error) { return nil, nil },
+		}); err != nil {
+			w.t.Fatal(err)
+		}
+		defer w.server.Close()
+		pc, err = w.network.Listen(netip.MustParseAddrPort("198.51.100.7:0"))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		e, err := client.New(pc, client.Config{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer e.Close()
+		c, err := e.Connect(w.t.Context(), w.signal, nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := c.Send(3, client.Text, []byte("up")); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		for s := range w.server.Conns() {
+			if err := s.Send(3, rtcserver.Text, []byte("down")); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+			s.Close("")
+		}
+		time.Sleep(10 * time.Second)
+		for range w.server.Conns() {
+			t.Error("a connection is open")
+		}
+	})
+}
