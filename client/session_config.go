@@ -32,7 +32,8 @@ type SessionConfig struct {
 	// open is over because the server was not heard for too long, has forgotten it, or
 	// was shut down. Handler.Renewing is called in place of Close, and Open again.
 	// Close is called when Session.Close was, or the server refuses for good, or ends
-	// the session for another reason.
+	// the session for another reason, such as credentials that have expired (code 4):
+	// the program begins a new session then, with fresh ones.
 	Renew bool
 
 	// NoReconnect leaves a session interrupted whose server is not heard.
