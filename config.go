@@ -94,8 +94,9 @@ type Config struct {
 	// Authorize, if not nil, says who makes a request, and until when at most the
 	// session may last (Identity.Expires), or that it is refused: with
 	// 403 and the error's text, with 401 for an *auth.Error, or as a
-	// *rtcserver.StatusError says. A client's token is in the header: "Authorization:
-	// Bearer ", and the token. It is called from the goroutines of HTTP requests, and
+	// *rtcserver.StatusError says. The request is as it came; Token finds the client's
+	// token in it, which its end says as "Authorization: Bearer ", or behind a gate as
+	// "Godwit-Authorization: Bearer ". It is called from the goroutines of HTTP requests, and
 	// not when a session resumes. At most one of Secret, Tokens and Authorize may be
 	// set.
 	Authorize func(*http.Request) (Identity, error)
@@ -113,8 +114,8 @@ type Config struct {
 	AdmitFull func(Identity) bool
 
 	// Grace is how long a session outlives its link. Zero means 30 s, negative not at
-	// all. While more than half of MaxConns are interrupted, it is 5 s for those that
-	// have been so longest.
+	// all. While more than half of MaxConns are interrupted, each further one ends the
+	// one that has been so longest, if that is 5 s or more.
 	Grace time.Duration
 
 	// Silence is how long nothing may be heard of a client before its session is

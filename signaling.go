@@ -106,19 +106,10 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	case "native":
 		a.kind = Native
 	}
-	if own := r.Header.Get("Godwit-Authorization"); own != "" {
-		// The other header is for a gate before this server, which has let it pass.
-		r.Header = r.Header.Clone()
-		r.Header.Set("Authorization", own)
-	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Godwit-Resume") {
+	if scheme, token := credentials(r); strings.EqualFold(scheme, "Godwit-Resume") {
 		return s.admitResume(a, token)
 	}
-	if !strings.EqualFold(scheme, "Bearer") {
-		token = ""
-	}
-	if err := s.identify(a, r, token); err != nil {
+	if err := s.identify(a, r, Token(r)); err != nil {
 		return err
 	}
 	if s.config.Duplicates == Refuse && s.heardOf(a.identity.Name) {
@@ -133,6 +124,29 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	}
 	a.limit = math.MaxInt
 	return nil
+}
+
+// Token returns the token that a client has sent with its request, for a program that
+// verifies tokens in Config.Authorize; empty if there is none. Behind a gate that wants
+// "Authorization" for itself, a client sends its own as "Godwit-Authorization", which
+// Token prefers. What a gate says of a user in "Authorization" is therefore not to be
+// read with Token: anybody can send the other header.
+func Token(r *http.Request) string {
+	scheme, token := credentials(r)
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
+}
+
+// credentials returns what a client has sent to this server.
+func credentials(r *http.Request) (scheme, token string) {
+	h := r.Header.Get("Godwit-Authorization")
+	if h == "" {
+		h = r.Header.Get("Authorization")
+	}
+	scheme, token, _ = strings.Cut(h, " ")
+	return scheme, token
 }
 
 func errFull() error { return refusal(http.StatusServiceUnavailable, "full", "the server is full") }

@@ -134,16 +134,19 @@ func (s *Server) isOwn(r *http.Request, o origin) bool {
 	if len(s.config.Hosts) > 0 && !hosts.Fixed(o.name) && !hosts.Match(s.config.Hosts, o.name) {
 		return false
 	}
-	site := r.Header.Get("Sec-Fetch-Site")
-	if site == "same-origin" {
-		return true
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
 	}
 	name, port, ok := hosts.Split(r.Host)
 	if port == ownPort(o.scheme) {
 		port = ""
 	}
-	return ok && name == o.name && (port == o.port || port == "" && site == "")
+	return ok && name == o.name && (port == o.port || port == "")
 }
+
+// maxOrigin is longer than any origin that a browser has, in bytes: what is longer is
+// not sent back.
+const maxOrigin = 300
 
 // admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
 // with text/plain is sent without asking first, so a page that may not read the
@@ -157,7 +160,7 @@ func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) *StatusErro
 		return nil // not a browser, or a same-origin GET
 	}
 	g := s.grantOf(r, text)
-	if g == refusedOrigin {
+	if g == refusedOrigin || len(text) > maxOrigin {
 		return s.refuseOrigin(r, text)
 	}
 	h.Set("Access-Control-Allow-Origin", text)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -251,5 +252,32 @@ func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
 			t.Errorf("o= has %q", id)
 		}
 		seen[id] = true
+	}
+}
+
+// An origin is not sent back at any length, and a browser's own word that a page is
+// foreign is believed.
+func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
+	s := listen(t, Config{Origins: []string{"*"}})
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))
+	r.Header.Set("Origin", "https://"+strings.Repeat("x", 900_000))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || len(w.Header().Get("Access-Control-Allow-Origin")) > 300 || w.Body.Len() > 1024 {
+		t.Errorf("status %d, %d bytes of origin and %d of body", w.Code, len(w.Header().Get("Access-Control-Allow-Origin")), w.Body.Len())
+	}
+	s = listen(t, Config{})
+	for site, want := range map[string]int{"same-origin": 200, "same-site": 403, "cross-site": 403, "": 200} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))
+		r.Host = "game.example"
+		r.Header.Set("Origin", "http://game.example")
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("a page that is %q by its browser's word: %d, want %d", site, w.Code, want)
+		}
 	}
 }

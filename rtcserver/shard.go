@@ -130,7 +130,7 @@ func (s *shard) turn() (int, error) {
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		failed := !errors.Is(err, net.ErrClosed)
 		if failed {
-			s.server.config.Logger.Error("rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
+			s.failed(err)
 		}
 		s.stop(failed)
 		return 0, err
@@ -158,6 +158,11 @@ func (s *shard) turn() (int, error) {
 	err = s.finish(now)
 	s.writeLines()
 	return n, err
+}
+
+// failed tells the Logger that the socket has failed.
+func (s *shard) failed(err error) {
+	s.server.config.Logger.Error("rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
 }
 
 // finish lets everybody whom the batch touched say what there is to say. It returns

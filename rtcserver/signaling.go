@@ -34,7 +34,7 @@ func limitReading(w http.ResponseWriter) {
 type StatusError struct {
 	Status int               // 400 to 599
 	Text   string            // "error" of the body: told to the page's author
-	Code   string            // "code" of the body: one word, told to the page's script
+	Code   string            // "code" of the body: one word, told to the page's script; empty means one by Status
 	Detail map[string]string // further members of the body
 }
 
@@ -164,9 +164,30 @@ func refuse(status int, code, text string) *StatusError {
 // refused returns the refusal that an error of the program is.
 func refused(err error) *StatusError {
 	if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
+		if e.Code == "" {
+			c := *e // the program's own may be shared
+			c.Code = defaultCode(e.Status)
+			return &c
+		}
 		return e
 	}
 	return refuse(http.StatusForbidden, "forbidden", err.Error())
+}
+
+// defaultCode is the code of a program's refusal that has none: without one a client
+// would not take the answer for the server's.
+func defaultCode(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "token"
+	case status == http.StatusTooManyRequests:
+		return "rate"
+	case status >= 500:
+		return "full"
+	case status == http.StatusForbidden:
+		return "forbidden"
+	}
+	return "request"
 }
 
 // form is what curl and others say of any body of a POST. It is as safe as text/plain: a

@@ -9,14 +9,20 @@ package handling
 import (
 	"errors"
 	"runtime"
-	"strings"
 )
 
 // ErrInHandler is what a call that waits returns in a handler.
 var ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 
-// loops are the functions that run handlers, one of each loop.
-var loops = [...]string{"rtcserver.(*shard).deliver", "godwit.(*loop).deliver", "client.(*Endpoint).deliver"}
+// loops are the functions that run what the program gave: the handlers of each loop, the
+// body of a loop over Poll, and the Logger.
+var loops = [...]string{
+	module + "/rtcserver.(*shard).deliver", module + "/rtcserver.(*shard).writeLines", module + "/rtcserver.(*shard).failed",
+	module + ".(*loop).deliver", module + ".(*poll).tell",
+	module + "/client.(*Endpoint).deliver",
+}
+
+const module = "github.com/godwit-rtc/godwit"
 
 // Now reports whether the caller is, however deep, in a handler: whether one of the
 // loops is on this goroutine's stack. It takes microseconds, so only calls that wait
@@ -33,7 +39,7 @@ func Now() bool {
 			var f runtime.Frame
 			f, more = frames.Next()
 			for _, loop := range loops {
-				if strings.HasSuffix(f.Function, loop) {
+				if f.Function == loop {
 					return true
 				}
 			}

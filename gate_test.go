@@ -1,0 +1,98 @@
+package godwit
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// What a gate writes into Authorization reaches Config.Authorize as the gate wrote it,
+// whatever the client adds; the client's own token is what Token finds.
+func TestAClientDoesNotDisplaceWhatAGateWrote(t *testing.T) {
+	var gate, token string
+	s := serve(t, Config{Authorize: func(r *http.Request) (Identity, error) {
+		gate, token = r.Header.Get("Authorization"), Token(r)
+		return Identity{Name: gate}, nil
+	}})
+	for _, test := range []struct{ gate, client, token string }{
+		{"Bearer user:mallory", "Bearer user:admin", "user:admin"},
+		{"Basic b3BlbiBzZXNhbWU=", "Bearer ticket", "ticket"},
+		{"Bearer ticket", "", "ticket"},
+		{"Basic b3BlbiBzZXNhbWU=", "", ""},
+		{"", "", ""},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/godwit/?v=1&channels="+hexHash(s), http.NoBody)
+		r.Header.Set("Authorization", test.gate)
+		if test.client != "" {
+			r.Header.Set("Godwit-Authorization", test.client)
+		}
+		s.ServeHTTP(httptest.NewRecorder(), r)
+		if gate != test.gate || token != test.token {
+			t.Errorf("Authorize saw %q and the token %q, want %q and %q", gate, token, test.gate, test.token)
+		}
+	}
+}
+
+// Where the server itself looks for a token, the client's own header is the one.
+func TestATokenComesBehindAGate(t *testing.T) {
+	s := serve(t, Config{Secret: "open sesame"})
+	r := httptest.NewRequest(http.MethodPost, "/godwit/?v=1&channels="+hexHash(s), http.NoBody)
+	r.Header.Set("Authorization", "Basic b3BlbiBzZXNhbWU=")
+	r.Header.Set("Godwit-Authorization", "Bearer open sesame")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest { // there is no offer, which is looked at later
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+// A refusal of the program's always has a code: without one, clients take the answer for
+// a proxy's and try again.
+func TestRefusalsOfTheProgramHaveACode(t *testing.T) {
+	for status, code := range map[int]string{401: "token", 402: "request", 403: "forbidden", 429: "rate", 503: "full"} {
+		e := &rtcserver.StatusError{Status: status, Text: "no"}
+		s := serve(t, Config{Authorize: func(*http.Request) (Identity, error) { return Identity{}, e }})
+		wantPost(t, s, "v=1", "", status, code, "")
+		if e.Code != "" {
+			t.Error("the program's error was changed")
+		}
+	}
+}
+
+// The body of a loop over Poll is a handler, also for events that a loop before left.
+func TestShutdownInALoopOverPoll(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	events(srv, nil)
+	for range 3 {
+		must(t, client.Send(chat, []byte("x")))
+	}
+	srv.Flush()
+	left := false
+	for !left {
+		for range srv.Poll(0) {
+			left = true
+			break
+		}
+	}
+	calls := 0
+	for range srv.Poll(0) {
+		calls++
+		if err := srv.Shutdown(t.Context(), ""); !errors.Is(err, ErrInHandler) {
+			t.Fatalf("Shutdown: %v, want ErrInHandler", err)
+		}
+		if err := srv.Close(); !errors.Is(err, ErrInHandler) {
+			t.Fatalf("Close: %v, want ErrInHandler", err)
+		}
+	}
+	if calls != 2 {
+		t.Errorf("%d events were left, want 2", calls)
+	}
+}
+
+func hexHash(s *Server) string { return fmt.Sprintf("%016x", s.config.Channels.Hash()) }
