@@ -185,9 +185,12 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			o := w.offer("")
 			o.check(p.addr(), "")
 			synctest.Wait()
-			if c := w.server.registry.byUfrag[o.ours]; w.server.shards[0].byAddr[p.addr()].rival != c.ufrag {
+			sh := w.server.shards[0]
+			sh.mu.Lock()
+			if c := w.server.registry.byUfrag[o.ours]; sh.byAddr[p.addr()].rival != c.ufrag {
 				t.Error("the page has no rival")
 			}
+			sh.mu.Unlock()
 			return o
 		},
 		"queued": func(w *world) *offered {
