@@ -19,6 +19,9 @@ import (
 // maxAnswer limits the body of an answer in bytes. Servers send about 1 KiB.
 const maxAnswer = 32 << 10
 
+// longestRetry is the longest Retry-After of a server that is believed.
+const longestRetry = time.Minute
+
 // A SignalError is the server's refusal of an offer.
 type SignalError struct {
 	Status int    // of HTTP
@@ -28,7 +31,7 @@ type SignalError struct {
 	// Detail is what else the server says, which names the difference.
 	Detail map[string]string
 
-	retryAfter time.Duration
+	retryAfter time.Duration // at most longestRetry, and longestBackoff if there is no Code
 }
 
 // stranger returns the instance of the server that has never heard of the session to be
@@ -83,7 +86,7 @@ func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offe
 	maps.Copy(r.Header, s.header)
 	r.Header.Set("Content-Type", "application/sdp")
 	r.Header.Set("Accept", "application/sdp, application/json")
-	resp, err := s.client.Do(r)
+	resp, err := s.discreet().Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
@@ -100,17 +103,56 @@ func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offe
 	return body, nil
 }
 
+// separate is the header for credentials where Authorization is taken.
+const separate = "Godwit-Authorization"
+
+// discreet returns the client, with its redirects watched: net/http keeps Authorization
+// from other hosts, but would take our header along. The answer is then the redirect.
+func (s *httpSignal) discreet() *http.Client {
+	c := *s.client // which is the program's
+	theirs := c.CheckRedirect
+	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		switch from := via[len(via)-1].URL; {
+		case via[0].Header.Get(separate) != "" && (!strings.EqualFold(r.URL.Host, from.Host) || from.Scheme == "https" && r.URL.Scheme != "https"):
+			return http.ErrUseLastResponse
+		case theirs != nil:
+			return theirs(r, via)
+		case len(via) >= 10: // as net/http does
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
+	return &c
+}
+
 func refused(resp *http.Response, body []byte) *SignalError {
 	e := &SignalError{Status: resp.StatusCode, Text: refusalText(body)}
-	if json.Unmarshal(body, &e.Detail) == nil {
-		e.Code = e.Detail["code"]
-		delete(e.Detail, "code")
-		delete(e.Detail, "error")
+	longest := longestBackoff
+	if said := members(body); resp.StatusCode >= 400 && said["code"] != "" && said["error"] != "" {
+		e.Code, e.Detail = said["code"], said
+		delete(said, "code")
+		delete(said, "error")
+		longest = longestRetry
 	}
-	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-		e.retryAfter = time.Duration(n) * time.Second
-	}
+	// Only seconds are read, not a date. What is no number is 0, and too large a one the largest.
+	n, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 64)
+	e.retryAfter = time.Duration(min(n, uint64(longest/time.Second))) * time.Second
 	return e
+}
+
+// members returns the strings of a JSON object. What else it has is of newer servers.
+func members(body []byte) map[string]string {
+	var all map[string]any
+	if json.Unmarshal(body, &all) != nil {
+		return nil
+	}
+	texts := make(map[string]string, len(all))
+	for name, v := range all {
+		if text, ok := v.(string); ok {
+			texts[name] = text
+		}
+	}
+	return texts
 }
 
 // refusalText returns what a refusal says: the "error" of its JSON, or its first

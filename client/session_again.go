@@ -83,7 +83,11 @@ func (b *backoff) wait(err error) time.Duration {
 	d := b.next/2 + rand.N(b.next/2)
 	b.next = min(2*b.next, longestBackoff)
 	if e, ok := errors.AsType[*SignalError](err); ok {
-		d = max(d, e.retryAfter)
+		asked := e.retryAfter
+		if b.of == aLink {
+			asked = min(asked, longestBackoff) // the grace time runs
+		}
+		d = max(d, asked)
 	}
 	return d
 }

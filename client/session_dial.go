@@ -209,7 +209,7 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 	}
 	gated := signal.header.Get("Authorization") != "" // by the program, for a gate before the server
 	if authorization != "" && gated {
-		signal.header.Set("Godwit-Authorization", authorization)
+		signal.header.Set(separate, authorization)
 	} else if authorization != "" {
 		signal.header.Set("Authorization", authorization)
 	}

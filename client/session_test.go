@@ -56,8 +56,13 @@ func (g *game) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	r.RemoteAddr = "198.51.100.7:1"
 	if status := g.foreign.Load(); status != 0 {
+		w.Header().Set("Retry-After", "2592000") // is not believed
 		w.WriteHeader(int(status))
-		w.WriteString("<html>")
+		if status == http.StatusNotFound || status == http.StatusUnauthorized {
+			w.WriteString(`{"code":5,"message":"Not Found"}`) // as API gateways do
+		} else {
+			w.WriteString("<html>")
+		}
 		return w.Result(), nil
 	}
 	if strings.Contains(r.Header.Get("Authorization"), "Resume") && g.unknown.Add(-1) >= 0 {

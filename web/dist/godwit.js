@@ -371,16 +371,17 @@ function sleep(ms, signal) {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.min(ms, 6e4));
     signal?.addEventListener("abort", done);
   });
 }
+var longest = 1e4;
 function backoff() {
   let wait = 500;
   return (least) => {
     const pause = wait * (0.5 + Math.random() / 2);
-    wait = Math.min(2 * wait, 1e4);
-    return Math.max(least, pause);
+    wait = Math.min(2 * wait, longest);
+    return Math.max(least || 0, pause);
   };
 }
 
@@ -561,9 +562,9 @@ function parseControl(b) {
     c.text = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  const said = type >= typeReject;
-  must(c.payload.length <= (said ? maxText : maxPayload));
-  if (said) c.text = text(c.payload);
+  const said2 = type >= typeReject;
+  must(c.payload.length <= (said2 ? maxText : maxPayload));
+  if (said2) c.text = text(c.payload);
   must(type !== typeOpen || c.text !== "");
   return c;
 }
@@ -2241,7 +2242,7 @@ async function exchange(url, offer, authorization, init, table, signal) {
     let response;
     let body;
     try {
-      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
+      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal, ...headers.has(ours) && { redirect: "manual" } });
       body = await json(response);
     } catch (e) {
       signal.throwIfAborted();
@@ -2249,16 +2250,17 @@ async function exchange(url, offer, authorization, init, table, signal) {
     }
     const answer = body["answer"];
     if (response.ok && answer?.sdp) return answer;
-    if (!response.ok && body["code"]) throw refusal(response, body, table);
     const { status } = response;
+    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with status ${status} and not as a godwit server does: is the path right, and what stands before the server?`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response) });
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"} and not as a godwit server does: is the path right, and what stands before the server?`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
   }
 }
 var own = "Authorization";
 var ours = "Godwit-Authorization";
-var later = (r) => 1e3 * Number(r.headers.get("Retry-After")) || 0;
+var said = (v) => !!v && typeof v === "string";
+var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 async function json(r) {
   const text3 = await r.text();
   try {
@@ -2272,11 +2274,11 @@ function refusal(r, details, table) {
   const code = `${details["code"]}`;
   const reason = details["reason"];
   const theirs = details["channels"];
-  let message = `${details["error"] ?? code}`;
+  let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
   if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
   const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
-  const retryAfter = again2 ? later(r) : void 0;
+  const retryAfter = again2 ? later(r, 6e4) : void 0;
   return new ConnectError(code, message, { status, details, retryAfter });
 }
 
@@ -2683,7 +2685,7 @@ var Conn = class extends EventTarget {
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = next(after);
+        pause = next(Math.min(after, longest));
       }
       await sleep(pause, signal);
     }
@@ -2714,7 +2716,7 @@ var Conn = class extends EventTarget {
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
-    this.timer = setTimeout(this.ring, at - t);
+    this.timer = setTimeout(this.ring, Math.min(at - t, 1e9));
   }
   /** Takes note, at t, if the page slept, which its timer shows. */
   wake(t) {

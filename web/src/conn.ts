@@ -1,5 +1,5 @@
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
-import { backoff, deferred, now, sleep } from "./deferred";
+import { backoff, deferred, longest, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
@@ -526,7 +526,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = next(after);
+        pause = next(Math.min(after, longest)); // the grace time runs
       }
       await sleep(pause, signal);
     }
@@ -579,7 +579,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
-    this.timer = setTimeout(this.ring, at - t);
+    this.timer = setTimeout(this.ring, Math.min(at - t, 1e9)); // one of more than 2³¹ ms would fire at once
   }
 
   private readonly ring = (): void => {

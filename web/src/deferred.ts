@@ -15,7 +15,7 @@ export function deferred<T>(): Deferred<T> {
   return d;
 }
 
-/** Resolves after a while, or when the signal says so. */
+/** Resolves after a while of a minute at most, or when the signal says so. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -23,17 +23,20 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.min(ms, 60_000)); // a timer of more than 2³¹ ms would fire at once
     signal?.addEventListener("abort", done);
   });
 }
+
+/** The longest pause between attempts that grows by itself, in ms, and the longest that Retry-After makes of it. */
+export const longest = 10_000;
 
 /** How long to wait before the next attempt, and at least: a random while that grows, docs/SESSION.md section 7. */
 export function backoff(): (least: number) => number {
   let wait = 500;
   return (least) => {
     const pause = wait * (0.5 + Math.random() / 2);
-    wait = Math.min(2 * wait, 10_000);
-    return Math.max(least, pause);
+    wait = Math.min(2 * wait, longest);
+    return Math.max(least || 0, pause);
   };
 }

@@ -65,7 +65,7 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
   readonly status: number;
   /** Everything the server said: versions, the reason a token was refused for, its table. */
   readonly details: Readonly<Record<string, unknown>>;
-  /** Milliseconds after which to try again; undefined if trying again is of no use. */
+  /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
   readonly retryAfter: number | undefined;
 
   constructor(

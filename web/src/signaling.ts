@@ -1,4 +1,5 @@
 import { firstDifference, hash, tableText, type FullChannel } from "./channel";
+import { longest } from "./deferred";
 import { ConnectError } from "./errors";
 
 const version = 1; // of docs/SESSION.md
@@ -16,7 +17,8 @@ export const absolute = (url: string | URL): URL => new URL(url, globalThis.loca
 /**
  * Sends an offer and returns the answer. authorization is what the server is to know the page by. It goes into the
  * header Authorization, or into Godwit-Authorization where that is taken: by a header of the program's own, or by a gate
- * before the server, which answers 401 to what it does not know. Throws a ConnectError, or the signal's reason.
+ * before the server, which answers 401 to what it does not know. Browsers would take the second header along to
+ * another origin, so no redirect is followed with it. Throws a ConnectError, or the signal's reason.
  */
 export async function exchange(
   url: URL,
@@ -38,7 +40,7 @@ export async function exchange(
     let response: Response;
     let body: Record<string, unknown>;
     try {
-      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal });
+      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal, ...(headers.has(ours) && { redirect: "manual" }) });
       body = await json(response);
     } catch (e) {
       signal.throwIfAborted();
@@ -47,17 +49,20 @@ export async function exchange(
     // In quotes: these names are the server's, and stay.
     const answer = body["answer"] as RTCSessionDescriptionInit | undefined;
     if (response.ok && answer?.sdp) return answer;
-    if (!response.ok && body["code"]) throw refusal(response, body, table);
-    const { status } = response;
+    const { status } = response; // 0 for a redirect that is not followed
+    if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with status ${status} and not as a godwit server does: is the path right, and what stands before the server?`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response) });
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"} and not as a godwit server does: is the path right, and what stands before the server?`;
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
   }
 }
 
 const own = "Authorization";
 const ours = "Godwit-Authorization";
-const later = (r: Response): number => 1000 * Number(r.headers.get("Retry-After")) || 0;
+const said = (v: unknown): boolean => !!v && typeof v === "string";
+
+/** What Retry-After says in ms, and at most that. Only seconds are read, not a date. */
+const later = (r: Response, most: number): number => Math.min(1000 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 
 async function json(r: Response): Promise<Record<string, unknown>> {
   const text = await r.text();
@@ -73,11 +78,11 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   const code = `${details["code"]}`;
   const reason = details["reason"];
   const theirs = details["channels"];
-  let message = `${details["error"] ?? code}`;
+  let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
   if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
   // Another server may know a session that this one has never heard of.
   const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
-  const retryAfter = again ? later(r) : undefined;
+  const retryAfter = again ? later(r, 60_000) : undefined;
   return new ConnectError(code, message, { status, details, retryAfter });
 }

@@ -416,7 +416,7 @@ describe.each([
     all = run();
     await pass(200);
     server.refusal = 403;
-    server.says = { code: "forbidden" };
+    server.says = { code: "forbidden", error: "no" };
     let refused = expect(all).rejects.toMatchObject({ code: "forbidden" });
     server.sessions[2]!.close(2);
     await pass(1000);
@@ -467,11 +467,91 @@ describe.each([
     await expect(connect(url, { channels, token: "a\nb" })).rejects.toMatchObject({ code: "token", status: 0 });
   });
 
+  const pages = [
+    '{"code":404}', '{"code":5,"message":"Not Found"}', '{"code":"NoSuchRoute","message":"no"}', '{"code":"","error":"banned"}',
+    '{"code":"forbidden","error":{}}', '{"error":"no"}', '["code","error"]', "null",
+  ];
+  test.each(pages)("%s is no refusal of ours", async (page) => {
+    const conn = await join();
+    server.sessions[0]!.channel!.end();
+    server.page = page;
+    server.foreign = 404;
+    await pass(3000);
+    expect(conn.state).toBe("interrupted");
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "foreign", status: 404, retryAfter: 0 });
+    server.foreign = 0;
+    await pass(10_000);
+    expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
+  });
+
+  test("a code and a text with status 201 are no refusal either", async () => {
+    server.page = '{"code":"full","error":"no room"}';
+    server.foreign = 201;
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "foreign", status: 201 });
+  });
+
+  test.each([
+    ["7", 7000, 7000], ["3600", 60_000, 10_000], ["2147484", 60_000, 10_000], ["1" + "0".repeat(300), 60_000, 10_000], ["1" + "0".repeat(400), 60_000, 10_000],
+    ["-5", 0, 0], ["NaN", 0, 0], ["Infinity", 0, 0], ["1e300", 0, 0], ["0x10", 0, 0], ["1.5", 0, 0], ["Wed, 21 Oct 2026 07:28:00 GMT", 0, 0],
+  ])("of Retry-After: %s so much is believed", async (retryAfter, refusal, foreign) => {
+    server.retryAfter = retryAfter;
+    server.refusal = 503;
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "full", retryAfter: refusal });
+    server.foreign = 503;
+    await expect(connect(url, { channels })).rejects.toMatchObject({ code: "foreign", retryAfter: foreign });
+  });
+
+  test.each(["refusal", "foreign"] as const)("a large Retry-After of a %s neither ends a session nor makes requests without a pause", async (who) => {
+    const conn = await join();
+    server.sessions[0]!.channel!.end();
+    server.retryAfter = "2592000";
+    server[who] = 503;
+    await pass(1000);
+    expect(server.asked.length).toBe(2);
+    server[who] = 0;
+    await pass(11_000);
+    expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
+  });
+
+  test.each([NaN, Infinity, -1, 1e300])("a program that says retryAfter: %d makes no requests without a pause", async (retryAfter) => {
+    let asked = 0;
+    const stop = new AbortController();
+    const token = (): string => {
+      if (asked++) throw new ConnectError("mine", "not now", { retryAfter });
+      return "t";
+    };
+    const run = async (): Promise<void> => {
+      for await (const _ of sessions(url, { channels, token, signal: stop.signal }));
+    };
+    const done = run().catch(() => {});
+    await pass(200);
+    server.sessions[0]!.close(2);
+    await pass(65_000);
+    expect(asked).toBeGreaterThan(2);
+    expect(asked).toBeLessThan(30);
+    stop.abort();
+    await pass(100);
+    await done;
+  });
+
+  test("Godwit-Authorization is taken along by no redirect", async () => {
+    const request = { headers: { Authorization: "Basic eA==" }, redirect: "follow" } as const;
+    await join();
+    server.foreign = 307;
+    const foreign = { code: "foreign", status: 307, retryAfter: 0 };
+    await expect(connect(url, { channels, token: "t", request })).rejects.toMatchObject(foreign);
+    server.foreign = 401;
+    await expect(connect(url, { channels, token: "t" })).rejects.toMatchObject({ code: "foreign" });
+    expect(server.redirects).toEqual([undefined, "manual", undefined, "manual"]);
+    vi.stubGlobal("fetch", async () => Object.defineProperty(Response.error(), "type", { value: "opaqueredirect" })); // of a browser
+    await expect(connect(url, { channels, token: "t", request })).rejects.toMatchObject({ code: "foreign", status: 0, message: expect.stringContaining("a redirect") });
+  });
+
   test("a server that does not know the session is not the last to be asked, unless it is the only one", async () => {
     const conn = await join();
     server.sessions[0]!.channel!.end();
     server.refusal = 410;
-    server.says = { code: "resume", reason: "unknown", instance: "a" };
+    server.says = { code: "resume", error: "not here", reason: "unknown", instance: "a" };
     await pass(1000);
     expect(conn.state).toBe("interrupted");
     server.refusal = 0;

@@ -120,8 +120,11 @@ export class Server {
   loss = 0;
   dark = false;
   refusal = 0; // status of each answer, if there is one
-  says: Record<string, string> = { code: "full" };
+  says: Record<string, string> = { code: "full", error: "no room" };
   foreign = 0; // status of a proxy's answers, if there is one
+  page = "<html>"; // of the proxy
+  retryAfter = ""; // of refusals and of a proxy
+  redirects: (string | undefined)[] = []; // what is to be done about one, of each request
   clock = (): number => performance.now(); // of the page's events
   readonly draw = random(1);
   private readonly links = new Map<string, ServerSession>();
@@ -153,8 +156,10 @@ export class Server {
     const authorization = headers.get("Godwit-Authorization") ?? headers.get("Authorization") ?? "";
     this.asked.push(authorization);
     if (this.dark) throw new TypeError("no network");
-    if (this.foreign) return new Response("<html>", { status: this.foreign });
-    if (this.refusal) return new Response(JSON.stringify(this.says), { status: this.refusal });
+    this.redirects.push(init.redirect);
+    const later: Record<string, string> = this.retryAfter ? { "Retry-After": this.retryAfter } : {};
+    if (this.foreign) return new Response(this.page, { status: this.foreign, headers: later });
+    if (this.refusal) return new Response(JSON.stringify(this.says), { status: this.refusal, headers: later });
     // Where a WELCOME may be lost, the client may have an older token still.
     const known = (s: ServerSession): boolean =>
       this.loss ? s.tokens.includes(authorization) : s.authorization === authorization;
