@@ -34,9 +34,12 @@ type Config struct {
 	// that two peers fit a link of 256 kbit/s.
 	Floor int
 
-	// Ceiling is the rate that is never exceeded, however much the network would
-	// take: 3 MiB last 12 s at the default. Zero means 256 KiB; negative means no
-	// limit.
+	// Ceiling is the rate that is not exceeded, however much the network would take:
+	// 3 MiB last 12 s at the default. Zero means 256 KiB; negative means no limit:
+	// then the network decides alone, and QueueLimit bounds what waits. Only probes
+	// pass it, as RFC 9002 has them pass congestion control: after a silence at most
+	// ten packets, at intervals that double.
+	// https://www.rfc-editor.org/rfc/rfc9002.html#section-7.5
 	Ceiling int
 
 	// KeepAlive is the silence after which a ping is sent. Zero means 3 s at
