@@ -254,40 +254,59 @@ func TestStrangersReachNoSignature(t *testing.T) {
 // the CPU of the process by the datagrams.
 func BenchmarkAttackHandshake(b *testing.B) {
 	cert := peerCertificate()
-	for _, part := range []string{"CertificateVerify/one byte", "CertificateVerify", "Certificate", "ClientHello", "Finished"} {
-		b.Run(part, func(b *testing.B) {
-			victim, datagram := halfShaken(b, cert, part)
-			defer victim.h.Stop()
-			b.ReportAllocs()
-			for b.Loop() {
-				if out := victim.sieve.Append(time.Now(), nil, datagram); len(out) > 0 {
-					for !victim.h.Receive(out) { // the queue is full: pion computes
-						time.Sleep(time.Microsecond)
+	for role, repeated := range map[string][]string{
+		"server": {"CertificateVerify/one byte", "CertificateVerify", "Certificate", "ClientHello", "Finished", "many Finished"},
+		"client": {"ServerKeyExchange", "Certificate", "Finished", "many Finished"},
+	} {
+		for _, part := range repeated {
+			b.Run(role+"/"+part, func(b *testing.B) {
+				victim, datagram := halfShaken(b, cert, role == "client", part)
+				defer victim.h.Stop()
+				b.ReportAllocs()
+				for b.Loop() {
+					if out := victim.sieve.Append(time.Now(), nil, datagram); len(out) > 0 {
+						for !victim.h.Receive(out) { // the queue is full: pion computes
+							time.Sleep(time.Microsecond)
+						}
 					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
-// halfShaken is a server's handshake whose client sends no Finished, and the part of
-// the client's flight that is to be repeated.
-func halfShaken(b *testing.B, cert tls.Certificate, part string) (victim *side, datagram []byte) {
+// manyFinished is a datagram of as many records as can be that may be a Finished of a
+// suite.
+func manyFinished(explicit int) (datagram []byte) {
+	for record := epoch1(TypeHandshake, string(make([]byte, explicit+tagLen+1))); len(datagram)+len(record) <= maxHandshake; {
+		datagram = append(datagram, record...)
+	}
+	return datagram
+}
+
+// halfShaken is our end of a handshake whose peer sends no Finished, and the part of
+// the peer's flight that is to be repeated. A client knows the keys.
+func halfShaken(b *testing.B, cert tls.Certificate, client bool, part string) (victim *side, datagram []byte) {
 	victim = &side{finished: make(chan error, 1)}
 	ready, complete := make(chan struct{}), make(chan struct{})
 	var last atomic.Bool
 	parts := make(map[string][]byte)
 	p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
 	c := configFor(cert)
-	c.Timeout = time.Hour
+	c.Timeout, c.Client = time.Hour, client
 	c.Emit = func(e HandshakeEvent) {
-		if <-ready; e.Kind == Flight {
+		switch <-ready; e.Kind {
+		case Flight:
 			p.receive(e.Datagram)
+		case KeysReady:
+			close(complete)
 		}
 	}
 	victim.h = StartHandshake(c)
-	q := startPion(b, true, cert, func(d []byte) {
+	q := startPion(b, !client, cert, func(d []byte) {
 		<-ready
+		victim.mu.Lock()
+		defer victim.mu.Unlock()
 		for r := range Records(d) {
 			f, _, ok := parseFragment(r.Body())
 			if !ok || r.Epoch != 0 || r.Type != TypeHandshake {
@@ -296,7 +315,10 @@ func halfShaken(b *testing.B, cert tls.Certificate, part string) (victim *side, 
 			for out := victim.sieve.Append(time.Now(), nil, r.Raw); len(out) > 0 && !victim.h.Receive(out); {
 				time.Sleep(time.Microsecond)
 			}
-			name := map[uint8]string{msgClientHello: "ClientHello", msgCertificate: "Certificate", msgCertificateVerify: "CertificateVerify"}[f.kind]
+			name := map[uint8]string{
+				msgClientHello: "ClientHello", msgCertificate: "Certificate",
+				msgServerKeyExchange: "ServerKeyExchange", msgCertificateVerify: "CertificateVerify",
+			}[f.kind]
 			parts[name] = bytes.Clone(r.Raw)
 			if f.kind == msgCertificateVerify {
 				parts[name+"/one byte"] = handshakeRecord(string(appendFragment(nil, &f, 0, 1)))
@@ -310,7 +332,10 @@ func halfShaken(b *testing.B, cert tls.Certificate, part string) (victim *side, 
 	close(ready)
 	<-complete
 	q.close()
-	parts["Finished"] = finishedRecord()
+	victim.mu.Lock()
+	defer victim.mu.Unlock()
+	victim.h.Receive(victim.sieve.Append(time.Now(), nil, plaintextRecord(TypeChangeCipherSpec, 9, "\x01")))
+	parts["Finished"], parts["many Finished"] = finishedRecord(), manyFinished(explicitLen)
 	return victim, parts[part]
 }
 

@@ -63,14 +63,28 @@ type Conn struct {
 // and neither opens anything.
 func (c *Conn) Init(k *Keys, isClient bool, first uint64) {
 	*c = Conn{chacha: k.Suite.chacha(), next: first, limit: first}
+	c.setOpener(k, isClient)
 	if isClient {
 		c.limit = max(first, MaxBeforeDone+1)
 		c.sealer, c.sealIV = newAEAD(k.Suite, &k.client), k.clientIV
-		c.opener, c.openIV = newAEAD(k.Suite, &k.server), k.serverIV
 		return
 	}
 	c.sealer, c.sealIV = newAEAD(k.Suite, &k.server), k.serverIV
+}
+
+func (c *Conn) setOpener(k *Keys, isClient bool) {
+	if isClient {
+		c.opener, c.openIV = newAEAD(k.Suite, &k.server), k.serverIV
+		return
+	}
 	c.opener, c.openIV = newAEAD(k.Suite, &k.client), k.clientIV
+}
+
+// newOpener returns a Conn that opens the peer's records at once and seals nothing.
+func newOpener(k *Keys, isClient bool) *Conn {
+	c := &Conn{chacha: k.Suite.chacha(), done: true}
+	c.setOpener(k, isClient)
+	return c
 }
 
 // newAEAD cannot fail: the key length is ours and the suite was checked by DeriveKeys.

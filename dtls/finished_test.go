@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	pion "github.com/pion/dtls/v3"
 )
@@ -200,4 +201,95 @@ func TestFinishedOfAFragmentedHandshake(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of sealed handshake records that come by the dozen, few in a datagram and few in a
+// time are taken, the rest counted, and whatever comes beside them passes.
+func TestSieveBoundsFinished(t *testing.T) {
+	flight := handshakeRecord(frag(msgClientHello, 0, 10, 0, 10), frag(msgCertificateVerify, 1, 10, 0, 10))
+	ccs := plaintextRecord(TypeChangeCipherSpec, 9, "\x01")
+	many := manyFinished(0)
+	records := len(pieces(many))
+	for name, passed := range map[string]bool{"before ChangeCipherSpec": false, "after it": true} {
+		var s Sieve
+		begin := clock.now()
+		if passed {
+			s.Append(begin, nil, append(bytes.Clone(flight), ccs...))
+		}
+		taken := func(at time.Duration, d []byte) int {
+			held := len(s.held)
+			got := pieces(s.Append(begin.Add(at), nil, d))
+			return strings.Count(strings.Join(got, " "), "finished") + len(pieces(s.held[held:]))
+		}
+		for round := range 3 {
+			sum := 0
+			for i := range 10 {
+				n := taken(time.Duration(round)*repeatInterval+time.Duration(i)*time.Millisecond, many)
+				if sum += n; n > maxSealedTogether {
+					t.Errorf("%s: %d of a datagram are taken, want at most %d", name, n, maxSealedTogether)
+				}
+			}
+			if want := maxSealed; sum != want && (passed || round < 2) {
+				t.Errorf("%s: %d are taken in an interval, want %d", name, sum, want)
+			}
+			if len(s.held) > maxHeld {
+				t.Errorf("%s: %d bytes held", name, len(s.held))
+			}
+		}
+		if want := 30*records - 3*maxSealed; passed && s.Drops()[DropFull] != uint32(want) || s.Drops().Total() != uint64(s.Drops()[DropFull]) {
+			t.Errorf("%s: drops %v, want %d full", name, s.drops, want)
+		}
+		if n := taken(4*repeatInterval, append(bytes.Clone(finishedRecord()), ccs...)); n != 1 && passed {
+			t.Errorf("%s: an honest Finished is not taken in the next interval", name)
+		}
+	}
+}
+
+// Somebody who keeps Finished back makes our end, which knows the keys, open few
+// records, however many are sent; and Finished is taken when it comes.
+func TestForgedFinishedCostLittle(t *testing.T) {
+	cert := peerCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		a := attack(t, newWorld(t, 1), true, cert)
+		defer a.peer.close()
+		defer a.close()
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		a.receive(plaintextRecord(TypeChangeCipherSpec, 9, "\x01"))
+		many := manyFinished(explicitLen)
+		for range 1000 {
+			a.receive(many)
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		a.h.mu.Lock()
+		opened, drops := a.h.known.opener.drops[DropAuth], a.h.known.opener.drops.Total()
+		a.h.mu.Unlock()
+		if most := uint32(maxSealed * (int(time.Second/repeatInterval) + 1)); opened > most || opened < maxSealed || uint64(opened) != drops {
+			t.Errorf("%d records of %d are opened and %d dropped, want %d to %d", opened, 1000*len(pieces(many)), drops, maxSealed, most)
+		}
+		time.Sleep(repeatInterval)
+		for _, d := range a.said() {
+			a.receive(d)
+		}
+		wantNil(t, "handshake", <-a.finished)
+	})
+}
+
+// What it costs to open a Finished is no new cipher: that is built once.
+func TestOpenerIsBuiltOnce(t *testing.T) {
+	testCertificate()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t, newWorld(t, 1))
+		defer a.close()
+		defer b.close()
+		wantNil(t, "client", <-a.finished)
+		wantNil(t, "server", <-b.finished)
+		forged := finishedRecord()
+		for _, s := range []*side{a, b} {
+			if n := testing.AllocsPerRun(100, func() { s.h.screen.verify(forged, s.h.known) }); n > 1 {
+				t.Errorf("client %v: a forged Finished allocates %v times, want once, for its copy", s.client, n)
+			}
+		}
+	})
 }

@@ -254,7 +254,7 @@ func (h *Handshake) secret(line []byte) error {
 	if err != nil {
 		return err
 	}
-	h.known = &secrets{keys: keys, master: [masterSecretLen]byte(master)}
+	h.known = &secrets{keys: keys, opener: newOpener(keys, h.config.Client), master: [masterSecretLen]byte(master)}
 	return h.ready()
 }
 

@@ -68,6 +68,7 @@ const masterSecretLen = 48
 // secrets are what a handshake has agreed on.
 type secrets struct {
 	keys   *Keys
+	opener *Conn // for the peer's Finished, whatever its number
 	master [masterSecretLen]byte
 }
 

@@ -20,6 +20,12 @@ const (
 	// of a browser has five.
 	maxRepeats     = 8
 	repeatInterval = 50 * time.Millisecond
+
+	// A sealed handshake record costs an AEAD to tell whether it is authentic. An
+	// honest peer sends one, its Finished, and repeats that no sooner than after an
+	// interval.
+	maxSealed         = 8 // in each interval
+	maxSealedTogether = 2 // in one datagram
 )
 
 // A Sieve splits the peer's datagrams while the handshake runs. pion must not
@@ -34,7 +40,8 @@ const (
 //     the Finished messages cover what they carry, not their headers), and the same
 //     pieces again no more often than an honest peer repeats them;
 //   - ChangeCipherSpec and the sealed Finished, in that order and only once the
-//     peer's flight before them is complete.
+//     peer's flight before them is complete, and few sealed records in a datagram
+//     and in a time.
 //
 // Alerts and application data of epoch 1 wait until the owner opens them, after
 // Done. All else is dropped and counted.
@@ -53,9 +60,11 @@ type Sieve struct {
 	passed   bool      // and pion has been given it
 	changes  uint16    // interval in which it was last
 	held     []byte    // sealed handshake records that wait for both
-	interval time.Time // begin of the interval that repeats are counted in
+	interval time.Time // begin of the interval that repeats and sealed are counted in
 	rounds   uint16    // number of that interval, from 1
 	repeats  int       // pieces that were let through again in it
+	sealed   int       // sealed handshake records that were taken in it
+	together int       // and those of this datagram
 	early    [][]byte
 	earlyLen int // their bytes
 	drops    Drops
@@ -65,11 +74,12 @@ type Sieve struct {
 // [Handshake.Receive]; b unchanged means nothing.
 func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 	if s.rounds == 0 || !now.Before(s.interval.Add(repeatInterval)) {
-		s.interval, s.repeats = now, 0
+		s.interval, s.repeats, s.sealed = now, 0, 0
 		if s.rounds++; s.rounds == 0 {
 			s.rounds = 1
 		}
 	}
+	s.together = 0
 	if len(datagram) > maxHandshake {
 		s.drops.count(DropMalformed)
 		return b
@@ -153,15 +163,19 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	return b
 }
 
-// finished lets a sealed handshake record pass, or holds it.
+// finished lets a sealed handshake record pass, or holds it, if not too many have come.
 func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
 	case len(r.Raw) > maxFinished || len(r.Body()) <= tagLen:
 		return b, DropMalformed
-	case s.passed:
-		return append(b, r.Raw...), DropNone
-	case len(s.held)+len(r.Raw) > maxHeld:
+	case s.together == maxSealedTogether || s.sealed == maxSealed,
+		!s.passed && len(s.held)+len(r.Raw) > maxHeld:
 		return b, DropFull
+	}
+	s.together++
+	s.sealed++
+	if s.passed {
+		return append(b, r.Raw...), DropNone
 	}
 	s.held = append(s.held, r.Raw...)
 	return b, DropNone
