@@ -102,6 +102,31 @@ func TestFiguresOfEachChannel(t *testing.T) {
 	}
 }
 
+// Probes do not wait for the pacer, but are paid for: what follows waits. If they were
+// not, seven times this Ceiling would be sent.
+func TestProbesArePaidFor(t *testing.T) {
+	for seed := range uint64(4) {
+		w := newWorld(t, seed)
+		up, down := w.both(netsim.Link{Delay: 5 * time.Millisecond})
+		const ceiling, seconds = 16 << 10, 20
+		c, _ := w.connect(Config{Channels: testTable, Rate: ceiling, Floor: ceiling, Ceiling: ceiling}, up, down)
+		w.pump(c, bulk, 1<<30)
+		w.run(3*time.Second, nil)
+		for _, l := range []*way{up, down} {
+			l.change(func(l *netsim.Link) { l.Loss = 0.5 })
+		}
+		before := c.mux.Stats()
+		w.run(seconds*time.Second, nil)
+		s := c.mux.Stats()
+		if s.Timeouts == before.Timeouts {
+			t.Error("no probe was sent")
+		}
+		if rate := float64(s.BytesOut-before.BytesOut) / seconds; rate > 2*ceiling {
+			t.Errorf("%.0f bytes a second were sent with a Ceiling of %d", rate, ceiling)
+		}
+	}
+}
+
 // The rate grows on a link that carries more, but not beyond the Ceiling, and does
 // not fall below the Floor when nothing arrives.
 func TestCeilingAndFloor(t *testing.T) {

@@ -36,9 +36,12 @@ type Config struct {
 
 	// Ceiling is the rate that is not exceeded, however much the network would take:
 	// 3 MiB last 12 s at the default. Zero means 256 KiB; negative means no limit:
-	// then the network decides alone, and QueueLimit bounds what waits. Only probes
-	// pass it, as RFC 9002 has them pass congestion control: after a silence at most
-	// ten packets, at intervals that double.
+	// then the network decides alone, and QueueLimit bounds what waits. Probes after a
+	// silence, at most ten packets each time, do not wait for it, as RFC 9002 has them
+	// pass congestion control, and what follows waits for longer instead. Where most
+	// packets are lost and round trips are short, they alone can be twice a Ceiling of
+	// 16 KiB; at the default they are within it. Packets of nothing but an ack block
+	// are not counted.
 	// https://www.rfc-editor.org/rfc/rfc9002.html#section-7.5
 	Ceiling int
 

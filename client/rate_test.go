@@ -7,7 +7,37 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
 )
+
+// A path that carries 1,225 bytes of UDP payload carries all packets of channels, a
+// narrower one does not: README.md and docs/PROTOCOL.md name the figure.
+func TestLeastPath(t *testing.T) {
+	const messages = 1000
+	small := channel.Channels{{Name: "small", Mode: channel.ReliableUnordered, QueueLimit: 1 << 20}}
+	over := func(mtu int) (got int, lost uint64) {
+		c := godwit.Config{Channels: small, Limits: godwit.Limits{Messages: -1}, Handler: godwit.Handler{
+			Message: func(*godwit.Conn, godwit.ChannelID, []byte) { got++ },
+		}}
+		inGame(t, c, func(g *game) {
+			g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, MTU: mtu})
+			s, err := g.connect(client.SessionConfig{Channels: small})
+			g.must(err)
+			for i := range messages { // they fill packets of every size
+				g.must(s.Send(1, make([]byte, 1+i%60)))
+			}
+			time.Sleep(20 * time.Second)
+			lost = s.Stats().PacketsLost
+		})
+		return got, lost
+	}
+	if got, lost := over(1225); got != messages || lost != 0 {
+		t.Errorf("over 1,225 bytes %d of %d messages came, and %d packets were lost", got, messages, lost)
+	}
+	if _, lost := over(1215); lost == 0 {
+		t.Error("over 1,215 bytes no packet was lost: the least path that is named is too large")
+	}
+}
 
 // Rate and Ceiling of a SessionConfig bound what the client sends.
 func TestBytesFromAClientAreBounded(t *testing.T) {
