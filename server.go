@@ -167,6 +167,10 @@ func (s *Server) forget(c *Conn) {
 	for _, g := range s.book.remove(c) {
 		g.roster.remove(c)
 	}
+	// A link that was to resume the session has nothing left to wait for.
+	if last := c.newest.Load(); last != nil && s.rtc != nil && !c.isOn(last) {
+		s.rtc.Withdraw(last, "the session is over")
+	}
 }
 
 // log writes a line about a session. Its number is "session", in the same digits as

@@ -53,7 +53,8 @@ type Config struct {
 	// MaxHandshakes limits DTLS handshakes in flight, per shard. Zero means 64.
 	// More of them wait their turn, of each address (of IPv6, each /64) one after the
 	// other; while half of the places are taken, an address has an eighth of them at
-	// most. While others wait, a handshake whose page does not answer for 1 s fails.
+	// most. While one of another address waits, a handshake whose page does not answer
+	// for 1 s fails, as does one of more than 5 s.
 	MaxHandshakes int
 
 	// PendingTimeout is how long an answer waits for the page's first check.

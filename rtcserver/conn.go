@@ -74,8 +74,10 @@ type Conn struct {
 	ufrag  string     // our username fragment
 	site   netip.Addr // for the limit per IP
 	active bool       // we are the DTLS client
-	moves  uint8      // of its address that were logged; the shard\'s, here because there is room
-	resume bool       // it resumes a session, and does not count for its site
+	moves  uint8      // of its address that were logged; the shard's, here because there is room
+	resume bool       // it resumes a session, which counts for its site too
+
+	withdrawn bool // the registry's: it is not wanted any more
 }
 
 // ID returns a number that no other connection of the server ever has.

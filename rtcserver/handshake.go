@@ -10,8 +10,9 @@ import (
 // A handshake is a connection's DTLS handshake that runs.
 type handshake struct {
 	*dtls.Handshake
-	last time.Time // when something of the page's came for it or it said something new, or when it began
-	ours bool      // since then it is for us to say something
+	began time.Time
+	last  time.Time // when it said something new, or the first of the page's answer came, or when it began
+	ours  bool      // since then it is for us to say something
 }
 
 // How long a handshake may rest while others wait for its place. The page has the time
@@ -20,15 +21,17 @@ type handshake struct {
 // hold the place for longer either.
 const (
 	pageRests = time.Second
-	weRest    = 4 * time.Second
+	weRest    = 3 * time.Second
+	atMost    = 5 * time.Second // since it began
 )
 
 // yields returns when the handshake has to give its place up if another wants it.
 func (h *handshake) yields() time.Time {
+	rests := pageRests
 	if h.ours {
-		return h.last.Add(weRest)
+		rests = weRest
 	}
-	return h.last.Add(pageRests)
+	return sooner(h.last.Add(rests), h.began.Add(atMost))
 }
 
 // errYielded ends a handshake that gives its place up.
@@ -46,7 +49,8 @@ func (s *shard) beginHandshake(c *Conn) {
 	s.places.take(c)
 	c.queued = false
 	c.peer.Begin()
-	c.handshake = &handshake{last: time.Now(), ours: c.active}
+	now := time.Now()
+	c.handshake = &handshake{began: now, last: now, ours: c.active}
 	c.handshake.Handshake = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.server.config.Certificate,
 		Client:      c.active,
@@ -128,7 +132,9 @@ func (s *shard) endHandshake(c *Conn) {
 
 // yieldPlaces ends handshakes that nothing is heard of, for those that wait.
 func (s *shard) yieldPlaces(now time.Time) {
-	for c := s.places.silent(now); c != nil; c = s.places.silent(now) {
+	gate := s.server.gate
+	busy := len(gate) == cap(gate)
+	for c := s.places.silent(now, busy); c != nil; c = s.places.silent(now, busy) {
 		s.stats.handshakesFailed++
 		s.stats.handshakesYielded++
 		c.peer.Fail(now, errYielded)

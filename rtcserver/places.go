@@ -90,13 +90,14 @@ func (p *places) remove(c *Conn) {
 
 // silent returns the connection whose handshake has to give its place up: the one that
 // has been due for longest, if one that waits may have the place; nil if there is none.
-// Then it sets yieldAt anew.
-func (p *places) silent(now time.Time) *Conn {
+// Then it sets yieldAt anew. While handshakes wait for their turn to compute, which busy
+// says, one that has to say something is not at fault.
+func (p *places) silent(now time.Time, busy bool) *Conn {
 	var longest *Conn
 	if len(p.order) > 0 {
 		for _, c := range p.taken {
 			at := c.handshake.yields()
-			if !now.Before(at) && (longest == nil || at.Before(longest.handshake.yields())) && p.wanted(c) {
+			if !now.Before(at) && !(busy && c.handshake.ours) && (longest == nil || at.Before(longest.handshake.yields())) && p.wanted(c) {
 				longest = c
 			}
 		}
@@ -117,9 +118,10 @@ func (p *places) yieldsBy(at time.Time) {
 	}
 }
 
-// wanted reports whether one of those that wait may have c's place.
+// wanted reports whether one of those that wait, of another site, may have c's place. A
+// crowd behind one address waits for itself.
 func (p *places) wanted(c *Conn) bool {
-	return slices.ContainsFunc(p.order, func(site netip.Addr) bool { return p.free(site, c) })
+	return slices.ContainsFunc(p.order, func(site netip.Addr) bool { return site != c.site && p.free(site, c) })
 }
 
 // firstYield returns when the first handshake may have to give its place up.

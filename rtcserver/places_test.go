@@ -76,7 +76,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 			p.wait(c)
 			return false
 		}
-		c.handshake = &handshake{last: time.Unix(100, 0)}
+		c.handshake = &handshake{began: time.Unix(100, 0), last: time.Unix(100, 0)}
 		p.take(c)
 		return true
 	}
@@ -109,16 +109,26 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		start(conn(21))
 	}
 	var order []byte
-	for c := p.silent(time.Unix(101, 0)); c != nil; c = p.silent(time.Unix(101, 0)) {
+	for c := p.silent(time.Unix(101, 0), false); c != nil; c = p.silent(time.Unix(101, 0), false) {
 		p.remove(c)
 		for c := p.next(); c != nil; c = p.next() {
 			order = append(order, c.site.As4()[3])
-			c.handshake = &handshake{last: time.Unix(101, 0)}
+			c.handshake = &handshake{began: time.Unix(101, 0), last: time.Unix(101, 0)}
 			p.take(c)
 		}
 	}
-	if got := fmt.Sprint(order); got != "[20 21 20 21 2]" {
+	if got := fmt.Sprint(order); got != "[20 21 20 21]" {
 		t.Errorf("the sites had their turns as %v", order)
+	}
+	for _, c := range p.taken {
+		c.handshake.ours = true
+	}
+	p.wait(conn(30))
+	if c := p.silent(time.Unix(200, 0), true); c != nil {
+		t.Error("a handshake that waits for its turn to compute gives its place up")
+	}
+	if p.silent(time.Unix(200, 0), false) == nil {
+		t.Error("no handshake gives its place up for a site that has none")
 	}
 	if p.yieldAt.Before(time.Unix(101, 0)) {
 		t.Errorf("the next look is at %v, in the past", p.yieldAt)
@@ -132,6 +142,60 @@ func TestHandshakesYieldOnlyToOthers(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		if st := w.server.Stats(); st.Handshakes != 1 || st.HandshakesYielded != 0 {
 			t.Errorf("%d handshakes, %d yielded", st.Handshakes, st.HandshakesYielded)
+		}
+	})
+}
+
+// A byte that is repeated every 900 ms, a piece of a message that never comes whole,
+// does not hold a handshake's place either.
+func TestDrippingHandshakesKeepNobodyOut(t *testing.T) {
+	const sites, each = 12, 16
+	drip := record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe}) // a ServerHello's first byte of a hundred
+	inWorld(t, Config{}, func(w *world) {
+		stop := make(chan struct{})
+		wait := func(d time.Duration) bool {
+			select {
+			case <-stop:
+				return false
+			case <-time.After(d):
+				return true
+			}
+		}
+		attack := func(from netip.AddrPort, pause time.Duration) {
+			for wait(pause) {
+				o := w.offerFrom(from.Addr())
+				o.check(from, "")
+				for range 12 { // longer than a handshake may last
+					if !wait(900 * time.Millisecond) {
+						return
+					}
+					o.check(from, "")
+					w.network.Inject(from, serverAddr, drip)
+				}
+			}
+		}
+		for i := range sites {
+			for j := range each {
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), uint16(6000+j))
+				go attack(from, time.Duration(i*each+j)*3*time.Millisecond)
+			}
+		}
+		time.Sleep(12500 * time.Millisecond)
+		var worst time.Duration
+		for range 5 {
+			p := w.newPage(client.Config{})
+			begin := time.Now()
+			if err := p.connect(nil); err != nil {
+				t.Fatalf("after %v: %v", time.Since(begin), err)
+			}
+			worst = max(worst, time.Since(begin))
+			p.Close()
+		}
+		close(stop)
+		synctest.Wait()
+		t.Logf("a page connects within %v", worst)
+		if worst > 4*time.Second {
+			t.Errorf("a page needed %v, want 4 s at most", worst)
 		}
 	})
 }

@@ -73,14 +73,15 @@ func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 	if r.waiting >= r.limit {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
-	if maxPerIP > 0 && !from.free && !c.resume && r.perIP[c.site] >= maxPerIP {
+	if c.resume {
+		maxPerIP *= 2 // its session counts, and has two links at most
+	}
+	if maxPerIP > 0 && !from.free && r.perIP[c.site] >= maxPerIP {
 		return refuse(http.StatusTooManyRequests, "rate", "too many connections from "+from.String())
 	}
 	r.nextID++
 	c.id = r.nextID
-	if !c.resume {
-		r.perIP[c.site]++
-	}
+	r.perIP[c.site]++
 	r.waiting++
 	return nil
 }
@@ -94,17 +95,20 @@ func (r *registry) release(c *Conn) {
 }
 
 // add enters a connection that waits for its first check, and returns when the one
-// that has waited longest expires.
-func (r *registry) add(c *Conn, now time.Time) time.Time {
+// that has waited longest expires; false if the connection was withdrawn meanwhile.
+func (r *registry) add(c *Conn, now time.Time) (due time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if c.withdrawn {
+		return due, false
+	}
 	r.byUfrag[c.ufrag] = c
 	if len(r.pending) >= 2*r.waiting+minPending {
 		r.pending = slices.DeleteFunc(r.pending, r.hasCome)
 	}
 	r.pending = append(r.pending, pending{c.ufrag, now})
 	r.popClaimed()
-	return r.due()
+	return r.due(), true
 }
 
 // due returns when the first of those that wait expires.
@@ -151,11 +155,12 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 	return c, false
 }
 
-// withdraw forgets a connection that nobody has come for yet, and returns the shard of
-// one that somebody has.
+// withdraw forgets a connection that nobody has come for yet, also one that is not
+// entered yet, and returns the shard of one that somebody has.
 func (r *registry) withdraw(c *Conn) *shard {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	c.withdrawn = true
 	if c.shard == nil && r.byUfrag[c.ufrag] == c {
 		r.waiting--
 		r.drop(c)
@@ -208,9 +213,6 @@ func (r *registry) drop(c *Conn) {
 }
 
 func (r *registry) leaveSite(c *Conn) {
-	if c.resume {
-		return
-	}
 	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
 		delete(r.perIP, c.site)
 	}

@@ -203,8 +203,12 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
+	due, ok := s.registry.add(c, now)
+	if !ok {
+		return nil, refuse(http.StatusConflict, "superseded", "a later request of this client took the place of this one")
+	}
 	entered = true
-	if !s.expireBy(s.registry.add(c, now)) {
+	if !s.expireBy(due) {
 		return nil, ending
 	}
 	s.stats.answered.Add(1)

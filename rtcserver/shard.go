@@ -414,7 +414,9 @@ func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
 	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
 	s.events = events
 	if len(forHandshake) > 0 && c.handshake != nil {
-		c.handshake.last, c.handshake.ours = now, true
+		if !c.handshake.ours { // once for each flight, or repeating a byte would hold the place
+			c.handshake.last, c.handshake.ours = now, true
+		}
 		c.handshake.Receive(forHandshake)
 	}
 	c.happened(now, events)

@@ -122,7 +122,7 @@ type Peer struct {
 
 	farewell []byte    // what Close said, for repetition
 	owed     bool      // the farewell is to be said now
-	said     int       // how often it was
+	said     uint8     // how often it was
 	again    time.Time // when it is owed anew
 	until    time.Time // when Closing becomes Gone
 
