@@ -80,7 +80,7 @@ func (c *congestion) window(r *rtt, loss float64) int {
 	if path == 0 {
 		path = r.smoothed
 	}
-	return int(c.rate*(2*path+30*time.Millisecond).Seconds() + c.slack(loss)*MaxPacket)
+	return int(min(c.rate*(2*path+30*time.Millisecond).Seconds()+c.slack(loss)*MaxPacket, math.MaxInt32))
 }
 
 // slack is how many packets more: a few, and where acknowledgements are lost, too, as

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 func newWaiting(t testing.TB, n int) *testMux {
 	m, err := New(time.Unix(1000, 0), Config{
 		Channels: Channels{{Name: "bulk", Mode: ReliableUnordered, QueueLimit: 16 << 20}}, KeepAlive: -1,
-		Rate: 1 << 40, Floor: 1 << 40, Ceiling: -1, RTT: time.Minute,
+		Rate: math.MaxInt32, Floor: math.MaxInt32, Ceiling: -1, RTT: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)

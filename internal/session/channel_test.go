@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestOpenCarriesHowToSend(t *testing.T) {
 			w.server.takes = takesOpen
 		}
 		c := effects
-		c.Priority, c.Guarantee, c.Weight = 7, 1<<40, 3
+		c.Priority, c.Guarantee, c.Weight = 7, math.MaxInt, 3
 		w.open(c)
 		w.run(200 * time.Millisecond)
 		got := w.client.Mux().Channels()[3]
