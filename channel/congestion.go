@@ -80,7 +80,7 @@ func (c *congestion) window(r *rtt, loss float64) int {
 	if path == 0 {
 		path = r.smoothed
 	}
-	return int(min(c.rate*(2*path+30*time.Millisecond).Seconds()+c.slack(loss)*MaxPacket, math.MaxInt32))
+	return int(min(c.rate*seconds(2*path+30*time.Millisecond)+c.slack(loss)*MaxPacket, math.MaxInt32))
 }
 
 // slack is how many packets more: a few, and where acknowledgements are lost, too, as
@@ -142,7 +142,7 @@ func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float
 	if !early && (largest < r.end || t-r.at < minRound) {
 		return
 	}
-	span := (t - r.at).Seconds()
+	span := seconds(t - r.at)
 	// To wait for the pacer now and then is not to use up the rate.
 	r.limited = r.limited && float64(r.sent) > 0.7*c.pace()*span
 	c.judge(t, float64(c.delivered-r.delivered)/span, loss)

@@ -168,10 +168,10 @@ func (m *Mux) check(t testing.TB) {
 			flying, bytes = flying+1, bytes+p.size
 		}
 		p := m.flight.at(n)
-		if got, want := m.flight.open.from(n, n+1) == n, p.state != packetAcked; got != want {
+		if got, want := m.flight.nextOpen(n, n+1) == n, p.state != packetAcked; got != want {
 			t.Fatalf("packet %d: open %v", n, got)
 		}
-		if got, want := m.flight.flying.from(n, n+1) == n, p.state == packetFlying && p.eliciting; got != want {
+		if got, want := m.flight.nextFlying(n, n+1) == n, p.state == packetFlying && p.eliciting; got != want {
 			t.Fatalf("packet %d: flying %v", n, got)
 		}
 	}

@@ -74,7 +74,7 @@ func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 	f := &m.flight
 	end := min(high+1, f.next)
-	for n := f.open.from(max(low, f.base), end); n < end; n = f.open.from(n+1, end) {
+	for n := f.nextOpen(max(low, f.base), end); n < end; n = f.nextOpen(n+1, end) {
 		f.steps++
 		p := f.at(n)
 		if p.state == packetLost {
@@ -108,12 +108,13 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 func (m *Mux) detect(t moment, largest uint64) {
 	m.loss.lossAt = never
 	m.largestAcked = max(m.largestAcked, largest)
-	if m.reliableLink {
+	f := &m.flight
+	if m.reliableLink || f.count == 0 {
 		return
 	}
-	f, delay := &m.flight, m.rtt.lossDelay()
+	delay := m.rtt.lossDelay()
 	end := min(m.largestAcked, f.next)
-	for n := f.flying.from(f.base, end); n < end; n = f.flying.from(n+1, end) {
+	for n := f.nextFlying(f.base, end); n < end; n = f.nextFlying(n+1, end) {
 		f.steps++
 		p := f.at(n)
 		if m.largestAcked-n >= m.loss.threshold || p.at+delay <= t {
@@ -165,7 +166,7 @@ func (m *Mux) probe(t moment) {
 	}
 	f := &m.flight
 	found := false
-	for n := f.flying.from(f.base, f.next); n < f.next && !found; n = f.flying.from(n+1, f.next) {
+	for n := f.nextFlying(f.base, f.next); n < f.next && !found; n = f.nextFlying(n+1, f.next) {
 		found = m.again(n)
 	}
 	if !found {

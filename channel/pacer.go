@@ -11,9 +11,12 @@ type pacer struct {
 }
 
 func (p *pacer) refill(t moment, rate float64) {
-	burst := max(MaxPacket+1, rate/1000)
-	p.tokens = min(burst, p.tokens+rate*(t-p.last).Seconds())
-	p.spare = min(2*MaxPacket, p.spare+spareShare*rate*(t-p.last).Seconds())
+	if t == p.last {
+		return
+	}
+	burst, n := max(MaxPacket+1, rate/1000), rate*seconds(t-p.last)
+	p.tokens = min(burst, p.tokens+n)
+	p.spare = min(2*MaxPacket, p.spare+spareShare*n)
 	p.last = t
 }
 

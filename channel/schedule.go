@@ -40,7 +40,7 @@ func (m *Mux) next(s *sender, t moment) (msg *message, i, n int) {
 func (s *sender) share(t moment) float64 {
 	rate := float64(s.cfg.Guarantee)
 	burst := max(rate/4, 2*MaxPacket) // a quarter of a second
-	s.tokens = min(burst, s.tokens+rate*(t-s.refilled).Seconds())
+	s.tokens = min(burst, s.tokens+rate*seconds(t-s.refilled))
 	s.refilled = t
 	return s.tokens
 }
@@ -49,11 +49,10 @@ func (s *sender) share(t moment) float64 {
 // more to send.
 func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int) {
 	for ; ; n++ {
-		s := m.pick(t, end-len(b))
+		s, msg, i, size := m.pick(t, end-len(b))
 		if s == nil {
 			return b, n
 		}
-		msg, i, size := m.next(s, t)
 		number := m.flight.next
 		bare := s.cfg.Mode == Unreliable
 		b = appendPiece(b, s.id, bare, msg.id, msg.body, i)
@@ -67,14 +66,14 @@ func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int)
 	}
 }
 
-// pick returns the channel to send from, among those whose next piece fits.
-func (m *Mux) pick(t moment, space int) *sender {
-	var best *sender
+// pick returns the channel to send from, among those whose next piece fits, and what
+// next says of the channel.
+func (m *Mux) pick(t moment, space int) (best *sender, msg *message, i, size int) {
 	bestShare := false
 	m.backlog = false
 	for set := m.active; set != 0; set &= set - 1 {
 		s := m.senders[bits.TrailingZeros64(set)]
-		_, _, n := m.next(s, t)
+		first, piece, n := m.next(s, t)
 		if n == 0 {
 			continue
 		}
@@ -85,9 +84,10 @@ func (m *Mux) pick(t moment, space int) *sender {
 		share := s.cfg.Guarantee > 0 && s.share(t) > 0
 		if best == nil || s.before(best, share, bestShare) {
 			best, bestShare = s, share
+			msg, i, size = first, piece, n
 		}
 	}
-	return best
+	return best, msg, i, size
 }
 
 // before reports whether s goes before o.

@@ -39,8 +39,7 @@ func (p *sentPacket) forget() {
 // flight remembers the packets that were sent, from base up to next.
 type flight struct {
 	ring       []sentPacket // a power of two, by number
-	open       numbers      // of those, the packets that are not acknowledged
-	flying     numbers      // and the eliciting ones of which nothing is known
+	sets       []flightSets // of their numbers: 64 to a place
 	base, next uint64
 	bytes      int // of eliciting packets under way
 	count      int // of those packets
@@ -53,28 +52,44 @@ const (
 	minFlight = 16
 )
 
-// numbers are a set of packet numbers, a bit for each place in the ring. What is not
-// from base up to next has no meaning.
-type numbers []uint64
-
-func newNumbers(n int) numbers { return make(numbers, max(1, n/64)) }
-
-func (s numbers) at(n uint64) (word *uint64, mask uint64) {
-	return &s[n/64&uint64(len(s)-1)], 1 << (n % 64)
+// flightSets are two sets of packet numbers, a bit for each. Bits of numbers that are
+// not from base up to next have no meaning.
+type flightSets struct {
+	open   uint64 // the packets that are not acknowledged
+	flying uint64 // the eliciting packets of which nothing is known
 }
 
-func (s numbers) set(n uint64, in bool) {
-	w, mask := s.at(n)
-	if *w &^= mask; in {
-		*w |= mask
+func (f *flight) setsOf(n uint64) *flightSets { return &f.sets[n/64&uint64(len(f.sets)-1)] }
+
+// note sets the bits of packet n, which p records.
+func (f *flight) note(n uint64, p *sentPacket) {
+	s, bit := f.setsOf(n), uint64(1)<<(n%64)
+	s.open |= bit
+	s.flying &^= bit
+	switch {
+	case p.state == packetAcked:
+		s.open &^= bit
+	case p.state == packetFlying && p.eliciting:
+		s.flying |= bit
 	}
 }
 
-// from returns the first number of the set from n on, or end.
-func (s numbers) from(n, end uint64) uint64 {
+// nextOpen returns the first packet from n on that is not acknowledged, or end.
+func (f *flight) nextOpen(n, end uint64) uint64 {
 	for n < end {
-		w, _ := s.at(n)
-		if rest := *w >> (n % 64); rest != 0 {
+		if rest := f.setsOf(n).open >> (n % 64); rest != 0 {
+			return min(n+uint64(bits.TrailingZeros64(rest)), end)
+		}
+		n += 64 - n%64
+	}
+	return end
+}
+
+// nextFlying returns the first eliciting packet from n on of which nothing is known,
+// or end.
+func (f *flight) nextFlying(n, end uint64) uint64 {
+	for n < end {
+		if rest := f.setsOf(n).flying >> (n % 64); rest != 0 {
 			return min(n+uint64(bits.TrailingZeros64(rest)), end)
 		}
 		n += 64 - n%64
@@ -95,7 +110,7 @@ func (f *flight) init() {
 
 // make gives the flight room for n packets.
 func (f *flight) make(n int) {
-	f.ring, f.open, f.flying = make([]sentPacket, n), newNumbers(n), newNumbers(n)
+	f.ring, f.sets = make([]sentPacket, n), make([]flightSets, max(1, n/64))
 }
 
 // forget makes it as if nothing had been sent so far but the numbers.
@@ -125,15 +140,13 @@ func (f *flight) grow() {
 	for n := f.base; n < f.next; n++ {
 		p := old.at(n)
 		*f.at(n) = *p
-		f.open.set(n, p.state != packetAcked)
-		f.flying.set(n, p.state == packetFlying && p.eliciting)
+		f.note(n, p)
 	}
 }
 
 // push makes the record that room returned part of the flight.
 func (f *flight) push(p *sentPacket) {
-	f.open.set(f.next, true)
-	f.flying.set(f.next, p.eliciting)
+	f.note(f.next, p)
 	f.next++
 	if p.eliciting {
 		f.bytes += p.size
@@ -149,8 +162,7 @@ func (f *flight) land(n uint64, s packetState) {
 		f.count--
 	}
 	p.state = s
-	f.flying.set(n, false)
-	f.open.set(n, s != packetAcked)
+	f.note(n, p)
 }
 
 // trim forgets packets at the base of which nothing more is to be learned: those

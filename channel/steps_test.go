@@ -61,29 +61,36 @@ func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
 	x.m.check(t)
 }
 
-func TestNumbersAgainstModel(t *testing.T) {
+func TestSetsOfPacketsAgainstScan(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, size := range []int{16, 64, 512} {
-		s, model := newNumbers(size), map[uint64]bool{}
-		base := rng.Uint64() >> 1
-		for range 5000 {
-			base += uint64(rng.IntN(3))
-			n := base + uint64(rng.IntN(size))
-			for i := range uint64(2) { // places that come into use are set anew
-				s.set(base+uint64(size)-1-i, false)
-				delete(model, base+uint64(size)-1-i)
-			}
-			in := rng.IntN(3) == 0
-			s.set(n, in)
-			model[n] = in
-			from, end := base+uint64(rng.IntN(size)), base+uint64(rng.IntN(size+1))
-			want := from
-			for want < end && !model[want] {
-				want++
-			}
-			if got := s.from(from, end); got != max(want, min(from, end)) && got != want && !(from >= end && got == end) {
-				t.Fatalf("size %d: from %d to %d: %d, want %d", size, from-base, end-base, got-base, want-base)
-			}
+	var f flight
+	f.init()
+	f.base = rng.Uint64() >> 1
+	f.next = f.base
+	scan := func(from, end uint64, in func(*sentPacket) bool) uint64 {
+		for from < end && !in(f.at(from)) {
+			from++
+		}
+		return from
+	}
+	open := func(p *sentPacket) bool { return p.state != packetAcked }
+	flying := func(p *sentPacket) bool { return p.state == packetFlying && p.eliciting }
+	for range 20000 {
+		if n := f.next - f.base; n < 300 && rng.IntN(2) == 0 {
+			p := f.room()
+			p.eliciting, p.size = rng.IntN(3) > 0, 1
+			f.push(p)
+		} else if n > 0 {
+			f.land(f.base+rng.Uint64N(n), packetState(1+rng.IntN(2)))
+		}
+		f.trim(0)
+		from := f.base + rng.Uint64N(f.next-f.base+1)
+		end := from + rng.Uint64N(f.next-from+1)
+		if got, want := f.nextOpen(from, end), scan(from, end, open); got != want {
+			t.Fatalf("open from %d to %d: %d, want %d", from-f.base, end-f.base, got-f.base, want-f.base)
+		}
+		if got, want := f.nextFlying(from, end), scan(from, end, flying); got != want {
+			t.Fatalf("flying from %d to %d: %d, want %d", from-f.base, end-f.base, got-f.base, want-f.base)
 		}
 	}
 }
