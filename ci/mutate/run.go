@@ -244,7 +244,7 @@ func (s *suite) kill(m *mutant) {
 			continue
 		}
 		m.outcome = max(m.outcome, survived)
-		if !s.run(tests, 5*time.Second+4*sum[i], "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
+		if !s.run(tests, 3*time.Second+4*sum[i], "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
 			m.outcome = killed
 			return
 		}
