@@ -30,6 +30,7 @@ func (x *brute) packet(frames ...[]byte) {
 	}
 	x.ours.in = append(x.ours.in, b)
 	x.loop.free, x.theirs.in = append(x.loop.free, x.theirs.in...), x.theirs.in[:0]
+	x.loop.touch(x.ours)
 	x.loop.poke()
 	x.loop.mu.Unlock()
 	if x.number%64 == 0 { // a batch

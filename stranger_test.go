@@ -41,7 +41,7 @@ func newStranger(t *testing.T, s *Server, table Channels) *stranger {
 	c.home.Store(x.ours.anchor)
 	s.local.mu.Lock()
 	defer s.local.mu.Unlock()
-	s.local.ends = append(s.local.ends, x.ours)
+	s.local.add(x.ours)
 	x.ours.anchor.open(time.Now())
 	return x
 }
@@ -65,6 +65,7 @@ func (x *stranger) run(d time.Duration) {
 		}
 		came := x.theirs.in
 		x.theirs.in = nil
+		x.loop.touch(x.ours)
 		x.loop.poke()
 		x.loop.mu.Unlock()
 		for _, b := range came {

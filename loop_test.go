@@ -1,0 +1,72 @@
+package godwit
+
+import (
+	"fmt"
+	"testing"
+)
+
+// newIdle returns a server with n clients in the process that say nothing, and one
+// more with its server's end.
+func newIdle(t testing.TB, n int) (srv *Server, client, server *Conn) {
+	t.Helper()
+	opened := make(chan *Conn, n+1)
+	srv, err := New(Config{Channels: table, Manual: true, Handler: Handler{
+		Open:    func(c *Conn) { opened <- c },
+		Message: func(*Conn, ChannelID, []byte) {},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close() })
+	for range n + 1 {
+		if client, err = srv.Local(LocalConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			events(srv, nil)
+		}
+	}
+	for range n + 1 {
+		server = <-opened
+	}
+	return srv, client, server
+}
+
+// A turn looks at the links that have something to do, and at no others.
+func TestATurnLooksAtWhoIsBusy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		looks := func(idle int) int {
+			srv, client, _ := newIdle(t, idle)
+			before := srv.local.looked
+			for range 100 {
+				if err := client.Send(chat, []byte("hello")); err != nil {
+					t.Fatal(err)
+				}
+				events(srv, nil)
+				srv.Flush()
+			}
+			return srv.local.looked - before
+		}
+		if few, many := looks(0), looks(300); many > few+10 || few < 100 {
+			t.Errorf("100 messages took %d looks at links beside 300 that rest, and %d alone", many, few)
+		}
+	})
+}
+
+// BenchmarkLocal is an echo within the process, beside links that rest.
+func BenchmarkLocal(b *testing.B) {
+	for _, idle := range []int{0, 100, 10000} {
+		b.Run(fmt.Sprintf("%d", idle), func(b *testing.B) {
+			srv, client, server := newIdle(b, idle)
+			msg := make([]byte, 200)
+			b.ReportAllocs()
+			for b.Loop() {
+				if client.Send(move, msg) != nil || server.Send(move, msg) != nil {
+					b.Fatal("a message was refused")
+				}
+				for range srv.Poll(0) {
+				}
+			}
+		})
+	}
+}
