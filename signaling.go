@@ -182,7 +182,6 @@ func (s *Server) sameTerms(version, app, channels string) error {
 
 // admitResume looks for the session that a token resumes.
 func (s *Server) admitResume(a *admission, text string) error {
-	over := refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one", "reason", "ended")
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(token) != len(session.Token{}) {
 		return refusal(http.StatusGone, "resume", "what is no token resumes nothing: begin a new session", "reason", "malformed")
@@ -191,7 +190,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 	c, ended := s.book.find(a.token)
 	switch {
 	case c == nil && ended:
-		return over
+		return errOver()
 	case c == nil:
 		return refusal(http.StatusGone, "resume", "this server does not know the session: it is another's, or was forgotten",
 			"reason", "unknown", "instance", s.instance)
@@ -200,10 +199,21 @@ func (s *Server) admitResume(a *admission, text string) error {
 	ok := c.session.Admits(a.token)
 	c.release(at)
 	if !ok {
-		return over
+		return errOver()
 	}
 	a.resume = c
 	return nil
+}
+
+func errOver() error {
+	return refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one", "reason", "ended")
+}
+
+// resumable reports whether the session is open.
+func (c *Conn) resumable() bool {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.State() == session.Open
 }
 
 // identify finds out who makes a request.
@@ -289,6 +299,12 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 		before := a.resume.newest.Swap(link)
 		if before != nil && !a.resume.isOn(before) {
 			s.rtc.Withdraw(before, "the client tries once more")
+		}
+		// The offer may have taken its time, and the session have ended: then nobody
+		// withdraws this link. If it ends from now on, forget finds the link.
+		if !a.resume.resumable() {
+			s.refused.Add(1)
+			return nil, errOver()
 		}
 		return &anchor{conn: a.resume, link: link}, nil
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // A link that was to resume a session, and has never spoken, ends with the session: else
@@ -101,3 +104,59 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 		}
 	})
 }
+
+// slowly is a body that comes after something has happened.
+type slowly struct {
+	io.ReadCloser
+	first func()
+}
+
+func (s *slowly) Read(b []byte) (int, error) {
+	if f := s.first; f != nil {
+		s.first = nil
+		f()
+	}
+	return s.ReadCloser.Read(b)
+}
+
+// A session that ends while the offer to resume it is still coming has no link to wait
+// for either: the offer is refused.
+func TestOffersForSessionsThatEndMeanwhileAreRefused(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		answered := make(chan *http.Response, 10)
+		signal := roundTrip(func(r *http.Request) (*http.Response, error) {
+			resumes := strings.Contains(r.Header.Get("Authorization"), "Resume")
+			if resumes {
+				r.Body = &slowly{r.Body, func() {
+					for c := range g.server.Conns() {
+						c.Kick("")
+					}
+					time.Sleep(time.Second)
+				}}
+			}
+			resp, err := g.RoundTrip(r)
+			if resumes {
+				answered <- resp
+			}
+			return resp, err
+		})
+		pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
+		g.must(err)
+		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
+		g.must(err)
+		defer e.Close()
+		_, err = e.Join(g.t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted")
+		resp := <-answered
+		if resp.StatusCode != http.StatusGone {
+			t.Errorf("the offer to resume a session that has ended: status %d", resp.StatusCode)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
