@@ -160,3 +160,35 @@ func TestOffersForSessionsThatEndMeanwhileAreRefused(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A refusal that comes when the session is heard again, over the link that it has, is no
+// matter any more.
+func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		signal := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if !strings.Contains(r.Header.Get("Authorization"), "Resume") {
+				return g.RoundTrip(r)
+			}
+			g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+			time.Sleep(4 * time.Second)
+			w := httptest.NewRecorder()
+			w.WriteHeader(http.StatusGone)
+			w.WriteString(`{"code":"resume","error":"the token is not the newest","reason":"ended"}`)
+			return w.Result(), nil
+		})
+		pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
+		g.must(err)
+		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
+		g.must(err)
+		defer e.Close()
+		s, err := e.Join(g.t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		g.want("interrupted", "resumed")
+		time.Sleep(10 * time.Second)
+		g.must(s.Send(chat, []byte("still here")))
+		s.Close(0, "bye")
+		g.want("closed here: normal: bye")
+	})
+}

@@ -191,6 +191,9 @@ func (s *Session) refused(l lack, err error) {
 	e := s.endpoint
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if s.lacks() != l {
+		return // the server was heard meanwhile
+	}
 	why := session.Reason{Code: session.Timeout, Text: err.Error()}
 	r, ok := errors.AsType[*SignalError](err)
 	if ok {
