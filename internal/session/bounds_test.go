@@ -284,24 +284,43 @@ func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
 func TestEarlyMessagesKeepTheirBytes(t *testing.T) {
 	w := newWorld(t)
 	w.link()
-	hello := w.client.Append(w.now, nil, channel.MaxPacket)
-	big := func(c string) string { return strings.Repeat(c, 3000) }
-	take := func() {
-		for b := w.client.Append(w.now, nil, channel.MaxPacket); len(b) > 0; b = w.client.Append(w.now, nil, channel.MaxPacket) {
-			w.server.Receive(w.now, b)
+	peer, err := channel.New(w.now, channel.Config{Channels: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(ch channel.ID, text string) {
+		if _, err := peer.Send(w.now, ch, []byte(text), channel.Options{}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	w.send(w.client, loot, big("a"))
-	w.send(w.client, loot, big("b"))
-	take()
-	w.server.Receive(w.now, hello)
-	w.run(time.Second)
-	w.want(w.server, "open I am red", "loot: "+big("a"), "loot: "+big("b"))
-	w.send(w.client, loot, big("c"))
-	w.send(w.client, loot, big("d"))
-	w.send(w.client, loot, big("e"))
-	w.run(time.Second)
-	w.want(w.server, "loot: "+big("c"), "loot: "+big("d"), "loot: "+big("e"))
+	run := func() {
+		for range 50 {
+			for b := peer.Append(w.now, nil, channel.MaxPacket); len(b) > 0; b = peer.Append(w.now, nil, channel.MaxPacket) {
+				w.server.Receive(w.now, b)
+			}
+			for b := w.server.Append(w.now, nil, channel.MaxPacket); len(b) > 0; b = w.server.Append(w.now, nil, channel.MaxPacket) {
+				peer.Receive(w.now, b)
+			}
+			w.now = w.now.Add(10 * time.Millisecond)
+			peer.Advance(w.now)
+			w.server.Advance(w.now)
+		}
+		w.collect(w.server)
+	}
+	big := func(c string) string { return strings.Repeat(c, 3000) }
+	for _, c := range []string{"a", "b", "c"} {
+		send(loot, big(c))
+	}
+	run()
+	w.want(w.server)
+	send(channel.Control, "\x01\x00\x02me")
+	run()
+	w.want(w.server, "open me", "loot: "+big("a"), "loot: "+big("b"), "loot: "+big("c"))
+	for _, c := range []string{"d", "e", "f"} {
+		send(loot, big(c))
+	}
+	run()
+	w.want(w.server, "loot: "+big("d"), "loot: "+big("e"), "loot: "+big("f"))
 }
 
 // An id is not used again at once, nor is one that waits, nor 0.

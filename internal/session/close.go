@@ -10,7 +10,7 @@ type closing struct {
 	begun  bool // no more is taken from the program
 	reason Reason
 	since  time.Time // when the program has closed it
-	by     time.Time // when the draining ends at the latest; zero if only silence ends it
+	by     time.Time // when the draining ends at the latest
 	over   bool      // the link may go
 }
 
@@ -24,14 +24,14 @@ func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
 		}
 		return
 	}
-	wait := s.config.DrainTimeout
-	if atOnce || wait < 0 {
-		wait = 0
+	if atOnce {
+		s.close(now, code, text, 0)
+		return
 	}
-	s.close(now, code, text, wait)
+	s.close(now, code, text, s.config.DrainTimeout)
 }
 
-// forever is a time to wait that does not end.
+// forever is a time to wait that does not end: 292 years.
 const forever time.Duration = 1<<63 - 1
 
 // Drain is Close that waits until everything is delivered, or nothing is heard of the
@@ -42,19 +42,17 @@ func (s *Session) Drain(now time.Time, code Code, text string) {
 	}
 }
 
+// close ends the session when all is delivered, or wait is over, which may be at once.
 func (s *Session) close(now time.Time, code Code, text string, wait time.Duration) {
 	if s.state == Closed {
 		return
 	}
 	r := Reason{Code: min(code, maxCode), Text: cut(text)}
-	if wait == 0 || s.state != Open || !s.linked {
+	if s.state != Open || !s.linked {
 		s.finish(now, r)
 		return
 	}
-	s.state, s.closing = Closing, closing{begun: true, reason: r, since: now}
-	if wait < forever {
-		s.closing.by = now.Add(wait)
-	}
+	s.state, s.closing = Closing, closing{begun: true, reason: r, since: now, by: now.Add(wait)}
 	s.drain(now)
 }
 

@@ -91,9 +91,10 @@ func (s *Session) confirm() {
 	}
 }
 
-// receipt takes what became of a message.
+// receipt takes what became of a message. Other events, and receipts that were told
+// already, have no message.
 func (s *Session) receipt(ev *channel.Event) {
-	if ev.Type != channel.EventReceipt || ev.Message == 0 {
+	if ev.Message == 0 {
 		return
 	}
 	if ev.Channel != channel.Control {

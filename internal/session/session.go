@@ -252,10 +252,9 @@ func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 		return b
 	}
 	s.drain(now)
-	n := len(b)
 	b = s.mux.Append(now, b, limit)
-	if len(b) == n && s.state == Closed && s.mux.Closed() {
-		s.closing.over = true // the farewell has left
+	if s.mux.Closed() {
+		s.closing.over = true // b has the last of what there is to say
 	}
 	s.take(now)
 	return b

@@ -281,8 +281,8 @@ func TestLimitOfMessages(t *testing.T) {
 		w.run(time.Millisecond)
 	}
 	w.run(w.delay)
-	if n := w.server.Stats().Limited; n < 8 || w.server.State() != Open {
-		t.Errorf("%d unreliable messages dropped, state %v", n, w.server.State())
+	if n, told := int(w.server.Stats().Limited), len(w.server.events); n < 8 || n+told != 35 || w.server.State() != Open {
+		t.Errorf("%d unreliable messages dropped, %d told, state %v", n, told, w.server.State())
 	}
 	w.server.events = nil
 	w.send(w.client, chat, "may not get lost")
