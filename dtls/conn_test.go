@@ -163,6 +163,21 @@ func TestNothingBeforeDone(t *testing.T) {
 	}
 }
 
+// Of what the peer has sealed itself, alerts, handshake messages and data are opened.
+func TestOpenTakesTypes(t *testing.T) {
+	a, b := testConns(ECDSAWithAES128GCM)
+	for typ := range 256 {
+		want := DropType
+		if typ >= 21 && typ <= 23 {
+			want = DropNone
+		}
+		plain, got, drop := b.Open(seal(t, a, ContentType(typ), "x"))
+		if drop != want || drop == DropNone && (string(plain) != "x" || got != ContentType(typ)) {
+			t.Errorf("type %d: %q of type %d, %v, want %v", typ, plain, got, drop, want)
+		}
+	}
+}
+
 func TestNumbersRunOut(t *testing.T) {
 	a, b := testConns(ECDSAWithChaCha20)
 	a.next = maxNumber

@@ -72,7 +72,7 @@ type fragment struct {
 // record, and returns what follows it.
 func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	if len(b) < fragmentHeaderLen {
-		return f, nil, false
+		return fragment{}, nil, false
 	}
 	// msg_type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3)
 	f.kind = b[0]
@@ -82,7 +82,7 @@ func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	n := uint24(b[offFragmentLen:])
 	f.end = f.off + n
 	if b = b[fragmentHeaderLen:]; n > len(b) || f.end > f.length {
-		return f, nil, false
+		return fragment{}, nil, false
 	}
 	f.body = b[:n]
 	return f, b[n:], true
@@ -105,7 +105,7 @@ func appendUint24(b []byte, v int) []byte { return append(b, byte(v>>16), byte(v
 // A piece is a run of bytes of a message that has been let through.
 type piece struct {
 	off, end uint16
-	again    uint16 // the Sieve's interval in which it was let through last
+	again    uint32 // the Sieve's interval in which it was let through last
 }
 
 // A message is what is known of one handshake message of the peer. Its pieces

@@ -121,7 +121,6 @@ func NewGate(n int) Gate { return make(Gate, n) }
 type Handshake struct {
 	config  HandshakeConfig
 	pipe    *pipe
-	cancel  context.CancelFunc
 	stopped atomic.Bool
 
 	mu      sync.Mutex // held while events go out, so that they go in order
@@ -139,11 +138,10 @@ type Handshake struct {
 func StartHandshake(c HandshakeConfig) *Handshake {
 	c.Timeout = or(c.Timeout, defaultTimeout)
 	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
-	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
-	h := &Handshake{config: c, cancel: cancel, screen: screen{client: c.Client, peers: c.Peer}}
+	h := &Handshake{config: c, screen: screen{client: c.Client, peers: c.Peer}}
 	h.pipe = newPipe(c.Gate, h.write)
 	h.pipe.screen = h.read
-	go h.run(ctx)
+	go h.run()
 	return h
 }
 
@@ -158,16 +156,20 @@ func (h *Handshake) Receive(b []byte) bool { return len(b) > 0 && h.pipe.deliver
 func (h *Handshake) Stop() {
 	h.stopped.Store(true)
 	h.pipe.finish()
-	h.cancel()
 }
 
 // run is the handshake's goroutine. pion's own two and their helpers return
 // once the pipe has ended.
-func (h *Handshake) run(ctx context.Context) {
-	defer h.cancel()
+func (h *Handshake) run() {
+	ctx, cancel := context.WithTimeout(context.Background(), h.config.Timeout)
+	defer cancel()
 	err := h.shake(ctx)
 	h.pipe.finish()
+	h.finish(err, ctx.Err() != nil)
+}
 
+// finish ends the handshake, which pion ended with err, late or in time.
+func (h *Handshake) finish(err error, late bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.over = true
@@ -178,9 +180,9 @@ func (h *Handshake) run(ctx context.Context) {
 		err = h.cause
 	case err == nil && !h.keys:
 		err = ErrFinished
-	case err == nil && h.config.Client:
+	case err == nil:
 		err = h.screen.checkFinished(h.known)
-	case err != nil && ctx.Err() != nil:
+	case late:
 		err = h.timeout()
 	}
 	if err != nil {
@@ -299,12 +301,11 @@ func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
 		return b, nil
 	}
 	h.alert()
-	h.cancel()
 	return b, h.fail(err)
 }
 
 // alert sends a fatal alert, unless our Finished has been sent: it could not be
-// sealed.
+// sealed. read calls it once.
 func (h *Handshake) alert() {
 	if h.over || h.stopped.Load() || h.last.finished {
 		return
@@ -312,7 +313,6 @@ func (h *Handshake) alert() {
 	// type(1) version(2) epoch(2) sequence_number(6) length(2) level(1) description(1)
 	b := []byte{byte(TypeAlert), version12 >> 8, version12 & 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, alertLen, alertFatal, alertHandshakeFailure}
 	putRecordNumber(b, 0, h.numbers)
-	h.numbers++
 	h.config.Emit(HandshakeEvent{Kind: Flight, Datagram: b, Again: true})
 }
 
@@ -376,12 +376,9 @@ func (f flightMark) after(r Record, client bool) flightMark {
 	case r.Type == TypeChangeCipherSpec:
 		f.changed = true
 	case r.Type == TypeHandshake:
-		g, _, ok := parseFragment(r.Body())
-		if !ok {
-			return f
-		}
+		g, _, _ := parseFragment(r.Body())
 		f.position = max(f.position, g.seq<<24+g.off+1)
-		if client && g.kind == msgClientHello {
+		if g.kind == msgClientHello {
 			f.flight = max(f.flight, 1+2*min(g.seq, 1))
 			return f
 		}

@@ -332,12 +332,13 @@ func TestStop(t *testing.T) {
 			p := meet(t, w, s, cert, configFor(cert))
 			<-time.After(after)
 			synctest.Wait()
+			stop := time.Now()
 			s.h.Stop()
-			if err := <-s.finished; err != nil && !errors.Is(err, ErrStopped) {
-				t.Errorf("stopped after %v: %v", after, err)
-			}
 			if s.h.Receive([]byte{22}) {
 				t.Error("a stopped handshake took a datagram")
+			}
+			if err := <-s.finished; err != nil && !errors.Is(err, ErrStopped) || !time.Now().Equal(stop) {
+				t.Errorf("stopped after %v: %v, %v later", after, err, time.Since(stop))
 			}
 			s.close()
 			p.close()

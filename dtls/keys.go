@@ -94,7 +94,9 @@ func prf(secret []byte, label string, seed []byte, n int) []byte {
 		return mac.Sum(nil)
 	}
 	var out []byte
-	for a := sum(labelSeed); len(out) < n; a = sum(a) {
+	a := labelSeed
+	for range (n + sha256.Size - 1) / sha256.Size {
+		a = sum(a)
 		out = append(out, sum(a, labelSeed)...)
 	}
 	return out[:n]

@@ -13,7 +13,7 @@ type reader struct {
 }
 
 func (r *reader) bytes(n int) []byte {
-	if !r.ok || n > len(r.b) {
+	if n > len(r.b) {
 		r.b, r.ok = nil, false
 		return nil
 	}
@@ -76,7 +76,7 @@ func parseHello(kind uint8, body []byte) (h hello, ok bool) {
 	}
 	// extensions(2+n): type(2) data(2+n)
 	extensions := reader{r.vector(2), r.ok}
-	for extensions.ok && len(extensions.b) > 0 {
+	for len(extensions.b) > 0 {
 		kind, data := extensions.number(2), extensions.vector(2)
 		h.extendedMaster = h.extendedMaster || kind == extendedMasterSecret && len(data) == 0
 	}
@@ -89,7 +89,7 @@ func parseLeaf(body []byte) (leaf []byte, ok bool) {
 	r := reader{body, true}
 	// certificate_list(3+n): certificate(3+n)
 	list := reader{r.vector(3), r.ok}
-	for first := true; list.ok && len(list.b) > 0; first = false {
+	for first := true; len(list.b) > 0; first = false {
 		if c := list.vector(3); first {
 			leaf = c
 		}

@@ -117,15 +117,15 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 		case q := <-p.queue:
 			p.enter()
 			p.bytes.Add(-int32(len(q)))
-			if p.rest = q; p.screen == nil {
-				break
+			if p.screen != nil {
+				var err error
+				if p.screened, err = p.screen(p.screened[:0], q); err != nil {
+					p.finish()
+					return 0, nil, io.EOF
+				}
+				q = p.screened
 			}
-			var err error
-			if p.screened, err = p.screen(p.screened[:0], q); err != nil {
-				p.finish()
-				return 0, nil, io.EOF
-			}
-			p.rest = p.screened
+			p.rest = q
 		case <-p.end:
 			return 0, nil, io.EOF
 		case <-expired:
@@ -142,8 +142,9 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	if n == 0 { // no record, or one that never fits
 		n = copy(b, p.rest)
 	}
-	if p.rest = p.rest[n:]; len(p.rest) == 0 && cap(p.screened) > maxHandshake {
-		p.screened = nil // it held a long flight, and holds no more than a datagram again
+	p.rest = p.rest[n:]
+	if cap(p.screened) > maxHandshake {
+		p.screened = nil // it holds a long flight; rest keeps what of it is not read
 	}
 	return n, pipeAddr, nil
 }

@@ -54,7 +54,7 @@ func IsDTLS(b []byte) bool {
 // that is malformed: shorter than its header says, or of another version.
 func Records(b []byte) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		for len(b) > 0 {
+		for {
 			r, drop := parseRecord(b)
 			if drop != DropNone || !yield(r) {
 				return

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -72,5 +73,37 @@ func TestRepeaterIsBounded(t *testing.T) {
 	}
 	if n != repeatParts {
 		t.Errorf("%d datagrams repeated, want %d", n, repeatParts)
+	}
+	stored := r.flight
+	r.Stop()
+	if r.Add([]byte("late")); len(r.flight) != 0 || slices.ContainsFunc(stored, func(b []byte) bool { return b != nil }) {
+		t.Errorf("a repeater that was stopped keeps %q and %q", r.flight, stored)
+	}
+}
+
+// A new flight takes the place of the one before, and begins its own count.
+func TestRepeaterOfANewFlight(t *testing.T) {
+	now := time.Unix(0, 0)
+	var r Repeater
+	r.Set(now, []byte("one"))
+	r.Add([]byte("two"))
+	for range repeatCount - 1 {
+		now = r.Deadline()
+		wantString(t, "first datagram is", string(r.Append(now, []byte("x"))), "xone")
+		wantString(t, "second is", string(r.Append(now, []byte("x"))), "xtwo")
+	}
+	r.Append(r.Deadline(), nil) // and half of the last
+	r.Set(now, []byte("new"))
+	n := 0
+	for ; r.Active(); n++ {
+		if d := r.Deadline().Sub(now); n == 0 && d != repeatFirst {
+			t.Errorf("the first interval of a new flight is %v, want %v", d, repeatFirst)
+		}
+		now = r.Deadline()
+		wantString(t, "the new flight is", string(r.Append(now, nil)), "new")
+		wantString(t, "and nothing else", string(r.Append(now, nil)), "")
+	}
+	if n != repeatCount {
+		t.Errorf("a new flight is repeated %d times, want %d", n, repeatCount)
 	}
 }

@@ -35,15 +35,9 @@ func (w *replay) mark(n uint64) {
 }
 
 func (w *replay) advance(n uint64) {
-	first, last := uint64(0), n/64
-	if w.next > 0 {
-		first = (w.next-1)/64 + 1
-	}
-	if last >= first+replayWords {
-		first = last - replayWords + 1
-	}
-	for i := first; i <= last; i++ {
-		w.ring[i%replayWords] = 0
+	first, last := (w.next+63)/64, n/64 // the words behind the newest number, up to the new one's
+	for i := range min(last+1-first, replayWords) {
+		w.ring[(first+i)%replayWords] = 0
 	}
 	w.next = n + 1
 }

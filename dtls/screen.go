@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"slices"
 )
 
 // Errors of a handshake whose messages the screen refuses. A Failed event may carry
@@ -105,10 +106,10 @@ func (s *screen) record(b []byte, t ContentType, body []byte) []byte {
 }
 
 func (s *screen) fragments(b, rest []byte) ([]byte, error) {
-	for len(rest) > 0 {
+	for {
 		f, tail, ok := parseFragment(rest)
 		if !ok {
-			break
+			return b, nil
 		}
 		rest = tail
 		if f.seq < s.next {
@@ -124,7 +125,6 @@ func (s *screen) fragments(b, rest []byte) ([]byte, error) {
 			return b, err
 		}
 	}
-	return b, nil
 }
 
 // keep stores what f has of its message. The first to bring a byte decides.
@@ -258,11 +258,7 @@ func (s *screen) certificate(body []byte) error {
 	if !ok {
 		return ErrMessage
 	}
-	invited := false
-	for _, f := range s.peers {
-		invited = invited || f.Matches(leaf)
-	}
-	if len(leaf) == 0 || !invited {
+	if !slices.ContainsFunc(s.peers, func(f Fingerprint) bool { return f.Matches(leaf) }) {
 		return ErrPeer
 	}
 	c, err := x509.ParseCertificate(leaf)
@@ -276,7 +272,7 @@ func (s *screen) certificate(body []byte) error {
 // sent takes a record of epoch 0 that leaves: our hello tells the random, and all of
 // our messages count for Finished. A message that leaves again counts once.
 func (s *screen) sent(body []byte) {
-	for len(body) > 0 {
+	for {
 		f, tail, ok := parseFragment(body)
 		if !ok || f.seq != s.outNext || f.off != len(s.out) {
 			return
@@ -339,7 +335,7 @@ func (s *screen) sealed(b, raw []byte, known *secrets) ([]byte, error) {
 // checkFinished reports whether the right Finished of the peer has come.
 func (s *screen) checkFinished(known *secrets) error {
 	for _, raw := range s.finished {
-		if authentic, err := s.verify(raw, known); authentic || err != nil {
+		if authentic, err := s.verify(raw, known); authentic {
 			return err
 		}
 	}
@@ -350,12 +346,12 @@ func (s *screen) checkFinished(known *secrets) error {
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) {
 	known.opener.window = replay{} // a Finished may come again, and is compared again
-	plain, t, drop := known.opener.Open(bytes.Clone(raw))
-	if drop != DropNone || t != TypeHandshake {
+	plain, _, drop := known.opener.Open(bytes.Clone(raw))
+	if drop != DropNone {
 		return false, nil
 	}
-	f, rest, ok := parseFragment(plain)
-	if !ok || len(rest) > 0 || f.kind != msgFinished || f.length != len(f.body) ||
+	f, rest, _ := parseFragment(plain) // without a body if it is none
+	if len(rest) > 0 || f.kind != msgFinished || f.length != verifyDataLen || len(f.body) != verifyDataLen ||
 		!hmac.Equal(f.body, s.verifyData(known.master[:])) {
 		return true, ErrFinished
 	}

@@ -50,7 +50,6 @@ const (
 // the handshake is over.
 type Sieve struct {
 	messages [maxMessages]message
-	bytes    int       // of all messages, let through
 	declared int       // bytes of all messages, as their first pieces say
 	pieces   int       // of all messages, let through
 	number   uint64    // of the next epoch-0 record to pion
@@ -58,10 +57,10 @@ type Sieve struct {
 	last     int       // message_seq of its last message, once ready
 	changed  bool      // a ChangeCipherSpec has come
 	passed   bool      // and pion has been given it
-	changes  uint16    // interval in which it was last
+	changes  uint32    // interval in which it was last
 	held     []byte    // sealed handshake records that wait for both
 	interval time.Time // begin of the interval that repeats and sealed are counted in
-	rounds   uint16    // number of that interval, from 1
+	rounds   uint32    // number of that interval, from 1
 	repeats  int       // pieces that were let through again in it
 	sealed   int       // sealed handshake records that were taken in it
 	together int       // and those of this datagram
@@ -73,11 +72,9 @@ type Sieve struct {
 // Append appends to b what pion may see of the datagram, which came now, for
 // [Handshake.Receive]; b unchanged means nothing.
 func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
-	if s.rounds == 0 || !now.Before(s.interval.Add(repeatInterval)) {
+	if !now.Before(s.interval.Add(repeatInterval)) {
 		s.interval, s.repeats, s.sealed = now, 0, 0
-		if s.rounds++; s.rounds == 0 {
-			s.rounds = 1
-		}
+		s.rounds++
 	}
 	s.together = 0
 	if len(datagram) > maxHandshake {
@@ -183,7 +180,7 @@ func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 
 // mayRepeat reports whether something may be let through again, and notes it in last,
 // the interval in which that was let through last.
-func (s *Sieve) mayRepeat(last *uint16) bool {
+func (s *Sieve) mayRepeat(last *uint32) bool {
 	if *last == s.rounds || s.repeats == maxRepeats {
 		return false
 	}
@@ -258,12 +255,11 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 		}
 		return appendFragment(b, f, f.off, int(m.pieces[i].end)), DropNone
 	}
-	if len(m.pieces) == maxMessagePieces || s.pieces == maxPieces || s.bytes+to-from > maxHandshakeBytes {
+	if len(m.pieces) == maxMessagePieces || s.pieces == maxPieces {
 		return b, DropFull
 	}
 	m.pieces = append(m.pieces, piece{off: uint16(from), end: uint16(to), again: s.rounds})
 	m.bytes += to - from
-	s.bytes += to - from
 	s.pieces++
 	if !s.ready {
 		s.last = s.flightEnd()

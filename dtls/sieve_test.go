@@ -181,7 +181,7 @@ func TestSieveBoundsPieces(t *testing.T) {
 
 // What waits for Done is bounded in records and in bytes.
 func TestSieveBoundsEarly(t *testing.T) {
-	for size, want := range map[int]int{30: maxEarly, 1000: 4, 1987: 2} {
+	for size, want := range map[int]int{30: maxEarly, 1000: 4, 1024 - headerLen: 4, 1987: 2} {
 		var s Sieve
 		for range 2 * maxEarly {
 			record := plaintextRecord(TypeApplicationData, 0, strings.Repeat("x", size))
@@ -222,7 +222,19 @@ func TestSieveOrdersFinished(t *testing.T) {
 	wantPieces(t, &s, "its last, but one is missing", handshakeRecord(frag(15, 2, 10, 0, 10)), "2:0-10")
 	wantPieces(t, &s, "the missing one", handshakeRecord(frag(11, 1, 10, 0, 10)), "1:0-10", "ccs", "finished")
 	wantPieces(t, &s, "all again", append(bytes.Clone(ccs), finishedRecord()...), "ccs", "finished")
+	wantPieces(t, &s, "the last of the flight again", handshakeRecord(frag(15, 2, 10, 0, 10)), "2:0-10")
 	wantPieces(t, &s, "nothing may follow in plaintext", handshakeRecord(frag(11, 3, 10, 0, 10)))
+	now := clock.now()
+	s.Append(now, nil, ccs)
+	if out := s.Append(now, []byte("before"), append(bytes.Clone(ccs), finishedRecord()...)); s.Drops()[DropReplay] != 1 || !bytes.HasPrefix(out, []byte("before")) ||
+		!slices.Equal(pieces(out[6:]), []string{"finished"}) {
+		t.Errorf("ChangeCipherSpec twice in an interval: pion sees %q, drops %v", out, s.drops)
+	}
+
+	s = Sieve{}
+	wantPieces(t, &s, "a flight of one message", handshakeRecord(frag(14, 0, 0, 0, 0)), "0:0-0")
+	wantPieces(t, &s, "nothing may follow that either", handshakeRecord(frag(11, 1, 10, 0, 10)))
+	wantPieces(t, &s, "but ChangeCipherSpec", ccs, "ccs")
 
 	s = Sieve{}
 	for range 100 {
@@ -263,8 +275,19 @@ func TestSieveRenumbers(t *testing.T) {
 			next++
 		}
 	}
-	if next != 4 {
-		t.Errorf("%d records passed, want 4", next)
+	s.Append(clock.now(), nil, handshakeRecord(frag(14, 4, 0, 0, 0)))
+	next++
+	ccs := plaintextRecord(TypeChangeCipherSpec, maxNumber, "\x01")
+	for range 2 {
+		for r := range Records(s.Append(clock.now(), nil, ccs)) {
+			if r.Type != TypeChangeCipherSpec || r.Number != next {
+				t.Errorf("record %d of type %d, want ChangeCipherSpec in record %d", r.Number, r.Type, next)
+			}
+			next++
+		}
+	}
+	if next != 7 {
+		t.Errorf("%d records passed, want 7", next)
 	}
 }
 
@@ -362,7 +385,7 @@ func FuzzSieve(f *testing.F) {
 				total += n
 			}
 		}
-		if s.bytes > maxHandshakeBytes || len(s.early) > maxEarly || len(s.held) > maxHeld {
+		if s.declared > maxHandshakeBytes || len(s.early) > maxEarly || len(s.held) > maxHeld {
 			t.Fatal("a bound does not hold")
 		}
 	})

@@ -1,0 +1,183 @@
+package dtls
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// readAll is a screen that lets everything pass.
+func readAll(b, datagram []byte) ([]byte, error) { return append(b, datagram...), nil }
+
+func wantRead(t *testing.T, what string, p *pipe, room int, want string) {
+	t.Helper()
+	b := make([]byte, room)
+	n, from, err := p.ReadFrom(b)
+	if err != nil || string(b[:n]) != want || from != p.LocalAddr() || from == nil {
+		t.Errorf("%s: read %q from %v, %v, want %q", what, b[:n], from, err, want)
+	}
+}
+
+func wantNoRead(t *testing.T, what string, p *pipe, want error) {
+	t.Helper()
+	if n, from, err := p.ReadFrom(make([]byte, 100)); n != 0 || from != nil || !errors.Is(err, want) {
+		t.Errorf("%s: read %d bytes from %v, %v, want %v", what, n, from, err, want)
+	}
+}
+
+// What the screen lets pass is read in whole records, as many as there is room for, and
+// what there is no room for comes with the next reads.
+func TestPipeIsReadByRecords(t *testing.T) {
+	short, long := string(plaintextRecord(TypeHandshake, 1, "short")), string(plaintextRecord(TypeHandshake, 2, "a longer one"))
+	p := newPipe(nil, nil)
+	p.screen = readAll
+	deliver := func(s string) {
+		if !p.deliver([]byte(s)) {
+			t.Fatal("the queue is full")
+		}
+	}
+	deliver(short + long + short)
+	wantRead(t, "room for all", p, len(short+long+short), short+long+short)
+	deliver(short + long + short)
+	wantRead(t, "room for two", p, len(short+long+short)-1, short+long)
+	wantRead(t, "the rest", p, 100, short)
+	deliver(short + long + short)
+	wantRead(t, "room for two that are short", p, len(short+short), short)
+	wantRead(t, "the rest", p, 100, long+short)
+	deliver(long + short)
+	wantRead(t, "no room for one", p, 20, long[:20])
+	deliver("x")
+	wantRead(t, "the other part of it", p, 100, long[20:]+short)
+	wantRead(t, "no record", p, 100, "x")
+	deliver("")
+	deliver(short)
+	wantRead(t, "after nothing", p, 100, short)
+}
+
+// A long flight is not kept when it has been read.
+func TestPipeKeepsNoLongFlight(t *testing.T) {
+	p := newPipe(nil, nil)
+	flight := string(plaintextRecord(TypeHandshake, 1, string(make([]byte, maxHandshake))))
+	p.screen = func(b, _ []byte) ([]byte, error) { return append(b, flight...), nil }
+	p.deliver([]byte{22})
+	wantRead(t, "a part", p, 100, flight[:100])
+	wantRead(t, "the rest", p, len(flight), flight[100:])
+	if n := cap(p.screened); n > maxHandshake {
+		t.Errorf("%d bytes are kept, want at most %d", n, maxHandshake)
+	}
+}
+
+// Once the pipe has ended nothing is taken, read or written, however it ended.
+func TestEndOfAPipe(t *testing.T) {
+	for name, end := range map[string]func(*pipe){
+		"finish": (*pipe).finish,
+		"Close":  func(p *pipe) { p.Close() },
+		"a message that the screen refuses": func(p *pipe) {
+			p.deliver([]byte{22})
+			wantNoRead(t, "a refused message", p, io.EOF)
+		},
+	} {
+		written := 0
+		p := newPipe(nil, func([]byte) error { written++; return nil })
+		p.screen = func(b, _ []byte) ([]byte, error) { return b, ErrMessage }
+		end(p)
+		if p.deliver([]byte{22}) {
+			t.Errorf("%s: a datagram is taken", name)
+		}
+		wantNoRead(t, name, p, io.EOF)
+		if n, err := p.WriteTo([]byte("alert"), nil); n != 5 || err != nil || written != 0 {
+			t.Errorf("%s: %d bytes written, %v, and %d datagrams left", name, n, err, written)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { // one that waits returns
+		p := newPipe(nil, nil)
+		time.AfterFunc(time.Second, p.finish)
+		wantNoRead(t, "a reader that waits", p, io.EOF)
+	})
+}
+
+func TestWriteToAPipe(t *testing.T) {
+	var got []string
+	var refuse error
+	p := newPipe(nil, func(b []byte) error { got = append(got, string(b)); return refuse })
+	if n, err := p.WriteTo([]byte("datagram"), nil); n != 8 || err != nil {
+		t.Errorf("%d bytes written, %v", n, err)
+	}
+	refuse = ErrRecordNumbers
+	if n, err := p.WriteTo([]byte("refused"), nil); n != 0 || !errors.Is(err, refuse) {
+		t.Errorf("%d bytes of what is refused written, %v", n, err)
+	}
+	if len(got) != 2 || got[0] != "datagram" || got[1] != "refused" {
+		t.Errorf("written: %q", got)
+	}
+}
+
+// A deadline in the past makes a reader return, and each that comes until the deadline
+// is taken back; one in the future does nothing.
+func TestDeadlineOfAPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(nil, nil)
+		p.screen = readAll
+		past, never := time.Unix(1, 0), time.Time{}
+		for name, set := range map[string]func(time.Time) error{"read deadline": p.SetReadDeadline, "deadline": p.SetDeadline} {
+			wantNil(t, name, set(past))
+			wantNoRead(t, name, p, os.ErrDeadlineExceeded)
+			wantNil(t, name+" again", set(past))
+			wantNoRead(t, name+" again", p, os.ErrDeadlineExceeded)
+			wantNil(t, name+" taken back", set(never))
+			p.deliver([]byte("x"))
+			wantRead(t, name+" taken back", p, 10, "x")
+			wantNil(t, name+" of now", set(time.Now()))
+			wantNoRead(t, name+" of now", p, os.ErrDeadlineExceeded)
+			wantNil(t, name+" in the future", set(time.Now().Add(time.Minute)))
+			p.deliver([]byte("y"))
+			wantRead(t, name+" in the future", p, 10, "y")
+
+			done := make(chan error)
+			go func() {
+				_, _, err := p.ReadFrom(make([]byte, 10))
+				done <- err
+			}()
+			synctest.Wait()
+			wantNil(t, name+" set to never, when it is", set(never))
+			wantNil(t, name+" while one waits", set(past))
+			if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s while one waits: %v", name, err)
+			}
+			wantNil(t, name, set(never))
+		}
+	})
+}
+
+// Whoever computes is inside the gate, whoever waits for the peer is not, and one that
+// has ended never stays inside, whichever of the two it saw first.
+func TestGateOfAPipe(t *testing.T) {
+	gate := NewGate(1)
+	p := newPipe(gate, nil)
+	p.enter()
+	if len(gate) != 1 {
+		t.Error("one that computes is not inside")
+	}
+	p.leave()
+	if len(gate) != 0 {
+		t.Error("one that does not compute is inside")
+	}
+	p.deliver([]byte("x"))
+	if wantRead(t, "datagram", p, 10, "x"); len(gate) != 1 {
+		t.Error("one that has read is not inside")
+	}
+	if p.finish(); len(gate) != 0 {
+		t.Error("one that has ended is inside")
+	}
+	for range 64 { // it has both to choose from
+		if p.enter(); len(gate) != 0 {
+			t.Fatal("one that has ended stays inside")
+		}
+	}
+}
+
+var _ net.PacketConn = (*pipe)(nil)
