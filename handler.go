@@ -87,7 +87,9 @@ type Fate = channel.Fate
 
 // The fates. A message that was sent with Options.Receipt has exactly one, and it is
 // told before Close. Lost is a guess: the message may have arrived, and its
-// acknowledgement not. An Abandoned one may have arrived, too.
+// acknowledgement not. An Abandoned one may have arrived, too. A Delivered one is not
+// told to the other end's program if that has closed the session before it came: an
+// end that closes waits for its own messages only.
 const (
 	Delivered = channel.Delivered // the other end has it
 	Lost      = channel.Lost      // it was sent, and it is unreliable

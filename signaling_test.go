@@ -334,3 +334,36 @@ func TestRefusalsAreLogged(t *testing.T) {
 		}
 	}
 }
+
+// Credentials that have expired when they are shown begin no session.
+func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
+	var id Identity
+	s := serve(t, Config{Authorize: func(*http.Request) (Identity, error) { return id, nil }})
+	for _, c := range []struct {
+		expires time.Time
+		status  int
+		reason  string
+	}{
+		{time.Now().Add(-time.Nanosecond), 401, "expired"},
+		{time.Now().Add(-time.Hour), 401, "expired"},
+		{time.Unix(0, 0), 401, "expired"},
+		{time.Now().Add(time.Hour), 200, ""},
+		{time.Time{}, 200, ""},
+	} {
+		id = Identity{Name: "ada", Expires: c.expires}
+		before, refused := s.Stats().Pending, s.Stats().Refused
+		status, body := post(s, "v=1", "")
+		if status != c.status || body["reason"] != c.reason || c.status == 401 && body["code"] != "token" {
+			t.Errorf("expires %v: %d %v, want %d %s", c.expires, status, body, c.status, c.reason)
+		}
+		st := s.Stats()
+		if let := c.status == 200; (st.Pending == before+1) != let || (st.Refused == refused) != let {
+			t.Errorf("expires %v: %d pending after %d, %d refused after %d", c.expires, st.Pending, before, st.Refused, refused)
+		}
+	}
+	for c := range s.book.entries {
+		if at := c.session.Expires(); !at.Equal(c.identity.Expires) {
+			t.Errorf("a session expires at %v, its Identity at %v", at, c.identity.Expires)
+		}
+	}
+}
