@@ -1,0 +1,113 @@
+package conform
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/client"
+)
+
+var channels = channel.Channels{
+	{Name: "unreliable", Mode: channel.Unreliable},
+	{Name: "sequenced", Mode: channel.Sequenced},
+	{Name: "unordered", Mode: channel.ReliableUnordered},
+	{Name: "ordered", Mode: channel.ReliableOrdered},
+}
+
+// drive takes cases until there are none, with one client after the other.
+func drive(t *testing.T, base string, examine func(ctx context.Context, url string)) {
+	for {
+		res, err := http.Get(base + "/next")
+		if err != nil {
+			return // all cases are over
+		}
+		var next struct{ Path string }
+		err = json.NewDecoder(res.Body).Decode(&next)
+		res.Body.Close()
+		if res.StatusCode == http.StatusNoContent {
+			return
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		examine(t.Context(), base+next.Path)
+	}
+}
+
+// ours is a session of package client.
+func ours(ctx context.Context, url string) {
+	over := make(chan struct{})
+	s, err := client.Connect(ctx, url, client.Config{}, client.SessionConfig{Channels: channels, Handler: client.SessionHandler{
+		Message: func(s *client.Session, ch channel.ID, b []byte) { s.Send(ch, b) },
+		Request: func(_ *client.Session, r *client.Request) {
+			switch r.Name {
+			case "echo":
+				r.Reply(r.Data)
+			case "ack":
+				r.Ack()
+			}
+		},
+		Close: func(*client.Session, client.CloseReason) { close(over) },
+	}})
+	if err != nil {
+		return
+	}
+	defer s.Close(0, "")
+	<-over
+}
+
+// conform runs the cases whose name matches, and returns what was printed.
+func conform(t *testing.T, pattern string, side int, examine func(ctx context.Context, url string)) (string, error) {
+	t.Helper()
+	chosen, err := Choose(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + listener.Addr().String()
+	var all sync.WaitGroup
+	for range side {
+		all.Go(func() { drive(t, base, examine) })
+	}
+	var out bytes.Buffer
+	err = Serve(t.Context(), listener, chosen, 5*time.Second, &out, nil)
+	all.Wait()
+	return out.String(), err
+}
+
+func TestOurNativeClientConforms(t *testing.T) {
+	if out, err := conform(t, "", 16, ours); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A client that connects and says nothing fails where something must be said.
+func TestASilentClientIsFoundOut(t *testing.T) {
+	mute := func(ctx context.Context, url string) {
+		over := make(chan struct{})
+		c, err := client.Dial(ctx, url+"?v=1&channels="+tableHash(table), client.Config{Handler: client.Handler{
+			Close: func(*client.Conn, *client.CloseError) { close(over) },
+		}})
+		if err == nil {
+			defer c.Close()
+			<-over
+		}
+	}
+	out, err := conform(t, "opening/hello|requests/answers", 2, mute)
+	if !errors.Is(err, ErrFailed) || strings.Count(out, "SESSION 2: the client sent nothing") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
