@@ -12,15 +12,15 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	first := len(a.paths) == 0
 	asks := first || r.useCandidate || now.Sub(a.paths[a.selected].heard()) > silence
 
-	known := a.newest(from)
+	a.newest(from)
 	p := &a.paths[0]
-	if known && now.Sub(p.checked) >= a.consent {
+	if now.Sub(p.checked) >= a.consent {
 		p.restart()
 	}
 	if asks {
 		a.nominate(0)
 	}
-	moves := asks && (first || a.selected == 0 || a.yields(now))
+	moves := asks && (a.selected == 0 || a.yields(now))
 	moved = moves && (first || a.selected != 0 || p.Local != local)
 	if moves {
 		a.choose(now, 0)
@@ -61,7 +61,7 @@ func (a *Agent) choose(now time.Time, i int) {
 	case to.proved:
 		a.wary = a.wary || a.OnTrial() && to.left
 		a.until = time.Time{}
-	case from.proved && i != a.selected:
+	case from.proved:
 		a.until = now.Add(trial)
 		for j := range a.paths {
 			a.paths[j].left = j == a.selected
@@ -117,11 +117,10 @@ func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
 	return p != nil && p.speaks(now)
 }
 
-// newest moves the path of from to the front, or makes a new one there, and
-// reports whether it was known.
-func (a *Agent) newest(from netip.AddrPort) (known bool) {
+// newest moves the path of from to the front, or makes a new one there.
+func (a *Agent) newest(from netip.AddrPort) {
 	i := a.index(from)
-	if known = i >= 0; !known {
+	if i < 0 {
 		i = a.room()
 		a.paths[i] = Path{Remote: from}
 	}
@@ -129,12 +128,11 @@ func (a *Agent) newest(from netip.AddrPort) (known bool) {
 	copy(a.paths[1:i+1], a.paths[:i])
 	a.paths[0] = p
 	switch {
-	case a.selected == i:
-		a.selected = 0
 	case a.selected < i:
 		a.selected++
+	case a.selected == i:
+		a.selected = 0
 	}
-	return known
 }
 
 // index returns where the path of from is, or -1.
@@ -162,9 +160,7 @@ func (a *Agent) room() int {
 		if !a.paths[i].proved {
 			return i
 		}
-		if victim < 0 {
-			victim = i
-		}
+		victim = max(victim, i)
 	}
 	return victim
 }

@@ -1,0 +1,214 @@
+package icelite
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// nominated is a check with USE-CANDIDATE.
+func nominated() []byte { return aCheck().nominating().chromium() }
+
+// wantMoves expects that the selection has moved that often, the first time included.
+func (a *testAgent) wantMoves(why string, want uint64) {
+	a.t.Helper()
+	if got := a.Stats().Moves; got != want {
+		a.t.Errorf("%s: the selection has moved %d times, want %d", why, got, want)
+	}
+}
+
+// The first check is selected whatever address it came to, and the same path asked
+// again there has not moved.
+func TestFirstCheckToAnUnknownAddress(t *testing.T) {
+	a := newTestAgent(t)
+	for _, want := range []Verdict{Moved, Checked, Checked} {
+		if _, v := a.deliver(home, netip.Addr{}, nominated()); v != want {
+			t.Errorf("verdict %q, want %q", v, want)
+		}
+	}
+	a.wantSelected("the only address", home)
+	a.wantMoves("one address", 1)
+}
+
+// The selected path may move to another address of ours while it is in use.
+func TestSpeakingPathMovesToAnotherLocalAddress(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	if _, v := a.deliver(home, server2, nominated()); v != Moved {
+		t.Errorf("verdict %q, want %q", v, Moved)
+	}
+	if p, _ := a.Selected(); p.Remote != home || p.Local != server2 || !p.Proved() {
+		t.Errorf("selected %v at %v, proved %v", p.Remote, p.Local, p.Proved())
+	}
+}
+
+// A path with a record in the last second, and not a moment longer ago, keeps the
+// selection from a check of another, and from a record that no check has announced.
+func TestARecordKeepsTheSelectionForASecond(t *testing.T) {
+	for late, moves := range map[time.Duration]bool{0: false, 1: true} {
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.prove("home", home)
+		a.wait(silence + late)
+		want := map[bool]Verdict{false: Checked, true: Moved}[moves]
+		a.want("a nomination", want, mobile, nominated())
+
+		a = newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.want("a spare path", Checked, mobile, aCheck().chromium())
+		a.Heard(a.now, home, 100, true)
+		a.wait(silence + late)
+		a.Heard(a.now, mobile, 100, true)
+		a.wantSelected("a record", map[bool]netip.AddrPort{false: home, true: mobile}[moves])
+		a.wantMoves("a record", map[bool]uint64{false: 1, true: 2}[moves])
+	}
+}
+
+// Of two paths that send records, the proved one has the selection.
+func TestARecordFromAProvedPathTakesTheSelection(t *testing.T) {
+	for _, proved := range []bool{false, true} {
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.prove("home", home)
+		a.want("a spare path", Checked, mobile, aCheck().chromium())
+		a.want("another", Checked, cafe, nominated())
+		if proved {
+			a.Proved(a.now, mobile)
+		}
+		a.Heard(a.now, cafe, 100, true)
+		a.wantSelected("a record from the nominated path", cafe)
+		a.Heard(a.now, mobile, 100, true)
+		a.wantSelected("a record from the other", map[bool]netip.AddrPort{false: cafe, true: mobile}[proved])
+		a.wantMoves("a record from the other", map[bool]uint64{false: 2, true: 3}[proved])
+	}
+}
+
+// A trial lasts a second, and its end is a deadline unless the peer expires before.
+func TestTheEndOfATrialIsADeadline(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.want("a nomination", Checked, mobile, nominated())
+	a.wait(defaultConsentTimeout - trial/2)
+	a.Heard(a.now, mobile, 100, true)
+	a.wantSelected("a record", mobile)
+	if want := a.now.Add(trial / 2); !a.OnTrial() || !a.Deadline().Equal(want) {
+		t.Errorf("on trial %v, deadline %v, want %v, when the peer expires", a.OnTrial(), a.Deadline(), want)
+	}
+	if a.wait(trial / 2); !a.Advance(a.now) {
+		t.Error("the peer has not expired")
+	}
+
+	a = newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.wait(2 * silence)
+	a.want("a move", Moved, mobile, nominated())
+	a.wait(trial - 1)
+	a.Advance(a.now)
+	a.wantSelected("just before the end of the trial", mobile)
+	a.wantMoves("just before the end of the trial", 2)
+	a.wait(1)
+	a.Advance(a.now)
+	a.wantSelected("at its end", home)
+	a.wantMoves("at its end", 3)
+}
+
+// After a trial has failed a check moves the selection once the path has been silent for
+// longer than a living peer is, and not a moment before.
+func TestWarinessLastsExactly(t *testing.T) {
+	for late, want := range map[time.Duration]Verdict{0: Checked, 1: Moved} {
+		a := newTestAgent(t)
+		failedTrial(a)
+		a.want("the peer's own check", Checked, home, aCheck().chromium())
+		a.wait(wariness + late)
+		a.want("a check from elsewhere", want, cafe, nominated())
+	}
+}
+
+// failedTrial makes home the selected path of a, proved, with a trial that has failed.
+func failedTrial(a *testAgent) {
+	a.t.Helper()
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.wait(2 * silence)
+	a.want("a replay", Moved, mobile, nominated())
+	a.wait(trial)
+	a.Advance(a.now)
+	a.wantSelected("the trial has failed", home)
+}
+
+// wantWary expects that a check from elsewhere, after two seconds of silence, moves the
+// selection or does not.
+func (a *testAgent) wantWary(why string, wary bool) {
+	a.t.Helper()
+	a.wait(2 * silence)
+	a.want(why, map[bool]Verdict{true: Checked, false: Moved}[wary], netip.AddrPortFrom(cafe.Addr(), 9), nominated())
+}
+
+// What makes the agent wary is a trial that is broken off by the path that it left, not
+// by another, nor a return to that path later.
+func TestWhatMakesTheAgentWary(t *testing.T) {
+	start := func() *testAgent { // home and café are proved, home is selected
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.prove("home", home)
+		a.want("café", Checked, cafe, aCheck().chromium())
+		a.Proved(a.now, cafe)
+		a.wantSelected("home is proved", home)
+		return a
+	}
+	trial := func(a *testAgent) {
+		a.wait(2 * silence)
+		a.want("a replay", Moved, mobile, nominated())
+		if !a.OnTrial() {
+			t.Fatal("it is not on trial")
+		}
+	}
+
+	a := start()
+	a.wantWary("no trial", false)
+
+	a = start()
+	trial(a)
+	a.want("the path that was left", Moved, home, nominated())
+	a.wantWary("the path that was left", true)
+
+	a = start()
+	trial(a)
+	a.want("another proved path", Moved, cafe, nominated())
+	if a.OnTrial() {
+		t.Error("another proved path: the trial goes on")
+	}
+	a.wantWary("another proved path", false)
+
+	a = start()
+	trial(a)
+	a.wait(time.Second)
+	a.Advance(a.now)
+	a.wantSelected("the trial has failed", home)
+	a.Heard(a.now, home, 100, true) // the peer lives
+	a.want("the other path", Checked, cafe, nominated())
+	a.Heard(a.now, cafe, 100, true)
+	a.wantSelected("the other path", cafe)
+	a.want("back", Checked, home, nominated())
+	a.Heard(a.now, home, 100, true)
+	a.wantSelected("back", home)
+	a.wantWary("a return without a trial", false)
+}
+
+// A path without consent is a new one when it comes back: what it sent before, and what
+// it has proved, counts for nothing.
+func TestAPathThatComesBackIsNew(t *testing.T) {
+	for late, proved := range map[time.Duration]bool{-1: true, 0: false} {
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.prove("home", home)
+		a.wait(defaultConsentTimeout + late)
+		a.deliver(home, server, nominated())
+		if p := a.Path(home); p.Proved() != proved || p.recorded.IsZero() == proved {
+			t.Errorf("%v after its last check: proved %v, last record %v", defaultConsentTimeout+late, p.Proved(), p.recorded)
+		}
+	}
+}
