@@ -34,12 +34,13 @@ func main() {
 	var (
 		parallel = flag.Int("j", 2, "how many changes are tried at a time")
 		longest  = flag.Duration("longest", 3*time.Second, "a test that takes longer does not count")
+		budget   = flag.Duration("budget", 0, "tests of at most this long in sum are run for a change; 0 means all that reach it")
 		only     = flag.String("only", "", "try only the changes whose line in the report matches this `regexp`")
 		again    = flag.String("again", "", "try only the changes in this `file`, a report of before")
 		verbose  = flag.Bool("v", false, "print every change and what came of it")
 	)
 	flag.Parse()
-	o := options{*parallel, *longest, *only, *again, *verbose, nil}
+	o := options{*parallel, *longest, *budget, *only, *again, *verbose, nil}
 	if err := o.run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -49,6 +50,7 @@ func main() {
 type options struct {
 	parallel    int
 	longest     time.Duration
+	budget      time.Duration
 	only, again string
 	verbose     bool
 
@@ -138,7 +140,7 @@ func (o *options) try(root, dir string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		each(left, o.parallel, s.kill)
+		each(left, o.parallel, func(m *mutant) { s.kill(m, o.budget) })
 	}
 	var count [3]int
 	for _, m := range list {

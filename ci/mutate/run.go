@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,12 +163,15 @@ type suite struct {
 	dir, program string
 	took         map[string]time.Duration
 	reaches      map[string][]int
+
+	mu     sync.Mutex
+	killed map[string]int // how many mutants each slow test has killed
 }
 
 // newSuite compiles the tests of a package, and finds out which mutants each reaches.
 func (b *build) newSuite(dir string, longest time.Duration, verbose bool) (*suite, error) {
 	s := &suite{dir: filepath.Join(b.root, dir), program: filepath.Join(b.temp, strings.ReplaceAll(dir, "/", "_")+".test"),
-		took: map[string]time.Duration{}, reaches: map[string][]int{}}
+		took: map[string]time.Duration{}, reaches: map[string][]int{}, killed: map[string]int{}}
 	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", b.overlay, "-o", s.program, "./"+dir)
 	cmd.Dir = b.root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -221,34 +225,54 @@ func (s *suite) run(tests []string, limit time.Duration, env string) bool {
 	return cmd.Run() == nil
 }
 
-// quick is how long a test may take to be run before those that take longer.
+// quick is how long a test may take to be run together with others like it.
 const quick = 150 * time.Millisecond
 
-// kill tries the tests that reach a mutant, quick ones first.
-func (s *suite) kill(m *mutant) {
+// kill tries the tests that reach a mutant: the quick ones all at once, then each of the
+// others, first those that have killed most. It stops when the tests that are left take
+// longer than what is left of budget; zero means no budget.
+func (s *suite) kill(m *mutant, budget time.Duration) {
 	var fast, slow []string
-	var sum [2]time.Duration
+	var sum time.Duration
 	for name, reached := range s.reaches {
 		if !slices.Contains(reached, m.id) {
 			continue
 		}
+		m.outcome = max(m.outcome, survived)
 		if t := s.took[name]; t < quick {
-			fast, sum[0] = append(fast, name), sum[0]+t
+			fast, sum = append(fast, name), sum+t
 		} else {
-			slow, sum[1] = append(slow, name), sum[1]+t
+			slow = append(slow, name)
 		}
 	}
-	slices.SortFunc(slow, func(a, b string) int { return int(s.took[a] - s.took[b]) })
-	for i, tests := range [][]string{fast, slow} {
-		if len(tests) == 0 {
-			continue
+	if len(fast) > 0 && s.kills(m, fast, sum) {
+		return
+	}
+	s.mu.Lock()
+	slices.SortFunc(slow, func(a, b string) int {
+		return cmp.Or(s.killed[b]-s.killed[a], int(s.took[a]-s.took[b]))
+	})
+	s.mu.Unlock()
+	for _, name := range slow {
+		if sum += s.took[name]; budget > 0 && sum > budget {
+			return
 		}
-		m.outcome = max(m.outcome, survived)
-		if !s.run(tests, 3*time.Second+4*sum[i], "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
-			m.outcome = killed
+		if s.kills(m, []string{name}, s.took[name]) {
+			s.mu.Lock()
+			s.killed[name]++
+			s.mu.Unlock()
 			return
 		}
 	}
+}
+
+// kills reports whether tests, which take that long, notice a mutant.
+func (s *suite) kills(m *mutant, tests []string, take time.Duration) bool {
+	if s.run(tests, 3*time.Second+4*take, "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
+		return false
+	}
+	m.outcome = killed
+	return true
 }
 
 // each calls f for all mutants, n at a time.
