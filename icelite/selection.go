@@ -117,6 +117,14 @@ func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
 	return p != nil && p.speaks(now)
 }
 
+// Lives reports whether from is the peer's as far as can be known: a record came from
+// there in the last two seconds, or it is proved and a check or a record came in the last
+// half of ConsentTimeout, in which a peer that lives checks three times.
+func (a *Agent) Lives(now time.Time, from netip.AddrPort) bool {
+	p := a.Path(from)
+	return p != nil && (p.proved && now.Sub(p.heard()) <= a.consent/2 || p.speaks(now))
+}
+
 // newest moves the path of from to the front, or makes a new one there.
 func (a *Agent) newest(from netip.AddrPort) {
 	i := a.index(from)

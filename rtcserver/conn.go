@@ -66,7 +66,6 @@ type Conn struct {
 	channels  []Channel          // those opened in-band
 	addrs     []netip.AddrPort   // those that lead to it in the shard's byAddr, once each
 	remote    *netip.AddrPort    // the page's address when the log last heard of it; nil until it is open
-	rival     string             // username fragment of who shakes hands from one of them, or pretends to
 	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
 	handshake *handshake         // while it runs
 

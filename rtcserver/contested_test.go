@@ -56,3 +56,102 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 		}
 	})
 }
+
+// Neither does one with several connections, to whom a page that says little leaves the
+// address for a while: the page is the rival then, and stays it as long as it lives.
+func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
+	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
+	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+		w.network.SetTap(tap.see)
+		victim := w.open()
+		victim.echoes("the page talks")
+		var observers []*possessed
+		for range 3 {
+			h := w.possess(tap)
+			h.inject = func(b []byte) { w.network.Inject(victim.addr(), serverAddr, b) }
+			observers = append(observers, h)
+		}
+		speak := func(h *possessed) {
+			h.inject(h.offered.request("", true))
+			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
+			h.tsn++
+			synctest.Wait()
+			w.forget()
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(5 * time.Second)
+		for i := range 3000 {
+			switch {
+			case i < 300 || i >= 1200:
+				speak(observers[0])
+				speak(observers[1])
+			case i >= 900: // those two were silent
+				speak(observers[2])
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		for len(victim.events) > 0 {
+			<-victim.events
+		}
+		const echoes = 100
+		for range echoes {
+			speak(observers[0])
+			speak(observers[1])
+			speak(observers[2])
+			victim.send("ping")
+			time.Sleep(100 * time.Millisecond)
+			w.forget()
+		}
+		time.Sleep(time.Second)
+		if n := len(victim.events); n != echoes {
+			t.Errorf("%d of %d echoes reached the page", n, echoes)
+		}
+	})
+}
+
+// When the one that took the address ends, or its own address is contested too, the page
+// loses nothing either.
+func TestAPageOutlivesWhoTookItsAddress(t *testing.T) {
+	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
+	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+		w.network.SetTap(tap.see)
+		victim := w.open()
+		victim.echoes("the page talks")
+		observer, third := w.possess(tap), w.possess(tap)
+		take := func(h *possessed, a netip.AddrPort) {
+			h.inject = func(b []byte) { w.network.Inject(a, serverAddr, b) }
+			h.inject(h.offered.request("", true))
+			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
+			h.inject(h.offered.request("", true))
+			h.tsn++
+			synctest.Wait()
+			w.forget()
+		}
+		time.Sleep(5 * time.Second)
+		take(observer, victim.addr())
+		take(third, observer.addr())
+		take(third, observer.addr())
+		sh := w.server.shards[0]
+		sh.mu.Lock()
+		if sh.byAddr[victim.addr()] != observer.offered.conn {
+			t.Fatal("the observer has not got the address, and the test tests nothing")
+		}
+		sh.mu.Unlock()
+		for len(victim.events) > 0 {
+			<-victim.events
+		}
+		const echoes = 250
+		for i := range echoes {
+			if i == 50 {
+				observer.offered.conn.Close("")
+			}
+			victim.send("ping")
+			time.Sleep(10 * time.Millisecond)
+			w.forget()
+		}
+		time.Sleep(time.Second)
+		if n := len(victim.events); n != echoes {
+			t.Errorf("%d of %d echoes reached the page", n, echoes)
+		}
+	})
+}

@@ -187,7 +187,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			synctest.Wait()
 			sh := w.server.shards[0]
 			sh.mu.Lock()
-			if c := w.server.registry.byUfrag[o.ours]; sh.byAddr[p.addr()].rival != c.ufrag {
+			if c := w.server.registry.byUfrag[o.ours]; sh.rivals[p.addr()] != c.ufrag {
 				t.Error("the page has no rival")
 			}
 			sh.mu.Unlock()

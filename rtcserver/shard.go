@@ -41,6 +41,7 @@ type shard struct {
 	conns    map[*Conn]struct{}
 	open     []*Conn // those of them that may be sent to
 	byAddr   map[netip.AddrPort]*Conn
+	rivals   map[netip.AddrPort]string // username fragments of who else would have such an address
 	timers   timers.Heap[*Conn]
 	touched  []*Conn // to be delivered, pumped and timed when the batch is over
 	later    []*Conn // to be pumped and timed at the next Flush, or when a batch is over
@@ -91,6 +92,7 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 		socket: socket,
 		conns:  make(map[*Conn]struct{}),
 		byAddr: make(map[netip.AddrPort]*Conn),
+		rivals: make(map[netip.AddrPort]string),
 		in:     newBatch(batchLen, inLen),
 		out:    newBatch(batchLen, outLen)[:0],
 		places: places{most: s.config.MaxHandshakes},
@@ -272,14 +274,27 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropUnknownAddr]++
 		return
 	}
-	if c.rival != "" {
-		if r := s.server.registry.named(c.rival); r != nil {
-			s.contested(now, c, r, d)
-			return
-		}
-		c.rival = ""
+	if r := s.rival(d.Remote); r != nil {
+		s.contested(now, c, r, d)
+		return
 	}
 	s.datagram(now, c, d)
+}
+
+// rival returns who else would have an address; nil if nobody is left.
+func (s *shard) rival(a netip.AddrPort) *Conn {
+	if len(s.rivals) == 0 {
+		return nil
+	}
+	ufrag, ok := s.rivals[a]
+	if !ok {
+		return nil
+	}
+	r := s.server.registry.named(ufrag)
+	if r == nil {
+		delete(s.rivals, a)
+	}
+	return r
 }
 
 // contested takes a datagram from an address that c has, and r would have: a page's new
@@ -287,7 +302,7 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 // one that shakes hands, and a record for the one whose keys open it.
 func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) {
 	if peer.IsPlaintext(d.B) {
-		if c.peer.State() == peer.Secure {
+		if c.peer.State() >= peer.Secure {
 			c = r
 		}
 		s.datagram(now, c, d)
@@ -359,7 +374,8 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 // the source of a check can be forged, so one that uses it keeps it until c has
 // shaken hands from there, and one that has sent a record in the last two seconds
 // keeps it whatever c has done. The other one is its rival, whose records find it all
-// the same; a rival that speaks is not displaced by a third.
+// the same. While both live, a third gets nothing: else one who has many connections
+// would put out whoever is silent for a while.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	switch o := s.byAddr[a]; {
 	case o == c:
@@ -367,23 +383,43 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 			s.server.registry.enter(a, c) // another shard had a check from there, perhaps a forged one
 		}
 		return
-	case o != nil && (o.peer.Speaks(now, a) || o.peer.Holds(now, a) && !c.peer.Holds(now, a)):
+	case o != nil && !s.yields(now, o, c, a):
 		s.stats.drops[DropTaken]++
-		if r := s.server.registry.named(o.rival); r == nil || !r.peer.Speaks(now, a) {
-			o.rival = c.ufrag
-		}
 		return
 	case o != nil:
 		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
-		c.rival = o.ufrag // it may live, and only have been silent
 	}
+	s.install(c, a)
+	if len(c.addrs) > 2*peer.MaxPaths {
+		s.prune(c)
+	}
+}
+
+// yields reports whether o gives an address up to c, and makes the other one the rival
+// if there is room.
+func (s *shard) yields(now time.Time, o, c *Conn, a netip.AddrPort) bool {
+	r := s.rival(a)
+	third := r != nil && r != c && r.peer.Lives(now, a)
+	switch {
+	case o.peer.Speaks(now, a), o.peer.Holds(now, a) && !c.peer.Holds(now, a):
+		if !third {
+			s.rivals[a] = c.ufrag
+		}
+		return false
+	case third && o.peer.Lives(now, a):
+		return false
+	case !third:
+		s.rivals[a] = o.ufrag // it may live, and only have been silent
+	}
+	return true
+}
+
+// install gives c an address that nobody else has.
+func (s *shard) install(c *Conn, a netip.AddrPort) {
 	s.byAddr[a] = c
 	c.addrs = append(c.addrs, a)
 	if len(s.server.shards) > 1 {
 		s.server.registry.enter(a, c)
-	}
-	if len(c.addrs) > 2*peer.MaxPaths {
-		s.prune(c)
 	}
 }
 
@@ -398,10 +434,16 @@ func (s *shard) prune(c *Conn) {
 	})
 }
 
+// unlearn takes an address from c. If a rival lives there, it gets the address.
 func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
 	delete(s.byAddr, a)
 	if len(s.server.shards) > 1 {
 		s.server.registry.leave(a, c)
+	}
+	r := s.rival(a)
+	delete(s.rivals, a)
+	if r != nil && r != c && r.peer.Lives(time.Now(), a) {
+		s.install(r, a)
 	}
 }
 

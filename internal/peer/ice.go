@@ -149,6 +149,12 @@ func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
 }
 
+// Lives reports whether a is an address of the peer that it has not left for all that is
+// known: see [icelite.Agent.Lives].
+func (p *Peer) Lives(now time.Time, a netip.AddrPort) bool {
+	return p.ice.control == nil && p.state < Closing && p.ice.lite.Lives(now, a)
+}
+
 // Answered takes a STUN datagram that came to a client, and reports whether it
 // was the server's answer to a check.
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
