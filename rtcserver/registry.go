@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,12 +20,27 @@ type registry struct {
 
 	mu      sync.RWMutex
 	byUfrag map[string]*Conn
-	byAddr  map[netip.AddrPort]*Conn // only with several shards
-	perIP   map[netip.Addr]int       // connections, by site
-	pending []pending                // in the order they expire; some may have come since
-	waiting int                      // how many of pending have not
+	byAddr  map[netip.AddrPort]claims // only with several shards
+	perIP   map[netip.Addr]int        // connections, by site
+	pending []pending                 // in the order they expire; some may have come since
+	waiting int                       // how many of pending have not
 	nextID  uint64
+
+	shared atomic.Int32 // addresses that two shards claim
 }
+
+// claims are the shards that have connections with an address: but for a moment one,
+// unless checks are forged. While both were heard from there, a third gets none.
+type claims [2]claim
+
+type claim struct {
+	shard *shard
+	heard time.Time // the last check
+}
+
+// claimLasts is how long after its last check a claim is safe: as a rival is, see
+// [icelite.Agent.Lives].
+const claimLasts = 15 * time.Second
 
 // pending is a connection by name: one that has come, and gone, is not kept.
 type pending struct {
@@ -46,7 +62,7 @@ func newRegistry(limit int, timeout time.Duration) *registry {
 		limit:   limit,
 		timeout: timeout,
 		byUfrag: make(map[string]*Conn),
-		byAddr:  make(map[netip.AddrPort]*Conn),
+		byAddr:  make(map[netip.AddrPort]claims),
 		perIP:   make(map[netip.Addr]int),
 	}
 }
@@ -175,27 +191,55 @@ func (r *registry) named(ufrag string) *Conn {
 	return r.byUfrag[ufrag]
 }
 
-// at returns the connection that an address belongs to, or nil.
-func (r *registry) at(a netip.AddrPort) *Conn {
+// at returns the shards that claim an address.
+func (r *registry) at(a netip.AddrPort) claims {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byAddr[a]
 }
 
-// enter and leave keep byAddr, for datagrams that reach another shard than home.
-func (r *registry) enter(a netip.AddrPort, c *Conn) {
+// enter and leave keep byAddr, for datagrams that reach another shard than home: a check
+// from the address was granted at s, and s has nobody there any more.
+func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byAddr[a] = c
+	all := r.byAddr[a]
+	i := slices.IndexFunc(all[:], func(c claim) bool { return c.shard == s })
+	if i < 0 {
+		i = slices.IndexFunc(all[:], func(c claim) bool { return c.shard == nil })
+	}
+	if i < 0 {
+		i = slices.IndexFunc(all[:], func(c claim) bool { return now.Sub(c.heard) > claimLasts })
+	}
+	if i < 0 {
+		return
+	}
+	r.setClaim(a, all, i, claim{s, now})
 }
 
-func (r *registry) leave(a netip.AddrPort, c *Conn) {
+func (r *registry) leave(a netip.AddrPort, s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byAddr[a] == c {
+	all := r.byAddr[a]
+	if i := slices.IndexFunc(all[:], func(c claim) bool { return c.shard == s }); i >= 0 {
+		r.setClaim(a, all, i, claim{})
+	}
+}
+
+// setClaim changes one of all that claim an address.
+func (r *registry) setClaim(a netip.AddrPort, all claims, i int, to claim) {
+	if all.shared() {
+		r.shared.Add(-1)
+	}
+	if all[i] = to; all.shared() {
+		r.shared.Add(1)
+	}
+	if r.byAddr[a] = all; all == (claims{}) {
 		delete(r.byAddr, a)
 	}
 }
+
+func (all *claims) shared() bool { return all[0].shard != nil && all[1].shard != nil }
 
 // remove forgets a connection.
 func (r *registry) remove(c *Conn) {

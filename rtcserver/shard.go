@@ -264,21 +264,43 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 // for one that another shard has left here.
 func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 	c := s.byAddr[d.Remote]
-	if c == nil && i >= 0 && len(s.server.shards) > 1 {
-		if c = s.server.registry.at(d.Remote); c != nil && c.shard != s {
-			s.forward(c.shard, i)
-			return
-		}
-	}
-	if c == nil {
+	elsewhere := i >= 0 && len(s.server.shards) > 1 && (c == nil || s.server.registry.shared.Load() > 0) &&
+		s.claimed(d.Remote)
+	switch {
+	case c != nil && !elsewhere:
+		s.take(now, c, d)
+		return
+	case c == nil && !elsewhere:
 		s.stats.drops[DropUnknownAddr]++
 		return
+	case c != nil:
+		again := s.keep(d.B) // what fails to open is spoilt
+		if s.take(now, c, d) {
+			return
+		}
+		copy(d.B, again)
 	}
+	for _, o := range s.server.registry.at(d.Remote) {
+		if o.shard != nil && o.shard != s {
+			s.forward(o.shard, i)
+		}
+	}
+}
+
+// claimed reports whether another shard has somebody with an address.
+func (s *shard) claimed(a netip.AddrPort) bool {
+	all := s.server.registry.at(a)
+	return slices.ContainsFunc(all[:], func(o claim) bool { return o.shard != nil && o.shard != s })
+}
+
+// take takes a datagram from an address that c has, and reports whether it was
+// authentic.
+func (s *shard) take(now time.Time, c *Conn, d *udpio.Datagram) bool {
 	if r := s.rival(d.Remote); r != nil {
-		s.contested(now, c, r, d)
-		return
+		return s.contested(now, c, r, d)
 	}
 	s.datagram(now, c, d)
+	return c.peer.Authentic()
 }
 
 // rival returns who else would have an address; nil if nobody is left.
@@ -300,23 +322,24 @@ func (s *shard) rival(a netip.AddrPort) *Conn {
 // contested takes a datagram from an address that c has, and r would have: a page's new
 // connection beside its old one, or an observer's beside a page's. Plaintext is for the
 // one that shakes hands, and a record for the one whose keys open it.
-func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) {
+func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) (authentic bool) {
 	if peer.IsPlaintext(d.B) {
 		if c.peer.State() >= peer.Secure {
 			c = r
 		}
 		s.datagram(now, c, d)
-		return
+		return false
 	}
 	if c.peer.State() != peer.Secure && r.peer.State() == peer.Secure {
 		c, r = r, c
 	}
 	again := udpio.Datagram{Remote: d.Remote, Local: d.Local, B: s.keep(d.B)} // what fails to open is spoilt
 	if s.datagram(now, c, d); c.peer.Authentic() {
-		return
+		return true
 	}
 	s.stats.contested++
 	s.datagram(now, r, &again)
+	return r.peer.Authentic()
 }
 
 // keep returns a copy of b that lasts until the batch's handlers have returned.
@@ -377,11 +400,11 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 // the same. While both live, a third gets nothing: else one who has many connections
 // would put out whoever is silent for a while.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
+	if len(s.server.shards) > 1 {
+		s.server.registry.enter(now, a, s)
+	}
 	switch o := s.byAddr[a]; {
 	case o == c:
-		if len(s.server.shards) > 1 && s.server.registry.at(a) != c {
-			s.server.registry.enter(a, c) // another shard had a check from there, perhaps a forged one
-		}
 		return
 	case o != nil && !s.yields(now, o, c, a):
 		s.stats.drops[DropTaken]++
@@ -418,9 +441,6 @@ func (s *shard) yields(now time.Time, o, c *Conn, a netip.AddrPort) bool {
 func (s *shard) install(c *Conn, a netip.AddrPort) {
 	s.byAddr[a] = c
 	c.addrs = append(c.addrs, a)
-	if len(s.server.shards) > 1 {
-		s.server.registry.enter(a, c)
-	}
 }
 
 // prune forgets those addresses of c that are paths no more.
@@ -437,13 +457,13 @@ func (s *shard) prune(c *Conn) {
 // unlearn takes an address from c. If a rival lives there, it gets the address.
 func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
 	delete(s.byAddr, a)
-	if len(s.server.shards) > 1 {
-		s.server.registry.leave(a, c)
-	}
 	r := s.rival(a)
 	delete(s.rivals, a)
-	if r != nil && r != c && r.peer.Lives(time.Now(), a) {
+	switch {
+	case r != nil && r != c && r.peer.Lives(time.Now(), a):
 		s.install(r, a)
+	case len(s.server.shards) > 1:
+		s.server.registry.leave(a, s)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -64,6 +65,27 @@ func inWorld(t *testing.T, c Config, test func(w *world)) {
 
 func (w *world) serve(pc PacketConn, c Config) {
 	w.t.Helper()
+	var err error
+	if w.server, err = Serve(pc, w.config(c)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// serveShards is serve with a shard for each socket.
+func (w *world) serveShards(sockets []*udpio.Conn) {
+	w.t.Helper()
+	c := w.config(Config{Shards: len(sockets)})
+	err := c.setDefaults()
+	if err == nil {
+		w.server, err = start(sockets, c)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// config returns c with what tests have unless they say otherwise.
+func (w *world) config(c Config) Config {
 	if reflect.ValueOf(c.Handler).IsZero() {
 		c.Handler = w.reporter()
 	}
@@ -79,10 +101,7 @@ func (w *world) serve(pc PacketConn, c Config) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler) // hostile pages are no news in tests
 	}
-	var err error
-	if w.server, err = Serve(pc, c); err != nil {
-		w.t.Fatal(err)
-	}
+	return c
 }
 
 // reporter is a handler that echoes and tells events of all it is told.

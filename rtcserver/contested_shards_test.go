@@ -1,0 +1,94 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// shardAddr is where in memory the datagrams come to that the kernel would give to a
+// shard: it is the test that spreads them.
+func shardAddr(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), serverAddr.Port())
+}
+
+// inShards is inWorld with n shards.
+func inShards(t *testing.T, n int, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
+		defer w.network.Close()
+		var sockets []*udpio.Conn
+		for i := range n {
+			pc, err := w.network.Listen(shardAddr(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sockets = append(sockets, udpio.New(pc))
+		}
+		w.serveShards(sockets)
+		defer w.server.Close()
+		test(w)
+	})
+}
+
+// reach makes the datagrams of an address reach shard i.
+func (w *world) reach(a netip.AddrPort, i int) {
+	w.network.SetTap(func(p *netsim.Packet) bool {
+		if p.From != a || p.To != serverAddr {
+			return true
+		}
+		w.network.Inject(a, shardAddr(i), slices.Clone(p.Payload))
+		return false
+	})
+}
+
+// A page has moved, and its datagrams reach another shard than its home. Who has an
+// offer at that shard, or at a third one, and forges checks from the page's address, does
+// not take its datagrams.
+func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
+	for name, homes := range map[string][]int{"there": {1}, "at a third": {2}, "everywhere": {0, 1, 2, 3, 1, 2, 3}} {
+		t.Run(name, func(t *testing.T) {
+			inShards(t, 4, func(w *world) {
+				victim := w.open()
+				victim.echoes("the page talks")
+				w.reach(victim.addr(), 1)
+				victim.echoes("it talks to another shard")
+				w.forget()
+				var forgers []*offered
+				for i, home := range homes {
+					o := w.offer("")
+					own := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 6000)
+					w.network.Inject(own, shardAddr(home), o.request("", true))
+					synctest.Wait()
+					if o.conn.shard != w.server.shards[home] {
+						t.Fatal("the forger is at home elsewhere")
+					}
+					forgers = append(forgers, o)
+				}
+				for len(victim.events) > 0 {
+					<-victim.events
+				}
+				const echoes = 300
+				for range echoes {
+					for _, o := range forgers {
+						w.network.Inject(victim.addr(), shardAddr(1), o.request("", true))
+					}
+					synctest.Wait()
+					victim.send("ping")
+					time.Sleep(30 * time.Millisecond)
+					w.forget()
+				}
+				time.Sleep(time.Second)
+				if n := len(victim.events); n != echoes {
+					t.Errorf("%d of %d echoes reached the page", n, echoes)
+				}
+			})
+		})
+	}
+}
