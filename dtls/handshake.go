@@ -306,6 +306,7 @@ func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
 
 // alert sends a fatal alert, unless our Finished has been sent: it could not be
 // sealed. read calls it once.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.2
 func (h *Handshake) alert() {
 	if h.over || h.stopped.Load() || h.last.finished {
 		return

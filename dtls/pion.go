@@ -75,6 +75,7 @@ type secrets struct {
 // parseKeyLog reads what pion writes to a key log: "CLIENT_RANDOM", the random and the
 // master secret. It is the one way that pion offers to the master secret before the
 // handshake is over.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-8.1
 func parseKeyLog(line []byte) (clientRandom, master []byte, ok bool) {
 	f := bytes.Fields(line)
 	if len(f) != 3 || string(f[0]) != "CLIENT_RANDOM" {

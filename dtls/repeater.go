@@ -17,6 +17,8 @@ const (
 //
 // The zero value is idle. Fields may be set at any time and count from the next
 // interval on. It belongs to whoever owns the peer.
+//
+// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 type Repeater struct {
 	First time.Duration // first interval; zero means 25 ms
 	Max   time.Duration // longest interval; zero means 400 ms

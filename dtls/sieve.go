@@ -142,6 +142,7 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 
 // wait keeps a copy of a record until Done. The first ones are kept: the peer
 // repeats none of what follows its own channel's first packets.
+// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.1
 func (s *Sieve) wait(r Record) Drop {
 	if len(s.early) == maxEarly || s.earlyLen+len(r.Raw) > maxEarlyLen {
 		return DropFull
@@ -152,6 +153,7 @@ func (s *Sieve) wait(r Record) Drop {
 }
 
 // changeCipherSpec appends the one ChangeCipherSpec there is.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.1
 func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	start := len(b)
 	b = append(b, byte(TypeChangeCipherSpec), version12>>8, version12&0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
@@ -161,6 +163,7 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 }
 
 // finished lets a sealed handshake record pass, or holds it, if not too many have come.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
 	case len(r.Raw) > maxFinished || len(r.Body()) <= tagLen:

@@ -42,6 +42,7 @@ type Config struct {
 	// LocalTag and InitialTSN must be random and secret. They stand in every INIT
 	// and INIT ACK of the association. A zero LocalTag, which the protocol
 	// forbids, means 1.
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.3.1
 	LocalTag, InitialTSN uint32
 
 	// CookieKey authenticates the cookies of our INIT ACKs. Associations may
@@ -335,6 +336,7 @@ func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 // Abort ends the association and appends the packet that tells the peer, if there
 // is a peer. The cause is shown to the peer's user; at most 128 bytes are sent.
 // There is no event.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) Abort(now time.Time, cause string, b []byte) []byte {
 	if a.state == stateClosed {
 		return b

@@ -17,6 +17,7 @@ const (
 	ppidBinaryPartial = 52
 	ppidBinary        = 53
 	ppidTextPartial   = 54
+	ppidUnassigned    = 55
 	ppidTextEmpty     = 56 // one byte, to be ignored
 	ppidBinaryEmpty   = 57
 )
@@ -124,7 +125,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 	if d.ppid == ppidDCEP {
 		return a.receiveDCEP(t, d, events)
 	}
-	if d.ppid < ppidText || d.ppid > ppidBinaryEmpty || d.ppid == 55 {
+	if d.ppid < ppidText || d.ppid > ppidBinaryEmpty || d.ppid == ppidUnassigned {
 		a.drop(DropPPID)
 		return events
 	}
@@ -160,6 +161,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 // addNegotiated makes a channel of a stream that was not opened. Where reliable
 // channels are admitted an ordered message may be one whose opening is late, so it
 // waits for its turn; not so while the opening could not be sent again.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.5
 func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
 	ordered := a.config.AllowReliable && !a.ack.eager && d.flags&flagUnordered == 0
 	ch := a.addChannel(channel{
@@ -187,6 +189,7 @@ func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
 
 // receiveOrdered delivers a message of an ordered channel, and those that waited
 // for it, or holds it.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.6
 func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event) []Event {
 	switch ahead := d.ssn - ch.nextIn; {
 	case ahead >= 1<<15:
@@ -256,6 +259,7 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 // CloseStream closes the channel of a stream: what the peer still sends on it is
 // dropped, and the peer is told by a stream reset. ChannelClosed follows when the
 // peer has closed its direction too. It reports whether there was a channel.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
 	a.since(now)
 	ch := a.channel(stream)

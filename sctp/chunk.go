@@ -135,6 +135,7 @@ func checksum(b []byte) uint32 {
 
 // checkPacket reports why a packet must not be read, or dropNone. Once it has
 // passed, chunks yields at least one chunk and every byte belongs to one.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.10
 func checkPacket(b []byte) DropReason {
 	if len(b) < headerLen+chunkHeaderLen {
 		return DropShort
@@ -203,6 +204,7 @@ func params(b []byte) iter.Seq[param] {
 }
 
 // appendHeader begins a packet.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.5
 func (a *Assoc) appendHeader(b []byte, tag uint32) []byte {
 	b = binary.BigEndian.AppendUint16(b, a.config.LocalPort)
 	b = binary.BigEndian.AppendUint16(b, a.config.RemotePort)
@@ -229,6 +231,7 @@ func appendParam(b []byte, kind uint16) []byte {
 
 // finishTLV writes the length of the chunk, parameter or cause that begins at
 // start, and pads it. Padding after the last parameter of a chunk is the chunk's.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2.1
 func finishTLV(b []byte, start int) []byte {
 	n := len(b) - start
 	binary.BigEndian.PutUint16(b[start+2:], uint16(n))

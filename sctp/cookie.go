@@ -8,6 +8,7 @@ import (
 )
 
 // cookieLifetime is the value that RFC 9260 recommends for Valid.Cookie.Life.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-16
 const cookieLifetime = 60 * time.Second
 
 // State cookie. It holds all that an INIT says, so that nothing has to be kept
@@ -20,6 +21,9 @@ const cookieLifetime = 60 * time.Second
 //	peer's outbound streams (16) | peer's inbound streams (16)
 //	capabilities (8)
 //	HMAC-SHA256 of the above (256)
+//
+// It is ours alone to read; the RFC wants a MAC, a time stamp and a lifetime in it.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.3
 const (
 	cookieBodyLen = 8 + 3*4 + 3*4 + 2*2 + 1
 	cookieLen     = cookieBodyLen + sha256.Size
@@ -55,6 +59,7 @@ func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
 
 // openCookie reads a cookie of this association. Fresh reports whether it is
 // within its lifetime.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.5
 func (a *Assoc) openCookie(t time.Duration, b []byte) (i endpoint, fresh, ok bool) {
 	if len(b) != cookieLen {
 		return i, false, false

@@ -85,6 +85,7 @@ func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
 
 // receiveOpen opens a channel, or refuses it. An opening that comes again is
 // acknowledged again and changes nothing.
+// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 	a.ack.settle(t, d.tsn)
 	ch := a.current(d.stream)
@@ -198,6 +199,7 @@ type controlData struct {
 
 // sendDCEPAck notes a DATA_CHANNEL_ACK for Append. One that is already on its way
 // is sent again instead.
+// https://www.rfc-editor.org/rfc/rfc8832.html#section-5.2
 func (a *Assoc) sendDCEPAck(ch *channel) {
 	for i := range a.control {
 		if d := &a.control[i]; d.stream == ch.stream && d.ssn+1 == ch.nextOut {

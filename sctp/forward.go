@@ -9,6 +9,11 @@ import (
 
 // FORWARD-TSN: what is lost is not sent again, so the peer must be told not to
 // wait. Browsers fall silent 100,009 messages after a loss without it.
+//
+// "Any delay applied to the sending of FORWARD TSN chunk SHOULD NOT exceed 200ms and MUST
+// NOT exceed 500ms." A longer round trip is waited for all the same: what is only late
+// would be dropped.
+// https://www.rfc-editor.org/rfc/rfc3758.html#section-3.5
 const (
 	defaultRTT    = 200 * time.Millisecond // until there is a measurement
 	minForwardGap = 20 * time.Millisecond  // between two of them, or a round trip
@@ -67,6 +72,7 @@ func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
 
 // expireT3 gives up what was sent and never acknowledged: the last messages before
 // a pause are lost, or our FORWARD-TSN is.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.3.3
 func (a *Assoc) expireT3(t time.Duration) {
 	if a.acked == a.nextTSN-1 || a.idleTries >= maxIdleTries {
 		return
@@ -78,6 +84,7 @@ func (a *Assoc) expireT3(t time.Duration) {
 
 // forwardPoint returns the TSN up to which everything is given up: sent at least a
 // round trip ago, and before any message that is sent until it arrives.
+// https://www.rfc-editor.org/rfc/rfc3758.html#section-3.5
 func (a *Assoc) forwardPoint(t time.Duration) (tsn uint32, ok bool) {
 	tsn, ok = a.marks.before(micros(t) - micros(a.lag()))
 	if !ok {

@@ -72,6 +72,7 @@ func parseInit(b []byte) (i initInfo, ok bool) {
 }
 
 // parseParam reads one parameter and reports whether to go on with the next.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2.2
 func (i *initInfo) parseParam(p param) bool {
 	switch p.kind {
 	case paramForwardTSN:
@@ -94,6 +95,7 @@ func (i *initInfo) parseParam(p param) bool {
 }
 
 // Connect sends an INIT. It does nothing if the association has begun already.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1
 func (a *Assoc) Connect(now time.Time) {
 	if a.state != stateIdle {
 		return
@@ -129,6 +131,7 @@ func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 
 // appendInitFields appends what INIT and INIT ACK share. They say exactly what is
 // done here: a peer aborts if it was offered interleaving and does not get it.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.2
 func (a *Assoc) appendInitFields(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
 	b = binary.BigEndian.AppendUint32(b, localWindow)
@@ -158,6 +161,7 @@ func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 
 // unsupported ends an association that has not begun with a peer that cannot be
 // told about lost messages: browsers fall silent without FORWARD-TSN.
+// https://www.rfc-editor.org/rfc/rfc3758.html#section-3.3.2
 func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 	a.drop(DropUnsupported)
 	if a.state == stateEstablished {
@@ -216,6 +220,7 @@ func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event
 
 // appendCookieEcho appends the peer's cookie. No message rides along: before the
 // browser's Finished is verified only the handshake may leave.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.11
 func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
 	a.pend &^= pendCookieEcho
 	start := len(b)
@@ -237,6 +242,7 @@ func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
 }
 
 // expireInit sends an INIT or COOKIE ECHO again, or gives up.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1
 func (a *Assoc) expireInit(events []Event) []Event {
 	switch a.state {
 	case stateCookieWait:
@@ -282,6 +288,7 @@ func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]E
 }
 
 // receiveCookieAck ends our half of the handshake.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.5
 func (a *Assoc) receiveCookieAck(t time.Duration, events []Event) []Event {
 	if a.state != stateCookieEchoed {
 		return events // a repeated one

@@ -63,6 +63,8 @@ func (r *run) takes(d *data) bool {
 
 // runs are in the order of their TSNs. Those that may be given up for room are apart
 // from those that may not: the first of them is the next to go.
+//
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.9
 type runs []run
 
 // find returns the place of the first run that does not end before tsn.
@@ -335,6 +337,7 @@ func (a *Assoc) expireFragments(t time.Duration) {
 
 // forwardFragments gives up messages that the peer gave up: those with a fragment
 // up to a.forwarded.
+// https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (a *Assoc) forwardFragments() {
 	for _, rs := range [...]*runs{&a.loose, &a.kept} {
 		for len(*rs) > 0 && seq.LessEq((*rs)[0].first, a.forwarded) {

@@ -88,6 +88,7 @@ func (a *Assoc) wantReset(ch *channel) {
 }
 
 // receiveReconfig takes the requests and responses of a RE-CONFIG chunk.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-3.1
 func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Event {
 	if len(c.value) == 0 || !checkParams(c.value) {
 		a.drop(DropChunk)
@@ -115,6 +116,7 @@ func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Even
 
 // receiveResetRequest answers a request, and performs it if it is new. One that
 // comes again gets the same answer.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.1
 func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	number := binary.BigEndian.Uint32(p.value)
 	if p.kind == paramOutgoingReset && len(p.value) < outgoingResetLen {
@@ -135,6 +137,7 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	switch {
 	case p.kind != paramOutgoingReset:
 		a.reset.result = resultDenied
+		// https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.2
 	case seq.Less(a.rx.cum, binary.BigEndian.Uint32(p.value[8:])):
 		// Not everything that was sent before has come. The peer asks again.
 		a.reset.result = resultInProgress
@@ -213,6 +216,7 @@ func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event 
 }
 
 // receiveResetResponse ends our outstanding request, unless it is only delayed.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.7
 func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) []Event {
 	if len(p.value) < responseLen {
 		a.drop(DropChunk)
@@ -318,6 +322,7 @@ func (a *Assoc) resetRequestSize() int {
 }
 
 // appendResetRequest appends the outstanding request.
+// https://www.rfc-editor.org/rfc/rfc6525.html#section-4.1
 func (a *Assoc) appendResetRequest(t time.Duration, b []byte) []byte {
 	if a.reset.tries == 0 {
 		a.reset.lastTSN = a.nextTSN - 1

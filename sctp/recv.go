@@ -109,6 +109,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		a.receiveHeartbeat(c)
 	case chunkHeartbeatAck:
 		events = a.receiveHeartbeatAck(t, c, events)
+		// https://www.rfc-editor.org/rfc/rfc9260.html#section-9.2
 	case chunkShutdown:
 		events = a.fail(PeerShutdown, events)
 		a.pend = pendShutdownAck
@@ -153,8 +154,12 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		flags:   c.flags,
 		payload: c.value[12:],
 	}
+	// "The receiver SHOULD NOT delay the sending of the corresponding SACK chunk."
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2-9
 	urgent = c.flags&flagImmediate != 0
 	switch {
+	// The RFC wants an ABORT with this cause; an ERROR tells the peer as well and ends nothing.
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.10.9
 	case len(d.payload) == 0:
 		a.drop(DropNoData)
 		a.reportCause(causeNoUserData, c.value[:4])
@@ -188,6 +193,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 }
 
 // receiveAbort ends the association. Any cause will do.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
 	e := Event{Type: Closed, Reason: PeerAbort}
 	if checkParams(c.value) {
@@ -202,6 +208,7 @@ func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
 
 // receiveError looks for a stale cookie: the handshake then starts over. Other
 // errors are of no consequence.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.6
 func (a *Assoc) receiveError(c chunk) {
 	if a.state != stateCookieEchoed || !checkParams(c.value) {
 		return
@@ -265,6 +272,7 @@ func (a *Assoc) AppendProbe(now time.Time, b, info []byte) []byte {
 }
 
 // appendHeartbeat appends a HEARTBEAT with the time and info.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.5
 func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
 	a.heartSent = t
 	start := len(b)
@@ -277,6 +285,7 @@ func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
 
 // receiveHeartbeatAck measures the round trip of our last HEARTBEAT, and hands on what
 // a probe held. That may be of an earlier one.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []Event {
 	n := len(c.value) - paramHeaderLen - timeLen
 	if n < 0 || n > maxProbe || a.heartSent == 0 && n == 0 {
@@ -299,6 +308,7 @@ func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []
 
 // unknownChunk does what the two highest bits of the type say, and reports whether
 // to go on with the packet.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2
 func (a *Assoc) unknownChunk(c chunk) bool {
 	a.drop(DropUnknownChunk)
 	if c.kind&unknownReport != 0 {

@@ -9,6 +9,9 @@ import (
 
 // When a SACK leaves. RFC 9260 allows a delay of 500 ms; browsers' congestion
 // control suffers long before.
+//
+// It wants one for at least every second packet, within 200 ms.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2
 const (
 	sackDelay     = 20 * time.Millisecond
 	slowSackDelay = 200 * time.Millisecond // with Config.SlowAck
@@ -233,6 +236,7 @@ func (a *Assoc) sackParts() (gaps, duplicates int) {
 // gapBlocks yields the runs of TSNs received beyond the cumulative one: the first ones,
 // and as the last of a.ack.blocks the newest, without which the sender would not hear
 // that anything arrives.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.7
 func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 	last := a.rx.cum
 	for n := range a.ack.blocks {
@@ -252,6 +256,7 @@ func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 
 // receiveSack takes the peer's acknowledgement. It is checked as a whole before
 // anything changes.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1
 func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	if len(c.value) < sackLen-chunkHeaderLen {
 		a.drop(DropChunk)
@@ -265,6 +270,9 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 		return
 	}
 	gaps := c.value[12 : 12+4*blocks]
+	// "If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK
+	// chunk."
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1-5.4.2.1.1
 	if seq.Less(cum, a.acked) {
 		a.drop(DropStaleSack)
 		return

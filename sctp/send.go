@@ -72,6 +72,7 @@ func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint1
 }
 
 // appendDataHeader appends all of a DATA chunk but its user data.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.1
 func appendDataHeader(b []byte, flags byte, tsn uint32, stream, ssn uint16, ppid uint32, size int) []byte {
 	b = append(b, chunkData, flags, 0, 0)
 	binary.BigEndian.PutUint16(b[len(b)-2:], uint16(dataHeaderLen+size))
@@ -94,6 +95,7 @@ func (a *Assoc) assignTSN(t time.Duration) uint32 {
 
 // sampleRTT takes a measured round trip into account. Delays of the peer's
 // acknowledgements are part of it: what is sent late by it is sent safely.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.3.1
 func (a *Assoc) sampleRTT(d time.Duration) {
 	d = max(d, time.Microsecond)
 	if a.rtt == 0 {

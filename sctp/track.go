@@ -17,6 +17,8 @@ const maxAhead = 4096
 //	up to high                seen or skipped; bits tell which
 //
 // base <= cum <= high <= base+maxAhead.
+//
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2
 type tracker struct {
 	base, cum, high uint32
 
@@ -62,6 +64,7 @@ func (r *tracker) mark(tsn uint32) {
 
 // skip notes that the peer gave up everything up to tsn. What comes late is
 // delivered all the same.
+// https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (r *tracker) skip(tsn uint32) {
 	if tsn-r.cum > maxAhead && seq.Less(r.cum, tsn) {
 		// So far that nothing below can be told apart any more.

@@ -11,6 +11,7 @@ import (
 
 // associate makes the association, which a stranger who knows no more than the
 // ICE password is not worth.
+// https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (p *Peer) associate(now time.Time) {
 	c := *p.config
 	c.RTT = p.shake.rtt
@@ -64,6 +65,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 var errForged = errors.New("dtls: too many forged records: the keys are worn out")
 
 // open opens one record and hands on what is in it.
+// https://www.rfc-editor.org/rfc/rfc8261.html#section-3
 func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
 	plain, t, drop := p.records.Open(raw)
 	if drop == dtls.DropFailures {
@@ -108,6 +110,7 @@ func (p *Peer) watch(now time.Time, events []Event) {
 }
 
 // Send appends a datagram with one message to b.
+// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.6
 func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, Path, error) {
 	path, ok := p.ice.selected()
 	if p.state != Secure || !ok {
@@ -170,6 +173,9 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 }
 
 // wornOut ends the peer if err says that its record numbers are used up.
+// "Each value of the nonce_explicit MUST be distinct for each distinct invocation of the
+// GCM encrypt function for any fixed key."
+// https://www.rfc-editor.org/rfc/rfc5288.html#section-3
 func (p *Peer) wornOut(now time.Time, err error) {
 	if err == dtls.ErrExhausted {
 		p.end(now, AssociationFailed, err)
@@ -178,6 +184,7 @@ func (p *Peer) wornOut(now time.Time, err error) {
 
 // appendFlight appends a datagram of the handshake. One that may not go yet
 // waits for the next check, which refills what the address may be sent.
+// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 	s := p.shake
 	if len(s.queue) == 0 {

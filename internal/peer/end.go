@@ -10,6 +10,8 @@ import (
 // either of which makes a browser close its channels at once. (An SCTP SHUTDOWN
 // does not, in Firefox.) cause goes into the ABORT, for whoever looks at the
 // wire.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.1
 func (p *Peer) Close(now time.Time, cause string) {
 	if p.state == Secure {
 		b := p.assoc.Abort(now, cause, p.records.Reserve(nil))
@@ -107,6 +109,7 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 		}
 		return events
 	}
+	// https://www.rfc-editor.org/rfc/rfc7675.html#section-5.1
 	if expired, err := p.ice.advance(now); expired {
 		why := Silent
 		if p.state == Waiting {

@@ -19,6 +19,7 @@ type Path struct {
 
 // ice is the agent of either role: the server's, which answers checks, or the
 // client's, which sends them.
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-2.5
 type ice struct {
 	lite    *icelite.Agent
 	control *icectl.Agent // nil in a server
@@ -96,6 +97,7 @@ func (i *ice) advance(now time.Time) (expired bool, err error) {
 
 // Check answers a STUN request, appending the response to b, and reports whether
 // it was a valid check. It is for servers.
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.3
 func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
 	switch p.state {
 	case Closing:
@@ -119,6 +121,7 @@ func (p *Peer) nextChallenge() time.Time {
 
 // appendChallenge appends the challenge that is due, by itself: so an address that may
 // be sent little gets it before anything else.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	if due := p.nextChallenge(); due.IsZero() || now.Before(due) {
 		return b
@@ -157,6 +160,7 @@ func (p *Peer) Lives(now time.Time, a netip.AddrPort) bool {
 
 // Answered takes a STUN datagram that came to a client, and reports whether it
 // was the server's answer to a check.
+// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
 	ok := p.ice.control.Receive(now, from, b).Valid()
 	if !ok {

@@ -60,6 +60,7 @@ func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Ev
 // Flight takes a datagram that the handshake wants sent, and keeps it. Those of a
 // flight are repeated until the other side answers, but for repetitions that the
 // handshake makes itself.
+// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	s := p.shake
 	if s == nil || len(s.queue) == maxQueued {
@@ -85,6 +86,7 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 // Keys takes the keys. As the DTLS client we may use them at once, before the
 // other side's Finished is verified (False Start, RFC 7918), for the SCTP
 // handshake and nothing else: then our INIT follows our Finished.
+// https://www.rfc-editor.org/rfc/rfc7918.html#section-3
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	if p.state != Shaking {
 		return // it was closed meanwhile
@@ -135,6 +137,7 @@ func (p *Peer) forgetShake() {
 
 // Fail tells the peer that the handshake failed. What it left to be sent, an
 // alert, goes out first.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.2
 func (p *Peer) Fail(now time.Time, err error) {
 	if p.state < Secure {
 		p.end(now, HandshakeFailed, err)
