@@ -143,9 +143,9 @@ func (s *Server) closed(c *Conn, why CloseReason) {
 		return
 	}
 	s.ended.count(why)
-	s.log(c, "close", "why", why)
 	s.roster.remove(c)
 	s.forget(c)
+	s.log(c, "close", "why", why) // last: a Logger may panic
 }
 
 // away notes that a session is interrupted, or no more, and ends another one early if

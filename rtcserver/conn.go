@@ -273,7 +273,7 @@ func (c *Conn) noteMove() {
 }
 
 // refuse counts a channel that was refused. The first for a reason has a line in the
-// log: a page can open many.
+// log: a page can open many. So can many connections, of which few a minute have one.
 func (c *Conn) refuse(ev *peer.Event) {
 	why := RefusedMalformed
 	switch ev.Refused {
@@ -287,6 +287,9 @@ func (c *Conn) refuse(ev *peer.Event) {
 		return
 	}
 	c.refused |= 1 << why
+	if !c.shard.refusals[why].due(time.Now()) {
+		return
+	}
 	c.shard.log(slog.LevelWarn, "rtcserver: a channel of a page was refused", "conn", c.id,
 		"stream", ev.Stream, "label", brief(ev.Label), "why", why)
 }

@@ -81,7 +81,6 @@ func (s *shard) stop(failed bool) {
 	s.end("the socket is closed")
 	s.handOver()
 	s.mu.Unlock()
-	s.writeLines()
 	s.deliver()
 	clear(s.ready)
 }

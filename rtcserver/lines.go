@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // A line is what the Logger gets as soon as the shard's lock is free: a Logger may
@@ -17,6 +18,28 @@ type line struct {
 // connection and reason, or so many times; the rest is only counted. The lock is held.
 func (s *shard) log(level slog.Level, msg string, args ...any) {
 	s.lines = append(s.lines, line{level, msg, args})
+}
+
+// linesAMinute is how many connections a minute have a line for the same reason: enough
+// for whoever mends a page, and a page that connects again and again fills no disk.
+const linesAMinute = 20
+
+// An allowance is of lines for one reason.
+type allowance struct {
+	since time.Time // begin of the minute that lines are counted in
+	lines int
+}
+
+// due reports whether there may be one more line, and counts it.
+func (a *allowance) due(now time.Time) bool {
+	if now.Sub(a.since) >= time.Minute {
+		*a = allowance{since: now}
+	}
+	if a.lines == linesAMinute {
+		return false
+	}
+	a.lines++
+	return true
 }
 
 // takeLines takes the lines for the loop to write. The lock is held.

@@ -1,11 +1,16 @@
 package rtcserver
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // A program that recovers around Poll loses the event at which its handler panicked,
@@ -82,4 +87,54 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 			t.Errorf("%d were told as closed and %d are left, want %d and 0", closed, st.Conns, len(pages))
 		}
 	})
+}
+
+// So it is with a Logger that panics, also if nothing more comes of a page.
+func TestRecoveredPanicInTheLogger(t *testing.T) {
+	closed := 0
+	inWorld(t, Config{Manual: true, Logger: slog.New(hothead{}), Handler: Handler{
+		Close: func(*Conn, *CloseError) { closed++ },
+	}}, func(w *world) {
+		panics := 0
+		poll := func(d time.Duration) {
+			defer func() {
+				if recover() != nil {
+					panics++
+				}
+			}()
+			w.server.Poll(d)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.open()
+		}()
+		for open := false; !open; {
+			select {
+			case <-done:
+				open = true
+			default:
+				poll(10 * time.Millisecond)
+			}
+		}
+		w.network.SetDefault(netsim.Link{Loss: 1})
+		for range 60 {
+			poll(time.Second)
+		}
+		if st := w.server.Stats(); panics != 1 || closed != 1 || st.Conns != 0 {
+			t.Errorf("%d panics; Close was called %d times, and %d connections are left", panics, closed, st.Conns)
+		}
+	})
+}
+
+// A hothead is a Logger that panics when a connection ends.
+type hothead struct{ slog.Handler }
+
+func (hothead) Enabled(context.Context, slog.Level) bool { return true }
+
+func (hothead) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasSuffix(r.Message, ": close") {
+		panic("no room")
+	}
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
 // A journal is a Logger that keeps its lines, and notes when a shard's lock is held
@@ -179,6 +181,39 @@ func TestLinesAreWrittenUnderNoLock(t *testing.T) {
 		synctest.Wait()
 		if j.locked > 0 || len(j.with("open")) == 0 || len(j.with("refused")) == 0 || len(j.with("close")) == 0 {
 			t.Errorf("the lock was held at %d lines of %q", j.locked, j.lines)
+		}
+	})
+}
+
+// Nor do many connections, of one page or of many, fill the log: few a minute have a line
+// for a reason, and all are counted.
+func TestRefusedChannelsOfManyConnectionsAreLoggedRarely(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		sh := w.server.shards[0]
+		refuse := func(n int) (lines int) {
+			sh.mu.Lock()
+			defer sh.mu.Unlock()
+			for range n {
+				c := &Conn{shard: sh}
+				c.refuse(&peer.Event{Refused: peer.RefusedReliable})
+				c.refuse(&peer.Event{Refused: peer.RefusedTooMany})
+			}
+			lines, sh.lines = len(sh.lines), nil
+			return lines
+		}
+		if n := refuse(1000); n != 2*linesAMinute {
+			t.Errorf("%d lines in the first minute", n)
+		}
+		time.Sleep(59 * time.Second)
+		if n := refuse(1000); n != 0 {
+			t.Errorf("%d lines more", n)
+		}
+		time.Sleep(time.Second)
+		if n := refuse(5); n != 10 {
+			t.Errorf("%d lines for 5 connections a minute later", n)
+		}
+		if n := w.server.Stats().ChannelsRefused[RefusedReliable]; n != 2005 {
+			t.Errorf("%d are counted", n)
 		}
 	})
 }

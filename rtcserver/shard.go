@@ -55,6 +55,7 @@ type shard struct {
 	closed   bool
 	stats    shardStats
 	lines    []line // for the Logger
+	refusals [Refusals]allowance
 	scratch  [MaxMessage]byte
 
 	// loop
@@ -155,7 +156,6 @@ func (s *shard) turn() (int, error) {
 	s.mu.Unlock()
 
 	s.passOn()
-	s.writeLines()
 	s.deliver()
 	err = s.finish(now)
 	s.writeLines()
@@ -206,12 +206,12 @@ func (s *shard) handOver() {
 	}
 }
 
-// deliver runs the handlers and notes when they began; zero if there is nothing to
-// tell them. No lock is held.
+// deliver runs the Logger and the handlers, and notes when these began; zero if there is
+// nothing to tell them. No lock is held.
 func (s *shard) deliver() {
 	defer s.afterPanic()
-	s.began = time.Time{}
-	for s.told = 0; s.told < len(s.ready); s.told++ {
+	s.began, s.told = time.Time{}, 0
+	for s.writeLines(); s.told < len(s.ready); s.told++ {
 		c := s.ready[s.told]
 		if !c.hasNews {
 			continue
@@ -223,8 +223,8 @@ func (s *shard) deliver() {
 	}
 }
 
-// afterPanic ends the turn in which a handler has panicked, for a program that
-// recovers around Poll. The event that the handler had counts as told; the rest of
+// afterPanic ends the turn in which a handler or the Logger has panicked, for a program
+// that recovers around Poll. The event or line that it had counts as told; the rest of
 // the batch is told in the next turn.
 func (s *shard) afterPanic() {
 	if s.told == len(s.ready) {
