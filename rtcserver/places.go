@@ -55,6 +55,9 @@ func (p *places) wait(c *Conn) {
 // next returns a connection that waited and whose handshake may run now; nil if there
 // is none. Its site goes behind the others.
 func (p *places) next() *Conn {
+	if len(p.taken) >= p.most {
+		return nil // thousands of sites may wait
+	}
 	for i, site := range p.order {
 		if !p.free(site, nil) {
 			continue
