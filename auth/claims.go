@@ -34,14 +34,14 @@ func unambiguous(token string) bool {
 // differs from a known one in case only.
 func once(object []byte, known []string) bool {
 	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	if t, _ := d.Token(); t != json.Delim('{') {
 		return false
 	}
 	seen := make(map[string]bool)
 	for d.More() {
-		t, err := d.Token()
+		t, _ := d.Token()
 		name, ok := t.(string)
-		if err != nil || !ok || seen[name] {
+		if !ok || seen[name] {
 			return false
 		}
 		seen[name] = true

@@ -123,7 +123,7 @@ func (j *jwk) publicKey() (any, error) {
 		}
 	case j.Type == "EC" && j.Curve == "P-256":
 		x, y := decode(j.X), decode(j.Y)
-		if len(x) != 32 || len(y) != 32 {
+		if len(y) != 32 { // what is parsed next has both, and one length
 			return nil, errKey
 		}
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
@@ -132,7 +132,7 @@ func (j *jwk) publicKey() (any, error) {
 		}
 	case j.Type == "RSA":
 		n, e := number(j.N), number(j.E)
-		if n.BitLen() < minRSA || n.BitLen() > maxRSA || n.Bit(0) == 0 || e.BitLen() > 31 || e.BitLen() < 2 || e.Bit(0) == 0 {
+		if n.Bit(0) == 0 || e.BitLen() > 31 || e.BitLen() < 2 || e.Bit(0) == 0 {
 			return nil, errKey
 		}
 		return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
@@ -140,29 +140,25 @@ func (j *jwk) publicKey() (any, error) {
 	return nil, errKey
 }
 
-// private returns the key that signs.
+// private returns the key that signs, which belongs to the public one.
 func (j *jwk) private() (any, error) {
 	if j.Type == "oct" {
-		if k := decode(j.K); len(k) >= minSecret {
-			return k, nil
-		}
-		return nil, errKey
+		return decode(j.K), nil
 	}
 	public, err := j.publicKey()
 	if err != nil {
 		return nil, err
 	}
-	fits := false
-	var key any
 	switch public := public.(type) {
 	case ed25519.PublicKey:
 		if d := decode(j.D); len(d) == ed25519.SeedSize {
-			k := ed25519.NewKeyFromSeed(d)
-			key, fits = k, public.Equal(k.Public())
+			if k := ed25519.NewKeyFromSeed(d); public.Equal(k.Public()) {
+				return k, nil
+			}
 		}
 	case *ecdsa.PublicKey:
-		if k, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), decode(j.D)); err == nil {
-			key, fits = k, public.Equal(k.Public())
+		if k, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), decode(j.D)); err == nil && public.Equal(k.Public()) {
+			return k, nil
 		}
 	case *rsa.PublicKey:
 		if len(j.Others) > 0 || j.P == "" || j.Q == "" {
@@ -171,13 +167,10 @@ func (j *jwk) private() (any, error) {
 		k := &rsa.PrivateKey{PublicKey: *public, D: number(j.D), Primes: []*big.Int{number(j.P), number(j.Q)}}
 		if k.Validate() == nil {
 			k.Precompute()
-			key, fits = k, true
+			return k, nil
 		}
 	}
-	if !fits {
-		return nil, errKey
-	}
-	return key, nil
+	return nil, errKey
 }
 
 // decode returns the bytes of a member, or none.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math/big"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,7 @@ func TestMembersOfJWKs(t *testing.T) {
 	even := new(big.Int).Lsh(big.NewInt(1), 2047)
 	ec := map[string]string{"kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y)}
 	rsa := map[string]string{"kty": "RSA", "n": modulus(2048), "e": "AQAB"}
+	ed := map[string]string{"kty": "OKP", "crv": "Ed25519", "x": b64(make([]byte, 32))}
 	oct := map[string]string{"kty": "oct", "k": b64(make([]byte, minSecret))}
 	with := func(m map[string]string, name, value string) map[string]string {
 		m = maps.Clone(m)
@@ -61,7 +63,11 @@ func TestMembersOfJWKs(t *testing.T) {
 		"for encryption":            {with(ec, "use", "enc"), false},
 		"for another algorithm":     {with(ec, "alg", "RS256"), false},
 		"an unknown type":           {with(ec, "kty", "XYZ"), false},
-		"Ed25519 of another length": {map[string]string{"kty": "OKP", "crv": "Ed25519", "x": b64(make([]byte, 31))}, false},
+		"Ed25519":                   {ed, true},
+		"Ed25519 of another length": {with(ed, "x", b64(make([]byte, 31))), false},
+		"Ed25519 of another type":   {with(ed, "kty", "EC"), false},
+		"X25519":                    {with(ed, "crv", "X25519"), false},
+		"keys that are no list":     {with(ec, "keys", "none"), false},
 	} {
 		text, _ := json.Marshal(c.jwk)
 		k, err := ParseKey(text)
@@ -70,9 +76,19 @@ func TestMembersOfJWKs(t *testing.T) {
 		}
 	}
 	for name, jwk := range map[string]map[string]string{
-		"RSA without primes":        with(rsa, "d", "AQAB"),
-		"RSA without q":             with(with(rsa, "d", "AQAB"), "p", "AQAB"),
-		"RSA without p":             with(with(rsa, "d", "AQAB"), "q", "AQAB"),
+		"RSA without primes": with(rsa, "d", "AQAB"),
+		"RSA without q":      with(with(rsa, "d", "AQAB"), "p", "AQAB"),
+		"RSA without p":      with(with(rsa, "d", "AQAB"), "q", "AQAB"),
+		"RSA of many primes": with(with(with(with(rsa, "d", "AQAB"), "p", "AQAB"), "q", "AQAB"), "oth", "x"),
+	} {
+		text, _ := json.Marshal(jwk)
+		if _, err := ParseSigner(text); err == nil || !strings.Contains(err.Error(), `"p" and "q"`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, jwk := range map[string]map[string]string{
+		"RSA of wrong primes":       with(with(with(rsa, "d", "AQAB"), "p", "AQAB"), "q", "AQAB"),
+		"P-256 without a key":       with(ec, "d", "AQAB"),
 		"P-256 with another key's":  with(ec, "d", b64(make([]byte, 32))),
 		"a signer of no known type": with(with(ec, "kty", "XYZ"), "d", "AQAB"),
 		"a signer for encryption":   with(oct, "use", "enc"),

@@ -181,6 +181,8 @@ func TestWhichKeyIsMeant(t *testing.T) {
 		{"the right id of another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key().WithID("a")}, ErrAlgorithm},
 		{"no id", sign(t, a.WithID(""), nil), []Key{b.Key(), a.Key()}, nil},
 		{"two of one id", sign(t, a, nil), []Key{b.Key().WithID("a"), a.Key()}, nil},
+		{"another id and one key, expired", sign(t, a, func(c *Claims) { c.Expires = now.Add(-time.Minute) }), []Key{a.Key().WithID("c")}, ErrExpired},
+		{"another id and one key, for others", sign(t, a, func(c *Claims) { c.Audience = "us-1" }), []Key{a.Key().WithID("c")}, ErrAudience},
 	} {
 		v := Verifier{Keys: c.keys, Audience: "eu-1"}
 		if _, err := v.Verify(now, c.token); err != c.want {
@@ -196,6 +198,18 @@ func TestWhichKeyIsMeant(t *testing.T) {
 		}
 		if err := u.Spend(now, c); (err == nil) != (i == 0) {
 			t.Errorf("%q: %v", s.Key().ID(), err)
+		}
+	}
+	// Nor does it matter in which order the keys are tried, if it names none.
+	u = Used{}
+	for i, keys := range [][]Key{{a.Key(), b.Key()}, {b.Key(), a.Key()}} {
+		v := Verifier{Keys: keys, Audience: "eu-1"}
+		c, err := v.Verify(now, sign(t, a.WithID(""), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Spend(now, c); (err == nil) != (i == 0) {
+			t.Errorf("keys in order %d: %v", i, err)
 		}
 	}
 }
@@ -228,6 +242,8 @@ func TestWhatIsNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	der384, err384 := x509.MarshalECPrivateKey(p384)
+	odd := new(big.Int).SetBit(big.NewInt(1), 8192, 1)
+	der8193, err8193 := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: odd, E: 65537})
 	jwkOf := func(edit string) string {
 		return strings.Replace(string(all[ES256].private["JWK"]), `"kty":"EC"`, edit, 1)
 	}
@@ -247,12 +263,40 @@ func TestWhatIsNoKey(t *testing.T) {
 		"a short secret":     `{"kty":"oct","k":"AAAA"}`,
 		"encrypted":          string(block("ENCRYPTED PRIVATE KEY", []byte{1}, nil)),
 		"a broken one":       string(block("CERTIFICATE", []byte{1}, nil)),
+		"another PEM block":  string(block("CERTIFICATE REQUEST", []byte{1}, nil)),
+		"a broken JWK":       `{"kty":7}`,
+		"a strange JWK":      `{"kty":"new"}`,
+		"RSA of 8193 bits":   string(block("PUBLIC KEY", der8193, err8193)),
 	} {
 		if _, err := ParseKey([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "auth: ") {
 			t.Errorf("%s: %v", name, err)
 		}
+		if s, err := ParseSigner([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "auth: ") || s.public.key != nil {
+			t.Errorf("%s signs: %v", name, err)
+		}
+	}
+	keys := `{"keys":[` + string(all[ES256].public["JWK"]) + `]`
+	for text, want := range map[string]bool{keys + "}": true, keys + `,"kty":7}`: false} {
+		if got, err := ParseKeys([]byte(text)); (err == nil) != want || (len(got) == 1) != want {
+			t.Errorf("%s: %d keys, %v", text, len(got), err)
+		}
 	}
 	// The halves of two keys.
+	second, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scalar, err := second.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ec map[string]any
+	json.Unmarshal(all[ES256].private["JWK"], &ec)
+	ec["d"] = b64(scalar)
+	text, _ := json.Marshal(ec)
+	if _, err := ParseSigner(text); err == nil {
+		t.Error("halves of two P-256 keys sign")
+	}
 	x := strings.Replace(string(all[EdDSA].private["JWK"]), `"d":"`, `"d":"AAAA`, 1)
 	if _, err := ParseSigner([]byte(x)); err == nil {
 		t.Error("a private half of the wrong length")

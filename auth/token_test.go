@@ -218,6 +218,40 @@ func TestStrangeTokens(t *testing.T) {
 	}
 }
 
+// Members of one name are found in each part, whatever is around them.
+func TestMembersAreFoundOnce(t *testing.T) {
+	for object, want := range map[string]bool{
+		`{}`:                    true,
+		`{"sub":"ada","x":{}}`:  true,
+		`{"sub":"ada","sub":1}`: false,
+		`{"sub":"ada","Sub":1}`: false,
+		`{"x":1,"X":2}`:         true,
+		`{"x":1,"x":2}`:         false,
+		`{"x":1,2:3}`:           false,
+		`{"x":}`:                false,
+		`{"x":1,"y":[}`:         false,
+		`["sub"]`:               false,
+		`"sub"`:                 false,
+		``:                      false,
+	} {
+		if once([]byte(object), names[1]) != want {
+			t.Errorf("%s: want %v", object, want)
+		}
+	}
+	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	for token, want := range map[string]bool{
+		part(`{"alg":"HS256"}`) + "." + part(`{"sub":"ada"}`) + ".x":       true,
+		part(`{"alg":"HS256"}`) + "." + part(`{"sub":"ada"}`) + "!.x":      false,
+		part(`{"alg":1,"alg":2}`) + "." + part(`{"sub":"ada"}`) + ".x":     false,
+		part(`{"alg":1}`) + "." + part(`{"sub":"ada","sub":"eve"}`) + ".x": false,
+		part(`{"alg":1}`): false,
+	} {
+		if unambiguous(token) != want {
+			t.Errorf("%s: want %v", token, want)
+		}
+	}
+}
+
 func TestClocksMayDiffer(t *testing.T) {
 	s := newSigner(t, HS256)
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}

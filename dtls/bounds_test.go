@@ -84,6 +84,11 @@ func TestWhatAHelloMustSay(t *testing.T) {
 	if h, ok := parseHello(msgServerHello, full); !ok || h.extendedMaster {
 		t.Errorf("an extended master secret with a body: taken %v, counts %v", ok, h.extendedMaster)
 	}
+	inner := bytes.Clone(full)
+	inner[len(inner)-2]++ // the extension is longer than the list of them
+	if _, ok := parseHello(msgServerHello, inner); ok {
+		t.Error("a hello with an extension that ends behind it is taken")
+	}
 	if h, ok := parseHello(msgServerHello, append(bytes.Clone(full), 0)); ok || h.extendedMaster {
 		t.Errorf("a hello with a byte behind it: taken %v", ok)
 	}
@@ -133,6 +138,7 @@ func TestSieveBoundsAreExact(t *testing.T) {
 	}{
 		{"the longest datagram", padded(maxHandshake), DropNone, 0},
 		{"a datagram too long", padded(maxHandshake + 1), DropMalformed, 0},
+		{"no fragment", handshakeRecord("broken"), DropMalformed, 0},
 		{"half a record", handshakeRecord(frag(1, 0, 10, 0, 10))[:20], DropMalformed, 0},
 		{"a record of another version", append([]byte{22, 3, 3}, make([]byte, 20)...), DropVersion, 0},
 		{"ChangeCipherSpec", at(TypeChangeCipherSpec, 0, "\x01"), DropNone, 0},

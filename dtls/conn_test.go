@@ -134,8 +134,18 @@ func TestNoncesIncrease(t *testing.T) {
 func TestNothingBeforeDone(t *testing.T) {
 	k := testKeys(ECDSAWithAES128GCM)
 	var client, server Conn
+	if client.Ready() {
+		t.Error("it is ready without keys")
+	}
+	client.Preload(0) // which reads what there is
+	client.Preload(1)
 	client.Init(k, true, FirstRecord)
 	server.Init(k, false, FirstRecord)
+	if !client.Ready() || !server.Ready() {
+		t.Error("it is not ready with keys")
+	}
+	client.Preload(0)
+	client.Preload(1)
 
 	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
 		t.Errorf("server seals before Done: %v", err)

@@ -137,13 +137,19 @@ func TestDeadlineOfAPipe(t *testing.T) {
 			p.deliver([]byte("y"))
 			wantRead(t, name+" in the future", p, 10, "y")
 
-			done := make(chan error)
+			done := make(chan error, 1)
 			go func() {
 				_, _, err := p.ReadFrom(make([]byte, 10))
 				done <- err
 			}()
 			synctest.Wait()
 			wantNil(t, name+" set to never, when it is", set(never))
+			synctest.Wait()
+			select {
+			case err := <-done:
+				t.Fatalf("%s set to never: %v", name, err)
+			default:
+			}
 			wantNil(t, name+" while one waits", set(past))
 			if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s while one waits: %v", name, err)

@@ -10,7 +10,7 @@ func TestRepeater(t *testing.T) {
 	now := time.Unix(0, 0)
 	start := now
 	var r Repeater
-	if r.Active() || len(r.Append(now, nil)) > 0 {
+	if r.Active() || string(r.Append(now, []byte("x"))) != "x" {
 		t.Fatal("an idle repeater speaks")
 	}
 	r.Set(now, []byte("one"))
@@ -24,7 +24,7 @@ func TestRepeater(t *testing.T) {
 		at = append(at, now.Sub(start))
 		wantString(t, "first datagram is", string(r.Append(now, nil)), "one")
 		wantString(t, "second is appended", string(r.Append(now, []byte("x"))), "xtwo")
-		wantString(t, "nothing more is", string(r.Append(now, nil)), "")
+		wantString(t, "nothing more is", string(r.Append(now, []byte("x"))), "x")
 	}
 	want := []time.Duration{25, 75, 175, 375, 775, 1175}
 	for i, d := range want {

@@ -168,8 +168,7 @@ func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
 	case len(r.Raw) > maxFinished || len(r.Body()) <= tagLen:
 		return b, DropMalformed
-	case s.together == maxSealedTogether || s.sealed == maxSealed,
-		!s.passed && len(s.held)+len(r.Raw) > maxHeld:
+	case s.together == maxSealedTogether || s.sealed == maxSealed || len(s.held)+len(r.Raw) > maxHeld:
 		return b, DropFull
 	}
 	s.together++

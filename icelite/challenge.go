@@ -59,13 +59,13 @@ func (a *Agent) NextChallenge() time.Time {
 	if !a.asks || len(a.paths) == 0 || a.ask != nil && a.ask.held {
 		return time.Time{}
 	}
-	s, c := &a.paths[a.selected], a.ask
+	s, c := &a.paths[a.selected], a.ask // which is not nil once s was asked or proved
 	switch {
 	case a.unasked(s):
 		return s.checked
-	case c != nil && c.to == s.Remote && !s.proved:
+	case !s.proved:
 		return c.asked.Add(askInterval)
-	case c != nil && c.to == s.Remote:
+	case c.to == s.Remote:
 		return c.asked.Add(a.consent / askShare)
 	case s.out > 0 && c.answered.Before(s.checked):
 		return c.answered.Add(a.consent / 2)
@@ -83,11 +83,11 @@ func (a *Agent) unasked(p *Path) bool {
 // The same bytes are asked for a few seconds, until they are answered or the selection moves.
 func (a *Agent) Challenge(now time.Time, n int) (b [ChallengeLen]byte, ok bool) {
 	if !a.asks || len(a.paths) == 0 {
-		return b, false
+		return [ChallengeLen]byte{}, false
 	}
 	s, c := &a.paths[a.selected], a.asking()
 	if c.held = !a.maySend(now, s, n); c.held {
-		return b, false
+		return [ChallengeLen]byte{}, false
 	}
 	if c.to != s.Remote {
 		c.to, c.since, c.drawn = s.Remote, now, time.Time{}
@@ -129,11 +129,11 @@ func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
 // complete, and other addresses have to be proved again.
 func (a *Agent) Answered(now time.Time, b []byte) bool {
 	c := a.ask
-	if c == nil || !c.to.IsValid() || now.Sub(c.asked) > stale || subtle.ConstantTimeCompare(b, c.bytes[:]) != 1 {
+	if c == nil || now.Sub(c.asked) > stale || subtle.ConstantTimeCompare(b, c.bytes[:]) != 1 {
 		return false
 	}
 	i := a.index(c.to)
-	c.to = netip.AddrPort{}
+	c.to = netip.AddrPort{} // no path's: an answer counts once
 	if i < 0 {
 		return false
 	}
@@ -185,7 +185,7 @@ func (a *Agent) refill() {
 // answered for half of ConsentTimeout.
 func (a *Agent) lapse(now time.Time) {
 	c := a.ask
-	if c == nil || !c.to.IsValid() {
+	if c == nil {
 		return
 	}
 	if s := &a.paths[a.selected]; s.proved && c.to == s.Remote && now.Sub(c.since) >= a.consent/2 {

@@ -44,7 +44,7 @@ func (p *Path) heard() time.Time {
 const speaking = 2 * time.Second
 
 func (p *Path) speaks(now time.Time) bool {
-	return !p.recorded.IsZero() && now.Sub(p.recorded) <= speaking
+	return now.Sub(p.recorded) <= speaking
 }
 
 // restart forgets what the path was: consent was lost, and the address may have

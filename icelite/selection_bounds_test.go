@@ -137,6 +137,9 @@ func failedTrial(a *testAgent) {
 	a.wait(trial)
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
+	if a.OnTrial() || !a.Deadline().After(a.now) {
+		a.t.Errorf("after its trial it is on trial %v, deadline %v", a.OnTrial(), a.Deadline())
+	}
 }
 
 // wantWary expects that a check from elsewhere, after two seconds of silence, moves the
@@ -196,6 +199,88 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("back", home)
 	a.wantWary("a return without a trial", false)
+}
+
+// What ends wariness is a record of the peer that nobody has asked for, or the loss of
+// the proof that it guards.
+func TestWhatEndsWariness(t *testing.T) {
+	a := newTestAgent(t)
+	failedTrial(a)
+	a.wantWary("nothing came", true)
+
+	a = newTestAgent(t)
+	failedTrial(a)
+	a.Heard(a.now, home, 100, true)
+	a.wantWary("a record", false)
+
+	a = newTestAgent(t)
+	failedTrial(a)
+	if !a.Answered(a.now, a.challenge("a question")) {
+		t.Fatal("the answer is not taken")
+	}
+	a.Heard(a.now, home, 100, true)
+	a.wantWary("a record with the answer to our question", true)
+
+	a = newTestAgent(t)
+	failedTrial(a)
+	a.challenge("a question")
+	a.wait(defaultConsentTimeout / 2)
+	a.want("a check", Checked, home, aCheck().chromium())
+	a.Advance(a.now)
+	if a.Path(home).Proved() {
+		t.Fatal("a path that does not answer is proved")
+	}
+	a.wantWary("an unproved path", false)
+}
+
+// Of two proved paths that send records, the selected one stays so.
+func TestARecordFromAnotherProvedPathMovesNothing(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.Proved(a.now, mobile)
+	a.Heard(a.now, mobile, 100, true)
+	a.wantSelected("a record from the spare path", home)
+	a.wantMoves("a record from the spare path", 1)
+}
+
+// A path that was heard by a record is in use, however old its last check is: a check
+// from elsewhere announces nothing then.
+func TestARecordCountsAsHeard(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.wait(wariness)
+	a.Heard(a.now, home, 100, true)
+	a.want("a check from elsewhere", Checked, mobile, aCheck().chromium())
+	a.Heard(a.now, mobile, 100, true)
+	a.wantSelected("a record from there", home)
+	a.wait(wariness)
+	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
+		t.Error("an address with a record is not held for as long as one with a check")
+	}
+	if a.Holds(a.now, cafe) || a.Speaks(a.now, cafe) || a.Lives(a.now, cafe) {
+		t.Error("an address without a check is held")
+	}
+}
+
+// How long a path lives without a check or a record.
+func TestLives(t *testing.T) {
+	for late, want := range map[time.Duration]bool{0: true, 1: false} {
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.Heard(a.now, home, 100, true)
+		a.wait(speaking + late)
+		if a.Lives(a.now, home) != want {
+			t.Errorf("an unproved path lives for %v: %v, want %v", speaking+late, !want, want)
+		}
+		a.prove("home", home)
+		a.wait(defaultConsentTimeout/2 + late)
+		if a.Lives(a.now, home) != want {
+			t.Errorf("a proved path lives for %v: %v, want %v", defaultConsentTimeout/2+late, !want, want)
+		}
+	}
 }
 
 // A path without consent is a new one when it comes back: what it sent before, and what

@@ -1,0 +1,178 @@
+package icelite
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// Before there is a path to ask, or a session to ask in, nothing is asked, nothing can be
+// answered, and nothing may be sent.
+func TestNothingIsAskedBeforeItCanBe(t *testing.T) {
+	a := newTestAgent(t)
+	silent := func(why string) {
+		t.Helper()
+		a.wantNext(why, -1)
+		if b, ok := a.Challenge(a.now, 81); ok || b != [ChallengeLen]byte{} {
+			t.Errorf("%s: the challenge is %x", why, b)
+		}
+		if a.Answered(a.now, make([]byte, ChallengeLen)) {
+			t.Errorf("%s: an answer counts", why)
+		}
+		for step := range 2 {
+			a.Preload(step) // which reads what there is
+		}
+	}
+	silent("no path")
+	a.Ask()
+	silent("no path, though it may ask")
+	a.wantMaySend("an address without a check", home, 1, false)
+
+	a = newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	silent("a path that may not be asked yet")
+	a.Ask()
+	if b := a.challenge("home"); !a.Answered(a.now, b) {
+		t.Error("the answer is not taken")
+	}
+}
+
+// A challenge is of one agent, one number and one address.
+func TestWhatAChallengeIsMadeOf(t *testing.T) {
+	a := newTestAgent(t)
+	seen := map[[ChallengeLen]byte]string{}
+	for name, b := range map[string][ChallengeLen]byte{
+		"the first":       a.draw(1, home),
+		"the next":        a.draw(2, home),
+		"a later":         a.draw(1<<40+1, home),
+		"another address": a.draw(1, netip.AddrPortFrom(mobile.Addr(), home.Port())),
+		"another port":    a.draw(1, netip.AddrPortFrom(home.Addr(), home.Port()+1)),
+	} {
+		if other, ok := seen[b]; ok {
+			t.Errorf("%s is %s", name, other)
+		}
+		seen[b] = name
+	}
+	if a.draw(1, home) != a.draw(1, home) {
+		t.Error("the same challenge is another one")
+	}
+}
+
+// An answer counts for ten seconds after the last question, and only for a path that is
+// still known.
+func TestHowLongAnAnswerCounts(t *testing.T) {
+	for late, want := range map[time.Duration]bool{0: true, 1: false} {
+		a := newTestAgent(t)
+		a.want("home", Moved, home, nominated())
+		a.Ask()
+		b := a.challenge("home")
+		a.wait(stale + late)
+		if got := a.Answered(a.now, b); got != want || a.Path(home).Proved() != want {
+			t.Errorf("%v after the question: taken %v, want %v", stale+late, got, want)
+		}
+	}
+	a := newTestAgentWith(t, Config{Local: ours, Remote: theirs, Secret: &[32]byte{1}, MaxPaths: 2})
+	a.want("home", Moved, home, nominated())
+	a.Ask()
+	b := a.challenge("home")
+	a.want("mobile", Moved, mobile, nominated())
+	a.want("a third", Checked, cafe, aCheck().chromium())
+	if a.Path(home) != nil {
+		t.Fatal("home is still known")
+	}
+	if before := a.LastCheck(); a.Answered(a.now.Add(time.Second), b) || !a.LastCheck().Equal(before) {
+		t.Error("an answer of a forgotten path counts")
+	}
+}
+
+// A question that had to wait for room may go when something comes, a check too; what
+// had to wait is counted.
+func TestAQuestionThatHadToWait(t *testing.T) {
+	a := newTestAgent(t)
+	check := aCheck().chromium()
+	a.want("home", Moved, home, check)
+	a.Ask()
+	a.wantMaySend("what leaves no room", home, 3*len(check), false)
+	if n := a.Stats().Refused; n != 1 {
+		t.Errorf("%d refusals are counted, want 1", n)
+	}
+	if _, ok := a.Challenge(a.now, 3*len(check)); ok {
+		t.Fatal("a question beyond three times what came")
+	}
+	a.wantNext("not before something comes", -1)
+	a.want("a check", Checked, home, check)
+	a.wantNext("now", 0)
+	a.challenge("there is room")
+}
+
+// A proof by other means is one: the path is selected if the selected one has none, and
+// was heard.
+func TestProofByOtherMeans(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.Proved(a.now, cafe)
+	a.wantMoves("an address without a check", 1)
+	a.Proved(a.now, mobile)
+	a.wantSelected("the proved one", mobile)
+	a.wantMoves("the proved one", 2)
+	if !a.Path(mobile).Proved() || !a.Speaks(a.now, mobile) || a.Speaks(a.now, home) {
+		t.Error("the proved path is not proved, or was not heard")
+	}
+	a.want("another spare path", Checked, cafe, aCheck().chromium())
+	a.Proved(a.now, cafe)
+	a.wantSelected("the one that was proved first", mobile)
+
+	a = newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.Proved(a.now, home)
+	a.wantMoves("the selected path itself", 1)
+}
+
+// A proof of one path leaves to others what they have sent, and one that is not proved is
+// not set back by a question that it does not answer.
+func TestOthersKeepTheirRoom(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.prove("home", home)
+	a.wantMaySend("the spare path has sent a check", mobile, 100, true)
+
+	a = newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.Ask()
+	a.challenge("home")
+	for range 6 {
+		a.wait(defaultConsentTimeout / askShare)
+		a.want("a check", Checked, home, nominated())
+		a.Advance(a.now)
+	}
+	a.wantMaySend("a path that never answered", home, 6*100, true)
+}
+
+// A question to one path, which it does not answer, takes the proof from no other, nor
+// does the answer of one put off the question to another.
+func TestAQuestionIsOfOnePath(t *testing.T) {
+	a := newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.Ask()
+	a.challenge("home")
+	a.Proved(a.now, mobile)
+	a.wantSelected("the proved one", mobile)
+	a.wait(defaultConsentTimeout / 2)
+	a.want("a check", Checked, mobile, aCheck().chromium())
+	if a.Advance(a.now) || !a.Path(mobile).Proved() {
+		t.Error("home has not answered, and mobile is not proved any more")
+	}
+
+	a = newTestAgent(t)
+	a.want("home", Moved, home, nominated())
+	a.prove("home", home)
+	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.wantMaySend("a message", home, 100, true)
+	a.wait(5 * time.Second)
+	a.Proved(a.now, mobile)
+	a.wantSelected("the spare path is proved, too", home)
+	a.wantNext("half of the consent's time after the last check", defaultConsentTimeout/2-5*time.Second)
+}
