@@ -143,7 +143,7 @@ type Config struct {
 
 	// Resumes, if not nil, tells of a request that Authorize has let in whether its
 	// connection is for something that exists already, and that the engine counts
-	// itself: it does not count in MaxPerIP.
+	// itself: such connections of an address are refused from twice MaxPerIP on.
 	Resumes func(*http.Request) bool
 
 	// Logger gets a line when a connection begins or ends, at level debug, and

@@ -68,7 +68,7 @@ func TestSandboxThatRefusesBatches(t *testing.T) {
 	}
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
 		t.Run(errno.Error(), func(t *testing.T) {
-			child := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestSandboxThatRefusesBatches|TestEcho|TestEmptyDatagramIsADatagram|TestDeadlineWakesReader|TestDeadlineComes|TestCloseWakesReader)$")
+			child := exec.Command(os.Args[0], "-test.v", "-test.run=^(TestSandboxThatRefusesBatches|TestEcho|TestSeveralSocketsShareAPort|TestEmptyDatagramIsADatagram|TestDeadlineWakesReader|TestDeadlineComes|TestCloseWakesReader)$")
 			child.Env = append(os.Environ(), sandboxVariable+"="+strconv.Itoa(int(errno)))
 			out, err := child.CombinedOutput()
 			if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 3 {
@@ -121,6 +121,47 @@ func TestDatagramsThatAreTooLargeDoNotOutliveTheDeadline(t *testing.T) {
 	file.SetReadDeadline(time.Unix(1, 0))
 	if _, err := m.read(buffers(4, 20)); err != os.ErrDeadlineExceeded || o.looks != 1 {
 		t.Errorf("after %d looks: %v, want the deadline after one", o.looks, err)
+	}
+}
+
+// One by one, too, what is there is read though the deadline has passed, and more than one
+// datagram at once: a server that always has something to do sets one that has passed
+// again and again, and would read nothing.
+func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
+	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := oneByOne(u, Config{})
+	defer server.Close()
+	client := listen(t, "127.0.0.1:0")
+	server.SetReadDeadline(time.Unix(1, 0))
+	for range 5 {
+		write(t, client, Datagram{Remote: server.LocalAddr(), B: []byte("here")})
+	}
+	ds := buffers(4, 20)
+	for _, want := range []int{4, 1} {
+		n, err := server.ReadBatch(ds)
+		if n != want || err != nil || string(ds[0].B) != "here" || ds[0].Remote != client.LocalAddr() {
+			t.Fatalf("%d datagrams, %v, want %d; %q from %v", n, err, want, ds[0].B, ds[0].Remote)
+		}
+	}
+	if _, err := server.ReadBatch(ds); err != os.ErrDeadlineExceeded {
+		t.Errorf("then: %v", err)
+	}
+
+	raw, err := u.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &overdue{RawConn: raw, send: func() { write(t, client, Datagram{Remote: server.LocalAddr(), B: make([]byte, 100)}) }}
+	s := &single{pc: u, n: new(counters), look: newLook(o)}
+	if _, err := s.read(ds); err != os.ErrDeadlineExceeded || o.looks != 1 {
+		t.Errorf("too large ones: after %d looks: %v, want the deadline after one", o.looks, err)
+	}
+	server.Close()
+	if _, err := server.ReadBatch(ds); err != net.ErrClosed {
+		t.Errorf("closed: %v", err)
 	}
 }
 

@@ -12,8 +12,15 @@ import (
 type single struct {
 	pc     PacketConn
 	queued func() int // datagrams that can be read without waiting; nil if pc cannot tell
-	local  netip.Addr // the bound address; zero if that is a wildcard
-	n      *counters
+
+	// look is a read that does not wait and that no deadline forbids, for a socket whose
+	// reads heed a deadline that has passed: a busy owner may set one that has passed for
+	// every read. Then it fails with os.ErrDeadlineExceeded if nothing is there. It is
+	// nil where there is none, as on systems other than Linux.
+	look func(b []byte) (int, netip.AddrPort, error)
+
+	local netip.Addr // the bound address; zero if that is a wildcard
+	n     *counters
 }
 
 // New returns a Conn over pc, which it owns from now on.
@@ -26,6 +33,9 @@ func New(pc PacketConn) *Conn {
 	}
 	if q, ok := pc.(interface{ Queued() int }); ok {
 		s.queued = q.Queued
+	}
+	if u, ok := pc.(*net.UDPConn); ok {
+		s.look = lookAt(u)
 	}
 	c.read, c.write = s.read, s.write
 	return c
@@ -69,15 +79,18 @@ func addrPort(a net.Addr) netip.AddrPort {
 func (s *single) read(ds []Datagram) (int, error) {
 	ds = ds[:min(len(ds), maxBatch)]
 	k, failures := 0, 0
-	for k == 0 || k < len(ds) && s.queued != nil && s.queued() > 0 {
+	for k == 0 || k < len(ds) && (s.look != nil || s.queued != nil && s.queued() > 0) {
 		d := &ds[k]
 		d.B = d.B[:cap(d.B)]
-		n, from, err := s.pc.ReadFromUDPAddrPort(d.B)
+		n, from, looked, err := s.next(d.B, k > 0)
 		switch {
 		case err == nil && n == cap(d.B):
 			// The system cuts a datagram to the buffer without a word, so a
 			// full buffer is all there is to see.
 			s.n.truncated.Add(1)
+			if looked && k == 0 {
+				return 0, os.ErrDeadlineExceeded // more of them may come
+			}
 		case err == nil:
 			d.B = d.B[:n]
 			d.Remote = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
@@ -92,6 +105,19 @@ func (s *single) read(ds []Datagram) (int, error) {
 		}
 	}
 	return s.took(k), nil
+}
+
+// next reads one datagram, and reports whether it has looked, because the deadline has
+// passed. more says that it is not the first, and need not be waited for.
+func (s *single) next(b []byte, more bool) (n int, from netip.AddrPort, looked bool, err error) {
+	if !more || s.look == nil {
+		n, from, err = s.pc.ReadFromUDPAddrPort(b)
+		if s.look == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, from, false, err
+		}
+	}
+	n, from, err = s.look(b)
+	return n, from, true, err
 }
 
 func (s *single) took(k int) int {

@@ -121,7 +121,7 @@ type counters struct {
 // of these, so leave a byte to spare. Buffers may change places within ds.
 //
 // When the read deadline has passed it still takes what is there, as far as
-// the system allows (Linux and in-memory networks do), and returns
+// the system allows (Linux and in-memory networks do, also one by one), and returns
 // [os.ErrDeadlineExceeded] if that is nothing. On a closed Conn it returns
 // [net.ErrClosed]. Another error means that the socket has failed many times in
 // a row.
@@ -138,7 +138,7 @@ func (c *Conn) ReadBatch(ds []Datagram) (int, error) {
 // one. A datagram that cannot be sent is counted by its cause and skipped. The
 // only error is [net.ErrClosed].
 //
-// One by one, on systems other than Linux, it may wait for room.
+// One by one it may wait for room.
 func (c *Conn) WriteBatch(ds []Datagram) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
