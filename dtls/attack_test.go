@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/binary"
+	"errors"
 	"math/big"
 	"slices"
 	"strings"
@@ -380,11 +381,16 @@ func attackFlights(t testing.TB) map[string][][]byte {
 // answered runs a handshake of a client against a flight, and returns its end.
 func answered(flight [][]byte) error {
 	leaf, _ := parseLeaf(flight[1][headerLen+fragmentHeaderLen:])
+	_, err := answeredBy(fingerprintOf(leaf), flight)
+	return err
+}
+
+func answeredBy(peer Fingerprint, flight [][]byte) (*Handshake, error) {
 	ended := make(chan error, 1)
 	var h *Handshake
 	ready := make(chan struct{})
 	h = StartHandshake(HandshakeConfig{
-		Certificate: testCertificate(), Client: true, Peer: []Fingerprint{fingerprintOf(leaf)},
+		Certificate: testCertificate(), Client: true, Peer: []Fingerprint{peer},
 		Emit: func(e HandshakeEvent) {
 			<-ready
 			switch e.Kind {
@@ -400,7 +406,23 @@ func answered(flight [][]byte) error {
 		},
 	})
 	close(ready)
-	return <-ended
+	return h, <-ended
+}
+
+// Whoever lets pages shake hands can tell which of them were dear: those with a key of
+// P-384 or P-521 whose certificate is the one of the offer. No other was computed with.
+func TestCostlyKeysAreToldOf(t *testing.T) {
+	for name, flight := range attackFlights(t) {
+		leaf, _ := parseLeaf(flight[1][headerLen+fragmentHeaderLen:])
+		h, err := answeredBy(fingerprintOf(leaf), flight)
+		if want := name[:3] == "P-3" || name[:3] == "P-5"; err == nil || h.Costly() != want {
+			t.Errorf("%s: %v, costly %v, want %v", name, err, h.Costly(), want)
+		}
+		h, err = answeredBy(fingerprintOf([]byte("another certificate")), flight)
+		if !errors.Is(err, ErrPeer) || h.Costly() {
+			t.Errorf("%s, of a stranger: %v, costly %v", name, err, h.Costly())
+		}
+	}
 }
 
 // A wrong signature ends the handshake at once, whatever the key is.

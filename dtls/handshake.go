@@ -122,6 +122,7 @@ type Handshake struct {
 	config  HandshakeConfig
 	pipe    *pipe
 	stopped atomic.Bool
+	costly  atomic.Bool
 
 	mu      sync.Mutex // held while events go out, so that they go in order
 	screen  screen
@@ -157,6 +158,10 @@ func (h *Handshake) Stop() {
 	h.stopped.Store(true)
 	h.pipe.finish()
 }
+
+// Costly reports whether the peer has shown a certificate of its offer whose key costs far
+// more to verify a signature with than P-256's: ECDSA with P-384 or P-521.
+func (h *Handshake) Costly() bool { return h.costly.Load() }
 
 // run is the handshake's goroutine. pion's own two and their helpers return
 // once the pipe has ended.
@@ -296,6 +301,9 @@ func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
 	b, err := h.screen.read(b, datagram, h.known)
 	if h.config.given != nil {
 		h.config.given(b)
+	}
+	if costly(h.screen.key) {
+		h.costly.Store(true)
 	}
 	if err == nil {
 		return b, nil

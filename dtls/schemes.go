@@ -45,6 +45,13 @@ func takesKey(public any) bool {
 	return false
 }
 
+// costly reports whether a signature of this public key takes several times as long to
+// verify as the others.
+func costly(public any) bool {
+	key, ok := public.(*ecdsa.PublicKey)
+	return ok && key.Curve != elliptic.P256()
+}
+
 // fitsKey reports whether s is one of our schemes and belongs to a key that
 // takesKey takes.
 func fitsKey(s tls.SignatureScheme, public any) bool {

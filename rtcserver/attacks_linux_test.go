@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"bytes"
 	"context"
+	"crypto/elliptic"
 	"encoding/binary"
 	"io"
 	"log/slog"
@@ -39,6 +40,7 @@ func BenchmarkAttacks(b *testing.B) {
 		{"stale-forward-tsn", (*battery).staleForwards},
 		{"refused-openings", (*battery).refusedOpenings},
 		{"forged-checks-and-records", (*battery).forged},
+		{"failing-handshakes", (*battery).failing},
 	} {
 		b.Run(a.name, func(b *testing.B) {
 			s := batter(b)
@@ -313,6 +315,30 @@ func (s *battery) forged() func() {
 		for range 10 {
 			c.WriteToUDPAddrPort(check, s.server.Addr())
 			c.WriteToUDPAddrPort(hello, s.server.Addr())
+		}
+	}
+}
+
+// failing posts 20 offers a second from one address, and lets each handshake fail for a
+// signature with P-521 that it need not compute. Handshakes run on threads of their own:
+// what they cost stands in process-%.
+func (s *battery) failing() func() {
+	p := newPretender(s.b, elliptic.P521())
+	c := s.from(attackers + "6")
+	n := 0
+	return func() {
+		n++
+		switch n % 5 {
+		case 0:
+			answer, err := s.server.Answer(s.b.Context(), []byte(p.offer), netip.MustParseAddr(attackers+"6"))
+			if err == nil {
+				check := checkFor(attribute(string(answer), "ice-ufrag")+":"+attribute(p.offer, "ice-ufrag"), attribute(string(answer), "ice-pwd"), true)
+				c.WriteToUDPAddrPort(check, s.server.Addr())
+			}
+		case 2: // the ClientHello has come meanwhile
+			for _, m := range p.flight {
+				c.WriteToUDPAddrPort(m, s.server.Addr())
+			}
 		}
 	}
 }

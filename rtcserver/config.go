@@ -118,7 +118,8 @@ type Config struct {
 
 	// MaxOffers limits offers from one IP address (of IPv6, one /64), per second;
 	// four times as many may come at once. Zero means 20, negative no limit.
-	// One more gets 429.
+	// One more gets 429. An offer whose page shakes hands with a key of P-384 or
+	// P-521, as no browser does of itself, counts for four.
 	MaxOffers int
 
 	// TrustedProxies are the addresses whose X-Forwarded-For header is believed: the

@@ -75,6 +75,7 @@ type Conn struct {
 	active bool       // we are the DTLS client
 	moves  uint8      // of its address that were logged; the shard's, here because there is room
 	resume bool       // it resumes a session, which counts for its site too
+	free   bool       // no limit of its site applies
 
 	withdrawn bool // the registry's: it is not wanted any more
 }

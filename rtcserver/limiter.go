@@ -18,7 +18,7 @@ type limiter struct {
 }
 
 type bucket struct {
-	tokens float64
+	tokens float64 // less than none is a debt
 	at     time.Time
 }
 
@@ -28,27 +28,45 @@ func newLimiter(rate int) *limiter {
 	return &limiter{rate: float64(rate), burst: 4 * float64(rate), buckets: make(map[netip.Addr]bucket)}
 }
 
+// allow takes a token of a site, if there is one.
 func (l *limiter) allow(now time.Time, a netip.Addr) bool {
 	if l.rate <= 0 {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, ok := l.buckets[a]
+	b, ok := l.bucket(now, a)
 	if !ok {
-		if len(l.buckets) >= maxBuckets && !l.sweep(now) {
-			return false
-		}
-		b = bucket{l.burst, now}
+		return false
 	}
-	b.tokens = min(l.burst, b.tokens+l.rate*now.Sub(b.at).Seconds())
-	b.at = now
 	allowed := b.tokens >= 1
 	if allowed {
 		b.tokens--
 	}
 	l.buckets[a] = b
 	return allowed
+}
+
+// charge takes n tokens of a site, which may owe them.
+func (l *limiter) charge(now time.Time, a netip.Addr, n float64) {
+	if l.rate <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.bucket(now, a); ok {
+		b.tokens -= n
+		l.buckets[a] = b
+	}
+}
+
+// bucket returns what a site has now; false if there is no room to remember it.
+func (l *limiter) bucket(now time.Time, a netip.Addr) (bucket, bool) {
+	b, ok := l.buckets[a]
+	if !ok {
+		return bucket{l.burst, now}, len(l.buckets) < maxBuckets || l.sweep(now)
+	}
+	return bucket{min(l.burst, b.tokens+l.rate*now.Sub(b.at).Seconds()), now}, true
 }
 
 // sweep forgets full buckets, at most once a second, and reports whether there

@@ -27,6 +27,23 @@ func TestLimiterRefillsAtItsRate(t *testing.T) {
 	}
 }
 
+// What is charged may be more than there is: nothing is allowed until it is paid.
+func TestLimiterChargesMoreThanThereIs(t *testing.T) {
+	l, now, a := newLimiter(10), time.Unix(1000, 0), netip.MustParseAddr("192.0.2.1")
+	l.charge(now, a, 100) // of 40
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {6000 * time.Millisecond, false}, {6090 * time.Millisecond, false}, {6110 * time.Millisecond, true}, {6110 * time.Millisecond, false}} {
+		if ok := l.allow(now.Add(c.after), a); ok != c.want {
+			t.Errorf("after %v: %v, want %v", c.after, ok, c.want)
+		}
+	}
+	if !l.allow(now, netip.MustParseAddr("192.0.2.2")) {
+		t.Error("another site pays")
+	}
+}
+
 func TestLimiterTableIsBounded(t *testing.T) {
 	l, now := newLimiter(1), time.Unix(1000, 0)
 	site := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
@@ -35,6 +52,7 @@ func TestLimiterTableIsBounded(t *testing.T) {
 			t.Fatalf("site %d: %v", i, ok)
 		}
 	}
+	l.charge(now, site(2*maxBuckets), 1)
 	if len(l.buckets) != maxBuckets {
 		t.Fatalf("%d buckets, want at most %d", len(l.buckets), maxBuckets)
 	}

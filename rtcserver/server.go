@@ -169,6 +169,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		site:   site(from.addr),
 		active: setup == sdp.SetupActive,
 		resume: s.config.Resumes != nil && s.config.Resumes(r),
+		free:   from.free,
 
 		expected: make([]dtls.Fingerprint, 0, len(offer.Fingerprints)),
 	}
