@@ -6,12 +6,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -169,6 +171,17 @@ func TestIDsComeFromTheKeys(t *testing.T) {
 				t.Errorf("%s: the id of a new key is %q", a, id)
 			}
 			seen[id] = true
+		}
+	}
+	for bit := range 2 {
+		n := new(big.Int).SetBit(big.NewInt(int64(1+2*bit)), 2047, 1)
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n, E: 65537})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := ParseKey(pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}))
+		if sum := sha256.Sum256(der); err != nil || k.ID() != base64.RawURLEncoding.EncodeToString(sum[:6]) {
+			t.Errorf("the id of an RSA key is %q, %v", k.ID(), err)
 		}
 	}
 	secret := bytes.Repeat([]byte{7}, 32)

@@ -40,8 +40,8 @@ func once(object []byte, known []string) bool {
 	seen := make(map[string]bool)
 	for d.More() {
 		t, _ := d.Token()
-		name, ok := t.(string)
-		if !ok || seen[name] {
+		name, _ := t.(string) // without one there is no value either
+		if seen[name] {
 			return false
 		}
 		seen[name] = true

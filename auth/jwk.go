@@ -88,11 +88,7 @@ func parseJWKSigner(text []byte) (Signer, error) {
 
 // public returns the key that verifies.
 func (j *jwk) public() (Key, error) {
-	key, err := j.publicKey()
-	if err != nil {
-		return Key{}, err
-	}
-	k, err := public(key)
+	k, err := public(j.publicKey())
 	if err != nil {
 		return Key{}, err
 	}
@@ -113,43 +109,40 @@ func (j *jwk) named(k Key) (Key, error) {
 	return k, nil
 }
 
-func (j *jwk) publicKey() (any, error) {
+// publicKey returns the key that verifies as public takes it, nil if there is none.
+func (j *jwk) publicKey() any {
 	switch {
 	case j.Type == "oct":
-		return j.private()
+		return decode(j.K)
 	case j.Type == "OKP" && j.Curve == "Ed25519":
 		if x := decode(j.X); len(x) == ed25519.PublicKeySize {
-			return ed25519.PublicKey(x), nil
+			return ed25519.PublicKey(x)
 		}
 	case j.Type == "EC" && j.Curve == "P-256":
 		x, y := decode(j.X), decode(j.Y)
 		if len(y) != 32 { // what is parsed next has both, and one length
-			return nil, errKey
+			return nil
 		}
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
 		if err == nil {
-			return key, nil
+			return key
 		}
 	case j.Type == "RSA":
 		n, e := number(j.N), number(j.E)
 		if n.Bit(0) == 0 || e.BitLen() > 31 || e.BitLen() < 2 || e.Bit(0) == 0 {
-			return nil, errKey
+			return nil
 		}
-		return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
+		return &rsa.PublicKey{N: n, E: int(e.Int64())}
 	}
-	return nil, errKey
+	return nil
 }
 
-// private returns the key that signs, which belongs to the public one.
+// private returns the key that signs, which belongs to the public one, as signer takes
+// it, nil if there is none.
 func (j *jwk) private() (any, error) {
-	if j.Type == "oct" {
-		return decode(j.K), nil
-	}
-	public, err := j.publicKey()
-	if err != nil {
-		return nil, err
-	}
-	switch public := public.(type) {
+	switch public := j.publicKey().(type) {
+	case []byte:
+		return public, nil
 	case ed25519.PublicKey:
 		if d := decode(j.D); len(d) == ed25519.SeedSize {
 			if k := ed25519.NewKeyFromSeed(d); public.Equal(k.Public()) {
@@ -170,7 +163,7 @@ func (j *jwk) private() (any, error) {
 			return k, nil
 		}
 	}
-	return nil, errKey
+	return nil, nil
 }
 
 // decode returns the bytes of a member, or none.

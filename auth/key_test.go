@@ -180,6 +180,7 @@ func TestWhichKeyIsMeant(t *testing.T) {
 		{"the right id of another key", sign(t, a, nil), []Key{b.Key().WithID("a")}, ErrForged},
 		{"the right id of another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key().WithID("a")}, ErrAlgorithm},
 		{"no id", sign(t, a.WithID(""), nil), []Key{b.Key(), a.Key()}, nil},
+		{"the id of another of ours", sign(t, b.WithID("a"), nil), []Key{a.Key(), b.Key()}, ErrForged},
 		{"two of one id", sign(t, a, nil), []Key{b.Key().WithID("a"), a.Key()}, nil},
 		{"another id and one key, expired", sign(t, a, func(c *Claims) { c.Expires = now.Add(-time.Minute) }), []Key{a.Key().WithID("c")}, ErrExpired},
 		{"another id and one key, for others", sign(t, a, func(c *Claims) { c.Audience = "us-1" }), []Key{a.Key().WithID("c")}, ErrAudience},
@@ -198,6 +199,18 @@ func TestWhichKeyIsMeant(t *testing.T) {
 		}
 		if err := u.Spend(now, c); (err == nil) != (i == 0) {
 			t.Errorf("%q: %v", s.Key().ID(), err)
+		}
+	}
+	// One of another key is another one, though the names of both are the same.
+	u = Used{}
+	for i, s := range []Signer{a, b, a, b} {
+		v := Verifier{Keys: []Key{a.Key(), b.Key()}, Audience: "eu-1"}
+		c, err := v.Verify(now, sign(t, s, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Spend(now, c); (err == nil) != (i < 2) {
+			t.Errorf("token %d, of key %q: %v", i, s.Key().ID(), err)
 		}
 	}
 	// Nor does it matter in which order the keys are tried, if it names none.

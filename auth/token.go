@@ -183,12 +183,10 @@ func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	switch n := len(c.keys.Keys); {
 	case n == 0 && c.unknown:
 		return c, ErrUnknownKey
-	case n == 0:
-		return c, ErrAlgorithm
 	case n > 1:
 		c.id = id
 	}
-	return c, nil
+	return c, nil // of none the JWT package says that it is unverifiable: ErrAlgorithm
 }
 
 // reason tells why in our words.
