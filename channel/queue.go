@@ -143,19 +143,15 @@ func (m *message) setPieces() {
 
 // replaced returns the queued message that a new one with this key makes useless.
 // One that has been sent in part is finished, or a stream of large messages on a
-// slow link would never deliver any.
+// slow link would never deliver any: it is forgotten when its first piece leaves.
 func (s *sender) replaced(key uint64) *message {
-	var old *message
 	switch {
 	case key != 0:
-		old = s.keys[key]
+		return s.keys[key]
 	case s.cfg.Mode == Sequenced:
-		old = s.latest
+		return s.latest
 	}
-	if old == nil || old.sent > 0 {
-		return nil
-	}
-	return old
+	return nil
 }
 
 func (s *sender) remember(msg *message) {
@@ -172,7 +168,7 @@ func (s *sender) remember(msg *message) {
 
 // forget undoes remember.
 func (s *sender) forget(msg *message) {
-	if msg.key != 0 && s.keys[msg.key] == msg {
+	if s.keys[msg.key] == msg {
 		delete(s.keys, msg.key)
 	}
 	if s.latest == msg {
@@ -183,17 +179,17 @@ func (s *sender) forget(msg *message) {
 // room makes room for a message of n bytes by the channel's policy, and reports
 // whether there is any. What it replaces counts as gone.
 func (m *Mux) room(s *sender, key uint64, n int) bool {
-	limit := s.cfg.QueueLimit - n - messageCost
-	if old := s.replaced(key); old != nil {
-		limit += old.cost()
-	}
-	if s.cost <= limit {
-		return true
-	}
-	if s.cfg.Mode.reliable() {
-		return false
-	}
-	for s.cost > s.cfg.QueueLimit-n-messageCost {
+	for {
+		limit := s.cfg.QueueLimit - n - messageCost
+		if old := s.replaced(key); old != nil {
+			limit += old.cost()
+		}
+		if s.cost <= limit {
+			return true
+		}
+		if s.cfg.Mode.reliable() {
+			return false
+		}
 		oldest := s.queue.head
 		if oldest != nil && oldest.sent > 0 && oldest.next != nil {
 			oldest = oldest.next // finish what is sent in part, if that is not all
@@ -204,7 +200,6 @@ func (m *Mux) room(s *sender, key uint64, n int) bool {
 		s.stats.Overflowed++
 		m.finish(s, oldest, Dropped)
 	}
-	return true
 }
 
 // finish forgets a message, whatever became of it, and writes its receipt.

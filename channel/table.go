@@ -171,10 +171,10 @@ func (cs Channels) Validate() error {
 }
 
 func label(cs Channels, i int) string {
-	if i < len(cs) && cs[i].Name != "" {
-		return cs[i].Name
+	if cs[i].Name == "" {
+		return "#" + strconv.Itoa(i+1)
 	}
-	return "#" + strconv.Itoa(i+1)
+	return cs[i].Name
 }
 
 func (c Channel) check() (field, problem string) {
@@ -242,58 +242,39 @@ func (c Channel) AppendOpenLine(b []byte, id ID) []byte {
 	return fmt.Appendf(c.AppendLine(b, id), " %d %d %d", c.Priority, min(c.Guarantee, maxGuarantee), c.Weight)
 }
 
-// parseLine reads what AppendLine wrote. It leaves the bounds to check.
-func parseLine(line string, id ID) (c Channel, ok bool) {
-	f := strings.Split(line, " ")
+// parseFields reads the fields that AppendLine wrote. It leaves the bounds to check.
+func parseFields(f []string, id ID) (Channel, bool) {
 	if len(f) != 6 || f[0] != strconv.Itoa(int(id)) {
-		return c, false
+		return Channel{}, false
 	}
-	c = Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
-	var err1, err2 error
-	c.MaxMessage, err1 = strconv.Atoi(f[4])
-	c.QueueLimit, err2 = strconv.Atoi(f[5])
-	return c, err1 == nil && err2 == nil && c.MaxMessage != 0 && c.QueueLimit != 0
+	c := Channel{Name: f[1], Mode: Mode(index(modeNames[:], f[2])), Direction: Direction(index(directionNames[:], f[3]))}
+	ok := parseNumber(f[4], &c.MaxMessage) && parseNumber(f[5], &c.QueueLimit)
+	return c, ok && c.MaxMessage != 0 && c.QueueLimit != 0 // zero is not written: it stands for the default
+}
+
+// parseNumber reads a number of 32 bits, and reports whether s is how it is written.
+func parseNumber(s string, v *int) bool {
+	n, _ := strconv.ParseInt(s, 10, 32) // with an error, n is a number that is not written like s
+	*v = int(n)
+	return strconv.Itoa(*v) == s
 }
 
 // ParseChannel reads what AppendLine or AppendOpenLine wrote, and reports whether it is
 // a channel of that number.
 func ParseChannel(line string, id ID) (Channel, bool) {
-	terms, sending, more := cutFields(line, 6)
-	c, ok := parseLine(terms, id)
-	if !ok || more && !c.parseSending(sending) {
-		return c, false
+	f := strings.Split(line, " ")
+	n := min(len(f), 6)
+	c, ok := parseFields(f[:n], id)
+	if !ok || len(f) > n && !c.parseSending(f[n:]) {
+		return Channel{}, false
 	}
 	_, problem := c.check()
 	return c, problem == ""
 }
 
-// cutFields cuts line behind its first n fields.
-func cutFields(line string, n int) (first, rest string, more bool) {
-	for i, r := range line {
-		if r != ' ' {
-			continue
-		}
-		if n--; n == 0 {
-			return line[:i], line[i+1:], true
-		}
-	}
-	return line, "", false
-}
-
 // parseSending reads how this end is to send.
-func (c *Channel) parseSending(s string) bool {
-	f := strings.Split(s, " ")
-	if len(f) != 3 {
-		return false
-	}
-	for i, v := range []*int{&c.Priority, &c.Guarantee, &c.Weight} {
-		n, err := strconv.ParseInt(f[i], 10, 32)
-		if err != nil || strconv.FormatInt(n, 10) != f[i] {
-			return false
-		}
-		*v = int(n)
-	}
-	return c.Weight != 0
+func (c *Channel) parseSending(f []string) bool {
+	return len(f) == 3 && parseNumber(f[0], &c.Priority) && parseNumber(f[1], &c.Guarantee) && parseNumber(f[2], &c.Weight) && c.Weight != 0
 }
 
 // ParseChannels reads what AppendText wrote, at most 8 KiB of it.
@@ -309,7 +290,7 @@ func ParseChannels(text string) (Channels, error) {
 		if text == "" {
 			break
 		}
-		c, ok := parseLine(line, ID(min(i, MaxChannels)+1))
+		c, ok := parseFields(strings.Split(line, " "), ID(min(i, MaxChannels)+1))
 		if !ok {
 			return nil, bad(i)
 		}
