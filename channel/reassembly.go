@@ -151,9 +151,10 @@ func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 	}
 }
 
-// admit begins an incomplete message, and gives up older ones to make room.
+// admit begins an incomplete message, and gives up older ones to make room: there is
+// room for one of MaxMessage.
 func (m *Mux) admit(r *receiver, t moment, f *frame) *partial {
-	for r.count >= maxPartials || r.count > 0 && r.held+f.total+messageCost > r.cfg.QueueLimit {
+	for r.count >= maxPartials || r.held+f.total+messageCost > r.cfg.QueueLimit {
 		m.giveUp(r, r.partials)
 		m.drop(DropEvicted)
 	}
@@ -177,15 +178,14 @@ func (r *receiver) find(id uint64) *partial {
 	return nil
 }
 
+// unlink takes p out of the list, in which it must be.
 func (r *receiver) unlink(p *partial) {
-	for at := &r.partials; *at != nil; at = &(*at).next {
-		if *at == p {
-			*at = p.next
-			p.next = nil
-			r.count--
-			return
-		}
+	at := &r.partials
+	for *at != p {
+		at = &(*at).next
 	}
+	*at = p.next
+	r.count--
 }
 
 func (m *Mux) giveUp(r *receiver, p *partial) {
