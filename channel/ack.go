@@ -78,19 +78,17 @@ func (r *received) mark(t moment, n uint64, eliciting bool) {
 	}
 }
 
-// forget clears the window's bits that numbers up to n now stand for.
+// forget clears the window's bits that numbers before n now stand for; that of n is set.
 func (r *received) forget(n uint64) {
 	if n-r.next >= receivedWindow {
 		clear(r.bits[:])
 		return
 	}
-	for i := r.next; i <= n; i++ {
-		if i%64 == 0 && i+63 <= n {
-			w, _ := r.bit(i)
-			*w, i = 0, i+63
-			continue
-		}
+	for i := r.next; i < n; i++ {
 		w, mask := r.bit(i)
+		if i%64 == 0 && n-i >= 64 {
+			mask, i = math.MaxUint64, i+63
+		}
 		*w &^= mask
 	}
 }
@@ -112,10 +110,7 @@ func (r *received) measure(n uint64) {
 
 // block fills a with what came, newest ranges first.
 func (r *received) block(t moment, a *ackBlock) {
-	low := r.floor
-	if r.next > receivedWindow {
-		low = max(low, r.next-receivedWindow)
-	}
+	low := max(r.floor, r.next-min(r.next, receivedWindow))
 	largest := r.next - 1
 	a.largest = uint16(largest)
 	a.delay = min(maxDelay, uint64(t-r.lastAt)/delayUnit)
@@ -138,8 +133,7 @@ func (r *received) block(t moment, a *ackBlock) {
 func (r *received) runStart(n, low uint64) uint64 {
 	for {
 		w, _ := r.bit(n)
-		ones := uint64(bits.LeadingZeros64(^(*w << (63 - n%64))))
-		ones = min(ones, n%64+1)
+		ones := uint64(bits.LeadingZeros64(^(*w << (63 - n%64)))) // at most n%64+1
 		if n+1-ones <= low {
 			return low
 		}

@@ -36,7 +36,7 @@ func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	}
 	p.eliciting = len(b) > body
 	if !p.eliciting {
-		if !due || m.received.eliciting == 0 {
+		if !due {
 			return b[:start]
 		}
 		b = m.askForAck(b, t, p)

@@ -17,7 +17,7 @@ type closing struct {
 	code  uint64
 	text  string
 	left  int
-	next  moment
+	next  moment // never if none is left
 	gap   time.Duration
 
 	givenUp uint64 // bytes of own reliable messages that the end of the link gave up
@@ -58,7 +58,7 @@ func (m *Mux) Closed() bool {
 // appendClose appends the close frame if it is time for one.
 func (m *Mux) appendClose(b []byte, t moment) []byte {
 	c := &m.closing
-	if c.left == 0 || t < c.next {
+	if t < c.next {
 		return b
 	}
 	c.left--
@@ -123,7 +123,6 @@ func (m *Mux) abandon() {
 		r.partials, r.slots = nil, nil
 		r.count, r.held = 0, 0
 	}
-	m.active, m.expireAt = 0, never
 	m.flight.forget()
 	m.pool = pool{shut: true}
 }

@@ -84,7 +84,8 @@ func (f *frame) parseFragment(b []byte) int {
 		return 0
 	}
 	// A message that fits one piece is never a fragment.
-	if total, at, ok = read(b, at); !ok || total <= pieceSize || total > maxMessage || index >= uint64(pieces(int(total))) {
+	total, at, _ = read(b, at) // 0 if there is none
+	if total <= pieceSize || total > maxMessage || index >= uint64(pieces(int(total))) {
 		return 0
 	}
 	f.index, f.total = int(index), int(total)

@@ -34,13 +34,11 @@ func (l *recovery) resolved(lost float64) { l.share += (lost - l.share) / lossMe
 // receiveAck applies an ack block. It reports whether the block is possible.
 func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 	f := &m.flight
-	if f.next == 0 {
-		return false
+	back := (f.next - 1 - uint64(a.largest)) & 0xffff
+	if back+a.span() >= f.next {
+		return false // before the first, or none was sent
 	}
-	largest := f.next - 1 - (f.next-1-uint64(a.largest))&0xffff
-	if largest >= f.next || a.span() > largest {
-		return false // below zero, or with the wrap that means the same
-	}
+	largest := f.next - 1 - back
 	newly, bytes := false, 0
 	end, length := largest, a.first
 	for i := 0; ; i++ {
@@ -54,7 +52,7 @@ func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 	if !newly {
 		return true
 	}
-	if p := f.at(largest); largest >= f.base && p.eliciting && p.at > m.sampled {
+	if p := f.at(largest); p.eliciting && p.at > m.sampled {
 		m.sampled = p.at
 		delay := min(time.Duration(a.delay)*delayUnit, 2*maxAckDelay)
 		m.rtt.sample(t-p.at, delay)
@@ -201,12 +199,8 @@ func (m *Mux) probes() int {
 // again makes what packet n carried due to be sent again, though the packet may
 // still arrive. It reports whether there was anything.
 func (m *Mux) again(n uint64) bool {
-	p := m.flight.at(n)
-	if p.state != packetFlying {
-		return false
-	}
 	found := false
-	for _, r := range p.refs {
+	for _, r := range m.flight.at(n).refs {
 		if r.gen != r.m.gen || !m.senders[r.m.ch].cfg.Mode.reliable() {
 			continue
 		}

@@ -72,7 +72,7 @@ func (l *lostMessages) clear() {
 
 // found takes n pieces off those that are lost.
 func (s *sender) found(n int) {
-	if s.lost -= n; s.lost == 0 && len(s.losses.heap) > 0 {
+	if s.lost -= n; s.lost == 0 {
 		s.losses.clear()
 	}
 }

@@ -288,7 +288,6 @@ func (m *Mux) Advance(now time.Time) {
 func (m *Mux) Relink(now time.Time, reliable bool, rtt time.Duration) {
 	t := m.at(now)
 	m.stats.Links++
-	m.stats.InFlight = 0
 	m.config.ReliableLink = reliable
 	if rtt > 0 {
 		m.config.RTT = rtt

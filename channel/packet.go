@@ -63,7 +63,7 @@ type packet struct {
 
 // parse reads all but the frames. It reports whether b is well-formed so far.
 func (p *packet) parse(b []byte) bool {
-	if len(b) < 2 || b[0]>>versionShift != wireVersion {
+	if len(b) == 0 || b[0]>>versionShift != wireVersion {
 		return false
 	}
 	flags := b[0]
@@ -135,9 +135,6 @@ func (a *ackBlock) span() uint64 {
 
 // read reads the varint at b[at:] and returns where the next field begins.
 func read(b []byte, at int) (v uint64, next int, ok bool) {
-	if at > len(b) {
-		return 0, at, false
-	}
 	v, n := varint(b[at:])
 	return v, at + n, n > 0
 }

@@ -88,7 +88,6 @@ func (p *pool) disown(m *message) {
 func (p *pool) drop(m *message) {
 	p.disown(m)
 	m.gen++
-	m.prev, m.next = nil, nil
 	if p.keeps(m.record()) {
 		m.next, p.messages = p.messages, m
 	}

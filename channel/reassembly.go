@@ -112,7 +112,7 @@ type receiver struct {
 	allowed bool // the peer may send on it
 	held    int  // bytes of partials, as QueueLimit counts them
 
-	base  uint64 // reliable: all before it have come. Sequenced: the newest delivered, plus one
+	base  uint64 // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
 	slots []slot // reliable: what came from base on, a ring by id
 
 	partials *partial // unreliable: incomplete messages, oldest first
@@ -123,8 +123,7 @@ type receiver struct {
 
 // fragmentUnreliable takes a fragment of a message that nobody will send again.
 func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
-	sequenced := r.cfg.Mode == Sequenced
-	if sequenced && f.id < r.base {
+	if f.id < r.base {
 		r.stats.Stale++
 		return
 	}
@@ -146,7 +145,7 @@ func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 	r.unlink(p)
 	id := p.id
 	m.hand(r, p)
-	if sequenced {
+	if r.cfg.Mode == Sequenced {
 		m.supersede(r, id)
 	}
 }

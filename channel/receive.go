@@ -54,12 +54,13 @@ func (m *Mux) receiveFrames(t moment, b []byte) bool {
 }
 
 func (m *Mux) receiveControl(f *frame) {
-	switch {
-	case f.channel == controlClose:
+	switch f.channel {
+	case controlPadding, controlPing:
+	case controlClose:
 		m.receiveClose(f)
-	case f.channel == controlGivenUp:
+	case controlGivenUp:
 		m.receiveGivenUp(f)
-	case f.channel >= controlExtension:
+	default:
 		m.drop(DropUnknownFrame)
 	}
 }

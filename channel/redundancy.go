@@ -16,8 +16,8 @@ func (m *Mux) copies(s *sender) int {
 	if n := s.cfg.Copies; n != 0 {
 		return max(n, 0)
 	}
-	n, left := 1, m.loss.share*m.loss.share
-	for n < 6 && (n < 2 || left > 0.0001) {
+	n, left := 2, m.loss.share*m.loss.share*m.loss.share
+	for n < 6 && left > 0.0001 {
 		n++
 		left *= m.loss.share
 	}
@@ -41,7 +41,7 @@ func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 		left := maxLookback
 		for msg := s.waiting.head; msg != nil && left > 0; msg, left = msg.next, left-1 {
 			q, before := &msg.pieces[0], len(b)
-			if q.state != pieceFlying || q.at > overdue {
+			if q.at > overdue {
 				continue
 			}
 			if b = m.appendCopy(b, end, s, msg, p); len(b) > before {
@@ -62,7 +62,7 @@ func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 // packet, and fits.
 func (m *Mux) appendCopy(b []byte, end int, s *sender, msg *message, p *sentPacket) []byte {
 	q, number := &msg.pieces[0], m.flight.next
-	if len(msg.pieces) > 1 || msg.size > maxCopyable || q.state != pieceFlying || q.number == number ||
+	if msg.size > maxCopyable || q.state != pieceFlying || q.number == number ||
 		len(b)+pieceLen(false, msg.id, msg.size, 0) > end {
 		return b
 	}

@@ -24,7 +24,6 @@ func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment)
 	s.queue.remove(msg)
 	if s.cfg.Mode.reliable() || msg.receipt {
 		s.waiting.push(msg)
-		m.settle(s, msg)
 		return
 	}
 	m.finish(s, msg, Lost) // nobody asks
@@ -74,7 +73,7 @@ func (m *Mux) pieceAcked(r pieceRef) {
 // body, until all before it have arrived: until then the other end may hold it, and
 // its cost must count here as there.
 func (m *Mux) settle(s *sender, msg *message) {
-	if !msg.done() || msg.list != &s.waiting {
+	if !msg.done() {
 		return
 	}
 	m.report(s, msg, Delivered)

@@ -100,7 +100,6 @@ func (f *flight) nextFlying(n, end uint64) uint64 {
 func (f *flight) init() {
 	for i := range f.ring {
 		f.ring[i].forget()
-		f.ring[i] = sentPacket{refs: f.ring[i].refs}
 	}
 	if f.ring == nil {
 		f.make(minFlight)

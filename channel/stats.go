@@ -126,10 +126,7 @@ type ChannelStats struct {
 // Stats returns the counters as they are now.
 func (m *Mux) Stats() Stats {
 	s := m.stats
-	s.RTT, s.RTTVar, s.LatestRTT = m.rtt.smoothed, m.rtt.variance, m.rtt.latest
-	if m.rtt.samples > 0 {
-		s.MinRTT = m.rtt.minimum
-	}
+	s.RTT, s.RTTVar, s.MinRTT, s.LatestRTT = m.rtt.smoothed, m.rtt.variance, m.rtt.minimum, m.rtt.latest
 	s.LossOut, s.LossIn = m.loss.share, m.received.loss
 	s.Rate, s.DeliveryRate = m.cc.rate, m.cc.delivery()
 	s.InFlight = m.flight.bytes

@@ -188,7 +188,7 @@ func (c Channel) check() (field, problem string) {
 		return "Direction", "unknown"
 	case c.MaxMessage < 0 || c.MaxMessage > maxMessage:
 		return "MaxMessage", "use 0 for the default, or up to 8 MiB"
-	case c.QueueLimit < 0 || c.QueueLimit > maxQueue:
+	case c.QueueLimit > maxQueue:
 		return "QueueLimit", "use 0 for the default, or up to 64 MiB"
 	case d.QueueLimit < d.MaxMessage+messageCost:
 		return "QueueLimit", "too small for one message of MaxMessage and 32 bytes"
