@@ -114,6 +114,25 @@ func TestAckBlocksAgainstModel(t *testing.T) {
 	}
 }
 
+// A range at the end of what is still to be told is told, wherever the words of the
+// window begin.
+func TestLastRangeOfAnAckBlock(t *testing.T) {
+	for start := range uint64(130) {
+		for gap := uint64(2); gap < 200; gap++ {
+			var r received
+			r.init()
+			r.next, r.floor, r.spanStart = start, start, start
+			r.mark(0, start, true)
+			r.mark(0, start+gap, true)
+			var a ackBlock
+			r.block(0, &a)
+			if a.largest != uint16(start+gap) || a.first != 0 || a.ranges != 1 || a.rest[0] != (ackRange{gap - 2, 0}) {
+				t.Fatalf("%d and %d came: %d, and %d ranges more: %v", start, start+gap, a.largest, a.ranges, a.rest[0])
+			}
+		}
+	}
+}
+
 // An ack block says how long ago the largest came, in units of 256 µs, and no more
 // than that it was long ago.
 func TestDelayOfAnAckBlock(t *testing.T) {

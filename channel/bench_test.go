@@ -74,7 +74,7 @@ func TestNoAllocations(t *testing.T) {
 		{"sequenced with a key", positions, 200, Options{Key: 7}},
 		{"reliable", loot, 200, Options{Receipt: true}},
 		{"ordered", chat, 200, Options{}},
-		{"ordered fragments", bulk, 40_000, Options{}},
+		{"ordered fragments", bulk, 64 * pieceSize, Options{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPair(t)

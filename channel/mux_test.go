@@ -55,6 +55,16 @@ func TestLatePacketIsTold(t *testing.T) {
 		x.m.Receive(x.now, append(x.ackPacket(0, 0), c.frame...))
 		x.wantPacket(c.name+": it came", c.want)
 	}
+	x := newTestMux(t, Config{})
+	for _, x.number = range []uint64{0, 1, 2, 4} {
+		x.receive([]byte{controlPing})
+	}
+	x.wantPacket("one is missing", "ack 4-4 0-2")
+	x.number = 5
+	x.ack(0, 0)
+	x.number = 3
+	x.receive([]byte{controlPing})
+	x.wantPacket("it came after our acknowledgement was heard", "ack 3-5")
 }
 
 func TestRetransmission(t *testing.T) {

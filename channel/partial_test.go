@@ -86,7 +86,7 @@ func TestPiecesInAnyOrderMakeTheMessage(t *testing.T) {
 		evs = evs[:0]
 		id++
 	}
-	if held := m.receivers[1].held; held != 0 {
-		t.Errorf("%d bytes are held", held)
+	if s := m.ChannelStats(1); s.Held != 0 || s.Duplicates != id {
+		t.Errorf("%d bytes are held, %d pieces came twice", s.Held, s.Duplicates)
 	}
 }
