@@ -119,10 +119,32 @@ func TestOrderOfCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.send(3, "p", Options{})
 	x.send(opened, "o", Options{})
-	x.wantPacket("the opened channel's turn is by its priority", "message 4/0 o", "message 3/1 e", "message 3/0 d", "message 2/2 c")
+	x.wantPacket("the opened channel's turn is by its priority", "message 4/0 o", "message 3/2 p", "message 3/1 e", "message 3/0 d", "message 2/2 c")
 	x.send(1, "5", Options{})
-	x.wantPacket("also for copies", "bare 1 5", "message 4/0 o")
+	x.wantPacket("also for copies", "bare 1 5", "message 4/0 o", "message 3/2 p")
+}
+
+// A copy that is overdue, and for which there is no room, is overdue still.
+func TestOverdueCopyWithoutRoom(t *testing.T) {
+	x := lossy(t, Channels{{Name: "effects"}, {Name: "chat", Mode: ReliableOrdered, Copies: 1}, {Name: "none", Mode: ReliableOrdered, Copies: -1}})
+	x.m.rtt.init(40 * ms)
+	x.send(2, strings.Repeat("x", 500), Options{})
+	x.send(3, "no copies", Options{})
+	x.wantPacket("first", "message 2/0 500 bytes", "message 3/0 no copies")
+	x.now = x.now.Add(70 * ms)
+	x.send(1, strings.Repeat("y", 1000), Options{})
+	x.wantPacket("no room", "bare 1 1000 bytes")
+	x.now = x.now.Add(ms)
+	x.send(1, "1", Options{})
+	x.wantPacket("it was overdue", "bare 1 1", "message 2/0 500 bytes")
+	x.now = x.now.Add(ms)
+	x.send(1, "2", Options{})
+	x.wantPacket("so its one copy comes besides", "bare 1 2", "message 2/0 500 bytes")
+	x.now = x.now.Add(ms)
+	x.send(1, "3", Options{})
+	x.wantPacket("no more", "bare 1 3")
 }
 
 // No more than 64 messages from each end of a channel's list are looked at for a packet.

@@ -154,8 +154,26 @@ func TestMemoryIsLetGo(t *testing.T) {
 		}
 	}
 	send(1)
-	x.ack(0, 0)
+	x.now = x.now.Add(20 * ms)
+	send(1)
+	x.now = x.now.Add(50 * ms)
+	x.ack(1, 1)
+	if p := x.m.flight.at(1); p.refs[:1][0].m != nil || x.m.flight.base != 0 {
+		t.Error("a packet that was acknowledged keeps its message")
+	}
+	x.now = x.now.Add(10 * time.Second)
+	x.m.Advance(x.now)
+	send(1)
+	x.now = x.now.Add(10 * time.Second)
+	x.ack(2, 2)
+	if x.m.flight.base != 3 || x.m.flight.at(0).refs[:1][0].m != nil {
+		t.Error("a packet that was lost long ago keeps its message")
+	}
+	x.m.Relink(x.now, false, 0)
+	x.m.Append(x.now, nil, MaxPacket)
+	x.ack(0, x.m.flight.next-1)
 	refs("acknowledged")
+	x.m.Relink(x.now, false, 0)
 	send(keptLosses + 1)
 	x.m.Relink(x.now, false, 0)
 	refs("another link")

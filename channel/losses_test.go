@@ -98,6 +98,14 @@ func TestLostPiecesOfALargeMessageAreFoundSoon(t *testing.T) {
 	if s.losses.steps < n || s.losses.steps > 3*n {
 		t.Errorf("%d steps to find %d pieces", s.losses.steps, n)
 	}
+	before := s.losses.steps
+	for _, i := range []int{0, 199} {
+		x.m.pieceLost(pieceRef{msg, msg.gen, uint32(i)}, msg.pieces[i].number)
+	}
+	x.m.pieceSent(s, msg, 0, x.m.flight.next, 0)
+	if s.nextLost(); s.losses.steps-before != 200 {
+		t.Errorf("%d steps past 199 pieces", s.losses.steps-before)
+	}
 }
 
 // Lost pieces of a message go again from the first on.

@@ -83,7 +83,7 @@ func TestAckBlockIsCut(t *testing.T) {
 // was given when there is nothing to say.
 func TestAppendKeepsToTheLimit(t *testing.T) {
 	x := newTestMux(t, Config{})
-	for range 4 {
+	for range 6 {
 		x.send(loot, strings.Repeat("x", 500), Options{})
 	}
 	before := []byte("before")
@@ -97,6 +97,7 @@ func TestAppendKeepsToTheLimit(t *testing.T) {
 	if b := x.m.Append(x.now, before, 1<<20); len(b) != 6+3+2*(4+500) {
 		t.Errorf("%d bytes for a wide link", len(b))
 	}
+	x.m.Append(x.now, nil, MaxPacket)
 	if b := x.m.Append(x.now, before, MaxPacket); string(b) != "before" {
 		t.Errorf("%d bytes though nothing waits", len(b)-6)
 	}

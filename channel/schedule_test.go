@@ -87,6 +87,7 @@ func TestGuaranteedShareAfterPlenty(t *testing.T) {
 
 func TestIdleChannelSavesNoShareUp(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 100_000, Channels: Channels{{Name: "a", Mode: ReliableOrdered}, {Name: "b", Mode: ReliableOrdered}}})
+	x.send(2, "idle from then on", Options{})
 	x.drainOver(2*time.Second, x.fill(1))
 	got := x.drainOver(2*time.Second, x.fill(1, 2))
 	if ratio := float64(got[2]) / float64(got[1]); ratio < 0.9 || ratio > 1.3 {

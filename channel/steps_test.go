@@ -43,6 +43,9 @@ func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
 	f, s := &x.m.flight, x.m.senders[1]
 	x.ack(n/2, n-2) // half of it is lost
 	x.m.Events(nil)
+	if f.steps < n-2 {
+		t.Errorf("%d steps for %d packets", f.steps, n)
+	}
 	before := f.steps
 	for range 100 {
 		x.ack(n/2, n-2)
@@ -91,6 +94,37 @@ func TestSetsOfPacketsAgainstScan(t *testing.T) {
 		}
 		if got, want := f.nextFlying(from, end), scan(from, end, flying); got != want {
 			t.Fatalf("flying from %d to %d: %d, want %d", from-f.base, end-f.base, got-f.base, want-f.base)
+		}
+	}
+}
+
+// A packet is remembered until it is acknowledged, and a lost one for as long as an
+// acknowledgement may come late.
+func TestHowLongPacketsAreRemembered(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		eliciting bool
+		state     packetState
+		old       moment
+		forgotten bool
+	}{
+		{"acknowledged", true, packetAcked, 0, true},
+		{"under way", true, packetFlying, 100, false},
+		{"just lost", true, packetLost, 5, false},
+		{"lost before", true, packetLost, 6, true},
+		{"it wants no acknowledgement", false, packetFlying, 5, false},
+		{"it wanted no acknowledgement", false, packetFlying, 6, true},
+	} {
+		var f flight
+		f.init()
+		p := f.room()
+		p.at, p.eliciting, p.size = 5, c.eliciting, 10
+		f.push(p)
+		if c.state != packetFlying {
+			f.land(0, c.state)
+		}
+		if f.trim(c.old); (f.base == 1) != c.forgotten {
+			t.Errorf("%s: forgotten is %v", c.name, f.base == 1)
 		}
 	}
 }

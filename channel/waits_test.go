@@ -103,6 +103,8 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 			t.Errorf("the next one waits for %v", w)
 		}
 		x.wantIdle("the next one waits")
+		x.m.pacer.tokens = -1
+		x.wantIdle("nor is it time")
 		if at := x.m.Deadline(); !at.After(x.now.Add(5 * time.Millisecond)) {
 			t.Errorf("the deadline is in %v, though nothing may leave", at.Sub(x.now))
 		}
