@@ -105,11 +105,11 @@ func (p *pipe) ended() bool {
 // ReadFrom is called again when pion has parsed what the last call returned; on
 // one processor it has answered it by then.
 func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
-	for len(p.rest) == 0 {
-		p.leave()
-		if p.ended() {
-			return 0, nil, io.EOF
+	for !p.ended() {
+		if len(p.rest) > 0 {
+			return p.take(b), pipeAddr, nil
 		}
+		p.leave()
 		p.mu.Lock()
 		expired := p.expired
 		p.mu.Unlock()
@@ -121,18 +121,20 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 				var err error
 				if p.screened, err = p.screen(p.screened[:0], q); err != nil {
 					p.finish()
-					return 0, nil, io.EOF
 				}
 				q = p.screened
 			}
 			p.rest = q
 		case <-p.end:
-			return 0, nil, io.EOF
 		case <-expired:
 			return 0, nil, os.ErrDeadlineExceeded
 		}
 	}
-	n := 0
+	return 0, nil, io.EOF
+}
+
+// take moves whole records from rest to b, as many as there is room for.
+func (p *pipe) take(b []byte) (n int) {
 	for r := range Records(p.rest) {
 		if n+len(r.Raw) > len(b) {
 			break
@@ -146,7 +148,7 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	if cap(p.screened) > maxHandshake {
 		p.screened = nil // it holds a long flight; rest keeps what of it is not read
 	}
-	return n, pipeAddr, nil
+	return n
 }
 
 func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {

@@ -93,6 +93,11 @@ func TestEndOfAPipe(t *testing.T) {
 			t.Errorf("%s: %d bytes written, %v, and %d datagrams left", name, n, err, written)
 		}
 	}
+	p := newPipe(nil, nil)
+	p.deliver([]byte("datagram"))
+	wantRead(t, "a part", p, 4, "data")
+	p.finish()
+	wantNoRead(t, "the rest after the end", p, io.EOF)
 	synctest.Test(t, func(t *testing.T) { // one that waits returns
 		p := newPipe(nil, nil)
 		time.AfterFunc(time.Second, p.finish)
