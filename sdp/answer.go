@@ -48,7 +48,7 @@ func (a *Answer) Append(b []byte) []byte {
 		switch {
 		case i == o.Index:
 			b = a.appendData(b)
-		case i == o.Tag && o.Bundle:
+		case i == o.Tag:
 			b = a.appendCarrier(b)
 		default:
 			b = o.Media[i].appendRejected(b)

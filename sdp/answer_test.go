@@ -114,6 +114,10 @@ func TestBundleIsMirroredForTheDataChannelOnly(t *testing.T) {
 		{"no group", strings.Replace(chromium, "a=group:BUNDLE 0\r\n", "", 1), ""},
 		{"a group of others", strings.Replace(chromium, "BUNDLE 0", "BUNDLE 7", 1), ""},
 		{"no mid", strings.Replace(chromium, "a=mid:0\r\n", "", 1), ""},
+		{"a second group", strings.Replace(chromium, "BUNDLE 0", "BUNDLE 7\r\na=group:BUNDLE 0", 1), ""},
+		{"a group of the section", strings.Replace(strings.Replace(chromium, "a=group:BUNDLE 0\r\n", "", 1), "a=mid:0", "a=group:BUNDLE 0\r\na=mid:0", 1), ""},
+		{"video", strings.Replace(string(read(t, "chromium-audio.sdp")), "m=audio", "m=video", 1), "a=group:BUNDLE 0 1\r\n"},
+		{"what is no media", strings.Replace(string(read(t, "chromium-audio.sdp")), "m=audio", "m=text", 1), "a=group:BUNDLE 1\r\n"},
 	} {
 		o, err := ParseOffer([]byte(tt.offer))
 		if err != nil {
@@ -156,7 +160,35 @@ func TestFirstSectionOfABundleCarriesIt(t *testing.T) {
 	if err != nil || o.Tag != 1 {
 		t.Fatalf("%+v, %v", o, err)
 	}
-	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, "m=audio 0 ") {
+	const refused = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=inactive\r\nm=application"
+	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, refused) {
+		t.Errorf("%s", answer)
+	}
+}
+
+// A section that carries a bundle, and says nothing, is not worth a refusal: what the data
+// channel's says is as good. Its codec is the one of its first format.
+func TestACarrierThatLeavesThingsOut(t *testing.T) {
+	offer := string(read(t, "chromium-audio.sdp"))
+	for _, name := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"} {
+		o, err := ParseOffer([]byte(strings.Replace(offer, name, "a=x:", 1)))
+		if err != nil || o.Tag != 0 || o.Ufrag != "Kx7e" || o.Setup != SetupActpass || len(o.Fingerprints) != 1 {
+			t.Errorf("without %s: %+v, %v", name, o, err)
+		}
+	}
+	o, err := ParseOffer([]byte(strings.Replace(offer, "a=rtpmap:111", "a=rtpmap:63 red/48000/2\r\na=rtpmap:111", 1)))
+	if err != nil || o.Media[0].Codec != "opus/48000/2" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestRefusedMediaWithoutAMid(t *testing.T) {
+	o, err := ParseOffer(edited(t, edit{mediaLine, "m=audio 9 RTP/AVP 0\r\n" + mediaLine}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refused = "m=audio 0 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\nm=application"
+	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, refused) {
 		t.Errorf("%s", answer)
 	}
 }

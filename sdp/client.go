@@ -59,7 +59,7 @@ type Server struct {
 // channel. Lines and attributes it does not know are skipped, and so are
 // candidates that are names. Its error is one of the Err variables of this package.
 func ParseAnswer(b []byte) (*Server, error) {
-	sections, bundle, err := split(b)
+	sections, _, err := split(b)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,9 @@ func ParseAnswer(b []byte) (*Server, error) {
 	}
 	// What is the same in an offer is read as there.
 	var o Offer
-	if err := o.readTransport(transport(sections, data, bundle)); err != nil {
+	t := *data
+	t.inherit(&sections[0])
+	if err := o.readTransport(t); err != nil {
 		return nil, err
 	}
 	if o.Setup == SetupActpass {
@@ -130,19 +132,19 @@ func ParseCandidate(s string) (addr netip.AddrPort, ok bool) {
 func parseCandidate(s string) (c candidate, ok bool) {
 	f := strings.Fields(s)
 	if len(f) < 8 || f[1] != "1" || !strings.EqualFold(f[2], "udp") || f[6] != "typ" {
-		return c, false
+		return candidate{}, false
 	}
 	priority, err := strconv.ParseUint(f[3], 10, 32)
 	if err != nil {
-		return c, false
+		return candidate{}, false
 	}
 	addr, err := netip.ParseAddr(f[4])
 	if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() {
-		return c, false
+		return candidate{}, false
 	}
 	port, err := strconv.ParseUint(f[5], 10, 16)
 	if err != nil || port == 0 {
-		return c, false
+		return candidate{}, false
 	}
 	return candidate{uint32(priority), netip.AddrPortFrom(addr.Unmap(), uint16(port))}, true
 }

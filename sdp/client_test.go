@@ -3,6 +3,7 @@ package sdp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -99,6 +100,26 @@ func TestAnswersThatAreOfNoUse(t *testing.T) {
 	}
 }
 
+// Some servers say of the whole session what others say of its one section.
+func TestTransportOfTheSessionOfAnAnswer(t *testing.T) {
+	whole := string(editedAnswer(t))
+	var moved, rest string
+	for line := range strings.Lines(whole) {
+		name, _, _ := strings.Cut(line, ":")
+		switch name {
+		case "a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=setup":
+			moved += line
+		default:
+			rest += line
+		}
+	}
+	got, err := ParseAnswer([]byte(strings.Replace(rest, "m=", moved+"m=", 1)))
+	want, _ := ParseAnswer([]byte(whole))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // Some servers say in the m= section that they are lite.
 func TestLiteInTheMediaSection(t *testing.T) {
 	b := editedAnswer(t, edit{"a=ice-lite\r\n", ""}, edit{"a=mid:0\r\n", "a=mid:0\r\na=ice-lite\r\n"})
@@ -122,6 +143,7 @@ func TestCandidates(t *testing.T) {
 		"candidate:1 1 udp 1 192.0.2.1 0 typ host":                                      "",
 		"candidate:1 1 udp 1 192.0.2.1 65536 typ host":                                  "",
 		"candidate:1 1 udp 1 192.0.2.1 7777 host":                                       "",
+		"candidate:1 1 udp 1 192.0.2.1 7777 kind host":                                  "",
 		"": "",
 	} {
 		addr, ok := ParseCandidate(line)
@@ -137,6 +159,7 @@ func TestCandidatesAreSortedAndNamedOnce(t *testing.T) {
 		"1 1 udp 9 192.0.2.1 2 typ host",
 		"1 1 udp 5 192.0.2.1 3 typ host",
 		"1 1 udp 9 192.0.2.1 2 typ srflx",
+		"1 1 udp 9 server.local 2 typ host",
 	})
 	want := []netip.AddrPort{
 		netip.MustParseAddrPort("192.0.2.1:2"), netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.1:3"),
@@ -147,6 +170,12 @@ func TestCandidatesAreSortedAndNamedOnce(t *testing.T) {
 	many := strings.Split(strings.Repeat("1 1 udp 5 192.0.2.1 1 typ host\n", 200), "\n")
 	if got := readCandidates(many); len(got) != 1 {
 		t.Errorf("got %v", got)
+	}
+	for i := range many {
+		many[i] = fmt.Sprintf("1 1 udp 5 192.0.2.1 %d typ host", 1+i)
+	}
+	if got := readCandidates(many); len(got) != 16 || got[15].Port() != 16 {
+		t.Errorf("of 200 these are kept: %v", got)
 	}
 }
 

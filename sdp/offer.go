@@ -158,7 +158,7 @@ func ParseOffer(b []byte) (*Offer, error) {
 		return nil, ErrNoDataChannel
 	}
 	o.Mid = o.Media[o.Index].Mid
-	o.Bundle = o.Mid != "" && slices.Contains(bundle, o.Mid)
+	o.Bundle = slices.Contains(bundle, o.Mid) // a bundle has no empty mids
 
 	o.Tag = o.Index
 	data := &sections[1+o.Index]
@@ -182,30 +182,13 @@ func ParseOffer(b []byte) (*Offer, error) {
 }
 
 // tag returns which section of media carries a bundle whose first mid is given, or -1 if
-// none does: it is the data channel, or switched off. Its transport is the one of all: of the others no browser looks at one
-// where its policy is max-bundle.
+// none does: it is the data channel, or switched off. Its transport is the one of all: of
+// the others no browser looks at one where its policy is max-bundle.
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-7.2.1
 func tag(media []section, mid string) int {
 	return slices.IndexFunc(media, func(s section) bool {
 		return s.media.Mid == mid && (s.media.Kind == "audio" || s.media.Kind == "video") && s.port != "0"
 	})
-}
-
-// transport returns the attributes that an answer has for the connection that carries
-// data: its own, and where it has none, those of the session. A section that is bundle-only
-// leaves them to the first section of its group.
-// https://www.rfc-editor.org/rfc/rfc9143.html#section-6
-func transport(sections []section, data *section, bundle []string) section {
-	t := *data
-	if data.bundleOnly && len(bundle) > 0 {
-		for _, s := range sections[1:] {
-			if s.media.Mid == bundle[0] {
-				t.inherit(&s)
-			}
-		}
-	}
-	t.inherit(&sections[0])
-	return t
 }
 
 func (s *section) inherit(from *section) {

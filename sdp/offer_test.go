@@ -104,10 +104,16 @@ func TestBadOffers(t *testing.T) {
 		{"SCTP over TCP", edited(t, edit{"UDP/DTLS/SCTP", "TCP/DTLS/SCTP"}), ErrNoDataChannel},
 		{"a port that nothing is said of", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}), ErrNoDataChannel},
 		{"switched off", edited(t, edit{"m=application 9", "m=application 0"}), ErrNoDataChannel},
+		{"a data channel of audio", edited(t, edit{"m=application", "m=audio"}), ErrNoDataChannel},
+		{"an m= line without anything", edited(t, edit{mediaLine, mediaLine + "m=\r\n"}), ErrMediaLine},
+		{"a protocol of 65 bytes", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X/" + strings.Repeat("x", 63) + " 1\r\n"}), ErrMediaLine},
 		{"half an m= line", edited(t, edit{mediaLine, mediaLine + "m=audio 9\r\n"}), ErrMediaLine},
 		{"a hostile codec", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=rtpmap:1 <b>/8000\r\n" + mediaLine}), ErrMediaLine},
 		{"sctpmap of another port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"sctpmap of something else", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5000 bfcp 1"}), ErrNoDataChannel},
+		{"sctpmap of nothing", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5000"}), ErrNoDataChannel},
+		{"an empty sctpmap", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:"}), ErrNoDataChannel},
+		{"sctpmap of port 0", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 0"}, edit{"a=sctp-port:5000", "a=sctpmap:0 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"sctpmap of no port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 70000"}, edit{"a=sctp-port:5000", "a=sctpmap:70000 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"a hostile media", edited(t, edit{mediaLine, mediaLine + "m=\"><script> 9 X 1\r\n"}), ErrMediaLine},
 		{"a hostile protocol", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X//\\ 1\r\n"}), ErrMediaLine},
@@ -160,6 +166,15 @@ func TestBadOffers(t *testing.T) {
 	}
 }
 
+// padded returns an offer of n bytes, by lines that nobody knows.
+func padded(b []byte, n int) []byte {
+	for len(b) < n {
+		line := min(n-len(b), maxLine)
+		b = append(append(b, strings.Repeat("x", line-1)...), '\n')
+	}
+	return b
+}
+
 func TestOffersAtTheEdge(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -167,7 +182,7 @@ func TestOffersAtTheEdge(t *testing.T) {
 	}{
 		{"LF", edited(t, edit{"\r\n", "\n"})},
 		{"no end of the last line", edited(t, edit{sizeLine, "a=max-message-size:262144"})},
-		{"lines nobody knows", edited(t, edit{mediaLine, "\r\n=\r\nx\r\nzz=\r\na\r\na=\r\nk=clear:1\r\n" + mediaLine + "a=\r\na=:\r\ni=x\r\n"})},
+		{"lines nobody knows", edited(t, edit{mediaLine, "\r\n=\r\nx\r\nzz=\r\nmxaudio 9\r\na\r\na=\r\nk=clear:1\r\n" + mediaLine + "a=\r\na=:\r\ni=x\r\n"})},
 		{"ufrag of 256", edited(t, edit{":Kx7e", ":" + strings.Repeat("x", 256)})},
 		{"pwd of 22", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 22)})},
 		{"pwd of 256", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 256)})},
@@ -175,6 +190,10 @@ func TestOffersAtTheEdge(t *testing.T) {
 		{"more formats", edited(t, edit{"webrtc-datachannel", "webrtc-datachannel x y"})},
 		{"a line of 2048 bytes", edited(t, edit{sizeLine, sizeLine + "a=" + strings.Repeat("x", 2046) + "\r\n"})},
 		{"every token character", edited(t, edit{"a=mid:0", "a=mid:!#$%&'*+-.^_`{|}~09azAZ"}, edit{"BUNDLE 0", "BUNDLE !#$%&'*+-.^_`{|}~09azAZ"})},
+		{"32 KiB", padded(edited(t), 32<<10)},
+		{"32 m= lines", edited(t, edit{mediaLine, strings.Repeat("m=audio 0 X 1\r\n", 31) + mediaLine})},
+		{"a mid of 64 bytes", edited(t, edit{"a=mid:0", "a=mid:" + strings.Repeat("0", 64)})},
+		{"a protocol of 64 bytes", edited(t, edit{mediaLine, "m=audio 9 X/" + strings.Repeat("x", 62) + " 1\r\n" + mediaLine})},
 		{"no mid", edited(t, edit{"a=mid:0\r\n", ""})},
 		{"SHA-256", edited(t, edit{"sha-256", "SHA-256"})},
 		{"a lower-case fingerprint", edited(t, edit{"8A:1F:3C", "8a:1f:3c"})},
@@ -250,6 +269,14 @@ func TestMaxMessageSize(t *testing.T) {
 		} else if o.MaxMessageSize != want {
 			t.Errorf("%q: %d, want %d", line, o.MaxMessageSize, want)
 		}
+	}
+}
+
+// Where the port stands in both forms, the newer one counts.
+func TestSCTPPortInBothForms(t *testing.T) {
+	o, err := ParseOffer(edited(t, edit{"webrtc-datachannel", "5001"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024\r\na=sctp-port:5002"}))
+	if err != nil || o.SCTPPort != 5002 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *section) setAttribute(value string) {
 	case "mid":
 		setFirst(&s.media.Mid, v)
 	case "rtpmap":
-		if format, codec, ok := strings.Cut(v, " "); ok && format == s.media.Format {
+		if format, codec, _ := strings.Cut(v, " "); format == s.media.Format {
 			setFirst(&s.media.Codec, codec)
 		}
 	case "sctpmap":

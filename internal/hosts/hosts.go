@@ -25,26 +25,22 @@ func Split(host string) (name, port string, ok bool) {
 	if len(host) > maxHost {
 		return "", "", false
 	}
-	name = host
+	name, port, hasPort := strings.Cut(host, ":")
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		literal, rest, closed := strings.Cut(inner, "]")
-		a, err := netip.ParseAddr(literal)
-		if !closed || err != nil || !a.Is6() || rest != "" && rest[0] != ':' {
+		a, _ := netip.ParseAddr(literal) // zero if it is none
+		behind, p, has := strings.Cut(rest, ":")
+		if !closed || !a.Is6() || behind != "" {
 			return "", "", false
 		}
-		name, port = a.String(), rest
-	} else {
-		if i := strings.IndexByte(host, ':'); i >= 0 {
-			name, port = host[:i], host[i:]
-		}
-		if name = strings.ToLower(name); !isName(name) {
-			return "", "", false
-		}
+		name, port, hasPort = a.String(), p, has
+	} else if name = strings.ToLower(name); !isName(name) {
+		return "", "", false
 	}
-	if port == "" {
+	if !hasPort {
 		return name, "", true
 	}
-	n, err := strconv.ParseUint(port[1:], 10, 16)
+	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
 		return "", "", false
 	}
@@ -79,8 +75,8 @@ func Valid(pattern string) bool {
 	if pattern == "*" {
 		return true
 	}
-	name, port, ok := Split(strings.TrimPrefix(pattern, "*."))
-	return ok && port == "" && name == strings.Trim(strings.TrimPrefix(pattern, "*."), "[]")
+	name, _, ok := Split(strings.TrimPrefix(pattern, "*."))
+	return ok && name == strings.Trim(strings.TrimPrefix(pattern, "*."), "[]")
 }
 
 // Match reports whether one of the patterns is for a name.

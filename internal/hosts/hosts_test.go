@@ -30,6 +30,13 @@ func TestSplit(t *testing.T) {
 		"[::1":                            "",
 		"[127.0.0.1]":                     "",
 		"[::1]x":                          "",
+		"[::1]x80":                        "",
+		"[::1]x:80":                       "",
+		"[::1]:":                          "",
+		"[game.example]:80":               "",
+		":80":                             "",
+		"a_z.example":                     "a_z.example ",
+		strings.Repeat("a", 300):          strings.Repeat("a", 300) + " ",
 		strings.Repeat("a", 301):          "",
 		strings.Repeat("a", 290) + ":443": strings.Repeat("a", 290) + " 443",
 	} {

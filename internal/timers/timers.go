@@ -37,12 +37,11 @@ func (h *Heap[T]) Next() time.Time {
 
 // Due takes the first thing that is due from the heap. ok is false if none is.
 func (h *Heap[T]) Due(now time.Time) (item T, ok bool) {
-	if len(h.heap) == 0 || now.Before(h.heap[0].at) {
-		return item, false
+	if len(h.heap) > 0 && !now.Before(h.heap[0].at) {
+		item, ok = h.heap[0].item, true
+		h.Remove(h.heap[0].slot)
 	}
-	e := h.heap[0]
-	h.Remove(e.slot)
-	return e.item, true
+	return item, ok
 }
 
 // Set makes sure that item, whose place is slot, is due by at. Zero means that it
@@ -78,8 +77,8 @@ func (h *Heap[T]) Remove(slot *Slot) {
 }
 
 func (h *Heap[T]) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
+	for {
+		parent := (i - 1) / 2 // the first is its own
 		if !h.heap[i].at.Before(h.heap[parent].at) {
 			return
 		}

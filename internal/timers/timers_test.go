@@ -2,8 +2,10 @@ package timers
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 )
 
 var origin = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -69,6 +71,21 @@ func TestRemove(t *testing.T) {
 	h.wantDue(t, "the other stays", at(5), b)
 	h.Set(a, &a.slot, at(1))
 	h.wantDue(t, "what was removed may come back", at(5), a)
+}
+
+func TestWhatIsRemovedIsNotKept(t *testing.T) {
+	var h Heap[*thing]
+	a, b := &thing{}, &thing{}
+	h.Set(a, &a.slot, at(1))
+	h.Set(b, &b.slot, at(2))
+	seen := weak.Make(a)
+	h.Remove(&a.slot)
+	a = nil
+	runtime.GC()
+	if seen.Value() != nil {
+		t.Error("the heap keeps what was removed")
+	}
+	h.wantDue(t, "the other stays", at(5), b)
 }
 
 func TestManyThings(t *testing.T) {
