@@ -14,6 +14,7 @@ func (c *Conn) tell() {
 			c.hello = ev.Data
 			c.server.open(c)
 			c.event(Event{Type: OpenEvent})
+			c.server.opened(c)
 		case session.EventMessage:
 			c.message(ev)
 		case session.EventRequest:

@@ -31,6 +31,8 @@ type Server struct {
 
 	polling *poll // Poll's own, while it runs
 
+	stopping atomic.Pointer[string] // what Shutdown says; nil before
+
 	refused, unsent, begun atomic.Uint64
 	ended                  endings
 }
@@ -137,6 +139,13 @@ func (s *Server) open(c *Conn) {
 	s.roster.add(c)
 }
 
+// opened ends a session that Shutdown may have missed, after its Open handler has run.
+func (s *Server) opened(c *Conn) {
+	if text := s.stopping.Load(); c.ours && text != nil {
+		c.drain(ShutDown, *text)
+	}
+}
+
 // closed notes that a session that was open is over.
 func (s *Server) closed(c *Conn, why CloseReason) {
 	if !c.ours {
@@ -200,6 +209,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() {
 		return ErrInHandler
 	}
+	s.stopping.Store(&text) // before the first look at the sessions
 	if s.rtc != nil {
 		s.rtc.Refuse()
 	}

@@ -6,11 +6,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,4 +193,54 @@ func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
 		s.Close(0, "bye")
 		g.want("closed here: normal: bye")
 	})
+}
+
+// A session that opens while the server is shut down is told its end too.
+func TestShutdownWhileASessionOpens(t *testing.T) {
+	var reached, hold chan struct{}
+	var opens, closes atomic.Int32
+	c := godwit.Config{
+		Logger: slog.New(holdup{slog.DiscardHandler, func(msg string) {
+			if msg == "godwit: open" {
+				close(reached)
+				<-hold
+			}
+		}}),
+		Handler: godwit.Handler{
+			Open: func(*godwit.Conn) { opens.Add(1) },
+			Close: func(_ *godwit.Conn, why godwit.CloseReason) {
+				if closes.Add(1); why.Code != godwit.ShutDown {
+					t.Errorf("it ended with %v", why)
+				}
+			},
+		},
+	}
+	inGame(t, c, func(g *game) {
+		reached, hold = make(chan struct{}), make(chan struct{})
+		go g.connect(client.SessionConfig{Handler: g.handler()})
+		<-reached
+		down := make(chan error)
+		go func() { down <- g.server.Shutdown(g.t.Context(), "over") }()
+		time.Sleep(100 * time.Millisecond)
+		close(hold)
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		if o, c := opens.Load(), closes.Load(); o != 1 || c != 1 || g.server.Len() != 0 {
+			t.Errorf("Open was called %d times and Close %d times, and %d sessions are left", o, c, g.server.Len())
+		}
+	})
+}
+
+// A holdup is a Logger that calls a func for each line.
+type holdup struct {
+	slog.Handler
+	called func(msg string)
+}
+
+func (holdup) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h holdup) Handle(_ context.Context, r slog.Record) error {
+	h.called(r.Message)
+	return nil
 }
