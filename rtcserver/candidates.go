@@ -23,7 +23,7 @@ func (s *Server) candidates(r *http.Request) []netip.AddrPort {
 		}
 	}
 	interfaces, _ := net.Interfaces() // none if the system does not tell
-	addrs := rank(bound.Addr().Is6(), asked, routeAddrs(), reachable(interfaces))
+	addrs := rank(bound.Addr().Is6(), asked, routeAddrs(net.Dial), reachable(interfaces))
 	out := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
 		out[i] = netip.AddrPortFrom(a, bound.Port())
@@ -70,10 +70,10 @@ func rank(dual bool, asked netip.Addr, routes, interfaces []netip.Addr) []netip.
 
 // routeAddrs returns the addresses that datagrams to the internet leave from. A
 // socket is connected for each family, which sends nothing.
-func routeAddrs() []netip.Addr {
+func routeAddrs(dial func(network, address string) (net.Conn, error)) []netip.Addr {
 	var addrs []netip.Addr
 	for _, to := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // addresses for documentation, RFC 5737 and RFC 3849
-		c, err := net.Dial("udp", to)
+		c, err := dial("udp", to)
 		if err != nil {
 			continue // no route
 		}
@@ -95,15 +95,22 @@ func reachable(interfaces []net.Interface) []netip.Addr {
 			continue
 		}
 		all, _ := i.Addrs()
-		for _, a := range all {
-			n, ok := a.(*net.IPNet)
-			if !ok {
-				continue
-			}
-			ip, ok := netip.AddrFromSlice(n.IP)
-			if ip = ip.Unmap(); ok && ip.IsGlobalUnicast() {
-				addrs = append(addrs, ip)
-			}
+		addrs = append(addrs, global(all)...)
+	}
+	return addrs
+}
+
+// global returns the addresses that are no loopback, and no link-local ones.
+func global(all []net.Addr) []netip.Addr {
+	var addrs []netip.Addr
+	for _, a := range all {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, _ := netip.AddrFromSlice(n.IP) // zero if it is none
+		if ip = ip.Unmap(); ip.IsGlobalUnicast() {
+			addrs = append(addrs, ip)
 		}
 	}
 	return addrs

@@ -19,8 +19,8 @@ type origin struct {
 // parseOrigin reads an origin in any form that means the same: in upper case, with the
 // scheme's own port.
 func parseOrigin(s string) (o origin, ok bool) {
-	scheme, host, ok := strings.Cut(s, "://")
-	if !ok || scheme == "" || len(scheme) > 40 {
+	scheme, host, _ := strings.Cut(s, "://") // no host is malformed
+	if scheme == "" || len(scheme) > 40 {
 		return origin{}, false
 	}
 	o.scheme = strings.ToLower(scheme)
@@ -110,8 +110,8 @@ func (s *Server) grantOf(r *http.Request, text string) grant {
 			if p == normal {
 				return namedOrigin
 			}
-			if scheme, below, ok := strings.Cut(p, "://*."); ok && scheme == o.scheme &&
-				strings.HasSuffix(normal, "."+below) && len(normal) > len(scheme)+len("://.")+len(below) {
+			// What has no "://*." is no scheme, and no name begins with a dot.
+			if scheme, below, _ := strings.Cut(p, "://*."); scheme == o.scheme && strings.HasSuffix(normal, "."+below) {
 				return namedOrigin
 			}
 		}
@@ -137,11 +137,11 @@ func (s *Server) isOwn(r *http.Request, o origin) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
 	}
-	name, port, ok := hosts.Split(r.Host)
+	name, port, _ := hosts.Split(r.Host) // without a name if it is malformed
 	if port == ownPort(o.scheme) {
 		port = ""
 	}
-	return ok && name == o.name && (port == o.port || port == "")
+	return name == o.name && (port == o.port || port == "")
 }
 
 // maxOrigin is longer than any origin that a browser has, in bytes: what is longer is
@@ -206,7 +206,7 @@ func allowedHeaders(r *http.Request) string {
 // cannot read but the browser's tools show, and in the log.
 func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
 	setting := "Config.Origins (of a godwit.Server: Config.RTC.Origins)"
-	if o, ok := parseOrigin(text); ok && len(s.config.Hosts) > 0 && !hosts.Match(s.config.Hosts, o.name) {
+	if o, _ := parseOrigin(text); len(s.config.Hosts) > 0 && !hosts.Match(s.config.Hosts, o.name) {
 		if name, _, ok := hosts.Split(r.Host); ok && name == o.name {
 			setting = "Config.Hosts (of a godwit.Server: Config.RTC.Hosts)"
 		}
@@ -223,5 +223,5 @@ type warning struct{ last atomic.Int64 }
 
 func (w *warning) due(now time.Time) bool {
 	t, last := now.UnixNano(), w.last.Load()
-	return (last == 0 || t-last >= int64(time.Minute)) && w.last.CompareAndSwap(last, t)
+	return t-last >= int64(time.Minute) && w.last.CompareAndSwap(last, t)
 }

@@ -97,12 +97,10 @@ func (p *places) remove(c *Conn) {
 // says, one that has to say something is not at fault.
 func (p *places) silent(now time.Time, busy bool) *Conn {
 	var longest *Conn
-	if len(p.order) > 0 {
-		for _, c := range p.taken {
-			at := c.handshake.yields()
-			if !now.Before(at) && !(busy && c.handshake.ours) && (longest == nil || at.Before(longest.handshake.yields())) && p.wanted(c) {
-				longest = c
-			}
+	for _, c := range p.taken {
+		at := c.handshake.yields()
+		if !now.Before(at) && !(busy && c.handshake.ours) && (longest == nil || at.Before(longest.handshake.yields())) && p.wanted(c) {
+			longest = c
 		}
 	}
 	if longest == nil {

@@ -74,10 +74,7 @@ func site(a netip.Addr) netip.Addr {
 	if a.Is4() {
 		return a
 	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return a
-	}
+	p, _ := a.Prefix(64) // of no address there is none
 	return p.Addr()
 }
 
@@ -162,13 +159,20 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 	if !room {
 		return nil, true
 	}
+	return r.house(ufrag, s), false
+}
+
+// house makes s the home of a connection, if it has none yet: another shard may have been
+// faster.
+func (r *registry) house(ufrag []byte, s *shard) *Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c = r.byUfrag[string(ufrag)]; c != nil && c.shard == nil {
+	c := r.byUfrag[string(ufrag)]
+	if c != nil && c.shard == nil {
 		c.shard = s
 		r.waiting--
 	}
-	return c, false
+	return c
 }
 
 // withdraw forgets a connection that nobody has come for yet, also one that is not

@@ -75,12 +75,14 @@ func TestRemove(t *testing.T) {
 
 func TestWhatIsRemovedIsNotKept(t *testing.T) {
 	var h Heap[*thing]
-	a, b := &thing{}, &thing{}
-	h.Set(a, &a.slot, at(1))
-	h.Set(b, &b.slot, at(2))
-	seen := weak.Make(a)
-	h.Remove(&a.slot)
-	a = nil
+	b := &thing{}
+	h.Set(b, &b.slot, at(1))
+	seen := func() weak.Pointer[thing] {
+		a := &thing{}
+		h.Set(a, &a.slot, at(2))
+		h.Remove(&a.slot)
+		return weak.Make(a)
+	}()
 	runtime.GC()
 	if seen.Value() != nil {
 		t.Error("the heap keeps what was removed")

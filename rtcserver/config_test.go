@@ -1,0 +1,111 @@
+package rtcserver
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+func TestDefaultsAreAsDocumented(t *testing.T) {
+	var c Config
+	if err := c.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string][2]any{
+		"Shards":           {c.Shards, 1},
+		"MaxConns":         {c.MaxConns, 4096},
+		"MaxPending":       {c.MaxPending, 1024},
+		"MaxPerIP":         {c.MaxPerIP, 64},
+		"MaxHandshakes":    {c.MaxHandshakes, 64},
+		"PendingTimeout":   {c.PendingTimeout, 30 * time.Second},
+		"HandshakeTimeout": {c.HandshakeTimeout, 10 * time.Second},
+		"SilenceTimeout":   {c.SilenceTimeout, 30 * time.Second},
+		"MaxReceive":       {c.MaxReceive, 16 << 10},
+		"MaxChannels":      {c.MaxChannels, 16},
+		"MaxOffers":        {c.MaxOffers, 20},
+		"ReadBuffer":       {c.ReadBuffer, 4 << 20},
+		"WriteBuffer":      {c.WriteBuffer, 4 << 20},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s is %v, want %v", name, got[0], got[1])
+		}
+	}
+}
+
+// A setting is named by the error that refuses it; at the bounds it is taken.
+func TestConfigsAtTheirBounds(t *testing.T) {
+	public := func(n int) []netip.AddrPort {
+		var all []netip.AddrPort
+		for range n {
+			all = append(all, netip.MustParseAddrPort("192.0.2.1:7777"))
+		}
+		return all
+	}
+	one := netip.MustParseAddr("192.0.2.1")
+	for _, test := range []struct {
+		name string
+		c    Config
+		want string // of the error
+	}{
+		{"no shard", Config{Shards: -1}, "Config.Shards is -1, but must be 1 to 64"},
+		{"64 shards", Config{Shards: 64}, ""},
+		{"65 shards", Config{Shards: 65}, "Config.Shards is 65"},
+		{"Manual with a shard", Config{Manual: true, Shards: 1}, ""},
+		{"Manual with two", Config{Manual: true, Shards: 2}, "Config.Manual needs one shard, but Config.Shards is 2"},
+		{"8 addresses", Config{Public: public(8)}, ""},
+		{"9 addresses", Config{Public: public(9)}, "Config.Public has 9 addresses, but 8 are the most"},
+		{"no address", Config{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}, "Config.Public has"},
+		{"no port", Config{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}, "Config.Public has 192.0.2.1:0"},
+		{"any address", Config{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}, "Config.Public has [::]:7777"},
+		{"1,199 bytes", Config{MaxReceive: 1199}, "Config.MaxReceive is 1199, but must be 1200 to 65536"},
+		{"1,200 bytes", Config{MaxReceive: 1200}, ""},
+		{"64 KiB", Config{MaxReceive: 64 << 10}, ""},
+		{"64 KiB and a byte", Config{MaxReceive: 64<<10 + 1}, "Config.MaxReceive is 65537"},
+		{"less than no channel", Config{MaxChannels: -1}, "Config.MaxChannels is -1"},
+		{"a channel", Config{MaxChannels: 1}, ""},
+		{"256 channels", Config{MaxChannels: 256}, ""},
+		{"257 channels", Config{MaxChannels: 257}, "Config.MaxChannels is 257"},
+		{"less than a second", Config{SilenceTimeout: time.Second - 1}, "Config.SilenceTimeout is 999.999999ms"},
+		{"a second", Config{SilenceTimeout: time.Second}, ""},
+		{"half a minute", Config{SilenceTimeout: 30 * time.Second}, ""},
+		{"more than half a minute", Config{SilenceTimeout: 30*time.Second + 1}, "Config.SilenceTimeout is 30.000000001s"},
+	} {
+		err := test.c.setDefaults()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: error %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+// Who cannot be served is told so at once, by Listen and by Serve.
+func TestListenAndServeReportErrors(t *testing.T) {
+	network := netsim.New(1)
+	defer network.Close()
+	pc, err := network.Listen(serverAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := slog.New(slog.NewTextHandler(io.Discard, nil))
+	for name, listen := range map[string]struct {
+		begin func() (*Server, error)
+		want  string
+	}{
+		"Listen, configuration": {func() (*Server, error) { return Listen("127.0.0.1:0", Config{Shards: -1}) }, "Config.Shards is -1"},
+		"Listen, address":       {func() (*Server, error) { return Listen("nowhere", Config{Logger: silent}) }, `rtcserver: address "nowhere"`},
+		"Serve, configuration":  {func() (*Server, error) { return Serve(pc, Config{MaxChannels: -1}) }, "Config.MaxChannels is -1"},
+		"Serve, shards":         {func() (*Server, error) { return Serve(pc, Config{Shards: 2}) }, "Serve has one socket, but Config.Shards is 2"},
+	} {
+		s, err := listen.begin()
+		if s != nil || err == nil || !strings.Contains(err.Error(), listen.want) {
+			t.Errorf("%s: %v, want %q", name, err, listen.want)
+			if s != nil {
+				s.Close()
+			}
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package rtcserver
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestSites(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.1":              "192.0.2.1",
+		"::ffff:192.0.2.1":       "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6":   "2001:db8:1:2::",
+		"fe80::1%eth0":           "fe80::",
+		"2001:db8::1%eth0":       "2001:db8::",
+		"2001:db8:0:1::":         "2001:db8:0:1::",
+		"2001:db8:0:1:ffff::1%z": "2001:db8:0:1::",
+	} {
+		if got := site(netip.MustParseAddr(addr)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s counts as %v, want %s", addr, got, want)
+		}
+	}
+	if got := site(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address counts as %v", got)
+	}
+}
+
+// A register is a registry, and connections of one site by name.
+type register struct {
+	*registry
+	t *testing.T
+}
+
+func newRegister(t *testing.T, limit int) register {
+	return register{newRegistry(limit, 30*time.Second), t}
+}
+
+func (r register) conn(name string) *Conn {
+	return &Conn{ufrag: name, site: netip.MustParseAddr("192.0.2.1")}
+}
+
+func (r register) reserved(name string) *Conn {
+	r.t.Helper()
+	c := r.conn(name)
+	if no := r.reserve(c, remote{}, -1); no != nil {
+		r.t.Fatalf("%s: %v", name, no)
+	}
+	return c
+}
+
+func (r register) added(name string, now time.Time) *Conn {
+	r.t.Helper()
+	c := r.reserved(name)
+	if _, ok := r.add(c, now); !ok {
+		r.t.Fatalf("%s is not added", name)
+	}
+	return c
+}
+
+func (r register) want(what string, all, waiting, ofSite int) {
+	r.t.Helper()
+	a, w := r.count()
+	if n := r.perIP[netip.MustParseAddr("192.0.2.1")]; a != all || w != waiting || n != ofSite {
+		r.t.Errorf("%s: %d connections, %d wait, %d of the site; want %d, %d, %d", what, a, w, n, all, waiting, ofSite)
+	}
+	if ofSite == 0 && len(r.perIP) > 0 {
+		r.t.Errorf("%s: the site is not forgotten", what)
+	}
+}
+
+func TestReservationsAreLimitedAndGivenBack(t *testing.T) {
+	r := newRegister(t, 3)
+	a, b := r.reserved("a"), r.reserved("b")
+	r.want("two are reserved", 0, 2, 2)
+	for most, want := range map[int]int{2: http.StatusTooManyRequests, 3: 0, 0: 0, -1: 0} {
+		c := r.conn("c")
+		no := r.reserve(c, remote{addr: c.site}, most)
+		if (no == nil) != (want == 0) || no != nil && no.Status != want {
+			t.Errorf("a third of at most %d: %v", most, no)
+		}
+		if no == nil {
+			r.release(c)
+		}
+	}
+	c := r.conn("c")
+	if no := r.reserve(c, remote{addr: c.site, free: true}, 1); no != nil {
+		t.Errorf("where no limit applies: %v", no)
+	}
+	if no := r.reserve(r.conn("d"), remote{}, -1); no == nil || no.Status != http.StatusServiceUnavailable {
+		t.Errorf("more than may wait: %v", no)
+	}
+	r.release(c)
+	r.release(b)
+	r.want("one is left", 0, 1, 1)
+	for range 2 { // a session has two links at most
+		resumed := r.conn("resumed")
+		resumed.resume = true
+		want := r.perIP[c.site] < 2
+		if no := r.reserve(resumed, remote{addr: c.site}, 1); (no == nil) != want {
+			t.Errorf("a resume beside %d: %v", r.perIP[c.site], no)
+		}
+	}
+	r.want("twice the most", 0, 2, 2)
+	r.release(a)
+	r.release(a)
+	r.want("all are given back", 0, 0, 0)
+}
+
+func TestConnectionsThatWaitExpireInTheirOrder(t *testing.T) {
+	r, s := newRegister(t, 8), &shard{}
+	t0 := time.Unix(1000, 0)
+	at := func(n int) time.Time { return t0.Add(time.Duration(n) * time.Second) }
+	wantDue := func(what string, c *Conn, now, want time.Time) {
+		t.Helper()
+		if due, ok := r.add(c, now); !ok || !due.Equal(want) {
+			t.Errorf("%s: the first is due at %v, want %v", what, due.Sub(t0), want.Sub(t0))
+		}
+	}
+	wantDue("one", r.reserved("a"), at(0), at(30))
+	wantDue("two", r.reserved("b"), at(1), at(30))
+	if c, full := r.claim([]byte("a"), s, true); c == nil || c.ufrag != "a" || full {
+		t.Fatal("a is not claimed")
+	}
+	wantDue("the first has come", r.reserved("c"), at(2), at(31))
+	r.added("d", at(3))
+	r.added("e", at(3))
+	r.want("half of the places are taken", 5, 4, 5)
+	if all, due := r.expire(at(6), s, nil); len(all) != 0 || !due.Equal(at(31)) {
+		t.Errorf("%d have expired, the next at %v", len(all), due.Sub(t0))
+	}
+	wantDue("more than half: they have 5 s", r.reserved("f"), at(4), at(6))
+	all, due := r.expire(at(6), s, nil)
+	if len(all) != 1 || all[0].ufrag != "b" || !due.Equal(at(32)) {
+		t.Errorf("%d have expired, the next at %v", len(all), due.Sub(t0))
+	}
+	r.want("one has expired", 6, 4, 6)
+	all, due = r.expire(at(33), s, nil)
+	if got := names(all); got != "[c d e]" || !due.Equal(at(34)) {
+		t.Errorf("%s have expired, the next at %v", got, due.Sub(t0))
+	}
+	if got := names(r.adoptAll(s)); got != "[f]" {
+		t.Errorf("%s are adopted", got)
+	}
+	if all, due := r.expire(at(99), s, nil); len(all) != 0 || !due.IsZero() {
+		t.Errorf("%d have expired, the next at %v", len(all), due)
+	}
+	r.want("none waits", 6, 0, 6)
+}
+
+func names(all []*Conn) string {
+	var list []string
+	for _, c := range all {
+		list = append(list, c.ufrag)
+	}
+	return fmt.Sprint(list)
+}
+
+// One that waits stands before many that come at once: they are forgotten all the same.
+func TestThoseThatHaveComeAreForgotten(t *testing.T) {
+	r, s := newRegister(t, 8), &shard{}
+	r.added("slow", time.Unix(1000, 0))
+	most := 0
+	for i := range 1000 {
+		name := fmt.Sprint(i)
+		r.added(name, time.Unix(1000, 0))
+		most = max(most, len(r.pending))
+		r.claim([]byte(name), s, true)
+	}
+	if most != 2*2+minPending {
+		t.Errorf("%d are remembered while two wait, want %d at most, and no fewer looks through the list than that gives", most, 2*2+minPending)
+	}
+}
+
+func TestAConnectionHasOneHome(t *testing.T) {
+	r, first, second := newRegister(t, 8), &shard{}, &shard{}
+	c := r.added("a", time.Unix(1000, 0))
+	if got, full := r.claim([]byte("a"), first, false); got != nil || !full {
+		t.Errorf("a shard without room: %v, %v", got, full)
+	}
+	r.want("it waits", 1, 1, 1)
+	if got, full := r.claim([]byte("nobody"), first, false); got != nil || full {
+		t.Errorf("nobody: %v, %v", got, full)
+	}
+	if r.house([]byte("a"), first) != c || c.shard != first {
+		t.Error("it has no home")
+	}
+	if r.house([]byte("a"), second) != c || c.shard != first { // both had seen that it had none
+		t.Error("its home has changed")
+	}
+	if got, full := r.claim([]byte("a"), second, false); got != c || full || c.shard != first {
+		t.Errorf("one that has a home: %v, %v", got, full)
+	}
+	if r.house([]byte("nobody"), first) != nil {
+		t.Error("nobody has a home")
+	}
+	r.want("it has come", 1, 0, 1)
+	if r.named("a") != c || r.named("nobody") != nil {
+		t.Error("it is not known by its name")
+	}
+	r.remove(c)
+	r.remove(c)
+	r.want("it is removed", 0, 0, 0)
+}
+
+func TestWithdrawnConnections(t *testing.T) {
+	r, s := newRegister(t, 8), &shard{}
+	early := r.reserved("early")
+	if r.withdraw(early) != nil {
+		t.Error("one that is not entered has a shard")
+	}
+	r.want("not entered yet", 0, 1, 1)
+	if _, ok := r.add(early, time.Unix(1000, 0)); ok {
+		t.Error("it is entered after all")
+	}
+	r.release(early)
+	waits, has := r.added("waits", time.Unix(1000, 0)), r.added("has come", time.Unix(1000, 0))
+	r.claim([]byte("has come"), s, true)
+	for range 2 {
+		if r.withdraw(waits) != nil {
+			t.Error("one that waits has a shard")
+		}
+		r.want("one waited", 1, 0, 1)
+	}
+	if r.withdraw(has) != s {
+		t.Error("one that has come has no shard")
+	}
+	r.want("it is the shard's to end", 1, 0, 1)
+}
+
+// An address belongs to two shards at most, and a third gets it when one has not been
+// heard there for a while.
+func TestClaimsOfAnAddress(t *testing.T) {
+	r := newRegistry(8, time.Second)
+	a, b, c := &shard{}, &shard{}, &shard{}
+	addr, t0 := netip.MustParseAddrPort("192.0.2.1:1"), time.Unix(1000, 0)
+	want := func(what string, shared int32, first, second *shard) {
+		t.Helper()
+		all := r.at(addr)
+		if all[0].shard != first || all[1].shard != second || r.shared.Load() != shared {
+			t.Errorf("%s: %v, %d shared", what, all, r.shared.Load())
+		}
+	}
+	r.enter(t0, addr, a)
+	want("one", 0, a, nil)
+	r.enter(t0, addr, b)
+	want("two", 1, a, b)
+	r.enter(t0.Add(claimLasts), addr, c)
+	want("a third gets nothing", 1, a, b)
+	r.enter(t0.Add(10*time.Second), addr, a)
+	r.enter(t0.Add(claimLasts+1), addr, c)
+	want("the second was not heard", 1, a, c)
+	r.leave(addr, b)
+	want("who has nothing leaves nothing", 1, a, c)
+	r.leave(addr, a)
+	want("one is left", 0, nil, c)
+	r.enter(t0, addr, c)
+	want("it is heard again", 0, nil, c)
+	r.leave(addr, c)
+	want("none is left", 0, nil, nil)
+	if len(r.byAddr) != 0 {
+		t.Error("an address of nobody is remembered")
+	}
+}
