@@ -1,7 +1,9 @@
 package rtcserver
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -107,5 +109,21 @@ func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
 			}
 			wantRefusal(t, signal(t, w.server, browserOffer(t), nameless), 429, "requests without an IP address, which count as one")
 		})
+	}
+}
+
+// The limit of 40 KiB is for what comes, of which the SDP is 32 KiB at most.
+func TestAnswerTakes40KiB(t *testing.T) {
+	s := listen(t, Config{})
+	b, err := json.Marshal(map[string]string{"type": "offer", "sdp": browserOffer(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]int{40 << 10: 0, 40<<10 + 1: http.StatusRequestEntityTooLarge} {
+		_, err := s.Answer(t.Context(), append(b, bytes.Repeat([]byte{' '}, n-len(b))...), netip.Addr{})
+		e, _ := errors.AsType[*StatusError](err)
+		if (err == nil) != (want == 0) || e != nil && e.Status != want {
+			t.Errorf("%d bytes: %v", n, err)
+		}
 	}
 }

@@ -32,6 +32,9 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		{"10.1.1.1", "203.0.113.7", "203.0.113.7"}, // a program in front has changed RemoteAddr
 		{"203.0.113.9", "", "203.0.113.9"},
 		{"10.1.1.1:1", " , ,203.0.113.7, ,", "203.0.113.7"},
+		{"10.1.1.1:1", "2001:db8::1%" + strings.Repeat("z", 100-len("2001:db8::1%")), "2001:db8::1"},
+		{"10.1.1.1:1", "203.0.113.7" + strings.Repeat(",10.1.1.1", 31), "203.0.113.7"},
+		{"10.1.1.1:1", "203.0.113.7" + strings.Repeat(",10.1.1.1", 32), "10.1.1.1"},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.RemoteAddr = c.remote
@@ -46,7 +49,8 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		t.Errorf("logged: %s", text)
 	}
 	// What is none ends the search, and is logged once.
-	for _, bad := range []string{"unknown", "_hidden", "203.0.113.7:51234, unknown", "2001:db8::1:x", "[203.0.113.7", "for=203.0.113.7", `"`, strings.Repeat("1", 1000)} {
+	for _, bad := range []string{"unknown", "_hidden", "203.0.113.7:51234, unknown", "2001:db8::1:x", "[203.0.113.7", "for=203.0.113.7", `"`, `1203.0.113.7"`, `"203.0.113.7x`, "[2001:db8::1]443",
+		"2001:db8::1%" + strings.Repeat("z", 101-len("2001:db8::1%")), strings.Repeat("1", 1000)} {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.RemoteAddr = "10.1.1.1:1"
 		r.Header.Set("X-Forwarded-For", bad)
@@ -75,6 +79,23 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 	r.Header["X-Forwarded-For"] = []string{"203.0.113.7" + strings.Repeat(",10.1.1.1", 100_000)}
 	if got := s.clientAddr(r); got != netip.MustParseAddr("10.1.1.1") {
 		t.Errorf("of many hops: %v", got)
+	}
+	for prefix, c := range map[string]struct {
+		remote string
+		want   bool
+	}{
+		"::ffff:0.0.0.0/96": {"203.0.113.9:1", true},
+		"::ffff:0.0.0.0/95": {"203.0.113.9:1", false}, // of IPv6 addresses, which a mapped one is none of
+		"2001:db8::/112":    {"[2001:dead::1]:1", false},
+		"2001:db8:1::/48":   {"[2001:db8:1:2::1]:1", true},
+	} {
+		s := listen(t, Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix(prefix)}})
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.RemoteAddr = c.remote
+		r.Header.Set("X-Forwarded-For", "198.51.100.1")
+		if got := s.clientAddr(r); (got == netip.MustParseAddr("198.51.100.1")) != c.want {
+			t.Errorf("%s of %s: %v, believed %v", c.remote, prefix, got, !c.want)
+		}
 	}
 	bad := Config{TrustedProxies: []netip.Prefix{{}}}
 	if err := bad.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") {

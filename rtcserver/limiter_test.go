@@ -56,17 +56,26 @@ func TestLimiterTableIsBounded(t *testing.T) {
 	if len(l.buckets) != maxBuckets {
 		t.Fatalf("%d buckets, want at most %d", len(l.buckets), maxBuckets)
 	}
-	now = now.Add(10 * time.Second) // the old buckets are full again, so they need not be known
+	if l.allow(now.Add(time.Second-1), site(3*maxBuckets)) {
+		t.Error("the table is looked through again within a second")
+	}
+	now = now.Add(time.Second) // the old buckets are full again, so they need not be known
 	if !l.allow(now, site(3*maxBuckets)) {
 		t.Error("no room after the old buckets have filled")
 	}
 }
 
 func TestNoRateIsNoLimit(t *testing.T) {
-	l := newLimiter(-1)
-	for range 1000 {
-		if !l.allow(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1")) {
-			t.Fatal("refused")
+	for _, rate := range []int{-1, 0} {
+		l := newLimiter(rate)
+		for range 1000 {
+			if !l.allow(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1")) {
+				t.Fatal("refused")
+			}
+		}
+		l.charge(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1"), 1)
+		if len(l.buckets) > 0 {
+			t.Errorf("rate %d: sites are remembered", rate)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,10 @@ func TestPagesOfThisServerAreKnownBehindProxies(t *testing.T) {
 		{"https://evil.example", "game.example", "cross-site", 403},
 		{"null", "null", "", 403},
 		{"https://", "", "", 403},
+		{"game.example", "game.example", "", 403},
+		{"://game.example", "game.example", "", 403},
+		{strings.Repeat("x", 40) + "://game.example", "game.example", "", 200},
+		{strings.Repeat("x", 41) + "://game.example", "game.example", "", 403},
 	} {
 		edit := []string{"Origin", c.origin, "Host", c.host}
 		if c.site != "" {
@@ -125,6 +130,18 @@ func TestHosts(t *testing.T) {
 	}
 	wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "http://rebound.example", "Host", "rebound.example")), 403, "Config.Hosts")
 	wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "https://other.example")), 403, "Config.Origins")
+	// Where the name is one of them, it is not Hosts that refuses the page.
+	for _, c := range []struct {
+		hosts              []string
+		origin, host, want string
+	}{
+		{[]string{"game.example"}, "https://game.example:8443", "game.example:9443", "Config.Origins"},
+		{[]string{"game.example"}, "https://other.example:8443", "other.example:9443", "Config.Hosts"},
+		{[]string{"game.example"}, "://", "[", "Config.Origins"},
+		{nil, "https://game.example:8443", "game.example:9443", "Config.Origins"},
+	} {
+		wantRefusal(t, signal(t, listen(t, Config{Hosts: c.hosts}), browserOffer(t), from("Origin", c.origin, "Host", c.host)), 403, c.want)
+	}
 	for _, bad := range []string{"https://game.example", "game.example:443", "", "a.*.example", "müller.example"} {
 		c := Config{Hosts: []string{bad}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.Hosts has") {
@@ -203,6 +220,25 @@ func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
 			t.Errorf("%.40q: %q", asked, got)
 		}
 	}
+	for _, c := range "azAZ09-_., " {
+		if got := ask("Access-Control-Request-Headers", "x"+string(c)+"x").Get("Access-Control-Allow-Headers"); got != always+", x"+string(c)+"x" {
+			t.Errorf("a header with %q: %q", c, got)
+		}
+	}
+	for _, c := range "`{@[/:\"\t;é" {
+		if got := ask("Access-Control-Request-Headers", "x"+string(c)+"x").Get("Access-Control-Allow-Headers"); got != always {
+			t.Errorf("a header with %q: %q", c, got)
+		}
+	}
+	for n, want := range map[int]bool{1024: true, 1025: false} {
+		asked := strings.Repeat("x", n)
+		if got := ask("Access-Control-Request-Headers", asked).Get("Access-Control-Allow-Headers"); strings.Contains(got, asked) != want {
+			t.Errorf("%d bytes of headers are granted: %v", n, !want)
+		}
+	}
+	if got := ask()["Vary"]; !slices.Equal(got, []string{"Origin", "Access-Control-Request-Headers"}) {
+		t.Errorf("a preflight varies by %q", got)
+	}
 	if got := ask().Get("Access-Control-Allow-Private-Network"); got != "" {
 		t.Errorf("private network, unasked: %q", got)
 	}
@@ -265,6 +301,17 @@ func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 	s.ServeHTTP(w, r)
 	if w.Code != http.StatusForbidden || len(w.Header().Get("Access-Control-Allow-Origin")) > 300 || w.Body.Len() > 1024 {
 		t.Errorf("status %d, %d bytes of origin and %d of body", w.Code, len(w.Header().Get("Access-Control-Allow-Origin")), w.Body.Len())
+	}
+	for n, want := range map[int]int{300: 200, 301: 403} {
+		if w := signal(t, s, browserOffer(t), from("Origin", "https://"+strings.Repeat("x", n-len("https://")))); w.Code != want {
+			t.Errorf("an origin of %d bytes: %d, want %d", n, w.Code, want)
+		}
+	}
+	s = listen(t, Config{Origins: []string{"null"}})
+	for o, want := range map[string]int{"null": 200, "https://friend.example": 403} {
+		if w := signal(t, s, browserOffer(t), from("Origin", o)); w.Code != want {
+			t.Errorf("%s where only files may: %d, want %d", o, w.Code, want)
+		}
 	}
 	s = listen(t, Config{})
 	for site, want := range map[string]int{"same-origin": 200, "same-site": 403, "cross-site": 403, "": 200} {

@@ -1,0 +1,57 @@
+package rtcserver
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Each line is said once, in order, and the room of a burst is given back.
+func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
+	j := new(journal)
+	s := &shard{server: &Server{config: Config{Logger: slog.New(j)}}}
+	s.log(slog.LevelInfo, "first", "n", 1)
+	s.takeLines()
+	s.log(slog.LevelWarn, "second")
+	s.writeLines()
+	s.takeLines()
+	s.writeLines()
+	s.takeLines()
+	s.writeLines()
+	if want := []string{"INFO first n=1", "WARN second"}; !slices.Equal(j.lines, want) {
+		t.Errorf("%q, want %q", j.lines, want)
+	}
+	for i := range 10 * keptLines {
+		s.log(slog.LevelInfo, fmt.Sprint(i))
+	}
+	s.takeLines()
+	if cap(s.lines) > keptLines {
+		t.Errorf("room for %d lines is kept", cap(s.lines))
+	}
+	s.writeLines()
+	if s.said != nil || len(j.lines) != 2+10*keptLines {
+		t.Errorf("%d lines", len(j.lines))
+	}
+}
+
+func TestAllowanceOfLines(t *testing.T) {
+	var a allowance
+	due := func(after time.Duration) (n int) {
+		for range 100 {
+			if a.due(time.Unix(1000, 0).Add(after)) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, linesAMinute}, {time.Minute - 1, 0}, {time.Minute, linesAMinute}, {2*time.Minute - 1, 0}} {
+		if n := due(c.after); n != c.want {
+			t.Errorf("after %v: %d lines, want %d", c.after, n, c.want)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package rtcserver
+
+import (
+	"reflect"
+	"testing"
+	"testing/synctest"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// fill sets all numbers in v to different ones, and returns the next.
+func fill(v reflect.Value, n uint64) uint64 {
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			n = fill(v.Field(i), n)
+		}
+	case v.Kind() == reflect.Array:
+		for i := range v.Len() {
+			n = fill(v.Index(i), n)
+		}
+	case v.CanInt():
+		v.SetInt(int64(n))
+		n++
+	case v.CanUint():
+		v.SetUint(n)
+		n++
+	case v.Kind() == reflect.Bool:
+		v.SetBool(true)
+	}
+	return n
+}
+
+// Every counter of every shard is in the sum.
+func TestStatsAreSumsOverShards(t *testing.T) {
+	var want Stats
+	socket := func(n uint64) (u udpio.Stats) {
+		fill(reflect.ValueOf(&u).Elem(), n)
+		return u
+	}
+	a, b := socket(100), socket(1000)
+	want.addSocket(a)
+	want.addSocket(b)
+	va, vb, sum := reflect.ValueOf(a), reflect.ValueOf(b), reflect.ValueOf(want.Socket)
+	for i := range sum.NumField() {
+		name := sum.Type().Field(i).Name
+		switch f := sum.Field(i); {
+		case f.Kind() == reflect.Bool:
+			if !f.Bool() {
+				t.Errorf("%s is false", name)
+			}
+		case f.CanInt(): // the sizes of buffers are the same for all
+			if f.Int() != vb.Field(i).Int() {
+				t.Errorf("%s is %d", name, f.Int())
+			}
+		case f.Uint() != va.Field(i).Uint()+vb.Field(i).Uint():
+			t.Errorf("%s is %d, want %d", name, f.Uint(), va.Field(i).Uint()+vb.Field(i).Uint())
+		}
+	}
+
+	s := listen(t, Config{})
+	if st := s.Stats(); len(st.Refused) > 0 || st.Socket.ReadBuffer == 0 {
+		t.Errorf("a new server: %+v", st)
+	}
+	sh := s.shards[0]
+	one := shardStats{
+		messagesIn: 1, messagesOut: 2, datagramsIn: 3, datagramsOut: 4, bytesIn: 5, bytesOut: 6, batches: 7, handlers: 8,
+		opened: 9, handshakes: 10, handshakesFailed: 11, handshakesQueued: 12, handshakesYielded: 13, contested: 14, stopped: true,
+	}
+	fill(reflect.ValueOf(&one.closed).Elem(), 15)
+	fill(reflect.ValueOf(&one.channelsRefused).Elem(), 30)
+	fill(reflect.ValueOf(&one.drops).Elem(), 40)
+	sh.mu.Lock()
+	sh.stats = one
+	sh.mu.Unlock()
+	var got Stats
+	for range 2 {
+		sh.addStats(&got)
+	}
+	got.Socket = udpio.Stats{}
+	want = Stats{
+		MessagesIn: 2, MessagesOut: 4, DatagramsIn: 6, DatagramsOut: 8, BytesIn: 10, BytesOut: 12, Batches: 14, HandlerTime: 16,
+		Opened: 18, HandshakesDone: 20, HandshakesFailed: 22, HandshakesQueued: 24, HandshakesYielded: 26, Contested: 28, StoppedShards: 2,
+	}
+	for i := range want.Closed {
+		want.Closed[i] = 2 * one.closed[i]
+	}
+	for i := range want.ChannelsRefused {
+		want.ChannelsRefused[i] = 2 * one.channelsRefused[i]
+	}
+	for i := range want.Drops {
+		want.Drops[i] = 2 * one.drops[i]
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+// What came and went is counted, for the server and the connection.
+func TestTrafficIsCounted(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.network.Inject(attackerAddr, serverAddr, []byte("neither of them"))
+		w.network.Inject(attackerAddr, serverAddr, []byte{0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		w.network.Inject(attackerAddr, serverAddr, checkFor("nobody:page", "0123456789012345678901", true))
+		w.network.Inject(attackerAddr, serverAddr, record(23, 1, 7, make([]byte, 40)))
+		w.network.Inject(attackerAddr, serverAddr, checkFor("a:b", "0123456789012345678901", true)[:30])
+		synctest.Wait()
+		st := w.server.Stats()
+		if st.Drops[DropNotOurs] != 1 || st.Drops[DropBadSTUN] != 2 || st.Drops[DropUnknownUfrag] != 1 || st.Drops[DropUnknownAddr] != 1 {
+			t.Errorf("of five: %v", st.Drops)
+		}
+		if st.DatagramsIn != 5 || st.BytesIn == 0 || st.Batches == 0 || st.DatagramsOut != 0 || st.BytesOut != 0 {
+			t.Errorf("%+v", st)
+		}
+		p := w.open()
+		p.echoes("it is open")
+		w.network.Inject(p.addr(), serverAddr, record(23, 1, 7, make([]byte, 40)))
+		w.network.Inject(attackerAddr, serverAddr, checkFor(w.liveUfrag()+":page", "0123456789012345678901", true))
+		synctest.Wait()
+		st = w.server.Stats()
+		if st.Drops[DropBadCheck] != 1 {
+			t.Errorf("a wrong password: %v", st.Drops)
+		}
+		if st.Socket.Sent != st.DatagramsOut || st.Socket.Received != st.DatagramsIn || st.BytesOut < st.DatagramsOut {
+			t.Errorf("%+v", st)
+		}
+		for c := range w.server.Conns() {
+			c.shard.mu.Lock()
+			a, dropped := c.peer.Stats()
+			c.shard.mu.Unlock()
+			want := ConnStats{
+				MessagesIn: 1, MessagesOut: 1, RTT: a.RTT, EagerAcks: a.Eager, SacksOut: a.SacksOut,
+				GapSacksOut: a.GapSacksOut, Forwards: a.Forwards, Duplicates: a.Duplicates, Late: a.Late, Dropped: dropped,
+			}
+			if got := c.Stats(); got != want || got.RTT == 0 || got.SacksOut == 0 || got.Dropped == 0 {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		}
+	})
+}
