@@ -199,3 +199,103 @@ func TestDrippingHandshakesKeepNobodyOut(t *testing.T) {
 		}
 	})
 }
+
+func TestWhenAHandshakeGivesItsPlaceUp(t *testing.T) {
+	began := time.Unix(100, 0)
+	at := func(d time.Duration) time.Time { return began.Add(d) }
+	for name, c := range map[string]struct {
+		h    handshake
+		want time.Time
+	}{
+		"the page's turn":             {handshake{began: began, last: at(time.Second)}, at(2 * time.Second)},
+		"our turn":                    {handshake{began: began, last: at(time.Second), ours: true}, at(4 * time.Second)},
+		"the page's, at the very end": {handshake{began: began, last: at(4500 * time.Millisecond)}, at(5 * time.Second)},
+		"ours, near the end":          {handshake{began: began, last: at(3 * time.Second), ours: true}, at(5 * time.Second)},
+	} {
+		if got := c.h.yields(); !got.Equal(c.want) {
+			t.Errorf("%s: after %v, want %v", name, got.Sub(began), c.want.Sub(began))
+		}
+	}
+}
+
+// Of several that are due the one goes that has been so for longest; who waits for
+// somebody of its own site waits; and the next look is when there is something to see.
+func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
+	t0 := time.Unix(100, 0)
+	at := func(d time.Duration) time.Time { return t0.Add(d) }
+	conn := func(site byte, last time.Duration, ours bool) *Conn {
+		return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site}), handshake: &handshake{began: t0, last: at(last), ours: ours}}
+	}
+	late, early, ours := conn(1, 200*time.Millisecond, false), conn(2, 100*time.Millisecond, false), conn(3, 0, true)
+	p := places{most: 3}
+	for _, c := range []*Conn{late, early, ours} {
+		p.take(c)
+	}
+	look := func(after time.Duration, busy bool, want *Conn, next time.Duration) {
+		t.Helper()
+		if got := p.silent(at(after), busy); got != want {
+			t.Errorf("after %v: the wrong one gives its place up, or none: %+v", after, got)
+		}
+		if want == nil && !(p.yieldAt.IsZero() && next == 0) && !p.yieldAt.Equal(at(next)) {
+			t.Errorf("after %v the next look is after %v, want %v", after, p.yieldAt.Sub(t0), next)
+		}
+	}
+	look(2*time.Second, false, nil, 0) // nobody waits
+	p.yieldsBy(at(0))
+	if !p.yieldAt.IsZero() {
+		t.Error("somebody looks though nobody waits")
+	}
+	waits := conn(9, 0, false)
+	p.wait(waits)
+	if !p.yieldAt.Equal(at(1100 * time.Millisecond)) {
+		t.Errorf("the first look is after %v", p.yieldAt.Sub(t0))
+	}
+	p.wait(conn(8, 0, false)) // the time stands
+	p.yieldsBy(at(1050 * time.Millisecond))
+	p.yieldsBy(at(1070 * time.Millisecond))
+	if !p.yieldAt.Equal(at(1050 * time.Millisecond)) {
+		t.Errorf("the first look is after %v", p.yieldAt.Sub(t0))
+	}
+	look(1099*time.Millisecond, false, nil, 1199*time.Millisecond) // a tenth of a second later at the earliest
+	look(900*time.Millisecond, false, nil, 1100*time.Millisecond)
+	look(1100*time.Millisecond, false, early, 0)
+	look(1300*time.Millisecond, false, early, 0)
+	p.remove(early)
+	p.take(conn(2, 1300*time.Millisecond, false))
+	look(1300*time.Millisecond, true, late, 0)
+	p.remove(late)
+	look(3*time.Second, true, p.taken[1], 0)
+	p.remove(p.taken[1])
+	look(3*time.Second, true, nil, 3100*time.Millisecond) // it waits for its turn to compute
+	look(3*time.Second, false, ours, 0)
+
+	// A crowd behind one address waits for itself.
+	crowd := places{most: 1}
+	crowd.take(conn(1, 0, false))
+	crowd.wait(conn(1, 0, false))
+	p = crowd
+	look(2*time.Second, false, nil, 2100*time.Millisecond)
+}
+
+// The line of a site is left in any order, and a site without one is forgotten.
+func TestWaitingLinesAreLeftInAnyOrder(t *testing.T) {
+	conn := func(site byte) *Conn { return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site})} }
+	p := places{most: 2}
+	a, b, c, other := conn(1), conn(1), conn(1), conn(2)
+	for _, w := range []*Conn{a, b, c, other} {
+		p.wait(w)
+	}
+	p.remove(b)
+	p.remove(b)
+	p.remove(conn(3))
+	var order []*Conn
+	for w := p.next(); w != nil; w = p.next() {
+		order = append(order, w)
+	}
+	if len(order) != 3 || order[0] != a || order[1] != other || order[2] != c {
+		t.Errorf("%v", order)
+	}
+	if len(p.waiting) != 0 || len(p.order) != 0 || p.next() != nil {
+		t.Errorf("%d sites are remembered", len(p.waiting))
+	}
+}
