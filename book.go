@@ -76,7 +76,7 @@ func (b *book) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
 	return nil
 }
 
-// setAway notes that c is interrupted, or no more. If too many are, it returns the one
+// setAway notes that c is interrupted, or that it goes on. If too many are, it returns the one
 // that has to end: the one that has been interrupted longest.
 func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
 	b.mu.Lock()

@@ -61,9 +61,8 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 }
 
 // A payload is one copy of a message to many, in the queues of all who are to get it.
-// The last of them to be done with it gives it back to the server. A session that is
-// lost sight of with messages in its queue keeps it from that; then the garbage
-// collector has it.
+// The last of them returns it to the server's pool. If a session becomes unreachable
+// while its queue holds the payload, the payload goes to the garbage collector instead.
 type payload struct {
 	channel.Shared
 	home    *payloads
@@ -106,7 +105,7 @@ func (ps *payloads) pop() *payload {
 	return p
 }
 
-// release lets go of p once.
+// release drops one reference to p.
 func (p *payload) release() {
 	if p.holders.Add(-1) > 0 || cap(p.B) > maxPayload {
 		return

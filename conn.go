@@ -140,7 +140,7 @@ type Conn struct {
 	session   *session.Session
 	seated    *anchor // the link that the session knows of
 	asked     map[uint32]*question
-	forgotten bool    // the server's book has it no more
+	forgotten bool    // the server's book has no entry for it any more
 	left      bool    // a handler has panicked before it had all news
 	tallied   *Totals // what of its counters the book has; nil means nothing
 }
@@ -254,8 +254,8 @@ func (c *Conn) Free(ch ChannelID) int {
 }
 
 // Close ends the session. What was sent reliably is delivered first, for
-// Config.DrainTimeout at most; nothing more is taken meanwhile, and what comes is not
-// told but for answers and receipts. Then both ends' Close handlers get the code, the
+// Config.DrainTimeout at most; meanwhile Send returns ErrClosed, and of what
+// arrives only answers and receipts reach the handlers. Then both ends' Close handlers get the code, the
 // text, of which 256 bytes are sent, and how much was given up. It does not wait for
 // that. A second Close does nothing.
 func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }

@@ -223,7 +223,7 @@ func Example_nativeClient() {
 			Message:     func(s *client.Session, ch godwit.ChannelID, b []byte) { fmt.Println(ch, b) },
 			Interrupted: func(*client.Session) { log.Print("reconnecting") },
 			Resumed:     func(*client.Session) { log.Print("nothing reliable was lost") },
-			Renewing:    func(_ *client.Session, why client.CloseReason) { log.Print("begins anew: ", why) },
+			Renewing:    func(_ *client.Session, why client.CloseReason) { log.Print("starts over: ", why) },
 			Close:       func(_ *client.Session, why client.CloseReason) { log.Print("over: ", why) },
 		},
 	})

@@ -14,8 +14,7 @@ type Group struct {
 	roster roster
 }
 
-// NewGroup returns an empty group. A group that is not used any more needs no
-// farewell once it is empty.
+// NewGroup returns an empty group. An empty group needs no cleanup.
 func (s *Server) NewGroup() *Group { return &Group{server: s} }
 
 // Join adds a session. It reports false if it is a member already, or over.

@@ -351,7 +351,7 @@ func (l *loop) flush() {
 // pending reports whether there is something to do at once.
 func (l *loop) pending() bool { return len(l.wake) > 0 }
 
-// refuse lets no more links be made.
+// refuse makes connect fail from now on.
 func (l *loop) refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -50,8 +50,9 @@ func newRequest(c *Conn, ev *session.Event) *Request {
 func (r *Request) Conn() *Conn { return r.conn }
 
 // Keep lets the request be answered after the handler has returned, from any
-// goroutine. It sets Data to nil: copy what is still needed before. A request that is
-// kept and then lost sight of is rejected when the garbage collector finds it.
+// goroutine. It sets Data to nil: copy what is still needed before. A kept
+// request that becomes unreachable without an answer is rejected when it is
+// garbage-collected.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
 		owed.Keep(r, &r.answer)
@@ -76,14 +77,14 @@ func (c *Conn) answer(f func(*session.Session, time.Time) error) error {
 	return err
 }
 
-// A Result is what came of a request of one's own.
+// A Result is how a request of this end ended.
 type Result struct {
 	Status Status
 	Data   []byte // of a reply; valid until the func that gets it returns
 	Text   string // of a rejection
 }
 
-// question is a request of one's own that waits.
+// question is a request of this end that has no final status yet.
 type question struct{ done func(Result) }
 
 func (q *question) result(ev *session.Event) {
@@ -93,7 +94,7 @@ func (q *question) result(ev *session.Event) {
 	q.done(Result{ev.Status, ev.Data, ev.Reason.Text})
 }
 
-// A RequestID is how Status calls a request of one's own.
+// A RequestID is the number of a request of this end, for Status.
 type RequestID uint32
 
 // Ask sends a request and returns. done is called like a handler, and in order with

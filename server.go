@@ -157,7 +157,7 @@ func (s *Server) closed(c *Conn, why CloseReason) {
 	s.log(c, "close", "why", why) // last: a Logger may panic
 }
 
-// away notes that a session is interrupted, or no more, and ends another one early if
+// away notes that a session is interrupted, or that it goes on, and ends another one early if
 // too many are.
 func (s *Server) away(c *Conn, away bool) {
 	if !c.ours {
@@ -168,7 +168,7 @@ func (s *Server) away(c *Conn, away bool) {
 	}
 }
 
-// forget lets go of a session that is over, open or not.
+// forget removes a session that is over from the tables, whether it was open or not.
 func (s *Server) forget(c *Conn) {
 	if !c.ours {
 		return

@@ -111,7 +111,7 @@ func TestLengthOfATokenIsExact(t *testing.T) {
 	}
 }
 
-// A token that may be shown often needs no id; the other limits hold all the same.
+// A token that may be shown often needs no id; the other limits hold nevertheless.
 func TestReusableTokens(t *testing.T) {
 	s := newSigner(t, EdDSA)
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1", Reusable: true}

@@ -32,7 +32,8 @@ type Claims struct {
 	skew time.Duration
 }
 
-// Until returns when the token is good no more, whose clock soever one asks.
+// Until returns Expires plus the verifier's Skew: after it no clock within the skew
+// accepts the token.
 func (c Claims) Until() time.Time { return c.Expires.Add(c.skew) }
 
 // claims are Claims as the JWT package wants them.

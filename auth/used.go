@@ -19,9 +19,8 @@ type Used struct {
 	oldest expiries
 }
 
-// Spend takes note that a token is used, which is then remembered until it is good
-// no more. The error is ErrReplayed, ErrExpired or ErrBusy. It is the last thing to ask: a token
-// that is refused for another reason is not spent.
+// Spend marks a token as used until it expires. The error is ErrReplayed, ErrExpired or
+// ErrBusy. Call Spend last: a token that is refused for another reason must not be spent.
 func (u *Used) Spend(now time.Time, c Claims) error {
 	for len(u.oldest) > 0 && u.oldest[0].at.Before(now) {
 		delete(u.ids, u.oldest[0].id)

@@ -23,7 +23,7 @@ type congestion struct {
 	rate, floor, ceiling float64 // bytes per second
 	startup              bool
 
-	minRTT  time.Duration // shortest of late, 0 before the first sample
+	minRTT  time.Duration // shortest recent one, 0 before the first sample
 	minAt   moment
 	probing moment // until then the rate is halved to see the path empty; 0 otherwise
 
@@ -130,7 +130,7 @@ func (c *congestion) excess() time.Duration {
 }
 
 // acked takes what one ack block told: largest is the newest packet in it, loss the
-// share of packets lost of late.
+// share of packets lost recently.
 func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float64) {
 	c.delivered += uint64(bytes)
 	r := &c.round

@@ -74,7 +74,7 @@ func mean(v []float64) float64 {
 }
 
 // TestPolicer drops what is too much without letting it wait: no round trip shows
-// it. What comes of it hangs on small things, hence ten links.
+// it. What comes of it hangs on small things, so there are ten links.
 func TestPolicer(t *testing.T) {
 	var shares, losses []float64
 	for i := range 10 {

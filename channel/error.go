@@ -18,7 +18,7 @@ var (
 	// ErrExpired: the message's deadline has passed already.
 	ErrExpired = errors.New("channel: the message's deadline has passed; nothing was queued")
 	// ErrClosed: Close was called, or the peer has closed.
-	ErrClosed = errors.New("channel: closed; connect anew")
+	ErrClosed = errors.New("channel: closed; connect again")
 )
 
 // A TableError says what is wrong with a table of channels, or in what two tables

@@ -179,7 +179,7 @@ func (m *Mux) probe(t moment) {
 }
 
 // probes is how many packets may leave at a timeout: two, or as many as it takes
-// that an answer to one is likely at the losses of late, of which each way is taken
+// that an answer to one is likely at recent losses, of which each way is taken
 // to have the worse; and one more for each timeout before. When that did not help the
 // link is dark, and one has to do: more would be lost for nothing.
 func (m *Mux) probes() int {

@@ -189,8 +189,8 @@ func (m *Mux) Send(now time.Time, ch ID, b []byte, o Options) (MessageID, error)
 	return m.send(now, ch, b, nil, o)
 }
 
-// SendShared queues p itself. It takes it unless there is an error. A Mux that is
-// itself lost sight of never calls Done.
+// SendShared queues p itself. The Mux takes p unless it returns an error. A Mux that becomes
+// unreachable never calls Done.
 func (m *Mux) SendShared(now time.Time, ch ID, p *Shared, o Options) (MessageID, error) {
 	return m.send(now, ch, p.B, p, o)
 }

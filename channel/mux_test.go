@@ -396,7 +396,7 @@ func TestReliableLinkSendsNothingTwice(t *testing.T) {
 	x.wantIdle("neither loss nor timeout")
 	x.ack(0, 5)
 	if !x.m.Idle() {
-		t.Error("acknowledgements count all the same")
+		t.Error("acknowledgements count nevertheless")
 	}
 }
 

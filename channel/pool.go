@@ -73,7 +73,7 @@ func (p *pool) message() *message {
 	return m
 }
 
-// disown lets go of a message's body.
+// disown returns a message's body to the pool, or drops a reference to a shared one.
 func (p *pool) disown(m *message) {
 	switch {
 	case m.shared == nil:

@@ -90,7 +90,7 @@ type sender struct {
 	allowed bool // this end may send on it
 	shut    bool // the peer does not know it yet
 
-	queue   list // not sent yet, but for the head, which may be sent in part
+	queue   list // not sent yet, except the head, which may be sent in part
 	waiting list // sent, and something is still to be learned: oldest first
 	cost    int  // of both, and what counts against QueueLimit
 	lost    int  // pieces of waiting and of the head to send again

@@ -89,7 +89,7 @@ func TestReplacingGivesTheRightPayloadBack(t *testing.T) {
 }
 
 // A large message with a key that is being sent is finished. The one behind it with
-// the same key is replaced all the same, also when the large one has left.
+// the same key is replaced nevertheless, also when the large one has left.
 func TestKeyOfAMessageThatIsBeingSent(t *testing.T) {
 	for _, o := range []Options{{}, {Key: 7}} {
 		x := newTestMux(t, Config{})

@@ -30,7 +30,7 @@ type sentPacket struct {
 	refs      []pieceRef
 }
 
-// forget lets go of the messages whose pieces the packet carries.
+// forget drops the references to messages whose pieces the packet carries.
 func (p *sentPacket) forget() {
 	clear(p.refs)
 	p.refs = p.refs[:0]

@@ -11,7 +11,7 @@ import (
 func TestLimitsOfAChannel(t *testing.T) {
 	for _, c := range []struct {
 		field     string
-		good, bad Channel // but for the name, if it is empty in both
+		good, bad Channel // except the name, if it is empty in both
 	}{
 		{"Name", Channel{Name: "n"}, Channel{}},
 		{"Name", Channel{Name: strings.Repeat("é", 32)}, Channel{Name: strings.Repeat("é", 32) + "e"}},

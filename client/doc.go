@@ -21,7 +21,7 @@
 // [Connect] begins a session with a server of package godwit: channels with promises,
 // requests, and a life that is longer than its connection's. A [Session] connects
 // again by itself when its server is not heard, and goes on where it was; with
-// [SessionConfig].Renew it also begins anew when it is over. The words are those of
+// [SessionConfig].Renew it also starts over when it is over. The words are those of
 // package godwit.
 //
 // # Many connections

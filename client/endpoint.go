@@ -168,8 +168,8 @@ func (e *Endpoint) run() {
 	e.shutDown()
 }
 
-// shutDown lets go of what is left when the loop has ended, and tells the last
-// news.
+// shutDown ends the connections that are left when the loop has ended, and runs the
+// last handlers.
 func (e *Endpoint) shutDown() {
 	e.mu.Lock()
 	e.closed = true

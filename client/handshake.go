@@ -58,7 +58,7 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 	e.outbox = e.outbox[:0]
 }
 
-// endHandshake lets go of c's handshake.
+// endHandshake stops c's handshake.
 func endHandshake(c *Conn) {
 	if c.handshake != nil {
 		c.handshake.Stop()

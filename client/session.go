@@ -143,7 +143,7 @@ func (s *Session) release() {
 	}
 }
 
-// The rest is called by the endpoint, which holds its lock but for deliver.
+// The endpoint calls the methods below. It holds its lock, except for deliver.
 
 func (c *Conn) isCarrier() bool { return c.peer == nil }
 
@@ -267,7 +267,7 @@ func (s *Session) settled() {
 	}
 }
 
-// drop lets go of the link.
+// drop closes the link.
 func (s *Session) drop() {
 	if c := s.link; c != nil {
 		s.link = nil

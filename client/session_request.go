@@ -113,8 +113,9 @@ type Request struct {
 }
 
 // Keep lets the request be answered after the handler has returned, from any
-// goroutine. It sets Data to nil: copy what is still needed before. A request that is
-// kept and then lost sight of is rejected when the garbage collector finds it.
+// goroutine. It sets Data to nil: copy what is still needed before. A kept
+// request that becomes unreachable without an answer is rejected when it is
+// garbage-collected.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
 		owed.Keep(r, &r.answer)

@@ -70,7 +70,7 @@ type session struct {
 	Away     bool    `json:"away"`   // interrupted
 }
 
-// A chosen session is told of in full.
+// For a chosen session all figures are sent.
 type chosen struct {
 	session
 	Kind     string        `json:"kind"`

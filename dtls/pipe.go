@@ -24,7 +24,7 @@ const (
 // [net.PacketConn].
 //
 // It ends with io.EOF from ReadFrom, which makes pion's goroutines return
-// without a word; pion's Close would write an alert.
+// and send nothing; pion's Close would write an alert.
 type pipe struct {
 	queue  chan []byte
 	bytes  atomic.Int32  // of those in queue, and the one that waits for the gate

@@ -95,7 +95,7 @@ func (s *screen) read(b, datagram []byte, known *secrets) ([]byte, error) {
 	return b, nil
 }
 
-// record appends a record of epoch 0, numbered anew.
+// record appends a record of epoch 0, with new numbers.
 func (s *screen) record(b []byte, t ContentType, body []byte) []byte {
 	start := len(b)
 	b = append(b, byte(t), version12>>8, version12&0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

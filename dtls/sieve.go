@@ -36,7 +36,7 @@ const (
 // each fragment that came again. So to pion, by way of the handshake's screen, go
 //
 //   - handshake fragments of epoch 0, each byte of each message as one piece
-//     only, within bounds, in records numbered anew (they are not authenticated:
+//     only, within bounds, in records with new numbers (they are not authenticated:
 //     the Finished messages cover what they carry, not their headers), and the same
 //     pieces again no more often than an honest peer repeats them;
 //   - ChangeCipherSpec and the sealed Finished, in that order and only once the

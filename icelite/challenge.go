@@ -19,7 +19,7 @@ const (
 	// A proved path is asked again when its last answer is older than half of
 	// ConsentTimeout and something was sent there since, or when its last check is that
 	// old: every twelfth of ConsentTimeout, until it answers. If it does not within half
-	// of ConsentTimeout, it is proved no more.
+	// of ConsentTimeout, it is not proved any more.
 	askShare = 12
 
 	// fresh is how long the same bytes are asked, and stale how long after the last time

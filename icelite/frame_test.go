@@ -22,7 +22,7 @@ func TestFramesAtTheirLimits(t *testing.T) {
 	beyond := bytes.Clone(whole)
 	binary.BigEndian.PutUint16(beyond[last+2:], 5) // FINGERPRINT ends behind the message
 	short := bytes.Clone(whole)
-	binary.BigEndian.PutUint16(short[last+2:], 3) // padded it has its length all the same
+	binary.BigEndian.PutUint16(short[last+2:], 3) // padded it has its length nevertheless
 	odd := append(bytes.Clone(whole), 0, 0)
 	binary.BigEndian.PutUint16(odd[2:], uint16(len(odd)-headerLen))
 	crowded := aCheck()

@@ -117,7 +117,7 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 }
 
 // I4: the registry finds no session for another fragment, and an agent that is
-// asked all the same does not answer.
+// asked nevertheless does not answer.
 func TestUnknownUsernameIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()

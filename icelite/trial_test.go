@@ -38,7 +38,7 @@ func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a.wantSelected("a late one from the old path does not", mobile)
 }
 
-// While no records come a check moves the selection, but for a second only, and
+// While no records come a check moves the selection, though for one second only, and
 // once only.
 func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a := newTestAgent(t)

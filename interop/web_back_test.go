@@ -9,13 +9,13 @@ import (
 )
 
 // A page that was left comes back by history.back(). Chromium brings it back as it was if its connected peer connection
-// is closed by the end of pagehide. Firefox does so only if there was none before pagehide, and loads the page anew else,
+// is closed by the end of pagehide. Firefox does so only if there was none before pagehide, and loads the page again else,
 // in which case keep goes on as after a reload.
 func TestClientComesBack(t *testing.T) {
 	for _, c := range []struct {
 		name, begin string
 		asItWas     browser.Kind // that brings the page back
-		lostAnew    bool         // a page that is loaded anew begins a new session
+		lostAnew    bool         // a page that is loaded again begins a new session
 	}{
 		{"connect", `window.conn = await godwit.connect(url, options);`, browser.Chromium, true},
 		{"sessions", `window.all = godwit.sessions(url, options); window.conn = (await all.next()).value;`, browser.Chromium, true},
@@ -60,10 +60,10 @@ func TestClientComesBack(t *testing.T) {
 						t.Errorf("echoes %v, want 1 and 2", got)
 					}
 				} else {
-					var anew [2]any
-					p.do(`await until(15000, () => window.godwit); `+begin, nil, &anew)
-					if anew[1] == c.lostAnew {
-						t.Errorf("a page that was loaded anew: continued is %v", anew[1])
+					var again [2]any
+					p.do(`await until(15000, () => window.godwit); `+begin, nil, &again)
+					if again[1] == c.lostAnew {
+						t.Errorf("a page that was loaded again: continued is %v", again[1])
 					}
 				}
 				if n := len(w.conns); (n > 0) != (!asItWas && c.lostAnew) {

@@ -20,7 +20,7 @@ const splitData = `
 
 // BenchmarkScript measures what one message of 200 bytes an iteration costs the page's thread in Chromium, by looking every
 // 100 µs what that runs. script-µs is what passes in the client's functions, and in those of the browser that they call,
-// but for two that any client must call, which are apart: send-µs is RTCDataChannel.send, and data-µs making the data of
+// except two that any client must call, which are apart: send-µs is RTCDataChannel.send, and data-µs making the data of
 // message events. gc-µs is all garbage collection in the page. thread-µs is the CPU time of all that the thread did, the
 // page's timers and the browser's own work too. Sending has the server's acknowledgements in it, receiving our own.
 //

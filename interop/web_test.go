@@ -109,7 +109,7 @@ func TestClientBeginsANewSessionWhenTheServerComesBack(t *testing.T) {
 				}
 			})();
 			await until(5000, () => ids.length === 1);`, nil, nil)
-		w.server.RTC().Close() // without a word to the sessions
+		w.server.RTC().Close() // the sessions hear nothing
 		w.server.Close()
 		w.start()
 		var ids []string

@@ -139,7 +139,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline sets the time after which a read no longer waits, also for
 // reads that wait now: a time in the past wakes them. What has arrived can be
-// read all the same. The zero Time means never.
+// read nevertheless. The zero Time means never.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()

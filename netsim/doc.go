@@ -26,7 +26,7 @@
 //		...
 //	})
 //
-// All methods may be called at any time from any goroutine, but for those of
+// All methods may be called at any time from any goroutine, except those of
 // Wire and [Timeline].
 //
 // The package simulates what a sender of datagrams can notice, and no more:

@@ -176,7 +176,7 @@ func (n *Network) isDark(now time.Time, r route) bool {
 //
 // The network keeps those of the 65,536 pairs of hosts that were heard of last;
 // the counts of the others are in the sum of all hosts only. A pair that comes
-// back starts anew.
+// back starts over.
 func (n *Network) Stats(from, to netip.Addr) (s LinkStats) {
 	from, to = from.Unmap(), to.Unmap()
 	n.mu.Lock()

@@ -234,7 +234,7 @@ func TestRelayEvictsTheIdle(t *testing.T) {
 	server.send(at[0], "still here")
 	clients[0].wantRead("the busy one stays", "still here")
 	clients[1].send(r.Addr(), "back")
-	if again := server.wantRead("the idle one starts anew", "back"); again == at[1] {
+	if again := server.wantRead("the idle one starts over", "back"); again == at[1] {
 		t.Error("it has its old port")
 	}
 }

@@ -174,7 +174,7 @@ func (s *studio) record(b *testing.B, network *netsim.Network, i int, conns []*c
 	r.cut = true
 }
 
-// One echo through the whole of a shard, but for the system calls: datagram in,
+// One echo through the whole of a shard, except the system calls: datagram in,
 // checks, decryption, association, handler, and all of it back.
 func BenchmarkShardEcho(b *testing.B) {
 	for _, pages := range []int{1, 64, 1000} {
@@ -193,7 +193,7 @@ func BenchmarkShardEcho(b *testing.B) {
 	}
 }
 
-// One message to each of many pages, but for the system calls.
+// One message to each of many pages, except the system calls.
 func BenchmarkFanout(b *testing.B) {
 	for _, pages := range []int{1, 64, 2000} {
 		b.Run(fmt.Sprintf("%dpages", pages), func(b *testing.B) {
@@ -215,7 +215,7 @@ func BenchmarkFanout(b *testing.B) {
 	}
 }
 
-// One message to 2,000 pages an iteration, but for the system calls: by Broadcast, and
+// One message to 2,000 pages an iteration, except the system calls: by Broadcast, and
 // by a loop over the connections.
 func BenchmarkBroadcast(b *testing.B) {
 	const pages = 2000

@@ -26,8 +26,8 @@ type Config struct {
 	// and the addresses of this machine's interfaces.
 	Public []netip.AddrPort
 
-	// Certificate is what pages are shown, so to speak: its fingerprint is in
-	// every answer. Several servers may share one. Nil means a new one.
+	// Certificate is the DTLS certificate; its fingerprint is in every answer.
+	// Several servers may share one. Nil means a new one.
 	Certificate *dtls.Certificate
 
 	// Shards is how many sockets share the port, each with a goroutine of its

@@ -48,7 +48,7 @@
 //
 // There is no reliability here and no fragmentation of what is sent: a message
 // has to fit one packet, [MaxMessage] bytes, for which the path must carry 1,225 bytes
-// of UDP payload: one larger than the path is lost without a word. Channels with promises are the
-// business of package godwit. There is no media, no TURN, and no ICE beyond the
+// of UDP payload; a message that is larger than the path carries is lost, and no error
+// tells. For channels with promises use package godwit. There is no media, no TURN, and no ICE beyond the
 // lite agent.
 package rtcserver

@@ -62,8 +62,8 @@ func (t LinkEventType) String() string {
 func (c *Conn) Acquire() { c.shard.mu.Lock() }
 
 // Release gives the lock back after the engine has said what it has to say. If
-// later, or with Config.Manual, it speaks when Flush is called or the loop comes by.
-// If news, the loop comes by soon, for Ready.
+// later, or with Config.Manual, it speaks when Flush is called or in the next turn of the loop.
+// If news, the loop calls Ready soon.
 func (c *Conn) Release(later, news bool) {
 	s := c.shard
 	defer s.mu.Unlock()

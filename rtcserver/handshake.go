@@ -121,7 +121,7 @@ func (s *Server) warnOfRoles(now time.Time, c *Conn, err error) {
 // or RSA.
 const costlyOffers = 3
 
-// endHandshake lets go of c's handshake and gives its place to the next.
+// endHandshake stops c's handshake and gives its place to the next.
 func (s *shard) endHandshake(c *Conn) {
 	if c.handshake == nil {
 		return

@@ -72,8 +72,9 @@ func (s *shard) close() {
 	s.wake()
 }
 
-// stop ends a shard whose socket is no more: connections that live are told, and
-// nothing is sent. Pages would come to it in vain, so no offer is answered any more.
+// stop ends a shard whose socket has failed or is closed: handlers of its connections
+// hear of the end, and nothing is sent. The server answers no offers from then on, because
+// pages could not connect.
 func (s *shard) stop(failed bool) {
 	s.server.refuseOffers()
 	s.mu.Lock()

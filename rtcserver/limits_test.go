@@ -128,7 +128,7 @@ func TestPendingAnswersExpire(t *testing.T) {
 }
 
 // Somebody posts offers and never comes, more than twice as many as there is room for
-// in the time that answers wait. Pages are let in all the same.
+// in the time that answers wait. Pages are let in nevertheless.
 func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
 	inWorld(t, Config{MaxPending: 100, PendingTimeout: 30 * time.Second}, func(w *world) {
 		for i := range 60 * 8 {

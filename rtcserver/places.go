@@ -93,7 +93,7 @@ func (p *places) remove(c *Conn) {
 
 // silent returns the connection whose handshake has to give its place up: the one that
 // has been due for longest, if one that waits may have the place; nil if there is none.
-// Then it sets yieldAt anew. While handshakes wait for their turn to compute, which busy
+// Then it sets yieldAt again. While handshakes wait for their turn to compute, which busy
 // says, one that has to say something is not at fault.
 func (p *places) silent(now time.Time, busy bool) *Conn {
 	var longest *Conn

@@ -22,7 +22,7 @@ func (w *world) offerFrom(from netip.Addr) *offered {
 }
 
 // A few addresses post offers, check once and fall silent. Each such handshake would
-// hold its place for HandshakeTimeout; a page from elsewhere is let in all the same.
+// hold its place for HandshakeTimeout; a page from elsewhere is let in nevertheless.
 func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
 	for _, attackers := range []int{3, 12} {
 		t.Run(fmt.Sprint(attackers, " addresses"), func(t *testing.T) {

@@ -29,8 +29,9 @@ type registry struct {
 	shared atomic.Int32 // addresses that two shards claim
 }
 
-// claims are the shards that have connections with an address: but for a moment one,
-// unless checks are forged. While both were heard from there, a third gets none.
+// claims are the shards that have connections with an address. There is one, except for
+// a moment while a connection moves, or if checks are forged. While both shards hear
+// datagrams from the address, a third shard gets no claim.
 type claims [2]claim
 
 type claim struct {

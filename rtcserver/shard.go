@@ -443,7 +443,7 @@ func (s *shard) install(c *Conn, a netip.AddrPort) {
 	c.addrs = append(c.addrs, a)
 }
 
-// prune forgets those addresses of c that are paths no more.
+// prune forgets the addresses of c that are not paths any more.
 func (s *shard) prune(c *Conn) {
 	c.addrs = slices.DeleteFunc(c.addrs, func(a netip.AddrPort) bool {
 		if c.peer.Knows(a) {

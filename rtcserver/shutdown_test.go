@@ -82,7 +82,7 @@ func (w *world) wantRefused(why string) {
 }
 
 // An offer that was let in before the shutdown, and is answered after it, is refused
-// all the same.
+// nevertheless.
 func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	var s *Server
 	inWorld(t, Config{Engine: func(*Conn, *http.Request) (Engine, error) { return nil, s.Close() }}, func(w *world) {

@@ -7,7 +7,7 @@ import (
 )
 
 // However many gaps there are, what answers a packet is no larger than what came since
-// the last answer, but for the smallest SACK. So are all answers together.
+// the last answer, except the smallest SACK. So are all answers together.
 func TestSacksAreNoLargerThanWhatCame(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	const least = headerLen + sackLen + 4*minReports

@@ -57,7 +57,7 @@ type Config struct {
 	EvenStreams bool
 
 	// AllowReliable admits channels that are reliable, at the price of honest
-	// acknowledgement. What is sent on them is unreliable all the same.
+	// acknowledgement. What is sent on them stays unreliable.
 	AllowReliable bool
 
 	// Ack says when received messages are acknowledged honestly.

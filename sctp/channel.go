@@ -61,7 +61,7 @@ func (a *Assoc) channel(stream uint16) *channel {
 }
 
 // current returns the channel that what a stream brings now belongs to, or nil. One
-// that the peer has closed is over, with what it sent before: it uses the stream anew,
+// that the peer has closed is over, with what it sent before: it uses the stream again,
 // so it has performed our reset too, and the answer is lost or late.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) current(stream uint16) *channel {

@@ -114,7 +114,7 @@ var harms = map[string]func(all [][]byte, i int) [][]byte{
 
 // Each packet of a browser in turn is dropped, doubled, or comes late. The
 // association is made, both channels open and the second one closes, and every
-// message comes once, but for those that were in the packet that was dropped.
+// message comes once, except those that were in the packet that was dropped.
 func TestConversationsOfBrowsersWithAnyOnePacketDamaged(t *testing.T) {
 	for name, c := range captures(t) {
 		all, abort := c.page[:len(c.page)-1], c.page[len(c.page)-1]
@@ -138,7 +138,7 @@ func TestConversationsOfBrowsersWithAnyOnePacketDamaged(t *testing.T) {
 	}
 }
 
-// wantSaid checks that all of the conversation happened, but for so many messages.
+// wantSaid checks that all of the conversation happened, except so many messages.
 func (r *replayer) wantSaid(i, lost int) {
 	r.t.Helper()
 	left := make(map[string]int)

@@ -43,7 +43,7 @@ func TestOpenAckGivesUp(t *testing.T) {
 	if n != maxControlTries || a.control != nil {
 		t.Errorf("sent %d times", n)
 	}
-	a.send(1, Text, "the channel works all the same")
+	a.send(1, Text, "the channel works nevertheless")
 }
 
 // A gap block acknowledges it too.
@@ -130,7 +130,7 @@ func TestRefusedChannels(t *testing.T) {
 		a.wantPacket(tt.name, fmt.Sprintf("SACK(cum=1) RESET(1000 last=999 stream=%d)", tt.stream))
 		a.events = nil
 		a.write(resetResponse(1000, resultPerformed))
-		a.write(dataChunk(2, tt.stream, ppidText, "sent in vain"))
+		a.write(dataChunk(2, tt.stream, ppidText, "sent for nothing"))
 		a.wantNoEvent("what was sent meanwhile is dropped")
 		a.write(resetRequest(peerTSN, 2, tt.stream))
 		a.wantNoEvent("the peer closes too; it never was open")

@@ -43,13 +43,13 @@
 // before it came. What comes late of a channel that the peer has reset is dropped.
 //
 // A SACK tells of gaps and duplicates as far as what was received since the last ones
-// pays for it: all of them together are no larger than what came, but for two gaps
+// pays for it: all of them together are no larger than what came, except two gaps
 // each, the first and the newest.
 //
 // # Restart
 //
 // The local tag and initial TSN of an Assoc never change, so every INIT is
-// answered, in every state, with the same INIT-ACK but for the cookie. A running
+// answered, in every state, with the same INIT-ACK except the cookie. A running
 // association accepts only the cookie of the peer it is running with; a cookie
 // that names another one is dropped. Nobody can restart an association, which
 // costs nothing here: inside DTLS a peer that starts over has a new session.

@@ -11,8 +11,8 @@ import (
 // wait. Browsers fall silent 100,009 messages after a loss without it.
 //
 // "Any delay applied to the sending of FORWARD TSN chunk SHOULD NOT exceed 200ms and MUST
-// NOT exceed 500ms." A longer round trip is waited for all the same: what is only late
-// would be dropped.
+// NOT exceed 500ms." We wait for a longer round trip nevertheless: the peer would drop
+// what is only late.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.5
 const (
 	defaultRTT    = 200 * time.Millisecond // until there is a measurement

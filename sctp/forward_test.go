@@ -84,7 +84,7 @@ func TestForwardAfterSilence(t *testing.T) {
 	a.write(sack(1000))
 	a.send(0, Text, "again")
 	a.pass(time.Second)
-	a.wantPacket("it begins anew after an answer", "FORWARD-TSN(1001)")
+	a.wantPacket("it starts over after an answer", "FORWARD-TSN(1001)")
 }
 
 // A FORWARD-TSN that is lost is sent again while SACKs show that it is needed.

@@ -255,8 +255,8 @@ func (a *Assoc) endReset() {
 	}
 }
 
-// expireReset asks again. A peer that never answers does not know of resets; its
-// stream is then as good as reset.
+// expireReset asks again. A peer that never answers does not know of resets; after
+// maxResetTries its stream counts as reset.
 func (a *Assoc) expireReset() {
 	switch {
 	case a.reset.tries == 0:

@@ -250,7 +250,7 @@ func TestStreamIsReused(t *testing.T) {
 		a.drain()
 		if i%3 == 1 {
 			a.write(resetResponse(a.reset.next, resultPerformed))
-		} // else the answer is lost: the stream is used again all the same
+		} // else the answer is lost: the stream is used again nevertheless
 		a.pass(time.Second)
 		a.drain()
 	}

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A release is a packet, or the passing of time, that lets go of all that is held.
+// A release is a packet, or the passing of time, that releases all that is held.
 type release struct {
 	name    string
 	opening []byte              // of stream 1, before all else
 	fill    func(i, n int) data // what is held
 	reverse bool                // the last comes first
-	last    func(n int) []byte  // what lets go of it; nil is time
+	last    func(n int) []byte  // what releases it; nil is time
 	events  func(n int) int     // that follow
 }
 
@@ -64,7 +64,7 @@ func (r *release) held(now time.Time, buffer int) (*Assoc, int) {
 	return a, n
 }
 
-// let lets go of what a holds.
+// let releases what a holds.
 func (r *release) let(a *Assoc, now time.Time, p []byte, events []Event) []Event {
 	if p == nil {
 		return a.Advance(now.Add(time.Minute), events)
@@ -80,7 +80,7 @@ func (r *release) packet(n int) []byte {
 	return packet(ourTag, r.last(n))
 }
 
-// All that is held is let go of at once, in order, without an allocation a message.
+// All that is held is released at once, in order, without an allocation a message.
 func TestReleaseOfAllThatIsHeld(t *testing.T) {
 	now := time.Unix(1, 0)
 	for _, r := range releases() {
@@ -111,7 +111,7 @@ func TestReleaseOfAllThatIsHeld(t *testing.T) {
 	}
 }
 
-// BenchmarkRelease is the dearest packet that a peer can send: the one that lets go of
+// BenchmarkRelease is the dearest packet that a peer can send: the one that releases
 // as much as may be held.
 func BenchmarkRelease(b *testing.B) {
 	now := time.Unix(1, 0)

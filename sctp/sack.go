@@ -63,7 +63,7 @@ type acker struct {
 	blocks  uint8 // that the next SACK tells of; see sackParts
 
 	// credit is what was received, in bytes of packets, and is not used up by SACKs: all
-	// of them together are no larger, but for minReports each. Or a packet of 20 bytes,
+	// of them together are no larger, except minReports each. Or a packet of 20 bytes,
 	// whose sender may be another than its source address says, would draw one of 828.
 	credit uint16
 

@@ -55,7 +55,7 @@ func TestOrderedWithoutRetransmission(t *testing.T) {
 	a.wantPacket("what was lost is acknowledged", "SACK(cum=3)")
 }
 
-// Its sequence numbers wrap, and begin anew with a new channel on its stream.
+// Sequence numbers wrap, and start over with a new channel on the stream.
 func TestOrderedWithoutRetransmissionWraps(t *testing.T) {
 	a := newTestAssoc(t, eager)
 	a.write(orderedOpen(1, 1))

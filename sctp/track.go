@@ -62,8 +62,8 @@ func (r *tracker) mark(tsn uint32) {
 	r.settle()
 }
 
-// skip notes that the peer gave up everything up to tsn. What comes late is
-// delivered all the same.
+// skip notes that the peer gave up everything up to tsn. DATA that comes late is still
+// delivered.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (r *tracker) skip(tsn uint32) {
 	if tsn-r.cum > maxAhead && seq.Less(r.cum, tsn) {

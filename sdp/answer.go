@@ -21,8 +21,8 @@ type Answer struct {
 	// MaxMessageSize is the largest message the server receives, in bytes.
 	MaxMessageSize int
 
-	// SessionID goes into the o= line. Zero is as good as any: an answer has
-	// no second version here.
+	// SessionID goes into the o= line. Zero will do: an answer has no second
+	// version here.
 	SessionID uint64
 }
 

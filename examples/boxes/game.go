@@ -45,7 +45,7 @@ const (
 )
 
 // config is the server's. An input or a world may get lost. Only the newest counts, so
-// each of them says everything anew.
+// each of them says everything again.
 var config = godwit.Config{
 	Channels: godwit.Channels{
 		{Name: "input", Mode: godwit.Sequenced, Direction: godwit.ToServer},

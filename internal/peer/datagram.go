@@ -9,8 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/sctp"
 )
 
-// associate makes the association, which a stranger who knows no more than the
-// ICE password is not worth.
+// associate creates the SCTP association. It waits for the keys, so that a peer with only
+// the ICE password costs no memory.
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (p *Peer) associate(now time.Time) {
 	c := *p.config

@@ -79,7 +79,7 @@ func hasFinished(b []byte) bool {
 	return false
 }
 
-// Any single datagram of a connect may be lost, and it opens all the same.
+// Any single datagram of a connect may be lost, and it opens nevertheless.
 func TestConnectsWithoutAnyOneDatagram(t *testing.T) {
 	for _, dtlsClient := range []bool{false, true} {
 		for nth := range 40 {

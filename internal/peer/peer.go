@@ -81,8 +81,8 @@ const (
 	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
 )
 
-// lingering is how long a closed peer goes on saying its farewell, and farewells how
-// often it does at most: an ABORT may be lost like any datagram. The first repetition
+// lingering is how long a closed peer repeats its farewell (ABORT and close_notify), and
+// farewells how often at most: an ABORT may be lost like any datagram. The first repetition
 // comes after farewellInterval, each further after twice the time, and one for
 // whatever the other side sends.
 const (
@@ -123,7 +123,7 @@ type Peer struct {
 	farewell []byte    // what Close said, for repetition
 	owed     bool      // the farewell is to be said now
 	said     uint8     // how often it was
-	again    time.Time // when it is owed anew
+	again    time.Time // when it is owed again
 	until    time.Time // when Closing becomes Gone
 
 	drops Drops

@@ -58,7 +58,7 @@ func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Ev
 }
 
 // Flight takes a datagram that the handshake wants sent, and keeps it. Those of a
-// flight are repeated until the other side answers, but for repetitions that the
+// flight are repeated until the other side answers, except repetitions that the
 // handshake makes itself.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {

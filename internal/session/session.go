@@ -130,7 +130,7 @@ type Session struct {
 
 	messages, bytes bucket
 
-	// Channels opened at run time. A server's alone but for the table, the Mux's.
+	// Channels opened at run time, of a server's session. The table is the Mux's.
 	takes byte // what the client takes, as its HELLO says
 	known int  // how many the client has answered for, those of the first table included
 

@@ -3,7 +3,7 @@
 //
 // A [Heap] moves the time of a thing when it comes sooner, and not when it goes
 // later, which with connections happens at nearly every packet: then the thing is
-// due early once, finds nothing to do, and is set anew. A Heap is not safe for
+// due early once, finds nothing to do, and is set again. A Heap is not safe for
 // concurrent use. It is no clock: it is told the time.
 package timers
 

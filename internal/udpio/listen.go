@@ -24,7 +24,7 @@ const maxSockets = 256
 //
 // A port that somebody else has is an error also when several sockets share
 // it: SO_REUSEPORT, which they need, would let a second server of the same
-// user in without a word, to steal half the packets. So the port is tried
+// user in silently, and that server would receive half of the packets. So the port is tried
 // without it first.
 func Listen(addr string, c Config) ([]*Conn, error) {
 	n := max(c.Sockets, 1)

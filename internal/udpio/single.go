@@ -85,8 +85,8 @@ func (s *single) read(ds []Datagram) (int, error) {
 		n, from, looked, err := s.next(d.B, k > 0)
 		switch {
 		case err == nil && n == cap(d.B):
-			// The system cuts a datagram to the buffer without a word, so a
-			// full buffer is all there is to see.
+			// The system cuts a datagram to the buffer silently, so a full
+			// buffer is the only sign of a cut.
 			s.n.truncated.Add(1)
 			if looked && k == 0 {
 				return 0, os.ErrDeadlineExceeded // more of them may come

@@ -78,7 +78,7 @@ func (p *process) ask(path string, v any) error {
 	return json.NewDecoder(resp.Body).Decode(v)
 }
 
-// goroutines returns how many the server has, but for those of the question.
+// goroutines returns how many the server has, except those of the question.
 func (p *process) goroutines() (n int, err error) {
 	return n, p.ask("/goroutines", &n)
 }
