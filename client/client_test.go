@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 func TestEcho(t *testing.T) {
@@ -370,4 +371,35 @@ func TestLoopLeavesRoom(t *testing.T) {
 	if n := flood.taken.Load(); n == 0 || n > 4*turns*batch {
 		t.Errorf("while another goroutine had %d turns, %d datagrams were taken", turns, n)
 	}
+}
+
+// A server that names another's address beside its own does not keep the endpoint from
+// that one.
+func TestAnswersThatNameAnothersAddress(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pc, err := w.network.Listen(netip.MustParseAddrPort("203.0.113.5:9"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		greedy, err := rtcserver.Serve(pc, rtcserver.Config{Public: []netip.AddrPort{
+			netip.MustParseAddrPort("203.0.113.5:9"), netip.MustParseAddrPort("192.0.2.1:7777"),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer greedy.Close()
+		e := w.endpoint(client.Config{})
+		_, err = e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
+			return greedy.Answer(ctx, offer, netip.Addr{})
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.want("open")
+		c := w.connect(e)
+		if err := c.Send(3, client.Text, []byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		w.want("3 0 ping")
+	})
 }

@@ -159,6 +159,7 @@ func (c *Conn) happened(events []peer.Event) {
 		switch ev := &events[i]; ev.Type {
 		case peer.Established:
 			c.opened = true
+			c.keepRoute()
 			c.endpoint.stats.Opened++
 			c.tell(news{kind: newsOpen})
 			close(c.settled)
@@ -178,6 +179,19 @@ func (c *Conn) happened(events []peer.Event) {
 		why, err := c.peer.Why()
 		c.end(&CloseError{closeCodes[why], err})
 	}
+}
+
+// keepRoute gives back the routes but the one that was selected, which stays so: a server
+// may have named addresses of others.
+func (c *Conn) keepRoute() {
+	e := c.endpoint
+	kept := e.route(c.peer.Remote(), c.local)
+	for _, r := range c.routes {
+		if r != kept && e.conns[r] == c {
+			delete(e.conns, r)
+		}
+	}
+	c.routes = append(c.routes[:0], kept)
 }
 
 var closeCodes = [...]CloseCode{
