@@ -264,7 +264,6 @@ func (c *congestion) learn() {
 func (c *congestion) follows(rate float64) bool {
 	if c.slowRate == 0 {
 		c.slowRate, c.slowDelivery = c.rate, rate
-		c.refRate, c.refDelivery = c.rate, rate
 	}
 	c.slowRate += (c.rate - c.slowRate) / 8
 	c.slowDelivery += (rate - c.slowDelivery) / 8

@@ -137,6 +137,9 @@ func TestFiguresOfARound(t *testing.T) {
 		{"it was not used up", func(c *congestion) { c.round.limited = false }, 50_000, 0, 100_000, 0, 0, false, true},
 		{"packets wait", func(c *congestion) { c.round.steady = 80 * ms }, 80_000, 0, 56_000, 72_000, 100_000, false, false},
 		{"packets wait, and more arrived before", func(c *congestion) { c.round.steady = 80 * ms; c.recent[3] = 90_000 }, 80_000, 0, 63_000, 81_000, 100_000, false, false},
+		{"packets wait as long as allowed", func(c *congestion) { c.round.steady = 50*ms + c.allowance() }, 80_000, 0, 102_600, 0, 0, false, true},
+		{"packets wait as long as allowed at the start", func(c *congestion) { c.startup = true; c.round.steady = 50*ms + c.allowance() }, 80_000, 0, 200_000, 0, 0, true, true},
+		{"packets wait 40 ms too long", func(c *congestion) { c.round.steady = 50*ms + c.allowance() + longWait; c.recent[3] = 90_000 }, 80_000, 0, 63_000, 81_000, 100_000, false, false},
 		{"packets wait for long", func(c *congestion) { c.round.steady = 150 * ms; c.recent[3] = 90_000 }, 80_000, 0, 32_000, 56_000, 100_000, false, false},
 		{"packets wait, and a fifth is lost", func(c *congestion) { c.round.steady = 80 * ms }, 64_000, 0.2, 56_000, 72_000, 100_000, false, false},
 		{"packets wait, and most are lost", func(c *congestion) { c.round.steady = 80 * ms }, 40_000, 0.9, 56_000, 72_000, 100_000, false, false},
@@ -374,6 +377,10 @@ func TestFiguresOfWhatFollows(t *testing.T) {
 	if !c.follows(80_000) || c.slowRate != 100_000 || c.slowDelivery != 80_000 || c.refRate != 100_000 || c.refDelivery != 80_000 {
 		t.Errorf("the first: %+v", c)
 	}
+	if c.follows(72_000); c.slowDelivery != 79_000 || c.refDelivery != 80_000 {
+		t.Errorf("as much is sent: compares with %.0f", c.refDelivery)
+	}
+	c.slowDelivery = 80_000
 	c.rate = 108_000
 	if !c.follows(88_000) || c.slowRate != 101_000 || c.slowDelivery != 81_000 || c.refRate != 100_000 {
 		t.Errorf("an eighth of the way: %.0f and %.0f", c.slowRate, c.slowDelivery)
