@@ -133,6 +133,21 @@ func TestLastRangeOfAnAckBlock(t *testing.T) {
 	}
 }
 
+// When all came that the window remembers, the block is one range.
+func TestAckBlockOfAWholeWindow(t *testing.T) {
+	for _, n := range []uint64{1, 64, receivedWindow - 1, receivedWindow, receivedWindow + 1, 3 * receivedWindow} {
+		var r received
+		r.init()
+		for i := range n {
+			r.mark(0, i, true)
+		}
+		var a ackBlock
+		if r.block(0, &a); a.ranges != 0 || a.first != min(n, receivedWindow)-1 {
+			t.Errorf("%d came: %d before the largest, and %d ranges more", n, a.first, a.ranges)
+		}
+	}
+}
+
 // An ack block says how long ago the largest came, in units of 256 µs, and no more
 // than that it was long ago.
 func TestDelayOfAnAckBlock(t *testing.T) {

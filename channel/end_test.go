@@ -21,6 +21,9 @@ func TestFirstCloseCounts(t *testing.T) {
 		t.Error("closed before it was said")
 	}
 	x.wantPacket("nothing is given up", "ack 0-0", "close 7 bye")
+	if d := x.m.Deadline().Sub(x.now); d != 20*ms {
+		t.Errorf("the next time is in %v", d)
+	}
 	x.m.Close(x.now, 8, "again")
 	x.wait(19 * ms)
 	x.receive([]byte{controlPing})

@@ -164,6 +164,16 @@ func TestWhatEachModeDoesWithWhatComes(t *testing.T) {
 	}
 }
 
+// A whole message makes its own pieces useless at once.
+func TestWholeMessageEndsItsPieces(t *testing.T) {
+	x := newTestMux(t, Config{})
+	x.receive(part(positions, 4, 1500, 0), part(positions, 5, 1500, 0), part(positions, 6, 1500, 0), whole(positions, 5, "whole"))
+	x.wantEvents("it is newer than the first", "2 whole")
+	if s := x.m.ChannelStats(positions); s.Held != 1500+messageCost || s.Stale != 2 {
+		t.Errorf("%d bytes are held, %d came too late", s.Held, s.Stale)
+	}
+}
+
 // A frame that breaks the table's rules is counted under its reason, and has no effect.
 // Its packet is not acknowledged, whatever else is in it.
 func TestRefusedFrames(t *testing.T) {

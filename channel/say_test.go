@@ -193,9 +193,12 @@ func TestLengthOfNumbers(t *testing.T) {
 
 // Whether a packet wants an acknowledgement is not up to its last frame.
 func TestPaddingBehindWhatWantsAnAck(t *testing.T) {
-	for want, frames := range map[bool][]byte{true: {controlPing, controlPadding}, false: {controlPadding, controlPadding}} {
-		if ok, eliciting := wellFormed(frames); !ok || eliciting != want {
-			t.Errorf("%x: %v, %v", frames, ok, eliciting)
+	for _, c := range []struct {
+		frames []byte
+		want   bool
+	}{{[]byte{controlPing, controlPadding}, true}, {[]byte{controlPadding, controlPadding}, false}, {whole(Control, 0, "x"), true}, {bare(effects, ""), true}} {
+		if ok, eliciting := wellFormed(c.frames); !ok || eliciting != c.want {
+			t.Errorf("%x: %v, %v", c.frames, ok, eliciting)
 		}
 	}
 	if v, n := varint([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1}); n != 0 {

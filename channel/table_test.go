@@ -121,14 +121,14 @@ func TestLinesOfATable(t *testing.T) {
 		"", "5", "5 chat reliable-ordered to-client 1000", "5 chat reliable-ordered to-client 1000 ", " 5 chat reliable-ordered to-client 1000 5000",
 		"4 chat reliable-ordered to-client 1000 5000", "05 chat reliable-ordered to-client 1000 5000",
 		"5  reliable-ordered to-client 1000 5000", "5 chat reliable to-client 1000 5000", "5 chat reliable-ordered from-client 1000 5000",
-		"5 chat reliable-ordered to-client 0 5000", "5 chat reliable-ordered to-client 1000 0", "5 chat reliable-ordered to-client 1000 1031",
+		"5 chat reliable-ordered to-client 0 2000000", "5 chat reliable-ordered to-client 1000 0", "5 chat reliable-ordered to-client 1000 1031",
 		"5 chat reliable-ordered to-client x 5000", "5 chat reliable-ordered to-client 1000 x",
 		"5 chat reliable-ordered to-client +1000 5000", "5 chat reliable-ordered to-client 1000 05000",
 		"5 chat reliable-ordered to-client 10000000 20000000", "5 chat reliable-ordered to-client 1000 99999999999999999999",
 		"5 chat reliable-ordered to-client 1000 5000 ", "5 chat reliable-ordered to-client 1000 5000 0 0", "5 chat reliable-ordered to-client 1000 5000 0 0 1 0",
 		"5 chat reliable-ordered to-client 1000 5000 x 0 1", "5 chat reliable-ordered to-client 1000 5000 0 x 1", "5 chat reliable-ordered to-client 1000 5000 0 0 x",
 		"5 chat reliable-ordered to-client 1000 5000 8 0 1", "5 chat reliable-ordered to-client 1000 5000 0 -1 1", "5 chat reliable-ordered to-client 1000 5000 0 0 1001",
-		"5 chat reliable-ordered to-client 1000 5000 0 0 0", "5 chat reliable-ordered to-client 1000 5000 0 2147483648 1",
+		"5 chat reliable-ordered to-client 1000 5000 0 0 0", "5 chat reliable-ordered to-client 1000 5000 0 0 +1", "5 chat reliable-ordered to-client 1000 5000 0 2147483648 1",
 	} {
 		if got, ok := ParseChannel(line, 5); ok {
 			t.Errorf("%q is read as %+v", line, got)
