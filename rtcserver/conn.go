@@ -119,9 +119,6 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 // write appends a message to the shard's outgoing batch.
 func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	s := c.shard
-	if c.closed != nil || c.gone {
-		return ErrClosed
-	}
 	out, to, err := c.peer.Send(now, s.slot(), stream, peer.Kind(k), b)
 	if err != nil {
 		return sendError(err)
@@ -153,10 +150,7 @@ func (c *Conn) Close(text string) {
 }
 
 func (c *Conn) close(now time.Time, code CloseCode, text string) {
-	if c.closed != nil || c.gone {
-		return
-	}
-	c.peer.Close(now, text)
+	c.peer.Close(now, text) // nothing, if it is over
 	c.end(now, &CloseError{Code: code, Text: text})
 	c.shard.touch(c)
 	c.shard.wake()
@@ -165,7 +159,7 @@ func (c *Conn) close(now time.Time, code CloseCode, text string) {
 // pump puts what the engine and the peer have to say into the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	s := c.shard
-	for c.opened && c.closed == nil && !c.gone {
+	for c.opened && c.closed == nil {
 		b := c.engine.Append(now, s.scratch[:0], MaxMessage)
 		if len(b) == 0 || c.write(now, 0, Binary, b) != nil {
 			break

@@ -1,0 +1,272 @@
+package rtcserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/peer"
+)
+
+// A puppet is an engine that says what it is told to, and notes what it is told.
+type puppet struct {
+	conn     *Conn
+	queue    []string
+	deadline time.Time
+	asked    int      // calls of Append
+	heard    []string // events, calls of Advance and Deliver
+	news     bool
+}
+
+func (p *puppet) Receive(_ time.Time, ev LinkEvent) {
+	p.heard = append(p.heard, ev.Type.String())
+}
+
+func (p *puppet) Append(_ time.Time, b []byte, _ int) []byte {
+	p.asked++
+	if len(p.queue) == 0 {
+		return b
+	}
+	b = append(b, p.queue[0]...)
+	p.queue = p.queue[1:]
+	return b
+}
+
+func (p *puppet) Deadline() time.Time { return p.deadline }
+
+func (p *puppet) Advance(now time.Time) {
+	p.heard = append(p.heard, "advance")
+	p.deadline = time.Time{}
+}
+
+func (p *puppet) Ready() bool { ready := p.news; p.news = false; return ready }
+func (p *puppet) Deliver()    { p.heard = append(p.heard, "deliver") }
+
+// inPuppetWorld runs a test with a page whose connection has a puppet.
+func inPuppetWorld(t *testing.T, c Config, test func(w *world, page *page, p *puppet)) {
+	t.Helper()
+	var p *puppet
+	c.Engine = func(c *Conn, _ *http.Request) (Engine, error) {
+		p = &puppet{conn: c, queue: []string{"before it is open"}}
+		return p, nil
+	}
+	inWorld(t, c, func(w *world) {
+		w.offer("").check(attackerAddr, "")
+		synctest.Wait()
+		if p.asked > 0 {
+			t.Errorf("an engine is asked %d times before it may speak", p.asked)
+		}
+		page := w.open()
+		page.want("what waited", "0 1 before it is open")
+		synctest.Wait()
+		test(w, page, p)
+	})
+}
+
+// say calls into the engine as its owner does.
+func (p *puppet) say(later, news bool, deadline time.Time, texts ...string) {
+	p.conn.Acquire()
+	p.queue = append(p.queue, texts...)
+	p.news, p.deadline = news, deadline
+	p.conn.Release(later, news)
+}
+
+// wantNow expects messages that came without a wait.
+func (p *page) wantNow(why string, events ...string) {
+	p.w.t.Helper()
+	synctest.Wait()
+	var got []string
+	for len(p.events) > 0 {
+		got = append(got, <-p.events)
+	}
+	if !slices.Equal(got, events) {
+		p.w.t.Errorf("%s: %q, want %q", why, got, events)
+	}
+}
+
+// wantHeard expects what the engine was told since the last call.
+func (p *puppet) wantHeard(t *testing.T, why string, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	p.conn.Acquire()
+	got := p.heard
+	p.heard = nil
+	p.conn.shard.mu.Unlock()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: the engine was told %q, want %q", why, got, want)
+	}
+}
+
+func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		p.wantHeard(t, "it opens", "opened")
+		p.say(false, false, time.Time{}, "now", "and this")
+		page.wantNow("at once", "0 1 now", "0 1 and this")
+		p.wantHeard(t, "nothing is new")
+		for range 2 { // the second time as well
+			for i := range 5 {
+				p.say(true, false, time.Time{}, fmt.Sprint(i))
+			}
+			page.wantNow("later")
+			if n := len(p.conn.shard.later); n != 1 {
+				t.Errorf("it is in the list %d times", n)
+			}
+			w.server.Flush()
+			page.wantNow("when it is flushed", "0 1 0", "0 1 1", "0 1 2", "0 1 3", "0 1 4")
+		}
+		p.wantHeard(t, "nothing is new")
+		p.say(false, true, time.Time{})
+		p.wantHeard(t, "news", "deliver")
+		p.say(true, true, time.Time{}, "with news")
+		p.wantHeard(t, "news, and words for later", "deliver")
+		page.wantNow("the loop has come by", "0 1 with news")
+	})
+}
+
+func TestEnginesAreAdvancedInTime(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		p.wantHeard(t, "it opens", "opened")
+		for name, release := range map[string]func(at time.Time){
+			"at once":    func(at time.Time) { p.say(false, false, at) },
+			"at a flush": func(at time.Time) { p.say(true, false, at); w.server.Flush() },
+			"with news":  func(at time.Time) { p.say(true, true, at); synctest.Wait(); p.heard = nil },
+		} {
+			begin := time.Now()
+			release(begin.Add(7 * time.Millisecond))
+			time.Sleep(7*time.Millisecond - 1)
+			p.wantHeard(t, name+", a nanosecond before")
+			time.Sleep(1)
+			p.wantHeard(t, name, "advance")
+		}
+	})
+}
+
+// An engine hears the end once, and is asked for no more words; it may have its time
+// after that.
+func TestEnginesOutliveTheirLinks(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		p.wantHeard(t, "it opens", "opened")
+		begin := time.Now()
+		page.conn.Close()
+		p.wantHeard(t, "the page closes it", "closed")
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("it hears of it after %v", d)
+		}
+		asked := p.asked
+		p.say(false, false, time.Now().Add(time.Minute), "to nobody")
+		w.server.Withdraw(p.conn, "twice")
+		p.conn.Close("and again")
+		if err := p.conn.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+		p.wantHeard(t, "nothing is new")
+		time.Sleep(time.Minute)
+		p.wantHeard(t, "its time", "advance")
+		if p.asked != asked {
+			t.Error("it was asked for words")
+		}
+		if err := p.conn.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+		p.conn.Close("for the last time")
+		time.Sleep(10 * time.Second)
+		p.wantHeard(t, "nothing is new")
+		if st := w.server.Stats(); st.Closed[ClosedByPage] != 1 || st.Closed[ClosedByUs] != 0 {
+			t.Errorf("%v", st.Closed)
+		}
+	})
+}
+
+func TestWithdrawnConnectionsEnd(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		p.wantHeard(t, "it opens", "opened")
+		w.server.Withdraw(p.conn, "not wanted")
+		page.want("the page hears it", "close: closed by the server")
+		p.wantHeard(t, "and the engine", "closed")
+		all, _ := w.server.registry.count()
+		waits := w.offer("")
+		w.server.Withdraw(waits.conn, "")
+		if now, waiting := w.server.registry.count(); now != all || waiting != 0 {
+			t.Errorf("%d connections, want %d; %d wait", now, all, waiting)
+		}
+	})
+}
+
+// A polled server's engines speak in Poll and Flush only.
+func TestEnginesOfAPolledServer(t *testing.T) {
+	var p *puppet
+	inWorld(t, Config{Manual: true, Engine: func(c *Conn, _ *http.Request) (Engine, error) {
+		p = &puppet{conn: c}
+		return p, nil
+	}}, func(w *world) {
+		pages := make(chan *page)
+		go func() { pages <- w.open() }()
+		var page *page
+		for page == nil {
+			select {
+			case page = <-pages:
+			default:
+				w.server.Poll(time.Millisecond)
+			}
+		}
+		synctest.Wait()
+		p.say(false, false, time.Time{}, "later")
+		page.wantNow("nobody has flushed")
+		w.server.Flush()
+		page.wantNow("flushed", "0 1 later")
+		p.say(false, false, time.Time{}, "in Poll")
+		w.server.Poll(0)
+		page.wantNow("polled", "0 1 in Poll")
+	})
+}
+
+func TestErrorsOfSend(t *testing.T) {
+	own := errors.New("another")
+	for err, want := range map[error]error{
+		peer.ErrTooLarge: ErrTooLarge, peer.ErrSilenced: ErrSilenced, peer.ErrNotOpen: ErrClosed, own: own,
+	} {
+		if got := sendError(fmt.Errorf("peer: %w", err)); !errors.Is(got, want) || want != own && got != want {
+			t.Errorf("%v is told as %v, want %v", err, got, want)
+		}
+	}
+}
+
+// What a burst takes of an idle connection's memory is given back, and what a handler has
+// had is told to no other.
+func TestEventsOfABurst(t *testing.T) {
+	told := 0
+	s := &shard{server: &Server{config: Config{Handler: Handler{Message: func(*Conn, Message) { told++ }}}}}
+	d := &datagrams{conn: &Conn{shard: s}}
+	burst := func(n int) {
+		for range n {
+			d.Receive(time.Time{}, LinkEvent{Type: LinkMessage})
+		}
+	}
+	for _, n := range []int{1, maxQueue, keptEvents, 10 * keptEvents} {
+		told = 0
+		burst(n)
+		if !d.Ready() {
+			t.Fatal("nothing is told")
+		}
+		d.Deliver()
+		if told != n {
+			t.Errorf("%d of %d are told", told, n)
+		}
+		if cap(d.pending) > keptEvents {
+			t.Errorf("room for %d events is kept after %d", cap(d.pending), n)
+		}
+		if d.Ready() {
+			t.Error("there is more to tell")
+		}
+		if n > maxQueue && cap(d.queue)+cap(d.pending) > maxQueue {
+			t.Errorf("an idle connection keeps room for %d events", cap(d.queue)+cap(d.pending))
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { burst(1); d.Ready(); d.Deliver() }); n > 0 {
+		t.Errorf("%v allocations for an event", n)
+	}
+}
