@@ -64,13 +64,10 @@ func (s *shard) beginHandshake(c *Conn) {
 }
 
 // emit leaves an event of c's handshake for the loop. The handshake's own
-// goroutines call it.
+// goroutines call it. Of one that was stopped one event more may come.
 func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || c.gone {
-		return
-	}
 	s.outbox = append(s.outbox, outboxed{c, ev})
 	s.wake()
 }
@@ -81,8 +78,8 @@ func (s *shard) takeOutbox(now time.Time) {
 	for i, o := range s.outbox {
 		s.outbox[i] = outboxed{}
 		c := o.conn
-		if c.gone || c.handshake == nil {
-			continue
+		if c.handshake == nil {
+			continue // it was stopped
 		}
 		switch o.event.Kind {
 		case dtls.Flight:

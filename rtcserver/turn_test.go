@@ -1,0 +1,308 @@
+package rtcserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// A message is on its way when Send or Broadcast returns; in a handler, when the batch is
+// over, with all others.
+func TestWhenMessagesLeave(t *testing.T) {
+	sent := func(s *Server) uint64 { return s.Stats().Socket.Sent }
+	var inHandler []uint64
+	var w *world
+	conns := make(chan *Conn, 1)
+	inWorld(t, Config{Handler: Handler{
+		Open: func(c *Conn) { conns <- c },
+		Message: func(c *Conn, m Message) {
+			for range 3 {
+				c.Send(0, Text, []byte("from a handler"))
+				w.server.Broadcast(0, Text, []byte("to all"))
+				inHandler = append(inHandler, sent(w.server))
+			}
+		},
+	}}, func(world *world) {
+		w = world
+		p := w.open()
+		c := <-conns
+		synctest.Wait()
+		s := w.server.shards[0]
+		for name, send := range map[string]func(){
+			"Send":      func() { c.Send(0, Text, []byte("x")) },
+			"Broadcast": func() { w.server.Broadcast(0, Text, []byte("x")) },
+		} {
+			time.Sleep(time.Second)
+			s.mu.Lock() // and the loop waits
+			before, beforeTimer := s.stats.datagramsOut, c.peer.Deadline()
+			s.mu.Unlock()
+			send()
+			s.mu.Lock()
+			if s.stats.datagramsOut != before+1 || len(s.out) != 0 {
+				t.Errorf("%s: %d left", name, s.stats.datagramsOut-before)
+			}
+			if d := c.deadline(); d.IsZero() || s.timers.Next().After(d) || s.deadline.After(d) {
+				t.Errorf("%s: it has to be looked at at %v (before: %v), the loop comes at %v", name, d, beforeTimer, s.deadline)
+			}
+			s.mu.Unlock()
+		}
+		p.send("go")
+		before := sent(w.server)
+		synctest.Wait()
+		for _, n := range inHandler {
+			if n != inHandler[0] || n > before+1 { // an acknowledgement may have left
+				t.Errorf("sent after each message of a handler: %v", inHandler)
+			}
+		}
+		for range len(p.events) - 6 {
+			<-p.events
+		}
+		for i := range 6 {
+			if got := next(p.events); !strings.Contains(got, "from a handler") && !strings.Contains(got, "to all") {
+				t.Errorf("message %d: %q", i, got)
+			}
+		}
+	})
+}
+
+// More than fits a batch leaves too.
+func TestManyMessagesOfAHandler(t *testing.T) {
+	inWorld(t, Config{Handler: Handler{Open: func(c *Conn) {
+		for i := range 5*batchLen + 1 {
+			if err := c.Send(0, Text, fmt.Append(nil, i)); err != nil {
+				t.Error(err)
+			}
+		}
+	}}}, func(w *world) {
+		p := w.open()
+		synctest.Wait()
+		seen := make(map[string]bool)
+		for len(p.events) > 0 {
+			seen[<-p.events] = true
+		}
+		if len(seen) != 5*batchLen+1 {
+			t.Errorf("%d came", len(seen))
+		}
+	})
+}
+
+func TestCloseIsToldAtOnce(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		w.want("it opens", "open 1")
+		begin := time.Now()
+		p.conn.Close()
+		w.want("it ends", "close 1: closed by the page")
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("after %v", d)
+		}
+	})
+}
+
+// A page that moves again and again, or whose checks somebody forges, does not fill the log.
+func TestMovesAreLoggedSoManyTimes(t *testing.T) {
+	j := new(journal)
+	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
+		p := w.open()
+		p.echoes("it is open")
+		for i := range 20 {
+			if err := p.socket.Rebind(netip.AddrPortFrom(p.addr().Addr(), uint16(50000+i))); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(4 * time.Second)
+			p.echoes("it has moved")
+		}
+		if n := len(j.with("moved", "conn=1")); n != maxMoves {
+			t.Errorf("%d moves of 20 are logged, want %d", n, maxMoves)
+		}
+	})
+}
+
+func TestChannelsAreKnownByTheirLabels(t *testing.T) {
+	c := &Conn{channels: []Channel{{1, "chat", ""}, {3, "moves", ""}, {5, "other", ""}}}
+	if c.label(3) != "moves" || c.label(5) != "other" || c.label(7) != "" {
+		t.Error("a wrong label")
+	}
+	if ch, ok := c.forgetChannel(3); !ok || ch.Label != "moves" {
+		t.Errorf("%+v, %v", ch, ok)
+	}
+	if ch, ok := c.forgetChannel(3); ok {
+		t.Errorf("%+v is there twice", ch)
+	}
+	if c.label(1) != "chat" || c.label(3) != "" || c.label(5) != "other" || len(c.channels) != 2 {
+		t.Errorf("left: %v", c.channels)
+	}
+}
+
+// A channel that the page opens, uses and closes.
+func TestChannelsOfPagesAreTold(t *testing.T) {
+	inHauntedWorld(t, Config{}, func(w *world, h *possessed, j *journal) {
+		w.forget()
+		first := h.tsn - 1
+		h.packet(data(3, h.tsn, 1, 0, 50, opening(1)))
+		h.packet(data(3, h.tsn+1, 1, 1, 51, []byte("hello")))
+		w.want("it is open", "channel 1: 1 chat")
+		w.want("it is used", "message: 1 hello")
+		reset := binary.BigEndian.AppendUint32([]byte{0, 13, 0, 18}, first) // outgoing streams, RFC 6525
+		reset = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(reset, 0), h.tsn+1)
+		h.packet(chunk(130, 0, append(reset, 0, 1)))
+		w.want("it is closed", "unchannel 1: 1 chat")
+	})
+}
+
+// What comes twice, or late, of a handshake that is over, is nothing.
+func TestLateWordsOfAHandshake(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		o := w.offer("")
+		o.check(attackerAddr, "")
+		synctest.Wait()
+		for range 3 {
+			w.server.shards[0].emit(o.conn, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout})
+		}
+		w.want("it fails", "fail 1: the DTLS handshake failed")
+		time.Sleep(5 * time.Second)
+		w.server.shards[0].emit(o.conn, dtls.HandshakeEvent{Kind: dtls.Done})
+		w.wantQuiet("that was all")
+		if st := w.server.Stats(); st.HandshakesFailed != 1 || st.HandshakesDone != 0 || st.Handshakes != 0 || st.Conns != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// Only what looks like another's misunderstanding of the roles is said, once a minute.
+func TestWarningsOfRoles(t *testing.T) {
+	j := new(journal)
+	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
+		c, t0 := w.offer("").conn, time.Now()
+		for _, warn := range []struct {
+			after time.Duration
+			err   error
+			want  int
+		}{
+			{0, dtls.ErrTimeout, 0},
+			{0, dtls.ErrPeer, 0},
+			{0, fmt.Errorf("it is said that %w", dtls.ErrRoles), 1},
+			{time.Minute - 1, dtls.ErrNoAnswer, 1},
+			{time.Minute, dtls.ErrTimeout, 1},
+			{time.Minute, dtls.ErrNoAnswer, 2},
+		} {
+			w.server.warnOfRoles(t0.Add(warn.after), c, warn.err)
+			if n := len(j.with("WARN", "left the roles to us")); n != warn.want {
+				t.Errorf("%v after %v: %d lines, want %d", warn.err, warn.after, n, warn.want)
+			}
+		}
+	})
+}
+
+func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
+	var s shard
+	a, b, c := &Conn{}, &Conn{}, &Conn{}
+	for _, x := range []*Conn{a, b, c} {
+		s.enlist(x)
+	}
+	for _, step := range []struct {
+		strike *Conn
+		want   []*Conn
+	}{{a, []*Conn{c, b}}, {a, []*Conn{c, b}}, {b, []*Conn{c}}, {b, []*Conn{c}}, {c, nil}, {c, nil}} {
+		s.strike(step.strike)
+		if !slices.Equal(s.allOpen(), step.want) {
+			t.Fatalf("%d are left, want %d", len(s.open), len(step.want))
+		}
+		for i, x := range s.open {
+			if x.place != i+1 {
+				t.Fatalf("the one at %d believes that it is at %d", i, x.place-1)
+			}
+		}
+	}
+}
+
+// A shard that is slow, or closed, gets no more from the others than its inbox holds.
+func TestInboxIsBounded(t *testing.T) {
+	s := listen(t, Config{}).shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := udpio.Datagram{B: []byte("x"), Remote: attackerAddr}
+	for range inboxLen + 3 {
+		s.leave(&d)
+	}
+	if n := s.stats.drops[DropInbox]; len(s.inbox) != inboxLen || n != 3 {
+		t.Errorf("%d are there, %d dropped", len(s.inbox), n)
+	}
+	s.inbox = s.inbox[:0]
+	s.closed = true
+	s.leave(&d)
+	s.closed = false
+	if n := s.stats.drops[DropInbox]; len(s.inbox) != 0 || n != 4 {
+		t.Errorf("closed: %d are there, %d dropped", len(s.inbox), n)
+	}
+}
+
+// What is kept of a batch is not written over before the batch is over.
+func TestKeptDatagramsStay(t *testing.T) {
+	var s shard
+	kept := make([][]byte, 3*batchLen)
+	for i := range kept {
+		kept[i] = s.keep(bytes.Repeat([]byte{byte(i)}, inLen))
+		if i < batchLen && &kept[i][0] != &s.copies[i*inLen : i*inLen+1][0] {
+			t.Fatalf("datagram %d of a batch has memory of its own", i)
+		}
+	}
+	for i, b := range kept {
+		if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, inLen)) || cap(b) != inLen {
+			t.Errorf("datagram %d has changed", i)
+		}
+	}
+}
+
+// Two servers share no secret, and two connections no numbers.
+func TestServersAndConnectionsDiffer(t *testing.T) {
+	a, b := listen(t, Config{}), listen(t, Config{})
+	if a.cookieKey == b.cookieKey || a.pathKey == b.pathKey {
+		t.Error("two servers have the same keys")
+	}
+	if cap(a.gate) != runtime.GOMAXPROCS(0) {
+		t.Errorf("%d handshakes compute at once", cap(a.gate))
+	}
+	inWorld(t, Config{}, func(w *world) {
+		c := w.offer("").conn
+		one, two := w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer)), w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer))
+		if one.SCTP.LocalTag == two.SCTP.LocalTag || one.SCTP.InitialTSN == two.SCTP.InitialTSN {
+			t.Error("two connections have the same numbers")
+		}
+	})
+}
+
+func TestPollInAHandler(t *testing.T) {
+	var err error
+	told := false
+	inWorld(t, Config{Manual: true}, func(w *world) {
+		w.server.config.Handler.Open = func(*Conn) { told, err = true, w.server.Poll(0) }
+		done := make(chan struct{})
+		go func() { defer close(done); w.newPage(client.Config{}).connect(nil) }()
+		for !told {
+			w.server.Poll(time.Millisecond)
+		}
+		<-done
+		if !errors.Is(err, ErrInHandler) {
+			t.Errorf("Poll in a handler: %v", err)
+		}
+		if err := w.server.Poll(0); err != nil {
+			t.Errorf("and afterwards: %v", err)
+		}
+	})
+}
