@@ -1,0 +1,429 @@
+// The client's end of a session against what a server may say, in virtual time.
+import { describe, expect, test, vi } from "vitest";
+import { fullTable } from "../src/channel";
+import { hello, numbered, parseControl, typeAck, typeHere, typeOpen, typeReject, typeReply, typeRequest, typeWelcome } from "../src/control";
+import { RequestError, SendError } from "../src/errors";
+import { Mux } from "../src/mux";
+import { closed, open, renewable, Session } from "../src/session";
+import { hex, utf8 } from "./bytes";
+import { type Engine, muxConfig, type Way, World } from "./sim";
+
+const channels = [
+  { name: "moves", mode: "unreliable" },
+  { name: "chat", mode: "reliable-ordered" },
+] as const;
+
+/** A session, and the Mux of a server, which says what the test has it say. */
+class Pair {
+  readonly w = new World(1);
+  readonly told: unknown[] = []; // events of the session
+  readonly said: string[] = []; // control messages that came to the server
+  readonly came: [number, string][] = [];
+  readonly ended: unknown[] = [];
+  readonly s: Session;
+  readonly server: Mux;
+  on: (what: string) => void = () => {};
+
+  constructor(up: Way = { delay: 10 }, down: Way = { delay: 10 }, linked = true) {
+    const note = (what: string) => (...args: unknown[]): void => {
+      this.told.push([what, ...args.map((a) => (a instanceof Uint8Array ? Buffer.from(a).toString() : a))]);
+      this.on(what);
+    };
+    this.s = new Session(0, { table: fullTable(channels), rtt: 100, rate: 1 << 20, floor: 8 << 10, ceiling: 1 << 20 }, utf8("hi"), {
+      opened: note("opened"), message: note("message"), request: note("request"), channel: note("channel"),
+      interrupted: note("interrupted"), resumed: note("resumed"), closed: note("closed"),
+    });
+    this.server = new Mux(0, muxConfig(channels, { server: true, keepAlive: 60_000 }), {
+      message: (ch, b) => void (ch ? this.came.push([ch, Buffer.from(b).toString()]) : this.said.push(hex(b))),
+      closed: (...why) => void this.ended.push(why),
+    });
+    const { s } = this;
+    const engine: Engine = {
+      receive: (t, b) => s.receive(t, b),
+      append: (t, b, limit) => (s.idle(t) ? 0 : s.mux.append(t, b, limit)),
+      deadline: () => s.deadline(),
+      advance: (t) => s.advance(t),
+    };
+    this.w.join(engine, this.server, up, down);
+    if (linked) s.link(0, 20);
+  }
+
+  say(...b: number[]): void {
+    this.server.send(this.w.now, 0, Uint8Array.from(b));
+  }
+
+  welcome(): this {
+    this.say(typeWelcome, 0, 0, 0, 0, 0, 0, 0, 7, ...Array.from({ length: 16 }, (_, i) => 255 - i), 0, 0, 0x75, 0x30, 0, 0, 0x27, 0x10);
+    return this;
+  }
+
+  /** Lets time pass until all that was said has come. */
+  pass(ms = 100): this {
+    this.w.run(ms);
+    return this;
+  }
+
+  names(): string[] {
+    return this.told.map((e) => (e as string[])[0]!);
+  }
+}
+
+const opened = (...ways: Way[]): Pair => new Pair(...ways).welcome().pass();
+const typeOpened = 9;
+const bytesOf = (s: string): number[] => [...utf8(s)];
+
+describe("opening", () => {
+  test("says HELLO, and WELCOME opens it, once", () => {
+    const p = new Pair();
+    expect([p.s.state, p.s.over()]).toEqual([1, false]);
+    p.pass();
+    expect(p.said).toEqual([hex(hello(utf8("hi")))]);
+    p.welcome().pass();
+    expect([p.s.state, p.s.id, p.s.grace, p.s.token]).toEqual([open, 7n, 30_000, "__79_Pv6-fj39vX08_Lx8A"]);
+    p.welcome().pass();
+    expect(p.names()).toEqual(["opened"]);
+  });
+
+  test("ends after five seconds without WELCOME, though something is heard", () => {
+    const p = new Pair();
+    p.w.every(500, 20, () => p.server.send(p.w.now, 1, utf8("x")));
+    p.w.run(4900);
+    expect(p.names()).toEqual([]);
+    p.w.run(200);
+    expect(p.told).toEqual([["closed", 3, "no WELCOME", false, 0, 0]]);
+  });
+
+  test("no link, no hurry", () => {
+    const p = new Pair({}, {}, false);
+    expect(p.s.deadline()).toBeGreaterThan(1999);
+    p.s.advance(100_000);
+    p.s.interrupt(100_000);
+    expect([p.s.state, p.told]).toEqual([0, []]);
+  });
+
+  test("ends with its first link", () => {
+    const p = new Pair();
+    p.s.interrupt(5);
+    expect(p.told).toEqual([["closed", 3, "no WELCOME", false, 0, 0]]);
+  });
+
+  test("messages wait for WELCOME, in order, 256 KiB of them", () => {
+    const p = new Pair();
+    for (const word of ["a", "b", "c"]) p.server.send(0, 2, utf8(word));
+    p.pass();
+    expect(p.told).toEqual([]);
+    p.welcome().pass();
+    expect(p.told).toEqual([["opened"], ["message", 2, "a"], ["message", 2, "b"], ["message", 2, "c"]]);
+    const over = new Pair();
+    for (const size of [65_504, 65_504, 65_504, 65_504, 1]) over.server.send(0, 2, new Uint8Array(size));
+    over.pass(1500);
+    expect(over.told).toEqual([["closed", 19, "too much before WELCOME", false, 0, 0]]);
+    const full = new Pair();
+    for (let i = 0; i < 4; i++) full.server.send(0, 2, new Uint8Array(65_504)); // and 32
+    full.pass(1500);
+    expect(full.told).toEqual([]);
+  });
+
+  test.each([[typeRequest, 0, 0, 0, 1, 1, 97], [typeReply, 0, 0, 0, 1], [typeOpen, ...bytesOf("3 x unreliable both 1 100")]])(
+    "nothing else is said before WELCOME: type %d", (...b) => {
+      const p = new Pair();
+      p.say(...b);
+      p.pass();
+      expect(p.told).toEqual([["closed", 3, "no WELCOME", false, 0, 0]]);
+    },
+  );
+
+  test("what a session does not know it skips, or ends for", () => {
+    const p = opened();
+    p.say(0x80, 1, 2, 3);
+    expect([p.pass().s.state, p.names()]).toEqual([open, ["opened"]]);
+    p.say(typeRequest, 0);
+    expect(p.pass().told.at(-1)).toEqual(["closed", 3, "malformed", false, 0, 0]);
+    expect(p.ended).toEqual([[3, "malformed", 0]]);
+  });
+});
+
+describe("links", () => {
+  test("are counted from the second one on, with HERE", () => {
+    const p = opened();
+    for (const n of [1, 2]) {
+      p.s.link(p.w.now, 20);
+      p.server.relink(p.w.now, 20);
+      p.pass();
+      expect(p.said.at(-1)).toBe(hex(numbered(typeHere, n)));
+    }
+    expect([p.s.links, p.names()]).toEqual([2, ["opened"]]);
+  });
+
+  test("are silent after three seconds, and resumed by what comes; unreliable messages are refused meanwhile", () => {
+    const p = new Pair({ delay: 10 }, { delay: 10, dark: [1000, 5000] }).welcome().pass(900);
+    const { heard } = p.s.mux;
+    p.w.run(heard + 2990 - p.w.now);
+    expect(p.names()).toEqual(["opened"]);
+    p.w.run(20);
+    expect([p.names(), p.s.interrupted, p.s.state]).toEqual([["opened", "interrupted"], true, open]);
+    p.s.interrupt(p.w.now);
+    expect(p.names().length).toBe(2);
+    expect(() => p.s.send(p.w.now, 1, utf8("x"))).toThrow("the server is not heard");
+    p.s.send(p.w.now, 2, utf8("y"));
+    p.w.run(6000);
+    expect([p.names(), p.s.interrupted, p.came]).toEqual([["opened", "interrupted", "resumed"], false, [[2, "y"]]]);
+    p.s.send(p.w.now, 1, utf8("z"));
+    p.pass();
+    expect(p.came.at(-1)).toEqual([1, "z"]);
+  });
+
+  test("are missed for the grace time, and then it is over", () => {
+    const p = opened();
+    p.w.ends.length = 0;
+    const t = p.w.now;
+    p.s.interrupt(t);
+    p.s.advance(t + 29_999);
+    expect(p.s.state).toBe(open);
+    p.s.advance(t + 30_000);
+    expect(p.told.at(-1)).toEqual(["closed", 6, "silent for too long", false, 0, 0]);
+  });
+
+  test("a malformed datagram resumes nothing", () => {
+    const p = opened();
+    p.s.interrupt(p.w.now);
+    p.s.receive(p.w.now, Uint8Array.of(0));
+    expect(p.s.interrupted).toBe(true);
+  });
+});
+
+describe("requests", () => {
+  test("of ours: answered with bytes, without, or refused", async () => {
+    const p = opened();
+    const [a, b, c] = ["a", "b", "c"].map((name) => p.s.call(p.w.now, name, utf8(`${name}!`)));
+    p.pass();
+    expect(p.said.slice(1).map((h) => parseControl(Buffer.from(h, "hex"))).map(({ id, text, payload }) => [id, text, Buffer.from(payload).toString()]))
+      .toEqual([[1, "a", "a!"], [2, "b", "b!"], [3, "c", "c!"]]);
+    p.say(typeReject, 0, 0, 0, 2, ...bytesOf("no"));
+    p.say(typeReply, 0, 0, 0, 3, ...bytesOf("yes"));
+    p.say(typeAck, 0, 0, 0, 1);
+    p.say(typeReply, 0, 0, 0, 9, ...bytesOf("nobody asked"));
+    p.pass();
+    expect(await a!.promise).toBeUndefined();
+    await expect(b!.promise).rejects.toEqual(new RequestError("rejected", "no"));
+    expect(Buffer.from((await c!.promise)!).toString()).toBe("yes");
+    p.s.abort(p.w.now, 0, ""); // and none of them is told again
+    expect(p.s.state).toBe(closed);
+  });
+
+  test("of ours: how long and how many", () => {
+    const p = opened();
+    const call = (name: string, size = 0): unknown => p.s.call(p.w.now, name, new Uint8Array(size)).promise.catch(() => {});
+    for (const [name, size] of [["", 0], ["é".repeat(33), 0], ["a", 65_467]] as const) expect(() => call(name, size)).toThrow("a name has 1 to 64, a payload 65466 at most");
+    call("é".repeat(32), 65_466);
+    p.pass(1000);
+    for (let i = 1; i < 1024; i++) {
+      call("a");
+      if (i % 100 === 0) p.pass(200);
+    }
+    p.pass(1000);
+    expect(() => call("a")).toThrow("1024 requests wait");
+    expect(p.s.lastID).toBe(1024);
+    p.say(typeAck, 0, 0, 0, 5);
+    p.pass();
+    call("a");
+    expect(() => call("a")).toThrow(SendError);
+  });
+
+  test("of ours: numbers begin anew, without 0 and without those that wait", () => {
+    const p = opened();
+    const call = (): void => void p.s.call(p.w.now, "a", utf8("")).promise.catch(() => {});
+    call();
+    p.s.lastID = 2 ** 32 - 2;
+    call();
+    call();
+    p.pass();
+    expect(p.said.slice(1).map((h) => h.slice(2, 10))).toEqual(["00000001", "ffffffff", "00000002"]);
+  });
+
+  test("of ours: 224 KiB may wait in the queue", () => {
+    const p = opened();
+    const cost = (): number => p.s.mux.outbox.senders[0]!.cost;
+    const call = (size: number): void => void p.s.call(p.w.now, "a", new Uint8Array(size)).promise.catch(() => {});
+    for (let i = 0; i < 3; i++) call(60_000);
+    const left = (224 << 10) - cost();
+    expect(() => call(left + 1)).toThrow("await their answers first");
+    call(left);
+  });
+
+  test("of the server: handed on, and answered once", () => {
+    const p = opened();
+    const ask = (id: number): void => p.say(typeRequest, 0, 0, 0, id, 1, 97, ...bytesOf("what"));
+    ask(1);
+    ask(2);
+    ask(3);
+    p.pass();
+    expect(p.told.slice(1)).toEqual([1, 2, 3].map((id) => ["request", id, "a", "what"]));
+    p.s.answer(p.w.now, 1, utf8("this"));
+    p.s.answer(p.w.now, 2);
+    p.s.reject(p.w.now, 3, "é".repeat(200));
+    for (const id of [1, 2, 3, 4]) {
+      p.s.answer(p.w.now, id);
+      p.s.reject(p.w.now, id, "no");
+    }
+    p.pass();
+    expect(p.said.slice(1)).toEqual([
+      hex(numbered(typeReply, 1, utf8("this"))), hex(numbered(typeAck, 2)), hex(numbered(typeReject, 3, utf8("é".repeat(128)))),
+    ]);
+    ask(1);
+    expect([p.pass().s.state, p.s.serving.size], "its number is free again").toEqual([open, 1]);
+    ask(1);
+    expect(p.pass().told.at(-1)).toEqual(["closed", 3, "malformed", false, 0, 0]);
+  });
+
+  test("of the server: 64 at a time", () => {
+    const p = opened();
+    for (let id = 1; id < 66; id++) p.say(typeRequest, 0, 0, 0, id, 1, 97);
+    p.pass(500);
+    expect([p.names().filter((n) => n === "request").length, p.s.serving.size]).toEqual([64, 64]);
+    expect(p.said.slice(1)).toEqual([hex(numbered(typeReject, 65, utf8("too many requests in flight")))]);
+  });
+
+  test("of the server: an answer that is too large is refused", () => {
+    const p = opened();
+    for (const id of [1, 2]) p.say(typeRequest, 0, 0, 0, id, 1, 97);
+    p.pass();
+    p.s.answer(p.w.now, 1, new Uint8Array(65_467));
+    p.s.answer(p.w.now, 2, new Uint8Array(65_466));
+    p.pass(1000);
+    expect(p.said.slice(1).map((h) => h.slice(0, 10) + (h.length > 200 ? "" : Buffer.from(h.slice(10), "hex").toString()))).toEqual(["0600000001the reply is too large", "0400000002"]);
+  });
+
+  test("a server that has asked for too much to be answered ends the session", () => {
+    const p = new Pair({ delay: 10, dark: [100, 1e9] }).welcome().pass(90);
+    p.s.serving.clear();
+    const send = vi.spyOn(p.s.mux, "send").mockImplementation(() => {
+      throw new SendError("budget", "full");
+    });
+    p.s.serving.set(1, ["a", utf8("")]);
+    p.s.reject(p.w.now, 1, "no");
+    send.mockRestore();
+    expect(p.told.at(-1)).toEqual(["closed", 20, "too many requests", false, 0, 0]);
+  });
+});
+
+describe("the end", () => {
+  test("waits for what was sent, takes nothing more, and is told", () => {
+    const p = opened();
+    p.s.send(p.w.now, 2, utf8("last"));
+    p.s.close(p.w.now, 300, "bye", 1000);
+    expect([p.s.state, p.s.closing, p.names()]).toEqual([open, true, ["opened"]]);
+    expect(() => p.s.send(p.w.now, 2, utf8("x"))).toThrow("the session has ended");
+    p.server.send(p.w.now, 2, utf8("late"));
+    p.say(typeRequest, 0, 0, 0, 1, 1, 97);
+    p.say(typeOpen, ...bytesOf("3 x unreliable both 100 1000"));
+    p.pass(200);
+    expect([p.came, p.told.slice(1), p.ended]).toEqual([[[2, "last"]], [["closed", 300, "bye", false, 0, 0]], [[300, "bye", 0]]]);
+    expect([p.s.over(), p.s.closing]).toEqual([true, false]);
+    p.s.close(p.w.now, 301, "again", 0);
+    p.s.finish(301, "again", true);
+    expect(p.names()).toEqual(["opened", "closed"]);
+  });
+
+  test("waits as long as it is told, if the server is heard", () => {
+    const p = opened({ delay: 10 }, { delay: 10 });
+    const t = p.w.now;
+    const { s } = p;
+    s.send(t, 2, utf8("x"));
+    p.w.ends[0]!.out = { loss: 1 };
+    p.w.every(500, 20, () => p.server.send(p.w.now, 1, utf8("here")));
+    s.close(t, 300, "bye", 4000);
+    s.close(t, 301, "later", 9000);
+    p.w.run(3990);
+    expect(s.closing).toBe(true);
+    p.w.run(20);
+    expect([p.told.at(-1), p.w.now - t]).toEqual([["closed", 300, "bye", false, 1, 0], 4010]);
+  });
+
+  test("waits for a silent server no longer than three seconds", () => {
+    const p = opened({ delay: 10 }, { delay: 10 });
+    p.w.run(2000);
+    for (const e of p.w.ends) e.out = { loss: 1 };
+    const t = p.w.now;
+    p.s.send(t, 2, utf8("x"));
+    p.s.close(t, 300, "", 10_000);
+    p.w.run(2990);
+    expect(p.s.closing).toBe(true);
+    p.w.run(20);
+    expect(p.told.at(-1)).toEqual(["closed", 300, "", false, 1, 0]);
+  });
+
+  test("comes at once where there is nothing to wait for", () => {
+    const p = opened();
+    p.s.close(p.w.now, 300, "", 10_000);
+    expect(p.told.at(-1)).toEqual(["closed", 300, "", false, 0, 0]);
+    const interrupted = opened();
+    interrupted.s.send(interrupted.w.now, 2, utf8("x"));
+    interrupted.s.interrupt(interrupted.w.now);
+    interrupted.s.close(interrupted.w.now, 300, "", 10_000);
+    expect(interrupted.told.at(-1)).toEqual(["closed", 300, "", false, 1, 0]);
+    const early = new Pair();
+    early.s.close(0, 300, "", 10_000);
+    expect(early.told).toEqual([["closed", 300, "", false, 0, 0]]);
+    const closing = opened();
+    closing.s.send(closing.w.now, 2, utf8("x"));
+    closing.s.close(closing.w.now, 300, "mine", 10_000);
+    closing.s.interrupt(closing.w.now);
+    expect(closing.told.at(-1)).toEqual(["closed", 300, "mine", false, 1, 0]);
+  });
+
+  test("by the server is told as the server says it, unless we have begun to close", () => {
+    const p = opened();
+    p.server.send(p.w.now, 2, utf8("x"));
+    p.server.close(p.w.now, 2, "maintenance");
+    p.pass();
+    expect(p.told.at(-1)).toEqual(["closed", 2, "maintenance", true, 0, 1]);
+    expect([2, 6, 0, 3, 300].map(renewable)).toEqual([true, true, false, false, false]);
+    const both = opened();
+    both.s.send(both.w.now, 2, utf8("abc"));
+    both.server.send(both.w.now, 2, utf8("xy"));
+    both.s.close(both.w.now, 300, "mine", 10_000);
+    both.server.close(both.w.now, 2, "maintenance");
+    both.pass();
+    expect(both.told.at(-1)).toEqual(["closed", 300, "mine", false, expect.any(Number), 2]);
+  });
+
+  test("says of each request whether it was sent", async () => {
+    const p = opened();
+    const sent = p.s.call(p.w.now, "a", utf8(""));
+    p.w.run(1);
+    const unsent = p.s.call(p.w.now, "b", utf8(""));
+    p.s.abort(p.w.now, 0, "");
+    await expect(sent.promise).rejects.toMatchObject({ code: "response-lost" });
+    await expect(unsent.promise).rejects.toMatchObject({ code: "send-failed" });
+  });
+
+  test("is over when the server knows, or was told often enough", () => {
+    const p = opened();
+    p.w.ends[0]!.out = { loss: 1 };
+    p.s.abort(p.w.now, 300, "");
+    p.w.run(10);
+    expect([p.s.state, p.s.over()]).toEqual([closed, false]);
+    p.w.run(2000);
+    expect(p.s.over()).toBe(true);
+  });
+
+  test("from a handler leaves what came after it alone", () => {
+    const p = opened();
+    p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
+    for (const word of ["a", "b"]) p.server.send(p.w.now, 2, utf8(word));
+    p.pass();
+    expect(p.names()).toEqual(["opened", "message", "closed"]);
+  });
+});
+
+test("channels that the server opens", () => {
+  const p = opened();
+  p.say(typeOpen, ...bytesOf("3 loot reliable-ordered both 100 1000"));
+  p.pass();
+  expect(p.told.at(-1)).toEqual(["channel", expect.objectContaining({ name: "loot", maxMessage: 100 })]);
+  expect(p.said.at(-1)).toBe(hex(Uint8Array.of(typeOpened, 3)));
+  p.say(typeOpen, ...bytesOf("3 bag reliable-ordered both 100 1000"));
+  p.pass();
+  expect(p.told.at(-1)).toEqual(["closed", 3, "an OPEN that is none", false, 0, 0]);
+});
