@@ -156,7 +156,7 @@ var Packet = class extends Reader {
     this.code = 0;
     this.size = 0;
   }
-  // of the payload, which ends at at
+  // of the payload, which ends at at; padding and pings have none
   /** A view of the datagram. */
   get payload() {
     return this.b.subarray(this.at - this.size, this.at);
@@ -202,7 +202,6 @@ var Packet = class extends Reader {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
-    this.size = 0;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
     const fragment = this.kind === frameFragment;
@@ -1026,7 +1025,7 @@ var Sender = class {
     const rate = this.cfg.guarantee;
     this.tokens = Math.min(Math.max(rate / 4, 2 * maxPacket), this.tokens + rate * (t - this.refilled) / 1e3);
     this.refilled = t;
-    return rate > 0 && this.tokens > 0;
+    return this.tokens > 0;
   }
 };
 
@@ -1338,7 +1337,7 @@ var Receiver = class {
     this.held = 0;
     // bytes of partials, as queueLimit counts them
     this.base = 0;
-    // reliable: all before it have come. Sequenced: the newest delivered, plus one
+    // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
     /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
     this.partials = /* @__PURE__ */ new Map();
   }
@@ -1358,7 +1357,7 @@ var Receiver = class {
     if (f.total > maxMessage2) return dropTooLarge;
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
-    else if (mode === "sequenced" && f.id < this.base) this.stats.stale++;
+    else if (f.id < this.base) this.stats.stale++;
     else if (whole) this.supersede(f.id, f.payload);
     else this.fragment(t, f);
     return 0;
@@ -1451,7 +1450,7 @@ var Receiver = class {
       this.stats.duplicates++;
       return 0;
     }
-    if (p && (whole || p.body.length !== f.total)) return dropMismatch;
+    if (p && p.body.length !== f.total) return dropMismatch;
     if (whole && (!ordered || f.id === this.base)) {
       this.done(f.id, f.payload);
     } else {

@@ -104,6 +104,6 @@ export class Sender {
     const rate = this.cfg.guarantee;
     this.tokens = Math.min(Math.max(rate / 4, 2 * maxPacket), this.tokens + (rate * (t - this.refilled)) / 1000);
     this.refilled = t;
-    return rate > 0 && this.tokens > 0;
+    return this.tokens > 0;
   }
 }

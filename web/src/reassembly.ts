@@ -29,7 +29,7 @@ interface Partial {
 export class Receiver {
   held = 0; // bytes of partials, as queueLimit counts them
 
-  base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one
+  base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
   /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
   readonly partials = new Map<number, Partial | null>();
 
@@ -58,7 +58,7 @@ export class Receiver {
     if (f.total > maxMessage) return dropTooLarge;
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
-    else if (mode === "sequenced" && f.id < this.base) this.stats.stale++;
+    else if (f.id < this.base) this.stats.stale++;
     else if (whole) this.supersede(f.id, f.payload);
     else this.fragment(t, f);
     return 0;
@@ -162,7 +162,7 @@ export class Receiver {
       this.stats.duplicates++;
       return 0;
     }
-    if (p && (whole || p.body.length !== f.total)) return dropMismatch;
+    if (p && p.body.length !== f.total) return dropMismatch; // as no whole message has
     if (whole && (!ordered || f.id === this.base)) {
       this.done(f.id, f.payload); // which needs no room
     } else {

@@ -177,7 +177,7 @@ export class Packet extends Reader {
   index = 0;
   total = 0;
   code = 0;
-  private size = 0; // of the payload, which ends at at
+  private size = 0; // of the payload, which ends at at; padding and pings have none
 
   /** A view of the datagram. */
   get payload(): Uint8Array {
@@ -227,7 +227,6 @@ export class Packet extends Reader {
     const head = this.byte();
     this.kind = head >> 6;
     this.channel = head & 63;
-    this.size = 0;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
     const fragment = this.kind === frameFragment;

@@ -54,6 +54,59 @@ for (const [loss, late] of [[0, 0], [0.02, 0], [0.3, 0], [0, 0.2], [0.1, 0.1], [
   });
 }
 
+test("of numbers the last 4096 are known, and older ones count as known", () => {
+  const received = new Received();
+  received.mark(0, 5000, true);
+  expect([905, 904, 5000, 5001].map((n) => received.fresh(n))).toEqual([true, false, false, true]);
+  received.mark(0, 905, true);
+  expect(received.fresh(905)).toBe(false);
+});
+
+/** The ranges of the next ack block, which leaves. */
+function told(received: Received): number[] {
+  const w = new Writer();
+  w.b = new Uint8Array(1150);
+  received.append(w, 0, 1100);
+  received.said();
+  return received.ranges;
+}
+
+test("32 ranges are told at most, and what the peer knows is not told again", () => {
+  const received = new Received();
+  for (let n = 0; n < 200; n += 2) received.mark(0, n, true);
+  expect(received.eliciting).toBe(100);
+  expect(told(received)).toEqual(Array(63).fill(0));
+  expect([received.eliciting, received.due]).toEqual([0, Infinity]);
+  received.confirmed(199);
+  received.mark(0, 200, true);
+  expect(told(received)).toEqual([0]);
+});
+
+test("what comes late is news, though the peer knows already what came after it", () => {
+  const received = new Received();
+  for (const n of [0, 1, 2, 4]) received.mark(0, n, true);
+  told(received);
+  received.confirmed(5);
+  received.mark(0, 3, true);
+  expect(told(received)).toEqual([1]);
+});
+
+test("the share of losses is measured over 64 numbers, without what is later still", () => {
+  const received = new Received();
+  for (let n = 0; n < 63; n += 2) received.mark(0, n, true);
+  expect(received.loss).toBe(0);
+  received.mark(0, 63, true);
+  const first = (1 - 33 / 64) / 4;
+  expect(received.loss).toBe(first);
+  received.mark(0, 1, true);
+  for (let n = 64; n < 127; n++) received.mark(0, n, true);
+  expect(received.loss).toBe(first);
+  received.mark(0, 127, true);
+  expect(received.loss).toBe(first - first / 4);
+  for (let n = 128; n < 192; n++) if (n !== 130) received.mark(0, n, true);
+  expect(received.loss).toBe(first - first / 4 + (1 / 64 - (first - first / 4)) / 4);
+});
+
 test("what comes late is told, though the peer knows by then of all that came before it", () => {
   const received = new Received();
   const w = new Writer();

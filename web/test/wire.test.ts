@@ -9,6 +9,7 @@ import {
   appendPiece,
   expand,
   maxMessage,
+  Packet,
   pieceCost,
   pieces,
   pieceSize,
@@ -103,6 +104,21 @@ describe("an ack block", () => {
   });
 });
 
+test("a packet's frames at their bounds", () => {
+  const frames = (h: string): unknown => packet(unhex(`110000${h}`))?.frames.length;
+  const fragment = (index: string, total: string, size: number): string => `81${"00"}${index}${total}${"00".repeat(size)}`;
+  expect(frames(fragment("ff3f", "80808004", 1024)), "8 MiB, the last piece").toBe(1);
+  expect(frames(fragment("ff3f", "81808004", 1024)), "one byte more").toBeUndefined();
+  expect(frames(fragment("01", "8108", 1))).toBe(1);
+  expect(frames(fragment("00", "8008", 1024)), "one piece is no fragment").toBeUndefined();
+  expect([frames("0300"), frames("1f00"), frames("2000"), frames("3f00")], "control kinds that are not known").toEqual([undefined, undefined, 1, 1]);
+});
+
+test("a packet of padding wants no answer, whatever came before it", () => {
+  const p = new Packet();
+  expect([p.parse(unhex("11000001")), p.eliciting, p.parse(unhex("11000000")), p.eliciting]).toEqual([true, true, true, false]);
+});
+
 test("pieces, and the end", () => {
   const b = Uint8Array.of(0, 0, ...Array.from({ length: 1100 }, (_, i) => i));
   const small = { id: 200, b, start: 2, size: 3 };
@@ -114,6 +130,8 @@ test("pieces, and the end", () => {
     expect(piece(5, bare, large, 1)).toBe("85" + "c801" + "01" + "cc08" + hex(b.subarray(2 + 1024)));
     expect(piece(5, bare, large, 0)).toBe("85" + "c801" + "00" + "cc08" + hex(b.subarray(2, 2 + 1024)));
   }
+  const most = { id: 1, b: new Uint8Array(pieceSize), start: 0, size: pieceSize };
+  expect(piece(5, false, most, 0).slice(0, 8)).toBe("45" + "01" + "8008");
   expect(hex(written((w) => appendGivenUp(w, 5)))).toBe("20" + "01" + "05");
   expect(hex(written((w) => appendGivenUp(w, 300)))).toBe("20" + "02" + "ac02");
   expect(hex(written((w) => appendClose(w, 300, utf8("hi"))))).toBe("02" + "ac02" + "02" + "6869");
