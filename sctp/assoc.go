@@ -280,7 +280,7 @@ func (a *Assoc) Advance(now time.Time, events []Event) []Event {
 // Flush ends a batch of received packets: a SACK that is due may leave with the
 // next Append. Until then it waits for a message to ride with.
 func (a *Assoc) Flush(now time.Time) {
-	if a.ack.due && a.state == stateEstablished {
+	if a.ack.due {
 		a.pend |= pendSack
 	}
 }
@@ -358,7 +358,7 @@ func (a *Assoc) appendAbort(b []byte, cause uint16, text string) []byte {
 	b = appendChunk(b, chunkAbort, 0)
 	p := len(b)
 	b = finishTLV(append(appendParam(b, cause), text...), p)
-	return finishPacket(finishTLV(b, c), start)
+	return finishPacket(finishChunk(b, c, p), start)
 }
 
 // close ends the association and frees what it holds.
@@ -383,8 +383,6 @@ func (a *Assoc) fail(r CloseReason, events []Event) []Event {
 // abort ends the association with an event, and tells the peer why.
 func (a *Assoc) abort(r CloseReason, events []Event) []Event {
 	events = a.fail(r, events)
-	if a.peer.tag != 0 {
-		a.pend = pendAbort
-	}
+	a.pend = pendAbort
 	return events
 }

@@ -75,6 +75,12 @@ func rawParam(kind uint16, value []byte) []byte {
 	return finishTLV(append(appendParam(nil, kind), value...), 0)
 }
 
+// tlv is a parameter or cause without padding.
+func tlv(kind uint16, value string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, kind)
+	return append(binary.BigEndian.AppendUint16(b, uint16(4+len(value))), value...)
+}
+
 // initChunk is an INIT or INIT ACK as Chromium writes it, with more parameters.
 func initChunk(kind byte, tag, tsn uint32, more ...[]byte) []byte {
 	v := u32s(tag, 5<<20, 0xffff_ffff, tsn)

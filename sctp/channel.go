@@ -261,7 +261,6 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 // peer has closed its direction too. It reports whether there was a channel.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
-	a.since(now)
 	ch := a.channel(stream)
 	if ch == nil || ch.state != channelOpen || a.state != stateEstablished {
 		return false

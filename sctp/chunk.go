@@ -203,6 +203,17 @@ func params(b []byte) iter.Seq[param] {
 	}
 }
 
+// firstParam returns the first parameter of a list. It is zero if there is none, or if
+// one of them is malformed.
+func firstParam(b []byte) (first param) {
+	if checkParams(b) {
+		for first = range params(b) {
+			break
+		}
+	}
+	return first
+}
+
 // appendHeader begins a packet.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.5
 func (a *Assoc) appendHeader(b []byte, tag uint32) []byte {
@@ -230,13 +241,23 @@ func appendParam(b []byte, kind uint16) []byte {
 }
 
 // finishTLV writes the length of the chunk, parameter or cause that begins at
-// start, and pads it. Padding after the last parameter of a chunk is the chunk's.
+// start, and pads it. See finishChunk for a chunk that ends with a parameter.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2.1
 func finishTLV(b []byte, start int) []byte {
 	n := len(b) - start
 	binary.BigEndian.PutUint16(b[start+2:], uint16(n))
 	var zero [3]byte
 	return append(b, zero[:pad4(n)-n]...)
+}
+
+// finishChunk writes the length of the chunk that begins at start, and whose last
+// parameter or cause, which is finished, begins at last: what that one was padded with
+// is the padding of the chunk, and not counted.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2
+func finishChunk(b []byte, start, last int) []byte {
+	n := last - start + int(binary.BigEndian.Uint16(b[last+2:]))
+	binary.BigEndian.PutUint16(b[start+2:], uint16(n))
+	return b
 }
 
 // pad4 rounds n up to a multiple of four.

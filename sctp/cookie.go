@@ -11,25 +11,21 @@ import (
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-16
 const cookieLifetime = 60 * time.Second
 
-// State cookie. It holds all that an INIT says, so that nothing has to be kept
+// State cookie. It holds all that is used of an INIT, so that nothing has to be kept
 // between our INIT ACK and the peer's COOKIE ECHO, and an INIT that is repeated
 // does not invalidate an earlier answer.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.3
 //
 //	time since the association's first call (64), ns
-//	our tag (32) | our initial TSN (32) | our window (32)
-//	peer's tag (32) | peer's initial TSN (32) | peer's window (32)
-//	peer's outbound streams (16) | peer's inbound streams (16)
-//	capabilities (8)
+//	our tag (32) | our initial TSN (32)
+//	peer's tag (32) | peer's initial TSN (32) | peer's inbound streams (16)
 //	HMAC-SHA256 of the above (256)
 //
 // It is ours alone to read; the RFC wants a MAC, a time stamp and a lifetime in it.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.3
 const (
-	cookieBodyLen = 8 + 3*4 + 3*4 + 2*2 + 1
+	cookieBodyLen = 8 + 2*4 + 2*4 + 2
 	cookieLen     = cookieBodyLen + sha256.Size
-
-	cookieForward = 1 << 0
-	cookieReset   = 1 << 1
 )
 
 // appendCookie appends the cookie that answers an INIT.
@@ -38,20 +34,9 @@ func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(t))
 	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
 	b = binary.BigEndian.AppendUint32(b, a.config.InitialTSN)
-	b = binary.BigEndian.AppendUint32(b, localWindow)
 	b = binary.BigEndian.AppendUint32(b, i.tag)
 	b = binary.BigEndian.AppendUint32(b, i.tsn)
-	b = binary.BigEndian.AppendUint32(b, i.window)
-	b = binary.BigEndian.AppendUint16(b, i.out)
 	b = binary.BigEndian.AppendUint16(b, i.in)
-	var caps byte
-	if i.forward {
-		caps |= cookieForward
-	}
-	if i.reset {
-		caps |= cookieReset
-	}
-	b = append(b, caps)
 	mac := hmac.New(sha256.New, a.config.CookieKey[:])
 	mac.Write(b[start:])
 	return mac.Sum(b)
@@ -75,12 +60,8 @@ func (a *Assoc) openCookie(t time.Duration, b []byte) (i endpoint, fresh, ok boo
 		binary.BigEndian.Uint32(body[12:]) != a.config.InitialTSN {
 		return i, false, false
 	}
-	i.tag = binary.BigEndian.Uint32(body[20:])
-	i.tsn = binary.BigEndian.Uint32(body[24:])
-	i.window = binary.BigEndian.Uint32(body[28:])
-	i.out = binary.BigEndian.Uint16(body[32:])
-	i.in = binary.BigEndian.Uint16(body[34:])
-	i.forward = body[36]&cookieForward != 0
-	i.reset = body[36]&cookieReset != 0
+	i.tag = binary.BigEndian.Uint32(body[16:])
+	i.tsn = binary.BigEndian.Uint32(body[20:])
+	i.in = binary.BigEndian.Uint16(body[24:])
 	return i, t-time.Duration(binary.BigEndian.Uint64(body)) <= cookieLifetime, true
 }

@@ -155,7 +155,7 @@ func BenchmarkAppendMessage(b *testing.B) {
 // benchAssoc is established without a handshake.
 func benchAssoc() *Assoc {
 	a := New(Config{LocalTag: ourTag, InitialTSN: ourTSN, Ack: AckEager})
-	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff, out: 0xffff, forward: true}
+	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff}
 	a.establish(a.since(time.Unix(1, 0)), nil)
 	return a
 }

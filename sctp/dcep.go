@@ -136,7 +136,7 @@ func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []
 			a.ack.honest++
 		}
 		next = seq.Max(next, was.nextIn)
-		c.nextIn, c.nextOut, c.held = was.nextIn, was.nextOut, was.held
+		c.held = was.held
 		*was = c
 	}
 	a.sortRuns(was.stream)

@@ -36,19 +36,18 @@ const (
 //	parameters
 const initFixedLen = 16
 
-// endpoint is what an INIT or INIT ACK says about its sender.
+// endpoint is what is used of what an INIT or INIT ACK says about its sender. Its window
+// is not: flow control is for a layer above.
 type endpoint struct {
-	tag     uint32
-	window  uint32
-	out, in uint16
-	tsn     uint32
-	forward bool // FORWARD-TSN
-	reset   bool // RE-CONFIG
+	tag uint32
+	tsn uint32
+	in  uint16 // inbound streams
 }
 
 // initInfo is what is read from an INIT or INIT ACK.
 type initInfo struct {
 	endpoint
+	forward bool   // whether FORWARD-TSN is supported
 	cookie  []byte // of an INIT ACK, a view
 	unknown []byte // parameters to report, a copy
 }
@@ -59,8 +58,7 @@ func parseInit(b []byte) (i initInfo, ok bool) {
 		return i, false
 	}
 	i.tag = binary.BigEndian.Uint32(b)
-	i.window = binary.BigEndian.Uint32(b[4:])
-	i.out = binary.BigEndian.Uint16(b[8:])
+	out := binary.BigEndian.Uint16(b[8:])
 	i.in = binary.BigEndian.Uint16(b[10:])
 	i.tsn = binary.BigEndian.Uint32(b[12:])
 	for p := range params(b[initFixedLen:]) {
@@ -68,7 +66,7 @@ func parseInit(b []byte) (i initInfo, ok bool) {
 			break
 		}
 	}
-	return i, i.tag != 0 && i.out != 0 && i.in != 0
+	return i, i.tag != 0 && out != 0 && i.in != 0
 }
 
 // parseParam reads one parameter and reports whether to go on with the next.
@@ -79,7 +77,6 @@ func (i *initInfo) parseParam(p param) bool {
 		i.forward = true
 	case paramExtensions:
 		i.forward = i.forward || bytes.IndexByte(p.value, chunkForwardTSN) >= 0
-		i.reset = i.reset || bytes.IndexByte(p.value, chunkReconfig) >= 0
 	case paramCookie:
 		i.cookie = p.value
 	case paramIPv4, paramIPv6, paramCookieLifetime, paramAddressTypes, paramUnrecognized:
@@ -100,10 +97,8 @@ func (a *Assoc) Connect(now time.Time) {
 	if a.state != stateIdle {
 		return
 	}
-	a.since(now)
 	a.state = stateCookieWait
 	a.pend |= pendInit
-	a.sends = 0
 }
 
 // appendInit appends an INIT packet: alone, with tag zero.
@@ -112,8 +107,8 @@ func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 	start := len(b)
 	b = a.appendHeader(b, 0)
 	c := len(b)
-	b = a.appendInitFields(appendChunk(b, chunkInit, 0))
-	b = finishPacket(finishTLV(b, c), start)
+	b, last := a.appendInitFields(appendChunk(b, chunkInit, 0))
+	b = finishPacket(finishChunk(b, c, last), start)
 
 	if a.sends == 0 {
 		a.initSent = t
@@ -129,18 +124,19 @@ func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 	return b
 }
 
-// appendInitFields appends what INIT and INIT ACK share. They say exactly what is
-// done here: a peer aborts if it was offered interleaving and does not get it.
+// appendInitFields appends what INIT and INIT ACK share, and returns where its last
+// parameter begins. They say exactly what is done here: a peer aborts if it was offered
+// interleaving and does not get it.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.2
-func (a *Assoc) appendInitFields(b []byte) []byte {
+func (a *Assoc) appendInitFields(b []byte) (_ []byte, last int) {
 	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
 	b = binary.BigEndian.AppendUint32(b, localWindow)
 	b = binary.BigEndian.AppendUint16(b, localStreams)
 	b = binary.BigEndian.AppendUint16(b, localStreams)
 	b = binary.BigEndian.AppendUint32(b, a.config.InitialTSN)
 	b = finishTLV(appendParam(b, paramForwardTSN), len(b))
-	p := len(b)
-	return finishTLV(append(appendParam(b, paramExtensions), chunkForwardTSN, chunkReconfig), p)
+	last = len(b)
+	return finishTLV(append(appendParam(b, paramExtensions), chunkForwardTSN, chunkReconfig), last), last
 }
 
 // receiveInit notes an INIT for Append to answer. Nothing else changes, in any
@@ -179,14 +175,14 @@ func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
 	start := len(b)
 	b = a.appendHeader(b, info.tag)
 	c := len(b)
-	b = a.appendInitFields(appendChunk(b, chunkInitAck, 0))
-	p := len(b)
-	b = finishTLV(a.appendCookie(t, appendParam(b, paramCookie), info), p)
+	b, _ = a.appendInitFields(appendChunk(b, chunkInitAck, 0))
+	last := len(b)
+	b = finishTLV(a.appendCookie(t, appendParam(b, paramCookie), info), last)
 	for u := range params(info.unknown) {
-		p := len(b)
-		b = finishTLV(append(appendParam(b, paramUnrecognized), u.raw...), p)
+		last = len(b)
+		b = finishTLV(append(appendParam(b, paramUnrecognized), u.raw...), last)
 	}
-	return finishPacket(finishTLV(b, c), start)
+	return finishPacket(finishChunk(b, c, last), start)
 }
 
 // receiveInitAck takes the peer's cookie and sends it back.

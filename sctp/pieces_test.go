@@ -48,7 +48,7 @@ func (f *flood) begin(now time.Time, buffer int) *Assoc {
 		LocalTag: ourTag, InitialTSN: ourTSN, Ack: AckEager, EvenStreams: true,
 		AllowReliable: f.opening != nil, MaxMessage: buffer / 4, MaxBuffered: buffer,
 	})
-	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff, out: 0xffff, forward: true}
+	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff}
 	a.establish(a.since(now), nil)
 	a.rx.init(peerTSN - 1)
 	if f.opening != nil {

@@ -279,19 +279,20 @@ func (a *Assoc) appendReconfig(t time.Duration, b []byte, limit int) []byte {
 	}
 	start := len(b)
 	b = appendChunk(b, chunkReconfig, 0)
+	last := len(b)
 	if a.pend&pendResetResponse != 0 {
-		p := len(b)
 		b = binary.BigEndian.AppendUint32(appendParam(b, paramResetResponse), a.reset.expected-1)
-		b = finishTLV(binary.BigEndian.AppendUint32(b, a.reset.result), p)
+		b = finishTLV(binary.BigEndian.AppendUint32(b, a.reset.result), last)
 	}
 	if n > 0 {
+		last = len(b)
 		b = a.appendResetRequest(t, b)
 	}
 	a.pend &^= pendResetRequest | pendResetResponse
-	if len(b) == start+chunkHeaderLen {
+	if len(b) == last {
 		return b[:start]
 	}
-	return finishTLV(b, start)
+	return finishChunk(b, start, last)
 }
 
 // resetRequestSize returns the size of the request that is due, or zero. It begins

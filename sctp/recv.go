@@ -196,12 +196,8 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
 	e := Event{Type: Closed, Reason: PeerAbort}
-	if checkParams(c.value) {
-		for p := range params(c.value) {
-			e.Cause, e.Payload = p.kind, p.value
-			break
-		}
-	}
+	first := firstParam(c.value)
+	e.Cause, e.Payload = first.kind, first.value
 	a.close()
 	return append(events, e)
 }
@@ -216,7 +212,6 @@ func (a *Assoc) receiveError(c chunk) {
 	for p := range params(c.value) {
 		if p.kind == causeStaleCookie {
 			a.state = stateCookieWait
-			a.cookie = nil
 			a.sends = initBurst // no second burst
 			a.pend = a.pend&^pendCookieEcho | pendInit
 			return
@@ -280,19 +275,19 @@ func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
 	p := len(b)
 	b = binary.BigEndian.AppendUint64(appendParam(b, paramHeartbeatInfo), uint64(t))
 	b = finishTLV(append(b, info...), p)
-	return finishTLV(b, start)
+	return finishChunk(b, start, p)
 }
 
 // receiveHeartbeatAck measures the round trip of our last HEARTBEAT, and hands on what
 // a probe held. That may be of an earlier one.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []Event {
-	n := len(c.value) - paramHeaderLen - timeLen
+	info := firstParam(c.value).value
+	n := len(info) - timeLen
 	if n < 0 || n > maxProbe || a.heartSent == 0 && n == 0 {
 		a.drop(DropHeartbeat)
 		return events
 	}
-	info := c.value[paramHeaderLen:]
 	switch sent := time.Duration(binary.BigEndian.Uint64(info)); {
 	case a.heartSent != 0 && sent == a.heartSent:
 		a.sampleRTT(t - a.heartSent)
@@ -335,8 +330,12 @@ func (a *Assoc) appendReport(b []byte, limit int) []byte {
 	if a.report == nil || chunkHeaderLen+len(a.report) > limit-len(b) {
 		return b
 	}
-	start := len(b)
-	b = finishTLV(append(appendChunk(b, chunkError, 0), a.report...), start)
+	start, last := len(b), 0
+	b = appendChunk(b, chunkError, 0)
+	for cause := range params(a.report) {
+		last = len(b)
+		b = finishTLV(append(b, cause.raw...), last)
+	}
 	a.report = nil
-	return b
+	return finishChunk(b, start, last)
 }

@@ -46,7 +46,7 @@ func (r *release) held(now time.Time, buffer int) (*Assoc, int) {
 		LocalTag: ourTag, InitialTSN: ourTSN, Ack: AckHonest, EvenStreams: true,
 		AllowReliable: r.opening != nil || r.name == "opened", MaxMessage: buffer / 4, MaxBuffered: buffer,
 	})
-	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff, out: 0xffff, forward: true}
+	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff}
 	a.establish(a.since(now), nil)
 	a.rx.init(peerTSN - 1)
 	if r.opening != nil {
