@@ -1,0 +1,262 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// opening is a DATA_CHANNEL_OPEN with a label and a protocol.
+func opening(kind byte, label, protocol string) string {
+	b := []byte{dcepOpen, kind, 0, 0, 0, 0, 0, 0}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(label)))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(protocol)))
+	return string(b) + label + protocol
+}
+
+const unreliable = channelUnordered | channelRetransmits
+
+// Label and protocol are UTF-8 of at most 256 bytes each. Of an opening that is refused
+// for one of them neither is told.
+func TestLabelsAndProtocols(t *testing.T) {
+	long := strings.Repeat("x", maxLabelLen)
+	for _, tt := range []struct {
+		label, protocol string
+		opens           bool
+	}{
+		{"", "", true},
+		{"chat", "v1", true},
+		{"", "v1", true},
+		{long, long, true},
+		{long + "x", "v1", false},
+		{"chat", long + "x", false},
+		{"chat", "\xff", false},
+		{"\xff", "v1", false},
+	} {
+		a := newTestAssoc(t)
+		a.write(rawData(flagWhole, 1, 1, 0, ppidDCEP, opening(unreliable, tt.label, tt.protocol)))
+		if tt.opens {
+			a.wantEvent("open", Event{Type: ChannelOpen, Stream: 1, Label: tt.label, Protocol: tt.protocol, Reliability: Retransmits})
+		} else {
+			a.wantEvent("refused", Event{Type: ChannelRefused, Stream: 1, Reliability: Retransmits, Refused: RefusedLabel})
+		}
+	}
+}
+
+// An INIT can offer 65535 streams, so 65535 is none. Nothing is remembered of it, or said.
+func TestOpeningOfTheStreamThatDoesNotExist(t *testing.T) {
+	a := newTestAssoc(t)
+	a.write(unreliableOpen(1, 65533, "the last of the peer's"))
+	a.wantEvent("open", Event{Type: ChannelOpen, Stream: 65533, Label: "the last of the peer's", Reliability: Retransmits})
+	a.drain()
+	a.ackAll()
+	a.write(unreliableOpen(2, 65535, "none"))
+	a.wantEvent("refused", Event{Type: ChannelRefused, Stream: 65535, Label: "none", Reliability: Retransmits, Refused: RefusedStream})
+	a.write(dataChunk(3, 65535, ppidText, "x"))
+	a.wantNoEvent("no negotiated channel either")
+	a.wantDrops("its message is dropped", DropChannels, 1)
+	a.write(resetRequest(peerTSN, 3, 65535))
+	a.wantDrops("as is its reset", DropChannels, 2)
+	a.wantPacket("which is answered", "SACK(cum=3) RESET-RESPONSE(1 result=1)")
+	if len(a.channels) != 1 {
+		t.Errorf("%d channels", len(a.channels))
+	}
+}
+
+// An opening on a stream that we are closing is for nobody, whatever it asks for.
+func TestOpeningWhileTheChannelCloses(t *testing.T) {
+	a := openChannel(t)
+	a.CloseStream(a.now, 1)
+	a.drain()
+	a.write(unreliableOpen(2, 1, "again"))
+	a.wantNoEvent("it is neither opened nor refused")
+	a.wantDrops("but counted", DropClosedChannel, 1)
+	a.pass(sackDelay)
+	a.wantPacket("and acknowledged", "SACK(cum=2)")
+	a.wantIdle("as DATA only")
+}
+
+// A negotiated channel that is opened after all has its place already. If it may not be
+// opened, it is over, and its end is no second event.
+func TestOpeningOfANegotiatedChannel(t *testing.T) {
+	one := func(c *Config) { c.MaxChannels = 1 }
+	a := newTestAssoc(t, one)
+	a.write(text(2, "early"))
+	a.events = nil
+	a.write(unreliableOpen(1, 1, "late"))
+	a.wantEvent("it is not one too many", Event{Type: ChannelOpen, Stream: 1, Label: "late", Reliability: Retransmits})
+
+	a = newTestAssoc(t, one)
+	a.write(text(2, "early"))
+	a.events = nil
+	a.write(openChunk(1, 1, channelReliable, 0, "late"))
+	a.wantEvent("it may not be reliable", Event{Type: ChannelRefused, Stream: 1, Label: "late", Ordered: true, Refused: RefusedReliable})
+	a.wantPacket("it is closed", "SACK(cum=2) RESET(1000 last=999 stream=1)")
+	if n := a.Stats().Channels; n != 0 {
+		t.Errorf("%d channels are open", n)
+	}
+	a.write(text(3, "in vain"))
+	a.write(resetResponse(1000, resultPerformed), resetRequest(peerTSN, 3, 1))
+	a.wantNoEvent("the page has closed it")
+	a.write(unreliableOpen(4, 3, "another"))
+	a.wantEvent("its place is free", Event{Type: ChannelOpen, Stream: 3, Label: "another", Reliability: Retransmits})
+}
+
+// Messages go on from the sequence number of the opening, or from 0 if that had none.
+func TestFirstSequenceNumberOfAChannel(t *testing.T) {
+	m := openMessage(channelReliable, 0, "chat")
+	for _, tt := range []struct {
+		opening []byte
+		first   uint16
+	}{
+		{rawData(flagWhole, 1, 1, 0, ppidDCEP, m), 1},
+		{rawData(flagWhole, 1, 1, 65535, ppidDCEP, m), 0},
+		{rawData(flagWhole, 1, 1, 7, ppidDCEP, m), 8},
+		{rawData(flagWhole|flagUnordered, 1, 1, 7, ppidDCEP, m), 0},
+	} {
+		a := newTestAssoc(t, allowReliable)
+		a.write(tt.opening)
+		a.events = nil
+		a.write(ordered(3, tt.first+1, "second"))
+		a.wantNoEvent("one is missing")
+		a.write(ordered(2, tt.first, "first"))
+		a.wantMessage("in order", 1, Text, "first")
+		a.wantMessage("in order", 1, Text, "second")
+	}
+}
+
+// An answer to an opening is a message like any other until it leaves: a SACK of what
+// was sent before it does not acknowledge it.
+func TestAnswerThatHasNotLeft(t *testing.T) {
+	a := newTestAssoc(t)
+	a.receive(unreliableOpen(1, 1, "c"))
+	a.receive(sack(ourTSN - 1))
+	a.Flush(a.now)
+	a.wantPacket("it leaves", `SACK(cum=1) DATA(tsn=1000 stream=1 ssn=0 ppid=50 flags=3 "\x02")`)
+}
+
+// An answer is repeated after twice as long each time, at most after 3 s. The first time
+// is two round trips and 50 ms, from 100 ms to 1 s.
+func TestTimesOfAnAnswer(t *testing.T) {
+	for rtt, want := range map[time.Duration]string{
+		0:                      "[100ms 200ms 400ms 800ms 1.6s 3s 3s 3s 3s]",
+		25 * time.Millisecond:  "[100ms 200ms 400ms 800ms 1.6s 3s 3s 3s 3s]",
+		100 * time.Millisecond: "[250ms 500ms 1s 2s 3s 3s 3s 3s 3s]",
+		time.Second:            "[1s 2s 3s 3s 3s 3s 3s 3s 3s]",
+	} {
+		a := newTestAssoc(t, func(c *Config) { c.RTT = rtt })
+		a.write(unreliableOpen(1, 1, "c"))
+		a.drain()
+		last := a.now
+		var after []time.Duration
+		for !a.Deadline().IsZero() {
+			a.now = a.Deadline()
+			a.events = a.Advance(a.now, a.events)
+			for _, p := range a.drain() {
+				if strings.Contains(p, "DATA") {
+					after = append(after, a.now.Sub(last))
+					last = a.now
+				}
+			}
+		}
+		if got := fmt.Sprint(after); got != want {
+			t.Errorf("round trip %v: %s, want %s", rtt, got, want)
+		}
+		if n := a.Stats().Retransmits; n != maxControlTries-1 {
+			t.Errorf("%d are counted", n)
+		}
+	}
+}
+
+// The timer belongs to the answer that is due first, and ends with the last of them.
+func TestTimerOfAnswers(t *testing.T) {
+	a := newTestAssoc(t)
+	start := a.now
+	a.write(unreliableOpen(1, 1, "a"))
+	a.drain()
+	a.pass(100 * time.Millisecond)
+	a.drain() // the next time after 200 ms
+	a.pass(150 * time.Millisecond)
+	a.write(unreliableOpen(2, 3, "b"))
+	a.drain()
+	if at := a.Deadline().Sub(start); at != 250*time.Millisecond+sackDelay && at != 300*time.Millisecond {
+		t.Errorf("due at %v", at)
+	}
+	a.pass(50*time.Millisecond - 1)
+	for _, p := range a.drain() {
+		if strings.Contains(p, "DATA") {
+			t.Errorf("before its time: %s", p)
+		}
+	}
+	a.pass(1)
+	a.wantPacket("at the time of the first", `DATA(tsn=1000 stream=1 ssn=0 ppid=50 flags=3 "\x02") DATA(tsn=1001 stream=3 ssn=0 ppid=50 flags=3 "\x02")`)
+	a.write(sack(1000))
+	a.pass(400 * time.Millisecond)
+	if len(a.drain()) == 0 {
+		t.Error("the second was forgotten")
+	}
+	a.write(sack(1001))
+	if !a.Deadline().IsZero() {
+		t.Errorf("all are acknowledged, but something is due at %v", a.Deadline())
+	}
+}
+
+// Answers fill a packet, and those that do not fit follow in the next.
+func TestManyAnswers(t *testing.T) {
+	a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 100 })
+	for i := range uint32(60) {
+		a.receive(unreliableOpen(1+i, uint16(1+2*i), ""))
+	}
+	a.Flush(a.now)
+	for i, want := range []int{58, 2} {
+		b := a.next()
+		if n := strings.Count(debugPacket(b), "DATA("); n != want || i == 0 && len(b) != MaxPacket {
+			t.Errorf("packet %d: %d answers in %d bytes", i, n, len(b))
+		}
+	}
+	a.wantIdle("once")
+	for i := range uint32(10) {
+		a.receive(unreliableOpen(61+i, uint16(121+2*i), ""))
+	}
+	a.wantDrops("more than 64 do not wait", DropChannels, 6)
+	if n := a.Stats().Channels; n != 70 {
+		t.Errorf("%d channels are open", n)
+	}
+}
+
+// A stream that is opened anew is answered anew, though the old answer is under way.
+func TestAnswerOnAReopenedStream(t *testing.T) {
+	a := newTestAssoc(t)
+	a.write(unreliableOpen(1, 1, "old"))
+	a.drain()
+	a.write(resetRequest(peerTSN, 1, 1))
+	a.drain()
+	a.write(resetResponse(1000, resultPerformed))
+	a.write(unreliableOpen(2, 1, "new"))
+	if p := a.drain(); len(p) == 0 || !strings.Contains(p[0], `DATA(tsn=1001 stream=1 ssn=0 ppid=50 flags=3 "\x02")`) {
+		t.Errorf("%q", p)
+	}
+}
+
+// What acknowledges an answer that was sent twice is no sample of the round trip.
+func TestAnswerSentTwiceIsNoSample(t *testing.T) {
+	for _, twice := range []bool{false, true} {
+		a := newTestAssoc(t, func(c *Config) { c.RTT = 40 * time.Millisecond })
+		a.write(unreliableOpen(1, 1, "c"))
+		a.drain()
+		if twice {
+			a.pass(130 * time.Millisecond)
+			if len(a.drain()) == 0 {
+				t.Fatal("it is not sent again")
+			}
+		} else {
+			a.pass(120 * time.Millisecond)
+		}
+		a.write(sack(1000))
+		if rtt := a.Stats().RTT; rtt != map[bool]time.Duration{false: 50 * time.Millisecond, true: 40 * time.Millisecond}[twice] {
+			t.Errorf("sent twice %v: %v", twice, rtt)
+		}
+	}
+}
