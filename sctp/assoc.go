@@ -321,7 +321,7 @@ func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 	if a.state == stateEstablished {
 		limit := start + MaxPacket
 		b = a.appendSack(b, limit)
-		b = a.appendForward(t, b, limit)
+		b = a.appendForward(t, b)
 		b = a.appendReconfig(t, b, limit)
 		b = a.appendHeartbeats(t, b, limit)
 		b = a.appendReport(b, limit)
@@ -378,11 +378,4 @@ func (a *Assoc) close() {
 func (a *Assoc) fail(r CloseReason, events []Event) []Event {
 	a.close()
 	return append(events, Event{Type: Closed, Reason: r})
-}
-
-// abort ends the association with an event, and tells the peer why.
-func (a *Assoc) abort(r CloseReason, events []Event) []Event {
-	events = a.fail(r, events)
-	a.pend = pendAbort
-	return events
 }

@@ -162,15 +162,31 @@ func resetResponse(number, result uint32) []byte {
 }
 
 // receive gives the association a packet with our tag, without ending the batch.
-func (a *testAssoc) receive(chunks ...[]byte) {
-	a.events = a.Receive(a.now, packet(ourTag, chunks...), a.events)
+func (a *testAssoc) receive(chunks ...[]byte) { a.receivePacket(packet(ourTag, chunks...)) }
+
+func (a *testAssoc) receivePacket(b []byte) {
+	a.t.Helper()
+	a.keep(a.Receive(a.now, b, append(make([]Event, 0, 3), before)))
+}
+
+// before is an event of which an association is told that it was there before.
+var before = Event{Type: 99}
+
+// keep takes the events that follow before.
+func (a *testAssoc) keep(events []Event) {
+	a.t.Helper()
+	if len(events) == 0 || events[0].Type != before.Type {
+		a.t.Fatalf("the events before are lost: %v", events)
+	}
+	a.events = append(a.events, events[1:]...)
 }
 
 // write gives the association a packet with our tag as a batch of its own.
 func (a *testAssoc) write(chunks ...[]byte) { a.writePacket(packet(ourTag, chunks...)) }
 
 func (a *testAssoc) writePacket(b []byte) {
-	a.events = a.Receive(a.now, b, a.events)
+	a.t.Helper()
+	a.receivePacket(b)
 	a.Flush(a.now)
 }
 
@@ -218,7 +234,7 @@ func (a *testAssoc) pass(d time.Duration) {
 		if next.After(a.now) {
 			a.now = next
 		}
-		a.events = a.Advance(a.now, a.events)
+		a.keep(a.Advance(a.now, append(make([]Event, 0, 3), before)))
 		if d := a.Deadline(); !d.IsZero() && !d.After(a.now) {
 			a.t.Fatal("Advance left a deadline in the past")
 		}

@@ -98,15 +98,9 @@ func (a *Assoc) addChannel(c channel) *channel {
 	return &a.channels[len(a.channels)-1]
 }
 
-// removeChannel forgets a stream.
+// removeChannel forgets a stream, of whose channel nothing is held since it is closing.
 func (a *Assoc) removeChannel(stream uint16) {
-	a.forgetStream(stream)
-	a.channels = slices.DeleteFunc(a.channels, func(c channel) bool {
-		if c.stream == stream && c.honest {
-			a.ack.honest--
-		}
-		return c.stream == stream
-	})
+	a.channels = slices.DeleteFunc(a.channels, func(c channel) bool { return c.stream == stream })
 }
 
 // openChannels returns how many channels count against MaxChannels.
@@ -158,12 +152,24 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 	return a.receiveOrdered(ch, d, owned, events)
 }
 
-// addNegotiated makes a channel of a stream that was not opened. Where reliable
-// channels are admitted an ordered message may be one whose opening is late, so it
-// waits for its turn; not so while the opening could not be sent again.
+// mayWait reports whether a message waits for those before it if they are missing. Where
+// reliable channels are admitted an ordered message on a stream that was not opened may
+// be one whose opening is late, so it does; not so while the opening could not be sent
+// again.
+func (a *Assoc) mayWait(d *data) bool {
+	switch ch := a.channel(d.stream); {
+	case d.flags&flagUnordered != 0 || d.ppid == ppidDCEP:
+		return false
+	case ch != nil:
+		return ch.ordered
+	}
+	return a.config.AllowReliable && !a.ack.eager
+}
+
+// addNegotiated makes a channel of a stream that was not opened.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.5
 func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
-	ordered := a.config.AllowReliable && !a.ack.eager && d.flags&flagUnordered == 0
+	ordered := a.mayWait(d)
 	ch := a.addChannel(channel{
 		stream: d.stream, negotiated: true,
 		ordered: ordered, reliable: ordered, honest: ordered,
@@ -196,9 +202,6 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 		a.drop(DropOrder)
 		return events
 	case ahead > 0:
-		if ch.reliable && a.buffered+d.cost() > a.mostBuffered() {
-			return a.abort(ProtocolError, events)
-		}
 		a.hold(ch, d, owned)
 		return a.stopWaiting(ch, events)
 	}
@@ -262,7 +265,7 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
 	ch := a.channel(stream)
-	if ch == nil || ch.state != channelOpen || a.state != stateEstablished {
+	if ch == nil || ch.state != channelOpen {
 		return false
 	}
 	a.closeChannel(stream)
@@ -272,7 +275,7 @@ func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
 // closeChannel begins to close a channel from our side.
 func (a *Assoc) closeChannel(stream uint16) {
 	ch := a.channel(stream)
-	if ch == nil || ch.state != channelOpen {
+	if ch == nil {
 		return
 	}
 	ch.state = channelClosing

@@ -47,18 +47,18 @@ func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.5
 func (a *Assoc) openCookie(t time.Duration, b []byte) (i endpoint, fresh, ok bool) {
 	if len(b) != cookieLen {
-		return i, false, false
+		return endpoint{}, false, false
 	}
 	body, sum := b[:cookieBodyLen], b[cookieBodyLen:]
 	mac := hmac.New(sha256.New, a.config.CookieKey[:])
 	mac.Write(body)
 	if !hmac.Equal(mac.Sum(nil), sum) {
-		return i, false, false
+		return endpoint{}, false, false
 	}
 	// The key may be shared: a cookie belongs to the association that made it.
 	if binary.BigEndian.Uint32(body[8:]) != a.config.LocalTag ||
 		binary.BigEndian.Uint32(body[12:]) != a.config.InitialTSN {
-		return i, false, false
+		return endpoint{}, false, false
 	}
 	i.tag = binary.BigEndian.Uint32(body[16:])
 	i.tsn = binary.BigEndian.Uint32(body[20:])

@@ -19,7 +19,7 @@ func (m AckMode) String() string { return name(int(m), "auto", "honest", "eager"
 
 func (r CloseReason) String() string {
 	return name(int(r), "", "aborted by peer", "shut down by peer", "no answer to INIT",
-		"no answer to COOKIE ECHO", "protocol error", "peer lacks partial reliability")
+		"no answer to COOKIE ECHO", "peer lacks partial reliability")
 }
 
 func (r RefuseReason) String() string {

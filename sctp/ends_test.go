@@ -102,11 +102,9 @@ func TestFirstCauseOfThePeersAbort(t *testing.T) {
 // it had under way and however it ended.
 func TestEndFreesEverything(t *testing.T) {
 	for name, end := range map[string]func(*testAssoc){
-		"aborted":            func(a *testAssoc) { a.Abort(a.now, "", nil) },
-		"aborted by peer":    func(a *testAssoc) { a.write(rawChunk(chunkAbort, 0, nil)) },
-		"shut down by peer":  func(a *testAssoc) { a.write(rawChunk(chunkShutdown, 0, u32s(999))); a.next() },
-		"timed out":          func(a *testAssoc) { a.fail(InitTimeout, nil) },
-		"protocol violation": func(a *testAssoc) { a.abort(ProtocolError, nil); a.next() },
+		"aborted":           func(a *testAssoc) { a.Abort(a.now, "", nil) },
+		"aborted by peer":   func(a *testAssoc) { a.write(rawChunk(chunkAbort, 0, nil)) },
+		"shut down by peer": func(a *testAssoc) { a.write(rawChunk(chunkShutdown, 0, u32s(999))); a.next() },
 	} {
 		a := newTestAssoc(t, allowReliable, honest, func(c *Config) { c.Heartbeat = time.Second })
 		a.write(openChunk(1, 1, channelReliable, 0, "c"), unreliableOpen(2, 3, "d"))

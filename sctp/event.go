@@ -56,7 +56,6 @@ const (
 	PeerShutdown                     // the peer shut the association down
 	InitTimeout                      // the peer never answered an INIT
 	CookieTimeout                    // the peer never answered a COOKIE ECHO
-	ProtocolError                    // the peer skipped sequence numbers until no buffer was left
 	NoPartialReliability             // the peer does not support FORWARD-TSN
 	closeReasons
 )

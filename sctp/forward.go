@@ -44,10 +44,12 @@ func (a *Assoc) idleTimeout() time.Duration {
 }
 
 // rearm sets the timers after a SACK. A gap calls for a FORWARD-TSN when the TSNs
-// behind it are old enough, at most one each round trip.
+// behind it are old enough, at most one each round trip; what the SACK before called for
+// may have come since.
 func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
+	a.timers[timerForward] = 0
 	if a.acked == a.nextTSN-1 {
-		a.timers[timerT3], a.timers[timerForward] = 0, 0
+		a.timers[timerT3] = 0
 		a.pend &^= pendForward
 		a.idleTries = 0
 		return
@@ -56,14 +58,12 @@ func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
 		a.idleTries = 0
 		a.timers[timerT3] = t + a.idleTimeout()
 	}
-	if !gap || a.timers[timerForward] != 0 || a.pend&pendForward != 0 {
+	if !gap || a.pend&pendForward != 0 {
 		return
 	}
-	at := t
-	if a.marks.n > 0 {
-		at += a.lag() - microsSince(t, a.marks.at(0).at)
-	}
-	if at = max(at, a.forwardNext); at <= t {
+	oldest := microsSince(t, a.marks.at(0).at)
+	at := max(t+a.lag()-oldest, a.forwardNext)
+	if at <= t {
 		a.pend |= pendForward
 		return
 	}
@@ -74,7 +74,7 @@ func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
 // a pause are lost, or our FORWARD-TSN is.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.3.3
 func (a *Assoc) expireT3(t time.Duration) {
-	if a.acked == a.nextTSN-1 || a.idleTries >= maxIdleTries {
+	if a.idleTries >= maxIdleTries {
 		return
 	}
 	a.pend |= pendForward
@@ -104,9 +104,10 @@ func (a *Assoc) forwardPoint(t time.Duration) (tsn uint32, ok bool) {
 //	new cumulative TSN (32)
 //	for ordered streams only: stream (16) | stream sequence number (16)
 
-// appendForward appends a FORWARD-TSN that is due.
-func (a *Assoc) appendForward(t time.Duration, b []byte, limit int) []byte {
-	if a.pend&pendForward == 0 || chunkHeaderLen+4 > limit-len(b) {
+// appendForward appends a FORWARD-TSN that is due. There is always room for it beside the
+// largest SACK.
+func (a *Assoc) appendForward(t time.Duration, b []byte) []byte {
+	if a.pend&pendForward == 0 {
 		return b
 	}
 	a.pend &^= pendForward

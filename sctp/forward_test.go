@@ -152,6 +152,126 @@ func TestForwardStopsAtDCEPAck(t *testing.T) {
 	a.wantPacket("it arrived", "FORWARD-TSN(1003)")
 }
 
+// Where no round trip is known, 200 ms are taken for one.
+func TestForwardWithoutARoundTrip(t *testing.T) {
+	a := newTestAssoc(t)
+	start := a.now
+	a.send(0, Text, "lost")
+	a.pass(100 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.resend() // so that this is no sample
+	a.write(sack(999, 1001, 1001))
+	a.pass(99 * time.Millisecond)
+	a.wantIdle("not yet")
+	a.pass(time.Millisecond)
+	a.wantPacket("200 ms after it was sent", "FORWARD-TSN(1000)")
+
+	b := newTestAssoc(t)
+	start = b.now
+	b.send(0, Text, "lost")
+	if at := b.Deadline().Sub(start); at != 650*time.Millisecond {
+		t.Errorf("without any answer it is given up after %v", at)
+	}
+}
+
+// resend makes a believe that an answer was sent twice.
+func (a *testAssoc) resend() { a.control = []controlData{{tsn: a.nextTSN + 1000, tries: 2}} }
+
+// A gap whose TSN is old enough already is given up with the SACK that tells of it.
+func TestForwardAtOnce(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "lost")
+	a.pass(50 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.resend()
+	a.write(sack(999, 1001, 1001))
+	a.wantPacket("it is a round trip old", "FORWARD-TSN(1000)")
+}
+
+// What was taken for lost may come before it is given up: what is given up then is only
+// what is missing now, when that is old enough.
+func TestForwardOfWhatIsMissingNow(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "late")
+	a.pass(20 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.send(0, Text, "lost")
+	a.pass(20 * time.Millisecond)
+	a.send(0, Text, "arrives")
+	a.resend()
+	a.write(sack(999, 1001, 1001))
+	a.write(sack(1001, 1003, 1003))
+	a.pass(29 * time.Millisecond)
+	a.wantIdle("1002 is not old enough")
+	a.pass(time.Millisecond)
+	a.wantPacket("at its time", "FORWARD-TSN(1002)")
+
+	a = newTestAssoc(t, rtt50)
+	a.send(0, Text, "late")
+	a.send(0, Text, "arrives")
+	a.pass(10 * time.Millisecond)
+	a.send(0, Text, "on its way to the peer")
+	a.resend()
+	a.write(sack(999, 1001, 1001))
+	a.write(sack(1001))
+	a.pass(300 * time.Millisecond)
+	a.wantIdle("there is no gap any more")
+}
+
+// What a SACK does not call for does not ride with something else.
+func TestForwardOnlyWhenItIsDue(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "no word of it yet")
+	a.pass(100 * time.Millisecond)
+	a.write(text(1, "x"))
+	a.wantPacket("it may be acknowledged late", "SACK(cum=1)")
+}
+
+// One that is due and not sent yet is forgotten when all has come.
+func TestForwardIsForgotten(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.send(0, Text, "x")
+	a.pass(350 * time.Millisecond) // nothing was heard
+	a.write(sack(1000))
+	a.send(0, Text, "x")
+	a.pass(100 * time.Millisecond)
+	a.wantIdle("this one has time")
+}
+
+// It is not due twice because it was called for twice.
+func TestForwardThatIsDueTwice(t *testing.T) {
+	a := newTestAssoc(t, func(c *Config) { c.RTT = time.Second })
+	a.resend()
+	a.send(0, Text, "lost")
+	a.pass(1900 * time.Millisecond)
+	a.send(0, Text, "lost")
+	a.send(0, Text, "arrives")
+	a.pass(100 * time.Millisecond)
+	a.write(sack(999, 1002, 1002))
+	a.wantPacket("the first", "FORWARD-TSN(1000)")
+	a.pass(250 * time.Millisecond) // of silence since the first message
+	a.write(sack(999, 1002, 1002))
+	a.wantPacket("it is repeated", "FORWARD-TSN(1000)")
+	a.pass(999 * time.Millisecond)
+	a.wantIdle("once in a round trip")
+}
+
+// A SACK of anything new ends the growing of the time that silence may last.
+func TestProgressEndsTheSilence(t *testing.T) {
+	a := newTestAssoc(t, rtt50)
+	a.resend()
+	for range 2 {
+		a.send(0, Text, "x")
+		a.pass(time.Millisecond)
+	}
+	a.pass(5 * time.Second)
+	a.drain()
+	a.write(sack(1000))
+	if at := a.Deadline().Sub(a.now); at != 350*time.Millisecond {
+		t.Errorf("it may last %v", at)
+	}
+}
+
 // S12: marks grow on use, are bounded, and freed.
 func TestMarks(t *testing.T) {
 	var m marks
@@ -209,6 +329,9 @@ func TestForwardIn(t *testing.T) {
 	a.write(forward(4 + maxForward + 1))
 	a.wantDrops("one that cannot be", DropForward, 1)
 	a.wantIdle("is not")
+	b := newTestAssoc(t, honest)
+	b.write(forward(peerTSN - 1 + maxForward))
+	b.wantPacket("the farthest", fmt.Sprintf("SACK(cum=%d)", peerTSN-1+maxForward))
 	a.write(forward(4 + 100_000))
 	a.wantPacket("a long silence", "SACK(cum=100004)")
 	a.events = nil
@@ -218,6 +341,28 @@ func TestForwardIn(t *testing.T) {
 		a.write(rawChunk(chunkForwardTSN, 0, bad))
 	}
 	a.wantDrops("malformed", DropChunk, 3)
+}
+
+// A FORWARD-TSN names the streams that it skips messages of. It turns none back, and
+// changes nothing at those where nothing waits or that do not exist.
+func TestStreamsOfAForward(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelRetransmits, 1, "ordered"), orderedOpen(2, 3))
+	a.events = nil
+	for ssn := range uint16(5) {
+		a.write(ordered(3+uint32(ssn), 1+ssn, "x"))
+	}
+	a.events = nil
+	a.write(forward(8, 1, 2, 3, 9, 5, 7))
+	a.write(ordered(9, 4, "a number that is over"))
+	a.wantDrops("stream 1 was not turned back", DropOrder, 1)
+	a.write(ordered(10, 6, "6"))
+	a.wantMessage("it goes on", 1, Text, "6")
+	a.write(rawData(flagWhole, 8, 3, 7, ppidText, "late"))
+	a.wantMessage("on stream 3 nothing waits, and what comes comes", 3, Text, "late")
+	if a.channel(5) != nil {
+		t.Error("stream 5 exists")
+	}
 }
 
 func TestLateMessageAfterForwardIsDeliveredOnce(t *testing.T) {

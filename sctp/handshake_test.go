@@ -112,6 +112,7 @@ func TestPartialReliabilityIsFoundAmongParameters(t *testing.T) {
 		want bool
 	}{
 		{"named as an extension", rawParam(paramExtensions, []byte{chunkReconfig, chunkForwardTSN}), true},
+		{"named first", rawParam(paramExtensions, []byte{chunkForwardTSN, chunkReconfig}), true},
 		{"other extensions", rawParam(paramExtensions, []byte{chunkReconfig, 64}), false},
 		{"the parameter", rawParam(paramForwardTSN, nil), true},
 		{"the parameter before other extensions", append(rawParam(paramForwardTSN, nil), rawParam(paramExtensions, []byte{chunkReconfig})...), true},
@@ -166,6 +167,23 @@ func TestCookiesOfThePeer(t *testing.T) {
 		if c := only(t, b); c.kind != chunkCookieEcho || string(c.value) != cookie || tagOf(b) != peerTag {
 			t.Errorf("%d bytes: %s with tag %x", size, debugPacket(b), tagOf(b))
 		}
+	}
+}
+
+// An INIT ACK that is malformed is as none, though it has a cookie.
+func TestMalformedInitAck(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.invite()
+	whole := initAck("cook")
+	a.write(initChunk(chunkInitAck, 0, peerTSN, rawParam(paramCookie, []byte("cook"))))
+	a.write(rawChunk(chunkInitAck, 0, whole[chunkHeaderLen:len(whole)-1]))
+	a.write(rawChunk(chunkInitAck, 0, whole[chunkHeaderLen:chunkHeaderLen+initFixedLen-1]))
+	a.wantDrops("all of them", DropChunk, 3)
+	a.wantIdle("not answered")
+	a.write(whole)
+	a.wantPacket("this one is", "COOKIE-ECHO")
+	if _, err := a.AppendMessage(a.now, nil, 0, Text, nil); err != ErrNotOpen {
+		t.Errorf("a message before the handshake ends: %v", err)
 	}
 }
 
@@ -314,6 +332,9 @@ func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	a.wantEvent("open", Event{Type: Established})
 	a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
 	a.wantMessage("with the COOKIE ACK", 1, Text, "first")
+	if a.cookie != nil {
+		t.Error("the peer's cookie is still held")
+	}
 	a.write(rawChunk(chunkError, 0, nil), text(2, "second"))
 	a.wantMessage("with an ERROR", 1, Text, "second")
 

@@ -55,7 +55,7 @@ type initInfo struct {
 // parseInit reads the value of an INIT or INIT ACK.
 func parseInit(b []byte) (i initInfo, ok bool) {
 	if len(b) < initFixedLen || !checkParams(b[initFixedLen:]) {
-		return i, false
+		return initInfo{}, false
 	}
 	i.tag = binary.BigEndian.Uint32(b)
 	out := binary.BigEndian.Uint16(b[8:])
@@ -164,7 +164,9 @@ func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 		return events
 	}
 	a.peer.tag = tag
-	return a.abort(NoPartialReliability, events)
+	events = a.fail(NoPartialReliability, events)
+	a.pend = pendAbort
+	return events
 }
 
 // appendInitAck answers the INIT that was received last.
@@ -209,7 +211,6 @@ func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event
 		a.sampleRTT(t - a.initSent)
 	}
 	a.pend = a.pend&^pendInit | pendCookieEcho
-	a.timers[timerInit] = 0
 	a.sends = 0
 	return events
 }

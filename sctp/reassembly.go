@@ -208,7 +208,7 @@ func (a *Assoc) admit(d *data) bool {
 	if d.flags&flagWhole != flagWhole {
 		p, _ := a.place(d)
 		cost = p.cost
-	} else if !a.ordered(d.stream) {
+	} else if !a.mayWait(d) {
 		return true // delivered at once
 	}
 	if a.buffered+cost <= a.config.MaxBuffered {
@@ -248,9 +248,7 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 	i := a.insert(t, d, p)
 	r := (*p.rs)[i]
 	if r.flags&flagWhole != flagWhole {
-		if a.timers[timerFragments] == 0 {
-			a.timers[timerFragments] = t + a.config.ReassemblyAge
-		}
+		a.watch(&r)
 		return events
 	}
 	m := data{tsn: r.last, stream: d.stream, ssn: d.ssn, ppid: d.ppid, flags: d.flags | flagWhole, payload: r.parts.whole()}
@@ -284,9 +282,20 @@ func (a *Assoc) removeRun(rs *runs, i int) {
 	a.rest()
 }
 
+// watch sets the timer for a run, if that may grow too old; see expireFragments.
+func (a *Assoc) watch(r *run) {
+	if a.reliable(r.stream) || a.ordered(r.stream) {
+		return
+	}
+	expiry := r.at + a.config.ReassemblyAge
+	if at := a.timers[timerFragments]; at == 0 || expiry < at {
+		a.timers[timerFragments] = expiry
+	}
+}
+
 // rest stops the timer when there is nothing to grow old.
 func (a *Assoc) rest() {
-	if len(a.loose) == 0 && len(a.kept) == 0 {
+	if len(a.loose) == 0 {
 		a.timers[timerFragments] = 0
 	}
 }
@@ -357,12 +366,14 @@ func (a *Assoc) sortRuns(stream uint16) {
 	*from = slices.DeleteFunc(*from, func(r run) bool {
 		if r.stream == stream {
 			*to = slices.Insert(*to, to.find(r.first), r)
+			a.watch(&r)
 		}
 		return r.stream == stream
 	})
 	if len(*from) == 0 {
 		*from = nil
 	}
+	a.rest()
 }
 
 // forgetStream frees what is buffered for a stream.

@@ -30,7 +30,8 @@ const (
 	resultDenied     = 2
 	resultInProgress = 6
 
-	maxResetTries = 10
+	maxResetTries   = 10
+	maxResetStreams = 256 // of one request; others wait for the next
 )
 
 // resetStep is how far the reset of our direction of a stream has come.
@@ -304,7 +305,7 @@ func (a *Assoc) resetRequestSize() int {
 	n := 0
 	for i := range a.channels {
 		ch := &a.channels[i]
-		if ch.out == resetWant && a.reset.tries == 0 {
+		if ch.out == resetWant && a.reset.tries == 0 && n < maxResetStreams {
 			ch.out = resetAsked
 		}
 		if ch.out == resetAsked {

@@ -211,16 +211,30 @@ func TestReconfigFlood(t *testing.T) {
 
 func TestMalformedReconfig(t *testing.T) {
 	a := openChannel(t)
-	for _, v := range [][]byte{
-		nil, {0}, {0, 13, 0, 2}, {0, 13, 0, 99},
-		rawParam(paramOutgoingReset, nil),
-		rawParam(paramOutgoingReset, u32s(peerTSN, 0)),
-		rawParam(paramResetResponse, u32s(1000)),
-		rawParam(99, u32s(1, 2, 3)),
-		slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))),
+	for _, tt := range []struct {
+		v    []byte
+		why  DropReason
+		more uint32
+	}{
+		{nil, DropChunk, 1},
+		{[]byte{0}, DropChunk, 1},
+		{[]byte{0, 13, 0, 2}, DropChunk, 1},
+		{[]byte{0, 13, 0, 99}, DropChunk, 1},
+		{rawParam(paramOutgoingReset, nil), DropReset, 1},
+		{rawParam(paramOutgoingReset, []byte{0, 0, 1}), DropReset, 1},
+		{rawParam(paramOutgoingReset, u32s(peerTSN, 0)), DropChunk, 1},
+		{rawParam(paramOutgoingReset, u32s(peerTSN+1, 0, 1)), DropReset, 1}, // out of sequence
+		{rawParam(paramOutgoingReset, u32s(0xffff_ffff, 0, 1)), DropReset, 1},
+		{rawParam(paramResetResponse, u32s(1000)), DropChunk, 1},
+		{rawParam(paramResetResponse, u32s(1000, 1)), DropReset, 1}, // nothing was asked
+		{rawParam(99, u32s(1, 2, 3)), DropReset, 1},
+		{slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))), DropReset, 3},
 	} {
-		a.write(rawChunk(chunkReconfig, 0, v))
+		before := a.Stats().Drops[tt.why]
+		a.write(rawChunk(chunkReconfig, 0, tt.v))
 		a.wantNoEvent("nothing happens")
+		a.wantIdle("and nothing is said")
+		a.wantDrops(fmt.Sprintf("%x", tt.v), tt.why, before+tt.more)
 	}
 	a.write(resetRequest(peerTSN, 1, 1))
 	a.wantEvent("and the sequence is intact", Event{Type: ChannelClosed, Stream: 1})

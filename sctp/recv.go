@@ -47,7 +47,7 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 		} else {
 			events, more = a.receiveChunk(t, c, events)
 		}
-		if !more || a.state == stateClosed {
+		if !more {
 			break
 		}
 	}
@@ -284,7 +284,7 @@ func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
 func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []Event {
 	info := firstParam(c.value).value
 	n := len(info) - timeLen
-	if n < 0 || n > maxProbe || a.heartSent == 0 && n == 0 {
+	if n < 0 || n > maxProbe {
 		a.drop(DropHeartbeat)
 		return events
 	}

@@ -81,6 +81,17 @@ func TestLateChunkOnAReopenedStream(t *testing.T) {
 	}
 }
 
+// What is late and new is of the stream's next channel, while something older is late, too.
+func TestLateChunkBehindTheReset(t *testing.T) {
+	a := closedAround(t, false, eager)
+	a.write(unreliableOpen(6, 1, "new"))
+	a.events = nil
+	a.write(text(5, "late, but new"))
+	a.wantMessage("it came through", 1, Text, "late, but new")
+	a.write(text(2, "late"))
+	a.wantNoEvent("this one is of the old channel")
+}
+
 // What is late on another stream has nothing to do with the reset.
 func TestResetLeavesOtherStreams(t *testing.T) {
 	a := openChannel(t, eager)

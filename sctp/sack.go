@@ -59,7 +59,7 @@ const (
 type acker struct {
 	eager   bool
 	due     bool  // a SACK should leave at the end of the batch
-	packets uint8 // with DATA, since the last SACK
+	packets uint8 // with DATA, since the last SACK; at most sackEvery
 	blocks  uint8 // that the next SACK tells of; see sackParts
 
 	// credit is what was received, in bytes of packets, and is not used up by SACKs: all
@@ -118,8 +118,8 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	if k.eager {
 		a.rx.skipAll()
 	}
-	k.packets++
-	if urgent || k.packets >= sackEvery || a.rx.cum != a.rx.high || a.stats.SacksOut == 0 {
+	k.packets = min(k.packets+1, sackEvery)
+	if urgent || k.packets == sackEvery || a.rx.cum != a.rx.high || a.stats.SacksOut == 0 {
 		k.due = true
 	}
 	if a.timers[timerSack] == 0 {
@@ -216,13 +216,12 @@ func (a *Assoc) appendSackNow(b []byte, limit int) []byte {
 
 // sackWaits reports whether there is something to acknowledge.
 func (a *Assoc) sackWaits() bool {
-	return a.ack.due || a.ack.packets > 0 || a.pend&pendSack != 0
+	return a.ack.packets > 0
 }
 
 // sackParts returns how many gaps and duplicates the SACK tells of as it would be now.
 func (a *Assoc) sackParts() (gaps, duplicates int) {
 	if a.rx.cum == a.rx.high && len(a.ack.duplicates) == 0 {
-		a.ack.blocks = 0
 		return 0, 0
 	}
 	room := max((int(a.ack.credit)-headerLen-sackLen)/4, minReports)

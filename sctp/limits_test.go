@@ -1,0 +1,183 @@
+package sctp
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each packet or chunk that is not used is counted under what is wrong with it, and what
+// stands behind a chunk is read all the same where nothing is wrong with the packet.
+func TestDropsAreCounted(t *testing.T) {
+	broken := packet(ourTag, text(2, "x"))
+	broken[20] ^= 1
+	for _, tt := range []struct {
+		name   string
+		packet []byte
+		why    DropReason
+		goesOn bool
+	}{
+		{"short", []byte{1, 2, 3}, DropShort, false},
+		{"checksum", broken, DropChecksum, false},
+		{"length", packet(ourTag, []byte{0, 7, 0, 3}), DropMalformed, false},
+		{"tag", packet(peerTag, text(2, "x")), DropTag, false},
+		{"INIT with another chunk", packet(0, initChunk(chunkInit, 9, 9), text(2, "x")), DropTag, false},
+		{"INIT that is malformed", packet(0, rawChunk(chunkInit, 0, u32s(1, 2, 3))), DropChunk, false},
+		{"SHUTDOWN ACK", packet(ourTag, rawChunk(chunkShutdownAck, 0, nil), text(2, "behind")), DropState, true},
+		{"unknown, go on", packet(ourTag, rawChunk(0xbe, 0, nil), text(2, "behind")), DropUnknownChunk, true},
+		{"unknown, stop", packet(ourTag, rawChunk(0x3e, 0, nil), text(2, "behind")), DropUnknownChunk, false},
+		{"DATA of 11 bytes", packet(ourTag, rawChunk(chunkData, flagWhole, make([]byte, 11)), text(2, "behind")), DropChunk, true},
+		{"DATA without user data", packet(ourTag, rawData(flagWhole, 5, 1, 0, ppidText, ""), text(2, "behind")), DropNoData, true},
+		{"DATA too far ahead", packet(ourTag, text(2+maxAhead, "x"), text(2, "behind")), DropWindow, true},
+		{"SACK that is short", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1)), text(2, "behind")), DropChunk, true},
+		{"SACK of another length", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1, 0, 0)), text(2, "behind")), DropChunk, true},
+		{"SACK that is old", packet(ourTag, sack(998), text(2, "behind")), DropStaleSack, true},
+		{"SACK of what was not sent", packet(ourTag, sack(1000), text(2, "behind")), DropSack, true},
+		{"FORWARD-TSN that is short", packet(ourTag, rawChunk(chunkForwardTSN, 0, nil), text(2, "behind")), DropChunk, true},
+		{"HEARTBEAT that is empty", packet(ourTag, rawChunk(chunkHeartbeat, 0, nil), text(2, "behind")), DropHeartbeat, true},
+	} {
+		a := newTestAssoc(t)
+		a.use()
+		a.writePacket(tt.packet)
+		var got []string
+		for r, n := range a.Stats().Drops {
+			if n > 0 {
+				got = append(got, fmt.Sprint(n, " ", DropReason(r)))
+			}
+		}
+		if want := "1 " + tt.why.String(); strings.Join(got, ", ") != want || (len(a.events) > 0) != tt.goesOn {
+			t.Errorf("%s: %q, want %q; read on %v", tt.name, got, want, len(a.events) > 0)
+		}
+	}
+	for _, c := range [][]byte{text(1, "x"), sack(999)} {
+		a := newIdleAssoc(t, func(c *Config) { c.Heartbeat = time.Second })
+		a.write(c)
+		a.wantDrops("before the handshake", DropState, 1)
+		if a.Flush(a.now); !a.Deadline().IsZero() {
+			t.Error("a timer was set")
+		}
+	}
+}
+
+// Any chunk of a packet may ask for a SACK at once.
+func TestImmediateBitOfTheFirstOfTwo(t *testing.T) {
+	for i, flags := range [][2]byte{{flagImmediate, 0}, {0, flagImmediate}} {
+		a := newTestAssoc(t)
+		a.use()
+		a.write(rawData(flags[0]|flagWhole|flagUnordered, 2, 1, 0, ppidText, "a"), rawData(flags[1]|flagWhole|flagUnordered, 3, 1, 0, ppidText, "b"))
+		a.wantPacket(fmt.Sprint(i), "SACK(cum=3)")
+	}
+}
+
+// DATA in front of an ABORT is delivered, and sets no timer.
+func TestDataBeforeAnAbort(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(text(2, "last"), rawChunk(chunkAbort, 0, nil), text(3, "never"))
+	a.wantMessage("it came", 1, Text, "last")
+	a.wantEvent("then the end", Event{Type: Closed, Reason: PeerAbort})
+	a.wantNoEvent("what is behind does not count")
+	if !a.Deadline().IsZero() {
+		t.Error("a timer runs")
+	}
+}
+
+// However many packets come before the batch ends, they are acknowledged.
+func TestManyPacketsInABatch(t *testing.T) {
+	for _, n := range []uint32{255, 256, 257, 512} {
+		a := newTestAssoc(t)
+		a.use()
+		for i := range n {
+			a.receive(text(2+i, "x"))
+		}
+		a.want("with a message", a.send(1, Text, "y"), fmt.Sprintf(`SACK(cum=%d) DATA(tsn=1000 stream=1 ssn=0 ppid=51 flags=7 "y")`, 1+n))
+	}
+}
+
+// What is sent back does not leave with a packet that it does not fit, but in the next.
+func TestRepliesFitTheirPacket(t *testing.T) {
+	echo := func(n int) []byte {
+		return rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, make([]byte, n-4)))
+	}
+	a := newTestAssoc(t, honest, func(c *Config) { c.Heartbeat = time.Minute })
+	const sackOne = sackLen
+	for _, tt := range []struct {
+		name   string
+		chunks [][]byte
+		ours   bool
+		want   string
+	}{
+		{"the largest echo", [][]byte{text(1, "x"), echo(maxEcho)}, false, "SACK | HEARTBEAT-ACK"},
+		{"one that just does not fit", [][]byte{text(2, "x"), text(2, "x"), echo(maxEcho - sackOne - 4 + 4)}, false, "SACK | HEARTBEAT-ACK"},
+		{"one that just fits", [][]byte{text(3, "x"), text(3, "x"), echo(maxEcho - sackOne - 4)}, false, "SACK HEARTBEAT-ACK"},
+		{"our own that just does not fit", [][]byte{echo(maxEcho - 12)}, true, "HEARTBEAT-ACK | HEARTBEAT"},
+		{"our own that just fits", [][]byte{echo(maxEcho - 16)}, true, "HEARTBEAT-ACK HEARTBEAT"},
+		{"a report that just does not fit", [][]byte{echo(maxEcho - 12), rawChunk(0xfe, 0, make([]byte, 4))}, false, "HEARTBEAT-ACK | ERROR"},
+		{"a report that just fits", [][]byte{echo(maxEcho - 16), rawChunk(0xfe, 0, make([]byte, 4))}, false, "HEARTBEAT-ACK ERROR"},
+	} {
+		a.write(tt.chunks...)
+		if tt.ours {
+			a.pend |= pendHeartbeat
+		}
+		var got []string
+		for b := a.next(); len(b) > 0; b = a.next() {
+			s, _, _ := strings.Cut(debugPacket(b), "(")
+			if i := strings.Index(debugPacket(b), ") "); i > 0 {
+				s += debugPacket(b)[i+1:]
+			}
+			got = append(got, s)
+		}
+		if s := strings.Join(got, " | "); s != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, s, tt.want)
+		}
+	}
+}
+
+// Reports fill 128 bytes: what is too long is cut, and what finds no room is counted.
+func TestReportsAreBounded(t *testing.T) {
+	unknown := func(n int) []byte { return rawChunk(0xfe, 0, bytes.Repeat([]byte("?"), n-4)) }
+	for _, tt := range []struct {
+		sizes []int // of unknown chunks
+		want  string
+		drops uint32
+	}{
+		{[]int{8}, "8", 0},
+		{[]int{9, 10}, "9 10", 0},
+		{[]int{124}, "124", 0},
+		{[]int{125}, "124", 0},
+		{[]int{1000, 8}, "124", 1},
+		{[]int{116, 8}, "116 4", 0},
+		{[]int{117, 8}, "117", 1},
+		{[]int{100, 100, 100}, "100 20", 1},
+	} {
+		a := newTestAssoc(t)
+		var all [][]byte
+		for _, n := range tt.sizes {
+			all = append(all, unknown(n))
+		}
+		a.write(all...)
+		var got []string
+		c := only(t, a.next())
+		for p := range params(c.value) {
+			if p.kind != causeUnrecognizedChunk || !bytes.HasPrefix(unknown(1000)[4:], p.value[4:]) || p.value[0] != 0xfe {
+				t.Errorf("%v: cause %d, %q", tt.sizes, p.kind, p.value)
+			}
+			got = append(got, fmt.Sprint(len(p.value)))
+		}
+		if s := strings.Join(got, " "); c.kind != chunkError || s != tt.want || a.Stats().Drops[DropEcho] != tt.drops {
+			t.Errorf("%v: %s, want %s; %d dropped", tt.sizes, s, tt.want, a.Stats().Drops[DropEcho])
+		}
+	}
+}
+
+// An answer to nothing is no sample, whatever it holds.
+func TestEchoOfNothing(t *testing.T) {
+	a := newTestAssoc(t)
+	a.pass(time.Second)
+	a.write(rawChunk(chunkHeartbeatAck, 0, rawParam(paramHeartbeatInfo, make([]byte, 8+4))))
+	if rtt := a.Stats().RTT; rtt != 0 {
+		t.Errorf("round trip %v", rtt)
+	}
+}

@@ -1,0 +1,238 @@
+package sctp
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// RFC 8832, 6: until its opening is acknowledged a page sends ordered messages on an
+// unordered channel. They wait for nothing, however hard the channel tries.
+func TestOrderedMessagesOfUnorderedChannelsDoNotWait(t *testing.T) {
+	for _, kind := range []byte{channelReliable, channelRetransmits, channelLifetime} {
+		a := newTestAssoc(t, allowReliable)
+		a.write(openChunk(1, 1, channelUnordered|kind, 7, "c"))
+		a.events = nil
+		a.write(ordered(3, 2, "second"))
+		a.wantMessage("at once", 1, Text, "second")
+	}
+}
+
+// Without reliable channels a stream in use without an opening is unordered, also while
+// acknowledgement is honest.
+func TestNegotiatedChannelsDoNotWait(t *testing.T) {
+	for _, set := range []func(*Config){honest, eager, func(*Config) {}} {
+		a := newTestAssoc(t, set)
+		a.write(ordered(3, 2, "second"))
+		a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
+		a.wantMessage("at once", 1, Text, "second")
+	}
+}
+
+// Half a message that was taken for one of a reliable channel, or of one that is not, is
+// kept as long as those of the channel that opens then: 2 s, or for ever.
+func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
+	half := rawData(flagBegin|unordered, 4, 1, 0, ppidText, "half")
+	for _, tt := range []struct {
+		name    string
+		opening []byte
+		stays   bool
+	}{
+		{"unreliable", unreliableOpen(1, 1, "c"), false},
+		{"negotiated", text(1, "x"), false},
+		{"reliable", openChunk(1, 1, channelUnordered|channelReliable, 0, "c"), true},
+		{"late, of a negotiated one", append(text(1, "x"), openChunk(2, 1, channelUnordered|channelReliable, 0, "c")...), true},
+	} {
+		a := newTestAssoc(t, allowReliable)
+		a.write(half, rawData(flagBegin|unordered, 6, 3, 0, ppidText, "of another"))
+		a.write(tt.opening)
+		a.events = nil
+		a.pass(time.Minute)
+		if gone := a.Stats().Drops[DropExpired] == 1; gone == tt.stays {
+			t.Errorf("%s: given up %v", tt.name, gone)
+		}
+		a.write(rawData(flagEnd|unordered, 5, 1, 0, ppidText, "!"))
+		if whole := len(a.events) > 0; whole != tt.stays {
+			t.Errorf("%s: whole %v", tt.name, whole)
+		}
+		a.events = nil
+		a.write(rawData(flagEnd|unordered, 7, 3, 0, ppidText, "!"))
+		a.wantEvent("the other stream has nothing to do with it", Event{Type: ChannelOpen, Stream: 3, Negotiated: true, Reliability: Retransmits})
+	}
+}
+
+// A negotiated channel whose opening asks for more than one try is honestly
+// acknowledged from then on.
+func TestLateOpeningMakesHonest(t *testing.T) {
+	a := newTestAssoc(t)
+	a.use()
+	a.write(openChunk(2, 1, unreliable, 3, "three tries"))
+	a.drain()
+	a.ackAll()
+	a.pass(settleTime)
+	a.write(text(4, "x"))
+	a.wantPacket("the gap is told", "SACK(cum=2 gap=4-4)")
+	a.CloseStream(a.now, 1)
+	a.drain()
+	a.write(dataChunk(6, 3, ppidText, "x"))
+	a.pass(sackDelay)
+	a.wantPacket("until it closes", "SACK(cum=6)")
+	a.write(resetRequest(peerTSN, 6, 1), resetResponse(1000, resultPerformed))
+	a.drain()
+	a.write(dataChunk(8, 3, ppidText, "x"))
+	a.pass(sackDelay)
+	a.wantPacket("and is closed", "SACK(cum=8)")
+}
+
+// A message that is half of all sequence numbers ahead has no order and is dropped; one
+// less waits.
+func TestMessagesFarAhead(t *testing.T) {
+	a := newTestAssoc(t, allowReliable)
+	a.write(openChunk(1, 1, channelReliable, 0, "c"))
+	a.write(ordered(2, 1+32768, "neither before nor after"))
+	a.wantDrops("it has no place", DropOrder, 1)
+	a.write(ordered(3, 1+32767, "far ahead"))
+	a.wantDrops("it has one", DropOrder, 1)
+	if a.buffered != len("far ahead")+bufferOverhead {
+		t.Errorf("%d bytes wait", a.buffered)
+	}
+}
+
+// Messages behind a loss wait as long as all of them fit the buffer. What fits just so is
+// not given up for.
+func TestWaitingEndsWhenTheBufferIsFull(t *testing.T) {
+	a := newTestAssoc(t, func(c *Config) { c.MaxBuffered = 2 * (1 + bufferOverhead) })
+	a.write(openChunk(1, 1, channelRetransmits, 1, "c"))
+	a.events = nil
+	a.write(ordered(3, 2, "2"), ordered(5, 4, "4"))
+	a.wantNoEvent("both fit")
+	a.write(ordered(7, 6, "6"))
+	a.wantMessage("the oldest goes on", 1, Text, "2")
+	a.wantNoEvent("and the others fit again")
+	a.write(ordered(4, 3, "3"))
+	a.wantMessage("the next one", 1, Text, "3")
+	a.wantMessage("and the one behind it", 1, Text, "4")
+}
+
+// It may be over its limit because of another channel, whose messages may not be given up:
+// then there is nothing to give up.
+func TestFullBufferOfAnotherChannel(t *testing.T) {
+	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2000, 2000 })
+	a.write(openChunk(1, 1, channelReliable, 0, "file"), openChunk(2, 3, channelRetransmits, 1, "moves"))
+	a.events = nil
+	kilo := strings.Repeat("x", 1000)
+	a.write(rawData(flagBegin, 3, 1, 1, ppidBinary, kilo))
+	a.write(rawData(0, 4, 1, 1, ppidBinary, kilo[:900]))
+	if a.buffered <= a.config.MaxBuffered {
+		t.Fatalf("%d bytes are held", a.buffered)
+	}
+	a.write(rawData(flagWhole, 6, 3, 2, ppidText, "2"))
+	a.wantMessage("it does not wait", 3, Text, "2")
+	a.write(rawData(flagEnd, 5, 1, 1, ppidBinary, "!"))
+	if len(a.events) != 1 || len(a.events[0].Payload) != 1901 {
+		t.Errorf("%v", a.events)
+	}
+}
+
+// Where reliable channels are admitted the first messages of a stream may be held for an
+// opening that is late. When there is no room for them they are refused, not acknowledged,
+// and come again, as those of a channel that is known: the association goes on.
+func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
+	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 4000, 1000 })
+	a.write(openChunk(1, 1, channelReliable, 0, "file"))
+	a.events = nil
+	payload := strings.Repeat("x", 800)
+	tsn := uint32(3) // 2 is missing
+	for ; a.Stats().Drops[DropRefused] == 0; tsn++ {
+		a.write(ordered(tsn, uint16(tsn-1), payload))
+	}
+	a.drain()
+	for n := a.Stats().Drops[DropRefused]; a.Stats().Drops[DropRefused] == n; tsn++ {
+		a.write(ordered(tsn, uint16(tsn-1), "x"))
+	}
+	for i := range uint32(10) {
+		a.write(rawData(flagWhole, 100+i, uint16(3+2*i), 1, ppidText, payload))
+		if a.rx.seen(100 + i) {
+			t.Errorf("stream %d: acknowledged", 3+2*i)
+		}
+	}
+	a.wantNoEvent("none of them is open, and nothing is over")
+	a.write(openChunk(200, 3, channelReliable, 0, "opening"))
+	a.wantEvent("an opening does not wait", Event{Type: ChannelOpen, Stream: 3, Label: "opening", Ordered: true})
+	a.write(rawData(flagWhole|unordered, 201, 5, 0, ppidText, "nor what is unordered"))
+	a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 5, Negotiated: true, Reliability: Retransmits})
+	a.wantMessage("at once", 5, Text, "nor what is unordered")
+	a.write(ordered(2, 1, "the missing one"))
+	a.wantMessage("it frees the buffer", 1, Text, "the missing one")
+	a.events = nil
+	a.write(rawData(flagWhole, 100, 3, 1, ppidText, payload))
+	a.wantMessage("and the refused one comes again", 3, Text, payload)
+}
+
+// A message that is too large closes its channel if that is reliable, and nothing if it
+// was never opened.
+func TestTooLargeOnAStreamThatIsNotOpen(t *testing.T) {
+	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxMessage = 100 })
+	a.write(rawData(flagBegin, 1, 1, 0, ppidBinary, strings.Repeat("x", 101)))
+	a.wantDrops("too large", DropTooLarge, 1)
+	a.wantPacket("acknowledged", "SACK(cum=1)")
+	a.wantIdle("and no more")
+}
+
+// Nothing is held of a channel that closes, nor of what still comes for it once both
+// sides have closed it.
+func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
+	for _, byUs := range []bool{false, true} {
+		a := newTestAssoc(t, allowReliable, honest)
+		a.write(openChunk(1, 1, channelReliable, 0, "c"), unreliableOpen(2, 3, "d"))
+		a.write(ordered(5, 2, "waits"), rawData(flagBegin, 6, 1, 3, ppidText, "half"), rawData(flagBegin|unordered, 8, 3, 0, ppidText, "another's"))
+		others := len("another's") + bufferOverhead
+		if a.buffered != others+len("waits")+bufferOverhead+len("half")+bufferOverhead {
+			t.Fatalf("%d bytes are held", a.buffered)
+		}
+		number := uint32(peerTSN)
+		if byUs {
+			a.CloseStream(a.now, 1)
+		} else {
+			a.write(resetRequest(number, 2, 1))
+			number++
+		}
+		if a.buffered != others {
+			t.Errorf("by us %v: %d bytes are held", byUs, a.buffered)
+		}
+		if a.drain(); !byUs {
+			continue
+		}
+		a.write(rawData(flagBegin, 10, 1, 4, ppidText, "sent before it knew"))
+		a.write(resetResponse(1000, resultPerformed))
+		a.write(rawData(flagWhole, 3, 1, 1, ppidText, "x"), rawData(flagWhole, 4, 1, 1, ppidText, "x"), text(7, "x"), text(9, "x"), text(11, "x"))
+		a.write(resetRequest(number, 11, 1))
+		if a.buffered != others || len(a.channels) != 1 {
+			t.Errorf("by us: %d bytes are held, %d channels", a.buffered, len(a.channels))
+		}
+	}
+}
+
+// Counters of what passes, and no other.
+func TestCountersOfMessages(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.send(1, Text, "four")
+	a.send(1, Binary, "")
+	a.write(text(1, "three"), dataChunk(2, 1, ppidTextEmpty, "\x00"), text(3, "\xff"))
+	a.drain()
+	a.write(forward(5))
+	a.write(forward(4))
+	a.drain()
+	a.write(text(9, "x"))
+	for range 2 {
+		a.drain()
+		a.write(text(9, "x"))
+	}
+	a.drain()
+	s := a.Stats()
+	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.ForwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[DropText])
+	if want := "2 4 3 6 2 2 5 3 1"; got != want {
+		t.Errorf("%s, want %s: %+v", got, want, s)
+	}
+}
