@@ -85,6 +85,13 @@ func (rs *runs) remove(i int) {
 	}
 }
 
+// removeFunc forgets the runs of which gone is true.
+func (rs *runs) removeFunc(gone func(run) bool) {
+	if *rs = slices.DeleteFunc(*rs, gone); len(*rs) == 0 {
+		*rs = nil
+	}
+}
+
 // A place is where a fragment belongs: at i, or joined to the run before that, or to
 // the one there, or to both.
 type place struct {
@@ -112,7 +119,7 @@ func (a *Assoc) place(d *data) (p place, ok bool) {
 	if p.i < len(rs) {
 		r := &rs[p.i]
 		if seq.LessEq(r.first, d.tsn) {
-			return p, false
+			return place{}, false
 		}
 		if p.right = r.first == d.tsn+1 && (r.flags&flagBegin|d.flags&flagEnd) == 0 && r.takes(d); p.right {
 			p.size += r.parts.size
@@ -264,7 +271,7 @@ func (a *Assoc) makeRoom(d *data) (place, bool) {
 		p, ok := a.place(d)
 		switch {
 		case !ok:
-			return p, false
+			return place{}, false
 		case a.buffered+p.cost <= a.config.MaxBuffered:
 			return p, true
 		case len(a.loose) == 0:
@@ -326,7 +333,7 @@ func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
 // a message missing in an ordered one holds up all after it.
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
-	a.loose = slices.DeleteFunc(a.loose, func(r run) bool {
+	a.loose.removeFunc(func(r run) bool {
 		switch expiry := r.at + a.config.ReassemblyAge; {
 		case a.ordered(r.stream):
 		case expiry <= t:
@@ -338,9 +345,6 @@ func (a *Assoc) expireFragments(t time.Duration) {
 		}
 		return false
 	})
-	if len(a.loose) == 0 {
-		a.loose = nil
-	}
 	a.timers[timerFragments] = next
 }
 
@@ -363,31 +367,25 @@ func (a *Assoc) sortRuns(stream uint16) {
 	if to == from {
 		from = &a.loose
 	}
-	*from = slices.DeleteFunc(*from, func(r run) bool {
+	from.removeFunc(func(r run) bool {
 		if r.stream == stream {
 			*to = slices.Insert(*to, to.find(r.first), r)
 			a.watch(&r)
 		}
 		return r.stream == stream
 	})
-	if len(*from) == 0 {
-		*from = nil
-	}
 	a.rest()
 }
 
 // forgetStream frees what is buffered for a stream.
 func (a *Assoc) forgetStream(stream uint16) {
 	for _, rs := range [...]*runs{&a.loose, &a.kept} {
-		*rs = slices.DeleteFunc(*rs, func(r run) bool {
+		rs.removeFunc(func(r run) bool {
 			if r.stream == stream {
 				a.buffered -= r.parts.cost
 			}
 			return r.stream == stream
 		})
-		if len(*rs) == 0 {
-			*rs = nil
-		}
 	}
 	a.rest()
 	if ch := a.channel(stream); ch != nil {

@@ -48,6 +48,11 @@ func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
 		a.write(half, rawData(flagBegin|unordered, 6, 3, 0, ppidText, "of another"))
 		a.write(tt.opening)
 		a.events = nil
+		a.drain()
+		a.ackAll()
+		if timed := !a.Deadline().IsZero(); timed == tt.stays {
+			t.Errorf("%s: there is a timer %v", tt.name, timed)
+		}
 		a.pass(time.Minute)
 		if gone := a.Stats().Drops[DropExpired] == 1; gone == tt.stays {
 			t.Errorf("%s: given up %v", tt.name, gone)
@@ -202,6 +207,9 @@ func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
 			t.Errorf("by us %v: %d bytes are held", byUs, a.buffered)
 		}
 		if a.drain(); !byUs {
+			a.events = nil
+			a.write(rawData(flagEnd|unordered, 9, 3, 0, ppidText, " half"))
+			a.wantMessage("which has nothing to do with it", 3, Text, "another's half")
 			continue
 		}
 		a.write(rawData(flagBegin, 10, 1, 4, ppidText, "sent before it knew"))
