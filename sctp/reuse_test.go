@@ -164,7 +164,7 @@ func TestEndsOfStreams(t *testing.T) {
 	}
 
 	// Half way round, what is new looks older than the end.
-	for range 1 << 31 / maxForward {
+	for range 1<<31/maxForward + 1 {
 		a.write(forward(a.rx.cum + maxForward))
 	}
 	a.write(dataChunk(a.rx.high+2, resets-1, ppidText, "x"))

@@ -62,11 +62,11 @@ func (r *tracker) mark(tsn uint32) {
 	r.settle()
 }
 
-// skip notes that the peer gave up everything up to tsn. DATA that comes late is still
-// delivered.
+// skip notes that the peer gave up everything up to tsn, which is not acknowledged yet.
+// DATA that comes late is still delivered.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (r *tracker) skip(tsn uint32) {
-	if tsn-r.cum > maxAhead && seq.Less(r.cum, tsn) {
+	if tsn-r.cum > maxAhead {
 		// So far that nothing below can be told apart any more.
 		r.clear(r.high - r.base)
 		r.init(tsn)
@@ -95,24 +95,15 @@ func (r *tracker) extend(tsn uint32) {
 
 // clear advances base by n and clears the bits that it passes.
 func (r *tracker) clear(n uint32) {
-	if r.bits == nil || n >= maxAhead {
-		r.base += n
-		if r.bits != nil {
-			*r.bits = [maxAhead / 64]uint64{}
+	for n > 0 {
+		next := r.base + 1
+		if next%64 == 0 && n >= 64 {
+			r.bits[next%maxAhead/64] = 0
+			r.base, n = r.base+64, n-64
+			continue
 		}
-		return
-	}
-	for ; n > 0 && (r.base+1)%64 != 0; n-- {
-		r.base++
-		r.bits[r.base%maxAhead/64] &^= 1 << (r.base % 64)
-	}
-	for ; n >= 64; n -= 64 {
-		r.bits[(r.base+1)%maxAhead/64] = 0
-		r.base += 64
-	}
-	for ; n > 0; n-- {
-		r.base++
-		r.bits[r.base%maxAhead/64] &^= 1 << (r.base % 64)
+		r.bits[next%maxAhead/64] &^= 1 << (next % 64)
+		r.base, n = next, n-1
 	}
 }
 
@@ -176,6 +167,7 @@ func (r *tracker) before(tsn uint32, received bool) uint32 {
 	return r.base
 }
 
+// bit reports whether tsn, which is beyond base and not beyond high, was received.
 func (r *tracker) bit(tsn uint32) bool {
-	return r.bits != nil && r.bits[tsn%maxAhead/64]>>(tsn%64)&1 != 0
+	return r.bits[tsn%maxAhead/64]>>(tsn%64)&1 != 0
 }

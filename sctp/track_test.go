@@ -1,0 +1,116 @@
+package sctp
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"testing"
+)
+
+// Of a tracker nothing is set but the bits of what was received beyond base, and base is as
+// far as it can be, whatever comes: TSNs near and far, late and lost, skipped a little, as
+// far as the window or farther, acknowledged eagerly or not.
+func TestBitsOfATracker(t *testing.T) {
+	for seed := range uint64(12) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		var r tracker
+		first := rnd.Uint32()
+		r.init(first - 1)
+		got := map[uint32]bool{} // beyond base
+		for step := range 1500 {
+			was := r
+			switch tsn := r.high + 1 + rnd.Uint32N(90); rnd.IntN(30) {
+			case 0:
+				tsn += rnd.Uint32N(maxAhead)
+				fallthrough
+			case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12:
+				if r.beyond(tsn) {
+					continue
+				}
+				r.mark(tsn)
+				got[tsn] = true
+			case 13:
+				r.skipAll()
+			case 14:
+				r.skip(r.cum + []uint32{1, 63, 64, 65, 200, maxAhead - 1, maxAhead, maxAhead + 1, 3 * maxAhead}[rnd.IntN(9)])
+			default:
+				late := r.base + 1 + rnd.Uint32N(r.high-r.base+1)
+				if rnd.IntN(2) == 0 {
+					late = r.base + 1 // or base would not go on
+				}
+				if r.seen(late) != (got[late] || late == r.base) {
+					t.Fatalf("seed %d, step %d: seen(base+%d) is %v", seed, step, late-r.base, r.seen(late))
+				}
+				if !r.seen(late) && !r.beyond(late) {
+					r.mark(late)
+					got[late] = true
+				}
+			}
+			if r.base-was.base > 1<<31 || r.cum-was.cum > 1<<31 {
+				t.Fatalf("seed %d, step %d: it goes back", seed, step)
+			}
+			checkBits(t, &r, got)
+		}
+	}
+}
+
+func checkBits(t *testing.T, r *tracker, got map[uint32]bool) {
+	t.Helper()
+	if r.cum-r.base > maxAhead || r.high-r.cum > maxAhead || r.high-r.base > maxAhead {
+		t.Fatalf("base %d, cum %d, high %d", r.base, r.cum, r.high)
+	}
+	for tsn := range got {
+		if tsn-r.base-1 >= 1<<31 {
+			delete(got, tsn) // up to base
+		}
+	}
+	if got[r.base+1] || got[r.cum+1] {
+		t.Fatalf("base or cum could be farther: base %d, cum %d, high %d", r.base, r.cum, r.high)
+	}
+	set := 0
+	if r.bits != nil {
+		for _, word := range r.bits {
+			set += bits.OnesCount64(word)
+		}
+	}
+	for tsn := range got {
+		if tsn-r.base > r.high-r.base || !r.seen(tsn) {
+			t.Fatalf("%d after base is not marked", tsn-r.base)
+		}
+	}
+	if set != len(got) {
+		t.Fatalf("%d bits for %d TSNs", set, len(got))
+	}
+}
+
+// A TSN that is beyond the window is no duplicate, though its bit is that of one received.
+func TestTSNsAWindowApart(t *testing.T) {
+	a := newTestAssoc(t, honest)
+	a.use()
+	a.write(text(4, "x"))
+	a.write(text(4+maxAhead, "x"))
+	a.wantDrops("beyond the window", DropWindow, 1)
+	if n := a.Stats().Duplicates; n != 0 {
+		t.Errorf("%d duplicates", n)
+	}
+}
+
+// What the peer gave up and comes late is delivered, once, if it is at most 4096 TSNs late.
+// What is farther behind cannot be told from a duplicate.
+func TestLateAfterAFarForward(t *testing.T) {
+	for _, far := range []uint32{maxAhead, maxAhead + 1} {
+		a := newTestAssoc(t, honest)
+		a.use()
+		a.write(text(5, "x"))
+		a.events = nil
+		a.write(forward(1 + far))
+		a.write(text(3, "late"), text(3, "late"))
+		if came := len(a.events) == 1; came != (far == maxAhead) {
+			t.Errorf("FORWARD-TSN by %d: it came %v", far, came)
+		}
+		a.events = nil
+		a.write(text(2+far, "next"), text(5+maxAhead, "of the same bit as 5"))
+		if len(a.events) != 2 {
+			t.Errorf("FORWARD-TSN by %d: %d came of 2 that are new", far, len(a.events))
+		}
+	}
+}
