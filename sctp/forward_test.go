@@ -155,7 +155,6 @@ func TestForwardStopsAtDCEPAck(t *testing.T) {
 // Where no round trip is known, 200 ms are taken for one.
 func TestForwardWithoutARoundTrip(t *testing.T) {
 	a := newTestAssoc(t)
-	start := a.now
 	a.send(0, Text, "lost")
 	a.pass(100 * time.Millisecond)
 	a.send(0, Text, "arrives")
@@ -167,7 +166,7 @@ func TestForwardWithoutARoundTrip(t *testing.T) {
 	a.wantPacket("200 ms after it was sent", "FORWARD-TSN(1000)")
 
 	b := newTestAssoc(t)
-	start = b.now
+	start := b.now
 	b.send(0, Text, "lost")
 	if at := b.Deadline().Sub(start); at != 650*time.Millisecond {
 		t.Errorf("without any answer it is given up after %v", at)
