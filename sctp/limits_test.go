@@ -9,7 +9,7 @@ import (
 )
 
 // Each packet or chunk that is not used is counted under what is wrong with it, and what
-// stands behind a chunk is read all the same where nothing is wrong with the packet.
+// stands behind a chunk is still read where nothing is wrong with the packet.
 func TestDropsAreCounted(t *testing.T) {
 	broken := packet(ourTag, text(2, "x"))
 	broken[20] ^= 1

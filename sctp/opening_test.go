@@ -97,7 +97,7 @@ func TestOpeningOfANegotiatedChannel(t *testing.T) {
 	if n := a.Stats().Channels; n != 0 {
 		t.Errorf("%d channels are open", n)
 	}
-	a.write(text(3, "in vain"))
+	a.write(text(3, "dropped"))
 	a.write(resetResponse(1000, resultPerformed), resetRequest(peerTSN, 3, 1))
 	a.wantNoEvent("the page has closed it")
 	a.write(unreliableOpen(4, 3, "another"))
@@ -226,7 +226,7 @@ func TestManyAnswers(t *testing.T) {
 	}
 }
 
-// A stream that is opened anew is answered anew, though the old answer is under way.
+// A stream that is opened again gets a new answer, though the old one is under way.
 func TestAnswerOnAReopenedStream(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(unreliableOpen(1, 1, "old"))

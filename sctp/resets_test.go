@@ -113,7 +113,7 @@ func TestTheOnlyOneThatWaits(t *testing.T) {
 }
 
 // A stream that is reset again is closed once. The same goes for one that the peer uses
-// anew before it has answered: that says enough.
+// again before it has answered: that says enough.
 func TestResetOfAClosedStream(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetRequest(peerTSN, 1, 1))
@@ -203,7 +203,7 @@ func TestRequestsFitTheirPacket(t *testing.T) {
 	}
 }
 
-// A page that closes a channel and uses its stream anew at once, before anything was
+// A page that closes a channel and uses its stream again at once, before anything was
 // asked for: no number is used up.
 func TestRequestThatIsNotNeeded(t *testing.T) {
 	a := openChannel(t)

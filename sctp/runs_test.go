@@ -265,7 +265,7 @@ func TestHalvesThatDoNotGrowOld(t *testing.T) {
 	}
 }
 
-// A page that uses a stream anew may begin with half a message. Its opening is late, so the
+// A page that uses a stream again may begin with half a message. Its opening is late, so the
 // half is kept as one of a channel that may be reliable, not as one of the channel that was.
 func TestHalfOnAReusedStream(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, honest)
