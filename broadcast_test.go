@@ -87,3 +87,78 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 		}
 	})
 }
+
+// Who goes without a message to many is counted: a session that has no room, or that is
+// interrupted where the message would be stale; not one that is being closed.
+func TestUnsentMessagesAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Channels = Channels{{Name: "move", Mode: Sequenced}, {Name: "small", Mode: ReliableOrdered, MaxMessage: 500, QueueLimit: 1000}}
+		})
+		away, interrupted, _ := join(t, srv, "away")
+		_, leaving, _ := join(t, srv, "leaving")
+		_, _, d := join(t, srv, "here")
+		time.Sleep(time.Second)
+		cut(away)
+		must(t, leaving.Send(2, make([]byte, 400)))
+		leaving.Close(Normal, "")
+		d.take()
+		must(t, srv.Broadcast(1, []byte("left")))
+		must(t, srv.BroadcastExcept(interrupted, 1, []byte("right")))
+		if n := srv.Stats().Unsent; n != 1 {
+			t.Errorf("%d are unsent, want that to the interrupted one", n)
+		}
+		settle()
+		if got := d.take(); !slices.Equal(got, []string{"move: left", "move: right"}) {
+			t.Errorf("%q", got)
+		}
+		room := 0
+		for ; interrupted.Free(2) >= 400; room++ {
+			must(t, srv.Broadcast(2, make([]byte, 400)))
+			time.Sleep(time.Second) // the others' are acknowledged
+		}
+		must(t, srv.Broadcast(2, make([]byte, 500)))
+		if n := srv.Stats().Unsent; room == 0 || n != 2 {
+			t.Errorf("%d had room, %d are unsent", room, n)
+		}
+		if err := srv.Broadcast(2, make([]byte, 501)); err != ErrTooLarge {
+			t.Errorf("a byte too many: %v", err)
+		}
+	})
+}
+
+// The server keeps few payloads for use again, and none that is large.
+func TestPayloadsAreKeptWithinBounds(t *testing.T) {
+	var ps payloads
+	var held []*payload
+	for range 2 * maxPayloads {
+		held = append(held, ps.take([]byte("x")))
+	}
+	for _, p := range held {
+		if p.release(); p.holders.Load() != 0 {
+			t.Fatal("somebody holds it")
+		}
+	}
+	if n := len(ps.free); n != maxPayloads {
+		t.Errorf("%d are kept, want %d", n, maxPayloads)
+	}
+	p := ps.take([]byte("y"))
+	if len(ps.free) != maxPayloads-1 || string(p.B) != "y" || p.home != &ps {
+		t.Errorf("%q of the %d that are left", p.B, len(ps.free))
+	}
+	p.holders.Add(1)
+	if p.release(); len(ps.free) != maxPayloads-1 {
+		t.Error("it is given back though one holds it")
+	}
+	if p.release(); len(ps.free) != maxPayloads {
+		t.Error("it is not given back")
+	}
+	for n, want := range map[int]int{maxPayload: 1, maxPayload + 1: 0} { // a larger one is not kept
+		ps.free = nil
+		p := ps.take(nil)
+		p.B = make([]byte, n)
+		if p.release(); len(ps.free) != want {
+			t.Errorf("%d bytes: %d are kept", n, len(ps.free))
+		}
+	}
+}

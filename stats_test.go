@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -67,4 +68,26 @@ func TestLog(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The endings are counted by code; those of the program, and unknown ones, are one. Those
+// that the client has brought about count once more.
+func TestEndingsAreCounted(t *testing.T) {
+	srv, _ := newTestServer(t)
+	for _, why := range []CloseReason{
+		{Code: Normal, Remote: true}, {Code: Normal}, {Code: TimedOut}, {Code: 30}, {Code: 31}, {Code: ProgramCode}, {Code: 65535, Remote: true},
+	} {
+		srv.ended.count(why)
+	}
+	st := srv.Stats()
+	want := map[CloseCode]uint64{Normal: 2, TimedOut: 1, 30: 1, ProgramCode: 3}
+	if !maps.Equal(st.Closed, want) || st.Left != 2 {
+		t.Errorf("%v, %d left", st.Closed, st.Left)
+	}
+	s := serve(t, Config{Secret: "open sesame"})
+	wantPost(t, s, "v=1", "Bearer no", 401, "token", "wrong")
+	wantPost(t, s, "v=1", "Bearer open sesame", 200, "", "")
+	if st := s.Stats(); st.RTC.Refused[401] != 1 || st.RTC.Pending != 1 || st.Pending != 1 || st.Refused != 1 {
+		t.Errorf("%+v", st)
+	}
 }

@@ -98,6 +98,22 @@ func (b *book) tally(was *Totals, s *session.Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sum := b.totals
+	sum.grow(was, &m, &t)
+	last := len(sum.Channels) - 1 // all that OpenChannel added
+	var added ChannelStats
+	for id := range len(s.Mux().Channels()) + 1 {
+		st := s.Mux().ChannelStats(ChannelID(id))
+		if id < last {
+			growChannel(&sum.Channels[id].ChannelStats, &was.Channels[id].ChannelStats, &st)
+			continue
+		}
+		growChannel(&added, &ChannelStats{}, &st)
+	}
+	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
+}
+
+// grow adds what a session has counted of itself and was does not have yet.
+func (sum *Totals) grow(was *Totals, m *channel.Stats, t *session.Stats) {
 	grow(&sum.PacketsOut, &was.PacketsOut, m.PacketsOut)
 	grow(&sum.PacketsIn, &was.PacketsIn, m.PacketsIn)
 	grow(&sum.BytesOut, &was.BytesOut, m.BytesOut)
@@ -115,17 +131,6 @@ func (b *book) tally(was *Totals, s *session.Session) {
 	for i, n := range m.Drops {
 		grow(&sum.Drops[i], &was.Drops[i], n)
 	}
-	last := len(sum.Channels) - 1 // all that OpenChannel added
-	var added ChannelStats
-	for id := range len(s.Mux().Channels()) + 1 {
-		st := s.Mux().ChannelStats(ChannelID(id))
-		if id < last {
-			growChannel(&sum.Channels[id].ChannelStats, &was.Channels[id].ChannelStats, &st)
-			continue
-		}
-		growChannel(&added, &ChannelStats{}, &st)
-	}
-	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
 }
 
 func growChannel(sum, was, now *ChannelStats) {

@@ -1,0 +1,96 @@
+package godwit
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+)
+
+// What the book knows of sessions follows them: the groups that they are in, the tokens
+// that resume them, their names. When they are over it has nothing of them but that they
+// were.
+func TestBookFollowsSessions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		b := &srv.book
+		_, ada, _ := join(t, srv, "ada")
+		client, again, _ := join(t, srv, "ada")
+		_, bob, _ := join(t, srv, "bob")
+		red, blue := srv.NewGroup(), srv.NewGroup()
+		for g, conns := range map[*Group][]*Conn{red: {ada, again}, blue: {ada, bob}} {
+			for _, c := range conns {
+				if !g.Join(c) {
+					t.Errorf("%s does not join", c.Identity().Name)
+				}
+			}
+		}
+		if !red.Leave(ada) || !slices.Equal(b.entries[ada].groups, []*Group{blue}) {
+			t.Errorf("ada has left red, and is in %d groups", len(b.entries[ada].groups))
+		}
+		if got := b.named("ada"); !slices.Equal(got, []*Conn{ada, again}) {
+			t.Errorf("%d sessions are ada's", len(got))
+		}
+		time.Sleep(time.Second) // all WELCOMEs are acknowledged
+		first := slices.Collect(maps.Keys(b.byToken))
+		cut(client)
+		settle()
+		resume(client, again)
+		time.Sleep(time.Second)
+		if len(first) != 3 || len(b.byToken) != 3 {
+			t.Errorf("%d tokens resume three sessions, and %d when one has a new one", len(first), len(b.byToken))
+		}
+		fresh := 0
+		for token, c := range b.byToken {
+			if got, over := b.find(token); got != c || over {
+				t.Errorf("a token finds %v, over: %v", got.Identity().Name, over)
+			}
+			if !slices.Contains(first, token) {
+				fresh++
+				if c != again {
+					t.Errorf("the new token is %s's", c.Identity().Name)
+				}
+			}
+		}
+		if fresh != 1 {
+			t.Errorf("%d tokens are new", fresh)
+		}
+		last := slices.Collect(maps.Keys(b.byToken))
+		again.Kick("")
+		settle()
+		if got := b.named("ada"); !slices.Equal(got, []*Conn{ada}) || red.Len() != 0 || blue.Len() != 2 {
+			t.Errorf("%d sessions are ada's, %d in red, %d in blue", len(got), red.Len(), blue.Len())
+		}
+		ada.Kick("")
+		settle()
+		if got := slices.Collect(blue.Conns()); !slices.Equal(got, []*Conn{bob}) || len(b.named("ada")) != 0 {
+			t.Errorf("%d in blue, %d are ada's", len(got), len(b.named("ada")))
+		}
+		bob.Kick("")
+		settle()
+		if n := len(b.entries) + len(b.byToken) + len(b.byName) + len(b.bySite) + b.away + blue.Len() + srv.Len(); n != 0 {
+			t.Errorf("when all are over: %d entries, %d tokens, %d names, %d addresses, %d away, %d in blue, %d open",
+				len(b.entries), len(b.byToken), len(b.byName), len(b.bySite), b.away, blue.Len(), srv.Len())
+		}
+		for _, token := range last {
+			if c, over := b.find(token); c != nil || !over {
+				t.Error("the token of a session that is over is not known as that")
+			}
+		}
+		if red.Join(ada) || red.Len() != 0 || red.Leave(ada) {
+			t.Error("a session that is over joins a group")
+		}
+	})
+}
+
+// Nobody's sessions have no name.
+func TestSessionsWithoutAName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = Refuse })
+		join(t, srv, "")
+		join(t, srv, "")
+		if srv.Len() != 2 || len(srv.book.byName) != 0 || srv.heardOf("") {
+			t.Errorf("%d are open, %d have names", srv.Len(), len(srv.book.byName))
+		}
+	})
+}
