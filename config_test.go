@@ -1,8 +1,13 @@
 package godwit
 
 import (
+	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // Some limits may be negative, which is none. The others would let nothing through.
@@ -23,5 +28,68 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 	c := Config{Grace: -1, Ceiling: -1, Limits: Limits{Messages: -1, Bytes: -1, Requests: -1}}
 	if err := c.setDefaults(); err != nil {
 		t.Errorf("no limit: %v", err)
+	}
+}
+
+// Each mistake in a Config has an error that names it, and what is just right has none.
+func TestMistakesInAConfigAreNamed(t *testing.T) {
+	_, verifier := newTokens(t)
+	who := func(*http.Request) (Identity, error) { return Identity{}, nil }
+	const own = "Config.RTC: Authorize, Engine, Resumes, Manual and Logger are the server's own"
+	for _, c := range []struct {
+		name, want string
+		c          Config
+	}{
+		{"a table without a name", "Config.Channels: ", Config{Channels: Channels{{Name: ""}}}},
+		{"a version too long", "Config.Version has 65 bytes, but 64 are the most", Config{Version: strings.Repeat("v", 65)}},
+		{"the longest version", "", Config{Version: strings.Repeat("v", 64)}},
+		{"a secret and tokens", "at most one of", Config{Secret: "s", Tokens: verifier}},
+		{"a secret and a func", "at most one of", Config{Secret: "s", Authorize: who}},
+		{"tokens and a func", "at most one of", Config{Tokens: verifier, Authorize: who}},
+		{"a secret", "", Config{Secret: "s"}},
+		{"a func", "", Config{Authorize: who}},
+		{"tokens", "", Config{Tokens: verifier}},
+		{"expiry with tokens", "", Config{Tokens: verifier, ExpireWithToken: true}},
+		{"expiry without tokens", "Config.ExpireWithToken needs Config.Tokens", Config{Authorize: who, ExpireWithToken: true}},
+		{"no key", "Config.Tokens: ", Config{Tokens: &auth.Verifier{Audience: "eu-1"}}},
+		{"the last choice of duplicates", "", Config{Duplicates: Replace}},
+		{"an unknown choice", "Config.Duplicates is 3", Config{Duplicates: Replace + 1}},
+		{"Authorize", own, Config{RTC: rtcserver.Config{Authorize: func(*http.Request) error { return nil }}}},
+		{"Engine", own, Config{RTC: rtcserver.Config{Engine: func(*rtcserver.Conn, *http.Request) (rtcserver.Engine, error) { return nil, nil }}}},
+		{"Resumes", own, Config{RTC: rtcserver.Config{Resumes: func(*http.Request) bool { return false }}}},
+		{"Manual", own, Config{RTC: rtcserver.Config{Manual: true}}},
+		{"Logger", own, Config{RTC: rtcserver.Config{Logger: slog.Default()}}},
+	} {
+		srv, err := New(c.c)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if err == nil {
+			srv.Close()
+		}
+	}
+	if _, err := Listen("no address", Config{}); err == nil {
+		t.Error("a server listens nowhere")
+	}
+	srv, err := Listen("127.0.0.1:0", Config{Version: strings.Repeat("v", 65)})
+	if err == nil || srv != nil {
+		t.Errorf("Listen with a mistake: %v", err)
+	}
+}
+
+// A program that changes its table afterwards changes no server.
+func TestConfigIsReadOnce(t *testing.T) {
+	mine := Channels{{Name: "a"}, {Name: "b"}}
+	srv, err := New(Config{Channels: mine})
+	must(t, err)
+	defer srv.Close()
+	mine[1].Name = "c"
+	for name, want := range map[string]ChannelID{"a": 1, "b": 2, "c": 0} {
+		if id, ok := srv.Channel(name); id != want || ok != (want > 0) {
+			t.Errorf("%s is channel %d, %v", name, id, ok)
+		}
+	}
+	if srv.config.MaxConns != 4096 || srv.RTC() != nil {
+		t.Errorf("MaxConns is %d", srv.config.MaxConns)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -365,5 +366,172 @@ func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
 		if at := c.session.Expires(); !at.Equal(c.identity.Expires) {
 			t.Errorf("a session expires at %v, its Identity at %v", at, c.identity.Expires)
 		}
+	}
+}
+
+// made returns the session that the last offers have made, of many the one that is not
+// among before.
+func made(t *testing.T, s *Server, before ...*Conn) *Conn {
+	t.Helper()
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	for c := range s.book.entries {
+		if !slices.Contains(before, c) {
+			return c
+		}
+	}
+	t.Fatal("no session was made")
+	return nil
+}
+
+// What a token says becomes the Identity, and Expires only if the program wants it.
+func TestIdentityIsWhatTheTokenSays(t *testing.T) {
+	for _, expire := range []bool{false, true} {
+		signer, verifier := newTokens(t)
+		s := serve(t, Config{Tokens: verifier, ExpireWithToken: expire})
+		claims := auth.Claims{Subject: "ada", Audience: "eu-1", ID: "1", Expires: time.Now().Add(time.Hour).Truncate(time.Second), Data: []byte(`{"team":4}`)}
+		text, err := signer.Sign(time.Now(), claims)
+		must(t, err)
+		wantPost(t, s, "v=1&kind=native", "Bearer "+text, 200, "", "")
+		c := made(t, s)
+		id := c.Identity()
+		if id.Name != "ada" || string(id.Data) != `{"team":4}` || id.Expires.IsZero() == expire || !c.session.Expires().Equal(id.Expires) {
+			t.Errorf("expire %v: %q %s, expires %v, its session %v", expire, id.Name, id.Data, id.Expires, c.session.Expires())
+		}
+		if d := id.Expires.Sub(claims.Expires); expire && (d < 0 || d > 2*time.Minute) {
+			t.Errorf("it expires %v after its token", d)
+		}
+	}
+}
+
+// A session knows what kind of client began it, by what the request says.
+func TestKindsOfClients(t *testing.T) {
+	s := serve(t, Config{})
+	var before []*Conn
+	for query, want := range map[string]Kind{"v=1&kind=browser": Browser, "v=1&kind=native": Native, "v=1&kind=in-process": UnknownKind, "v=1": UnknownKind} {
+		wantPost(t, s, query, "", 200, "", "")
+		c := made(t, s, before...)
+		before = append(before, c)
+		if c.Kind() != want || c.newest.Load() == nil || c.home.Load() == nil {
+			t.Errorf("?%s: %v, want %v", query, c.Kind(), want)
+		}
+	}
+	for _, a := range before {
+		for _, b := range before {
+			if a != b && a.id == b.id {
+				t.Errorf("two sessions have the number %v", a.id)
+			}
+		}
+	}
+	for k, want := range map[Kind]string{UnknownKind: "unknown", Browser: "browser", Native: "native", InProcess: "in-process", 9: "unknown"} {
+		if got := k.String(); got != want {
+			t.Errorf("%d prints %q", k, got)
+		}
+	}
+}
+
+// The query may have 16 KiB, to the byte, and the hash of a table 16 digits.
+func TestFormOfARequest(t *testing.T) {
+	s := serve(t, Config{Version: "2"})
+	query := "v=1&app=2&channels=" + hexHash(s) + "&x="
+	wantPost(t, s, query+strings.Repeat("y", maxQuery-len(query)), "", 200, "", "")
+	wantPost(t, s, query+strings.Repeat("y", maxQuery-len(query)+1), "", 400, "request", "")
+	wantPost(t, s, "v=1&app=2&channels=0"+hexHash(s), "", 400, "request", "")
+	wantPost(t, s, "v=1&app=2&channels="+strings.Repeat("g", 16), "", 400, "request", "")
+	for app, want := range map[string]string{"": "the client does not say what it is", "&app=1": `the client is "1"`} {
+		if b := wantPost(t, s, "v=1"+app, "", 409, "app", ""); !strings.Contains(b["error"], want) {
+			t.Errorf("%q: %s", app, b["error"])
+		}
+	}
+	any := serve(t, Config{})
+	wantPost(t, any, "v=1&app=7", "", 200, "", "")
+	for text, reason := range map[string]string{"AAAA": "malformed", "AAAAAAAAAAAAAAAAAAAAA!": "malformed", "AAAAAAAAAAAAAAAAAAAAAA": "unknown"} {
+		wantPost(t, any, "v=1", "godwit-resume "+text, 410, "resume", reason)
+	}
+	if e := refusal(400, "x", "y", "one", "1", "odd"); len(e.Detail) != 1 || e.Detail["one"] != "1" {
+		t.Errorf("details %v", e.Detail)
+	}
+	w := httptest.NewRecorder()
+	(&Server{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/godwit.js", nil))
+	if w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("a POST: %d %v", w.Code, w.Header())
+	}
+}
+
+// A page without a script needs one func of the RTC side's handler, whichever.
+func TestPagesNeedAHandler(t *testing.T) {
+	for name, h := range map[string]rtcserver.Handler{
+		"Open":        {Open: func(*rtcserver.Conn) {}},
+		"ChannelOpen": {ChannelOpen: func(*rtcserver.Conn, rtcserver.Channel) {}},
+		"Message":     {Message: func(*rtcserver.Conn, rtcserver.Message) {}},
+	} {
+		s := serve(t, Config{RTC: rtcserver.Config{Handler: h}})
+		if status, body := post(s, "", ""); status != 200 {
+			t.Errorf("with %s: %d %v", name, status, body)
+		}
+	}
+	wantPost(t, serve(t, Config{}), "", "", 400, "request", "")
+}
+
+// Where an Identity that is connected is refused it is refused before anything is made of
+// its offer, unless its session is interrupted or about to end.
+func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
+	for _, choice := range []Duplicates{Refuse, Allow, Replace} {
+		s := serve(t, Config{Channels: table, Duplicates: choice, Authorize: func(r *http.Request) (Identity, error) { return Identity{Name: r.FormValue("name")}, nil }})
+		opened := make(chan *Conn)
+		s.config.Handler.Open = func(c *Conn) { opened <- c }
+		_, err := s.Local(LocalConfig{Identity: Identity{Name: "ada"}})
+		must(t, err)
+		c := <-opened
+		wantPost(t, s, "v=1&name=bob", "", 200, "", "")
+		if choice != Refuse {
+			wantPost(t, s, "v=1&name=ada", "", 200, "", "")
+			continue
+		}
+		if b := wantPost(t, s, "v=1&name=ada", "", 409, "identity", ""); b["error"] != "ada is connected already" {
+			t.Errorf("%v", b)
+		}
+		cut(c)
+		wantPost(t, s, "v=1&name=ada", "", 200, "", "")
+	}
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		_, server, _ := join(t, srv, "ada")
+		if !srv.heardOf("ada") || srv.heardOf("bob") {
+			t.Error("ada is heard, bob is not")
+		}
+		must(t, server.Send(chat, make([]byte, 100_000)))
+		if server.Close(Normal, ""); srv.heardOf("ada") || srv.Len() != 1 {
+			t.Error("a session that drains keeps the next one out")
+		}
+	})
+}
+
+// MaxConns and MaxPerIP are what the book takes, to the session.
+func TestTheBookIsFull(t *testing.T) {
+	wantPost(t, serve(t, Config{MaxConns: 1}), "v=1", "", 200, "", "")
+	full := serve(t, Config{MaxConns: 1})
+	wantPost(t, full, "v=1", "", 200, "", "")
+	wantPost(t, full, "v=1", "", 503, "full", "")
+	var b book
+	b.init(4, 0)
+	site := netip.MustParseAddr("203.0.113.1")
+	enter := func(limit, ofSite, want int) *Conn {
+		t.Helper()
+		c := new(Conn)
+		if got := status(b.enter(c, limit, site, ofSite)); got != want {
+			t.Errorf("with %d in the book, of %d and %d of an address: %d, want %d", len(b.entries), limit, ofSite, got, want)
+		}
+		return c
+	}
+	first, second := enter(2, 2, 0), enter(2, 2, 0)
+	enter(2, 5, 503)
+	enter(5, 2, 429)
+	third := enter(5, 0, 0) // without a limit of each address
+	for _, c := range []*Conn{first, second, third} {
+		b.remove(c)
+	}
+	if len(b.bySite) != 0 || b.setAway(first, true, time.Now()) != nil || b.away != 0 {
+		t.Errorf("%d addresses are left, %d are away", len(b.bySite), b.away)
 	}
 }
