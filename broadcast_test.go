@@ -162,3 +162,29 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 		}
 	}
 }
+
+// A payload goes back to the server when all have it, also if one goes without, and is
+// used for the next message.
+func TestPayloadsGoRound(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		away, _, _ := join(t, srv, "away")
+		join(t, srv, "here")
+		time.Sleep(time.Second)
+		cut(away)
+		settle()
+		var first *payload
+		for n := range 3 {
+			must(t, srv.Broadcast(move, []byte("left")))
+			time.Sleep(time.Second)
+			if len(srv.payloads.free) != 1 {
+				t.Fatalf("after message %d: %d payloads are free, want the one", n, len(srv.payloads.free))
+			}
+			if p := srv.payloads.free[0]; first == nil {
+				first = p
+			} else if p != first {
+				t.Error("another payload was made")
+			}
+		}
+	})
+}

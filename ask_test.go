@@ -1,0 +1,78 @@
+package godwit
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+)
+
+// What Request returns is the program's own, and an error of Ask is Request's.
+func TestDataOfAReplyIsTheCallers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		d.on.Request = func(c *Conn, r *Request) {
+			if r.Conn() != c {
+				t.Error("another one asks")
+			}
+			must(t, r.Reply(r.Data))
+		}
+		client, _, _ := join(t, srv, "ada")
+		var kept [][]byte
+		for _, c := range []byte("abc") {
+			b, err := client.Request(context.Background(), "echo", bytes.Repeat([]byte{c}, 5000))
+			must(t, err)
+			kept = append(kept, b)
+		}
+		for i, c := range []byte("abc") {
+			if !bytes.Equal(kept[i], bytes.Repeat([]byte{c}, 5000)) {
+				t.Errorf("reply %d is %.10q", i, kept[i])
+			}
+		}
+		if b, err := client.Request(context.Background(), "", nil); b != nil || err != ErrName {
+			t.Errorf("a request without a name: %q, %v", b, err)
+		}
+		if id, err := client.Ask("x", make([]byte, MaxRequest+1), nil); id != 0 || err != ErrPayload {
+			t.Errorf("a request too large: %d, %v", id, err)
+		}
+	})
+}
+
+// A request that is given up leaves nothing behind, and no answer of it is told.
+func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		var kept *Request
+		d.on.Request = func(c *Conn, r *Request) {
+			if r.Keep(); r.Data != nil {
+				t.Error("its data is still there")
+			}
+			kept = r
+		}
+		client, server, _ := join(t, srv, "ada")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := client.Request(ctx, "slow", []byte("now")); err != context.DeadlineExceeded {
+			t.Errorf("Request: %v", err)
+		}
+		if n := client.Stats().Asking; n != 0 || len(client.asked) != 0 {
+			t.Errorf("%d are asked, %d funcs wait", n, len(client.asked))
+		}
+		if n := server.Stats().Asked; n != 1 {
+			t.Errorf("%d wait at the server", n)
+		}
+		must(t, kept.Ack())
+		if err := kept.Ack(); err != ErrAnswered {
+			t.Errorf("a second answer: %v", err)
+		}
+		settle()
+		answered := 0
+		d.on.Request = func(_ *Conn, r *Request) { r.Ack() }
+		_, err := client.Ask("quick", nil, func(Result) { answered++ })
+		must(t, err)
+		settle()
+		if answered != 1 || len(client.asked) != 0 || server.Stats().Asked != 0 {
+			t.Errorf("%d answers, %d funcs wait, %d wait at the server", answered, len(client.asked), server.Stats().Asked)
+		}
+	})
+}
