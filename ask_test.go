@@ -76,3 +76,27 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// Of answers that come together each goes to the func that waits for it.
+func TestEachAnswerGoesToItsFunc(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		var kept []*Request
+		d.on.Request = func(_ *Conn, r *Request) {
+			kept = append(kept, r)
+			if r.Keep(); len(kept) == 3 {
+				for i, text := range []string{"a", "b", "c"} {
+					must(t, kept[i].Reply([]byte(text)))
+				}
+			}
+		}
+		client, _, cd := join(t, srv, "ada")
+		cd.take()
+		for _, name := range []string{"a", "b", "c"} {
+			_, err := client.Ask(name, nil, func(r Result) { cd.note("%s: %s", name, r.Data) })
+			must(t, err)
+		}
+		settle()
+		cd.want(t, "a: a", "b: b", "c: c")
+	})
+}

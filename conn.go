@@ -174,11 +174,8 @@ func (c *Conn) Expires() time.Time {
 func (c *Conn) Renew(until time.Time) {
 	a := c.acquire()
 	if c.ours {
-		now := time.Now()
 		c.session.SetExpires(until)
-		if !until.IsZero() && !now.Before(until) {
-			c.session.Advance(now)
-		}
+		c.session.Advance(time.Now()) // which ends it if that has passed
 	}
 	c.release(a)
 }

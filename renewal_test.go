@@ -28,6 +28,9 @@ func TestRenewChangesTheEnd(t *testing.T) {
 			if !server.Expires().Equal(until) {
 				t.Errorf("%s: it expires at %v", c.name, server.Expires())
 			}
+			if err := server.Send(chat, nil); (err == ErrClosed) != (c.ends == 0) {
+				t.Errorf("%s: Send says %v", c.name, err)
+			}
 			if client.Renew(time.Now()); !client.Expires().IsZero() {
 				t.Errorf("%s: a client renews", c.name)
 			}

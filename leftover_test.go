@@ -1,0 +1,192 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A Poll that cannot work says so once; so does one of a server that is closed, with a
+// port and without.
+func TestPollSaysWhyItEnds(t *testing.T) {
+	all := func(s *Server) (evs []Event) {
+		for ev := range s.Poll(0) {
+			evs = append(evs, ev)
+		}
+		return evs
+	}
+	wantEnd := func(why string, evs []Event, want error) {
+		t.Helper()
+		if len(evs) != 1 || evs[0].Type != EndedEvent || evs[0].Err != want || evs[0].Conn != nil {
+			t.Errorf("%s: %+v, want %v", why, evs, want)
+		}
+	}
+	srv, _ := newTestServer(t)
+	wantEnd("without Manual", all(srv), ErrManual)
+	srv, _ = newTestServer(t, manual)
+	_, err := srv.Local(LocalConfig{})
+	must(t, err)
+	inside := 0
+	events(srv, func(Event) {
+		inside++
+		wantEnd("inside Poll", all(srv), ErrInHandler)
+	})
+	if inside == 0 {
+		t.Error("nothing happened")
+	}
+	port := serve(t, Config{Manual: true})
+	for _, s := range []*Server{srv, port} {
+		must(t, s.Close())
+		for len(s.polling.savedOf()) > 0 {
+			all(s)
+		}
+		wantEnd("after Close", all(s), ErrClosed)
+	}
+}
+
+// savedOf returns what is kept for the next Poll.
+func (p *poll) savedOf() []Event {
+	if p == nil {
+		return nil
+	}
+	return p.saved
+}
+
+// A Poll waits for what happens, but not if something was left for it. A request that
+// was left has its data, and can be answered.
+func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, port := range []bool{false, true} {
+			srv, _ := newTestServer(t, manual)
+			if port {
+				srv = serve(t, Config{Channels: table, Manual: true})
+			}
+			client, err := srv.Local(LocalConfig{})
+			must(t, err)
+			events(srv, nil)
+			start := time.Now()
+			for ev := range srv.Poll(time.Second) {
+				if ev.Type != EndedEvent {
+					t.Errorf("%v", ev.Type)
+				}
+			}
+			if d := time.Since(start); d > time.Second { // acknowledgements may end it earlier
+				t.Errorf("Poll(1 s) takes %v", d)
+			}
+			var answers []string
+			for _, text := range []string{"one", "two", "three"} {
+				_, err := client.Ask("echo", []byte(text), func(r Result) { answers = append(answers, string(r.Data)) })
+				must(t, err)
+			}
+			srv.Flush()
+			start = time.Now()
+			for n := 0; n < 3; {
+				for ev := range srv.Poll(time.Hour) {
+					if ev.Type != RequestEvent || ev.Conn != ev.Request.Conn() {
+						t.Errorf("%v of %v", ev.Type, ev.Conn)
+						continue
+					}
+					n++
+					must(t, ev.Request.Reply(ev.Request.Data))
+					break
+				}
+			}
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("with events left Poll takes %v", d)
+			}
+			events(srv, nil)
+			if want := []string{"one", "two", "three"}; !slices.Equal(answers, want) {
+				t.Errorf("answers %q", answers)
+			}
+		}
+	})
+}
+
+// A session that cannot have everything makes an error of Shutdown though its context
+// lasts; one that has, does not.
+func TestShutdownOfAnInterruptedSession(t *testing.T) {
+	for _, text := range []string{"", "never read"} {
+		bubble(t, func(t *testing.T) {
+			srv, _ := newTestServer(t)
+			client, server, _ := join(t, srv, "ada")
+			time.Sleep(time.Second)
+			cut(client)
+			settle()
+			if text != "" {
+				must(t, server.Send(chat, []byte(text)))
+			}
+			err := srv.Shutdown(context.Background(), "")
+			e, ok := errors.AsType[*ShutdownError](err)
+			if text == "" {
+				if err != nil {
+					t.Errorf("with nothing to say: %v", err)
+				}
+			} else if !ok || e.Err != nil || e.Sessions != 1 || e.Bytes != 10 || err.Error() != "godwit: shutdown: 10 bytes for 1 sessions were given up" {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A server that is shut down has given its port back, and refuses who asks.
+func TestShutdownClosesThePort(t *testing.T) {
+	network := netsim.New(1)
+	defer network.Close()
+	addr := netip.MustParseAddrPort("192.0.2.1:7777")
+	for range 2 {
+		pc, err := network.Listen(addr)
+		if err != nil {
+			t.Fatalf("the port is not free: %v", err)
+		}
+		s, err := Serve(pc, Config{RTC: rtcserver.Config{MaxOffers: -1}})
+		must(t, err)
+		wantPost(t, s, "v=1", "", 200, "", "")
+		must(t, s.Shutdown(context.Background(), ""))
+		wantPost(t, s, "v=1", "", http.StatusServiceUnavailable, "shutdown", "")
+		if _, err := s.Local(LocalConfig{}); err != ErrClosed || s.book.count() > 1 {
+			t.Errorf("Local afterwards: %v, %d in the book", err, s.book.count())
+		}
+	}
+}
+
+// A client in the process with a connect message too long is none.
+func TestLocalWithAMistake(t *testing.T) {
+	srv, _ := newTestServer(t)
+	if c, err := srv.Local(LocalConfig{Hello: make([]byte, MaxHello+1)}); c != nil || err != ErrHello || srv.book.count() != 0 {
+		t.Errorf("%v, %d in the book", err, srv.book.count())
+	}
+	must(t, srv.Close())
+	if c, err := srv.Local(LocalConfig{}); c != nil || err != ErrClosed || srv.book.count() != 0 {
+		t.Errorf("after Close: %v, %d in the book", err, srv.book.count())
+	}
+}
+
+// What came in part is in the totals as it is in the session.
+func TestTotalsOfWhatIsHeld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		x := newStranger(t, srv, table)
+		x.say(0, hello)
+		x.run(100 * ms)
+		x.say(chat, string(make([]byte, 10_000)))
+		x.loop.mu.Lock()
+		x.ours.in = append(x.ours.in, x.mux.Append(time.Now(), nil, channel.MaxPacket))
+		x.loop.touch(x.ours)
+		x.loop.poke()
+		x.loop.mu.Unlock()
+		settle()
+		if got, want := srv.Totals().Channels[chat].Held, x.server.ChannelStats(chat).Held; got != want || got == 0 {
+			t.Errorf("%d are held in all, %d of the one session", got, want)
+		}
+		x.server.Kick("")
+		settle()
+	})
+}
