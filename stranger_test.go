@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"net/netip"
@@ -20,6 +21,7 @@ type stranger struct {
 	theirs *localEnd
 	deaf   bool // it takes nothing, and acknowledges nothing
 	heard  string
+	token  []byte // to resume with, as the last WELCOME says
 }
 
 // newStranger gives the server a client with a table of its own.
@@ -75,6 +77,9 @@ func (x *stranger) run(d time.Duration) {
 		}
 		events = x.mux.Events(events[:0])
 		for _, ev := range events {
+			if ev.Type == channel.EventMessage && ev.Channel == channel.Control && ev.Payload[0] == 2 {
+				x.token = bytes.Clone(ev.Payload[9:25])
+			}
 			if ev.Type == channel.EventClosed {
 				x.heard = fmt.Sprintf("%v: %s", CloseCode(ev.Code), ev.Payload)
 			}

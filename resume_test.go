@@ -1,0 +1,143 @@
+package godwit
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A request that shows a session's token makes a link and no session, and asks nobody who
+// it is. The next takes its place, the session's end takes both away, and from its Close
+// on the session cannot be resumed.
+func TestResumeTakesNoOtherPlace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		asked := 0
+		s := serve(t, Config{Channels: table, MaxConns: 1, Authorize: func(*http.Request) (Identity, error) { asked++; return Identity{}, nil }})
+		x := newStranger(t, s, table)
+		x.say(0, hello)
+		x.run(100 * ms)
+		resume := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(x.token)
+		links := map[*rtcserver.Conn]bool{nil: true}
+		for range 3 {
+			wantPost(t, s, "v=1", resume, 200, "", "")
+			link := x.server.newest.Load()
+			if st := s.Stats(); links[link] || st.RTC.Pending != 1 || s.book.count() != 1 || st.Pending != 0 || x.server.isOn(link) {
+				t.Errorf("a new link: %v; %d links wait, %d sessions", !links[link], st.RTC.Pending, s.book.count())
+			}
+			links[link] = true
+		}
+		if asked != 0 || s.Stats().Refused != 0 {
+			t.Errorf("asked %d times, refused %d", asked, s.Stats().Refused)
+		}
+		x.deaf = true // the session cannot end
+		must(t, x.server.Send(chat, []byte("wait")))
+		x.server.Close(Normal, "")
+		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
+		if x.server.resumable() || s.book.count() != 1 {
+			t.Errorf("resumable %v, %d in the book", x.server.resumable(), s.book.count())
+		}
+		x.server.Kick("")
+		settle()
+		if st := s.Stats(); st.RTC.Pending != 0 || st.Refused != 1 || s.book.count() != 0 {
+			t.Errorf("when it is over %d links wait, %d are refused, %d in the book", st.RTC.Pending, st.Refused, s.book.count())
+		}
+		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
+		wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAB", 410, "resume", "malformed") // not what an encoder writes
+	})
+}
+
+// A session that ends while its client's request is looked at is not resumed.
+func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := serve(t, Config{Channels: table})
+		x := newStranger(t, s, table)
+		x.say(0, hello)
+		x.run(100 * ms)
+		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), http.NoBody)
+		r.Header.Set("Authorization", "Godwit-Resume "+base64.RawURLEncoding.EncodeToString(x.token))
+		must(t, s.authorize(r))
+		if !resumes(r) {
+			t.Error("it resumes nothing")
+		}
+		x.server.Kick("")
+		settle()
+		if e, err := s.engine(nil, r); e != nil || status(err) != http.StatusGone || s.Stats().Refused != 1 {
+			t.Errorf("%v, %v, %d refused", e, err, s.Stats().Refused)
+		}
+		r = httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), http.NoBody)
+		if must(t, s.authorize(r)); resumes(r) || resumes(httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
+			t.Error("a request without a token resumes")
+		}
+	})
+}
+
+// Clients whose address is not known are of one address; a token that may be used again
+// is, and one that may not is counted as refused.
+func TestLimitsOfEngine(t *testing.T) {
+	s := serve(t, Config{RTC: rtcserver.Config{MaxPerIP: 2}})
+	for i, want := range []int{200, 200, 429} {
+		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))
+		r.RemoteAddr = "@"
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		var body map[string]string
+		json.Unmarshal(w.Body.Bytes(), &body)
+		if w.Code != want || want == 429 && body["code"] != "rate" {
+			t.Errorf("offer %d: %d %s", i, w.Code, w.Body)
+		}
+	}
+	for _, again := range []bool{false, true} {
+		signer, verifier := newTokens(t)
+		verifier.Reusable = again
+		s := serve(t, Config{Tokens: verifier})
+		text, err := signer.Sign(time.Now(), auth.Claims{Subject: "ada", Audience: "eu-1", ID: "1", Expires: time.Now().Add(time.Minute)})
+		must(t, err)
+		wantPost(t, s, "v=1", "Bearer "+text, 200, "", "")
+		if again {
+			wantPost(t, s, "v=1", "Bearer "+text, 200, "", "")
+		} else {
+			wantPost(t, s, "v=1", "Bearer "+text, 401, "token", "replayed")
+		}
+		if n, made := s.Stats().Refused, s.book.count(); n == 1 == again || made == 2 != again {
+			t.Errorf("again %v: %d refused, %d made", again, n, made)
+		}
+	}
+}
+
+// When Close is told the session is in no group and in no list any more, and a server that
+// drains refuses who asks.
+func TestWhatIsTrueInClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := serve(t, Config{Channels: table})
+		x := newStranger(t, s, table)
+		x.say(0, hello)
+		x.run(100 * ms)
+		g := s.NewGroup()
+		g.Join(x.server)
+		told := false
+		s.config.Handler.Close = func(c *Conn, _ CloseReason) {
+			if told = true; g.Len() != 0 || s.Len() != 0 || s.book.count() != 0 || g.Join(c) {
+				t.Errorf("%d in its group, %d open, %d in the book", g.Len(), s.Len(), s.book.count())
+			}
+		}
+		x.deaf = true
+		must(t, x.server.Send(chat, []byte("wait")))
+		done := make(chan error)
+		go func() { done <- s.Shutdown(t.Context(), "") }()
+		settle()
+		wantPost(t, s, "v=1", "", 503, "shutdown", "")
+		if _, err := s.Local(LocalConfig{}); err != ErrClosed {
+			t.Errorf("Local: %v", err)
+		}
+		if err := <-done; err == nil || !told {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
