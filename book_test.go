@@ -32,11 +32,13 @@ func TestBookFollowsSessions(t *testing.T) {
 			t.Errorf("%d sessions are ada's", len(got))
 		}
 		time.Sleep(time.Second) // all WELCOMEs are acknowledged
+		settle()
 		first := slices.Collect(maps.Keys(b.byToken))
 		cut(client)
 		settle()
 		resume(client, again)
 		time.Sleep(time.Second)
+		settle()
 		if len(first) != 3 || len(b.byToken) != 3 {
 			t.Errorf("%d tokens resume three sessions, and %d when one has a new one", len(first), len(b.byToken))
 		}

@@ -177,6 +177,7 @@ func TestPayloadsGoRound(t *testing.T) {
 		for n := range 3 {
 			must(t, srv.Broadcast(move, []byte("left")))
 			time.Sleep(time.Second)
+			settle()
 			if len(srv.payloads.free) != 1 {
 				t.Fatalf("after message %d: %d payloads are free, want the one", n, len(srv.payloads.free))
 			}
