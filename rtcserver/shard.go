@@ -373,10 +373,6 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 		}
 		return
 	}
-	if c.gone {
-		s.stats.drops[DropBadCheck]++
-		return
-	}
 	s.conns[c] = struct{}{}
 	slot := s.slot()
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, slot)
@@ -469,10 +465,6 @@ func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
 
 // datagram takes a DTLS datagram of c.
 func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
-	if c.gone {
-		s.stats.drops[DropUnknownAddr]++
-		return
-	}
 	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
 	s.events = events
 	if len(forHandshake) > 0 && c.handshake != nil {
@@ -490,7 +482,6 @@ func (s *shard) advance(now time.Time) {
 	if !s.expiry.IsZero() && !now.Before(s.expiry) {
 		s.expired, s.expiry = s.server.registry.expire(now, s, s.expired[:0])
 		for i, c := range s.expired {
-			s.conns[c] = struct{}{}
 			c.peer.GiveUp(now)
 			s.timers.Set(c, &c.timer, now)
 			s.expired[i] = nil

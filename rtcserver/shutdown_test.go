@@ -196,3 +196,95 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// While the server says goodbye, it answers no more offers, though pages may still talk
+// to it; and it says it first, not last.
+func TestShutdownRefusesOffersAtOnce(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		p := w.open()
+		begin, done := time.Now(), make(chan struct{})
+		go func() { defer close(done); w.server.Shutdown(w.t.Context()) }()
+		p.want("it hears of it", "close: closed by the server")
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("the page hears of it after %v", d)
+		}
+		time.Sleep(goodbye / 2)
+		w.wantRefused("it says goodbye")
+		<-done
+		if d := time.Since(begin); d != goodbye {
+			t.Errorf("Shutdown took %v, want %v", d, goodbye)
+		}
+	})
+}
+
+// A polled server says goodbye for as long, and Close runs what handlers there are.
+func TestShutdownOfAPolledServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		end   func(*Server, func())
+		takes time.Duration
+	}{
+		"Shutdown":                      {func(s *Server, _ func()) { s.Shutdown(context.Background()) }, goodbye},
+		"Close":                         {func(s *Server, _ func()) { s.Close() }, 0},
+		"Shutdown of what is closed":    {func(s *Server, closePort func()) { closePort(); s.Shutdown(context.Background()) }, 0},
+		"Shutdown when nobody is there": {func(s *Server, _ func()) { s.Close(); s.Shutdown(context.Background()) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				closes := 0
+				w := &world{t: t, network: netsim.New(1), events: make(chan string, 100)}
+				defer w.network.Close()
+				pc, err := w.network.Listen(serverAddr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.serve(pc, Config{Manual: true, Handler: Handler{Close: func(*Conn, *CloseError) { closes++ }}})
+				opened := make(chan struct{})
+				go func() { defer close(opened); w.open() }()
+				for open := false; !open; {
+					select {
+					case <-opened:
+						open = true
+					default:
+						w.server.Poll(time.Millisecond)
+					}
+				}
+				begin := time.Now()
+				c.end(w.server, func() { pc.Close() })
+				if d := time.Since(begin); d < c.takes || d > c.takes+10*time.Millisecond || closes != 1 {
+					t.Errorf("it took %v, want %v; %d were told", d, c.takes, closes)
+				}
+			})
+		})
+	}
+}
+
+// Of connections that are gone a shard keeps nothing, however far they had come.
+func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
+	inWorld(t, Config{MaxHandshakes: 1, PendingTimeout: 4 * time.Second}, func(w *world) {
+		p := w.open()
+		p.echoes("it is open")
+		p.conn.Close()
+		w.offer("") // nobody comes
+		shakes, waits := w.offer(""), w.offer("")
+		shakes.check(attackerAddr, "")
+		waits.check(victimAddr, "")
+		synctest.Wait()
+		shakes.conn.Close("")
+		waits.conn.Close("")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		s := w.server.shards[0]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.rivals)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+len(s.later)+len(s.touched) != 0 {
+			t.Errorf("%d connections, %d open, %d addresses, %d rivals, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.rivals), s.places)
+		}
+		if d := s.timers.Next(); !d.IsZero() {
+			t.Errorf("the loop would look at somebody at %v", d)
+		}
+		if !shakes.conn.gone || shakes.conn.handshake != nil || shakes.conn.addrs != nil || waits.conn.handshake != nil {
+			t.Errorf("%+v", shakes.conn)
+		}
+		wantNothing(t, w.server)
+	})
+}
