@@ -1,0 +1,88 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// withAnotherShard gives a world's server a second shard, to which the test hands
+// datagrams as the kernel would.
+func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.AddrPort, b []byte)) {
+	w.t.Helper()
+	pc, err := w.network.Listen(netip.AddrPortFrom(serverAddr.Addr(), serverAddr.Port()+1))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	socket, err := udpio.Take(pc, udpio.Config{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { socket.Close() })
+	home, other = w.server.shards[0], newShard(w.server, socket)
+	w.server.shards = append(w.server.shards, other)
+	return home, other, func(from netip.AddrPort, b []byte) {
+		other.mu.Lock()
+		d := &other.in[0]
+		d.Remote, d.Local, d.B = from, serverAddr.Addr(), append(d.B[:0], b...)
+		other.receive(time.Now(), d, 0)
+		other.mu.Unlock()
+		other.passOn()
+		synctest.Wait()
+	}
+}
+
+// What reaches another shard than a connection's home is answered there all the same, and
+// goes round once.
+func TestDatagramsThatReachAnotherShard(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		home, other, hand := w.withAnotherShard()
+		p := w.open()
+		p.echoes("it is open")
+		synctest.Wait()
+		var c *Conn
+		for c = range w.server.Conns() {
+		}
+		drops := func(s *shard) [DropReasons]uint64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.stats.drops
+		}
+
+		hand(p.addr(), checkFor(c.ufrag+":page", "wrong password of whoever", true))
+		if drops(home)[DropBadCheck] != 1 || drops(other)[DropBadCheck] != 0 {
+			t.Errorf("a check: %v at home, %v elsewhere", drops(home), drops(other))
+		}
+		before := c.Stats().Dropped
+		hand(p.addr(), record(23, 1, 7, make([]byte, 40)))
+		if n := c.Stats().Dropped - before; n != 1 || drops(other)[DropUnknownAddr] != 0 {
+			t.Errorf("a forged record: %d of the connection, %v elsewhere", n, drops(other))
+		}
+		hand(attackerAddr, record(23, 1, 7, make([]byte, 40)))
+		if drops(home)[DropUnknownAddr] != 0 || drops(other)[DropUnknownAddr] != 1 {
+			t.Errorf("from nowhere: %v at home, %v elsewhere", drops(home), drops(other))
+		}
+		if len(other.forwards) != 0 {
+			t.Errorf("%d datagrams would be passed on again", len(other.forwards))
+		}
+		// What was left for a connection that is gone since is not left again.
+		home.mu.Lock()
+		home.leave(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))})
+		home.leave(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)})
+		home.mu.Unlock()
+		synctest.Wait()
+		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || len(home.inbox) != 0 {
+			t.Errorf("left for nobody: %v, %d are there", d, len(home.inbox))
+		}
+		p.echoes("it goes on")
+		p.conn.Close()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if len(w.server.registry.byAddr) != 0 {
+			t.Errorf("%d addresses of nobody are known to all shards", len(w.server.registry.byAddr))
+		}
+	})
+}
