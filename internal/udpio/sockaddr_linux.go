@@ -72,9 +72,9 @@ func parseSockaddr(b []byte) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// withZone adds the zone that a link-local address needs to be answered.
+// withZone adds the zone that a link-local address needs to be answered. IPv4 has none.
 func withZone(ip netip.Addr, scope uint32) netip.Addr {
-	if scope == 0 || !ip.IsLinkLocalUnicast() || ip.Is4() {
+	if scope == 0 || !ip.IsLinkLocalUnicast() {
 		return ip
 	}
 	return ip.WithZone(strconv.FormatUint(uint64(scope), 10)) // no allocation below 100

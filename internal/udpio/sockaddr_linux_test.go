@@ -93,6 +93,110 @@ func TestControlMessagesOfOneDatagram(t *testing.T) {
 	}
 }
 
+// What is left in a buffer goes to no other address.
+func TestNothingOfAnEarlierAddressIsLeft(t *testing.T) {
+	var b [sa6Len]byte
+	fill := func(b []byte) {
+		for i := range b {
+			b[i] = 0xff
+		}
+	}
+	zero := func(what string, b []byte) {
+		t.Helper()
+		for i, v := range b {
+			if v != 0 {
+				t.Errorf("%s: byte %d is %d", what, i, v)
+			}
+		}
+	}
+	fill(b[:])
+	putSockaddr(&b, netip.MustParseAddrPort("192.0.2.1:80"), false)
+	zero("behind an IPv4 address", b[sa4Addr+4:sa4Len])
+	fill(b[:])
+	putSockaddr(&b, netip.MustParseAddrPort("[2001:db8::1]:80"), true)
+	zero("the flow", b[saPort+2:sa6Addr])
+	zero("the scope", b[sa6Scope:])
+	var c [controlLen]byte
+	fill(c[:])
+	putControl(&c, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"))
+	zero("the interface, and the address in the header", append(c[info4Index:info4Local:info4Local], c[info4Local+4:control4Len]...))
+	fill(c[:])
+	putControl(&c, netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"))
+	zero("the interface", c[info6Index:control6Len])
+}
+
+func TestZones(t *testing.T) {
+	for _, c := range []struct {
+		addr  string
+		scope uint32
+		want  string
+	}{
+		{"fe80::1", 2, "fe80::1%2"}, {"fe80::1", 0, "fe80::1"}, {"2001:db8::1", 2, "2001:db8::1"}, {"169.254.1.1", 2, "169.254.1.1"},
+	} {
+		if got := withZone(netip.MustParseAddr(c.addr), c.scope); got != netip.MustParseAddr(c.want) {
+			t.Errorf("%s at %d: %v", c.addr, c.scope, got)
+		}
+	}
+	var b [controlLen]byte
+	if putControl(&b, netip.Addr{}, netip.MustParseAddr("::1")) != 0 || putControl(&b, netip.Addr{}, netip.MustParseAddr("127.0.0.1")) != 0 {
+		t.Error("no address was encoded")
+	}
+}
+
+// A control message counts if level, type and length are those of its kind; others, and
+// one without data, are passed over; and what is malformed hides nothing before it.
+func TestControlMessagesByKind(t *testing.T) {
+	message := func(n int, level, typ uint32) []byte {
+		var b [controlLen]byte
+		putCmsg(&b, n, level, typ)
+		for i := cmsgData; i < len(b); i++ {
+			b[i] = 7
+		}
+		return b[: (n+wordLen-1)/wordLen*wordLen : (n+wordLen-1)/wordLen*wordLen]
+	}
+	for name, k := range map[string]struct {
+		n          int
+		level, typ uint32
+		seen       func(control) bool
+	}{
+		"IPv4":  {cmsgData + info4Len, unix.IPPROTO_IP, unix.IP_PKTINFO, func(c control) bool { return c.local.Is4() }},
+		"IPv6":  {cmsgData + info6Len, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, func(c control) bool { return c.local.Is6() }},
+		"drops": {cmsgData + overflowLen, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, func(c control) bool { return c.hasDrops }},
+	} {
+		whole := message(k.n, k.level, k.typ)
+		for what, c := range map[string]struct {
+			b    []byte
+			want bool
+		}{
+			"alone":                       {whole, true},
+			"of another level":            {message(k.n, 99, k.typ), false},
+			"of another type":             {message(k.n, k.level, 99), false},
+			"a byte short":                {message(k.n-1, k.level, k.typ), false},
+			"behind one without data":     {append(message(cmsgData, 99, 99), whole...), true},
+			"behind one of no length":     {append(noLength(), whole...), false},
+			"behind one that never ends":  {append(tooLong(), whole...), false},
+			"before one that is too long": {append(whole[:len(whole):len(whole)], tooLong()...), true},
+		} {
+			if got := k.seen(parseControl(c.b)); got != c.want {
+				t.Errorf("%s, %s: seen %v", name, what, got)
+			}
+		}
+	}
+}
+
+// tooLong is the header of a control message that is not all there.
+func tooLong() []byte {
+	var b [controlLen]byte
+	putCmsg(&b, 4096, 99, 99)
+	return b[:cmsgData]
+}
+
+func noLength() []byte {
+	var b [controlLen]byte
+	putCmsg(&b, 0, 99, 99)
+	return b[:cmsgData]
+}
+
 func FuzzControl(f *testing.F) {
 	var b [controlLen]byte
 	for _, ip := range []string{"127.0.0.2", "2001:db8::1", "fe80::1%2"} {

@@ -275,3 +275,35 @@ func TestListenErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestAddressesToListenOn(t *testing.T) {
+	for addr, want := range map[string]string{
+		":7777":                   "udp :7777",
+		"[::]:7777":               "udp :7777",
+		"0.0.0.0:7777":            "udp4 0.0.0.0:7777",
+		"192.0.2.1:0":             "udp4 192.0.2.1:0",
+		"[::ffff:192.0.2.1]:7777": "udp4 192.0.2.1:7777",
+		"[2001:db8::1]:65535":     "udp6 [2001:db8::1]:65535",
+		"7777":                    "is not like :7777",
+		":65536":                  "the port must be a number",
+		":http":                   "the port must be a number",
+		"localhost:7777":          "the host must be empty or an IP address",
+	} {
+		network, address, err := parseListen(addr)
+		got := network + " " + address
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) || err == nil && got != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+}
+
+func TestSizesOfBuffers(t *testing.T) {
+	for n, want := range map[int]int{0: defaultBuffer, 1: 1, 5000: 5000, -1: 0} {
+		if size, ok := bufferSize(n); ok != (want > 0) || ok && size != want {
+			t.Errorf("%d: %d, %v", n, size, ok)
+		}
+	}
+}
