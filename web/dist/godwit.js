@@ -1984,7 +1984,7 @@ var Session = class {
     this.inbox = [];
     // what the Mux has delivered
     this.closedBy = null;
-    // the peer, just now
+    // the peer
     this.closing = false;
     // what was sent is on its way; nothing more is taken
     this.closedAt = 0;
@@ -2073,10 +2073,9 @@ var Session = class {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much before WELCOME");
+    if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
     const by = this.closedBy;
     if (!by) return;
-    this.closedBy = null;
     const [code, reason, missed] = by;
     if (this.closing) this.finish(...this.ending, false, missed);
     else this.finish(code, reason, true, missed);
@@ -2210,7 +2209,6 @@ var Session = class {
       const why = sent ? "response-lost" : "send-failed";
       reject(new RequestError(why, "the session has ended"));
     }
-    this.calls.clear();
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
   /** Whether the session is closed and has nothing more to say: its link may go. */

@@ -80,7 +80,7 @@ export class Session {
   private since = 0; // of the interruption or, before opening, of the link
   grace = 30_000; // for which the server keeps it
   readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
-  private closedBy: [code: number, reason: string, missed: number] | null = null; // the peer, just now
+  private closedBy: [code: number, reason: string, missed: number] | null = null; // the peer
   closing = false; // what was sent is on its way; nothing more is taken
   private closedAt = 0; // when the program closed
   private drainBy = Infinity; // when the close frame is sent at the latest
@@ -182,10 +182,9 @@ export class Session {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly && this.state !== open) this.abort(t, codeEarly, "too much before WELCOME");
+    if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
     const by = this.closedBy;
     if (!by) return;
-    this.closedBy = null;
     const [code, reason, missed] = by;
     if (this.closing) this.finish(...this.ending, false, missed);
     else this.finish(code, reason, true, missed);
@@ -336,7 +335,6 @@ export class Session {
       const why: RequestErrorCode = sent ? "response-lost" : "send-failed";
       reject(new RequestError(why, "the session has ended"));
     }
-    this.calls.clear();
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
 

@@ -201,6 +201,45 @@ describe.each([
     expect([first.state, sessionStorage.getItem("godwit")]).toEqual(["open", "another"]);
   });
 
+  test("messages that have left or come in part go on, both ways, and no piece of them is sent again", async () => {
+    const first = await within(500, connect(url, options));
+    const s = server.sessions[0]!;
+    const mux = s.mux as import("../src/mux").Mux;
+    const channel = s.channel!;
+    const big = (n: number): Uint8Array => new Uint8Array(5000).map((_, i) => i * n);
+    const [send, fromServer] = [channel.send, channel.fromServer];
+    const least = { up: 2, down: 2 }; // large packets that come through
+    channel.send = (b) => (b.length < 500 || least.up-- > 0) && send.call(channel, b);
+    channel.fromServer = (b) => (b.length < 500 || least.down-- > 0) && fromServer.call(channel, b);
+    const fate = first.send("chat", big(3), { receipt: true });
+    await pass(100);
+    mux.send(performance.now(), 2, big(5));
+    s.flush();
+    await pass(60);
+    mux.send(performance.now(), 2, utf8("small"));
+    s.flush();
+    await pass(60);
+    first.send("chat", utf8("late"), { deadline: 1000 }); // by the time there is a page again
+    first.send("chat", utf8("kept"));
+    const saved = suspend(first);
+    expect([await fate, channel.readyState]).toEqual(["abandoned", "closed"]);
+    const [, , [[, sent, acked]], ,] = JSON.parse(saved)[9][3] as [number, number, [[number, number, boolean[]]]];
+    expect([sent > 2, acked.filter(Boolean).length]).toEqual([true, 2]);
+    await pass(2000);
+    const second = await within(1000, resume(url, options, saved));
+    const heard: Uint8Array[] = [];
+    second.on("loot", (b) => heard.push(b));
+    await pass(2000);
+    expect(s.came).toEqual([[3, big(3)], [3, utf8("kept")]]);
+    expect(heard.map((b) => b.length).sort()).toEqual([5, 5000]);
+    expect(heard.find((b) => b.length > 5)).toEqual(big(5));
+    expect(mux.channelStats(3).duplicates).toBe(0);
+    expect(second.channelStats("loot").duplicates).toBe(0);
+    expect([second.stats().queued, second.stats().held, mux.stats().queued]).toEqual([0, 0, 0]);
+    void second.close();
+    await pass(500);
+  });
+
   test("a session goes on in a page with another bundle", async () => {
     const plain = (await import(new URL("../dist/godwit.js", import.meta.url).href)) as typeof built;
     for (const [a, b] of [[built, plain], [plain, built]] as const) {
@@ -372,6 +411,7 @@ describe.each([
     reload();
     await pass(31_000); // beyond the grace time
     conn = await next();
+    expect(server.asked.filter((a) => a.startsWith("Godwit-Resume"))).toEqual([]);
     expect([conn.continued, conn.id]).toEqual([false, number(2)]);
 
     reload();
@@ -486,6 +526,10 @@ describe.each([
     await within(500, resume(url, options, saved));
     await pass(500);
     await expect(within(500, resume(url, options, saved))).rejects.toMatchObject({ code: "resume", status: 410 });
+    for (const at of [Date.now() + 1, Date.now() - 30_001]) { // of a clock that was set back; and too old
+      const other = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: at }));
+      await expect(within(500, resume(url, options, other))).rejects.toMatchObject({ code: "resume", status: 0 });
+    }
     await expect(within(500, resume(url, options, "{}"))).rejects.toMatchObject({ code: "resume", status: 0 });
   });
 });

@@ -55,7 +55,7 @@ describe("which piece goes next", () => {
     const b = new Box({ mode: "unreliable", priority: 3 }, { mode: "unreliable", priority: 1 }, { mode: "unreliable", priority: 2 });
     for (const ch of [1, 2, 3]) for (const n of [0, 1]) b.quiet(ch, 10 * ch + n);
     expect(b.said()).toBe("20 21 30 31 10 11");
-    expect([b.said(), b.o.hasWork(0)]).toEqual(["", false]);
+    expect([b.said(), b.o.hasWork(0), b.o.hasWork(0)]).toEqual(["", false, false]);
   });
 
   test("channels of one priority share by weight", () => {
@@ -68,8 +68,10 @@ describe("which piece goes next", () => {
 
   test("a channel that was idle gets no more than its share for that", () => {
     const b = new Box({ mode: "unreliable" }, { mode: "unreliable" });
+    b.quiet(2, 2, 100);
     for (let i = 0; i < 20; i++) b.quiet(1, 1, 100);
     b.said();
+    expect([b.o.hasWork(0), b.o.hasWork(0)]).toEqual([true, true]);
     for (let i = 0; i < 10; i++) b.quiet(2, 2, 100);
     const names = b.said(0, 850).split(" ");
     expect(names.filter((n) => n === "1").length).toBeGreaterThanOrEqual(3);
@@ -217,6 +219,52 @@ describe("what becomes of messages", () => {
     expect(b.o.senders[2]!.stats).toMatchObject({ dropped: 1, messagesOut: 1 });
   });
 
+  test("a reliable message that was not begun by its deadline is dropped, too", () => {
+    const b = new Box({ mode: "reliable-ordered" });
+    b.send(1, 1, 10, 0, { deadline: 100 });
+    expect([b.said(100), b.fates, b.o.settled()]).toEqual(["", ["1 expired unsent"], true]);
+  });
+
+  test("what is given up is not taken for arrived, nor counted twice, when its packet arrives after all", () => {
+    const b = new Box({ mode: "unreliable" });
+    b.send(1, 1);
+    const [p] = b.packet();
+    b.send(1, 2);
+    b.o.lost({ ...p, pieces: [...p.pieces] });
+    b.o.acked(p);
+    expect([b.fates, b.o.senders[1]!.cost]).toEqual([["1 lost"], 42]);
+  });
+
+  test("two packets with one piece may both arrive", () => {
+    const b = new Box({ mode: "reliable-ordered" });
+    b.send(1, 1);
+    const [p1] = b.packet(10);
+    b.send(1, 2);
+    const [p2] = b.packet(10);
+    const [copy, names] = b.packet(20, 30, { overdue: -1, loss: 0.1, only: true });
+    expect(names).toBe("2");
+    for (const p of [p2, copy, p1]) b.o.acked(p);
+    expect([b.fates, b.o.settled(), b.o.senders[1]!.cost]).toEqual([["2 delivered", "1 delivered"], true, 0]);
+  });
+
+  test("a timeout gives up nothing: of what is unreliable an answer may still come", () => {
+    const b = new Box({ mode: "unreliable" });
+    b.send(1, 1);
+    const [p] = b.packet();
+    expect([b.o.again(p), b.fates, b.o.settled()]).toEqual([false, [], true]);
+    b.o.acked(p);
+    expect(b.fates).toEqual(["1 delivered"]);
+  });
+
+  test("a message drops the one with its key along with what is older, where it needs more room", () => {
+    const b = new Box({ mode: "unreliable", maxMessage: 200, queueLimit: 396 });
+    b.send(1, 1, 10, 0, { key: 1 });
+    b.send(1, 2, 100);
+    b.send(1, 3, 100);
+    b.send(1, 4, 200, 0, { key: 1 });
+    expect([b.fates, b.o.senders[1]!.cost, b.said()]).toEqual([["1 dropped unsent", "2 dropped unsent"], 364, "3 4"]);
+  });
+
   test("a large unreliable message that was sent in part is dropped at its deadline", () => {
     const b = new Box({ mode: "unreliable" });
     b.send(1, 1, 2000, 0, { deadline: 100 });
@@ -282,12 +330,13 @@ describe("what becomes of messages", () => {
     const [p] = b.packet();
     b.send(1, 2, 200);
     b.send(2, 3, 300);
+    b.o.lost({ ...p, pieces: [...p.pieces] });
     expect(b.o.unsettled(), "of reliable messages, and none of channel 0").toBe(300);
     b.o.abandon();
     expect(b.fates).toEqual(["1 abandoned", "2 abandoned unsent", "3 abandoned unsent"]);
     b.o.acked(p);
     b.o.lost(p);
-    expect([b.fates.length, b.o.settled(), b.o.hasWork(0)]).toEqual([3, true, false]);
+    expect([b.fates.length, b.o.settled(), b.o.hasWork(0), b.o.senders[1]!.lost]).toEqual([3, true, false, 0]);
   });
 
   test("nobody asks for an unreliable message, and nothing of it is kept", () => {
@@ -340,6 +389,7 @@ describe("copies in spare bytes", () => {
   test("as often as the channel says, or never", () => {
     const often = (copy: number): number => rides(start({ mode: "reliable-ordered", copies: copy }), 9).filter(Boolean).length;
     expect([1, 5, -1].map(often)).toEqual([1, 5, 0]);
+    expect(rides(start({ mode: "reliable-ordered", copies: -1 }), 2, { ...copies, overdue: 10 })).toEqual(["", ""]);
   });
 
   test("not of large ones, nor where there is no room, nor twice in a packet", () => {
@@ -351,6 +401,7 @@ describe("copies in spare bytes", () => {
     expect(rides(b, 1, copies, 512 + 14)).toEqual([""]);
     expect(rides(b, 1, copies, 512 + 15)).toEqual(["2"]);
     expect([b.o.copies, b.o.retransmits]).toEqual([1, 0]);
+    expect(rides(b, 1)).toEqual(["2"]);
   });
 
   test("first of the channels that go first, of each the newest first, or the oldest if they are overdue", () => {
@@ -368,6 +419,19 @@ describe("copies in spare bytes", () => {
     expect(rides(b, 2, { ...copies, overdue: 10 }), "at 20, when it was overdue").toEqual(["1", "1"]);
     expect(rides(b, 2)).toEqual(["", ""]);
     expect(rides(b, 1, { ...copies, overdue: 19 })).toEqual([""]);
+  });
+
+  test("anew when a message was sent again, and one that finds no room stays overdue", () => {
+    const b = start({ mode: "reliable-ordered", copies: 1 });
+    const p = { pieces: b.o.senders[1]!.waiting[0]!.pieces };
+    expect(rides(b, 2)).toEqual(["1", ""]);
+    b.o.lost({ ...b.flight.packets.at(-2)!, ...p });
+    expect(b.said(30)).toBe("1");
+    expect(rides(b, 2, { ...copies, overdue: 29 })).toEqual(["1", ""]);
+    const full = start({ mode: "reliable-ordered", copies: 1 });
+    expect(rides(full, 3)).toEqual(["1", "", ""]);
+    expect(rides(full, 1, { ...copies, overdue: 10 }, 5)).toEqual([""]);
+    expect(rides(full, 1, { ...copies, overdue: 10 })).toEqual(["1"]);
   });
 
   test("of 64 messages at each end at most", () => {

@@ -52,8 +52,8 @@ class Pair {
     this.server.send(this.w.now, 0, Uint8Array.from(b));
   }
 
-  welcome(): this {
-    this.say(typeWelcome, 0, 0, 0, 0, 0, 0, 0, 7, ...Array.from({ length: 16 }, (_, i) => 255 - i), 0, 0, 0x75, 0x30, 0, 0, 0x27, 0x10);
+  welcome(grace = 0x30): this {
+    this.say(typeWelcome, 0, 0, 0, 0, 0, 0, 0, 7, ...Array.from({ length: 16 }, (_, i) => 255 - i), 0, 0, 0x75, grace, 0, 0, 0x27, 0x10);
     return this;
   }
 
@@ -82,6 +82,17 @@ describe("opening", () => {
     expect([p.s.state, p.s.id, p.s.grace, p.s.token]).toEqual([open, 7n, 30_000, "__79_Pv6-fj39vX08_Lx8A"]);
     p.welcome().pass();
     expect(p.names()).toEqual(["opened"]);
+    expect(new Pair().welcome(0x31).pass().s.grace).toBe(30_001);
+  });
+
+  test("has five seconds from the first link on", () => {
+    const p = new Pair({}, {}, false);
+    p.w.ends.length = 0;
+    p.s.link(1000, 20);
+    p.s.advance(5999);
+    expect(p.s.state).toBe(1);
+    p.s.advance(6000);
+    expect(p.names()).toEqual(["closed"]);
   });
 
   test("ends after five seconds without WELCOME, though something is heard", () => {
@@ -112,7 +123,7 @@ describe("opening", () => {
     for (const word of ["a", "b", "c"]) p.server.send(0, 2, utf8(word));
     p.pass();
     expect(p.told).toEqual([]);
-    p.welcome().pass();
+    p.welcome().w.run(100, () => p.told.length > 0);
     expect(p.told).toEqual([["opened"], ["message", 2, "a"], ["message", 2, "b"], ["message", 2, "c"]]);
     const over = new Pair();
     for (const size of [65_504, 65_504, 65_504, 65_504, 1]) over.server.send(0, 2, new Uint8Array(size));
@@ -398,6 +409,35 @@ describe("the end", () => {
     await expect(unsent.promise).rejects.toMatchObject({ code: "send-failed" });
   });
 
+  test("lets answers come while it waits", async () => {
+    const p = opened();
+    const call = p.s.call(p.w.now, "a", utf8(""));
+    p.w.run(1);
+    p.s.close(p.w.now, 300, "", 1000);
+    p.say(typeReply, 0, 0, 0, 1, 7);
+    p.pass(200);
+    expect([await call.promise, p.names()]).toEqual([Uint8Array.of(7), ["opened", "closed"]]);
+  });
+
+  test("that this page alone knows of is not said to the server", () => {
+    const p = opened();
+    p.s.finish(0, "suspended", false);
+    expect(() => p.s.send(p.w.now, 2, utf8("x"))).toThrow("the session has ended");
+    p.s.close(p.w.now, 300, "", 0);
+    p.pass(1000);
+    expect([p.ended, p.names(), p.s.over()]).toEqual([[], ["opened", "closed"], false]);
+  });
+
+  test("comes when its time has come, though nothing is to be sent", () => {
+    const p = opened();
+    p.s.send(p.w.now, 2, utf8("x"));
+    p.s.close(p.w.now, 300, "", 1000);
+    p.s.advance(p.w.now + 999);
+    expect(p.s.state).toBe(open);
+    p.s.advance(p.w.now + 1000);
+    expect(p.s.state).toBe(closed);
+  });
+
   test("is over when the server knows, or was told often enough", () => {
     const p = opened();
     p.w.ends[0]!.out = { loss: 1 };
@@ -412,8 +452,8 @@ describe("the end", () => {
     const p = opened();
     p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
     for (const word of ["a", "b"]) p.server.send(p.w.now, 2, utf8(word));
-    p.pass();
-    expect(p.names()).toEqual(["opened", "message", "closed"]);
+    p.welcome().pass();
+    expect([p.names(), p.s.state]).toEqual([["opened", "message", "closed"], closed]);
   });
 });
 
