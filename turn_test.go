@@ -1,0 +1,180 @@
+package godwit
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// When a link is over the others of the process keep their places.
+func TestLinksKeepTheirPlaces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		var servers []*Conn
+		for _, name := range []string{"a", "b", "c"} {
+			_, server, _ := join(t, srv, name)
+			servers = append(servers, server)
+		}
+		for left := 2; left >= 0; left-- {
+			servers[2-left].Kick("")
+			time.Sleep(time.Second)
+			settle()
+			l := srv.local
+			l.mu.Lock()
+			if len(l.ends) != 2*left {
+				t.Errorf("with %d sessions there are %d ends of links", left, len(l.ends))
+			}
+			for i, e := range l.ends {
+				if e.place != i+1 || e.closed {
+					t.Errorf("end %d says that it is %d, closed %v", i+1, e.place, e.closed)
+				}
+			}
+			l.mu.Unlock()
+		}
+	})
+}
+
+// What a handler sends leaves when the batch is over, in as few packets as it takes, also
+// to others.
+func TestHandlersSendTogether(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	clients := make([]*Conn, 2)
+	for i := range clients {
+		c, err := srv.Local(LocalConfig{})
+		must(t, err)
+		clients[i] = c
+	}
+	events(srv, nil)
+	var before []uint64
+	sent := false
+	srv.config.Handler.Message = func(*Conn, ChannelID, []byte) {
+		for c := range srv.Conns() {
+			before = append(before, c.Stats().PacketsOut)
+			for range 3 {
+				must(t, c.Send(chat, []byte("x")))
+			}
+			if n := c.Stats().PacketsOut - before[len(before)-1]; n != 0 {
+				t.Errorf("%d packets leave from within a handler", n)
+			}
+		}
+		sent = true
+	}
+	must(t, clients[0].Send(chat, []byte("go")))
+	for !sent {
+		for range srv.Poll(0) {
+		}
+	}
+	i := 0
+	for c := range srv.Conns() {
+		if n := c.Stats().PacketsOut - before[i]; n != 1 {
+			t.Errorf("%d packets leave with three messages", n)
+		}
+		i++
+	}
+}
+
+// After a panic that the program recovers from, the next Poll tells the rest at once, and
+// as it came, though more has come since.
+func TestPollAfterAPanic(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var got []string
+		srv, _ := newTestServer(t, manual, func(c *Config) {
+			c.Handler.Message = func(_ *Conn, _ ChannelID, b []byte) {
+				if string(b) == "bad" {
+					panic("bad")
+				}
+				got = append(got, string(b))
+			}
+		})
+		client, err := srv.Local(LocalConfig{})
+		must(t, err)
+		for range 3 {
+			events(srv, nil)
+			time.Sleep(300 * ms)
+		}
+		want := strings.Repeat("two", 100)
+		for _, text := range []string{"bad", want} {
+			must(t, client.Send(chat, []byte(text)))
+		}
+		srv.Flush()
+		for !survive(func() {
+			for range srv.Poll(0) {
+			}
+		}) {
+		}
+		must(t, client.Send(chat, []byte(strings.Repeat("new", 100))))
+		srv.Flush()
+		start := time.Now()
+		for range srv.Poll(time.Hour) {
+		}
+		if d := time.Since(start); d != 0 || len(got) == 0 || got[0] != want {
+			t.Errorf("after %v: %.20q", d, got)
+		}
+		events(srv, nil)
+		if len(got) != 2 || got[1] != strings.Repeat("new", 100) {
+			t.Errorf("%.20q", got)
+		}
+	})
+}
+
+// Poll waits as long as it is told when nothing happens, and not at all when something was
+// left for it.
+func TestPollWaits(t *testing.T) {
+	for _, port := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			srv, _ := newTestServer(t, manual)
+			if port {
+				srv = serve(t, Config{Channels: table, Manual: true})
+			}
+			client, err := srv.Local(LocalConfig{})
+			must(t, err)
+			rest := func() {
+				for range 5 {
+					events(srv, nil)
+					time.Sleep(100 * ms)
+				}
+				events(srv, nil)
+			}
+			rest()
+			poll := func(d time.Duration, want time.Duration) (n int) {
+				t.Helper()
+				start := time.Now()
+				for range srv.Poll(d) {
+					n++
+					break
+				}
+				if took := time.Since(start); took != want {
+					t.Errorf("port %v: Poll(%v) takes %v, want %v", port, d, took, want)
+				}
+				return n
+			}
+			poll(50*ms, 50*ms)
+			for range 3 {
+				must(t, client.Send(chat, []byte("x")))
+			}
+			srv.Flush()
+			for range 3 {
+				if n := poll(time.Hour, 0); n != 1 {
+					t.Errorf("port %v: %d events", port, n)
+				}
+			}
+			rest()
+			poll(50*ms, 50*ms)
+		})
+	}
+}
+
+// A deadline that comes nearer wakes the server.
+func TestANearerDeadlineWakes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		_, server, _ := join(t, srv, "ada")
+		time.Sleep(time.Second)
+		server.Renew(time.Now().Add(10 * ms))
+		time.Sleep(10 * ms)
+		settle()
+		if n := srv.Len(); n != 0 {
+			t.Errorf("%d are open", n)
+		}
+	})
+}
