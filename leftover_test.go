@@ -1,11 +1,15 @@
 package godwit
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,5 +192,96 @@ func TestTotalsOfWhatIsHeld(t *testing.T) {
 		}
 		x.server.Kick("")
 		settle()
+	})
+}
+
+// A context that is done first is an error also if nothing was given up.
+func TestShutdownWithoutTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		join(t, srv, "ada")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := srv.Shutdown(ctx, "")
+		if e, ok := errors.AsType[*ShutdownError](err); !ok || e.Sessions != 0 || e.Bytes != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// An address that has as many sessions as it may gets 429 for the next, and those whose
+// address is not known are one.
+func TestAnAddressWithManySessions(t *testing.T) {
+	s := serve(t, Config{})
+	for site, remote := range map[string]string{"0.0.0.0": "@", "198.51.100.7": "198.51.100.7:1234"} {
+		s.book.bySite[netip.MustParseAddr(site)] = 63
+		refused := s.Stats().Refused
+		for i, want := range []int{200, 429} {
+			r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))
+			r.RemoteAddr = remote
+			w := httptest.NewRecorder()
+			if s.ServeHTTP(w, r); w.Code != want || want == 429 && !strings.Contains(w.Body.String(), "interrupted ones included") {
+				t.Errorf("offer %d from %s: %d %s", i, remote, w.Code, w.Body)
+			}
+		}
+		if n := s.Stats().Refused - refused; n != 1 {
+			t.Errorf("%d are counted as refused", n)
+		}
+	}
+}
+
+// An answer that is refused leaves the request as it was, and a receipt that no handler
+// wants is Poll's.
+func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	events(srv, nil)
+	id, err := client.SendWith(move, nil, Options{Receipt: true})
+	must(t, err)
+	var status Status
+	_, err = client.Ask("x", nil, func(r Result) { status = r.Status })
+	must(t, err)
+	var fate []Fate
+	for len(fate) == 0 || status == Sending {
+		events(srv, func(ev Event) {
+			switch ev.Type {
+			case RequestEvent:
+				if err := ev.Request.Reply(make([]byte, MaxRequest+1)); err != ErrPayload {
+					t.Errorf("a reply too large: %v", err)
+				}
+				must(t, ev.Request.Ack())
+			case ReceiptEvent:
+				if fate = append(fate, ev.Fate); ev.Message != id || ev.Channel != move || ev.Conn != client {
+					t.Errorf("%+v", ev)
+				}
+			}
+		})
+	}
+	if status != Acknowledged || len(fate) != 1 || fate[0] != Delivered {
+		t.Errorf("%v, %v", status, fate)
+	}
+}
+
+// The log has one line of an event, of the server's end.
+func TestLogHasOneLineOfAnEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var p page
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&p, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
+		client, server, _ := join(t, srv, "ada")
+		time.Sleep(time.Second)
+		cut(client)
+		settle()
+		resume(client, server)
+		time.Sleep(time.Second)
+		server.Kick("")
+		settle()
+		for _, event := range []string{"open", "interrupted", "resumed", "close"} {
+			if n := strings.Count(p.String(), `msg="godwit: `+event+`"`); n != 1 {
+				t.Errorf("%d lines of %q in\n%s", n, event, &p)
+			}
+		}
 	})
 }
