@@ -274,7 +274,7 @@ func (c *congestion) follows(rate float64) bool {
 		return true
 	}
 	if c.slowDelivery < 1.05*c.refDelivery {
-		c.slowRate, c.slowDelivery = 0.7*c.slowRate, min(c.slowDelivery, c.refDelivery)
+		c.slowRate, c.slowDelivery = 0.7*c.slowRate, 0.7*min(c.slowDelivery, c.refDelivery) // so much should arrive then
 		return false
 	}
 	c.refRate, c.refDelivery = c.slowRate, c.slowDelivery

@@ -89,6 +89,20 @@ func TestPolicer(t *testing.T) {
 	}
 }
 
+// A rate that fell because what arrives did not follow does not fall again because
+// less arrives at it: it would sink to the floor.
+func TestPolicerForLong(t *testing.T) {
+	for i := range 3 {
+		share, _, c := bulkShare(t, 0, netsim.Link{Delay: time.Duration(20+13*i) * time.Millisecond, Rate: megabit, Queue: 3 * MaxPacket}, 2*time.Minute)
+		s := c.mux.Stats()
+		lost := float64(s.PacketsLost) / float64(s.PacketsOut)
+		t.Logf("%.0f %% used, %.0f %% lost", 100*share, 100*lost)
+		if share < 0.9 || lost > 0.4 {
+			t.Errorf("link %d: used %.2f, lost %.2f", i, share, lost)
+		}
+	}
+}
+
 // TestBottleneckAppears narrows a link to a tenth while it is in use.
 func TestBottleneckAppears(t *testing.T) {
 	w := newWorld(t, 12)

@@ -793,7 +793,7 @@ function congestion(start, rate, floor, ceiling) {
     const grown = slowRate >= 1.25 * refRate;
     if (grown && slowDelivery < 1.05 * refDelivery) {
       slowRate *= 0.7;
-      slowDelivery = min(slowDelivery, refDelivery);
+      slowDelivery = 0.7 * min(slowDelivery, refDelivery);
       return false;
     }
     if (grown || slowRate < refRate) {

@@ -205,7 +205,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     const grown = slowRate >= 1.25 * refRate;
     if (grown && slowDelivery < 1.05 * refDelivery) {
       slowRate *= 0.7;
-      slowDelivery = min(slowDelivery, refDelivery);
+      slowDelivery = 0.7 * min(slowDelivery, refDelivery); // so much should arrive then
       return false;
     }
     if (grown || slowRate < refRate) {
