@@ -37,6 +37,8 @@ func (c *Conn) tell() {
 			c.server.log(c, "resumed", "remote", c.RemoteAddr())
 			c.server.away(c, false)
 			c.event(Event{Type: ResumedEvent})
+		case session.EventNarrow:
+			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
 		case session.EventClosed:
 			why := CloseReason(ev.Reason)
 			c.server.closed(c, why)

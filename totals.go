@@ -15,7 +15,7 @@ type Totals struct {
 	AcksOut                uint64
 	Retransmits, Copies    uint64
 	PacketsLost, Spurious  uint64
-	Timeouts               uint64
+	Timeouts, Fallbacks    uint64
 	Interruptions, Resumed uint64
 	Limited, Rejected      uint64
 	Drops                  [channel.DropReasons]uint64
@@ -124,6 +124,7 @@ func (sum *Totals) grow(was *Totals, m *channel.Stats, t *session.Stats) {
 	grow(&sum.PacketsLost, &was.PacketsLost, m.PacketsLost)
 	grow(&sum.Spurious, &was.Spurious, m.Spurious)
 	grow(&sum.Timeouts, &was.Timeouts, m.Timeouts)
+	grow(&sum.Fallbacks, &was.Fallbacks, m.Fallbacks)
 	grow(&sum.Interruptions, &was.Interruptions, t.Interruptions)
 	grow(&sum.Resumed, &was.Resumed, uint64(t.Links))
 	grow(&sum.Limited, &was.Limited, t.Limited)

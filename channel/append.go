@@ -7,11 +7,11 @@ import "time"
 // link can carry, at least MinLimit; with less nothing is sent.
 func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	t := m.at(now)
-	limit = min(limit, MaxPacket)
 	if limit < MinLimit {
 		return b
 	}
-	m.room4flight()
+	limit = min(limit, m.path.limit(t, m.loss.probes > 0))
+	m.room4flight(t)
 	start, end := len(b), len(b)+limit
 	p := m.flight.room()
 	p.at = t
@@ -21,7 +21,7 @@ func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	due := t >= m.received.due
 	body := len(b)
 	if m.received.eliciting > 0 {
-		b = m.appendAck(b, start, t, p, end)
+		b = m.appendAck(b, start, t, p, m.ackEnd(t, start, end, content))
 		body = len(b)
 	}
 	switch {
@@ -66,6 +66,10 @@ func (m *Mux) mayContent(t moment) bool {
 // appendContent appends what the channels have, then what may ride along.
 func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
 	body := len(b)
+	if m.alone {
+		m.alone, m.ping = false, false
+		return append(b, frameControl|controlPing)
+	}
 	b, _ = m.fill(b, end, t, p)
 	if m.ping {
 		if len(b) == body {
@@ -79,10 +83,19 @@ func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
 	return b
 }
 
-// appendAck appends an ack block, leaving room for the largest piece behind it.
+// ackEnd is where an ack block ends at the latest: it leaves room for the largest
+// piece. Of a small packet that is most, so only if there is one to send.
+func (m *Mux) ackEnd(t moment, start, end int, content bool) int {
+	if end-start < MinLimit && !(content && m.hasWork(t)) {
+		return end
+	}
+	return end - maxFragmentHeader - pieceSize
+}
+
+// appendAck appends an ack block.
 func (m *Mux) appendAck(b []byte, start int, t moment, p *sentPacket, end int) []byte {
 	m.received.block(t, &m.ackOut)
-	b, flags := m.ackOut.append(b, end-maxFragmentHeader-pieceSize)
+	b, flags := m.ackOut.append(b, end)
 	b[start] |= flags
 	p.ackTop = m.received.next
 	return b
@@ -107,6 +120,7 @@ func (m *Mux) leave(p *sentPacket, n int, t moment) {
 		m.received.said()
 	}
 	if p.eliciting {
+		m.path.sent(t, n)
 		m.pacer.spend(n)
 		m.cc.round.sent += n
 		m.loss.lastSent = t
@@ -118,11 +132,11 @@ func (m *Mux) leave(p *sentPacket, n int, t moment) {
 }
 
 // room4flight forgets the oldest packet if no more can be remembered.
-func (m *Mux) room4flight() {
+func (m *Mux) room4flight(t moment) {
 	f := &m.flight
 	for f.full() {
 		if p := f.at(f.base); p.state == packetFlying && p.eliciting {
-			m.losePacket(p, f.base)
+			m.losePacket(t, p, f.base)
 		}
 		f.base++
 	}

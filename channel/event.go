@@ -8,9 +8,11 @@ const (
 	EventMessage EventType = iota // Channel, Payload
 	EventReceipt                  // Channel, Message, Fate
 	EventClosed                   // Code, GivenUp, Payload is the text; the last event
+	EventNarrow                   // for the first time packets are made smaller: Code is how many bytes they have at most
+	EventStuck                    // packets of Code bytes do not arrive, and cannot be made smaller; once for each link
 )
 
-var eventNames = [...]string{"message", "receipt", "closed"}
+var eventNames = [...]string{"message", "receipt", "closed", "narrow", "stuck"}
 
 // String returns the type in one word.
 func (t EventType) String() string {

@@ -86,6 +86,9 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 			*newly, *bytes = true, *bytes+p.size
 		}
 		f.land(n, packetAcked)
+		if m.path.watched {
+			m.path.acked(n, p.size)
+		}
 		if p.ackTop > 0 {
 			m.received.confirmed(p.ackTop - 1)
 		}
@@ -116,7 +119,7 @@ func (m *Mux) detect(t moment, largest uint64) {
 		f.steps++
 		p := f.at(n)
 		if m.largestAcked-n >= m.loss.threshold || p.at+delay <= t {
-			m.losePacket(p, n)
+			m.losePacket(t, p, n)
 			continue
 		}
 		m.loss.lossAt = min(m.loss.lossAt, p.at+delay)
@@ -124,8 +127,9 @@ func (m *Mux) detect(t moment, largest uint64) {
 }
 
 // losePacket takes packet n for lost.
-func (m *Mux) losePacket(p *sentPacket, n uint64) {
+func (m *Mux) losePacket(t moment, p *sentPacket, n uint64) {
 	m.stats.PacketsLost++
+	m.trace(t, n, p.size)
 	m.loss.resolved(1)
 	m.flight.land(n, packetLost)
 	for _, r := range p.refs {
@@ -161,6 +165,10 @@ func (m *Mux) probe(t moment) {
 	m.loss.timeouts++
 	if m.loss.silent() {
 		m.outdate(t)
+		if m.path.last > leastBudget/2 {
+			m.alone = true // it shows whether it is the packets' size
+			m.loss.probes++
+		}
 	}
 	f := &m.flight
 	found := false

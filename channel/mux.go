@@ -90,12 +90,14 @@ type Mux struct {
 	flight       flight
 	rtt          rtt
 	loss         recovery
+	path         path
 	cc           congestion
 	pacer        pacer
 	largestAcked uint64
 	sampled      moment // when the newest packet that gave a round trip was sent
 	heard        moment // when the last packet came
 	ping         bool   // one is due
+	alone        bool   // and it leaves in a packet of its own
 	askedAt      moment // when a lone ack last asked for an ack of its own
 
 	// What is to be sent.
@@ -154,13 +156,14 @@ func (m *Mux) link(t moment) {
 	m.flight.init()
 	m.rtt.init(c.RTT)
 	m.loss.init()
+	m.path.init()
 	ceiling := float64(c.Ceiling)
 	if c.Ceiling < 0 {
 		ceiling = math.MaxInt32
 	}
 	m.cc.init(float64(c.Rate), float64(c.Floor), ceiling)
 	m.pacer = pacer{last: t, tokens: MaxPacket, spare: MaxPacket}
-	m.largestAcked, m.sampled, m.heard, m.ping = 0, -1, t, false
+	m.largestAcked, m.sampled, m.heard, m.ping, m.alone = 0, -1, t, false, false
 }
 
 // Options are what one message asks for. The zero value asks for nothing.

@@ -4,7 +4,8 @@ import "encoding/binary"
 
 // Sizes of packets.
 const (
-	// MaxPacket is the largest packet; what a link can carry may be less.
+	// MaxPacket is the largest packet; what a link can carry may be less, and what a
+	// Mux finds that it carries, too.
 	MaxPacket = 1150
 	// MinLimit is the least that a link must carry.
 	MinLimit = 1100

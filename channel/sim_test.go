@@ -34,6 +34,7 @@ type end struct {
 	message func(ch ID, b []byte)
 	receipt func(ev Event)
 	closed  func(ev Event)
+	path    func(ev Event)
 	leaving func(b []byte) // every packet that is sent
 	passed  func(b []byte) // every packet that the way does not drop
 }
@@ -150,6 +151,8 @@ func (w *world) flush(e *end) {
 			e.receipt(ev)
 		case ev.Type == EventClosed && e.closed != nil:
 			e.closed(ev)
+		case (ev.Type == EventNarrow || ev.Type == EventStuck) && e.path != nil:
+			e.path(ev)
 		}
 	}
 	e.mux.Release(e.events)

@@ -48,11 +48,13 @@ type Stats struct {
 	Spurious              uint64 // of those, acknowledged after all
 	Timeouts              uint64 // probes because no acknowledgement came
 	Links                 uint64 // how often Relink was called
+	Fallbacks             uint64 // times that packets were made smaller, since the link takes no large ones
 
 	RTT, RTTVar, MinRTT, LatestRTT time.Duration
 	LossOut, LossIn                float64 // share of packets lost, smoothed
 	Rate                           float64 // bytes per second that may be sent
 	DeliveryRate                   float64 // bytes per second that arrive, at best lately
+	PacketLimit                    int     // bytes that a packet has at most: less than MaxPacket where larger ones do not arrive
 	InFlight                       int     // bytes sent and not acknowledged
 	Queued                         int     // bytes of QueueLimits in use
 	Held                           int     // bytes held for reassembly and order
@@ -129,7 +131,7 @@ func (m *Mux) Stats() Stats {
 	s.RTT, s.RTTVar, s.MinRTT, s.LatestRTT = m.rtt.smoothed, m.rtt.variance, m.rtt.minimum, m.rtt.latest
 	s.LossOut, s.LossIn = m.loss.share, m.received.loss
 	s.Rate, s.DeliveryRate = m.cc.rate, m.cc.delivery()
-	s.InFlight = m.flight.bytes
+	s.PacketLimit, s.InFlight = m.path.budget, m.flight.bytes
 	s.Waits = m.waits()
 	for i := range m.senders {
 		s.Queued += m.senders[i].cost

@@ -69,6 +69,7 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	t.add("denied by a local rule", u.SendDenied)
 	t.add("not sent for another reason", u.SendFailed)
 	t.add("messages to many: no room", st.Unsent)
+	t.add("paths that take no large packets", all.Fallbacks)
 	t.add("messages beyond Limits", all.Limited)
 	t.add("requests beyond Limits", all.Rejected)
 	for i, n := range all.Drops {
@@ -100,6 +101,7 @@ func causesOfConn(st godwit.ConnStats) []count {
 	t.add("packets lost", st.PacketsLost)
 	t.add("of those, late", st.Spurious)
 	t.add("timeouts", st.Timeouts)
+	t.add("packets made smaller", st.Fallbacks)
 	t.add("pieces sent again", st.Retransmits)
 	t.add("interruptions", st.Interruptions)
 	t.add("moved to another link", uint64(st.Resumed))

@@ -77,6 +77,7 @@ type chosen struct {
 	Addr     string        `json:"addr"`
 	RTTVar   float64       `json:"rttVar"`   // ms
 	Rate     float64       `json:"rate"`     // bytes per second that may be sent
+	Packet   int           `json:"packet"`   // bytes of a packet at most
 	InFlight int           `json:"inFlight"` // bytes
 	Held     int           `json:"held"`     // bytes
 	Asking   int           `json:"asking"`
@@ -205,7 +206,7 @@ func chosenOf(c *godwit.Conn) *chosen {
 	st := c.Stats()
 	l := &chosen{
 		session: sessionOf(c, st), Kind: c.Kind().String(), Addr: addrOf(c), RTTVar: ms(st.RTTVar), Rate: st.Rate,
-		InFlight: st.InFlight, Held: st.Held, Asking: st.Asking, Asked: st.Asked,
+		Packet: st.PacketLimit, InFlight: st.InFlight, Held: st.Held, Asking: st.Asking, Asked: st.Asked,
 		Causes: causesOfConn(st),
 	}
 	for i, ch := range c.Channels() {

@@ -135,6 +135,7 @@ func (p *page) totals(t *godwit.Totals) {
 		{"packets_lost", "Packets sent and taken for lost.", t.PacketsLost},
 		{"packets_spurious", "Packets taken for lost and acknowledged after all.", t.Spurious},
 		{"probe_timeouts", "Probes because no acknowledgement came.", t.Timeouts},
+		{"fallbacks", "Times that packets were made smaller, since a path takes no large ones.", t.Fallbacks},
 		{"interruptions", "Times that a client was not heard any more.", t.Interruptions},
 		{"resumptions", "Times that a session moved to another link.", t.Resumed},
 		{"limited", "Unreliable messages of clients dropped for Limits.", t.Limited},

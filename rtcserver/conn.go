@@ -99,6 +99,9 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 // id. It does not wait: the message is on its way when Send returns, or, in a
 // handler, with all others when the batch of datagrams that the handler belongs
 // to is over. A nil error does not mean that it will arrive.
+// A message of n bytes takes n, rounded up to a multiple of four, and 65 bytes of UDP
+// payload, 1,225 at the most. One that is larger than the path takes is lost every time,
+// and nobody is told; 1,160 bytes pass wherever the MTU is 1,280.
 func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	s := c.shard
 	s.mu.Lock()

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { minify } from "terser";
 
 const check = process.argv.includes("--check");
-const limits = { "dist/godwit.min.js": 15.75 * 1024, "dist/godwit.keep.min.js": 16.875 * 1024 }; // bytes, gzipped
+const limits = { "dist/godwit.min.js": 16 * 1024, "dist/godwit.keep.min.js": 17.125 * 1024 }; // bytes, gzipped
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {
@@ -77,7 +77,7 @@ const ours = words(`
   ending events exchange failure finish first flush fragment full handlers heard in index init
   kind largest left limit link list listeners loss lost mark measure minimum move next
   open opening out over packets pass passes payload pick ping promise queue ranges ready receive received
-  reject release reliable remove repeat replaced report resolved run said
+  reject release reliable remove repeat replaced report run said
   sample senders sent serve server session settled share silent since skip smoothed spare start started store
   table take threshold timer tokens told trim trying uint waiting window work
 `);

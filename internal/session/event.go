@@ -19,6 +19,7 @@ const (
 	EventChannel                      // Channel: a client's table has one more
 	EventInterrupted                  //
 	EventResumed                      //
+	EventNarrow                       // packets are made smaller, for the first time: the path takes no large ones
 	EventToken                        // Token: a client's newest. At a server: the older of two is not valid any more
 	EventClosed                       // Reason; the last event
 )

@@ -24,6 +24,10 @@ func (s *Session) take(now time.Time) {
 			s.message(now, ev)
 		case channel.EventReceipt:
 			s.receipt(ev)
+		case channel.EventNarrow:
+			s.emit(Event{Type: EventNarrow})
+		case channel.EventStuck:
+			s.fail(now, Timeout, fmt.Sprintf("the path takes no packets of %d bytes", ev.Code))
 		case channel.EventClosed:
 			s.end(now, Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
 		}

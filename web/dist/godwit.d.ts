@@ -296,7 +296,8 @@ export declare class RawConn extends EventTarget {
     dropped: number;
     /**
      * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-     * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+     * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
+     * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
      */
     send(data: Bytes | string): boolean;
     close(): void;
@@ -347,6 +348,8 @@ export interface Stats {
     retransmits: number;
     /** Pieces of messages sent again in spare bytes. */
     copies: number;
+    /** Bytes that a packet has at most: fewer where large ones do not arrive. */
+    packetLimit: number;
     /** How often the session has begun a link. */
     links: number;
     rtt: number;

@@ -866,11 +866,37 @@ function congestion(start, rate, floor, ceiling) {
   };
 }
 
+// src/path.ts
+var leastBudget = 1060;
+var retryWide = 6e4;
+var fallTurns = 32;
+var stuckTurns = 80;
+function run(needed) {
+  let least = 0;
+  let turns = 0;
+  let since = 0;
+  return ({ number, size }, lost) => {
+    if (lost && !least) {
+      least = size;
+      since = number;
+      turns = 0;
+    }
+    if (turns % 2 === lost && number >= since) {
+      turns++;
+      since = number;
+    }
+    if (!lost) return least > 0 && size >= least && !(least = 0);
+    least = Math.min(least, size);
+    return turns >= needed;
+  };
+}
+
 // src/loss.ts
 var packetThreshold = 3;
 var maxPacketThreshold = 256;
 var maxProbes = 10;
 var darkAfter = 5;
+var tinyPacket = 64;
 var lossMemory = 64;
 var minVariance = 5;
 var maxPTO = 250;
@@ -890,6 +916,20 @@ var Recovery = class {
     this.threshold = packetThreshold;
     // grows when the link turns out to reorder
     this.share = 0;
+    // of packets lost, smoothed
+    // How large a packet the link takes.
+    this.budget = maxPacket;
+    this.stuck = false;
+    // packets that cannot be made smaller do not arrive
+    this.retryAt = 0;
+    // when one packet tries the larger budget
+    this.careful = 0;
+    // packets that follow lost large ones and are small: what was lost has to arrive
+    this.tiny = false;
+    // the next packet shows whether it is for their size that others do not arrive
+    this.large = run(fallTurns);
+    // of packets above the least budget
+    this.medium = run(stuckTurns);
     this.minimum = 0;
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
@@ -924,8 +964,31 @@ var Recovery = class {
   silent() {
     return this.timeouts > 1;
   }
-  resolved(lost) {
-    this.share += (lost - this.share) / lossMemory;
+  /** How large the next packet may be. A probe is small: it has to arrive. */
+  limit(t) {
+    return this.tiny ? tinyPacket : this.careful || this.probes ? leastBudget : t < this.retryAt ? this.budget : maxPacket;
+  }
+  /** Takes note of a packet that wants an acknowledgement. */
+  sent({ at, size }) {
+    this.lastSent = at;
+    if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
+    this.careful = Math.max(0, this.careful - 1);
+    this.tiny = false;
+    if (size > this.budget) this.retryAt = at + retryWide;
+  }
+  acked(p) {
+    if (p.state || p.eliciting) this.share -= this.share / lossMemory;
+    this.medium(p, 0);
+    if (this.large(p, 0)) this.budget = maxPacket;
+  }
+  lost(p) {
+    const { size } = p;
+    this.share += (1 - this.share) / lossMemory;
+    if (size > this.budget) return;
+    if (size > leastBudget) {
+      this.careful++;
+      if (this.large(p, 1)) this.budget = leastBudget;
+    } else if (size > leastBudget / 2) this.stuck ||= this.medium(p, 1);
   }
   /**
    * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
@@ -937,7 +1000,7 @@ var Recovery = class {
     let n = 2;
     for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
     this.probes = this.timeouts > darkAfter ? 1 : Math.min(n + this.timeouts, maxProbes);
-    this.timeouts++;
+    this.tiny = this.timeouts++ > 0;
     this.lastSent = t;
   }
   /** Takes note that a packet that was taken for lost came n behind another. */
@@ -1617,8 +1680,8 @@ var Mux = class {
   }
   // ---- packets out -----------------------------------------------------------------------------------------------
   /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
-  append(t, b, limit) {
-    const { flight, out: w, received } = this;
+  append(t, b) {
+    const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
       const old = flight.packets[0];
       if (old.state === packetFlying && old.eliciting) this.losePacket(old);
@@ -1626,12 +1689,13 @@ var Mux = class {
     if (this.idle(t)) return 0;
     const content = this.mayContent(t);
     if (t < received.due && !this.over() && !content) return 0;
+    const limit = loss.limit(t);
     const p = flight.open(t);
     w.b = b;
     w.n = 0;
     appendHeader(w, p.number);
     if (received.eliciting) {
-      received.append(w, t, limit - maxFragmentHeader - pieceSize);
+      received.append(w, t, this.wants(t) ? limit - maxFragmentHeader - pieceSize : limit);
       p.ackTop = received.next;
     }
     const body = w.n;
@@ -1639,7 +1703,7 @@ var Mux = class {
       p.closing = this.appendClose(w, t);
     } else if (content) {
       this.appendContent(w, limit, t, p);
-      if (w.n === body) this.loss.probes = 0;
+      if (w.n === body) loss.probes = 0;
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
@@ -1649,9 +1713,8 @@ var Mux = class {
     p.size = w.n;
     if (p.ackTop) received.said();
     if (p.eliciting) {
+      loss.sent(p);
       this.cc.sent(w.n);
-      this.loss.lastSent = t;
-      this.loss.probes = Math.max(0, this.loss.probes - 1);
     }
     flight.push(p);
     this.counts.packetsOut++;
@@ -1796,11 +1859,10 @@ var Mux = class {
     let bytes2 = 0;
     for (let n = Math.max(low, flight.base()); n <= high; n++) {
       const p = flight.at(n);
-      const lost = p.state === packetLost;
       if (p.state === packetAcked) continue;
-      if (lost) loss.reordered(high - n + 1);
-      if (lost || p.eliciting) loss.resolved(0);
+      if (p.state === packetLost) loss.reordered(high - n + 1);
       if (p.eliciting) bytes2 += p.size;
+      loss.acked(p);
       flight.land(p, packetAcked);
       received.confirmed(p.ackTop);
       if (p.closing) {
@@ -1825,7 +1887,7 @@ var Mux = class {
     }
   }
   losePacket(p) {
-    this.loss.resolved(1);
+    this.loss.lost(p);
     this.flight.land(p, packetLost);
     this.outbox.lost(p);
   }
@@ -1871,7 +1933,10 @@ var Mux = class {
   probe(t) {
     const again2 = (p) => p.state === packetFlying && this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
-    if (this.loss.silent()) this.outbox.outdate(t);
+    if (this.loss.silent()) {
+      this.outbox.outdate(t);
+      this.ping = true;
+    }
     if (this.flight.packets.some(again2)) this.flight.packets.findLast(again2);
     else this.ping = true;
   }
@@ -1929,6 +1994,7 @@ var Mux = class {
       lossOut: loss.share,
       lossIn: this.received.loss,
       rate: this.cc.rate(),
+      packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
       held: this.receivers.reduce((n, r) => n + r.held, 0),
       drops: [...this.drops]
@@ -2074,6 +2140,7 @@ var Session = class {
       else this.control(t, b);
     }
     if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.abort(t, codeTimeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;
@@ -2368,7 +2435,7 @@ var Conn = class extends EventTarget {
       let ready = true;
       for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
         session.mux.slow = link.slow();
-        n = session.mux.append(t, this.packet, maxPacket);
+        n = session.mux.append(t, this.packet);
         if (n === 0) break;
         link.send(this.views[n] ??= this.packet.subarray(0, n));
       }
@@ -2795,7 +2862,8 @@ var RawConn = class extends EventTarget {
   }
   /**
    * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-   * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+   * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
+   * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
    */
   send(data) {
     const b = typeof data === "string" ? bytesOf(data) : view(data);

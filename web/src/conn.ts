@@ -562,7 +562,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     let ready = true;
     for (let n = 0; link && !session.idle(t) && (ready = link.ready(t, n)); ) {
       session.mux.slow = link.slow();
-      n = session.mux.append(t, this.packet, maxPacket);
+      n = session.mux.append(t, this.packet);
       if (n === 0) break;
       link.send((this.views[n] ??= this.packet.subarray(0, n)));
     }

@@ -1,4 +1,7 @@
 import { maxAckDelay } from "./ack";
+import { fallTurns, leastBudget, retryWide, run, stuckTurns } from "./path";
+import { type SentPacket } from "./sent";
+import { maxPacket } from "./wire";
 
 // Packets are lost when one three or more newer was acknowledged, or a newer one was and they are an eighth
 // older than a round trip. https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
@@ -6,6 +9,7 @@ const packetThreshold = 3;
 const maxPacketThreshold = 256;
 const maxProbes = 10;
 const darkAfter = 5; // timeouts on end: about a second
+const tinyPacket = 64;
 const lossMemory = 64; // packets over which the share of losses is smoothed
 
 // Recovery timers, in ms. A game cannot wait as long as the web can: five milliseconds for the jitter of a quiet
@@ -27,6 +31,15 @@ export class Recovery {
   probes = 0; // packets that may leave whatever the pacer says
   threshold = packetThreshold; // grows when the link turns out to reorder
   share = 0; // of packets lost, smoothed
+
+  // How large a packet the link takes.
+  budget = maxPacket;
+  stuck = false; // packets that cannot be made smaller do not arrive
+  private retryAt = 0; // when one packet tries the larger budget
+  private careful = 0; // packets that follow lost large ones and are small: what was lost has to arrive
+  private tiny = false; // the next packet shows whether it is for their size that others do not arrive
+  private readonly large = run(fallTurns); // of packets above the least budget
+  private readonly medium = run(stuckTurns); // of others, above half of it
 
   smoothed: number; // round trip
   private variance: number;
@@ -74,8 +87,34 @@ export class Recovery {
     return this.timeouts > 1;
   }
 
-  resolved(lost: number): void {
-    this.share += (lost - this.share) / lossMemory;
+  /** How large the next packet may be. A probe is small: it has to arrive. */
+  limit(t: number): number {
+    return this.tiny ? tinyPacket : this.careful || this.probes ? leastBudget : t < this.retryAt ? this.budget : maxPacket;
+  }
+
+  /** Takes note of a packet that wants an acknowledgement. */
+  sent({ at, size }: SentPacket): void {
+    this.lastSent = at;
+    if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
+    this.careful = Math.max(0, this.careful - 1);
+    this.tiny = false;
+    if (size > this.budget) this.retryAt = at + retryWide;
+  }
+
+  acked(p: SentPacket): void {
+    if (p.state || p.eliciting) this.share -= this.share / lossMemory; // one that was taken for lost, too
+    this.medium(p, 0);
+    if (this.large(p, 0)) this.budget = maxPacket;
+  }
+
+  lost(p: SentPacket): void {
+    const { size } = p;
+    this.share += (1 - this.share) / lossMemory;
+    if (size > this.budget) return; // it was to find out
+    if (size > leastBudget) {
+      this.careful++;
+      if (this.large(p, 1)) this.budget = leastBudget;
+    } else if (size > leastBudget / 2) this.stuck ||= this.medium(p, 1);
   }
 
   /**
@@ -88,7 +127,7 @@ export class Recovery {
     let n = 2;
     for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
     this.probes = this.timeouts > darkAfter ? 1 : Math.min(n + this.timeouts, maxProbes);
-    this.timeouts++;
+    this.tiny = this.timeouts++ > 0; // besides them
     this.lastSent = t; // the next one counts from here even if nothing can leave
   }
 

@@ -86,7 +86,7 @@ export class Mux {
   // The link, all of it new after relink.
   private received!: Received;
   private flight = new Flight();
-  private loss!: Recovery;
+  loss!: Recovery;
   private cc!: Congestion;
   private largestAcked = 0;
   private sampled = -1; // when the newest packet that gave a round trip was sent
@@ -157,8 +157,8 @@ export class Mux {
   // ---- packets out -----------------------------------------------------------------------------------------------
 
   /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
-  append(t: number, b: Uint8Array, limit: number): number {
-    const { flight, out: w, received } = this;
+  append(t: number, b: Uint8Array): number {
+    const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
       const old = flight.packets[0]!;
       if (old.state === packetFlying && old.eliciting) this.losePacket(old);
@@ -166,12 +166,14 @@ export class Mux {
     if (this.idle(t)) return 0;
     const content = this.mayContent(t);
     if (t < received.due && !this.over() && !content) return 0;
+    const limit = loss.limit(t);
     const p = flight.open(t);
     w.b = b;
     w.n = 0;
     appendHeader(w, p.number);
     if (received.eliciting) {
-      received.append(w, t, limit - maxFragmentHeader - pieceSize); // room for the largest piece
+      // Room for the largest piece. Of a small packet that is most, so only if there is one to send.
+      received.append(w, t, this.wants(t) ? limit - maxFragmentHeader - pieceSize : limit);
       p.ackTop = received.next;
     }
     const body = w.n;
@@ -179,7 +181,7 @@ export class Mux {
       p.closing = this.appendClose(w, t);
     } else if (content) {
       this.appendContent(w, limit, t, p);
-      if (w.n === body) this.loss.probes = 0;
+      if (w.n === body) loss.probes = 0;
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
@@ -189,9 +191,8 @@ export class Mux {
     p.size = w.n;
     if (p.ackTop) received.said();
     if (p.eliciting) {
+      loss.sent(p);
       this.cc.sent(w.n);
-      this.loss.lastSent = t;
-      this.loss.probes = Math.max(0, this.loss.probes - 1);
     }
     flight.push(p);
     this.counts.packetsOut++;
@@ -349,11 +350,10 @@ export class Mux {
     let bytes = 0;
     for (let n = Math.max(low, flight.base()); n <= high; n++) {
       const p = flight.at(n)!;
-      const lost = p.state === packetLost;
       if (p.state === packetAcked) continue;
-      if (lost) loss.reordered(high - n + 1);
-      if (lost || p.eliciting) loss.resolved(0);
+      if (p.state === packetLost) loss.reordered(high - n + 1);
       if (p.eliciting) bytes += p.size;
+      loss.acked(p);
       flight.land(p, packetAcked);
       received.confirmed(p.ackTop);
       if (p.closing) {
@@ -380,7 +380,7 @@ export class Mux {
   }
 
   private losePacket(p: SentPacket): void {
-    this.loss.resolved(1);
+    this.loss.lost(p);
     this.flight.land(p, packetLost);
     this.outbox.lost(p);
   }
@@ -431,7 +431,10 @@ export class Mux {
   private probe(t: number): void {
     const again = (p: SentPacket): boolean => p.state === packetFlying && this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
-    if (this.loss.silent()) this.outbox.outdate(t);
+    if (this.loss.silent()) {
+      this.outbox.outdate(t);
+      this.ping = true; // if nothing else fits a tiny packet
+    }
     if (this.flight.packets.some(again)) this.flight.packets.findLast(again);
     else this.ping = true;
   }
@@ -498,6 +501,7 @@ export class Mux {
       lossOut: loss.share,
       lossIn: this.received.loss,
       rate: this.cc.rate(),
+      packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
       held: this.receivers.reduce((n, r) => n + r.held, 0),
       drops: [...this.drops],

@@ -43,7 +43,8 @@ export class RawConn extends EventTarget {
 
   /**
    * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-   * the browser has taken it. Throws a SendError for what is too large, or neither bytes nor a string.
+   * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
+   * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
    */
   send(data: Bytes | string): boolean {
     const b = typeof data === "string" ? bytesOf(data) : view(data);

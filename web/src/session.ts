@@ -183,6 +183,7 @@ export class Session {
       else this.control(t, b);
     }
     if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.abort(t, codeTimeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;

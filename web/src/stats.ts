@@ -25,6 +25,8 @@ export interface Stats {
   retransmits: number;
   /** Pieces of messages sent again in spare bytes. */
   copies: number;
+  /** Bytes that a packet has at most: fewer where large ones do not arrive. */
+  packetLimit: number;
   /** How often the session has begun a link. */
   links: number;
   rtt: number;

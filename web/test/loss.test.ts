@@ -124,9 +124,12 @@ describe("lost packets", () => {
 
   test("their share is smoothed over 64 packets", () => {
     const r = new Recovery(40);
-    r.resolved(1);
+    const p = { ...new Flight().open(0), size: 100, eliciting: true };
+    r.lost(p);
     expect(r.share).toBe(1 / 64);
-    r.resolved(0);
+    r.acked({ ...p, eliciting: false });
+    expect(r.share, "one that wanted no acknowledgement").toBe(1 / 64);
+    r.acked(p);
     expect(r.share).toBe(63 / 64 / 64);
   });
 

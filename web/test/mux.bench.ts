@@ -19,7 +19,7 @@ for (const mode of modes) {
   let next = 0;
   const pass = (from: Mux, to: Mux): void => {
     const packet = packets[next++ & 3]!;
-    const n = from.append(t, packet, maxPacket);
+    const n = from.append(t, packet);
     if (n > 0) to.receive(t, packet.subarray(0, n));
   };
   bench(mode, () => {

@@ -31,7 +31,7 @@ class One {
   /** All packets that leave at t. */
   raw(t: number): Uint8Array[] {
     const all: Uint8Array[] = [];
-    for (let n; (n = this.m.append(t, this.b, 1150)); ) all.push(this.b.slice(0, n));
+    for (let n; (n = this.m.append(t, this.b)); ) all.push(this.b.slice(0, n));
     return all;
   }
 

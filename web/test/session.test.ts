@@ -40,7 +40,7 @@ class Pair {
     const { s } = this;
     const engine: Engine = {
       receive: (t, b) => s.receive(t, b),
-      append: (t, b, limit) => (s.idle(t) ? 0 : s.mux.append(t, b, limit)),
+      append: (t, b) => (s.idle(t) ? 0 : s.mux.append(t, b)),
       deadline: () => s.deadline(),
       advance: (t) => s.advance(t),
     };

@@ -36,6 +36,7 @@ export interface Way {
   hold?: number; // of reordered packets
   delay?: number;
   jitter?: number;
+  mtu?: number; // bytes of the largest packet that passes
   dark?: [from: number, to: number];
   narrow?: (t: number) => number; // bytes per second that it carries, behind a queue without end
 }
@@ -112,7 +113,7 @@ export class World {
   }
 
   private carry(e: End, b: Uint8Array): void {
-    if (this.loses(e)) return;
+    if (b.length > (e.out.mtu ?? Infinity) || this.loses(e)) return;
     e.busy = Math.max(this.now, e.busy) + (1000 * b.length) / (e.out.narrow?.(this.now) ?? Infinity);
     const arrive = (): void => {
       const { delay = 0, jitter = 0, reorder = 0, hold = 0 } = e.out;
