@@ -1,0 +1,94 @@
+package godwit
+
+import (
+	"testing"
+	"time"
+)
+
+// second returns another link for a session, which it is not on yet.
+func second(x *stranger) (*localEnd, *anchor) {
+	e := &localEnd{loop: x.loop}
+	e.peer = &localEnd{loop: x.loop, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
+	e.anchor = &anchor{conn: x.server, link: e}
+	x.loop.mu.Lock()
+	x.loop.add(e)
+	x.loop.mu.Unlock()
+	return e, e.anchor
+}
+
+// A link that a session may move to keeps the first 16 datagrams that come on it, and none
+// once the session has been there. A session that ends does not move, and the link ends.
+func TestLinkThatWaitsForItsSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		x := newStranger(t, srv, table)
+		x.say(0, hello)
+		x.run(100 * ms)
+		e, a := second(x)
+		x.loop.mu.Lock()
+		b := []byte("mine")
+		for range 2 * maxEarly {
+			a.datagram(time.Now(), b)
+		}
+		clear(b)
+		if len(a.early) != maxEarly || string(a.early[0]) != "mine" {
+			t.Errorf("%d are kept, the first is %q", len(a.early), a.early[0])
+		}
+		if got := a.Append(time.Now(), []byte("so far"), 1200); string(got) != "so far" || !a.Deadline().IsZero() {
+			t.Errorf("it sends %q, and its deadline is %v", got, a.Deadline())
+		}
+		a.early = nil
+		a.joined = true
+		a.datagram(time.Now(), []byte("of a link that was left"))
+		if len(a.early) != 0 {
+			t.Errorf("%d are kept on a link that was left", len(a.early))
+		}
+		a.joined = false
+		x.loop.mu.Unlock()
+
+		home := x.server.home.Load()
+		x.server.move(home)
+		if x.server.home.Load() != home || x.ours.closed || x.server.Stats().Resumed != 0 {
+			t.Error("a move to where it is changes something")
+		}
+		x.deaf = true
+		must(t, x.server.Send(chat, []byte("wait")))
+		x.server.Close(Normal, "")
+		x.server.move(a)
+		if x.server.home.Load() != home || !e.closed || x.ours.closed || x.server.Stats().Resumed != 0 {
+			t.Errorf("a session that drains has moved; its new link is closed: %v, its old one: %v", e.closed, x.ours.closed)
+		}
+		x.server.Kick("")
+		settle()
+	})
+}
+
+// A session that moves leaves its old link closed, and knows of the new one at once, with
+// what had come on it, in order.
+func TestLinkThatASessionMovesTo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		x := newStranger(t, srv, table)
+		x.say(0, hello)
+		x.run(time.Second)
+		d.take()
+		x.mux.Relink(time.Now(), true, 0)
+		x.say(chat, "first")
+		one := x.mux.Append(time.Now(), nil, 1200)
+		x.say(chat, "second")
+		two := x.mux.Append(time.Now(), nil, 1200)
+		e, a := second(x)
+		x.loop.mu.Lock()
+		a.datagram(time.Now(), one)
+		a.datagram(time.Now(), two)
+		x.loop.mu.Unlock()
+		x.server.move(a)
+		if st := x.server.Stats(); st.Resumed != 1 || x.server.home.Load() != a || !x.ours.closed || e.closed || a.early != nil || !a.joined {
+			t.Errorf("moved %d times; the old link is closed: %v; %d datagrams are kept", st.Resumed, x.ours.closed, len(a.early))
+		}
+		settle()
+		d.want(t, "chat: first", "chat: second")
+		x.server.Kick("")
+		settle()
+	})
+}
