@@ -164,7 +164,9 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 			t.Errorf("Send: %v", err)
 		}
 		p.wantHeard(t, "nothing is new")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute - 1)
+		p.wantHeard(t, "a nanosecond before its time")
+		time.Sleep(1)
 		p.wantHeard(t, "its time", "advance")
 		if p.asked != asked {
 			t.Error("it was asked for words")
@@ -269,4 +271,25 @@ func TestEventsOfABurst(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { burst(1); d.Ready(); d.Deliver() }); n > 0 {
 		t.Errorf("%v allocations for an event", n)
 	}
+}
+
+// An engine's page is known to use a channel that loses: what was lost is acknowledged
+// from the first packet on. Of others that is found out.
+func TestEnginesAcknowledgeEagerly(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		if !p.conn.Stats().EagerAcks {
+			t.Error("an engine's packets are acknowledged honestly")
+		}
+		if got := p.conn.Site(); got != page.addr().Addr() {
+			t.Errorf("its page came from %v", got)
+		}
+	})
+	inWorld(t, Config{Acks: AckHonest}, func(w *world) {
+		w.open().echoes("it is open")
+		for c := range w.server.Conns() {
+			if c.Stats().EagerAcks {
+				t.Error("packets are acknowledged eagerly")
+			}
+		}
+	})
 }

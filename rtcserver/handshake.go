@@ -47,7 +47,6 @@ func (s *shard) beginHandshake(c *Conn) {
 		return
 	}
 	s.places.take(c)
-	c.queued = false
 	c.peer.Begin()
 	now := time.Now()
 	c.handshake = &handshake{began: now, last: now, ours: c.active}

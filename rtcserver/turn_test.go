@@ -306,3 +306,34 @@ func TestPollInAHandler(t *testing.T) {
 		}
 	})
 }
+
+// Poll waits for as long as it is told to while nothing is due, however often it is called.
+func TestPollWaits(t *testing.T) {
+	inWorld(t, Config{Manual: true}, func(w *world) {
+		for _, d := range []time.Duration{16 * time.Millisecond, 16 * time.Millisecond, 0, time.Millisecond} {
+			begin := time.Now()
+			if err := w.server.Poll(d); err != nil || time.Since(begin) != d {
+				t.Errorf("Poll(%v) took %v: %v", d, time.Since(begin), err)
+			}
+		}
+	})
+}
+
+// One that has given its place up is over at once.
+func TestAHandshakeThatYieldsIsOver(t *testing.T) {
+	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+		w.offer("").check(attackerAddr, "")
+		synctest.Wait()
+		begin := time.Now()
+		p := w.newPage(client.Config{})
+		if err := p.connect(nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.want("it fails", "fail 1: the DTLS handshake failed")
+		w.want("and another opens", "open 2")
+		if st := w.server.Stats(); st.Conns != 1 || st.HandshakesYielded != 1 {
+			t.Errorf("after %v: %+v", time.Since(begin), st)
+		}
+	})
+}
