@@ -362,6 +362,36 @@ test("a new link begins with new numbers, the guess of a round trip, and what wa
   expect([p!.number, p!.ack, p!.frames.map((f) => f.kind)]).toEqual([0, undefined, ["message"]]);
 });
 
+test("nothing of the last link counts on the next: no ping, no round trip, no sleep", () => {
+  const one = new One({ keepAlive: 1000 });
+  one.m.send(0, 2, utf8("x"));
+  one.kinds(500);
+  one.take(540, 0, "", { largest: 0, ranges: [0] });
+  one.m.advance(1540);
+  one.m.slept(1550);
+  one.m.relink(1600, 40);
+  expect([one.m.answered(0), one.kinds(1600), one.m.deadline()]).toEqual([false, [], 2600]);
+  one.take(1610, 0, bare(1, "hi"));
+  expect(one.events, "which cannot have waited on the old link").toEqual([[1, "hi"]]);
+});
+
+test("an acknowledgement of packets that carried an end of what was known", () => {
+  const one = new One();
+  for (const n of [0, 1, 2]) one.take(0, n, ping);
+  one.m.send(0, 2, utf8("x"));
+  expect(one.out(0)[0]!.ack).toEqual({ largest: 2, delay: 0, first: 2 });
+  one.take(40, 3, ping, { largest: 0, ranges: [0] });
+  expect(one.out(60)[0]!.ack).toMatchObject({ largest: 3, first: 0 }); // it knows of the others
+});
+
+test("the peer's end leaves nothing to say or to hold", () => {
+  const one = new One();
+  one.m.send(0, 2, new Uint8Array(300));
+  one.take(0, 0, "8200" + "00" + "d00f" + "00".repeat(1024));
+  one.take(0, 1, "020000");
+  expect([one.m.stats().queued, one.m.stats().held, one.m.givenUp, one.m.receivers[2]!.partials.size]).toEqual([0, 0, 300, 0]);
+});
+
 test("incomplete messages that are too old go when it is their time", () => {
   const one = new One({ keepAlive: Infinity });
   one.take(0, 0, "8105" + "00" + "d00f" + "00".repeat(1024));

@@ -1,0 +1,25 @@
+// Level one: datagrams as they come and go.
+import { expect, test, vi } from "vitest";
+import { type Link, type LinkOwner, noTimes } from "../src/link";
+import { RawConn } from "../src/raw";
+
+test("what comes and the end are events, and what would wait is dropped", () => {
+  let owner: LinkOwner | undefined;
+  const link = { times: noTimes(), attach: (o: LinkOwner) => void (owner = o), ready: vi.fn(() => true), send: vi.fn(() => true), close: vi.fn() };
+  const conn = new RawConn(link as unknown as Link);
+  const heard: unknown[] = [];
+  conn.addEventListener("message", ({ data }) => heard.push(data));
+  conn.addEventListener("close", () => heard.push("close"));
+  owner!.datagram(Uint8Array.of(1), 0);
+  owner!.datagram("two", 0);
+  owner!.ended();
+  expect(heard).toEqual([Uint8Array.of(1), "two", "close"]);
+  expect([conn.send("a"), conn.dropped]).toEqual([true, 0]);
+  link.ready.mockReturnValue(false);
+  expect([conn.send("b"), conn.dropped, link.send.mock.calls.length]).toEqual([false, 1, 1]);
+  link.ready.mockReturnValue(true);
+  link.send.mockReturnValue(false);
+  expect([conn.send("c"), conn.dropped]).toEqual([false, 2]);
+  conn.close();
+  expect(link.close).toHaveBeenCalledTimes(1);
+});

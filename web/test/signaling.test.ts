@@ -1,0 +1,70 @@
+// What an answer to an offer is taken for.
+import { afterEach, expect, test, vi } from "vitest";
+import { fullTable } from "../src/channel";
+import { type ConnectError } from "../src/errors";
+import { exchange, signalingURL } from "../src/signaling";
+
+afterEach(() => vi.unstubAllGlobals());
+
+const table = fullTable([{ name: "a", mode: "sequenced" }]);
+const url = new URL("https://game.example/godwit");
+
+/** What becomes of an offer that is answered so. */
+async function answered(status: number, body: object, headers: Record<string, string> = {}, token?: string): Promise<Partial<ConnectError>> {
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(body), { status, headers }));
+  return exchange(url, "offer", token, undefined, table, new AbortController().signal) as Promise<Partial<ConnectError>>;
+}
+
+const refused = (status: number, more: object = {}): Promise<Partial<ConnectError>> =>
+  answered(status, { code: "c", error: "no", ...more }, { "Retry-After": "2" }).catch((e: ConnectError) => e);
+
+test("which refusals pass", async () => {
+  const after = async (status: number, more = {}): Promise<number | undefined> => (await refused(status, more)).retryAfter;
+  expect(await Promise.all([400, 428, 429, 430, 499, 500, 503].map((s) => after(s)))).toEqual([undefined, undefined, 2000, undefined, undefined, 2000, 2000]);
+  expect(await after(410, { code: "resume", reason: "unknown" })).toBe(2000);
+  expect(await after(410, { code: "resume", reason: "expired" })).toBeUndefined();
+  expect(await after(410, { code: "token", reason: "unknown" })).toBeUndefined();
+});
+
+test("what a refusal says", async () => {
+  const channels = "1 b sequenced both 16384 65536\n";
+  expect((await refused(409, { code: "channels", channels })).message).toContain('no: "1 a sequenced both 16384 65536" here and "1 b');
+  expect((await refused(409, { code: "channels" })).message).toBe("godwit: no");
+  expect((await refused(409, { channels })).message).toBe("godwit: no");
+  expect(await refused(400)).toMatchObject({ code: "c", status: 400, details: { code: "c", error: "no" } });
+});
+
+test("what is no answer of ours", async () => {
+  const answer = { type: "answer", sdp: "v=0" };
+  expect(await answered(200, { answer })).toEqual(answer);
+  for (const [status, body] of [[404, { answer }], [200, { answer: { type: "answer" } }], [200, {}], [399, { code: "c", error: "no" }]] as const) {
+    await expect(answered(status, body), `${status}`).rejects.toMatchObject({ code: "foreign", status });
+  }
+});
+
+test("a gate's 401 is asked again only with a token", async () => {
+  let asked = 0;
+  const gate = async (token?: string): Promise<number> => {
+    asked = 0;
+    vi.stubGlobal("fetch", async () => (asked++, new Response("", { status: 401 })));
+    await expect(exchange(url, "offer", token, undefined, table, new AbortController().signal)).rejects.toMatchObject({ code: "foreign", status: 401 });
+    return asked;
+  };
+  expect([await gate(), await gate("Bearer t")]).toEqual([1, 2]);
+});
+
+test("a signal that ends a request is the reason", async () => {
+  const stop = new AbortController();
+  const enough = new Error("enough");
+  vi.stubGlobal("fetch", async () => {
+    stop.abort(enough);
+    throw new TypeError("aborted");
+  });
+  await expect(exchange(url, "offer", undefined, undefined, table, stop.signal)).rejects.toBe(enough);
+});
+
+test("the URL says by what a client may be refused", () => {
+  const u = signalingURL("https://game.example/x?y=1", table, "7");
+  expect([u.pathname, ...u.searchParams.keys()]).toEqual(["/x", "y", "v", "channels", "kind", "app"]);
+  expect(signalingURL(url, table, "").searchParams.has("app")).toBe(false);
+});
