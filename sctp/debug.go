@@ -6,7 +6,7 @@ import "fmt"
 // calls them.
 
 func (t EventType) String() string {
-	return name(int(t), "", "established", "channel open", "channel closed", "channel refused", "message", "closed")
+	return name(int(t), "", "established", "channel open", "channel closed", "channel refused", "message", "closed", "echo")
 }
 
 func (k Kind) String() string { return name(int(k), "text", "binary") }
