@@ -70,6 +70,7 @@ type path struct {
 	large   run    // of packets above the least budget
 	medium  run    // of others, above half of it
 	barred  int    // packets this large did not arrive when the budget fell
+	fell    uint64 // the next packet then: those before it say nothing new
 	retryAt moment // when one packet tries the larger budget
 	careful int    // packets that follow lost large ones and are small: what was lost has to arrive
 	last    int    // the size of the last packet
@@ -110,7 +111,7 @@ func (p *path) sent(t moment, size int) {
 func (p *path) acked(n uint64, size int) {
 	p.large.acked(n, size)
 	p.medium.acked(n, size)
-	if size >= p.barred {
+	if size >= p.barred && n >= p.fell {
 		p.budget, p.barred = MaxPacket, MaxPacket+1
 	}
 	p.watched = p.large.lost+p.medium.lost+p.careful > 0 || p.budget < MaxPacket
@@ -125,7 +126,7 @@ func (m *Mux) trace(t moment, n uint64, size int) {
 	case size > leastBudget:
 		p.careful++
 		if p.large.add(t, n, next, size, fallRun) {
-			p.budget, p.barred = leastBudget, p.large.least
+			p.budget, p.barred, p.fell = leastBudget, p.large.least, next
 			p.retryAt, p.careful = t+retryWide, 0
 			p.large.end()
 			if m.stats.Fallbacks++; m.stats.Fallbacks == 1 {
