@@ -73,10 +73,18 @@ func (a *Assoc) current(stream uint16) *channel {
 	return ch
 }
 
+// upcoming returns what current does, and leaves a channel that is over where it is.
+func (a *Assoc) upcoming(stream uint16) *channel {
+	if ch := a.channel(stream); ch != nil && !ch.in {
+		return ch
+	}
+	return nil
+}
+
 // reliable reports whether what a stream brings must not be given up. The opening
 // of one that is not known may be late.
 func (a *Assoc) reliable(stream uint16) bool {
-	ch := a.channel(stream)
+	ch := a.upcoming(stream)
 	if ch == nil {
 		return a.config.AllowReliable
 	}
@@ -84,7 +92,7 @@ func (a *Assoc) reliable(stream uint16) bool {
 }
 
 func (a *Assoc) ordered(stream uint16) bool {
-	ch := a.channel(stream)
+	ch := a.upcoming(stream)
 	return ch != nil && ch.ordered
 }
 
@@ -157,7 +165,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 // be one whose opening is late, so it does; not so while the opening could not be sent
 // again.
 func (a *Assoc) mayWait(d *data) bool {
-	switch ch := a.channel(d.stream); {
+	switch ch := a.upcoming(d.stream); {
 	case d.flags&flagUnordered != 0 || d.ppid == ppidDCEP:
 		return false
 	case ch != nil:

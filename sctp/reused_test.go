@@ -1,0 +1,36 @@
+package sctp
+
+import "testing"
+
+// What comes on a stream that the peer has closed is of a new channel. It is not
+// admitted by what the old one was: else a piece on each of many streams, which are
+// closed before they are opened, would fill any memory.
+func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
+	kilo := string(make([]byte, 1024))
+	for name, flags := range map[string]byte{"ordered": flagBegin, "unordered": flagBegin | unordered} {
+		a := newTestAssoc(t, allowReliable)
+		for i := range uint32(300) {
+			stream := uint16(2*i + 1)
+			a.write(resetRequest(peerTSN+i, 0, stream), rawData(flags, peerTSN+i, stream, 0, ppidBinary, kilo))
+			a.drain()
+		}
+		if limit := a.mostBuffered(); a.buffered > limit {
+			t.Errorf("%s: %d bytes of %d", name, a.buffered, limit)
+		}
+		if a.Stats().Drops[DropRefused] == 0 {
+			t.Errorf("%s: nothing was refused", name)
+		}
+	}
+}
+
+// Nor is a whole message that waits for those before it.
+func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
+	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2*(1+bufferOverhead), 1 })
+	a.write(ordered(1, 2, "a"), ordered(2, 3, "b"))
+	a.wantDrops("two fit", DropRefused, 0)
+	a.write(resetRequest(peerTSN, 0, 3), rawData(flagWhole, 4, 3, 5, ppidText, "c"))
+	a.wantDrops("a third does not", DropRefused, 1)
+	if a.buffered != a.config.MaxBuffered {
+		t.Errorf("%d bytes of %d", a.buffered, a.config.MaxBuffered)
+	}
+}
