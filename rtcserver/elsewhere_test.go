@@ -35,7 +35,7 @@ func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.Add
 	}
 }
 
-// What reaches another shard than a connection's home is answered there all the same, and
+// What reaches another shard than a connection's home is answered there nevertheless, and
 // goes round once.
 func TestDatagramsThatReachAnotherShard(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
