@@ -2,6 +2,7 @@ package rtcserver
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
@@ -93,7 +94,7 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
-			s.server.warnOfRoles(now, c, o.event.Err)
+			s.warnOfRoles(now, c, o.event.Err)
 		}
 		s.events = c.peer.Shake(now, o.event, s.events[:0])
 		c.happened(now, s.events)
@@ -104,9 +105,9 @@ func (s *shard) takeOutbox(now time.Time) {
 
 // warnOfRoles says once a minute that a peer may be able to be the DTLS client only,
 // which looks like any other timeout to whoever runs the peer.
-func (s *Server) warnOfRoles(now time.Time, c *Conn, err error) {
-	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.rolesWarning.due(now) {
-		s.config.Logger.Warn("rtcserver: a handshake failed in which the offer left the roles to us, so that we are the DTLS client",
+func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
+	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
+		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which the offer left the roles to us, so that we are the DTLS client",
 			"conn", c.id, "remote", c.peer.Remote(), "err", err)
 	}
 }

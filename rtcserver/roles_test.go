@@ -53,3 +53,17 @@ func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 		})
 	}
 }
+
+// The Logger may ask the server for its Stats, or panic: no lock is held then.
+func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
+	j := new(journal)
+	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
+		j.shard = w.server.shards[0]
+		w.offer("").check(attackerAddr, "")
+		w.want("nobody answers", "fail 1: the DTLS handshake failed")
+		w.server.Shutdown(context.Background())
+		if n := len(j.with("WARN", "left the roles to us")); n != 1 || j.locked > 0 {
+			t.Errorf("%d warnings; the lock was held at %d lines", n, j.locked)
+		}
+	})
+}

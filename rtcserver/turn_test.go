@@ -186,9 +186,10 @@ func TestLateWordsOfAHandshake(t *testing.T) {
 
 // Only what looks like another's misunderstanding of the roles is said, once a minute.
 func TestWarningsOfRoles(t *testing.T) {
-	j := new(journal)
-	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
+	inWorld(t, Config{}, func(w *world) {
 		c, t0 := w.offer("").conn, time.Now()
+		var s shard
+		s.server = w.server
 		for _, warn := range []struct {
 			after time.Duration
 			err   error
@@ -201,8 +202,8 @@ func TestWarningsOfRoles(t *testing.T) {
 			{time.Minute, dtls.ErrTimeout, 1},
 			{time.Minute, dtls.ErrNoAnswer, 2},
 		} {
-			w.server.warnOfRoles(t0.Add(warn.after), c, warn.err)
-			if n := len(j.with("WARN", "left the roles to us")); n != warn.want {
+			s.warnOfRoles(t0.Add(warn.after), c, warn.err)
+			if n := len(s.lines); n != warn.want {
 				t.Errorf("%v after %v: %d lines, want %d", warn.err, warn.after, n, warn.want)
 			}
 		}
