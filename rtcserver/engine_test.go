@@ -20,6 +20,7 @@ type puppet struct {
 	asked    int      // calls of Append
 	heard    []string // events, calls of Advance and Deliver
 	news     bool
+	told     func() // what a handler does
 }
 
 func (p *puppet) Receive(_ time.Time, ev LinkEvent) {
@@ -44,7 +45,13 @@ func (p *puppet) Advance(now time.Time) {
 }
 
 func (p *puppet) Ready() bool { ready := p.news; p.news = false; return ready }
-func (p *puppet) Deliver()    { p.heard = append(p.heard, "deliver") }
+
+func (p *puppet) Deliver() {
+	p.heard = append(p.heard, "deliver")
+	if p.told != nil {
+		p.told()
+	}
+}
 
 // inPuppetWorld runs a test with a page whose connection has a puppet.
 func inPuppetWorld(t *testing.T, c Config, test func(w *world, page *page, p *puppet)) {
@@ -127,6 +134,22 @@ func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
 	})
 }
 
+// What a handler says leaves with the batch.
+func TestEnginesSpeakInHandlers(t *testing.T) {
+	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+		p.told = func() {
+			p.told = nil
+			before := w.server.Stats().DatagramsOut
+			p.say(false, false, time.Time{}, "in a handler")
+			if n := w.server.Stats().DatagramsOut; n != before {
+				t.Errorf("%d datagrams left while the handler ran", n-before)
+			}
+		}
+		p.say(false, true, time.Time{})
+		page.wantNow("the batch is over", "0 1 in a handler")
+	})
+}
+
 func TestEnginesAreAdvancedInTime(t *testing.T) {
 	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
 		p.wantHeard(t, "it opens", "opened")
@@ -135,6 +158,7 @@ func TestEnginesAreAdvancedInTime(t *testing.T) {
 			"at a flush": func(at time.Time) { p.say(true, false, at); w.server.Flush() },
 			"with news":  func(at time.Time) { p.say(true, true, at); synctest.Wait(); p.heard = nil },
 		} {
+			time.Sleep(time.Second) // nothing else is due soon
 			begin := time.Now()
 			release(begin.Add(7 * time.Millisecond))
 			time.Sleep(7*time.Millisecond - 1)

@@ -114,7 +114,7 @@ func (r *registry) add(c *Conn, now time.Time) (due time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.withdrawn {
-		return due, false
+		return time.Time{}, false
 	}
 	r.byUfrag[c.ufrag] = c
 	if len(r.pending) >= 2*r.waiting+minPending {

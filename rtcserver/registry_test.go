@@ -259,6 +259,11 @@ func TestClaimsOfAnAddress(t *testing.T) {
 	want("it is heard again", 0, nil, c)
 	r.leave(addr, c)
 	want("none is left", 0, nil, nil)
+	r.enter(t0, addr, a)
+	r.enter(t0.Add(2*claimLasts), addr, b)
+	want("where there is room, who was not heard stays", 1, a, b)
+	r.leave(addr, a)
+	r.leave(addr, b)
 	if len(r.byAddr) != 0 {
 		t.Error("an address of nobody is remembered")
 	}

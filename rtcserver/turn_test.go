@@ -338,3 +338,56 @@ func TestAHandshakeThatYieldsIsOver(t *testing.T) {
 		}
 	})
 }
+
+// The first of an answer that comes makes it our turn; what is repeated moves nothing.
+func TestAnAnswerMakesItOurTurn(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		o := w.offer("")
+		o.check(attackerAddr, "")
+		synctest.Wait()
+		s, began := w.server.shards[0], time.Now()
+		drip := record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
+		want := func(what string, ours bool, last time.Duration) {
+			t.Helper()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if h := o.conn.handshake; h == nil || h.ours != ours || !h.last.Equal(began.Add(last)) {
+				t.Errorf("%s: %+v", what, h)
+			}
+		}
+		want("our hello has gone", false, 0)
+		time.Sleep(300 * time.Millisecond)
+		w.network.Inject(attackerAddr, serverAddr, record(23, 1, 7, make([]byte, 40)))
+		synctest.Wait()
+		want("nothing for the handshake", false, 0)
+		w.network.Inject(attackerAddr, serverAddr, bytes.Clone(drip))
+		synctest.Wait()
+		want("the first byte", true, 300*time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
+		w.network.Inject(attackerAddr, serverAddr, bytes.Clone(drip))
+		synctest.Wait()
+		want("again", true, 300*time.Millisecond)
+	})
+}
+
+// One who checks from everywhere is known by few addresses, and by none when it is over.
+func TestAConnectionHasFewAddresses(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		o := w.offer("")
+		s := w.server.shards[0]
+		for i := range 5 * peer.MaxPaths {
+			o.check(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), "")
+			synctest.Wait()
+			s.mu.Lock()
+			if n := len(o.conn.addrs); n != len(s.byAddr) || n > 2*peer.MaxPaths || i < 2*peer.MaxPaths && n != i+1 {
+				t.Fatalf("after %d checks %d addresses, and %d of the shard", i+1, n, len(s.byAddr))
+			}
+			for _, a := range o.conn.addrs {
+				if s.byAddr[a] != o.conn {
+					t.Errorf("it is not known by %v", a)
+				}
+			}
+			s.mu.Unlock()
+		}
+	})
+}
