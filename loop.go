@@ -255,6 +255,11 @@ func (l *loop) settle(now time.Time, e *localEnd) {
 		l.remove(e)
 		return
 	}
+	l.time(e)
+}
+
+// time sets an end's timer, and ends a wait that would be too long.
+func (l *loop) time(e *localEnd) {
 	t := e.anchor.Deadline()
 	l.timers.Set(e, &e.timer, t)
 	if !l.busy && !t.IsZero() && t.Before(l.until) {
@@ -306,8 +311,9 @@ func (e *localEnd) Release(later, news bool) {
 	case l.busy:
 		l.touch(e)
 		return
-	case later || l.server.config.Manual:
+	case e.place > 0 && (later || l.server.config.Manual):
 		l.touch(e)
+		l.time(e)
 	default:
 		l.settle(time.Now(), e)
 	}

@@ -3,6 +3,7 @@ package godwit
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // newIdle returns a server with n clients in the process that say nothing, and one
@@ -49,6 +50,29 @@ func TestATurnLooksAtWhoIsBusy(t *testing.T) {
 		}
 		if few, many := looks(0), looks(300); many > few+10 || few < 100 {
 			t.Errorf("100 messages took %d looks at links beside 300 that rest, and %d alone", many, few)
+		}
+	})
+}
+
+// Poll waits no longer than a deadline that a call since the last turn has set, however
+// long the link has rested.
+func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for rest := range 20 {
+			srv, _, server := newIdle(t, 0)
+			for range rest {
+				for range srv.Poll(time.Second) {
+				}
+			}
+			start := time.Now()
+			server.Renew(start.Add(50 * time.Millisecond))
+			for srv.Len() > 0 {
+				for range srv.Poll(3 * time.Second) {
+				}
+			}
+			if late := time.Since(start) - 50*time.Millisecond; late != 0 {
+				t.Errorf("after %d s it ended %v too late", rest, late)
+			}
 		}
 	})
 }
