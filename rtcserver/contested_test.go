@@ -155,3 +155,35 @@ func TestAPageOutlivesWhoTookItsAddress(t *testing.T) {
 		}
 	})
 }
+
+// Two connections of one page that hand addresses on, one as the rival of the other, have
+// no more of them than others: the tables are bounded.
+func TestInheritedAddressesAreBounded(t *testing.T) {
+	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
+	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+		w.network.SetTap(tap.see)
+		owner, heir := w.possess(tap), w.possess(tap)
+		from := func(h *possessed, i int) {
+			a := netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i))
+			h.inject = func(b []byte) { w.network.Inject(a, serverAddr, b) }
+			h.inject(h.offered.request("", false))
+			h.packet(data(7, h.tsn, 3, 0, 51, []byte("here")))
+			h.tsn++
+			synctest.Wait()
+			w.forget()
+		}
+		inherited := 0
+		for i := range 1000 {
+			from(owner, i)
+			if i%33 == 32 { // it has used all places of its list, and forgets most
+				for j := range 28 {
+					from(heir, i-28+j)
+				}
+			}
+			inherited = max(inherited, len(heir.offered.conn.addrs))
+		}
+		if n := len(w.server.shards[0].byAddr); inherited > 100 || n > 200 || inherited < 30 {
+			t.Errorf("one has inherited %d addresses, and %d are in the table", inherited, n)
+		}
+	})
+}

@@ -399,19 +399,27 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	if len(s.server.shards) > 1 {
 		s.server.registry.enter(now, a, s)
 	}
+	if s.gets(now, c, a) {
+		s.install(c, a)
+	}
+	if len(c.addrs) > 2*peer.MaxPaths { // those that it got as a rival, too
+		s.prune(c)
+	}
+}
+
+// gets reports whether c gets an address that it does not have yet, and takes it from
+// the one that has it.
+func (s *shard) gets(now time.Time, c *Conn, a netip.AddrPort) bool {
 	switch o := s.byAddr[a]; {
 	case o == c:
-		return
+		return false
 	case o != nil && !s.yields(now, o, c, a):
 		s.stats.drops[DropTaken]++
-		return
+		return false
 	case o != nil:
 		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
 	}
-	s.install(c, a)
-	if len(c.addrs) > 2*peer.MaxPaths {
-		s.prune(c)
-	}
+	return true
 }
 
 // yields reports whether o gives an address up to c, and makes the other one the rival
