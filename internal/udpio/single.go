@@ -88,8 +88,11 @@ func (s *single) read(ds []Datagram) (int, error) {
 			// The system cuts a datagram to the buffer silently, so a full
 			// buffer is the only sign of a cut.
 			s.n.truncated.Add(1)
-			if looked && k == 0 {
-				return 0, os.ErrDeadlineExceeded // more of them may come
+			switch { // more of them may come, without an end
+			case looked && k == 0:
+				return 0, os.ErrDeadlineExceeded
+			case looked:
+				return s.took(k), nil
 			}
 		case err == nil:
 			d.B = d.B[:n]

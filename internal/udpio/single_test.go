@@ -97,6 +97,26 @@ func TestNetsimTooSmallBuffers(t *testing.T) {
 	})
 }
 
+// oneConn is a socket with one datagram.
+type oneConn struct{ PacketConn }
+
+func (oneConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) { return 1, simClient, nil }
+
+// Datagrams that are too large, and come as fast as they are read, do not hold up what
+// came before them.
+func TestTooLargeDatagramsHoldUpNothing(t *testing.T) {
+	looks := 0
+	s := &single{pc: oneConn{}, n: new(counters), look: func(b []byte) (int, netip.AddrPort, error) {
+		if looks++; looks > 1000 {
+			return 0, netip.AddrPort{}, net.ErrClosed
+		}
+		return len(b), simClient, nil
+	}}
+	if n, err := s.read(buffers(8, 100)); n != 1 || err != nil || looks != 1 {
+		t.Errorf("%d datagrams, %v, after %d looks at what is too large, want 1 after 1", n, err, looks)
+	}
+}
+
 // A windowsConn is a socket whose system makes an error of each datagram that is
 // larger than its buffer.
 type windowsConn struct {
