@@ -127,6 +127,24 @@ func TestRecoveredPanicInTheLogger(t *testing.T) {
 	})
 }
 
+// A line of a turn that has nothing to tell handlers ends the turn, too: what the program
+// sends after that leaves at once.
+func TestPanicAtALineByItself(t *testing.T) {
+	inWorld(t, Config{Manual: true, Logger: slog.New(hothead{})}, func(w *world) {
+		sh := w.server.shards[0]
+		sh.log(slog.LevelInfo, "a line: close")
+		func() {
+			defer func() { recover() }()
+			w.server.Poll(0)
+			t.Error("the Logger has not panicked")
+		}()
+		if sh.busy {
+			t.Error("the turn has not ended")
+		}
+		w.server.Poll(0)
+	})
+}
+
 // A hothead is a Logger that panics when a connection ends.
 type hothead struct{ slog.Handler }
 

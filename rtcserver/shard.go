@@ -210,8 +210,9 @@ func (s *shard) handOver() {
 // nothing to tell them. No lock is held.
 func (s *shard) deliver() {
 	defer s.afterPanic()
-	s.began, s.told = time.Time{}, 0
-	for s.writeLines(); s.told < len(s.ready); s.told++ {
+	s.began, s.told = time.Time{}, -1 // the lines come before the first
+	s.writeLines()
+	for s.told = 0; s.told < len(s.ready); s.told++ {
 		c := s.ready[s.told]
 		if !c.hasNews {
 			continue
@@ -232,7 +233,7 @@ func (s *shard) afterPanic() {
 	}
 	s.in, s.spare, s.copies = newBatch(batchLen, inLen), nil, nil // what is not told yet lies in the old ones
 	s.mu.Lock()
-	for _, c := range s.ready[s.told:] {
+	for _, c := range s.ready[max(s.told, 0):] {
 		s.touch(c)
 	}
 	s.mu.Unlock()
