@@ -190,6 +190,8 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, client.ErrAddressInUse) {
 			t.Errorf("error %v", err)
 		}
+		w.send(c, "the server is open, too")
+		w.want("3 0 the server is open, too")
 		c.Close()
 		w.wantBoth("close: closed by this side", "server: closed by the page")
 		time.Sleep(5 * time.Second)
