@@ -8,15 +8,16 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// Broadcast sends a message to every open session. The error tells of misuse only:
-// an unknown channel, the wrong direction, too many bytes. A session whose reliable
-// queue is full, or that is interrupted and the channel is unreliable, goes without
-// the message, which counts in Stats.Unsent.
+// Broadcast queues a message for every open session. It does not wait. It returns an
+// error only if no session could send the message: ErrUnknown, ErrDirection or
+// ErrTooLarge. A session does not get the message if its queue for a reliable channel
+// is full, or if the channel is unreliable and the session is interrupted. Stats.Unsent
+// counts those.
 func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), nil, ch, b)
 }
 
-// BroadcastExcept is Broadcast to all but one.
+// BroadcastExcept is Broadcast to all sessions except one.
 func (s *Server) BroadcastExcept(except *Conn, ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), except, ch, b)
 }
@@ -46,7 +47,7 @@ func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error
 	return nil
 }
 
-// misuse returns what is wrong with a message whoever gets it.
+// misuse returns the error that a message causes at every receiver, or nil.
 func (s *Server) misuse(ch ChannelID, b []byte) error {
 	if ch == 0 || int(ch) > len(s.config.Channels) {
 		return ErrUnknown
@@ -60,8 +61,8 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 	return nil
 }
 
-// A payload is one copy of a message to many, in the queues of all who are to get it.
-// The last of them returns it to the server's pool. If a session becomes unreachable
+// A payload is one copy of a message to many sessions, in the queues of all of them.
+// The last session that releases it returns it to the server's pool. If a session becomes unreachable
 // while its queue holds the payload, the payload goes to the garbage collector instead.
 type payload struct {
 	channel.Shared
@@ -69,19 +70,20 @@ type payload struct {
 	holders atomic.Int32
 }
 
-// payloads are those that nobody holds, for use again. Its lock is a leaf.
+// payloads is the pool of payloads that no queue holds. No other lock is taken while
+// its lock is held.
 type payloads struct {
 	mu   sync.Mutex
 	free []*payload
 }
 
-// What is kept for use again: so many, and none larger.
+// Limits of the pool: the number of payloads, and the bytes of the largest one.
 const (
 	maxPayloads = 64
 	maxPayload  = 64 << 10
 )
 
-// take returns a copy of b, held once.
+// take returns a copy of b with one reference.
 func (ps *payloads) take(b []byte) *payload {
 	p := ps.pop()
 	if p == nil {

@@ -1,6 +1,6 @@
 // Package godwit is a game server that web pages and native programs connect to
 // over UDP: channels with promises, requests, groups, tokens, and sessions that
-// outlive the link they run on.
+// continue when the client's connection is replaced by another.
 //
 // Both ends share a table of channels. A server listens on one UDP port, and is an
 // [http.Handler] for the request by which a client connects:

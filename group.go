@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// A Group is some of a server's sessions. One may be in many groups; when its session
-// ends it leaves them all. Its methods may be called from any goroutine.
+// A Group is a set of a server's sessions. A session may be in many groups. When the
+// session ends, the server removes it from all of them. The methods of a Group may be
+// called from any goroutine.
 type Group struct {
 	server *Server
 	roster roster
@@ -17,7 +18,8 @@ type Group struct {
 // NewGroup returns an empty group. An empty group needs no cleanup.
 func (s *Server) NewGroup() *Group { return &Group{server: s} }
 
-// Join adds a session. It reports false if it is a member already, or over.
+// Join adds a session. It returns false if the session is a member already, is over,
+// belongs to another server, or is a client's end.
 func (g *Group) Join(c *Conn) bool {
 	if c.server != g.server || !c.ours || !g.roster.add(c) {
 		return false
@@ -29,7 +31,7 @@ func (g *Group) Join(c *Conn) bool {
 	return true
 }
 
-// Leave removes a session. It reports false if it is no member.
+// Leave removes a session. It returns false if the session is not a member.
 func (g *Group) Leave(c *Conn) bool {
 	if !g.roster.remove(c) {
 		return false
@@ -38,10 +40,11 @@ func (g *Group) Leave(c *Conn) bool {
 	return true
 }
 
-// Len returns how many are in the group.
+// Len returns the number of members.
 func (g *Group) Len() int { return len(g.roster.all()) }
 
-// Conns yields the members. Who joins or leaves meanwhile may be among them or not.
+// Conns yields the members at the time of the call. Sessions that join or leave after
+// the call change nothing of what it yields.
 func (g *Group) Conns() iter.Seq[*Conn] { return slices.Values(g.roster.all()) }
 
 // Send sends a message to every member; see [Server.Broadcast].
@@ -49,13 +52,13 @@ func (g *Group) Send(ch ChannelID, b []byte) error {
 	return g.server.sendAll(g.roster.all(), nil, ch, b)
 }
 
-// SendExcept sends a message to every member but one.
+// SendExcept sends a message to every member except one; see [Server.Broadcast].
 func (g *Group) SendExcept(except *Conn, ch ChannelID, b []byte) error {
 	return g.server.sendAll(g.roster.all(), except, ch, b)
 }
 
-// A roster is a set of sessions that is read much more often than it changes: who
-// reads it gets a slice that never changes. Its lock is a leaf.
+// A roster is a set of sessions that is read much more often than it changes: all
+// returns a slice that never changes. No other lock is taken while its lock is held.
 type roster struct {
 	mu   sync.Mutex
 	list atomic.Pointer[[]*Conn]

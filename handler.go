@@ -7,42 +7,47 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Handler is told what happens. Its funcs are called one at a time for one Conn;
-// the package's page says by whom and in what order. A func that is nil is not
-// called.
+// A Handler is the set of funcs that a Server calls when something happens. For one
+// Conn it calls them one at a time; the documentation of the package says on which
+// goroutine and in which order. A func that is nil is not called.
 type Handler struct {
-	// Open: a session begins. It may be sent to, and its Hello is known.
+	// Open is called when a session is open. From now on Conn.Send works and
+	// Conn.Hello returns the connect message.
 	Open func(*Conn)
 
-	// Message: a message came. The bytes are valid until the func returns.
+	// Message is called for each message of the other end. The bytes are valid until
+	// the func returns.
 	Message func(*Conn, ChannelID, []byte)
 
-	// Request: the other end wants an answer. If the func returns without one, and
-	// without Request.Keep, the request is rejected.
+	// Request is called for each request of the other end. If the func returns and has
+	// called none of Reply, Ack, Reject and Keep, the request is rejected.
 	Request func(*Conn, *Request)
 
-	// Receipt: what became of a message that was sent with Options.Receipt.
+	// Receipt is called once for each message that was sent with Options.Receipt.
+	// The Fate says what happened to the message.
 	Receipt func(*Conn, MessageID, Fate)
 
-	// Channel: the server has opened a channel; see Conn.OpenChannel. Only a client's
-	// end in this process is told so.
+	// Channel is called when the server has opened a channel; see Conn.OpenChannel.
+	// It is called only for the client's end of Server.Local.
 	Channel func(*Conn, ChannelID)
 
-	// Interrupted: the other end is not heard. Reliable messages wait until it is.
+	// Interrupted is called when nothing arrives from the other end any more, or its
+	// link has closed. Reliable messages wait until the session is resumed.
 	Interrupted func(*Conn)
 
-	// Resumed: it is heard again, on the same link or on another.
+	// Resumed is called when packets of the other end arrive again after Interrupted,
+	// on the same link or on another one.
 	Resumed func(*Conn)
 
-	// Close: the session is over. It is the last call for it.
+	// Close is called when the session is over. It is the last call for the Conn.
 	Close func(*Conn, CloseReason)
 }
 
 // An EventType says what an Event is.
 type EventType uint8
 
-// The events. Ended is not one of a Conn: the server is closed, or Poll was called
-// where it cannot work; see Err.
+// The events. An EndedEvent does not belong to a Conn. It means that the server is
+// closed, or that Poll was called where Poll cannot work; Event.Err says which.
 const (
 	OpenEvent EventType = iota
 	MessageEvent
@@ -65,11 +70,11 @@ func (t EventType) String() string {
 	return "unknown"
 }
 
-// An Event is what [Server.Poll] yields of what happens: what the Handler has no
-// func for.
+// An Event is something that happened and that the Handler has no func for.
+// [Server.Poll] yields it.
 type Event struct {
 	Type    EventType
-	Conn    *Conn       // nil of an EndedEvent
+	Conn    *Conn       // nil in an EndedEvent
 	Channel ChannelID   // of a MessageEvent, a ReceiptEvent or a ChannelEvent
 	Data    []byte      // of a MessageEvent; valid until the next event
 	Request *Request    // of a RequestEvent; rejected at the next event unless answered or kept
@@ -79,62 +84,65 @@ type Event struct {
 	Err     error       // of an EndedEvent
 }
 
-// A MessageID is how receipts call a message.
+// A MessageID is the number by which a receipt names a message.
 type MessageID = channel.MessageID
 
-// A Fate is what became of a message.
+// A Fate says what happened to a message.
 type Fate = channel.Fate
 
-// The fates. A message that was sent with Options.Receipt has exactly one, and it is
-// told before Close. Lost is a guess: the message may have arrived, and its
-// acknowledgement not. An Abandoned one may have arrived, too. A Delivered one is not
-// told to the other end's program if that has closed the session before it came: an
-// end that closes waits for its own messages only.
+// The fates. A message that was sent with Options.Receipt has exactly one fate, and
+// Receipt is called before Close. Lost is a guess: perhaps the message arrived and only
+// its acknowledgement was lost. An Abandoned message may have arrived, too. A Delivered
+// message has reached the other end, but that end's Message handler is not called if
+// its program has called Close before: an end that closes delivers its own messages and
+// discards those that arrive.
 const (
-	Delivered = channel.Delivered // the other end has it
-	Lost      = channel.Lost      // it was sent, and it is unreliable
-	Expired   = channel.Expired   // its deadline passed first
-	Dropped   = channel.Dropped   // the queue was full, and it was the oldest
-	Abandoned = channel.Abandoned // the session ended first
-	Outdated  = channel.Replaced  // a newer one took its place in the queue
+	Delivered = channel.Delivered // the other end has acknowledged all of it
+	Lost      = channel.Lost      // an unreliable message was sent and not acknowledged
+	Expired   = channel.Expired   // its deadline passed while it was in the queue
+	Dropped   = channel.Dropped   // the queue was full, and it was the oldest message
+	Abandoned = channel.Abandoned // the session ended before it was acknowledged
+	Outdated  = channel.Replaced  // a newer message took its place in the queue
 )
 
-// A CloseCode tells why a session ended. From ProgramCode, 256, to 65535 they are the
-// program's own. Clients get the same numbers; docs/SESSION.md, section 5, has them.
+// A CloseCode says why a session ended. The codes from ProgramCode, 256, to 65535 are
+// for the program, which gives them a meaning. Both ends get the same number;
+// docs/SESSION.md, section 5, lists them.
 type CloseCode = session.Code
 
 // The codes.
 const (
-	Normal        = session.Normal        // the program, or the player, is done
-	Kicked        = session.Kicked        // put out
-	ShutDown      = session.Shutdown      // the server ends
+	Normal        = session.Normal        // the program, or the player, has finished
+	Kicked        = session.Kicked        // the program called Conn.Kick
+	ShutDown      = session.Shutdown      // the server shuts down
 	ProtocolError = session.ProtocolError // the other end broke the protocol: see Text
-	AuthEnded     = session.Auth          // the credentials are not valid any more; for the program to say
+	AuthEnded     = session.Auth          // Identity.Expires has passed, or the program says that the credentials are not valid
 	Replaced      = session.Replaced      // the same Identity connected once more
-	TimedOut      = session.Timeout       // interrupted for longer than Grace
+	TimedOut      = session.Timeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
 	Duplicate     = session.Duplicate     // the same Identity is connected already
 	LimitMessages = session.LimitMessages // too many messages per second
 	LimitBytes    = session.LimitBytes    // too many bytes per second
 	LimitSize     = session.LimitSize     // a message larger than its channel allows
 	LimitEarly    = session.LimitEarly    // too much sent before the session was open
-	LimitRequests = session.LimitRequests // so many requests that not even rejections are taken
-	ProgramCode   = session.CodeProgram
+	LimitRequests = session.LimitRequests // so many requests that there was no room to queue their rejections
+	ProgramCode   = session.CodeProgram   // the first code of the program's own
 )
 
-// A CloseReason tells why a session ended, at either end.
+// A CloseReason says why a session ended. Both ends get one.
 type CloseReason struct {
 	Code   CloseCode
 	Text   string // at most 256 bytes
 	Remote bool   // the other end ended it
 
-	// LostOut is how many bytes of this end's reliable messages the end of the session
-	// gave up: they were not acknowledged, so the other end's program may not have had
-	// them. LostIn is how many of the other end's it says that it gave up; it says so
-	// if it ended the session, and the word of that came here.
+	// LostOut is the number of bytes of this end's reliable messages that were not
+	// acknowledged when the session ended: the other end's program may not have got
+	// them. LostIn is the same number of the other end, as far as it is known here: the
+	// other end sends it when the other end closes the session, and that message may be
+	// lost.
 	LostOut, LostIn uint64
 }
 
-// String returns the reason for the log.
+// String returns the reason in words, for a log.
 func (r CloseReason) String() string {
 	who := "closed here"
 	if r.Remote {

@@ -8,20 +8,22 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A LocalConfig is a client in the same process.
+// A LocalConfig configures a client in the same process.
 type LocalConfig struct {
 	Identity Identity
 	Hello    []byte  // the connect message, at most MaxHello bytes
-	Handler  Handler // the client's
-	User     any     // of the client's end
+	Handler  Handler // handler of the client's end
+	User     any     // Conn.User of the client's end
 }
 
 // Local connects a client in the same process, for a game with one player and for
-// tests. It returns the client's end, which is a Conn like the server's: what it
-// sends goes to the server's Handler, what the server sends to its own. Nothing of
-// it leaves the process, and nothing is lost. Nobody is asked for authorization,
-// and MaxConns counts it but does not refuse it. With Config.Manual, [Server.Poll]
-// runs both ends, and yields what either has no func for.
+// tests. It returns the client's end of the session, a Conn. Messages that this Conn
+// sends go to Config.Handler; messages of the server go to LocalConfig.Handler. No
+// datagram leaves the process, and none is lost. Local does not call Config.Authorize
+// or check a token. The session counts towards MaxConns, but is not refused because of
+// it. With Config.Manual, [Server.Poll] runs both ends and yields the events that their
+// handlers have no func for. Local returns ErrClosed if the server is closed or shuts
+// down, and ErrHello if Hello is too long.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt, netip.Addr{})
 	if err != nil {

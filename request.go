@@ -10,30 +10,31 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Status is what is known of a request.
+// A Status says how far a request of this end has got.
 type Status = session.Status
 
-// The statuses. From Responded on they are final. After ResponseLost the other end
-// may have acted on the request or not, so ask for nothing twice that must not be
-// done twice.
+// The statuses. From Responded on they are final. After ResponseLost it is not known
+// whether the other end has acted on the request, so do not send a request again whose
+// action must not be done twice.
 const (
-	Sending      = session.Sending      // the other end's link has not acknowledged it
-	Waiting      = session.Waiting      // the other end has it
-	Responded    = session.Responded    // it replied with bytes
-	Acknowledged = session.Acknowledged // it said: done
-	Rejected     = session.Rejected     // it said no
-	SendFailed   = session.SendFailed   // the session ended, and the other end did not get it
+	Sending      = session.Sending      // the other end has not acknowledged the request yet
+	Waiting      = session.Waiting      // the other end has the request and has not answered
+	Responded    = session.Responded    // the other end called Request.Reply
+	Acknowledged = session.Acknowledged // the other end called Request.Ack
+	Rejected     = session.Rejected     // the other end called Request.Reject, or had no answer
+	SendFailed   = session.SendFailed   // the session ended, and the other end did not get the request
 	ResponseLost = session.ResponseLost // the session ended, and the answer is not known
 )
 
-// A Request is something that the other end wants an answer to: one of Reply, Ack
-// and Reject.
+// A Request is a request of the other end. The program answers it with one of Reply,
+// Ack and Reject.
 //
-// Requests and answers are in order among themselves in each direction, and in no order
-// with the messages of channels: a message that is sent after Reply may be told first.
-// Where that matters, send the answer as a message, with a number of the program's own
-// that the request had, on the channel that it must be in order with, and Ack the
-// request; or put what must come with the answer into it. See the example.
+// Requests and answers of one end arrive in the order in which that end sent them.
+// There is no order between them and the messages of channels: a message that is sent
+// after Reply may arrive before the reply. If the order matters there are two ways.
+// Put the content of the message into the reply. Or send the answer as a message on
+// the same channel, with a number that the program has put into the request, and
+// answer the request itself with Ack. See the example.
 type Request struct {
 	Name string
 	Data []byte // valid until the handler returns, or the next event of Poll
@@ -46,12 +47,12 @@ func newRequest(c *Conn, ev *session.Event) *Request {
 	return &Request{Name: ev.Name, Data: ev.Data, conn: c, answer: owed.To(ev.Request, c.answer)}
 }
 
-// Conn returns who asks.
+// Conn returns the session that the request came from.
 func (r *Request) Conn() *Conn { return r.conn }
 
-// Keep lets the request be answered after the handler has returned, from any
-// goroutine. It sets Data to nil: copy what is still needed before. A kept
-// request that becomes unreachable without an answer is rejected when it is
+// Keep allows the program to answer the request after the handler has returned, from
+// any goroutine. It sets Data to nil: copy the bytes before if they are still needed.
+// A kept request that becomes unreachable without an answer is rejected when it is
 // garbage-collected.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
@@ -60,14 +61,15 @@ func (r *Request) Keep() {
 	}
 }
 
-// Reply answers with bytes, at most MaxRequest. If it returns ErrBudget the request
-// is not answered yet.
+// Reply answers the request with bytes, at most MaxRequest. b is copied. If Reply
+// returns ErrBudget the request is not answered yet, and the program may try again.
 func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
-// Ack answers: done.
+// Ack answers the request without bytes; the asking end gets Acknowledged.
 func (r *Request) Ack() error { return r.answer.Ack() }
 
-// Reject answers: no. At most 256 bytes of the text are sent.
+// Reject refuses the request; the asking end gets Rejected and the text. At most 256
+// bytes of the text are sent.
 func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
 func (c *Conn) answer(f func(*session.Session, time.Time) error) error {
@@ -77,11 +79,11 @@ func (c *Conn) answer(f func(*session.Session, time.Time) error) error {
 	return err
 }
 
-// A Result is how a request of this end ended.
+// A Result is the end of a request of this end.
 type Result struct {
 	Status Status
-	Data   []byte // of a reply; valid until the func that gets it returns
-	Text   string // of a rejection
+	Data   []byte // bytes of a reply; valid until the func that gets the Result returns
+	Text   string // text of a rejection
 }
 
 // question is a request of this end that has no final status yet.
@@ -94,13 +96,14 @@ func (q *question) result(ev *session.Event) {
 	q.done(Result{ev.Status, ev.Data, ev.Reason.Text})
 }
 
-// A RequestID is the number of a request of this end, for Status.
+// A RequestID is the number of a request of this end, for Conn.Status.
 type RequestID uint32
 
-// Ask sends a request and returns. done is called like a handler, and in order with
-// them, when there is a final status, which there is always unless an error is
-// returned: ErrName, ErrPayload, ErrTooMany, ErrBudget or ErrClosed. done may be nil:
-// the answer is of no interest then.
+// Ask sends a request and does not wait for the answer. b is copied. If Ask returns no
+// error, done is called exactly once, when the request has a final status: like a
+// handler, on the same goroutine and in order with the handlers. done may be nil if the
+// program does not need the answer. The errors are ErrName, ErrPayload, ErrTooMany,
+// ErrBudget and ErrClosed; done is not called then.
 func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) {
 	a := c.acquire()
 	id, err := c.session.Request(time.Now(), name, b)
@@ -114,18 +117,20 @@ func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) 
 	return RequestID(id), err
 }
 
-// Status returns what is known of a request that has no final status yet.
+// Status returns the status of a request of this end that has no final status yet,
+// and false if there is no such request.
 func (c *Conn) Status(id RequestID) (Status, bool) {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Status(uint32(id))
 }
 
-// Request sends a request and waits for the answer: bytes of a reply, nil bytes of
-// an acknowledgement, or a *RequestError. When ctx is done first, the answer is of
-// no interest any more, but the other end may act on the request nevertheless. In a
-// handler use Ask, and with Config.Manual where Poll is called: nothing comes in while
-// that goroutine waits.
+// Request sends a request and waits for the answer. It returns the bytes of a reply,
+// nil for an acknowledgement, a *RequestError if there is no such answer, or an error of
+// Ask. When ctx is done first it returns the error of ctx and discards the answer; the
+// other end may act on the request nevertheless. In a handler it returns ErrInHandler:
+// use Ask there. With Config.Manual use Ask on the goroutine that calls Poll, too:
+// nothing arrives while that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
 	if handling.Now() {
 		return nil, ErrInHandler
@@ -159,10 +164,10 @@ func (c *Conn) forgetRequest(id RequestID) {
 	c.release(a)
 }
 
-// A RequestError tells why a request has no answer.
+// A RequestError says why a request has no answer, or that it was rejected.
 type RequestError struct {
 	Status Status // Rejected, SendFailed or ResponseLost
-	Text   string // of a rejection
+	Text   string // text of a rejection
 }
 
 func (e *RequestError) Error() string {

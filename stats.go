@@ -10,16 +10,16 @@ import (
 
 // Stats are the counters of a server since it was made.
 type Stats struct {
-	Open    int    // sessions that are open
-	Pending int    // sessions that are being made
-	Begun   uint64 // sessions that were ever open
-	Refused uint64 // requests refused by authorization, versions, tables, resume tokens, MaxConns
-	Unsent  uint64 // messages of Broadcast and groups that a session had no room for
+	Open    int    // sessions that are open now, interrupted ones included
+	Pending int    // sessions that are being made now
+	Begun   uint64 // sessions that have opened
+	Refused uint64 // HTTP requests refused because of authorization, version, table, resume token or MaxConns
+	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted
 
-	Closed map[CloseCode]uint64 // by code; the program's own count as ProgramCode
-	Left   uint64               // of those, ended by the client
+	Closed map[CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as ProgramCode
+	Left   uint64               // those of Closed that the client ended
 
-	RTC rtcserver.Stats // of the WebRTC side
+	RTC rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
 }
 
 // endings counts how sessions ended.
@@ -61,19 +61,20 @@ func (s *Server) Stats() Stats {
 	return t
 }
 
-// ConnStats are the counters of one session, which outlive its links.
+// ConnStats are the counters of one session. They go on when the session moves to
+// another link.
 type ConnStats struct {
 	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
 
-	Age           time.Duration // since the client asked for the session
-	LastHeard     time.Duration // since the last packet came
-	Interrupted   bool
-	Interruptions uint64
-	Resumed       uint32 // how often the session moved to another link
-	Limited       uint64 // unreliable messages dropped for Limits
-	Rejected      uint64 // requests rejected for Limits
-	Asking        int    // own requests without an answer
-	Asked         int    // the other end's
+	Age           time.Duration // time since the client asked for the session
+	LastHeard     time.Duration // time since the last packet arrived
+	Interrupted   bool          // the session is interrupted now
+	Interruptions uint64        // times the session was interrupted
+	Resumed       uint32        // times the session moved to another link
+	Limited       uint64        // unreliable messages dropped because of Limits
+	Rejected      uint64        // requests rejected because of Limits
+	Asking        int           // requests of this end without an answer
+	Asked         int           // requests of the other end without an answer
 }
 
 // ChannelStats are the counters of one channel of a session.

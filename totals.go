@@ -7,8 +7,9 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// Totals are the counters of all sessions together, those that are over included:
-// they only grow. ConnStats and ChannelStats say what each counts.
+// Totals are the sums of the counters of all sessions, those that are over included.
+// They never decrease, except Queued, QueueBytes and Held of Channels, which are of the
+// open sessions. ConnStats and ChannelStats say what each field counts.
 type Totals struct {
 	PacketsOut, PacketsIn  uint64
 	BytesOut, BytesIn      uint64
@@ -20,23 +21,24 @@ type Totals struct {
 	Limited, Rejected      uint64
 	Drops                  [channel.DropReasons]uint64
 
-	// Channels are by ChannelID. First comes "control", by which the two ends of a
-	// session talk of the session and ask each other; after Config.Channels there is
-	// one more without a name, all that OpenChannel added.
+	// Channels are the counters by ChannelID. Index 0 is "control", the channel that
+	// carries requests, answers and the session's own messages. The last one has no name
+	// and is the sum of all channels that OpenChannel has added.
 	Channels []ChannelTotals
 }
 
-// ChannelTotals are the counters of one channel in all sessions together. Queued,
-// QueueBytes and Held are of those that are open; QueueTime is zero.
+// ChannelTotals are the sums of the counters of one channel over all sessions. Queued,
+// QueueBytes and Held are sums over the open sessions only. QueueTime is zero.
 type ChannelTotals struct {
 	Name string
 	ChannelStats
 }
 
-// Totals returns the counters as they are now. It locks one open session after the
-// other, as Conn.Stats does. What a session counts before it opens is added when it
-// does, or ends. From the first call on the server remembers for each session what is
-// added already: some 250 bytes, and 120 for each channel and two more.
+// Totals returns the counters as they are now. It locks the open sessions one after the
+// other, each as Conn.Stats does. The counters of a session that is not open yet are
+// not in the sums; they are added when the session has opened or ended. After the first
+// call the server keeps, for each session that was counted, the counters that it has
+// added: about 250 bytes, and 120 bytes for each channel of the table and two more.
 func (s *Server) Totals() Totals {
 	present := s.newTotals()
 	for c := range s.Conns() {
@@ -60,7 +62,7 @@ func (s *Server) Totals() Totals {
 	return t
 }
 
-// newTotals returns the totals of nothing.
+// newTotals returns totals that are all zero, with the names of the channels.
 func (s *Server) newTotals() *Totals {
 	table := s.config.Channels
 	t := &Totals{Channels: make([]ChannelTotals, len(table)+2)}
@@ -70,9 +72,9 @@ func (s *Server) newTotals() *Totals {
 	return t
 }
 
-// tally adds to the server's totals what the session has counted since it was last
-// tallied. So nothing is added twice, or taken back, whoever comes first: a call of
-// Totals or the session's end. The session's lock is held.
+// tally adds to the server's totals what the session has counted since the last tally.
+// Totals and the end of a session call it, in any order; nothing is added twice. The
+// caller holds the session's lock.
 func (c *Conn) tally() {
 	if !c.ours {
 		return
@@ -83,7 +85,7 @@ func (c *Conn) tally() {
 	c.server.book.tally(c.tallied, c.session)
 }
 
-// sums returns what all sessions have counted.
+// sums returns the sums of all tallies so far.
 func (b *book) sums() Totals {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,7 +94,8 @@ func (b *book) sums() Totals {
 	return t
 }
 
-// tally adds what a session has counted and was does not have yet.
+// tally adds to the totals the differences between the session's counters and was, and
+// updates was. The caller holds the session's lock.
 func (b *book) tally(was *Totals, s *session.Session) {
 	m, t := s.Mux().Stats(), s.Stats()
 	b.mu.Lock()
@@ -112,7 +115,7 @@ func (b *book) tally(was *Totals, s *session.Session) {
 	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
 }
 
-// grow adds what a session has counted of itself and was does not have yet.
+// grow adds to sum the differences between m and t and was, and updates was.
 func (sum *Totals) grow(was *Totals, m *channel.Stats, t *session.Stats) {
 	grow(&sum.PacketsOut, &was.PacketsOut, m.PacketsOut)
 	grow(&sum.PacketsIn, &was.PacketsIn, m.PacketsIn)
