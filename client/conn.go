@@ -19,14 +19,14 @@ const MaxMessage = peer.MaxPayload
 
 var (
 	// ErrClosed is returned by calls on a Conn, a Session or an Endpoint that is
-	// closed, and on a Session while a new one is tried for.
+	// closed, and on a Session that is over while SessionConfig.Renew begins a new one.
 	ErrClosed = channel.ErrClosed
 
 	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes.
 	ErrTooLarge = fmt.Errorf("client: message is larger than one packet takes, which is %d bytes", MaxMessage)
 
-	// ErrSilenced is returned by Send while the server may not be sent to: it has
-	// not answered a check for SilenceTimeout.
+	// ErrSilenced is returned by Send while sending to the server is not allowed: the
+	// server has not answered a check for SilenceTimeout.
 	ErrSilenced = errors.New("client: the server has been silent for too long to be sent to")
 )
 
@@ -85,13 +85,13 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 	return c.peer.Remote()
 }
 
-// Send sends one message to a stream of the server. It does not wait: the message
-// is on its way when Send returns, or, in a handler, with all others when the batch
-// of datagrams that the handler belongs to is over. A nil error does not mean that
-// it will arrive.
-// A message of n bytes takes n, rounded up to a multiple of four, and 65 bytes of UDP
-// payload, 1,225 at the most. One that is larger than the path takes is lost every time,
-// and nobody is told; 1,160 bytes pass wherever the MTU is 1,280.
+// Send sends one message to a stream of the server. It does not wait: the message is
+// sent when Send returns, or, in a handler, when all datagrams of the current batch are
+// processed. A nil error does not mean that the message will arrive.
+//
+// A message of n bytes needs a UDP payload of n, rounded up to a multiple of four, plus
+// 65 bytes, at most 1,225. A message that is too large for the path is always lost, and
+// there is no error; messages of up to 1,160 bytes pass if the MTU is at least 1,280.
 func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	e := c.endpoint
 	e.mu.Lock()
@@ -126,8 +126,8 @@ func sendError(err error) error {
 	return err
 }
 
-// Close ends the connection. The server hears of it at once. The Handler's Close
-// is called from the endpoint's goroutine, also after this Close.
+// Close ends the connection and tells the server at once. It does not wait. Handler.Close
+// is called later, on the endpoint's goroutine.
 func (c *Conn) Close() {
 	e := c.endpoint
 	e.mu.Lock()

@@ -27,13 +27,14 @@ var ErrNoSource = errors.New("client: every address of Config.Sources is in use"
 // ErrNoSignal is returned by Connect without a Signal.
 var ErrNoSignal = errors.New("client: Connect needs a Signal, and it is nil")
 
-// A Signal takes the SDP of an offer to a server and returns what that answers:
+// A Signal sends the SDP of an offer to a server and returns the answer of the server:
 // the SDP of the answer, or the JSON {"answer":{"sdp":…},"candidate":{…}}.
 type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 
-// Dial connects to the server whose signaling is at url, with a socket of its own,
-// which is closed with the connection. ctx ends the connecting, and has no part in
-// the connection afterwards.
+// Dial connects to the server whose signaling is at url, with a new socket that is closed
+// with the connection. It waits until the connection is open or has failed. ctx limits
+// this wait; when Dial has returned, ctx has no effect on the connection. In a handler
+// Dial returns ErrInHandler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err

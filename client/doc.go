@@ -13,33 +13,33 @@
 //	...
 //	err = conn.Send(0, client.Text, []byte("hello"))
 //
-// A message that is lost stays lost, one that is late holds up no other. It has to
-// fit one packet, [MaxMessage] bytes.
+// A lost message is not sent again, and a late message does not delay other messages.
+// A message must fit one packet, [MaxMessage] bytes.
 //
 // # Sessions
 //
 // [Connect] begins a session with a server of package godwit: channels with promises,
-// requests, and a life that is longer than its connection's. A [Session] connects
-// again by itself when its server is not heard, and goes on where it was; with
-// [SessionConfig].Renew it also starts over when it is over. The words are those of
-// package godwit.
+// requests, and a lifetime that is longer than that of one connection. When nothing
+// arrives from the server, the [Session] connects again by itself and continues where
+// it was. With [SessionConfig].Renew it begins a new session when the old one is over.
+// The terms are those of package godwit.
 //
 // # Many connections
 //
 // An [Endpoint] is one socket with any number of connections, one goroutine and
-// one lock: [Listen], then [Endpoint.Dial] or [Endpoint.Join] from as many goroutines
-// as one likes. A server tells its clients apart by their addresses, so connections
-// to the same server need [Config.Sources], out of which each gets an address. That
-// is how one process is thousands of clients, and nearly always means loopback.
+// one lock: call [Listen], then [Endpoint.Dial] or [Endpoint.Join] from any number of
+// goroutines. A server identifies its clients by their addresses, so several
+// connections to the same server need [Config.Sources], from which each connection gets
+// an address. With it one process can be thousands of clients, usually over loopback.
 //
 // # Who calls what
 //
-// The endpoint's goroutine runs the handlers, one at a time; no lock is held
-// meanwhile, so a handler may call anything here but what would wait for it:
-// [Endpoint.Close], and [Session.Request], which says so. It must not block. All
-// methods may be called from any goroutine.
+// The endpoint's goroutine runs the handlers, one at a time. No lock is held while a
+// handler runs. A handler must not block, and must not call what waits: [Dial],
+// [Connect], [Endpoint.Dial], [Endpoint.Connect], [Endpoint.Join], [Endpoint.Close] and
+// [Session.Request] return [ErrInHandler] in a handler. All methods may be called from
+// any goroutine.
 //
-// The package knows servers with a lite ICE agent and no other peers. It opens no
-// channel in-band: what it sends goes to streams that the server takes for
-// negotiated channels.
+// The package connects only to servers with an ICE-lite agent. It opens no channel
+// in-band: its messages go to streams that the server treats as negotiated channels.
 package client

@@ -132,8 +132,9 @@ func newBatch(n, size int) []udpio.Datagram {
 // Addr returns the address that the endpoint's socket is bound to.
 func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 
-// Close closes every connection and the socket. The Handler's Close has run for
-// all when it returns. In a handler it returns ErrInHandler and does nothing.
+// Close closes every session, every connection and the socket. When it returns,
+// Handler.Close has run for all open connections, and SessionHandler.Close for all open
+// sessions. In a handler it returns ErrInHandler and does nothing.
 func (e *Endpoint) Close() error {
 	if handling.Now() {
 		return ErrInHandler
@@ -352,7 +353,7 @@ func (e *Endpoint) remove(c *Conn) {
 
 // Stats are the counters of an endpoint since it was made.
 type Stats struct {
-	Conns int // open, or opening, or saying goodbye
+	Conns int // connections that are open, opening, or closing
 
 	MessagesIn, MessagesOut   uint64
 	DatagramsIn, DatagramsOut uint64

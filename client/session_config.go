@@ -9,7 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// SessionConfig says how a session is. Its Channels must be the server's.
+// SessionConfig configures a session.
 type SessionConfig struct {
 	// Channels is the table, the same at both ends.
 	Channels channel.Channels
@@ -36,7 +36,7 @@ type SessionConfig struct {
 	// the program begins a new session then, with fresh ones.
 	Renew bool
 
-	// NoReconnect leaves a session interrupted whose server is not heard.
+	// NoReconnect disables reconnecting: an interrupted session does not try a new link.
 	NoReconnect bool
 
 	// DrainTimeout is how long Close waits until what was sent reliably is delivered.

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Status is what is known of a request; see package godwit.
+// A Status says how far a request has got; see package godwit.
 type Status = session.Status
 
 // The statuses. From Responded on they are final.
@@ -25,16 +25,17 @@ const (
 	ResponseLost = session.ResponseLost
 )
 
-// A Result is what came of a request.
+// A Result is the end of a request of this end.
 type Result struct {
 	Status Status
 	Data   []byte // of a reply; valid until the func that gets it returns
 	Text   string // of a rejection
 }
 
-// Ask sends a request and returns. done is called like a handler when there is a
-// final status, which there is always unless an error is returned. done may be nil: the
-// answer is of no interest then.
+// Ask sends a request and does not wait for the answer. If Ask returns no error, done is
+// called exactly once, when the request has a final status: like a handler, on the
+// endpoint's goroutine. done may be nil if the program does not need the answer. The
+// errors are ErrName, ErrPayload, ErrTooMany, ErrBudget and ErrClosed.
 func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) {
 	id, _, err := s.ask(name, b, done)
 	return id, err
@@ -57,9 +58,11 @@ func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *sessio
 	return id, s.session, err
 }
 
-// Request sends a request and waits for the answer: bytes of a reply, nil bytes of
-// an acknowledgement, or a *RequestError. It must not be called in a handler, which
-// uses Ask.
+// Request sends a request and waits for the answer. It returns the bytes of a reply,
+// nil for an acknowledgement, a *RequestError if there is no such answer, or an error of
+// Ask. When ctx is done first it returns the error of ctx and discards the answer; the
+// server may act on the request nevertheless. In a handler it returns ErrInHandler: use
+// Ask there.
 func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
 	if handling.Now() {
 		return nil, ErrInHandler
@@ -91,7 +94,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 	}
 }
 
-// A RequestError tells why a request has no answer.
+// A RequestError says why a request has no answer, or that it was rejected.
 type RequestError struct {
 	Status Status // Rejected, SendFailed or ResponseLost
 	Text   string // of a rejection
@@ -101,10 +104,10 @@ func (e *RequestError) Error() string {
 	return fmt.Sprintf("client: request: %v: %s", e.Status, e.Text)
 }
 
-// A Request is something that the server wants an answer to: one of Reply, Ack and
-// Reject. One that the handler leaves unanswered, and has not kept, is rejected.
-// Requests and answers are in no order with the messages of channels; see
-// [github.com/godwit-rtc/godwit.Request].
+// A Request is a request of the server. The program answers it with one of Reply, Ack
+// and Reject. If the handler returns and has called none of these and not Keep, the
+// request is rejected. There is no order between requests or answers and the messages of
+// channels; see [github.com/godwit-rtc/godwit.Request].
 type Request struct {
 	Name string
 	Data []byte // valid until the handler returns
@@ -112,9 +115,9 @@ type Request struct {
 	answer owed.Answer
 }
 
-// Keep lets the request be answered after the handler has returned, from any
-// goroutine. It sets Data to nil: copy what is still needed before. A kept
-// request that becomes unreachable without an answer is rejected when it is
+// Keep allows the program to answer the request after the handler has returned, from
+// any goroutine. It sets Data to nil: copy the bytes before if they are still needed.
+// A kept request that becomes unreachable without an answer is rejected when it is
 // garbage-collected.
 func (r *Request) Keep() {
 	if !r.answer.Kept() {
@@ -123,13 +126,15 @@ func (r *Request) Keep() {
 	}
 }
 
-// Reply answers with bytes. If it returns ErrBudget the request is not answered yet.
+// Reply answers the request with bytes, which are copied. If it returns ErrBudget the
+// request is not answered yet, and the program may try again.
 func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
-// Ack answers: done.
+// Ack answers the request without bytes; the server gets Acknowledged.
 func (r *Request) Ack() error { return r.answer.Ack() }
 
-// Reject answers: no. At most 256 bytes of the text are sent.
+// Reject refuses the request; the server gets Rejected and the text. At most 256 bytes
+// of the text are sent.
 func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
 func (s *Session) request(ev *session.Event) {
@@ -151,7 +156,8 @@ func (s *Session) request(ev *session.Event) {
 	}
 }
 
-// SessionStats are the counters of a session, which outlive its links.
+// SessionStats are the counters of a session. They go on when the session moves to
+// another link, and start at zero for the new session of Renew.
 type SessionStats struct {
 	channel.Stats
 
