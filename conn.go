@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// Errors. They are returned as they are, so == finds them.
+// Errors. They are returned unwrapped, so they can be compared with ==.
 var (
 	// ErrClosed: the session is over, or the server is.
 	ErrClosed = channel.ErrClosed
@@ -29,8 +29,8 @@ var (
 	ErrBudget = channel.ErrBudget
 	// ErrExpired: the message's deadline has passed already.
 	ErrExpired = channel.ErrExpired
-	// ErrInterrupted: the other end is not heard, and what is sent unreliably now
-	// would be stale.
+	// ErrInterrupted: the session is interrupted, and an unreliable message would be
+	// out of date when the session resumes.
 	ErrInterrupted = session.ErrInterrupted
 	// ErrTooMany: too many requests wait for an answer.
 	ErrTooMany = session.ErrTooMany
@@ -38,10 +38,10 @@ var (
 	ErrName = session.ErrName
 	// ErrPayload: a request or a reply is larger than MaxRequest.
 	ErrPayload = session.ErrPayload
-	// ErrAnswered: the request has its answer, or nobody waits for it.
+	// ErrAnswered: the request is answered already, or its session is over.
 	ErrAnswered = session.ErrAnswered
-	// ErrFixed: OpenChannel is for servers, and for clients that say they take it, as
-	// all of this module do.
+	// ErrFixed: OpenChannel works only at a server's end, after Open, and if the client
+	// supports it, as all clients of this module do.
 	ErrFixed = session.ErrFixed
 	// ErrHello: a connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
@@ -68,18 +68,18 @@ func (id ID) String() string {
 	return "0000000000000000"[len(s):] + s
 }
 
-// An Identity is who a client is, as its credentials say.
+// An Identity is the name and data of a client according to its credentials.
 type Identity struct {
-	Name string // the subject of a token; empty if nobody asked
-	Data []byte // the program's own; of a token its "data", JSON
+	Name string // the subject of a token; empty if the server does not authenticate clients
+	Data []byte // the program's own data; with a token its "data" as JSON
 
-	// Expires, if not zero, is until when the credentials are good: the session ends
-	// with AuthEnded then, also if it is interrupted, unless Conn.Renew is called
-	// before. Config.Authorize sets it, or Config.ExpireWithToken has it set.
+	// Expires, if not zero, is the time at which the session ends with AuthEnded, also
+	// if it is interrupted, unless Conn.Renew changes it before. Config.Authorize sets
+	// it, or the server does from the token if Config.ExpireWithToken is set.
 	Expires time.Time
 }
 
-// A Kind is the kind of program at the other end, by its own account.
+// A Kind is the kind of program that the client says it is.
 type Kind uint8
 
 // The kinds.
@@ -99,18 +99,20 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Options are what one message asks for; the zero value asks for nothing. After
-// Deadline it is not sent any more. It takes the place of a queued message with the
-// same Key, unless that is zero. Receipt has Handler.Receipt told what became of it.
+// Options are the options of one message; the zero value sets none. A message is not
+// sent after its Deadline, except the rest of a reliable message that was sent in part.
+// A message with a Key other than zero takes the place of a queued message with the same
+// Key; on a Sequenced channel, so does one without a Key. With Receipt, Handler.Receipt
+// is called with the Fate of the message.
 type Options = channel.Options
 
-// A Conn is one end of a session with a client; of one in the same process there are
-// both ends. Its methods may be called from any goroutine, also while handlers run,
-// and after the session is over.
+// A Conn is one end of a session with a client. The session of [Server.Local] has two
+// Conns in the process, one for each end. The methods may be called from any goroutine,
+// also while handlers run, and after the session is over.
 type Conn struct {
-	// User is the program's own, such as the player; the server never looks at it.
-	// Handlers of one Conn may use it without a lock; with one shard those of all, and
-	// with Config.Manual whoever calls Poll.
+	// User is a value of the program's own, such as the player; the server does not use
+	// it. Handlers of this Conn may use it without a lock. With one shard, the handlers of
+	// all WebRTC clients may; with Config.Manual, the goroutine that calls Poll may.
 	User any
 
 	server   *Server

@@ -26,70 +26,76 @@
 //	log.Fatal(http.ListenAndServe("localhost:8080", nil))
 //
 // A [Conn] is one player's session. [Conn.Send] queues a message on a channel,
-// [Conn.Request] and [Conn.Ask] ask the other end for something, [Conn.Close] ends
-// the session with a reason that both ends learn. [Server.Broadcast] and [Group]
-// send to many.
+// [Conn.Request] and [Conn.Ask] send a request that the other end answers, [Conn.Close]
+// ends the session with a reason that both ends receive. [Server.Broadcast] and [Group]
+// send one message to many sessions.
 //
 // # Clients
 //
 // A page imports godwit.js, which the server serves below its own path; the README has
-// an example, and web/README.md the rest. A native program uses package client, whose Connect begins a Session with
-// the same table. [Server.Local] connects a client in the same process. All of them
-// say the same bytes; docs/SESSION.md has them for others.
+// an example, and web/README.md describes the rest. A native program uses package
+// client, whose Connect begins a Session with the same table. [Server.Local] connects a
+// client in the same process. All of them use the same protocol; docs/SESSION.md
+// describes it for other implementations.
 //
 // # What the channels promise
 //
-// An [Unreliable] message arrives at most once. A [Sequenced] one also never after a
-// newer one of its channel, and a newer one takes the place of one that still waits
-// to be sent. A [ReliableUnordered] message arrives exactly once, a
-// [ReliableOrdered] one exactly once and in order. Nothing is promised between
-// channels. The reliable promises outlive the link: a player whose network goes away
-// for less than [Config.Grace] loses and repeats nothing.
+// An [Unreliable] message arrives at most once. A [Sequenced] message arrives at most
+// once, and never after a newer message of its channel; a newer message replaces one
+// that still waits in the queue. A [ReliableUnordered] message arrives exactly once. A
+// [ReliableOrdered] message arrives exactly once and in order. There is no order
+// between messages of different channels. The reliable promises hold as long as the
+// session lasts: if a player's network fails for less than [Config.Grace], no reliable
+// message is lost or arrives twice.
 //
 // # Who calls what
 //
-// Handlers of one Conn run one at a time and in order, on the goroutine of the link
-// it is on. With one shard, which is the default, all of them run on one goroutine,
-// so the program needs no lock for what only handlers touch; with more shards
-// handlers of different Conns run at the same time. A handler must not block: its
-// shard serves nobody meanwhile.
+// Handlers of one Conn run one at a time and in order, on the goroutine of the shard
+// that serves its link. With one shard, which is the default, the handlers of all
+// WebRTC clients run on one goroutine, so the program needs no lock for data that only
+// these handlers use. With more shards, handlers of different Conns run at the same
+// time. The handlers of [Server.Local] clients, at both ends, have one more goroutine.
+// A handler must not block: while it does, its shard serves no other client.
 //
-// No lock is held while a handler runs. It may call everything here but what waits:
-// [Conn.Request], [Server.Shutdown], [Server.Close], [Server.Poll] and the calls of
-// packages rtcserver and client that wait return [ErrInHandler] there, because what
-// they wait for would have to run on the same goroutine. [Conn.Ask] is what a handler
-// uses instead of Request. What a handler sends leaves when the batch of datagrams is
-// done that the handler belongs to.
+// No lock is held while a handler runs. A handler may call every function of this
+// package except those that wait: [Conn.Request], [Server.Shutdown], [Server.Close],
+// [Server.Poll] and the waiting calls of packages rtcserver and client. In a handler
+// these return [ErrInHandler] (Poll yields it), because they would wait for the
+// goroutine that they run on. In place of Request a handler uses [Conn.Ask]. Messages
+// that a handler sends leave when all datagrams of the current batch are processed.
 //
-// A handler that panics ends the process, as the panic of any goroutine does. With
-// Config.Manual it panics through Poll, and a program that recovers there may go on:
-// the event at which the handler panicked counts as told, and the next Poll tells the
-// rest. What panics during an HTTP request (Authorize, Spend, AdmitFull) ends the
-// request, which net/http reports, and leaves nothing behind.
+// A handler that panics ends the process, as a panic in any goroutine does. With
+// Config.Manual the panic passes through Poll. A program that recovers there may
+// continue: the event of the handler that panicked is not repeated, and the next Poll
+// delivers the events after it. A panic in Authorize, Spend or AdmitFull ends only the
+// HTTP request, as net/http does with every handler, and no session is created.
 //
-// All methods may be called from any goroutine. With [Config.Manual] there is no
-// goroutine at all: the program calls [Server.Poll] in every tick, in which the
-// handlers run, and [Server.Flush] when it has sent what it wants to send. HTTP
-// requests are answered on goroutines of their own nevertheless.
+// All methods may be called from any goroutine, except that with [Config.Manual]
+// Poll, Shutdown and Close belong to the goroutine of the game loop. With Manual the
+// server starts no goroutine: the program calls [Server.Poll] in every tick, which
+// runs the handlers, and [Server.Flush] after it has sent the messages of the tick.
+// net/http still answers HTTP requests on its own goroutines.
 //
 // # Who owns what
 //
-// The bytes that a handler gets are valid until it returns, those of an [Event] until
-// the next one. Bytes that are given to Send and its like are copied, for Broadcast and
-// groups once for all, so they may be used again at once.
+// The bytes that a handler gets are valid until the handler returns. The bytes of an
+// [Event] are valid until the next event. Send and all other calls that take bytes
+// copy them, so the program may change the bytes as soon as the call returns.
+// Broadcast and groups make one copy for all receivers.
 //
-// A [Conn] stays the same when its client resumes over a new link, and with it User.
+// When a client resumes over a new link, its [Conn] and Conn.User stay the same.
 //
 // # Order of events
 //
-// For each Conn: Open; then Message, Request, Receipt and the results of own
-// requests as they came, Interrupted and Resumed in turns; then the final results of
-// all requests that still wait; Close. Nothing comes before Open and nothing after
-// Close. A client that never gets as far as Open causes no event at all.
+// Each Conn has these events in this order. First Open. Then Message, Request, Receipt
+// and the results of this end's requests, in the order in which they happened, with
+// Interrupted and Resumed alternating among them. Then the final results of all
+// requests that still wait. Last Close. There is no event before Open and none after
+// Close. A client whose session never opens causes no event.
 //
 // # What it is not for
 //
-// Raw datagrams without channels, for pages that use no godwit script, are the
-// business of package rtcserver, which this is built on. There is no media, and
-// nothing here knows what a game is.
+// For raw datagrams without channels, and for pages that use no godwit script, use
+// package rtcserver, on which this package is built. The package carries no audio or
+// video, and contains no game logic.
 package godwit

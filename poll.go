@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// poll is one call of Poll.
+// poll is the state of Poll, during a call and between calls.
 type poll struct {
 	running bool
-	yield   func(Event) bool // nil once the program has had enough
-	saved   []Event          // what happened after that, for the next call
+	yield   func(Event) bool // the loop body of the call; nil after it broke off
+	saved   []Event          // events since then, for the next call
 }
 
-// Poll waits at most d for something to happen, does all there is to do, and yields
-// what happened, as a game loop wants it in every tick:
+// Poll waits at most d for datagrams, timers or calls, processes them, runs the
+// handlers, and yields the events that the Handler has no func for. A game loop calls
+// it in every tick:
 //
 //	for {
 //		for ev := range srv.Poll(time.Until(next)) {
@@ -30,17 +31,18 @@ type poll struct {
 //		srv.Flush()
 //	}
 //
-// It returns as soon as the first datagrams that came are served, which may be long
-// before d has passed; acknowledgements are such too, and cause no event. Where they
-// come faster than they are served it returns when d has passed. With d zero or less
-// it does not wait, and serves those that had come before it was called. A loop that
-// waits in Poll until its next tick costs less than one that sleeps and then polls:
-// the system wakes the program for datagrams in either case.
+// Poll returns after it has processed the first datagrams that arrived. This may be long
+// before d has passed, and without an event: an acknowledgement causes none. If datagrams
+// arrive faster than Poll processes them, Poll returns when d has passed. If d is zero or
+// negative Poll does not wait: it processes the datagrams that arrived before the call. A
+// loop that waits in Poll until its next tick costs less than a loop that sleeps and then
+// polls: the system wakes the program for datagrams in both cases.
 //
-// What the Handler has a func for is told to it instead, so a program with handlers
-// ranges over nothing. Both run inside Poll. A loop that breaks off gets the rest in
-// the next call. Poll is for servers with Config.Manual, and for one goroutine; when
-// the server is closed, or Poll cannot work, it yields one EndedEvent, whose Conn is nil.
+// Events that have a Handler func go to it, inside Poll, and are not yielded. If the loop
+// body breaks off, the next call yields the remaining events. Poll needs Config.Manual,
+// and only one goroutine may call it. When the server is closed (Event.Err is ErrClosed),
+// without Manual (ErrManual), and inside another Poll (ErrInHandler) it yields an
+// EndedEvent, whose Conn is nil.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		switch {
@@ -88,7 +90,7 @@ func (s *Server) turn(d time.Duration) error {
 	return s.local.turn(0)
 }
 
-// tell yields an event, or keeps it.
+// tell yields an event. After the loop body broke off it saves a copy for the next Poll.
 func (p *poll) tell(ev Event) {
 	if p.yield == nil {
 		if ev.Data != nil {
@@ -107,7 +109,7 @@ func (p *poll) tell(ev Event) {
 	}
 }
 
-// yield gives an event that no handler wants to Poll.
+// yield gives Poll an event that the Handler has no func for.
 func (s *Server) yield(c *Conn, ev Event) {
 	if s.polling == nil {
 		return

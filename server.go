@@ -16,8 +16,8 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A Server is a game server. Its methods may be called from any goroutine, but for
-// Poll.
+// A Server is a game server. Its methods may be called from any goroutine, except that
+// with Config.Manual Poll, Shutdown and Close must be called from one.
 type Server struct {
 	config     Config
 	instance   string // random; tells clients this server from others
@@ -105,15 +105,15 @@ func (s *Server) RTC() *rtcserver.Server { return s.rtc }
 // table, from 1.
 func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channels.ID(name) }
 
-// Conns yields the open sessions, also those that are interrupted. No lock is held meanwhile; one may be closed before
-// it is yielded.
+// Conns yields the sessions that are open at the time of the call, interrupted ones
+// included. No lock is held meanwhile, so a session may be over when it is yielded.
 func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }
 
-// Len returns how many sessions are open, also those that are interrupted.
+// Len returns the number of open sessions, interrupted ones included.
 func (s *Server) Len() int { return len(s.roster.all()) }
 
-// Flush sends what Send and its like have queued while Config.Manual was set.
-// Without it everything leaves at once, and Flush does nothing.
+// Flush sends the messages that are queued with Config.Manual. Without Manual messages
+// leave by themselves, and the program need not call Flush.
 func (s *Server) Flush() {
 	if s.rtc != nil {
 		s.rtc.Flush()
@@ -197,14 +197,14 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 	l.Debug("godwit: "+msg, append(about, args...)...)
 }
 
-// Shutdown lets nobody in any more, closes every session with ShutDown and text once
-// what it was sent reliably is delivered, and closes the port. A session of which
-// nothing is heard for Config.Silence is given up; else it waits until ctx is done,
-// and closes everything then, too. An error is a *ShutdownError: ctx was done first, or
-// a session was closed before it had everything. Every Close handler
-// has run when it returns. With Config.Manual it must be called where Poll is, and Poll
-// afterwards yields the events that had no handler. In a handler it returns
-// ErrInHandler and does nothing.
+// Shutdown refuses new clients, closes every session with ShutDown and text after its
+// reliable messages are delivered, and closes the port. It stops waiting for a session
+// from which nothing arrives for Config.Silence. When ctx is done it closes all sessions
+// at once. When it returns, every Close handler has run. It returns a *ShutdownError if
+// ctx was done first, or if a session was closed before its reliable messages were
+// delivered. With Config.Manual call it on the goroutine that calls Poll; Poll then yields
+// the events that the Handler has no func for. In a handler it returns ErrInHandler and
+// does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() {
 		return ErrInHandler
@@ -225,11 +225,11 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	return e
 }
 
-// A ShutdownError tells what Shutdown has given up.
+// A ShutdownError says which messages Shutdown has given up.
 type ShutdownError struct {
-	Err      error  // the context's, if it was done first
-	Sessions int    // that were closed before everything was delivered
-	Bytes    uint64 // of reliable messages that were given up, of all of them
+	Err      error  // error of the context if it was done first; else nil
+	Sessions int    // sessions that were closed before their reliable messages were delivered
+	Bytes    uint64 // bytes of reliable messages that all these sessions gave up
 }
 
 func (e *ShutdownError) Error() string {
@@ -242,7 +242,8 @@ func (e *ShutdownError) Error() string {
 
 func (e *ShutdownError) Unwrap() error { return e.Err }
 
-// Close is Shutdown that waits for nobody.
+// Close is Shutdown that does not wait for messages to be delivered. It returns
+// ErrInHandler in a handler, otherwise nil.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -13,7 +13,7 @@ type Stats struct {
 	Open    int    // sessions that are open now, interrupted ones included
 	Pending int    // sessions that are being made now
 	Begun   uint64 // sessions that have opened
-	Refused uint64 // HTTP requests refused because of authorization, version, table, resume token or MaxConns
+	Refused uint64 // connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, sessions per address
 	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted
 
 	Closed map[CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as ProgramCode
