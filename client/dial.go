@@ -36,6 +36,9 @@ type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 // this wait; when Dial has returned, ctx has no effect on the connection. In a handler
 // Dial returns ErrInHandler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
+	if handling.Now() {
+		return nil, ErrInHandler // before there is a socket, which Close could not close here
+	}
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}

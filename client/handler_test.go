@@ -58,6 +58,10 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 					_, err := endpoint.Join(ctx, "http://game.example/godwit/", client.SessionConfig{Channels: table})
 					return err
 				},
+				"client.Dial": func() error {
+					_, err := client.Dial(ctx, "http://game.example/godwit/", client.Config{})
+					return err
+				},
 				"client.Connect": func() error {
 					_, err := client.Connect(ctx, "http://game.example/godwit/", client.Config{}, client.SessionConfig{Channels: table})
 					return err
