@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestLimitsOfAChannel(t *testing.T) {
 		{"QueueLimit", Channel{Mode: ReliableUnordered, QueueLimit: 256<<10 + 32}, Channel{Mode: ReliableUnordered, QueueLimit: 256<<10 + 31}},
 		{"Priority", Channel{Priority: 7}, Channel{Priority: 8}},
 		{"Priority", Channel{Priority: 1}, Channel{Priority: -1}},
-		{"Guarantee", Channel{Guarantee: 1 << 40}, Channel{Guarantee: -1}},
+		{"Guarantee", Channel{Guarantee: math.MaxInt32}, Channel{Guarantee: -1}},
 		{"Weight", Channel{Weight: 1000}, Channel{Weight: 1001}},
 		{"Weight", Channel{Weight: 1}, Channel{Weight: -1}},
 		{"Copies", Channel{Copies: 16}, Channel{Copies: 17}},
@@ -88,7 +89,7 @@ func TestLimitsOfATable(t *testing.T) {
 // A table's text has the defaults in it.
 func TestDefaultsOfATable(t *testing.T) {
 	table := Channels{
-		{Name: "a"}, {Name: "b", Mode: Sequenced}, {Name: "c", Mode: ReliableUnordered, Priority: 3, Guarantee: 1 << 40, Weight: 5},
+		{Name: "a"}, {Name: "b", Mode: Sequenced}, {Name: "c", Mode: ReliableUnordered, Priority: 3, Guarantee: math.MaxInt32, Weight: 5},
 		{Name: "d", Mode: ReliableOrdered, MaxMessage: 2 << 20}, {Name: "e", MaxMessage: 65_505}, {Name: "f", MaxMessage: 65_504},
 	}
 	const want = "1 a unreliable both 16384 65536\n2 b sequenced both 16384 65536\n3 c reliable-unordered both 262144 1048576\n" +

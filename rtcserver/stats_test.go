@@ -12,8 +12,8 @@ import (
 func fill(v reflect.Value, n uint64) uint64 {
 	switch {
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			n = fill(v.Field(i), n)
+		for _, field := range v.Fields() {
+			n = fill(field, n)
 		}
 	case v.Kind() == reflect.Array:
 		for i := range v.Len() {
