@@ -213,9 +213,10 @@ func reason(err, refused error) error {
 	return ErrForged
 }
 
-// overflown reports whether a date is before 1970, as one becomes that is too large for
-// a time.
-func overflown(d *jwt.NumericDate) bool { return d != nil && d.Before(time.Unix(0, 0)) }
+// overflown reports whether a date is not after the first second of 1970. A date that is
+// too large for a time becomes such a one: the least time there is on 64-bit processors,
+// and 1970 on those of 32 bits.
+func overflown(d *jwt.NumericDate) bool { return d != nil && !d.After(time.Unix(0, 0)) }
 
 // claims checks what the JWT package does not.
 func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) {

@@ -217,7 +217,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 	}
 	inGame(t, c, func(g *game) {
 		reached, hold = make(chan struct{}), make(chan struct{})
-		go g.connect(client.SessionConfig{Handler: g.handler()})
+		go g.join(g.endpoint(), client.SessionConfig{Handler: g.handler()})
 		<-reached
 		down := make(chan error)
 		go func() { down <- g.server.Shutdown(g.t.Context(), "over") }()

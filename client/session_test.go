@@ -105,6 +105,21 @@ func inGame(t *testing.T, c godwit.Config, test func(g *game)) {
 
 // connect begins a session from a socket of its own on the network.
 func (g *game) connect(sc client.SessionConfig) (*client.Session, error) {
+	g.t.Helper()
+	return g.join(g.endpoint(), sc)
+}
+
+// join is connect for an endpoint that is there. It may be called in a goroutine of its own.
+func (g *game) join(e *client.Endpoint, sc client.SessionConfig) (*client.Session, error) {
+	if sc.Channels == nil {
+		sc.Channels = table
+	}
+	return e.Join(g.t.Context(), "http://game.example/godwit/", sc)
+}
+
+// endpoint makes an endpoint of the game's.
+func (g *game) endpoint() *client.Endpoint {
+	g.t.Helper()
 	pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
 	if err != nil {
 		g.t.Fatal(err)
@@ -115,10 +130,7 @@ func (g *game) connect(sc client.SessionConfig) (*client.Session, error) {
 	}
 	g.endpoints = append(g.endpoints, e)
 	g.t.Cleanup(func() { e.Close() })
-	if sc.Channels == nil {
-		sc.Channels = table
-	}
-	return e.Join(g.t.Context(), "http://game.example/godwit/", sc)
+	return e
 }
 
 func (g *game) note(format string, args ...any) { g.events <- fmt.Sprintf(format, args...) }

@@ -163,7 +163,7 @@ func TestEnginesAreAdvancedInTime(t *testing.T) {
 			release(begin.Add(7 * time.Millisecond))
 			time.Sleep(7*time.Millisecond - 1)
 			p.wantHeard(t, name+", a nanosecond before")
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			p.wantHeard(t, name, "advance")
 		}
 	})
@@ -190,7 +190,7 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 		p.wantHeard(t, "nothing is new")
 		time.Sleep(time.Minute - 1)
 		p.wantHeard(t, "a nanosecond before its time")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.wantHeard(t, "its time", "advance")
 		if p.asked != asked {
 			t.Error("it was asked for words")
