@@ -1,0 +1,290 @@
+package godwit
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A handLink is a link without a loop: the test does what a loop would.
+type handLink struct {
+	held    bool
+	given   [][2]bool // what Release was told
+	closed  string
+	acquire func() // called once, under the lock
+}
+
+func (l *handLink) Acquire() {
+	if l.held {
+		panic("the lock is held already")
+	}
+	l.held = true
+	if f := l.acquire; f != nil {
+		l.acquire = nil
+		f()
+	}
+}
+
+func (l *handLink) Release(later, news bool) {
+	if !l.held {
+		panic("the lock is not held")
+	}
+	l.held = false
+	l.given = append(l.given, [2]bool{later, news})
+}
+
+func (l *handLink) Close(text string)          { l.closed = text }
+func (l *handLink) RemoteAddr() netip.AddrPort { return netip.AddrPort{} }
+
+// take returns what Release was told since the last call.
+func (l *handLink) take() [][2]bool {
+	given := l.given
+	l.given = nil
+	return given
+}
+
+// hands is an open session on link a, with another link b that it may move to.
+type hands struct {
+	t      *testing.T
+	c      *Conn
+	d      *diary
+	mux    *channel.Mux // the client's
+	a, b   *anchor
+	la, lb *handLink
+}
+
+func byHand(t *testing.T) *hands {
+	t.Helper()
+	srv, d := newTestServer(t)
+	c, err := srv.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
+	must(t, err)
+	mux, err := channel.New(time.Now(), channel.Config{Channels: table, Rate: 8 << 20, Ceiling: -1})
+	must(t, err)
+	h := &hands{t: t, c: c, d: d, mux: mux, la: &handLink{}, lb: &handLink{}}
+	h.a, h.b = &anchor{conn: c, link: h.la}, &anchor{conn: c, link: h.lb}
+	c.home.Store(h.a)
+	h.b.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
+	if c.seated != nil || c.session.State() != session.Fresh {
+		t.Error("another link that opens begins the session")
+	}
+	h.a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
+	if c.seated != h.a || !c.session.Linked() {
+		t.Error("the first link opens, and the session does not know")
+	}
+	h.arrive(h.a, h.packet(0, hello))
+	h.turn(h.a)
+	d.want(t, "open ")
+	if c.session.State() != session.Open {
+		t.Fatalf("the session is %v", c.session.State())
+	}
+	h.la.take()
+	return h
+}
+
+// packet returns a datagram of the client's with a message.
+func (h *hands) packet(ch ChannelID, text string) []byte {
+	h.t.Helper()
+	_, err := h.mux.Send(time.Now(), ch, []byte(text), Options{})
+	must(h.t, err)
+	b := h.mux.Append(time.Now(), nil, channel.MaxPacket)
+	if len(b) == 0 {
+		h.t.Fatal("the client says nothing")
+	}
+	return b
+}
+
+func (h *hands) arrive(a *anchor, b []byte) {
+	a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkMessage, Message: rtcserver.Message{Data: b}})
+}
+
+func (h *hands) leave(a *anchor) {
+	a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkClosed})
+}
+
+// turn reports whether a had news, and tells them.
+func (h *hands) turn(a *anchor) bool {
+	news := a.Ready()
+	if news {
+		a.Deliver()
+	}
+	return news
+}
+
+func (h *hands) want(what string, l *handLink, given ...[2]bool) {
+	h.t.Helper()
+	if got := l.take(); !slices.Equal(got, given) {
+		h.t.Errorf("%s: Release is told %v, want %v", what, got, given)
+	}
+}
+
+// Who waits for the lock of a link that the session leaves meanwhile gives it back, has
+// it looked at, and takes the lock of the new one. The session knows of that then.
+func TestAcquireFollowsASessionThatMoves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.la.acquire = func() { h.c.home.Store(h.b) }
+		got := h.c.acquire()
+		if got != h.b || h.c.seated != h.b || !h.b.joined || h.la.held || !h.lb.held {
+			t.Errorf("the lock of the new link is held: %v, of the old one: %v", h.lb.held, h.la.held)
+		}
+		h.want("the old link", h.la, [2]bool{true, false})
+		h.c.release(got)
+		h.want("nothing new", h.lb, [2]bool{false, false})
+		h.c.acquire()
+		h.arrive(h.b, h.packet(chat, "hi"))
+		h.c.release(h.b)
+		h.want("a message", h.lb, [2]bool{false, true})
+	})
+}
+
+// Whatever a new link's loop does first, the session hears of the link before, and takes
+// what waits there before what comes.
+func TestFirstTurnOfANewLink(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(h *hands)
+		want []string
+		away bool
+	}{
+		{"a datagram", func(h *hands) { h.arrive(h.b, h.packet(loot, "two")) }, []string{"loot: one", "loot: two"}, false},
+		{"nothing", func(*hands) {}, []string{"loot: one"}, false},
+		{"its end", func(h *hands) { h.leave(h.b) }, []string{"loot: one", "interrupted"}, true},
+		{"its end, before the session came", func(h *hands) {
+			h.c.home.Store(h.a)
+			h.leave(h.b)
+			h.c.home.Store(h.b)
+		}, []string{"loot: one", "interrupted"}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := byHand(t)
+				h.arrive(h.b, h.packet(loot, "one"))
+				h.c.home.Store(h.b)
+				test.do(h)
+				if !h.turn(h.b) {
+					t.Error("no news")
+				}
+				h.d.want(t, test.want...)
+				st := h.c.session.Stats()
+				if h.c.seated != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
+					t.Errorf("%d datagrams are kept, interrupted %d times", len(h.b.early), st.Interruptions)
+				}
+			})
+		})
+	}
+}
+
+// A link brings the session if something came on it, and neither the session nor the
+// link's end has been there.
+func TestLinkThatBringsItsSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		early := [][]byte{{1}}
+		for _, test := range []struct {
+			anchor
+			want bool
+		}{
+			{anchor{early: early}, true},
+			{anchor{}, false},
+			{anchor{early: early, joined: true}, false},
+			{anchor{early: early, closed: true}, false},
+		} {
+			a := test.anchor
+			a.conn, a.link = h.c, h.lb
+			if got := a.Ready(); got != test.want {
+				t.Errorf("%d datagrams, joined %v, closed %v: it brings the session: %v", len(a.early), a.joined, a.closed, got)
+			}
+		}
+	})
+}
+
+// Of a session that has moved while its handlers run, the new link leaves the news to the
+// old one's loop, independent of their buffers; that has the new one look again.
+func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.arrive(h.a, h.packet(loot, "one"))
+		h.d.on.Message = func(*Conn, ChannelID, []byte) {
+			h.d.on.Message = nil
+			h.c.home.Store(h.b)
+			b := h.packet(loot, "two")
+			h.arrive(h.b, b)
+			if h.b.Ready() {
+				t.Error("two loops run handlers")
+			}
+			clear(b)
+		}
+		if !h.turn(h.a) {
+			t.Error("no news")
+		}
+		h.d.want(t, "loot: one")
+		h.want("the new link", h.lb, [2]bool{true, true})
+		if h.a.Ready() {
+			t.Error("the old link has news")
+		}
+		if !h.turn(h.b) {
+			t.Error("no news on the new link")
+		}
+		h.d.want(t, "loot: two")
+		h.want("the new link has told them", h.lb)
+		if h.turn(h.b) || len(h.c.news) != 0 {
+			t.Errorf("%d events are kept", len(h.c.news))
+		}
+	})
+}
+
+// A session that ends is told once, and its link is closed once it has said so, once. A
+// link that is gone is not closed.
+func TestEndOfASessionAndOfItsLink(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, gone := range []bool{false, true} {
+			h := byHand(t)
+			h.c.Kick("bye")
+			h.want("an end to tell", h.la, [2]bool{false, true})
+			want := "the session is over"
+			if gone {
+				h.leave(h.a)
+				want = ""
+			}
+			if !h.turn(h.a) {
+				t.Error("no news of the end")
+			}
+			if lines := h.d.take(); len(lines) != 1 || !h.c.forgotten || len(h.c.news) != 0 {
+				t.Errorf("told %q, %d events are kept", lines, len(h.c.news))
+			}
+			h.la.take()
+			if !gone {
+				if h.la.closed != "" {
+					t.Error("the link is closed before the goodbye is said")
+				}
+				for end := time.Now().Add(time.Minute); !h.c.session.Over() && time.Now().Before(end); time.Sleep(5 * ms) {
+					h.a.Advance(time.Now())
+					for len(h.a.Append(time.Now(), nil, channel.MaxPacket)) > 0 {
+					}
+				}
+				h.la.take()
+				h.c.release(h.c.acquire())
+				h.want("a link to close", h.la, [2]bool{false, true})
+				if !h.turn(h.a) {
+					t.Error("the link is not to be closed")
+				}
+			}
+			if h.la.closed != want || h.a.end || h.a.forget {
+				t.Errorf("gone: %v: the link is closed with %q", gone, h.la.closed)
+			}
+			h.la.closed = ""
+			h.la.take()
+			h.c.release(h.c.acquire())
+			h.want("nothing is left", h.la, [2]bool{false, false})
+			if h.turn(h.a) || h.la.closed != "" || len(h.d.take()) != 0 || !h.a.Deadline().IsZero() {
+				t.Errorf("gone: %v: something is done twice", gone)
+			}
+		}
+	})
+}
