@@ -1,6 +1,8 @@
 package godwit
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"math"
 	"net/netip"
 	"slices"
@@ -285,6 +287,62 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 			if h.turn(h.a) || h.la.closed != "" || len(h.d.take()) != 0 || !h.a.Deadline().IsZero() {
 				t.Errorf("gone: %v: something is done twice", gone)
 			}
+		}
+	})
+}
+
+// A session that moves gets a new token with the link, with which it resumes from then on.
+func TestTokenOfASessionThatMoves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		token := func(a *anchor) (token []byte) {
+			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * ms) {
+				a.Advance(time.Now())
+				for b := a.Append(time.Now(), nil, channel.MaxPacket); len(b) > 0; b = a.Append(time.Now(), nil, channel.MaxPacket) {
+					h.mux.Receive(time.Now(), b)
+				}
+				h.mux.Advance(time.Now())
+				for b := h.mux.Append(time.Now(), nil, channel.MaxPacket); len(b) > 0; b = h.mux.Append(time.Now(), nil, channel.MaxPacket) {
+					h.arrive(a, b)
+				}
+				h.turn(a)
+				evs := h.mux.Events(nil)
+				for _, ev := range evs {
+					if ev.Type == channel.EventMessage && ev.Channel == channel.Control && ev.Payload[0] == 2 {
+						token = bytes.Clone(ev.Payload[9:25])
+					}
+				}
+				h.mux.Release(evs)
+			}
+			return token
+		}
+		first := token(h.a)
+		h.mux.Relink(time.Now(), false, 0)
+		h.c.home.Store(h.b)
+		h.c.release(h.c.acquire())
+		second := token(h.b)
+		if len(second) != 16 || bytes.Equal(first, second) || bytes.Equal(second, make([]byte, 16)) {
+			t.Fatalf("the first token is %x, that of the new link %x", first, second)
+		}
+		if c, _ := h.c.server.book.find(sha256.Sum256(second)); c != h.c {
+			t.Error("the new token resumes nothing")
+		}
+	})
+}
+
+// The packets in which a session that is over says so are in the totals when its link ends.
+func TestTotalsHaveTheGoodbye(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.c.Kick("bye")
+		h.turn(h.a)
+		before := h.c.server.Totals().PacketsOut
+		if len(h.a.Append(time.Now(), nil, channel.MaxPacket)) == 0 {
+			t.Error("it says no goodbye")
+		}
+		h.leave(h.a)
+		if n := h.c.server.Totals().PacketsOut; n != before+1 {
+			t.Errorf("%d packets are counted, %d before the goodbye", n, before)
 		}
 	})
 }
