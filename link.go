@@ -102,7 +102,7 @@ func (c *Conn) seat(a *anchor) {
 func (c *Conn) linkUp(a *anchor, now time.Time) {
 	var token session.Token
 	rand.Read(token[:])
-	if c.session.Link(now, session.LinkInfo{Reliable: a.reliable, Token: token}) && c.ours {
+	if c.session.Link(now, session.LinkInfo{Reliable: a.reliable, Token: token}) {
 		c.server.book.retoken(c)
 	}
 }
@@ -183,7 +183,7 @@ func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
 
 // Deadline returns when Advance must be called.
 func (a *anchor) Deadline() time.Time {
-	if !a.isHome() || a.conn.forgotten && a.closed {
+	if !a.isHome() {
 		return time.Time{}
 	}
 	return a.conn.session.Deadline()
@@ -219,8 +219,8 @@ func (a *anchor) ready() bool {
 		return false
 	}
 	if over {
-		a.end = c.session.Over() && !a.closed && !a.ending
-		a.ending = a.ending || a.end
+		a.end = c.session.Over() && !a.closed // over has seen that it is not ending yet
+		a.ending = a.end
 		a.forget = !c.forgotten
 		c.forgotten = true
 		c.tally()
