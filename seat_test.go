@@ -346,3 +346,41 @@ func TestTotalsHaveTheGoodbye(t *testing.T) {
 		}
 	})
 }
+
+// A move gives each lock back before it takes the next, closes the old link, and has the
+// new one look at what waited there. One of a session that is over, or drains, closes the
+// new link instead.
+func TestStepsOfAMove(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.arrive(h.b, h.packet(loot, "one"))
+		if !h.turn(h.b) {
+			t.Error("the new link does not bring the session")
+		}
+		if h.c.home.Load() != h.b || h.c.seated != h.b || h.la.held || h.lb.held || h.lb.closed != "" || h.la.closed != "the session moved to another link" {
+			t.Errorf("the old link is closed with %q, the new one with %q", h.la.closed, h.lb.closed)
+		}
+		h.want("the old link", h.la, [2]bool{true, false})
+		h.want("the new link", h.lb, [2]bool{false, true})
+		h.turn(h.b)
+		h.d.want(t, "loot: one")
+
+		h.c.move(h.b)
+		h.want("a move to where it is", h.lb, [2]bool{false, false})
+		if h.lb.closed != "" {
+			t.Error("a move to where it is closes the link")
+		}
+		for _, atOnce := range []bool{false, true} {
+			if !atOnce {
+				must(t, h.c.Send(chat, []byte("wait")))
+			}
+			h.c.close(Normal, "", atOnce)
+			third := &handLink{}
+			h.lb.take()
+			h.c.move(&anchor{conn: h.c, link: third})
+			if h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
+				t.Errorf("at once: %v: the link is closed with %q", atOnce, third.closed)
+			}
+		}
+	})
+}
