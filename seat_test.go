@@ -262,8 +262,8 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 			}
 			h.la.take()
 			if !gone {
-				if h.la.closed != "" {
-					t.Error("the link is closed before the goodbye is said")
+				if h.turn(h.a) || h.la.closed != "" {
+					t.Error("the link is to be closed before the goodbye is said")
 				}
 				for end := time.Now().Add(time.Minute); !h.c.session.Over() && time.Now().Before(end); time.Sleep(5 * ms) {
 					h.a.Advance(time.Now())
@@ -320,6 +320,9 @@ func TestTokenOfASessionThatMoves(t *testing.T) {
 		h.mux.Relink(time.Now(), false, 0)
 		h.c.home.Store(h.b)
 		h.c.release(h.c.acquire())
+		if _, next := h.c.session.Tokens(); h.c.server.book.byToken[next] != h.c {
+			t.Error("the new token resumes nothing until the client has acknowledged it")
+		}
 		second := token(h.b)
 		if len(second) != 16 || bytes.Equal(first, second) || bytes.Equal(second, make([]byte, 16)) {
 			t.Fatalf("the first token is %x, that of the new link %x", first, second)
