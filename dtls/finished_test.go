@@ -110,53 +110,45 @@ func TestWrongFinishedIsRefused(t *testing.T) {
 
 // We compare Finished ourselves, whether pion does or not.
 func TestFinishedIsComparedByUs(t *testing.T) {
-	testCertificate()
-	synctest.Test(t, func(t *testing.T) {
-		a, b := pair(t, newWorld(t, 1))
-		defer a.close()
-		defer b.close()
-		wantNil(t, "client", <-a.finished)
-		wantNil(t, "server", <-b.finished)
-		for _, s := range []*side{a, b} {
-			screen, known := &s.h.screen, s.h.known
-			wantNil(t, "the true Finished", screen.checkFinished(known))
-			var peer Conn
-			say := func(plain string) {
-				peer.Init(known.keys, !s.client, 0)
-				peer.Done()
-				screen.finished = [][]byte{seal(t, &peer, TypeHandshake, plain)}
-			}
-			data := string(screen.verifyData(known.master[:]))
-			message := string(appendMessage(nil, msgFinished, 0, []byte(data)))
-			say(message)
-			wantNil(t, "the same again", screen.checkFinished(known))
-			for what, plain := range map[string]string{
-				"a bit changed":   message[:len(message)-1] + string(message[len(message)-1]^1),
-				"another message": string(appendMessage(nil, msgClientHello, 0, []byte(data))),
-				"a short one":     string(appendMessage(nil, msgFinished, 0, []byte(data[:11]))),
-				"an empty one":    string(appendMessage(nil, msgFinished, 0, nil)),
-				"more behind it":  message + "x",
-				"a fragment":      strings.Replace(message, "\x00\x00\x0c", "\x00\x00\x0d", 1),
-				"no message":      "x",
-			} {
-				say(plain)
-				if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
-					t.Errorf("client %v, %s: %v", s.client, what, err)
-				}
-				if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, ErrFinished) || len(out) > 0 {
-					t.Errorf("client %v, %s: pion is given %x, %v", s.client, what, out, err)
-				}
-			}
-			screen.finished = [][]byte{finishedRecord()}
+	shaken(t, func(t *testing.T, h *Handshake) {
+		screen, known := &h.screen, h.known
+		wantNil(t, "the true Finished", screen.checkFinished(known))
+		var peer Conn
+		say := func(plain string) {
+			peer.Init(known.keys, !h.config.Client, 0)
+			peer.Done()
+			screen.finished = [][]byte{seal(t, &peer, TypeHandshake, plain)}
+		}
+		data := string(screen.verifyData(known.master[:]))
+		message := string(appendMessage(nil, msgFinished, 0, []byte(data)))
+		say(message)
+		wantNil(t, "the same again", screen.checkFinished(known))
+		for what, plain := range map[string]string{
+			"a bit changed":   message[:len(message)-1] + string(message[len(message)-1]^1),
+			"another message": string(appendMessage(nil, msgClientHello, 0, []byte(data))),
+			"a short one":     string(appendMessage(nil, msgFinished, 0, []byte(data[:11]))),
+			"an empty one":    string(appendMessage(nil, msgFinished, 0, nil)),
+			"more behind it":  message + "x",
+			"a fragment":      strings.Replace(message, "\x00\x00\x0c", "\x00\x00\x0d", 1),
+			"no message":      "x",
+		} {
+			say(plain)
 			if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
-				t.Errorf("forged: %v", err)
+				t.Errorf("client %v, %s: %v", h.config.Client, what, err)
 			}
-			if out, err := screen.sealed(nil, finishedRecord(), known); err != nil || len(out) > 0 {
-				t.Errorf("forged: pion is given %x, %v", out, err)
+			if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, ErrFinished) || len(out) > 0 {
+				t.Errorf("client %v, %s: pion is given %x, %v", h.config.Client, what, out, err)
 			}
-			if screen.finished = nil; !errors.Is(screen.checkFinished(known), ErrFinished) {
-				t.Error("none is enough")
-			}
+		}
+		screen.finished = [][]byte{finishedRecord()}
+		if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
+			t.Errorf("forged: %v", err)
+		}
+		if out, err := screen.sealed(nil, finishedRecord(), known); err != nil || len(out) > 0 {
+			t.Errorf("forged: pion is given %x, %v", out, err)
+		}
+		if screen.finished = nil; !errors.Is(screen.checkFinished(known), ErrFinished) {
+			t.Error("none is enough")
 		}
 	})
 }
