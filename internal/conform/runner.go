@@ -188,9 +188,11 @@ func (r *runner) run(c Case, x *exam) {
 	}
 }
 
-func (r *runner) summary() string {
+// end sums up. What cases that still run find out afterwards is not told.
+func (r *runner) end() (failed int, summary string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tell = func(_, _, _ string) {}
 	ended := len(r.cases) - r.waiting
-	return fmt.Sprintf("%d of %d cases passed or do not apply, %d failed, %d not run", ended-r.failed, len(r.cases), r.failed, r.waiting)
+	return r.failed, fmt.Sprintf("%d of %d cases passed or do not apply, %d failed, %d not run", ended-r.failed, len(r.cases), r.failed, r.waiting)
 }

@@ -62,8 +62,9 @@ func Choose(pattern string) (chosen []Case, err error) {
 	return chosen, nil
 }
 
-// Serve serves the cases until all are over, or ctx is. Other paths than those of the
-// cases are files's, which may be nil.
+// Serve serves the cases until all are over, or ctx is. Serve writes the results to out;
+// when Serve returns, nothing more is written. Other paths than those of the cases are
+// files's, which may be nil.
 func Serve(ctx context.Context, listener net.Listener, chosen []Case, slack time.Duration, out io.Writer, files http.Handler) error {
 	r, err := newRunner(chosen, slack, files, func(name, verdict, text string) {
 		fmt.Fprintf(out, "%-8s %s\n", verdict, name)
@@ -76,17 +77,19 @@ func Serve(ctx context.Context, listener net.Listener, chosen []Case, slack time
 		return err
 	}
 	defer r.rtc.Close()
+	// Nobody else writes to out yet: no case is handed out before the listener is served.
+	fmt.Fprintf(out, "%d cases wait on http://%v/ for a client; that page says how it takes them\n", len(chosen), listener.Addr())
 	server := http.Server{Handler: r}
 	defer server.Close()
 	go server.Serve(listener)
-	fmt.Fprintf(out, "%d cases wait on http://%v/ for a client; that page says how it takes them\n", len(chosen), listener.Addr())
 	select {
 	case <-r.over:
 		time.Sleep(lingering)
 	case <-ctx.Done():
 	}
-	fmt.Fprintln(out, r.summary())
-	if r.failed > 0 {
+	failed, summary := r.end()
+	fmt.Fprintln(out, summary)
+	if failed > 0 {
 		return ErrFailed
 	}
 	return ctx.Err()
