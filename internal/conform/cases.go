@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -76,11 +77,12 @@ var cases = []Case{
 	}},
 	{"packet/duplicate", func(x *exam) {
 		l := x.start()
-		b := x.whole(chUnreliable, "once").append(l.header(l.number(), false))
-		l.sent++
-		l.transmit(b)
-		l.transmit(b)
-		l.echo(chUnreliable, "once", "PROTOCOL 3")
+		l.echoOf(func() {
+			b := x.whole(chUnreliable, "once").append(l.header(l.number(), false))
+			l.sent++
+			l.transmit(b)
+			l.transmit(b)
+		}, chUnreliable, "once", "PROTOCOL 3")
 		l.silent(chUnreliable, "PROTOCOL 3", "though the packet had come before")
 	}},
 	{"packet/old", func(x *exam) {
@@ -90,8 +92,8 @@ var cases = []Case{
 		old := func(n uint64, text string) { l.transmit(x.whole(chUnreliable, text).append(l.header(n, false))) }
 		old(5000-4096, "too old")
 		l.silent(chUnreliable, "PROTOCOL 3", "though it is more than 4095 below the largest")
-		old(5000-4095, "old")
-		l.echo(chUnreliable, "old", "PROTOCOL 3")
+		oldest := uint64(5000 - 4095)
+		l.echoOf(func() { old(oldest, "old"); oldest++ }, chUnreliable, "old", "PROTOCOL 3")
 	}},
 	{"packet/numbers", func(x *exam) {
 		l := x.start()
@@ -162,8 +164,9 @@ var cases = []Case{
 	{"packet/malformed", malformed},
 	{"frame/extension", func(x *exam) {
 		l := x.start()
-		l.send(frame{kind: kindControl, channel: 63, data: []byte("from a later version")}, x.whole(chUnreliable, "behind it"))
-		l.echo(chUnreliable, "behind it", "PROTOCOL 5")
+		l.echoOf(func() {
+			l.send(frame{kind: kindControl, channel: 63, data: []byte("from a later version")}, x.whole(chUnreliable, "behind it"))
+		}, chUnreliable, "behind it", "PROTOCOL 5")
 	}},
 	{"refused/unknown-channel", func(x *exam) { x.refuses(frame{kind: kindMessage, channel: 60, data: []byte("x")}) }},
 	{"refused/bare", func(x *exam) { x.refuses(frame{kind: kindBare, channel: chOrdered, data: []byte("x")}) }},
@@ -177,23 +180,25 @@ var cases = []Case{
 	{"delivery/unreliable-fragments", func(x *exam) {
 		l := x.start()
 		text := strings.Repeat("0123456789", 500)
-		list := x.fragments(chUnreliable, text)
-		for i := range list {
-			l.send(list[len(list)-1-i])
-		}
-		l.echo(chUnreliable, text, "PROTOCOL 7")
+		l.echoOf(func() {
+			for _, f := range slices.Backward(x.fragments(chUnreliable, text)) {
+				l.send(f)
+			}
+		}, chUnreliable, text, "PROTOCOL 7")
 	}},
 	{"delivery/sequenced", func(x *exam) {
 		l := x.start()
 		send := func(id uint64, text string) {
 			l.send(frame{kind: kindMessage, channel: chSequenced, id: id, data: []byte(text)})
 		}
-		send(5, "five")
-		l.echo(chSequenced, "five", "PROTOCOL 7")
+		next := uint64(5) // only a newer one is delivered if the one before was, and its echo was lost
+		newer := func(text string) {
+			l.echoOf(func() { send(next, text); next++ }, chSequenced, text, "PROTOCOL 7")
+		}
+		newer("five")
 		send(3, "three")
 		l.silent(chSequenced, "PROTOCOL 7", "though a newer one had been delivered")
-		send(9, "nine")
-		l.echo(chSequenced, "nine", "PROTOCOL 7")
+		newer("nine")
 	}},
 	{"delivery/unordered", func(x *exam) {
 		l := x.start()

@@ -2,6 +2,7 @@ package conform
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -322,6 +323,22 @@ func (l *link) echo(channel int, want, clause string) message {
 		l.x.fail(clause, "channel %d (%s): the echo is %.60q, want %.60q", channel, l.x.mode(channel), m.data, want)
 	}
 	return m
+}
+
+// echoOf has say send a message that may be lost on the way, as its echo may, until the
+// echo comes. An echo that takes longer than a third of the patience counts as lost.
+func (l *link) echoOf(say func(), channel int, want, clause string) {
+	found := false
+	for range 3 {
+		say()
+		found = l.within(patience/3, func() bool {
+			return slices.ContainsFunc(l.inbox, func(m message) bool { return m.channel == channel })
+		})
+		if found || l.closed != nil {
+			break
+		}
+	}
+	l.echo(channel, want, clause)
 }
 
 // silent sees to it that no message comes on a channel for a while.
