@@ -18,19 +18,20 @@ import (
 // Channels is the table of channels, the same at both ends: at most 63.
 type Channels = channel.Channels
 
-// A Channel is one line of the table. Name, Mode, Direction, MaxMessage (bytes; zero
-// means 256 KiB if reliable, else 16 KiB) and QueueLimit (bytes that may wait; zero
-// means 1 MiB if reliable, else 64 KiB, and room for one message of MaxMessage) must be
-// the same at both ends. Priority (0, sent first, to 7), Guarantee (bytes per second),
-// Weight and Copies say how this end sends. Priorities are strict: a channel without a
-// Guarantee gets nothing while those of lower numbers use the rate up. [channel.Channel]
-// has the details.
+// A Channel is one line of the table. Five fields must be the same at both ends: Name,
+// Mode, Direction, MaxMessage (bytes; zero means 256 KiB if the Mode is reliable, else
+// 16 KiB) and QueueLimit (bytes that may wait; zero means 1 MiB if reliable, else
+// 64 KiB, but always enough for one message of MaxMessage). The other fields say how
+// this end sends: Priority (0, sent first, to 7), Guarantee (bytes per second), Weight
+// and Copies. Priorities are strict: while channels with lower numbers use the whole
+// rate, a channel without a Guarantee sends nothing. [channel.Channel] has the details.
 type Channel = channel.Channel
 
-// A ChannelID is a channel's number: its place in the table, from 1.
+// A ChannelID is the number of a channel: its place in the table. The first is 1.
 type ChannelID = channel.ID
 
-// A Mode is what a channel promises; the package's page says what each does.
+// A Mode is what a channel promises about its messages. The documentation of the
+// package describes the four modes.
 type Mode = channel.Mode
 
 // A Direction says which end may send on a channel.
@@ -51,140 +52,153 @@ const (
 	ToClient = channel.ToClient
 )
 
-// Config says how a server works. The zero value is a working server without
-// channels, which anyone may connect to. A Config is read once, when the server is
-// made.
+// Config configures a server. The zero value is a working server without channels that
+// accepts every client. Listen, Serve and New copy the Config; later changes have no
+// effect.
 type Config struct {
-	// Channels is the table, the same at both ends. A client with another one is
-	// refused, and told the first difference.
+	// Channels is the table, the same at both ends. The server refuses a client whose
+	// table differs; the client's error names the first difference. At most 63 channels.
 	Channels Channels
 
-	// Handler is told what happens. Nil funcs are ignored.
+	// Handler is the set of funcs that the server calls for events. A nil func is not
+	// called.
 	Handler Handler
 
-	// Version is the program's own, at most 64 bytes. A client that states another
-	// one, or none, is refused: a page states it as "app". Empty takes any.
+	// Version is the version of the program, at most 64 bytes. The server refuses a
+	// client that sends another version or none. A page sends its version with the
+	// option "app". Empty means that the server accepts every version.
 	Version string
 
-	// Secret, if not empty, is what every client must show as its token. A page that
-	// anyone can load keeps no secret; it is for tests and closed groups.
+	// Secret, if not empty, is the token that every client must send. It is for tests
+	// and closed groups: a page that anyone can load cannot keep a secret.
 	Secret string
 
-	// Tokens, if not nil, verifies the JSON Web Token that every client must show:
-	// its subject is the Identity. A token is good once, unless Tokens.Reusable.
+	// Tokens, if not nil, verifies the JSON Web Token that every client must send. The
+	// subject of the token becomes Identity.Name. A token can be used once, unless
+	// Tokens.Reusable is set.
 	Tokens *auth.Verifier
 
-	// ExpireWithToken ends a session with AuthEnded when the token that began it has
-	// expired, by the verifier's Skew later than its "exp", unless Conn.Renew was called
-	// before. Without it a token is looked at once: a session lasts, and resumes, for
-	// as long as both ends keep it.
+	// ExpireWithToken ends a session with AuthEnded when the token that began it
+	// expires: at the token's "exp" plus the verifier's Skew. Conn.Renew changes this
+	// time. Without ExpireWithToken the server checks the token only when the session
+	// begins: the session may continue and resume after the token has expired.
 	ExpireWithToken bool
 
-	// MaxUsedTokens is how many used tokens are remembered until they expire. Zero
-	// means 65,536. When they are that many, no token is taken.
+	// MaxUsedTokens limits the number of used tokens that the server remembers. It
+	// remembers each until the token expires. Zero means 65,536. At the limit the server
+	// refuses every client with a token that it would have to remember.
 	MaxUsedTokens int
 
-	// Spend, if not nil, remembers used tokens in place of the server, so that a
-	// fleet of servers can share the memory. It returns auth.ErrReplayed for an id
-	// that it knows, and any other error if it cannot tell: both refuse the client.
-	// It must remember an id until the time that it is given with it. It is called
-	// from the goroutines of HTTP requests.
+	// Spend, if not nil, remembers used tokens in place of the server, so that several
+	// servers can share one memory of used tokens. It must remember the id until the time
+	// until. It returns nil for a new id, auth.ErrReplayed for an id that it remembers,
+	// and another error if it does not know. The server refuses the client if there is
+	// an error. The goroutine of the HTTP request calls Spend.
 	Spend func(id string, until time.Time) error
 
-	// Authorize, if not nil, says who makes a request, and until when at most the
-	// session may last (Identity.Expires), or that it is refused: with
-	// 403 and the error's text, with 401 for an *auth.Error, or as a
-	// *rtcserver.StatusError says. The request is as it came; Token finds the client's
-	// token in it, which its end says as "Authorization: Bearer ", or behind a gate as
-	// "Godwit-Authorization: Bearer ". It is called from the goroutines of HTTP requests, and
-	// not when a session resumes. At most one of Secret, Tokens and Authorize may be
-	// set.
+	// Authorize, if not nil, returns the Identity of the client that makes a request.
+	// Identity.Expires is the time at which the session ends. If Authorize returns an
+	// error, the server refuses the client: with the status 401 for an *auth.Error, with
+	// the status of a *rtcserver.StatusError, and with 403 and the error's text for any
+	// other error. The request is unchanged. Token returns the client's token from its
+	// header "Authorization: Bearer" or, behind a gate, "Godwit-Authorization: Bearer".
+	// The goroutine of the HTTP request calls Authorize. Authorize is not called when a
+	// session resumes. At most one of Secret, Tokens and Authorize may be set.
 	Authorize func(*http.Request) (Identity, error)
 
-	// Duplicates says what to do when an Identity that is connected connects again.
-	// Zero is Allow.
+	// Duplicates says what the server does when a client connects with the Identity.Name
+	// of an open session. Zero means Allow.
 	Duplicates Duplicates
 
-	// MaxConns limits sessions, those that are interrupted or being made included.
-	// Zero means 4096. One more is refused with 503, and its token is not spent.
+	// MaxConns limits the number of sessions, including interrupted ones and those that
+	// are not open yet. Zero means 4096. The server refuses one more client with the
+	// status 503; the client may use its token again.
 	MaxConns int
 
-	// AdmitFull, if not nil, is asked when MaxConns is reached: true lets the client
-	// in nevertheless. It is called from the goroutines of HTTP requests.
+	// AdmitFull, if not nil, is called for a new client when the server has MaxConns
+	// sessions. If it returns true the server accepts the client. The goroutine of the
+	// HTTP request calls it.
 	AdmitFull func(Identity) bool
 
-	// Grace is how long a session outlives its link. Zero means 30 s, negative not at
-	// all. While more than half of MaxConns are interrupted, each further one ends the
-	// one that has been so longest, if that is 5 s or more.
+	// Grace is how long a session may be interrupted before it ends with TimedOut. Zero
+	// means 30 s; negative means that an interruption ends the session. While more than
+	// MaxConns/2 sessions are interrupted, each further interruption ends the session
+	// that has been interrupted for the longest time, if that is at least 5 s.
 	Grace time.Duration
 
-	// Silence is how long nothing may be heard of a client before its session is
-	// interrupted. Zero means 10 s. Clients ping every 2 s.
+	// Silence is the time without a packet of the client after which the session is
+	// interrupted. Zero means 10 s. An idle client sends a ping every 2 s.
 	Silence time.Duration
 
-	// OpenTimeout is how long a client may take from its link's opening to its first
-	// message. Zero means 5 s.
+	// OpenTimeout is the time after the opening of the link in which the client's first
+	// message must arrive, which opens the session. Zero means 5 s.
 	OpenTimeout time.Duration
 
-	// DrainTimeout is how long Conn.Close waits until what was sent reliably is
-	// delivered. Zero means 10 s, negative not at all. It waits no longer when nothing
-	// is heard of the client for Silence. Shutdown waits as long as its context lasts.
+	// DrainTimeout is how long a session stays after Conn.Close to deliver its reliable
+	// messages. Zero means 10 s; negative means that the session ends at once. The session
+	// also ends when nothing arrives from the client for Silence. Server.Shutdown does
+	// not use DrainTimeout: its context limits the time.
 	DrainTimeout time.Duration
 
-	// Limits bound what each client may send.
+	// Limits limit what each client may send.
 	Limits Limits
 
-	// MaxRequests limits own requests that a client has not answered, per Conn. Zero
-	// means 1024; one more is ErrTooMany.
+	// MaxRequests limits the number of this end's requests that one client has not
+	// answered. Zero means 1024. For one more, Conn.Ask and Conn.Request return
+	// ErrTooMany.
 	MaxRequests int
 
-	// Rate, Floor and Ceiling bound the bytes per second that are sent to each
-	// client: at first, at least, at most. In between the network decides. Zero means
-	// 64 KiB, 8 KiB and 256 KiB; a negative Ceiling means no limit. With the default
-	// Ceiling 3 MiB in bulk take 12 s on any network: raise it for maps and the like.
-	// ConnStats.Waits tells whether it is what messages wait for.
+	// Rate, Floor and Ceiling are rates at which the server sends to each client, in
+	// bytes per second: the first rate, the lowest and the highest. Between Floor and
+	// Ceiling the rate depends on the network. Zero means 64 KiB, 8 KiB and 256 KiB. A
+	// negative Ceiling means no limit. With the default Ceiling 3 MiB take 12 s on
+	// every network: set a higher Ceiling to send large data such as maps.
+	// ConnStats.Waits says whether messages wait because of the Ceiling.
 	Rate, Floor, Ceiling int
 
-	// Manual leaves the loop to the program, which calls Poll and Flush. It needs one
-	// shard.
+	// Manual means that the server starts no goroutine: the program calls Poll and Flush.
+	// Manual needs RTC.Shards to be 0 or 1.
 	Manual bool
 
-	// RTC is how WebRTC is served: public addresses, certificate, shards, origins,
-	// limits per address. Its Handler serves pages without a godwit script; if none of
-	// its funcs is set they are refused. Its Authorize, Engine, Resumes, Manual and Logger are
-	// the server's own and must be left alone.
+	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,
+	// limits per address. RTC.Handler serves pages that do not use the godwit script; if
+	// its funcs Open, ChannelOpen and Message are all nil, the server refuses such pages.
+	// The server sets Authorize, Engine, Resumes, Manual and Logger of RTC itself; they
+	// must be zero.
 	RTC rtcserver.Config
 
-	// Logger gets a line when a session or its connection begins or ends, or a client
-	// is refused, at level debug, and when something is wrong, at level warn or error.
-	// Nil means that warnings and errors go to standard error;
-	// slog.New(slog.DiscardHandler) means silence.
+	// Logger gets a line at level debug when a session or its connection begins or ends
+	// and when a client is refused, and a line at level warn or error when something is
+	// wrong. Nil means that warnings and errors go to standard error. Use
+	// slog.New(slog.DiscardHandler) for no output.
 	Logger *slog.Logger
 }
 
-// Limits bound what a client may send: Messages and Bytes of payload per second, twice
-// as many at once, and Requests that wait for an answer at a time. Zero means 1000,
-// 1 MiB and 64; negative means no limit.
+// Limits limit what a client may send: Messages and Bytes of payload per second, of
+// which twice as many may arrive at once, and the number of Requests without an answer.
+// Zero means 1000, 1 MiB and 64; negative means no limit. A request counts as a message,
+// too.
 //
-// An unreliable or sequenced message beyond Messages or Bytes is dropped and counted.
-// A reliable one ends the session with LimitMessages or LimitBytes, because to drop
-// it would break the channel's promise in silence. A request beyond Requests is
-// rejected. A message larger than its channel allows, which a client with the right
-// table never sends, ends the session with LimitSize.
+// The server drops and counts an unreliable or sequenced message that exceeds Messages
+// or Bytes. A reliable message or a request that exceeds them ends the session with
+// LimitMessages or LimitBytes, because the channel promises to deliver it. The server
+// rejects a request that exceeds Requests. A message larger than its channel allows
+// ends the session with LimitSize; a client with the same table never sends one.
 type Limits = session.Limits
 
-// Duplicates says what to do when an Identity connects that is connected already.
-// An empty Identity is nobody's.
+// Duplicates says what the server does when a client connects with the Identity.Name of
+// an open session. An empty name is never a duplicate.
 type Duplicates uint8
 
 const (
-	// Allow lets an Identity have as many sessions as it likes.
+	// Allow allows any number of sessions with the same name.
 	Allow Duplicates = iota
-	// Refuse refuses the new session with 409, unless the old one is interrupted:
-	// then it is as Replace.
+	// Refuse refuses the new client with the status 409, or closes its session with
+	// Duplicate if both connect at the same time. If the old session is interrupted,
+	// Refuse is like Replace.
 	Refuse
-	// Replace closes the old session with Replaced when the new one opens. The old
-	// one's Close may come after the new one's Open.
+	// Replace closes the old session with Replaced when the new one opens. The Close
+	// handler of the old session may run after the Open handler of the new one.
 	Replace
 )
 
@@ -247,7 +261,7 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// session returns the configuration of a server's end.
+// session returns the configuration of the server's end of a session.
 func (c *Config) session(id uint64, token session.Token) session.Config {
 	return session.Config{
 		Channel: channel.Config{

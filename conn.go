@@ -2,7 +2,6 @@ package godwit
 
 import (
 	"errors"
-
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -14,44 +13,44 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// Errors. They are returned unwrapped, so they can be compared with ==.
+// Errors. The functions return them unwrapped, so a program can compare them with ==.
 var (
-	// ErrClosed: the session is over, or the server is.
+	// ErrClosed: the session is over or is being closed, or the server is closed.
 	ErrClosed = channel.ErrClosed
 	// ErrUnknown: the table has no such channel.
 	ErrUnknown = channel.ErrUnknown
-	// ErrDirection: the table lets only the other end send on the channel.
+	// ErrDirection: only the other end may send on the channel.
 	ErrDirection = channel.ErrDirection
-	// ErrTooLarge: the message exceeds the channel's MaxMessage.
+	// ErrTooLarge: the message is larger than the channel's MaxMessage.
 	ErrTooLarge = channel.ErrTooLarge
-	// ErrBudget: a reliable channel's queue is full; nothing was queued. Send less, or
-	// later: the other end does not take it as fast.
+	// ErrBudget: the queue of the reliable channel is full, and the message was not
+	// queued. Send less, or send later.
 	ErrBudget = channel.ErrBudget
-	// ErrExpired: the message's deadline has passed already.
+	// ErrExpired: the deadline of the message has passed.
 	ErrExpired = channel.ErrExpired
-	// ErrInterrupted: the session is interrupted, and an unreliable message would be
-	// out of date when the session resumes.
+	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
+	// sequenced. The message would be out of date when the session resumes.
 	ErrInterrupted = session.ErrInterrupted
-	// ErrTooMany: too many requests wait for an answer.
+	// ErrTooMany: Config.MaxRequests requests have no answer yet.
 	ErrTooMany = session.ErrTooMany
 	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
 	ErrName = session.ErrName
 	// ErrPayload: a request or a reply is larger than MaxRequest.
 	ErrPayload = session.ErrPayload
-	// ErrAnswered: the request is answered already, or its session is over.
+	// ErrAnswered: the request already has an answer, or its session is over.
 	ErrAnswered = session.ErrAnswered
-	// ErrFixed: OpenChannel works only at a server's end, after Open, and if the client
-	// supports it, as all clients of this module do.
+	// ErrFixed: OpenChannel works only at the server's end, only after the session is
+	// open, and only if the client supports it. All clients of this module support it.
 	ErrFixed = session.ErrFixed
-	// ErrHello: a connect message is longer than MaxHello.
+	// ErrHello: the connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
-	// ErrInHandler: the call would wait for the goroutine it is on.
+	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
-	// ErrManual: Poll is for servers with Config.Manual.
+	// ErrManual: Poll was called without Config.Manual.
 	ErrManual = errors.New("godwit: Poll needs Config.Manual; without it the server has a goroutine that does the same")
 )
 
-// Limits of what is sent.
+// Limits of messages.
 const (
 	// MaxHello is the longest connect message in bytes, 1024.
 	MaxHello = session.MaxHello
@@ -59,7 +58,8 @@ const (
 	MaxRequest = session.MaxPayload
 )
 
-// An ID is a session's number: random, so that no two of a fleet are the same.
+// An ID is the number of a session. It is random, so sessions of different servers have
+// different numbers.
 type ID uint64
 
 // String returns the id as 16 hexadecimal digits.
@@ -79,10 +79,10 @@ type Identity struct {
 	Expires time.Time
 }
 
-// A Kind is the kind of program that the client says it is.
+// A Kind is the kind of program that the client is, according to the client.
 type Kind uint8
 
-// The kinds.
+// The kinds of clients.
 const (
 	UnknownKind Kind = iota
 	Browser
@@ -106,13 +106,14 @@ func (k Kind) String() string {
 // is called with the Fate of the message.
 type Options = channel.Options
 
-// A Conn is one end of a session with a client. The session of [Server.Local] has two
+// A Conn is one end of a session with a client. A session of [Server.Local] has two
 // Conns in the process, one for each end. The methods may be called from any goroutine,
-// also while handlers run, and after the session is over.
+// while handlers run, and after the session is over.
 type Conn struct {
-	// User is a value of the program's own, such as the player; the server does not use
-	// it. Handlers of this Conn may use it without a lock. With one shard, the handlers of
-	// all WebRTC clients may; with Config.Manual, the goroutine that calls Poll may.
+	// User is a value for the program, such as the player. The server does not use it.
+	// Handlers of this Conn may use User without a lock. With one shard, the handlers of
+	// all WebRTC clients may use it without a lock; with Config.Manual, the goroutine that
+	// calls Poll may.
 	User any
 
 	server   *Server
@@ -120,34 +121,35 @@ type Conn struct {
 	id       ID
 	identity Identity
 	kind     Kind
-	ours     bool // a server's end
+	ours     bool // the server's end
 	hello    []byte
 	made     time.Time
 
-	// home is the link whose lock guards the session; see acquire.
+	// home is the anchor of the link whose lock guards the session; see acquire.
 	home atomic.Pointer[anchor]
 
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]
 
-	// telling is true while handlers are run, or about to be. Who has set it owns
-	// the rest. Handlers have had the first begun of news and the first answered of
-	// answers, or have panicked at the last of them.
+	// telling is true from Ready, which takes news for the handlers, until the handlers
+	// have run. The goroutine that has set it owns the next three fields. Handlers were
+	// called for the first begun of news and the first answered of answers; the last of
+	// these calls may have panicked.
 	telling         atomic.Bool
 	news            []session.Event
-	answers         []*question // of the results among news, in order
+	answers         []*question // the questions of the results in news, in order
 	begun, answered int
 
-	// The rest belongs to whoever holds the lock of home's link.
+	// The lock of home's link guards the fields below.
 	session   *session.Session
-	seated    *anchor // the link that the session knows of
+	seated    *anchor // the link that the session uses; nil before the first
 	asked     map[uint32]*question
-	forgotten bool    // the server's book has no entry for it any more
-	left      bool    // a handler has panicked before it had all news
-	tallied   *Totals // what of its counters the book has; nil means nothing
+	forgotten bool    // the server is told, or about to be told, that the session is over
+	left      bool    // a handler has panicked, and news has events without a call
+	tallied   *Totals // counters that are in the server's totals already; nil if none are
 }
 
-// ID returns the session's number. It stays the same when the link changes. At the
+// ID returns the number of the session. It stays the same when the link changes. At the
 // client's end it is zero until the session is open.
 func (c *Conn) ID() ID {
 	if c.ours {
@@ -158,7 +160,7 @@ func (c *Conn) ID() ID {
 	return ID(c.session.ID())
 }
 
-// Identity returns who the client is. Its Expires is what it was at first; see
+// Identity returns the identity of the client. Renew does not change its Expires; see
 // Conn.Expires.
 func (c *Conn) Identity() Identity { return c.identity }
 
@@ -169,42 +171,44 @@ func (c *Conn) Expires() time.Time {
 	return c.session.Expires()
 }
 
-// Renew changes when the session ends with AuthEnded; zero means never. It is for a
-// client that has shown fresh credentials, in a request, say: a session that resumes
-// shows none, and is not renewed by that. A time that has passed ends the session now.
-// At a client's end, and when the session is over, it does nothing.
+// Renew changes the time at which the session ends with AuthEnded; zero means never. Call
+// it when the client has sent fresh credentials, for example in a request: a client
+// sends no credentials when its session resumes. If the time has passed, Renew ends the
+// session. At the client's end, and when the session is over, Renew does nothing.
 func (c *Conn) Renew(until time.Time) {
 	a := c.acquire()
 	if c.ours {
 		c.session.SetExpires(until)
-		c.session.Advance(time.Now()) // which ends it if that has passed
+		c.session.Advance(time.Now()) // ends the session if until has passed
 	}
 	c.release(a)
 }
 
-// Kind returns the kind of program the client says it is.
+// Kind returns the kind of program that the client is, according to the client.
 func (c *Conn) Kind() Kind { return c.kind }
 
-// Hello returns the connect message, from Open on.
+// Hello returns the connect message, which the Conn owns: do not change it. It is empty
+// before Open, and at the client's end. Only handlers of this Conn and code that runs
+// after its Open handler may call it.
 func (c *Conn) Hello() []byte { return c.hello }
 
-// RemoteAddr returns the address that messages go to now. It changes when the
-// client's network does. In process it is invalid.
+// RemoteAddr returns the address to which the server sends now. The address changes when
+// the client's network changes. For a client in the same process it is invalid.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.home.Load().link.RemoteAddr() }
 
-// Send queues a message on a channel of the table. It does not wait: the message
-// leaves at once if the client's share of bytes allows, in a handler when the batch
-// is over, with Config.Manual at the next Flush or Poll. A nil error promises what
-// the channel's mode promises, and that only while the session lasts. An error
-// means that nothing was queued: ErrUnknown, ErrDirection, ErrTooLarge, ErrBudget,
-// ErrInterrupted or ErrClosed.
+// Send queues a copy of b as a message on a channel of the table. Send does not wait. If
+// the rate to the client allows, the message leaves at once; in a handler, it leaves when
+// the current batch of datagrams is processed; with Config.Manual, at the next Flush or
+// Poll. If Send returns nil, the channel's mode says what is promised, as long as the
+// session lasts. If Send returns an error, nothing was queued. The errors are
+// ErrUnknown, ErrDirection, ErrTooLarge, ErrBudget, ErrInterrupted and ErrClosed.
 func (c *Conn) Send(ch ChannelID, b []byte) error {
 	_, err := c.SendWith(ch, b, Options{})
 	return err
 }
 
-// SendWith is Send with options, and one more error, ErrExpired. The id is what a
-// receipt will name.
+// SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
+// number that Handler.Receipt gets.
 func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	a := c.acquire()
 	id, err := c.session.Send(time.Now(), ch, b, o)
@@ -212,7 +216,7 @@ func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	return id, err
 }
 
-// sendLater is Send for one of many: it leaves at Server.Flush.
+// sendLater queues p for one receiver of many. The message leaves at Server.Flush.
 func (c *Conn) sendLater(now time.Time, ch ChannelID, p *channel.Shared) error {
 	a := c.acquire()
 	err := c.session.SendShared(now, ch, p)
@@ -220,14 +224,15 @@ func (c *Conn) sendLater(now time.Time, ch ChannelID, p *channel.Shared) error {
 	return err
 }
 
-// OpenChannel adds a channel to this session's table, after those of Config.Channels
-// and others opened before. Only a server's end may. The client learns of it before
-// anything that is sent on it, by SessionHandler.Channel or, in a browser, by the
-// event "channel"; messages wait until it has, for one round trip. The channel lasts as long as the session, which
-// resumes with it. Broadcast and groups know only Config.Channels, since the same
-// number may be another channel in another session. Besides those of Send the error is
-// ErrFixed, or a [*channel.TableError]: a table has at most 63 channels, with
-// different names.
+// OpenChannel adds a channel to the end of this session's table and returns its number.
+// It works only at the server's end. The client gets the event of the new channel before
+// any message on it: client.SessionHandler.Channel is called or, in a browser, the event
+// "channel" is fired. Messages on the channel wait in its queue until the client has
+// acknowledged the channel, which takes one round trip. The channel exists until the
+// session ends, also after the session has resumed. Broadcast and groups use only
+// Config.Channels, because the same number may be another channel in another session.
+// The errors are ErrFixed, ErrClosed, ErrBudget, and a [*channel.TableError] if the
+// table would not be valid: it has at most 63 channels, and their names differ.
 func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 	a := c.acquire()
 	id, err := c.session.OpenChannel(time.Now(), ch)
@@ -235,32 +240,36 @@ func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 	return id, err
 }
 
-// Channels returns the session's table, with what OpenChannel has added. It must not
-// be changed.
+// Channels returns the session's table, including the channels that OpenChannel has
+// added. Do not change it.
 func (c *Conn) Channels() Channels {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Mux().Channels()
 }
 
-// Free returns how large a message Send would take on a channel now, in bytes, or -1
-// if none: the queue is full, the channel is unknown or of the other direction, or the
-// session is over.
+// Free returns the size in bytes of the largest message for which a channel has room now.
+// It returns -1 if the queue of a reliable channel is full, the table has no such
+// channel, only the other end may send on it, or the session is over. Free does not
+// consider whether the session is interrupted or is being closed: Send may return
+// ErrInterrupted or ErrClosed nevertheless.
 func (c *Conn) Free(ch ChannelID) int {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Mux().Free(ch)
 }
 
-// Close ends the session. What was sent reliably is delivered first, for
-// Config.DrainTimeout at most; meanwhile Send returns ErrClosed, and of what
-// arrives only answers and receipts reach the handlers. Then both ends' Close handlers get the code, the
-// text, of which 256 bytes are sent, and how much was given up. It does not wait for
-// that. A second Close does nothing.
+// Close ends the session. The session first delivers its reliable messages, for at most
+// Config.DrainTimeout. During this time Send returns ErrClosed, and the handlers get
+// only receipts and answers to requests of this end. Then the Close handlers of both
+// ends get the code, the text, of which at most 256 bytes are sent, and the number of
+// bytes that were not delivered. Close does not wait for any of this. A second Close
+// does nothing. A code above 65535 becomes 65535.
 func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }
 
-// Kick is Close with Kicked, which does not wait for anything. It also ends at once a
-// session that is being closed.
+// Kick ends the session at once, with the code Kicked, and does not deliver the messages
+// in the queues. A session that is being closed ends at once, too, with the code and
+// the text of its Close.
 func (c *Conn) Kick(text string) { c.close(Kicked, text, true) }
 
 func (c *Conn) close(code CloseCode, text string, atOnce bool) {

@@ -11,44 +11,51 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// Config says how a client works. The zero value works; it has no handlers.
+// Config configures a client. The zero value is a working client without handlers. Dial,
+// Connect, Listen and New copy the Config; later changes have no effect.
 type Config struct {
-	// Handler is told what happens. Nil funcs are ignored.
+	// Handler is the set of funcs that are called for the events of the endpoint's
+	// connections. A nil func is not called. Sessions do not use it: they have
+	// SessionConfig.Handler.
 	Handler Handler
 
-	// HTTP sends the offers. Nil means a client of the endpoint's own, which keeps
-	// no connection alive, and which sends from the address in Sources that the
-	// connection will have.
+	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps
+	// no connection alive. With Sources it sends each offer from the local address that
+	// the connection will have.
 	HTTP *http.Client
 
-	// Header is sent with every offer: an Authorization, say.
+	// Header has headers that are sent with every offer, for example Authorization.
 	Header http.Header
 
-	// Sources, if valid, gives every connection of an Endpoint a local address of
-	// its own out of this prefix. All of them must be addresses of this machine; on
-	// Linux those of 127.0.0.0/8 are.
+	// Sources, if valid, is a prefix of local addresses. Each connection of an Endpoint
+	// gets its own address from the prefix. All addresses of the prefix must be addresses
+	// of this machine; on Linux those of 127.0.0.0/8 are. If every address is in use, no
+	// further connection is made (ErrNoSource).
 	Sources netip.Prefix
 
-	// Certificate is what servers are shown. Nil means a new one.
+	// Certificate is the DTLS certificate of the client; its fingerprint is in every
+	// offer. Nil means a new one.
 	Certificate *dtls.Certificate
 
-	// AnswerTimeout is how long the server may take to answer the first
-	// connectivity check. Zero means 10 s.
+	// AnswerTimeout limits the time until the server answers a connectivity check. Zero
+	// means 10 s. After it the connection fails with NoAnswer.
 	AnswerTimeout time.Duration
 
-	// HandshakeTimeout is how long the DTLS handshake may take. Zero means 10 s.
+	// HandshakeTimeout limits the time of the DTLS handshake. Zero means 10 s.
 	HandshakeTimeout time.Duration
 
-	// SilenceTimeout is how long the server may be silent before a connection
-	// ends. Checks are sent every 2 to 3 s. Zero means 30 s, which is also the most.
+	// SilenceTimeout is the time without an answer of the server to a check after which a
+	// connection ends with TimedOut. The client sends a check every 2 to 3 s. Zero means
+	// 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration
 
-	// MaxReceive limits a message that the server sends, in bytes. Zero means
-	// 16 KiB.
+	// MaxReceive is the size in bytes of the largest message that the client accepts.
+	// Zero means 16 KiB.
 	MaxReceive int
 
-	// KeyLog gets the secrets of all connections, for Wireshark. For debugging
-	// only: whoever has them can read everything.
+	// KeyLog, if not nil, gets the secrets of all connections in the format that
+	// Wireshark reads. It is for debugging only: with the secrets anyone can decrypt the
+	// connections.
 	KeyLog io.Writer
 }
 
@@ -70,21 +77,23 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// A Handler is told what happens on the connections of an endpoint. Its funcs are
-// called one at a time.
+// A Handler is the set of funcs that are called for the events of an endpoint's
+// connections. The endpoint's goroutine calls them one at a time.
 type Handler struct {
-	// Open: the connection is open. It may be called before Dial returns it.
+	// Open is called when the connection is open. It may be called before Dial returns.
 	Open func(*Conn)
 
-	// Message: a message came. Its Data is valid until the func returns.
+	// Message is called for each message of the server. Message.Data is valid until the
+	// func returns.
 	Message func(*Conn, Message)
 
-	// Close: a connection that was open is closed. It is the last call for it. Of
-	// one that was never open, Dial returns the error.
+	// Close is called when a connection that was open is closed. It is the last call for
+	// the connection. If a connection never opens, Dial returns the error and Close is not
+	// called.
 	Close func(*Conn, *CloseError)
 }
 
-// Kind is the kind of a message, which a page would see as the type of its data.
+// Kind is the kind of a message. In a browser it is the type of the message's data.
 type Kind uint8
 
 const (
@@ -102,29 +111,29 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// A Message is one datagram of the server.
+// A Message is one message of the server.
 type Message struct {
 	Kind   Kind
-	Stream uint16 // the channel's id
+	Stream uint16 // the id of the data channel
 	Data   []byte
 }
 
-// A CloseCode tells why a connection ended.
+// A CloseCode says why a connection ended.
 type CloseCode uint8
 
 const (
-	ClosedByUs     CloseCode = 1 + iota // Conn.Close or Endpoint.Close
-	ClosedByServer                      // the server closed it
-	TimedOut                            // the server did not answer for SilenceTimeout
+	ClosedByUs     CloseCode = 1 + iota // Conn.Close or Endpoint.Close was called
+	ClosedByServer                      // the server closed the connection
+	TimedOut                            // the server answered no check for SilenceTimeout
 	NoAnswer                            // the server answered no check within AnswerTimeout
 	NoHandshake                         // the DTLS handshake failed: see Err
 	NoAssociation                       // the SCTP association failed, in its handshake or later: see Err
 )
 
-// A CloseError tells why a connection ended.
+// A CloseError says why a connection ended.
 type CloseError struct {
 	Code CloseCode
-	Err  error // what lies behind it, or nil
+	Err  error // the cause, or nil
 }
 
 var closeTexts = [...]string{

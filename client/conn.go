@@ -13,53 +13,53 @@ import (
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
-// MaxMessage is the largest message in bytes that Send takes: what fits one
-// packet.
+// MaxMessage is the size in bytes of the largest message that Conn.Send sends: it must
+// fit one packet.
 const MaxMessage = peer.MaxPayload
 
 var (
-	// ErrClosed is returned by calls on a Conn, a Session or an Endpoint that is
-	// closed, and on a Session that is over while SessionConfig.Renew begins a new one.
+	// ErrClosed is returned by calls on a Conn, a Session or an Endpoint that is closed,
+	// and on a Session that is over while SessionConfig.Renew begins a new one.
 	ErrClosed = channel.ErrClosed
 
-	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes.
+	// ErrTooLarge is returned by Conn.Send for a message of more than MaxMessage bytes.
 	ErrTooLarge = fmt.Errorf("client: message is larger than one packet takes, which is %d bytes", MaxMessage)
 
-	// ErrSilenced is returned by Send while sending to the server is not allowed: the
-	// server has not answered a check for SilenceTimeout.
+	// ErrSilenced is returned by Conn.Send while the client must not send to the server:
+	// the server has not answered a check for Config.SilenceTimeout.
 	ErrSilenced = errors.New("client: the server has been silent for too long to be sent to")
 )
 
 // A Conn is a connection to a server. Its methods may be called from any
 // goroutine.
 type Conn struct {
-	// User is the program's own, set by Dial and Connect of an Endpoint; the package
-	// never looks at it. Handlers may use it without a lock.
+	// User is a value for the program. Dial and Connect of an Endpoint set it; the
+	// package does not use it. Handlers may use it without a lock.
 	User any
 
 	endpoint *Endpoint
-	local    netip.Addr       // where it sends from; zero leaves it to the system
-	settled  chan struct{}    // closed when it is open, or over
-	session  *Session         // of level two, whose link or carrier this is; or nil
-	of       *session.Session // that it was made for: a link of an older one is none
-	active   bool             // we are the DTLS client
+	local    netip.Addr       // local address to send from; zero lets the system choose
+	settled  chan struct{}    // closed when the connection is open or over
+	session  *Session         // the Session whose link or carrier the Conn is; nil if none
+	of       *session.Session // the session that the link was made for; s.session may be newer
+	active   bool             // this end is the DTLS client
 
-	// Everything below belongs to the endpoint.
-	peer      *peer.Peer
-	expected  []dtls.Fingerprint // what the server's certificate must match; until the handshake
-	handshake *dtls.Handshake    // while it runs
-	routes    []route            // by which the endpoint knows it
+	// The endpoint's lock guards the fields below.
+	peer      *peer.Peer         // nil in a carrier
+	expected  []dtls.Fingerprint // fingerprints of the server's certificate; nil from the handshake on
+	handshake *dtls.Handshake    // the handshake while it runs
+	routes    []route            // keys of the connection in the endpoint's table
 	timer     timers.Slot
-	news      []news // what handlers are to be told
-	telling   []news // what they are being told
+	news      []news // events for the handlers, of the next turn
+	telling   []news // events for the handlers, of this turn
 
 	touched bool // in the endpoint's list
 	opened  bool
-	closed  *CloseError // once it is over
-	gone    bool        // the endpoint has forgotten it
+	closed  *CloseError // why the connection ended; nil before
+	gone    bool        // removed from the endpoint's tables
 }
 
-// news is something that handlers are told.
+// news is an event for the handlers.
 type news struct {
 	kind    newsKind
 	message Message
@@ -74,20 +74,21 @@ const (
 	newsClose
 )
 
-// LocalAddr returns the address in Config.Sources that the connection has; zero
-// without Sources.
+// LocalAddr returns the connection's address from Config.Sources. Without Sources it
+// returns the zero Addr.
 func (c *Conn) LocalAddr() netip.Addr { return c.local }
 
-// RemoteAddr returns the server's address.
+// RemoteAddr returns the address of the server to which the client sends.
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	c.endpoint.mu.Lock()
 	defer c.endpoint.mu.Unlock()
 	return c.peer.Remote()
 }
 
-// Send sends one message to a stream of the server. It does not wait: the message is
-// sent when Send returns, or, in a handler, when all datagrams of the current batch are
-// processed. A nil error does not mean that the message will arrive.
+// Send sends one message to a stream of the server. It does not wait: the message has
+// left when Send returns or, in a handler, leaves when all datagrams of the current
+// batch are processed. A nil error does not mean that the message will arrive. The
+// errors are ErrClosed, ErrTooLarge and ErrSilenced.
 //
 // A message of n bytes needs a UDP payload of n, rounded up to a multiple of four, plus
 // 65 bytes, at most 1,225. A message that is too large for the path is always lost, and
@@ -145,7 +146,7 @@ func (c *Conn) close(now time.Time) {
 	c.endpoint.touch(c)
 }
 
-// pump puts what the peer has to say into the outgoing batch.
+// pump moves the peer's datagrams to the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	for {
 		b, to := c.peer.Append(now, c.endpoint.slot())
@@ -156,7 +157,7 @@ func (c *Conn) pump(now time.Time) {
 	}
 }
 
-// happened notes what came out of the peer.
+// happened processes events of the peer.
 func (c *Conn) happened(events []peer.Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
@@ -184,8 +185,9 @@ func (c *Conn) happened(events []peer.Event) {
 	}
 }
 
-// keepRoute gives back the routes but the one that was selected, which stays so: a server
-// may have named addresses of others.
+// keepRoute removes all routes except the selected one, which does not change any more.
+// The server's answer may have named addresses of other servers, to which the endpoint
+// must be able to connect.
 func (c *Conn) keepRoute() {
 	e := c.endpoint
 	kept := e.route(c.peer.Remote(), c.local)
@@ -206,7 +208,7 @@ var closeCodes = [...]CloseCode{
 	peer.AssociationFailed: NoAssociation,
 }
 
-// end notes that the connection is over, once.
+// end notes that the connection is over. Only the first call has an effect.
 func (c *Conn) end(why *CloseError) {
 	if c.closed != nil {
 		return

@@ -17,27 +17,29 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// ErrAddressInUse is returned by Dial and Connect of an Endpoint that has a
-// connection to the same server: set Config.Sources, or use another Endpoint.
+// ErrAddressInUse is returned by Dial, Connect and Join of an Endpoint that already has
+// a connection to the same server: set Config.Sources, or use another Endpoint.
 var ErrAddressInUse = errors.New("client: the endpoint has a connection to this server already (see Config.Sources)")
 
-// ErrNoSource is returned when every address of Config.Sources is in use.
+// ErrNoSource is returned by Dial, Connect and Join of an Endpoint when every address of
+// Config.Sources is in use.
 var ErrNoSource = errors.New("client: every address of Config.Sources is in use")
 
-// ErrNoSignal is returned by Connect without a Signal.
+// ErrNoSignal is returned by Endpoint.Connect without a Signal.
 var ErrNoSignal = errors.New("client: Connect needs a Signal, and it is nil")
 
 // A Signal sends the SDP of an offer to a server and returns the answer of the server:
 // the SDP of the answer, or the JSON {"answer":{"sdp":…},"candidate":{…}}.
 type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 
-// Dial connects to the server whose signaling is at url, with a new socket that is closed
-// with the connection. It waits until the connection is open or has failed. ctx limits
-// this wait; when Dial has returned, ctx has no effect on the connection. In a handler
-// Dial returns ErrInHandler.
+// Dial connects to the server whose signaling is at url. It uses a new socket, which is
+// closed with the connection. Dial waits until the connection is open or has failed. ctx
+// limits this wait; after Dial has returned, ctx has no effect on the connection. The
+// error is a *SignalError if the server refuses, a *CloseError if the connection does
+// not open, the error of ctx, or ErrInHandler in a handler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if handling.Now() {
-		return nil, ErrInHandler // before there is a socket, which Close could not close here
+		return nil, ErrInHandler // before there is a socket: Close cannot close it in a handler
 	}
 	if err := c.setDefaults(); err != nil {
 		return nil, err
@@ -58,17 +60,19 @@ func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 // singleBuffer is the size of the buffers of a socket with one connection.
 const singleBuffer = 256 << 10
 
-// Dial connects to the server whose signaling is at url. user becomes the User of
-// the connection, before any handler is called for it. In a handler it returns
-// ErrInHandler.
+// Dial connects to the server whose signaling is at url, with the endpoint's socket. It
+// waits as the function Dial does, and has the same errors and ErrAddressInUse,
+// ErrNoSource and ErrClosed. user is the Conn.User of the connection; it is set before
+// any handler is called.
 func (e *Endpoint) Dial(ctx context.Context, url string, user any) (*Conn, error) {
 	return e.connect(ctx, user, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
 		return e.signal.post(ctx, url, local, offer)
 	})
 }
 
-// Connect is Dial for a server whose signaling is not HTTP. Without a signal the error
-// is ErrNoSignal.
+// Connect is Dial for a server whose signaling is not HTTP: signal takes the offer to
+// the server, on the goroutine that calls Connect. An error of signal is returned as it
+// is. If signal is nil the error is ErrNoSignal.
 func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn, error) {
 	if signal == nil {
 		return nil, ErrNoSignal
@@ -107,7 +111,7 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 	return c.wait(ctx)
 }
 
-// take reserves a source address, without which there is no connection.
+// take reserves a source address for one connection.
 func (e *Endpoint) take() (netip.Addr, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -175,7 +179,8 @@ func newConn(e *Endpoint, user any, local netip.Addr, server *sdp.Server) *Conn 
 	return c
 }
 
-// open enters a connection to server, and has its first check sent.
+// open adds a connection to the endpoint's tables. The next turn of the loop sends its
+// first check.
 func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *sdp.Server) error {
 	c.peer = peer.New(now, e.peerConfig(ours, server))
 	e.mu.Lock()
@@ -189,7 +194,7 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 			if o.closed == nil {
 				return ErrAddressInUse
 			}
-			o.pump(now) // it only says goodbye
+			o.pump(now) // it is closing; send its last datagrams
 			e.remove(o)
 		}
 		c.routes = append(c.routes, r)
@@ -225,14 +230,14 @@ func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Co
 			InitialTSN:  binary.BigEndian.Uint32(tags[4:]),
 			CookieKey:   random.cookie,
 			RemotePort:  uint16(server.SCTPPort),
-			SlowAck:     true, // a godwit server does not wait for any
+			SlowAck:     true, // a godwit server does not wait for acknowledgements
 			MaxMessage:  e.config.MaxReceive,
 			MaxBuffered: 4 * e.config.MaxReceive,
 		},
 	}
 }
 
-// wait waits until c is open.
+// wait waits until c is open, has failed, or ctx is done.
 func (c *Conn) wait(ctx context.Context) (*Conn, error) {
 	select {
 	case <-c.settled:

@@ -16,41 +16,40 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// Sizes of an endpoint's buffers: in datagrams, for one connection and for
-// thousands, and in bytes.
+// Sizes of an endpoint's buffers.
 const (
-	fewDatagrams  = 8
-	manyDatagrams = 64
-	inLen         = 2048 // more than any server sends in one
-	outLen        = 1536 // more than we do
+	fewDatagrams  = 8    // datagrams of a batch without Config.Sources
+	manyDatagrams = 64   // datagrams of a batch with Config.Sources
+	inLen         = 2048 // bytes; larger than any datagram of a server
+	outLen        = 1536 // bytes; larger than any datagram of this end
 )
 
-// An Endpoint is one UDP socket and the connections that live on it. It has one
-// goroutine, which calls all handlers; its methods may be called from any.
+// An Endpoint is one UDP socket and its connections. Its goroutine runs all handlers.
+// Its methods may be called from any goroutine.
 type Endpoint struct {
-	// All of it, and all of its connections, belongs to whoever holds mu: the
-	// endpoint's goroutine while it works through a batch, and a call such as
-	// Conn.Send while it writes one message. Nobody holds mu while waiting, and no
-	// user code runs while it is held. The fields below "loop" are the loop's own and
-	// need no lock.
+	// mu guards the endpoint and all its connections, except the fields above mu, which
+	// do not change, and those below "loop", which only the endpoint's goroutine uses.
+	// The goroutine holds mu while it works through a batch. A call such as Conn.Send
+	// holds mu while it writes one message. Nobody holds mu while waiting or while code
+	// of the program runs.
 
 	config  Config
 	socket  *udpio.Conn
 	signal  httpSignal
 	running sync.WaitGroup
-	single  bool // Dial's: it ends with its connection
+	single  bool // the endpoint ends with its last connection; guarded by mu
 
 	mu       sync.Mutex
 	conns    map[route]*Conn // by each of their routes
-	live     int             // how many there are
+	live     int             // number of connections
 	sessions map[*Session]struct{}
 	scratch  [MaxMessage]byte
 	sources  sources
 	timers   timers.Heap[*Conn]
-	touched  []*Conn // to be delivered, pumped and timed when the batch is over
-	busy     bool    // the loop is in a batch and will flush: sends need not
+	touched  []*Conn // connections that the next turn delivers and settles
+	busy     bool    // the loop works through a batch and will flush
 	out      []udpio.Datagram
-	outbox   []outboxed // what handshakes said
+	outbox   []outboxed // events of handshakes for the next turn
 	deadline time.Time  // the socket's read deadline; zero means none
 	closed   bool
 	stats    Stats
@@ -61,19 +60,20 @@ type Endpoint struct {
 	events []peer.Event
 }
 
-// A route is by what a datagram is known to be a connection's: the server's
-// address and, with Config.Sources, ours.
+// A route identifies the connection of a datagram: the address of the server and, with
+// Config.Sources, the local address.
 type route struct {
 	remote netip.AddrPort
 	local  netip.Addr
 }
 
-// A PacketConn is a socket that [New] takes: a [net.UDPConn], or a connection of
-// an in-memory network.
+// A PacketConn is a socket for [New]: a [net.UDPConn], or a connection of an in-memory
+// network.
 type PacketConn = udpio.PacketConn
 
-// Listen opens an endpoint on the UDP port addr, "host:port". Without a host it
-// reaches IPv4 and IPv6; port 0 means any. An empty addr is ":0".
+// Listen opens an endpoint on the UDP address addr, "host:port". Without a host it sends
+// over IPv4 and IPv6. Port 0 means that the system chooses a port. An empty addr means
+// ":0".
 func Listen(addr string, c Config) (*Endpoint, error) {
 	if addr == "" {
 		addr = ":0"
@@ -88,7 +88,7 @@ func Listen(addr string, c Config) (*Endpoint, error) {
 	return start(sockets[0], c, false), nil
 }
 
-// New is Listen for a socket that is open already. The endpoint closes it.
+// New makes an endpoint of an open socket. The endpoint closes the socket.
 func New(pc PacketConn, c Config) (*Endpoint, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
@@ -132,9 +132,10 @@ func newBatch(n, size int) []udpio.Datagram {
 // Addr returns the address that the endpoint's socket is bound to.
 func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 
-// Close closes every session, every connection and the socket. When it returns,
-// Handler.Close has run for all open connections, and SessionHandler.Close for all open
-// sessions. In a handler it returns ErrInHandler and does nothing.
+// Close closes every session, every connection and the socket, and does not deliver the
+// messages in the queues. When Close returns, Handler.Close has run for all open
+// connections, and SessionHandler.Close for all open sessions. In a handler Close
+// returns ErrInHandler and does nothing; otherwise it returns nil.
 func (e *Endpoint) Close() error {
 	if handling.Now() {
 		return ErrInHandler
@@ -163,14 +164,14 @@ func (e *Endpoint) run() {
 			break
 		}
 		if n == len(e.in) {
-			runtime.Gosched() // the next turn will not wait; with one processor nobody else would run
+			runtime.Gosched() // the next turn will not wait; with one processor no other goroutine would run
 		}
 	}
 	e.shutDown()
 }
 
-// shutDown ends the connections that are left when the loop has ended, and runs the
-// last handlers.
+// shutDown ends the remaining connections after the loop has ended, and runs their
+// handlers.
 func (e *Endpoint) shutDown() {
 	e.mu.Lock()
 	e.closed = true
@@ -194,9 +195,9 @@ func (e *Endpoint) deliver() {
 	}
 }
 
-// turn waits for datagrams, or for the first deadline, and does what there is to
-// do. This is the whole loop: wait, lock, everything in, unlock, handlers, lock,
-// everything out, unlock. It returns how many datagrams came.
+// turn waits for datagrams or the first deadline, and processes them. This is the whole
+// loop: wait, lock, receive, unlock, run handlers, lock, send, unlock. It returns the
+// number of datagrams that arrived.
 func (e *Endpoint) turn() (int, error) {
 	n, err := e.socket.ReadBatch(e.in)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -235,8 +236,8 @@ func (e *Endpoint) turn() (int, error) {
 	return n, nil
 }
 
-// handOver takes the connections that were touched, and their news, for the
-// handlers. What comes later waits for the next turn.
+// handOver takes the touched connections, and their news, for the handlers of this turn.
+// A connection that is touched later waits for the next turn.
 func (e *Endpoint) handOver() {
 	e.touched, e.ready = e.ready[:0], e.touched
 	for _, c := range e.ready {
@@ -270,7 +271,7 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 			e.beginHandshake(c)
 		}
 	case peer.DTLS:
-		// The server's ClientHello may overtake the answer to our check.
+		// The server's ClientHello may overtake the answer to this end's check.
 		if c.peer.State() == peer.Waiting {
 			e.beginHandshake(c)
 		}
@@ -284,7 +285,7 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 	e.touch(c)
 }
 
-// route returns by what a datagram is known.
+// route returns the route of a datagram with these addresses.
 func (e *Endpoint) route(remote netip.AddrPort, local netip.Addr) route {
 	if !e.config.Sources.IsValid() {
 		local = netip.Addr{}
@@ -292,7 +293,7 @@ func (e *Endpoint) route(remote netip.AddrPort, local netip.Addr) route {
 	return route{remote, local}
 }
 
-// advance looks at everything whose time has come.
+// advance calls Advance of every connection and session whose deadline has come.
 func (e *Endpoint) advance(now time.Time) {
 	for c, ok := e.timers.Due(now); ok; c, ok = e.timers.Due(now) {
 		e.touch(c)
@@ -305,7 +306,7 @@ func (e *Endpoint) advance(now time.Time) {
 	}
 }
 
-// settle lets c say what it has to say and sets its timer.
+// settle sends the pending datagrams of c and sets its timer.
 func (e *Endpoint) settle(now time.Time, c *Conn) {
 	if c.isCarrier() {
 		c.session.settle(now)
@@ -323,7 +324,7 @@ func (e *Endpoint) settle(now time.Time, c *Conn) {
 	e.time(c)
 }
 
-// time sets c's timer, and wakes the loop if it would come too late.
+// time sets the timer of c, and wakes the loop if it would wake too late.
 func (e *Endpoint) time(c *Conn) {
 	e.timers.Set(c, &c.timer, c.peer.Deadline())
 	if !e.busy {
@@ -331,7 +332,7 @@ func (e *Endpoint) time(c *Conn) {
 	}
 }
 
-// remove forgets c.
+// remove removes c from the endpoint's tables.
 func (e *Endpoint) remove(c *Conn) {
 	if c.gone {
 		return
@@ -353,17 +354,17 @@ func (e *Endpoint) remove(c *Conn) {
 
 // Stats are the counters of an endpoint since it was made.
 type Stats struct {
-	Conns int // connections that are open, opening, or closing
+	Conns int // connections that are open, being opened, or being closed
 
 	MessagesIn, MessagesOut   uint64
 	DatagramsIn, DatagramsOut uint64
 	BytesIn, BytesOut         uint64 // of UDP payload
 	Batches                   uint64 // turns of the loop
 
-	Opened, Closed uint64 // connections that became open, and that ended
-	Strangers      uint64 // datagrams of no connection
+	Opened, Closed uint64 // connections that opened; connections that ended, including those that never opened
+	Strangers      uint64 // datagrams from an address without a connection
 
-	Socket udpio.Stats
+	Socket udpio.Stats // counters of the socket
 }
 
 // Stats returns the counters as they are now.

@@ -6,7 +6,7 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// An outboxed is an event of a connection's handshake.
+// An outboxed is an event of a connection's handshake in Endpoint.outbox.
 type outboxed struct {
 	conn  *Conn
 	event dtls.HandshakeEvent
@@ -27,8 +27,8 @@ func (e *Endpoint) beginHandshake(c *Conn) {
 	c.expected = nil
 }
 
-// emit leaves an event of c's handshake for the loop. The handshake's own
-// goroutines call it.
+// emit puts an event of c's handshake into the outbox for the loop. The goroutines of the
+// handshake call it.
 func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,8 +39,8 @@ func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
 	e.wake()
 }
 
-// takeOutbox hands on what handshakes have said. A handshake says little at a time,
-// which bounds the outbox.
+// takeOutbox gives the events in the outbox to their connections. A handshake emits few
+// events at a time, which bounds the outbox.
 func (e *Endpoint) takeOutbox(now time.Time) {
 	for i, o := range e.outbox {
 		e.outbox[i] = outboxed{}

@@ -24,18 +24,19 @@ const longestRetry = time.Minute
 
 // A SignalError is the server's refusal of an offer.
 type SignalError struct {
-	Status int    // of HTTP
-	Text   string // what the server says
-	Code   string // the same in one word, for programs; see docs/SESSION.md. "" if it is not a godwit server that answers
+	Status int    // HTTP status
+	Text   string // the server's text for the program's author
+	Code   string // the reason in one word, for programs; see docs/SESSION.md. Empty if the response is not of a godwit server
 
-	// Detail is what else the server says, which names the difference.
+	// Detail has the other strings of the server's JSON, by name, for example the
+	// versions of both ends. Nil if Code is empty.
 	Detail map[string]string
 
-	retryAfter time.Duration // at most longestRetry, and longestBackoff if there is no Code
+	retryAfter time.Duration // the server's Retry-After, at most longestRetry, or longestBackoff if Code is empty
 }
 
-// stranger returns the instance of the server that has never heard of the session to be
-// resumed, or "". Another server may have it.
+// stranger returns the instance of a server that does not know the session to be
+// resumed, or "" if e says something else. Another server may know the session.
 func (e *SignalError) stranger() string {
 	if e == nil || e.Code != "resume" || e.Detail["reason"] != "unknown" {
 		return ""
@@ -47,13 +48,13 @@ func (e *SignalError) Error() string {
 	return fmt.Sprintf("client: the server refuses with status %d: %s", e.Status, e.Text)
 }
 
-// httpSignal takes offers to servers over HTTP.
+// httpSignal sends offers to servers over HTTP.
 type httpSignal struct {
 	client *http.Client
 	header http.Header
 }
 
-// sourceKey is the key of the context's value that says which address to dial from.
+// sourceKey is the context key of the local address to dial from.
 type sourceKey struct{}
 
 func newHTTPSignal(c *Config) httpSignal {
@@ -63,7 +64,7 @@ func newHTTPSignal(c *Config) httpSignal {
 	return httpSignal{&http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       dialFromSource,
-		DisableKeepAlives: true, // there is one offer, and then nothing more to say
+		DisableKeepAlives: true, // one connection needs one request
 		ForceAttemptHTTP2: true,
 	}}, c.Header}
 }
@@ -103,13 +104,15 @@ func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offe
 	return body, nil
 }
 
-// separate is the header for credentials where Authorization is taken.
+// separate is the header for the client's credentials when Authorization is in use for a
+// gate.
 const separate = "Godwit-Authorization"
 
-// discreet returns the client, with its redirects watched: net/http keeps Authorization
-// from other hosts, but would take our header along. The answer is then the redirect.
+// discreet returns the HTTP client with a CheckRedirect that never sends the header
+// separate to another host or without TLS: net/http removes Authorization in such a
+// redirect, but not this header. The redirect is then the response.
 func (s *httpSignal) discreet() *http.Client {
-	c := *s.client // which is the program's
+	c := *s.client // a copy: the original belongs to the program
 	theirs := c.CheckRedirect
 	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		switch from := via[len(via)-1].URL; {
@@ -134,13 +137,15 @@ func refused(resp *http.Response, body []byte) *SignalError {
 		delete(said, "error")
 		longest = longestRetry
 	}
-	// Only seconds are read, not a date. What is no number is 0, and too large a one the largest.
+	// Only seconds are read, not a date. Text that is not a number counts as 0, and a
+	// number that is too large as the largest.
 	n, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 64)
 	e.retryAfter = time.Duration(min(n, uint64(longest/time.Second))) * time.Second
 	return e
 }
 
-// members returns the strings of a JSON object. What else it has is of newer servers.
+// members returns the string members of a JSON object, by name. It ignores members of
+// other types, which newer servers may send.
 func members(body []byte) map[string]string {
 	var all map[string]any
 	if json.Unmarshal(body, &all) != nil {
@@ -155,8 +160,8 @@ func members(body []byte) map[string]string {
 	return texts
 }
 
-// refusalText returns what a refusal says: the "error" of its JSON, or its first
-// line.
+// refusalText returns the text of a refusal: the "error" of its JSON, or its first line,
+// at most 200 bytes.
 func refusalText(body []byte) string {
 	var wrapped struct{ Error string }
 	if json.Unmarshal(body, &wrapped) == nil && wrapped.Error != "" {

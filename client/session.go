@@ -10,91 +10,96 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Session is a client's end of a session with a godwit server: channels with
-// promises, requests, and a life that is longer than its connection's. When the
-// server is not heard it connects again by itself and goes on where it was. Its
-// methods may be called from any goroutine.
+// A Session is the client's end of a session with a godwit server: channels with
+// promises, requests, and a lifetime that is longer than that of one connection. When
+// nothing arrives from the server, the Session connects again by itself and continues
+// where it was. Its methods may be called from any goroutine.
 type Session struct {
-	// User is the program's own, from SessionConfig.User.
+	// User is a value for the program, at first SessionConfig.User. The package does not
+	// use it. Handlers of the session may use it without a lock.
 	User any
 
 	endpoint *Endpoint
-	own      bool // the endpoint ends with the session
+	own      bool // the endpoint was made by Connect, and ends with the session
 	config   SessionConfig
 	url      string
 	life     context.Context
 	die      context.CancelFunc
-	stirred  chan struct{} // holds one token when there is news for pursue
+	stirred  chan struct{} // holds one token when something has changed for pursue
 
-	// Everything below belongs to the endpoint. It all happens under the one lock:
-	// a session's links are connections of one endpoint.
+	// The endpoint's lock guards the fields below: all links of a session are connections
+	// of one endpoint.
 	session *session.Session
-	opened  chan struct{} // closed when session is open, or over; nil after that
-	carrier *Conn         // stands for the session in the endpoint's lists and timers
-	link    *Conn         // nil between two
-	lost    *CloseError   // why the last link ended
-	token   session.Token
-	pursued bool            // pursue runs
-	renew   bool            // the session is over, and a new one is tried for
-	quit    bool            // none is to be tried for any more
-	over    bool            // the endpoint has forgotten it
-	last    *session.Reason // why no new one is tried for; to be told
+	opened  chan struct{}   // closed when session is open or over; nil after that
+	carrier *Conn           // represents the session in the endpoint's lists and timers
+	link    *Conn           // the open link; nil if there is none
+	lost    *CloseError     // why the last link ended
+	token   session.Token   // the newest resume token
+	pursued bool            // the goroutine of pursue runs
+	renew   bool            // the session is over, and pursue begins a new one
+	quit    bool            // no new session may begin
+	over    bool            // removed from the endpoint's tables
+	last    *session.Reason // why pursue has given up; Handler.Close gets it
 	asked   map[uint32]func(Result)
 
-	// The loop's own.
+	// Only the endpoint's goroutine uses the fields below, from ready to deliver.
 	news    []session.Event
-	from    *session.Session // whose news they are
-	renews  bool             // the end among them is followed by a new session
-	answers []func(Result)
-	done    bool // this is the last delivery
+	from    *session.Session // the session that news is from
+	renews  bool             // a new session follows after the EventClosed in news
+	answers []func(Result)   // done of the results in news, in order
+	done    bool             // this is the last delivery
 }
 
 // Errors of sessions, besides ErrClosed.
 var (
 	// ErrUnknown: the table has no such channel.
 	ErrUnknown = channel.ErrUnknown
-	// ErrDirection: the table lets only the server send on the channel.
+	// ErrDirection: only the server may send on the channel.
 	ErrDirection = channel.ErrDirection
-	// ErrMessageTooLarge: the message exceeds the channel's MaxMessage.
+	// ErrMessageTooLarge: the message is larger than the channel's MaxMessage.
 	ErrMessageTooLarge = channel.ErrTooLarge
-	// ErrBudget: a reliable channel's queue is full; nothing was queued.
+	// ErrBudget: the queue of the reliable channel is full, and the message was not
+	// queued. Send less, or send later.
 	ErrBudget = channel.ErrBudget
-	// ErrInterrupted: the server is not heard, and what is sent unreliably now
-	// would be stale.
+	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
+	// sequenced. The message would be out of date when the session resumes.
 	ErrInterrupted = session.ErrInterrupted
-	// ErrAnswered: the request has its answer, or nobody waits for it.
+	// ErrAnswered: the request already has an answer, or its session is over.
 	ErrAnswered = session.ErrAnswered
-	// ErrExpired: the message's deadline has passed already.
+	// ErrExpired: the deadline of the message has passed.
 	ErrExpired = channel.ErrExpired
-	// ErrTooMany: too many requests wait for an answer.
+	// ErrTooMany: 1024 requests have no answer yet.
 	ErrTooMany = session.ErrTooMany
 	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
 	ErrName = session.ErrName
-	// ErrPayload: a request or a reply is too large.
+	// ErrPayload: a request or a reply is larger than godwit.MaxRequest.
 	ErrPayload = session.ErrPayload
-	// ErrInHandler: the call would wait for the goroutine it is on.
+	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
 )
 
-// Options are what one message asks for: a deadline, a key, a receipt.
+// Options are the options of one message: a deadline, a key, a receipt.
 type Options = channel.Options
 
-// ID returns the session's number, which the server knows it by; zero until it is
-// open.
+// ID returns the number of the session, the same as at the server. It is zero until the
+// session is open.
 func (s *Session) ID() uint64 {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
 	return s.session.ID()
 }
 
-// Send queues a message on a channel of the table. It does not wait. A nil error
-// promises what the channel's mode promises, while the session lasts.
+// Send queues a copy of b as a message on a channel of the table. Send does not wait. If
+// it returns nil, the channel's mode says what is promised, as long as the session
+// lasts. If it returns an error, nothing was queued. The errors are ErrUnknown,
+// ErrDirection, ErrMessageTooLarge, ErrBudget, ErrInterrupted and ErrClosed.
 func (s *Session) Send(ch channel.ID, b []byte) error {
 	_, err := s.SendWith(ch, b, Options{})
 	return err
 }
 
-// SendWith is Send with options. The id is what a receipt will name.
+// SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
+// number that SessionHandler.Receipt gets.
 func (s *Session) SendWith(ch channel.ID, b []byte, o Options) (channel.MessageID, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
@@ -104,17 +109,18 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o Options) (channel.MessageI
 	return s.session.Send(time.Now(), ch, b, o)
 }
 
-// Channels returns the session's table, with the channels that the server has opened
-// since. It must not be changed.
+// Channels returns the session's table, including the channels that the server has
+// opened. Do not change it.
 func (s *Session) Channels() channel.Channels {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
 	return s.session.Mux().Channels()
 }
 
-// Close ends the session. What was sent reliably is delivered first, for
-// SessionConfig.DrainTimeout at most. Then Handler.Close is called, and the server's
-// program gets the code and the text. It does not wait for that.
+// Close ends the session. The session first delivers its reliable messages, for at most
+// SessionConfig.DrainTimeout. Then SessionHandler.Close is called, and the server's
+// program gets the code and the text, of which at most 256 bytes are sent. Close does
+// not wait for any of this.
 func (s *Session) Close(code CloseReasonCode, text string) {
 	s.endpoint.mu.Lock()
 	defer s.release()
@@ -126,8 +132,8 @@ func (s *Session) Close(code CloseReasonCode, text string) {
 	s.session.Close(time.Now(), code, text, false)
 }
 
-// release lets the session say what it has to say, and gives the endpoint's lock
-// back.
+// release sends the session's pending datagrams and unlocks the endpoint. While the loop
+// works through a batch it only makes sure that the loop sends them.
 func (s *Session) release() {
 	e := s.endpoint
 	defer e.mu.Unlock()
@@ -143,11 +149,12 @@ func (s *Session) release() {
 	}
 }
 
-// The endpoint calls the methods below. It holds its lock, except for deliver.
+// The endpoint calls the methods below. Its lock is held, except in deliver.
 
 func (c *Conn) isCarrier() bool { return c.peer == nil }
 
-// linkUp begins a link.
+// linkUp gives the session its new link c, which has opened. It closes c if the session
+// does not need a link any more.
 func (s *Session) linkUp(c *Conn) {
 	if s.over || c.of != s.session || s.session.State() >= session.Closing {
 		c.close(time.Now())
@@ -178,7 +185,7 @@ func (s *Session) linkDown(c *Conn) {
 
 func (s *Session) advance(now time.Time) { s.session.Advance(now) }
 
-// settle sends what the session has to say and sets its timer.
+// settle sends the session's pending datagrams and sets its timer.
 func (s *Session) settle(now time.Time) {
 	e := s.endpoint
 	for s.link != nil {
@@ -201,7 +208,7 @@ func (s *Session) settle(now time.Time) {
 	}
 	e.timers.Set(s.carrier, &s.carrier.timer, s.session.Deadline())
 	if s.session.Over() && (!s.renew || s.opened != nil) {
-		e.touch(s.carrier) // to be forgotten, or told of
+		e.touch(s.carrier) // for ready, which removes the session or ends the wait of open
 	}
 	if !e.busy {
 		e.arm()
@@ -220,7 +227,7 @@ func (s *Session) abandon(now time.Time) {
 	s.endpoint.touch(s.carrier)
 }
 
-// ready moves the news to where deliver finds them, and ends what is over.
+// ready takes the session's events for deliver, and removes a session that is over.
 func (s *Session) ready() {
 	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
 	s.answers = s.answers[:0]
@@ -259,7 +266,7 @@ func (s *Session) ready() {
 	}
 }
 
-// settled tells who waits for it that the session is open, or will not be.
+// settled ends the wait of open: the session is open, or is over.
 func (s *Session) settled() {
 	if s.opened != nil {
 		close(s.opened)
@@ -267,7 +274,7 @@ func (s *Session) settled() {
 	}
 }
 
-// drop closes the link.
+// drop closes the link, if there is one.
 func (s *Session) drop() {
 	if c := s.link; c != nil {
 		s.link = nil
@@ -275,7 +282,7 @@ func (s *Session) drop() {
 	}
 }
 
-// end forgets the session.
+// end removes the session from the endpoint's tables.
 func (s *Session) end() {
 	e := s.endpoint
 	s.over = true
@@ -324,7 +331,7 @@ func (s *Session) deliver() {
 	}
 	if s.done {
 		s.endpoint.mu.Lock()
-		s.endpoint.single = true // it ends with its last connection
+		s.endpoint.single = true // the endpoint ends with its last connection
 		s.endpoint.closed = s.endpoint.closed || s.endpoint.live == 0
 		s.endpoint.mu.Unlock()
 		s.done = false

@@ -16,21 +16,21 @@ const (
 	firstBackoff   = 500 * time.Millisecond
 	longestBackoff = 10 * time.Second
 	attemptTimeout = 10 * time.Second
-	patience       = 3 * time.Second // with a link that is open and silent
+	patience       = 3 * time.Second // wait for a packet of the server over a new link
 
-	maxStrangers = 5 // answers of one server that it does not know the session
+	maxStrangers = 5 // attempts in a row after which one server's "unknown session" is final
 )
 
-// A lack is what a session wants that takes a while to get.
+// A lack is what an interrupted or ended session needs, and pursue makes.
 type lack uint8
 
 const (
 	nothing  lack = iota
-	aLink         // to go on over
-	aSession      // because this one is over
+	aLink         // the session is interrupted and needs a link
+	aSession      // the session is over and needs a new session
 )
 
-// lacks returns what the session lacks. The endpoint's lock is held.
+// lacks returns what the session needs now. The endpoint's lock is held.
 func (s *Session) lacks() lack {
 	switch {
 	case s.over || s.endpoint.closed:
@@ -43,7 +43,8 @@ func (s *Session) lacks() lack {
 	return nothing
 }
 
-// chase has what the session lacks tried for. The endpoint's lock is held.
+// chase starts pursue if the session needs something and pursue does not run. The
+// endpoint's lock is held.
 func (s *Session) chase() {
 	if s.pursued || s.lacks() == nothing {
 		return
@@ -56,18 +57,19 @@ func (s *Session) chase() {
 	go s.pursue()
 }
 
-// backoff is how long to wait between attempts to end one lack.
+// backoff is the state of pursue between attempts that are for the same lack.
 type backoff struct {
 	of     lack
-	next   time.Duration
-	denied bool // the credentials were refused once
+	next   time.Duration // longest wait before the next attempt
+	denied bool          // the credentials were refused once
 
-	stranger  string // the instance that did not know the session, last
-	strangers int    // how often in a row
+	stranger  string // the last instance of a server that did not know the session
+	strangers int    // the number of its refusals in a row
 }
 
-// alone takes note of an attempt that failed with err, and reports whether there seems
-// to be one server only, which does not know the session.
+// alone counts an attempt that failed with err. It returns true if the last maxStrangers
+// attempts reached the same server, which does not know the session: there is probably
+// no other server.
 func (b *backoff) alone(err error) bool {
 	e, _ := errors.AsType[*SignalError](err)
 	of := e.stranger()
@@ -78,23 +80,23 @@ func (b *backoff) alone(err error) bool {
 	return of != "" && b.strangers == maxStrangers
 }
 
-// wait returns how long to wait after an attempt that failed with err, if it did.
+// wait returns the time to wait after an attempt that returned err, which may be nil.
 func (b *backoff) wait(err error) time.Duration {
 	d := b.next/2 + rand.N(b.next/2)
 	b.next = min(2*b.next, longestBackoff)
 	if e, ok := errors.AsType[*SignalError](err); ok {
 		asked := e.retryAfter
 		if b.of == aLink {
-			asked = min(asked, longestBackoff) // the grace time runs
+			asked = min(asked, longestBackoff) // the session ends when its grace time has passed
 		}
 		d = max(d, asked)
 	}
 	return d
 }
 
-// pursue tries until the session lacks nothing, or the server refuses for good. The
-// first attempt at a link is immediate; many sessions may end at once, so the first at
-// a new one is not.
+// pursue makes attempts until the session needs nothing, or the server's refusal is
+// final. It makes the first attempt at a link at once. It waits before the first attempt
+// at a new session, because the sessions of many clients may end at the same time.
 func (s *Session) pursue() {
 	var b backoff
 	for l := s.still(); l != nothing; l = s.still() {
@@ -107,7 +109,7 @@ func (s *Session) pursue() {
 		}
 		err := s.attempt(l)
 		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
-			b.denied = true // the next token may be a better one
+			b.denied = true // Token may return another token the next time
 		} else if denied || isFinal(err) || b.alone(err) {
 			s.refused(l, err)
 		}
@@ -115,7 +117,8 @@ func (s *Session) pursue() {
 	}
 }
 
-// still returns what the session lacks. If that is nothing, pursue must end.
+// still returns what the session needs. If it needs nothing, still clears pursued and
+// the loop of pursue must end.
 func (s *Session) still() lack {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
@@ -124,7 +127,7 @@ func (s *Session) still() lack {
 	return l
 }
 
-// attempt tries once.
+// attempt makes one attempt to get l.
 func (s *Session) attempt(l lack) error {
 	ctx, cancel := context.WithTimeout(s.life, attemptTimeout)
 	defer cancel()
@@ -137,12 +140,13 @@ func (s *Session) attempt(l lack) error {
 	}
 	err := s.dial(ctx, true)
 	if err == nil {
-		s.pause(l, patience) // a link that ends, or says nothing, is none
+		s.pause(l, patience) // until a packet arrives over the new link; else try again
 	}
 	return err
 }
 
-// restart puts a new session in the place of one that is over.
+// restart replaces a session that is over by a new one, and waits until the new session
+// is open or has failed.
 func (s *Session) restart(ctx context.Context) error {
 	fresh, err := session.New(time.Now(), s.config.session())
 	if err != nil {
@@ -160,7 +164,8 @@ func (s *Session) restart(ctx context.Context) error {
 	return s.open(ctx)
 }
 
-// pause waits for d while the session lacks l, or until there is news.
+// pause waits for d. It returns at once if the session does not need l any more, and
+// earlier than d after stir or when the session is over.
 func (s *Session) pause(l lack, d time.Duration) {
 	s.endpoint.mu.Lock()
 	changed := s.lacks() != l
@@ -185,14 +190,14 @@ func (s *Session) stir() {
 	}
 }
 
-// refused ends the session, because the server wants no attempt any more. If it only
-// has nothing to resume, a new session is another matter.
+// refused ends the session because of a final refusal. After the status 410 (the session
+// cannot be resumed) a new session may begin if SessionConfig.Renew is set.
 func (s *Session) refused(l lack, err error) {
 	e := s.endpoint
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.lacks() != l {
-		return // the server was heard meanwhile
+		return // the session has got it, or is over, since the attempt
 	}
 	why := session.Reason{Code: session.Timeout, Text: err.Error()}
 	r, ok := errors.AsType[*SignalError](err)
@@ -213,7 +218,8 @@ func (s *Session) refused(l lack, err error) {
 	e.wake()
 }
 
-// giveUp ends what renew has begun. The endpoint's lock is held.
+// giveUp ends the attempts to begin a new session; Handler.Close gets why. The endpoint's
+// lock is held.
 func (s *Session) giveUp(why session.Reason) {
 	s.renew, s.quit, s.last = false, true, &why
 	s.stir()
@@ -221,12 +227,13 @@ func (s *Session) giveUp(why session.Reason) {
 	s.endpoint.wake()
 }
 
-// renewable reports whether a new session may begin after one that ended like this.
+// renewable reports whether SessionConfig.Renew begins a new session after one that ended
+// with r.
 func renewable(r session.Reason) bool {
 	return r.Code == session.Timeout || r.Code == session.Shutdown
 }
 
-// isFinal reports whether to ask again is of no use.
+// isFinal reports whether another attempt would fail with the same error.
 func isFinal(err error) bool {
 	if _, ok := errors.AsType[*channel.TableError](err); ok {
 		return true
@@ -234,7 +241,7 @@ func isFinal(err error) bool {
 	if e, ok := errors.AsType[*SessionError](err); ok {
 		return e.Why.Remote && !renewable(session.Reason(e.Why))
 	}
-	// What has no code is not the server's answer, but of something before it.
+	// A response without a code is not of the server, but for example of a proxy.
 	e, ok := errors.AsType[*SignalError](err)
 	return ok && e.Code != "" && e.stranger() == "" && e.Status != http.StatusTooManyRequests && e.Status < 500
 }

@@ -11,83 +11,92 @@ import (
 
 // SessionConfig configures a session.
 type SessionConfig struct {
-	// Channels is the table, the same at both ends.
+	// Channels is the table, the same at both ends; at most 63 channels.
 	Channels channel.Channels
 
-	// Handler is told what happens. Nil funcs are ignored.
+	// Handler is the set of funcs that are called for the session's events. A nil func
+	// is not called.
 	Handler SessionHandler
 
-	// Version is the program's own, which the server compares with its.
+	// Version is the version of the program. A server whose Config.Version is set refuses
+	// a client with another version.
 	Version string
 
-	// Token returns the credentials for a new session. It is not asked for a session
-	// that is resumed. Nil means none. It is called from the goroutine of Connect or
-	// Join, and with Renew from one of the session's own; it may wait.
+	// Token returns the token for a new session; it is not called to resume a session. Nil
+	// means no token. The goroutine that calls Connect or Join calls Token. With Renew, a
+	// goroutine of the session calls it for each new session, with a context that ends
+	// after 10 s. Token may wait.
 	Token func(context.Context) (string, error)
 
-	// Hello is the connect message, at most 1024 bytes.
+	// Hello is the connect message, at most 1024 bytes. The server's program gets it in
+	// its Open handler.
 	Hello []byte
 
-	// Renew begins a new session by itself, with another number, when one that was
-	// open is over because the server was not heard for too long, has forgotten it, or
-	// was shut down. Handler.Renewing is called in place of Close, and Open again.
-	// Close is called when Session.Close was, or the server refuses for good, or ends
-	// the session for another reason, such as credentials that have expired (code 4):
-	// the program begins a new session then, with fresh ones.
+	// Renew begins a new session, with another number, when an open session has ended
+	// because nothing arrived from the server for too long, because the server does not
+	// know the session any more, or because the server was shut down. Then
+	// Handler.Renewing is called in place of Handler.Close, and Handler.Open when the new
+	// session is open. Handler.Close is called after Session.Close, after a final refusal
+	// of the server, and if the session ends for another reason, for example expired
+	// credentials (code 4). In the last case the program may begin a new session with fresh
+	// credentials.
 	Renew bool
 
-	// NoReconnect disables reconnecting: an interrupted session does not try a new link.
+	// NoReconnect means that an interrupted session does not connect again.
 	NoReconnect bool
 
-	// DrainTimeout is how long Close waits until what was sent reliably is delivered.
-	// Zero means 10 s, negative not at all. It waits no longer when nothing is heard of
-	// the server for 3 s.
+	// DrainTimeout is how long the session stays after Close to deliver its reliable
+	// messages. Zero means 10 s; negative means that the session ends at once. The session
+	// also ends when nothing arrives from the server for 3 s.
 	DrainTimeout time.Duration
 
-	// Rate, Floor and Ceiling bound the bytes per second that are sent: at first, at
-	// least, at most. In between the network decides. Zero means 64 KiB, 8 KiB and
-	// 256 KiB; a negative Ceiling means no limit. With the default Ceiling 3 MiB in
-	// bulk take 12 s on any network. SessionStats.Waits tells whether it is what
-	// messages wait for. The server's Limits bound what it takes: 1 MiB/s unless set.
+	// Rate, Floor and Ceiling are rates at which the client sends, in bytes per second: the
+	// first rate, the lowest and the highest. Between Floor and Ceiling the rate depends on
+	// the network. Zero means 64 KiB, 8 KiB and 256 KiB. A negative Ceiling means no limit.
+	// With the default Ceiling 3 MiB take 12 s on every network. SessionStats.Waits says
+	// whether messages wait because of the Ceiling. The server's Config.Limits limit what
+	// the server accepts: 1 MiB/s by default.
 	Rate, Floor, Ceiling int
 
-	// Limits bound what the server may send. Negative values mean no limit, which
-	// is the default here.
+	// Limits limit what the server may send. At a client, zero Messages and zero Bytes
+	// mean no limit; zero Requests means 64. Negative means no limit.
 	Limits session.Limits
 
-	// User becomes the session's, before any handler is called for it.
+	// User is the first value of Session.User.
 	User any
 }
 
-// A SessionHandler is told what happens in a session. Its funcs are called one at a
-// time, in the order that package godwit documents.
+// A SessionHandler is the set of funcs that are called for the events of a session. The
+// endpoint's goroutine calls them one at a time, in the order that package godwit
+// documents.
 type SessionHandler struct {
-	Open        func(*Session)
-	Message     func(*Session, channel.ID, []byte) // the bytes are valid until it returns
-	Request     func(*Session, *Request)           // the server wants an answer
+	Open        func(*Session)                     // the session is open
+	Message     func(*Session, channel.ID, []byte) // a message of the server; the bytes are valid until the func returns
+	Request     func(*Session, *Request)           // a request of the server
 	Receipt     func(*Session, channel.MessageID, channel.Fate)
-	Channel     func(*Session, channel.ID)  // the server has opened one more; see Session.Channels
-	Interrupted func(*Session)              // the server is not heard; a new link is tried for
-	Resumed     func(*Session)              // it is heard again
-	Renewing    func(*Session, CloseReason) // it is over, and a new one is tried for
-	Close       func(*Session, CloseReason) // it is over; the last call
+	Channel     func(*Session, channel.ID)  // the server has opened a channel; see Session.Channels
+	Interrupted func(*Session)              // nothing arrives from the server, or the link has closed; the session connects again
+	Resumed     func(*Session)              // packets of the server arrive again
+	Renewing    func(*Session, CloseReason) // the session is over, and a new one will begin
+	Close       func(*Session, CloseReason) // the session is over; the last call
 }
 
-// A CloseReasonCode tells why a session ended; see the codes of package godwit.
+// A CloseReasonCode says why a session ended; see the codes of package godwit.
 type CloseReasonCode = session.Code
 
-// A CloseReason tells why a session ended.
+// A CloseReason says why a session ended.
 type CloseReason struct {
 	Code   CloseReasonCode
-	Text   string
-	Remote bool // the server ended it
+	Text   string // at most 256 bytes
+	Remote bool   // the server ended the session
 
-	// Bytes of reliable messages that the end of the session gave up: the client's,
-	// which the server has not acknowledged, and the server's, as far as it has said so.
+	// LostOut is the number of bytes of the client's reliable messages that the server
+	// had not acknowledged when the session ended. LostIn is the same number of the
+	// server, if the server has sent it; else zero.
 	LostOut, LostIn uint64
 }
 
-// String returns the reason for the log.
+// String returns the reason in words, for a log.
 func (r CloseReason) String() string {
 	who := "closed here"
 	if r.Remote {
@@ -96,10 +105,10 @@ func (r CloseReason) String() string {
 	return fmt.Sprintf("%s: %v: %s", who, r.Code, r.Text)
 }
 
-// A SessionError tells why a session ended before it was open.
+// A SessionError says why a session ended before it was open.
 type SessionError struct {
 	Why CloseReason
-	Err error // a *CloseError if the connection ended, or nil
+	Err error // a *CloseError if the session ended because its connection ended; else nil
 }
 
 func (e *SessionError) Error() string {

@@ -18,11 +18,14 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// Connect begins a session with the godwit server whose signaling is at url, with a
-// socket of its own, which is closed with the session. ctx ends the connecting, and
-// has no part in the session afterwards. A refusal is a *SignalError; one for
-// differing tables of channels is a *channel.TableError that names the difference.
-// In a handler it returns ErrInHandler.
+// Connect begins a session with the godwit server whose signaling is at url. It uses a
+// new socket, which is closed with the session. Connect waits until the session is open
+// or has failed. ctx limits this wait; after Connect has returned, ctx has no effect on
+// the session. The error is a *channel.TableError that names the first difference if
+// the server has another table of channels, a *SignalError if the server refuses for
+// another reason, a *CloseError if the connection does not open, a *SessionError if the
+// session does not open, the error of ctx or of SessionConfig.Token, or ErrInHandler in
+// a handler.
 func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
 	if handling.Now() {
 		return nil, ErrInHandler
@@ -43,8 +46,8 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 	return s, nil
 }
 
-// Join begins a session with the godwit server whose signaling is at url. In a
-// handler it returns ErrInHandler.
+// Join is Connect with the endpoint's socket. It has the same errors, and
+// ErrAddressInUse, ErrNoSource and ErrClosed.
 func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
 	if handling.Now() {
 		return nil, ErrInHandler
@@ -111,7 +114,8 @@ func (s *Session) unopened(ours *session.Session) error {
 	return e
 }
 
-// dial makes a link: signaling, then UDP.
+// dial makes a link: first the HTTP request, then the connection over UDP. It waits until
+// the link is open or has failed.
 func (s *Session) dial(ctx context.Context, resume bool) error {
 	e := s.endpoint
 	e.mu.Lock()
@@ -142,7 +146,7 @@ func (s *Session) dial(ctx context.Context, resume bool) error {
 	}
 	if resume && !s.leave() {
 		e.putBack(local)
-		return nil // the old link speaks again, and is as good
+		return nil // packets arrive again over the old link: no new one is needed
 	}
 	c := newConn(e, nil, local, server)
 	c.session, c.of = s, of
@@ -154,8 +158,9 @@ func (s *Session) dial(ctx context.Context, resume bool) error {
 	return err
 }
 
-// leave forgets the old link, since one socket cannot have two to the same address.
-// It reports false if there is no need any more for a new one.
+// leave removes the old link, because one socket cannot have two connections to the same
+// address. It returns false if the session is not interrupted any more and needs no new
+// link.
 func (s *Session) leave() bool {
 	e := s.endpoint
 	e.mu.Lock()
@@ -171,7 +176,8 @@ func (s *Session) leave() bool {
 	return true
 }
 
-// authorization returns the credentials for a new session, or for resuming this.
+// authorization returns the Authorization header of a request: for a new session, or to
+// resume this one.
 func (s *Session) authorization(ctx context.Context, resume bool) (string, error) {
 	if resume {
 		s.endpoint.mu.Lock()
@@ -188,7 +194,7 @@ func (s *Session) authorization(ctx context.Context, resume bool) (string, error
 	return "Bearer " + token, nil
 }
 
-// post takes an offer to the server.
+// post sends an offer to the server and returns the answer.
 func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, authorization string) ([]byte, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {
@@ -207,7 +213,7 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 	if signal.header == nil {
 		signal.header = make(http.Header)
 	}
-	gated := signal.header.Get("Authorization") != "" // by the program, for a gate before the server
+	gated := signal.header.Get("Authorization") != "" // the program's own, for a gate in front of the server
 	if authorization != "" && gated {
 		signal.header.Set(separate, authorization)
 	} else if authorization != "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Status says how far a request has got; see package godwit.
+// A Status is the state of a request of this end; see package godwit.
 type Status = session.Status
 
 // The statuses. From Responded on they are final.
@@ -28,20 +28,22 @@ const (
 // A Result is the end of a request of this end.
 type Result struct {
 	Status Status
-	Data   []byte // of a reply; valid until the func that gets it returns
-	Text   string // of a rejection
+	Data   []byte // bytes of a reply; valid until the func that gets the Result returns
+	Text   string // text of a rejection
 }
 
-// Ask sends a request and does not wait for the answer. If Ask returns no error, done is
-// called exactly once, when the request has a final status: like a handler, on the
-// endpoint's goroutine. done may be nil if the program does not need the answer. The
-// errors are ErrName, ErrPayload, ErrTooMany, ErrBudget and ErrClosed.
+// Ask sends a request and does not wait for the answer. b is copied. If Ask returns no
+// error, done is called exactly once, when the request has a final status: like a
+// handler, on the endpoint's goroutine. done may be nil if the program does not need the
+// answer. The errors are ErrName, ErrPayload, ErrTooMany, ErrBudget and ErrClosed; done is
+// not called then.
 func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) {
 	id, _, err := s.ask(name, b, done)
 	return id, err
 }
 
-// ask is Ask that returns the session too, which may be another one later.
+// ask is Ask that also returns the session that the request belongs to: s.session may be
+// another one later.
 func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *session.Session, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
@@ -97,7 +99,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 // A RequestError says why a request has no answer, or that it was rejected.
 type RequestError struct {
 	Status Status // Rejected, SendFailed or ResponseLost
-	Text   string // of a rejection
+	Text   string // text of a rejection
 }
 
 func (e *RequestError) Error() string {
@@ -143,7 +145,7 @@ func (s *Session) request(ev *session.Event) {
 		s.endpoint.mu.Lock()
 		defer s.release()
 		if s.session != asked {
-			return ErrAnswered // a newer session has nothing to do with it
+			return ErrAnswered // the session of the request is over; s.session is a newer one
 		}
 		return f(asked, time.Now())
 	}
@@ -156,15 +158,15 @@ func (s *Session) request(ev *session.Event) {
 	}
 }
 
-// SessionStats are the counters of a session. They go on when the session moves to
+// SessionStats are the counters of a session. They continue when the session moves to
 // another link, and start at zero for the new session of Renew.
 type SessionStats struct {
-	channel.Stats
+	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
 
-	LastHeard     time.Duration // since the last packet came
-	Interrupted   bool
-	Interruptions uint64
-	Resumed       uint32 // how often the session moved to another link
+	LastHeard     time.Duration // time since the last packet arrived
+	Interrupted   bool          // the session is interrupted now
+	Interruptions uint64        // times the session was interrupted
+	Resumed       uint32        // times the session moved to another link
 }
 
 // Stats returns the counters as they are now.

@@ -7,9 +7,11 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// The ways out of an endpoint. All of them need its lock.
+// The functions below send datagrams and wake the loop. The caller holds the endpoint's
+// lock.
 
-// arm sets the socket's read deadline to the first thing that is due.
+// arm sets the socket's read deadline to the first deadline of a connection, or to past
+// if the loop has something to do at once.
 func (e *Endpoint) arm() {
 	d := e.timers.Next()
 	if len(e.touched)+len(e.outbox) > 0 || e.closed {
@@ -39,7 +41,7 @@ func (e *Endpoint) slot() []byte {
 	return e.out[:len(e.out)+1][len(e.out)].B[:0]
 }
 
-// push adds what was appended to the slot to the batch.
+// push adds b, which was appended to the slot, to the batch.
 func (e *Endpoint) push(b []byte, to peer.Path, local netip.Addr) {
 	e.out = e.out[:len(e.out)+1]
 	d := &e.out[len(e.out)-1]
@@ -53,6 +55,6 @@ func (e *Endpoint) flush() {
 		return
 	}
 	e.stats.DatagramsOut += uint64(len(e.out))
-	e.socket.WriteBatch(e.out) // counts what it drops; its one error is that the socket is closed
+	e.socket.WriteBatch(e.out) // counts the datagrams it drops; its only error is that the socket is closed
 	e.out = e.out[:0]
 }

@@ -2,8 +2,8 @@ package client
 
 import "net/netip"
 
-// sources gives out the addresses of a prefix, one to each connection. The zero
-// value gives out the zero address, to any number.
+// sources gives each connection its own address of a prefix. The zero value gives the
+// zero address to every connection.
 type sources struct {
 	prefix netip.Prefix
 	next   netip.Addr
@@ -18,8 +18,8 @@ func newSources(p netip.Prefix) sources {
 	return sources{prefix: p, next: p.Addr(), used: make(map[netip.Addr]struct{})}
 }
 
-// take returns an address that nobody has. The first of the prefix, which may name
-// the network, is given out only if there is no other.
+// take returns an address that no connection has. It returns the first address of the
+// prefix, which may be the address of the network, only if the prefix has no other.
 func (s *sources) take() (netip.Addr, error) {
 	if !s.prefix.IsValid() {
 		return netip.Addr{}, nil
