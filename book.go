@@ -10,33 +10,34 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 )
 
-// hash is of a resume token: what a server keeps of it.
+// hash is the hash of a resume token. A server keeps the hash and not the token.
 type hash = [sha256.Size]byte
 
-// book is what a server knows of all its sessions: by resume token, by Identity, which
-// tokens were used, which were good for sessions that are over, and what they counted.
+// book has the tables of a server's sessions: all sessions, by resume token and by the
+// name of the Identity; the used tokens; the resume tokens of sessions that are over; and
+// the sums of the sessions' counters.
 //
-// Its lock is a leaf: whoever holds it takes no other and calls nothing that does.
+// mu guards all of it. No other lock is taken while mu is held.
 type book struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
-	byName  map[string][]*Conn // those that are open
+	byName  map[string][]*Conn // open sessions
 	ended   ended
-	bySite  map[netip.Addr]int // how many sessions began from there
-	away    int                // how many sessions are interrupted
-	most    int                // of sessions
+	bySite  map[netip.Addr]int // number of sessions that began from each site
+	away    int                // number of interrupted sessions
+	most    int                // Config.MaxConns
 	used    auth.Used
 	totals  *Totals
 }
 
-// minGrace is how long an interrupted session lasts at least, unless Config.Grace is
-// shorter, when more than half of the sessions that there may be are interrupted.
+// minGrace is the shortest time that a session is interrupted before setAway ends it
+// because too many sessions are interrupted.
 const minGrace = 5 * time.Second
 
-// entry is one session's.
+// entry is the book's entry of one session.
 type entry struct {
-	site   netip.Addr // invalid if it does not count
+	site   netip.Addr // where the session began; invalid if the session does not count
 	away   time.Time  // when the session was interrupted; zero if it is not
 	tokens [2]hash
 	groups []*Group
@@ -58,8 +59,9 @@ func (b *book) room(limit int) bool {
 	return len(b.entries) < limit
 }
 
-// enter adds a session, which Open has not been told of yet. It refuses it if there are
-// as many as limit already, or ofSite from a valid site.
+// enter adds a session that is not open yet. It returns an error if there are already
+// limit sessions, or ofSite sessions from the same valid site. An ofSite of zero or less
+// means no limit.
 func (b *book) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,8 +78,9 @@ func (b *book) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
 	return nil
 }
 
-// setAway notes that c is interrupted, or that it goes on. If too many are, it returns the one
-// that has to end: the one that has been interrupted longest.
+// setAway notes that c is interrupted, or that it has resumed. If more than half of most
+// sessions are interrupted, it returns the one that has been interrupted for the longest
+// time, if that is minGrace or more: the caller ends it.
 func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -103,8 +106,8 @@ func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
 	return end
 }
 
-// retoken makes c's tokens those that its session has now. The session's lock is
-// held.
+// retoken enters the current resume tokens of c's session in place of its older ones. The
+// session's lock is held.
 func (b *book) retoken(c *Conn) {
 	valid, next := c.session.Tokens()
 	b.mu.Lock()
@@ -122,15 +125,15 @@ func (b *book) retoken(c *Conn) {
 	}
 }
 
-// find returns the session that a token is for, or nil, and whether its session is
-// known to be over.
+// find returns the session with a resume token, or nil. ended is true if the token is one
+// of a session that is over.
 func (b *book) find(token hash) (c *Conn, ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.byToken[token], b.ended.has(token)
 }
 
-// open notes that c is open, and returns the others of its Identity.
+// open notes that c is open, and returns the other open sessions with its name.
 func (b *book) open(c *Conn) []*Conn {
 	name := c.identity.Name
 	if name == "" {
@@ -143,14 +146,14 @@ func (b *book) open(c *Conn) []*Conn {
 	return others
 }
 
-// named returns the open sessions of an Identity.
+// named returns the open sessions with a name.
 func (b *book) named(name string) []*Conn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.byName[name]
 }
 
-// remove forgets c and returns the groups it was in.
+// remove removes c and returns the groups that it was in.
 func (b *book) remove(c *Conn) []*Group {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -187,7 +190,7 @@ func (b *book) remove(c *Conn) []*Group {
 	return e.groups
 }
 
-// joined notes that c is in g, and reports false if c is over.
+// joined notes that c is in g. It returns false if c is over.
 func (b *book) joined(c *Conn, g *Group) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -213,14 +216,15 @@ func (b *book) left(c *Conn, g *Group) {
 	}
 }
 
-// spend notes that a token is used.
+// spend notes that a token is used. It returns an error if the token was used before, has
+// expired, or cannot be remembered.
 func (b *book) spend(now time.Time, c auth.Claims) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used.Spend(now, c)
 }
 
-// count returns how many sessions there are.
+// count returns the number of sessions, including those that are not open yet.
 func (b *book) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

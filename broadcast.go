@@ -62,8 +62,9 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 }
 
 // A payload is one copy of a message to many sessions, in the queues of all of them.
-// The last session that releases it returns it to the server's pool. If a session becomes unreachable
-// while its queue holds the payload, the payload goes to the garbage collector instead.
+// The last session that releases it returns it to the server's pool. If a session becomes
+// unreachable while its queue holds the payload, the payload goes to the garbage
+// collector instead.
 type payload struct {
 	channel.Shared
 	home    *payloads

@@ -4,7 +4,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// tell runs the handlers for the news. The caller has Conn.telling.
+// tell runs the handlers for the news. The caller has set Conn.telling.
 func (c *Conn) tell() {
 	for c.begun < len(c.news) {
 		ev := &c.news[c.begun]
@@ -72,7 +72,8 @@ func (r *Request) settle() {
 	}
 }
 
-// event calls the handler's func for what is neither message nor request.
+// event calls the handler's func for an event that is neither a message nor a request. If
+// there is no func, Poll yields the event.
 func (c *Conn) event(ev Event) {
 	h := c.handler
 	switch {

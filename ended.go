@@ -1,10 +1,10 @@
 package godwit
 
-// ended remembers by which tokens sessions could have been resumed that are over, so
-// that a client is told so. What it does not know may be a session of another server,
-// or of the process before this one.
+// ended remembers the resume tokens of sessions that are over, so that the server can
+// tell a client that its session is over. A token that ended does not know may be of a
+// session of another server, or of an earlier process.
 //
-// It holds the newest maxEnded tokens, by 16 bytes of their hash: 0.6 MB at most.
+// It holds 16 bytes of the hash of each of the newest maxEnded tokens: 0.6 MB at most.
 type ended struct {
 	known  map[mark]struct{}
 	order  []mark // a ring once it is full
@@ -13,7 +13,7 @@ type ended struct {
 
 type mark [16]byte
 
-// maxEnded is two tokens each of as many sessions as a server has by default.
+// maxEnded is twice the default of Config.MaxConns: a session has up to two tokens.
 const maxEnded = 8192
 
 func markOf(token hash) mark { return mark(token[:len(mark{})]) }

@@ -10,9 +10,9 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A link is what an anchor needs of what it is fixed to: the lock of a shard, or of
-// what stands for one. *rtcserver.Conn and *localEnd are links. A link goes on to
-// serve its engine's deadline after it is closed, until there is none.
+// A link is what an anchor uses of its connection: a *rtcserver.Conn, whose lock is the
+// lock of a shard, or a *localEnd, whose lock is the lock of the loop. After a link is
+// closed it calls Advance of its engine until the engine has no deadline.
 type link interface {
 	Acquire()
 	Release(later, news bool)
@@ -24,38 +24,40 @@ type link interface {
 //
 // # How a session moves
 //
-// A session belongs to whoever holds the lock of its home link and has seen, after
-// taking it, that home is still that link. To move it one takes the lock of the old
-// home, stores the new home as the last thing done under it, and gives it back. From
-// then on the session belongs to the new link's lock. Whoever takes that first tells
-// the session of its new link (seat). So no two locks are ever held, and a call in
-// between finds the new home or tries again.
+// The lock of the home link guards a session. A caller takes the lock and then checks
+// that home is still the same link; if it is not, the caller unlocks and tries again. To
+// move a session, move takes the lock of the old home, stores the new home as the last
+// step under this lock, and unlocks. From then on the lock of the new link guards the
+// session. The first caller that takes the new lock tells the session of its new link
+// (seat). So nobody holds two locks, and a call during the move finds the new home or
+// tries again.
 //
-// Handlers of one Conn must not overlap although two links' loops may have news for
-// it while it moves: Conn.telling is taken before they run, and the loop that finds
-// it taken leaves the news, made independent of its buffers, to the one that has it.
+// Handlers of one Conn must not overlap, although the loops of two links may have news
+// for it while it moves. A loop sets Conn.telling before the handlers run. A loop that
+// finds telling set leaves the news in the session, copied from its buffers, for the
+// loop that has set it.
 type anchor struct {
 	conn     *Conn
 	link     link
 	reliable bool
 
 	// Guarded by the link's lock.
-	early  [][]byte // what came on it before the session did
-	joined bool     // the session has been here
-	closed bool     // the link is gone
-	ending bool     // the link is to be closed, or was
+	early  [][]byte // datagrams that arrived before the session moved here
+	joined bool     // the session is or was here
+	closed bool     // the link is closed
+	ending bool     // Deliver closes the link, or has closed it
 
-	// The loop's own, from Ready to Deliver.
-	due    bool // Ready has reported news that Deliver has not told
-	bring  bool // the session is to be brought here
-	end    bool // the link is to be closed
-	forget bool // the server is to be told that the session is over
+	// Only the loop's goroutine uses the fields below, from Ready to Deliver.
+	due    bool // Ready has returned true, and Deliver has not run since
+	bring  bool // Deliver moves the session here
+	end    bool // Deliver closes the link
+	forget bool // Deliver tells the server that the session is over
 }
 
-// maxEarly bounds the datagrams that a new link keeps until the session is there.
+// maxEarly limits the datagrams that a new link keeps until the session moves there.
 const maxEarly = 16
 
-// acquire takes the lock that guards the session.
+// acquire locks the session. It returns the anchor of the home link, for release.
 func (c *Conn) acquire() *anchor {
 	for {
 		a := c.home.Load()
@@ -71,10 +73,11 @@ func (c *Conn) acquire() *anchor {
 // isOn reports whether l is the link that guards the session.
 func (c *Conn) isOn(l link) bool { return c.home.Load().link == l }
 
-// release gives it back.
+// release unlocks the session. If the session has news, the loop takes another turn.
 func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.over(a)) }
 
-// over reports whether a's loop has something to do about the session's end.
+// over reports whether the session is closed and the loop of a must still tell the server
+// or close the link.
 func (c *Conn) over(a *anchor) bool {
 	if c.session.State() != session.Closed {
 		return false
@@ -82,10 +85,11 @@ func (c *Conn) over(a *anchor) bool {
 	return !c.forgotten || c.session.Over() && !a.closed && !a.ending
 }
 
-// seat tells the session of the link that it has moved to.
+// seat tells the session of the link that it has moved to, once, and gives it the
+// datagrams that arrived there before.
 func (c *Conn) seat(a *anchor) {
 	if c.seated == a || c.seated == nil {
-		return // the first link tells when it is open
+		return // open tells the session of its first link
 	}
 	c.seated, a.joined = a, true
 	now := time.Now()
@@ -107,7 +111,8 @@ func (c *Conn) linkUp(a *anchor, now time.Time) {
 	}
 }
 
-// move brings the session to a. No lock is held.
+// move moves the session to a, and closes the link that it leaves. If the session is over
+// it closes the link of a instead. No lock is held.
 func (c *Conn) move(a *anchor) {
 	old := c.acquire()
 	switch {
@@ -126,10 +131,10 @@ func (c *Conn) move(a *anchor) {
 	c.server.log(c, "moved to another connection", "remote", a.link.RemoteAddr())
 }
 
-// isHome reports whether the session is here. The link's lock is held.
+// isHome reports whether the session is at a. The lock of a's link is held.
 func (a *anchor) isHome() bool { return a.conn.home.Load() == a }
 
-// Receive takes an event of a WebRTC link.
+// Receive processes an event of a WebRTC link.
 func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 	switch ev.Type {
 	case rtcserver.LinkOpened:
@@ -141,8 +146,8 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 	}
 }
 
-// open begins the session if this is its first link. Another one waits for what the
-// client sends on it.
+// open begins the session if this is its first link. Another link does nothing until the
+// client sends a datagram on it.
 func (a *anchor) open(now time.Time) {
 	c := a.conn
 	if a.isHome() && c.seated == nil {
@@ -168,12 +173,12 @@ func (a *anchor) gone(now time.Time) {
 		a.conn.seat(a)
 		a.conn.session.Unlink(now)
 		if a.conn.session.State() == session.Closed {
-			a.conn.tally() // it may have been forgotten, and have gone on saying goodbye
+			a.conn.tally() // the server may have forgotten it, and it has sent close frames since
 		}
 	}
 }
 
-// Append appends the session's next datagram.
+// Append appends the session's next datagram to b; if there is none it returns b.
 func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
 	if !a.isHome() {
 		return b
@@ -196,7 +201,7 @@ func (a *anchor) Advance(now time.Time) {
 	}
 }
 
-// Ready moves the session's news to where Deliver finds them.
+// Ready takes the session's news for Deliver. It returns true if Deliver must run.
 func (a *anchor) Ready() bool {
 	a.due = a.due || a.ready()
 	return a.due
@@ -219,13 +224,13 @@ func (a *anchor) ready() bool {
 		return false
 	}
 	if over {
-		a.end = c.session.Over() && !a.closed // over has seen that it is not ending yet
+		a.end = c.session.Over() && !a.closed // ending is false: over has checked it
 		a.ending = a.end
 		a.forget = !c.forgotten
 		c.forgotten = true
 		c.tally()
 	}
-	left := slices.Clone(c.news[c.begun:]) // a handler has panicked
+	left := slices.Clone(c.news[c.begun:]) // not empty only after a panic of a handler
 	c.answers = slices.Delete(c.answers, 0, c.answered)
 	c.news = c.session.Events(append(c.session.Release(c.news[:c.begun]), left...))
 	c.begun, c.answered, c.left = 0, 0, false
@@ -243,8 +248,8 @@ func (a *anchor) ready() bool {
 	return true
 }
 
-// rest gives back what handlers have had, unless they still do. The link's lock is
-// held.
+// rest gives the memory of the last news back to the session, unless handlers still run.
+// The link's lock is held.
 func (c *Conn) rest() {
 	if len(c.news) > 0 && !c.left && c.telling.CompareAndSwap(false, true) {
 		c.news, c.answers = c.session.Release(c.news), nil
@@ -253,7 +258,7 @@ func (c *Conn) rest() {
 	}
 }
 
-// Deliver runs the program's handlers, or brings the session here.
+// Deliver runs the program's handlers, or moves the session here.
 func (a *anchor) Deliver() {
 	c := a.conn
 	a.due = false
@@ -268,7 +273,7 @@ func (a *anchor) Deliver() {
 // delivered ends a Deliver.
 func (a *anchor) delivered() {
 	c := a.conn
-	if c.begun < len(c.news) { // a handler has panicked: the next turn tells the rest
+	if c.begun < len(c.news) { // a handler has panicked: the next turn delivers the other events
 		h := c.acquire()
 		c.left = true
 		c.release(h)
@@ -279,12 +284,12 @@ func (a *anchor) delivered() {
 	c.telling.Store(false)
 	if a.forget {
 		c.server.forget(c)
-		h := c.acquire() // there may be no other turn
+		h := c.acquire() // there may be no further turn
 		c.rest()
 		c.release(h)
 	}
 	a.end, a.forget = false, false
-	if h := c.home.Load(); h != a { // its loop may have found telling taken
+	if h := c.home.Load(); h != a { // its loop may have left news because telling was set
 		h.link.Acquire()
 		h.link.Release(true, true)
 	}

@@ -9,43 +9,42 @@ import (
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
-// A loop is what a shard is for WebRTC: the lock, the goroutine and the timer of the
-// links in this process. All of it, and the sessions on its links, belongs to
-// whoever holds mu.
+// A loop serves the links in this process, as a shard serves WebRTC links: it has their
+// lock, goroutine and timer. mu guards the loop, its ends and the sessions on its links.
 type loop struct {
 	server  *Server
 	wake    chan struct{} // holds one token when a turn is due
-	timer   *time.Timer   // the turn's own
+	timer   *time.Timer   // used only by wait
 	running sync.WaitGroup
 
 	mu      sync.Mutex
 	ends    []*localEnd
 	timers  timers.Heap[*localEnd]
-	touched []*localEnd // to be looked at in the next turn
-	until   time.Time   // when the wait for that ends at the latest
-	free    [][]byte    // buffers
-	busy    bool        // a turn will send what there is to send
+	touched []*localEnd // ends that the next turn looks at
+	until   time.Time   // latest end of the wait for the next turn
+	free    [][]byte    // empty buffers
+	busy    bool        // a turn runs, and will send the pending datagrams
 	refused bool
 	stopped bool
 
-	// The turn's own.
-	turned []*localEnd // those that it looks at
-	ready  []*localEnd // those of them that have news
-	told   int         // how many of ready have been told their news
+	// Only the turn uses the fields below.
+	turned []*localEnd // ends that it looks at
+	ready  []*localEnd // ends of turned that have news
+	told   int         // ends of ready whose handlers have run
 	looked int         // ends that turns have looked at, for tests
 }
 
-// A localEnd is one end of a link.
+// A localEnd is one end of a link in this process.
 type localEnd struct {
 	loop   *loop
 	anchor *anchor
 	peer   *localEnd
-	in     [][]byte // datagrams that came
-	taken  [][]byte // those of this turn, which handlers look at
+	in     [][]byte // datagrams for the next turn
+	taken  [][]byte // datagrams of this turn; the bytes that handlers get lie in them
 	closed bool
 
 	timer   timers.Slot
-	place   int  // index in the loop's ends, plus one; 0 when the loop has forgotten it
+	place   int  // index in the loop's ends, plus one; 0 if the end is not in the loop
 	touched bool // in the loop's list
 }
 
@@ -63,8 +62,9 @@ func (l *loop) start() {
 	})
 }
 
-// connect makes a link between two ends, and opens it. A session that has another
-// link moves when the client has sent something on this one.
+// connect makes a link between two ends, and opens it. If the session has another link,
+// it moves when the client has sent a datagram on this one. connect returns false if the
+// server has begun to shut down.
 func (l *loop) connect(ours, theirs *Conn) bool {
 	a, b := &localEnd{loop: l}, &localEnd{loop: l}
 	a.peer, b.peer = b, a
@@ -86,14 +86,14 @@ func (l *loop) connect(ours, theirs *Conn) bool {
 	return true
 }
 
-// add makes an end one of the loop's.
+// add adds an end to the loop.
 func (l *loop) add(e *localEnd) {
 	l.ends = append(l.ends, e)
 	e.place = len(l.ends)
 	l.touch(e)
 }
 
-// remove forgets an end.
+// remove removes an end from the loop.
 func (l *loop) remove(e *localEnd) {
 	last := len(l.ends) - 1
 	moved := l.ends[last]
@@ -119,8 +119,9 @@ func (l *loop) poke() {
 	}
 }
 
-// turn waits at most d until there is something to do, and does it: everything in,
-// handlers, everything out.
+// turn waits at most d until a turn is due. Then it receives the datagrams of all ends,
+// runs the handlers, and sends the pending datagrams. It returns ErrClosed when the loop
+// is stopped and all handlers have run.
 func (l *loop) turn(d time.Duration) error {
 	l.wait(d)
 	l.mu.Lock()
@@ -156,16 +157,16 @@ func (l *loop) deliver() {
 	}
 }
 
-// afterPanic ends the turn in which a handler has panicked, for a program that
-// recovers around Poll. The event that the handler had counts as told; the rest is
-// told in the next turn.
+// afterPanic ends a turn in which a handler has panicked, for a program that recovers
+// around Poll. The event of the handler that panicked is not repeated. The next turn
+// delivers the events after it.
 func (l *loop) afterPanic() {
 	if l.told == len(l.ready) {
 		return
 	}
 	l.mu.Lock()
 	for _, e := range l.turned {
-		e.taken = nil // what is not told yet lies there
+		e.taken = nil // the bytes of events that are not delivered yet lie in these buffers
 		l.touch(e)
 	}
 	l.poke()
@@ -173,8 +174,9 @@ func (l *loop) afterPanic() {
 	l.finish(false)
 }
 
-// finish lets everybody say what there is to say. last says that the loop was stopped
-// before the turn; then the error is ErrClosed when all handlers have run.
+// finish sends the pending datagrams of all ends that the turn looked at, and sets their
+// timers. last says that the loop was stopped before the turn; then finish returns
+// ErrClosed if no handler has run in this turn.
 func (l *loop) finish(last bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,12 +192,12 @@ func (l *loop) finish(last bool) error {
 		l.poke()
 	}
 	for _, e := range l.ready {
-		l.touch(e) // the next turn, whenever it is, gives back what handlers have had
+		l.touch(e) // the next turn gives back the memory of the events that handlers got
 	}
 	told := len(l.ready) > 0
-	clear(l.ready) // or it would keep sessions that are over
+	clear(l.ready) // or the slice would keep sessions that are over
 	clear(l.turned)
-	if last && !told { // a turn that had begun before has not told the end
+	if last && !told { // a turn with news is followed by another: the news may end sessions
 		return ErrClosed
 	}
 	return nil
@@ -232,7 +234,7 @@ func (l *loop) wait(d time.Duration) {
 	l.timer.Stop()
 }
 
-// receive takes what came to one end, and what is due.
+// receive processes the datagrams of one end, and its deadline if it has come.
 func (e *localEnd) receive(now time.Time) {
 	e.taken, e.in = e.in, e.taken[:0]
 	for _, b := range e.taken {
@@ -243,8 +245,8 @@ func (e *localEnd) receive(now time.Time) {
 	}
 }
 
-// settle lets an end say what it has to say, and sets its timer or forgets a link that
-// is over.
+// settle sends the pending datagrams of an end and sets its timer, or removes an end that
+// is closed and has nothing left to do.
 func (l *loop) settle(now time.Time, e *localEnd) {
 	switch {
 	case e.place == 0:
@@ -258,7 +260,7 @@ func (l *loop) settle(now time.Time, e *localEnd) {
 	l.time(e)
 }
 
-// time sets an end's timer, and ends a wait that would be too long.
+// time sets the timer of an end, and ends a wait that would be too long.
 func (l *loop) time(e *localEnd) {
 	t := e.anchor.Deadline()
 	l.timers.Set(e, &e.timer, t)
@@ -273,15 +275,15 @@ func (l *loop) settleAll(now time.Time, ends []*localEnd) {
 	}
 }
 
-// settleTouched settles those that calls have touched since the turn began, which
-// may touch others.
+// settleTouched settles the ends that were touched since the turn began. Settling an end
+// may touch further ends, which it settles, too.
 func (l *loop) settleTouched(now time.Time) {
 	for i := 0; i < len(l.touched); i++ {
 		l.settle(now, l.touched[i])
 	}
 }
 
-// pump moves an end's datagrams to the other.
+// pump moves the pending datagrams of an end to the other end of the link.
 func (e *localEnd) pump(now time.Time) {
 	l := e.loop
 	for {
@@ -300,10 +302,10 @@ func (e *localEnd) pump(now time.Time) {
 	}
 }
 
-// Acquire takes the loop's lock.
+// Acquire locks the loop.
 func (e *localEnd) Acquire() { e.loop.mu.Lock() }
 
-// Release gives it back; see rtcserver.Conn.Release.
+// Release unlocks the loop; see rtcserver.Conn.Release.
 func (e *localEnd) Release(later, news bool) {
 	l := e.loop
 	defer l.mu.Unlock()
@@ -343,7 +345,7 @@ func (l *loop) cut(e *localEnd) {
 	l.poke()
 }
 
-// RemoteAddr returns no address.
+// RemoteAddr returns the zero AddrPort: a link in this process has no address.
 func (e *localEnd) RemoteAddr() netip.AddrPort { return netip.AddrPort{} }
 
 func (l *loop) flush() {
@@ -354,7 +356,7 @@ func (l *loop) flush() {
 	}
 }
 
-// pending reports whether there is something to do at once.
+// pending reports whether a turn is due.
 func (l *loop) pending() bool { return len(l.wake) > 0 }
 
 // refuse makes connect fail from now on.
@@ -364,8 +366,8 @@ func (l *loop) refuse() {
 	l.refused = true
 }
 
-// stop ends every session and the goroutine, when the last handlers have run. Sessions
-// of the server's are over; a client's may not have heard of it.
+// stop ends every session and the goroutine, and waits until the last handlers have run.
+// The server's ends are over before; the clients' ends may still be open.
 func (l *loop) stop() {
 	l.mu.Lock()
 	now := time.Now()

@@ -8,8 +8,8 @@ import (
 // poll is the state of Poll, during a call and between calls.
 type poll struct {
 	running bool
-	yield   func(Event) bool // the loop body of the call; nil after it broke off
-	saved   []Event          // events since then, for the next call
+	yield   func(Event) bool // the loop body of the call; nil after the body broke off
+	saved   []Event          // events after the body broke off, for the next call
 }
 
 // Poll waits at most d for datagrams, timers or calls, processes them, runs the
@@ -60,7 +60,7 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 		saved, told := p.saved, 0
 		p.saved, p.yield, p.running = nil, yield, true
 		defer func() {
-			p.saved = append(saved[told:len(saved):len(saved)], p.saved...) // the former if the loop's body panicked
+			p.saved = append(saved[told:len(saved):len(saved)], p.saved...) // saved has a rest only if the loop body panicked
 			p.yield, p.running = nil, false
 		}()
 		for _, ev := range saved {

@@ -20,7 +20,7 @@ import (
 // with Config.Manual Poll, Shutdown and Close must be called from one.
 type Server struct {
 	config     Config
-	instance   string // random; tells clients this server from others
+	instance   string // random; by it clients distinguish this server from others
 	tableHash  uint64
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
@@ -29,9 +29,9 @@ type Server struct {
 	roster     roster // of open sessions
 	payloads   payloads
 
-	polling *poll // Poll's own, while it runs
+	polling *poll // state of Poll; nil before its first call
 
-	stopping atomic.Pointer[string] // what Shutdown says; nil before
+	stopping atomic.Pointer[string] // the text of Shutdown; nil before
 
 	refused, unsent, begun atomic.Uint64
 	ended                  endings
@@ -48,15 +48,17 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Listen opens the UDP port addr, "host:port", and starts to serve it. Without a
-// host it is open to IPv4 and IPv6 on all addresses; port 0 means any. Clients
-// connect by an HTTP request to the server, which is an [http.Handler].
+// Listen opens the UDP address addr, "host:port", and starts to serve it. Without a host
+// the server is reachable at all addresses of the machine, over IPv4 and IPv6. Port 0
+// means that the system chooses a port. Clients connect by an HTTP request to the
+// Server, which is an [http.Handler]. The error says which field of c is wrong, or why
+// the port cannot be opened.
 func Listen(addr string, c Config) (*Server, error) {
 	return listen(c, func(rc rtcserver.Config) (*rtcserver.Server, error) { return rtcserver.Listen(addr, rc) })
 }
 
-// Serve is Listen for a socket that is open already, such as one of an in-memory
-// network. The server closes it.
+// Serve is Listen for an open socket, such as one of an in-memory network. The server
+// closes the socket.
 func Serve(socket rtcserver.PacketConn, c Config) (*Server, error) {
 	return listen(c, func(rc rtcserver.Config) (*rtcserver.Server, error) { return rtcserver.Serve(socket, rc) })
 }
@@ -97,12 +99,12 @@ func newServer(c Config) (*Server, error) {
 	return s, nil
 }
 
-// RTC returns the WebRTC side of the server, for its address and its counters; nil
-// if the server has no port.
+// RTC returns the WebRTC side of the server, for its address and its counters. It returns
+// nil if the server was made by New.
 func (s *Server) RTC() *rtcserver.Server { return s.rtc }
 
-// Channel returns the number of the channel called name, which is its place in the
-// table, from 1.
+// Channel returns the number of the channel with a name of Config.Channels, and false if
+// there is none.
 func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channels.ID(name) }
 
 // Conns yields the sessions that are open at the time of the call, interrupted ones
@@ -121,7 +123,7 @@ func (s *Server) Flush() {
 	s.local.flush()
 }
 
-// open notes that a session is open.
+// open adds a session that has opened to the tables, and applies Config.Duplicates.
 func (s *Server) open(c *Conn) {
 	if !c.ours {
 		return
@@ -139,14 +141,14 @@ func (s *Server) open(c *Conn) {
 	s.roster.add(c)
 }
 
-// opened ends a session that Shutdown may have missed, after its Open handler has run.
+// opened ends a session that has opened during Shutdown, after its Open handler has run.
 func (s *Server) opened(c *Conn) {
 	if text := s.stopping.Load(); c.ours && text != nil {
 		c.drain(ShutDown, *text)
 	}
 }
 
-// closed notes that a session that was open is over.
+// closed removes a session that was open and is over from the tables.
 func (s *Server) closed(c *Conn, why CloseReason) {
 	if !c.ours {
 		return
@@ -157,8 +159,8 @@ func (s *Server) closed(c *Conn, why CloseReason) {
 	s.log(c, "close", "why", why) // last: a Logger may panic
 }
 
-// away notes that a session is interrupted, or that it goes on, and ends another one early if
-// too many are.
+// away notes that a session is interrupted, or that it has resumed. If too many sessions
+// are interrupted it ends another one early.
 func (s *Server) away(c *Conn, away bool) {
 	if !c.ours {
 		return
@@ -176,14 +178,14 @@ func (s *Server) forget(c *Conn) {
 	for _, g := range s.book.remove(c) {
 		g.roster.remove(c)
 	}
-	// A link that was to resume the session has nothing left to wait for.
+	// A link that was to resume the session is not needed any more.
 	if last := c.newest.Load(); last != nil && s.rtc != nil && !c.isOn(last) {
 		s.rtc.Withdraw(last, "the session is over")
 	}
 }
 
-// log writes a line about a session. Its number is "session", in the same digits as
-// everywhere; "conn" is the number of the connection it is on, as in the lines of
+// log writes a line about a session at level debug. "session" is the session's ID as
+// ID.String writes it. "conn" is the number of its connection, as in the lines of
 // rtcserver.
 func (s *Server) log(c *Conn, msg string, args ...any) {
 	l := s.config.Logger
@@ -209,7 +211,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() {
 		return ErrInHandler
 	}
-	s.stopping.Store(&text) // before the first look at the sessions
+	s.stopping.Store(&text) // before drain looks at the sessions: opened ends those that open later
 	if s.rtc != nil {
 		s.rtc.Refuse()
 	}
@@ -253,15 +255,15 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// drain closes every session and waits until none has anything more to say, or ctx
-// is done. Then it closes those that are left at once.
+// drain closes every session and waits until all of them are over, or ctx is done. In
+// the second case it closes the remaining ones at once.
 func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 	e := new(ShutdownError)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	leaving := make(map[*Conn]struct{})
 	for {
-		for c := range s.Conns() { // some may open late
+		for c := range s.Conns() { // again each time: sessions may open late
 			c.drain(ShutDown, text)
 			leaving[c] = struct{}{}
 		}
@@ -276,7 +278,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 			return e
 		}
 		if s.config.Manual && (s.polling == nil || !s.polling.running) {
-			s.turn(0) // what no handler wants is for the next Poll
+			s.turn(0) // events without a Handler func wait for the next Poll
 		}
 		select {
 		case <-ctx.Done():
@@ -292,7 +294,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 	}
 }
 
-// count takes note of what a session that is closed has given up.
+// count adds the bytes that a closed session has given up.
 func (e *ShutdownError) count(c *Conn) {
 	a := c.acquire()
 	defer c.release(a)
@@ -308,7 +310,7 @@ func (c *Conn) drain(code CloseCode, text string) {
 	c.release(a)
 }
 
-// silent reports whether a session has nothing more to say.
+// silent reports whether a session is closed and has no more datagrams to send.
 func (c *Conn) silent() bool {
 	a := c.acquire()
 	defer c.release(a)

@@ -23,16 +23,17 @@ import (
 	"github.com/godwit-rtc/godwit/web"
 )
 
-// protocolVersion is that of docs/SESSION.md.
+// protocolVersion is the version of docs/SESSION.md.
 const protocolVersion = 1
 
-// maxQuery limits what is taken apart of a request, in bytes. An http.Server lets a
-// megabyte pass.
+// maxQuery is the longest query of a request in bytes. An http.Server accepts up to 1 MB
+// of headers by default.
 const maxQuery = 16 << 10
 
-// ServeHTTP answers the request by which a client connects; docs/SESSION.md,
-// section 1, has its form. It may be mounted at any path. A GET below that path
-// gets the browser client: godwit.js, godwit.min.js and what belongs to them.
+// ServeHTTP answers the request by which a client connects; docs/SESSION.md, section 1,
+// describes it. The program may mount the server at any path. A GET or HEAD request for a
+// file below that path gets a file of the browser client: godwit.js, godwit.min.js,
+// their types and source maps.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(path.Base(r.URL.Path), ".") {
 		web.Handler().ServeHTTP(w, r)
@@ -49,15 +50,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.rtc.ServeHTTP(w, r)
 }
 
-// An admission is what authorize finds out about a request, for engine.
+// An admission is the result of authorize for a request. engine uses it.
 type admission struct {
-	plain    bool // a page without a godwit script
+	plain    bool // a page without the godwit script
 	kind     Kind
 	identity Identity
-	claims   *auth.Claims // to be spent
-	limit    int          // of sessions
-	resume   *Conn
-	token    hash // with which it resumes
+	claims   *auth.Claims // claims of the token, for spend; nil if there is no token
+	limit    int          // largest number of sessions, this one included
+	resume   *Conn        // the session that the request resumes; nil for a new session
+	token    hash         // hash of the resume token
 }
 
 type admissionKey struct{}
@@ -73,8 +74,8 @@ func refusal(status int, code, text string, detail ...string) *rtcserver.StatusE
 	return e
 }
 
-// authorize decides whether a client may connect. Nothing exists of it yet. Engine gets
-// the request with what was found out.
+// authorize decides whether a client may connect. There is no connection yet. It puts the
+// admission into the context of the request, for engine.
 func (s *Server) authorize(r *http.Request) error {
 	a := new(admission)
 	if err := s.admit(a, r); err != nil {
@@ -126,11 +127,12 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	return nil
 }
 
-// Token returns the token that a client has sent with its request, for a program that
-// verifies tokens in Config.Authorize; empty if there is none. Behind a gate that wants
-// "Authorization" for itself, a client sends its own as "Godwit-Authorization", which
-// Token prefers. What a gate says of a user in "Authorization" is therefore not to be
-// read with Token: anybody can send the other header.
+// Token returns the token that a client has sent with its request, or the empty string.
+// It is for a program that verifies tokens in Config.Authorize. Token reads the header
+// "Godwit-Authorization" and, only if that is empty, "Authorization". A client uses the
+// first one if a gate in front of the server needs "Authorization" for itself. Do not use
+// Token to read an "Authorization" that a gate has written: any client can send
+// "Godwit-Authorization" and so replace what Token returns.
 func Token(r *http.Request) string {
 	scheme, token := credentials(r)
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -139,7 +141,8 @@ func Token(r *http.Request) string {
 	return token
 }
 
-// credentials returns what a client has sent to this server.
+// credentials returns the scheme and the token of the client's credentials for this
+// server.
 func credentials(r *http.Request) (scheme, token string) {
 	h := r.Header.Get("Godwit-Authorization")
 	if h == "" {
@@ -151,10 +154,11 @@ func credentials(r *http.Request) (scheme, token string) {
 
 func errFull() error { return refusal(http.StatusServiceUnavailable, "full", "the server is full") }
 
-// brief returns so much of a version as one may have, to be sent back.
+// brief returns at most 64 bytes of a version, to be sent back in a refusal.
 func brief(version string) string { return version[:min(len(version), 64)] }
 
-// sameTerms compares versions and tables.
+// sameTerms compares the versions and the table of a client with those of the server. It
+// returns a refusal if they differ.
 func (s *Server) sameTerms(version, app, channels string) error {
 	if ours := strconv.Itoa(protocolVersion); version != ours {
 		return refusal(http.StatusConflict, "protocol",
@@ -180,7 +184,7 @@ func (s *Server) sameTerms(version, app, channels string) error {
 	return nil
 }
 
-// admitResume looks for the session that a token resumes.
+// admitResume finds the session that a token resumes, or returns a refusal.
 func (s *Server) admitResume(a *admission, text string) error {
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(token) != len(session.Token{}) {
@@ -209,14 +213,14 @@ func errOver() error {
 	return refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one", "reason", "ended")
 }
 
-// resumable reports whether the session is open.
+// resumable reports whether a client may resume the session: the session is open.
 func (c *Conn) resumable() bool {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.State() == session.Open
 }
 
-// identify finds out who makes a request.
+// identify authenticates the client that makes a request, or returns a refusal.
 func (s *Server) identify(a *admission, r *http.Request, token string) error {
 	switch {
 	case s.config.Authorize != nil:
@@ -260,13 +264,13 @@ func unauthorized(err error) error {
 
 func authorizeError(err error) error {
 	if _, ok := errors.AsType[*auth.Error](err); ok {
-		return unauthorized(err) // the program verifies tokens itself
+		return unauthorized(err) // the program's own verification of a token
 	}
 	return err
 }
 
-// heardOf reports whether an Identity has a session that is neither interrupted nor
-// being closed.
+// heardOf reports whether there is an open session with a name that is neither
+// interrupted nor being closed.
 func (s *Server) heardOf(name string) bool {
 	if name == "" {
 		return false
@@ -279,14 +283,14 @@ func (s *Server) heardOf(name string) bool {
 	return false
 }
 
-// interrupted reports whether nothing more is expected of the client for now.
+// interrupted reports whether the session is interrupted, being closed or over.
 func (c *Conn) interrupted() bool {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Interrupted() || c.session.State() >= session.Closing
 }
 
-// engine makes the engine of a new link, after everything else has been checked.
+// engine makes the engine of a new link. rtcserver calls it after all other checks.
 func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine, error) {
 	a, ok := r.Context().Value(admissionKey{}).(*admission)
 	switch {
@@ -295,13 +299,13 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	case a.plain:
 		return nil, nil
 	case a.resume != nil:
-		// An attempt takes the place of the one before, so a session has two links at most.
+		// An attempt replaces the one before, so a session has at most two links.
 		before := a.resume.newest.Swap(link)
 		if before != nil && !a.resume.isOn(before) {
 			s.rtc.Withdraw(before, "the client tries once more")
 		}
-		// The offer may have taken its time, and the session have ended: then nobody
-		// withdraws this link. If it ends from now on, forget finds the link.
+		// The session may have ended while the offer arrived: then nobody withdraws this
+		// link. If the session ends after this check, forget finds the link in newest.
 		if !a.resume.resumable() {
 			s.refused.Add(1)
 			return nil, errOver()
@@ -310,11 +314,11 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	}
 	site := link.Site()
 	if !site.IsValid() {
-		site = netip.IPv4Unspecified() // all whose address is not known are one
+		site = netip.IPv4Unspecified() // clients without a known address share one site
 	}
 	c, err := s.newConn(a.identity, a.kind, a.limit, site)
 	if err != nil {
-		s.refused.Add(1) // others were faster
+		s.refused.Add(1) // other clients took the last places since authorize
 		return nil, err
 	}
 	at := &anchor{conn: c, link: link}
@@ -334,8 +338,8 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	return at, nil
 }
 
-// resumes reports whether a request is for a session that exists: its link counts with
-// the session.
+// resumes reports whether a request resumes a session that exists; it is
+// rtcserver.Config.Resumes.
 func resumes(r *http.Request) bool {
 	a, ok := r.Context().Value(admissionKey{}).(*admission)
 	return ok && a.resume != nil
@@ -348,8 +352,8 @@ func (s *Server) spend(c auth.Claims) error {
 	return s.book.spend(time.Now(), c)
 }
 
-// newConn makes a server's end and enters it into the book, if that has not as many
-// as limit, nor as many as MaxPerIP of a valid site.
+// newConn makes the server's end of a session and enters it into the book. It returns an
+// error if there are already limit sessions, or MaxPerIP sessions from a valid site.
 func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
 	var token session.Token

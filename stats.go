@@ -24,7 +24,7 @@ type Stats struct {
 
 // endings counts how sessions ended.
 type endings struct {
-	byCode [32]atomic.Uint64 // the last one is the program's own, and unknown ones
+	byCode [32]atomic.Uint64 // by code; the last element is for all codes from 31 on
 	remote atomic.Uint64
 }
 
@@ -61,12 +61,12 @@ func (s *Server) Stats() Stats {
 	return t
 }
 
-// ConnStats are the counters of one session. They go on when the session moves to
+// ConnStats are the counters of one session. They continue when the session moves to
 // another link.
 type ConnStats struct {
 	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
 
-	Age           time.Duration // time since the client asked for the session
+	Age           time.Duration // time since the client's connect request
 	LastHeard     time.Duration // time since the last packet arrived
 	Interrupted   bool          // the session is interrupted now
 	Interruptions uint64        // times the session was interrupted

@@ -72,7 +72,7 @@ func (s *Server) newTotals() *Totals {
 	return t
 }
 
-// tally adds to the server's totals what the session has counted since the last tally.
+// tally adds to the server's totals what the session has counted since its last tally.
 // Totals and the end of a session call it, in any order; nothing is added twice. The
 // caller holds the session's lock.
 func (c *Conn) tally() {
