@@ -2,9 +2,10 @@ package channel
 
 import "time"
 
-// Append appends the next packet to b, at most limit bytes of it; b unchanged
-// means that there is nothing to say now. Call it until then. limit is what the
-// link can carry, at least MinLimit; with less nothing is sent.
+// Append appends the next packet to b, at most limit bytes. If there is nothing to send
+// now it returns b unchanged; call it until then. limit is the size in bytes of the
+// largest packet that the link can carry. If limit is less than MinLimit, Append sends
+// nothing.
 func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	t := m.at(now)
 	if limit < MinLimit {

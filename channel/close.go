@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// A close frame is sent closeRepeats times, further and further apart, until an
-// acknowledgement of one comes: the link may go away at any moment.
+// A close frame is sent closeRepeats times, at growing intervals, or until one is
+// acknowledged: the link may be closed at any moment.
 const (
 	closeRepeats  = 6
 	closeInterval = 20 * time.Millisecond
@@ -16,17 +16,19 @@ type closing struct {
 	begun bool
 	code  uint64
 	text  string
-	left  int
-	next  moment // never if none is left
+	left  int    // close frames still to send
+	next  moment // when to send the next one; never if none is left
 	gap   time.Duration
 
-	givenUp uint64 // bytes of own reliable messages that the end of the link gave up
-	missed  uint64 // the peer's, as it has said
+	givenUp uint64 // bytes of this end's reliable messages that Close gave up
+	missed  uint64 // bytes of the peer's reliable messages that the peer gave up, as it says
 }
 
-// Close ends the link. What is queued is not sent any more: wait for receipts
-// first if it matters; the close frame tells the peer how much was given up. Append then
-// has the close frame, a few times; the link may go once Closed reports true. text is cut to 256 bytes of UTF-8.
+// Close closes the link. The Mux does not send queued messages any more: call Close after
+// Idle returns true if they must arrive. Append then returns packets with a close frame,
+// which tells the peer the code, the text and the number of bytes that were given up. The
+// link may be closed when Closed returns true. At most 256 bytes of text are sent, and
+// none if it is not UTF-8.
 func (m *Mux) Close(now time.Time, code uint64, text string) {
 	t := m.at(now)
 	if m.closed || m.closing.begun {
@@ -49,8 +51,8 @@ func cut(text string) string {
 	return text
 }
 
-// Closed reports whether the peer has closed, or knows that we have, or has been
-// told often enough.
+// Closed reports whether the link is closed: the peer has closed it, the peer has
+// acknowledged this end's close frame, or this end has sent its last close frame.
 func (m *Mux) Closed() bool {
 	return m.closed || m.closing.begun && m.closing.left == 0
 }
@@ -82,7 +84,7 @@ func (m *Mux) receiveClose(f *frame) {
 	m.events = append(m.events, Event{Type: EventClosed, Code: f.code, GivenUp: m.closing.missed, Payload: f.payload})
 }
 
-// receiveGivenUp takes how much the close frame behind it gives up.
+// receiveGivenUp processes the number of bytes that the close frame after it gives up.
 func (m *Mux) receiveGivenUp(f *frame) {
 	n, _, ok := read(f.payload, 0)
 	if !ok {
@@ -92,10 +94,10 @@ func (m *Mux) receiveGivenUp(f *frame) {
 	m.closing.missed = n
 }
 
-// GivenUp returns how many bytes of reliable messages the end of the link gave up:
-// those that were given to Send, on channels other than Control, and that the peer's Mux
-// is not known to have delivered. While the link has not ended, it is how many that
-// would be now.
+// GivenUp returns the number of bytes of reliable messages that were not acknowledged when
+// the link was closed, on channels other than Control. Before, it returns the number of
+// bytes that are not acknowledged now. A message of a ReliableOrdered channel counts until
+// all messages before it are acknowledged, too.
 func (m *Mux) GivenUp() uint64 {
 	n := m.closing.givenUp
 	for _, s := range m.senders[1:] {
@@ -106,8 +108,8 @@ func (m *Mux) GivenUp() uint64 {
 	return n
 }
 
-// abandon forgets all messages of both ways, and gives their memory back: the Mux may
-// be referred to for long. What was delivered stays as it is.
+// abandon drops all messages of both directions, so that their memory is free while the
+// program still has the Mux. It does not touch messages that were delivered.
 func (m *Mux) abandon() {
 	m.closing.givenUp = m.GivenUp()
 	for i := range m.senders {

@@ -1,31 +1,31 @@
-// Package channel gives promises to datagrams that get lost: messages that arrive
-// once, in order or at least never older than the last one, over a link that
-// loses, reorders, doubles and delays. docs/PROTOCOL.md has every byte of it.
+// Package channel sends messages with promises over a link that loses, reorders,
+// duplicates and delays datagrams: a message arrives once, in order, or at least never
+// after a newer one. docs/PROTOCOL.md describes every byte on the wire.
 //
-// A [Mux] is one end of a link. It does no I/O, reads no clock and draws no
-// randomness. Give it datagrams with [Mux.Receive] and messages with [Mux.Send],
-// then take packets with [Mux.Append] until it has none, take what happened with
-// [Mux.Events], and call [Mux.Advance] when [Mux.Deadline] has come. Same calls,
-// same bytes. A Mux is not safe for concurrent use: whoever holds the link's lock
-// holds the Mux.
+// A [Mux] is one end of a link. It does no I/O, reads no clock and uses no randomness.
+// Give it datagrams with [Mux.Receive] and messages with [Mux.Send]. Then take packets
+// with [Mux.Append] until it returns none, and take events with [Mux.Events]. Call
+// [Mux.Advance] when [Mux.Deadline] has come. The same calls give the same bytes. A Mux
+// is not safe for concurrent use: its caller has a lock.
 //
-// It does not encrypt, authenticate or find its peer, and knows nothing of WebRTC:
-// the link below brings datagrams of one peer only, and brings them undamaged.
-// Sessions, requests and groups are built above, on the [Control] channel.
+// A Mux does not encrypt, authenticate or find its peer, and knows nothing of WebRTC.
+// The link below must bring only datagrams of one peer, without changes. Package godwit
+// builds sessions, requests and groups above, on the [Control] channel.
 //
 // # Promises
 //
-// [Channels] is the table both ends share. An [Unreliable] message arrives at most
-// once; a [Sequenced] one also never after a newer one of its channel; a
-// [ReliableUnordered] one exactly once; a [ReliableOrdered] one exactly once and in
-// the order of its channel. Nothing is promised between channels. The promises of
-// the reliable modes outlive the link: after [Mux.Relink] they hold over the next.
+// [Channels] is the table that both ends share. An [Unreliable] message arrives at most
+// once. A [Sequenced] message arrives at most once, and never after a newer message of
+// its channel. A [ReliableUnordered] message arrives exactly once. A [ReliableOrdered]
+// message arrives exactly once and in the order of its channel. There is no order between
+// messages of different channels. The promises of the reliable modes still hold when the
+// link is replaced with [Mux.Relink].
 //
 // # Memory
 //
-// Send copies; [Mux.SendShared] does not, and says when it is done with the bytes. A
-// message that arrived whole is a view of the datagram; one that had to wait or was put
-// together from fragments is the Mux's own memory, which [Mux.Release] takes back for
-// use again. What a peer can make a Mux hold is bounded by the table:
-// [Channels.MaxHeld].
+// Send copies the message. [Mux.SendShared] does not copy it, and calls Shared.Done when
+// the Mux does not need the bytes any more. A message that arrives whole and in turn is a
+// view of the datagram. A message that had to wait, or was assembled from fragments, is
+// in memory of the Mux, which [Mux.Release] gives back to the Mux. The table limits what
+// a peer can make a Mux hold: see [Channels.MaxHeld].
 package channel

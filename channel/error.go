@@ -5,30 +5,30 @@ import (
 	"fmt"
 )
 
-// Errors of [Mux.Send]. Each says what to do next.
+// Errors of [Mux.Send].
 var (
 	// ErrUnknown: the table has no such channel. Use an ID of Channels.ID.
 	ErrUnknown = errors.New("channel: no such channel in the table; look the ID up with Channels.ID")
-	// ErrDirection: the channel goes the other way only.
+	// ErrDirection: only the peer may send on the channel.
 	ErrDirection = errors.New("channel: the table lets only the other end send on this channel; set its Direction to Both")
-	// ErrTooLarge: the message exceeds the channel's MaxMessage.
+	// ErrTooLarge: the message is larger than the channel's MaxMessage.
 	ErrTooLarge = errors.New("channel: message exceeds the channel's MaxMessage; raise it at both ends or split the message")
-	// ErrBudget: a reliable channel's queue is full. Nothing was queued.
+	// ErrBudget: the queue of the reliable channel is full. Send less, or send later.
 	ErrBudget = errors.New("channel: the reliable queue is full; send again after acknowledgements, or raise QueueLimit at both ends")
-	// ErrExpired: the message's deadline has passed already.
+	// ErrExpired: the deadline of the message has passed.
 	ErrExpired = errors.New("channel: the message's deadline has passed; nothing was queued")
 	// ErrClosed: Close was called, or the peer has closed.
 	ErrClosed = errors.New("channel: closed; connect again")
 )
 
-// A TableError says what is wrong with a table of channels, or in what two tables
-// differ.
+// A TableError says what is wrong with a table of channels, or how two tables differ. In
+// the first case Problem is set, in the second case Ours and Theirs.
 type TableError struct {
-	Channel string // its name, or "#3" if it has none
-	Field   string // which field of it
-	Ours    string // its value here; empty when one table alone is wrong
-	Theirs  string // its value at the other end
-	Problem string // why a table alone is wrong
+	Channel string // name of the channel, or its place such as "#3" if it has no name
+	Field   string // name of the field that is wrong or differs
+	Ours    string // value at this end
+	Theirs  string // value at the other end
+	Problem string // what is wrong with the table
 }
 
 func (e *TableError) Error() string {

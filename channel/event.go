@@ -3,13 +3,13 @@ package channel
 // An EventType says what an Event is.
 type EventType uint8
 
-// The events.
+// The events, and the fields that each has.
 const (
-	EventMessage EventType = iota // Channel, Payload
-	EventReceipt                  // Channel, Message, Fate
-	EventClosed                   // Code, GivenUp, Payload is the text; the last event
-	EventNarrow                   // for the first time packets are made smaller: Code is how many bytes they have at most
-	EventStuck                    // packets of Code bytes do not arrive, and cannot be made smaller; once for each link
+	EventMessage EventType = iota // a message of the peer: Channel, Payload
+	EventReceipt                  // the fate of a message: Channel, Message, Fate
+	EventClosed                   // the peer has closed the link; the last event: Code, GivenUp, Payload with the text
+	EventNarrow                   // the Mux makes packets smaller, for the first time: Code is their new limit in bytes
+	EventStuck                    // packets of Code bytes do not arrive and cannot be made smaller; at most once for each link
 )
 
 var eventNames = [...]string{"message", "receipt", "closed", "narrow", "stuck"}
@@ -22,18 +22,19 @@ func (t EventType) String() string {
 	return "unknown"
 }
 
-// A Fate is what became of a message.
+// A Fate says what happened to a message.
 type Fate uint8
 
-// The fates. Lost is a guess: the message may have arrived and its acknowledgement
-// not. Each message with Options.Receipt has exactly one, EventClosed comes after it.
+// The fates. A message with Options.Receipt has exactly one fate, and its EventReceipt
+// comes before EventClosed. Lost is a guess: perhaps the message arrived and only its
+// acknowledgement was lost.
 const (
 	Delivered Fate = iota // the peer's Mux has all of it
-	Lost                  // an unreliable one was sent and not acknowledged
-	Expired               // its deadline passed in the queue
-	Replaced              // a newer one took its place in the queue
-	Dropped               // the queue was full
-	Abandoned             // the Mux was closed first; the peer may have it or not
+	Lost                  // an unreliable message was sent and not acknowledged
+	Expired               // its deadline passed in the queue, or an unreliable message waited too long while the link was silent
+	Replaced              // a newer message took its place in the queue
+	Dropped               // the queue was full, and it was the oldest message
+	Abandoned             // the Mux was closed before an acknowledgement; perhaps the peer has the message
 )
 
 var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}
@@ -45,26 +46,27 @@ func (f Fate) String() string {
 	return "unknown"
 }
 
-// An Event is something that happened. Payload is valid as long as the datagram it
-// came in, or until Release if the Mux put it together.
+// An Event is something that happened on the link. Payload may be a view of the datagram
+// that was given to Receive, or memory of the Mux: it is valid until the bytes of the
+// datagram change or Release is called.
 type Event struct {
 	Type    EventType
 	Fate    Fate
 	Channel ID
-	owned   bool // Payload is the Mux's memory
+	owned   bool // Payload is memory of the Mux
 	Message MessageID
 	Code    uint64
 	GivenUp uint64 // bytes of reliable messages that the peer gave up
 	Payload []byte
 }
 
-// keptEvents is how much room for events is kept from one call to the next. What a
-// burst takes besides goes with it, or an idle link would keep it.
+// keptEvents limits the capacity of the events slice that a Mux keeps between calls. The
+// slice of a larger burst is not kept, so that an idle link has little memory.
 const keptEvents = 64
 
-// Events appends what happened since the last call, in order, and forgets it.
-// Call it after each Receive, Send, Append and Advance, or before the datagrams that
-// were given to Receive are used again.
+// Events appends the events since its last call to evs, in order. Call it after Receive,
+// Send, Append and Advance, before the bytes of the datagrams that were given to Receive
+// change.
 func (m *Mux) Events(evs []Event) []Event {
 	evs = append(evs, m.events...)
 	clear(m.events)
@@ -74,9 +76,9 @@ func (m *Mux) Events(evs []Event) []Event {
 	return evs
 }
 
-// Release gives the memory of events back. It is not needed, but without it each
-// message of several packets costs an allocation. The events' payloads must not be
-// used after it.
+// Release gives the memory of events back to the Mux, and clears evs. The program must
+// not use the payloads of the events after it. Without Release everything works, but each
+// message of several packets costs an allocation.
 func (m *Mux) Release(evs []Event) {
 	for i := range evs {
 		if evs[i].owned {

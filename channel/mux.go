@@ -6,48 +6,49 @@ import (
 	"time"
 )
 
-// A MessageID is how Send and receipts call a message. It means nothing to the
-// peer.
+// A MessageID is the number by which Send and receipts name a message. The peer does not
+// know it.
 type MessageID uint64
 
-// Config is how one end of a link is set up. Its zero value is a client without
-// channels.
+// Config configures one end of a link. The zero value is a client without channels.
 type Config struct {
 	// Channels is the table, the same at both ends.
 	Channels Channels
 
-	// Server says which end this is.
+	// Server says that this end is the server's.
 	Server bool
 
-	// ReliableLink says that the link below neither loses nor reorders.
-	// Nothing is then sent twice.
+	// ReliableLink says that the link below neither loses nor reorders datagrams. Then
+	// the Mux sends nothing twice.
 	ReliableLink bool
 
-	// RTT is a first guess, such as the handshake took. Zero means 100 ms.
+	// RTT is a first estimate of the round trip, for example that of the handshake. Zero
+	// means 100 ms.
 	RTT time.Duration
 
-	// Rate is the bytes per second sent at first, before the link is known.
-	// Zero means 64 KiB.
+	// Rate is the rate at which the Mux sends at first, in bytes per second. Zero means
+	// 64 KiB.
 	Rate int
 
-	// Floor is the rate that is kept whatever happens. Zero means 8 KiB, so
-	// that two peers fit a link of 256 kbit/s.
+	// Floor is the lowest rate at which the Mux sends, in bytes per second. Zero means
+	// 8 KiB, so that two peers fit a link of 256 kbit/s.
 	Floor int
 
-	// Ceiling is the rate that is not exceeded, however much the network would take:
-	// 3 MiB last 12 s at the default. Zero means 256 KiB; negative means no limit:
-	// then the network decides alone, and QueueLimit bounds what waits. Probes after a
-	// silence, at most ten packets each time, do not wait for it, as RFC 9002 has them
-	// pass congestion control, and what follows waits for longer instead. Where most
-	// packets are lost and round trips are short, they alone can be twice a Ceiling of
-	// 16 KiB; at the default they are within it. Packets of nothing but an ack block
-	// are not counted.
+	// Ceiling is the highest rate at which the Mux sends, in bytes per second. Zero means
+	// 256 KiB, at which 3 MiB take 12 s. Negative means no limit: then the rate depends
+	// only on the network, and QueueLimit limits the messages that wait.
+	//
+	// Two kinds of packets may exceed it. Packets with only an ack block do not count.
+	// Probes after a timeout, at most 11 packets each time, leave at once, because
+	// RFC 9002 says that congestion control must not block them; the packets after them
+	// wait longer instead. If most packets are lost and round trips are short, probes
+	// alone can be twice a Ceiling of 16 KiB; they do not exceed the default.
 	// https://www.rfc-editor.org/rfc/rfc9002.html#section-7.5
 	Ceiling int
 
-	// KeepAlive is the silence after which a ping is sent. Zero means 3 s at
-	// the client and 4 s at the server, so that only one of them pings;
-	// negative means never.
+	// KeepAlive is the time without a packet of the peer after which the Mux sends a
+	// ping. Zero means 3 s at the client and 4 s at the server, so that usually only the
+	// client sends pings; negative means never.
 	KeepAlive time.Duration
 }
 
@@ -84,7 +85,7 @@ type Mux struct {
 	stats     Stats
 	handles   MessageID
 
-	// The link, all of it new after Relink.
+	// State of the link; Relink resets it.
 	reliableLink bool
 	received     received
 	flight       flight
@@ -95,28 +96,29 @@ type Mux struct {
 	pacer        pacer
 	largestAcked uint64
 	sampled      moment // when the newest packet that gave a round trip was sent
-	heard        moment // when the last packet came
-	ping         bool   // one is due
-	alone        bool   // and it leaves in a packet of its own
-	askedAt      moment // when a lone ack last asked for an ack of its own
+	heard        moment // when the last packet arrived, or the link began
+	ping         bool   // a ping is due
+	alone        bool   // the ping leaves in its own packet
+	askedAt      moment // when a packet with only an ack block last had a ping, too
 
-	// What is to be sent.
-	active     uint64 // channels that may have something, by ID
+	// State of what waits to be sent.
+	active     uint64 // channels that may have a piece to send, a bit for each ID
 	passes     [maxPriority + 1]uint64
 	byPriority []ID
-	backlog    bool // pick saw a piece that did not fit
-	work       bool // there was something to send that could not leave
+	backlog    bool // pick has seen a piece that did not fit
+	work       bool // there are pieces to send, and the pacer holds them back
 
-	expireAt moment // when an incomplete message grows too old
+	expireAt moment // when the oldest incomplete unreliable message is too old
 	closing  closing
 	closed   bool
 
-	in     packet // of Receive, kept here so that they cost no allocation
-	frame  frame
-	ackOut ackBlock // of Append
+	in     packet   // used by Receive; here, so that it is not allocated for each call
+	frame  frame    // used by Receive, too
+	ackOut ackBlock // used by Append
 }
 
-// New returns one end of a link that begins at now. The error is a *TableError.
+// New returns one end of a link that begins at now. If the table is not valid the error
+// is a *TableError.
 func New(now time.Time, config Config) (*Mux, error) {
 	if err := config.Channels.Validate(); err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func New(now time.Time, config Config) (*Mux, error) {
 	return m, nil
 }
 
-// enter gives both halves of a channel the next number.
+// enter adds both halves of a channel under the next number.
 func (m *Mux) enter(c Channel) *sender {
 	c = c.withDefaults()
 	id := ID(len(m.senders))
@@ -148,7 +150,7 @@ func (m *Mux) order() {
 	})
 }
 
-// link starts a link.
+// link resets the state of the link.
 func (m *Mux) link(t moment) {
 	c := &m.config
 	m.reliableLink = c.ReliableLink
@@ -166,34 +168,40 @@ func (m *Mux) link(t moment) {
 	m.largestAcked, m.sampled, m.heard, m.ping, m.alone = 0, -1, t, false, false
 }
 
-// Options are what one message asks for. The zero value asks for nothing.
+// Options are the options of one message. The zero value sets none.
 type Options struct {
-	// Deadline is when the message becomes useless: it is not sent after
-	// that. A reliable message that was sent in part by then still arrives.
+	// Deadline is the time after which the message is not sent. The rest of a reliable
+	// message that was sent in part before is still sent. Zero means no deadline.
 	Deadline time.Time
 
-	// Key names what the message is about. It takes the place of a queued
-	// message with the same key. Zero is no key. On a sequenced channel a
-	// message without a key replaces the queued one without a key.
+	// Key says what the message is about. The message replaces a queued message of the
+	// channel with the same key of which nothing was sent yet. Zero means no key. On a
+	// sequenced channel a message without a key replaces the queued one without a key.
 	Key uint64
 
-	// Receipt asks for an EventReceipt.
+	// Receipt requests an EventReceipt for the message.
 	Receipt bool
 }
 
-// A Shared is a payload that many Muxes queue without a copy of their own.
+// A Shared is a payload that many Muxes queue without copying it.
 type Shared struct {
-	B    []byte // must not change until Done was called by all
-	Done func() // called once by each Mux that has taken it, from within its calls, when it needs B no more; calls no Mux; may be nil
+	// B is the payload. It must not change until every Mux has called Done.
+	B []byte
+	// Done, if not nil, is called once by each Mux whose SendShared returned no error,
+	// when the Mux does not need B any more. It is called inside a call of the Mux, and
+	// must not call a Mux.
+	Done func()
 }
 
-// Send queues a copy of b. Take it with Append.
+// Send queues a copy of b as a message on a channel. Append sends it. The errors are
+// ErrUnknown, ErrClosed, ErrDirection, ErrTooLarge, ErrExpired and ErrBudget; then
+// nothing was queued.
 func (m *Mux) Send(now time.Time, ch ID, b []byte, o Options) (MessageID, error) {
 	return m.send(now, ch, b, nil, o)
 }
 
-// SendShared queues p itself. The Mux takes p unless it returns an error. A Mux that becomes
-// unreachable never calls Done.
+// SendShared is Send for p, which it does not copy. If SendShared returns an error the Mux
+// does not use p. A Mux that becomes unreachable never calls Done.
 func (m *Mux) SendShared(now time.Time, ch ID, p *Shared, o Options) (MessageID, error) {
 	return m.send(now, ch, p.B, p, o)
 }
@@ -237,7 +245,8 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 	return id, nil
 }
 
-// Free returns how large a message Send would take on a channel now, or -1.
+// Free returns the size in bytes of the largest message that Send accepts on a channel
+// now, or -1 if it accepts none.
 func (m *Mux) Free(ch ID) int {
 	if int(ch) >= len(m.senders) || !m.senders[ch].allowed || m.closed || m.closing.begun {
 		return -1
@@ -267,7 +276,8 @@ func (m *Mux) Deadline() time.Time {
 	return m.time(t)
 }
 
-// Advance tells the Mux that time has passed.
+// Advance tells the Mux the time. Call it when Deadline has come; an earlier call does
+// nothing.
 func (m *Mux) Advance(now time.Time) {
 	t := m.at(now)
 	if m.closed || m.closing.begun {
@@ -285,9 +295,11 @@ func (m *Mux) Advance(now time.Time) {
 	}
 }
 
-// Relink starts over on a new link, to the same peer, which does the same. All that
-// was not acknowledged is sent again, and what had arrived is not delivered again;
-// unreliable messages under way on the old link are lost.
+// Relink continues on a new link to the same peer, which must call Relink, too. The Mux
+// sends again what the peer has not acknowledged, and delivers nothing twice. Unreliable
+// messages that were sent on the old link and have not arrived are lost. reliable is
+// Config.ReliableLink and rtt Config.RTT of the new link; an rtt of zero or less means
+// the value before.
 func (m *Mux) Relink(now time.Time, reliable bool, rtt time.Duration) {
 	t := m.at(now)
 	m.stats.Links++

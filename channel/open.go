@@ -2,15 +2,16 @@ package channel
 
 import "slices"
 
-// Channels returns the table as it is now. It must not be changed.
+// Channels returns the table as it is now. Do not change it.
 func (m *Mux) Channels() Channels { return m.config.Channels }
 
-// Open adds a channel to the table of a link that exists, and returns its number,
-// the next one. The peer must do the same before anything of the channel reaches it:
-// unless known, messages wait here until Known is called. What the peer sends is taken
-// at once. The error is a *TableError: no more channels, or what is wrong with c.
+// Open adds a channel to the end of the table and returns its number. The peer must do the
+// same before a packet with the new channel reaches it. known says that the peer has done
+// it; if not, messages on the channel wait in its queue until Known is called. The Mux
+// accepts the peer's messages on the channel at once. If the new table is not valid the
+// error is a *TableError.
 func (m *Mux) Open(c Channel, known bool) (ID, error) {
-	table := append(slices.Clip(m.config.Channels), c) // others may have the old one
+	table := append(slices.Clip(m.config.Channels), c) // a new array: others may use the old one
 	if err := table.Validate(); err != nil {
 		return 0, err
 	}
@@ -21,7 +22,7 @@ func (m *Mux) Open(c Channel, known bool) (ID, error) {
 	return s.id, nil
 }
 
-// Known lets the messages of a channel leave, because the peer has opened it too.
+// Known says that the peer has opened a channel, too. From then on its messages are sent.
 func (m *Mux) Known(id ID) {
 	if s := m.senders[id]; s.shut {
 		s.shut = false

@@ -2,9 +2,9 @@ package channel
 
 import "time"
 
-// Receive takes a datagram. What came in it is in Events; b must stay as it is
-// until those are done with. A datagram that is not well-formed is counted and has
-// no effect.
+// Receive processes a datagram of the peer. Events has the results. The bytes of b must
+// not change until the program has finished with these events. Receive counts and drops
+// a malformed datagram.
 func (m *Mux) Receive(now time.Time, b []byte) {
 	t := m.at(now)
 	p := &m.in

@@ -2,26 +2,27 @@ package channel
 
 import "time"
 
-// A DropReason says why something that came was not used.
+// A DropReason says why a packet or a frame of the peer was dropped.
 type DropReason uint8
 
-// The first group drops a packet, the second a frame.
+// The reasons. DropMalformed, DropDuplicate, DropAck and DropRefused count packets, the
+// others frames.
 const (
-	DropMalformed    DropReason = iota // not a packet of this version
-	DropDuplicate                      // the packet came before, or is older than the window
-	DropAck                            // acknowledges what was never sent
-	DropClosed                         // came after the close
-	DropRefused                        // a reliable frame in it was refused
-	DropUnknown                        // no such channel
+	DropMalformed    DropReason = iota // the packet is malformed, or has another version
+	DropDuplicate                      // the packet arrived before, or is older than the window of 4096
+	DropAck                            // the packet acknowledges a packet that was never sent
+	DropClosed                         // a message that arrived after the link was closed
+	DropRefused                        // a frame of the packet was refused, so the packet is not acknowledged
+	DropUnknown                        // the table has no such channel
 	DropDirection                      // the peer may not send on the channel
-	DropKind                           // a frame that does not go with the channel's mode
-	DropTooLarge                       // exceeds MaxMessage
-	DropMismatch                       // contradicts an earlier fragment
-	DropWindow                         // a reliable message too far ahead
-	DropBudget                         // the channel's QueueLimit is held already
-	DropEvicted                        // an incomplete unreliable message made room for a newer one
-	DropAged                           // an incomplete unreliable message grew too old
-	DropUnknownFrame                   // an extension that is not known here
+	DropKind                           // the kind of the frame does not fit the channel's mode
+	DropTooLarge                       // the message is larger than MaxMessage
+	DropMismatch                       // the fragment contradicts an earlier one
+	DropWindow                         // a reliable message too far ahead of the oldest that is missing
+	DropBudget                         // a reliable message for which QueueLimit has no room
+	DropEvicted                        // an incomplete unreliable message, dropped for a newer one
+	DropAged                           // an incomplete unreliable message, dropped after 3 s
+	DropUnknownFrame                   // an extension frame that this version does not know
 	DropReasons                        // the number of reasons
 )
 
@@ -37,41 +38,42 @@ func (d DropReason) String() string {
 	return "none"
 }
 
-// Stats are a Mux's counters, which only grow, and present figures.
+// Stats are the figures of a Mux. The first group are counters, which never decrease; the
+// second group are present values.
 type Stats struct {
 	PacketsOut, PacketsIn uint64
-	BytesOut, BytesIn     uint64
-	AcksOut               uint64 // packets that carried nothing but an ack block
+	BytesOut, BytesIn     uint64 // bytes of packets
+	AcksOut               uint64 // packets with no frame of a message: an ack block, and perhaps a ping
 	Retransmits           uint64 // pieces sent again because they seemed lost
-	Copies                uint64 // pieces sent again in spare bytes
-	PacketsLost           uint64 // taken for lost
-	Spurious              uint64 // of those, acknowledged after all
-	Timeouts              uint64 // probes because no acknowledgement came
-	Links                 uint64 // how often Relink was called
-	Fallbacks             uint64 // times that packets were made smaller, since the link takes no large ones
+	Copies                uint64 // pieces sent again in free space of packets
+	PacketsLost           uint64 // packets considered lost
+	Spurious              uint64 // packets of PacketsLost that were acknowledged later
+	Timeouts              uint64 // times that no acknowledgement arrived and probes were sent
+	Links                 uint64 // calls of Relink
+	Fallbacks             uint64 // times that packets were made smaller because large ones did not arrive
 
 	RTT, RTTVar, MinRTT, LatestRTT time.Duration
-	LossOut, LossIn                float64 // share of packets lost, smoothed
+	LossOut, LossIn                float64 // share of packets lost, 0 to 1, smoothed
 	Rate                           float64 // bytes per second that may be sent
-	DeliveryRate                   float64 // bytes per second that arrive, at best lately
-	PacketLimit                    int     // bytes that a packet has at most: less than MaxPacket where larger ones do not arrive
-	InFlight                       int     // bytes sent and not acknowledged
-	Queued                         int     // bytes of QueueLimits in use
+	DeliveryRate                   float64 // bytes per second that arrive at the peer: the highest of the last ten rounds
+	PacketLimit                    int     // largest size of a packet in bytes: less than MaxPacket if larger ones do not arrive
+	InFlight                       int     // bytes of packets sent and neither acknowledged nor considered lost
+	Queued                         int     // bytes of all QueueLimits in use
 	Held                           int     // bytes held for reassembly and order
 	Waits                          Wait    // what the messages in the queues wait for
 
-	Drops [DropReasons]uint64
+	Drops [DropReasons]uint64 // packets and frames dropped, by reason
 }
 
 // A Wait says what the messages in a Mux's queues wait for.
 type Wait uint8
 
-// What messages may wait for.
+// The values of Wait.
 const (
 	WaitsForNothing Wait = iota // no message waits
-	WaitsForCeiling             // Config.Ceiling: the network might take more
-	WaitsForNetwork             // the rate that the network is found to take
-	WaitsForPeer                // acknowledgements, or the peer's opening of a channel: all that may leave has left, or nothing is heard
+	WaitsForCeiling             // Config.Ceiling limits the rate: the network may carry more
+	WaitsForNetwork             // the network limits the rate
+	WaitsForPeer                // everything that may be sent was sent: acknowledgements or the opening of a channel are missing, or the peer is silent
 )
 
 var waitNames = [...]string{"nothing", "ceiling", "network", "peer"}
@@ -83,8 +85,8 @@ func (w Wait) String() string {
 	return "unknown"
 }
 
-// nearCeiling is the share of the ceiling from which on the ceiling is what limits: the
-// rate moves a little below it.
+// nearCeiling is the share of the ceiling from which on waits says WaitsForCeiling: a
+// rate that the ceiling limits varies a little below it.
 const nearCeiling = 0.85
 
 // waits returns what the messages in the queues wait for.
@@ -106,22 +108,23 @@ func (m *Mux) waits() Wait {
 	return WaitsForNetwork
 }
 
-// ChannelStats are the same for one channel.
+// ChannelStats are the figures of one channel. The first two groups are counters, the
+// third group are present values.
 type ChannelStats struct {
-	MessagesOut, MessagesIn uint64 // sent at least in part; delivered
-	BytesOut, BytesIn       uint64 // of those messages
-	Retransmits, Copies     uint64 // pieces
+	MessagesOut, MessagesIn uint64 // messages sent at least in part; messages delivered
+	BytesOut, BytesIn       uint64 // bytes of these messages
+	Retransmits, Copies     uint64 // pieces sent again, as in Stats
 
-	Expired    uint64 // dropped from the queue: deadline passed
-	Overflowed uint64 // dropped from the queue: QueueLimit
-	Replaced   uint64 // dropped from the queue: a newer one took the place
-	OverBudget uint64 // refused by Send
-	Stale      uint64 // came and were older than one delivered
-	Duplicates uint64 // pieces that came again
+	Expired    uint64 // messages dropped because their deadline passed, or they waited too long on a silent link
+	Overflowed uint64 // messages dropped because the queue was full
+	Replaced   uint64 // messages dropped because a newer one took their place in the queue
+	OverBudget uint64 // messages that Send refused with ErrBudget
+	Stale      uint64 // sequenced messages, or fragments of them, dropped because a newer one was delivered before
+	Duplicates uint64 // pieces that arrived again
 
 	Queued     int           // messages waiting to be sent
-	QueueBytes int           // of QueueLimit in use
-	QueueTime  time.Duration // from Send to the first packet, smoothed
+	QueueBytes int           // bytes of QueueLimit in use
+	QueueTime  time.Duration // time from Send to the first packet, smoothed
 	Held       int           // bytes held for reassembly and order
 }
 
@@ -155,7 +158,7 @@ func (m *Mux) ChannelStats(id ID) ChannelStats {
 
 func (m *Mux) drop(d DropReason) { m.stats.Drops[d]++ }
 
-// refuse counts a reliable frame that is not taken.
+// refuse counts a frame that is refused. Its packet must not be acknowledged.
 func (m *Mux) refuse(d DropReason) bool {
 	m.drop(d)
 	return false

@@ -8,25 +8,26 @@ import (
 	"unicode/utf8"
 )
 
-// An ID is a channel's number on the wire: its place in the table, from 1.
+// An ID is the number of a channel on the wire: its place in the table. The first is 1.
 type ID uint8
 
-// Control is the channel that every table has without naming it: reliable and
-// ordered, both ways, before all others. The layer above speaks to its like on it.
+// Control is the channel that every table has without an entry. It is reliable and
+// ordered, both ends may send on it, its MaxMessage is 64 KiB, its QueueLimit 256 KiB,
+// its Priority 0 and its Weight 1. The layer above uses it for its own messages.
 const Control ID = 0
 
-// MaxChannels is how many channels a table may name.
+// MaxChannels is the largest number of channels in a table, without Control.
 const MaxChannels = 63
 
-// A Mode is what a channel promises.
+// A Mode is what a channel promises about its messages.
 type Mode uint8
 
 // The four modes.
 const (
 	Unreliable        Mode = iota // at most once, in any order
-	Sequenced                     // at most once, never older than one delivered before
+	Sequenced                     // at most once, and never after a newer message
 	ReliableUnordered             // exactly once, in any order
-	ReliableOrdered               // exactly once, in the order sent
+	ReliableOrdered               // exactly once, in the order in which they were sent
 )
 
 func (m Mode) reliable() bool { return m >= ReliableUnordered }
@@ -59,42 +60,47 @@ func (d Direction) String() string {
 
 var directionNames = [...]string{"both", "to-server", "to-client"}
 
-// A Channel is one line of the table. Name, Mode, Direction, MaxMessage and
-// QueueLimit must be the same at both ends; the others say how this end sends.
+// A Channel is one line of the table. Name, Mode, Direction, MaxMessage and QueueLimit
+// must be the same at both ends. The other fields say how this end sends.
 type Channel struct {
-	// Name is how programs and errors call it: 1 to 64 bytes of UTF-8 without
-	// spaces or control characters, unlike all others.
+	// Name is the name of the channel in programs and errors: 1 to 64 bytes of UTF-8
+	// without spaces or control characters. The names in a table differ, and none is
+	// "control".
 	Name string
 
 	Mode      Mode
 	Direction Direction
 
-	// MaxMessage is the largest message in bytes. Zero means 256 KiB if the
-	// channel is reliable and 16 KiB if not; at most 8 MiB.
+	// MaxMessage is the size in bytes of the largest message. Zero means 256 KiB if the
+	// channel is reliable, else 16 KiB; 8 MiB is the limit.
 	MaxMessage int
 
-	// QueueLimit is how many bytes of messages may wait to be sent or
-	// acknowledged, each counted as its length and 32; it is also what the
-	// receiver holds at most. Zero means 1 MiB if the channel is reliable and
-	// 64 KiB if not. It must hold a message of MaxMessage. At the limit Send returns
-	// ErrBudget on a reliable channel, and drops the oldest message on others.
+	// QueueLimit limits the bytes of the messages that wait to be sent or acknowledged.
+	// Each message counts as its length plus 32. The receiver holds at most as many bytes.
+	// Zero means 1 MiB if the channel is reliable, else 64 KiB, but always enough for one
+	// message of MaxMessage; 64 MiB is the limit. If a message exceeds QueueLimit, Send
+	// returns ErrBudget on a reliable channel, and drops the oldest messages on others.
 	QueueLimit int
 
-	// Priority is from 0, sent first, to 7. It is strict: a channel waits while one
-	// of a lower number has anything to send, however long that is, and gets nothing
-	// of a rate that those use up. Give it a Guarantee if it must go on meanwhile.
+	// Priority is from 0, sent first, to 7. It is strict: a channel waits as long as a
+	// channel with a lower number has something to send. While those use the whole rate,
+	// it sends nothing. Set a Guarantee if the channel must send nevertheless.
 	Priority int
 
-	// Guarantee is a share in bytes per second that the channel gets even
-	// while channels before it are busy, as far as the rate allows. Zero is none.
+	// Guarantee is a rate in bytes per second that the channel gets before channels
+	// without one, whatever their priorities, as far as the rate of the link allows. Zero
+	// means none.
 	Guarantee int
 
-	// Weight divides what channels of one Priority get. Zero means 1; at most 1000.
+	// Weight is the channel's part of what the channels of one Priority get: a channel
+	// with Weight 2 sends twice as much as one with Weight 1. Zero means 1; 1000 is the
+	// limit.
 	Weight int
 
-	// Copies is how often a small reliable message that is not acknowledged
-	// may ride again in packets that leave anyway, while the link loses more
-	// than one in a hundred. Zero means as many as the loss asks for, 2 to 6; negative means none.
+	// Copies limits how often a reliable message of at most 512 bytes that is not
+	// acknowledged is sent again in the free space of other packets. Copies are sent while
+	// the link loses more than 1 % of packets. Zero means 2 to 6, depending on the loss;
+	// negative means none; 16 is the limit.
 	Copies int
 }
 
@@ -105,7 +111,7 @@ const (
 	maxName      = 64
 	maxPriority  = 7
 	maxWeight    = 1000
-	messageCost  = 32 // what a message counts for besides its bytes
+	messageCost  = 32 // added to the length of a message where it counts against QueueLimit
 	controlQueue = 256 << 10
 	controlMax   = 64 << 10
 )
@@ -130,10 +136,10 @@ func (c Channel) withDefaults() Channel {
 
 var controlChannel = Channel{Name: "control", Mode: ReliableOrdered, MaxMessage: controlMax, QueueLimit: controlQueue, Weight: 1}
 
-// Channels is the table of channels. A channel's ID is its index plus one.
+// Channels is a table of channels. The ID of a channel is its index plus one.
 type Channels []Channel
 
-// ID returns the number of the channel called name.
+// ID returns the number of the channel with a name, and false if there is none.
 func (cs Channels) ID(name string) (ID, bool) {
 	for i := range cs {
 		if cs[i].Name == name {
@@ -143,7 +149,8 @@ func (cs Channels) ID(name string) (ID, bool) {
 	return 0, false
 }
 
-// Name returns the name of a channel, or the empty string.
+// Name returns the name of a channel, or the empty string if the table has no such
+// channel. The name of Control is "control".
 func (cs Channels) Name(id ID) string {
 	if id == Control {
 		return controlChannel.Name
@@ -154,7 +161,7 @@ func (cs Channels) Name(id ID) string {
 	return cs[id-1].Name
 }
 
-// Validate returns nil or a *TableError.
+// Validate returns nil if the table is valid, else a *TableError that says what is wrong.
 func (cs Channels) Validate() error {
 	if len(cs) > MaxChannels {
 		return &TableError{Channel: "#64", Field: "table", Problem: "a table has at most 63 channels"}
@@ -216,9 +223,9 @@ func validName(s string) bool {
 	return true
 }
 
-// AppendText appends the table in the form that is hashed, one channel a line:
-// number, name, mode, direction, largest message, queue limit. Defaults are written
-// out, so a table that states them equals one that leaves them open.
+// AppendText appends the table as text, of which Hash is the hash. Each channel is one
+// line: number, name, mode, direction, MaxMessage, QueueLimit. The text has defaults in
+// place of zero values, so a table with zero values equals one that states the defaults.
 func (cs Channels) AppendText(b []byte) []byte {
 	for i := range cs {
 		b = append(cs[i].AppendLine(b, ID(i+1)), '\n')
@@ -226,23 +233,23 @@ func (cs Channels) AppendText(b []byte) []byte {
 	return b
 }
 
-// AppendLine appends a channel's line of the table's text, without its end.
+// AppendLine appends the channel's line of the text, without the newline.
 func (c Channel) AppendLine(b []byte, id ID) []byte {
 	c = c.withDefaults()
 	return fmt.Appendf(b, "%d %s %s %s %d %d", id, c.Name, c.Mode, c.Direction, c.MaxMessage, c.QueueLimit)
 }
 
-// maxGuarantee is the largest that a line tells of. A greater one has the same effect.
+// maxGuarantee is the largest Guarantee in a line. A larger one has the same effect.
 const maxGuarantee = 1<<31 - 1
 
-// AppendOpenLine appends the channel's line, and behind it how the peer is to send:
-// priority, guarantee and weight.
+// AppendOpenLine appends the channel's line, followed by the values with which the peer
+// sends on the channel: priority, guarantee and weight.
 func (c Channel) AppendOpenLine(b []byte, id ID) []byte {
 	c = c.withDefaults()
 	return fmt.Appendf(c.AppendLine(b, id), " %d %d %d", c.Priority, min(c.Guarantee, maxGuarantee), c.Weight)
 }
 
-// parseFields reads the fields that AppendLine wrote. It leaves the bounds to check.
+// parseFields reads the fields of a line of AppendLine. It does not check the limits.
 func parseFields(f []string, id ID) (Channel, bool) {
 	if len(f) != 6 || f[0] != strconv.Itoa(int(id)) {
 		return Channel{}, false
@@ -252,15 +259,16 @@ func parseFields(f []string, id ID) (Channel, bool) {
 	return c, ok && c.MaxMessage != 0 && c.QueueLimit != 0 // zero is not written: it stands for the default
 }
 
-// parseNumber reads a number of 32 bits, and reports whether s is how it is written.
+// parseNumber reads a number of 32 bits. It returns false if s is not the decimal form of
+// such a number.
 func parseNumber(s string, v *int) bool {
-	n, _ := strconv.ParseInt(s, 10, 32) // with an error, n is a number that is not written like s
+	n, _ := strconv.ParseInt(s, 10, 32) // with an error, the decimal form of n is not s
 	*v = int(n)
 	return strconv.Itoa(*v) == s
 }
 
-// ParseChannel reads what AppendLine or AppendOpenLine wrote, and reports whether it is
-// a channel of that number.
+// ParseChannel reads a line of AppendLine or AppendOpenLine. It returns false if the line
+// is malformed, exceeds a limit, or has another number than id.
 func ParseChannel(line string, id ID) (Channel, bool) {
 	f := strings.Split(line, " ")
 	n := min(len(f), 6)
@@ -272,12 +280,12 @@ func ParseChannel(line string, id ID) (Channel, bool) {
 	return c, problem == ""
 }
 
-// parseSending reads how this end is to send.
+// parseSending reads the three fields that AppendOpenLine adds.
 func (c *Channel) parseSending(f []string) bool {
 	return len(f) == 3 && parseNumber(f[0], &c.Priority) && parseNumber(f[1], &c.Guarantee) && parseNumber(f[2], &c.Weight) && c.Weight != 0
 }
 
-// ParseChannels reads what AppendText wrote, at most 8 KiB of it.
+// ParseChannels reads the text of AppendText, at most 8 KiB. The error is a *TableError.
 func ParseChannels(text string) (Channels, error) {
 	bad := func(line int) error {
 		return &TableError{Channel: "#" + strconv.Itoa(line+1), Field: "table", Problem: "not the text of a table"}
@@ -308,10 +316,11 @@ func index(names []string, s string) int {
 			return i
 		}
 	}
-	return len(names) // which Validate refuses
+	return len(names) // Validate refuses it
 }
 
-// Hash is FNV-1a, 64 bits, of the table's text. Equal tables have equal hashes.
+// Hash returns the 64-bit FNV-1a hash of the table's text. Equal tables have equal
+// hashes.
 //
 // https://datatracker.ietf.org/doc/html/draft-eastlake-fnv
 func (cs Channels) Hash() uint64 {
@@ -320,8 +329,8 @@ func (cs Channels) Hash() uint64 {
 	return h.Sum64()
 }
 
-// Compare returns nil if both tables promise the same, else a *TableError that
-// names the first difference.
+// Compare returns nil if the five fields that must be the same are the same in both
+// tables, else a *TableError that names the first difference.
 func (cs Channels) Compare(theirs Channels) error {
 	for i := range min(len(cs), len(theirs)) {
 		a, b := cs[i].withDefaults(), theirs[i].withDefaults()
