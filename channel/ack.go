@@ -5,22 +5,22 @@ import (
 	"math/bits"
 )
 
-// maxAckDelay is how long a lone acknowledgement waits for a packet to ride in.
+// maxAckDelay is how long an acknowledgement waits for a packet with content.
 const maxAckDelay = 20_000_000 // ns
 
-// received knows which of the peer's packets came: the last window of them, for
-// telling duplicates apart, and what of that is still worth saying.
+// received records which of the peer's last receivedWindow packets have arrived, to
+// detect duplicates and to write ack blocks.
 type received struct {
-	next   uint64 // one more than the largest that came; 0 before the first
-	floor  uint64 // the peer knows of all that came below this
-	news   uint64 // the smallest that came since the last ack block
+	next   uint64 // largest number that has arrived, plus one; 0 before the first
+	floor  uint64 // the peer knows which packets below this have arrived
+	news   uint64 // smallest number that has arrived since the last ack block
 	bits   [receivedWindow / 64]uint64
-	lastAt moment // when the largest came
+	lastAt moment // when the largest number arrived
 
-	eliciting int    // packets that came since the last ack block and want one
-	due       moment // when one must leave
+	eliciting int    // packets since the last ack block that must be acknowledged
+	due       moment // when an ack block must leave
 
-	// Loss is measured in spans of lossSpan numbers.
+	// Loss is measured in spans of at least lossSpan numbers.
 	spanStart uint64
 	spanCame  int
 	loss      float64
@@ -42,11 +42,11 @@ func (r *received) has(n uint64) bool {
 	return *w&mask != 0
 }
 
-// expand makes a truncated number whole.
+// expand returns the full number of a packet.
 func (r *received) expand(p *packet) uint64 { return expand(p.number, p.numberLen, r.next) }
 
-// fresh reports whether a packet came for the first time. One that is older than
-// the window counts as known.
+// fresh reports whether a packet arrives for the first time. It returns false for a packet
+// that is older than the window.
 func (r *received) fresh(n uint64) bool {
 	if n >= r.next {
 		return true
@@ -54,7 +54,7 @@ func (r *received) fresh(n uint64) bool {
 	return r.next-n <= receivedWindow && !r.has(n)
 }
 
-// mark takes note of a fresh packet.
+// mark records a fresh packet.
 func (r *received) mark(t moment, n uint64, eliciting bool) {
 	gap := n != r.next
 	if n >= r.next {
@@ -64,7 +64,7 @@ func (r *received) mark(t moment, n uint64, eliciting bool) {
 	w, mask := r.bit(n)
 	*w |= mask
 	r.news = min(r.news, n)
-	r.floor = min(r.floor, n) // one that comes late is news again
+	r.floor = min(r.floor, n) // the peer does not know of a packet that arrives late
 	r.measure(n)
 	if !eliciting {
 		return
@@ -74,11 +74,11 @@ func (r *received) mark(t moment, n uint64, eliciting bool) {
 		r.due = t + maxAckDelay
 	}
 	if gap {
-		r.due = t // what is missing should be known soon
+		r.due = t // the peer should know at once that packets are missing or late
 	}
 }
 
-// forget clears the window's bits that numbers before n now stand for; that of n is set.
+// forget clears the bits of the numbers from r.next to n-1; mark sets the bit of n.
 func (r *received) forget(n uint64) {
 	if n-r.next >= receivedWindow {
 		clear(r.bits[:])
@@ -93,7 +93,7 @@ func (r *received) forget(n uint64) {
 	}
 }
 
-// measure estimates the share of the peer's packets that do not come.
+// measure estimates the share of the peer's packets that do not arrive.
 func (r *received) measure(n uint64) {
 	if n < r.spanStart {
 		return
@@ -108,7 +108,7 @@ func (r *received) measure(n uint64) {
 	r.spanStart, r.spanCame = r.next, 0
 }
 
-// block fills a with what came, newest ranges first.
+// block fills a with the ranges of packets that have arrived, newest first.
 func (r *received) block(t moment, a *ackBlock) {
 	low := max(r.floor, r.next-min(r.next, receivedWindow))
 	largest := r.next - 1
@@ -144,7 +144,7 @@ func (r *received) runStart(n, low uint64) uint64 {
 	}
 }
 
-// prior returns the largest number up to n that came.
+// prior returns the largest number up to n, and not below low, that has arrived.
 func (r *received) prior(n, low uint64) (uint64, bool) {
 	for {
 		w, _ := r.bit(n)
@@ -160,9 +160,9 @@ func (r *received) prior(n, low uint64) (uint64, bool) {
 	}
 }
 
-// said takes note that an ack block has left.
+// said notes that an ack block has left.
 func (r *received) said() { r.eliciting, r.due, r.news = 0, never, math.MaxUint64 }
 
-// confirmed takes note that the peer knows all that came up to largest, because a
-// packet came to it that said so. What has come since may be below that.
+// confirmed notes that the peer has received an ack block with this largest number. It
+// does not know of packets with smaller numbers that have arrived since (news).
 func (r *received) confirmed(largest uint64) { r.floor = min(max(r.floor, largest+1), r.news) }

@@ -46,7 +46,7 @@ func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 	return b
 }
 
-// mayContent reports whether congestion control lets a packet leave.
+// mayContent reports whether congestion control allows a packet with content to leave.
 func (m *Mux) mayContent(t moment) bool {
 	m.work = false
 	m.pacer.refill(t, m.cc.pace())
@@ -59,12 +59,12 @@ func (m *Mux) mayContent(t moment) bool {
 	}
 	if m.ping || m.hasWork(t) {
 		m.cc.round.limited = true
-		m.work = window // an acknowledgement opens the window, not time
+		m.work = window // a full window needs an acknowledgement, not time
 	}
 	return false
 }
 
-// appendContent appends what the channels have, then what may ride along.
+// appendContent appends the pieces of channels, a ping if one is due, and copies.
 func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
 	body := len(b)
 	if m.alone {
@@ -84,8 +84,9 @@ func (m *Mux) appendContent(b []byte, end int, t moment, p *sentPacket) []byte {
 	return b
 }
 
-// ackEnd is where an ack block ends at the latest: it leaves room for the largest
-// piece. Of a small packet that is most, so only if there is one to send.
+// ackEnd returns where an ack block must end. It leaves room for the largest piece. In a
+// packet with a small limit that is most of the space, so it does so only if there is a
+// piece to send.
 func (m *Mux) ackEnd(t moment, start, end int, content bool) int {
 	if end-start < MinLimit && !(content && m.hasWork(t)) {
 		return end
@@ -102,8 +103,9 @@ func (m *Mux) appendAck(b []byte, start int, t moment, p *sentPacket, end int) [
 	return b
 }
 
-// askForAck makes a packet of nothing but an ack block worth an answer, once a
-// round trip, when the block has grown: what the peer knows need not be repeated.
+// askForAck adds a ping to a packet that has only an ack block, at most once in a round
+// trip, if the block has 8 further ranges or more. When the peer acknowledges the packet,
+// this end need not repeat those ranges.
 func (m *Mux) askForAck(b []byte, t moment, p *sentPacket) []byte {
 	m.stats.AcksOut++
 	if m.ackOut.ranges < 8 || t < m.askedAt+m.rtt.smoothed || m.closed || m.closing.begun {
@@ -114,7 +116,7 @@ func (m *Mux) askForAck(b []byte, t moment, p *sentPacket) []byte {
 	return append(b, frameControl|controlPing)
 }
 
-// leave takes note of a packet of n bytes that goes out.
+// leave records a packet of n bytes that is sent.
 func (m *Mux) leave(p *sentPacket, n int, t moment) {
 	p.size = n
 	if p.ackTop > 0 {
@@ -132,7 +134,8 @@ func (m *Mux) leave(p *sentPacket, n int, t moment) {
 	m.stats.BytesOut += uint64(n)
 }
 
-// room4flight forgets the oldest packet if no more can be remembered.
+// room4flight removes the oldest packet of the flight while the flight is full. A packet
+// that is still flying counts as lost.
 func (m *Mux) room4flight(t moment) {
 	f := &m.flight
 	for f.full() {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A moment is a time since the Mux was made. It never goes back, whatever the
-// caller's clock does.
+// A moment is the time since the Mux was made. It never decreases, even if the caller's
+// clock does.
 type moment = time.Duration
 
 const never moment = math.MaxInt64
 
-// clock turns times into moments. The calls of one turn all have the same time, so
-// the last one is kept: to compare is cheaper than to subtract.
+// clock converts times to moments. The calls of one turn usually have the same time, so
+// it keeps the last one: a comparison is cheaper than a subtraction.
 type clock struct {
 	start time.Time
 	last  time.Time
@@ -31,7 +31,8 @@ func (c *clock) advance(now time.Time) {
 	c.now = max(c.now, now.Sub(c.start))
 }
 
-// seconds is d.Seconds without its two divisions, which is close enough for a rate.
+// seconds returns d in seconds. It is faster than d.Seconds, which has two divisions, and
+// exact enough for a rate.
 func seconds(d time.Duration) float64 { return float64(d) * 1e-9 }
 
 func (c *clock) time(t moment) time.Time {

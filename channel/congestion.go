@@ -5,65 +5,66 @@ import (
 	"time"
 )
 
-// congestion decides how many bytes per second may be sent. It watches two things:
-// whether packets begin to wait in a queue on the way, and how fast bytes arrive at
-// the other end. Loss alone means nothing: a radio link loses at random.
+// congestion decides how many bytes per second may be sent. It measures two things:
+// whether packets wait in a queue of the network, and at what rate bytes arrive at the
+// peer. It ignores loss as such, because a radio link loses packets at random.
 //
-// It works in rounds. A round ends when a packet that was sent after its beginning
-// is acknowledged, and no sooner than minRound. At the start the rate doubles each
-// round, until packets wait or doubling no longer helps. After that it grows slowly
-// while it is used up. When packets wait, less than what arrives is sent until the
-// queue should be empty, then a little less than what arrived before.
+// It works in rounds. A round ends when a packet that was sent after its beginning is
+// acknowledged, but not before minRound. At the start the rate doubles in each round,
+// until packets wait or doubling has no effect. Then the rate grows slowly, as long as the
+// sender uses all of it. When packets wait, the sender sends less than what arrives until
+// the queue should be empty, and then a little less than what arrived before.
 //
-// Packets wait when a few round trips on end are longer than the shortest of the
-// last ten seconds: jitter stretches single packets, a queue all of them. What one
-// round trip usually differs from the next by is allowed for; a queue grows slowly.
-// And if packets still wait after the queue should have been drained, there was none.
+// Packets wait if three round trips in a row are longer than the shortest one of the last
+// ten seconds by more than an allowance. Jitter makes single round trips longer, a queue
+// makes all of them longer. The allowance grows with the usual difference between one
+// round trip and the next, because a queue grows slowly. If packets still wait after the
+// queue should be empty, there was no queue of this sender.
 type congestion struct {
 	rate, floor, ceiling float64 // bytes per second
 	startup              bool
 
-	minRTT  time.Duration // shortest recent one, 0 before the first sample
-	minAt   moment
-	probing moment // until then the rate is halved to see the path empty; 0 otherwise
+	minRTT  time.Duration // shortest recent round trip; 0 before the first sample
+	minAt   moment        // when it was measured
+	probing moment        // until then the rate is halved, to measure the path without a queue; 0 otherwise
 
-	delivered uint64 // bytes acknowledged, all told
+	delivered uint64 // bytes acknowledged so far
 	round     round
-	recent    [bandwidthRounds]float64 // what arrived in the last rounds, bytes per second
+	recent    [bandwidthRounds]float64 // delivery rates of the last rounds, bytes per second
 	rounds    int
 
-	jitter  time.Duration    // what one round trip differs from the next by, smoothed
+	jitter  time.Duration    // difference between one round trip and the next, smoothed
 	lately  [2]time.Duration // the last two round trips
-	stalled int              // rounds on end of the start in which doubling did not help
+	stalled int              // rounds of the start in a row in which doubling had no effect
 
-	calm       int     // rounds of growth on end
-	resume     float64 // the rate to go on with when the queue is drained; 0 otherwise
-	drainUntil moment
-	before     float64       // the rate before that; 0 if the start ended so, which doubled too often
-	waited     time.Duration // what packets waited then
-	chance     time.Duration // what they wait though no queue of ours is there
+	calm       int           // rounds of growth in a row
+	resume     float64       // rate to continue with when the queue is drained; 0 if none is
+	drainUntil moment        // when the queue should be empty
+	before     float64       // rate to restore if there was no queue; 0 after the start, which overshoots
+	waited     time.Duration // how long packets waited when draining began
+	chance     time.Duration // how long packets wait without a queue of this sender
 
-	slowRate, slowDelivery float64 // smoothed over rounds that were limited
-	refRate, refDelivery   float64 // what they were when delivery last followed
+	slowRate, slowDelivery float64 // rate and delivery rate, smoothed over limited rounds
+	refRate, refDelivery   float64 // their values when the delivery rate last grew with the rate
 }
 
-// round is what one round has shown so far.
+// round is what one round has measured so far.
 type round struct {
-	end       uint64 // the first packet of the next one
-	at        moment
-	delivered uint64 // at its beginning
+	end       uint64 // first packet of the next round
+	at        moment // when the round began
+	delivered uint64 // congestion.delivered when the round began
 	sent      int    // bytes
-	limited   bool   // more could have been sent
+	limited   bool   // congestion control has held packets back
 	shortest  time.Duration
-	steady    time.Duration // the longest that three round trips on end exceeded
+	steady    time.Duration // the largest value that three round trips in a row reached or exceeded
 }
 
 const (
 	bandwidthRounds = 10
 	minRound        = 50 * time.Millisecond
 	minRTTAge       = 10 * time.Second
-	shortWait       = 10 * time.Millisecond // what packets may wait, with what a packet takes
-	longWait        = 40 * time.Millisecond
+	shortWait       = 10 * time.Millisecond // part of the allowance
+	longWait        = 40 * time.Millisecond // wait beyond the allowance that counts as a long queue
 	maxPacketTime   = 40 * time.Millisecond
 	maxChance       = 200 * time.Millisecond
 	calmRounds      = 15
@@ -74,7 +75,8 @@ func (c *congestion) init(rate, floor, ceiling float64) {
 	c.round.shortest = math.MaxInt64
 }
 
-// window is how many bytes may be under way: what fills the path twice.
+// window returns the largest number of bytes in flight: twice what the path holds, and
+// slack.
 func (c *congestion) window(r *rtt, loss float64) int {
 	path := c.minRTT
 	if path == 0 {
@@ -83,14 +85,14 @@ func (c *congestion) window(r *rtt, loss float64) int {
 	return int(min(c.rate*seconds(2*path+30*time.Millisecond)+c.slack(loss)*MaxPacket, math.MaxInt32))
 }
 
-// slack is how many packets more: a few, and where acknowledgements are lost, too, as
-// many as make an answer likely. Or a sender whose window is full of packets that have
-// long arrived waits for one timeout after the other.
+// slack returns the number of further packets in the window: three, and more if many
+// packets are lost. If acknowledgements are lost, too, a sender whose window is full of
+// packets that have arrived would otherwise wait for one timeout after the other.
 func (c *congestion) slack(loss float64) float64 {
 	return 3 + 80*max(0, min(loss, 0.5)-0.3)
 }
 
-// pace is the rate that packets leave at now.
+// pace returns the rate at which packets leave now.
 func (c *congestion) pace() float64 {
 	if c.probing != 0 {
 		return max(c.rate/2, c.floor/2)
@@ -98,14 +100,14 @@ func (c *congestion) pace() float64 {
 	return c.rate
 }
 
-// allowance is what packets may wait at most: a little, and what a packet of ours
-// takes on the link itself or what is chance.
+// allowance returns how long packets may wait: shortWait, and the largest of the time that
+// a packet takes on the link, the jitter, and chance.
 func (c *congestion) allowance() time.Duration {
 	packet := time.Duration(MaxPacket / c.rate * float64(time.Second))
 	return shortWait + max(min(packet, maxPacketTime), min(4*c.jitter, maxChance), min(c.chance, 10*c.jitter, maxChance))
 }
 
-// sample takes a round trip.
+// sample adds a measured round trip.
 func (c *congestion) sample(t moment, d time.Duration) {
 	r := &c.round
 	r.shortest = min(r.shortest, d)
@@ -119,8 +121,9 @@ func (c *congestion) sample(t moment, d time.Duration) {
 	}
 }
 
-// excess is how much longer than allowed packets wait in this round. A sender that
-// does not use its rate up fills no queue, unless the link is narrower than that.
+// excess returns how much longer than allowed packets wait in this round. A sender that
+// does not use its whole rate causes no queue, unless the link carries even less; so then
+// a wait must be longer.
 func (c *congestion) excess() time.Duration {
 	e := c.round.steady - c.minRTT - c.allowance()
 	if !c.round.limited {
@@ -129,8 +132,8 @@ func (c *congestion) excess() time.Duration {
 	return e
 }
 
-// acked takes what one ack block told: largest is the newest packet in it, loss the
-// share of packets lost recently.
+// acked processes one ack block: largest is the newest packet in it, next the next packet
+// to be sent, bytes what was newly acknowledged, loss the share of packets lost recently.
 func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float64) {
 	c.delivered += uint64(bytes)
 	r := &c.round
@@ -143,7 +146,7 @@ func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float
 		return
 	}
 	span := seconds(t - r.at)
-	// To wait for the pacer now and then is not to use up the rate.
+	// A sender that sometimes waits for the pacer does not use the whole rate.
 	r.limited = r.limited && float64(r.sent) > 0.7*c.pace()*span
 	c.judge(t, float64(c.delivered-r.delivered)/span, loss)
 	c.begin(t, next)
@@ -153,7 +156,7 @@ func (c *congestion) begin(t moment, next uint64) {
 	c.round = round{end: next, at: t, delivered: c.delivered, shortest: math.MaxInt64}
 }
 
-// judge ends a round in which rate bytes per second arrived.
+// judge sets the rate after a round in which rate bytes per second arrived.
 func (c *congestion) judge(t moment, rate, loss float64) {
 	before := c.delivery()
 	if c.round.limited || rate > before {
@@ -164,9 +167,9 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 	excess := c.excess()
 	arrived := rate
 	if excess <= longWait {
-		arrived = max(rate, before) // jitter moves what arrives from round to round, too
+		arrived = max(rate, before) // because of jitter the bytes of one round may arrive in the next
 	}
-	arrived = min(c.rate, max(c.floor, arrived/(1-min(loss, 0.5)))) // had there been no random loss
+	arrived = min(c.rate, max(c.floor, arrived/(1-min(loss, 0.5)))) // as if there were no random loss
 	switch {
 	case c.probing != 0:
 	case c.resume != 0:
@@ -190,8 +193,8 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 	}
 }
 
-// grow raises the rate by 2 % and a little more, so that of two senders the slower
-// one gains. After a while in which no queue came of it the steps get larger.
+// grow raises the rate by 2 % and a small amount that helps the slower of two senders more
+// than the faster. After calmRounds rounds of growth the steps become larger.
 func (c *congestion) grow() {
 	c.calm++
 	c.chance -= c.chance / 64
@@ -199,7 +202,7 @@ func (c *congestion) grow() {
 	c.set(c.rate*(1+step) + min(600, c.rate/50))
 }
 
-// start doubles the rate while that helps.
+// start doubles the rate, or ends the start if doubling has no effect any more.
 func (c *congestion) start(rate, before, arrived float64) {
 	if !c.round.limited {
 		return
@@ -217,8 +220,8 @@ func (c *congestion) start(rate, before, arrived float64) {
 	c.set(min(2*c.rate, max(c.rate, 3*arrived)))
 }
 
-// drain sends a share of what arrives until the queue should be empty, and then goes
-// on with another.
+// drain sets the rate to a share of what arrives until the queue should be empty. The rate
+// after that is resume times what arrives.
 func (c *congestion) drain(t moment, arrived, share, resume float64) {
 	c.before, c.waited = c.rate, c.round.steady-c.minRTT
 	c.drainUntil = t + c.minRTT + minRound + time.Duration(float64(c.waited)/(1-share))
@@ -227,10 +230,9 @@ func (c *congestion) drain(t moment, arrived, share, resume float64) {
 	c.calm = 0
 }
 
-// worse reports whether the queue grew while it was being drained: the link may have
-// become so narrow that only the beginning of the queue was seen. A round must end then,
-// though none of its packets will have arrived for long. Near the floor there is nothing
-// to gain.
+// worse reports whether the queue has grown while it was drained: the link may be so
+// narrow that drain has seen only the beginning of the queue. Then the round must end now,
+// because none of its packets will arrive soon. Near the floor this would not help.
 func (c *congestion) worse() bool {
 	return c.resume != 0 && c.before > 8*c.floor && c.round.steady-c.minRTT > 2*c.waited+4*longWait
 }
@@ -238,17 +240,18 @@ func (c *congestion) worse() bool {
 // drained ends the draining when its time has come.
 func (c *congestion) drained() {
 	if c.round.at < c.drainUntil {
-		return // the round may still have seen the queue
+		return // the round may have begun before the queue was empty
 	}
 	c.learn()
 	c.set(c.resume)
 	c.resume = 0
 }
 
-// learn asks, when the queue should be empty, whether there was any. If packets wait
-// as before though little was sent, the rate goes on as it was, and such a wait is
-// allowed for. It must be one that the jitter explains, and the jitter more than our
-// own packets make: or two senders would take each other's queue for chance.
+// learn decides, when the queue should be empty, whether there was a queue. If packets
+// wait as long as before although little was sent, there was none: learn restores the rate
+// and sets chance, so that such a wait is allowed. The jitter must explain the wait, and
+// must be larger than the jitter that this end's packets cause: otherwise two senders
+// would take the queue of the other for chance.
 func (c *congestion) learn() {
 	left, packet := c.round.steady-c.minRTT, MaxPacket/c.before*float64(time.Second)
 	if c.before == 0 || left < c.waited/2 || left > 2*c.waited || c.waited > 10*c.jitter || float64(c.jitter) < 2*packet {
@@ -259,8 +262,8 @@ func (c *congestion) learn() {
 	c.resume = c.before
 }
 
-// follows reports whether what arrives still grows with what is sent. A policer
-// that drops what is too much, without a queue, shows itself here only.
+// follows reports whether the delivery rate still grows with the rate. Only this detects
+// a policer that drops packets above a rate, without a queue.
 func (c *congestion) follows(rate float64) bool {
 	if c.slowRate == 0 {
 		c.slowRate, c.slowDelivery = c.rate, rate
@@ -274,7 +277,7 @@ func (c *congestion) follows(rate float64) bool {
 		return true
 	}
 	if c.slowDelivery < 1.05*c.refDelivery {
-		c.slowRate, c.slowDelivery = 0.7*c.slowRate, 0.7*min(c.slowDelivery, c.refDelivery) // so much should arrive then
+		c.slowRate, c.slowDelivery = 0.7*c.slowRate, 0.7*min(c.slowDelivery, c.refDelivery) // expected values at the rate that judge sets
 		return false
 	}
 	c.refRate, c.refDelivery = c.slowRate, c.slowDelivery
@@ -283,9 +286,9 @@ func (c *congestion) follows(rate float64) bool {
 
 func (c *congestion) set(rate float64) { c.rate = min(max(rate, c.floor), c.ceiling) }
 
-// refresh sees to it that the shortest round trip is not an old one: the path may
-// have changed. For two round trips little is sent, so that a queue of our own does
-// not pass for the path.
+// refresh replaces minRTT when it is older than minRTTAge, because the path may have
+// changed. If the sender uses its whole rate, refresh halves it for two round trips first:
+// a queue of this sender must not count as part of the path.
 func (c *congestion) refresh(t moment) {
 	switch {
 	case c.probing != 0 && t >= c.probing:
@@ -300,7 +303,7 @@ func (c *congestion) refresh(t moment) {
 	}
 }
 
-// delivery is the most bytes per second that arrived in one of the last rounds.
+// delivery returns the highest delivery rate of the last rounds.
 func (c *congestion) delivery() float64 {
 	best := 0.0
 	for _, r := range c.recent {

@@ -13,27 +13,27 @@ const (
 	frameChannel  = 1<<6 - 1
 )
 
-// Control kinds. From 32 on a frame is a length varint and as many bytes, which
-// who does not know the kind skips.
+// Control kinds. A frame of kind 32 or more is a length varint and as many bytes; an end
+// that does not know the kind skips it.
 const (
 	controlPadding   = 0 // nothing follows
-	controlPing      = 1 // nothing follows; the packet wants an acknowledgement
+	controlPing      = 1 // nothing follows; the packet must be acknowledged
 	controlClose     = 2 // code varint, length varint, text
 	controlExtension = 32
 	controlGivenUp   = 32 // an extension: bytes varint; more is ignored. Just before a close frame
 )
 
 const (
-	// pieceSize is the length of each fragment but the last. It is the same on
-	// all links, so a fragment has one name for good: channel, id, index.
+	// pieceSize is the length of each fragment except the last. It is the same on all
+	// links, so channel, id and index identify a fragment also after Relink.
 	pieceSize = 1024
 	// maxFragmentHeader is the kind, an id of 8 bytes, index and total.
 	maxFragmentHeader = 1 + 8 + 2 + 4
-	// maxCloseText bounds the text of a close frame.
+	// maxCloseText is the longest text of a close frame in bytes.
 	maxCloseText = 256
 )
 
-// pieces is how many pieces a message of n bytes is sent in.
+// pieces returns the number of pieces of a message of n bytes.
 func pieces(n int) int {
 	return max(1, (n+pieceSize-1)/pieceSize)
 }
@@ -121,17 +121,17 @@ func (f *frame) parseControl(b []byte) int {
 	return at + int(n)
 }
 
-// appendGivenUp appends how many bytes of messages a close gives up.
+// appendGivenUp appends a frame with the number of bytes that a close gives up.
 func appendGivenUp(b []byte, n uint64) []byte {
 	b = append(b, frameControl|controlGivenUp, byte(varintLen(n)))
 	return appendVarint(b, n)
 }
 
-// eliciting reports whether the frame's packet wants an acknowledgement.
+// eliciting reports whether the packet of the frame must be acknowledged.
 func (f *frame) eliciting() bool { return f.kind != frameControl || f.channel != controlPadding }
 
-// wellFormed reports whether b is frames from one end to the other, and whether
-// they want an acknowledgement.
+// wellFormed reports whether b consists of well-formed frames, and whether their packet
+// must be acknowledged.
 func wellFormed(b []byte) (ok, eliciting bool) {
 	var f frame
 	for len(b) > 0 {
@@ -145,7 +145,7 @@ func wellFormed(b []byte) (ok, eliciting bool) {
 	return true, eliciting
 }
 
-// pieceLen is what piece i of a message takes in a packet.
+// pieceLen returns the length in bytes of piece i of a message in a packet.
 func pieceLen(bare bool, id uint64, size, i int) int {
 	switch {
 	case size > pieceSize:

@@ -2,36 +2,38 @@ package channel
 
 import "time"
 
-// Packets are lost when one three or more newer was acknowledged, or a newer one was
-// and they are an eighth older than a round trip.
+// A packet is considered lost if a packet sent after it was acknowledged, and it was sent
+// at least packetThreshold packets before that one or is older than 9/8 of a round trip.
 //
 // https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
 const (
 	packetThreshold    = 3
 	maxPacketThreshold = 256
 	maxProbes          = 10
-	darkAfter          = 5  // timeouts on end: about a second
+	darkAfter          = 5  // timeouts in a row: about a second
 	lossMemory         = 64 // packets over which the share of losses is smoothed
 )
 
 // recovery says when to look for lost packets and when to probe.
 type recovery struct {
-	lossAt    moment // when the next packet is old enough to be lost
-	lastSent  moment // of an eliciting packet
-	timeouts  int    // probes on end without an answer
-	probes    int    // packets that may leave whatever the pacer says
-	threshold uint64 // grows when the link turns out to reorder
-	share     float64
+	lossAt    moment  // when the next packet is old enough to be lost
+	lastSent  moment  // when the last packet that must be acknowledged was sent, or the last timeout
+	timeouts  int     // timeouts in a row without an acknowledgement
+	probes    int     // packets that may leave now although congestion control says no
+	threshold uint64  // packetThreshold, or more if the link reorders
+	share     float64 // share of packets lost, smoothed
 }
 
 func (l *recovery) init() { *l = recovery{lossAt: never, threshold: packetThreshold} }
 
-// silent reports whether nobody answers: one probe alone may be lost.
+// silent reports whether the peer does not answer: two timeouts in a row, because the
+// probes of one may be lost.
 func (l *recovery) silent() bool { return l.timeouts > 1 }
 
 func (l *recovery) resolved(lost float64) { l.share += (lost - l.share) / lossMemory }
 
-// receiveAck applies an ack block. It reports whether the block is possible.
+// receiveAck processes an ack block. It returns false if the block acknowledges packets
+// that were never sent.
 func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 	f := &m.flight
 	back := (f.next - 1 - uint64(a.largest)) & 0xffff
@@ -68,7 +70,7 @@ func (m *Mux) receiveAck(t moment, a *ackBlock) bool {
 	return true
 }
 
-// ackRange takes the packets from low to high as arrived.
+// ackRange processes one range of an ack block: the packets from low to high have arrived.
 func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 	f := &m.flight
 	end := min(high+1, f.next)
@@ -104,8 +106,8 @@ func (m *Mux) ackRange(t moment, low, high uint64, newly *bool, bytes *int) {
 	}
 }
 
-// detect takes for lost what is too far behind largest, and sets the time to look
-// again.
+// detect finds the packets that are lost, given that packet largest is acknowledged, and
+// sets lossAt, the time of the next call.
 func (m *Mux) detect(t moment, largest uint64) {
 	m.loss.lossAt = never
 	m.largestAcked = max(m.largestAcked, largest)
@@ -126,7 +128,7 @@ func (m *Mux) detect(t moment, largest uint64) {
 	}
 }
 
-// losePacket takes packet n for lost.
+// losePacket marks packet n as lost.
 func (m *Mux) losePacket(t moment, p *sentPacket, n uint64) {
 	m.stats.PacketsLost++
 	m.trace(t, n, p.size)
@@ -139,7 +141,7 @@ func (m *Mux) losePacket(t moment, p *sentPacket, n uint64) {
 	}
 }
 
-// ptoAt is when to probe: nothing was heard for too long.
+// ptoAt returns when to probe because no acknowledgement has arrived.
 func (m *Mux) ptoAt() moment {
 	if m.flight.count == 0 || m.reliableLink {
 		return never
@@ -147,8 +149,8 @@ func (m *Mux) ptoAt() moment {
 	return m.loss.lastSent + m.rtt.pto(m.backoff())
 }
 
-// backoff is how often the wait for an answer has been stretched. On a link that is
-// known to lose, two timeouts on end mean little.
+// backoff returns how often the wait for an acknowledgement is lengthened. On a link that
+// loses packets, two timeouts in a row mean little.
 func (m *Mux) backoff() int {
 	if m.loss.share > lossyShare {
 		return max(0, m.loss.timeouts-2)
@@ -156,17 +158,18 @@ func (m *Mux) backoff() int {
 	return m.loss.timeouts
 }
 
-// probe sends the oldest and the newest unacknowledged content again, or a ping if
-// there is none that would be missed.
+// probe makes probes leave: it marks the oldest and the newest reliable content that is
+// not acknowledged as lost, so that it is sent again, or makes a ping due if there is
+// none.
 func (m *Mux) probe(t moment) {
-	m.loss.lastSent = t // the next one counts from here even if nothing can leave
+	m.loss.lastSent = t // the next timeout counts from here even if nothing can leave
 	m.stats.Timeouts++
 	m.loss.probes = m.probes()
 	m.loss.timeouts++
 	if m.loss.silent() {
 		m.outdate(t)
 		if m.path.last > leastBudget/2 {
-			m.alone = true // it shows whether it is the packets' size
+			m.alone = true // a small packet shows whether only large packets do not arrive
 			m.loss.probes++
 		}
 	}
@@ -186,10 +189,10 @@ func (m *Mux) probe(t moment) {
 	}
 }
 
-// probes is how many packets may leave at a timeout: two, or as many as it takes
-// that an answer to one is likely at recent losses, of which each way is taken
-// to have the worse; and one more for each timeout before. When that did not help the
-// link is dark, and one has to do: more would be lost for nothing.
+// probes returns the number of packets that may leave at a timeout: at least two, and so
+// many that with a chance of 95 % one of them is answered, if both directions lose what
+// the worse one lost recently; and one more for each timeout before. After darkAfter
+// timeouts it returns one: the link carries nothing, and more packets would not help.
 func (m *Mux) probes() int {
 	if m.loss.timeouts > darkAfter {
 		return 1
@@ -204,8 +207,8 @@ func (m *Mux) probes() int {
 	return min(n+m.loss.timeouts, maxProbes)
 }
 
-// again makes what packet n carried due to be sent again, though the packet may
-// still arrive. It reports whether there was anything.
+// again marks the reliable pieces of packet n as lost, so that they are sent again; the
+// packet may still arrive. It returns false if there was none.
 func (m *Mux) again(n uint64) bool {
 	found := false
 	for _, r := range m.flight.at(n).refs {

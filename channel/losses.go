@@ -1,11 +1,12 @@
 package channel
 
-// lostMessages are those of a sender that have pieces to send again, the oldest on
-// top: a heap by id. One that has none any longer stays until it comes to the top, or
-// until no piece is lost at all. A message is in it once, so sendWindow bounds it.
+// lostMessages are the messages of a sender that have pieces to send again: a heap by id,
+// the oldest on top. A message without such pieces stays in the heap until it is on top,
+// or until no piece of the sender is lost. A message is in the heap at most once, so
+// sendWindow limits its size.
 type lostMessages struct {
 	heap  []lossOf
-	steps int // that nextLost took, for tests
+	steps int // steps of nextLost, for tests
 }
 
 type lossOf struct {
@@ -14,7 +15,7 @@ type lossOf struct {
 	gen uint32
 }
 
-// keptLosses is how much room a sender keeps for them.
+// keptLosses is the largest capacity of the heap that a sender keeps while it is empty.
 const keptLosses = 64
 
 func (l *lostMessages) add(msg *message) {
@@ -34,7 +35,7 @@ func (l *lostMessages) add(msg *message) {
 	}
 }
 
-// pop takes the top off.
+// pop removes the top.
 func (l *lostMessages) pop() {
 	h := l.heap
 	last := len(h) - 1
@@ -57,7 +58,7 @@ func (l *lostMessages) pop() {
 	}
 }
 
-// clear forgets them all: nothing is lost.
+// clear empties the heap: nothing is lost.
 func (l *lostMessages) clear() {
 	for i, e := range l.heap {
 		if e.gen == e.msg.gen {
@@ -70,14 +71,14 @@ func (l *lostMessages) clear() {
 	}
 }
 
-// found takes n pieces off those that are lost.
+// found notes that n lost pieces need not be sent again, or were sent again.
 func (s *sender) found(n int) {
 	if s.lost -= n; s.lost == 0 {
 		s.losses.clear()
 	}
 }
 
-// nextLost returns the oldest piece to send again. There must be one.
+// nextLost returns the oldest lost piece. There must be one.
 func (s *sender) nextLost() (*message, int) {
 	for {
 		s.losses.steps++

@@ -2,15 +2,15 @@ package channel
 
 // The receiving half of the reliable modes.
 
-// A slot is what came of one message.
+// A slot is the state of one message that the receiver expects.
 type slot struct {
-	p    *partial
-	done bool // all of it came; with p it waits for its turn, without it was delivered
+	p    *partial // the pieces that have arrived; nil if none are held
+	done bool     // all pieces have arrived: with p it waits for its turn, without p it was delivered
 }
 
 func (r *receiver) slot(id uint64) *slot { return &r.slots[id&uint64(len(r.slots)-1)] }
 
-// reserve makes the ring reach id.
+// reserve makes the ring of slots large enough for id.
 func (r *receiver) reserve(id uint64) {
 	n := uint64(max(8, len(r.slots)))
 	for id-r.base >= n {
@@ -26,9 +26,9 @@ func (r *receiver) reserve(id uint64) {
 	}
 }
 
-// reliable takes a whole message or a fragment of one. It returns false if there is
-// no room for it, which a peer with our table never causes; its packet must not be
-// acknowledged then.
+// reliable processes a whole message or a fragment of one. It returns false if the frame
+// is refused, which a correct peer with the same table never causes. Then the packet must
+// not be acknowledged.
 func (m *Mux) reliable(r *receiver, t moment, f *frame) bool {
 	whole := f.kind == frameMessage
 	if f.id < r.base {
@@ -79,7 +79,8 @@ func (m *Mux) reliable(r *receiver, t moment, f *frame) bool {
 	return true
 }
 
-// advance moves base past what is done, and delivers what waited for that.
+// advance moves base past the messages that are done, and delivers those that waited for
+// their turn.
 func (m *Mux) advance(r *receiver) {
 	for {
 		s := r.slot(r.base)

@@ -2,11 +2,11 @@ package channel
 
 import "time"
 
-// pacer spreads packets over time: no more than two leave at once, or what a
-// millisecond carries if that is more.
+// pacer spreads packets over time: at once leave at most two packets, or the bytes of one
+// millisecond at the present rate if that is more.
 type pacer struct {
-	tokens float64 // bytes; a packet may leave while there are any
-	spare  float64 // bytes of copies that may ride along
+	tokens float64 // bytes; a packet may leave while there are more than 0
+	spare  float64 // bytes of copies that packets may carry
 	last   moment
 }
 
@@ -20,8 +20,8 @@ func (p *pacer) refill(t moment, rate float64) {
 	p.last = t
 }
 
-// spareShare is the share of the rate up to which copies may fill packets: on a
-// narrow link they must not stand in the way of what is new.
+// spareShare is the share of the rate up to which packets may be filled with copies: on a
+// narrow link copies must not delay new messages.
 const spareShare = 0.85
 
 func (p *pacer) open() bool { return p.tokens > 0 }
@@ -31,7 +31,7 @@ func (p *pacer) spend(n int) {
 	p.spare = max(-2*MaxPacket, p.spare-float64(n))
 }
 
-// ready is when the next packet may leave.
+// ready returns when the next packet may leave.
 func (p *pacer) ready(rate float64) moment {
 	if p.open() {
 		return p.last

@@ -4,10 +4,10 @@ import "encoding/binary"
 
 // Sizes of packets.
 const (
-	// MaxPacket is the largest packet; what a link can carry may be less, and what a
-	// Mux finds that it carries, too.
+	// MaxPacket is the size in bytes of the largest packet that a Mux makes. The limit of
+	// Append may be less, and a Mux makes smaller packets if large ones do not arrive.
 	MaxPacket = 1150
-	// MinLimit is the least that a link must carry.
+	// MinLimit is the smallest limit of Append with which a Mux sends.
 	MinLimit = 1100
 )
 
@@ -26,22 +26,22 @@ const (
 	maxHeader    = 5
 )
 
-// An ack block says which packets have come.
+// An ack block says which packets have arrived.
 //
-//	largest  2 bytes: the lowest bytes of the largest number that came
-//	delay    varint: how long ago, in units of 256 µs
-//	first    varint: how many packets directly before largest came too
-//	count    1 byte, if flagGaps: further ranges, 1 to 31
+//	largest  2 bytes: the lowest bytes of the largest number that has arrived
+//	delay    varint: time since it arrived, in units of 256 µs
+//	first    varint: number of packets directly before largest that have arrived, too
+//	count    1 byte, if flagGaps: number of further ranges, 1 to 31
 //	         count times:
-//	gap      varint: how many packets are missing before the last range, less one
-//	length   varint: how many packets before those came, less one
+//	gap      varint: number of packets missing before the last range, less one
+//	length   varint: number of packets before the gap that have arrived, less one
 const (
 	maxRanges = 32
 	delayUnit = 256_000 // nanoseconds
-	maxDelay  = 1 << 14 // units; more than 4 s say nothing about the link
+	maxDelay  = 1 << 14 // units, about 4.2 s; block sends at most this, and parse refuses more
 )
 
-// ackRange is one range but the first, as on the wire.
+// ackRange is a range of an ack block, as on the wire; not the first one.
 type ackRange struct{ gap, length uint64 }
 
 // ackBlock is an ack block as on the wire.
@@ -62,7 +62,7 @@ type packet struct {
 	frames    []byte
 }
 
-// parse reads all but the frames. It reports whether b is well-formed so far.
+// parse reads a packet without its frames. It reports whether b is well-formed so far.
 func (p *packet) parse(b []byte) bool {
 	if len(b) == 0 || b[0]>>versionShift != wireVersion {
 		return false
@@ -90,7 +90,7 @@ func (p *packet) parse(b []byte) bool {
 	return p.hasAck || len(b) > 0
 }
 
-// parse returns the length of the block, or 0.
+// parse reads an ack block and returns its length, or 0 if it is malformed.
 func (a *ackBlock) parse(b []byte, gaps bool) int {
 	if len(b) < 4 {
 		return 0
@@ -125,7 +125,7 @@ func (a *ackBlock) parse(b []byte, gaps bool) int {
 	return at
 }
 
-// span is how far below largest the block reaches.
+// span returns the distance between largest and the smallest number of the block.
 func (a *ackBlock) span() uint64 {
 	n := a.first
 	for _, r := range a.rest[:a.ranges] {
@@ -140,9 +140,9 @@ func read(b []byte, at int) (v uint64, next int, ok bool) {
 	return v, at + n, n > 0
 }
 
-// appendHeader appends flags and number. The number is written in two bytes while
-// that is all of it, then in three: a packet that is late by minutes must not be
-// taken for a new one, and no key tells them apart here as QUIC's does.
+// appendHeader appends flags and number. It writes two bytes of a number below 2^15, and
+// three bytes of a larger one: a packet that arrives minutes late must not look like a new
+// one. (QUIC would detect it by its encryption.)
 func appendHeader(b []byte, number uint64) []byte {
 	if number < 1<<15 {
 		return append(b, wireVersion<<versionShift|1, byte(number>>8), byte(number))
@@ -150,8 +150,8 @@ func appendHeader(b []byte, number uint64) []byte {
 	return append(b, wireVersion<<versionShift|2, byte(number>>16), byte(number>>8), byte(number))
 }
 
-// append appends the block and returns the flags that go with it. Ranges that
-// would take it past end are left out, oldest first.
+// append appends the block and returns its flags for the header. It leaves out the oldest
+// ranges that do not fit before end.
 func (a *ackBlock) append(b []byte, end int) ([]byte, byte) {
 	b = binary.BigEndian.AppendUint16(b, a.largest)
 	b = appendVarint(b, a.delay)
@@ -175,8 +175,7 @@ func (a *ackBlock) append(b []byte, end int) ([]byte, byte) {
 	return b, flagAck | flagGaps
 }
 
-// expand returns the full number that is nearest to expected among those that end
-// in the n bytes of truncated.
+// expand returns the number nearest to expected whose lowest n bytes are truncated.
 //
 // https://www.rfc-editor.org/rfc/rfc9000.html#section-a.3
 func expand(truncated uint64, n int, expected uint64) uint64 {

@@ -2,36 +2,36 @@ package channel
 
 import "time"
 
-// leastBudget is how large packets may be where larger ones do not arrive. It holds the
-// largest piece behind a header and an ack block.
+// leastBudget is the limit in bytes of packets on a link where larger ones do not arrive.
+// The largest piece fits, with a header and an ack block.
 const leastBudget = 1060
 
-// A run is packets above a size that were lost on end: none arrived that is as large as
-// any of them. Its turns are spans of packets, each begun when the one before was over,
-// of which each lost such a packet and delivered a smaller one.
+// A run is a series of lost packets above a size, during which no packet arrived that was
+// as large as the smallest of them. A turn is a span of packets in which such a packet was
+// lost and a smaller one arrived. The next turn begins when one is over.
 //
-// The budget falls after fallRun packets and runTurns turns. A link that loses 30 % of packets
-// of any size begins so long a run with a chance of 0.3^20 = 3.5e-11: of 200 large
-// packets a second once in five years. A blackout, however long, is a single turn.
+// The budget falls after fallRun packets and runTurns turns. On a link that loses 30 % of
+// packets of any size a packet begins such a run with a chance of 0.3^20 = 3.5e-11: at 200
+// large packets a second, once in five years. A blackout of any length is a single turn.
 //
-// A link is stuck where packets of the least budget do not arrive. The session ends, so
-// the run is longer: where 70 % is lost its chance is 0.7^60 = 5e-10.
+// A link is stuck if packets within the least budget do not arrive. Then the session ends,
+// so the run must be longer: on a link that loses 70 % its chance is 0.7^60 = 5e-10.
 const (
 	fallRun   = 20
 	stuckRun  = 60
 	stuckTime = 5 * time.Second
 	runTurns  = 4
-	retryWide = time.Minute // from one try of the larger budget to the next
+	retryWide = time.Minute // time between two tries of the larger budget
 )
 
 type run struct {
 	lost   int
 	began  moment
-	least  int // the size of the smallest
-	turns  int
-	since  uint64 // the first packet of the present span
-	failed bool   // what it has shown so far
-	passed bool
+	least  int    // size of the smallest lost packet; MaxPacket+1 if none
+	turns  int    // turns so far
+	since  uint64 // the first packet of the present turn
+	failed bool   // a large packet of the present turn was lost
+	passed bool   // a smaller packet of the present turn has arrived
 }
 
 func (r *run) end() { r.lost, r.turns, r.least = 0, 0, MaxPacket+1 }
@@ -47,8 +47,8 @@ func (r *run) acked(n uint64, size int) {
 	}
 }
 
-// add takes note that packet n was lost, and reports whether the run is as long as
-// length.
+// add notes that packet n was lost. It reports whether the run has at least length
+// packets and runTurns turns.
 func (r *run) add(t moment, n, next uint64, size, length int) bool {
 	if r.lost == 0 {
 		r.began = t
@@ -64,18 +64,18 @@ func (r *run) add(t moment, n, next uint64, size, length int) bool {
 	return r.lost >= length && r.turns >= runTurns
 }
 
-// path knows how large a packet the link takes.
+// path finds the size of the largest packets that arrive over the link.
 type path struct {
-	budget  int
-	large   run    // of packets above the least budget
-	medium  run    // of others, above half of it
-	barred  int    // packets this large did not arrive when the budget fell
-	fell    uint64 // the next packet then: those before it say nothing new
+	budget  int    // limit of packets now
+	large   run    // packets above the least budget
+	medium  run    // packets above half of the least budget
+	barred  int    // smallest size of packets that did not arrive when the budget fell
+	fell    uint64 // number of the next packet at that time: earlier ones do not raise the budget
 	retryAt moment // when one packet tries the larger budget
-	careful int    // packets that follow lost large ones and are small: what was lost has to arrive
-	last    int    // the size of the last packet
-	watched bool   // there is a run, or the budget has fallen: most often there is neither
-	stuck   bool   // that was told
+	careful int    // next packets that must be small, so that the content of lost large ones arrives
+	last    int    // size of the last packet
+	watched bool   // acked must be called: there is a run, or the budget has fallen
+	stuck   bool   // EventStuck was emitted
 }
 
 func (p *path) init() {
@@ -84,7 +84,8 @@ func (p *path) init() {
 	p.medium.end()
 }
 
-// limit is how large the next packet may be. A probe is small: it has to arrive.
+// limit returns the largest size of the next packet. A probe is small, so that it arrives
+// on every link.
 func (p *path) limit(t moment, probe bool) int {
 	switch {
 	case p.careful > 0 || probe:
@@ -95,7 +96,7 @@ func (p *path) limit(t moment, probe bool) int {
 	return p.budget
 }
 
-// sent takes note of a packet that wants an acknowledgement.
+// sent notes a packet that must be acknowledged.
 func (p *path) sent(t moment, size int) {
 	p.last = size
 	if !p.watched {
@@ -107,7 +108,7 @@ func (p *path) sent(t moment, size int) {
 	}
 }
 
-// acked takes note that packet n arrived, if watched.
+// acked notes that packet n has arrived. It need not be called unless watched.
 func (p *path) acked(n uint64, size int) {
 	p.large.acked(n, size)
 	p.medium.acked(n, size)
@@ -117,12 +118,12 @@ func (p *path) acked(n uint64, size int) {
 	p.watched = p.large.lost+p.medium.lost+p.careful > 0 || p.budget < MaxPacket
 }
 
-// trace takes note that packet n, which wanted an acknowledgement, was lost.
+// trace notes that packet n, which had to be acknowledged, was lost.
 func (m *Mux) trace(t moment, n uint64, size int) {
 	p, next := &m.path, m.flight.next
 	p.watched = true
 	switch {
-	case size > p.budget: // it was to find out
+	case size > p.budget: // it tried the larger budget
 	case size > leastBudget:
 		p.careful++
 		if p.large.add(t, n, next, size, fallRun) {

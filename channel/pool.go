@@ -2,9 +2,9 @@ package channel
 
 import "math/bits"
 
-// pool keeps the memory of messages for use again: buffers by powers of two, and
-// the records of messages on both ways. It holds back maxPooled bytes at most, all of
-// that counted, and none once it is shut.
+// pool keeps the memory of messages for use again: buffers whose sizes are powers of two,
+// and the records of messages of both directions. It keeps at most maxPooled bytes,
+// records included, and nothing once it is shut.
 type pool struct {
 	free     [maxClass + 1][][]byte
 	held     int
@@ -18,8 +18,8 @@ const (
 	maxClass  = 23 // maxMessage
 	maxPooled = 256 << 10
 
-	// What each takes besides: a buffer's place in its list, the records without
-	// their pieces, and a piece.
+	// Sizes in bytes that count towards maxPooled: the entry of a buffer in its list, a
+	// message without its pieces, a partial, a piece, and an entry of apart.
 	bufferCost  = 24
 	recordCost  = 176
 	partialCost = 128
@@ -27,7 +27,7 @@ const (
 	apartCost   = 32
 )
 
-// keeps reports whether there is room for n bytes more, and counts them.
+// keeps reports whether the pool may keep n more bytes. If so it counts them.
 func (p *pool) keeps(n int) bool {
 	if p.shut || p.held+n > maxPooled {
 		return false
@@ -51,7 +51,7 @@ func (p *pool) get(n int) []byte {
 	return b[:n]
 }
 
-// put takes a buffer of get back.
+// put takes back a buffer of get.
 func (p *pool) put(b []byte) {
 	if cap(b) == 0 {
 		return
@@ -84,7 +84,7 @@ func (p *pool) disown(m *message) {
 	m.body, m.shared = nil, nil
 }
 
-// drop takes a message back. References to it become stale.
+// drop takes back a message. References with its old gen are not valid any more.
 func (p *pool) drop(m *message) {
 	p.disown(m)
 	m.gen++
@@ -93,10 +93,10 @@ func (p *pool) drop(m *message) {
 	}
 }
 
-// record is what the memory of a message without its body takes.
+// record returns the size of a message in bytes, without its body.
 func (m *message) record() int { return recordCost + pieceCost*cap(m.pieces) }
 
-// record is what the memory of a partial without its pieces takes.
+// record returns the size of a partial in bytes, without the bodies.
 func (p *partial) record() int { return partialCost + apartCost*cap(p.apart) }
 
 func (p *pool) partial() *partial {
@@ -110,7 +110,7 @@ func (p *pool) partial() *partial {
 	return r
 }
 
-// recycle takes back a partial whose body has been given away or put.
+// recycle takes back a partial whose body was delivered or put.
 func (p *pool) recycle(r *partial) {
 	r.body, r.have, r.next = nil, nil, nil
 	if p.keeps(r.record()) {

@@ -2,37 +2,36 @@ package channel
 
 import "time"
 
-// A pieceState says what became of a piece of a message.
+// A pieceState is the state of a piece of a message.
 type pieceState uint8
 
 const (
 	pieceUnsent pieceState = iota
-	pieceFlying
-	pieceLost // to be sent again
+	pieceFlying            // sent, and neither acknowledged nor lost
+	pieceLost              // must be sent again
 	pieceAcked
 )
 
 // A piece is a message that fits a packet, or a fragment of one that does not.
 type piece struct {
 	state  pieceState
-	copies uint8  // redundant ones since it was last sent for need
-	number uint64 // the last packet it was in
-	at     moment // when it was last sent for need
+	copies uint8  // copies since it was last sent as new or lost
+	number uint64 // the last packet that carried it
+	at     moment // when it was last sent as new or lost
 }
 
-// A message is one that was given to Send, until nothing more is to be learned
-// about it.
+// A message is a message of Send, until its fate is known and its memory is free.
 type message struct {
 	next, prev *message
-	gen        uint32
-	list       *list // the one it is in
+	gen        uint32 // grows each time the record is used for another message
+	list       *list  // the list that it is in
 	ch         ID
 
 	handle   MessageID
-	id       uint64 // on the wire; of no meaning until the first piece is sent
+	id       uint64 // number on the wire; has no meaning before the first piece is sent
 	key      uint64
 	body     []byte
-	shared   *Shared // whose body it is, or nil
+	shared   *Shared // owner of body; nil if the body is the Mux's
 	size     int
 	deadline moment
 	queued   moment
@@ -43,7 +42,7 @@ type message struct {
 	pieces []piece
 	sent   int // pieces that were sent at least once
 	acked  int
-	lost   int // pieces to send again
+	lost   int // pieces that must be sent again
 }
 
 func (m *message) cost() int { return m.size + messageCost }
@@ -88,29 +87,30 @@ type sender struct {
 	cfg     Channel
 	id      ID
 	allowed bool // this end may send on it
-	shut    bool // the peer does not know it yet
+	shut    bool // the peer has not opened the channel yet
 
-	queue   list // not sent yet, except the head, which may be sent in part
-	waiting list // sent, and something is still to be learned: oldest first
-	cost    int  // of both, and what counts against QueueLimit
-	lost    int  // pieces of waiting and of the head to send again
+	queue   list // messages not sent yet; the head may be sent in part
+	waiting list // messages sent whole whose fate is not known yet, oldest first
+	cost    int  // bytes of both lists, as they count against QueueLimit
+	lost    int  // pieces of waiting and of the head that must be sent again
 	losses  lostMessages
 	nextID  uint64
 	keys    map[uint64]*message // queued messages with a key
-	latest  *message            // a sequenced channel's queued message without one
+	latest  *message            // the queued message without a key of a sequenced channel
 
-	tokens   float64 // of the guaranteed share
+	tokens   float64 // bytes left of the guaranteed share
 	refilled moment
-	pass     uint64 // bytes sent over weight: the smallest goes first
+	pass     uint64 // bytes sent, divided by Weight: the channel with the smallest is next
 
 	stats ChannelStats
 }
 
-// sendWindow is how many messages may be unacknowledged from the oldest on; what
-// is beyond it a receiver refuses.
+// sendWindow is the largest distance between the oldest unacknowledged reliable message
+// of a channel and the newest that is sent. A receiver refuses messages beyond it.
 const sendWindow = 4096
 
-// enqueue puts a message at the end, or in the place of the one it makes useless.
+// enqueue adds a message to the end of the queue, or in place of the message that it
+// replaces.
 func (m *Mux) enqueue(s *sender, msg *message) {
 	if old := s.replaced(msg.key); old != nil {
 		s.cost += msg.size - old.size
@@ -141,9 +141,9 @@ func (m *message) setPieces() {
 	clear(m.pieces)
 }
 
-// replaced returns the queued message that a new one with this key makes useless.
-// One that has been sent in part is finished, or a stream of large messages on a
-// slow link would never deliver any: it is forgotten when its first piece leaves.
+// replaced returns the queued message that a new one with this key replaces, or nil. A
+// message that was sent in part is not replaced, or a stream of large messages on a slow
+// link would never deliver any: forget is called when its first piece leaves.
 func (s *sender) replaced(key uint64) *message {
 	switch {
 	case key != 0:
@@ -154,6 +154,7 @@ func (s *sender) replaced(key uint64) *message {
 	return nil
 }
 
+// remember enters a queued message, for replaced.
 func (s *sender) remember(msg *message) {
 	switch {
 	case msg.key != 0:
@@ -176,8 +177,9 @@ func (s *sender) forget(msg *message) {
 	}
 }
 
-// room makes room for a message of n bytes by the channel's policy, and reports
-// whether there is any. What it replaces counts as gone.
+// room reports whether the queue has room for a message of n bytes. If it has not, an
+// unreliable channel drops its oldest messages to make room. The message that the new one
+// replaces counts as gone.
 func (m *Mux) room(s *sender, key uint64, n int) bool {
 	for {
 		limit := s.cfg.QueueLimit - n - messageCost
@@ -192,17 +194,17 @@ func (m *Mux) room(s *sender, key uint64, n int) bool {
 		}
 		oldest := s.queue.head
 		if oldest != nil && oldest.sent > 0 && oldest.next != nil {
-			oldest = oldest.next // finish what is sent in part, if that is not all
+			oldest = oldest.next // keep a message that is sent in part if there is another
 		}
 		if oldest == nil {
-			oldest = s.waiting.head // waits for its receipt only
+			oldest = s.waiting.head // a message that only waits for its receipt
 		}
 		s.stats.Overflowed++
 		m.finish(s, oldest, Dropped)
 	}
 }
 
-// finish forgets a message, whatever became of it, and writes its receipt.
+// finish removes a message and reports its fate.
 func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 	m.report(s, msg, fate)
 	s.cost -= msg.cost()
@@ -214,7 +216,8 @@ func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 	m.pool.drop(msg)
 }
 
-// report writes a message's receipt, once.
+// report emits the message's EventReceipt if one was requested. Only the first call has
+// an effect.
 func (m *Mux) report(s *sender, msg *message, fate Fate) {
 	if msg.receipt {
 		msg.receipt = false
@@ -234,12 +237,12 @@ func (m *Mux) expire(s *sender, t moment) {
 	}
 }
 
-// staleAge is how long an unreliable message is of use while nobody answers.
+// staleAge is the age after which outdate drops an unreliable message.
 const staleAge = 250 * time.Millisecond
 
-// outdate drops the unreliable messages that have waited for too long. It is for
-// when the link is silent, or just was: what waited then would come in a burst, and
-// old.
+// outdate drops the queued unreliable messages that are older than staleAge. It is called
+// when the peer does not answer, and when it answers again: the messages that waited would
+// arrive late, in a burst.
 func (m *Mux) outdate(t moment) {
 	for i := range m.senders {
 		s := m.senders[i]

@@ -2,36 +2,36 @@ package channel
 
 import "time"
 
-// A partial is a message that has not been delivered yet: some of its fragments,
-// or all of it before its turn.
+// A partial is a message that cannot be delivered yet: some of its pieces are missing, or
+// it waits for its turn.
 type partial struct {
 	next  *partial
 	id    uint64
-	total int
-	got   int       // pieces that came
-	have  []uint64  // of those, a bit for each piece
-	few   [1]uint64 // have, of a message of at most 64 pieces
-	body  []byte    // nil until a quarter of the pieces are there
-	apart []apart   // those that came before
-	first moment    // when its first piece came
+	total int       // length of the message in bytes
+	got   int       // pieces that have arrived
+	have  []uint64  // the pieces that have arrived, a bit for each
+	few   [1]uint64 // memory of have for a message of at most 64 pieces
+	body  []byte    // nil until a quarter of the pieces have arrived
+	apart []apart   // the pieces that arrived before there was a body
+	first moment    // when its first piece arrived
 }
 
-// apart is a piece without a place in its message's body.
+// apart is a piece that arrived before its message had a body.
 type apart struct {
 	index int
 	b     []byte
 }
 
-// earnsBody is how many times the pieces that came a body may be: one piece of a large
-// message does not buy the memory of the whole.
+// earnsBody is the largest ratio of the pieces of a message to those that have arrived at
+// which the body is allocated: one piece of a large message does not allocate all of it.
 const earnsBody = 4
 
 const (
-	// maxPartials bounds the incomplete messages of an unreliable channel; the
-	// oldest makes room.
+	// maxPartials limits the incomplete messages of an unreliable channel. For one more,
+	// the oldest is dropped.
 	maxPartials = 32
-	// partialAge is when an incomplete unreliable message is given up. Reliable
-	// ones are not: what is missing will come.
+	// partialAge is the age at which an incomplete unreliable message is dropped. Reliable
+	// messages have no such limit: their missing pieces will arrive.
 	partialAge = 3 * time.Second
 )
 
@@ -39,7 +39,7 @@ func (p *partial) cost() int { return p.total + messageCost }
 
 func (p *partial) complete() bool { return p.got == pieces(p.total) }
 
-// newPartial makes room for a message of total bytes.
+// newPartial returns an empty partial for a message of total bytes.
 func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
 	p := m.pool.partial()
 	p.id, p.total, p.first = id, total, t
@@ -50,7 +50,7 @@ func (m *Mux) newPartial(r *receiver, t moment, id uint64, total int) *partial {
 	return p
 }
 
-// add stores a piece of p and reports whether it is a new one.
+// add stores a piece of p. It returns false if p has the piece already.
 func (m *Mux) add(p *partial, i int, b []byte) bool {
 	if p.have[i/64]&(1<<(i%64)) != 0 {
 		return false
@@ -83,7 +83,7 @@ func (m *Mux) dropApart(p *partial) {
 	p.apart = p.apart[:0]
 }
 
-// discard gives a partial up.
+// discard drops a partial and its memory.
 func (m *Mux) discard(r *receiver, p *partial) {
 	r.held -= p.cost()
 	m.pool.put(p.body)
@@ -91,14 +91,14 @@ func (m *Mux) discard(r *receiver, p *partial) {
 	m.pool.recycle(p)
 }
 
-// hand delivers a complete partial, and its memory with it.
+// hand delivers a complete partial. Its body now belongs to the event.
 func (m *Mux) hand(r *receiver, p *partial) {
 	r.held -= p.cost()
 	m.deliver(r, p.body, true)
 	m.pool.recycle(p)
 }
 
-// deliver makes an event of a message.
+// deliver emits the event of a message.
 func (m *Mux) deliver(r *receiver, b []byte, owned bool) {
 	r.stats.MessagesIn++
 	r.stats.BytesIn += uint64(len(b))
@@ -110,18 +110,18 @@ type receiver struct {
 	cfg     Channel
 	id      ID
 	allowed bool // the peer may send on it
-	held    int  // bytes of partials, as QueueLimit counts them
+	held    int  // bytes of partials, as they count against QueueLimit
 
-	base  uint64 // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
-	slots []slot // reliable: what came from base on, a ring by id
+	base  uint64 // reliable: all messages before it have arrived; sequenced: the newest delivered, plus one; unreliable: 0
+	slots []slot // reliable: states of the messages from base on, a ring by id
 
-	partials *partial // unreliable: incomplete messages, oldest first
-	count    int      // of those
+	partials *partial // unreliable and sequenced: incomplete messages, oldest first
+	count    int      // number of partials
 
 	stats ChannelStats
 }
 
-// fragmentUnreliable takes a fragment of a message that nobody will send again.
+// fragmentUnreliable processes a fragment of an unreliable or sequenced message.
 func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 	if f.id < r.base {
 		r.stats.Stale++
@@ -150,8 +150,8 @@ func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 	}
 }
 
-// admit begins an incomplete message, and gives up older ones to make room: there is
-// room for one of MaxMessage.
+// admit adds an incomplete message, and drops the oldest ones until there is room for it.
+// QueueLimit always has room for one message of MaxMessage.
 func (m *Mux) admit(r *receiver, t moment, f *frame) *partial {
 	for r.count >= maxPartials || r.held+f.total+messageCost > r.cfg.QueueLimit {
 		m.giveUp(r, r.partials)
@@ -177,7 +177,7 @@ func (r *receiver) find(id uint64) *partial {
 	return nil
 }
 
-// unlink takes p out of the list, in which it must be.
+// unlink removes p from the list. p must be in the list.
 func (r *receiver) unlink(p *partial) {
 	at := &r.partials
 	for *at != p {
@@ -192,7 +192,7 @@ func (m *Mux) giveUp(r *receiver, p *partial) {
 	m.discard(r, p)
 }
 
-// age gives up incomplete unreliable messages that are too old.
+// age drops the incomplete unreliable messages that are older than partialAge.
 func (m *Mux) age(t moment) {
 	if t < m.expireAt {
 		return

@@ -34,11 +34,12 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 	}
 	m.received.mark(t, number, eliciting)
 	if m.closed && m.received.eliciting > 0 {
-		m.received.due = t // tell it at once that it can stop
+		m.received.due = t // acknowledge its close frame at once
 	}
 }
 
-// receiveFrames reports whether the packet may be acknowledged.
+// receiveFrames processes the frames of a packet. It reports whether the packet may be
+// acknowledged.
 func (m *Mux) receiveFrames(t moment, b []byte) bool {
 	ok := true
 	f := &m.frame
@@ -65,8 +66,8 @@ func (m *Mux) receiveControl(f *frame) {
 	}
 }
 
-// receiveContent takes a piece of a message. It returns false if it must be sent
-// again.
+// receiveContent processes a piece of a message. It returns false if the piece is refused
+// and the packet must not be acknowledged.
 func (m *Mux) receiveContent(t moment, f *frame) bool {
 	if m.closed || m.closing.begun {
 		m.drop(DropClosed)

@@ -1,17 +1,16 @@
 package channel
 
-// Redundancy repairs a loss before anybody can know of it: small reliable messages
-// that are not acknowledged ride again in the spare bytes of packets that leave
-// anyway.
+// Copies repair a loss before an end can detect it: small reliable messages that are not
+// acknowledged are sent again in the free space of packets that leave anyway.
 
 const (
-	lossyShare  = 0.01 // from where on it pays
-	maxCopyable = 512  // bytes of a message that counts as small
+	lossyShare  = 0.01 // share of lost packets above which copies are sent
+	maxCopyable = 512  // largest message of which copies are sent, in bytes
 	maxLookback = 64   // messages of a channel that are looked at for one packet
 )
 
-// copies is how often a message of the channel may ride again at this loss: as
-// often as it takes that one in ten thousand is lost each time.
+// copies returns how many copies of a message the channel may send at the present loss:
+// so many that with a chance of about 1 in 10,000 all of them are lost, but 2 to 6.
 func (m *Mux) copies(s *sender) int {
 	if n := s.cfg.Copies; n != 0 {
 		return max(n, 0)
@@ -24,8 +23,8 @@ func (m *Mux) copies(s *sender) int {
 	return n
 }
 
-// repeat appends copies up to end, channel after channel: first of messages that
-// should have been acknowledged by now, oldest first, then of others, newest first.
+// repeat appends copies up to end, one channel after the other: first of messages whose
+// acknowledgement is overdue, oldest first, then of others, newest first.
 func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 	if m.reliableLink || m.loss.share <= lossyShare {
 		return b
@@ -58,8 +57,8 @@ func (m *Mux) repeat(b []byte, end int, t moment, p *sentPacket) []byte {
 	return b
 }
 
-// appendCopy appends a message again if it is a small one, under way in another
-// packet, and fits.
+// appendCopy appends a copy of a message if the message is small, is not acknowledged or
+// lost, has no other copy in this packet, and fits.
 func (m *Mux) appendCopy(b []byte, end int, s *sender, msg *message, p *sentPacket) []byte {
 	q, number := &msg.pieces[0], m.flight.next
 	if msg.size > maxCopyable || q.state != pieceFlying || q.number == number ||

@@ -1,8 +1,8 @@
 package channel
 
-// The sending half of the reliable modes, and of receipts: what happens to pieces.
+// The sending half of the reliable modes, and of receipts: the states of pieces.
 
-// pieceSent takes note that a piece left in packet number, for need.
+// pieceSent notes that a new or lost piece left in packet number.
 func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment) {
 	p := &msg.pieces[i]
 	switch p.state {
@@ -26,10 +26,10 @@ func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment)
 		s.waiting.push(msg)
 		return
 	}
-	m.finish(s, msg, Lost) // nobody asks
+	m.finish(s, msg, Lost) // nobody has requested its fate
 }
 
-// first takes note that a message leaves the queue.
+// first notes that the first piece of a message leaves.
 func (m *Mux) first(s *sender, msg *message, t moment) {
 	s.forget(msg)
 	s.nextID++
@@ -39,7 +39,7 @@ func (m *Mux) first(s *sender, msg *message, t moment) {
 	s.stats.BytesOut += uint64(msg.size)
 }
 
-// peekID is the id that the head of the queue has or will get.
+// peekID returns the id that the head of the queue has or will get.
 func (s *sender) peekID(msg *message) uint64 {
 	if msg.sent == 0 {
 		msg.id = s.nextID
@@ -47,13 +47,13 @@ func (s *sender) peekID(msg *message) uint64 {
 	return msg.id
 }
 
-// inWindow reports whether the head of the queue may be sent.
+// inWindow reports whether sendWindow allows to send the head of the queue.
 func (s *sender) inWindow() bool {
 	oldest := s.waiting.head
 	return oldest == nil || !s.cfg.Mode.reliable() || s.nextID-oldest.id < sendWindow
 }
 
-// pieceAcked takes note that a piece has arrived.
+// pieceAcked notes that a piece has arrived.
 func (m *Mux) pieceAcked(r pieceRef) {
 	msg, s := r.m, m.senders[r.m.ch]
 	p := &msg.pieces[r.index]
@@ -69,9 +69,9 @@ func (m *Mux) pieceAcked(r pieceRef) {
 	m.settle(s, msg)
 }
 
-// settle finishes what has arrived whole. An ordered message is kept, without its
-// body, until all before it have arrived: until then the other end may hold it, and
-// its cost must count here as there.
+// settle finishes a message that has arrived whole. It keeps the record of an ordered
+// message, without the body, until all messages before it have arrived: until then the
+// peer may hold the message, and its cost must count at both ends.
 func (m *Mux) settle(s *sender, msg *message) {
 	if !msg.done() {
 		return
@@ -87,15 +87,15 @@ func (m *Mux) settle(s *sender, msg *message) {
 	}
 }
 
-// pieceLost takes note that packet number, which carried the piece, did not arrive.
+// pieceLost notes that packet number, which carried the piece, is considered lost.
 func (m *Mux) pieceLost(r pieceRef, number uint64) {
 	msg, s := r.m, m.senders[r.m.ch]
 	p := &msg.pieces[r.index]
 	if p.state != pieceFlying || p.number != number {
-		return // it has arrived, or a newer copy is under way
+		return // the piece has arrived, or a newer packet carries it
 	}
 	if !s.cfg.Mode.reliable() {
-		m.finish(s, msg, Lost) // the rest of it is of no use
+		m.finish(s, msg, Lost) // the other pieces have no use
 		return
 	}
 	p.state = pieceLost

@@ -11,12 +11,13 @@ type rtt struct {
 	samples                    uint64
 }
 
-// init sets the guess that stands in until the first sample.
+// init sets the estimate until the first sample.
 func (r *rtt) init(guess time.Duration) {
 	*r = rtt{smoothed: guess, variance: guess / 2, latest: guess}
 }
 
-// sample takes one measurement and the delay that the peer says is its own.
+// sample adds a measurement d, in which delay is the time that the packet waited at the
+// peer, according to the peer.
 func (r *rtt) sample(d, delay time.Duration) {
 	r.samples++
 	if r.samples == 1 {
@@ -32,15 +33,13 @@ func (r *rtt) sample(d, delay time.Duration) {
 	r.smoothed = (7*r.smoothed + d) / 8
 }
 
-// Recovery timers. A game cannot wait as long as the web can: five milliseconds
-// for the jitter of a quiet link, and never more than a quarter of a second, which
-// is how late the end of a blackout is noticed.
+// Recovery timers. They are shorter than those of the web.
 const (
-	minVariance = 5 * time.Millisecond
-	maxPTO      = 250 * time.Millisecond
+	minVariance = 5 * time.Millisecond   // jitter of a quiet link
+	maxPTO      = 250 * time.Millisecond // longest wait on a short path; the end of a blackout is noticed within it
 )
 
-// pto is how long to wait for an acknowledgement after n timeouts before.
+// pto returns how long to wait for an acknowledgement after n timeouts.
 func (r *rtt) pto(n int) time.Duration {
 	d := r.smoothed + max(4*r.variance, minVariance) + maxAckDelay
 	limit := max(maxPTO, r.smoothed+r.smoothed/4)
@@ -50,7 +49,7 @@ func (r *rtt) pto(n int) time.Duration {
 	return min(d, limit)
 }
 
-// lossDelay is how much older than an acknowledged packet a lost one is.
+// lossDelay returns the age after which a packet is lost if a newer one is acknowledged.
 func (r *rtt) lossDelay() time.Duration {
 	return max(max(r.smoothed, r.latest)*9/8, time.Millisecond)
 }

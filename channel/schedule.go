@@ -2,10 +2,10 @@ package channel
 
 import "math/bits"
 
-// Which piece goes next: first the channels whose guaranteed share is not used up,
-// then by priority, and among equals by weight.
+// The order of pieces: first the channels whose guaranteed share is not used up, then by
+// priority, and among channels of one priority by weight.
 
-// activate puts a channel among those with something to send.
+// activate notes that a channel may have a piece to send.
 func (m *Mux) activate(s *sender) {
 	bit := uint64(1) << s.id
 	if m.active&bit != 0 || s.shut {
@@ -15,8 +15,8 @@ func (m *Mux) activate(s *sender) {
 	s.pass = max(s.pass, m.passes[s.cfg.Priority])
 }
 
-// next returns the piece that the channel sends next, and its length in a packet.
-// Without any the length is 0.
+// next returns the piece that the channel sends next, and its length in a packet. If
+// there is none the length is 0.
 func (m *Mux) next(s *sender, t moment) (msg *message, i, n int) {
 	if s.lost > 0 {
 		msg, i = s.nextLost()
@@ -36,7 +36,8 @@ func (m *Mux) next(s *sender, t moment) (msg *message, i, n int) {
 	return msg, msg.sent, pieceLen(s.cfg.Mode == Unreliable, id, msg.size, msg.sent)
 }
 
-// share refills and returns what is left of a channel's guaranteed share.
+// share adds the tokens of the time since the last call to the channel's guaranteed
+// share, and returns the bytes that are left of it.
 func (s *sender) share(t moment) float64 {
 	rate := float64(s.cfg.Guarantee)
 	burst := max(rate/4, 2*MaxPacket) // a quarter of a second
@@ -45,8 +46,8 @@ func (s *sender) share(t moment) float64 {
 	return s.tokens
 }
 
-// fill appends pieces up to end and returns how many. It sets waiting if there is
-// more to send.
+// fill appends pieces up to end and returns their number. After it, m.backlog is true if
+// there are pieces that did not fit.
 func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int) {
 	for ; ; n++ {
 		s, msg, i, size := m.pick(t, end-len(b))
@@ -56,7 +57,7 @@ func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int)
 		number := m.flight.next
 		bare := s.cfg.Mode == Unreliable
 		b = appendPiece(b, s.id, bare, msg.id, msg.body, i)
-		s.tokens = max(-MaxPacket, s.tokens-float64(size)) // what comes on top of the share is not taken off it
+		s.tokens = max(-MaxPacket, s.tokens-float64(size)) // bytes beyond the share reduce it by one packet at most
 		s.pass += uint64(size) * maxWeight / uint64(s.cfg.Weight)
 		m.passes[s.cfg.Priority] = s.pass
 		if s.cfg.Mode.reliable() || msg.receipt {
@@ -66,8 +67,8 @@ func (m *Mux) fill(b []byte, end int, t moment, p *sentPacket) (_ []byte, n int)
 	}
 }
 
-// pick returns the channel to send from, among those whose next piece fits, and what
-// next says of the channel.
+// pick returns the channel to send from, among the channels whose next piece fits into
+// space bytes, and the results of next for it. It sets m.backlog if a piece did not fit.
 func (m *Mux) pick(t moment, space int) (best *sender, msg *message, i, size int) {
 	bestShare := false
 	m.backlog = false
@@ -90,7 +91,7 @@ func (m *Mux) pick(t moment, space int) (best *sender, msg *message, i, size int
 	return best, msg, i, size
 }
 
-// before reports whether s goes before o.
+// before reports whether a piece of s is sent before one of o.
 func (s *sender) before(o *sender, share, otherShare bool) bool {
 	switch {
 	case share != otherShare:

@@ -2,32 +2,32 @@ package channel
 
 import "math/bits"
 
-// A packetState says what is known of a packet that was sent.
+// A packetState is the state of a packet that was sent.
 type packetState uint8
 
 const (
-	packetFlying packetState = iota // nothing
+	packetFlying packetState = iota // neither acknowledged nor lost
 	packetAcked
-	packetLost // taken for lost; an acknowledgement may still come
+	packetLost // considered lost; an acknowledgement may still arrive
 )
 
-// A pieceRef is a piece that a packet carries. gen tells whether the message is
-// still the one it was: the memory of messages is used again.
+// A pieceRef is a piece that a packet carries. It is valid while gen is the message's:
+// the memory of messages is used again.
 type pieceRef struct {
 	m     *message
 	gen   uint32
 	index uint32
 }
 
-// sentPacket is what we remember of a packet.
+// sentPacket is the record of a packet that was sent.
 type sentPacket struct {
 	at        moment
 	size      int
 	state     packetState
-	eliciting bool
-	closing   bool   // it carries a close frame
-	ackTop    uint64 // one more than the largest it acknowledged, or 0
-	refs      []pieceRef
+	eliciting bool       // the peer must acknowledge it
+	closing   bool       // it carries a close frame
+	ackTop    uint64     // largest number that its ack block acknowledged, plus one; 0 if none
+	refs      []pieceRef // reliable pieces, and pieces of messages with a receipt
 }
 
 // forget drops the references to messages whose pieces the packet carries.
@@ -36,32 +36,32 @@ func (p *sentPacket) forget() {
 	p.refs = p.refs[:0]
 }
 
-// flight remembers the packets that were sent, from base up to next.
+// flight has the records of the packets that were sent, from base to next-1.
 type flight struct {
-	ring       []sentPacket // a power of two, by number
-	sets       []flightSets // of their numbers: 64 to a place
+	ring       []sentPacket // by number; its length is a power of two
+	sets       []flightSets // by number; each element is for 64 numbers
 	base, next uint64
-	bytes      int // of eliciting packets under way
-	count      int // of those packets
+	bytes      int // bytes of flying packets that must be acknowledged
+	count      int // number of these packets
 	steps      int // packets looked at for acknowledgements, for tests
 }
 
-// maxFlight bounds the packets remembered; minFlight are room for few.
+// maxFlight is the largest length of the ring, minFlight the first one.
 const (
 	maxFlight = 8192
 	minFlight = 16
 )
 
-// flightSets are two sets of packet numbers, a bit for each. Bits of numbers that are
-// not from base up to next have no meaning.
+// flightSets are two sets of packet numbers, a bit for each. Bits of numbers below base,
+// and from next on, have no meaning.
 type flightSets struct {
-	open   uint64 // the packets that are not acknowledged
-	flying uint64 // the eliciting packets of which nothing is known
+	open   uint64 // packets that are not acknowledged
+	flying uint64 // flying packets that must be acknowledged
 }
 
 func (f *flight) setsOf(n uint64) *flightSets { return &f.sets[n/64&uint64(len(f.sets)-1)] }
 
-// note sets the bits of packet n, which p records.
+// note sets the bits of packet n, whose record is p.
 func (f *flight) note(n uint64, p *sentPacket) {
 	s, bit := f.setsOf(n), uint64(1)<<(n%64)
 	s.open |= bit
@@ -85,8 +85,7 @@ func (f *flight) nextOpen(n, end uint64) uint64 {
 	return end
 }
 
-// nextFlying returns the first eliciting packet from n on of which nothing is known,
-// or end.
+// nextFlying returns the first packet of the set flying from n on, or end.
 func (f *flight) nextFlying(n, end uint64) uint64 {
 	for n < end {
 		if rest := f.setsOf(n).flying >> (n % 64); rest != 0 {
@@ -107,12 +106,12 @@ func (f *flight) init() {
 	f.base, f.next, f.bytes, f.count = 0, 0, 0, 0
 }
 
-// make gives the flight room for n packets.
+// make makes an empty ring for n packets.
 func (f *flight) make(n int) {
 	f.ring, f.sets = make([]sentPacket, n), make([]flightSets, max(1, n/64))
 }
 
-// forget makes it as if nothing had been sent so far but the numbers.
+// forget removes all records. The numbers of packets continue.
 func (f *flight) forget() {
 	next := f.next
 	*f = flight{base: next, next: next}
@@ -123,7 +122,7 @@ func (f *flight) at(n uint64) *sentPacket { return &f.ring[n&uint64(len(f.ring)-
 
 func (f *flight) full() bool { return f.next-f.base >= maxFlight }
 
-// room returns the record for the next packet, empty.
+// room returns an empty record for the next packet.
 func (f *flight) room() *sentPacket {
 	if f.next-f.base == uint64(len(f.ring)) {
 		f.grow()
@@ -143,7 +142,7 @@ func (f *flight) grow() {
 	}
 }
 
-// push makes the record that room returned part of the flight.
+// push adds the record that room returned to the flight.
 func (f *flight) push(p *sentPacket) {
 	f.note(f.next, p)
 	f.next++
@@ -153,7 +152,7 @@ func (f *flight) push(p *sentPacket) {
 	}
 }
 
-// land takes packet n out of the bytes under way.
+// land sets the state of packet n, which is not flying any more.
 func (f *flight) land(n uint64, s packetState) {
 	p := f.at(n)
 	if p.eliciting && p.state == packetFlying {
@@ -164,8 +163,8 @@ func (f *flight) land(n uint64, s packetState) {
 	f.note(n, p)
 }
 
-// trim forgets packets at the base of which nothing more is to be learned: those
-// acknowledged, and those sent before old and not under way.
+// trim removes records at the base: those of acknowledged packets, and those of packets
+// that were sent before old and are not flying.
 func (f *flight) trim(old moment) {
 	for f.base < f.next {
 		p := f.at(f.base)

@@ -1,6 +1,6 @@
 package channel
 
-// sequenced takes a whole message of a channel on which only newer ones count.
+// sequenced processes a whole message of a sequenced channel.
 func (m *Mux) sequenced(r *receiver, f *frame) {
 	if f.id < r.base {
 		r.stats.Stale++
@@ -10,7 +10,7 @@ func (m *Mux) sequenced(r *receiver, f *frame) {
 	m.supersede(r, f.id)
 }
 
-// supersede makes everything up to id too old.
+// supersede drops the incomplete messages up to id, and refuses them from now on.
 func (m *Mux) supersede(r *receiver, id uint64) {
 	r.base = id + 1
 	for p := r.partials; p != nil; {

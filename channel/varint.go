@@ -1,8 +1,8 @@
 package channel
 
-// Integers of the wire: seven bits a byte, the lowest first, the top bit set on all
-// but the last; in the fewest bytes, and at most 2^53 - 1, which a JavaScript
-// number holds exactly.
+// Integers on the wire: seven bits in each byte, the lowest bits first. All bytes except
+// the last have the top bit set. The encoding must be the shortest one. The largest
+// integer is 2^53 - 1, up to which a JavaScript number is exact.
 
 const maxVarint = 1<<53 - 1
 
@@ -23,8 +23,8 @@ func varintLen(v uint64) int {
 	return n
 }
 
-// varint reads an integer from b. n is 0 if there is none, or not in the fewest
-// bytes, or too large.
+// varint reads an integer from b. n is its length; n is 0 if the integer is incomplete,
+// not in the shortest encoding, or too large.
 func varint(b []byte) (v uint64, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1
