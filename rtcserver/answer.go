@@ -7,14 +7,14 @@ import (
 	"net/url"
 )
 
-// A remote is where an offer came from, for the limits per address.
+// A remote is the source of an offer, for the limits per address.
 type remote struct {
 	addr netip.Addr
-	free bool // nobody knows, and the limits do not apply
+	free bool // the limits do not apply
 }
 
-// String names it in a refusal. That the server knows no address of a request is for
-// the operator to mend, so it is said.
+// String returns the source in words, for a refusal. If the server does not know the
+// address, the text says which setting may help the operator.
 func (r remote) String() string {
 	if !r.addr.IsValid() {
 		return "requests without an IP address, which count as one (the server's Config.TrustUnixSocket may help)"
@@ -22,19 +22,19 @@ func (r remote) String() string {
 	return "this address"
 }
 
-// Answer answers an offer that came some other way than by HTTP: over a WebSocket, by
-// a matchmaker, from a test. The offer is SDP, or its JSON {"type":"offer","sdp":…},
-// of at most 40 KiB; the answer is SDP. An error is a [*StatusError], with the same
-// statuses as over HTTP.
+// Answer answers an offer that did not arrive by HTTP: for example over a WebSocket, from
+// a matchmaker, or in a test. The offer is SDP, or the JSON {"type":"offer","sdp":…}, of
+// at most 40 KiB. The answer is SDP. The error is a [*StatusError], with the same statuses
+// as over HTTP.
 //
-// The address of the page counts for MaxOffers and MaxPerIP. Where the program does not
-// know it, page is the zero Addr: then no limit per address applies, and the program
+// page is the address of the page, for MaxOffers and MaxPerIP. If the program does not know
+// the address, page is the zero Addr: then no limit per address applies, and the program
 // must limit offers itself.
 //
-// Config.Authorize and Config.Engine get a POST of "/" without header and body, with
-// ctx, and with page as its RemoteAddr. Answer does not wait for ctx to end. What an
-// http.Handler does besides, Answer does not: nobody asks for an origin. A server of
-// package godwit answers level one so; clients of its sessions need HTTP.
+// Config.Authorize and Config.Engine get a request POST / without headers and body, with
+// ctx as its context and page as its RemoteAddr. If ctx is done when Answer is called, the
+// error has the status 408. Answer does not check Config.Origins. With a server of package
+// godwit it works only for pages without the godwit script; clients of sessions need HTTP.
 func (s *Server) Answer(ctx context.Context, offer []byte, page netip.Addr) ([]byte, error) {
 	r := (&http.Request{
 		Method: http.MethodPost, URL: &url.URL{Path: "/"}, Header: make(http.Header), Body: http.NoBody,

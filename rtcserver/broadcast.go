@@ -6,11 +6,12 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// Broadcast sends one message to every connection that is open, on the channel of
-// that stream id, and returns to how many. It takes less time than Send for each of
-// them, and like that copies b and does not wait. Who cannot be sent to, as when b is
-// larger than MaxMessage, goes without. It may be called from any goroutine, handlers
-// included; other calls on the connections go on in between.
+// Broadcast sends one message to every open connection, on the channel with this stream
+// id. It returns the number of connections to which it has sent. It is faster than Send for
+// each of them. Like Send it copies b and does not wait. A connection for which Send would
+// return an error does not get the message. Broadcast may be called from any goroutine and
+// in handlers. It does not hold the lock of a shard all the time: other calls on the
+// connections run in between.
 func (s *Server) Broadcast(stream uint16, k Kind, b []byte) (n int) {
 	for _, sh := range s.shards {
 		n += sh.broadcast(stream, k, b)
@@ -18,7 +19,8 @@ func (s *Server) Broadcast(stream uint16, k Kind, b []byte) (n int) {
 	return n
 }
 
-// broadcast holds the lock for one batch of datagrams at a time.
+// broadcast sends the message to the shard's open connections. It locks the shard for one
+// batch of datagrams at a time.
 func (s *shard) broadcast(stream uint16, k Kind, b []byte) (n int) {
 	for conns := s.allOpen(); len(conns) > 0; {
 		batch := conns[:min(len(conns), batchLen)]
@@ -48,13 +50,13 @@ func (s *shard) sendTo(conns []*Conn, stream uint16, k Kind, b []byte) (n int) {
 	return n
 }
 
-// preload prepares a loop over conns that has come to the i-th. Thousands of
-// connections do not fit the cache, and a message needs thirty lines of it from
-// four objects that point to each other. Fetched when they are needed they take
-// longer than all that is done with them; fetched a few turns ahead, a step of
-// pointers a turn, they take next to nothing.
+// preload reads memory that the next turns of a loop over conns need; the loop is at index
+// i. Thousands of connections do not fit the cache, and a message needs thirty cache lines
+// of four objects that point to each other. To load them when they are needed takes longer
+// than everything else in the loop. To load them a few turns before, one pointer in each
+// turn, takes almost no time.
 func (s *shard) preload(conns []*Conn, i int) {
-	const conn = peer.PreloadSteps + 1 // the connection comes first
+	const conn = peer.PreloadSteps + 1 // how many turns before its own a Conn is loaded
 	if i+conn < len(conns) {
 		s.preloaded += int(conns[i+conn].sent)
 		if conns[i+conn].peer == nil {
@@ -68,7 +70,8 @@ func (s *shard) preload(conns []*Conn, i int) {
 	}
 }
 
-// find notes whose datagrams are in the batch of n, as far as that is known.
+// find sets s.found to the connections whose addresses the first n datagrams of the batch
+// come from.
 func (s *shard) find(n int) {
 	clear(s.found)
 	s.found = s.found[:0]

@@ -13,161 +13,174 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// Config says how a server works. The zero value is a working server without
-// handlers. A Config is read once, by Listen.
+// Config configures a server. The zero value is a working server without handlers.
+// Listen and Serve copy the Config; later changes have no effect.
 type Config struct {
-	// Handler is told what happens. Nil funcs are ignored.
+	// Handler is the set of funcs that the server calls for events. A nil func is not
+	// called.
 	Handler Handler
 
-	// Public are the addresses that pages are told to send to, as many as eight:
-	// one for each public IPv4 and IPv6 address. The port may differ from the
-	// local one, behind a port mapping. Empty means the address the socket is
-	// bound to; if that is a wildcard, the address that the HTTP request came to
-	// and the addresses of this machine's interfaces.
+	// Public are the addresses to which pages send, at most eight: one for each public
+	// IPv4 and IPv6 address. The port may differ from the local port, behind a port
+	// mapping. Empty means the address that the socket is bound to; if that is a
+	// wildcard, the address at which the HTTP request arrived and the addresses of this
+	// machine's interfaces.
 	Public []netip.AddrPort
 
 	// Certificate is the DTLS certificate; its fingerprint is in every answer.
 	// Several servers may share one. Nil means a new one.
 	Certificate *dtls.Certificate
 
-	// Shards is how many sockets share the port, each with a goroutine of its
-	// own. Zero means 1. More than one needs Linux.
+	// Shards is the number of sockets that share the port. Each has its own goroutine.
+	// Zero means 1; 64 is the limit. More than one needs Linux.
 	Shards int
 
-	// Manual leaves the loop to the program, which calls Poll. It needs one shard.
+	// Manual means that the server starts no goroutine: the program calls Poll. It needs
+	// one shard.
 	Manual bool
 
-	// MaxConns limits live connections, per shard. Zero means 4096. A check that
-	// comes when the table is full is dropped and counted.
+	// MaxConns limits the connections of each shard. Zero means 4096. If a shard has as
+	// many, it drops and counts the first check of a further one.
 	MaxConns int
 
-	// MaxPending limits the answers that were given and that no page has used
-	// yet. Zero means 1024. One more offer gets 503.
+	// MaxPending limits the number of answers that no page has used yet. Zero means 1024.
+	// The server refuses one more offer with the status 503.
 	MaxPending int
 
-	// MaxPerIP limits pending and live connections of one IP address, and of a game
-	// server the sessions too, also those that are interrupted; of IPv6, of
-	// one /64. Zero means 64, negative no limit. One more offer gets 429.
+	// MaxPerIP limits the connections of one IP address (of IPv6, one /64), including
+	// those that wait for their first check. A server of package godwit limits the
+	// sessions of an address in the same way, including interrupted ones. Zero means 64;
+	// negative means no limit. The server refuses one more offer with the status 429.
 	MaxPerIP int
 
-	// MaxHandshakes limits DTLS handshakes in flight, per shard. Zero means 64.
-	// More of them wait their turn, of each address (of IPv6, each /64) one after the
-	// other; while half of the places are taken, an address has an eighth of them at
-	// most. While one of another address waits, a handshake whose page does not answer
-	// for 1 s fails, as does one of more than 5 s.
+	// MaxHandshakes limits the DTLS handshakes that run at a time, per shard. Zero means
+	// 64. Further ones wait for a place; the addresses (of IPv6, the /64s) that wait take
+	// turns. While half of the places are taken, one address may have at most an eighth
+	// of them, but always two. While a handshake of another address waits, a handshake
+	// fails if its page does not answer for 1 s, or if it runs for more than 5 s.
 	MaxHandshakes int
 
-	// PendingTimeout is how long an answer waits for the page's first check.
-	// Zero means 30 s. It is 5 s at most while more than half of MaxPending wait.
+	// PendingTimeout limits the time from an answer to the page's first check. Zero means
+	// 30 s. While more than half of MaxPending answers wait, it is at most 5 s.
 	PendingTimeout time.Duration
 
-	// HandshakeTimeout is how long the DTLS handshake may take. Zero means 10 s.
+	// HandshakeTimeout limits the time of the DTLS handshake. Zero means 10 s.
 	HandshakeTimeout time.Duration
 
-	// SilenceTimeout is how long a page may be silent before its connection ends;
-	// browsers check every 2.5 to 5 s, and one whose checks are lost is asked whether it
-	// is there. Zero means 30 s, which is also the most.
+	// SilenceTimeout is the time without a valid check of a page after which its
+	// connection ends with TimedOut. Browsers send a check every 2.5 to 5 s. If checks
+	// are lost, the server sends the page a challenge, whose answer counts as a check.
+	// Zero means 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration
 
-	// MaxReceive limits a message that a page sends, in bytes; a page that
-	// respects the answer cannot send a larger one. Zero means 16 KiB. At most
-	// four of them wait for missing fragments, for 2 s.
+	// MaxReceive is the size in bytes of the largest message that the server accepts. It
+	// is in the answer, and browsers do not send larger messages. Zero means 16 KiB; the
+	// limits are 1200 bytes and 64 KiB. Incomplete messages of a connection take about
+	// four times as many bytes at most; those of unordered, unreliable channels are
+	// dropped after 2 s.
 	MaxReceive int
 
 	// AllowReliable serves channels that the page opened as reliable, with neither
-	// maxRetransmits nor maxPacketLifeTime. What the page sends on them arrives as the
-	// page asked; what is sent to the page stays unordered and unreliable. Without it
-	// such a channel is closed at once, with a line in the log: it is nearly always a
-	// mistake. Ordered channels that may lose messages are served without it: with
-	// maxRetransmits 0 a message is delivered when it comes, or not at all if a later one
-	// came before it.
+	// maxRetransmits nor maxPacketLifeTime. The messages of the page arrive as the page
+	// asked; the messages of the server stay unordered and unreliable. Without
+	// AllowReliable the server closes such a channel at once, with a line in the log,
+	// because it is nearly always a mistake. Ordered channels that may lose messages do
+	// not need AllowReliable: with maxRetransmits 0 the server delivers a message at once,
+	// and drops it if a later one arrived before.
 	AllowReliable bool
 
-	// MaxChannels limits the channels that a page has open at once, negotiated ones
-	// included. Zero means 16, 256 is the most. One more is closed, an in-band one when
-	// it opens and a negotiated one when its first message comes, with a line in the log
-	// and a count in Stats.ChannelsRefused.
+	// MaxChannels limits the channels that a page has open at once, including negotiated
+	// ones. Zero means 16; 256 is the limit. The server closes one more: an in-band
+	// channel when it opens, a negotiated one when its first message arrives. There is a
+	// line in the log, and Stats.ChannelsRefused counts it.
 	MaxChannels int
 
-	// Acks says how the page's packets are acknowledged. AckAuto is right unless
-	// you know better: docs/decisions.md tells why.
+	// Acks says how the server acknowledges the page's packets. AckAuto is right for
+	// nearly every program; docs/decisions.md explains why.
 	Acks AckMode
 
-	// Origins are the web origins, such as "https://game.example", whose pages
-	// may connect, besides pages of this server's own host: scheme, host, and port if it
-	// is not the scheme's own. "https://*.game.example" are all hosts below a name, "null"
-	// are pages of files, "*" allows any. A page of an origin that is listed by its name,
-	// or by the name that it is below, may send cookies and other credentials; one that
-	// only "*" or "null" allows may not. Who is refused stands in the Logger, at most
-	// once a minute.
+	// Origins are the web origins whose pages may connect, for example
+	// "https://game.example": scheme, host, and the port if it is not the default of the
+	// scheme. Pages of the server's own host may always connect.
+	// "https://*.game.example" means all hosts below a name, "null" pages of files, and
+	// "*" every origin. Pages whose origin is listed by its name, or is below a listed
+	// name, may send cookies and other credentials. Pages that only "*" or "null" allows
+	// may not. The Logger gets a line for a refused page, at most once a minute.
 	Origins []string
 
-	// Hosts are the names of this server in the addresses of its own pages, such as
-	// "game.example", or "*.game.example" for all names below one, without ports. Pages of
-	// other names that say they are this server's are refused, unless Origins has them.
-	// IP addresses and localhost are always taken. Empty means any name: a stranger's
-	// page whose DNS answers with the address of this server is then taken for the
-	// server's own. Set it where only one machine or network may reach the server.
+	// Hosts are the host names of the server's own pages, without ports, for example
+	// "game.example", or "*.game.example" for all names below one. The server refuses a
+	// page that has another host name and claims to be the server's own, unless Origins
+	// allows it. IP addresses and localhost are always allowed. Empty means every name.
+	// Then a foreign page counts as the server's own if the DNS of its name answers with
+	// the server's address. So set Hosts if only one machine or network may reach the
+	// server.
 	Hosts []string
 
-	// Authorize, if not nil, is asked before anything exists of a connection. An
-	// error refuses the offer with 403 and the error's text, or with the status
-	// of a *StatusError. The request is a copy, which Engine gets too: Authorize may
-	// put what it finds out into its context, with *r = *r.WithContext(ctx).
+	// Authorize, if not nil, is called for each offer before the server has made anything
+	// for it. If it returns an error the server refuses the offer: with the status of a
+	// *StatusError, and with 403 and the error's text for any other error. The request is
+	// a copy, and Engine gets the same copy: Authorize may put its results into the
+	// context, with *r = *r.WithContext(ctx). The goroutine of the HTTP request calls it.
 	Authorize func(*http.Request) error
 
-	// MaxOffers limits offers from one IP address (of IPv6, one /64), per second;
-	// four times as many may come at once. Zero means 20, negative no limit.
-	// One more gets 429. An offer whose page shakes hands with a key of P-384 or
-	// P-521, as no browser does of itself, counts for four.
+	// MaxOffers limits the offers of one IP address (of IPv6, one /64) per second; four
+	// times as many may arrive at once. Zero means 20; negative means no limit. The server
+	// refuses one more with the status 429. An offer counts as four if the page's
+	// handshake uses a key of P-384 or P-521, which no browser does by default.
 	MaxOffers int
 
-	// TrustedProxies are the addresses whose X-Forwarded-For header is believed: the
-	// address of the page is its last entry that is none of them. An entry may have a
-	// port, brackets, quotes or a zone. What is no address is logged once, and such
-	// pages count as the proxy. The Forwarded header (RFC 7239) is not read.
+	// TrustedProxies are the addresses of proxies whose header X-Forwarded-For is used:
+	// the address of the page is the last entry that is not a trusted proxy. An entry may
+	// have a port, brackets, quotes or a zone. If an entry is not an address, the page
+	// counts under the address of the proxy, and the Logger gets one line. The server
+	// ignores the header Forwarded (RFC 7239).
 	TrustedProxies []netip.Prefix
 
-	// TrustUnixSocket believes that header of peers that have no IP address, as a proxy
-	// has none that connects to a Unix socket. Without it all of them count as one
-	// address.
+	// TrustUnixSocket means that X-Forwarded-For is used, too, if the peer has no IP
+	// address, as a proxy that connects to a Unix socket. Without it all such requests
+	// count under one address.
 	TrustUnixSocket bool
 
-	// ReadBuffer and WriteBuffer are the sizes of the socket's buffers in bytes
-	// that are asked of the system. Zero means 4 MiB.
+	// ReadBuffer and WriteBuffer are the sizes in bytes that the server requests for the
+	// socket's buffers; the system may give less. Zero means 4 MiB.
 	ReadBuffer, WriteBuffer int
 
-	// Engine, if not nil, makes the engine of a new connection from the request
-	// that brought its offer. If it returns nil, the Handler gets the messages. An
-	// error refuses the offer as one of Authorize does, which was asked before.
+	// Engine, if not nil, is called after Authorize and returns the engine of a new
+	// connection. If it returns nil, the Handler gets the messages. If it returns an
+	// error, the server refuses the offer as for an error of Authorize. The page has not
+	// connected yet: of the Conn's methods call only ID and Site before the engine's
+	// first Receive. The goroutine of the HTTP request calls it.
 	Engine func(*Conn, *http.Request) (Engine, error)
 
-	// Resumes, if not nil, tells of a request that Authorize has let in whether its
-	// connection is for something that exists already, and that the engine counts
-	// itself: such connections of an address are refused from twice MaxPerIP on.
+	// Resumes, if not nil, is called for a request that Authorize has accepted. It returns
+	// true if the connection is for something that exists already and that the engine
+	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
 	Resumes func(*http.Request) bool
 
-	// Logger gets a line when a connection begins or ends, at level debug, and
-	// when something is wrong, at level warn or error. Nil means that warnings and
-	// errors go to standard error; slog.New(slog.DiscardHandler) means silence.
+	// Logger gets a line at level debug when a connection begins or ends, and a line at
+	// level warn or error when something is wrong. Nil means that warnings and errors go
+	// to standard error. Use slog.New(slog.DiscardHandler) for no output.
 	Logger *slog.Logger
 
-	// KeyLog gets the secrets of all connections, for Wireshark. For debugging
-	// only: whoever has them can read everything.
+	// KeyLog, if not nil, gets the secrets of all connections in the format that
+	// Wireshark reads. It is for debugging only: with the secrets anyone can decrypt the
+	// connections.
 	KeyLog io.Writer
 }
 
-// An AckMode says how a page's packets are acknowledged.
+// An AckMode says how the server acknowledges a page's packets.
 type AckMode uint8
 
 const (
-	// AckAuto acknowledges what was lost too, once the page's channels are known
-	// to be unreliable, so that the page's SCTP does not throttle them.
+	// AckAuto acknowledges lost packets, too, once the page's channels are known to be
+	// unreliable, so that the page's SCTP does not slow down.
 	AckAuto AckMode = iota
-	// AckHonest acknowledges what came. A page that loses a packet slows down.
+	// AckHonest acknowledges only packets that have arrived. A page slows down when a
+	// packet is lost.
 	AckHonest
-	// AckEager acknowledges what was lost from the first packet on. It is for
-	// pages that are known to use negotiated channels without retransmission.
+	// AckEager acknowledges lost packets, too, from the first packet on. It is for pages
+	// that are known to use negotiated channels without retransmission.
 	AckEager
 )
 

@@ -14,94 +14,97 @@ import (
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
-// MaxMessage is the largest message in bytes that Send takes: what fits one
+// MaxMessage is the size in bytes of the largest message that Send sends: it must fit one
 // packet in every browser.
 const MaxMessage = peer.MaxPayload
 
 var (
-	// ErrInHandler is returned in a handler by calls that wait for the goroutine
+	// ErrInHandler is returned in a handler by calls that would wait for the goroutine
 	// that runs handlers.
 	ErrInHandler = handling.ErrInHandler
 
-	// ErrClosed is returned by calls on a Conn or a Server that is closed, or
-	// not open yet.
+	// ErrClosed is returned by Send of a Conn that is closed or not open yet, and by Poll
+	// of a Server that is closed.
 	ErrClosed = errors.New("rtcserver: closed")
 
-	// ErrTooLarge is returned by Send for a message of more than MaxMessage
-	// bytes. Split it, or use package godwit, whose channels do.
+	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes. Split
+	// the message, or use package godwit, whose channels split it.
 	ErrTooLarge = fmt.Errorf("rtcserver: message is larger than one packet takes, which is %d bytes", MaxMessage)
 
-	// ErrSilenced is returned by Send while the page's address may not be sent
-	// to: it has not been heard of for 30 s, or the page has moved there without
-	// a proof yet, and was sent three times what came from there.
+	// ErrSilenced is returned by Send while the server must not send to the page's
+	// address: no valid check has arrived from it for Config.SilenceTimeout, or the page
+	// has moved there, the address is not proved yet, and the server has sent three times
+	// as many bytes to it as have arrived from it.
 	ErrSilenced = errors.New("rtcserver: the page has been silent for too long to be sent to")
 )
 
 // A Conn is the connection of one page. Its methods may be called from any
 // goroutine.
 type Conn struct {
-	// User is the program's own; the server never looks at it. Handlers of one
-	// Conn may use it without a lock.
+	// User is a value for the program. The server does not use it. Handlers of this Conn
+	// may use User without a lock.
 	User any
 
-	shard *shard // home; nil until the first check. The registry's lock guards its setting
+	shard *shard // the connection's shard; nil before the first check. It is set under the registry's lock
 
-	// What follows belongs to the shard, down to the blank line; what every message
-	// touches comes first.
+	// The shard's lock guards the fields up to the blank line. The fields that every
+	// message uses come first.
 	peer      *peer.Peer
 	engine    Engine
 	timer     timers.Slot
 	sent      uint64
 	received  uint64
-	place     int  // index in the shard's open, plus one
-	queued    bool // for a handshake
-	touched   bool // in the shard's list
-	later     bool // in its other one
+	place     int  // index in the shard's open, plus one; 0 if it is not there
+	queued    bool // waits for the place of a handshake
+	touched   bool // in the shard's list touched
+	later     bool // in the shard's list later
 	opened    bool
-	gone      bool               // the shard has forgotten it
+	gone      bool               // removed from the shard's tables
 	inBatch   bool               // the loop will settle it when the batch is over
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
-	hasNews   bool               // the loop's: the engine has something to deliver
-	closed    *CloseError        // once the engine was told
-	channels  []Channel          // those opened in-band
-	addrs     []netip.AddrPort   // those that lead to it in the shard's byAddr, once each
-	remote    *netip.AddrPort    // the page's address when the log last heard of it; nil until it is open
-	expected  []dtls.Fingerprint // what the page's certificate must match; until the handshake
-	handshake *handshake         // while it runs
+	hasNews   bool               // the engine has news to deliver; only the loop uses it
+	closed    *CloseError        // why the connection ended; nil before
+	channels  []Channel          // open in-band channels
+	addrs     []netip.AddrPort   // addresses of the connection in the shard's byAddr, once each
+	remote    *netip.AddrPort    // the page's address in the last line of the log; nil until the connection is open
+	expected  []dtls.Fingerprint // fingerprints of the page's certificate; nil from the handshake on
+	handshake *handshake         // the handshake while it runs
 
 	id     uint64
-	ufrag  string     // our username fragment
-	site   netip.Addr // for the limit per IP
-	active bool       // we are the DTLS client
-	moves  uint8      // of its address that were logged; the shard's, here because there is room
-	resume bool       // it resumes a session, which counts for its site too
-	free   bool       // no limit of its site applies
+	ufrag  string     // username fragment of this end
+	site   netip.Addr // address for the limits per address
+	active bool       // this end is the DTLS client
+	moves  uint8      // logged changes of the address; guarded by the shard's lock, here because there is room
+	resume bool       // it resumes a session, which also counts for its site
+	free   bool       // no limit per address applies
 
-	withdrawn bool // the registry's: it is not wanted any more
+	withdrawn bool // Withdraw was called; guarded by the registry's lock
 }
 
-// ID returns a number that no other connection of the server ever has.
+// ID returns the number of the connection. No other connection of the server has the same
+// number.
 func (c *Conn) ID() uint64 { return c.id }
 
-// Site returns the address that the connection's offer came from, as MaxPerIP counts
-// it: of IPv6 the /64. It is invalid if the address is not known.
+// Site returns the address from which the connection's offer came, as MaxPerIP counts it:
+// for IPv6 the first address of the /64. It is invalid if the address is not known.
 func (c *Conn) Site() netip.Addr { return c.site }
 
-// RemoteAddr returns the address that messages go to now. It changes when the
-// page's network does.
+// RemoteAddr returns the address to which the server sends now. The address changes when
+// the page's network changes.
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	return c.peer.Remote()
 }
 
-// Send sends one message on a channel of the page, which is known by its stream
-// id. It does not wait: the message is on its way when Send returns, or, in a
-// handler, with all others when the batch of datagrams that the handler belongs
-// to is over. A nil error does not mean that it will arrive.
-// A message of n bytes takes n, rounded up to a multiple of four, and 65 bytes of UDP
-// payload, 1,225 at the most. One that is larger than the path takes is lost every time,
-// and nobody is told; 1,160 bytes pass wherever the MTU is 1,280.
+// Send sends one message on the channel of the page with this stream id. It does not wait:
+// the message has left when Send returns or, in a handler, leaves when all datagrams of
+// the current batch are processed. A nil error does not mean that the message will
+// arrive. The errors are ErrClosed, ErrTooLarge and ErrSilenced.
+//
+// A message of n bytes needs a UDP payload of n, rounded up to a multiple of four, plus
+// 65 bytes, at most 1,225. A message that is too large for the path is always lost, and
+// there is no error; messages of up to 1,160 bytes pass if the MTU is at least 1,280.
 func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	s := c.shard
 	s.mu.Lock()
@@ -144,8 +147,9 @@ func sendError(err error) error {
 	return err
 }
 
-// Close ends the connection. The page hears of it at once; text is for the log.
-// The Handler's Close is called from the loop, also after this Close.
+// Close ends the connection and tells the page at once. It does not wait. The loop calls
+// Handler.Close later. text is for the log and Handler.Close, and is sent in the SCTP ABORT
+// to the page, whose browser may show it.
 func (c *Conn) Close(text string) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
@@ -153,13 +157,13 @@ func (c *Conn) Close(text string) {
 }
 
 func (c *Conn) close(now time.Time, code CloseCode, text string) {
-	c.peer.Close(now, text) // nothing, if it is over
+	c.peer.Close(now, text) // does nothing if the peer is closed
 	c.end(now, &CloseError{Code: code, Text: text})
 	c.shard.touch(c)
 	c.shard.wake()
 }
 
-// pump puts what the engine and the peer have to say into the outgoing batch.
+// pump moves the datagrams of the engine and the peer to the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	s := c.shard
 	for c.opened && c.closed == nil {
@@ -177,7 +181,8 @@ func (c *Conn) pump(now time.Time) {
 	}
 }
 
-// deadline returns when c wants to be looked at. An engine may outlive its link.
+// deadline returns when the loop must look at c. An engine may have a deadline after its
+// link has ended.
 func (c *Conn) deadline() time.Time {
 	d := c.engine.Deadline()
 	if !c.gone {
@@ -186,7 +191,7 @@ func (c *Conn) deadline() time.Time {
 	return d
 }
 
-// happened tells the engine what came out of the peer.
+// happened gives events of the peer to the engine.
 func (c *Conn) happened(now time.Time, events []peer.Event) {
 	for i := range events {
 		c.event(now, &events[i])
@@ -215,7 +220,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
 	case peer.ChannelOpen:
 		if ev.Negotiated {
-			return // it has no name, and the program knows it
+			return // a negotiated channel has no label, and the program knows it
 		}
 		ch := Channel{Stream: ev.Stream, Label: ev.Label, Protocol: ev.Protocol}
 		c.channels = append(c.channels, ch)
@@ -235,7 +240,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 	}
 }
 
-// end tells the engine that the link is closed, once.
+// end tells the engine that the link is closed. Only the first call has an effect.
 func (c *Conn) end(now time.Time, why *CloseError) {
 	if c.closed != nil {
 		return
@@ -247,11 +252,11 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})
 }
 
-// maxMoves is how many moves of one connection are logged: who forges addresses can
-// make it move at every check.
+// maxMoves is how many moves of one connection are logged: an attacker that forges
+// addresses can make a connection move at every check.
 const maxMoves = 16
 
-// noteMove logs it when the page has another address than before.
+// noteMove logs a change of the page's address.
 func (c *Conn) noteMove() {
 	if !c.opened {
 		return
@@ -270,8 +275,9 @@ func (c *Conn) noteMove() {
 	}
 }
 
-// refuse counts a channel that was refused. The first for a reason has a line in the
-// log: a page can open many. So can many connections, of which few a minute have one.
+// refuse counts a channel that was refused. The first one of a connection and reason has a
+// line in the log, and at most linesAMinute of all connections for one reason: pages
+// could fill the log otherwise.
 func (c *Conn) refuse(ev *peer.Event) {
 	why := RefusedMalformed
 	switch ev.Refused {

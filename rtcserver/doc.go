@@ -1,11 +1,11 @@
-// Package rtcserver is a WebRTC datagram server: one UDP port to which any web
-// page connects with a plain RTCPeerConnection, and on which its messages travel
-// as datagrams, unordered and never repeated.
+// Package rtcserver is a WebRTC datagram server: one UDP port to which any web page
+// connects with a plain RTCPeerConnection. Each message is one datagram. Messages are not
+// ordered and not sent again.
 //
-// [Listen] opens the port. A [Server] is an [http.Handler] that answers a page's
-// SDP offer; the page's messages then come to the [Handler] of the [Config], and
-// [Conn.Send] answers them. A message that is lost stays lost, one that is late
-// holds up no other, and nothing queues behind the program's back.
+// [Listen] opens the port. A [Server] is an [http.Handler] that answers a page's SDP
+// offer. Then the [Handler] of the [Config] gets the page's messages, and [Conn.Send]
+// sends messages to the page. A lost message is not sent again, a late message does not
+// delay other messages, and the server has no queue of messages.
 //
 //	srv, err := rtcserver.Listen(":7777", rtcserver.Config{
 //		Handler: rtcserver.Handler{
@@ -17,38 +17,37 @@
 //	...
 //	http.Handle("/new_rtc_session", srv)
 //
-// Where offers come some other way, over a WebSocket or from a matchmaker,
-// [Server.Answer] answers them.
+// [Server.Answer] answers offers that do not arrive over HTTP, for example over a
+// WebSocket or from a matchmaker.
 //
 // # Who calls what
 //
-// A shard is one UDP socket with the connections that live on it, one goroutine
-// and one lock. There is one shard unless [Config.Shards] says otherwise. The
-// shard's goroutine runs the handlers of its connections, one at a time and in
-// order; with several shards, handlers of different connections run
-// concurrently. A handler must not block: its shard serves nobody meanwhile.
-// [Stats] tells the time spent in handlers. No lock is held while a handler runs,
-// so it may call anything here except [Server.Shutdown] and [Server.Close], which
-// would wait for it.
+// A shard is one UDP socket with its connections, one goroutine and one lock. There is one
+// shard unless [Config.Shards] is set. The goroutine of a shard runs the handlers of its
+// connections, one at a time and in order. With several shards, handlers of different
+// connections run at the same time. A handler must not block: while it does, its shard
+// serves no other page. Stats.HandlerTime is the time spent in handlers. No lock is held
+// while a handler runs. A handler may call every function of this package except
+// [Server.Shutdown], [Server.Close] and [Server.Poll], which return [ErrInHandler].
 //
-// All methods of Server and Conn may be called from any goroutine. With
-// [Config.Manual] there is no goroutine at all, and [Server.Poll] runs the loop
-// inside the caller's own, as a game does once per tick.
+// All methods of Server and Conn may be called from any goroutine. With [Config.Manual]
+// the server starts no goroutine: the program calls [Server.Poll], for example in every
+// tick of a game, and Poll runs the loop and the handlers.
 //
 // # Channels of a page
 //
-// A page may have 16 channels open at once, or as many as [Config.MaxChannels] says,
-// in-band or negotiated, unordered or ordered. What is ordered and not retransmitted
-// comes in order: a message that a later one has overtaken is dropped. A channel that
-// is one too many, or reliable without [Config.AllowReliable], is closed by a stream
-// reset, which is the page's close event; the Logger has a line for the first of each
-// connection and reason, and [Stats] counts them.
+// A page may have [Config.MaxChannels] channels open at once, by default 16: in-band or
+// negotiated, unordered or ordered. On an ordered channel without retransmission the
+// server drops a message that arrives after a later one. If a page opens one channel too
+// many, or a reliable channel without [Config.AllowReliable], the server closes the
+// channel by a stream reset, and the page gets a close event. [Stats] counts these
+// channels. The Logger gets a line for the first one of each connection and reason.
 //
 // # What it is not for
 //
-// There is no reliability here and no fragmentation of what is sent: a message
-// has to fit one packet, [MaxMessage] bytes, for which the path must carry 1,225 bytes
-// of UDP payload; a message that is larger than the path carries is lost, and no error
-// tells. For channels with promises use package godwit. There is no media, no TURN, and no ICE beyond the
-// lite agent.
+// The package sends no message again and does not split messages. A message must fit one
+// packet, [MaxMessage] bytes, for which the path must carry a UDP payload of 1,225 bytes.
+// A message that is too large for the path is lost, and there is no error. For channels
+// with promises use package godwit. The package has no media, no TURN, and no ICE except
+// the lite agent.
 package rtcserver

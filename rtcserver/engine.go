@@ -5,32 +5,31 @@ import (
 	"time"
 )
 
-// An Engine gives the datagrams of one [Conn] their meaning. The server's own
-// engine hands every message to the [Handler]; package godwit has one that speaks
-// channels. A Conn is the engine's link: it calls Receive, Append, Deadline,
-// Advance and Ready under its lock, and Deliver without it. An engine has no lock
-// of its own and must not call the Conn's methods from within the locked ones. Who
-// else calls into it calls Acquire before and Release after.
+// An Engine processes the messages of one [Conn], which is the link of the engine. The
+// engine of this package gives every message to the [Handler]; that of package godwit
+// implements channels and sessions. The server calls Receive, Append, Deadline, Advance
+// and Ready with the Conn's lock held, and Deliver without it. These methods, except
+// Deliver, must not call methods of the Conn. An engine needs no lock of its own: other
+// code that calls into it calls Acquire before and Release after.
 //
-// An engine may outlive its link: Deadline, Advance, Ready and Deliver are called
-// after LinkClosed too, until Deadline is zero.
+// An engine may be in use longer than its link: after LinkClosed the server calls
+// Deadline, Advance, Ready and Deliver until Deadline returns zero.
 type Engine interface {
-	// Receive takes one event of the link. The bytes in it are valid until the
-	// Deliver that follows has returned.
+	// Receive processes one event of the link. The bytes of the event are valid until the
+	// next Deliver has returned.
 	Receive(now time.Time, ev LinkEvent)
-	// Append appends the engine's next message to b, at most limit bytes more. b
-	// unchanged means that there is nothing to say.
+	// Append appends the engine's next message to b, at most limit bytes. If there is
+	// none it returns b unchanged.
 	Append(now time.Time, b []byte, limit int) []byte
 	// Deadline returns when Advance must be called; zero means never.
 	Deadline() time.Time
-	// Advance tells the engine that time has passed.
+	// Advance tells the engine the time, when Deadline has come.
 	Advance(now time.Time)
-	// Ready moves what is to be told to the program to where Deliver finds it,
-	// and reports whether there is anything.
+	// Ready takes the news for the program. It returns true if Deliver must run.
 	Ready() bool
-	// Deliver runs the program's handlers. Calls for one link never overlap. If a
-	// handler panics and the program recovers around Poll, Ready and Deliver are
-	// called again, for the rest.
+	// Deliver runs the program's handlers for the news. Calls for one link never overlap.
+	// If a handler panics and the program recovers around Poll, the server calls Ready
+	// and Deliver again for the rest.
 	Deliver()
 }
 
@@ -38,11 +37,11 @@ type Engine interface {
 type LinkEventType uint8
 
 const (
-	LinkOpened    LinkEventType = iota // messages may be sent
-	LinkChannel                        // the page opened a channel in-band: Stream, Label, Protocol
-	LinkUnchannel                      // the page closed it: Stream, Label
-	LinkMessage                        // Message
-	LinkClosed                         // Err; the last event
+	LinkOpened    LinkEventType = iota // the link is open
+	LinkChannel                        // the page has opened a channel in-band: Channel
+	LinkUnchannel                      // the page has closed an in-band channel: Channel
+	LinkMessage                        // a message of the page: Message
+	LinkClosed                         // the link is closed; the last event: Err
 )
 
 var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
@@ -55,15 +54,15 @@ func (t LinkEventType) String() string {
 	return "unknown"
 }
 
-// Acquire takes the connection's lock for calls into its engine, which must not
-// call the Conn meanwhile. Release must follow soon. The connection must be open,
-// or have been. An engine's owner may call both from anywhere but the engine's own
-// locked methods.
+// Acquire locks the connection for calls into its engine. Call Release soon after. Between
+// the two do not call other methods of the Conn. The connection must be or have been
+// open. Any goroutine may call Acquire, but not a method of the engine that the server
+// calls with the lock held.
 func (c *Conn) Acquire() { c.shard.mu.Lock() }
 
-// Release gives the lock back after the engine has said what it has to say. If
-// later, or with Config.Manual, it speaks when Flush is called or in the next turn of the loop.
-// If news, the loop calls Ready soon.
+// Release sends the engine's pending messages and unlocks the connection. If later is
+// true, or with Config.Manual, they leave when Flush is called or in the next turn of the
+// loop. If news is true, the loop takes a turn soon and calls Ready.
 func (c *Conn) Release(later, news bool) {
 	s := c.shard
 	defer s.mu.Unlock()
@@ -87,7 +86,8 @@ func (c *Conn) Release(later, news bool) {
 	}
 }
 
-// Flush sends what engines have to say whose Release said later.
+// Flush sends the pending messages of the engines that were released with later, or with
+// Config.Manual.
 func (s *Server) Flush() {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
@@ -100,7 +100,8 @@ func (s *Server) Flush() {
 	}
 }
 
-// Withdraw closes a connection of Config.Engine's whose page may not have come yet.
+// Withdraw closes a connection that was given to Config.Engine, also if its page has not
+// connected yet or Engine has not returned yet.
 func (s *Server) Withdraw(c *Conn, text string) {
 	sh := s.registry.withdraw(c)
 	if sh == nil {
@@ -111,10 +112,11 @@ func (s *Server) Withdraw(c *Conn, text string) {
 	c.close(time.Now(), ClosedByUs, text)
 }
 
-// Refuse answers no more offers. Connections that exist go on.
+// Refuse makes the server refuse all further offers. It does not change existing
+// connections.
 func (s *Server) Refuse() { s.refuseOffers() }
 
-// speak lets the engines speak that were to do so later.
+// speak sends the pending messages of the engines in s.later.
 func (s *shard) speak(now time.Time) {
 	for i, c := range s.later {
 		s.preload(s.later, i)
@@ -126,7 +128,7 @@ func (s *shard) speak(now time.Time) {
 	s.later = s.later[:0]
 }
 
-// A LinkEvent is something that happened to a link.
+// A LinkEvent is an event of a link.
 type LinkEvent struct {
 	Type    LinkEventType
 	Message Message
@@ -134,16 +136,17 @@ type LinkEvent struct {
 	Err     *CloseError
 }
 
-// datagrams is the engine of level one: no state, every message to the handler.
+// datagrams is the engine that gives every event to the Handler.
 type datagrams struct {
 	conn    *Conn
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
-	begun   int         // how many of pending the handlers have had, or have panicked at
+	begun   int         // events of pending for which a handler was called; the last one may have panicked
 }
 
-// How much room for events a connection keeps while it is idle, and at all. What a
-// burst takes besides goes with it.
+// Capacities of the event slices, in events, that a connection keeps: maxQueue for both
+// slices while it is idle, keptEvents for pending at any time. Larger slices of a burst
+// are not kept.
 const (
 	maxQueue   = 8
 	keptEvents = 64

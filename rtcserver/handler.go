@@ -1,28 +1,31 @@
 package rtcserver
 
-// A Handler is told what happens on a server. Its funcs are called one at a time
-// for one Conn: Open first, Close last, the others as things happen; or Fail
-// alone. See the package's page for who calls them. A func that is nil is not
-// called.
+// A Handler is the set of funcs that a server calls for events. For one Conn it calls them
+// one at a time: Open first, Close last, the others in the order of the events; or only
+// Fail. The documentation of the package says on which goroutine. A func that is nil is
+// not called.
 type Handler struct {
-	// Open: the page is connected, and messages may be sent to it on channels
-	// that it made with negotiated: true. On others, wait for ChannelOpen.
+	// Open is called when the page has connected. From now on Send works on channels that
+	// the page made with negotiated: true. For other channels wait for ChannelOpen.
 	Open func(*Conn)
 
-	// ChannelOpen: the page opened a channel in-band, as createDataChannel does
-	// unless told otherwise.
+	// ChannelOpen is called when the page has opened a channel in-band, as
+	// createDataChannel does by default.
 	ChannelOpen func(*Conn, Channel)
 
-	// Message: a message came. Its Data is valid until the func returns.
+	// Message is called for each message of the page. Message.Data is valid until the
+	// func returns.
 	Message func(*Conn, Message)
 
-	// ChannelClose: the page closed a channel.
+	// ChannelClose is called when the page has closed an in-band channel.
 	ChannelClose func(*Conn, Channel)
 
-	// Close: a connection that was open is closed. It is the last call for it.
+	// Close is called when a connection that was open is closed. It is the last call for
+	// the connection.
 	Close func(*Conn, *CloseError)
 
-	// Fail: a connection ended before it was open. It is the only call for it.
+	// Fail is called when a connection has ended before it was open. It is the only call
+	// for the connection.
 	Fail func(*Conn, *CloseError)
 }
 
@@ -36,7 +39,7 @@ func (h *Handler) closed(c *Conn, why *CloseError) {
 	}
 }
 
-// Kind is the kind of a message, which the page sees as the type of its data.
+// Kind is the kind of a message. In the page it is the type of the message's data.
 type Kind uint8
 
 const (
@@ -54,11 +57,11 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// A Message is one datagram of a page.
+// A Message is one message of a page.
 type Message struct {
 	Kind   Kind
-	Stream uint16 // the channel's id
-	Label  string // the channel's label; empty if it was negotiated
+	Stream uint16 // the id of the channel
+	Label  string // the label of the channel; empty if it is negotiated
 	Data   []byte
 }
 
@@ -69,24 +72,24 @@ type Channel struct {
 	Protocol string
 }
 
-// A CloseCode tells why a connection ended.
+// A CloseCode says why a connection ended.
 type CloseCode uint8
 
 const (
-	ClosedByUs    CloseCode = 1 + iota // Conn.Close
-	ClosedByPage                       // the page closed it or went away in good order
-	Shutdown                           // Server.Shutdown or Server.Close
-	TimedOut                           // nothing was heard for SilenceTimeout
-	NeverCame                          // no check came within PendingTimeout
+	ClosedByUs    CloseCode = 1 + iota // Conn.Close was called
+	ClosedByPage                       // the page closed the connection, or the browser did when the page was left
+	Shutdown                           // Server.Shutdown or Server.Close was called
+	TimedOut                           // no valid check arrived for SilenceTimeout
+	NeverCame                          // no check arrived within PendingTimeout
 	NoHandshake                        // the DTLS handshake failed: see Err
 	NoAssociation                      // the SCTP association failed, in its handshake or later: see Err
 )
 
-// A CloseError tells why a connection ended.
+// A CloseError says why a connection ended.
 type CloseError struct {
 	Code CloseCode
-	Text string // the words of Conn.Close or Server.Shutdown, for the log
-	Err  error  // what lies behind it, or nil
+	Text string // the text of Conn.Close
+	Err  error  // the cause, or nil
 }
 
 var closeTexts = [...]string{

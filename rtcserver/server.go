@@ -19,8 +19,8 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// goodbye is how long Shutdown stays to tell pages again that it is over, in
-// case the first time was lost.
+// goodbye is how long Shutdown waits before it closes the port: it sends the end of each
+// connection again if the first datagram was lost.
 const goodbye = 300 * time.Millisecond
 
 // A Server is a WebRTC datagram server. Its methods may be called from any
@@ -32,26 +32,28 @@ type Server struct {
 	shards    []*shard
 	cookieKey [32]byte
 	pathKey   [32]byte
-	gate      dtls.Gate // so that messages need not wait for all handshakes that run
+	gate      dtls.Gate // limits the handshakes that compute at a time, so that messages are not delayed
 	stats     signalStats
 	running   sync.WaitGroup
-	down      chan struct{} // closed when no offer is answered any more
+	down      chan struct{} // closed when the server refuses offers
 	downOnce  sync.Once
 
 	forwarding    forwarding
 	originWarning warning
 	rolesWarning  warning
 
-	polling bool // Poll's own: it runs
+	polling bool // Poll runs; only Poll uses it
 }
 
-// A PacketConn is a socket that [Serve] takes: a [net.UDPConn], or a connection
-// of an in-memory network. A UDPConn, such as one of systemd's, is served as one that
-// Listen has opened: in batches, and with the buffers of Config.
+// A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
+// network. The server treats a UDPConn, for example one of systemd, like a socket that
+// Listen has opened: it reads and writes batches, and sets the buffers of Config.
 type PacketConn = udpio.PacketConn
 
-// Listen opens the UDP port addr, "host:port", and starts to serve it. Without a
-// host it is open to IPv4 and IPv6 on all addresses; port 0 means any.
+// Listen opens the UDP address addr, "host:port", and starts to serve it. Without a host
+// the server is reachable at all addresses of the machine, over IPv4 and IPv6. Port 0
+// means that the system chooses a port. The error says which field of c is wrong, or why
+// the port cannot be opened.
 func Listen(addr string, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
@@ -65,7 +67,7 @@ func Listen(addr string, c Config) (*Server, error) {
 	return start(sockets, c)
 }
 
-// Serve is Listen for a socket that is open already. The server closes it.
+// Serve is Listen for an open socket. The server closes the socket.
 func Serve(socket PacketConn, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
@@ -114,12 +116,12 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 // Addr returns the address that the server's socket is bound to.
 func (s *Server) Addr() netip.AddrPort { return s.shards[0].socket.LocalAddr() }
 
-// Poll waits at most d for datagrams, does all there is to do and returns, as a
-// game loop wants it in every tick. Where they come faster than they are served it
-// returns when d has passed, or with d zero when it has served as many as had come
-// before it was called. Handlers run inside Poll. It is for servers with
-// Config.Manual; only one goroutine may call it. It returns ErrClosed when the server
-// is closed, and ErrInHandler in a handler.
+// Poll waits at most d for datagrams, timers or calls, processes them, and returns.
+// Handlers run inside Poll. A game loop calls it in every tick. If datagrams arrive faster
+// than Poll processes them, Poll returns when d has passed; if d is zero or negative, it
+// returns when it has processed the datagrams that arrived before the call. Poll needs
+// Config.Manual, and only one goroutine may call it. The error is ErrClosed when the
+// server is closed, ErrInHandler in a handler, and another one without Config.Manual.
 func (s *Server) Poll(d time.Duration) error {
 	if !s.config.Manual {
 		return fmt.Errorf("rtcserver: Poll needs Config.Manual")
@@ -146,12 +148,13 @@ func (s *Server) Poll(d time.Duration) error {
 	}
 }
 
-// maxPolled is more datagrams than the socket's buffer holds, if it has the default
-// size.
+// maxPolled limits the datagrams of one Poll. It is larger than the number of datagrams in
+// a socket buffer of the default size.
 const maxPolled = 1 << 14
 
-// accept makes a connection for an offer, which waits for its first check, and
-// the answer to it, or a refusal. The engine is asked last: it may spend a ticket.
+// accept makes a connection for an offer, which then waits for its first check, and
+// returns the answer or a refusal. It calls Config.Engine after all other checks, because
+// Engine may spend the client's token.
 func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
 	ending := refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
 	select {
@@ -200,7 +203,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 	if c.engine == nil {
 		c.engine = &datagrams{conn: c}
 	} else {
-		// Its page speaks on one negotiated channel without retransmission.
+		// The page of an engine uses one negotiated channel without retransmission.
 		config.SCTP.Ack = peer.AckEager
 	}
 	c.peer = peer.New(now, config)
@@ -213,8 +216,8 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 		return nil, ending
 	}
 	s.stats.answered.Add(1)
-	// Random, as RFC 9429, section 5.2.1 recommends: a count would tell everyone how many
-	// connections there were.
+	// Random, as RFC 9429, section 5.2.1 recommends: a counter would show the number of
+	// connections to everyone.
 	var session [8]byte
 	rand.Read(session[:])
 	return &sdp.Answer{
@@ -255,8 +258,8 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 	}
 }
 
-// expireBy makes shard 0 look at the registry's pending connections in time. It ends
-// them, and returns false, if the shard has ended.
+// expireBy makes shard 0 look at the registry's pending connections at t or before. If the
+// shard has ended it closes them and returns false.
 func (s *Server) expireBy(t time.Time) bool {
 	sh := s.shards[0]
 	sh.mu.Lock()
@@ -272,8 +275,8 @@ func (s *Server) expireBy(t time.Time) bool {
 	return true
 }
 
-// Conns yields the connections that are open. No lock is held meanwhile; one may
-// be closed before it is yielded.
+// Conns yields the open connections. No lock is held meanwhile, so a connection may be
+// closed when it is yielded.
 func (s *Server) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, sh := range s.shards {
@@ -286,12 +289,12 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 	}
 }
 
-// Shutdown answers no more offers, closes every connection, stays for a moment
-// in case a page did not hear it, and closes the port. It returns early with
-// ctx's error when ctx is done, and then too everything is closed. Every
-// connection's Close handler has run when Shutdown returns. With Config.Manual
-// it must be called where Poll is. In a handler it returns ErrInHandler and does
-// nothing.
+// Shutdown refuses new offers, closes every connection, and closes the port. If there were
+// connections it waits 300 ms before it closes the port, to tell pages again that did not
+// get the first datagram. If ctx is done before, Shutdown closes the port at once and
+// returns the error of ctx. When Shutdown returns, every Close handler has run. With
+// Config.Manual call it on the goroutine that calls Poll. In a handler it returns
+// ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if handling.Now() {
 		return ErrInHandler
@@ -309,7 +312,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Close is Shutdown that does not stay.
+// Close is Shutdown that does not wait. It returns ErrInHandler in a handler, otherwise
+// nil.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -321,7 +325,7 @@ func (s *Server) Close() error {
 
 func (s *Server) refuseOffers() { s.downOnce.Do(func() { close(s.down) }) }
 
-// linger waits until ctx is done, unless there is nobody to say goodbye to.
+// linger waits until ctx is done. It does not wait if there is no connection.
 func (s *Server) linger(ctx context.Context) {
 	if all, _ := s.registry.count(); all == 0 {
 		return
@@ -337,8 +341,8 @@ func (s *Server) linger(ctx context.Context) {
 	}
 }
 
-// closeSockets ends the shards. Their loops take a last turn, in which the last
-// handlers run.
+// closeSockets ends the shards. Each loop takes a last turn, which runs the last
+// handlers.
 func (s *Server) closeSockets() {
 	for _, sh := range s.shards {
 		sh.close()
@@ -352,7 +356,7 @@ func (s *Server) closeSockets() {
 	}
 }
 
-// fingerprint returns a certificate's fingerprint as SDP has it.
+// fingerprint returns the fingerprint of a certificate, for SDP.
 func fingerprint(c *dtls.Certificate) sdp.Fingerprint {
 	f := c.Fingerprint()
 	return sdp.Fingerprint{Algorithm: f.Algorithm(), Sum: f.Sum()}

@@ -14,44 +14,46 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// maxOffer limits the body of an offer in bytes. Browsers send under 1 KiB for a
-// data channel, a few KiB with each section of media, which is then refused. JSON takes
-// two bytes more for each line.
+// maxOffer limits the body of an offer in bytes. Browsers send less than 1 KiB for a data
+// channel, and a few KiB more for each section of media, which the server refuses. JSON
+// needs two more bytes for each line.
 const maxOffer = 40 << 10
 
-// offerTimeout is how long the body of an offer may take to come. An http.Server
-// has no such limit unless the program sets one.
+// offerTimeout limits the time until the body of an offer has arrived. An http.Server has
+// no such limit unless the program sets one.
 const offerTimeout = 10 * time.Second
 
-// limitReading sets that limit, where the server behind w has deadlines. For the
-// next request of a kept connection it sets its own.
+// limitReading sets the read deadline of the HTTP connection to offerTimeout from now, if
+// the server behind w supports deadlines. net/http sets its own deadline for the next
+// request of a connection.
 func limitReading(w http.ResponseWriter) {
 	http.NewResponseController(w).SetReadDeadline(time.Now().Add(offerTimeout))
 }
 
-// A StatusError is an error that Authorize or Engine returns to choose the HTTP
-// status of the refusal, and what its body says.
+// A StatusError is an error that Authorize or Engine returns to choose the HTTP status and
+// the body of the refusal.
 type StatusError struct {
-	Status int               // 400 to 599
-	Text   string            // "error" of the body: told to the page's author
-	Code   string            // "code" of the body: one word, told to the page's script; empty means one by Status
+	Status int               // 400 to 599; any other value means 403
+	Text   string            // "error" of the body: a text for the page's author
+	Code   string            // "code" of the body: one word for the page's script; empty means one that fits Status
 	Detail map[string]string // further members of the body
 }
 
 func (e *StatusError) Error() string { return e.Text }
 
-// ServeHTTP answers the offer of a page. The request is a POST whose body is the
-// SDP of the offer, or its JSON {"type":"offer","sdp":…}, called application/sdp,
-// text/plain, application/json or, as curl calls any body, a form; the response is
+// ServeHTTP answers the offer of a page. The request is a POST. Its body is the SDP of the
+// offer, or the JSON {"type":"offer","sdp":…}. Its Content-Type is application/sdp,
+// text/plain, application/json, or application/x-www-form-urlencoded, which curl uses for
+// every body. The response is
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //
-// or the SDP alone for a request with Accept: application/sdp. The candidate is
-// in the answer already; pages that add it do no harm. Errors are JSON
-// {"error":…,"code":…} with a text for the page's author and a word for its script.
+// or only the SDP if the request has Accept: application/sdp. The answer contains the
+// candidate, too; a page may add it or not. The body of a refusal is the JSON
+// {"error":…,"code":…}: a text for the page's author, and a word for its script.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	limitReading(w) // also of what is left of the body of a refused one
-	// The program's funcs get a request that is theirs to change.
+	limitReading(w) // also for the rest of the body of a refused request
+	// A copy: the program's funcs may change it.
 	r = r.WithContext(r.Context())
 	no := s.signal(w, r)
 	if no == nil {
@@ -76,8 +78,8 @@ func (s *Server) refused(r *http.Request, no *StatusError) {
 	s.config.Logger.Debug("rtcserver: refused", "remote", r.RemoteAddr, "status", no.Status, "why", no.Text)
 }
 
-// signal does it, and returns a refusal or nil. The order matters: the cheapest and
-// the most hostile first, and nothing exists of a connection before all have passed.
+// signal answers an offer, or returns a refusal. It makes the cheap checks first, and makes
+// nothing for the connection before all checks have passed.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 	if no := s.admitOrigin(w, r); no != nil {
 		return no
@@ -96,7 +98,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		return refuse(http.StatusUnsupportedMediaType, "request", "send the offer as application/sdp, text/plain or application/json")
 	}
 	if kind == form {
-		// Or FormValue in the program's Authorize would read the offer as a form.
+		// Otherwise FormValue in the program's Authorize would read the offer as a form.
 		r.Header = r.Header.Clone()
 		r.Header.Set("Content-Type", "text/plain")
 	}
@@ -125,7 +127,8 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 
 const tooLarge = "the offer is larger than 40 KiB"
 
-// ask asks the limits of an address, and the program, whether they take an offer.
+// ask checks the limit of the address and calls Config.Authorize. It returns a refusal or
+// nil.
 func (s *Server) ask(r *http.Request, from remote) *StatusError {
 	if !from.free && !s.offers.allow(time.Now(), site(from.addr)) {
 		return refuse(http.StatusTooManyRequests, "rate", "too many offers from "+from.String()+": try again in a second")
@@ -138,7 +141,7 @@ func (s *Server) ask(r *http.Request, from remote) *StatusError {
 	return nil
 }
 
-// take makes a connection for an offer in SDP or JSON, and the answer.
+// take makes a connection for an offer in SDP or JSON, and returns the answer or a refusal.
 func (s *Server) take(body []byte, kind string, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
 	text, ok := offerText(body)
 	if !ok {
@@ -154,18 +157,18 @@ func (s *Server) take(body []byte, kind string, r *http.Request, from remote) (*
 	return s.accept(offer, r, from)
 }
 
-// brief returns so much of what a stranger sent as may be sent back.
+// brief returns the first 100 bytes of a client's text, to be sent back or logged.
 func brief(s string) string { return s[:min(len(s), 100)] }
 
 func refuse(status int, code, text string) *StatusError {
 	return &StatusError{Status: status, Code: code, Text: text}
 }
 
-// refused returns the refusal that an error of the program is.
+// refused converts an error of the program to a refusal.
 func refused(err error) *StatusError {
 	if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
 		if e.Code == "" {
-			c := *e // the program's own may be shared
+			c := *e // a copy: the program may use e for other requests, too
 			c.Code = defaultCode(e.Status)
 			return &c
 		}
@@ -174,8 +177,8 @@ func refused(err error) *StatusError {
 	return refuse(http.StatusForbidden, "forbidden", err.Error())
 }
 
-// defaultCode is the code of a program's refusal that has none: without one a client
-// would not take the answer for the server's.
+// defaultCode returns the code of a refusal of the program that has none. Without a code,
+// a client would think that the response is not of the server.
 func defaultCode(status int) string {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -190,8 +193,8 @@ func defaultCode(status int) string {
 	return "request"
 }
 
-// form is what curl and others say of any body of a POST. It is as safe as text/plain: a
-// browser sends both without asking first.
+// form is the Content-Type that curl and other programs send with every body of a POST. It
+// is as safe as text/plain: a browser sends both without a preflight.
 const form = "application/x-www-form-urlencoded"
 
 // acceptable returns the media type of an offer, without its parameters.
@@ -200,7 +203,7 @@ func acceptable(contentType string) (kind string, ok bool) {
 		return "", true
 	}
 	if len(contentType) > 200 {
-		return "", false // its parameters are not worth parsing
+		return "", false // do not parse many parameters
 	}
 	kind, _, err := mime.ParseMediaType(contentType)
 	return kind, err == nil && (kind == "application/sdp" || kind == "text/plain" || kind == "application/json" || kind == form)

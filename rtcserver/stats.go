@@ -8,19 +8,19 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// A DropReason says why a datagram went nowhere. Such datagrams are counted,
-// never answered and never logged: anyone can send them.
+// A DropReason says why a datagram was dropped. Dropped datagrams are counted, but not
+// logged, because anyone can send them.
 type DropReason uint8
 
 const (
 	DropNotOurs      DropReason = iota // neither STUN nor DTLS
-	DropBadSTUN                        // not a well-formed connectivity check
-	DropUnknownUfrag                   // a check for nobody
-	DropBadCheck                       // a check with a wrong password, or refused
-	DropUnknownAddr                    // DTLS from where no valid check came
-	DropFull                           // a check of a new connection, and MaxConns is reached
-	DropInbox                          // for another shard, whose inbox is full
-	DropTaken                          // a valid check from an address that another connection uses; it was answered, no more
+	DropBadSTUN                        // a malformed connectivity check
+	DropUnknownUfrag                   // a check for an unknown connection
+	DropBadCheck                       // a check with a wrong password, or one that was refused
+	DropUnknownAddr                    // DTLS from an address without a valid check
+	DropFull                           // the first check of a connection when there are MaxConns
+	DropInbox                          // a datagram for another shard whose inbox is full
+	DropTaken                          // a valid check from an address that another connection uses; the server answers it and does nothing else
 	dropReasons
 )
 
@@ -36,14 +36,14 @@ func (d DropReason) String() string {
 	return "unknown"
 }
 
-// A Refusal says why a channel that a page opened was closed at once. The page's
-// RTCDataChannel hears of it by its close event.
+// A Refusal says why the server closed a channel at once that a page opened. The page's
+// RTCDataChannel gets a close event.
 type Refusal uint8
 
 const (
-	RefusedReliable  Refusal = iota // reliable, and Config.AllowReliable is not set
-	RefusedTooMany                  // Config.MaxChannels are open
-	RefusedMalformed                // its opening is malformed, or on a stream that is not the page's
+	RefusedReliable  Refusal = iota // the channel is reliable, and Config.AllowReliable is not set
+	RefusedTooMany                  // the page has Config.MaxChannels open
+	RefusedMalformed                // the page's message that opens it is malformed, or on a stream that is not the page's
 	refusalReasons
 )
 
@@ -61,42 +61,42 @@ func (r Refusal) String() string {
 	return "unknown"
 }
 
-// Stats are the counters of a server since it was made, over all its shards.
+// Stats are the counters of a server since it was made, sums over all shards.
 type Stats struct {
-	Conns      int // open, or opening, or saying goodbye
+	Conns      int // connections that are open, being opened, or being closed
 	Pending    int // answers that no page has used yet
-	Handshakes int // DTLS handshakes in flight
+	Handshakes int // DTLS handshakes that run
 
 	MessagesIn, MessagesOut   uint64
 	DatagramsIn, DatagramsOut uint64
-	BytesIn, BytesOut         uint64        // of UDP payload
+	BytesIn, BytesOut         uint64        // bytes of UDP payload
 	Batches                   uint64        // turns of the loop
-	HandlerTime               time.Duration // that handlers ran
+	HandlerTime               time.Duration // time that handlers ran
 
-	Opened           uint64             // connections that became open
-	Closed           [CloseCodes]uint64 // by CloseCode
+	Opened           uint64             // connections that opened
+	Closed           [CloseCodes]uint64 // connections that ended, by CloseCode, including those that never opened
 	HandshakesDone   uint64
 	HandshakesFailed uint64
-	HandshakesQueued uint64 // had to wait for MaxHandshakes
-	// HandshakesYielded, of those that failed, gave their places up to others.
+	HandshakesQueued uint64 // handshakes that waited for a place of MaxHandshakes
+	// HandshakesYielded counts the failed handshakes that gave their places to others.
 	HandshakesYielded uint64
 
 	ChannelsRefused [Refusals]uint64 // channels of pages that were closed at once, by Refusal
 
-	Drops [DropReasons]uint64 // by DropReason
+	Drops [DropReasons]uint64 // datagrams dropped, by DropReason
 
-	// Contested counts datagrams from an address that two connections use, and that
-	// the one it is known for could not open.
+	// Contested counts datagrams from an address of two connections that the connection
+	// in the table could not decrypt.
 	Contested uint64
 
-	Offers  uint64         // answered
-	Refused map[int]uint64 // offers refused, by HTTP status; with one that this module does not use, under 0
+	Offers  uint64         // offers answered
+	Refused map[int]uint64 // offers refused, by HTTP status; statuses that this module does not use count under 0
 
-	Socket udpio.Stats // summed
+	Socket udpio.Stats // sums over the sockets; the buffer sizes are those of one
 
-	// StoppedShards is how many shards have ended because their sockets failed; the
-	// log has the reasons. From the first on every offer is refused: the program has
-	// to Close the server and Listen again.
+	// StoppedShards is the number of shards that have ended because their sockets failed;
+	// the log has the reasons. After the first one the server refuses every offer: the
+	// program must Close the server and Listen again.
 	StoppedShards int
 }
 
@@ -220,11 +220,11 @@ func (t *Stats) addSocket(u udpio.Stats) {
 type ConnStats struct {
 	MessagesIn, MessagesOut uint64
 	RTT                     time.Duration // zero until measured
-	EagerAcks               bool          // see Config.Acks
-	SacksOut, GapSacksOut   uint64        // acknowledgements sent; of those, with gaps
-	Forwards                uint64        // FORWARD-TSN sent for what was lost
-	Duplicates, Late        uint64        // packets received twice, or after a newer one was acknowledged
-	Dropped                 uint64        // datagrams, records and chunks that went nowhere
+	EagerAcks               bool          // lost packets are acknowledged, too; see Config.Acks
+	SacksOut, GapSacksOut   uint64        // acknowledgements sent; those of them that report gaps
+	Forwards                uint64        // FORWARD-TSN chunks sent because messages were lost
+	Duplicates, Late        uint64        // packets received twice; packets received after a newer one was acknowledged
+	Dropped                 uint64        // datagrams, records and chunks that were dropped
 }
 
 // Stats returns the connection's counters as they are now.
