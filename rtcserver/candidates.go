@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// candidates returns the addresses that the page of r is told to send to.
+// candidates returns the addresses for the answer to r, to which the page sends.
 func (s *Server) candidates(r *http.Request) []netip.AddrPort {
 	if len(s.config.Public) > 0 {
 		return s.config.Public
@@ -16,13 +16,13 @@ func (s *Server) candidates(r *http.Request) []netip.AddrPort {
 	if !bound.Addr().IsUnspecified() {
 		return []netip.AddrPort{bound}
 	}
-	var asked netip.Addr // where the request came to
+	var asked netip.Addr // the address at which the request arrived
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
 			asked = ap.Addr()
 		}
 	}
-	interfaces, _ := net.Interfaces() // none if the system does not tell
+	interfaces, _ := net.Interfaces() // none if the system returns an error
 	addrs := rank(bound.Addr().Is6(), asked, routeAddrs(net.Dial), reachable(interfaces))
 	out := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
@@ -31,18 +31,19 @@ func (s *Server) candidates(r *http.Request) []netip.AddrPort {
 	return out
 }
 
-// rank returns the addresses of a wildcard socket that a page is told, the best
-// first, at most maxPublic:
+// rank returns the candidates of a server with a wildcard socket, the best first, at most
+// maxPublic:
 //
-//   - the address that the HTTP request came to: where the page reached our HTTP it
-//     will reach our UDP, if both are on one machine and no proxy is between;
-//   - if that is a loopback address, or there is no other, 127.0.0.1, which a page on
-//     this machine reaches also where the browser's UDP has no IPv6;
-//   - the addresses that the routes to the internet leave from;
-//   - the others of the machine's interfaces, for Firefox, which does not connect to
-//     a loopback address.
+//   - the address at which the HTTP request arrived: if HTTP and UDP are on one machine,
+//     without a proxy between, the page reaches both there;
+//   - if that is a loopback address, or there is no other, 127.0.0.1: a page on this
+//     machine reaches it even if the browser uses no IPv6 for UDP;
+//   - the source addresses of the routes to the internet;
+//   - the other addresses of the machine's interfaces, for Firefox, which does not connect
+//     to a loopback address.
 //
-// Without dual, which says that the socket takes IPv6 too, there are only IPv4 ones.
+// dual says that the socket receives IPv6, too. Without it rank returns only IPv4
+// addresses.
 func rank(dual bool, asked netip.Addr, routes, interfaces []netip.Addr) []netip.Addr {
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	var addrs []netip.Addr
@@ -68,8 +69,8 @@ func rank(dual bool, asked netip.Addr, routes, interfaces []netip.Addr) []netip.
 	return addrs[:min(len(addrs), maxPublic)]
 }
 
-// routeAddrs returns the addresses that datagrams to the internet leave from. A
-// socket is connected for each family, which sends nothing.
+// routeAddrs returns the source addresses of datagrams to the internet. It connects a
+// socket for each family, which sends nothing.
 func routeAddrs(dial func(network, address string) (net.Conn, error)) []netip.Addr {
 	var addrs []netip.Addr
 	for _, to := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // addresses for documentation, RFC 5737 and RFC 3849
@@ -85,8 +86,8 @@ func routeAddrs(dial func(network, address string) (net.Conn, error)) []netip.Ad
 	return addrs
 }
 
-// reachable returns the addresses that a page elsewhere could reach: of interfaces
-// that are up, no loopback, no link-local ones.
+// reachable returns the addresses that a page on another machine may reach: those of
+// interfaces that are up, without loopback and link-local addresses.
 func reachable(interfaces []net.Interface) []netip.Addr {
 	const up = net.FlagUp | net.FlagRunning
 	var addrs []netip.Addr
@@ -100,7 +101,7 @@ func reachable(interfaces []net.Interface) []netip.Addr {
 	return addrs
 }
 
-// global returns the addresses that are no loopback, and no link-local ones.
+// global returns the addresses that are neither loopback nor link-local.
 func global(all []net.Addr) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range all {
@@ -108,7 +109,7 @@ func global(all []net.Addr) []netip.Addr {
 		if !ok {
 			continue
 		}
-		ip, _ := netip.AddrFromSlice(n.IP) // zero if it is none
+		ip, _ := netip.AddrFromSlice(n.IP) // the zero Addr if n.IP is not an address
 		if ip = ip.Unmap(); ip.IsGlobalUnicast() {
 			addrs = append(addrs, ip)
 		}

@@ -8,19 +8,21 @@ import (
 	"sync/atomic"
 )
 
-// maxHops limits how many proxies in a row are asked whom they had before them.
+// maxHops limits the entries of X-Forwarded-For that are read.
 const maxHops = 32
 
-// A forwarding says once each what is wrong with the addresses of pages.
+// A forwarding records which problems of X-Forwarded-For were logged: each is logged once.
 type forwarding struct {
 	unnamed, missing, malformed atomic.Bool
 }
 
-// clientAddr returns the address of the page. X-Forwarded-For is believed from
-// trusted proxies only, right to left, up to the first address that is not one.
+// clientAddr returns the address of the page. It reads X-Forwarded-For only if the request
+// came from a trusted proxy: from right to left, up to the first address that is not a
+// trusted proxy.
 //
-// The Forwarded header (RFC 7239) is not read: proxies that write X-Forwarded-For pass
-// a stranger's Forwarded on, and which of the two is the proxy's own nobody can tell.
+// It does not read the header Forwarded (RFC 7239). Proxies that write X-Forwarded-For pass
+// on a Forwarded of the client, and the server cannot know which of the two the proxy has
+// written.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	from, _ := hopAddr(r.RemoteAddr)
 	if !s.trusts(from) {
@@ -47,7 +49,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 				return from
 			}
 			if hop == "" {
-				continue // RFC 9110, section 5.6.1.2: an empty element of a list is none
+				continue // RFC 9110, section 5.6.1.2: ignore empty elements of a list
 			}
 			a, ok := hopAddr(hop)
 			if !ok {
@@ -63,8 +65,8 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	return from
 }
 
-// hopAddr reads an address in every form that proxies write: with a port or without, an
-// IPv6 address in brackets or not, with a zone, in quotes. "unknown" is none.
+// hopAddr reads an address in every form that proxies write: with or without a port, IPv6
+// with or without brackets, with a zone, in quotes. "unknown" is not an address.
 func hopAddr(s string) (netip.Addr, bool) {
 	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
@@ -86,8 +88,8 @@ func hopAddr(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), err == nil
 }
 
-// trusts reports whether a is a proxy whose X-Forwarded-For is believed. A peer that has no
-// address is one of a Unix socket.
+// trusts reports whether a is a proxy whose X-Forwarded-For is used. An invalid a means a
+// peer without an address, for example of a Unix socket.
 func (s *Server) trusts(a netip.Addr) bool {
 	if !a.IsValid() {
 		return s.config.TrustUnixSocket
@@ -95,7 +97,8 @@ func (s *Server) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// normalProxies returns prefixes as trusts compares them, or the first that is none.
+// normalProxies returns the prefixes in the form that trusts compares, or the first one
+// that is not valid.
 func normalProxies(list []netip.Prefix) (out []netip.Prefix, bad netip.Prefix, ok bool) {
 	for _, p := range list {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {

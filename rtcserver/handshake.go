@@ -12,21 +12,21 @@ import (
 type handshake struct {
 	*dtls.Handshake
 	began time.Time
-	last  time.Time // when it said something new, or the first of the page's answer came, or when it began
-	ours  bool      // since then it is for us to say something
+	last  time.Time // when this end sent a new flight, or the first datagram of the page's answer arrived, or when the handshake began
+	ours  bool      // since last it is this end's turn to send
 }
 
-// How long a handshake may rest while others wait for its place. The page has the time
-// of several round trips. We have more, because a handshake that waits for its turn to
-// compute is not the page's fault; but a page that sends what leads nowhere does not
-// hold the place for longer either.
+// How long a handshake may be silent while others wait for its place. The page has the time
+// of several round trips. This end has more, because a handshake that waits for its turn to
+// compute is not the page's fault. But a page whose datagrams lead to nothing cannot hold
+// the place for longer, either.
 const (
 	pageRests = time.Second
 	weRest    = 3 * time.Second
-	atMost    = 5 * time.Second // since it began
+	atMost    = 5 * time.Second // from the beginning of the handshake
 )
 
-// yields returns when the handshake has to give its place up if another wants it.
+// yields returns when the handshake must give up its place if another handshake waits.
 func (h *handshake) yields() time.Time {
 	rests := pageRests
 	if h.ours {
@@ -35,7 +35,7 @@ func (h *handshake) yields() time.Time {
 	return sooner(h.last.Add(rests), h.began.Add(atMost))
 }
 
-// errYielded ends a handshake that gives its place up.
+// errYielded is the error of a handshake that has given up its place.
 var errYielded = errors.New("rtcserver: the page did not answer for 1 s while others waited for its place: see Config.MaxHandshakes")
 
 // beginHandshake starts c's DTLS handshake, or queues it until there is a place.
@@ -63,8 +63,8 @@ func (s *shard) beginHandshake(c *Conn) {
 	})
 }
 
-// emit leaves an event of c's handshake for the loop. The handshake's own
-// goroutines call it. Of one that was stopped one event more may come.
+// emit puts an event of c's handshake into the outbox for the loop. The goroutines of the
+// handshake call it. A handshake that was stopped may emit one more event.
 func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,14 +72,14 @@ func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
 	s.wake()
 }
 
-// takeOutbox hands on what handshakes have said. A handshake says little at a
-// time and few run at once, which bounds the outbox.
+// takeOutbox gives the events in the outbox to their connections. A handshake emits few
+// events at a time, and few handshakes run at a time, which bounds the outbox.
 func (s *shard) takeOutbox(now time.Time) {
 	for i, o := range s.outbox {
 		s.outbox[i] = outboxed{}
 		c := o.conn
 		if c.handshake == nil {
-			continue // it was stopped
+			continue // the handshake was stopped
 		}
 		switch o.event.Kind {
 		case dtls.Flight:
@@ -103,8 +103,8 @@ func (s *shard) takeOutbox(now time.Time) {
 	s.outbox = s.outbox[:0]
 }
 
-// warnOfRoles says once a minute that a peer may be able to be the DTLS client only,
-// which looks like any other timeout to whoever runs the peer.
+// warnOfRoles logs, at most once a minute, that the peer of a failed handshake may only
+// work as DTLS client. The operator of that peer would see only a timeout.
 func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
 	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
 		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which the offer left the roles to us, so that we are the DTLS client",
@@ -112,13 +112,13 @@ func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
 	}
 }
 
-// costlyOffers is how many offers more an offer counts for in MaxOffers if its handshake
-// had to do with a costly key, however it ended. A handshake that fails for its signature,
-// which the page need not compute, takes 4 ms of us with P-521, and at most 0.9 ms with P-256
-// or RSA.
+// costlyOffers is the number of further offers that an offer counts as in MaxOffers if its
+// handshake used a costly key, even if the handshake failed. A handshake that fails because
+// of a wrong signature, which costs the page nothing, takes 4 ms of this end with P-521,
+// and at most 0.9 ms with P-256 or RSA.
 const costlyOffers = 3
 
-// endHandshake stops c's handshake and gives its place to the next.
+// endHandshake stops the handshake of c, and starts waiting ones in its place.
 func (s *shard) endHandshake(c *Conn) {
 	if c.handshake == nil {
 		return
@@ -136,7 +136,7 @@ func (s *shard) endHandshake(c *Conn) {
 	}
 }
 
-// yieldPlaces ends handshakes that nothing is heard of, for those that wait.
+// yieldPlaces ends handshakes whose pages are silent, for those that wait.
 func (s *shard) yieldPlaces(now time.Time) {
 	gate := s.server.gate
 	busy := len(gate) == cap(gate)

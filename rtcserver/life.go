@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// The shard's part in the life of a server.
+// The beginning and the end of connections and shards.
 
-// until makes the next wait end by t.
+// until makes the next wait end at t or before.
 func (s *shard) until(t time.Time) {
 	s.arm()
 	s.deadline = sooner(s.deadline, t)
 	s.socket.SetReadDeadline(s.deadline)
 }
 
-// enlist puts c on the list of those that are open.
+// enlist adds c to the open connections.
 func (s *shard) enlist(c *Conn) {
 	s.open = append(s.open, c)
 	c.place = len(s.open)
 	s.stats.opened++
 }
 
-// strike takes c off it, if it is there.
+// strike removes c from the open connections, if it is one.
 func (s *shard) strike(c *Conn) {
 	if c.place == 0 {
 		return
@@ -40,8 +40,8 @@ func (s *shard) allOpen() []*Conn {
 	return slices.Clone(s.open)
 }
 
-// closeAll closes every connection. Those that nobody has come for yet end in the
-// first shard. The lock is held.
+// closeAll closes every connection of the shard. The first shard also closes the
+// connections that wait for their first check. The lock is held.
 func (s *shard) closeAll(text string) {
 	now := time.Now()
 	if s == s.server.shards[0] {
@@ -54,7 +54,8 @@ func (s *shard) closeAll(text string) {
 	}
 }
 
-// end is closeAll, and nobody begins a handshake any more. The lock is held.
+// end closes every connection and stops all handshakes; no new one begins. The lock is
+// held.
 func (s *shard) end(text string) {
 	s.closeAll(text)
 	s.closed = true
@@ -63,8 +64,8 @@ func (s *shard) end(text string) {
 	}
 }
 
-// close makes the loop end after a last turn, in which connections that came
-// late are closed and the last handlers run.
+// close makes the loop end after a last turn, which closes late connections and runs the
+// last handlers.
 func (s *shard) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,9 +73,8 @@ func (s *shard) close() {
 	s.wake()
 }
 
-// stop ends a shard whose socket has failed or is closed: handlers of its connections
-// hear of the end, and nothing is sent. The server answers no offers from then on, because
-// pages could not connect.
+// stop ends a shard whose socket has failed or is closed. It runs the last handlers and
+// sends nothing. The server refuses offers from then on, because pages could not connect.
 func (s *shard) stop(failed bool) {
 	s.server.refuseOffers()
 	s.mu.Lock()

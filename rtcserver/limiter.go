@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// limiter gives each site a bucket of tokens. Its table is bounded: a full one
-// forgets sites whose buckets are full again, which changes nothing for them,
-// and if there are none refuses new ones.
+// limiter has a bucket of tokens for each site. Its table is bounded: when the table is
+// full, the limiter removes the sites whose buckets are full, which makes no difference to
+// them. If there are none, it refuses new sites.
 type limiter struct {
-	rate, burst float64 // tokens per second, and the most a bucket holds; no rate is no limit
+	rate, burst float64 // tokens per second, and the size of a bucket; a rate of 0 or less means no limit
 
 	mu      sync.Mutex
 	buckets map[netip.Addr]bucket
@@ -18,7 +18,7 @@ type limiter struct {
 }
 
 type bucket struct {
-	tokens float64 // less than none is a debt
+	tokens float64 // negative after charge took more tokens than there were
 	at     time.Time
 }
 
@@ -47,7 +47,7 @@ func (l *limiter) allow(now time.Time, a netip.Addr) bool {
 	return allowed
 }
 
-// charge takes n tokens of a site, which may owe them.
+// charge takes n tokens of a site, also if it has fewer.
 func (l *limiter) charge(now time.Time, a netip.Addr, n float64) {
 	if l.rate <= 0 {
 		return
@@ -60,7 +60,7 @@ func (l *limiter) charge(now time.Time, a netip.Addr, n float64) {
 	}
 }
 
-// bucket returns what a site has now; false if there is no room to remember it.
+// bucket returns the present bucket of a site; false if the table has no room for it.
 func (l *limiter) bucket(now time.Time, a netip.Addr) (bucket, bool) {
 	b, ok := l.buckets[a]
 	if !ok {
@@ -69,8 +69,8 @@ func (l *limiter) bucket(now time.Time, a netip.Addr) (bucket, bool) {
 	return bucket{min(l.burst, b.tokens+l.rate*now.Sub(b.at).Seconds()), now}, true
 }
 
-// sweep forgets full buckets, at most once a second, and reports whether there
-// is room now.
+// sweep removes full buckets, at most once a second, and reports whether the table has
+// room now.
 func (l *limiter) sweep(now time.Time) bool {
 	if now.Sub(l.swept) < time.Second {
 		return false

@@ -6,31 +6,32 @@ import (
 	"time"
 )
 
-// A line is what the Logger gets as soon as the shard's lock is free: a Logger may
-// write to a slow disk, or ask the server for its Stats.
+// A line is a line for the Logger, which gets it when the shard's lock is free: a Logger
+// may write to a slow disk, or call Server.Stats.
 type line struct {
 	level slog.Level
 	msg   string
 	args  []any
 }
 
-// log leaves a line for the loop. What a page can cause is logged once for each
-// connection and reason, or so many times; the rest is only counted. The lock is held.
+// log adds a line, which the loop writes later. Events that a page can cause are logged a
+// limited number of times for each connection and reason; others of them are only counted.
+// The lock is held.
 func (s *shard) log(level slog.Level, msg string, args ...any) {
 	s.lines = append(s.lines, line{level, msg, args})
 }
 
-// linesAMinute is how many connections a minute have a line for the same reason: enough
-// for whoever mends a page, and a page that connects again and again fills no disk.
+// linesAMinute is the largest number of lines for one reason in a minute: enough for the
+// author of a page, and a page that connects again and again does not fill the disk.
 const linesAMinute = 20
 
-// An allowance is of lines for one reason.
+// An allowance counts the lines for one reason.
 type allowance struct {
-	since time.Time // begin of the minute that lines are counted in
-	lines int
+	since time.Time // begin of the present minute
+	lines int       // lines in it
 }
 
-// due reports whether there may be one more line, and counts it.
+// due reports whether one more line is allowed. If so it counts the line.
 func (a *allowance) due(now time.Time) bool {
 	if now.Sub(a.since) >= time.Minute {
 		*a = allowance{since: now}
@@ -52,14 +53,14 @@ func (s *shard) takeLines() {
 	}
 }
 
-// keptLines is how much room for lines a shard keeps.
+// keptLines is the largest capacity of the slice of lines that a shard keeps.
 const keptLines = 64
 
 // writeLines gives the Logger the lines that were taken. No lock is held.
 func (s *shard) writeLines() {
 	for len(s.said) > 0 {
 		l := s.said[0]
-		s.said = s.said[1:] // first, lest a Logger that panics be given it again
+		s.said = s.said[1:] // before Log, so that a Logger that panics does not get the line again
 		s.server.config.Logger.Log(context.Background(), l.level, l.msg, l.args...)
 	}
 	s.said = nil

@@ -11,15 +11,15 @@ import (
 	"github.com/godwit-rtc/godwit/internal/hosts"
 )
 
-// An origin is a web origin, taken apart: where a page came from.
+// An origin is a web origin.
 type origin struct {
-	scheme, name, port string // in lower case; no port is the scheme's own
+	scheme, name, port string // in lower case; port is empty for the default of the scheme
 }
 
-// parseOrigin reads an origin in any form that means the same: in upper case, with the
-// scheme's own port.
+// parseOrigin reads an origin. Letters may be in upper case, and the port may be the
+// default of the scheme.
 func parseOrigin(s string) (o origin, ok bool) {
-	scheme, host, _ := strings.Cut(s, "://") // no host is malformed
+	scheme, host, _ := strings.Cut(s, "://") // hosts.Split refuses an empty host
 	if scheme == "" || len(scheme) > 40 {
 		return origin{}, false
 	}
@@ -33,7 +33,7 @@ func parseOrigin(s string) (o origin, ok bool) {
 	return o, true
 }
 
-// ownPort returns the port that a URL of the scheme need not name; empty if there is none.
+// ownPort returns the default port of a scheme; empty if the scheme is not known.
 func ownPort(scheme string) string {
 	switch scheme {
 	case "http":
@@ -44,8 +44,8 @@ func ownPort(scheme string) string {
 	return ""
 }
 
-// String returns the normal form, by which origins are compared. It is not the one of
-// a URL: IPv6 addresses have no brackets.
+// String returns the normal form, in which origins are compared. It is not the form of a
+// URL: IPv6 addresses have no brackets.
 func (o origin) String() string { return o.scheme + "://" + o.name + " " + o.port }
 
 // normalOrigins returns entries of Config.Origins in their normal form.
@@ -56,7 +56,7 @@ func normalOrigins(list []string) ([]string, error) {
 			out = append(out, s)
 			continue
 		}
-		// "*." stands for any names below. It is put back behind the scheme.
+		// "*." means all names below. It is removed here and added again after the scheme.
 		plain, wild := s, false
 		if scheme, host, ok := strings.Cut(s, "://*."); ok {
 			plain, wild = scheme+"://"+host, true
@@ -91,17 +91,17 @@ func normalHosts(list []string) ([]string, error) {
 	return out, nil
 }
 
-// An admitted origin is one of these.
+// A grant says what pages of an origin may do.
 type grant uint8
 
 const (
 	refusedOrigin grant = iota
-	anyOrigin           // only because Config.Origins has "*", or "null": its pages get no credentials read
-	ownOrigin           // the page came from this server
-	namedOrigin         // Config.Origins has it
+	anyOrigin           // connect, without credentials: only "*" or "null" of Config.Origins allows the origin
+	ownOrigin           // connect: the page is of this server's own host
+	namedOrigin         // connect, with credentials: Config.Origins names the origin
 )
 
-// grantOf decides what pages of an origin may do.
+// grantOf returns what pages of an origin may do.
 func (s *Server) grantOf(r *http.Request, text string) grant {
 	o, ok := parseOrigin(text)
 	if ok {
@@ -110,7 +110,7 @@ func (s *Server) grantOf(r *http.Request, text string) grant {
 			if p == normal {
 				return namedOrigin
 			}
-			// What has no "://*." is no scheme, and no name begins with a dot.
+			// Without "://*." in p, scheme is all of p, which is not a scheme.
 			if scheme, below, _ := strings.Cut(p, "://*."); scheme == o.scheme && strings.HasSuffix(normal, "."+below) {
 				return namedOrigin
 			}
@@ -125,10 +125,10 @@ func (s *Server) grantOf(r *http.Request, text string) grant {
 	return refusedOrigin
 }
 
-// isOwn reports whether a page of origin o asks where it came from. The browser says it
-// itself, in a header that no page can set, where the request goes to HTTPS or
-// localhost. Elsewhere the origin is compared with the Host, of which a proxy may have
-// left out the port.
+// isOwn reports whether a page of origin o sends the request to its own origin. If the
+// request goes to HTTPS or localhost, the browser says so in a header that no page can
+// set. Otherwise isOwn compares the origin with the header Host, from which a proxy may
+// have removed the port.
 // https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
 func (s *Server) isOwn(r *http.Request, o origin) bool {
 	if len(s.config.Hosts) > 0 && !hosts.Fixed(o.name) && !hosts.Match(s.config.Hosts, o.name) {
@@ -137,21 +137,21 @@ func (s *Server) isOwn(r *http.Request, o origin) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
 	}
-	name, port, _ := hosts.Split(r.Host) // without a name if it is malformed
+	name, port, _ := hosts.Split(r.Host) // name is empty if Host is malformed
 	if port == ownPort(o.scheme) {
 		port = ""
 	}
 	return name == o.name && (port == o.port || port == "")
 }
 
-// maxOrigin is longer than any origin that a browser has, in bytes: what is longer is
-// not sent back.
+// maxOrigin is the longest origin in bytes that is accepted and sent back. Browsers send
+// shorter ones.
 const maxOrigin = 300
 
-// admitOrigin checks a browser's Origin and grants what CORS must grant. A POST
-// with text/plain is sent without asking first, so a page that may not read the
-// answer could still make connections: a foreign origin is refused, not only
-// left without headers.
+// admitOrigin checks the header Origin of a browser and sets the headers of CORS. It
+// returns a refusal for a foreign origin. To leave out the headers would not be enough: a
+// browser sends a POST with text/plain without a preflight, so a page that may not read
+// the answer could still make connections.
 func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) *StatusError {
 	h := w.Header()
 	h.Add("Vary", "Origin")
@@ -175,8 +175,8 @@ func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) *StatusErro
 	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", allowedHeaders(r))
 	h.Set("Access-Control-Max-Age", "86400")
-	// A public page asks for a server in a private network, by the headers of the draft
-	// and of its later name. Chromium asks its user instead since version 142.
+	// A public page needs permission for a server in a private network, by the headers of
+	// the draft and of its later name. Since version 142 Chromium asks its user instead.
 	// https://wicg.github.io/private-network-access/#headers
 	for _, network := range []string{"Private-Network", "Local-Network"} {
 		if r.Header.Get("Access-Control-Request-"+network) == "true" && g != ownOrigin {
@@ -189,8 +189,8 @@ func (s *Server) admitOrigin(w http.ResponseWriter, r *http.Request) *StatusErro
 // maxHeaders limits the names of headers that a preflight may ask for, in bytes.
 const maxHeaders = 1 << 10
 
-// allowedHeaders returns what a preflight asks for, besides the headers that our client
-// sends: a page that may connect may send what headers it likes.
+// allowedHeaders returns the headers that the page may send: those of this module's client
+// and those that the preflight requests. A page that may connect may send any headers.
 func allowedHeaders(r *http.Request) string {
 	const always = "Content-Type, Authorization, Godwit-Authorization"
 	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ", ")
@@ -202,8 +202,8 @@ func allowedHeaders(r *http.Request) string {
 	return always + ", " + asked
 }
 
-// refuseOrigin says which setting would let the page in: in the answer, which the page
-// cannot read but the browser's tools show, and in the log.
+// refuseOrigin returns a refusal, and logs a line, with the setting that would allow the
+// page. The page cannot read the refusal, but the browser's developer tools show it.
 func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
 	setting := "Config.Origins (of a godwit.Server: Config.RTC.Origins)"
 	if o, _ := parseOrigin(text); len(s.config.Hosts) > 0 && !hosts.Match(s.config.Hosts, o.name) {
@@ -218,7 +218,8 @@ func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
 	return refuse(http.StatusForbidden, "origin", "origin "+brief(text)+" is not allowed: add it to "+setting)
 }
 
-// A warning is due once a minute. What strangers cause at will would fill the log.
+// A warning is logged at most once a minute, because strangers can cause it and could fill
+// the log.
 type warning struct{ last atomic.Int64 }
 
 func (w *warning) due(now time.Time) bool {

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// places are the DTLS handshakes of a shard that run, and those that wait for their
-// turn. An attacker with few addresses cannot hold all places: while half of them are
-// taken, a site gets an eighth; the sites that wait take turns; and a handshake that
-// nothing is heard of gives its place up to one that waits.
+// places are the DTLS handshakes of a shard that run, and those that wait for a place. An
+// attacker with few addresses cannot hold all places: while half of them are taken, a site
+// may have an eighth of them, but always two; the sites that wait take turns; and a
+// handshake whose page is silent gives its place to one that waits.
 //
-// They belong to whoever holds the shard's lock.
+// The shard's lock guards it.
 type places struct {
 	most    int
-	taken   []*Conn                // whose handshakes run
-	waiting map[netip.Addr][]*Conn // by site
-	order   []netip.Addr           // the sites that wait, the next first
-	yieldAt time.Time              // when the first of taken may have to give its place up; zero if nobody waits
+	taken   []*Conn                // connections whose handshakes run
+	waiting map[netip.Addr][]*Conn // connections whose handshakes wait, by site
+	order   []netip.Addr           // the sites in waiting, the next first
+	yieldAt time.Time              // when a handshake of taken may first have to give up its place; zero if none waits
 }
 
-// free reports whether a handshake of a site may run now, without counting the one of
-// but, if not nil.
+// free reports whether a handshake of a site may run now. It does not count the handshake
+// of but, which may be nil.
 func (p *places) free(site netip.Addr, but *Conn) bool {
 	n, ofSite := 0, 0
 	for _, c := range p.taken {
@@ -35,10 +35,10 @@ func (p *places) free(site netip.Addr, but *Conn) bool {
 	return n < p.most && (2*n < p.most || ofSite < max(2, p.most/8))
 }
 
-// take notes that c's handshake runs.
+// take notes that the handshake of c runs.
 func (p *places) take(c *Conn) { p.taken = append(p.taken, c) }
 
-// wait puts c behind the others of its site.
+// wait adds c after the other waiting connections of its site.
 func (p *places) wait(c *Conn) {
 	if p.waiting == nil {
 		p.waiting = make(map[netip.Addr][]*Conn)
@@ -52,8 +52,8 @@ func (p *places) wait(c *Conn) {
 	}
 }
 
-// next returns a connection that waited and whose handshake may run now; nil if there
-// is none. Its site goes behind the others.
+// next removes and returns a waiting connection whose handshake may run now; nil if there
+// is none. Its site is then the last in order.
 func (p *places) next() *Conn {
 	if len(p.taken) >= p.most {
 		return nil // thousands of sites may wait
@@ -72,7 +72,7 @@ func (p *places) next() *Conn {
 	return nil
 }
 
-// remove forgets c, whether its handshake runs or waits.
+// remove removes c, whether its handshake runs or waits.
 func (p *places) remove(c *Conn) {
 	if i := slices.Index(p.taken, c); i >= 0 {
 		p.taken = slices.Delete(p.taken, i, i+1)
@@ -91,10 +91,11 @@ func (p *places) remove(c *Conn) {
 	p.order = slices.DeleteFunc(p.order, func(site netip.Addr) bool { return site == c.site })
 }
 
-// silent returns the connection whose handshake has to give its place up: the one that
-// has been due for longest, if one that waits may have the place; nil if there is none.
-// Then it sets yieldAt again. While handshakes wait for their turn to compute, which busy
-// says, one that has to say something is not at fault.
+// silent returns the connection whose handshake must give up its place: among those whose
+// time is over and whose place a waiting handshake may have, the one whose time has been
+// over for longest. If there is none it returns nil and sets yieldAt again. busy says that
+// handshakes wait for their turn to compute: then a handshake that has to send something
+// need not give up its place.
 func (p *places) silent(now time.Time, busy bool) *Conn {
 	var longest *Conn
 	for _, c := range p.taken {
@@ -106,26 +107,27 @@ func (p *places) silent(now time.Time, busy bool) *Conn {
 	if longest == nil {
 		p.yieldAt = p.firstYield()
 		if soon := now.Add(pageRests / 10); !p.yieldAt.IsZero() && p.yieldAt.Before(soon) {
-			p.yieldAt = soon // nobody who waits may have the place of one that is silent already
+			p.yieldAt = soon // the time of a handshake is over, but none that waits may have its place
 		}
 	}
 	return longest
 }
 
-// yieldsBy notes that a handshake may have to give its place up earlier than before.
+// yieldsBy notes that a handshake may have to give up its place at at.
 func (p *places) yieldsBy(at time.Time) {
 	if !p.yieldAt.IsZero() {
 		p.yieldAt = sooner(p.yieldAt, at)
 	}
 }
 
-// wanted reports whether one of those that wait, of another site, may have c's place. A
-// crowd behind one address waits for itself.
+// wanted reports whether a waiting handshake of another site may have the place of c.
+// Handshakes of the same site wait for each other.
 func (p *places) wanted(c *Conn) bool {
 	return slices.ContainsFunc(p.order, func(site netip.Addr) bool { return site != c.site && p.free(site, c) })
 }
 
-// firstYield returns when the first handshake may have to give its place up.
+// firstYield returns when a handshake of taken may first have to give up its place; zero
+// if none waits.
 func (p *places) firstYield() (at time.Time) {
 	if len(p.order) == 0 {
 		return at

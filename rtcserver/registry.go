@@ -9,53 +9,54 @@ import (
 	"time"
 )
 
-// registry knows every connection of the server by what a datagram says of it:
-// its username fragment, or the address it came from. It also holds those that
-// wait for their first check and belong to no shard yet.
+// registry finds the connection of a datagram: by its username fragment, or by the address
+// from which the datagram came. It also holds the connections that wait for their first
+// check and have no shard yet.
 //
-// Its lock is a leaf: whoever holds it takes no other and calls nothing.
+// No other lock is taken while mu is held, and no code of the program is called.
 type registry struct {
-	limit   int           // of those that wait
-	timeout time.Duration // how long they wait
+	limit   int           // largest number of waiting connections
+	timeout time.Duration // how long a connection waits for its first check
 
 	mu      sync.RWMutex
 	byUfrag map[string]*Conn
-	byAddr  map[netip.AddrPort]claims // only with several shards
-	perIP   map[netip.Addr]int        // connections, by site
-	pending []pending                 // in the order they expire; some may have come since
-	waiting int                       // how many of pending have not
+	byAddr  map[netip.AddrPort]claims // used only with several shards
+	perIP   map[netip.Addr]int        // number of connections, by site
+	pending []pending                 // connections that wait, in the order in which they expire; some may have a shard by now
+	waiting int                       // connections of pending that still wait, and those between reserve and add
 	nextID  uint64
 
-	shared atomic.Int32 // addresses that two shards claim
+	shared atomic.Int32 // number of addresses that two shards claim
 }
 
-// claims are the shards that have connections with an address. There is one, except for
-// a moment while a connection moves, or if checks are forged. While both shards hear
-// datagrams from the address, a third shard gets no claim.
+// claims are the shards that have connections with an address. There is one, except for a
+// moment while a connection moves, or if checks are forged. While datagrams from the
+// address arrive for both shards, a third shard gets no claim.
 type claims [2]claim
 
 type claim struct {
 	shard *shard
-	heard time.Time // the last check
+	heard time.Time // time of the last check
 }
 
-// claimLasts is how long after its last check a claim is safe: as a rival is, see
-// [icelite.Agent.Lives].
+// claimLasts is how long after its last check a claim cannot be taken by another shard.
+// It is as long as a rival is kept; see [icelite.Agent.Lives].
 const claimLasts = 15 * time.Second
 
-// pending is a connection by name: one that has come, and gone, is not kept.
+// pending is a connection that waits. It has the name and not the Conn, so that it does
+// not keep a Conn that has connected and ended.
 type pending struct {
 	ufrag string
 	since time.Time
 }
 
-// hurry is how long those wait while more than half of the places are taken. A page
-// that lives comes within a second or two, so places go to these when many offers
-// are made by who never comes.
+// hurry is the longest wait for a first check while more than half of the places are
+// taken. A page connects within a second or two. So an attacker that makes many offers and
+// never connects does not hold the places for long.
 const hurry = 5 * time.Second
 
-// minPending is how many of those that have come may stay among the pending ones
-// besides as many as have not.
+// minPending: add compacts pending once claimed entries outnumber the waiting ones by
+// minPending.
 const minPending = 64
 
 func newRegistry(limit int, timeout time.Duration) *registry {
@@ -68,19 +69,19 @@ func newRegistry(limit int, timeout time.Duration) *registry {
 	}
 }
 
-// site returns what counts as one address for limits: an IPv4 address or an
-// IPv6 /64, of which a customer commonly has one.
+// site returns the address that limits count a for: an IPv4 address, or the first address
+// of the IPv6 /64, because one customer usually has a whole /64.
 func site(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is4() {
 		return a
 	}
-	p, _ := a.Prefix(64) // of no address there is none
+	p, _ := a.Prefix(64) // invalid if a is
 	return p.Addr()
 }
 
-// reserve makes room for a new connection and gives it its id, or refuses it.
-// Either add or release follows.
+// reserve takes a place for a new connection and sets its id, or returns a refusal. The
+// caller then calls add or release.
 func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +89,7 @@ func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 		return refuse(http.StatusServiceUnavailable, "full", "too many connections are being made: try again in a second")
 	}
 	if c.resume {
-		maxPerIP *= 2 // its session counts, and has two links at most
+		maxPerIP *= 2 // the engine counts its session, which has at most two links
 	}
 	if maxPerIP > 0 && !from.free && r.perIP[c.site] >= maxPerIP {
 		return refuse(http.StatusTooManyRequests, "rate", "too many connections from "+from.String())
@@ -100,7 +101,7 @@ func (r *registry) reserve(c *Conn, from remote, maxPerIP int) *StatusError {
 	return nil
 }
 
-// release gives back what reserve took.
+// release gives back the place that reserve took.
 func (r *registry) release(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,8 +109,9 @@ func (r *registry) release(c *Conn) {
 	r.leaveSite(c)
 }
 
-// add enters a connection that waits for its first check, and returns when the one
-// that has waited longest expires; false if the connection was withdrawn meanwhile.
+// add enters a connection, which then waits for its first check. It returns when the
+// connection that has waited longest expires. ok is false if the connection was withdrawn
+// before.
 func (r *registry) add(c *Conn, now time.Time) (due time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +127,7 @@ func (r *registry) add(c *Conn, now time.Time) (due time.Time, ok bool) {
 	return r.due(), true
 }
 
-// due returns when the first of those that wait expires.
+// due returns when the first connection of pending expires.
 func (r *registry) due() time.Time {
 	wait := r.timeout
 	if 2*r.waiting > r.limit {
@@ -134,7 +136,7 @@ func (r *registry) due() time.Time {
 	return r.pending[0].since.Add(wait)
 }
 
-// popClaimed forgets the pending connections in front that have come.
+// popClaimed removes the connections at the front of pending that do not wait any more.
 func (r *registry) popClaimed() {
 	for len(r.pending) > 0 && r.hasCome(r.pending[0]) {
 		r.pending[0] = pending{}
@@ -142,13 +144,14 @@ func (r *registry) popClaimed() {
 	}
 }
 
+// hasCome reports whether a connection of pending does not wait any more.
 func (r *registry) hasCome(p pending) bool {
 	c := r.byUfrag[p.ufrag]
 	return c == nil || c.shard != nil
 }
 
-// claim returns the connection with that username fragment, or nil. If it has no
-// home yet, s becomes its home, if it has room.
+// claim returns the connection with a username fragment, or nil. If the connection has no
+// shard yet and s has room, s becomes its shard. If s has no room, full is true.
 func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool) {
 	r.mu.RLock()
 	c = r.byUfrag[string(ufrag)]
@@ -163,7 +166,7 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 	return r.house(ufrag, s), false
 }
 
-// house makes s the home of a connection, if it has none yet: another shard may have been
+// house makes s the shard of a connection that has none. Another shard may have been
 // faster.
 func (r *registry) house(ufrag []byte, s *shard) *Conn {
 	r.mu.Lock()
@@ -176,8 +179,8 @@ func (r *registry) house(ufrag []byte, s *shard) *Conn {
 	return c
 }
 
-// withdraw forgets a connection that nobody has come for yet, also one that is not
-// entered yet, and returns the shard of one that somebody has.
+// withdraw removes a connection that waits for its first check, or makes add fail if add
+// was not called yet. It returns the shard of a connection that has one.
 func (r *registry) withdraw(c *Conn) *shard {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,7 +192,7 @@ func (r *registry) withdraw(c *Conn) *shard {
 	return c.shard
 }
 
-// named returns the connection with that username fragment, or nil.
+// named returns the connection with a username fragment, or nil.
 func (r *registry) named(ufrag string) *Conn {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -203,8 +206,9 @@ func (r *registry) at(a netip.AddrPort) claims {
 	return r.byAddr[a]
 }
 
-// enter and leave keep byAddr, for datagrams that reach another shard than home: a check
-// from the address was granted at s, and s has nobody there any more.
+// enter and leave maintain byAddr, for datagrams that arrive at another shard than that of
+// their connection. enter is called when s has granted a check from the address, leave
+// when s has no connection with the address any more.
 func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,7 +235,7 @@ func (r *registry) leave(a netip.AddrPort, s *shard) {
 	}
 }
 
-// setClaim changes one of all that claim an address.
+// setClaim sets claim i of an address, whose claims are all.
 func (r *registry) setClaim(a netip.AddrPort, all claims, i int, to claim) {
 	if all.shared() {
 		r.shared.Add(-1)
@@ -246,7 +250,7 @@ func (r *registry) setClaim(a netip.AddrPort, all claims, i int, to claim) {
 
 func (all *claims) shared() bool { return all[0].shard != nil && all[1].shard != nil }
 
-// remove forgets a connection.
+// remove removes a connection.
 func (r *registry) remove(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -267,8 +271,8 @@ func (r *registry) leaveSite(c *Conn) {
 	}
 }
 
-// expire gives the connections whose time to come is over to s, where they end
-// like any other, and returns when the next one's is; zero means never.
+// expire appends the connections whose wait is over, and gives them to s, which ends them.
+// It returns when the next one expires; zero means never.
 func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -281,7 +285,7 @@ func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, ti
 	return expired, time.Time{}
 }
 
-// adoptAll gives all that wait to s.
+// adoptAll gives all waiting connections to s.
 func (r *registry) adoptAll(s *shard) (all []*Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -291,7 +295,7 @@ func (r *registry) adoptAll(s *shard) (all []*Conn) {
 	return all
 }
 
-// adopt gives the first that waits to s.
+// adopt gives the first waiting connection to s.
 func (r *registry) adopt(s *shard) *Conn {
 	c := r.byUfrag[r.pending[0].ufrag]
 	c.shard = s
@@ -299,8 +303,7 @@ func (r *registry) adopt(s *shard) *Conn {
 	return c
 }
 
-// count returns how many connections there are, and how many of them wait for
-// their first check.
+// count returns the number of connections, and the number of waiting ones.
 func (r *registry) count() (all, waiting int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -7,7 +7,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// The ways in and out of a shard. All but passOn need the shard's lock.
+// The functions below send datagrams, pass them to other shards, and wake the loop. The
+// shard's lock is held, except in passOn.
 
 // slot returns an empty buffer at the end of the outgoing batch.
 func (s *shard) slot() []byte {
@@ -17,7 +18,7 @@ func (s *shard) slot() []byte {
 	return s.out[:len(s.out)+1][len(s.out)].B[:0]
 }
 
-// push adds what was appended to the slot to the batch; nothing, if nothing was.
+// push adds b, which was appended to the slot, to the batch, unless b is empty.
 func (s *shard) push(b []byte, to peer.Path) {
 	if len(b) == 0 {
 		return
@@ -34,11 +35,12 @@ func (s *shard) flush() {
 		return
 	}
 	s.stats.datagramsOut += uint64(len(s.out))
-	s.socket.WriteBatch(s.out) // counts what it drops; its one error is that the socket is closed
+	s.socket.WriteBatch(s.out) // counts the datagrams it drops; its only error is that the socket is closed
 	s.out = s.out[:0]
 }
 
-// arm sets the socket's read deadline to the first thing that is due.
+// arm sets the socket's read deadline to the first deadline of the shard, or to past if the
+// loop has something to do at once.
 func (s *shard) arm() {
 	d := sooner(sooner(s.timers.Next(), s.expiry), s.places.yieldAt)
 	if len(s.touched)+len(s.outbox)+len(s.inbox) > 0 || s.closed {
@@ -63,8 +65,8 @@ func (s *shard) wake() {
 // forward notes that a datagram of the batch belongs to another shard.
 func (s *shard) forward(to *shard, i int) { s.forwards = append(s.forwards, forward{to, i}) }
 
-// passOn leaves the datagrams that belong elsewhere in their shards' inboxes. It
-// needs no lock of ours, and takes the others one at a time.
+// passOn copies the datagrams for other shards into their inboxes. It does not hold this
+// shard's lock, and takes the locks of the others one at a time.
 func (s *shard) passOn() {
 	for _, f := range s.forwards {
 		f.to.mu.Lock()
@@ -90,8 +92,8 @@ func (s *shard) leave(d *udpio.Datagram) {
 	s.wake()
 }
 
-// takeInbox receives what other shards have left. Its memory stays untouched
-// until the handlers of this batch have run.
+// takeInbox processes the datagrams in the inbox. Their memory does not change until the
+// handlers of this batch have run.
 func (s *shard) takeInbox(now time.Time) {
 	s.inbox, s.spare = s.spare[:0], s.inbox
 	for i := range s.spare {
