@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// names are those members of a token's header and claims that somebody reads.
+// names are the members of a token's header and claims that readers use.
 var names = [2][]string{
 	{"alg", "kid", "crit", "typ", "cty"},
 	{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "data"},
 }
 
-// unambiguous reports whether every reader of a token finds the same in it. JSON takes
-// the last of members of one name, and those whose names differ in case for one: who
-// lets a player put a member of his own into a token, would let him choose his "sub".
+// unambiguous reports whether every reader of a token finds the same values in it. Package
+// json uses the last of several members with one name, and does not distinguish names by
+// case. If a signer lets a player add a member to a token, the player could otherwise
+// choose the "sub".
 //
 // https://www.rfc-editor.org/rfc/rfc7519.html#section-4
 func unambiguous(token string) bool {
@@ -30,8 +31,8 @@ func unambiguous(token string) bool {
 	return true
 }
 
-// once reports whether the members of a JSON object have names of their own, and no name
-// differs from a known one in case only.
+// once reports whether the names of the members of a JSON object differ, and no name
+// differs from a known one only in case.
 func once(object []byte, known []string) bool {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, _ := d.Token(); t != json.Delim('{') {
@@ -40,7 +41,7 @@ func once(object []byte, known []string) bool {
 	seen := make(map[string]bool)
 	for d.More() {
 		t, _ := d.Token()
-		name, _ := t.(string) // without one there is no value either
+		name, _ := t.(string) // if there is no name, Decode fails below
 		if seen[name] {
 			return false
 		}

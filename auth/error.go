@@ -2,8 +2,8 @@ package auth
 
 // An Error says why credentials are refused.
 type Error struct {
-	Reason string // one word, for the client's script
-	Text   string // for its author
+	Reason string // one word, for the client's program
+	Text   string // a text for the author of the client's program
 }
 
 func (e *Error) Error() string { return "auth: " + e.Text }

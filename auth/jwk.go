@@ -37,7 +37,7 @@ type jwk struct {
 
 func isJSON(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
 
-// parseJWKs reads a JWK, or those keys of a JWK Set that are of a known kind.
+// parseJWKs reads a JWK, or the keys of a JWK Set that are of a known kind.
 func parseJWKs(text []byte) ([]Key, error) {
 	var set struct{ Keys []jwk }
 	var one jwk
@@ -95,7 +95,8 @@ func (j *jwk) public() (Key, error) {
 	return j.named(k)
 }
 
-// named gives k the id of the JWK, whose algorithm and use must be k's.
+// named returns k with the id of the JWK. It returns an error if the JWK is for another use
+// or algorithm.
 func (j *jwk) named(k Key) (Key, error) {
 	switch {
 	case j.Use != "" && j.Use != "sig":
@@ -109,7 +110,8 @@ func (j *jwk) named(k Key) (Key, error) {
 	return k, nil
 }
 
-// publicKey returns the key that verifies as public takes it, nil if there is none.
+// publicKey returns the key that verifies, in the form of the func public; nil if the JWK
+// has none.
 func (j *jwk) publicKey() any {
 	switch {
 	case j.Type == "oct":
@@ -120,7 +122,7 @@ func (j *jwk) publicKey() any {
 		}
 	case j.Type == "EC" && j.Curve == "P-256":
 		x, y := decode(j.X), decode(j.Y)
-		if len(y) != 32 { // what is parsed next has both, and one length
+		if len(y) != 32 { // the next call checks the sum of both lengths
 			return nil
 		}
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
@@ -137,8 +139,8 @@ func (j *jwk) publicKey() any {
 	return nil
 }
 
-// private returns the key that signs, which belongs to the public one, as signer takes
-// it, nil if there is none.
+// private returns the key that signs, in the form of the func signer; nil if the JWK has
+// none, or it does not match the public key.
 func (j *jwk) private() (any, error) {
 	switch public := j.publicKey().(type) {
 	case []byte:
@@ -166,7 +168,7 @@ func (j *jwk) private() (any, error) {
 	return nil, nil
 }
 
-// decode returns the bytes of a member, or none.
+// decode returns the bytes of a member; nil if the member is malformed.
 func decode(s string) []byte {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {

@@ -17,15 +17,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An Algorithm is how tokens of a key are signed.
+// An Algorithm is the signature algorithm of a key.
 type Algorithm string
 
-// The algorithms. With all but HS256 a server verifies without being able to sign.
+// The algorithms. HS256 uses one secret to sign and to verify. With the others a server
+// has only the public key, and cannot sign.
 const (
-	EdDSA Algorithm = "EdDSA"
+	EdDSA Algorithm = "EdDSA" // with Ed25519
 	ES256 Algorithm = "ES256"
 	HS256 Algorithm = "HS256"
-	RS256 Algorithm = "RS256" // of other programs' keys, which are read and not made
+	RS256 Algorithm = "RS256" // only for keys of other programs: Generate does not make them
 )
 
 // minSecret is the shortest HS256 secret in bytes: the size of the hash.
@@ -33,19 +34,18 @@ const (
 // https://www.rfc-editor.org/rfc/rfc7518.html#section-3.2
 const minSecret = 32
 
-// A Key verifies tokens. Its algorithm is fixed: a token that names another is
-// refused, whatever its signature.
+// A Key verifies tokens. It has one algorithm: a token that names another is refused.
 type Key struct {
 	id        string
 	algorithm Algorithm
 	key       jwt.VerificationKey
 }
 
-// ID returns the key's id, which tokens name as "kid". It is the "kid" of the JWK that
-// the key was read from, or else made of the key itself.
+// ID returns the id of the key, which tokens name as "kid". It is the "kid" of the JWK from
+// which the key was read; otherwise it is computed from the key.
 func (k Key) ID() string { return k.id }
 
-// WithID returns the key with another id: the one that whoever signs writes as "kid".
+// WithID returns the key with another id: the "kid" that the signer writes.
 func (k Key) WithID(id string) Key {
 	k.id = id
 	return k
@@ -63,14 +63,14 @@ type Signer struct {
 // Key returns the key that verifies what the signer signs.
 func (s Signer) Key() Key { return s.public }
 
-// WithID returns the signer of a key with another id. Its tokens have that "kid", or none
-// if it is empty.
+// WithID returns the signer with another id of its key. Its tokens have this id as "kid",
+// or no "kid" if the id is empty.
 func (s Signer) WithID(id string) Signer {
 	s.public.id = id
 	return s
 }
 
-// Bounds of an RSA key in bits. Of the lower one:
+// Limits of an RSA key in bits. The lower one is from:
 //
 // https://www.rfc-editor.org/rfc/rfc7518.html#section-3.3
 const (
@@ -85,8 +85,8 @@ const (
 	pemPKCS1      = "RSA PRIVATE KEY" // PKCS #1
 	pemPublic     = "PUBLIC KEY"      // PKIX
 	pemPublicRSA  = "RSA PUBLIC KEY"  // PKCS #1
-	pemCert       = "CERTIFICATE"     // X.509, of which only the key counts
-	pemParameters = "EC PARAMETERS"   // stands before SEC 1, and says nothing more
+	pemCert       = "CERTIFICATE"     // X.509; only the key is used
+	pemParameters = "EC PARAMETERS"   // before a SEC 1 block; ignored
 	pemSecret     = "GODWIT SECRET"   // the bytes of an HS256 secret
 )
 
@@ -94,7 +94,8 @@ var errKey = errors.New("auth: not a key: it is a PEM block or a JWK with an Ed2
 
 var errPublic = errors.New("auth: this is a public key, which verifies; signing takes the private one")
 
-// Generate makes a new key.
+// Generate makes a new key for EdDSA, ES256 or HS256. random must be a secure source of
+// random bytes.
 func Generate(a Algorithm, random io.Reader) (Signer, error) {
 	switch a {
 	case EdDSA:
@@ -137,7 +138,7 @@ func signer(key any) (Signer, error) {
 	return s, err
 }
 
-// public returns the key that verifies, named by what it is.
+// public returns the key that verifies, with an id computed from it.
 func public(key any) (Key, error) {
 	var algorithm Algorithm
 	var name []byte
@@ -174,7 +175,8 @@ func public(key any) (Key, error) {
 	return Key{base64.RawURLEncoding.EncodeToString(sum[:6]), algorithm, key}, nil
 }
 
-// Secret returns a signer of HS256 tokens.
+// Secret returns a signer of HS256 tokens. It copies the secret, which must have at least
+// 32 bytes.
 func Secret(secret []byte) (Signer, error) {
 	if len(secret) < minSecret {
 		return Signer{}, fmt.Errorf("auth: the secret has %d bytes, but %d are the least", len(secret), minSecret)
@@ -182,7 +184,7 @@ func Secret(secret []byte) (Signer, error) {
 	return signer(slices.Clone(secret))
 }
 
-// PEM returns the signer as a PEM block. Whoever has it can make tokens.
+// PEM returns the signer as a PEM block. Keep it secret: anyone who has it can sign tokens.
 func (s Signer) PEM() ([]byte, error) {
 	if secret, ok := s.key.([]byte); ok {
 		return pem.EncodeToMemory(&pem.Block{Type: pemSecret, Bytes: secret}), nil
@@ -194,8 +196,8 @@ func (s Signer) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der}), nil
 }
 
-// PEM returns the key as a PEM block. That of an HS256 key is as secret as the
-// signer's.
+// PEM returns the key as a PEM block. Keep the block of an HS256 key secret: it is the same
+// as that of the signer.
 func (k Key) PEM() ([]byte, error) {
 	if secret, ok := k.key.([]byte); ok {
 		return pem.EncodeToMemory(&pem.Block{Type: pemSecret, Bytes: secret}), nil
@@ -207,8 +209,8 @@ func (k Key) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}), nil
 }
 
-// ParseSigner reads a private key or a secret: what Signer.PEM wrote, another program's
-// PEM block (PKCS #8, PKCS #1, SEC 1), or a JWK.
+// ParseSigner reads a private key or a secret: a PEM block of Signer.PEM or of another
+// program (PKCS #8, PKCS #1, SEC 1), or a JWK.
 func ParseSigner(text []byte) (Signer, error) {
 	if isJSON(text) {
 		return parseJWKSigner(text)
@@ -248,8 +250,7 @@ func blockSigner(block *pem.Block) (Signer, error) {
 	return signer(key)
 }
 
-// ParseKey reads the one key in text: what Key.PEM or Signer.PEM wrote, or what
-// ParseKeys reads.
+// ParseKey is ParseKeys for a text with one key. It returns an error if there are several.
 func ParseKey(text []byte) (Key, error) {
 	keys, err := ParseKeys(text)
 	switch {
@@ -261,9 +262,9 @@ func ParseKey(text []byte) (Key, error) {
 	return keys[0], nil
 }
 
-// ParseKeys reads all keys in text: PEM blocks, certificates among them, of which only the
-// key counts; a JWK; or a JWK Set, of which keys that are for other algorithms or uses are
-// left out. There is at least one.
+// ParseKeys reads all keys in text: PEM blocks of Key.PEM, Signer.PEM or another program,
+// including certificates, of which it uses only the key; a JWK; or a JWK Set, in which it
+// skips keys for other algorithms or uses. It returns an error if there is no key.
 //
 // https://www.rfc-editor.org/rfc/rfc7517.html
 func ParseKeys(text []byte) ([]Key, error) {

@@ -20,29 +20,31 @@ const (
 	maxClaim = 256 // bytes of "sub" and "jti"
 )
 
-// Claims are what a token says.
+// Claims are the claims of a token.
 type Claims struct {
-	Subject  string          // "sub": who the player is
-	Audience string          // "aud": which servers it is for
-	ID       string          // "jti": for one use
-	Expires  time.Time       // "exp"
-	Data     json.RawMessage // "data": the program's own, JSON; may be nil
+	Subject  string          // "sub": who the player is; 1 to 256 bytes
+	Audience string          // "aud": which servers the token is for
+	ID       string          // "jti": id of the token, for a single use; at most 256 bytes
+	Expires  time.Time       // "exp": when the token expires
+	Data     json.RawMessage // "data": data of the program, as JSON of at most MaxData bytes; may be nil
 
-	key  string // that signed it
-	skew time.Duration
+	key  string        // id of the key that signed the token
+	skew time.Duration // Verifier.Skew
 }
 
 // Until returns Expires plus the verifier's Skew: after it no clock within the skew
 // accepts the token.
 func (c Claims) Until() time.Time { return c.Expires.Add(c.skew) }
 
-// claims are Claims as the JWT package wants them.
+// claims are Claims in the form of the JWT package.
 type claims struct {
 	jwt.RegisteredClaims
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// Sign makes a token that is good from now on until c.Expires.
+// Sign makes a token that is valid from now until c.Expires. It returns an error if a claim
+// exceeds its limit, or the token would be longer than MaxToken. A token without c.ID is
+// accepted only by a Verifier with Reusable.
 func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	switch {
 	case c.Subject == "" || len(c.Subject) > maxClaim:
@@ -74,28 +76,32 @@ func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	return text, err
 }
 
-// A Verifier says which tokens are taken.
+// A Verifier says which tokens are accepted. Its methods do not change it: any number of
+// goroutines may call them.
 type Verifier struct {
-	// Keys are the keys that may have signed a token: one, or two while one takes
-	// the place of the other. A token that names a key ("kid") is checked with the
-	// key of that ID; with a single key here, whatever it names. One that names none is
-	// checked with all.
+	// Keys are the keys that may have signed a token: one key, or two while a new key
+	// replaces an old one. If a token names a key ("kid"), Verify uses the key with this
+	// ID. If there is only one key, Verify uses it even if the token names another. If a
+	// token names no key, Verify tries all keys of the token's algorithm.
 	Keys []Key
 
-	// Audience is this server or its fleet: what a token's "aud" must have.
+	// Audience is the name of this server or of its group of servers. The "aud" of a token
+	// must contain it.
 	Audience string
 
-	// Skew is how far clocks may be apart. Zero means 30 s.
+	// Skew is the largest difference between the clocks of the signer and the verifier.
+	// Zero means 30 s.
 	Skew time.Duration
 
-	// MaxLifetime limits how long from now a token may be valid. Zero means 24 h.
+	// MaxLifetime limits the time from now to the expiry of a token; Skew is added. Zero
+	// means 24 h.
 	MaxLifetime time.Duration
 
-	// Reusable takes a token as often as it is shown, and without "jti".
+	// Reusable means that a token may be used any number of times, and needs no "jti".
 	Reusable bool
 }
 
-// Validate returns what is wrong with the verifier itself.
+// Validate returns an error if the Verifier has no Keys, an empty Key, or no Audience.
 func (v *Verifier) Validate() error {
 	switch {
 	case len(v.Keys) == 0:
@@ -118,8 +124,8 @@ func (v *Verifier) skew() time.Duration {
 	return v.Skew
 }
 
-// Verify checks a token at a time. The error is an *Error. Whether the token was
-// used before is for [Used] to say, after everything else.
+// Verify checks a token at the time now, and returns its claims. The error is an *Error.
+// Verify does not know whether the token was used before: call [Used.Spend] after it.
 func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	switch {
 	case token == "":
@@ -146,7 +152,7 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	if err != nil {
 		err = reason(err, refused)
 		if err == ErrForged && may.unknown {
-			err = ErrUnknownKey // more likely than a forgery, and the next thing to look at
+			err = ErrUnknownKey // more likely than a forgery
 		}
 		return Claims{}, err
 	}
@@ -156,17 +162,17 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	return v.claims(now, &c, may.id)
 }
 
-// Candidates are the keys that may have signed a token.
+// candidates are the keys that may have signed a token.
 type candidates struct {
 	keys    jwt.VerificationKeySet
-	id      string // of the key, if there is but one
-	unknown bool   // the token names another key, but there is one only
+	id      string // id of the key; if there are several, the id that the token names
+	unknown bool   // the token names another key than the only one
 }
 
 // candidates returns the keys that may have signed t.
 func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	if _, ok := t.Header["crit"]; ok {
-		return c, ErrMalformed // it asks for what we do not know: RFC 7515, section 4.1.11
+		return c, ErrMalformed // it needs an extension that this package does not know: RFC 7515, section 4.1.11
 	}
 	id, _ := t.Header["kid"].(string)
 	known := slices.ContainsFunc(v.Keys, func(k Key) bool { return id == "" || k.id == id })
@@ -187,10 +193,10 @@ func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	case n > 1:
 		c.id = id
 	}
-	return c, nil // of none the JWT package says that it is unverifiable: ErrAlgorithm
+	return c, nil // if there are no keys, the JWT package returns ErrTokenUnverifiable: ErrAlgorithm
 }
 
-// reason tells why in our words.
+// reason converts an error of the JWT package to one of this package.
 func reason(err, refused error) error {
 	switch {
 	case refused != nil:
@@ -213,12 +219,12 @@ func reason(err, refused error) error {
 	return ErrForged
 }
 
-// overflown reports whether a date is not after the first second of 1970. A date that is
-// too large for a time becomes such a one: the least time there is on 64-bit processors,
-// and 1970 on those of 32 bits.
+// overflown reports whether a date is not after the first second of 1970. The JWT package
+// turns a date that is too large into such a date: the smallest time on 64-bit processors,
+// and 1970 on 32-bit processors.
 func overflown(d *jwt.NumericDate) bool { return d != nil && !d.After(time.Unix(0, 0)) }
 
-// claims checks what the JWT package does not.
+// claims checks the claims that the JWT package does not check.
 func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) {
 	lifetime := v.MaxLifetime
 	if lifetime == 0 {

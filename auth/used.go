@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Used remembers the tokens that were shown, so that each is good once. Its zero
-// value remembers 65,536. It is not safe for concurrent use.
+// Used remembers the used tokens until they expire, so that each can be used only once.
+// The zero value remembers up to 65,536 tokens. Used is not safe for concurrent use.
 type Used struct {
-	// Max is how many tokens are remembered. Zero means 65,536. When they are
-	// that many and none of them has expired, further ones are refused: to
-	// forget one would make it good again.
+	// Max is the largest number of tokens that Used remembers. Zero means 65,536. If there
+	// are Max tokens and none has expired, Spend returns ErrBusy: to forget a token would
+	// allow a second use of it.
 	Max int
 
 	ids    map[[16]byte]struct{}
@@ -27,7 +27,7 @@ func (u *Used) Spend(now time.Time, c Claims) error {
 		heap.Pop(&u.oldest)
 	}
 	if c.Until().Before(now) {
-		return ErrExpired // since it was verified, and may be forgotten
+		return ErrExpired // it has expired since Verify, so its use may be forgotten already
 	}
 	sum := sha256.Sum256([]byte(c.key + "\x00" + c.ID))
 	id := [16]byte(sum[:16])
@@ -49,7 +49,7 @@ func (u *Used) Spend(now time.Time, c Claims) error {
 	return nil
 }
 
-// Len returns how many tokens are remembered.
+// Len returns the number of tokens that Used remembers.
 func (u *Used) Len() int { return len(u.ids) }
 
 type expiry struct {
@@ -71,8 +71,8 @@ func (h *expiries) Pop() any {
 	return x
 }
 
-// Same reports whether a secret that was shown is the right one, in a time that
-// does not tell how much of it is right, nor how long it is.
+// Same reports whether a secret that a client has sent is the right one. Its running time
+// does not depend on how much of the secret is right, or on the length of the right one.
 func Same(shown, secret string) bool {
 	a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(secret))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1

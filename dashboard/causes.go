@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// dropNames say what a datagram was that went nowhere.
+// dropNames are the texts for dropped datagrams, by reason.
 var dropNames = [rtcserver.DropReasons]string{
 	rtcserver.DropNotOurs:      "datagrams that are not WebRTC",
 	rtcserver.DropBadSTUN:      "malformed connectivity checks",
@@ -23,14 +23,14 @@ var dropNames = [rtcserver.DropReasons]string{
 	rtcserver.DropTaken:        "connectivity checks from an address in use",
 }
 
-// refusalNames say why a page's channel was closed at once.
+// refusalNames are the texts for channels that were closed at once, by reason.
 var refusalNames = [rtcserver.Refusals]string{
 	rtcserver.RefusedReliable:  "channels refused: reliable",
 	rtcserver.RefusedTooMany:   "channels refused: beyond MaxChannels",
 	rtcserver.RefusedMalformed: "channels refused: malformed opening",
 }
 
-// tally is a list of what happened at all.
+// tally is a list of the events that have happened at least once.
 type tally []count
 
 func (t *tally) add(what string, n uint64) {
@@ -39,8 +39,8 @@ func (t *tally) add(what string, n uint64) {
 	}
 }
 
-// causesOf lists why something was dropped or refused, whoever is the cause: strangers,
-// the machine, clients, the program.
+// causesOf lists the reasons for which something was dropped or refused. The cause may be a
+// stranger, the machine, a client or the program.
 func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	t := tally{} // not null
 	for _, status := range slices.Sorted(maps.Keys(st.RTC.Refused)) {
@@ -95,7 +95,7 @@ func endsOf(st godwit.Stats) []count {
 	return t
 }
 
-// causesOfConn lists what went wrong in one session.
+// causesOfConn lists the drops and other problems of one session.
 func causesOfConn(st godwit.ConnStats) []count {
 	t := tally{}
 	t.add("packets lost", st.PacketsLost)

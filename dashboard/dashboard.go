@@ -1,6 +1,6 @@
-// Package dashboard is a page with live graphs of a running [godwit.Server]: what it
-// carries and drops, its sessions, and the last two minutes of any one of them. It
-// is for those who write a game and those who run it.
+// Package dashboard is a page with live graphs of a running [godwit.Server]: its traffic,
+// its drops, its sessions, and the last two minutes of one session. It is for the
+// programmers and the operators of a game.
 //
 // [Handler] serves the page and its figures:
 //
@@ -8,22 +8,21 @@
 //	ops.Handle("/dashboard/", dashboard.Handler(srv))
 //	http.ListenAndServe("localhost:6060", ops)
 //
-// It shows who plays, and from which address. It asks nobody for a password, so mount
-// it where only you come: on a port of its own that only this machine reaches, as
-// above, or behind the authentication of your program. On a port that only this machine
-// reaches, the browser of this machine reaches it too, and with it the pages it shows: a
-// stranger's page whose DNS answers with 127.0.0.1 is of the same origin. So a Handler
-// serves under IP addresses and localhost only, and under the hosts that it is told.
+// The page shows who plays, and from which address. It asks for no password, so serve it
+// only to yourself: on its own port that only this machine can reach, as above, or behind
+// the authentication of your program. A port that only this machine can reach is not enough:
+// a browser on this machine reaches it, too. A foreign page whose DNS answers with 127.0.0.1
+// would have the same origin. So a Handler answers only if the host of the URL is an IP
+// address, localhost, or one of the hosts that it was given.
 //
-// The page asks for figures once a second, and only while it is seen. What happened
-// before it was opened it does not know: the history is the page's, and the handler
-// keeps no state and starts no goroutine. A poll looks at every session, as
-// [godwit.Server.Totals] does, and has the server remember what that says. It takes
-// 3.3 ms of one processor with 1,000 clients and four channels (BenchmarkPoll), in
-// proportion with more. An answer has at most 200 sessions, those that come first in
-// the page's order, and about 40 KB.
+// The page requests figures once a second, while it is visible. The history is in the page,
+// and begins when the page is opened. The handler keeps no state and starts no goroutine. A
+// poll locks every session, as [godwit.Server.Totals] does, and makes the server keep the
+// counters that Totals keeps. A poll takes 3.3 ms of one processor with 1,000 clients and
+// four channels (BenchmarkPoll), and proportionally more with more clients. A response has
+// at most 200 sessions, the first in the order of the page, and about 40 KB.
 //
-// It stores nothing and alarms nobody.
+// The package stores no history and sends no alarms.
 package dashboard
 
 import (
@@ -43,8 +42,8 @@ import (
 //go:embed dashboard.html
 var page []byte
 
-// policy lets the page run its own script and style, and talk to where it came from.
-// No text becomes markup, where the browser knows Trusted Types.
+// policy allows the page only its own script and style, and requests to its own origin. In
+// browsers with Trusted Types no text can become markup.
 var policy = "default-src 'none'; script-src " + digest("script") + "; style-src " + digest("style") +
 	"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
 	"; require-trusted-types-for 'script'; trusted-types 'none'"

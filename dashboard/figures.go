@@ -16,16 +16,15 @@ const (
 	maxText     = 128 // bytes of a name; the rest is cut off
 )
 
-// A question is what one poll asks for.
+// A question has the parameters of one poll.
 type question struct {
-	search  string // in number, identity and address; empty for all
-	order   string // a column
+	search  string // text to find in number, identity or address; empty means all
+	order   string // the column to sort by
 	down    bool   // the largest first
-	session string // the number of the one to tell all of
+	session string // the number of the chosen session
 }
 
-// figures are the answer to a poll. Counters are as large as they are: the page takes
-// the differences.
+// figures are the response to a poll. Counters are totals: the page computes differences.
 type figures struct {
 	At       int64     `json:"at"` // ms
 	Server   server    `json:"server"`
@@ -48,7 +47,7 @@ type server struct {
 	Ends       []count `json:"ends"`   // of sessions
 }
 
-// A count is how often something happened that did.
+// A count is the number of times that an event has happened.
 type count struct {
 	What string `json:"what"`
 	N    uint64 `json:"n"`
@@ -70,7 +69,7 @@ type session struct {
 	Away     bool    `json:"away"`   // interrupted
 }
 
-// For a chosen session all figures are sent.
+// chosen has all figures of the chosen session.
 type chosen struct {
 	session
 	Kind     string        `json:"kind"`
@@ -128,8 +127,8 @@ func serverOf(s *godwit.Server) server {
 	return v
 }
 
-// sessionsOf returns the first sessions that the question asks for, and how many there
-// are.
+// sessionsOf returns the first sessions that the question asks for, and the number of all
+// that it asks for.
 func sessionsOf(conns []*godwit.Conn, q question) ([]session, int) {
 	found := []session{} // not null
 	search := strings.ToLower(q.search)

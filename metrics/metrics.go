@@ -7,8 +7,8 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// Handler serves the figures of s to whoever asks with GET. A program with several
-// servers gives each a path of its own.
+// Handler returns a handler that answers a GET request with the figures of s. It does not
+// authenticate the client. A program with several servers serves each at its own path.
 func Handler(s *godwit.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
@@ -24,8 +24,8 @@ func Handler(s *godwit.Server) http.Handler {
 	})
 }
 
-// Append appends the figures of s, as they are now, to b: what Handler serves, for
-// whoever writes or pushes it elsewhere.
+// Append appends the figures of s to b, as they are now, in the text format of Handler. Use
+// it to write or push the figures in another way.
 func Append(b []byte, s *godwit.Server) []byte {
 	p := &page{b: b}
 	stats := s.Stats()
@@ -54,10 +54,10 @@ var reasons = []struct {
 }
 
 func (p *page) server(s *godwit.Stats) {
-	p.counter("godwit_sessions_opened_total", "Sessions that were ever open.")
+	p.counter("godwit_sessions_opened_total", "Sessions that have opened.")
 	p.add(s.Begun)
 
-	p.counter("godwit_sessions_closed_total", "Sessions that ended, by reason; program is any code of the program's own.")
+	p.counter("godwit_sessions_closed_total", "Sessions that were open and ended, by reason; program means any code of the program.")
 	var other uint64
 	for _, n := range s.Closed {
 		other += n
@@ -68,21 +68,21 @@ func (p *page) server(s *godwit.Stats) {
 	}
 	p.add(other, "reason", "other")
 
-	p.counter("godwit_sessions_left_total", "Sessions that ended, of those that the client ended.")
+	p.counter("godwit_sessions_left_total", "Sessions that the client ended.")
 	p.add(s.Left)
-	p.counter("godwit_sessions_refused_total", "Requests for a session refused by authorization, version, table, resume token or MaxConns.")
+	p.counter("godwit_sessions_refused_total", "Connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, or too many sessions of the address.")
 	p.add(s.Refused)
-	p.counter("godwit_broadcast_unsent_total", "Messages of Broadcast and groups that a session had no room for.")
+	p.counter("godwit_broadcast_unsent_total", "Messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted.")
 	p.add(s.Unsent)
 }
 
-// Bounds of what sessions are counted by: seconds, and shares of packets.
+// Bounds of the labels "le": round trips in seconds, and shares of packets lost.
 var (
 	rttBounds  = []float64{0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2}
 	lossBounds = []float64{0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5}
 )
 
-// sessions are the figures of the sessions that are open now.
+// sessions adds the figures of the sessions that are open now.
 func (p *page) sessions(s *godwit.Server, pending int) {
 	var open, interrupted, flying, asking, asked int
 	rtt, in, out := newSpread(rttBounds), newSpread(lossBounds), newSpread(lossBounds)
@@ -102,12 +102,12 @@ func (p *page) sessions(s *godwit.Server, pending int) {
 		in.note(st.LossIn)
 		out.note(st.LossOut)
 	}
-	p.gauge("godwit_sessions", "Sessions by state: being made, open and heard, open and interrupted.")
+	p.gauge("godwit_sessions", "Sessions by state: pending (not open yet), open, and interrupted.")
 	p.addInt(pending, "state", "pending")
 	p.addInt(open, "state", "open")
 	p.addInt(interrupted, "state", "interrupted")
 
-	p.gauge("godwit_sessions_by_rtt", "Open sessions whose smoothed round trip takes at most le seconds; +Inf are all that have measured one.")
+	p.gauge("godwit_sessions_by_rtt", "Open sessions whose smoothed round trip takes at most le seconds; +Inf are all sessions that have measured one.")
 	p.addSpread(rtt)
 	p.gauge("godwit_sessions_by_loss", "Open sessions that lose at most the share le of packets, smoothed.")
 	p.addSpread(in, "direction", "in")
@@ -115,7 +115,7 @@ func (p *page) sessions(s *godwit.Server, pending int) {
 
 	p.gauge("godwit_session_in_flight_bytes", "Bytes sent and not acknowledged.")
 	p.addInt(flying)
-	p.gauge("godwit_session_requests", "Requests without an answer: those of clients in, own ones out.")
+	p.gauge("godwit_session_requests", "Requests without an answer: of clients (in), and of the server (out).")
 	p.addInt(asked, "direction", "in")
 	p.addInt(asking, "direction", "out")
 }
@@ -123,35 +123,35 @@ func (p *page) sessions(s *godwit.Server, pending int) {
 func (p *page) totals(t *godwit.Totals) {
 	p.counter("godwit_session_packets_total", "Packets of sessions.")
 	p.addWays(t.PacketsIn, t.PacketsOut)
-	p.counter("godwit_session_bytes_total", "Bytes of those packets, without what carries them.")
+	p.counter("godwit_session_bytes_total", "Bytes of these packets, without SCTP, DTLS and UDP.")
 	p.addWays(t.BytesIn, t.BytesOut)
 	for _, f := range []struct {
 		name, help string
 		n          uint64
 	}{
-		{"ack_packets", "Packets sent that carried nothing but an acknowledgement.", t.AcksOut},
+		{"ack_packets", "Packets sent that carried only an acknowledgement.", t.AcksOut},
 		{"retransmits", "Pieces of messages sent again because they seemed lost.", t.Retransmits},
-		{"copies", "Pieces of messages sent again in spare bytes.", t.Copies},
-		{"packets_lost", "Packets sent and taken for lost.", t.PacketsLost},
-		{"packets_spurious", "Packets taken for lost and acknowledged after all.", t.Spurious},
-		{"probe_timeouts", "Probes because no acknowledgement came.", t.Timeouts},
-		{"fallbacks", "Times that packets were made smaller, since a path takes no large ones.", t.Fallbacks},
-		{"interruptions", "Times that a client was not heard any more.", t.Interruptions},
+		{"copies", "Pieces of messages sent again in free space of packets.", t.Copies},
+		{"packets_lost", "Packets sent and considered lost.", t.PacketsLost},
+		{"packets_spurious", "Packets considered lost and acknowledged later.", t.Spurious},
+		{"probe_timeouts", "Times that no acknowledgement arrived and probes were sent.", t.Timeouts},
+		{"fallbacks", "Times that packets were made smaller because large ones did not arrive.", t.Fallbacks},
+		{"interruptions", "Times that a session was interrupted.", t.Interruptions},
 		{"resumptions", "Times that a session moved to another link.", t.Resumed},
-		{"limited", "Unreliable messages of clients dropped for Limits.", t.Limited},
-		{"requests_rejected", "Requests of clients rejected for Limits.", t.Rejected},
+		{"limited", "Unreliable messages of clients dropped because of Limits.", t.Limited},
+		{"requests_rejected", "Requests of clients rejected because of Limits.", t.Rejected},
 	} {
 		p.counter("godwit_session_"+f.name+"_total", f.help)
 		p.add(f.n)
 	}
-	p.counter("godwit_session_drops_total", "Packets, and frames in them, that came and were not used.")
+	p.counter("godwit_session_drops_total", "Packets of clients, and frames in them, that were dropped, by cause.")
 	for i, n := range t.Drops {
 		p.add(n, "cause", channel.DropReason(i).String())
 	}
 }
 
-// openedLater is the label of the channels that OpenChannel added. A table's names
-// have no space, so none of them is the same.
+// openedLater is the label of the channels that OpenChannel has added. The name of a
+// channel has no space, so no channel of the table has the same label.
 const openedLater = "opened later"
 
 func (p *page) channels(all []godwit.ChannelTotals) {
@@ -165,12 +165,12 @@ func (p *page) channels(all []godwit.ChannelTotals) {
 			samples(&all[i], "channel", name)
 		}
 	}
-	p.counter("godwit_channel_messages_total", "Messages sent at least in part, and delivered.")
+	p.counter("godwit_channel_messages_total", "Messages sent at least in part (out), and delivered (in).")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addWays(ch.MessagesIn, ch.MessagesOut, label...) })
 	p.counter("godwit_channel_bytes_total", "Bytes of those messages.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addWays(ch.BytesIn, ch.BytesOut, label...) })
 
-	p.counter("godwit_channel_dropped_total", "Messages that were not sent: expired, overflowed the queue, replaced by a newer one, refused for want of room; and that came too late: stale.")
+	p.counter("godwit_channel_dropped_total", "Messages that were not sent: expired, queue overflowed, replaced by a newer one, over-budget (refused by Send); and stale messages, which arrived too late.")
 	family(func(ch *godwit.ChannelTotals, label ...string) {
 		p.add(ch.Expired, append(label, "cause", "expired")...)
 		p.add(ch.Overflowed, append(label, "cause", "overflowed")...)
@@ -180,15 +180,15 @@ func (p *page) channels(all []godwit.ChannelTotals) {
 	})
 	p.counter("godwit_channel_retransmits_total", "Pieces of messages sent again because they seemed lost.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.add(ch.Retransmits, label...) })
-	p.counter("godwit_channel_copies_total", "Pieces of messages sent again in spare bytes.")
+	p.counter("godwit_channel_copies_total", "Pieces of messages sent again in free space of packets.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.add(ch.Copies, label...) })
-	p.counter("godwit_channel_duplicates_total", "Pieces of messages that came again.")
+	p.counter("godwit_channel_duplicates_total", "Pieces of messages that arrived again.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.add(ch.Duplicates, label...) })
 
 	p.gauge("godwit_channel_queued_messages", "Messages that wait to be sent.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addInt(ch.Queued, label...) })
 	p.gauge("godwit_channel_queue_bytes", "Bytes of QueueLimit in use.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addInt(ch.QueueBytes, label...) })
-	p.gauge("godwit_channel_held_bytes", "Bytes that came and are held for reassembly and order.")
+	p.gauge("godwit_channel_held_bytes", "Bytes of messages held for reassembly and order.")
 	family(func(ch *godwit.ChannelTotals, label ...string) { p.addInt(ch.Held, label...) })
 }

@@ -35,34 +35,34 @@ func (p *page) rtc(s *rtcserver.Stats) {
 	p.gauge("godwit_rtc_pending_answers", "Answers that no page has used yet.")
 	p.addInt(s.Pending)
 
-	p.gauge("godwit_rtc_connections", "Connections that are open, opening or saying goodbye.")
+	p.gauge("godwit_rtc_connections", "Connections that are open, being opened, or being closed.")
 	p.addInt(s.Conns)
-	p.counter("godwit_rtc_opened_total", "Connections that became open.")
+	p.counter("godwit_rtc_opened_total", "Connections that opened.")
 	p.add(s.Opened)
-	p.counter("godwit_rtc_closed_total", "Connections that ended, by reason, also those that never were open.")
+	p.counter("godwit_rtc_closed_total", "Connections that ended, by reason, including those that never opened.")
 	for i, n := range s.Closed {
 		if i > 0 {
 			p.add(n, "reason", linkEnds[i])
 		}
 	}
 
-	p.gauge("godwit_rtc_handshakes_in_flight", "DTLS handshakes that go on.")
+	p.gauge("godwit_rtc_handshakes_in_flight", "DTLS handshakes that run now.")
 	p.addInt(s.Handshakes)
 	p.counter("godwit_rtc_handshakes_total", "DTLS handshakes that ended, by result.")
 	p.add(s.HandshakesDone, "result", "done")
 	p.add(s.HandshakesFailed, "result", "failed")
-	p.counter("godwit_rtc_handshakes_queued_total", "DTLS handshakes that had to wait for MaxHandshakes.")
+	p.counter("godwit_rtc_handshakes_queued_total", "DTLS handshakes that waited for a place of MaxHandshakes.")
 	p.add(s.HandshakesQueued)
-	p.counter("godwit_rtc_handshakes_yielded_total", "DTLS handshakes that failed because nothing was heard of their page while others waited.")
+	p.counter("godwit_rtc_handshakes_yielded_total", "DTLS handshakes that failed because their page was silent while others waited.")
 	p.add(s.HandshakesYielded)
 
 	p.counter("godwit_rtc_messages_total", "Messages of data channels; those of a session are its packets.")
 	p.addWays(s.MessagesIn, s.MessagesOut)
-	p.counter("godwit_rtc_channels_refused_total", "Data channels of pages that were closed at once, by reason.")
+	p.counter("godwit_rtc_channels_refused_total", "Data channels of pages that the server closed at once, by reason.")
 	for i, n := range s.ChannelsRefused {
 		p.add(n, "reason", refusals[i])
 	}
-	p.counter("godwit_rtc_drops_total", "Datagrams that went nowhere: anyone can send them.")
+	p.counter("godwit_rtc_drops_total", "Datagrams that were dropped, by cause; anyone can send them.")
 	for i, n := range s.Drops {
 		p.add(n, "cause", rtcserver.DropReason(i).String())
 	}

@@ -9,16 +9,16 @@ import (
 // https://prometheus.io/docs/instrumenting/exposition_formats/
 const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// A page is text that grows family by family, each with its samples after it.
+// A page is the text of the families so far, each followed by its samples.
 type page struct {
 	b    []byte
-	name string // of the family
+	name string // name of the last family
 }
 
 func (p *page) counter(name, help string) { p.family(name, "counter", help) }
 func (p *page) gauge(name, help string)   { p.family(name, "gauge", help) }
 
-// family begins a family. The help has no backslash and no line feed.
+// family begins a family. help must not contain a backslash or a line feed.
 func (p *page) family(name, kind, help string) {
 	p.name = name
 	p.b = append(p.b, "# HELP "+name+" "+help+"\n# TYPE "+name+" "+kind+"\n"...)
@@ -46,7 +46,7 @@ func (p *page) addWays(in, out uint64, labels ...string) {
 	p.add(out, append(labels, "direction", "out")...)
 }
 
-// escapes are what a label's value may not have as it is.
+// escapes replaces the characters that the value of a label must not contain.
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func (p *page) series(labels []string) {
@@ -64,10 +64,11 @@ func (p *page) series(labels []string) {
 	p.b = append(p.b, ' ')
 }
 
-// A spread counts sessions by a figure of theirs: those at most each bound, and all.
+// A spread counts sessions by one of their figures, for each bound those that are not
+// above it.
 type spread struct {
 	bounds []float64
-	counts []int // by the first bound that holds it; the last has none
+	counts []int // sessions above the bound before and not above this one; the last has no bound
 }
 
 func newSpread(bounds []float64) spread { return spread{bounds, make([]int, len(bounds)+1)} }

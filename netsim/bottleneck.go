@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// A Bottleneck is a limited rate with one queue in front of it, through which
-// the datagrams of several links go, first come, first served: a router that
-// many share. Each link that has it as Link.Through takes part: those of
-// several hosts of a [Network], all clients of a [Relay], several [Wire]s.
+// A Bottleneck is a limited rate with one queue, which the datagrams of several links
+// share, first in, first out: like a router that many use. All links with the same
+// Link.Through share it: links of several hosts of a [Network], of all clients of a
+// [Relay], or of several [Wire]s.
 //
-// It stands where datagrams are sent, before the delay of the link.
+// It is at the sender's end of the link, before the delay.
 type Bottleneck struct {
 	mu          sync.Mutex // guards everything below; no other lock is taken under it
 	queue       queue
 	rate, limit int
 }
 
-// NewBottleneck returns a bottleneck that carries rate bytes per second, and in
-// which queue bytes may wait, the one being sent included. Zero means no limit
-// and 64 KiB, as in a Link.
+// NewBottleneck returns a bottleneck that carries rate bytes per second. queue is the
+// number of bytes that may wait, including the datagram that is being sent. Zero means no
+// limit of the rate and 64 KiB, as in a Link.
 func NewBottleneck(rate, queue int) *Bottleneck { return &Bottleneck{rate: rate, limit: queue} }
 
-// Set changes the rate and the queue for datagrams sent from now on. Those that
-// wait leave when they would have.
+// Set changes the rate and the queue for datagrams sent from now on. Datagrams that wait
+// already leave at the time that they had before.
 func (b *Bottleneck) Set(rate, queue int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rate, b.limit = rate, queue
 }
 
-// Backlog returns how many bytes wait.
+// Backlog returns the number of bytes that wait.
 func (b *Bottleneck) Backlog(now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -43,8 +43,8 @@ func (b *Bottleneck) transmit(now time.Time, size int) (leaves time.Time, ok boo
 	return b.queue.transmit(now, size, b.rate, b.limit)
 }
 
-// queue is what waits for a rate. All that is known of it is when its last byte
-// will have been sent.
+// queue is the queue for a rate. Its only state is the time at which its last byte has
+// been sent.
 type queue struct{ free time.Time }
 
 // transmit returns when the last of size bytes has left the queue; ok is false

@@ -10,26 +10,27 @@ import (
 	"time"
 )
 
-// defaultReadBuffer is about what Linux gives a UDP socket.
+// defaultReadBuffer is about the default read buffer of a UDP socket on Linux.
 const defaultReadBuffer = 208 << 10
 
-// datagramOverhead is what each datagram takes of the read buffer besides its
-// bytes, so that empty ones are bounded too.
+// datagramOverhead is added to the size of each datagram in the read buffer, so that the
+// number of empty datagrams is limited, too.
 const datagramOverhead = 64
 
-// Conn is a packet conn on a [Network], used like a [net.UDPConn]: it is a
-// [net.PacketConn] and has the methods of UDPConn that take a [netip.AddrPort].
+// A Conn is a packet conn on a [Network]. Use it like a [net.UDPConn]: it is a
+// [net.PacketConn] and has the methods of UDPConn that take a [netip.AddrPort]. Its methods
+// may be called from any goroutine.
 //
-// Errors are [net.ErrClosed] and [os.ErrDeadlineExceeded], as they are.
+// Errors of reads are [net.ErrClosed] and [os.ErrDeadlineExceeded], unwrapped.
 type Conn struct {
 	network *Network
-	host    netip.AddrPort // where it listens; never changes
+	host    netip.AddrPort // the address of Listen; never changes
 
 	// Guarded by network.mu.
 	cond     sync.Cond // signalled when a reader has something to do
 	public   netip.AddrPort
 	queue    []received
-	size     int // of queue, in terms of limit
+	size     int // bytes of queue, as they count against limit
 	limit    int
 	dropped  uint64
 	closed   bool
@@ -43,8 +44,8 @@ type received struct {
 	payload []byte
 }
 
-// ReadFromUDPAddrPort waits for a datagram and copies it to b. What does not
-// fit is cut off, as by a UDPConn.
+// ReadFromUDPAddrPort waits for a datagram and copies it to b. It cuts off what does not
+// fit, as a UDPConn does.
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error) {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()
@@ -74,8 +75,8 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// WriteToUDPAddrPort sends a copy of b. It never waits, and what becomes of the
-// datagram is no error.
+// WriteToUDPAddrPort sends a copy of b. It never waits, and returns no error if the
+// datagram is lost.
 func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if len(b) > maxPayload {
 		return 0, errMessageTooLong
@@ -96,11 +97,11 @@ func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
 	return c.WriteToUDPAddrPort(b, u.AddrPort())
 }
 
-// LocalAddr is the [*net.UDPAddr] the conn listens on. After Rebind it is still
-// that: a host does not see what the NAT in front of it does.
+// LocalAddr returns the address of Listen, a [*net.UDPAddr]. Rebind does not change it: a
+// host does not know what the NAT in front of it does.
 func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.host) }
 
-// PublicAddr is the address that others see and send to: that of Listen, or of
+// PublicAddr returns the address that other conns see and send to: that of Listen, or of
 // the last Rebind.
 func (c *Conn) PublicAddr() netip.AddrPort {
 	c.network.mu.Lock()
@@ -108,10 +109,10 @@ func (c *Conn) PublicAddr() netip.AddrPort {
 	return c.public
 }
 
-// Rebind gives the conn another public address, as a NAT does that has
-// forgotten the old one: datagrams leave from it from now on, and those that
-// arrive at the old one, also if they are under way now, find nobody. Port 0
-// chooses a free one. The links and the conn's own idea of its address stay.
+// Rebind gives the conn another public address, as a NAT does that has forgotten the old
+// one. From now on datagrams leave from the new address, and datagrams that arrive at the
+// old one are lost, also those that are in flight now. Port 0 chooses a free port. The
+// links and LocalAddr do not change.
 func (c *Conn) Rebind(public netip.AddrPort) error {
 	n := c.network
 	n.mu.Lock()
@@ -137,9 +138,9 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets the time after which a read no longer waits, also for
-// reads that wait now: a time in the past wakes them. What has arrived can be
-// read nevertheless. The zero Time means never.
+// SetReadDeadline sets the time after which a read does not wait any more, also for reads
+// that wait now: a time in the past wakes them. Datagrams that have arrived can still be
+// read. The zero Time means never.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()
@@ -166,9 +167,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// checkDeadline wakes the readers if the read deadline has passed, and else
-// sets the timer. A timer that fired for an earlier deadline ends up in the
-// second case.
+// checkDeadline wakes the readers if the read deadline has passed; otherwise it sets the
+// timer, also if a timer for an earlier deadline has just fired.
 func (c *Conn) checkDeadline() {
 	if c.closed || c.deadline.read.IsZero() {
 		return
@@ -191,8 +191,8 @@ func (c *Conn) fire() {
 	c.checkDeadline()
 }
 
-// SetReadBuffer sets how many bytes may wait to be read, 64 added for each
-// datagram. What does not fit is dropped: see [Conn.Dropped].
+// SetReadBuffer sets the number of bytes that may wait to be read, with 64 more for each
+// datagram. Datagrams that do not fit are dropped: see [Conn.Dropped].
 func (c *Conn) SetReadBuffer(bytes int) error {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()
@@ -200,15 +200,14 @@ func (c *Conn) SetReadBuffer(bytes int) error {
 	return nil
 }
 
-// Queued is the number of datagrams that wait to be read.
+// Queued returns the number of datagrams that wait to be read.
 func (c *Conn) Queued() int {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()
 	return len(c.queue)
 }
 
-// Dropped is the number of datagrams that arrived and found the read buffer
-// full.
+// Dropped returns the number of datagrams that arrived when the read buffer was full.
 func (c *Conn) Dropped() uint64 {
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()

@@ -1,20 +1,19 @@
-// Package netsim is a bad network for tests: datagrams that are lost, late,
-// doubled, out of order or damaged, in a way that a seed repeats exactly.
+// Package netsim is a bad network for tests: it loses, delays, duplicates, reorders and
+// damages datagrams. The same seed repeats a run exactly.
 //
-// A [Link] says what one direction of a path is like, and a [Preset] has both
-// directions of a kind of network, such as [WiFi] or [Train]. There are three
-// ways to send datagrams over links, and all give them the fates that the same
-// model draws:
+// A [Link] describes one direction of a path. A [Preset] has both directions of a kind of
+// network, such as [WiFi] or [Train]. There are three ways to send datagrams over links,
+// all with the same model:
 //
-//   - A [Network] connects packet conns in memory; inside a testing/synctest
-//     bubble a minute of its time takes no time.
-//   - A [Relay] stands between real UDP sockets, for peers that cannot be moved
-//     into memory, such as browsers. The command godwit-netsim is one.
-//   - A [Wire] is the model as a value without goroutines, for simulations that
-//     have a time of their own.
+//   - A [Network] connects packet conns in memory. Inside a testing/synctest bubble a
+//     minute of simulated time takes almost no real time.
+//   - A [Relay] passes datagrams between real UDP sockets, for peers that cannot use a
+//     Network, such as browsers. The command godwit-netsim runs a Relay.
+//   - A [Wire] is the model as a value without goroutines, for simulations with their own
+//     time.
 //
-// Links may share a [Bottleneck]. A [Recorder] writes what became of every
-// datagram, and a [Replay] repeats it on another link.
+// Links may share a [Bottleneck]. A [Recorder] records the fate of every datagram, and a
+// [Replay] repeats the fates on another link.
 //
 // A test over an in-memory network looks like this:
 //
@@ -26,9 +25,9 @@
 //		...
 //	})
 //
-// All methods may be called at any time from any goroutine, except those of
-// Wire and [Timeline].
+// All methods may be called at any time from any goroutine, except those of Wire and
+// [Timeline].
 //
-// The package simulates what a sender of datagrams can notice, and no more:
-// no routers, no competing traffic, no ICMP, no fragments, no headers.
+// The package simulates only the effects that a sender of datagrams can notice: no
+// routers, no competing traffic, no ICMP, no fragments, no headers.
 package netsim

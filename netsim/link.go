@@ -2,67 +2,67 @@ package netsim
 
 import "time"
 
-// Link is one direction of a path. The zero value delivers everything at once.
+// A Link describes one direction of a path. The zero value delivers everything at once.
 //
-// A datagram meets the fields in this order: the MTU, the queue in front of a
-// limited rate, loss, damage, and the way with its delay and jitter. Shares are
-// from 0 to 1, and sizes are those of payloads.
+// The fields act on a datagram in this order: the MTU, the queue for a limited rate, loss,
+// damage, and then delay and jitter. Shares are from 0 to 1. Sizes are those of payloads, in
+// bytes.
 type Link struct {
-	// Loss is the share of datagrams that vanish. 1 is a blackout.
+	// Loss is the share of datagrams that are lost. 1 means that all are.
 	Loss float64
 
-	// Burst is how many datagrams in a row a loss takes on average, the
-	// share of Loss staying what it is. Up to 1/(1-Loss), which chance alone
-	// gives, losses are independent.
+	// Burst is the mean number of datagrams that are lost in a row. It does not change
+	// the share of Loss. If it is at most 1/(1-Loss), the mean of independent losses,
+	// losses are independent.
 	//
-	// This is the model of Gilbert and Elliott with a good state that loses
-	// nothing and a bad one that loses everything.
+	// This is the model of Gilbert and Elliott with a good state that loses nothing and a
+	// bad state that loses everything.
 	Burst float64
 
-	// Outage is how long nothing passes at the end of every OutageEvery,
-	// counted from the first datagram: handovers and tunnels. Both must be
-	// set.
+	// Outage is a time in which nothing passes. There is one at the end of every
+	// OutageEvery, counted from the first datagram: like handovers and tunnels. Both must
+	// be set.
 	Outage, OutageEvery time.Duration
 
-	// Duplicate is the share of datagrams that arrive twice. The copy has
-	// its own jitter, and may itself be held back or damaged.
+	// Duplicate is the share of datagrams that arrive twice. The copy has its own jitter,
+	// and may itself be delayed by Reorder or damaged.
 	Duplicate float64
 
-	// Reorder is the share of datagrams held back by ReorderDelay, so that
-	// later ones overtake them. Nothing else changes the order.
+	// Reorder is the share of datagrams that are delayed by ReorderDelay, so that later
+	// ones overtake them. No other field changes the order.
 	Reorder float64
 
-	// ReorderDelay zero means 10 ms.
+	// ReorderDelay is the further delay of reordered datagrams. Zero means 10 ms.
 	ReorderDelay time.Duration
 
 	// Corrupt is the share of datagrams in which one bit is inverted.
 	Corrupt float64
 
-	// Delay is the time a datagram is on its way.
+	// Delay is the time from the end of the queue to the arrival, without Jitter.
 	Delay time.Duration
 
-	// Jitter is the most that chance adds to Delay, all values being equally
-	// likely. It does not change the order: a datagram does not arrive before
-	// the one sent before it.
+	// Jitter is the largest random time that is added to Delay; all times from 0 to Jitter
+	// are equally likely. Jitter does not change the order: a datagram does not arrive
+	// before the one sent before it.
 	Jitter time.Duration
 
-	// Rate is the bytes per second that the link carries. Zero is no limit.
+	// Rate is the number of bytes per second that the link carries. Zero means no limit.
 	Rate int
 
-	// Queue is how many bytes may wait for Rate, the one being sent
-	// included; a datagram that no longer fits is dropped. Zero means 64 KiB.
+	// Queue is the number of bytes that may wait for Rate, including the datagram that is
+	// being sent. A datagram that does not fit is dropped. Zero means 64 KiB.
 	Queue int
 
-	// Through is a rate and a queue that this link shares with others. If it
-	// is set, Rate and Queue do not count.
+	// Through is a rate and a queue that this link shares with others. If it is set, Rate
+	// and Queue have no effect.
 	Through *Bottleneck
 
-	// MTU is the largest datagram that passes. Larger ones vanish. Zero is
-	// no limit.
+	// MTU is the size of the largest datagram that passes. Larger ones are dropped. Zero
+	// means no limit.
 	MTU int
 
-	// Replay gives datagrams the fates of a recorded path. If it is set, MTU
-	// counts and no other field does.
+	// Replay gives datagrams the fates of a recorded path. If it is set, only MTU has an
+	// effect besides it.
 	Replay *Replay
 }
 
@@ -80,23 +80,23 @@ func (l *Link) out(since time.Duration) bool {
 	return since%l.OutageEvery >= l.OutageEvery-l.Outage
 }
 
-// LinkStats counts the datagrams of one direction. Sent is the sum of Passed,
-// Lost, QueueDropped, TooLarge, Tapped and Overflowed; the last four count what
-// happened to those that passed.
+// LinkStats counts the datagrams of one direction. Sent is the sum of Passed, Lost,
+// QueueDropped, TooLarge, Tapped and Overflowed. The last four fields count what happened
+// to the datagrams of Passed.
 type LinkStats struct {
-	Sent, SentBytes     uint64 // offered to the link
-	Passed, PassedBytes uint64 // given to the way, copies not counted
+	Sent, SentBytes     uint64 // sent to the link
+	Passed, PassedBytes uint64 // not dropped; copies do not count
 
-	Lost         uint64 // by Loss, Burst, outages and blackouts
-	QueueDropped uint64 // by a full Queue
-	TooLarge     uint64 // by the MTU
-	Tapped       uint64 // by a Tap
-	Overflowed   uint64 // because 65,536 datagrams were under way already
+	Lost         uint64 // dropped by Loss, Burst, outages and blackouts
+	QueueDropped uint64 // dropped by a full Queue
+	TooLarge     uint64 // dropped by the MTU
+	Tapped       uint64 // dropped by a Tap
+	Overflowed   uint64 // dropped because 65,536 datagrams were in flight already
 
 	Duplicated  uint64 // copies made
-	Reordered   uint64 // datagrams and copies held back
+	Reordered   uint64 // datagrams and copies delayed by Reorder
 	Corrupted   uint64 // datagrams and copies damaged
-	Unreachable uint64 // datagrams and copies that found nobody at their address
+	Unreachable uint64 // datagrams and copies that arrived at an address without a Conn
 }
 
 func (s *LinkStats) add(o LinkStats) {
@@ -136,16 +136,16 @@ func (s *LinkStats) count(size int, d Drop) {
 	}
 }
 
-// Drop is why a datagram went no further.
+// A Drop says why a datagram was dropped.
 type Drop uint8
 
 const (
-	DropNone     Drop = iota // it passed
-	DropLost                 // by Loss, Burst, an outage or a blackout
-	DropQueue                // by a full Queue
+	DropNone     Drop = iota // it was not dropped
+	DropLost                 // Loss, Burst, an outage or a blackout
+	DropQueue                // the Queue was full
 	DropMTU                  // larger than the MTU
-	DropTap                  // by a Tap
-	DropOverflow             // too many under way
+	DropTap                  // a Tap dropped it
+	DropOverflow             // too many datagrams were in flight
 )
 
 // dropNames are the names of causes in a trace.

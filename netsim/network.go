@@ -20,10 +20,11 @@ var errMessageTooLong = errors.New("netsim: message too long")
 // maxPayload is the largest payload of UDP over IPv4.
 const maxPayload = 65507
 
-// A Network carries datagrams between the conns that listen on it.
+// A Network carries datagrams between the Conns that listen on it.
 //
-// In a synctest bubble, make it inside. It has no goroutine of its own: one
-// timer delivers what is due, in the order of time sent among equals.
+// For a synctest bubble make the Network inside the bubble. It has no goroutine: one timer
+// delivers the datagrams that are due. Datagrams that are due at the same time are
+// delivered in the order in which they were sent.
 type Network struct {
 	seed uint64
 
@@ -45,7 +46,7 @@ type Network struct {
 // route is a direction between two hosts. In a rule a zero Addr is any host.
 type route struct{ from, to netip.Addr }
 
-// matches are the rules that may hold for r, the one that counts first.
+// matches returns the rules that may apply to r. The first one that is set applies.
 func (r route) matches() [4]route { return [...]route{r, {from: r.from}, {to: r.to}, {}} }
 
 func (r route) String() string { return r.from.String() + ">" + r.to.String() }
@@ -57,8 +58,8 @@ type flight struct {
 	pair     *pair
 }
 
-// New returns a network with perfect links. Equal seeds and equal calls give
-// equal fates to all datagrams.
+// New returns a network whose links deliver everything at once. The same seed and the same
+// calls give all datagrams the same fates.
 func New(seed uint64) *Network {
 	return &Network{
 		seed:  seed,
@@ -69,8 +70,8 @@ func New(seed uint64) *Network {
 	}
 }
 
-// Listen returns a conn that receives what is sent to addr. Port 0 chooses a
-// free one. The address must be a specific one: hosts have one each here.
+// Listen returns a Conn that receives the datagrams sent to addr. Port 0 chooses a free
+// port. The address must not be a wildcard: each host has one address here.
 func (n *Network) Listen(addr netip.AddrPort) (*Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -112,13 +113,13 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// SetDefault sets the links for which nothing else is set.
+// SetDefault sets the link for all pairs of hosts without a rule of SetLink.
 func (n *Network) SetDefault(l Link) { n.SetLink(netip.Addr{}, netip.Addr{}, l) }
 
-// SetLink sets the link from one host to another, for datagrams sent from now
-// on. A zero Addr stands for every host; a rule for both hosts goes before one
-// for the sender, and that before one for the receiver. Hosts go by the
-// address of Listen, also after Rebind.
+// SetLink sets the link from one host to another, for datagrams sent from now on. A zero
+// Addr means every host. A rule for both hosts has precedence over a rule for the sender,
+// and that over a rule for the receiver. The address of a host is that of Listen, also
+// after Rebind.
 func (n *Network) SetLink(from, to netip.Addr, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -144,9 +145,9 @@ func (n *Network) rule(r route) Link {
 	return Link{}
 }
 
-// BlackoutFor loses every datagram that is sent from one host to another during
-// d from now on. A zero Addr stands for every host. Zero d ends the blackout
-// that the same two arguments began. The links stay as they are.
+// BlackoutFor drops every datagram that is sent from one host to another in the time d from
+// now on. A zero Addr means every host. If d is zero, the blackout with the same two hosts
+// ends. The links do not change.
 func (n *Network) BlackoutFor(from, to netip.Addr, d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -171,12 +172,12 @@ func (n *Network) isDark(now time.Time, r route) bool {
 	return false
 }
 
-// Stats returns the counters of the direction from one host to another. A zero
-// Addr stands for every host.
+// Stats returns the counters of the direction from one host to another. A zero Addr means
+// every host.
 //
-// The network keeps those of the 65,536 pairs of hosts that were heard of last;
-// the counts of the others are in the sum of all hosts only. A pair that comes
-// back starts over.
+// The network keeps the counters of the 65,536 pairs of hosts that sent last. The counters
+// of older pairs are only in the sum over all hosts. If such a pair sends again, its
+// counters start at zero.
 func (n *Network) Stats(from, to netip.Addr) (s LinkStats) {
 	from, to = from.Unmap(), to.Unmap()
 	n.mu.Lock()
@@ -192,15 +193,15 @@ func (n *Network) Stats(from, to netip.Addr) (s LinkStats) {
 	return s
 }
 
-// Evicted is the number of pairs of hosts that made room for others; see Stats.
+// Evicted returns the number of pairs of hosts whose counters were not kept; see Stats.
 func (n *Network) Evicted() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.pairs.evicted
 }
 
-// SetRecorder writes the fates of datagrams sent from now on to r, each pair of
-// hosts under a name such as "10.0.0.1>10.0.0.2". nil ends that.
+// SetRecorder records the fates of datagrams sent from now on in r. The name of the path of
+// a pair of hosts is like "10.0.0.1>10.0.0.2". Nil ends the recording.
 func (n *Network) SetRecorder(r *Recorder) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -210,8 +211,8 @@ func (n *Network) SetRecorder(r *Recorder) {
 	}
 }
 
-// SetTap makes t see every datagram that a Conn sends from now on; nil ends
-// that. It may call the network's methods but must not write to a Conn: use
+// SetTap sets the Tap that gets every datagram that a Conn sends from now on; nil means
+// none. The Tap may call methods of the Network, but must not write to a Conn: use
 // [Network.Inject].
 func (n *Network) SetTap(t Tap) {
 	n.mu.Lock()
@@ -219,8 +220,8 @@ func (n *Network) SetTap(t Tap) {
 	n.tap = t
 }
 
-// Inject delivers a datagram at once and unharmed, as coming from any address,
-// whether or not anybody has it. No Tap sees it and no Stats count it.
+// Inject delivers a datagram at once, without loss and damage. from may be any address,
+// also one without a Conn. No Tap gets the datagram, and Stats do not count it.
 func (n *Network) Inject(from, to netip.AddrPort, b []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -229,7 +230,7 @@ func (n *Network) Inject(from, to netip.AddrPort, b []byte) {
 	}
 }
 
-// Close closes all conns of the network and forgets what is under way.
+// Close closes all Conns of the network and drops the datagrams in flight.
 func (n *Network) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -244,7 +245,7 @@ func (n *Network) Close() error {
 	return nil
 }
 
-// send takes a datagram from c. The payload is n's from now on.
+// send sends a datagram of c. n owns the payload from now on.
 func (n *Network) send(c *Conn, to netip.AddrPort, payload []byte) error {
 	n.mu.Lock()
 	if err := c.writable(); err != nil {
@@ -288,7 +289,7 @@ func (n *Network) runTap(tap Tap, p *Packet) bool {
 	return tap(p)
 }
 
-// hostOf is the host behind a public address.
+// hostOf returns the host that has a public address.
 func (n *Network) hostOf(addr netip.AddrPort) netip.Addr {
 	if c := n.conns[addr]; c != nil {
 		return c.host.Addr()
@@ -296,7 +297,7 @@ func (n *Network) hostOf(addr netip.AddrPort) netip.Addr {
 	return addr.Addr()
 }
 
-// deliver hands over what is due and sets the timer for the rest.
+// deliver delivers the datagrams that are due, and sets the timer for the next one.
 func (n *Network) deliver(now time.Time) {
 	for {
 		f, ok := n.line.Pop(now)

@@ -2,19 +2,19 @@ package netsim
 
 import "hash/fnv"
 
-// maxPairs bounds the directions between two hosts that a Network knows. The
-// one that nothing was sent over for the longest time makes room, and its
-// counters go to a common sum.
+// maxPairs limits the directions between two hosts that a Network knows. For one more, the
+// direction that has not been used for the longest time is removed, and its counters are
+// added to a sum.
 const maxPairs = 1 << 16
 
-// pairs is the table of them: by hosts, and in a ring from the newest to the
-// oldest, of which root is the joint.
+// pairs is the table of the directions: by hosts, and in a ring from the newest to the
+// oldest, which begins and ends at root.
 type pairs struct {
 	by      map[route]*pair
 	root    *pair
 	max     int
-	gone    LinkStats // of those that made room
-	evicted uint64    // how many did
+	gone    LinkStats // sum of the counters of removed pairs
+	evicted uint64    // number of removed pairs
 }
 
 // pair is one direction between two hosts.
@@ -31,8 +31,8 @@ func newPairs(max int) pairs {
 	return pairs{by: make(map[route]*pair), root: root, max: max}
 }
 
-// pair returns the pair of r, which becomes the newest. Its chance depends on
-// the two hosts and the seed, and not on what others carry or who came first.
+// pair returns the pair of r, which becomes the newest. Its random numbers depend on the two
+// hosts and the seed, and not on the traffic of other pairs or on the order of pairs.
 func (n *Network) pair(r route) *pair {
 	t := &n.pairs
 	p := t.by[r]
@@ -63,7 +63,7 @@ func (t *pairs) evict(p *pair) {
 	t.evicted++
 }
 
-// stats is where to count for p, which may have made room meanwhile.
+// stats returns the counters for p, which may have been removed.
 func (t *pairs) stats(p *pair) *LinkStats {
 	if p.gone {
 		return &t.gone

@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// Preset is a kind of access network: both directions of the way from a client
-// behind it to a server in the same region. Nothing else is on the way; add to
-// Delay for a server that is far.
+// A Preset is a kind of access network: both directions of the path from a client behind
+// it to a server in the same region. For a server that is far away add to Delay.
 //
-// A preset is one plausible network of its kind, and no average of all. Where a
-// figure was measured its comment says by whom; the others are judgement.
+// A preset is one plausible network of its kind, not an average of all. If a figure was
+// measured, the comment says by whom; the other figures are judgement.
 type Preset struct {
-	Name     string // in lower case, as [FindPreset] takes it
+	Name     string // in lower case, for [FindPreset]
 	About    string // one line
 	Up, Down Link
 }
@@ -134,11 +133,9 @@ var Geostationary = Preset{
 	Down:  Link{Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 3, Rate: 100 * mbit, Queue: 5_000_000},
 }
 
-// Congested is what others leave of a shared line: little rate, and a queue of
-// a second in front of it for whoever fills it.
+// Congested is a shared line on which others leave little rate, with a queue of a second.
 //
-// Known: that consumer equipment has queues far longer than is good for anybody,
-// called bufferbloat
+// Known: the queues of consumer equipment are far too long, which is called bufferbloat
 // (https://gettys.wordpress.com/2010/12/06/whose-house-is-of-glasse-must-not-throw-stones-at-another/).
 // Judgement: every figure here.
 var Congested = Preset{
@@ -148,13 +145,13 @@ var Congested = Preset{
 	Down:  Link{Delay: 15 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.02, Burst: 3, Rate: 2 * mbit, Queue: 250_000},
 }
 
-// Presets returns all of them.
+// Presets returns all presets.
 func Presets() []Preset {
 	return []Preset{WiFi, LTE, SlowLTE, UMTS, Train, Satellite, Geostationary, Congested}
 }
 
-// FindPreset returns the preset of that name, whatever its case; "lte" is
-// another name of "4g".
+// FindPreset returns the preset with a name, in upper or lower case; "lte" is another name
+// of "4g". It returns false if there is none.
 func FindPreset(name string) (Preset, bool) {
 	if strings.EqualFold(name, "lte") {
 		return LTE, true

@@ -8,49 +8,47 @@ import (
 	"time"
 )
 
-// RelayConfig says what a [Relay] connects and how bad the way is. Target is
-// required.
+// RelayConfig configures a [Relay]. Target is required.
 type RelayConfig struct {
-	// Listen is where clients send to. It should be a specific address, since
-	// that is the one that answers come from. The zero value means 127.0.0.1
-	// and a free port. Firefox uses no loopback address: for it, this and
-	// Target must be others.
+	// Listen is the address to which clients send. It should not be a wildcard, because
+	// answers come from this address. The zero value means 127.0.0.1 and a free port.
+	// Firefox does not use loopback addresses: for it, Listen and Target must be other
+	// addresses.
 	Listen netip.AddrPort
 
-	// Target is the server. Each client reaches it from a port of its own.
+	// Target is the address of the server. The relay sends to it from a different port for
+	// each client.
 	Target netip.AddrPort
 
-	// Source is the address of these ports. The zero value leaves it to the
-	// system's routes.
+	// Source is the address of these ports. The zero value means that the system chooses
+	// it by its routes.
 	Source netip.Addr
 
-	// Up is the link from each client to the target, Down the way back. The
-	// clients do not share them, each has a rate and a queue of its own, but
-	// for a Bottleneck, which all go through.
+	// Up is the link from each client to the target, Down the link back. Each client has
+	// its own rate and queue, except that a Bottleneck is shared by all.
 	Up, Down Link
 
-	// Seed decides the fate of the datagrams, together with the order in
-	// which clients first appear.
+	// Seed decides the fates of the datagrams, together with the order in which clients
+	// first appear.
 	Seed uint64
 
-	// MaxClients bounds the clients known at a time. Zero means 64. A new one
-	// beyond it takes the place of the one heard from or sent to the longest
-	// time ago.
+	// MaxClients limits the clients that the relay knows. Zero means 64. For one more, the
+	// client that has sent and received nothing for the longest time is removed.
 	MaxClients int
 
-	// Tap sees every datagram. nil lets all pass. From and To are the client
-	// and Target; changes of them are ignored.
+	// Tap, if not nil, gets every datagram. From and To are the client and Target; the
+	// relay ignores changes of them.
 	Tap Tap
 
-	// Record gets the fates of all datagrams; see [Fate] for the names of the
-	// paths. nil records nothing.
+	// Record, if not nil, gets the fates of all datagrams; see [Fate] for the names of the
+	// paths.
 	Record *Recorder
 }
 
 const defaultMaxClients = 64
 
-// socketBuffer is asked for on every socket, so that bursts meet the Link's
-// queue and not the system's.
+// socketBuffer is the size that is requested for the buffers of every socket, so that
+// bursts wait in the Link's queue and not in that of the system.
 const socketBuffer = 1 << 20
 
 // RelayStats counts what a [Relay] did with the datagrams of all clients.
@@ -58,20 +56,20 @@ type RelayStats struct {
 	Up, Down LinkStats
 
 	UpBacklog, DownBacklog int // bytes that wait for a rate now
-	UnderWay               int // datagrams under way now, the waiting ones included
+	UnderWay               int // datagrams in flight now, including those that wait for a rate
 
-	Clients    int    // known now
-	Evicted    uint64 // clients that had to make room
+	Clients    int    // clients that the relay knows now
+	Evicted    uint64 // clients that were removed because of MaxClients
 	Failed     uint64 // datagrams lost because a socket could not be opened or written to
-	ReadErrors uint64 // of sockets, each about a datagram or a broken socket
+	ReadErrors uint64 // errors of reads from sockets
 }
 
-// A Relay passes datagrams between real UDP sockets over bad links. Clients
-// send to it as if it was the server, and the server sees each client at a port
-// of the relay's.
+// A Relay passes datagrams between real UDP sockets over bad links. Clients send to the
+// relay as if it was the server. The server sees each client at a different port of the
+// relay.
 //
-// One goroutine delivers what is due, a fraction of a millisecond late on an
-// idle machine, and each socket has one that reads.
+// One goroutine delivers the datagrams that are due, on an idle machine a fraction of a
+// millisecond late. Each socket has a goroutine that reads.
 type Relay struct {
 	front      *net.UDPConn
 	target     netip.AddrPort
@@ -79,7 +77,7 @@ type Relay struct {
 	maxClients int
 	seed       uint64
 
-	wake    chan struct{} // the first delivery has changed; room for one
+	wake    chan struct{} // holds one token when the time of the next delivery has changed
 	done    chan struct{}
 	running sync.WaitGroup
 
@@ -95,19 +93,19 @@ type Relay struct {
 	joined   uint64 // clients ever
 	line     Timeline[relayed]
 	ds       []Delivery // reused by pass
-	gone     RelayStats // of clients that left
-	err      error      // why it no longer works
+	gone     RelayStats // counters of clients that were removed, and of sockets
+	err      error      // why the relay does not work any more
 	closed   bool
 }
 
-// relayed is a datagram under way.
+// relayed is a datagram in flight.
 type relayed struct {
 	client  *client
 	up      bool
 	payload []byte
 }
 
-// ListenRelay starts a relay.
+// ListenRelay starts a relay. Call Close to stop it.
 func ListenRelay(c RelayConfig) (*Relay, error) {
 	if !c.Target.IsValid() || c.Target.Port() == 0 {
 		return nil, fmt.Errorf("netsim: RelayConfig.Target %v is not an address and a port", c.Target)
@@ -146,19 +144,19 @@ func listenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netsim: %w", err)
 	}
-	// The relay works with whatever the system grants.
+	// The relay works with any size that the system gives.
 	u.SetReadBuffer(socketBuffer)
 	u.SetWriteBuffer(socketBuffer)
 	return u, nil
 }
 
-// Addr is where clients send to.
+// Addr returns the address to which clients send.
 func (r *Relay) Addr() netip.AddrPort {
 	return unmap(r.front.LocalAddr().(*net.UDPAddr).AddrPort())
 }
 
-// SetUp sets the link from the clients to the target, for datagrams that come
-// from now on.
+// SetUp sets the link from the clients to the target, for datagrams that arrive at the
+// relay from now on.
 func (r *Relay) SetUp(l Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,8 +166,8 @@ func (r *Relay) SetUp(l Link) {
 	}
 }
 
-// SetDown sets the link from the target to the clients, for datagrams that come
-// from now on.
+// SetDown sets the link from the target to the clients, for datagrams that arrive at the
+// relay from now on.
 func (r *Relay) SetDown(l Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,25 +184,25 @@ func (r *Relay) SetTap(t Tap) {
 	r.tap = t
 }
 
-// Blackout begins or ends a time in which every datagram that comes, in both
-// directions, is lost. The links stay as they are.
+// Blackout begins or ends a time in which the relay drops every datagram that arrives, in
+// both directions. The links do not change.
 func (r *Relay) Blackout(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.blackout = on
 }
 
-// BlackoutFor loses every datagram that comes during d from now on, in both
-// directions. Zero ends that.
+// BlackoutFor drops every datagram that arrives in the time d from now on, in both
+// directions. Zero ends such a blackout.
 func (r *Relay) BlackoutFor(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dark = time.Now().Add(d)
 }
 
-// Rebind gives every client a new port towards the target, as a NAT does that
-// has forgotten the old ones: what still comes to these is lost, and what is
-// under way to the target leaves from the new port.
+// Rebind gives every client a new port towards the target, as a NAT does that has forgotten
+// the old ports. Datagrams that arrive at the old ports are lost. Datagrams in flight to
+// the target leave from the new ports.
 func (r *Relay) Rebind() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -246,15 +244,15 @@ func (r *Relay) Stats() RelayStats {
 	return s
 }
 
-// Err returns why the relay no longer works, or nil. It gives up when the
-// socket that clients send to fails to read a hundred times in a row.
+// Err returns why the relay does not work any more, or nil. The relay stops when a hundred
+// reads in a row from the socket of Listen have failed.
 func (r *Relay) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// Close closes the sockets, forgets what is under way and waits for the relay's
+// Close closes the sockets, drops the datagrams in flight and waits for the relay's
 // goroutines.
 func (r *Relay) Close() error {
 	r.mu.Lock()
@@ -273,7 +271,7 @@ func (r *Relay) Close() error {
 	return nil
 }
 
-// run delivers what is due.
+// run delivers the datagrams that are due.
 func (r *Relay) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

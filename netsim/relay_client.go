@@ -12,11 +12,11 @@ type client struct {
 	addr     netip.AddrPort
 	back     *net.UDPConn // to the target
 	up, down *Wire
-	active   time.Time // a datagram came or went
+	active   time.Time // when the last datagram arrived from or for the client
 }
 
-// client returns the client at addr, a new one if need be, or nil if it could
-// not get a socket.
+// client returns the client at addr. If there is none it makes one; it returns nil if the
+// socket for it cannot be opened or the relay is closed.
 func (r *Relay) client(addr netip.AddrPort) *client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *Relay) dial() (*net.UDPConn, error) {
 	return listenUDP(netip.AddrPortFrom(source, 0))
 }
 
-// evict forgets the client that has been idle longest.
+// evict removes the client that has been idle for the longest time.
 func (r *Relay) evict() {
 	var idle *client
 	for _, c := range r.clients {
@@ -83,7 +83,7 @@ func (r *Relay) forget(c *client) {
 	r.gone.Down.add(c.down.stats)
 }
 
-// pass sends a datagram on its way.
+// pass gives a datagram to the tap and the link.
 func (r *Relay) pass(c *client, up bool, b []byte) {
 	p := Packet{From: c.addr, To: r.target, Payload: append([]byte(nil), b...)}
 	if !up {
@@ -97,7 +97,7 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.clients[c.addr] != c {
-		return // evicted meanwhile
+		return // the client was removed
 	}
 	now := time.Now()
 	c.active = now
@@ -117,8 +117,8 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	}
 }
 
-// launch gives a datagram to its wire, and wakes the one who delivers if it is
-// now the first.
+// launch gives a datagram to its wire, and wakes run if the datagram is the next to be
+// delivered.
 func (r *Relay) launch(now time.Time, c *client, up bool, w *Wire, payload []byte) {
 	first, some := r.line.Next()
 	r.ds = w.Send(now, len(payload), r.ds[:0])

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// maxReadErrors is how many errors in a row make a socket a broken one. A
-// healthy one may have some: systems report what became of a datagram sent
-// earlier as an error of the next read.
+// maxReadErrors is the number of errors in a row after which a socket counts as broken. A
+// working socket may have some errors: systems report the failure of a datagram that was
+// sent earlier as an error of the next read.
 const maxReadErrors = 100
 
 // maxReadPause is the longest pause after an error. Pauses double from 1 ms.
@@ -19,7 +19,7 @@ const maxReadPause = 64 * time.Millisecond
 // reader is the method of a socket that reads.
 type reader func(b []byte) (n int, from netip.AddrPort, err error)
 
-// readFront takes what clients send.
+// readFront reads the datagrams of clients.
 func (r *Relay) readFront() { r.serveFront(r.front.ReadFromUDPAddrPort) }
 
 func (r *Relay) serveFront(from reader) {
@@ -36,8 +36,8 @@ func (r *Relay) serveFront(from reader) {
 	r.err = fmt.Errorf("netsim: %w", err)
 }
 
-// readBack takes what the target sends to one client. Nobody else may: a NAT
-// that lets others in would be another test.
+// readBack reads the datagrams of the target for one client. It ignores datagrams of other
+// addresses, as most NATs do.
 func (r *Relay) readBack(c *client, back *net.UDPConn) {
 	err := r.read(back.ReadFromUDPAddrPort, func(from netip.AddrPort, b []byte) {
 		if from == r.target {
@@ -49,8 +49,8 @@ func (r *Relay) readBack(c *client, back *net.UDPConn) {
 	}
 }
 
-// broken forgets a client whose socket only fails. It gets another one with
-// its next datagram.
+// broken removes a client whose socket is broken. The client gets a new socket with its
+// next datagram.
 func (r *Relay) broken(c *client, back *net.UDPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,8 +59,8 @@ func (r *Relay) broken(c *client, back *net.UDPConn) {
 	}
 }
 
-// read hands on what comes until the socket is closed. It returns the error of
-// a socket that only fails.
+// read calls each for every datagram until the socket is closed. It returns the last error
+// of a broken socket.
 func (r *Relay) read(from reader, each func(from netip.AddrPort, b []byte)) error {
 	b := make([]byte, 1<<16)
 	for failed := 0; ; {
@@ -85,8 +85,8 @@ func (r *Relay) read(from reader, each func(from netip.AddrPort, b []byte)) erro
 	}
 }
 
-// pause waits a little after an error, the longer the more there were in a row.
-// It returns false if the relay is closed.
+// pause waits after an error; the wait grows with the number of errors in a row. It returns
+// false if the relay is closed.
 func (r *Relay) pause(failed int) bool {
 	timer := time.NewTimer(min(time.Millisecond<<min(failed-1, 10), maxReadPause))
 	defer timer.Stop()

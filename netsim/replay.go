@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// A Replay repeats the fates of a recorded path; see Link.Replay. It does not
-// change, so any number of links may have the same one.
+// A Replay repeats the fates of a recorded path; see Link.Replay. It never changes, so any
+// number of links may use the same one.
 //
-// A datagram gets the fate of the recorded one that was sent at the time
-// nearest to its own, both counted from the first of their path; those recorded
-// at the same time are taken one after the other. So equal traffic has equal
-// fates, and other traffic finds the path as it was at that time. Traffic that
-// is denser than the recorded one makes a lost datagram a longer outage. After
-// the last datagram the recording starts again.
+// A datagram gets the fate of the recorded datagram that was sent at the nearest time; both
+// times count from the first datagram of the path. Datagrams that were recorded at the same
+// time are used one after the other. So the same traffic has the same fates, and other
+// traffic finds the path as it was at that time. If the traffic is denser than the recorded
+// one, several datagrams get the fate of one lost datagram. After the last datagram the
+// recording starts again.
 type Replay struct {
 	fates  []Fate // by At, the first at 0
 	period time.Duration
 }
 
-// NewReplay returns a replay of the datagrams recorded under the name path. An
-// empty name takes all, for traces that have one path.
+// NewReplay returns a Replay of the datagrams that were recorded with the name path. An
+// empty name means all datagrams, for traces with one path. It returns an error if the
+// trace has no such datagram, or one is malformed.
 func NewReplay(trace []Fate, path string) (*Replay, error) {
 	r := &Replay{}
 	for _, f := range trace {
@@ -59,14 +60,14 @@ func Paths(trace []Fate) (names []string) {
 	return names
 }
 
-// Len is the number of recorded datagrams.
+// Len returns the number of recorded datagrams.
 func (r *Replay) Len() int { return len(r.fates) }
 
-// Duration is the time after which the recording starts again.
+// Duration returns the time after which the recording starts again.
 func (r *Replay) Duration() time.Duration { return r.period }
 
-// index returns the fate for a datagram sent that long after the first, the
-// one before it having had the fate last, or -1.
+// index returns the index of the fate for a datagram that is sent since after the first.
+// last is the index for the datagram before it, or -1.
 func (r *Replay) index(since time.Duration, last int) int {
 	since %= r.period
 	i := r.search(since)
@@ -89,7 +90,7 @@ func (r *Replay) search(at time.Duration) int {
 	return i
 }
 
-// repeat gives a datagram the fate that is due at now.
+// repeat gives a datagram the recorded fate for the time now.
 func (w *Wire) repeat(now time.Time, size int, ds []Delivery) ([]Delivery, Drop) {
 	if now.Before(w.dark) {
 		return ds, DropLost

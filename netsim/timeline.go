@@ -2,17 +2,17 @@ package netsim
 
 import "time"
 
-// maxInFlight bounds the datagrams under way in one Network or Relay. The
-// newest is dropped, and counted as Overflowed.
+// maxInFlight limits the datagrams in flight in one Network or Relay. One more is dropped
+// and counted as Overflowed.
 const maxInFlight = 1 << 16
 
-// A Timeline holds values until their time has come, in the order of their
-// times, and of their coming among equals, so that equal seeds give equal runs.
-// It is what a simulation in virtual time needs besides a [Wire]: the time of
-// [Timeline.Next] is the next now.
+// A Timeline holds values until they are due. It returns them in the order of their times;
+// values with the same time in the order of Push, so that the same seed gives the same run.
+// A simulation in virtual time needs it besides a [Wire]: it continues at the time that
+// [Timeline.Next] returns.
 //
-// The zero value is empty. It is a binary heap, and not safe for concurrent
-// use. It grows as far as it must: bound what you push.
+// The zero value is empty. A Timeline is a binary heap. It is not safe for concurrent use.
+// It has no limit: the caller must limit the values that it pushes.
 type Timeline[T any] struct {
 	entries []entry[T]
 	pushed  uint64
@@ -31,12 +31,12 @@ func (e *entry[T]) before(o *entry[T]) bool {
 	return e.at.Before(o.at)
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (t *Timeline[T]) Len() int { return len(t.entries) }
 
 func (t *Timeline[T]) full() bool { return len(t.entries) >= maxInFlight }
 
-// Next is when the first value is due; ok is false if there is none.
+// Next returns when the first value is due; ok is false if there is none.
 func (t *Timeline[T]) Next() (at time.Time, ok bool) {
 	if len(t.entries) == 0 {
 		return time.Time{}, false
@@ -58,7 +58,7 @@ func (t *Timeline[T]) Push(at time.Time, v T) {
 	}
 }
 
-// Pop removes the first value and returns it, if it is due at now.
+// Pop removes and returns the first value if it is due at now; otherwise ok is false.
 func (t *Timeline[T]) Pop(now time.Time) (v T, ok bool) {
 	if len(t.entries) == 0 || t.entries[0].at.After(now) {
 		return v, false

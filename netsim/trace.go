@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Fate is what became of one datagram: one line of a trace.
+// A Fate says what happened to one datagram: it is one line of a trace.
 //
 // A trace is a text of JSON objects, one on each line, in the order in which
 // the datagrams were sent:
@@ -22,35 +22,35 @@ import (
 //	{"at":16666667,"path":"up-1","size":1200,"drop":"lost"}
 //	{"at":33333333,"path":"up-1","size":1200,"after":[50000000,61000000],"flip":[-1,17]}
 //
-// Times are nanoseconds. A line without "after" has "drop" and the other way
-// round. Empty lines do not count.
+// Times are in nanoseconds. A line has either "after" or "drop". Empty lines are ignored.
 type Fate struct {
-	// At is when it was sent, since the first datagram of the trace.
+	// At is the time at which the datagram was sent, from the first datagram of the trace.
 	At time.Duration `json:"at"`
 
-	// Path is which way it went: "10.0.0.1>10.0.0.2" on a Network; "up-1" or
-	// "down-1" for the first client of a Relay, "up-2" for the second.
+	// Path is the name of the path: "10.0.0.1>10.0.0.2" on a Network; "up-1" or "down-1"
+	// for the first client of a Relay, "up-2" or "down-2" for the second.
 	Path string `json:"path"`
 
-	// Size is that of the payload.
+	// Size is the size of the payload in bytes.
 	Size int `json:"size"`
 
-	// Drop is why it did not arrive: "lost", "queue", "mtu", "tap" or
-	// "overflow" in a trace.
+	// Drop says why the datagram did not arrive: in a trace "lost", "queue", "mtu", "tap"
+	// or "overflow".
 	Drop Drop `json:"drop,omitempty"`
 
-	// After is how long after At it arrived, once or more often.
+	// After are the times from At to each arrival: one, or more if the datagram was
+	// duplicated.
 	After []time.Duration `json:"after,omitempty"`
 
-	// Flip is the bit inverted in each of the arrivals, or -1. Without
-	// damage it is empty.
+	// Flip is the index of the inverted bit in each arrival, or -1. It is empty if no
+	// arrival is damaged.
 	Flip []int `json:"flip,omitempty"`
 }
 
-// MarshalText returns the name of a cause in a trace.
+// MarshalText returns the name of a Drop in a trace.
 func (d Drop) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText understands the names of causes.
+// UnmarshalText reads the name of a Drop in a trace.
 func (d *Drop) UnmarshalText(b []byte) error {
 	i := slices.Index(dropNames[:], string(b))
 	if i <= 0 {
@@ -61,14 +61,14 @@ func (d *Drop) UnmarshalText(b []byte) error {
 }
 
 const (
-	maxTrace    = 1 << 22 // datagrams: 19 hours of 60 a second
-	maxArrivals = 16      // of one datagram
+	maxTrace    = 1 << 22 // datagrams of a trace: 19 hours at 60 per second
+	maxArrivals = 16      // arrivals of one datagram
 )
 
-// ErrTraceTooLong is the error of [ReadTrace] for more than 4,194,304 datagrams.
+// ErrTraceTooLong is the error of [ReadTrace] for a trace of more than 4,194,304 datagrams.
 var ErrTraceTooLong = errors.New("netsim: trace too long")
 
-// ReadTrace reads a trace to its end. Errors name the line.
+// ReadTrace reads a whole trace. An error names the line.
 func ReadTrace(r io.Reader) ([]Fate, error) {
 	var trace []Fate
 	lines := bufio.NewScanner(r)
@@ -123,8 +123,8 @@ func (f *Fate) check() error {
 	return nil
 }
 
-// A Recorder writes a trace. It may be given to any number of wires, networks
-// and relays, and is safe for concurrent use. Call Flush when all is recorded.
+// A Recorder writes a trace. Any number of wires, networks and relays may use the same
+// Recorder, from any goroutine. Call Flush at the end.
 type Recorder struct {
 	mu    sync.Mutex // guards everything below; no other lock is taken under it
 	w     *bufio.Writer
@@ -132,20 +132,20 @@ type Recorder struct {
 	begun bool
 }
 
-// NewRecorder returns a recorder that writes to w. The first datagram begins
-// its time.
+// NewRecorder returns a Recorder that writes to w. The times of the trace count from the
+// first datagram.
 func NewRecorder(w io.Writer) *Recorder { return &Recorder{w: bufio.NewWriterSize(w, 1<<16)} }
 
-// Flush writes out what is still in memory. Its error is the first one of any
-// write; what was recorded after that is gone.
+// Flush writes the rest of the trace, which is still in memory. It returns the first error
+// of any write; fates that were recorded after this error are lost.
 func (r *Recorder) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.w.Flush()
 }
 
-// write records a datagram. An error stays in the bufio.Writer until Flush.
-// The path is in quotes already.
+// write records a datagram. Flush returns an error of the bufio.Writer. path is quoted
+// already.
 func (r *Recorder) write(path string, now time.Time, size int, drop Drop, ds []Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,12 +169,12 @@ func (r *Recorder) write(path string, now time.Time, size int, drop Drop, ds []D
 	r.w.Write(append(b, "}\n"...))
 }
 
-// quote returns s as JSON has it.
+// quote returns s as a JSON string.
 func quote(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // names of paths contain >
-	e.Encode(s)            // a string always can be
+	e.Encode(s)            // never fails for a string
 	return string(bytes.TrimSpace(b.Bytes()))
 }
 
@@ -197,7 +197,7 @@ func appendArrivals(b []byte, now time.Time, ds []Delivery) []byte {
 	return append(b, ']')
 }
 
-// list is what stands before the i-th value of a list.
+// list returns the text before the i-th value of a list.
 func list(open string, i int) string {
 	if i == 0 {
 		return open

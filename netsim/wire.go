@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// A Wire is the model itself: one direction of one path as a value. It has no
-// goroutine, no lock and no clock, so a simulation can run it in a time of its
-// own; [Timeline] keeps what is under way. [Network] and [Relay] are made of
-// wires.
+// A Wire is the model of one direction of one path, as a value. It has no goroutine, no
+// lock and no clock, so a simulation can run it in its own time; a [Timeline] holds the
+// datagrams in flight. [Network] and [Relay] use Wires.
 //
-// Equal seeds and equal calls give equal fates. Every datagram draws the same
-// number of times whatever the Link says, so the n-th one has the same luck
-// before and after a change of another field.
+// The same seed and the same calls give the same fates. A Wire draws the same number of
+// random numbers for every datagram, whatever the Link is. So if one field of the Link
+// changes, the random numbers for the other fields stay the same.
 //
 // A Wire is not safe for concurrent use.
 type Wire struct {
@@ -21,10 +20,10 @@ type Wire struct {
 	stats LinkStats
 
 	queue  queue
-	last   time.Time // the latest arrival so far of a datagram not held back
+	last   time.Time // the latest arrival so far, without those that Reorder delayed
 	losing bool      // the chain of losses is in its bad state
-	dark   time.Time // datagrams sent before it are lost
-	first  time.Time // the first datagram; counts if begun
+	dark   time.Time // datagrams sent before this time are lost
+	first  time.Time // when the first datagram was sent; valid if begun
 	begun  bool
 	replay int // index of the last fate taken from link.Replay
 
@@ -32,20 +31,20 @@ type Wire struct {
 	path   string // its name in the record, in quotes
 }
 
-// NewWire returns a wire that behaves like l.
+// NewWire returns a Wire with the link l.
 func NewWire(l Link, seed uint64) *Wire { return newWire(l, seed, 0) }
 
 func newWire(l Link, seed1, seed2 uint64) *Wire {
 	return &Wire{link: l, rng: rand.New(rand.NewPCG(seed1, seed2)), replay: -1}
 }
 
-// Delivery is one arrival of a datagram.
+// A Delivery is one arrival of a datagram.
 type Delivery struct {
 	At   time.Time
-	Flip int // the bit that is inverted on the way, from 0, or -1
+	Flip int // index of the inverted bit, from 0; -1 if none is
 }
 
-// Damage returns payload, or a copy of it in which the bit is inverted.
+// Damage returns payload, or a copy of it in which the bit Flip is inverted.
 func (d Delivery) Damage(payload []byte) []byte {
 	if d.Flip < 0 || d.Flip >= 8*len(payload) {
 		return payload
@@ -69,8 +68,8 @@ func (w *Wire) SetLink(l Link) {
 // Stats returns the counters as they are now.
 func (w *Wire) Stats() LinkStats { return w.stats }
 
-// Backlog returns how many bytes wait for the link's rate, or in its
-// Bottleneck for that one's.
+// Backlog returns the number of bytes that wait for the rate of the link, or of its
+// Bottleneck.
 func (w *Wire) Backlog(now time.Time) int {
 	if w.link.Through != nil {
 		return w.link.Through.Backlog(now)
@@ -78,12 +77,12 @@ func (w *Wire) Backlog(now time.Time) int {
 	return w.queue.backlog(now, w.link.Rate)
 }
 
-// Blackout loses every datagram sent before until. A time in the past ends a
+// Blackout drops every datagram that is sent before until. A time in the past ends a
 // blackout.
 func (w *Wire) Blackout(until time.Time) { w.dark = until }
 
-// Record writes the fates of datagrams sent from now on to r, under the given
-// name. nil ends that.
+// Record records the fates of datagrams sent from now on in r, with the name path. Nil
+// ends the recording.
 func (w *Wire) Record(r *Recorder, path string) {
 	w.record, w.path = r, ""
 	if r != nil {
@@ -91,9 +90,9 @@ func (w *Wire) Record(r *Recorder, path string) {
 	}
 }
 
-// Send sends a datagram of size bytes and appends its arrivals to ds: none if
-// it is lost, two if it is doubled. The times sent must not decrease; arrivals
-// are not before now, and not in order if some are held back.
+// Send sends a datagram of size bytes and appends its arrivals to ds: none if it is lost,
+// two if it is duplicated. The time now must not decrease from call to call. Arrivals are
+// not before now. They are not in order if Reorder delays some.
 func (w *Wire) Send(now time.Time, size int, ds []Delivery) []Delivery {
 	sent := len(ds)
 	c := w.draw()
@@ -105,7 +104,7 @@ func (w *Wire) Send(now time.Time, size int, ds []Delivery) []Delivery {
 	return ds
 }
 
-// refuse counts a datagram that does not get as far as the link.
+// refuse counts a datagram that was dropped before the link.
 func (w *Wire) refuse(now time.Time, size int, why Drop) {
 	w.draw()
 	w.stats.count(size, why)
@@ -114,7 +113,7 @@ func (w *Wire) refuse(now time.Time, size int, why Drop) {
 	}
 }
 
-// chance is the luck of one datagram: [0, 1) each.
+// chance has the random numbers of one datagram, each in [0, 1).
 type chance struct {
 	loss, duplicate float64
 	copies          [2]copyChance
@@ -131,7 +130,7 @@ func (w *Wire) draw() (c chance) {
 	return c
 }
 
-// carry takes a datagram from one end to the other, or as far as it gets.
+// carry appends the arrivals of a datagram to ds, or returns why it is dropped.
 func (w *Wire) carry(now time.Time, size int, c *chance, ds []Delivery) ([]Delivery, Drop) {
 	if !w.begun {
 		w.first, w.begun = now, true
@@ -146,7 +145,7 @@ func (w *Wire) carry(now time.Time, size int, c *chance, ds []Delivery) ([]Deliv
 	if !ok {
 		return ds, DropQueue
 	}
-	// The chain goes on during an outage too: luck does not depend on it.
+	// The chain continues during an outage, so that later losses do not depend on it.
 	if w.loses(c.loss) || now.Before(w.dark) || w.link.out(now.Sub(w.first)) {
 		return ds, DropLost
 	}
@@ -166,9 +165,9 @@ func (w *Wire) transmit(now time.Time, size int) (leaves time.Time, ok bool) {
 	return w.queue.transmit(now, size, w.link.Rate, w.link.Queue)
 }
 
-// loses decides on a loss. With Burst it is a chain of two states: a run of
-// losses ends after each datagram with chance 1/Burst, and begins as often as
-// gives the share of Loss in the long run.
+// loses decides whether a datagram is lost. With Burst it is a chain of two states: a run
+// of losses ends after each datagram with a chance of 1/Burst, and begins so often that the
+// mean share of lost datagrams is Loss.
 func (w *Wire) loses(draw float64) bool {
 	l := &w.link
 	p := l.Loss
@@ -182,7 +181,7 @@ func (w *Wire) loses(draw float64) bool {
 	return w.losing
 }
 
-// arrive takes one copy from the queue to the other end.
+// arrive returns the arrival of one copy that has left the queue.
 func (w *Wire) arrive(leaves time.Time, size int, c copyChance) Delivery {
 	d := Delivery{At: leaves.Add(w.link.Delay), Flip: -1}
 	d.At = d.At.Add(time.Duration(c.jitter * float64(w.link.Jitter)))
