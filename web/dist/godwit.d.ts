@@ -33,12 +33,6 @@ export type Direction = "both" | "to-server" | "to-client";
 /** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
-/** ChannelEvent tells of a channel that the server has opened. */
-export declare class ChannelEvent extends Event {
-    readonly channel: OpenedChannel;
-    constructor(channel: OpenedChannel);
-}
-
 /**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
  * itself, and reliable channels go on where they were.
@@ -105,25 +99,6 @@ export interface Conn<C extends readonly Channel[]> {
     removeEventListener<K extends keyof ConnEventMap>(type: K, listener: (event: ConnEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
 }
 
-/** CloseEvent is the last event of a Conn. */
-export declare class ConnCloseEvent extends Event {
-    readonly why: CloseReason;
-    constructor(why: CloseReason);
-}
-
-/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
-export interface CloseReason {
-    readonly code: number;
-    readonly reason: string;
-    /** Whether the server has closed. */
-    readonly remote: boolean;
-    /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
-    readonly lostOut: number;
-    readonly lostIn: number;
-    /** Why there is no way back, if that is why. */
-    readonly error?: ConnectError;
-}
-
 /** How to connect. All but channels may be left out. */
 export interface ConnectOptions<C extends readonly Channel[]> {
     /** The table of channels, the same as the server's. */
@@ -148,29 +123,9 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     ceiling?: number;
 }
 
-/** The events of a Conn. */
-export interface ConnEventMap {
-    /** The server has opened a channel for this session. Those before the first listener are in channels. */
-    channel: ChannelEvent;
-    /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
-    interrupted: Event;
-    /** The server is heard again. */
-    resumed: Event;
-    /** The session has ended. */
-    close: ConnCloseEvent;
-}
-
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-server";
 }>["name"] | OpenedName;
-
-/** A channel that the server has opened at run time, with what it has not set. */
-export type OpenedChannel = Required<Channel<OpenedName>>;
-
-/** The name of a channel that the server has opened at run time. */
-export type OpenedName = string & {
-    readonly opened: true;
-};
 
 /** Names of the channels that a page may send on, and that it may hear. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
@@ -263,6 +218,51 @@ export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
  * - closed: the session has ended
  */
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+
+/** ChannelEvent tells of a channel that the server has opened. */
+export declare class ChannelEvent extends Event {
+    readonly channel: OpenedChannel;
+    constructor(channel: OpenedChannel);
+}
+
+/** ConnCloseEvent is the last event of a Conn. */
+export declare class ConnCloseEvent extends Event {
+    readonly why: CloseReason;
+    constructor(why: CloseReason);
+}
+
+/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
+export interface CloseReason {
+    readonly code: number;
+    readonly reason: string;
+    /** Whether the server has closed. */
+    readonly remote: boolean;
+    /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
+    readonly lostOut: number;
+    readonly lostIn: number;
+    /** Why there is no way back, if that is why. */
+    readonly error?: ConnectError;
+}
+
+/** The events of a Conn. */
+export interface ConnEventMap {
+    /** The server has opened a channel for this session. Those before the first listener are in channels. */
+    channel: ChannelEvent;
+    /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
+    interrupted: Event;
+    /** The server is heard again. */
+    resumed: Event;
+    /** The session has ended. */
+    close: ConnCloseEvent;
+}
+
+/** A channel that the server has opened at run time, with what it has not set. */
+export type OpenedChannel = Required<Channel<OpenedName>>;
+
+/** The name of a channel that the server has opened at run time. */
+export type OpenedName = string & {
+    readonly opened: true;
+};
 
 /** How long the phases of connecting took, in ms. */
 export interface ConnectTimes {

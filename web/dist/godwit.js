@@ -370,7 +370,7 @@ function sleep(ms, signal) {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, 6e4));
+    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 6e4));
     signal?.addEventListener("abort", done);
   });
 }
@@ -383,6 +383,20 @@ function backoff() {
     return Math.max(least || 0, pause);
   };
 }
+
+// src/events.ts
+var ConnCloseEvent = class extends Event {
+  constructor(why) {
+    super("close");
+    this.why = why;
+  }
+};
+var ChannelEvent = class extends Event {
+  constructor(channel) {
+    super("channel");
+    this.channel = channel;
+  }
+};
 
 // src/inbox.ts
 var Inbox = class {
@@ -717,7 +731,7 @@ function congestion(start, rate, floor, ceiling) {
   let refilled = start;
   const set = (r) => rate = min(max(r, floor), ceiling);
   set(rate);
-  const pace = () => probing ? max(rate, floor) / 2 : rate;
+  const pace = () => probing ? rate / 2 : rate;
   function excess() {
     const packet = maxPacket / rate * 1e3;
     const byChance = min(max(4 * jitter, min(chance, 10 * jitter)), maxChance);
@@ -1707,7 +1721,7 @@ var Mux = class {
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
-      if (t < received.due || !p.ackTop) return 0;
+      if (t < received.due) return 0;
       this.askForAck(w, t, p);
     }
     p.size = w.n;
@@ -1766,7 +1780,7 @@ var Mux = class {
   }
   /** Appends the close frame if it is time for one. */
   appendClose(w, t) {
-    if (!this.closeLeft || t < this.closeAt) return false;
+    if (t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
     this.closeGap *= 2;
     if (this.givenUp) appendGivenUp(w, this.givenUp);
@@ -1931,7 +1945,7 @@ var Mux = class {
    * nothing was heard for too long.
    */
   probe(t) {
-    const again2 = (p) => p.state === packetFlying && this.outbox.again(p);
+    const again2 = (p) => this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
     if (this.loss.silent()) {
       this.outbox.outdate(t);
@@ -2347,18 +2361,6 @@ function refusal(r, details, table) {
 }
 
 // src/conn.ts
-var ConnCloseEvent = class extends Event {
-  constructor(why) {
-    super("close");
-    this.why = why;
-  }
-};
-var ChannelEvent = class extends Event {
-  constructor(channel) {
-    super("channel");
-    this.channel = channel;
-  }
-};
 var asleep = 1500;
 var drainTime = 1e4;
 var maxCode = 65535;
@@ -2667,9 +2669,9 @@ var Conn = class extends EventTarget {
    * more, but not with a token that may be good for one use.
    */
   async authorized() {
-    const { signal, token } = this.options;
+    const { token } = this.options;
     const attempt = async () => {
-      const t = await (typeof token === "function" ? fetched(token, signal) : token);
+      const t = await (typeof token === "function" ? fetched(token) : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
@@ -2735,13 +2737,12 @@ var Conn = class extends EventTarget {
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
-        if (signal.aborted) break;
         let after = 0;
         if (e instanceof ConnectError) {
           after = e.retryAfter;
           this.failure = e;
           const instance = e.code === "resume" ? e.details["instance"] : void 0;
-          strangers = instance && instance === stranger ? strangers + 1 : 1;
+          strangers = instance === stranger ? strangers + 1 : 1;
           stranger = instance;
           if (instance && strangers === maxStrangers) after = void 0;
         }
@@ -2761,7 +2762,7 @@ var Conn = class extends EventTarget {
     const { session, timerAt } = this;
     this.wake(t);
     session.receive(t, b);
-    if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
+    if (this.trying && session.mux.answered(this.lost)) this.trying.abort();
     if (t >= timerAt) session.advance(t);
     if (session.idle(t)) this.rest(t);
     else this.flush();
@@ -2793,19 +2794,16 @@ var Conn = class extends EventTarget {
   }
   release() {
     clearTimeout(this.timer);
-    this.timerAt = Infinity;
     this.link?.close();
-    this.link = null;
     globalThis.removeEventListener?.("pagehide", this.pagehide);
     globalThis.removeEventListener?.("pageshow", this.pageshow);
   }
 };
 var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
-async function fetched(token, signal) {
+async function fetched(token) {
   try {
     return await token();
   } catch (cause) {
-    signal?.throwIfAborted();
     if (cause instanceof ConnectError) throw cause;
     throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }

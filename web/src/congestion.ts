@@ -94,7 +94,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   set(rate);
 
   /** The rate that packets leave at now. */
-  const pace = (): number => (probing ? max(rate, floor) / 2 : rate);
+  const pace = (): number => (probing ? rate / 2 : rate);
 
   /**
    * How much longer than allowed packets wait in this round. Allowed is a little, and what a packet of ours takes on the

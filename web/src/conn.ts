@@ -1,6 +1,7 @@
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
 import { backoff, deferred, longest, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, SendError } from "./errors";
+import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./events";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { type Fate } from "./queue";
@@ -43,54 +44,9 @@ export interface SendOptions {
   receipt?: boolean;
 }
 
-/** The name of a channel that the server has opened at run time. */
-export type OpenedName = string & { readonly opened: true };
-
-/** A channel that the server has opened at run time, with what it has not set. */
-export type OpenedChannel = Required<Channel<OpenedName>>;
-
 /** Names of the channels that a page may send on, and that it may hear. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-client" }>["name"] | OpenedName;
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-server" }>["name"] | OpenedName;
-
-/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
-export interface CloseReason {
-  readonly code: number;
-  readonly reason: string;
-  /** Whether the server has closed. */
-  readonly remote: boolean;
-  /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
-  readonly lostOut: number;
-  readonly lostIn: number;
-  /** Why there is no way back, if that is why. */
-  readonly error?: ConnectError;
-}
-
-/** CloseEvent is the last event of a Conn. */
-export class ConnCloseEvent extends Event {
-  constructor(readonly why: CloseReason) {
-    super("close");
-  }
-}
-
-/** ChannelEvent tells of a channel that the server has opened. */
-export class ChannelEvent extends Event {
-  constructor(readonly channel: OpenedChannel) {
-    super("channel");
-  }
-}
-
-/** The events of a Conn. */
-export interface ConnEventMap {
-  /** The server has opened a channel for this session. Those before the first listener are in channels. */
-  channel: ChannelEvent;
-  /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
-  interrupted: Event;
-  /** The server is heard again. */
-  resumed: Event;
-  /** The session has ended. */
-  close: ConnCloseEvent;
-}
 
 type Answer = Bytes | void | undefined;
 type Heard = (b: Uint8Array) => void;
@@ -437,9 +393,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * more, but not with a token that may be good for one use.
    */
   private async authorized(): Promise<Link> {
-    const { signal, token } = this.options;
+    const { token } = this.options;
     const attempt = async (): Promise<Link> => {
-      const t = await (typeof token === "function" ? fetched(token, signal) : token);
+      const t = await (typeof token === "function" ? fetched(token) : token);
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
@@ -511,13 +467,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         if (signal.aborted) link.close();
         else this.move(link);
       } catch (e) {
-        if (signal.aborted) break;
         let after: number | undefined = 0;
         if (e instanceof ConnectError) {
           after = e.retryAfter;
           this.failure = e; // until the server is heard again
           const instance = e.code === "resume" ? e.details["instance"] : undefined;
-          strangers = instance && instance === stranger ? strangers + 1 : 1;
+          strangers = instance === stranger ? strangers + 1 : 1;
           stranger = instance;
           // There is one server, and it was started again.
           if (instance && strangers === maxStrangers) after = undefined;
@@ -542,7 +497,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.wake(t);
     session.receive(t, b);
     // Who hears may still not be heard: only an answer ends the search.
-    if (this.trying && !session.interrupted && session.mux.answered(this.lost)) this.trying.abort();
+    if (this.trying && session.mux.answered(this.lost)) this.trying.abort();
     // Timers of a hidden page fire once a second or less, but messages come.
     if (t >= timerAt) session.advance(t);
     if (session.idle(t)) this.rest(t);
@@ -602,9 +557,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private release(): void {
     clearTimeout(this.timer);
-    this.timerAt = Infinity;
     this.link?.close();
-    this.link = null;
     globalThis.removeEventListener?.("pagehide", this.pagehide);
     globalThis.removeEventListener?.("pageshow", this.pageshow);
   }
@@ -627,11 +580,10 @@ export interface Conn<C extends readonly Channel[]> {
 const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
 
 /** Calls the program's token. */
-async function fetched(token: () => string | Promise<string>, signal?: AbortSignal): Promise<string> {
+async function fetched(token: () => string | Promise<string>): Promise<string> {
   try {
     return await token();
   } catch (cause) {
-    signal?.throwIfAborted();
     if (cause instanceof ConnectError) throw cause;
     throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }

@@ -23,7 +23,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, 60_000)); // a timer of more than 2³¹ ms would fire at once
+    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 60_000)); // a timer of more than 2³¹ ms would fire at once
     signal?.addEventListener("abort", done);
   });
 }

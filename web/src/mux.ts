@@ -185,7 +185,7 @@ export class Mux {
     }
     p.eliciting = w.n > body;
     if (!p.eliciting) {
-      if (t < received.due || !p.ackTop) return 0;
+      if (t < received.due) return 0;
       this.askForAck(w, t, p);
     }
     p.size = w.n;
@@ -250,7 +250,7 @@ export class Mux {
 
   /** Appends the close frame if it is time for one. */
   private appendClose(w: Writer, t: number): boolean {
-    if (!this.closeLeft || t < this.closeAt) return false;
+    if (t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
     this.closeGap *= 2;
     if (this.givenUp) appendGivenUp(w, this.givenUp);
@@ -429,7 +429,7 @@ export class Mux {
    * nothing was heard for too long.
    */
   private probe(t: number): void {
-    const again = (p: SentPacket): boolean => p.state === packetFlying && this.outbox.again(p);
+    const again = (p: SentPacket): boolean => this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
     if (this.loss.silent()) {
       this.outbox.outdate(t);

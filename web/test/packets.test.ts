@@ -1,65 +1,10 @@
 // One end of a link, packet by packet: what it says when, what it counts, and when it wants to be called.
 import { describe, expect, test } from "vitest";
-import { type Channel } from "../src/channel";
-import { cut, Mux, type MuxConfig } from "../src/mux";
-import { dropAck, dropClosed, dropDirection, dropDuplicate, dropMalformed, dropRefused, dropUnknownChannel, dropUnknownFrame } from "../src/stats";
-import { appendAck, appendClose, appendHeader, controlPing, Writer } from "../src/wire";
-import { unhex, utf8 } from "./bytes";
-import { muxConfig } from "./sim";
-import { type PacketView, view } from "./view";
-
-const table: Channel[] = [
-  { name: "effects", mode: "unreliable" },
-  { name: "chat", mode: "reliable-ordered" },
-  { name: "up", mode: "unreliable", direction: "to-server" },
-  { name: "down", mode: "unreliable", direction: "to-client" },
-];
-const fast = { rate: 1 << 20, ceiling: 1 << 20, rtt: 40 };
-
-class One {
-  readonly events: unknown[] = [];
-  readonly m: Mux;
-  private readonly b = new Uint8Array(1150);
-
-  constructor(more: Partial<MuxConfig> = {}) {
-    this.m = new Mux(0, muxConfig(table, { ...fast, ...more }), {
-      message: (ch, b) => this.events.push([ch, Buffer.from(b).toString()]),
-      closed: (...why) => this.events.push(why),
-    });
-  }
-
-  /** All packets that leave at t. */
-  raw(t: number): Uint8Array[] {
-    const all: Uint8Array[] = [];
-    for (let n; (n = this.m.append(t, this.b)); ) all.push(this.b.slice(0, n));
-    return all;
-  }
-
-  out(t: number): PacketView[] {
-    return this.raw(t).map((b) => view(b)!);
-  }
-
-  kinds(t: number): string[] {
-    return this.out(t).map((p) => [p.ack && `ack ${p.ack.largest}`, ...p.frames.map((f) => f.kind)].filter(Boolean).join(" "));
-  }
-
-  drops(): number[] {
-    return this.m.stats().drops.flatMap((n, why) => Array<number>(n).fill(why));
-  }
-
-  /** Takes packet number n with these bytes after its number, and flags. */
-  take(t: number, n: number, frames: string, ack?: { largest: number; delay?: number; ranges: number[] }): void {
-    const w = new Writer();
-    w.b = new Uint8Array(1150);
-    appendHeader(w, n);
-    if (ack) appendAck(w, ack.largest, ack.delay ?? 0, ack.ranges, 1150);
-    w.bytes(unhex(frames));
-    this.m.receive(t, w.b.slice(0, w.n));
-  }
-}
-
-const ping = controlPing.toString(16).padStart(2, "0");
-const bare = (ch: number, text: string): string => (0xc0 + ch).toString(16) + text.length.toString(16).padStart(2, "0") + Buffer.from(text).toString("hex");
+import { cut } from "../src/mux";
+import { dropAck, dropAged, dropClosed, dropDirection, dropDuplicate, dropMalformed, dropRefused, dropUnknownChannel, dropUnknownFrame } from "../src/stats";
+import { appendClose, Writer } from "../src/wire";
+import { utf8 } from "./bytes";
+import { bare, One, ping } from "./one";
 
 describe("what comes", () => {
   test("is counted, and so is what is not used", () => {
@@ -400,5 +345,5 @@ test("incomplete messages that are too old go when it is their time", () => {
   one.m.advance(2999);
   expect(one.m.stats().held).toBe(2032);
   one.m.advance(3000);
-  expect([one.m.stats().held, one.m.deadline()]).toEqual([0, Infinity]);
+  expect([one.m.stats().held, one.m.deadline(), one.drops()]).toEqual([0, Infinity, [dropAged]]);
 });

@@ -1,0 +1,91 @@
+// A page in virtual time, the server that it reaches, and a Conn of the source.
+import { afterEach, beforeEach, expect, vi } from "vitest";
+import { Conn, type ConnectOptions } from "../src/conn";
+import { Server } from "./page";
+
+export const channels = [
+  { name: "moves", mode: "sequenced" },
+  { name: "chat", mode: "reliable-ordered" },
+] as const;
+export const url = "https://game.example/godwit/";
+export type Joined = Conn<typeof channels>;
+
+/** Lets time pass, with its timers. */
+export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+export const text = (b: Uint8Array | undefined): string => Buffer.from(b!).toString();
+
+/** What the tests of a file share. */
+export class Client {
+  server!: Server;
+  readonly listeners = new Map<string, Set<(e: Event) => void>>(); // of the page
+  private asleep = 0;
+
+  /** Lets the clock go on while no timer fires, as when the page sleeps. */
+  sleep(ms: number): void {
+    this.asleep += ms;
+  }
+
+  /** Tells the page's listeners of an event. */
+  fire(type: string, persisted = true): void {
+    for (const f of this.listeners.get(type) ?? []) f(Object.assign(new Event(type), { persisted }));
+  }
+
+  async join(options: Partial<ConnectOptions<typeof channels>> = {}): Promise<Joined> {
+    const conn = new Conn(url, { channels, ...options });
+    await pass(500);
+    expect(conn.state).toBe("open");
+    return conn;
+  }
+
+  /** Has the server refuse offers, or no longer. */
+  refuse(status: number, code = "full", more: Record<string, string> = {}): void {
+    this.server.refusal = status;
+    this.server.says = { code, error: "no", ...more };
+  }
+
+  begin(): void {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance", "Date"] });
+    this.asleep = 0;
+    const now = performance.now.bind(performance);
+    Object.assign(performance, { now: () => now() + this.asleep });
+    this.listeners.clear();
+    const of = (type: string): Set<(e: Event) => void> => {
+      if (!this.listeners.has(type)) this.listeners.set(type, new Set());
+      return this.listeners.get(type)!;
+    };
+    vi.stubGlobal("addEventListener", (type: string, f: (e: Event) => void) => of(type).add(f));
+    vi.stubGlobal("removeEventListener", (type: string, f: (e: Event) => void) => of(type).delete(f));
+    this.server = new Server(channels);
+  }
+
+  end(): void {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  }
+
+  /** How many timers the client has: the server has one. */
+  get timers(): number {
+    return vi.getTimerCount() - 1;
+  }
+
+  /** What the page is heard on. */
+  get heard(): string[] {
+    return [...this.listeners].filter(([, all]) => all.size).map(([type]) => type);
+  }
+}
+
+/** A Client that begins and ends with each test of the file. */
+export function client(): Client {
+  const c = new Client();
+  beforeEach(() => c.begin());
+  afterEach(() => c.end());
+  return c;
+}
+
+/** What a Conn tells, by the names of its events. */
+export function told(conn: Joined): string[] {
+  const events: string[] = [];
+  for (const type of ["interrupted", "resumed", "close"] as const) conn.addEventListener(type, () => events.push(type));
+  return events;
+}

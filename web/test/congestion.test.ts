@@ -1,0 +1,348 @@
+// The figures of congestion control, round by round, as channel/rounds_test.go and channel/pacer_test.go have them.
+import { describe, expect, test } from "vitest";
+import { type Congestion, congestion } from "../src/congestion";
+import { maxPacket } from "../src/wire";
+
+const floor = 10_000;
+const ceiling = 1_000_000;
+const R = 100 * maxPacket; // bytes per second: a packet takes 10 ms, and 70 ms are allowed where the path has 50
+
+interface Round {
+  arrives?: number; // bytes per second
+  rtt?: number | number[];
+  ms?: number;
+  limited?: boolean;
+  sent?: number; // bytes
+  loss?: number;
+  old?: boolean; // no packet of the round itself is acknowledged
+}
+
+/** Rounds of congestion control at R, on a path of 50 ms; at its start, or after it. */
+class Rounds {
+  readonly c: Congestion;
+  t = 1000;
+  private n = 0;
+
+  constructor(start = false, rate = R) {
+    this.c = congestion(0, start ? rate : ceiling, floor, ceiling);
+    for (let i = 0; i < 3; i++) this.c.sample(this.t, 50);
+    this.c.acked(this.t, 0, ++this.n, 0, 0);
+    if (!start) this.round({ arrives: rate }); // at the ceiling the start is over
+    expect(this.c.rate()).toBe(rate);
+  }
+
+  /** One round; the rate after it. Unless it says otherwise, as much arrives as is sent. */
+  round({ arrives = this.c.rate(), rtt = 50, ms = 100, limited = true, sent = (this.c.rate() * ms) / 1000, loss = 0, old = false }: Round = {}): number {
+    for (const d of typeof rtt === "number" ? Array<number>(40).fill(rtt) : rtt) this.c.sample(this.t, d);
+    if (limited) this.c.limit();
+    this.c.sent(sent);
+    this.t += ms;
+    this.c.acked(this.t, old ? this.n - 1 : this.n, ++this.n, (arrives * ms) / 1000, loss);
+    if (old) this.n--;
+    return this.c.rate();
+  }
+
+  /** Rounds in which nothing waits, until the rate has changed; how many, and to what. */
+  drained(more: Round = {}): [rounds: number, rate: number] {
+    const before = this.c.rate();
+    for (let i = 1; i < 20; i++) if (this.round({ limited: false, arrives: 1000, ...more }) !== before) return [i, this.c.rate()];
+    return [Infinity, before];
+  }
+
+  /** The rate at which packets leave now. */
+  pace(): number {
+    this.c.sent(10_000);
+    const at = this.c.ready();
+    this.c.sent(1000);
+    return 1e6 / (this.c.ready() - at);
+  }
+}
+
+const grown = (rate: number, step = 0.02): number => rate * (1 + step) + Math.min(600, rate / 50);
+
+describe("the rate", () => {
+  test("is kept between floor and ceiling", () => {
+    expect(congestion(0, 5, 10, 100).rate()).toBe(10);
+    expect(congestion(0, 500, 10, 100).rate()).toBe(100);
+    expect(congestion(0, 50, 10, 100).rate()).toBe(50);
+  });
+
+  test.each<[string, Round, number, resume?: [number, number]]>([
+    ["it was used up", {}, grown(R)],
+    ["it was not used up", { limited: false }, R],
+    ["packets wait", { rtt: 80, arrives: 80_000 }, 0.7 * R, [3, 0.9 * R]], // as much as before has arrived: jitter moves that, too
+    ["packets wait, and it was not used up", { rtt: 80, arrives: 80_000, limited: false }, R],
+    ["packets wait as long as allowed", { rtt: 70 }, grown(R)],
+    ["packets wait 40 ms too long", { rtt: 110, arrives: 80_000 }, 0.7 * R, [4, 0.9 * R]],
+    ["packets wait for longer", { rtt: 111, arrives: 80_000 }, 32_000, [4, 56_000]],
+    ["packets wait for long, and a fifth is lost", { rtt: 150, arrives: 80_000, loss: 0.2 }, 40_000, [4, 70_000]],
+    ["packets wait for long, and most are lost", { rtt: 150, arrives: 50_000, loss: 0.9 }, 40_000, [4, 70_000]],
+    ["more arrives than is sent", { rtt: 150, arrives: 300_000 }, 0.4 * R, [4, 0.7 * R]],
+    ["packets wait very long on a link that is narrower than what is sent", { rtt: 300, arrives: 80_000, limited: false }, 32_000, [7, 56_000]],
+  ])("of a round in which %s", (_, round, rate, resume) => {
+    const r = new Rounds();
+    expect(r.round(round)).toBeCloseTo(rate, 6);
+    if (!resume) return;
+    const [n, next] = r.drained();
+    expect([n, Math.round(next)]).toEqual([resume[0], Math.round(resume[1])]);
+  });
+
+  test("of a round in which hardly anything arrives is the floor", () => {
+    const r = new Rounds();
+    expect([r.round({ rtt: 150, arrives: 100 }), r.drained()[1]]).toEqual([floor, floor]);
+  });
+
+  test("that was not used up fills a queue only where the link is narrower than that", () => {
+    // Allowed are 70 ms, half of the path and 40 ms more: 135.
+    expect(new Rounds().round({ rtt: 135, limited: false })).toBe(R);
+    expect(new Rounds().round({ rtt: 136, limited: false })).toBeCloseTo(0.7 * R);
+    expect(new Rounds().round({ rtt: [135, 300, 300, 300], limited: false }), "one came through at once").toBe(R);
+  });
+
+  test("grows by 2 % a round and a little, and by up to 8 % when no queue has come of it for long", () => {
+    const r = new Rounds();
+    let rate = R;
+    for (let i = 1; i <= 25; i++) {
+      rate = grown(rate, 0.02 + 0.01 * Math.min(Math.max(0, i - 15), 6));
+      expect(r.round()).toBeCloseTo(rate, 3);
+    }
+    expect(r.round({ rtt: 300, arrives: R })).toBeCloseTo(0.4 * R);
+    r.drained();
+    rate = r.c.rate();
+    expect(r.round(), "and the steps are small again").toBeCloseTo(grown(rate), 3);
+    expect(new Rounds(false, 20_000).round()).toBeCloseTo(20_000 * 1.04);
+  });
+});
+
+describe("the start", () => {
+  test("doubles the rate, to three times of what arrives, in rounds that use it up", () => {
+    const r = new Rounds(true);
+    expect(r.round({ limited: false })).toBe(R);
+    expect(r.round()).toBe(2 * R);
+    expect(r.round({ arrives: 1.5 * R })).toBe(4 * R);
+    const s = new Rounds(true);
+    expect(s.round({ arrives: 60_000 })).toBe(180_000);
+    expect(s.round({ arrives: 20_000 }), "it does not fall: 60,000 have arrived before").toBe(180_000);
+    expect(new Rounds(true, 900_000).round(), "to the ceiling").toBe(ceiling);
+  });
+
+  test("ends when doubling has not helped for three rounds", () => {
+    const r = new Rounds(true);
+    r.round({ arrives: 80_000 });
+    r.round({ arrives: 99_999 }); // less than a quarter more
+    expect(r.round({ arrives: 99_999 })).toBeCloseTo(299_997); // three times as much
+    expect(r.round({ arrives: 99_999 })).toBeCloseTo(99_999);
+    expect(r.round({ arrives: 99_999 })).toBeCloseTo(grown(99_999));
+
+    const s = new Rounds(true);
+    s.round({ arrives: 80_000 });
+    s.round({ arrives: 80_000 });
+    s.round({ arrives: 80_000 });
+    expect(s.round({ arrives: 100_000 }), "a quarter more").toBe(300_000);
+    s.round({ arrives: 100_000 });
+    expect(s.round({ arrives: 100_000 })).toBe(300_000);
+    expect(s.round({ arrives: 100_000 })).toBe(100_000);
+  });
+
+  test("ends when packets wait longer than allowed, and half of what arrives empties the queue", () => {
+    expect(new Rounds(true).round({ rtt: 70 })).toBe(2 * R);
+    const r = new Rounds(true);
+    expect(r.round({ rtt: 80, arrives: 80_000 })).toBe(40_000);
+    const [n, next] = r.drained();
+    expect([n, Math.round(next)]).toEqual([3, 68_000]);
+    expect(r.round()).toBeCloseTo(grown(68_000));
+  });
+});
+
+describe("a round", () => {
+  const waits: Round = { rtt: 80, arrives: R };
+  test.each<[string, Round, boolean]>([
+    ["a packet of it is acknowledged after 50 ms", { ms: 50 }, true],
+    ["it is acknowledged sooner", { ms: 49 }, false],
+    ["one of the round before is", { ms: 100, old: true }, false],
+    ["packets wait, after more than 25 ms", { ...waits, ms: 26, old: true }, true],
+    ["packets wait, after 25 ms", { ...waits, ms: 25, old: true }, false],
+    ["packets wait as long as is allowed", { ...waits, rtt: 70, ms: 40, old: true }, false],
+    ["packets wait though the rate is not used up", { ...waits, rtt: 500, ms: 40, old: true, limited: false }, false],
+  ])("ends or goes on when %s", (_, round, ends) => {
+    expect(new Rounds().round(round) !== R).toBe(ends);
+  });
+
+  test("has used the rate up if more than 70 % of it was sent", () => {
+    const sent = (0.7 * R * 100) / 1000;
+    expect(new Rounds().round({ sent })).toBe(R);
+    expect(new Rounds().round({ sent: sent + 1 })).toBeGreaterThan(R);
+  });
+
+  test("counts from its own beginning", () => {
+    const r = new Rounds();
+    r.round({ limited: false, sent: 1e6 });
+    expect(r.round({ sent: 1000 }), "what was sent before").toBe(R);
+    r.round({ limited: true, sent: 0 });
+    expect(r.round({ limited: false }), "whether more could have been sent before").toBe(R);
+    r.round({ rtt: 300, limited: false, sent: 0, ms: 10, old: true });
+    r.round({ limited: false });
+    expect(r.round(), "how long packets waited before").toBeCloseTo(grown(R));
+  });
+
+  test("compares with the most that arrived in one of the last ten that used the rate up, or in which more did", () => {
+    const best = (arrivals: Round[]): number => {
+      const r = new Rounds(false, 50_000);
+      for (const round of arrivals) r.round({ limited: false, ...round });
+      // What is drained is seven tenths of it, or of the rate.
+      return r.round({ rtt: 94, arrives: 1000 }) / 0.7;
+    };
+    expect(best([])).toBeCloseTo(50_000);
+    const low = (arrivals: Round[]): number => {
+      const r = new Rounds(true, 500_000);
+      for (const round of arrivals) r.round({ limited: false, ...round });
+      return 2 * r.round({ rtt: 70, arrives: 1000 });
+    };
+    expect(low([{ arrives: 70_000 }])).toBeCloseTo(70_000);
+    expect(low([{ arrives: 70_000 }, { arrives: 60_000 }, { arrives: 90_000 }, { arrives: 90_000 }])).toBeCloseTo(90_000);
+  });
+});
+
+describe("what may leave", () => {
+  test("fills the path twice, and 30 ms, and a few packets; more where half of the answers are lost", () => {
+    const { c } = new Rounds();
+    for (const [loss, packets] of [[0, 3], [0.3, 3], [0.4, 11], [0.5, 19], [0.9, 19]] as const) {
+      expect(c.window(80, loss)).toBeCloseTo(R * 0.13 + packets * maxPacket);
+    }
+    expect(congestion(0, R, floor, ceiling).window(80, 0), "before the first round trip").toBeCloseTo(R * 0.19 + 3 * maxPacket);
+  });
+
+  test("has tokens, which come at the rate, to one packet or what a millisecond carries", () => {
+    const c = congestion(5, 100_000, floor, ceiling);
+    expect([c.mayLeave(5), c.ready()]).toEqual([true, 5]);
+    c.sent(maxPacket);
+    expect([c.mayLeave(5), c.ready()], "none is left").toEqual([false, 5 + 0.01]);
+    c.sent(1000);
+    expect([c.mayLeave(15), c.ready()]).toEqual([false, 15.01]);
+    expect([c.mayLeave(16), c.ready()]).toEqual([true, 16]);
+    c.mayLeave(5000);
+    c.sent(maxPacket);
+    expect([c.mayLeave(5000), c.ready()], "one byte more than a packet").toEqual([true, 5000]);
+    c.sent(1);
+    expect(c.mayLeave(5000)).toBe(false);
+    const wide = congestion(0, 5_000_000, floor, 5_000_000);
+    wide.mayLeave(1000);
+    wide.sent(4999);
+    expect(wide.mayLeave(1000)).toBe(true);
+    wide.sent(1);
+    expect(wide.mayLeave(1000)).toBe(false);
+  });
+
+  test("has bytes for copies: 85 % of the rate, of two packets at most and at least", () => {
+    const c = congestion(0, 10_000, 5000, ceiling);
+    expect(c.spare()).toBe(maxPacket);
+    c.sent(maxPacket);
+    c.mayLeave(100);
+    expect(c.spare()).toBeCloseTo(850);
+    c.sent(250);
+    expect(c.spare()).toBeCloseTo(600);
+    c.mayLeave(10_000);
+    expect(c.spare()).toBe(2 * maxPacket);
+    for (let i = 0; i < 10; i++) c.sent(1000);
+    expect(c.spare()).toBe(0);
+    c.mayLeave(10_000 + (2 * maxPacket * 1000) / 8500);
+    expect(c.spare()).toBeCloseTo(0);
+    c.mayLeave(10_000 + (3 * maxPacket * 1000) / 8500);
+    expect(c.spare()).toBeCloseTo(maxPacket);
+  });
+});
+
+describe("a queue that was drained", () => {
+  /** A round trip that goes up and down by 20 ms: its jitter is 20 ms, in the end. */
+  const jittery = (r: Rounds, by: number): void => {
+    for (let i = 0; i < 200; i++) r.c.sample(r.t, 50 + (i % 2 ? by : 0));
+  };
+
+  test("is still there if it got much longer: the round ends without a packet of its own", () => {
+    const late = (rtt: number, rate = R): [number, number] => {
+      const r = new Rounds(false, rate);
+      r.round({ rtt: 100, arrives: rate }); // packets wait 50 ms; 0.7 is sent for 50 + 50 + 50 / 0.3 ms
+      const before = r.c.rate();
+      let ms = 0;
+      while (r.c.rate() === before && ms < 1000) {
+        r.round({ rtt, ms: 30, old: true });
+        ms += 30;
+      }
+      return [ms, Math.round((1000 * r.c.rate()) / rate)];
+    };
+    expect(late(50 + 2 * 50 + 160 + 1)).toEqual([300, 900]); // the first round to begin after 266 ms
+    expect(late(50 + 2 * 50 + 160)[0], "not so much longer").toBe(1020);
+    expect(late(1000, 8 * floor)[0], "near the floor").toBe(1020);
+    expect(late(1000, 8 * floor + 1)[0]).toBe(300);
+  });
+
+  test("was none if packets wait as before, which jitter explains: the rate goes on as it was", () => {
+    const after = (rtt: number[], waited = 100, by = 20): number => {
+      const r = new Rounds();
+      jittery(r, by);
+      r.round({ rtt: Array(6).fill(waited), arrives: R });
+      expect(r.c.rate()).toBeLessThan(R);
+      return Math.round((1000 * r.drained({ rtt })[1]) / R);
+    };
+    void after;
+  });
+});
+
+describe("the shortest round trip", () => {
+  test("is looked for again after ten seconds, for 200 ms or two round trips, at half of the rate", () => {
+    const r = new Rounds();
+    while (r.t < 11_000) r.round({ rtt: 51, limited: false });
+    expect(r.t).toBe(11_000);
+    expect(r.pace()).toBeCloseTo(R);
+    r.round({ rtt: 51, arrives: 1000 }); // it was used up
+    expect([r.pace(), r.c.rate()]).toEqual([expect.closeTo(R / 2), R]);
+    r.round({ rtt: 60, limited: false, ms: 199 });
+    expect(r.pace(), "for 200 ms").toBeCloseTo(R / 2);
+    r.round({ rtt: 60, limited: false, ms: 51 });
+    expect(r.pace()).toBeCloseTo(R);
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.15 + 3 * maxPacket);
+  });
+
+  test("is taken from what came if little was sent anyway", () => {
+    const r = new Rounds();
+    while (r.t < 11_000) r.round({ rtt: 60, limited: false });
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.13 + 3 * maxPacket);
+    r.round({ rtt: [], limited: false });
+    expect(r.c.window(0, 0), "nothing came").toBeCloseTo(R * 0.13 + 3 * maxPacket);
+    r.round({ rtt: 60, limited: false });
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.15 + 3 * maxPacket);
+    expect(r.pace()).toBeCloseTo(R);
+    while (r.t < 21_100) r.round({ rtt: 70, limited: false });
+    expect(r.c.window(0, 0), "ten seconds later again").toBeCloseTo(R * 0.15 + 3 * maxPacket);
+    r.round({ rtt: 70, limited: false });
+    r.round({ rtt: 70, limited: false });
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.17 + 3 * maxPacket);
+  });
+
+  test("is the last one that was as short", () => {
+    const r = new Rounds();
+    while (r.t < 6000) r.round({ rtt: 60, limited: false });
+    r.round({ rtt: 50, limited: false });
+    while (r.t < 16_000) r.round({ rtt: 60, limited: false });
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.13 + 3 * maxPacket);
+    r.c.sample(r.t, 40);
+    expect(r.c.window(0, 0)).toBeCloseTo(R * 0.11 + 3 * maxPacket);
+  });
+});
+
+describe("what arrives", () => {
+  test("is looked at when the rate has grown by a quarter: 5 % more must arrive, or the rate falls", () => {
+    const first = (share: number): [rounds: number, rate: number] => {
+      const r = new Rounds();
+      for (let i = 1; ; i++) {
+        const before = r.c.rate();
+        const rate = r.round({ arrives: R + share * (before - R) });
+        if (rate < before || i === 40) return [i, rate / before];
+      }
+    };
+    expect(first(1)[0]).toBe(40);
+    expect(first(0.22)[0]).toBe(40);
+    const [n, fall] = first(0);
+    expect([n > 5, n < 25, fall]).toEqual([true, true, expect.closeTo(0.7)]);
+  });
+});
