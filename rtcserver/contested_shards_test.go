@@ -92,3 +92,42 @@ func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
 		})
 	}
 }
+
+// Nor does one at the shard that the page's datagrams reach keep them when another
+// forger, at a third shard, has gone.
+func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
+	inShards(t, 4, func(w *world) {
+		victim := w.open()
+		victim.echoes("the page talks")
+		w.reach(victim.addr(), 1)
+		victim.echoes("it talks to another shard")
+		forge := func(home int) *offered {
+			o := w.offer("")
+			own := netip.AddrPortFrom(attackerAddr.Addr(), uint16(6000+home))
+			w.network.Inject(own, shardAddr(home), o.request("", true))
+			synctest.Wait()
+			if o.conn.shard != w.server.shards[home] {
+				t.Fatal("the forger is at home elsewhere")
+			}
+			w.network.Inject(victim.addr(), shardAddr(1), o.request("", true))
+			synctest.Wait()
+			return o
+		}
+		goes := forge(2)
+		forge(1)
+		goes.conn.Close("")
+		w.forget()
+		for len(victim.events) > 0 {
+			<-victim.events
+		}
+		const echoes = 10
+		for range echoes {
+			victim.send("ping")
+			time.Sleep(30 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := len(victim.events); n != echoes {
+			t.Errorf("%d of %d echoes reached the page", n, echoes)
+		}
+	})
+}

@@ -26,13 +26,17 @@ type registry struct {
 	waiting int                       // connections of pending that still wait, and those between reserve and add
 	nextID  uint64
 
-	shared atomic.Int32 // number of addresses that two shards claim
+	shared atomic.Int32 // number of addresses at which several shards have a connection
 }
 
 // claims are the shards that have connections with an address. There is one, except for a
-// moment while a connection moves, or if checks are forged. While datagrams from the
-// address arrive for both shards, a third shard gets no claim.
-type claims [2]claim
+// moment while a connection moves, or if checks are forged. Two of them have a claim: they
+// get the datagrams from the address that arrive at another shard. While datagrams from
+// the address arrive for both, a third shard gets no claim, though it has a connection.
+type claims struct {
+	of     [2]claim
+	shards int // number of shards that have a connection with the address, with a claim or without
+}
 
 type claim struct {
 	shard *shard
@@ -139,7 +143,6 @@ func (r *registry) due() time.Time {
 // popClaimed removes the connections at the front of pending that do not wait any more.
 func (r *registry) popClaimed() {
 	for len(r.pending) > 0 && r.hasCome(r.pending[0]) {
-		r.pending[0] = pending{}
 		r.pending = r.pending[1:]
 	}
 }
@@ -199,56 +202,59 @@ func (r *registry) named(ufrag string) *Conn {
 	return r.byUfrag[ufrag]
 }
 
-// at returns the shards that claim an address.
-func (r *registry) at(a netip.AddrPort) claims {
+// others returns the shards except s that claim an address; nil where there is none.
+func (r *registry) others(a netip.AddrPort, s *shard) (all [2]*shard) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.byAddr[a]
+	for i, c := range r.byAddr[a].of {
+		if c.shard != s {
+			all[i] = c.shard
+		}
+	}
+	return all
 }
 
 // enter and leave maintain byAddr, for datagrams that arrive at another shard than that of
-// their connection. enter is called when s has granted a check from the address, leave
-// when s has no connection with the address any more.
-func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard) {
+// their connection. enter is called when s has granted a check from the address; first
+// says that s had no connection with the address. leave is called when s has none any more.
+func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.byAddr[a]
-	i := slices.IndexFunc(all[:], func(c claim) bool { return c.shard == s })
+	if first {
+		if all.shards++; all.shards == 2 {
+			r.shared.Add(1)
+		}
+	}
+	i := slices.IndexFunc(all.of[:], func(c claim) bool { return c.shard == s })
 	if i < 0 {
-		i = slices.IndexFunc(all[:], func(c claim) bool { return c.shard == nil })
+		i = slices.IndexFunc(all.of[:], func(c claim) bool { return c.shard == nil })
 	}
 	if i < 0 {
-		i = slices.IndexFunc(all[:], func(c claim) bool { return now.Sub(c.heard) > claimLasts })
+		i = slices.IndexFunc(all.of[:], func(c claim) bool { return now.Sub(c.heard) > claimLasts })
 	}
-	if i < 0 {
-		return
+	if i >= 0 {
+		all.of[i] = claim{s, now}
 	}
-	r.setClaim(a, all, i, claim{s, now})
+	r.byAddr[a] = all
 }
 
 func (r *registry) leave(a netip.AddrPort, s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.byAddr[a]
-	if i := slices.IndexFunc(all[:], func(c claim) bool { return c.shard == s }); i >= 0 {
-		r.setClaim(a, all, i, claim{})
+	if all.shards--; all.shards <= 0 {
+		delete(r.byAddr, a)
+		return
 	}
-}
-
-// setClaim sets claim i of an address, whose claims are all.
-func (r *registry) setClaim(a netip.AddrPort, all claims, i int, to claim) {
-	if all.shared() {
+	if all.shards == 1 {
 		r.shared.Add(-1)
 	}
-	if all[i] = to; all.shared() {
-		r.shared.Add(1)
+	if i := slices.IndexFunc(all.of[:], func(c claim) bool { return c.shard == s }); i >= 0 {
+		all.of[i] = claim{}
 	}
-	if r.byAddr[a] = all; all == (claims{}) {
-		delete(r.byAddr, a)
-	}
+	r.byAddr[a] = all
 }
-
-func (all *claims) shared() bool { return all[0].shard != nil && all[1].shard != nil }
 
 // remove removes a connection.
 func (r *registry) remove(c *Conn) {

@@ -229,41 +229,62 @@ func TestWithdrawnConnections(t *testing.T) {
 	r.want("it is the shard's to end", 1, 0, 1)
 }
 
-// An address belongs to two shards at most, and a third gets it when one has not been
-// heard there for a while.
+// Two shards at most have a claim to an address, and a third gets one when another was
+// not heard there for a while. All count as long as they have somebody there.
 func TestClaimsOfAnAddress(t *testing.T) {
 	r := newRegistry(8, time.Second)
-	a, b, c := &shard{}, &shard{}, &shard{}
+	a, b, c, d := &shard{}, &shard{}, &shard{}, &shard{}
 	addr, t0 := netip.MustParseAddrPort("192.0.2.1:1"), time.Unix(1000, 0)
-	want := func(what string, shared int32, first, second *shard) {
+	want := func(what string, shards int, first, second *shard) {
 		t.Helper()
-		all := r.at(addr)
-		if all[0].shard != first || all[1].shard != second || r.shared.Load() != shared {
-			t.Errorf("%s: %v, %d shared", what, all, r.shared.Load())
+		shared := int32(0)
+		if shards > 1 {
+			shared = 1
+		}
+		if all := r.byAddr[addr]; all.of[0].shard != first || all.of[1].shard != second || all.shards != shards || r.shared.Load() != shared {
+			t.Errorf("%s: %+v, %d shared", what, all, r.shared.Load())
+		}
+		for _, s := range []*shard{a, b, c, d, nil} {
+			want := [2]*shard{first, second}
+			for i := range want {
+				if want[i] == s {
+					want[i] = nil
+				}
+			}
+			if got := r.others(addr, s); got != want {
+				t.Errorf("%s: others than %p are %v, want %v", what, s, got, want)
+			}
 		}
 	}
-	r.enter(t0, addr, a)
-	want("one", 0, a, nil)
-	r.enter(t0, addr, b)
-	want("two", 1, a, b)
-	r.enter(t0.Add(claimLasts), addr, c)
-	want("a third gets nothing", 1, a, b)
-	r.enter(t0.Add(10*time.Second), addr, a)
-	r.enter(t0.Add(claimLasts+1), addr, c)
-	want("the second was not heard", 1, a, c)
+	r.enter(t0, addr, a, true)
+	want("one", 1, a, nil)
+	r.enter(t0, addr, b, true)
+	want("two", 2, a, b)
+	r.enter(t0.Add(claimLasts), addr, c, true)
+	want("a third gets no claim", 3, a, b)
+	r.enter(t0.Add(10*time.Second), addr, a, false)
+	r.enter(t0.Add(claimLasts+1), addr, c, false)
+	want("the second was not heard", 3, a, c)
 	r.leave(addr, b)
-	want("who has nothing leaves nothing", 1, a, c)
+	want("one without a claim leaves", 2, a, c)
+	r.enter(t0.Add(claimLasts+1), addr, d, true)
 	r.leave(addr, a)
-	want("one is left", 0, nil, c)
-	r.enter(t0, addr, c)
-	want("it is heard again", 0, nil, c)
 	r.leave(addr, c)
+	want("one without a claim is left", 1, nil, nil)
+	r.enter(t0, addr, b, true)
+	want("and another comes", 2, b, nil)
+	r.enter(t0, addr, d, false)
+	want("it is heard again", 2, b, d)
+	r.leave(addr, b)
+	want("one is left", 1, nil, d)
+	r.leave(addr, d)
 	want("none is left", 0, nil, nil)
-	r.enter(t0, addr, a)
-	r.enter(t0.Add(2*claimLasts), addr, b)
-	want("where there is room, who was not heard stays", 1, a, b)
+	r.enter(t0, addr, a, true)
+	r.enter(t0.Add(2*claimLasts), addr, b, true)
+	want("where there is room, one that was not heard stays", 2, a, b)
 	r.leave(addr, a)
 	r.leave(addr, b)
+	r.leave(addr, b) // of a server with one shard, which enters nobody
 	if len(r.byAddr) != 0 {
 		t.Error("an address of nobody is remembered")
 	}

@@ -265,33 +265,31 @@ func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 // for one that another shard has left here.
 func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 	c := s.byAddr[d.Remote]
-	elsewhere := i >= 0 && len(s.server.shards) > 1 && (c == nil || s.server.registry.shared.Load() > 0) &&
-		s.claimed(d.Remote)
+	var others [2]*shard
+	if i >= 0 && (c == nil || s.server.registry.shared.Load() > 0) {
+		others = s.server.registry.others(d.Remote, s)
+	}
 	switch {
-	case c != nil && !elsewhere:
-		s.take(now, c, d)
-		return
-	case c == nil && !elsewhere:
+	case others != [2]*shard{}:
+	case c == nil:
 		s.stats.drops[DropUnknownAddr]++
 		return
-	case c != nil:
+	default:
+		s.take(now, c, d)
+		return
+	}
+	if c != nil {
 		again := s.keep(d.B) // what fails to open is spoilt
 		if s.take(now, c, d) {
 			return
 		}
 		copy(d.B, again)
 	}
-	for _, o := range s.server.registry.at(d.Remote) {
-		if o.shard != nil && o.shard != s {
-			s.forward(o.shard, i)
+	for _, o := range others {
+		if o != nil {
+			s.forward(o, i)
 		}
 	}
-}
-
-// claimed reports whether another shard has somebody with an address.
-func (s *shard) claimed(a netip.AddrPort) bool {
-	all := s.server.registry.at(a)
-	return slices.ContainsFunc(all[:], func(o claim) bool { return o.shard != nil && o.shard != s })
 }
 
 // take takes a datagram from an address that c has, and reports whether it was
@@ -331,7 +329,7 @@ func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) (authent
 		s.datagram(now, c, d)
 		return false
 	}
-	if c.peer.State() != peer.Secure && r.peer.State() == peer.Secure {
+	if c.peer.State() != peer.Secure {
 		c, r = r, c
 	}
 	again := udpio.Datagram{Remote: d.Remote, Local: d.Local, B: s.keep(d.B)} // what fails to open is spoilt
@@ -398,13 +396,13 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 // would put out whoever is silent for a while.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	if len(s.server.shards) > 1 {
-		s.server.registry.enter(now, a, s)
+		s.server.registry.enter(now, a, s, s.byAddr[a] == nil)
 	}
 	if s.gets(now, c, a) {
 		s.install(c, a)
 	}
 	if len(c.addrs) > 2*peer.MaxPaths { // those that it got as a rival, too
-		s.prune(c)
+		s.prune(now, c)
 	}
 }
 
@@ -449,27 +447,27 @@ func (s *shard) install(c *Conn, a netip.AddrPort) {
 }
 
 // prune forgets the addresses of c that are not paths any more.
-func (s *shard) prune(c *Conn) {
+func (s *shard) prune(now time.Time, c *Conn) {
 	c.addrs = slices.DeleteFunc(c.addrs, func(a netip.AddrPort) bool {
 		if c.peer.Knows(a) {
 			return false
 		}
-		s.unlearn(c, a)
+		s.unlearn(now, a)
 		return true
 	})
 }
 
-// unlearn takes an address from c. If a rival lives there, it gets the address.
-func (s *shard) unlearn(c *Conn, a netip.AddrPort) {
+// unlearn takes an address from the one that has it. If the rival lives there, it gets
+// the address.
+func (s *shard) unlearn(now time.Time, a netip.AddrPort) {
 	delete(s.byAddr, a)
 	r := s.rival(a)
 	delete(s.rivals, a)
-	switch {
-	case r != nil && r != c && r.peer.Lives(time.Now(), a):
+	if r != nil && r.peer.Lives(now, a) {
 		s.install(r, a)
-	case len(s.server.shards) > 1:
-		s.server.registry.leave(a, s)
+		return
 	}
+	s.server.registry.leave(a, s)
 }
 
 // datagram takes a DTLS datagram of c.
@@ -519,7 +517,7 @@ func (s *shard) settle(now time.Time, c *Conn) {
 		c.pump(now)
 		c.noteMove()
 		if c.peer.State() == peer.Gone {
-			s.remove(c)
+			s.remove(now, c)
 		}
 	}
 	s.time(c)
@@ -534,12 +532,12 @@ func (s *shard) time(c *Conn) {
 }
 
 // remove forgets c.
-func (s *shard) remove(c *Conn) {
+func (s *shard) remove(now time.Time, c *Conn) {
 	c.gone = true
 	s.timers.Remove(&c.timer)
 	s.endHandshake(c)
 	for _, a := range c.addrs {
-		s.unlearn(c, a)
+		s.unlearn(now, a)
 	}
 	c.addrs = nil
 	if c.queued {
