@@ -92,10 +92,7 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 		b.Fatal(err)
 	}
 	c.Manual, c.Shards = true, shards
-	var err error
-	if s.server, err = start(sockets, c); err != nil {
-		b.Fatal(err)
-	}
+	s.server = start(sockets, c)
 	// The shards run until the pages are connected.
 	var running sync.WaitGroup
 	stop := make(chan struct{})

@@ -264,5 +264,10 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("rtcserver: Config.TrustedProxies has %v, which is no prefix of addresses", bad)
 	}
 	c.TrustedProxies = proxies
+	if c.Certificate == nil {
+		if c.Certificate, err = dtls.GenerateCertificate(time.Now()); err != nil {
+			return fmt.Errorf("rtcserver: %w", err)
+		}
+	}
 	return nil
 }

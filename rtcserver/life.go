@@ -1,6 +1,9 @@
 package rtcserver
 
 import (
+	"errors"
+	"log/slog"
+	"net"
 	"slices"
 	"time"
 )
@@ -75,13 +78,19 @@ func (s *shard) close() {
 
 // stop ends a shard whose socket has failed or is closed. It runs the last handlers and
 // sends nothing. The server refuses offers from then on, because pages could not connect.
-func (s *shard) stop(failed bool) {
+func (s *shard) stop(err error) {
 	s.server.refuseOffers()
 	s.mu.Lock()
-	s.stats.stopped = failed
+	if !s.closed && !errors.Is(err, net.ErrClosed) {
+		s.stats.stopped = true
+		s.log(slog.LevelError, "rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
+	}
 	s.end("the socket is closed")
-	s.handOver()
+	for more := true; more; more = len(s.touched) > 0 {
+		s.handOver()
+		s.mu.Unlock()
+		s.deliver()
+		s.mu.Lock()
+	}
 	s.mu.Unlock()
-	s.deliver()
-	clear(s.ready)
 }

@@ -35,6 +35,7 @@ type Server struct {
 	gate      dtls.Gate // limits the handshakes that compute at a time, so that messages are not delayed
 	stats     signalStats
 	running   sync.WaitGroup
+	ending    sync.Mutex    // held while closeSockets takes the shards' last turns
 	down      chan struct{} // closed when the server refuses offers
 	downOnce  sync.Once
 
@@ -64,7 +65,7 @@ func Listen(addr string, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtcserver: %w", err)
 	}
-	return start(sockets, c)
+	return start(sockets, c), nil
 }
 
 // Serve is Listen for an open socket. The server closes the socket.
@@ -79,10 +80,11 @@ func Serve(socket PacketConn, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtcserver: %w", err)
 	}
-	return start([]*udpio.Conn{conn}, c)
+	return start([]*udpio.Conn{conn}, c), nil
 }
 
-func start(sockets []*udpio.Conn, c Config) (*Server, error) {
+// start serves sockets with a Config that has its defaults.
+func start(sockets []*udpio.Conn, c Config) *Server {
 	s := &Server{
 		config:   c,
 		registry: newRegistry(c.MaxPending, c.PendingTimeout),
@@ -92,13 +94,6 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 	rand.Read(s.cookieKey[:])
 	rand.Read(s.pathKey[:])
 	s.gate = dtls.NewGate(runtime.GOMAXPROCS(0))
-	if s.config.Certificate == nil {
-		cert, err := dtls.GenerateCertificate(time.Now())
-		if err != nil {
-			return nil, fmt.Errorf("rtcserver: %w", err)
-		}
-		s.config.Certificate = cert
-	}
 	for _, socket := range sockets {
 		s.shards = append(s.shards, newShard(s, socket))
 	}
@@ -110,7 +105,7 @@ func start(sockets []*udpio.Conn, c Config) (*Server, error) {
 			s.running.Go(sh.run)
 		}
 	}
-	return s, nil
+	return s
 }
 
 // Addr returns the address that the server's socket is bound to.
@@ -341,17 +336,18 @@ func (s *Server) linger(ctx context.Context) {
 	}
 }
 
-// closeSockets ends the shards. Each loop takes a last turn, which runs the last
-// handlers.
+// closeSockets ends the shards. Each loop takes its last turns, which run the last
+// handlers. closeSockets takes them where no loop runs, as with Config.Manual or after the
+// socket has failed.
 func (s *Server) closeSockets() {
 	for _, sh := range s.shards {
 		sh.close()
 	}
-	if s.config.Manual {
-		s.shards[0].turn()
-	}
 	s.running.Wait()
+	s.ending.Lock() // Close may be called twice at once
+	defer s.ending.Unlock()
 	for _, sh := range s.shards {
+		sh.run()
 		sh.socket.Close()
 	}
 }

@@ -131,11 +131,7 @@ func (s *shard) run() {
 func (s *shard) turn() (int, error) {
 	n, err := s.socket.ReadBatch(s.in)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		failed := !errors.Is(err, net.ErrClosed)
-		if failed {
-			s.failed(err)
-		}
-		s.stop(failed)
+		s.stop(err)
 		return 0, err
 	}
 	now := time.Now()
@@ -160,11 +156,6 @@ func (s *shard) turn() (int, error) {
 	err = s.finish(now)
 	s.writeLines()
 	return n, err
-}
-
-// failed tells the Logger that the socket has failed.
-func (s *shard) failed(err error) {
-	s.server.config.Logger.Error("rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
 }
 
 // finish lets everybody whom the batch touched say what there is to say. It returns

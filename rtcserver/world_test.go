@@ -75,13 +75,10 @@ func (w *world) serve(pc PacketConn, c Config) {
 func (w *world) serveShards(sockets []*udpio.Conn) {
 	w.t.Helper()
 	c := w.config(Config{Shards: len(sockets)})
-	err := c.setDefaults()
-	if err == nil {
-		w.server, err = start(sockets, c)
-	}
-	if err != nil {
+	if err := c.setDefaults(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.server = start(sockets, c)
 }
 
 // config returns c with what tests have unless they say otherwise.

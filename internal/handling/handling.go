@@ -17,7 +17,7 @@ var ErrInHandler = errors.New("godwit: this call waits, and would wait for itsel
 // loops are the functions that run what the program gave: the handlers of each loop, the
 // body of a loop over Poll, and the Logger.
 var loops = [...]string{
-	module + "/rtcserver.(*shard).deliver", module + "/rtcserver.(*shard).writeLines", module + "/rtcserver.(*shard).failed",
+	module + "/rtcserver.(*shard).deliver", module + "/rtcserver.(*shard).writeLines",
 	module + ".(*loop).deliver", module + ".(*poll).tell",
 	module + "/client.(*Endpoint).deliver",
 }

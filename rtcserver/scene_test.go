@@ -1,0 +1,201 @@
+package rtcserver
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/sdp"
+)
+
+// A scene is a server whose loops do not run: the test hands datagrams to its shards, and
+// says what time it is.
+type scene struct {
+	*Server
+	t      *testing.T
+	now    time.Time
+	actors int
+}
+
+func newScene(t *testing.T, shards int) *scene {
+	t.Helper()
+	network := netsim.New(1)
+	t.Cleanup(func() { network.Close() })
+	var sockets []*udpio.Conn
+	for i := range shards {
+		pc, err := network.Listen(shardAddr(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, udpio.New(pc))
+	}
+	c := Config{Certificate: serverCertificate, Logger: slog.New(slog.DiscardHandler)}
+	if err := c.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	c.Manual, c.Shards = true, shards
+	return &scene{t: t, now: time.Now(), Server: start(sockets, c)}
+}
+
+// hand makes a datagram reach shard i, and what is for other shards reach them.
+func (x *scene) hand(i int, from netip.AddrPort, b []byte) {
+	s := x.shards[i]
+	s.mu.Lock()
+	d := &s.in[0]
+	d.Remote, d.Local, d.B = from, serverAddr.Addr(), append(d.B[:0], b...)
+	s.receive(x.now, d, 0)
+	s.mu.Unlock()
+	s.passOn()
+	for _, o := range x.shards {
+		o.mu.Lock()
+		o.takeInbox(x.now)
+		if n := len(o.forwards); n > 0 {
+			x.t.Errorf("%d datagrams that were passed on would be passed on again", n)
+		}
+		o.mu.Unlock()
+	}
+}
+
+// An actor is a connection of a scene that has begun to shake hands, and its page.
+type actor struct {
+	*Conn
+	x       *scene
+	pwd     string
+	keys    *dtls.Keys
+	records dtls.Conn // the page's
+}
+
+func (x *scene) actor(home int) *actor {
+	x.t.Helper()
+	local, err := peer.NewCredentials(rand.Reader)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.actors++
+	random := make([]byte, 32)
+	random[0] = byte(x.actors)
+	a := &actor{x: x, pwd: local.Pwd, Conn: &Conn{ufrag: local.Ufrag, shard: x.shards[home]}}
+	if a.keys, err = dtls.DeriveKeys(dtls.ECDSAWithAES128GCM, make([]byte, 48), random, random); err != nil {
+		x.t.Fatal(err)
+	}
+	a.records.Init(a.keys, true, 1000)
+	a.records.Done()
+	a.engine = &puppet{conn: a.Conn}
+	a.peer = peer.New(x.now, x.peerConfig(a.Conn, local, &sdp.Offer{Ufrag: "page"}))
+	a.peer.Begin()
+	x.registry.byUfrag[a.ufrag] = a.Conn
+	x.shards[home].conns[a.Conn] = struct{}{}
+	return a
+}
+
+// check is one of the page's.
+func (a *actor) check() []byte { return checkFor(a.ufrag+":page", a.pwd, true) }
+
+// record is one of the page's.
+func (a *actor) record() []byte {
+	b, err := a.records.Seal(append(a.records.Reserve(nil), "not for SCTP"...), 0, dtls.TypeApplicationData)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// comes makes an address a path of the connection's, of which the shard does not know.
+func (a *actor) comes(from netip.AddrPort) {
+	a.x.t.Helper()
+	var r peer.Request
+	if why := r.Parse(a.check()); why != 0 {
+		a.x.t.Fatal(why)
+	}
+	if _, granted := a.peer.Check(a.x.now, from, serverAddr.Addr(), &r, nil); !granted {
+		a.x.t.Fatal("the check is not granted")
+	}
+}
+
+// shakes completes the handshake. It is a proof of the page's address if our flight went
+// there.
+func (a *actor) shakes(flight bool) {
+	now := a.x.now
+	if flight {
+		a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.Flight, First: true, Datagram: []byte("flight")}, nil)
+		a.peer.Append(now, nil)
+	}
+	a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: a.keys}, nil)
+	a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.Done}, nil)
+	if a.peer.State() != peer.Secure {
+		a.x.t.Fatalf("the handshake is not over: %v", a.peer.State())
+	}
+}
+
+// How a connection stands to an address.
+const (
+	stranger = "a stranger"           // it has never been there
+	visitor  = "a visitor"            // it has checked from there
+	speaks   = "one that speaks"      // it has sent a record from there just now
+	holds    = "one that holds it"    // it has proved the address, and was heard there 5 s ago
+	lives    = "one that lives there" // the same, 10 s ago
+)
+
+// become makes a stand to an address as it is said.
+func (a *actor) become(how string, at netip.AddrPort) {
+	now := a.x.now
+	defer func() { a.x.now = now }()
+	ago := map[string]time.Duration{visitor: 5 * time.Second, speaks: time.Second, holds: 5 * time.Second, lives: 10 * time.Second}[how]
+	if a.x.now = now.Add(-ago); how == stranger {
+		return
+	}
+	a.comes(at)
+	if how != visitor {
+		a.shakes(how != speaks)
+	}
+	if how == speaks {
+		a.peer.Receive(a.x.now, at, a.record(), nil)
+	}
+	if got := [...]bool{a.peer.Speaks(now, at), a.peer.Holds(now, at), a.peer.Lives(now, at)}; got != map[string][3]bool{
+		visitor: {}, speaks: {true, true, true}, holds: {false, true, true}, lives: {false, false, true},
+	}[how] {
+		a.x.t.Fatalf("%s: speaks, holds, lives: %v", how, got)
+	}
+}
+
+// own gives an address to a, and makes another the rival for it, if it is not nil.
+func (a *actor) own(at netip.AddrPort, rival *actor) {
+	a.shard.install(a.Conn, at)
+	if rival != nil {
+		a.shard.rivals[at] = rival.ufrag
+	}
+	if len(a.x.shards) > 1 {
+		a.x.registry.enter(a.x.now, at, a.shard, true)
+	}
+}
+
+// wantOwner expects that an address is a's, in all lists, and who else would have it.
+func (x *scene) wantOwner(what string, at netip.AddrPort, s *shard, want, rival *actor) {
+	x.t.Helper()
+	for c := range s.conns {
+		if has := slices.Contains(c.addrs, at); has != (want != nil && c == want.Conn) {
+			x.t.Errorf("%s: in the list of connection %s: %v", what, c.ufrag, has)
+		}
+	}
+	var owner *Conn
+	ufrag := ""
+	if want != nil {
+		owner = want.Conn
+	}
+	if rival != nil {
+		ufrag = rival.ufrag
+	}
+	if got := s.byAddr[at]; got != owner {
+		x.t.Errorf("%s: the address is that of %v, want %v", what, got, owner)
+	}
+	if got := s.rivals[at]; got != ufrag || (got == "") != (len(s.rivals) == 0) {
+		x.t.Errorf("%s: the rival is %q, want %q", what, got, ufrag)
+	}
+}

@@ -1,0 +1,149 @@
+package rtcserver
+
+import (
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// opened returns an actor whose connection is open, and its engine.
+func (x *scene) opened() (*actor, *puppet) {
+	a := x.actor(0)
+	a.comes(victimAddr)
+	a.Conn.opened = true
+	return a, a.engine.(*puppet)
+}
+
+// What the log is told in a turn is written in the same turn: what came in with its
+// datagrams before the handlers run, and the rest at its end.
+func TestLinesAreWrittenInTheirTurn(t *testing.T) {
+	x, j := newScene(t, 1), new(journal)
+	x.config.Logger = slog.New(j)
+	s := x.shards[0]
+	a, p := x.opened()
+	old := attackerAddr
+	a.remote = &old
+	p.news = true
+	before := 0
+	p.told = func() { before = len(j.with("came in")) }
+	s.log(slog.LevelInfo, "came in")
+	s.touch(a.Conn)
+	x.Poll(0)
+	if before != 1 {
+		t.Errorf("when the handlers run, %d lines are written of what came in", before)
+	}
+	if n := len(j.with("moved")); n != 1 {
+		t.Errorf("at the end of the turn, %d lines say that the page has moved", n)
+	}
+}
+
+// Engines that were to speak later speak in the loop's next turn, whoever it is for.
+func TestATurnLetsEnginesSpeak(t *testing.T) {
+	x := newScene(t, 1)
+	_, p := x.opened()
+	p.say(true, false, time.Time{})
+	if p.asked != 0 {
+		t.Errorf("asked %d times at once", p.asked)
+	}
+	x.Poll(0)
+	if p.asked == 0 {
+		t.Error("the turn has not asked the engine")
+	}
+}
+
+// What the last handlers leave for other handlers is told before the server is closed.
+func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
+	test := func(t *testing.T, s *Server, p *puppet) {
+		told := 0
+		p.told = func() {
+			if told++; told < 3 {
+				p.say(false, true, time.Time{})
+			}
+		}
+		p.conn.Acquire()
+		p.news = true
+		p.conn.shard.mu.Unlock()
+		s.Close()
+		if told != 3 {
+			t.Errorf("%d of 3 are told", told)
+		}
+	}
+	t.Run("polled", func(t *testing.T) {
+		x := newScene(t, 1)
+		_, p := x.opened()
+		test(t, x.Server, p)
+	})
+	t.Run("looping", func(t *testing.T) {
+		inPuppetWorld(t, Config{}, func(w *world, _ *page, p *puppet) { test(t, w.server, p) })
+	})
+	t.Run("after the socket is gone", func(t *testing.T) {
+		inPuppetWorld(t, Config{}, func(w *world, _ *page, p *puppet) {
+			p.told = func() {
+				p.told = nil
+				p.say(false, true, time.Time{})
+			}
+			p.conn.Acquire()
+			p.news = true
+			w.server.shards[0].socket.Close()
+			p.conn.shard.mu.Unlock()
+			p.wantHeard(t, "at once", "opened", "closed", "deliver", "deliver")
+			test(t, w.server, p)
+		})
+	})
+}
+
+// Several goroutines may close a server at the same time, and each returns when all is told.
+func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
+	closes := 0
+	inWorld(t, Config{Handler: Handler{Close: func(*Conn, *CloseError) { closes++ }}}, func(w *world) {
+		w.open()
+		synctest.Wait()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				w.server.Close()
+				if closes != 1 {
+					t.Errorf("Close was called %d times", closes)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// The memory of what is kept of a batch serves the next batch.
+func TestKeptDatagramsMakeRoomInTheNextTurn(t *testing.T) {
+	x := newScene(t, 1)
+	s := x.shards[0]
+	x.Poll(0)
+	first := s.keep([]byte("of a batch"))
+	x.Poll(0)
+	if second := s.keep([]byte("of the next")); &first[0] != &second[0] {
+		t.Error("a new batch takes new memory")
+	}
+}
+
+// A handshake gives its place up when its time is over, and not later because the loop
+// had something else to do just before.
+func TestPlacesAreGivenUpInTime(t *testing.T) {
+	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+		w.offerFrom(attackerAddr.Addr()).check(attackerAddr, "")
+		w.offerFrom(victimAddr.Addr()).check(attackerAddr, "")
+		synctest.Wait()
+		yielded := func() uint64 { return w.server.Stats().HandshakesYielded }
+		time.Sleep(pageRests - 30*time.Millisecond)
+		w.network.Inject(attackerAddr, serverAddr, []byte("not ours"))
+		time.Sleep(30*time.Millisecond - 1)
+		synctest.Wait()
+		if n := yielded(); n != 0 {
+			t.Errorf("%d have yielded too early", n)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if n := yielded(); n != 1 {
+			t.Errorf("%d have yielded in time, want 1", n)
+		}
+	})
+}
