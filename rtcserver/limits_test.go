@@ -205,13 +205,22 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			o.conn.Close("")
 			return o
 		},
+		"never came": func(w *world) *offered { return w.offer("") },
+		"to speak later": func(w *world) *offered {
+			p, o := w.openKnown("a=setup:actpass")
+			o.conn.Acquire()
+			o.conn.Release(true, false)
+			w.server.Flush()
+			p.conn.Close()
+			return o
+		},
 	} {
 		inWorld(t, Config{MaxHandshakes: 1, HandshakeTimeout: 10 * time.Second}, func(w *world) {
 			o := come(w)
 			gone := weak.Make(o.conn)
 			o.conn = nil
 			time.Sleep(5 * time.Second)
-			if name == "rival" {
+			if name == "rival" || name == "never came" {
 				time.Sleep(time.Minute)
 			}
 			synctest.Wait()

@@ -222,7 +222,10 @@ func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
 // the log.
 type warning struct{ last atomic.Int64 }
 
-func (w *warning) due(now time.Time) bool {
-	t, last := now.UnixNano(), w.last.Load()
+func (w *warning) due(now time.Time) bool { return w.follows(w.last.Load(), now) }
+
+// follows reports whether one is due after the last one, and no other has come meanwhile.
+func (w *warning) follows(last int64, now time.Time) bool {
+	t := now.UnixNano()
 	return t-last >= int64(time.Minute) && w.last.CompareAndSwap(last, t)
 }

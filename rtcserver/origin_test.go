@@ -172,6 +172,11 @@ func TestRefusedOriginsAreLogged(t *testing.T) {
 			t.Errorf("after %d s: %v", 20*i, got)
 		}
 	}
+	// Of two at the same moment one is written.
+	now, last := now.Add(time.Hour), w.last.Load()
+	if first, second := w.follows(last, now), w.follows(last, now); !first || second {
+		t.Errorf("at the same moment: %v, %v", first, second)
+	}
 }
 
 func TestCredentialsAreForOriginsThatAreNamed(t *testing.T) {

@@ -89,6 +89,55 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 	})
 }
 
+// What is not told yet then is told as it came, though other datagrams have come since.
+func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
+	var got []string
+	inWorld(t, Config{Manual: true, Handler: Handler{Message: func(_ *Conn, m Message) {
+		if string(m.Data) == "bad" {
+			panic("bad")
+		}
+		got = append(got, string(m.Data))
+	}}}, func(w *world) {
+		panics := 0
+		poll := func() {
+			defer func() {
+				if recover() != nil {
+					panics++
+				}
+			}()
+			w.server.Poll(10 * time.Millisecond)
+		}
+		opened := make(chan *page, 1)
+		go func() { opened <- w.open() }()
+		var p *page
+		for p == nil {
+			select {
+			case p = <-opened:
+			default:
+				poll()
+			}
+		}
+		var want []string
+		say := func(texts ...string) {
+			for _, text := range texts {
+				p.send(text)
+				if text != "bad" {
+					want = append(want, text)
+				}
+			}
+			synctest.Wait()
+			poll()
+		}
+		poll()
+		say("bad", "1", "2", "3", "4", "5", "6")
+		say("a", "b", "c", "d", "e", "f", "g")
+		poll()
+		if slices.Sort(got); panics != 1 || !slices.Equal(got, want) {
+			t.Errorf("%d panics; the page sent %q, the handler had %q", panics, want, got)
+		}
+	})
+}
+
 // So it is with a Logger that panics, also if nothing more comes of a page.
 func TestRecoveredPanicInTheLogger(t *testing.T) {
 	closed := 0

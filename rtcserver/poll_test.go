@@ -2,6 +2,7 @@ package rtcserver
 
 import (
 	"net/netip"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -10,15 +11,26 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A torrent is a socket on which there is always one more datagram.
+// A torrent is a socket on which there is always one more datagram, or so many.
 type torrent struct {
 	PacketConn
 	taken atomic.Int64
+	most  int64 // zero means no end
 }
 
-func (t *torrent) Queued() int { return 1000 }
+func (t *torrent) ended() bool { return t.most > 0 && t.taken.Load() >= t.most }
+
+func (t *torrent) Queued() int {
+	if t.ended() {
+		return 0
+	}
+	return 1000
+}
 
 func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if t.ended() {
+		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
+	}
 	t.taken.Add(1)
 	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
 }
@@ -44,7 +56,7 @@ func TestPollEnds(t *testing.T) {
 	if err := s.Poll(0); err != nil {
 		t.Fatal(err)
 	}
-	if n := flood.taken.Swap(0); n < maxPolled || n > maxPolled+batchLen {
+	if n := flood.taken.Swap(0); n != maxPolled {
 		t.Errorf("a poll that does not wait took %d datagrams, want %d", n, maxPolled)
 	}
 	if err := s.Poll(time.Nanosecond); err != nil {
@@ -52,6 +64,14 @@ func TestPollEnds(t *testing.T) {
 	}
 	if n := flood.taken.Load(); n > batchLen {
 		t.Errorf("a poll whose time was over took %d datagrams, want one batch", n)
+	}
+	flood.taken.Store(0)
+	flood.most = 3*batchLen + 1
+	if err := s.Poll(time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if n := flood.taken.Load(); n != flood.most {
+		t.Errorf("a poll that has time took %d datagrams of %d", n, flood.most)
 	}
 }
 
