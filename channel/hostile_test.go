@@ -63,6 +63,33 @@ func TestHostilePeerMemory(t *testing.T) {
 	runtime.KeepAlive(body)
 }
 
+// Small messages that wait for the first one cost more than their bytes. Empty ones cost
+// most: 4095 of them fill a QueueLimit of 128 KiB.
+func TestManySmallMessagesTakeNoMoreThanMaxHeldSays(t *testing.T) {
+	const channels = 4
+	for _, size := range []int{0, 1, 33} {
+		table := make(Channels, channels)
+		for i := range table {
+			table[i] = Channel{Name: string(rune('a' + i)), Mode: ReliableOrdered, MaxMessage: 1024, QueueLimit: 128 << 10}
+		}
+		x := newTestMux(t, Config{Channels: table, Server: true})
+		body := string(make([]byte, size))
+		before := heapNow()
+		for ch := range ID(channels) {
+			for id := uint64(1); id < sendWindow; id++ {
+				x.receive(whole(ch+1, id, body))
+				x.m.Release(x.m.Events(nil))
+				x.m.Append(x.now, nil, MaxPacket)
+			}
+		}
+		grown, held := heapNow()-before, x.m.Stats().Held
+		if limit := channels*(2*128<<10+384<<10) + 64<<10; grown > limit || held < channels*127<<10 { // 64 KiB for the rest of the Mux
+			t.Errorf("messages of %d bytes: %d bytes of heap for %d held, want at most %d", size, grown, held, limit)
+		}
+		runtime.KeepAlive(x)
+	}
+}
+
 func heapNow() int {
 	runtime.GC()
 	runtime.GC() // what is in a pool takes two collections to go

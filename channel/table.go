@@ -355,10 +355,11 @@ func (cs Channels) Compare(theirs Channels) error {
 	return nil
 }
 
-// MaxHeld is how many bytes of messages a peer can make this end hold: the queue
-// limits of the channels it may send on, the control channel included. Buffers come
-// in powers of two, so the memory behind them is less than twice that; many small
-// messages, and numbers far ahead, take 256 KiB more for each reliable channel.
+// MaxHeld returns the number of bytes of messages that a peer can make this end hold: the
+// sum of the QueueLimits of the channels on which the peer may send, Control included.
+// server says that this end is the server's. The sizes of buffers are powers of two, so
+// the memory is up to twice as large. Many small messages, and numbers far ahead, take up
+// to 384 KiB more for each reliable channel.
 func (cs Channels) MaxHeld(server bool) int {
 	n := controlQueue
 	for i := range cs {
