@@ -5,24 +5,24 @@ import (
 	"strconv"
 )
 
-// An Answer is what an ICE-lite server replies to an offer. Its own fields are
-// the server's; they are written as they are.
+// An Answer is the answer of an ICE-lite server to an offer. Append writes the fields of the
+// server without checking them.
 type Answer struct {
-	Offer *Offer
+	Offer *Offer // the offer that is answered
 
 	Ufrag, Pwd  string // ICE credentials of the server
 	Fingerprint Fingerprint
 	Setup       Setup // SetupActive or SetupPassive; see Setup.Answer
 
-	// Candidates are the addresses that browsers reach the server at, the
-	// best one first. Each gets a priority of its own in that order.
+	// Candidates are the addresses at which browsers reach the server, the best one first.
+	// Their priorities are in this order.
 	Candidates []netip.AddrPort
 
-	// MaxMessageSize is the largest message the server receives, in bytes.
+	// MaxMessageSize is the size in bytes of the largest message that the server receives.
 	MaxMessageSize int
 
-	// SessionID goes into the o= line. Zero will do: an answer has no second
-	// version here.
+	// SessionID is the session id of the o= line. Zero works, because there is only one
+	// version of an answer here.
 	SessionID uint64
 }
 
@@ -57,7 +57,7 @@ func (a *Answer) Append(b []byte) []byte {
 	return b
 }
 
-// appendData appends the section of the data channel, in the form of the offer's.
+// appendData appends the section of the data channel, in the same form as in the offer.
 func (a *Answer) appendData(b []byte) []byte {
 	m := &a.Offer.Media[a.Offer.Index]
 	old := m.Format != dataFormat
@@ -80,11 +80,11 @@ func (a *Answer) appendData(b []byte) []byte {
 	return append(b, end...)
 }
 
-// appendCarrier appends the section that the bundle's connection was offered with,
-// where that is not the data channel's. RFC 9143 would let it be rejected, and the next of
-// the bundle carry the connection. But with the policy max-bundle a browser has one
-// transport, which goes with that section: Chromium then refuses the answer, and Firefox
-// sends no check. So it is accepted, and no media is sent in either direction.
+// appendCarrier appends the section that carries the connection of the bundle in the offer,
+// if that is not the data channel. RFC 9143 allows to reject it, so that the next section
+// of the bundle carries the connection. But with the policy max-bundle a browser has only
+// the transport of that section: Chromium then refuses the answer, and Firefox sends no
+// check. So the answer accepts the section, and no media is sent in either direction.
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-7.3.1
 func (a *Answer) appendCarrier(b []byte) []byte {
 	m := &a.Offer.Media[a.Offer.Tag]
@@ -127,8 +127,8 @@ func (a *Answer) appendTransport(b []byte, mid string) []byte {
 	return b
 }
 
-// appendRejected appends the m= section that refuses m: the same line with port
-// zero. The sections of an answer stand in the order of the offer's.
+// appendRejected appends the m= section that rejects m: the same line with port zero. The
+// sections of an answer have the order of those of the offer.
 // https://www.rfc-editor.org/rfc/rfc3264.html#section-6
 func (m *Media) appendRejected(b []byte) []byte {
 	b = append(b, "m="...)
@@ -152,8 +152,8 @@ func appendAttribute(b []byte, name, value string) []byte {
 	return append(b, end...)
 }
 
-// Candidate returns the i-th candidate as it stands in the answer, without the
-// "a=". It is what the candidate of an RTCIceCandidate holds.
+// Candidate returns the i-th candidate, from 0, as in the answer but without "a=": the text
+// for the member candidate of an RTCIceCandidate.
 func (a *Answer) Candidate(i int) string { return string(a.appendCandidate(nil, i)) }
 
 // appendCandidate appends
@@ -174,8 +174,8 @@ func (a *Answer) appendCandidate(b []byte, i int) []byte {
 	return append(b, " typ host"...)
 }
 
-// foundation returns the number that the i-th candidate shares with those of
-// the same address.
+// foundation returns the foundation of the i-th candidate: candidates with the same address
+// have the same one.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-5.1.1.3
 func (a *Answer) foundation(i int) int {
 	for j := range i {

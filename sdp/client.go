@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// maxCandidates is how many candidates of an answer are kept.
+// maxCandidates is the largest number of candidates of an answer that are used.
 const maxCandidates = 16
 
-// Append appends the offer of a client that wants one data channel and nothing
-// else. It says what Ufrag, Pwd, Fingerprints, Setup, MaxMessageSize, SCTPPort and
-// Mid say; no SCTPPort means 5000, and no Mid 0. The client is not lite and has no
-// candidates: an ICE-lite server learns them from its checks.
+// Append appends the offer of a client for one data channel. It writes Ufrag, Pwd,
+// Fingerprints, Setup, MaxMessageSize, SCTPPort and Mid, and ignores the other fields. Zero
+// SCTPPort means 5000, and empty Mid means 0. The client is not lite, and has no candidates:
+// an ICE-lite server learns the client's addresses from its checks.
 func (o *Offer) Append(b []byte) []byte {
 	mid := cmp.Or(o.Mid, "0")
 	b = append(b, "v=0"+end+"o=- 0 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
@@ -37,27 +37,27 @@ func (o *Offer) Append(b []byte) []byte {
 	return append(b, end...)
 }
 
-// A Server is what a client has to know of the server that answered. All of it
-// has been checked.
+// A Server has the values of an answer that a client needs. ParseAnswer has checked all of
+// them.
 type Server struct {
 	Ufrag, Pwd   string        // ICE credentials of the server
 	Fingerprints []Fingerprint // at least one; the certificate must match one of them
 	Setup        Setup         // SetupActive or SetupPassive
 
-	// MaxMessageSize is the largest message the server receives, in bytes; zero
-	// means that it sets no limit.
+	// MaxMessageSize is the size in bytes of the largest message that the server receives;
+	// zero means no limit.
 	MaxMessageSize int
 
 	SCTPPort int
 
-	// Candidates are the server's addresses, the best one first. There may be
-	// none: some servers send them beside the answer. See ParseCandidate.
+	// Candidates are the server's addresses, the best one first, at most 16. There may be
+	// none: some servers send them outside the answer. See ParseCandidate.
 	Candidates []netip.AddrPort
 }
 
-// ParseAnswer reads the answer of an ICE-lite server to an offer for one data
-// channel. Lines and attributes it does not know are skipped, and so are
-// candidates that are names. Its error is one of the Err variables of this package.
+// ParseAnswer reads the answer of an ICE-lite server to an offer of one data channel, of at
+// most 32 KiB. It skips lines and attributes that it does not know, and candidates that are
+// host names. The error is one of the Err variables of this package.
 func ParseAnswer(b []byte) (*Server, error) {
 	sections, _, err := split(b)
 	if err != nil {
@@ -71,7 +71,7 @@ func ParseAnswer(b []byte) (*Server, error) {
 	if !data.lite && !sections[0].lite {
 		return nil, ErrNotLite
 	}
-	// What is the same in an offer is read as there.
+	// Parts that are the same in an offer are read in the same way.
 	var o Offer
 	t := *data
 	t.inherit(&sections[0])
@@ -91,8 +91,7 @@ func ParseAnswer(b []byte) (*Server, error) {
 	}, nil
 }
 
-// readCandidates returns the addresses of those candidates that can be sent to,
-// by priority.
+// readCandidates returns the addresses of the usable candidates, by priority.
 func readCandidates(lines []string) []netip.AddrPort {
 	var all []candidate
 	for _, line := range lines {
@@ -110,15 +109,15 @@ func readCandidates(lines []string) []netip.AddrPort {
 	return out
 }
 
-// A candidate is what counts of an a=candidate line.
+// A candidate has the values of an a=candidate line that are used.
 type candidate struct {
 	priority uint32
 	addr     netip.AddrPort
 }
 
-// ParseCandidate reads the candidate of an RTCIceCandidate, with or without
-// "candidate:" in front, and returns its address. ok is false if it is not a UDP
-// address that can be sent to.
+// ParseCandidate reads the candidate of an RTCIceCandidate, with or without the prefix
+// "candidate:", and returns its address. ok is false if the candidate is malformed, or not
+// for UDP, or its address is a name, a wildcard or multicast.
 func ParseCandidate(s string) (addr netip.AddrPort, ok bool) {
 	c, ok := parseCandidate(strings.TrimPrefix(s, "candidate:"))
 	return c.addr, ok

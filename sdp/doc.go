@@ -1,16 +1,15 @@
-// Package sdp reads the offer of a browser that wants a data channel and writes
-// the answer; for clients that are no browsers it writes the offer and reads the
-// answer.
+// Package sdp reads a browser's offer of a data channel and writes the answer. For clients
+// that are not browsers it writes the offer and reads the answer.
 //
-// [ParseOffer] takes what RTCPeerConnection.createOffer made and returns the few
-// facts a server needs, each one checked, or an error that tells the page's
-// author what is wrong. [Answer] writes the reply of an ICE-lite server with its
-// addresses in it, so that nothing has to be trickled. Everything an answer
-// repeats from the offer is made of token characters only. [Offer.Append] and
-// [ParseAnswer] are the client's half. The package is pure functions over bytes.
+// [ParseOffer] reads the SDP of RTCPeerConnection.createOffer. It returns the values that a
+// server needs, each one checked, or an error that tells the page's author what is wrong.
+// [Answer] writes the answer of an ICE-lite server, with the server's addresses, so that
+// candidates need not be sent later. Everything that an answer repeats from the offer
+// consists of token characters. [Offer.Append] and [ParseAnswer] are for the client. The
+// package has only pure functions over bytes.
 //
-// It is not an SDP library: media other than one data channel is refused in the
-// answer, except the section that carries the connection of a bundle, which is accepted
-// and sends nothing; candidates in the offer are ignored, because an ICE-lite server learns
-// the peer's addresses from its checks, and nothing is renegotiated.
+// It is not an SDP library. The answer accepts one data channel and rejects other media,
+// except the section that carries the connection of a bundle, which it accepts as inactive.
+// It ignores candidates in the offer, because an ICE-lite server learns the peer's addresses
+// from its checks. There is no renegotiation.
 package sdp

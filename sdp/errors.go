@@ -2,8 +2,8 @@ package sdp
 
 import "errors"
 
-// What can be wrong with an offer or an answer. The texts are made to be shown to
-// the author of what sent it, and hold nothing of what was sent.
+// Errors of ParseOffer and ParseAnswer. Their texts are for the author of the program that
+// has sent the SDP, and contain nothing of the SDP.
 var (
 	ErrTooLarge               = errors.New("sdp: larger than 32 KiB")
 	ErrTooManyLines           = errors.New("sdp: more than 1024 lines")

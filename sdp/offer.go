@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// Limits of an offer. A browser's offer for a data channel is 400 to 700 bytes; with
-// three audio and three video sections before it, it is 16 KB in 480 lines, and more
-// with candidates.
+// Limits of an offer. A browser's offer of a data channel has 400 to 700 bytes. With three
+// audio and three video sections it has 16 KB in 480 lines, and more with candidates.
 const (
 	maxOffer = 32 << 10
 	maxLines = 1024
 	maxLine  = 2 << 10
-	maxMedia = 32 // m= lines, each of which the answer repeats
+	maxMedia = 32 // m= lines; the answer repeats each
 
-	maxToken        = 64 // of what an answer repeats: mid, media, protocol, format, codec
+	maxToken        = 64 // bytes of each value that an answer repeats: mid, media, protocol, format, codec
 	maxFingerprints = 4
 )
 
@@ -35,13 +34,13 @@ const (
 type Setup uint8
 
 const (
-	SetupActpass Setup = iota + 1 // either; only an offer leaves it open
-	SetupActive                   // the one who says so is the DTLS client
-	SetupPassive                  // the one who says so is the DTLS server
+	SetupActpass Setup = iota + 1 // the sender can be either; only in an offer
+	SetupActive                   // the sender is the DTLS client
+	SetupPassive                  // the sender is the DTLS server
 )
 
-// Answer returns the setup that answers s: preferred where the offer leaves the
-// choice, otherwise the opposite of what the offer insists on.
+// Answer returns the setup of the answer to an offer with s: preferred if s is
+// SetupActpass, otherwise the opposite of s.
 func (s Setup) Answer(preferred Setup) Setup {
 	switch s {
 	case SetupActive:
@@ -52,7 +51,7 @@ func (s Setup) Answer(preferred Setup) Setup {
 	return preferred
 }
 
-// String returns s as it stands in SDP.
+// String returns s in the form of SDP.
 func (s Setup) String() string {
 	switch s {
 	case SetupActpass:
@@ -72,7 +71,7 @@ type Fingerprint struct {
 	Sum       []byte
 }
 
-// String returns f as it stands in SDP.
+// String returns f in the form of SDP.
 func (f Fingerprint) String() string { return string(f.append(nil)) }
 
 func (f Fingerprint) append(b []byte) []byte {
@@ -93,34 +92,34 @@ type Media struct {
 	Kind     string // "audio", "video", "application"
 	Protocol string // "UDP/DTLS/SCTP"
 	Format   string // the first format
-	Codec    string // "opus/48000/2", the first format of audio or video; empty if it is not said
-	Mid      string // empty if it has none
+	Codec    string // codec of the first format of audio or video, such as "opus/48000/2"; empty if the offer does not say it
+	Mid      string // empty if there is none
 }
 
-// An Offer is what a server has to know of a browser's offer. All of it has been
-// checked.
+// An Offer has the values of a browser's offer that a server needs. ParseOffer has checked
+// all of them.
 type Offer struct {
 	Ufrag, Pwd   string        // ICE credentials of the browser
 	Fingerprints []Fingerprint // at least one; the certificate must match one of them
 	Setup        Setup
 
-	// MaxMessageSize is the largest message the browser receives, in bytes;
-	// zero means that it sets no limit.
+	// MaxMessageSize is the size in bytes of the largest message that the browser receives;
+	// zero means no limit.
 	MaxMessageSize int
 
 	SCTPPort int
-	Mid      string  // of the data channel's m= line; empty if it has none
+	Mid      string  // mid of the data channel's m= line; empty if there is none
 	Bundle   bool    // Mid is in the offer's BUNDLE group
 	Media    []Media // every m= line, in order
-	Index    int     // which one of Media is the data channel
+	Index    int     // index of the data channel in Media
 
-	// Tag is which one of Media the bundle's connection was offered with, if Bundle: the
-	// first of the group. Without a bundle, and where the data channel is alone, it is
-	// Index.
+	// Tag is the index in Media of the section that carries the bundle's connection: the
+	// first of the group. It is Index if there is no bundle, or if the data channel carries
+	// the connection.
 	Tag int
 }
 
-// A section is the session's part of an offer or one m= section, as it stands.
+// A section has the values of the session section or of one m= section, unchecked.
 type section struct {
 	media        Media
 	port         string
@@ -130,13 +129,13 @@ type section struct {
 	fingerprints []string
 	sctpPort     string
 	maxMessage   string
-	application  string // that a=sctpmap names for the format
+	application  string // the application that a=sctpmap names for the format
 	lite         bool
 	candidates   []string
 }
 
-// ParseOffer reads an offer. Lines end with CRLF or LF; lines and attributes it
-// does not know are skipped. Its error is one of the Err variables of this
+// ParseOffer reads an offer of at most 32 KiB. Lines may end with CRLF or LF. It skips lines
+// and attributes that it does not know. The error is one of the Err variables of this
 // package.
 func ParseOffer(b []byte) (*Offer, error) {
 	sections, bundle, err := split(b)
@@ -170,7 +169,7 @@ func ParseOffer(b []byte) (*Offer, error) {
 		}
 	}
 	t := *carrier
-	t.inherit(data) // a tag that says nothing is not worth a refusal
+	t.inherit(data) // do not refuse the offer if only the data channel has the attributes
 	t.inherit(&sections[0])
 	if err := o.readTransport(t); err != nil {
 		return nil, err
@@ -181,9 +180,10 @@ func ParseOffer(b []byte) (*Offer, error) {
 	return o, nil
 }
 
-// tag returns which section of media carries a bundle whose first mid is given, or -1 if
-// none does: it is the data channel, or switched off. Its transport is the one of all: of
-// the others no browser looks at one where its policy is max-bundle.
+// tag returns the index of the audio or video section with the first mid of a bundle, which
+// carries the bundle's connection. It returns -1 if the data channel carries it, or the
+// section is switched off. With the policy max-bundle a browser uses only the transport of
+// this section.
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-7.2.1
 func tag(media []section, mid string) int {
 	return slices.IndexFunc(media, func(s section) bool {
@@ -225,8 +225,8 @@ func (o *Offer) readTransport(t section) error {
 	return o.readFingerprints(t.fingerprints)
 }
 
-// readFingerprints keeps those whose algorithm is strong enough. Others may
-// stand beside them.
+// readFingerprints reads the fingerprints whose algorithm is strong enough, and skips
+// others.
 func (o *Offer) readFingerprints(lines []string) error {
 	if len(lines) == 0 {
 		return ErrNoFingerprint
@@ -252,8 +252,8 @@ func (o *Offer) readFingerprints(lines []string) error {
 	return nil
 }
 
-// sumLen returns how long a hash of algorithm is; zero if it is not supported.
-// Of MD5 and SHA-1 someone else's certificate with the same hash could be made.
+// sumLen returns the length in bytes of a hash; zero if the algorithm is not supported. With
+// MD5 and SHA-1 an attacker could make a certificate with the same hash.
 func sumLen(algorithm string) int {
 	switch algorithm {
 	case "sha-256":

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// split cuts an offer or an answer into the session's section and one for each m= line, and
-// returns the mids of the first BUNDLE group.
+// split returns the session section of an offer or an answer, then a section for each m=
+// line, and the mids of the first BUNDLE group.
 func split(b []byte) (sections []section, bundle []string, err error) {
 	if len(b) > maxOffer {
 		return nil, nil, ErrTooLarge
@@ -48,7 +48,7 @@ func split(b []byte) (sections []section, bundle []string, err error) {
 	return sections, bundle, nil
 }
 
-// trimEnd cuts the CRLF or LF off a line.
+// trimEnd removes the CRLF or LF of a line.
 func trimEnd(line []byte) []byte {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
 	return bytes.TrimSuffix(line, []byte{'\r'})
@@ -67,8 +67,8 @@ func newSection(value string) section {
 	return section{media: Media{Kind: f[0], Protocol: f[2], Format: f[3]}, port: f[1]}
 }
 
-// setAttribute notes one a= line. Of an attribute that comes twice in a section
-// the first one counts, except fingerprints, of which there may be several.
+// setAttribute sets the value of one a= line. If an attribute appears twice in a section,
+// the first one is used, except fingerprints and candidates, of which there may be several.
 func (s *section) setAttribute(value string) {
 	name, v, _ := strings.Cut(value, ":")
 	switch name {
@@ -111,8 +111,8 @@ func setFirst(field *string, v string) {
 	}
 }
 
-// dataChannel returns which section is the first data channel, or -1. Port zero
-// means that it is switched off, unless it only waits for its bundle.
+// dataChannel returns the index of the first data channel, or -1. A section with port zero
+// is switched off, unless it has a=bundle-only.
 // https://www.rfc-editor.org/rfc/rfc8841.html#section-4
 func dataChannel(media []section) int {
 	return slices.IndexFunc(media, func(s section) bool {
@@ -123,8 +123,8 @@ func dataChannel(media []section) int {
 	})
 }
 
-// dataFormat is the format of a data channel. In drafts before RFC 8841 the format was the
-// SCTP port, and an attribute said what it is for; browsers until 2019 and some other
+// dataFormat is the format of a data channel. In drafts before RFC 8841 the format is the
+// SCTP port, and an attribute names the application. Browsers until 2019 and some other
 // stacks write
 //
 //	m=application <port> DTLS/SCTP <SCTP port>
@@ -147,13 +147,13 @@ func validMedia(m *Media) bool {
 	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol) && (m.Codec == "" || isProtocol(m.Codec))
 }
 
-// isProtocol reports whether s is tokens with slashes between.
+// isProtocol reports whether s consists of tokens with slashes between them.
 func isProtocol(s string) bool {
 	return len(s) <= maxToken && !slices.ContainsFunc(strings.Split(s, "/"), func(p string) bool { return !isToken(p) })
 }
 
-// isToken reports whether s is an SDP token of bearable length: printable ASCII
-// without spaces, quotes, brackets, colons, slashes, backslashes and the like.
+// isToken reports whether s is an SDP token of at most maxToken bytes: printable ASCII
+// without spaces and without characters such as quotes, brackets, colons and slashes.
 // https://www.rfc-editor.org/rfc/rfc8866.html#section-9
 func isToken(s string) bool {
 	return s != "" && len(s) <= maxToken && all(s, func(c byte) bool {
@@ -161,7 +161,7 @@ func isToken(s string) bool {
 	})
 }
 
-// isICE reports whether s is between low and high ice-chars.
+// isICE reports whether s consists of low to high ice-chars.
 // https://www.rfc-editor.org/rfc/rfc8839.html#section-5.4
 func isICE(s string, low, high int) bool {
 	return len(s) >= low && len(s) <= high && all(s, func(c byte) bool {
