@@ -15,60 +15,61 @@ const (
 
 	defaultMaxPaths = 32
 
-	// silence is how long the selected path must have been silent before a
-	// check without USE-CANDIDATE from elsewhere moves the selection. Firefox
-	// nominates once and never again, so its NAT rebinding is known by such a
-	// check only; a multi-homed client that is alive must not flap.
+	// silence is how long the selected path must have been silent before a check without
+	// USE-CANDIDATE from another address moves the selection. Firefox nominates only once, so
+	// the agent learns of its NAT rebinding only by such a check. But the selection must not
+	// move back and forth for a client with several addresses.
 	silence = time.Second
 
-	// trial is how long a selection that left a proved path for an unproved one
-	// may go without a proof: then it goes back. A check can be replayed by whoever
-	// has seen it, and a record be forged by the peer.
+	// trial is how long a selection that left a proved path for an unproved one may last
+	// without a proof; then it goes back. Anyone who has seen a check can replay it, and the
+	// peer can forge the source address of a record.
 	trial = time.Second
 
-	// wariness is how long the selected path must have been silent, after a trial
-	// has failed, before a check alone moves the selection again. A peer that
-	// lives checks at least every 5.1 s (Firefox).
+	// wariness is how long the selected path must have been silent, after a trial has
+	// failed, before a check alone moves the selection again. A live peer sends a check at
+	// least every 5.1 s (Firefox).
 	wariness = 6 * time.Second
 )
 
-// A Config says who the peer is and how long to wait for it.
+// A Config configures an Agent.
 type Config struct {
-	// Local are our credentials, Remote the peer's. A lite agent never uses
-	// Remote.Pwd. An empty Remote.Ufrag accepts any.
+	// Local are the credentials of this end, Remote those of the peer. A lite agent does
+	// not use Remote.Pwd. An empty Remote.Ufrag accepts every fragment.
 	Local, Remote Credentials
 
-	// PendingTimeout is how long to wait for the first valid check. Zero means
-	// 30 s.
+	// PendingTimeout limits the wait for the first valid check. Zero means 30 s.
 	PendingTimeout time.Duration
 
-	// ConsentTimeout is how long after its last valid check, or answer to a
-	// challenge, a path may be sent to, and a peer lives. Zero means 30 s.
+	// ConsentTimeout is how long after the last valid check of a path, or the last answer
+	// to a challenge, datagrams may be sent to it; and how long after the last one of any
+	// path the agent expires. Zero means 30 s.
 	ConsentTimeout time.Duration
 
-	// Secret must be random and unknown to every peer; agents may share it.
-	// Challenges are made from it and from Local.Ufrag, which is an agent's own.
-	// Without it the agent never asks: no address is proved but by [Agent.Proved].
+	// Secret must be random and unknown to every peer. Several agents may share it:
+	// challenges are computed from it and from Local.Ufrag, which differs between agents.
+	// Without Secret the agent sends no challenges, and only [Agent.Proved] proves an
+	// address.
 	Secret *[32]byte
 
-	// MaxPaths is how many addresses are remembered. One more evicts the one
-	// whose last check is oldest: an unproved one if there is one, and never
+	// MaxPaths limits the number of addresses that the agent remembers. For one more it
+	// removes the one whose last check is oldest: an unproved one if there is one, and never
 	// the selected one. Zero means 32; less than 2 means 2.
 	MaxPaths int
 }
 
-// A Verdict is what Answer made of a request.
+// A Verdict is the result of Answer for a request.
 type Verdict uint8
 
 const (
 	WrongUsername    Verdict = iota // not for this agent, or not from its peer: no answer
-	WrongIntegrity                  // made without our password: no answer
-	TooShort                        // shorter than its answer would be: no answer
+	WrongIntegrity                  // made without this agent's password: no answer
+	TooShort                        // shorter than the answer would be: no answer
 	UnknownAttribute                // refused with 420
 	RoleConflict                    // refused with 487
-	Checked                         // granted; the selection is as before
-	Moved                           // granted; the selection is new
-	NumVerdicts                     // how many there are, for a table of counters
+	Checked                         // granted; the selection has not changed
+	Moved                           // granted; the selection has changed
+	NumVerdicts                     // the number of verdicts, for a table of counters
 )
 
 // Granted reports whether the request was a valid check.
@@ -78,15 +79,14 @@ func (v Verdict) Granted() bool { return v == Checked || v == Moved }
 type Stats struct {
 	Checks  uint64 // valid checks
 	Moves   uint64 // changes of the selection, the first one included
-	Evicted uint64 // paths forgotten because there were too many
-	Refused uint64 // times MaySend said no
+	Evicted uint64 // paths removed because of MaxPaths
+	Refused uint64 // times MaySend returned false
 }
 
-// An Agent is the lite agent that faces one peer. Its owner calls it with the
-// time; it is not safe for concurrent use.
+// An Agent is the lite agent for one peer. It is not safe for concurrent use.
 type Agent struct {
-	paths    []Path // newest check first
-	selected int    // index in paths; meaningless while paths is empty
+	paths    []Path // the path with the newest check first
+	selected int    // index in paths; not valid while paths is empty
 	consent  time.Duration
 	checked  time.Time // the last valid check on any path; zero before the first
 	until    time.Time // when the trial of the selection ends; zero if there is none
@@ -110,7 +110,7 @@ func New(now time.Time, c Config) *Agent {
 	return a
 }
 
-// Init makes a an agent that waits for its peer's first check.
+// Init initializes a in place, as New does.
 func (a *Agent) Init(now time.Time, c Config) {
 	*a = Agent{
 		secret:      c.Secret,
@@ -123,16 +123,16 @@ func (a *Agent) Init(now time.Time, c Config) {
 	}
 }
 
-// Answer verifies r, which came from from to our address local, and appends the
-// response to b. A request that is not the peer's leaves b as it is. The
+// Answer verifies r, which arrived from the address from at the address local of this end,
+// and appends the response to b. If the request is not of the peer, b is unchanged. The
 // response must leave from local.
 //
-// A valid check is remembered as a path. It is selected if it nominates itself
-// with USE-CANDIDATE, if it is the first, or if nothing was heard on the
-// selected path for more than a second. But records count for more than checks,
-// which can be replayed: a path with a record in the last second gives way to a
-// record from the nominated one only. A selection that has left a proved path is on
-// trial: it goes back after a second without a proof.
+// A valid check makes its address a path. The path is selected if the check nominates it
+// with USE-CANDIDATE, if it is the first path, or if nothing has arrived on the selected path
+// for more than a second. But records have more weight than checks, which can be replayed:
+// if a record has arrived on the selected path in the last second, only a record from the
+// nominated path moves the selection. A selection that has left a proved path is on trial:
+// it goes back after a second without a proof.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
 		return b, WrongUsername
@@ -144,8 +144,8 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 		return b, WrongIntegrity
 	}
 
-	// A refused check changes nothing here. We keep the controlled role that a
-	// lite agent has: it is the peer that switches.
+	// A refused check changes nothing here. A lite agent keeps the controlled role: the peer
+	// must switch.
 	// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5.1
 	start := len(b)
 	verdict := Checked
@@ -157,8 +157,8 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 	default:
 		b = r.appendSuccess(b, a.local.Pwd, from)
 	}
-	// With fragments of our length a request is always the longer one; with
-	// shorter ones of a caller it might not be, and then we would amplify.
+	// With username fragments of NewCredentials a request is always longer than its response.
+	// With shorter fragments of the caller the response could be longer, and would amplify.
 	size := len(b) - start
 	if size > len(r.msg.Raw) {
 		return b[:start], TooShort

@@ -11,55 +11,55 @@ import (
 // ChallengeLen is the length of a challenge in bytes.
 const ChallengeLen = 16
 
-// When the selected path is asked for a proof.
+// When the agent sends a challenge to the selected path.
 const (
-	// askInterval is the time between questions to an unproved path.
+	// askInterval is the time between challenges to an unproved path.
 	askInterval = 250 * time.Millisecond
 
-	// A proved path is asked again when its last answer is older than half of
-	// ConsentTimeout and something was sent there since, or when its last check is that
-	// old: every twelfth of ConsentTimeout, until it answers. If it does not within half
+	// A proved path gets challenges again when its last answer is older than half of
+	// ConsentTimeout and something was sent to it since, or when its last check is that old:
+	// every twelfth of ConsentTimeout, until it answers. If it does not answer within half
 	// of ConsentTimeout, it is not proved any more.
 	askShare = 12
 
-	// fresh is how long the same bytes are asked, and stale how long after the last time
-	// an answer to them counts. One who had the address before may know older ones.
+	// fresh is how long the same challenge is sent, and stale how long after its last
+	// sending an answer to it counts. A former user of the address may know older
+	// challenges.
 	fresh = 5 * time.Second
 	stale = 10 * time.Second
 
-	// reserve is what other datagrams leave to the question of a path that was not
-	// asked yet: a HEARTBEAT in a record is 81 bytes.
+	// reserve is the number of bytes that other datagrams leave for the first challenge to a
+	// path: a HEARTBEAT in a record has 81 bytes.
 	reserve = 96
 )
 
-// A challenge is what the selected path was asked last.
+// A challenge is the last challenge that was sent to the selected path.
 type challenge struct {
 	bytes    [ChallengeLen]byte
-	to       netip.AddrPort // zero if nothing is asked
-	number   uint64         // of challenges made
-	asked    time.Time      // the last time that it was sent
-	drawn    time.Time      // the first time
-	since    time.Time      // the first time that this path was asked without an answer
-	answered time.Time      // the last proof, by whatever path
-	held     bool           // it may not be sent before something comes
+	to       netip.AddrPort // the path; zero if no answer is expected
+	number   uint64         // number of challenges so far
+	asked    time.Time      // when it was sent last
+	drawn    time.Time      // when it was sent first
+	since    time.Time      // when this path got the first challenge without an answer
+	answered time.Time      // time of the last proof, by any path
+	held     bool           // it may not be sent before a datagram arrives
 }
 
-// Ask makes the agent ask for proofs from now on: NextChallenge has a time. Before
-// the session can carry a challenge there is none.
+// Ask makes the agent send challenges from now on: NextChallenge returns a time. Call it
+// when the session can carry challenges.
 func (a *Agent) Ask() {
 	if a.secret != nil {
 		a.asks = true
 	}
 }
 
-// NextChallenge returns when the selected path is to be asked for a proof of its
-// address; zero means never. The owner calls Challenge then, and sends the bytes
-// there.
+// NextChallenge returns when a challenge must be sent to the selected path; zero means
+// never. Then the caller calls Challenge and sends the bytes to the path.
 func (a *Agent) NextChallenge() time.Time {
 	if !a.asks || len(a.paths) == 0 || a.ask != nil && a.ask.held {
 		return time.Time{}
 	}
-	s, c := &a.paths[a.selected], a.ask // which is not nil once s was asked or proved
+	s, c := &a.paths[a.selected], a.ask // ask is not nil if s has got a challenge or is proved
 	switch {
 	case a.unasked(s):
 		return s.checked
@@ -73,14 +73,15 @@ func (a *Agent) NextChallenge() time.Time {
 	return s.checked.Add(a.consent / 2)
 }
 
-// unasked reports whether p is an unproved path that was not asked yet and can be.
+// unasked reports whether p is an unproved path that has not got a challenge yet and may
+// get one.
 func (a *Agent) unasked(p *Path) bool {
 	return a.asks && p != nil && !p.proved && (a.ask == nil || a.ask.to != p.Remote)
 }
 
-// Challenge returns bytes that nobody can know who does not get what is sent to the
-// selected path, and reports whether a datagram of n bytes with them may go there now.
-// The same bytes are asked for a few seconds, until they are answered or the selection moves.
+// Challenge returns bytes that only a receiver at the selected path can know, for a datagram
+// of n bytes. ok says whether the datagram may be sent to the path now. The bytes stay the
+// same for 5 s, until they are answered or the selection moves.
 func (a *Agent) Challenge(now time.Time, n int) (b [ChallengeLen]byte, ok bool) {
 	if !a.asks || len(a.paths) == 0 {
 		return [ChallengeLen]byte{}, false
@@ -107,9 +108,9 @@ func (a *Agent) asking() *challenge {
 	return a.ask
 }
 
-// draw returns the challenge of that number for an address. Who does not know the
-// secret cannot tell it from random bytes, whatever challenges he has seen; half a sum
-// cannot be extended.
+// draw returns the challenge with a number for an address. Without the secret nobody can
+// distinguish it from random bytes, also with knowledge of other challenges. It is half of
+// a hash, so it cannot be extended.
 func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
 	var in [32 + 8 + 16 + 2 + ufragLen]byte
 	copy(in[:], a.secret[:])
@@ -122,18 +123,18 @@ func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
 	return [ChallengeLen]byte(sum[:])
 }
 
-// Answered takes a challenge that came back under the session's keys, and reports
-// whether it is the one that was asked last. Whoever answers it has got what was sent to
-// the path that was asked, wherever the answer came from: so that path's address is
-// proved, and consents to be sent to. If that path is the selected one, a move is
-// complete, and other addresses have to be proved again.
+// Answered processes a challenge that came back, encrypted with the session's keys. It
+// returns true if b is the last challenge that was sent. Then the peer has received what was
+// sent to that path, from whatever address the answer came: the address of the path is
+// proved, and the answer counts as consent. If the path is the selected one, a move is
+// complete, and other addresses must be proved again.
 func (a *Agent) Answered(now time.Time, b []byte) bool {
 	c := a.ask
 	if c == nil || now.Sub(c.asked) > stale || subtle.ConstantTimeCompare(b, c.bytes[:]) != 1 {
 		return false
 	}
 	i := a.index(c.to)
-	c.to = netip.AddrPort{} // no path's: an answer counts once
+	c.to = netip.AddrPort{} // an answer counts only once
 	if i < 0 {
 		return false
 	}
@@ -142,8 +143,8 @@ func (a *Agent) Answered(now time.Time, b []byte) bool {
 	return true
 }
 
-// Proved tells the agent that an address is proved by other means: something came that
-// answers what was sent there and nowhere else.
+// Proved tells the agent that an address is proved in another way: the peer has answered
+// something that was sent only to this address.
 func (a *Agent) Proved(now time.Time, remote netip.AddrPort) {
 	i := a.index(remote)
 	if i < 0 {
@@ -174,14 +175,14 @@ func (a *Agent) prove(now time.Time, i int) {
 	}
 }
 
-// refill notes that something came, so a challenge that had to wait may go.
+// refill notes that a datagram has arrived, so that a challenge that had to wait may be sent.
 func (a *Agent) refill() {
 	if a.ask != nil {
 		a.ask.held = false
 	}
 }
 
-// lapse forgets the proof of the selected path if it was asked for another and has not
+// lapse removes the proof of the selected path if it has got further challenges and has not
 // answered for half of ConsentTimeout.
 func (a *Agent) lapse(now time.Time) {
 	c := a.ask

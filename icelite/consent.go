@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Heard tells the agent of a datagram of n bytes that is not STUN. authentic
-// means that only the peer can have sent it: it opened under the session's
-// keys. Such a datagram selects its path if that was nominated, or if the selected one
-// has sent none for more than a second. It proves no address: only [Agent.Answered]
-// and [Agent.Proved] do. A datagram from an address that is no path is nothing.
+// Heard tells the agent of a datagram of n bytes that is not STUN. authentic means that only
+// the peer can have sent it, because it was decrypted with the session's keys. Such a
+// datagram selects its path if the path was nominated, or if no authentic datagram has
+// arrived on the selected path for more than a second. It does not prove the address: only
+// [Agent.Answered] and [Agent.Proved] do. The agent ignores datagrams from addresses without
+// a path.
 //
-// A proof belongs to one address. It lasts until another address of the peer is
-// proved and selected, until there was no check for ConsentTimeout, or until a
-// challenge was not answered.
+// A proof is for one address. It lasts until another address of the peer is proved and
+// selected, until there was no check for ConsentTimeout, or until a challenge was not
+// answered.
 func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
 	i := a.index(from)
 	if i < 0 {
@@ -27,11 +28,11 @@ func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool)
 	}
 }
 
-// MaySend reports whether a datagram of n bytes may go to to, and accounts it
-// if so. It may while the last valid check from there, or the last answer to a
-// challenge that was sent there, is younger than ConsentTimeout, and, until the
-// address is proved, while no more than three times the bytes that came from it go
-// back. Responses to checks are accounted by Answer.
+// MaySend reports whether a datagram of n bytes may be sent to an address. If so it counts
+// the bytes. There must have been a valid check from the address, or an answer to a
+// challenge that was sent there, within ConsentTimeout. If the address is not proved, at most
+// three times as many bytes may be sent to it as have arrived from it. Answer counts
+// responses to checks.
 func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 	p := a.Path(to)
 	if a.unasked(p) && !p.mayTake(n+reserve) {
@@ -50,9 +51,9 @@ func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
 	return true
 }
 
-// Deadline returns when Advance must be called: when a trial of the selection
-// ends, or when the agent expires unless a valid check comes before. NextChallenge has
-// a time of its own, and Advance comes before Challenge.
+// Deadline returns when Advance must be called: when a trial of the selection ends, or when
+// the agent expires if no valid check arrives before. It does not include NextChallenge. Call
+// Advance before Challenge.
 func (a *Agent) Deadline() time.Time {
 	if a.OnTrial() && a.until.Before(a.expiry()) {
 		return a.until
@@ -67,9 +68,9 @@ func (a *Agent) expiry() time.Time {
 	return a.checked.Add(a.consent)
 }
 
-// Advance reports whether the agent has expired: no valid check ever came in
-// PendingTimeout, or neither one nor an answer to a challenge for ConsentTimeout. A
-// selection whose trial is over goes back.
+// Advance reports whether the agent has expired: no valid check has arrived within
+// PendingTimeout, or neither a valid check nor an answer to a challenge for ConsentTimeout.
+// Advance also moves back a selection whose trial is over.
 func (a *Agent) Advance(now time.Time) (expired bool) {
 	a.lapse(now)
 	if a.OnTrial() && !now.Before(a.until) {
@@ -78,8 +79,8 @@ func (a *Agent) Advance(now time.Time) (expired bool) {
 	return !now.Before(a.expiry())
 }
 
-// LastCheck returns when the last valid check or answer to a challenge came, on
-// whatever path; zero means never. Browsers check every 2.5 to 5 seconds.
+// LastCheck returns when the last valid check or answer to a challenge arrived, on any path;
+// zero means never. Browsers send a check every 2.5 to 5 seconds.
 func (a *Agent) LastCheck() time.Time { return a.checked }
 
 // Stats returns the counters.

@@ -12,22 +12,22 @@ const (
 	minUfragLen = 4
 	maxUfragLen = 256
 
-	// The fragment stands in each check and not in its answer, so a long one makes a
-	// check pay for more. A page may send one check and no other for 5 s (Firefox):
-	// three times the 172 bytes of that are its answer and three ClientHellos, so two
-	// may be lost. Against guessing 12 would do.
+	// The fragment is in each check and not in its answer, so with a long fragment more bytes
+	// may be sent back. A page may send one check and no other for 5 s (Firefox): three times
+	// its 172 bytes are enough for the answer and three ClientHellos, of which two may be
+	// lost. 12 characters would be enough against guessing.
 	ufragLen = 80
 	pwdLen   = 24 // 144 bits; "at least 128 bits" are required
 )
 
-// Credentials are the username fragment and the password of one side. They
-// serve one session.
+// Credentials are the username fragment and the password of one end. They are for one
+// session.
 type Credentials struct {
 	Ufrag, Pwd string
 }
 
-// NewCredentials draws new credentials from random, which must be
-// cryptographically strong.
+// NewCredentials makes new credentials from random, which must be a secure source of random
+// bytes.
 func NewCredentials(random io.Reader) (Credentials, error) {
 	// The standard base64 alphabet is exactly the set of ice-chars.
 	var raw [(ufragLen + pwdLen) * 6 / 8]byte

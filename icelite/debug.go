@@ -2,7 +2,7 @@ package icelite
 
 import "strconv"
 
-// String names d as a counter would be named.
+// String returns the name of d, for a counter.
 func (d Drop) String() string {
 	names := [NumDrops]string{
 		DropNone:          "none",
@@ -18,7 +18,7 @@ func (d Drop) String() string {
 	return names[d]
 }
 
-// String names v as a counter would be named.
+// String returns the name of v, for a counter.
 func (v Verdict) String() string {
 	names := [NumVerdicts]string{
 		WrongUsername:    "wrong username",

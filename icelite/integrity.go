@@ -11,7 +11,7 @@ import (
 // and cannot change it; a check comes every few seconds, so all agents of a
 // shard share this one.
 //
-// SHA-1 is what STUN demands. HMAC does not rest on its collision resistance.
+// STUN needs SHA-1. HMAC does not depend on its collision resistance.
 type hmacSHA1 struct {
 	hash hash.Hash
 	pad  [sha1.BlockSize]byte
@@ -31,8 +31,8 @@ func (h *hmacSHA1) begin(key string) {
 
 func (h *hmacSHA1) write(b []byte) { h.hash.Write(b) }
 
-// end returns the MAC, a view that the next begin overwrites. key must be the
-// one of begin.
+// end returns the MAC, a view that the next begin overwrites. key must be the same as for
+// begin.
 func (h *hmacSHA1) end(key string) []byte {
 	inner := h.hash.Sum(h.sum[:0])
 	h.setKey(key, 0x5c)
@@ -56,8 +56,8 @@ func (h *hmacSHA1) setKey(key string, with byte) {
 	}
 }
 
-// message returns MESSAGE-INTEGRITY's value for the message whose bytes before
-// that attribute are b. The length in the header counts as if the message ended
+// message returns the value of MESSAGE-INTEGRITY for the message whose bytes before this
+// attribute are b. The length in the header counts as if the message ended
 // with MESSAGE-INTEGRITY. The result is a view.
 // https://www.rfc-editor.org/rfc/rfc8489.html#section-14.5
 func (h *hmacSHA1) message(key string, b []byte) []byte {
@@ -70,8 +70,7 @@ func (h *hmacSHA1) message(key string, b []byte) []byte {
 	return h.end(key)
 }
 
-// verify reports, in constant time, whether the request was made by one who
-// knows pwd.
+// verify reports, in constant time, whether the sender of the request knows pwd.
 func (r *Request) verify(pwd string) bool {
 	want := r.mac.message(pwd, r.msg.Raw[:r.covered])
 	return subtle.ConstantTimeCompare(want, r.integrity) == 1

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// amplification is how many times the bytes that came from an unproved address
-// may go back to it.
+// amplification limits the bytes sent to an unproved address, as a multiple of the bytes that
+// have arrived from it.
 const amplification = 3
 
-// A Path is an address of the peer from which a valid check came. It belongs to
-// its Agent and stays where it is only until the next Answer.
+// A Path is an address of the peer from which a valid check has arrived. The Agent owns it;
+// a pointer to it is valid until the next Answer.
 type Path struct {
 	Remote netip.AddrPort
-	Local  netip.Addr // where the last check came to; answers leave from it
+	Local  netip.Addr // address of this end at which the last check arrived; datagrams leave from it
 
 	checked  time.Time // the last valid check, or answer to a challenge: consent
 	recorded time.Time // the last authentic record
@@ -24,15 +24,16 @@ type Path struct {
 	left      bool // the selection came from it, to one that is on trial
 }
 
-// Proved reports whether the peer has answered what was sent to the path and nowhere
-// else. A check proves the password and a record the peer, and neither proves the
-// address: their source can be forged, by the peer itself too.
+// Proved reports whether the address is proved: the peer has answered something that was
+// sent only to this path. A check proves that the sender knows the password, and a record
+// that it is the peer. Neither proves the address, because their source addresses can be
+// forged, also by the peer.
 func (p *Path) Proved() bool { return p.proved }
 
-// Checked returns when the last valid check or answer to a challenge came.
+// Checked returns when the last valid check or answer to a challenge arrived.
 func (p *Path) Checked() time.Time { return p.checked }
 
-// heard returns when the last valid check or authentic record came.
+// heard returns when the last valid check or authentic record arrived.
 func (p *Path) heard() time.Time {
 	if p.recorded.After(p.checked) {
 		return p.recorded
@@ -40,24 +41,25 @@ func (p *Path) heard() time.Time {
 	return p.checked
 }
 
-// speaking is how long after its last record a path is surely in use.
+// speaking is how long after its last record a path counts as in use.
 const speaking = 2 * time.Second
 
 func (p *Path) speaks(now time.Time) bool {
 	return now.Sub(p.recorded) <= speaking
 }
 
-// restart forgets what the path was: consent was lost, and the address may have
-// become someone else's.
+// restart resets the state of the path: consent was lost, and the address may now belong to
+// someone else.
 func (p *Path) restart() {
 	p.unprove()
 	p.recorded = time.Time{}
 }
 
-// unprove makes the path one like any other, which has got nothing yet.
+// unprove makes the path unproved, with no bytes counted.
 func (p *Path) unprove() { p.in, p.out, p.proved = 0, 0, false }
 
-// account notes a check and its answer. They do not make a proved path be asked again.
+// account counts the bytes of a check and its answer. They do not cause a challenge to a
+// proved path.
 func (p *Path) account(in, out int) {
 	if !p.proved {
 		p.in += int64(in)
@@ -65,7 +67,7 @@ func (p *Path) account(in, out int) {
 	}
 }
 
-// mayTake reports whether n bytes more may go to the path.
+// mayTake reports whether n more bytes may be sent to the path.
 func (p *Path) mayTake(n int) bool {
 	return p.proved || p.out+int64(n) <= amplification*p.in
 }

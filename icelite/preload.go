@@ -1,8 +1,8 @@
 package icelite
 
-// Preload reads what Selected, MaySend and Heard will read, so that it is in the
-// processor's cache when they are called soon: first the agent itself, in a second
-// step the selected path. The result means nothing, but must be used.
+// Preload reads the memory that Selected, MaySend and Heard need, so that it is in the
+// processor's cache when they are called soon after: step 0 reads the agent, step 1 the
+// selected path. The result has no meaning, but must be used.
 func (a *Agent) Preload(step int) int {
 	if step == 0 || len(a.paths) == 0 {
 		return len(a.paths) + a.selected + int(a.consent)

@@ -22,7 +22,7 @@ const (
 	headerLen   = 20
 	magicCookie = 0x2112a442
 
-	typeRequest = 0x0001 // Binding request; the only type that is ever answered
+	typeRequest = 0x0001 // Binding request; the only type that is answered
 	typeSuccess = 0x0101 // Binding success response
 	typeError   = 0x0111 // Binding error response
 
@@ -30,17 +30,16 @@ const (
 	integrityLen   = 20
 	fingerprintLen = 4
 
-	// maxAttributes bounds what one request may carry. Chromium sends 7,
-	// Firefox 6.
+	// maxAttributes limits the attributes of one request. Chromium sends 7, Firefox 6.
 	maxAttributes = 32
 )
 
-// IsSTUN reports whether b is a STUN message by its first byte, which is how
-// STUN and DTLS share a port.
+// IsSTUN reports whether the first byte of b is that of a STUN message. It distinguishes STUN
+// from DTLS on the same port.
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7
 func IsSTUN(b []byte) bool { return len(b) > 0 && b[0] <= 3 }
 
-// A Drop is the reason why a datagram gets no answer before any key is tried.
+// A Drop says why Parse refuses a datagram.
 type Drop uint8
 
 const (
@@ -50,12 +49,12 @@ const (
 	DropNoFingerprint             // FINGERPRINT is missing, not last, or wrong
 	DropNoIntegrity               // MESSAGE-INTEGRITY is missing or has a wrong length
 	DropNoUsername                // USERNAME is missing or not two fragments
-	NumDrops                      // how many there are, for a table of counters
+	NumDrops                      // the number of reasons, for a table of counters
 )
 
-// A Request reads Binding requests, one after another, in the same memory. One
-// Request serves all agents of a shard. The zero value is ready to use; the
-// first Parse allocates what later ones reuse.
+// A Request reads Binding requests, one after the other, in the same memory. One Request is
+// enough for all agents of a shard. The zero value is ready to use. The first Parse
+// allocates memory that later ones use again.
 type Request struct {
 	msg stun.Message // Raw is the caller's buffer
 	mac hmacSHA1
@@ -68,9 +67,9 @@ type Request struct {
 	controlled    bool
 }
 
-// Parse makes every check of b that needs no key. Unless it returns DropNone
-// the request must not be used. The request is a view of b: it is valid until b
-// changes or Parse is called again.
+// Parse reads b and makes all checks that need no key. If it does not return DropNone, do not
+// use the request. The request is a view of b: it is valid until b changes or Parse is
+// called again.
 func (r *Request) Parse(b []byte) Drop {
 	r.reset()
 	if d := checkFrame(b); d != DropNone {
@@ -83,16 +82,15 @@ func (r *Request) Parse(b []byte) Drop {
 	return r.readAttributes()
 }
 
-// LocalUfrag returns the first half of USERNAME: the fragment of the agent that
-// is asked, ours. It is a view.
+// LocalUfrag returns the first half of USERNAME, a view: the username fragment of this end's
+// agent.
 func (r *Request) LocalUfrag() []byte { return r.local }
 
-// RemoteUfrag returns the second half of USERNAME: the fragment of the agent
-// that asks. It is a view.
+// RemoteUfrag returns the second half of USERNAME, a view: the username fragment of the peer.
 func (r *Request) RemoteUfrag() []byte { return r.remote }
 
-// UseCandidate reports whether the request nominates its address. It means
-// nothing before Answer has verified the request.
+// UseCandidate reports whether the request nominates its address. Do not rely on it before
+// Answer has verified the request.
 func (r *Request) UseCandidate() bool { return r.useCandidate }
 
 func (r *Request) reset() {
@@ -107,10 +105,9 @@ func (r *Request) reset() {
 	r.useCandidate, r.controlled = false, false
 }
 
-// checkFrame checks the header, that the attributes fill the message exactly,
-// and FINGERPRINT. The codec behind Parse would find most of this too, but it
-// describes each error in a new string, and a stranger's bytes must not
-// allocate.
+// checkFrame checks the header, that the attributes fill the message exactly, and
+// FINGERPRINT. The STUN package that Parse uses would find most errors, too, but it allocates
+// a string for each, and the bytes of a stranger must not allocate memory.
 func checkFrame(b []byte) Drop {
 	if len(b) < headerLen || len(b)%4 != 0 || b[0] > 3 {
 		return DropMalformed
@@ -157,13 +154,13 @@ func checkFingerprint(b []byte, last int) Drop {
 	return DropNone
 }
 
-// readAttributes picks out what the agent needs. It stops at MESSAGE-INTEGRITY:
-// what follows is not authenticated, and agents "MUST ignore all attributes
-// that follow MESSAGE-INTEGRITY", except FINGERPRINT, which is checked already,
-// and MESSAGE-INTEGRITY-SHA256, which a server that speaks SHA-1 does not need.
+// readAttributes reads the attributes that the agent needs. It stops at MESSAGE-INTEGRITY:
+// attributes after it are not authenticated, and agents "MUST ignore all attributes that
+// follow MESSAGE-INTEGRITY", except FINGERPRINT, which is checked already, and
+// MESSAGE-INTEGRITY-SHA256, which a server that uses SHA-1 does not need.
 // https://www.rfc-editor.org/rfc/rfc8489.html#section-9
 //
-// Of an attribute that comes twice the first one counts.
+// If an attribute appears twice, the first one is used.
 func (r *Request) readAttributes() Drop {
 	var username []byte
 	r.covered = headerLen
@@ -204,9 +201,9 @@ func (r *Request) splitUsername(username []byte) Drop {
 
 func ufragFits(b []byte) bool { return len(b) >= minUfragLen && len(b) <= maxUfragLen }
 
-// defined reports whether t is a comprehension-required attribute of STUN or
-// ICE. Those that have no meaning in a check are known but unexpected, and
-// ignored; any other one is unknown and refuses the check.
+// defined reports whether t is a comprehension-required attribute of STUN or ICE. The agent
+// ignores those that have no meaning in a check. It refuses a check with any other
+// comprehension-required attribute.
 func defined(t stun.AttrType) bool {
 	switch t {
 	case stun.AttrMappedAddress, stun.AttrUsername, stun.AttrMessageIntegrity,

@@ -22,11 +22,11 @@ const (
 	familyIPv6 = 0x02
 )
 
-// Responses are written by hand, not by the codec: their shape is fixed, and
-// nothing of them needs to outlive the append.
+// The functions below write responses without the STUN package: the form of a response is
+// fixed, and no object is needed.
 
-// appendSuccess appends the response to a check that is granted. It is 64 bytes
-// for an IPv4 address and 76 for an IPv6 one.
+// appendSuccess appends the response to a check that is granted. It has 64 bytes for an IPv4
+// address and 76 for an IPv6 address.
 func (r *Request) appendSuccess(b []byte, pwd string, from netip.AddrPort) []byte {
 	start := len(b)
 	b = r.appendHeader(b, typeSuccess)
@@ -34,9 +34,8 @@ func (r *Request) appendSuccess(b []byte, pwd string, from netip.AddrPort) []byt
 	return r.finish(b, start, pwd)
 }
 
-// appendError appends an error response. The reason phrase, which is for people
-// and which nobody would see, stays empty so that no error is longer than the
-// request.
+// appendError appends an error response. The reason phrase is empty, because nobody would see
+// it, and an error must not be longer than the request.
 func (r *Request) appendError(b []byte, pwd string, code uint32) []byte {
 	start := len(b)
 	b = r.appendHeader(b, typeError)
@@ -87,8 +86,8 @@ func (r *Request) appendXORMappedAddress(b []byte, from netip.AddrPort) []byte {
 	return b
 }
 
-// finish completes the message at b[start:] with MESSAGE-INTEGRITY under our
-// own password and FINGERPRINT.
+// finish completes the message at b[start:] with MESSAGE-INTEGRITY, computed with this end's
+// password, and FINGERPRINT.
 func (r *Request) finish(b []byte, start int, pwd string) []byte {
 	sum := r.mac.message(pwd, b[start:])
 	b = appendAttr(b, stun.AttrMessageIntegrity, integrityLen)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// check makes from the newest path and reports whether it became the selected
-// one, or the selected one changed its local address.
+// check makes from the newest path. It returns true if the path is selected now and was not
+// before, or if the selected path has another local address now.
 func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request) (moved bool) {
 	first := len(a.paths) == 0
 	asks := first || r.useCandidate || now.Sub(a.paths[a.selected].heard()) > silence
@@ -25,8 +25,8 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	if moves {
 		a.choose(now, 0)
 	}
-	// A path that is in use keeps its local address by the same rule as the
-	// selection itself: a server with two addresses may be asked at both.
+	// The local address of the selected path changes by the same rule as the selection: a
+	// server with two addresses may get checks at both.
 	if moves || a.selected != 0 {
 		p.Local = local
 	}
@@ -34,14 +34,14 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	return moved
 }
 
-// nominate notes that path i asked to be selected.
+// nominate notes that path i was nominated.
 func (a *Agent) nominate(i int) {
 	for j := range a.paths {
 		a.paths[j].nominated = j == i
 	}
 }
 
-// yields reports whether the selected path gives way to a check from the newest one.
+// yields reports whether a check on the newest path may move the selection to it.
 func (a *Agent) yields(now time.Time) bool {
 	s := &a.paths[a.selected]
 	switch {
@@ -53,8 +53,9 @@ func (a *Agent) yields(now time.Time) bool {
 	return !s.proved || !a.wary || now.Sub(s.heard()) > wariness
 }
 
-// choose selects path i. If it is unproved and the one before was not, that is a
-// trial; one that is under way goes on, and has failed if the selection returns.
+// choose selects path i. If path i is unproved and the selected path before was proved, a
+// trial begins. A trial that has begun continues; if the selection goes back, the trial has
+// failed.
 func (a *Agent) choose(now time.Time, i int) {
 	from, to := &a.paths[a.selected], &a.paths[i]
 	switch {
@@ -77,7 +78,7 @@ func (a *Agent) record(now time.Time, i int) {
 	p.recorded = now
 	switch {
 	case i == a.selected:
-		// The answer to a challenge is one that we asked for: an idle peer stays idle.
+		// The answer to a challenge does not count here: an idle peer sends it, too.
 		if p.proved && !a.ask.answered.Equal(now) {
 			a.wary = false
 		}
@@ -87,11 +88,12 @@ func (a *Agent) record(now time.Time, i int) {
 	}
 }
 
-// OnTrial reports whether the selection has left a proved path for one that still
-// has to be: a proof of that ends the trial.
+// OnTrial reports whether the selection has left a proved path for a path that is not proved
+// yet. A proof of the new path ends the trial.
 func (a *Agent) OnTrial() bool { return !a.until.IsZero() }
 
-// takeBack ends a trial that has failed. The selection goes back if it still may.
+// takeBack ends a trial that has failed. The selection goes back to the path that it has
+// left, if that still has consent.
 func (a *Agent) takeBack(now time.Time) {
 	a.until, a.wary = time.Time{}, true
 	for i := range a.paths {
@@ -103,29 +105,29 @@ func (a *Agent) takeBack(now time.Time) {
 	}
 }
 
-// Holds reports whether from is the peer's and in use: a record came from there in the
-// last two seconds, or it is proved and was heard from not longer ago than a peer that
-// lives is silent.
+// Holds reports whether the peer uses the address from: a record has arrived from it in the
+// last two seconds, or it is proved and a check or a record has arrived from it in the last
+// six seconds. A live peer is not silent for longer.
 func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
 	return p != nil && (p.proved && now.Sub(p.heard()) <= wariness || p.speaks(now))
 }
 
-// Speaks reports whether a record came from there in the last two seconds.
+// Speaks reports whether a record has arrived from the address in the last two seconds.
 func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
 	return p != nil && p.speaks(now)
 }
 
-// Lives reports whether from is the peer's as far as can be known: a record came from
-// there in the last two seconds, or it is proved and a check or a record came in the last
-// half of ConsentTimeout, in which a peer that lives checks three times.
+// Lives reports whether the peer probably still has the address from: a record has arrived
+// from it in the last two seconds, or it is proved and a check or a record has arrived from
+// it in the last half of ConsentTimeout, in which a live peer sends three checks.
 func (a *Agent) Lives(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
 	return p != nil && (p.proved && now.Sub(p.heard()) <= a.consent/2 || p.speaks(now))
 }
 
-// newest moves the path of from to the front, or makes a new one there.
+// newest moves the path of from to the front of paths, or adds a new path there.
 func (a *Agent) newest(from netip.AddrPort) {
 	i := a.index(from)
 	if i < 0 {
@@ -143,7 +145,7 @@ func (a *Agent) newest(from netip.AddrPort) {
 	}
 }
 
-// index returns where the path of from is, or -1.
+// index returns the index of the path of from, or -1.
 func (a *Agent) index(from netip.AddrPort) int {
 	for i := range a.paths {
 		if a.paths[i].Remote == from {
@@ -153,7 +155,7 @@ func (a *Agent) index(from netip.AddrPort) int {
 	return -1
 }
 
-// room returns the index of a place for a new path, evicting one if it must.
+// room returns the index for a new path. If there are MaxPaths it removes one.
 func (a *Agent) room() int {
 	if len(a.paths) < a.maxPaths {
 		a.paths = append(a.paths, Path{})
@@ -173,8 +175,7 @@ func (a *Agent) room() int {
 	return victim
 }
 
-// Selected returns the path to send to. There is one from the first valid check
-// on.
+// Selected returns the path to send to, and false before the first valid check.
 func (a *Agent) Selected() (Path, bool) {
 	if len(a.paths) == 0 {
 		return Path{}, false
@@ -193,7 +194,7 @@ func (a *Agent) Paths() iter.Seq[*Path] {
 	}
 }
 
-// Path returns the path of from, or nil if no valid check ever came from there.
+// Path returns the path of from, or nil if there is none.
 func (a *Agent) Path(from netip.AddrPort) *Path {
 	if i := a.index(from); i >= 0 {
 		return &a.paths[i]
