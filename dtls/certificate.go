@@ -20,9 +20,9 @@ const (
 	serialBits          = 128
 )
 
-// A Certificate is what we prove our side of a connection with: a self-signed
-// ECDSA P-256 certificate and its key. It is immutable, and several servers may
-// share one, so that a page may move between them.
+// A Certificate is the certificate of this end: a self-signed ECDSA P-256 certificate and its
+// key. It never changes, and several servers may share one, so that a page may move between
+// them.
 type Certificate struct {
 	der      []byte
 	key      *ecdsa.PrivateKey
@@ -32,13 +32,12 @@ type Certificate struct {
 // ErrCertificate is wrapped by the errors of [ParseCertificatePEM].
 var ErrCertificate = errors.New("dtls: not one ECDSA P-256 certificate with its key")
 
-// GenerateCertificate makes a new key and a certificate that lasts a year.
+// GenerateCertificate makes a new key and a certificate that is valid for a year.
 func GenerateCertificate(now time.Time) (*Certificate, error) {
 	return GenerateCertificateUntil(now, now.Add(certificateLifetime))
 }
 
-// GenerateCertificateUntil makes a new key and a certificate that lasts until
-// notAfter.
+// GenerateCertificateUntil makes a new key and a certificate that is valid until notAfter.
 func GenerateCertificateUntil(now, notAfter time.Time) (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,7 +63,7 @@ func GenerateCertificateUntil(now, notAfter time.Time) (*Certificate, error) {
 	return newCertificate(der, key)
 }
 
-// newCertificate checks that key belongs to the certificate.
+// newCertificate returns an error if key is not the key of the certificate.
 func newCertificate(der []byte, key *ecdsa.PrivateKey) (*Certificate, error) {
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -76,8 +75,8 @@ func newCertificate(der []byte, key *ecdsa.PrivateKey) (*Certificate, error) {
 	return &Certificate{der: der, key: key, notAfter: leaf.NotAfter}, nil
 }
 
-// ParseCertificatePEM reads what PEM wrote: one certificate and one private key,
-// in either order. Other blocks are ignored.
+// ParseCertificatePEM reads the PEM blocks of a certificate and its private key, in either
+// order, as PEM writes them. It ignores other blocks.
 func ParseCertificatePEM(b []byte) (*Certificate, error) {
 	var der []byte
 	var key *ecdsa.PrivateKey
@@ -121,7 +120,7 @@ func parseKey(block *pem.Block) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// PEM returns certificate and private key. Keep it secret.
+// PEM returns the certificate and the private key as PEM blocks. Keep them secret.
 func (c *Certificate) PEM() ([]byte, error) {
 	key, err := x509.MarshalPKCS8PrivateKey(c.key)
 	if err != nil {
@@ -136,8 +135,8 @@ func (c *Certificate) PEM() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Fingerprint returns the SHA-256 fingerprint that goes into the answer.
+// Fingerprint returns the SHA-256 fingerprint, for an offer or an answer.
 func (c *Certificate) Fingerprint() Fingerprint { return fingerprintOf(c.der) }
 
-// NotAfter returns when the certificate ends.
+// NotAfter returns the end of the certificate's validity.
 func (c *Certificate) NotAfter() time.Time { return c.notAfter }

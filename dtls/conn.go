@@ -10,27 +10,28 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// Record numbers of epoch 1 are shared with pion, which seals its Finished
-// under the same key. A number used twice would give the key away, so the
-// numbers are split: pion may use 0 to 31, and the handshake fails before it
-// takes another; we start at 32 and, until the handshake is done, stop at 63,
-// as far as a few SCTP handshake packets need to go.
+// Conn and pion use the same key for records of epoch 1, because pion encrypts its Finished
+// with it. A record number that is used twice would reveal the key, so the numbers are
+// divided: pion may use 0 to 31, and the handshake fails before it needs another. Conn begins
+// at FirstRecord and, until the handshake is done, stops at MaxBeforeDone, which is enough for
+// a few packets of the SCTP handshake.
 const (
 	FirstRecord   = 32
 	MaxBeforeDone = 63
 )
 
-// What a record adds to its plaintext.
+// Sizes of the parts of a record. MaxOverhead is the largest number of bytes that a record
+// adds to its plaintext.
 const (
 	tagLen      = 16
 	explicitLen = 8                                // the part of a GCM nonce that is sent
 	MaxOverhead = headerLen + explicitLen + tagLen // 37, with AES-128-GCM
-	epochOfData = 1                                // the only epoch that ever carries data
+	epochOfData = 1                                // the only epoch that carries data
 	nonceLen    = 12
 	aadLen      = 13
 )
 
-// maxFailures is how many forgeries one key may be tried with.
+// maxFailures is the largest number of forged records that are tried with one key.
 // https://www.rfc-editor.org/rfc/rfc9147.html#section-4.5.3
 const maxFailures = 1 << 36
 
@@ -41,10 +42,8 @@ var (
 	ErrTooLarge  = errors.New("dtls: plaintext is larger than a record may be")
 )
 
-// A Conn is the record layer of one peer: epoch 1 of one DTLS 1.2 connection,
-// both directions. The zero value is ready for Init.
-//
-// It belongs to whoever owns the peer: one goroutine at a time.
+// A Conn is the record layer of one peer: epoch 1 of one DTLS 1.2 connection, in both
+// directions. The zero value is ready for Init. A Conn is not safe for concurrent use.
 type Conn struct {
 	sealer, opener cipher.AEAD
 	next, limit    uint64 // the number Seal uses next, and the first it may not use
@@ -57,10 +56,9 @@ type Conn struct {
 	drops          Drops
 }
 
-// Init gives c its keys. isClient says whether we are the DTLS client, and
-// first is the first record number we may use, [FirstRecord] beside a [Handshake].
-// Until Done a client may seal up to number [MaxBeforeDone], a server nothing,
-// and neither opens anything.
+// Init gives c its keys. isClient says whether this end is the DTLS client. first is the first
+// record number that Seal uses: [FirstRecord] after a [Handshake]. Before Done a client may
+// seal records up to number [MaxBeforeDone], a server none, and neither opens records.
 func (c *Conn) Init(k *Keys, isClient bool, first uint64) {
 	*c = Conn{chacha: k.Suite.chacha(), next: first, limit: first}
 	c.setOpener(k, isClient)
@@ -105,7 +103,7 @@ func newAEAD(s Suite, key *[chachaKeyLen]byte) cipher.AEAD {
 	return aead
 }
 
-// Done tells c that the handshake is over and the peer's Finished verified.
+// Done tells c that the handshake is over and the peer's Finished is verified.
 func (c *Conn) Done() {
 	c.done = true
 	c.limit = maxNumber + 1
@@ -114,13 +112,13 @@ func (c *Conn) Done() {
 // Ready reports whether Init was called.
 func (c *Conn) Ready() bool { return c.sealer != nil }
 
-// Drops returns how many records Open refused, by cause.
+// Drops returns the number of records that Open refused, by cause.
 func (c *Conn) Drops() *Drops { return &c.drops }
 
-// Open authenticates and decrypts one record, raw as [Records] yields it, in
-// place. The plaintext is a view of raw and is empty, not nil, for an empty
-// record. When drop is not DropNone, there is none, and raw may be spoiled;
-// at [DropFailures] the owner must close the connection.
+// Open authenticates and decrypts one record in place. raw is Record.Raw of [Records]. The
+// plaintext is a view of raw; for an empty record it is empty and not nil. If drop is not
+// DropNone, there is no plaintext, and the content of raw may have changed. At [DropFailures]
+// close the connection.
 func (c *Conn) Open(raw []byte) (plain []byte, t ContentType, drop Drop) {
 	r, drop := parseRecord(raw)
 	if drop == DropNone {
@@ -155,7 +153,7 @@ func (c *Conn) open(r Record) ([]byte, Drop) {
 	c.setAAD(r.Raw, len(sealed)-tagLen)
 	plain, err := c.opener.Open(sealed[:0], c.nonce[:], sealed, c.aad[:])
 	if err != nil {
-		// Invalid records are dropped in silence, so that a forger learns nothing.
+		// Invalid records get no answer, so that an attacker learns nothing.
 		// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.1.2.7
 		c.failures++
 		return nil, DropAuth
@@ -164,18 +162,19 @@ func (c *Conn) open(r Record) ([]byte, Drop) {
 	return plain, DropNone
 }
 
-// Reserve appends room for what Seal puts before the plaintext.
+// Reserve appends room for the bytes that Seal writes before the plaintext.
 func (c *Conn) Reserve(b []byte) []byte {
 	var room [headerLen + explicitLen]byte
 	return append(b, room[:headerLen+c.explicitLen()]...)
 }
 
-// Overhead returns how many bytes a record adds to its plaintext, 16 of them
-// behind it.
+// Overhead returns the number of bytes that a record adds to its plaintext; 16 of them are
+// after it.
 func (c *Conn) Overhead() int { return headerLen + c.explicitLen() + tagLen }
 
-// Seal turns b[start:], the room made by Reserve and the plaintext behind it,
-// into a record, in place if b has 16 bytes of capacity left.
+// Seal encrypts the plaintext in b[start:], which begins with the room of Reserve, to a record.
+// It works in place if b has 16 bytes of capacity left. The errors are ErrNotDone,
+// ErrExhausted and ErrTooLarge.
 func (c *Conn) Seal(b []byte, start int, t ContentType) ([]byte, error) {
 	plainAt := start + headerLen + c.explicitLen()
 	n := len(b) - plainAt
@@ -195,8 +194,8 @@ func (c *Conn) Seal(b []byte, start int, t ContentType) ([]byte, error) {
 	putRecordNumber(r, epochOfData, c.next)
 	binary.BigEndian.PutUint16(r[offLength:], uint16(c.explicitLen()+n+tagLen))
 	if !c.chacha {
-		// The number is unique under the key by construction; a random nonce is
-		// unique only by luck. https://www.rfc-editor.org/rfc/rfc5288.html#section-3
+		// The record number is used only once with the key; a random nonce might be used
+		// twice. https://www.rfc-editor.org/rfc/rfc5288.html#section-3
 		copy(r[headerLen:], r[offEpoch:offEpoch+explicitLen])
 	}
 	c.setNonce(&c.sealIV, r[headerLen:], c.next)

@@ -1,22 +1,22 @@
 package dtls
 
-// A Drop says why a record, or a part of one, went no further. Bad input is not
-// an error: it is counted and forgotten.
+// A Drop says why a record, or a part of one, was dropped. Bad input is not an error: it is
+// counted and dropped.
 type Drop uint8
 
 // Causes of a drop.
 const (
 	DropNone      Drop = iota // not dropped
-	DropMalformed             // a length or a field that cannot be
+	DropMalformed             // an invalid length or field
 	DropVersion               // neither DTLS 1.2 nor 1.0 in the record header
-	DropEpoch                 // plaintext after the handshake, or an epoch that never comes
-	DropType                  // a content type that has no business in this epoch
-	DropEarly                 // sealed data before the peer's Finished was verified
-	DropReplay                // a number seen before, or too old to tell
-	DropAuth                  // the AEAD refused it
-	DropFailures              // too many refused: the keys are worn out, close
+	DropEpoch                 // plaintext after the handshake, or an epoch above 1
+	DropType                  // a content type that is not valid in this epoch
+	DropEarly                 // encrypted data before the peer's Finished was verified
+	DropReplay                // a record number that was used before, or is too old to know
+	DropAuth                  // the AEAD refused the record
+	DropFailures              // the AEAD has refused too many records: close the connection
 	DropFragment              // a handshake fragment that contradicts an earlier one
-	DropFull                  // a bound was reached: fragments, bytes, early records
+	DropFull                  // a limit was reached: fragments, bytes, early records
 	dropCount
 )
 
@@ -34,7 +34,7 @@ func (d Drop) String() string {
 // Drops counts drops by cause: Drops[DropReplay], and so on.
 type Drops [dropCount]uint32
 
-// Total returns the drops of every cause.
+// Total returns the sum over all causes.
 func (d *Drops) Total() (n uint64) {
 	for _, v := range d[DropNone+1:] {
 		n += uint64(v)

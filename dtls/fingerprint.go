@@ -13,7 +13,7 @@ import (
 // equal fingerprints compare equal with ==.
 // https://www.rfc-editor.org/rfc/rfc8122.html#section-5
 type Fingerprint struct {
-	size uint8 // bytes of sum; the size tells the algorithm
+	size uint8 // bytes of sum; each algorithm has another size
 	sum  [sha512.Size]byte
 }
 
@@ -21,8 +21,8 @@ type Fingerprint struct {
 // wrong length.
 var ErrFingerprint = errors.New("dtls: fingerprint is not a SHA-256, SHA-384 or SHA-512 hash")
 
-// ParseFingerprint takes the name of a hash function in any case, as SDP spells
-// it, and its sum. MD5 and SHA-1 are refused.
+// ParseFingerprint returns the fingerprint with the name of a hash function as in SDP, in
+// upper or lower case, and its sum. It refuses MD5 and SHA-1.
 func ParseFingerprint(algorithm string, sum []byte) (Fingerprint, error) {
 	var want int
 	switch strings.ToLower(algorithm) {
@@ -51,8 +51,7 @@ func fingerprintOf(certDER []byte) Fingerprint {
 	return f
 }
 
-// Matches reports whether f is the hash of this certificate. The zero
-// Fingerprint matches none.
+// Matches reports whether f is the hash of a certificate. The zero Fingerprint matches none.
 func (f Fingerprint) Matches(certDER []byte) bool {
 	var sum [sha512.Size]byte
 	switch f.size {

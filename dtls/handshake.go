@@ -18,60 +18,62 @@ const (
 	defaultTimeout = 10 * time.Second
 	defaultMTU     = 1200
 
-	// flightInterval is when pion repeats a flight for the first time, under new
-	// record numbers. A Repeater is quicker, but to a browser its bytes are replays:
-	// they do not make it send its own lost Finished again. These do.
+	// flightInterval is the time after which pion repeats a flight for the first time, with
+	// new record numbers. A Repeater is quicker, but a browser drops its datagrams as
+	// replays, and does not send its own lost Finished again because of them.
 	flightInterval = 100 * time.Millisecond
 
 	maxHandshakeNumber = FirstRecord - 1 // highest number pion may use in epoch 1
 )
 
-// Errors a Failed event may carry, beside those of pion and those of the peer's
-// messages, such as [ErrPeer].
+// Errors of a Failed event. Other errors of it are those of pion, and those for messages of
+// the peer, such as [ErrPeer].
 var (
-	// ErrRecordNumbers means that somebody made the handshake repeat its last
-	// flight until the numbers set aside for it were used up.
+	// ErrRecordNumbers means that the handshake has used all its record numbers, because the
+	// peer or an attacker made it repeat its last flight too often.
 	ErrRecordNumbers = errors.New("dtls: handshake used up its record numbers")
 	// ErrStopped means that Stop was called.
 	ErrStopped = errors.New("dtls: handshake was stopped")
 	// ErrTimeout means that the handshake took longer than HandshakeConfig.Timeout.
 	ErrTimeout = errors.New("dtls: handshake timed out")
-	// ErrNoAnswer is an ErrTimeout of a DTLS client to which the peer never answered.
+	// ErrNoAnswer is the ErrTimeout of a DTLS client whose peer never answered.
 	ErrNoAnswer = fmt.Errorf("%w: the peer never answered our ClientHello; "+
 		"a peer that can only be the DTLS client must offer a=setup:active", ErrTimeout)
-	// ErrNoHello is an ErrTimeout of a DTLS server to which no client came.
+	// ErrNoHello is the ErrTimeout of a DTLS server whose peer never sent a ClientHello.
 	ErrNoHello = fmt.Errorf("%w: the peer, which is the DTLS client, never sent a ClientHello", ErrTimeout)
 
 	errKeyLog = errors.New("dtls: pion logged secrets that do not belong to this handshake")
 )
 
-// A HandshakeConfig says how to shake hands.
+// A HandshakeConfig configures a handshake.
 type HandshakeConfig struct {
-	// Certificate is ours. It must be set.
+	// Certificate is the certificate of this end. It must be set.
 	Certificate *Certificate
-	// Client says that we are the DTLS client, a=setup:active.
+	// Client says that this end is the DTLS client, a=setup:active.
 	Client bool
-	// Peer holds the fingerprints of the offer. The certificate of the peer must
-	// match one of them; with none, every handshake fails.
+	// Peer has the fingerprints of the offer. The certificate of the peer must match one of
+	// them. If Peer is empty, every handshake fails.
 	Peer []Fingerprint
-	// SRTP offers use_srtp although no media follows: Chromium offers it itself,
-	// and some peers fail without it. As a client we then fail with a peer that
-	// does not select a profile; only a new connection can try without.
+	// SRTP offers use_srtp although no media follows: Chromium offers it, too, and some
+	// peers fail without it. A client with SRTP fails if the peer does not select a profile;
+	// to try without SRTP needs a new connection.
 	SRTP bool
-	// Timeout limits the whole handshake. Zero means 10 s.
+	// Timeout limits the time of the whole handshake. Zero means 10 s.
 	Timeout time.Duration
-	// MTU limits the datagrams we send. Zero means 1200, which is also the most.
+	// MTU limits the size of the datagrams to send, in bytes. Zero means 1200, which is also
+	// the limit.
 	MTU int
-	// KeyLog receives the secrets in NSS key log format. Debugging only.
+	// KeyLog, if not nil, gets the secrets in the NSS key log format. It is for debugging
+	// only.
 	KeyLog io.Writer
-	// Gate limits how many handshakes compute at once. Nil is no limit.
+	// Gate limits the number of handshakes that compute at a time. Nil means no limit.
 	Gate Gate
-	// Emit takes the events, in order and one at a time, from goroutines of the
-	// handshake. It must not block for long; it may take the lock under which
-	// the owner calls Receive and Stop, which take none.
+	// Emit is called with the events, in order and one at a time, by goroutines of the
+	// handshake. It must not block for long. It may take the lock under which the owner
+	// calls Receive and Stop, because these take no lock that is held during Emit.
 	Emit func(HandshakeEvent)
 
-	given func([]byte) // tests: called with what pion is given of a datagram
+	given func([]byte) // for tests: called with the part of a datagram that pion gets
 }
 
 // An EventKind says what happened in a handshake.
@@ -79,63 +81,62 @@ type EventKind uint8
 
 // Events. A handshake ends with exactly one of Done and Failed.
 const (
-	Flight    EventKind = iota + 1 // Datagram is to be sent
+	Flight    EventKind = iota + 1 // send Datagram
 	KeysReady                      // Keys are known, and the peer's certificate is the right one
-	Done                           // the peer's Finished is verified
-	Failed                         // Err says why
+	Done                           // the handshake is over: the peer's Finished is verified
+	Failed                         // the handshake has failed: see Err
 )
 
 func (k EventKind) String() string {
 	return [...]string{"none", "Flight", "KeysReady", "Done", "Failed"}[k]
 }
 
-// A HandshakeEvent is what a handshake tells its owner, who owns its memory.
+// A HandshakeEvent is an event of a handshake. The receiver owns its memory.
 //
-// KeysReady comes before the flight with our Finished. A client may then seal
-// at once, since it has verified certificate and signature (False Start,
-// https://www.rfc-editor.org/rfc/rfc7918.html), as [Conn] allows: a little, and
-// nothing is opened before Done.
+// KeysReady comes before the flight with this end's Finished. After KeysReady a client may
+// seal a few records, because it has verified the certificate and the signature (False Start,
+// https://www.rfc-editor.org/rfc/rfc7918.html). [Conn] opens no record before Done.
 type HandshakeEvent struct {
 	Kind     EventKind
 	Datagram []byte // Flight
-	// First marks the first datagram of a flight that was not sent before:
-	// [Repeater.Set] it; [Repeater.Add] those that follow without First.
+	// First marks the first datagram of a new flight, for [Repeater.Set]. The datagrams
+	// after it without First are for [Repeater.Add].
 	First bool
-	// Again marks pion's own repetition of a flight, under new record numbers:
-	// send it, do not store it.
+	// Again marks a flight that pion repeats, with new record numbers. Send it, but do not
+	// give it to the Repeater.
 	Again bool
 	Keys  *Keys // KeysReady
 	Err   error // Failed
 }
 
-// A Gate limits how many handshakes compute at once, so that others who need the
-// processor do not stand behind all that run. Those that wait for the peer are not
-// inside.
+// A Gate limits the number of handshakes that compute at a time, so that other work does not
+// wait for all of them. Handshakes that wait for the peer do not count.
 type Gate chan struct{}
 
 // NewGate returns a gate for n handshakes.
 func NewGate(n int) Gate { return make(Gate, n) }
 
-// A Handshake is one run of the DTLS handshake. Its methods may be called from
-// any goroutine, and under any lock.
+// A Handshake is one run of the DTLS handshake. Its methods may be called from any goroutine
+// and with any lock held.
 type Handshake struct {
 	config  HandshakeConfig
 	pipe    *pipe
 	stopped atomic.Bool
 	costly  atomic.Bool
 
-	mu      sync.Mutex // held while events go out, so that they go in order
+	mu      sync.Mutex // held while events are emitted, so that they are in order
 	screen  screen
 	known   *secrets   // nil until pion has logged them
 	proved  bool       // pion has authenticated the peer
-	keys    bool       // KeysReady has gone
-	over    bool       // Done or Failed has gone
-	cause   error      // why we made pion fail
-	last    flightMark // the newest that has been sent
-	numbers uint64     // of the epoch-0 records that have been sent
+	keys    bool       // KeysReady was emitted
+	over    bool       // Done or Failed was emitted
+	cause   error      // why this package made pion fail
+	last    flightMark // newest part of a flight that was sent
+	numbers uint64     // number of epoch-0 records that were sent
 }
 
-// StartHandshake starts a handshake. A client's first flight is emitted at once.
+// StartHandshake starts a handshake. A client emits its first flight at once. The handshake
+// ends by itself, at the latest after Timeout.
 func StartHandshake(c HandshakeConfig) *Handshake {
 	c.Timeout = or(c.Timeout, defaultTimeout)
 	c.MTU = min(or(c.MTU, defaultMTU), defaultMTU)
@@ -146,21 +147,21 @@ func StartHandshake(c HandshakeConfig) *Handshake {
 	return h
 }
 
-// Receive gives the handshake what a [Sieve] let pass of a datagram. It copies
-// b and never blocks; false means that b was dropped, because the queue is full
-// or the handshake over.
+// Receive gives the handshake the output of a [Sieve] for a datagram. It copies b and never
+// blocks. It returns false if b was dropped, because the queue is full or the handshake is
+// over.
 func (h *Handshake) Receive(b []byte) bool { return len(b) > 0 && h.pipe.deliver(b) }
 
-// Stop ends the handshake, whose goroutines return soon. If it was not over, a
-// Failed event with [ErrStopped] follows, and no other. An Emit that has already
-// begun is not undone.
+// Stop ends the handshake; its goroutines return soon after. If the handshake was not over, a
+// Failed event with [ErrStopped] follows, and no other. An Emit that has begun before
+// continues.
 func (h *Handshake) Stop() {
 	h.stopped.Store(true)
 	h.pipe.finish()
 }
 
-// Costly reports whether the peer has shown a certificate of its offer whose key costs far
-// more to verify a signature with than P-256's: ECDSA with P-384 or P-521.
+// Costly reports whether the peer has sent a certificate of its offer with a key of ECDSA with
+// P-384 or P-521. To verify its signature takes much more time than with P-256.
 func (h *Handshake) Costly() bool { return h.costly.Load() }
 
 // run is the handshake's goroutine. pion's own two and their helpers return
@@ -173,7 +174,7 @@ func (h *Handshake) run() {
 	h.finish(err, ctx.Err() != nil)
 }
 
-// finish ends the handshake, which pion ended with err, late or in time.
+// finish ends the handshake after pion has returned err. late says that the time is over.
 func (h *Handshake) finish(err error, late bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +198,7 @@ func (h *Handshake) finish(err error, late bool) {
 	h.config.Emit(HandshakeEvent{Kind: Done})
 }
 
-// timeout says what was lacking when the time was over.
+// timeout returns the error for a handshake whose time is over.
 func (h *Handshake) timeout() error {
 	switch {
 	case h.screen.prev != 0:
@@ -208,7 +209,7 @@ func (h *Handshake) timeout() error {
 	return ErrNoHello
 }
 
-// shake runs pion's handshake to its end. pion calls verify on every way to it.
+// shake runs pion's handshake until it ends. A handshake that succeeds has called verify.
 func (h *Handshake) shake(ctx context.Context) error {
 	h.pipe.enter() // until pion reads
 	conn, err := newPionConn(h.pipe, &h.config, h.verify, keyLog{h})
@@ -221,10 +222,10 @@ func (h *Handshake) shake(ctx context.Context) error {
 	return nil
 }
 
-// verify is pion's VerifyConnection. As a client it runs after the signatures
-// are checked and before the secrets are logged and our Finished leaves, as a server
-// when the secrets are logged, the client's CertificateVerify and Finished have come,
-// and before our Finished leaves.
+// verify is pion's VerifyConnection. At a client pion calls it after it has checked the
+// signatures, before it logs the secrets and sends its Finished. At a server pion calls it
+// after it has logged the secrets and the client's CertificateVerify and Finished have
+// arrived, before it sends its Finished.
 func (h *Handshake) verify(s *pion.State) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -235,7 +236,7 @@ func (h *Handshake) verify(s *pion.State) error {
 	return h.ready()
 }
 
-// A keyLog takes the secrets from pion, and hands them on to the owner's key log.
+// A keyLog gets the secrets from pion, and writes them to HandshakeConfig.KeyLog.
 type keyLog struct{ *Handshake }
 
 func (h keyLog) Write(line []byte) (int, error) {
@@ -250,7 +251,7 @@ func (h keyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// secret takes a line of pion's key log.
+// secret processes a line of pion's key log.
 func (h *Handshake) secret(line []byte) error {
 	client, server := h.screen.clientHello.random, h.screen.serverHello.random
 	random, master, ok := parseKeyLog(line)
@@ -265,7 +266,7 @@ func (h *Handshake) secret(line []byte) error {
 	return h.ready()
 }
 
-// ready tells the owner of the keys once they are known and the peer is proved.
+// ready emits KeysReady once the keys are known and the peer is authenticated.
 func (h *Handshake) ready() error {
 	if h.known == nil || !h.proved {
 		return nil
@@ -282,7 +283,7 @@ func (h *Handshake) ready() error {
 	return nil
 }
 
-// fail notes why the handshake fails. The first reason stands.
+// fail notes why the handshake fails. Only the first call has an effect.
 func (h *Handshake) fail(err error) error {
 	if h.cause == nil {
 		h.cause = err
@@ -290,8 +291,8 @@ func (h *Handshake) fail(err error) error {
 	return h.cause
 }
 
-// read takes a datagram that pion reads, and appends what pion gets of it. An error
-// ends the handshake: the peer gets an alert.
+// read appends to b the part of a datagram that pion gets. An error ends the handshake, and
+// the peer gets an alert.
 func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -312,8 +313,8 @@ func (h *Handshake) read(b, datagram []byte) ([]byte, error) {
 	return b, h.fail(err)
 }
 
-// alert sends a fatal alert, unless our Finished has been sent: it could not be
-// sealed. read calls it once.
+// alert sends a fatal alert, unless this end's Finished was sent: after it the alert would
+// have to be encrypted. read calls alert once.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.2
 func (h *Handshake) alert() {
 	if h.over || h.stopped.Load() || h.last.finished {
@@ -325,9 +326,9 @@ func (h *Handshake) alert() {
 	h.config.Emit(HandshakeEvent{Kind: Flight, Datagram: b, Again: true})
 }
 
-// write takes what pion sends. Only plaintext records and sealed handshake
-// records with a number set aside for them leave; an alert or data under the
-// session keys would use up a number that is ours.
+// write processes a datagram that pion sends. It passes on plaintext records, and encrypted
+// handshake records with a number of pion's range. It drops alerts and data that are encrypted
+// with the session keys: their numbers could be numbers of Conn.
 func (h *Handshake) write(b []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -366,7 +367,7 @@ func (h *Handshake) write(b []byte) error {
 	return nil
 }
 
-// A flightMark says how far a handshake has come in what it sent.
+// A flightMark is a position in the flights that a handshake has sent.
 type flightMark struct {
 	flight   int // as numbered in https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 	position int // message_seq and offset of the newest plaintext fragment, plus one
@@ -374,10 +375,10 @@ type flightMark struct {
 	finished bool
 }
 
-// before reports whether there is something in m that is not in f.
+// before reports whether m is after f.
 func (f flightMark) before(m flightMark) bool { return f != m }
 
-// after returns f moved on by a record that is about to leave.
+// after returns the position after record r, which is about to be sent.
 func (f flightMark) after(r Record, client bool) flightMark {
 	switch {
 	case r.Epoch != 0:

@@ -9,8 +9,8 @@ import (
 // A Suite is a TLS cipher suite.
 type Suite uint16
 
-// The suites we negotiate, all with ephemeral keys and an AEAD, which is also
-// what False Start demands: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
+// The suites that a handshake negotiates. All have ephemeral keys and an AEAD, as False Start
+// requires: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
 const (
 	// https://www.rfc-editor.org/rfc/rfc5289.html#section-3.2
 	ECDSAWithAES128GCM Suite = 0xc02b
@@ -46,8 +46,8 @@ const (
 	chachaIVLen  = 12
 )
 
-// Keys are what a finished key exchange leaves: a key and a fixed nonce part
-// for each direction. One value serves both sides.
+// Keys are the result of a key exchange: a key and a fixed part of the nonce for each
+// direction. The same value is for both ends.
 type Keys struct {
 	Suite    Suite
 	client   [chachaKeyLen]byte // write key of the DTLS client
@@ -56,10 +56,11 @@ type Keys struct {
 	serverIV [chachaIVLen]byte
 }
 
-// ErrSuite is returned for a suite that is none of ours.
+// ErrSuite is returned by DeriveKeys for any other suite.
 var ErrSuite = errors.New("dtls: cipher suite is not supported")
 
-// DeriveKeys expands a master secret. Neither randoms nor master secret are kept.
+// DeriveKeys computes the keys from a master secret and the randoms of both ends. The Keys do
+// not contain these.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-6.3
 func DeriveKeys(s Suite, master, clientRandom, serverRandom []byte) (*Keys, error) {
 	if !s.aes() && !s.chacha() {
@@ -81,7 +82,7 @@ func DeriveKeys(s Suite, master, clientRandom, serverRandom []byte) (*Keys, erro
 	return k, nil
 }
 
-// prf is the TLS 1.2 pseudorandom function with SHA-256, n bytes of it.
+// prf returns n bytes of the TLS 1.2 pseudorandom function with SHA-256.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-5
 func prf(secret []byte, label string, seed []byte, n int) []byte {
 	labelSeed := append([]byte(label), seed...)

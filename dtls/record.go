@@ -33,7 +33,7 @@ const (
 	maxCiphertext = maxPlaintext + 2048
 )
 
-// A Record is one record of a datagram, still sealed if its epoch is not 0.
+// A Record is one record of a datagram. It is encrypted if its epoch is not 0.
 type Record struct {
 	Type   ContentType
 	Epoch  uint16
@@ -44,14 +44,14 @@ type Record struct {
 // Body returns the record without its header.
 func (r Record) Body() []byte { return r.Raw[headerLen:] }
 
-// IsDTLS reports whether the datagram b is DTLS rather than STUN or media.
+// IsDTLS reports whether the first byte of b is that of DTLS, and not of STUN or media.
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7
 func IsDTLS(b []byte) bool {
 	return len(b) > 0 && b[0] >= 20 && b[0] <= 63
 }
 
-// Records yields the records of a datagram in order. It stops before the first
-// that is malformed: shorter than its header says, or of another version.
+// Records yields the records of a datagram in order. It stops before the first malformed one,
+// which is shorter than its header says, or has another version.
 func Records(b []byte) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for {

@@ -6,17 +6,17 @@ import "time"
 const (
 	repeatFirst = 25 * time.Millisecond
 	repeatMax   = 400 * time.Millisecond
-	repeatCount = 12 // about 3.6 s with the default intervals; pion's own timer goes on
-	repeatParts = 8  // datagrams a flight may have
+	repeatCount = 12 // about 3.6 s with the default intervals; pion's own timer continues
+	repeatParts = 8  // largest number of datagrams of a flight
 )
 
-// A Repeater sends a stored flight again, byte for byte, at doubling intervals,
-// until it is stopped: a datagram lost early then costs 25 ms instead of the
-// peer's timer. Repeating the same bytes uses no record number twice for
-// different plaintexts, and a peer that already has them drops them as replays.
+// A Repeater sends a stored flight again, byte for byte, at intervals that double, until it is
+// stopped. So a lost datagram costs 25 ms instead of the peer's timeout. The same bytes do not
+// use a record number for different plaintexts, and a peer that has them drops them as
+// replays.
 //
-// The zero value is idle. Fields may be set at any time and count from the next
-// interval on. It belongs to whoever owns the peer.
+// The zero value is idle. The fields may be set at any time, and have an effect from the next
+// interval on. A Repeater is not safe for concurrent use.
 //
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 type Repeater struct {
@@ -25,14 +25,14 @@ type Repeater struct {
 	Limit int           // repetitions of one flight; zero means 12
 
 	flight   [][]byte
-	sent     int // datagrams of the current repetition that Append has given out
+	sent     int // datagrams of the current repetition that Append has returned
 	count    int
 	interval time.Duration
 	due      time.Time
 }
 
-// Set stores a flight of one datagram, which has just been sent, in place of
-// whatever was stored. The Repeater keeps the slice.
+// Set replaces the stored flight by a flight of one datagram, which was sent just before. The
+// Repeater keeps the slice.
 func (r *Repeater) Set(now time.Time, datagram []byte) {
 	r.Stop()
 	r.flight = append(r.flight, datagram)
@@ -40,15 +40,15 @@ func (r *Repeater) Set(now time.Time, datagram []byte) {
 	r.due = now.Add(r.interval)
 }
 
-// Add stores a further datagram of the flight given to Set. A flight has at most
-// 8; one more is not repeated.
+// Add stores a further datagram of the flight of Set. A flight has at most 8 datagrams; further
+// ones are not repeated.
 func (r *Repeater) Add(datagram []byte) {
 	if len(r.flight) > 0 && len(r.flight) < repeatParts {
 		r.flight = append(r.flight, datagram)
 	}
 }
 
-// Stop forgets the flight.
+// Stop removes the flight: nothing is repeated any more.
 func (r *Repeater) Stop() {
 	clear(r.flight)
 	*r = Repeater{First: r.First, Max: r.Max, Limit: r.Limit, flight: r.flight[:0]}
@@ -57,10 +57,10 @@ func (r *Repeater) Stop() {
 // Active reports whether a flight is stored and will be sent again.
 func (r *Repeater) Active() bool { return !r.due.IsZero() }
 
-// Deadline returns when Append has something to say; zero means never.
+// Deadline returns when the next datagram is due; zero means never.
 func (r *Repeater) Deadline() time.Time { return r.due }
 
-// Append appends the next datagram that is due. Call it until b is unchanged.
+// Append appends the next datagram that is due to b. Call it until it returns b unchanged.
 func (r *Repeater) Append(now time.Time, b []byte) []byte {
 	if r.due.IsZero() || now.Before(r.due) {
 		return b

@@ -7,70 +7,69 @@ import (
 	"time"
 )
 
-// Bounds of a Sieve.
+// Limits of a Sieve.
 const (
-	maxEarly     = 8    // records that wait for Done: the first of SCTP, an alert
-	maxEarlyLen  = 4096 // and their bytes
+	maxEarly     = 8    // records that wait for Done: the first packets of SCTP, an alert
+	maxEarlyLen  = 4096 // bytes of these records
 	maxHeld      = 512  // bytes of Finished records that overtook their flight
-	maxFinished  = 128  // bytes of a sealed Finished; it takes 61 with AES-128-GCM
+	maxFinished  = 128  // bytes of an encrypted Finished; it has 61 with AES-128-GCM
 	maxHandshake = 2048 // bytes of a datagram while the handshake runs; browsers send 1200
 
-	// What pion has been given it may need again, for the queue to it may have been
-	// full: that many pieces in each interval, but no piece twice in one. A flight
-	// of a browser has five.
+	// pion may need a piece again, because the queue to it may have been full. This limits the
+	// pieces that pass again in each interval; the same piece passes only once in it. A
+	// flight of a browser has five pieces.
 	maxRepeats     = 8
 	repeatInterval = 50 * time.Millisecond
 
-	// A sealed handshake record costs an AEAD to tell whether it is authentic. An
-	// honest peer sends one, its Finished, and repeats that no sooner than after an
-	// interval.
+	// To check an encrypted handshake record costs an AEAD operation. An honest peer sends
+	// one, its Finished, and does not repeat it before an interval has passed.
 	maxSealed         = 8 // in each interval
 	maxSealedTogether = 2 // in one datagram
 )
 
-// A Sieve splits the peer's datagrams while the handshake runs. pion must not
-// see all that a stranger can send: a plaintext alert or a ChangeCipherSpec of two
-// bytes ends the handshake, a plaintext record with a high number makes it deaf to
-// all lower ones; versions of it were blocked by two application records, never
-// finished a message of overlapping fragments, or verified a signature again for
-// each fragment that came again. So to pion, by way of the handshake's screen, go
+// A Sieve filters the peer's datagrams while the handshake runs, because pion must not get
+// everything that a stranger can send. A plaintext alert or a ChangeCipherSpec of two bytes
+// ends pion's handshake. After a plaintext record with a high number pion ignores all records
+// with lower numbers. Some versions of pion were blocked by two application records, never
+// completed a message of overlapping fragments, or verified a signature again for each
+// repeated fragment. So the Sieve passes on to the handshake only
 //
-//   - handshake fragments of epoch 0, each byte of each message as one piece
-//     only, within bounds, in records with new numbers (they are not authenticated:
-//     the Finished messages cover what they carry, not their headers), and the same
-//     pieces again no more often than an honest peer repeats them;
-//   - ChangeCipherSpec and the sealed Finished, in that order and only once the
-//     peer's flight before them is complete, and few sealed records in a datagram
-//     and in a time.
+//   - handshake fragments of epoch 0, within limits, each byte of each message in one piece
+//     only, in records with new numbers (record numbers are not authenticated: the Finished
+//     messages cover the content, not the headers), and the same piece again not more often
+//     than an honest peer repeats it;
+//   - ChangeCipherSpec and the encrypted Finished, in this order and only after the peer's
+//     flight before them is complete, and only few encrypted records in a datagram and in an
+//     interval.
 //
-// Alerts and application data of epoch 1 wait until the owner opens them, after
-// Done. All else is dropped and counted.
+// Alerts and application data of epoch 1 wait until the owner opens them, after Done. All
+// other records are dropped and counted.
 //
-// The zero value is ready. A Sieve is owned like its peer, and thrown away when
-// the handshake is over.
+// The zero value is ready. A Sieve is not safe for concurrent use. It is not needed any more
+// when the handshake is over.
 type Sieve struct {
 	messages [maxMessages]message
-	declared int       // bytes of all messages, as their first pieces say
-	pieces   int       // of all messages, let through
-	number   uint64    // of the next epoch-0 record to pion
+	declared int       // bytes of all messages, according to their first pieces
+	pieces   int       // pieces of all messages that have passed
+	number   uint64    // number of the next epoch-0 record for pion
 	ready    bool      // the flight before the peer's ChangeCipherSpec is complete
-	last     int       // message_seq of its last message, once ready
-	changed  bool      // a ChangeCipherSpec has come
-	passed   bool      // and pion has been given it
-	changes  uint32    // interval in which it was last
-	held     []byte    // sealed handshake records that wait for both
-	interval time.Time // begin of the interval that repeats and sealed are counted in
-	rounds   uint32    // number of that interval, from 1
-	repeats  int       // pieces that were let through again in it
-	sealed   int       // sealed handshake records that were taken in it
-	together int       // and those of this datagram
+	last     int       // message_seq of the last message of this flight, once ready
+	changed  bool      // a ChangeCipherSpec has arrived
+	passed   bool      // the ChangeCipherSpec has passed
+	changes  uint32    // interval in which it last passed
+	held     []byte    // encrypted handshake records that wait for ready and changed
+	interval time.Time // beginning of the interval in which repeats and sealed count
+	rounds   uint32    // number of this interval, from 1
+	repeats  int       // pieces that have passed again in this interval
+	sealed   int       // encrypted handshake records in this interval
+	together int       // encrypted handshake records in this datagram
 	early    [][]byte
-	earlyLen int // their bytes
+	earlyLen int // bytes of early
 	drops    Drops
 }
 
-// Append appends to b what pion may see of the datagram, which came now, for
-// [Handshake.Receive]; b unchanged means nothing.
+// Append appends to b the part of the datagram that passes, for [Handshake.Receive]. now is
+// when the datagram arrived. If nothing passes it returns b unchanged.
 func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 	if !now.Before(s.interval.Add(repeatInterval)) {
 		s.interval, s.repeats, s.sealed = now, 0, 0
@@ -95,7 +94,7 @@ func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 	return s.release(b)
 }
 
-// release appends what was held, once its time has come.
+// release appends the held records once they may pass.
 func (s *Sieve) release(b []byte) []byte {
 	if !s.ready || !s.changed {
 		return b
@@ -108,10 +107,10 @@ func (s *Sieve) release(b []byte) []byte {
 	return b
 }
 
-// Early yields the records that waited, oldest first, for [Conn.Open].
+// Early yields the records that wait for Done, oldest first, for [Conn.Open].
 func (s *Sieve) Early() iter.Seq[[]byte] { return slices.Values(s.early) }
 
-// Drops returns what was dropped, by cause.
+// Drops returns the number of dropped records and fragments, by cause.
 func (s *Sieve) Drops() *Drops { return &s.drops }
 
 func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
@@ -124,7 +123,7 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 		}
 		s.changed = true
 		if !s.passed {
-			return b, DropNone // release lets it through
+			return b, DropNone // release appends it
 		}
 		if !s.mayRepeat(&s.changes) {
 			return b, DropReplay
@@ -140,8 +139,7 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 	return b, DropType
 }
 
-// wait keeps a copy of a record until Done. The first ones are kept: the peer
-// repeats none of what follows its own channel's first packets.
+// wait keeps a copy of a record until Done. If there are too many, it keeps the first ones.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.1
 func (s *Sieve) wait(r Record) Drop {
 	if len(s.early) == maxEarly || s.earlyLen+len(r.Raw) > maxEarlyLen {
@@ -152,7 +150,7 @@ func (s *Sieve) wait(r Record) Drop {
 	return DropNone
 }
 
-// changeCipherSpec appends the one ChangeCipherSpec there is.
+// changeCipherSpec appends the only possible ChangeCipherSpec.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.1
 func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	start := len(b)
@@ -162,7 +160,8 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	return b
 }
 
-// finished lets a sealed handshake record pass, or holds it, if not too many have come.
+// finished passes on or holds an encrypted handshake record. It drops the record if there are
+// too many.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
@@ -180,8 +179,8 @@ func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	return b, DropNone
 }
 
-// mayRepeat reports whether something may be let through again, and notes it in last,
-// the interval in which that was let through last.
+// mayRepeat reports whether a piece may pass again. last is the interval in which the piece
+// passed last; mayRepeat updates it.
 func (s *Sieve) mayRepeat(last *uint32) bool {
 	if *last == s.rounds || s.repeats == maxRepeats {
 		return false
@@ -224,8 +223,8 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	return b, worst
 }
 
-// fragment appends that part of f which has not been let through. If all of f has,
-// the same piece may go again, as it may have been lost in the queue.
+// fragment appends the part of f that has not passed before. If all of f has passed, the same
+// piece may pass again, because it may have been lost in the queue.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
 		return b, DropFull
@@ -270,10 +269,9 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	return appendFragment(b, f, from, to), DropNone
 }
 
-// flightEnd returns the message_seq of the last message before the peer's
-// ChangeCipherSpec if it and all before it have come, and -1 otherwise. A server
-// ends with ServerHelloDone and then hears from us; a client ends with
-// CertificateVerify.
+// flightEnd returns the message_seq of the last message before the peer's ChangeCipherSpec if
+// this message and all before it have arrived, otherwise -1. The last message of a server is
+// ServerHelloDone, that of a client CertificateVerify.
 func (s *Sieve) flightEnd() int {
 	for i := range s.messages {
 		m := &s.messages[i]
