@@ -251,3 +251,29 @@ func TestOwnedEvents(t *testing.T) {
 	w.collect(w.client)
 	w.want(w.client, "chat: hi", "open") // and what has no bytes has none
 }
+
+// While a handler runs, the other link's shard owns the events after each datagram: what
+// it copied before is not copied again, and what comes next is.
+func TestEventsAreOwnedOnce(t *testing.T) {
+	w := open(t)
+	receive := func(text string) []byte {
+		w.send(w.server, chat, text)
+		b := w.server.Append(w.now, nil, channel.MaxPacket)
+		w.client.Receive(w.now, b)
+		return b
+	}
+	for _, text := range []string{"one", "two"} {
+		b := receive(text)
+		w.client.Own()
+		clear(b)
+	}
+	if n := testing.AllocsPerRun(10, w.client.Own); n != 0 {
+		t.Errorf("events that are owned take %v allocations", n)
+	}
+	w.collect(w.client)
+	b := receive("three")
+	w.client.Own()
+	clear(b)
+	w.collect(w.client)
+	w.want(w.client, "chat: one", "chat: two", "chat: three")
+}

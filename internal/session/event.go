@@ -48,7 +48,7 @@ const keptEvents = 32
 // Events appends what happened since the last call, in order, and forgets it.
 func (s *Session) Events(evs []Event) []Event {
 	evs = append(evs, s.events...)
-	s.events = emptied(s.events)
+	s.events, s.owned = emptied(s.events), 0
 	return evs
 }
 
@@ -65,10 +65,10 @@ func emptied[T any](evs []T) []T {
 func (s *Session) Pending() bool { return len(s.events) > 0 }
 
 // Own makes the events that Events would return independent of the datagrams they
-// came in.
+// came in. It copies each event once, however often it is called.
 func (s *Session) Own() {
-	for i := range s.events {
-		s.events[i].own()
+	for ; s.owned < len(s.events); s.owned++ {
+		s.events[s.owned].own()
 	}
 }
 

@@ -103,6 +103,7 @@ type Session struct {
 	mux    *channel.Mux
 	state  State
 	events []Event
+	owned  int // how many of events do not point into a datagram
 
 	// The link.
 	linked      bool
