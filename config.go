@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,8 +94,8 @@ type Config struct {
 	// servers can share one memory of used tokens. It must remember the id until the time
 	// until. It returns nil for a new id, auth.ErrReplayed for an id that it remembers,
 	// and another error if it does not know. The server refuses the client if there is
-	// an error. The goroutine of the HTTP request calls Spend.
-	Spend func(id string, until time.Time) error
+	// an error. ctx is that of the HTTP request, whose goroutine calls Spend.
+	Spend func(ctx context.Context, id string, until time.Time) error
 
 	// Authorize, if not nil, returns the Identity of the client that makes a request.
 	// Identity.Expires is the time at which the session ends. If Authorize returns an
@@ -116,9 +117,9 @@ type Config struct {
 	MaxConns int
 
 	// AdmitFull, if not nil, is called for a new client when the server has MaxConns
-	// sessions. If it returns true the server accepts the client. The goroutine of the
-	// HTTP request calls it.
-	AdmitFull func(Identity) bool
+	// sessions. If it returns true the server accepts the client. ctx is that of the HTTP
+	// request, whose goroutine calls it.
+	AdmitFull func(ctx context.Context, id Identity) bool
 
 	// Grace is how long a session may be interrupted before it ends with TimedOut. Zero
 	// means 30 s; negative means that an interruption ends the session. While more than

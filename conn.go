@@ -13,9 +13,11 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// Errors. The functions return them unwrapped, so a program can compare them with ==.
+// Errors. Find them with errors.Is.
 var (
-	// ErrClosed: the session is over or is being closed, or the server is closed.
+	// ErrClosed: the session is over or is being closed, or the server is closed. It is
+	// also net.ErrClosed, and the same value as ErrClosed of the packages client and
+	// rtcserver.
 	ErrClosed = channel.ErrClosed
 	// ErrUnknown: the table has no such channel.
 	ErrUnknown = channel.ErrUnknown

@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 	"testing"
@@ -170,7 +171,7 @@ func TestPanicsDuringOffersTakeNoPlaces(t *testing.T) {
 	broken := true
 	s := serve(t, Config{
 		Tokens: verifier, MaxConns: 5, RTC: rtcserver.Config{MaxPending: 5},
-		Spend: func(string, time.Time) error {
+		Spend: func(context.Context, string, time.Time) error {
 			if broken {
 				panic("the store is not there")
 			}

@@ -120,7 +120,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	if s.book.room(a.limit) {
 		return nil
 	}
-	if s.config.AdmitFull == nil || !s.config.AdmitFull(a.identity) {
+	if s.config.AdmitFull == nil || !s.config.AdmitFull(r.Context(), a.identity) {
 		return errFull()
 	}
 	a.limit = math.MaxInt
@@ -259,7 +259,7 @@ func unauthorized(err error) error {
 	if !ok {
 		return refusal(http.StatusUnauthorized, "token", err.Error(), "reason", "refused")
 	}
-	return refusal(http.StatusUnauthorized, "token", e.Text, "reason", e.Reason)
+	return refusal(http.StatusUnauthorized, "token", e.Text(), "reason", e.Reason())
 }
 
 func authorizeError(err error) error {
@@ -328,7 +328,7 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 		}
 	}()
 	if a.claims != nil && !s.config.Tokens.Reusable {
-		if err := s.spend(*a.claims); err != nil {
+		if err := s.spend(r.Context(), *a.claims); err != nil {
 			s.refused.Add(1)
 			return nil, unauthorized(err)
 		}
@@ -345,9 +345,9 @@ func resumes(r *http.Request) bool {
 	return ok && a.resume != nil
 }
 
-func (s *Server) spend(c auth.Claims) error {
+func (s *Server) spend(ctx context.Context, c auth.Claims) error {
 	if s.config.Spend != nil {
-		return s.config.Spend(c.ID, c.Until())
+		return s.config.Spend(ctx, c.ID, c.Until())
 	}
 	return s.book.spend(time.Now(), c)
 }

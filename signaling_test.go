@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -156,7 +157,7 @@ func TestTokens(t *testing.T) {
 func TestTokensOfAFleet(t *testing.T) {
 	signer, verifier := newTokens(t)
 	used := map[string]bool{}
-	s := serve(t, Config{Tokens: verifier, Spend: func(id string, until time.Time) error {
+	s := serve(t, Config{Tokens: verifier, Spend: func(_ context.Context, id string, until time.Time) error {
 		if used[id] {
 			return auth.ErrReplayed
 		}
@@ -187,6 +188,8 @@ func TestAuthorize(t *testing.T) {
 	wantPost(t, s, "v=1", "", 403, "forbidden", "")
 	err = auth.ErrExpired
 	wantPost(t, s, "v=1", "", 401, "token", "expired")
+	err = fmt.Errorf("asked the shop: %w", auth.NewError("unpaid", "the season is over"))
+	wantPost(t, s, "v=1", "", 401, "token", "unpaid")
 	err = &rtcserver.StatusError{Status: 402, Code: "pay", Text: "pay first"}
 	wantPost(t, s, "v=1", "", 402, "pay", "")
 }
@@ -195,7 +198,7 @@ func TestFullServer(t *testing.T) {
 	s := serve(t, Config{
 		MaxConns:  1,
 		Authorize: func(r *http.Request) (Identity, error) { return Identity{Name: r.FormValue("name")}, nil },
-		AdmitFull: func(id Identity) bool { return id.Name == "vip" },
+		AdmitFull: func(_ context.Context, id Identity) bool { return id.Name == "vip" },
 	})
 	wantPost(t, s, "v=1&name=ada", "", 200, "", "")
 	wantPost(t, s, "v=1&name=bob", "", 503, "full", "")
@@ -209,7 +212,7 @@ func TestFullServer(t *testing.T) {
 func TestMaxConnsIsExact(t *testing.T) {
 	var spent atomic.Int32
 	signer, verifier := newTokens(t)
-	s := serve(t, Config{MaxConns: 8, Tokens: verifier, Spend: func(string, time.Time) error {
+	s := serve(t, Config{MaxConns: 8, Tokens: verifier, Spend: func(context.Context, string, time.Time) error {
 		if spent.Add(1) == 3 {
 			return auth.ErrReplayed // whose place goes to another, maybe
 		}

@@ -1,12 +1,19 @@
 package auth
 
 // An Error says why credentials are refused.
-type Error struct {
-	Reason string // one word, for the client's program
-	Text   string // a text for the author of the client's program
-}
+type Error struct{ reason, text string }
 
-func (e *Error) Error() string { return "auth: " + e.Text }
+// NewError returns an Error of a program's own. reason is one word for the client's
+// program, text is for the author of that program.
+func NewError(reason, text string) *Error { return &Error{reason, text} }
+
+// Reason is one word for the client's program, such as "expired".
+func (e *Error) Reason() string { return e.reason }
+
+// Text is for the author of the client's program.
+func (e *Error) Text() string { return e.text }
+
+func (e *Error) Error() string { return "auth: " + e.text }
 
 // The reasons for a refusal.
 var (

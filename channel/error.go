@@ -3,6 +3,8 @@ package channel
 import (
 	"errors"
 	"fmt"
+
+	"github.com/godwit-rtc/godwit/internal/closed"
 )
 
 // Errors of [Mux.Send].
@@ -18,7 +20,7 @@ var (
 	// ErrExpired: the deadline of the message has passed.
 	ErrExpired = errors.New("channel: the message's deadline has passed; nothing was queued")
 	// ErrClosed: Close was called, or the peer has closed.
-	ErrClosed = errors.New("channel: closed; connect again")
+	ErrClosed = closed.Err
 )
 
 // A TableError says what is wrong with a table of channels, or how two tables differ. In

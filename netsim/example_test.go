@@ -146,10 +146,10 @@ func ExamplePreset() {
 	defer network.Close()
 	server, passenger := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	var others netip.Addr
-	network.SetLink(others, server, netsim.WiFi.Up)
-	network.SetLink(server, others, netsim.WiFi.Down)
-	network.SetLink(passenger, server, netsim.Train.Up)
-	network.SetLink(server, passenger, netsim.Train.Down)
+	network.SetLink(others, server, netsim.WiFi().Up)
+	network.SetLink(server, others, netsim.WiFi().Down)
+	network.SetLink(passenger, server, netsim.Train().Up)
+	network.SetLink(server, passenger, netsim.Train().Down)
 	fmt.Println(network.Link(passenger, server).Outage, "without a connection at a time")
 	// Output:
 	// 1s without a connection at a time

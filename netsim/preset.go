@@ -31,11 +31,13 @@ const mbit = 125_000
 // Judgement: 8 ms one way behind the access point, the share and length of
 // losses, the rates and queues. The measured tail of 10 % beyond 100 ms is not
 // in it: that is Congested.
-var WiFi = Preset{
-	Name:  "wifi",
-	About: "busy wireless network, good broadband",
-	Up:    Link{Delay: 8 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 20 * mbit, Queue: 256 << 10},
-	Down:  Link{Delay: 8 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 50 * mbit, Queue: 512 << 10},
+func WiFi() Preset {
+	return Preset{
+		Name:  "wifi",
+		About: "busy wireless network, good broadband",
+		Up:    Link{Delay: 8 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 20 * mbit, Queue: 256 << 10},
+		Down:  Link{Delay: 8 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 50 * mbit, Queue: 512 << 10},
+	}
 }
 
 // LTE is a phone at rest with good 4G coverage.
@@ -47,11 +49,13 @@ var WiFi = Preset{
 // (https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/).
 // The delays are what makes the mean right. Judgement: the runs of losses and
 // queues of a third of a second.
-var LTE = Preset{
-	Name:  "4g",
-	About: "phone at rest, good 4G coverage",
-	Up:    Link{Delay: 21500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.002, Burst: 3, Rate: 13.6 * mbit, Queue: 560_000},
-	Down:  Link{Delay: 21500 * time.Microsecond, Jitter: 5 * time.Millisecond, Loss: 0.002, Burst: 3, Rate: 14.7 * mbit, Queue: 600_000},
+func LTE() Preset {
+	return Preset{
+		Name:  "4g",
+		About: "phone at rest, good 4G coverage",
+		Up:    Link{Delay: 21500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.002, Burst: 3, Rate: 13.6 * mbit, Queue: 560_000},
+		Down:  Link{Delay: 21500 * time.Microsecond, Jitter: 5 * time.Millisecond, Loss: 0.002, Burst: 3, Rate: 14.7 * mbit, Queue: 600_000},
+	}
 }
 
 // SlowLTE is a phone with poor 4G coverage.
@@ -61,11 +65,13 @@ var LTE = Preset{
 // (https://github.com/GoogleChrome/lighthouse/blob/main/docs/throttling.md).
 // The means of the jitters are part of the 150 ms. Judgement: jitter, 1 % loss
 // in runs, and queues of half a second.
-var SlowLTE = Preset{
-	Name:  "slow4g",
-	About: "phone, poor 4G coverage",
-	Up:    Link{Delay: 60 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.01, Burst: 3, Rate: 0.75 * mbit, Queue: 47_000},
-	Down:  Link{Delay: 60 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.01, Burst: 3, Rate: 1.6 * mbit, Queue: 100_000},
+func SlowLTE() Preset {
+	return Preset{
+		Name:  "slow4g",
+		About: "phone, poor 4G coverage",
+		Up:    Link{Delay: 60 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.01, Burst: 3, Rate: 0.75 * mbit, Queue: 47_000},
+		Down:  Link{Delay: 60 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.01, Burst: 3, Rate: 1.6 * mbit, Queue: 100_000},
+	}
 }
 
 // UMTS is a phone on 3G.
@@ -74,11 +80,13 @@ var SlowLTE = Preset{
 // loss (https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/),
 // the latency taken as that of a round trip with the means of the jitters in
 // it. Judgement: runs of losses and queues of a second.
-var UMTS = Preset{
-	Name:  "3g",
-	About: "phone on 3G",
-	Up:    Link{Delay: 100 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 1.2 * mbit, Queue: 150_000},
-	Down:  Link{Delay: 100 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 1.2 * mbit, Queue: 150_000},
+func UMTS() Preset {
+	return Preset{
+		Name:  "3g",
+		About: "phone on 3G",
+		Up:    Link{Delay: 100 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 1.2 * mbit, Queue: 150_000},
+		Down:  Link{Delay: 100 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.005, Burst: 2, Rate: 1.2 * mbit, Queue: 150_000},
+	}
 }
 
 // Train is 4G in a fast train: long round trips of large variance, losses in
@@ -92,11 +100,13 @@ var UMTS = Preset{
 // handovers have their part in it (Wang et al.,
 // https://deepai.org/publication/an-active-passive-measurement-study-of-tcp-performance-over-lte-on-high-speed-rails).
 // Judgement: every figure here; the sources give the direction only.
-var Train = Preset{
-	Name:  "train",
-	About: "4G in a fast train: a gap of 1 s every 20 s, losses in runs",
-	Up:    Link{Delay: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, Loss: 0.02, Burst: 5, Outage: time.Second, OutageEvery: 20 * time.Second, Rate: 3 * mbit, Queue: 190_000},
-	Down:  Link{Delay: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, Loss: 0.02, Burst: 5, Outage: time.Second, OutageEvery: 20 * time.Second, Rate: 8 * mbit, Queue: 500_000},
+func Train() Preset {
+	return Preset{
+		Name:  "train",
+		About: "4G in a fast train: a gap of 1 s every 20 s, losses in runs",
+		Up:    Link{Delay: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, Loss: 0.02, Burst: 5, Outage: time.Second, OutageEvery: 20 * time.Second, Rate: 3 * mbit, Queue: 190_000},
+		Down:  Link{Delay: 40 * time.Millisecond, Jitter: 80 * time.Millisecond, Loss: 0.02, Burst: 5, Outage: time.Second, OutageEvery: 20 * time.Second, Rate: 8 * mbit, Queue: 500_000},
+	}
 }
 
 // Satellite is a dish that follows low satellites, such as Starlink's.
@@ -110,11 +120,13 @@ var Train = Preset{
 // https://openreview.net/forum?id=09EcD8pU0GD); up to 100 or 200 Mbit/s down
 // are advertised. Judgement: a gap of 150 ms at each change, 0.5 % loss
 // otherwise, 10 Mbit/s up, the queues.
-var Satellite = Preset{
-	Name:  "satellite",
-	About: "low satellites: a gap of 150 ms every 15 s",
-	Up:    Link{Delay: 17500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.005, Burst: 3, Outage: 150 * time.Millisecond, OutageEvery: 15 * time.Second, Rate: 10 * mbit, Queue: 250_000},
-	Down:  Link{Delay: 17500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.005, Burst: 3, Outage: 150 * time.Millisecond, OutageEvery: 15 * time.Second, Rate: 100 * mbit, Queue: 2_500_000},
+func Satellite() Preset {
+	return Preset{
+		Name:  "satellite",
+		About: "low satellites: a gap of 150 ms every 15 s",
+		Up:    Link{Delay: 17500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.005, Burst: 3, Outage: 150 * time.Millisecond, OutageEvery: 15 * time.Second, Rate: 10 * mbit, Queue: 250_000},
+		Down:  Link{Delay: 17500 * time.Microsecond, Jitter: 15 * time.Millisecond, Loss: 0.005, Burst: 3, Outage: 150 * time.Millisecond, OutageEvery: 15 * time.Second, Rate: 100 * mbit, Queue: 2_500_000},
+	}
 }
 
 // Geostationary is a dish that points at one high satellite.
@@ -126,11 +138,13 @@ var Satellite = Preset{
 // had 100 Mbit/s down and 10 up
 // (https://blog.apnic.net/2022/11/28/fact-checking-starlinks-performance-figures).
 // Judgement: jitter, loss, queues.
-var Geostationary = Preset{
-	Name:  "geo",
-	About: "one high satellite: a round trip of 600 ms",
-	Up:    Link{Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 3, Rate: 10 * mbit, Queue: 500_000},
-	Down:  Link{Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 3, Rate: 100 * mbit, Queue: 5_000_000},
+func Geostationary() Preset {
+	return Preset{
+		Name:  "geo",
+		About: "one high satellite: a round trip of 600 ms",
+		Up:    Link{Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 3, Rate: 10 * mbit, Queue: 500_000},
+		Down:  Link{Delay: 300 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.005, Burst: 3, Rate: 100 * mbit, Queue: 5_000_000},
+	}
 }
 
 // Congested is a shared line on which others leave little rate, with a queue of a second.
@@ -138,23 +152,25 @@ var Geostationary = Preset{
 // Known: the queues of consumer equipment are far too long, which is called bufferbloat
 // (https://gettys.wordpress.com/2010/12/06/whose-house-is-of-glasse-must-not-throw-stones-at-another/).
 // Judgement: every figure here.
-var Congested = Preset{
-	Name:  "congested",
-	About: "little rate, a queue of a second, much jitter",
-	Up:    Link{Delay: 15 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.02, Burst: 3, Rate: 1 * mbit, Queue: 125_000},
-	Down:  Link{Delay: 15 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.02, Burst: 3, Rate: 2 * mbit, Queue: 250_000},
+func Congested() Preset {
+	return Preset{
+		Name:  "congested",
+		About: "little rate, a queue of a second, much jitter",
+		Up:    Link{Delay: 15 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.02, Burst: 3, Rate: 1 * mbit, Queue: 125_000},
+		Down:  Link{Delay: 15 * time.Millisecond, Jitter: 60 * time.Millisecond, Loss: 0.02, Burst: 3, Rate: 2 * mbit, Queue: 250_000},
+	}
 }
 
 // Presets returns all presets.
 func Presets() []Preset {
-	return []Preset{WiFi, LTE, SlowLTE, UMTS, Train, Satellite, Geostationary, Congested}
+	return []Preset{WiFi(), LTE(), SlowLTE(), UMTS(), Train(), Satellite(), Geostationary(), Congested()}
 }
 
 // FindPreset returns the preset with a name, in upper or lower case; "lte" is another name
 // of "4g". It returns false if there is none.
 func FindPreset(name string) (Preset, bool) {
 	if strings.EqualFold(name, "lte") {
-		return LTE, true
+		return LTE(), true
 	}
 	for _, p := range Presets() {
 		if strings.EqualFold(name, p.Name) {

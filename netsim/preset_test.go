@@ -12,8 +12,8 @@ func TestPresetsAreAsDocumented(t *testing.T) {
 		preset Preset
 		mean   time.Duration
 	}{
-		{WiFi, 36 * ms}, {LTE, 53 * ms}, {SlowLTE, 150 * ms}, {UMTS, 250 * ms},
-		{Train, 160 * ms}, {Satellite, 50 * ms}, {Geostationary, 620 * ms}, {Congested, 90 * ms},
+		{WiFi(), 36 * ms}, {LTE(), 53 * ms}, {SlowLTE(), 150 * ms}, {UMTS(), 250 * ms},
+		{Train(), 160 * ms}, {Satellite(), 50 * ms}, {Geostationary(), 620 * ms}, {Congested(), 90 * ms},
 	} {
 		up, down := newTestWire(test.preset.Up), newTestWire(test.preset.Down)
 		var sum time.Duration

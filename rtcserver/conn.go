@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/closed"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/timers"
@@ -25,7 +26,7 @@ var (
 
 	// ErrClosed is returned by Send of a Conn that is closed or not open yet, and by Poll
 	// of a Server that is closed.
-	ErrClosed = errors.New("rtcserver: closed")
+	ErrClosed = closed.Err
 
 	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes. Split
 	// the message, or use package godwit, whose channels split it.

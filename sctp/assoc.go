@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/closed"
 )
 
 // Errors of AppendMessage.
@@ -16,7 +18,7 @@ var (
 	ErrNotOpen = errors.New("sctp: not open")
 
 	// ErrClosed means that the association is over.
-	ErrClosed = errors.New("sctp: association closed")
+	ErrClosed = closed.Err
 )
 
 // An AckMode says what the peer is told about its messages; see the package

@@ -328,10 +328,9 @@ func (l *link) echo(channel int, want, clause string) message {
 // echoOf has say send a message that may be lost on the way, as its echo may, until the
 // echo comes. An echo that takes longer than a third of the patience counts as lost.
 func (l *link) echoOf(say func(), channel int, want, clause string) {
-	found := false
 	for range 3 {
 		say()
-		found = l.within(patience/3, func() bool {
+		found := l.within(patience/3, func() bool {
 			return slices.ContainsFunc(l.inbox, func(m message) bool { return m.channel == channel })
 		})
 		if found || l.closed != nil {

@@ -1,0 +1,29 @@
+package closed_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/sctp"
+)
+
+// TestOneErrorForWhatIsClosed compares the errors that the packages export.
+func TestOneErrorForWhatIsClosed(t *testing.T) {
+	for name, err := range map[string]error{
+		"godwit": godwit.ErrClosed, "client": client.ErrClosed, "rtcserver": rtcserver.ErrClosed,
+		"channel": channel.ErrClosed, "sctp": sctp.ErrClosed,
+	} {
+		if !errors.Is(err, godwit.ErrClosed) || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s.ErrClosed is %v: not the error of the other packages, or not net.ErrClosed", name, err)
+		}
+		if errors.Is(err, io.EOF) {
+			t.Errorf("%s.ErrClosed is io.EOF", name)
+		}
+	}
+}
