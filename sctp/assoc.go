@@ -21,17 +21,16 @@ var (
 	ErrClosed = closed.Err
 )
 
-// An AckMode says what the peer is told about its messages; see the package
-// documentation.
+// An AckMode says how received packets are acknowledged; see the package documentation.
 type AckMode uint8
 
 const (
 	AckAuto   AckMode = iota // honest until channels are open, then eager
-	AckHonest                // always what was received
-	AckEager                 // the highest TSN seen, from the first packet
+	AckHonest                // always honest
+	AckEager                 // eager from the first packet on
 )
 
-// A Kind says how a message looks to the page that sends or receives it.
+// A Kind is the type of a message in the page that sends or receives it.
 type Kind uint8
 
 const (
@@ -41,55 +40,54 @@ const (
 
 // Config configures an association.
 type Config struct {
-	// LocalTag and InitialTSN must be random and secret. They stand in every INIT
-	// and INIT ACK of the association. A zero LocalTag, which the protocol
-	// forbids, means 1.
+	// LocalTag and InitialTSN must be random and secret. They are in every INIT and INIT ACK
+	// of the association. A zero LocalTag, which the protocol forbids, means 1.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.3.1
 	LocalTag, InitialTSN uint32
 
-	// CookieKey authenticates the cookies of our INIT ACKs. Associations may
-	// share it.
+	// CookieKey authenticates the cookies in INIT ACKs of this end. Associations may share
+	// it.
 	CookieKey [32]byte
 
 	// LocalPort and RemotePort are the SCTP ports. Zero means 5000.
 	LocalPort, RemotePort uint16
 
-	// EvenStreams says that we are the DTLS client, so the channels that the peer
-	// opens have odd streams.
+	// EvenStreams says that this end is the DTLS client: the channels that the peer opens
+	// have odd streams.
 	EvenStreams bool
 
-	// AllowReliable admits channels that are reliable, at the price of honest
-	// acknowledgement. What is sent on them stays unreliable.
+	// AllowReliable accepts reliable channels. While one is open, acknowledgement is honest.
+	// Messages that this end sends on them are unreliable nevertheless.
 	AllowReliable bool
 
-	// Ack says when received messages are acknowledged honestly.
+	// Ack says how received packets are acknowledged.
 	Ack AckMode
 
-	// SlowAck lets an acknowledgement that is not urgent wait 200 ms for a message
-	// to ride with, as Chromium's do, instead of 20 ms. It is for a peer whose
-	// congestion control does not mind.
+	// SlowAck means that an acknowledgement that is not urgent waits 200 ms, as in Chromium,
+	// and not 20 ms, for a message to be sent with it. It is for a peer whose congestion
+	// control does not depend on it.
 	SlowAck bool
 
-	// MaxMessage limits a received message in bytes. Zero means 16 KiB.
+	// MaxMessage is the size in bytes of the largest message that is received. Zero means
+	// 16 KiB.
 	MaxMessage int
 
-	// MaxBuffered limits the bytes held for reassembly and order. Zero means
-	// 64 KiB. Each message, or part of one, counts 128 bytes more than it takes. A
-	// reliable channel may exceed the limit by one message, of which the next piece
-	// is what the peer must send first.
+	// MaxBuffered limits the bytes held for reassembly and order. Zero means 64 KiB. Each
+	// message, or part of one, counts as its bytes plus 128. A reliable channel may exceed
+	// the limit by one message: that with the piece that the peer must send next.
 	MaxBuffered int
 
-	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable
-	// channel is held. Zero means 2 s.
+	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable channel
+	// is held. Zero means 2 s.
 	ReassemblyAge time.Duration
 
-	// MaxChannels limits the channels open at once. Zero means 16.
+	// MaxChannels limits the channels that are open at once. Zero means 16.
 	MaxChannels int
 
-	// RTT is the round-trip time if the caller knows it. Zero means it is unknown.
+	// RTT is the round trip if the caller knows it. Zero means unknown.
 	RTT time.Duration
 
-	// Heartbeat is how long the peer may be silent before it is sent a HEARTBEAT.
+	// Heartbeat is the time without a packet of the peer after which a HEARTBEAT is sent.
 	// Zero means never.
 	Heartbeat time.Duration
 }
@@ -117,7 +115,7 @@ func defaultTo[T int | uint16 | time.Duration](v *T, d T) {
 // An Assoc is one end of an association. Its methods must not be called
 // concurrently.
 type Assoc struct {
-	// What every message touches comes first, in as few cache lines as it can.
+	// The fields that every message uses come first, in few cache lines.
 
 	state  state
 	pend   pending
@@ -127,9 +125,9 @@ type Assoc struct {
 
 	// Sending; see send.go, forward.go.
 	nextTSN  uint32
-	acked    uint32 // the peer has everything up to here, or gave it up
-	topAcked uint32 // highest TSN the peer has acknowledged in any way
-	given    uint32 // highest TSN of our FORWARD-TSNs
+	acked    uint32 // cumulative TSN that the peer has acknowledged
+	topAcked uint32 // highest TSN that the peer has acknowledged, gaps included
+	given    uint32 // highest TSN of this end's FORWARD-TSNs
 	rtt      time.Duration
 	marks    marks
 	channels []channel // see channel.go
@@ -138,27 +136,27 @@ type Assoc struct {
 	rx        tracker
 	ack       acker
 	stats     Counters
-	loose     runs // incomplete messages that may be given up
-	kept      runs // those that may not
+	loose     runs // incomplete messages that may be dropped
+	kept      runs // incomplete messages that must not be dropped
 	buffered  int
-	forwarded uint32 // highest TSN the peer gave up
-	oversize  uint32 // next TSN of a message that grew too large
-	skipping  bool   // whether oversize is set
+	forwarded uint32 // highest TSN that the peer has given up
+	oversize  uint32 // next TSN of a message that is too large
+	skipping  bool   // oversize is set
 
 	idleTries   uint8         // T3 expiries without progress
 	forwardNext time.Duration // earliest time of the next FORWARD-TSN
 	control     []controlData
 	reset       resetState // see reconfig.go
 
-	// Replies that carry bytes of the peer.
-	heartbeat []byte // HEARTBEAT to be answered
-	report    []byte // error causes to be reported
+	// Replies with bytes of the peer.
+	heartbeat []byte // HEARTBEAT to answer
+	report    []byte // error causes to report
 	heartSent time.Duration
 
 	// Handshake; see init.go.
 	config    Config
-	initReply *initInfo // INIT to be answered
-	cookie    []byte    // of the peer's INIT ACK, until it is acknowledged
+	initReply *initInfo // INIT to answer
+	cookie    []byte    // cookie of the peer's INIT ACK, until it is acknowledged
 	sends     uint8     // INITs or COOKIE ECHOs sent in this state
 	initSent  time.Duration
 }
@@ -168,7 +166,7 @@ type Assoc struct {
 type state uint8
 
 const (
-	stateIdle state = iota // CLOSED, and willing
+	stateIdle state = iota // CLOSED, before the handshake
 	stateCookieWait
 	stateCookieEchoed
 	stateEstablished
@@ -212,7 +210,7 @@ func New(c Config) *Assoc {
 	return a
 }
 
-// Init makes a an association as New does, in place.
+// Init initializes a in place, as New does.
 func (a *Assoc) Init(c Config) {
 	*a = Assoc{config: c.withDefaults()}
 	a.nextTSN = a.config.InitialTSN
@@ -225,8 +223,8 @@ func (a *Assoc) Init(c Config) {
 // Established reports whether messages can be sent.
 func (a *Assoc) Established() bool { return a.state == stateEstablished }
 
-// since turns a time into what the timers are kept in: the time since the first
-// call, never zero.
+// since converts a time to the time since the first call, which the timers use. It is never
+// zero.
 func (a *Assoc) since(now time.Time) time.Duration {
 	if a.start.IsZero() {
 		a.start = now.Add(-1)
@@ -248,7 +246,8 @@ func (a *Assoc) Deadline() time.Time {
 	return a.start.Add(next)
 }
 
-// Advance lets time pass. Packets that become due wait for Append.
+// Advance tells the association the time, when Deadline has come. Append returns the packets
+// that become due. Events are appended to events.
 func (a *Assoc) Advance(now time.Time, events []Event) []Event {
 	t := a.since(now)
 	for i := range a.timers {
@@ -279,16 +278,16 @@ func (a *Assoc) Advance(now time.Time, events []Event) []Event {
 	return events
 }
 
-// Flush ends a batch of received packets: a SACK that is due may leave with the
-// next Append. Until then it waits for a message to ride with.
+// Flush ends a batch of received packets: the next Append may return a SACK that is due. Before
+// Flush a SACK waits for a message to be sent with it.
 func (a *Assoc) Flush(now time.Time) {
 	if a.ack.due {
 		a.pend |= pendSack
 	}
 }
 
-// Append appends the next packet that is not a message to b: at most one a call.
-// It returns b unchanged when there is nothing to say.
+// Append appends the next packet without a message to b, at most one for each call. If there is
+// none it returns b unchanged.
 func (a *Assoc) Append(now time.Time, b []byte) []byte {
 	t := a.since(now)
 	switch {
@@ -307,7 +306,7 @@ func (a *Assoc) Append(now time.Time, b []byte) []byte {
 	return a.appendControl(t, b)
 }
 
-// appendControl appends a packet of what is pending, as much of it as fits.
+// appendControl appends a packet with the pending chunks, as many as fit.
 func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 	start := len(b)
 	b = a.appendHeader(b, a.peer.tag)
@@ -335,9 +334,8 @@ func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 	return finishPacket(b, start)
 }
 
-// Abort ends the association and appends the packet that tells the peer, if there
-// is a peer. The cause is shown to the peer's user; at most 128 bytes are sent.
-// There is no event.
+// Abort ends the association at once. If there is a peer it appends an ABORT packet to b. The
+// peer may show the cause to its user; at most 128 bytes of it are sent. There is no event.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) Abort(now time.Time, cause string, b []byte) []byte {
 	if a.state == stateClosed {
@@ -363,7 +361,7 @@ func (a *Assoc) appendAbort(b []byte, cause uint16, text string) []byte {
 	return finishPacket(finishChunk(b, c, p), start)
 }
 
-// close ends the association and frees what it holds.
+// close ends the association and frees its memory.
 func (a *Assoc) close() {
 	a.state = stateClosed
 	a.pend = 0

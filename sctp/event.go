@@ -1,18 +1,18 @@
 package sctp
 
-// An Event is something that the owner of an association should know.
+// An Event is an event of an association.
 type Event struct {
 	Type   EventType
 	Stream uint16 // of a message or channel
 	Kind   Kind   // of a message
 
-	// Payload is a message, what a probe held, or what the peer gave as the cause of its ABORT. It is
-	// a view of the received packet unless the message came in fragments or had to
-	// wait; those own their memory.
+	// Payload is a message, the content of a probe, or the cause text of the peer's ABORT. It
+	// is a view of the received packet, or has its own memory if the message arrived in
+	// fragments or had to wait.
 	Payload []byte
 
-	// Label, Protocol and the fields below describe a channel that opens or is
-	// refused. A negotiated channel, known by its first message, has none of them.
+	// Label, Protocol and the fields below describe a channel that opens or is refused. A
+	// negotiated channel, which opens with its first message, has only Negotiated.
 	Label, Protocol string
 	Negotiated      bool
 	Ordered         bool
@@ -28,23 +28,23 @@ type Event struct {
 type EventType uint8
 
 const (
-	Established    EventType = iota + 1 // messages can be sent
-	ChannelOpen                         // the peer opened a channel, or used a negotiated one
-	ChannelClosed                       // both directions of a channel are being reset
-	ChannelRefused                      // the peer asked for a channel that it does not get; it may have been open as a negotiated one
-	Message                             // a message arrived
-	Closed                              // the association is over; nothing follows
-	Echo                                // the peer sent back what AppendProbe was given: Payload
+	Established    EventType = iota + 1 // the association is established: messages can be sent
+	ChannelOpen                         // the peer has opened a channel, or has used a negotiated one
+	ChannelClosed                       // a channel is closed: both directions are being reset
+	ChannelRefused                      // a channel of the peer was refused; it may have been open as a negotiated one
+	Message                             // a message has arrived
+	Closed                              // the association is over; the last event
+	Echo                                // the peer has sent back the content of a probe, Payload
 )
 
-// Reliability says how hard a channel's sender tries. The page chose it for what
-// it sends; what we send is never sent twice.
+// Reliability says how often the sender of a channel's messages sends them. The page chose it
+// for its own messages; this end never sends a message twice.
 type Reliability uint8
 
 const (
-	Reliable    Reliability = iota // until it arrives
-	Retransmits                    // Limit retransmissions
-	Lifetime                       // Limit milliseconds
+	Reliable    Reliability = iota // until a message arrives
+	Retransmits                    // at most Limit retransmissions
+	Lifetime                       // for at most Limit milliseconds
 )
 
 // A CloseReason says why an association ended.
@@ -65,10 +65,10 @@ type RefuseReason uint8
 
 const (
 	refuseNone       RefuseReason = iota
-	RefusedReliable               // reliable, and Config.AllowReliable is not set
+	RefusedReliable               // the channel is reliable, and Config.AllowReliable is not set
 	RefusedTooMany                // Config.MaxChannels are open
-	RefusedStream                 // the stream belongs to our side, or does not exist
-	RefusedMalformed              // lengths do not fill the message, or an unknown channel type
+	RefusedStream                 // only this end may open the stream, or it does not exist
+	RefusedMalformed              // the lengths do not fill the message, or the channel type is unknown
 	RefusedLabel                  // label or protocol is too long or not UTF-8
 	refuseReasons
 )

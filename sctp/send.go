@@ -7,9 +7,9 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// AppendMessage appends a packet with a message, and with the SACK that waits if
-// both fit. The message is sent once, whole and unordered. A stream without a
-// channel is taken for a negotiated one.
+// AppendMessage appends a packet with a message to b, and with the pending SACK if both fit. The
+// message is sent once, whole and unordered. A stream without a channel counts as a negotiated
+// channel. The errors are ErrTooLarge, ErrNotOpen and ErrClosed; then b has no new packet.
 func (a *Assoc) AppendMessage(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, error) {
 	start := len(b)
 	b, err := a.beginMessage(b, stream, len(payload))
@@ -20,8 +20,8 @@ func (a *Assoc) AppendMessage(now time.Time, b []byte, stream uint16, k Kind, pa
 	return a.finishMessage(a.since(now), b, start, stream, k), nil
 }
 
-// beginMessage begins a packet with a message of at most size bytes, which the
-// caller appends at their final place before finishMessage.
+// beginMessage begins a packet with a message of at most size bytes. The caller appends the
+// message and then calls finishMessage.
 func (a *Assoc) beginMessage(b []byte, stream uint16, size int) ([]byte, error) {
 	switch {
 	case a.state == stateClosed:
@@ -38,14 +38,14 @@ func (a *Assoc) beginMessage(b []byte, stream uint16, size int) ([]byte, error) 
 	b = a.appendHeader(b, a.peer.tag)
 	b = a.appendSackNow(b, limit)
 	if a.ack.due {
-		a.pend |= pendSack // did not fit; it leaves next
+		a.pend |= pendSack // the SACK did not fit; Append returns it next
 	}
 	return appendDataHeader(b, flagWhole|flagUnordered, 0, stream, 0, 0, 0), nil
 }
 
 // finishMessage ends the packet that beginMessage began at start.
 func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint16, k Kind) []byte {
-	// The DATA chunk is behind the header and a SACK, whose length is in it.
+	// The DATA chunk is after the header and the SACK, if there is one.
 	c := start + headerLen
 	if b[c] == chunkSack {
 		c += int(binary.BigEndian.Uint16(b[c+2:]))
@@ -58,7 +58,7 @@ func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint1
 	a.stats.MessagesOut++
 	a.stats.BytesOut += uint64(size)
 	if size == 0 {
-		// SCTP has no empty messages: a zero byte and an identifier stand for one.
+		// SCTP has no empty messages: a zero byte and an identifier mean an empty one.
 		// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.6
 		ppid += ppidTextEmpty - ppidText
 		if k == Binary {
@@ -71,7 +71,7 @@ func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint1
 	return finishPacket(finishTLV(b, c), start)
 }
 
-// appendDataHeader appends all of a DATA chunk but its user data.
+// appendDataHeader appends a DATA chunk without its user data.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.1
 func appendDataHeader(b []byte, flags byte, tsn uint32, stream, ssn uint16, ppid uint32, size int) []byte {
 	b = append(b, chunkData, flags, 0, 0)
@@ -93,8 +93,8 @@ func (a *Assoc) assignTSN(t time.Duration) uint32 {
 	return tsn
 }
 
-// sampleRTT takes a measured round trip into account. Delays of the peer's
-// acknowledgements are part of it: what is sent late by it is sent safely.
+// sampleRTT adds a measured round trip. It includes delays of the peer's acknowledgements:
+// timers that are too long because of them are safe.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.3.1
 func (a *Assoc) sampleRTT(d time.Duration) {
 	d = max(d, time.Microsecond)
@@ -105,22 +105,22 @@ func (a *Assoc) sampleRTT(d time.Duration) {
 	a.rtt += (d - a.rtt) / 8
 }
 
-// Bounds of the ring of marks.
+// Limits of the ring of marks.
 const (
 	minMarks  = 8
 	keepMarks = 32 // a larger ring is freed when it is empty
 	maxMarks  = 2048
 )
 
-// A mark says when a TSN was sent, and with it those before it that have no mark.
+// A mark says when a TSN was sent. TSNs before it without a mark were sent at the same time.
 type mark struct {
 	tsn uint32
 	at  uint32 // microseconds, wraps after 71 minutes
 }
 
-// marks are the times of what was sent and is not acknowledged: one for each time,
-// oldest first. Beyond maxMarks the oldest becomes part of the next, which makes
-// its TSNs look younger.
+// marks are the send times of the TSNs that are not acknowledged: one mark for each time, oldest
+// first. Beyond maxMarks the oldest mark is merged into the next one, so its TSNs seem younger
+// than they are.
 type marks struct {
 	ring []mark // its length is a power of two
 	head int
@@ -153,7 +153,7 @@ func (m *marks) add(tsn, now uint32) {
 	*m.at(m.n - 1) = mark{tsn, now}
 }
 
-// drop forgets the marks up to tsn.
+// drop removes the marks up to tsn.
 func (m *marks) drop(tsn uint32) {
 	for m.n > 0 && seq.LessEq(m.at(0).tsn, tsn) {
 		m.head = (m.head + 1) & (len(m.ring) - 1)
@@ -196,10 +196,10 @@ func (m *marks) before(at uint32) (tsn uint32, ok bool) {
 	return m.at(lo - 1).tsn, true
 }
 
-// micros is a time as marks keep it.
+// micros returns a time in the form of mark.at.
 func micros(t time.Duration) uint32 { return uint32(t / time.Microsecond) }
 
-// microsSince is the time from a mark's until now.
+// microsSince returns the time from mark.at to now.
 func microsSince(now time.Duration, at uint32) time.Duration {
 	return time.Duration(micros(now)-at) * time.Microsecond
 }

@@ -2,13 +2,13 @@ package sctp
 
 import "time"
 
-// Stats are an association's counters and present figures.
+// Stats are the counters and present values of an association.
 type Stats struct {
 	Counters
-	Eager    bool          // whether acknowledgement is eager now
+	Eager    bool          // acknowledgement is eager now
 	RTT      time.Duration // smoothed; zero until measured
 	Buffered int           // bytes held for reassembly and order now
-	Channels int           // open now
+	Channels int           // channels open now
 }
 
 // Counters count from the beginning of an association.
@@ -16,63 +16,63 @@ type Counters struct {
 	MessagesOut,
 	BytesOut uint64
 	PacketsIn  uint64
-	MessagesIn uint64 // delivered as events
-	BytesIn    uint64 // of those messages
+	MessagesIn uint64 // messages delivered as events
+	BytesIn    uint64 // bytes of these messages
 
-	Duplicates    uint64 // DATA received more than once
-	Late          uint64 // DATA delivered after it had been acknowledged eagerly
+	Duplicates    uint64 // DATA chunks received more than once
+	Late          uint64 // DATA chunks delivered after they were acknowledged eagerly
 	SacksOut      uint64
-	GapSacksOut   uint64 // of those, with gap blocks
-	Forwards      uint64 // FORWARD-TSN sent
+	GapSacksOut   uint64 // SACKs with gap blocks
+	Forwards      uint64 // FORWARD-TSNs sent
 	ForwardsIn    uint64
 	Retransmits   uint64 // INIT, COOKIE ECHO, DATA_CHANNEL_ACK and RE-CONFIG sent again
 	Resets        uint64 // stream resets of the peer performed
 	AckSwitches   uint64 // changes between eager and honest acknowledgement
 	ValveOpenings uint64 // changes to honest because of measured loss
 
-	// Drops counts what was received and not used, by cause.
+	// Drops counts the packets, chunks and messages that were dropped, by cause.
 	Drops [DropReasons]uint32
 }
 
-// A DropReason says why something that was received was not used.
+// A DropReason says why a packet, a chunk or a message was dropped.
 type DropReason uint8
 
-// Reasons for a drop. The first group drops a packet, the second a chunk, the
-// third a message or fragment that its sender takes for delivered.
+// Reasons for a drop. The first group drops a packet, the second a chunk, the third a message
+// or fragment that was acknowledged.
 const (
 	dropNone      DropReason = iota
 	DropShort                // shorter than a header and a chunk
 	DropPort                 // a port is zero
 	DropChecksum             // CRC32c is wrong
-	DropMalformed            // a length points outside, or too many chunks
-	DropTag                  // verification tag is not ours
-	DropState                // nothing of the kind is expected in this state
+	DropMalformed            // a length exceeds the packet, or there are too many chunks
+	DropTag                  // the verification tag is not that of this end
+	DropState                // such a chunk is not valid in this state
 
 	DropChunk        // a chunk or a parameter is malformed
 	DropUnknownChunk // chunk type is unknown
 	DropCookie       // cookie is forged, expired or of another association
 	DropRestart      // cookie would replace a running association
 	DropUnsupported  // INIT without FORWARD-TSN
-	DropSack         // SACK acknowledges what was never sent
+	DropSack         // SACK acknowledges a TSN that was never sent
 	DropStaleSack    // SACK is older than the last one
 	DropForward      // FORWARD-TSN is out of its window
 	DropReset        // RE-CONFIG is out of sequence or of an unknown kind
 	DropHeartbeat    // HEARTBEAT is malformed or too large to echo
-	DropEcho         // a report on a chunk replaced an earlier one not yet sent
+	DropEcho         // an error report was replaced by a later one before it was sent
 	DropWindow       // TSN is beyond the receive window
-	DropRefused      // no buffer for a reliable fragment, left unacknowledged
+	DropRefused      // there is no buffer for a reliable fragment, which is not acknowledged
 
 	DropNoData        // DATA without user data
 	DropPPID          // payload protocol identifier is unknown
 	DropText          // text is not UTF-8
 	DropDCEP          // DCEP message is of an unknown kind
 	DropChannels      // too many channels
-	DropClosedChannel // its channel is closing
+	DropClosedChannel // the channel is closing
 	DropTooLarge      // message exceeds Config.MaxMessage
-	DropExpired       // incomplete message grew too old
-	DropEvicted       // incomplete message made room for a newer one
+	DropExpired       // incomplete message is too old
+	DropEvicted       // incomplete message was dropped for a newer one
 	DropForwarded     // incomplete message was given up by its sender
-	DropOrder         // ordered message came after a later one
+	DropOrder         // ordered message arrived after a later one
 	DropReasons       // the number of reasons
 )
 

@@ -6,15 +6,15 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// maxAhead is how far beyond the acknowledged TSN a DATA chunk may be, and how
-// late one may be and still be told from a duplicate.
+// maxAhead is the largest distance of a DATA chunk from the cumulative TSN, and the largest delay
+// in TSNs with which a DATA chunk can be distinguished from a duplicate.
 const maxAhead = 4096
 
-// A tracker knows which TSNs were received. It knows nothing of messages.
+// A tracker records which TSNs were received.
 //
-//	everything up to base     received, or too old to care
-//	up to cum                 acknowledged; with gaps if that was done eagerly
-//	up to high                seen or skipped; bits tell which
+//	up to base     received, or too old
+//	up to cum      acknowledged; some may be missing if acknowledgement was eager
+//	up to high     received or not: see bits
 //
 // base <= cum <= high <= base+maxAhead.
 //
@@ -27,12 +27,12 @@ type tracker struct {
 	bits *[maxAhead / 64]uint64
 }
 
-// init makes tsn the last one before the first.
+// init begins after tsn: the first TSN is tsn+1.
 func (r *tracker) init(tsn uint32) {
 	r.base, r.cum, r.high = tsn, tsn, tsn
 }
 
-// seen reports whether tsn was received, or is too old to tell.
+// seen reports whether tsn was received, or is too old to know.
 func (r *tracker) seen(tsn uint32) bool {
 	if seq.LessEq(tsn, r.base) {
 		return true
@@ -40,8 +40,7 @@ func (r *tracker) seen(tsn uint32) bool {
 	return seq.LessEq(tsn, r.high) && r.bit(tsn)
 }
 
-// within reports whether TSNs up to tsn may be missing that can still be told from
-// duplicates.
+// within reports whether tsn is in the range that bits covers.
 func (r *tracker) within(tsn uint32) bool {
 	return seq.Less(r.base, tsn) && seq.LessEq(tsn, r.high)
 }
@@ -62,12 +61,12 @@ func (r *tracker) mark(tsn uint32) {
 	r.settle()
 }
 
-// skip notes that the peer gave up everything up to tsn, which is not acknowledged yet.
-// DATA that comes late is still delivered.
+// skip notes that the peer has given up everything up to tsn, which is not acknowledged yet.
+// DATA that arrives late is still delivered.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (r *tracker) skip(tsn uint32) {
 	if tsn-r.cum > maxAhead {
-		// So far that nothing below can be told apart any more.
+		// The distance is so large that bits cannot cover it.
 		r.clear(r.high - r.base)
 		r.init(tsn)
 		return
@@ -82,7 +81,7 @@ func (r *tracker) skip(tsn uint32) {
 // skipAll acknowledges everything seen.
 func (r *tracker) skipAll() { r.cum = r.high }
 
-// extend makes room for the bit of tsn.
+// extend makes bits cover tsn.
 func (r *tracker) extend(tsn uint32) {
 	if r.bits == nil {
 		r.bits = new([maxAhead / 64]uint64)
@@ -107,14 +106,14 @@ func (r *tracker) clear(n uint32) {
 	}
 }
 
-// settle advances base and cum over what was received.
+// settle advances base and cum over received TSNs.
 func (r *tracker) settle() {
 	r.clear(r.find(r.base+1, false) - 1 - r.base)
 	r.cum = r.find(seq.Max(r.cum, r.base)+1, false) - 1
 }
 
-// find returns the first TSN from tsn on, up to high+1, that was received, or that
-// was not. The one after high counts as both.
+// find returns the first TSN from tsn on that was received or, with received false, that was
+// not. It returns high+1 if there is none up to high.
 func (r *tracker) find(tsn uint32, received bool) uint32 {
 	if r.bits == nil {
 		return r.high + 1
@@ -132,8 +131,8 @@ func (r *tracker) find(tsn uint32, received bool) uint32 {
 	return r.high + 1
 }
 
-// gap returns the first run of received TSNs after tsn, which is not received.
-// It reports whether there is one.
+// gap returns the first run of received TSNs after the TSN after, behind a gap; ok is false if
+// there is none.
 func (r *tracker) gap(after uint32) (first, last uint32, ok bool) {
 	first = r.find(after+1, true)
 	if seq.Less(r.high, first) {
@@ -151,8 +150,8 @@ func (r *tracker) newest() (first, last uint32) {
 	return r.before(last, false) + 1, last
 }
 
-// before returns the last TSN before tsn, down to base, that was received, or that was
-// not.
+// before returns the last TSN before tsn that was received or, with received false, that was not.
+// It returns base if there is none after base.
 func (r *tracker) before(tsn uint32, received bool) uint32 {
 	for tsn--; seq.Less(r.base, tsn); {
 		word := r.bits[tsn%maxAhead/64]
