@@ -6,10 +6,10 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// OpenChannel adds a channel to the session's table, and returns its number, the next
-// one. The client is told. What is sent on it waits until the client has answered,
-// which it does after all control messages before: a packet may overtake another. The
-// error is ErrFixed, a *channel.TableError, or one of Send.
+// OpenChannel adds a channel to the end of the session's table, sends an OPEN to the client, and
+// returns the number of the channel. Messages on the channel wait until the client has answered
+// with OPENED, because a packet with a message might overtake the OPEN. The error is ErrFixed,
+// ErrClosed, ErrBudget or a *channel.TableError.
 func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, error) {
 	switch {
 	case s.closing.begun:
@@ -32,7 +32,7 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 	return s.mux.Open(c, false)
 }
 
-// opened takes a channel that the server has opened.
+// opened processes an OPEN of the server.
 func (s *Session) opened(now time.Time, f *frame) {
 	next := channel.ID(len(s.mux.Channels()) + 1)
 	c, ok := channel.ParseChannel(string(f.payload), next)
@@ -52,7 +52,7 @@ func (s *Session) opened(now time.Time, f *frame) {
 	s.emit(Event{Type: EventChannel, Channel: next})
 }
 
-// channelKnown takes the client's answer to OPEN. It answers in order.
+// channelKnown processes an OPENED of the client. They arrive in the order of the channels.
 func (s *Session) channelKnown(now time.Time, f *frame) {
 	if !s.server || int(f.channel) != s.known+1 || s.known == len(s.mux.Channels()) {
 		s.fail(now, ProtocolError, "an OPENED for nothing")

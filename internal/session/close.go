@@ -5,18 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// closing is what is left of a closed session.
+// closing is the state of a session that is closing or closed.
 type closing struct {
-	begun  bool // no more is taken from the program
+	begun  bool // Close was called, or the session is closed: calls return ErrClosed
 	reason Reason
-	since  time.Time // when the program has closed it
-	by     time.Time // when the draining ends at the latest
-	over   bool      // the link may go
+	since  time.Time // when Close was called
+	by     time.Time // when draining ends at the latest
+	over   bool      // there is nothing more to send: the link may be closed
 }
 
-// Close ends the session. What was sent reliably is delivered first, for
-// Config.DrainTimeout at most; at once says not to wait, also for a session that is
-// closing already. EventClosed comes when the close frame is sent.
+// Close ends the session. The session first delivers its reliable messages, for at most
+// Config.DrainTimeout. atOnce means that it does not wait, also if it is closing already.
+// EventClosed is emitted when the close frame is due.
 func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
 	if s.state == Closing {
 		if atOnce {
@@ -34,15 +34,15 @@ func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
 // forever is a time to wait that does not end: 292 years.
 const forever time.Duration = 1<<63 - 1
 
-// Drain is Close that waits until everything is delivered, or nothing is heard of the
-// peer for Config.Silence. A session that is closing already stays as it is.
+// Drain is Close that waits until every reliable message is delivered, or nothing has arrived
+// from the peer for Config.Silence. It does not change a session that is closing already.
 func (s *Session) Drain(now time.Time, code Code, text string) {
 	if s.state != Closing {
 		s.close(now, code, text, forever)
 	}
 }
 
-// close ends the session when all is delivered, or wait is over, which may be at once.
+// close ends the session when its reliable messages are delivered or wait has passed.
 func (s *Session) close(now time.Time, code Code, text string, wait time.Duration) {
 	if s.state == Closed {
 		return
@@ -56,10 +56,10 @@ func (s *Session) close(now time.Time, code Code, text string, wait time.Duratio
 	s.drain(now)
 }
 
-// fail ends the session because of what the peer did, or did not do.
+// fail ends the session at once, because of an error or a silence of the peer.
 func (s *Session) fail(now time.Time, code Code, text string) { s.Close(now, code, text, true) }
 
-// end ends the session because the peer has.
+// end ends the session because the peer has ended it.
 func (s *Session) end(now time.Time, r Reason) {
 	if s.state == Closing { // the program has closed first
 		own := s.closing.reason
@@ -71,12 +71,12 @@ func (s *Session) end(now time.Time, r Reason) {
 	}
 }
 
-// finish ends the session, and tells the program if it knew: first what became of its
-// messages and requests, then why.
+// finish ends the session. It emits the fates of messages and the results of requests, and then
+// EventClosed if the session was open.
 func (s *Session) finish(now time.Time, r Reason) {
 	told := s.state == Open || s.state == Closing
 	s.state = Closed
-	s.mux.Close(now, uint64(r.Code), r.Text) // the Mux forgets all messages
+	s.mux.Close(now, uint64(r.Code), r.Text) // drops all messages
 	r.LostOut = s.mux.GivenUp()
 	s.closing.begun, s.closing.reason = true, r
 	s.interrupted = false
@@ -88,9 +88,9 @@ func (s *Session) finish(now time.Time, r Reason) {
 	s.closing.over = !s.linked
 }
 
-// lastReceipts tells what became of the messages whose fates were not told yet.
+// lastReceipts emits the fates of messages that were not emitted yet.
 func (s *Session) lastReceipts() {
-	for _, ev := range s.early { // of a session that never opened
+	for _, ev := range s.early { // not empty if the session never opened
 		if ev.Type == EventReceipt {
 			s.emit(ev)
 		}
@@ -106,7 +106,7 @@ func (s *Session) lastReceipts() {
 	s.mux.Release(rest)
 }
 
-// drain ends a session that is closing when all is acknowledged, or it is time.
+// drain ends a session that is closing if everything is acknowledged, or drainDeadline has come.
 func (s *Session) drain(now time.Time) {
 	if s.state != Closing {
 		return
@@ -116,7 +116,7 @@ func (s *Session) drain(now time.Time) {
 	}
 }
 
-// drainDeadline is when draining ends at the latest.
+// drainDeadline returns when draining ends at the latest.
 func (s *Session) drainDeadline() time.Time {
 	heard, _ := s.mux.Heard()
 	if heard.Before(s.closing.since) {
@@ -125,15 +125,15 @@ func (s *Session) drainDeadline() time.Time {
 	return sooner(s.closing.by, heard.Add(s.config.Silence))
 }
 
-// Reason returns why the session ended, once it is closed. One that lost its link
-// before it was open has no reason: Normal, without a text.
+// Reason returns why the session ended, once it is closed. If the link closed before the session
+// was open, the reason is Normal without a text.
 func (s *Session) Reason() Reason { return s.closing.reason }
 
-// Over reports whether the session is closed and has nothing more to say: its link
-// may go.
+// Over reports whether the session is closed and has nothing more to send: its link may be
+// closed.
 func (s *Session) Over() bool { return s.closing.over }
 
-// cut makes text what the wire takes.
+// cut returns text cut to MaxText bytes, or the empty string if it is not UTF-8.
 func cut(text string) string {
 	for len(text) > MaxText {
 		_, n := utf8.DecodeLastRuneInString(text)

@@ -1,13 +1,12 @@
-// Package session is one end of a godwit session as a value: opening, requests,
-// receipts, closing, silence and resumption, over the channels of a [channel.Mux].
-// docs/SESSION.md has every byte of it.
+// Package session is one end of a godwit session as a value: opening, requests, receipts, closing,
+// interruption and resumption, over the channels of a [channel.Mux]. docs/SESSION.md describes
+// every byte on the wire.
 //
-// A [Session] is a server's end or a client's. It outlives its link: tell it of a
-// link with Link and of its end with Unlink. In between, give it datagrams with
-// Receive, take datagrams with Append until it has none, and call Advance when
-// Deadline has come. What happened is in Events. It does no I/O, takes no lock,
-// reads no clock and draws no randomness, and is not safe for concurrent use:
-// whoever holds the lock of its link holds the session.
+// A [Session] is the server's or the client's end. It exists longer than one link: call Link when
+// a link opens and Unlink when it closes. Between the two give it datagrams with Receive, take
+// datagrams with Append until it returns none, and call Advance when Deadline has come. Events
+// returns its events. A Session does no I/O, takes no lock, reads no clock and uses no randomness.
+// It is not safe for concurrent use: the lock of its link guards it.
 //
-// It knows nothing of HTTP, tokens' signatures, WebRTC, or of other sessions.
+// It knows nothing of HTTP, of the signatures of tokens, of WebRTC, or of other sessions.
 package session

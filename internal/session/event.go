@@ -11,21 +11,21 @@ type EventType uint8
 
 // The events, in the order of docs/SESSION.md, section 8.
 const (
-	EventOpen        EventType = iota // a server's: Data is the connect message
-	EventMessage                      // Channel, Data
-	EventRequest                      // Request, Name, Data
-	EventResult                       // Request, Status; Data of a reply, Reason.Text of a rejection
-	EventReceipt                      // Channel, Message, Fate
-	EventChannel                      // Channel: a client's table has one more
+	EventOpen        EventType = iota // the session is open: Data is the connect message, at a server
+	EventMessage                      // a message of the peer: Channel, Data
+	EventRequest                      // a request of the peer: Request, Name, Data
+	EventResult                       // the end of a request of this end: Request, Status; Data of a reply, Reason.Text of a rejection
+	EventReceipt                      // the fate of a message: Channel, Message, Fate
+	EventChannel                      // the server has opened a channel; only at a client: Channel
 	EventInterrupted                  //
 	EventResumed                      //
-	EventNarrow                       // packets are made smaller, for the first time: the path takes no large ones
-	EventToken                        // Token: a client's newest. At a server: the older of two is not valid any more
-	EventClosed                       // Reason; the last event
+	EventNarrow                       // packets are made smaller, for the first time, because large ones do not arrive
+	EventToken                        // at a client, its newest resume token: Token; at a server, the older of two tokens is not valid any more
+	EventClosed                       // the session is over; the last event: Reason
 )
 
-// An Event is something that happened. Data is valid as long as the datagram it
-// came in, or until Release.
+// An Event is an event of a session. Data may be a view of a datagram that was given to Receive:
+// it is valid until the bytes of the datagram change, or until Release.
 type Event struct {
 	Type    EventType
 	Status  Status
@@ -38,21 +38,21 @@ type Event struct {
 	Token   Token
 	Reason  Reason
 
-	raw channel.Event // whose memory Data is
+	raw channel.Event // the event of the Mux whose memory Data is
 }
 
-// keptEvents is how much room for events is kept from one call to the next. What a
-// burst takes besides goes with it, or an idle session would keep it.
+// keptEvents is the largest capacity of an events slice that is kept between calls. The slice of a
+// larger burst is not kept, so that an idle session has little memory.
 const keptEvents = 32
 
-// Events appends what happened since the last call, in order, and forgets it.
+// Events appends the events since its last call to evs, in order.
 func (s *Session) Events(evs []Event) []Event {
 	evs = append(evs, s.events...)
 	s.events, s.owned = emptied(s.events), 0
 	return evs
 }
 
-// emptied returns evs without elements, for what comes next.
+// emptied returns evs without elements, or nil if its capacity is more than keptEvents.
 func emptied[T any](evs []T) []T {
 	if cap(evs) > keptEvents {
 		return nil
@@ -61,11 +61,11 @@ func emptied[T any](evs []T) []T {
 	return evs[:0]
 }
 
-// Pending reports whether Events has any.
+// Pending reports whether Events would return an event.
 func (s *Session) Pending() bool { return len(s.events) > 0 }
 
-// Own makes the events that Events would return independent of the datagrams they
-// came in. It copies each event once, however often it is called.
+// Own copies the Data of the events that Events would return, so that they do not depend on
+// datagrams. It copies each event once, also if it is called again.
 func (s *Session) Own() {
 	for ; s.owned < len(s.events); s.owned++ {
 		s.events[s.owned].own()
@@ -78,8 +78,8 @@ func (ev *Event) own() {
 	}
 }
 
-// Release gives the memory of events back, see [channel.Mux.Release], and returns
-// them empty for the next call of Events.
+// Release gives the memory of events back (see [channel.Mux.Release]) and returns an empty slice
+// for the next call of Events.
 func (s *Session) Release(evs []Event) []Event {
 	for i := range evs {
 		s.release(&evs[i].raw)
@@ -96,7 +96,7 @@ func (s *Session) release(ev *channel.Event) {
 
 func (s *Session) emit(ev Event) { s.events = append(s.events, ev) }
 
-// A Code tells why a session ended. docs/SESSION.md, section 5.
+// A Code says why a session ended. docs/SESSION.md, section 5.
 type Code uint32
 
 // The codes. From CodeProgram to maxCode they are the program's own.
@@ -134,13 +134,13 @@ func (c Code) String() string {
 	return "code " + strconv.FormatUint(uint64(c), 10)
 }
 
-// A Reason tells why a session ended, and which end ended it.
+// A Reason says why a session ended, and which end ended it.
 type Reason struct {
 	Code   Code
 	Text   string
-	Remote bool
+	Remote bool // the peer ended the session
 
-	// Bytes of reliable messages that the end of the session gave up: this end's,
-	// which were not acknowledged, and the other's, as far as it has said so.
+	// LostOut is the number of bytes of this end's reliable messages that were not
+	// acknowledged, LostIn that of the peer, if the peer has sent it.
 	LostOut, LostIn uint64
 }

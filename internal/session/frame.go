@@ -8,21 +8,21 @@ import (
 // Control messages. Each is one message on channel 0: a type, then fields, big
 // endian. docs/SESSION.md, section 3.
 const (
-	typeHello   = 0x01 // length 2, connect message, what the client takes 1; more is ignored
+	typeHello   = 0x01 // length 2, connect message, what the client supports 1; more is ignored
 	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4; more is ignored
 	typeRequest = 0x03 // id 4, length of name 1, name, payload
 	typeReply   = 0x04 // id 4, payload
 	typeAck     = 0x05 // id 4; more is ignored
 	typeReject  = 0x06 // id 4, text
 	typeHere    = 0x07 // count 4; more is ignored
-	typeOpen    = 0x08 // a line of the table's text, and how to send if the client takes that
+	typeOpen    = 0x08 // a line of the table's text, and the values for sending if the client supports them
 	typeOpened  = 0x09 // channel 1; more is ignored
 
 	typeExtension = 0x80 // from here on an unknown type is ignored
 
-	// Bits of what the client takes.
-	takesOpen    = 0x01
-	takesSending = 0x02 // how to send, in OPEN
+	// Bits of what the client supports.
+	takesOpen    = 0x01 // OPEN
+	takesSending = 0x02 // OPEN with the values for sending
 )
 
 const (
@@ -42,10 +42,10 @@ const (
 // Token is a resume token.
 type Token [16]byte
 
-// frame is a parsed control message: a view of it.
+// frame is a parsed control message. Its slices are views of the message.
 type frame struct {
 	kind    byte
-	id      uint32 // of a request; count of HERE
+	id      uint32 // id of a request, or count of HERE
 	session uint64
 	token   Token
 	grace   uint32

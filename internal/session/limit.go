@@ -2,12 +2,11 @@ package session
 
 import "time"
 
-// Limits bound what a peer may send. Zero values are the defaults, negative ones no
-// limit.
+// Limits limit what a peer may send. Negative values mean no limit.
 type Limits struct {
-	Messages int // per second; zero means 1000. Twice as many may come at once
-	Bytes    int // per second, of messages' payload; zero means 1 MiB. Twice as many may come at once
-	Requests int // unanswered at a time; zero means 64
+	Messages int // messages and requests per second; twice as many may arrive at once; zero means 1000
+	Bytes    int // bytes of their payload per second; twice as many may arrive at once; zero means 1 MiB
+	Requests int // requests without an answer at a time; zero means 64
 }
 
 func (l *Limits) setDefaults() {
@@ -22,8 +21,9 @@ func (l *Limits) setDefaults() {
 	}
 }
 
-// A bucket fills at rate per second up to two seconds' worth. A message may empty
-// it below zero, so one that is larger than the bucket passes if it was full.
+// A bucket gets rate tokens per second, and holds at most 2*rate. A message passes if there are
+// more than 0 tokens, and may take more than there are: so a message larger than the bucket can
+// pass.
 type bucket struct {
 	rate, tokens float64
 	at           time.Time
@@ -33,7 +33,7 @@ func newBucket(now time.Time, rate int) bucket {
 	return bucket{rate: float64(rate), tokens: 2 * float64(rate), at: now}
 }
 
-// take reports whether there is anything left, and takes n.
+// take takes n tokens if there are more than 0, and reports whether it has.
 func (b *bucket) take(now time.Time, n int) bool {
 	if b.rate < 0 {
 		return true

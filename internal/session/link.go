@@ -8,15 +8,15 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// A LinkInfo is what a link tells of itself.
+// A LinkInfo describes a link.
 type LinkInfo struct {
-	Reliable bool          // it neither loses nor reorders
-	RTT      time.Duration // such as its handshake took; zero is unknown
-	Token    Token         // a server's: the next resume token, if this is not the first link
+	Reliable bool          // the link neither loses nor reorders
+	RTT      time.Duration // a round trip, such as that of the handshake; zero means unknown
+	Token    Token         // the next resume token; only at a server, and not for the first link
 }
 
-// Link begins a link. It reports whether the token is in use now: a server that has
-// one under way already sends no other.
+// Link gives the session a link. It returns true if the token of l is in use now. It is not if
+// the client has not acknowledged the token before it yet.
 func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
 	if s.state >= Closing {
 		return false
@@ -36,14 +36,14 @@ func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
 		s.say(now, appendNumbered(s.scratch[:0], typeHere, s.links), channel.Options{})
 		return false
 	case s.welcome != 0:
-		return false // the Mux sends it again
+		return false // the Mux sends the WELCOME before again
 	}
 	s.next = sha256.Sum256(l.Token[:])
 	s.greet(now, l.Token)
 	return true
 }
 
-// begin is Link for the first one.
+// begin is Link for the first link.
 func (s *Session) begin(now time.Time, l LinkInfo) {
 	s.state = Opened
 	s.openBy = now.Add(s.config.OpenTimeout)
@@ -66,8 +66,8 @@ func millis(d time.Duration) uint32 {
 	return uint32(min(d.Milliseconds(), math.MaxUint32))
 }
 
-// Admits reports whether a client may resume the session with the token that has
-// this hash. If the token is the newest, the client has it, and only it counts.
+// Admits reports whether a client may resume the session with the token with this hash. If it is
+// the newest token, the older one is not valid any more: the client has the newest.
 func (s *Session) Admits(hash [sha256.Size]byte) bool {
 	if s.state != Open {
 		return false
@@ -79,10 +79,10 @@ func (s *Session) Admits(hash [sha256.Size]byte) bool {
 	return hash == s.valid
 }
 
-// Tokens returns the hashes of the tokens that are valid: two, or twice the same.
+// Tokens returns the hashes of the valid tokens; they are equal if there is only one.
 func (s *Session) Tokens() (valid, next [sha256.Size]byte) { return s.valid, s.next }
 
-// confirm makes the newest token the only one.
+// confirm makes the newest token the only valid one.
 func (s *Session) confirm() {
 	s.welcome = 0
 	if s.valid != s.next {
@@ -91,17 +91,17 @@ func (s *Session) confirm() {
 	}
 }
 
-// receipt takes what became of a message. Other events, and receipts that were told
-// already, have no message.
+// receipt processes an EventReceipt of the Mux. It ignores other events, and receipts that it
+// has processed already: their Message is 0.
 func (s *Session) receipt(ev *channel.Event) {
 	if ev.Message == 0 {
 		return
 	}
 	if ev.Channel != channel.Control {
 		out := Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate}
-		ev.Message = 0 // told
+		ev.Message = 0 // processed
 		if s.state < Open {
-			s.early = append(s.early, out) // the program may have sent it before the opening
+			s.early = append(s.early, out) // the program has sent the message before the opening
 			return
 		}
 		s.emit(out)
@@ -120,7 +120,7 @@ func (s *Session) receipt(ev *channel.Event) {
 	}
 }
 
-// Unlink tells the session that its link is gone.
+// Unlink tells the session that its link is closed.
 func (s *Session) Unlink(now time.Time) {
 	s.linked = false
 	switch s.state {
@@ -134,7 +134,7 @@ func (s *Session) Unlink(now time.Time) {
 	case Closed:
 		s.closing.over = true
 	default:
-		s.finish(now, Reason{}) // nobody knew of it
+		s.finish(now, Reason{}) // the session was never open
 	}
 }
 
@@ -147,7 +147,8 @@ func (s *Session) interrupt(now time.Time) {
 	s.emit(Event{Type: EventInterrupted})
 }
 
-// heard looks whether the peer was heard.
+// heard emits EventResumed if packets of the peer have arrived since its last call and the session
+// is interrupted.
 func (s *Session) heard() {
 	_, n := s.mux.Heard()
 	if n == s.packets {
@@ -160,7 +161,7 @@ func (s *Session) heard() {
 	}
 }
 
-// listen looks whether it has been silent for too long.
+// listen interrupts or ends the session if silenceDeadline has come.
 func (s *Session) listen(now time.Time) {
 	at := s.silenceDeadline()
 	if at.IsZero() || now.Before(at) {
@@ -175,7 +176,8 @@ func (s *Session) listen(now time.Time) {
 	s.fail(now, Timeout, "nothing was heard for too long")
 }
 
-// silenceDeadline is when the next thing comes of silence.
+// silenceDeadline returns when the session is interrupted, or ends if it is interrupted already,
+// unless a packet of the peer arrives before.
 func (s *Session) silenceDeadline() time.Time {
 	if s.interrupted {
 		return s.since.Add(max(s.config.Grace, 0))

@@ -7,14 +7,14 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// maxEarly bounds what is kept of messages that came before the opening. Each costs
-// its event besides its bytes.
+// maxEarly limits the bytes of the messages that are kept until the opening. earlyCost is added
+// to the length of each, for its event.
 const (
 	maxEarly  = 256 << 10
 	earlyCost = 192
 )
 
-// take turns what the Mux reports into the session's events.
+// take converts the events of the Mux to events of the session.
 func (s *Session) take(now time.Time) {
 	s.in = s.mux.Events(s.in)
 	for i := range s.in {
@@ -35,17 +35,17 @@ func (s *Session) take(now time.Time) {
 	s.in = emptied(s.in)
 }
 
-// message takes a message of any channel.
+// message processes a message of any channel.
 func (s *Session) message(now time.Time, ev *channel.Event) {
 	if s.state == Closed || s.state == Closing && ev.Channel != channel.Control {
-		s.release(ev) // the program has closed the session
+		s.release(ev) // the session is closing: drop messages of channels
 		return
 	}
 	if ev.Channel == channel.Control {
 		n := len(s.events)
 		s.control(now, ev.Payload)
 		if len(s.events) > n && s.events[n].Data != nil {
-			s.events[n].raw = *ev // a request or a reply, and a view of it
+			s.events[n].raw = *ev // the event is a request or a reply, and its Data is a view of ev
 			return
 		}
 		s.release(ev)
@@ -70,8 +70,9 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 	s.early = append(s.early, out)
 }
 
-// allow applies the limits. What may get lost is dropped; what may not ends the
-// session, because to drop it would break a promise in silence.
+// allow applies Limits.Messages and Limits.Bytes to a message of n bytes. It returns false if the
+// message exceeds them. If the channel is reliable it also ends the session, because the channel
+// promises to deliver the message.
 func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 	limit, code, what := s.config.Limits.Messages, LimitMessages, "messages"
 	if s.messages.take(now, 1) {
@@ -88,7 +89,7 @@ func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 	return false
 }
 
-// control takes a control message.
+// control processes a control message.
 func (s *Session) control(now time.Time, b []byte) {
 	f := &s.frame
 	if !f.parse(b) {
@@ -135,7 +136,7 @@ func (s *Session) awaited() string {
 	return "WELCOME"
 }
 
-// open takes the peer's first control message.
+// open processes the peer's first control message.
 func (s *Session) open(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
@@ -155,7 +156,7 @@ func (s *Session) open(now time.Time, f *frame) {
 	s.early = nil
 }
 
-// welcomed takes what the server says of the session.
+// welcomed processes a WELCOME.
 func (s *Session) welcomed(f *frame) {
 	s.id = f.session
 	s.config.Grace = time.Duration(f.grace) * time.Millisecond
@@ -165,7 +166,7 @@ func (s *Session) welcomed(f *frame) {
 	s.emit(Event{Type: EventToken, Token: f.token})
 }
 
-// keptScratch is how much room for control messages is kept.
+// keptScratch is the largest capacity of scratch that is kept.
 const keptScratch = 4 << 10
 
 // say sends a control message that was built in scratch.
@@ -180,7 +181,8 @@ func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.Messa
 	return id, err
 }
 
-// police ends the session of a peer whose packets no end with our table would send.
+// police ends the session if the Mux has dropped a frame that a correct peer with the same table
+// never sends.
 func (s *Session) police(now time.Time) {
 	if s.state == Closed {
 		return

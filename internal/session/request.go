@@ -8,18 +8,18 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// A Status is what is known of a request that this end sent.
+// A Status is the state of a request of this end.
 type Status uint8
 
 // The statuses. From Responded on they are final.
 const (
-	Sending      Status = iota // the peer's link has not acknowledged it
-	Waiting                    // the peer has it and has not answered
-	Responded                  // it answered with bytes
-	Acknowledged               // it answered: done
-	Rejected                   // it answered: no
-	SendFailed                 // the session ended, and the peer did not get it
-	ResponseLost               // the session ended; the peer may have acted on it
+	Sending      Status = iota // the peer has not acknowledged the request yet
+	Waiting                    // the peer has the request and has not answered
+	Responded                  // the answer is a REPLY
+	Acknowledged               // the answer is an ACK
+	Rejected                   // the answer is a REJECT
+	SendFailed                 // the session ended, and the peer did not get the request
+	ResponseLost               // the session ended, and the answer is not known
 )
 
 var statusNames = [...]string{"sending", "waiting", "responded", "acknowledged", "rejected", "send failed", "response lost"}
@@ -31,14 +31,14 @@ func (s Status) String() string {
 	return "unknown"
 }
 
-// call is a request of this end that waits.
+// call is a request of this end without an answer.
 type call struct {
 	status  Status
-	place   uint64 // among the control messages, from 0
+	place   uint64 // number of control messages sent before it
 	message channel.MessageID
 }
 
-// Request sends a request. Its result comes as an event, unless an error is returned.
+// Request sends a request and returns its id. If it returns no error, an EventResult follows.
 func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, error) {
 	switch {
 	case s.closing.begun:
@@ -68,7 +68,7 @@ func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, e
 	return id, nil
 }
 
-// freeID returns the next id that no request waits with.
+// freeID returns the next id that no waiting request has.
 func (s *Session) freeID() uint32 {
 	id := s.lastID + 1
 	for s.waiting[id] != nil || id == 0 {
@@ -77,7 +77,8 @@ func (s *Session) freeID() uint32 {
 	return id
 }
 
-// Status returns what is known of a request, if it waits.
+// Status returns the status of a request without an answer, and false if there is no such
+// request.
 func (s *Session) Status(id uint32) (Status, bool) {
 	if c := s.waiting[id]; c != nil {
 		return c.status, true
@@ -85,7 +86,7 @@ func (s *Session) Status(id uint32) (Status, bool) {
 	return 0, false
 }
 
-// Forget makes the answer to a request of no interest. There is no result then.
+// Forget drops a request of this end: no EventResult follows.
 func (s *Session) Forget(id uint32) {
 	if c := s.waiting[id]; c != nil {
 		delete(s.byReport, c.message)
@@ -93,7 +94,7 @@ func (s *Session) Forget(id uint32) {
 	}
 }
 
-// answered takes an answer.
+// answered processes an answer of the peer.
 func (s *Session) answered(f *frame) {
 	if s.waiting[f.id] == nil {
 		return
@@ -111,8 +112,8 @@ func (s *Session) answered(f *frame) {
 	s.emit(ev)
 }
 
-// loseRequests gives what waits its final status, in the order it was sent. Who asked
-// waits for it, also if the session never opened.
+// loseRequests emits the results of the requests without an answer, in the order in which they
+// were sent, also if the session never opened.
 func (s *Session) loseRequests() {
 	waiting := s.waiting
 	s.serving, s.byReport, s.waiting = nil, nil, nil
@@ -127,8 +128,8 @@ func (s *Session) loseRequests() {
 	slices.SortFunc(ids, func(a, b uint32) int { return int(waiting[a].place) - int(waiting[b].place) })
 	for _, id := range ids {
 		status := ResponseLost
-		// The control channel is ordered, so messages leave in the order they
-		// were queued, and the number that left tells which did.
+		// The control channel is ordered: its messages leave in the order of place, and sent of
+		// them have left.
 		if waiting[id].place >= sent {
 			status = SendFailed
 		}
@@ -136,7 +137,7 @@ func (s *Session) loseRequests() {
 	}
 }
 
-// requested takes a request of the peer.
+// requested processes a request of the peer.
 func (s *Session) requested(now time.Time, f *frame) {
 	if !s.allow(now, channel.Control, len(f.payload)) {
 		return
@@ -157,7 +158,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 	s.emit(Event{Type: EventRequest, Request: f.id, Name: string(f.name), Data: f.payload})
 }
 
-// reject refuses a request. A peer that lets even refusals pile up is put out.
+// reject sends a REJECT. If there is no room for it in the queue, it ends the session.
 func (s *Session) reject(now time.Time, id uint32, text string) {
 	b := append(appendNumbered(s.scratch[:0], typeReject, id), cut(text)...)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
@@ -176,9 +177,9 @@ func (s *Session) Reply(now time.Time, id uint32, payload []byte) error {
 	return s.answer(now, id, append(appendNumbered(s.scratch[:0], typeReply, id), payload...))
 }
 
-// maxOwn is how much of the control channel's queue, 256 KiB, requests and replies may
-// take. The rest takes more than 64 rejections, which would else fail because of what
-// the program itself has sent.
+// maxOwn is the part of the control channel's queue of 256 KiB that requests and replies of the
+// program may use. The rest has room for more than 64 rejections, which would otherwise fail if
+// the program has filled the queue.
 const maxOwn = 224 << 10
 
 // roomFor reports whether the program may queue a request or a reply of n bytes.
@@ -196,8 +197,8 @@ func (s *Session) Ack(now time.Time, id uint32) error {
 	return s.answer(now, id, appendNumbered(s.scratch[:0], typeAck, id))
 }
 
-// Reject answers a request of the peer: no. It cannot fail for want of space, so it
-// can be the answer when the others do.
+// Reject answers a request of the peer: no. It never returns ErrBudget, so a program can call it
+// when Reply does.
 func (s *Session) Reject(now time.Time, id uint32, text string) error {
 	if !s.serves(id) {
 		return ErrAnswered

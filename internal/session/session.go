@@ -11,7 +11,7 @@ import (
 
 // Errors besides those of [channel.Mux.Send].
 var (
-	// ErrInterrupted: the link is lost for now, and what is sent unreliably would be stale.
+	// ErrInterrupted: the session is interrupted, and the channel is unreliable or sequenced.
 	ErrInterrupted = errors.New("session: interrupted: only reliable messages are queued now; go on when it is resumed")
 	// ErrTooMany: too many requests wait for an answer.
 	ErrTooMany = errors.New("session: too many requests wait for an answer; ask again when some are answered")
@@ -19,46 +19,47 @@ var (
 	ErrName = fmt.Errorf("session: the name of a request is 1 to %d bytes of UTF-8", MaxName)
 	// ErrPayload: a request or a reply is too large.
 	ErrPayload = fmt.Errorf("session: a request or reply has at most %d bytes; send more on a channel", MaxPayload)
-	// ErrAnswered: the request has its answer, or nobody waits for it.
+	// ErrAnswered: the request already has an answer, or the session is closed.
 	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
-	// ErrFixed: the client's table is what it was at first.
+	// ErrFixed: this end cannot open channels, or the peer does not support it.
 	ErrFixed = errors.New("session: only a server opens channels, and only at a client that takes them")
 	// ErrHello: the connect message is too long.
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
 )
 
-// Config is how one end is set up. Channel.Server says which.
+// Config configures one end of a session. Channel.Server says which end.
 type Config struct {
-	// Channel is the Mux's. Its KeepAlive is 2 s at a client and 5 s at a
-	// server if zero.
+	// Channel configures the Mux. If its KeepAlive is zero, it is 2 s at a client and 5 s at
+	// a server.
 	Channel channel.Config
 
-	ID    uint64 // a server's: the session's
-	Token Token  // a server's: the first resume token
-	Hello []byte // a client's: the connect message
+	ID    uint64 // the session's id; only at a server
+	Token Token  // the first resume token; only at a server
+	Hello []byte // the connect message; only at a client
 
-	// Grace is how long the session may be interrupted. Zero means 30 s,
-	// negative not at all. A client takes the server's.
+	// Grace is how long the session may be interrupted. Zero means 30 s; negative means that
+	// an interruption ends the session. A client uses the server's Grace.
 	Grace time.Duration
 
-	// Silence is how long nothing may be heard before the session is
+	// Silence is the time without a packet of the peer after which the session is
 	// interrupted. Zero means 10 s at a server and 3 s at a client.
 	Silence time.Duration
 
-	// OpenTimeout is how long the peer's HELLO or WELCOME may take. Zero means 5 s.
+	// OpenTimeout is the time after the first link opened in which the peer's HELLO or
+	// WELCOME must arrive. Zero means 5 s.
 	OpenTimeout time.Duration
 
 	Limits Limits
 
-	// DrainTimeout is how long Close waits for acknowledgements of what was sent
-	// reliably. Zero means 10 s, negative not at all.
+	// DrainTimeout is how long the session stays after Close to deliver its reliable
+	// messages. Zero means 10 s; negative means that it ends at once.
 	DrainTimeout time.Duration
 
-	// Expires, if not zero, is when the session ends with Auth, unless SetExpires
-	// was called before. A server's.
+	// Expires, if not zero, is when the session ends with Auth, unless SetExpires changes it
+	// before. Only at a server.
 	Expires time.Time
 
-	// MaxWaiting bounds own requests without an answer. Zero means 1024.
+	// MaxWaiting limits the requests of this end without an answer. Zero means 1024.
 	MaxWaiting int
 }
 
@@ -83,16 +84,16 @@ func (c *Config) setDefaults() {
 	c.Limits.setDefaults()
 }
 
-// A State is where a session is in its life.
+// A State is the state of a session.
 type State uint8
 
 // The states, in order.
 const (
 	Fresh   State = iota // no link yet
-	Opened               // linked; the peer's HELLO or WELCOME is awaited
-	Open                 // the program knows of it
-	Closing              // the program has closed it, and what it sent is on its way
-	Closed               // the program was told, or never knew
+	Opened               // there is a link, and the peer's HELLO or WELCOME has not arrived
+	Open                 // EventOpen was emitted
+	Closing              // Close was called, and reliable messages are not acknowledged yet
+	Closed               // over; EventClosed was emitted if the session was open
 )
 
 // A Session is one end of a session. See the package's documentation for its
@@ -107,19 +108,19 @@ type Session struct {
 
 	// The link.
 	linked      bool
-	links       uint32    // how often it changed
-	openBy      time.Time // when the HELLO or WELCOME must have come
+	links       uint32    // links after the first
+	openBy      time.Time // deadline of the peer's HELLO or WELCOME
 	interrupted bool
-	since       time.Time // when it was interrupted
-	packets     uint64    // that the Mux had when last looked at
+	since       time.Time // when the session was interrupted
+	packets     uint64    // packets that the Mux had received at the last call of heard
 
 	// The resume tokens: hashes at a server.
 	id      uint64
 	valid   [sha256.Size]byte
-	next    [sha256.Size]byte // sent, and maybe not known to the client
-	welcome channel.MessageID // the message that carries next; 0 if the client has it
+	next    [sha256.Size]byte // sent; the client may not have it yet
+	welcome channel.MessageID // the message with the token of next; 0 if the client has it
 
-	early      []Event // what came before the opening
+	early      []Event // messages that arrived before the opening, and receipts
 	earlyBytes int
 
 	// Requests.
@@ -131,9 +132,9 @@ type Session struct {
 
 	messages, bytes bucket
 
-	// Channels opened at run time, of a server's session. The table is the Mux's.
-	takes byte // what the client takes, as its HELLO says
-	known int  // how many the client has answered for, those of the first table included
+	// Channels opened at run time, only at a server. The Mux has the table.
+	takes byte // what the client supports, according to its HELLO
+	known int  // channels that the client knows, those of the first table included
 
 	closing closing
 	stats   Stats
@@ -146,12 +147,12 @@ type Session struct {
 
 // Stats are a session's counters.
 type Stats struct {
-	Limited       uint64 // unreliable messages dropped: the peer sent too many
-	Refused       uint64 // requests of the peer rejected: too many in flight
-	Interruptions uint64
+	Limited       uint64 // unreliable messages dropped because of Limits
+	Refused       uint64 // requests of the peer rejected because of Limits
+	Interruptions uint64 // times the session was interrupted
 	Links         uint32 // links after the first
-	Waiting       int    // own requests without an answer
-	Serving       int    // the peer's
+	Waiting       int    // requests of this end without an answer
+	Serving       int    // requests of the peer without an answer
 }
 
 // New returns one end of a session that has no link yet. The error is a
@@ -182,19 +183,19 @@ func New(now time.Time, c Config) (*Session, error) {
 	return s, nil
 }
 
-// ID returns the session's id, which a client knows once it is open.
+// ID returns the session's id. At a client it is zero until the session is open.
 func (s *Session) ID() uint64 { return s.id }
 
-// State returns where the session is in its life.
+// State returns the state of the session.
 func (s *Session) State() State { return s.state }
 
-// Interrupted reports whether the session is open and its peer is not heard.
+// Interrupted reports whether the session is interrupted: no link, or no packets of the peer.
 func (s *Session) Interrupted() bool { return s.interrupted }
 
 // Linked reports whether the session has a link.
 func (s *Session) Linked() bool { return s.linked }
 
-// Mux returns the session's channels, for their statistics.
+// Mux returns the Mux of the session, for its figures.
 func (s *Session) Mux() *channel.Mux { return s.mux }
 
 // Stats returns the counters as they are now.
@@ -235,7 +236,7 @@ func (s *Session) maySend(ch channel.ID) error {
 	return nil
 }
 
-// Receive takes a datagram of the link.
+// Receive processes a datagram of the link.
 func (s *Session) Receive(now time.Time, b []byte) {
 	if !s.linked {
 		return
@@ -246,8 +247,8 @@ func (s *Session) Receive(now time.Time, b []byte) {
 	s.police(now)
 }
 
-// Append appends the next datagram for the link to b, at most limit bytes; b
-// unchanged means that there is nothing to say.
+// Append appends the next datagram for the link to b, at most limit bytes. If there is none it
+// returns b unchanged.
 func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 	if !s.linked {
 		return b
@@ -255,7 +256,7 @@ func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 	s.drain(now)
 	b = s.mux.Append(now, b, limit)
 	if s.mux.Closed() {
-		s.closing.over = true // b has the last of what there is to say
+		s.closing.over = true // b has the last datagram
 	}
 	s.take(now)
 	return b
@@ -284,7 +285,7 @@ func (s *Session) Deadline() time.Time {
 	return t
 }
 
-// Advance tells the session that time has passed.
+// Advance tells the session the time, when Deadline has come.
 func (s *Session) Advance(now time.Time) {
 	if s.linked {
 		s.mux.Advance(now)
