@@ -1,9 +1,9 @@
-// Package hosts compares the names under which a browser reached a server.
+// Package hosts compares the host names by which browsers reach a server.
 //
-// DNS rebinding is the attack behind it: a page of a stranger's name, whose DNS then
-// answers with this machine's address, is of the same origin as this server in the
-// browser's eyes. What gives it away is the name, in the Host header and the Origin. An
-// IP address and localhost are no such names: no stranger's DNS answers for them.
+// It is for DNS rebinding: the DNS of an attacker's name answers with the address of this machine, so
+// that for the browser the attacker's page has the same origin as this server. The server can detect
+// it by the name in the headers Host and Origin. With an IP address or localhost the attack is not
+// possible: no DNS of an attacker answers for them.
 //
 // The functions are pure. It is not a parser of URLs.
 package hosts
@@ -14,13 +14,12 @@ import (
 	"strings"
 )
 
-// maxHost is the longest host with a port that is taken apart, in bytes. A DNS name has
-// 253 at most.
+// maxHost is the longest host with a port that Split reads, in bytes. A DNS name has at most 253.
 const maxHost = 300
 
-// Split takes a host apart, as a Host header or an origin has it. The name is in lower
-// case, an IP address in its normal form and without brackets; the port is empty if
-// there is none. ok is false if the host is malformed.
+// Split returns the name and the port of a host, as in a Host header or an origin. The name is in
+// lower case; an IP address is in its normal form and without brackets. The port is empty if there
+// is none. ok is false if the host is malformed.
 func Split(host string) (name, port string, ok bool) {
 	if len(host) > maxHost {
 		return "", "", false
@@ -28,7 +27,7 @@ func Split(host string) (name, port string, ok bool) {
 	name, port, hasPort := strings.Cut(host, ":")
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		literal, rest, closed := strings.Cut(inner, "]")
-		a, _ := netip.ParseAddr(literal) // zero if it is none
+		a, _ := netip.ParseAddr(literal) // the zero Addr if literal is not an address
 		behind, p, has := strings.Cut(rest, ":")
 		if !closed || !a.Is6() || behind != "" {
 			return "", "", false
@@ -47,8 +46,7 @@ func Split(host string) (name, port string, ok bool) {
 	return name, strconv.FormatUint(n, 10), true
 }
 
-// isName reports whether s has characters of names only. Browsers write a name beyond
-// ASCII as xn--….
+// isName reports whether s has only characters of names. Browsers write other names as xn--….
 func isName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -59,8 +57,8 @@ func isName(s string) bool {
 	return s != "" && s[0] != '.'
 }
 
-// Fixed reports whether a name is one that no stranger's DNS answers for: an IP address,
-// localhost, or a name below it.
+// Fixed reports whether no DNS of an attacker can answer for a name: it is an IP address, localhost,
+// or a name below localhost.
 func Fixed(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true
@@ -69,8 +67,8 @@ func Fixed(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// Valid reports whether a pattern is one for Match: a name in lower case without a
-// port, "*." and a name for all names below it, or "*" for any.
+// Valid reports whether a pattern is valid for Match: a name in lower case without a port; "*." and a
+// name, for all names below it; or "*", for every name.
 func Valid(pattern string) bool {
 	if pattern == "*" {
 		return true
@@ -79,7 +77,7 @@ func Valid(pattern string) bool {
 	return ok && name == strings.Trim(strings.TrimPrefix(pattern, "*."), "[]")
 }
 
-// Match reports whether one of the patterns is for a name.
+// Match reports whether one of the patterns matches a name.
 func Match(patterns []string, name string) bool {
 	for _, p := range patterns {
 		if p == "*" || p == name || strings.HasPrefix(p, "*.") && len(name) > len(p)-1 && strings.HasSuffix(name, p[1:]) {

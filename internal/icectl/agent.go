@@ -18,19 +18,19 @@ const (
 	// https://www.rfc-editor.org/rfc/rfc8445.html#section-14.2
 	pace = 50 * time.Millisecond
 
-	// After quickChecks for each candidate nobody is in a hurry to answer.
+	// After quickChecks for each candidate the pace is slower.
 	quickChecks = 10
 	slowPace    = 250 * time.Millisecond
 
-	// A lite server may send a new address no more than a few times what comes
-	// from there, until the DTLS handshake has proved it: so the first checks after
-	// the selection come sooner, in case something of the handshake was lost.
+	// A lite server may send to a new address only a few times as many bytes as have arrived
+	// from it, until the DTLS handshake has proved the address. So the first checks after the
+	// selection are sent sooner, in case a part of the handshake was lost.
 	settleChecks = 4
 	settlePace   = 250 * time.Millisecond
 
-	// The time between later checks of the selected candidate is at random between
-	// these, as Chromium's 2.5 s on average, so that clients that came together
-	// do not go on checking together.
+	// The time between later checks of the selected candidate is random between these: on
+	// average 2.5 s, as in Chromium. So clients that connected at the same time do not send
+	// their checks at the same time.
 	minInterval = 2 * time.Second
 	maxInterval = 3 * time.Second
 )
@@ -43,21 +43,21 @@ const (
 	defaultConsentTimeout = 30 * time.Second
 
 	maxCandidates = 8
-	maxInFlight   = 32 // checks whose answer is waited for; the oldest gives way
+	maxInFlight   = 32 // checks without an answer; for one more, the oldest is forgotten
 )
 
-// Errors of an agent that was refused. They come from the server and from nobody
-// else: the answer was made with its password.
+// Errors of an agent that the server has refused. Only the server can cause them: the answer was
+// made with its password.
 var (
 	ErrRoleConflict     = errors.New("icectl: the server says that it controls the connection: it is not a lite agent")
 	ErrUnknownAttribute = errors.New("icectl: the server does not know an attribute of ICE: it is not an ICE agent")
 	ErrRefused          = errors.New("icectl: the server refused the check")
 )
 
-// A Config says who the two sides are and where the server is.
+// A Config configures an Agent.
 type Config struct {
-	// LocalUfrag is the username fragment of our offer, the other two are the
-	// credentials of the server's answer. Our own password is never used: a lite
+	// LocalUfrag is the username fragment of this end's offer; the other two are the
+	// credentials of the server's answer. The password of this end is not needed: a lite
 	// server sends no checks.
 	LocalUfrag             string
 	RemoteUfrag, RemotePwd string
@@ -66,20 +66,19 @@ type Config struct {
 	// are ignored.
 	Candidates []netip.AddrPort
 
-	// Secret must be random and this agent's alone. Transaction IDs and the
-	// tie-breaker are made from it.
+	// Secret must be random, and different for each agent. Transaction IDs and the
+	// tie-breaker are computed from it.
 	Secret [32]byte
 
-	// PendingTimeout is how long to wait for the first answer. Zero means 30 s.
+	// PendingTimeout limits the wait for the first answer. Zero means 30 s.
 	PendingTimeout time.Duration
 
-	// ConsentTimeout is how long after the last answer the server may be sent to,
-	// and the agent lives. Zero means 30 s.
+	// ConsentTimeout is how long after the last answer datagrams may be sent to the server;
+	// then the agent expires. Zero means 30 s.
 	ConsentTimeout time.Duration
 }
 
-// An Agent is the controlling agent that faces one lite server. Its owner calls
-// it with the time; it is not safe for concurrent use.
+// An Agent is the controlling agent for one lite server. It is not safe for concurrent use.
 type Agent struct {
 	username   string // theirs:ours
 	candidates []netip.AddrPort
@@ -94,8 +93,8 @@ type Agent struct {
 	count    uint64    // checks sent
 	inFlight [maxInFlight]check
 	selected int       // index in candidates; -1 before the first answer
-	settled  int       // checks sent since, up to settleChecks
-	answered time.Time // the last answer of the selected candidate
+	settled  int       // checks sent since the selection, up to settleChecks
+	answered time.Time // time of the last answer of the selected candidate
 	rtt      time.Duration
 	err      error
 
@@ -104,7 +103,7 @@ type Agent struct {
 	sum    [sha1.Size]byte
 }
 
-// A check is a request whose answer is waited for.
+// A check is a request without an answer.
 type check struct {
 	id   transactionID
 	to   int8 // index of the candidate; -1 for no check
@@ -146,21 +145,19 @@ func (a *Agent) Selected() (netip.AddrPort, bool) {
 // Knows reports whether addr is a candidate of the server.
 func (a *Agent) Knows(addr netip.AddrPort) bool { return slices.Contains(a.candidates, addr) }
 
-// MaySend reports whether a datagram may go to to: only to the selected
-// candidate, and only while the server consents to it by answering checks.
+// MaySend reports whether a datagram may be sent to the address to: it must be the selected
+// candidate, and the server must have answered a check within ConsentTimeout.
 func (a *Agent) MaySend(now time.Time, to netip.AddrPort) bool {
 	return a.selected >= 0 && a.candidates[a.selected] == to && now.Sub(a.answered) < a.consent
 }
 
-// RTT returns the round trip time of the last check that was answered; zero
-// before.
+// RTT returns the round trip of the last check with an answer; zero if there is none.
 func (a *Agent) RTT() time.Duration { return a.rtt }
 
-// Err returns why the agent expired, if the server said why.
+// Err returns the refusal of the server, or nil.
 func (a *Agent) Err() error { return a.err }
 
-// Deadline returns when there is something to do: a check is due, or the agent
-// expires. It is never zero.
+// Deadline returns when a check is due or the agent expires. It is never zero.
 func (a *Agent) Deadline() time.Time {
 	if expiry := a.expiry(); len(a.candidates) == 0 || expiry.Before(a.due) {
 		return expiry
@@ -178,13 +175,12 @@ func (a *Agent) expiry() time.Time {
 	return a.answered.Add(a.consent)
 }
 
-// Advance reports whether the agent has expired: it was refused, there was no
-// answer for PendingTimeout, or none for ConsentTimeout since the last. A check
-// that is due waits for Append.
+// Advance reports whether the agent has expired: the server has refused it, no answer has arrived
+// within PendingTimeout, or none for ConsentTimeout. Append returns a check that is due.
 func (a *Agent) Advance(now time.Time) (expired bool) { return !now.Before(a.expiry()) }
 
-// Append appends the check that is due to b and returns where it goes. b
-// unchanged means that none is.
+// Append appends the check that is due to b and returns its destination. If none is due it returns b
+// unchanged.
 func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
 	if now.Before(a.due) || a.Advance(now) || len(a.candidates) == 0 {
 		return b, netip.AddrPort{}
@@ -198,14 +194,13 @@ func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
 	a.inFlight[a.count%maxInFlight] = check{id, int8(to), now}
 	a.due = now.Add(a.interval(id))
 
-	// A candidate is nominated once it has answered; a single one at once, as
-	// there is nothing to choose.
+	// A candidate is nominated once it has answered. If there is only one candidate, it is
+	// nominated at once.
 	nominate := a.selected >= 0 || len(a.candidates) == 1
 	return a.appendRequest(b, id, nominate), a.candidates[to]
 }
 
-// interval returns how long after the check id, which leaves now, the next one is
-// due.
+// interval returns the time from the check with id, which leaves now, to the next one.
 func (a *Agent) interval(id transactionID) time.Duration {
 	switch {
 	case a.selected >= 0 && a.settled < settleChecks:
@@ -219,7 +214,7 @@ func (a *Agent) interval(id transactionID) time.Duration {
 	return slowPace
 }
 
-// Receive takes a STUN datagram that came from from.
+// Receive processes a STUN datagram that arrived from the address from.
 func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 	r, ok := parseResponse(b)
 	if !ok {
@@ -238,7 +233,7 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 		return WrongIntegrity
 	}
 	to, sent := int(c.to), c.sent
-	c.to = -1 // one answer each
+	c.to = -1 // a check has only one answer
 	if r.failed {
 		a.refuse(r.code)
 		return Refused
@@ -255,8 +250,8 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 	return Answered
 }
 
-// settle sets the time of the first check after the selection. If the selected
-// candidate is not nominated yet, that is due now.
+// settle sets the time of the first check after the selection. If the selected candidate is not
+// nominated yet, the check is due now.
 func (a *Agent) settle(now time.Time) {
 	a.due = now
 	if len(a.candidates) == 1 {

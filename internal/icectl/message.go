@@ -44,20 +44,20 @@ const (
 	fingerprintLen = 4
 	fingerprintXOR = 0x5354554e
 
-	// firstOptional is the first type of attribute that may be ignored by those
-	// who do not know it.
+	// firstOptional is the first type of attributes that an agent may ignore if it does not
+	// know them.
 	firstOptional = 0x8000
 )
 
-// Error codes as they stand in ERROR-CODE: the class (hundreds) and the number.
+// Error codes as in ERROR-CODE: the class (hundreds) and the number.
 // https://www.rfc-editor.org/rfc/rfc8489.html#section-14.8
 const (
 	codeUnknownAttribute = 4<<8 | 20
 	codeRoleConflict     = 4<<8 | 87
 )
 
-// priority is that of a peer-reflexive candidate with the highest local
-// preference, which is what a server would learn of us.
+// priority is the priority of a peer-reflexive candidate with the highest local preference, which the
+// server would learn from a check.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.1.1
 const priority = 110<<24 | 65535<<8 | 255
 

@@ -1,9 +1,9 @@
-// Package owed is the answer that a program owes the other end of a session: given
-// once, by any goroutine, and a rejection if the program loses sight of it.
+// Package owed has the answer to a request of the other end of a session. A program gives the
+// answer once, on any goroutine. If a request that was kept becomes unreachable without an answer,
+// the package rejects it.
 //
-// Both ends' requests are made of it: those of package godwit and of package client.
-// It knows nothing of links and locks: whoever makes an [Answer] says how to reach the
-// session.
+// The requests of package godwit and of package client use it. It knows nothing of links and locks:
+// the Do of an [Answer] gives access to the session.
 package owed
 
 import (
@@ -14,32 +14,31 @@ import (
 	"github.com/godwit-rtc/godwit/internal/session"
 )
 
-// A Do runs a func with the session, and the lock that guards it held.
+// A Do calls a func with the session, with the lock held that guards the session.
 type Do func(func(s *session.Session, now time.Time) error) error
 
-// An Answer is owed to one request. Its methods may be called from any goroutine, but
-// for Keep and Kept, which belong to the handler.
+// An Answer is the answer to one request. Its methods may be called from any goroutine, except
+// Keep and Kept, which only the handler may call.
 type Answer struct {
 	*debt
 	kept bool
 }
 
-// debt is what an answer takes, without the request that it is for.
+// debt has what is needed to answer, without a reference to the request.
 type debt struct {
 	id   uint32
 	do   Do
 	done atomic.Bool
 }
 
-// To returns the answer to the request with an id.
+// To returns an Answer for the request with an id.
 func To(id uint32, do Do) Answer { return Answer{debt: &debt{id: id, do: do}} }
 
 // Kept reports whether Keep was called.
 func (a *Answer) Kept() bool { return a.kept }
 
-// Keep has the request rejected when the garbage collector finds that nobody has
-// holder any more, which has the Answer in it, and that it has not been answered. It
-// is called once.
+// Keep makes the garbage collector reject the request if holder, which contains the Answer, becomes
+// unreachable before it is answered. Call Keep at most once.
 func Keep[T any](holder *T, a *Answer) {
 	a.kept = true
 	runtime.AddCleanup(holder, (*debt).lost, a.debt)
@@ -47,7 +46,7 @@ func Keep[T any](holder *T, a *Answer) {
 
 func (d *debt) lost() { d.Reject("no answer") }
 
-// Reply answers with bytes. After an error but ErrAnswered the answer is still owed.
+// Reply answers with bytes. After any error except ErrAnswered the request has no answer yet.
 func (d *debt) Reply(b []byte) error {
 	return d.once(func(s *session.Session, now time.Time) error { return s.Reply(now, d.id, b) })
 }

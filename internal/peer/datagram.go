@@ -20,11 +20,11 @@ func (p *Peer) associate(now time.Time) {
 	p.config = nil
 }
 
-// Receive takes a DTLS datagram. While the handshake runs it returns the part
-// that is for the handshake, a view of b.
+// Receive processes a DTLS datagram. While the handshake runs it returns the part for the handshake,
+// which is valid until the next call.
 func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
-	// Handshake datagrams count only from where a valid check came, or from the
-	// server that was asked, so that nobody else's ClientHello is ever in the race.
+	// Datagrams of the handshake are accepted only from an address with a valid check, or
+	// from the server, so that a ClientHello of a stranger has no effect.
 	p.authentic = false
 	if !p.ice.knows(from) {
 		p.drops.Stranger++
@@ -53,8 +53,8 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	}
 	p.ice.heard(now, from, len(b), authentic)
 	p.authentic = authentic
-	// An INIT does not show that our last flight has come across: one who makes a
-	// False Start sends it before. What makes the association does.
+	// An INIT does not prove that the last flight of this end has arrived: a peer with False
+	// Start sends the INIT before. The chunks that establish the association prove it.
 	if authentic && p.shake != nil && (p.assoc.Established() || p.state != Secure) {
 		p.shake.flight.Stop()
 		p.forgetShake()
@@ -64,7 +64,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 
 var errForged = errors.New("dtls: too many forged records: the keys are worn out")
 
-// open opens one record and hands on what is in it.
+// open decrypts one record and processes its content.
 // https://www.rfc-editor.org/rfc/rfc8261.html#section-3
 func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
 	plain, t, drop := p.records.Open(raw)
@@ -87,8 +87,7 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 	return events, true
 }
 
-// watch looks for the beginning and the end of the association among its events, and for
-// answers to challenges.
+// watch processes the events of the association: its beginning, its end, and answers to challenges.
 func (p *Peer) watch(now time.Time, events []Event) {
 	for i := range events {
 		switch events[i].Type {
@@ -133,8 +132,8 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 	return b, path, nil
 }
 
-// Append appends the next datagram that is due to b, and returns where it goes.
-// b unchanged means that there is nothing to say.
+// Append appends the next datagram that is due to b, and returns its path. If there is none it returns
+// b unchanged.
 func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	if out, to := p.appendCheck(now, b); len(out) > len(b) {
 		return out, to
@@ -172,7 +171,7 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	return out, path
 }
 
-// wornOut ends the peer if err says that its record numbers are used up.
+// wornOut ends the peer if err says that all record numbers are used.
 // "Each value of the nonce_explicit MUST be distinct for each distinct invocation of the
 // GCM encrypt function for any fixed key."
 // https://www.rfc-editor.org/rfc/rfc5288.html#section-3
@@ -182,8 +181,8 @@ func (p *Peer) wornOut(now time.Time, err error) {
 	}
 }
 
-// appendFlight appends a datagram of the handshake. One that may not go yet
-// waits for the next check, which refills what the address may be sent.
+// appendFlight appends a datagram of the handshake. If it may not be sent yet it waits for the next
+// check, after which more bytes may be sent to the address.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 	s := p.shake

@@ -6,10 +6,9 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// Close ends the peer: an SCTP ABORT and a DTLS close_notify in one datagram,
-// either of which makes a browser close its channels at once. (An SCTP SHUTDOWN
-// does not, in Firefox.) cause goes into the ABORT, for whoever looks at the
-// wire.
+// Close ends the peer with an SCTP ABORT and a DTLS close_notify in one datagram. Each of the two makes
+// a browser close its channels at once. (An SCTP SHUTDOWN does not, in Firefox.) The first 128 bytes
+// of cause are in the ABORT, and the browser may show them.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.1
 func (p *Peer) Close(now time.Time, cause string) {
@@ -28,14 +27,14 @@ func (p *Peer) Close(now time.Time, cause string) {
 	p.end(now, LocalClose, nil)
 }
 
-// GiveUp ends a peer to which nobody has come, before its time is over.
+// GiveUp ends a peer that has not received a valid check, before PendingTimeout.
 func (p *Peer) GiveUp(now time.Time) {
 	if p.state == Waiting {
 		p.end(now, Unheard, nil)
 	}
 }
 
-// end records why the peer ends. The first reason stands.
+// end ends the peer and records the reason. Only the first call has an effect.
 func (p *Peer) end(now time.Time, why Reason, err error) {
 	if p.state >= Closing {
 		return
@@ -47,8 +46,8 @@ func (p *Peer) end(now time.Time, why Reason, err error) {
 	}
 }
 
-// appendFarewell appends what Close said, when it is owed: by itself at growing
-// intervals, for it may be lost, and for whatever the other side goes on to send.
+// appendFarewell appends the datagram of Close if it is due: at growing intervals, because it may be
+// lost, and once for each datagram that the other end still sends.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
 	if !p.owed || p.said == farewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
 		return b, Path{}
@@ -59,8 +58,8 @@ func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path)
 	return append(b, p.farewell...), path
 }
 
-// Flush tells the peer that a batch of datagrams is over, and with it the wait
-// of an acknowledgement for a message to ride with.
+// Flush tells the peer that a batch of datagrams is over. Acknowledgements do not wait any more for a
+// message to be sent with them.
 func (p *Peer) Flush(now time.Time) {
 	if p.state == Secure {
 		p.assoc.Flush(now)
@@ -76,8 +75,7 @@ func (p *Peer) Deadline() time.Time {
 		return sooner(p.until, p.again)
 	}
 	d := sooner(p.ice.deadline(), p.nextChallenge())
-	// While the handshake has something queued that may not go yet, repeating it
-	// is not due either.
+	// While a datagram of the handshake waits in the queue, no repetition is due.
 	if p.shake != nil && len(p.shake.queue) == 0 {
 		d = sooner(d, p.shake.flight.Deadline())
 	}
@@ -87,7 +85,7 @@ func (p *Peer) Deadline() time.Time {
 	return d
 }
 
-// sooner returns the earlier of two deadlines, of which zero is the latest.
+// sooner returns the earlier of two deadlines; zero means never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -95,7 +93,7 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// Advance tells the peer that time has passed.
+// Advance tells the peer the time, when Deadline has come.
 func (p *Peer) Advance(now time.Time, events []Event) []Event {
 	switch {
 	case p.state == Gone:

@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/sctp"
 )
 
-// A Path is where a peer's datagrams go: the other side's address, and the
-// address of ours that they leave from. The zero Local leaves it to the owner.
+// A Path is the path of a peer's datagrams: the address of the other end, and the address of this end
+// from which they leave. A zero Local means that the owner chooses it.
 type Path struct {
 	Remote netip.AddrPort
 	Local  netip.Addr
@@ -35,8 +35,8 @@ func (i *ice) selected() (Path, bool) {
 	return Path{p.Remote, p.Local}, ok
 }
 
-// knows reports whether datagrams from a can be the other side's: a valid check
-// came from there, or it is a candidate of the server.
+// knows reports whether datagrams from a can be of the other end: a valid check has arrived from there,
+// or it is a candidate of the server.
 func (i *ice) knows(a netip.AddrPort) bool {
 	if i.control != nil {
 		return i.control.Knows(a)
@@ -72,8 +72,8 @@ func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
 	return i.lite.MaySend(now, to, n)
 }
 
-// proved tells the agent that a flight of the handshake from that address answered
-// ours, and none went elsewhere.
+// proved tells the agent that a flight of the handshake from an address has answered one that was sent
+// only there.
 func (i *ice) proved(now time.Time, remote netip.AddrPort) {
 	if i.control == nil {
 		i.lite.Proved(now, remote)
@@ -87,7 +87,7 @@ func (i *ice) deadline() time.Time {
 	return i.lite.Deadline()
 }
 
-// advance reports whether the other side was silent for too long, or refused us.
+// advance reports whether the other end was silent for too long, or has refused this end.
 func (i *ice) advance(now time.Time) (expired bool, err error) {
 	if i.control != nil {
 		return i.control.Advance(now), i.control.Err()
@@ -110,8 +110,7 @@ func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Re
 	return b, v.Granted()
 }
 
-// nextChallenge returns when the other side is to be asked for a proof that it gets
-// what is sent to it; zero means never.
+// nextChallenge returns when a challenge must be sent to the other end; zero means never.
 func (p *Peer) nextChallenge() time.Time {
 	if p.ice.control != nil || p.state != Secure {
 		return time.Time{}
@@ -119,8 +118,8 @@ func (p *Peer) nextChallenge() time.Time {
 	return p.ice.lite.NextChallenge()
 }
 
-// appendChallenge appends the challenge that is due, by itself: so an address that may
-// be sent little gets it before anything else.
+// appendChallenge appends the challenge that is due, in its own datagram: if only few bytes may be sent
+// to an address, the challenge is sent first.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	if due := p.nextChallenge(); due.IsZero() || now.Before(due) {
@@ -152,14 +151,13 @@ func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
 }
 
-// Lives reports whether a is an address of the peer that it has not left for all that is
-// known: see [icelite.Agent.Lives].
+// Lives reports whether the peer probably still has the address a: see [icelite.Agent.Lives].
 func (p *Peer) Lives(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Lives(now, a)
 }
 
-// Answered takes a STUN datagram that came to a client, and reports whether it
-// was the server's answer to a check.
+// Answered processes a STUN datagram at a client, and reports whether it is the server's answer to a
+// check.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
 	ok := p.ice.control.Receive(now, from, b).Valid()

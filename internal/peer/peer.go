@@ -12,7 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/sctp"
 )
 
-// The words of the layers below that a peer's owner needs too.
+// Types of the layers below that a peer's owner needs, too.
 type (
 	Credentials = icelite.Credentials
 	Request     = icelite.Request
@@ -25,10 +25,10 @@ type (
 	SCTPStats   = sctp.Stats
 )
 
-// NewCredentials draws ICE credentials from a source of strong randomness.
+// NewCredentials makes ICE credentials from a secure source of random bytes.
 func NewCredentials(random io.Reader) (Credentials, error) { return icelite.NewCredentials(random) }
 
-// Their constants.
+// Constants of the layers below.
 const (
 	Established    = sctp.Established
 	ChannelOpen    = sctp.ChannelOpen
@@ -41,7 +41,7 @@ const (
 	RefusedReliable = sctp.RefusedReliable
 	RefusedTooMany  = sctp.RefusedTooMany
 
-	MaxPayload = sctp.MaxPayload // bytes of a message that Send takes
+	MaxPayload = sctp.MaxPayload // size in bytes of the largest message of Send
 	MaxPaths   = 32              // addresses of one peer
 )
 
@@ -49,26 +49,28 @@ const (
 var ErrTooLarge = sctp.ErrTooLarge
 
 var (
-	// ErrNotOpen is returned by Send before the association is up and after it has ended.
+	// ErrNotOpen is returned by Send before the association is established and after it has
+	// ended.
 	ErrNotOpen = errors.New("peer: not open")
-	// ErrSilenced is returned by Send while the address may not be sent to: no
-	// valid check from it for 30 s, or its share of unproved bytes is used up.
+	// ErrSilenced is returned by Send while nothing may be sent to the address: no valid check
+	// has arrived from it for ConsentTimeout, or the address is not proved and as many bytes
+	// were sent to it as allowed.
 	ErrSilenced = errors.New("peer: the address may not be sent to now")
 )
 
-// State is how far a peer has come.
+// A State is the state of a peer.
 type State uint8
 
 const (
 	Waiting State = iota // no authenticated check yet
 	Shaking              // the DTLS handshake runs
-	Keyed                // our keys are known; the other side's Finished is not verified yet (RFC 7918)
-	Secure               // records flow both ways
-	Closing              // the farewell may be repeated
-	Gone                 // nothing will ever be said again
+	Keyed                // the keys are known; the other end's Finished is not verified yet (RFC 7918)
+	Secure               // the handshake is over
+	Closing              // closed; the last datagram may be sent again
+	Gone                 // closed; nothing more is sent
 )
 
-// Reason tells why a peer ended.
+// A Reason says why a peer ended.
 type Reason uint8
 
 const (
@@ -81,66 +83,64 @@ const (
 	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
 )
 
-// lingering is how long a closed peer repeats its farewell (ABORT and close_notify), and
-// farewells how often at most: an ABORT may be lost like any datagram. The first repetition
-// comes after farewellInterval, each further after twice the time, and one for
-// whatever the other side sends.
+// lingering is how long a closed peer repeats its last datagram (ABORT and close_notify), which may be
+// lost, and farewells how often at most. The first repetition is after farewellInterval, each further
+// one after twice the time. There is also one for each datagram of the other end.
 const (
 	lingering        = 2 * time.Second
 	farewells        = 8
 	farewellInterval = 250 * time.Millisecond
 )
 
-// Config is what a peer is made of. The owner keeps nothing of it.
+// Config configures a peer. The owner need not keep it.
 type Config struct {
-	// ICE is a server's, Check a client's, which sends the checks. A Check makes
-	// the peer a client.
+	// ICE configures the agent of a server, Check that of a client. If Check is set, the peer
+	// is a client.
 	ICE   icelite.Config
 	Check *icectl.Config
 
 	SCTP sctp.Config
-	// Client makes us the DTLS client, which is a=setup:active in our answer.
+	// Client says that this end is the DTLS client, a=setup:active.
 	Client bool
 }
 
-// A Peer is one WebRTC peer. It is not safe for concurrent use: whoever owns it
-// makes all calls.
+// A Peer is one WebRTC peer. It is not safe for concurrent use.
 type Peer struct {
 	state  State
 	why    Reason
 	client bool
 
-	authentic bool // the last datagram that Receive took had a record of the other side's
+	authentic bool // the last datagram of Receive had an authentic record
 
 	ice     ice
 	assoc   *sctp.Assoc
-	shake   *shake // nil before the first check and after the handshake
+	shake   *shake // state of the handshake; nil before Begin and after the handshake
 	records dtls.Conn
 
 	err    error
 	config *sctp.Config // until the association is made
 
-	farewell []byte    // what Close said, for repetition
-	owed     bool      // the farewell is to be said now
-	said     uint8     // how often it was
-	again    time.Time // when it is owed again
+	farewell []byte    // the datagram of Close
+	owed     bool      // farewell is due now
+	said     uint8     // how often farewell was sent
+	again    time.Time // when farewell is due again
 	until    time.Time // when Closing becomes Gone
 
 	drops Drops
 }
 
-// Drops counts datagrams and records that went nowhere, by cause.
+// Drops counts dropped datagrams and records, by cause.
 type Drops struct {
 	Stranger   uint64 // DTLS from an address without a valid check
-	Unasked    uint64 // STUN that answers no check of ours
-	Early      uint64 // DTLS before the handshake was begun, or after the end
-	Sifted     uint64 // records and fragments that were nothing for the handshake
-	Unsendable uint64 // our own datagrams held back by the path's limits
+	Unasked    uint64 // STUN that is not an answer to a check of this end
+	Early      uint64 // DTLS before Begin, or after the end
+	Sifted     uint64 // records and fragments that the sieve of the handshake dropped
+	Unsendable uint64 // datagrams of this end that the limits of the path held back
 }
 
-// New makes a peer that waits for its first check, or, as a client, sends it.
+// New makes a peer. A server's peer waits for its first check, a client's sends it.
 func New(now time.Time, c Config) *Peer {
-	config := c.SCTP // a copy: a view would keep all of c until the association is made
+	config := c.SCTP // a copy: a pointer into c would keep all of c until the association is made
 	p := &Peer{client: c.Client, config: &config}
 	if c.Check != nil {
 		p.ice.control = icectl.New(now, *c.Check)
@@ -150,13 +150,13 @@ func New(now time.Time, c Config) *Peer {
 	return p
 }
 
-// State returns how far the peer has come.
+// State returns the state of the peer.
 func (p *Peer) State() State { return p.state }
 
-// Why returns why the peer ended and, where there is one, the error behind it.
+// Why returns why the peer ended, and the error that caused it, if there is one.
 func (p *Peer) Why() (Reason, error) { return p.why, p.err }
 
-// Remote returns the address that datagrams go to now.
+// Remote returns the address to which datagrams are sent now.
 func (p *Peer) Remote() netip.AddrPort {
 	path, _ := p.ice.selected()
 	return path.Remote
@@ -165,8 +165,8 @@ func (p *Peer) Remote() netip.AddrPort {
 // Knows reports whether a is an address of the peer.
 func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
-// Stats returns the association's counters, and how much went nowhere in the peer,
-// its handshake, its records and the association.
+// Stats returns the association's counters, and the number of drops of the peer, its handshake, its
+// records and the association.
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
 	d := &p.drops
 	dropped = d.Stranger + d.Unasked + d.Early + d.Sifted + d.Unsendable + p.records.Drops().Total()
@@ -182,7 +182,7 @@ func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
 	return st, dropped
 }
 
-// A Class is what a datagram is by its first byte.
+// A Class is the protocol of a datagram, according to its first byte.
 type Class uint8
 
 const (
@@ -191,7 +191,7 @@ const (
 	DTLS
 )
 
-// Classify tells STUN from DTLS, which share a port.
+// Classify returns the protocol of a datagram: STUN and DTLS share a port.
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7
 func Classify(b []byte) Class {
 	switch {
@@ -203,10 +203,10 @@ func Classify(b []byte) Class {
 	return Other
 }
 
-// Authentic reports whether the last datagram that Receive took had a record that the
-// other side sealed.
+// Authentic reports whether the last datagram of Receive had a record that the other end has
+// encrypted.
 func (p *Peer) Authentic() bool { return p.authentic }
 
-// IsPlaintext reports whether a DTLS datagram begins with a record that is not
-// sealed, as those of a handshake do.
+// IsPlaintext reports whether a DTLS datagram begins with a record that is not encrypted, like those of
+// a handshake.
 func IsPlaintext(b []byte) bool { return len(b) >= 5 && b[3] == 0 && b[4] == 0 } // the epoch

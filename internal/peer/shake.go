@@ -7,42 +7,41 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// How long the flight with our Finished waits for the answer before it is
-// repeated, besides the round trip that the ClientHello measured, and the most
-// it waits.
+// How long the flight with this end's Finished waits for the answer before it is repeated: the first
+// value plus the round trip that the ClientHello has measured, at most the second value.
 const (
 	flightGrace = 25 * time.Millisecond
 	flightWait  = 400 * time.Millisecond
 
-	// How often the last flight of a DTLS server is repeated, about 11 s long. Its
-	// handshake is over and repeats nothing; its client's goes on for 10 s.
+	// How often the last flight of a DTLS server is repeated: for about 11 s. The server's
+	// handshake is over and repeats nothing; the client's handshake may last 10 s.
 	lastRepeats = 30
 
-	// How many datagrams of the handshake may wait to be sent. A flight has one
-	// to three.
+	// How many datagrams of the handshake may wait to be sent. A flight has one to three
+	// datagrams.
 	maxQueued = 8
 )
 
-// shake is what a peer has besides while its handshake runs.
+// shake is the state of a peer that is needed only while its handshake runs.
 type shake struct {
 	sieve  dtls.Sieve
-	sifted []byte // scratch: what the sieve let through
+	sifted []byte // scratch: output of the sieve
 	flight dtls.Repeater
 	queue  [][]byte       // datagrams to be sent first, in order
 	begun  time.Time      // when the first flight was set
-	with   netip.AddrPort // the first address that a datagram of it came from or went to
-	mixed  bool           // there was another
-	rtt    time.Duration  // from our first flight to its answer; zero before
+	with   netip.AddrPort // the first address from or to which a datagram of the handshake was sent
+	mixed  bool           // there was another address
+	rtt    time.Duration  // from this end's first flight to its answer; zero before
 }
 
-// Begin tells the peer that its handshake runs, which is when Receive begins to
-// return what is for it.
+// Begin tells the peer that its handshake has begun. From now on Receive returns datagrams for the
+// handshake.
 func (p *Peer) Begin() {
 	p.state = Shaking
 	p.shake = &shake{}
 }
 
-// Shake takes what the handshake says.
+// Shake processes an event of the handshake.
 func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Event {
 	switch ev.Kind {
 	case dtls.Flight:
@@ -57,9 +56,8 @@ func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Ev
 	return events
 }
 
-// Flight takes a datagram that the handshake wants sent, and keeps it. Those of a
-// flight are repeated until the other side answers, except repetitions that the
-// handshake makes itself.
+// Flight queues a datagram of the handshake. The datagrams of a flight are repeated until the other end
+// answers, except flights that the handshake itself repeats.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	s := p.shake
@@ -83,19 +81,19 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	}
 }
 
-// Keys takes the keys. As the DTLS client we may use them at once, before the
-// other side's Finished is verified (False Start, RFC 7918), for the SCTP
-// handshake and nothing else: then our INIT follows our Finished.
+// Keys gives the peer its keys. A DTLS client may use them at once, before the other end's Finished is
+// verified (False Start, RFC 7918), but only for the SCTP handshake: then its INIT follows its
+// Finished.
 // https://www.rfc-editor.org/rfc/rfc7918.html#section-3
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	if p.state != Shaking {
-		return // it was closed meanwhile
+		return // the peer was closed
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
-	// Keys exist only because the other side answered what we sent to it. If there
-	// was more than one address, one of them may not have been asked, or may have
-	// repeated what it saw.
+	// There are keys only if the other end has answered a flight of this end. If there was more
+	// than one address, one of them may not have got a flight, or may have sent a copy of a
+	// datagram.
 	if !p.shake.mixed {
 		p.ice.proved(now, p.shake.with)
 	}
@@ -105,8 +103,8 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	}
 }
 
-// Done tells the peer that the other side's Finished is verified. What came too
-// early is received now.
+// Done tells the peer that the other end's Finished is verified. It processes the records that arrived
+// before.
 func (p *Peer) Done(now time.Time, events []Event) []Event {
 	s := p.shake
 	if s == nil || p.state != Keyed {
@@ -121,13 +119,13 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 		events, _ = p.open(now, raw, events)
 	}
 	if p.ice.control != nil && p.state == Secure {
-		p.assoc.Connect(now) // the server may be one that waits for it
+		p.assoc.Connect(now) // some servers wait for the INIT of the other end
 	}
 	p.forgetShake()
 	return events
 }
 
-// forgetShake frees the handshake's memory once there is nothing to repeat.
+// forgetShake frees the memory of the handshake when there is nothing to repeat.
 func (p *Peer) forgetShake() {
 	if s := p.shake; s != nil && p.state >= Secure && !s.flight.Active() && len(s.queue) == 0 {
 		p.drops.Sifted += s.sieve.Drops().Total()
@@ -135,8 +133,8 @@ func (p *Peer) forgetShake() {
 	}
 }
 
-// Fail tells the peer that the handshake failed. What it left to be sent, an
-// alert, goes out first.
+// Fail tells the peer that the handshake has failed. Datagrams of the handshake that wait, such as an
+// alert, are sent first.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.2
 func (p *Peer) Fail(now time.Time, err error) {
 	if p.state < Secure {
@@ -144,7 +142,7 @@ func (p *Peer) Fail(now time.Time, err error) {
 	}
 }
 
-// split takes a datagram while the handshake runs and returns what is for it.
+// split processes a datagram while the handshake runs, and returns the part for the handshake.
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
 	p.ice.heard(now, from, len(b), false)
@@ -163,7 +161,7 @@ func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	return forHandshake
 }
 
-// meet notes that a datagram of the handshake came from or went to a.
+// meet notes that a datagram of the handshake was sent from or to a.
 func (s *shake) meet(a netip.AddrPort) {
 	if !s.with.IsValid() {
 		s.with = a

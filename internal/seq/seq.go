@@ -1,11 +1,8 @@
 // Package seq is serial-number arithmetic: how to compare counters that wrap.
 //
-// A serial number is an unsigned integer that starts anywhere and wraps at its
-// width. Two of them can be ordered as long as they are less than half of the
-// number space apart, which every user of this package ensures with a window.
-//
-// It has no opinion on what is counted: SCTP's transmission and stream sequence
-// numbers and the channel layer's packet numbers all come here.
+// A serial number is an unsigned integer that starts at any value and wraps at its width. Two of
+// them have an order if their distance is less than half of the number space. Every user of this
+// package ensures this with a window.
 package seq
 
 // Less reports whether a comes before b. Numbers exactly half of the space

@@ -1,16 +1,14 @@
-// Package timers keeps the times at which many things want to be looked at, for
-// an owner that has one timer for all of them.
+// Package timers keeps the deadlines of many items, for an owner that has one timer for all of
+// them.
 //
-// A [Heap] moves the time of a thing when it comes sooner, and not when it goes
-// later, which with connections happens at nearly every packet: then the thing is
-// due early once, finds nothing to do, and is set again. A Heap is not safe for
-// concurrent use. It is no clock: it is told the time.
+// A [Heap] moves an item when its deadline becomes earlier, and not when it becomes later, which
+// happens with connections at nearly every packet. Then the item is due too early once, has nothing
+// to do, and is set again. A Heap is not safe for concurrent use. It reads no clock.
 package timers
 
 import "time"
 
-// A Heap holds things of type T by the time at which they are due. The zero value
-// is empty.
+// A Heap holds items of type T by the times at which they are due. The zero value is empty.
 type Heap[T any] struct {
 	heap []entry[T]
 }
@@ -21,13 +19,13 @@ type entry[T any] struct {
 	item T
 }
 
-// A Slot is the place of one thing in one Heap. It is a field of the thing, and
-// its zero value is in no heap.
+// A Slot is the place of one item in one Heap. It is a field of the item. The zero value is in no
+// Heap.
 type Slot struct {
 	n int // index in the heap, plus one
 }
 
-// Next returns when the first thing is due; zero means never.
+// Next returns when the first item is due; zero means never.
 func (h *Heap[T]) Next() time.Time {
 	if len(h.heap) == 0 {
 		return time.Time{}
@@ -35,7 +33,7 @@ func (h *Heap[T]) Next() time.Time {
 	return h.heap[0].at
 }
 
-// Due takes the first thing that is due from the heap. ok is false if none is.
+// Due removes and returns the first item that is due; ok is false if none is.
 func (h *Heap[T]) Due(now time.Time) (item T, ok bool) {
 	if len(h.heap) > 0 && !now.Before(h.heap[0].at) {
 		item, ok = h.heap[0].item, true
@@ -44,8 +42,8 @@ func (h *Heap[T]) Due(now time.Time) (item T, ok bool) {
 	return item, ok
 }
 
-// Set makes sure that item, whose place is slot, is due by at. Zero means that it
-// need not be.
+// Set makes item, whose place is slot, due at the time at or earlier. Zero means that the item need
+// not be due.
 func (h *Heap[T]) Set(item T, slot *Slot, at time.Time) {
 	switch {
 	case at.IsZero():
@@ -59,7 +57,7 @@ func (h *Heap[T]) Set(item T, slot *Slot, at time.Time) {
 	}
 }
 
-// Remove takes the thing at slot from the heap, if it is there.
+// Remove removes the item at slot, if it is in the heap.
 func (h *Heap[T]) Remove(slot *Slot) {
 	i := slot.n - 1
 	if i < 0 {
