@@ -935,6 +935,8 @@ var Recovery = class {
     this.budget = maxPacket;
     this.stuck = false;
     // packets that cannot be made smaller do not arrive
+    this.fell = -1;
+    // when the last packet was sent before the budget fell: it does not raise it
     this.retryAt = 0;
     // when one packet tries the larger budget
     this.careful = 0;
@@ -993,7 +995,7 @@ var Recovery = class {
   acked(p) {
     if (p.state || p.eliciting) this.share -= this.share / lossMemory;
     this.medium(p, 0);
-    if (this.large(p, 0)) this.budget = maxPacket;
+    if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
   lost(p) {
     const { size } = p;
@@ -1001,7 +1003,9 @@ var Recovery = class {
     if (size > this.budget) return;
     if (size > leastBudget) {
       this.careful++;
-      if (this.large(p, 1)) this.budget = leastBudget;
+      if (!this.large(p, 1)) return;
+      this.budget = leastBudget;
+      this.fell = this.lastSent;
     } else if (size > leastBudget / 2) this.stuck ||= this.medium(p, 1);
   }
   /**
@@ -1327,18 +1331,6 @@ var Outbox = class {
     s.queue.shift();
     m.list = s.waiting;
     s.waiting.push(m);
-    this.settle(m);
-  }
-  /**
-   * Finishes what has arrived whole. An ordered message is kept until all before it have arrived: until then the other
-   * end may hold it, and its cost must count here as there.
-   */
-  settle(m) {
-    const { s } = m;
-    if (m.left || m.list !== s.waiting) return;
-    this.report(m, "delivered");
-    if (s.cfg.mode !== "reliable-ordered") return this.finish(m, "delivered");
-    while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
   }
   /**
    * Takes note that packet number, which carried the piece, did not arrive. Reports whether that is news: the piece has
@@ -1358,18 +1350,24 @@ var Outbox = class {
     }
     return true;
   }
-  /** Takes note that a packet has arrived. */
+  /**
+   * Takes note that a packet has arrived, and finishes messages that have arrived whole. An ordered one is kept until all
+   * before it have arrived: until then the other end may hold it, and its cost must count here as there.
+   */
   acked(p) {
     for (const q of p.pieces) {
       const { m } = q;
+      const { s } = m;
       if (m.over || q.state === pieceAcked) continue;
       if (q.state === pieceLost) {
         m.lost--;
-        m.s.lost--;
+        s.lost--;
       }
       q.state = pieceAcked;
-      m.left--;
-      this.settle(m);
+      if (--m.left) continue;
+      this.report(m, "delivered");
+      if (s.cfg.mode !== "reliable-ordered") this.finish(m, "delivered");
+      else while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
     }
     p.pieces = [];
   }

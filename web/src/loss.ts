@@ -35,6 +35,7 @@ export class Recovery {
   // How large a packet the link takes.
   budget = maxPacket;
   stuck = false; // packets that cannot be made smaller do not arrive
+  private fell = -1; // when the last packet was sent before the budget fell: it does not raise it
   private retryAt = 0; // when one packet tries the larger budget
   private careful = 0; // packets that follow lost large ones and are small: what was lost has to arrive
   private tiny = false; // the next packet shows whether it is for their size that others do not arrive
@@ -104,7 +105,7 @@ export class Recovery {
   acked(p: SentPacket): void {
     if (p.state || p.eliciting) this.share -= this.share / lossMemory; // one that was taken for lost, too
     this.medium(p, 0);
-    if (this.large(p, 0)) this.budget = maxPacket;
+    if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
 
   lost(p: SentPacket): void {
@@ -113,7 +114,9 @@ export class Recovery {
     if (size > this.budget) return; // it was to find out
     if (size > leastBudget) {
       this.careful++;
-      if (this.large(p, 1)) this.budget = leastBudget;
+      if (!this.large(p, 1)) return;
+      this.budget = leastBudget;
+      this.fell = this.lastSent;
     } else if (size > leastBudget / 2) this.stuck ||= this.medium(p, 1);
   }
 

@@ -245,19 +245,6 @@ export class Outbox {
     s.queue.shift();
     m.list = s.waiting;
     s.waiting.push(m);
-    this.settle(m);
-  }
-
-  /**
-   * Finishes what has arrived whole. An ordered message is kept until all before it have arrived: until then the other
-   * end may hold it, and its cost must count here as there.
-   */
-  private settle(m: Message): void {
-    const { s } = m;
-    if (m.left || m.list !== s.waiting) return;
-    this.report(m, "delivered");
-    if (s.cfg.mode !== "reliable-ordered") return this.finish(m, "delivered");
-    while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
   }
 
   /**
@@ -279,18 +266,24 @@ export class Outbox {
     return true;
   }
 
-  /** Takes note that a packet has arrived. */
+  /**
+   * Takes note that a packet has arrived, and finishes messages that have arrived whole. An ordered one is kept until all
+   * before it have arrived: until then the other end may hold it, and its cost must count here as there.
+   */
   acked(p: SentPacket): void {
     for (const q of p.pieces) {
       const { m } = q;
+      const { s } = m;
       if (m.over || q.state === pieceAcked) continue;
       if (q.state === pieceLost) {
         m.lost--;
-        m.s.lost--;
+        s.lost--;
       }
       q.state = pieceAcked;
-      m.left--;
-      this.settle(m);
+      if (--m.left) continue;
+      this.report(m, "delivered");
+      if (s.cfg.mode !== "reliable-ordered") this.finish(m, "delivered");
+      else while (s.waiting[0]?.left === 0) this.finish(s.waiting[0], "delivered");
     }
     p.pieces = [];
   }

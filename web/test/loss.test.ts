@@ -140,6 +140,128 @@ describe("lost packets", () => {
   });
 });
 
+describe("how large a packet the link takes", () => {
+  /** Packets that leave, and what becomes of them. */
+  class Path {
+    readonly r = new Recovery(40);
+    private readonly f = new Flight();
+
+    send(size: number, t = 0): SentPacket {
+      const p = Object.assign(this.f.open(t), { size, eliciting: true });
+      this.f.push(p);
+      this.r.sent(p);
+      return p;
+    }
+
+    /** As many turns: a packet of this size that is lost, and a small one that arrives, one after the other. */
+    turns(n: number, size: number): this {
+      for (let i = 0; i < n; i++) {
+        const p = this.send(i % 2 ? 100 : size);
+        if (i % 2) this.r.acked(p);
+        else this.r.lost(p);
+      }
+      return this;
+    }
+  }
+
+  const bind = (path: Path) => ({ r: path.r, send: path.send.bind(path) });
+
+  test("falls after 32 turns of large ones that were lost and smaller ones that arrived", () => {
+    const after = (turns: number, size: number): number => new Path().turns(turns, size).r.budget;
+    expect([after(31, 1061), after(32, 1061), after(33, 1061)]).toEqual([1150, 1150, 1060]);
+    expect(after(99, 1060), "what is no larger than the least says nothing").toBe(1150);
+  });
+
+  test("a large one that arrives begins the turns anew, and one smaller than all that were lost does not", () => {
+    const path = new Path().turns(20, 1100);
+    path.r.acked(path.send(1100));
+    expect(path.turns(32, 1100).r.budget).toBe(1150);
+    path.r.acked(path.send(1099));
+    expect(path.turns(1, 1100).r.budget).toBe(1060);
+    const mixed = new Path().turns(20, 1100).turns(4, 1080).turns(4, 1120);
+    mixed.r.acked(mixed.send(1080)); // as large as the smallest
+    expect(mixed.turns(32, 1100).r.budget).toBe(1150);
+  });
+
+  test("packets that left together are one turn: a blackout of any length says nothing of sizes", () => {
+    const path = new Path();
+    const [large, small] = [1100, 100].map((size) => Array.from({ length: 50 }, () => path.send(size))) as [SentPacket[], SentPacket[]];
+    large.forEach((p, i) => {
+      path.r.lost(p);
+      path.r.acked(small[i]!);
+    });
+    expect(path.r.budget).toBe(1150);
+    const before = new Path();
+    const [early, late] = [100, 1100].map((size) => Array.from({ length: 50 }, () => before.send(size))) as [SentPacket[], SentPacket[]];
+    late.forEach((p, i) => {
+      before.r.lost(p);
+      before.r.acked(early[i]!);
+    });
+    expect(before.r.budget).toBe(1150);
+  });
+
+  test("what was in a lost large one leaves in small ones, and a probe is small", () => {
+    const { r, send } = bind(new Path());
+    expect(r.limit(0)).toBe(1150);
+    const [a, b] = [send(1100), send(1100)];
+    r.lost(a);
+    r.lost(b);
+    r.lost(send(1060)); // counts as one of them
+    expect(r.limit(0)).toBe(1060);
+    send(1060);
+    expect(r.limit(0)).toBe(1150);
+    r.timeout(0, 0);
+    expect([r.probes, r.limit(0)]).toEqual([2, 1060]);
+    send(1060);
+    r.timeout(0, 0);
+    expect([r.probes, r.limit(0)], "and one is tiny, besides").toEqual([3, 64]);
+    send(64);
+    expect([r.probes, r.limit(0)]).toEqual([3, 1060]);
+    for (const left of [2, 1, 0, 0]) {
+      send(1060);
+      expect(r.probes).toBe(left);
+    }
+    expect(r.limit(0)).toBe(1150);
+  });
+
+  test("one packet a minute tries the larger size, and nothing follows from its loss", () => {
+    const { r, send } = bind(new Path().turns(33, 1100));
+    send(100);
+    const first = send(1150, 10);
+    expect([r.limit(10), r.limit(60_009), r.limit(60_010)]).toEqual([1060, 1060, 1150]);
+    r.lost(first);
+    send(1060, 60_010);
+    expect([r.budget, r.limit(60_010)]).toEqual([1060, 1150]);
+    send(1061, 60_020);
+    expect([r.limit(120_019), r.limit(120_020)]).toEqual([1060, 1150]);
+  });
+
+  test("a link is stuck after 80 turns of what cannot be made smaller", () => {
+    const after = (turns: number, size: number): boolean => new Path().turns(turns, size).r.stuck;
+    expect([after(80, 531), after(81, 531), after(81, 1060)]).toEqual([false, true, true]);
+    expect([after(999, 530), after(999, 1061)]).toEqual([false, false]);
+    const path = new Path().turns(81, 1060);
+    path.r.acked(path.send(1060));
+    path.r.lost(path.send(1060));
+    expect(path.r.stuck, "and stays it").toBe(true);
+  });
+
+  test("what was sent before the budget fell does not raise it, and what is sent later does", () => {
+    const path = new Path();
+    const old = path.send(1150);
+    const { r } = path.turns(32, 1100);
+    const under = path.send(1150);
+    r.lost(path.send(1100));
+    expect(r.budget).toBe(1060);
+    for (const p of [old, under]) r.acked(p);
+    expect(r.budget).toBe(1060);
+    r.acked(path.send(1099, 60_000)); // smaller than any that was lost
+    expect(r.budget).toBe(1060);
+    r.acked(path.send(1100, 60_000));
+    expect(r.budget).toBe(1150);
+  });
+});
+
 describe("the packets that were sent", () => {
   const send = (f: Flight, t: number, size: number, eliciting = true): SentPacket => {
     const p = Object.assign(f.open(t), { size, eliciting });
