@@ -2423,6 +2423,7 @@ var Conn = class extends EventTarget {
       this.frozen = false;
       if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
       this.session.advance(this.wake(now()));
+      this.timerAt = Infinity;
       if (this.session.interrupted) void this.reconnect();
       this.flushSoon();
     };
@@ -2784,7 +2785,6 @@ var Conn = class extends EventTarget {
   /** Takes note, at t, if the page slept, which its timer shows. */
   wake(t) {
     if (t - this.timerAt > asleep) {
-      clearTimeout(this.timer);
       this.timerAt = Infinity;
       this.session.mux.slept(t);
     }

@@ -133,6 +133,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.frozen = false;
     if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
     this.session.advance(this.wake(now())); // the grace time may be over
+    this.timerAt = Infinity; // the timer stood still
     if (this.session.interrupted) void this.reconnect();
     this.flushSoon();
   };
@@ -548,7 +549,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** Takes note, at t, if the page slept, which its timer shows. */
   private wake(t: number): number {
     if (t - this.timerAt > asleep) {
-      clearTimeout(this.timer);
       this.timerAt = Infinity;
       this.session.mux.slept(t);
     }

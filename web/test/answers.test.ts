@@ -78,6 +78,31 @@ describe("an acknowledgement", () => {
   });
 });
 
+test("what an acknowledgement says again does not count again", () => {
+  const one = sent(10, 12);
+  one.take(50, 0, "", { largest: 1, ranges: [0] });
+  one.m.loss.timeouts = 2;
+  one.take(51, 1, "", { largest: 1, ranges: [0] });
+  expect(one.m.loss.timeouts).toBe(2);
+});
+
+test("an answer after silence has what waited for long dropped, and one without silence nothing", () => {
+  for (const slow of [true, false]) {
+    const one = sent(10);
+    for (let i = 0; slow && i < 2; i++) {
+      one.m.advance(one.m.deadline());
+      one.kinds(400 + i);
+    }
+    one.m.slow = true;
+    one.m.loss.probes = 0;
+    one.m.outbox.quiet = true;
+    one.m.send(500, 1, utf8("old"));
+    one.m.send(501, 1, utf8("young"));
+    one.take(751, 0, "", { largest: 0, ranges: [0] });
+    expect([one.m.channelStats(1).dropped, one.kinds(751)]).toEqual(slow ? [1, ["bare"]] : [0, ["bare bare"]]);
+  }
+});
+
 describe("a packet is lost", () => {
   test("when one is acknowledged that is three newer", () => {
     const one = sent(10, 10, 10, 10);
@@ -93,6 +118,10 @@ describe("a packet is lost", () => {
     expect([messages(one, 44), one.m.deadline()]).toEqual([[], 45]);
     one.m.advance(45);
     expect(messages(one, 45)).toEqual([0]);
+    const found = sent(0, 4);
+    found.take(44, 0, "", { largest: 1, ranges: [0] });
+    found.take(44.5, 1, "", { largest: 1, ranges: [1] });
+    expect(found.m.deadline(), "which is not, when the older has arrived").toBe(3044.5);
   });
 
   test("only if a newer one has arrived", () => {
@@ -102,12 +131,12 @@ describe("a packet is lost", () => {
   });
 
   test("only if it wanted an answer", () => {
-    const one = new One();
+    const one = new One({ rate: 1 << 24, ceiling: 1 << 24 });
     one.take(0, 0, ping);
     expect(one.kinds(20)).toEqual(["ack 0"]);
     for (let i = 0; i < 4; i++) {
       one.m.send(30, 2, new Uint8Array(1000));
-      one.kinds(30);
+      expect(one.kinds(30)).toEqual(["message"]);
     }
     one.take(500, 1, "", { largest: 4, ranges: [3] });
     expect(one.m.stats().lossOut).toBe(0);

@@ -21,10 +21,11 @@ interface Round {
 class Rounds {
   readonly c: Congestion;
   t = 1000;
+  drainUntil = 0; // as the test reckons it
   private n = 0;
 
-  constructor(start = false, rate = R) {
-    this.c = congestion(0, start ? rate : ceiling, floor, ceiling);
+  constructor(start = false, rate = R, most = ceiling) {
+    this.c = congestion(0, start ? rate : most, floor, most);
     for (let i = 0; i < 3; i++) this.c.sample(this.t, 50);
     this.c.acked(this.t, 0, ++this.n, 0, 0);
     if (!start) this.round({ arrives: rate }); // at the ceiling the start is over
@@ -186,20 +187,21 @@ describe("a round", () => {
   });
 
   test("compares with the most that arrived in one of the last ten that used the rate up, or in which more did", () => {
-    const best = (arrivals: Round[]): number => {
-      const r = new Rounds(false, 50_000);
-      for (const round of arrivals) r.round({ limited: false, ...round });
-      // What is drained is seven tenths of it, or of the rate.
-      return r.round({ rtt: 94, arrives: 1000 }) / 0.7;
+    const low = { arrives: 80_000 };
+    const idle = { limited: false, arrives: R };
+    /** What the most was, in thousands, before a round in which packets wait and hardly anything arrives. */
+    const most = (...rounds: Round[]): number => {
+      const r = new Rounds();
+      for (const round of rounds) r.round(round);
+      return Math.round(r.round({ rtt: 85, arrives: 1000 }) / 700);
     };
-    expect(best([])).toBeCloseTo(50_000);
-    const low = (arrivals: Round[]): number => {
-      const r = new Rounds(true, 500_000);
-      for (const round of arrivals) r.round({ limited: false, ...round });
-      return 2 * r.round({ rtt: 70, arrives: 1000 });
-    };
-    expect(low([{ arrives: 70_000 }])).toBeCloseTo(70_000);
-    expect(low([{ arrives: 70_000 }, { arrives: 60_000 }, { arrives: 90_000 }, { arrives: 90_000 }])).toBeCloseTo(90_000);
+    expect(most()).toBe(R / 1000);
+    expect(most(...Array<Round>(9).fill(low))).toBe(R / 1000);
+    expect(most(...Array<Round>(10).fill(low))).toBe(80);
+    expect(most(...Array<Round>(12).fill({ ...low, ...idle }))).toBe(R / 1000);
+    const five = Array<Round>(5).fill(low);
+    expect(most(...five, idle, ...five), "as much in a round that did not use it up").toBe(80);
+    expect(most(...five, { ...idle, arrives: R + 100 }, ...five), "more").toBe(R / 1000);
   });
 });
 
@@ -252,39 +254,111 @@ describe("what may leave", () => {
   });
 });
 
-describe("a queue that was drained", () => {
-  /** A round trip that goes up and down by 20 ms: its jitter is 20 ms, in the end. */
-  const jittery = (r: Rounds, by: number): void => {
-    for (let i = 0; i < 200; i++) r.c.sample(r.t, 50 + (i % 2 ? by : 0));
+test("a queue that got much longer while it was drained ends the round without a packet of its own", () => {
+  const late = (rtt: number, rate = R): [number, number] => {
+    const r = new Rounds(false, rate);
+    r.round({ rtt: 100, arrives: rate }); // packets wait 50 ms; 0.7 is sent for 50 + 50 + 50 / 0.3 ms
+    const before = r.c.rate();
+    let ms = 0;
+    while (r.c.rate() === before && ms < 1000) {
+      r.round({ rtt, ms: 30, old: true });
+      ms += 30;
+    }
+    return [ms, Math.round((1000 * r.c.rate()) / rate)];
+  };
+  expect(late(50 + 2 * 50 + 160 + 1)).toEqual([300, 900]); // the first round to begin after 266 ms
+  expect(late(50 + 2 * 50 + 160)[0], "not so much longer").toBe(1020);
+  expect(late(1000, 8 * floor)[0], "near the floor").toBe(1020);
+  expect(late(1000, 8 * floor + 1)[0]).toBe(300);
+});
+
+describe("packets that wait as before when the queue is drained", () => {
+  const fast = 1000 * maxPacket; // a packet takes 1 ms, and jitter of less than 2 ms is that of our packets
+  const bounce = [114, 50, 114, 114, 114]; // packets wait 64 ms, and the jitter is 9.9 ms
+
+  /** The end of a round in which packets waited, and of those that drain the queue: in the last of them come these round trips. */
+  function after(r: Rounds, waits: number[], then: number[]): number {
+    const before = r.c.rate();
+    const drained = r.round({ rtt: waits, arrives: before });
+    expect(drained).toBeLessThan(before);
+    for (let i = 0; i < 10; i++) {
+      if (r.round({ rtt: [], arrives: 1 }) !== drained) break;
+      // The rate goes on after the first round that began late enough, which is the next one.
+      if (r.t >= r.drainUntil) return r.round({ rtt: then, arrives: 1 }) / before;
+    }
+    throw new Error("it was drained too soon");
+  }
+
+  const wide = (start = false): Rounds => new Rounds(start, fast, 10 * fast);
+  const draining = (waits: number[], then: number[]): number => {
+    const r = wide();
+    r.drainUntil = r.t + 100 + 50 + 50 + (Math.max(...waits) - 50) / (Math.max(...waits) > 114 ? 0.6 : 0.3);
+    return after(r, waits, then);
   };
 
-  test("is still there if it got much longer: the round ends without a packet of its own", () => {
-    const late = (rtt: number, rate = R): [number, number] => {
-      const r = new Rounds(false, rate);
-      r.round({ rtt: 100, arrives: rate }); // packets wait 50 ms; 0.7 is sent for 50 + 50 + 50 / 0.3 ms
-      const before = r.c.rate();
-      let ms = 0;
-      while (r.c.rate() === before && ms < 1000) {
-        r.round({ rtt, ms: 30, old: true });
-        ms += 30;
-      }
-      return [ms, Math.round((1000 * r.c.rate()) / rate)];
-    };
-    expect(late(50 + 2 * 50 + 160 + 1)).toEqual([300, 900]); // the first round to begin after 266 ms
-    expect(late(50 + 2 * 50 + 160)[0], "not so much longer").toBe(1020);
-    expect(late(1000, 8 * floor)[0], "near the floor").toBe(1020);
-    expect(late(1000, 8 * floor + 1)[0]).toBe(300);
+  test("half to twice as long were none: the rate goes on as it was", () => {
+    expect(draining(bounce, [50, 50, 50])).toBeCloseTo(0.9);
+    expect(draining(bounce, [114, 114, 114])).toBe(1);
+    expect(draining(bounce, [82, 82, 82]), "half").toBe(1);
+    expect(draining(bounce, [81, 81, 81])).toBeCloseTo(0.9);
+    expect(draining(bounce, [178, 178, 178]), "twice").toBe(1);
+    expect(draining(bounce, [179, 179, 179])).toBeCloseTo(0.9);
   });
 
-  test("was none if packets wait as before, which jitter explains: the rate goes on as it was", () => {
-    const after = (rtt: number[], waited = 100, by = 20): number => {
-      const r = new Rounds();
-      jittery(r, by);
-      r.round({ rtt: Array(6).fill(waited), arrives: R });
-      expect(r.c.rate()).toBeLessThan(R);
-      return Math.round((1000 * r.drained({ rtt })[1]) / R);
-    };
-    void after;
+  /** The last three round trips, of which the last makes the jitter just this. */
+  const until = (waits: number, jitter: number): number[] => {
+    let j = (waits - 50) / 16;
+    for (let i = 0; i < 4; i++) j -= j / 16; // two more of the same, and the first two of these
+    return [waits, waits, waits + 16 * jitter - 15 * j];
+  };
+
+  test("are a queue unless jitter explains them: a tenth of the wait", () => {
+    expect(draining([130, 130, 130], until(130, 8))).toBe(1);
+    expect(draining([130, 130, 130], until(130, 7.999))).toBeCloseTo(0.7);
+  });
+
+  test("are a queue if the jitter is that of our own packets: twice what one takes", () => {
+    expect(draining([70, 70, 70], until(70, 2))).toBe(1);
+    expect(draining([70, 70, 70], until(70, 1.9999))).toBeCloseTo(0.9);
+  });
+
+  test("are a queue at the start, which doubles too often", () => {
+    const r = wide(true);
+    r.drainUntil = r.t + 100 + 50 + 50 + 64 / 0.5;
+    expect(after(r, bounce, [114, 114, 114])).toBeCloseTo(0.85);
+  });
+
+  /** What has been learned: such a wait is chance. */
+  function learned(): Rounds {
+    const r = wide();
+    r.drainUntil = r.t + 100 + 50 + 50 + 64 / 0.3;
+    expect(after(r, bounce, [114, 114, 114])).toBe(1);
+    return r;
+  }
+
+  test("are allowed for from then on", () => {
+    const r = learned();
+    expect(r.round({ rtt: [114, 114, 114] })).toBeCloseTo(grown(fast));
+    expect(wide().round({ rtt: bounce })).toBeLessThan(fast);
+  });
+
+  test("are allowed for less and less while the rate grows", () => {
+    const r = learned();
+    let rate = fast;
+    for (let i = 0; i < 40; i++) rate = r.round({ rtt: [] });
+    expect(rate).toBeGreaterThan(2 * fast);
+    expect(r.round({ rtt: [114, 114, 114] })).toBeLessThan(rate);
+  });
+
+  test("are allowed for half as much when there was a queue after all", () => {
+    const r = learned();
+    r.round({ rtt: [180, 180, 180, 180], arrives: fast });
+    expect(r.c.rate()).toBeLessThan(fast);
+    let n = 0;
+    for (const low = r.c.rate(); r.c.rate() === low && n < 20; n++) r.round({ rtt: [50, 50, 50], arrives: 1 });
+    const rate = r.c.rate();
+    expect([n < 10, rate < fast]).toEqual([true, true]);
+    expect(r.round({ rtt: [114, 114, 114] })).toBeLessThan(rate);
   });
 });
 
@@ -301,6 +375,25 @@ describe("the shortest round trip", () => {
     r.round({ rtt: 60, limited: false, ms: 51 });
     expect(r.pace()).toBeCloseTo(R);
     expect(r.c.window(0, 0)).toBeCloseTo(R * 0.15 + 3 * maxPacket);
+
+    const s = new Rounds();
+    while (s.t < 11_000) s.round({ rtt: 51, limited: false });
+    s.round({ rtt: 51, arrives: 1000 });
+    s.round({ rtt: 60, limited: false, ms: 200 });
+    expect(s.pace(), "no longer").toBeCloseTo(R);
+  });
+
+  test("is not looked for before there is one", () => {
+    const c = congestion(0, ceiling, floor, ceiling);
+    c.acked(1, 0, 1, 0, 0);
+    c.limit();
+    c.sent(1e9);
+    c.acked(20_001, 1, 2, 20_000 * 100, 0);
+    expect(c.rate()).toBe(100_000);
+    c.sent(10_000);
+    const at = c.ready();
+    c.sent(1000);
+    expect(c.ready() - at).toBeCloseTo(10);
   });
 
   test("is taken from what came if little was sent anyway", () => {
@@ -331,18 +424,58 @@ describe("the shortest round trip", () => {
 });
 
 describe("what arrives", () => {
+  /** Rounds of growth in which this share of what is sent beyond R arrives; how many it takes until the rate falls, and by how much. */
+  const falls = (share: number): [rounds: number, rate: number] => {
+    const r = new Rounds();
+    for (let i = 1; ; i++) {
+      const before = r.c.rate();
+      const rate = r.round({ arrives: R + share * (before - R) });
+      if (rate < before || i === 40) return [i, rate / before];
+    }
+  };
+
   test("is looked at when the rate has grown by a quarter: 5 % more must arrive, or the rate falls", () => {
-    const first = (share: number): [rounds: number, rate: number] => {
-      const r = new Rounds();
-      for (let i = 1; ; i++) {
-        const before = r.c.rate();
-        const rate = r.round({ arrives: R + share * (before - R) });
-        if (rate < before || i === 40) return [i, rate / before];
-      }
-    };
-    expect(first(1)[0]).toBe(40);
-    expect(first(0.22)[0]).toBe(40);
-    const [n, fall] = first(0);
-    expect([n > 5, n < 25, fall]).toEqual([true, true, expect.closeTo(0.7)]);
+    expect(falls(1)[0]).toBe(40);
+    expect(falls(0.3)[0]).toBe(40);
+    const [n, fall] = falls(0);
+    expect([n > 5, n < 20, fall]).toEqual([true, true, expect.closeTo(0.7)]);
+  });
+
+  /** Lets the rate grow until it falls because no more than this arrives; how many rounds that takes. */
+  const until = (r: Rounds, arrives: number): number => {
+    for (let i = 1; i < 60; i++) {
+      const before = r.c.rate();
+      if (r.round({ arrives: Math.min(before, arrives) }) < before) return i;
+    }
+    return Infinity;
+  };
+
+  test("is compared with what arrived when it last had grown, and with less after the rate has fallen", () => {
+    const r = new Rounds();
+    while (r.c.rate() < 2 * R) r.round();
+    const { rate } = r.c;
+    expect(until(r, rate())).toBeLessThan(20);
+    const fallen = rate();
+    expect(r.round(), "and the rate grows again, in small steps").toBeCloseTo(grown(fallen), 3);
+
+    const s = new Rounds();
+    s.round();
+    s.round({ rtt: 150, arrives: 0.5 * R });
+    s.drained();
+    expect(s.c.rate()).toBeLessThan(0.5 * R);
+    for (let i = 0; i < 6; i++) s.round(); // what is smoothed comes down
+    expect(until(s, s.c.rate()), "compared with the little that was sent").toBeLessThan(20);
+    expect(s.c.rate()).toBeLessThan(0.8 * R);
+  });
+
+  test("need not be as much as before when the rate has fallen for it", () => {
+    const r = new Rounds();
+    expect(until(r, R)).toBeLessThan(20);
+    const low = r.c.rate();
+    for (let i = 0; i < 12; i++) {
+      const before = r.c.rate();
+      expect(r.round({ arrives: 0.85 * R }), `round ${i}`).toBeGreaterThan(before);
+    }
+    expect(r.c.rate()).toBeGreaterThan(1.3 * low);
   });
 });

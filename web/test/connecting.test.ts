@@ -190,6 +190,19 @@ describe("a session that ends before it is open", () => {
     expect(await conn.closed).toMatchObject({ code, reason, remote: true });
   });
 
+  test("because its link goes is to be tried again", async () => {
+    const conn = new Conn(url, { channels });
+    const refused = expect(conn.opened).rejects.toMatchObject({ code: "closed", message: "godwit: no WELCOME", retryAfter: 0 });
+    await pass(1);
+    const s = page.server.sessions[0]!;
+    s.move = (channel) => void (s.channel = channel);
+    s.receive = () => {};
+    await pass(100);
+    s.channel!.end();
+    await refused;
+    expect([await conn.closed, conn.id]).toMatchObject([{ code: 3, reason: "no WELCOME", remote: false }, ""]);
+  });
+
   test("by close is not to be tried again", async () => {
     const conn = new Conn(url, { channels });
     void conn.close(300, "no");
@@ -224,6 +237,12 @@ describe("a session that ends before it is open", () => {
     await pass(200);
     expect([conn.state, closes, conn.stats().packetsOut]).toEqual(["closed", 1, 0]);
   });
+});
+
+test("the phases of connecting are timed, and the session has its number", async () => {
+  const conn = await page.join();
+  const { offer, http, ice, transport, hello, total } = conn.times;
+  expect([total, offer + http + ice + transport + hello, hello, conn.id]).toEqual([60, 60, 20, "0000000000000001"]);
 });
 
 test("who fails leaves no timer, does not listen to the page, and is no unhandled rejection", async () => {

@@ -209,7 +209,25 @@ describe("a lone acknowledgement", () => {
   });
 });
 
+test("a probe has room for the largest piece, however much there is to acknowledge", () => {
+  const one = new One();
+  one.m.send(0, 2, new Uint8Array(2000));
+  expect(one.kinds(0)).toEqual(["fragment", "fragment"]);
+  for (let i = 0; i < 25; i++) one.take(100, 2 * i, ping);
+  one.m.advance(200);
+  expect(one.kinds(200)[0]).toBe("ack 48 fragment");
+});
+
 describe("an end that has closed", () => {
+  test("is one of two", () => {
+    const one = new One();
+    expect(one.m.closed()).toBe(false);
+    one.take(0, 0, "020000");
+    expect([one.m.closed(), one.kinds(0)]).toEqual([true, ["ack 0"]]);
+    one.take(10, 1, "00");
+    expect(one.kinds(10), "what wants no answer has none").toEqual([]);
+  });
+
   test("is not told to be heard by an acknowledgement of a packet without a close frame", () => {
     const one = new One();
     one.m.close(0, 300, "");

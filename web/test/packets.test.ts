@@ -37,7 +37,7 @@ describe("what comes", () => {
     const one = new One();
     one.take(100, 0, ping);
     expect([one.m.deadline(), one.kinds(119)]).toEqual([120, []]);
-    expect([one.kinds(120), one.kinds(121), one.m.stats().packetsOut]).toEqual([["ack 0"], [], 1]);
+    expect([one.kinds(120), one.kinds(121), one.m.stats().packetsOut, one.m.stats().bytesOut]).toEqual([["ack 0"], [], 1, 7]);
     one.take(130, 1, ping);
     one.m.send(131, 1, utf8("x"));
     expect(one.kinds(131)).toEqual(["ack 1 bare"]);

@@ -1,6 +1,7 @@
 // What a program makes of a Conn: listening, iterating, asking and answering, and what of that is left behind.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
+import { full } from "../src/channel";
 import { Conn } from "../src/conn";
 import { Inbox } from "../src/inbox";
 import { utf8 } from "./bytes";
@@ -161,6 +162,14 @@ describe("who asks", () => {
     expect(text(await again)).toBe("B");
   });
 
+  test("with a signal that is aborted asks nothing", async () => {
+    const conn = await page.join();
+    const before = conn.stats().packetsOut;
+    await expect(conn.request("upper", utf8("a"), { signal: AbortSignal.abort("enough") })).rejects.toBe("enough");
+    await pass(10);
+    expect(conn.stats().packetsOut).toBe(before);
+  });
+
   test("leaves nothing behind when the answer is there", async () => {
     const conn = await page.join();
     const { pending } = conn as unknown as { pending: Set<unknown> };
@@ -209,6 +218,27 @@ describe("who is asked", () => {
     await pass(100);
     expect(page.server.answers.map(({ payload }) => text(payload))).toEqual(["here"]);
   });
+});
+
+test("who opens a channel is heard on it, and it is in the list when the event comes", async () => {
+  const conn = await page.join();
+  const loot = { name: "loot", mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 } as const;
+  const events: unknown[] = [];
+  conn.addEventListener("channel", ({ channel }) => events.push(channel.name, conn.channels.includes(channel)));
+  page.server.sessions[0]!.open("3 loot reliable-ordered both 100 1000", full(loot));
+  await pass(100);
+  say(3, "before");
+  await pass(100);
+  const heard: string[] = [];
+  conn.on(conn.channels[0]!.name, (b) => heard.push(text(b)));
+  say(3, "after");
+  await pass(100);
+  expect([events, heard]).toEqual([["loot", true], ["before", "after"]]);
+});
+
+test("a channel that is not in the table is named, and those that are", async () => {
+  const conn = await page.join();
+  expect(() => conn.send("x" as never, utf8(""))).toThrow('no channel "x": there is moves, chat');
 });
 
 test("a session without channels says that there is none", () => {

@@ -194,6 +194,18 @@ describe("a browser whose queue is full", () => {
   });
 });
 
+test("a browser is not asked how full its queue is when there is nothing for it", async () => {
+  const conn = await page.join();
+  const { channel } = page.server.sessions[0]!;
+  const asked = vi.fn(() => 0);
+  Object.defineProperty(channel, "bufferedAmount", { get: asked });
+  (channel as unknown as RTCDataChannel).onbufferedamountlow!(new Event("x"));
+  expect(asked.mock.calls.length).toBe(0);
+  conn.send("chat", utf8("x"));
+  await pass(0);
+  expect(asked.mock.calls.length).toBe(1);
+});
+
 test("without a link what is due has no hurry", async () => {
   const conn = await page.join();
   const [s] = page.server.sessions;
