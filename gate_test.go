@@ -3,8 +3,10 @@ package godwit
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -92,6 +94,60 @@ func TestShutdownInALoopOverPoll(t *testing.T) {
 	}
 	if calls != 2 {
 		t.Errorf("%d events were left, want 2", calls)
+	}
+}
+
+// A program that pulls the events of a Poll one by one is inside Poll until it has ended.
+func TestShutdownWhileAPollIsPulled(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	for range 2 {
+		_, err := srv.Local(LocalConfig{})
+		must(t, err)
+	}
+	for opened := 0; opened < 2; {
+		next, stop := iter.Pull(srv.Poll(0))
+		for ev, ok := next(); ok; ev, ok = next() {
+			if opened++; ev.Type != OpenEvent {
+				t.Errorf("%v: %v", ev.Type, ev.Err)
+			}
+			if err := srv.Shutdown(t.Context(), ""); err != ErrInHandler {
+				t.Fatalf("Shutdown: %v, want ErrInHandler", err)
+			}
+			if err := srv.Close(); err != ErrInHandler {
+				t.Fatalf("Close: %v, want ErrInHandler", err)
+			}
+		}
+		stop()
+	}
+	must(t, srv.Shutdown(t.Context(), ""))
+}
+
+// A handler that Shutdown runs is in a handler for Poll, too.
+func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
+	var srv *Server
+	var got []error
+	srv, _ = newTestServer(t, manual, func(c *Config) {
+		c.Handler.Close = func(*Conn, CloseReason) {
+			for ev := range srv.Poll(0) {
+				got = append(got, ev.Err)
+			}
+		}
+	})
+	for range 2 {
+		_, err := srv.Local(LocalConfig{})
+		must(t, err)
+	}
+	events(srv, nil)
+	must(t, srv.Shutdown(t.Context(), ""))
+	if !slices.Equal(got, []error{ErrInHandler, ErrInHandler}) {
+		t.Errorf("Poll yields %v, want ErrInHandler twice", got)
+	}
+	var then []EventType
+	for ev := range srv.Poll(0) { // the clients' ends have no handlers
+		then = append(then, ev.Type)
+	}
+	if !slices.Equal(then, []EventType{CloseEvent, CloseEvent, EndedEvent}) {
+		t.Errorf("then: %v", then)
 	}
 }
 

@@ -49,19 +49,11 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 	port := serve(t, Config{Manual: true})
 	for _, s := range []*Server{srv, port} {
 		must(t, s.Close())
-		for len(s.polling.savedOf()) > 0 {
+		for len(s.polling.saved) > 0 {
 			all(s)
 		}
 		wantEnd("after Close", all(s), ErrClosed)
 	}
-}
-
-// savedOf returns what is kept for the next Poll.
-func (p *poll) savedOf() []Event {
-	if p == nil {
-		return nil
-	}
-	return p.saved
 }
 
 // A Poll waits for what happens, but not if something was left for it. A request that

@@ -7,7 +7,7 @@ import (
 
 // poll is the state of Poll, during a call and between calls.
 type poll struct {
-	running bool
+	running bool             // a Poll or a Shutdown is under way
 	yield   func(Event) bool // the loop body of the call; nil after the body broke off
 	saved   []Event          // events after the body broke off, for the next call
 }
@@ -49,14 +49,11 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 		case !s.config.Manual:
 			yield(Event{Type: EndedEvent, Err: ErrManual})
 			return
-		case s.polling != nil && s.polling.running:
+		case s.polling.running:
 			yield(Event{Type: EndedEvent, Err: ErrInHandler})
 			return
 		}
-		if s.polling == nil {
-			s.polling = &poll{}
-		}
-		p := s.polling
+		p := &s.polling
 		saved, told := p.saved, 0
 		p.saved, p.yield, p.running = nil, yield, true
 		defer func() {
@@ -111,7 +108,7 @@ func (p *poll) tell(ev Event) {
 
 // yield gives Poll an event that the Handler has no func for.
 func (s *Server) yield(c *Conn, ev Event) {
-	if s.polling == nil {
+	if !s.config.Manual {
 		return
 	}
 	ev.Conn = c

@@ -29,7 +29,7 @@ type Server struct {
 	roster     roster // of open sessions
 	payloads   payloads
 
-	polling *poll // state of Poll; nil before its first call
+	polling poll // with Config.Manual: state of Poll and Shutdown
 
 	stopping atomic.Pointer[string] // the text of Shutdown; nil before
 
@@ -205,11 +205,15 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // at once. When it returns, every Close handler has run. It returns a *ShutdownError if
 // ctx was done first, or if a session was closed before its reliable messages were
 // delivered. With Config.Manual call it on the goroutine that calls Poll; Poll then yields
-// the events that the Handler has no func for. In a handler it returns ErrInHandler and
-// does nothing.
+// the events that the Handler has no func for. In a handler, and with Manual before a Poll
+// has ended, it returns ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
-	if handling.Now() {
+	if handling.Now() || s.polling.running {
 		return ErrInHandler
+	}
+	if s.config.Manual {
+		s.polling.running = true // handlers that are run below must not poll
+		defer func() { s.polling.running = false }()
 	}
 	s.stopping.Store(&text) // before drain looks at the sessions: opened ends those that open later
 	if s.rtc != nil {
@@ -245,7 +249,7 @@ func (e *ShutdownError) Error() string {
 func (e *ShutdownError) Unwrap() error { return e.Err }
 
 // Close is Shutdown that does not wait for messages to be delivered. It returns
-// ErrInHandler in a handler, otherwise nil.
+// ErrInHandler where Shutdown does, otherwise nil.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -267,7 +271,6 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 			c.drain(ShutDown, text)
 			leaving[c] = struct{}{}
 		}
-		s.Flush()
 		for c := range leaving {
 			if c.silent() {
 				delete(leaving, c)
@@ -277,7 +280,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 		if len(leaving) == 0 && s.Len() == 0 {
 			return e
 		}
-		if s.config.Manual && (s.polling == nil || !s.polling.running) {
+		if s.config.Manual {
 			s.turn(0) // events without a Handler func wait for the next Poll
 		}
 		select {
