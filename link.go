@@ -150,7 +150,7 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 // client sends a datagram on it.
 func (a *anchor) open(now time.Time) {
 	c := a.conn
-	if a.isHome() && c.seated == nil {
+	if a.isHome() {
 		c.seated, a.joined = a, true
 		c.linkUp(a, now)
 	}

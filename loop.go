@@ -231,7 +231,6 @@ func (l *loop) wait(d time.Duration) {
 	case <-l.wake:
 	case <-l.timer.C:
 	}
-	l.timer.Stop()
 }
 
 // receive processes the datagrams of one end, and its deadline if it has come.
@@ -305,21 +304,22 @@ func (e *localEnd) pump(now time.Time) {
 // Acquire locks the loop.
 func (e *localEnd) Acquire() { e.loop.mu.Lock() }
 
-// Release unlocks the loop; see rtcserver.Conn.Release.
-func (e *localEnd) Release(later, news bool) {
+// Release unlocks the loop; see rtcserver.Conn.Release. In this process a datagram costs no
+// system call, so nothing is sent later but with Config.Manual.
+func (e *localEnd) Release(_, news bool) {
 	l := e.loop
 	defer l.mu.Unlock()
 	switch {
 	case l.busy:
 		l.touch(e)
 		return
-	case e.place > 0 && (later || l.server.config.Manual):
+	case l.server.config.Manual:
 		l.touch(e)
 		l.time(e)
 	default:
 		l.settle(time.Now(), e)
 	}
-	if news || later {
+	if news {
 		l.touch(e)
 		l.poke()
 	}

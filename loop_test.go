@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -75,6 +76,33 @@ func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A server that is closed holds no link any more, and what had come to a client on a new link
+// until then the client is told.
+func TestAClosedServerHoldsNoLinks(t *testing.T) {
+	srv, _ := newTestServer(t, manual)
+	d := &diary{}
+	_, err := srv.Local(LocalConfig{})
+	must(t, err)
+	client, err := srv.Local(LocalConfig{Handler: d.handler()})
+	must(t, err)
+	events(srv, nil)
+	server := slices.Collect(srv.Conns())[1]
+	d.take()
+	l := srv.local
+	l.connect(server, client)
+	ours, theirs := l.ends[len(l.ends)-2].anchor, l.ends[len(l.ends)-1]
+	server.move(ours)
+	must(t, server.Send(loot, []byte("gold")))
+	srv.Flush()
+	client.home.Store(theirs.anchor)
+	theirs.anchor.early, theirs.in = theirs.in, nil
+	l.stop()
+	if len(l.ends) != 0 || !l.timers.Next().IsZero() {
+		t.Errorf("%d ends are left", len(l.ends))
+	}
+	d.want(t, "interrupted", "resumed", "loot: gold", "closed here: shutdown: the server is closed")
 }
 
 // BenchmarkLocal is an echo within the process, beside links that rest.

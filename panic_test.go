@@ -138,6 +138,32 @@ func TestRecoveredPanicAboutARequest(t *testing.T) {
 	}
 }
 
+// After a result at which its func panics the next goes to the func of its own request.
+func TestRecoveredPanicLeavesTheOtherResults(t *testing.T) {
+	srv, _ := newTestServer(t, manual, func(c *Config) {
+		c.Handler.Request = func(_ *Conn, r *Request) { must(t, r.Reply(r.Data)) }
+	})
+	client, err := srv.Local(LocalConfig{})
+	must(t, err)
+	events(srv, nil)
+	var got []string
+	for _, text := range []string{"one", "two", "three"} {
+		_, err := client.Ask("q", []byte(text), func(r Result) {
+			got = append(got, text+": "+string(r.Data))
+			if text != "three" {
+				panic(text)
+			}
+		})
+		must(t, err)
+	}
+	for range 20 {
+		survive(func() { events(srv, nil) })
+	}
+	if want := []string{"one: one", "two: two", "three: three"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // The Close of a session is told although another handler of the batch panics.
 func TestRecoveredPanicDoesNotHideTheEnd(t *testing.T) {
 	closed := 0

@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// With Manual a message to a client over the network leaves at Flush, and not before.
-func TestFlushSendsWhatIsQueued(t *testing.T) {
+// inPolledGame runs a test in a game whose server is polled until a client has joined.
+func inPolledGame(t *testing.T, test func(g *game, player *godwit.Conn)) {
 	inGame(t, godwit.Config{Manual: true}, func(g *game) {
 		var player *godwit.Conn
 		opened := make(chan struct{})
@@ -28,6 +28,13 @@ func TestFlushSendsWhatIsQueued(t *testing.T) {
 		g.must(err)
 		<-opened
 		g.want("open")
+		test(g, player)
+	})
+}
+
+// With Manual a message to a client over the network leaves at Flush, and not before.
+func TestFlushSendsWhatIsQueued(t *testing.T) {
+	inPolledGame(t, func(g *game, player *godwit.Conn) {
 		g.must(player.Send(chat, []byte("now")))
 		time.Sleep(time.Second)
 		select {
@@ -37,5 +44,13 @@ func TestFlushSendsWhatIsQueued(t *testing.T) {
 		}
 		g.server.Flush()
 		g.want("chat: now")
+	})
+}
+
+// With Manual, too, a server that closes at once says why.
+func TestCloseOfAPolledServerSaysWhy(t *testing.T) {
+	inPolledGame(t, func(g *game, _ *godwit.Conn) {
+		g.must(g.server.Close())
+		g.want("closed by the server: shutdown: ")
 	})
 }

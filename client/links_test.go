@@ -164,12 +164,24 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A refusal that comes when the session is heard again, over the link that it has, is no
-// matter any more.
+// matter any more. The server has made another link for the request, or has not heard of it:
+// the link that the session is on stays.
 func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		refusalThatComesTooLate(t, heard)
+	}
+}
+
+func refusalThatComesTooLate(t *testing.T, heard bool) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		signal := roundTrip(func(r *http.Request) (*http.Response, error) {
 			if !strings.Contains(r.Header.Get("Authorization"), "Resume") {
 				return g.RoundTrip(r)
+			}
+			if heard {
+				if resp, err := g.RoundTrip(r); err != nil || resp.StatusCode != http.StatusOK {
+					t.Errorf("the request is refused: %v", err)
+				}
 			}
 			g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 			time.Sleep(4 * time.Second)
@@ -192,6 +204,23 @@ func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
 		g.must(s.Send(chat, []byte("still here")))
 		s.Close(0, "bye")
 		g.want("closed here: normal: bye")
+	})
+}
+
+// A session that is over says so until its client has heard it: its link does not end before.
+func TestGoodbyesThatAreLostAreSaidAgain(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		time.Sleep(time.Second)
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		for c := range g.server.Conns() {
+			c.Kick("bye")
+		}
+		time.Sleep(50 * time.Millisecond)
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.want("closed by the server: kicked: bye")
 	})
 }
 

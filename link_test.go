@@ -1,0 +1,92 @@
+package godwit
+
+import (
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/rtcserver"
+)
+
+// A session begins when its first link opens, whoever calls its methods before.
+func TestCallsDoNotBeginASession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		c, err := srv.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
+		must(t, err)
+		a := &anchor{conn: c, link: &handLink{}}
+		c.home.Store(a)
+		c.Free(chat)
+		a.Ready()
+		if c.seated != nil || a.joined || c.session.Linked() || c.session.State() != session.Fresh {
+			t.Error("the session has begun before its link is open")
+		}
+		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
+		if c.seated != a || !a.joined || !c.session.Linked() {
+			t.Error("the link is open, and the session does not know")
+		}
+	})
+}
+
+// packets returns a datagram of the client's with several messages.
+func (h *hands) packets(ch ChannelID, texts ...string) []byte {
+	h.t.Helper()
+	for _, text := range texts[1:] {
+		_, err := h.mux.Send(time.Now(), ch, []byte(text), Options{})
+		must(h.t, err)
+	}
+	return h.packet(ch, texts[0])
+}
+
+// The loop of the link that a session has moved to meanwhile does not take away what
+// handlers still have to be told, also if nothing is new.
+func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.arrive(h.a, h.packets(loot, "two", "one"))
+		h.d.on.Message = func(*Conn, ChannelID, []byte) {
+			h.c.home.Store(h.b)
+			if h.b.Ready() {
+				t.Error("two loops run handlers")
+			}
+		}
+		h.turn(h.a)
+		h.d.want(t, "loot: one", "loot: two")
+		if h.turn(h.b) || len(h.c.news) != 0 {
+			t.Errorf("%d events are kept", len(h.c.news))
+		}
+	})
+}
+
+// What a handler has panicked before is told, also if it is that the session is over.
+func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := byHand(t)
+		h.arrive(h.a, h.packets(loot, "two", "one"))
+		h.c.Kick("bye")
+		h.d.on.Message = func(_ *Conn, _ ChannelID, b []byte) {
+			if string(b) == "one" {
+				panic("one")
+			}
+		}
+		if !h.a.Ready() || !survive(h.a.Deliver) {
+			t.Error("no handler has panicked")
+		}
+		h.d.want(t, "loot: one")
+		if h.c.server.book.count() != 0 {
+			t.Error("the session is over, and in the book")
+		}
+		if !h.turn(h.a) {
+			t.Error("what is left is no news")
+		}
+		if lines := h.d.take(); len(lines) != 2 || lines[0] != "loot: two" || !strings.HasSuffix(lines[1], "bye") {
+			t.Errorf("told %q", lines)
+		}
+		if h.turn(h.a) || len(h.c.news) != 0 || h.c.telling.Load() {
+			t.Errorf("%d events are kept", len(h.c.news))
+		}
+	})
+}
