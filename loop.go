@@ -305,7 +305,7 @@ func (e *localEnd) pump(now time.Time) {
 func (e *localEnd) Acquire() { e.loop.mu.Lock() }
 
 // Release unlocks the loop; see rtcserver.Conn.Release. In this process a datagram costs no
-// system call, so nothing is sent later but with Config.Manual.
+// system call, so nothing is sent later except with Config.Manual.
 func (e *localEnd) Release(_, news bool) {
 	l := e.loop
 	defer l.mu.Unlock()
