@@ -20,9 +20,9 @@ const (
 	serialBits          = 128
 )
 
-// A Certificate is the certificate of this end: a self-signed ECDSA P-256 certificate and its
-// key. It never changes, and several servers may share one, so that a page may move between
-// them.
+// A Certificate is the certificate of this end: a self-signed ECDSA P-256 certificate
+// and its key. It never changes, and several servers may share one, so that a page may
+// move between them.
 type Certificate struct {
 	der      []byte
 	key      *ecdsa.PrivateKey

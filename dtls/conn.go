@@ -10,11 +10,11 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// Conn and pion use the same key for records of epoch 1, because pion encrypts its Finished
-// with it. A record number that is used twice would reveal the key, so the numbers are
-// divided: pion may use 0 to 31, and the handshake fails before it needs another. Conn begins
-// at FirstRecord and, until the handshake is done, stops at MaxBeforeDone, which is enough for
-// a few packets of the SCTP handshake.
+// Conn and pion use the same key for records of epoch 1, because pion encrypts its
+// Finished with it. A record number that is used twice would reveal the key, so the
+// numbers are divided: pion may use 0 to 31, and the handshake fails before it needs
+// another. Conn begins at FirstRecord and, until the handshake is done, stops at
+// MaxBeforeDone, which is enough for a few packets of the SCTP handshake.
 const (
 	FirstRecord   = 32
 	MaxBeforeDone = 63
@@ -56,9 +56,10 @@ type Conn struct {
 	drops          Drops
 }
 
-// Init gives c its keys. isClient says whether this end is the DTLS client. first is the first
-// record number that Seal uses: [FirstRecord] after a [Handshake]. Before Done a client may
-// seal records up to number [MaxBeforeDone], a server none, and neither opens records.
+// Init gives c its keys. isClient says whether this end is the DTLS client. first is
+// the first record number that Seal uses: [FirstRecord] after a [Handshake]. Before
+// Done a client may seal records up to number [MaxBeforeDone], a server none, and
+// neither opens records.
 func (c *Conn) Init(k *Keys, isClient bool, first uint64) {
 	*c = Conn{chacha: k.Suite.chacha(), next: first, limit: first}
 	c.setOpener(k, isClient)
@@ -115,10 +116,10 @@ func (c *Conn) Ready() bool { return c.sealer != nil }
 // Drops returns the number of records that Open refused, by cause.
 func (c *Conn) Drops() *Drops { return &c.drops }
 
-// Open authenticates and decrypts one record in place. raw is Record.Raw of [Records]. The
-// plaintext is a view of raw; for an empty record it is empty and not nil. If drop is not
-// DropNone, there is no plaintext, and the content of raw may have changed. At [DropFailures]
-// close the connection.
+// Open authenticates and decrypts one record in place. raw is Record.Raw of [Records].
+// The plaintext is a view of raw; for an empty record it is empty and not nil. If drop
+// is not DropNone, there is no plaintext, and the content of raw may have changed. At
+// [DropFailures] close the connection.
 func (c *Conn) Open(raw []byte) (plain []byte, t ContentType, drop Drop) {
 	r, drop := parseRecord(raw)
 	if drop == DropNone {
@@ -172,9 +173,9 @@ func (c *Conn) Reserve(b []byte) []byte {
 // after it.
 func (c *Conn) Overhead() int { return headerLen + c.explicitLen() + tagLen }
 
-// Seal encrypts the plaintext in b[start:], which begins with the room of Reserve, to a record.
-// It works in place if b has 16 bytes of capacity left. The errors are ErrNotDone,
-// ErrExhausted and ErrTooLarge.
+// Seal encrypts the plaintext in b[start:], which begins with the room of Reserve, to a
+// record. It works in place if b has 16 bytes of capacity left. The errors are
+// ErrNotDone, ErrExhausted and ErrTooLarge.
 func (c *Conn) Seal(b []byte, start int, t ContentType) ([]byte, error) {
 	plainAt := start + headerLen + c.explicitLen()
 	n := len(b) - plainAt

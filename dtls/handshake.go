@@ -93,8 +93,9 @@ func (k EventKind) String() string {
 
 // A HandshakeEvent is an event of a handshake. The receiver owns its memory.
 //
-// KeysReady comes before the flight with this end's Finished. After KeysReady a client may
-// seal a few records, because it has verified the certificate and the signature (False Start,
+// KeysReady comes before the flight with this end's Finished. After KeysReady a client
+// may seal a few records, because it has verified the certificate and the signature
+// (False Start,
 // https://www.rfc-editor.org/rfc/rfc7918.html). [Conn] opens no record before Done.
 type HandshakeEvent struct {
 	Kind     EventKind
@@ -152,16 +153,17 @@ func StartHandshake(c HandshakeConfig) *Handshake {
 // over.
 func (h *Handshake) Receive(b []byte) bool { return len(b) > 0 && h.pipe.deliver(b) }
 
-// Stop ends the handshake; its goroutines return soon after. If the handshake was not over, a
-// Failed event with [ErrStopped] follows, and no other. An Emit that has begun before
-// continues.
+// Stop ends the handshake; its goroutines return soon after. If the handshake was not
+// over, a Failed event with [ErrStopped] follows, and no other. An Emit that has begun
+// before continues.
 func (h *Handshake) Stop() {
 	h.stopped.Store(true)
 	h.pipe.finish()
 }
 
-// Costly reports whether the peer has sent a certificate of its offer with a key of ECDSA with
-// P-384 or P-521. To verify its signature takes much more time than with P-256.
+// Costly reports whether the peer has sent a certificate of its offer with a key of
+// ECDSA with P-384 or P-521. To verify its signature takes much more time than with
+// P-256.
 func (h *Handshake) Costly() bool { return h.costly.Load() }
 
 // run is the handshake's goroutine. pion's own two and their helpers return
@@ -326,9 +328,9 @@ func (h *Handshake) alert() {
 	h.config.Emit(HandshakeEvent{Kind: Flight, Datagram: b, Again: true})
 }
 
-// write processes a datagram that pion sends. It passes on plaintext records, and encrypted
-// handshake records with a number of pion's range. It drops alerts and data that are encrypted
-// with the session keys: their numbers could be numbers of Conn.
+// write processes a datagram that pion sends. It passes on plaintext records, and
+// encrypted handshake records with a number of pion's range. It drops alerts and data
+// that are encrypted with the session keys: their numbers could be numbers of Conn.
 func (h *Handshake) write(b []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 // A Suite is a TLS cipher suite.
 type Suite uint16
 
-// The suites that a handshake negotiates. All have ephemeral keys and an AEAD, as False Start
+// The suites that a handshake negotiates. All have ephemeral keys and an AEAD, as False
+// Start
 // requires: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
 const (
 	// https://www.rfc-editor.org/rfc/rfc5289.html#section-3.2
@@ -59,8 +60,8 @@ type Keys struct {
 // ErrSuite is returned by DeriveKeys for any other suite.
 var ErrSuite = errors.New("dtls: cipher suite is not supported")
 
-// DeriveKeys computes the keys from a master secret and the randoms of both ends. The Keys do
-// not contain these.
+// DeriveKeys computes the keys from a master secret and the randoms of both ends. The
+// Keys do not contain these.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-6.3
 func DeriveKeys(s Suite, master, clientRandom, serverRandom []byte) (*Keys, error) {
 	if !s.aes() && !s.chacha() {

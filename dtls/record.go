@@ -50,8 +50,8 @@ func IsDTLS(b []byte) bool {
 	return len(b) > 0 && b[0] >= 20 && b[0] <= 63
 }
 
-// Records yields the records of a datagram in order. It stops before the first malformed one,
-// which is shorter than its header says, or has another version.
+// Records yields the records of a datagram in order. It stops before the first
+// malformed one, which is shorter than its header says, or has another version.
 func Records(b []byte) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for {

@@ -10,13 +10,13 @@ const (
 	repeatParts = 8  // largest number of datagrams of a flight
 )
 
-// A Repeater sends a stored flight again, byte for byte, at intervals that double, until it is
-// stopped. So a lost datagram costs 25 ms instead of the peer's timeout. The same bytes do not
-// use a record number for different plaintexts, and a peer that has them drops them as
-// replays.
+// A Repeater sends a stored flight again, byte for byte, at intervals that double,
+// until it is stopped. So a lost datagram costs 25 ms instead of the peer's timeout.
+// The same bytes do not use a record number for different plaintexts, and a peer that
+// has them drops them as replays.
 //
-// The zero value is idle. The fields may be set at any time, and have an effect from the next
-// interval on. A Repeater is not safe for concurrent use.
+// The zero value is idle. The fields may be set at any time, and have an effect from
+// the next interval on. A Repeater is not safe for concurrent use.
 //
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 type Repeater struct {
@@ -31,8 +31,8 @@ type Repeater struct {
 	due      time.Time
 }
 
-// Set replaces the stored flight by a flight of one datagram, which was sent just before. The
-// Repeater keeps the slice.
+// Set replaces the stored flight by a flight of one datagram, which was sent just
+// before. The Repeater keeps the slice.
 func (r *Repeater) Set(now time.Time, datagram []byte) {
 	r.Stop()
 	r.flight = append(r.flight, datagram)
@@ -40,8 +40,8 @@ func (r *Repeater) Set(now time.Time, datagram []byte) {
 	r.due = now.Add(r.interval)
 }
 
-// Add stores a further datagram of the flight of Set. A flight has at most 8 datagrams; further
-// ones are not repeated.
+// Add stores a further datagram of the flight of Set. A flight has at most 8 datagrams;
+// further ones are not repeated.
 func (r *Repeater) Add(datagram []byte) {
 	if len(r.flight) > 0 && len(r.flight) < repeatParts {
 		r.flight = append(r.flight, datagram)

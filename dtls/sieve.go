@@ -15,9 +15,9 @@ const (
 	maxFinished  = 128  // bytes of an encrypted Finished; it has 61 with AES-128-GCM
 	maxHandshake = 2048 // bytes of a datagram while the handshake runs; browsers send 1200
 
-	// pion may need a piece again, because the queue to it may have been full. This limits the
-	// pieces that pass again in each interval; the same piece passes only once in it. A
-	// flight of a browser has five pieces.
+	// pion may need a piece again, because the queue to it may have been full. This
+	// limits the pieces that pass again in each interval; the same piece passes only
+	// once in it. A flight of a browser has five pieces.
 	maxRepeats     = 8
 	repeatInterval = 50 * time.Millisecond
 
@@ -27,12 +27,13 @@ const (
 	maxSealedTogether = 2 // in one datagram
 )
 
-// A Sieve filters the peer's datagrams while the handshake runs, because pion must not get
-// everything that a stranger can send. A plaintext alert or a ChangeCipherSpec of two bytes
-// ends pion's handshake. After a plaintext record with a high number pion ignores all records
-// with lower numbers. Some versions of pion were blocked by two application records, never
-// completed a message of overlapping fragments, or verified a signature again for each
-// repeated fragment. So the Sieve passes on to the handshake only
+// A Sieve filters the peer's datagrams while the handshake runs, because pion must not
+// get everything that a stranger can send. A plaintext alert or a ChangeCipherSpec of
+// two bytes ends pion's handshake. After a plaintext record with a high number pion
+// ignores all records with lower numbers. Some versions of pion were blocked by two
+// application records, never completed a message of overlapping fragments, or verified
+// a signature again for each repeated fragment. So the Sieve passes on to the handshake
+// only
 //
 //   - handshake fragments of epoch 0, within limits, each byte of each message in one piece
 //     only, in records with new numbers (record numbers are not authenticated: the Finished
@@ -42,11 +43,11 @@ const (
 //     flight before them is complete, and only few encrypted records in a datagram and in an
 //     interval.
 //
-// Alerts and application data of epoch 1 wait until the owner opens them, after Done. All
-// other records are dropped and counted.
+// Alerts and application data of epoch 1 wait until the owner opens them, after Done.
+// All other records are dropped and counted.
 //
-// The zero value is ready. A Sieve is not safe for concurrent use. It is not needed any more
-// when the handshake is over.
+// The zero value is ready. A Sieve is not safe for concurrent use. It is not needed any
+// more when the handshake is over.
 type Sieve struct {
 	messages [maxMessages]message
 	declared int       // bytes of all messages, according to their first pieces
@@ -160,8 +161,8 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 	return b
 }
 
-// finished passes on or holds an encrypted handshake record. It drops the record if there are
-// too many.
+// finished passes on or holds an encrypted handshake record. It drops the record if
+// there are too many.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
@@ -223,8 +224,8 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	return b, worst
 }
 
-// fragment appends the part of f that has not passed before. If all of f has passed, the same
-// piece may pass again, because it may have been lost in the queue.
+// fragment appends the part of f that has not passed before. If all of f has passed,
+// the same piece may pass again, because it may have been lost in the queue.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
 		return b, DropFull
@@ -269,9 +270,9 @@ func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	return appendFragment(b, f, from, to), DropNone
 }
 
-// flightEnd returns the message_seq of the last message before the peer's ChangeCipherSpec if
-// this message and all before it have arrived, otherwise -1. The last message of a server is
-// ServerHelloDone, that of a client CertificateVerify.
+// flightEnd returns the message_seq of the last message before the peer's
+// ChangeCipherSpec if this message and all before it have arrived, otherwise -1. The
+// last message of a server is ServerHelloDone, that of a client CertificateVerify.
 func (s *Sieve) flightEnd() int {
 	for i := range s.messages {
 		m := &s.messages[i]

@@ -15,10 +15,10 @@ const (
 
 	defaultMaxPaths = 32
 
-	// silence is how long the selected path must have been silent before a check without
-	// USE-CANDIDATE from another address moves the selection. Firefox nominates only once, so
-	// the agent learns of its NAT rebinding only by such a check. But the selection must not
-	// move back and forth for a client with several addresses.
+	// silence is how long the selected path must have been silent before a check
+	// without USE-CANDIDATE from another address moves the selection. Firefox nominates
+	// only once, so the agent learns of its NAT rebinding only by such a check. But the
+	// selection must not move back and forth for a client with several addresses.
 	silence = time.Second
 
 	// trial is how long a selection that left a proved path for an unproved one may last
@@ -123,16 +123,16 @@ func (a *Agent) Init(now time.Time, c Config) {
 	}
 }
 
-// Answer verifies r, which arrived from the address from at the address local of this end,
-// and appends the response to b. If the request is not of the peer, b is unchanged. The
-// response must leave from local.
+// Answer verifies r, which arrived from the address from at the address local of this
+// end, and appends the response to b. If the request is not of the peer, b is
+// unchanged. The response must leave from local.
 //
-// A valid check makes its address a path. The path is selected if the check nominates it
-// with USE-CANDIDATE, if it is the first path, or if nothing has arrived on the selected path
-// for more than a second. But records have more weight than checks, which can be replayed:
-// if a record has arrived on the selected path in the last second, only a record from the
-// nominated path moves the selection. A selection that has left a proved path is on trial:
-// it goes back after a second without a proof.
+// A valid check makes its address a path. The path is selected if the check nominates
+// it with USE-CANDIDATE, if it is the first path, or if nothing has arrived on the
+// selected path for more than a second. But records have more weight than checks, which
+// can be replayed: if a record has arrived on the selected path in the last second,
+// only a record from the nominated path moves the selection. A selection that has left
+// a proved path is on trial: it goes back after a second without a proof.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
 		return b, WrongUsername
@@ -157,8 +157,9 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 	default:
 		b = r.appendSuccess(b, a.local.Pwd, from)
 	}
-	// With username fragments of NewCredentials a request is always longer than its response.
-	// With shorter fragments of the caller the response could be longer, and would amplify.
+	// With username fragments of NewCredentials a request is always longer than its
+	// response. With shorter fragments of the caller the response could be longer, and
+	// would amplify.
 	size := len(b) - start
 	if size > len(r.msg.Raw) {
 		return b[:start], TooShort

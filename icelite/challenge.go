@@ -175,7 +175,8 @@ func (a *Agent) prove(now time.Time, i int) {
 	}
 }
 
-// refill notes that a datagram has arrived, so that a challenge that had to wait may be sent.
+// refill notes that a datagram has arrived, so that a challenge that had to wait may be
+// sent.
 func (a *Agent) refill() {
 	if a.ask != nil {
 		a.ask.held = false

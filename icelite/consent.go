@@ -28,11 +28,11 @@ func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool)
 	}
 }
 
-// MaySend reports whether a datagram of n bytes may be sent to an address. If so it counts
-// the bytes. There must have been a valid check from the address, or an answer to a
-// challenge that was sent there, within ConsentTimeout. If the address is not proved, at most
-// three times as many bytes may be sent to it as have arrived from it. Answer counts
-// responses to checks.
+// MaySend reports whether a datagram of n bytes may be sent to an address. If so it
+// counts the bytes. There must have been a valid check from the address, or an answer
+// to a challenge that was sent there, within ConsentTimeout. If the address is not
+// proved, at most three times as many bytes may be sent to it as have arrived from it.
+// Answer counts responses to checks.
 func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 	p := a.Path(to)
 	if a.unasked(p) && !p.mayTake(n+reserve) {
@@ -51,9 +51,9 @@ func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
 	return true
 }
 
-// Deadline returns when Advance must be called: when a trial of the selection ends, or when
-// the agent expires if no valid check arrives before. It does not include NextChallenge. Call
-// Advance before Challenge.
+// Deadline returns when Advance must be called: when a trial of the selection ends, or
+// when the agent expires if no valid check arrives before. It does not include
+// NextChallenge. Call Advance before Challenge.
 func (a *Agent) Deadline() time.Time {
 	if a.OnTrial() && a.until.Before(a.expiry()) {
 		return a.until

@@ -12,10 +12,10 @@ const (
 	minUfragLen = 4
 	maxUfragLen = 256
 
-	// The fragment is in each check and not in its answer, so with a long fragment more bytes
-	// may be sent back. A page may send one check and no other for 5 s (Firefox): three times
-	// its 172 bytes are enough for the answer and three ClientHellos, of which two may be
-	// lost. 12 characters would be enough against guessing.
+	// The fragment is in each check and not in its answer, so with a long fragment more
+	// bytes may be sent back. A page may send one check and no other for 5 s (Firefox):
+	// three times its 172 bytes are enough for the answer and three ClientHellos, of
+	// which two may be lost. 12 characters would be enough against guessing.
 	ufragLen = 80
 	pwdLen   = 24 // 144 bits; "at least 128 bits" are required
 )

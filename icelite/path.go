@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// amplification limits the bytes sent to an unproved address, as a multiple of the bytes that
-// have arrived from it.
+// amplification limits the bytes sent to an unproved address, as a multiple of the
+// bytes that have arrived from it.
 const amplification = 3
 
 // A Path is an address of the peer from which a valid check has arrived. The Agent owns it;

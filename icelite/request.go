@@ -34,8 +34,8 @@ const (
 	maxAttributes = 32
 )
 
-// IsSTUN reports whether the first byte of b is that of a STUN message. It distinguishes STUN
-// from DTLS on the same port.
+// IsSTUN reports whether the first byte of b is that of a STUN message. It
+// distinguishes STUN from DTLS on the same port.
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7
 func IsSTUN(b []byte) bool { return len(b) > 0 && b[0] <= 3 }
 
@@ -67,9 +67,9 @@ type Request struct {
 	controlled    bool
 }
 
-// Parse reads b and makes all checks that need no key. If it does not return DropNone, do not
-// use the request. The request is a view of b: it is valid until b changes or Parse is
-// called again.
+// Parse reads b and makes all checks that need no key. If it does not return DropNone,
+// do not use the request. The request is a view of b: it is valid until b changes or
+// Parse is called again.
 func (r *Request) Parse(b []byte) Drop {
 	r.reset()
 	if d := checkFrame(b); d != DropNone {
@@ -86,7 +86,8 @@ func (r *Request) Parse(b []byte) Drop {
 // agent.
 func (r *Request) LocalUfrag() []byte { return r.local }
 
-// RemoteUfrag returns the second half of USERNAME, a view: the username fragment of the peer.
+// RemoteUfrag returns the second half of USERNAME, a view: the username fragment of the
+// peer.
 func (r *Request) RemoteUfrag() []byte { return r.remote }
 
 // UseCandidate reports whether the request nominates its address. Do not rely on it before
@@ -106,8 +107,8 @@ func (r *Request) reset() {
 }
 
 // checkFrame checks the header, that the attributes fill the message exactly, and
-// FINGERPRINT. The STUN package that Parse uses would find most errors, too, but it allocates
-// a string for each, and the bytes of a stranger must not allocate memory.
+// FINGERPRINT. The STUN package that Parse uses would find most errors, too, but it
+// allocates a string for each, and the bytes of a stranger must not allocate memory.
 func checkFrame(b []byte) Drop {
 	if len(b) < headerLen || len(b)%4 != 0 || b[0] > 3 {
 		return DropMalformed

@@ -34,8 +34,8 @@ func (r *Request) appendSuccess(b []byte, pwd string, from netip.AddrPort) []byt
 	return r.finish(b, start, pwd)
 }
 
-// appendError appends an error response. The reason phrase is empty, because nobody would see
-// it, and an error must not be longer than the request.
+// appendError appends an error response. The reason phrase is empty, because nobody
+// would see it, and an error must not be longer than the request.
 func (r *Request) appendError(b []byte, pwd string, code uint32) []byte {
 	start := len(b)
 	b = r.appendHeader(b, typeError)

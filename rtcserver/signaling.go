@@ -41,10 +41,10 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return e.Text }
 
-// ServeHTTP answers the offer of a page. The request is a POST. Its body is the SDP of the
-// offer, or the JSON {"type":"offer","sdp":…}. Its Content-Type is application/sdp,
-// text/plain, application/json, or application/x-www-form-urlencoded, which curl uses for
-// every body. The response is
+// ServeHTTP answers the offer of a page. The request is a POST. Its body is the SDP of
+// the offer, or the JSON {"type":"offer","sdp":…}. Its Content-Type is application/sdp,
+// text/plain, application/json, or application/x-www-form-urlencoded, which curl uses
+// for every body. The response is
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //

@@ -77,8 +77,8 @@ type Config struct {
 	// the limit by one message: that with the piece that the peer must send next.
 	MaxBuffered int
 
-	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable channel
-	// is held. Zero means 2 s.
+	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable
+	// channel is held. Zero means 2 s.
 	ReassemblyAge time.Duration
 
 	// MaxChannels limits the channels that are open at once. Zero means 16.
@@ -278,16 +278,16 @@ func (a *Assoc) Advance(now time.Time, events []Event) []Event {
 	return events
 }
 
-// Flush ends a batch of received packets: the next Append may return a SACK that is due. Before
-// Flush a SACK waits for a message to be sent with it.
+// Flush ends a batch of received packets: the next Append may return a SACK that is
+// due. Before Flush a SACK waits for a message to be sent with it.
 func (a *Assoc) Flush(now time.Time) {
 	if a.ack.due {
 		a.pend |= pendSack
 	}
 }
 
-// Append appends the next packet without a message to b, at most one for each call. If there is
-// none it returns b unchanged.
+// Append appends the next packet without a message to b, at most one for each call. If
+// there is none it returns b unchanged.
 func (a *Assoc) Append(now time.Time, b []byte) []byte {
 	t := a.since(now)
 	switch {
@@ -334,8 +334,9 @@ func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 	return finishPacket(b, start)
 }
 
-// Abort ends the association at once. If there is a peer it appends an ABORT packet to b. The
-// peer may show the cause to its user; at most 128 bytes of it are sent. There is no event.
+// Abort ends the association at once. If there is a peer it appends an ABORT packet to
+// b. The peer may show the cause to its user; at most 128 bytes of it are sent. There
+// is no event.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) Abort(now time.Time, cause string, b []byte) []byte {
 	if a.state == stateClosed {

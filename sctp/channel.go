@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// Payload protocol identifiers. 52 and 54 are deprecated ways to send parts of a
-// message; they are taken for 53 and 51.
+// Payload protocol identifiers. 52 and 54 are deprecated identifiers of parts of a
+// message. They count as 53 and 51.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-8
 const (
 	ppidDCEP          = 50
@@ -25,24 +25,24 @@ const (
 // maxStream is the first stream that does not exist: an INIT can offer 65535.
 const maxStream = 0xffff
 
-// A channel is what is known of a stream that is in use.
+// A channel is the state of a stream that is in use.
 type channel struct {
 	stream     uint16
 	state      channelState
-	negotiated bool // no DATA_CHANNEL_OPEN was seen
+	negotiated bool // no DATA_CHANNEL_OPEN has arrived
 	ordered    bool // a message waits for those before it, which may be sent again
-	sequenced  bool // ordered, and nothing is sent again: what is overtaken is dropped
+	sequenced  bool // ordered, and nothing is sent again: a message that arrives after a later one is dropped
 	reliable   bool
-	honest     bool   // its sender may send again
-	nextIn     uint16 // next sequence number, if its messages have them
-	nextOut    uint16 // of DCEP messages; ours are unordered otherwise
+	honest     bool   // the peer may send its messages again
+	nextIn     uint16 // next sequence number of the peer's messages, if they have one
+	nextOut    uint16 // next sequence number of DCEP messages; other messages of this end are unordered
 	out        resetStep
 	in         bool   // the peer has reset its direction
-	refused    bool   // never was open
-	held       []data // by sequence number; see hold
+	refused    bool   // the channel was never open
+	held       []data // messages that wait for their turn, by sequence number; see hold
 }
 
-// A channelState says whether messages pass.
+// A channelState says whether messages are sent and delivered.
 type channelState uint8
 
 const (
@@ -60,9 +60,9 @@ func (a *Assoc) channel(stream uint16) *channel {
 	return nil
 }
 
-// current returns the channel that what a stream brings now belongs to, or nil. One
-// that the peer has closed is over, with what it sent before: it uses the stream again,
-// so it has performed our reset too, and the answer is lost or late.
+// current returns the channel of a chunk that arrives on a stream now, or nil. If the
+// peer has closed the channel, current removes it: the peer uses the stream again, so
+// it has performed the reset of this end, and only its response is lost or late.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) current(stream uint16) *channel {
 	ch := a.channel(stream)
@@ -73,7 +73,7 @@ func (a *Assoc) current(stream uint16) *channel {
 	return ch
 }
 
-// upcoming returns what current does, and leaves a channel that is over where it is.
+// upcoming is current that does not remove a channel.
 func (a *Assoc) upcoming(stream uint16) *channel {
 	if ch := a.channel(stream); ch != nil && !ch.in {
 		return ch
@@ -81,8 +81,8 @@ func (a *Assoc) upcoming(stream uint16) *channel {
 	return nil
 }
 
-// reliable reports whether what a stream brings must not be given up. The opening
-// of one that is not known may be late.
+// reliable reports whether messages of a stream must not be dropped. If the stream is
+// not known, its opening may be late.
 func (a *Assoc) reliable(stream uint16) bool {
 	ch := a.upcoming(stream)
 	if ch == nil {
@@ -96,8 +96,8 @@ func (a *Assoc) ordered(stream uint16) bool {
 	return ch != nil && ch.ordered
 }
 
-// addChannel makes an entry for a stream. The pointer is valid until the next one
-// is added or removed.
+// addChannel adds a channel. The pointer is valid until the next channel is added or
+// removed.
 func (a *Assoc) addChannel(c channel) *channel {
 	if c.honest {
 		a.ack.honest++
@@ -106,12 +106,13 @@ func (a *Assoc) addChannel(c channel) *channel {
 	return &a.channels[len(a.channels)-1]
 }
 
-// removeChannel forgets a stream, of whose channel nothing is held since it is closing.
+// removeChannel removes the channel of a stream. Nothing is held for it, because it is
+// closing.
 func (a *Assoc) removeChannel(stream uint16) {
 	a.channels = slices.DeleteFunc(a.channels, func(c channel) bool { return c.stream == stream })
 }
 
-// openChannels returns how many channels count against MaxChannels.
+// openChannels returns the number of channels that count against MaxChannels.
 func (a *Assoc) openChannels() int {
 	n := 0
 	for i := range a.channels {
@@ -122,7 +123,7 @@ func (a *Assoc) openChannels() int {
 	return n
 }
 
-// receiveMessage takes a whole message of any kind.
+// receiveMessage processes a whole message of any kind.
 func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Event) []Event {
 	if d.ppid == ppidDCEP {
 		return a.receiveDCEP(t, d, events)
@@ -154,16 +155,16 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		return a.deliver(d, events)
 	}
 	if !ch.ordered {
-		ch.nextIn = seq.Max(ch.nextIn, d.ssn+1) // if its opening is only late
+		ch.nextIn = seq.Max(ch.nextIn, d.ssn+1) // its opening may only be late
 		return a.deliver(d, events)
 	}
 	return a.receiveOrdered(ch, d, owned, events)
 }
 
-// mayWait reports whether a message waits for those before it if they are missing. Where
-// reliable channels are admitted an ordered message on a stream that was not opened may
-// be one whose opening is late, so it does; not so while the opening could not be sent
-// again.
+// mayWait reports whether a message waits for missing messages before it. If reliable
+// channels are allowed, the opening of an unknown stream may be late, so an ordered
+// message on it waits; but not during eager acknowledgement, when the peer would not
+// send the opening again.
 func (a *Assoc) mayWait(d *data) bool {
 	switch ch := a.upcoming(d.stream); {
 	case d.flags&flagUnordered != 0 || d.ppid == ppidDCEP:
@@ -190,8 +191,8 @@ func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
 	return ch, append(events, e)
 }
 
-// refuseNegotiated drops a message of a channel that is one too many, and tells the
-// page, for which it is open, by a stream reset.
+// refuseNegotiated drops a message of a negotiated channel beyond MaxChannels. A stream
+// reset tells the page, for which the channel is open.
 func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
 	a.drop(DropChannels)
 	if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
@@ -201,8 +202,8 @@ func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
 	return append(events, Event{Type: ChannelRefused, Stream: stream, Negotiated: true, Refused: RefusedTooMany})
 }
 
-// receiveOrdered delivers a message of an ordered channel, and those that waited
-// for it, or holds it.
+// receiveOrdered delivers a message of an ordered channel and the messages that waited
+// for it, or holds the message.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.6
 func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event) []Event {
 	switch ahead := d.ssn - ch.nextIn; {
@@ -217,9 +218,9 @@ func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event)
 	return a.deliverHeld(ch, ch.nextIn+1, events)
 }
 
-// stopWaiting gives up the missing messages of a channel that may lose some, the
-// oldest first, until what is held behind them fits the buffer. Its page may have far
-// more under way before it gives them up itself.
+// stopWaiting gives up missing messages of a channel that may lose messages, the oldest
+// first, until the messages that wait for them fit the buffer. The page may send far
+// more messages before it gives up the missing ones itself.
 func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
 	for !ch.reliable && len(ch.held) > 0 && a.buffered > a.config.MaxBuffered {
 		events = a.deliverHeld(ch, ch.held[0].ssn, events)
@@ -227,8 +228,8 @@ func (a *Assoc) stopWaiting(ch *channel, events []Event) []Event {
 	return events
 }
 
-// deliverHeld goes on with sequence number next: it delivers what is held before that,
-// for which nothing is waited for any longer, and then those whose turn it is.
+// deliverHeld continues at sequence number next: it delivers the held messages before
+// next, and then the messages from next on without a gap.
 func (a *Assoc) deliverHeld(ch *channel, next uint16, events []Event) []Event {
 	n := 0
 	for ; n < len(ch.held); n++ {
@@ -246,8 +247,8 @@ func (a *Assoc) deliverHeld(ch *channel, next uint16, events []Event) []Event {
 	return events
 }
 
-// deliver appends the event of a message. Text that is not UTF-8 is dropped:
-// browsers never send it, and a page could not be given it back.
+// deliver appends the event of a message. It drops text that is not UTF-8: browsers
+// never send it, and cannot receive it.
 func (a *Assoc) deliver(d *data, events []Event) []Event {
 	e := Event{Type: Message, Stream: d.stream, Kind: Binary, Payload: d.payload}
 	switch d.ppid {
@@ -267,9 +268,10 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 	return append(events, e)
 }
 
-// CloseStream closes the channel of a stream: what the peer still sends on it is
-// dropped, and the peer is told by a stream reset. ChannelClosed follows when the
-// peer has closed its direction too. It reports whether there was a channel.
+// CloseStream closes the channel of a stream. A stream reset tells the peer. Later
+// messages of the peer on the stream are dropped. The event ChannelClosed follows when
+// the peer has closed its direction, too. CloseStream returns false if there is no such
+// channel.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.7
 func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
 	ch := a.channel(stream)
@@ -280,7 +282,7 @@ func (a *Assoc) CloseStream(now time.Time, stream uint16) bool {
 	return true
 }
 
-// closeChannel begins to close a channel from our side.
+// closeChannel begins to close a channel.
 func (a *Assoc) closeChannel(stream uint16) {
 	ch := a.channel(stream)
 	if ch == nil {

@@ -13,14 +13,14 @@ const (
 	paramHeaderLen = 4
 	dataHeaderLen  = chunkHeaderLen + 12
 	sackLen        = chunkHeaderLen + 12 // without gap blocks and duplicates
-	maxChunks      = 64                  // in a packet we accept
+	maxChunks      = 64                  // chunks of a received packet
 )
 
-// MaxPacket is the largest packet that is sent: what Chromium and Firefox send
-// themselves, and 1225 bytes of UDP payload inside DTLS 1.2.
+// MaxPacket is the size in bytes of the largest packet that is sent: as in Chromium and
+// Firefox. Inside DTLS 1.2 it is a UDP payload of 1225 bytes.
 const MaxPacket = 1188
 
-// MaxPayload is the largest message that fits one packet.
+// MaxPayload is the size in bytes of the largest message that fits one packet.
 const MaxPayload = MaxPacket - headerLen - dataHeaderLen
 
 // Common header.
@@ -53,8 +53,8 @@ const (
 	chunkReconfig         = 130 // RFC 6525
 	chunkForwardTSN       = 192 // RFC 3758
 
-	unknownSkip   = 1 << 7 // skip this one and go on; without it stop here
-	unknownReport = 1 << 6 // report it to the sender
+	unknownSkip   = 1 << 7 // skip the chunk and continue; without it drop the rest of the packet
+	unknownReport = 1 << 6 // report the chunk to the sender
 )
 
 // DATA chunk flags. Browsers set the I bit often, so flags are masked, never
@@ -107,7 +107,7 @@ const (
 // castagnoli is the table of CRC32c; hash/crc32 uses the CPU's instruction for it.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// noChecksum is what the checksum is computed over in its own place.
+// noChecksum are the bytes in place of the checksum field when the checksum is computed.
 var noChecksum = make([]byte, headerLen-offsetChecksum)
 
 // A chunk is a view of one chunk of a packet.
@@ -250,9 +250,9 @@ func finishTLV(b []byte, start int) []byte {
 	return append(b, zero[:pad4(n)-n]...)
 }
 
-// finishChunk writes the length of the chunk that begins at start, and whose last
-// parameter or cause, which is finished, begins at last: what that one was padded with
-// is the padding of the chunk, and not counted.
+// finishChunk writes the length of the chunk that begins at start. last is where its
+// last parameter or cause begins, which is finished: its padding is the padding of the
+// chunk, and does not count in the length.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2
 func finishChunk(b []byte, start, last int) []byte {
 	n := last - start + int(binary.BigEndian.Uint16(b[last+2:]))

@@ -11,17 +11,17 @@ import (
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-16
 const cookieLifetime = 60 * time.Second
 
-// State cookie. It holds all that is used of an INIT, so that nothing has to be kept
-// between our INIT ACK and the peer's COOKIE ECHO, and an INIT that is repeated
-// does not invalidate an earlier answer.
+// State cookie. It has all values of an INIT that are used later, so that nothing is
+// kept between the INIT ACK and the peer's COOKIE ECHO, and a repeated INIT does not
+// invalidate an earlier answer.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.3
 //
 //	time since the association's first call (64), ns
-//	our tag (32) | our initial TSN (32)
+//	local tag (32) | local initial TSN (32)
 //	peer's tag (32) | peer's initial TSN (32) | peer's inbound streams (16)
 //	HMAC-SHA256 of the above (256)
 //
-// It is ours alone to read; the RFC wants a MAC, a time stamp and a lifetime in it.
+// Only this end reads it. The RFC requires a MAC, a time stamp and a lifetime.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.3
 const (
 	cookieBodyLen = 8 + 2*4 + 2*4 + 2
@@ -42,8 +42,8 @@ func (a *Assoc) appendCookie(t time.Duration, b []byte, i *initInfo) []byte {
 	return mac.Sum(b)
 }
 
-// openCookie reads a cookie of this association. Fresh reports whether it is
-// within its lifetime.
+// openCookie reads a cookie of this association. fresh says whether it is within its
+// lifetime.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1.5
 func (a *Assoc) openCookie(t time.Duration, b []byte) (i endpoint, fresh, ok bool) {
 	if len(b) != cookieLen {

@@ -20,7 +20,7 @@ const (
 	dcepAck     = 2
 	dcepOpen    = 3
 	openLen     = 12
-	maxLabelLen = 256 // of label and protocol, each
+	maxLabelLen = 256 // bytes of the label, and of the protocol
 
 	channelReliable    = 0
 	channelRetransmits = 1
@@ -30,11 +30,11 @@ const (
 
 // Retransmission of DATA_CHANNEL_ACK.
 const (
-	maxControl      = 64 // waiting at once
+	maxControl      = 64 // DATA_CHANNEL_ACKs that are not acknowledged
 	maxControlTries = 10
 )
 
-// open is what a DATA_CHANNEL_OPEN asks for. Label and protocol are views.
+// open is the content of a DATA_CHANNEL_OPEN. Label and protocol are views.
 type open struct {
 	ordered         bool
 	reliability     Reliability
@@ -71,20 +71,20 @@ func parseOpen(b []byte) (o open, _ RefuseReason) {
 	return o, refuseNone
 }
 
-// receiveDCEP takes a message that opens a channel.
+// receiveDCEP processes a DCEP message.
 func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
 	switch d.payload[0] {
 	case dcepOpen:
 		return a.receiveOpen(t, d, events)
 	case dcepAck:
-		return events // we open no channels; a late answer to nothing
+		return events // this end opens no channels
 	}
 	a.drop(DropDCEP)
 	return events
 }
 
-// receiveOpen opens a channel, or refuses it. An opening that comes again is
-// acknowledged again and changes nothing.
+// receiveOpen opens a channel, or refuses it. If the same opening arrives again, it
+// only acknowledges it again.
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 	a.ack.settle(t, d.tsn)
@@ -122,8 +122,8 @@ func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 	return a.openChannel(c, ch, e, events)
 }
 
-// openChannel adds a channel, or fills in one that was taken for negotiated
-// because its first messages overtook its opening.
+// openChannel adds a channel. If its first messages have overtaken its opening, the
+// channel exists as a negotiated one; then openChannel changes it.
 func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []Event {
 	next := c.nextIn
 	if was == nil {
@@ -144,12 +144,12 @@ func (a *Assoc) openChannel(c channel, was *channel, e Event, events []Event) []
 	switch n := len(was.held); {
 	case was.ordered:
 	case n > 0:
-		next = seq.Max(next, was.held[n-1].ssn+1) // nothing has to wait
+		next = seq.Max(next, was.held[n-1].ssn+1) // deliver all held messages
 	}
 	return a.deliverHeld(was, next, append(events, e))
 }
 
-// judge says why a well-formed channel is refused, if it is.
+// judge returns why a well-formed opening is refused, or refuseNone.
 func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
 	// The DTLS client opens channels on even streams, the DTLS server on odd ones
 	// (RFC 8832), so that both can open one at the same time.
@@ -168,9 +168,9 @@ func (a *Assoc) judge(stream uint16, o open, known bool) RefuseReason {
 	return refuseNone
 }
 
-// refuse answers an opening with a stream reset. The stream is remembered until
-// the peer has reset it too, so that its messages do not look like those of a
-// negotiated channel; at most MaxChannels are, and beyond that nothing is answered.
+// refuse answers an opening with a stream reset. It remembers the stream until the peer
+// has reset it, too, so that messages on it do not open a negotiated channel. If there
+// are already 2*MaxChannels entries, it only drops the opening.
 func (a *Assoc) refuse(stream uint16) {
 	if stream == maxStream {
 		return
@@ -187,8 +187,8 @@ func (a *Assoc) refuse(stream uint16) {
 	a.closeChannel(stream)
 }
 
-// controlData is a DATA_CHANNEL_ACK, the only message that is sent until it is
-// acknowledged.
+// controlData is a DATA_CHANNEL_ACK, the only message of this end that is sent again
+// until it is acknowledged.
 type controlData struct {
 	tsn    uint32
 	stream uint16
@@ -197,8 +197,8 @@ type controlData struct {
 	due    bool
 }
 
-// sendDCEPAck notes a DATA_CHANNEL_ACK for Append. One that is already on its way
-// is sent again instead.
+// sendDCEPAck queues a DATA_CHANNEL_ACK for Append. If the last one of the channel is
+// not acknowledged yet, that one is sent again.
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-5.2
 func (a *Assoc) sendDCEPAck(ch *channel) {
 	for i := range a.control {
@@ -248,13 +248,13 @@ func (a *Assoc) appendControlData(t time.Duration, b []byte, limit int) []byte {
 	return b
 }
 
-// controlTimeout is how long to wait for an acknowledgement at first.
+// controlTimeout returns how long to wait before the first repetition.
 func (a *Assoc) controlTimeout() time.Duration {
 	return min(max(2*a.rtt+50*time.Millisecond, 100*time.Millisecond), time.Second)
 }
 
-// expireControl sends what is not acknowledged again. After ten times the message
-// is given up: the channel works without it.
+// expireControl makes the DATA_CHANNEL_ACKs that are not acknowledged due again. After
+// ten times it gives one up: the channel works without it.
 func (a *Assoc) expireControl() {
 	kept := a.control[:0]
 	for _, d := range a.control {
@@ -270,7 +270,7 @@ func (a *Assoc) expireControl() {
 	}
 }
 
-// ackControl forgets what a valid SACK acknowledges.
+// ackControl removes the DATA_CHANNEL_ACKs that a valid SACK acknowledges.
 func (a *Assoc) ackControl(cum uint32, gaps []byte) {
 	if len(a.control) == 0 {
 		return

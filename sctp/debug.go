@@ -2,8 +2,8 @@ package sctp
 
 import "fmt"
 
-// The forms in this file are for tests and logs. Nothing on the way of a packet
-// calls them.
+// The functions in this file are for tests and logs. The processing of packets does not
+// call them.
 
 func (t EventType) String() string {
 	return name(int(t), "", "established", "channel open", "channel closed", "channel refused", "message", "closed", "echo")

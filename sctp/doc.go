@@ -1,24 +1,26 @@
 // Package sctp implements the part of SCTP that a browser's data channels need: one
-// association over DTLS. It sends whole messages, unordered and unreliable, and reassembles
-// received messages within limits. It follows RFC 9260 (SCTP), RFC 3758 (partial
-// reliability), RFC 6525 (stream reset), and RFC 8831 and RFC 8832 (data channels).
+// association over DTLS. It sends whole messages, unordered and unreliable, and
+// reassembles received messages within limits. It follows RFC 9260 (SCTP), RFC 3758
+// (partial reliability), RFC 6525 (stream reset), and RFC 8831 and RFC 8832 (data
+// channels).
 //
 // An [Assoc] does no I/O, reads no clock and uses no randomness. Give it packets with
 // [Assoc.Receive]; after a batch of packets call [Assoc.Flush]. Take packets with
-// [Assoc.Append] until it returns none, or send a message with [Assoc.AppendMessage]. Call
-// [Assoc.Advance] when [Assoc.Deadline] has come. The same calls give the same bytes. An Assoc
-// is not safe for concurrent use.
+// [Assoc.Append] until it returns none, or send a message with [Assoc.AppendMessage].
+// Call [Assoc.Advance] when [Assoc.Deadline] has come. The same calls give the same
+// bytes. An Assoc is not safe for concurrent use.
 //
-// An Assoc does not send a message again, does not split messages, and has no congestion
-// control: the layer above must add them if it needs them. An Assoc has one path. There are no
-// restarts, no multihoming, no zero checksums and no message interleaving.
+// An Assoc does not send a message again, does not split messages, and has no
+// congestion control: the layer above must add them if it needs them. An Assoc has one
+// path. There are no restarts, no multihoming, no zero checksums and no message
+// interleaving.
 //
 // # Acknowledgement
 //
-// The congestion control of a browser slows down after each gap in a SACK, even on a channel
-// that never retransmits. So if honest acknowledgement has no advantage, an Assoc acknowledges
-// eagerly: it acknowledges everything up to the highest TSN that it has seen, and reports no
-// gaps.
+// The congestion control of a browser slows down after each gap in a SACK, even on a
+// channel that never retransmits. So if honest acknowledgement has no advantage, an
+// Assoc acknowledges eagerly: it acknowledges everything up to the highest TSN that it
+// has seen, and reports no gaps.
 //
 //   - With [AckAuto] it is honest for 100 ms after the association has begun and after each
 //     opening of a channel, and then until nothing is missing up to the last TSN seen in that
@@ -37,18 +39,19 @@
 //     windows in a row above 40 % an Assoc is honest, and after four in a row at 30 % or below
 //     it is eager again.
 //
-// Acknowledgement and delivery are independent: a packet that arrives late, by up to 4096
-// TSNs, is delivered once, even if it was acknowledged before it arrived. Late packets of a
-// channel that the peer has reset are dropped.
+// Acknowledgement and delivery are independent: a packet that arrives late, by up to
+// 4096 TSNs, is delivered once, even if it was acknowledged before it arrived. Late
+// packets of a channel that the peer has reset are dropped.
 //
-// The bytes received since the last reports limit the gaps and duplicates that SACKs report:
-// all SACKs together are not larger than what was received, except that each may report two
-// gaps, the first and the newest.
+// The bytes received since the last reports limit the gaps and duplicates that SACKs
+// report: all SACKs together are not larger than what was received, except that each
+// may report two gaps, the first and the newest.
 //
 // # Restart
 //
-// The local tag and initial TSN of an Assoc never change, so the answer to an INIT is the same
-// in every state, except for the cookie. A running association accepts only the cookie of its
-// own peer and drops the cookie of another. So an association cannot be restarted. That is no
-// disadvantage: inside DTLS a peer that begins again has a new DTLS connection.
+// The local tag and initial TSN of an Assoc never change, so the answer to an INIT is
+// the same in every state, except for the cookie. A running association accepts only
+// the cookie of its own peer and drops the cookie of another. So an association cannot
+// be restarted. That is no disadvantage: inside DTLS a peer that begins again has a new
+// DTLS connection.
 package sctp

@@ -6,9 +6,9 @@ type Event struct {
 	Stream uint16 // of a message or channel
 	Kind   Kind   // of a message
 
-	// Payload is a message, the content of a probe, or the cause text of the peer's ABORT. It
-	// is a view of the received packet, or has its own memory if the message arrived in
-	// fragments or had to wait.
+	// Payload is a message, the content of a probe, or the cause text of the peer's
+	// ABORT. It is a view of the received packet, or has its own memory if the message
+	// arrived in fragments or had to wait.
 	Payload []byte
 
 	// Label, Protocol and the fields below describe a channel that opens or is refused. A
@@ -37,8 +37,8 @@ const (
 	Echo                                // the peer has sent back the content of a probe, Payload
 )
 
-// Reliability says how often the sender of a channel's messages sends them. The page chose it
-// for its own messages; this end never sends a message twice.
+// Reliability says how often the sender of a channel's messages sends them. The page
+// chose it for its own messages; this end never sends a message twice.
 type Reliability uint8
 
 const (

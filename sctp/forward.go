@@ -7,12 +7,12 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// FORWARD-TSN: lost messages are not sent again, so the peer must be told not to wait for them.
-// Without it browsers stop sending 100,009 messages after a loss.
+// FORWARD-TSN: lost messages are not sent again, so the peer must be told not to wait
+// for them. Without it browsers stop sending 100,009 messages after a loss.
 //
-// "Any delay applied to the sending of FORWARD TSN chunk SHOULD NOT exceed 200ms and MUST
-// NOT exceed 500ms." If the round trip is longer, this end waits longer nevertheless: otherwise
-// the peer would drop messages that are only late.
+// "Any delay applied to the sending of FORWARD TSN chunk SHOULD NOT exceed 200ms and
+// MUST NOT exceed 500ms." If the round trip is longer, this end waits longer
+// nevertheless: otherwise the peer would drop messages that are only late.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.5
 const (
 	defaultRTT    = 200 * time.Millisecond // round trip before the first measurement
@@ -22,14 +22,14 @@ const (
 	idleTimeoutMax = 3 * time.Second
 	maxIdleTries   = 10
 
-	// maxForward is the largest distance by which a FORWARD-TSN of the peer may move the
-	// cumulative TSN. It is larger than maxAhead: if one was refused, all later ones would be
-	// refused, too.
+	// maxForward is the largest distance by which a FORWARD-TSN of the peer may move
+	// the cumulative TSN. It is larger than maxAhead: if one was refused, all later
+	// ones would be refused, too.
 	maxForward = 1 << 20
 )
 
-// lag returns the age from which an unacknowledged TSN counts as lost. A younger one may only be
-// late, and after a FORWARD-TSN the peer would drop it.
+// lag returns the age from which an unacknowledged TSN counts as lost. A younger one
+// may only be late, and after a FORWARD-TSN the peer would drop it.
 func (a *Assoc) lag() time.Duration {
 	if a.rtt == 0 {
 		return defaultRTT
@@ -37,16 +37,16 @@ func (a *Assoc) lag() time.Duration {
 	return a.rtt
 }
 
-// idleTimeout returns how long to wait for an acknowledgement. It must be longer than 200 ms, by
-// which peers delay a SACK.
+// idleTimeout returns how long to wait for an acknowledgement. It must be longer than
+// 200 ms, by which peers delay a SACK.
 func (a *Assoc) idleTimeout() time.Duration {
 	d := max(2*a.lag()+250*time.Millisecond, idleTimeoutMin)
 	return min(d<<a.idleTries, idleTimeoutMax)
 }
 
-// rearm sets the timers after a SACK. If the SACK has a gap, a FORWARD-TSN is due when the oldest
-// missing TSN is old enough, but at most one in each round trip. A FORWARD-TSN that the SACK
-// before needed may not be needed any more.
+// rearm sets the timers after a SACK. If the SACK has a gap, a FORWARD-TSN is due when
+// the oldest missing TSN is old enough, but at most one in each round trip. A
+// FORWARD-TSN that the SACK before needed may not be needed any more.
 func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
 	a.timers[timerForward] = 0
 	if a.acked == a.nextTSN-1 {
@@ -71,8 +71,8 @@ func (a *Assoc) rearm(t time.Duration, progress, gap bool) {
 	a.timers[timerForward] = at
 }
 
-// expireT3 gives up the messages that were not acknowledged: the last messages before a pause
-// were lost, or this end's FORWARD-TSN was.
+// expireT3 gives up the messages that were not acknowledged: the last messages before a
+// pause were lost, or this end's FORWARD-TSN was.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.3.3
 func (a *Assoc) expireT3(t time.Duration) {
 	if a.idleTries >= maxIdleTries {
@@ -83,8 +83,8 @@ func (a *Assoc) expireT3(t time.Duration) {
 	a.timers[timerT3] = t + a.idleTimeout()
 }
 
-// forwardPoint returns the TSN up to which everything is given up: it was sent at least a round
-// trip ago, and is before any DATA_CHANNEL_ACK, which is sent until it arrives.
+// forwardPoint returns the TSN up to which everything is given up: it was sent at least
+// a round trip ago, and is before any DATA_CHANNEL_ACK, which is sent until it arrives.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.5
 func (a *Assoc) forwardPoint(t time.Duration) (tsn uint32, ok bool) {
 	tsn, ok = a.marks.before(micros(t) - micros(a.lag()))
@@ -105,8 +105,8 @@ func (a *Assoc) forwardPoint(t time.Duration) (tsn uint32, ok bool) {
 //	new cumulative TSN (32)
 //	for ordered streams only: stream (16) | stream sequence number (16)
 
-// appendForward appends a FORWARD-TSN that is due. There is always room for it after the largest
-// SACK.
+// appendForward appends a FORWARD-TSN that is due. There is always room for it after
+// the largest SACK.
 func (a *Assoc) appendForward(t time.Duration, b []byte) []byte {
 	if a.pend&pendForward == 0 {
 		return b
@@ -151,8 +151,8 @@ func (a *Assoc) receiveForward(t time.Duration, c chunk, events []Event) []Event
 	return events
 }
 
-// forwardStream delivers the held messages of an ordered stream up to ssn, and does not wait for
-// the missing ones. Unordered streams have nothing to skip.
+// forwardStream delivers the held messages of an ordered stream up to ssn, and does not
+// wait for the missing ones. Unordered streams have nothing to skip.
 func (a *Assoc) forwardStream(stream, ssn uint16, events []Event) []Event {
 	ch := a.channel(stream)
 	if ch == nil || !ch.ordered || seq.Less(ssn, ch.nextIn) {

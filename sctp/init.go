@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Our own figures in INIT and INIT ACK.
+// Values of this end in INIT and INIT ACK.
 const (
 	localWindow  = 512 << 10 // a_rwnd
-	localStreams = 0xffff    // offered in both directions, as browsers do
+	localStreams = 0xffff    // in both directions, as browsers offer
 )
 
-// Handshake timers. The first INITs go out in a burst, because a single one that
-// is lost, or that overtakes the end of the DTLS handshake, would cost a timeout.
+// Handshake timers. The first INITs are sent in a burst: if there was only one, and it
+// was lost or overtook the end of the DTLS handshake, a timeout would pass.
 const (
 	initBurst      = 4 // the first INIT and three repeats
 	initBurstGap   = 3 * time.Millisecond
@@ -36,19 +36,19 @@ const (
 //	parameters
 const initFixedLen = 16
 
-// endpoint is what is used of what an INIT or INIT ACK says about its sender. Its window
-// is not: flow control is for a layer above.
+// endpoint has the values of an INIT or INIT ACK that are used later. The window is not
+// used: flow control is a task of the layer above.
 type endpoint struct {
 	tag uint32
 	tsn uint32
 	in  uint16 // inbound streams
 }
 
-// initInfo is what is read from an INIT or INIT ACK.
+// initInfo has the values that are read from an INIT or INIT ACK.
 type initInfo struct {
 	endpoint
-	forward bool   // whether FORWARD-TSN is supported
-	cookie  []byte // of an INIT ACK, a view
+	forward bool   // FORWARD-TSN is supported
+	cookie  []byte // cookie of an INIT ACK, a view
 	unknown []byte // parameters to report, a copy
 }
 
@@ -69,7 +69,7 @@ func parseInit(b []byte) (i initInfo, ok bool) {
 	return i, i.tag != 0 && out != 0 && i.in != 0
 }
 
-// parseParam reads one parameter and reports whether to go on with the next.
+// parseParam reads one parameter and reports whether to continue with the next.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2.2
 func (i *initInfo) parseParam(p param) bool {
 	switch p.kind {
@@ -80,7 +80,7 @@ func (i *initInfo) parseParam(p param) bool {
 	case paramCookie:
 		i.cookie = p.value
 	case paramIPv4, paramIPv6, paramCookieLifetime, paramAddressTypes, paramUnrecognized:
-		// Known and of no use: addresses mean nothing inside DTLS (RFC 8261).
+		// Known and ignored: addresses have no meaning inside DTLS (RFC 8261).
 	default:
 		if p.kind&(unknownReport<<8) != 0 && len(i.unknown)+pad4(len(p.raw)) <= maxUnknown {
 			start := len(i.unknown)
@@ -101,7 +101,7 @@ func (a *Assoc) Connect(now time.Time) {
 	a.pend |= pendInit
 }
 
-// appendInit appends an INIT packet: alone, with tag zero.
+// appendInit appends a packet with only an INIT, whose tag is zero.
 func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 	a.pend &^= pendInit
 	start := len(b)
@@ -124,9 +124,9 @@ func (a *Assoc) appendInit(t time.Duration, b []byte) []byte {
 	return b
 }
 
-// appendInitFields appends what INIT and INIT ACK share, and returns where its last
-// parameter begins. They say exactly what is done here: a peer aborts if it was offered
-// interleaving and does not get it.
+// appendInitFields appends the fields that INIT and INIT ACK have in common, and
+// returns where the last parameter begins. It offers only extensions that are
+// implemented: a peer aborts if it was offered interleaving and does not get it.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.2
 func (a *Assoc) appendInitFields(b []byte) (_ []byte, last int) {
 	b = binary.BigEndian.AppendUint32(b, a.config.LocalTag)
@@ -139,8 +139,8 @@ func (a *Assoc) appendInitFields(b []byte) (_ []byte, last int) {
 	return finishTLV(append(appendParam(b, paramExtensions), chunkForwardTSN, chunkReconfig), last), last
 }
 
-// receiveInit notes an INIT for Append to answer. Nothing else changes, in any
-// state: all that follows from it is in the cookie.
+// receiveInit notes an INIT, which Append answers. It changes nothing else, in any
+// state: the cookie in the answer has everything that is needed later.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.2
 func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 	info, ok := parseInit(c.value)
@@ -155,8 +155,8 @@ func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 	return events
 }
 
-// unsupported ends an association that has not begun with a peer that cannot be
-// told about lost messages: browsers fall silent without FORWARD-TSN.
+// unsupported ends an association that is not established, because the peer does not
+// support FORWARD-TSN, by which it is told of lost messages.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.3.2
 func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 	a.drop(DropUnsupported)
@@ -169,7 +169,7 @@ func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 	return events
 }
 
-// appendInitAck answers the INIT that was received last.
+// appendInitAck appends the answer to the last INIT.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1
 func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
 	info := a.initReply
@@ -187,9 +187,9 @@ func (a *Assoc) appendInitAck(t time.Duration, b []byte) []byte {
 	return finishPacket(finishChunk(b, c, last), start)
 }
 
-// receiveInitAck takes the peer's cookie and sends it back.
+// receiveInitAck stores the peer's cookie, which Append sends back.
 func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event {
-	// In any other state it answers an old INIT, or one that we did not send.
+	// In any other state it answers an old INIT, or one that this end did not send.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.3
 	if a.state != stateCookieWait {
 		a.drop(DropState)
@@ -215,8 +215,8 @@ func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event
 	return events
 }
 
-// appendCookieEcho appends the peer's cookie. No message rides along: before the
-// browser's Finished is verified only the handshake may leave.
+// appendCookieEcho appends a packet with only the peer's cookie: before the browser's
+// Finished is verified, only packets of the handshake may be sent.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.11
 func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
 	a.pend &^= pendCookieEcho
@@ -238,7 +238,7 @@ func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
 	return b
 }
 
-// expireInit sends an INIT or COOKIE ECHO again, or gives up.
+// expireInit makes an INIT or COOKIE ECHO due again, or ends the association after too many.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.1
 func (a *Assoc) expireInit(events []Event) []Event {
 	switch a.state {
@@ -256,9 +256,9 @@ func (a *Assoc) expireInit(events []Event) []Event {
 	return events
 }
 
-// receiveCookieEcho checks a cookie of ours and establishes the association that
-// it describes. When both sides have sent an INIT, the tag in the cookie is the
-// peer's last word and replaces that of its INIT ACK.
+// receiveCookieEcho checks a cookie of this end and establishes the association that it
+// describes. If both ends have sent an INIT, the tag in the cookie replaces that of the
+// peer's INIT ACK.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.4
 func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]Event, bool) {
 	info, fresh, ok := a.openCookie(t, c.value)
@@ -284,11 +284,11 @@ func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]E
 	return events, true
 }
 
-// receiveCookieAck ends our half of the handshake.
+// receiveCookieAck establishes the association at the end that has sent the COOKIE ECHO.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.5
 func (a *Assoc) receiveCookieAck(t time.Duration, events []Event) []Event {
 	if a.state != stateCookieEchoed {
-		return events // a repeated one
+		return events // a repeated COOKIE ACK
 	}
 	return a.establish(t, events)
 }

@@ -1,9 +1,9 @@
 package sctp
 
-// Preload reads what Receive, AppendMessage and Deadline will read, so that it is
-// in the processor's cache when one of them is called soon: first the association
-// itself, in a second step what that points to. The result means nothing, but who
-// does not use it gives the compiler leave to read nothing.
+// Preload reads the memory that Receive, AppendMessage and Deadline need, so that it is
+// in the processor's cache when one of them is called soon after: step 0 reads the
+// association, step 1 the memory that it points to. The result has no meaning, but must
+// be used: otherwise the compiler may remove the reads.
 func (a *Assoc) Preload(step int) (n int) {
 	if step == 0 {
 		return int(a.state) + int(a.timers[timerT3]) + len(a.marks.ring) + int(a.rx.cum) +

@@ -8,18 +8,18 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// What is held counts more than its bytes, so that a flood of one-byte fragments is
-// bounded too: each message or part of one bufferOverhead, and each piece that a part
-// has besides the first pieceOverhead.
+// Bytes that are added to what is held, so that a flood of one-byte fragments is
+// limited, too: bufferOverhead for each message or part of one, and pieceOverhead for
+// each piece of a part after the first.
 const (
 	bufferOverhead = 128
 	pieceOverhead  = 64
 )
 
-// data is a view of a DATA chunk, or a message put together from several, or one that
-// waits for earlier ones of its stream.
+// data is a view of a DATA chunk, or a message assembled from several chunks, or a
+// message that waits for earlier ones of its stream.
 type data struct {
-	tsn     uint32 // of the last fragment
+	tsn     uint32 // TSN of the last fragment
 	stream  uint16
 	ssn     uint16
 	ppid    uint32
@@ -29,21 +29,22 @@ type data struct {
 
 func (d *data) cost() int { return cap(d.payload) + bufferOverhead }
 
-// A run is the fragments of one message that came and have TSNs in a row. It is whole
-// when it reaches from one with flagBegin to one with flagEnd.
+// A run is a series of received fragments of one message with consecutive TSNs. It is
+// the whole message if the first fragment has flagBegin and the last has flagEnd.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.9
 type run struct {
 	first, last uint32 // TSNs
 	stream      uint16
-	flags       byte // flagBegin of the first, flagEnd of the last, flagUnordered
+	flags       byte // flagBegin of the first fragment, flagEnd of the last one, flagUnordered
 	at          time.Duration
 	parts       *parts
 }
 
-// parts are what a run holds. A fragment at its end is appended to the last piece, one
-// before its beginning is a piece of its own: neither moves what is there.
+// parts are the bytes of a run. A fragment at the end is appended to the last piece. A
+// fragment before the beginning becomes a new piece. In both cases the other bytes are
+// not moved.
 type parts struct {
-	first      piece // of those that came, to be one allocation with this
+	first      piece // the piece that arrived first, in the same allocation
 	head, tail *piece
 	size, cost int
 	ppid       uint32
@@ -55,24 +56,24 @@ type piece struct {
 	payload []byte
 }
 
-// takes reports whether d is of the message of r.
+// takes reports whether d belongs to the message of r.
 func (r *run) takes(d *data) bool {
 	return r.stream == d.stream && r.parts.ppid == d.ppid && (r.flags^d.flags)&flagUnordered == 0 &&
 		(d.flags&flagUnordered != 0 || r.parts.ssn == d.ssn)
 }
 
-// runs are in the order of their TSNs. Those that may be given up for room are apart
-// from those that may not: the first of them is the next to go.
+// runs are in the order of their TSNs. Runs that may be dropped are in another list
+// than those that must not be: the first one of the list is dropped first.
 //
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.9
 type runs []run
 
-// find returns the place of the first run that does not end before tsn.
+// find returns the index of the first run that does not end before tsn.
 func (rs runs) find(tsn uint32) int {
 	return sort.Search(len(rs), func(i int) bool { return !seq.Less(rs[i].last, tsn) })
 }
 
-// remove forgets run i. The oldest goes first, and nothing is moved for it.
+// remove removes run i. If i is 0, no run is moved.
 func (rs *runs) remove(i int) {
 	if i == 0 {
 		(*rs)[0] = run{}
@@ -85,24 +86,24 @@ func (rs *runs) remove(i int) {
 	}
 }
 
-// removeFunc forgets the runs of which gone is true.
+// removeFunc removes the runs for which gone returns true.
 func (rs *runs) removeFunc(gone func(run) bool) {
 	if *rs = slices.DeleteFunc(*rs, gone); len(*rs) == 0 {
 		*rs = nil
 	}
 }
 
-// A place is where a fragment belongs: at i, or joined to the run before that, or to
-// the one there, or to both.
+// A place is the place of a fragment among the runs: a new run at i, or a part of the
+// run before i, of the run at i, or of both.
 type place struct {
 	rs          *runs
 	i           int
 	left, right bool
-	size        int // of the run that it will be part of
-	cost        int // how much more is held then
+	size        int // size of the run with the fragment
+	cost        int // bytes that it adds to what is held
 }
 
-// runsOf returns the runs that those of a stream are among.
+// runsOf returns the list with the runs of a stream.
 func (a *Assoc) runsOf(stream uint16) *runs {
 	if a.reliable(stream) {
 		return &a.kept
@@ -110,7 +111,7 @@ func (a *Assoc) runsOf(stream uint16) *runs {
 	return &a.loose
 }
 
-// place returns where d belongs. It reports whether its TSN is free.
+// place returns the place of d; ok is false if its TSN has arrived before.
 func (a *Assoc) place(d *data) (p place, ok bool) {
 	p.rs = a.runsOf(d.stream)
 	rs := *p.rs
@@ -136,8 +137,8 @@ func (a *Assoc) place(d *data) (p place, ok bool) {
 	return p, true
 }
 
-// room returns the capacity of the last piece when it takes n bytes more: it doubles,
-// as far as a message may grow.
+// room returns the new capacity of the last piece for n more bytes: it doubles, up to
+// the largest message.
 func (p *parts) room(n, most int) int {
 	size, room := len(p.tail.payload), cap(p.tail.payload)
 	if size+n <= room {
@@ -146,7 +147,7 @@ func (p *parts) room(n, most int) int {
 	return max(min(2*room, most-(p.size-size)), size+n)
 }
 
-// insert keeps d at its place, and returns where its run is.
+// insert adds d at its place, and returns the index of its run.
 func (a *Assoc) insert(t time.Duration, d *data, p place) int {
 	rs := *p.rs
 	a.buffered += p.cost
@@ -186,7 +187,7 @@ func (a *Assoc) insert(t time.Duration, d *data, p place) int {
 	return p.i
 }
 
-// clone copies b, and takes no more memory than that.
+// clone returns a copy of b with exactly its length as capacity.
 func clone(b []byte) []byte {
 	c := make([]byte, len(b))
 	copy(c, b)
@@ -205,8 +206,8 @@ func (p *parts) whole() []byte {
 	return b
 }
 
-// admit reports whether there is room for d. Only a chunk that its sender would
-// send again is refused; others make room for themselves or are given up.
+// admit reports whether there is room for d. It refuses only chunks that the sender
+// would send again. For other chunks, older ones are dropped, or the chunk itself.
 func (a *Assoc) admit(d *data) bool {
 	if !a.reliable(d.stream) {
 		return true
@@ -221,17 +222,17 @@ func (a *Assoc) admit(d *data) bool {
 	if a.buffered+cost <= a.config.MaxBuffered {
 		return true
 	}
-	// What is missing is what frees the buffer, so it may exceed the limit by one
-	// message. A peer that fills that too skips sequence numbers on purpose.
+	// The missing chunk frees the buffer, so it may exceed the limit by one message. Only a
+	// malicious peer fills that, too.
 	return d.tsn == a.rx.cum+1 && a.buffered+cost <= a.mostBuffered()
 }
 
-// mostBuffered is what is held at most, as it is counted.
+// mostBuffered returns the largest number of bytes that may be held.
 func (a *Assoc) mostBuffered() int {
 	return a.config.MaxBuffered + a.config.MaxMessage + 2*bufferOverhead
 }
 
-// receiveFragment keeps a fragment, and delivers its message if that is complete.
+// receiveFragment stores a fragment, and delivers its message if the message is complete.
 func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Event {
 	if seq.LessEq(d.tsn, a.forwarded) {
 		a.drop(DropForwarded)
@@ -243,7 +244,7 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 		a.drop(DropTooLarge)
 		return events
 	}
-	a.current(d.stream) // or this would be forgotten with the old channel
+	a.current(d.stream) // otherwise the fragment would be removed with the old channel
 	p, ok := a.makeRoom(d)
 	if !ok {
 		a.drop(DropEvicted)
@@ -263,9 +264,9 @@ func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Even
 	return a.receiveMessage(t, &m, true, events)
 }
 
-// makeRoom gives up the oldest incomplete messages of unreliable channels until there
-// is room for d, and returns its place. It reports whether there is room: what a
-// reliable stream brings has been admitted already.
+// makeRoom drops the oldest incomplete messages of unreliable channels until there is
+// room for d, and returns the place of d. It returns false if there is no room; admit
+// has accepted chunks of reliable streams before.
 func (a *Assoc) makeRoom(d *data) (place, bool) {
 	for {
 		p, ok := a.place(d)
@@ -282,14 +283,14 @@ func (a *Assoc) makeRoom(d *data) (place, bool) {
 	}
 }
 
-// removeRun forgets run i of rs.
+// removeRun removes run i of rs, and its bytes.
 func (a *Assoc) removeRun(rs *runs, i int) {
 	a.buffered -= (*rs)[i].parts.cost
 	rs.remove(i)
 	a.rest()
 }
 
-// watch sets the timer for a run, if that may grow too old; see expireFragments.
+// watch sets the timer for a run that may become too old; see expireFragments.
 func (a *Assoc) watch(r *run) {
 	if a.reliable(r.stream) || a.ordered(r.stream) {
 		return
@@ -300,15 +301,15 @@ func (a *Assoc) watch(r *run) {
 	}
 }
 
-// rest stops the timer when there is nothing to grow old.
+// rest stops the timer if no run can become too old.
 func (a *Assoc) rest() {
 	if len(a.loose) == 0 {
 		a.timers[timerFragments] = 0
 	}
 }
 
-// dropOversize gives up a message that is too large with d, with what is still to
-// come. On a reliable channel that is the end of the channel.
+// dropOversize drops a message that is too large with d, and its later fragments. If
+// the channel is reliable, it closes the channel.
 func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
 	a.drop(DropTooLarge)
 	last, flags := d.tsn, d.flags
@@ -328,9 +329,9 @@ func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
 	return events
 }
 
-// expireFragments gives up messages that are incomplete for too long. Those of
-// reliable and of ordered channels stay: their sender says so if it gives one up, and
-// a message missing in an ordered one holds up all after it.
+// expireFragments drops messages that are incomplete for too long. It keeps those of
+// reliable and of ordered channels: their sender reports it if it gives one up, and in
+// an ordered channel all later messages wait for a missing one.
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
 	a.loose.removeFunc(func(r run) bool {
@@ -348,8 +349,8 @@ func (a *Assoc) expireFragments(t time.Duration) {
 	a.timers[timerFragments] = next
 }
 
-// forwardFragments gives up messages that the peer gave up: those with a fragment
-// up to a.forwarded.
+// forwardFragments drops the incomplete messages that the peer has given up: those with
+// a fragment up to a.forwarded.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (a *Assoc) forwardFragments() {
 	for _, rs := range [...]*runs{&a.loose, &a.kept} {
@@ -360,7 +361,7 @@ func (a *Assoc) forwardFragments() {
 	}
 }
 
-// sortRuns puts the runs of a stream, whose channel has changed, where they belong.
+// sortRuns moves the runs of a stream, whose channel has changed, to the right list.
 func (a *Assoc) sortRuns(stream uint16) {
 	to := a.runsOf(stream)
 	from := &a.kept
@@ -393,12 +394,13 @@ func (a *Assoc) forgetStream(stream uint16) {
 	}
 }
 
-// hold keeps an ordered message that came too early. All that is held of a channel is
-// less than half of the sequence numbers apart, so they have an order.
+// hold keeps an ordered message that has arrived too early. The sequence numbers of all
+// held messages of a channel are less than half of the number space apart, so they have
+// an order.
 func (a *Assoc) hold(ch *channel, d *data, owned bool) {
 	i := sort.Search(len(ch.held), func(i int) bool { return !seq.Less(ch.held[i].ssn, d.ssn) })
 	if i < len(ch.held) && ch.held[i].ssn == d.ssn {
-		a.drop(DropOrder) // the number is taken
+		a.drop(DropOrder) // another message has this number
 		return
 	}
 	ch.held = slices.Insert(ch.held, i, *d)
@@ -408,7 +410,7 @@ func (a *Assoc) hold(ch *channel, d *data, owned bool) {
 	a.buffered += ch.held[i].cost()
 }
 
-// releaseHeld forgets the first n messages held. Nothing is moved for them.
+// releaseHeld removes the first n held messages. No other message is moved.
 func (a *Assoc) releaseHeld(ch *channel, n int) {
 	for i := range ch.held[:n] {
 		a.buffered -= ch.held[i].cost()

@@ -31,53 +31,54 @@ const (
 	resultInProgress = 6
 
 	maxResetTries   = 10
-	maxResetStreams = 256 // of one request; others wait for the next
+	maxResetStreams = 256 // streams of one request; others wait for the next
 )
 
-// resetStep is how far the reset of our direction of a stream has come.
+// A resetStep is the state of the reset of this end's direction of a stream.
 type resetStep uint8
 
 const (
 	resetNone  resetStep = iota
-	resetWant            // to be asked for
+	resetWant            // not requested yet
 	resetAsked           // part of the outstanding request
 	resetDone
 )
 
-// resetState is the two request sequences of the association. Each side has at
-// most one request outstanding.
+// resetState has the two request sequences of the association. Each end has at most one
+// request outstanding.
 //
-// An answer that it is in progress uses a number up: dcSCTP, in Chromium and
-// Firefox, asks again under the next one, and gives what is asked under the old one
-// the old answer, for ever. Others ask again under the old one.
+// After the answer "in progress" dcSCTP (in Chromium and Firefox) requests again with
+// the next number, and gives a request with the old number always the old answer.
+// Others request again with the old number.
 type resetState struct {
-	expected uint32 // the peer's next request
-	result   uint32 // of the request before it
+	expected uint32 // number of the peer's next request
+	result   uint32 // result of the peer's last request
 
-	next    uint32 // ours
-	lastTSN uint32 // of our outstanding request
-	tries   uint8  // how often it was sent; zero when there is none
+	next    uint32 // number of this end's next request
+	lastTSN uint32 // last assigned TSN of this end's outstanding request
+	tries   uint8  // how often that request was sent; zero if there is none
 
-	ends *streamEnds // nil until something may be late
+	ends *streamEnds // nil until chunks of a reset stream may be late
 }
 
-// A streamEnd is the last TSN that the peer had assigned when it reset a stream. What
-// it sent on the stream up to there belongs to the channel that it closed.
+// A streamEnd is the last TSN that the peer had assigned when it reset a stream. Chunks
+// on the stream up to this TSN belong to the closed channel.
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-5.1.2
 type streamEnd struct {
 	stream uint16
 	tsn    uint32
 }
 
-// streamEnds are the last resets of the peer: as many as a page has channels by
-// default. What is late on a stream whose end is forgotten counts as sent after it.
+// streamEnds are the last resets of the peer: as many as a page may have channels by
+// default. If the end of a stream is not among them any more, late chunks count as sent
+// after the reset.
 type streamEnds struct {
 	ring [16]streamEnd
 	n    uint
 }
 
-// wantReset asks for a reset of our direction of a channel: now, or after the
-// request that is outstanding.
+// wantReset makes a reset of this end's direction of a channel due, now or after the
+// outstanding request.
 func (a *Assoc) wantReset(ch *channel) {
 	if ch.out != resetNone {
 		return
@@ -88,7 +89,7 @@ func (a *Assoc) wantReset(ch *channel) {
 	}
 }
 
-// receiveReconfig takes the requests and responses of a RE-CONFIG chunk.
+// receiveReconfig processes the requests and responses of a RE-CONFIG chunk.
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-3.1
 func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Event {
 	if len(c.value) == 0 || !checkParams(c.value) {
@@ -115,8 +116,8 @@ func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Even
 	return events
 }
 
-// receiveResetRequest answers a request, and performs it if it is new. One that
-// comes again gets the same answer.
+// receiveResetRequest answers a request, and performs it if it is new. The same request
+// gets the same answer.
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.1
 func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	number := binary.BigEndian.Uint32(p.value)
@@ -140,7 +141,7 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 		a.reset.result = resultDenied
 		// https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.2
 	case seq.Less(a.rx.cum, binary.BigEndian.Uint32(p.value[8:])):
-		// Not everything that was sent before has come. The peer asks again.
+		// Chunks that were sent before have not arrived yet. The peer requests again.
 		a.reset.result = resultInProgress
 	default:
 		a.reset.result = resultPerformed
@@ -149,8 +150,8 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	return events
 }
 
-// resetStreams closes the channels that the peer has closed after TSN last, and our
-// direction of each. An empty list means all of them.
+// resetStreams closes the channels that the peer has closed after TSN last, and this
+// end's direction of each. An empty list means all channels.
 func (a *Assoc) resetStreams(list []byte, last uint32, events []Event) []Event {
 	a.stats.Resets++
 	if len(list) < 2 {
@@ -165,7 +166,7 @@ func (a *Assoc) resetStreams(list []byte, last uint32, events []Event) []Event {
 	return events
 }
 
-// endStream notes where a stream ends that the peer resets, if something of it may
+// endStream notes the end of a stream that the peer has reset, if chunks of it may
 // still be late.
 func (a *Assoc) endStream(stream uint16, last uint32) {
 	if !a.rx.within(last) {
@@ -190,12 +191,12 @@ func (a *Assoc) ended(d *data) bool {
 	})
 }
 
-// resetStream takes note that the peer has closed its direction of a stream.
+// resetStream notes that the peer has closed its direction of a stream.
 func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event {
 	a.endStream(stream, last)
 	ch := a.channel(stream)
 	if ch == nil {
-		// Its opening was lost: the peer still waits for our direction.
+		// Its opening was lost: the peer waits for the reset of this end's direction.
 		if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
 			a.drop(DropChannels)
 			return events
@@ -216,7 +217,8 @@ func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event 
 	return events
 }
 
-// receiveResetResponse ends our outstanding request, unless it is only delayed.
+// receiveResetResponse ends the outstanding request of this end, unless the response is
+// "in progress".
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.7
 func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) []Event {
 	if len(p.value) < responseLen {
@@ -228,7 +230,7 @@ func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) [
 		return events
 	}
 	if binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {
-		a.reset.tries = 1 // it is alive; ask again at the timer's leisure
+		a.reset.tries = 1 // the peer answers; request again when the timer expires
 		a.reset.next++
 		a.timers[timerReset] = t + a.controlTimeout()
 		return events
@@ -237,7 +239,7 @@ func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) [
 	return events
 }
 
-// endReset takes our request for performed and makes room for the next.
+// endReset ends the outstanding request, which counts as performed.
 func (a *Assoc) endReset() {
 	for i := len(a.channels) - 1; i >= 0; i-- {
 		if ch := &a.channels[i]; ch.out == resetAsked {
@@ -256,8 +258,8 @@ func (a *Assoc) endReset() {
 	}
 }
 
-// expireReset asks again. A peer that never answers does not know of resets; after
-// maxResetTries its stream counts as reset.
+// expireReset makes the outstanding request due again. A peer that never answers does
+// not support resets: after maxResetTries the streams count as reset.
 func (a *Assoc) expireReset() {
 	switch {
 	case a.reset.tries == 0:
@@ -296,8 +298,8 @@ func (a *Assoc) appendReconfig(t time.Duration, b []byte, limit int) []byte {
 	return finishChunk(b, start, last)
 }
 
-// resetRequestSize returns the size of the request that is due, or zero. It begins
-// a new one when none is outstanding.
+// resetRequestSize returns the size of the request that is due, or zero. If none is
+// outstanding it begins a new one.
 func (a *Assoc) resetRequestSize() int {
 	if a.pend&pendResetRequest == 0 {
 		return 0
@@ -313,8 +315,8 @@ func (a *Assoc) resetRequestSize() int {
 		}
 	}
 	if n == 0 {
-		// The streams are in use again, which says that the peer has performed the
-		// request. An empty list would reset all streams.
+		// The streams are in use again, so the peer has performed the request. An empty list
+		// would reset all streams.
 		if a.reset.tries > 0 {
 			a.endReset()
 		}

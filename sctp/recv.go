@@ -9,12 +9,12 @@ import (
 
 // Bytes of the peer that are sent back to it.
 const (
-	maxEcho   = MaxPacket - headerLen - chunkHeaderLen // of a HEARTBEAT
-	maxReport = 128                                    // of error causes in one packet
+	maxEcho   = MaxPacket - headerLen - chunkHeaderLen // bytes of a HEARTBEAT
+	maxReport = 128                                    // bytes of error causes in one packet
 )
 
-// Receive takes a packet and appends what follows from it to events. A packet that
-// cannot be used is counted and forgotten. Payloads are views of b.
+// Receive processes a packet and appends its events to events. It counts and drops a
+// packet that cannot be used. Payloads may be views of b.
 func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 	t := a.since(now)
 	a.stats.PacketsIn++
@@ -37,7 +37,7 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 	credit := headerLen
 	for c := range chunks(b) {
 		var more bool
-		if c.kind != chunkHeartbeat { // its bytes come back in its answer
+		if c.kind != chunkHeartbeat { // its answer has the same bytes
 			credit += len(c.raw)
 		}
 		if c.kind == chunkData {
@@ -65,7 +65,7 @@ func (a *Assoc) checkTag(b []byte) bool {
 	kind, flags := b[headerLen], b[headerLen+1]
 	switch kind {
 	case chunkInit:
-		// With no tag to check, nothing may ride along.
+		// There is no tag to check, so the INIT must be alone.
 		size := int(binary.BigEndian.Uint16(b[headerLen+2:]))
 		return tag == 0 && pad4(size) >= len(b)-headerLen
 	case chunkAbort, chunkShutdownComplete:
@@ -76,7 +76,7 @@ func (a *Assoc) checkTag(b []byte) bool {
 	return tag == a.config.LocalTag
 }
 
-// receiveChunk takes any chunk but DATA. It reports whether to go on with the
+// receiveChunk processes any chunk except DATA. It reports whether to continue with the
 // packet.
 func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event, bool) {
 	switch c.kind {
@@ -115,7 +115,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		a.pend = pendShutdownAck
 		return events, false
 	case chunkShutdownAck, chunkShutdownComplete:
-		a.drop(DropState) // we never shut down
+		a.drop(DropState) // this end never sends SHUTDOWN
 	default:
 		return events, a.unknownChunk(c)
 	}
@@ -130,12 +130,11 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 //	payload protocol identifier (32)
 //	user data
 
-// receiveData takes a DATA chunk. It reports whether the chunk is to be
-// acknowledged at once, and whether to go on with the packet.
+// receiveData processes a DATA chunk. It reports whether the chunk must be acknowledged
+// at once, and whether to continue with the packet.
 func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event, urgent, more bool) {
 	if a.state == stateCookieEchoed {
-		// Only a peer that has our cookie sends DATA: its COOKIE ACK was lost or is
-		// late.
+		// Only a peer that has this end's cookie sends DATA: its COOKIE ACK is lost or late.
 		events = a.establish(t, events)
 	}
 	if a.state != stateEstablished {
@@ -158,7 +157,8 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2-9
 	urgent = c.flags&flagImmediate != 0
 	switch {
-	// The RFC wants an ABORT with this cause; an ERROR tells the peer as well and ends nothing.
+	// The RFC requires an ABORT with this cause. An ERROR also tells the peer, and does
+	// not end the association.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.10.9
 	case len(d.payload) == 0:
 		a.drop(DropNoData)
@@ -178,7 +178,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 	over := false
 	if seq.LessEq(d.tsn, a.rx.cum) {
 		a.stats.Late++
-		over = a.ended(&d) // a stream is reset when all before that is acknowledged
+		over = a.ended(&d) // a stream is reset only when everything before is acknowledged
 	}
 	a.rx.mark(d.tsn)
 	a.ack.windowGot++
@@ -192,7 +192,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 	return a.receiveFragment(t, &d, events), urgent, true
 }
 
-// receiveAbort ends the association. Any cause will do.
+// receiveAbort ends the association, whatever the cause is.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
 	e := Event{Type: Closed, Reason: PeerAbort}
@@ -202,8 +202,8 @@ func (a *Assoc) receiveAbort(c chunk, events []Event) []Event {
 	return append(events, e)
 }
 
-// receiveError looks for a stale cookie: the handshake then starts over. Other
-// errors are of no consequence.
+// receiveError begins the handshake again if the error is a stale cookie. It ignores
+// other errors.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.6
 func (a *Assoc) receiveError(c chunk) {
 	if a.state != stateCookieEchoed || !checkParams(c.value) {
@@ -212,14 +212,14 @@ func (a *Assoc) receiveError(c chunk) {
 	for p := range params(c.value) {
 		if p.kind == causeStaleCookie {
 			a.state = stateCookieWait
-			a.sends = initBurst // no second burst
+			a.sends = initBurst // do not send a second burst
 			a.pend = a.pend&^pendCookieEcho | pendInit
 			return
 		}
 	}
 }
 
-// receiveHeartbeat keeps what has to be sent back.
+// receiveHeartbeat keeps the content of a HEARTBEAT, which Append sends back.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (a *Assoc) receiveHeartbeat(c chunk) {
 	if len(c.value) == 0 || len(c.value) > maxEcho || !checkParams(c.value) {
@@ -229,7 +229,7 @@ func (a *Assoc) receiveHeartbeat(c chunk) {
 	a.heartbeat = append(a.heartbeat[:0], c.value...)
 }
 
-// appendHeartbeats appends the answer to the peer's HEARTBEAT, and our own.
+// appendHeartbeats appends the answer to the peer's HEARTBEAT, and a HEARTBEAT of this end.
 func (a *Assoc) appendHeartbeats(t time.Duration, b []byte, limit int) []byte {
 	if a.heartbeat != nil && chunkHeaderLen+pad4(len(a.heartbeat)) <= limit-len(b) {
 		start := len(b)
@@ -243,20 +243,20 @@ func (a *Assoc) appendHeartbeats(t time.Duration, b []byte, limit int) []byte {
 	return b
 }
 
-// maxProbe is the most bytes that a Probe takes.
+// maxProbe is the largest number of bytes of a probe.
 const maxProbe = 32
 
-// ProbeLen returns the length of a packet that AppendProbe makes of n bytes.
+// ProbeLen returns the length of a packet of AppendProbe with n bytes.
 func ProbeLen(n int) int {
 	return headerLen + chunkHeaderLen + paramHeaderLen + pad4(timeLen+n)
 }
 
-// timeLen is the length of the time that a HEARTBEAT of ours holds.
+// timeLen is the length of the time in a HEARTBEAT of this end.
 const timeLen = 8
 
-// AppendProbe appends a packet with nothing but a HEARTBEAT that holds info, up to 32
-// bytes. A peer that gets it sends the same bytes back, and they come out as an event
-// Echo. It does nothing before the association is established.
+// AppendProbe appends a packet with only a HEARTBEAT that contains info, at most 32
+// bytes. A peer that receives it sends the same bytes back, and the event Echo has
+// them. AppendProbe does nothing before the association is established.
 func (a *Assoc) AppendProbe(now time.Time, b, info []byte) []byte {
 	if a.state != stateEstablished || len(info) > maxProbe {
 		return b
@@ -278,8 +278,8 @@ func (a *Assoc) appendHeartbeat(t time.Duration, b, info []byte) []byte {
 	return finishChunk(b, start, p)
 }
 
-// receiveHeartbeatAck measures the round trip of our last HEARTBEAT, and hands on what
-// a probe held. That may be of an earlier one.
+// receiveHeartbeatAck measures the round trip of the last HEARTBEAT of this end, and
+// emits the content of a probe, also of an earlier one.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []Event {
 	info := firstParam(c.value).value
@@ -301,8 +301,8 @@ func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []
 	return events
 }
 
-// unknownChunk does what the two highest bits of the type say, and reports whether
-// to go on with the packet.
+// unknownChunk does what the two highest bits of the type say, and reports whether to
+// continue with the packet.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2
 func (a *Assoc) unknownChunk(c chunk) bool {
 	a.drop(DropUnknownChunk)
@@ -312,8 +312,8 @@ func (a *Assoc) unknownChunk(c chunk) bool {
 	return c.kind&unknownSkip != 0
 }
 
-// reportCause notes an error cause for the next ERROR chunk. What does not fit is
-// cut, and when there is no room at all it is dropped.
+// reportCause adds an error cause to the next ERROR chunk. It cuts off what does not
+// fit, and drops the cause if there is no room.
 func (a *Assoc) reportCause(cause uint16, info []byte) {
 	room := maxReport - len(a.report) - paramHeaderLen
 	if room < 4 {
@@ -324,7 +324,7 @@ func (a *Assoc) reportCause(cause uint16, info []byte) {
 	a.report = finishTLV(append(appendParam(a.report, cause), info[:min(len(info), room)]...), start)
 }
 
-// appendReport appends an ERROR chunk with the causes noted.
+// appendReport appends an ERROR chunk with the causes of reportCause.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.10
 func (a *Assoc) appendReport(b []byte, limit int) []byte {
 	if a.report == nil || chunkHeaderLen+len(a.report) > limit-len(b) {

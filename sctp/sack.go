@@ -7,10 +7,10 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// When a SACK leaves. RFC 9260 allows a delay of 500 ms; browsers' congestion
-// control suffers long before.
+// When a SACK is sent. RFC 9260 allows a delay of 500 ms, but a far shorter delay slows
+// down the congestion control of browsers.
 //
-// It wants one for at least every second packet, within 200 ms.
+// It recommends a SACK for at least every second packet, within 200 ms.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2
 const (
 	sackDelay     = 20 * time.Millisecond
@@ -18,63 +18,62 @@ const (
 	sackEvery     = 2                      // packets with DATA
 	maxDuplicates = 20
 
-	// maxGapBlocks fits one packet. What is behind the last block looks lost: with 20
-	// of them Firefox, whose first FORWARD-TSN was lost in a burst with more gaps than
-	// that, went on with one packet per timeout and never said FORWARD-TSN again.
+	// maxGapBlocks fits one packet. TSNs after the last block look lost to the peer. With 20
+	// blocks, Firefox, whose first FORWARD-TSN was lost in a burst with more gaps, continued
+	// with one packet per timeout and never sent FORWARD-TSN again.
 	maxGapBlocks = 200
 
-	// minReports are the gaps that a SACK may tell of whatever was received: the first
-	// and the newest.
+	// minReports is the number of gaps that every SACK may report: the first and the newest.
 	minReports = 2
 
 	// maxCredit is the largest SACK, in a packet of its own.
 	maxCredit = headerLen + sackLen + 4*(maxGapBlocks+maxDuplicates)
 )
 
-// farBehind is how far a TSN that stands still may fall behind those that go on: at
-// half of all TSNs it would be ahead of them.
+// farBehind is the largest distance between a stored TSN that does not change and the
+// present ones. At half of the number space their order would be reversed.
 const farBehind = 1 << 30
 
-// settleTime is how long acknowledgement stays honest after the association and
-// after each channel's opening. Several channels are opened together, so an
-// opening that is lost is likely to have a neighbour that is not.
+// settleTime is how long acknowledgement stays honest after the association has begun
+// and after each opening of a channel. Pages open several channels together, so it is
+// likely that another opening arrives if one is lost.
 const settleTime = 100 * time.Millisecond
 
-// settleMost is how much longer acknowledgement may stay honest for an opening
-// that may be missing. A page that sends a flood at once and loses some of it is
-// throttled so far by its own congestion control, seen in Firefox, that the gaps
-// below would not close in a minute. In 3 s an opening was sent several times.
+// settleMost is how much longer acknowledgement may stay honest because an opening may
+// be missing. If a page sends many messages at once and some are lost, its congestion
+// control slows down so much (in Firefox) that the gaps would not close in a minute. In
+// 3 s an opening is sent several times.
 const settleMost = 3 * time.Second
 
-// The safety valve's figures; see the package documentation.
+// Values of the safety valve; see the package documentation.
 const (
 	valveWindow  = 500 * time.Millisecond
 	valvePackets = 16
-	valveOpen    = 40 // % of loss above which a window speaks for honesty
-	valveClose   = 30 // % of loss up to which it speaks against
+	valveOpen    = 40 // % of loss above which a window counts for honest acknowledgement
+	valveClose   = 30 // % of loss up to which a window counts for eager acknowledgement
 	valveWindows = 4
 )
 
 // An acker decides what is acknowledged and when.
 type acker struct {
 	eager   bool
-	due     bool  // a SACK should leave at the end of the batch
-	packets uint8 // with DATA, since the last SACK; at most sackEvery
-	blocks  uint8 // that the next SACK tells of; see sackParts
+	due     bool  // a SACK should be sent at the end of the batch
+	packets uint8 // packets with DATA since the last SACK; at most sackEvery
+	blocks  uint8 // gap blocks of the next SACK; see sackParts
 
-	// credit is what was received, in bytes of packets, and is not used up by SACKs: all
-	// of them together are no larger, except minReports each. Or a packet of 20 bytes,
-	// whose sender may be another than its source address says, would draw one of 828.
+	// credit is the number of bytes of packets received, less the bytes of SACKs sent: SACKs
+	// together are not larger than what was received, except for minReports each. Otherwise
+	// a packet of 20 bytes with a forged source address would cause a SACK of 828 bytes.
 	credit uint16
 
-	honest      uint16        // open channels whose messages the peer may send again or order
-	settleUntil time.Duration // openings may still be missing until then
-	honestBelow uint32        // TSN up to which they may be
+	honest      uint16        // number of open channels with channel.honest
+	settleUntil time.Duration // until when openings may be missing
+	honestBelow uint32        // TSN up to which openings may be missing
 
-	duplicates []uint32 // to be reported
+	duplicates []uint32 // duplicate TSNs to report
 
 	// The safety valve. A window begins at TSN windowTSN.
-	valve       bool // honest because of loss
+	valve       bool // acknowledgement is honest because of loss
 	votes       uint8
 	windowStart time.Duration
 	windowTSN   uint32
@@ -92,8 +91,8 @@ func (k *acker) settle(t time.Duration, tsn uint32) {
 	k.settleUntil, k.honestBelow = t+settleTime, tsn
 }
 
-// acknowledge takes note of a packet with DATA, or of a FORWARD-TSN, and decides
-// what its SACK says and whether it is urgent.
+// acknowledge notes a packet with DATA, or a FORWARD-TSN. It decides whether
+// acknowledgement is eager, and when the SACK is due.
 func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	k := &a.ack
 	a.forwarded = seq.Max(a.forwarded, a.rx.cum-farBehind)
@@ -130,8 +129,9 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	}
 }
 
-// measure turns the valve by the loss of the last window: the TSNs that were
-// passed, and those that came. It reports whether the valve turned.
+// measure sets the valve by the loss of the last window, which it computes from the
+// number of TSNs and the number of those that arrived. It reports whether the valve has
+// changed.
 func (k *acker) measure(t time.Duration, high uint32) bool {
 	passed := high - k.windowTSN
 	if t-k.windowStart < valveWindow || passed < valvePackets {
@@ -154,7 +154,7 @@ func (k *acker) measure(t time.Duration, high uint32) bool {
 	return true
 }
 
-// duplicate notes a TSN that came twice.
+// duplicate notes a TSN that has arrived twice.
 func (k *acker) duplicate(tsn uint32) {
 	if len(k.duplicates) < maxDuplicates {
 		k.duplicates = append(k.duplicates, tsn)
@@ -170,7 +170,7 @@ func (k *acker) duplicate(tsn uint32) {
 //	gap ack blocks: start (16) | end (16), offsets from the cumulative TSN
 //	duplicate TSNs (32)
 
-// appendSack appends a SACK that may leave now and fits.
+// appendSack appends a SACK if it is pending and fits.
 func (a *Assoc) appendSack(b []byte, limit int) []byte {
 	if a.pend&pendSack == 0 {
 		return b
@@ -219,7 +219,7 @@ func (a *Assoc) sackWaits() bool {
 	return a.ack.packets > 0
 }
 
-// sackParts returns how many gaps and duplicates the SACK tells of as it would be now.
+// sackParts returns the numbers of gaps and duplicates that a SACK would report now.
 func (a *Assoc) sackParts() (gaps, duplicates int) {
 	if a.rx.cum == a.rx.high && len(a.ack.duplicates) == 0 {
 		return 0, 0
@@ -232,9 +232,9 @@ func (a *Assoc) sackParts() (gaps, duplicates int) {
 	return gaps, min(room-gaps, len(a.ack.duplicates))
 }
 
-// gapBlocks yields the runs of TSNs received beyond the cumulative one: the first ones,
-// and as the last of a.ack.blocks the newest, without which the sender would not hear
-// that anything arrives.
+// gapBlocks yields a.ack.blocks runs of TSNs received beyond the cumulative one: the
+// first ones, and as the last one the newest. Without the newest the sender would not
+// know that its packets arrive.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.7
 func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 	last := a.rx.cum
@@ -253,8 +253,8 @@ func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 	}
 }
 
-// receiveSack takes the peer's acknowledgement. It is checked as a whole before
-// anything changes.
+// receiveSack processes a SACK of the peer. It checks the whole SACK before it changes
+// anything.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1
 func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	if len(c.value) < sackLen-chunkHeaderLen {
@@ -296,11 +296,11 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	a.rearm(t, progress, blocks > 0)
 }
 
-// checkGaps returns the highest TSN that a SACK acknowledges, and reports whether
-// all that it does was sent.
+// checkGaps returns the highest TSN that a SACK acknowledges; ok is false if one of its
+// TSNs was never sent.
 func (a *Assoc) checkGaps(cum uint32, gaps []byte) (top uint32, ok bool) {
 	last := a.nextTSN - 1
-	if cum-a.acked > last-a.acked { // also what is so far away that it has no order
+	if cum-a.acked > last-a.acked { // also if cum is so far away that it has no order
 		return 0, false
 	}
 	top = cum

@@ -7,9 +7,10 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// AppendMessage appends a packet with a message to b, and with the pending SACK if both fit. The
-// message is sent once, whole and unordered. A stream without a channel counts as a negotiated
-// channel. The errors are ErrTooLarge, ErrNotOpen and ErrClosed; then b has no new packet.
+// AppendMessage appends a packet with a message to b, and with the pending SACK if both
+// fit. The message is sent once, whole and unordered. A stream without a channel counts
+// as a negotiated channel. The errors are ErrTooLarge, ErrNotOpen and ErrClosed; then b
+// has no new packet.
 func (a *Assoc) AppendMessage(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, error) {
 	start := len(b)
 	b, err := a.beginMessage(b, stream, len(payload))
@@ -118,9 +119,9 @@ type mark struct {
 	at  uint32 // microseconds, wraps after 71 minutes
 }
 
-// marks are the send times of the TSNs that are not acknowledged: one mark for each time, oldest
-// first. Beyond maxMarks the oldest mark is merged into the next one, so its TSNs seem younger
-// than they are.
+// marks are the send times of the TSNs that are not acknowledged: one mark for each
+// time, oldest first. Beyond maxMarks the oldest mark is merged into the next one, so
+// its TSNs seem younger than they are.
 type marks struct {
 	ring []mark // its length is a power of two
 	head int

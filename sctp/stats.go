@@ -37,8 +37,8 @@ type Counters struct {
 // A DropReason says why a packet, a chunk or a message was dropped.
 type DropReason uint8
 
-// Reasons for a drop. The first group drops a packet, the second a chunk, the third a message
-// or fragment that was acknowledged.
+// Reasons for a drop. The first group drops a packet, the second a chunk, the third a
+// message or fragment that was acknowledged.
 const (
 	dropNone      DropReason = iota
 	DropShort                // shorter than a header and a chunk

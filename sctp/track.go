@@ -6,8 +6,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// maxAhead is the largest distance of a DATA chunk from the cumulative TSN, and the largest delay
-// in TSNs with which a DATA chunk can be distinguished from a duplicate.
+// maxAhead is the largest distance of a DATA chunk from the cumulative TSN, and the
+// largest delay in TSNs with which a DATA chunk can be distinguished from a duplicate.
 const maxAhead = 4096
 
 // A tracker records which TSNs were received.
@@ -131,8 +131,8 @@ func (r *tracker) find(tsn uint32, received bool) uint32 {
 	return r.high + 1
 }
 
-// gap returns the first run of received TSNs after the TSN after, behind a gap; ok is false if
-// there is none.
+// gap returns the first run of received TSNs after the TSN after, behind a gap; ok is
+// false if there is none.
 func (r *tracker) gap(after uint32) (first, last uint32, ok bool) {
 	first = r.find(after+1, true)
 	if seq.Less(r.high, first) {
@@ -150,8 +150,8 @@ func (r *tracker) newest() (first, last uint32) {
 	return r.before(last, false) + 1, last
 }
 
-// before returns the last TSN before tsn that was received or, with received false, that was not.
-// It returns base if there is none after base.
+// before returns the last TSN before tsn that was received or, with received false,
+// that was not. It returns base if there is none after base.
 func (r *tracker) before(tsn uint32, received bool) uint32 {
 	for tsn--; seq.Less(r.base, tsn); {
 		word := r.bits[tsn%maxAhead/64]

@@ -1,9 +1,9 @@
-// Package handling says whether the caller is in a handler of the program, which a loop of this
-// module runs on its goroutine. A call that waits for the loop must not be made in a handler: it
-// would wait for itself.
+// Package handling says whether the caller is in a handler of the program, which a loop
+// of this module runs on its goroutine. A call that waits for the loop must not be made
+// in a handler: it would wait for itself.
 //
-// The package finds the loops by the names of their functions. A test of package client checks the
-// names.
+// The package finds the loops by the names of their functions. A test of package client
+// checks the names.
 package handling
 
 import (
@@ -14,8 +14,8 @@ import (
 // ErrInHandler is returned in a handler by calls that wait.
 var ErrInHandler = errors.New("godwit: this call waits, and would wait for itself in a handler; use Ask, or another goroutine")
 
-// loops are the functions that run code of the program: the handlers of each loop, the body of a
-// range over Poll, and the Logger.
+// loops are the functions that run code of the program: the handlers of each loop, the
+// body of a range over Poll, and the Logger.
 var loops = [...]string{
 	module + "/rtcserver.(*shard).deliver", module + "/rtcserver.(*shard).writeLines",
 	module + ".(*loop).deliver", module + ".(*poll).tell",
@@ -24,8 +24,8 @@ var loops = [...]string{
 
 const module = "github.com/godwit-rtc/godwit"
 
-// Now reports whether the caller is in a handler, directly or not: one of the loops is on this
-// goroutine's stack. It takes microseconds, so only calls that wait use it.
+// Now reports whether the caller is in a handler, directly or not: one of the loops is
+// on this goroutine's stack. It takes microseconds, so only calls that wait use it.
 func Now() bool {
 	var pcs [64]uintptr
 	for skip := 2; ; skip += len(pcs) {

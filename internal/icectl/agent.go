@@ -22,9 +22,10 @@ const (
 	quickChecks = 10
 	slowPace    = 250 * time.Millisecond
 
-	// A lite server may send to a new address only a few times as many bytes as have arrived
-	// from it, until the DTLS handshake has proved the address. So the first checks after the
-	// selection are sent sooner, in case a part of the handshake was lost.
+	// A lite server may send to a new address only a few times as many bytes as have
+	// arrived from it, until the DTLS handshake has proved the address. So the first
+	// checks after the selection are sent sooner, in case a part of the handshake was
+	// lost.
 	settleChecks = 4
 	settlePace   = 250 * time.Millisecond
 
@@ -46,8 +47,8 @@ const (
 	maxInFlight   = 32 // checks without an answer; for one more, the oldest is forgotten
 )
 
-// Errors of an agent that the server has refused. Only the server can cause them: the answer was
-// made with its password.
+// Errors of an agent that the server has refused. Only the server can cause them: the
+// answer was made with its password.
 var (
 	ErrRoleConflict     = errors.New("icectl: the server says that it controls the connection: it is not a lite agent")
 	ErrUnknownAttribute = errors.New("icectl: the server does not know an attribute of ICE: it is not an ICE agent")
@@ -175,12 +176,13 @@ func (a *Agent) expiry() time.Time {
 	return a.answered.Add(a.consent)
 }
 
-// Advance reports whether the agent has expired: the server has refused it, no answer has arrived
-// within PendingTimeout, or none for ConsentTimeout. Append returns a check that is due.
+// Advance reports whether the agent has expired: the server has refused it, no answer
+// has arrived within PendingTimeout, or none for ConsentTimeout. Append returns a check
+// that is due.
 func (a *Agent) Advance(now time.Time) (expired bool) { return !now.Before(a.expiry()) }
 
-// Append appends the check that is due to b and returns its destination. If none is due it returns b
-// unchanged.
+// Append appends the check that is due to b and returns its destination. If none is due
+// it returns b unchanged.
 func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
 	if now.Before(a.due) || a.Advance(now) || len(a.candidates) == 0 {
 		return b, netip.AddrPort{}
@@ -250,8 +252,8 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 	return Answered
 }
 
-// settle sets the time of the first check after the selection. If the selected candidate is not
-// nominated yet, the check is due now.
+// settle sets the time of the first check after the selection. If the selected
+// candidate is not nominated yet, the check is due now.
 func (a *Agent) settle(now time.Time) {
 	a.due = now
 	if len(a.candidates) == 1 {

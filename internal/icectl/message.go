@@ -56,8 +56,8 @@ const (
 	codeRoleConflict     = 4<<8 | 87
 )
 
-// priority is the priority of a peer-reflexive candidate with the highest local preference, which the
-// server would learn from a check.
+// priority is the priority of a peer-reflexive candidate with the highest local
+// preference, which the server would learn from a check.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.1.1
 const priority = 110<<24 | 65535<<8 | 255
 

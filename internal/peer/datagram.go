@@ -20,8 +20,8 @@ func (p *Peer) associate(now time.Time) {
 	p.config = nil
 }
 
-// Receive processes a DTLS datagram. While the handshake runs it returns the part for the handshake,
-// which is valid until the next call.
+// Receive processes a DTLS datagram. While the handshake runs it returns the part for
+// the handshake, which is valid until the next call.
 func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
 	// Datagrams of the handshake are accepted only from an address with a valid check, or
 	// from the server, so that a ClientHello of a stranger has no effect.
@@ -87,7 +87,8 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 	return events, true
 }
 
-// watch processes the events of the association: its beginning, its end, and answers to challenges.
+// watch processes the events of the association: its beginning, its end, and answers to
+// challenges.
 func (p *Peer) watch(now time.Time, events []Event) {
 	for i := range events {
 		switch events[i].Type {
@@ -132,8 +133,8 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 	return b, path, nil
 }
 
-// Append appends the next datagram that is due to b, and returns its path. If there is none it returns
-// b unchanged.
+// Append appends the next datagram that is due to b, and returns its path. If there is
+// none it returns b unchanged.
 func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	if out, to := p.appendCheck(now, b); len(out) > len(b) {
 		return out, to
@@ -181,8 +182,8 @@ func (p *Peer) wornOut(now time.Time, err error) {
 	}
 }
 
-// appendFlight appends a datagram of the handshake. If it may not be sent yet it waits for the next
-// check, after which more bytes may be sent to the address.
+// appendFlight appends a datagram of the handshake. If it may not be sent yet it waits
+// for the next check, after which more bytes may be sent to the address.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 	s := p.shake

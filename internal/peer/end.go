@@ -6,9 +6,10 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// Close ends the peer with an SCTP ABORT and a DTLS close_notify in one datagram. Each of the two makes
-// a browser close its channels at once. (An SCTP SHUTDOWN does not, in Firefox.) The first 128 bytes
-// of cause are in the ABORT, and the browser may show them.
+// Close ends the peer with an SCTP ABORT and a DTLS close_notify in one datagram. Each
+// of the two makes a browser close its channels at once. (An SCTP SHUTDOWN does not, in
+// Firefox.) The first 128 bytes of cause are in the ABORT, and the browser may show
+// them.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-9.1
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.1
 func (p *Peer) Close(now time.Time, cause string) {
@@ -46,8 +47,8 @@ func (p *Peer) end(now time.Time, why Reason, err error) {
 	}
 }
 
-// appendFarewell appends the datagram of Close if it is due: at growing intervals, because it may be
-// lost, and once for each datagram that the other end still sends.
+// appendFarewell appends the datagram of Close if it is due: at growing intervals,
+// because it may be lost, and once for each datagram that the other end still sends.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
 	if !p.owed || p.said == farewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
 		return b, Path{}
@@ -58,8 +59,8 @@ func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path)
 	return append(b, p.farewell...), path
 }
 
-// Flush tells the peer that a batch of datagrams is over. Acknowledgements do not wait any more for a
-// message to be sent with them.
+// Flush tells the peer that a batch of datagrams is over. Acknowledgements do not wait
+// any more for a message to be sent with them.
 func (p *Peer) Flush(now time.Time) {
 	if p.state == Secure {
 		p.assoc.Flush(now)

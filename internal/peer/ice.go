@@ -10,8 +10,9 @@ import (
 	"github.com/godwit-rtc/godwit/sctp"
 )
 
-// A Path is the path of a peer's datagrams: the address of the other end, and the address of this end
-// from which they leave. A zero Local means that the owner chooses it.
+// A Path is the path of a peer's datagrams: the address of the other end, and the
+// address of this end from which they leave. A zero Local means that the owner chooses
+// it.
 type Path struct {
 	Remote netip.AddrPort
 	Local  netip.Addr
@@ -35,8 +36,8 @@ func (i *ice) selected() (Path, bool) {
 	return Path{p.Remote, p.Local}, ok
 }
 
-// knows reports whether datagrams from a can be of the other end: a valid check has arrived from there,
-// or it is a candidate of the server.
+// knows reports whether datagrams from a can be of the other end: a valid check has
+// arrived from there, or it is a candidate of the server.
 func (i *ice) knows(a netip.AddrPort) bool {
 	if i.control != nil {
 		return i.control.Knows(a)
@@ -72,8 +73,8 @@ func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
 	return i.lite.MaySend(now, to, n)
 }
 
-// proved tells the agent that a flight of the handshake from an address has answered one that was sent
-// only there.
+// proved tells the agent that a flight of the handshake from an address has answered
+// one that was sent only there.
 func (i *ice) proved(now time.Time, remote netip.AddrPort) {
 	if i.control == nil {
 		i.lite.Proved(now, remote)
@@ -118,8 +119,8 @@ func (p *Peer) nextChallenge() time.Time {
 	return p.ice.lite.NextChallenge()
 }
 
-// appendChallenge appends the challenge that is due, in its own datagram: if only few bytes may be sent
-// to an address, the challenge is sent first.
+// appendChallenge appends the challenge that is due, in its own datagram: if only few
+// bytes may be sent to an address, the challenge is sent first.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	if due := p.nextChallenge(); due.IsZero() || now.Before(due) {
@@ -151,13 +152,14 @@ func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
 }
 
-// Lives reports whether the peer probably still has the address a: see [icelite.Agent.Lives].
+// Lives reports whether the peer probably still has the address a: see
+// [icelite.Agent.Lives].
 func (p *Peer) Lives(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Lives(now, a)
 }
 
-// Answered processes a STUN datagram at a client, and reports whether it is the server's answer to a
-// check.
+// Answered processes a STUN datagram at a client, and reports whether it is the
+// server's answer to a check.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
 	ok := p.ice.control.Receive(now, from, b).Valid()

@@ -52,9 +52,9 @@ var (
 	// ErrNotOpen is returned by Send before the association is established and after it has
 	// ended.
 	ErrNotOpen = errors.New("peer: not open")
-	// ErrSilenced is returned by Send while nothing may be sent to the address: no valid check
-	// has arrived from it for ConsentTimeout, or the address is not proved and as many bytes
-	// were sent to it as allowed.
+	// ErrSilenced is returned by Send while nothing may be sent to the address: no
+	// valid check has arrived from it for ConsentTimeout, or the address is not proved
+	// and as many bytes were sent to it as allowed.
 	ErrSilenced = errors.New("peer: the address may not be sent to now")
 )
 
@@ -83,9 +83,10 @@ const (
 	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
 )
 
-// lingering is how long a closed peer repeats its last datagram (ABORT and close_notify), which may be
-// lost, and farewells how often at most. The first repetition is after farewellInterval, each further
-// one after twice the time. There is also one for each datagram of the other end.
+// lingering is how long a closed peer repeats its last datagram (ABORT and
+// close_notify), which may be lost, and farewells how often at most. The first
+// repetition is after farewellInterval, each further one after twice the time. There is
+// also one for each datagram of the other end.
 const (
 	lingering        = 2 * time.Second
 	farewells        = 8
@@ -94,8 +95,8 @@ const (
 
 // Config configures a peer. The owner need not keep it.
 type Config struct {
-	// ICE configures the agent of a server, Check that of a client. If Check is set, the peer
-	// is a client.
+	// ICE configures the agent of a server, Check that of a client. If Check is set,
+	// the peer is a client.
 	ICE   icelite.Config
 	Check *icectl.Config
 
@@ -165,8 +166,8 @@ func (p *Peer) Remote() netip.AddrPort {
 // Knows reports whether a is an address of the peer.
 func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 
-// Stats returns the association's counters, and the number of drops of the peer, its handshake, its
-// records and the association.
+// Stats returns the association's counters, and the number of drops of the peer, its
+// handshake, its records and the association.
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
 	d := &p.drops
 	dropped = d.Stranger + d.Unasked + d.Early + d.Sifted + d.Unsendable + p.records.Drops().Total()
@@ -207,6 +208,6 @@ func Classify(b []byte) Class {
 // encrypted.
 func (p *Peer) Authentic() bool { return p.authentic }
 
-// IsPlaintext reports whether a DTLS datagram begins with a record that is not encrypted, like those of
-// a handshake.
+// IsPlaintext reports whether a DTLS datagram begins with a record that is not
+// encrypted, like those of a handshake.
 func IsPlaintext(b []byte) bool { return len(b) >= 5 && b[3] == 0 && b[4] == 0 } // the epoch

@@ -7,8 +7,9 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// How long the flight with this end's Finished waits for the answer before it is repeated: the first
-// value plus the round trip that the ClientHello has measured, at most the second value.
+// How long the flight with this end's Finished waits for the answer before it is
+// repeated: the first value plus the round trip that the ClientHello has measured, at
+// most the second value.
 const (
 	flightGrace = 25 * time.Millisecond
 	flightWait  = 400 * time.Millisecond
@@ -34,8 +35,8 @@ type shake struct {
 	rtt    time.Duration  // from this end's first flight to its answer; zero before
 }
 
-// Begin tells the peer that its handshake has begun. From now on Receive returns datagrams for the
-// handshake.
+// Begin tells the peer that its handshake has begun. From now on Receive returns
+// datagrams for the handshake.
 func (p *Peer) Begin() {
 	p.state = Shaking
 	p.shake = &shake{}
@@ -56,8 +57,8 @@ func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Ev
 	return events
 }
 
-// Flight queues a datagram of the handshake. The datagrams of a flight are repeated until the other end
-// answers, except flights that the handshake itself repeats.
+// Flight queues a datagram of the handshake. The datagrams of a flight are repeated
+// until the other end answers, except flights that the handshake itself repeats.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	s := p.shake
@@ -81,9 +82,9 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	}
 }
 
-// Keys gives the peer its keys. A DTLS client may use them at once, before the other end's Finished is
-// verified (False Start, RFC 7918), but only for the SCTP handshake: then its INIT follows its
-// Finished.
+// Keys gives the peer its keys. A DTLS client may use them at once, before the other
+// end's Finished is verified (False Start, RFC 7918), but only for the SCTP handshake:
+// then its INIT follows its Finished.
 // https://www.rfc-editor.org/rfc/rfc7918.html#section-3
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	if p.state != Shaking {
@@ -91,9 +92,9 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
-	// There are keys only if the other end has answered a flight of this end. If there was more
-	// than one address, one of them may not have got a flight, or may have sent a copy of a
-	// datagram.
+	// There are keys only if the other end has answered a flight of this end. If there
+	// was more than one address, one of them may not have got a flight, or may have
+	// sent a copy of a datagram.
 	if !p.shake.mixed {
 		p.ice.proved(now, p.shake.with)
 	}
@@ -103,8 +104,8 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	}
 }
 
-// Done tells the peer that the other end's Finished is verified. It processes the records that arrived
-// before.
+// Done tells the peer that the other end's Finished is verified. It processes the
+// records that arrived before.
 func (p *Peer) Done(now time.Time, events []Event) []Event {
 	s := p.shake
 	if s == nil || p.state != Keyed {
@@ -133,8 +134,8 @@ func (p *Peer) forgetShake() {
 	}
 }
 
-// Fail tells the peer that the handshake has failed. Datagrams of the handshake that wait, such as an
-// alert, are sent first.
+// Fail tells the peer that the handshake has failed. Datagrams of the handshake that
+// wait, such as an alert, are sent first.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.2
 func (p *Peer) Fail(now time.Time, err error) {
 	if p.state < Secure {
@@ -142,7 +143,8 @@ func (p *Peer) Fail(now time.Time, err error) {
 	}
 }
 
-// split processes a datagram while the handshake runs, and returns the part for the handshake.
+// split processes a datagram while the handshake runs, and returns the part for the
+// handshake.
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
 	p.ice.heard(now, from, len(b), false)

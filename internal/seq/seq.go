@@ -1,8 +1,8 @@
 // Package seq is serial-number arithmetic: how to compare counters that wrap.
 //
-// A serial number is an unsigned integer that starts at any value and wraps at its width. Two of
-// them have an order if their distance is less than half of the number space. Every user of this
-// package ensures this with a window.
+// A serial number is an unsigned integer that starts at any value and wraps at its
+// width. Two of them have an order if their distance is less than half of the number
+// space. Every user of this package ensures this with a window.
 package seq
 
 // Less reports whether a comes before b. Numbers exactly half of the space

@@ -6,10 +6,10 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// OpenChannel adds a channel to the end of the session's table, sends an OPEN to the client, and
-// returns the number of the channel. Messages on the channel wait until the client has answered
-// with OPENED, because a packet with a message might overtake the OPEN. The error is ErrFixed,
-// ErrClosed, ErrBudget or a *channel.TableError.
+// OpenChannel adds a channel to the end of the session's table, sends an OPEN to the
+// client, and returns the number of the channel. Messages on the channel wait until the
+// client has answered with OPENED, because a packet with a message might overtake the
+// OPEN. The error is ErrFixed, ErrClosed, ErrBudget or a *channel.TableError.
 func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, error) {
 	switch {
 	case s.closing.begun:

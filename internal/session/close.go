@@ -34,8 +34,9 @@ func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
 // forever is a time to wait that does not end: 292 years.
 const forever time.Duration = 1<<63 - 1
 
-// Drain is Close that waits until every reliable message is delivered, or nothing has arrived
-// from the peer for Config.Silence. It does not change a session that is closing already.
+// Drain is Close that waits until every reliable message is delivered, or nothing has
+// arrived from the peer for Config.Silence. It does not change a session that is
+// closing already.
 func (s *Session) Drain(now time.Time, code Code, text string) {
 	if s.state != Closing {
 		s.close(now, code, text, forever)
@@ -71,8 +72,8 @@ func (s *Session) end(now time.Time, r Reason) {
 	}
 }
 
-// finish ends the session. It emits the fates of messages and the results of requests, and then
-// EventClosed if the session was open.
+// finish ends the session. It emits the fates of messages and the results of requests,
+// and then EventClosed if the session was open.
 func (s *Session) finish(now time.Time, r Reason) {
 	told := s.state == Open || s.state == Closing
 	s.state = Closed
@@ -106,7 +107,8 @@ func (s *Session) lastReceipts() {
 	s.mux.Release(rest)
 }
 
-// drain ends a session that is closing if everything is acknowledged, or drainDeadline has come.
+// drain ends a session that is closing if everything is acknowledged, or drainDeadline
+// has come.
 func (s *Session) drain(now time.Time) {
 	if s.state != Closing {
 		return
@@ -125,8 +127,8 @@ func (s *Session) drainDeadline() time.Time {
 	return sooner(s.closing.by, heard.Add(s.config.Silence))
 }
 
-// Reason returns why the session ended, once it is closed. If the link closed before the session
-// was open, the reason is Normal without a text.
+// Reason returns why the session ended, once it is closed. If the link closed before
+// the session was open, the reason is Normal without a text.
 func (s *Session) Reason() Reason { return s.closing.reason }
 
 // Over reports whether the session is closed and has nothing more to send: its link may be

@@ -24,8 +24,8 @@ const (
 	EventClosed                       // the session is over; the last event: Reason
 )
 
-// An Event is an event of a session. Data may be a view of a datagram that was given to Receive:
-// it is valid until the bytes of the datagram change, or until Release.
+// An Event is an event of a session. Data may be a view of a datagram that was given to
+// Receive: it is valid until the bytes of the datagram change, or until Release.
 type Event struct {
 	Type    EventType
 	Status  Status
@@ -41,8 +41,8 @@ type Event struct {
 	raw channel.Event // the event of the Mux whose memory Data is
 }
 
-// keptEvents is the largest capacity of an events slice that is kept between calls. The slice of a
-// larger burst is not kept, so that an idle session has little memory.
+// keptEvents is the largest capacity of an events slice that is kept between calls. The
+// slice of a larger burst is not kept, so that an idle session has little memory.
 const keptEvents = 32
 
 // Events appends the events since its last call to evs, in order.
@@ -78,8 +78,8 @@ func (ev *Event) own() {
 	}
 }
 
-// Release gives the memory of events back (see [channel.Mux.Release]) and returns an empty slice
-// for the next call of Events.
+// Release gives the memory of events back (see [channel.Mux.Release]) and returns an
+// empty slice for the next call of Events.
 func (s *Session) Release(evs []Event) []Event {
 	for i := range evs {
 		s.release(&evs[i].raw)

@@ -21,9 +21,9 @@ func (l *Limits) setDefaults() {
 	}
 }
 
-// A bucket gets rate tokens per second, and holds at most 2*rate. A message passes if there are
-// more than 0 tokens, and may take more than there are: so a message larger than the bucket can
-// pass.
+// A bucket gets rate tokens per second, and holds at most 2*rate. A message passes if
+// there are more than 0 tokens, and may take more than there are: so a message larger
+// than the bucket can pass.
 type bucket struct {
 	rate, tokens float64
 	at           time.Time

@@ -15,8 +15,8 @@ type LinkInfo struct {
 	Token    Token         // the next resume token; only at a server, and not for the first link
 }
 
-// Link gives the session a link. It returns true if the token of l is in use now. It is not if
-// the client has not acknowledged the token before it yet.
+// Link gives the session a link. It returns true if the token of l is in use now. It is
+// not if the client has not acknowledged the token before it yet.
 func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
 	if s.state >= Closing {
 		return false
@@ -66,8 +66,9 @@ func millis(d time.Duration) uint32 {
 	return uint32(min(d.Milliseconds(), math.MaxUint32))
 }
 
-// Admits reports whether a client may resume the session with the token with this hash. If it is
-// the newest token, the older one is not valid any more: the client has the newest.
+// Admits reports whether a client may resume the session with the token with this hash.
+// If it is the newest token, the older one is not valid any more: the client has the
+// newest.
 func (s *Session) Admits(hash [sha256.Size]byte) bool {
 	if s.state != Open {
 		return false
@@ -91,8 +92,8 @@ func (s *Session) confirm() {
 	}
 }
 
-// receipt processes an EventReceipt of the Mux. It ignores other events, and receipts that it
-// has processed already: their Message is 0.
+// receipt processes an EventReceipt of the Mux. It ignores other events, and receipts
+// that it has processed already: their Message is 0.
 func (s *Session) receipt(ev *channel.Event) {
 	if ev.Message == 0 {
 		return
@@ -147,8 +148,8 @@ func (s *Session) interrupt(now time.Time) {
 	s.emit(Event{Type: EventInterrupted})
 }
 
-// heard emits EventResumed if packets of the peer have arrived since its last call and the session
-// is interrupted.
+// heard emits EventResumed if packets of the peer have arrived since its last call and
+// the session is interrupted.
 func (s *Session) heard() {
 	_, n := s.mux.Heard()
 	if n == s.packets {
@@ -176,8 +177,8 @@ func (s *Session) listen(now time.Time) {
 	s.fail(now, Timeout, "nothing was heard for too long")
 }
 
-// silenceDeadline returns when the session is interrupted, or ends if it is interrupted already,
-// unless a packet of the peer arrives before.
+// silenceDeadline returns when the session is interrupted, or ends if it is interrupted
+// already, unless a packet of the peer arrives before.
 func (s *Session) silenceDeadline() time.Time {
 	if s.interrupted {
 		return s.since.Add(max(s.config.Grace, 0))

@@ -7,8 +7,8 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// maxEarly limits the bytes of the messages that are kept until the opening. earlyCost is added
-// to the length of each, for its event.
+// maxEarly limits the bytes of the messages that are kept until the opening. earlyCost
+// is added to the length of each, for its event.
 const (
 	maxEarly  = 256 << 10
 	earlyCost = 192
@@ -70,9 +70,9 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 	s.early = append(s.early, out)
 }
 
-// allow applies Limits.Messages and Limits.Bytes to a message of n bytes. It returns false if the
-// message exceeds them. If the channel is reliable it also ends the session, because the channel
-// promises to deliver the message.
+// allow applies Limits.Messages and Limits.Bytes to a message of n bytes. It returns
+// false if the message exceeds them. If the channel is reliable it also ends the
+// session, because the channel promises to deliver the message.
 func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 	limit, code, what := s.config.Limits.Messages, LimitMessages, "messages"
 	if s.messages.take(now, 1) {
@@ -181,8 +181,8 @@ func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.Messa
 	return id, err
 }
 
-// police ends the session if the Mux has dropped a frame that a correct peer with the same table
-// never sends.
+// police ends the session if the Mux has dropped a frame that a correct peer with the
+// same table never sends.
 func (s *Session) police(now time.Time) {
 	if s.state == Closed {
 		return

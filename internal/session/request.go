@@ -38,7 +38,8 @@ type call struct {
 	message channel.MessageID
 }
 
-// Request sends a request and returns its id. If it returns no error, an EventResult follows.
+// Request sends a request and returns its id. If it returns no error, an EventResult
+// follows.
 func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, error) {
 	switch {
 	case s.closing.begun:
@@ -112,8 +113,8 @@ func (s *Session) answered(f *frame) {
 	s.emit(ev)
 }
 
-// loseRequests emits the results of the requests without an answer, in the order in which they
-// were sent, also if the session never opened.
+// loseRequests emits the results of the requests without an answer, in the order in
+// which they were sent, also if the session never opened.
 func (s *Session) loseRequests() {
 	waiting := s.waiting
 	s.serving, s.byReport, s.waiting = nil, nil, nil
@@ -128,8 +129,8 @@ func (s *Session) loseRequests() {
 	slices.SortFunc(ids, func(a, b uint32) int { return int(waiting[a].place) - int(waiting[b].place) })
 	for _, id := range ids {
 		status := ResponseLost
-		// The control channel is ordered: its messages leave in the order of place, and sent of
-		// them have left.
+		// The control channel is ordered: its messages leave in the order of place, and
+		// sent of them have left.
 		if waiting[id].place >= sent {
 			status = SendFailed
 		}
@@ -177,9 +178,9 @@ func (s *Session) Reply(now time.Time, id uint32, payload []byte) error {
 	return s.answer(now, id, append(appendNumbered(s.scratch[:0], typeReply, id), payload...))
 }
 
-// maxOwn is the part of the control channel's queue of 256 KiB that requests and replies of the
-// program may use. The rest has room for more than 64 rejections, which would otherwise fail if
-// the program has filled the queue.
+// maxOwn is the part of the control channel's queue of 256 KiB that requests and
+// replies of the program may use. The rest has room for more than 64 rejections, which
+// would otherwise fail if the program has filled the queue.
 const maxOwn = 224 << 10
 
 // roomFor reports whether the program may queue a request or a reply of n bytes.
@@ -197,8 +198,8 @@ func (s *Session) Ack(now time.Time, id uint32) error {
 	return s.answer(now, id, appendNumbered(s.scratch[:0], typeAck, id))
 }
 
-// Reject answers a request of the peer: no. It never returns ErrBudget, so a program can call it
-// when Reply does.
+// Reject answers a request of the peer: no. It never returns ErrBudget, so a program
+// can call it when Reply does.
 func (s *Session) Reject(now time.Time, id uint32, text string) error {
 	if !s.serves(id) {
 		return ErrAnswered

@@ -11,7 +11,8 @@ import (
 
 // Errors besides those of [channel.Mux.Send].
 var (
-	// ErrInterrupted: the session is interrupted, and the channel is unreliable or sequenced.
+	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
+	// sequenced.
 	ErrInterrupted = errors.New("session: interrupted: only reliable messages are queued now; go on when it is resumed")
 	// ErrTooMany: too many requests wait for an answer.
 	ErrTooMany = errors.New("session: too many requests wait for an answer; ask again when some are answered")
@@ -189,7 +190,8 @@ func (s *Session) ID() uint64 { return s.id }
 // State returns the state of the session.
 func (s *Session) State() State { return s.state }
 
-// Interrupted reports whether the session is interrupted: no link, or no packets of the peer.
+// Interrupted reports whether the session is interrupted: no link, or no packets of the
+// peer.
 func (s *Session) Interrupted() bool { return s.interrupted }
 
 // Linked reports whether the session has a link.
@@ -247,8 +249,8 @@ func (s *Session) Receive(now time.Time, b []byte) {
 	s.police(now)
 }
 
-// Append appends the next datagram for the link to b, at most limit bytes. If there is none it
-// returns b unchanged.
+// Append appends the next datagram for the link to b, at most limit bytes. If there is
+// none it returns b unchanged.
 func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 	if !s.linked {
 		return b

@@ -1,9 +1,10 @@
-// Package timers keeps the deadlines of many items, for an owner that has one timer for all of
-// them.
+// Package timers keeps the deadlines of many items, for an owner that has one timer for
+// all of them.
 //
-// A [Heap] moves an item when its deadline becomes earlier, and not when it becomes later, which
-// happens with connections at nearly every packet. Then the item is due too early once, has nothing
-// to do, and is set again. A Heap is not safe for concurrent use. It reads no clock.
+// A [Heap] moves an item when its deadline becomes earlier, and not when it becomes
+// later, which happens with connections at nearly every packet. Then the item is due
+// too early once, has nothing to do, and is set again. A Heap is not safe for
+// concurrent use. It reads no clock.
 package timers
 
 import "time"
@@ -19,8 +20,8 @@ type entry[T any] struct {
 	item T
 }
 
-// A Slot is the place of one item in one Heap. It is a field of the item. The zero value is in no
-// Heap.
+// A Slot is the place of one item in one Heap. It is a field of the item. The zero
+// value is in no Heap.
 type Slot struct {
 	n int // index in the heap, plus one
 }
@@ -42,8 +43,8 @@ func (h *Heap[T]) Due(now time.Time) (item T, ok bool) {
 	return item, ok
 }
 
-// Set makes item, whose place is slot, due at the time at or earlier. Zero means that the item need
-// not be due.
+// Set makes item, whose place is slot, due at the time at or earlier. Zero means that
+// the item need not be due.
 func (h *Heap[T]) Set(item T, slot *Slot, at time.Time) {
 	switch {
 	case at.IsZero():
