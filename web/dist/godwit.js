@@ -2424,7 +2424,7 @@ var Conn = class extends EventTarget {
       if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
       this.session.advance(this.wake(now()));
       this.timerAt = Infinity;
-      if (this.session.interrupted) void this.reconnect();
+      void this.reconnect();
       this.flushSoon();
     };
     /** What is done before the page is frozen. @internal */
@@ -2724,7 +2724,7 @@ var Conn = class extends EventTarget {
   }
   /** Tries new links until the server is heard again, on whichever link. */
   async reconnect() {
-    if (this.trying || this.frozen) return;
+    if (this.trying || this.frozen || !this.session.interrupted) return;
     const trying = this.trying = new AbortController();
     const { signal } = trying;
     let stranger;
@@ -2754,7 +2754,7 @@ var Conn = class extends EventTarget {
       await sleep(pause, signal);
     }
     this.trying = null;
-    if (this.session.interrupted) void this.reconnect();
+    void this.reconnect();
   }
   // ---- datagrams and time ----------------------------------------------------------------------------------------
   onDatagram(b, t) {

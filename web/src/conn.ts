@@ -134,7 +134,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
     this.session.advance(this.wake(now())); // the grace time may be over
     this.timerAt = Infinity; // the timer stood still
-    if (this.session.interrupted) void this.reconnect();
+    void this.reconnect();
     this.flushSoon();
   };
 
@@ -456,7 +456,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** Tries new links until the server is heard again, on whichever link. */
   private async reconnect(): Promise<void> {
-    if (this.trying || this.frozen) return;
+    if (this.trying || this.frozen || !this.session.interrupted) return; // the program may have closed it
     const trying = (this.trying = new AbortController());
     const { signal } = trying;
     let stranger: unknown; // the server that did not know the session
@@ -487,8 +487,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       await sleep(pause, signal);
     }
     this.trying = null;
-    // It may have been interrupted again since.
-    if (this.session.interrupted) void this.reconnect();
+    void this.reconnect(); // it may have been interrupted again since
   }
 
   // ---- datagrams and time ----------------------------------------------------------------------------------------

@@ -161,6 +161,22 @@ describe("a search for a new link", () => {
     expect([page.server.asked.length, page.timers, page.heard]).toEqual([asked, 0, []]);
   });
 
+  test("does not begin for a session that its program closes when it is interrupted", async () => {
+    for (const gone of [true, false]) {
+      const conn = await page.join();
+      const s = page.server.sessions.at(-1)!;
+      conn.addEventListener("interrupted", () => void conn.close(300, "enough"));
+      if (gone) s.channel!.end();
+      else mute(s);
+      await pass(3000);
+      expect(await conn.closed).toMatchObject({ code: 300, reason: "enough", remote: false });
+      const asked = page.server.asked.length;
+      await pass(10_000);
+      expect([page.server.asked.length, page.timers]).toEqual([asked, 0]);
+    }
+    expect(page.server.asked.length).toBe(2);
+  });
+
   test("ends when the server refuses for good, and so does the session if it is not heard", async () => {
     for (const heard of [true, false]) {
       const conn = await page.join();
