@@ -4,7 +4,6 @@
 var GodwitError = class extends Error {
   constructor(code, message, cause) {
     super(`godwit: ${message}`, cause ? { cause } : {});
-    this.name = "GodwitError";
     this.code = code;
   }
 };
@@ -510,7 +509,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   });
   either.onabort = () => reject(either.reason);
   let link;
-  let server = "";
+  let server;
   const noPath = () => server ? `no UDP from ${server}` : "no UDP";
   try {
     const pc = new RTCPeerConnection();
@@ -524,7 +523,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     times.offer = lap();
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
-    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1] ?? "";
+    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
     await pc.setRemoteDescription(answer);
     await opened2;
     times.transport = lap();
@@ -899,7 +898,7 @@ function run(needed) {
       turns++;
       since = number;
     }
-    if (!lost) return least > 0 && size >= least && !(least = 0);
+    if (!lost) return size >= least && !(least = 0);
     least = Math.min(least, size);
     return turns >= needed;
   };
@@ -993,7 +992,7 @@ var Recovery = class {
     if (size > this.budget) this.retryAt = at + retryWide;
   }
   acked(p) {
-    if (p.state || p.eliciting) this.share -= this.share / lossMemory;
+    if (p.eliciting) this.share -= this.share / lossMemory;
     this.medium(p, 0);
     if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
@@ -1231,7 +1230,7 @@ var Outbox = class {
    */
   next(s, t) {
     if (this.quiet && !s.reliable) return;
-    for (let m; !s.lost && (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    for (let m; (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
     s.active = s.lost + s.queue.length > 0;
     return s.next();
   }
@@ -2932,7 +2931,7 @@ async function keep(url, options, key = "godwit") {
     try {
       return await kept((c) => claim(c, saved, frozen.promise));
     } catch (e) {
-      if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e;
+      if (sessionStorage.getItem(key)) throw e;
     }
   }
   return kept((c) => void c.begin());
@@ -2941,10 +2940,11 @@ function claim(c, saved, frozen) {
   const { locks } = navigator;
   const go = (lock) => {
     restore(c, lock ? saved : "");
-    return lock && Promise.race([c.closed, frozen]);
+    return Promise.race([c.closed, frozen]);
   };
-  if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
-  else go(c);
+  const alone = () => go(c);
+  if (locks) locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone);
+  else alone();
 }
 function leave(c) {
   c.link?.close();
@@ -3000,7 +3000,7 @@ function restore(c, json2) {
   const { session, unheard } = c;
   const { outbox, receivers } = session.mux;
   const t = performance.now();
-  if (session.state === closed) return;
+  if (session.state) return;
   try {
     const [form, at, id, token, grace, links, lastID, serving, opened2, channels, inbox2] = JSON.parse(json2);
     const age = Date.now() - at;

@@ -7,7 +7,6 @@ export class GodwitError<Code extends string = string> extends Error {
 
   constructor(code: Code, message: string, cause?: unknown) {
     super(`godwit: ${message}`, cause ? { cause } : {});
-    this.name = "GodwitError";
     this.code = code;
   }
 }

@@ -4,7 +4,7 @@ import { connect } from "./connect";
 import { deferred } from "./deferred";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
-import { closed, codeNormal, open } from "./session";
+import { codeNormal, open } from "./session";
 import { must, nothing } from "./wire";
 
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger one ends with its page
@@ -103,7 +103,7 @@ export async function keep<const C extends readonly Channel[]>(
     try {
       return await kept((c) => claim(c, saved, frozen.promise));
     } catch (e) {
-      if (!(e instanceof ConnectError) || sessionStorage.getItem(key)) throw e; // saved again: the page goes
+      if (sessionStorage.getItem(key)) throw e; // saved again: the page goes
     }
   }
   return kept((c) => void c.begin());
@@ -117,10 +117,11 @@ function claim(c: AnyConn, saved: string, frozen: Promise<void>): void {
   const { locks } = navigator;
   const go = (lock: unknown): unknown => {
     restore(c, lock ? saved : "");
-    return lock && Promise.race([c.closed, frozen]);
+    return Promise.race([c.closed, frozen]);
   };
-  if (locks) void locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go);
-  else go(c); // the server's newest link wins
+  const alone = (): unknown => go(c); // the server's newest link wins
+  if (locks) locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone); // denied to this page
+  else alone();
 }
 
 /** Ends a Conn, but not its session. */
@@ -183,7 +184,7 @@ function restore(c: AnyConn, json: string): void {
   const { session, unheard } = c;
   const { outbox, receivers } = session.mux;
   const t = performance.now();
-  if (session.state === closed) return; // given up before it was known whether it may go on
+  if (session.state) return; // given up before it was known whether it may go on, or gone on with already
   try {
     const [form, at, id, token, grace, links, lastID, serving, opened, channels, inbox] = JSON.parse(json) as Saved;
     const age = Date.now() - at;

@@ -139,7 +139,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   opened.catch(() => {}); // it may come when nobody looks
   either.onabort = () => reject(either.reason);
   let link: Link | undefined;
-  let server = "";
+  let server: string | undefined;
   const noPath = (): string => (server ? `no UDP from ${server}` : "no UDP");
   try {
     const pc = new RTCPeerConnection(); // some extensions take it away
@@ -154,7 +154,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     // Candidates of ours are of no use to a server that answers whoever checks.
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
-    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1] ?? "";
+    server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
     await pc.setRemoteDescription(answer);
     await opened;
     times.transport = lap();

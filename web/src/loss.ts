@@ -103,7 +103,7 @@ export class Recovery {
   }
 
   acked(p: SentPacket): void {
-    if (p.state || p.eliciting) this.share -= this.share / lossMemory; // one that was taken for lost, too
+    if (p.eliciting) this.share -= this.share / lossMemory; // one that was taken for lost, too
     this.medium(p, 0);
     if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }

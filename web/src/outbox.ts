@@ -138,7 +138,7 @@ export class Outbox {
    */
   private next(s: Sender, t: number): Piece | undefined {
     if (this.quiet && !s.reliable) return;
-    for (let m; !s.lost && (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    for (let m; (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
     s.active = s.lost + s.queue.length > 0;
     return s.next();
   }

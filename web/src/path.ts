@@ -19,7 +19,7 @@ export const stuckTurns = 80;
  * packets that arrived and packets of the run, alternately, each sent after the one before.
  *
  * The function takes note of a packet that was lost; the answer is whether the run is long enough. Or, if not lost, of
- * one that arrived; the answer is whether that ends the run.
+ * one that arrived; the answer is whether there is no run any more.
  */
 export function run(needed: number) {
   let least = 0; // size of the smallest
@@ -35,7 +35,7 @@ export function run(needed: number) {
       turns++;
       since = number;
     }
-    if (!lost) return least > 0 && size >= least && !(least = 0);
+    if (!lost) return size >= least && !(least = 0);
     least = Math.min(least, size);
     return turns >= needed;
   };

@@ -1,7 +1,7 @@
 // How a session begins, or does not: tokens, second attempts, signals, and what is left when there is no session.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { Conn } from "../src/conn";
+import { Conn, type ConnectOptions } from "../src/conn";
 import { connect, sessions } from "../src/connect";
 import { ConnectError } from "../src/errors";
 import { channels, client, pass, url } from "./client";
@@ -166,6 +166,49 @@ test("a signal that is aborted before the wait for the next session ends that wa
   all.next().catch(why);
   await pass(5);
   expect(why).toHaveBeenCalledWith(stop.signal.reason);
+});
+
+test("the wait for the next session stops listening to the signal when it is over", async () => {
+  const { signal } = new AbortController();
+  const all = sessions(url, { channels, signal });
+  const first = all.next();
+  await pass(200);
+  await first;
+  page.server.sessions[0]!.close(2);
+  const second = all.next();
+  await pass(2000);
+  const conn = (await second).value!;
+  expect([conn.id.endsWith("2"), getEventListeners(signal, "abort").length]).toEqual([true, 1]);
+  void conn.close();
+  await pass(100);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
+});
+
+test("a reason that says when to try again ends the wait for the next session all the same", async () => {
+  const stop = new AbortController();
+  const via = vi.fn((at: string | URL, o: ConnectOptions<typeof channels>) => connect(at, o));
+  const all = sessions(url, { channels, signal: stop.signal }, via);
+  const first = all.next();
+  await pass(200);
+  await first;
+  page.server.sessions[0]!.close(2);
+  const why = vi.fn();
+  all.next().catch(why);
+  await pass(100);
+  stop.abort(new ConnectError("later", "enough for now", { retryAfter: 0 }));
+  await pass(5000);
+  expect(why).toHaveBeenCalledWith(stop.signal.reason);
+  expect(via).toHaveBeenCalledTimes(2);
+});
+
+test("who leaves the loop over sessions closes the one at hand", async () => {
+  const all = sessions(url, { channels });
+  const first = all.next();
+  await pass(200);
+  const conn = (await first).value!;
+  void all.return();
+  await pass(100);
+  expect([conn.state, page.server.sessions[0]!.closed]).toEqual(["closed", [0, ""]]);
 });
 
 describe("a session that ends before it is open", () => {

@@ -151,10 +151,11 @@ describe.each([
     turn("pagehide");
     const second = await within(2000, keep(url, options));
     expect([second.continued, second.id]).toEqual([true, first.id]);
+    const asked = server.asked.length;
     turn("pageshow");
     expect(await within(100, first.closed)).toMatchObject({ code: 6, error: { code: "resume" } });
     await pass(1000);
-    expect([second.state, server.sessions.length]).toEqual(["open", 1]);
+    expect([second.state, server.sessions.length, server.asked.length]).toEqual(["open", 1, asked]);
     void second.close();
     await pass(1000);
   });
@@ -385,6 +386,22 @@ describe.each([
     await pass(200);
     expect(server.sessions[0]!.came.map(([, b]) => Buffer.from(b).toString())).toEqual(["page 0", "page 1", "page 2"]);
     expect(server.asked.filter((a) => a.startsWith("Bearer"))).toEqual(["Bearer ticket"]);
+  });
+
+  test("a page to which locks are denied goes on, and once", async () => {
+    const denied = async (_: string, __: LockOptions, f?: (lock: object | null) => unknown): Promise<never> => {
+      void f?.({});
+      throw new DOMException("denied", "SecurityError");
+    };
+    await within(500, keep(url, options));
+    for (const late of [false, true]) {
+      reload();
+      vi.stubGlobal("navigator", { locks: { request: (name: string, o: LockOptions, f: () => unknown) => denied(name, o, late ? f : undefined) } });
+      const conn = await within(500, keep(url, options));
+      await pass(5000);
+      expect([conn.continued, conn.id, conn.state]).toEqual([true, number(1), "open"]);
+    }
+    expect(server.sessions[0]!.moves).toEqual([1, 2]);
   });
 
   test("a channel that the server opened goes on, with what was sent on it", async () => {

@@ -146,6 +146,7 @@ describe("the browser's queue", () => {
     expect(now(2500, 0)).toEqual([true, true, 0]);
     expect(now(2501, 1)).toEqual([true, false, 1160]);
     expect(now(2501, 2320)).toEqual([true, false, 1160]);
+    expect(now(3100, 2320), "which is not full").toEqual([true, false, 1160]);
   });
 
   test("that is full again meanwhile begins anew", () => {
@@ -184,8 +185,9 @@ describe("opening", () => {
       }
       async setRemoteDescription(d: unknown): Promise<void> {
         this.asked.push(d);
-        vi.advanceTimersByTime(4);
+        vi.advanceTimersByTime(3);
         this.ice("checking");
+        vi.advanceTimersByTime(1);
         this.ice("connected");
         vi.advanceTimersByTime(8);
         this.ice("connected"); // again counts no second time

@@ -169,6 +169,7 @@ describe("how large a packet the link takes", () => {
   test("falls after 32 turns of large ones that were lost and smaller ones that arrived", () => {
     const after = (turns: number, size: number): number => new Path().turns(turns, size).r.budget;
     expect([after(31, 1061), after(32, 1061), after(33, 1061)]).toEqual([1150, 1150, 1060]);
+    expect([after(32, 1150), after(33, 1150)]).toEqual([1150, 1060]);
     expect(after(99, 1060), "what is no larger than the least says nothing").toBe(1150);
   });
 

@@ -219,6 +219,15 @@ describe("what becomes of messages", () => {
     expect(b.o.senders[2]!.stats).toMatchObject({ dropped: 1, messagesOut: 1 });
   });
 
+  test("what has not begun is dropped at its deadline, though something lost waits to go before it", () => {
+    const b = new Box({ mode: "reliable-ordered" });
+    b.send(1, 1);
+    const [p] = b.packet();
+    b.send(1, 2, 10, 0, { deadline: 100 });
+    b.o.lost(p);
+    expect([b.said(100, 5), b.fates, b.said(100)]).toEqual(["", ["2 expired unsent"], "1"]);
+  });
+
   test("a reliable message that was not begun by its deadline is dropped, too", () => {
     const b = new Box({ mode: "reliable-ordered" });
     b.send(1, 1, 10, 0, { deadline: 100 });
@@ -431,7 +440,7 @@ describe("copies in spare bytes", () => {
     const full = start({ mode: "reliable-ordered", copies: 1 });
     expect(rides(full, 3)).toEqual(["1", "", ""]);
     expect(rides(full, 1, { ...copies, overdue: 10 }, 5)).toEqual([""]);
-    expect(rides(full, 1, { ...copies, overdue: 10 })).toEqual(["1"]);
+    expect(rides(full, 3, { ...copies, overdue: 10 }), "which counts as sent anew, and one copy").toEqual(["1", "1", ""]);
   });
 
   test("of 64 messages at each end at most", () => {
