@@ -2613,7 +2613,7 @@ var Conn = class extends EventTarget {
         this.dispatchEvent(new Event("resumed"));
       },
       closed: (code, reason, remote, lostOut, lostIn) => {
-        const { failure: error } = this;
+        const error = code === codeTimeout && this.failure;
         const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
         this.trying?.abort();
         const again2 = renewable(code) || !remote && code === codeProtocol;

@@ -334,7 +334,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.dispatchEvent(new Event("resumed"));
       },
       closed: (code, reason, remote, lostOut, lostIn) => {
-        const { failure: error } = this;
+        const error = code === codeTimeout && this.failure;
         const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
         this.trying?.abort();
         const again = renewable(code) || (!remote && code === codeProtocol);
