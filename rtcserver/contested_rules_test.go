@@ -157,7 +157,11 @@ func TestWhoInheritsAnAddress(t *testing.T) {
 				o.comes(attackerAddr)
 				o.own(victimAddr, r)
 				o.own(attackerAddr, nil)
+				s.timers.Set(o.Conn, &o.timer, x.now)
 				end(x, o)
+				if next := s.timers.Next(); next.IsZero() != o.gone {
+					t.Errorf("%s: the loop looks at it at %v", how, next)
+				}
 				heir, members := r, 1
 				if !inherits {
 					heir, members = nil, 0

@@ -12,7 +12,6 @@ import (
 
 // until makes the next wait end at t or before.
 func (s *shard) until(t time.Time) {
-	s.arm()
 	s.deadline = sooner(s.deadline, t)
 	s.socket.SetReadDeadline(s.deadline)
 }

@@ -85,7 +85,7 @@ func (x *scene) actor(home int) *actor {
 	if a.keys, err = dtls.DeriveKeys(dtls.ECDSAWithAES128GCM, make([]byte, 48), random, random); err != nil {
 		x.t.Fatal(err)
 	}
-	a.records.Init(a.keys, true, 1000)
+	a.records.Init(a.keys, true, uint64(1000*x.actors)) // numbers that no other has
 	a.records.Done()
 	a.engine = &puppet{conn: a.Conn}
 	a.peer = peer.New(x.now, x.peerConfig(a.Conn, local, &sdp.Offer{Ufrag: "page"}))

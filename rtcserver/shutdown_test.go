@@ -3,6 +3,7 @@ package rtcserver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -176,7 +177,8 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.serve(pc, Config{Manual: manual})
+				j := new(journal)
+				w.serve(pc, Config{Manual: manual, Logger: slog.New(j)})
 				var polling sync.WaitGroup
 				if manual {
 					polling.Go(func() {
@@ -192,6 +194,9 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 				w.wantRefused("nobody could come")
 				w.server.Close()
 				w.wantQuiet("that was all")
+				if lines, n := j.with("reading failed"), w.server.Stats().StoppedShards; len(lines) != 0 || n != 0 {
+					t.Errorf("%d shards count as failed: %q", n, lines)
+				}
 			})
 		})
 	}

@@ -37,6 +37,7 @@ func TestFailedSocketIsReported(t *testing.T) {
 			t.Errorf("%d shards have stopped, want 1", n)
 		}
 		w.wantRefused("the socket failed")
+		w.server.Close()
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no such device") || !strings.Contains(got, "listen again") {
 			t.Errorf("the log has %q, want one line with the reason and what to do", got)
 		}

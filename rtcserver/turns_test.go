@@ -53,6 +53,42 @@ func TestATurnLetsEnginesSpeak(t *testing.T) {
 	}
 }
 
+// An engine is advanced when its own time has come, not when something of its link is due.
+func TestEnginesAreAdvancedAtTheirOwnTime(t *testing.T) {
+	x := newScene(t, 1)
+	s := x.shards[0]
+	a, p := x.opened()
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 0}, {time.Second - 1, 0}, {time.Second, 1}, {2 * time.Second, 1}} {
+		if p.deadline = x.now.Add(time.Second); c.after > time.Second {
+			p.deadline = time.Time{}
+		}
+		s.timers.Set(a.Conn, &a.timer, x.now)
+		if s.advance(x.now.Add(c.after)); len(p.heard) != c.want {
+			t.Errorf("after %v: it was told %q", c.after, p.heard)
+		}
+	}
+}
+
+// What a batch brings is acknowledged when the batch is over.
+func TestABatchIsAcknowledgedAtItsEnd(t *testing.T) {
+	inWorld(t, Config{Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
+		p := w.open()
+		p.send("first")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		before := w.server.Stats().DatagramsOut
+		p.send("second")
+		p.send("third")
+		synctest.Wait()
+		if n := w.server.Stats().DatagramsOut - before; n != 1 {
+			t.Errorf("%d datagrams leave at once, want the acknowledgement", n)
+		}
+	})
+}
+
 // What the last handlers leave for other handlers is told before the server is closed.
 func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 	test := func(t *testing.T, s *Server, p *puppet) {
