@@ -2670,6 +2670,7 @@ var Conn = class extends EventTarget {
     const { token } = this.options;
     const attempt = async () => {
       const t = await (typeof token === "function" ? fetched(token) : token);
+      this.times.ice = 0;
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {

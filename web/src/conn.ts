@@ -397,6 +397,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { token } = this.options;
     const attempt = async (): Promise<Link> => {
       const t = await (typeof token === "function" ? fetched(token) : token);
+      this.times.ice = 0; // an attempt before may have found a path
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {

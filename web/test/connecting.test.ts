@@ -288,6 +288,27 @@ test("the phases of connecting are timed, and the session has its number", async
   expect([total, offer + http + ice + transport + hello, hello, conn.id]).toEqual([60, 60, 20, "0000000000000001"]);
 });
 
+test("a path that the first attempt found is not taken for that of the second", async () => {
+  const Opens = RTCPeerConnection;
+  let first = true;
+  class Fails extends Opens {
+    override async setRemoteDescription(d: RTCSessionDescriptionInit): Promise<void> {
+      if (!first) return super.setRemoteDescription(d);
+      first = false;
+      setTimeout(() => {
+        Object.assign(this, { iceConnectionState: "connected", connectionState: "failed" });
+        this.oniceconnectionstatechange!(new Event("x"));
+        setTimeout(() => this.onconnectionstatechange!(new Event("x")), 300);
+      }, 100);
+    }
+  }
+  vi.stubGlobal("RTCPeerConnection", Fails);
+  const conn = new Conn(url, { channels });
+  await pass(1000);
+  const { ice, transport, hello, total } = conn.times;
+  expect([conn.state, page.server.asked.length, ice, transport, hello, total]).toEqual(["open", 2, 40, 0, 20, 460]);
+});
+
 test("who fails leaves no timer, does not listen to the page, and is no unhandled rejection", async () => {
   const unhandled = vi.fn();
   process.on("unhandledRejection", unhandled);
