@@ -225,7 +225,7 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("godwit: Config.Channels: %w", err)
 	}
 	if len(c.Version) > maxVersion {
-		return fmt.Errorf("godwit: Config.Version has %d bytes, but %d are the most", len(c.Version), maxVersion)
+		return fmt.Errorf("godwit: Config.Version has %d bytes, but may have at most %d", len(c.Version), maxVersion)
 	}
 	ways := 0
 	for _, set := range []bool{c.Secret != "", c.Tokens != nil, c.Authorize != nil} {
@@ -239,9 +239,9 @@ func (c *Config) setDefaults() error {
 	case c.ExpireWithToken && c.Tokens == nil:
 		return errors.New("godwit: Config.ExpireWithToken needs Config.Tokens; with Authorize set Identity.Expires")
 	case c.Duplicates > Replace:
-		return fmt.Errorf("godwit: Config.Duplicates is %d, which is none of Allow, Refuse and Replace", c.Duplicates)
+		return fmt.Errorf("godwit: Config.Duplicates is %d, but must be Allow, Refuse or Replace", c.Duplicates)
 	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Resumes != nil || c.RTC.Manual || c.RTC.Logger != nil:
-		return errors.New("godwit: Config.RTC: Authorize, Engine, Resumes, Manual and Logger are the server's own; set those of Config")
+		return errors.New("godwit: Config.RTC: Authorize, Engine, Resumes, Manual and Logger must not be set: the server sets them, use the fields of Config")
 	}
 	for _, l := range []struct {
 		name  string
@@ -251,7 +251,7 @@ func (c *Config) setDefaults() error {
 		{"Silence", int64(c.Silence)}, {"OpenTimeout", int64(c.OpenTimeout)}, {"Rate", int64(c.Rate)}, {"Floor", int64(c.Floor)},
 	} {
 		if l.value < 0 {
-			return fmt.Errorf("godwit: Config.%s is negative: nothing would get through", l.name)
+			return fmt.Errorf("godwit: Config.%s is negative: use zero for the default, or a positive value", l.name)
 		}
 	}
 	if c.Tokens != nil {

@@ -35,13 +35,13 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 func TestMistakesInAConfigAreNamed(t *testing.T) {
 	_, verifier := newTokens(t)
 	who := func(*http.Request) (Identity, error) { return Identity{}, nil }
-	const own = "Config.RTC: Authorize, Engine, Resumes, Manual and Logger are the server's own"
+	const own = "Config.RTC: Authorize, Engine, Resumes, Manual and Logger must not be set"
 	for _, c := range []struct {
 		name, want string
 		c          Config
 	}{
 		{"a table without a name", "Config.Channels: ", Config{Channels: Channels{{Name: ""}}}},
-		{"a version too long", "Config.Version has 65 bytes, but 64 are the most", Config{Version: strings.Repeat("v", 65)}},
+		{"a version too long", "Config.Version has 65 bytes, but may have at most 64", Config{Version: strings.Repeat("v", 65)}},
 		{"the longest version", "", Config{Version: strings.Repeat("v", 64)}},
 		{"a secret and tokens", "at most one of", Config{Secret: "s", Tokens: verifier}},
 		{"a secret and a func", "at most one of", Config{Secret: "s", Authorize: who}},

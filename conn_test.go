@@ -273,8 +273,8 @@ func TestGraceEnds(t *testing.T) {
 		client, _, cd := join(t, srv, "ada")
 		cut(client)
 		time.Sleep(31 * time.Second)
-		d.want(t, "open I am ada", "interrupted", "closed here: timeout: nothing was heard for too long")
-		cd.want(t, "open ", "interrupted", "closed here: timeout: nothing was heard for too long")
+		d.want(t, "open I am ada", "interrupted", "closed here: timeout: nothing arrived for too long")
+		cd.want(t, "open ", "interrupted", "closed here: timeout: nothing arrived for too long")
 		if srv.book.count() != 0 {
 			t.Error("the book has it still")
 		}

@@ -156,7 +156,7 @@ func (r CloseReason) String() string {
 		s += fmt.Sprintf(" (gave up %d bytes)", r.LostOut)
 	}
 	if r.LostIn > 0 {
-		s += fmt.Sprintf(" (%d bytes did not come)", r.LostIn)
+		s += fmt.Sprintf(" (%d bytes did not arrive)", r.LostIn)
 	}
 	return s
 }

@@ -34,7 +34,7 @@ func TestCloseReasons(t *testing.T) {
 			e.peer.in = append(e.peer.in, []byte{0x10, 5, 0xc0 | 9, 1, 'x'}) // a message of a channel that is not there
 			e.loop.poke()
 			e.loop.mu.Unlock()
-		}, "closed by the other end: protocol error: a frame does not go with the table: unknown-channel"},
+		}, "closed by the other end: protocol error: a frame does not fit the table: unknown-channel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

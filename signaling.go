@@ -93,7 +93,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	q := r.URL.Query()
 	if !q.Has("v") {
 		if h := &s.config.RTC.Handler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
-			return refusal(http.StatusBadRequest, "request", "this server wants a godwit client: the request names no protocol version")
+			return refusal(http.StatusBadRequest, "request", "this server accepts only godwit clients: the request has no protocol version")
 		}
 		a.plain = true
 		return nil
@@ -188,7 +188,7 @@ func (s *Server) sameTerms(version, app, channels string) error {
 func (s *Server) admitResume(a *admission, text string) error {
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(token) != len(session.Token{}) {
-		return refusal(http.StatusGone, "resume", "what is no token resumes nothing: begin a new session", "reason", "malformed")
+		return refusal(http.StatusGone, "resume", "the resume token is malformed: begin a new session", "reason", "malformed")
 	}
 	a.token = sha256.Sum256(token)
 	c, ended := s.book.find(a.token)
@@ -196,7 +196,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 	case c == nil && ended:
 		return errOver()
 	case c == nil:
-		return refusal(http.StatusGone, "resume", "this server does not know the session: it is another's, or was forgotten",
+		return refusal(http.StatusGone, "resume", "this server does not know the session: it belongs to another server, or ended too long ago",
 			"reason", "unknown", "instance", s.instance)
 	}
 	at := c.acquire()
@@ -210,7 +210,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 }
 
 func errOver() error {
-	return refusal(http.StatusGone, "resume", "there is no session to resume: begin a new one", "reason", "ended")
+	return refusal(http.StatusGone, "resume", "the session is over: begin a new one", "reason", "ended")
 }
 
 // resumable reports whether a client may resume the session: the session is open.
@@ -295,7 +295,7 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	a, ok := r.Context().Value(admissionKey{}).(*admission)
 	switch {
 	case !ok:
-		return nil, refusal(http.StatusInternalServerError, "request", "nobody has asked whether this client may connect")
+		return nil, refusal(http.StatusInternalServerError, "request", "the request was not authorized")
 	case a.plain:
 		return nil, nil
 	case a.resume != nil:

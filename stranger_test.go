@@ -120,11 +120,11 @@ func TestStrangers(t *testing.T) {
 			}
 			x.run(500 * ms)
 			x.deaf = false
-		}, "limit: requests: too many requests, and their answers are not taken", LimitRequests},
-		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO came in time", ProtocolError},
+		}, "limit: requests: too many requests: there is no room to queue their rejections", LimitRequests},
+		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", ProtocolError},
 		{"another opening", func(x *stranger) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", ProtocolError},
 		{"nonsense", func(x *stranger) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", ProtocolError},
-		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED for nothing", ProtocolError},
+		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", ProtocolError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

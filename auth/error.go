@@ -19,18 +19,18 @@ func (e *Error) Error() string { return "auth: " + e.text }
 var (
 	ErrMissing    = &Error{"missing", "no token: send it as Authorization: Bearer"}
 	ErrMalformed  = &Error{"malformed", "not a JSON Web Token, or not all of one"}
-	ErrClaims     = &Error{"claims", "the token says something twice, or in other letters (\"Sub\" for \"sub\"): who reads it could take either"}
+	ErrClaims     = &Error{"claims", "the token has a claim twice, or in other letters (\"Sub\" for \"sub\"): two readers could read different values"}
 	ErrAlgorithm  = &Error{"algorithm", "the token's algorithm is not the one of its key"}
 	ErrUnknownKey = &Error{"unknown-key", "the token is signed with a key that this server does not have: was it rotated out?"}
 	ErrForged     = &Error{"forged", "the token's signature is wrong: it was changed, or signed with another key"}
 	ErrExpired    = &Error{"expired", "the token has expired: get a fresh one"}
-	ErrNotYet     = &Error{"not-yet", "the token is not valid yet: compare the clocks of who signs and who verifies"}
-	ErrLifetime   = &Error{"lifetime", "the token is valid for longer than this server takes: make it expire sooner"}
+	ErrNotYet     = &Error{"not-yet", "the token is not valid yet: compare the clocks of the signer and of this server"}
+	ErrLifetime   = &Error{"lifetime", "the token is valid for longer than this server accepts: make it expire sooner"}
 	ErrAudience   = &Error{"audience", "the token is for another server: see its \"aud\""}
 	ErrSubject    = &Error{"subject", "the token has no \"sub\" of 1 to 256 bytes"}
-	ErrID         = &Error{"id", "the token has no \"jti\" of 1 to 256 bytes, so it cannot be good for one use only"}
+	ErrID         = &Error{"id", "the token has no \"jti\" of 1 to 256 bytes, so its use cannot be limited to one"}
 	ErrData       = &Error{"data", "the token's \"data\" is larger than 1024 bytes, or is not JSON"}
 	ErrReplayed   = &Error{"replayed", "the token was used before: get a fresh one"}
-	ErrBusy       = &Error{"busy", "the server remembers so many used tokens that it takes no further ones for now"}
+	ErrBusy       = &Error{"busy", "the server cannot remember more used tokens now: try again later"}
 	ErrWrong      = &Error{"wrong", "the secret is wrong"}
 )

@@ -58,7 +58,7 @@ func parseJWKs(text []byte) ([]Key, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("auth: of the %d keys of this JWK Set none is one to verify with: Ed25519, P-256, RS256 or HS256", len(set.Keys))
+		return nil, fmt.Errorf("auth: none of the %d keys of this JWK Set can verify tokens: use Ed25519, P-256, RS256 or HS256", len(set.Keys))
 	}
 	return keys, nil
 }
@@ -102,7 +102,7 @@ func (j *jwk) named(k Key) (Key, error) {
 	case j.Use != "" && j.Use != "sig":
 		return Key{}, fmt.Errorf("auth: the JWK is for the use %q, not \"sig\"", j.Use)
 	case j.Algorithm != "" && j.Algorithm != string(k.algorithm):
-		return Key{}, fmt.Errorf("auth: the JWK is for the algorithm %q, but of such keys %s is read", j.Algorithm, k.algorithm)
+		return Key{}, fmt.Errorf("auth: the JWK is for the algorithm %q, but such a key is used only for %s", j.Algorithm, k.algorithm)
 	}
 	if j.ID != "" {
 		k.id = j.ID
@@ -157,7 +157,7 @@ func (j *jwk) private() (any, error) {
 		}
 	case *rsa.PublicKey:
 		if len(j.Others) > 0 || j.P == "" || j.Q == "" {
-			return nil, errors.New("auth: of an RSA key the JWK must have \"p\" and \"q\", and no other primes")
+			return nil, errors.New("auth: the JWK of a private RSA key must have \"p\" and \"q\", and no other primes")
 		}
 		k := &rsa.PrivateKey{PublicKey: *public, D: number(j.D), Primes: []*big.Int{number(j.P), number(j.Q)}}
 		if k.Validate() == nil {

@@ -92,7 +92,7 @@ const (
 
 var errKey = errors.New("auth: not a key: it is a PEM block or a JWK with an Ed25519, P-256 or RSA key (of 2048 to 8192 bits), or with an HS256 secret of at least 32 bytes")
 
-var errPublic = errors.New("auth: this is a public key, which verifies; signing takes the private one")
+var errPublic = errors.New("auth: this is a public key, which can only verify: use the private key to sign")
 
 // Generate makes a new key for EdDSA, ES256 or HS256. random must be a secure source of
 // random bytes.
@@ -117,7 +117,7 @@ func Generate(a Algorithm, random io.Reader) (Signer, error) {
 		}
 		return signer(secret)
 	}
-	return Signer{}, fmt.Errorf("auth: %q is not EdDSA, ES256 or HS256, of which new keys are made", a)
+	return Signer{}, fmt.Errorf("auth: new keys are made for EdDSA, ES256 and HS256, not for %q", a)
 }
 
 func signer(key any) (Signer, error) {
@@ -179,7 +179,7 @@ func public(key any) (Key, error) {
 // 32 bytes.
 func Secret(secret []byte) (Signer, error) {
 	if len(secret) < minSecret {
-		return Signer{}, fmt.Errorf("auth: the secret has %d bytes, but %d are the least", len(secret), minSecret)
+		return Signer{}, fmt.Errorf("auth: the secret has %d bytes, but must have at least %d", len(secret), minSecret)
 	}
 	return signer(slices.Clone(secret))
 }
@@ -257,7 +257,7 @@ func ParseKey(text []byte) (Key, error) {
 	case err != nil:
 		return Key{}, err
 	case len(keys) > 1:
-		return Key{}, fmt.Errorf("auth: there are %d keys: take ParseKeys", len(keys))
+		return Key{}, fmt.Errorf("auth: the text has %d keys: use ParseKeys", len(keys))
 	}
 	return keys[0], nil
 }

@@ -52,7 +52,7 @@ func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	case len(c.ID) > maxClaim:
 		return "", ErrID
 	case c.Expires.IsZero():
-		return "", errors.New("auth: Claims.Expires is not set: a token is good for a time")
+		return "", errors.New("auth: Claims.Expires is not set: every token must expire")
 	case len(c.Data) > MaxData || len(c.Data) > 0 && !json.Valid(c.Data):
 		return "", ErrData
 	}
@@ -71,7 +71,7 @@ func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	}
 	text, err := t.SignedString(s.key)
 	if err == nil && len(text) > MaxToken {
-		err = fmt.Errorf("auth: the token has %d bytes, but %d are the most", len(text), MaxToken)
+		err = fmt.Errorf("auth: the token has %d bytes, but may have at most %d", len(text), MaxToken)
 	}
 	return text, err
 }
@@ -107,7 +107,7 @@ func (v *Verifier) Validate() error {
 	case len(v.Keys) == 0:
 		return errors.New("auth: a Verifier needs a key")
 	case v.Audience == "":
-		return errors.New("auth: a Verifier needs an Audience, or tokens for other servers would be good here")
+		return errors.New("auth: a Verifier needs an Audience: without it tokens for other servers would be accepted")
 	}
 	for _, k := range v.Keys {
 		if k.key == nil {

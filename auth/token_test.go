@@ -403,7 +403,7 @@ func BenchmarkVerify(b *testing.B) {
 
 // What a program leaves out or gets wrong is told by its name.
 func TestMistakesOfSigners(t *testing.T) {
-	if _, err := Secret(make([]byte, minSecret-1)); err == nil || !strings.Contains(err.Error(), "31 bytes, but 32 are the least") {
+	if _, err := Secret(make([]byte, minSecret-1)); err == nil || !strings.Contains(err.Error(), "31 bytes, but must have at least 32") {
 		t.Errorf("a short secret: %v", err)
 	}
 	s, err := Secret(make([]byte, minSecret))

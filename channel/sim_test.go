@@ -30,7 +30,7 @@ type end struct {
 	peer    *end
 	limit   int
 	events  []Event
-	down    bool // the link is gone: nothing leaves, nothing comes
+	down    bool // the link is closed: nothing leaves, nothing comes
 	message func(ch ID, b []byte)
 	receipt func(ev Event)
 	closed  func(ev Event)

@@ -115,7 +115,7 @@ func TestSilentServer(t *testing.T) {
 		c := w.connect(w.endpoint(client.Config{SilenceTimeout: 5 * time.Second}))
 		w.network.SetDefault(netsim.Link{Loss: 1})
 		begin := time.Now()
-		w.want("close: the server fell silent")
+		w.want("close: the server does not answer any more")
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
 			t.Errorf("after %v", d)
 		}

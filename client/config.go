@@ -139,7 +139,7 @@ type CloseError struct {
 var closeTexts = [...]string{
 	ClosedByUs:     "closed by this side",
 	ClosedByServer: "closed by the server",
-	TimedOut:       "the server fell silent",
+	TimedOut:       "the server does not answer any more",
 	NoAnswer:       "the server does not answer over UDP: its address in the answer may be wrong, or its port closed",
 	NoHandshake:    "the DTLS handshake failed",
 	NoAssociation:  "the SCTP association failed",

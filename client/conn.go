@@ -23,11 +23,11 @@ var (
 	ErrClosed = channel.ErrClosed
 
 	// ErrTooLarge is returned by Conn.Send for a message of more than MaxMessage bytes.
-	ErrTooLarge = fmt.Errorf("client: message is larger than one packet takes, which is %d bytes", MaxMessage)
+	ErrTooLarge = fmt.Errorf("client: the message is larger than one packet can carry: %d bytes", MaxMessage)
 
 	// ErrSilenced is returned by Conn.Send while the client must not send to the server:
 	// the server has not answered a check for Config.SilenceTimeout.
-	ErrSilenced = errors.New("client: the server has been silent for too long to be sent to")
+	ErrSilenced = errors.New("client: the server has been silent for too long: nothing may be sent to it now")
 )
 
 // A Conn is a connection to a server. Its methods may be called from any

@@ -26,7 +26,7 @@ var ErrAddressInUse = errors.New("client: the endpoint has a connection to this 
 var ErrNoSource = errors.New("client: every address of Config.Sources is in use")
 
 // ErrNoSignal is returned by Endpoint.Connect without a Signal.
-var ErrNoSignal = errors.New("client: Connect needs a Signal, and it is nil")
+var ErrNoSignal = errors.New("client: Connect needs a Signal, but it is nil")
 
 // A Signal sends the SDP of an offer to a server and returns the answer of the server:
 // the SDP of the answer, or the JSON {"answer":{"sdp":…},"candidate":{…}}.

@@ -289,7 +289,7 @@ func TestSessionsExpireWithTheirTokens(t *testing.T) {
 					}
 					time.Sleep(10 * time.Minute)
 					s.Close(0, "")
-					g.want("closed here: normal: ")
+					g.want("closed here: normal")
 					return
 				}
 				until := player.Expires()

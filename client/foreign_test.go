@@ -36,7 +36,7 @@ func TestForeignAnswers(t *testing.T) {
 				g.foreign.Store(0)
 				g.want("resumed")
 				s.Close(0, "")
-				g.want("closed here: normal: ")
+				g.want("closed here: normal")
 			})
 		})
 	}
@@ -64,7 +64,7 @@ func TestForeignAnswers(t *testing.T) {
 			g.foreign.Store(0)
 			g.want("open")
 			s.Close(0, "")
-			g.want("closed here: normal: ")
+			g.want("closed here: normal")
 		})
 	})
 }
@@ -88,6 +88,6 @@ func TestResumeAtAnotherServer(t *testing.T) {
 		g.silence()
 		g.want("resumed")
 		s.Close(0, "")
-		g.want("closed here: normal: ")
+		g.want("closed here: normal")
 	})
 }

@@ -262,7 +262,7 @@ func TestImpostorOfAServer(t *testing.T) {
 				if !errors.Is(err, dtls.ErrScheme) {
 					t.Errorf("the client connected to an impostor: %v", err)
 				}
-				if got := w.next(); got != "server: fail: rtcserver: the page never came" {
+				if got := w.next(); got != "server: fail: rtcserver: the page never connected" {
 					t.Errorf("%q happened, want nothing but that nobody came to the server", got)
 				}
 				w.wantQuiet()

@@ -97,7 +97,7 @@ func TestTooNarrowPath(t *testing.T) {
 			t.Errorf("it ended after %v", took)
 		}
 		for _, why := range reasons {
-			if !strings.Contains(why, "timeout: the path takes no packets of 1031 bytes") {
+			if !strings.Contains(why, "timeout: packets of 1031 bytes do not arrive") {
 				t.Errorf("it ended with %q", why)
 			}
 		}

@@ -72,7 +72,7 @@ func TestRenewAfterTimeout(t *testing.T) {
 		for _, signaling := range []bool{false, true} {
 			g.broken.Store(!signaling)
 			g.network.SetDefault(netsim.Link{Loss: 1})
-			g.want("interrupted", "renewing, closed here: timeout: nothing was heard for too long")
+			g.want("interrupted", "renewing, closed here: timeout: nothing arrived for too long")
 			time.Sleep(time.Minute)
 			g.network.SetDefault(good)
 			g.broken.Store(false)
@@ -82,7 +82,7 @@ func TestRenewAfterTimeout(t *testing.T) {
 			t.Errorf("%d sessions are open", n)
 		}
 		s.Close(0, "")
-		g.want("closed here: normal: ")
+		g.want("closed here: normal")
 	})
 }
 
@@ -96,7 +96,7 @@ func TestRenewWhenThereIsNothingToResume(t *testing.T) {
 		for c := range g.server.Conns() {
 			c.Kick("unheard")
 		}
-		g.want("interrupted", "renewing, closed here: timeout: there is no session to resume: begin a new one")
+		g.want("interrupted", "renewing, closed here: timeout: the session is over: begin a new one")
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 		g.want("open")
 	})
@@ -134,7 +134,7 @@ func TestNoRenewal(t *testing.T) {
 			for c := range g.server.Conns() {
 				c.Kick("unheard")
 			}
-			g.want("open", "interrupted", "renewing, closed here: timeout: there is no session to resume: begin a new one")
+			g.want("open", "interrupted", "renewing, closed here: timeout: the session is over: begin a new one")
 			g.want("closed here: timeout: the secret is wrong")
 			if asked != 2 {
 				t.Errorf("a token was asked for %d times", asked)
@@ -147,7 +147,7 @@ func TestNoRenewal(t *testing.T) {
 			g.must(err)
 			g.want("open")
 			g.server.Shutdown(context.Background(), "")
-			g.want("renewing, closed by the server: shutdown: ")
+			g.want("renewing, closed by the server: shutdown")
 			time.Sleep(20 * time.Second)
 			s.Close(300, "enough")
 			g.want("closed here: code 300: enough")
@@ -172,7 +172,7 @@ func TestNoRenewal(t *testing.T) {
 			g.must(err)
 			g.want("open")
 			g.server.Shutdown(context.Background(), "")
-			g.want("renewing, closed by the server: shutdown: ")
+			g.want("renewing, closed by the server: shutdown")
 			for _, e := range g.endpoints {
 				e.Close()
 			}
@@ -188,7 +188,7 @@ func (g *game) enough(after time.Duration) (opened bool) {
 	s, err := g.connect(g.renewing())
 	g.must(err)
 	g.server.Shutdown(context.Background(), "")
-	g.want("open", "renewing, closed by the server: shutdown: ")
+	g.want("open", "renewing, closed by the server: shutdown")
 	pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
 	g.must(err)
 	next, err := godwit.Serve(pc, godwit.Config{Channels: table})

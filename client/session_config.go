@@ -102,7 +102,11 @@ func (r CloseReason) String() string {
 	if r.Remote {
 		who = "closed by the server"
 	}
-	return fmt.Sprintf("%s: %v: %s", who, r.Code, r.Text)
+	s := fmt.Sprintf("%s: %v", who, r.Code)
+	if r.Text != "" {
+		s += ": " + r.Text
+	}
+	return s
 }
 
 // A SessionError says why a session ended before it was open.

@@ -57,7 +57,7 @@ func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Ses
 
 func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
 	if sc.Rate < 0 || sc.Floor < 0 {
-		return nil, errors.New("client: SessionConfig.Rate or Floor is negative: nothing would get through")
+		return nil, errors.New("client: SessionConfig.Rate or Floor is negative: use zero for the default, or bytes per second")
 	}
 	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1)}
 	var err error

@@ -103,6 +103,9 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string {
+	if e.Text == "" {
+		return fmt.Sprintf("client: request: %v", e.Status)
+	}
 	return fmt.Sprintf("client: request: %v: %s", e.Status, e.Text)
 }
 

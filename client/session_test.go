@@ -329,7 +329,7 @@ func TestResumeTooLate(t *testing.T) {
 		g.want("open")
 		g.broken.Store(true)
 		g.network.SetDefault(netsim.Link{Loss: 1})
-		g.want("interrupted", "closed here: timeout: nothing was heard for too long")
+		g.want("interrupted", "closed here: timeout: nothing arrived for too long")
 		time.Sleep(10 * time.Second)
 		if n := g.server.Len(); n != 0 {
 			t.Errorf("%d sessions are open", n)
@@ -347,7 +347,7 @@ func TestServerForgetsTheSession(t *testing.T) {
 			g.network.SetDefault(netsim.Link{Loss: 1})
 			conn.Kick("unheard")
 		}
-		g.want("interrupted", "closed here: timeout: there is no session to resume: begin a new one")
+		g.want("interrupted", "closed here: timeout: the session is over: begin a new one")
 	})
 }
 

@@ -15,11 +15,11 @@ import (
 var dropNames = [rtcserver.DropReasons]string{
 	rtcserver.DropNotOurs:      "datagrams that are not WebRTC",
 	rtcserver.DropBadSTUN:      "malformed connectivity checks",
-	rtcserver.DropUnknownUfrag: "connectivity checks for nobody",
+	rtcserver.DropUnknownUfrag: "connectivity checks for unknown connections",
 	rtcserver.DropBadCheck:     "connectivity checks with a wrong password",
 	rtcserver.DropUnknownAddr:  "datagrams from unproved addresses",
 	rtcserver.DropFull:         "connectivity checks while the server is full",
-	rtcserver.DropInbox:        "datagrams for a shard that is behind",
+	rtcserver.DropInbox:        "datagrams for a shard whose inbox is full",
 	rtcserver.DropTaken:        "connectivity checks from an address in use",
 }
 
@@ -51,7 +51,7 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 		t.add(what, st.RTC.Refused[status])
 	}
 	t.add("handshakes that failed", st.RTC.HandshakesFailed)
-	t.add("pages that never came", st.RTC.Closed[rtcserver.NeverCame])
+	t.add("pages that never connected", st.RTC.Closed[rtcserver.NeverCame])
 	t.add("SCTP associations that failed", st.RTC.Closed[rtcserver.NoAssociation])
 	for i, n := range st.RTC.ChannelsRefused {
 		t.add(refusalNames[i], n)
@@ -68,15 +68,15 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 	t.add("unreachable", u.SendUnreachable)
 	t.add("denied by a local rule", u.SendDenied)
 	t.add("not sent for another reason", u.SendFailed)
-	t.add("messages to many: no room", st.Unsent)
-	t.add("paths that take no large packets", all.Fallbacks)
+	t.add("messages to many: not sent", st.Unsent)
+	t.add("paths on which large packets do not arrive", all.Fallbacks)
 	t.add("messages beyond Limits", all.Limited)
 	t.add("requests beyond Limits", all.Rejected)
 	for i, n := range all.Drops {
 		t.add("from clients: "+channel.DropReason(i).String(), n)
 	}
 	for _, ch := range all.Channels {
-		t.add("to clients: "+short(ch.Name)+": overtaken, late or too many", ch.Expired+ch.Overflowed+ch.Replaced)
+		t.add("to clients: "+short(ch.Name)+": replaced, late or too many", ch.Expired+ch.Overflowed+ch.Replaced)
 		t.add("to clients: "+short(ch.Name)+": queue full", ch.OverBudget)
 	}
 	return t

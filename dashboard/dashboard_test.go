@@ -355,8 +355,8 @@ func TestCauses(t *testing.T) {
 	}
 	delete(seen, "")
 	if len(seen) != rtcserver.DropReasons+int(channel.DropReasons)+7 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
-		seen["messages to many: no room"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
-		seen["to clients: move: overtaken, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
+		seen["messages to many: not sent"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
+		seen["to clients: move: replaced, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)
 	}
 	var cs godwit.ConnStats

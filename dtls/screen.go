@@ -21,7 +21,7 @@ var (
 	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits and the usual exponent")
 	// ErrScheme means that the peer signed with a scheme that we do not take, or
 	// that does not belong to its key.
-	ErrScheme = errors.New("dtls: the peer's signature scheme is none of ours or does not belong to its key")
+	ErrScheme = errors.New("dtls: the peer's signature scheme is not supported, or does not belong to its key")
 	// ErrMasterSecret means that the peer does not know the extended master secret,
 	// which binds the keys to both certificates.
 	ErrMasterSecret = errors.New("dtls: the peer does not support the extended master secret")

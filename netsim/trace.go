@@ -54,7 +54,7 @@ func (d Drop) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 func (d *Drop) UnmarshalText(b []byte) error {
 	i := slices.Index(dropNames[:], string(b))
 	if i <= 0 {
-		return fmt.Errorf("%q is no cause of a drop", b)
+		return fmt.Errorf("%q is not a cause of a drop", b)
 	}
 	*d = Drop(i)
 	return nil

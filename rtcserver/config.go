@@ -228,7 +228,7 @@ func (c *Config) setDefaults() error {
 	case c.Manual && c.Shards > 1:
 		return fmt.Errorf("rtcserver: Config.Manual needs one shard, but Config.Shards is %d", c.Shards)
 	case len(c.Public) > maxPublic:
-		return fmt.Errorf("rtcserver: Config.Public has %d addresses, but %d are the most", len(c.Public), maxPublic)
+		return fmt.Errorf("rtcserver: Config.Public has %d addresses, but may have at most %d", len(c.Public), maxPublic)
 	case c.MaxReceive < minReceive || c.MaxReceive > maxReceive:
 		return fmt.Errorf("rtcserver: Config.MaxReceive is %d, but must be %d to %d", c.MaxReceive, minReceive, maxReceive)
 	case c.MaxChannels < 1 || c.MaxChannels > maxChannels:
@@ -244,7 +244,7 @@ func (c *Config) setDefaults() error {
 		{"PendingTimeout", int64(c.PendingTimeout)}, {"HandshakeTimeout", int64(c.HandshakeTimeout)},
 	} {
 		if l.value < 0 {
-			return fmt.Errorf("rtcserver: Config.%s is negative: no page could connect", l.name)
+			return fmt.Errorf("rtcserver: Config.%s is negative: use zero for the default, or a positive value", l.name)
 		}
 	}
 	for _, a := range c.Public {
@@ -261,7 +261,7 @@ func (c *Config) setDefaults() error {
 	}
 	proxies, bad, ok := normalProxies(c.TrustedProxies)
 	if !ok {
-		return fmt.Errorf("rtcserver: Config.TrustedProxies has %v, which is no prefix of addresses", bad)
+		return fmt.Errorf("rtcserver: Config.TrustedProxies has %v, which is not a valid prefix", bad)
 	}
 	c.TrustedProxies = proxies
 	if c.Certificate == nil {

@@ -58,7 +58,7 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		{"Manual with a shard", Config{Manual: true, Shards: 1}, ""},
 		{"Manual with two", Config{Manual: true, Shards: 2}, "Config.Manual needs one shard, but Config.Shards is 2"},
 		{"8 addresses", Config{Public: public(8)}, ""},
-		{"9 addresses", Config{Public: public(9)}, "Config.Public has 9 addresses, but 8 are the most"},
+		{"9 addresses", Config{Public: public(9)}, "Config.Public has 9 addresses, but may have at most 8"},
 		{"no address", Config{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}, "Config.Public has"},
 		{"no port", Config{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}, "Config.Public has 192.0.2.1:0"},
 		{"any address", Config{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}, "Config.Public has [::]:7777"},

@@ -30,13 +30,13 @@ var (
 
 	// ErrTooLarge is returned by Send for a message of more than MaxMessage bytes. Split
 	// the message, or use package godwit, whose channels split it.
-	ErrTooLarge = fmt.Errorf("rtcserver: message is larger than one packet takes, which is %d bytes", MaxMessage)
+	ErrTooLarge = fmt.Errorf("rtcserver: the message is larger than one packet can carry: %d bytes", MaxMessage)
 
 	// ErrSilenced is returned by Send while the server must not send to the page's
 	// address: no valid check has arrived from it for Config.SilenceTimeout, or the page
 	// has moved there, the address is not proved yet, and the server has sent three times
 	// as many bytes to it as have arrived from it.
-	ErrSilenced = errors.New("rtcserver: the page has been silent for too long to be sent to")
+	ErrSilenced = errors.New("rtcserver: the page has been silent for too long, or its address is not proved: nothing may be sent to it now")
 )
 
 // A Conn is the connection of one page. Its methods may be called from any

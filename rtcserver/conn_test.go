@@ -192,7 +192,7 @@ func TestSilentPageTimesOut(t *testing.T) {
 		w.want("it is open", "open 1")
 		w.network.SetDefault(netsim.Link{Loss: 1})
 		begin := time.Now()
-		w.want("then nothing", "close 1: nothing was heard of the page")
+		w.want("then nothing", "close 1: the page was silent for too long")
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
 			t.Errorf("after %v", d)
 		}

@@ -27,7 +27,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	from, _ := hopAddr(r.RemoteAddr)
 	if !s.trusts(from) {
 		if !from.IsValid() && !s.forwarding.unnamed.Swap(true) {
-			s.config.Logger.Warn("rtcserver: a request came from no IP address, as through a Unix socket: all such count as one in MaxPerIP and MaxOffers; set Config.TrustUnixSocket if a proxy sends them",
+			s.config.Logger.Warn("rtcserver: a request has no IP address, for example because it came through a Unix socket: all such requests count as one address in MaxPerIP and MaxOffers; set Config.TrustUnixSocket if a proxy sends them",
 				"remote", brief(r.RemoteAddr))
 		}
 		return from
@@ -54,7 +54,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 			a, ok := hopAddr(hop)
 			if !ok {
 				if !s.forwarding.malformed.Swap(true) {
-					s.config.Logger.Warn("rtcserver: X-Forwarded-For has what is no address: such pages count as the proxy before it",
+					s.config.Logger.Warn("rtcserver: X-Forwarded-For has an entry that is not an address: such pages count under the address of the proxy before it",
 						"hop", brief(hop), "proxy", brief(r.RemoteAddr))
 				}
 				return from

@@ -96,8 +96,8 @@ var closeTexts = [...]string{
 	ClosedByUs:    "closed by the server",
 	ClosedByPage:  "closed by the page",
 	Shutdown:      "the server shuts down",
-	TimedOut:      "nothing was heard of the page",
-	NeverCame:     "the page never came",
+	TimedOut:      "the page was silent for too long",
+	NeverCame:     "the page never connected",
 	NoHandshake:   "the DTLS handshake failed",
 	NoAssociation: "the SCTP association failed",
 }

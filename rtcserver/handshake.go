@@ -107,7 +107,7 @@ func (s *shard) takeOutbox(now time.Time) {
 // work as DTLS client. The operator of that peer would see only a timeout.
 func (s *shard) warnOfRoles(now time.Time, c *Conn, err error) {
 	if (errors.Is(err, dtls.ErrNoAnswer) || errors.Is(err, dtls.ErrRoles)) && s.server.rolesWarning.due(now) {
-		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which the offer left the roles to us, so that we are the DTLS client",
+		s.log(slog.LevelWarn, "rtcserver: a handshake failed in which this server was the DTLS client, because the offer left the choice (a=setup:actpass)",
 			"conn", c.id, "remote", c.peer.Remote(), "err", err)
 	}
 }

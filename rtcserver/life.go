@@ -82,7 +82,7 @@ func (s *shard) stop(err error) {
 	s.mu.Lock()
 	if !s.closed && !errors.Is(err, net.ErrClosed) {
 		s.stats.stopped = true
-		s.log(slog.LevelError, "rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", "err", err)
+		s.log(slog.LevelError, "rtcserver: reading failed: the shard has stopped and the server refuses every offer; close the server and listen again", "err", err)
 	}
 	s.end("the socket is closed")
 	for more := true; more; more = len(s.touched) > 0 {

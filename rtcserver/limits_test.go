@@ -111,7 +111,7 @@ func TestPendingAnswersExpire(t *testing.T) {
 		}
 		begin := time.Now()
 		for range 3 {
-			if got := next(w.events); !strings.HasSuffix(got, "the page never came") {
+			if got := next(w.events); !strings.HasSuffix(got, "the page never connected") {
 				t.Errorf("%q happened", got)
 			}
 		}

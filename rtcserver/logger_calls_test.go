@@ -31,7 +31,7 @@ func TestALoggerThatClosesTheServer(t *testing.T) {
 	for name, test := range map[string]struct {
 		at    string
 		fails bool
-	}{"when a page comes": {at: "rtcserver: open"}, "when the socket fails": {"rtcserver: reading failed; the shard stops and no offer is answered any more: close the server and listen again", true}} {
+	}{"when a page comes": {at: "rtcserver: open"}, "when the socket fails": {"rtcserver: reading failed: the shard has stopped and the server refuses every offer; close the server and listen again", true}} {
 		t.Run(name, func(t *testing.T) {
 			c := &closer{Handler: slog.DiscardHandler, at: test.at, server: &server, got: make(chan error, 1)}
 			inWorld(t, Config{Manual: test.fails, Logger: slog.New(c)}, func(w *world) {

@@ -163,7 +163,7 @@ func TestOffersThatEndBadlyLeaveNothing(t *testing.T) {
 		text   string
 	}{
 		"the engine refuses":        {func(*Conn) error { return errors.New("no") }, offer, 403, "no"},
-		"withdrawn meanwhile":       {func(c *Conn) error { s.Withdraw(c, ""); return nil }, offer, 409, "took the place"},
+		"withdrawn meanwhile":       {func(c *Conn) error { s.Withdraw(c, ""); return nil }, offer, 409, "has replaced this one"},
 		"a hash that is none of us": {nil, offeredFingerprint.ReplaceAllString(offer, "a=fingerprint:sha-1 AA"), 400, "fingerprint"},
 	} {
 		end = c.end

@@ -64,11 +64,11 @@ func normalOrigins(list []string) ([]string, error) {
 		o, ok := parseOrigin(plain)
 		switch {
 		case strings.Contains(plain, "*"):
-			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but * stands only alone, for any origin, or for all names below one: https://*.game.example", s)
+			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but * is allowed only alone, for every origin, or for all names below one: https://*.game.example", s)
 		case !ok:
 			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but an origin is like https://game.example or https://game.example:8443, without a path, and in punycode (xn--) beyond ASCII", s)
 		case wild && hosts.Fixed(o.name) && o.name != "localhost":
-			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but there are no names below an address", s)
+			return nil, fmt.Errorf("rtcserver: Config.Origins has %q, but an IP address has no names below it", s)
 		}
 		if wild {
 			o.name = "*." + o.name

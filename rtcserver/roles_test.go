@@ -62,7 +62,7 @@ func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
 		w.offer("").check(attackerAddr, "")
 		w.want("nobody answers", "fail 1: the DTLS handshake failed")
 		w.server.Shutdown(context.Background())
-		if n := len(j.with("WARN", "left the roles to us")); n != 1 || j.locked > 0 {
+		if n := len(j.with("WARN", "offer left the choice")); n != 1 || j.locked > 0 {
 			t.Errorf("%d warnings; the lock was held at %d lines", n, j.locked)
 		}
 	})

@@ -204,7 +204,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 	c.peer = peer.New(now, config)
 	due, ok := s.registry.add(c, now)
 	if !ok {
-		return nil, refuse(http.StatusConflict, "superseded", "a later request of this client took the place of this one")
+		return nil, refuse(http.StatusConflict, "superseded", "a later request of this client has replaced this one")
 	}
 	entered = true
 	if !s.expireBy(due) {

@@ -100,7 +100,7 @@ func (l *link) sendRaw(frames []byte) uint64 {
 }
 
 // transmit sends a packet as it is.
-func (l *link) transmit(b []byte) { l.conn.Send(0, rtcserver.Binary, b) } // next finds out if the link is gone
+func (l *link) transmit(b []byte) { l.conn.Send(0, rtcserver.Binary, b) } // next finds out if the link is closed
 
 // header returns the beginning of packet n: flags, number and, if asked for, an ack
 // block of what came.

@@ -62,7 +62,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	return events
 }
 
-var errForged = errors.New("dtls: too many forged records: the keys are worn out")
+var errForged = errors.New("dtls: too many forged records: the keys must not be used any more")
 
 // open decrypts one record and processes its content.
 // https://www.rfc-editor.org/rfc/rfc8261.html#section-3

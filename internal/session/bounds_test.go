@@ -169,7 +169,7 @@ func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 		}
 	}
 	w.run(time.Millisecond)
-	for s, want := range map[*side]string{w.client: "no WELCOME came in time", w.server: "no HELLO came in time"} {
+	for s, want := range map[*side]string{w.client: "no WELCOME arrived in time", w.server: "no HELLO arrived in time"} {
 		if s.State() != Closed || s.Reason().Code != ProtocolError || s.Reason().Text != want {
 			t.Errorf("%s: state %v, %+v; want %q", s.name, s.State(), s.Reason(), want)
 		}
@@ -206,8 +206,8 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 	}{
 		{"HERE from a server", "\x07\x00\x00\x00\x01", false, "HERE from a server"},
 		{"WELCOME from a client", string(appendWelcome(nil, 1, Token{}, 1, 1)), true, "WELCOME from a client"},
-		{"OPENED from a server", "\x09\x01", false, "an OPENED for nothing"},
-		{"OPENED of nothing from a client", "\x09\x04", true, "an OPENED for nothing"},
+		{"OPENED from a server", "\x09\x01", false, "an OPENED that answers no OPEN"},
+		{"OPENED of nothing from a client", "\x09\x04", true, "an OPENED that answers no OPEN"},
 		{"HELLO from a server", "\x01\x00\x00", false, "HELLO in an open session"},
 	} {
 		w := open(t)
@@ -222,7 +222,7 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 	w := open(t)
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
-	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "a request has the id of another that is unanswered" {
+	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "a request has the id of another request without an answer" {
 		t.Errorf("two requests with one id: %+v", r)
 	}
 }
@@ -507,14 +507,14 @@ func TestAnswersToOpenAreInOrder(t *testing.T) {
 	other.Name = "other"
 	w.open(other)
 	w.server.control(w.now, []byte("\x09\x05"))
-	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "an OPENED for nothing" {
+	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("the second answer first: %+v", r)
 	}
 	w = open(t)
 	w.open(effects)
 	w.run(time.Second)
 	w.client.control(w.now, []byte("\x09\x04"))
-	if r := w.client.Reason(); r.Code != ProtocolError || r.Text != "an OPENED for nothing" {
+	if r := w.client.Reason(); r.Code != ProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("an answer from the server: %+v", r)
 	}
 }

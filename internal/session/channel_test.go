@@ -138,20 +138,20 @@ func TestClientWithAFixedTable(t *testing.T) {
 func TestHostileOpen(t *testing.T) {
 	line := func(c channel.Channel, id channel.ID) string { return "\x08" + string(c.AppendLine(nil, id)) }
 	for _, c := range []struct{ name, bytes, text string }{
-		{"the wrong number", line(effects, 5), "an OPEN that is none"},
-		{"number 0", line(effects, 0), "an OPEN that is none"},
+		{"the wrong number", line(effects, 5), "a malformed OPEN"},
+		{"number 0", line(effects, 0), "a malformed OPEN"},
 		{"a name that is taken", line(table[0], 4), "OPEN: "},
-		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1<<31 - 1}, 4), "an OPEN that is none"},
-		{"an unknown mode", "\x084 x quick both 1000 2000", "an OPEN that is none"},
-		{"a newline", line(effects, 4) + "\n", "an OPEN that is none"},
-		{"one field more", line(effects, 4) + " 7", "an OPEN that is none"},
-		{"a field too many", line(effects, 4) + " 7 0 1 0", "an OPEN that is none"},
-		{"a priority of 8", line(effects, 4) + " 8 0 1", "an OPEN that is none"},
-		{"a weight of 0", line(effects, 4) + " 7 0 0", "an OPEN that is none"},
-		{"a negative guarantee", line(effects, 4) + " 7 -1 1", "an OPEN that is none"},
-		{"a number with a sign", line(effects, 4) + " +7 0 1", "an OPEN that is none"},
-		{"a guarantee beyond 32 bits", line(effects, 4) + " 7 2147483648 1", "an OPEN that is none"},
-		{"an OPENED", "\x09\x04", "an OPENED for nothing"},
+		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1<<31 - 1}, 4), "a malformed OPEN"},
+		{"an unknown mode", "\x084 x quick both 1000 2000", "a malformed OPEN"},
+		{"a newline", line(effects, 4) + "\n", "a malformed OPEN"},
+		{"one field more", line(effects, 4) + " 7", "a malformed OPEN"},
+		{"a field too many", line(effects, 4) + " 7 0 1 0", "a malformed OPEN"},
+		{"a priority of 8", line(effects, 4) + " 8 0 1", "a malformed OPEN"},
+		{"a weight of 0", line(effects, 4) + " 7 0 0", "a malformed OPEN"},
+		{"a negative guarantee", line(effects, 4) + " 7 -1 1", "a malformed OPEN"},
+		{"a number with a sign", line(effects, 4) + " +7 0 1", "a malformed OPEN"},
+		{"a guarantee beyond 32 bits", line(effects, 4) + " 7 2147483648 1", "a malformed OPEN"},
+		{"an OPENED", "\x09\x04", "an OPENED that answers no OPEN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t)
@@ -166,10 +166,10 @@ func TestHostileOpen(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ name, bytes, text string }{
-		{"an OPEN", line(effects, 5), "an OPEN that is none"},
-		{"an OPENED too early", "\x09\x05", "an OPENED for nothing"},
-		{"an OPENED of the first table", "\x09\x03", "an OPENED for nothing"},
-		{"a second OPENED", "\x09\x04", "an OPENED for nothing"},
+		{"an OPEN", line(effects, 5), "a malformed OPEN"},
+		{"an OPENED too early", "\x09\x05", "an OPENED that answers no OPEN"},
+		{"an OPENED of the first table", "\x09\x03", "an OPENED that answers no OPEN"},
+		{"a second OPENED", "\x09\x04", "an OPENED that answers no OPEN"},
 	} {
 		t.Run("from a client, "+c.name, func(t *testing.T) {
 			w := open(t)

@@ -128,7 +128,7 @@ func (s *Session) Unlink(now time.Time) {
 	case Open:
 		s.interrupt(now)
 		if s.config.Grace < 0 {
-			s.fail(now, Timeout, "the link is gone")
+			s.fail(now, Timeout, "the link is closed")
 		}
 	case Closing:
 		s.finish(now, s.closing.reason)
@@ -174,7 +174,7 @@ func (s *Session) listen(now time.Time) {
 			return
 		}
 	}
-	s.fail(now, Timeout, "nothing was heard for too long")
+	s.fail(now, Timeout, "nothing arrived for too long")
 }
 
 // silenceDeadline returns when the session is interrupted, or ends if it is interrupted

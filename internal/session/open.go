@@ -27,7 +27,7 @@ func (s *Session) take(now time.Time) {
 		case channel.EventNarrow:
 			s.emit(Event{Type: EventNarrow})
 		case channel.EventStuck:
-			s.fail(now, Timeout, fmt.Sprintf("the path takes no packets of %d bytes", ev.Code))
+			s.fail(now, Timeout, fmt.Sprintf("packets of %d bytes do not arrive", ev.Code))
 		case channel.EventClosed:
 			s.end(now, Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
 		}
@@ -198,7 +198,7 @@ func (s *Session) police(now time.Time) {
 			s.fail(now, LimitSize, "a message is larger than its channel allows")
 			return
 		}
-		s.fail(now, ProtocolError, "a frame does not go with the table: "+d.String())
+		s.fail(now, ProtocolError, "a frame does not fit the table: "+d.String())
 		return
 	}
 }

@@ -43,7 +43,7 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	w = open(t)
 	w.fill(w.client)
 	w.client.control(w.now, effects.AppendLine([]byte{typeOpen}, 4))
-	if r := w.client.Reason(); r.Code != LimitRequests || r.Text != "too much to answer, and the answers are not taken" {
+	if r := w.client.Reason(); r.Code != LimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
 		t.Errorf("a client that cannot answer OPEN ends with %+v", r)
 	}
 }
@@ -117,9 +117,9 @@ func TestFramesThatDoNotGoWithTheTable(t *testing.T) {
 	for _, c := range []struct {
 		name, frame, text string
 	}{
-		{"a channel that is none", string([]byte{message | 5, 0, 1, 'x'}), "a frame does not go with the table: " + channel.DropUnknown.String()},
-		{"the wrong way", string([]byte{message | 4, 0, 1, 'x'}), "a frame does not go with the table: " + channel.DropDirection.String()},
-		{"the wrong kind", string([]byte{bare | 2, 1, 'x'}), "a frame does not go with the table: " + channel.DropKind.String()},
+		{"a channel that is none", string([]byte{message | 5, 0, 1, 'x'}), "a frame does not fit the table: " + channel.DropUnknown.String()},
+		{"the wrong way", string([]byte{message | 4, 0, 1, 'x'}), "a frame does not fit the table: " + channel.DropDirection.String()},
+		{"the wrong kind", string([]byte{bare | 2, 1, 'x'}), "a frame does not fit the table: " + channel.DropKind.String()},
 	} {
 		w := open(t, func(client, server *Config) {
 			four := append(table[:3:3], channel.Channel{Name: "down", Direction: channel.ToClient})

@@ -144,7 +144,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 		return
 	}
 	if s.serves(f.id) {
-		s.fail(now, ProtocolError, "a request has the id of another that is unanswered")
+		s.fail(now, ProtocolError, "a request has the id of another request without an answer")
 		return
 	}
 	if n := s.config.Limits.Requests; n >= 0 && len(s.serving) >= n {
@@ -163,7 +163,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 func (s *Session) reject(now time.Time, id uint32, text string) {
 	b := append(appendNumbered(s.scratch[:0], typeReject, id), cut(text)...)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
-		s.fail(now, LimitRequests, "too many requests, and their answers are not taken")
+		s.fail(now, LimitRequests, "too many requests: there is no room to queue their rejections")
 	}
 }
 

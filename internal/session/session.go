@@ -13,7 +13,7 @@ import (
 var (
 	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
 	// sequenced.
-	ErrInterrupted = errors.New("session: interrupted: only reliable messages are queued now; go on when it is resumed")
+	ErrInterrupted = errors.New("session: interrupted: only reliable messages are queued now; send again when the session is resumed")
 	// ErrTooMany: too many requests wait for an answer.
 	ErrTooMany = errors.New("session: too many requests wait for an answer; ask again when some are answered")
 	// ErrName: a request's name is empty, too long or not UTF-8.
@@ -23,7 +23,7 @@ var (
 	// ErrAnswered: the request already has an answer, or the session is closed.
 	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
 	// ErrFixed: this end cannot open channels, or the peer does not support it.
-	ErrFixed = errors.New("session: only a server opens channels, and only at a client that takes them")
+	ErrFixed = errors.New("session: only a server can open channels, and only if the client supports it")
 	// ErrHello: the connect message is too long.
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
 )
@@ -295,7 +295,7 @@ func (s *Session) Advance(now time.Time) {
 	}
 	switch {
 	case s.state == Opened && !now.Before(s.openBy):
-		s.fail(now, ProtocolError, "no "+s.awaited()+" came in time")
+		s.fail(now, ProtocolError, "no "+s.awaited()+" arrived in time")
 	case s.state == Open:
 		s.listen(now)
 	case s.state == Closing:

@@ -233,7 +233,7 @@ func TestPeerThatTakesNoRejections(t *testing.T) {
 		w.turn(w.server)
 	}
 	w.collect(w.server)
-	if last := w.server.events[len(w.server.events)-1]; last != `closed 20 "too many requests, and their answers are not taken" remote=false` {
+	if last := w.server.events[len(w.server.events)-1]; last != `closed 20 "too many requests: there is no room to queue their rejections" remote=false` {
 		t.Errorf("the last event is %s", last)
 	}
 }
@@ -385,8 +385,8 @@ func TestGraceEnds(t *testing.T) {
 	w.run(19 * time.Second)
 	w.want(w.server)
 	w.run(2 * time.Second)
-	w.want(w.client, `closed 6 "nothing was heard for too long" remote=false`)
-	w.want(w.server, `closed 6 "nothing was heard for too long" remote=false`)
+	w.want(w.client, `closed 6 "nothing arrived for too long" remote=false`)
+	w.want(w.server, `closed 6 "nothing arrived for too long" remote=false`)
 	if !w.server.Over() {
 		t.Error("the server's end is not over")
 	}
@@ -395,8 +395,8 @@ func TestGraceEnds(t *testing.T) {
 func TestNoGrace(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Grace = -1 })
 	w.cut()
-	w.want(w.server, "interrupted", `closed 6 "the link is gone" remote=false`)
-	w.want(w.client, "interrupted", `closed 6 "the link is gone" remote=false`)
+	w.want(w.server, "interrupted", `closed 6 "the link is closed" remote=false`)
+	w.want(w.client, "interrupted", `closed 6 "the link is closed" remote=false`)
 }
 
 func TestTokensRotate(t *testing.T) {
