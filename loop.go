@@ -167,7 +167,6 @@ func (l *loop) afterPanic() {
 	l.mu.Lock()
 	for _, e := range l.turned {
 		e.taken = nil // the bytes of events that are not delivered yet lie in these buffers
-		l.touch(e)
 	}
 	l.poke()
 	l.mu.Unlock()
@@ -176,7 +175,7 @@ func (l *loop) afterPanic() {
 
 // finish sends the pending datagrams of all ends that the turn looked at, and sets their
 // timers. last says that the loop was stopped before the turn; then finish returns
-// ErrClosed if no handler has run in this turn.
+// ErrClosed.
 func (l *loop) finish(last bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,10 +193,9 @@ func (l *loop) finish(last bool) error {
 	for _, e := range l.ready {
 		l.touch(e) // the next turn gives back the memory of the events that handlers got
 	}
-	told := len(l.ready) > 0
 	clear(l.ready) // or the slice would keep sessions that are over
 	clear(l.turned)
-	if last && !told { // a turn with news is followed by another: the news may end sessions
+	if last { // stop has ended all sessions, and this turn has delivered that
 		return ErrClosed
 	}
 	return nil

@@ -190,6 +190,54 @@ func TestRecoveredPanicDoesNotHideTheEnd(t *testing.T) {
 	}
 }
 
+// The end of a session whose link is gone is told although a handler has panicked before:
+// one of another session, or its own.
+func TestRecoveredPanicDoesNotHideTheEndWithoutALink(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		var told []string
+		srv, _ := newTestServer(t, manual, func(c *Config) {
+			c.Handler.Message = func(*Conn, ChannelID, []byte) { panic("a message") }
+			c.Handler.Interrupted = func(*Conn) {
+				if own {
+					panic("an interruption")
+				}
+			}
+			c.Handler.Close = func(c *Conn, why CloseReason) { told = append(told, c.Identity().Name+" "+why.Text) }
+		})
+		for _, name := range []string{"ada", "bob"} {
+			_, err := srv.Local(LocalConfig{Identity: Identity{Name: name}})
+			must(t, err)
+		}
+		events(srv, nil)
+		conns := slices.Collect(srv.Conns())
+		ada, bob := conns[0], conns[1]
+		if ada.Identity().Name != "ada" {
+			ada, bob = bob, ada
+		}
+		if !own {
+			cut(bob)
+			events(srv, nil)
+			ours := ada.home.Load().link.(*localEnd)
+			theirs := ours.peer.anchor.conn
+			must(t, theirs.Send(chat, []byte("x")))
+			srv.Flush() // to ada's end, which comes first then
+		} else {
+			cut(bob)
+		}
+		bob.Kick("bye")
+		if !survive(func() {
+			for range srv.Poll(0) {
+			}
+		}) || len(told) != 0 {
+			t.Errorf("own %v: no handler has panicked before %q", own, told)
+		}
+		events(srv, nil)
+		if len(told) != 1 || told[0] != "bob bye" {
+			t.Errorf("own %v: told %q", own, told)
+		}
+	}
+}
+
 // A program's func that panics during an offer takes no place with it: net/http
 // recovers, and the server lives on.
 func TestPanicsDuringOffersTakeNoPlaces(t *testing.T) {

@@ -73,6 +73,48 @@ func TestHandlersSendTogether(t *testing.T) {
 	}
 }
 
+// Without Manual, too, what a handler sends leaves when the batch is over.
+func TestHandlersSendTogetherWithoutManual(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t)
+		client, server, _ := join(t, srv, "ada")
+		time.Sleep(time.Second)
+		before := server.Stats().PacketsOut
+		d.on.Message = func(c *Conn, _ ChannelID, _ []byte) {
+			for range 3 {
+				must(t, c.Send(chat, []byte("x")))
+			}
+			if n := c.Stats().PacketsOut - before; n != 0 {
+				t.Errorf("%d packets leave from within a handler", n)
+			}
+		}
+		must(t, client.Send(chat, []byte("go")))
+		settle()
+		if n := server.Stats().PacketsOut - before; n != 1 {
+			t.Errorf("%d packets leave with three messages", n)
+		}
+	})
+}
+
+// A link that its session has left is forgotten.
+func TestLinksThatSessionsHaveLeftAreForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		client, server, _ := join(t, srv, "ada")
+		for range 3 {
+			time.Sleep(time.Second)
+			cut(client)
+			resume(client, server)
+		}
+		time.Sleep(time.Second)
+		srv.local.mu.Lock()
+		defer srv.local.mu.Unlock()
+		if n := len(srv.local.ends); n != 2 {
+			t.Errorf("%d ends of links for a session", n)
+		}
+	})
+}
+
 // After a panic that the program recovers from, the next Poll tells the rest at once, and
 // as it came, though more has come since.
 func TestPollAfterAPanic(t *testing.T) {
@@ -113,6 +155,40 @@ func TestPollAfterAPanic(t *testing.T) {
 		events(srv, nil)
 		if len(got) != 2 || got[1] != strings.Repeat("new", 100) {
 			t.Errorf("%.20q", got)
+		}
+	})
+}
+
+// After a panic at the last event of a session, too, the next Poll tells at once what is new
+// of others.
+func TestPollAfterAPanicAtTheLastEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		told := 0
+		srv, _ := newTestServer(t, manual, func(c *Config) {
+			c.Handler.Message = func(*Conn, ChannelID, []byte) { told++; panic("always") }
+		})
+		var clients []*Conn
+		for range 3 {
+			c, err := srv.Local(LocalConfig{})
+			must(t, err)
+			clients = append(clients, c)
+		}
+		for range 3 {
+			events(srv, nil)
+			time.Sleep(300 * ms)
+		}
+		for _, c := range clients {
+			must(t, c.Send(chat, []byte("x")))
+		}
+		srv.Flush()
+		start := time.Now()
+		for n := 1; n <= 3; n++ {
+			if !survive(func() {
+				for range srv.Poll(time.Hour) {
+				}
+			}) || told != n || time.Since(start) != 0 {
+				t.Errorf("turn %d: after %v %d messages are told", n, time.Since(start), told)
+			}
 		}
 	})
 }
