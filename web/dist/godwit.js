@@ -2971,7 +2971,7 @@ function save({ session, unheard, table, channels }) {
     const acked = m.pieces.map((q) => q.state === pieceAcked);
     return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.b.subarray(m.start, m.start + m.size))];
   };
-  if (session.state !== open) return "";
+  if (session.state !== open || session.closing) return "";
   const saved = [
     version3,
     now2,

@@ -152,7 +152,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
     const acked = m.pieces.map((q) => q.state === pieceAcked);
     return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now, text(m.b.subarray(m.start, m.start + m.size))];
   };
-  if (session.state !== open) return "";
+  if (session.state !== open || session.closing) return "";
   const saved: Saved = [
     version,
     now,

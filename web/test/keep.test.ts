@@ -373,6 +373,23 @@ describe.each([
     expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
   });
 
+  test("a session that its program has closed does not go on, though the page goes before it has ended", async () => {
+    const conn = await within(500, keep(url, options));
+    conn.send("chat", utf8("x"));
+    void conn.close(300, "bye");
+    expect([conn.state, suspend(conn)]).toEqual(["closed", ""]);
+    reload();
+    await pass(100);
+    expect([server.sessions[0]!.closed, await conn.closed]).toMatchObject([[300, "bye"], { code: 300, reason: "bye" }]);
+    const next = await within(500, keep(url, options));
+    expect([next.continued, next.id]).toEqual([false, number(2)]);
+    next.send("chat", utf8("x"));
+    void next.close(300, "bye");
+    turn("pagehide"); // for a while, as it may seem
+    await pass(100);
+    expect((await within(500, keep(url, options))).continued).toBe(false);
+  });
+
   test.each([true, false])("keep goes on over reloads, without another token; locks %s", async (locks) => {
     if (!locks) vi.stubGlobal("navigator", {}); // as on pages without TLS
     let conn = await within(500, keep(url, options));
