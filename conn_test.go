@@ -301,7 +301,7 @@ func TestDuplicates(t *testing.T) {
 		second.want(t, "open ", "closed by the other end: duplicate: ada is connected already")
 		cut(client)
 		_, _, third := join(t, srv, "ada")
-		third.want(t, "open ") // the first is not heard of
+		third.want(t, "open ") // the first has no event
 	})
 }
 

@@ -63,7 +63,7 @@ func sum(s *Server, conns ...*Conn) Totals {
 }
 
 // TestTotals: the totals are the sums of what the sessions count, and those of
-// sessions that are over stay, also of what they did while they said goodbye, and
+// sessions that are over stay, also of what they did while they closed, and
 // whether anybody asked for totals in their lifetime or not.
 func TestTotals(t *testing.T) {
 	for _, asked := range []bool{true, false} {

@@ -105,7 +105,7 @@ func foreigners(t testing.TB) map[Algorithm]foreignKey {
 	return all
 }
 
-// Tokens that another program signs, which names its key as it likes.
+// Tokens that another program signs, which may give its key any name.
 func TestForeignKeys(t *testing.T) {
 	for a, f := range foreigners(t) {
 		tok := jwt.NewWithClaims(f.method, jwt.MapClaims{"sub": "ada", "aud": []string{"eu-1", "us-1"}, "exp": now.Unix() + 60, "jti": "n1", "iss": "https://login.example"})

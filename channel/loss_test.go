@@ -188,7 +188,7 @@ func TestPacketsOfATimeout(t *testing.T) {
 }
 
 // A timeout's packets pass a window that is full, one for each probe; a second timeout
-// on end has a ping besides, because the packets before it were not small. A probe that has
+// in a row has a ping, too, because the packets before it were not small. A probe that has
 // nothing to carry is not saved up.
 func TestTimeoutPassesTheWindow(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 40 * ms, Rate: 1 << 20, Ceiling: -1})

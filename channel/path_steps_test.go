@@ -67,7 +67,7 @@ func TestLengthOfARun(t *testing.T) {
 	}
 }
 
-// pathSteps tells the path of a Mux what becomes of packets.
+// pathSteps tells the path of a Mux which packets arrive and which are lost.
 type pathSteps struct {
 	*testing.T
 	m *Mux

@@ -34,7 +34,7 @@ const (
 	trialWait = 2 * time.Minute
 )
 
-// A trial is what became of the messages of one run.
+// A trial has the fates of the messages of one run.
 type trial struct {
 	sent  int
 	took  []time.Duration // of those that came within trialWait of the end

@@ -237,7 +237,7 @@ func TestHeldForItsTurnIsWithinQueueLimit(t *testing.T) {
 	x.receive(whole(1, 4, ""))
 	x.wantDrops("no more", map[DropReason]uint64{DropBudget: 1, DropRefused: 1})
 	x.receive(whole(1, 0, strings.Repeat("x", 1000)))
-	x.wantEvents("the one whose turn it is needs no room", "1 1000 bytes")
+	x.wantEvents("the next one in order needs no room", "1 1000 bytes")
 }
 
 // Events are handed over once, and their memory is not kept for long after a burst.

@@ -100,7 +100,7 @@ func TestSmallPieceFillsWhatALargeOneLeaves(t *testing.T) {
 	x.send(positions, strings.Repeat("p", 200), Options{})
 	x.send(loot, strings.Repeat("l", 1000), Options{})
 	x.send(chat, "c", Options{})
-	x.wantPacket("a piece that does not fit waits, one that does rides along", "message 2/0 200 bytes", "message 4/0 c")
+	x.wantPacket("a piece that does not fit waits, one that fits is sent", "message 2/0 200 bytes", "message 4/0 c")
 	x.wantPacket("then its turn comes", "message 3/0 1000 bytes")
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Whatever becomes of a message, its shared payload is given back once: delivered,
-// lost, replaced, expired, dropped for want of room, refused, abandoned.
+// Whatever the fate of a message is, its shared payload is given back once: delivered,
+// lost, replaced, expired, dropped because there is no room, refused, abandoned.
 func TestSharedIsDoneOnce(t *testing.T) {
 	table := Channels{
 		{Name: "unreliable", QueueLimit: 40 << 10}, {Name: "sequenced", Mode: Sequenced, QueueLimit: 40 << 10},
@@ -82,7 +82,7 @@ func TestSharedIsDoneOnce(t *testing.T) {
 	}
 }
 
-// A Shared without Done is given back to nobody, whatever becomes of its message.
+// A Shared without Done is given back to nobody, whatever the fate of its message is.
 func TestSharedWithoutDone(t *testing.T) {
 	table := Channels{{Name: "unreliable"}, {Name: "sequenced", Mode: Sequenced}, {Name: "unordered", Mode: ReliableUnordered}, {Name: "ordered", Mode: ReliableOrdered}}
 	now := time.Unix(1000, 0)

@@ -200,7 +200,7 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 }
 
 // The server hears of a Close also if the next connection takes the address before the
-// loop has said goodbye.
+// loop has sent the last datagrams.
 func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pc, err := w.network.Listen(netip.MustParseAddrPort("198.51.100.7:0"))

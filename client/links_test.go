@@ -164,7 +164,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A refusal that comes when the session is heard again, over the link that it has, is no
-// matter any more. The server has made another link for the request, or has not heard of it:
+// matter any more. The server has made another link for the request, or does not know of it:
 // the link that the session is on stays.
 func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
 	for _, heard := range []bool{false, true} {

@@ -42,7 +42,7 @@ type game struct {
 	events  chan string
 	broken  atomic.Bool                   // signaling does not get through
 	foreign atomic.Int32                  // status of what answers in the server's place
-	unknown atomic.Int32                  // so many answers are of a server that has not heard of the session
+	unknown atomic.Int32                  // so many answers are of a server that does not know the session
 	next    atomic.Pointer[godwit.Server] // in server's place
 
 	endpoints []*client.Endpoint // of clients

@@ -214,7 +214,7 @@ func TestForeignSuiteIsRefused(t *testing.T) {
 				defer p.close()
 				defer s.close()
 				if err := <-s.finished; err == nil {
-					t.Error("handshake succeeded with a suite that is none of ours")
+					t.Error("handshake succeeded with a suite that is not offered")
 				}
 			})
 		})

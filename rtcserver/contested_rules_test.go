@@ -263,7 +263,7 @@ func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
 	}
 }
 
-// The engine is told of the end in the turn in which the page says goodbye.
+// The engine is told of the end in the turn in which the page closes.
 func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 	x := newScene(t, 1)
 	a := x.actor(0)

@@ -382,8 +382,8 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 // connection that had it has moved away, or its NAT binding was given to c; but
 // the source of a check can be forged, so one that uses it keeps it until c has
 // shaken hands from there, and one that has sent a record in the last two seconds
-// keeps it whatever c has done. The other one is its rival, whose records find it all
-// the same. While both live, a third gets nothing: else one who has many connections
+// keeps it whatever c has done. The other one is its rival, whose records find it
+// nevertheless. While both live, a third gets nothing: else one who has many connections
 // would put out whoever is silent for a while.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	if len(s.server.shards) > 1 {

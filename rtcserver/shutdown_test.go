@@ -202,7 +202,7 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 	}
 }
 
-// While the server says goodbye, it answers no more offers, though pages may still talk
+// While the server tells pages of the end, it answers no more offers, though pages may still talk
 // to it; and it says it first, not last.
 func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
@@ -214,7 +214,7 @@ func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 			t.Errorf("the page hears of it after %v", d)
 		}
 		time.Sleep(goodbye / 2)
-		w.wantRefused("it says goodbye")
+		w.wantRefused("it shuts down")
 		<-done
 		if d := time.Since(begin); d != goodbye {
 			t.Errorf("Shutdown took %v, want %v", d, goodbye)
@@ -222,7 +222,7 @@ func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 	})
 }
 
-// A polled server says goodbye for as long, and Close runs what handlers there are.
+// A polled server waits as long, and Close runs what handlers there are.
 func TestShutdownOfAPolledServer(t *testing.T) {
 	for name, c := range map[string]struct {
 		end   func(*Server, func())

@@ -53,8 +53,8 @@ func captures(t testing.TB) map[string]capture {
 	return all
 }
 
-// again returns an association that says what it said in the capture, but for
-// the cookie: it knows only its own key.
+// again returns an association that says what it said in the capture, except
+// for the cookie: it knows only its own key.
 func (c *capture) again(t *testing.T) *testAssoc {
 	a := newIdleAssoc(t, honest, func(config *Config) {
 		for first := range chunks(c.godwit[0]) {

@@ -244,7 +244,7 @@ func TestAbortOfThePeer(t *testing.T) {
 	for _, v := range [][]byte{
 		nil,
 		{1, 2, 3},
-		rawParam(0xbeef, []byte("never heard of")),
+		rawParam(0xbeef, []byte("not known")),
 		{0, 12, 0, 2},
 		{0, 12, 0xff, 0xff},
 	} {

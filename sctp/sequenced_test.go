@@ -90,7 +90,7 @@ func TestOrderedWithoutRetransmissionBeforeItsOpening(t *testing.T) {
 		t.Errorf("%q came", got)
 	}
 
-	a = newTestAssoc(t, allowReliable) // where what comes first waits, lest it be reliable
+	a = newTestAssoc(t, allowReliable) // where what comes first waits, because it may be reliable
 	a.write(ordered(4, 3, "3"), ordered(3, 2, "2"))
 	a.write(orderedOpen(1, 1))
 	a.write(ordered(2, 1, "1"))

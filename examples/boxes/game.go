@@ -64,7 +64,7 @@ type player struct {
 	x, y   int    // a corner of the box
 	dx, dy int    // units a tick
 	heard  uint32 // tick of the last input
-	away   byte   // 1 while nothing is heard of the player
+	away   byte   // 1 while the player is interrupted
 }
 
 // A game is the world. All of it belongs to the goroutine of run.
@@ -80,7 +80,7 @@ func newGame(s *godwit.Server) *game {
 	return &game{server: s, all: s.NewGroup(), players: make(map[uint16]*player)}
 }
 
-// run plays until ctx ends, and says goodbye to whom it can.
+// run plays until ctx ends. Then it closes the sessions, for at most 3 s.
 func (g *game) run(ctx context.Context) error {
 	for next := time.Now(); ctx.Err() == nil; {
 		for ev := range g.server.Poll(time.Until(next)) {

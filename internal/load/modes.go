@@ -112,7 +112,7 @@ func (r *run) flood(ctx context.Context) {
 	r.drain(ctx)
 }
 
-// refill sends a window of messages for a client that has not heard of any for long.
+// refill sends a window of messages for a client that has received none for long.
 func (r *run) refill(c *Client, buf []byte) {
 	now := r.now()
 	if now-c.heard.Load() < int64(stall) {

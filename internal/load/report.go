@@ -185,7 +185,7 @@ func (p *Report) Print(w io.Writer) {
 	}
 }
 
-// printMessages writes what became of the messages.
+// printMessages writes how many messages arrived.
 func (p *Report) printMessages(w io.Writer) {
 	switch {
 	case p.Sent == 0:

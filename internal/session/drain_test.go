@@ -135,8 +135,8 @@ func TestLinkThatGoesWhileASessionDrains(t *testing.T) {
 	}
 }
 
-// Who closes first says why, to its own program; what the other gave up is told all the
-// same.
+// The reason of the end that closes first counts at this end; it also gets the number of
+// bytes that the other end gave up.
 func TestBothEndsClose(t *testing.T) {
 	w := open(t)
 	w.send(w.client, chat, "from the client")
@@ -223,7 +223,7 @@ func TestNothingFollowsTheEnd(t *testing.T) {
 	w.want(w.client, "chat abandoned", `closed 3 "HELLO in an open session" remote=false lost 8 and 0`)
 }
 
-// What became of messages that were sent before the opening is told even if that never
+// The fate of messages that were sent before the opening is told even if that never
 // comes; what came of the peer is not.
 func TestFatesOfASessionThatNeverOpens(t *testing.T) {
 	w := newWorld(t)

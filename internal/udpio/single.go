@@ -52,8 +52,7 @@ func Take(pc PacketConn, c Config) (*Conn, error) {
 
 // oneByOne is New with the buffers of c.
 func oneByOne(u *net.UDPConn, c Config) *Conn {
-	// A system may refuse a large buffer outright. The socket works all the
-	// same, with the default.
+	// A system may refuse a large buffer. Then the socket works with the default.
 	if n, ok := bufferSize(c.ReadBuffer); ok {
 		u.SetReadBuffer(n)
 	}

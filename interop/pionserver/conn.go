@@ -101,7 +101,7 @@ func (c *Conn) read(ch *channel) {
 }
 
 // forget ends the connection with its last channel: a page that closes its peer
-// connection is heard of by its channels first.
+// connection is known by its channels first.
 func (c *Conn) forget(ch *channel) {
 	c.mu.Lock()
 	delete(c.channels, ch.stream)
