@@ -45,7 +45,8 @@ func Example() {
 	s := start("server", false, server, page.Fingerprint())
 
 	for done := 0; done < 2; {
-		from, to, ev := c, s, dtls.HandshakeEvent{}
+		var ev dtls.HandshakeEvent
+		from, to := c, s
 		select {
 		case ev = <-c.events:
 		case ev = <-s.events:
