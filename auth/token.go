@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -219,10 +220,14 @@ func reason(err, refused error) error {
 	return ErrForged
 }
 
-// overflown reports whether a date is not after the first second of 1970. The JWT package
-// turns a date that is too large into such a date: the smallest time on 64-bit processors,
-// and 1970 on 32-bit processors.
-func overflown(d *jwt.NumericDate) bool { return d != nil && !d.After(time.Unix(0, 0)) }
+// overflown reports whether a date may have been too large for the JWT package, which turns
+// it into the smallest time on 64-bit processors, and into the first second of 1970 on 32-bit
+// processors. Some issuers write this second, 0, for "no date": only 64-bit processors can
+// accept it.
+func overflown(d *jwt.NumericDate) bool {
+	first := time.Unix(0, 0)
+	return d != nil && (d.Before(first) || strconv.IntSize == 32 && d.Equal(first))
+}
 
 // claims checks the claims that the JWT package does not check.
 func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	mrand "math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,9 @@ func TestStrangeTokens(t *testing.T) {
 		{head(""), plain + `,"nbf":1e18`, ErrNotYet},
 		{head(""), plain + `,"nbf":1e300`, ErrMalformed},
 		{head(""), plain + `,"iat":1e300`, ErrMalformed},
+		{head(""), plain + `,"nbf":1,"iat":1`, nil},
+		{head(""), plain + `,"nbf":-1`, ErrMalformed},
+		{head(""), plain + `,"nbf":0,"iat":0`, map[int]error{32: ErrMalformed, 64: nil}[strconv.IntSize]}, // as issuers write it that set no date
 		{head(""), plain + `,"iat":"today"`, ErrMalformed},
 		{head(""), with(`"aud":["us-1","eu-1"]`), nil},
 		{head(""), with(`"aud":["us-1","EU-1",""]`), ErrAudience},
