@@ -54,7 +54,8 @@ func (l *limiter) charge(now time.Time, a netip.Addr, n float64) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b, ok := l.bucket(now, a); ok {
+	if _, ok := l.buckets[a]; ok || len(l.buckets) < maxBuckets { // the shard's lock is held: no sweep here
+		b, _ := l.bucket(now, a)
 		b.tokens -= n
 		l.buckets[a] = b
 	}
