@@ -105,26 +105,17 @@ func (a *Agent) takeBack(now time.Time) {
 	}
 }
 
-// Holds reports whether the peer uses the address from: a record has arrived from it in the
-// last two seconds, or it is proved and a check or a record has arrived from it in the last
-// six seconds. A live peer is not silent for longer.
+// Holds reports whether the peer uses the address from and has proved it: a check or a record
+// has arrived from it in the last six seconds. A live peer is not silent for longer.
 func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
-	return p != nil && (p.proved && now.Sub(p.heard()) <= wariness || p.speaks(now))
+	return p != nil && p.proved && now.Sub(p.heard()) <= wariness
 }
 
 // Speaks reports whether a record has arrived from the address in the last two seconds.
 func (a *Agent) Speaks(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
 	return p != nil && p.speaks(now)
-}
-
-// Lives reports whether the peer probably still has the address from: a record has arrived
-// from it in the last two seconds, or it is proved and a check or a record has arrived from
-// it in the last half of ConsentTimeout, in which a live peer sends three checks.
-func (a *Agent) Lives(now time.Time, from netip.AddrPort) bool {
-	p := a.Path(from)
-	return p != nil && (p.proved && now.Sub(p.heard()) <= a.consent/2 || p.speaks(now))
 }
 
 // newest moves the path of from to the front of paths, or adds a new path there.

@@ -260,26 +260,8 @@ func TestARecordCountsAsHeard(t *testing.T) {
 	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
 		t.Error("an address with a record is not held for as long as one with a check")
 	}
-	if a.Holds(a.now, cafe) || a.Speaks(a.now, cafe) || a.Lives(a.now, cafe) {
+	if a.Holds(a.now, cafe) || a.Speaks(a.now, cafe) {
 		t.Error("an address without a check is held")
-	}
-}
-
-// How long a path lives without a check or a record.
-func TestLives(t *testing.T) {
-	for late, want := range map[time.Duration]bool{0: true, 1: false} {
-		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
-		a.Heard(a.now, home, 100, true)
-		a.wait(speaking + late)
-		if a.Lives(a.now, home) != want {
-			t.Errorf("an unproved path lives for %v: %v, want %v", speaking+late, !want, want)
-		}
-		a.prove("home", home)
-		a.wait(defaultConsentTimeout/2 + late)
-		if a.Lives(a.now, home) != want {
-			t.Errorf("a proved path lives for %v: %v, want %v", defaultConsentTimeout/2+late, !want, want)
-		}
 	}
 }
 

@@ -31,7 +31,7 @@ func inShards(t *testing.T, n int, test func(w *world)) {
 			}
 			sockets = append(sockets, udpio.New(pc))
 		}
-		w.serveShards(sockets)
+		w.serveShards(sockets, Config{})
 		defer w.server.Close()
 		test(w)
 	})

@@ -2,9 +2,13 @@ package rtcserver
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/icelite"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // An observer has a connection of his own and can send from the page's address: checks,
@@ -57,8 +61,7 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 	})
 }
 
-// Neither does one with several connections, to whom a page that says little leaves the
-// address for a while: the page is the rival then, and stays it as long as it lives.
+// Neither does one with several connections cut off a page that says little.
 func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
@@ -109,9 +112,9 @@ func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 	})
 }
 
-// When the one that took the address ends, or its own address is contested too, the page
+// When the one that claims the address ends, whose own address is contested too, the page
 // loses nothing either.
-func TestAPageOutlivesWhoTookItsAddress(t *testing.T) {
+func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
 		w.network.SetTap(tap.see)
@@ -133,10 +136,11 @@ func TestAPageOutlivesWhoTookItsAddress(t *testing.T) {
 		take(third, observer.addr())
 		sh := w.server.shards[0]
 		sh.mu.Lock()
-		if sh.byAddr[victim.addr()] != observer.offered.conn {
-			t.Fatal("the observer has not got the address, and the test tests nothing")
-		}
+		there := slices.ContainsFunc(sh.claimants[victim.addr()], func(x claimant) bool { return x.conn == observer.offered.conn })
 		sh.mu.Unlock()
+		if !there {
+			t.Fatal("the observer does not claim the address, and the test tests nothing")
+		}
 		for len(victim.events) > 0 {
 			<-victim.events
 		}
@@ -186,4 +190,116 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 			t.Errorf("one has inherited %d addresses, and %d are in the table", inherited, n)
 		}
 	})
+}
+
+// A page has moved. Before its first record from there, an observer who has seen its check
+// sends checks and records of his own sessions from the new address, as many as he has.
+func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
+	for _, sessions := range []int{1, 2, 8} {
+		tap := newWiretap()
+		inWorld(t, Config{KeyLog: tap}, func(w *world) {
+			w.network.SetTap(tap.see)
+			victim := w.open()
+			victim.echoes("the page talks")
+			old, moved := victim.addr(), netip.MustParseAddrPort("198.51.100.77:4444")
+			speak := w.speakers(tap, sessions, moved)
+			seen := false
+			w.network.SetTap(func(p *netsim.Packet) bool {
+				switch {
+				case p.From == old && p.To == serverAddr:
+					w.network.Inject(moved, serverAddr, slices.Clone(p.Payload))
+					if !seen && icelite.IsSTUN(p.Payload) { // its first check from there
+						seen = true
+						speak()
+					}
+					return false
+				case p.From == serverAddr && p.To == moved:
+					w.network.Inject(serverAddr, old, slices.Clone(p.Payload))
+					return false
+				}
+				return true
+			})
+			for i := range 600 { // nothing arrives before the page's next check
+				if seen && i%60 == 0 {
+					speak()
+				}
+				victim.send("ping")
+				time.Sleep(time.Second / 60)
+				w.forget()
+			}
+			for len(victim.events) > 0 {
+				<-victim.events
+			}
+			const echoes = 300
+			for i := range echoes {
+				if i%30 == 0 {
+					speak()
+				}
+				victim.send("ping")
+				time.Sleep(time.Second / 60)
+				synctest.Wait()
+				w.forget()
+			}
+			time.Sleep(time.Second)
+			if n := len(victim.events); n != echoes {
+				t.Errorf("%d of %d echoes reached the page, beside %d sessions of the observer", n, echoes, sessions)
+			}
+		})
+	}
+}
+
+// A native client has one port for all connections. It connects again while an observer's
+// sessions speak from its address.
+func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
+	for _, sessions := range []int{1, 2, 8} {
+		tap := newWiretap()
+		inWorld(t, Config{KeyLog: tap}, func(w *world) {
+			w.network.SetTap(tap.see)
+			victim := w.open()
+			speak := w.speakers(tap, sessions, victim.addr())
+			victim.conn.Close()
+			done := make(chan struct{})
+			go func() {
+				for {
+					select {
+					case <-done:
+						return
+					case <-time.After(time.Second):
+						speak()
+						synctest.Wait()
+						w.forget()
+					}
+				}
+			}()
+			time.Sleep(40 * time.Second)
+			for i := range 5 {
+				if err := victim.connect(nil); err != nil {
+					t.Errorf("attempt %d, beside %d sessions of the observer: %v", i, sessions, err)
+					continue
+				}
+				victim.conn.Close()
+				time.Sleep(10 * time.Second)
+			}
+			close(done)
+			time.Sleep(2 * time.Second)
+		})
+	}
+}
+
+// speakers makes n sessions of an observer. The func sends a check and a record of each from
+// an address that is not theirs.
+func (w *world) speakers(tap *wiretap, n int, from netip.AddrPort) (speak func()) {
+	var all []*possessed
+	for range n {
+		h := w.possess(tap)
+		h.inject = func(b []byte) { w.network.Inject(from, serverAddr, b) }
+		all = append(all, h)
+	}
+	return func() {
+		for _, h := range all {
+			h.inject(h.offered.request("", true))
+			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
+			h.tsn++
+		}
+	}
 }

@@ -180,15 +180,15 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			p.conn.Close()
 			return o
 		},
-		"rival": func(w *world) *offered {
+		"claimant": func(w *world) *offered {
 			p := w.open()
 			o := w.offer("")
 			o.check(p.addr(), "")
 			synctest.Wait()
 			sh := w.server.shards[0]
 			sh.mu.Lock()
-			if c := w.server.registry.byUfrag[o.ours]; sh.rivals[p.addr()] != c.ufrag {
-				t.Error("the page has no rival")
+			if all := sh.claimants[p.addr()]; len(all) != 2 || all[1].conn != w.server.registry.byUfrag[o.ours] {
+				t.Error("the page's address has no second claimant")
 			}
 			sh.mu.Unlock()
 			return o
@@ -220,7 +220,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			gone := weak.Make(o.conn)
 			o.conn = nil
 			time.Sleep(5 * time.Second)
-			if name == "rival" || name == "never came" {
+			if name == "claimant" || name == "never came" {
 				time.Sleep(time.Minute)
 			}
 			synctest.Wait()

@@ -44,7 +44,7 @@ type claim struct {
 }
 
 // claimLasts is how long after its last check a claim cannot be taken by another shard.
-// It is as long as a rival is kept; see [icelite.Agent.Lives].
+// A live page sends three checks in that time.
 const claimLasts = 15 * time.Second
 
 // pending is a connection that waits. It has the name and not the Conn, so that it does

@@ -140,7 +140,7 @@ const (
 	visitor  = "a visitor"            // it has checked from there
 	speaks   = "one that speaks"      // it has sent a record from there just now
 	holds    = "one that holds it"    // it has proved the address, and was heard there 5 s ago
-	lives    = "one that lives there" // the same, 10 s ago
+	lives    = "one that lived there" // the same, 10 s ago
 )
 
 // become makes a stand to an address as it is said.
@@ -158,44 +158,48 @@ func (a *actor) become(how string, at netip.AddrPort) {
 	if how == speaks {
 		a.peer.Receive(a.x.now, at, a.record(), nil)
 	}
-	if got := [...]bool{a.peer.Speaks(now, at), a.peer.Holds(now, at), a.peer.Lives(now, at)}; got != map[string][3]bool{
-		visitor: {}, speaks: {true, true, true}, holds: {false, true, true}, lives: {false, false, true},
-	}[how] {
-		a.x.t.Fatalf("%s: speaks, holds, lives: %v", how, got)
+	if got := [...]bool{a.peer.Speaks(now, at), a.peer.Holds(now, at)}; got != map[string][2]bool{speaks: {true, false}, holds: {false, true}}[how] {
+		a.x.t.Fatalf("%s: speaks, holds: %v", how, got)
 	}
 }
 
-// own gives an address to a, and makes another the rival for it, if it is not nil.
-func (a *actor) own(at netip.AddrPort, rival *actor) {
-	a.shard.install(a.Conn, at)
-	if rival != nil {
-		a.shard.rivals[at] = rival.ufrag
-	}
+// own makes a and others claimants of an address, long ago.
+func (a *actor) own(at netip.AddrPort, others ...*actor) {
+	s := a.shard
 	if len(a.x.shards) > 1 {
-		a.x.registry.enter(a.x.now, at, a.shard, true)
+		a.x.registry.enter(a.x.now, at, s, true)
+	}
+	for _, o := range append([]*actor{a}, others...) {
+		s.claim(a.x.now.Add(-time.Hour), o.Conn, at)
 	}
 }
 
-// wantOwner expects that an address is a's, in all lists, and who else would have it.
-func (x *scene) wantOwner(what string, at netip.AddrPort, s *shard, want, rival *actor) {
+// wantClaimants expects that these are the claimants of an address, in all lists and in this
+// order.
+func (x *scene) wantClaimants(what string, at netip.AddrPort, s *shard, want ...*actor) {
 	x.t.Helper()
+	var conns []*Conn
+	for _, a := range want {
+		conns = append(conns, a.Conn)
+	}
 	for c := range s.conns {
-		if has := slices.Contains(c.addrs, at); has != (want != nil && c == want.Conn) {
+		if has := slices.Contains(c.addrs, at); has != slices.Contains(conns, c) {
 			x.t.Errorf("%s: in the list of connection %s: %v", what, c.ufrag, has)
 		}
 	}
-	var owner *Conn
-	ufrag := ""
-	if want != nil {
-		owner = want.Conn
+	var got []*Conn
+	if c := s.byAddr[at]; c != nil {
+		got = append(got, c)
 	}
-	if rival != nil {
-		ufrag = rival.ufrag
+	for i, c := range s.claimants[at] {
+		if i == 0 && c.conn != got[0] {
+			x.t.Errorf("%s: the first claimant is not the one in the table", what)
+		}
+		if i > 0 {
+			got = append(got, c.conn)
+		}
 	}
-	if got := s.byAddr[at]; got != owner {
-		x.t.Errorf("%s: the address is that of %v, want %v", what, got, owner)
-	}
-	if got := s.rivals[at]; got != ufrag || (got == "") != (len(s.rivals) == 0) {
-		x.t.Errorf("%s: the rival is %q, want %q", what, got, ufrag)
+	if !slices.Equal(got, conns) || len(s.claimants[at]) == 1 || (len(conns) > 1) != (len(s.claimants[at]) > 0) {
+		x.t.Errorf("%s: the claimants are %v, want %v", what, got, conns)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,26 +36,26 @@ type shard struct {
 	server *Server
 	socket *udpio.Conn
 
-	mu       sync.Mutex
-	conns    map[*Conn]struct{}
-	open     []*Conn // those of them that may be sent to
-	byAddr   map[netip.AddrPort]*Conn
-	rivals   map[netip.AddrPort]string // username fragments of who else would have such an address
-	timers   timers.Heap[*Conn]
-	touched  []*Conn // to be delivered, pumped and timed when the batch is over
-	later    []*Conn // to be pumped and timed at the next Flush, or when a batch is over
-	busy     bool    // the loop is in a batch and will flush: sends need not
-	out      []udpio.Datagram
-	outbox   []outboxed // what handshakes said
-	inbox    []udpio.Datagram
-	places   places
-	expiry   time.Time // when the registry's next pending connection expires; shard 0 only
-	deadline time.Time // the socket's read deadline; zero means none
-	closed   bool
-	stats    shardStats
-	lines    []line // for the Logger
-	refusals [Refusals]allowance
-	scratch  [MaxMessage]byte
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	open      []*Conn // those of them that may be sent to
+	byAddr    map[netip.AddrPort]*Conn
+	claimants map[netip.AddrPort][]claimant // of the addresses with several; the first has it in byAddr
+	timers    timers.Heap[*Conn]
+	touched   []*Conn // to be delivered, pumped and timed when the batch is over
+	later     []*Conn // to be pumped and timed at the next Flush, or when a batch is over
+	busy      bool    // the loop is in a batch and will flush: sends need not
+	out       []udpio.Datagram
+	outbox    []outboxed // what handshakes said
+	inbox     []udpio.Datagram
+	places    places
+	expiry    time.Time // when the registry's next pending connection expires; shard 0 only
+	deadline  time.Time // the socket's read deadline; zero means none
+	closed    bool
+	stats     shardStats
+	lines     []line // for the Logger
+	refusals  [Refusals]allowance
+	scratch   [MaxMessage]byte
 
 	// loop
 	request  peer.Request
@@ -66,11 +65,11 @@ type shard struct {
 	events   []peer.Event
 	expired  []*Conn
 	forwards []forward
-	said     []line    // the lines that it writes next
-	found    []*Conn   // whose datagrams are in the batch, for preload alone
-	copies   []byte    // of the batch's datagrams that may be for another connection
-	told     int       // how many of ready have been told their news
-	began    time.Time // when the batch's first handler did; zero if there was none
+	said     []line      // the lines that it writes next
+	found    []*Conn     // whose datagrams are in the batch, for preload alone
+	unspoilt [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
+	told     int         // how many of ready have been told their news
+	began    time.Time   // when the batch's first handler did; zero if there was none
 
 	preloaded int // what preload has read, which means nothing
 }
@@ -89,14 +88,14 @@ type forward struct {
 
 func newShard(s *Server, socket *udpio.Conn) *shard {
 	sh := &shard{
-		server: s,
-		socket: socket,
-		conns:  make(map[*Conn]struct{}),
-		byAddr: make(map[netip.AddrPort]*Conn),
-		rivals: make(map[netip.AddrPort]string),
-		in:     newBatch(batchLen, inLen),
-		out:    newBatch(batchLen, outLen)[:0],
-		places: places{most: s.config.MaxHandshakes},
+		server:    s,
+		socket:    socket,
+		conns:     make(map[*Conn]struct{}),
+		byAddr:    make(map[netip.AddrPort]*Conn),
+		claimants: make(map[netip.AddrPort][]claimant),
+		in:        newBatch(batchLen, inLen),
+		out:       newBatch(batchLen, outLen)[:0],
+		places:    places{most: s.config.MaxHandshakes},
 	}
 	return sh
 }
@@ -137,7 +136,6 @@ func (s *shard) turn() (int, error) {
 	now := time.Now()
 	s.mu.Lock()
 	s.busy = true
-	s.copies = s.copies[:0]
 	s.stats.batches++
 	s.stats.datagramsIn += uint64(n)
 	s.takeOutbox(now)
@@ -222,7 +220,7 @@ func (s *shard) afterPanic() {
 	if s.told == len(s.ready) {
 		return
 	}
-	s.in, s.spare, s.copies = newBatch(batchLen, inLen), nil, nil // what is not told yet lies in the old ones
+	s.in, s.spare = newBatch(batchLen, inLen), nil // what is not told yet lies in the old ones
 	s.mu.Lock()
 	for _, c := range s.ready[max(s.told, 0):] {
 		s.touch(c)
@@ -270,76 +268,17 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 		return
 	}
 	if c != nil {
-		again := s.keep(d.B) // what fails to open is spoilt
+		n := copy(s.unspoilt[:], d.B)
 		if s.take(now, c, d) {
 			return
 		}
-		copy(d.B, again)
+		copy(d.B, s.unspoilt[:n])
 	}
 	for _, o := range others {
 		if o != nil {
 			s.forward(o, i)
 		}
 	}
-}
-
-// take takes a datagram from an address that c has, and reports whether it was
-// authentic.
-func (s *shard) take(now time.Time, c *Conn, d *udpio.Datagram) bool {
-	if r := s.rival(d.Remote); r != nil {
-		return s.contested(now, c, r, d)
-	}
-	s.datagram(now, c, d)
-	return c.peer.Authentic()
-}
-
-// rival returns who else would have an address; nil if nobody is left.
-func (s *shard) rival(a netip.AddrPort) *Conn {
-	if len(s.rivals) == 0 {
-		return nil
-	}
-	ufrag, ok := s.rivals[a]
-	if !ok {
-		return nil
-	}
-	r := s.server.registry.named(ufrag)
-	if r == nil {
-		delete(s.rivals, a)
-	}
-	return r
-}
-
-// contested takes a datagram from an address that c has, and r would have: a page's new
-// connection beside its old one, or an observer's beside a page's. Plaintext is for the
-// one that shakes hands, and a record for the one whose keys open it.
-func (s *shard) contested(now time.Time, c, r *Conn, d *udpio.Datagram) (authentic bool) {
-	if peer.IsPlaintext(d.B) {
-		if c.peer.State() >= peer.Secure {
-			c = r
-		}
-		s.datagram(now, c, d)
-		return false
-	}
-	if c.peer.State() != peer.Secure {
-		c, r = r, c
-	}
-	again := udpio.Datagram{Remote: d.Remote, Local: d.Local, B: s.keep(d.B)} // what fails to open is spoilt
-	if s.datagram(now, c, d); c.peer.Authentic() {
-		return true
-	}
-	s.stats.contested++
-	s.datagram(now, r, &again)
-	return r.peer.Authentic()
-}
-
-// keep returns a copy of b that lasts until the batch's handlers have returned.
-func (s *shard) keep(b []byte) []byte {
-	if cap(s.copies)-len(s.copies) < len(b) {
-		s.copies = make([]byte, 0, batchLen*inLen)
-	}
-	n := len(s.copies)
-	s.copies = append(s.copies, b...)
-	return s.copies[n:len(s.copies):len(s.copies)]
 }
 
 // check answers a connectivity check. i is as for records.
@@ -378,87 +317,15 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	s.touch(c)
 }
 
-// learn makes c known by an address that a valid check came from. Another
-// connection that had it has moved away, or its NAT binding was given to c; but
-// the source of a check can be forged, so one that uses it keeps it until c has
-// shaken hands from there, and one that has sent a record in the last two seconds
-// keeps it whatever c has done. The other one is its rival, whose records find it
-// nevertheless. While both live, a third gets nothing: else one who has many connections
-// would put out whoever is silent for a while.
+// learn makes c known by an address that a valid check came from.
 func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 	if len(s.server.shards) > 1 {
 		s.server.registry.enter(now, a, s, s.byAddr[a] == nil)
 	}
-	if s.gets(now, c, a) {
-		s.install(c, a)
+	s.claim(now, c, a)
+	if len(c.addrs) > 2*peer.MaxPaths {
+		s.prune(c)
 	}
-	if len(c.addrs) > 2*peer.MaxPaths { // those that it got as a rival, too
-		s.prune(now, c)
-	}
-}
-
-// gets reports whether c gets an address that it does not have yet, and takes it from
-// the one that has it.
-func (s *shard) gets(now time.Time, c *Conn, a netip.AddrPort) bool {
-	switch o := s.byAddr[a]; {
-	case o == c:
-		return false
-	case o != nil && !s.yields(now, o, c, a):
-		s.stats.drops[DropTaken]++
-		return false
-	case o != nil:
-		o.addrs = slices.DeleteFunc(o.addrs, func(b netip.AddrPort) bool { return b == a })
-	}
-	return true
-}
-
-// yields reports whether o gives an address up to c, and makes the other one the rival
-// if there is room.
-func (s *shard) yields(now time.Time, o, c *Conn, a netip.AddrPort) bool {
-	r := s.rival(a)
-	third := r != nil && r != c && r.peer.Lives(now, a)
-	switch {
-	case o.peer.Speaks(now, a), o.peer.Holds(now, a) && !c.peer.Holds(now, a):
-		if !third {
-			s.rivals[a] = c.ufrag
-		}
-		return false
-	case third && o.peer.Lives(now, a):
-		return false
-	case !third:
-		s.rivals[a] = o.ufrag // it may live, and only have been silent
-	}
-	return true
-}
-
-// install gives c an address that nobody else has.
-func (s *shard) install(c *Conn, a netip.AddrPort) {
-	s.byAddr[a] = c
-	c.addrs = append(c.addrs, a)
-}
-
-// prune forgets the addresses of c that are not paths any more.
-func (s *shard) prune(now time.Time, c *Conn) {
-	c.addrs = slices.DeleteFunc(c.addrs, func(a netip.AddrPort) bool {
-		if c.peer.Knows(a) {
-			return false
-		}
-		s.unlearn(now, a)
-		return true
-	})
-}
-
-// unlearn takes an address from the one that has it. If the rival lives there, it gets
-// the address.
-func (s *shard) unlearn(now time.Time, a netip.AddrPort) {
-	delete(s.byAddr, a)
-	r := s.rival(a)
-	delete(s.rivals, a)
-	if r != nil && r.peer.Lives(now, a) {
-		s.install(r, a)
-		return
-	}
-	s.server.registry.leave(a, s)
 }
 
 // datagram takes a DTLS datagram of c.
@@ -508,7 +375,7 @@ func (s *shard) settle(now time.Time, c *Conn) {
 		c.pump(now)
 		c.noteMove()
 		if c.peer.State() == peer.Gone {
-			s.remove(now, c)
+			s.remove(c)
 		}
 	}
 	s.time(c)
@@ -523,12 +390,12 @@ func (s *shard) time(c *Conn) {
 }
 
 // remove forgets c.
-func (s *shard) remove(now time.Time, c *Conn) {
+func (s *shard) remove(c *Conn) {
 	c.gone = true
 	s.timers.Remove(&c.timer)
 	s.endHandshake(c)
-	for _, a := range c.addrs {
-		s.unlearn(now, a)
+	for len(c.addrs) > 0 {
+		s.unclaim(c, c.addrs[0])
 	}
 	c.addrs = nil
 	if c.queued {

@@ -281,8 +281,8 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 		s := w.server.shards[0]
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.rivals)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+len(s.later)+len(s.touched) != 0 {
-			t.Errorf("%d connections, %d open, %d addresses, %d rivals, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.rivals), s.places)
+		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.claimants)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+len(s.later)+len(s.touched) != 0 {
+			t.Errorf("%d connections, %d open, %d addresses, %d with several claimants, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.claimants), s.places)
 		}
 		if d := s.timers.Next(); !d.IsZero() {
 			t.Errorf("the loop would look at somebody at %v", d)

@@ -20,7 +20,7 @@ const (
 	DropUnknownAddr                    // DTLS from an address without a valid check
 	DropFull                           // the first check of a connection when there are MaxConns
 	DropInbox                          // a datagram for another shard whose inbox is full
-	DropTaken                          // a valid check from an address that another connection uses; the server answers it and does nothing else
+	DropTaken                          // a valid check from an address that four other connections use; the server answers it and does nothing else
 	dropReasons
 )
 
@@ -85,8 +85,8 @@ type Stats struct {
 
 	Drops [DropReasons]uint64 // datagrams dropped, by DropReason
 
-	// Contested counts datagrams from an address of two connections that the connection
-	// in the table could not decrypt.
+	// Contested counts failed attempts to decrypt a datagram from an address of several
+	// connections.
 	Contested uint64
 
 	Offers  uint64         // offers answered

@@ -253,23 +253,6 @@ func TestInboxIsBounded(t *testing.T) {
 	}
 }
 
-// What is kept of a batch is not written over before the batch is over.
-func TestKeptDatagramsStay(t *testing.T) {
-	var s shard
-	kept := make([][]byte, 3*batchLen)
-	for i := range kept {
-		kept[i] = s.keep(bytes.Repeat([]byte{byte(i)}, inLen))
-		if i < batchLen && &kept[0][0] != &s.copies[:1][0] {
-			t.Fatalf("datagram %d of a batch has memory of its own", i)
-		}
-	}
-	for i, b := range kept {
-		if !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, inLen)) || cap(b) != inLen {
-			t.Errorf("datagram %d has changed", i)
-		}
-	}
-}
-
 // Two servers share no secret, and two connections no numbers.
 func TestServersAndConnectionsDiffer(t *testing.T) {
 	a, b := listen(t, Config{}), listen(t, Config{})

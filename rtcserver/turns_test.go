@@ -149,18 +149,6 @@ func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// The memory of what is kept of a batch serves the next batch.
-func TestKeptDatagramsMakeRoomInTheNextTurn(t *testing.T) {
-	x := newScene(t, 1)
-	s := x.shards[0]
-	x.Poll(0)
-	first := s.keep([]byte("of a batch"))
-	x.Poll(0)
-	if second := s.keep([]byte("of the next")); &first[0] != &second[0] {
-		t.Error("a new batch takes new memory")
-	}
-}
-
 // A handshake gives its place up when its time is over, and not later because the loop
 // had something else to do just before.
 func TestPlacesAreGivenUpInTime(t *testing.T) {

@@ -72,9 +72,10 @@ func (w *world) serve(pc PacketConn, c Config) {
 }
 
 // serveShards is serve with a shard for each socket.
-func (w *world) serveShards(sockets []*udpio.Conn) {
+func (w *world) serveShards(sockets []*udpio.Conn, c Config) {
 	w.t.Helper()
-	c := w.config(Config{Shards: len(sockets)})
+	c.Shards = len(sockets)
+	c = w.config(c)
 	if err := c.setDefaults(); err != nil {
 		w.t.Fatal(err)
 	}

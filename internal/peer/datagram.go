@@ -51,8 +51,12 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		events, ok = p.open(now, r.Raw, events)
 		authentic = authentic || ok
 	}
-	p.ice.heard(now, from, len(b), authentic)
 	p.authentic = authentic
+	n := 0 // what is not authentic may be for another peer at this address, and is credited once
+	if authentic {
+		n = len(b)
+	}
+	p.ice.heard(now, from, n, authentic)
 	// An INIT does not prove that the last flight of this end has arrived: a peer with False
 	// Start sends the INIT before. The chunks that establish the association prove it.
 	if authentic && p.shake != nil && (p.assoc.Established() || p.state != Secure) {

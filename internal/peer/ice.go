@@ -141,7 +141,7 @@ func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	return out
 }
 
-// Holds reports whether a is an address of the peer, and in use: see
+// Holds reports whether a is an address of the peer, proved and in use: see
 // [icelite.Agent.Holds].
 func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Holds(now, a)
@@ -150,12 +150,6 @@ func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
 // Speaks reports whether an authentic record came from a in the last two seconds.
 func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
-}
-
-// Lives reports whether the peer probably still has the address a: see
-// [icelite.Agent.Lives].
-func (p *Peer) Lives(now time.Time, a netip.AddrPort) bool {
-	return p.ice.control == nil && p.state < Closing && p.ice.lite.Lives(now, a)
 }
 
 // Answered processes a STUN datagram at a client, and reports whether it is the

@@ -1,0 +1,329 @@
+package rtcserver
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// A check comes from an address with as many claimants as there may be. Who goes for the one
+// that checks.
+func TestWhoGivesAnAddressUp(t *testing.T) {
+	const (
+		home   = ", at home" // its offer came from the address
+		recent = ", since 2 s"
+		nobody = -1
+	)
+	for _, c := range []struct {
+		claimants [maxClaimants]string
+		checker   string
+		goes      int
+	}{
+		{[...]string{holds, holds, holds, holds}, stranger, nobody},
+		{[...]string{holds, holds, holds, holds}, stranger + home, nobody},
+		{[...]string{holds, speaks, holds, holds}, stranger, 1},
+		{[...]string{holds, speaks, speaks, holds}, stranger, 2}, // of equals the newest
+		{[...]string{holds, speaks, lives, speaks}, stranger, 2},
+		{[...]string{visitor, speaks, lives, speaks}, stranger, 2},
+		{[...]string{visitor, speaks, holds, speaks}, stranger, 0},
+		{[...]string{holds, speaks + recent, visitor + recent, lives + recent}, stranger, nobody},
+		{[...]string{holds, speaks + recent, visitor + recent, lives + recent}, stranger + home, 3},
+		{[...]string{holds, speaks + recent + home, visitor + recent + home, lives + recent + home}, stranger + home, nobody},
+		{[...]string{holds, speaks + recent, visitor + recent, lives + recent + home}, stranger + home, 2},
+		// One at home that is silent is as strong as a new one from elsewhere.
+		{[...]string{holds, holds, holds, visitor + home}, stranger, nobody},
+		{[...]string{holds, holds, holds, visitor + home}, stranger + home, 3},
+		{[...]string{holds, holds, holds, speaks + home}, stranger + home, 3},
+		// One that has proved the address and is heard there is as strong as any.
+		{[...]string{holds, holds + home, holds, holds + recent}, stranger + home, nobody},
+	} {
+		x := newScene(t, 1)
+		s := x.shards[0]
+		var all []*actor
+		for _, how := range append(c.claimants[:], c.checker) {
+			a := x.actor(0)
+			at, isHome := strings.CutSuffix(how, home)
+			at, isRecent := strings.CutSuffix(at, recent)
+			a.become(at, victimAddr)
+			if isHome {
+				a.site = site(victimAddr.Addr())
+			}
+			if len(all) < maxClaimants {
+				since := x.now.Add(-settling)
+				if isRecent {
+					since = x.now.Add(-2 * time.Second)
+				}
+				s.claim(since, a.Conn, victimAddr)
+				if len(all) == 1 {
+					s.claimants[victimAddr][0].since = x.now.Add(-settling) // else since the second came
+				}
+			}
+			all = append(all, a)
+		}
+		checker, want := all[maxClaimants], all[:maxClaimants]
+		taken := uint64(1)
+		if c.goes != nobody {
+			want, taken = append(slices.Delete(slices.Clone(want), c.goes, c.goes+1), checker), 0
+		}
+		what := fmt.Sprintf("%q, and %s checks", c.claimants, c.checker)
+		x.hand(0, victimAddr, checker.check())
+		x.wantClaimants(what, victimAddr, s, want...)
+		if n := s.stats.drops[DropTaken]; n != taken {
+			t.Errorf("%s: %d checks are counted as too late", what, n)
+		}
+		x.hand(0, victimAddr, want[1].check())
+		x.wantClaimants(what+"; one of them checks again", victimAddr, s, want...)
+		if len(x.registry.byAddr) != 0 {
+			t.Error("one shard keeps a table for others")
+		}
+	}
+}
+
+// As long as there is room, everybody who checks becomes a claimant; the first has the time
+// to prove the address from the second's check on.
+func TestClaimants(t *testing.T) {
+	x := newScene(t, 1)
+	s := x.shards[0]
+	var all []*actor
+	for i := range maxClaimants {
+		a := x.actor(0)
+		all = append(all, a)
+		x.hand(0, victimAddr, a.check())
+		x.wantClaimants(fmt.Sprint(i+1), victimAddr, s, all...)
+		x.now = x.now.Add(time.Second)
+	}
+	late := x.actor(0)
+	x.now = x.now.Add(settling - maxClaimants*time.Second) // since the second came: settling less one second
+	x.hand(0, victimAddr, late.check())
+	x.wantClaimants("all of them settle", victimAddr, s, all...)
+	x.now = x.now.Add(time.Second) // the first and the second have had their time
+	x.hand(0, victimAddr, late.check())
+	x.wantClaimants("two have had their time", victimAddr, s, all[0], all[2], all[3], late)
+}
+
+// A datagram comes from an address of several. Only those that it may be for see it: a record
+// is tried under the keys of each in turn until one opens it, and plaintext is for the one
+// that shakes hands.
+func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
+	const shakes, shakesAtHome, closing = visitor, "one that shakes hands at home", "one that is being closed"
+	plaintext := func([]*actor) []byte {
+		return record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
+	}
+	nobodys := func([]*actor) []byte { return record(23, 1, 7, make([]byte, 40)) }
+	of := func(i int) func(all []*actor) []byte { return func(all []*actor) []byte { return all[i].record() } }
+	for name, c := range map[string]struct {
+		all       []string
+		sends     func(all []*actor) []byte
+		see       []int
+		speaker   int // negative: nobody
+		contested uint64
+	}{
+		"the first's":                                   {[]string{lives, lives, lives}, of(0), []int{0}, 0, 0},
+		"the second's":                                  {[]string{lives, lives, lives}, of(1), []int{0, 1}, 1, 1},
+		"the last's":                                    {[]string{lives, lives, lives, lives}, of(3), []int{0, 1, 2, 3}, 3, 3},
+		"nobody's":                                      {[]string{lives, lives}, nobodys, []int{0, 1}, -1, 2},
+		"the second's, while the first shakes":          {[]string{shakes, lives}, of(1), []int{1}, 1, 0},
+		"nobody's, while one shakes hands":              {[]string{lives, shakes, lives}, nobodys, []int{0, 1, 2}, -1, 2},
+		"nobody's, while two shake hands":               {[]string{shakes, shakes}, nobodys, []int{1}, -1, 0},
+		"nobody's, while one is closed":                 {[]string{lives, closing}, nobodys, []int{0, 1}, -1, 1},
+		"plaintext, while the first shakes":             {[]string{shakes, lives}, plaintext, []int{0}, -1, 0},
+		"plaintext, while the second shakes":            {[]string{lives, shakes}, plaintext, []int{1}, -1, 0},
+		"plaintext, while several shake":                {[]string{shakes, lives, shakes, shakes}, plaintext, []int{3}, -1, 0},
+		"plaintext, while one shakes at home":           {[]string{shakes, shakesAtHome, shakes}, plaintext, []int{1}, -1, 0},
+		"plaintext, while none shakes":                  {[]string{lives, lives}, plaintext, []int{0}, -1, 0},
+		"plaintext, while one is closed":                {[]string{lives, closing, closing}, plaintext, []int{1}, -1, 0},
+		"plaintext, while one is closed and one shakes": {[]string{closing, shakes}, plaintext, []int{1}, -1, 0},
+	} {
+		x := newScene(t, 1)
+		s := x.shards[0]
+		var all []*actor
+		for _, how := range c.all {
+			a := x.actor(0)
+			switch how {
+			case shakesAtHome:
+				a.become(shakes, victimAddr)
+				a.site = site(victimAddr.Addr())
+			case closing:
+				a.become(lives, victimAddr)
+				a.peer.Close(x.now, "")
+			default:
+				a.become(how, victimAddr)
+			}
+			all = append(all, a)
+		}
+		all[0].own(victimAddr, all[1:]...)
+		authentic := s.take(x.now, all[0].Conn, &udpio.Datagram{Remote: victimAddr, Local: serverAddr.Addr(), B: c.sends(all)})
+		if authentic != (c.speaker >= 0) || s.stats.contested != c.contested {
+			t.Errorf("%s: authentic: %v; %d counted as contested", name, authentic, s.stats.contested)
+		}
+		for i, a := range all {
+			if a.touched != slices.Contains(c.see, i) || a.peer.Speaks(x.now, victimAddr) != (i == c.speaker) {
+				t.Errorf("%s: claimant %d sees it: %v, speaks: %v", name, i, a.touched, a.peer.Speaks(x.now, victimAddr))
+			}
+		}
+		x.wantClaimants(name, victimAddr, s, all...)
+	}
+}
+
+// Whoever ends, or forgets an address, leaves it to the other claimants.
+func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
+	for _, shards := range []int{1, 2} {
+		for how, end := range map[string]func(o *actor){
+			"it ends":       func(o *actor) { o.shard.remove(o.Conn) },
+			"it forgets it": func(o *actor) { o.shard.prune(o.Conn) },
+		} {
+			for claimants := range maxClaimants {
+				for leaver := range claimants + 1 {
+					x := newScene(t, shards)
+					s := x.shards[0]
+					var all []*actor
+					for i := range claimants + 1 {
+						all = append(all, x.actor(0))
+						if i != leaver {
+							all[i].comes(victimAddr)
+						}
+					}
+					o := all[leaver]
+					o.comes(attackerAddr)
+					o.own(attackerAddr)
+					all[0].own(victimAddr, all[1:]...)
+					s.timers.Set(o.Conn, &o.timer, x.now)
+					end(o)
+					what := fmt.Sprintf("%d of %d: %s", leaver, len(all), how)
+					if next := s.timers.Next(); next.IsZero() != o.gone {
+						t.Errorf("%s: the loop looks at it at %v", what, next)
+					}
+					left := slices.Delete(all, leaver, leaver+1)
+					x.wantClaimants(what, victimAddr, s, left...)
+					if how == "it ends" {
+						x.wantClaimants(what, attackerAddr, s)
+					} else {
+						x.wantClaimants(what, attackerAddr, s, o)
+					}
+					if n := x.registry.byAddr[victimAddr].shards; shards > 1 && n != min(len(left), 1) {
+						t.Errorf("%s: %d shards are said to have somebody there", what, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A record reaches a shard where somebody has its address, and another shard has somebody
+// there, too: it goes on, unspoilt, unless it was opened.
+func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
+	x := newScene(t, 3)
+	here, there, far := x.actor(0), x.actor(1), x.actor(2)
+	for _, a := range []*actor{here, there} {
+		a.become(lives, victimAddr)
+		a.own(victimAddr)
+	}
+	far.become(lives, attackerAddr)
+	far.own(attackerAddr)
+	alone := x.actor(0)
+	alone.become(lives, shardAddr(8))
+	alone.own(shardAddr(8))
+	plaintext := record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
+	all := map[string]*actor{"here": here, "there": there, "far": far, "alone": alone}
+	for _, c := range []struct {
+		what    string
+		b       []byte
+		sees    []string
+		speaker *actor
+	}{
+		{"its own", here.record(), []string{"here"}, here},
+		{"of the other", there.record(), []string{"here", "there"}, there},
+		{"of nobody", record(23, 1, 7, make([]byte, 40)), []string{"here", "there"}, nil},
+		{"plaintext", plaintext, []string{"here", "there"}, nil},
+	} {
+		for _, a := range all {
+			a.touched = false
+		}
+		x.now = x.now.Add(3 * time.Second) // nobody speaks any more
+		x.hand(0, victimAddr, bytes.Clone(c.b))
+		seen := 0
+		for _, name := range c.sees {
+			if !all[name].touched {
+				t.Errorf("%s: the one that is %s does not see it", c.what, name)
+			}
+		}
+		for _, a := range all {
+			if a.touched {
+				seen++
+			}
+			if a.peer.Speaks(x.now, victimAddr) != (a == c.speaker) {
+				t.Errorf("%s: the wrong one is known to speak", c.what)
+			}
+		}
+		if seen != len(c.sees) {
+			t.Errorf("%s: %d see it", c.what, seen)
+		}
+	}
+	for _, a := range all {
+		a.touched = false
+	}
+	x.hand(0, attackerAddr, far.record()) // nobody is there at this shard
+	if !far.touched || here.touched || x.shards[0].stats.drops[DropUnknownAddr] != 0 {
+		t.Error("a record for another shard does not arrive, or is counted as a stranger's")
+	}
+	x.hand(0, shardAddr(8), record(23, 1, 7, make([]byte, 40))) // only this shard has somebody there
+	if !alone.touched || here.touched || there.touched {
+		t.Error("a record for this shard goes to others")
+	}
+	x.hand(0, shardAddr(9), record(23, 1, 7, make([]byte, 40)))
+	if n := x.shards[0].stats.drops[DropUnknownAddr]; n != 1 {
+		t.Errorf("%d records of strangers are counted, want 1", n)
+	}
+}
+
+// What came for a contested address may be for another shard, too.
+func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
+	x := newScene(t, 2)
+	owner, rival, there := x.actor(0), x.actor(0), x.actor(1)
+	for _, a := range []*actor{owner, rival, there} {
+		a.become(visitor, victimAddr)
+	}
+	owner.own(victimAddr, rival)
+	there.own(victimAddr)
+	x.hand(0, victimAddr, record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe}))
+	if owner.touched || !rival.touched || !there.touched {
+		t.Errorf("the owner sees it: %v, the rival: %v, the one at the other shard: %v", owner.touched, rival.touched, there.touched)
+	}
+}
+
+// The engine is told of the end in the turn in which the page says goodbye.
+func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
+	x := newScene(t, 1)
+	a := x.actor(0)
+	a.become(lives, victimAddr)
+	a.own(victimAddr)
+	b, err := a.records.Seal(dtls.AppendCloseNotify(a.records.Reserve(nil)), 0, dtls.TypeAlert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.hand(0, victimAddr, b)
+	if a.closed == nil || a.closed.Code != ClosedByPage || a.peer.State() != peer.Closing {
+		t.Errorf("told: %v", a.closed)
+	}
+}
+
+// What cannot be sent stays with the engine, which is not asked for more.
+func TestAnEngineThatCannotBeSentForIsAskedOnce(t *testing.T) {
+	x := newScene(t, 1)
+	a := x.actor(0)
+	a.comes(victimAddr)
+	a.opened = true // and nothing can be sent, for it has no keys
+	p := a.engine.(*puppet)
+	p.queue = []string{"first", "second", "third"}
+	a.pump(x.now)
+	if p.asked != 1 || len(p.queue) != 2 || a.sent != 0 {
+		t.Errorf("asked %d times, %d messages are left, %d sent", p.asked, len(p.queue), a.sent)
+	}
+}

@@ -1,0 +1,82 @@
+package rtcserver
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// Several sessions of one peer claim a victim's address. Records that no key opens come from
+// there, and allow nothing to be sent: not for each of the sessions, nor for each shard.
+func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
+	for _, shards := range []int{1, 2} {
+		tap := newWiretap()
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
+			defer w.network.Close()
+			var sockets []*udpio.Conn
+			for i := range shards {
+				pc, err := w.network.Listen(shardAddr(i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sockets = append(sockets, udpio.New(pc))
+			}
+			w.serveShards(sockets, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}})
+			defer w.server.Close()
+			reached := 0 // the shard that datagrams reach
+			w.network.SetTap(func(p *netsim.Packet) bool {
+				switch {
+				case p.To == serverAddr && reached > 0:
+					tap.look(p.From, true, p.Payload)
+					w.network.Inject(p.From, shardAddr(reached), slices.Clone(p.Payload))
+					return false
+				case p.From == shardAddr(1):
+					tap.look(p.From, false, p.Payload)
+					w.network.Inject(serverAddr, p.To, slices.Clone(p.Payload))
+					return false
+				}
+				return tap.see(p)
+			})
+			var sessions []*possessed
+			for reached = range shards {
+				sessions = append(sessions, w.possess(tap), w.possess(tap))
+			}
+			synctest.Wait()
+			l := &ledger{w, make(map[netip.AddrPort]*account)}
+			w.network.SetTap(func(p *netsim.Packet) bool {
+				if p.From == serverAddr || p.From == shardAddr(1) {
+					l.at(p.To).out += len(p.Payload)
+				}
+				return p.To == victimAddr
+			})
+			for range 2 { // each session selects the victim's address
+				for _, h := range sessions {
+					l.inject(victimAddr, h.offered.request("", true))
+					l.inject(victimAddr, h.seal(chunk(0xc0, 0, []byte{0, 0, 0, 0})))
+				}
+			}
+			synctest.Wait()
+			for i, h := range sessions {
+				if a := h.offered.conn.RemoteAddr(); a != victimAddr {
+					t.Fatalf("%d shards: session %d is at %v, and the test tests nothing", shards, i, a)
+				}
+			}
+			for range 50 {
+				l.inject(victimAddr, record(23, 1, 1<<40, make([]byte, 1100)))
+				synctest.Wait()
+				for _, h := range sessions {
+					for h.offered.conn.Send(0, Binary, make([]byte, 1000)) == nil {
+					}
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			l.want("records that no key opens", victimAddr, 0.2)
+		})
+	}
+}
