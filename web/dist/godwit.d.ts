@@ -388,7 +388,7 @@ export declare function resume<const C extends readonly Channel[]>(url: string |
 /**
  * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
  * The Conn ends: promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". Returns ""
- * if the session is not open, and does nothing then.
+ * if the session is not open, or close was called, and does nothing then.
  *
  * The text is as secret as a password, good for the grace time of the server, and only once.
  */

@@ -489,7 +489,7 @@ var Link = class {
   }
   end() {
     const { owner } = this;
-    this.owner = nobody;
+    this.close();
     owner.ended();
   }
   /** Ends the link without a word to its owner. */
@@ -498,6 +498,9 @@ var Link = class {
     this.pc.close();
   }
 };
+function foreign(cause) {
+  throw new ConnectError("foreign", "no SDP: is the path right, and what stands before the server?", { cause, retryAfter: 0 });
+}
 async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
   let last = now();
   const lap = () => -last + (last = now());
@@ -524,8 +527,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
-    await pc.setRemoteDescription(answer);
-    await opened2;
+    await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened2]);
     times.transport = lap();
     return link;
   } catch (e) {
@@ -2403,11 +2405,11 @@ var Conn = class extends EventTarget {
     this.frozen = false;
     /**
      * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
-     * do not bring back a page that has one.
+     * do not bring back a page that has one. A session that is closing ends, or the server would not hear of it.
      */
     this.pagehide = (e) => {
       const { state } = this.session;
-      if (!e.persisted || state === closed) return this.hide();
+      if (!e.persisted || state === closed || this.session.closing) return this.hide();
       if (state < open) return;
       this.frozen = true;
       this.trying?.abort();
@@ -2738,7 +2740,7 @@ var Conn = class extends EventTarget {
       } catch (e) {
         let after = 0;
         if (e instanceof ConnectError) {
-          after = e.retryAfter;
+          after = e.code === "link" && this.session.mux.counts.links ? 0 : e.retryAfter;
           this.failure = e;
           const instance = e.code === "resume" ? e.details["instance"] : void 0;
           strangers = instance === stranger ? strangers + 1 : 1;
@@ -2926,6 +2928,7 @@ async function keep(url, options, key = "godwit") {
       sessionStorage.removeItem(key);
       return true;
     };
+    void c.closed.then(c.back);
     begin(c);
   });
   if (saved) {

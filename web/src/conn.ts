@@ -113,11 +113,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /**
    * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
-   * do not bring back a page that has one.
+   * do not bring back a page that has one. A session that is closing ends, or the server would not hear of it.
    */
   private readonly pagehide = (e: Event): void => {
     const { state } = this.session;
-    if (!(e as PageTransitionEvent).persisted || state === closed) return this.hide();
+    if (!(e as PageTransitionEvent).persisted || state === closed || this.session.closing) return this.hide();
     if (state < open) return; // it goes on to connect, if the page comes back
     this.frozen = true;
     this.trying?.abort();
@@ -471,7 +471,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       } catch (e) {
         let after: number | undefined = 0;
         if (e instanceof ConnectError) {
-          after = e.retryAfter;
+          // WebRTC that has worked here fails for a while, such as when there are too many connections.
+          after = e.code === "link" && this.session.mux.counts.links ? 0 : e.retryAfter;
           this.failure = e; // until the server is heard again
           const instance = e.code === "resume" ? e.details["instance"] : undefined;
           strangers = instance === stranger ? strangers + 1 : 1;

@@ -36,7 +36,7 @@ type AnyConn = Conn<readonly Channel[]>;
 /**
  * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
  * The Conn ends: promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". Returns ""
- * if the session is not open, and does nothing then.
+ * if the session is not open, or close was called, and does nothing then.
  *
  * The text is as secret as a password, good for the grace time of the server, and only once.
  */
@@ -97,6 +97,7 @@ export async function keep<const C extends readonly Channel[]>(
         sessionStorage.removeItem(key);
         return true;
       };
+      void c.closed.then(c.back); // what the program ends while the page goes is nobody's
       begin(c);
     });
   if (saved) {

@@ -107,7 +107,7 @@ export class Link {
 
   private end(): void {
     const { owner } = this;
-    this.owner = nobody;
+    this.close(); // browsers have room for some hundred that are not
     owner.ended();
   }
 
@@ -125,6 +125,10 @@ export interface LinkConfig {
   exchange: (offer: string, signal: AbortSignal) => Promise<RTCSessionDescriptionInit>;
   timeout: number | undefined; // 15 s unless set
   signal: AbortSignal;
+}
+
+function foreign(cause: unknown): never {
+  throw new ConnectError("foreign", "no SDP: is the path right, and what stands before the server?", { cause, retryAfter: 0 });
 }
 
 /** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
@@ -155,8 +159,8 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
-    await pc.setRemoteDescription(answer);
-    await opened;
+    // A link that ends closes pc, which then need not say what becomes of the answer.
+    await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
     return link;
   } catch (e) {

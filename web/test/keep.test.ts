@@ -38,6 +38,9 @@ beforeEach(() => {
     setItem: (k: string, v: string) => storage.set(k, v),
     removeItem: (k: string) => storage.delete(k),
     clear: () => storage.clear(),
+    get length() {
+      return storage.size;
+    },
   });
   const held = new Set<string>();
   vi.stubGlobal("navigator", {
@@ -58,6 +61,7 @@ afterEach(() => {
 });
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+const stored = (): number => sessionStorage.length;
 const reload = (): boolean => leave.dispatchEvent(new Event("pagehide"));
 
 /** Lets time pass until p settles, ms at most. */
@@ -373,21 +377,45 @@ describe.each([
     expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
   });
 
-  test("a session that its program has closed does not go on, though the page goes before it has ended", async () => {
+  test.each([true, false])("a session that its program has closed is said to be, and kept by nobody; the page may come back: %s", async (persisted) => {
     const conn = await within(500, keep(url, options));
     conn.send("chat", utf8("x"));
     void conn.close(300, "bye");
-    expect([conn.state, suspend(conn)]).toEqual(["closed", ""]);
-    reload();
+    leave.dispatchEvent(Object.assign(new Event("pagehide"), { persisted }));
+    expect(stored()).toBe(0);
     await pass(100);
     expect([server.sessions[0]!.closed, await conn.closed]).toMatchObject([[300, "bye"], { code: 300, reason: "bye" }]);
     const next = await within(500, keep(url, options));
     expect([next.continued, next.id]).toEqual([false, number(2)]);
-    next.send("chat", utf8("x"));
-    void next.close(300, "bye");
-    turn("pagehide"); // for a while, as it may seem
+  });
+
+  test("a session that its program closes while the page goes is kept by nobody", async () => {
+    const conn = await within(500, keep(url, options));
+    leave.addEventListener("pagehide", () => void conn.close(300, "bye"));
+    turn("pagehide");
+    expect(await conn.closed).toMatchObject({ code: 300, reason: "bye" });
+    await pass(0);
+    expect(stored()).toBe(0);
+  });
+
+  test("a session that its program has closed is not to be suspended", async () => {
+    const conn = await within(500, connect(url, options));
+    conn.send("chat", utf8("x"));
+    const ended = conn.close(300, "bye");
+    expect(suspend(conn)).toBe("");
+    expect(await within(500, ended)).toMatchObject({ code: 300, reason: "bye", lostOut: 0 });
     await pass(100);
-    expect((await within(500, keep(url, options))).continued).toBe(false);
+    expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
+  });
+
+  test("a session that is suspended when it is interrupted looks for no link", async () => {
+    const conn = await within(500, connect(url, options));
+    let saved = "";
+    conn.addEventListener("interrupted", () => void (saved = suspend(conn)));
+    server.sessions[0]!.channel!.end();
+    const asked = server.asked.length;
+    await pass(60_000);
+    expect([saved.length > 0, server.asked.length]).toEqual([true, asked]);
   });
 
   test.each([true, false])("keep goes on over reloads, without another token; locks %s", async (locks) => {

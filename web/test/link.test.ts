@@ -111,7 +111,15 @@ describe("the end", () => {
     link.attach(owner);
     link.close();
     channel.onclose();
-    expect([pc.closed, owner.ended.mock.calls.length]).toEqual([1, 0]);
+    expect([pc.closed > 0, owner.ended.mock.calls.length]).toEqual([true, 0]);
+  });
+
+  test("that comes by itself closes the connection", () => {
+    const { channel, link, owner, pc } = made();
+    link.attach(owner);
+    expect(pc.closed).toBe(0);
+    channel.onclose();
+    expect(pc.closed).toBe(1);
   });
 });
 
@@ -231,7 +239,7 @@ describe("opening", () => {
     const error = await openLink(config).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(ConnectError);
     expect(error).toMatchObject({ code: "link", retryAfter: 0, message: expect.stringContaining("no UDP from 192.0.2.1 7777. UDP may be disabled") });
-    expect(made[0]!.closed).toBe(1);
+    expect(made[0]!.closed).toBeGreaterThan(0);
     const nowhere = await openLink({ ...config, exchange: async () => ({ type: "answer", sdp: "" }) }).catch((e: unknown) => e);
     expect(nowhere).toMatchObject({ message: expect.stringContaining("no UDP. UDP may be disabled") });
   });
@@ -243,6 +251,24 @@ describe("opening", () => {
     expect(made[0]!.closed).toBe(1);
     const other = browser({ exchange: () => Promise.reject(new TypeError("odd")) });
     await expect(openLink(other.config)).rejects.toMatchObject({ code: "link", message: expect.stringContaining("no WebRTC"), cause: expect.any(TypeError) });
+  });
+
+  test("ends with the connection though the browser, as for one that is closed, never says what becomes of the answer", async () => {
+    const { config, Fake } = browser();
+    Fake.prototype.setRemoteDescription = function () {
+      this.connectionState = "failed";
+      this.onconnectionstatechange();
+      return new Promise(() => {});
+    };
+    await expect(openLink(config)).rejects.toMatchObject({ code: "link", retryAfter: 0 });
+  });
+
+  test("with an answer that the browser refuses is with something other than the server", async () => {
+    const { config, Fake, made } = browser();
+    const cause = new DOMException("no SDP", "OperationError");
+    Fake.prototype.setRemoteDescription = () => Promise.reject(cause);
+    await expect(openLink(config)).rejects.toMatchObject({ code: "foreign", status: 0, retryAfter: 0, cause });
+    expect(made[0]!.closed).toBe(1);
   });
 
   test("ends with the signal, before and on the way", async () => {

@@ -297,6 +297,62 @@ describe("a link", () => {
     expect([page.server.sessions[0]!.came.length, conn.state]).toEqual([1, "open"]);
   });
 
+  test("that ends by itself is closed, or the browser would have room for no more some day", async () => {
+    const links = new Set<object>(); // that are not closed
+    const Opens = RTCPeerConnection;
+    class Counted extends Opens {
+      constructor() {
+        super();
+        links.add(this);
+      }
+      override close(): void {
+        links.delete(this);
+        super.close();
+      }
+    }
+    vi.stubGlobal("RTCPeerConnection", Counted);
+    const conn = await page.join();
+    for (let i = 0; i < 3; i++) {
+      page.server.sessions[0]!.channel!.end();
+      await pass(500);
+    }
+    expect([conn.state, conn.stats().links, links.size]).toEqual(["open", 4, 1]);
+  });
+
+  test("that the browser cannot make now is tried again", async () => {
+    const conn = await page.join();
+    const Opens = RTCPeerConnection;
+    vi.stubGlobal("RTCPeerConnection", function () {
+      throw new DOMException("Cannot create so many PeerConnections", "UnknownError");
+    });
+    page.server.sessions[0]!.channel!.end();
+    await pass(5000);
+    expect(conn.state).toBe("interrupted");
+    vi.stubGlobal("RTCPeerConnection", Opens);
+    await pass(10_000);
+    expect([conn.state, page.server.sessions.length]).toEqual(["open", 1]);
+  });
+
+  test("for which something other than the server answers without SDP is tried again", async () => {
+    const conn = await page.join();
+    const Opens = RTCPeerConnection;
+    class Strict extends Opens {
+      override async setRemoteDescription(d: RTCSessionDescriptionInit): Promise<void> {
+        if (d.sdp === "none") throw new DOMException("no SDP", "OperationError");
+        return super.setRemoteDescription(d);
+      }
+    }
+    vi.stubGlobal("RTCPeerConnection", Strict);
+    page.server.foreign = 200;
+    page.server.page = JSON.stringify({ answer: { type: "answer", sdp: "none" } });
+    page.server.sessions[0]!.channel!.end();
+    await pass(5000);
+    expect(conn.state).toBe("interrupted");
+    page.server.foreign = 0;
+    await pass(10_000);
+    expect([conn.state, page.server.sessions.length]).toEqual(["open", 1]);
+  });
+
   test("has nothing to say in words", async () => {
     const conn = await page.join();
     const { packetsIn } = conn.stats();
@@ -386,6 +442,8 @@ describe("a page that may come back", () => {
     page.fire("pagehide");
     await pass(0);
     expect(await conn.closed).toStrictEqual({ code: 300, reason: "bye", remote: false, lostOut: 4, lostIn: 0 });
+    await pass(200);
+    expect(page.server.sessions[0]!.closed, "the server hears of it").toEqual([300, "bye"]);
     expect([page.timers, page.heard]).toEqual([0, []]);
   });
 

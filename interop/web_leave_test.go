@@ -1,0 +1,50 @@
+package interop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/interop/browser"
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// A page says goodbye and leaves at once. The server hears of it, and not after the time in which it misses a page.
+func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
+	const earlier = `addEventListener("pagehide", () => conn.close(300, "bye", 0));`
+	for _, c := range []struct{ name, before, leaving string }{
+		{"connect", "", `conn.close(300, "bye");`},
+		{"connect", "", `conn.close(300, "bye", 0);`},
+		{"connect", earlier, ""},
+		{"keep", "", `conn.close(300, "bye");`},
+		{"keep", earlier, ""},
+	} {
+		for _, kind := range browser.Kinds {
+			t.Run(c.name+"/"+c.before+c.leaving+"/"+string(kind), func(t *testing.T) {
+				t.Parallel()
+				closed := make(chan godwit.CloseReason, 4)
+				w := newWebWorld(t, browser.Own(t, kind), netsim.Link{Delay: oneWay}, func(conf *godwit.Config) {
+					conf.Handler.Close = func(_ *godwit.Conn, why godwit.CloseReason) { closed <- why }
+				})
+				p := w.tab()
+				p.do(`window.godwit = await import("/godwit.keep.min.js");
+					`+c.before+`
+					window.conn = await godwit.`+c.name+`("/godwit/", { channels: table });`, nil, nil)
+				receive(t, w.conns, "the connection")
+				p.do(`setTimeout(() => {
+						conn.send("chat", new Uint8Array([1]));
+						`+c.leaving+`
+						location.href = "/web_page.js";
+					}, 50);`, nil, nil)
+				select {
+				case why := <-closed:
+					if why.Code != 300 || why.Text != "bye" || !why.Remote {
+						t.Errorf("the server was told %+v", why)
+					}
+				case <-time.After(20 * time.Second): // without a goodbye it is 40 s
+					t.Error("the server has not heard of the end")
+				}
+			})
+		}
+	}
+}
