@@ -224,9 +224,9 @@ describe("a search for a new link", () => {
     page.refuse(0);
     await pass(2000);
     expect(conn.state).toBe("open");
-    page.server.sessions[0]!.close(300);
+    page.server.sessions[0]!.close(6);
     await pass(100);
-    expect(await conn.closed).toStrictEqual({ code: 300, reason: "", remote: true, lostOut: 0, lostIn: 0 });
+    expect(await conn.closed).toStrictEqual({ code: 6, reason: "", remote: true, lostOut: 0, lostIn: 0 });
   });
 
   test("ends when the one server there is does not know the session five times", async () => {
