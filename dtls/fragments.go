@@ -16,7 +16,7 @@ const (
 	offFragmentLen    = 9
 )
 
-// Handshake message types that matter here.
+// Handshake message types that are used here.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4
 const (
 	msgClientHello        = 1
@@ -28,18 +28,19 @@ const (
 	msgServerHelloDone    = 14
 	msgCertificateVerify  = 15
 	msgClientKeyExchange  = 16
-	msgFinished           = 20 // always sealed
+	msgFinished           = 20 // always encrypted
 )
 
-// Bounds of one handshake. A browser sends a certificate chain of one, 1.5 KB in
-// five messages, so all of them are generous.
+// Limits of one handshake. A browser sends one certificate and 1.5 KB in five messages,
+// far less than the limits.
 const (
 	maxMessages       = 16 // message_seq 0 to 15
 	maxMessagePieces  = 32
-	maxPieces         = 64 // of all messages: to pion each costs 160 bytes besides what it holds
+	maxPieces         = 64 // pieces of all messages: in pion each costs 160 bytes and its content
 	maxHandshakeBytes = 8 << 10
 
-	// Of one message. What a certificate and a signature cost grows with their length.
+	// Limits of one message: the cost of a certificate and of a signature grows with
+	// the length.
 	maxCertificateLen = 3 << 10
 	maxKeyMessageLen  = 1 << 10 // ServerKeyExchange, CertificateVerify, ClientKeyExchange
 	maxMessageLen     = 4 << 10
@@ -62,14 +63,14 @@ func maxLength(kind uint8) int {
 // A fragment is one piece of a handshake message.
 type fragment struct {
 	kind     uint8
-	length   int // of the whole message
+	length   int // length of the whole message
 	seq      int
 	off, end int
 	body     []byte
 }
 
-// parseFragment reads the first fragment of b, the content of a handshake
-// record, and returns what follows it.
+// parseFragment reads the first fragment of b, the content of a handshake record, and
+// returns the rest of b.
 func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	if len(b) < fragmentHeaderLen {
 		return fragment{}, nil, false
@@ -102,19 +103,19 @@ func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
 
 func appendUint24(b []byte, v int) []byte { return append(b, byte(v>>16), byte(v>>8), byte(v)) }
 
-// A piece is a run of bytes of a message that has been let through.
+// A piece is a range of bytes of a message that has passed the Sieve.
 type piece struct {
 	off, end uint16
-	again    uint32 // the Sieve's interval in which it was let through last
+	again    uint32 // interval of the Sieve in which it passed last
 }
 
-// A message is what is known of one handshake message of the peer. Its pieces
-// never overlap: of each byte the first that came counts.
+// A message is the state of one handshake message of the peer. Its pieces never
+// overlap: the first value of each byte counts.
 type message struct {
 	known  bool
 	kind   uint8
 	length int
-	bytes  int // of length, let through so far
+	bytes  int // bytes that have passed so far
 	pieces []piece
 }
 
@@ -129,7 +130,7 @@ func (m *message) agrees(f *fragment) bool {
 	return m.kind == f.kind && m.length == f.length
 }
 
-// gap returns the first run of [off, end) that has not been let through.
+// gap returns the first range in [off, end) that has not passed.
 func (m *message) gap(off, end int) (from, to int) {
 	from = off
 	for moved := true; moved; {

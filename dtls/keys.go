@@ -10,8 +10,7 @@ import (
 type Suite uint16
 
 // The suites that a handshake negotiates. All have ephemeral keys and an AEAD, as False
-// Start
-// requires: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
+// Start requires: https://www.rfc-editor.org/rfc/rfc7918.html#section-5.1
 const (
 	// https://www.rfc-editor.org/rfc/rfc5289.html#section-3.2
 	ECDSAWithAES128GCM Suite = 0xc02b

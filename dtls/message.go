@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// A reader takes the fields of a handshake message one after the other. After a
-// field that is not all there, ok is false and every further field is empty.
+// A reader reads the fields of a handshake message one after the other. After an
+// incomplete field ok is false, and all further fields are empty.
 type reader struct {
 	b  []byte
 	ok bool
@@ -33,15 +33,15 @@ func (r *reader) number(n int) (v int) {
 // vector reads a vector whose length has n bytes.
 func (r *reader) vector(n int) []byte { return r.bytes(r.number(n)) }
 
-// end reports whether everything was there, and nothing else.
+// end reports whether all fields were complete and nothing follows them.
 func (r *reader) end() bool { return r.ok && len(r.b) == 0 }
 
 const randomLen = 32
 
-// A hello is what counts of a ClientHello or ServerHello.
+// A hello has the values of a ClientHello or ServerHello that are used.
 type hello struct {
 	random         [randomLen]byte
-	suite          Suite // of a ServerHello
+	suite          Suite // only in a ServerHello
 	extendedMaster bool
 }
 
@@ -65,7 +65,7 @@ func parseHello(kind uint8, body []byte) (h hello, ok bool) {
 	} else {
 		// cipher_suite(2) compression_method(1)
 		h.suite = Suite(r.number(2))
-		compression := r.number(1) // before r.ok is asked: it is what reading it makes of it
+		compression := r.number(1) // read it before r.ok is checked
 		r.ok = r.ok && compression == 0
 	}
 	if version != version12 || !r.ok {
@@ -83,8 +83,8 @@ func parseHello(kind uint8, body []byte) (h hello, ok bool) {
 	return h, r.end() && extensions.end()
 }
 
-// parseLeaf reads the body of a Certificate and returns its first certificate, nil
-// if there is none. https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.2
+// parseLeaf reads the body of a Certificate and returns the first certificate, or nil.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.2
 func parseLeaf(body []byte) (leaf []byte, ok bool) {
 	r := reader{body, true}
 	// certificate_list(3+n): certificate(3+n)
@@ -100,9 +100,9 @@ func parseLeaf(body []byte) (leaf []byte, ok bool) {
 // A curve is a group of the key exchange.
 type curve uint16
 
-// The curves that we offer and accept. Every WebRTC peer must know P-256
-// (https://www.rfc-editor.org/rfc/rfc8827.html#section-6.5); larger ones cost several
-// times as much, and it is the peer that chooses.
+// The curves that are offered and accepted. Every WebRTC peer must support P-256
+// (https://www.rfc-editor.org/rfc/rfc8827.html#section-6.5). Larger ones cost several times as
+// much, and the peer would choose.
 // https://www.rfc-editor.org/rfc/rfc8422.html#section-5.1.1
 const (
 	curveP256   curve = 23
@@ -137,7 +137,7 @@ func parseVerify(body []byte) (s tls.SignatureScheme, ok bool) {
 	return s, r.end()
 }
 
-// appendMessage appends a handshake message as the hash of a handshake covers it: in
+// appendMessage appends a handshake message in the form for the hash of the handshake: in
 // one piece. https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.6
 func appendMessage(b []byte, kind uint8, seq int, body []byte) []byte {
 	b = append(b, kind)

@@ -13,8 +13,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// newPionConn makes the pion connection whose handshake we run. verify is called
-// when pion has authenticated the peer, keyLog is given the secrets.
+// newPionConn makes the pion connection for a handshake. pion calls verify when it has
+// authenticated the peer, and writes the secrets to keyLog.
 func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) error, keyLog io.Writer) (*pion.Conn, error) {
 	if c.Certificate == nil {
 		return nil, errors.New("HandshakeConfig.Certificate is not set")
@@ -30,7 +30,7 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 		pion.WithSignatureSchemes(schemes()...),
 		pion.WithEllipticCurves(elliptic.X25519, elliptic.P256), // see curve
 		pion.WithExtendedMasterSecret(pion.RequireExtendedMasterSecret),
-		// No authority signs these certificates: verify compares fingerprints.
+		// There is no certificate authority: verify compares fingerprints.
 		pion.WithInsecureSkipVerify(true),
 		pion.WithVerifyConnection(verify),
 		pion.WithFlightInterval(flightInterval),
@@ -54,7 +54,8 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 	}
 	o := []pion.ServerOption{
 		pion.WithClientAuth(pion.RequireAnyClientCert),
-		// The address is known to be the peer's: an authenticated ICE check came from it.
+		// No HelloVerifyRequest: an authenticated ICE check has arrived from the peer's
+		// address.
 		pion.WithInsecureSkipVerifyHello(true),
 	}
 	for _, v := range options {
@@ -65,15 +66,15 @@ func newPionConn(p net.PacketConn, c *HandshakeConfig, verify func(*pion.State) 
 
 const masterSecretLen = 48
 
-// secrets are what a handshake has agreed on.
+// secrets are the secrets of a handshake.
 type secrets struct {
 	keys   *Keys
-	opener *Conn // for the peer's Finished, whatever its number
+	opener *Conn // opens the peer's Finished, with any record number
 	master [masterSecretLen]byte
 }
 
-// parseKeyLog reads what pion writes to a key log: "CLIENT_RANDOM", the random and the
-// master secret. It is the one way that pion offers to the master secret before the
+// parseKeyLog reads a line of pion's key log: "CLIENT_RANDOM", the random and the
+// master secret. Only the key log gives access to the master secret before pion's
 // handshake is over.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-8.1
 func parseKeyLog(line []byte) (clientRandom, master []byte, ok bool) {
@@ -89,7 +90,7 @@ func parseKeyLog(line []byte) (clientRandom, master []byte, ok bool) {
 	return clientRandom, master, err == nil && len(master) == masterSecretLen
 }
 
-// discard is pion's logger: a stranger must not be able to fill a log.
+// discard is the logger for pion. It writes nothing, so that a stranger cannot fill a log.
 type discard struct{}
 
 func (discard) NewLogger(string) logging.LeveledLogger { return discard{} }

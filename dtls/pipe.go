@@ -11,31 +11,30 @@ import (
 	"time"
 )
 
-// How many datagrams may wait for pion, and how many bytes they may have. They wait
-// while other handshakes compute. The longest flight of a browser has six datagrams
-// and 3 KB; a datagram that does not fit comes again.
+// Limits of the datagrams that wait for pion while other handshakes compute: their
+// number and their bytes. The longest flight of a browser has six datagrams and 3 KB.
+// The peer repeats a datagram that does not fit.
 const (
 	queueLen   = 16
 	queueBytes = 4 << 10
 )
 
-// A pipe is the connection pion believes in: datagrams come from a bounded
-// queue, and what pion writes goes to the Handshake. It implements
-// [net.PacketConn].
+// A pipe is the connection of pion: pion reads datagrams from a bounded queue, and the
+// Handshake gets the datagrams that pion writes. It implements [net.PacketConn].
 //
-// It ends with io.EOF from ReadFrom, which makes pion's goroutines return
-// and send nothing; pion's Close would write an alert.
+// At the end ReadFrom returns io.EOF. Then pion's goroutines return and send nothing;
+// pion's Close would send an alert.
 type pipe struct {
 	queue  chan []byte
-	bytes  atomic.Int32  // of those in queue, and the one that waits for the gate
-	end    chan struct{} // closed when nothing is read or written any more
+	bytes  atomic.Int32  // bytes of the datagrams in queue, and of the one that waits for the gate
+	end    chan struct{} // closed when the handshake is over
 	once   sync.Once
 	write  func([]byte) error
-	screen func(b, datagram []byte) ([]byte, error) // what pion gets of a datagram; nil is all
+	screen func(b, datagram []byte) ([]byte, error) // returns the part of a datagram for pion; nil means all
 	gate   Gate
-	inside atomic.Bool // of the gate
+	inside atomic.Bool // the handshake is inside the gate
 
-	screened, rest []byte // what the screen let pass, and what of it pion has not read
+	screened, rest []byte // output of the screen, and the part that pion has not read
 
 	mu      sync.Mutex
 	expired chan struct{} // closed while the read deadline lies in the past
@@ -73,7 +72,7 @@ func (p *pipe) finish() {
 	p.leave()
 }
 
-// enter waits for a place inside the gate, or for the end.
+// enter waits for a place in the gate, or for the end.
 func (p *pipe) enter() {
 	if p.gate == nil {
 		return
@@ -81,7 +80,7 @@ func (p *pipe) enter() {
 	select {
 	case p.gate <- struct{}{}:
 		if p.inside.Store(true); p.ended() {
-			p.leave() // finish may not have seen it
+			p.leave() // finish may have run before inside was set
 		}
 	case <-p.end:
 	}
@@ -102,8 +101,8 @@ func (p *pipe) ended() bool {
 	}
 }
 
-// ReadFrom is called again when pion has parsed what the last call returned; on
-// one processor it has answered it by then.
+// ReadFrom implements net.PacketConn. pion calls it again when it has parsed the bytes
+// of the last call; with one processor it has also answered them.
 func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	for !p.ended() {
 		if len(p.rest) > 0 {
@@ -133,7 +132,7 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	return 0, nil, io.EOF
 }
 
-// take moves whole records from rest to b, as many as there is room for.
+// take moves whole records from rest to b, as many as fit.
 func (p *pipe) take(b []byte) (n int) {
 	for r := range Records(p.rest) {
 		if n+len(r.Raw) > len(b) {
@@ -141,19 +140,19 @@ func (p *pipe) take(b []byte) (n int) {
 		}
 		n += copy(b[n:], r.Raw)
 	}
-	if n == 0 { // no record, or one that never fits
+	if n == 0 { // no record, or one that does not fit
 		n = copy(b, p.rest)
 	}
 	p.rest = p.rest[n:]
 	if cap(p.screened) > maxHandshake {
-		p.screened = nil // it holds a long flight; rest keeps what of it is not read
+		p.screened = nil // do not keep the memory of a long flight; rest still has the unread part
 	}
 	return n
 }
 
 func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if p.ended() {
-		return len(b), nil // pion may still have an alert to write
+		return len(b), nil // pion may still write an alert
 	}
 	if err := p.write(b); err != nil {
 		return 0, err
@@ -161,8 +160,8 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// SetReadDeadline knows the two values pion sets: a time long past, to make a
-// reader return, and the zero time, to let it read again.
+// SetReadDeadline supports the two values that pion uses: a time long ago, which makes
+// a reader return, and the zero time, which allows reads again.
 func (p *pipe) SetReadDeadline(t time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,5 +185,5 @@ func (p *pipe) LocalAddr() net.Addr              { return pipeAddr }
 func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil } // a write never blocks
 
-// pipeAddr stands for both ends: pion wants an address, and uses it for nothing.
+// pipeAddr is the address of both ends: pion needs one, but does not use it.
 var pipeAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.IPv4Unspecified(), 0))

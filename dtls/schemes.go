@@ -7,21 +7,21 @@ import (
 	"crypto/tls"
 )
 
-// Bounds of the RSA key of a peer: what its signature costs grows with the square of the
-// length and with the bits of the exponent. Browsers generate keys of 2,048 bits with
-// this exponent.
+// Limits of the RSA key of a peer: the cost of its signature grows with the square of
+// the length and with the bits of the exponent. Browsers generate keys of 2,048 bits
+// with this exponent.
 const (
 	maxRSABits     = 4096
 	maxRSAExponent = 65537
 )
 
-// schemes are the signature schemes that we offer and accept, the one we prefer
-// first. Each has a digest: a scheme without one, such as Ed25519 (0x0807), makes
-// forgeries possible where it is used with a key of another type.
+// schemes returns the signature schemes that are offered and accepted, the preferred
+// one first. Each has a digest: a scheme without one, such as Ed25519 (0x0807), allows
+// forgeries if it is used with a key of another type.
 // https://www.rfc-editor.org/rfc/rfc8446.html#section-4.2.3
 func schemes() []tls.SignatureScheme {
 	return []tls.SignatureScheme{
-		tls.ECDSAWithP256AndSHA256, // with TLS 1.2 the hash says nothing of the curve
+		tls.ECDSAWithP256AndSHA256, // in TLS 1.2 the scheme does not fix the curve
 		tls.ECDSAWithP384AndSHA384,
 		tls.ECDSAWithP521AndSHA512,
 		tls.PSSWithSHA256,
@@ -33,8 +33,8 @@ func schemes() []tls.SignatureScheme {
 	}
 }
 
-// takesKey reports whether a peer may have this public key: ECDSA with P-256, P-384
-// or P-521, or RSA within bounds.
+// takesKey reports whether the public key of a peer is accepted: ECDSA with P-256,
+// P-384 or P-521, or RSA within the limits.
 func takesKey(public any) bool {
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
@@ -45,15 +45,15 @@ func takesKey(public any) bool {
 	return false
 }
 
-// costly reports whether a signature of this public key takes several times as long to
-// verify as the others.
+// costly reports whether it takes several times as long as with other keys to verify a
+// signature of this public key.
 func costly(public any) bool {
 	key, ok := public.(*ecdsa.PublicKey)
 	return ok && key.Curve != elliptic.P256()
 }
 
-// fitsKey reports whether s is one of our schemes and belongs to a key that
-// takesKey takes.
+// fitsKey reports whether s is one of schemes, belongs to the public key, and the key
+// is accepted.
 func fitsKey(s tls.SignatureScheme, public any) bool {
 	switch s {
 	case tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512:

@@ -14,52 +14,51 @@ import (
 // Errors of a handshake whose messages the screen refuses. A Failed event may carry
 // them.
 var (
-	// ErrPeer means that the peer showed a certificate that none of the
-	// fingerprints of its offer names: it is not who was invited.
+	// ErrPeer means that no fingerprint of the offer matches the peer's certificate.
 	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
-	// ErrKey means that the peer's certificate has a key that we do not take.
+	// ErrKey means that the key of the peer's certificate is not accepted.
 	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits and the usual exponent")
-	// ErrScheme means that the peer signed with a scheme that we do not take, or
-	// that does not belong to its key.
+	// ErrScheme means that the peer's signature scheme is not supported, or does not belong
+	// to its key.
 	ErrScheme = errors.New("dtls: the peer's signature scheme is not supported, or does not belong to its key")
-	// ErrMasterSecret means that the peer does not know the extended master secret,
-	// which binds the keys to both certificates.
+	// ErrMasterSecret means that the peer does not support the extended master secret, which
+	// binds the keys to both certificates.
 	ErrMasterSecret = errors.New("dtls: the peer does not support the extended master secret")
-	// ErrMessage means that a message of the peer is malformed, comes out of turn,
-	// or chooses what we did not offer.
+	// ErrMessage means that a message of the peer is malformed, is out of order, or chooses
+	// something that was not offered.
 	ErrMessage = errors.New("dtls: a handshake message of the peer is malformed or out of turn")
-	// ErrRoles means that the peer is a DTLS client, as we are.
+	// ErrRoles means that both ends are DTLS clients.
 	ErrRoles = errors.New("dtls: the peer sent a ClientHello though we are the DTLS client: " +
 		"a peer that can only be the client must offer a=setup:active")
-	// ErrFinished means that the peer's Finished does not fit what was said.
+	// ErrFinished means that the peer's Finished does not match the messages of the
+	// handshake.
 	ErrFinished = errors.New("dtls: the peer's Finished does not match the handshake")
 )
 
 const (
-	maxFinishedKept = 4 // sealed Finished records that wait for the keys
+	maxFinishedKept = 4 // encrypted Finished records that wait for the keys
 	verifyDataLen   = 12
 )
 
-// A screen is between the peer's messages and pion: pion is given only whole
-// messages, each once and in order, that the screen has read before. So pion
-// computes nothing for a peer whose certificate is not the one of its offer, and no
-// signature with a scheme that does not belong to the key; and what we promise about
-// a finished handshake does not rest on pion alone. The screen does not check
-// signatures.
+// A screen checks the peer's messages before pion gets them: pion gets only whole
+// messages, each once and in order. So pion computes nothing for a peer whose
+// certificate is not that of its offer, and checks no signature with a scheme that does
+// not belong to the key. And the promises of a finished handshake do not depend on pion
+// alone. The screen does not check signatures.
 //
-// The zero value needs client and peers. It belongs to its Handshake.
+// Set client and peers of the zero value. The lock of its Handshake guards it.
 type screen struct {
-	client bool          // we are the DTLS client
-	peers  []Fingerprint // of the offer
+	client bool          // this end is the DTLS client
+	peers  []Fingerprint // fingerprints of the offer
 
 	in       [maxMessages]incoming
-	declared int    // bytes of all messages in in, as their first pieces say
+	declared int    // bytes of all messages in in, according to their first pieces
 	next     int    // message_seq of the peer's next message
 	prev     uint8  // kind of the peer's last message
-	number   uint64 // of the next epoch-0 record to pion
+	number   uint64 // number of the next epoch-0 record for pion
 
-	out        []byte // of our own message in progress
-	outNext    int    // its message_seq
+	out        []byte // bytes of this end's message in progress
+	outNext    int    // message_seq of that message
 	transcript hash.Hash
 
 	clientHello, serverHello hello
@@ -68,15 +67,14 @@ type screen struct {
 	finished                 [][]byte
 }
 
-// An incoming is a message of the peer until pion is given it.
+// An incoming is a message of the peer before pion gets it.
 type incoming struct {
 	message
 	body []byte
 }
 
-// read takes a datagram of the peer and appends what pion is to be given. After an
-// error the handshake is over. known is nil before the keys
-// are known.
+// read processes a datagram of the peer and appends the part for pion to b. After an
+// error the handshake is over. known is nil before the keys are known.
 func (s *screen) read(b, datagram []byte, known *secrets) ([]byte, error) {
 	for r := range Records(datagram) {
 		var err error
@@ -113,7 +111,7 @@ func (s *screen) fragments(b, rest []byte) ([]byte, error) {
 		}
 		rest = tail
 		if f.seq < s.next {
-			// pion repeats its flight for a ClientHello that comes again.
+			// pion repeats its flight when the same ClientHello arrives again.
 			if f.kind == msgClientHello && !s.client {
 				b = s.record(b, TypeHandshake, appendFragment(nil, &f, f.off, f.end))
 			}
@@ -127,7 +125,7 @@ func (s *screen) fragments(b, rest []byte) ([]byte, error) {
 	}
 }
 
-// keep stores what f has of its message. The first to bring a byte decides.
+// keep stores the bytes of f. If a byte has arrived before, the first value counts.
 func (s *screen) keep(f *fragment) {
 	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
 		return
@@ -151,7 +149,7 @@ func (s *screen) keep(f *fragment) {
 	}
 }
 
-// release appends the messages whose turn has come.
+// release appends the complete messages that are next in order.
 func (s *screen) release(b []byte) ([]byte, error) {
 	for s.next < maxMessages && s.in[s.next].complete() {
 		m := &s.in[s.next]
@@ -170,8 +168,8 @@ func (s *screen) release(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// follows reports whether a message may come from the peer after its message prev,
-// zero if that is the first. https://www.rfc-editor.org/rfc/rfc5246.html#section-7.3
+// follows reports whether a message of the peer may follow its message prev, which is zero
+// before the first. https://www.rfc-editor.org/rfc/rfc5246.html#section-7.3
 func (s *screen) follows(kind, prev uint8) bool {
 	if !s.client {
 		switch prev {
@@ -201,7 +199,7 @@ func (s *screen) follows(kind, prev uint8) bool {
 	return false
 }
 
-// message checks a message of the peer whose turn has come.
+// message checks the next message of the peer.
 func (s *screen) message(kind uint8, body []byte) error {
 	if s.transcript == nil {
 		s.transcript = sha256.New()
@@ -251,8 +249,8 @@ func (s *screen) hello(h *hello, kind uint8, body []byte) error {
 	return nil
 }
 
-// certificate compares the peer's certificate with its offer before anything is
-// computed with it.
+// certificate compares the peer's certificate with the offer, before anything is
+// computed with the certificate.
 func (s *screen) certificate(body []byte) error {
 	leaf, ok := parseLeaf(body)
 	if !ok {
@@ -269,8 +267,8 @@ func (s *screen) certificate(body []byte) error {
 	return nil
 }
 
-// sent takes a record of epoch 0 that leaves: our hello tells the random, and all of
-// our messages count for Finished. A message that leaves again counts once.
+// sent processes a record of epoch 0 that this end sends: its hello has the random, and all
+// messages are part of Finished. A repeated message counts once.
 func (s *screen) sent(body []byte) {
 	for {
 		f, tail, ok := parseFragment(body)
@@ -282,7 +280,7 @@ func (s *screen) sent(body []byte) {
 			continue
 		}
 		if f.kind == msgClientHello || s.transcript == nil {
-			s.transcript = sha256.New() // the one before HelloVerifyRequest does not count
+			s.transcript = sha256.New() // the hello before HelloVerifyRequest does not count
 		}
 		s.transcript.Write(appendMessage(nil, f.kind, f.seq, s.out))
 		switch f.kind {
@@ -296,8 +294,8 @@ func (s *screen) sent(body []byte) {
 	}
 }
 
-// proved reports whether this is the certificate and the suite that the screen saw,
-// and all messages that authenticate the peer have come.
+// proved returns an error if the certificate or the suite is not the one that the screen has
+// seen, or a message that authenticates the peer is missing.
 func (s *screen) proved(chain [][]byte, suite Suite) error {
 	last := uint8(msgCertificateVerify)
 	if s.client {
@@ -312,8 +310,9 @@ func (s *screen) proved(chain [][]byte, suite Suite) error {
 	return nil
 }
 
-// sealed appends a sealed handshake record, which can only be Finished: if the keys are
-// known, when it is authentic; else as many as are kept for checkFinished.
+// sealed appends an encrypted handshake record, which can only be Finished. If the keys are
+// known it appends only an authentic one; if not, it keeps up to maxFinishedKept for
+// checkFinished.
 func (s *screen) sealed(b, raw []byte, known *secrets) ([]byte, error) {
 	if known == nil {
 		if len(s.finished) == maxFinishedKept || len(raw) > maxFinished {
@@ -332,7 +331,7 @@ func (s *screen) sealed(b, raw []byte, known *secrets) ([]byte, error) {
 	return append(b, raw...), nil
 }
 
-// checkFinished reports whether the right Finished of the peer has come.
+// checkFinished returns an error if the right Finished of the peer has not arrived.
 func (s *screen) checkFinished(known *secrets) error {
 	for _, raw := range s.finished {
 		if authentic, err := s.verify(raw, known); authentic {
@@ -342,15 +341,15 @@ func (s *screen) checkFinished(known *secrets) error {
 	return ErrFinished
 }
 
-// verify opens a sealed Finished of the peer and compares it with what was said.
+// verify decrypts a Finished of the peer and compares it with the messages of the handshake.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) {
-	known.opener.window = replay{} // a Finished may come again, and is compared again
+	known.opener.window = replay{} // the same Finished may arrive again
 	plain, _, drop := known.opener.Open(bytes.Clone(raw))
 	if drop != DropNone {
 		return false, nil
 	}
-	f, rest, _ := parseFragment(plain) // without a body if it is none
+	f, rest, _ := parseFragment(plain) // has no body if plain is malformed
 	if len(rest) > 0 || f.kind != msgFinished || f.length != verifyDataLen || len(f.body) != verifyDataLen ||
 		!hmac.Equal(f.body, s.verifyData(known.master[:])) {
 		return true, ErrFinished
@@ -358,7 +357,8 @@ func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) 
 	return true, nil
 }
 
-// verifyData is what the peer's Finished must hold. A server's covers the client's.
+// verifyData returns the content that the peer's Finished must have. That of a server
+// includes the client's Finished.
 func (s *screen) verifyData(master []byte) []byte {
 	if s.transcript == nil {
 		return nil

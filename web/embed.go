@@ -1,10 +1,10 @@
-// Package web hands the built browser client to Go programs, so that a server
-// serves it and nobody needs npm.
+// Package web contains the built browser client for Go programs, so that a server can serve
+// it without npm.
 //
-// [Handler] serves /godwit.js and what belongs to it. The TypeScript source is in
-// src/, its tests in test/; npm run build makes dist/.
+// [Handler] serves godwit.js and the other files of the client. The TypeScript source is in
+// src/, its tests are in test/; npm run build makes dist/.
 //
-// It is not a web framework, and nothing in it knows of a connection.
+// The package is not a web framework, and knows nothing of connections.
 package web
 
 import (
@@ -23,37 +23,36 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// Files returns the built client: godwit.js; godwit.min.js, and godwit.keep.min.js for
-// sessions that outlive their page, with their maps; and the declarations godwit.d.ts.
+// Files returns the files of the built client: godwit.js; godwit.min.js; godwit.keep.min.js,
+// for sessions that continue when the page is loaded again; the source maps of the last two;
+// and the type declarations godwit.d.ts.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {
-		panic(err) // the path is ours
+		panic(err) // dist is embedded
 	}
 	return files
 }
 
-// types are the kinds of files in dist, which a system's own table may call
-// otherwise.
+// types are the media types of the files in dist. The system's table may have other ones.
 var types = map[string]string{
 	".js":  "text/javascript; charset=utf-8",
 	".ts":  "text/plain; charset=utf-8",
 	".map": "application/json",
 }
 
-// A file is one of dist, as it is and compressed.
+// A file is a file of dist, plain and compressed.
 type file struct {
 	plain, small []byte
 	tag          string
 }
 
-// files are those of dist by name. They are compressed once, when the first is asked
-// for.
+// files are the files of dist by name. The first call compresses all of them.
 var files = sync.OnceValue(func() map[string]file {
 	all := make(map[string]file)
 	entries, err := dist.ReadDir("dist")
 	if err != nil {
-		panic(err) // the path is ours
+		panic(err) // dist is embedded
 	}
 	for _, e := range entries {
 		b, err := dist.ReadFile("dist/" + e.Name())
@@ -62,16 +61,16 @@ var files = sync.OnceValue(func() map[string]file {
 		}
 		var small bytes.Buffer
 		z, _ := gzip.NewWriterLevel(&small, gzip.BestCompression)
-		z.Write(b) // a Buffer takes all
+		z.Write(b) // never fails for a bytes.Buffer
 		z.Close()
 		all[e.Name()] = file{b, small.Bytes(), tag(b)}
 	}
 	return all
 })
 
-// Handler returns a handler that serves the files of dist by the last part of the
-// path: the script as godwit.js, and the small one as godwit.min.js, compressed for
-// who takes that. Pages of any origin may load them. It answers GET and HEAD.
+// Handler returns a handler that serves the files of Files by the last part of the path, for
+// example /any/path/godwit.min.js. The response is compressed if the client accepts gzip.
+// Pages of any origin may load the files. The handler answers GET and HEAD.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -88,7 +87,7 @@ func Handler() http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", types[path.Ext(name)])
 		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Cache-Control", "no-cache") // asks each time, and gets 304
+		h.Set("Cache-Control", "no-cache") // the browser asks each time, and gets 304
 		h.Set("Vary", "Accept-Encoding")
 		content, form := f.plain, ""
 		if takesGzip(r) {
@@ -100,8 +99,8 @@ func Handler() http.Handler {
 	})
 }
 
-// takesGzip reports whether the client names gzip among the codings it takes, and
-// does not refuse it by a weight of zero.
+// takesGzip reports whether the client accepts gzip: Accept-Encoding names it with a weight
+// other than zero.
 // https://www.rfc-editor.org/rfc/rfc9110.html#section-12.5.3
 func takesGzip(r *http.Request) bool {
 	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
@@ -114,7 +113,7 @@ func takesGzip(r *http.Request) bool {
 	return false
 }
 
-// tag names content by its FNV-1a hash.
+// tag returns the FNV-1a hash of content, for an ETag.
 func tag(b []byte) string {
 	h := uint64(0xcbf29ce484222325)
 	for _, c := range b {

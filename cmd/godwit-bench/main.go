@@ -1,5 +1,5 @@
-// Godwit-bench puts load on a WebRTC datagram server: clients that do all that a
-// page does, thousands of them in one process, and what they see of the server.
+// Godwit-bench makes load on a WebRTC datagram server: thousands of clients in one process,
+// which do everything that a page does. It reports what the clients measure.
 //
 //	godwit-bench echo -url http://localhost:8080/new_rtc_session -clients 100 -rate 60
 //

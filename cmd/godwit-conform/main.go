@@ -1,11 +1,11 @@
-// Godwit-conform examines a client that somebody else has written: it plays the server
-// of docs/PROTOCOL.md and docs/SESSION.md, and says which clause the client breaks.
+// Godwit-conform tests another implementation of a client: it is a server of
+// docs/PROTOCOL.md and docs/SESSION.md, and says which clause the client violates.
 //
 //	godwit-conform [flags] [URL]
 //
-// URL is where it serves, http://localhost:8099/ unless given. What a client needs
-// around it to be examined, a loop of ten lines, is on the page that it serves there,
-// and printed by -help.
+// URL is the address at which it serves, by default http://localhost:8099/. A client
+// needs a loop of ten lines for the test. The page at the URL, and -help, describe the
+// loop.
 package main
 
 import (

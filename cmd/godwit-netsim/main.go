@@ -1,7 +1,6 @@
-// Godwit-netsim is a bad network in front of a UDP server: it relays datagrams
-// between clients and the server, and loses, delays, doubles, reorders and
-// damages some. Conditions can be changed while it runs, by commands on its
-// standard input.
+// Godwit-netsim is a bad network in front of a UDP server: it relays datagrams between
+// clients and the server, and loses, delays, duplicates, reorders and damages some of
+// them. Commands on the standard input change the conditions while it runs.
 //
 //	godwit-netsim -target 127.0.0.1:42424 -preset train
 //

@@ -1,12 +1,12 @@
-// Godwit-token makes keys and the tokens that players show to a godwit server.
+// Godwit-token makes keys and tokens, by which a godwit server authenticates players.
 //
 //	godwit-token key > private.pem               a new key, which signs
 //	godwit-token public < private.pem > key.pem  what servers need to verify
 //	godwit-token sign -key private.pem -sub ada -aud eu-1
 //	godwit-token verify -key key.pem -aud eu-1 < token
 //
-// A game's own login service makes tokens with package auth; this is for trying
-// things, for scripts and for keys.
+// The login service of a game makes tokens with package auth. This command is for tests, for
+// scripts, and to make keys.
 package main
 
 import (

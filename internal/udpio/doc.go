@@ -1,18 +1,17 @@
 // Package udpio reads and writes UDP datagrams in batches.
 //
-// A [Conn] made by [Listen], or by [Take] of a [net.UDPConn], is one UDP socket.
-// On Linux it moves up to 64 datagrams with one system call, answers from the
-// address that was asked and counts what the kernel had to drop; elsewhere, and
-// in a sandbox that refuses these calls, it moves them one by one. A Conn made by
-// [New] moves them one by one over anything that looks like a [net.UDPConn],
-// such as a connection of an in-memory network. No call allocates.
+// A [Conn] of [Listen], or of [Take] with a [net.UDPConn], is one UDP socket. On Linux
+// it moves up to 64 datagrams with one system call, knows the local address of each
+// datagram, and counts the datagrams that the kernel drops. On other systems, and in a
+// sandbox that refuses these calls, it moves them one by one. A Conn of [New] moves
+// datagrams one by one over a [net.UDPConn] or a connection of an in-memory network. No
+// call allocates memory.
 //
-// One goroutine at a time may be in ReadBatch and one in WriteBatch; the two
-// may overlap. SetReadDeadline, Stats, LocalAddr and Close may be called at any
-// time from any goroutine.
+// One goroutine at a time may call ReadBatch, and one WriteBatch, at the same time. The
+// other methods may be called at any time from any goroutine.
 //
-// The package does not retry, fragment, pace or coalesce, and an error means
-// that the socket is gone, or a deadline: a datagram that cannot be sent or
-// does not fit its buffer is dropped and counted. It is the only package of
-// this module that uses unsafe.
+// The package does not retry, fragment, pace or coalesce. An error means that the
+// socket has failed or is closed, or that a deadline has passed. A datagram that cannot
+// be sent, or does not fit its buffer, is dropped and counted. It is the only package
+// of this module that uses unsafe.
 package udpio

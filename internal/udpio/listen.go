@@ -14,18 +14,18 @@ import (
 // more than 1 where the system cannot spread one port over several sockets.
 var ErrSockets = errors.New("bad number of sockets")
 
-// maxSockets bounds Config.Sockets: more than any machine has use for.
+// maxSockets is the largest Config.Sockets.
 const maxSockets = 256
 
-// Listen opens c.Sockets sockets on addr, "host:port". Without a host, or with
-// [::], they take IPv4 and IPv6 on all addresses; otherwise the host must be an
-// IP address, and the sockets take its family only. For port 0 the system
-// chooses one port for all.
+// Listen opens c.Sockets sockets on addr, "host:port". Without a host, or with [::],
+// they receive IPv4 and IPv6 at all addresses. Otherwise the host must be an IP
+// address, and the sockets receive only its family. For port 0 the system chooses one
+// port for all.
 //
-// A port that somebody else has is an error also when several sockets share
-// it: SO_REUSEPORT, which they need, would let a second server of the same
-// user in silently, and that server would receive half of the packets. So the port is tried
-// without it first.
+// If another process uses the port, Listen returns an error, also for several sockets.
+// These need SO_REUSEPORT, with which a second server of the same user could open the
+// same port, and would get half of the packets. So Listen first tries to open the port
+// without SO_REUSEPORT.
 func Listen(addr string, c Config) ([]*Conn, error) {
 	n := max(c.Sockets, 1)
 	if n > maxSockets || n > 1 && !canSharePort {
@@ -52,13 +52,13 @@ func Listen(addr string, c Config) ([]*Conn, error) {
 		host, port, _ := net.SplitHostPort(addr)
 		conns, err := listenShared(network, net.JoinHostPort(host, strconv.Itoa(bound.Port)), n, c)
 		if err != nil && port == "0" && tries < portTries {
-			continue // somebody took it in between, and any other will do
+			continue // another process has opened the port meanwhile; try another port
 		}
 		return conns, err
 	}
 }
 
-// portTries is how many ports the system is asked for when any will do.
+// portTries is how often Listen tries to get a free port for port 0.
 const portTries = 8
 
 // listenShared opens n sockets on one address.
@@ -90,8 +90,8 @@ func listenUDP(network, addr string, control func(network, addr string, raw sysc
 	return pc.(*net.UDPConn), nil
 }
 
-// parseListen returns the network and address that make package net open the
-// socket Listen promises: for it "udp" with 0.0.0.0 would mean both families.
+// parseListen returns the network and the address for package net. For that package
+// "udp" with 0.0.0.0 would mean both families.
 func parseListen(addr string) (network, address string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -115,8 +115,7 @@ func parseListen(addr string) (network, address string, err error) {
 	return "udp6", addr, nil
 }
 
-// bufferSize resolves a size of Config; ok is false if the system's default
-// shall stay.
+// bufferSize returns the size for a field of Config; ok is false for the system's default.
 func bufferSize(n int) (size int, ok bool) {
 	if n == 0 {
 		return defaultBuffer, true

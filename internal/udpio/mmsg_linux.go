@@ -14,12 +14,12 @@ import (
 // mmsg moves datagrams with recvmmsg and sendmmsg.
 // https://man7.org/linux/man-pages/man2/recvmmsg.2.html
 //
-// The reading half belongs to whoever is in ReadBatch and the writing half to
-// whoever is in WriteBatch.
+// The goroutine in ReadBatch owns the reading half, the goroutine in WriteBatch the
+// writing half.
 //
-// The calls are raw: with MSG_DONTWAIT they never wait, and they take longer than
-// what the scheduler of Go allows a system call before it gives the processor to
-// another thread, which for a call that computes only costs, 2 µs a datagram.
+// The calls are raw system calls, because with MSG_DONTWAIT they never wait. They take
+// longer than the time after which the scheduler of Go gives the processor to another
+// thread. For a call that only computes, this would cost 2 µs for each datagram.
 type mmsg struct {
 	raw   syscall.RawConn
 	inet6 bool
@@ -27,19 +27,18 @@ type mmsg struct {
 	n     *counters
 
 	r     half
-	drops uint32 // the kernel's count of drops when it was last seen
+	drops uint32 // the last value of the kernel's counter of drops
 
 	w half
 
-	// The calls that go through raw, made once: a func value per call would
-	// be an allocation per call.
+	// The func values for raw, made once: a new one for each call would be an allocation.
 	recvFunc    func(fd uintptr) bool
 	recvNowFunc func(fd uintptr)
 	sendFunc    func(fd uintptr) bool
 }
 
-// half is the memory of the calls in one direction, and the arguments and
-// results of the one under way.
+// half is the memory of the calls in one direction, with the arguments and results of
+// the present call.
 type half struct {
 	hdrs  [maxBatch]unix.Mmsghdr
 	iovs  [maxBatch]unix.Iovec
@@ -68,7 +67,7 @@ func newMmsg(raw syscall.RawConn, inet6 bool, bound netip.Addr, n *counters) *mm
 	return m
 }
 
-// setPayload points message i at b.
+// setPayload makes b the memory of message i.
 func (h *half) setPayload(i int, b []byte) {
 	h.iovs[i].Base = unsafe.SliceData(b)
 	h.iovs[i].SetLen(len(b))
@@ -81,7 +80,7 @@ func (m *mmsg) read(ds []Datagram) (int, error) {
 		err := m.raw.Read(m.recvFunc)
 		overdue := errors.Is(err, os.ErrDeadlineExceeded)
 		if overdue {
-			err = m.raw.Control(m.recvNowFunc) // one look that no deadline forbids
+			err = m.raw.Control(m.recvNowFunc) // one read, although the deadline has passed
 		}
 		switch {
 		case err != nil:
@@ -182,7 +181,7 @@ func (m *mmsg) write(ds []Datagram) (int, error) {
 	return sent, nil
 }
 
-// prepareWrite encodes the datagrams that this socket can send at all.
+// prepareWrite encodes the datagrams that this socket can send.
 func (m *mmsg) prepareWrite(ds []Datagram) {
 	h := &m.w
 	h.n = 0

@@ -13,17 +13,17 @@ type single struct {
 	pc     PacketConn
 	queued func() int // datagrams that can be read without waiting; nil if pc cannot tell
 
-	// look is a read that does not wait and that no deadline forbids, for a socket whose
-	// reads heed a deadline that has passed: a busy owner may set one that has passed for
-	// every read. Then it fails with os.ErrDeadlineExceeded if nothing is there. It is
-	// nil where there is none, as on systems other than Linux.
+	// look is a read that does not wait and ignores the read deadline, for a socket whose
+	// reads fail after the deadline: a busy owner may set a past deadline for every read. If
+	// there is no datagram, look returns os.ErrDeadlineExceeded. It is nil on systems other
+	// than Linux, and for other connections.
 	look func(b []byte) (int, netip.AddrPort, error)
 
 	local netip.Addr // the bound address; zero if that is a wildcard
 	n     *counters
 }
 
-// New returns a Conn over pc, which it owns from now on.
+// New returns a Conn that uses pc. The Conn owns pc from now on.
 func New(pc PacketConn) *Conn {
 	c := &Conn{deadline: pc.SetReadDeadline, close: pc.Close}
 	c.local = func() netip.AddrPort { return addrPort(pc.LocalAddr()) }
@@ -41,8 +41,8 @@ func New(pc PacketConn) *Conn {
 	return c
 }
 
-// Take returns a Conn over pc, which it owns from now on: a [net.UDPConn] works as a
-// socket that [Listen] has opened, anything else as with [New].
+// Take returns a Conn that uses pc, and owns pc from now on. A [net.UDPConn] works like
+// a socket of [Listen], any other connection as with [New].
 func Take(pc PacketConn, c Config) (*Conn, error) {
 	if u, ok := pc.(*net.UDPConn); ok {
 		return newSocket(u, c)
@@ -84,10 +84,10 @@ func (s *single) read(ds []Datagram) (int, error) {
 		n, from, looked, err := s.next(d.B, k > 0)
 		switch {
 		case err == nil && n == cap(d.B):
-			// The system cuts a datagram to the buffer silently, so a full
-			// buffer is the only sign of a cut.
+			// The system cuts off what does not fit, without an error. A full buffer is the
+			// only sign of it.
 			s.n.truncated.Add(1)
-			switch { // more of them may come, without an end
+			switch { // there may be any number of datagrams that are too large
 			case looked && k == 0:
 				return 0, os.ErrDeadlineExceeded
 			case looked:
@@ -109,8 +109,9 @@ func (s *single) read(ds []Datagram) (int, error) {
 	return s.took(k), nil
 }
 
-// next reads one datagram, and reports whether it has looked, because the deadline has
-// passed. more says that it is not the first, and need not be waited for.
+// next reads one datagram. looked says that it has used look, because the deadline has
+// passed. more says that the datagram is not the first of the batch, and next need not
+// wait for it.
 func (s *single) next(b []byte, more bool) (n int, from netip.AddrPort, looked bool, err error) {
 	if !more || s.look == nil {
 		n, from, err = s.pc.ReadFromUDPAddrPort(b)
@@ -127,9 +128,9 @@ func (s *single) took(k int) int {
 	return k
 }
 
-// readError returns nil if reading may go on. Windows reports with a read that
-// nobody was at the port of an earlier write, or that a buffer was too small: as
-// many of these as anybody likes to send.
+// readError returns nil if reading may continue. On Windows a read reports that nobody
+// has received an earlier write, or that a buffer was too small; anyone can cause any
+// number of such errors.
 func (s *single) readError(err error, failures *int) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -8,80 +8,78 @@ import (
 	"time"
 )
 
-// maxBatch is how many datagrams one system call moves. A batch beyond a few
-// dozen saves nothing more, and each one costs 160 bytes of headers per socket.
+// maxBatch is the largest number of datagrams of one system call. A larger one saves almost
+// nothing, and each datagram costs 160 bytes of headers for each socket.
 const maxBatch = 64
 
-// maxReadErrors is how many failed reads in a row ReadBatch takes for somebody
-// else's ICMP messages before it reports the error.
+// maxReadErrors is the number of failed reads in a row after which ReadBatch returns
+// the error. Fewer may be caused by ICMP messages.
 const maxReadErrors = 16
 
-// Datagram is one UDP datagram, received or to be sent.
+// A Datagram is one UDP datagram, received or to be sent.
 type Datagram struct {
-	// Remote is the other end. An IPv4 address is never in its IPv6-mapped
-	// form when received and may be in either when sent. The zone of a
-	// link-local address is the number of the interface, as in "fe80::1%2".
+	// Remote is the address of the other end. ReadBatch sets IPv4 addresses in their
+	// IPv4 form; WriteBatch accepts the IPv6-mapped form, too. The zone of a link-local
+	// address is the number of the interface, as in "fe80::1%2".
 	Remote netip.AddrPort
 
-	// Local is the address the datagram came to, and on sending the address
-	// it leaves from. The zero Addr, or one of another family than Remote's,
-	// leaves the choice to the kernel. It is always zero when received one
-	// by one on a wildcard address, and ignored when sent one by one or by a
-	// socket that is bound to one address.
+	// Local is the address of this end: at which the datagram arrived, or from which it
+	// leaves. When sent, the zero Addr, or an address of another family than Remote,
+	// means that the kernel chooses. A datagram that is received one by one on a
+	// wildcard address has no Local. Local is ignored if datagrams are sent one by one,
+	// or the socket is bound to one address.
 	Local netip.Addr
 
-	// B is the payload. For ReadBatch its capacity is the room there is.
+	// B is the payload. ReadBatch uses its whole capacity.
 	B []byte
 }
 
 // Config has the properties of the sockets that [Listen] opens. The zero value
 // works.
 type Config struct {
-	// Sockets is the number of sockets on the one port, between which the
-	// kernel spreads the clients by their addresses. Zero means 1; more than
-	// 1 needs Linux.
+	// Sockets is the number of sockets that share one port. The kernel distributes the
+	// clients to them by their addresses. Zero means 1; more than 1 needs Linux.
 	Sockets int
 
-	// ReadBuffer and WriteBuffer are the sizes in bytes asked of the kernel
-	// for the buffers of each socket. Zero means 4 MiB, negative the system's
-	// default. The kernel may grant less: see [Stats].
+	// ReadBuffer and WriteBuffer are the sizes in bytes that are requested for the
+	// buffers of each socket. Zero means 4 MiB; negative means the system's default.
+	// The kernel may give less: see [Stats].
 	ReadBuffer, WriteBuffer int
 }
 
-// defaultBuffer holds about a thousand small datagrams with the kernel's
-// bookkeeping several times over: a tick's worth of a busy server.
+// defaultBuffer has room for several thousand small datagrams, with the kernel's
+// overhead: those of a tick of a busy server.
 const defaultBuffer = 4 << 20
 
 // Stats counts what happened on a Conn since it was made.
 type Stats struct {
-	Received, Sent uint64 // datagrams handed to the caller and to the kernel
+	Received, Sent uint64 // datagrams given to the caller; datagrams given to the kernel
 
 	Truncated   uint64 // received datagrams larger than their buffers, dropped
-	KernelDrops uint64 // received datagrams dropped by the kernel, its buffer being full (Linux)
-	ReadErrors  uint64 // errors that reads reported about datagrams sent earlier
+	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
+	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
 
 	SendFull        uint64 // dropped because the send buffer was full
 	SendTooLarge    uint64 // dropped because larger than the path or UDP allows
-	SendUnreachable uint64 // dropped because there is no way to the host or from Local, or nobody at the port
-	SendDenied      uint64 // dropped by a local rule, such as a firewall's
-	SendFailed      uint64 // dropped for any other reason, such as a Remote of a family the socket does not have
+	SendUnreachable uint64 // dropped because the host, the port, or a route from Local does not exist
+	SendDenied      uint64 // dropped by a rule of this machine, such as a firewall's
+	SendFailed      uint64 // dropped for any other reason, such as a Remote of a family that the socket does not support
 
-	// ReadBuffer and WriteBuffer are the sizes in bytes that the kernel
-	// granted, in its own terms: Linux counts its bookkeeping and grants twice
-	// what was asked. Zero means not known.
+	// ReadBuffer and WriteBuffer are the sizes in bytes that the kernel reports. Linux
+	// includes its overhead, and gives twice the requested size. Zero means unknown.
 	ReadBuffer, WriteBuffer int
 
-	// Batched: one system call moves many datagrams. It is false on systems other
-	// than Linux, in a sandbox that refuses recvmmsg or sendmmsg, and over a
-	// PacketConn that is no socket.
+	// Batched says that one system call moves many datagrams. It is false on systems other
+	// than Linux, in a sandbox that refuses recvmmsg or sendmmsg, and for a PacketConn that
+	// is not a socket.
 	Batched bool
 }
 
-// PacketConn is what [New] needs of a connection: a [net.UDPConn], or a
-// connection of an in-memory network.
+// A PacketConn is a connection for [New]: a [net.UDPConn], or a connection of an
+// in-memory network.
 //
-// If it also has a method Queued() int, the number of datagrams that can be
-// read without waiting, then ReadBatch takes as many after the first.
+// If it also has a method Queued() int, which returns the number of datagrams that can
+// be read without waiting, ReadBatch reads as many after the first.
 type PacketConn interface {
 	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
@@ -90,9 +88,9 @@ type PacketConn interface {
 	Close() error
 }
 
-// Conn is a UDP socket that is read and written in batches.
+// A Conn is a UDP socket that is read and written in batches.
 type Conn struct {
-	// The four ways to reach the socket: of an mmsg or of a single.
+	// The funcs of an mmsg or a single.
 	read     func(ds []Datagram) (int, error)
 	write    func(ds []Datagram) (int, error)
 	deadline func(t time.Time) error
@@ -105,26 +103,25 @@ type Conn struct {
 	counters counters
 }
 
-// counters are atomic because Stats is called by neither the reader nor the
-// writer. A batch touches each at most once.
+// counters are atomic because any goroutine may call Stats. A batch changes each of
+// them at most once.
 type counters struct {
 	received, truncated, kernelDrops, readErrors atomic.Uint64
 	sent                                         atomic.Uint64
 	full, tooLarge, unreachable, denied, failed  atomic.Uint64
 }
 
-// ReadBatch waits for a datagram and then takes what is there, up to len(ds)
-// and to 64, without waiting for more. It reads ds[i] into the whole capacity
-// of ds[i].B, sets its length and addresses, and returns how many it has set,
-// at least one unless there is an error. Datagrams larger than their buffers
-// are dropped; one that fills its buffer to the last byte may be taken for one
-// of these, so leave a byte to spare. Buffers may change places within ds.
+// ReadBatch waits for a datagram, and then reads all datagrams that have arrived, up to
+// len(ds) and to 64, without waiting for more. It reads each into the capacity of
+// ds[i].B, sets its length and addresses, and returns the number of datagrams: at least
+// one if there is no error. It drops datagrams that are larger than their buffers, and
+// perhaps one that fills its buffer completely: make the buffers a byte larger than
+// needed. It may exchange buffers within ds.
 //
-// When the read deadline has passed it still takes what is there, as far as
-// the system allows (Linux and in-memory networks do, also one by one), and returns
-// [os.ErrDeadlineExceeded] if that is nothing. On a closed Conn it returns
-// [net.ErrClosed]. Another error means that the socket has failed many times in
-// a row.
+// After the read deadline it still reads datagrams that have arrived, if the system
+// allows it (Linux and in-memory networks do, also one by one). If there are none, it
+// returns [os.ErrDeadlineExceeded]. On a closed Conn it returns [net.ErrClosed]. Any
+// other error means that the socket has failed many times in a row.
 func (c *Conn) ReadBatch(ds []Datagram) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
@@ -132,13 +129,12 @@ func (c *Conn) ReadBatch(ds []Datagram) (int, error) {
 	return c.read(ds)
 }
 
-// WriteBatch sends all of ds and returns how many the kernel took. It does not
-// wait: once the send buffer is full the rest is dropped and counted, and
-// nothing is tried twice, because a late datagram is worth less than the next
-// one. A datagram that cannot be sent is counted by its cause and skipped. The
-// only error is [net.ErrClosed].
+// WriteBatch sends all of ds and returns the number of datagrams that the kernel has
+// accepted. It does not wait: when the send buffer is full, it drops and counts the
+// rest, because the next datagrams are more useful than late ones. It skips a datagram
+// that cannot be sent, and counts it by its cause. The only error is [net.ErrClosed].
 //
-// One by one it may wait for room.
+// If datagrams are sent one by one, WriteBatch may wait for room in the send buffer.
 func (c *Conn) WriteBatch(ds []Datagram) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
@@ -146,11 +142,11 @@ func (c *Conn) WriteBatch(ds []Datagram) (int, error) {
 	return c.write(ds)
 }
 
-// SetReadDeadline sets the time after which ReadBatch no longer waits, also if
-// it is waiting now: a time in the past wakes it. The zero Time means never.
+// SetReadDeadline sets the time after which ReadBatch does not wait any more, also if
+// it waits now: a time in the past wakes it. The zero Time means never.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadline(t) }
 
-// LocalAddr is the address the socket is bound to.
+// LocalAddr returns the address that the socket is bound to.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local() }
 
 // Close closes the socket. A waiting ReadBatch returns [net.ErrClosed].
@@ -176,12 +172,12 @@ func (c *Conn) Stats() Stats {
 	}
 }
 
-// wsaEMSGSIZE is what Windows calls EMSGSIZE, also of a read. No other system has an
-// error of that number.
+// wsaEMSGSIZE is EMSGSIZE on Windows, also for reads. No other system has an error with
+// this number.
 const wsaEMSGSIZE = syscall.Errno(10040)
 
-// drop counts one datagram that could not be sent. It reports whether the
-// cause is a full buffer, so that the next one would fare no better.
+// drop counts one datagram that could not be sent. full says that the cause is a full
+// buffer: then the next datagrams could not be sent, either.
 func (n *counters) drop(e syscall.Errno) (full bool) {
 	switch e {
 	case syscall.EAGAIN, syscall.ENOBUFS:
