@@ -222,6 +222,8 @@ func (s *suite) run(tests []string, limit time.Duration, env string) bool {
 	args := []string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, s.program, "-test.run=^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.timeout=0"}
 	cmd := exec.CommandContext(ctx, "sh", args...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), env)
+	group(cmd)
+	defer killGroup(cmd)
 	return cmd.Run() == nil
 }
 
