@@ -259,11 +259,9 @@ func (c *Config) setDefaults() error {
 	if c.Hosts, err = normalHosts(c.Hosts); err != nil {
 		return err
 	}
-	proxies, bad, ok := normalProxies(c.TrustedProxies)
-	if !ok {
-		return fmt.Errorf("rtcserver: Config.TrustedProxies has %v, which is not a valid prefix", bad)
+	if c.TrustedProxies, err = normalProxies(c.TrustedProxies); err != nil {
+		return err
 	}
-	c.TrustedProxies = proxies
 	if c.Certificate == nil {
 		if c.Certificate, err = dtls.GenerateCertificate(time.Now()); err != nil {
 			return fmt.Errorf("rtcserver: %w", err)

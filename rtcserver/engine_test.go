@@ -272,7 +272,13 @@ func TestEventsOfABurst(t *testing.T) {
 			d.Receive(time.Time{}, LinkEvent{Type: LinkMessage})
 		}
 	}
-	for _, n := range []int{1, maxQueue, keptEvents, 10 * keptEvents} {
+	for queue, kept := range map[int]bool{maxQueue - 3: true, maxQueue - 2: false} {
+		d.queue, d.pending = make([]LinkEvent, 0, queue), make([]LinkEvent, 0, 3)
+		if d.Ready(); (cap(d.queue)+cap(d.pending) > 0) != kept {
+			t.Errorf("room for %d events: kept is %v", queue+3, !kept)
+		}
+	}
+	for _, n := range []int{1, maxQueue, 3 * maxQueue, keptEvents, 10 * keptEvents} {
 		told = 0
 		burst(n)
 		if !d.Ready() {

@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -97,17 +98,16 @@ func (s *Server) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(s.config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// normalProxies returns the prefixes in the form that trusts compares, or the first one
-// that is not valid.
-func normalProxies(list []netip.Prefix) (out []netip.Prefix, bad netip.Prefix, ok bool) {
+// normalProxies returns the prefixes in the form that trusts compares.
+func normalProxies(list []netip.Prefix) (out []netip.Prefix, err error) {
 	for _, p := range list {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
 		if !p.IsValid() {
-			return nil, p, false
+			return nil, fmt.Errorf("rtcserver: Config.TrustedProxies has an invalid prefix of the address %v", p.Addr())
 		}
 		out = append(out, p)
 	}
-	return out, netip.Prefix{}, true
+	return out, nil
 }

@@ -97,9 +97,11 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 			t.Errorf("%s of %s: %v, believed %v", c.remote, prefix, got, !c.want)
 		}
 	}
-	bad := Config{TrustedProxies: []netip.Prefix{{}}}
-	if err := bad.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") {
-		t.Errorf("no prefix: %v", err)
+	for _, bad := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("192.0.2.7"), 33)} {
+		c := Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), bad}}
+		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") || !strings.Contains(err.Error(), bad.Addr().String()) {
+			t.Errorf("%v: %v", bad.Addr(), err)
+		}
 	}
 }
 

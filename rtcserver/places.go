@@ -130,7 +130,7 @@ func (p *places) wanted(c *Conn) bool {
 // if none waits.
 func (p *places) firstYield() (at time.Time) {
 	if len(p.order) == 0 {
-		return at
+		return time.Time{}
 	}
 	for _, c := range p.taken {
 		at = sooner(at, c.handshake.yields())

@@ -260,6 +260,9 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	look(900*time.Millisecond, false, nil, 1100*time.Millisecond)
 	look(1100*time.Millisecond, false, early, 0)
 	look(1300*time.Millisecond, false, early, 0)
+	p.remove(late)
+	p.take(late)
+	look(1300*time.Millisecond, false, early, 0) // whichever began first
 	p.remove(early)
 	p.take(conn(2, 1300*time.Millisecond, false))
 	look(1300*time.Millisecond, true, late, 0)

@@ -171,13 +171,10 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 
 		expected: make([]dtls.Fingerprint, 0, len(offer.Fingerprints)),
 	}
-	for _, f := range offer.Fingerprints {
+	for _, f := range offer.Fingerprints { // sdp knows the hashes that dtls knows
 		if f, err := dtls.ParseFingerprint(f.Algorithm, f.Sum); err == nil {
 			c.expected = append(c.expected, f)
 		}
-	}
-	if len(c.expected) == 0 {
-		return nil, refuse(http.StatusBadRequest, "request", sdp.ErrFingerprint.Error())
 	}
 	now := time.Now()
 	if no := s.registry.reserve(c, from, s.config.MaxPerIP); no != nil {

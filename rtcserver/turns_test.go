@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/dtls"
 )
 
 // opened returns an actor whose connection is open, and its engine.
@@ -170,4 +172,30 @@ func TestPlacesAreGivenUpInTime(t *testing.T) {
 			t.Errorf("%d have yielded in time, want 1", n)
 		}
 	})
+}
+
+// A handshake that fails, or gives its place up, ends its connection in the same turn.
+func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
+	for name, end := range map[string]func(s *shard, c *Conn, now time.Time){
+		"it fails": func(s *shard, c *Conn, now time.Time) {
+			s.outbox = append(s.outbox, outboxed{c, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout}})
+			s.takeOutbox(now)
+		},
+		"it yields": func(s *shard, _ *Conn, now time.Time) { s.yieldPlaces(now.Add(pageRests)) },
+	} {
+		inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+			o := w.offerFrom(attackerAddr.Addr())
+			o.check(attackerAddr, "")
+			w.offerFrom(victimAddr.Addr()).check(victimAddr, "")
+			synctest.Wait()
+			s := w.server.shards[0]
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			end(s, o.conn, time.Now())
+			if why := o.conn.closed; why == nil || why.Code != NoHandshake || !o.conn.touched {
+				t.Errorf("%s: told: %v; it is touched: %v", name, why, o.conn.touched)
+			}
+			s.wake()
+		})
+	}
 }
