@@ -11,7 +11,8 @@ import (
 
 // SessionConfig configures a session.
 type SessionConfig struct {
-	// Channels is the table, the same at both ends; at most 63 channels.
+	// Channels is the table, the same at both ends; at most 63 channels. Do not change the
+	// slice after Connect or Join.
 	Channels channel.Channels
 
 	// Handler is the set of funcs that are called for the session's events. A nil func
@@ -29,7 +30,7 @@ type SessionConfig struct {
 	Token func(context.Context) (string, error)
 
 	// Hello is the connect message, at most 1024 bytes. The server's program gets it in
-	// its Open handler.
+	// its Open handler. With Renew do not change the slice while the session exists.
 	Hello []byte
 
 	// Renew begins a new session, with another number, when an open session has ended
