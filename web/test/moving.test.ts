@@ -1,7 +1,8 @@
 // How a session goes from one link to the next: what a Conn tells, whom it asks and when, and what is left of the old link.
 import { describe, expect, test, vi } from "vitest";
+import { resume, suspend } from "../src/keep";
 import { utf8 } from "./bytes";
-import { client, pass, told } from "./client";
+import { channels, client, pass, told, url } from "./client";
 
 const page = client();
 type Session = (typeof page.server.sessions)[0];
@@ -229,6 +230,14 @@ describe("a search for a new link", () => {
     expect(await conn.closed).toStrictEqual({ code: 6, reason: "", remote: true, lostOut: 0, lostIn: 0 });
   });
 
+  test("in the next page ends at once if that page has no WebRTC", async () => {
+    const saved = suspend(await page.join());
+    vi.stubGlobal("RTCPeerConnection", undefined);
+    const refused = expect(resume(url, { channels }, saved)).rejects.toMatchObject({ code: "link", retryAfter: undefined });
+    await pass(10);
+    await refused;
+  });
+
   test("ends when the one server there is does not know the session five times", async () => {
     const conn = await page.join();
     vi.spyOn(Math, "random").mockReturnValue(0);
@@ -367,8 +376,11 @@ describe("a page that may come back", () => {
     const events = told(conn);
     const [s] = page.server.sessions;
     const { channel } = s!;
+    const saved: string[] = [];
+    conn.freeze = () => void saved.push(channel!.readyState);
     page.fire("pagehide");
     expect([events, conn.state, channel!.readyState]).toEqual([["interrupted"], "interrupted", "closed"]);
+    expect(saved, "before the link is closed").toEqual(["open"]);
     const { packetsOut } = conn.stats();
     conn.send("chat", utf8("late"));
     await pass(5000);
