@@ -35,31 +35,47 @@ func Listen(addr string, c Config) ([]*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	for tries := 1; ; tries++ {
+	if n == 1 {
+		return listenOne(network, addr, c)
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	return tryPorts(port, func() ([]*Conn, error) {
 		first, err := listenUDP(network, addr, nil)
 		if err != nil {
 			return nil, err
 		}
-		if n == 1 {
-			conn, err := newSocket(first, c)
-			if err != nil {
-				return nil, err
-			}
-			return []*Conn{conn}, nil
-		}
 		bound := first.LocalAddr().(*net.UDPAddr)
 		first.Close()
-		host, port, _ := net.SplitHostPort(addr)
-		conns, err := listenShared(network, net.JoinHostPort(host, strconv.Itoa(bound.Port)), n, c)
-		if err != nil && port == "0" && tries < portTries {
-			continue // another process has opened the port meanwhile; try another port
+		return listenShared(network, net.JoinHostPort(host, strconv.Itoa(bound.Port)), n, c)
+	})
+}
+
+// tryPorts calls open again if it fails and any port will do: another process may have
+// opened the port meanwhile.
+func tryPorts(port string, open func() ([]*Conn, error)) ([]*Conn, error) {
+	for tries := 1; ; tries++ {
+		conns, err := open()
+		if err == nil || port != "0" || tries == portTries {
+			return conns, err
 		}
-		return conns, err
 	}
 }
 
 // portTries is how often Listen tries to get a free port for port 0.
 const portTries = 8
+
+// listenOne opens one socket, whose port no other socket shares.
+func listenOne(network, addr string, c Config) ([]*Conn, error) {
+	u, err := listenUDP(network, addr, nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := newSocket(u, c)
+	if err != nil {
+		return nil, err
+	}
+	return []*Conn{conn}, nil
+}
 
 // listenShared opens n sockets on one address.
 func listenShared(network, addr string, n int, c Config) ([]*Conn, error) {

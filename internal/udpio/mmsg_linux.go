@@ -195,13 +195,10 @@ func (m *mmsg) prepareWrite(ds []Datagram) {
 		h.setPayload(h.n, d.B)
 		hdr := &h.hdrs[h.n].Hdr
 		hdr.Namelen = n
-		hdr.Control = nil
+		hdr.Control = &h.ctls[h.n][0]
 		size := 0
 		if !m.bound.IsValid() {
 			size = putControl(&h.ctls[h.n], d.Local, d.Remote.Addr())
-		}
-		if size > 0 {
-			hdr.Control = &h.ctls[h.n][0]
 		}
 		hdr.SetControllen(size)
 		h.n++

@@ -2,6 +2,7 @@ package udpio
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -31,6 +32,17 @@ func TestMain(m *testing.M) {
 			os.Exit(3)
 		}
 	}
+	if v := os.Getenv(optionVariable); v != "" {
+		var call, level, option uint32
+		_, err := fmt.Sscan(v, &call, &level, &option)
+		if err == nil {
+			err = refuseOption(call, level, option)
+		}
+		if err != nil {
+			os.Stderr.WriteString("sandbox: " + err.Error() + "\n")
+			os.Exit(3)
+		}
+	}
 	os.Exit(m.Run())
 }
 
@@ -45,6 +57,11 @@ func refuseBatches(errno unix.Errno) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 	}
+	return sandbox(filter)
+}
+
+// sandbox makes the kernel ask a filter for every system call of this process.
+func sandbox(filter []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err

@@ -1,0 +1,133 @@
+package udpio
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-rtc/godwit/netsim"
+)
+
+// One by one, too, a socket has the buffers that were asked for, or the system's.
+func TestBuffersOneByOne(t *testing.T) {
+	sizes := func(c Config) (read, write int) {
+		t.Helper()
+		u, err := listenUDP("udp4", "127.0.0.1:0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := oneByOne(u, c); s.Stats().Batched {
+			t.Error("it moves batches")
+		}
+		defer u.Close()
+		raw, err := u.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) {
+			read, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+			write, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+		})
+		return read, write
+	}
+	r, w := sizes(Config{ReadBuffer: -1, WriteBuffer: -1})
+	if read, write := sizes(Config{ReadBuffer: 10_000, WriteBuffer: 20_000}); read != 20_000 || write != 40_000 || r == read || w == write {
+		t.Errorf("buffers of %d and %d, want twice 10,000 and 20,000; the system's are %d and %d", read, write, r, w)
+	}
+}
+
+// textAddr is an address of a network that is no UDP.
+type textAddr string
+
+func (a textAddr) Network() string { return "test" }
+func (a textAddr) String() string  { return string(a) }
+
+// brokenConn fails with as many bytes as were wanted.
+type brokenConn struct{ PacketConn }
+
+var errBroken = errors.New("broken")
+
+func (brokenConn) LocalAddr() net.Addr { return textAddr("[::ffff:10.0.0.1]:5") }
+func (brokenConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	return len(b), simClient, errBroken
+}
+
+// What is no socket is read one by one, knows its address by its text, and has failed when it
+// has failed many times.
+func TestTakenConnThatIsNoSocket(t *testing.T) {
+	c, err := Take(brokenConn{}, Config{})
+	if err != nil || c == nil || c.Stats().Batched {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if got := c.LocalAddr(); got != netip.MustParseAddrPort("10.0.0.1:5") {
+		t.Errorf("it is at %v", got)
+	}
+	n, err := c.ReadBatch(buffers(4, 20))
+	if s := c.Stats(); n != 0 || err != errBroken || s.ReadErrors != maxReadErrors || s.Truncated != 0 || s.Received != 0 {
+		t.Errorf("%d datagrams, %v; %+v", n, err, s)
+	}
+	for a, want := range map[net.Addr]netip.AddrPort{
+		textAddr("10.0.0.1:5"):                           netip.MustParseAddrPort("10.0.0.1:5"),
+		textAddr("nowhere"):                              {},
+		&net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 5}: netip.MustParseAddrPort("10.0.0.1:5"),
+	} {
+		if got := addrPort(a); got != want {
+			t.Errorf("%v is %v, want %v", a, got, want)
+		}
+	}
+}
+
+// A batch has no more datagrams than fit one system call, one by one too.
+func TestLargestBatch(t *testing.T) {
+	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
+		write(t, client, to(simServer, maxBatch+1)...)
+		for _, want := range []int{maxBatch, 1} {
+			if n, err := server.ReadBatch(buffers(2*maxBatch, 100)); n != want || err != nil {
+				t.Errorf("%d datagrams, %v, want %d", n, err, want)
+			}
+		}
+	})
+}
+
+// fullConn takes so many datagrams, and says then that its buffer is full.
+type fullConn struct {
+	PacketConn
+	room int
+	then error
+}
+
+func (c *fullConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	if c.room == 0 {
+		return 0, c.then
+	}
+	c.room--
+	return len(b), nil
+}
+
+// One by one, too, the rest of a batch is dropped where the buffer is full, and what cannot
+// be sent is passed over.
+func TestFullSendBufferOneByOne(t *testing.T) {
+	for _, c := range []struct {
+		then error
+		want Stats
+	}{
+		{unix.ENOBUFS, Stats{Sent: 3, SendFull: 7}},
+		{unix.EPERM, Stats{Sent: 3, SendDenied: 7}},
+		{errBroken, Stats{Sent: 3, SendFailed: 7}},
+	} {
+		var conn Conn
+		s := &single{pc: &fullConn{room: 3, then: c.then}, n: &conn.counters}
+		n, err := s.write(to(simServer, 10))
+		if got := conn.Stats(); n != 3 || err != nil || got != c.want {
+			t.Errorf("%v: %d sent, %v; %+v", c.then, n, err, got)
+		}
+	}
+	var conn Conn
+	s := &single{pc: &fullConn{room: 3, then: net.ErrClosed}, n: &conn.counters}
+	if n, err := s.write(to(simServer, 10)); n != 3 || err != net.ErrClosed {
+		t.Errorf("closed: %d sent, %v", n, err)
+	}
+}
