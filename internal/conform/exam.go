@@ -38,7 +38,7 @@ const table = "1 unreliable unreliable both 16384 65536\n" +
 
 var baseModes = []string{unreliable, sequenced, unordered, ordered}
 
-// A failure is how a case ends that the client has not passed.
+// A failure is the end of a case that the client has failed.
 type failure struct{ clause, text string }
 
 func (f failure) String() string {
@@ -48,7 +48,7 @@ func (f failure) String() string {
 	return f.clause + ": " + f.text
 }
 
-// A skipped is how a case ends that does not apply to the client.
+// A skipped is the end of a case that does not apply to the client.
 type skipped string
 
 // An answerer answers a client's POST itself, and reports whether it did.
@@ -119,7 +119,7 @@ func (x *exam) post(clause string) post {
 	panic("unreachable")
 }
 
-// noPost sees to it that the client makes no request for a while that is like this.
+// noPost fails if the client makes a request like this within d.
 func (x *exam) noPost(d time.Duration, clause, because string, like func(post) bool) {
 	for end := time.After(d); ; {
 		select {
@@ -210,7 +210,7 @@ func (x *exam) fragments(channel int, data string) (list []frame) {
 
 func ping() frame { return frame{kind: kindControl, channel: controlPing} }
 
-// resumeToken is what a request shows to go on with the session.
+// resumeToken returns the credentials of a request that resumes the session.
 func (x *exam) resumeToken() string {
 	return "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(x.token[:])
 }

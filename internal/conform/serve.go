@@ -1,9 +1,9 @@
-// Package conform plays the server of docs/PROTOCOL.md and docs/SESSION.md against a
-// client that somebody else has written, and says which clause the client breaks.
-// The command godwit-conform is its shell.
+// Package conform tests another implementation of a client: it is a server of docs/PROTOCOL.md
+// and docs/SESSION.md, and says which clause the client violates. The command godwit-conform
+// runs it.
 //
-// A [Case] is one session. The package has its own reader and writer of the protocol's
-// bytes, which share nothing with package channel.
+// A [Case] is one session. The package has its own reader and writer of the protocol, which
+// share no code with package channel.
 package conform
 
 import (
@@ -38,11 +38,11 @@ The client under test runs this loop, once or several times side by side:
 A client that begins new sessions by itself must not do so here.
 `
 
-// ErrFailed is what Serve returns if the client has failed a case.
+// ErrFailed is returned by Serve if the client has failed a case.
 var ErrFailed = errors.New("the client does not conform")
 
-// lingering is how long clients are still told, when all cases are over, that there are
-// no more.
+// lingering is how long Serve still answers after the last case, so that clients learn that
+// there are no more cases.
 const lingering = time.Second
 
 // Choose returns the cases whose name matches.

@@ -7,8 +7,8 @@ import (
 	"hash/fnv"
 )
 
-// This file reads and writes the bytes of docs/PROTOCOL.md. It shares nothing with
-// package channel: what the library misunderstands must not be misunderstood here too.
+// This file reads and writes the bytes of docs/PROTOCOL.md. It shares no code with package
+// channel, so that an error of the library is not repeated here.
 
 // Kinds of frames and of control frames: docs/PROTOCOL.md, section 5.
 const (
@@ -117,7 +117,8 @@ func (r *reader) varint(what string) uint64 {
 	}
 }
 
-// parsePacket reads a packet, and fails on whatever section 3 to 5 call malformed.
+// parsePacket reads a packet. It returns an error for packets that sections 3 to 5 call
+// malformed.
 func parsePacket(b []byte) (p packet, err error) {
 	if len(b) > maxPacket {
 		return p, fmt.Errorf("a packet of %d bytes; the most is %d (PROTOCOL 1)", len(b), maxPacket)

@@ -10,22 +10,22 @@ import (
 // A Transport makes clients of one kind of server. Its methods may be called
 // concurrently.
 type Transport interface {
-	// Dial connects c, whose messages go to c.Receive from then on.
+	// Dial connects c. From then on c.Receive gets its messages.
 	Dial(ctx context.Context, c *Client) (Link, error)
-	// Channels returns what messages are sent on, at least one.
+	// Channels returns the channels on which messages are sent, at least one.
 	Channels() []Channel
-	// Drops returns how many datagrams came to this machine's clients and were
-	// dropped because this process was too slow.
+	// Drops returns the number of datagrams for clients that were dropped because this
+	// process was too slow.
 	Drops() uint64
-	// Close closes all that was dialled.
+	// Close closes all connections.
 	Close() error
 }
 
-// A Channel is what messages are sent on. Where there is only one kind of message,
-// it has no name.
+// A Channel is a channel on which messages are sent. It has no name if the transport has only
+// one.
 type Channel struct{ Name, Mode string }
 
-// plain are the channels of a transport that has none.
+// plain is the result of Channels of a transport without channels.
 var plain = []Channel{{}}
 
 // A Link is the connection of one client.
@@ -35,9 +35,8 @@ type Link interface {
 	Send(i int, b []byte) error
 }
 
-// headerLen is the part of a message that says what it is: when it was sent, in
-// nanoseconds since the run began (64), which client sent it (32), and which of its
-// messages it is (32).
+// headerLen is the length of the header of a message: when it was sent, in nanoseconds since
+// the run began (64), the number of the client (32), and the number of the message (32).
 const headerLen = 16
 
 // A Client is one simulated client.
@@ -46,8 +45,8 @@ type Client struct {
 	index int
 	link  Link
 	seq   atomic.Uint32
-	heard atomic.Int64 // when the last message came, in ns of the run
-	reply []byte       // Receive's own buffer
+	heard atomic.Int64 // when the last message arrived, in ns of the run
+	reply []byte       // used only by Receive
 }
 
 // Index returns the client's number, from 0.
@@ -80,9 +79,8 @@ func (c *Client) send(i int, buf []byte) {
 	}
 }
 
-// Receive takes a message that came to the client on the transport's channel i;
-// any other number is a channel that clients do not send on. Calls for one client
-// do not overlap.
+// Receive processes a message that has arrived on the transport's channel i. Any other number
+// means a channel on which clients do not send. Calls for one client must not overlap.
 func (c *Client) Receive(i int, b []byte) {
 	r := c.run
 	now := r.now()
@@ -112,11 +110,11 @@ func (c *Client) Receive(i int, b []byte) {
 	}
 }
 
-// Closed says that the client's connection has ended while it should have lasted.
+// Closed counts that the client's connection has ended too early.
 func (c *Client) Closed(why string) {
 	c.run.closed.Add(1)
 	c.run.lastEnd.Store(&why)
 }
 
-// Interrupted says that the client has lost the server, and tries to find it again.
+// Interrupted counts that the client's session was interrupted.
 func (c *Client) Interrupted() { c.run.interrupted.Add(1) }

@@ -17,32 +17,30 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// Sources are the addresses that clients of a server on this machine send from.
+// Sources are the addresses from which clients of a server on this machine send.
 var Sources = netip.MustParsePrefix("127.64.0.0/10")
 
 // GodwitConfig says which server clients connect to, and how.
 type GodwitConfig struct {
-	// URL is that of the server's signaling.
+	// URL is the URL of the server's signaling.
 	URL string
 
-	// Channels are the names of the channels that clients send on. The server must
-	// have them; it is asked for its table. None means level one: datagrams without
-	// channels, which any WebRTC server takes that speaks the same JSON and has a
-	// lite ICE agent.
+	// Channels are the names of the channels on which clients send. The table of the server
+	// must have them. None means level one: datagrams without channels, for any WebRTC
+	// server with the same JSON and a lite ICE agent.
 	Channels []string
 
-	// Token is what clients show when they ask for a session.
+	// Token is the token of the clients for a new session.
 	Token string
 
-	// Loss is the share of datagrams that are lost each way, and RTT the time that
-	// there and back take. If either is not zero, they pass through a relay in this
-	// process.
+	// Loss is the share of datagrams that are lost in each direction, and RTT the round
+	// trip. If either is not zero, the datagrams pass through a relay in this process.
 	Loss float64
 	RTT  time.Duration
 }
 
-// godwit makes clients that do all that a page does: signaling over HTTP, ICE,
-// DTLS, SCTP, and a session if there are channels.
+// godwit makes clients that do everything that a page does: signaling over HTTP, ICE, DTLS,
+// SCTP, and a session if there are channels.
 type godwit struct {
 	url     string
 	config  client.Config
@@ -56,8 +54,8 @@ type godwit struct {
 	endpoints []*client.Endpoint
 }
 
-// Godwit returns a Transport for a WebRTC server. If the server is on this machine,
-// or behind a relay, all clients share one socket, each with an address of its own.
+// Godwit returns a Transport for a WebRTC server. If the server is on this machine, or behind a
+// relay, all clients share one socket, and each has its own address.
 func Godwit(ctx context.Context, c GodwitConfig) (Transport, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

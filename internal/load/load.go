@@ -15,24 +15,24 @@ type Mode string
 
 const (
 	Echo   Mode = "echo"   // every client sends at a rate; the server returns each message
-	Flood  Mode = "flood"  // every client has Window messages under way; the server returns each
-	Idle   Mode = "idle"   // clients connect and say nothing
-	Storm  Mode = "storm"  // clients connect all at once
+	Flood  Mode = "flood"  // every client has Window messages in flight; the server returns each
+	Idle   Mode = "idle"   // clients connect and send nothing
+	Storm  Mode = "storm"  // all clients connect at the same time
 	Fanout Mode = "fanout" // the first client sends at a rate; the server sends each message to all
-	Play   Mode = "play"   // every client sends at a rate; the server sends what it likes
+	Play   Mode = "play"   // every client sends at a rate; the server sends any messages
 )
 
-// Config says what load to make. The zero value is one second of nothing.
+// Config configures a run. The zero value is one second without load.
 type Config struct {
 	Mode    Mode
 	Clients int
 
-	// Rate is messages a second on each channel: of each client in Echo and Play, of
-	// the first in Fanout.
+	// Rate is the number of messages per second on each channel: of each client in Echo and
+	// Play, of the first client in Fanout.
 	Rate float64
 
-	// Tick is how often messages are sent at a rate: those that are due go out
-	// together. Zero means 1 ms; less than 50 µs means that.
+	// Tick is the interval at which messages are sent: those that are due are sent together.
+	// Zero means 1 ms; the smallest value is 50 µs.
 	Tick time.Duration
 
 	// Size is the length of a message in bytes. Less than 16 means 16: the header.
@@ -41,25 +41,25 @@ type Config struct {
 	// Duration is how long the load is measured.
 	Duration time.Duration
 
-	// Warmup is how long the load runs before it is measured.
+	// Warmup is how long the load runs before the measurement.
 	Warmup time.Duration
 
-	// Window is how many messages of a client are under way on each channel in
+	// Window is the number of messages of a client that are in flight on each channel in
 	// Flood. Zero means 8.
 	Window int
 
-	// Parallel limits the clients that connect at once. Zero means 32, and all in
-	// Storm.
+	// Parallel limits the clients that connect at the same time. Zero means 32, and in Storm
+	// all.
 	Parallel int
 
-	// DialTimeout limits one connecting. Zero means 30 s.
+	// DialTimeout limits the time in which a client connects. Zero means 30 s.
 	DialTimeout time.Duration
 
-	// PID, if not zero, is the server's process, whose CPU time and memory are
-	// measured (Linux).
+	// PID, if not zero, is the process of the server. Its CPU time and memory are measured
+	// (Linux).
 	PID int
 
-	// Progress gets a line every second. Nil means no one.
+	// Progress, if not nil, gets a line every second.
 	Progress io.Writer
 }
 
@@ -121,8 +121,8 @@ func (r *run) latency() *Histogram {
 	return all
 }
 
-// Run connects the clients, makes the load, and reports. It returns early with the
-// report of what was when ctx is done. It closes t.
+// Run connects the clients, makes the load, and returns the report. If ctx is done before the
+// end, it returns the report of the time until then. It closes t.
 func Run(ctx context.Context, t Transport, c Config) (*Report, error) {
 	c.Size = max(c.Size, headerLen)
 	c.Tick = max(cmp.Or(c.Tick, time.Millisecond), 50*time.Microsecond)

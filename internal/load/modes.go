@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// What still comes after the last message was sent is waited for until nothing has
-// come for silence, and for drain at most: what is reliable may be sent many times.
+// After the last message was sent, a run waits until nothing has arrived for silence, but at
+// most for drain: reliable messages may be sent many times.
 const (
 	silence = time.Second
 	drain   = 10 * time.Second
 )
 
-// stall is how long a flooding client waits before it takes what is under way for
-// lost.
+// stall is how long a client of Flood waits before the messages in flight count as lost.
 const stall = 200 * time.Millisecond
 
 // measure runs a load, first for the warm-up and then for the time that counts.

@@ -17,9 +17,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A relay makes the way to a server bad: it puts itself in the place of the server's
-// addresses in the answers that pass it, and then loses and delays datagrams. It is
-// an [http.RoundTripper].
+// A relay is a bad network in front of a server: it replaces the server's addresses in answers
+// by its own, and then loses and delays datagrams. It is an [http.RoundTripper].
 type relay struct {
 	link    netsim.Link
 	sources bool // the requests come from many addresses

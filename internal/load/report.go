@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// A Report is what came of a run. Times are in milliseconds unless they say
-// otherwise.
+// A Report is the result of a run. Times are in milliseconds if no other unit is given.
 type Report struct {
 	Mode    Mode    `json:"mode"`
 	Clients int     `json:"clients"`
@@ -45,14 +44,14 @@ type Report struct {
 	// because it did not read them in time. They count as lost.
 	LoadDrops uint64 `json:"load_drops,omitempty"`
 
-	// LoadCPU is how much of a core this process took. Near 1 of a single core, it
-	// is this process and not the server that is measured.
+	// LoadCPU is the number of cores that this process has used. If it is near 1 on a single
+	// core, the report is about this process and not about the server.
 	LoadCPU float64 `json:"load_cpu"`
 
 	Server Server `json:"server"`
 }
 
-// A ChannelReport is what was measured of one channel.
+// A ChannelReport has the measurements of one channel.
 type ChannelReport struct {
 	Name     string  `json:"name"`
 	Mode     string  `json:"mode"`
@@ -62,7 +61,7 @@ type ChannelReport struct {
 	Latency  Latency `json:"latency_ms"`
 }
 
-// Server is what the server's process took.
+// Server has the measurements of the server's process.
 type Server struct {
 	PID              int     `json:"pid,omitempty"`
 	CPU              float64 `json:"cpu"`                // cores, while measured
