@@ -1,6 +1,7 @@
 // What acknowledgements tell an end: round trips, losses, silence, and what need not be remembered any more.
 import { describe, expect, test } from "vitest";
 import { type Flight } from "../src/sent";
+import { maxPacket } from "../src/wire";
 import { utf8 } from "./bytes";
 import { One, ping } from "./one";
 
@@ -157,13 +158,15 @@ describe("a packet is lost", () => {
     one.m.send(20, 2, new Uint8Array(600)); // packet 1
     one.kinds(20);
     let n = 2;
+    const tiny = utf8("x");
+    const b = new Uint8Array(maxPacket);
     const more = (to: number): string[] => {
-      let last: string[] = [];
-      for (; n < to; n++) {
-        one.m.send(20 + n / 1000, 1, utf8("x"));
-        last = one.kinds(20 + n / 1000);
+      for (; ; n++) {
+        const t = 20 + n / 1000;
+        one.m.send(t, 1, tiny);
+        if (n === to - 1) return n++, one.kinds(t);
+        while (one.m.append(t, b));
       }
-      return last;
     };
     more(3);
     one.take(20.01, 1, "", { largest: 2, ranges: [0] });
