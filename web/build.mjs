@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { minify } from "terser";
 
 const check = process.argv.includes("--check");
-const limits = { "dist/godwit.min.js": 16 * 1024, "dist/godwit.keep.min.js": 17.125 * 1024 }; // bytes, gzipped
+const limits = { "dist/godwit.min.js": 16.25 * 1024, "dist/godwit.keep.min.js": 17.375 * 1024 }; // bytes, gzipped
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {

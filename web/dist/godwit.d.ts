@@ -119,7 +119,7 @@ export interface ConnectOptions<C extends readonly Channel[]> {
     timeout?: number;
     /** More for the signaling request, such as credentials or headers. */
     request?: RequestInit;
-    /** Bytes per second that are sent at most. 256 KiB unless set. */
+    /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
     ceiling?: number;
 }
 
@@ -191,10 +191,10 @@ export declare class SendError extends GodwitError<SendErrorCode> {
 /**
  * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
  * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
- * session ended before it was open) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
+ * session ended before it was open), "option" (an option has a value that it cannot have) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
  * with status 0: there was no usable token.
  */
-export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
+export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "option" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
 
 /**
  * What became of a request that has no reply.
@@ -373,8 +373,8 @@ export interface Stats {
 export type Bytes = ArrayBufferView | ArrayBuffer;
 
 /**
- * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key when the
- * page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
+ * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key, which has
+ * url without its query unless it is given, when the page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
  */
 export declare function keep<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, key?: string): Promise<Conn<C>>;
 

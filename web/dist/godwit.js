@@ -22,6 +22,16 @@ var ConnectError = class extends GodwitError {
     this.retryAfter = retryAfter;
   }
 };
+function option(name, v, least) {
+  if (!(v >= least)) throw new ConnectError("option", `${name} is ${v}: at least ${least}`);
+}
+function words(e) {
+  try {
+    return `${e instanceof Error ? e.message : e}`;
+  } catch {
+    return "no reason";
+  }
+}
 var RequestError = class extends GodwitError {
   constructor() {
     super(...arguments);
@@ -405,18 +415,28 @@ var Inbox = class {
     this.lost = 0;
     // messages that there was no room for
     this.messages = [];
+    this.first = 0;
+    // that was not taken: of messages at most half were
     this.bytes = 0;
   }
   /** Keeps b, and forgets the oldest if there is no room, or b. */
   push(b) {
     this.messages.push(b);
     this.bytes += b.length + messageCost;
-    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
+    for (; this.bytes > this.limit; this.lost++) {
+      if (this.dropOldest) this.take();
+      else this.bytes -= this.messages.pop().length + messageCost;
+    }
   }
-  /** Takes the oldest, or with -1 the newest. */
-  take(i = 0) {
-    const [b] = this.messages.splice(i, 1);
-    if (b) this.bytes -= b.length + messageCost;
+  /** Takes the oldest. */
+  take() {
+    const b = this.messages[this.first];
+    if (!b) return;
+    this.bytes -= b.length + messageCost;
+    if (2 * ++this.first > this.messages.length) {
+      this.messages.splice(0, this.first);
+      this.first = 0;
+    }
     return b;
   }
 };
@@ -502,9 +522,10 @@ function foreign(cause) {
   throw new ConnectError("foreign", "no SDP: is the path right, and what stands before the server?", { cause, retryAfter: 0 });
 }
 async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
+  option("timeout", timeout, 0);
   let last = now();
   const lap = () => -last + (last = now());
-  const late = AbortSignal.timeout(timeout);
+  const late = AbortSignal.timeout(Math.min(timeout, 1e9));
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
   const { promise: opened2, resolve, reject } = deferred();
@@ -537,7 +558,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
       const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
   }
 }
 
@@ -1062,6 +1083,8 @@ var Sender = class {
     // not sent yet, but for the first, which may be sent in part
     this.waiting = [];
     // sent, and something is still to be learned: oldest first
+    this.keyed = /* @__PURE__ */ new Map();
+    // the newest with each key
     this.cost = 0;
     // of both, and what counts against queueLimit
     this.lost = 0;
@@ -1083,8 +1106,8 @@ var Sender = class {
    * stream of large messages on a slow link would never deliver any.
    */
   replaced(key) {
-    if (!key && this.cfg.mode !== "sequenced") return;
-    return this.queue.find((m) => m.key === key && !m.sent);
+    const m = this.keyed.get(key);
+    return m?.sent ? void 0 : m;
   }
   /** The piece that goes next, and gives its message an id. */
   next() {
@@ -1180,6 +1203,7 @@ var Outbox = class {
     slab.bytes(b);
     for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
     s.cost += cost(m);
+    if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
       s.queue.splice(s.queue.indexOf(old), 0, m);
       this.finish(old, "replaced");
@@ -1200,6 +1224,7 @@ var Outbox = class {
     this.report(m, fate);
     s.cost -= cost(m);
     s.lost -= m.lost;
+    if (s.keyed.get(m.key) === m) s.keyed.delete(m.key);
     m.over = true;
     if (list[0] === m) list.shift();
     else list.splice(list.indexOf(m), 1);
@@ -1790,7 +1815,7 @@ var Mux = class {
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t, b) {
     const { in: p, received } = this;
-    if (!p.parse(b)) return this.drop(dropMalformed);
+    if (b.length > maxPacket || !p.parse(b)) return this.drop(dropMalformed);
     const number = expand(p.number, p.numberLen, received.next);
     if (!received.fresh(number)) return this.drop(dropDuplicate);
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
@@ -2145,8 +2170,8 @@ var Session = class {
         i++;
         continue;
       }
-      if (inbox2.length > 1) inbox2.splice(i, 1);
-      else inbox2.pop();
+      if (i) inbox2.splice(i, 1);
+      else inbox2.shift();
       i = early = 0;
       if (channel && this.closing) continue;
       if (channel) this.events.message(channel, b);
@@ -2451,10 +2476,12 @@ var Conn = class extends EventTarget {
     };
     const table = this.table = fullTable(options?.channels);
     const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
+    const most = ceiling < 0 ? Infinity : ceiling;
+    option("ceiling", most, maxPacket);
     this.listeners = table.map(() => /* @__PURE__ */ new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
-    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
+    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {
@@ -2499,7 +2526,7 @@ var Conn = class extends EventTarget {
     if (this.table[id].direction === "to-server") {
       throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
     }
-    this.listeners[id].add(f);
+    this.listeners[id] = new Set(this.listeners[id]).add(f);
     for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
     this.unheard[id] = null;
     return () => this.listeners[id].delete(f);
@@ -2596,7 +2623,7 @@ var Conn = class extends EventTarget {
       message: (channel, b) => {
         const waiting = this.unheard[channel];
         if (waiting) waiting.push(b);
-        else for (const f of this.listeners[channel]) this.run(f, b);
+        else for (const f of this.listeners[channel]) if (this.listeners[channel].has(f)) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
@@ -2808,7 +2835,6 @@ async function fetched(token) {
     throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }
 }
-var words = (e) => e instanceof Error ? e.message : `${e}`;
 
 // src/connect.ts
 async function connect(url, options, begin) {
@@ -2901,7 +2927,8 @@ async function resume(url, options, saved) {
   options.signal?.throwIfAborted();
   return connect(url, options, (c) => restore(c, saved));
 }
-async function keep(url, options, key = "godwit") {
+async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(url)}`)) {
+  await null;
   options.signal?.throwIfAborted();
   let saved = null;
   try {
@@ -2993,7 +3020,7 @@ function save({ session, unheard, table, channels }) {
         base,
         [...s.waiting, ...s.queue].map(message),
         Array.from(partials, ([id2, p]) => [id2, p?.have ?? [], text2(p?.body)]),
-        unheard[i]?.messages.map((b) => text2(b)) ?? []
+        unheard[i]?.messages.slice(unheard[i].first).map((b) => text2(b)) ?? []
       ];
     }),
     session.inbox.map(([channel, b]) => [channel, text2(b)])

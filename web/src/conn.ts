@@ -1,6 +1,6 @@
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
 import { backoff, deferred, longest, now, sleep } from "./deferred";
-import { ConnectError, GodwitError, SendError } from "./errors";
+import { ConnectError, GodwitError, option, SendError, words } from "./errors";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./events";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
@@ -30,7 +30,7 @@ export interface ConnectOptions<C extends readonly Channel[]> {
   timeout?: number;
   /** More for the signaling request, such as credentials or headers. */
   request?: RequestInit;
-  /** Bytes per second that are sent at most. 256 KiB unless set. */
+  /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
   ceiling?: number;
 }
 
@@ -153,10 +153,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     super();
     const table = (this.table = fullTable(options?.channels));
     const { app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
+    const most = ceiling < 0 ? Infinity : ceiling;
+    option("ceiling", most, maxPacket);
     this.listeners = table.map(() => new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
-    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling };
+    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // whoever awaits it hears of it
@@ -208,7 +210,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     if (this.table[id]!.direction === "to-server") {
       throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
     }
-    this.listeners[id]!.add(f);
+    this.listeners[id] = new Set(this.listeners[id]).add(f); // a message being handled goes to those before it
     for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
     this.unheard[id] = null;
     return () => this.listeners[id]!.delete(f);
@@ -315,7 +317,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       message: (channel, b) => {
         const waiting = this.unheard[channel];
         if (waiting) waiting.push(b);
-        else for (const f of this.listeners[channel]!) this.run(f, b);
+        else for (const f of this.listeners[channel]!) if (this.listeners[channel]!.has(f)) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
@@ -589,5 +591,3 @@ async function fetched(token: () => string | Promise<string>): Promise<string> {
     throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }
 }
-
-const words = (e: unknown): string => (e instanceof Error ? e.message : `${e}`);

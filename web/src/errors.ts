@@ -33,7 +33,7 @@ export class SendError extends GodwitError<SendErrorCode> {
 /**
  * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
  * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
- * session ended before it was open) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
+ * session ended before it was open), "option" (an option has a value that it cannot have) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
  * with status 0: there was no usable token.
  */
 export type ConnectErrorCode =
@@ -43,6 +43,7 @@ export type ConnectErrorCode =
   | "link"
   | "table"
   | "closed"
+  | "option"
   | "request"
   | "protocol"
   | "app"
@@ -76,6 +77,20 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
     this.status = status;
     this.details = details;
     this.retryAfter = retryAfter;
+  }
+}
+
+/** Refuses an option of the program that is less than it may be, or no number. */
+export function option(name: string, v: number, least: number): void {
+  if (!(v >= least)) throw new ConnectError("option", `${name} is ${v}: at least ${least}`);
+}
+
+/** What was thrown, in words. */
+export function words(e: unknown): string {
+  try {
+    return `${e instanceof Error ? e.message : e}`;
+  } catch {
+    return "no reason"; // not all that can be thrown has a text
   }
 }
 

@@ -4,6 +4,7 @@ import { messageCost } from "./channel";
 export class Inbox {
   lost = 0; // messages that there was no room for
   readonly messages: Uint8Array[] = [];
+  first = 0; // that was not taken: of messages at most half were
   private bytes = 0;
 
   constructor(
@@ -15,13 +16,21 @@ export class Inbox {
   push(b: Uint8Array): void {
     this.messages.push(b);
     this.bytes += b.length + messageCost;
-    for (; this.bytes > this.limit; this.lost++) this.take(this.dropOldest ? 0 : -1);
+    for (; this.bytes > this.limit; this.lost++) {
+      if (this.dropOldest) this.take();
+      else this.bytes -= this.messages.pop()!.length + messageCost;
+    }
   }
 
-  /** Takes the oldest, or with -1 the newest. */
-  take(i = 0): Uint8Array | undefined {
-    const [b] = this.messages.splice(i, 1);
-    if (b) this.bytes -= b.length + messageCost;
+  /** Takes the oldest. */
+  take(): Uint8Array | undefined {
+    const b = this.messages[this.first];
+    if (!b) return;
+    this.bytes -= b.length + messageCost;
+    if (2 * ++this.first > this.messages.length) {
+      this.messages.splice(0, this.first);
+      this.first = 0;
+    }
     return b;
   }
 }

@@ -5,6 +5,7 @@ import { deferred } from "./deferred";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
 import { codeNormal, open } from "./session";
+import { absolute } from "./signaling";
 import { must, nothing } from "./wire";
 
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger one ends with its page
@@ -61,14 +62,15 @@ export async function resume<const C extends readonly Channel[]>(
 }
 
 /**
- * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key when the
- * page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
+ * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key, which has
+ * url without its query unless it is given, when the page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
  */
 export async function keep<const C extends readonly Channel[]>(
   url: string | URL,
   options: ConnectOptions<C>,
-  key = "godwit",
+  key = "godwit " + /[^?#]*/.exec(`${absolute(url)}`),
 ): Promise<Conn<C>> {
+  await null; // who is aborted at once, as where React mounts twice, takes nothing
   options.signal?.throwIfAborted();
   let saved: string | null = null;
   try {
@@ -172,7 +174,7 @@ function save({ session, unheard, table, channels }: AnyConn): string {
         base,
         [...s.waiting, ...s.queue].map(message),
         Array.from(partials, ([id, p]) => [id, p?.have ?? [], text(p?.body)]),
-        unheard[i]?.messages.map((b) => text(b)) ?? [],
+        unheard[i]?.messages.slice(unheard[i].first).map((b) => text(b)) ?? [],
       ];
     }),
     session.inbox.map(([channel, b]) => [channel, text(b)]),

@@ -1,5 +1,5 @@
 import { deferred, now } from "./deferred";
-import { ConnectError } from "./errors";
+import { ConnectError, option, words } from "./errors";
 
 // What may wait in the browser's own queue, where nothing can be taken back: two of the largest messages.
 const maxBuffered = 2 * 1160;
@@ -133,9 +133,10 @@ function foreign(cause: unknown): never {
 
 /** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
 export async function openLink({ label, init, exchange, timeout = 15_000, signal }: LinkConfig, times = noTimes()): Promise<Link> {
+  option("timeout", timeout, 0);
   let last = now();
   const lap = (): number => -last + (last = now());
-  const late = AbortSignal.timeout(timeout);
+  const late = AbortSignal.timeout(Math.min(timeout, 1e9)); // no browser takes Infinity
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
 
@@ -170,6 +171,6 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
       const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
   }
 }

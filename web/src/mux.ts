@@ -31,6 +31,7 @@ import {
   frameFragment,
   maxCloseText,
   maxFragmentHeader,
+  maxPacket,
   nothing,
   Packet,
   pieceSize,
@@ -263,7 +264,7 @@ export class Mux {
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t: number, b: Uint8Array): void {
     const { in: p, received } = this;
-    if (!p.parse(b)) return this.drop(dropMalformed);
+    if (b.length > maxPacket || !p.parse(b)) return this.drop(dropMalformed);
     const number = expand(p.number, p.numberLen, received.next);
     if (!received.fresh(number)) return this.drop(dropDuplicate);
     if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);

@@ -79,6 +79,7 @@ export class Outbox {
     slab.bytes(b);
     for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
     s.cost += cost(m);
+    if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
       s.queue.splice(s.queue.indexOf(old), 0, m);
       this.finish(old, "replaced");
@@ -101,6 +102,7 @@ export class Outbox {
     this.report(m, fate);
     s.cost -= cost(m);
     s.lost -= m.lost;
+    if (s.keyed.get(m.key) === m) s.keyed.delete(m.key);
     m.over = true;
     if (list[0] === m) list.shift();
     else list.splice(list.indexOf(m), 1);

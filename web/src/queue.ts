@@ -51,6 +51,7 @@ export const sendWindow = 4096;
 export class Sender {
   readonly queue: Message[] = []; // not sent yet, but for the first, which may be sent in part
   readonly waiting: Message[] = []; // sent, and something is still to be learned: oldest first
+  readonly keyed = new Map<number | string, Message>(); // the newest with each key
   cost = 0; // of both, and what counts against queueLimit
   lost = 0; // pieces of waiting and of the first in queue to send again
   nextID = 0;
@@ -77,8 +78,8 @@ export class Sender {
    * stream of large messages on a slow link would never deliver any.
    */
   replaced(key: number | string): Message | undefined {
-    if (!key && this.cfg.mode !== "sequenced") return;
-    return this.queue.find((m) => m.key === key && !m.sent);
+    const m = this.keyed.get(key);
+    return m?.sent ? undefined : m;
   }
 
   /** The piece that goes next, and gives its message an id. */

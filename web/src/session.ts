@@ -175,8 +175,8 @@ export class Session {
         i++;
         continue;
       }
-      if (inbox.length > 1) inbox.splice(i, 1);
-      else inbox.pop(); // costs less
+      if (i) inbox.splice(i, 1);
+      else inbox.shift(); // costs less, and there may be thousands
       i = early = 0; // it may have been WELCOME
       if (channel && this.closing) continue; // the program has closed
       if (channel) this.events.message(channel, b);

@@ -9,6 +9,36 @@ import { utf8 } from "./bytes";
 
 const page = client();
 
+describe("an option", () => {
+  test.each([NaN, 0, 1, 1149])("ceiling %d is refused", (ceiling) => {
+    const wrong = expect.objectContaining({ code: "option", message: `godwit: ceiling is ${ceiling}: at least 1150` });
+    expect(() => new Conn(url, { channels, ceiling })).toThrow(wrong);
+  });
+
+  test.each([-1, -Infinity, Infinity])("ceiling %d is no limit, and costs no timers", async (ceiling) => {
+    const conn = await page.join({ ceiling });
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    for (let i = 0; i < 20; i++) conn.send("chat", new Uint8Array(900));
+    await pass(4000);
+    expect(page.server.sessions[0]!.came.length).toBe(20);
+    expect(timers.mock.calls.length).toBeLessThan(400);
+  });
+
+  test.each([NaN, -1])("timeout %d is refused", async (timeout) => {
+    const message = `godwit: timeout is ${timeout}: at least 0`;
+    await expect(connect(url, { channels, timeout })).rejects.toMatchObject({ code: "option", message });
+  });
+
+  test("timeout Infinity is a long one", async () => {
+    expect((await page.join({ timeout: Infinity })).state).toBe("open");
+  });
+
+  test("request with a header that cannot be is told as that", async () => {
+    const error = await connect(url, { channels, request: { headers: { "X-A": "a\nb" } } }).catch((e: unknown) => e);
+    expect(`${error}`).toMatch(/invalid header value/);
+  });
+});
+
 describe("a token", () => {
   test("of a function is fetched once more when the server refuses it", async () => {
     const tokens = ["old", "new"];

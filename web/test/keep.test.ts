@@ -16,6 +16,7 @@ const channels = [
 ] as const;
 type Joined = import("../src/godwit").Conn<typeof channels>;
 const url = "https://game.example/godwit/";
+const key = `godwit ${url}`;
 const options = { channels, token: "ticket" };
 
 let go: GoProcess;
@@ -132,7 +133,7 @@ describe.each([
     await pass(1000);
     expect([events, conn.state, server.sessions.length]).toEqual([["interrupted", "resumed"], "open", 1]);
     expect(server.sessions[0]!.came.length).toBe(1);
-    expect(sessionStorage.getItem("godwit")).toBe(null);
+    expect(sessionStorage.getItem(key)).toBe(null);
     void conn.close();
     await pass(1000);
   });
@@ -200,10 +201,10 @@ describe.each([
     };
     turn("pagehide");
     sessionStorage.setItem = setItem;
-    sessionStorage.setItem("godwit", "another");
+    sessionStorage.setItem(key, "another");
     turn("pageshow");
     await pass(1000);
-    expect([first.state, sessionStorage.getItem("godwit")]).toEqual(["open", "another"]);
+    expect([first.state, sessionStorage.getItem(key)]).toEqual(["open", "another"]);
   });
 
   test("messages that have left or come in part go on, both ways, and no piece of them is sent again", async () => {
@@ -389,6 +390,27 @@ describe.each([
     expect([next.continued, next.id]).toEqual([false, number(2)]);
   });
 
+  test("an attempt that is given up at once takes nothing", async () => {
+    const first = await within(500, keep(url, options));
+    reload();
+    const enough = new AbortController();
+    const given = keep(url, { ...options, signal: enough.signal });
+    enough.abort(new Error("mounted twice"));
+    const next = keep(url, options);
+    await expect(given).rejects.toThrow("mounted twice");
+    expect([(await within(500, next)).continued, (await next).id]).toEqual([true, first.id]);
+  });
+
+  test("a page that goes on to another server leaves alone what was kept of the first, whatever the query is", async () => {
+    const first = await within(500, keep(url, options));
+    reload();
+    const other = await within(500, keep("https://game.example/other/", options));
+    expect([other.continued, other.id]).toEqual([false, number(2)]);
+    reload();
+    const again = await within(500, keep(`${url}?room=5#x`, options));
+    expect([again.continued, again.id]).toEqual([true, first.id]);
+  });
+
   test("a session that its program closes while the page goes is kept by nobody", async () => {
     const conn = await within(500, keep(url, options));
     leave.addEventListener("pagehide", () => void conn.close(300, "bye"));
@@ -482,7 +504,7 @@ describe.each([
     expect([conn.continued, conn.id]).toEqual([false, number(3)]);
 
     reload();
-    sessionStorage.setItem("godwit", sessionStorage.getItem("godwit")!.replace("[3,", "[2,")); // another release
+    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[3,", "[2,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, number(4)]);
 
@@ -491,7 +513,7 @@ describe.each([
     conn = await next();
     for (let i = 0; i < 4; i++) for (const name of ["chat", "loot"] as const) conn.send(name, new Uint8Array(250_000));
     reload(); // with more than may be saved
-    expect(sessionStorage.getItem("godwit")).toBe(null);
+    expect(sessionStorage.getItem(key)).toBe(null);
     expect(await conn.closed).toMatchObject({ code: 0, reason: "", remote: false });
   });
 
@@ -556,9 +578,9 @@ describe.each([
   test("a copy of the tab gets a session of its own", async () => {
     await within(500, keep(url, options));
     reload();
-    const copy = sessionStorage.getItem("godwit")!;
+    const copy = sessionStorage.getItem(key)!;
     const conn = await within(500, keep(url, options));
-    sessionStorage.setItem("godwit", copy);
+    sessionStorage.setItem(key, copy);
     const other = await within(500, keep(url, options));
     await pass(5000);
     expect([conn.id, conn.state, other.id, other.state, other.continued]).toEqual([number(1), "open", number(2), "open", false]);
@@ -570,7 +592,7 @@ describe.each([
     const enough = new Error("enough");
     const given = { ...options, signal: AbortSignal.abort(enough) };
     await expect(keep(url, given)).rejects.toBe(enough);
-    await expect(resume(url, given, sessionStorage.getItem("godwit")!)).rejects.toBe(enough);
+    await expect(resume(url, given, sessionStorage.getItem(key)!)).rejects.toBe(enough);
     const giving = new AbortController();
     const going = keep(url, { ...options, signal: giving.signal });
     giving.abort(enough);

@@ -2,11 +2,21 @@
 import { describe, expect, test } from "vitest";
 import { cut } from "../src/mux";
 import { dropAck, dropAged, dropClosed, dropDirection, dropDuplicate, dropMalformed, dropRefused, dropUnknownChannel, dropUnknownFrame } from "../src/stats";
-import { appendClose, Writer } from "../src/wire";
+import { appendClose, maxPacket, Writer } from "../src/wire";
 import { utf8 } from "./bytes";
 import { bare, One, ping } from "./one";
 
 describe("what comes", () => {
+  test("is no packet if it is larger than one", () => {
+    const empty = bare(1, "");
+    const one = new One();
+    one.take(0, 0, empty.repeat((maxPacket - 3) / 2));
+    const { length } = one.events;
+    expect([length, one.drops()]).toEqual([573, []]);
+    one.take(1, 1, empty.repeat((maxPacket - 3) / 2 + 1));
+    expect([one.events.length, one.drops()]).toEqual([length, [dropMalformed]]);
+  });
+
   test("is counted, and so is what is not used", () => {
     const one = new One();
     one.take(5, 0, bare(1, "hi"));

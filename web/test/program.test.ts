@@ -37,6 +37,36 @@ describe("who listens", () => {
     expect([heard, also]).toEqual([["a", "b", "c"], ["c", "d"]]);
   });
 
+  test("anew in its own handler hears each message once", async () => {
+    const conn = await page.join();
+    const heard: string[] = [];
+    let off = (): void => {};
+    const hear = (b: Uint8Array): void => {
+      off();
+      heard.push(text(b));
+      if (heard.length < 100) off = conn.on("chat", hear); // not for ever, if it fails
+    };
+    off = conn.on("chat", hear);
+    say(2, "a", "b");
+    await pass(20);
+    expect(heard).toEqual(["a", "b"]);
+  });
+
+  test("from a handler on hears the messages after that one, and who stops there hears it no more", async () => {
+    const conn = await page.join();
+    const heard: string[] = [];
+    const off = conn.on("chat", (b) => {
+      heard.push(`first ${text(b)}`);
+      off();
+      conn.on("chat", (b) => heard.push(`new ${text(b)}`));
+      late();
+    });
+    const late = conn.on("chat", (b) => heard.push(`late ${text(b)}`));
+    say(2, "a", "b");
+    await pass(20);
+    expect(heard).toEqual(["first a", "new b"]);
+  });
+
   test("and throws disturbs nobody: the error is reported as uncaught", async () => {
     const conn = await page.join();
     const uncaught: unknown[] = [];
@@ -208,6 +238,17 @@ describe("who is asked", () => {
     answer(utf8("here"));
     await pass(10);
     expect(answers().at(-1)).toEqual([4, 1, "here"]);
+  });
+
+  test.each([Object.create(null), Symbol("s"), Object.assign(new Error("x"), { message: Object.create(null) })])("answers also where the handler throws what has no text", async (thrown) => {
+    const conn = await page.join();
+    conn.handle("q", () => {
+      throw thrown;
+    });
+    ask(9, "q");
+    await pass(100);
+    expect(page.server.answers).toMatchObject([{ type: 6, id: 9, text: "no reason" }]);
+    expect(conn.state).toBe("open");
   });
 
   test("the last handler counts", async () => {
