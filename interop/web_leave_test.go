@@ -9,7 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A page says goodbye and leaves at once. The server hears of it, and not after the time in which it misses a page.
+// A page closes its connection and is left at once. The server learns of the end at once, and not after the time after which it
+// counts a silent page as gone.
 func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 	const earlier = `addEventListener("pagehide", () => conn.close(300, "bye", 0));`
 	for _, c := range []struct{ name, before, leaving string }{
@@ -42,7 +43,7 @@ func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 						t.Errorf("the server was told %+v", why)
 					}
 				case <-time.After(20 * time.Second): // without a goodbye it is 40 s
-					t.Error("the server has not heard of the end")
+					t.Error("the server does not know of the end")
 				}
 			})
 		}
