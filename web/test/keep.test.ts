@@ -517,6 +517,22 @@ describe.each([
     expect(await conn.closed).toMatchObject({ code: 0, reason: "", remote: false });
   });
 
+  test("what is saved has 2 Mi characters at most; a larger session ends with its page", async () => {
+    const goes = async (key: string): Promise<[number | undefined, unknown]> => {
+      sessionStorage.clear();
+      const conn = await within(500, keep(url, options));
+      conn.send("chat", new Uint8Array(10), { key });
+      reload();
+      return [sessionStorage.getItem("godwit")?.length, (await conn.closed).reason];
+    };
+    const [length] = await goes("k");
+    const left = (2 << 20) - length!;
+    expect(await goes("k".repeat(1 + left))).toEqual([2 << 20, "suspended"]);
+    expect(await goes("k".repeat(2 + left))).toEqual([undefined, ""]);
+    await pass(100);
+    expect(server.sessions.map((s) => s.closed)).toEqual([null, null, [0, ""]]);
+  });
+
   test("one session after the other, each of which goes on when the page is loaded again", async () => {
     const seen: [string, boolean][] = [];
     const page = async (): Promise<void> => {

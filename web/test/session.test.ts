@@ -195,6 +195,15 @@ describe("links", () => {
     expect(p.told.at(-1)).toEqual(["closed", 6, "silent for too long", false, 0, 0]);
   });
 
+  test("that take no fragments end the session, which says why", () => {
+    const p = opened({ delay: 10, mtu: 900 }, { delay: 10 });
+    p.s.send(p.w.now, 2, new Uint8Array(1000));
+    p.w.run(40_000, () => p.s.state === closed);
+    expect(p.told.slice(1)).toEqual([["closed", 6, "path too narrow", false, 1000, 0]]);
+    p.pass();
+    expect(p.ended).toEqual([[6, "path too narrow", 1000]]);
+  });
+
   test("a malformed datagram resumes nothing", () => {
     const p = opened();
     p.s.interrupt(p.w.now);
