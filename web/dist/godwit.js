@@ -912,7 +912,7 @@ function run(needed) {
   let turns = 0;
   let since = 0;
   return ({ number, size }, lost) => {
-    if (lost && !least) {
+    if (!least) {
       least = size;
       since = number;
       turns = 0;
@@ -2287,7 +2287,7 @@ var Session = class {
   close(t, code, reason, wait) {
     if (this.state === closed || this.closing && wait) return;
     if (!this.closing) this.ending = [code, reason];
-    if (!wait || this.state !== open || this.interrupted) return this.end(t);
+    if (this.state !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
     this.drainBy = t + wait;
@@ -2316,9 +2316,9 @@ var Session = class {
     }
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
-  /** Whether the session is closed and has nothing more to say: its link may go. */
+  /** Whether a session that is closed has nothing more to say: its link may go. */
   over() {
-    return this.state === closed && this.mux.closed();
+    return this.mux.closed();
   }
 };
 

@@ -26,7 +26,7 @@ export function run(needed: number) {
   let turns = 0;
   let since = 0; // the packet of the last turn
   return ({ number, size }: SentPacket, lost: number): boolean => {
-    if (lost && !least) {
+    if (!least) {
       least = size;
       since = number;
       turns = 0;

@@ -305,7 +305,7 @@ export class Session {
   close(t: number, code: number, reason: string, wait: number): void {
     if (this.state === closed || (this.closing && wait)) return;
     if (!this.closing) this.ending = [code, reason];
-    if (!wait || this.state !== open || this.interrupted) return this.end(t);
+    if (this.state !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
     this.drainBy = t + wait;
@@ -339,8 +339,8 @@ export class Session {
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
 
-  /** Whether the session is closed and has nothing more to say: its link may go. */
+  /** Whether a session that is closed has nothing more to say: its link may go. */
   over(): boolean {
-    return this.state === closed && this.mux.closed();
+    return this.mux.closed();
   }
 }

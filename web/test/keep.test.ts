@@ -242,7 +242,8 @@ describe.each([
     expect(mux.channelStats(3).duplicates).toBe(0);
     expect(second.channelStats("loot").duplicates).toBe(0);
     expect([second.stats().queued, second.stats().held, mux.stats().queued]).toEqual([0, 0, 0]);
-    void second.close();
+    const [, base] = JSON.parse(suspend(second))[9][2] as [number, number];
+    expect(base, "nothing is missing: the small one came before").toBe(2);
     await pass(500);
   });
 
@@ -310,6 +311,59 @@ describe.each([
     const third = await within(1000, keep(url, options).then(here));
     await pass(200);
     expect([third.continued, answers()]).toEqual([true, [[4, 9, "here"]]]);
+  });
+
+  test("a page that goes before the server is heard leaves the session as it was", async () => {
+    const first = await within(500, keep(url, options));
+    first.handle("where", () => new Promise(() => {}));
+    const s = server.sessions[0]!;
+    const mux = s.mux as import("../src/mux").Mux;
+    const channel = s.channel!;
+    first.send("chat", utf8("arrives"));
+    await pass(100);
+    const { fromServer } = channel;
+    let large = 1; // that come through
+    channel.fromServer = (b) => (b.length < 500 || large-- > 0) && fromServer.call(channel, b);
+    mux.send(performance.now(), 0, where);
+    for (const b of [new Uint8Array(5000).fill(1), utf8("heard by nobody")]) {
+      mux.send(performance.now(), 2, b);
+      s.flush();
+      await pass(60);
+    }
+    first.send("chat", new Uint8Array(100_000), { key: "map" });
+    first.send("chat", utf8("waits"), { deadline: 60_000 });
+    await pass(60);
+    reload();
+    const saved = JSON.parse(sessionStorage.getItem("godwit")!) as unknown[];
+    const [, , loot, chat] = saved[9] as [unknown, unknown, unknown[], [number, number, [number, number, boolean[]][]]];
+    expect([chat[2].length, chat[2][0]![0], loot[1]]).toEqual([2, 1, 0]);
+    expect(loot[3], "one in part, and one of which there is no more").toEqual([[0, expect.any(Array), expect.any(String)], [1, [], ""]]);
+    const [, sent, acked] = chat[2][0]!;
+    expect([sent > 0 && sent < acked.length, acked.includes(true)]).toEqual([true, true]);
+    server.dark = true;
+    void keep(url, options).catch(() => {});
+    await pass(100);
+    reload();
+    const again = JSON.parse(sessionStorage.getItem("godwit")!) as unknown[];
+    expect(again).toEqual(Object.assign([...saved], { 1: again[1] }));
+  });
+
+  test("what had arrived before a message that had not does not stop those behind it", async () => {
+    const first = await within(500, connect(url, options));
+    const { channel, came } = server.sessions[0]!;
+    const { send } = channel!;
+    channel!.send = (b) => !Buffer.from(b as Uint8Array).includes("one") && send.call(channel, b);
+    for (const word of ["one", "two"]) {
+      first.send("chat", utf8(word));
+      await pass(50);
+    }
+    const fourth = first.send("chat", utf8("three"));
+    const saved = suspend(first);
+    const acked = (JSON.parse(saved)[9][3][2] as [number, number, boolean[]][]).map((m) => m[2][0]);
+    expect([acked, fourth]).toEqual([[false, true, false], undefined]);
+    await within(1000, resume(url, options, saved));
+    await pass(500);
+    expect(came.map(([, b]) => Buffer.from(b).toString())).toEqual(["one", "two", "three"]);
   });
 
   test("suspend from a handler keeps what came in the same packet", async () => {
@@ -453,6 +507,7 @@ describe.each([
     await pass(200);
     expect(server.sessions[0]!.came.map(([, b]) => Buffer.from(b).toString())).toEqual(["page 0", "page 1", "page 2"]);
     expect(server.asked.filter((a) => a.startsWith("Bearer"))).toEqual(["Bearer ticket"]);
+    expect([server.sessions[0]!.hellos, server.sessions[0]!.moves], "who it is it says once").toEqual([1, [1, 2, 3]]);
   });
 
   test("a page to which locks are denied goes on, and once", async () => {
@@ -630,6 +685,8 @@ describe.each([
       const other = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: at }));
       await expect(within(500, resume(url, options, other))).rejects.toMatchObject({ code: "resume", status: 0 });
     }
+    const late = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: Date.now() - 30_000 }));
+    await expect(within(500, resume(url, options, late)), "which is for the server to say").rejects.toMatchObject({ code: "resume", status: 410 });
     await expect(within(500, resume(url, options, "{}"))).rejects.toMatchObject({ code: "resume", status: 0 });
   });
 });

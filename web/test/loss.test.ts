@@ -201,6 +201,20 @@ describe("how large a packet the link takes", () => {
     expect(before.r.budget).toBe(1150);
   });
 
+  test("what was sent before the first that was lost is no turn", () => {
+    const path = new Path();
+    const [a, b, c] = [path.send(100), path.send(1100), path.send(1100)];
+    path.r.lost(b);
+    path.r.acked(a);
+    path.r.lost(c);
+    const more = (): number => {
+      path.r.acked(path.send(100));
+      path.r.lost(path.send(1100));
+      return path.r.budget;
+    };
+    expect(Array.from({ length: 16 }, more)).toEqual([...Array<number>(15).fill(1150), 1060]);
+  });
+
   test("what was in a lost large one leaves in small ones, and a probe is small", () => {
     const { r, send } = bind(new Path());
     expect(r.limit(0)).toBe(1150);

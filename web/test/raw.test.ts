@@ -1,7 +1,10 @@
 // Level one: datagrams as they come and go.
 import { expect, test, vi } from "vitest";
 import { type Link, type LinkOwner, noTimes } from "../src/link";
-import { RawConn } from "../src/raw";
+import { connectRaw, RawConn } from "../src/raw";
+import { client, pass, url } from "./client";
+
+const page = client();
 
 test("what comes and the end are events, and what would wait is dropped", () => {
   let owner: LinkOwner | undefined;
@@ -22,4 +25,11 @@ test("what comes and the end are events, and what would wait is dropped", () => 
   expect([conn.send("c"), conn.dropped]).toEqual([false, 2]);
   conn.close();
   expect(link.close).toHaveBeenCalledTimes(1);
+});
+
+test("no token, no header", async () => {
+  const going = connectRaw(url);
+  await pass(200);
+  (await going).close();
+  expect(page.server.asked).toEqual([""]);
 });

@@ -43,6 +43,15 @@ test("pieces go where they belong, the last one too", () => {
   expect(got).toEqual([]);
 });
 
+test("ordered: of a message that is held whole everything more is a duplicate, whatever it says of its length", () => {
+  const { r, got, take, stats } = receiver("reliable-ordered");
+  take(whole(1, "one"));
+  expect([take(whole(1, "one")), take(whole(1, "longer")), take(piece(1, 0, 2000))]).toEqual([0, 0, 0]);
+  expect([got, stats.duplicates, r.held]).toEqual([[], 3, 35]);
+  take(whole(0, "zero"));
+  expect(got).toEqual(["zero", "one"]);
+});
+
 test("sequenced: what is older than one delivered is stale, and so are pieces of it", () => {
   const { r, got, take, stats } = receiver("sequenced");
   take(whole(4, "four"));

@@ -457,6 +457,14 @@ describe("the end", () => {
     expect(p.s.over()).toBe(true);
   });
 
+  test("from a handler is the end, though WELCOME came after it", () => {
+    const p = opened();
+    p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
+    p.server.send(p.w.now, 2, utf8("a"));
+    p.welcome().pass();
+    expect([p.names(), p.s.state]).toEqual([["opened", "message", "closed"], closed]);
+  });
+
   test("from a handler leaves what came after it alone", () => {
     const p = opened();
     p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");

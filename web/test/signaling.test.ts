@@ -37,20 +37,20 @@ test("what a refusal says", async () => {
 test("what is no answer of ours", async () => {
   const answer = { type: "answer", sdp: "v=0" };
   expect(await answered(200, { answer })).toEqual(answer);
-  for (const [status, body] of [[404, { answer }], [200, { answer: { type: "answer" } }], [200, {}], [399, { code: "c", error: "no" }]] as const) {
+  for (const [status, body] of [[404, { answer }], [200, { answer: { type: "answer" } }], [200, {}], [399, { code: "c", error: "no" }], [400, { code: "", error: "no" }], [400, { code: "c", error: 1 }]] as const) {
     await expect(answered(status, body), `${status}`).rejects.toMatchObject({ code: "foreign", status });
   }
 });
 
 test("a gate's 401 is asked again only with a token", async () => {
   let asked = 0;
-  const gate = async (token?: string): Promise<number> => {
+  const gate = async (token?: string, status = 401): Promise<number> => {
     asked = 0;
-    vi.stubGlobal("fetch", async () => (asked++, new Response("", { status: 401 })));
-    await expect(exchange(url, "offer", token, undefined, table, new AbortController().signal)).rejects.toMatchObject({ code: "foreign", status: 401 });
+    vi.stubGlobal("fetch", async () => (asked++, new Response("", { status })));
+    await expect(exchange(url, "offer", token, undefined, table, new AbortController().signal)).rejects.toMatchObject({ code: "foreign", status });
     return asked;
   };
-  expect([await gate(), await gate("Bearer t")]).toEqual([1, 2]);
+  expect([await gate(), await gate("Bearer t"), await gate("Bearer t", 404)]).toEqual([1, 2, 1]);
 });
 
 test("a signal that ends a request is the reason", async () => {
