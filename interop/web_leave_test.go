@@ -9,8 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A page closes its connection and is left at once. The server learns of the end at once, and not after the time after which it
-// counts a silent page as gone.
+// A page closes its connection, and the user goes to another page at once. The server learns of the end with its code and text, and
+// long before the time after which it counts a silent page as gone.
 func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 	const earlier = `addEventListener("pagehide", () => conn.close(300, "bye", 0));`
 	for _, c := range []struct{ name, before, leaving string }{

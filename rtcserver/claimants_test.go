@@ -298,7 +298,7 @@ func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
 	}
 }
 
-// The engine is told of the end in the turn in which the GOODBYE of the page arrives.
+// The engine learns of the end in the turn in which the close_notify of the page arrives.
 func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 	x := newScene(t, 1)
 	a := x.actor(0)
