@@ -90,7 +90,7 @@ func (p *path) limit(t moment, probe bool) int {
 	switch {
 	case p.careful > 0 || probe:
 		return leastBudget
-	case !p.watched || t >= p.retryAt:
+	case t >= p.retryAt:
 		return MaxPacket
 	}
 	return p.budget

@@ -156,6 +156,11 @@ func TestSmallPacketsFollowLostLargeOnes(t *testing.T) {
 		t.Errorf("%d packets above half the least budget are lost, want 2", p.medium.lost)
 	}
 	s.events("nothing is sure")
+
+	s = newPathSteps(t)
+	if s.m.trace(0, 1, MaxPacket); !s.m.path.watched || s.m.path.careful != 1 || s.m.path.large.lost != 1 {
+		t.Errorf("one of the largest is lost: %+v", s.m.path)
+	}
 }
 
 // Packets get smaller when the run is long, one tries the larger budget each minute, and

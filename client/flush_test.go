@@ -54,3 +54,21 @@ func TestCloseOfAPolledServerSaysWhy(t *testing.T) {
 		g.want("closed by the server: shutdown")
 	})
 }
+
+// Without Manual a broadcast leaves at once.
+func TestBroadcastsLeaveAtOnce(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		for range 5 {
+			time.Sleep(time.Second)
+			start := time.Now()
+			g.must(g.server.Broadcast(chat, []byte("now")))
+			g.want("chat: now")
+			if d := time.Since(start); d != 20*time.Millisecond {
+				t.Errorf("it takes %v over a link of 20 ms", d)
+			}
+		}
+	})
+}
