@@ -97,9 +97,11 @@ type fullConn struct {
 	PacketConn
 	room int
 	then error
+	to   netip.AddrPort // of the last datagram
 }
 
-func (c *fullConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+func (c *fullConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	c.to = to
 	if c.room == 0 {
 		return 0, c.then
 	}
@@ -126,7 +128,13 @@ func TestFullSendBufferOneByOne(t *testing.T) {
 		}
 	}
 	var conn Conn
-	s := &single{pc: &fullConn{room: 3, then: net.ErrClosed}, n: &conn.counters}
+	pc := &fullConn{room: 3, then: net.ErrClosed}
+	s := &single{pc: pc, n: &conn.counters}
+	mapped := Datagram{Remote: netip.AddrPortFrom(netip.AddrFrom16(simServer.Addr().As16()), simServer.Port())}
+	if n, err := s.write([]Datagram{mapped}); n != 1 || err != nil || pc.to != simServer {
+		t.Errorf("%d sent to %v, %v, want %v", n, pc.to, err, simServer)
+	}
+	pc.room = 3
 	if n, err := s.write(to(simServer, 10)); n != 3 || err != net.ErrClosed {
 		t.Errorf("closed: %d sent, %v", n, err)
 	}
