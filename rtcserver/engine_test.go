@@ -278,6 +278,12 @@ func TestEventsOfABurst(t *testing.T) {
 			t.Errorf("room for %d events: kept is %v", queue+3, !kept)
 		}
 	}
+	for room, kept := range map[int]bool{keptEvents: true, keptEvents + 1: false} {
+		d.queue, d.pending = nil, make([]LinkEvent, 0, room)
+		if d.Deliver(); (cap(d.pending) > 0) != kept {
+			t.Errorf("room for %d events after a turn: kept is %v", room, !kept)
+		}
+	}
 	for _, n := range []int{1, maxQueue, 3 * maxQueue, keptEvents, 10 * keptEvents} {
 		told = 0
 		burst(n)
