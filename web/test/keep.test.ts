@@ -334,7 +334,7 @@ describe.each([
     first.send("chat", utf8("waits"), { deadline: 60_000 });
     await pass(60);
     reload();
-    const saved = JSON.parse(sessionStorage.getItem("godwit")!) as unknown[];
+    const saved = JSON.parse(sessionStorage.getItem(key)!) as unknown[];
     const [, , loot, chat] = saved[9] as [unknown, unknown, unknown[], [number, number, [number, number, boolean[]][]]];
     expect([chat[2].length, chat[2][0]![0], loot[1]]).toEqual([2, 1, 0]);
     expect(loot[3], "one in part, and one of which there is no more").toEqual([[0, expect.any(Array), expect.any(String)], [1, [], ""]]);
@@ -344,7 +344,7 @@ describe.each([
     void keep(url, options).catch(() => {});
     await pass(100);
     reload();
-    const again = JSON.parse(sessionStorage.getItem("godwit")!) as unknown[];
+    const again = JSON.parse(sessionStorage.getItem(key)!) as unknown[];
     expect(again).toEqual(Object.assign([...saved], { 1: again[1] }));
   });
 
@@ -573,12 +573,12 @@ describe.each([
   });
 
   test("what is saved has 2 Mi characters at most; a larger session ends with its page", async () => {
-    const goes = async (key: string): Promise<[number | undefined, unknown]> => {
+    const goes = async (name: string): Promise<[number | undefined, unknown]> => {
       sessionStorage.clear();
       const conn = await within(500, keep(url, options));
-      conn.send("chat", new Uint8Array(10), { key });
+      conn.send("chat", new Uint8Array(10), { key: name });
       reload();
-      return [sessionStorage.getItem("godwit")?.length, (await conn.closed).reason];
+      return [sessionStorage.getItem(key)?.length, (await conn.closed).reason];
     };
     const [length] = await goes("k");
     const left = (2 << 20) - length!;
