@@ -74,6 +74,8 @@ var (
 	ErrName = session.ErrName
 	// ErrPayload: a request or a reply is larger than godwit.MaxRequest.
 	ErrPayload = session.ErrPayload
+	// ErrHello: SessionConfig.Hello is longer than 1024 bytes.
+	ErrHello = session.ErrHello
 	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
 )

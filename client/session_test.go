@@ -449,3 +449,15 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+func TestHelloIsBounded(t *testing.T) {
+	e, err := client.Listen("127.0.0.1:0", client.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	_, err = e.Join(t.Context(), "http://127.0.0.1:1/", client.SessionConfig{Hello: make([]byte, 1025)})
+	if !errors.Is(err, client.ErrHello) {
+		t.Errorf("a connect message of 1025 bytes: %v", err)
+	}
+}
