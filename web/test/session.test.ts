@@ -135,6 +135,15 @@ describe("opening", () => {
     expect(full.told).toEqual([]);
   });
 
+  test("what is not known is skipped once, also behind messages that wait", () => {
+    const p = new Pair();
+    p.s.inbox.push([2, utf8("a")], [0, Uint8Array.of(0x80, 1)]);
+    p.s.receive(0, Uint8Array.of(0));
+    expect([p.s.inbox.length, p.told]).toEqual([1, []]);
+    p.welcome().pass();
+    expect(p.told).toEqual([["opened"], ["message", 2, "a"]]);
+  });
+
   test.each([[typeRequest, 0, 0, 0, 1, 1, 97], [typeReply, 0, 0, 0, 1], [typeOpen, ...bytesOf("3 x unreliable both 1 100")]])(
     "nothing else is said before WELCOME: type %d", (...b) => {
       const p = new Pair();
@@ -460,8 +469,8 @@ describe("the end", () => {
   test("from a handler is the end, though WELCOME came after it", () => {
     const p = opened();
     p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
-    p.server.send(p.w.now, 2, utf8("a"));
-    p.welcome().pass();
+    p.s.inbox.push([2, utf8("a")], [0, Uint8Array.of(typeWelcome, ...new Uint8Array(32))]);
+    p.s.receive(p.w.now, Uint8Array.of(0));
     expect([p.names(), p.s.state]).toEqual([["opened", "message", "closed"], closed]);
   });
 
