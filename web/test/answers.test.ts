@@ -187,3 +187,18 @@ test("numbers of the last link say nothing about packets of the next", () => {
   one.take(90, 0, "", { largest: 0, ranges: [0] });
   expect([one.kinds(90), one.m.stats().retransmits, one.m.stats().lossOut]).toEqual([[], 0, 0]);
 });
+
+test("round trips that get longer and longer lower the rate", () => {
+  const rate = (longer: number): number => {
+    const one = new One({ rate: 100_000, ceiling: 1 << 20 });
+    for (let i = 0; i < 30; i++) {
+      const t = i * 1000;
+      for (let n = 0; n < 10; n++) one.m.send(t, 2, new Uint8Array(1000));
+      one.kinds(t);
+      const { next } = (one.m as unknown as { flight: Flight }).flight;
+      one.take(t + 50 + i * longer, i, "", { largest: next - 1, ranges: [Math.min(next - 1, 3)] });
+    }
+    return one.m.stats().rate;
+  };
+  expect(rate(20)).toBeLessThan(rate(0));
+});
