@@ -90,7 +90,6 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
-			s.learn(now, c, c.peer.Remote())
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
