@@ -2405,6 +2405,7 @@ var Conn = class extends EventTarget {
     /** The channels that the server has opened at run time. */
     this.channels = [];
     this.started = now();
+    this.listeners = [];
     this.handlers = /* @__PURE__ */ new Map();
     this.pending = /* @__PURE__ */ new Set();
     // of requests and receipts
@@ -2478,7 +2479,6 @@ var Conn = class extends EventTarget {
     const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
-    this.listeners = table.map(() => /* @__PURE__ */ new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
     const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
@@ -2627,7 +2627,6 @@ var Conn = class extends EventTarget {
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
-        this.listeners.push(/* @__PURE__ */ new Set());
         this.unheard.push(inbox(c));
         this.channels.push(c);
         this.dispatchEvent(new ChannelEvent(c));

@@ -84,7 +84,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   readonly session: Session;
   private readonly url: URL;
   private readonly started = now();
-  private readonly listeners: Set<Heard>[];
+  private readonly listeners: Set<Heard>[] = []; // by channel; none before its first
   /** @internal */
   readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
@@ -155,7 +155,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
-    this.listeners = table.map(() => new Set());
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
     const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
@@ -321,7 +320,6 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
-        this.listeners.push(new Set());
         this.unheard.push(inbox(c));
         (this.channels as OpenedChannel[]).push(c as OpenedChannel);
         this.dispatchEvent(new ChannelEvent(c as OpenedChannel));

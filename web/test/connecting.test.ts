@@ -15,6 +15,10 @@ describe("an option", () => {
     expect(() => new Conn(url, { channels, ceiling })).toThrow(wrong);
   });
 
+  test("the least ceiling is one packet", () => {
+    expect(() => new Conn(url, { channels, ceiling: 1150 })).not.toThrow();
+  });
+
   test.each([-1, -Infinity, Infinity])("ceiling %d is no limit, and costs no timers", async (ceiling) => {
     const conn = await page.join({ ceiling });
     const timers = vi.spyOn(globalThis, "setTimeout");

@@ -10,10 +10,11 @@ describe("what comes", () => {
   test("is no packet if it is larger than one", () => {
     const empty = bare(1, "");
     const one = new One();
-    one.take(0, 0, empty.repeat((maxPacket - 3) / 2));
+    const largest = bare(1, "x") + empty.repeat((maxPacket - 6) / 2); // and 3 bytes before them
+    one.take(0, 0, largest);
     const { length } = one.events;
-    expect([length, one.drops()]).toEqual([573, []]);
-    one.take(1, 1, empty.repeat((maxPacket - 3) / 2 + 1));
+    expect([length, one.m.stats().bytesIn, one.drops()]).toEqual([573, maxPacket, []]);
+    one.take(1, 1, largest.replace(bare(1, "x"), bare(1, "xx")));
     expect([one.events.length, one.drops()]).toEqual([length, [dropMalformed]]);
   });
 
