@@ -55,7 +55,10 @@ func TestNarrowPath(t *testing.T) {
 			conn := slices.Collect(g.server.Conns())[0]
 			sent += g.talk(s, time.Second)
 			path(tt.then)
-			sent += g.talk(s, 5*time.Second)
+			for i := 0; i < 30 && conn.Stats().Fallbacks*s.Stats().Fallbacks == 0; i++ {
+				sent += g.talk(s, time.Second)
+			}
+			sent += g.talk(s, time.Second) // what was lost before is noticed
 			lost := conn.Stats().PacketsLost + s.Stats().PacketsLost
 			sent += g.talk(s, 5*time.Second)
 			lost -= conn.Stats().PacketsLost + s.Stats().PacketsLost
