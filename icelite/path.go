@@ -9,6 +9,9 @@ import (
 // bytes that have arrived from it.
 const amplification = 3
 
+// tick is the unit of Path.first, which lasts for 248 days and keeps a Path small.
+const tick = 10 * time.Millisecond
+
 // A Path is an address of the peer from which a valid check has arrived. The Agent owns it;
 // a pointer to it is valid until the next Answer.
 type Path struct {
@@ -22,6 +25,8 @@ type Path struct {
 
 	nominated bool // it asked last to be selected: a record from it is enough
 	left      bool // the selection came from it, to one that is on trial
+
+	first int32 // when the first valid check arrived, in ticks since the agent was made
 }
 
 // Proved reports whether the address is proved: the peer has answered something that was

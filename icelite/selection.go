@@ -30,6 +30,9 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	if moves || a.selected != 0 {
 		p.Local = local
 	}
+	if p.checked.IsZero() {
+		p.first = int32(now.Sub(a.started) / tick)
+	}
 	p.checked, a.checked = now, now
 	return moved
 }
@@ -106,10 +109,20 @@ func (a *Agent) takeBack(now time.Time) {
 }
 
 // Holds reports whether the peer uses the address from and has proved it: a check or a record
-// has arrived from it in the last six seconds. A live peer is not silent for longer.
+// has arrived from it in the last half of ConsentTimeout, in which a live peer sends three
+// checks.
 func (a *Agent) Holds(now time.Time, from netip.AddrPort) bool {
 	p := a.Path(from)
-	return p != nil && p.proved && now.Sub(p.heard()) <= wariness
+	return p != nil && p.proved && now.Sub(p.heard()) <= a.consent/2
+}
+
+// Since returns when the first valid check arrived from the address, to 10 ms; zero
+// if there was none, or if it is forgotten.
+func (a *Agent) Since(from netip.AddrPort) time.Time {
+	if p := a.Path(from); p != nil {
+		return a.started.Add(time.Duration(p.first) * tick)
+	}
+	return time.Time{}
 }
 
 // Speaks reports whether a record has arrived from the address in the last two seconds.

@@ -153,11 +153,32 @@ func TestHolds(t *testing.T) {
 		t.Error("an address speaks though it is silent")
 	}
 	a.prove("home", home)
-	a.wait(wariness)
+	a.wait(defaultConsentTimeout / 2)
 	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
 		t.Error("a proved address is not held")
 	}
 	if a.wait(1); a.Holds(a.now, home) {
 		t.Error("an address is held though the peer has gone silent")
+	}
+}
+
+// The first check from an address is remembered, whatever comes after it.
+func TestSince(t *testing.T) {
+	a := newTestAgent(t)
+	a.wait(25 * time.Millisecond)
+	began := a.now.Add(-5 * time.Millisecond) // to a tick
+	a.want("home", Moved, home, nominated())
+	a.wait(time.Second)
+	a.want("home again", Checked, home, aCheck().chromium())
+	a.wait(time.Second)
+	a.want("elsewhere", Checked, mobile, aCheck().chromium())
+	if at := a.Since(home); !at.Equal(began) {
+		t.Errorf("the first check came at %v, want %v", at, began)
+	}
+	if at := a.Since(mobile); !at.Equal(began.Add(2 * time.Second)) {
+		t.Errorf("the first check from elsewhere came at %v, want %v", at, began.Add(2*time.Second))
+	}
+	if at := a.Since(cafe); !at.IsZero() {
+		t.Errorf("no check came from there, but at %v", at)
 	}
 }

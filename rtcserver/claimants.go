@@ -20,20 +20,12 @@ import (
 // a record that none of them has sent.
 const maxClaimants = 4
 
-// settling is how long a claimant that has not proved the address cannot be put out by
-// another of its rank. A proof takes one round trip from the end of the handshake.
+// settling is the time after its first check from an address in which a claimant is expected
+// to prove the address. A proof takes one round trip from the end of the handshake.
 const settling = 3 * time.Second
 
-// A claimant is a connection that has sent a valid check from an address which others have,
-// too.
-type claimant struct {
-	conn  *Conn
-	since time.Time
-}
-
 // claim makes c a claimant of an address from which it has sent a valid check. If there are
-// maxClaimants, c takes the place of the one with the lowest rank, or gets nothing if
-// no rank is lower than its own.
+// maxClaimants already, the weakest of them and c goes.
 func (s *shard) claim(now time.Time, c *Conn, a netip.AddrPort) {
 	all := s.claimants[a]
 	switch o := s.byAddr[a]; {
@@ -41,54 +33,63 @@ func (s *shard) claim(now time.Time, c *Conn, a netip.AddrPort) {
 		s.byAddr[a] = c
 		c.addrs = append(c.addrs, a)
 		return
-	case o == c || slices.ContainsFunc(all, func(x claimant) bool { return x.conn == c }):
+	case o == c || slices.Contains(all, c):
 		return
 	case all == nil:
-		all = append(make([]claimant, 0, maxClaimants), claimant{o, now})
+		all = append(make([]*Conn, 0, maxClaimants+1), o)
 	}
-	newcomer := claimant{c, now}
-	if len(all) == maxClaimants {
-		weakest := newcomer // of equals the newest goes, so that nobody is put out by others that take turns
-		for _, x := range slices.Backward(all) {
-			if x.rank(now, a) < weakest.rank(now, a) {
-				weakest = x
-			}
-		}
-		if weakest == newcomer {
-			s.stats.drops[DropTaken]++
-			return
-		}
-		s.unclaim(weakest.conn, a)
-		all = s.claimants[a]
-	}
+	all = append(all, c)
 	c.addrs = append(c.addrs, a)
-	s.claimants[a] = append(all, newcomer)
+	s.claimants[a] = all
+	if len(all) <= maxClaimants {
+		return
+	}
+	goes := weakest(now, all, a)
+	if goes == c {
+		s.stats.drops[DropTaken]++
+	}
+	s.unclaim(goes, a)
 }
 
-// rank says how strong a claim is. Whoever has proved the address, and is heard there, keeps
-// it. Whoever has not proved it yet has settling to do so, and afterwards gives way to
-// newcomers, first of all if it sends no records. A connection whose offer came from another
-// host than its checks stands behind one whose offer came from the same: to forge both takes
-// more than a forged source.
-func (x claimant) rank(now time.Time, a netip.AddrPort) (r int) {
-	switch {
-	case x.conn.peer.Holds(now, a):
-		return 5
-	case now.Sub(x.since) < settling:
-		r = 2
-	case x.conn.peer.Speaks(now, a):
-		r = 1
+// weakest returns the claimant that goes. One that has proved the address, and is heard there,
+// stays. Of the others one goes whose offers came from the site with most of them, so that one
+// host gets no place of another by many connections. Of sites with equally many, that of the
+// address itself stays. Within a site, one that settles stays before one that sends records,
+// and this before one that is silent. Of equals the newest goes, so that nobody is put out by
+// others that take turns.
+func weakest(now time.Time, all []*Conn, a netip.AddrPort) *Conn {
+	goes, most := all[len(all)-1], [3]int{}
+	for _, c := range all {
+		if c.peer.Holds(now, a) {
+			continue
+		}
+		var weakness [3]int
+		for _, o := range all {
+			if o.site == c.site && !o.peer.Holds(now, a) {
+				weakness[0]++
+			}
+		}
+		if c.site != site(a.Addr()) {
+			weakness[1] = 1
+		}
+		switch {
+		case now.Sub(c.peer.Since(a)) < settling:
+		case c.peer.Speaks(now, a):
+			weakness[2] = 1
+		default:
+			weakness[2] = 2
+		}
+		if slices.Compare(weakness[:], most[:]) >= 0 {
+			goes, most = c, weakness
+		}
 	}
-	if x.conn.site == site(a.Addr()) {
-		r += 2
-	}
-	return r
+	return goes
 }
 
 // unclaim takes an address from c, which has it.
 func (s *shard) unclaim(c *Conn, a netip.AddrPort) {
 	c.addrs = slices.DeleteFunc(c.addrs, func(b netip.AddrPort) bool { return a == b })
-	all := slices.DeleteFunc(s.claimants[a], func(x claimant) bool { return x.conn == c })
+	all := slices.DeleteFunc(s.claimants[a], func(o *Conn) bool { return o == c })
 	switch len(all) {
 	case 0:
 		delete(s.byAddr, a)
@@ -99,7 +100,7 @@ func (s *shard) unclaim(c *Conn, a netip.AddrPort) {
 	default:
 		s.claimants[a] = all
 	}
-	s.byAddr[a] = all[0].conn
+	s.byAddr[a] = all[0]
 }
 
 // prune forgets the addresses of c that are not paths any more.
@@ -124,44 +125,47 @@ func (s *shard) take(now time.Time, c *Conn, d *udpio.Datagram) bool {
 
 // contested takes a datagram from an address with several claimants, and reports whether it
 // was authentic.
-func (s *shard) contested(now time.Time, all []claimant, d *udpio.Datagram) bool {
+func (s *shard) contested(now time.Time, all []*Conn, d *udpio.Datagram) bool {
 	if peer.IsPlaintext(d.B) {
-		s.datagram(now, shaking(now, all, d.Remote), d)
+		s.datagram(now, shaking(all, d.Remote), d)
 		return false
 	}
 	n := copy(s.unspoilt[:], d.B)
-	for _, x := range all {
-		if x.conn.peer.State() != peer.Secure {
+	for _, c := range all {
+		if c.peer.State() != peer.Secure {
 			continue
 		}
-		if s.datagram(now, x.conn, d); x.conn.peer.Authentic() {
+		if s.datagram(now, c, d); c.peer.Authentic() {
 			return true
 		}
 		copy(d.B, s.unspoilt[:n])
 		s.stats.contested++
 	}
-	if c := shaking(now, all, d.Remote); c.peer.State() != peer.Secure {
+	if c := shaking(all, d.Remote); c.peer.State() != peer.Secure {
 		s.datagram(now, c, d)
 	}
 	return false
 }
 
 // shaking returns the claimant for datagrams that nobody's keys open: the one that shakes
-// hands. If several do, it is the one with the highest rank, and the newest of equals. If
-// none does, it is one that is being closed, or the first.
-func shaking(now time.Time, all []claimant, a netip.AddrPort) (c *Conn) {
-	best := -1
-	for _, x := range all {
+// hands. If several do, it is one whose offer came from the address's own site, and the newest
+// of these. If none does, it is one that is being closed, or the first.
+func shaking(all []*Conn, a netip.AddrPort) (best *Conn) {
+	most := 0
+	for _, c := range all {
 		r := 0
-		switch x.conn.peer.State() {
+		switch c.peer.State() {
 		case peer.Shaking, peer.Keyed:
-			r = 2 + x.rank(now, a)
+			r = 2
+			if c.site == site(a.Addr()) {
+				r = 3
+			}
 		case peer.Closing:
 			r = 1
 		}
-		if r > best || r == best && r > 1 {
-			c, best = x.conn, r
+		if best == nil || r > most || r == most && r > 1 {
+			best, most = c, r
 		}
 	}
-	return c
+	return best
 }

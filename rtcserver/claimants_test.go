@@ -3,8 +3,8 @@ package rtcserver
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,67 +13,60 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// A check comes from an address with as many claimants as there may be. Who goes for the one
-// that checks.
+// A check comes from an address with as many claimants as there may be. Who goes: the fifth
+// is the one that checks. Each comes from a site: a letter, or home, that of the address.
 func TestWhoGivesAnAddressUp(t *testing.T) {
-	const (
-		home   = ", at home" // its offer came from the address
-		recent = ", since 2 s"
-		nobody = -1
-	)
+	const checks = 4
 	for _, c := range []struct {
-		claimants [maxClaimants]string
-		checker   string
-		goes      int
+		how  [maxClaimants + 1]string
+		from [maxClaimants + 1]string
+		goes int
 	}{
-		{[...]string{holds, holds, holds, holds}, stranger, nobody},
-		{[...]string{holds, holds, holds, holds}, stranger + home, nobody},
-		{[...]string{holds, speaks, holds, holds}, stranger, 1},
-		{[...]string{holds, speaks, speaks, holds}, stranger, 2}, // of equals the newest
-		{[...]string{holds, speaks, lives, speaks}, stranger, 2},
-		{[...]string{visitor, speaks, lives, speaks}, stranger, 2},
-		{[...]string{visitor, speaks, holds, speaks}, stranger, 0},
-		{[...]string{holds, speaks + recent, visitor + recent, lives + recent}, stranger, nobody},
-		{[...]string{holds, speaks + recent, visitor + recent, lives + recent}, stranger + home, 3},
-		{[...]string{holds, speaks + recent + home, visitor + recent + home, lives + recent + home}, stranger + home, nobody},
-		{[...]string{holds, speaks + recent, visitor + recent, lives + recent + home}, stranger + home, 2},
-		// One at home that is silent is as strong as a new one from elsewhere.
-		{[...]string{holds, holds, holds, visitor + home}, stranger, nobody},
-		{[...]string{holds, holds, holds, visitor + home}, stranger + home, 3},
-		{[...]string{holds, holds, holds, speaks + home}, stranger + home, 3},
-		// One that has proved the address and is heard there is as strong as any.
-		{[...]string{holds, holds + home, holds, holds + recent}, stranger + home, nobody},
+		// All of one site: the weakest, and of equals the newest.
+		{[...]string{holds, holds, holds, holds, stranger}, [...]string{"a", "a", "a", "a", "a"}, checks},
+		{[...]string{holds, speaks, holds, holds, stranger}, [...]string{"a", "a", "a", "a", "a"}, 1},
+		{[...]string{holds, speaks, speaks, holds, stranger}, [...]string{"a", "a", "a", "a", "a"}, 2},
+		{[...]string{visitor, speaks, holds, speaks, stranger}, [...]string{"a", "a", "a", "a", "a"}, 0},
+		{[...]string{visitor, settles, visitor, speaks, stranger}, [...]string{"a", "a", "a", "a", "a"}, 2},
+		{[...]string{settles, settles, holds, settles, stranger}, [...]string{"a", "a", "a", "a", "a"}, checks},
+		{[...]string{settles, speaks, holds, speaks, visitor}, [...]string{"a", "a", "a", "a", "a"}, checks},
+		{[...]string{settles, visitor, holds, speaks, visitor}, [...]string{"a", "a", "a", "a", "a"}, checks},
+		{[...]string{settles, visitor, holds, speaks, lives}, [...]string{"a", "a", "a", "a", "a"}, 1},
+		// A site with many gives way, wherever it is.
+		{[...]string{settles, settles, settles, settles, stranger}, [...]string{"a", "b", "b", "b", "b"}, checks},
+		{[...]string{visitor, settles, settles, settles, stranger}, [...]string{"a", "home", "home", "home", "home"}, checks},
+		{[...]string{settles, settles, settles, settles, stranger}, [...]string{"home", "home", "home", "home", "a"}, 3},
+		{[...]string{settles, speaks, settles, settles, stranger}, [...]string{"b", "b", "b", "b", "a"}, 1},
+		{[...]string{visitor, settles, settles, visitor, stranger}, [...]string{"a", "b", "b", "c", "d"}, 2},
+		// What is proved does not count.
+		{[...]string{holds, holds, holds, visitor, stranger}, [...]string{"a", "a", "a", "a", "b"}, 3},
+		{[...]string{holds, holds, settles, visitor, stranger}, [...]string{"a", "a", "a", "b", "c"}, 3},
+		{[...]string{holds, holds, holds, holds, stranger}, [...]string{"a", "a", "a", "a", "home"}, checks},
+		// Of sites with equally many, home stays.
+		{[...]string{visitor, settles, settles, settles, stranger}, [...]string{"home", "a", "b", "c", "d"}, checks},
+		{[...]string{settles, settles, settles, settles, stranger}, [...]string{"a", "b", "c", "d", "home"}, 3},
+		{[...]string{settles, speaks, visitor, settles, stranger}, [...]string{"a", "b", "c", "d", "home"}, 2},
 	} {
 		x := newScene(t, 1)
 		s := x.shards[0]
 		var all []*actor
-		for _, how := range append(c.claimants[:], c.checker) {
+		for i, how := range c.how {
 			a := x.actor(0)
-			at, isHome := strings.CutSuffix(how, home)
-			at, isRecent := strings.CutSuffix(at, recent)
-			a.become(at, victimAddr)
-			if isHome {
+			a.become(how, victimAddr)
+			a.site = netip.AddrFrom4([4]byte{203, 0, 113, 100 + c.from[i][0]})
+			if c.from[i] == "home" {
 				a.site = site(victimAddr.Addr())
-			}
-			if len(all) < maxClaimants {
-				since := x.now.Add(-settling)
-				if isRecent {
-					since = x.now.Add(-2 * time.Second)
-				}
-				s.claim(since, a.Conn, victimAddr)
-				if len(all) == 1 {
-					s.claimants[victimAddr][0].since = x.now.Add(-settling) // else since the second came
-				}
 			}
 			all = append(all, a)
 		}
-		checker, want := all[maxClaimants], all[:maxClaimants]
-		taken := uint64(1)
-		if c.goes != nobody {
-			want, taken = append(slices.Delete(slices.Clone(want), c.goes, c.goes+1), checker), 0
+		all[0].own(victimAddr, all[1:checks]...)
+		taken := uint64(0)
+		if c.goes == checks {
+			taken = 1
 		}
-		what := fmt.Sprintf("%q, and %s checks", c.claimants, c.checker)
-		x.hand(0, victimAddr, checker.check())
+		want := slices.Delete(slices.Clone(all), c.goes, c.goes+1)
+		what := fmt.Sprintf("%q of %q", c.how, c.from)
+		x.hand(0, victimAddr, all[checks].check())
 		x.wantClaimants(what, victimAddr, s, want...)
 		if n := s.stats.drops[DropTaken]; n != taken {
 			t.Errorf("%s: %d checks are counted as too late", what, n)
@@ -86,8 +79,8 @@ func TestWhoGivesAnAddressUp(t *testing.T) {
 	}
 }
 
-// As long as there is room, everybody who checks becomes a claimant; the first has the time
-// to prove the address from the second's check on.
+// As long as there is room, everybody who checks becomes a claimant. The time to prove the
+// address begins with the first check, though the claimant was put out meanwhile.
 func TestClaimants(t *testing.T) {
 	x := newScene(t, 1)
 	s := x.shards[0]
@@ -97,15 +90,16 @@ func TestClaimants(t *testing.T) {
 		all = append(all, a)
 		x.hand(0, victimAddr, a.check())
 		x.wantClaimants(fmt.Sprint(i+1), victimAddr, s, all...)
-		x.now = x.now.Add(time.Second)
 	}
 	late := x.actor(0)
-	x.now = x.now.Add(settling - maxClaimants*time.Second) // since the second came: settling less one second
+	x.now = x.now.Add(settling - 10*time.Millisecond)
 	x.hand(0, victimAddr, late.check())
 	x.wantClaimants("all of them settle", victimAddr, s, all...)
-	x.now = x.now.Add(time.Second) // the first and the second have had their time
+	x.now = x.now.Add(10 * time.Millisecond)
 	x.hand(0, victimAddr, late.check())
-	x.wantClaimants("two have had their time", victimAddr, s, all[0], all[2], all[3], late)
+	x.wantClaimants("they have had their time", victimAddr, s, all[0], all[1], all[2], late)
+	x.hand(0, victimAddr, all[3].check())
+	x.wantClaimants("one comes back", victimAddr, s, all[0], all[1], all[2], late)
 }
 
 // A datagram comes from an address of several. Only those that it may be for see it: a record

@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -136,7 +137,7 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 		take(third, observer.addr())
 		sh := w.server.shards[0]
 		sh.mu.Lock()
-		there := slices.ContainsFunc(sh.claimants[victim.addr()], func(x claimant) bool { return x.conn == observer.offered.conn })
+		there := slices.Contains(sh.claimants[victim.addr()], observer.offered.conn)
 		sh.mu.Unlock()
 		if !there {
 			t.Fatal("the observer does not claim the address, and the test tests nothing")
@@ -192,17 +193,19 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 	})
 }
 
-// A page has moved. Before its first record from there, an observer who has seen its check
-// sends checks and records of his own sessions from the new address, as many as he has.
+// A page has moved, and needs a round trip to prove its new address. Before it does, an
+// observer who has seen its check sends checks from there, and records, of as many sessions as
+// he has. The offers of these came from elsewhere, or from the very host of the new address.
 func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
-	for _, sessions := range []int{1, 2, 8} {
+	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()
 		inWorld(t, Config{KeyLog: tap}, func(w *world) {
 			w.network.SetTap(tap.see)
 			victim := w.open()
 			victim.echoes("the page talks")
 			old, moved := victim.addr(), netip.MustParseAddrPort("198.51.100.77:4444")
-			speak := w.speakers(tap, sessions, moved)
+			speak := w.speakers(tap, o, moved)
+			w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 			seen := false
 			w.network.SetTap(func(p *netsim.Packet) bool {
 				switch {
@@ -242,21 +245,22 @@ func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if n := len(victim.events); n != echoes {
-				t.Errorf("%d of %d echoes reached the page, beside %d sessions of the observer", n, echoes, sessions)
+				t.Errorf("%d of %d echoes reached the page, beside the sessions of %+v", n, echoes, o)
 			}
 		})
 	}
 }
 
-// A native client has one port for all connections. It connects again while an observer's
-// sessions speak from its address.
+// A native client has one port for all connections. It connects again while the sessions of
+// others speak from its address, whose offers came from elsewhere or from its own host. It is
+// the client's offer then that came from elsewhere.
 func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
-	for _, sessions := range []int{1, 2, 8} {
+	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()
 		inWorld(t, Config{KeyLog: tap}, func(w *world) {
 			w.network.SetTap(tap.see)
 			victim := w.open()
-			speak := w.speakers(tap, sessions, victim.addr())
+			speak := w.speakers(tap, o, victim.addr())
 			victim.conn.Close()
 			done := make(chan struct{})
 			go func() {
@@ -273,8 +277,16 @@ func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 			}()
 			time.Sleep(40 * time.Second)
 			for i := range 5 {
-				if err := victim.connect(nil); err != nil {
-					t.Errorf("attempt %d, beside %d sessions of the observer: %v", i, sessions, err)
+				from := victim.addr().Addr()
+				if o.home {
+					from = netip.MustParseAddr("203.0.113.50")
+				}
+				var err error
+				victim.conn, err = victim.Connect(t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+					return w.signal(from, string(offer))
+				}, nil)
+				if err != nil {
+					t.Errorf("attempt %d, beside the sessions of %+v: %v", i, o, err)
 					continue
 				}
 				victim.conn.Close()
@@ -286,20 +298,46 @@ func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 	}
 }
 
-// speakers makes n sessions of an observer. The func sends a check and a record of each from
-// an address that is not theirs.
-func (w *world) speakers(tap *wiretap, n int, from netip.AddrPort) (speak func()) {
+// An observer has sessions, and sends checks of them from an address that is not theirs.
+type observer struct {
+	sessions int
+	home     bool // the offers came from the host of that address, and nobody else's did
+	records  bool // it sends records, too
+}
+
+// speakers makes the sessions of an observer. The func sends a check of each from an address.
+func (w *world) speakers(tap *wiretap, o observer, from netip.AddrPort) (speak func()) {
 	var all []*possessed
-	for range n {
+	for range o.sessions {
 		h := w.possess(tap)
 		h.inject = func(b []byte) { w.network.Inject(from, serverAddr, b) }
 		all = append(all, h)
 	}
+	if o.home {
+		w.cameFrom(from.Addr(), all)
+	}
 	return func() {
 		for _, h := range all {
 			h.inject(h.offered.request("", true))
-			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
-			h.tsn++
+			if o.records {
+				h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
+				h.tsn++
+			}
 		}
+	}
+}
+
+// cameFrom makes it so that the offers of these sessions came from an address.
+func (w *world) cameFrom(a netip.Addr, all []*possessed) {
+	s := w.server.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.server.registry.mu.Lock()
+	defer w.server.registry.mu.Unlock()
+	for _, h := range all {
+		c := h.offered.conn
+		w.server.registry.perIP[c.site]--
+		c.site = site(a)
+		w.server.registry.perIP[c.site]++
 	}
 }

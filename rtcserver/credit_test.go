@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -78,5 +79,48 @@ func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 			}
 			l.want("records that no key opens", victimAddr, 0.2)
 		})
+	}
+}
+
+// Plaintext cannot be told apart. Two connections at two shards shake hands with the same
+// address, and what comes from there reaches both; it counts once.
+func TestPlaintextCountsOnce(t *testing.T) {
+	x := newScene(t, 2)
+	in, out := 0, 0
+	hand := func(shard int, b []byte) {
+		in += len(b)
+		x.hand(shard, victimAddr, b)
+	}
+	both := []*actor{x.actor(0), x.actor(1)}
+	for i, a := range both {
+		hand(i, a.check())
+	}
+	hand(0, record(22, 0, 0, make([]byte, 1000)))
+	for _, a := range both {
+		if !a.touched {
+			t.Error("one does not see it")
+		}
+		for i := range 8 {
+			a.peer.Shake(x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
+		}
+		for {
+			b, _ := a.peer.Append(x.now, nil)
+			if len(b) == 0 {
+				break
+			}
+			out += len(b)
+		}
+	}
+	if out > 3*in || out < 2000 {
+		t.Errorf("%d bytes came and %d may leave", in, out)
+	}
+	// What comes next is not passed on, and counts.
+	before := out
+	hand(1, record(22, 0, 1, make([]byte, 1000)))
+	for b, _ := both[1].peer.Append(x.now, nil); len(b) > 0; b, _ = both[1].peer.Append(x.now, nil) {
+		out += len(b)
+	}
+	if out == before {
+		t.Error("what reached its own shard does not count")
 	}
 }

@@ -337,7 +337,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 			for c := range sh.conns {
 				listed += len(c.addrs)
 				for _, a := range c.addrs {
-					if sh.byAddr[a] != c && !slices.ContainsFunc(sh.claimants[a], func(x claimant) bool { return x.conn == c }) {
+					if sh.byAddr[a] != c && !slices.Contains(sh.claimants[a], c) {
 						stale++
 					}
 				}

@@ -187,7 +187,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			synctest.Wait()
 			sh := w.server.shards[0]
 			sh.mu.Lock()
-			if all := sh.claimants[p.addr()]; len(all) != 2 || all[1].conn != w.server.registry.byUfrag[o.ours] {
+			if all := sh.claimants[p.addr()]; len(all) != 2 || all[1] != w.server.registry.byUfrag[o.ours] {
 				t.Error("the page's address has no second claimant")
 			}
 			sh.mu.Unlock()

@@ -40,7 +40,7 @@ type shard struct {
 	conns     map[*Conn]struct{}
 	open      []*Conn // those of them that may be sent to
 	byAddr    map[netip.AddrPort]*Conn
-	claimants map[netip.AddrPort][]claimant // of the addresses with several; the first has it in byAddr
+	claimants map[netip.AddrPort][]*Conn // of the addresses with several; the first has it in byAddr
 	timers    timers.Heap[*Conn]
 	touched   []*Conn // to be delivered, pumped and timed when the batch is over
 	later     []*Conn // to be pumped and timed at the next Flush, or when a batch is over
@@ -59,6 +59,7 @@ type shard struct {
 
 	// loop
 	request  peer.Request
+	passed   bool // datagrams of the inbox are at hand
 	in       []udpio.Datagram
 	spare    []udpio.Datagram // the inbox of the batch before, whose memory is free
 	ready    []*Conn
@@ -92,7 +93,7 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 		socket:    socket,
 		conns:     make(map[*Conn]struct{}),
 		byAddr:    make(map[netip.AddrPort]*Conn),
-		claimants: make(map[netip.AddrPort][]claimant),
+		claimants: make(map[netip.AddrPort][]*Conn),
 		in:        newBatch(batchLen, inLen),
 		out:       newBatch(batchLen, outLen)[:0],
 		places:    places{most: s.config.MaxHandshakes},
@@ -330,15 +331,19 @@ func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
 
 // datagram takes a DTLS datagram of c.
 func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
-	events, forHandshake := c.peer.Receive(now, d.Remote, d.B, s.events[:0])
-	s.events = events
+	var forHandshake []byte
+	if s.passed {
+		s.events, forHandshake = c.peer.ReceivePassed(now, d.Remote, d.B, s.events[:0])
+	} else {
+		s.events, forHandshake = c.peer.Receive(now, d.Remote, d.B, s.events[:0])
+	}
 	if len(forHandshake) > 0 && c.handshake != nil {
 		if !c.handshake.ours { // once for each flight, or repeating a byte would hold the place
 			c.handshake.last, c.handshake.ours = now, true
 		}
 		c.handshake.Receive(forHandshake)
 	}
-	c.happened(now, events)
+	c.happened(now, s.events)
 	s.touch(c)
 }
 

@@ -95,7 +95,7 @@ func (s *shard) leave(d *udpio.Datagram) {
 // takeInbox processes the datagrams in the inbox. Their memory does not change until the
 // handlers of this batch have run.
 func (s *shard) takeInbox(now time.Time) {
-	s.inbox, s.spare = s.spare[:0], s.inbox
+	s.inbox, s.spare, s.passed = s.spare[:0], s.inbox, true
 	for i := range s.spare {
 		d := &s.spare[i]
 		if peer.Classify(d.B) == peer.STUN {
@@ -104,6 +104,7 @@ func (s *shard) takeInbox(now time.Time) {
 			s.records(now, d, -1)
 		}
 	}
+	s.passed = false
 }
 
 // sooner returns the earlier of two deadlines, of which zero is the latest.

@@ -43,6 +43,15 @@ func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	return events, nil
 }
 
+// ReceivePassed is Receive for a datagram that may be for another peer at the same address, to
+// which it was given, too. While the handshake runs, nobody can tell: so the datagram allows
+// more to be sent there only once, by Receive of that other peer.
+func (p *Peer) ReceivePassed(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
+	p.passed = true
+	defer func() { p.passed = false }()
+	return p.Receive(now, from, b, events)
+}
+
 // receive opens the records of a datagram.
 func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Event) []Event {
 	authentic := false

@@ -147,6 +147,14 @@ func (p *Peer) Holds(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Holds(now, a)
 }
 
+// Since returns when the first valid check came from a; zero if there was none.
+func (p *Peer) Since(a netip.AddrPort) time.Time {
+	if p.ice.control != nil {
+		return time.Time{}
+	}
+	return p.ice.lite.Since(a)
+}
+
 // Speaks reports whether an authentic record came from a in the last two seconds.
 func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)

@@ -112,6 +112,7 @@ type Peer struct {
 	client bool
 
 	authentic bool // the last datagram of Receive had an authentic record
+	passed    bool // the datagram of ReceivePassed is at hand
 
 	ice     ice
 	assoc   *sctp.Assoc

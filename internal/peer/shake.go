@@ -147,7 +147,11 @@ func (p *Peer) Fail(now time.Time, err error) {
 // handshake.
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
-	p.ice.heard(now, from, len(b), false)
+	n := len(b)
+	if p.passed {
+		n = 0
+	}
+	p.ice.heard(now, from, n, false)
 	forHandshake := s.sieve.Append(now, s.sifted[:0], b)
 	s.sifted = forHandshake
 	if len(forHandshake) == 0 {
