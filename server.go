@@ -179,7 +179,7 @@ func (s *Server) forget(c *Conn) {
 		g.roster.remove(c)
 	}
 	// A link that was to resume the session is not needed any more.
-	if last := c.newest.Load(); last != nil && s.rtc != nil && !c.isOn(last) {
+	if last := c.newest.Load(); last != nil && !c.isOn(last) {
 		s.rtc.Withdraw(last, "the session is over")
 	}
 }

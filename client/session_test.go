@@ -461,3 +461,15 @@ func TestHelloIsBounded(t *testing.T) {
 		t.Errorf("a connect message of 1025 bytes: %v", err)
 	}
 }
+
+func TestRemoteAddrOfASession(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		_, err := g.connect(client.SessionConfig{})
+		g.must(err)
+		for c := range g.server.Conns() {
+			if a := c.RemoteAddr().Addr(); a != netip.MustParseAddr("198.51.100.7") {
+				t.Errorf("the client is at %v", a)
+			}
+		}
+	})
+}
