@@ -316,7 +316,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       message: (channel, b) => {
         const waiting = this.unheard[channel];
         if (waiting) waiting.push(b);
-        else for (const f of this.listeners[channel]!) if (this.listeners[channel]!.has(f)) this.run(f, b);
+        else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel]!.has(f)) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
