@@ -79,3 +79,26 @@ func TestNoRateIsNoLimit(t *testing.T) {
 		}
 	}
 }
+
+// A full table charges the sites that it has, and no others; nobody is swept out for a charge.
+func TestChargeInAFullTable(t *testing.T) {
+	l := newLimiter(1)
+	now := time.Now()
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for i := range maxBuckets {
+		l.buckets[at(i)] = bucket{l.burst, now}
+	}
+	l.charge(now, at(0), l.burst)
+	l.charge(now, at(maxBuckets), l.burst)
+	if n := len(l.buckets); n != maxBuckets {
+		t.Errorf("the table has %d sites", n)
+	}
+	if l.allow(now, at(0)) {
+		t.Error("a site of the table was not charged")
+	}
+	delete(l.buckets, at(1))
+	l.charge(now, at(maxBuckets), l.burst)
+	if l.allow(now, at(maxBuckets)) {
+		t.Error("a new site was not charged though there was room")
+	}
+}
