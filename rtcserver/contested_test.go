@@ -282,7 +282,7 @@ func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 					from = netip.MustParseAddr("203.0.113.50")
 				}
 				var err error
-				victim.conn, err = victim.Connect(t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
+				victim.conn, err = victim.Connect(w.t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
 					return w.signal(from, string(offer))
 				}, nil)
 				if err != nil {
