@@ -11,7 +11,7 @@ import (
 )
 
 // FuzzPacket parses anything. What parses is written again, frame by frame, and
-// must give the same bytes: there is one way to say each thing. T31
+// must give the same bytes: there is one way to say each thing.
 func FuzzPacket(f *testing.F) {
 	var v struct {
 		Valid   []vectorPacket

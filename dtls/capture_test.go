@@ -171,7 +171,7 @@ func TestSieveHandshakesOfBrowsersWithAnyOneDamaged(t *testing.T) {
 }
 
 // The ClientHello of a browser takes two datagrams, which may come in either
-// order, and twice (T29).
+// order, and twice.
 func TestHellosOfBrowsers(t *testing.T) {
 	for name, c := range captures(t) {
 		if !c.browserFirst {

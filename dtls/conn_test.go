@@ -113,7 +113,7 @@ func TestSealAtOffset(t *testing.T) {
 	}
 }
 
-// The explicit nonce is epoch and record number, so it never repeats (T1).
+// The explicit nonce is epoch and record number, so it never repeats.
 func TestNoncesIncrease(t *testing.T) {
 	a, _ := testConns(ECDSAWithAES128GCM)
 	last := uint64(0)
@@ -200,7 +200,7 @@ func TestNumbersRunOut(t *testing.T) {
 	}
 }
 
-// The window reaches to the last number there is, and nothing lies behind (T30).
+// The window reaches to the last number there is, and nothing lies behind.
 func TestReplayWindowAtTheEnd(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	record := func(n uint64) []byte {
@@ -254,7 +254,7 @@ func TestTooManyForgeries(t *testing.T) {
 }
 
 // Plaintext after the handshake, every type in every epoch: never delivered,
-// never harmful (T7, T8).
+// never harmful.
 func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	for typ := range 256 {

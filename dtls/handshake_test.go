@@ -266,7 +266,7 @@ func withoutSRTP(h handshake.MessageServerHello) handshake.Message {
 	return &h
 }
 
-// A client that shows a certificate and never proves to hold its key (T6).
+// A client that shows a certificate and never proves to hold its key.
 func TestCertificateWithoutVerifyIsRefused(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {

@@ -138,7 +138,7 @@ func TestEarlyDataWaits(t *testing.T) {
 }
 
 // A post-quantum ClientHello of two datagrams, in both orders, repeated, and a
-// second late (T29).
+// second late.
 func TestFragmentedHello(t *testing.T) {
 	cert := peerCertificate()
 	for name, deliver := range map[string]func(s *side, first, second []byte){

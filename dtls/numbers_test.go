@@ -22,7 +22,7 @@ func handshakeRuns() int {
 
 // Over a link that loses, repeats and reorders, beside an attacker who feeds
 // junk, no record number of epoch 1 ever leaves with two different plaintexts,
-// be it pion's or ours (T1). The world checks it.
+// be it pion's or ours. The world checks it.
 func TestNumbersAreUsedOnce(t *testing.T) {
 	cert := peerCertificate()
 	failed := 0

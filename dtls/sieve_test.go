@@ -87,7 +87,7 @@ func epoch1(t ContentType, body string) []byte {
 	return b
 }
 
-// A browser's post-quantum ClientHello takes two datagrams (T29).
+// A browser's post-quantum ClientHello takes two datagrams.
 func TestSieveTwoDatagramHello(t *testing.T) {
 	a, b := handshakeRecord(frag(1, 0, 1500, 0, 1100)), handshakeRecord(frag(1, 0, 1500, 1100, 400))
 	for name, order := range map[string][][]byte{"in order": {a, b}, "reordered": {b, a}} {
@@ -118,7 +118,7 @@ func TestSieveOverlaps(t *testing.T) {
 }
 
 // Fragments of several messages, mixed in one record and contradicting each
-// other (T27).
+// other.
 func TestSieveMixedMessages(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "two messages in one record",
@@ -132,7 +132,6 @@ func TestSieveMixedMessages(t *testing.T) {
 	}
 }
 
-// T5
 func TestSieveZeroLength(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "no fragment at all", plaintextRecord(TypeHandshake, 0, ""))
@@ -145,7 +144,6 @@ func TestSieveZeroLength(t *testing.T) {
 	wantPieces(t, &s, "then the real one", handshakeRecord(frag(1, 0, 10, 0, 10)), "0:0-10")
 }
 
-// T4
 func TestSieveBounds(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "message_seq 16", handshakeRecord(frag(1, maxMessages, 10, 0, 10)))

@@ -26,8 +26,8 @@ func (a *testAgent) challenge(why string) []byte {
 	return b[:]
 }
 
-// DESIGN 5.7a: what proves an address is an answer to what was sent there, whatever else
-// comes from it.
+// Only an answer to a datagram that was sent to an address proves the address; other
+// datagrams from there do not.
 func TestOnlyAnAnswerProves(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantNext("no path", -1)

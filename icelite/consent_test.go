@@ -8,7 +8,6 @@ import (
 	"time"
 )
 
-// I13
 func TestPendingAgentExpires(t *testing.T) {
 	a := newTestAgent(t)
 	if want := origin.Add(30 * time.Second); !a.Deadline().Equal(want) {
@@ -32,7 +31,7 @@ func TestPendingAgentExpires(t *testing.T) {
 	}
 }
 
-// I12, T36: Firefox checks every 5.1 s.
+// Firefox checks every 5.1 s.
 func TestChecksKeepConsent(t *testing.T) {
 	a := newTestAgent(t)
 	for range 100 {
@@ -48,7 +47,7 @@ func TestChecksKeepConsent(t *testing.T) {
 	}
 }
 
-// I12: records are no consent, only checks are.
+// Only checks are consent; records are not.
 func TestConsentExpires(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a check", Moved, home, aCheck().chromium())
@@ -71,7 +70,7 @@ func TestConsentExpires(t *testing.T) {
 	}
 }
 
-// I11: consent belongs to an address. The peer lives on by another one.
+// Consent belongs to an address. The peer lives on by another one.
 func TestConsentIsPerPath(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a check from home", Moved, home, aCheck().chromium())
@@ -94,7 +93,6 @@ func TestConsentIsPerPath(t *testing.T) {
 	a.wantMaySend("as a new address, less what the challenge takes", home, room-reserve, true)
 }
 
-// DESIGN 5.7a
 func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantMaySend("before any check", home, 1, false)
@@ -122,7 +120,7 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 	}
 }
 
-// DESIGN 5.7a: "also after a move".
+// The limit of three times holds after a move, too.
 func TestProofBelongsToOneAddress(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -155,7 +153,6 @@ func TestErrorResponsesAreAccounted(t *testing.T) {
 	a.wantMaySend("the rest", home, 3*2*len(b)-out, true)
 }
 
-// I13
 func TestCredentials(t *testing.T) {
 	c, err := NewCredentials(bytes.NewReader(bytes.Repeat([]byte{0xfb, 0xff, 0x01}, 26)))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func sizeOf[T any]() uintptr { return reflect.TypeFor[T]().Size() }
 
-// clip returns a copy of b whose capacity is its length. T3
+// clip returns a copy of b whose capacity is its length.
 func clip(b []byte) []byte {
 	out := make([]byte, len(b))
 	copy(out, b)
@@ -114,9 +114,8 @@ func resigned(b []byte) []byte {
 	return fingerprinted(out)
 }
 
-// T40: whatever comes from an address without a valid check, no more goes back
-// than came, and nothing if the fragment or the password is not known.
-// T35: and never is it a request.
+// An address without a valid check gets at most as many bytes as came from there, and
+// nothing if the fragment or the password is unknown. The server never sends a request.
 func TestSpoofedTrafficIsNotAmplified(t *testing.T) {
 	unknown, wrong, conflict, required := aCheck(), aCheck(), aCheck(), aCheck()
 	unknown.username = "someoneElse0:" + theirs.Ufrag
@@ -169,7 +168,7 @@ func TestSpoofedTrafficIsNotAmplified(t *testing.T) {
 	}
 }
 
-// DESIGN 5.7a: an address with checks and no proof, 30 s of everything.
+// An address with checks and no proof, 30 s of everything.
 func TestUnprovedTrafficIsBounded(t *testing.T) {
 	a := newTestAgent(t)
 	in, out := 0, 0

@@ -41,7 +41,6 @@ func TestSampleRequestOfRFC5769(t *testing.T) {
 	a.want("the sample", RoleConflict, home, sample)
 }
 
-// I5, T23
 func TestWrongIntegrityIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	for _, pwd := range []string{"", "x", theirs.Pwd, ours.Pwd[1:], ours.Pwd + "x", strings.ToUpper(ours.Pwd)} {
@@ -55,7 +54,7 @@ func TestWrongIntegrityIsSilent(t *testing.T) {
 	}
 }
 
-// I5: "agents MUST ignore all attributes that follow MESSAGE-INTEGRITY".
+// "agents MUST ignore all attributes that follow MESSAGE-INTEGRITY".
 func TestAttributesAfterIntegrityAreIgnored(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("the first check", Moved, home, aCheck().chromium())

@@ -155,7 +155,7 @@ func echo(t *testing.T, conn *ice.Conn, s string) {
 }
 
 // A full agent of another implementation connects, and stays connected as long
-// as it lives. T35, T36
+// as it lives.
 func TestPionConnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, conn := dial(t)
@@ -178,7 +178,7 @@ func TestPionConnects(t *testing.T) {
 	})
 }
 
-// A NAT gives the client a new address and nobody tells it. T26
+// A NAT gives the client a new address and nobody tells it.
 func TestPionSurvivesRebinding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, conn := dial(t)

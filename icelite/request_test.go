@@ -9,7 +9,6 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// I1
 func TestFirstByteTellsSTUNFromDTLS(t *testing.T) {
 	for first := range 256 {
 		if got, want := IsSTUN([]byte{byte(first)}), first <= 3; got != want {
@@ -21,7 +20,6 @@ func TestFirstByteTellsSTUNFromDTLS(t *testing.T) {
 	}
 }
 
-// I2
 func TestHeaderMustBeABindingRequest(t *testing.T) {
 	change := func(at int, v ...byte) []byte {
 		b := aCheck().chromium()
@@ -57,14 +55,13 @@ func TestHeaderMustBeABindingRequest(t *testing.T) {
 	}
 }
 
-// I2: a keepalive of RFC 8445 section 11 carries FINGERPRINT only.
+// A keepalive of RFC 8445 section 11 carries FINGERPRINT only.
 func TestIndicationIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	m := newRequest(stun.NewType(stun.MethodBinding, stun.ClassIndication))
 	a.wantDrop("a keepalive", DropNotRequest, fingerprinted(m.Raw))
 }
 
-// I3
 func TestFingerprintMustBeLastAndRight(t *testing.T) {
 	a := newTestAgent(t)
 	whole := aCheck().chromium()
@@ -83,7 +80,6 @@ func TestFingerprintMustBeLastAndRight(t *testing.T) {
 	a.wantDrop("not last", DropNoFingerprint, notLast)
 }
 
-// I4
 func TestUsernameIsTwoFragments(t *testing.T) {
 	long := strings.Repeat("x", maxUfragLen)
 	for _, tt := range []struct {
@@ -116,7 +112,7 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 	}
 }
 
-// I4: the registry finds no session for another fragment, and an agent that is
+// The registry finds no session for another fragment, and an agent that is
 // asked nevertheless does not answer.
 func TestUnknownUsernameIsSilent(t *testing.T) {
 	a := newTestAgent(t)
@@ -133,7 +129,7 @@ func TestUnknownUsernameIsSilent(t *testing.T) {
 	open.want("a check before the peer's fragment is known", Moved, home, c.chromium())
 }
 
-// I5: a request that carries no MESSAGE-INTEGRITY, or one of a wrong size, has
+// A request that carries no MESSAGE-INTEGRITY, or one of a wrong size, has
 // nothing to verify.
 func TestMissingIntegrityIsSilent(t *testing.T) {
 	a := newTestAgent(t)

@@ -9,7 +9,6 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// I8, I14
 func TestSuccessTellsTheAddress(t *testing.T) {
 	for _, tt := range []struct {
 		from string
@@ -43,7 +42,6 @@ func TestSuccessTellsTheAddress(t *testing.T) {
 	}
 }
 
-// I14
 func TestResponseIsSmallerThanBrowsersRequests(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -61,7 +59,6 @@ func TestResponseIsSmallerThanBrowsersRequests(t *testing.T) {
 	}
 }
 
-// I6
 func TestUnknownRequiredAttributeIsRefused(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck().nominating()
@@ -86,7 +83,7 @@ func TestUnknownRequiredAttributeIsRefused(t *testing.T) {
 	}
 }
 
-// I6: Chromium's network cost, the DTLS-in-STUN drafts, what a later RFC adds.
+// Chromium's network cost, the DTLS-in-STUN drafts, what a later RFC adds.
 func TestOptionalAndMisplacedAttributesAreIgnored(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -99,7 +96,6 @@ func TestOptionalAndMisplacedAttributesAreIgnored(t *testing.T) {
 	a.want("a check", Moved, home, c.firefox())
 }
 
-// I7
 func TestControlledPeerIsToldOfTheConflict(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -116,7 +112,7 @@ func TestControlledPeerIsToldOfTheConflict(t *testing.T) {
 	a.want("the peer has switched", Moved, home, aCheck().chromium())
 }
 
-// I6, I7: errors go only to those who know the password.
+// Errors go only to those who know the password.
 func TestErrorsNeedIntegrity(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -145,7 +141,7 @@ func TestAnswerIsNeverTheLongerOne(t *testing.T) {
 	}
 }
 
-// I8: the caller may have something in the buffer already.
+// The caller may have something in the buffer already.
 func TestResponseIsAppended(t *testing.T) {
 	a := New(origin, Config{Local: ours, Remote: theirs})
 	var r Request

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// I9, I10, DESIGN 5.2a: a ClientHello leaves with the answer to the first check,
+// A ClientHello leaves with the answer to the first check,
 // so there has to be an address to send it to.
 func TestFirstCheckIsSelected(t *testing.T) {
 	a := newTestAgent(t)
@@ -19,7 +19,7 @@ func TestFirstCheckIsSelected(t *testing.T) {
 	a.want("the same again", Checked, home, aCheck().firefox())
 }
 
-// I10: the latest nomination wins, also when every check carries one
+// The latest nomination wins, also when every check carries one
 // (aggressive nomination).
 func TestNominationMovesTheSelection(t *testing.T) {
 	a := newTestAgent(t)
@@ -34,8 +34,8 @@ func TestNominationMovesTheSelection(t *testing.T) {
 	a.wantSelected("the latest nominated address", mobile)
 }
 
-// I10: Firefox nominates once; after its NAT gave it a new address, a bare check
-// has to do. T26
+// Firefox nominates once; after its NAT gave it a new address, a bare check
+// has to do.
 func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a nomination from home", Moved, home, aCheck().nominating().firefox())
@@ -47,7 +47,7 @@ func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 	a.wantSelected("more than a second is", mobile)
 }
 
-// I10: what is heard on the selected path keeps it, so that a client with two
+// What is heard on the selected path keeps it, so that a client with two
 // networks does not flap.
 func TestHeardPathKeepsTheSelection(t *testing.T) {
 	a := newTestAgent(t)
@@ -96,7 +96,7 @@ func TestLocalAddressIsPartOfTheSelection(t *testing.T) {
 	wantLocal("a check on a spare path", server)
 }
 
-// DESIGN 5.2a: every authenticated address is known at once.
+// Every authenticated address is known at once.
 func TestPathsAreNewestFirst(t *testing.T) {
 	a := newTestAgent(t)
 	for _, from := range []netip.AddrPort{home, mobile, cafe, home} {
@@ -125,7 +125,6 @@ func TestPathsAreNewestFirst(t *testing.T) {
 	}
 }
 
-// I11, T39
 func TestPathsAreBounded(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("the true one", Moved, home, aCheck().nominating().chromium())
@@ -156,7 +155,7 @@ func TestPathsAreBounded(t *testing.T) {
 	}
 }
 
-// I11: when all are proved, the oldest one goes, but never the selected one.
+// When all are proved, the oldest one goes, but never the selected one.
 func TestEvictionSparesTheSelectedPath(t *testing.T) {
 	a := newTestAgentWith(t, Config{Local: ours, Remote: theirs, MaxPaths: 3})
 	port := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(home.Addr(), n) }

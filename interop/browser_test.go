@@ -15,7 +15,7 @@ import (
 //
 //	go test -run 'TestBrowser/godwit/firefox/reload'
 //
-// It is what a new version of pion has to pass (T10).
+// It is what a new version of pion has to pass.
 func TestBrowser(t *testing.T) {
 	scripts := []struct {
 		name string

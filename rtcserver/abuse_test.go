@@ -59,7 +59,7 @@ func inWeb(t *testing.T, c Config, test func(w *world, l *pipeListener)) {
 	})
 }
 
-// T41 to T45: sockets that send their offer a byte at a time, or nothing of it.
+// Sockets that send their offer a byte at a time, or nothing of it.
 func TestSlowOffersAreGivenUp(t *testing.T) {
 	inWeb(t, Config{}, func(w *world, l *pipeListener) {
 		p := w.open()

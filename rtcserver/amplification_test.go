@@ -13,7 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// T40. What the server sends to an address, in bytes of UDP payload, against what
+// What the server sends to an address, in bytes of UDP payload, against what
 // it got from there: no more than that without a valid check, and no more than
 // three times that until the address is proved (DTLS that answers ours).
 

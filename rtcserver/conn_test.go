@@ -254,7 +254,7 @@ func TestBothRolesUnderLoss(t *testing.T) {
 	}
 }
 
-// T9: CVE-2021-28681.
+// pion/webrtc had the opposite fault, CVE-2021-28681: the DTLS connection stayed open.
 func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 	for name, setup := range map[string]string{"active": "a=setup:actpass", "passive": insistsOnActive} {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,7 @@ func heapNow() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// T7, T8: records of every type and of epochs 0, 1 and 2, with every kind of body,
+// Records of every type and of epochs 0, 1 and 2, with every kind of body,
 // from the addresses of live pages. Long form: a million.
 func TestForgedRecordsCloseNoSession(t *testing.T) {
 	total := count(20_000, 1_000_000)
@@ -114,7 +114,7 @@ func (w *world) at(stage, setup string) netip.AddrPort {
 	return p.addr()
 }
 
-// T3, T38: every length, with first bytes of everything there is. The page's own
+// Every length, with first bytes of everything there is. The page's own
 // address sends them, so they come as far as a stranger's can. Long form: every
 // length; short: every seventh.
 func TestRandomDatagramsGetNoAnswer(t *testing.T) {
@@ -182,7 +182,7 @@ func noise(rng *rand.Rand, n int, first byte) []byte {
 	return b
 }
 
-// T28: ClientHellos and noise in handshake records, from other addresses and
+// ClientHellos and noise in handshake records, from other addresses and
 // spoofed from the servers of others, while pages connect in both roles. (The
 // page's own address is that of the test after this one.)
 func TestClientHelloRaceDuringConnects(t *testing.T) {
@@ -273,7 +273,7 @@ func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
 	}
 }
 
-// T39: valid checks from ten thousand ports.
+// Valid checks from ten thousand ports.
 func TestFewAddressesAreRemembered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p, o := w.openKnown("a=setup:actpass")
@@ -349,7 +349,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 	}
 }
 
-// T35: the server never asks.
+// The server never asks.
 func TestNoStunRequestLeaves(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		asked := 0

@@ -15,7 +15,7 @@ import (
 // FuzzDatagram gives a server with a live page any datagram, from a stranger's
 // address and from the page's own. Nothing is said to it, and the page stays. (What
 // a valid check may hold is the business of icelite's target, what a page with keys
-// may send of internal/peer's.) T22, T38
+// may send of internal/peer's.)
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(checkFor("abcd:efgh", "0123456789012345678901", true))

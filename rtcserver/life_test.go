@@ -81,7 +81,7 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 	})
 }
 
-// T16. Long form: 10,000 cycles.
+// Long form: 10,000 cycles.
 func TestCyclesLeaveNothingBehind(t *testing.T) {
 	cycles := count(200, 10_000)
 	server, err := Listen("127.0.0.1:0", Config{

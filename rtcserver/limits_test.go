@@ -49,7 +49,6 @@ func TestOriginsThatAreNoneAreErrors(t *testing.T) {
 	}
 }
 
-// T25
 func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 	inWorld(t, Config{MaxConns: 2}, func(w *world) {
 		first, second := w.open(), w.open()

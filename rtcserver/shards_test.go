@@ -112,7 +112,7 @@ func (r *roamer) echoes() {
 }
 
 // A page moves to a port whose datagrams reach another shard than its home, which
-// hands them on: its own messages, its checks, and nobody else's. T26
+// hands them on: its own messages, its checks, and nobody else's.
 func TestAPageMovesToAnotherShard(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Log("needs Linux: one shard elsewhere")

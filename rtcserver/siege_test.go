@@ -44,10 +44,9 @@ func newSiege(t *testing.T) *siege {
 	return s
 }
 
-// T41 to T45 over loopback: a thousand slow sockets and junk at full speed, among it
-// bodies of 10 MB and a million lines, while pages send at 60 Hz. A page sends
-// when it has its echo, so that one that does not come was lost and not late.
-// Long form: a minute.
+// A thousand slow sockets and junk at full speed over loopback, with bodies of 10 MB and of
+// a million lines, while pages send at 60 Hz. A page sends when it has its echo, so an echo
+// that does not come was lost and not late. Long form: a minute.
 func TestSignalingUnderSiegeLeavesLiveTrafficAlone(t *testing.T) {
 	s := newSiege(t)
 	const pages = 20

@@ -14,7 +14,7 @@ import (
 // rtt50 says that the round trip is known to be 50 ms.
 func rtt50(c *Config) { c.RTT = 50 * time.Millisecond }
 
-// S11, DESIGN 5.5: up to what is a round trip old, and never further than was sent.
+// Up to what is a round trip old, and never further than was sent.
 func TestForwardIsARoundTripLate(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "lost")
@@ -38,7 +38,7 @@ func TestForwardIsARoundTripLate(t *testing.T) {
 	}
 }
 
-// S11: at most one each round trip.
+// At most one each round trip.
 func TestForwardIsPaced(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	start := a.now
@@ -271,7 +271,7 @@ func TestProgressEndsTheSilence(t *testing.T) {
 	}
 }
 
-// S12: marks grow on use, are bounded, and freed.
+// Marks grow on use, are bounded, and freed.
 func TestMarks(t *testing.T) {
 	var m marks
 	for i := range uint32(10_000) {
@@ -315,7 +315,6 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// S10
 func TestForwardIn(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.use()
@@ -374,7 +373,7 @@ func TestLateMessageAfterForwardIsDeliveredOnce(t *testing.T) {
 	a.wantNoEvent("only")
 }
 
-// DESIGN 5.5, T24: 250,000 messages each way, with losses in both directions
+// 250,000 messages each way, with losses in both directions
 // between two of our own, go on arriving, each at most once. See also the tests
 // with pion.
 func TestLongRunWithLosses(t *testing.T) {

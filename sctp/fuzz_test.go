@@ -138,7 +138,7 @@ func FuzzInit(f *testing.F) {
 	})
 }
 
-// FuzzSequence plays many short chunks against one association (T19). Each step
+// FuzzSequence plays many short chunks against one association. Each step
 // takes a few bytes of the input: what to do, and numbers near those in use.
 func FuzzSequence(f *testing.F) {
 	f.Add([]byte{0}, byte(0))

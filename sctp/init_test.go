@@ -15,7 +15,7 @@ func TestPassiveHandshake(t *testing.T) {
 	reply := a.next()
 	a.want("INIT is answered", reply, "INIT-ACK")
 	a.wantNoEvent("and nothing else happens")
-	// S5: messages may ride with the cookie.
+	// Messages may ride with the cookie.
 	a.write(cookieEcho(cookieOf(t, reply)), text(1, "early"))
 	a.wantEvent("the cookie opens", Event{Type: Established})
 	a.wantEvent("the channel is negotiated", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
@@ -41,7 +41,7 @@ func TestActiveHandshake(t *testing.T) {
 	a.send(0, Binary, "first")
 }
 
-// S6: offering what is not done makes a peer abort.
+// Offering what is not done makes a peer abort.
 func TestInitSaysExactlyWhatIsDone(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.Connect(a.now)
@@ -242,7 +242,7 @@ func TestCookieOverridesInitAck(t *testing.T) {
 	}
 }
 
-// S4: one tag and one initial TSN stand in every INIT and INIT ACK, so an INIT that
+// One tag and one initial TSN stand in every INIT and INIT ACK, so an INIT that
 // is repeated does not invalidate an earlier answer.
 func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
 	a := newIdleAssoc(t)
@@ -260,7 +260,7 @@ func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
 	a.wantEvent("the first cookie opens", Event{Type: Established})
 }
 
-// S5: the COOKIE ACK may be lost.
+// The COOKIE ACK may be lost.
 func TestDuplicateCookieEchoIsAcknowledgedAgain(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
@@ -274,7 +274,7 @@ func TestDuplicateCookieEchoIsAcknowledgedAgain(t *testing.T) {
 	a.wantNoEvent("nothing new")
 }
 
-// S4: a restart never ends a running association.
+// A restart never ends a running association.
 func TestRestartIsNotForStrangers(t *testing.T) {
 	a := newTestAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, 0x33333333, 7)))
@@ -287,7 +287,6 @@ func TestRestartIsNotForStrangers(t *testing.T) {
 	a.wantEvent("the association goes on", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
 }
 
-// T21
 func TestCookiesThatAreNotOurs(t *testing.T) {
 	fresh := func() (*testAssoc, []byte) {
 		a := newIdleAssoc(t)
@@ -330,7 +329,6 @@ func TestCookiesThatAreNotOurs(t *testing.T) {
 	a.wantEvent("on its last moment", Event{Type: Established})
 }
 
-// T20
 func TestInitParametersOutOfBounds(t *testing.T) {
 	whole := initChunk(chunkInit, peerTag, peerTSN, rawParam(paramIPv4, []byte{127, 0, 0, 1}))[chunkHeaderLen:]
 	for n := range len(whole) {
@@ -361,7 +359,7 @@ func TestInitParametersOutOfBounds(t *testing.T) {
 	}
 }
 
-// S3: parameters too say by their highest bits what to do with them.
+// Parameters too say by their highest bits what to do with them.
 func TestUnknownInitParameters(t *testing.T) {
 	for _, tt := range []struct {
 		kind     uint16

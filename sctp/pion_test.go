@@ -327,7 +327,7 @@ func TestPionIsAborted(t *testing.T) {
 	})
 }
 
-// T24, DESIGN 5.5: with 10 % loss both ways, messages go on arriving. What pion
+// With 10 % loss both ways, messages go on arriving. What pion
 // reads shows that no FORWARD-TSN costs a message that was not lost.
 func TestPionLongRunWithLosses(t *testing.T) {
 	const messages = 250_000

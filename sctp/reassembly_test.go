@@ -15,7 +15,6 @@ func frag(flags byte, tsn uint32, s string) []byte {
 	return rawData(flags, tsn, 1, 0, ppidText, s)
 }
 
-// S9
 func TestFragmentsInAnyOrder(t *testing.T) {
 	parts := [][]byte{
 		frag(flagBegin|unordered, 2, "one "), frag(unordered, 3, "two "),
@@ -61,7 +60,7 @@ func TestNeighboursAreNotMixed(t *testing.T) {
 	a.wantNoEvent("halves of different messages")
 }
 
-// S9: 16 KiB a message.
+// A message has at most MaxMessage bytes.
 func TestMessageThatIsTooLarge(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.MaxMessage = 3000 })
 	a.use()
@@ -85,7 +84,7 @@ func TestMessageThatIsTooLarge(t *testing.T) {
 	a.wantMessage("and the next message is read", 1, Text, "next")
 }
 
-// S9: 2 s of age.
+// An incomplete message is dropped after 2 s.
 func TestIncompleteMessageGrowsOld(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -104,7 +103,7 @@ func TestIncompleteMessageGrowsOld(t *testing.T) {
 	}
 }
 
-// S9, T15: a flood of halves stays within its buffer, and later messages pass.
+// A flood of halves stays within its buffer, and later messages pass.
 func TestHalfMessageFloodIsBounded(t *testing.T) {
 	for _, size := range []int{1, 100, 1160} {
 		a := newTestAssoc(t, eager)
@@ -122,7 +121,6 @@ func TestHalfMessageFloodIsBounded(t *testing.T) {
 	}
 }
 
-// S9, S10
 func TestForwardPurgesFragments(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.use()

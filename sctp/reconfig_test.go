@@ -18,7 +18,6 @@ func openChannel(t *testing.T, set ...func(*Config)) *testAssoc {
 	return a
 }
 
-// S16
 func TestPageClosesChannel(t *testing.T) {
 	a := openChannel(t)
 	request := resetRequest(peerTSN, 1, 1)
@@ -190,7 +189,7 @@ func TestOtherReconfigurationsAreDenied(t *testing.T) {
 	}
 }
 
-// T14: a flood of requests, in and out of sequence, costs nothing.
+// A flood of requests, in and out of sequence, costs nothing.
 func TestReconfigFlood(t *testing.T) {
 	a := openChannel(t)
 	for i := range uint32(10_000) {
@@ -240,7 +239,7 @@ func TestMalformedReconfig(t *testing.T) {
 	a.wantEvent("and the sequence is intact", Event{Type: ChannelClosed, Stream: 1})
 }
 
-// T37: a stream is opened and closed ten thousand times, by either side, with
+// A stream is opened and closed ten thousand times, by either side, with
 // answers lost.
 func TestStreamIsReused(t *testing.T) {
 	a := newTestAssoc(t)

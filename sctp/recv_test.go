@@ -18,7 +18,7 @@ func cut(b []byte, n int) []byte {
 	return b
 }
 
-// S1: what a packet must have.
+// What a packet must have.
 func TestPacketsThatAreNotRead(t *testing.T) {
 	good := func() []byte { return packet(ourTag, text(1, "x"), text(2, "y")) }
 	seal := func(b []byte) []byte { return finishPacket(b, 0) }
@@ -53,7 +53,7 @@ func TestPacketsThatAreNotRead(t *testing.T) {
 	}
 }
 
-// S2, T18: the verification tag is checked on every packet.
+// The verification tag is checked on every packet.
 func TestVerificationTag(t *testing.T) {
 	hello := Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits}
 	for _, tt := range []struct {
@@ -92,7 +92,7 @@ func TestVerificationTag(t *testing.T) {
 	a.wantEvent("after all of this it still reads", hello)
 }
 
-// S3, T18: the two highest bits of a type that is not known.
+// The two highest bits of a type that is not known.
 func TestUnknownChunks(t *testing.T) {
 	for _, tt := range []struct {
 		kind     byte
@@ -125,7 +125,6 @@ func TestUnknownChunks(t *testing.T) {
 	a.wantIdle("for all of them")
 }
 
-// S9
 func TestDataWithoutUserData(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -172,7 +171,7 @@ func TestPayloadProtocols(t *testing.T) {
 	a.wantDrops("is counted", DropText, 1)
 }
 
-// T13: far-future TSNs are dropped, and cost nothing.
+// Far-future TSNs are dropped, and cost nothing.
 func TestFarFutureTSNs(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.use()
@@ -187,7 +186,6 @@ func TestFarFutureTSNs(t *testing.T) {
 	}
 }
 
-// S14
 func TestHeartbeatIsEchoed(t *testing.T) {
 	a := newTestAssoc(t)
 	info := rawParam(paramHeartbeatInfo, []byte("whatever the peer likes!"))
@@ -227,7 +225,6 @@ func TestHeartbeatOut(t *testing.T) {
 	a.wantDrops("one answer to one question", DropHeartbeat, 1)
 }
 
-// S15
 func TestShutdownOfThePeer(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(rawChunk(chunkShutdown, 0, u32s(999)))
@@ -239,7 +236,7 @@ func TestShutdownOfThePeer(t *testing.T) {
 	}
 }
 
-// S15, T17: any cause closes, even one that is cut.
+// Any cause closes, even one that is cut.
 func TestAbortOfThePeer(t *testing.T) {
 	for _, v := range [][]byte{
 		nil,

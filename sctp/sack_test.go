@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// S7: a SACK for the first DATA at once, then for every second packet or after 20 ms.
+// A SACK for the first DATA at once, then for every second packet or after 20 ms.
 func TestDelayedAcknowledgement(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(text(1, "a"))
@@ -39,7 +39,7 @@ func TestSlowAcknowledgement(t *testing.T) {
 	a.wantPacket("it has waited long enough", "SACK(cum=2)")
 }
 
-// S7: the I bit, which browsers set often, asks for a SACK at once.
+// The I bit, which browsers set often, asks for a SACK at once.
 func TestImmediateBit(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -62,7 +62,6 @@ func TestHonestAcknowledgement(t *testing.T) {
 	a.wantIdle("and the next waits again")
 }
 
-// DESIGN 5.1
 func TestEagerAcknowledgement(t *testing.T) {
 	a := newTestAssoc(t, eager)
 	a.write(text(3, "c"))
@@ -277,7 +276,7 @@ func TestSackThatDoesNotFitFollows(t *testing.T) {
 	a.wantPacket("for its time", "SACK(cum=3)")
 }
 
-// S7: a SACK tells of so many gaps and duplicates as fit one packet, and no more.
+// A SACK tells of so many gaps and duplicates as fit one packet, and no more.
 func TestSackIsBounded(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	for i := range uint32(300) {
@@ -295,7 +294,7 @@ func TestSackIsBounded(t *testing.T) {
 	}
 }
 
-// S8: the window shrinks by what is buffered.
+// The window shrinks by what is buffered.
 func TestWindowShrinks(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	window := func() uint32 {
@@ -312,7 +311,7 @@ func TestWindowShrinks(t *testing.T) {
 	}
 }
 
-// S13, T11, T12: a SACK that cannot be true changes nothing.
+// A SACK that cannot be true changes nothing.
 func TestInvalidSacksChangeNothing(t *testing.T) {
 	a := newTestAssoc(t)
 	for range 10 {

@@ -251,7 +251,7 @@ func (l *link) frame(f frame) {
 	l.arrive(message{f.channel, f.id, whole})
 }
 
-// arrive takes a message once, as section 7 says.
+// arrive takes a message once: docs/PROTOCOL.md, section 7.
 func (l *link) arrive(m message) {
 	if l.x.mode(m.channel) == unreliable {
 		l.inbox = append(l.inbox, m)

@@ -212,8 +212,7 @@ func (h *hostile) step(op, x, y, z byte) {
 	}
 }
 
-// What a peer holds when its other side has filled all that it may fill: the cap
-// of issue 4.5 is 256 KiB.
+// A peer whose other side has filled everything that it may fill holds at most 128 KiB.
 func TestLivePeerIsBounded(t *testing.T) {
 	const peers = 50
 	hs := make([]*hostile, peers)

@@ -64,7 +64,7 @@ func TestLastRecordNumbersArrive(t *testing.T) {
 	}
 }
 
-// D9: record numbers are never used twice; when they are used up it is over.
+// Record numbers are never used twice; when they are used up it is over.
 func TestEndOfRecordNumbersIsTheEnd(t *testing.T) {
 	h := newHostile(t, nil)
 	h.server.records.Init(keysOf(t), true, 1<<48-3)
