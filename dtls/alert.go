@@ -25,12 +25,12 @@ func ParseAlert(b []byte) (a Alert, ok bool) {
 	return Alert{Fatal: b[0] == alertFatal, Description: b[1]}, true
 }
 
-// CloseNotify reports whether the alert is a close_notify: the peer has closed.
-func (a Alert) CloseNotify() bool { return a.Description == alertCloseNotify }
+// closeNotify reports whether the alert is a close_notify: the peer has closed.
+func (a Alert) closeNotify() bool { return a.Description == alertCloseNotify }
 
 // Closes reports whether the alert ends the connection. Warnings such as user_canceled and
 // no_renegotiation do not end it.
-func (a Alert) Closes() bool { return a.Fatal || a.CloseNotify() }
+func (a Alert) Closes() bool { return a.Fatal || a.closeNotify() }
 
 // AppendCloseNotify appends the plaintext of a close_notify.
 func AppendCloseNotify(b []byte) []byte { return append(b, alertWarning, alertCloseNotify) }

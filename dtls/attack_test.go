@@ -45,7 +45,7 @@ func TestSieveBoundsAnnounced(t *testing.T) {
 			announced += 1500
 		}
 	}
-	if announced != 7500 || s.Drops()[DropFull] != maxMessages-5 {
+	if announced != 7500 || s.Drops()[dropFull] != maxMessages-5 {
 		t.Errorf("%d bytes were announced, drops %v", announced, s.Drops())
 	}
 }

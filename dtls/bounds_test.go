@@ -108,7 +108,7 @@ func TestFragmentsStayInTheirMessage(t *testing.T) {
 }
 
 func TestLengthOfARecordIsExact(t *testing.T) {
-	for n, want := range map[int]Drop{maxCiphertext: DropNone, maxCiphertext + 1: DropMalformed} {
+	for n, want := range map[int]Drop{maxCiphertext: DropNone, maxCiphertext + 1: dropMalformed} {
 		b := append(plaintextRecord(TypeApplicationData, 7, ""), make([]byte, n)...)
 		binary.BigEndian.PutUint16(b[offLength:], uint16(n))
 		if r, drop := parseRecord(b); drop != want || want == DropNone && (len(r.Body()) != n || r.Number != 7) {
@@ -137,25 +137,25 @@ func TestSieveBoundsAreExact(t *testing.T) {
 		held     int
 	}{
 		{"the longest datagram", padded(maxHandshake), DropNone, 0},
-		{"a datagram too long", padded(maxHandshake + 1), DropMalformed, 0},
-		{"no fragment", handshakeRecord("broken"), DropMalformed, 0},
-		{"half a record", handshakeRecord(frag(1, 0, 10, 0, 10))[:20], DropMalformed, 0},
-		{"a record of another version", append([]byte{22, 3, 3}, make([]byte, 20)...), DropVersion, 0},
+		{"a datagram too long", padded(maxHandshake + 1), dropMalformed, 0},
+		{"no fragment", handshakeRecord("broken"), dropMalformed, 0},
+		{"half a record", handshakeRecord(frag(1, 0, 10, 0, 10))[:20], dropMalformed, 0},
+		{"a record of another version", append([]byte{22, 3, 3}, make([]byte, 20)...), dropVersion, 0},
 		{"ChangeCipherSpec", at(TypeChangeCipherSpec, 0, "\x01"), DropNone, 0},
-		{"ChangeCipherSpec of two bytes", at(TypeChangeCipherSpec, 0, "\x01\x01"), DropMalformed, 0},
-		{"ChangeCipherSpec of none", at(TypeChangeCipherSpec, 0, ""), DropMalformed, 0},
-		{"ChangeCipherSpec with another value", at(TypeChangeCipherSpec, 0, "\x02"), DropMalformed, 0},
-		{"a sealed ChangeCipherSpec", at(TypeChangeCipherSpec, 1, "\x01"), DropType, 0},
-		{"an alert in plaintext", at(TypeAlert, 0, "\x02\x28"), DropType, 0},
-		{"the epoch after", at(TypeHandshake, 2, "x"), DropEpoch, 0},
+		{"ChangeCipherSpec of two bytes", at(TypeChangeCipherSpec, 0, "\x01\x01"), dropMalformed, 0},
+		{"ChangeCipherSpec of none", at(TypeChangeCipherSpec, 0, ""), dropMalformed, 0},
+		{"ChangeCipherSpec with another value", at(TypeChangeCipherSpec, 0, "\x02"), dropMalformed, 0},
+		{"a sealed ChangeCipherSpec", at(TypeChangeCipherSpec, 1, "\x01"), dropType, 0},
+		{"an alert in plaintext", at(TypeAlert, 0, "\x02\x28"), dropType, 0},
+		{"the epoch after", at(TypeHandshake, 2, "x"), dropEpoch, 0},
 		{"the longest Finished", sealed(maxFinished), DropNone, maxFinished},
-		{"a Finished too long", sealed(maxFinished + 1), DropMalformed, 0},
+		{"a Finished too long", sealed(maxFinished + 1), dropMalformed, 0},
 		{"the shortest Finished", sealed(headerLen + tagLen + 1), DropNone, headerLen + tagLen + 1},
-		{"a Finished of nothing", sealed(headerLen + tagLen), DropMalformed, 0},
+		{"a Finished of nothing", sealed(headerLen + tagLen), dropMalformed, 0},
 		{"message 15", handshakeRecord(frag(1, maxMessages-1, 10, 0, 10)), DropNone, 0},
-		{"message 16", handshakeRecord(frag(1, maxMessages, 10, 0, 10)), DropFull, 0},
+		{"message 16", handshakeRecord(frag(1, maxMessages, 10, 0, 10)), dropFull, 0},
 		{"the longest certificate", handshakeRecord(frag(msgCertificate, 0, maxCertificateLen, 0, 10)), DropNone, 0},
-		{"a certificate too long", handshakeRecord(frag(msgCertificate, 0, maxCertificateLen+1, 0, 10)), DropFull, 0},
+		{"a certificate too long", handshakeRecord(frag(msgCertificate, 0, maxCertificateLen+1, 0, 10)), dropFull, 0},
 	} {
 		var s Sieve
 		out := s.Append(clock.now(), []byte("before"), c.datagram)
@@ -174,13 +174,13 @@ func TestSieveBoundsAreExact(t *testing.T) {
 	if len(s.held) != maxHeld || s.Drops().Total() != 0 {
 		t.Errorf("%d bytes are held, want all %d", len(s.held), maxHeld)
 	}
-	if out := s.Append(clock.now(), []byte("before"), sealed(headerLen+tagLen+1)); len(s.held) != maxHeld || s.Drops()[DropFull] != 1 || string(out) != "before" {
+	if out := s.Append(clock.now(), []byte("before"), sealed(headerLen+tagLen+1)); len(s.held) != maxHeld || s.Drops()[dropFull] != 1 || string(out) != "before" {
 		t.Errorf("one more: %d bytes held, drops %v", len(s.held), s.drops)
 	}
 	s = Sieve{}
 	s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, 0, 4096, 0, 100)))
 	s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, 1, 4096, 0, 100)))
-	if s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, 2, 1, 0, 1))); s.declared != maxHandshakeBytes || s.Drops()[DropFull] != 1 {
+	if s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, 2, 1, 0, 1))); s.declared != maxHandshakeBytes || s.Drops()[dropFull] != 1 {
 		t.Errorf("%d bytes are announced, want %d; drops %v", s.declared, maxHandshakeBytes, s.drops)
 	}
 }

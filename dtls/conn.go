@@ -14,18 +14,18 @@ import (
 // Finished with it. A record number that is used twice would reveal the key, so the
 // numbers are divided: pion may use 0 to 31, and the handshake fails before it needs
 // another. Conn begins at FirstRecord and, until the handshake is done, stops at
-// MaxBeforeDone, which is enough for a few packets of the SCTP handshake.
+// maxBeforeDone, which is enough for a few packets of the SCTP handshake.
 const (
 	FirstRecord   = 32
-	MaxBeforeDone = 63
+	maxBeforeDone = 63
 )
 
-// Sizes of the parts of a record. MaxOverhead is the largest number of bytes that a record
+// Sizes of the parts of a record. maxOverhead is the largest number of bytes that a record
 // adds to its plaintext.
 const (
 	tagLen      = 16
 	explicitLen = 8                                // the part of a GCM nonce that is sent
-	MaxOverhead = headerLen + explicitLen + tagLen // 37, with AES-128-GCM
+	maxOverhead = headerLen + explicitLen + tagLen // 37, with AES-128-GCM
 	epochOfData = 1                                // the only epoch that carries data
 	nonceLen    = 12
 	aadLen      = 13
@@ -58,13 +58,13 @@ type Conn struct {
 
 // Init gives c its keys. isClient says whether this end is the DTLS client. first is
 // the first record number that Seal uses: [FirstRecord] after a [Handshake]. Before
-// Done a client may seal records up to number [MaxBeforeDone], a server none, and
+// Done a client may seal records up to number [maxBeforeDone], a server none, and
 // neither opens records.
 func (c *Conn) Init(k *Keys, isClient bool, first uint64) {
 	*c = Conn{chacha: k.Suite.chacha(), next: first, limit: first}
 	c.setOpener(k, isClient)
 	if isClient {
-		c.limit = max(first, MaxBeforeDone+1)
+		c.limit = max(first, maxBeforeDone+1)
 		c.sealer, c.sealIV = newAEAD(k.Suite, &k.client), k.clientIV
 		return
 	}
@@ -135,19 +135,19 @@ func (c *Conn) Open(raw []byte) (plain []byte, t ContentType, drop Drop) {
 func (c *Conn) open(r Record) ([]byte, Drop) {
 	switch {
 	case r.Epoch != epochOfData:
-		return nil, DropEpoch
+		return nil, dropEpoch
 	case r.Type < TypeAlert || r.Type > TypeApplicationData:
-		return nil, DropType
+		return nil, dropType
 	case !c.done:
-		return nil, DropEarly
+		return nil, dropEarly
 	case c.failures >= maxFailures:
 		return nil, DropFailures
 	case c.window.seen(r.Number):
-		return nil, DropReplay
+		return nil, dropReplay
 	}
 	body := r.Body()
 	if len(body) < c.explicitLen()+tagLen {
-		return nil, DropMalformed
+		return nil, dropMalformed
 	}
 	sealed := body[c.explicitLen():]
 	c.setNonce(&c.openIV, body, r.Number)
@@ -157,7 +157,7 @@ func (c *Conn) open(r Record) ([]byte, Drop) {
 		// Invalid records get no answer, so that an attacker learns nothing.
 		// https://www.rfc-editor.org/rfc/rfc6347.html#section-4.1.2.7
 		c.failures++
-		return nil, DropAuth
+		return nil, dropAuth
 	}
 	c.window.mark(r.Number)
 	return plain, DropNone

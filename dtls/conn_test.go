@@ -137,37 +137,33 @@ func TestNothingBeforeDone(t *testing.T) {
 	if client.Ready() {
 		t.Error("it is ready without keys")
 	}
-	client.Preload(0) // which reads what there is
-	client.Preload(1)
 	client.Init(k, true, FirstRecord)
 	server.Init(k, false, FirstRecord)
 	if !client.Ready() || !server.Ready() {
 		t.Error("it is not ready with keys")
 	}
-	client.Preload(0)
-	client.Preload(1)
 
 	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
 		t.Errorf("server seals before Done: %v", err)
 	}
 	var early []byte
-	for n := FirstRecord; n <= MaxBeforeDone; n++ {
+	for n := FirstRecord; n <= maxBeforeDone; n++ {
 		early = seal(t, &client, TypeApplicationData, "x")
 	}
-	if n := recordNumber(early); n != MaxBeforeDone {
-		t.Errorf("last record before Done is %d, want %d", n, MaxBeforeDone)
+	if n := recordNumber(early); n != maxBeforeDone {
+		t.Errorf("last record before Done is %d, want %d", n, maxBeforeDone)
 	}
 	if _, err := client.Seal(client.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
-		t.Errorf("client seals beyond %d before Done: %v", MaxBeforeDone, err)
+		t.Errorf("client seals beyond %d before Done: %v", maxBeforeDone, err)
 	}
-	wantDrop(t, &server, "opened before Done", early, DropEarly)
+	wantDrop(t, &server, "opened before Done", early, dropEarly)
 
 	client.Done()
 	server.Done()
-	if b := seal(t, &client, TypeApplicationData, "x"); recordNumber(b) != MaxBeforeDone+1 {
+	if b := seal(t, &client, TypeApplicationData, "x"); recordNumber(b) != maxBeforeDone+1 {
 		t.Errorf("first record after Done is %d", recordNumber(b))
 	}
-	wantDrop(t, &server, "again", append([]byte{99}, early[1:]...), DropType)
+	wantDrop(t, &server, "again", append([]byte{99}, early[1:]...), dropType)
 	if plain, _, drop := server.Open(early); drop != DropNone || string(plain) != "x" {
 		t.Errorf("after Done: %v", drop)
 	}
@@ -177,7 +173,7 @@ func TestNothingBeforeDone(t *testing.T) {
 func TestOpenTakesTypes(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	for typ := range 256 {
-		want := DropType
+		want := dropType
 		if typ >= 21 && typ <= 23 {
 			want = DropNone
 		}
@@ -215,13 +211,13 @@ func TestReplayWindowAtTheEnd(t *testing.T) {
 	}
 	open(maxNumber-replayWindow-100, DropNone)
 	open(maxNumber, DropNone)
-	open(maxNumber, DropReplay)
+	open(maxNumber, dropReplay)
 	open(maxNumber-1, DropNone)
-	open(maxNumber-1, DropReplay)
+	open(maxNumber-1, dropReplay)
 	open(maxNumber-replayWindow+1, DropNone)
-	open(maxNumber-replayWindow, DropReplay)
-	open(maxNumber-replayWindow-100, DropReplay)
-	open(0, DropReplay)
+	open(maxNumber-replayWindow, dropReplay)
+	open(maxNumber-replayWindow-100, dropReplay)
+	open(0, dropReplay)
 }
 
 // A forged number must not move the window.
@@ -230,7 +226,7 @@ func TestForgeryMovesNothing(t *testing.T) {
 	good := seal(t, a, TypeApplicationData, "x")
 	forged := bytes.Clone(good)
 	putRecordNumber(forged, 1, maxNumber)
-	wantDrop(t, b, "forged number", forged, DropAuth)
+	wantDrop(t, b, "forged number", forged, dropAuth)
 	for i := range good {
 		bad := bytes.Clone(good)
 		bad[i] ^= 1
@@ -249,7 +245,7 @@ func TestTooManyForgeries(t *testing.T) {
 	bad := bytes.Clone(raw)
 	bad[len(bad)-1] ^= 1
 	b.failures = maxFailures - 1
-	wantDrop(t, b, "last forgery allowed", bad, DropAuth)
+	wantDrop(t, b, "last forgery allowed", bad, dropAuth)
 	wantDrop(t, b, "a real record under worn-out keys", raw, DropFailures)
 }
 
@@ -266,8 +262,8 @@ func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
 				raw = append(raw, body...)
 				if plain, _, drop := b.Open(raw); drop == DropNone || plain != nil {
 					t.Errorf("type %d, epoch %d, %d bytes: opened", typ, epoch, len(body))
-				} else if epoch != 1 && drop != DropEpoch {
-					t.Errorf("type %d, epoch %d: %v, want %v", typ, epoch, drop, DropEpoch)
+				} else if epoch != 1 && drop != dropEpoch {
+					t.Errorf("type %d, epoch %d: %v, want %v", typ, epoch, drop, dropEpoch)
 				}
 			}
 		}
@@ -282,7 +278,7 @@ func TestOpenTruncated(t *testing.T) {
 		a, b := testConns(s)
 		raw := seal(t, a, TypeApplicationData, "some plaintext")
 		for n := range raw {
-			wantDrop(t, b, "truncated", raw[:n:n], DropMalformed)
+			wantDrop(t, b, "truncated", raw[:n:n], dropMalformed)
 			short := bytes.Clone(raw[:n])
 			if n >= headerLen { // the header tells the truth about what is left
 				binary.BigEndian.PutUint16(short[offLength:], uint16(n-headerLen))
@@ -309,7 +305,7 @@ func TestAllocs(t *testing.T) {
 			r[len(r)-1] ^= 1
 			b.window = replay{}
 			for r := range Records(r) {
-				if _, _, drop := b.Open(r.Raw); drop != DropAuth {
+				if _, _, drop := b.Open(r.Raw); drop != dropAuth {
 					t.Fatal(drop)
 				}
 			}
@@ -339,7 +335,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%x: %+v, %v", test.b, a, ok)
 		}
 	}
-	if a, ok := ParseAlert(AppendCloseNotify(nil)); !ok || !a.CloseNotify() || a.Fatal {
+	if a, ok := ParseAlert(AppendCloseNotify(nil)); !ok || !a.closeNotify() || a.Fatal {
 		t.Errorf("our close_notify is %+v", a)
 	}
 }

@@ -228,7 +228,7 @@ func TestSieveBoundsFinished(t *testing.T) {
 				t.Errorf("%s: %d bytes held", name, len(s.held))
 			}
 		}
-		if want := 30*records - 3*maxSealed; passed && s.Drops()[DropFull] != uint32(want) || s.Drops().Total() != uint64(s.Drops()[DropFull]) {
+		if want := 30*records - 3*maxSealed; passed && s.Drops()[dropFull] != uint32(want) || s.Drops().Total() != uint64(s.Drops()[dropFull]) {
 			t.Errorf("%s: drops %v, want %d full", name, s.drops, want)
 		}
 		if n := taken(4*repeatInterval, append(bytes.Clone(finishedRecord()), ccs...)); n != 1 && passed {
@@ -255,7 +255,7 @@ func TestForgedFinishedCostLittle(t *testing.T) {
 		}
 		synctest.Wait()
 		a.h.mu.Lock()
-		opened, drops := a.h.known.opener.drops[DropAuth], a.h.known.opener.drops.Total()
+		opened, drops := a.h.known.opener.drops[dropAuth], a.h.known.opener.drops.Total()
 		a.h.mu.Unlock()
 		if most := uint32(maxSealed * (int(time.Second/repeatInterval) + 1)); opened > most || opened < maxSealed || uint64(opened) != drops {
 			t.Errorf("%d records of %d are opened and %d dropped, want %d to %d", opened, 1000*len(pieces(many)), drops, maxSealed, most)

@@ -67,15 +67,15 @@ func Records(b []byte) iter.Seq[Record] {
 // parseRecord reads the first record of b.
 func parseRecord(b []byte) (Record, Drop) {
 	if len(b) < headerLen {
-		return Record{}, DropMalformed
+		return Record{}, dropMalformed
 	}
 	// type(1) version(2) epoch(2) sequence_number(6) length(2)
 	if v := binary.BigEndian.Uint16(b[offVersion:]); v != version12 && v != version10 {
-		return Record{}, DropVersion
+		return Record{}, dropVersion
 	}
 	n := int(binary.BigEndian.Uint16(b[offLength:]))
 	if n > maxCiphertext || headerLen+n > len(b) {
-		return Record{}, DropMalformed
+		return Record{}, dropMalformed
 	}
 	return Record{
 		Type:   ContentType(b[0]),

@@ -78,7 +78,7 @@ func (s *Sieve) Append(now time.Time, b, datagram []byte) []byte {
 	}
 	s.together = 0
 	if len(datagram) > maxHandshake {
-		s.drops.count(DropMalformed)
+		s.drops.count(dropMalformed)
 		return b
 	}
 	for len(datagram) > 0 {
@@ -120,14 +120,14 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 		return s.handshake(b, r)
 	case r.Epoch == 0 && r.Type == TypeChangeCipherSpec:
 		if body := r.Body(); len(body) != 1 || body[0] != 1 {
-			return b, DropMalformed
+			return b, dropMalformed
 		}
 		s.changed = true
 		if !s.passed {
 			return b, DropNone // release appends it
 		}
 		if !s.mayRepeat(&s.changes) {
-			return b, DropReplay
+			return b, dropReplay
 		}
 		return s.changeCipherSpec(b), DropNone
 	case r.Epoch == epochOfData && r.Type == TypeHandshake:
@@ -135,16 +135,16 @@ func (s *Sieve) record(b []byte, r Record) ([]byte, Drop) {
 	case r.Epoch == epochOfData && (r.Type == TypeAlert || r.Type == TypeApplicationData):
 		return b, s.wait(r)
 	case r.Epoch > epochOfData:
-		return b, DropEpoch
+		return b, dropEpoch
 	}
-	return b, DropType
+	return b, dropType
 }
 
 // wait keeps a copy of a record until Done. If there are too many, it keeps the first ones.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.1
 func (s *Sieve) wait(r Record) Drop {
 	if len(s.early) == maxEarly || s.earlyLen+len(r.Raw) > maxEarlyLen {
-		return DropFull
+		return dropFull
 	}
 	s.early = append(s.early, slices.Clone(r.Raw))
 	s.earlyLen += len(r.Raw)
@@ -167,9 +167,9 @@ func (s *Sieve) changeCipherSpec(b []byte) []byte {
 func (s *Sieve) finished(b []byte, r Record) ([]byte, Drop) {
 	switch {
 	case len(r.Raw) > maxFinished || len(r.Body()) <= tagLen:
-		return b, DropMalformed
+		return b, dropMalformed
 	case s.together == maxSealedTogether || s.sealed == maxSealed || len(s.held)+len(r.Raw) > maxHeld:
-		return b, DropFull
+		return b, dropFull
 	}
 	s.together++
 	s.sealed++
@@ -199,7 +199,7 @@ func (s *Sieve) renumber(record []byte) {
 // handshake appends a record with those pieces of r's fragments that may pass.
 func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	if len(r.Body()) == 0 {
-		return b, DropMalformed
+		return b, dropMalformed
 	}
 	start := len(b)
 	b = append(b, r.Raw[:headerLen]...)
@@ -207,7 +207,7 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 	for rest := r.Body(); len(rest) > 0; {
 		f, tail, ok := parseFragment(rest)
 		if !ok {
-			worst = DropMalformed
+			worst = dropMalformed
 			break
 		}
 		rest = tail
@@ -228,37 +228,37 @@ func (s *Sieve) handshake(b []byte, r Record) ([]byte, Drop) {
 // the same piece may pass again, because it may have been lost in the queue.
 func (s *Sieve) fragment(b []byte, f *fragment) ([]byte, Drop) {
 	if f.seq >= maxMessages || f.length > maxLength(f.kind) {
-		return b, DropFull
+		return b, dropFull
 	}
 	if f.off == f.end && f.length > 0 {
-		return b, DropFragment
+		return b, dropFragment
 	}
 	m := &s.messages[f.seq]
 	if s.ready && f.seq > s.last {
-		return b, DropFragment
+		return b, dropFragment
 	}
 	if !m.known {
 		if s.declared+f.length > maxHandshakeBytes {
-			return b, DropFull
+			return b, dropFull
 		}
 		s.declared += f.length
 	}
 	if !m.agrees(f) {
-		return b, DropFragment
+		return b, dropFragment
 	}
 	from, to := m.gap(f.off, f.end)
 	if from == to && len(m.pieces) > 0 {
 		i := m.pieceAt(f.off)
 		if i < 0 || int(m.pieces[i].end) > f.end {
-			return b, DropFragment
+			return b, dropFragment
 		}
 		if !s.mayRepeat(&m.pieces[i].again) {
-			return b, DropReplay
+			return b, dropReplay
 		}
 		return appendFragment(b, f, f.off, int(m.pieces[i].end)), DropNone
 	}
 	if len(m.pieces) == maxMessagePieces || s.pieces == maxPieces {
-		return b, DropFull
+		return b, dropFull
 	}
 	m.pieces = append(m.pieces, piece{off: uint16(from), end: uint16(to), again: s.rounds})
 	m.bytes += to - from

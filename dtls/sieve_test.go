@@ -127,7 +127,7 @@ func TestSieveMixedMessages(t *testing.T) {
 	wantPieces(t, &s, "another type", handshakeRecord(frag(15, 1, 100, 60, 40)))
 	wantPieces(t, &s, "the next message's bytes under this number are its own",
 		handshakeRecord(frag(16, 2, 60, 50, 10), frag(11, 1, 100, 60, 40)), "1:60-100")
-	if n := s.Drops()[DropFragment]; n != 3 {
+	if n := s.Drops()[dropFragment]; n != 3 {
 		t.Errorf("%d contradictions counted, want 3", n)
 	}
 }
@@ -224,7 +224,7 @@ func TestSieveOrdersFinished(t *testing.T) {
 	wantPieces(t, &s, "nothing may follow in plaintext", handshakeRecord(frag(11, 3, 10, 0, 10)))
 	now := clock.now()
 	s.Append(now, nil, ccs)
-	if out := s.Append(now, []byte("before"), append(bytes.Clone(ccs), finishedRecord()...)); s.Drops()[DropReplay] != 1 || !bytes.HasPrefix(out, []byte("before")) ||
+	if out := s.Append(now, []byte("before"), append(bytes.Clone(ccs), finishedRecord()...)); s.Drops()[dropReplay] != 1 || !bytes.HasPrefix(out, []byte("before")) ||
 		!slices.Equal(pieces(out[6:]), []string{"finished"}) {
 		t.Errorf("ChangeCipherSpec twice in an interval: pion sees %q, drops %v", out, s.drops)
 	}
@@ -254,7 +254,7 @@ func TestSieveEarlyQueue(t *testing.T) {
 		got = append(got, raw[headerLen])
 	}
 	wantString(t, "early records are", string(got), "abcdefgh")
-	if n := s.Drops()[DropFull]; n != 3 {
+	if n := s.Drops()[dropFull]; n != 3 {
 		t.Errorf("%d counted as too many, want 3", n)
 	}
 }

@@ -105,14 +105,7 @@ type Agent struct {
 
 // New returns an agent that waits for its peer's first check.
 func New(now time.Time, c Config) *Agent {
-	a := new(Agent)
-	a.Init(now, c)
-	return a
-}
-
-// Init initializes a in place, as New does.
-func (a *Agent) Init(now time.Time, c Config) {
-	*a = Agent{
+	return &Agent{
 		secret:      c.Secret,
 		local:       c.Local,
 		remoteUfrag: c.Remote.Ufrag,

@@ -165,7 +165,7 @@ func (a *Agent) prove(now time.Time, i int) {
 	if i != a.selected {
 		return
 	}
-	if a.OnTrial() {
+	if a.onTrial() {
 		a.until, a.wary = time.Time{}, false
 	}
 	for j := range a.paths {

@@ -55,7 +55,7 @@ func (a *Agent) maySend(now time.Time, p *Path, n int) bool {
 // when the agent expires if no valid check arrives before. It does not include
 // NextChallenge. Call Advance before Challenge.
 func (a *Agent) Deadline() time.Time {
-	if a.OnTrial() && a.until.Before(a.expiry()) {
+	if a.onTrial() && a.until.Before(a.expiry()) {
 		return a.until
 	}
 	return a.expiry()
@@ -73,7 +73,7 @@ func (a *Agent) expiry() time.Time {
 // Advance also moves back a selection whose trial is over.
 func (a *Agent) Advance(now time.Time) (expired bool) {
 	a.lapse(now)
-	if a.OnTrial() && !now.Before(a.until) {
+	if a.onTrial() && !now.Before(a.until) {
 		a.takeBack(now)
 	}
 	return !now.Before(a.expiry())

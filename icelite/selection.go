@@ -63,7 +63,7 @@ func (a *Agent) choose(now time.Time, i int) {
 	from, to := &a.paths[a.selected], &a.paths[i]
 	switch {
 	case to.proved:
-		a.wary = a.wary || a.OnTrial() && to.left
+		a.wary = a.wary || a.onTrial() && to.left
 		a.until = time.Time{}
 	case from.proved:
 		a.until = now.Add(trial)
@@ -91,9 +91,9 @@ func (a *Agent) record(now time.Time, i int) {
 	}
 }
 
-// OnTrial reports whether the selection has left a proved path for a path that is not proved
+// onTrial reports whether the selection has left a proved path for a path that is not proved
 // yet. A proof of the new path ends the trial.
-func (a *Agent) OnTrial() bool { return !a.until.IsZero() }
+func (a *Agent) onTrial() bool { return !a.until.IsZero() }
 
 // takeBack ends a trial that has failed. The selection goes back to the path that it has
 // left, if that still has consent.

@@ -93,8 +93,8 @@ func TestTheEndOfATrialIsADeadline(t *testing.T) {
 	a.wait(defaultConsentTimeout - trial/2)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantSelected("a record", mobile)
-	if want := a.now.Add(trial / 2); !a.OnTrial() || !a.Deadline().Equal(want) {
-		t.Errorf("on trial %v, deadline %v, want %v, when the peer expires", a.OnTrial(), a.Deadline(), want)
+	if want := a.now.Add(trial / 2); !a.onTrial() || !a.Deadline().Equal(want) {
+		t.Errorf("on trial %v, deadline %v, want %v, when the peer expires", a.onTrial(), a.Deadline(), want)
 	}
 	if a.wait(trial / 2); !a.Advance(a.now) {
 		t.Error("the peer has not expired")
@@ -137,8 +137,8 @@ func failedTrial(a *testAgent) {
 	a.wait(trial)
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
-	if a.OnTrial() || !a.Deadline().After(a.now) {
-		a.t.Errorf("after its trial it is on trial %v, deadline %v", a.OnTrial(), a.Deadline())
+	if a.onTrial() || !a.Deadline().After(a.now) {
+		a.t.Errorf("after its trial it is on trial %v, deadline %v", a.onTrial(), a.Deadline())
 	}
 }
 
@@ -165,7 +165,7 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	trial := func(a *testAgent) {
 		a.wait(2 * silence)
 		a.want("a replay", Moved, mobile, nominated())
-		if !a.OnTrial() {
+		if !a.onTrial() {
 			t.Fatal("it is not on trial")
 		}
 	}
@@ -181,7 +181,7 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	a = start()
 	trial(a)
 	a.want("another proved path", Moved, cafe, nominated())
-	if a.OnTrial() {
+	if a.onTrial() {
 		t.Error("another proved path: the trial goes on")
 	}
 	a.wantWary("another proved path", false)

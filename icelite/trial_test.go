@@ -47,8 +47,8 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a.prove("home", home)
 	a.wait(1500 * time.Millisecond)
 	a.want("a replay", Moved, cafe, seen)
-	if !a.OnTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
-		t.Fatalf("on trial %v, deadline %v", a.OnTrial(), a.Deadline())
+	if !a.onTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
+		t.Fatalf("on trial %v, deadline %v", a.onTrial(), a.Deadline())
 	}
 	a.want("to yet another address", Moved, mobile, seen)
 	if a.wait(trial); a.Advance(a.now) {
@@ -83,7 +83,7 @@ func TestRecordEndsATrial(t *testing.T) {
 	a.wait(100 * time.Millisecond)
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("the peer speaks", home)
-	if a.OnTrial() {
+	if a.onTrial() {
 		t.Error("the trial goes on")
 	}
 }
@@ -114,7 +114,7 @@ func TestTrialThatSucceeds(t *testing.T) {
 	a.wait(100 * time.Millisecond)
 	a.prove("the answer", mobile)
 	a.wait(time.Minute / 3)
-	if a.OnTrial() || a.Advance(a.now) {
+	if a.onTrial() || a.Advance(a.now) {
 		t.Error("the trial goes on")
 	}
 	a.wantSelected("it stays", mobile)

@@ -205,19 +205,13 @@ const (
 
 // New returns an association that waits for a peer's INIT; see Connect.
 func New(c Config) *Assoc {
-	a := new(Assoc)
-	a.Init(c)
-	return a
-}
-
-// Init initializes a in place, as New does.
-func (a *Assoc) Init(c Config) {
-	*a = Assoc{config: c.withDefaults()}
+	a := &Assoc{config: c.withDefaults()}
 	a.nextTSN = a.config.InitialTSN
 	a.acked = a.nextTSN - 1
 	a.topAcked, a.given = a.acked, a.acked
 	a.reset.next = a.config.InitialTSN
 	a.rtt = a.config.RTT
+	return a
 }
 
 // Established reports whether messages can be sent.

@@ -342,10 +342,10 @@ func TestEveryEnumHasNames(t *testing.T) {
 	for i := RefusedReliable; i < refuseReasons; i++ {
 		check(t, i.String())
 	}
-	for i := DropShort; i < DropReasons; i++ {
+	for i := dropShort; i < dropReasons; i++ {
 		check(t, i.String())
 	}
-	if s := DropReasons.String(); !strings.HasPrefix(s, "unknown") {
+	if s := dropReasons.String(); !strings.HasPrefix(s, "unknown") {
 		t.Errorf("there is a name too many: %s", s)
 	}
 }

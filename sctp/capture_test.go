@@ -140,7 +140,7 @@ func TestConversationsOfBrowsers(t *testing.T) {
 			}
 			for r, n := range a.Stats().Drops {
 				// The cookie is another's, and each INIT of the burst was answered.
-				if r := DropReason(r); n > 0 && r != DropCookie && r != DropState {
+				if r := DropReason(r); n > 0 && r != dropCookie && r != dropState {
 					t.Errorf("%d drops as %q", n, r)
 				}
 			}

@@ -129,7 +129,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		return a.receiveDCEP(t, d, events)
 	}
 	if d.ppid < ppidText || d.ppid > ppidBinaryEmpty || d.ppid == ppidUnassigned {
-		a.drop(DropPPID)
+		a.drop(dropPPID)
 		return events
 	}
 	ch := a.current(d.stream)
@@ -140,7 +140,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 		ch, events = a.addNegotiated(d, events)
 	}
 	if ch.state != channelOpen {
-		a.drop(DropClosedChannel)
+		a.drop(dropClosedChannel)
 		return events
 	}
 	if d.flags&flagUnordered != 0 {
@@ -148,7 +148,7 @@ func (a *Assoc) receiveMessage(t time.Duration, d *data, owned bool, events []Ev
 	}
 	if ch.sequenced {
 		if seq.Less(d.ssn, ch.nextIn) {
-			a.drop(DropOrder)
+			a.drop(dropOrder)
 			return events
 		}
 		ch.nextIn = d.ssn + 1
@@ -194,7 +194,7 @@ func (a *Assoc) addNegotiated(d *data, events []Event) (*channel, []Event) {
 // refuseNegotiated drops a message of a negotiated channel beyond MaxChannels. A stream
 // reset tells the page, for which the channel is open.
 func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
-	a.drop(DropChannels)
+	a.drop(dropChannels)
 	if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
 		return events
 	}
@@ -208,7 +208,7 @@ func (a *Assoc) refuseNegotiated(stream uint16, events []Event) []Event {
 func (a *Assoc) receiveOrdered(ch *channel, d *data, owned bool, events []Event) []Event {
 	switch ahead := d.ssn - ch.nextIn; {
 	case ahead >= 1<<15:
-		a.drop(DropOrder)
+		a.drop(dropOrder)
 		return events
 	case ahead > 0:
 		a.hold(ch, d, owned)
@@ -255,7 +255,7 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 	case ppidText, ppidTextPartial:
 		e.Kind = Text
 		if !utf8.Valid(d.payload) {
-			a.drop(DropText)
+			a.drop(dropText)
 			return events
 		}
 	case ppidTextEmpty:

@@ -138,22 +138,22 @@ func checksum(b []byte) uint32 {
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.10
 func checkPacket(b []byte) DropReason {
 	if len(b) < headerLen+chunkHeaderLen {
-		return DropShort
+		return dropShort
 	}
 	if binary.BigEndian.Uint16(b) == 0 || binary.BigEndian.Uint16(b[2:]) == 0 {
-		return DropPort
+		return dropPort
 	}
 	if binary.LittleEndian.Uint32(b[offsetChecksum:]) != checksum(b) {
-		return DropChecksum
+		return dropChecksum
 	}
 	n := 0
 	for rest := b[headerLen:]; len(rest) > 0; n++ {
 		if len(rest) < chunkHeaderLen || n == maxChunks {
-			return DropMalformed
+			return dropMalformed
 		}
 		size := int(binary.BigEndian.Uint16(rest[2:]))
 		if size < chunkHeaderLen || size > len(rest) {
-			return DropMalformed
+			return dropMalformed
 		}
 		rest = rest[min(pad4(size), len(rest)):]
 	}

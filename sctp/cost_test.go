@@ -74,7 +74,7 @@ func TestAppendMessageDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("%v allocations a message", n)
 	}
-	if a.Stats().Drops[DropSack] != 0 || a.marks.n > 8 {
+	if a.Stats().Drops[dropSack] != 0 || a.marks.n > 8 {
 		t.Errorf("the SACKs were not taken: %+v", a.Stats())
 	}
 }

@@ -79,7 +79,7 @@ func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
 	case dcepAck:
 		return events // this end opens no channels
 	}
-	a.drop(DropDCEP)
+	a.drop(dropDCEP)
 	return events
 }
 
@@ -90,7 +90,7 @@ func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
 	a.ack.settle(t, d.tsn)
 	ch := a.current(d.stream)
 	if ch != nil && ch.state != channelOpen {
-		a.drop(DropClosedChannel)
+		a.drop(dropClosedChannel)
 		return events
 	}
 	if ch != nil && !ch.negotiated {
@@ -178,7 +178,7 @@ func (a *Assoc) refuse(stream uint16) {
 	ch := a.channel(stream)
 	if ch == nil {
 		if len(a.channels) >= 2*a.config.MaxChannels {
-			a.drop(DropChannels)
+			a.drop(dropChannels)
 			return
 		}
 		ch = a.addChannel(channel{stream: stream})
@@ -209,7 +209,7 @@ func (a *Assoc) sendDCEPAck(ch *channel) {
 		}
 	}
 	if len(a.control) >= maxControl {
-		a.drop(DropChannels)
+		a.drop(dropChannels)
 		return
 	}
 	a.control = append(a.control, controlData{stream: ch.stream, ssn: ch.nextOut, due: true})

@@ -183,7 +183,7 @@ func TestTooManyChannels(t *testing.T) {
 	a.events = nil
 	a.write(dataChunk(11, 8, ppidText, "x"))
 	a.wantNoEvent("nor a negotiated one")
-	a.wantDrops("its messages are dropped", DropChannels, 5) // and 4 openings without an answer
+	a.wantDrops("its messages are dropped", dropChannels, 5) // and 4 openings without an answer
 }
 
 // A negotiated channel is open for its page from the start. One too many is closed by
@@ -212,7 +212,7 @@ func TestUnknownDCEPMessages(t *testing.T) {
 	a.write(rawData(flagWhole, 1, 1, 0, ppidDCEP, "\x02"))
 	a.write(rawData(flagWhole, 2, 1, 0, ppidDCEP, "\x05what"))
 	a.wantNoEvent("nothing opens")
-	a.wantDrops("the unknown one is counted", DropDCEP, 1)
+	a.wantDrops("the unknown one is counted", dropDCEP, 1)
 }
 
 func TestOpenCutAtEveryLength(t *testing.T) {

@@ -150,14 +150,14 @@ func TestReflectedTagsWithoutAPeer(t *testing.T) {
 		a := newIdleAssoc(t)
 		a.writePacket(packet(0, rawChunk(kind, flagReflected, nil)))
 		a.wantNoEvent("a stranger ends nothing")
-		a.wantDrops("the tag is nobody's", DropTag, 1)
+		a.wantDrops("the tag is nobody's", dropTag, 1)
 	}
 	a := newTestAssoc(t)
 	a.writePacket(packet(peerTag, rawChunk(chunkShutdownComplete, flagReflected, nil)))
-	a.wantDrops("a SHUTDOWN COMPLETE may be reflected too", DropTag, 0)
-	a.wantDrops("though none is expected", DropState, 1)
+	a.wantDrops("a SHUTDOWN COMPLETE may be reflected too", dropTag, 0)
+	a.wantDrops("though none is expected", dropState, 1)
 	a.writePacket(packet(peerTag, rawChunk(chunkShutdownComplete, 0, nil)))
-	a.wantDrops("or have our tag", DropTag, 1)
+	a.wantDrops("or have our tag", dropTag, 1)
 }
 
 // A packet is counted, and one for an association that is over is dropped as a whole.
@@ -170,7 +170,7 @@ func TestPacketsAfterTheEnd(t *testing.T) {
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
 	a.wantNoEvent("it is over")
 	a.wantIdle("not even an INIT is answered")
-	a.wantDrops("they are counted", DropState, 2)
+	a.wantDrops("they are counted", dropState, 2)
 	if got := a.Stats().PacketsIn - n; got != 3 {
 		t.Errorf("%d packets", got)
 	}

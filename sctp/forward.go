@@ -128,12 +128,12 @@ func (a *Assoc) appendForward(t time.Duration, b []byte) []byte {
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (a *Assoc) receiveForward(t time.Duration, c chunk, events []Event) []Event {
 	if len(c.value) < 4 || len(c.value)%4 != 0 {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	tsn := binary.BigEndian.Uint32(c.value)
 	if seq.Less(a.rx.cum, tsn) && tsn-a.rx.cum > maxForward {
-		a.drop(DropForward)
+		a.drop(dropForward)
 		return events
 	}
 	a.stats.ForwardsIn++

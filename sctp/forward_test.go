@@ -325,7 +325,7 @@ func TestForwardIn(t *testing.T) {
 	a.write(forward(2))
 	a.wantPacket("a stale one too: ours was lost", "SACK(cum=4)")
 	a.write(forward(4 + maxForward + 1))
-	a.wantDrops("one that cannot be", DropForward, 1)
+	a.wantDrops("one that cannot be", dropForward, 1)
 	a.wantIdle("is not")
 	b := newTestAssoc(t, honest)
 	b.write(forward(peerTSN - 1 + maxForward))
@@ -338,7 +338,7 @@ func TestForwardIn(t *testing.T) {
 	for _, bad := range [][]byte{nil, {0, 0, 0}, {0, 1, 0x86, 0xa6, 0}} {
 		a.write(rawChunk(chunkForwardTSN, 0, bad))
 	}
-	a.wantDrops("malformed", DropChunk, 3)
+	a.wantDrops("malformed", dropChunk, 3)
 }
 
 // A FORWARD-TSN names the streams that it skips messages of. It turns none back, and
@@ -353,7 +353,7 @@ func TestStreamsOfAForward(t *testing.T) {
 	a.events = nil
 	a.write(forward(8, 1, 2, 3, 9, 5, 7))
 	a.write(ordered(9, 4, "a number that is over"))
-	a.wantDrops("stream 1 was not turned back", DropOrder, 1)
+	a.wantDrops("stream 1 was not turned back", dropOrder, 1)
 	a.write(ordered(10, 6, "6"))
 	a.wantMessage("it goes on", 1, Text, "6")
 	a.write(rawData(flagWhole, 8, 3, 7, ppidText, "late"))

@@ -145,7 +145,7 @@ func TestAbortOfAPeerWithoutPartialReliability(t *testing.T) {
 		if c := only(t, p); tagOf(p) != peerTag || c.kind != chunkAbort || !bytes.Equal(c.value, rawParam(causeProtocolViolation, nil)) {
 			t.Errorf("%x", p)
 		}
-		a.wantDrops("and it is counted", DropUnsupported, 1)
+		a.wantDrops("and it is counted", dropUnsupported, 1)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestCookiesOfThePeer(t *testing.T) {
 		a.write(initAck(cookie))
 		b := a.next()
 		if !goesBack {
-			a.wantDrops("a cookie that cannot be", DropChunk, 1)
+			a.wantDrops("a cookie that cannot be", dropChunk, 1)
 			if len(b) > 0 {
 				t.Errorf("%d bytes: %s", size, debugPacket(b))
 			}
@@ -178,7 +178,7 @@ func TestMalformedInitAck(t *testing.T) {
 	a.write(initChunk(chunkInitAck, 0, peerTSN, rawParam(paramCookie, []byte("cook"))))
 	a.write(rawChunk(chunkInitAck, 0, whole[chunkHeaderLen:len(whole)-1]))
 	a.write(rawChunk(chunkInitAck, 0, whole[chunkHeaderLen:chunkHeaderLen+initFixedLen-1]))
-	a.wantDrops("all of them", DropChunk, 3)
+	a.wantDrops("all of them", dropChunk, 3)
 	a.wantIdle("not answered")
 	a.write(whole)
 	a.wantPacket("this one is", "COOKIE-ECHO")
@@ -352,7 +352,7 @@ func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	for i, c := range [][]byte{cookieFor(peerTag+1, peerTSN), cookieFor(peerTag, peerTSN+1)} {
 		b.write(cookieEcho(c), text(2, "of another"))
 		b.wantNoEvent("of another association")
-		b.wantDrops("which is none", DropRestart, uint32(1+i))
+		b.wantDrops("which is none", dropRestart, uint32(1+i))
 	}
 }
 
@@ -362,7 +362,7 @@ func TestCookieOfAnEarlierAssociation(t *testing.T) {
 	other.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
 	a := newIdleAssoc(t)
 	a.write(cookieEcho(cookieOf(t, other.next())))
-	a.wantDrops("it had another first TSN", DropCookie, 1)
+	a.wantDrops("it had another first TSN", dropCookie, 1)
 	a.wantNoEvent("nothing opens")
 }
 

@@ -145,7 +145,7 @@ func (a *Assoc) appendInitFields(b []byte) (_ []byte, last int) {
 func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 	info, ok := parseInit(c.value)
 	if !ok {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	if !info.forward {
@@ -159,7 +159,7 @@ func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 // support FORWARD-TSN, by which it is told of lost messages.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.3.2
 func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
-	a.drop(DropUnsupported)
+	a.drop(dropUnsupported)
 	if a.state == stateEstablished {
 		return events
 	}
@@ -192,12 +192,12 @@ func (a *Assoc) receiveInitAck(t time.Duration, c chunk, events []Event) []Event
 	// In any other state it answers an old INIT, or one that this end did not send.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-5.2.3
 	if a.state != stateCookieWait {
-		a.drop(DropState)
+		a.drop(dropState)
 		return events
 	}
 	info, ok := parseInit(c.value)
 	if !ok || len(info.cookie) == 0 || len(info.cookie) > maxCookie {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	if !info.forward {
@@ -263,19 +263,19 @@ func (a *Assoc) expireInit(events []Event) []Event {
 func (a *Assoc) receiveCookieEcho(t time.Duration, c chunk, events []Event) ([]Event, bool) {
 	info, fresh, ok := a.openCookie(t, c.value)
 	if !ok {
-		a.drop(DropCookie)
+		a.drop(dropCookie)
 		return events, false
 	}
 	if a.state == stateEstablished {
 		if info.tag != a.peer.tag || info.tsn != a.peer.tsn {
-			a.drop(DropRestart)
+			a.drop(dropRestart)
 			return events, false
 		}
 		a.pend |= pendCookieAck
 		return events, true
 	}
 	if !fresh {
-		a.drop(DropCookie)
+		a.drop(dropCookie)
 		return events, false
 	}
 	a.peer = info

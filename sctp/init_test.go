@@ -281,7 +281,7 @@ func TestRestartIsNotForStrangers(t *testing.T) {
 	reply := a.next()
 	a.want("the INIT is answered", reply, "INIT-ACK")
 	a.write(cookieEcho(cookieOf(t, reply)))
-	a.wantDrops("its cookie is not taken", DropRestart, 1)
+	a.wantDrops("its cookie is not taken", dropRestart, 1)
 	a.wantIdle("nor answered")
 	a.write(text(1, "still here"))
 	a.wantEvent("the association goes on", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
@@ -296,7 +296,7 @@ func TestCookiesThatAreNotOurs(t *testing.T) {
 	refused := func(why string, a *testAssoc, cookie []byte) {
 		t.Helper()
 		a.write(cookieEcho(cookie), text(1, "beside it"))
-		a.wantDrops(why, DropCookie, 1)
+		a.wantDrops(why, dropCookie, 1)
 		a.wantNoEvent(why)
 		a.wantIdle(why)
 	}
@@ -345,7 +345,7 @@ func TestInitParametersOutOfBounds(t *testing.T) {
 	for size := range 4 {
 		a := newIdleAssoc(t)
 		a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, []byte{0, 5, 0, byte(size)})))
-		a.wantDrops("a parameter shorter than its header", DropChunk, 1)
+		a.wantDrops("a parameter shorter than its header", dropChunk, 1)
 		a.wantIdle("is not answered")
 	}
 	for name, v := range map[string][]byte{

@@ -19,24 +19,24 @@ func TestDropsAreCounted(t *testing.T) {
 		why    DropReason
 		goesOn bool
 	}{
-		{"short", []byte{1, 2, 3}, DropShort, false},
-		{"checksum", broken, DropChecksum, false},
-		{"length", packet(ourTag, []byte{0, 7, 0, 3}), DropMalformed, false},
-		{"tag", packet(peerTag, text(2, "x")), DropTag, false},
-		{"INIT with another chunk", packet(0, initChunk(chunkInit, 9, 9), text(2, "x")), DropTag, false},
-		{"INIT that is malformed", packet(0, rawChunk(chunkInit, 0, u32s(1, 2, 3))), DropChunk, false},
-		{"SHUTDOWN ACK", packet(ourTag, rawChunk(chunkShutdownAck, 0, nil), text(2, "behind")), DropState, true},
-		{"unknown, go on", packet(ourTag, rawChunk(0xbe, 0, nil), text(2, "behind")), DropUnknownChunk, true},
-		{"unknown, stop", packet(ourTag, rawChunk(0x3e, 0, nil), text(2, "behind")), DropUnknownChunk, false},
-		{"DATA of 11 bytes", packet(ourTag, rawChunk(chunkData, flagWhole, make([]byte, 11)), text(2, "behind")), DropChunk, true},
-		{"DATA without user data", packet(ourTag, rawData(flagWhole, 5, 1, 0, ppidText, ""), text(2, "behind")), DropNoData, true},
-		{"DATA too far ahead", packet(ourTag, text(2+maxAhead, "x"), text(2, "behind")), DropWindow, true},
-		{"SACK that is short", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1)), text(2, "behind")), DropChunk, true},
-		{"SACK of another length", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1, 0, 0)), text(2, "behind")), DropChunk, true},
-		{"SACK that is old", packet(ourTag, sack(998), text(2, "behind")), DropStaleSack, true},
-		{"SACK of what was not sent", packet(ourTag, sack(1000), text(2, "behind")), DropSack, true},
-		{"FORWARD-TSN that is short", packet(ourTag, rawChunk(chunkForwardTSN, 0, nil), text(2, "behind")), DropChunk, true},
-		{"HEARTBEAT that is empty", packet(ourTag, rawChunk(chunkHeartbeat, 0, nil), text(2, "behind")), DropHeartbeat, true},
+		{"short", []byte{1, 2, 3}, dropShort, false},
+		{"checksum", broken, dropChecksum, false},
+		{"length", packet(ourTag, []byte{0, 7, 0, 3}), dropMalformed, false},
+		{"tag", packet(peerTag, text(2, "x")), dropTag, false},
+		{"INIT with another chunk", packet(0, initChunk(chunkInit, 9, 9), text(2, "x")), dropTag, false},
+		{"INIT that is malformed", packet(0, rawChunk(chunkInit, 0, u32s(1, 2, 3))), dropChunk, false},
+		{"SHUTDOWN ACK", packet(ourTag, rawChunk(chunkShutdownAck, 0, nil), text(2, "behind")), dropState, true},
+		{"unknown, go on", packet(ourTag, rawChunk(0xbe, 0, nil), text(2, "behind")), dropUnknownChunk, true},
+		{"unknown, stop", packet(ourTag, rawChunk(0x3e, 0, nil), text(2, "behind")), dropUnknownChunk, false},
+		{"DATA of 11 bytes", packet(ourTag, rawChunk(chunkData, flagWhole, make([]byte, 11)), text(2, "behind")), dropChunk, true},
+		{"DATA without user data", packet(ourTag, rawData(flagWhole, 5, 1, 0, ppidText, ""), text(2, "behind")), dropNoData, true},
+		{"DATA too far ahead", packet(ourTag, text(2+maxAhead, "x"), text(2, "behind")), dropWindow, true},
+		{"SACK that is short", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1)), text(2, "behind")), dropChunk, true},
+		{"SACK of another length", packet(ourTag, rawChunk(chunkSack, 0, u32s(999, 1, 0, 0)), text(2, "behind")), dropChunk, true},
+		{"SACK that is old", packet(ourTag, sack(998), text(2, "behind")), dropStaleSack, true},
+		{"SACK of what was not sent", packet(ourTag, sack(1000), text(2, "behind")), dropSack, true},
+		{"FORWARD-TSN that is short", packet(ourTag, rawChunk(chunkForwardTSN, 0, nil), text(2, "behind")), dropChunk, true},
+		{"HEARTBEAT that is empty", packet(ourTag, rawChunk(chunkHeartbeat, 0, nil), text(2, "behind")), dropHeartbeat, true},
 	} {
 		a := newTestAssoc(t)
 		a.use()
@@ -54,7 +54,7 @@ func TestDropsAreCounted(t *testing.T) {
 	for _, c := range [][]byte{text(1, "x"), sack(999)} {
 		a := newIdleAssoc(t, func(c *Config) { c.Heartbeat = time.Second })
 		a.write(c)
-		a.wantDrops("before the handshake", DropState, 1)
+		a.wantDrops("before the handshake", dropState, 1)
 		if a.Flush(a.now); !a.Deadline().IsZero() {
 			t.Error("a timer was set")
 		}
@@ -166,8 +166,8 @@ func TestReportsAreBounded(t *testing.T) {
 			}
 			got = append(got, fmt.Sprint(len(p.value)))
 		}
-		if s := strings.Join(got, " "); c.kind != chunkError || s != tt.want || a.Stats().Drops[DropEcho] != tt.drops {
-			t.Errorf("%v: %s, want %s; %d dropped", tt.sizes, s, tt.want, a.Stats().Drops[DropEcho])
+		if s := strings.Join(got, " "); c.kind != chunkError || s != tt.want || a.Stats().Drops[dropEcho] != tt.drops {
+			t.Errorf("%v: %s, want %s; %d dropped", tt.sizes, s, tt.want, a.Stats().Drops[dropEcho])
 		}
 	}
 }

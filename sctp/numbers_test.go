@@ -47,7 +47,7 @@ func TestFragmentsLongAfterTheLastForward(t *testing.T) {
 				}
 				a.leapIn()
 			}
-			a.wantDrops("nothing was given up", DropForwarded, 0)
+			a.wantDrops("nothing was given up", dropForwarded, 0)
 		})
 	}
 }
@@ -64,10 +64,10 @@ func TestForwardLongAfterTheLast(t *testing.T) {
 		a.write(rawData(flagBegin|unordered, tsn, 3, 0, ppidText, "half"))
 		a.write(rawData(flagWhole, tsn+3, 1, ssn+1, ppidText, "second"))
 		a.wantNoEvent("the first is missing")
-		dropped := a.Stats().Drops[DropForwarded]
+		dropped := a.Stats().Drops[dropForwarded]
 		a.write(forward(tsn+2, 1, ssn))
 		a.wantMessage("the first was given up", 1, Text, "second")
-		a.wantDrops("and the half message", DropForwarded, dropped+1)
+		a.wantDrops("and the half message", dropForwarded, dropped+1)
 		for range 6 { // more than half of all TSNs, in steps as small as messages take
 			a.leapIn()
 			a.write(text(a.rx.cum+1, "x"))

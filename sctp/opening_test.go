@@ -56,9 +56,9 @@ func TestOpeningOfTheStreamThatDoesNotExist(t *testing.T) {
 	a.wantEvent("refused", Event{Type: ChannelRefused, Stream: 65535, Label: "none", Reliability: Retransmits, Refused: RefusedStream})
 	a.write(dataChunk(3, 65535, ppidText, "x"))
 	a.wantNoEvent("no negotiated channel either")
-	a.wantDrops("its message is dropped", DropChannels, 1)
+	a.wantDrops("its message is dropped", dropChannels, 1)
 	a.write(resetRequest(peerTSN, 3, 65535))
-	a.wantDrops("as is its reset", DropChannels, 2)
+	a.wantDrops("as is its reset", dropChannels, 2)
 	a.wantPacket("which is answered", "SACK(cum=3) RESET-RESPONSE(1 result=1)")
 	if len(a.channels) != 1 {
 		t.Errorf("%d channels", len(a.channels))
@@ -72,7 +72,7 @@ func TestOpeningWhileTheChannelCloses(t *testing.T) {
 	a.drain()
 	a.write(unreliableOpen(2, 1, "again"))
 	a.wantNoEvent("it is neither opened nor refused")
-	a.wantDrops("but counted", DropClosedChannel, 1)
+	a.wantDrops("but counted", dropClosedChannel, 1)
 	a.pass(sackDelay)
 	a.wantPacket("and acknowledged", "SACK(cum=2)")
 	a.wantIdle("as DATA only")
@@ -220,7 +220,7 @@ func TestManyAnswers(t *testing.T) {
 	for i := range uint32(10) {
 		a.receive(unreliableOpen(61+i, uint16(121+2*i), ""))
 	}
-	a.wantDrops("more than 64 do not wait", DropChannels, 6)
+	a.wantDrops("more than 64 do not wait", dropChannels, 6)
 	if n := a.Stats().Channels; n != 70 {
 		t.Errorf("%d channels are open", n)
 	}

@@ -147,7 +147,7 @@ func TestBeginningsOfReliableMessages(t *testing.T) {
 		if limit := a.config.MaxBuffered + a.config.MaxMessage + 2*bufferOverhead; a.buffered > limit {
 			t.Errorf("pieces of %d: %d bytes, want at most %d", size, a.buffered, limit)
 		}
-		if a.Stats().Drops[DropRefused] == 0 {
+		if a.Stats().Drops[dropRefused] == 0 {
 			t.Errorf("pieces of %d: none was refused", size)
 		}
 	}
@@ -168,7 +168,7 @@ func TestLargestMessageIntoAFullBuffer(t *testing.T) {
 			}
 			a.write(rawData(flagWhole, tsn+i, 1, uint16(2+i), ppidBinary, string(make([]byte, 100))))
 		}
-		if a.Stats().Drops[DropRefused] == 0 && size > 7 {
+		if a.Stats().Drops[dropRefused] == 0 && size > 7 {
 			t.Fatalf("pieces of %d: the buffer is not full", size)
 		}
 		for sent := 0; sent < largest; sent += size {

@@ -256,7 +256,7 @@ func TestPionFragments(t *testing.T) {
 		if _, err := s.WriteSCTP(make([]byte, 16<<10+1), pion.PayloadTypeWebRTCBinary); err != nil {
 			t.Fatal(err)
 		}
-		w.until("dropped", func() bool { return w.a.Stats().Drops[DropTooLarge] > 0 })
+		w.until("dropped", func() bool { return w.a.Stats().Drops[dropTooLarge] > 0 })
 		time.Sleep(5 * time.Second)
 		w.until("empty", func() bool { return w.a.Stats().Buffered == 0 })
 	})

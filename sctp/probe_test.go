@@ -38,7 +38,7 @@ func TestProbe(t *testing.T) {
 		if rtt := a.Stats().RTT; rtt != 30*time.Millisecond {
 			t.Errorf("round trip %v", rtt)
 		}
-		a.wantDrops("nothing was wrong", DropHeartbeat, 0)
+		a.wantDrops("nothing was wrong", dropHeartbeat, 0)
 	}
 }
 
@@ -75,11 +75,11 @@ func TestAnswersToOtherProbes(t *testing.T) {
 	} {
 		a.write(rawChunk(chunkHeartbeatAck, 0, v))
 		a.wantNoEvent("no answer")
-		a.wantDrops("no answer", DropHeartbeat, uint32(1+i))
+		a.wantDrops("no answer", dropHeartbeat, uint32(1+i))
 	}
 	fresh := newTestAssoc(t)
 	fresh.write(rawChunk(chunkHeartbeatAck, 0, rawParam(paramHeartbeatInfo, make([]byte, 8))))
-	fresh.wantDrops("nothing was asked", DropHeartbeat, 1)
+	fresh.wantDrops("nothing was asked", dropHeartbeat, 1)
 	if fresh.Stats().RTT != 0 {
 		t.Error("nor measured")
 	}

@@ -235,19 +235,19 @@ func (a *Assoc) mostBuffered() int {
 // receiveFragment stores a fragment, and delivers its message if the message is complete.
 func (a *Assoc) receiveFragment(t time.Duration, d *data, events []Event) []Event {
 	if seq.LessEq(d.tsn, a.forwarded) {
-		a.drop(DropForwarded)
+		a.drop(dropForwarded)
 		return events
 	}
 	if a.skipping && d.tsn == a.oversize && d.flags&flagBegin == 0 {
 		a.oversize++
 		a.skipping = d.flags&flagEnd == 0
-		a.drop(DropTooLarge)
+		a.drop(dropTooLarge)
 		return events
 	}
 	a.current(d.stream) // otherwise the fragment would be removed with the old channel
 	p, ok := a.makeRoom(d)
 	if !ok {
-		a.drop(DropEvicted)
+		a.drop(dropEvicted)
 		return events
 	}
 	if p.size > a.config.MaxMessage {
@@ -278,7 +278,7 @@ func (a *Assoc) makeRoom(d *data) (place, bool) {
 		case len(a.loose) == 0:
 			return p, a.reliable(d.stream)
 		}
-		a.drop(DropEvicted)
+		a.drop(dropEvicted)
 		a.removeRun(&a.loose, 0)
 	}
 }
@@ -311,7 +311,7 @@ func (a *Assoc) rest() {
 // dropOversize drops a message that is too large with d, and its later fragments. If
 // the channel is reliable, it closes the channel.
 func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
-	a.drop(DropTooLarge)
+	a.drop(dropTooLarge)
 	last, flags := d.tsn, d.flags
 	if p.right {
 		last, flags = (*p.rs)[p.i].last, (*p.rs)[p.i].flags
@@ -338,7 +338,7 @@ func (a *Assoc) expireFragments(t time.Duration) {
 		switch expiry := r.at + a.config.ReassemblyAge; {
 		case a.ordered(r.stream):
 		case expiry <= t:
-			a.drop(DropExpired)
+			a.drop(dropExpired)
 			a.buffered -= r.parts.cost
 			return true
 		case next == 0 || expiry < next:
@@ -355,7 +355,7 @@ func (a *Assoc) expireFragments(t time.Duration) {
 func (a *Assoc) forwardFragments() {
 	for _, rs := range [...]*runs{&a.loose, &a.kept} {
 		for len(*rs) > 0 && seq.LessEq((*rs)[0].first, a.forwarded) {
-			a.drop(DropForwarded)
+			a.drop(dropForwarded)
 			a.removeRun(rs, 0)
 		}
 	}
@@ -400,7 +400,7 @@ func (a *Assoc) forgetStream(stream uint16) {
 func (a *Assoc) hold(ch *channel, d *data, owned bool) {
 	i := sort.Search(len(ch.held), func(i int) bool { return !seq.Less(ch.held[i].ssn, d.ssn) })
 	if i < len(ch.held) && ch.held[i].ssn == d.ssn {
-		a.drop(DropOrder) // another message has this number
+		a.drop(dropOrder) // another message has this number
 		return
 	}
 	ch.held = slices.Insert(ch.held, i, *d)

@@ -76,7 +76,7 @@ func TestMessageThatIsTooLarge(t *testing.T) {
 	a.write(frag(unordered, 9, kilo))
 	a.write(frag(flagEnd|unordered, 10, kilo))
 	a.wantNoEvent("a byte too much")
-	a.wantDrops("it is dropped to its end", DropTooLarge, 3)
+	a.wantDrops("it is dropped to its end", dropTooLarge, 3)
 	if a.buffered != 0 {
 		t.Errorf("%d bytes left", a.buffered)
 	}
@@ -92,7 +92,7 @@ func TestIncompleteMessageGrowsOld(t *testing.T) {
 	a.pass(time.Second)
 	a.write(frag(flagBegin|unordered, 4, "younger"))
 	a.pass(time.Second)
-	a.wantDrops("2 s", DropExpired, 1)
+	a.wantDrops("2 s", dropExpired, 1)
 	a.write(frag(flagEnd|unordered, 5, "!"))
 	a.wantMessage("the younger one is still there", 1, Text, "younger!")
 	a.write(frag(flagEnd|unordered, 3, "too late"))
@@ -115,7 +115,7 @@ func TestHalfMessageFloodIsBounded(t *testing.T) {
 			}
 		}
 		a.write(frag(flagBegin|unordered, 50_000, "a"), frag(flagEnd|unordered, 50_001, "b"))
-		a.wantDrops("far away", DropWindow, 2)
+		a.wantDrops("far away", dropWindow, 2)
 		a.write(frag(flagBegin|unordered, 42_000, "a"), frag(flagEnd|unordered, 42_001, "b"))
 		a.wantMessage("a message after the flood", 1, Text, "ab")
 	}
@@ -127,9 +127,9 @@ func TestForwardPurgesFragments(t *testing.T) {
 	a.write(frag(flagBegin|unordered, 2, "given up "), frag(unordered, 3, "given up "))
 	a.write(frag(flagBegin|unordered, 6, "kept "))
 	a.write(forward(5))
-	a.wantDrops("one message", DropForwarded, 1)
+	a.wantDrops("one message", dropForwarded, 1)
 	a.write(frag(flagEnd|unordered, 4, "late"))
-	a.wantDrops("what is late is dropped", DropForwarded, 2)
+	a.wantDrops("what is late is dropped", dropForwarded, 2)
 	a.write(frag(flagEnd|unordered, 7, "whole"))
 	a.wantMessage("what was not given up is delivered", 1, Text, "kept whole")
 }
@@ -147,7 +147,7 @@ func TestReliableFragmentsAreNotGivenUp(t *testing.T) {
 	a.write(part(flagEnd, 5))
 	a.write(rawData(flagWhole, 6, 1, 2, ppidBinary, kilo))
 	a.write(rawData(flagWhole, 7, 1, 3, ppidBinary, kilo))
-	a.wantDrops("the buffer is full", DropRefused, 1)
+	a.wantDrops("the buffer is full", dropRefused, 1)
 	if a.rx.seen(7) {
 		t.Error("it was acknowledged")
 	}
@@ -202,7 +202,7 @@ func TestForwardSkipsInOrderedStream(t *testing.T) {
 	a.write(rawData(flagWhole, 7, 1, 6, ppidText, "6"))
 	a.wantMessage("6 is next", 1, Text, "6")
 	a.write(rawData(flagWhole, 4, 1, 3, ppidText, "3"))
-	a.wantDrops("3 is too late", DropOrder, 1)
+	a.wantDrops("3 is too late", dropOrder, 1)
 }
 
 // An ordered message that overtakes the opening of its channel waits for it.
@@ -234,7 +234,7 @@ func TestSequenceNumberTwice(t *testing.T) {
 	a.write(openChunk(1, 1, channelReliable, 0, "evil"))
 	a.events = nil
 	a.write(rawData(flagWhole, 3, 1, 2, ppidText, "2"), rawData(flagWhole, 4, 1, 2, ppidText, "another"))
-	a.wantDrops("the number is taken", DropOrder, 1)
+	a.wantDrops("the number is taken", dropOrder, 1)
 	a.write(rawData(flagWhole, 2, 1, 1, ppidText, "1"))
 	a.wantMessage("in order", 1, Text, "1")
 	a.wantMessage("in order", 1, Text, "2")
@@ -283,8 +283,8 @@ func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 			t.Fatalf("%d bytes", a.buffered)
 		}
 	}
-	if len(a.events) > 1 || a.Stats().Drops[DropRefused] == 0 {
-		t.Errorf("events %v, refused %d", a.events, a.Stats().Drops[DropRefused])
+	if len(a.events) > 1 || a.Stats().Drops[dropRefused] == 0 {
+		t.Errorf("events %v, refused %d", a.events, a.Stats().Drops[dropRefused])
 	}
 }
 
@@ -314,7 +314,7 @@ func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
 		t.Errorf("%d messages of %d", next-2, n-1)
 	}
 	a.write(rawData(flagWhole, 2, 1, 1, ppidBinary, "1"))
-	a.wantDrops("the lost one is too late", DropOrder, 1)
+	a.wantDrops("the lost one is too late", dropOrder, 1)
 	if a.buffered != 0 {
 		t.Errorf("%d bytes left", a.buffered)
 	}

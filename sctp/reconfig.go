@@ -93,14 +93,14 @@ func (a *Assoc) wantReset(ch *channel) {
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-3.1
 func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Event {
 	if len(c.value) == 0 || !checkParams(c.value) {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	n := 0
 	for p := range params(c.value) {
 		// A chunk holds one or two (RFC 6525, section 3.1).
 		if n++; n > 2 || len(p.value) < 4 {
-			a.drop(DropReset)
+			a.drop(dropReset)
 			return events
 		}
 		switch p.kind {
@@ -109,7 +109,7 @@ func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Even
 		case paramResetResponse:
 			events = a.receiveResetResponse(t, p, events)
 		default:
-			a.drop(DropReset)
+			a.drop(dropReset)
 			return events
 		}
 	}
@@ -122,14 +122,14 @@ func (a *Assoc) receiveReconfig(t time.Duration, c chunk, events []Event) []Even
 func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 	number := binary.BigEndian.Uint32(p.value)
 	if p.kind == paramOutgoingReset && len(p.value) < outgoingResetLen {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	switch {
 	case number == a.reset.expected:
 		a.reset.expected++
 	case number != a.reset.expected-1:
-		a.drop(DropReset)
+		a.drop(dropReset)
 		return events
 	case a.reset.result != resultInProgress:
 		a.pend |= pendResetResponse
@@ -198,7 +198,7 @@ func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event 
 	if ch == nil {
 		// Its opening was lost: the peer waits for the reset of this end's direction.
 		if stream == maxStream || len(a.channels) >= 2*a.config.MaxChannels {
-			a.drop(DropChannels)
+			a.drop(dropChannels)
 			return events
 		}
 		ch = a.addChannel(channel{stream: stream, refused: true})
@@ -222,11 +222,11 @@ func (a *Assoc) resetStream(stream uint16, last uint32, events []Event) []Event 
 // https://www.rfc-editor.org/rfc/rfc6525.html#section-5.2.7
 func (a *Assoc) receiveResetResponse(t time.Duration, p param, events []Event) []Event {
 	if len(p.value) < responseLen {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events
 	}
 	if a.reset.tries == 0 || binary.BigEndian.Uint32(p.value) != a.reset.next {
-		a.drop(DropReset)
+		a.drop(dropReset)
 		return events
 	}
 	if binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {

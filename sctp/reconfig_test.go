@@ -51,7 +51,7 @@ func TestWeCloseChannel(t *testing.T) {
 	a.wantPacket("until it is answered", "RESET(1000 last=1000 stream=1)")
 	a.write(text(2, "sent meanwhile"))
 	a.wantNoEvent("is dropped")
-	a.wantDrops("and counted", DropClosedChannel, 1)
+	a.wantDrops("and counted", dropClosedChannel, 1)
 	a.write(resetResponse(1000, resultPerformed))
 	a.write(resetRequest(peerTSN, 2, 1))
 	a.wantEvent("closed when the peer has closed too", Event{Type: ChannelClosed, Stream: 1})
@@ -215,19 +215,19 @@ func TestMalformedReconfig(t *testing.T) {
 		why  DropReason
 		more uint32
 	}{
-		{nil, DropChunk, 1},
-		{[]byte{0}, DropChunk, 1},
-		{[]byte{0, 13, 0, 2}, DropChunk, 1},
-		{[]byte{0, 13, 0, 99}, DropChunk, 1},
-		{rawParam(paramOutgoingReset, nil), DropReset, 1},
-		{rawParam(paramOutgoingReset, []byte{0, 0, 1}), DropReset, 1},
-		{rawParam(paramOutgoingReset, u32s(peerTSN, 0)), DropChunk, 1},
-		{rawParam(paramOutgoingReset, u32s(peerTSN+1, 0, 1)), DropReset, 1}, // out of sequence
-		{rawParam(paramOutgoingReset, u32s(0xffff_ffff, 0, 1)), DropReset, 1},
-		{rawParam(paramResetResponse, u32s(1000)), DropChunk, 1},
-		{rawParam(paramResetResponse, u32s(1000, 1)), DropReset, 1}, // nothing was asked
-		{rawParam(99, u32s(1, 2, 3)), DropReset, 1},
-		{slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))), DropReset, 3},
+		{nil, dropChunk, 1},
+		{[]byte{0}, dropChunk, 1},
+		{[]byte{0, 13, 0, 2}, dropChunk, 1},
+		{[]byte{0, 13, 0, 99}, dropChunk, 1},
+		{rawParam(paramOutgoingReset, nil), dropReset, 1},
+		{rawParam(paramOutgoingReset, []byte{0, 0, 1}), dropReset, 1},
+		{rawParam(paramOutgoingReset, u32s(peerTSN, 0)), dropChunk, 1},
+		{rawParam(paramOutgoingReset, u32s(peerTSN+1, 0, 1)), dropReset, 1}, // out of sequence
+		{rawParam(paramOutgoingReset, u32s(0xffff_ffff, 0, 1)), dropReset, 1},
+		{rawParam(paramResetResponse, u32s(1000)), dropChunk, 1},
+		{rawParam(paramResetResponse, u32s(1000, 1)), dropReset, 1}, // nothing was asked
+		{rawParam(99, u32s(1, 2, 3)), dropReset, 1},
+		{slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))), dropReset, 3},
 	} {
 		before := a.Stats().Drops[tt.why]
 		a.write(rawChunk(chunkReconfig, 0, tt.v))

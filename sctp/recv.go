@@ -23,11 +23,11 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 		return events
 	}
 	if a.state == stateClosed {
-		a.drop(DropState)
+		a.drop(dropState)
 		return events
 	}
 	if !a.checkTag(b) {
-		a.drop(DropTag)
+		a.drop(dropTag)
 		return events
 	}
 	if a.config.Heartbeat > 0 && a.state == stateEstablished {
@@ -95,7 +95,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		return events, true
 	}
 	if a.state != stateEstablished {
-		a.drop(DropState)
+		a.drop(dropState)
 		return events, false
 	}
 	switch c.kind {
@@ -115,7 +115,7 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		a.pend = pendShutdownAck
 		return events, false
 	case chunkShutdownAck, chunkShutdownComplete:
-		a.drop(DropState) // this end never sends SHUTDOWN
+		a.drop(dropState) // this end never sends SHUTDOWN
 	default:
 		return events, a.unknownChunk(c)
 	}
@@ -138,11 +138,11 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		events = a.establish(t, events)
 	}
 	if a.state != stateEstablished {
-		a.drop(DropState)
+		a.drop(dropState)
 		return events, false, false
 	}
 	if len(c.value) < dataHeaderLen-chunkHeaderLen {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return events, false, true
 	}
 	d := data{
@@ -161,7 +161,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 	// not end the association.
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.3.10.9
 	case len(d.payload) == 0:
-		a.drop(DropNoData)
+		a.drop(dropNoData)
 		a.reportCause(causeNoUserData, c.value[:4])
 		return events, false, true
 	case a.rx.seen(d.tsn):
@@ -169,10 +169,10 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		a.ack.duplicate(d.tsn)
 		return events, true, true
 	case a.rx.beyond(d.tsn):
-		a.drop(DropWindow)
+		a.drop(dropWindow)
 		return events, true, true
 	case !a.admit(&d):
-		a.drop(DropRefused)
+		a.drop(dropRefused)
 		return events, true, true
 	}
 	over := false
@@ -183,7 +183,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 	a.rx.mark(d.tsn)
 	a.ack.windowGot++
 	if over {
-		a.drop(DropClosedChannel)
+		a.drop(dropClosedChannel)
 		return events, urgent, true
 	}
 	if d.flags&flagWhole == flagWhole {
@@ -223,7 +223,7 @@ func (a *Assoc) receiveError(c chunk) {
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (a *Assoc) receiveHeartbeat(c chunk) {
 	if len(c.value) == 0 || len(c.value) > maxEcho || !checkParams(c.value) {
-		a.drop(DropHeartbeat)
+		a.drop(dropHeartbeat)
 		return
 	}
 	a.heartbeat = append(a.heartbeat[:0], c.value...)
@@ -285,7 +285,7 @@ func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []
 	info := firstParam(c.value).value
 	n := len(info) - timeLen
 	if n < 0 || n > maxProbe {
-		a.drop(DropHeartbeat)
+		a.drop(dropHeartbeat)
 		return events
 	}
 	switch sent := time.Duration(binary.BigEndian.Uint64(info)); {
@@ -293,7 +293,7 @@ func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []
 		a.sampleRTT(t - a.heartSent)
 		a.heartSent = 0
 	case n == 0:
-		a.drop(DropHeartbeat)
+		a.drop(dropHeartbeat)
 	}
 	if n > 0 {
 		events = append(events, Event{Type: Echo, Payload: info[timeLen:]})
@@ -305,7 +305,7 @@ func (a *Assoc) receiveHeartbeatAck(t time.Duration, c chunk, events []Event) []
 // continue with the packet.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-3.2
 func (a *Assoc) unknownChunk(c chunk) bool {
-	a.drop(DropUnknownChunk)
+	a.drop(dropUnknownChunk)
 	if c.kind&unknownReport != 0 {
 		a.reportCause(causeUnrecognizedChunk, c.raw)
 	}
@@ -317,7 +317,7 @@ func (a *Assoc) unknownChunk(c chunk) bool {
 func (a *Assoc) reportCause(cause uint16, info []byte) {
 	room := maxReport - len(a.report) - paramHeaderLen
 	if room < 4 {
-		a.drop(DropEcho)
+		a.drop(dropEcho)
 		return
 	}
 	start := len(a.report)

@@ -27,17 +27,17 @@ func TestPacketsThatAreNotRead(t *testing.T) {
 		b    []byte
 		why  DropReason
 	}{
-		{"empty", nil, DropShort},
-		{"header only", good()[:headerLen], DropShort},
-		{"source port zero", seal(append([]byte{0, 0}, good()[2:]...)), DropPort},
-		{"destination port zero", seal(append([]byte{1, 1, 0, 0}, good()[4:]...)), DropPort},
-		{"checksum", append(good()[:8], append([]byte{0, 0, 0, 0}, good()[12:]...)...), DropChecksum},
-		{"zero checksum is not negotiated", func() []byte { b := good(); copy(b[8:12], "\x00\x00\x00\x00"); return b }(), DropChecksum},
-		{"chunk shorter than its header", packet(ourTag, []byte{0, 7, 0, 3}), DropMalformed},
+		{"empty", nil, dropShort},
+		{"header only", good()[:headerLen], dropShort},
+		{"source port zero", seal(append([]byte{0, 0}, good()[2:]...)), dropPort},
+		{"destination port zero", seal(append([]byte{1, 1, 0, 0}, good()[4:]...)), dropPort},
+		{"checksum", append(good()[:8], append([]byte{0, 0, 0, 0}, good()[12:]...)...), dropChecksum},
+		{"zero checksum is not negotiated", func() []byte { b := good(); copy(b[8:12], "\x00\x00\x00\x00"); return b }(), dropChecksum},
+		{"chunk shorter than its header", packet(ourTag, []byte{0, 7, 0, 3}), dropMalformed},
 		{"chunk beyond the packet", packet(ourTag, []byte{0, 7, 0, 5, 0, 0, 0}[:7]), dropNone},
-		{"chunk of 65535", packet(ourTag, []byte{0, 7, 0xff, 0xff}), DropMalformed},
-		{"half a chunk header", packet(ourTag, rawChunk(chunkCookieAck, 0, nil), []byte{0, 7}), DropMalformed},
-		{"65 chunks", packet(ourTag, bytes.Repeat(rawChunk(chunkCookieAck, 0, nil), 65)), DropMalformed},
+		{"chunk of 65535", packet(ourTag, []byte{0, 7, 0xff, 0xff}), dropMalformed},
+		{"half a chunk header", packet(ourTag, rawChunk(chunkCookieAck, 0, nil), []byte{0, 7}), dropMalformed},
+		{"65 chunks", packet(ourTag, bytes.Repeat(rawChunk(chunkCookieAck, 0, nil), 65)), dropMalformed},
 		{"64 chunks", packet(ourTag, bytes.Repeat(rawChunk(chunkCookieAck, 0, nil), 64)), dropNone},
 	} {
 		if got := checkPacket(tt.b); got != tt.why {
@@ -77,7 +77,7 @@ func TestVerificationTag(t *testing.T) {
 	} {
 		a := newTestAssoc(t)
 		a.writePacket(packet(tt.tag, tt.chunk))
-		if read := a.Stats().Drops[DropTag] == 0; read != tt.reads {
+		if read := a.Stats().Drops[dropTag] == 0; read != tt.reads {
 			t.Errorf("%s: read %v", tt.name, read)
 		}
 		if !tt.reads {
@@ -87,7 +87,7 @@ func TestVerificationTag(t *testing.T) {
 	}
 	a := newTestAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, 9, 9), text(1, "x")))
-	a.wantDrops("an INIT is alone in its packet", DropTag, 1)
+	a.wantDrops("an INIT is alone in its packet", dropTag, 1)
 	a.write(text(1, "x"))
 	a.wantEvent("after all of this it still reads", hello)
 }
@@ -129,7 +129,7 @@ func TestDataWithoutUserData(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
 	a.write(rawData(flagWhole|flagUnordered, 2, 1, 0, ppidText, ""))
-	a.wantDrops("no user data", DropNoData, 1)
+	a.wantDrops("no user data", dropNoData, 1)
 	if b := a.next(); !bytes.Contains(b, append([]byte{0, causeNoUserData, 0, 8}, u32s(2)...)) {
 		t.Errorf("not reported: %s %x", debugPacket(b), b)
 	}
@@ -161,14 +161,14 @@ func TestPayloadProtocols(t *testing.T) {
 		a := newTestAssoc(t)
 		a.write(dataChunk(1, 1, ppid, "x"))
 		a.wantNoEvent("an unknown one")
-		a.wantDrops("is counted", DropPPID, 1)
+		a.wantDrops("is counted", dropPPID, 1)
 		a.wantPacket("and acknowledged", "SACK(cum=1)")
 	}
 	a := newTestAssoc(t)
 	a.use()
 	a.write(text(2, "\xff"))
 	a.wantNoEvent("text that is none")
-	a.wantDrops("is counted", DropText, 1)
+	a.wantDrops("is counted", dropText, 1)
 }
 
 // Far-future TSNs are dropped, and cost nothing.
@@ -199,7 +199,7 @@ func TestHeartbeatIsEchoed(t *testing.T) {
 	}
 	a.write(rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, make([]byte, 1300))))
 	a.wantIdle("too large to send back")
-	a.wantDrops("all counted", DropHeartbeat, 5)
+	a.wantDrops("all counted", dropHeartbeat, 5)
 	a.write(rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, make([]byte, maxEcho-4))))
 	if b := a.next(); len(b) != MaxPacket {
 		t.Errorf("the largest: %d bytes", len(b))
@@ -222,7 +222,7 @@ func TestHeartbeatOut(t *testing.T) {
 		t.Errorf("RTT %v", rtt)
 	}
 	a.write(rawChunk(chunkHeartbeatAck, 0, b[headerLen+chunkHeaderLen:]))
-	a.wantDrops("one answer to one question", DropHeartbeat, 1)
+	a.wantDrops("one answer to one question", dropHeartbeat, 1)
 }
 
 func TestShutdownOfThePeer(t *testing.T) {
@@ -272,7 +272,7 @@ func TestChunksOutOfPlace(t *testing.T) {
 	a.write(initChunk(chunkInitAck, 9, 9, rawParam(paramCookie, []byte("c"))))
 	a.write(rawChunk(chunkShutdownAck, 0, nil))
 	a.write(rawChunk(chunkShutdownComplete, 0, nil))
-	a.wantDrops("nor after it", DropState, 3)
+	a.wantDrops("nor after it", dropState, 3)
 	a.wantIdle("and nothing is said")
 }
 

@@ -40,7 +40,7 @@ func TestAnswersToOtherRequests(t *testing.T) {
 	a.CloseStream(a.now, 1)
 	a.wantPacket("the number is still free", "RESET(1000 last=1000 stream=1)")
 	a.write(resetResponse(999, resultPerformed), resetResponse(1001, resultPerformed))
-	a.wantDrops("none of them is it", DropReset, 3)
+	a.wantDrops("none of them is it", dropReset, 3)
 	a.pass(100 * time.Millisecond)
 	a.wantPacket("it is asked again", "RESET(1000 last=1000 stream=1)")
 	a.write(resetResponse(1000, resultPerformed))
@@ -144,7 +144,7 @@ func TestResetOfManyUnknownStreams(t *testing.T) {
 		a.write(resetRequest(peerTSN+i, 0, uint16(1+2*i)))
 		a.drain()
 	}
-	a.wantDrops("the others are not", DropChannels, 2)
+	a.wantDrops("the others are not", dropChannels, 2)
 	if len(a.channels) != 4 {
 		t.Errorf("%d are remembered", len(a.channels))
 	}

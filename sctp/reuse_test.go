@@ -42,10 +42,10 @@ func TestLateChunkOfAClosedChannel(t *testing.T) {
 	for _, byUs := range []bool{false, true} {
 		for name, c := range lateChunks {
 			a := closedAround(t, byUs, eager)
-			before := a.Stats().Drops[DropClosedChannel]
+			before := a.Stats().Drops[dropClosedChannel]
 			a.write(c)
 			a.wantNoEvent(name)
-			a.wantDrops(name, DropClosedChannel, before+1)
+			a.wantDrops(name, dropClosedChannel, before+1)
 			a.write(c)
 			a.wantNoEvent("once more")
 			if a.Stats().Duplicates != 1 || len(a.channels) != 0 || a.buffered != 0 {

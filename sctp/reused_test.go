@@ -17,7 +17,7 @@ func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 		if limit := a.mostBuffered(); a.buffered > limit {
 			t.Errorf("%s: %d bytes of %d", name, a.buffered, limit)
 		}
-		if a.Stats().Drops[DropRefused] == 0 {
+		if a.Stats().Drops[dropRefused] == 0 {
 			t.Errorf("%s: nothing was refused", name)
 		}
 	}
@@ -27,9 +27,9 @@ func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2*(1+bufferOverhead), 1 })
 	a.write(ordered(1, 2, "a"), ordered(2, 3, "b"))
-	a.wantDrops("two fit", DropRefused, 0)
+	a.wantDrops("two fit", dropRefused, 0)
 	a.write(resetRequest(peerTSN, 0, 3), rawData(flagWhole, 4, 3, 5, ppidText, "c"))
-	a.wantDrops("a third does not", DropRefused, 1)
+	a.wantDrops("a third does not", dropRefused, 1)
 	if a.buffered != a.config.MaxBuffered {
 		t.Errorf("%d bytes of %d", a.buffered, a.config.MaxBuffered)
 	}

@@ -110,13 +110,13 @@ func TestTooLargeInAnyOrder(t *testing.T) {
 			a.write(frag(flags, tsn, kilo))
 		}
 		a.wantNoEvent(tt.name)
-		a.wantDrops(tt.name, DropTooLarge, tt.drops)
+		a.wantDrops(tt.name, dropTooLarge, tt.drops)
 		if a.Stats().Buffered != 0 || !a.Deadline().IsZero() && a.Deadline().Sub(a.now) > sackDelay {
 			t.Errorf("%s: %d bytes are held, a timer until %v", tt.name, a.Stats().Buffered, a.Deadline())
 		}
 		a.write(frag(unordered, last+1, "of another message"), frag(flagBegin|unordered, last+2, "and "), frag(flagEnd|unordered, last+3, "another"))
 		a.wantMessage("the next", 1, Text, "and another")
-		a.wantDrops("none of the next is taken for it", DropTooLarge, tt.drops)
+		a.wantDrops("none of the next is taken for it", dropTooLarge, tt.drops)
 	}
 	// What follows, but begins a message, is the next one. So is what has another TSN.
 	a := newTestAssoc(t, func(c *Config) { c.MaxMessage = 3000 })
@@ -125,7 +125,7 @@ func TestTooLargeInAnyOrder(t *testing.T) {
 	a.write(frag(flagEnd|unordered, 5, "b"), frag(flagBegin|unordered, 4, "a"))
 	a.wantMessage("not in a row", 1, Text, "ab")
 	a.write(frag(flagBegin|unordered, 3, "c"))
-	a.wantDrops("it began", DropTooLarge, 1)
+	a.wantDrops("it began", dropTooLarge, 1)
 }
 
 // Sizes that fit just so.
@@ -134,13 +134,13 @@ func TestWhatJustFits(t *testing.T) {
 	a := newTestAssoc(t, two)
 	a.use()
 	a.write(frag(flagBegin|unordered, 100, "a"), frag(flagBegin|unordered, 102, "b"))
-	a.wantDrops("two fit", DropEvicted, 0)
+	a.wantDrops("two fit", dropEvicted, 0)
 	a = newTestAssoc(t, two, func(c *Config) { c.MaxBuffered++ })
 	a.use()
 	a.write(frag(flagBegin|unordered, 2, "a"), frag(flagBegin|unordered, 4, "c"))
-	a.wantDrops("two fit", DropEvicted, 0)
+	a.wantDrops("two fit", dropEvicted, 0)
 	a.write(frag(flagBegin|unordered, 6, "e"))
-	a.wantDrops("a third does not", DropEvicted, 1)
+	a.wantDrops("a third does not", dropEvicted, 1)
 	a.write(frag(flagEnd|unordered, 5, "d"))
 	a.wantMessage("the oldest went", 1, Text, "cd")
 	a.write(frag(flagEnd|unordered, 3, "b"))
@@ -151,15 +151,15 @@ func TestWhatJustFits(t *testing.T) {
 	a = newTestAssoc(t, allowReliable, two, func(c *Config) { c.MaxMessage = 3 })
 	a.write(openChunk(1, 1, channelReliable, 0, "c"))
 	a.write(ordered(4, 3, "3"), oframe(flagBegin, 6, 5, "5"))
-	a.wantDrops("two fit", DropRefused, 0)
+	a.wantDrops("two fit", dropRefused, 0)
 	a.write(ordered(8, 7, "7"))
-	a.wantDrops("a third does not", DropRefused, 1)
+	a.wantDrops("a third does not", dropRefused, 1)
 	a.write(oframe(flagBegin, 2, 1, "12"))
-	a.wantDrops("it is the next one", DropRefused, 1)
+	a.wantDrops("it is the next one", dropRefused, 1)
 	a.write(oframe(flagBegin, 3, 2, "12"))
-	a.wantDrops("as is this: all but one byte", DropRefused, 2)
+	a.wantDrops("as is this: all but one byte", dropRefused, 2)
 	a.write(oframe(flagBegin, 3, 2, "1"))
-	a.wantDrops("which fits just so", DropRefused, 2)
+	a.wantDrops("which fits just so", dropRefused, 2)
 	if n := a.Stats().Buffered; n != a.mostBuffered() {
 		t.Errorf("%d bytes of %d", n, a.mostBuffered())
 	}
@@ -189,9 +189,9 @@ func TestEachMessageGrowsOldByItself(t *testing.T) {
 			t.Errorf("the next is due at %v, want %v", got, at)
 		}
 		a.pass(start.Add(at).Sub(a.now) - time.Millisecond)
-		a.wantDrops("not yet", DropExpired, uint32(i))
+		a.wantDrops("not yet", dropExpired, uint32(i))
 		a.pass(time.Millisecond)
-		a.wantDrops("now", DropExpired, uint32(1+i))
+		a.wantDrops("now", dropExpired, uint32(1+i))
 	}
 	if s := a.Stats(); s.Buffered != 0 || !a.Deadline().IsZero() {
 		t.Errorf("%d bytes are held, a timer until %v", s.Buffered, a.Deadline())
@@ -208,7 +208,7 @@ func TestTimerOfHalves(t *testing.T) {
 		t.Errorf("due in %v", at)
 	}
 	a.pass(2 * time.Second)
-	a.wantDrops("too old", DropExpired, 1)
+	a.wantDrops("too old", dropExpired, 1)
 	for _, end := range [][]byte{frag(flagEnd|unordered, 4, "b"), resetRequest(peerTSN, 2, 1), forward(3), rawChunk(chunkAbort, 0, nil)} {
 		a = openChannel(t)
 		a.write(text(2, "x"))
@@ -240,11 +240,11 @@ func TestOldHalvesOfAChannelThatOpens(t *testing.T) {
 		a.drain()
 		a.ackAll()
 		a.pass(0)
-		a.wantDrops("it is too old at once", DropExpired, 1)
+		a.wantDrops("it is too old at once", dropExpired, 1)
 		a.pass(500*time.Millisecond - 1)
-		a.wantDrops("the younger one is not", DropExpired, 1)
+		a.wantDrops("the younger one is not", dropExpired, 1)
 		a.pass(1)
-		a.wantDrops("but is when its time has come", DropExpired, 2)
+		a.wantDrops("but is when its time has come", dropExpired, 2)
 		if !a.Deadline().IsZero() || a.Stats().Buffered != len("another's")+bufferOverhead {
 			t.Errorf("%d bytes are held, a timer until %v", a.Stats().Buffered, a.Deadline())
 		}
@@ -326,10 +326,10 @@ func TestFragmentOfATSNThatIsHeld(t *testing.T) {
 	for _, tsn := range []uint32{5, 6} {
 		a.write(rawData(0, tsn, 9, 0, ppidText, "new"))
 	}
-	a.wantDrops("there is no place for them", DropEvicted, 2)
+	a.wantDrops("there is no place for them", dropEvicted, 2)
 	if n := a.Stats().Buffered; n != held {
 		t.Errorf("%d bytes are held, %d before", n, held)
 	}
 	a.write(rawData(0, 7, 9, 0, ppidText, "new"))
-	a.wantDrops("for this there is", DropEvicted, 2)
+	a.wantDrops("for this there is", dropEvicted, 2)
 }

@@ -258,14 +258,14 @@ func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1
 func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	if len(c.value) < sackLen-chunkHeaderLen {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return
 	}
 	cum := binary.BigEndian.Uint32(c.value)
 	blocks := int(binary.BigEndian.Uint16(c.value[8:]))
 	duplicates := int(binary.BigEndian.Uint16(c.value[10:]))
 	if len(c.value) != sackLen-chunkHeaderLen+4*(blocks+duplicates) {
-		a.drop(DropChunk)
+		a.drop(dropChunk)
 		return
 	}
 	gaps := c.value[12 : 12+4*blocks]
@@ -273,12 +273,12 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	// chunk."
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1-5.4.2.1.1
 	if seq.Less(cum, a.acked) {
-		a.drop(DropStaleSack)
+		a.drop(dropStaleSack)
 		return
 	}
 	top, ok := a.checkGaps(cum, gaps)
 	if !ok {
-		a.drop(DropSack)
+		a.drop(dropSack)
 		return
 	}
 

@@ -33,10 +33,10 @@ func TestOrderedWithoutRetransmission(t *testing.T) {
 		a.wantMessage("in order", 1, Text, "1")
 		a.wantMessage("nothing waits", 1, Text, "4")
 		a.write(ordered(4, 3, "3"))
-		a.wantDrops("overtaken", DropOrder, 1)
+		a.wantDrops("overtaken", dropOrder, 1)
 		a.write(forward(4, 1, 3)) // of honest acknowledgement: 2 and 3 are given up
 		a.write(ordered(3, 2, "2"))
-		a.wantDrops("overtaken and given up", DropOrder, 2)
+		a.wantDrops("overtaken and given up", dropOrder, 2)
 		a.write(ordered(6, 5, "5"))
 		a.wantMessage("it goes on", 1, Text, "5")
 		a.write(rawData(flagWhole|unordered, 7, 1, 0, ppidText, "in passing"))

@@ -30,50 +30,52 @@ type Counters struct {
 	AckSwitches   uint64 // changes between eager and honest acknowledgement
 	ValveOpenings uint64 // changes to honest because of measured loss
 
-	// Drops counts the packets, chunks and messages that were dropped, by cause.
-	Drops [DropReasons]uint32
+	// Drops counts the packets, chunks and messages that were dropped, by cause: the index
+	// is a [DropReason].
+	Drops [dropReasons]uint32
 }
 
-// A DropReason says why a packet, a chunk or a message was dropped.
+// A DropReason says why a packet, a chunk or a message was dropped. No caller acts on a
+// reason, so the reasons have no exported names: String names them, for a counter.
 type DropReason uint8
 
 // Reasons for a drop. The first group drops a packet, the second a chunk, the third a
 // message or fragment that was acknowledged.
 const (
 	dropNone      DropReason = iota
-	DropShort                // shorter than a header and a chunk
-	DropPort                 // a port is zero
-	DropChecksum             // CRC32c is wrong
-	DropMalformed            // a length exceeds the packet, or there are too many chunks
-	DropTag                  // the verification tag is not that of this end
-	DropState                // such a chunk is not valid in this state
+	dropShort                // shorter than a header and a chunk
+	dropPort                 // a port is zero
+	dropChecksum             // CRC32c is wrong
+	dropMalformed            // a length exceeds the packet, or there are too many chunks
+	dropTag                  // the verification tag is not that of this end
+	dropState                // such a chunk is not valid in this state
 
-	DropChunk        // a chunk or a parameter is malformed
-	DropUnknownChunk // chunk type is unknown
-	DropCookie       // cookie is forged, expired or of another association
-	DropRestart      // cookie would replace a running association
-	DropUnsupported  // INIT without FORWARD-TSN
-	DropSack         // SACK acknowledges a TSN that was never sent
-	DropStaleSack    // SACK is older than the last one
-	DropForward      // FORWARD-TSN is out of its window
-	DropReset        // RE-CONFIG is out of sequence or of an unknown kind
-	DropHeartbeat    // HEARTBEAT is malformed or too large to echo
-	DropEcho         // an error report was replaced by a later one before it was sent
-	DropWindow       // TSN is beyond the receive window
-	DropRefused      // there is no buffer for a reliable fragment, which is not acknowledged
+	dropChunk        // a chunk or a parameter is malformed
+	dropUnknownChunk // chunk type is unknown
+	dropCookie       // cookie is forged, expired or of another association
+	dropRestart      // cookie would replace a running association
+	dropUnsupported  // INIT without FORWARD-TSN
+	dropSack         // SACK acknowledges a TSN that was never sent
+	dropStaleSack    // SACK is older than the last one
+	dropForward      // FORWARD-TSN is out of its window
+	dropReset        // RE-CONFIG is out of sequence or of an unknown kind
+	dropHeartbeat    // HEARTBEAT is malformed or too large to echo
+	dropEcho         // an error report was replaced by a later one before it was sent
+	dropWindow       // TSN is beyond the receive window
+	dropRefused      // there is no buffer for a reliable fragment, which is not acknowledged
 
-	DropNoData        // DATA without user data
-	DropPPID          // payload protocol identifier is unknown
-	DropText          // text is not UTF-8
-	DropDCEP          // DCEP message is of an unknown kind
-	DropChannels      // too many channels
-	DropClosedChannel // the channel is closing
-	DropTooLarge      // message exceeds Config.MaxMessage
-	DropExpired       // incomplete message is too old
-	DropEvicted       // incomplete message was dropped for a newer one
-	DropForwarded     // incomplete message was given up by its sender
-	DropOrder         // ordered message arrived after a later one
-	DropReasons       // the number of reasons
+	dropNoData        // DATA without user data
+	dropPPID          // payload protocol identifier is unknown
+	dropText          // text is not UTF-8
+	dropDCEP          // DCEP message is of an unknown kind
+	dropChannels      // too many channels
+	dropClosedChannel // the channel is closing
+	dropTooLarge      // message exceeds Config.MaxMessage
+	dropExpired       // incomplete message is too old
+	dropEvicted       // incomplete message was dropped for a newer one
+	dropForwarded     // incomplete message was given up by its sender
+	dropOrder         // ordered message arrived after a later one
+	dropReasons       // the number of reasons
 )
 
 // Stats returns the counters as they are now.

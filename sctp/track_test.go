@@ -88,7 +88,7 @@ func TestTSNsAWindowApart(t *testing.T) {
 	a.use()
 	a.write(text(4, "x"))
 	a.write(text(4+maxAhead, "x"))
-	a.wantDrops("beyond the window", DropWindow, 1)
+	a.wantDrops("beyond the window", dropWindow, 1)
 	if n := a.Stats().Duplicates; n != 0 {
 		t.Errorf("%d duplicates", n)
 	}

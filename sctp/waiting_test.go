@@ -54,7 +54,7 @@ func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
 			t.Errorf("%s: there is a timer %v", tt.name, timed)
 		}
 		a.pass(time.Minute)
-		if gone := a.Stats().Drops[DropExpired] == 1; gone == tt.stays {
+		if gone := a.Stats().Drops[dropExpired] == 1; gone == tt.stays {
 			t.Errorf("%s: given up %v", tt.name, gone)
 		}
 		a.write(rawData(flagEnd|unordered, 5, 1, 0, ppidText, "!"))
@@ -96,9 +96,9 @@ func TestMessagesFarAhead(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "c"))
 	a.write(ordered(2, 1+32768, "neither before nor after"))
-	a.wantDrops("it has no place", DropOrder, 1)
+	a.wantDrops("it has no place", dropOrder, 1)
 	a.write(ordered(3, 1+32767, "far ahead"))
-	a.wantDrops("it has one", DropOrder, 1)
+	a.wantDrops("it has one", dropOrder, 1)
 	if a.buffered != len("far ahead")+bufferOverhead {
 		t.Errorf("%d bytes wait", a.buffered)
 	}
@@ -149,11 +149,11 @@ func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
 	a.events = nil
 	payload := strings.Repeat("x", 800)
 	tsn := uint32(3) // 2 is missing
-	for ; a.Stats().Drops[DropRefused] == 0; tsn++ {
+	for ; a.Stats().Drops[dropRefused] == 0; tsn++ {
 		a.write(ordered(tsn, uint16(tsn-1), payload))
 	}
 	a.drain()
-	for n := a.Stats().Drops[DropRefused]; a.Stats().Drops[DropRefused] == n; tsn++ {
+	for n := a.Stats().Drops[dropRefused]; a.Stats().Drops[dropRefused] == n; tsn++ {
 		a.write(ordered(tsn, uint16(tsn-1), "x"))
 	}
 	for i := range uint32(10) {
@@ -180,7 +180,7 @@ func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
 func TestTooLargeOnAStreamThatIsNotOpen(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxMessage = 100 })
 	a.write(rawData(flagBegin, 1, 1, 0, ppidBinary, strings.Repeat("x", 101)))
-	a.wantDrops("too large", DropTooLarge, 1)
+	a.wantDrops("too large", dropTooLarge, 1)
 	a.wantPacket("acknowledged", "SACK(cum=1)")
 	a.wantIdle("and no more")
 }
@@ -239,7 +239,7 @@ func TestCountersOfMessages(t *testing.T) {
 	}
 	a.drain()
 	s := a.Stats()
-	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.ForwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[DropText])
+	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.ForwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[dropText])
 	if want := "2 4 3 6 2 2 5 3 1"; got != want {
 		t.Errorf("%s, want %s: %+v", got, want, s)
 	}
