@@ -13,7 +13,6 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/session"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // Channels is the table of channels, the same at both ends: at most 63.
@@ -162,11 +161,8 @@ type Config struct {
 	Manual bool
 
 	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,
-	// limits per address. RTC.Handler serves pages that do not use the godwit script; if
-	// its funcs Open, ChannelOpen and Message are all nil, the server refuses such pages.
-	// The server sets Authorize, Engine, Resumes, Manual and Logger of RTC itself; they
-	// must be zero.
-	RTC rtcserver.Config
+	// limits per address.
+	RTC RTCConfig
 
 	// Logger gets a line at level debug when a session or its connection begins or ends
 	// and when a client is refused, and a line at level warn or error when something is
@@ -240,8 +236,6 @@ func (c *Config) setDefaults() error {
 		return errors.New("godwit: Config.ExpireWithToken needs Config.Tokens; with Authorize set Identity.Expires")
 	case c.Duplicates > Replace:
 		return fmt.Errorf("godwit: Config.Duplicates is %d, but must be Allow, Refuse or Replace", c.Duplicates)
-	case c.RTC.Authorize != nil || c.RTC.Engine != nil || c.RTC.Resumes != nil || c.RTC.Manual || c.RTC.Logger != nil:
-		return errors.New("godwit: Config.RTC: Authorize, Engine, Resumes, Manual and Logger must not be set: the server sets them, use the fields of Config")
 	}
 	for _, l := range []struct {
 		name  string

@@ -1,13 +1,11 @@
 package godwit
 
 import (
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/godwit-rtc/godwit/auth"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // Some limits may be negative, which is none. The others would let nothing through.
@@ -35,7 +33,6 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 func TestMistakesInAConfigAreNamed(t *testing.T) {
 	_, verifier := newTokens(t)
 	who := func(*http.Request) (Identity, error) { return Identity{}, nil }
-	const own = "Config.RTC: Authorize, Engine, Resumes, Manual and Logger must not be set"
 	for _, c := range []struct {
 		name, want string
 		c          Config
@@ -54,11 +51,6 @@ func TestMistakesInAConfigAreNamed(t *testing.T) {
 		{"no key", "Config.Tokens: ", Config{Tokens: &auth.Verifier{Audience: "eu-1"}}},
 		{"the last choice of duplicates", "", Config{Duplicates: Replace}},
 		{"an unknown choice", "Config.Duplicates is 3", Config{Duplicates: Replace + 1}},
-		{"Authorize", own, Config{RTC: rtcserver.Config{Authorize: func(*http.Request) error { return nil }}}},
-		{"Engine", own, Config{RTC: rtcserver.Config{Engine: func(*rtcserver.Conn, *http.Request) (rtcserver.Engine, error) { return nil, nil }}}},
-		{"Resumes", own, Config{RTC: rtcserver.Config{Resumes: func(*http.Request) bool { return false }}}},
-		{"Manual", own, Config{RTC: rtcserver.Config{Manual: true}}},
-		{"Logger", own, Config{RTC: rtcserver.Config{Logger: slog.Default()}}},
 	} {
 		srv, err := New(c.c)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

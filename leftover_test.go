@@ -15,7 +15,6 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/netsim"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // A Poll that cannot work says so once; so does one of a server that is closed, with a
@@ -142,7 +141,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the port is not free: %v", err)
 		}
-		s, err := Serve(pc, Config{RTC: rtcserver.Config{MaxOffers: -1}})
+		s, err := Serve(pc, Config{RTC: RTCConfig{MaxOffers: -1}})
 		must(t, err)
 		wantPost(t, s, "v=1", "", 200, "", "")
 		must(t, s.Shutdown(context.Background(), ""))

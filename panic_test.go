@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // survive calls f and reports whether it panicked.
@@ -244,7 +243,7 @@ func TestPanicsDuringOffersTakeNoPlaces(t *testing.T) {
 	signer, verifier := newTokens(t)
 	broken := true
 	s := serve(t, Config{
-		Tokens: verifier, MaxConns: 5, RTC: rtcserver.Config{MaxPending: 5},
+		Tokens: verifier, MaxConns: 5, RTC: RTCConfig{MaxPending: 5},
 		Spend: func(context.Context, string, time.Time) error {
 			if broken {
 				panic("the store is not there")

@@ -81,7 +81,7 @@ func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
 // Clients whose address is not known are of one address; a token that may be used again
 // is, and one that may not is counted as refused.
 func TestLimitsOfEngine(t *testing.T) {
-	s := serve(t, Config{RTC: rtcserver.Config{MaxPerIP: 2}})
+	s := serve(t, Config{RTC: RTCConfig{MaxPerIP: 2}})
 	for i, want := range []int{200, 200, 429} {
 		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))
 		r.RemoteAddr = "@"

@@ -68,9 +68,7 @@ func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*
 	if err != nil {
 		return nil, err
 	}
-	rc := c.RTC
-	rc.Authorize, rc.Engine, rc.Resumes, rc.Manual, rc.Logger = s.authorize, s.engine, resumes, c.Manual, c.Logger
-	if s.rtc, err = open(rc); err != nil {
+	if s.rtc, err = open(s.rtcConfig()); err != nil {
 		return nil, err
 	}
 	s.local.start()

@@ -107,7 +107,7 @@ func TestTerms(t *testing.T) {
 }
 
 func TestPagesWithoutAScript(t *testing.T) {
-	s := serve(t, Config{RTC: rtcserver.Config{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	s := serve(t, Config{RTC: RTCConfig{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
 	wantPost(t, s, "", "", 200, "", "")
 }
 
@@ -254,7 +254,6 @@ func TestConfigErrors(t *testing.T) {
 		"no key":            {Tokens: &auth.Verifier{Audience: "eu-1"}},
 		"no audience":       {Tokens: &auth.Verifier{Keys: verifier.Keys}},
 		"unknown duplicate": {Duplicates: 9},
-		"not its own":       {RTC: rtcserver.Config{Manual: true}},
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: no error", name)
@@ -265,7 +264,7 @@ func TestConfigErrors(t *testing.T) {
 // A program that mounts Server.RTC in place of the Server has the same signaling, and the
 // same checks.
 func TestRTCIsAHandlerToo(t *testing.T) {
-	s := serve(t, Config{Secret: "open sesame", RTC: rtcserver.Config{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	s := serve(t, Config{Secret: "open sesame", RTC: RTCConfig{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
 	ask := func(method, query, authorization string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "/rtc?"+query, bytes.NewReader(offer()))
 		r.Header.Set("Authorization", authorization)
@@ -468,7 +467,7 @@ func TestPagesNeedAHandler(t *testing.T) {
 		"ChannelOpen": {ChannelOpen: func(*rtcserver.Conn, rtcserver.Channel) {}},
 		"Message":     {Message: func(*rtcserver.Conn, rtcserver.Message) {}},
 	} {
-		s := serve(t, Config{RTC: rtcserver.Config{Handler: h}})
+		s := serve(t, Config{RTC: RTCConfig{Handler: h}})
 		if status, body := post(s, "", ""); status != 200 {
 			t.Errorf("with %s: %d %v", name, status, body)
 		}

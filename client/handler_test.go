@@ -81,7 +81,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 				Request: func(c *godwit.Conn, r *godwit.Request) { check("godwit.Handler.Request"); r.Ack() },
 				Close:   func(*godwit.Conn, godwit.CloseReason) { check("godwit.Handler.Close") },
 			},
-			RTC: rtcserver.Config{Handler: rtcserver.Handler{
+			RTC: godwit.RTCConfig{Handler: rtcserver.Handler{
 				Message: func(c *rtcserver.Conn, m rtcserver.Message) {
 					check("rtcserver.Handler.Message")
 					c.Send(m.Stream, m.Kind, m.Data)

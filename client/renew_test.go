@@ -13,7 +13,6 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // renewing is a client's configuration whose sessions are renewed.
@@ -244,7 +243,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 // attempts that came to nothing leave no connections behind.
 func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 	const players = 60
-	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: rtcserver.Config{MaxOffers: -1}}, func(g *game) {
+	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: godwit.RTCConfig{MaxOffers: -1}}, func(g *game) {
 		var open, resumed, over atomic.Int32
 		var sessions []*client.Session
 		for range players {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 var four = godwit.Channels{table[0], table[1], {Name: "effects"}, {Name: "loot", Mode: godwit.ReliableUnordered}}
@@ -30,7 +29,7 @@ func benchmarkPoll(b *testing.B, srv *godwit.Server) {
 // from an address of its own, which only Linux has.
 func BenchmarkPoll(b *testing.B) {
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
-		Channels: four, MaxConns: 1 << 20, RTC: rtcserver.Config{MaxOffers: -1},
+		Channels: four, MaxConns: 1 << 20, RTC: godwit.RTCConfig{MaxOffers: -1},
 	})
 	if err != nil {
 		b.Fatal(err)

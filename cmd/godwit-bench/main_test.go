@@ -71,7 +71,7 @@ func TestChannelsUnderLoss(t *testing.T) {
 			{Name: "every", Mode: godwit.ReliableOrdered},
 		},
 		Version: "7", Secret: "sesame",
-		RTC:     rtcserver.Config{MaxPerIP: 1}, // clients have addresses of their own
+		RTC:     godwit.RTCConfig{MaxPerIP: 1}, // clients have addresses of their own
 		Handler: godwit.Handler{Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }},
 	})
 	if err != nil {

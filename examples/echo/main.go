@@ -65,7 +65,7 @@ func listen(data, public string, verbose bool) (*godwit.Server, error) {
 			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Reply(r.Data) },
 		},
 		// Level one: datagrams, for any page.
-		RTC: rtcserver.Config{
+		RTC: godwit.RTCConfig{
 			Handler: rtcserver.Handler{
 				Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
 			},

@@ -13,7 +13,6 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
-	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 // Of a game.
@@ -44,7 +43,7 @@ func newGame(handlers bool) (*game, error) {
 			{Name: "state", Mode: godwit.Unreliable, Direction: godwit.ToClient},
 		},
 		MaxConns: 1 << 16,
-		RTC:      rtcserver.Config{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+		RTC:      godwit.RTCConfig{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
 	}
 	run := g.poll
 	if handlers {

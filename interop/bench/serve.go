@@ -112,7 +112,7 @@ func serveChannels(relay bool) error {
 		Channels: godwit.Channels{{Name: channelName, Mode: godwit.Unreliable}},
 		Handler:  handler,
 		MaxConns: 1 << 16,
-		RTC:      rtcserver.Config{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+		RTC:      godwit.RTCConfig{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
 	})
 	if err != nil {
 		return err
