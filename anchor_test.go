@@ -53,7 +53,7 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		}
 		x.deaf = true
 		must(t, x.server.Send(chat, []byte("wait")))
-		x.server.Close(Normal, "")
+		x.server.Close(CloseNormal, "")
 		x.server.move(a)
 		if x.server.home.Load() != home || !e.closed || x.ours.closed || x.server.Stats().Resumed != 0 {
 			t.Errorf("a session that drains has moved; its new link is closed: %v, its old one: %v", e.closed, x.ours.closed)

@@ -88,7 +88,7 @@ func TestBookFollowsSessions(t *testing.T) {
 // Nobody's sessions have no name.
 func TestSessionsWithoutAName(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = Refuse })
+		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesRefuse })
 		join(t, srv, "")
 		join(t, srv, "")
 		if srv.Len() != 2 || len(srv.book.byName) != 0 || srv.heardOf("") {

@@ -101,7 +101,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		time.Sleep(time.Second)
 		cut(away)
 		must(t, leaving.Send(2, make([]byte, 400)))
-		leaving.Close(Normal, "")
+		leaving.Close(CloseNormal, "")
 		d.take()
 		must(t, srv.Broadcast(1, []byte("left")))
 		must(t, srv.BroadcastExcept(interrupted, 1, []byte("right")))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // Channels is the table of channels, the same at both ends: at most 63.
@@ -78,7 +78,7 @@ type Config struct {
 	// Tokens.Reusable is set.
 	Tokens *auth.Verifier
 
-	// ExpireWithToken ends a session with AuthEnded when the token that began it
+	// ExpireWithToken ends a session with CloseAuth when the token that began it
 	// expires: at the token's "exp" plus the verifier's Skew. Conn.Renew changes this
 	// time. Without ExpireWithToken the server checks the token only when the session
 	// begins: the session may continue and resume after the token has expired.
@@ -107,7 +107,7 @@ type Config struct {
 	Authorize func(*http.Request) (Identity, error)
 
 	// Duplicates says what the server does when a client connects with the Identity.Name
-	// of an open session. Zero means Allow.
+	// of an open session. Zero means DuplicatesAllow.
 	Duplicates Duplicates
 
 	// MaxConns limits the number of sessions, including interrupted ones and those that
@@ -120,7 +120,7 @@ type Config struct {
 	// request, whose goroutine calls it.
 	AdmitFull func(ctx context.Context, id Identity) bool
 
-	// Grace is how long a session may be interrupted before it ends with TimedOut. Zero
+	// Grace is how long a session may be interrupted before it ends with CloseTimeout. Zero
 	// means 30 s; negative means that an interruption ends the session. While more than
 	// MaxConns/2 sessions are interrupted, each further interruption ends the session
 	// that has been interrupted for the longest time, if that is at least 5 s.
@@ -178,25 +178,25 @@ type Config struct {
 //
 // The server drops and counts an unreliable or sequenced message that exceeds Messages
 // or Bytes. A reliable message or a request that exceeds them ends the session with
-// LimitMessages or LimitBytes, because the channel promises to deliver it. The server
+// CloseLimitMessages or CloseLimitBytes, because the channel promises to deliver it. The server
 // rejects a request that exceeds Requests. A message larger than its channel allows
-// ends the session with LimitSize; a client with the same table never sends one.
-type Limits = session.Limits
+// ends the session with CloseLimitSize; a client with the same table never sends one.
+type Limits = sessioncore.Limits
 
 // Duplicates says what the server does when a client connects with the Identity.Name of
 // an open session. An empty name is never a duplicate.
 type Duplicates uint8
 
 const (
-	// Allow allows any number of sessions with the same name.
-	Allow Duplicates = iota
-	// Refuse refuses the new client with the status 409, or closes its session with
-	// Duplicate if both connect at the same time. If the old session is interrupted,
-	// Refuse is like Replace.
-	Refuse
-	// Replace closes the old session with Replaced when the new one opens. The Close
+	// DuplicatesAllow allows any number of sessions with the same name.
+	DuplicatesAllow Duplicates = iota
+	// DuplicatesRefuse refuses the new client with the status 409, or closes its session with
+	// CloseDuplicate if both connect at the same time. If the old session is interrupted,
+	// DuplicatesRefuse is like DuplicatesReplace.
+	DuplicatesRefuse
+	// DuplicatesReplace closes the old session with CloseReplaced when the new one opens. The Close
 	// handler of the old session may run after the Open handler of the new one.
-	Replace
+	DuplicatesReplace
 )
 
 var duplicatesNames = [...]string{"allow", "refuse", "replace"}
@@ -234,8 +234,8 @@ func (c *Config) setDefaults() error {
 		return errors.New("godwit: at most one of Config.Secret, Tokens and Authorize may be set")
 	case c.ExpireWithToken && c.Tokens == nil:
 		return errors.New("godwit: Config.ExpireWithToken needs Config.Tokens; with Authorize set Identity.Expires")
-	case c.Duplicates > Replace:
-		return fmt.Errorf("godwit: Config.Duplicates is %d, but must be Allow, Refuse or Replace", c.Duplicates)
+	case c.Duplicates > DuplicatesReplace:
+		return fmt.Errorf("godwit: Config.Duplicates is %d, but must be DuplicatesAllow, DuplicatesRefuse or DuplicatesReplace", c.Duplicates)
 	}
 	for _, l := range []struct {
 		name  string
@@ -257,8 +257,8 @@ func (c *Config) setDefaults() error {
 }
 
 // session returns the configuration of the server's end of a session.
-func (c *Config) session(id uint64, token session.Token) session.Config {
-	return session.Config{
+func (c *Config) session(id uint64, token sessioncore.Token) sessioncore.Config {
+	return sessioncore.Config{
 		Channel: channel.Config{
 			Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling,
 		},

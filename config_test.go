@@ -49,8 +49,8 @@ func TestMistakesInAConfigAreNamed(t *testing.T) {
 		{"expiry with tokens", "", Config{Tokens: verifier, ExpireWithToken: true}},
 		{"expiry without tokens", "Config.ExpireWithToken needs Config.Tokens", Config{Authorize: who, ExpireWithToken: true}},
 		{"no key", "Config.Tokens: ", Config{Tokens: &auth.Verifier{Audience: "eu-1"}}},
-		{"the last choice of duplicates", "", Config{Duplicates: Replace}},
-		{"an unknown choice", "Config.Duplicates is 3", Config{Duplicates: Replace + 1}},
+		{"the last choice of duplicates", "", Config{Duplicates: DuplicatesReplace}},
+		{"an unknown choice", "Config.Duplicates is 3", Config{Duplicates: DuplicatesReplace + 1}},
 	} {
 		srv, err := New(c.c)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -32,20 +32,20 @@ var (
 	ErrExpired = channel.ErrExpired
 	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
 	// sequenced. The message would be out of date when the session resumes.
-	ErrInterrupted = session.ErrInterrupted
+	ErrInterrupted = sessioncore.ErrInterrupted
 	// ErrTooMany: Config.MaxRequests requests have no answer yet.
-	ErrTooMany = session.ErrTooMany
+	ErrTooMany = sessioncore.ErrTooMany
 	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
-	ErrName = session.ErrName
+	ErrName = sessioncore.ErrName
 	// ErrPayload: a request or a reply is larger than MaxRequest.
-	ErrPayload = session.ErrPayload
+	ErrPayload = sessioncore.ErrPayload
 	// ErrAnswered: the request already has an answer, or its session is over.
-	ErrAnswered = session.ErrAnswered
+	ErrAnswered = sessioncore.ErrAnswered
 	// ErrFixed: OpenChannel works only at the server's end, only after the session is
 	// open, and only if the client supports it. All clients of this module support it.
-	ErrFixed = session.ErrFixed
+	ErrFixed = sessioncore.ErrFixed
 	// ErrHello: the connect message is longer than MaxHello.
-	ErrHello = session.ErrHello
+	ErrHello = sessioncore.ErrHello
 	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
 	// ErrManual: Poll was called without Config.Manual.
@@ -55,9 +55,9 @@ var (
 // Limits of messages.
 const (
 	// MaxHello is the longest connect message in bytes, 1024.
-	MaxHello = session.MaxHello
+	MaxHello = sessioncore.MaxHello
 	// MaxRequest is the largest request or reply in bytes, a little less than 64 KiB.
-	MaxRequest = session.MaxPayload
+	MaxRequest = sessioncore.MaxPayload
 )
 
 // An ID is the number of a session. It is random, so sessions of different servers have
@@ -75,7 +75,7 @@ type Identity struct {
 	Name string // the subject of a token; empty if the server does not authenticate clients
 	Data []byte // the program's own data; with a token its "data" as JSON
 
-	// Expires, if not zero, is the time at which the session ends with AuthEnded, also
+	// Expires, if not zero, is the time at which the session ends with CloseAuth, also
 	// if it is interrupted, unless Conn.Renew changes it before. Config.Authorize sets
 	// it, or the server does from the token if Config.ExpireWithToken is set.
 	Expires time.Time
@@ -86,10 +86,10 @@ type Kind uint8
 
 // The kinds of clients.
 const (
-	UnknownKind Kind = iota
-	Browser
-	Native
-	InProcess // see Server.Local
+	KindUnknown Kind = iota
+	KindBrowser
+	KindNative
+	KindInProcess // see Server.Local
 )
 
 var kindNames = [...]string{"unknown", "browser", "native", "in-process"}
@@ -138,12 +138,12 @@ type Conn struct {
 	// called for the first begun of news and the first answered of answers; the last of
 	// these calls may have panicked.
 	telling         atomic.Bool
-	news            []session.Event
+	news            []sessioncore.Event
 	answers         []*question // the questions of the results in news, in order
 	begun, answered int
 
 	// The lock of home's link guards the fields below.
-	session   *session.Session
+	session   *sessioncore.Session
 	seated    *anchor // the link that the session uses; nil before the first
 	asked     map[uint32]*question
 	forgotten bool    // the server is told, or about to be told, that the session is over
@@ -166,14 +166,14 @@ func (c *Conn) ID() ID {
 // Conn.Expires.
 func (c *Conn) Identity() Identity { return c.identity }
 
-// Expires returns when the session ends with AuthEnded; zero means never.
+// Expires returns when the session ends with CloseAuth; zero means never.
 func (c *Conn) Expires() time.Time {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Expires()
 }
 
-// Renew changes the time at which the session ends with AuthEnded; zero means never. Call
+// Renew changes the time at which the session ends with CloseAuth; zero means never. Call
 // it when the client has sent fresh credentials, for example in a request: a client
 // sends no credentials when its session resumes. If the time has passed, Renew ends the
 // session. At the client's end, and when the session is over, Renew does nothing.
@@ -269,10 +269,10 @@ func (c *Conn) Free(ch ChannelID) int {
 // does nothing. A code above 65535 becomes 65535.
 func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }
 
-// Kick ends the session at once, with the code Kicked, and does not deliver the messages
+// Kick ends the session at once, with the code CloseKicked, and does not deliver the messages
 // in the queues. A session that is being closed ends at once, too, with the code and
 // the text of its Close.
-func (c *Conn) Kick(text string) { c.close(Kicked, text, true) }
+func (c *Conn) Kick(text string) { c.close(CloseKicked, text, true) }
 
 func (c *Conn) close(code CloseCode, text string, atOnce bool) {
 	a := c.acquire()

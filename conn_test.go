@@ -16,7 +16,7 @@ func TestOpenSendClose(t *testing.T) {
 		client, server, cd := join(t, srv, "ada")
 		d.want(t, "open I am ada")
 		cd.want(t, "open ")
-		if server.Identity().Name != "ada" || server.Kind() != InProcess || client.ID() != server.ID() || srv.Len() != 1 {
+		if server.Identity().Name != "ada" || server.Kind() != KindInProcess || client.ID() != server.ID() || srv.Len() != 1 {
 			t.Errorf("the server's end is %v, %v, %v; the client's is %v", server.Identity(), server.Kind(), server.ID(), client.ID())
 		}
 		must(t, client.Send(chat, []byte("hi")))
@@ -26,7 +26,7 @@ func TestOpenSendClose(t *testing.T) {
 		d.want(t, "chat: hi", "move: left")
 		cd.want(t, "loot: gold")
 		server.Send(chat, []byte("bye"))
-		server.Close(ProgramCode+4, "you won")
+		server.Close(CloseProgram+4, "you won")
 		time.Sleep(100 * ms)
 		d.want(t, "closed here: code 260: you won")
 		cd.want(t, "chat: bye", "closed by the other end: code 260: you won")
@@ -100,14 +100,14 @@ func TestRequests(t *testing.T) {
 		}
 		for _, name := range []string{"reject", "unknown"} {
 			_, err := client.Request(ctx, name, nil)
-			if e, ok := errors.AsType[*RequestError](err); !ok || e.Status != Rejected {
+			if e, ok := errors.AsType[*RequestError](err); !ok || e.Status != StatusRejected {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		id, err := client.Ask("keep", nil, func(r Result) { d.note("answer: %v %s", r.Status, r.Data) })
 		must(t, err)
 		time.Sleep(50 * ms) // its acknowledgement may wait
-		if st, ok := client.Status(id); !ok || st != Waiting {
+		if st, ok := client.Status(id); !ok || st != StatusWaiting {
 			t.Errorf("while it is kept: %v", st)
 		}
 		d.take()
@@ -134,7 +134,7 @@ func TestRequestThatIsGivenUp(t *testing.T) {
 		}()
 		settle()
 		server.Kick("")
-		if e, ok := errors.AsType[*RequestError](<-done); !ok || e.Status != ResponseLost {
+		if e, ok := errors.AsType[*RequestError](<-done); !ok || e.Status != StatusResponseLost {
 			t.Errorf("after Kick: %v", e)
 		}
 	})
@@ -152,7 +152,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	for {
 		select {
 		case r := <-answer:
-			if r.Status != Rejected || r.Text != "no answer" {
+			if r.Status != StatusRejected || r.Text != "no answer" {
 				t.Errorf("%v %q", r.Status, r.Text)
 			}
 			return
@@ -283,7 +283,7 @@ func TestGraceEnds(t *testing.T) {
 
 func TestDuplicates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv, d := newTestServer(t, func(c *Config) { c.Duplicates = Replace })
+		srv, d := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesReplace })
 		_, _, first := join(t, srv, "ada")
 		join(t, srv, "ada")
 		settle()
@@ -293,7 +293,7 @@ func TestDuplicates(t *testing.T) {
 		}
 	})
 	bubble(t, func(t *testing.T) {
-		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = Refuse })
+		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesRefuse })
 		client, _, first := join(t, srv, "ada")
 		_, _, second := join(t, srv, "ada")
 		settle()

@@ -1,7 +1,7 @@
 package godwit
 
 import (
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // tell runs the handlers for the news. The caller has set Conn.telling.
@@ -10,58 +10,58 @@ func (c *Conn) tell() {
 		ev := &c.news[c.begun]
 		c.begun++
 		switch ev.Type {
-		case session.EventOpen:
+		case sessioncore.EventOpen:
 			c.hello = ev.Data
 			c.server.open(c)
-			c.event(Event{Type: OpenEvent})
+			c.event(Event{Type: EventOpen})
 			c.server.opened(c)
-		case session.EventMessage:
+		case sessioncore.EventMessage:
 			c.message(ev)
-		case session.EventRequest:
+		case sessioncore.EventRequest:
 			c.request(ev)
-		case session.EventResult:
+		case sessioncore.EventResult:
 			q := c.answers[c.answered]
 			c.answered++
 			if q != nil {
 				q.result(ev)
 			}
-		case session.EventReceipt:
-			c.event(Event{Type: ReceiptEvent, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
-		case session.EventChannel:
-			c.event(Event{Type: ChannelEvent, Channel: ev.Channel})
-		case session.EventInterrupted:
+		case sessioncore.EventReceipt:
+			c.event(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+		case sessioncore.EventChannel:
+			c.event(Event{Type: EventChannel, Channel: ev.Channel})
+		case sessioncore.EventInterrupted:
 			c.server.log(c, "interrupted")
 			c.server.away(c, true)
-			c.event(Event{Type: InterruptedEvent})
-		case session.EventResumed:
+			c.event(Event{Type: EventInterrupted})
+		case sessioncore.EventResumed:
 			c.server.log(c, "resumed", "remote", c.RemoteAddr())
 			c.server.away(c, false)
-			c.event(Event{Type: ResumedEvent})
-		case session.EventNarrow:
+			c.event(Event{Type: EventResumed})
+		case sessioncore.EventNarrow:
 			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
-		case session.EventClosed:
+		case sessioncore.EventClosed:
 			why := CloseReason(ev.Reason)
 			c.server.closed(c, why)
-			c.event(Event{Type: CloseEvent, Reason: why})
+			c.event(Event{Type: EventClose, Reason: why})
 		}
 	}
 }
 
-func (c *Conn) message(ev *session.Event) {
+func (c *Conn) message(ev *sessioncore.Event) {
 	if f := c.handler.Message; f != nil {
 		f(c, ev.Channel, ev.Data)
 		return
 	}
-	c.server.yield(c, Event{Type: MessageEvent, Channel: ev.Channel, Data: ev.Data})
+	c.server.yield(c, Event{Type: EventMessage, Channel: ev.Channel, Data: ev.Data})
 }
 
-func (c *Conn) request(ev *session.Event) {
+func (c *Conn) request(ev *sessioncore.Event) {
 	r := newRequest(c, ev)
 	defer r.settle() // also if the handler panics
 	if f := c.handler.Request; f != nil {
 		f(c, r)
 	} else {
-		c.server.yield(c, Event{Type: RequestEvent, Request: r})
+		c.server.yield(c, Event{Type: EventRequest, Request: r})
 	}
 }
 
@@ -77,17 +77,17 @@ func (r *Request) settle() {
 func (c *Conn) event(ev Event) {
 	h := c.handler
 	switch {
-	case ev.Type == OpenEvent && h.Open != nil:
+	case ev.Type == EventOpen && h.Open != nil:
 		h.Open(c)
-	case ev.Type == ReceiptEvent && h.Receipt != nil:
+	case ev.Type == EventReceipt && h.Receipt != nil:
 		h.Receipt(c, ev.Message, ev.Fate)
-	case ev.Type == ChannelEvent && h.Channel != nil:
+	case ev.Type == EventChannel && h.Channel != nil:
 		h.Channel(c, ev.Channel)
-	case ev.Type == InterruptedEvent && h.Interrupted != nil:
+	case ev.Type == EventInterrupted && h.Interrupted != nil:
 		h.Interrupted(c)
-	case ev.Type == ResumedEvent && h.Resumed != nil:
+	case ev.Type == EventResumed && h.Resumed != nil:
 		h.Resumed(c)
-	case ev.Type == CloseEvent && h.Close != nil:
+	case ev.Type == EventClose && h.Close != nil:
 		h.Close(c, ev.Reason)
 	default:
 		c.server.yield(c, ev)

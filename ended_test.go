@@ -7,13 +7,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A token of a session that is over is told from one that another server may know.
 func TestResumeOfWhatIsOver(t *testing.T) {
 	s := serve(t, Config{})
-	token := session.Token{1, 2, 3}
+	token := sessioncore.Token{1, 2, 3}
 	c := &Conn{server: s, ours: true}
 	s.book.enter(c, 1, netip.Addr{}, 0)
 	s.book.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}

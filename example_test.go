@@ -53,9 +53,9 @@ func ExampleServer_Poll() {
 	for next := time.Now(); ; {
 		for ev := range srv.Poll(time.Until(next)) {
 			switch ev.Type {
-			case godwit.MessageEvent:
+			case godwit.EventMessage:
 				fmt.Println(ev.Conn.ID(), ev.Data)
-			case godwit.EndedEvent:
+			case godwit.EventEnded:
 				return
 			}
 		}
@@ -96,7 +96,7 @@ func ExampleConfig_tokens() {
 	// A server elsewhere needs the public key only: see auth.ParseKey.
 	srv, err := godwit.Listen(":7777", godwit.Config{
 		Tokens:     &auth.Verifier{Keys: []auth.Key{signer.Key()}, Audience: "eu-1"},
-		Duplicates: godwit.Replace,
+		Duplicates: godwit.DuplicatesReplace,
 		Handler: godwit.Handler{
 			Open: func(c *godwit.Conn) { log.Print("hello ", c.Identity().Name) },
 		},
@@ -137,7 +137,7 @@ func ExampleConn_Ask() {
 		Handler: godwit.Handler{
 			Open: func(c *godwit.Conn) {
 				c.Ask("pick a side", nil, func(r godwit.Result) {
-					if r.Status == godwit.Responded {
+					if r.Status == godwit.StatusResponded {
 						sides <- string(r.Data)
 					}
 				})
@@ -203,7 +203,7 @@ func ExampleServer_Stats() {
 	}
 	for range time.Tick(10 * time.Second) {
 		s := srv.Stats()
-		log.Printf("%d players, %d since the start, %d timed out, %d refused", s.Open, s.Begun, s.Closed[godwit.TimedOut], s.Refused)
+		log.Printf("%d players, %d since the start, %d timed out, %d refused", s.Open, s.Begun, s.Closed[godwit.CloseTimeout], s.Refused)
 		for c := range srv.Conns() {
 			p := c.Stats()
 			log.Printf("%v: round trip %v, %.1f %% lost on the way there, %d bytes wait", c.ID(), p.RTT, 100*p.LossOut, p.Queued)
@@ -230,5 +230,5 @@ func Example_nativeClient() {
 	if err != nil {
 		log.Fatal(err) // the first session must begin; those after it are tried for
 	}
-	defer s.Close(godwit.Normal, "")
+	defer s.Close(godwit.CloseNormal, "")
 }

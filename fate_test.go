@@ -14,7 +14,7 @@ import (
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	for name, end := range map[string]func(client, server *Conn){
 		"kick":     func(_, server *Conn) { server.Kick("") },
-		"close":    func(client, _ *Conn) { client.Close(Normal, "") },
+		"close":    func(client, _ *Conn) { client.Close(CloseNormal, "") },
 		"cut":      func(client, _ *Conn) { cut(client) },
 		"shutdown": func(_, server *Conn) { server.server.Close() },
 	} {

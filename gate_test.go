@@ -107,7 +107,7 @@ func TestShutdownWhileAPollIsPulled(t *testing.T) {
 	for opened := 0; opened < 2; {
 		next, stop := iter.Pull(srv.Poll(0))
 		for ev, ok := next(); ok; ev, ok = next() {
-			if opened++; ev.Type != OpenEvent {
+			if opened++; ev.Type != EventOpen {
 				t.Errorf("%v: %v", ev.Type, ev.Err)
 			}
 			if err := srv.Shutdown(t.Context(), ""); err != ErrInHandler {
@@ -146,7 +146,7 @@ func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
 	for ev := range srv.Poll(0) { // the clients' ends have no handlers
 		then = append(then, ev.Type)
 	}
-	if !slices.Equal(then, []EventType{CloseEvent, CloseEvent, EndedEvent}) {
+	if !slices.Equal(then, []EventType{EventClose, EventClose, EventEnded}) {
 		t.Errorf("then: %v", then)
 	}
 }

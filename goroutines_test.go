@@ -49,7 +49,7 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 			}
 		}
 		all.Wait()
-		all.Go(func() { client.Close(Normal, "") })
+		all.Go(func() { client.Close(CloseNormal, "") })
 		all.Go(func() { server.Kick("") })
 		all.Wait()
 		srv.Close()

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // fill gives every counter of a struct a number of its own.
@@ -46,7 +46,7 @@ func TestEachCounterOfASessionHasItsTotal(t *testing.T) {
 	var sum, was Totals
 	for _, from := range []uint64{1000, 5000} {
 		var m channel.Stats
-		var st session.Stats
+		var st sessioncore.Stats
 		fill(&m, from)
 		fill(&st, from+500)
 		for range 2 {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A Handler is the set of funcs that a Server calls when something happens. For one
@@ -46,18 +46,18 @@ type Handler struct {
 // An EventType says what an Event is.
 type EventType uint8
 
-// The events. An EndedEvent does not belong to a Conn. It means that the server is
+// The events. An EventEnded does not belong to a Conn. It means that the server is
 // closed, or that Poll was called where Poll cannot work; Event.Err says which.
 const (
-	OpenEvent EventType = iota
-	MessageEvent
-	RequestEvent
-	ReceiptEvent
-	ChannelEvent
-	InterruptedEvent
-	ResumedEvent
-	CloseEvent
-	EndedEvent
+	EventOpen EventType = iota
+	EventMessage
+	EventRequest
+	EventReceipt
+	EventChannel
+	EventInterrupted
+	EventResumed
+	EventClose
+	EventEnded
 )
 
 var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended"}
@@ -74,14 +74,14 @@ func (t EventType) String() string {
 // [Server.Poll] yields it.
 type Event struct {
 	Type    EventType
-	Conn    *Conn       // nil in an EndedEvent
-	Channel ChannelID   // of a MessageEvent, a ReceiptEvent or a ChannelEvent
-	Data    []byte      // of a MessageEvent; valid until the next event
-	Request *Request    // of a RequestEvent; rejected at the next event unless answered or kept
-	Message MessageID   // of a ReceiptEvent
-	Fate    Fate        // of a ReceiptEvent
-	Reason  CloseReason // of a CloseEvent
-	Err     error       // of an EndedEvent
+	Conn    *Conn       // nil with EventEnded
+	Channel ChannelID   // of EventMessage, EventReceipt and EventChannel
+	Data    []byte      // of EventMessage; valid until the next event
+	Request *Request    // of EventRequest; rejected at the next event unless answered or kept
+	Message MessageID   // of EventReceipt
+	Fate    Fate        // of EventReceipt
+	Reason  CloseReason // of EventClose
+	Err     error       // of EventEnded
 }
 
 // A MessageID is the number by which a receipt names a message.
@@ -91,41 +91,42 @@ type MessageID = channel.MessageID
 type Fate = channel.Fate
 
 // The fates. A message that was sent with Options.Receipt has exactly one fate, and
-// Receipt is called before Close. Lost is a guess: perhaps the message arrived and only
-// its acknowledgement was lost. An Abandoned message may have arrived, too. A Delivered
+// Receipt is called before Close. FateLost is a guess: perhaps the message arrived and only
+// its acknowledgement was lost. A message with FateAbandoned may have arrived, too. A
+// message with FateDelivered
 // message has reached the other end, but that end's Message handler is not called if
 // its program has called Close before: an end that closes delivers its own messages and
 // discards those that arrive.
 const (
-	Delivered = channel.Delivered // the other end has acknowledged all of it
-	Lost      = channel.Lost      // an unreliable message was sent and not acknowledged
-	Expired   = channel.Expired   // its deadline passed while it was in the queue
-	Dropped   = channel.Dropped   // the queue was full, and it was the oldest message
-	Abandoned = channel.Abandoned // the session ended before it was acknowledged
-	Outdated  = channel.Replaced  // a newer message took its place in the queue
+	FateDelivered = channel.FateDelivered // the other end has acknowledged all of it
+	FateLost      = channel.FateLost      // an unreliable message was sent and not acknowledged
+	FateExpired   = channel.FateExpired   // its deadline passed while it was in the queue
+	FateDropped   = channel.FateDropped   // the queue was full, and it was the oldest message
+	FateAbandoned = channel.FateAbandoned // the session ended before it was acknowledged
+	FateReplaced  = channel.FateReplaced  // a newer message took its place in the queue
 )
 
-// A CloseCode says why a session ended. The codes from ProgramCode, 256, to 65535 are
+// A CloseCode says why a session ended. The codes from CloseProgram, 256, to 65535 are
 // for the program, which gives them a meaning. Both ends get the same number;
 // docs/SESSION.md, section 5, lists them.
-type CloseCode = session.Code
+type CloseCode = sessioncore.Code
 
 // The codes.
 const (
-	Normal        = session.Normal        // the program, or the player, has finished
-	Kicked        = session.Kicked        // the program called Conn.Kick
-	ShutDown      = session.Shutdown      // the server shuts down
-	ProtocolError = session.ProtocolError // the other end broke the protocol: see Text
-	AuthEnded     = session.Auth          // Identity.Expires has passed, or the program says that the credentials are not valid
-	Replaced      = session.Replaced      // the same Identity connected once more
-	TimedOut      = session.Timeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
-	Duplicate     = session.Duplicate     // the same Identity is connected already
-	LimitMessages = session.LimitMessages // too many messages per second
-	LimitBytes    = session.LimitBytes    // too many bytes per second
-	LimitSize     = session.LimitSize     // a message larger than its channel allows
-	LimitEarly    = session.LimitEarly    // too much sent before the session was open
-	LimitRequests = session.LimitRequests // so many requests that there was no room to queue their rejections
-	ProgramCode   = session.CodeProgram   // the first code of the program's own
+	CloseNormal        = sessioncore.CloseNormal        // the program, or the player, has finished
+	CloseKicked        = sessioncore.CloseKicked        // the program called Conn.Kick
+	CloseShutdown      = sessioncore.CloseShutdown      // the server shuts down
+	CloseProtocolError = sessioncore.CloseProtocolError // the other end broke the protocol: see Text
+	CloseAuth          = sessioncore.CloseAuth          // Identity.Expires has passed, or the program says that the credentials are not valid
+	CloseReplaced      = sessioncore.CloseReplaced      // the same Identity connected once more
+	CloseTimeout       = sessioncore.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
+	CloseDuplicate     = sessioncore.CloseDuplicate     // the same Identity is connected already
+	CloseLimitMessages = sessioncore.CloseLimitMessages // too many messages per second
+	CloseLimitBytes    = sessioncore.CloseLimitBytes    // too many bytes per second
+	CloseLimitSize     = sessioncore.CloseLimitSize     // a message larger than its channel allows
+	CloseLimitEarly    = sessioncore.CloseLimitEarly    // too much sent before the session was open
+	CloseLimitRequests = sessioncore.CloseLimitRequests // so many requests that there was no room to queue their rejections
+	CloseProgram       = sessioncore.CloseProgram       // the first code of the program's own
 )
 
 // A CloseReason says why a session ended. Both ends get one.

@@ -28,7 +28,7 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 	}
 	wantEnd := func(why string, evs []Event, want error) {
 		t.Helper()
-		if len(evs) != 1 || evs[0].Type != EndedEvent || evs[0].Err != want || evs[0].Conn != nil {
+		if len(evs) != 1 || evs[0].Type != EventEnded || evs[0].Err != want || evs[0].Conn != nil {
 			t.Errorf("%s: %+v, want %v", why, evs, want)
 		}
 	}
@@ -69,7 +69,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			events(srv, nil)
 			start := time.Now()
 			for ev := range srv.Poll(time.Second) {
-				if ev.Type != EndedEvent {
+				if ev.Type != EventEnded {
 					t.Errorf("%v", ev.Type)
 				}
 			}
@@ -85,7 +85,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			start = time.Now()
 			for n := 0; n < 3; {
 				for ev := range srv.Poll(time.Hour) {
-					if ev.Type != RequestEvent || ev.Conn != ev.Request.Conn() {
+					if ev.Type != EventRequest || ev.Conn != ev.Request.Conn() {
 						t.Errorf("%v of %v", ev.Type, ev.Conn)
 						continue
 					}
@@ -234,22 +234,22 @@ func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
 	_, err = client.Ask("x", nil, func(r Result) { status = r.Status })
 	must(t, err)
 	var fate []Fate
-	for len(fate) == 0 || status == Sending {
+	for len(fate) == 0 || status == StatusSending {
 		events(srv, func(ev Event) {
 			switch ev.Type {
-			case RequestEvent:
+			case EventRequest:
 				if err := ev.Request.Reply(make([]byte, MaxRequest+1)); err != ErrPayload {
 					t.Errorf("a reply too large: %v", err)
 				}
 				must(t, ev.Request.Ack())
-			case ReceiptEvent:
+			case EventReceipt:
 				if fate = append(fate, ev.Fate); ev.Message != id || ev.Channel != move || ev.Conn != client {
 					t.Errorf("%+v", ev)
 				}
 			}
 		})
 	}
-	if status != Acknowledged || len(fate) != 1 || fate[0] != Delivered {
+	if status != StatusAcknowledged || len(fate) != 1 || fate[0] != FateDelivered {
 		t.Errorf("%v, %v", status, fate)
 	}
 }

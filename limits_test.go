@@ -14,7 +14,7 @@ import (
 func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 	s, _ := newTestServer(t)
 	one, other := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
-	enter := func(site netip.Addr) (*Conn, error) { return s.newConn(Identity{}, Native, 1000, site) }
+	enter := func(site netip.Addr) (*Conn, error) { return s.newConn(Identity{}, KindNative, 1000, site) }
 	var conns []*Conn
 	for range 64 {
 		c, err := enter(one)

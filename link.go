@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -79,7 +79,7 @@ func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() ||
 // over reports whether the session is closed and the loop of a must still tell the server
 // or close the link.
 func (c *Conn) over(a *anchor) bool {
-	if c.session.State() != session.Closed {
+	if c.session.State() != sessioncore.Closed {
 		return false
 	}
 	return !c.forgotten || c.session.Over() && !a.closed && !a.ending
@@ -104,9 +104,9 @@ func (c *Conn) seat(a *anchor) {
 }
 
 func (c *Conn) linkUp(a *anchor, now time.Time) {
-	var token session.Token
+	var token sessioncore.Token
 	rand.Read(token[:])
-	if c.session.Link(now, session.LinkInfo{Reliable: a.reliable, Token: token}) {
+	if c.session.Link(now, sessioncore.LinkInfo{Reliable: a.reliable, Token: token}) {
 		c.server.book.retoken(c)
 	}
 }
@@ -119,7 +119,7 @@ func (c *Conn) move(a *anchor) {
 	case old == a:
 		c.release(old)
 		return
-	case c.session.State() >= session.Closing:
+	case c.session.State() >= sessioncore.Closing:
 		c.release(old)
 		a.link.Close("the session is over")
 		return
@@ -172,7 +172,7 @@ func (a *anchor) gone(now time.Time) {
 	if a.isHome() {
 		a.conn.seat(a)
 		a.conn.session.Unlink(now)
-		if a.conn.session.State() == session.Closed {
+		if a.conn.session.State() == sessioncore.Closed {
 			a.conn.tally() // the server may have forgotten it, and it has sent close frames since
 		}
 	}
@@ -236,10 +236,10 @@ func (a *anchor) ready() bool {
 	c.begun, c.answered, c.left = 0, 0, false
 	for i := range c.news[len(left):] {
 		switch ev := &c.news[len(left)+i]; ev.Type {
-		case session.EventResult:
+		case sessioncore.EventResult:
 			c.answers = append(c.answers, c.asked[ev.Request])
 			delete(c.asked, ev.Request)
-		case session.EventToken:
+		case sessioncore.EventToken:
 			if c.ours {
 				c.server.book.retoken(c)
 			}

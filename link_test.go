@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -15,13 +15,13 @@ import (
 func TestCallsDoNotBeginASession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
-		c, err := srv.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
+		c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 		must(t, err)
 		a := &anchor{conn: c, link: &handLink{}}
 		c.home.Store(a)
 		c.Free(chat)
 		a.Ready()
-		if c.seated != nil || a.joined || c.session.Linked() || c.session.State() != session.Fresh {
+		if c.seated != nil || a.joined || c.session.Linked() || c.session.State() != sessioncore.Fresh {
 			t.Error("the session has begun before its link is open")
 		}
 		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A LocalConfig configures a client in the same process.
@@ -25,12 +25,12 @@ type LocalConfig struct {
 // handlers have no func for. Local returns ErrClosed if the server is closed or shuts
 // down, and ErrHello if Hello is too long.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
-	ours, err := s.newConn(lc.Identity, InProcess, math.MaxInt, netip.Addr{})
+	ours, err := s.newConn(lc.Identity, KindInProcess, math.MaxInt, netip.Addr{})
 	if err != nil {
 		return nil, err
 	}
-	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: InProcess, made: ours.made, User: lc.User}
-	theirs.session, err = session.New(theirs.made, session.Config{
+	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: KindInProcess, made: ours.made, User: lc.User}
+	theirs.session, err = sessioncore.New(theirs.made, sessioncore.Config{
 		Channel: channel.Config{Channels: s.config.Channels, Ceiling: -1, Rate: 1 << 20},
 		Hello:   lc.Hello,
 	})

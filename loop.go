@@ -372,7 +372,7 @@ func (l *loop) stop() {
 	for _, e := range l.ends {
 		if a := e.anchor; a.isHome() {
 			a.conn.seat(a)
-			a.conn.session.Close(now, ShutDown, "the server is closed", true)
+			a.conn.session.Close(now, CloseShutdown, "the server is closed", true)
 		}
 	}
 	for _, e := range l.ends {

@@ -42,7 +42,7 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 				for range 10 {
 					if survive(func() {
 						for ev := range srv.Poll(0) {
-							if ev.Type == MessageEvent {
+							if ev.Type == EventMessage {
 								take(ev.Conn, ev.Data)
 							}
 						}
@@ -132,7 +132,7 @@ func TestRecoveredPanicAboutARequest(t *testing.T) {
 			panics++
 		}
 	}
-	if !slices.Equal(results, []Status{Rejected, Rejected}) || panics != 4 {
+	if !slices.Equal(results, []Status{StatusRejected, StatusRejected}) || panics != 4 {
 		t.Errorf("%d panics, results %v, want 4 and two rejections", panics, results)
 	}
 }

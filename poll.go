@@ -19,7 +19,7 @@ type poll struct {
 //	for {
 //		for ev := range srv.Poll(time.Until(next)) {
 //			switch ev.Type {
-//			case godwit.MessageEvent:
+//			case godwit.EventMessage:
 //				...
 //			}
 //		}
@@ -42,15 +42,15 @@ type poll struct {
 // body breaks off, the next call yields the remaining events. Poll needs Config.Manual,
 // and only one goroutine may call it. When the server is closed (Event.Err is ErrClosed),
 // without Manual (ErrManual), and inside another Poll (ErrInHandler) it yields an
-// EndedEvent, whose Conn is nil.
+// EventEnded, with a nil Conn.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		switch {
 		case !s.config.Manual:
-			yield(Event{Type: EndedEvent, Err: ErrManual})
+			yield(Event{Type: EventEnded, Err: ErrManual})
 			return
 		case s.polling.running:
-			yield(Event{Type: EndedEvent, Err: ErrInHandler})
+			yield(Event{Type: EventEnded, Err: ErrInHandler})
 			return
 		}
 		p := &s.polling
@@ -68,7 +68,7 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 			d = 0
 		}
 		if err := s.turn(d); err != nil {
-			p.tell(Event{Type: EndedEvent, Err: err})
+			p.tell(Event{Type: EventEnded, Err: err})
 		}
 	}
 }

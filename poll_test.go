@@ -33,7 +33,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	d := &diary{}
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
-	if got := events(srv, nil); !slices.Equal(got, []EventType{OpenEvent}) {
+	if got := events(srv, nil); !slices.Equal(got, []EventType{EventOpen}) {
 		t.Errorf("at first: %v", got)
 	}
 	must(t, client.Send(chat, []byte("a")))
@@ -43,14 +43,14 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	var bodies string
 	got := events(srv, func(ev Event) {
 		bodies += string(ev.Data)
-		if ev.Type == RequestEvent {
+		if ev.Type == EventRequest {
 			must(t, ev.Request.Ack())
 		}
 	})
 	if len(got) != 3 || bodies != "ab" {
 		t.Errorf("messages: %v %q", got, bodies)
 	}
-	client.Close(Normal, "")
+	client.Close(CloseNormal, "")
 	events(srv, nil)
 	if len(reasons) != 1 || !reasons[0].Remote {
 		t.Errorf("the handler was told of %v", reasons)
@@ -72,7 +72,7 @@ func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 	var got []string
 	for range 10 {
 		for ev := range srv.Poll(0) {
-			if ev.Type == RequestEvent {
+			if ev.Type == EventRequest {
 				ev.Data = ev.Request.Data
 			}
 			got = append(got, string(ev.Data))
@@ -88,7 +88,7 @@ func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 func TestPollMisuse(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for ev := range srv.Poll(0) {
-		if ev.Type != EndedEvent || !errors.Is(ev.Err, ErrManual) {
+		if ev.Type != EventEnded || !errors.Is(ev.Err, ErrManual) {
 			t.Errorf("without Manual: %v %v", ev.Type, ev.Err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestPollMisuse(t *testing.T) {
 	srv.Local(LocalConfig{})
 	events(srv, func(Event) {
 		for ev := range srv.Poll(0) {
-			if ev.Type != EndedEvent || ev.Err != ErrInHandler {
+			if ev.Type != EventEnded || ev.Err != ErrInHandler {
 				t.Errorf("inside Poll: %v %v", ev.Type, ev.Err)
 			}
 		}
@@ -110,7 +110,7 @@ func TestPollMisuse(t *testing.T) {
 		t.Error("Poll yields nothing after Shutdown")
 	}
 	for ev := range srv.Poll(time.Hour) {
-		if ev.Type != EndedEvent || !errors.Is(ev.Err, ErrClosed) {
+		if ev.Type != EventEnded || !errors.Is(ev.Err, ErrClosed) {
 			t.Errorf("after Shutdown: %v %v", ev.Type, ev.Err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestPollAfterShutdown(t *testing.T) {
 	for ev := range srv.Poll(0) {
 		got = append(got, ev.Type)
 	}
-	if want := []EventType{CloseEvent, EndedEvent}; !slices.Equal(got, want) {
+	if want := []EventType{EventClose, EventEnded}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
 	d.want(t, "open ", "closed by the other end: shutdown")

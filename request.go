@@ -7,23 +7,23 @@ import (
 
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/owed"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A Status says how far a request of this end has got.
-type Status = session.Status
+type Status = sessioncore.Status
 
-// The statuses. From Responded on they are final. After ResponseLost it is not known
+// The statuses. From StatusResponded on they are final. After StatusResponseLost it is not known
 // whether the other end has acted on the request, so do not send a request again whose
 // action must not be done twice.
 const (
-	Sending      = session.Sending      // the other end has not acknowledged the request yet
-	Waiting      = session.Waiting      // the other end has the request and has not answered
-	Responded    = session.Responded    // the other end called Request.Reply
-	Acknowledged = session.Acknowledged // the other end called Request.Ack
-	Rejected     = session.Rejected     // the other end called Request.Reject, or had no answer
-	SendFailed   = session.SendFailed   // the session ended, and the other end did not get the request
-	ResponseLost = session.ResponseLost // the session ended, and the answer is not known
+	StatusSending      = sessioncore.StatusSending      // the other end has not acknowledged the request yet
+	StatusWaiting      = sessioncore.StatusWaiting      // the other end has the request and has not answered
+	StatusResponded    = sessioncore.StatusResponded    // the other end called Request.Reply
+	StatusAcknowledged = sessioncore.StatusAcknowledged // the other end called Request.Ack
+	StatusRejected     = sessioncore.StatusRejected     // the other end called Request.Reject, or had no answer
+	StatusSendFailed   = sessioncore.StatusSendFailed   // the session ended, and the other end did not get the request
+	StatusResponseLost = sessioncore.StatusResponseLost // the session ended, and the answer is not known
 )
 
 // A Request is a request of the other end. The program answers it with one of Reply,
@@ -43,7 +43,7 @@ type Request struct {
 	answer owed.Answer
 }
 
-func newRequest(c *Conn, ev *session.Event) *Request {
+func newRequest(c *Conn, ev *sessioncore.Event) *Request {
 	return &Request{Name: ev.Name, Data: ev.Data, conn: c, answer: owed.To(ev.Request, c.answer)}
 }
 
@@ -65,14 +65,14 @@ func (r *Request) Keep() {
 // returns ErrBudget the request is not answered yet, and the program may try again.
 func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
-// Ack answers the request without bytes; the asking end gets Acknowledged.
+// Ack answers the request without bytes; the asking end gets StatusAcknowledged.
 func (r *Request) Ack() error { return r.answer.Ack() }
 
-// Reject refuses the request; the asking end gets Rejected and the text. At most 256
+// Reject refuses the request; the asking end gets StatusRejected and the text. At most 256
 // bytes of the text are sent.
 func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
-func (c *Conn) answer(f func(*session.Session, time.Time) error) error {
+func (c *Conn) answer(f func(*sessioncore.Session, time.Time) error) error {
 	a := c.acquire()
 	err := f(c.session, time.Now())
 	c.release(a)
@@ -89,7 +89,7 @@ type Result struct {
 // question is a request of this end that has no final status yet.
 type question struct{ done func(Result) }
 
-func (q *question) result(ev *session.Event) {
+func (q *question) result(ev *sessioncore.Event) {
 	if q.done == nil {
 		return
 	}
@@ -147,7 +147,7 @@ func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, erro
 	}
 	select {
 	case r := <-answer:
-		if r.Status == Responded || r.Status == Acknowledged {
+		if r.Status == StatusResponded || r.Status == StatusAcknowledged {
 			return r.Data, nil
 		}
 		return nil, &RequestError{r.Status, r.Text}
@@ -166,7 +166,7 @@ func (c *Conn) forgetRequest(id RequestID) {
 
 // A RequestError says why a request has no answer, or that it was rejected.
 type RequestError struct {
-	Status Status // Rejected, SendFailed or ResponseLost
+	Status Status // StatusRejected, StatusSendFailed or StatusResponseLost
 	Text   string // text of a rejection
 }
 

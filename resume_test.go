@@ -38,7 +38,7 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 		}
 		x.deaf = true // the session cannot end
 		must(t, x.server.Send(chat, []byte("wait")))
-		x.server.Close(Normal, "")
+		x.server.Close(CloseNormal, "")
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
 		if x.server.resumable() || s.book.count() != 1 {
 			t.Errorf("resumable %v, %d in the book", x.server.resumable(), s.book.count())

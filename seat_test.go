@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -64,7 +64,7 @@ type hands struct {
 func byHand(t *testing.T) *hands {
 	t.Helper()
 	srv, d := newTestServer(t)
-	c, err := srv.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
+	c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 	must(t, err)
 	mux, err := channel.New(time.Now(), channel.Config{Channels: table, Rate: 8 << 20, Ceiling: -1})
 	must(t, err)
@@ -72,7 +72,7 @@ func byHand(t *testing.T) *hands {
 	h.a, h.b = &anchor{conn: c, link: h.la}, &anchor{conn: c, link: h.lb}
 	c.home.Store(h.a)
 	h.b.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
-	if c.seated != nil || c.session.State() != session.Fresh {
+	if c.seated != nil || c.session.State() != sessioncore.Fresh {
 		t.Error("another link that opens begins the session")
 	}
 	h.a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
@@ -82,7 +82,7 @@ func byHand(t *testing.T) *hands {
 	h.arrive(h.a, h.packet(0, hello))
 	h.turn(h.a)
 	d.want(t, "open ")
-	if c.session.State() != session.Open {
+	if c.session.State() != sessioncore.Open {
 		t.Fatalf("the session is %v", c.session.State())
 	}
 	h.la.take()
@@ -377,7 +377,7 @@ func TestStepsOfAMove(t *testing.T) {
 			if !atOnce {
 				must(t, h.c.Send(chat, []byte("wait")))
 			}
-			h.c.close(Normal, "", atOnce)
+			h.c.close(CloseNormal, "", atOnce)
 			third := &handLink{}
 			h.lb.take()
 			h.c.move(&anchor{conn: h.c, link: third})

@@ -130,10 +130,10 @@ func (s *Server) open(c *Conn) {
 	s.log(c, "open", "remote", c.RemoteAddr())
 	for _, o := range s.book.open(c) {
 		switch {
-		case s.config.Duplicates == Refuse && !o.interrupted():
-			c.close(Duplicate, c.identity.Name+" is connected already", true)
-		case s.config.Duplicates != Allow:
-			o.close(Replaced, "connected from elsewhere: this session was replaced", true)
+		case s.config.Duplicates == DuplicatesRefuse && !o.interrupted():
+			c.close(CloseDuplicate, c.identity.Name+" is connected already", true)
+		case s.config.Duplicates != DuplicatesAllow:
+			o.close(CloseReplaced, "connected from elsewhere: this session was replaced", true)
 		}
 	}
 	s.roster.add(c)
@@ -142,7 +142,7 @@ func (s *Server) open(c *Conn) {
 // opened ends a session that has opened during Shutdown, after its Open handler has run.
 func (s *Server) opened(c *Conn) {
 	if text := s.stopping.Load(); c.ours && text != nil {
-		c.drain(ShutDown, *text)
+		c.drain(CloseShutdown, *text)
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *Server) away(c *Conn, away bool) {
 		return
 	}
 	if end := s.book.setAway(c, away, time.Now()); end != nil {
-		end.close(TimedOut, "interrupted, and more than half of all sessions were", true)
+		end.close(CloseTimeout, "interrupted, and more than half of all sessions were", true)
 	}
 }
 
@@ -197,7 +197,7 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 	l.Debug("godwit: "+msg, append(about, args...)...)
 }
 
-// Shutdown refuses new clients, closes every session with ShutDown and text after its
+// Shutdown refuses new clients, closes every session with CloseShutdown and text after its
 // reliable messages are delivered, and closes the port. It stops waiting for a session
 // from which nothing arrives for Config.Silence. When ctx is done it closes all sessions
 // at once. When it returns, every Close handler has run. It returns a *ShutdownError if
@@ -266,7 +266,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 	leaving := make(map[*Conn]struct{})
 	for {
 		for c := range s.Conns() { // again each time: sessions may open late
-			c.drain(ShutDown, text)
+			c.drain(CloseShutdown, text)
 			leaving[c] = struct{}{}
 		}
 		for c := range leaving {
@@ -285,7 +285,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 		case <-ctx.Done():
 			e.Err = ctx.Err()
 			for c := range leaving {
-				c.close(ShutDown, text, true)
+				c.close(CloseShutdown, text, true)
 				e.count(c)
 			}
 			s.Flush()

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/web"
 )
@@ -103,9 +103,9 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	}
 	switch q.Get("kind") {
 	case "browser":
-		a.kind = Browser
+		a.kind = KindBrowser
 	case "native":
-		a.kind = Native
+		a.kind = KindNative
 	}
 	if scheme, token := credentials(r); strings.EqualFold(scheme, "Godwit-Resume") {
 		return s.admitResume(a, token)
@@ -113,7 +113,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	if err := s.identify(a, r, Token(r)); err != nil {
 		return err
 	}
-	if s.config.Duplicates == Refuse && s.heardOf(a.identity.Name) {
+	if s.config.Duplicates == DuplicatesRefuse && s.heardOf(a.identity.Name) {
 		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
 	}
 	a.limit = s.config.MaxConns
@@ -187,7 +187,7 @@ func (s *Server) sameTerms(version, app, channels string) error {
 // admitResume finds the session that a token resumes, or returns a refusal.
 func (s *Server) admitResume(a *admission, text string) error {
 	token, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(token) != len(session.Token{}) {
+	if err != nil || len(token) != len(sessioncore.Token{}) {
 		return refusal(http.StatusGone, "resume", "the resume token is malformed: begin a new session", "reason", "malformed")
 	}
 	a.token = sha256.Sum256(token)
@@ -217,7 +217,7 @@ func errOver() error {
 func (c *Conn) resumable() bool {
 	a := c.acquire()
 	defer c.release(a)
-	return c.session.State() == session.Open
+	return c.session.State() == sessioncore.Open
 }
 
 // identify authenticates the client that makes a request, or returns a refusal.
@@ -287,7 +287,7 @@ func (s *Server) heardOf(name string) bool {
 func (c *Conn) interrupted() bool {
 	a := c.acquire()
 	defer c.release(a)
-	return c.session.Interrupted() || c.session.State() >= session.Closing
+	return c.session.Interrupted() || c.session.State() >= sessioncore.Closing
 }
 
 // engine makes the engine of a new link. rtcserver calls it after all other checks.
@@ -356,7 +356,7 @@ func (s *Server) spend(ctx context.Context, c auth.Claims) error {
 // error if there are already limit sessions, or MaxPerIP sessions from a valid site.
 func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
-	var token session.Token
+	var token sessioncore.Token
 	rand.Read(random[:])
 	rand.Read(token[:])
 	c := &Conn{
@@ -371,7 +371,7 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 	var err error
 	sc := s.config.session(uint64(c.id), token)
 	sc.Expires = id.Expires
-	c.session, err = session.New(c.made, sc)
+	c.session, err = sessioncore.New(c.made, sc)
 	if err != nil {
 		return nil, err
 	}

@@ -410,7 +410,7 @@ func TestIdentityIsWhatTheTokenSays(t *testing.T) {
 func TestKindsOfClients(t *testing.T) {
 	s := serve(t, Config{})
 	var before []*Conn
-	for query, want := range map[string]Kind{"v=1&kind=browser": Browser, "v=1&kind=native": Native, "v=1&kind=in-process": UnknownKind, "v=1": UnknownKind} {
+	for query, want := range map[string]Kind{"v=1&kind=browser": KindBrowser, "v=1&kind=native": KindNative, "v=1&kind=in-process": KindUnknown, "v=1": KindUnknown} {
 		wantPost(t, s, query, "", 200, "", "")
 		c := made(t, s, before...)
 		before = append(before, c)
@@ -425,7 +425,7 @@ func TestKindsOfClients(t *testing.T) {
 			}
 		}
 	}
-	for k, want := range map[Kind]string{UnknownKind: "unknown", Browser: "browser", Native: "native", InProcess: "in-process", 9: "unknown"} {
+	for k, want := range map[Kind]string{KindUnknown: "unknown", KindBrowser: "browser", KindNative: "native", KindInProcess: "in-process", 9: "unknown"} {
 		if got := k.String(); got != want {
 			t.Errorf("%d prints %q", k, got)
 		}
@@ -478,7 +478,7 @@ func TestPagesNeedAHandler(t *testing.T) {
 // Where an Identity that is connected is refused it is refused before anything is made of
 // its offer, unless its session is interrupted or about to end.
 func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
-	for _, choice := range []Duplicates{Refuse, Allow, Replace} {
+	for _, choice := range []Duplicates{DuplicatesRefuse, DuplicatesAllow, DuplicatesReplace} {
 		s := serve(t, Config{Channels: table, Duplicates: choice, Authorize: func(r *http.Request) (Identity, error) { return Identity{Name: r.FormValue("name")}, nil }})
 		opened := make(chan *Conn)
 		s.config.Handler.Open = func(c *Conn) { opened <- c }
@@ -486,7 +486,7 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 		must(t, err)
 		c := <-opened
 		wantPost(t, s, "v=1&name=bob", "", 200, "", "")
-		if choice != Refuse {
+		if choice != DuplicatesRefuse {
 			wantPost(t, s, "v=1&name=ada", "", 200, "", "")
 			continue
 		}
@@ -503,7 +503,7 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 			t.Error("ada is heard, bob is not")
 		}
 		must(t, server.Send(chat, make([]byte, 100_000)))
-		if server.Close(Normal, ""); srv.heardOf("ada") || srv.Len() != 1 {
+		if server.Close(CloseNormal, ""); srv.heardOf("ada") || srv.Len() != 1 {
 			t.Error("a session that drains keeps the next one out")
 		}
 	})

@@ -16,7 +16,7 @@ type Stats struct {
 	Refused uint64 // connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, sessions per address
 	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted
 
-	Closed map[CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as ProgramCode
+	Closed map[CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as CloseProgram
 	Left   uint64               // those of Closed that the client ended
 
 	RTC rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
@@ -49,7 +49,7 @@ func (s *Server) Stats() Stats {
 	for i := range s.ended.byCode {
 		code := CloseCode(i)
 		if i == len(s.ended.byCode)-1 {
-			code = ProgramCode
+			code = CloseProgram
 		}
 		if n := s.ended.byCode[i].Load(); n > 0 {
 			t.Closed[code] = n

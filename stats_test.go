@@ -25,10 +25,10 @@ func TestStats(t *testing.T) {
 		if mine := client.Stats().Age; st.Age != 3*time.Second || mine != st.Age {
 			t.Errorf("the session is %v old at the server, %v at the client, and began 3 s ago", st.Age, mine)
 		}
-		client.Close(Normal, "")
+		client.Close(CloseNormal, "")
 		server.Kick("")
 		settle()
-		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[Kicked] != 1 || st.Left != 0 {
+		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[CloseKicked] != 1 || st.Left != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -75,12 +75,12 @@ func TestLog(t *testing.T) {
 func TestEndingsAreCounted(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for _, why := range []CloseReason{
-		{Code: Normal, Remote: true}, {Code: Normal}, {Code: TimedOut}, {Code: 30}, {Code: 31}, {Code: ProgramCode}, {Code: 65535, Remote: true},
+		{Code: CloseNormal, Remote: true}, {Code: CloseNormal}, {Code: CloseTimeout}, {Code: 30}, {Code: 31}, {Code: CloseProgram}, {Code: 65535, Remote: true},
 	} {
 		srv.ended.count(why)
 	}
 	st := srv.Stats()
-	want := map[CloseCode]uint64{Normal: 2, TimedOut: 1, 30: 1, ProgramCode: 3}
+	want := map[CloseCode]uint64{CloseNormal: 2, CloseTimeout: 1, 30: 1, CloseProgram: 3}
 	if !maps.Equal(st.Closed, want) || st.Left != 2 {
 		t.Errorf("%v, %d left", st.Closed, st.Left)
 	}

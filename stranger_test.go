@@ -27,7 +27,7 @@ type stranger struct {
 // newStranger gives the server a client with a table of its own.
 func newStranger(t *testing.T, s *Server, table Channels) *stranger {
 	t.Helper()
-	c, err := s.newConn(Identity{}, UnknownKind, math.MaxInt, netip.Addr{})
+	c, err := s.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,12 +101,12 @@ func TestStrangers(t *testing.T) {
 		{"size", func(x *stranger) {
 			x.say(0, hello)
 			x.say(chat, string(make([]byte, 256<<10+1)))
-		}, "limit: size: a message is larger than its channel allows", LimitSize},
+		}, "limit: size: a message is larger than its channel allows", CloseLimitSize},
 		{"early", func(x *stranger) {
 			for range 17 {
 				x.say(chat, string(make([]byte, 16<<10)))
 			}
-		}, "limit: early: too much sent before HELLO", LimitEarly},
+		}, "limit: early: too much sent before HELLO", CloseLimitEarly},
 		{"requests", func(x *stranger) {
 			x.say(0, hello)
 			x.run(100 * ms)
@@ -120,11 +120,11 @@ func TestStrangers(t *testing.T) {
 			}
 			x.run(500 * ms)
 			x.deaf = false
-		}, "limit: requests: too many requests: there is no room to queue their rejections", LimitRequests},
-		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", ProtocolError},
-		{"another opening", func(x *stranger) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", ProtocolError},
-		{"nonsense", func(x *stranger) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", ProtocolError},
-		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", ProtocolError},
+		}, "limit: requests: too many requests: there is no room to queue their rejections", CloseLimitRequests},
+		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", CloseProtocolError},
+		{"another opening", func(x *stranger) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", CloseProtocolError},
+		{"nonsense", func(x *stranger) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", CloseProtocolError},
+		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", CloseProtocolError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

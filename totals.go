@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // Totals are the sums of the counters of all sessions, those that are over included.
@@ -96,7 +96,7 @@ func (b *book) sums() Totals {
 
 // tally adds to the totals the differences between the session's counters and was, and
 // updates was. The caller holds the session's lock.
-func (b *book) tally(was *Totals, s *session.Session) {
+func (b *book) tally(was *Totals, s *sessioncore.Session) {
 	m, t := s.Mux().Stats(), s.Stats()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +116,7 @@ func (b *book) tally(was *Totals, s *session.Session) {
 }
 
 // grow adds to sum the differences between m and t and was, and updates was.
-func (sum *Totals) grow(was *Totals, m *channel.Stats, t *session.Stats) {
+func (sum *Totals) grow(was *Totals, m *channel.Stats, t *sessioncore.Stats) {
 	grow(&sum.PacketsOut, &was.PacketsOut, m.PacketsOut)
 	grow(&sum.PacketsIn, &was.PacketsIn, m.PacketsIn)
 	grow(&sum.BytesOut, &was.BytesOut, m.BytesOut)

@@ -103,7 +103,7 @@ func TestTotals(t *testing.T) {
 			}
 
 			must(t, ada.Send(chat, make([]byte, 100_000))) // goes on after the end is told
-			ada.Close(Normal, "")
+			ada.Close(CloseNormal, "")
 			bob.Kick("")
 			settle()
 			time.Sleep(time.Minute)
@@ -131,7 +131,7 @@ func TestTotalsOfOneThatLosesItsLink(t *testing.T) {
 		x.run(100 * ms)
 		x.deaf = true // it acknowledges nothing
 		must(t, x.server.Send(chat, []byte("read this")))
-		x.server.Close(Normal, "")
+		x.server.Close(CloseNormal, "")
 		settle()
 		told := srv.Totals()
 		if told.Channels[chat].MessagesOut != 1 {
@@ -179,7 +179,7 @@ func TestTotalsOnlyGrow(t *testing.T) {
 						c.Send(chat, []byte("hello"))
 						time.Sleep(ms)
 					}
-					c.Close(Normal, "")
+					c.Close(CloseNormal, "")
 					time.Sleep(ms)
 				}
 			})

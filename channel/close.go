@@ -116,7 +116,7 @@ func (m *Mux) abandon() {
 		s := m.senders[i]
 		for _, l := range [...]*list{&s.waiting, &s.queue} {
 			for l.head != nil {
-				m.finish(s, l.head, Abandoned)
+				m.finish(s, l.head, FateAbandoned)
 			}
 		}
 		s.keys = nil

@@ -114,7 +114,7 @@ func TestWhatTheEndGivesUp(t *testing.T) {
 	}
 	x.receive(appendGivenUp(nil, 99), appendClose(nil, 5, "bye"))
 	evs := x.m.Events(nil)
-	if len(evs) != 2 || evs[0].Fate != Abandoned || evs[1].Type != EventClosed || evs[1].GivenUp != 99 || evs[1].Code != 5 {
+	if len(evs) != 2 || evs[0].Fate != FateAbandoned || evs[1].Type != EventClosed || evs[1].GivenUp != 99 || evs[1].Code != 5 {
 		t.Errorf("%+v", evs)
 	}
 	if n := x.m.GivenUp(); n != 3 {

@@ -26,15 +26,15 @@ func (t EventType) String() string {
 type Fate uint8
 
 // The fates. A message with Options.Receipt has exactly one fate, and its EventReceipt
-// comes before EventClosed. Lost is a guess: perhaps the message arrived and only its
+// comes before EventClosed. FateLost is a guess: perhaps the message arrived and only its
 // acknowledgement was lost.
 const (
-	Delivered Fate = iota // the peer's Mux has all of it
-	Lost                  // an unreliable message was sent and not acknowledged
-	Expired               // its deadline passed in the queue, or an unreliable message waited too long while the link was silent
-	Replaced              // a newer message took its place in the queue
-	Dropped               // the queue was full, and it was the oldest message
-	Abandoned             // the Mux was closed before an acknowledgement; perhaps the peer has the message
+	FateDelivered Fate = iota // the peer's Mux has all of it
+	FateLost                  // an unreliable message was sent and not acknowledged
+	FateExpired               // its deadline passed in the queue, or an unreliable message waited too long while the link was silent
+	FateReplaced              // a newer message took its place in the queue
+	FateDropped               // the queue was full, and it was the oldest message
+	FateAbandoned             // the Mux was closed before an acknowledgement; perhaps the peer has the message
 )
 
 var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}

@@ -122,7 +122,7 @@ func (m *Mux) enqueue(s *sender, msg *message) {
 		old.deadline, old.queued = msg.deadline, msg.queued
 		old.setPieces()
 		s.stats.Replaced++
-		m.report(s, msg, Replaced)
+		m.report(s, msg, FateReplaced)
 		m.pool.drop(msg)
 		return
 	}
@@ -200,7 +200,7 @@ func (m *Mux) room(s *sender, key uint64, n int) bool {
 			oldest = s.waiting.head // a message that only waits for its receipt
 		}
 		s.stats.Overflowed++
-		m.finish(s, oldest, Dropped)
+		m.finish(s, oldest, FateDropped)
 	}
 }
 
@@ -233,7 +233,7 @@ func (m *Mux) expire(s *sender, t moment) {
 			return
 		}
 		s.stats.Expired++
-		m.finish(s, msg, Expired)
+		m.finish(s, msg, FateExpired)
 	}
 }
 
@@ -253,7 +253,7 @@ func (m *Mux) outdate(t moment) {
 			next := msg.next
 			if t-msg.queued > staleAge {
 				s.stats.Expired++
-				m.finish(s, msg, Expired)
+				m.finish(s, msg, FateExpired)
 			}
 			msg = next
 		}

@@ -26,7 +26,7 @@ func (m *Mux) pieceSent(s *sender, msg *message, i int, number uint64, t moment)
 		s.waiting.push(msg)
 		return
 	}
-	m.finish(s, msg, Lost) // nobody has requested its fate
+	m.finish(s, msg, FateLost) // nobody has requested its fate
 }
 
 // first notes that the first piece of a message leaves.
@@ -76,14 +76,14 @@ func (m *Mux) settle(s *sender, msg *message) {
 	if !msg.done() {
 		return
 	}
-	m.report(s, msg, Delivered)
+	m.report(s, msg, FateDelivered)
 	if s.cfg.Mode != ReliableOrdered {
-		m.finish(s, msg, Delivered)
+		m.finish(s, msg, FateDelivered)
 		return
 	}
 	m.pool.disown(msg)
 	for head := s.waiting.head; head != nil && head.done(); head = s.waiting.head {
-		m.finish(s, head, Delivered)
+		m.finish(s, head, FateDelivered)
 	}
 }
 
@@ -95,7 +95,7 @@ func (m *Mux) pieceLost(r pieceRef, number uint64) {
 		return // the piece has arrived, or a newer packet carries it
 	}
 	if !s.cfg.Mode.reliable() {
-		m.finish(s, msg, Lost) // the other pieces have no use
+		m.finish(s, msg, FateLost) // the other pieces have no use
 		return
 	}
 	p.state = pieceLost

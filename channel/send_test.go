@@ -26,7 +26,7 @@ func TestSendCopiesAndNames(t *testing.T) {
 	x.ack(0, 0)
 	evs := x.m.Events(nil)
 	for i, id := range []MessageID{first, second, third} {
-		if id != MessageID(i+1) || evs[i].Message != id || evs[i].Fate != Delivered || evs[i].Channel != chat {
+		if id != MessageID(i+1) || evs[i].Message != id || evs[i].Fate != FateDelivered || evs[i].Channel != chat {
 			t.Errorf("message %d: %+v", id, evs[i])
 		}
 	}

@@ -129,7 +129,7 @@ func TestNobodyAnswers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.network.SetDefault(netsim.Link{Loss: 1})
 		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
-		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoAnswer {
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoAnswer {
 			t.Errorf("error %v", err)
 		}
 		w.wantQuiet()
@@ -150,7 +150,7 @@ func TestImpostor(t *testing.T) {
 			answer, err := w.signal(ctx, offer)
 			return withOtherFingerprint(answer), err
 		}, nil)
-		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.NoHandshake {
+		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -38,14 +38,14 @@ type Config struct {
 	Certificate *dtls.Certificate
 
 	// AnswerTimeout limits the time until the server answers a connectivity check. Zero
-	// means 10 s. After it the connection fails with NoAnswer.
+	// means 10 s. After it the connection fails with CloseNoAnswer.
 	AnswerTimeout time.Duration
 
 	// HandshakeTimeout limits the time of the DTLS handshake. Zero means 10 s.
 	HandshakeTimeout time.Duration
 
 	// SilenceTimeout is the time without an answer of the server to a check after which a
-	// connection ends with TimedOut. The client sends a check every 2 to 3 s. Zero means
+	// connection ends with CloseTimeout. The client sends a check every 2 to 3 s. Zero means
 	// 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration
 
@@ -122,12 +122,12 @@ type Message struct {
 type CloseCode uint8
 
 const (
-	ClosedByUs     CloseCode = 1 + iota // Conn.Close or Endpoint.Close was called
-	ClosedByServer                      // the server closed the connection
-	TimedOut                            // the server answered no check for SilenceTimeout
-	NoAnswer                            // the server answered no check within AnswerTimeout
-	NoHandshake                         // the DTLS handshake failed: see Err
-	NoAssociation                       // the SCTP association failed, in its handshake or later: see Err
+	CloseByProgram     CloseCode = 1 + iota // Conn.Close or Endpoint.Close was called
+	CloseByServer                           // the server closed the connection
+	CloseTimeout                            // the server answered no check for SilenceTimeout
+	CloseNoAnswer                           // the server answered no check within AnswerTimeout
+	CloseNoHandshake                        // the DTLS handshake failed: see Err
+	CloseNoAssociation                      // the SCTP association failed, in its handshake or later: see Err
 )
 
 // A CloseError says why a connection ended.
@@ -137,12 +137,12 @@ type CloseError struct {
 }
 
 var closeTexts = [...]string{
-	ClosedByUs:     "closed by this side",
-	ClosedByServer: "closed by the server",
-	TimedOut:       "the server does not answer any more",
-	NoAnswer:       "the server does not answer over UDP: its address in the answer may be wrong, or its port closed",
-	NoHandshake:    "the DTLS handshake failed",
-	NoAssociation:  "the SCTP association failed",
+	CloseByProgram:     "closed by this side",
+	CloseByServer:      "closed by the server",
+	CloseTimeout:       "the server does not answer any more",
+	CloseNoAnswer:      "the server does not answer over UDP: its address in the answer may be wrong, or its port closed",
+	CloseNoHandshake:   "the DTLS handshake failed",
+	CloseNoAssociation: "the SCTP association failed",
 }
 
 // String returns the code in words.

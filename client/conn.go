@@ -9,7 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
@@ -38,11 +38,11 @@ type Conn struct {
 	User any
 
 	endpoint *Endpoint
-	local    netip.Addr       // local address to send from; zero lets the system choose
-	settled  chan struct{}    // closed when the connection is open or over
-	session  *Session         // the Session whose link or carrier the Conn is; nil if none
-	of       *session.Session // the session that the link was made for; s.session may be newer
-	active   bool             // this end is the DTLS client
+	local    netip.Addr           // local address to send from; zero lets the system choose
+	settled  chan struct{}        // closed when the connection is open or over
+	session  *Session             // the Session whose link or carrier the Conn is; nil if none
+	of       *sessioncore.Session // the session that the link was made for; s.session may be newer
+	active   bool                 // this end is the DTLS client
 
 	// The endpoint's lock guards the fields below.
 	peer      *peer.Peer         // nil in a carrier
@@ -142,7 +142,7 @@ func (c *Conn) close(now time.Time) {
 		return
 	}
 	c.peer.Close(now, "")
-	c.end(&CloseError{Code: ClosedByUs})
+	c.end(&CloseError{Code: CloseByProgram})
 	c.endpoint.touch(c)
 }
 
@@ -200,12 +200,12 @@ func (c *Conn) keepRoute() {
 }
 
 var closeCodes = [...]CloseCode{
-	peer.LocalClose:        ClosedByUs,
-	peer.RemoteClose:       ClosedByServer,
-	peer.Unheard:           NoAnswer,
-	peer.Silent:            TimedOut,
-	peer.HandshakeFailed:   NoHandshake,
-	peer.AssociationFailed: NoAssociation,
+	peer.LocalClose:        CloseByProgram,
+	peer.RemoteClose:       CloseByServer,
+	peer.Unheard:           CloseNoAnswer,
+	peer.Silent:            CloseTimeout,
+	peer.HandshakeFailed:   CloseNoHandshake,
+	peer.AssociationFailed: CloseNoAssociation,
 }
 
 // end notes that the connection is over. Only the first call has an effect.

@@ -179,7 +179,7 @@ func (e *Endpoint) shutDown() {
 		s.abandon(time.Now())
 	}
 	for _, c := range e.conns {
-		c.end(&CloseError{Code: ClosedByUs})
+		c.end(&CloseError{Code: CloseByProgram})
 		e.touch(c)
 		e.remove(c)
 	}

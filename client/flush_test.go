@@ -17,7 +17,7 @@ func inPolledGame(t *testing.T, test func(g *game, player *godwit.Conn)) {
 			defer close(opened)
 			for player == nil {
 				for ev := range g.server.Poll(16 * time.Millisecond) {
-					if ev.Type == godwit.OpenEvent {
+					if ev.Type == godwit.EventOpen {
 						player = ev.Conn
 					}
 				}

@@ -132,7 +132,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 		synctest.Wait()
 		for c := range srv.Conns() {
 			conn = c
-			if c.Kind() == godwit.InProcess {
+			if c.Kind() == godwit.KindInProcess {
 				break
 			}
 		}
@@ -149,7 +149,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			}, []string{"godwit.Handler.Request", "a func of client.Session.Ask"}},
 			{"a raw message", func() { raw.Send(0, client.Binary, []byte("x")) }, []string{"rtcserver.Handler.Message", "client.Handler.Message"}},
 			{"messages to all", func() { srv.Broadcast(chat, []byte("x")) }, []string{"client.SessionHandler.Message", "LocalConfig.Handler.Message"}},
-			{"the end of one in process", func() { local.Close(godwit.Normal, "") }, []string{"godwit.Handler.Close"}},
+			{"the end of one in process", func() { local.Close(godwit.CloseNormal, "") }, []string{"godwit.Handler.Close"}},
 			{"the end of a raw one", raw.Close, []string{"client.Handler.Close", "rtcserver.Handler.Close"}},
 			{"the end of a session", func() { session.Close(0, "") }, []string{"client.SessionHandler.Close", "godwit.Handler.Close"}},
 		} {

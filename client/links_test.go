@@ -238,7 +238,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 		Handler: godwit.Handler{
 			Open: func(*godwit.Conn) { opens.Add(1) },
 			Close: func(_ *godwit.Conn, why godwit.CloseReason) {
-				if closes.Add(1); why.Code != godwit.ShutDown {
+				if closes.Add(1); why.Code != godwit.CloseShutdown {
 					t.Errorf("it ended with %v", why)
 				}
 			},

@@ -226,7 +226,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	for {
 		select {
 		case r := <-answer:
-			if r.Status != godwit.Rejected || r.Text != "no answer" {
+			if r.Status != godwit.StatusRejected || r.Text != "no answer" {
 				t.Errorf("%v %q", r.Status, r.Text)
 			}
 			p.client.Close(0, "")

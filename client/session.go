@@ -7,7 +7,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A Session is the client's end of a session with a godwit server: channels with
@@ -29,25 +29,25 @@ type Session struct {
 
 	// The endpoint's lock guards the fields below: all links of a session are connections
 	// of one endpoint.
-	session *session.Session
-	opened  chan struct{}   // closed when session is open or over; nil after that
-	carrier *Conn           // represents the session in the endpoint's lists and timers
-	link    *Conn           // the open link; nil if there is none
-	lost    *CloseError     // why the last link ended
-	token   session.Token   // the newest resume token
-	pursued bool            // the goroutine of pursue runs
-	renew   bool            // the session is over, and pursue begins a new one
-	quit    bool            // no new session may begin
-	over    bool            // removed from the endpoint's tables
-	last    *session.Reason // why pursue has given up; Handler.Close gets it
+	session *sessioncore.Session
+	opened  chan struct{}       // closed when session is open or over; nil after that
+	carrier *Conn               // represents the session in the endpoint's lists and timers
+	link    *Conn               // the open link; nil if there is none
+	lost    *CloseError         // why the last link ended
+	token   sessioncore.Token   // the newest resume token
+	pursued bool                // the goroutine of pursue runs
+	renew   bool                // the session is over, and pursue begins a new one
+	quit    bool                // no new session may begin
+	over    bool                // removed from the endpoint's tables
+	last    *sessioncore.Reason // why pursue has given up; Handler.Close gets it
 	asked   map[uint32]func(Result)
 
 	// Only the endpoint's goroutine uses the fields below, from ready to deliver.
-	news    []session.Event
-	from    *session.Session // the session that news is from
-	renews  bool             // a new session follows after the EventClosed in news
-	answers []func(Result)   // done of the results in news, in order
-	done    bool             // this is the last delivery
+	news    []sessioncore.Event
+	from    *sessioncore.Session // the session that news is from
+	renews  bool                 // a new session follows after the EventClosed in news
+	answers []func(Result)       // done of the results in news, in order
+	done    bool                 // this is the last delivery
 }
 
 // Errors of sessions, besides ErrClosed.
@@ -63,19 +63,19 @@ var (
 	ErrBudget = channel.ErrBudget
 	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
 	// sequenced. The message would be out of date when the session resumes.
-	ErrInterrupted = session.ErrInterrupted
+	ErrInterrupted = sessioncore.ErrInterrupted
 	// ErrAnswered: the request already has an answer, or its session is over.
-	ErrAnswered = session.ErrAnswered
+	ErrAnswered = sessioncore.ErrAnswered
 	// ErrExpired: the deadline of the message has passed.
 	ErrExpired = channel.ErrExpired
 	// ErrTooMany: 1024 requests have no answer yet.
-	ErrTooMany = session.ErrTooMany
+	ErrTooMany = sessioncore.ErrTooMany
 	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
-	ErrName = session.ErrName
+	ErrName = sessioncore.ErrName
 	// ErrPayload: a request or a reply is larger than godwit.MaxRequest.
-	ErrPayload = session.ErrPayload
+	ErrPayload = sessioncore.ErrPayload
 	// ErrHello: SessionConfig.Hello is longer than 1024 bytes.
-	ErrHello = session.ErrHello
+	ErrHello = sessioncore.ErrHello
 	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
 )
@@ -128,7 +128,7 @@ func (s *Session) Close(code CloseReasonCode, text string) {
 	defer s.release()
 	s.quit = true
 	if s.renew {
-		s.giveUp(session.Reason{Code: code, Text: text})
+		s.giveUp(sessioncore.Reason{Code: code, Text: text})
 		return
 	}
 	s.session.Close(time.Now(), code, text, false)
@@ -145,7 +145,7 @@ func (s *Session) release() {
 	}
 	s.settle(time.Now())
 	e.flush()
-	if s.session.Pending() || s.session.State() == session.Closed {
+	if s.session.Pending() || s.session.State() == sessioncore.Closed {
 		e.touch(s.carrier)
 		e.wake()
 	}
@@ -158,12 +158,12 @@ func (c *Conn) isCarrier() bool { return c.peer == nil }
 // linkUp gives the session its new link c, which has opened. It closes c if the session
 // does not need a link any more.
 func (s *Session) linkUp(c *Conn) {
-	if s.over || c.of != s.session || s.session.State() >= session.Closing {
+	if s.over || c.of != s.session || s.session.State() >= sessioncore.Closing {
 		c.close(time.Now())
 		return
 	}
 	s.link = c
-	s.session.Link(time.Now(), session.LinkInfo{})
+	s.session.Link(time.Now(), sessioncore.LinkInfo{})
 	s.endpoint.touch(s.carrier)
 }
 
@@ -221,10 +221,10 @@ func (s *Session) settle(now time.Time) {
 func (s *Session) abandon(now time.Time) {
 	s.quit = true
 	if s.renew {
-		s.giveUp(session.Reason{Text: "the endpoint was closed"})
+		s.giveUp(sessioncore.Reason{Text: "the endpoint was closed"})
 		return
 	}
-	s.session.Close(now, session.Normal, "the endpoint was closed", true)
+	s.session.Close(now, sessioncore.CloseNormal, "the endpoint was closed", true)
 	s.settle(now)
 	s.endpoint.touch(s.carrier)
 }
@@ -235,32 +235,32 @@ func (s *Session) ready() {
 	s.answers = s.answers[:0]
 	for i := range s.news {
 		switch ev := &s.news[i]; ev.Type {
-		case session.EventOpen:
+		case sessioncore.EventOpen:
 			s.renew = false
 			s.settled()
 			s.stir()
-		case session.EventResumed:
+		case sessioncore.EventResumed:
 			s.stir()
-		case session.EventToken:
+		case sessioncore.EventToken:
 			s.token = ev.Token
-		case session.EventInterrupted:
+		case sessioncore.EventInterrupted:
 			s.chase()
-		case session.EventClosed:
+		case sessioncore.EventClosed:
 			s.renew = s.config.Renew && !s.quit && renewable(ev.Reason)
 			s.renews = s.renew
 			s.stir()
 			s.chase()
-		case session.EventResult:
+		case sessioncore.EventResult:
 			s.answers = append(s.answers, s.asked[ev.Request])
 			delete(s.asked, ev.Request)
 		}
 	}
 	if s.last != nil {
-		s.news = append(s.news, session.Event{Type: session.EventClosed, Reason: *s.last})
+		s.news = append(s.news, sessioncore.Event{Type: sessioncore.EventClosed, Reason: *s.last})
 		s.last, s.renews = nil, false
 		s.end()
 	}
-	if s.session.State() != session.Closed || !s.session.Over() || s.over {
+	if s.session.State() != sessioncore.Closed || !s.session.Over() || s.over {
 		return
 	}
 	if s.settled(); !s.renew {
@@ -304,30 +304,30 @@ func (s *Session) deliver() {
 	answers := s.answers
 	for i := range s.news {
 		switch ev := &s.news[i]; {
-		case ev.Type == session.EventResult:
+		case ev.Type == sessioncore.EventResult:
 			if f := answers[0]; f != nil {
 				f(Result{ev.Status, ev.Data, ev.Reason.Text})
 			}
 			answers = answers[1:]
-		case ev.Type == session.EventOpen && h.Open != nil:
+		case ev.Type == sessioncore.EventOpen && h.Open != nil:
 			h.Open(s)
-		case ev.Type == session.EventMessage && h.Message != nil:
+		case ev.Type == sessioncore.EventMessage && h.Message != nil:
 			h.Message(s, ev.Channel, ev.Data)
-		case ev.Type == session.EventRequest:
+		case ev.Type == sessioncore.EventRequest:
 			s.request(ev)
-		case ev.Type == session.EventReceipt && h.Receipt != nil:
+		case ev.Type == sessioncore.EventReceipt && h.Receipt != nil:
 			h.Receipt(s, ev.Message, ev.Fate)
-		case ev.Type == session.EventChannel && h.Channel != nil:
+		case ev.Type == sessioncore.EventChannel && h.Channel != nil:
 			h.Channel(s, ev.Channel)
-		case ev.Type == session.EventInterrupted && h.Interrupted != nil:
+		case ev.Type == sessioncore.EventInterrupted && h.Interrupted != nil:
 			h.Interrupted(s)
-		case ev.Type == session.EventResumed && h.Resumed != nil:
+		case ev.Type == sessioncore.EventResumed && h.Resumed != nil:
 			h.Resumed(s)
-		case ev.Type == session.EventClosed && s.renews:
+		case ev.Type == sessioncore.EventClosed && s.renews:
 			if h.Renewing != nil {
 				h.Renewing(s, CloseReason(ev.Reason))
 			}
-		case ev.Type == session.EventClosed && h.Close != nil:
+		case ev.Type == sessioncore.EventClosed && h.Close != nil:
 			h.Close(s, CloseReason(ev.Reason))
 		}
 	}

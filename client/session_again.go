@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // Times between attempts to reconnect.
@@ -148,7 +148,7 @@ func (s *Session) attempt(l lack) error {
 // restart replaces a session that is over by a new one, and waits until the new session
 // is open or has failed.
 func (s *Session) restart(ctx context.Context) error {
-	fresh, err := session.New(time.Now(), s.config.session())
+	fresh, err := sessioncore.New(time.Now(), s.config.session())
 	if err != nil {
 		return err
 	}
@@ -199,13 +199,13 @@ func (s *Session) refused(l lack, err error) {
 	if s.lacks() != l {
 		return // the session has got it, or is over, since the attempt
 	}
-	why := session.Reason{Code: session.Timeout, Text: err.Error()}
+	why := sessioncore.Reason{Code: sessioncore.CloseTimeout, Text: err.Error()}
 	r, ok := errors.AsType[*SignalError](err)
 	if ok {
 		why.Text = r.Text
 	}
 	if ended, ok := errors.AsType[*SessionError](err); ok {
-		why = session.Reason(ended.Why)
+		why = sessioncore.Reason(ended.Why)
 	}
 	s.quit = s.quit || !ok || r.Status != http.StatusGone
 	switch {
@@ -220,7 +220,7 @@ func (s *Session) refused(l lack, err error) {
 
 // giveUp ends the attempts to begin a new session; Handler.Close gets why. The endpoint's
 // lock is held.
-func (s *Session) giveUp(why session.Reason) {
+func (s *Session) giveUp(why sessioncore.Reason) {
 	s.renew, s.quit, s.last = false, true, &why
 	s.stir()
 	s.endpoint.touch(s.carrier)
@@ -229,8 +229,8 @@ func (s *Session) giveUp(why session.Reason) {
 
 // renewable reports whether SessionConfig.Renew begins a new session after one that ended
 // with r.
-func renewable(r session.Reason) bool {
-	return r.Code == session.Timeout || r.Code == session.Shutdown
+func renewable(r sessioncore.Reason) bool {
+	return r.Code == sessioncore.CloseTimeout || r.Code == sessioncore.CloseShutdown
 }
 
 // isFinal reports whether another attempt would fail with the same error.
@@ -239,7 +239,7 @@ func isFinal(err error) bool {
 		return true
 	}
 	if e, ok := errors.AsType[*SessionError](err); ok {
-		return e.Why.Remote && !renewable(session.Reason(e.Why))
+		return e.Why.Remote && !renewable(sessioncore.Reason(e.Why))
 	}
 	// A response without a code is not of the server, but for example of a proxy.
 	e, ok := errors.AsType[*SignalError](err)

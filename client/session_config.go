@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // SessionConfig configures a session.
@@ -61,7 +61,7 @@ type SessionConfig struct {
 
 	// Limits limit what the server may send. At a client, zero Messages and zero Bytes
 	// mean no limit; zero Requests means 64. Negative means no limit.
-	Limits session.Limits
+	Limits sessioncore.Limits
 
 	// User is the first value of Session.User.
 	User any
@@ -83,7 +83,7 @@ type SessionHandler struct {
 }
 
 // A CloseReasonCode says why a session ended; see the codes of package godwit.
-type CloseReasonCode = session.Code
+type CloseReasonCode = sessioncore.Code
 
 // A CloseReason says why a session ended.
 type CloseReason struct {
@@ -125,14 +125,14 @@ func (e *SessionError) Error() string {
 
 func (e *SessionError) Unwrap() error { return e.Err }
 
-func (c *SessionConfig) session() session.Config {
+func (c *SessionConfig) session() sessioncore.Config {
 	l := c.Limits
 	for _, n := range []*int{&l.Messages, &l.Bytes} {
 		if *n == 0 {
 			*n = -1
 		}
 	}
-	return session.Config{
+	return sessioncore.Config{
 		Channel:      channel.Config{Channels: c.Channels, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling},
 		Hello:        c.Hello,
 		DrainTimeout: c.DrainTimeout,

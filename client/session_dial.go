@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
@@ -61,7 +61,7 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	}
 	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1)}
 	var err error
-	if s.session, err = session.New(time.Now(), sc.session()); err != nil {
+	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
 	}
 	s.life, s.die = context.WithCancel(context.Background())
@@ -98,7 +98,7 @@ func (s *Session) open(ctx context.Context) error {
 	if err == nil {
 		err = s.unopened(ours)
 	}
-	ours.Close(time.Now(), session.Normal, "", true)
+	ours.Close(time.Now(), sessioncore.CloseNormal, "", true)
 	e.touch(s.carrier)
 	e.wake()
 	return err
@@ -106,7 +106,7 @@ func (s *Session) open(ctx context.Context) error {
 
 // unopened returns why the session ended before it was open. The endpoint's lock is
 // held.
-func (s *Session) unopened(ours *session.Session) error {
+func (s *Session) unopened(ours *sessioncore.Session) error {
 	e := &SessionError{Why: CloseReason(ours.Reason())}
 	if !e.Why.Remote && s.lost != nil {
 		e.Err = s.lost

@@ -8,21 +8,21 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/owed"
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A Status is the state of a request of this end; see package godwit.
-type Status = session.Status
+type Status = sessioncore.Status
 
-// The statuses. From Responded on they are final.
+// The statuses. From StatusResponded on they are final.
 const (
-	Sending      = session.Sending
-	Waiting      = session.Waiting
-	Responded    = session.Responded
-	Acknowledged = session.Acknowledged
-	Rejected     = session.Rejected
-	SendFailed   = session.SendFailed
-	ResponseLost = session.ResponseLost
+	StatusSending      = sessioncore.StatusSending
+	StatusWaiting      = sessioncore.StatusWaiting
+	StatusResponded    = sessioncore.StatusResponded
+	StatusAcknowledged = sessioncore.StatusAcknowledged
+	StatusRejected     = sessioncore.StatusRejected
+	StatusSendFailed   = sessioncore.StatusSendFailed
+	StatusResponseLost = sessioncore.StatusResponseLost
 )
 
 // A Result is the end of a request of this end.
@@ -44,7 +44,7 @@ func (s *Session) Ask(name string, b []byte, done func(Result)) (uint32, error) 
 
 // ask is Ask that also returns the session that the request belongs to: s.session may be
 // another one later.
-func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *session.Session, error) {
+func (s *Session) ask(name string, b []byte, done func(Result)) (uint32, *sessioncore.Session, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
 	if s.renew {
@@ -81,7 +81,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 	}
 	select {
 	case r := <-answer:
-		if r.Status == Responded || r.Status == Acknowledged {
+		if r.Status == StatusResponded || r.Status == StatusAcknowledged {
 			return r.Data, nil
 		}
 		return nil, &RequestError{r.Status, r.Text}
@@ -98,7 +98,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 
 // A RequestError says why a request has no answer, or that it was rejected.
 type RequestError struct {
-	Status Status // Rejected, SendFailed or ResponseLost
+	Status Status // StatusRejected, StatusSendFailed or StatusResponseLost
 	Text   string // text of a rejection
 }
 
@@ -135,16 +135,16 @@ func (r *Request) Keep() {
 // request is not answered yet, and the program may try again.
 func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
 
-// Ack answers the request without bytes; the server gets Acknowledged.
+// Ack answers the request without bytes; the server gets StatusAcknowledged.
 func (r *Request) Ack() error { return r.answer.Ack() }
 
-// Reject refuses the request; the server gets Rejected and the text. At most 256 bytes
+// Reject refuses the request; the server gets StatusRejected and the text. At most 256 bytes
 // of the text are sent.
 func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
 
-func (s *Session) request(ev *session.Event) {
+func (s *Session) request(ev *sessioncore.Event) {
 	asked := s.from
-	do := func(f func(*session.Session, time.Time) error) error {
+	do := func(f func(*sessioncore.Session, time.Time) error) error {
 		s.endpoint.mu.Lock()
 		defer s.release()
 		if s.session != asked {

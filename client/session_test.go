@@ -371,11 +371,11 @@ func TestGameLoop(t *testing.T) {
 			for {
 				for ev := range g.server.Poll(16 * time.Millisecond) {
 					switch ev.Type {
-					case godwit.OpenEvent:
+					case godwit.EventOpen:
 						players.Join(ev.Conn)
-					case godwit.MessageEvent:
+					case godwit.EventMessage:
 						players.Send(ev.Channel, ev.Data)
-					case godwit.EndedEvent:
+					case godwit.EventEnded:
 						return
 					}
 				}

@@ -167,7 +167,7 @@ func (w *socketWorld) connect(name string) *pair {
 			Request: func(_ *client.Session, r *client.Request) { r.Keep() },
 			Resumed: func(*client.Session) { w.dark.Store(false); p.resumed <- struct{}{} },
 			Close: func(_ *client.Session, why client.CloseReason) {
-				if why.Code != godwit.Normal {
+				if why.Code != godwit.CloseNormal {
 					p.t.Errorf("%s: %v", name, why)
 				}
 				close(p.closed)

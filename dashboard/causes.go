@@ -51,8 +51,8 @@ func causesOf(st godwit.Stats, all godwit.Totals) []count {
 		t.add(what, st.RTC.Refused[status])
 	}
 	t.add("handshakes that failed", st.RTC.HandshakesFailed)
-	t.add("pages that never connected", st.RTC.Closed[rtcserver.NeverCame])
-	t.add("SCTP associations that failed", st.RTC.Closed[rtcserver.NoAssociation])
+	t.add("pages that never connected", st.RTC.Closed[rtcserver.CloseNeverCame])
+	t.add("SCTP associations that failed", st.RTC.Closed[rtcserver.CloseNoAssociation])
 	for i, n := range st.RTC.ChannelsRefused {
 		t.add(refusalNames[i], n)
 	}
@@ -87,7 +87,7 @@ func endsOf(st godwit.Stats) []count {
 	t := tally{}
 	for _, code := range slices.Sorted(maps.Keys(st.Closed)) {
 		what := code.String()
-		if code == godwit.ProgramCode {
+		if code == godwit.CloseProgram {
 			what = "the program's own"
 		}
 		t.add(what, st.Closed[code])

@@ -105,7 +105,7 @@ func TestDashboard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer evil.Close(godwit.Normal, "")
+		defer evil.Close(godwit.CloseNormal, "")
 
 		p := g.open()
 		var identities []string
@@ -145,7 +145,7 @@ func TestDashboard(t *testing.T) {
 		}
 
 		// The session ends, and its graphs stay.
-		evil.Close(godwit.Normal, "")
+		evil.Close(godwit.CloseNormal, "")
 		p.do(dashboardScript+`await until(() => document.querySelector("#over").textContent === "is over" && rows().length === 0);
 			await until(() => document.querySelector("#ends").textContent.includes("normal"));`, nil, nil)
 
@@ -210,7 +210,7 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer player.Close(godwit.Normal, "")
+	defer player.Close(godwit.CloseNormal, "")
 	p := &tab{g.browser.Page(g, g.url+"guarded/"), g.TB}
 	for _, width := range []int{1560, 1320, 1120, 900, 500} {
 		p.Inspect("Emulation.setDeviceMetricsOverride",

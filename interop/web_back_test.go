@@ -69,7 +69,7 @@ func TestClientComesBack(t *testing.T) {
 				if n := len(w.conns); (n > 0) != (!asItWas && c.lostAnew) {
 					t.Errorf("%d more sessions were opened", n)
 				}
-				if asItWas && first.Kind() != godwit.Browser {
+				if asItWas && first.Kind() != godwit.KindBrowser {
 					t.Errorf("the page is %v", first.Kind())
 				}
 			})
@@ -87,7 +87,7 @@ func TestEveryBundleSaysWhatItIs(t *testing.T) {
 				const conn = await connect("/godwit/", { channels: table, app: "7", token: "hush", hello: new Uint8Array([1, 2]) });
 				conn.addEventListener("close", ({ why }) => (window.why = why));`, file, nil)
 			c := receive(t, w.conns, "the connection")
-			if c.Kind() != godwit.Browser || string(c.Hello()) != "\x01\x02" {
+			if c.Kind() != godwit.KindBrowser || string(c.Hello()) != "\x01\x02" {
 				t.Errorf("%s: the page is %v and says %q", file, c.Kind(), c.Hello())
 			}
 			c.Close(300, "enough")

@@ -46,11 +46,11 @@ var reasons = []struct {
 	code  godwit.CloseCode
 	label string
 }{
-	{godwit.Normal, "normal"}, {godwit.Kicked, "kicked"}, {godwit.ShutDown, "shutdown"},
-	{godwit.ProtocolError, "protocol-error"}, {godwit.AuthEnded, "auth"}, {godwit.Replaced, "replaced"},
-	{godwit.TimedOut, "timeout"}, {godwit.Duplicate, "duplicate"}, {godwit.LimitMessages, "limit-messages"},
-	{godwit.LimitBytes, "limit-bytes"}, {godwit.LimitSize, "limit-size"}, {godwit.LimitEarly, "limit-early"},
-	{godwit.LimitRequests, "limit-requests"}, {godwit.ProgramCode, "program"},
+	{godwit.CloseNormal, "normal"}, {godwit.CloseKicked, "kicked"}, {godwit.CloseShutdown, "shutdown"},
+	{godwit.CloseProtocolError, "protocol-error"}, {godwit.CloseAuth, "auth"}, {godwit.CloseReplaced, "replaced"},
+	{godwit.CloseTimeout, "timeout"}, {godwit.CloseDuplicate, "duplicate"}, {godwit.CloseLimitMessages, "limit-messages"},
+	{godwit.CloseLimitBytes, "limit-bytes"}, {godwit.CloseLimitSize, "limit-size"}, {godwit.CloseLimitEarly, "limit-early"},
+	{godwit.CloseLimitRequests, "limit-requests"}, {godwit.CloseProgram, "program"},
 }
 
 func (p *page) server(s *godwit.Stats) {

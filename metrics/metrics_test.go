@@ -159,10 +159,10 @@ func TestLifeOfSessions(t *testing.T) {
 		}
 
 		// Both ends go, one of them with much to say still.
-		ada.Close(godwit.Normal, "")
+		ada.Close(godwit.CloseNormal, "")
 		for c := range w.server.Conns() {
 			c.Send(chat, make([]byte, 50_000))
-			c.Close(godwit.ProgramCode+7, "")
+			c.Close(godwit.CloseProgram+7, "")
 		}
 		for range 40 {
 			w.scrape()
@@ -205,7 +205,7 @@ func (w *world) agree(s scrape) {
 	w.want(s, st.RTC.BytesOut, "godwit_udp_bytes_total", "direction", "out")
 	w.want(s, st.RTC.Opened, "godwit_rtc_opened_total")
 	w.want(s, st.RTC.HandshakesDone, "godwit_rtc_handshakes_total", "result", "done")
-	w.want(s, st.RTC.Closed[rtcserver.ClosedByUs], "godwit_rtc_closed_total", "reason", "server")
+	w.want(s, st.RTC.Closed[rtcserver.CloseByProgram], "godwit_rtc_closed_total", "reason", "server")
 	w.want(s, st.RTC.ChannelsRefused[rtcserver.RefusedTooMany], "godwit_rtc_channels_refused_total", "reason", "too-many")
 	w.want(s, st.RTC.Drops[rtcserver.DropUnknownAddr], "godwit_rtc_drops_total", "cause", "unknown-address")
 	w.want(s, tot.PacketsIn, "godwit_session_packets_total", "direction", "in")
@@ -242,7 +242,7 @@ func TestStates(t *testing.T) {
 			t.Fatal(err)
 		}
 		quick.Send(chat, []byte("hello, and goodbye"))
-		quick.Close(godwit.Normal, "")
+		quick.Close(godwit.CloseNormal, "")
 		time.Sleep(time.Second) // the message is acknowledged first
 		s := w.scrape()
 		w.want(s, 1, "godwit_sessions", "state", "interrupted")

@@ -11,9 +11,9 @@ import (
 // linkEnds are the labels of the ways that a connection ends. No connection ends with
 // zero.
 var linkEnds = [rtcserver.CloseCodes]string{
-	rtcserver.ClosedByUs: "server", rtcserver.ClosedByPage: "page", rtcserver.Shutdown: "shutdown",
-	rtcserver.TimedOut: "timeout", rtcserver.NeverCame: "never-came",
-	rtcserver.NoHandshake: "no-handshake", rtcserver.NoAssociation: "no-association",
+	rtcserver.CloseByProgram: "server", rtcserver.CloseByPage: "page", rtcserver.CloseShutdown: "shutdown",
+	rtcserver.CloseTimeout: "timeout", rtcserver.CloseNeverCame: "never-came",
+	rtcserver.CloseNoHandshake: "no-handshake", rtcserver.CloseNoAssociation: "no-association",
 }
 
 // refusals are the labels of the reasons why a channel was refused.

@@ -303,7 +303,7 @@ func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.hand(0, victimAddr, b)
-	if a.closed == nil || a.closed.Code != ClosedByPage || a.peer.State() != peer.Closing {
+	if a.closed == nil || a.closed.Code != CloseByPage || a.peer.State() != peer.Closing {
 		t.Errorf("told: %v", a.closed)
 	}
 }

@@ -68,7 +68,7 @@ type Config struct {
 	HandshakeTimeout time.Duration
 
 	// SilenceTimeout is the time without a valid check of a page after which its
-	// connection ends with TimedOut. Browsers send a check every 2.5 to 5 s. If checks
+	// connection ends with CloseTimeout. Browsers send a check every 2.5 to 5 s. If checks
 	// are lost, the server sends the page a challenge, whose answer counts as a check.
 	// Zero means 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration

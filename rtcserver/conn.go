@@ -154,7 +154,7 @@ func sendError(err error) error {
 func (c *Conn) Close(text string) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
-	c.close(time.Now(), ClosedByUs, text)
+	c.close(time.Now(), CloseByProgram, text)
 }
 
 func (c *Conn) close(now time.Time, code CloseCode, text string) {
@@ -204,12 +204,12 @@ func (c *Conn) happened(now time.Time, events []peer.Event) {
 }
 
 var closeCodes = [...]CloseCode{
-	peer.LocalClose:        ClosedByUs,
-	peer.RemoteClose:       ClosedByPage,
-	peer.Unheard:           NeverCame,
-	peer.Silent:            TimedOut,
-	peer.HandshakeFailed:   NoHandshake,
-	peer.AssociationFailed: NoAssociation,
+	peer.LocalClose:        CloseByProgram,
+	peer.RemoteClose:       CloseByPage,
+	peer.Unheard:           CloseNeverCame,
+	peer.Silent:            CloseTimeout,
+	peer.HandshakeFailed:   CloseNoHandshake,
+	peer.AssociationFailed: CloseNoAssociation,
 }
 
 func (c *Conn) event(now time.Time, ev *peer.Event) {

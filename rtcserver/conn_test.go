@@ -27,7 +27,7 @@ func TestEventsComeInOrderAndOnce(t *testing.T) {
 		w.want("at last", "close 1: closed by the page")
 		time.Sleep(time.Minute)
 		w.wantQuiet("that was all")
-		if st := w.server.Stats(); st.Conns != 0 || st.Opened != 1 || st.Closed[ClosedByPage] != 1 || st.MessagesIn != 1 || st.MessagesOut != 1 {
+		if st := w.server.Stats(); st.Conns != 0 || st.Opened != 1 || st.Closed[CloseByPage] != 1 || st.MessagesIn != 1 || st.MessagesOut != 1 {
 			t.Errorf("%+v", st)
 		}
 		wantNothing(t, w.server)
@@ -121,7 +121,7 @@ func TestKick(t *testing.T) {
 		c.Close("twice")
 		p.want("the page hears it", "close: closed by the server")
 		synctest.Wait()
-		if why == nil || why.Code != ClosedByUs || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
+		if why == nil || why.Code != CloseByProgram || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
 			t.Errorf("the handler is told %v", why)
 		}
 		if err := c.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
@@ -196,7 +196,7 @@ func TestSilentPageTimesOut(t *testing.T) {
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
 			t.Errorf("after %v", d)
 		}
-		if w.server.Stats().Closed[TimedOut] != 1 {
+		if w.server.Stats().Closed[CloseTimeout] != 1 {
 			t.Error("it is not counted")
 		}
 		synctest.Wait()
@@ -279,10 +279,10 @@ func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
-				if why == nil || why.Code != NoHandshake || why.Err == nil || !strings.Contains(why.Error(), "fingerprint") {
+				if why == nil || why.Code != CloseNoHandshake || why.Err == nil || !strings.Contains(why.Error(), "fingerprint") {
 					t.Errorf("the handler was told %v", why)
 				}
-				if st := w.server.Stats(); st.HandshakesFailed != 1 || st.Closed[NoHandshake] != 1 || st.Opened != 0 || st.MessagesIn != 0 {
+				if st := w.server.Stats(); st.HandshakesFailed != 1 || st.Closed[CloseNoHandshake] != 1 || st.Opened != 0 || st.MessagesIn != 0 {
 					t.Errorf("%+v", st)
 				}
 				wantNothing(t, w.server)
@@ -317,11 +317,11 @@ func hexColons(sum []byte) string {
 
 // One that was open may end like this too, so the words blame no handshake.
 func TestWordsOfAFailedAssociation(t *testing.T) {
-	why := &CloseError{Code: NoAssociation, Err: dtls.ErrExhausted}
+	why := &CloseError{Code: CloseNoAssociation, Err: dtls.ErrExhausted}
 	if got := why.Error(); got != "rtcserver: the SCTP association failed: "+dtls.ErrExhausted.Error() {
 		t.Errorf("%q", got)
 	}
-	theirs := &client.CloseError{Code: client.NoAssociation, Err: dtls.ErrExhausted}
+	theirs := &client.CloseError{Code: client.CloseNoAssociation, Err: dtls.ErrExhausted}
 	if got := theirs.Error(); got != "client: the SCTP association failed: "+dtls.ErrExhausted.Error() {
 		t.Errorf("%q", got)
 	}

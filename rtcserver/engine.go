@@ -109,7 +109,7 @@ func (s *Server) Withdraw(c *Conn, text string) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	c.close(time.Now(), ClosedByUs, text)
+	c.close(time.Now(), CloseByProgram, text)
 }
 
 // Refuse makes the server refuse all further offers. It does not change existing

@@ -154,7 +154,7 @@ func benchmarkFlood(b *testing.B, rate int) {
 	for reason := range DropReason(DropReasons) {
 		b.ReportMetric(float64(after.Drops[reason]-before.Drops[reason]), reason.String())
 	}
-	b.ReportMetric(float64(after.Closed[TimedOut]+after.Closed[NoAssociation]+after.Closed[NoHandshake]), "closed")
+	b.ReportMetric(float64(after.Closed[CloseTimeout]+after.Closed[CloseNoAssociation]+after.Closed[CloseNoHandshake]), "closed")
 }
 
 // load gathers how long echoes took.

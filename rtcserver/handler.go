@@ -76,13 +76,13 @@ type Channel struct {
 type CloseCode uint8
 
 const (
-	ClosedByUs    CloseCode = 1 + iota // Conn.Close was called
-	ClosedByPage                       // the page closed the connection, or the browser did when the page was left
-	Shutdown                           // Server.Shutdown or Server.Close was called
-	TimedOut                           // no valid check arrived for SilenceTimeout
-	NeverCame                          // no check arrived within PendingTimeout
-	NoHandshake                        // the DTLS handshake failed: see Err
-	NoAssociation                      // the SCTP association failed, in its handshake or later: see Err
+	CloseByProgram     CloseCode = 1 + iota // Conn.Close was called
+	CloseByPage                             // the page closed the connection, or the browser did when the page was left
+	CloseShutdown                           // Server.Shutdown or Server.Close was called
+	CloseTimeout                            // no valid check arrived for SilenceTimeout
+	CloseNeverCame                          // no check arrived within PendingTimeout
+	CloseNoHandshake                        // the DTLS handshake failed: see Err
+	CloseNoAssociation                      // the SCTP association failed, in its handshake or later: see Err
 )
 
 // A CloseError says why a connection ended.
@@ -93,13 +93,13 @@ type CloseError struct {
 }
 
 var closeTexts = [...]string{
-	ClosedByUs:    "closed by the server",
-	ClosedByPage:  "closed by the page",
-	Shutdown:      "the server shuts down",
-	TimedOut:      "the page was silent for too long",
-	NeverCame:     "the page never connected",
-	NoHandshake:   "the DTLS handshake failed",
-	NoAssociation: "the SCTP association failed",
+	CloseByProgram:     "closed by the server",
+	CloseByPage:        "closed by the page",
+	CloseShutdown:      "the server shuts down",
+	CloseTimeout:       "the page was silent for too long",
+	CloseNeverCame:     "the page never connected",
+	CloseNoHandshake:   "the DTLS handshake failed",
+	CloseNoAssociation: "the SCTP association failed",
 }
 
 // String returns the code in words.

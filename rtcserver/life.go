@@ -52,7 +52,7 @@ func (s *shard) closeAll(text string) {
 		}
 	}
 	for c := range s.conns {
-		c.close(now, Shutdown, text)
+		c.close(now, CloseShutdown, text)
 	}
 }
 

@@ -92,7 +92,7 @@ func TestRefusedChecksLeaveNothingBehind(t *testing.T) {
 		if all, waiting := w.server.registry.count(); all != 1 || waiting != 0 {
 			t.Errorf("%d connections exist and %d wait, want the one that is open", all, waiting)
 		}
-		if st := w.server.Stats(); st.Closed[NeverCame] != 20 || st.Drops[DropFull] != 20 {
+		if st := w.server.Stats(); st.Closed[CloseNeverCame] != 20 || st.Drops[DropFull] != 20 {
 			t.Errorf("%+v", st)
 		}
 		p.echoes("the one that is open stays")
@@ -120,7 +120,7 @@ func TestPendingAnswersExpire(t *testing.T) {
 		synctest.Wait()
 		wantNothing(t, w.server)
 		w.offer("")
-		if st := w.server.Stats(); st.Pending != 1 || st.Closed[NeverCame] != 3 || st.Refused[http.StatusServiceUnavailable] != 1 || st.Offers != 4 {
+		if st := w.server.Stats(); st.Pending != 1 || st.Closed[CloseNeverCame] != 3 || st.Refused[http.StatusServiceUnavailable] != 1 || st.Offers != 4 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -141,7 +141,7 @@ func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
 			w.forget()
 			time.Sleep(time.Second / 8)
 		}
-		if st := w.server.Stats(); st.Refused[http.StatusServiceUnavailable] != 0 || st.Opened != 6 || st.Closed[NeverCame] < 300 {
+		if st := w.server.Stats(); st.Refused[http.StatusServiceUnavailable] != 0 || st.Opened != 6 || st.Closed[CloseNeverCame] < 300 {
 			t.Errorf("%+v", st)
 		}
 		time.Sleep(31 * time.Second)
@@ -240,7 +240,7 @@ func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
 		synctest.Wait()
 		sh := w.server.shards[0]
 		sh.mu.Lock()
-		second.conn.close(time.Now(), ClosedByUs, "")
+		second.conn.close(time.Now(), CloseByProgram, "")
 		sh.endHandshake(first.conn) // before the loop has seen that
 		begun := second.conn.handshake != nil
 		sh.mu.Unlock()
@@ -295,7 +295,7 @@ func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 			t.Errorf("connected after %v, want after a second and its own handshake", d)
 		}
 		time.Sleep(10 * time.Second)
-		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesYielded < 2 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[NoHandshake] != 4 || st.Handshakes != 0 {
+		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesYielded < 2 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[CloseNoHandshake] != 4 || st.Handshakes != 0 {
 			t.Errorf("%+v", st)
 		}
 	})

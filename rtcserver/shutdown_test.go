@@ -38,7 +38,7 @@ func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
 			t.Errorf("%d handlers had run when Shutdown returned, want %d", len(closes), len(pages))
 		}
 		for id, code := range closes {
-			if code != Shutdown {
+			if code != CloseShutdown {
 				t.Errorf("connection %d: %v", id, code)
 			}
 		}
@@ -64,7 +64,7 @@ func TestShutdownEndsWhatIsNotOpenYet(t *testing.T) {
 		checked.check(attackerAddr, "") // the handshake runs
 		synctest.Wait()
 		w.server.Close()
-		if len(fails) != 2 || fails[1] != Shutdown || fails[2] != Shutdown {
+		if len(fails) != 2 || fails[1] != CloseShutdown || fails[2] != CloseShutdown {
 			t.Errorf("Fail was called for %v", fails)
 		}
 	})

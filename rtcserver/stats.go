@@ -103,7 +103,7 @@ type Stats struct {
 // CloseCodes, DropReasons and Refusals are the lengths of tables that a CloseCode, a
 // DropReason or a Refusal indexes.
 const (
-	CloseCodes  = int(NoAssociation) + 1
+	CloseCodes  = int(CloseNoAssociation) + 1
 	DropReasons = int(dropReasons)
 	Refusals    = int(refusalReasons)
 )

@@ -192,7 +192,7 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			end(s, o.conn, time.Now())
-			if why := o.conn.closed; why == nil || why.Code != NoHandshake || !o.conn.touched {
+			if why := o.conn.closed; why == nil || why.Code != CloseNoHandshake || !o.conn.touched {
 				t.Errorf("%s: told: %v; it is touched: %v", name, why, o.conn.touched)
 			}
 			s.wake()

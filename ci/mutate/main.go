@@ -14,14 +14,14 @@ import (
 
 // helpers are the packages whose tests count too, after a package's own.
 var helpers = map[string][]string{
-	".":                {"client", "metrics", "dashboard"},
-	"auth":             {".", "client"},
-	"channel":          {"internal/session"},
-	"dtls":             {"rtcserver"},
-	"icelite":          {"internal/peer", "rtcserver"},
-	"internal/session": {".", "client"},
-	"rtcserver":        {"client"},
-	"sctp":             {"internal/peer", "rtcserver"},
+	".":                    {"client", "metrics", "dashboard"},
+	"auth":                 {".", "client"},
+	"channel":              {"internal/sessioncore"},
+	"dtls":                 {"rtcserver"},
+	"icelite":              {"internal/peer", "rtcserver"},
+	"internal/sessioncore": {".", "client"},
+	"rtcserver":            {"client"},
+	"sctp":                 {"internal/peer", "rtcserver"},
 }
 
 // equivalents are the changes that make no difference: a line with a mutant's key, then
@@ -80,7 +80,7 @@ func (o *options) choose() error {
 
 func (o *options) run(dirs []string) error {
 	if len(dirs) == 0 {
-		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "internal/session", "rtcserver", "."}
+		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "internal/sessioncore", "rtcserver", "."}
 	}
 	if err := o.choose(); err != nil {
 		return err

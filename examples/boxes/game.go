@@ -84,7 +84,7 @@ func newGame(s *godwit.Server) *game {
 func (g *game) run(ctx context.Context) error {
 	for next := time.Now(); ctx.Err() == nil; {
 		for ev := range g.server.Poll(time.Until(next)) {
-			if ev.Type == godwit.EndedEvent {
+			if ev.Type == godwit.EventEnded {
 				return ev.Err
 			}
 			g.handle(ev)
@@ -107,23 +107,23 @@ func (g *game) run(ctx context.Context) error {
 func (g *game) handle(ev godwit.Event) {
 	p, ok := ev.Conn.User.(*player)
 	if !ok {
-		if ev.Type == godwit.RequestEvent && ev.Request.Name == "join" {
+		if ev.Type == godwit.EventRequest && ev.Request.Name == "join" {
 			g.join(ev.Conn, ev.Request)
 		}
 		return
 	}
 	switch ev.Type {
-	case godwit.MessageEvent:
+	case godwit.EventMessage:
 		if ev.Channel == input {
 			p.steer(ev.Data, g.tick)
 		} else if text, ok := line(ev.Data, maxText); ok {
 			g.all.Send(chat, news(said, p.id, text))
 		}
-	case godwit.InterruptedEvent:
+	case godwit.EventInterrupted:
 		p.away = 1
-	case godwit.ResumedEvent:
+	case godwit.EventResumed:
 		p.away = 0
-	case godwit.CloseEvent:
+	case godwit.EventClose:
 		delete(g.players, p.id)
 		g.all.Send(chat, news(left, p.id, ""))
 	}

@@ -259,7 +259,7 @@ func TestNamesAreLimited(t *testing.T) {
 		g := h.arrive()
 		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
 			_, err := g.Request(h.t.Context(), "join", []byte(name))
-			if e, ok := errors.AsType[*client.RequestError](err); !ok || e.Status != client.Rejected || e.Text != "a name has 1 to 16 characters" {
+			if e, ok := errors.AsType[*client.RequestError](err); !ok || e.Status != client.StatusRejected || e.Text != "a name has 1 to 16 characters" {
 				t.Errorf("%q: %v", name, err)
 			}
 		}
@@ -281,7 +281,7 @@ func TestLeavingRemovesTheBox(t *testing.T) {
 		if n := len(ada.now()); n != 2 {
 			t.Errorf("%d boxes before", n)
 		}
-		bob.Close(godwit.Normal, "")
+		bob.Close(godwit.CloseNormal, "")
 		h.settle()
 		ada.wantNews("2 leaves")
 		if got := ada.now(); len(got) != 1 {

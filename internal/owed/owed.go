@@ -11,11 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/godwit-rtc/godwit/internal/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // A Do calls a func with the session, with the lock held that guards the session.
-type Do func(func(s *session.Session, now time.Time) error) error
+type Do func(func(s *sessioncore.Session, now time.Time) error) error
 
 // An Answer is the answer to one request. Its methods may be called from any goroutine,
 // except Keep and Kept, which only the handler may call.
@@ -49,25 +49,25 @@ func (d *debt) lost() { d.Reject("no answer") }
 // Reply answers with bytes. After any error except ErrAnswered the request has no
 // answer yet.
 func (d *debt) Reply(b []byte) error {
-	return d.once(func(s *session.Session, now time.Time) error { return s.Reply(now, d.id, b) })
+	return d.once(func(s *sessioncore.Session, now time.Time) error { return s.Reply(now, d.id, b) })
 }
 
 // Ack answers: done.
 func (d *debt) Ack() error {
-	return d.once(func(s *session.Session, now time.Time) error { return s.Ack(now, d.id) })
+	return d.once(func(s *sessioncore.Session, now time.Time) error { return s.Ack(now, d.id) })
 }
 
 // Reject answers: no.
 func (d *debt) Reject(text string) error {
-	return d.once(func(s *session.Session, now time.Time) error { return s.Reject(now, d.id, text) })
+	return d.once(func(s *sessioncore.Session, now time.Time) error { return s.Reject(now, d.id, text) })
 }
 
-func (d *debt) once(f func(*session.Session, time.Time) error) error {
+func (d *debt) once(f func(*sessioncore.Session, time.Time) error) error {
 	if !d.done.CompareAndSwap(false, true) {
-		return session.ErrAnswered
+		return sessioncore.ErrAnswered
 	}
 	err := d.do(f)
-	if err != nil && err != session.ErrAnswered {
+	if err != nil && err != sessioncore.ErrAnswered {
 		d.done.Store(false)
 	}
 	return err

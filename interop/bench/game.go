@@ -74,7 +74,7 @@ func (g *game) poll() {
 	next := time.Now().Add(tick)
 	for {
 		for ev := range g.server.Poll(max(time.Until(next), 0)) {
-			if ev.Type == godwit.MessageEvent {
+			if ev.Type == godwit.EventMessage {
 				g.taken.Add(1)
 			}
 		}

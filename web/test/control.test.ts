@@ -1,11 +1,11 @@
-// Control messages: the lines of internal/session/testdata.
+// Control messages: the lines of internal/sessioncore/testdata.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { hello, numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeRequest, typeWelcome } from "../src/control";
 import { hex, unhex, utf8 } from "./bytes";
 
 const lines = ["frames", "open"]
-  .map((name) => readFileSync(new URL(`../../internal/session/testdata/${name}.txt`, import.meta.url), "utf8"))
+  .map((name) => readFileSync(new URL(`../../internal/sessioncore/testdata/${name}.txt`, import.meta.url), "utf8"))
   .flatMap((file) => file.split("\n"))
   .filter((line) => line && !line.startsWith("#"))
   .map((line) => /^(\w+) (.*?):\s*(.*)$/.exec(line)!.slice(1))

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"bytes"
@@ -170,7 +170,7 @@ func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 	}
 	w.run(time.Millisecond)
 	for s, want := range map[*side]string{w.client: "no WELCOME arrived in time", w.server: "no HELLO arrived in time"} {
-		if s.State() != Closed || s.Reason().Code != ProtocolError || s.Reason().Text != want {
+		if s.State() != Closed || s.Reason().Code != CloseProtocolError || s.Reason().Text != want {
 			t.Errorf("%s: state %v, %+v; want %q", s.name, s.State(), s.Reason(), want)
 		}
 	}
@@ -215,14 +215,14 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 		if c.toServer {
 			s = w.server
 		}
-		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != ProtocolError || s.Reason().Text != c.text {
+		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != CloseProtocolError || s.Reason().Text != c.text {
 			t.Errorf("%s: state %v, %+v", c.name, s.State(), s.Reason())
 		}
 	}
 	w := open(t)
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
-	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "a request has the id of another request without an answer" {
+	if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != "a request has the id of another request without an answer" {
 		t.Errorf("two requests with one id: %+v", r)
 	}
 }
@@ -274,7 +274,7 @@ func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
 			if w.server.early != nil {
 				t.Error("what came early is kept")
 			}
-		} else if r := w.server.Reason(); r.Code != LimitEarly || r.Text != "too much sent before HELLO" {
+		} else if r := w.server.Reason(); r.Code != CloseLimitEarly || r.Text != "too much sent before HELLO" {
 			t.Errorf("a byte too many: %+v", r)
 		}
 	}
@@ -386,7 +386,7 @@ func TestEndSettlesInOrder(t *testing.T) {
 
 // Kick closes at once.
 func (s *side) Kick(w *world) {
-	s.Close(w.now, Kicked, "", true)
+	s.Close(w.now, CloseKicked, "", true)
 	w.collect(s)
 }
 
@@ -412,7 +412,7 @@ func TestErrorsOfSend(t *testing.T) {
 	want("interrupted", moves, ErrInterrupted)
 	want("interrupted", loot, nil)
 	want("interrupted", 4, channel.ErrUnknown)
-	w.client.Close(w.now, Normal, "", true)
+	w.client.Close(w.now, CloseNormal, "", true)
 	want("closed", moves, channel.ErrClosed)
 	want("closed", loot, channel.ErrClosed)
 }
@@ -469,7 +469,7 @@ func TestTokensInUse(t *testing.T) {
 	if !w.server.Admits(sum(2)) || w.server.Admits(sum(0)) {
 		t.Error("who shows the new token has it, and only it counts")
 	}
-	w.server.Close(w.now, Normal, "", true)
+	w.server.Close(w.now, CloseNormal, "", true)
 	if w.server.Admits(sum(2)) {
 		t.Error("a closed session admits")
 	}
@@ -507,14 +507,14 @@ func TestAnswersToOpenAreInOrder(t *testing.T) {
 	other.Name = "other"
 	w.open(other)
 	w.server.control(w.now, []byte("\x09\x05"))
-	if r := w.server.Reason(); r.Code != ProtocolError || r.Text != "an OPENED that answers no OPEN" {
+	if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("the second answer first: %+v", r)
 	}
 	w = open(t)
 	w.open(effects)
 	w.run(time.Second)
 	w.client.control(w.now, []byte("\x09\x04"))
-	if r := w.client.Reason(); r.Code != ProtocolError || r.Text != "an OPENED that answers no OPEN" {
+	if r := w.client.Reason(); r.Code != CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("an answer from the server: %+v", r)
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"crypto/sha256"
@@ -43,7 +43,7 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	w = open(t)
 	w.fill(w.client)
 	w.client.control(w.now, effects.AppendLine([]byte{typeOpen}, 4))
-	if r := w.client.Reason(); r.Code != LimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
+	if r := w.client.Reason(); r.Code != CloseLimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
 		t.Errorf("a client that cannot answer OPEN ends with %+v", r)
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"crypto/sha256"
@@ -56,7 +56,7 @@ type Config struct {
 	// messages. Zero means 10 s; negative means that it ends at once.
 	DrainTimeout time.Duration
 
-	// Expires, if not zero, is when the session ends with Auth, unless SetExpires changes it
+	// Expires, if not zero, is when the session ends with CloseAuth, unless SetExpires changes it
 	// before. Only at a server.
 	Expires time.Time
 
@@ -295,21 +295,21 @@ func (s *Session) Advance(now time.Time) {
 	}
 	switch {
 	case s.state == Opened && !now.Before(s.openBy):
-		s.fail(now, ProtocolError, "no "+s.awaited()+" arrived in time")
+		s.fail(now, CloseProtocolError, "no "+s.awaited()+" arrived in time")
 	case s.state == Open:
 		s.listen(now)
 	case s.state == Closing:
 		s.drain(now)
 	}
 	if e := s.config.Expires; s.state < Closing && !e.IsZero() && !now.Before(e) {
-		s.fail(now, Auth, "the credentials have expired")
+		s.fail(now, CloseAuth, "the credentials have expired")
 	}
 }
 
-// Expires returns when the session ends with Auth; zero means never.
+// Expires returns when the session ends with CloseAuth; zero means never.
 func (s *Session) Expires() time.Time { return s.config.Expires }
 
-// SetExpires changes when the session ends with Auth.
+// SetExpires changes when the session ends with CloseAuth.
 func (s *Session) SetExpires(t time.Time) { s.config.Expires = t }
 
 // sooner returns the earlier of two times; zero means never.

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"time"
@@ -37,16 +37,16 @@ func (s *Session) opened(now time.Time, f *frame) {
 	next := channel.ID(len(s.mux.Channels()) + 1)
 	c, ok := channel.ParseChannel(string(f.payload), next)
 	if s.server || !ok {
-		s.fail(now, ProtocolError, "a malformed OPEN")
+		s.fail(now, CloseProtocolError, "a malformed OPEN")
 		return
 	}
 	if _, err := s.mux.Open(c, true); err != nil {
-		s.fail(now, ProtocolError, "OPEN: "+err.Error())
+		s.fail(now, CloseProtocolError, "OPEN: "+err.Error())
 		return
 	}
 	b := append(s.scratch[:0], typeOpened, byte(next))
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
-		s.fail(now, LimitRequests, "there is no room to queue the answer to an OPEN")
+		s.fail(now, CloseLimitRequests, "there is no room to queue the answer to an OPEN")
 		return
 	}
 	s.emit(Event{Type: EventChannel, Channel: next})
@@ -55,7 +55,7 @@ func (s *Session) opened(now time.Time, f *frame) {
 // channelKnown processes an OPENED of the client. They arrive in the order of the channels.
 func (s *Session) channelKnown(now time.Time, f *frame) {
 	if !s.server || int(f.channel) != s.known+1 || s.known == len(s.mux.Channels()) {
-		s.fail(now, ProtocolError, "an OPENED that answers no OPEN")
+		s.fail(now, CloseProtocolError, "an OPENED that answers no OPEN")
 		return
 	}
 	s.known++

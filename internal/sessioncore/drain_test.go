@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"fmt"
@@ -76,10 +76,10 @@ func TestDrainEndsToTheMillisecond(t *testing.T) {
 		w.run(time.Second) // the client was heard before that
 		w.send(w.server, chat, "never read")
 		if c.forever {
-			w.server.Drain(w.now, Normal, "")
-			w.server.Drain(w.now.Add(-time.Second), Kicked, "once more changes nothing")
+			w.server.Drain(w.now, CloseNormal, "")
+			w.server.Drain(w.now.Add(-time.Second), CloseKicked, "once more changes nothing")
 		} else {
-			w.server.Close(w.now, Normal, "", false)
+			w.server.Close(w.now, CloseNormal, "", false)
 		}
 		w.collect(w.server)
 		closed := w.now

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"slices"
@@ -11,15 +11,15 @@ import (
 // A Status is the state of a request of this end.
 type Status uint8
 
-// The statuses. From Responded on they are final.
+// The statuses. From StatusResponded on they are final.
 const (
-	Sending      Status = iota // the peer has not acknowledged the request yet
-	Waiting                    // the peer has the request and has not answered
-	Responded                  // the answer is a REPLY
-	Acknowledged               // the answer is an ACK
-	Rejected                   // the answer is a REJECT
-	SendFailed                 // the session ended, and the peer did not get the request
-	ResponseLost               // the session ended, and the answer is not known
+	StatusSending      Status = iota // the peer has not acknowledged the request yet
+	StatusWaiting                    // the peer has the request and has not answered
+	StatusResponded                  // the answer is a REPLY
+	StatusAcknowledged               // the answer is an ACK
+	StatusRejected                   // the answer is a REJECT
+	StatusSendFailed                 // the session ended, and the peer did not get the request
+	StatusResponseLost               // the session ended, and the answer is not known
 )
 
 var statusNames = [...]string{"sending", "waiting", "responded", "acknowledged", "rejected", "send failed", "response lost"}
@@ -104,11 +104,11 @@ func (s *Session) answered(f *frame) {
 	ev := Event{Type: EventResult, Request: f.id}
 	switch f.kind {
 	case typeReply:
-		ev.Status, ev.Data = Responded, f.payload
+		ev.Status, ev.Data = StatusResponded, f.payload
 	case typeAck:
-		ev.Status = Acknowledged
+		ev.Status = StatusAcknowledged
 	case typeReject:
-		ev.Status, ev.Reason.Text = Rejected, string(f.payload)
+		ev.Status, ev.Reason.Text = StatusRejected, string(f.payload)
 	}
 	s.emit(ev)
 }
@@ -128,11 +128,11 @@ func (s *Session) loseRequests() {
 	}
 	slices.SortFunc(ids, func(a, b uint32) int { return int(waiting[a].place) - int(waiting[b].place) })
 	for _, id := range ids {
-		status := ResponseLost
+		status := StatusResponseLost
 		// The control channel is ordered: its messages leave in the order of place, and
 		// sent of them have left.
 		if waiting[id].place >= sent {
-			status = SendFailed
+			status = StatusSendFailed
 		}
 		s.emit(Event{Type: EventResult, Request: id, Status: status})
 	}
@@ -144,7 +144,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 		return
 	}
 	if s.serves(f.id) {
-		s.fail(now, ProtocolError, "a request has the id of another request without an answer")
+		s.fail(now, CloseProtocolError, "a request has the id of another request without an answer")
 		return
 	}
 	if n := s.config.Limits.Requests; n >= 0 && len(s.serving) >= n {
@@ -163,7 +163,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 func (s *Session) reject(now time.Time, id uint32, text string) {
 	b := append(appendNumbered(s.scratch[:0], typeReject, id), cut(text)...)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
-		s.fail(now, LimitRequests, "too many requests: there is no room to queue their rejections")
+		s.fail(now, CloseLimitRequests, "too many requests: there is no room to queue their rejections")
 	}
 }
 

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"errors"
@@ -113,7 +113,7 @@ func TestOpenChannelMisuse(t *testing.T) {
 	if got := w.client.events[len(w.client.events)-1]; got != "channel 63: the last" {
 		t.Errorf("at last %q", got)
 	}
-	w.server.Close(w.now, Normal, "", true)
+	w.server.Close(w.now, CloseNormal, "", true)
 	if _, err := w.server.OpenChannel(w.now, effects); err != channel.ErrClosed {
 		t.Errorf("after the close: %v", err)
 	}
@@ -157,7 +157,7 @@ func TestHostileOpen(t *testing.T) {
 			w := open(t)
 			w.server.say(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
-			if r := w.client.Reason(); r.Code != ProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
+			if r := w.client.Reason(); r.Code != CloseProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
 				t.Errorf("the client's end: %+v", r)
 			}
 			if n := len(w.client.Mux().Channels()); n != 3 {
@@ -177,7 +177,7 @@ func TestHostileOpen(t *testing.T) {
 			w.run(100 * time.Millisecond)
 			w.client.say(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
-			if r := w.server.Reason(); r.Code != ProtocolError || r.Text != c.text {
+			if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != c.text {
 				t.Errorf("the server's end: %+v", r)
 			}
 		})

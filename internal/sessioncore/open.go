@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func (s *Session) take(now time.Time) {
 		case channel.EventNarrow:
 			s.emit(Event{Type: EventNarrow})
 		case channel.EventStuck:
-			s.fail(now, Timeout, fmt.Sprintf("packets of %d bytes do not arrive", ev.Code))
+			s.fail(now, CloseTimeout, fmt.Sprintf("packets of %d bytes do not arrive", ev.Code))
 		case channel.EventClosed:
 			s.end(now, Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
 		}
@@ -61,7 +61,7 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 		return
 	}
 	if s.earlyBytes += len(ev.Payload) + earlyCost; s.earlyBytes > maxEarly {
-		s.fail(now, LimitEarly, "too much sent before "+s.awaited())
+		s.fail(now, CloseLimitEarly, "too much sent before "+s.awaited())
 		return
 	}
 	out.raw = channel.Event{}
@@ -74,12 +74,12 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 // false if the message exceeds them. If the channel is reliable it also ends the
 // session, because the channel promises to deliver the message.
 func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
-	limit, code, what := s.config.Limits.Messages, LimitMessages, "messages"
+	limit, code, what := s.config.Limits.Messages, CloseLimitMessages, "messages"
 	if s.messages.take(now, 1) {
 		if s.bytes.take(now, n) {
 			return true
 		}
-		limit, code, what = s.config.Limits.Bytes, LimitBytes, "bytes"
+		limit, code, what = s.config.Limits.Bytes, CloseLimitBytes, "bytes"
 	}
 	if ch != channel.Control && s.mux.Channels()[ch-1].Mode < channel.ReliableUnordered {
 		s.stats.Limited++
@@ -93,7 +93,7 @@ func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 func (s *Session) control(now time.Time, b []byte) {
 	f := &s.frame
 	if !f.parse(b) {
-		s.fail(now, ProtocolError, "a control message is malformed")
+		s.fail(now, CloseProtocolError, "a control message is malformed")
 		return
 	}
 	if s.state == Opened {
@@ -109,13 +109,13 @@ func (s *Session) control(now time.Time, b []byte) {
 		s.answered(f)
 	case typeWelcome:
 		if s.server {
-			s.fail(now, ProtocolError, "WELCOME from a client")
+			s.fail(now, CloseProtocolError, "WELCOME from a client")
 			return
 		}
 		s.welcomed(f)
 	case typeHere:
 		if !s.server {
-			s.fail(now, ProtocolError, "HERE from a server")
+			s.fail(now, CloseProtocolError, "HERE from a server")
 		}
 	case typeOpen:
 		if s.state == Open {
@@ -124,7 +124,7 @@ func (s *Session) control(now time.Time, b []byte) {
 	case typeOpened:
 		s.channelKnown(now, f)
 	case typeHello:
-		s.fail(now, ProtocolError, "HELLO in an open session")
+		s.fail(now, CloseProtocolError, "HELLO in an open session")
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *Session) open(now time.Time, f *frame) {
 	case f.kind >= typeExtension:
 		return
 	default:
-		s.fail(now, ProtocolError, "the first control message is not "+s.awaited())
+		s.fail(now, CloseProtocolError, "the first control message is not "+s.awaited())
 		return
 	}
 	s.events = append(s.events, s.early...)
@@ -195,10 +195,10 @@ func (s *Session) police(now time.Time) {
 			continue
 		}
 		if d == channel.DropTooLarge {
-			s.fail(now, LimitSize, "a message is larger than its channel allows")
+			s.fail(now, CloseLimitSize, "a message is larger than its channel allows")
 			return
 		}
-		s.fail(now, ProtocolError, "a frame does not fit the table: "+d.String())
+		s.fail(now, CloseProtocolError, "a frame does not fit the table: "+d.String())
 		return
 	}
 }

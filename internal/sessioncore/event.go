@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"strconv"
@@ -99,31 +99,31 @@ func (s *Session) emit(ev Event) { s.events = append(s.events, ev) }
 // A Code says why a session ended. docs/SESSION.md, section 5.
 type Code uint32
 
-// The codes. From CodeProgram to maxCode they are the program's own.
+// The codes. From CloseProgram to maxCode they are the program's own.
 const (
-	Normal        Code = 0
-	Kicked        Code = 1
-	Shutdown      Code = 2
-	ProtocolError Code = 3
-	Auth          Code = 4
-	Replaced      Code = 5
-	Timeout       Code = 6
-	Duplicate     Code = 7
-	LimitMessages Code = 16
-	LimitBytes    Code = 17
-	LimitSize     Code = 18
-	LimitEarly    Code = 19
-	LimitRequests Code = 20
-	CodeProgram   Code = 256
+	CloseNormal        Code = 0
+	CloseKicked        Code = 1
+	CloseShutdown      Code = 2
+	CloseProtocolError Code = 3
+	CloseAuth          Code = 4
+	CloseReplaced      Code = 5
+	CloseTimeout       Code = 6
+	CloseDuplicate     Code = 7
+	CloseLimitMessages Code = 16
+	CloseLimitBytes    Code = 17
+	CloseLimitSize     Code = 18
+	CloseLimitEarly    Code = 19
+	CloseLimitRequests Code = 20
+	CloseProgram       Code = 256
 
 	maxCode Code = 1<<16 - 1
 )
 
 var codeNames = map[Code]string{
-	Normal: "normal", Kicked: "kicked", Shutdown: "shutdown", ProtocolError: "protocol error", Auth: "auth",
-	Replaced: "replaced", Timeout: "timeout", Duplicate: "duplicate",
-	LimitMessages: "limit: messages", LimitBytes: "limit: bytes", LimitSize: "limit: size",
-	LimitEarly: "limit: early", LimitRequests: "limit: requests",
+	CloseNormal: "normal", CloseKicked: "kicked", CloseShutdown: "shutdown", CloseProtocolError: "protocol error", CloseAuth: "auth",
+	CloseReplaced: "replaced", CloseTimeout: "timeout", CloseDuplicate: "duplicate",
+	CloseLimitMessages: "limit: messages", CloseLimitBytes: "limit: bytes", CloseLimitSize: "limit: size",
+	CloseLimitEarly: "limit: early", CloseLimitRequests: "limit: requests",
 }
 
 // String returns the code in words.

@@ -1,4 +1,4 @@
-// Package session is one end of a godwit session as a value: opening, requests,
+// Package sessioncore is one end of a godwit session as a value: opening, requests,
 // receipts, closing, interruption and resumption, over the channels of a [channel.Mux].
 // docs/SESSION.md describes every byte on the wire.
 //
@@ -11,4 +11,4 @@
 //
 // It knows nothing of HTTP, of the signatures of tokens, of WebRTC, or of other
 // sessions.
-package session
+package sessioncore

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"crypto/sha256"
@@ -75,7 +75,7 @@ func TestCloseDeliversFirst(t *testing.T) {
 func TestCloseAtOnce(t *testing.T) {
 	w := open(t)
 	w.send(w.server, chat, "never read")
-	w.server.Close(w.now, Kicked, "go", true)
+	w.server.Close(w.now, CloseKicked, "go", true)
 	w.run(time.Second)
 	w.want(w.client, `closed 1 "go" remote=true lost 0 and 10`)
 	w.want(w.server, `closed 1 "go" remote=false lost 10 and 0`)
@@ -88,7 +88,7 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 	w := open(t)
 	w.loss = 1
 	w.send(w.server, chat, "never read")
-	w.server.Close(w.now, Shutdown, "", false)
+	w.server.Close(w.now, CloseShutdown, "", false)
 	w.run(12 * time.Second)
 	w.want(w.server, `closed 2 "" remote=false lost 10 and 0`)
 	if !w.server.Over() {
@@ -98,7 +98,7 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 
 func TestLongTextIsCut(t *testing.T) {
 	w := open(t)
-	w.server.Close(w.now, Normal, strings.Repeat("é", 200), false)
+	w.server.Close(w.now, CloseNormal, strings.Repeat("é", 200), false)
 	w.run(time.Second)
 	want := `closed 0 "` + strings.Repeat("é", 128) + `" remote=true`
 	w.want(w.client, want)
@@ -114,11 +114,11 @@ func TestRequests(t *testing.T) {
 		return id
 	}
 	ids := []uint32{ask("join", "red"), ask("ready", ""), ask("fly", "up")}
-	if st, _ := w.client.Status(ids[0]); st != Sending {
+	if st, _ := w.client.Status(ids[0]); st != StatusSending {
 		t.Errorf("before it leaves: %v", st)
 	}
 	w.run(100 * time.Millisecond)
-	if st, _ := w.client.Status(ids[0]); st != Waiting {
+	if st, _ := w.client.Status(ids[0]); st != StatusWaiting {
 		t.Errorf("after it arrived: %v", st)
 	}
 	w.want(w.server, "request 1 join: red", "request 2 ready: ", "request 3 fly: up")
@@ -151,7 +151,7 @@ func TestCloseSettlesRequests(t *testing.T) {
 	w.run(50 * time.Millisecond)
 	w.cut()
 	w.client.Request(w.now, "unsent", nil)
-	w.client.Close(w.now, Normal, "", true)
+	w.client.Close(w.now, CloseNormal, "", true)
 	w.collect(w.client)
 	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
 }

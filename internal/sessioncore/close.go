@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"time"
@@ -128,7 +128,7 @@ func (s *Session) drainDeadline() time.Time {
 }
 
 // Reason returns why the session ended, once it is closed. If the link closed before
-// the session was open, the reason is Normal without a text.
+// the session was open, the reason is CloseNormal without a text.
 func (s *Session) Reason() Reason { return s.closing.reason }
 
 // Over reports whether the session is closed and has nothing more to send: its link may be

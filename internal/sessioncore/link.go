@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"crypto/sha256"
@@ -108,7 +108,7 @@ func (s *Session) receipt(ev *channel.Event) {
 		s.emit(out)
 		return
 	}
-	if ev.Fate != channel.Delivered {
+	if ev.Fate != channel.FateDelivered {
 		return
 	}
 	if ev.Message == s.welcome {
@@ -117,7 +117,7 @@ func (s *Session) receipt(ev *channel.Event) {
 	}
 	if id, ok := s.byReport[ev.Message]; ok {
 		delete(s.byReport, ev.Message)
-		s.waiting[id].status = Waiting
+		s.waiting[id].status = StatusWaiting
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *Session) Unlink(now time.Time) {
 	case Open:
 		s.interrupt(now)
 		if s.config.Grace < 0 {
-			s.fail(now, Timeout, "the link is closed")
+			s.fail(now, CloseTimeout, "the link is closed")
 		}
 	case Closing:
 		s.finish(now, s.closing.reason)
@@ -174,7 +174,7 @@ func (s *Session) listen(now time.Time) {
 			return
 		}
 	}
-	s.fail(now, Timeout, "nothing arrived for too long")
+	s.fail(now, CloseTimeout, "nothing arrived for too long")
 }
 
 // silenceDeadline returns when the session is interrupted, or ends if it is interrupted

@@ -1,4 +1,4 @@
-package session
+package sessioncore
 
 import (
 	"encoding/binary"
@@ -27,7 +27,7 @@ func note(n uint32) []byte {
 func (l *ledger) take(ev Event) {
 	switch ev.Type {
 	case EventResult:
-		if ev.Status == Responded {
+		if ev.Status == StatusResponded {
 			l.replies++
 		}
 	case EventMessage:
