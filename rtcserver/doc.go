@@ -43,6 +43,19 @@
 // channel by a stream reset, and the page gets a close event. [Stats] counts these
 // channels. The Logger gets a line for the first one of each connection and reason.
 //
+// # Engines
+//
+// A package that builds sessions or other protocols on this server, as package godwit
+// does, gives each connection an [Engine]: see [Config.Engine] and the example. A program
+// without engines needs none of the following.
+//
+// The server calls the engine for what happens on the connection and when its deadline
+// has come. Other goroutines that call into an engine lock its connection with
+// [Conn.Acquire] and unlock it with [Conn.Release], which sends what the engine has to
+// send. Server.Flush sends what Release has put off. [Server.Withdraw] ends a connection
+// whose page may not have connected yet. [Config.Resumes] tells the server which
+// connections are for something that exists already.
+//
 // # What it is not for
 //
 // The package sends no message again and does not split messages. A message must fit one

@@ -19,7 +19,8 @@ type Engine interface {
 	// next Deliver has returned.
 	Receive(now time.Time, ev LinkEvent)
 	// Append appends the engine's next message to b, at most limit bytes. If there is
-	// none it returns b unchanged.
+	// none it returns b unchanged. The message leaves as a binary one on stream 0, where
+	// the page must have a negotiated channel without retransmission.
 	Append(now time.Time, b []byte, limit int) []byte
 	// Deadline returns when Advance must be called; zero means never.
 	Deadline() time.Time
@@ -113,7 +114,7 @@ func (s *Server) Withdraw(c *Conn, text string) {
 }
 
 // Refuse makes the server refuse all further offers. It does not change existing
-// connections.
+// connections: call it some time before Shutdown if they should end by themselves.
 func (s *Server) Refuse() { s.refuseOffers() }
 
 // speak sends the pending messages of the engines in s.later.
