@@ -16,7 +16,7 @@ type brute struct {
 	number uint32 // of its next packet
 }
 
-// packet sends a packet of these frames. docs/PROTOCOL.md, section 2.
+// packet sends a packet of these frames. docs/PROTOCOL.md, section 3.
 func (x *brute) packet(frames ...[]byte) {
 	x.loop.mu.Lock()
 	b := make([]byte, 0, channel.MaxPacket)
