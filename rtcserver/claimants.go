@@ -127,8 +127,9 @@ func (s *shard) take(now time.Time, c *Conn, d *udpio.Datagram) bool {
 // was authentic.
 func (s *shard) contested(now time.Time, all []*Conn, d *udpio.Datagram) bool {
 	if peer.IsPlaintext(d.B) {
-		s.datagram(now, shaking(all, d.Remote), d)
-		return false
+		c := shaking(all, d.Remote)
+		s.datagram(now, c, d)
+		return c.peer.Authentic() // records of an open one may follow, and are decrypted in place
 	}
 	n := copy(s.unspoilt[:], d.B)
 	for _, c := range all {

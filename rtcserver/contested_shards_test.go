@@ -131,3 +131,35 @@ func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
 		}
 	})
 }
+
+// An observer puts a plaintext record before a copy of the page's datagram, which arrives
+// first. Sessions of his claim the page's address, at its shard and at another. The record is
+// the page's; what is opened in place is not restored for the other shard, or the program would
+// be given the encrypted bytes.
+func TestPlaintextBeforeARecordSpoilsNoMessage(t *testing.T) {
+	inShards(t, 2, func(w *world) {
+		victim := w.open()
+		victim.echoes("the page talks")
+		_, here := w.openKnown("a=setup:actpass")
+		there := w.offer("")
+		w.network.Inject(attackerAddr, shardAddr(1), there.request("", true))
+		synctest.Wait()
+		for _, o := range []*offered{here, there} {
+			w.network.Inject(victim.addr(), serverAddr, o.request("", true))
+			synctest.Wait()
+		}
+		if n := w.server.registry.shared.Load(); n != 1 || len(w.server.shards[0].claimants[victim.addr()]) != 2 {
+			t.Fatalf("%d addresses are shared, and the test tests nothing", n)
+		}
+		w.forget()
+		w.network.SetTap(func(p *netsim.Packet) bool {
+			if p.From == victim.addr() && p.To == serverAddr && p.Payload[0] == 23 {
+				w.network.Inject(p.From, serverAddr, append(record(22, 0, 0, []byte{0}), p.Payload...))
+			}
+			return true
+		})
+		victim.send("ping")
+		w.want("the page has sent a message", "message 1: 3 0 ping")
+		victim.want("the page is answered", "3 0 ping")
+	})
+}
