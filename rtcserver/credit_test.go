@@ -83,44 +83,85 @@ func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 }
 
 // Plaintext cannot be told apart. Two connections at two shards shake hands with the same
-// address, and what comes from there reaches both; it counts once.
+// address, and what comes from there reaches both, at the shard of one of them or at a third;
+// it counts once.
 func TestPlaintextCountsOnce(t *testing.T) {
-	x := newScene(t, 2)
-	in, out := 0, 0
-	hand := func(shard int, b []byte) {
-		in += len(b)
-		x.hand(shard, victimAddr, b)
-	}
-	both := []*actor{x.actor(0), x.actor(1)}
-	for i, a := range both {
-		hand(i, a.check())
-	}
-	hand(0, record(22, 0, 0, make([]byte, 1000)))
-	for _, a := range both {
-		if !a.touched {
-			t.Error("one does not see it")
+	for at, shards := range []int{2, 2, 3} {
+		x := newScene(t, shards)
+		in, out := 0, 0
+		hand := func(shard int, b []byte) {
+			in += len(b)
+			x.hand(shard, victimAddr, b)
 		}
-		for i := range 8 {
-			a.peer.Shake(x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
+		both := []*actor{x.actor(0), x.actor(1)}
+		for i, a := range both {
+			hand(i, a.check())
 		}
-		for {
-			b, _ := a.peer.Append(x.now, nil)
-			if len(b) == 0 {
-				break
+		hand(at, record(22, 0, 0, make([]byte, 1000)))
+		for _, a := range both {
+			if !a.touched {
+				t.Error("one does not see it")
 			}
-			out += len(b)
+			a.has(8)
+			out += a.says()
+		}
+		if out > 3*in || out < 2000 {
+			t.Errorf("at shard %d: %d bytes came and %d may leave", at, in, out)
+		}
+		// What comes next is not passed on, and counts.
+		hand(1, record(22, 0, 1, make([]byte, 1000)))
+		if both[1].says() == 0 {
+			t.Errorf("at shard %d: what reached its own shard does not count", at)
 		}
 	}
-	if out > 3*in || out < 2000 {
-		t.Errorf("%d bytes came and %d may leave", in, out)
+}
+
+// A record counts for the session that sent it, and not for a handshake of another shard with
+// the same address, which sees it first; also if plaintext is before it, which counts for the
+// handshake alone.
+func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
+	for _, plaintext := range []bool{false, true} {
+		x := newScene(t, 2)
+		shakes, lives := x.actor(0), x.actor(1)
+		lives.comes(attackerAddr)
+		lives.shakes(true)
+		x.hand(0, victimAddr, shakes.check())
+		x.hand(1, victimAddr, lives.check())
+		var b []byte
+		if plaintext {
+			b = record(22, 0, 0, []byte{0})
+		}
+		sealed, err := lives.records.Seal(append(lives.records.Reserve(nil), make([]byte, 1000)...), 0, dtls.TypeApplicationData)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.hand(0, victimAddr, append(b, sealed...))
+		if !lives.peer.Speaks(x.now, victimAddr) || lives.peer.Remote() != victimAddr || !shakes.touched {
+			t.Fatal("one of them does not see it, and the test tests nothing")
+		}
+		for _, a := range []*actor{shakes, lives} {
+			a.has(8)
+			if n := a.says(); (n > 0) != ((a == shakes) == plaintext) {
+				t.Errorf("plaintext before it %v, the one that shakes hands %v: %d bytes may leave", plaintext, a == shakes, n)
+			}
+		}
 	}
-	// What comes next is not passed on, and counts.
-	before := out
-	hand(1, record(22, 0, 1, make([]byte, 1000)))
-	for b, _ := both[1].peer.Append(x.now, nil); len(b) > 0; b, _ = both[1].peer.Append(x.now, nil) {
-		out += len(b)
+}
+
+// has gives a's handshake n datagrams of 1,000 bytes to send.
+func (a *actor) has(n int) {
+	for i := range n {
+		a.peer.Shake(a.x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
 	}
-	if out == before {
-		t.Error("what reached its own shard does not count")
+}
+
+// says returns how many bytes a may send, of those that it has.
+func (a *actor) says() (n int) {
+	for {
+		b, _ := a.peer.Append(a.x.now, nil)
+		if len(b) == 0 {
+			return n
+		}
+		n += len(b)
 	}
 }

@@ -2,11 +2,15 @@ package rtcserver
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/icelite"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // withAnotherShard gives a world's server a second shard, to which the test hands
@@ -70,8 +74,8 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 		}
 		// What was left for a connection that is gone since is not left again.
 		home.mu.Lock()
-		home.leave(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))})
-		home.leave(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)})
+		home.leave(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))}, false)
+		home.leave(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)}, false)
 		home.mu.Unlock()
 		synctest.Wait()
 		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || len(home.inbox) != 0 {
@@ -85,4 +89,45 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 			t.Errorf("%d addresses of nobody are known to all shards", len(w.server.registry.byAddr))
 		}
 	})
+}
+
+// The first check of a page with two addresses comes from one of them, and its handshake goes
+// by the other, whose datagrams reach another shard. They count as they do at home: a page that
+// checks once in 5 s (Firefox) does not wait for its next check.
+func TestAHandshakeGoesByAnotherShard(t *testing.T) {
+	for name, setup := range roles {
+		inShards(t, 2, func(w *world) {
+			p := w.newPage(client.Config{})
+			first, checked := true, time.Time{}
+			w.network.SetTap(func(q *netsim.Packet) bool {
+				switch {
+				case q.To != serverAddr:
+				case first:
+					first = false
+					w.network.Inject(attackerAddr, serverAddr, slices.Clone(q.Payload))
+					return false
+				case icelite.IsSTUN(q.Payload) && time.Since(checked) < 5*time.Second:
+					return false
+				default:
+					if icelite.IsSTUN(q.Payload) {
+						checked = time.Now()
+					}
+					w.network.Inject(q.From, shardAddr(1), slices.Clone(q.Payload))
+					return false
+				}
+				return true
+			})
+			begin := time.Now()
+			if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(begin); d > time.Second {
+				t.Errorf("%s: connected after %v", name, d)
+			}
+			synctest.Wait()
+			if s := w.server.shards; len(s[0].conns) != 1 || len(s[1].conns) != 0 {
+				t.Error("the page is not at home where its first check came")
+			}
+		})
+	}
 }

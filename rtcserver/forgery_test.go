@@ -445,7 +445,7 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 		go func() {
 			for d := range left {
 				sh.mu.Lock()
-				sh.leave(d)
+				sh.leave(d, false)
 				sh.mu.Unlock()
 			}
 		}()

@@ -47,7 +47,7 @@ type shard struct {
 	busy      bool    // the loop is in a batch and will flush: sends need not
 	out       []udpio.Datagram
 	outbox    []outboxed // what handshakes said
-	inbox     []udpio.Datagram
+	inbox     []left
 	places    places
 	expiry    time.Time // when the registry's next pending connection expires; shard 0 only
 	deadline  time.Time // the socket's read deadline; zero means none
@@ -59,9 +59,9 @@ type shard struct {
 
 	// loop
 	request  peer.Request
-	passed   bool // datagrams of the inbox are at hand
+	passed   bool // a datagram that others have got, too, is at hand
 	in       []udpio.Datagram
-	spare    []udpio.Datagram // the inbox of the batch before, whose memory is free
+	spare    []left // the inbox of the batch before, whose memory is free
 	ready    []*Conn
 	events   []peer.Event
 	expired  []*Conn
@@ -83,8 +83,15 @@ type outboxed struct {
 
 // forward is a datagram of the batch that belongs to another shard.
 type forward struct {
-	to *shard
-	i  int
+	to     *shard
+	i      int
+	copied bool // others have got it, too
+}
+
+// left is a datagram that another shard has left.
+type left struct {
+	udpio.Datagram
+	copied bool // as in forward
 }
 
 func newShard(s *Server, socket *udpio.Conn) *shard {
@@ -275,9 +282,11 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 		}
 		copy(d.B, s.unspoilt[:n])
 	}
+	copied := c != nil
 	for _, o := range others {
 		if o != nil {
-			s.forward(o, i)
+			s.forward(o, i, copied)
+			copied = true
 		}
 	}
 }
@@ -299,7 +308,7 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	}
 	if c.shard != s {
 		if i >= 0 {
-			s.forward(c.shard, i)
+			s.forward(c.shard, i, false)
 		}
 		return
 	}

@@ -63,21 +63,23 @@ func (s *shard) wake() {
 }
 
 // forward notes that a datagram of the batch belongs to another shard.
-func (s *shard) forward(to *shard, i int) { s.forwards = append(s.forwards, forward{to, i}) }
+func (s *shard) forward(to *shard, i int, copied bool) {
+	s.forwards = append(s.forwards, forward{to, i, copied})
+}
 
 // passOn copies the datagrams for other shards into their inboxes. It does not hold this
 // shard's lock, and takes the locks of the others one at a time.
 func (s *shard) passOn() {
 	for _, f := range s.forwards {
 		f.to.mu.Lock()
-		f.to.leave(&s.in[f.i])
+		f.to.leave(&s.in[f.i], f.copied)
 		f.to.mu.Unlock()
 	}
 	s.forwards = s.forwards[:0]
 }
 
 // leave copies a datagram into the inbox.
-func (s *shard) leave(d *udpio.Datagram) {
+func (s *shard) leave(d *udpio.Datagram, copied bool) {
 	if len(s.inbox) == inboxLen || s.closed {
 		s.stats.drops[DropInbox]++
 		return
@@ -85,19 +87,20 @@ func (s *shard) leave(d *udpio.Datagram) {
 	if len(s.inbox) < cap(s.inbox) {
 		s.inbox = s.inbox[:len(s.inbox)+1]
 	} else {
-		s.inbox = append(s.inbox, udpio.Datagram{B: make([]byte, 0, inLen)})
+		s.inbox = append(s.inbox, left{Datagram: udpio.Datagram{B: make([]byte, 0, inLen)}})
 	}
 	to := &s.inbox[len(s.inbox)-1]
-	to.Remote, to.Local, to.B = d.Remote, d.Local, append(to.B[:0], d.B...)
+	to.Remote, to.Local, to.B, to.copied = d.Remote, d.Local, append(to.B[:0], d.B...), copied
 	s.wake()
 }
 
 // takeInbox processes the datagrams in the inbox. Their memory does not change until the
 // handlers of this batch have run.
 func (s *shard) takeInbox(now time.Time) {
-	s.inbox, s.spare, s.passed = s.spare[:0], s.inbox, true
+	s.inbox, s.spare = s.spare[:0], s.inbox
 	for i := range s.spare {
-		d := &s.spare[i]
+		d := &s.spare[i].Datagram
+		s.passed = s.spare[i].copied
 		if peer.Classify(d.B) == peer.STUN {
 			s.check(now, d, -1)
 		} else {

@@ -239,14 +239,14 @@ func TestInboxIsBounded(t *testing.T) {
 	defer s.mu.Unlock()
 	d := udpio.Datagram{B: []byte("x"), Remote: attackerAddr}
 	for range inboxLen + 3 {
-		s.leave(&d)
+		s.leave(&d, false)
 	}
 	if n := s.stats.drops[DropInbox]; len(s.inbox) != inboxLen || n != 3 {
 		t.Errorf("%d are there, %d dropped", len(s.inbox), n)
 	}
 	s.inbox = s.inbox[:0]
 	s.closed = true
-	s.leave(&d)
+	s.leave(&d, false)
 	s.closed = false
 	if n := s.stats.drops[DropInbox]; len(s.inbox) != 0 || n != 4 {
 		t.Errorf("closed: %d are there, %d dropped", len(s.inbox), n)

@@ -61,8 +61,8 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		authentic = authentic || ok
 	}
 	p.authentic = authentic
-	n := 0 // what is not authentic may be for another peer at this address, and is credited once
-	if authentic {
+	n := 0 // what is not authentic, or begins with plaintext, may be for another peer, which is credited
+	if authentic && !IsPlaintext(b) {
 		n = len(b)
 	}
 	p.ice.heard(now, from, n, authentic)

@@ -148,7 +148,7 @@ func (p *Peer) Fail(now time.Time, err error) {
 func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	s := p.shake
 	n := len(b)
-	if p.passed {
+	if p.passed || !IsPlaintext(b) { // an encrypted record is credited to the one whose keys open it
 		n = 0
 	}
 	p.ice.heard(now, from, n, false)
