@@ -1,7 +1,6 @@
 package godwit
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,16 +66,13 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 // collector instead.
 type payload struct {
 	channel.Shared
-	home    *payloads
+	home    payloads
 	holders atomic.Int32
 }
 
-// payloads is the pool of payloads that no queue holds. No other lock is taken while
-// its lock is held.
-type payloads struct {
-	mu   sync.Mutex
-	free []*payload
-}
+// payloads is the pool of payloads that no queue holds: at most maxPayloads wait in the
+// channel to be used again, and the garbage collector gets further ones.
+type payloads chan *payload
 
 // Limits of the pool: the number of payloads, and the bytes of the largest one.
 const (
@@ -85,9 +81,10 @@ const (
 )
 
 // take returns a copy of b with one reference.
-func (ps *payloads) take(b []byte) *payload {
-	p := ps.pop()
-	if p == nil {
+func (ps payloads) take(b []byte) (p *payload) {
+	select {
+	case p = <-ps:
+	default:
 		p = &payload{home: ps}
 		p.Done = p.release
 	}
@@ -96,27 +93,13 @@ func (ps *payloads) take(b []byte) *payload {
 	return p
 }
 
-func (ps *payloads) pop() *payload {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	n := len(ps.free)
-	if n == 0 {
-		return nil
-	}
-	p := ps.free[n-1]
-	ps.free = ps.free[:n-1]
-	return p
-}
-
 // release drops one reference to p.
 func (p *payload) release() {
 	if p.holders.Add(-1) > 0 || cap(p.B) > maxPayload {
 		return
 	}
-	ps := p.home
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if len(ps.free) < maxPayloads {
-		ps.free = append(ps.free, p)
+	select {
+	case p.home <- p:
+	default:
 	}
 }

@@ -129,7 +129,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 
 // The server keeps few payloads for use again, and none that is large.
 func TestPayloadsAreKeptWithinBounds(t *testing.T) {
-	var ps payloads
+	ps := make(payloads, maxPayloads)
 	var held []*payload
 	for range 2 * maxPayloads {
 		held = append(held, ps.take([]byte("x")))
@@ -139,26 +139,26 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 			t.Fatal("somebody holds it")
 		}
 	}
-	if n := len(ps.free); n != maxPayloads {
+	if n := len(ps); n != maxPayloads {
 		t.Errorf("%d are kept, want %d", n, maxPayloads)
 	}
 	p := ps.take([]byte("y"))
-	if len(ps.free) != maxPayloads-1 || string(p.B) != "y" || p.home != &ps {
-		t.Errorf("%q of the %d that are left", p.B, len(ps.free))
+	if len(ps) != maxPayloads-1 || string(p.B) != "y" || p.home != ps {
+		t.Errorf("%q of the %d that are left", p.B, len(ps))
 	}
 	p.holders.Add(1)
-	if p.release(); len(ps.free) != maxPayloads-1 {
+	if p.release(); len(ps) != maxPayloads-1 {
 		t.Error("it is given back though one holds it")
 	}
-	if p.release(); len(ps.free) != maxPayloads {
+	if p.release(); len(ps) != maxPayloads {
 		t.Error("it is not given back")
 	}
 	for n, want := range map[int]int{maxPayload: 1, maxPayload + 1: 0} { // a larger one is not kept
-		ps.free = nil
+		ps := make(payloads, maxPayloads)
 		p := ps.take(nil)
 		p.B = make([]byte, n)
-		if p.release(); len(ps.free) != want {
-			t.Errorf("%d bytes: %d are kept", n, len(ps.free))
+		if p.release(); len(ps) != want {
+			t.Errorf("%d bytes: %d are kept", n, len(ps))
 		}
 	}
 }
@@ -178,10 +178,11 @@ func TestPayloadsGoRound(t *testing.T) {
 			must(t, srv.Broadcast(move, []byte("left")))
 			time.Sleep(time.Second)
 			settle()
-			if len(srv.payloads.free) != 1 {
-				t.Fatalf("after message %d: %d payloads are free, want the one", n, len(srv.payloads.free))
+			if len(srv.payloads) != 1 {
+				t.Fatalf("after message %d: %d payloads are free, want the one", n, len(srv.payloads))
 			}
-			if p := srv.payloads.free[0]; first == nil {
+			p := <-srv.payloads
+			if srv.payloads <- p; first == nil {
 				first = p
 			} else if p != first {
 				t.Error("another payload was made")

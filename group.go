@@ -3,7 +3,6 @@ package godwit
 import (
 	"iter"
 	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -57,12 +56,9 @@ func (g *Group) SendExcept(except *Conn, ch ChannelID, b []byte) error {
 	return g.server.sendAll(g.roster.all(), except, ch, b)
 }
 
-// A roster is a set of sessions that is read much more often than it changes: all
-// returns a slice that never changes. No other lock is taken while its lock is held.
-type roster struct {
-	mu   sync.Mutex
-	list atomic.Pointer[[]*Conn]
-}
+// A roster is a set of sessions that is read much more often than it changes. A change
+// replaces the slice, which itself never changes.
+type roster struct{ list atomic.Pointer[[]*Conn] }
 
 func (r *roster) all() []*Conn {
 	if p := r.list.Load(); p != nil {
@@ -72,27 +68,36 @@ func (r *roster) all() []*Conn {
 }
 
 func (r *roster) add(c *Conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.all()
-	if slices.Contains(old, c) {
-		return false
-	}
-	list := append(slices.Clip(old), c)
-	r.list.Store(&list)
-	return true
+	return r.change(func(old []*Conn) ([]*Conn, bool) {
+		return append(slices.Clip(old), c), !slices.Contains(old, c)
+	})
 }
 
 func (r *roster) remove(c *Conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.all()
-	i := slices.Index(old, c)
-	if i < 0 {
-		return false
+	return r.change(func(old []*Conn) ([]*Conn, bool) {
+		i := slices.Index(old, c)
+		if i < 0 {
+			return nil, false
+		}
+		return slices.Concat(old[:i], old[i+1:]), true
+	})
+}
+
+// change replaces the list by what to returns for it. If the list changes meanwhile, to is
+// called again.
+func (r *roster) change(to func(old []*Conn) (list []*Conn, ok bool)) bool {
+	for {
+		old := r.list.Load()
+		var before []*Conn
+		if old != nil {
+			before = *old
+		}
+		list, ok := to(before)
+		if !ok {
+			return false
+		}
+		if r.list.CompareAndSwap(old, &list) {
+			return true
+		}
 	}
-	list := make([]*Conn, 0, len(old)-1)
-	list = append(append(list, old[:i]...), old[i+1:]...)
-	r.list.Store(&list)
-	return true
 }

@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -22,4 +23,35 @@ func TestWhoMayJoinAGroup(t *testing.T) {
 			t.Error("a session of its own does not")
 		}
 	})
+}
+
+// Sessions that come and go at once, from many goroutines, leave the list as if they had
+// done so one after the other, and a list that was read does not change.
+func TestRosterChangesFromManyGoroutines(t *testing.T) {
+	var r roster
+	stays := new(Conn)
+	r.add(stays)
+	before := r.all()
+	var all sync.WaitGroup
+	var mine [8][64]Conn
+	for i := range mine {
+		all.Go(func() {
+			for j := range mine[i] {
+				c := &mine[i][j]
+				if !r.add(c) || r.add(c) {
+					t.Error("a session is added twice, or not at all")
+				}
+				if j%2 == 0 && (!r.remove(c) || r.remove(c)) {
+					t.Error("a session is removed twice, or not at all")
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n, want := len(r.all()), 1+8*32; n != want || r.all()[0] != stays {
+		t.Errorf("%d sessions are left, want %d", n, want)
+	}
+	if !slices.Equal(before, []*Conn{stays}) {
+		t.Error("a list that was read has changed")
+	}
 }

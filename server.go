@@ -80,7 +80,7 @@ func newServer(c Config) (*Server, error) {
 		return nil, err
 	}
 	c.Channels = slices.Clone(c.Channels)
-	s := &Server{config: c, tableHash: c.Channels.Hash(), maxMessage: []int{0}}
+	s := &Server{config: c, tableHash: c.Channels.Hash(), maxMessage: []int{0}, payloads: make(payloads, maxPayloads)}
 	explicit, err := channel.ParseChannels(string(c.Channels.AppendText(nil))) // with the defaults in
 	if err != nil {
 		return nil, err

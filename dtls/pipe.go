@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,18 +34,14 @@ type pipe struct {
 	inside atomic.Bool // the handshake is inside the gate
 
 	screened, rest []byte // output of the screen, and the part that pion has not read
-
-	mu      sync.Mutex
-	expired chan struct{} // closed while the read deadline lies in the past
 }
 
 func newPipe(gate Gate, write func([]byte) error) *pipe {
 	return &pipe{
-		gate:    gate,
-		queue:   make(chan []byte, queueLen),
-		end:     make(chan struct{}),
-		write:   write,
-		expired: make(chan struct{}),
+		gate:  gate,
+		queue: make(chan []byte, queueLen),
+		end:   make(chan struct{}),
+		write: write,
 	}
 }
 
@@ -109,9 +104,6 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 			return p.take(b), pipeAddr, nil
 		}
 		p.leave()
-		p.mu.Lock()
-		expired := p.expired
-		p.mu.Unlock()
 		select {
 		case q := <-p.queue:
 			p.enter()
@@ -125,8 +117,6 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 			}
 			p.rest = q
 		case <-p.end:
-		case <-expired:
-			return 0, nil, os.ErrDeadlineExceeded
 		}
 	}
 	return 0, nil, io.EOF
@@ -160,22 +150,12 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// SetReadDeadline supports the two values that pion uses: a time long ago, which makes
-// a reader return, and the zero time, which allows reads again.
+// SetReadDeadline ends the pipe if t lies in the past. pion sets such a deadline when its
+// handshake is over, to make its reader return, and takes it back when the reader has
+// returned. It sets no other.
 func (p *pipe) SetReadDeadline(t time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	expired := false
-	select {
-	case <-p.expired:
-		expired = true
-	default:
-	}
-	switch past := !t.IsZero() && !t.After(time.Now()); {
-	case past && !expired:
-		close(p.expired)
-	case !past && expired:
-		p.expired = make(chan struct{})
+	if !t.IsZero() && !t.After(time.Now()) {
+		p.finish()
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,45 +120,35 @@ func TestWriteToAPipe(t *testing.T) {
 	}
 }
 
-// A deadline in the past makes a reader return, and each that comes until the deadline
-// is taken back; one in the future does nothing.
+// A deadline in the past ends the pipe, and makes a reader return; any other does nothing.
 func TestDeadlineOfAPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(nil, nil)
-		p.screen = readAll
-		past, never := time.Unix(1, 0), time.Time{}
-		for name, set := range map[string]func(time.Time) error{"read deadline": p.SetReadDeadline, "deadline": p.SetDeadline} {
-			wantNil(t, name, set(past))
-			wantNoRead(t, name, p, os.ErrDeadlineExceeded)
-			wantNil(t, name+" again", set(past))
-			wantNoRead(t, name+" again", p, os.ErrDeadlineExceeded)
-			wantNil(t, name+" taken back", set(never))
-			p.deliver([]byte("x"))
-			wantRead(t, name+" taken back", p, 10, "x")
-			wantNil(t, name+" of now", set(time.Now()))
-			wantNoRead(t, name+" of now", p, os.ErrDeadlineExceeded)
-			wantNil(t, name+" in the future", set(time.Now().Add(time.Minute)))
-			p.deliver([]byte("y"))
-			wantRead(t, name+" in the future", p, 10, "y")
-
-			done := make(chan error, 1)
-			go func() {
-				_, _, err := p.ReadFrom(make([]byte, 10))
-				done <- err
-			}()
-			synctest.Wait()
-			wantNil(t, name+" set to never, when it is", set(never))
-			synctest.Wait()
-			select {
-			case err := <-done:
-				t.Fatalf("%s set to never: %v", name, err)
-			default:
+		for name, past := range map[string]time.Time{"long ago": time.Unix(1, 0), "now": time.Now()} {
+			for kind, set := range map[string]func(*pipe, time.Time) error{
+				"read deadline": (*pipe).SetReadDeadline, "deadline": (*pipe).SetDeadline,
+			} {
+				p := newPipe(nil, nil)
+				p.screen = readAll
+				done := make(chan error, 1)
+				go func() {
+					_, _, err := p.ReadFrom(make([]byte, 10))
+					done <- err
+				}()
+				synctest.Wait()
+				for _, t0 := range []time.Time{{}, time.Now().Add(time.Minute)} {
+					wantNil(t, kind, set(p, t0))
+					synctest.Wait()
+					if len(done) > 0 {
+						t.Fatalf("a reader returns because of the %s %v: %v", kind, t0, <-done)
+					}
+				}
+				wantNil(t, kind, set(p, past))
+				if err := <-done; err != io.EOF {
+					t.Errorf("%s %s: %v", kind, name, err)
+				}
+				wantNil(t, kind, set(p, time.Time{}))
+				wantNoRead(t, kind+" taken back", p, io.EOF)
 			}
-			wantNil(t, name+" while one waits", set(past))
-			if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s while one waits: %v", name, err)
-			}
-			wantNil(t, name, set(never))
 		}
 	})
 }
