@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -62,6 +63,31 @@ func TestRefusalsOfTheProgramHaveACode(t *testing.T) {
 		if e.Code != "" {
 			t.Error("the program's error was changed")
 		}
+	}
+}
+
+// A refusal of the program always has a text, too: without one, clients take the answer
+// for that of a proxy, and a client that is refused for good tries again and again.
+func TestRefusalsOfTheProgramHaveAText(t *testing.T) {
+	silent := &rtcserver.StatusError{Status: 499, Code: "banned"}
+	for _, test := range []struct {
+		err          error
+		status       int
+		code, reason string
+		text         string
+	}{
+		{&rtcserver.StatusError{Status: 403, Code: "banned"}, 403, "banned", "", "Forbidden"},
+		{silent, 499, "banned", "", "refused"},
+		{errors.New(""), 403, "forbidden", "", "Forbidden"},
+		{auth.NewError("banned", ""), 401, "token", "banned", "Unauthorized"},
+	} {
+		s := serve(t, Config{Authorize: func(*http.Request) (Identity, error) { return Identity{}, test.err }})
+		if b := wantPost(t, s, "v=1", "", test.status, test.code, test.reason); b["error"] != test.text {
+			t.Errorf("%v: the text is %q, want %q", test.err, b["error"], test.text)
+		}
+	}
+	if silent.Text != "" {
+		t.Error("the program's error was changed")
 	}
 }
 

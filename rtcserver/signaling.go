@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,7 +35,7 @@ func limitReading(w http.ResponseWriter) {
 // the body of the refusal.
 type StatusError struct {
 	Status int               // 400 to 599; any other value means 403
-	Text   string            // "error" of the body: a text for the page's author
+	Text   string            // "error" of the body: a text for the page's author; empty means the name of Status
 	Code   string            // "code" of the body: one word for the page's script; empty means one that fits Status
 	Detail map[string]string // further members of the body
 }
@@ -164,21 +165,20 @@ func refuse(status int, code, text string) *StatusError {
 	return &StatusError{Status: status, Code: code, Text: text}
 }
 
-// refused converts an error of the program to a refusal.
+// refused converts an error of the program to a refusal. It has a code and a text: without
+// both a client would think that the response is not of the server, and try again.
 func refused(err error) *StatusError {
-	if e, ok := errors.AsType[*StatusError](err); ok && e.Status >= 400 && e.Status <= 599 {
-		if e.Code == "" {
-			c := *e // a copy: the program may use e for other requests, too
-			c.Code = defaultCode(e.Status)
-			return &c
-		}
-		return e
+	e, ok := errors.AsType[*StatusError](err)
+	if !ok || e.Status < 400 || e.Status > 599 {
+		e = refuse(http.StatusForbidden, "forbidden", err.Error())
 	}
-	return refuse(http.StatusForbidden, "forbidden", err.Error())
+	c := *e // a copy: the program may use e for other requests, too
+	c.Code = cmp.Or(c.Code, defaultCode(c.Status))
+	c.Text = cmp.Or(c.Text, http.StatusText(c.Status), "refused")
+	return &c
 }
 
-// defaultCode returns the code of a refusal of the program that has none. Without a code,
-// a client would think that the response is not of the server.
+// defaultCode returns the code of a refusal of the program that has none.
 func defaultCode(status int) string {
 	switch {
 	case status == http.StatusUnauthorized:
