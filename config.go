@@ -86,14 +86,18 @@ type Config struct {
 
 	// MaxUsedTokens limits the number of used tokens that the server remembers. It
 	// remembers each until the token expires. Zero means 65,536. At the limit the server
-	// refuses every client with a token that it would have to remember.
+	// refuses every client with a token that it would have to remember, with the status
+	// 503.
 	MaxUsedTokens int
 
 	// Spend, if not nil, remembers used tokens in place of the server, so that several
 	// servers can share one memory of used tokens. It must remember the id until the time
 	// until. It returns nil for a new id, auth.ErrReplayed for an id that it remembers,
 	// and another error if it does not know. The server refuses the client if there is
-	// an error. ctx is that of the HTTP request, whose goroutine calls Spend.
+	// an error: with the status 401 for an *auth.Error, with the status of a
+	// *rtcserver.StatusError, and with 503 and the error's text for any other error and
+	// for auth.ErrBusy, so that clients try again. ctx is that of the HTTP request, whose
+	// goroutine calls Spend.
 	Spend func(ctx context.Context, id string, until time.Time) error
 
 	// Authorize, if not nil, returns the Identity of the client that makes a request.

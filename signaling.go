@@ -239,7 +239,7 @@ func (s *Server) identify(a *admission, r *http.Request, token string) error {
 	case s.config.Tokens != nil:
 		claims, err := s.config.Tokens.Verify(time.Now(), token)
 		if err != nil {
-			return unauthorized(err)
+			return authorizeError(err)
 		}
 		a.identity = Identity{Name: claims.Subject, Data: claims.Data}
 		if s.config.ExpireWithToken {
@@ -254,17 +254,29 @@ func (s *Server) identify(a *admission, r *http.Request, token string) error {
 }
 
 // unauthorized is the refusal for bad credentials.
-func unauthorized(err error) error {
-	e, ok := errors.AsType[*auth.Error](err)
-	if !ok {
-		return refusal(http.StatusUnauthorized, "token", err.Error(), "reason", "refused")
-	}
+func unauthorized(e *auth.Error) error {
 	return refusal(http.StatusUnauthorized, "token", e.Text(), "reason", e.Reason())
 }
 
+// unspent is the refusal for a token whose use cannot be noted. Unless the token is to
+// blame, the client may try again.
+func unspent(err error) error {
+	if _, ok := errors.AsType[*rtcserver.StatusError](err); ok {
+		return err
+	}
+	e, ok := errors.AsType[*auth.Error](err)
+	switch {
+	case !ok:
+		return refusal(http.StatusServiceUnavailable, "full", err.Error(), "reason", "refused")
+	case e == auth.ErrBusy:
+		return refusal(http.StatusServiceUnavailable, "full", e.Text(), "reason", e.Reason())
+	}
+	return unauthorized(e)
+}
+
 func authorizeError(err error) error {
-	if _, ok := errors.AsType[*auth.Error](err); ok {
-		return unauthorized(err) // the program's own verification of a token
+	if e, ok := errors.AsType[*auth.Error](err); ok {
+		return unauthorized(e) // also of the program's own verification of a token
 	}
 	return err
 }
@@ -330,7 +342,7 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	if a.claims != nil && !s.config.Tokens.Reusable {
 		if err := s.spend(r.Context(), *a.claims); err != nil {
 			s.refused.Add(1)
-			return nil, unauthorized(err)
+			return nil, unspent(err)
 		}
 	}
 	c.newest.Store(link)

@@ -151,7 +151,7 @@ func TestTokens(t *testing.T) {
 	wantPost(t, s, "v=1&app=2", token(func(c *auth.Claims) { c.Audience = "us-1" }), 401, "token", "audience")
 	wantPost(t, s, "v=1&app=2", token(func(c *auth.Claims) { c.Expires = time.Now().Add(-time.Hour) }), 401, "token", "expired")
 	wantPost(t, s, "v=1&app=2", token(nil), 200, "", "")
-	wantPost(t, s, "v=1&app=2", token(nil), 401, "token", "busy") // two are remembered
+	wantPost(t, s, "v=1&app=2", token(nil), 503, "full", "busy") // two are remembered
 }
 
 func TestTokensOfAFleet(t *testing.T) {
@@ -161,8 +161,13 @@ func TestTokensOfAFleet(t *testing.T) {
 		if used[id] {
 			return auth.ErrReplayed
 		}
-		if id == "lost" {
+		switch id {
+		case "lost":
 			return errors.New("the store does not answer")
+		case "slow":
+			return &rtcserver.StatusError{Status: 429, Text: "not so fast"}
+		case "full":
+			return fmt.Errorf("the store: %w", auth.ErrBusy)
 		}
 		used[id] = time.Until(until) > time.Minute
 		return nil
@@ -171,7 +176,7 @@ func TestTokensOfAFleet(t *testing.T) {
 		id     string
 		status int
 		reason string
-	}{{"a", 200, ""}, {"a", 401, "replayed"}, {"lost", 401, "refused"}} {
+	}{{"a", 200, ""}, {"a", 401, "replayed"}, {"lost", 503, "refused"}, {"slow", 429, ""}, {"full", 503, "busy"}} {
 		text, _ := signer.Sign(time.Now(), auth.Claims{Subject: "ada", Audience: "eu-1", ID: c.id, Expires: time.Now().Add(time.Minute)})
 		got, body := post(s, "v=1", "Bearer "+text)
 		if got != c.status || body["reason"] != c.reason {

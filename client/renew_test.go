@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -98,6 +101,43 @@ func TestRenewWhenThereIsNothingToResume(t *testing.T) {
 		g.want("interrupted", "renewing, closed here: timeout: the session is over: begin a new one")
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 		g.want("open")
+	})
+}
+
+// While the store of used tokens does not answer, the server refuses, and a client that
+// renews its session goes on trying: its credentials are not to blame.
+func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
+	signer := must(auth.Generate(auth.EdDSA, rand.Reader))
+	var down atomic.Bool
+	c := godwit.Config{
+		Tokens: &auth.Verifier{Keys: []auth.Key{signer.Key()}, Audience: "eu-1"},
+		Spend: func(context.Context, string, time.Time) error {
+			if down.Load() {
+				return errors.New("the store does not answer")
+			}
+			return nil
+		},
+	}
+	inGame(t, c, func(g *game) {
+		sc := g.renewing()
+		sc.Token = func(context.Context) (string, error) {
+			now := time.Now()
+			return signer.Sign(now, auth.Claims{Subject: "ada", Audience: "eu-1", ID: "1", Expires: now.Add(time.Minute)})
+		}
+		s, err := g.connect(sc)
+		g.must(err)
+		down.Store(true)
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		for c := range g.server.Conns() {
+			c.Kick("unheard")
+		}
+		g.want("open", "interrupted", "renewing, closed here: timeout: the session is over: begin a new one")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		time.Sleep(time.Minute)
+		down.Store(false)
+		g.want("open")
+		s.Close(0, "done")
+		g.want("closed here: normal: done")
 	})
 }
 
