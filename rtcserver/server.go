@@ -35,7 +35,7 @@ type Server struct {
 	gate      dtls.Gate // limits the handshakes that compute at a time, so that messages are not delayed
 	stats     signalStats
 	running   sync.WaitGroup
-	ending    sync.Mutex    // held while closeSockets takes the shards' last turns
+	lastTurns sync.Once
 	down      chan struct{} // closed when the server refuses offers
 	downOnce  sync.Once
 
@@ -334,19 +334,24 @@ func (s *Server) linger(ctx context.Context) {
 }
 
 // closeSockets ends the shards. Each loop takes its last turns, which run the last
-// handlers. closeSockets takes them where no loop runs, as with Config.Manual or after the
-// socket has failed.
+// handlers. closeSockets takes them where no loop runs: after the socket has failed and,
+// each time it is called, with Config.Manual.
 func (s *Server) closeSockets() {
 	for _, sh := range s.shards {
 		sh.close()
 	}
 	s.running.Wait()
-	s.ending.Lock() // Close may be called twice at once
-	defer s.ending.Unlock()
-	for _, sh := range s.shards {
-		sh.run()
-		sh.socket.Close()
+	end := func() {
+		for _, sh := range s.shards {
+			defer sh.socket.Close() // also if a handler panics
+			sh.run()
+		}
 	}
+	if s.config.Manual { // one goroutine calls Poll and Close
+		end()
+		return
+	}
+	s.lastTurns.Do(end) // Close may be called twice at once
 }
 
 // fingerprint returns the fingerprint of a certificate, for SDP.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // A broken is a socket whose reads fail.
@@ -40,6 +43,28 @@ func TestFailedSocketIsReported(t *testing.T) {
 		w.server.Close()
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no such device") || !strings.Contains(got, "listen again") {
 			t.Errorf("the log has %q, want one line with the reason and what to do", got)
+		}
+	})
+}
+
+// Where no loop runs any more, one of two calls of Close takes the last turns and the other
+// waits for it: the race detector sees if both take them.
+func TestCloseTwiceAtOnceAfterTheSocketFailed(t *testing.T) {
+	inWorld(t, Config{Logger: slog.New(slog.DiscardHandler)}, func(w *world) {
+		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.77:7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.server.Close()
+		w.serve(&broken{pc}, w.server.config)
+		w.server.running.Wait()
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { w.server.Close() })
+		}
+		both.Wait()
+		if err := w.server.shards[0].socket.SetReadDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the socket is not closed: %v", err)
 		}
 	})
 }
