@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Channels is the table of channels, the same at both ends: at most 63.
@@ -185,7 +186,7 @@ type Config struct {
 // CloseLimitMessages or CloseLimitBytes, because the channel promises to deliver it. The server
 // rejects a request that exceeds Requests. A message larger than its channel allows
 // ends the session with CloseLimitSize; a client with the same table never sends one.
-type Limits = sessioncore.Limits
+type Limits = session.Limits
 
 // Duplicates says what the server does when a client connects with the Identity.Name of
 // an open session. An empty name is never a duplicate.
@@ -261,7 +262,7 @@ func (c *Config) setDefaults() error {
 }
 
 // session returns the configuration of the server's end of a session.
-func (c *Config) session(id uint64, token sessioncore.Token) sessioncore.Config {
+func (c *Config) session(id ID, token sessioncore.Token) sessioncore.Config {
 	return sessioncore.Config{
 		Channel: channel.Config{
 			Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling,

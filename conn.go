@@ -3,7 +3,6 @@ package godwit
 import (
 	"errors"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Errors. Find them with errors.Is.
@@ -32,20 +32,20 @@ var (
 	ErrExpired = channel.ErrExpired
 	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
 	// sequenced. The message would be out of date when the session resumes.
-	ErrInterrupted = sessioncore.ErrInterrupted
+	ErrInterrupted = session.ErrInterrupted
 	// ErrTooMany: Config.MaxRequests requests have no answer yet.
-	ErrTooMany = sessioncore.ErrTooMany
+	ErrTooMany = session.ErrTooMany
 	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
-	ErrName = sessioncore.ErrName
+	ErrName = session.ErrName
 	// ErrPayload: a request or a reply is larger than MaxRequest.
-	ErrPayload = sessioncore.ErrPayload
+	ErrPayload = session.ErrPayload
 	// ErrAnswered: the request already has an answer, or its session is over.
-	ErrAnswered = sessioncore.ErrAnswered
+	ErrAnswered = session.ErrAnswered
 	// ErrFixed: OpenChannel works only at the server's end, only after the session is
 	// open, and only if the client supports it. All clients of this module support it.
-	ErrFixed = sessioncore.ErrFixed
+	ErrFixed = session.ErrFixed
 	// ErrHello: the connect message is longer than MaxHello.
-	ErrHello = sessioncore.ErrHello
+	ErrHello = session.ErrHello
 	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
 	// ErrManual: Poll was called without Config.Manual.
@@ -55,20 +55,14 @@ var (
 // Limits of messages.
 const (
 	// MaxHello is the longest connect message in bytes, 1024.
-	MaxHello = sessioncore.MaxHello
+	MaxHello = session.MaxHello
 	// MaxRequest is the largest request or reply in bytes, a little less than 64 KiB.
-	MaxRequest = sessioncore.MaxPayload
+	MaxRequest = session.MaxRequest
 )
 
 // An ID is the number of a session. It is random, so sessions of different servers have
-// different numbers.
-type ID uint64
-
-// String returns the id as 16 hexadecimal digits.
-func (id ID) String() string {
-	s := strconv.FormatUint(uint64(id), 16)
-	return "0000000000000000"[len(s):] + s
-}
+// different numbers. String returns 16 hexadecimal digits.
+type ID = session.ID
 
 // An Identity is the name and data of a client according to its credentials.
 type Identity struct {
@@ -125,7 +119,6 @@ type Conn struct {
 	kind     Kind
 	ours     bool // the server's end
 	hello    []byte
-	made     time.Time
 
 	// home is the anchor of the link whose lock guards the session; see acquire.
 	home atomic.Pointer[anchor]
@@ -151,6 +144,8 @@ type Conn struct {
 	tallied   *Totals // counters that are in the server's totals already; nil if none are
 }
 
+var _ session.End = (*Conn)(nil)
+
 // ID returns the number of the session. It stays the same when the link changes. At the
 // client's end it is zero until the session is open.
 func (c *Conn) ID() ID {
@@ -159,7 +154,7 @@ func (c *Conn) ID() ID {
 	}
 	a := c.acquire()
 	defer c.release(a)
-	return ID(c.session.ID())
+	return c.session.ID()
 }
 
 // Identity returns the identity of the client. Renew does not change its Expires; see

@@ -184,7 +184,7 @@ func TestCallsThatWouldWaitForThemselves(t *testing.T) {
 			go func() { d.note("x: %v", <-done) }()
 		}
 		join(t, srv, "ada")
-		d.want(t, "open I am ada", "y answered", "x: godwit: request: rejected: no answer")
+		d.want(t, "open I am ada", "y answered", "x: session: request: rejected: no answer")
 	})
 }
 

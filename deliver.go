@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // tell runs the handlers for the news. The caller has set Conn.telling.
@@ -40,7 +41,7 @@ func (c *Conn) tell() {
 		case sessioncore.EventNarrow:
 			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
 		case sessioncore.EventClosed:
-			why := CloseReason(ev.Reason)
+			why := ev.Reason
 			c.server.closed(c, why)
 			c.event(Event{Type: EventClose, Reason: why})
 		}
@@ -56,20 +57,15 @@ func (c *Conn) message(ev *sessioncore.Event) {
 }
 
 func (c *Conn) request(ev *sessioncore.Event) {
-	r := newRequest(c, ev)
-	defer r.settle() // also if the handler panics
-	if f := c.handler.Request; f != nil {
-		f(c, r)
-	} else {
-		c.server.yield(c, Event{Type: EventRequest, Request: r})
-	}
-}
-
-// settle rejects a request that its handler has left without an answer.
-func (r *Request) settle() {
-	if !r.answer.Kept() {
-		r.Reject("no answer")
-	}
+	id := ev.Request
+	answer := func(r Result) error { return c.answer(id, r) }
+	session.Serve(ev.Name, ev.Data, answer, func(r *Request) {
+		if f := c.handler.Request; f != nil {
+			f(c, r)
+		} else {
+			c.server.yield(c, Event{Type: EventRequest, Request: r})
+		}
+	})
 }
 
 // event calls the handler's func for an event that is neither a message nor a request. If

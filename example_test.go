@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Channels by their place in the table.
@@ -223,8 +224,8 @@ func Example_nativeClient() {
 			Message:     func(s *client.Session, ch godwit.ChannelID, b []byte) { fmt.Println(ch, b) },
 			Interrupted: func(*client.Session) { log.Print("reconnecting") },
 			Resumed:     func(*client.Session) { log.Print("nothing reliable was lost") },
-			Renewing:    func(_ *client.Session, why client.CloseReason) { log.Print("starts over: ", why) },
-			Close:       func(_ *client.Session, why client.CloseReason) { log.Print("over: ", why) },
+			Renewing:    func(_ *client.Session, why session.CloseReason) { log.Print("starts over: ", why) },
+			Close:       func(_ *client.Session, why session.CloseReason) { log.Print("over: ", why) },
 		},
 	})
 	if err != nil {

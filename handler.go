@@ -1,10 +1,8 @@
 package godwit
 
 import (
-	"fmt"
-
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A Handler is the set of funcs that a Server calls when something happens. For one
@@ -106,58 +104,29 @@ const (
 	FateReplaced  = channel.FateReplaced  // a newer message took its place in the queue
 )
 
-// A CloseCode says why a session ended. The codes from CloseProgram, 256, to 65535 are
-// for the program, which gives them a meaning. Both ends get the same number;
-// docs/SESSION.md, section 5, lists them.
-type CloseCode = sessioncore.Code
+// The words of the end of a session; package session describes them.
+type (
+	// A CloseCode says why a session ended. The codes from CloseProgram, 256, to 65535 are
+	// for the program.
+	CloseCode = session.CloseCode
+	// A CloseReason says why a session ended. Both ends get one.
+	CloseReason = session.CloseReason
+)
 
 // The codes.
 const (
-	CloseNormal        = sessioncore.CloseNormal        // the program, or the player, has finished
-	CloseKicked        = sessioncore.CloseKicked        // the program called Conn.Kick
-	CloseShutdown      = sessioncore.CloseShutdown      // the server shuts down
-	CloseProtocolError = sessioncore.CloseProtocolError // the other end broke the protocol: see Text
-	CloseAuth          = sessioncore.CloseAuth          // Identity.Expires has passed, or the program says that the credentials are not valid
-	CloseReplaced      = sessioncore.CloseReplaced      // the same Identity connected once more
-	CloseTimeout       = sessioncore.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
-	CloseDuplicate     = sessioncore.CloseDuplicate     // the same Identity is connected already
-	CloseLimitMessages = sessioncore.CloseLimitMessages // too many messages per second
-	CloseLimitBytes    = sessioncore.CloseLimitBytes    // too many bytes per second
-	CloseLimitSize     = sessioncore.CloseLimitSize     // a message larger than its channel allows
-	CloseLimitEarly    = sessioncore.CloseLimitEarly    // too much sent before the session was open
-	CloseLimitRequests = sessioncore.CloseLimitRequests // so many requests that there was no room to queue their rejections
-	CloseProgram       = sessioncore.CloseProgram       // the first code of the program's own
+	CloseNormal        = session.CloseNormal        // the program, or the player, has finished
+	CloseKicked        = session.CloseKicked        // the program called Conn.Kick
+	CloseShutdown      = session.CloseShutdown      // the server shuts down
+	CloseProtocolError = session.CloseProtocolError // the other end broke the protocol: see Text
+	CloseAuth          = session.CloseAuth          // Identity.Expires has passed, or the program says that the credentials are not valid
+	CloseReplaced      = session.CloseReplaced      // the same Identity connected once more
+	CloseTimeout       = session.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
+	CloseDuplicate     = session.CloseDuplicate     // the same Identity is connected already
+	CloseLimitMessages = session.CloseLimitMessages // too many messages per second
+	CloseLimitBytes    = session.CloseLimitBytes    // too many bytes per second
+	CloseLimitSize     = session.CloseLimitSize     // a message larger than its channel allows
+	CloseLimitEarly    = session.CloseLimitEarly    // too much sent before the session was open
+	CloseLimitRequests = session.CloseLimitRequests // so many requests that there was no room to queue their rejections
+	CloseProgram       = session.CloseProgram       // the first code of the program's own
 )
-
-// A CloseReason says why a session ended. Both ends get one.
-type CloseReason struct {
-	Code   CloseCode
-	Text   string // at most 256 bytes
-	Remote bool   // the other end ended it
-
-	// LostOut is the number of bytes of this end's reliable messages that were not
-	// acknowledged when the session ended: the other end's program may not have got
-	// them. LostIn is the same number of the other end, as far as it is known here: the
-	// other end sends it when the other end closes the session, and that message may be
-	// lost.
-	LostOut, LostIn uint64
-}
-
-// String returns the reason in words, for a log.
-func (r CloseReason) String() string {
-	who := "closed here"
-	if r.Remote {
-		who = "closed by the other end"
-	}
-	s := fmt.Sprintf("%s: %v", who, r.Code)
-	if r.Text != "" {
-		s += ": " + r.Text
-	}
-	if r.LostOut > 0 {
-		s += fmt.Sprintf(" (gave up %d bytes)", r.LostOut)
-	}
-	if r.LostIn > 0 {
-		s += fmt.Sprintf(" (%d bytes did not arrive)", r.LostIn)
-	}
-	return s
-}

@@ -85,7 +85,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			start = time.Now()
 			for n := 0; n < 3; {
 				for ev := range srv.Poll(time.Hour) {
-					if ev.Type != EventRequest || ev.Conn != ev.Request.Conn() {
+					if ev.Type != EventRequest || ev.Conn == nil {
 						t.Errorf("%v of %v", ev.Type, ev.Conn)
 						continue
 					}

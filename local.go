@@ -3,6 +3,7 @@ package godwit
 import (
 	"math"
 	"net/netip"
+	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
@@ -29,8 +30,8 @@ func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: KindInProcess, made: ours.made, User: lc.User}
-	theirs.session, err = sessioncore.New(theirs.made, sessioncore.Config{
+	theirs := &Conn{server: s, handler: &lc.Handler, identity: lc.Identity, kind: KindInProcess, User: lc.User}
+	theirs.session, err = sessioncore.New(time.Now(), sessioncore.Config{
 		Channel: channel.Config{Channels: s.config.Channels, Ceiling: -1, Rate: 1 << 20},
 		Hello:   lc.Hello,
 	})

@@ -2,88 +2,44 @@ package godwit
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/handling"
-	"github.com/godwit-rtc/godwit/internal/owed"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
-// A Status says how far a request of this end has got.
-type Status = sessioncore.Status
+// The words of requests; package session describes them.
+type (
+	// A Request is a request of the other end.
+	Request = session.Request
+	// A Result is the end of a request of this end.
+	Result = session.Result
+	// A RequestID is the number of a request of this end, for Conn.Status.
+	RequestID = session.RequestID
+	// A RequestError says why a request has no answer, or that it was rejected.
+	RequestError = session.RequestError
+	// A Status says how far a request of this end has got.
+	Status = session.Status
+)
 
-// The statuses. From StatusResponded on they are final. After StatusResponseLost it is not known
-// whether the other end has acted on the request, so do not send a request again whose
-// action must not be done twice.
+// The statuses. From StatusResponded on they are final.
 const (
-	StatusSending      = sessioncore.StatusSending      // the other end has not acknowledged the request yet
-	StatusWaiting      = sessioncore.StatusWaiting      // the other end has the request and has not answered
-	StatusResponded    = sessioncore.StatusResponded    // the other end called Request.Reply
-	StatusAcknowledged = sessioncore.StatusAcknowledged // the other end called Request.Ack
-	StatusRejected     = sessioncore.StatusRejected     // the other end called Request.Reject, or had no answer
-	StatusSendFailed   = sessioncore.StatusSendFailed   // the session ended, and the other end did not get the request
-	StatusResponseLost = sessioncore.StatusResponseLost // the session ended, and the answer is not known
+	StatusSending      = session.StatusSending      // the other end has not acknowledged the request yet
+	StatusWaiting      = session.StatusWaiting      // the other end has the request and has not answered
+	StatusResponded    = session.StatusResponded    // the other end called Request.Reply
+	StatusAcknowledged = session.StatusAcknowledged // the other end called Request.Ack
+	StatusRejected     = session.StatusRejected     // the other end called Request.Reject, or had no answer
+	StatusSendFailed   = session.StatusSendFailed   // the session ended, and the other end did not get the request
+	StatusResponseLost = session.StatusResponseLost // the session ended, and the answer is not known
 )
 
-// A Request is a request of the other end. The program answers it with one of Reply,
-// Ack and Reject.
-//
-// Requests and answers of one end arrive in the order in which that end sent them.
-// There is no order between them and the messages of channels: a message that is sent
-// after Reply may arrive before the reply. If the order matters there are two ways.
-// Put the content of the message into the reply. Or send the answer as a message on
-// the same channel, with a number that the program has put into the request, and
-// answer the request itself with Ack. See the example.
-type Request struct {
-	Name string
-	Data []byte // valid until the handler returns, or the next event of Poll
-
-	conn   *Conn
-	answer owed.Answer
-}
-
-func newRequest(c *Conn, ev *sessioncore.Event) *Request {
-	return &Request{Name: ev.Name, Data: ev.Data, conn: c, answer: owed.To(ev.Request, c.answer)}
-}
-
-// Conn returns the session that the request came from.
-func (r *Request) Conn() *Conn { return r.conn }
-
-// Keep allows the program to answer the request after the handler has returned, from
-// any goroutine. It sets Data to nil: copy the bytes before if they are still needed.
-// A kept request that becomes unreachable without an answer is rejected when it is
-// garbage-collected.
-func (r *Request) Keep() {
-	if !r.answer.Kept() {
-		owed.Keep(r, &r.answer)
-		r.Data = nil
-	}
-}
-
-// Reply answers the request with bytes, at most MaxRequest. b is copied. If Reply
-// returns ErrBudget the request is not answered yet, and the program may try again.
-func (r *Request) Reply(b []byte) error { return r.answer.Reply(b) }
-
-// Ack answers the request without bytes; the asking end gets StatusAcknowledged.
-func (r *Request) Ack() error { return r.answer.Ack() }
-
-// Reject refuses the request; the asking end gets StatusRejected and the text. At most 256
-// bytes of the text are sent.
-func (r *Request) Reject(text string) error { return r.answer.Reject(text) }
-
-func (c *Conn) answer(f func(*sessioncore.Session, time.Time) error) error {
+// answer gives the answer of a request to the session.
+func (c *Conn) answer(id uint32, r Result) error {
 	a := c.acquire()
-	err := f(c.session, time.Now())
+	err := c.session.Answer(time.Now(), id, r)
 	c.release(a)
 	return err
-}
-
-// A Result is the end of a request of this end.
-type Result struct {
-	Status Status
-	Data   []byte // bytes of a reply; valid until the func that gets the Result returns
-	Text   string // text of a rejection
 }
 
 // question is a request of this end that has no final status yet.
@@ -93,11 +49,8 @@ func (q *question) result(ev *sessioncore.Event) {
 	if q.done == nil {
 		return
 	}
-	q.done(Result{ev.Status, ev.Data, ev.Reason.Text})
+	q.done(Result{Status: ev.Status, Data: ev.Data, Text: ev.Reason.Text})
 }
-
-// A RequestID is the number of a request of this end, for Conn.Status.
-type RequestID uint32
 
 // Ask sends a request and does not wait for the answer. b is copied. If Ask returns no
 // error, done is called exactly once, when the request has a final status: like a
@@ -147,10 +100,7 @@ func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, erro
 	}
 	select {
 	case r := <-answer:
-		if r.Status == StatusResponded || r.Status == StatusAcknowledged {
-			return r.Data, nil
-		}
-		return nil, &RequestError{r.Status, r.Text}
+		return r.Data, r.Err()
 	case <-ctx.Done():
 		c.forgetRequest(id)
 		return nil, ctx.Err()
@@ -162,17 +112,4 @@ func (c *Conn) forgetRequest(id RequestID) {
 	c.session.Forget(uint32(id))
 	delete(c.asked, uint32(id))
 	c.release(a)
-}
-
-// A RequestError says why a request has no answer, or that it was rejected.
-type RequestError struct {
-	Status Status // StatusRejected, StatusSendFailed or StatusResponseLost
-	Text   string // text of a rejection
-}
-
-func (e *RequestError) Error() string {
-	if e.Text == "" {
-		return fmt.Sprintf("godwit: request: %v", e.Status)
-	}
-	return fmt.Sprintf("godwit: request: %v: %s", e.Status, e.Text)
 }

@@ -173,7 +173,7 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 					t.Error("no news")
 				}
 				h.d.want(t, test.want...)
-				st := h.c.session.Stats()
+				st := h.c.session.Stats(time.Now())
 				if h.c.seated != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
 					t.Errorf("%d datagrams are kept, interrupted %d times", len(h.b.early), st.Interruptions)
 				}

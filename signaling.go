@@ -378,12 +378,11 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 		identity: id,
 		kind:     k,
 		ours:     true,
-		made:     time.Now(),
 	}
 	var err error
-	sc := s.config.session(uint64(c.id), token)
+	sc := s.config.session(c.id, token)
 	sc.Expires = id.Expires
-	c.session, err = sessioncore.New(c.made, sc)
+	c.session, err = sessioncore.New(time.Now(), sc)
 	if err != nil {
 		return nil, err
 	}

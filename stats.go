@@ -6,6 +6,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Stats are the counters of a server since it was made.
@@ -61,44 +62,17 @@ func (s *Server) Stats() Stats {
 	return t
 }
 
-// ConnStats are the counters of one session. They continue when the session moves to
-// another link.
-type ConnStats struct {
-	channel.Stats // packets, loss, round trips, rates, queues, drops by cause
-
-	Age           time.Duration // time since the client's connect request
-	LastHeard     time.Duration // time since the last packet arrived
-	Interrupted   bool          // the session is interrupted now
-	Interruptions uint64        // times the session was interrupted
-	Resumed       uint32        // times the session moved to another link
-	Limited       uint64        // unreliable messages dropped because of Limits
-	Rejected      uint64        // requests rejected because of Limits
-	Asking        int           // requests of this end without an answer
-	Asked         int           // requests of the other end without an answer
-}
+// ConnStats are the figures of one session at this end; package session describes them.
+type ConnStats = session.Stats
 
 // ChannelStats are the counters of one channel of a session.
 type ChannelStats = channel.ChannelStats
 
 // Stats returns the counters as they are now.
 func (c *Conn) Stats() ConnStats {
-	now := time.Now()
 	a := c.acquire()
 	defer c.release(a)
-	t := c.session.Stats()
-	heard, _ := c.session.Mux().Heard()
-	return ConnStats{
-		Stats:         c.session.Mux().Stats(),
-		Age:           now.Sub(c.made),
-		LastHeard:     now.Sub(heard),
-		Interrupted:   c.session.Interrupted(),
-		Interruptions: t.Interruptions,
-		Resumed:       t.Links,
-		Limited:       t.Limited,
-		Rejected:      t.Refused,
-		Asking:        t.Waiting,
-		Asked:         t.Serving,
-	}
+	return c.session.Stats(time.Now())
 }
 
 // ChannelStats returns the counters of one channel as they are now.

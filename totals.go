@@ -2,9 +2,11 @@ package godwit
 
 import (
 	"slices"
+	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Totals are the sums of the counters of all sessions, those that are over included.
@@ -82,7 +84,7 @@ func (c *Conn) tally() {
 	if c.tallied == nil {
 		c.tallied = c.server.newTotals()
 	}
-	c.server.book.tally(c.tallied, c.session)
+	c.server.book.tally(c.tallied, c.session, time.Now())
 }
 
 // sums returns the sums of all tallies so far.
@@ -96,12 +98,12 @@ func (b *book) sums() Totals {
 
 // tally adds to the totals the differences between the session's counters and was, and
 // updates was. The caller holds the session's lock.
-func (b *book) tally(was *Totals, s *sessioncore.Session) {
-	m, t := s.Mux().Stats(), s.Stats()
+func (b *book) tally(was *Totals, s *sessioncore.Session, now time.Time) {
+	t := s.Stats(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sum := b.totals
-	sum.grow(was, &m, &t)
+	sum.grow(was, &t)
 	last := len(sum.Channels) - 1 // all that OpenChannel added
 	var added ChannelStats
 	for id := range len(s.Mux().Channels()) + 1 {
@@ -115,24 +117,24 @@ func (b *book) tally(was *Totals, s *sessioncore.Session) {
 	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
 }
 
-// grow adds to sum the differences between m and t and was, and updates was.
-func (sum *Totals) grow(was *Totals, m *channel.Stats, t *sessioncore.Stats) {
-	grow(&sum.PacketsOut, &was.PacketsOut, m.PacketsOut)
-	grow(&sum.PacketsIn, &was.PacketsIn, m.PacketsIn)
-	grow(&sum.BytesOut, &was.BytesOut, m.BytesOut)
-	grow(&sum.BytesIn, &was.BytesIn, m.BytesIn)
-	grow(&sum.AcksOut, &was.AcksOut, m.AcksOut)
-	grow(&sum.Retransmits, &was.Retransmits, m.Retransmits)
-	grow(&sum.Copies, &was.Copies, m.Copies)
-	grow(&sum.PacketsLost, &was.PacketsLost, m.PacketsLost)
-	grow(&sum.Spurious, &was.Spurious, m.Spurious)
-	grow(&sum.Timeouts, &was.Timeouts, m.Timeouts)
-	grow(&sum.Fallbacks, &was.Fallbacks, m.Fallbacks)
+// grow adds to sum the differences between t and was, and updates was.
+func (sum *Totals) grow(was *Totals, t *session.Stats) {
+	grow(&sum.PacketsOut, &was.PacketsOut, t.PacketsOut)
+	grow(&sum.PacketsIn, &was.PacketsIn, t.PacketsIn)
+	grow(&sum.BytesOut, &was.BytesOut, t.BytesOut)
+	grow(&sum.BytesIn, &was.BytesIn, t.BytesIn)
+	grow(&sum.AcksOut, &was.AcksOut, t.AcksOut)
+	grow(&sum.Retransmits, &was.Retransmits, t.Retransmits)
+	grow(&sum.Copies, &was.Copies, t.Copies)
+	grow(&sum.PacketsLost, &was.PacketsLost, t.PacketsLost)
+	grow(&sum.Spurious, &was.Spurious, t.Spurious)
+	grow(&sum.Timeouts, &was.Timeouts, t.Timeouts)
+	grow(&sum.Fallbacks, &was.Fallbacks, t.Fallbacks)
 	grow(&sum.Interruptions, &was.Interruptions, t.Interruptions)
-	grow(&sum.Resumed, &was.Resumed, uint64(t.Links))
+	grow(&sum.Resumed, &was.Resumed, uint64(t.Resumed))
 	grow(&sum.Limited, &was.Limited, t.Limited)
-	grow(&sum.Rejected, &was.Rejected, t.Refused)
-	for i, n := range m.Drops {
+	grow(&sum.Rejected, &was.Rejected, t.Rejected)
+	for i, n := range t.Drops {
 		grow(&sum.Drops[i], &was.Drops[i], n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // body is a payload that shows its length in every byte.
@@ -70,7 +71,7 @@ func whatever(t *testing.T, seed uint64) {
 		var closed atomic.Bool
 		s, err := g.connect(client.SessionConfig{Renew: true, Handler: client.SessionHandler{
 			Message: func(_ *client.Session, _ channel.ID, b []byte) { look("a message to the client", b) },
-			Close:   func(*client.Session, client.CloseReason) { closed.Store(true) },
+			Close:   func(*client.Session, session.CloseReason) { closed.Store(true) },
 		}})
 		g.must(err)
 		stop := make(chan struct{})
@@ -86,7 +87,7 @@ func whatever(t *testing.T, seed uint64) {
 					}
 					b, ch := body(rng.IntN(1<<rng.IntN(12))), channel.ID(1+rng.IntN(3))
 					s.Send(ch, b)
-					_, err := s.Ask("q", b, func(r client.Result) { told.Add(1); look("an answer", r.Data) })
+					_, err := s.Ask("q", b, func(r session.Result) { told.Add(1); look("an answer", r.Data) })
 					count(err)
 					for c := range g.server.Conns() {
 						c.Send(ch, b)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/timers"
@@ -22,7 +23,11 @@ var (
 	// and on a Session that is over while SessionConfig.Renew begins a new one.
 	ErrClosed = channel.ErrClosed
 
-	// ErrTooLarge is returned by Conn.Send for a message of more than MaxMessage bytes.
+	// ErrInHandler: the call would wait for the goroutine that it runs on.
+	ErrInHandler = handling.ErrInHandler
+
+	// ErrTooLarge is returned by Conn.Send for a message of more than MaxMessage bytes. A
+	// Session returns session.ErrTooLarge: its messages may be larger.
 	ErrTooLarge = fmt.Errorf("client: the message is larger than one packet can carry: %d bytes", MaxMessage)
 
 	// ErrSilenced is returned by Conn.Send while the client must not send to the server:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func ExampleConnect() {
@@ -15,7 +16,7 @@ func ExampleConnect() {
 		Channels: channel.Channels{{Name: "chat", Mode: channel.ReliableOrdered}},
 		Handler: client.SessionHandler{
 			Message: func(s *client.Session, ch channel.ID, b []byte) { fmt.Printf("%s\n", b) },
-			Close:   func(s *client.Session, why client.CloseReason) { log.Print(why) },
+			Close:   func(s *client.Session, why session.CloseReason) { log.Print(why) },
 		},
 	})
 	if err != nil {

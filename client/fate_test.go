@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A journal is what one end of a session was told, in order.
@@ -68,7 +69,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 			inGame(t, c, func(g *game) {
 				s, err := g.connect(client.SessionConfig{Channels: large, Handler: client.SessionHandler{
 					Receipt: func(_ *client.Session, id channel.MessageID, f channel.Fate) { theirs.note("%d %v", id, f) },
-					Close:   func(*client.Session, client.CloseReason) { theirs.note("close") },
+					Close:   func(*client.Session, session.CloseReason) { theirs.note("close") },
 				}})
 				g.must(err)
 				player := <-players
@@ -113,16 +114,16 @@ func TestResultsComeBeforeClose(t *testing.T) {
 			}}
 			inGame(t, c, func(g *game) {
 				s, err := g.connect(client.SessionConfig{Handler: client.SessionHandler{
-					Request: func(_ *client.Session, r *client.Request) {
+					Request: func(_ *client.Session, r *session.Request) {
 						r.Keep()
 						time.AfterFunc(time.Hour, func() { r.Ack() })
 					},
-					Close: func(*client.Session, client.CloseReason) { theirs.note("close") },
+					Close: func(*client.Session, session.CloseReason) { theirs.note("close") },
 				}})
 				g.must(err)
 				player := <-players
 				for _, request := range []string{"a", "b"} {
-					_, err = s.Ask(request, nil, func(r client.Result) { theirs.note("%s %v", request, r.Status) })
+					_, err = s.Ask(request, nil, func(r session.Result) { theirs.note("%s %v", request, r.Status) })
 					g.must(err)
 					_, err = player.Ask(request, nil, func(r godwit.Result) { ours.note("%s %v", request, r.Status) })
 					g.must(err)
@@ -163,7 +164,7 @@ func TestCeilingBoundsWhatAClientSends(t *testing.T) {
 		inGame(t, c, func(g *game) {
 			done = make(chan time.Time, 1)
 			s, err := g.connect(client.SessionConfig{Channels: bulk, Ceiling: ceiling, Handler: client.SessionHandler{
-				Close: func(_ *client.Session, why client.CloseReason) { t.Logf("%v", why) },
+				Close: func(_ *client.Session, why session.CloseReason) { t.Logf("%v", why) },
 			}})
 			g.must(err)
 			start := time.Now()

@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Every call that waits returns ErrInHandler in every kind of handler, of a server's
@@ -31,7 +32,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			srv      *godwit.Server
 			conn     *godwit.Conn
 			endpoint *client.Endpoint
-			session  *client.Session
+			native   *client.Session
 			seen     = make(chan string, 100)
 		)
 		ready := make(chan struct{})
@@ -66,7 +67,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 					_, err := client.Connect(ctx, "http://game.example/godwit/", client.Config{}, client.SessionConfig{Channels: table})
 					return err
 				},
-				"client.Session.Request": func() error { _, err := session.Request(ctx, "x", nil); return err },
+				"client.Session.Request": func() error { _, err := native.Request(ctx, "x", nil); return err },
 			} {
 				if err := call(); !errors.Is(err, godwit.ErrInHandler) || !errors.Is(err, client.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
 					t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
@@ -107,9 +108,9 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 		}
 		endpoint = open("198.51.100.7", client.Handler{})
 		defer endpoint.Close()
-		session, err = endpoint.Join(t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: client.SessionHandler{
+		native, err = endpoint.Join(t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: client.SessionHandler{
 			Message: func(*client.Session, godwit.ChannelID, []byte) { check("client.SessionHandler.Message") },
-			Close:   func(*client.Session, client.CloseReason) { check("client.SessionHandler.Close") },
+			Close:   func(*client.Session, session.CloseReason) { check("client.SessionHandler.Close") },
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -143,15 +144,15 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			do   func()
 			in   []string
 		}{
-			{"a message of a session", func() { session.Send(chat, []byte("x")) }, []string{"godwit.Handler.Message"}},
+			{"a message of a session", func() { native.Send(chat, []byte("x")) }, []string{"godwit.Handler.Message"}},
 			{"a request", func() {
-				session.Ask("x", nil, func(client.Result) { check("a func of client.Session.Ask") })
+				native.Ask("x", nil, func(session.Result) { check("a func of client.Session.Ask") })
 			}, []string{"godwit.Handler.Request", "a func of client.Session.Ask"}},
 			{"a raw message", func() { raw.Send(0, client.Binary, []byte("x")) }, []string{"rtcserver.Handler.Message", "client.Handler.Message"}},
 			{"messages to all", func() { srv.Broadcast(chat, []byte("x")) }, []string{"client.SessionHandler.Message", "LocalConfig.Handler.Message"}},
 			{"the end of one in process", func() { local.Close(godwit.CloseNormal, "") }, []string{"godwit.Handler.Close"}},
 			{"the end of a raw one", raw.Close, []string{"client.Handler.Close", "rtcserver.Handler.Close"}},
-			{"the end of a session", func() { session.Close(0, "") }, []string{"client.SessionHandler.Close", "godwit.Handler.Close"}},
+			{"the end of a session", func() { native.Close(0, "") }, []string{"client.SessionHandler.Close", "godwit.Handler.Close"}},
 		} {
 			step.do()
 			missing := make(map[string]bool)

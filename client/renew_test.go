@@ -16,12 +16,13 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // renewing is a client's configuration whose sessions are renewed.
 func (g *game) renewing() client.SessionConfig {
 	h := g.handler()
-	h.Renewing = func(_ *client.Session, why client.CloseReason) { g.note("renewing, %v", why) }
+	h.Renewing = func(_ *client.Session, why session.CloseReason) { g.note("renewing, %v", why) }
 	return client.SessionConfig{Handler: h, Renew: true}
 }
 
@@ -37,7 +38,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		g.must(err)
 		g.want("open")
 		first := s.ID()
-		_, err = s.Ask("wait", nil, func(r client.Result) { g.note("answer: %v", r.Status) })
+		_, err = s.Ask("wait", nil, func(r session.Result) { g.note("answer: %v", r.Status) })
 		g.must(err)
 		time.Sleep(time.Second)
 		g.server.Shutdown(context.Background(), "update")
@@ -54,7 +55,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		g.next.Store(next)
 		g.want("open")
 		if s.ID() == first || s.ID() == 0 {
-			t.Errorf("the new session's number is %x", s.ID())
+			t.Errorf("the new session's number is %v", s.ID())
 		}
 		g.must(s.Send(chat, []byte("hello again")))
 		g.want("chat: hello again")
@@ -290,7 +291,7 @@ func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 			s, err := g.connect(client.SessionConfig{Handler: client.SessionHandler{
 				Open:    func(*client.Session) { open.Add(1) },
 				Resumed: func(*client.Session) { resumed.Add(1) },
-				Close:   func(*client.Session, client.CloseReason) { over.Add(1) },
+				Close:   func(*client.Session, session.CloseReason) { over.Add(1) },
 			}})
 			g.must(err)
 			sessions = append(sessions, s)

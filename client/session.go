@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A Session is the client's end of a session with a godwit server: channels with
@@ -30,62 +30,31 @@ type Session struct {
 	// The endpoint's lock guards the fields below: all links of a session are connections
 	// of one endpoint.
 	session *sessioncore.Session
-	opened  chan struct{}       // closed when session is open or over; nil after that
-	carrier *Conn               // represents the session in the endpoint's lists and timers
-	link    *Conn               // the open link; nil if there is none
-	lost    *CloseError         // why the last link ended
-	token   sessioncore.Token   // the newest resume token
-	pursued bool                // the goroutine of pursue runs
-	renew   bool                // the session is over, and pursue begins a new one
-	quit    bool                // no new session may begin
-	over    bool                // removed from the endpoint's tables
-	last    *sessioncore.Reason // why pursue has given up; Handler.Close gets it
-	asked   map[uint32]func(Result)
+	opened  chan struct{}        // closed when session is open or over; nil after that
+	carrier *Conn                // represents the session in the endpoint's lists and timers
+	link    *Conn                // the open link; nil if there is none
+	lost    *CloseError          // why the last link ended
+	token   sessioncore.Token    // the newest resume token
+	pursued bool                 // the goroutine of pursue runs
+	renew   bool                 // the session is over, and pursue begins a new one
+	quit    bool                 // no new session may begin
+	over    bool                 // removed from the endpoint's tables
+	last    *session.CloseReason // why pursue has given up; Handler.Close gets it
+	asked   map[uint32]func(session.Result)
 
 	// Only the endpoint's goroutine uses the fields below, from ready to deliver.
 	news    []sessioncore.Event
-	from    *sessioncore.Session // the session that news is from
-	renews  bool                 // a new session follows after the EventClosed in news
-	answers []func(Result)       // done of the results in news, in order
-	done    bool                 // this is the last delivery
+	from    *sessioncore.Session   // the session that news is from
+	renews  bool                   // a new session follows after the EventClosed in news
+	answers []func(session.Result) // done of the results in news, in order
+	done    bool                   // this is the last delivery
 }
 
-// Errors of sessions, besides ErrClosed.
-var (
-	// ErrUnknown: the table has no such channel.
-	ErrUnknown = channel.ErrUnknown
-	// ErrDirection: only the server may send on the channel.
-	ErrDirection = channel.ErrDirection
-	// ErrMessageTooLarge: the message is larger than the channel's MaxMessage.
-	ErrMessageTooLarge = channel.ErrTooLarge
-	// ErrBudget: the queue of the reliable channel is full, and the message was not
-	// queued. Send less, or send later.
-	ErrBudget = channel.ErrBudget
-	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
-	// sequenced. The message would be out of date when the session resumes.
-	ErrInterrupted = sessioncore.ErrInterrupted
-	// ErrAnswered: the request already has an answer, or its session is over.
-	ErrAnswered = sessioncore.ErrAnswered
-	// ErrExpired: the deadline of the message has passed.
-	ErrExpired = channel.ErrExpired
-	// ErrTooMany: 1024 requests have no answer yet.
-	ErrTooMany = sessioncore.ErrTooMany
-	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
-	ErrName = sessioncore.ErrName
-	// ErrPayload: a request or a reply is larger than godwit.MaxRequest.
-	ErrPayload = sessioncore.ErrPayload
-	// ErrHello: SessionConfig.Hello is longer than 1024 bytes.
-	ErrHello = sessioncore.ErrHello
-	// ErrInHandler: the call would wait for the goroutine that it runs on.
-	ErrInHandler = handling.ErrInHandler
-)
-
-// Options are the options of one message: a deadline, a key, a receipt.
-type Options = channel.Options
+var _ session.End = (*Session)(nil)
 
 // ID returns the number of the session, the same as at the server. It is zero until the
 // session is open.
-func (s *Session) ID() uint64 {
+func (s *Session) ID() session.ID {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
 	return s.session.ID()
@@ -94,15 +63,15 @@ func (s *Session) ID() uint64 {
 // Send queues a copy of b as a message on a channel of the table. Send does not wait. If
 // it returns nil, the channel's mode says what is promised, as long as the session
 // lasts. If it returns an error, nothing was queued. The errors are ErrUnknown,
-// ErrDirection, ErrMessageTooLarge, ErrBudget, ErrInterrupted and ErrClosed.
+// ErrDirection, ErrTooLarge, ErrBudget, ErrInterrupted and ErrClosed of package session.
 func (s *Session) Send(ch channel.ID, b []byte) error {
-	_, err := s.SendWith(ch, b, Options{})
+	_, err := s.SendWith(ch, b, channel.Options{})
 	return err
 }
 
 // SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
 // number that SessionHandler.Receipt gets.
-func (s *Session) SendWith(ch channel.ID, b []byte, o Options) (channel.MessageID, error) {
+func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.mu.Lock()
 	defer s.release()
 	if s.renew {
@@ -123,12 +92,12 @@ func (s *Session) Channels() channel.Channels {
 // SessionConfig.DrainTimeout. Then SessionHandler.Close is called, and the server's
 // program gets the code and the text, of which at most 256 bytes are sent. Close does
 // not wait for any of this.
-func (s *Session) Close(code CloseReasonCode, text string) {
+func (s *Session) Close(code session.CloseCode, text string) {
 	s.endpoint.mu.Lock()
 	defer s.release()
 	s.quit = true
 	if s.renew {
-		s.giveUp(sessioncore.Reason{Code: code, Text: text})
+		s.giveUp(session.CloseReason{Code: code, Text: text})
 		return
 	}
 	s.session.Close(time.Now(), code, text, false)
@@ -221,10 +190,10 @@ func (s *Session) settle(now time.Time) {
 func (s *Session) abandon(now time.Time) {
 	s.quit = true
 	if s.renew {
-		s.giveUp(sessioncore.Reason{Text: "the endpoint was closed"})
+		s.giveUp(session.CloseReason{Text: "the endpoint was closed"})
 		return
 	}
-	s.session.Close(now, sessioncore.CloseNormal, "the endpoint was closed", true)
+	s.session.Close(now, session.CloseNormal, "the endpoint was closed", true)
 	s.settle(now)
 	s.endpoint.touch(s.carrier)
 }
@@ -306,7 +275,7 @@ func (s *Session) deliver() {
 		switch ev := &s.news[i]; {
 		case ev.Type == sessioncore.EventResult:
 			if f := answers[0]; f != nil {
-				f(Result{ev.Status, ev.Data, ev.Reason.Text})
+				f(session.Result{Status: ev.Status, Data: ev.Data, Text: ev.Reason.Text})
 			}
 			answers = answers[1:]
 		case ev.Type == sessioncore.EventOpen && h.Open != nil:
@@ -325,10 +294,10 @@ func (s *Session) deliver() {
 			h.Resumed(s)
 		case ev.Type == sessioncore.EventClosed && s.renews:
 			if h.Renewing != nil {
-				h.Renewing(s, CloseReason(ev.Reason))
+				h.Renewing(s, ev.Reason)
 			}
 		case ev.Type == sessioncore.EventClosed && h.Close != nil:
-			h.Close(s, CloseReason(ev.Reason))
+			h.Close(s, ev.Reason)
 		}
 	}
 	if s.done {

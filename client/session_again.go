@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Times between attempts to reconnect.
@@ -199,13 +200,13 @@ func (s *Session) refused(l lack, err error) {
 	if s.lacks() != l {
 		return // the session has got it, or is over, since the attempt
 	}
-	why := sessioncore.Reason{Code: sessioncore.CloseTimeout, Text: err.Error()}
+	why := session.CloseReason{Code: session.CloseTimeout, Text: err.Error()}
 	r, ok := errors.AsType[*SignalError](err)
 	if ok {
 		why.Text = r.Text
 	}
 	if ended, ok := errors.AsType[*SessionError](err); ok {
-		why = sessioncore.Reason(ended.Why)
+		why = ended.Why
 	}
 	s.quit = s.quit || !ok || r.Status != http.StatusGone
 	switch {
@@ -220,7 +221,7 @@ func (s *Session) refused(l lack, err error) {
 
 // giveUp ends the attempts to begin a new session; Handler.Close gets why. The endpoint's
 // lock is held.
-func (s *Session) giveUp(why sessioncore.Reason) {
+func (s *Session) giveUp(why session.CloseReason) {
 	s.renew, s.quit, s.last = false, true, &why
 	s.stir()
 	s.endpoint.touch(s.carrier)
@@ -229,8 +230,8 @@ func (s *Session) giveUp(why sessioncore.Reason) {
 
 // renewable reports whether SessionConfig.Renew begins a new session after one that ended
 // with r.
-func renewable(r sessioncore.Reason) bool {
-	return r.Code == sessioncore.CloseTimeout || r.Code == sessioncore.CloseShutdown
+func renewable(r session.CloseReason) bool {
+	return r.Code == session.CloseTimeout || r.Code == session.CloseShutdown
 }
 
 // isFinal reports whether another attempt would fail with the same error.
@@ -239,7 +240,7 @@ func isFinal(err error) bool {
 		return true
 	}
 	if e, ok := errors.AsType[*SessionError](err); ok {
-		return e.Why.Remote && !renewable(sessioncore.Reason(e.Why))
+		return e.Why.Remote && !renewable(e.Why)
 	}
 	// A response without a code is not of the server, but for example of a proxy.
 	e, ok := errors.AsType[*SignalError](err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // SessionConfig configures a session.
@@ -61,7 +62,7 @@ type SessionConfig struct {
 
 	// Limits limit what the server may send. At a client, zero Messages and zero Bytes
 	// mean no limit; zero Requests means 64. Negative means no limit.
-	Limits sessioncore.Limits
+	Limits session.Limits
 
 	// User is the first value of Session.User.
 	User any
@@ -73,46 +74,18 @@ type SessionConfig struct {
 type SessionHandler struct {
 	Open        func(*Session)                     // the session is open
 	Message     func(*Session, channel.ID, []byte) // a message of the server; the bytes are valid until the func returns
-	Request     func(*Session, *Request)           // a request of the server
+	Request     func(*Session, *session.Request)   // a request of the server
 	Receipt     func(*Session, channel.MessageID, channel.Fate)
-	Channel     func(*Session, channel.ID)  // the server has opened a channel; see Session.Channels
-	Interrupted func(*Session)              // nothing arrives from the server, or the link has closed; the session connects again
-	Resumed     func(*Session)              // packets of the server arrive again
-	Renewing    func(*Session, CloseReason) // the session is over, and a new one will begin
-	Close       func(*Session, CloseReason) // the session is over; the last call
-}
-
-// A CloseReasonCode says why a session ended; see the codes of package godwit.
-type CloseReasonCode = sessioncore.Code
-
-// A CloseReason says why a session ended.
-type CloseReason struct {
-	Code   CloseReasonCode
-	Text   string // at most 256 bytes
-	Remote bool   // the server ended the session
-
-	// LostOut is the number of bytes of the client's reliable messages that the server
-	// had not acknowledged when the session ended. LostIn is the same number of the
-	// server, if the server has sent it; else zero.
-	LostOut, LostIn uint64
-}
-
-// String returns the reason in words, for a log.
-func (r CloseReason) String() string {
-	who := "closed here"
-	if r.Remote {
-		who = "closed by the server"
-	}
-	s := fmt.Sprintf("%s: %v", who, r.Code)
-	if r.Text != "" {
-		s += ": " + r.Text
-	}
-	return s
+	Channel     func(*Session, channel.ID)          // the server has opened a channel; see Session.Channels
+	Interrupted func(*Session)                      // nothing arrives from the server, or the link has closed; the session connects again
+	Resumed     func(*Session)                      // packets of the server arrive again
+	Renewing    func(*Session, session.CloseReason) // the session is over, and a new one will begin
+	Close       func(*Session, session.CloseReason) // the session is over; the last call
 }
 
 // A SessionError says why a session ended before it was open.
 type SessionError struct {
-	Why CloseReason
+	Why session.CloseReason
 	Err error // a *CloseError if the session ended because its connection ended; else nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Connect begins a session with the godwit server whose signaling is at url. It uses a
@@ -98,7 +99,7 @@ func (s *Session) open(ctx context.Context) error {
 	if err == nil {
 		err = s.unopened(ours)
 	}
-	ours.Close(time.Now(), sessioncore.CloseNormal, "", true)
+	ours.Close(time.Now(), session.CloseNormal, "", true)
 	e.touch(s.carrier)
 	e.wake()
 	return err
@@ -107,7 +108,7 @@ func (s *Session) open(ctx context.Context) error {
 // unopened returns why the session ended before it was open. The endpoint's lock is
 // held.
 func (s *Session) unopened(ours *sessioncore.Session) error {
-	e := &SessionError{Why: CloseReason(ours.Reason())}
+	e := &SessionError{Why: ours.Reason()}
 	if !e.Why.Remote && s.lost != nil {
 		e.Err = s.lost
 	}

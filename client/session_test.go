@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 const (
@@ -155,7 +156,7 @@ func (g *game) handler() client.SessionHandler {
 		Message:     func(s *client.Session, ch channel.ID, b []byte) { g.note("%s: %s", table.Name(ch), b) },
 		Interrupted: func(*client.Session) { g.note("interrupted") },
 		Resumed:     func(*client.Session) { g.note("resumed") },
-		Close:       func(_ *client.Session, why client.CloseReason) { g.note("%v", why) },
+		Close:       func(_ *client.Session, why session.CloseReason) { g.note("%v", why) },
 	}
 }
 
@@ -412,7 +413,7 @@ func TestLogOfASessionThatResumes(t *testing.T) {
 		s.Close(0, "bye")
 		g.want("closed here: normal: bye")
 		time.Sleep(time.Second)
-		id := fmt.Sprintf("session=%016x", s.ID())
+		id := "session=" + s.ID().String()
 		opened := regexp.MustCompile(`"rtcserver: open" (conn=\d+)`).FindAllStringSubmatch(log.String(), -1)
 		if len(opened) != 2 {
 			t.Fatalf("%d connections opened, want 2:\n%s", len(opened), log.String())
@@ -457,7 +458,7 @@ func TestHelloIsBounded(t *testing.T) {
 	}
 	defer e.Close()
 	_, err = e.Join(t.Context(), "http://127.0.0.1:1/", client.SessionConfig{Hello: make([]byte, 1025)})
-	if !errors.Is(err, client.ErrHello) {
+	if !errors.Is(err, session.ErrHello) {
 		t.Errorf("a connect message of 1025 bytes: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // TestSessionsOverSockets is the same over real sockets and HTTP: 1,000 messages each
@@ -164,9 +165,9 @@ func (w *socketWorld) connect(name string) *pair {
 		Hello:    []byte(name),
 		Handler: client.SessionHandler{
 			Message: func(_ *client.Session, ch channel.ID, b []byte) { p.theirs.take(ch, b) },
-			Request: func(_ *client.Session, r *client.Request) { r.Keep() },
+			Request: func(_ *client.Session, r *session.Request) { r.Keep() },
 			Resumed: func(*client.Session) { w.dark.Store(false); p.resumed <- struct{}{} },
-			Close: func(_ *client.Session, why client.CloseReason) {
+			Close: func(_ *client.Session, why session.CloseReason) {
 				if why.Code != godwit.CloseNormal {
 					p.t.Errorf("%s: %v", name, why)
 				}

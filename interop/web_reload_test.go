@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -45,7 +44,7 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		}
 		var id string
 		p.do(`return String(conn.id);`, nil, &id)
-		if want := fmt.Sprintf("%016x", uint64(c.ID())); id != want {
+		if want := c.ID().String(); id != want {
 			t.Errorf("the page's session is %s, the server's %s", id, want)
 		}
 		if n := len(w.conns); n > 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 const ticks = time.Second / rate
@@ -259,7 +260,7 @@ func TestNamesAreLimited(t *testing.T) {
 		g := h.arrive()
 		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
 			_, err := g.Request(h.t.Context(), "join", []byte(name))
-			if e, ok := errors.AsType[*client.RequestError](err); !ok || e.Status != client.StatusRejected || e.Text != "a name has 1 to 16 characters" {
+			if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusRejected || e.Text != "a name has 1 to 16 characters" {
 				t.Errorf("%q: %v", name, err)
 			}
 		}

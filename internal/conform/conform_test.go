@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 var channels = channel.Channels{
@@ -49,7 +50,7 @@ func ours(ctx context.Context, url string) {
 	over := make(chan struct{})
 	s, err := client.Connect(ctx, url, client.Config{}, client.SessionConfig{Channels: channels, Handler: client.SessionHandler{
 		Message: func(s *client.Session, ch channel.ID, b []byte) { s.Send(ch, b) },
-		Request: func(_ *client.Session, r *client.Request) {
+		Request: func(_ *client.Session, r *session.Request) {
 			switch r.Name {
 			case "echo":
 				r.Reply(r.Data)
@@ -57,7 +58,7 @@ func ours(ctx context.Context, url string) {
 				r.Ack()
 			}
 		},
-		Close: func(*client.Session, client.CloseReason) { close(over) },
+		Close: func(*client.Session, session.CloseReason) { close(over) },
 	}})
 	if err != nil {
 		return

@@ -15,6 +15,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Sources are the addresses from which clients of a server on this machine send.
@@ -111,7 +112,7 @@ func (g *godwit) speak(ctx context.Context, c GodwitConfig) error {
 				s.User.(*Client).Receive(slices.Index(g.ids, id), b)
 			},
 			Interrupted: func(s *client.Session) { s.User.(*Client).Interrupted() },
-			Close:       func(s *client.Session, why client.CloseReason) { s.User.(*Client).Closed(why.String()) },
+			Close:       func(s *client.Session, why session.CloseReason) { s.User.(*Client).Closed(why.String()) },
 		},
 	}
 	if c.Token != "" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Each length in a control message is taken at its limit and not one byte beyond.
@@ -26,28 +27,28 @@ func TestLengthsOfControlMessagesAreExact(t *testing.T) {
 		want    bool
 	}{
 		{"HELLO of nothing", hello(0, 0), true},
-		{"HELLO of 1,024", hello(MaxHello, MaxHello), true},
-		{"HELLO of 1,025", hello(MaxHello+1, MaxHello+1), false},
+		{"HELLO of 1,024", hello(session.MaxHello, session.MaxHello), true},
+		{"HELLO of 1,025", hello(session.MaxHello+1, session.MaxHello+1), false},
 		{"HELLO that is shorter than it says", hello(10, 9), false},
 		{"HELLO without a length", "\x01\x00", false},
 		{"WELCOME", "\x02" + x(32), true},
 		{"WELCOME that is short", "\x02" + x(31), false},
 		{"a request without a name", "\x03\x00\x00\x00\x01", false},
 		{"a request with a name of 0", request(0, 5), false},
-		{"a request with a name of 64", request(MaxName, 0), true},
-		{"a request with a name of 65", request(MaxName+1, 0), false},
+		{"a request with a name of 64", request(session.MaxName, 0), true},
+		{"a request with a name of 65", request(session.MaxName+1, 0), false},
 		{"a request shorter than its name", "\x03\x00\x00\x00\x01\x05four", false},
-		{"a request with the longest payload", request(1, MaxPayload), true},
-		{"a request with a payload too long", request(1, MaxPayload+1), false},
+		{"a request with the longest payload", request(1, session.MaxRequest), true},
+		{"a request with a payload too long", request(1, session.MaxRequest+1), false},
 		{"a request whose name is not UTF-8", "\x03\x00\x00\x00\x01\x01\xff", false},
 		{"a reply of nothing", numbered(typeReply, 0), true},
-		{"the longest reply", numbered(typeReply, MaxPayload), true},
-		{"a reply too long", numbered(typeReply, MaxPayload+1), false},
+		{"the longest reply", numbered(typeReply, session.MaxRequest), true},
+		{"a reply too long", numbered(typeReply, session.MaxRequest+1), false},
 		{"ACK", numbered(typeAck, 0), true},
 		{"ACK and more", numbered(typeAck, 9), true},
 		{"half an ACK", "\x05\x00\x00\x00", false},
-		{"the longest rejection", numbered(typeReject, MaxText), true},
-		{"a rejection too long", numbered(typeReject, MaxText+1), false},
+		{"the longest rejection", numbered(typeReject, session.MaxText), true},
+		{"a rejection too long", numbered(typeReject, session.MaxText+1), false},
 		{"a rejection that is not UTF-8", numbered(typeReject, 3) + "\xff", false},
 		{"OPEN of nothing", "\x08", false},
 		{"the longest OPEN", "\x08" + x(maxLine), true},
@@ -71,24 +72,24 @@ func TestLengthsOfControlMessagesAreExact(t *testing.T) {
 
 // What a program may ask for is taken at its limit too.
 func TestLimitsOfAProgramAreExact(t *testing.T) {
-	if _, err := New(time.Unix(0, 0), Config{Hello: make([]byte, MaxHello)}); err != nil {
+	if _, err := New(time.Unix(0, 0), Config{Hello: make([]byte, session.MaxHello)}); err != nil {
 		t.Errorf("the longest connect message: %v", err)
 	}
 	if s, err := New(time.Unix(0, 0), Config{Channel: channel.Config{Channels: channel.Channels{{Name: "a b"}}}}); err == nil || s != nil {
 		t.Errorf("a bad table: %v", err)
 	}
 	w := open(t)
-	if _, err := w.client.Request(w.now, strings.Repeat("n", MaxName), nil); err != nil {
+	if _, err := w.client.Request(w.now, strings.Repeat("n", session.MaxName), nil); err != nil {
 		t.Errorf("the longest name: %v", err)
 	}
 	w.run(time.Second)
-	if err := w.server.Reply(w.now, 1, make([]byte, MaxPayload+1)); err != ErrPayload {
+	if err := w.server.Reply(w.now, 1, make([]byte, session.MaxRequest+1)); err != session.ErrPayload {
 		t.Errorf("a reply too long: %v", err)
 	}
-	if err := w.server.Reply(w.now, 1, make([]byte, MaxPayload)); err != nil {
+	if err := w.server.Reply(w.now, 1, make([]byte, session.MaxRequest)); err != nil {
 		t.Errorf("the longest reply: %v", err)
 	}
-	if err := w.server.Reject(w.now, 1, ""); err != ErrAnswered {
+	if err := w.server.Reject(w.now, 1, ""); err != session.ErrAnswered {
 		t.Errorf("a rejection after the reply: %v", err)
 	}
 }
@@ -105,7 +106,7 @@ func TestRoomForRequestsIsExact(t *testing.T) {
 		}
 	}
 	left := maxOwn - w.client.Mux().ChannelStats(channel.Control).QueueBytes
-	if left <= 0 || left > MaxPayload {
+	if left <= 0 || left > session.MaxRequest {
 		t.Fatalf("%d bytes are left", left)
 	}
 	if _, err := w.client.Request(w.now, "r", make([]byte, left+1)); err != channel.ErrBudget {
@@ -114,7 +115,7 @@ func TestRoomForRequestsIsExact(t *testing.T) {
 	if err := w.client.Reply(w.now, 1, make([]byte, left+1)); err != channel.ErrBudget {
 		t.Errorf("a reply of a byte too many: %v", err)
 	}
-	if err := w.client.Reply(w.now, 7, make([]byte, left+1)); err != ErrAnswered {
+	if err := w.client.Reply(w.now, 7, make([]byte, left+1)); err != session.ErrAnswered {
 		t.Errorf("an answer to nothing: %v", err)
 	}
 	if _, err := w.client.Request(w.now, "r", make([]byte, left)); err != nil {
@@ -170,7 +171,7 @@ func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 	}
 	w.run(time.Millisecond)
 	for s, want := range map[*side]string{w.client: "no WELCOME arrived in time", w.server: "no HELLO arrived in time"} {
-		if s.State() != Closed || s.Reason().Code != CloseProtocolError || s.Reason().Text != want {
+		if s.State() != Closed || s.Reason().Code != session.CloseProtocolError || s.Reason().Text != want {
 			t.Errorf("%s: state %v, %+v; want %q", s.name, s.State(), s.Reason(), want)
 		}
 	}
@@ -215,14 +216,14 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 		if c.toServer {
 			s = w.server
 		}
-		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != CloseProtocolError || s.Reason().Text != c.text {
+		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != session.CloseProtocolError || s.Reason().Text != c.text {
 			t.Errorf("%s: state %v, %+v", c.name, s.State(), s.Reason())
 		}
 	}
 	w := open(t)
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
-	if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != "a request has the id of another request without an answer" {
+	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a request has the id of another request without an answer" {
 		t.Errorf("two requests with one id: %+v", r)
 	}
 }
@@ -244,7 +245,7 @@ func TestLimitsOfRequestsAndUnordered(t *testing.T) {
 	}
 	w.run(time.Second)
 	w.want(w.server, "loot: 0", "loot: 1", `closed 16 "more than 1 messages per second" remote=false`)
-	if n := w.server.Stats().Limited; n != 0 {
+	if n := w.server.Stats(w.now).Limited; n != 0 {
 		t.Errorf("%d reliable messages were dropped", n)
 	}
 
@@ -253,8 +254,8 @@ func TestLimitsOfRequestsAndUnordered(t *testing.T) {
 		w.client.Request(w.now, "r", nil)
 	}
 	w.run(time.Second)
-	if n := w.server.Stats(); n.Serving != 200 || n.Refused != 0 {
-		t.Errorf("without a limit %d requests are served, %d refused", n.Serving, n.Refused)
+	if n := w.server.Stats(w.now); n.Asked != 200 || n.Rejected != 0 {
+		t.Errorf("without a limit %d requests are served, %d refused", n.Asked, n.Rejected)
 	}
 }
 
@@ -274,7 +275,7 @@ func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
 			if w.server.early != nil {
 				t.Error("what came early is kept")
 			}
-		} else if r := w.server.Reason(); r.Code != CloseLimitEarly || r.Text != "too much sent before HELLO" {
+		} else if r := w.server.Reason(); r.Code != session.CloseLimitEarly || r.Text != "too much sent before HELLO" {
 			t.Errorf("a byte too many: %+v", r)
 		}
 	}
@@ -335,8 +336,8 @@ func TestIDsOfRequests(t *testing.T) {
 	}
 	first := ask()
 	w.client.Forget(first)
-	if st := w.client.Stats(); st.Waiting != 0 {
-		t.Errorf("%d wait after Forget", st.Waiting)
+	if st := w.client.Stats(w.now); st.Asking != 0 {
+		t.Errorf("%d wait after Forget", st.Asking)
 	}
 	second := ask()
 	w.run(100 * time.Millisecond)
@@ -373,11 +374,11 @@ func TestEndSettlesInOrder(t *testing.T) {
 	w.server.Kick(w)
 	w.run(time.Second)
 	w.want(w.client, append(want, `closed 1 "" remote=true`)...)
-	if st := w.client.Stats(); st.Waiting != 0 {
-		t.Errorf("%d still wait", st.Waiting)
+	if st := w.client.Stats(w.now); st.Asking != 0 {
+		t.Errorf("%d still wait", st.Asking)
 	}
-	if st := w.server.Stats(); st.Serving != 0 {
-		t.Errorf("%d are still served", st.Serving)
+	if st := w.server.Stats(w.now); st.Asked != 0 {
+		t.Errorf("%d are still served", st.Asked)
 	}
 	if _, waits := w.client.Status(1); waits {
 		t.Error("a request of a session that is over waits")
@@ -386,7 +387,7 @@ func TestEndSettlesInOrder(t *testing.T) {
 
 // Kick closes at once.
 func (s *side) Kick(w *world) {
-	s.Close(w.now, CloseKicked, "", true)
+	s.Close(w.now, session.CloseKicked, "", true)
 	w.collect(s)
 }
 
@@ -409,10 +410,10 @@ func TestErrorsOfSend(t *testing.T) {
 	want("open", 4, channel.ErrUnknown)
 	want("open", moves, nil)
 	w.cut()
-	want("interrupted", moves, ErrInterrupted)
+	want("interrupted", moves, session.ErrInterrupted)
 	want("interrupted", loot, nil)
 	want("interrupted", 4, channel.ErrUnknown)
-	w.client.Close(w.now, CloseNormal, "", true)
+	w.client.Close(w.now, session.CloseNormal, "", true)
 	want("closed", moves, channel.ErrClosed)
 	want("closed", loot, channel.ErrClosed)
 }
@@ -469,7 +470,7 @@ func TestTokensInUse(t *testing.T) {
 	if !w.server.Admits(sum(2)) || w.server.Admits(sum(0)) {
 		t.Error("who shows the new token has it, and only it counts")
 	}
-	w.server.Close(w.now, CloseNormal, "", true)
+	w.server.Close(w.now, session.CloseNormal, "", true)
 	if w.server.Admits(sum(2)) {
 		t.Error("a closed session admits")
 	}
@@ -494,7 +495,7 @@ func TestOpenChannelBeforeTheOpening(t *testing.T) {
 	w := newWorld(t)
 	w.link()
 	w.server.takes = takesOpen
-	if _, err := w.server.OpenChannel(w.now, effects); err != ErrFixed {
+	if _, err := w.server.OpenChannel(w.now, effects); err != session.ErrFixed {
 		t.Errorf("OpenChannel: %v", err)
 	}
 }
@@ -507,14 +508,14 @@ func TestAnswersToOpenAreInOrder(t *testing.T) {
 	other.Name = "other"
 	w.open(other)
 	w.server.control(w.now, []byte("\x09\x05"))
-	if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
+	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("the second answer first: %+v", r)
 	}
 	w = open(t)
 	w.open(effects)
 	w.run(time.Second)
 	w.client.control(w.now, []byte("\x09\x04"))
-	if r := w.client.Reason(); r.Code != CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
+	if r := w.client.Reason(); r.Code != session.CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
 		t.Errorf("an answer from the server: %+v", r)
 	}
 }
@@ -524,12 +525,12 @@ func TestRequestIsRejectedOnce(t *testing.T) {
 	w := open(t)
 	w.client.Request(w.now, "r", nil)
 	w.run(100 * time.Millisecond)
-	for _, want := range []error{nil, ErrAnswered} {
+	for _, want := range []error{nil, session.ErrAnswered} {
 		if err := w.server.Reject(w.now, 1, "no"); err != want {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
-	if n := w.server.Stats().Serving; n != 0 {
+	if n := w.server.Stats(w.now).Asked; n != 0 {
 		t.Errorf("%d are served", n)
 	}
 }

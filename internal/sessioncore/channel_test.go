@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 var effects = channel.Channel{Name: "effects", Mode: channel.ReliableOrdered}
@@ -95,7 +96,7 @@ func TestOpenSurvivesLossAndResume(t *testing.T) {
 
 func TestOpenChannelMisuse(t *testing.T) {
 	w := open(t)
-	if _, err := w.client.OpenChannel(w.now, effects); err != ErrFixed {
+	if _, err := w.client.OpenChannel(w.now, effects); err != session.ErrFixed {
 		t.Errorf("a client: %v", err)
 	}
 	if _, err := w.server.OpenChannel(w.now, table[0]); !isTableError(err) {
@@ -113,7 +114,7 @@ func TestOpenChannelMisuse(t *testing.T) {
 	if got := w.client.events[len(w.client.events)-1]; got != "channel 63: the last" {
 		t.Errorf("at last %q", got)
 	}
-	w.server.Close(w.now, CloseNormal, "", true)
+	w.server.Close(w.now, session.CloseNormal, "", true)
 	if _, err := w.server.OpenChannel(w.now, effects); err != channel.ErrClosed {
 		t.Errorf("after the close: %v", err)
 	}
@@ -130,7 +131,7 @@ func TestClientWithAFixedTable(t *testing.T) {
 	w.server.link = 1
 	w.server.Link(w.now, LinkInfo{})
 	w.server.control(w.now, appendHello(nil, nil, 0))
-	if _, err := w.server.OpenChannel(w.now, effects); err != ErrFixed {
+	if _, err := w.server.OpenChannel(w.now, effects); err != session.ErrFixed {
 		t.Errorf("OpenChannel: %v", err)
 	}
 }
@@ -157,7 +158,7 @@ func TestHostileOpen(t *testing.T) {
 			w := open(t)
 			w.server.say(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
-			if r := w.client.Reason(); r.Code != CloseProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
+			if r := w.client.Reason(); r.Code != session.CloseProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
 				t.Errorf("the client's end: %+v", r)
 			}
 			if n := len(w.client.Mux().Channels()); n != 3 {
@@ -177,7 +178,7 @@ func TestHostileOpen(t *testing.T) {
 			w.run(100 * time.Millisecond)
 			w.client.say(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
-			if r := w.server.Reason(); r.Code != CloseProtocolError || r.Text != c.text {
+			if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != c.text {
 				t.Errorf("the server's end: %+v", r)
 			}
 		})

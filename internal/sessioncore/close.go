@@ -3,12 +3,17 @@ package sessioncore
 import (
 	"time"
 	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit/session"
 )
+
+// maxCode is the largest code that a program may close with.
+const maxCode session.CloseCode = 1<<16 - 1
 
 // closing is the state of a session that is closing or closed.
 type closing struct {
 	begun  bool // Close was called, or the session is closed: calls return ErrClosed
-	reason Reason
+	reason session.CloseReason
 	since  time.Time // when Close was called
 	by     time.Time // when draining ends at the latest
 	over   bool      // there is nothing more to send: the link may be closed
@@ -17,7 +22,7 @@ type closing struct {
 // Close ends the session. The session first delivers its reliable messages, for at most
 // Config.DrainTimeout. atOnce means that it does not wait, also if it is closing already.
 // EventClosed is emitted when the close frame is due.
-func (s *Session) Close(now time.Time, code Code, text string, atOnce bool) {
+func (s *Session) Close(now time.Time, code session.CloseCode, text string, atOnce bool) {
 	if s.state == Closing {
 		if atOnce {
 			s.finish(now, s.closing.reason)
@@ -37,18 +42,18 @@ const forever time.Duration = 1<<63 - 1
 // Drain is Close that waits until every reliable message is delivered, or nothing has
 // arrived from the peer for Config.Silence. It does not change a session that is
 // closing already.
-func (s *Session) Drain(now time.Time, code Code, text string) {
+func (s *Session) Drain(now time.Time, code session.CloseCode, text string) {
 	if s.state != Closing {
 		s.close(now, code, text, forever)
 	}
 }
 
 // close ends the session when its reliable messages are delivered or wait has passed.
-func (s *Session) close(now time.Time, code Code, text string, wait time.Duration) {
+func (s *Session) close(now time.Time, code session.CloseCode, text string, wait time.Duration) {
 	if s.state == Closed {
 		return
 	}
-	r := Reason{Code: min(code, maxCode), Text: cut(text)}
+	r := session.CloseReason{Code: min(code, maxCode), Text: cut(text)}
 	if s.state != Open || !s.linked {
 		s.finish(now, r)
 		return
@@ -58,10 +63,12 @@ func (s *Session) close(now time.Time, code Code, text string, wait time.Duratio
 }
 
 // fail ends the session at once, because of an error or a silence of the peer.
-func (s *Session) fail(now time.Time, code Code, text string) { s.Close(now, code, text, true) }
+func (s *Session) fail(now time.Time, code session.CloseCode, text string) {
+	s.Close(now, code, text, true)
+}
 
 // end ends the session because the peer has ended it.
-func (s *Session) end(now time.Time, r Reason) {
+func (s *Session) end(now time.Time, r session.CloseReason) {
 	if s.state == Closing { // the program has closed first
 		own := s.closing.reason
 		own.LostIn = r.LostIn
@@ -74,7 +81,7 @@ func (s *Session) end(now time.Time, r Reason) {
 
 // finish ends the session. It emits the fates of messages and the results of requests,
 // and then EventClosed if the session was open.
-func (s *Session) finish(now time.Time, r Reason) {
+func (s *Session) finish(now time.Time, r session.CloseReason) {
 	told := s.state == Open || s.state == Closing
 	s.state = Closed
 	s.mux.Close(now, uint64(r.Code), r.Text) // drops all messages
@@ -129,7 +136,7 @@ func (s *Session) drainDeadline() time.Time {
 
 // Reason returns why the session ended, once it is closed. If the link closed before
 // the session was open, the reason is CloseNormal without a text.
-func (s *Session) Reason() Reason { return s.closing.reason }
+func (s *Session) Reason() session.CloseReason { return s.closing.reason }
 
 // Over reports whether the session is closed and has nothing more to send: its link may be
 // closed.
@@ -137,7 +144,7 @@ func (s *Session) Over() bool { return s.closing.over }
 
 // cut returns text cut to MaxText bytes, or the empty string if it is not UTF-8.
 func cut(text string) string {
-	for len(text) > MaxText {
+	for len(text) > session.MaxText {
 		_, n := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-n]
 	}

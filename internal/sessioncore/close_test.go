@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // queue gives an end n messages of 1,000 bytes with receipts.
@@ -43,20 +44,20 @@ func TestCloseDrainsForAsLongAsItMay(t *testing.T) {
 		close func(w *world)
 		all   bool
 	}{
-		{"by default", func(w *world) { w.server.Close(w.now, CloseNormal, "", false) }, true},
-		{"without an end", func(w *world) { w.server.Drain(w.now, CloseNormal, "") }, true},
+		{"by default", func(w *world) { w.server.Close(w.now, session.CloseNormal, "", false) }, true},
+		{"without an end", func(w *world) { w.server.Drain(w.now, session.CloseNormal, "") }, true},
 		{"for 2 s", func(w *world) {
 			w.server.config.DrainTimeout = 2 * time.Second
-			w.server.Close(w.now, CloseNormal, "", false)
+			w.server.Close(w.now, session.CloseNormal, "", false)
 		}, false},
 		{"not at all", func(w *world) {
 			w.server.config.DrainTimeout = -1
-			w.server.Close(w.now, CloseNormal, "", false)
+			w.server.Close(w.now, session.CloseNormal, "", false)
 		}, false},
 		{"until it is cut short", func(w *world) {
-			w.server.Drain(w.now, CloseNormal, "")
+			w.server.Drain(w.now, session.CloseNormal, "")
 			w.run(time.Second)
-			w.server.Close(w.now, CloseKicked, "no time", true)
+			w.server.Close(w.now, session.CloseKicked, "no time", true)
 			w.collect(w.server)
 		}, false},
 	} {
@@ -96,19 +97,19 @@ func TestCloseDrainsForAsLongAsItMay(t *testing.T) {
 // end tells how much was given up.
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	for name, end := range map[string]func(w *world){
-		"kick":             func(w *world) { w.client.Close(w.now, CloseKicked, "", true) },
-		"kick by the peer": func(w *world) { w.server.Close(w.now, CloseKicked, "", true) },
-		"close":            func(w *world) { w.client.Close(w.now, CloseNormal, "", false) },
+		"kick":             func(w *world) { w.client.Close(w.now, session.CloseKicked, "", true) },
+		"kick by the peer": func(w *world) { w.server.Close(w.now, session.CloseKicked, "", true) },
+		"close":            func(w *world) { w.client.Close(w.now, session.CloseNormal, "", false) },
 		"silence":          func(w *world) { w.loss = 1 },
 		"lost link":        func(w *world) { w.cut() },
 		"lost link while it drains": func(w *world) {
-			w.client.Close(w.now, CloseNormal, "", false)
+			w.client.Close(w.now, session.CloseNormal, "", false)
 			w.run(50 * time.Millisecond)
 			w.cut()
 		},
 		"both close": func(w *world) {
-			w.client.Close(w.now, CloseNormal, "", false)
-			w.server.Close(w.now, CloseNormal, "", true)
+			w.client.Close(w.now, session.CloseNormal, "", false)
+			w.server.Close(w.now, session.CloseNormal, "", true)
 		},
 		"a protocol error": func(w *world) {
 			w.server.say(w.now, []byte{typeHello, 0, 0}, channel.Options{})
@@ -160,7 +161,7 @@ func TestReceiptOfAReplacedMessageBeforeTheEnd(t *testing.T) {
 	o := channel.Options{Receipt: true}
 	w.server.Send(w.now, moves, []byte("left"), o)
 	w.server.Send(w.now, moves, []byte("right"), o)
-	w.server.Close(w.now, CloseKicked, "", true)
+	w.server.Close(w.now, session.CloseKicked, "", true)
 	w.collect(w.server)
 	w.want(w.server, "moves replaced", "moves abandoned", `closed 1 "" remote=false`)
 }

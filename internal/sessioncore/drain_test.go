@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // closedAt runs until the end is closed, and returns how long that took.
@@ -76,10 +77,10 @@ func TestDrainEndsToTheMillisecond(t *testing.T) {
 		w.run(time.Second) // the client was heard before that
 		w.send(w.server, chat, "never read")
 		if c.forever {
-			w.server.Drain(w.now, CloseNormal, "")
-			w.server.Drain(w.now.Add(-time.Second), CloseKicked, "once more changes nothing")
+			w.server.Drain(w.now, session.CloseNormal, "")
+			w.server.Drain(w.now.Add(-time.Second), session.CloseKicked, "once more changes nothing")
 		} else {
-			w.server.Close(w.now, CloseNormal, "", false)
+			w.server.Close(w.now, session.CloseNormal, "", false)
 		}
 		w.collect(w.server)
 		closed := w.now
@@ -124,7 +125,7 @@ func TestLinkThatGoesWhileASessionDrains(t *testing.T) {
 	if w.server.Over() || w.server.State() != Closing {
 		t.Fatalf("state %v, over %v", w.server.State(), w.server.Over())
 	}
-	if w.server.Link(w.now, LinkInfo{}); w.server.Stats().Links != 0 || w.server.State() != Closing {
+	if w.server.Link(w.now, LinkInfo{}); w.server.Stats(w.now).Resumed != 0 || w.server.State() != Closing {
 		t.Errorf("a session that drains takes a link: state %v", w.server.State())
 	}
 	w.server.Unlink(w.now)
@@ -201,8 +202,8 @@ func TestFloodWhileASessionDrains(t *testing.T) {
 		w.server.message(w.now, &channel.Event{Type: channel.EventMessage, Channel: moves, Payload: []byte("left")})
 	}
 	w.run(5 * time.Second)
-	if n := fates(t, w.server); n["delivered"] != 20 || w.server.Stats().Limited != 0 {
-		t.Errorf("fates %v, %d limited", n, w.server.Stats().Limited)
+	if n := fates(t, w.server); n["delivered"] != 20 || w.server.Stats(w.now).Limited != 0 {
+		t.Errorf("fates %v, %d limited", n, w.server.Stats(w.now).Limited)
 	}
 	if got := w.server.events[20:]; fmt.Sprint(got) != `[closed 300 "bye" remote=false]` {
 		t.Errorf("it ends with %q", got)

@@ -1,9 +1,8 @@
 package sessioncore
 
 import (
-	"strconv"
-
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // An EventType says what an Event is.
@@ -28,7 +27,7 @@ const (
 // Receive: it is valid until the bytes of the datagram change, or until Release.
 type Event struct {
 	Type    EventType
-	Status  Status
+	Status  session.Status
 	Fate    channel.Fate
 	Channel channel.ID
 	Request uint32
@@ -36,7 +35,7 @@ type Event struct {
 	Name    string
 	Data    []byte
 	Token   Token
-	Reason  Reason
+	Reason  session.CloseReason
 
 	raw channel.Event // the event of the Mux whose memory Data is
 }
@@ -95,52 +94,3 @@ func (s *Session) release(ev *channel.Event) {
 }
 
 func (s *Session) emit(ev Event) { s.events = append(s.events, ev) }
-
-// A Code says why a session ended. docs/SESSION.md, section 5.
-type Code uint32
-
-// The codes. From CloseProgram to maxCode they are the program's own.
-const (
-	CloseNormal        Code = 0
-	CloseKicked        Code = 1
-	CloseShutdown      Code = 2
-	CloseProtocolError Code = 3
-	CloseAuth          Code = 4
-	CloseReplaced      Code = 5
-	CloseTimeout       Code = 6
-	CloseDuplicate     Code = 7
-	CloseLimitMessages Code = 16
-	CloseLimitBytes    Code = 17
-	CloseLimitSize     Code = 18
-	CloseLimitEarly    Code = 19
-	CloseLimitRequests Code = 20
-	CloseProgram       Code = 256
-
-	maxCode Code = 1<<16 - 1
-)
-
-var codeNames = map[Code]string{
-	CloseNormal: "normal", CloseKicked: "kicked", CloseShutdown: "shutdown", CloseProtocolError: "protocol error", CloseAuth: "auth",
-	CloseReplaced: "replaced", CloseTimeout: "timeout", CloseDuplicate: "duplicate",
-	CloseLimitMessages: "limit: messages", CloseLimitBytes: "limit: bytes", CloseLimitSize: "limit: size",
-	CloseLimitEarly: "limit: early", CloseLimitRequests: "limit: requests",
-}
-
-// String returns the code in words.
-func (c Code) String() string {
-	if s, ok := codeNames[c]; ok {
-		return s
-	}
-	return "code " + strconv.FormatUint(uint64(c), 10)
-}
-
-// A Reason says why a session ended, and which end ended it.
-type Reason struct {
-	Code   Code
-	Text   string
-	Remote bool // the peer ended the session
-
-	// LostOut is the number of bytes of this end's reliable messages that were not
-	// acknowledged, LostIn that of the peer, if the peer has sent it.
-	LostOut, LostIn uint64
-}

@@ -3,6 +3,8 @@ package sessioncore
 import (
 	"encoding/binary"
 	"unicode/utf8"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Control messages. Each is one message on channel 0: a type, then fields, big
@@ -25,19 +27,7 @@ const (
 	takesSending = 0x02 // OPEN with the values for sending
 )
 
-const (
-	// MaxHello is the longest connect message in bytes.
-	MaxHello = 1024
-	// MaxName is the longest name of a request in bytes.
-	MaxName = 64
-	// MaxPayload is the longest payload of a request or a reply in bytes.
-	MaxPayload = maxControl - 1 - 4 - 1 - MaxName
-	// MaxText is the longest text of a rejection or a close in bytes.
-	MaxText = 256
-
-	maxControl = 64 << 10
-	maxLine    = 256 // bytes of OPEN
-)
+const maxLine = 256 // bytes of OPEN
 
 // Token is a resume token.
 type Token [16]byte
@@ -69,7 +59,7 @@ func (f *frame) parse(b []byte) bool {
 			return false
 		}
 		n := int(binary.BigEndian.Uint16(b))
-		if n > MaxHello || len(b)-2 < n {
+		if n > session.MaxHello || len(b)-2 < n {
 			return false
 		}
 		f.payload = b[2 : 2+n]
@@ -113,15 +103,15 @@ func (f *frame) parseNumbered(b []byte) bool {
 			return false
 		}
 		n := int(f.payload[0])
-		if n == 0 || n > MaxName || len(f.payload)-1 < n {
+		if n == 0 || n > session.MaxName || len(f.payload)-1 < n {
 			return false
 		}
 		f.name, f.payload = f.payload[1:1+n], f.payload[1+n:]
-		return utf8.Valid(f.name) && len(f.payload) <= MaxPayload
+		return utf8.Valid(f.name) && len(f.payload) <= session.MaxRequest
 	case typeReply:
-		return len(f.payload) <= MaxPayload
+		return len(f.payload) <= session.MaxRequest
 	case typeReject:
-		return len(f.payload) <= MaxText && utf8.Valid(f.payload)
+		return len(f.payload) <= session.MaxText && utf8.Valid(f.payload)
 	}
 	f.payload = nil
 	return true

@@ -1,15 +1,13 @@
 package sessioncore
 
-import "time"
+import (
+	"time"
 
-// Limits limit what a peer may send. Negative values mean no limit.
-type Limits struct {
-	Messages int // messages and requests per second; twice as many may arrive at once; zero means 1000
-	Bytes    int // bytes of their payload per second; twice as many may arrive at once; zero means 1 MiB
-	Requests int // requests without an answer at a time; zero means 64
-}
+	"github.com/godwit-rtc/godwit/session"
+)
 
-func (l *Limits) setDefaults() {
+// setDefaults replaces the zero values of l by those of a server.
+func setDefaults(l *session.Limits) {
 	if l.Messages == 0 {
 		l.Messages = 1000
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A LinkInfo describes a link.
@@ -57,7 +58,7 @@ func (s *Session) begin(now time.Time, l LinkInfo) {
 // greet sends WELCOME.
 func (s *Session) greet(now time.Time, token Token) {
 	grace := millis(max(s.config.Grace, 0))
-	b := appendWelcome(s.scratch[:0], s.id, token, grace, millis(s.config.Silence))
+	b := appendWelcome(s.scratch[:0], uint64(s.id), token, grace, millis(s.config.Silence))
 	s.welcome, _ = s.say(now, b, channel.Options{Receipt: true})
 	clear(b)
 }
@@ -117,7 +118,7 @@ func (s *Session) receipt(ev *channel.Event) {
 	}
 	if id, ok := s.byReport[ev.Message]; ok {
 		delete(s.byReport, ev.Message)
-		s.waiting[id].status = StatusWaiting
+		s.waiting[id].status = session.StatusWaiting
 	}
 }
 
@@ -128,14 +129,14 @@ func (s *Session) Unlink(now time.Time) {
 	case Open:
 		s.interrupt(now)
 		if s.config.Grace < 0 {
-			s.fail(now, CloseTimeout, "the link is closed")
+			s.fail(now, session.CloseTimeout, "the link is closed")
 		}
 	case Closing:
 		s.finish(now, s.closing.reason)
 	case Closed:
 		s.closing.over = true
 	default:
-		s.finish(now, Reason{}) // the session was never open
+		s.finish(now, session.CloseReason{}) // the session was never open
 	}
 }
 
@@ -144,7 +145,7 @@ func (s *Session) interrupt(now time.Time) {
 		return
 	}
 	s.interrupted, s.since = true, now
-	s.stats.Interruptions++
+	s.counts.interruptions++
 	s.emit(Event{Type: EventInterrupted})
 }
 
@@ -174,7 +175,7 @@ func (s *Session) listen(now time.Time) {
 			return
 		}
 	}
-	s.fail(now, CloseTimeout, "nothing arrived for too long")
+	s.fail(now, session.CloseTimeout, "nothing arrived for too long")
 }
 
 // silenceDeadline returns when the session is interrupted, or ends if it is interrupted

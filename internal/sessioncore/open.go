@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // maxEarly limits the bytes of the messages that are kept until the opening. earlyCost
@@ -27,9 +28,9 @@ func (s *Session) take(now time.Time) {
 		case channel.EventNarrow:
 			s.emit(Event{Type: EventNarrow})
 		case channel.EventStuck:
-			s.fail(now, CloseTimeout, fmt.Sprintf("packets of %d bytes do not arrive", ev.Code))
+			s.fail(now, session.CloseTimeout, fmt.Sprintf("packets of %d bytes do not arrive", ev.Code))
 		case channel.EventClosed:
-			s.end(now, Reason{Code: Code(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
+			s.end(now, session.CloseReason{Code: session.CloseCode(min(ev.Code, 1<<32-1)), Text: string(ev.Payload), Remote: true, LostIn: ev.GivenUp})
 		}
 	}
 	s.in = emptied(s.in)
@@ -61,7 +62,7 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 		return
 	}
 	if s.earlyBytes += len(ev.Payload) + earlyCost; s.earlyBytes > maxEarly {
-		s.fail(now, CloseLimitEarly, "too much sent before "+s.awaited())
+		s.fail(now, session.CloseLimitEarly, "too much sent before "+s.awaited())
 		return
 	}
 	out.raw = channel.Event{}
@@ -74,15 +75,15 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 // false if the message exceeds them. If the channel is reliable it also ends the
 // session, because the channel promises to deliver the message.
 func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
-	limit, code, what := s.config.Limits.Messages, CloseLimitMessages, "messages"
+	limit, code, what := s.config.Limits.Messages, session.CloseLimitMessages, "messages"
 	if s.messages.take(now, 1) {
 		if s.bytes.take(now, n) {
 			return true
 		}
-		limit, code, what = s.config.Limits.Bytes, CloseLimitBytes, "bytes"
+		limit, code, what = s.config.Limits.Bytes, session.CloseLimitBytes, "bytes"
 	}
 	if ch != channel.Control && s.mux.Channels()[ch-1].Mode < channel.ReliableUnordered {
-		s.stats.Limited++
+		s.counts.limited++
 		return false
 	}
 	s.fail(now, code, fmt.Sprintf("more than %d %s per second", limit, what))
@@ -93,7 +94,7 @@ func (s *Session) allow(now time.Time, ch channel.ID, n int) bool {
 func (s *Session) control(now time.Time, b []byte) {
 	f := &s.frame
 	if !f.parse(b) {
-		s.fail(now, CloseProtocolError, "a control message is malformed")
+		s.fail(now, session.CloseProtocolError, "a control message is malformed")
 		return
 	}
 	if s.state == Opened {
@@ -109,13 +110,13 @@ func (s *Session) control(now time.Time, b []byte) {
 		s.answered(f)
 	case typeWelcome:
 		if s.server {
-			s.fail(now, CloseProtocolError, "WELCOME from a client")
+			s.fail(now, session.CloseProtocolError, "WELCOME from a client")
 			return
 		}
 		s.welcomed(f)
 	case typeHere:
 		if !s.server {
-			s.fail(now, CloseProtocolError, "HERE from a server")
+			s.fail(now, session.CloseProtocolError, "HERE from a server")
 		}
 	case typeOpen:
 		if s.state == Open {
@@ -124,7 +125,7 @@ func (s *Session) control(now time.Time, b []byte) {
 	case typeOpened:
 		s.channelKnown(now, f)
 	case typeHello:
-		s.fail(now, CloseProtocolError, "HELLO in an open session")
+		s.fail(now, session.CloseProtocolError, "HELLO in an open session")
 	}
 }
 
@@ -149,7 +150,7 @@ func (s *Session) open(now time.Time, f *frame) {
 	case f.kind >= typeExtension:
 		return
 	default:
-		s.fail(now, CloseProtocolError, "the first control message is not "+s.awaited())
+		s.fail(now, session.CloseProtocolError, "the first control message is not "+s.awaited())
 		return
 	}
 	s.events = append(s.events, s.early...)
@@ -158,7 +159,7 @@ func (s *Session) open(now time.Time, f *frame) {
 
 // welcomed processes a WELCOME.
 func (s *Session) welcomed(f *frame) {
-	s.id = f.session
+	s.id = session.ID(f.session)
 	s.config.Grace = time.Duration(f.grace) * time.Millisecond
 	if s.config.Grace == 0 {
 		s.config.Grace = -1
@@ -195,10 +196,10 @@ func (s *Session) police(now time.Time) {
 			continue
 		}
 		if d == channel.DropTooLarge {
-			s.fail(now, CloseLimitSize, "a message is larger than its channel allows")
+			s.fail(now, session.CloseLimitSize, "a message is larger than its channel allows")
 			return
 		}
-		s.fail(now, CloseProtocolError, "a frame does not fit the table: "+d.String())
+		s.fail(now, session.CloseProtocolError, "a frame does not fit the table: "+d.String())
 		return
 	}
 }

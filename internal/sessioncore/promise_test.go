@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // fill fills the queue of control messages to the byte.
@@ -30,10 +31,10 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	w.want(w.server, "request 1 r: ")
 	w.cut()
 	w.fill(w.server)
-	if err := w.server.Ack(w.now, 1); err != channel.ErrBudget || w.server.Stats().Serving != 1 {
-		t.Errorf("Ack: %v, %d requests are served", err, w.server.Stats().Serving)
+	if err := w.server.Ack(w.now, 1); err != channel.ErrBudget || w.server.Stats(w.now).Asked != 1 {
+		t.Errorf("Ack: %v, %d requests are served", err, w.server.Stats(w.now).Asked)
 	}
-	if id, err := w.server.Request(w.now, "r", nil); err != channel.ErrBudget || id != 0 || w.server.Stats().Waiting != 0 {
+	if id, err := w.server.Request(w.now, "r", nil); err != channel.ErrBudget || id != 0 || w.server.Stats(w.now).Asking != 0 {
 		t.Errorf("Request: %d, %v", id, err)
 	}
 	if id, err := w.server.OpenChannel(w.now, effects); err != channel.ErrBudget || id != 0 || len(w.server.Mux().Channels()) != len(table) {
@@ -43,7 +44,7 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	w = open(t)
 	w.fill(w.client)
 	w.client.control(w.now, effects.AppendLine([]byte{typeOpen}, 4))
-	if r := w.client.Reason(); r.Code != CloseLimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
+	if r := w.client.Reason(); r.Code != session.CloseLimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
 		t.Errorf("a client that cannot answer OPEN ends with %+v", r)
 	}
 }
@@ -63,8 +64,8 @@ func TestNewLinkIsHeardAfterOneTrip(t *testing.T) {
 	w.run(w.delay)
 	w.want(w.server, "interrupted", "resumed")
 	for _, s := range []*side{w.client, w.server} {
-		if st := s.Stats(); st.Links != 1 || st.Interruptions != 1 {
-			t.Errorf("%s: %d new links, %d interruptions", s.name, st.Links, st.Interruptions)
+		if st := s.Stats(w.now); st.Resumed != 1 || st.Interruptions != 1 {
+			t.Errorf("%s: %d new links, %d interruptions", s.name, st.Resumed, st.Interruptions)
 		}
 	}
 }
@@ -106,7 +107,7 @@ func TestInterruptedOnTheLastChannel(t *testing.T) {
 	short := func(c, s *Config) { c.Channel.Channels, s.Channel.Channels = table[:1], table[:1] }
 	w := open(t, short)
 	w.cut()
-	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); err != ErrInterrupted {
+	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); err != session.ErrInterrupted {
 		t.Errorf("%v", err)
 	}
 }

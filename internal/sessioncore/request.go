@@ -6,34 +6,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
-
-// A Status is the state of a request of this end.
-type Status uint8
-
-// The statuses. From StatusResponded on they are final.
-const (
-	StatusSending      Status = iota // the peer has not acknowledged the request yet
-	StatusWaiting                    // the peer has the request and has not answered
-	StatusResponded                  // the answer is a REPLY
-	StatusAcknowledged               // the answer is an ACK
-	StatusRejected                   // the answer is a REJECT
-	StatusSendFailed                 // the session ended, and the peer did not get the request
-	StatusResponseLost               // the session ended, and the answer is not known
-)
-
-var statusNames = [...]string{"sending", "waiting", "responded", "acknowledged", "rejected", "send failed", "response lost"}
-
-func (s Status) String() string {
-	if int(s) < len(statusNames) {
-		return statusNames[s]
-	}
-	return "unknown"
-}
 
 // call is a request of this end without an answer.
 type call struct {
-	status  Status
+	status  session.Status
 	place   uint64 // number of control messages sent before it
 	message channel.MessageID
 }
@@ -44,12 +22,12 @@ func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, e
 	switch {
 	case s.closing.begun:
 		return 0, channel.ErrClosed
-	case name == "" || len(name) > MaxName || !utf8.ValidString(name):
-		return 0, ErrName
-	case len(payload) > MaxPayload:
-		return 0, ErrPayload
+	case name == "" || len(name) > session.MaxName || !utf8.ValidString(name):
+		return 0, session.ErrName
+	case len(payload) > session.MaxRequest:
+		return 0, session.ErrPayload
 	case len(s.waiting) >= s.config.MaxWaiting:
-		return 0, ErrTooMany
+		return 0, session.ErrTooMany
 	}
 	if !s.roomFor(len(payload)) {
 		return 0, channel.ErrBudget
@@ -80,7 +58,7 @@ func (s *Session) freeID() uint32 {
 
 // Status returns the status of a request without an answer, and false if there is no such
 // request.
-func (s *Session) Status(id uint32) (Status, bool) {
+func (s *Session) Status(id uint32) (session.Status, bool) {
 	if c := s.waiting[id]; c != nil {
 		return c.status, true
 	}
@@ -104,11 +82,11 @@ func (s *Session) answered(f *frame) {
 	ev := Event{Type: EventResult, Request: f.id}
 	switch f.kind {
 	case typeReply:
-		ev.Status, ev.Data = StatusResponded, f.payload
+		ev.Status, ev.Data = session.StatusResponded, f.payload
 	case typeAck:
-		ev.Status = StatusAcknowledged
+		ev.Status = session.StatusAcknowledged
 	case typeReject:
-		ev.Status, ev.Reason.Text = StatusRejected, string(f.payload)
+		ev.Status, ev.Reason.Text = session.StatusRejected, string(f.payload)
 	}
 	s.emit(ev)
 }
@@ -128,11 +106,11 @@ func (s *Session) loseRequests() {
 	}
 	slices.SortFunc(ids, func(a, b uint32) int { return int(waiting[a].place) - int(waiting[b].place) })
 	for _, id := range ids {
-		status := StatusResponseLost
+		status := session.StatusResponseLost
 		// The control channel is ordered: its messages leave in the order of place, and
 		// sent of them have left.
 		if waiting[id].place >= sent {
-			status = StatusSendFailed
+			status = session.StatusSendFailed
 		}
 		s.emit(Event{Type: EventResult, Request: id, Status: status})
 	}
@@ -144,11 +122,11 @@ func (s *Session) requested(now time.Time, f *frame) {
 		return
 	}
 	if s.serves(f.id) {
-		s.fail(now, CloseProtocolError, "a request has the id of another request without an answer")
+		s.fail(now, session.CloseProtocolError, "a request has the id of another request without an answer")
 		return
 	}
 	if n := s.config.Limits.Requests; n >= 0 && len(s.serving) >= n {
-		s.stats.Refused++
+		s.counts.rejected++
 		s.reject(now, f.id, "too many requests in flight")
 		return
 	}
@@ -163,15 +141,27 @@ func (s *Session) requested(now time.Time, f *frame) {
 func (s *Session) reject(now time.Time, id uint32, text string) {
 	b := append(appendNumbered(s.scratch[:0], typeReject, id), cut(text)...)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
-		s.fail(now, CloseLimitRequests, "too many requests: there is no room to queue their rejections")
+		s.fail(now, session.CloseLimitRequests, "too many requests: there is no room to queue their rejections")
 	}
+}
+
+// Answer answers a request of the peer: with the Data of a reply, an acknowledgement, or
+// the Text of a rejection, as r.Status says.
+func (s *Session) Answer(now time.Time, id uint32, r session.Result) error {
+	switch r.Status {
+	case session.StatusResponded:
+		return s.Reply(now, id, r.Data)
+	case session.StatusAcknowledged:
+		return s.Ack(now, id)
+	}
+	return s.Reject(now, id, r.Text)
 }
 
 // Reply answers a request of the peer with bytes.
 func (s *Session) Reply(now time.Time, id uint32, payload []byte) error {
 	switch {
-	case len(payload) > MaxPayload:
-		return ErrPayload
+	case len(payload) > session.MaxRequest:
+		return session.ErrPayload
 	case s.serves(id) && !s.roomFor(len(payload)):
 		return channel.ErrBudget
 	}
@@ -202,7 +192,7 @@ func (s *Session) Ack(now time.Time, id uint32) error {
 // can call it when Reply does.
 func (s *Session) Reject(now time.Time, id uint32, text string) error {
 	if !s.serves(id) {
-		return ErrAnswered
+		return session.ErrAnswered
 	}
 	delete(s.serving, id)
 	s.reject(now, id, text)
@@ -211,7 +201,7 @@ func (s *Session) Reject(now time.Time, id uint32, text string) error {
 
 func (s *Session) answer(now time.Time, id uint32, b []byte) error {
 	if !s.serves(id) {
-		return ErrAnswered
+		return session.ErrAnswered
 	}
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
 		return err

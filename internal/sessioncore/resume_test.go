@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // ledger counts what arrives at one end of what the other sent with note.
@@ -27,7 +28,7 @@ func note(n uint32) []byte {
 func (l *ledger) take(ev Event) {
 	switch ev.Type {
 	case EventResult:
-		if ev.Status == StatusResponded {
+		if ev.Status == session.StatusResponded {
 			l.replies++
 		}
 	case EventMessage:

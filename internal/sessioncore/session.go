@@ -2,30 +2,10 @@ package sessioncore
 
 import (
 	"crypto/sha256"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
-)
-
-// Errors besides those of [channel.Mux.Send].
-var (
-	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
-	// sequenced.
-	ErrInterrupted = errors.New("session: interrupted: only reliable messages are queued now; send again when the session is resumed")
-	// ErrTooMany: too many requests wait for an answer.
-	ErrTooMany = errors.New("session: too many requests wait for an answer; ask again when some are answered")
-	// ErrName: a request's name is empty, too long or not UTF-8.
-	ErrName = fmt.Errorf("session: the name of a request is 1 to %d bytes of UTF-8", MaxName)
-	// ErrPayload: a request or a reply is too large.
-	ErrPayload = fmt.Errorf("session: a request or reply has at most %d bytes; send more on a channel", MaxPayload)
-	// ErrAnswered: the request already has an answer, or the session is closed.
-	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
-	// ErrFixed: this end cannot open channels, or the peer does not support it.
-	ErrFixed = errors.New("session: only a server can open channels, and only if the client supports it")
-	// ErrHello: the connect message is too long.
-	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Config configures one end of a session. Channel.Server says which end.
@@ -34,9 +14,9 @@ type Config struct {
 	// a server.
 	Channel channel.Config
 
-	ID    uint64 // the session's id; only at a server
-	Token Token  // the first resume token; only at a server
-	Hello []byte // the connect message; only at a client
+	ID    session.ID // the session's id; only at a server
+	Token Token      // the first resume token; only at a server
+	Hello []byte     // the connect message; only at a client
 
 	// Grace is how long the session may be interrupted. Zero means 30 s; negative means that
 	// an interruption ends the session. A client uses the server's Grace.
@@ -50,7 +30,7 @@ type Config struct {
 	// WELCOME must arrive. Zero means 5 s.
 	OpenTimeout time.Duration
 
-	Limits Limits
+	Limits session.Limits
 
 	// DrainTimeout is how long the session stays after Close to deliver its reliable
 	// messages. Zero means 10 s; negative means that it ends at once.
@@ -82,7 +62,7 @@ func (c *Config) setDefaults() {
 	if c.MaxWaiting == 0 {
 		c.MaxWaiting = 1024
 	}
-	c.Limits.setDefaults()
+	setDefaults(&c.Limits)
 }
 
 // A State is the state of a session.
@@ -116,7 +96,7 @@ type Session struct {
 	packets     uint64    // packets that the Mux had received at the last call of heard
 
 	// The resume tokens: hashes at a server.
-	id      uint64
+	id      session.ID
 	valid   [sha256.Size]byte
 	next    [sha256.Size]byte // sent; the client may not have it yet
 	welcome channel.MessageID // the message with the token of next; 0 if the client has it
@@ -138,7 +118,8 @@ type Session struct {
 	known int  // channels that the client knows, those of the first table included
 
 	closing closing
-	stats   Stats
+	counts  counts
+	made    time.Time
 
 	in      []channel.Event
 	raw     [1]channel.Event
@@ -146,22 +127,15 @@ type Session struct {
 	scratch []byte
 }
 
-// Stats are a session's counters.
-type Stats struct {
-	Limited       uint64 // unreliable messages dropped because of Limits
-	Refused       uint64 // requests of the peer rejected because of Limits
-	Interruptions uint64 // times the session was interrupted
-	Links         uint32 // links after the first
-	Waiting       int    // requests of this end without an answer
-	Serving       int    // requests of the peer without an answer
-}
+// counts are counters of a session; session.Stats says what each counts.
+type counts struct{ limited, rejected, interruptions uint64 }
 
 // New returns one end of a session that has no link yet. The error is a
 // *channel.TableError or ErrHello.
 func New(now time.Time, c Config) (*Session, error) {
 	c.setDefaults()
-	if len(c.Hello) > MaxHello {
-		return nil, ErrHello
+	if len(c.Hello) > session.MaxHello {
+		return nil, session.ErrHello
 	}
 	mux, err := channel.New(now, c.Channel)
 	if err != nil {
@@ -172,6 +146,7 @@ func New(now time.Time, c Config) (*Session, error) {
 		server:   c.Channel.Server,
 		mux:      mux,
 		id:       c.ID,
+		made:     now,
 		messages: newBucket(now, c.Limits.Messages),
 		bytes:    newBucket(now, c.Limits.Bytes),
 	}
@@ -185,7 +160,7 @@ func New(now time.Time, c Config) (*Session, error) {
 }
 
 // ID returns the session's id. At a client it is zero until the session is open.
-func (s *Session) ID() uint64 { return s.id }
+func (s *Session) ID() session.ID { return s.id }
 
 // State returns the state of the session.
 func (s *Session) State() State { return s.state }
@@ -200,11 +175,21 @@ func (s *Session) Linked() bool { return s.linked }
 // Mux returns the Mux of the session, for its figures.
 func (s *Session) Mux() *channel.Mux { return s.mux }
 
-// Stats returns the counters as they are now.
-func (s *Session) Stats() Stats {
-	t := s.stats
-	t.Links, t.Waiting, t.Serving = s.links, len(s.waiting), len(s.serving)
-	return t
+// Stats returns the figures as they are now.
+func (s *Session) Stats(now time.Time) session.Stats {
+	heard, _ := s.mux.Heard()
+	return session.Stats{
+		Stats:         s.mux.Stats(),
+		Age:           now.Sub(s.made),
+		LastHeard:     now.Sub(heard),
+		Interrupted:   s.interrupted,
+		Interruptions: s.counts.interruptions,
+		Resumed:       s.links,
+		Limited:       s.counts.limited,
+		Rejected:      s.counts.rejected,
+		Asking:        len(s.waiting),
+		Asked:         len(s.serving),
+	}
 }
 
 // Send queues a message on one of the table's channels.
@@ -233,7 +218,7 @@ func (s *Session) maySend(ch channel.ID) error {
 		return channel.ErrUnknown
 	}
 	if table := s.mux.Channels(); s.interrupted && int(ch) <= len(table) && table[ch-1].Mode < channel.ReliableUnordered {
-		return ErrInterrupted
+		return session.ErrInterrupted
 	}
 	return nil
 }
@@ -295,14 +280,14 @@ func (s *Session) Advance(now time.Time) {
 	}
 	switch {
 	case s.state == Opened && !now.Before(s.openBy):
-		s.fail(now, CloseProtocolError, "no "+s.awaited()+" arrived in time")
+		s.fail(now, session.CloseProtocolError, "no "+s.awaited()+" arrived in time")
 	case s.state == Open:
 		s.listen(now)
 	case s.state == Closing:
 		s.drain(now)
 	}
 	if e := s.config.Expires; s.state < Closing && !e.IsZero() && !now.Before(e) {
-		s.fail(now, CloseAuth, "the credentials have expired")
+		s.fail(now, session.CloseAuth, "the credentials have expired")
 	}
 }
 

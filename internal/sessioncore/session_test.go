@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestOpenTakesOneTrip(t *testing.T) {
@@ -75,7 +76,7 @@ func TestCloseDeliversFirst(t *testing.T) {
 func TestCloseAtOnce(t *testing.T) {
 	w := open(t)
 	w.send(w.server, chat, "never read")
-	w.server.Close(w.now, CloseKicked, "go", true)
+	w.server.Close(w.now, session.CloseKicked, "go", true)
 	w.run(time.Second)
 	w.want(w.client, `closed 1 "go" remote=true lost 0 and 10`)
 	w.want(w.server, `closed 1 "go" remote=false lost 10 and 0`)
@@ -88,7 +89,7 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 	w := open(t)
 	w.loss = 1
 	w.send(w.server, chat, "never read")
-	w.server.Close(w.now, CloseShutdown, "", false)
+	w.server.Close(w.now, session.CloseShutdown, "", false)
 	w.run(12 * time.Second)
 	w.want(w.server, `closed 2 "" remote=false lost 10 and 0`)
 	if !w.server.Over() {
@@ -98,7 +99,7 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 
 func TestLongTextIsCut(t *testing.T) {
 	w := open(t)
-	w.server.Close(w.now, CloseNormal, strings.Repeat("é", 200), false)
+	w.server.Close(w.now, session.CloseNormal, strings.Repeat("é", 200), false)
 	w.run(time.Second)
 	want := `closed 0 "` + strings.Repeat("é", 128) + `" remote=true`
 	w.want(w.client, want)
@@ -114,18 +115,18 @@ func TestRequests(t *testing.T) {
 		return id
 	}
 	ids := []uint32{ask("join", "red"), ask("ready", ""), ask("fly", "up")}
-	if st, _ := w.client.Status(ids[0]); st != StatusSending {
+	if st, _ := w.client.Status(ids[0]); st != session.StatusSending {
 		t.Errorf("before it leaves: %v", st)
 	}
 	w.run(100 * time.Millisecond)
-	if st, _ := w.client.Status(ids[0]); st != StatusWaiting {
+	if st, _ := w.client.Status(ids[0]); st != session.StatusWaiting {
 		t.Errorf("after it arrived: %v", st)
 	}
 	w.want(w.server, "request 1 join: red", "request 2 ready: ", "request 3 fly: up")
 	w.server.Reject(w.now, 3, "no wings")
 	w.server.Ack(w.now, 2)
 	w.server.Reply(w.now, 1, []byte("team 4"))
-	if err := w.server.Reply(w.now, 1, nil); !errors.Is(err, ErrAnswered) {
+	if err := w.server.Reply(w.now, 1, nil); !errors.Is(err, session.ErrAnswered) {
 		t.Errorf("a second answer: %v", err)
 	}
 	w.run(100 * time.Millisecond)
@@ -151,7 +152,7 @@ func TestCloseSettlesRequests(t *testing.T) {
 	w.run(50 * time.Millisecond)
 	w.cut()
 	w.client.Request(w.now, "unsent", nil)
-	w.client.Close(w.now, CloseNormal, "", true)
+	w.client.Close(w.now, session.CloseNormal, "", true)
 	w.collect(w.client)
 	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
 }
@@ -166,12 +167,12 @@ func TestRejectionsFindRoom(t *testing.T) {
 	w.run(time.Second)
 	w.cut()
 	for id := range uint32(2) {
-		if err := w.client.Reply(w.now, id+1, make([]byte, MaxPayload)); err != nil {
+		if err := w.client.Reply(w.now, id+1, make([]byte, session.MaxRequest)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var err error
-	for n := MaxPayload; n > 0 && err != ErrTooMany; n /= 2 {
+	for n := session.MaxRequest; n > 0 && err != session.ErrTooMany; n /= 2 {
 		for err = nil; err == nil; {
 			_, err = w.client.Request(w.now, "upload", make([]byte, n))
 		}
@@ -183,7 +184,7 @@ func TestRejectionsFindRoom(t *testing.T) {
 		t.Errorf("a reply when the queue is full: %v", err)
 	}
 	for id := uint32(3); id <= 64; id++ {
-		if err := w.client.Reject(w.now, id, strings.Repeat("x", MaxText)); err != nil {
+		if err := w.client.Reject(w.now, id, strings.Repeat("x", session.MaxText)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -212,14 +213,14 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 	w.run(100 * time.Millisecond)
 	w.want(w.server, "request 1 r: ", "request 2 r: ")
 	w.want(w.client, "request 3 rejected: too many requests in flight")
-	if n := w.server.Stats().Refused; n != 1 {
+	if n := w.server.Stats(w.now).Rejected; n != 1 {
 		t.Errorf("%d refused", n)
 	}
 }
 
 func TestPeerThatTakesNoRejections(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Limits.Requests = 1 })
-	for _, n := range []int{MaxPayload, 1000, 0} { // its queue fills with what the client does not take
+	for _, n := range []int{session.MaxRequest, 1000, 0} { // its queue fills with what the client does not take
 		for err := error(nil); err == nil; _, err = w.server.Request(w.now, "full", make([]byte, n)) {
 		}
 	}
@@ -245,24 +246,24 @@ func TestRequestMisuse(t *testing.T) {
 		payload int
 		want    error
 	}{
-		{"", 0, ErrName},
-		{strings.Repeat("n", 65), 0, ErrName},
-		{"\xff", 0, ErrName},
-		{"big", MaxPayload + 1, ErrPayload},
-		{"fits", MaxPayload, nil},
-		{"second", 0, ErrTooMany},
+		{"", 0, session.ErrName},
+		{strings.Repeat("n", 65), 0, session.ErrName},
+		{"\xff", 0, session.ErrName},
+		{"big", session.MaxRequest + 1, session.ErrPayload},
+		{"fits", session.MaxRequest, nil},
+		{"second", 0, session.ErrTooMany},
 	} {
 		if _, err := w.client.Request(w.now, c.name, make([]byte, c.payload)); !errors.Is(err, c.want) {
 			t.Errorf("%q with %d bytes: %v", c.name, c.payload, err)
 		}
 	}
-	if err := w.client.Ack(w.now, 5); !errors.Is(err, ErrAnswered) {
+	if err := w.client.Ack(w.now, 5); !errors.Is(err, session.ErrAnswered) {
 		t.Errorf("Ack of nothing: %v", err)
 	}
 	if _, err := w.client.Send(w.now, channel.Control, nil, channel.Options{}); !errors.Is(err, channel.ErrUnknown) {
 		t.Errorf("Send on the control channel: %v", err)
 	}
-	if _, err := New(w.now, Config{Hello: make([]byte, MaxHello+1)}); !errors.Is(err, ErrHello) {
+	if _, err := New(w.now, Config{Hello: make([]byte, session.MaxHello+1)}); !errors.Is(err, session.ErrHello) {
 		t.Errorf("a long connect message: %v", err)
 	}
 }
@@ -281,7 +282,7 @@ func TestLimitOfMessages(t *testing.T) {
 		w.run(time.Millisecond)
 	}
 	w.run(w.delay)
-	if n, told := int(w.server.Stats().Limited), len(w.server.events); n < 8 || n+told != 35 || w.server.State() != Open {
+	if n, told := int(w.server.Stats(w.now).Limited), len(w.server.events); n < 8 || n+told != 35 || w.server.State() != Open {
 		t.Errorf("%d unreliable messages dropped, %d told, state %v", n, told, w.server.State())
 	}
 	w.server.events = nil
@@ -360,7 +361,7 @@ func TestSilenceInterruptsAndASoundResumes(t *testing.T) {
 	w.run(4 * time.Second)
 	w.want(w.client, "interrupted")
 	w.want(w.server)
-	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); !errors.Is(err, ErrInterrupted) {
+	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); !errors.Is(err, session.ErrInterrupted) {
 		t.Errorf("Send on a sequenced channel: %v", err)
 	}
 	w.send(w.client, chat, "still here")
