@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -143,6 +144,20 @@ func TestLifetimeIsExact(t *testing.T) {
 				t.Errorf("for %v: %v, want %v", d, err, want)
 			}
 		}
+	}
+}
+
+// A program that wants no limit sets the longest duration.
+func TestTheLongestLifetimeIsNoLimit(t *testing.T) {
+	s := newSigner(t, HS256)
+	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1", MaxLifetime: math.MaxInt64}
+	now := time.Unix(1_700_000_000, 0)
+	text, err := s.Sign(now, Claims{Subject: "ada", Audience: "eu-1", ID: "1", Expires: now.AddDate(100, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(now, text); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -244,7 +244,7 @@ func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) 
 		return Claims{}, ErrID
 	case len(c.Data) > MaxData:
 		return Claims{}, ErrData
-	case c.ExpiresAt.Time.After(now.Add(lifetime + v.skew())):
+	case c.ExpiresAt.Time.Add(-v.skew()).After(now.Add(lifetime)): // the sum of both may overflow
 		return Claims{}, ErrLifetime
 	}
 	return Claims{c.Subject, v.Audience, c.ID, c.ExpiresAt.Time, c.Data, key, v.skew()}, nil
