@@ -7,12 +7,12 @@ import (
 
 // second returns another link for a session, which it is not on yet.
 func second(x *stranger) (*localEnd, *anchor) {
-	e := &localEnd{loop: x.loop}
-	e.peer = &localEnd{loop: x.loop, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
+	e := &localEnd{links: x.links}
+	e.peer = &localEnd{links: x.links, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
 	e.anchor = &anchor{conn: x.server, link: e}
-	x.loop.mu.Lock()
-	x.loop.add(e)
-	x.loop.mu.Unlock()
+	x.links.loop.Lock()
+	x.links.add(e)
+	x.links.loop.Unlock()
 	return e, e.anchor
 }
 
@@ -25,7 +25,7 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		x.say(0, hello)
 		x.run(100 * ms)
 		e, a := second(x)
-		x.loop.mu.Lock()
+		x.links.loop.Lock()
 		b := []byte("mine")
 		for range 2 * maxEarly {
 			a.datagram(time.Now(), b)
@@ -44,7 +44,7 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 			t.Errorf("%d are kept on a link that was left", len(a.early))
 		}
 		a.joined = false
-		x.loop.mu.Unlock()
+		x.links.loop.Unlock()
 
 		home := x.server.home.Load()
 		x.server.move(home)
@@ -78,10 +78,10 @@ func TestLinkThatASessionMovesTo(t *testing.T) {
 		x.say(chat, "second")
 		two := x.mux.Append(time.Now(), nil, 1200)
 		e, a := second(x)
-		x.loop.mu.Lock()
+		x.links.loop.Lock()
 		a.datagram(time.Now(), one)
 		a.datagram(time.Now(), two)
-		x.loop.mu.Unlock()
+		x.links.loop.Unlock()
 		x.server.move(a)
 		if st := x.server.Stats(); st.Resumed != 1 || x.server.home.Load() != a || !x.ours.closed || e.closed || a.early != nil || !a.joined {
 			t.Errorf("moved %d times; the old link is closed: %v; %d datagrams are kept", st.Resumed, x.ours.closed, len(a.early))

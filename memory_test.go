@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-
-	"github.com/godwit-rtc/godwit/channel"
 )
 
 // A brute is a stranger that writes its packets by hand, and acknowledges nothing.
@@ -18,21 +16,17 @@ type brute struct {
 
 // packet sends a packet of these frames. docs/PROTOCOL.md, section 3.
 func (x *brute) packet(frames ...[]byte) {
-	x.loop.mu.Lock()
-	b := make([]byte, 0, channel.MaxPacket)
-	if n := len(x.loop.free); n > 0 {
-		b, x.loop.free = x.loop.free[n-1][:0], x.loop.free[:n-1]
-	}
-	b = binary.BigEndian.AppendUint32(append(b, 0x13), x.number)
+	x.links.loop.Lock()
+	d := x.links.inbox.Add()
+	d.to = x.ours
+	b := binary.BigEndian.AppendUint32(append(d.b[:0], 0x13), x.number)
 	x.number++
 	for _, f := range frames {
 		b = append(b, f...)
 	}
-	x.ours.in = append(x.ours.in, b)
-	x.loop.free, x.theirs.in = append(x.loop.free, x.theirs.in...), x.theirs.in[:0]
-	x.loop.touch(x.ours)
-	x.loop.poke()
-	x.loop.mu.Unlock()
+	d.b, x.came = b, nil
+	x.links.loop.Wake()
+	x.links.loop.Unlock()
 	if x.number%64 == 0 { // a batch
 		settle()
 	}

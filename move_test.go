@@ -53,7 +53,7 @@ func movesUnderLoad(t *testing.T) {
 	client, err := srv.Local(LocalConfig{Handler: h})
 	must(t, err)
 	server := <-opened
-	other := newLoop(srv)
+	other := newLocalLinks(srv)
 	other.start()
 	defer other.stop()
 
@@ -81,9 +81,9 @@ func movesUnderLoad(t *testing.T) {
 		}
 		from := client.home.Load().link.(*localEnd)
 		l.connect(server, client)
-		l.mu.Lock()
+		l.loop.Lock()
 		a := l.ends[len(l.ends)-1].anchor
-		l.mu.Unlock()
+		l.loop.Unlock()
 		if i%3 == 0 {
 			from.Close("") // the old link dies first
 		}

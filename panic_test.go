@@ -219,7 +219,10 @@ func TestRecoveredPanicDoesNotHideTheEndWithoutALink(t *testing.T) {
 			ours := ada.home.Load().link.(*localEnd)
 			theirs := ours.peer.anchor.conn
 			must(t, theirs.Send(chat, []byte("x")))
-			srv.Flush() // to ada's end, which comes first then
+			srv.Flush()
+			srv.local.loop.Lock()
+			srv.local.loop.Touch(ours) // ada's end comes first
+			srv.local.loop.Unlock()
 		} else {
 			cut(bob)
 		}

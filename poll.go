@@ -3,6 +3,8 @@ package godwit
 import (
 	"iter"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/loop"
 )
 
 // poll is the state of Poll, during a call and between calls.
@@ -76,15 +78,15 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 // turn runs the loops of all links once.
 func (s *Server) turn(d time.Duration) error {
 	if s.rtc == nil {
-		return s.local.turn(d)
+		return s.local.turn(time.Now().Add(d))
 	}
-	if s.local.pending() {
+	if s.local.loop.Due() {
 		d = 0
 	}
 	if err := s.rtc.Poll(d); err != nil {
 		return ErrClosed
 	}
-	return s.local.turn(0)
+	return s.local.turn(loop.Past)
 }
 
 // tell yields an event. After the loop body broke off it saves a copy for the next Poll.

@@ -30,10 +30,9 @@ func TestCloseReasons(t *testing.T) {
 		}, "closed by the other end: limit: bytes: more than 10 bytes per second"},
 		{"protocol", nil, func(client, _ *Conn) {
 			e := client.home.Load().link.(*localEnd)
-			e.loop.mu.Lock()
-			e.peer.in = append(e.peer.in, []byte{0x10, 5, 0xc0 | 9, 1, 'x'}) // a message of a channel that is not there
-			e.loop.poke()
-			e.loop.mu.Unlock()
+			e.links.loop.Lock()
+			put(e.peer, []byte{0x10, 5, 0xc0 | 9, 1, 'x'}) // a message of a channel that is not there
+			e.links.loop.Unlock()
 		}, "closed by the other end: protocol error: a frame does not fit the table: unknown-channel"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,7 +24,7 @@ type Server struct {
 	tableHash  uint64
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
-	local      *loop
+	local      *localLinks
 	book       book
 	roster     roster // of open sessions
 	payloads   payloads
@@ -93,7 +93,7 @@ func newServer(c Config) (*Server, error) {
 	s.instance = hex.EncodeToString(random[:])
 	s.book.init(c.MaxConns, c.MaxUsedTokens)
 	s.book.totals = s.newTotals()
-	s.local = newLoop(s)
+	s.local = newLocalLinks(s)
 	return s, nil
 }
 
@@ -118,7 +118,7 @@ func (s *Server) Flush() {
 	if s.rtc != nil {
 		s.rtc.Flush()
 	}
-	s.local.flush()
+	s.local.loop.Flush()
 }
 
 // open adds a session that has opened to the tables, and applies Config.Duplicates.

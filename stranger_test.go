@@ -14,11 +14,12 @@ import (
 // A stranger is a client that is nothing but a link, and says on it what it likes.
 type stranger struct {
 	t      *testing.T
-	loop   *loop
+	links  *localLinks
 	server *Conn // the server's end
 	mux    *channel.Mux
 	ours   *localEnd // the server's end of the link
 	theirs *localEnd
+	came   [][]byte
 	deaf   bool // it takes nothing, and acknowledges nothing
 	heard  string
 	token  []byte // to resume with, as the last WELCOME says
@@ -35,17 +36,24 @@ func newStranger(t *testing.T, s *Server, table Channels) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &stranger{t: t, loop: s.local, server: c, mux: mux}
-	x.ours = &localEnd{loop: s.local}
-	x.theirs = &localEnd{loop: s.local, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
+	x := &stranger{t: t, links: s.local, server: c, mux: mux}
+	x.ours = &localEnd{links: s.local}
+	x.theirs = &localEnd{links: s.local, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
+	x.theirs.wire = func(b []byte) { x.came = append(x.came, bytes.Clone(b)) }
 	x.ours.peer = x.theirs
 	x.ours.anchor = &anchor{conn: c, link: x.ours}
 	c.home.Store(x.ours.anchor)
-	s.local.mu.Lock()
-	defer s.local.mu.Unlock()
+	s.local.loop.Lock()
+	defer s.local.loop.Unlock()
 	s.local.add(x.ours)
 	x.ours.anchor.open(time.Now())
 	return x
+}
+
+// put makes a datagram arrive at an end. The lock is held.
+func put(e *localEnd, b []byte) {
+	*e.links.inbox.Add() = localDatagram{e, b}
+	e.links.loop.Wake()
 }
 
 // say sends a message.
@@ -61,15 +69,13 @@ func (x *stranger) run(d time.Duration) {
 	var events []channel.Event
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * ms) {
 		x.mux.Advance(time.Now())
-		x.loop.mu.Lock()
+		x.links.loop.Lock()
 		for b := x.mux.Append(time.Now(), nil, channel.MaxPacket); len(b) > 0; b = x.mux.Append(time.Now(), nil, channel.MaxPacket) {
-			x.ours.in = append(x.ours.in, b)
+			put(x.ours, b)
 		}
-		came := x.theirs.in
-		x.theirs.in = nil
-		x.loop.touch(x.ours)
-		x.loop.poke()
-		x.loop.mu.Unlock()
+		came := x.came
+		x.came = nil
+		x.links.loop.Unlock()
 		for _, b := range came {
 			if !x.deaf {
 				x.mux.Receive(time.Now(), b)

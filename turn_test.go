@@ -20,7 +20,7 @@ func TestLinksKeepTheirPlaces(t *testing.T) {
 			time.Sleep(time.Second)
 			settle()
 			l := srv.local
-			l.mu.Lock()
+			l.loop.Lock()
 			if len(l.ends) != 2*left {
 				t.Errorf("with %d sessions there are %d ends of links", left, len(l.ends))
 			}
@@ -29,7 +29,7 @@ func TestLinksKeepTheirPlaces(t *testing.T) {
 					t.Errorf("end %d says that it is %d, closed %v", i+1, e.place, e.closed)
 				}
 			}
-			l.mu.Unlock()
+			l.loop.Unlock()
 		}
 	})
 }
@@ -107,8 +107,8 @@ func TestLinksThatSessionsHaveLeftAreForgotten(t *testing.T) {
 			resume(client, server)
 		}
 		time.Sleep(time.Second)
-		srv.local.mu.Lock()
-		defer srv.local.mu.Unlock()
+		srv.local.loop.Lock()
+		defer srv.local.loop.Unlock()
 		if n := len(srv.local.ends); n != 2 {
 			t.Errorf("%d ends of links for a session", n)
 		}

@@ -132,11 +132,11 @@ func cut(c *Conn) {
 // resume gives a client in this process a new link, as package client would after a
 // request that shows the token.
 func resume(client, server *Conn) {
-	l := client.home.Load().link.(*localEnd).loop
+	l := client.home.Load().link.(*localEnd).links
 	l.connect(server, client)
-	l.mu.Lock()
+	l.loop.Lock()
 	a := l.ends[len(l.ends)-1].anchor
-	l.mu.Unlock()
+	l.loop.Unlock()
 	client.move(a)
 }
 

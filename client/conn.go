@@ -9,9 +9,9 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
-	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
 // MaxMessage is the size in bytes of the largest message that Conn.Send sends: it must
@@ -45,23 +45,22 @@ type Conn struct {
 	endpoint *Endpoint
 	local    netip.Addr           // local address to send from; zero lets the system choose
 	settled  chan struct{}        // closed when the connection is open or over
-	session  *Session             // the Session whose link or carrier the Conn is; nil if none
+	session  *Session             // the Session whose link the Conn is; nil if none
 	of       *sessioncore.Session // the session that the link was made for; s.session may be newer
 	active   bool                 // this end is the DTLS client
 
 	// The endpoint's lock guards the fields below.
-	peer      *peer.Peer         // nil in a carrier
+	peer      *peer.Peer
 	expected  []dtls.Fingerprint // fingerprints of the server's certificate; nil from the handshake on
 	handshake *dtls.Handshake    // the handshake while it runs
 	routes    []route            // keys of the connection in the endpoint's table
-	timer     timers.Slot
+	entry     loop.Entry
 	news      []news // events for the handlers, of the next turn
 	telling   []news // events for the handlers, of this turn
 
-	touched bool // in the endpoint's list
-	opened  bool
-	closed  *CloseError // why the connection ended; nil before
-	gone    bool        // removed from the endpoint's tables
+	opened bool
+	closed *CloseError // why the connection ended; nil before
+	gone   bool        // removed from the endpoint's tables
 }
 
 // news is an event for the handlers.
@@ -85,8 +84,8 @@ func (c *Conn) LocalAddr() netip.Addr { return c.local }
 
 // RemoteAddr returns the address of the server to which the client sends.
 func (c *Conn) RemoteAddr() netip.AddrPort {
-	c.endpoint.mu.Lock()
-	defer c.endpoint.mu.Unlock()
+	c.endpoint.loop.Lock()
+	defer c.endpoint.loop.Unlock()
 	return c.peer.Remote()
 }
 
@@ -100,23 +99,19 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 // there is no error; messages of up to 1,160 bytes pass if the MTU is at least 1,280.
 func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	e := c.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	if c.closed != nil || c.gone || !c.opened {
 		return ErrClosed
 	}
-	out, to, err := c.peer.Send(time.Now(), e.slot(), stream, peer.Kind(k), b)
+	out, to, err := c.peer.Send(time.Now(), e.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
 		return sendError(err)
 	}
-	e.push(out, to, c.local)
+	e.loop.Push(out, to.Remote, c.local)
 	e.stats.MessagesOut++
-	if e.busy {
-		e.touch(c)
-		return nil
-	}
-	e.flush()
-	e.time(c)
+	e.loop.Said(c)
+	e.loop.Leave()
 	return nil
 }
 
@@ -136,10 +131,10 @@ func sendError(err error) error {
 // is called later, on the endpoint's goroutine.
 func (c *Conn) Close() {
 	e := c.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	c.close(time.Now())
-	e.wake()
+	e.loop.Wake()
 }
 
 func (c *Conn) close(now time.Time) {
@@ -148,17 +143,50 @@ func (c *Conn) close(now time.Time) {
 	}
 	c.peer.Close(now, "")
 	c.end(&CloseError{Code: CloseByProgram})
-	c.endpoint.touch(c)
+	c.endpoint.loop.Touch(c)
+}
+
+// The methods below are those of a member of the loop.
+
+func (c *Conn) place() *loop.Entry { return &c.entry }
+
+func (c *Conn) advance(now time.Time) {
+	c.endpoint.events = c.peer.Advance(now, c.endpoint.events[:0])
+	c.happened(c.endpoint.events)
+}
+
+func (c *Conn) ready() bool {
+	c.news, c.telling = c.telling[:0], c.news
+	return len(c.telling) > 0
+}
+
+// settle sends the pending datagrams, and removes a connection that is over.
+func (c *Conn) settle(now time.Time) {
+	if c.gone {
+		return
+	}
+	c.peer.Flush(now)
+	c.pump(now)
+	if c.peer.State() == peer.Gone {
+		c.endpoint.remove(c)
+	}
+}
+
+func (c *Conn) deadline() time.Time {
+	if c.gone {
+		return time.Time{}
+	}
+	return c.peer.Deadline()
 }
 
 // pump moves the peer's datagrams to the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	for {
-		b, to := c.peer.Append(now, c.endpoint.slot())
+		b, to := c.peer.Append(now, c.endpoint.loop.Slot())
 		if len(b) == 0 {
 			return
 		}
-		c.endpoint.push(b, to, c.local)
+		c.endpoint.loop.Push(b, to.Remote, c.local)
 	}
 }
 
@@ -238,10 +266,6 @@ func (c *Conn) tell(n news) {
 
 // deliver runs the handlers. No lock is held.
 func (c *Conn) deliver() {
-	if c.isCarrier() {
-		c.session.deliver()
-		return
-	}
 	h := &c.endpoint.config.Handler
 	for i := range c.telling {
 		switch n := &c.telling[i]; {

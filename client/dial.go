@@ -113,17 +113,17 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 
 // take reserves a source address for one connection.
 func (e *Endpoint) take() (netip.Addr, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if e.loop.Closed() {
 		return netip.Addr{}, ErrClosed
 	}
 	return e.sources.take()
 }
 
 func (e *Endpoint) putBack(local netip.Addr) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	e.sources.giveBack(local)
 }
 
@@ -183,9 +183,9 @@ func newConn(e *Endpoint, user any, local netip.Addr, server *sdp.Server) *Conn 
 // first check.
 func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *sdp.Server) error {
 	c.peer = peer.New(now, e.peerConfig(ours, server))
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if e.loop.Closed() {
 		return ErrClosed
 	}
 	for _, a := range server.Candidates {
@@ -203,8 +203,8 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 		e.conns[r] = c
 	}
 	e.live++
-	e.touch(c)
-	e.wake()
+	e.loop.Touch(c)
+	e.loop.Wake()
 	return nil
 }
 
@@ -245,8 +245,8 @@ func (c *Conn) wait(ctx context.Context) (*Conn, error) {
 		c.Close()
 		return nil, ctx.Err()
 	}
-	c.endpoint.mu.Lock()
-	defer c.endpoint.mu.Unlock()
+	c.endpoint.loop.Lock()
+	defer c.endpoint.loop.Unlock()
 	if !c.opened {
 		return nil, c.closed
 	}

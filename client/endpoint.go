@@ -1,18 +1,14 @@
 package client
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
-	"github.com/godwit-rtc/godwit/internal/timers"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
@@ -27,37 +23,39 @@ const (
 // An Endpoint is one UDP socket and its connections. Its goroutine runs all handlers.
 // Its methods may be called from any goroutine.
 type Endpoint struct {
-	// mu guards the endpoint and all its connections, except the fields above mu, which
-	// do not change, and those below "loop", which only the endpoint's goroutine uses.
-	// The goroutine holds mu while it works through a batch. A call such as Conn.Send
-	// holds mu while it writes one message. Nobody holds mu while waiting or while code
-	// of the program runs.
+	// The loop's lock guards the endpoint and all its connections and sessions, except the
+	// fields above loop, which do not change, and those below "turn", which only the
+	// loop's turn uses. The goroutine holds the lock while it processes a batch. A call
+	// such as Conn.Send holds the lock while it writes one message.
 
 	config  Config
 	socket  *udpio.Conn
 	signal  httpSignal
 	running sync.WaitGroup
-	single  bool // the endpoint ends with its last connection; guarded by mu
 
-	mu       sync.Mutex
+	loop     *loop.Loop[member]
 	conns    map[route]*Conn // by each of their routes
 	live     int             // number of connections
+	single   bool            // the endpoint ends with its last connection
 	sessions map[*Session]struct{}
 	scratch  [MaxMessage]byte
 	sources  sources
-	timers   timers.Heap[*Conn]
-	touched  []*Conn // connections that the next turn delivers and settles
-	busy     bool    // the loop works through a batch and will flush
-	out      []udpio.Datagram
-	outbox   []outboxed // events of handshakes for the next turn
-	deadline time.Time  // the socket's read deadline; zero means none
-	closed   bool
+	outbox   loop.Inbox[outboxed] // events of handshakes
 	stats    Stats
 
-	// loop
-	in     []udpio.Datagram
-	ready  []*Conn
+	// turn
 	events []peer.Event
+}
+
+// A member of the loop: a connection, or a session, which lives longer than its links.
+// The endpoint's lock is held, except in deliver.
+type member interface {
+	place() *loop.Entry
+	advance(now time.Time)
+	ready() bool
+	deliver()
+	settle(now time.Time)
+	deadline() time.Time
 }
 
 // A route identifies the connection of a datagram: the address of the server and, with
@@ -112,21 +110,11 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		conns:    make(map[route]*Conn),
 		sessions: make(map[*Session]struct{}),
 		sources:  newSources(c.Sources),
-		in:       newBatch(n, inLen),
-		out:      newBatch(n, outLen)[:0],
 	}
+	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen})
 	e.signal = newHTTPSignal(&e.config)
 	e.running.Go(e.run)
 	return e
-}
-
-func newBatch(n, size int) []udpio.Datagram {
-	all := make([]byte, n*size)
-	ds := make([]udpio.Datagram, n)
-	for i := range ds {
-		ds[i].B = all[i*size : i*size : (i+1)*size]
-	}
-	return ds
 }
 
 // Addr returns the address that the endpoint's socket is bound to.
@@ -140,7 +128,7 @@ func (e *Endpoint) Close() error {
 	if handling.Now() {
 		return ErrInHandler
 	}
-	e.mu.Lock()
+	e.loop.Lock()
 	now := time.Now()
 	for s := range e.sessions {
 		s.abandon(now)
@@ -148,9 +136,8 @@ func (e *Endpoint) Close() error {
 	for _, c := range e.conns {
 		c.close(now)
 	}
-	e.closed = true
-	e.wake()
-	e.mu.Unlock()
+	e.loop.Close()
+	e.loop.Unlock()
 	e.running.Wait()
 	return nil
 }
@@ -158,104 +145,47 @@ func (e *Endpoint) Close() error {
 // run is the endpoint's goroutine.
 func (e *Endpoint) run() {
 	defer e.socket.Close()
-	for {
-		n, err := e.turn()
-		if err != nil {
-			break
-		}
-		if n == len(e.in) {
-			runtime.Gosched() // the next turn will not wait; with one processor no other goroutine would run
-		}
-	}
+	e.loop.Run()
 	e.shutDown()
 }
 
 // shutDown ends the remaining connections after the loop has ended, and runs their
 // handlers.
 func (e *Endpoint) shutDown() {
-	e.mu.Lock()
-	e.closed = true
+	e.loop.Lock()
+	e.loop.Close()
 	for s := range e.sessions {
 		s.abandon(time.Now())
 	}
 	for _, c := range e.conns {
 		c.end(&CloseError{Code: CloseByProgram})
-		e.touch(c)
+		e.loop.Touch(c)
 		e.remove(c)
 	}
-	e.handOver()
-	e.mu.Unlock()
-	e.deliver()
+	e.loop.Unlock()
+	e.loop.Drain()
 }
 
-// deliver runs the handlers. No lock is held.
-func (e *Endpoint) deliver() {
-	for _, c := range e.ready {
-		c.deliver()
-	}
-}
+// A host is the endpoint's part of the loop; see loop.Host.
+type host struct{ *Endpoint }
 
-// turn waits for datagrams or the first deadline, and processes them. This is the whole
-// loop: wait, lock, receive, unlock, run handlers, lock, send, unlock. It returns the
-// number of datagrams that arrived.
-func (e *Endpoint) turn() (int, error) {
-	n, err := e.socket.ReadBatch(e.in)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return 0, err
-	}
-	now := time.Now()
-	e.mu.Lock()
-	e.busy = true
-	e.stats.Batches++
-	e.stats.DatagramsIn += uint64(n)
-	e.takeOutbox(now)
-	for i := range n {
-		e.receive(now, &e.in[i])
-	}
-	e.advance(now)
-	e.handOver()
-	e.mu.Unlock()
-
-	e.deliver()
-
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.ready) > 0 {
-		now = time.Now()
-	}
-	for i, c := range e.ready {
-		e.settle(now, c)
-		e.ready[i] = nil
-	}
-	e.busy = false
-	e.flush()
-	if e.closed && len(e.touched) == 0 {
-		return n, net.ErrClosed
-	}
-	e.arm()
-	return n, nil
-}
-
-// handOver takes the touched connections, and their news, for the handlers of this turn.
-// A connection that is touched later waits for the next turn.
-func (e *Endpoint) handOver() {
-	e.touched, e.ready = e.ready[:0], e.touched
-	for _, c := range e.ready {
-		c.touched = false
-		c.news, c.telling = c.telling[:0], c.news
-		if c.isCarrier() {
-			c.session.ready()
-		}
+func (h host) Receive(now time.Time, batch []udpio.Datagram) {
+	h.takeOutbox(now)
+	for i := range batch {
+		h.receive(now, &batch[i])
 	}
 }
 
-// touch makes sure that the loop looks at c before it waits again.
-func (e *Endpoint) touch(c *Conn) {
-	if !c.touched {
-		c.touched = true
-		e.touched = append(e.touched, c)
-	}
-}
+func (host) Entry(m member) *loop.Entry      { return m.place() }
+func (host) Advance(now time.Time, m member) { m.advance(now) }
+func (host) Ready(m member) bool             { return m.ready() }
+func (host) Unlocked()                       {}
+func (host) Deliver(m member)                { m.deliver() }
+func (host) Abandon()                        {}
+func (host) Settle(now time.Time, m member)  { m.settle(now) }
+func (host) Send(now time.Time, m member)    { m.settle(now) }
+func (host) Deadline(m member) time.Time     { return m.deadline() }
+func (host) NextDeadline() time.Time         { return time.Time{} }
 
 // receive takes one datagram of the batch.
 func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
@@ -264,7 +194,6 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 		e.stats.Strangers++
 		return
 	}
-	e.stats.BytesIn += uint64(len(d.B))
 	switch peer.Classify(d.B) {
 	case peer.STUN:
 		if c.peer.Answered(now, d.Remote, d.B) && c.peer.State() == peer.Waiting {
@@ -282,7 +211,7 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 		}
 		c.happened(events)
 	}
-	e.touch(c)
+	e.loop.Touch(c)
 }
 
 // route returns the route of a datagram with these addresses.
@@ -293,52 +222,13 @@ func (e *Endpoint) route(remote netip.AddrPort, local netip.Addr) route {
 	return route{remote, local}
 }
 
-// advance calls Advance of every connection and session whose deadline has come.
-func (e *Endpoint) advance(now time.Time) {
-	for c, ok := e.timers.Due(now); ok; c, ok = e.timers.Due(now) {
-		e.touch(c)
-		if c.isCarrier() {
-			c.session.advance(now)
-			continue
-		}
-		e.events = c.peer.Advance(now, e.events[:0])
-		c.happened(e.events)
-	}
-}
-
-// settle sends the pending datagrams of c and sets its timer.
-func (e *Endpoint) settle(now time.Time, c *Conn) {
-	if c.isCarrier() {
-		c.session.settle(now)
-		return
-	}
-	if c.gone {
-		return
-	}
-	c.peer.Flush(now)
-	c.pump(now)
-	if c.peer.State() == peer.Gone {
-		e.remove(c)
-		return
-	}
-	e.time(c)
-}
-
-// time sets the timer of c, and wakes the loop if it would wake too late.
-func (e *Endpoint) time(c *Conn) {
-	e.timers.Set(c, &c.timer, c.peer.Deadline())
-	if !e.busy {
-		e.arm()
-	}
-}
-
 // remove removes c from the endpoint's tables.
 func (e *Endpoint) remove(c *Conn) {
 	if c.gone {
 		return
 	}
 	c.gone = true
-	e.timers.Remove(&c.timer)
+	e.loop.Forget(c)
 	endHandshake(c)
 	for _, r := range c.routes {
 		if e.conns[r] == c {
@@ -348,7 +238,7 @@ func (e *Endpoint) remove(c *Conn) {
 	e.live--
 	e.sources.giveBack(c.local)
 	if e.single {
-		e.closed = true
+		e.loop.Close()
 	}
 }
 
@@ -369,9 +259,11 @@ type Stats struct {
 
 // Stats returns the counters as they are now.
 func (e *Endpoint) Stats() Stats {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := e.stats
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	s, l := e.stats, &e.loop.Stats
+	s.DatagramsIn, s.DatagramsOut = l.DatagramsIn, l.DatagramsOut
+	s.BytesIn, s.BytesOut, s.Batches = l.BytesIn, l.BytesOut, l.Turns
 	s.Conns = e.live
 	s.Socket = e.socket.Stats()
 	return s

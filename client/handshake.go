@@ -30,20 +30,21 @@ func (e *Endpoint) beginHandshake(c *Conn) {
 // emit puts an event of c's handshake into the outbox for the loop. The goroutines of the
 // handshake call it.
 func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed || c.gone {
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if e.loop.Closed() || c.gone {
 		return
 	}
-	e.outbox = append(e.outbox, outboxed{c, ev})
-	e.wake()
+	*e.outbox.Add() = outboxed{c, ev}
+	e.loop.Wake()
 }
 
 // takeOutbox gives the events in the outbox to their connections. A handshake emits few
 // events at a time, which bounds the outbox.
 func (e *Endpoint) takeOutbox(now time.Time) {
-	for i, o := range e.outbox {
-		e.outbox[i] = outboxed{}
+	taken := e.outbox.Take()
+	for i, o := range taken {
+		taken[i] = outboxed{}
 		c := o.conn
 		if c.gone || c.handshake == nil {
 			continue
@@ -53,9 +54,8 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 		}
 		e.events = c.peer.Shake(now, o.event, e.events[:0])
 		c.happened(e.events)
-		e.touch(c)
+		e.loop.Touch(c)
 	}
-	e.outbox = e.outbox[:0]
 }
 
 // endHandshake stops c's handshake.

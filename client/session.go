@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
@@ -30,8 +31,8 @@ type Session struct {
 	// The endpoint's lock guards the fields below: all links of a session are connections
 	// of one endpoint.
 	session *sessioncore.Session
-	opened  chan struct{}        // closed when session is open or over; nil after that
-	carrier *Conn                // represents the session in the endpoint's lists and timers
+	opened  chan struct{} // closed when session is open or over; nil after that
+	entry   loop.Entry
 	link    *Conn                // the open link; nil if there is none
 	lost    *CloseError          // why the last link ended
 	token   sessioncore.Token    // the newest resume token
@@ -55,8 +56,8 @@ var _ session.End = (*Session)(nil)
 // ID returns the number of the session, the same as at the server. It is zero until the
 // session is open.
 func (s *Session) ID() session.ID {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.ID()
 }
 
@@ -72,7 +73,7 @@ func (s *Session) Send(ch channel.ID, b []byte) error {
 // SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
 // number that SessionHandler.Receipt gets.
 func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
-	s.endpoint.mu.Lock()
+	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.renew {
 		return 0, ErrClosed
@@ -83,8 +84,8 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.
 // Channels returns the session's table, including the channels that the server has
 // opened. Do not change it.
 func (s *Session) Channels() channel.Channels {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.Mux().Channels()
 }
 
@@ -93,7 +94,7 @@ func (s *Session) Channels() channel.Channels {
 // program gets the code and the text, of which at most 256 bytes are sent. Close does
 // not wait for any of this.
 func (s *Session) Close(code session.CloseCode, text string) {
-	s.endpoint.mu.Lock()
+	s.endpoint.loop.Lock()
 	defer s.release()
 	s.quit = true
 	if s.renew {
@@ -106,23 +107,19 @@ func (s *Session) Close(code session.CloseCode, text string) {
 // release sends the session's pending datagrams and unlocks the endpoint. While the loop
 // works through a batch it only makes sure that the loop sends them.
 func (s *Session) release() {
-	e := s.endpoint
-	defer e.mu.Unlock()
-	if e.busy {
-		e.touch(s.carrier)
-		return
-	}
-	s.settle(time.Now())
-	e.flush()
-	if s.session.Pending() || s.session.State() == sessioncore.Closed {
-		e.touch(s.carrier)
-		e.wake()
-	}
+	s.endpoint.loop.Release(s, false, s.session.Pending() || s.session.State() == sessioncore.Closed)
 }
 
 // The endpoint calls the methods below. Its lock is held, except in deliver.
 
-func (c *Conn) isCarrier() bool { return c.peer == nil }
+func (s *Session) place() *loop.Entry { return &s.entry }
+
+func (s *Session) deadline() time.Time {
+	if s.over {
+		return time.Time{}
+	}
+	return s.session.Deadline()
+}
 
 // linkUp gives the session its new link c, which has opened. It closes c if the session
 // does not need a link any more.
@@ -133,7 +130,7 @@ func (s *Session) linkUp(c *Conn) {
 	}
 	s.link = c
 	s.session.Link(time.Now(), sessioncore.LinkInfo{})
-	s.endpoint.touch(s.carrier)
+	s.endpoint.loop.Touch(s)
 }
 
 func (s *Session) receive(c *Conn, b []byte) {
@@ -141,7 +138,7 @@ func (s *Session) receive(c *Conn, b []byte) {
 		return // the session has moved
 	}
 	s.session.Receive(time.Now(), b)
-	s.endpoint.touch(s.carrier)
+	s.endpoint.loop.Touch(s)
 }
 
 func (s *Session) linkDown(c *Conn) {
@@ -150,13 +147,13 @@ func (s *Session) linkDown(c *Conn) {
 	}
 	s.link, s.lost = nil, c.closed
 	s.session.Unlink(time.Now())
-	s.endpoint.touch(s.carrier)
+	s.endpoint.loop.Touch(s)
 	s.stir()
 }
 
 func (s *Session) advance(now time.Time) { s.session.Advance(now) }
 
-// settle sends the session's pending datagrams and sets its timer.
+// settle sends the session's pending datagrams.
 func (s *Session) settle(now time.Time) {
 	e := s.endpoint
 	for s.link != nil {
@@ -164,25 +161,19 @@ func (s *Session) settle(now time.Time) {
 		if len(b) == 0 {
 			break
 		}
-		out, to, err := s.link.peer.Send(now, e.slot(), 0, peer.Kind(Binary), b)
+		out, to, err := s.link.peer.Send(now, e.loop.Slot(), 0, peer.Kind(Binary), b)
 		if err != nil {
 			break
 		}
-		e.push(out, to, s.link.local)
+		e.loop.Push(out, to.Remote, s.link.local)
 		e.stats.MessagesOut++
 	}
 	if s.link != nil {
-		e.time(s.link)
+		e.loop.Time(s.link)
 	}
-	if s.over {
-		return
-	}
-	e.timers.Set(s.carrier, &s.carrier.timer, s.session.Deadline())
-	if s.session.Over() && (!s.renew || s.opened != nil) {
-		e.touch(s.carrier) // for ready, which removes the session or ends the wait of open
-	}
-	if !e.busy {
-		e.arm()
+	if over := s.session.Over() && (!s.renew || s.opened != nil); !s.over && (over || s.session.Pending()) {
+		e.loop.Touch(s) // for ready, which takes the news, removes the session or ends the wait of open
+		e.loop.Wake()
 	}
 }
 
@@ -195,11 +186,16 @@ func (s *Session) abandon(now time.Time) {
 	}
 	s.session.Close(now, session.CloseNormal, "the endpoint was closed", true)
 	s.settle(now)
-	s.endpoint.touch(s.carrier)
+	s.endpoint.loop.Touch(s)
 }
 
 // ready takes the session's events for deliver, and removes a session that is over.
-func (s *Session) ready() {
+func (s *Session) ready() bool {
+	s.take()
+	return len(s.news) > 0 || s.done
+}
+
+func (s *Session) take() {
 	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
 	s.answers = s.answers[:0]
 	for i := range s.news {
@@ -260,7 +256,7 @@ func (s *Session) end() {
 	s.die()
 	s.settled()
 	s.drop()
-	e.timers.Remove(&s.carrier.timer)
+	e.loop.Forget(s)
 	delete(e.sessions, s)
 	if s.own {
 		s.done = true
@@ -301,10 +297,11 @@ func (s *Session) deliver() {
 		}
 	}
 	if s.done {
-		s.endpoint.mu.Lock()
-		s.endpoint.single = true // the endpoint ends with its last connection
-		s.endpoint.closed = s.endpoint.closed || s.endpoint.live == 0
-		s.endpoint.mu.Unlock()
+		s.endpoint.loop.Lock()
+		if s.endpoint.single = true; s.endpoint.live == 0 { // else the endpoint ends with its last connection
+			s.endpoint.loop.Close()
+		}
+		s.endpoint.loop.Unlock()
 		s.done = false
 	}
 }

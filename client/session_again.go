@@ -34,7 +34,7 @@ const (
 // lacks returns what the session needs now. The endpoint's lock is held.
 func (s *Session) lacks() lack {
 	switch {
-	case s.over || s.endpoint.closed:
+	case s.over || s.endpoint.loop.Closed():
 		return nothing
 	case s.renew:
 		return aSession
@@ -121,8 +121,8 @@ func (s *Session) pursue() {
 // still returns what the session needs. If it needs nothing, still clears pursued and
 // the loop of pursue must end.
 func (s *Session) still() lack {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	l := s.lacks()
 	s.pursued = l != nothing
 	return l
@@ -154,23 +154,23 @@ func (s *Session) restart(ctx context.Context) error {
 		return err
 	}
 	e := s.endpoint
-	e.mu.Lock()
+	e.loop.Lock()
 	if !s.renew {
-		e.mu.Unlock()
+		e.loop.Unlock()
 		return nil
 	}
 	s.drop()
 	s.session, s.opened, s.lost = fresh, make(chan struct{}), nil
-	e.mu.Unlock()
+	e.loop.Unlock()
 	return s.open(ctx)
 }
 
 // pause waits for d. It returns at once if the session does not need l any more, and
 // earlier than d after stir or when the session is over.
 func (s *Session) pause(l lack, d time.Duration) {
-	s.endpoint.mu.Lock()
+	s.endpoint.loop.Lock()
 	changed := s.lacks() != l
-	s.endpoint.mu.Unlock()
+	s.endpoint.loop.Unlock()
 	if changed {
 		return
 	}
@@ -195,8 +195,8 @@ func (s *Session) stir() {
 // cannot be resumed) a new session may begin if SessionConfig.Renew is set.
 func (s *Session) refused(l lack, err error) {
 	e := s.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	if s.lacks() != l {
 		return // the session has got it, or is over, since the attempt
 	}
@@ -215,8 +215,8 @@ func (s *Session) refused(l lack, err error) {
 	case s.renew:
 		s.giveUp(why)
 	}
-	e.touch(s.carrier)
-	e.wake()
+	e.loop.Touch(s)
+	e.loop.Wake()
 }
 
 // giveUp ends the attempts to begin a new session; Handler.Close gets why. The endpoint's
@@ -224,8 +224,8 @@ func (s *Session) refused(l lack, err error) {
 func (s *Session) giveUp(why session.CloseReason) {
 	s.renew, s.quit, s.last = false, true, &why
 	s.stir()
-	s.endpoint.touch(s.carrier)
-	s.endpoint.wake()
+	s.endpoint.loop.Touch(s)
+	s.endpoint.loop.Wake()
 }
 
 // renewable reports whether SessionConfig.Renew begins a new session after one that ended

@@ -67,10 +67,9 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	}
 	s.life, s.die = context.WithCancel(context.Background())
 	s.opened = make(chan struct{})
-	s.carrier = &Conn{endpoint: e, session: s}
-	e.mu.Lock()
+	e.loop.Lock()
 	e.sessions[s] = struct{}{}
-	e.mu.Unlock()
+	e.loop.Unlock()
 	if err = s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -80,9 +79,9 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 // open dials for a session that has no link yet, and waits until it is open.
 func (s *Session) open(ctx context.Context) error {
 	e := s.endpoint
-	e.mu.Lock()
+	e.loop.Lock()
 	ours, opened := s.session, s.opened
-	e.mu.Unlock()
+	e.loop.Unlock()
 	err := s.dial(ctx, false)
 	if err == nil {
 		select {
@@ -91,8 +90,8 @@ func (s *Session) open(ctx context.Context) error {
 			err = ctx.Err()
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	if err == nil && ours.ID() != 0 {
 		return nil
 	}
@@ -100,8 +99,8 @@ func (s *Session) open(ctx context.Context) error {
 		err = s.unopened(ours)
 	}
 	ours.Close(time.Now(), session.CloseNormal, "", true)
-	e.touch(s.carrier)
-	e.wake()
+	e.loop.Touch(s)
+	e.loop.Wake()
 	return err
 }
 
@@ -119,9 +118,9 @@ func (s *Session) unopened(ours *sessioncore.Session) error {
 // the link is open or has failed.
 func (s *Session) dial(ctx context.Context, resume bool) error {
 	e := s.endpoint
-	e.mu.Lock()
+	e.loop.Lock()
 	of := s.session
-	e.mu.Unlock()
+	e.loop.Unlock()
 	authorization, err := s.authorization(ctx, resume)
 	if err != nil {
 		return err
@@ -164,8 +163,8 @@ func (s *Session) dial(ctx context.Context, resume bool) error {
 // link.
 func (s *Session) leave() bool {
 	e := s.endpoint
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.loop.Lock()
+	defer e.loop.Unlock()
 	if !s.session.Interrupted() {
 		return false
 	}
@@ -181,8 +180,8 @@ func (s *Session) leave() bool {
 // resume this one.
 func (s *Session) authorization(ctx context.Context, resume bool) (string, error) {
 	if resume {
-		s.endpoint.mu.Lock()
-		defer s.endpoint.mu.Unlock()
+		s.endpoint.loop.Lock()
+		defer s.endpoint.loop.Unlock()
 		return "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(s.token[:]), nil
 	}
 	if s.config.Token == nil {

@@ -23,7 +23,7 @@ func (s *Session) Ask(name string, b []byte, done func(session.Result)) (session
 // ask is Ask that also returns the session that the request belongs to: s.session may be
 // another one later.
 func (s *Session) ask(name string, b []byte, done func(session.Result)) (uint32, *sessioncore.Session, error) {
-	s.endpoint.mu.Lock()
+	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.renew {
 		return 0, nil, ErrClosed
@@ -61,8 +61,8 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 	case r := <-answer:
 		return r.Data, r.Err()
 	case <-ctx.Done():
-		s.endpoint.mu.Lock()
-		defer s.endpoint.mu.Unlock()
+		s.endpoint.loop.Lock()
+		defer s.endpoint.loop.Unlock()
 		if s.session == asked {
 			s.session.Forget(id)
 			delete(s.asked, id)
@@ -75,7 +75,7 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 func (s *Session) request(ev *sessioncore.Event) {
 	asked, id := s.from, ev.Request
 	answer := func(r session.Result) error {
-		s.endpoint.mu.Lock()
+		s.endpoint.loop.Lock()
 		defer s.release()
 		if s.session != asked {
 			return session.ErrAnswered // the session of the request is over; s.session is a newer one
@@ -93,23 +93,23 @@ func (s *Session) request(ev *sessioncore.Event) {
 // false if there is no such request. With Renew, the numbers begin again with the new
 // session.
 func (s *Session) Status(id session.RequestID) (session.Status, bool) {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.Status(uint32(id))
 }
 
 // Stats returns the figures as they are now. The counters start at zero for the new
 // session of Renew.
 func (s *Session) Stats() session.Stats {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.Stats(time.Now())
 }
 
 // ChannelStats returns the counters of one channel as they are now.
 func (s *Session) ChannelStats(ch channel.ID) channel.ChannelStats {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.Mux().ChannelStats(ch)
 }
 
@@ -119,7 +119,7 @@ func (s *Session) ChannelStats(ch channel.ID) channel.ChannelStats {
 // whether the session is interrupted or is being closed: Send may return ErrInterrupted
 // or ErrClosed nevertheless.
 func (s *Session) Free(ch channel.ID) int {
-	s.endpoint.mu.Lock()
-	defer s.endpoint.mu.Unlock()
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
 	return s.session.Mux().Free(ch)
 }

@@ -202,11 +202,11 @@ func TestAPageThatFallsSilent(t *testing.T) {
 func (s *Server) allConns() map[*Conn]struct{} {
 	all := make(map[*Conn]struct{})
 	for _, sh := range s.shards {
-		sh.mu.Lock()
+		sh.loop.Lock()
 		for c := range sh.conns {
 			all[c] = struct{}{}
 		}
-		sh.mu.Unlock()
+		sh.loop.Unlock()
 	}
 	return all
 }

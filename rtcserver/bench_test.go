@@ -103,10 +103,7 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 				case <-stop:
 					return
 				default:
-					sh.mu.Lock()
-					sh.until(time.Now().Add(time.Millisecond))
-					sh.mu.Unlock()
-					sh.turn()
+					sh.turn(time.Now().Add(time.Millisecond))
 				}
 			}
 		})
@@ -180,7 +177,7 @@ func BenchmarkShardEcho(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for r := s.reels[0]; r.at < len(r.frames); {
-				s.server.shards[0].turn()
+				s.server.shards[0].turn(time.Time{})
 			}
 			b.StopTimer()
 			if got := s.server.Stats().MessagesOut; got < uint64(b.N) {
@@ -252,7 +249,7 @@ func BenchmarkShards(b *testing.B) {
 			for i, sh := range s.server.shards {
 				running.Go(func() {
 					for r := s.reels[i]; r.at < len(r.frames); {
-						sh.turn()
+						sh.turn(time.Time{})
 					}
 				})
 			}

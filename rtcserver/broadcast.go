@@ -31,22 +31,17 @@ func (s *shard) broadcast(stream uint16, k Kind, b []byte) (n int) {
 }
 
 func (s *shard) sendTo(conns []*Conn, stream uint16, k Kind, b []byte) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	now := time.Now()
 	for i, c := range conns {
 		s.preload(conns, i)
 		if c.write(now, stream, k, b) == nil {
 			n++
 		}
-		if !c.inBatch {
-			s.timers.Set(c, &c.timer, c.deadline())
-		}
+		s.loop.Said(c)
 	}
-	if !s.busy {
-		s.flush()
-		s.arm()
-	}
+	s.loop.Leave()
 	return n
 }
 
@@ -70,13 +65,13 @@ func (s *shard) preload(conns []*Conn, i int) {
 	}
 }
 
-// find sets s.found to the connections whose addresses the first n datagrams of the batch
-// come from.
-func (s *shard) find(n int) {
+// find sets s.found to the connections whose addresses the datagrams of the batch come
+// from.
+func (s *shard) find() {
 	clear(s.found)
 	s.found = s.found[:0]
-	for i := range n {
-		if c := s.byAddr[s.in[i].Remote]; c != nil {
+	for i := range s.batch {
+		if c := s.byAddr[s.batch[i].Remote]; c != nil {
 			s.found = append(s.found, c)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
@@ -158,8 +159,8 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 			t.Errorf("%s: authentic: %v; %d counted as contested", name, authentic, s.stats.contested)
 		}
 		for i, a := range all {
-			if a.touched != slices.Contains(c.see, i) || a.peer.Speaks(x.now, victimAddr) != (i == c.speaker) {
-				t.Errorf("%s: claimant %d sees it: %v, speaks: %v", name, i, a.touched, a.peer.Speaks(x.now, victimAddr))
+			if a.entry.Touched() != slices.Contains(c.see, i) || a.peer.Speaks(x.now, victimAddr) != (i == c.speaker) {
+				t.Errorf("%s: claimant %d sees it: %v, speaks: %v", name, i, a.entry.Touched(), a.peer.Speaks(x.now, victimAddr))
 			}
 		}
 		x.wantClaimants(name, victimAddr, s, all...)
@@ -188,10 +189,10 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 					o.comes(attackerAddr)
 					o.own(attackerAddr)
 					all[0].own(victimAddr, all[1:]...)
-					s.timers.Set(o.Conn, &o.timer, x.now)
+					s.loop.Time(o.Conn)
 					end(o)
 					what := fmt.Sprintf("%d of %d: %s", leaver, len(all), how)
-					if next := s.timers.Next(); next.IsZero() != o.gone {
+					if next := s.loop.State().Timer; next.IsZero() != o.gone {
 						t.Errorf("%s: the loop looks at it at %v", what, next)
 					}
 					left := slices.Delete(all, leaver, leaver+1)
@@ -238,18 +239,18 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 		{"plaintext", plaintext, []string{"here", "there"}, nil},
 	} {
 		for _, a := range all {
-			a.touched = false
+			a.entry = loop.Entry{}
 		}
 		x.now = x.now.Add(3 * time.Second) // nobody speaks any more
 		x.hand(0, victimAddr, bytes.Clone(c.b))
 		seen := 0
 		for _, name := range c.sees {
-			if !all[name].touched {
+			if !all[name].entry.Touched() {
 				t.Errorf("%s: the one that is %s does not see it", c.what, name)
 			}
 		}
 		for _, a := range all {
-			if a.touched {
+			if a.entry.Touched() {
 				seen++
 			}
 			if a.peer.Speaks(x.now, victimAddr) != (a == c.speaker) {
@@ -261,14 +262,14 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 		}
 	}
 	for _, a := range all {
-		a.touched = false
+		a.entry = loop.Entry{}
 	}
 	x.hand(0, attackerAddr, far.record()) // nobody is there at this shard
-	if !far.touched || here.touched || x.shards[0].stats.drops[DropUnknownAddr] != 0 {
+	if !far.entry.Touched() || here.entry.Touched() || x.shards[0].stats.drops[DropUnknownAddr] != 0 {
 		t.Error("a record for another shard does not arrive, or is counted as a stranger's")
 	}
 	x.hand(0, shardAddr(8), record(23, 1, 7, make([]byte, 40))) // only this shard has somebody there
-	if !alone.touched || here.touched || there.touched {
+	if !alone.entry.Touched() || here.entry.Touched() || there.entry.Touched() {
 		t.Error("a record for this shard goes to others")
 	}
 	x.hand(0, shardAddr(9), record(23, 1, 7, make([]byte, 40)))
@@ -287,8 +288,8 @@ func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
 	owner.own(victimAddr, rival)
 	there.own(victimAddr)
 	x.hand(0, victimAddr, record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe}))
-	if owner.touched || !rival.touched || !there.touched {
-		t.Errorf("the owner sees it: %v, the rival: %v, the one at the other shard: %v", owner.touched, rival.touched, there.touched)
+	if owner.entry.Touched() || !rival.entry.Touched() || !there.entry.Touched() {
+		t.Errorf("the owner sees it: %v, the rival: %v, the one at the other shard: %v", owner.entry.Touched(), rival.entry.Touched(), there.entry.Touched())
 	}
 }
 

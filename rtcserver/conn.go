@@ -11,8 +11,8 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/closed"
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
-	"github.com/godwit-rtc/godwit/internal/timers"
 )
 
 // MaxMessage is the size in bytes of the largest message that Send sends: it must fit one
@@ -52,18 +52,14 @@ type Conn struct {
 	// message uses come first.
 	peer      *peer.Peer
 	engine    Engine
-	timer     timers.Slot
+	entry     loop.Entry
 	sent      uint64
 	received  uint64
 	place     int  // index in the shard's open, plus one; 0 if it is not there
 	queued    bool // waits for the place of a handshake
-	touched   bool // in the shard's list touched
-	later     bool // in the shard's list later
 	opened    bool
 	gone      bool               // removed from the shard's tables
-	inBatch   bool               // the loop will settle it when the batch is over
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
-	hasNews   bool               // the engine has news to deliver; only the loop uses it
 	closed    *CloseError        // why the connection ended; nil before
 	channels  []Channel          // open in-band channels
 	addrs     []netip.AddrPort   // addresses of the connection in the shard's byAddr, once each
@@ -93,8 +89,8 @@ func (c *Conn) Site() netip.Addr { return c.site }
 // RemoteAddr returns the address to which the server sends now. The address changes when
 // the page's network changes.
 func (c *Conn) RemoteAddr() netip.AddrPort {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
+	c.shard.loop.Lock()
+	defer c.shard.loop.Unlock()
 	return c.peer.Remote()
 }
 
@@ -108,29 +104,24 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 // there is no error; messages of up to 1,160 bytes pass if the MTU is at least 1,280.
 func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	s := c.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if err := c.write(now, stream, k, b); err != nil {
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	if err := c.write(time.Now(), stream, k, b); err != nil {
 		return err
 	}
-	if !s.busy {
-		s.flush()
-	}
-	if !c.inBatch { // or the loop sets its timer when the batch is over
-		s.time(c)
-	}
+	s.loop.Said(c)
+	s.loop.Leave()
 	return nil
 }
 
 // write appends a message to the shard's outgoing batch.
 func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	s := c.shard
-	out, to, err := c.peer.Send(now, s.slot(), stream, peer.Kind(k), b)
+	out, to, err := c.peer.Send(now, s.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
 		return sendError(err)
 	}
-	s.push(out, to)
+	s.loop.Push(out, to.Remote, to.Local)
 	c.sent++
 	s.stats.messagesOut++
 	return nil
@@ -152,16 +143,16 @@ func sendError(err error) error {
 // Handler.Close later. text is for the log and Handler.Close, and is sent in the SCTP ABORT
 // to the page, whose browser may show it.
 func (c *Conn) Close(text string) {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
+	c.shard.loop.Lock()
+	defer c.shard.loop.Unlock()
 	c.close(time.Now(), CloseByProgram, text)
 }
 
 func (c *Conn) close(now time.Time, code CloseCode, text string) {
 	c.peer.Close(now, text) // does nothing if the peer is closed
 	c.end(now, &CloseError{Code: code, Text: text})
-	c.shard.touch(c)
-	c.shard.wake()
+	c.shard.loop.Touch(c)
+	c.shard.loop.Wake()
 }
 
 // pump moves the datagrams of the engine and the peer to the outgoing batch.
@@ -174,22 +165,12 @@ func (c *Conn) pump(now time.Time) {
 		}
 	}
 	for !c.gone {
-		b, to := c.peer.Append(now, s.slot())
+		b, to := c.peer.Append(now, s.loop.Slot())
 		if len(b) == 0 {
 			return
 		}
-		s.push(b, to)
+		s.loop.Push(b, to.Remote, to.Local)
 	}
-}
-
-// deadline returns when the loop must look at c. An engine may have a deadline after its
-// link has ended.
-func (c *Conn) deadline() time.Time {
-	d := c.engine.Deadline()
-	if !c.gone {
-		d = sooner(d, c.peer.Deadline())
-	}
-	return d
 }
 
 // happened gives events of the peer to the engine.

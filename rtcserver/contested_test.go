@@ -136,9 +136,9 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 		take(third, observer.addr())
 		take(third, observer.addr())
 		sh := w.server.shards[0]
-		sh.mu.Lock()
+		sh.loop.Lock()
 		there := slices.Contains(sh.claimants[victim.addr()], observer.offered.conn)
-		sh.mu.Unlock()
+		sh.loop.Unlock()
 		if !there {
 			t.Fatal("the observer does not claim the address, and the test tests nothing")
 		}
@@ -330,8 +330,8 @@ func (w *world) speakers(tap *wiretap, o observer, from netip.AddrPort) (speak f
 // cameFrom makes it so that the offers of these sessions came from an address.
 func (w *world) cameFrom(a netip.Addr, all []*possessed) {
 	s := w.server.shards[0]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	w.server.registry.mu.Lock()
 	defer w.server.registry.mu.Unlock()
 	for _, h := range all {

@@ -99,7 +99,7 @@ func TestPlaintextCountsOnce(t *testing.T) {
 		}
 		hand(at, record(22, 0, 0, make([]byte, 1000)))
 		for _, a := range both {
-			if !a.touched {
+			if !a.entry.Touched() {
 				t.Error("one does not see it")
 			}
 			a.has(8)
@@ -136,7 +136,7 @@ func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.hand(0, victimAddr, append(b, sealed...))
-		if !lives.peer.Speaks(x.now, victimAddr) || lives.peer.Remote() != victimAddr || !shakes.touched {
+		if !lives.peer.Speaks(x.now, victimAddr) || lives.peer.Remote() != victimAddr || !shakes.entry.Touched() {
 			t.Fatal("one of them does not see it, and the test tests nothing")
 		}
 		for _, a := range []*actor{shakes, lives} {

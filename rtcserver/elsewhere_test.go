@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"testing"
@@ -29,11 +30,10 @@ func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.Add
 	home, other = w.server.shards[0], newShard(w.server, socket)
 	w.server.shards = append(w.server.shards, other)
 	return home, other, func(from netip.AddrPort, b []byte) {
-		other.mu.Lock()
-		d := &other.in[0]
-		d.Remote, d.Local, d.B = from, serverAddr.Addr(), append(d.B[:0], b...)
-		other.receive(time.Now(), d, 0)
-		other.mu.Unlock()
+		other.loop.Lock()
+		other.batch = []udpio.Datagram{{Remote: from, Local: serverAddr.Addr(), B: bytes.Clone(b)}}
+		other.receive(time.Now(), &other.batch[0], 0)
+		other.loop.Unlock()
 		other.passOn()
 		synctest.Wait()
 	}
@@ -51,8 +51,8 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 		for c = range w.server.Conns() {
 		}
 		drops := func(s *shard) [DropReasons]uint64 {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.loop.Lock()
+			defer s.loop.Unlock()
 			return s.stats.drops
 		}
 
@@ -73,13 +73,13 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 			t.Errorf("%d datagrams would be passed on again", len(other.forwards))
 		}
 		// What was left for a connection that is gone since is not left again.
-		home.mu.Lock()
+		home.loop.Lock()
 		home.leave(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))}, false)
 		home.leave(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)}, false)
-		home.mu.Unlock()
+		home.loop.Unlock()
 		synctest.Wait()
-		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || len(home.inbox) != 0 {
-			t.Errorf("left for nobody: %v, %d are there", d, len(home.inbox))
+		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || home.inbox.Len() != 0 {
+			t.Errorf("left for nobody: %v, %d are there", d, home.inbox.Len())
 		}
 		p.echoes("it goes on")
 		p.conn.Close()

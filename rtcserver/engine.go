@@ -59,45 +59,18 @@ func (t LinkEventType) String() string {
 // the two do not call other methods of the Conn. The connection must be or have been
 // open. Any goroutine may call Acquire, but not a method of the engine that the server
 // calls with the lock held.
-func (c *Conn) Acquire() { c.shard.mu.Lock() }
+func (c *Conn) Acquire() { c.shard.loop.Lock() }
 
 // Release sends the engine's pending messages and unlocks the connection. If later is
 // true, or with Config.Manual, they leave when Flush is called or in the next turn of the
 // loop. If news is true, the loop takes a turn soon and calls Ready.
-func (c *Conn) Release(later, news bool) {
-	s := c.shard
-	defer s.mu.Unlock()
-	switch {
-	case s.busy:
-		s.touch(c)
-		return
-	case later || s.server.config.Manual:
-		if !c.later {
-			c.later = true
-			s.later = append(s.later, c)
-		}
-	default:
-		c.pump(time.Now())
-		s.flush()
-		s.time(c)
-	}
-	if news {
-		s.touch(c)
-		s.wake()
-	}
-}
+func (c *Conn) Release(later, news bool) { c.shard.loop.Release(c, later, news) }
 
 // Flush sends the pending messages of the engines that were released with later, or with
 // Config.Manual.
 func (s *Server) Flush() {
 	for _, sh := range s.shards {
-		sh.mu.Lock()
-		if !sh.busy { // or the loop will
-			sh.speak(time.Now())
-			sh.flush()
-			sh.arm()
-		}
-		sh.mu.Unlock()
+		sh.loop.Flush()
 	}
 }
 
@@ -108,26 +81,14 @@ func (s *Server) Withdraw(c *Conn, text string) {
 	if sh == nil {
 		return
 	}
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	sh.loop.Lock()
+	defer sh.loop.Unlock()
 	c.close(time.Now(), CloseByProgram, text)
 }
 
 // Refuse makes the server refuse all further offers. It does not change existing
 // connections: call it some time before Shutdown if they should end by themselves.
 func (s *Server) Refuse() { s.refuseOffers() }
-
-// speak sends the pending messages of the engines in s.later.
-func (s *shard) speak(now time.Time) {
-	for i, c := range s.later {
-		s.preload(s.later, i)
-		c.later = false
-		c.pump(now)
-		s.timers.Set(c, &c.timer, c.deadline())
-	}
-	clear(s.later)
-	s.later = s.later[:0]
-}
 
 // A LinkEvent is an event of a link.
 type LinkEvent struct {

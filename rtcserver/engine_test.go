@@ -102,7 +102,7 @@ func (p *puppet) wantHeard(t *testing.T, why string, want ...string) {
 	p.conn.Acquire()
 	got := p.heard
 	p.heard = nil
-	p.conn.shard.mu.Unlock()
+	p.conn.shard.loop.Unlock()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: the engine was told %q, want %q", why, got, want)
 	}
@@ -119,7 +119,7 @@ func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
 				p.say(true, false, time.Time{}, fmt.Sprint(i))
 			}
 			page.wantNow("later")
-			if n := len(p.conn.shard.later); n != 1 {
+			if n := p.conn.shard.loop.State().Later; n != 1 {
 				t.Errorf("it is in the list %d times", n)
 			}
 			w.server.Flush()

@@ -444,9 +444,9 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 		defer close(left)
 		go func() {
 			for d := range left {
-				sh.mu.Lock()
+				sh.loop.Lock()
 				sh.leave(d, false)
-				sh.mu.Unlock()
+				sh.loop.Unlock()
 			}
 		}()
 		w.network.SetTap(func(packet *netsim.Packet) bool {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/loop"
 )
 
 // A handshake is a connection's DTLS handshake that runs.
@@ -32,7 +33,7 @@ func (h *handshake) yields() time.Time {
 	if h.ours {
 		rests = weRest
 	}
-	return sooner(h.last.Add(rests), h.began.Add(atMost))
+	return loop.Sooner(h.last.Add(rests), h.began.Add(atMost))
 }
 
 // errYielded is the error of a handshake that has given up its place.
@@ -66,17 +67,18 @@ func (s *shard) beginHandshake(c *Conn) {
 // emit puts an event of c's handshake into the outbox for the loop. The goroutines of the
 // handshake call it. A handshake that was stopped may emit one more event.
 func (s *shard) emit(c *Conn, ev dtls.HandshakeEvent) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.outbox = append(s.outbox, outboxed{c, ev})
-	s.wake()
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	*s.outbox.Add() = outboxed{c, ev}
+	s.loop.Wake()
 }
 
 // takeOutbox gives the events in the outbox to their connections. A handshake emits few
 // events at a time, and few handshakes run at a time, which bounds the outbox.
 func (s *shard) takeOutbox(now time.Time) {
-	for i, o := range s.outbox {
-		s.outbox[i] = outboxed{}
+	taken := s.outbox.Take()
+	for i, o := range taken {
+		taken[i] = outboxed{}
 		c := o.conn
 		if c.handshake == nil {
 			continue // the handshake was stopped
@@ -97,9 +99,8 @@ func (s *shard) takeOutbox(now time.Time) {
 		}
 		s.events = c.peer.Shake(now, o.event, s.events[:0])
 		c.happened(now, s.events)
-		s.touch(c)
+		s.loop.Touch(c)
 	}
-	s.outbox = s.outbox[:0]
 }
 
 // warnOfRoles logs, at most once a minute, that the peer of a failed handshake may only
@@ -145,6 +146,6 @@ func (s *shard) yieldPlaces(now time.Time) {
 		c.peer.Fail(now, errYielded)
 		s.endHandshake(c)
 		c.happened(now, nil)
-		s.touch(c)
+		s.loop.Touch(c)
 	}
 }

@@ -10,12 +10,6 @@ import (
 
 // The beginning and the end of connections and shards.
 
-// until makes the next wait end at t or before.
-func (s *shard) until(t time.Time) {
-	s.deadline = sooner(s.deadline, t)
-	s.socket.SetReadDeadline(s.deadline)
-}
-
 // enlist adds c to the open connections.
 func (s *shard) enlist(c *Conn) {
 	s.open = append(s.open, c)
@@ -37,8 +31,8 @@ func (s *shard) strike(c *Conn) {
 
 // allOpen returns the shard's connections that are open.
 func (s *shard) allOpen() []*Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	return slices.Clone(s.open)
 }
 
@@ -60,7 +54,7 @@ func (s *shard) closeAll(text string) {
 // held.
 func (s *shard) end(text string) {
 	s.closeAll(text)
-	s.closed = true
+	s.loop.Close()
 	for c := range s.conns {
 		s.endHandshake(c)
 	}
@@ -69,27 +63,21 @@ func (s *shard) end(text string) {
 // close makes the loop end after a last turn, which closes late connections and runs the
 // last handlers.
 func (s *shard) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	s.end("")
-	s.wake()
 }
 
 // stop ends a shard whose socket has failed or is closed. It runs the last handlers and
 // sends nothing. The server refuses offers from then on, because pages could not connect.
 func (s *shard) stop(err error) {
 	s.server.refuseOffers()
-	s.mu.Lock()
-	if !s.closed && !errors.Is(err, net.ErrClosed) {
+	s.loop.Lock()
+	if !s.loop.Closed() && !errors.Is(err, net.ErrClosed) {
 		s.stats.stopped = true
 		s.log(slog.LevelError, "rtcserver: reading failed: the shard has stopped and the server refuses every offer; close the server and listen again", "err", err)
 	}
 	s.end("the socket is closed")
-	for more := true; more; more = len(s.touched) > 0 {
-		s.handOver()
-		s.mu.Unlock()
-		s.deliver()
-		s.mu.Lock()
-	}
-	s.mu.Unlock()
+	s.loop.Unlock()
+	s.loop.Drain()
 }

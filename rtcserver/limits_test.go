@@ -185,11 +185,11 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			o.check(p.addr(), "")
 			synctest.Wait()
 			sh := w.server.shards[0]
-			sh.mu.Lock()
+			sh.loop.Lock()
 			if all := sh.claimants[p.addr()]; len(all) != 2 || all[1] != w.server.registry.byUfrag[o.ours] {
 				t.Error("the page's address has no second claimant")
 			}
-			sh.mu.Unlock()
+			sh.loop.Unlock()
 			return o
 		},
 		"queued": func(w *world) *offered {
@@ -239,11 +239,11 @@ func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
 		second.check(victimAddr, "")
 		synctest.Wait()
 		sh := w.server.shards[0]
-		sh.mu.Lock()
+		sh.loop.Lock()
 		second.conn.close(time.Now(), CloseByProgram, "")
 		sh.endHandshake(first.conn) // before the loop has seen that
 		begun := second.conn.handshake != nil
-		sh.mu.Unlock()
+		sh.loop.Unlock()
 		if begun {
 			t.Error("a handshake was begun")
 		}

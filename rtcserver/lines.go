@@ -19,6 +19,7 @@ type line struct {
 // The lock is held.
 func (s *shard) log(level slog.Level, msg string, args ...any) {
 	s.lines = append(s.lines, line{level, msg, args})
+	s.unwritten.Store(true)
 }
 
 // linesAMinute is the largest number of lines for one reason in a minute: enough for the
@@ -43,8 +44,13 @@ func (a *allowance) due(now time.Time) bool {
 	return true
 }
 
-// takeLines takes the lines for the loop to write. The lock is held.
+// takeLines takes the lines for the loop to write. No lock is held.
 func (s *shard) takeLines() {
+	if !s.unwritten.CompareAndSwap(true, false) {
+		return
+	}
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	s.said = append(s.said, s.lines...)
 	clear(s.lines)
 	s.lines = s.lines[:0]
@@ -56,8 +62,9 @@ func (s *shard) takeLines() {
 // keptLines is the largest capacity of the slice of lines that a shard keeps.
 const keptLines = 64
 
-// writeLines gives the Logger the lines that were taken. No lock is held.
+// writeLines gives the Logger the lines. No lock is held.
 func (s *shard) writeLines() {
+	s.takeLines()
 	for len(s.said) > 0 {
 		l := s.said[0]
 		s.said = s.said[1:] // before Log, so that a Logger that panics does not get the line again

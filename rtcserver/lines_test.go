@@ -11,14 +11,13 @@ import (
 // Each line is said once, in order, and the room of a burst is given back.
 func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
 	j := new(journal)
-	s := &shard{server: &Server{config: Config{Logger: slog.New(j)}}}
+	x := newScene(t, 1)
+	x.config.Logger = slog.New(j)
+	s := x.shards[0]
 	s.log(slog.LevelInfo, "first", "n", 1)
 	s.takeLines()
 	s.log(slog.LevelWarn, "second")
 	s.writeLines()
-	s.takeLines()
-	s.writeLines()
-	s.takeLines()
 	s.writeLines()
 	if want := []string{"INFO first n=1", "WARN second"}; !slices.Equal(j.lines, want) {
 		t.Errorf("%q, want %q", j.lines, want)

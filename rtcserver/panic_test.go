@@ -187,7 +187,7 @@ func TestPanicAtALineByItself(t *testing.T) {
 			w.server.Poll(0)
 			t.Error("the Logger has not panicked")
 		}()
-		if sh.busy {
+		if sh.loop.State().Busy {
 			t.Error("the turn has not ended")
 		}
 		w.server.Poll(0)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/loop"
 )
 
 // places are the DTLS handshakes of a shard that run, and those that wait for a place. An
@@ -116,7 +118,7 @@ func (p *places) silent(now time.Time, busy bool) *Conn {
 // yieldsBy notes that a handshake may have to give up its place at at.
 func (p *places) yieldsBy(at time.Time) {
 	if !p.yieldAt.IsZero() {
-		p.yieldAt = sooner(p.yieldAt, at)
+		p.yieldAt = loop.Sooner(p.yieldAt, at)
 	}
 }
 
@@ -133,7 +135,7 @@ func (p *places) firstYield() (at time.Time) {
 		return time.Time{}
 	}
 	for _, c := range p.taken {
-		at = sooner(at, c.handshake.yields())
+		at = loop.Sooner(at, c.handshake.yields())
 	}
 	return at
 }

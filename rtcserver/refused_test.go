@@ -33,11 +33,11 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
 	j.lines = append(j.lines, line)
 	if j.shard != nil {
-		if !j.shard.mu.TryLock() {
+		if !j.shard.loop.TryLock() {
 			j.locked++
 			return nil
 		}
-		j.shard.mu.Unlock()
+		j.shard.loop.Unlock()
 	}
 	return nil
 }
@@ -191,8 +191,8 @@ func TestRefusedChannelsOfManyConnectionsAreLoggedRarely(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		sh := w.server.shards[0]
 		refuse := func(n int) (lines int) {
-			sh.mu.Lock()
-			defer sh.mu.Unlock()
+			sh.loop.Lock()
+			defer sh.loop.Unlock()
 			for range n {
 				c := &Conn{shard: sh}
 				c.refuse(&peer.Event{Refused: peer.RefusedReliable})

@@ -1,6 +1,7 @@
 package rtcserver
 
 import (
+	"bytes"
 	"crypto/rand"
 	"log/slog"
 	"net/netip"
@@ -47,19 +48,18 @@ func newScene(t *testing.T, shards int) *scene {
 // hand makes a datagram reach shard i, and what is for other shards reach them.
 func (x *scene) hand(i int, from netip.AddrPort, b []byte) {
 	s := x.shards[i]
-	s.mu.Lock()
-	d := &s.in[0]
-	d.Remote, d.Local, d.B = from, serverAddr.Addr(), append(d.B[:0], b...)
-	s.receive(x.now, d, 0)
-	s.mu.Unlock()
+	s.loop.Lock()
+	s.batch = []udpio.Datagram{{Remote: from, Local: serverAddr.Addr(), B: bytes.Clone(b)}}
+	s.receive(x.now, &s.batch[0], 0)
+	s.loop.Unlock()
 	s.passOn()
 	for _, o := range x.shards {
-		o.mu.Lock()
+		o.loop.Lock()
 		o.takeInbox(x.now)
 		if n := len(o.forwards); n > 0 {
 			x.t.Errorf("%d datagrams that were passed on would be passed on again", n)
 		}
-		o.mu.Unlock()
+		o.loop.Unlock()
 	}
 }
 

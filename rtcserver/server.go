@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -128,11 +129,8 @@ func (s *Server) Poll(d time.Duration) error {
 	defer func() { s.polling = false }()
 	sh := s.shards[0]
 	end := time.Now().Add(d)
-	for taken, wait := 0, end; ; wait = past {
-		sh.mu.Lock()
-		sh.until(wait)
-		sh.mu.Unlock()
-		n, err := sh.turn()
+	for taken, until := 0, end; ; until = loop.Past {
+		n, err := sh.turn(until)
 		if err != nil {
 			return ErrClosed
 		}
@@ -254,15 +252,15 @@ func (s *Server) peerConfig(c *Conn, local peer.Credentials, offer *sdp.Offer) p
 // shard has ended it closes them and returns false.
 func (s *Server) expireBy(t time.Time) bool {
 	sh := s.shards[0]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.closed {
+	sh.loop.Lock()
+	defer sh.loop.Unlock()
+	if sh.loop.Closed() {
 		sh.closeAll("")
 		return false
 	}
 	if sh.expiry.IsZero() || t.Before(sh.expiry) {
 		sh.expiry = t
-		sh.wake()
+		sh.loop.Wake()
 	}
 	return true
 }
@@ -295,9 +293,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancel()
 	s.refuseOffers()
 	for _, sh := range s.shards {
-		sh.mu.Lock()
+		sh.loop.Lock()
 		sh.closeAll("")
-		sh.mu.Unlock()
+		sh.loop.Unlock()
 	}
 	s.linger(stay)
 	s.closeSockets()

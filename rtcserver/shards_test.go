@@ -66,9 +66,9 @@ func newRoamer(t *testing.T) *roamer {
 // at.
 func (r *roamer) strangers() (n [4]uint64) {
 	for i, sh := range r.server.shards {
-		sh.mu.Lock()
+		sh.loop.Lock()
 		n[i] = sh.stats.drops[DropUnknownAddr]
-		sh.mu.Unlock()
+		sh.loop.Unlock()
 	}
 	return n
 }

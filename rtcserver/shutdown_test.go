@@ -279,12 +279,12 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		s := w.server.shards[0]
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.claimants)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+len(s.later)+len(s.touched) != 0 {
+		s.loop.Lock()
+		defer s.loop.Unlock()
+		if len(s.conns)+len(s.open)+len(s.byAddr)+len(s.claimants)+len(s.places.taken)+len(s.places.waiting)+len(s.places.order)+s.loop.State().Later+s.loop.State().Touched != 0 {
 			t.Errorf("%d connections, %d open, %d addresses, %d with several claimants, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.claimants), s.places)
 		}
-		if d := s.timers.Next(); !d.IsZero() {
+		if d := s.loop.State().Timer; !d.IsZero() {
 			t.Errorf("the loop would look at somebody at %v", d)
 		}
 		if !shakes.conn.gone || shakes.conn.handshake != nil || shakes.conn.addrs != nil || waits.conn.handshake != nil {

@@ -110,21 +110,17 @@ const (
 
 // shardStats are the counters of one shard, guarded by its lock.
 type shardStats struct {
-	messagesIn, messagesOut   uint64
-	datagramsIn, datagramsOut uint64
-	bytesIn, bytesOut         uint64
-	batches                   uint64
-	handlers                  time.Duration
-	opened                    uint64
-	closed                    [CloseCodes]uint64
-	handshakes                uint64
-	handshakesFailed          uint64
-	handshakesQueued          uint64
-	handshakesYielded         uint64
-	channelsRefused           [Refusals]uint64
-	contested                 uint64
-	drops                     [DropReasons]uint64
-	stopped                   bool // the socket failed
+	messagesIn, messagesOut uint64
+	opened                  uint64
+	closed                  [CloseCodes]uint64
+	handshakes              uint64
+	handshakesFailed        uint64
+	handshakesQueued        uint64
+	handshakesYielded       uint64
+	channelsRefused         [Refusals]uint64
+	contested               uint64
+	drops                   [DropReasons]uint64
+	stopped                 bool // the socket failed
 }
 
 // signalStats count what the HTTP side did.
@@ -168,19 +164,19 @@ func (s *Server) Stats() Stats {
 }
 
 func (s *shard) addStats(t *Stats) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := &s.stats
+	s.loop.Lock()
+	defer s.loop.Unlock()
+	n, l := &s.stats, &s.loop.Stats
 	t.Conns += len(s.conns)
 	t.Handshakes += len(s.places.taken)
 	t.MessagesIn += n.messagesIn
 	t.MessagesOut += n.messagesOut
-	t.DatagramsIn += n.datagramsIn
-	t.DatagramsOut += n.datagramsOut
-	t.BytesIn += n.bytesIn
-	t.BytesOut += n.bytesOut
-	t.Batches += n.batches
-	t.HandlerTime += n.handlers
+	t.DatagramsIn += l.DatagramsIn
+	t.DatagramsOut += l.DatagramsOut
+	t.BytesIn += l.BytesIn
+	t.BytesOut += l.BytesOut
+	t.Batches += l.Turns
+	t.HandlerTime += l.Handlers
 	t.Opened += n.opened
 	t.HandshakesDone += n.handshakes
 	t.HandshakesFailed += n.handshakesFailed
@@ -229,8 +225,8 @@ type ConnStats struct {
 
 // Stats returns the connection's counters as they are now.
 func (c *Conn) Stats() ConnStats {
-	c.shard.mu.Lock()
-	defer c.shard.mu.Unlock()
+	c.shard.loop.Lock()
+	defer c.shard.loop.Unlock()
 	st := ConnStats{MessagesIn: c.received, MessagesOut: c.sent}
 	a, dropped := c.peer.Stats()
 	st.RTT, st.EagerAcks = a.RTT, a.Eager

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
@@ -64,15 +65,16 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 	}
 	sh := s.shards[0]
 	one := shardStats{
-		messagesIn: 1, messagesOut: 2, datagramsIn: 3, datagramsOut: 4, bytesIn: 5, bytesOut: 6, batches: 7, handlers: 8,
+		messagesIn: 1, messagesOut: 2,
 		opened: 9, handshakes: 10, handshakesFailed: 11, handshakesQueued: 12, handshakesYielded: 13, contested: 14, stopped: true,
 	}
 	fill(reflect.ValueOf(&one.closed).Elem(), 15)
 	fill(reflect.ValueOf(&one.channelsRefused).Elem(), 30)
 	fill(reflect.ValueOf(&one.drops).Elem(), 40)
-	sh.mu.Lock()
+	sh.loop.Lock()
 	sh.stats = one
-	sh.mu.Unlock()
+	sh.loop.Stats = loop.Stats{DatagramsIn: 3, DatagramsOut: 4, BytesIn: 5, BytesOut: 6, Turns: 7, Handlers: 8}
+	sh.loop.Unlock()
 	var got Stats
 	for range 2 {
 		sh.addStats(&got)
@@ -125,9 +127,9 @@ func TestTrafficIsCounted(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		for c := range w.server.Conns() {
-			c.shard.mu.Lock()
+			c.shard.loop.Lock()
 			a, dropped := c.peer.Stats()
-			c.shard.mu.Unlock()
+			c.shard.loop.Unlock()
 			want := ConnStats{
 				MessagesIn: 1, MessagesOut: 1, RTT: a.RTT, EagerAcks: a.Eager, SacksOut: a.SacksOut,
 				GapSacksOut: a.GapSacksOut, Forwards: a.Forwards, Duplicates: a.Duplicates, Late: a.Late, Dropped: dropped,

@@ -48,18 +48,18 @@ func TestWhenMessagesLeave(t *testing.T) {
 			"Broadcast": func() { w.server.Broadcast(0, Text, []byte("x")) },
 		} {
 			time.Sleep(time.Second)
-			s.mu.Lock() // and the loop waits
-			before, beforeTimer := s.stats.datagramsOut, c.peer.Deadline()
-			s.mu.Unlock()
+			s.loop.Lock() // and the loop waits
+			before, beforeTimer := s.loop.Stats.DatagramsOut, c.peer.Deadline()
+			s.loop.Unlock()
 			send()
-			s.mu.Lock()
-			if s.stats.datagramsOut != before+1 || len(s.out) != 0 {
-				t.Errorf("%s: %d left", name, s.stats.datagramsOut-before)
+			s.loop.Lock()
+			if s.loop.Stats.DatagramsOut != before+1 || s.loop.State().Out != 0 {
+				t.Errorf("%s: %d left", name, s.loop.Stats.DatagramsOut-before)
 			}
-			if d := c.deadline(); d.IsZero() || s.timers.Next().After(d) || s.deadline.After(d) {
-				t.Errorf("%s: it has to be looked at at %v (before: %v), the loop comes at %v", name, d, beforeTimer, s.deadline)
+			if d := s.Deadline(c); d.IsZero() || s.loop.State().Timer.After(d) || s.loop.State().Deadline.After(d) {
+				t.Errorf("%s: it has to be looked at at %v (before: %v), the loop comes at %v", name, d, beforeTimer, s.loop.State().Deadline)
 			}
-			s.mu.Unlock()
+			s.loop.Unlock()
 		}
 		p.send("go")
 		before := sent(w.server)
@@ -211,7 +211,7 @@ func TestWarningsOfRoles(t *testing.T) {
 }
 
 func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
-	var s shard
+	s := newScene(t, 1).shards[0]
 	a, b, c := &Conn{}, &Conn{}, &Conn{}
 	for _, x := range []*Conn{a, b, c} {
 		s.enlist(x)
@@ -235,21 +235,20 @@ func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
 // A shard that is slow, or closed, gets no more from the others than its inbox holds.
 func TestInboxIsBounded(t *testing.T) {
 	s := listen(t, Config{}).shards[0]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.loop.Lock()
+	defer s.loop.Unlock()
 	d := udpio.Datagram{B: []byte("x"), Remote: attackerAddr}
 	for range inboxLen + 3 {
 		s.leave(&d, false)
 	}
-	if n := s.stats.drops[DropInbox]; len(s.inbox) != inboxLen || n != 3 {
-		t.Errorf("%d are there, %d dropped", len(s.inbox), n)
+	if n := s.stats.drops[DropInbox]; s.inbox.Len() != inboxLen || n != 3 {
+		t.Errorf("%d are there, %d dropped", s.inbox.Len(), n)
 	}
-	s.inbox = s.inbox[:0]
-	s.closed = true
+	s.inbox.Take()
+	s.loop.Close()
 	s.leave(&d, false)
-	s.closed = false
-	if n := s.stats.drops[DropInbox]; len(s.inbox) != 0 || n != 4 {
-		t.Errorf("closed: %d are there, %d dropped", len(s.inbox), n)
+	if n := s.stats.drops[DropInbox]; s.inbox.Len() != 0 || n != 4 {
+		t.Errorf("closed: %d are there, %d dropped", s.inbox.Len(), n)
 	}
 }
 
@@ -332,8 +331,8 @@ func TestAnAnswerMakesItOurTurn(t *testing.T) {
 		drip := record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
 		want := func(what string, ours bool, last time.Duration) {
 			t.Helper()
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.loop.Lock()
+			defer s.loop.Unlock()
 			if h := o.conn.handshake; h == nil || h.ours != ours || !h.last.Equal(began.Add(last)) {
 				t.Errorf("%s: %+v", what, h)
 			}
@@ -361,7 +360,7 @@ func TestAConnectionHasFewAddresses(t *testing.T) {
 		for i := range 5 * peer.MaxPaths {
 			o.check(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), "")
 			synctest.Wait()
-			s.mu.Lock()
+			s.loop.Lock()
 			if n := len(o.conn.addrs); n != len(s.byAddr) || n > 2*peer.MaxPaths || i < 2*peer.MaxPaths && n != i+1 {
 				t.Fatalf("after %d checks %d addresses, and %d of the shard", i+1, n, len(s.byAddr))
 			}
@@ -370,7 +369,7 @@ func TestAConnectionHasFewAddresses(t *testing.T) {
 					t.Errorf("it is not known by %v", a)
 				}
 			}
-			s.mu.Unlock()
+			s.loop.Unlock()
 		}
 	})
 }

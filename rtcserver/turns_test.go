@@ -31,7 +31,7 @@ func TestLinesAreWrittenInTheirTurn(t *testing.T) {
 	before := 0
 	p.told = func() { before = len(j.with("came in")) }
 	s.log(slog.LevelInfo, "came in")
-	s.touch(a.Conn)
+	s.loop.Touch(a.Conn)
 	x.Poll(0)
 	if before != 1 {
 		t.Errorf("when the handlers run, %d lines are written of what came in", before)
@@ -67,8 +67,7 @@ func TestEnginesAreAdvancedAtTheirOwnTime(t *testing.T) {
 		if p.deadline = x.now.Add(time.Second); c.after > time.Second {
 			p.deadline = time.Time{}
 		}
-		s.timers.Set(a.Conn, &a.timer, x.now)
-		if s.advance(x.now.Add(c.after)); len(p.heard) != c.want {
+		if s.Advance(x.now.Add(c.after), a.Conn); len(p.heard) != c.want {
 			t.Errorf("after %v: it was told %q", c.after, p.heard)
 		}
 	}
@@ -102,7 +101,7 @@ func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 		}
 		p.conn.Acquire()
 		p.news = true
-		p.conn.shard.mu.Unlock()
+		p.conn.shard.loop.Unlock()
 		s.Close()
 		if told != 3 {
 			t.Errorf("%d of 3 are told", told)
@@ -125,7 +124,7 @@ func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 			p.conn.Acquire()
 			p.news = true
 			w.server.shards[0].socket.Close()
-			p.conn.shard.mu.Unlock()
+			p.conn.shard.loop.Unlock()
 			p.wantHeard(t, "at once", "opened", "closed", "deliver", "deliver")
 			test(t, w.server, p)
 		})
@@ -178,7 +177,7 @@ func TestPlacesAreGivenUpInTime(t *testing.T) {
 func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 	for name, end := range map[string]func(s *shard, c *Conn, now time.Time){
 		"it fails": func(s *shard, c *Conn, now time.Time) {
-			s.outbox = append(s.outbox, outboxed{c, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout}})
+			*s.outbox.Add() = outboxed{c, dtls.HandshakeEvent{Kind: dtls.Failed, Err: dtls.ErrTimeout}}
 			s.takeOutbox(now)
 		},
 		"it yields": func(s *shard, _ *Conn, now time.Time) { s.yieldPlaces(now.Add(pageRests)) },
@@ -189,13 +188,13 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 			w.offerFrom(victimAddr.Addr()).check(victimAddr, "")
 			synctest.Wait()
 			s := w.server.shards[0]
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.loop.Lock()
+			defer s.loop.Unlock()
 			end(s, o.conn, time.Now())
-			if why := o.conn.closed; why == nil || why.Code != CloseNoHandshake || !o.conn.touched {
-				t.Errorf("%s: told: %v; it is touched: %v", name, why, o.conn.touched)
+			if why := o.conn.closed; why == nil || why.Code != CloseNoHandshake || !o.conn.entry.Touched() {
+				t.Errorf("%s: told: %v; it is touched: %v", name, why, o.conn.entry.Touched())
 			}
-			s.wake()
+			s.loop.Wake()
 		})
 	}
 }

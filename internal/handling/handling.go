@@ -17,9 +17,8 @@ var ErrInHandler = errors.New("godwit: this call waits, and would wait for itsel
 // loops are the functions that run code of the program: the handlers of each loop, the
 // body of a range over Poll, and the Logger.
 var loops = [...]string{
-	module + "/rtcserver.(*shard).deliver", module + "/rtcserver.(*shard).writeLines",
-	module + ".(*loop).deliver", module + ".(*poll).tell",
-	module + "/client.(*Endpoint).deliver",
+	module + "/internal/loop.(*Loop[...]).deliver", module + "/rtcserver.(*shard).writeLines",
+	module + ".(*poll).tell",
 }
 
 const module = "github.com/godwit-rtc/godwit"

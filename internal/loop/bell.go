@@ -1,0 +1,66 @@
+package loop
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/udpio"
+)
+
+// A Bell is the Socket of a loop that has no socket: it only waits for the deadline. Make
+// it with NewBell.
+type Bell struct {
+	origin   time.Time    // deadlines are counted from here, with the monotonic clock
+	deadline atomic.Int64 // in nanoseconds after origin; 0 means none
+	rung     chan struct{}
+	timer    *time.Timer // only ReadBatch uses it
+}
+
+// NewBell returns a Bell without a deadline.
+func NewBell() *Bell { return &Bell{origin: time.Now(), rung: make(chan struct{}, 1)} }
+
+// SetReadDeadline sets the time at which ReadBatch returns. Any goroutine may call it.
+func (b *Bell) SetReadDeadline(t time.Time) error {
+	var d int64
+	if !t.IsZero() {
+		d = int64(t.Sub(b.origin))
+		if d == 0 {
+			d = -1
+		}
+	}
+	if old := b.deadline.Swap(d); d != 0 && (old == 0 || d < old) {
+		select {
+		case b.rung <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// ReadBatch waits for the deadline. It returns 0 and os.ErrDeadlineExceeded.
+func (b *Bell) ReadBatch([]udpio.Datagram) (int, error) {
+	for {
+		d := b.deadline.Load()
+		if d == 0 {
+			<-b.rung
+			continue
+		}
+		wait := time.Duration(d) - time.Since(b.origin)
+		if wait <= 0 {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if b.timer == nil {
+			b.timer = time.NewTimer(wait)
+		} else {
+			b.timer.Reset(wait)
+		}
+		select {
+		case <-b.rung:
+		case <-b.timer.C:
+		}
+	}
+}
+
+// WriteBatch sends nothing: a loop with a Bell has no datagrams.
+func (b *Bell) WriteBatch([]udpio.Datagram) (int, error) { return 0, nil }
