@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"weak"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func TestOpenSendClose(t *testing.T) {
@@ -140,7 +142,6 @@ func TestRequestThatIsGivenUp(t *testing.T) {
 	})
 }
 
-// The garbage collector is no part of a bubble.
 func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	srv, d := newTestServer(t)
 	d.on.Request = func(c *Conn, r *Request) { r.Keep() }
@@ -149,16 +150,9 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	answer := make(chan Result, 1)
 	_, err = client.Ask("drop", nil, func(r Result) { answer <- r })
 	must(t, err)
-	for {
-		select {
-		case r := <-answer:
-			if r.Status != StatusRejected || r.Text != "no answer" {
-				t.Errorf("%v %q", r.Status, r.Text)
-			}
-			return
-		default:
-			runtime.GC()
-		}
+	r := testkit.Collect(answer)
+	if r.Status != StatusRejected || r.Text != "no answer" {
+		t.Errorf("%v %q", r.Status, r.Text)
 	}
 }
 

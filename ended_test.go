@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A token of a session that is over is told from one that another server may know.
@@ -48,7 +49,7 @@ func TestEndedTokensAreBounded(t *testing.T) {
 
 // What is remembered takes no more memory than docs/security.md says.
 func TestMemoryOfEndedTokens(t *testing.T) {
-	before := heapNow()
+	before := testkit.HeapNow()
 	e := new(ended)
 	var most int
 	for i := range 4 * maxEnded {
@@ -56,7 +57,7 @@ func TestMemoryOfEndedTokens(t *testing.T) {
 		binary.BigEndian.PutUint64(h[:], uint64(i+1)*0x9e3779b97f4a7c15)
 		e.add(h)
 		if i%1024 == 0 {
-			most = max(most, heapNow()-before)
+			most = max(most, testkit.HeapNow()-before)
 		}
 	}
 	t.Logf("%d bytes of heap", most)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -46,8 +47,7 @@ func TestATokenComesBehindAGate(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/godwit/?v=1&channels="+hexHash(s), http.NoBody)
 	r.Header.Set("Authorization", "Basic b3BlbiBzZXNhbWU=")
 	r.Header.Set("Godwit-Authorization", "Bearer open sesame")
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	w := testkit.Serve(s, r)
 	if w.Code != http.StatusBadRequest { // there is no offer, which is looked at later
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}

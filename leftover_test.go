@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -255,9 +256,9 @@ func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
 // The log has one line of an event, of the server's end.
 func TestLogHasOneLineOfAnEvent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var p page
+		var p testkit.Log
 		srv, _ := newTestServer(t, func(c *Config) {
-			c.Logger = slog.New(slog.NewTextHandler(&p, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.Logger = p.Logger(slog.LevelDebug)
 		})
 		client, server, _ := join(t, srv, "ada")
 		time.Sleep(time.Second)

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A brute is a stranger that writes its packets by hand, and acknowledges nothing.
@@ -93,14 +95,6 @@ func (x *brute) fill(table Channels) {
 	settle()
 }
 
-func heapNow() int {
-	runtime.GC()
-	runtime.GC() // what is in a pool takes two collections to go
-	var s runtime.MemStats
-	runtime.ReadMemStats(&s)
-	return int(s.HeapAlloc)
-}
-
 // newBrute opens a session for a brute.
 func newBrute(t *testing.T, s *Server, table Channels) *brute {
 	x := &brute{stranger: newStranger(t, s, table)}
@@ -128,7 +122,7 @@ func TestBurstIsNotKept(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Handler.Message = func(*Conn, ChannelID, []byte) { got++ } })
 		newBrute(t, srv, table).burst(move) // what grows once
 		x := newBrute(t, srv, table)
-		before := heapNow()
+		before := testkit.HeapNow()
 		got = 0
 		x.burst(move)
 		if got < 1000 {
@@ -136,7 +130,7 @@ func TestBurstIsNotKept(t *testing.T) {
 		}
 		x.packet([]byte{1}) // a ping
 		settle()
-		if grown := heapNow() - before; grown > 64<<10 {
+		if grown := testkit.HeapNow() - before; grown > 64<<10 {
 			t.Errorf("%d bytes of heap after %d messages", grown, got)
 		}
 		runtime.KeepAlive(x)
@@ -149,12 +143,12 @@ func TestMemoryOfEarlyMessages(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Limits = Limits{Messages: -1, Bytes: -1} })
 		(&brute{stranger: newStranger(t, srv, table)}).burst(move) // what grows once
 		x := &brute{stranger: newStranger(t, srv, table)}
-		before, most := heapNow(), 0
+		before, most := testkit.HeapNow(), 0
 		for i := range 600 {
 			x.packet(whole(move, 10*i, ""), whole(move, 10*i+1, ""), whole(move, 10*i+2, ""), whole(move, 10*i+3, ""))
 			if i%20 == 0 {
 				settle()
-				most = max(most, heapNow()-before)
+				most = max(most, testkit.HeapNow()-before)
 			}
 		}
 		if most > 320<<10 {
@@ -183,11 +177,11 @@ func TestMemoryOfInterruptedSessions(t *testing.T) {
 			return x.server
 		}
 		leave() // what grows once
-		before, left := heapNow(), []*Conn{}
+		before, left := testkit.HeapNow(), []*Conn{}
 		for range sessions {
 			left = append(left, leave())
 		}
-		each := (heapNow() - before) / sessions
+		each := (testkit.HeapNow() - before) / sessions
 		t.Logf("%d bytes of heap each, for %d of pieces", each, 1024*len(table))
 		if each > 96<<10 {
 			t.Errorf("%d bytes, want at most 96 KiB", each)
@@ -213,7 +207,7 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 				x := newBrute(t, srv, table)
 				x.fill(table)
 				x = newBrute(t, srv, table)
-				before := heapNow()
+				before := testkit.HeapNow()
 				x.fill(table)
 				x.burst(1)
 				for range 9000 { // each is behind a gap, so it is acknowledged at once, and that is remembered
@@ -222,7 +216,7 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 					settle()
 				}
 				st := x.server.Stats()
-				grown, held := heapNow()-before, table.MaxHeld(true)
+				grown, held := testkit.HeapNow()-before, table.MaxHeld(true)
 				t.Logf("%d bytes of heap, %d held of %d; drops %v, %v", grown, st.Held, held, st.Drops, d.take())
 				if limit := 2*held + 3*256<<10 + 1<<20; grown > limit { // three reliable channels
 					t.Errorf("%d bytes, want at most %d", grown, limit)
@@ -232,7 +226,7 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 				}
 				x.server.Kick("")
 				settle()
-				if kept := heapNow() - before; kept > 64<<10 {
+				if kept := testkit.HeapNow() - before; kept > 64<<10 {
 					t.Errorf("%d bytes when it is kicked", kept)
 				}
 				runtime.KeepAlive(x)

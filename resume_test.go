@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -85,8 +86,7 @@ func TestLimitsOfEngine(t *testing.T) {
 	for i, want := range []int{200, 200, 429} {
 		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))
 		r.RemoteAddr = "@"
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, r)
+		w := testkit.Serve(s, r)
 		var body map[string]string
 		json.Unmarshal(w.Body.Bytes(), &body)
 		if w.Code != want || want == 429 && body["code"] != "rate" {

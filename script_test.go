@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func TestServesTheBrowserClient(t *testing.T) {
@@ -14,8 +16,7 @@ func TestServesTheBrowserClient(t *testing.T) {
 	}
 	defer srv.Close()
 	get := func(path string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		srv.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		w := testkit.Serve(srv, httptest.NewRequest(http.MethodGet, path, nil))
 		return w
 	}
 	for _, path := range []string{"/godwit/godwit.js", "/godwit/godwit.min.js"} {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -29,10 +30,7 @@ import (
 func serve(t *testing.T, c Config) *Server {
 	t.Helper()
 	network := netsim.New(1)
-	pc, err := network.Listen(netip.MustParseAddrPort("192.0.2.1:7777"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc := testkit.Listen(t, network, netip.MustParseAddrPort("192.0.2.1:7777"))
 	c.RTC.MaxOffers = -1
 	s, err := Serve(pc, c)
 	if err != nil {
@@ -60,8 +58,7 @@ func post(s *Server, query, authorization string) (status int, body map[string]s
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	w := testkit.Serve(s, r)
 	if w.Code != http.StatusOK {
 		json.Unmarshal(w.Body.Bytes(), &body)
 	}
@@ -273,8 +270,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 	ask := func(method, query, authorization string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "/rtc?"+query, bytes.NewReader(offer()))
 		r.Header.Set("Authorization", authorization)
-		w := httptest.NewRecorder()
-		s.RTC().ServeHTTP(w, r)
+		w := testkit.Serve(s.RTC(), r)
 		return w
 	}
 	query := fmt.Sprintf("v=1&channels=%016x", s.config.Channels.Hash())
@@ -303,8 +299,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 func TestScriptIsServedToWhoAsks(t *testing.T) {
 	s := serve(t, Config{})
 	for method, want := range map[string]int{http.MethodGet: 200, http.MethodHead: 200} {
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest(method, "/godwit/godwit.js", nil))
+		w := testkit.Serve(s, httptest.NewRequest(method, "/godwit/godwit.js", nil))
 		if w.Code != want || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" || w.Header().Get("ETag") == "" ||
 			(w.Body.Len() > 0) != (method == http.MethodGet) {
 			t.Errorf("%s: %d %v, %d bytes", method, w.Code, w.Header(), w.Body.Len())
@@ -319,8 +314,7 @@ func TestAServerWithoutAPortSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/godwit/", nil))
+	w := testkit.Serve(s, httptest.NewRequest(http.MethodPost, "/godwit/", nil))
 	var body map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != 503 || body["code"] != "shutdown" || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%d %v %s: %v", w.Code, w.Header(), w.Body, err)
@@ -329,12 +323,11 @@ func TestAServerWithoutAPortSaysSo(t *testing.T) {
 
 // Config.Logger gets a line of every client that is refused, whoever refuses it.
 func TestRefusalsAreLogged(t *testing.T) {
-	var text strings.Builder
-	s := serve(t, Config{Secret: "open sesame", Logger: slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	var text testkit.Log
+	s := serve(t, Config{Secret: "open sesame", Logger: text.Logger(slog.LevelDebug)})
 	r := httptest.NewRequest(http.MethodPost, "http://game.example/godwit/", bytes.NewReader(offer()))
 	r.Header.Set("Origin", "https://pages.example")
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	testkit.Serve(s, r)
 	wantPost(t, s, "v=1", "Bearer no", 401, "token", "wrong")
 	for _, want := range []string{"level=WARN", "Config.RTC.Origins", "origin=https://pages.example", "status=403", "status=401"} {
 		if !strings.Contains(text.String(), want) {
@@ -458,8 +451,7 @@ func TestFormOfARequest(t *testing.T) {
 	if e := refusal(400, "x", "y", "one", "1", "odd"); len(e.Detail) != 1 || e.Detail["one"] != "1" {
 		t.Errorf("details %v", e.Detail)
 	}
-	w := httptest.NewRecorder()
-	(&Server{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/godwit.js", nil))
+	w := testkit.Serve((&Server{}), httptest.NewRequest(http.MethodPost, "/godwit.js", nil))
 	if w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("a POST: %d %v", w.Code, w.Header())
 	}

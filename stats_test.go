@@ -4,9 +4,10 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func TestStats(t *testing.T) {
@@ -34,29 +35,11 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// page is a log that many write.
-type page struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (p *page) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.Write(b)
-}
-
-func (p *page) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.String()
-}
-
 func TestLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var p page
+		var p testkit.Log
 		srv, _ := newTestServer(t, func(c *Config) {
-			c.Logger = slog.New(slog.NewTextHandler(&p, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.Logger = p.Logger(slog.LevelDebug)
 		})
 		_, server, _ := join(t, srv, "ada")
 		server.Kick("cheating")

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // TestHostilePeerMemory floods an engine with beginnings of messages, numbers far
@@ -18,7 +20,7 @@ func TestHostilePeerMemory(t *testing.T) {
 	limit := table.MaxHeld(true)
 	rng := rand.New(rand.NewPCG(9, 9))
 	body := make([]byte, maxMessage)
-	before := heapNow()
+	before := testkit.HeapNow()
 	for i := range 200_000 {
 		ch := ID(rng.IntN(6))
 		max := x.m.receivers[ch].cfg.MaxMessage
@@ -47,7 +49,7 @@ func TestHostilePeerMemory(t *testing.T) {
 		}
 	}
 	x.m.check(t)
-	grown := heapNow() - before
+	grown := testkit.HeapNow() - before
 	// Buffers are powers of two, and the pool keeps some; see MaxHeld.
 	if most := 2*limit + maxPooled + 1<<20; grown > most {
 		t.Errorf("the heap grew by %d bytes, cap %d", grown, most)
@@ -74,7 +76,7 @@ func TestManySmallMessagesTakeNoMoreThanMaxHeldSays(t *testing.T) {
 		}
 		x := newTestMux(t, Config{Channels: table, Server: true})
 		body := string(make([]byte, size))
-		before := heapNow()
+		before := testkit.HeapNow()
 		for ch := range ID(channels) {
 			for id := uint64(1); id < sendWindow; id++ {
 				x.receive(whole(ch+1, id, body))
@@ -82,20 +84,12 @@ func TestManySmallMessagesTakeNoMoreThanMaxHeldSays(t *testing.T) {
 				x.m.Append(x.now, nil, MaxPacket)
 			}
 		}
-		grown, held := heapNow()-before, x.m.Stats().Held
+		grown, held := testkit.HeapNow()-before, x.m.Stats().Held
 		if limit := channels*(2*128<<10+384<<10) + 64<<10; grown > limit || held < channels*127<<10 { // 64 KiB for the rest of the Mux
 			t.Errorf("messages of %d bytes: %d bytes of heap for %d held, want at most %d", size, grown, held, limit)
 		}
 		runtime.KeepAlive(x)
 	}
-}
-
-func heapNow() int {
-	runtime.GC()
-	runtime.GC() // what is in a pool takes two collections to go
-	var s runtime.MemStats
-	runtime.ReadMemStats(&s)
-	return int(s.HeapAlloc)
 }
 
 // However much both ends have begun, a Mux that one of them closes keeps what it has
@@ -111,7 +105,7 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 		{"the peer closes", func(x *testMux) { x.receive(appendClose(nil, 1, "bye")) }, []string{"closed 1 bye"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before := heapNow()
+			before := testkit.HeapNow()
 			x := newTestMux(t, Config{Server: true, Ceiling: -1, Rate: 1 << 30})
 			for id := range uint64(1000) {
 				for ch := effects; ch <= bulk; ch++ {
@@ -133,7 +127,7 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 				t.Errorf("holds %d bytes, and %d to be sent", s.Held, s.Queued)
 			}
 			x.m.check(t)
-			if grown := heapNow() - before; grown > 64<<10 {
+			if grown := testkit.HeapNow() - before; grown > 64<<10 {
 				t.Errorf("%d bytes of heap", grown)
 			}
 			evs := x.m.Events(nil)
@@ -144,7 +138,7 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 			if len(evs) != 1+len(c.event) {
 				t.Errorf("%d events", len(evs))
 			}
-			if grown := heapNow() - before; grown > 64<<10 {
+			if grown := testkit.HeapNow() - before; grown > 64<<10 {
 				t.Errorf("%d bytes of heap when that is given back", grown)
 			}
 			runtime.KeepAlive(x)
@@ -158,14 +152,14 @@ func TestBurstIsNotKept(t *testing.T) {
 		t.Run(testTable.Name(ch), func(t *testing.T) {
 			p := newPair(t)
 			p.exchange(t, ch, nil, Options{})
-			before, sent := heapNow(), 0
+			before, sent := testkit.HeapNow(), 0
 			for p.a.Free(ch) >= 0 && sent < 40_000 {
 				if _, err := p.a.Send(p.now, ch, nil, Options{Receipt: true}); err != nil {
 					t.Fatal(err)
 				}
 				sent++
 			}
-			most := heapNow() - before
+			most := testkit.HeapNow() - before
 			for range 1000 {
 				p.now = p.now.Add(16 * time.Millisecond)
 				for _, m := range []*Mux{p.a, p.b} {
@@ -175,7 +169,7 @@ func TestBurstIsNotKept(t *testing.T) {
 				p.move(p.b, p.a)
 			}
 			p.events = nil
-			kept := heapNow() - before
+			kept := testkit.HeapNow() - before
 			t.Logf("%d messages took %d bytes of heap, and %d are left", sent, most, kept)
 			if !p.a.Idle() || p.got < sent {
 				t.Errorf("%d events, want at least %d", p.got, sent)

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // The first pieces of large messages do not buy the memory of the whole: an incomplete
@@ -22,18 +24,12 @@ func TestPiecesBuyNoMoreThanFourTimesTheirSize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		heap := func() int {
-			runtime.GC()
-			var s runtime.MemStats
-			runtime.ReadMemStats(&s)
-			return int(s.HeapAlloc)
-		}
 		const each, total = 3, 1 << 20
 		index := 0
 		if last {
 			index = pieces(total) - 1
 		}
-		before, sent := heap(), 0
+		before, sent := testkit.HeapNow(), 0
 		for ch := range ID(3) {
 			for id := range uint64(each) {
 				f := frame{kind: frameFragment, channel: byte(ch + 1), id: id, index: index, total: total, payload: make([]byte, pieceSize)}
@@ -41,7 +37,7 @@ func TestPiecesBuyNoMoreThanFourTimesTheirSize(t *testing.T) {
 				sent += pieceSize
 			}
 		}
-		held, grown := 0, heap()-before
+		held, grown := 0, testkit.HeapNow()-before
 		for _, r := range m.receivers {
 			held += r.held
 		}

@@ -7,10 +7,10 @@ import (
 	"hash"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -136,16 +136,10 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	tick()
-	heap := func() int64 {
-		runtime.GC()
-		var s runtime.MemStats
-		runtime.ReadMemStats(&s)
-		return int64(s.HeapAlloc)
-	}
 	w.run(length/4, nil)
-	first := heap()
+	first := testkit.HeapNow()
 	w.run(length*3/4, nil)
-	grown := heap() - first
+	grown := testkit.HeapNow() - first
 	w.run(time.Minute, c.mux.Idle)
 	st := c.mux.Stats()
 	t.Logf("%v: %d packets, %d messages, %d sent again, %d copies, heap grew by %d bytes", length, st.PacketsOut, sent[chat]+sent[loot]+sent[positions]+sent[effects], st.Retransmits, st.Copies, grown)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // The vectors of testdata are the protocol's; the TypeScript client runs the same
@@ -107,15 +109,6 @@ func loadVectors(t testing.TB, file string, v any) {
 	}
 }
 
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func (v vectorChannel) channel() Channel {
 	return Channel{Name: v.Name, Mode: Mode(slices.Index(modeNames[:], v.Mode)),
 		Direction:  Direction(max(0, slices.Index(directionNames[:], v.Direction))),
@@ -136,7 +129,7 @@ func TestVectorsOfVarints(t *testing.T) {
 	}
 	loadVectors(t, "varint.json", &v)
 	for _, tt := range v.Valid {
-		b := unhex(t, tt.Hex)
+		b := testkit.Hex(t, tt.Hex)
 		if got, n := varint(append(b, 0xff)); got != tt.Value || n != len(b) || n != varintLen(tt.Value) {
 			t.Errorf("%s: read %d of %d bytes", tt.Hex, got, n)
 		}
@@ -145,7 +138,7 @@ func TestVectorsOfVarints(t *testing.T) {
 		}
 	}
 	for _, tt := range v.Invalid {
-		if got, n := varint(unhex(t, tt.Hex)); n != 0 {
+		if got, n := varint(testkit.Hex(t, tt.Hex)); n != 0 {
 			t.Errorf("%s: read %d of %d bytes", tt.Name, got, n)
 		}
 	}
@@ -208,21 +201,21 @@ func TestVectorsOfPackets(t *testing.T) {
 	}
 	loadVectors(t, "packets.json", &v)
 	for _, want := range v.Valid {
-		got, ok := describe(unhex(t, want.Hex))
+		got, ok := describe(testkit.Hex(t, want.Hex))
 		got.Name = want.Name
 		if !ok || fmt.Sprint(toJSON(got)) != fmt.Sprint(toJSON(want)) {
 			t.Errorf("%s:\n got %s\nwant %s", want.Name, toJSON(got), toJSON(want))
 		}
 	}
 	for _, tt := range v.Invalid {
-		if got, ok := describe(unhex(t, tt.Hex)); ok {
+		if got, ok := describe(testkit.Hex(t, tt.Hex)); ok {
 			t.Errorf("%s: read as %s", tt.Name, toJSON(got))
 		}
 		m, err := New(time.Unix(0, 0), Config{Channels: testTable})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Receive(time.Unix(1, 0), unhex(t, tt.Hex))
+		m.Receive(time.Unix(1, 0), testkit.Hex(t, tt.Hex))
 		if s := m.Stats(); s.Drops[DropMalformed] != 1 || s.PacketsIn != 0 {
 			t.Errorf("%s: not dropped", tt.Name)
 		}
@@ -285,7 +278,7 @@ func runReceive(t *testing.T, v vectorReceive) vectorReceive {
 		m.Advance(now)
 		step := vectorStep{At: s.At, In: s.In}
 		if s.In != "" {
-			m.Receive(now, unhex(t, s.In))
+			m.Receive(now, testkit.Hex(t, s.In))
 		}
 		for _, ev := range m.Events(nil) {
 			step.Events = append(step.Events, vectorEvent{Channel: int(ev.Channel), Payload: hex.EncodeToString(ev.Payload),

@@ -9,7 +9,7 @@ mapfile -t src < <(list | grep -v '_test\.go$')
 mapfile -t tests < <(list | grep '_test\.go$')
 # The library, without its tools; and of that the wire stack, which is what any
 # WebRTC server must have. The latter has a bar for its size.
-mapfile -t library < <(printf '%s\n' "${src[@]}" | grep -vE '^(ci|cmd|netsim|internal/(conform|load)|web/test)/')
+mapfile -t library < <(printf '%s\n' "${src[@]}" | grep -vE '^(ci|cmd|netsim|internal/(conform|load|testkit)|web/test)/')
 stackdirs='dtls|icelite|sctp|sdp|rtcserver|internal/(loop|peer|seq|timers|udpio)'
 mapfile -t stack < <(printf '%s\n' "${src[@]}" | grep -E "^($stackdirs)/")
 mapfile -t cores < <(printf '%s\n' "${src[@]}" |

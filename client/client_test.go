@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
@@ -38,7 +39,7 @@ func TestEcho(t *testing.T) {
 // An offer may insist on a DTLS role.
 func TestClientAsDTLSClient(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.edit = replace("a=setup:actpass", "a=setup:active")
+		w.edit = testkit.Replace("a=setup:actpass", "a=setup:active")
 		c := w.connect(w.endpoint(client.Config{}))
 		w.send(c, "hello")
 		w.want("3 0 hello")
@@ -141,7 +142,7 @@ func TestImpostor(t *testing.T) {
 		e := w.endpoint(client.Config{})
 		_, err := e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
 			answer, err := w.signal(ctx, offer)
-			return replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(answer), err
+			return []byte(testkit.Replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(string(answer))), err
 		}, nil)
 		if err == nil {
 			t.Fatal("a malformed fingerprint is taken")
@@ -158,7 +159,7 @@ func TestImpostor(t *testing.T) {
 
 func TestRefusal(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.edit = replace("m=application", "m=audio")
+		w.edit = testkit.Replace("m=application", "m=audio")
 		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != 400 {
 			t.Errorf("error %v", err)
@@ -203,12 +204,10 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 // loop has sent the last datagrams.
 func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
-		pc, err := w.network.Listen(netip.MustParseAddrPort("198.51.100.7:0"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		pc := testkit.Listen(t, w.network, pageAddr)
 		next := make(chan error, 1)
 		var e *client.Endpoint
+		var err error
 		e, err = client.New(pc, client.Config{Handler: client.Handler{Message: func(c *client.Conn, _ client.Message) {
 			c.Close()
 			go func() {
@@ -379,12 +378,9 @@ func TestLoopLeavesRoom(t *testing.T) {
 // that one.
 func TestAnswersThatNameAnothersAddress(t *testing.T) {
 	inWorld(t, func(w *world) {
-		pc, err := w.network.Listen(netip.MustParseAddrPort("203.0.113.5:9"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("203.0.113.5:9"))
 		greedy, err := rtcserver.Serve(pc, rtcserver.Config{Public: []netip.AddrPort{
-			netip.MustParseAddrPort("203.0.113.5:9"), netip.MustParseAddrPort("192.0.2.1:7777"),
+			netip.MustParseAddrPort("203.0.113.5:9"), gameAddr,
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
@@ -21,13 +21,8 @@ import (
 // two levels, of a client's two, and of a client in the server's process: else it
 // would wait for the goroutine it is on. Another goroutine may wait.
 func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := netsim.New(1)
-		defer network.Close()
-		socket, err := network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
-		if err != nil {
-			t.Fatal(err)
-		}
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		socket := testkit.Listen(t, network, gameAddr)
 		var (
 			srv      *godwit.Server
 			conn     *godwit.Conn
@@ -35,6 +30,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			native   *client.Session
 			seen     = make(chan string, 100)
 		)
+		var err error
 		ready := make(chan struct{})
 		check := func(where string) {
 			select {
@@ -94,12 +90,9 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer srv.Close()
-		web := &http.Client{Transport: handlerTransport{srv}}
+		web := &http.Client{Transport: testkit.Transport{Handler: srv}}
 		open := func(host string, h client.Handler) *client.Endpoint {
-			pc, err := network.Listen(netip.MustParseAddrPort(host + ":0"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			pc := testkit.Listen(t, network, netip.MustParseAddrPort(host+":0"))
 			e, err := client.New(pc, client.Config{HTTP: web, Handler: h})
 			if err != nil {
 				t.Fatal(err)
@@ -169,13 +162,4 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			}
 		}
 	})
-}
-
-// handlerTransport hands requests to a handler.
-type handlerTransport struct{ h http.Handler }
-
-func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	h.h.ServeHTTP(w, r)
-	return w.Result(), nil
 }

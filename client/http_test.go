@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // transport answers HTTP requests without a network.
@@ -45,8 +46,7 @@ func TestAnswersInJSON(t *testing.T) {
 	inWorld(t, func(w *world) {
 		e := w.endpoint(client.Config{HTTP: &http.Client{Transport: transport(func(resp http.ResponseWriter, r *http.Request) {
 			r.Header.Del("Accept")
-			inner := httptest.NewRecorder()
-			w.server.ServeHTTP(inner, r)
+			inner := testkit.Serve(w.server, r)
 			body := inner.Body.String()
 			if !strings.HasPrefix(body, "{") {
 				t.Errorf("the server answers %s", body)

@@ -3,20 +3,12 @@ package client_test
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,40 +26,18 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A forger signs as the owner of a P-256 certificate that it has only seen. See
-// dtls/impostor_test.go.
-type forger struct{ seen *ecdsa.PublicKey }
-
-func (f forger) Public() crypto.PublicKey { return make(ed25519.PublicKey, ed25519.PublicKeySize) }
-
-func (f forger) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
-	b := must(ecdh.P256().GenerateKey(rand.Reader))
-	n := elliptic.P256().Params().N
-	r := new(big.Int).SetBytes(must(b.ECDH(must(f.seen.ECDH())))) // the x of bQ
-	s := new(big.Int).ModInverse(new(big.Int).SetBytes(b.Bytes()), n)
-	r.Mod(r, n)
-	s.Mul(s, r).Mod(s, n)
-	return asn1.Marshal(struct{ R, S *big.Int }{r, s})
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 // seenOf is what everybody sees of a certificate, with the forger as its key.
 func seenOf(c *dtls.Certificate) tls.Certificate {
-	text := must(c.PEM())
+	text := testkit.Must(c.PEM())
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
-			key := must(x509.ParseCertificate(block.Bytes)).PublicKey.(*ecdsa.PublicKey)
-			return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: forger{key}}
+			key := testkit.Must(x509.ParseCertificate(block.Bytes)).PublicKey.(*ecdsa.PublicKey)
+			return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: testkit.Forger{Seen: key}}
 		}
 	}
 	panic("no certificate")
@@ -107,7 +77,7 @@ func (i *impostor) answer(b []byte, from netip.AddrPort) {
 	i.mu.Lock()
 	i.victim = from
 	i.mu.Unlock()
-	r := must(stun.Build(stun.NewTransactionIDSetter(m.TransactionID), stun.BindingSuccess,
+	r := testkit.Must(stun.Build(stun.NewTransactionIDSetter(m.TransactionID), stun.BindingSuccess,
 		&stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())},
 		stun.NewShortTermIntegrity(i.pwd), stun.Fingerprint))
 	i.WriteToUDPAddrPort(r.Raw, from)
@@ -121,7 +91,7 @@ func (i *impostor) WriteTo(b []byte, _ net.Addr) (int, error) {
 
 // check sends a check to the victim.
 func (i *impostor) check(username, pwd string) {
-	m := must(stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username),
+	m := testkit.Must(stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(username),
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: make([]byte, 8)},
 		stun.RawAttribute{Type: stun.AttrPriority, Value: make([]byte, 4)},
 		stun.RawAttribute{Type: stun.AttrUseCandidate},
@@ -134,11 +104,11 @@ func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
 	silent := &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
 	var c *pion.Conn
 	if isClient {
-		c = must(pion.ClientWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
+		c = testkit.Must(pion.ClientWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
 			pion.WithInsecureSkipVerify(true), pion.WithLoggerFactory(silent),
 			pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM)))
 	} else {
-		c = must(pion.ServerWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
+		c = testkit.Must(pion.ServerWithOptions(i, net.UDPAddrFromAddrPort(i.victim), pion.WithCertificates(cert),
 			pion.WithInsecureSkipVerify(true), pion.WithLoggerFactory(silent), pion.WithClientAuth(pion.RequireAnyClientCert),
 			pion.WithInsecureSkipVerifyHello(true), pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM)))
 	}
@@ -153,26 +123,17 @@ func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
 		return err
 	}
 	defer a.Close()
-	s := must(a.OpenStream(3, pionsctp.PayloadTypeWebRTCString))
+	s := testkit.Must(a.OpenStream(3, pionsctp.PayloadTypeWebRTCString))
 	s.SetReliabilityParams(true, pionsctp.ReliabilityTypeRexmit, 0)
-	must(s.WriteSCTP([]byte("forged"), pionsctp.PayloadTypeWebRTCString))
+	testkit.Must(s.WriteSCTP([]byte("forged"), pionsctp.PayloadTypeWebRTCString))
 	time.Sleep(time.Second)
 	return nil
 }
 
-// attribute returns the value of an attribute in SDP.
-func attribute(sdp, name string) string {
-	_, rest, _ := strings.Cut(sdp, "a="+name+":")
-	value, _, _ := strings.Cut(rest, "\r\n")
-	return value
-}
-
 // inImpostorWorld is inWorld with a server that reports all that it is told.
 func inImpostorWorld(t *testing.T, test func(w *world)) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: netsim.New(1), events: make(chan string, 1000)}
-		defer w.network.Close()
-		w.server = must(rtcserver.Serve(must(w.network.Listen(netip.MustParseAddrPort("192.0.2.1:7777"))), rtcserver.Config{
+	inWorldOf(t, test, func(w *world) rtcserver.Config {
+		return rtcserver.Config{
 			Certificate: serverCertificate(),
 			Handler: rtcserver.Handler{
 				Open:        func(*rtcserver.Conn) { w.events <- "server: open" },
@@ -181,16 +142,18 @@ func inImpostorWorld(t *testing.T, test func(w *world)) {
 				Close:       func(_ *rtcserver.Conn, err *rtcserver.CloseError) { w.events <- "server: close: " + err.Error() },
 				Fail:        func(_ *rtcserver.Conn, err *rtcserver.CloseError) { w.events <- "server: fail: " + err.Error() },
 			},
-		}))
-		defer w.server.Close()
-		test(w)
+		}
 	})
 }
 
 // Certificates cost more than all else here.
 var (
-	serverCertificate = sync.OnceValue(func() *dtls.Certificate { return must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour))) })
-	pageCertificate   = sync.OnceValue(func() *dtls.Certificate { return must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour))) })
+	serverCertificate = sync.OnceValue(func() *dtls.Certificate {
+		return testkit.Must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour)))
+	})
+	pageCertificate = sync.OnceValue(func() *dtls.Certificate {
+		return testkit.Must(dtls.GenerateCertificate(time.Now().Add(-48 * time.Hour)))
+	})
 )
 
 // Somebody who has seen a page's offer and its certificate, and is on its path, opens
@@ -212,12 +175,12 @@ func TestImpostorOfAPage(t *testing.T) {
 				if offer == "" {
 					t.Fatal(err)
 				}
-				answer := string(must(w.signal(w.t.Context(), []byte(offer))))
+				answer := string(testkit.Must(w.signal(w.t.Context(), []byte(offer))))
 				answer = strings.ReplaceAll(answer, `\r\n`, "\r\n")
-				i := &impostor{Conn: must(w.network.Listen(netip.MustParseAddrPort("203.0.113.66:6666"))),
-					victim: netip.MustParseAddrPort("192.0.2.1:7777")}
+				i := &impostor{Conn: testkit.Listen(w.t, w.network, netip.MustParseAddrPort("203.0.113.66:6666")),
+					victim: gameAddr}
 				defer i.Close()
-				i.check(attribute(answer, "ice-ufrag")+":"+attribute(offer, "ice-ufrag"), attribute(answer, "ice-pwd"))
+				i.check(testkit.Attribute(answer, "ice-ufrag")+":"+testkit.Attribute(offer, "ice-ufrag"), testkit.Attribute(answer, "ice-pwd"))
 				err = i.shake(isClient, seen)
 				synctest.Wait()
 				t.Logf("the impostor's end: %v", err)
@@ -238,14 +201,13 @@ func TestImpostorOfAServer(t *testing.T) {
 	for name, isClient := range map[string]bool{"DTLS server": false, "DTLS client": true} {
 		t.Run(name, func(t *testing.T) {
 			inImpostorWorld(t, func(w *world) {
-				i := &impostor{Conn: must(w.network.Listen(netip.MustParseAddrPort("203.0.113.66:6666")))}
+				i := &impostor{Conn: testkit.Listen(w.t, w.network, netip.MustParseAddrPort("203.0.113.66:6666"))}
 				e := w.endpoint(client.Config{Certificate: pageCertificate()})
 				ended := make(chan error, 1)
 				_, err := e.Connect(w.t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
 					r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(offer))
 					r.Header.Set("Accept", "application/sdp")
-					resp := httptest.NewRecorder()
-					w.server.ServeHTTP(resp, r)
+					resp := testkit.Serve(w.server, r)
 					answer := strings.Replace(resp.Body.String(), "192.0.2.1 7777", "203.0.113.66 6666", 1)
 					if !strings.Contains(answer, "203.0.113.66") {
 						t.Errorf("no candidate to take the place of in %s", answer)
@@ -253,7 +215,7 @@ func TestImpostorOfAServer(t *testing.T) {
 					if !isClient {
 						answer = strings.Replace(answer, "a=setup:active", "a=setup:passive", 1)
 					}
-					i.pwd = attribute(answer, "ice-pwd")
+					i.pwd = testkit.Attribute(answer, "ice-pwd")
 					go func() { ended <- i.shake(isClient, seen) }()
 					return []byte(answer), nil
 				}, nil)

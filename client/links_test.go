@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -28,8 +28,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		var ends []*client.Endpoint
 		endpoint := func(got func([]byte)) *client.Endpoint {
-			pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
-			g.must(err)
+			pc := testkit.Listen(g.t, g.network, pageAddr)
 			e, err := client.New(pc, client.Config{Handler: client.Handler{
 				Message: func(_ *client.Conn, m client.Message) { got(bytes.Clone(m.Data)) },
 			}})
@@ -45,8 +44,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 				if auth != "" {
 					r.Header.Set("Authorization", auth)
 				}
-				w := httptest.NewRecorder()
-				g.server.ServeHTTP(w, r)
+				w := testkit.Serve(g.server, r)
 				if w.Code != 200 {
 					return nil, fmt.Errorf("%d %s", w.Code, w.Body)
 				}
@@ -142,8 +140,7 @@ func TestOffersForSessionsThatEndMeanwhileAreRefused(t *testing.T) {
 			}
 			return resp, err
 		})
-		pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
-		g.must(err)
+		pc := testkit.Listen(g.t, g.network, pageAddr)
 		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
 		g.must(err)
 		defer e.Close()
@@ -190,8 +187,7 @@ func refusalThatComesTooLate(t *testing.T, heard bool) {
 			w.WriteString(`{"code":"resume","error":"the token is not the newest","reason":"ended"}`)
 			return w.Result(), nil
 		})
-		pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
-		g.must(err)
+		pc := testkit.Listen(g.t, g.network, pageAddr)
 		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
 		g.must(err)
 		defer e.Close()

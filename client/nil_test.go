@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -27,20 +28,12 @@ func TestConnectWithoutASignal(t *testing.T) {
 func TestHandlersMayBeNil(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.Close()
-		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.1:7778"))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if w.server, err = rtcserver.Serve(pc, rtcserver.Config{
+		pc := testkit.Listen(w.t, w.network, netip.MustParseAddrPort("192.0.2.1:7778"))
+		w.server = testkit.Must(rtcserver.Serve(pc, rtcserver.Config{
 			Engine: func(*rtcserver.Conn, *http.Request) (rtcserver.Engine, error) { return nil, nil },
-		}); err != nil {
-			w.t.Fatal(err)
-		}
+		}))
 		defer w.server.Close()
-		pc, err = w.network.Listen(netip.MustParseAddrPort("198.51.100.7:0"))
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		pc = testkit.Listen(w.t, w.network, pageAddr)
 		e, err := client.New(pc, client.Config{})
 		if err != nil {
 			w.t.Fatal(err)

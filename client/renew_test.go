@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -47,8 +46,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 			t.Errorf("Send between two sessions: %v", err)
 		}
 		time.Sleep(time.Minute)
-		pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
-		g.must(err)
+		pc := testkit.Listen(g.t, g.network, gameAddr)
 		next, err := godwit.Serve(pc, c)
 		g.must(err)
 		defer next.Close()
@@ -108,7 +106,7 @@ func TestRenewWhenThereIsNothingToResume(t *testing.T) {
 // While the store of used tokens does not answer, the server refuses, and a client that
 // renews its session goes on trying: its credentials are not to blame.
 func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
-	signer := must(auth.Generate(auth.EdDSA, rand.Reader))
+	signer := testkit.Must(auth.Generate(auth.EdDSA, rand.Reader))
 	var down atomic.Bool
 	c := godwit.Config{
 		Tokens: &auth.Verifier{Keys: []auth.Key{signer.Key()}, Audience: "eu-1"},
@@ -229,8 +227,7 @@ func (g *game) enough(after time.Duration) (opened bool) {
 	g.must(err)
 	g.server.Shutdown(context.Background(), "")
 	g.want("open", "renewing, closed by the server: shutdown")
-	pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
-	g.must(err)
+	pc := testkit.Listen(g.t, g.network, gameAddr)
 	next, err := godwit.Serve(pc, godwit.Config{Channels: table})
 	g.must(err)
 	defer next.Close()
@@ -252,7 +249,6 @@ func (g *game) enough(after time.Duration) (opened bool) {
 	return opened
 }
 
-// The garbage collector is no part of a bubble.
 func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	w := newSocketWorld(t, func(c godwit.Config) (*godwit.Server, error) { return godwit.Listen("127.0.0.1:0", c) })
 	p := w.connect("ada")
@@ -264,19 +260,12 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	if _, err := server.Ask("keep", nil, func(r godwit.Result) { answer <- r }); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		select {
-		case r := <-answer:
-			if r.Status != godwit.StatusRejected || r.Text != "no answer" {
-				t.Errorf("%v %q", r.Status, r.Text)
-			}
-			p.client.Close(0, "")
-			<-p.closed
-			return
-		default:
-			runtime.GC()
-		}
+	r := testkit.Collect(answer)
+	if r.Status != godwit.StatusRejected || r.Text != "no answer" {
+		t.Errorf("%v %q", r.Status, r.Text)
 	}
+	p.client.Close(0, "")
+	<-p.closed
 }
 
 // Sixty players behind one address lose their links at once. Each resume takes its own

@@ -10,15 +10,14 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -79,26 +78,19 @@ func (g *game) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-const (
-	serverAddr = "192.0.2.1"
-	clientAddr = "198.51.100.7"
+var (
+	gameAddr = netip.MustParseAddrPort("192.0.2.1:7777")
+	pageAddr = netip.MustParseAddrPort("198.51.100.7:0") // with a port of the network's choice
 )
 
 func inGame(t *testing.T, c godwit.Config, test func(g *game)) {
-	synctest.Test(t, func(t *testing.T) {
-		g := &game{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
-		defer g.network.Close()
-		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
-		pc, err := g.network.Listen(netip.MustParseAddrPort(serverAddr + ":7777"))
-		if err != nil {
-			t.Fatal(err)
-		}
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		g := &game{t: t, network: network, events: make(chan string, 10_000)}
+		network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 		if c.Channels == nil {
 			c.Channels = table
 		}
-		if g.server, err = godwit.Serve(pc, c); err != nil {
-			t.Fatal(err)
-		}
+		g.server = testkit.Must(godwit.Serve(testkit.Listen(t, network, gameAddr), c))
 		defer g.server.Close()
 		test(g)
 	})
@@ -121,14 +113,7 @@ func (g *game) join(e *client.Endpoint, sc client.SessionConfig) (*client.Sessio
 // endpoint makes an endpoint of the game's.
 func (g *game) endpoint() *client.Endpoint {
 	g.t.Helper()
-	pc, err := g.network.Listen(netip.MustParseAddrPort(clientAddr + ":0"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: g}})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	e := testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: &http.Client{Transport: g}}))
 	g.endpoints = append(g.endpoints, e)
 	g.t.Cleanup(func() { e.Close() })
 	return e
@@ -399,8 +384,8 @@ func TestGameLoop(t *testing.T) {
 // The log tells the life of a session, each line with the session's number and that of
 // the connection it is on, which the lines of package rtcserver have too.
 func TestLogOfASessionThatResumes(t *testing.T) {
-	var log lines
-	c := godwit.Config{Silence: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	var log testkit.Log
+	c := godwit.Config{Silence: 5 * time.Second, Logger: log.Logger(slog.LevelDebug)}
 	inGame(t, c, func(g *game) {
 		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
 		g.must(err)
@@ -431,24 +416,6 @@ func TestLogOfASessionThatResumes(t *testing.T) {
 			}
 		}
 	})
-}
-
-// lines is a log.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestHelloIsBounded(t *testing.T) {

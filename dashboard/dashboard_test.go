@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -57,8 +58,7 @@ func newRequest(method, url string) *http.Request {
 }
 
 func get(srv *godwit.Server, method, url string) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	Handler(srv).ServeHTTP(w, newRequest(method, url))
+	w := testkit.Serve(Handler(srv), newRequest(method, url))
 	return w
 }
 
@@ -251,8 +251,7 @@ func TestAnyPath(t *testing.T) {
 	mux.Handle("/cut/", http.StripPrefix("/cut", Handler(srv)))
 	for _, path := range []string{"/ops/live/dashboard/", "/exact", "/cut/"} {
 		for query, want := range map[string]string{"": "text/html; charset=utf-8", "?figures=": "application/json", "?key=x&figures=": "application/json"} {
-			w := httptest.NewRecorder()
-			mux.ServeHTTP(w, newRequest(http.MethodGet, path+query))
+			w := testkit.Serve(mux, newRequest(http.MethodGet, path+query))
 			if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != want || w.Body.Len() == 0 {
 				t.Errorf("%s%s: %d, %s, %d bytes", path, query, w.Code, got, w.Body.Len())
 			}
@@ -314,8 +313,7 @@ func TestForeignHostsAreRefused(t *testing.T) {
 				for _, url := range []string{"/", "/?figures"} {
 					r := newRequest(http.MethodGet, url)
 					r.Host = host
-					w := httptest.NewRecorder()
-					h.ServeHTTP(w, r)
+					w := testkit.Serve(h, r)
 					if w.Code != want[i] || (w.Code == 403) == strings.Contains(w.Body.String(), "ada") && url == "/?figures" {
 						t.Errorf("%q, %s: %d %.100s", host, url, w.Code, w.Body)
 					}

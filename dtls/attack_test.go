@@ -19,6 +19,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // How long a message of a kind may be, and that what is longer reaches nobody.
@@ -344,13 +346,13 @@ func halfShaken(b *testing.B, cert tls.Certificate, client bool, part string) (v
 // signature, which nobody had to compute.
 func wrongFlight(t testing.TB, leaf []byte, suite Suite, c curve, s tls.SignatureScheme) (datagrams [][]byte) {
 	t.Helper()
-	key := must(x509.ParseCertificate(leaf)).PublicKey
+	key := testkit.Must(x509.ParseCertificate(leaf)).PublicKey
 	signature := make([]byte, maxRSABits/8)
 	if k, ok := key.(*ecdsa.PublicKey); ok {
 		r := new(big.Int).Rsh(k.Params().N, 1)
-		signature = must(asn1.Marshal(struct{ R, S *big.Int }{r, r}))
+		signature = testkit.Must(asn1.Marshal(struct{ R, S *big.Int }{r, r}))
 	}
-	point := must(map[curve]ecdh.Curve{curveX25519: ecdh.X25519(), curveP256: ecdh.P256()}[c].GenerateKey(rand.Reader)).PublicKey().Bytes()
+	point := testkit.Must(map[curve]ecdh.Curve{curveX25519: ecdh.X25519(), curveP256: ecdh.P256()}[c].GenerateKey(rand.Reader)).PublicKey().Bytes()
 	body := binary.BigEndian.AppendUint16([]byte{3}, uint16(c))
 	body = append(append(body, byte(len(point))), point...)
 	body = binary.BigEndian.AppendUint16(body, uint16(s))
@@ -367,7 +369,7 @@ func wrongFlight(t testing.TB, leaf []byte, suite Suite, c curve, s tls.Signatur
 
 // attackFlights are those that cost most, by what they are made of.
 func attackFlights(t testing.TB) map[string][][]byte {
-	p521 := certify(must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public())
+	p521 := certify(testkit.Must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public())
 	rsa := certify(rsaOf(maxRSABits))
 	return map[string][][]byte{
 		"P-256 and X25519": wrongFlight(t, peerCertificate().Certificate[0], ECDSAWithAES128GCM, curveX25519, tls.ECDSAWithP256AndSHA256),

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func BenchmarkSeal(b *testing.B) {
@@ -86,25 +88,16 @@ func TestConnIsSmall(t *testing.T) {
 	}{{ECDSAWithAES128GCM, 2048}, {ECDSAWithChaCha20, 512}} {
 		k := testKeys(test.suite)
 		const n = 1000
-		before := heapNow()
+		before := testkit.HeapNow()
 		conns := make([]Conn, n)
 		for i := range conns {
 			conns[i].Init(k, true, FirstRecord)
 		}
-		each := (heapNow() - before) / n
+		each := (testkit.HeapNow() - before) / n
 		t.Logf("%v: %d bytes a connection", test.suite, each)
 		if each > test.limit {
 			t.Errorf("%v: %d bytes a connection, want at most %d", test.suite, each, test.limit)
 		}
 		runtime.KeepAlive(conns)
 	}
-}
-
-// heapNow is the live heap in bytes. What is in a pool takes two collections to go.
-func heapNow() int {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
 }

@@ -2,13 +2,12 @@ package dtls
 
 import (
 	"bytes"
-	"encoding/hex"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A capture is the beginning of a connection with a browser; testdata/README.md
@@ -22,35 +21,25 @@ type capture struct {
 // captures reads the files of all browsers.
 func captures(t testing.TB) map[string]capture {
 	t.Helper()
-	names, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(names) == 0 {
-		t.Fatal("no captures")
-	}
 	all := make(map[string]capture)
-	for _, name := range names {
-		text := string(must(os.ReadFile(name)))
+	for name, lines := range testkit.Captures(t) {
 		c := capture{browserFirst: strings.HasSuffix(name, "-client.hex")}
-		for line := range strings.Lines(text) {
-			line, _, _ = strings.Cut(line, "#")
-			f := strings.Fields(line)
-			if len(f) == 0 {
-				continue
-			}
+		for _, f := range lines {
 			var args [][]byte
 			for _, v := range f[1:] {
-				args = append(args, must(hex.DecodeString(v)))
+				args = append(args, testkit.Hex(t, v))
 			}
 			switch f[0] {
 			case "keys":
-				suite := must(strconv.ParseUint(f[1], 16, 16))
-				c.keys = must(DeriveKeys(Suite(suite), args[3], args[1], args[2]))
+				suite := testkit.Must(strconv.ParseUint(f[1], 16, 16))
+				c.keys = testkit.Must(DeriveKeys(Suite(suite), args[3], args[1], args[2]))
 			case "page":
 				c.page = append(c.page, args[0])
 			case "godwit":
 				c.godwit = append(c.godwit, args[0])
 			}
 		}
-		all[filepath.Base(name)] = c
+		all[name] = c
 	}
 	return all
 }

@@ -14,12 +14,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func TestCertificate(t *testing.T) {
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	c := must(GenerateCertificate(now))
-	leaf := must(x509.ParseCertificate(c.der))
+	c := testkit.Must(GenerateCertificate(now))
+	leaf := testkit.Must(x509.ParseCertificate(c.der))
 	if err := leaf.CheckSignatureFrom(leaf); err != nil && !strings.Contains(err.Error(), "parent certificate") {
 		t.Errorf("it is not signed by itself: %v", err)
 	}
@@ -35,28 +37,28 @@ func TestCertificate(t *testing.T) {
 	if !c.Fingerprint().Matches(c.der) {
 		t.Error("its fingerprint is another's")
 	}
-	if d := must(GenerateCertificate(now)); d.Fingerprint() == c.Fingerprint() {
+	if d := testkit.Must(GenerateCertificate(now)); d.Fingerprint() == c.Fingerprint() {
 		t.Error("two certificates are the same")
 	}
-	if d := must(GenerateCertificateUntil(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
+	if d := testkit.Must(GenerateCertificateUntil(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
 		t.Errorf("an hour's certificate lasts until %v", d.NotAfter())
 	}
 }
 
 func TestCertificatePEM(t *testing.T) {
-	c := must(GenerateCertificate(time.Now()))
-	text := must(c.PEM())
-	d := must(ParseCertificatePEM(text))
+	c := testkit.Must(GenerateCertificate(time.Now()))
+	text := testkit.Must(c.PEM())
+	d := testkit.Must(ParseCertificatePEM(text))
 	if d.Fingerprint() != c.Fingerprint() || !d.key.Equal(c.key) {
 		t.Error("what was saved is not what was loaded")
 	}
-	if !bytes.Equal(must(d.PEM()), text) {
+	if !bytes.Equal(testkit.Must(d.PEM()), text) {
 		t.Error("it is saved otherwise the second time")
 	}
 	cert, key := split(text)
-	other := must(GenerateCertificate(time.Now()))
-	otherCert, otherKey := split(must(other.PEM()))
-	ec := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: must(x509.MarshalECPrivateKey(c.key))})
+	other := testkit.Must(GenerateCertificate(time.Now()))
+	otherCert, otherKey := split(testkit.Must(other.PEM()))
+	ec := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: testkit.Must(x509.MarshalECPrivateKey(c.key))})
 	for name, text := range map[string]string{
 		"key first": key + cert, "with other text": "# godwit\n" + cert + "\n" + key, "openssl's form": cert + string(ec),
 	} {
@@ -77,8 +79,8 @@ func TestCertificatePEM(t *testing.T) {
 		"two certificates": cert + otherCert + key,
 		"a broken key":     cert + block("PRIVATE KEY", []byte("x")),
 		"a broken cert":    block("CERTIFICATE", []byte("x")) + key,
-		"an Ed25519 key":   cert + block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edKey))),
-		"a P-384 key":      block("CERTIFICATE", p384.Certificate[0]) + block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(p384.PrivateKey))),
+		"an Ed25519 key":   cert + block("PRIVATE KEY", testkit.Must(x509.MarshalPKCS8PrivateKey(edKey))),
+		"a P-384 key":      block("CERTIFICATE", p384.Certificate[0]) + block("PRIVATE KEY", testkit.Must(x509.MarshalPKCS8PrivateKey(p384.PrivateKey))),
 		"a broken EC key":  cert + block("EC PRIVATE KEY", []byte("x")),
 		"not PEM":          "hello",
 		"an unknown block": block("X", []byte("x")),
@@ -100,18 +102,18 @@ func TestFingerprint(t *testing.T) {
 	der := []byte("certificate")
 	s256, s384, s512 := sha256.Sum256(der), sha512.Sum384(der), sha512.Sum512(der)
 	for name, sum := range map[string][]byte{"sha-256": s256[:], "SHA-384": s384[:], "Sha-512": s512[:]} {
-		f := must(ParseFingerprint(name, sum))
+		f := testkit.Must(ParseFingerprint(name, sum))
 		if !f.Matches(der) || f.Matches([]byte("another")) {
 			t.Errorf("%s does not tell certificates apart", name)
 		}
 		if f.Algorithm() != strings.ToLower(name) || !bytes.Equal(f.Sum(), sum) {
 			t.Errorf("%s came back as %s %x", name, f.Algorithm(), f.Sum())
 		}
-		if g := must(ParseFingerprint(name, sum)); g != f {
+		if g := testkit.Must(ParseFingerprint(name, sum)); g != f {
 			t.Errorf("%s: equal fingerprints differ", name)
 		}
 		sum[0] ^= 1
-		if must(ParseFingerprint(name, sum)).Matches(der) {
+		if testkit.Must(ParseFingerprint(name, sum)).Matches(der) {
 			t.Errorf("%s matches with a bit changed", name)
 		}
 		for _, n := range []int{0, 1, len(sum) - 1} {
@@ -128,7 +130,7 @@ func TestFingerprint(t *testing.T) {
 	if (Fingerprint{}).Matches(der) || (Fingerprint{}).String() != "" {
 		t.Error("the zero fingerprint matches something")
 	}
-	f := must(ParseFingerprint("sha-256", append([]byte{0x0a, 0xff}, make([]byte, 30)...)))
+	f := testkit.Must(ParseFingerprint("sha-256", append([]byte{0x0a, 0xff}, make([]byte, 30)...)))
 	if !strings.HasPrefix(f.String(), "sha-256 0A:FF:00:") {
 		t.Errorf("it is written %q", f)
 	}

@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	pionprf "github.com/pion/dtls/v3/pkg/crypto/prf"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 var testSuites = []Suite{ECDSAWithAES128GCM, RSAWithAES128GCM, ECDSAWithChaCha20, RSAWithChaCha20}
 
 func testKeys(s Suite) *Keys {
-	return must(DeriveKeys(s, bytes.Repeat([]byte{1}, 48), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)))
+	return testkit.Must(DeriveKeys(s, bytes.Repeat([]byte{1}, 48), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 32)))
 }
 
 // testConns returns both ends of a connection whose handshake is done.
@@ -54,8 +56,8 @@ func TestDeriveKeysAgreesWithPion(t *testing.T) {
 		if s.chacha() {
 			keyLen, ivLen = 32, 12
 		}
-		want := must(pionprf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
-		k := must(DeriveKeys(s, master, cr, sr))
+		want := testkit.Must(pionprf.GenerateEncryptionKeys(master, cr, sr, 0, keyLen, ivLen, sha256.New))
+		k := testkit.Must(DeriveKeys(s, master, cr, sr))
 		for _, v := range []struct{ got, want []byte }{
 			{k.client[:keyLen], want.ClientWriteKey},
 			{k.server[:keyLen], want.ServerWriteKey},
@@ -100,7 +102,7 @@ func TestSealAtOffset(t *testing.T) {
 	for _, plain := range []string{"one", "two"} {
 		start := len(buf)
 		buf = append(a.Reserve(buf), plain...)
-		buf = must(a.Seal(buf, start, TypeApplicationData))
+		buf = testkit.Must(a.Seal(buf, start, TypeApplicationData))
 	}
 	wantString(t, "prefix is", string(buf[:6]), "before")
 	var got []string
@@ -119,7 +121,7 @@ func TestNoncesIncrease(t *testing.T) {
 	last := uint64(0)
 	buf := make([]byte, 0, 200)
 	for i := range 100_000 {
-		b := must(a.Seal(append(a.Reserve(buf[:0]), "x"...), 0, TypeApplicationData))
+		b := testkit.Must(a.Seal(append(a.Reserve(buf[:0]), "x"...), 0, TypeApplicationData))
 		nonce := binary.BigEndian.Uint64(b[headerLen:])
 		if want := uint64(1)<<48 + FirstRecord + uint64(i); nonce != want || nonce <= last {
 			t.Fatalf("record %d has nonce %x, want %x", i, nonce, want)

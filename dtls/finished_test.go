@@ -11,6 +11,8 @@ import (
 	"time"
 
 	pion "github.com/pion/dtls/v3"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A liar is on the path of a pion peer whose keys it knows, and changes the peer's
@@ -64,7 +66,7 @@ func (l *liar) lie(b []byte) []byte {
 		if !ok {
 			l.t.Errorf("no keys: %q", l.log.String())
 		}
-		keys := must(DeriveKeys(l.suite, master, l.clientRandom, l.serverRandom))
+		keys := testkit.Must(DeriveKeys(l.suite, master, l.clientRandom, l.serverRandom))
 		var opener, sealer Conn
 		opener.Init(keys, !l.client, 0)
 		opener.Done()
@@ -76,7 +78,7 @@ func (l *liar) lie(b []byte) []byte {
 		plain[len(plain)-1] ^= 1
 		sealer.Init(keys, l.client, r.Number)
 		sealer.Done()
-		out = append(out, must(sealer.Seal(append(sealer.Reserve(nil), plain...), 0, TypeHandshake))...)
+		out = append(out, testkit.Must(sealer.Seal(append(sealer.Reserve(nil), plain...), 0, TypeHandshake))...)
 		l.changed++
 	}
 	return out

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,8 @@ import (
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/extension"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // meet connects a side of ours with a pion peer in a fresh world.
@@ -59,7 +60,7 @@ func TestHandshakeWithPion(t *testing.T) {
 				for _, msg := range []string{"first", strings.Repeat("x", 1160), "third"} {
 					wantNil(t, "write", s.write(msg))
 					wantString(t, "pion reads", <-p.received, msg)
-					must(p.conn.Write([]byte(msg)))
+					testkit.Must(p.conn.Write([]byte(msg)))
 					wantString(t, "we read", <-s.received, msg)
 				}
 				if n := s.conn.Drops().Total(); n != 0 {
@@ -242,7 +243,7 @@ func TestServerWithoutSRTP(t *testing.T) {
 			w, s := newWorld(t, 1), newSide(t, true)
 			p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
 			p.pipe = newPipe(nil, func(b []byte) error { w.carry(nil, b, s.receive); return nil })
-			p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
+			p.conn = testkit.Must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
 				pion.WithLoggerFactory(discard{}), pion.WithServerHelloMessageHook(withoutSRTP),
 				pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithInsecureSkipVerifyHello(true)))
 			go p.run()
@@ -350,13 +351,13 @@ func TestStop(t *testing.T) {
 func TestNothingRemains(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
-		before := bubbleGoroutines()
+		before := testkit.BubbleGoroutines()
 		w := newWorld(t, 1)
 		a, b := pair(t, w)
 		wantNil(t, "client", <-a.finished)
 		wantNil(t, "server", <-b.finished)
 		synctest.Wait()
-		if n := bubbleGoroutines(); n > before {
+		if n := testkit.BubbleGoroutines(); n > before {
 			t.Errorf("%d goroutines, %d before the handshakes", n, before)
 		}
 		if a.h.Receive([]byte{22}) {
@@ -365,13 +366,6 @@ func TestNothingRemains(t *testing.T) {
 		a.close()
 		b.close()
 	})
-}
-
-// bubbleGoroutines counts the goroutines of the test's bubble. The runtime starts
-// others of its own at any time: finalizers, clean-ups.
-func bubbleGoroutines() int {
-	b := make([]byte, 1<<20)
-	return strings.Count(string(b[:runtime.Stack(b, true)]), ", synctest bubble ")
 }
 
 // The queue to pion is bounded, and Receive never blocks.

@@ -14,6 +14,8 @@ import (
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/extension"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // The first ClientHello is lost; the stored bytes go again 25 ms later and not
@@ -92,7 +94,7 @@ func TestLostFinalFlightIsRepeated(t *testing.T) {
 		if took, want := time.Since(start), 4*w.delay+(25+50+100)*time.Millisecond; took != want {
 			t.Errorf("handshake took %v, want %v", took, want)
 		}
-		must(p.conn.Write([]byte("data")))
+		testkit.Must(p.conn.Write([]byte("data")))
 		wantString(t, "we read", <-s.received, "data")
 		if s.repeat.Active() {
 			t.Error("the last flight is still repeated")
@@ -221,7 +223,7 @@ func TestHelloVerifyRequest(t *testing.T) {
 		w, s := newWorld(t, 1), newSide(t, true)
 		p := &pionSide{finished: make(chan error, 1), received: make(chan string, 1)}
 		p.pipe = newPipe(nil, func(b []byte) error { w.carry(nil, b, s.receive); return nil })
-		p.conn = must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
+		p.conn = testkit.Must(pion.ServerWithOptions(p.pipe, pipeAddr, pion.WithCertificates(cert),
 			pion.WithSRTPProtectionProfiles(pion.SRTP_AEAD_AES_128_GCM), pion.WithLoggerFactory(discard{}),
 			pion.WithClientAuth(pion.RequireAnyClientCert)))
 		go p.run()

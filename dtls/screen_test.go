@@ -15,6 +15,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A told is a handshake message of a peer.
@@ -25,9 +27,9 @@ type told struct {
 
 // certify returns a certificate of this public key, signed by somebody.
 func certify(public any) []byte {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader))
+	key := testkit.Must(ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	return must(x509.CreateCertificate(cryptorand.Reader, template, template, public, key))
+	return testkit.Must(x509.CreateCertificate(cryptorand.Reader, template, template, public, key))
 }
 
 // rsaOf returns an RSA public key of that many bits, which nobody has the other half of.
@@ -124,8 +126,8 @@ func TestScreenRefuses(t *testing.T) {
 	p256, p384 := peerCertificate().Certificate[0], p384Certificate().Certificate[0]
 	rsaLeaf := rsaCertificate().Certificate[0]
 	edKey, _, _ := ed25519.GenerateKey(cryptorand.Reader)
-	p224 := certify(must(ecdsa.GenerateKey(elliptic.P224(), cryptorand.Reader)).Public())
-	p521 := certify(must(ecdsa.GenerateKey(elliptic.P521(), cryptorand.Reader)).Public())
+	p224 := certify(testkit.Must(ecdsa.GenerateKey(elliptic.P224(), cryptorand.Reader)).Public())
+	p521 := certify(testkit.Must(ecdsa.GenerateKey(elliptic.P521(), cryptorand.Reader)).Public())
 	const ecSHA256, pssSHA256, rsaSHA512 = tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256, tls.PKCS1WithSHA512
 
 	for name, test := range map[string]struct {

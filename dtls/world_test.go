@@ -16,6 +16,8 @@ import (
 	"time"
 
 	pion "github.com/pion/dtls/v3"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A world is two ends and the links between them, inside a synctest bubble.
@@ -287,31 +289,24 @@ func (p *pionSide) close()           { p.conn.Close(); p.pipe.finish() }
 
 // Certificates for both kinds of peers, made once: keys are dear.
 var (
-	testCertificate = sync.OnceValue(func() *Certificate { return must(GenerateCertificate(time.Now())) })
+	testCertificate = sync.OnceValue(func() *Certificate { return testkit.Must(GenerateCertificate(time.Now())) })
 	peerCertificate = sync.OnceValue(func() tls.Certificate {
-		c := must(GenerateCertificate(time.Now()))
+		c := testkit.Must(GenerateCertificate(time.Now()))
 		return tls.Certificate{Certificate: [][]byte{c.der}, PrivateKey: c.key}
 	})
 	rsaCertificate = sync.OnceValue(func() tls.Certificate {
-		key := must(rsa.GenerateKey(rand.Reader, 2048))
+		key := testkit.Must(rsa.GenerateKey(rand.Reader, 2048))
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-		der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
+		der := testkit.Must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	})
 	p384Certificate = sync.OnceValue(func() tls.Certificate {
-		key := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+		key := testkit.Must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-		der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
+		der := testkit.Must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	})
 )
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
 
 // configFor returns a config that expects this peer.
 func configFor(peer tls.Certificate) HandshakeConfig {

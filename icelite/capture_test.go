@@ -1,12 +1,10 @@
 package icelite
 
 import (
-	"encoding/hex"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A capture is what a browser sent in one connection; testdata/README.md tells
@@ -24,33 +22,20 @@ type capturedCheck struct {
 // captures reads the files of all browsers.
 func captures(t testing.TB) map[string]capture {
 	t.Helper()
-	names, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(names) == 0 {
-		t.Fatal("no captures")
-	}
 	all := make(map[string]capture)
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, lines := range testkit.Captures(t) {
 		var c capture
-		for line := range strings.Lines(string(text)) {
-			switch f := strings.Fields(line); f[0] {
-			case "#":
+		for _, f := range lines {
+			switch f[0] {
 			case "local":
 				c.config.Local = Credentials{f[1], f[2]}
 			case "remote":
 				c.config.Remote = Credentials{f[1], f[2]}
 			default:
-				b, err := hex.DecodeString(f[1])
-				if err != nil {
-					t.Fatalf("%s: %v", name, err)
-				}
-				c.checks = append(c.checks, capturedCheck{f[0] == "nominating", b})
+				c.checks = append(c.checks, capturedCheck{f[0] == "nominating", testkit.Hex(t, f[1])})
 			}
 		}
-		all[filepath.Base(name)] = c
+		all[name] = c
 	}
 	return all
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
@@ -41,14 +42,9 @@ type world struct {
 func newWorld(t testing.TB, c godwit.Config) *world {
 	w := &world{t: t, network: netsim.New(1)}
 	w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
-	pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.1:7777"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("192.0.2.1:7777"))
 	c.RTC.MaxOffers, c.RTC.MaxPerIP = -1, -1
-	if w.server, err = godwit.Serve(pc, c); err != nil {
-		t.Fatal(err)
-	}
+	w.server = testkit.Must(godwit.Serve(pc, c))
 	return w
 }
 
@@ -57,21 +53,11 @@ func (w *world) close() {
 	w.network.Close()
 }
 
-// RoundTrip is HTTP without a network.
-func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
-	rec := httptest.NewRecorder()
-	w.server.ServeHTTP(rec, r)
-	return rec.Result(), nil
-}
-
 // connect begins a session from an endpoint of its own.
 func (w *world) connect(table godwit.Channels) (*client.Session, *client.Endpoint, error) {
 	n := w.clients.Add(1)
-	pc, err := w.network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 5000))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: w}})
+	pc := testkit.Listen(w.t, w.network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 5000))
+	e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -351,8 +337,7 @@ func TestHandler(t *testing.T) {
 	}
 	defer srv.Close()
 	ask := func(method string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		Handler(srv).ServeHTTP(w, httptest.NewRequest(method, "/metrics", nil))
+		w := testkit.Serve(Handler(srv), httptest.NewRequest(method, "/metrics", nil))
 		return w
 	}
 	get := ask(http.MethodGet)

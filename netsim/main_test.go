@@ -1,41 +1,9 @@
-package netsim
+package netsim_test
 
 import (
-	"fmt"
-	"os"
-	"runtime"
-	"strings"
 	"testing"
-	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// TestMain fails if a goroutine of the package outlives the tests, each of
-// which closes what it opens.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		if leaked := leaks(time.Now().Add(5 * time.Second)); leaked != "" {
-			fmt.Fprintln(os.Stderr, "goroutines left behind:\n"+leaked)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// leaks returns the stacks of the goroutines that are still in this package at
-// the deadline.
-func leaks(deadline time.Time) string {
-	b := make([]byte, 1<<20)
-	for {
-		var left []string
-		for _, stack := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n")[1:] {
-			if strings.Contains(stack, "/netsim.") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-		runtime.Gosched()
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, "/netsim.") }

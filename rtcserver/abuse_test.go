@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // pipeListener is a listener in memory, so that slow sockets cost no time.
@@ -134,25 +136,24 @@ func TestHugeOffers(t *testing.T) {
 			"many m-lines":    offer + strings.Repeat("m=audio 9 X 0\r\n", 900),
 		} {
 			c, sent := l.dial(), []byte(body)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			go func() {
-				fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: game.example\r\nContent-Length: %d\r\n\r\n", len(body))
-				c.Write(sent)
-			}()
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-				continue
-			}
-			text, _ := io.ReadAll(resp.Body)
-			if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusRequestEntityTooLarge || bytes.Count(text, []byte("\n")) != 1 {
-				t.Errorf("%s: %d %s", name, resp.StatusCode, text)
-			}
-			c.Close()
-			synctest.Wait()
-			runtime.ReadMemStats(&after)
-			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 512<<10 {
+			allocated := testkit.Allocated(func() {
+				go func() {
+					fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: game.example\r\nContent-Length: %d\r\n\r\n", len(body))
+					c.Write(sent)
+				}()
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				text, _ := io.ReadAll(resp.Body)
+				if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusRequestEntityTooLarge || bytes.Count(text, []byte("\n")) != 1 {
+					t.Errorf("%s: %d %s", name, resp.StatusCode, text)
+				}
+				c.Close()
+				synctest.Wait()
+			})
+			if allocated > 512<<10 {
 				t.Errorf("%s: %d bytes allocated", name, allocated)
 			}
 		}
@@ -181,11 +182,9 @@ func TestHugeHeaders(t *testing.T) {
 		if c.header == "method" {
 			edit = func(r *http.Request) { r.Method = long }
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		w := signal(t, s, "", edit)
-		runtime.ReadMemStats(&after)
-		if allocated, sent := after.TotalAlloc-before.TotalAlloc, w.Body.Len(); allocated > 64<<10 || sent > 1<<10 || w.Code < 400 {
+		var w *httptest.ResponseRecorder
+		allocated := testkit.Allocated(func() { w = signal(t, s, "", edit) })
+		if sent := w.Body.Len(); allocated > 64<<10 || sent > 1<<10 || w.Code < 400 {
 			t.Errorf("%s with many %q: %d, %d bytes allocated, %d sent back", c.header, c.repeats, w.Code, allocated, sent)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -187,7 +188,7 @@ func TestAPageThatFallsSilent(t *testing.T) {
 				}
 				return true
 			})
-			edit := replace("a=setup:actpass", setup)
+			edit := testkit.Replace("a=setup:actpass", setup)
 			go p.connect(func(offer string) string { return edit(offer) })
 			time.Sleep(time.Millisecond)
 			for c := range w.server.allConns() {
@@ -246,14 +247,14 @@ func (w *world) openKnown(setup string) (*page, *offered) {
 	p := w.newPage(client.Config{})
 	var offer string
 	err := p.connect(func(text string) string {
-		offer = replace("a=setup:actpass", setup)(text)
+		offer = testkit.Replace("a=setup:actpass", setup)(text)
 		return offer
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond)
-	o := &offered{w: w, theirs: attribute(offer, "ice-ufrag")}
+	o := &offered{w: w, theirs: testkit.Attribute(offer, "ice-ufrag")}
 	for c := range w.server.Conns() {
 		if c.RemoteAddr() == p.addr() {
 			o.conn, o.ours = c, c.ufrag

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -14,10 +15,7 @@ import (
 func BenchmarkAttackHandshakePlaces(b *testing.B) {
 	w := &world{t: b, network: netsim.New(1), events: make(chan string, 1)}
 	defer w.network.Close()
-	pc, err := w.network.Listen(serverAddr)
-	if err != nil {
-		b.Fatal(err)
-	}
+	pc := testkit.Listen(b, w.network, serverAddr)
 	w.serve(pc, Config{MaxPending: 1 << 20, Handler: Handler{Message: func(*Conn, Message) {}}})
 	defer w.server.Close()
 	port := uint16(1)

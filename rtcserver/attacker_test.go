@@ -4,9 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
-	"strings"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // Whoever attacks here can send from any address: netsim's Inject asks for none.
@@ -30,7 +31,7 @@ func (w *world) offer(setup string) *offered {
 	w.t.Helper()
 	text := browserOffer(w.t)
 	if setup != "" {
-		text = replace("a=setup:actpass", setup)(text)
+		text = testkit.Replace("a=setup:actpass", setup)(text)
 	}
 	answer, err := w.signal(netip.MustParseAddr("203.0.113.9"), text)
 	if err != nil {
@@ -41,18 +42,11 @@ func (w *world) offer(setup string) *offered {
 
 // offeredWith is what an offer and its answer tell.
 func (w *world) offeredWith(offer, answer string) *offered {
-	o := &offered{w: w, ours: attribute(answer, "ice-ufrag"), pwd: attribute(answer, "ice-pwd"), theirs: attribute(offer, "ice-ufrag")}
+	o := &offered{w: w, ours: testkit.Attribute(answer, "ice-ufrag"), pwd: testkit.Attribute(answer, "ice-pwd"), theirs: testkit.Attribute(offer, "ice-ufrag")}
 	w.server.registry.mu.RLock()
 	defer w.server.registry.mu.RUnlock()
 	o.conn = w.server.registry.byUfrag[o.ours]
 	return o
-}
-
-// attribute returns the value of an attribute in SDP.
-func attribute(sdp, name string) string {
-	_, rest, _ := strings.Cut(sdp, "a="+name+":")
-	value, _, _ := strings.Cut(rest, "\r\n")
-	return value
 }
 
 // request is a check as Chromium lays it out, with pwd, or with the right one if

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // BenchmarkAttacks is what attacks from one address, or from a few, cost a server with
@@ -200,7 +201,7 @@ func (s *battery) silentOffers() func() {
 			}
 			host := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
 			if answer, err := s.server.Answer(s.b.Context(), []byte(text), host); err == nil {
-				check := checkFor(attribute(string(answer), "ice-ufrag")+":"+attribute(text, "ice-ufrag"), attribute(string(answer), "ice-pwd"), true)
+				check := checkFor(testkit.Attribute(string(answer), "ice-ufrag")+":"+testkit.Attribute(text, "ice-ufrag"), testkit.Attribute(string(answer), "ice-pwd"), true)
 				c.WriteToUDPAddrPort(check, s.server.Addr())
 			}
 		}
@@ -332,7 +333,7 @@ func (s *battery) failing() func() {
 		case 0:
 			answer, err := s.server.Answer(s.b.Context(), []byte(p.offer), netip.MustParseAddr(attackers+"6"))
 			if err == nil {
-				check := checkFor(attribute(string(answer), "ice-ufrag")+":"+attribute(p.offer, "ice-ufrag"), attribute(string(answer), "ice-pwd"), true)
+				check := checkFor(testkit.Attribute(string(answer), "ice-ufrag")+":"+testkit.Attribute(p.offer, "ice-ufrag"), testkit.Attribute(string(answer), "ice-pwd"), true)
 				c.WriteToUDPAddrPort(check, s.server.Addr())
 			}
 		case 2: // the ClientHello has come meanwhile

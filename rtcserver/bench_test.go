@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -77,10 +78,7 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 	s := &studio{}
 	var sockets []*udpio.Conn
 	for i := range shards {
-		pc, err := network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 7777))
-		if err != nil {
-			b.Fatal(err)
-		}
+		pc := testkit.Listen(b, network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 7777))
 		r := &reel{Conn: pc}
 		s.reels = append(s.reels, r)
 		sockets = append(sockets, udpio.New(r))
@@ -126,10 +124,7 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 
 // connect makes page j of shard i.
 func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *client.Conn {
-	pc, err := network.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), 40000))
-	if err != nil {
-		b.Fatal(err)
-	}
+	pc := testkit.Listen(b, network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), 40000))
 	e, err := client.New(pc, client.Config{Certificate: pageCertificate})
 	if err != nil {
 		b.Fatal(err)
@@ -138,8 +133,7 @@ func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *clien
 	conn, err := e.Connect(b.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(offer)))
 		r.Header.Set("Accept", "application/sdp")
-		w := httptest.NewRecorder()
-		s.server.ServeHTTP(w, r)
+		w := testkit.Serve(s.server, r)
 		return []byte(strings.ReplaceAll(w.Body.String(), "192.0.2.1 ", fmt.Sprintf("192.0.2.%d ", i+1))), nil
 	}, nil)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -86,10 +87,7 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 func TestListenAndServeReportErrors(t *testing.T) {
 	network := netsim.New(1)
 	defer network.Close()
-	pc, err := network.Listen(serverAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc := testkit.Listen(t, network, serverAddr)
 	silent := slog.New(slog.NewTextHandler(io.Discard, nil))
 	for name, listen := range map[string]struct {
 		begin func() (*Server, error)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -87,7 +88,7 @@ func TestSendFromAnywhere(t *testing.T) {
 		}
 		all.Wait()
 		for i := range 400 {
-			if got := next(p.events); got != "5 1 x" {
+			if got := testkit.Next(t, "the page", p.events); got != "5 1 x" {
 				w.t.Fatalf("message %d: %q", i, got)
 			}
 		}
@@ -208,8 +209,8 @@ func TestSilentPageTimesOut(t *testing.T) {
 func TestNATRebindingMovesTheConnection(t *testing.T) {
 	for name, edit := range map[string]func(string) string{"active": nil, "passive": passive} {
 		t.Run(name, func(t *testing.T) {
-			var log bytes.Buffer // the shard's, and the test's when nothing runs
-			inWorld(t, Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, func(w *world) {
+			var log testkit.Log
+			inWorld(t, Config{Logger: log.Logger(slog.LevelDebug)}, func(w *world) {
 				p := w.newPage(client.Config{})
 				if err := p.connect(edit); err != nil {
 					w.t.Fatal(err)
@@ -271,9 +272,9 @@ func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 				},
 			}}, func(w *world) {
 				p := w.newPage(client.Config{HandshakeTimeout: time.Second})
-				other := newCertificate().Fingerprint()
+				other := testkit.Must(dtls.GenerateCertificate(time.Now().Add(-time.Hour))).Fingerprint()
 				if err := p.connect(func(offer string) string {
-					return withFingerprint(replace("a=setup:actpass", setup)(offer), hexColons(other.Sum()))
+					return withFingerprint(testkit.Replace("a=setup:actpass", setup)(offer), hexColons(other.Sum()))
 				}); err == nil {
 					t.Error("the page connected")
 				}

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -20,18 +21,19 @@ func shardAddr(i int) netip.AddrPort {
 // inShards is inWorld with n shards.
 func inShards(t *testing.T, n int, test func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
-		defer w.network.Close()
+	inShardsWith(t, n, Config{}, test)
+}
+
+// inShardsWith is inShards with a configuration.
+func inShardsWith(t *testing.T, n int, c Config, test func(w *world)) {
+	t.Helper()
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		w := &world{t: t, network: network, events: make(chan string, 10_000)}
 		var sockets []*udpio.Conn
 		for i := range n {
-			pc, err := w.network.Listen(shardAddr(i))
-			if err != nil {
-				t.Fatal(err)
-			}
-			sockets = append(sockets, udpio.New(pc))
+			sockets = append(sockets, udpio.New(testkit.Listen(t, network, shardAddr(i))))
 		}
-		w.serveShards(sockets, Config{})
+		w.serveShards(sockets, c)
 		defer w.server.Close()
 		test(w)
 	})

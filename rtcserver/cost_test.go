@@ -4,14 +4,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -75,13 +74,9 @@ var _ net.PacketConn = (*tape)(nil)
 // onTape runs a test with a polled echo server and n datagrams that a page has
 // sent and that have not been read.
 func onTape(t *testing.T, n int, test func(w *world, rec *tape)) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: netsim.New(1), events: make(chan string, 100)}
-		defer w.network.Close()
-		pc, err := w.network.Listen(serverAddr)
-		if err != nil {
-			t.Fatal(err)
-		}
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		w := &world{t: t, network: network, events: make(chan string, 100)}
+		pc := testkit.Listen(t, network, serverAddr)
 		rec := &tape{Conn: pc}
 		w.serve(rec, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }}})
 		defer w.server.Close()
@@ -182,22 +177,15 @@ func (w *world) liveUfrag() string {
 func TestNoGoroutinePerConnection(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		synctest.Wait()
-		before := bubbleGoroutines()
+		before := testkit.BubbleGoroutines()
 		const n = 200
 		for range n {
 			w.open()
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := bubbleGoroutines() - before; got != n { // each page has an endpoint with one of its own
+		if got := testkit.BubbleGoroutines() - before; got != n { // each page has an endpoint with one of its own
 			t.Errorf("%d goroutines more than before %d connections", got, n)
 		}
 	})
-}
-
-// bubbleGoroutines counts the goroutines of the test's bubble. The runtime starts
-// others of its own at any time: finalizers, clean-ups.
-func bubbleGoroutines() int {
-	b := make([]byte, 4<<20)
-	return strings.Count(string(b[:runtime.Stack(b, true)]), ", synctest bubble ")
 }

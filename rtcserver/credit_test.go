@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
-	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -17,19 +16,7 @@ import (
 func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		tap := newWiretap()
-		synctest.Test(t, func(t *testing.T) {
-			w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
-			defer w.network.Close()
-			var sockets []*udpio.Conn
-			for i := range shards {
-				pc, err := w.network.Listen(shardAddr(i))
-				if err != nil {
-					t.Fatal(err)
-				}
-				sockets = append(sockets, udpio.New(pc))
-			}
-			w.serveShards(sockets, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}})
-			defer w.server.Close()
+		inShardsWith(t, shards, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 			reached := 0 // the shard that datagrams reach
 			w.network.SetTap(func(p *netsim.Packet) bool {
 				switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -57,7 +58,7 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 						})
 						p := w.newPage(client.Config{})
 						begin := time.Now()
-						if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+						if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
 							w.t.Fatalf("datagram %d, %s: %v", nth, setup, err)
 						}
 						if d := time.Since(begin); d > time.Second {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/icelite"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -18,10 +19,7 @@ import (
 // datagrams as the kernel would.
 func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.AddrPort, b []byte)) {
 	w.t.Helper()
-	pc, err := w.network.Listen(netip.AddrPortFrom(serverAddr.Addr(), serverAddr.Port()+1))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	pc := testkit.Listen(w.t, w.network, netip.AddrPortFrom(serverAddr.Addr(), serverAddr.Port()+1))
 	socket, err := udpio.Take(pc, udpio.Config{})
 	if err != nil {
 		w.t.Fatal(err)
@@ -118,7 +116,7 @@ func TestAHandshakeGoesByAnotherShard(t *testing.T) {
 				return true
 			})
 			begin := time.Now()
-			if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+			if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
 				t.Fatal(err)
 			}
 			if d := time.Since(begin); d > time.Second {

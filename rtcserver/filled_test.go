@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -244,7 +245,7 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 			first := w.possess(tap) // what grows once
 			first.fill(c.piece, c.contiguous)
 			first.burst()
-			before := heapNow()
+			before := testkit.HeapNow()
 			hs := make([]*possessed, conns)
 			for i := range hs {
 				hs[i] = w.possess(tap)
@@ -253,7 +254,7 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 			for _, h := range hs {
 				h.burst()
 			}
-			each, limit := int(heapNow()-before)/conns, 144<<10+5*c.maxReceive
+			each, limit := (testkit.HeapNow()-before)/conns, 144<<10+5*c.maxReceive
 			conn := hs[0].offered.conn
 			st, _ := conn.peer.Stats()
 			t.Logf("MaxReceive %d, pieces of %d bytes, in a row %v: %d bytes of heap, of %d; %d buffered, %d channels, %d addresses, %d messages",

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // junk is what a flood is made of: ClientHellos, checks for nobody, checks with a
@@ -207,13 +208,13 @@ func TestThreeDays(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()
 		w.forget()
-		before := heapNow()
+		before := testkit.HeapNow()
 		for end := time.Now().Add(time.Duration(hours) * time.Hour); time.Now().Before(end); {
 			p.echoes("it lives")
 			w.forget()
 			time.Sleep(10 * time.Second)
 		}
-		if grown := heapNow() - before; grown > 256<<10 {
+		if grown := testkit.HeapNow() - before; grown > 256<<10 {
 			t.Errorf("the heap grew by %d bytes in %d hours", grown, hours)
 		}
 		st := w.server.Stats()

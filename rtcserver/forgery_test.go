@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -14,18 +13,10 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
-
-// heapNow is the live heap in bytes.
-func heapNow() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 // Records of every type and of epochs 0, 1 and 2, with every kind of body,
 // from the addresses of live pages. Long form: a million.
@@ -39,7 +30,7 @@ func TestForgedRecordsCloseNoSession(t *testing.T) {
 		synctest.Wait()
 		w.forget()
 		rng := rand.New(rand.NewPCG(1, 2))
-		before := heapNow()
+		before := testkit.HeapNow()
 		for i := range total {
 			w.network.Inject(pages[i%len(pages)].addr(), serverAddr, forgedRecord(rng, i/len(pages)))
 			if i%len(pages) == 0 {
@@ -47,7 +38,7 @@ func TestForgedRecordsCloseNoSession(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		grown := heapNow() - before
+		grown := testkit.HeapNow() - before
 		t.Logf("%d forged records: the heap grew by %d bytes", total, grown)
 		if grown > 8<<20 {
 			t.Errorf("the heap grew by %d bytes", grown)
@@ -135,14 +126,14 @@ func TestRandomDatagramsGetNoAnswer(t *testing.T) {
 				}
 				return true
 			})
-			before := heapNow()
+			before := testkit.HeapNow()
 			for n := 0; n <= 1500; n += step {
 				for _, b0 := range first {
 					w.network.Inject(from, serverAddr, noise(rng, n, b0))
 				}
 				synctest.Wait()
 			}
-			if grown := heapNow() - before; grown > 1<<20 {
+			if grown := testkit.HeapNow() - before; grown > 1<<20 {
 				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
 			}
 			// While it shakes hands, what waits to be sent may go as the bytes come in.
@@ -256,7 +247,7 @@ func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
 						}
 						return true
 					})
-					if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+					if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
 						failed++
 					} else {
 						p.echoes("one that connects works")
@@ -277,7 +268,7 @@ func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
 func TestFewAddressesAreRemembered(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p, o := w.openKnown("a=setup:actpass")
-		before := heapNow()
+		before := testkit.HeapNow()
 		for i := range 10_000 {
 			w.network.Inject(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), serverAddr, o.request("", false))
 			if i%50 == 0 {
@@ -287,7 +278,7 @@ func TestFewAddressesAreRemembered(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if grown := heapNow() - before; grown > 1<<20 {
+		if grown := testkit.HeapNow() - before; grown > 1<<20 {
 			t.Errorf("the heap grew by %d bytes", grown)
 		}
 		known := 0
@@ -317,7 +308,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 					_, both[i] = w.openKnown("a=setup:actpass")
 				}
 			}
-			before := heapNow()
+			before := testkit.HeapNow()
 			for i := range 1000 {
 				other := netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i%2))
 				for _, o := range both {
@@ -326,7 +317,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 				}
 				synctest.Wait()
 			}
-			if grown := heapNow() - before; grown > 64<<10 {
+			if grown := testkit.HeapNow() - before; grown > 64<<10 {
 				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
 			}
 			sh := w.server.shards[0]
@@ -409,7 +400,7 @@ func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 				p.want("the page has closed it", "close: closed by this side")
 				time.Sleep(1500 * time.Millisecond)
 				begin := time.Now()
-				if err := p.connect(replace("a=setup:actpass", setup)); err != nil {
+				if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
 					w.t.Fatal(err)
 				}
 				if d := time.Since(begin); d > 300*time.Millisecond {

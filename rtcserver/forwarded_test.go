@@ -2,6 +2,7 @@ package rtcserver
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func TestForwardedAddressesOfEveryForm(t *testing.T) {
-	logger, text := logged()
-	s := listen(t, Config{Logger: logger, TrustedProxies: []netip.Prefix{
+	var text testkit.Log
+	s := listen(t, Config{Logger: text.Logger(slog.LevelDebug), TrustedProxies: []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::ffff:172.16.0.0/108"), netip.MustParsePrefix("fe80::/10"),
 	}})
 	for _, c := range []struct{ remote, header, want string }{
@@ -46,7 +49,7 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		}
 	}
 	if strings.Contains(text.String(), "WARN") {
-		t.Errorf("logged: %s", text)
+		t.Errorf("logged: %s", &text)
 	}
 	// What is none ends the search, and is logged once.
 	for _, bad := range []string{"unknown", "_hidden", "203.0.113.7:51234, unknown", "2001:db8::1:x", "[203.0.113.7", "for=203.0.113.7", `"`, `1203.0.113.7"`, `"203.0.113.7x`, "[2001:db8::1]443",
@@ -107,7 +110,7 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 
 // A reverse proxy connects to a Unix socket, where it has no address.
 func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
-	logger, text := logged()
+	var text testkit.Log
 	post := func(s *Server, forwarded string) int {
 		path := filepath.Join(t.TempDir(), "s")
 		l, err := net.Listen("unix", path)
@@ -130,7 +133,7 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode
 	}
-	s := listen(t, Config{MaxPerIP: 1, TrustUnixSocket: true, Logger: logger})
+	s := listen(t, Config{MaxPerIP: 1, TrustUnixSocket: true, Logger: text.Logger(slog.LevelDebug)})
 	for _, c := range []struct {
 		from   string
 		status int
@@ -140,10 +143,10 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		}
 	}
 	if strings.Contains(text.String(), "WARN") {
-		t.Errorf("logged: %s", text)
+		t.Errorf("logged: %s", &text)
 	}
 	// A peer that is not named a proxy is not believed, and the log says what it needs.
-	s = listen(t, Config{MaxPerIP: 1, Logger: logger})
+	s = listen(t, Config{MaxPerIP: 1, Logger: text.Logger(slog.LevelDebug)})
 	if first, second := post(s, "203.0.113.7"), post(s, "203.0.113.8"); first != 200 || second != 429 {
 		t.Errorf("%d, %d", first, second)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -54,10 +55,7 @@ type liveServer struct {
 
 func newLiveServer(f testing.TB) *liveServer {
 	l := &liveServer{w: &world{t: f, network: netsim.New(1), events: make(chan string, 100)}}
-	pc, err := l.w.network.Listen(serverAddr)
-	if err != nil {
-		f.Fatal(err)
-	}
+	pc := testkit.Listen(f, l.w.network, serverAddr)
 	l.tape = &tape{Conn: pc}
 	l.w.serve(l.tape, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { f.Error("a message came") }}})
 	f.Cleanup(func() { l.w.server.Close() })
@@ -77,7 +75,7 @@ func newLiveServer(f testing.TB) *liveServer {
 	}
 	l.page = p.addr()
 	ufrag := l.w.liveUfrag()
-	l.o = offered{w: l.w, ours: ufrag, theirs: attribute(offer, "ice-ufrag"), pwd: l.w.passwords[ufrag]}
+	l.o = offered{w: l.w, ours: ufrag, theirs: testkit.Attribute(offer, "ice-ufrag"), pwd: l.w.passwords[ufrag]}
 	l.tape.mu.Lock()
 	defer l.tape.mu.Unlock()
 	l.tape.cut = true
@@ -98,9 +96,9 @@ func (l *liveServer) keepAlive() {
 // internal/peer; here is what it holds when nobody fills it, its page included.)
 func TestMemoryOfAConnection(t *testing.T) {
 	const conns = 400
-	per := func(what string, limit int64, before int64, n int64) {
+	per := func(what string, limit, before, n int) {
 		t.Helper()
-		each := (heapNow() - before) / n
+		each := (testkit.HeapNow() - before) / n
 		t.Logf("%s: %d bytes", what, each)
 		if each > limit {
 			t.Errorf("%s: %d bytes, want at most %d", what, each, limit)
@@ -109,7 +107,7 @@ func TestMemoryOfAConnection(t *testing.T) {
 	inWorld(t, Config{MaxHandshakes: conns, HandshakeTimeout: time.Minute, PendingTimeout: time.Minute, SilenceTimeout: 30 * time.Second}, func(w *world) {
 		var offers []*offered
 		w.offer("").check(attackerAddr, "") // what grows once
-		before := heapNow()
+		before := testkit.HeapNow()
 		for i := range conns {
 			setup := ""
 			if i%2 == 0 {
@@ -122,19 +120,19 @@ func TestMemoryOfAConnection(t *testing.T) {
 		for range conns / 4 {
 			offers = append(offers, w.offer(""))
 		}
-		before = heapNow()
+		before = testkit.HeapNow()
 		for i, o := range offers {
 			o.check(netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i)), "")
 			synctest.Wait()
 		}
-		per("in its handshake", 64<<10, before, int64(len(offers)))
+		per("in its handshake", 64<<10, before, len(offers))
 		if n := w.server.Stats().Handshakes; n < len(offers) {
 			t.Errorf("%d handshakes run", n)
 		}
 	})
 	inWorld(t, Config{}, func(w *world) {
 		w.open()
-		before := heapNow()
+		before := testkit.HeapNow()
 		for range 100 {
 			w.open()
 		}
@@ -148,10 +146,10 @@ func TestMemoryOfAConnection(t *testing.T) {
 func (w *world) signalOnly(setup string) {
 	text := browserOffer(w.t)
 	if setup != "" {
-		text = replace("a=setup:actpass", setup)(text)
+		text = testkit.Replace("a=setup:actpass", setup)(text)
 	}
-	text = replace("a=ice-ufrag:"+attribute(text, "ice-ufrag"), "a=ice-ufrag:"+strings.Repeat("u", 256))(text)
-	text = replace("a=mid:0", "a=mid:"+strings.Repeat("m", 64))(text)
+	text = testkit.Replace("a=ice-ufrag:"+testkit.Attribute(text, "ice-ufrag"), "a=ice-ufrag:"+strings.Repeat("u", 256))(text)
+	text = testkit.Replace("a=mid:0", "a=mid:"+strings.Repeat("m", 64))(text)
 	text += strings.Repeat("a=fingerprint:sha-512 "+hexColons(make([]byte, 64))+"\r\n", 7) // more than are kept
 	text += strings.Repeat("a=x-"+strings.Repeat("y", 60)+"\r\n", 190)
 	if _, err := w.signal(attackerAddr.Addr(), text); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -155,23 +155,17 @@ func cycleOnce(t *testing.T, server *Server) {
 
 type figures struct {
 	goroutines, files int // of goroutines, ours: the runtime's come and go
-	heap              int64
+	heap              int
 }
 
 // measure waits until all connections are gone and their handshakes are over.
 func measure(s *Server) (f figures) {
-	ours := leaks(time.Now())
-	for s.Stats().Conns > 0 || inHandshake(ours) || strings.Contains(ours, "/client.") {
+	for s.Stats().Conns > 0 || len(testkit.Stacks(append([]string{"/client."}, inHandshake...)...)) > 0 {
 		runtime.Gosched()
-		ours = leaks(time.Now())
 	}
-	f.goroutines = len(strings.Split(ours, "\n\n"))
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&m)
-	f.heap = int64(m.HeapAlloc)
+	f.goroutines = len(testkit.Stacks(ours...))
+	runtime.GC() // what a finalizer held takes one collection more
+	f.heap = testkit.HeapNow()
 	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
 		f.files = len(files)
 	}

@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // Some limits may be negative, which is none. The others would let nobody in.
@@ -110,7 +111,7 @@ func TestPendingAnswersExpire(t *testing.T) {
 		}
 		begin := time.Now()
 		for range 3 {
-			if got := next(w.events); !strings.HasSuffix(got, "the page never connected") {
+			if got := testkit.Next(t, "the server", w.events); !strings.HasSuffix(got, "the page never connected") {
 				t.Errorf("%q happened", got)
 			}
 		}

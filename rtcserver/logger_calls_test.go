@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A closer is a Logger that closes the server at a line.
@@ -37,10 +39,7 @@ func TestALoggerThatClosesTheServer(t *testing.T) {
 			inWorld(t, Config{Manual: test.fails, Logger: slog.New(c)}, func(w *world) {
 				server = w.server
 				if test.fails {
-					pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.77:7"))
-					if err != nil {
-						t.Fatal(err)
-					}
+					pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("192.0.2.77:7"))
 					w.serve(&broken{pc}, w.server.config)
 					server = w.server
 					w.server.Poll(0)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // An error of the program chooses the status, and a client needs a code with it.
@@ -122,8 +124,7 @@ func TestTheCallersRequestIsLeftAlone(t *testing.T) {
 	}})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))
 	r.Header.Set("Content-Type", form)
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	w := testkit.Serve(s, r)
 	if w.Code != http.StatusOK || r.Context().Value(key{}) != nil || r.Header.Get("Content-Type") != form || r.Header.Get("X-Mine") != "" {
 		t.Errorf("%d; %v", w.Code, r.Header)
 	}

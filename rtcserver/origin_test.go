@@ -9,13 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// logged returns a Logger of everything and the text that it has written.
-func logged() (*slog.Logger, *strings.Builder) {
-	var b strings.Builder
-	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})), &b
-}
+	"github.com/godwit-rtc/godwit/internal/testkit"
+)
 
 // from sets the headers of a page's request: "Host" is the request's own.
 func from(headers ...string) func(*http.Request) {
@@ -153,14 +149,14 @@ func TestHosts(t *testing.T) {
 // Who is refused can be found in the log with the setting that would let it in, and
 // strangers do not fill the log.
 func TestRefusedOriginsAreLogged(t *testing.T) {
-	logger, text := logged()
-	s := listen(t, Config{Logger: logger})
+	var text testkit.Log
+	s := listen(t, Config{Logger: text.Logger(slog.LevelDebug)})
 	for range 100 {
 		wantRefusal(t, signal(t, s, browserOffer(t), from("Origin", "https://pages.example")), 403, "Config.RTC.Origins")
 	}
 	if n := strings.Count(text.String(), "level=WARN"); n != 1 || !strings.Contains(text.String(), "origin=https://pages.example") ||
 		!strings.Contains(text.String(), "Config.RTC.Origins") {
-		t.Errorf("%d warnings: %.500s", n, text)
+		t.Errorf("%d warnings: %.500s", n, &text)
 	}
 	if n := strings.Count(text.String(), `level=DEBUG msg="rtcserver: refused"`); n != 100 {
 		t.Errorf("%d lines of refusals", n)
@@ -302,8 +298,7 @@ func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 	s := listen(t, Config{Origins: []string{"*"}})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))
 	r.Header.Set("Origin", "https://"+strings.Repeat("x", 900_000))
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	w := testkit.Serve(s, r)
 	if w.Code != http.StatusForbidden || len(w.Header().Get("Access-Control-Allow-Origin")) > 300 || w.Body.Len() > 1024 {
 		t.Errorf("status %d, %d bytes of origin and %d of body", w.Code, len(w.Header().Get("Access-Control-Allow-Origin")), w.Body.Len())
 	}
@@ -326,8 +321,7 @@ func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 		if site != "" {
 			r.Header.Set("Sec-Fetch-Site", site)
 		}
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, r)
+		w := testkit.Serve(s, r)
 		if w.Code != want {
 			t.Errorf("a page that is %q by its browser's word: %d, want %d", site, w.Code, want)
 		}

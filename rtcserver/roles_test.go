@@ -1,7 +1,6 @@
 package rtcserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A peer that can only be the DTLS client, though its offer leaves the roles to us,
@@ -28,10 +28,10 @@ func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 		"with another word": {record(22, 0, 0, append([]byte{2}, hello[1:]...)), dtls.ErrMessage, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log bytes.Buffer
+			var log testkit.Log
 			var failed chan error
 			inWorld(t, Config{
-				Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+				Logger:  log.Logger(slog.LevelInfo),
 				Handler: Handler{Fail: func(_ *Conn, why *CloseError) { failed <- why }},
 			}, func(w *world) {
 				failed = make(chan error, 1)

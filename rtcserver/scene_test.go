@@ -11,6 +11,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -31,10 +32,7 @@ func newScene(t *testing.T, shards int) *scene {
 	t.Cleanup(func() { network.Close() })
 	var sockets []*udpio.Conn
 	for i := range shards {
-		pc, err := network.Listen(shardAddr(i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		pc := testkit.Listen(t, network, shardAddr(i))
 		sockets = append(sockets, udpio.New(pc))
 	}
 	c := Config{Certificate: serverCertificate, Logger: slog.New(slog.DiscardHandler)}

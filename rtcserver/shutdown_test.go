@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -170,13 +171,9 @@ func TestPollIsForManualServers(t *testing.T) {
 func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 	for name, manual := range map[string]bool{"looping": false, "polled": true} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &world{t: t, network: netsim.New(1), events: make(chan string, 100)}
-				defer w.network.Close()
-				pc, err := w.network.Listen(serverAddr)
-				if err != nil {
-					t.Fatal(err)
-				}
+			testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+				w := &world{t: t, network: network, events: make(chan string, 100)}
+				pc := testkit.Listen(t, network, serverAddr)
 				j := new(journal)
 				w.serve(pc, Config{Manual: manual, Logger: slog.New(j)})
 				var polling sync.WaitGroup
@@ -234,14 +231,10 @@ func TestShutdownOfAPolledServer(t *testing.T) {
 		"Shutdown when nobody is there": {func(s *Server, _ func()) { s.Close(); s.Shutdown(context.Background()) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 				closes := 0
-				w := &world{t: t, network: netsim.New(1), events: make(chan string, 100)}
-				defer w.network.Close()
-				pc, err := w.network.Listen(serverAddr)
-				if err != nil {
-					t.Fatal(err)
-				}
+				w := &world{t: t, network: network, events: make(chan string, 100)}
+				pc := testkit.Listen(t, network, serverAddr)
 				w.serve(pc, Config{Manual: true, Handler: Handler{Close: func(*Conn, *CloseError) { closes++ }}})
 				opened := make(chan struct{})
 				go func() { defer close(opened); w.open() }()

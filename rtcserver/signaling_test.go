@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
@@ -33,8 +34,7 @@ func signal(t testing.TB, s *Server, body string, edit func(*http.Request)) *htt
 	if edit != nil {
 		edit(r)
 	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	w := testkit.Serve(s, r)
 	return w
 }
 

@@ -1,7 +1,6 @@
 package rtcserver
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A broken is a socket whose reads fail.
@@ -21,12 +22,9 @@ func (b *broken) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 
 // A server whose socket fails says so: in the log, in Stats, and to every offer.
 func TestFailedSocketIsReported(t *testing.T) {
-	var log bytes.Buffer
-	inWorld(t, Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}, func(w *world) {
-		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.77:7"))
-		if err != nil {
-			t.Fatal(err)
-		}
+	var log testkit.Log
+	inWorld(t, Config{Logger: log.Logger(slog.LevelWarn)}, func(w *world) {
+		pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("192.0.2.77:7"))
 		if n := w.server.Stats().StoppedShards; n != 0 {
 			t.Errorf("%d shards have stopped of a server that works", n)
 		}

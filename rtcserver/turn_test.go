@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
 )
@@ -73,7 +74,7 @@ func TestWhenMessagesLeave(t *testing.T) {
 			<-p.events
 		}
 		for i := range 6 {
-			if got := next(p.events); !strings.Contains(got, "from a handler") && !strings.Contains(got, "to all") {
+			if got := testkit.Next(t, "the page", p.events); !strings.Contains(got, "from a handler") && !strings.Contains(got, "to all") {
 				t.Errorf("message %d: %q", i, got)
 			}
 		}

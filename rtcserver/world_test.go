@@ -17,6 +17,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/netsim"
 )
@@ -24,15 +25,10 @@ import (
 var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
 
 // Certificates cost more than anything else here, so tests share them.
-var serverCertificate, pageCertificate = newCertificate(), newCertificate()
-
-func newCertificate() *dtls.Certificate {
-	c, err := dtls.GenerateCertificate(time.Now().Add(-time.Hour))
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+var (
+	serverCertificate = testkit.Must(dtls.GenerateCertificate(time.Now().Add(-time.Hour)))
+	pageCertificate   = testkit.Must(dtls.GenerateCertificate(time.Now().Add(-time.Hour)))
+)
 
 // A world is a server and pages on a network in memory, in a synctest bubble.
 type world struct {
@@ -50,14 +46,9 @@ type world struct {
 // to events and echoes.
 func inWorld(t *testing.T, c Config, test func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: netsim.New(1), events: make(chan string, 10_000)}
-		defer w.network.Close()
-		pc, err := w.network.Listen(serverAddr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.serve(pc, c)
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		w := &world{t: t, network: network, events: make(chan string, 10_000)}
+		w.serve(testkit.Listen(t, network, serverAddr), c)
 		defer w.server.Close()
 		test(w)
 	})
@@ -138,10 +129,7 @@ func (w *world) newPage(c client.Config) *page {
 	n := w.pages.Add(1)
 	p := &page{w: w, events: make(chan string, 1000)}
 	addr := netip.AddrFrom4([4]byte{198, 51, byte(100 + n>>8), byte(n)})
-	var err error
-	if p.socket, err = w.network.Listen(netip.AddrPortFrom(addr, 40000)); err != nil {
-		w.t.Fatal(err)
-	}
+	p.socket = testkit.Listen(w.t, w.network, netip.AddrPortFrom(addr, 40000))
 	happened := func(event string) {
 		select {
 		case p.events <- event:
@@ -157,9 +145,7 @@ func (w *world) newPage(c client.Config) *page {
 	if c.Certificate == nil {
 		c.Certificate = pageCertificate
 	}
-	if p.Endpoint, err = client.New(p.socket, c); err != nil {
-		w.t.Fatal(err)
-	}
+	p.Endpoint = testkit.Must(client.New(p.socket, c))
 	w.t.Cleanup(func() { p.Endpoint.Close() })
 	return p
 }
@@ -192,8 +178,7 @@ func (w *world) signal(from netip.Addr, offer string) ([]byte, error) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(offer))
 	r.RemoteAddr = netip.AddrPortFrom(from, 5555).String()
 	r.Header.Set("Accept", "application/sdp")
-	resp := httptest.NewRecorder()
-	w.server.ServeHTTP(resp, r)
+	resp := testkit.Serve(w.server, r)
 	if resp.Code != http.StatusOK {
 		return nil, &client.SignalError{Status: resp.Code, Text: resp.Body.String()}
 	}
@@ -203,7 +188,7 @@ func (w *world) signal(from netip.Addr, offer string) ([]byte, error) {
 	if w.passwords == nil {
 		w.passwords = make(map[string]string)
 	}
-	w.passwords[strings.Clone(attribute(string(answer), "ice-ufrag"))] = strings.Clone(attribute(string(answer), "ice-pwd"))
+	w.passwords[strings.Clone(testkit.Attribute(string(answer), "ice-ufrag"))] = strings.Clone(testkit.Attribute(string(answer), "ice-pwd"))
 	return answer, nil
 }
 
@@ -226,28 +211,20 @@ func (p *page) echoes(why string) {
 // want waits for the next event of the page.
 func (p *page) want(why, event string) {
 	p.w.t.Helper()
-	if got := next(p.events); got != event {
-		p.w.t.Fatalf("%s: %q happened in the page, want %q", why, got, event)
-	}
+	testkit.Want(p.w.t, why+" (in the page)", p.events, event)
 }
 
 // want waits for the next event of the server.
 func (w *world) want(why, event string) {
 	w.t.Helper()
-	if got := next(w.events); got != event {
-		w.t.Fatalf("%s: %q happened, want %q", why, got, event)
-	}
+	testkit.Want(w.t, why, w.events, event)
 }
 
 // wantQuiet expects that nothing more has happened in the server.
 func (w *world) wantQuiet(why string) {
 	w.t.Helper()
 	synctest.Wait()
-	select {
-	case got := <-w.events:
-		w.t.Fatalf("%s: %q happened", why, got)
-	default:
-	}
+	testkit.WantNone(w.t, why, w.events)
 }
 
 // forget forgets all that has happened.
@@ -258,26 +235,7 @@ func (w *world) forget() {
 	}
 }
 
-func next(events <-chan string) string {
-	select {
-	case got := <-events:
-		return got
-	case <-time.After(time.Minute):
-		return "nothing"
-	}
-}
-
-// replace is an edit of an offer.
-func replace(from, to string) func(string) string {
-	return func(s string) string {
-		if !strings.Contains(s, from) {
-			panic("the offer has no " + from)
-		}
-		return strings.Replace(s, from, to, 1)
-	}
-}
-
 const insistsOnActive = "a=setup:active" // the page is the DTLS client
 
 // passive is an edit of an offer that makes the server the DTLS server.
-var passive = replace("a=setup:actpass", insistsOnActive)
+var passive = testkit.Replace("a=setup:actpass", insistsOnActive)

@@ -3,14 +3,13 @@ package sctp
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A capture is one association with a browser; testdata/README.md tells its
@@ -22,33 +21,18 @@ type capture struct {
 // captures reads the files of all browsers.
 func captures(t testing.TB) map[string]capture {
 	t.Helper()
-	names, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(names) == 0 {
-		t.Fatal("no captures")
-	}
 	all := make(map[string]capture)
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, lines := range testkit.Captures(t) {
 		var c capture
-		for line := range strings.Lines(string(text)) {
-			f := strings.Fields(line)
-			if f[0] == "#" {
-				continue
-			}
-			b, err := hex.DecodeString(f[1])
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+		for _, f := range lines {
+			b := testkit.Hex(t, f[1])
 			if f[0] == "page" {
 				c.page = append(c.page, b)
 			} else {
 				c.godwit = append(c.godwit, b)
 			}
 		}
-		all[filepath.Base(name)] = c
+		all[name] = c
 	}
 	return all
 }

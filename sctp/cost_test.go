@@ -2,10 +2,11 @@ package sctp
 
 import (
 	"encoding/binary"
-	"runtime"
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // retag gives a DATA packet another TSN.
@@ -83,16 +84,9 @@ func TestAppendMessageDoesNotAllocate(t *testing.T) {
 func TestIdleAssociationIsSmall(t *testing.T) {
 	const most = 1536
 	t.Logf("Assoc is %d bytes, Event %d", unsafe.Sizeof(Assoc{}), unsafe.Sizeof(Event{}))
-	heap := func() int {
-		runtime.GC()
-		runtime.GC() // what is in a pool takes two collections to go
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
 	all := make([]*Assoc, 2000)
 	for _, lossy := range []bool{false, true} {
-		before := heap()
+		before := testkit.HeapNow()
 		for i := range all {
 			a := newTestAssoc(t)
 			a.write(unreliableOpen(1, 1, "c"))
@@ -107,7 +101,7 @@ func TestIdleAssociationIsSmall(t *testing.T) {
 			}
 			all[i] = a.Assoc
 		}
-		size := (heap() - before) / len(all)
+		size := (testkit.HeapNow() - before) / len(all)
 		t.Logf("with a loss %v: %d bytes each", lossy, size)
 		if size > most {
 			t.Errorf("with a loss %v: %d bytes, want at most %d", lossy, size, most)

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 func get(t *testing.T, path, etag string) (*http.Response, string) {
@@ -15,8 +17,7 @@ func get(t *testing.T, path, etag string) (*http.Response, string) {
 	if etag != "" {
 		r.Header.Set("If-None-Match", etag)
 	}
-	w := httptest.NewRecorder()
-	Handler().ServeHTTP(w, r)
+	w := testkit.Serve(Handler(), r)
 	b, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		t.Fatal(err)
@@ -51,8 +52,7 @@ func TestCompressesForWhoTakesIt(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/godwit.js", nil)
 		r.Header.Set("Accept-Encoding", accept)
-		w := httptest.NewRecorder()
-		Handler().ServeHTTP(w, r)
+		w := testkit.Serve(Handler(), r)
 		if got := w.Header().Get("Content-Encoding"); got != want {
 			t.Errorf("%q gets %q", accept, got)
 			continue
@@ -83,8 +83,7 @@ func TestServesNothingElse(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "OPTIONS": 405} {
-		w := httptest.NewRecorder()
-		Handler().ServeHTTP(w, httptest.NewRequest(method, "/godwit.js", nil))
+		w := testkit.Serve(Handler(), httptest.NewRequest(method, "/godwit.js", nil))
 		if w.Code != want || (w.Header().Get("Allow") == "GET, HEAD") != (want == 405) {
 			t.Errorf("%s: %d %v", method, w.Code, w.Header())
 		}

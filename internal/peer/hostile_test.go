@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A hostile is a client that has shaken hands like any other, and then seals
@@ -219,19 +220,12 @@ func TestLivePeerIsBounded(t *testing.T) {
 	for i := range hs {
 		hs[i] = newHostile(t, func(c *Config) { c.SCTP.AllowReliable = true })
 	}
-	heap := func() int {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
-	before := heap()
+	before := testkit.HeapNow()
 	for _, h := range hs {
 		h.checkFromManyAddresses(h.now)
 		h.fill()
 	}
-	each := (heap() - before) / peers
+	each := (testkit.HeapNow() - before) / peers
 	st, _ := hs[0].server.Stats()
 	t.Logf("%d bytes of heap for each filled peer; %d buffered, %d channels", each, st.Buffered, st.Channels)
 	if each > 128<<10 {
@@ -304,13 +298,6 @@ func TestShakingPeerIsBounded(t *testing.T) {
 
 func shakingPeer(t *testing.T, waits bool) {
 	const peers = 50
-	var m runtime.MemStats
-	heap := func() (heap, stacks int) {
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc), int(m.StackInuse)
-	}
 	ws := make([]*world, peers)
 	gate := dtls.NewGate(peers)
 	for i := range ws {
@@ -319,7 +306,7 @@ func shakingPeer(t *testing.T, waits bool) {
 		ws[i].server.request.Parse(check)
 		ws[i].server.Check(time.Now(), ws[i].client.addr, ws[i].server.addr.Addr(), &ws[i].server.request, nil)
 	}
-	before, stacksBefore := heap()
+	before, stacksBefore := testkit.MemoryNow()
 	for _, w := range ws {
 		w.checkFromManyAddresses(time.Now())
 		w.server.beginThrough(gate)
@@ -347,7 +334,7 @@ func shakingPeer(t *testing.T, waits bool) {
 			}
 		}
 	}
-	each, stacks := heap()
+	each, stacks := testkit.MemoryNow()
 	each, stacks = (each-before)/peers, (stacks-stacksBefore)/peers
 	t.Logf("%d bytes of heap for each handshake, and %d of stacks", each, stacks)
 	most := 48 << 10

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // A world is a server's peer and a client's, with nothing but memory between
@@ -84,15 +85,10 @@ func credentials(t testing.TB) Credentials {
 }
 
 // Certificates cost more than all else here, so tests share them.
-var serverCertificate, clientCertificate = newCertificate(), newCertificate()
-
-func newCertificate() *dtls.Certificate {
-	c, err := dtls.GenerateCertificate(time.Now())
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+var (
+	serverCertificate = testkit.Must(dtls.GenerateCertificate(time.Now()))
+	clientCertificate = testkit.Must(dtls.GenerateCertificate(time.Now()))
+)
 
 func newSide(w *world, addr string, c *dtls.Certificate) *side {
 	return &side{world: w, addr: netip.MustParseAddrPort(addr), certificate: c}

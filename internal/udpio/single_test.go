@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -20,18 +21,9 @@ var (
 // onNetsim runs test with two conns on an in-memory network.
 func onNetsim(t *testing.T, l netsim.Link, test func(client, server *Conn)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		network := netsim.New(1)
-		defer network.Close()
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		network.SetDefault(l)
-		open := func(addr netip.AddrPort) *Conn {
-			pc, err := network.Listen(addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return New(pc)
-		}
-		test(open(simClient), open(simServer))
+		test(New(testkit.Listen(t, network, simClient)), New(testkit.Listen(t, network, simServer)))
 	})
 }
 
@@ -135,17 +127,8 @@ func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 // A stranger who sends nothing but datagrams that are too large does not end the
 // reading, where the system reports them as errors.
 func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := netsim.New(1)
-		defer network.Close()
-		server, err := network.Listen(simServer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := network.Listen(simClient)
-		if err != nil {
-			t.Fatal(err)
-		}
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		server, client := testkit.Listen(t, network, simServer), testkit.Listen(t, network, simClient)
 		const large = 10 * maxReadErrors
 		c := New(&windowsConn{server, large})
 		out := to(simServer, 1)

@@ -1,0 +1,67 @@
+package testkit
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// A goroutine that is left has a stack with the name of its package, and is counted while
+// it is in a bubble.
+func TestGoroutinesThatAreLeftAreFound(t *testing.T) {
+	part := "/testkit.TestGoroutines"
+	synctest.Test(t, func(t *testing.T) {
+		before, end := BubbleGoroutines(), make(chan bool)
+		go func() { <-end }()
+		synctest.Wait()
+		left := Stacks("/unknown.", part)
+		if n := BubbleGoroutines() - before; n != 1 || !strings.Contains(strings.Join(left, "\n"), part) {
+			t.Errorf("%d goroutines more, stacks %q", n, left)
+		}
+		if found := Stacks("/unknown."); len(found) != 0 {
+			t.Errorf("stacks of an unknown package: %q", found)
+		}
+		close(end)
+	})
+}
+
+func TestMemoryIsMeasured(t *testing.T) {
+	const size = 8 << 20
+	before := HeapNow()
+	var kept []byte
+	allocated := Allocated(func() { kept = make([]byte, size) })
+	if grown := HeapNow() - before; grown < size || grown > size+size/2 || allocated < size || allocated > size+size/2 {
+		t.Errorf("the heap grew by %d bytes and %d were allocated, want %d", grown, allocated, size)
+	}
+	kept[0] = 1
+}
+
+func TestTransportServesWithoutANetwork(t *testing.T) {
+	var log Log
+	web := http.Client{Transport: Transport{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		log.Logger(slog.LevelInfo).Info("asked", "path", r.URL.Path)
+		w.WriteHeader(http.StatusTeapot)
+	})}}
+	resp, err := web.Get("http://game.example/x")
+	if err != nil || resp.StatusCode != http.StatusTeapot || !strings.Contains(log.String(), "msg=asked path=/x") {
+		t.Errorf("%v, %v, logged %q", resp, err, &log)
+	}
+}
+
+func TestAttributesOfSDP(t *testing.T) {
+	offer := "v=0\r\na=ice-ufrag:abcd\r\na=setup:actpass\r\n"
+	if got := Attribute(offer, "ice-ufrag"); got != "abcd" {
+		t.Errorf("the attribute is %q", got)
+	}
+	if got := Replace("actpass", "active")(offer); Attribute(got, "setup") != "active" {
+		t.Errorf("replaced: %q", got)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a replacement of what is not there did not panic")
+		}
+	}()
+	Replace("passive", "active")(offer)
+}
