@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints what can be counted about the code beside the bar it is held to. A row that
-# is over or under its bar prints the reason below; one marked FAIL fails the run.
+# Prints what can be counted about the code beside the bar it is held to. A row that is over or
+# under its bar prints the reason below. A row without a reason, or marked FAIL, fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,21 +17,32 @@ mapfile -t cores < <(printf '%s\n' "${src[@]}" |
 	grep -vE '^dtls/(certificate|handshake|pion|pipe)\.go$')
 
 failed=0
-row() { printf '%-44s %10s  %-12s %s\n' "$1" "$2" "$3" "$4"; }
+unexplained= # a row that is over or under its bar and has no reason yet
+settle() {
+	[[ -z $unexplained ]] || { echo "  FAIL: write the reason below its bar in ci/shape.sh, or change the code"; failed=1; }
+	unexplained=
+}
+row() {
+	settle
+	print "$@"
+}
+print() { printf '%-44s %10s  %-12s %s\n' "$1" "$2" "$3" "$4"; }
 # bar row found max [FAIL]: found must not exceed max.
 bar() {
 	local verdict=ok
 	(($2 <= $3)) || verdict=${4:-over}
+	settle
+	print "$1" "$2" "<= $3" "$verdict"
 	[[ $verdict != FAIL ]] || failed=1
-	last=$verdict
-	row "$1" "$2" "<= $3" "$verdict"
+	[[ $verdict != over ]] || unexplained=1
 }
 # atleast row found min
 atleast() {
 	local verdict=ok
 	awk -v a="$2" -v b="$3" 'BEGIN { exit !(a >= b) }' || verdict=under
-	last=$verdict
-	row "$1" "$2" ">= $3" "$verdict"
+	settle
+	print "$1" "$2" ">= $3" "$verdict"
+	[[ $verdict == ok ]] || unexplained=1
 }
 # count counts the lines of files that match a pattern: count pattern file ...
 count() {
@@ -47,8 +58,12 @@ code() {
 	(($#)) || { echo 0; return; }
 	cat -- "$@" | sed -E 's#(^|\s)//.*##' | grep -cE "$pattern" || true
 }
-# because prints why the row before is over its bar, if it is: because verdict text.
-because() { [[ $last == ok ]] || printf '  why: %s\n' "$1"; }
+# because prints why the row before is beyond its bar, if it is. A row beyond its bar without
+# a reason fails the run.
+because() {
+	[[ -z $unexplained ]] || printf '  why: %s\n' "$1"
+	unexplained=
+}
 lines() { (($#)) && cat -- "$@" | wc -l || echo 0; }
 
 # Lengths of functions, sorted.
@@ -98,6 +113,7 @@ bar "test files that sleep in packages without synctest" "${#sleepers[@]}" 0 FAI
 row "fuzz targets" "$(count '^func Fuzz' "${tests[@]}")" "1 a parser" ""
 row "checks that nothing is allocated" "$(count 'AllocsPerRun' "${tests[@]}")" "" ""
 
+settle
 printf '\nlines by package, * of the wire stack\n'
 wc -l "${src[@]}" /dev/null | awk -v stack="^($stackdirs)$" '$2 ~ /\.go$/ { f = $2; if (!sub(/\/[^\/]*$/, "", f)) f = "."; n[f] += $1 }
 	END { for (f in n) printf "%6d  %s%s\n", n[f], f, f ~ stack ? " *" : "" }' | sort -k2
