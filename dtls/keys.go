@@ -39,6 +39,7 @@ func (s Suite) aes() bool    { return s == ECDSAWithAES128GCM || s == RSAWithAES
 
 // Sizes of keys and fixed nonce parts. AES-128-GCM in TLS 1.2 fixes the first 4
 // bytes of the nonce and sends the other 8; ChaCha20-Poly1305 sends none.
+// https://www.rfc-editor.org/rfc/rfc5288.html#section-3
 const (
 	aesKeyLen    = 16
 	aesIVLen     = 4

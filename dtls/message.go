@@ -100,9 +100,10 @@ func parseLeaf(body []byte) (leaf []byte, ok bool) {
 // A curve is a group of the key exchange.
 type curve uint16
 
-// The curves that are offered and accepted. Every WebRTC peer must support P-256
-// (https://www.rfc-editor.org/rfc/rfc8827.html#section-6.5). Larger ones cost several times as
-// much, and the peer would choose.
+// The curves that are offered and accepted. "All implementations MUST support DTLS 1.2 with
+// the TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 cipher suite and the P-256 curve". Larger
+// curves cost several times as much, and the peer would choose.
+// https://www.rfc-editor.org/rfc/rfc8827.html#section-6.5
 // https://www.rfc-editor.org/rfc/rfc8422.html#section-5.1.1
 const (
 	curveP256   curve = 23

@@ -20,15 +20,19 @@ const (
 //
 //	type(1) version(2) epoch(2) sequence_number(6) length(2) fragment
 const (
-	headerLen     = 13
-	offVersion    = 1
-	offEpoch      = 3
-	offNumber     = 5
-	offLength     = 11
-	majorVersion  = 0xfe
-	version12     = 0xfefd
-	version10     = 0xfeff // a ClientHello may still carry it in the record header
-	maxNumber     = 1<<48 - 1
+	headerLen    = 13
+	offVersion   = 1
+	offEpoch     = 3
+	offNumber    = 5
+	offLength    = 11
+	majorVersion = 0xfe
+	version12    = 0xfefd
+	version10    = 0xfeff // a ClientHello may still carry it in the record header
+	maxNumber    = 1<<48 - 1
+
+	// "The length MUST NOT exceed 2^14." The ciphertext may have 2,048 bytes more.
+	// https://www.rfc-editor.org/rfc/rfc5246.html#section-6.2.1
+	// https://www.rfc-editor.org/rfc/rfc5246.html#section-6.2.3
 	maxPlaintext  = 1 << 14
 	maxCiphertext = maxPlaintext + 2048
 )
@@ -44,10 +48,16 @@ type Record struct {
 // Body returns the record without its header.
 func (r Record) Body() []byte { return r.Raw[headerLen:] }
 
-// IsDTLS reports whether the first byte of b is that of DTLS, and not of STUN or media.
+// The first bytes of DTLS, among the protocols that share a port.
 // https://www.rfc-editor.org/rfc/rfc7983.html#section-7
+const (
+	firstByteMin = 20
+	firstByteMax = 63
+)
+
+// IsDTLS reports whether the first byte of b is that of DTLS, and not of STUN or media.
 func IsDTLS(b []byte) bool {
-	return len(b) > 0 && b[0] >= 20 && b[0] <= 63
+	return len(b) > 0 && b[0] >= firstByteMin && b[0] <= firstByteMax
 }
 
 // Records yields the records of a datagram in order. It stops before the first

@@ -37,7 +37,7 @@ var (
 
 const (
 	maxFinishedKept = 4 // encrypted Finished records that wait for the keys
-	verifyDataLen   = 12
+	verifyDataLen   = 12 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 )
 
 // A screen checks the peer's messages before pion gets them: pion gets only whole
@@ -341,7 +341,8 @@ func (s *screen) checkFinished(known *secrets) error {
 	return ErrFinished
 }
 
-// verify decrypts a Finished of the peer and compares it with the messages of the handshake.
+// verify decrypts a Finished of the peer and compares it with the messages of the handshake:
+// "Recipients of Finished messages MUST verify that the contents are correct."
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) {
 	known.opener.window = replay{} // the same Finished may arrive again

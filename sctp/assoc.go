@@ -92,13 +92,19 @@ type Config struct {
 	Heartbeat time.Duration
 }
 
+// defaultPort is the SCTP port of every browser. It is in its a=sctp-port.
+const defaultPort = 5000
+
+// maxCause is the number of bytes of a cause that Abort sends.
+const maxCause = 128
+
 // withDefaults resolves the zero values.
 func (c Config) withDefaults() Config {
 	if c.LocalTag == 0 {
 		c.LocalTag = 1
 	}
-	defaultTo(&c.LocalPort, 5000)
-	defaultTo(&c.RemotePort, 5000)
+	defaultTo(&c.LocalPort, defaultPort)
+	defaultTo(&c.RemotePort, defaultPort)
 	defaultTo(&c.MaxMessage, 16<<10)
 	defaultTo(&c.MaxBuffered, 64<<10)
 	defaultTo(&c.ReassemblyAge, 2*time.Second)
@@ -341,7 +347,7 @@ func (a *Assoc) Abort(now time.Time, cause string, b []byte) []byte {
 	if !known {
 		return b
 	}
-	return a.appendAbort(b, causeUserAbort, cause[:min(len(cause), 128)])
+	return a.appendAbort(b, causeUserAbort, cause[:min(len(cause), maxCause)])
 }
 
 // appendAbort appends an ABORT packet with one cause.

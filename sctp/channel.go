@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// Payload protocol identifiers. 52 and 54 are deprecated identifiers of parts of a
-// message. They count as 53 and 51.
+// Payload protocol identifiers. The partial ones are deprecated identifiers of parts of a
+// message. They count as ppidBinary and ppidText.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-8
 const (
 	ppidDCEP          = 50
@@ -18,7 +18,7 @@ const (
 	ppidBinary        = 53
 	ppidTextPartial   = 54
 	ppidUnassigned    = 55
-	ppidTextEmpty     = 56 // one byte, to be ignored
+	ppidTextEmpty     = 56
 	ppidBinaryEmpty   = 57
 )
 
@@ -258,6 +258,8 @@ func (a *Assoc) deliver(d *data, events []Event) []Event {
 			a.drop(dropText)
 			return events
 		}
+	// "The receiver MUST ignore the SCTP user message and process it as an empty message."
+	// https://www.rfc-editor.org/rfc/rfc8831.html#section-6.6
 	case ppidTextEmpty:
 		e.Kind, e.Payload = Text, d.payload[:0]
 	case ppidBinaryEmpty:

@@ -11,9 +11,11 @@ const (
 	headerLen      = 12
 	chunkHeaderLen = 4
 	paramHeaderLen = 4
-	dataHeaderLen  = chunkHeaderLen + 12
-	sackLen        = chunkHeaderLen + 12 // without gap blocks and duplicates
-	maxChunks      = 64                  // chunks of a received packet
+	dataFieldsLen  = 12 // from the TSN to the payload protocol identifier
+	dataHeaderLen  = chunkHeaderLen + dataFieldsLen
+	sackFieldsLen  = 12 // from the cumulative TSN to the number of duplicates
+	sackLen        = chunkHeaderLen + sackFieldsLen
+	maxChunks      = 64 // chunks of a received packet
 )
 
 // MaxPacket is the size in bytes of the largest packet that is sent: as in Chromium and
@@ -134,7 +136,9 @@ func checksum(b []byte) uint32 {
 }
 
 // checkPacket reports why a packet must not be read, or dropNone. Once it has
-// passed, chunks yields at least one chunk and every byte belongs to one.
+// passed, chunks yields at least one chunk and every byte belongs to one. "The port number
+// 0 MUST NOT be used."
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-3.1
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.10
 func checkPacket(b []byte) DropReason {
 	if len(b) < headerLen+chunkHeaderLen {

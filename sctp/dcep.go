@@ -32,6 +32,13 @@ const (
 const (
 	maxControl      = 64 // DATA_CHANNEL_ACKs that are not acknowledged
 	maxControlTries = 10
+
+	// The first repetition comes after two round trips and controlMargin, within the
+	// limits. Then the time doubles, up to controlWaitMax.
+	controlMargin   = 50 * time.Millisecond
+	controlFirstMin = 100 * time.Millisecond
+	controlFirstMax = time.Second
+	controlWaitMax  = 3 * time.Second
 )
 
 // open is the content of a DATA_CHANNEL_OPEN. Label and protocol are views.
@@ -238,7 +245,7 @@ func (a *Assoc) appendControlData(t time.Duration, b []byte, limit int) []byte {
 		// DCEP messages are ordered and reliable (RFC 8832).
 		b = appendDataHeader(b, flagWhole, d.tsn, d.stream, d.ssn, ppidDCEP, 1)
 		b = append(b, dcepAck, 0, 0, 0)
-		if at := t + min(a.controlTimeout()<<d.tries, 3*time.Second); a.timers[timerControl] == 0 || at < a.timers[timerControl] {
+		if at := t + min(a.controlTimeout()<<d.tries, controlWaitMax); a.timers[timerControl] == 0 || at < a.timers[timerControl] {
 			a.timers[timerControl] = at
 		}
 		d.due = false
@@ -250,7 +257,7 @@ func (a *Assoc) appendControlData(t time.Duration, b []byte, limit int) []byte {
 
 // controlTimeout returns how long to wait before the first repetition.
 func (a *Assoc) controlTimeout() time.Duration {
-	return min(max(2*a.rtt+50*time.Millisecond, 100*time.Millisecond), time.Second)
+	return min(max(2*a.rtt+controlMargin, controlFirstMin), controlFirstMax)
 }
 
 // expireControl makes the DATA_CHANNEL_ACKs that are not acknowledged due again. After

@@ -18,6 +18,9 @@ const (
 	defaultRTT    = 200 * time.Millisecond // round trip before the first measurement
 	minForwardGap = 20 * time.Millisecond  // smallest time between two FORWARD-TSNs; a round trip if that is more
 
+	// idleMargin is longer than 200 ms, the longest time by which a peer may delay a SACK.
+	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2
+	idleMargin     = 250 * time.Millisecond
 	idleTimeoutMin = 300 * time.Millisecond
 	idleTimeoutMax = 3 * time.Second
 	maxIdleTries   = 10
@@ -37,10 +40,9 @@ func (a *Assoc) lag() time.Duration {
 	return a.rtt
 }
 
-// idleTimeout returns how long to wait for an acknowledgement. It must be longer than
-// 200 ms, by which peers delay a SACK.
+// idleTimeout returns how long to wait for an acknowledgement.
 func (a *Assoc) idleTimeout() time.Duration {
-	d := max(2*a.lag()+250*time.Millisecond, idleTimeoutMin)
+	d := max(2*a.lag()+idleMargin, idleTimeoutMin)
 	return min(d<<a.idleTries, idleTimeoutMax)
 }
 
@@ -124,7 +126,9 @@ func (a *Assoc) appendForward(t time.Duration, b []byte) []byte {
 	return finishTLV(b, start)
 }
 
-// receiveForward skips the TSNs that the peer has given up. A SACK always answers it.
+// receiveForward skips the TSNs that the peer has given up: "the data receiver MUST first
+// update its cumulative TSN point to the value carried in the FORWARD TSN chunk". A SACK
+// always answers it.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.6
 func (a *Assoc) receiveForward(t time.Duration, c chunk, events []Event) []Event {
 	if len(c.value) < 4 || len(c.value)%4 != 0 {

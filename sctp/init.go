@@ -19,8 +19,10 @@ const (
 	initBurstGap   = 3 * time.Millisecond
 	initTimeout    = 100 * time.Millisecond // after the burst, doubling
 	initTimeoutMax = 3 * time.Second
-	maxInits       = initBurst + 7 // about 10 s in all
-	cookieTimeout  = 80 * time.Millisecond
+	maxInits       = initBurst + 7         // about 10 s in all
+	cookieTimeout  = 80 * time.Millisecond // without a measured round trip; otherwise 1.5 round trips within the limits
+	cookieWaitMin  = 20 * time.Millisecond
+	cookieWaitMax  = time.Second
 	maxCookieEchos = 9
 	maxCookie      = MaxPacket - headerLen - chunkHeaderLen
 	maxUnknown     = 256 // bytes of unrecognized parameters that are echoed
@@ -231,7 +233,7 @@ func (a *Assoc) appendCookieEcho(t time.Duration, b []byte) []byte {
 	}
 	wait := cookieTimeout
 	if a.rtt > 0 {
-		wait = min(max(a.rtt*3/2, 20*time.Millisecond), time.Second)
+		wait = min(max(a.rtt*3/2, cookieWaitMin), cookieWaitMax)
 	}
 	a.timers[timerInit] = t + min(wait<<a.sends, initTimeoutMax)
 	a.sends++

@@ -58,14 +58,18 @@ func (a *Assoc) Receive(now time.Time, b []byte, events []Event) []Event {
 	return events
 }
 
-// checkTag applies the rules for the verification tag. The first chunk decides.
+// checkTag applies the rules for the verification tag. The first chunk decides. "When
+// receiving an SCTP packet, the endpoint MUST ensure that the value in the Verification Tag
+// field of the received SCTP packet matches its own tag", except for the chunks below.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.5
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.5.1
 func (a *Assoc) checkTag(b []byte) bool {
 	tag := binary.BigEndian.Uint32(b[offsetTag:])
 	kind, flags := b[headerLen], b[headerLen+1]
 	switch kind {
 	case chunkInit:
-		// There is no tag to check, so the INIT must be alone.
+		// There is no tag to check. An endpoint "MUST NOT bundle INIT" with other chunks.
+		// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.10
 		size := int(binary.BigEndian.Uint16(b[headerLen+2:]))
 		return tag == 0 && pad4(size) >= len(b)-headerLen
 	case chunkAbort, chunkShutdownComplete:
@@ -141,7 +145,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		a.drop(dropState)
 		return events, false, false
 	}
-	if len(c.value) < dataHeaderLen-chunkHeaderLen {
+	if len(c.value) < dataFieldsLen {
 		a.drop(dropChunk)
 		return events, false, true
 	}
@@ -151,7 +155,7 @@ func (a *Assoc) receiveData(t time.Duration, c chunk, events []Event) (_ []Event
 		ssn:     binary.BigEndian.Uint16(c.value[6:]),
 		ppid:    binary.BigEndian.Uint32(c.value[8:]),
 		flags:   c.flags,
-		payload: c.value[12:],
+		payload: c.value[dataFieldsLen:],
 	}
 	// "The receiver SHOULD NOT delay the sending of the corresponding SACK chunk."
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2-9

@@ -257,18 +257,18 @@ func (a *Assoc) gapBlocks(yield func(first, last uint32) bool) {
 // anything.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1
 func (a *Assoc) receiveSack(t time.Duration, c chunk) {
-	if len(c.value) < sackLen-chunkHeaderLen {
+	if len(c.value) < sackFieldsLen {
 		a.drop(dropChunk)
 		return
 	}
 	cum := binary.BigEndian.Uint32(c.value)
 	blocks := int(binary.BigEndian.Uint16(c.value[8:]))
 	duplicates := int(binary.BigEndian.Uint16(c.value[10:]))
-	if len(c.value) != sackLen-chunkHeaderLen+4*(blocks+duplicates) {
+	if len(c.value) != sackFieldsLen+4*(blocks+duplicates) {
 		a.drop(dropChunk)
 		return
 	}
-	gaps := c.value[12 : 12+4*blocks]
+	gaps := c.value[sackFieldsLen:][:4*blocks]
 	// "If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK
 	// chunk."
 	// https://www.rfc-editor.org/rfc/rfc9260.html#section-6.2.1-5.4.2.1.1

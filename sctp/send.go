@@ -67,8 +67,8 @@ func (a *Assoc) finishMessage(t time.Duration, b []byte, start int, stream uint1
 		}
 		b = append(b, 0)
 	}
-	binary.BigEndian.PutUint32(b[c+4:], a.assignTSN(t))
-	binary.BigEndian.PutUint32(b[c+12:], ppid)
+	binary.BigEndian.PutUint32(b[c+chunkHeaderLen:], a.assignTSN(t))
+	binary.BigEndian.PutUint32(b[c+chunkHeaderLen+8:], ppid)
 	return finishPacket(finishTLV(b, c), start)
 }
 

@@ -108,6 +108,7 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 		}
 		return events
 	}
+	// Without a valid check for 30 s "the endpoint MUST cease transmission on that 5-tuple".
 	// https://www.rfc-editor.org/rfc/rfc7675.html#section-5.1
 	if expired, err := p.ice.advance(now); expired {
 		why := Silent

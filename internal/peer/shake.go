@@ -85,7 +85,7 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 // Keys gives the peer its keys. A DTLS client may use them at once, before the other
 // end's Finished is verified (False Start, RFC 7918), but only for the SCTP handshake:
 // then its INIT follows its Finished.
-// https://www.rfc-editor.org/rfc/rfc7918.html#section-3
+// https://www.rfc-editor.org/rfc/rfc7918.html#section-4
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 	if p.state != Shaking {
 		return // the peer was closed
