@@ -36,7 +36,7 @@ var (
 )
 
 const (
-	maxFinishedKept = 4 // encrypted Finished records that wait for the keys
+	maxFinishedKept = 4  // encrypted Finished records that wait for the keys
 	verifyDataLen   = 12 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.4.9
 )
 
