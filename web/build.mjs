@@ -54,19 +54,38 @@ function split(text) {
 
 /**
  * The properties that nobody outside sees: those that are not in our declarations, and either nowhere in those of the
- * language and the browser or in the list below. Their names may be short.
+ * language and the browser or in the list below. Their names may be short: returns an object with a short one for each.
  */
 async function internal(types) {
-  const everything = await build({ ...options, mangleProps: /^[a-zA-Z]{2,}$/, mangleCache: {}, write: false });
+  const everything = await build({ ...options, mangleProps: /^[a-zA-Z]+$/, mangleCache: {}, write: false });
   const all = Object.keys(everything.mangleCache);
-  const known = new Set(words(code(types)));
+  // Events are strings; "number" is a type only.
+  const known = new Set(words(code(types).replace(/interface \w+EventMap \{[^}]*\}/g, "")));
+  known.delete("number");
   const wrong = ours.filter((name) => !all.includes(name) || known.has(name));
   if (wrong.length) throw new Error(`not names of ours only: ${wrong.join(" ")}`);
   for (const file of readdirSync("node_modules/@typescript", { recursive: true })) {
     if (!/lib\.(es|dom)[^/]*\.d\.ts$/.test(file)) continue;
     for (const word of words(code(read(`node_modules/@typescript/${file}`)))) known.add(word);
   }
-  return all.filter((name) => !known.has(name) || ours.includes(name));
+  const long = all.filter((name) => name.length > 1 && (!known.has(name) || ours.includes(name)));
+  return shortNames(long, new Set(all.filter((name) => !long.includes(name))));
+}
+
+/**
+ * Returns an object with a short name for each of names, none of which is in taken. The most frequent names get one
+ * letter. Names of equal frequency get theirs in the order of the text: so names that stand together end in the same
+ * letter, and gzip makes less of them.
+ */
+async function shortNames(names, taken) {
+  const { outputFiles } = await build({ ...options, minify: true, write: false });
+  const places = new Map(names.map((name) => [name, []]));
+  for (const { 0: word, index } of outputFiles[0].text.matchAll(/[A-Za-z]\w*/g)) places.get(word)?.push(index);
+  const order = [...places].sort(([, a], [, b]) => b.length - a.length || a[0] - b[0]);
+  const letters = [..."tesihnralocudfmpgwbyvxkSTEAMLRICNOPDBFHUGWVKYjzqXZQJ"]; // first those that words have most
+  const short = letters.concat(letters.flatMap((second) => letters.slice(0, 16).map((first) => first + second)));
+  const free = short.filter((name) => !taken.has(name) && !/^(as|do|if|in|is|of)$/.test(name));
+  return Object.fromEntries(order.map(([name], i) => [name, free[i]]));
 }
 
 // What src/ calls its own properties, though some object of the language or the browser has such a property too. Only
@@ -74,10 +93,10 @@ async function internal(types) {
 const ours = words(`
   active advance again age allowed append attach base byte bytes call calls cfg closedBy
   closing config control copy cost count datagram delay detect drop due end ended
-  ending events exchange failure finish first flush fragment full handlers heard in index init
-  kind largest left limit link list listeners loss lost mark measure minimum move next
-  open opening out over packets pass passes payload pick ping promise queue ranges ready receive received
-  reject release reliable remove repeat replaced report run said
+  ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
+  kind largest left limit link list listeners loss lost mark measure medium minimum move next number
+  open opening out over packets pass passes payload pending pick ping promise queue ranges ready receive received
+  reject release reliable remove repeat replaced report resumed run said
   sample senders sent serve server session settled share silent since skip smoothed spare start started store
   table take threshold timer tokens told trim trying uint waiting window work
 `);
@@ -111,6 +130,16 @@ const types = declarations();
 const names = await internal(types);
 const plain = await build({ ...options, outfile: "dist/godwit.js", write: false });
 
+// Names of our own, which may be short, for what src/ uses often.
+const shared = {
+  name: "shared",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^shared$/ }, () => ({ path: "shared", namespace: "shared" }));
+    onLoad({ filter: /./, namespace: "shared" }, () => ({ contents: "export const { max: mathMax, min: mathMin } = Math;" }));
+  },
+};
+const define = { "Math.max": "mathMax", "Math.min": "mathMin", "Number.MAX_SAFE_INTEGER": `${Number.MAX_SAFE_INTEGER}` };
+
 /** The bundle of an entry, as small as it gets, and its map. */
 async function small(entry, file) {
   const { outputFiles } = await build({
@@ -118,8 +147,12 @@ async function small(entry, file) {
     entryPoints: [entry],
     outfile: file,
     minify: true,
+    inject: ["shared"],
+    plugins: [shared],
+    define,
     sourcemap: "external",
-    mangleProps: new RegExp(`^(${names.join("|")})$`),
+    mangleProps: new RegExp(`^(${Object.keys(names).join("|")})$`),
+    mangleCache: { ...names },
     write: false,
   });
   const { code, map } = await minify(outputFiles[1].text, {

@@ -34,6 +34,42 @@ export type Direction = "both" | "to-server" | "to-client";
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
 /**
+ * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are the program's own.
+ */
+export declare const CloseCode: {
+    /** The program, or the player, has finished. */
+    readonly Normal: 0;
+    /** The server's program has put this client out. */
+    readonly Kicked: 1;
+    /** The server shuts down. Another one may serve: connect again. */
+    readonly Shutdown: 2;
+    /** The other end broke the protocol; the reason says how. */
+    readonly ProtocolError: 3;
+    /** The credentials have expired, or the server's program says that they are not valid any more. */
+    readonly Auth: 4;
+    /** The same identity has connected once more. */
+    readonly Replaced: 5;
+    /** Nothing arrived for the whole grace time, or large packets do not arrive. */
+    readonly Timeout: 6;
+    /** The same identity is connected already. */
+    readonly Duplicate: 7;
+    /** This client sent too many messages per second. */
+    readonly LimitMessages: 16;
+    /** This client sent too many bytes per second. */
+    readonly LimitBytes: 17;
+    /** This client sent a message larger than its channel allows. */
+    readonly LimitSize: 18;
+    /** Too much was sent before the session was open. */
+    readonly LimitEarly: 19;
+    /** So many requests arrived that there was no room to queue their rejections. */
+    readonly LimitRequests: 20;
+    /** The first code of the program's own. */
+    readonly Program: 256;
+};
+
+export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+
+/**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
  * itself, and reliable channels go on where they were.
  *
@@ -51,11 +87,8 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     readonly times: ConnectTimes;
     /** The channels that the server has opened at run time. */
     readonly channels: readonly OpenedChannel[];
-    /**
-     * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
-     * begin is for this package itself.
-     */
-    constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
+    /** Begins to connect. Use connect, unless something is to be sent before the session is open: then await opened. */
+    constructor(url: string | URL, options: ConnectOptions<C>);
     /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
     get id(): string;
     get state(): "connecting" | "open" | "interrupted" | "closed";
@@ -338,6 +371,27 @@ export interface ChannelStats {
     duplicates: number;
 }
 
+/**
+ * Why something that arrived was dropped. The first five drop a packet, the others a frame.
+ *
+ * - malformed: the packet is malformed, or has another version
+ * - duplicate: the packet arrived before, or is older than the last 4096
+ * - ack: the packet acknowledges a packet that was never sent
+ * - closed: the session was closed before
+ * - refused: a frame of the packet was refused, so the packet is not acknowledged
+ * - unknown-channel: the table has no such channel
+ * - direction: the server may not send on the channel
+ * - kind: the kind of the frame does not fit the channel's mode
+ * - too-large: the message is larger than maxMessage
+ * - mismatch: the fragment contradicts an earlier one
+ * - window: the reliable message is too far ahead of the oldest that is missing
+ * - budget: queueLimit has no room for the reliable message
+ * - evicted: an incomplete unreliable message, dropped for a newer one
+ * - aged: an incomplete unreliable message, dropped after 3 s
+ * - unknown-frame: an extension frame that this version does not know
+ */
+export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame";
+
 /** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {
     packetsOut: number;
@@ -361,12 +415,8 @@ export interface Stats {
     /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
     queued: number;
     held: number;
-    /**
-     * What came and was not used. Packets: malformed, came before, acknowledged what was never sent, after the end,
-     * refused for a frame. Frames: unknown channel, its direction, its mode, too large, unlike an earlier fragment, too
-     * far ahead, over the queue limit, incomplete and pushed out, incomplete and old, unknown.
-     */
-    drops: readonly number[];
+    /** Packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
+    drops: Readonly<Partial<Record<DropReason, number>>>;
 }
 
 /** What messages are made of. */

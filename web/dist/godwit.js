@@ -1,5 +1,37 @@
 // @godwit/client. MIT licence. https://github.com/godwit-rtc/godwit
 
+// src/close.ts
+var CloseCode = {
+  /** The program, or the player, has finished. */
+  Normal: 0,
+  /** The server's program has put this client out. */
+  Kicked: 1,
+  /** The server shuts down. Another one may serve: connect again. */
+  Shutdown: 2,
+  /** The other end broke the protocol; the reason says how. */
+  ProtocolError: 3,
+  /** The credentials have expired, or the server's program says that they are not valid any more. */
+  Auth: 4,
+  /** The same identity has connected once more. */
+  Replaced: 5,
+  /** Nothing arrived for the whole grace time, or large packets do not arrive. */
+  Timeout: 6,
+  /** The same identity is connected already. */
+  Duplicate: 7,
+  /** This client sent too many messages per second. */
+  LimitMessages: 16,
+  /** This client sent too many bytes per second. */
+  LimitBytes: 17,
+  /** This client sent a message larger than its channel allows. */
+  LimitSize: 18,
+  /** Too much was sent before the session was open. */
+  LimitEarly: 19,
+  /** So many requests arrived that there was no room to queue their rejections. */
+  LimitRequests: 20,
+  /** The first code of the program's own. */
+  Program: 256
+};
+
 // src/errors.ts
 var GodwitError = class extends Error {
   constructor(code, message, cause) {
@@ -308,9 +340,9 @@ function full(c) {
   };
 }
 function fullTable(channels) {
-  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list of channels");
+  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not an array");
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels, and there may be ${maxChannels}`);
+  if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels: at most ${maxChannels}`);
   table.forEach((c, i) => {
     const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
     if (why) throw new ConnectError("table", `channel "${c.name}": ${why}`);
@@ -519,7 +551,7 @@ var Link = class {
   }
 };
 function foreign(cause) {
-  throw new ConnectError("foreign", "no SDP: is the path right, and what stands before the server?", { cause, retryAfter: 0 });
+  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", { cause, retryAfter: 0 });
 }
 async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
   option("timeout", timeout, 0);
@@ -538,7 +570,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   try {
     const pc = new RTCPeerConnection();
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}. UDP may be disabled in the browser, or blocked`, { retryAfter: 0 })));
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })));
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -558,7 +590,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
       const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", { cause: e });
   }
 }
 
@@ -604,7 +636,7 @@ function parseControl(b) {
   return c;
 }
 function hello(message) {
-  if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes, and may have ${maxHello}`);
+  if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
   return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
 }
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
@@ -718,7 +750,8 @@ var maxPacketTime = 40;
 var maxChance = 200;
 var calmRounds = 15;
 var spareShare = 0.85;
-var { abs, max, min } = Math;
+var max = Math.max;
+var min = Math.min;
 function congestion(start, rate, floor, ceiling) {
   let startup = true;
   let minRTT = 0;
@@ -861,7 +894,7 @@ function congestion(start, rate, floor, ceiling) {
     sample(t, d) {
       shortest = min(shortest, d);
       steady = max(steady, min(d, last, lastButOne));
-      if (last) jitter += (abs(d - last) - jitter) / 16;
+      if (last) jitter += (Math.abs(d - last) - jitter) / 16;
       lastButOne = last;
       last = d;
       if (minRTT && d > minRTT) return;
@@ -1050,21 +1083,6 @@ var Recovery = class {
 };
 
 // src/stats.ts
-var dropMalformed = 0;
-var dropDuplicate = 1;
-var dropAck = 2;
-var dropClosed = 3;
-var dropRefused = 4;
-var dropUnknownChannel = 5;
-var dropDirection = 6;
-var dropKind = 7;
-var dropTooLarge = 8;
-var dropMismatch = 9;
-var dropWindow = 10;
-var dropBudget = 11;
-var dropEvicted = 12;
-var dropAged = 13;
-var dropUnknownFrame = 14;
 var channelStats = () => ({ messagesOut: 0, messagesIn: 0, dropped: 0, stale: 0, duplicates: 0 });
 
 // src/queue.ts
@@ -1448,20 +1466,20 @@ var Receiver = class {
     if (late) this.stats.stale++;
     return late;
   }
-  /** Takes a piece of a message. It returns why it must be sent again, or 0. */
+  /** Takes a piece of a message. Returns why it must be sent again, or undefined. */
   receive(t, f) {
     const { mode, maxMessage: maxMessage2 } = this.cfg;
     const bare = f.kind === frameBare;
     const whole = f.kind !== frameFragment;
-    if (!this.allowed) return dropDirection;
-    if (whole && bare !== (mode === "unreliable")) return dropKind;
-    if (f.total > maxMessage2) return dropTooLarge;
+    if (!this.allowed) return "direction";
+    if (whole && bare !== (mode === "unreliable")) return "kind";
+    if (f.total > maxMessage2) return "too-large";
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
     else if (f.id < this.base) this.stats.stale++;
     else if (whole) this.supersede(f.id, f.payload);
     else this.fragment(t, f);
-    return 0;
+    return;
   }
   deliver(b) {
     this.stats.messagesIn++;
@@ -1506,7 +1524,7 @@ var Receiver = class {
   /** Takes a fragment of a message that nobody will send again. */
   fragment(t, f) {
     const p = this.partials.get(f.id) ?? this.admit(t, f);
-    if (p.body.length !== f.total) return this.drop(dropMismatch);
+    if (p.body.length !== f.total) return this.drop("mismatch");
     if (!this.store(p, f)) return;
     this.remove(p);
     if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
@@ -1517,7 +1535,7 @@ var Receiver = class {
     for (const p of this.partials.values()) {
       if (this.partials.size < maxPartials && !this.full(f)) break;
       this.remove(p);
-      this.drop(dropEvicted);
+      this.drop("evicted");
     }
     return this.add(t, f.id, new Uint8Array(f.total));
   }
@@ -1530,7 +1548,7 @@ var Receiver = class {
     for (const p of this.partials.values()) {
       if (p.first + partialAge > t) return p.first + partialAge;
       this.remove(p);
-      this.drop(dropAged);
+      this.drop("aged");
     }
     return Infinity;
   }
@@ -1543,21 +1561,21 @@ var Receiver = class {
     if (whole && f.id === this.base && !this.partials.size) {
       this.base++;
       this.deliver(f.payload);
-      return 0;
+      return;
     }
     let p = this.partials.get(f.id);
-    if (f.id >= this.base + sendWindow) return dropWindow;
+    if (f.id >= this.base + sendWindow) return "window";
     if (f.id < this.base || p === null || p?.left === 0) {
       this.stats.duplicates++;
-      return 0;
+      return;
     }
-    if (p && p.body.length !== f.total) return dropMismatch;
+    if (p && p.body.length !== f.total) return "mismatch";
     if (whole && (!ordered || f.id === this.base)) {
       this.done(f.id, f.payload);
     } else {
-      if (!p && this.full(f)) return dropBudget;
+      if (!p && this.full(f)) return "budget";
       p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
-      if (!this.store(p, f)) return 0;
+      if (!this.store(p, f)) return;
       if (!ordered) {
         this.remove(p);
         this.done(p.id, p.body);
@@ -1569,7 +1587,7 @@ var Receiver = class {
       this.remove(q);
       this.deliver(q.body);
     }
-    return 0;
+    return;
   }
 };
 
@@ -1647,7 +1665,7 @@ var Mux = class {
     // the link below keeps back what it is given
     this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
     this.receivers = [];
-    this.drops = Array(dropUnknownFrame + 1).fill(0);
+    this.drops = {};
     this.flight = new Flight();
     this.largestAcked = 0;
     this.sampled = -1;
@@ -1815,10 +1833,10 @@ var Mux = class {
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t, b) {
     const { in: p, received } = this;
-    if (b.length > maxPacket || !p.parse(b)) return this.drop(dropMalformed);
+    if (b.length > maxPacket || !p.parse(b)) return this.drop("malformed");
     const number = expand(p.number, p.numberLen, received.next);
-    if (!received.fresh(number)) return this.drop(dropDuplicate);
-    if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
+    if (!received.fresh(number)) return this.drop("duplicate");
+    if (p.hasAck && !this.receiveAck(t, p)) return this.drop("ack");
     this.counts.packetsIn++;
     this.counts.bytesIn += b.length;
     this.gap = t - this.heard;
@@ -1828,7 +1846,7 @@ var Mux = class {
       if (p.frames > 1) p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
-    if (!ok) return this.drop(dropRefused);
+    if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
     if (this.byPeer && received.eliciting) received.due = t;
   }
@@ -1837,13 +1855,13 @@ var Mux = class {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
       else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
-      else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
+      else if (f.channel >= controlExtension) this.drop("unknown-frame");
       return true;
     }
     const done = this.over();
     const r = this.receivers[f.channel];
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
-    const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
+    const why = done ? "closed" : r ? r.receive(t, f) : "unknown-channel";
     if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
     return done || !why;
@@ -1858,7 +1876,7 @@ var Mux = class {
     try {
       this.missed = new Reader(f.payload).varint();
     } catch {
-      this.drop(dropUnknownFrame);
+      this.drop("unknown-frame");
     }
   }
   /** Applies an ack block. It reports whether the block is possible. */
@@ -2035,14 +2053,14 @@ var Mux = class {
       packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
       held: this.receivers.reduce((n, r) => n + r.held, 0),
-      drops: [...this.drops]
+      drops: { ...this.drops }
     };
   }
   channelStats(ch) {
     return { ...this.receivers[ch].stats };
   }
   drop(why) {
-    this.drops[why]++;
+    this.drops[why] = (this.drops[why] ?? 0) + 1;
   }
 };
 function cut(s, n) {
@@ -2058,13 +2076,7 @@ var maxEarly = 256 << 10;
 var maxServing = 64;
 var maxWaiting = 1024;
 var maxOwn = 224 << 10;
-var codeNormal = 0;
-var codeShutdown = 2;
-var codeProtocol = 3;
-var codeTimeout = 6;
-var codeEarly = 19;
-var codeRequests = 20;
-var renewable = (code) => code === codeShutdown || code === codeTimeout;
+var renewable = (code) => code === CloseCode.Shutdown || code === CloseCode.Timeout;
 var fresh = 0;
 var linked = 1;
 var open = 2;
@@ -2119,7 +2131,7 @@ var Session = class {
   }
   /** Takes note that the link is silent or gone. */
   interrupt(t) {
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
+    if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing) return this.abort(t, 0, "");
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
@@ -2155,7 +2167,7 @@ var Session = class {
     this.mux.advance(t);
     if (t < this.patience()) return;
     if (this.closing) this.drain(t);
-    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    else if (this.interrupted) this.abort(t, CloseCode.Timeout, "silent for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
@@ -2177,8 +2189,8 @@ var Session = class {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
-    if (this.mux.loss.stuck) this.abort(t, codeTimeout, "path too narrow");
+    if (early > maxEarly) this.abort(t, CloseCode.LimitEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.abort(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;
@@ -2190,7 +2202,7 @@ var Session = class {
     try {
       c = parseControl(b);
     } catch {
-      return this.abort(t, codeProtocol, "malformed");
+      return this.abort(t, CloseCode.ProtocolError, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
     else if (c.type <= typeOpen) this.talk(t, c);
@@ -2205,7 +2217,7 @@ var Session = class {
   }
   talk(t, { type, id, text: text3, payload }) {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
+    if (this.state !== open) return this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing && (type === typeOpen || type === typeRequest)) return;
     if (type === typeOpen) return this.open(t, text3);
     if (type === typeRequest) return this.request(t, id, text3, payload);
@@ -2217,7 +2229,7 @@ var Session = class {
     try {
       this.mux.send(t, 0, opened(this.add(line)));
     } catch {
-      this.abort(t, codeProtocol, "an OPEN that is none");
+      this.abort(t, CloseCode.ProtocolError, "malformed OPEN");
     }
   }
   /** Adds the channel that a line of the table's text tells of. Throws if it cannot be the next. */
@@ -2230,7 +2242,7 @@ var Session = class {
     return id;
   }
   request(t, id, name, b) {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "malformed");
+    if (this.serving.has(id)) return this.abort(t, CloseCode.ProtocolError, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
@@ -2239,7 +2251,7 @@ var Session = class {
   send(t, channel, b, o) {
     if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
-      throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
+      throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -2248,10 +2260,10 @@ var Session = class {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName2 || b.length > maxPayload) {
-      throw new SendError("size", `request "${name}" of ${b.length} bytes: a name has 1 to ${maxName2}, a payload ${maxPayload} at most`);
+      throw new SendError("size", `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName2} bytes`);
     }
     if (calls.size >= maxWaiting || this.full(b)) {
-      throw new SendError("budget", `${calls.size} requests wait, or ${maxOwn} bytes of them: await their answers first`);
+      throw new SendError("budget", "too many requests wait: await answers first");
     }
     do
       this.lastID = this.lastID + 1 >>> 0;
@@ -2279,7 +2291,7 @@ var Session = class {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, codeRequests, "too many requests");
+      this.abort(t, CloseCode.LimitRequests, "too many requests");
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
@@ -2339,7 +2351,7 @@ async function exchange(url, offer, authorization, init, table, signal) {
     try {
       if (authorization) headers.set(name, authorization);
     } catch (cause) {
-      throw new ConnectError("token", "the token has a character that no HTTP header may have, such as a line break: trim() it", { cause });
+      throw new ConnectError("token", "the token has a character that HTTP headers cannot have, such as a line break: trim() it", { cause });
     }
     let response;
     let body;
@@ -2355,7 +2367,7 @@ async function exchange(url, offer, authorization, init, table, signal) {
     const { status } = response;
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"} and not as a godwit server does: is the path right, and what stands before the server?`;
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
     throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
   }
 }
@@ -2378,7 +2390,7 @@ function refusal(r, details, table) {
   const theirs = details["channels"];
   let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
-  if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
+  if (reason === "replayed") message += ": make the option token a function that fetches a new one";
   const again2 = status === 429 || status >= 500 || code === "resume" && reason === "unknown";
   const retryAfter = again2 ? later(r, 6e4) : void 0;
   return new ConnectError(code, message, { status, details, retryAfter });
@@ -2391,10 +2403,6 @@ var maxCode = 65535;
 var patience = 3e3;
 var maxStrangers = 5;
 var Conn = class extends EventTarget {
-  /**
-   * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
-   * begin is for this package itself.
-   */
   constructor(url, options, begin = (c) => void c.begin()) {
     super();
     this.options = options;
@@ -2448,7 +2456,7 @@ var Conn = class extends EventTarget {
     this.pageshow = () => {
       if (!this.frozen) return;
       this.frozen = false;
-      if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
+      if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has the session"));
       this.session.advance(this.wake(now()));
       this.timerAt = Infinity;
       void this.reconnect();
@@ -2496,8 +2504,7 @@ var Conn = class extends EventTarget {
       { signal: this.ended.signal }
     );
     begin(this);
-    globalThis.addEventListener?.("pagehide", this.pagehide);
-    globalThis.addEventListener?.("pageshow", this.pageshow);
+    this.watchPage("addEventListener");
   }
   // ---- for programs ----------------------------------------------------------------------------------------------
   /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
@@ -2524,7 +2531,7 @@ var Conn = class extends EventTarget {
   on(channel, f) {
     const id = this.idOf(channel);
     if (this.table[id].direction === "to-server") {
-      throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
+      throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f);
     for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
@@ -2552,7 +2559,7 @@ var Conn = class extends EventTarget {
       for (; ; ) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages("${c.name}") was too slow: more than queueLimit, ${c.queueLimit} bytes, waited. Raise it at both ends, or use on`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`);
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }
@@ -2595,7 +2602,7 @@ var Conn = class extends EventTarget {
    * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
    * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
    */
-  close(code = codeNormal, reason = "", drain = drainTime) {
+  close(code = CloseCode.Normal, reason = "", drain = drainTime) {
     this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
@@ -2641,10 +2648,10 @@ var Conn = class extends EventTarget {
         this.dispatchEvent(new Event("resumed"));
       },
       closed: (code, reason, remote, lostOut, lostIn) => {
-        const error = code === codeTimeout && this.failure;
+        const error = code === CloseCode.Timeout && this.failure;
         const why = { code, reason, remote, lostOut, lostIn, ...error && { error } };
         this.trying?.abort();
-        const again2 = renewable(code) || !remote && code === codeProtocol;
+        const again2 = renewable(code) || !remote && code === CloseCode.ProtocolError;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
         void Promise.allSettled(this.pending).then(() => {
@@ -2724,14 +2731,14 @@ var Conn = class extends EventTarget {
   }
   /** Ends the session at once. @internal */
   abort() {
-    this.session.abort(now(), codeNormal, "");
+    this.session.abort(now(), CloseCode.Normal, "");
     this.flush();
   }
   /** Ends the session: there is no way to the server. @internal */
   giveUp(e) {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
-    this.session.abort(now(), codeTimeout, words(e));
+    this.session.abort(now(), CloseCode.Timeout, words(e));
   }
   /** Goes on over a link. What the last one may still bring is of no interest. */
   move(link) {
@@ -2821,8 +2828,12 @@ var Conn = class extends EventTarget {
   release() {
     clearTimeout(this.timer);
     this.link?.close();
-    globalThis.removeEventListener?.("pagehide", this.pagehide);
-    globalThis.removeEventListener?.("pageshow", this.pageshow);
+    this.watchPage("removeEventListener");
+  }
+  /** Adds or removes the listeners of the page. Node and workers may have no such function. */
+  watchPage(how) {
+    globalThis[how]?.("pagehide", this.pagehide);
+    globalThis[how]?.("pageshow", this.pageshow);
   }
 };
 var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
@@ -2890,7 +2901,7 @@ var RawConn = class extends EventTarget {
    */
   send(data) {
     const b = typeof data === "string" ? bytesOf(data) : view(data);
-    if (b.length > largest) throw new SendError("size", `a datagram of ${b.length} bytes: ${largest} at most, so cut it`);
+    if (b.length > largest) throw new SendError("size", `the datagram has ${b.length} bytes: at most ${largest}`);
     const own2 = b.buffer instanceof ArrayBuffer ? b : b.slice();
     const sent = this.link.ready(now()) && this.link.send(typeof data === "string" ? data : own2);
     if (!sent) this.dropped++;
@@ -2981,7 +2992,7 @@ function leave(c) {
   c.link = null;
   c.unheard.fill(null);
   c.session.mux.outbox.abandon();
-  c.session.finish(codeNormal, "suspended", false);
+  c.session.finish(CloseCode.Normal, "suspended", false);
 }
 function hide(c, key) {
   const saved = save(c);
@@ -3078,7 +3089,7 @@ function restore(c, json2) {
     session.interrupt(t - age);
     c.flushSoon();
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session is over, or taken: begin a new one with connect", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it: call connect", { cause }));
   }
 }
 function text2(b = nothing) {
@@ -3089,6 +3100,7 @@ function text2(b = nothing) {
 var bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
 export {
   ChannelEvent,
+  CloseCode,
   Conn,
   ConnCloseEvent,
   ConnectError,

@@ -72,9 +72,9 @@ export function full(c: Channel): FullChannel {
 
 /** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
 export function fullTable(channels: readonly Channel[]): FullChannel[] {
-  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not a list of channels");
+  if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not an array");
   const table = [controlChannel, ...channels.map(full)];
-  if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels, and there may be ${maxChannels}`);
+  if (table.length > maxChannels + 1) throw new ConnectError("table", `${channels.length} channels: at most ${maxChannels}`);
   table.forEach((c, i) => {
     const why = table.findIndex((o) => o.name === c.name) < i ? "the name is taken" : wrong(c);
     if (why) throw new ConnectError("table", `channel "${c.name}": ${why}`);

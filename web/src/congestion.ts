@@ -13,7 +13,8 @@ const calmRounds = 15;
 // is new.
 const spareShare = 0.85;
 
-const { abs, max, min } = Math;
+const max = Math.max;
+const min = Math.min;
 
 /** Congestion says how much may be sent, and when. */
 export interface Congestion {
@@ -245,7 +246,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     sample(t, d) {
       shortest = min(shortest, d);
       steady = max(steady, min(d, last, lastButOne));
-      if (last) jitter += (abs(d - last) - jitter) / 16;
+      if (last) jitter += (Math.abs(d - last) - jitter) / 16;
       lastButOne = last;
       last = d;
       if (minRTT && d > minRTT) return;

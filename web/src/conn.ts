@@ -1,11 +1,12 @@
 import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
+import { CloseCode } from "./close";
 import { backoff, deferred, longest, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, option, SendError, words } from "./errors";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./events";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { type Fate } from "./queue";
-import { closed, codeNormal, codeProtocol, codeTimeout, open, renewable, Session, type SessionEvents } from "./session";
+import { closed, open, renewable, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
 import { type Bytes, maxPacket, nothing, view } from "./wire";
@@ -131,7 +132,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly pageshow = (): void => {
     if (!this.frozen) return;
     this.frozen = false;
-    if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has gone on with the session"));
+    if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has the session"));
     this.session.advance(this.wake(now())); // the grace time may be over
     this.timerAt = Infinity; // the timer stood still
     void this.reconnect();
@@ -141,10 +142,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** What is done before the page is frozen. @internal */
   freeze = (): void => {};
 
-  /**
-   * Use connect, unless something is to be sent before the session is open: then create one, and await opened. How to
-   * begin is for this package itself.
-   */
+  /** Begins to connect. Use connect, unless something is to be sent before the session is open: then await opened. */
+  constructor(url: string | URL, options: ConnectOptions<C>);
+  /** @internal */
+  constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
   constructor(
     url: string | URL,
     private readonly options: ConnectOptions<C>,
@@ -171,8 +172,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       { signal: this.ended.signal },
     );
     begin(this); // which may replace hide, freeze and back
-    globalThis.addEventListener?.("pagehide", this.pagehide);
-    globalThis.addEventListener?.("pageshow", this.pageshow);
+    this.watchPage("addEventListener");
   }
 
   // ---- for programs ----------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);
     if (this.table[id]!.direction === "to-server") {
-      throw new GodwitError("direction", `channel "${channel}" is to-server: nothing comes on it`);
+      throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f); // a message being handled goes to those before it
     for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
@@ -235,7 +235,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       for (;;) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `messages("${c.name}") was too slow: more than queueLimit, ${c.queueLimit} bytes, waited. Raise it at both ends, or use on`);
+        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`);
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
@@ -283,7 +283,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
    * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
    */
-  close(code: number = codeNormal, reason = "", drain = drainTime): Promise<CloseReason> {
+  close(code: number = CloseCode.Normal, reason = "", drain = drainTime): Promise<CloseReason> {
     this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
@@ -334,10 +334,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         this.dispatchEvent(new Event("resumed"));
       },
       closed: (code, reason, remote, lostOut, lostIn) => {
-        const error = code === codeTimeout && this.failure;
+        const error = code === CloseCode.Timeout && this.failure;
         const why: CloseReason = { code, reason, remote, lostOut, lostIn, ...(error && { error }) };
         this.trying?.abort();
-        const again = renewable(code) || (!remote && code === codeProtocol);
+        const again = renewable(code) || (!remote && code === CloseCode.ProtocolError);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
         // Promises tell later: first those of requests and receipts, then the end.
@@ -425,7 +425,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   /** Ends the session at once. @internal */
   abort(): void {
-    this.session.abort(now(), codeNormal, "");
+    this.session.abort(now(), CloseCode.Normal, "");
     this.flush();
   }
 
@@ -433,7 +433,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   giveUp(e: unknown): void {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
-    this.session.abort(now(), codeTimeout, words(e));
+    this.session.abort(now(), CloseCode.Timeout, words(e));
   }
 
   /** Goes on over a link. What the last one may still bring is of no interest. */
@@ -559,8 +559,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private release(): void {
     clearTimeout(this.timer);
     this.link?.close();
-    globalThis.removeEventListener?.("pagehide", this.pagehide);
-    globalThis.removeEventListener?.("pageshow", this.pageshow);
+    this.watchPage("removeEventListener");
+  }
+
+  /** Adds or removes the listeners of the page. Node and workers may have no such function. */
+  private watchPage(how: "addEventListener" | "removeEventListener"): void {
+    globalThis[how]?.("pagehide", this.pagehide);
+    globalThis[how]?.("pageshow", this.pageshow);
   }
 }
 

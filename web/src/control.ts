@@ -57,7 +57,7 @@ export function parseControl(b: Uint8Array): Control {
 
 /** HELLO with a connect message. We take OPEN (1), with how to send (2). */
 export function hello(message: Uint8Array): Uint8Array {
-  if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes, and may have ${maxHello}`);
+  if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
   return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
 }
 

@@ -1,10 +1,11 @@
 import { type Channel, hash, openLine } from "./channel";
+import { CloseCode } from "./close";
 import { type Conn, type ConnectOptions } from "./conn";
 import { connect } from "./connect";
 import { deferred } from "./deferred";
 import { ConnectError } from "./errors";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
-import { codeNormal, open } from "./session";
+import { open } from "./session";
 import { absolute } from "./signaling";
 import { must, nothing } from "./wire";
 
@@ -133,7 +134,7 @@ function leave(c: AnyConn): void {
   c.link = null;
   c.unheard.fill(null); // the next page hears it
   c.session.mux.outbox.abandon(); // this page will not hear what becomes of them
-  c.session.finish(codeNormal, "suspended", false);
+  c.session.finish(CloseCode.Normal, "suspended", false);
 }
 
 /** Saves the session of a page that goes, or ends it if that cannot be. */
@@ -235,7 +236,7 @@ function restore(c: AnyConn, json: string): void {
     session.interrupt(t - age); // which makes it look for a link
     c.flushSoon(); // from now on it looks at the time
   } catch (cause) {
-    c.giveUp(new ConnectError("resume", "the saved session is over, or taken: begin a new one with connect", { cause }));
+    c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it: call connect", { cause }));
   }
 }
 

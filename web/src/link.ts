@@ -128,7 +128,7 @@ export interface LinkConfig {
 }
 
 function foreign(cause: unknown): never {
-  throw new ConnectError("foreign", "no SDP: is the path right, and what stands before the server?", { cause, retryAfter: 0 });
+  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", { cause, retryAfter: 0 });
 }
 
 /** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
@@ -149,7 +149,7 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   try {
     const pc = new RTCPeerConnection(); // some extensions take it away
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}. UDP may be disabled in the browser, or blocked`, { retryAfter: 0 })));
+    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })));
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -171,6 +171,6 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
       const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy has disabled it", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", { cause: e });
   }
 }

@@ -6,17 +6,7 @@ import { lossyShare, Recovery } from "./loss";
 import { type MessageOptions, Outbox } from "./outbox";
 import { partialAge, Receiver } from "./reassembly";
 import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
-import {
-  type ChannelStats,
-  dropAck,
-  dropClosed,
-  dropDuplicate,
-  dropMalformed,
-  dropRefused,
-  dropUnknownChannel,
-  dropUnknownFrame,
-  type Stats,
-} from "./stats";
+import { type ChannelStats, type DropReason, type Stats } from "./stats";
 import {
   appendClose,
   appendGivenUp,
@@ -82,7 +72,7 @@ export class Mux {
   readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
   readonly receivers: Receiver[] = [];
-  private readonly drops: number[] = Array(dropUnknownFrame + 1).fill(0);
+  private readonly drops: Partial<Record<DropReason, number>> = {};
 
   // The link, all of it new after relink.
   private received!: Received;
@@ -264,10 +254,10 @@ export class Mux {
   /** Takes a datagram. One that is not well-formed is counted and has no effect. */
   receive(t: number, b: Uint8Array): void {
     const { in: p, received } = this;
-    if (b.length > maxPacket || !p.parse(b)) return this.drop(dropMalformed);
+    if (b.length > maxPacket || !p.parse(b)) return this.drop("malformed");
     const number = expand(p.number, p.numberLen, received.next);
-    if (!received.fresh(number)) return this.drop(dropDuplicate);
-    if (p.hasAck && !this.receiveAck(t, p)) return this.drop(dropAck);
+    if (!received.fresh(number)) return this.drop("duplicate");
+    if (p.hasAck && !this.receiveAck(t, p)) return this.drop("ack");
     this.counts.packetsIn++;
     this.counts.bytesIn += b.length;
     this.gap = t - this.heard;
@@ -277,7 +267,7 @@ export class Mux {
       if (p.frames > 1) p.next();
       ok = this.receiveFrame(t, p) && ok;
     }
-    if (!ok) return this.drop(dropRefused);
+    if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
     if (this.byPeer && received.eliciting) received.due = t; // tell it at once that it can stop
   }
@@ -287,13 +277,13 @@ export class Mux {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
       else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
-      else if (f.channel >= controlExtension) this.drop(dropUnknownFrame);
+      else if (f.channel >= controlExtension) this.drop("unknown-frame");
       return true;
     }
     const done = this.over();
     const r = this.receivers[f.channel];
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
-    const why = done ? dropClosed : r ? r.receive(t, f) : dropUnknownChannel;
+    const why = done ? "closed" : r ? r.receive(t, f) : "unknown-channel";
     if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
     return done || !why;
@@ -310,7 +300,7 @@ export class Mux {
     try {
       this.missed = new Reader(f.payload).varint();
     } catch {
-      this.drop(dropUnknownFrame);
+      this.drop("unknown-frame");
     }
   }
 
@@ -505,7 +495,7 @@ export class Mux {
       packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
       held: this.receivers.reduce((n, r) => n + r.held, 0),
-      drops: [...this.drops],
+      drops: { ...this.drops },
     };
   }
 
@@ -513,8 +503,8 @@ export class Mux {
     return { ...this.receivers[ch]!.stats };
   }
 
-  private drop(why: number): void {
-    this.drops[why]!++;
+  private drop(why: DropReason): void {
+    this.drops[why] = (this.drops[why] ?? 0) + 1;
   }
 }
 

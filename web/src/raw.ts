@@ -48,7 +48,7 @@ export class RawConn extends EventTarget {
    */
   send(data: Bytes | string): boolean {
     const b = typeof data === "string" ? bytesOf(data) : view(data);
-    if (b.length > largest) throw new SendError("size", `a datagram of ${b.length} bytes: ${largest} at most, so cut it`);
+    if (b.length > largest) throw new SendError("size", `the datagram has ${b.length} bytes: at most ${largest}`);
     // Of memory that is shared, browsers take only a copy.
     const own = b.buffer instanceof ArrayBuffer ? (b as Uint8Array<ArrayBuffer>) : b.slice();
     const sent = this.link.ready(now()) && this.link.send(typeof data === "string" ? data : own);

@@ -1,4 +1,5 @@
 import { type FullChannel, nextChannel } from "./channel";
+import { CloseCode } from "./close";
 import {
   type Control,
   hello,
@@ -30,16 +31,8 @@ const maxServing = 64; // unanswered requests of the server
 const maxWaiting = 1024; // unanswered requests of ours
 const maxOwn = 224 << 10; // bytes of requests and replies in the queue of channel 0; the rest is for what must be said
 
-// Close codes, docs/SESSION.md section 5.
-export const codeNormal = 0;
-const codeShutdown = 2;
-export const codeProtocol = 3;
-export const codeTimeout = 6;
-const codeEarly = 19;
-const codeRequests = 20;
-
 /** Whether a new session may begin after one that ended with this code. */
-export const renewable = (code: number): boolean => code === codeShutdown || code === codeTimeout;
+export const renewable = (code: number): boolean => code === CloseCode.Shutdown || code === CloseCode.Timeout;
 
 // States.
 const fresh = 0; // there was no link yet
@@ -117,7 +110,7 @@ export class Session {
 
   /** Takes note that the link is silent or gone. */
   interrupt(t: number): void {
-    if (this.state === linked) this.abort(t, codeProtocol, "no WELCOME");
+    if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing) return this.abort(t, 0, ""); // there is no other link for what is left
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
@@ -158,7 +151,7 @@ export class Session {
     this.mux.advance(t);
     if (t < this.patience()) return;
     if (this.closing) this.drain(t);
-    else if (this.interrupted) this.abort(t, codeTimeout, "silent for too long");
+    else if (this.interrupted) this.abort(t, CloseCode.Timeout, "silent for too long");
     else this.interrupt(t);
   }
 
@@ -182,8 +175,8 @@ export class Session {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly) this.abort(t, codeEarly, "too much before WELCOME");
-    if (this.mux.loss.stuck) this.abort(t, codeTimeout, "path too narrow");
+    if (early > maxEarly) this.abort(t, CloseCode.LimitEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.abort(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;
@@ -196,7 +189,7 @@ export class Session {
     try {
       c = parseControl(b);
     } catch {
-      return this.abort(t, codeProtocol, "malformed");
+      return this.abort(t, CloseCode.ProtocolError, "malformed");
     }
     if (c.type === typeWelcome) this.welcome(c);
     else if (c.type <= typeOpen) this.talk(t, c);
@@ -213,7 +206,7 @@ export class Session {
 
   private talk(t: number, { type, id, text, payload }: Control): void {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, codeProtocol, "no WELCOME");
+    if (this.state !== open) return this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing && (type === typeOpen || type === typeRequest)) return;
     if (type === typeOpen) return this.open(t, text);
     if (type === typeRequest) return this.request(t, id, text, payload);
@@ -226,7 +219,7 @@ export class Session {
     try {
       this.mux.send(t, 0, opened(this.add(line)));
     } catch {
-      this.abort(t, codeProtocol, "an OPEN that is none");
+      this.abort(t, CloseCode.ProtocolError, "malformed OPEN");
     }
   }
 
@@ -241,7 +234,7 @@ export class Session {
   }
 
   request(t: number, id: number, name: string, b: Uint8Array): void {
-    if (this.serving.has(id)) return this.abort(t, codeProtocol, "malformed");
+    if (this.serving.has(id)) return this.abort(t, CloseCode.ProtocolError, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
@@ -252,7 +245,7 @@ export class Session {
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
     if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
-      throw new SendError("interrupted", "the server is not heard: wait for the event resumed, or use a reliable channel");
+      throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
     }
     this.mux.send(t, channel, b, o);
   }
@@ -262,10 +255,10 @@ export class Session {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName || b.length > maxPayload) {
-      throw new SendError("size", `request "${name}" of ${b.length} bytes: a name has 1 to ${maxName}, a payload ${maxPayload} at most`);
+      throw new SendError("size", `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName} bytes`);
     }
     if (calls.size >= maxWaiting || this.full(b)) {
-      throw new SendError("budget", `${calls.size} requests wait, or ${maxOwn} bytes of them: await their answers first`);
+      throw new SendError("budget", "too many requests wait: await answers first");
     }
     do this.lastID = (this.lastID + 1) >>> 0;
     while (!this.lastID || calls.has(this.lastID));
@@ -295,7 +288,7 @@ export class Session {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, codeRequests, "too many requests");
+      this.abort(t, CloseCode.LimitRequests, "too many requests");
     }
   }
 

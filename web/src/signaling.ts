@@ -35,7 +35,7 @@ export async function exchange(
     try {
       if (authorization) headers.set(name, authorization);
     } catch (cause) {
-      throw new ConnectError("token", "the token has a character that no HTTP header may have, such as a line break: trim() it", { cause });
+      throw new ConnectError("token", "the token has a character that HTTP headers cannot have, such as a line break: trim() it", { cause });
     }
     let response: Response;
     let body: Record<string, unknown>;
@@ -52,7 +52,7 @@ export async function exchange(
     const { status } = response; // 0 for a redirect that is not followed
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
-    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"} and not as a godwit server does: is the path right, and what stands before the server?`;
+    const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
     throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
   }
 }
@@ -80,7 +80,7 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   const theirs = details["channels"];
   let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
-  if (reason === "replayed") message += ": give the option token as a function that fetches a fresh one";
+  if (reason === "replayed") message += ": make the option token a function that fetches a new one";
   // Another server may know a session that this one has never heard of.
   const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
   const retryAfter = again ? later(r, 60_000) : undefined;

@@ -1,19 +1,38 @@
-// Why something that came was not used: the indexes of Stats.drops. The first five drop a packet, the others a frame.
-export const dropMalformed = 0;
-export const dropDuplicate = 1;
-export const dropAck = 2; // of what was never sent
-export const dropClosed = 3; // after the end
-export const dropRefused = 4; // for one of its frames
-export const dropUnknownChannel = 5;
-export const dropDirection = 6;
-export const dropKind = 7; // not one of the channel's mode
-export const dropTooLarge = 8;
-export const dropMismatch = 9; // with an earlier fragment
-export const dropWindow = 10;
-export const dropBudget = 11;
-export const dropEvicted = 12; // an incomplete message, for a newer one
-export const dropAged = 13; // an incomplete message
-export const dropUnknownFrame = 14;
+/**
+ * Why something that arrived was dropped. The first five drop a packet, the others a frame.
+ *
+ * - malformed: the packet is malformed, or has another version
+ * - duplicate: the packet arrived before, or is older than the last 4096
+ * - ack: the packet acknowledges a packet that was never sent
+ * - closed: the session was closed before
+ * - refused: a frame of the packet was refused, so the packet is not acknowledged
+ * - unknown-channel: the table has no such channel
+ * - direction: the server may not send on the channel
+ * - kind: the kind of the frame does not fit the channel's mode
+ * - too-large: the message is larger than maxMessage
+ * - mismatch: the fragment contradicts an earlier one
+ * - window: the reliable message is too far ahead of the oldest that is missing
+ * - budget: queueLimit has no room for the reliable message
+ * - evicted: an incomplete unreliable message, dropped for a newer one
+ * - aged: an incomplete unreliable message, dropped after 3 s
+ * - unknown-frame: an extension frame that this version does not know
+ */
+export type DropReason =
+  | "malformed"
+  | "duplicate"
+  | "ack"
+  | "closed"
+  | "refused"
+  | "unknown-channel"
+  | "direction"
+  | "kind"
+  | "too-large"
+  | "mismatch"
+  | "window"
+  | "budget"
+  | "evicted"
+  | "aged"
+  | "unknown-frame";
 
 /** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {
@@ -38,12 +57,8 @@ export interface Stats {
   /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
   queued: number;
   held: number;
-  /**
-   * What came and was not used. Packets: malformed, came before, acknowledged what was never sent, after the end,
-   * refused for a frame. Frames: unknown channel, its direction, its mode, too large, unlike an earlier fragment, too
-   * far ahead, over the queue limit, incomplete and pushed out, incomplete and old, unknown.
-   */
-  drops: readonly number[];
+  /** Packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
+  drops: Readonly<Partial<Record<DropReason, number>>>;
 }
 
 /** Counters of one channel. */

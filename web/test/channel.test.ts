@@ -28,7 +28,7 @@ describe("bounds", () => {
   test("63 channels", () => {
     const many = (n: number): Channel[] => Array.from({ length: n }, (_, i) => line({ name: `${i}` }));
     expect(fullTable(many(63)).length).toBe(64);
-    expect(() => fullTable(many(64))).toThrow("64 channels, and there may be 63");
+    expect(() => fullTable(many(64))).toThrow("64 channels: at most 63");
   });
 
   test("no name twice, and not that of the control channel", () => {

@@ -57,6 +57,6 @@ test("texts, payloads and names at their bounds", () => {
   expect([parse(6, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0)], "text, bytes, and too few").toEqual([false, true, false]);
   expect([0x7f, 0x80, 10].map((type) => parse(type)), "types that are not known").toEqual([false, true, false]);
   expect(hello(new Uint8Array(1024)).length).toBe(1028);
-  expect(() => hello(new Uint8Array(1025))).toThrow("1025 bytes, and may have 1024");
+  expect(() => hello(new Uint8Array(1025))).toThrow("1025 bytes: at most 1024");
   expect(hex(numbered(4, 0x01020304, [5]))).toBe("040102030405");
 });

@@ -238,10 +238,10 @@ describe("opening", () => {
     };
     const error = await openLink(config).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(ConnectError);
-    expect(error).toMatchObject({ code: "link", retryAfter: 0, message: expect.stringContaining("no UDP from 192.0.2.1 7777. UDP may be disabled") });
+    expect(error).toMatchObject({ code: "link", retryAfter: 0, message: expect.stringContaining("no UDP from 192.0.2.1 7777: the browser or the network") });
     expect(made[0]!.closed).toBeGreaterThan(0);
     const nowhere = await openLink({ ...config, exchange: async () => ({ type: "answer", sdp: "" }) }).catch((e: unknown) => e);
-    expect(nowhere).toMatchObject({ message: expect.stringContaining("no UDP. UDP may be disabled") });
+    expect(nowhere).toMatchObject({ message: expect.stringContaining("no UDP: the browser or the network may block it") });
   });
 
   test("ends with the exchange, whose error is told as it is", async () => {

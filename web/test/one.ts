@@ -42,8 +42,8 @@ export class One {
     return this.out(t).map((p) => [p.ack && `ack ${p.ack.largest}`, ...p.frames.map((f) => f.kind)].filter(Boolean).join(" "));
   }
 
-  drops(): number[] {
-    return this.m.stats().drops.flatMap((n, why) => Array<number>(n).fill(why));
+  drops(): string[] {
+    return Object.entries(this.m.stats().drops).flatMap(([why, n]) => Array<string>(n).fill(why));
   }
 
   /** Takes packet number n with these bytes after its number, and flags. */

@@ -2,9 +2,7 @@
 import { expect, test } from "vitest";
 import { type Channel, full } from "../src/channel";
 import { partialAge, Receiver } from "../src/reassembly";
-import {
-  channelStats, dropAged, dropBudget, dropDirection, dropEvicted, dropKind, dropMismatch, dropTooLarge, dropWindow,
-} from "../src/stats";
+import { channelStats, type DropReason } from "../src/stats";
 import { frameBare, frameFragment, frameMessage, type Packet, pieceSize } from "../src/wire";
 
 type Frame = Pick<Packet, "kind" | "id" | "index" | "total" | "payload">;
@@ -15,17 +13,17 @@ const piece = (id: number, index: number, total: number, fill = id): Frame =>
 /** A receiver, what it delivered and dropped, and what it holds by the rule of queueLimit. */
 function receiver(mode: Channel["mode"], more: Partial<Channel> = {}, allowed = true) {
   const got: string[] = [];
-  const drops: number[] = [];
+  const drops: DropReason[] = [];
   const stats = channelStats();
   const note = (b: Uint8Array): unknown => got.push(b.length > 100 ? `${b.length} of ${[...new Set(b)].join()}` : Buffer.from(b).toString());
   const r = new Receiver(full({ name: "x", mode, ...more }), allowed, stats, note, (why) => drops.push(why));
-  const take = (f: Frame, t = 0): number => r.receive(t, f as Packet);
+  const take = (f: Frame, t = 0): string => r.receive(t, f as Packet) ?? "taken";
   return { r, got, drops, stats, take };
 }
 
 test("unreliable: whole messages come as they are, and large ones when they are complete", () => {
   const { r, got, take, stats } = receiver("unreliable");
-  expect([take(whole(0, "a", frameBare)), take(whole(0, "a", frameBare)), take(piece(7, 1, 2000)), take(piece(3, 0, 2000))]).toEqual([0, 0, 0, 0]);
+  expect([take(whole(0, "a", frameBare)), take(whole(0, "a", frameBare)), take(piece(7, 1, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "taken", "taken"]);
   expect([got, r.held]).toEqual([["a", "a"], 2 * 2032]);
   take(piece(7, 1, 2000));
   expect([got.length, stats.duplicates]).toEqual([2, 1]);
@@ -46,7 +44,7 @@ test("pieces go where they belong, the last one too", () => {
 test("ordered: of a message that is held whole everything more is a duplicate, whatever it says of its length", () => {
   const { r, got, take, stats } = receiver("reliable-ordered");
   take(whole(1, "one"));
-  expect([take(whole(1, "one")), take(whole(1, "longer")), take(piece(1, 0, 2000))]).toEqual([0, 0, 0]);
+  expect([take(whole(1, "one")), take(whole(1, "longer")), take(piece(1, 0, 2000))]).toEqual(["taken", "taken", "taken"]);
   expect([got, stats.duplicates, r.held]).toEqual([[], 3, 35]);
   take(whole(0, "zero"));
   expect(got).toEqual(["zero", "one"]);
@@ -105,20 +103,20 @@ test("reliable and ordered: what comes before its turn is held", () => {
 
 test.each(["reliable-unordered", "reliable-ordered"] as const)("%s: what is too far ahead is refused", (mode) => {
   const { r, got, take } = receiver(mode);
-  expect(take(whole(4096, "far"))).toBe(dropWindow);
+  expect(take(whole(4096, "far"))).toBe("window");
   expect([got, r.partials.size]).toEqual([[], 0]);
-  expect(take(whole(4095, "near"))).toBe(0);
-  expect(take(whole(0, "nil"))).toBe(0);
-  expect(take(whole(4096, "far"))).toBe(0);
+  expect(take(whole(4095, "near"))).toBe("taken");
+  expect(take(whole(0, "nil"))).toBe("taken");
+  expect(take(whole(4096, "far"))).toBe("taken");
 });
 
 test.each(["reliable-unordered", "reliable-ordered"] as const)("%s: what is over the limit is refused, and what needs no room is not", (mode) => {
   const { r, got, take } = receiver(mode, { maxMessage: 2000, queueLimit: 2 * 2032 });
-  expect([take(piece(1, 0, 2000)), take(piece(2, 0, 2000)), take(piece(3, 0, 2000))]).toEqual([0, 0, dropBudget]);
+  expect([take(piece(1, 0, 2000)), take(piece(2, 0, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "budget"]);
   expect([r.held, r.partials.has(3)]).toEqual([2 * 2032, false]);
-  expect(take(whole(4, "four")), "which is held only where it waits").toBe(mode === "reliable-ordered" ? dropBudget : 0);
-  expect(take(piece(1, 1, 2000)), "one that has begun goes on").toBe(0);
-  expect(take(whole(0, "nil"))).toBe(0);
+  expect(take(whole(4, "four")), "which is held only where it waits").toBe(mode === "reliable-ordered" ? "budget" : "taken");
+  expect(take(piece(1, 1, 2000)), "one that has begun goes on").toBe("taken");
+  expect(take(whole(0, "nil"))).toBe("taken");
   expect(got.sort()).toEqual(mode === "reliable-ordered" ? ["2000 of 1", "nil"] : ["2000 of 1", "four", "nil"]);
   expect(r.held).toBe(2032);
 });
@@ -126,31 +124,31 @@ test.each(["reliable-unordered", "reliable-ordered"] as const)("%s: what is over
 test("what is unlike an earlier fragment is refused", () => {
   const reliable = receiver("reliable-ordered");
   reliable.take(piece(1, 0, 2000));
-  expect([reliable.take(piece(1, 1, 2001)), reliable.take(whole(1, "one"))]).toEqual([dropMismatch, dropMismatch]);
+  expect([reliable.take(piece(1, 1, 2001)), reliable.take(whole(1, "one"))]).toEqual(["mismatch", "mismatch"]);
   const { r, take, drops } = receiver("sequenced");
   take(piece(1, 0, 2000));
-  expect([take(piece(1, 1, 2001)), drops, r.partials.size]).toEqual([0, [dropMismatch], 1]);
+  expect([take(piece(1, 1, 2001)), drops, r.partials.size]).toEqual(["taken", ["mismatch"], 1]);
 });
 
 test("what a channel does not take", () => {
-  expect(receiver("unreliable", {}, false).take(whole(0, "a", frameBare))).toBe(dropDirection);
-  expect(receiver("unreliable").take(whole(0, "a"))).toBe(dropKind);
-  for (const mode of ["sequenced", "reliable-ordered"] as const) expect(receiver(mode).take(whole(0, "a", frameBare))).toBe(dropKind);
+  expect(receiver("unreliable", {}, false).take(whole(0, "a", frameBare))).toBe("direction");
+  expect(receiver("unreliable").take(whole(0, "a"))).toBe("kind");
+  for (const mode of ["sequenced", "reliable-ordered"] as const) expect(receiver(mode).take(whole(0, "a", frameBare))).toBe("kind");
   const { take, got } = receiver("unreliable", { maxMessage: 3 });
-  expect([take(whole(0, "abcd", frameBare)), take(whole(0, "abc", frameBare)), got]).toEqual([dropTooLarge, 0, ["abc"]]);
+  expect([take(whole(0, "abcd", frameBare)), take(whole(0, "abc", frameBare)), got]).toEqual(["too-large", "taken", ["abc"]]);
 });
 
 test("of incomplete messages the oldest makes room, by their number and by their bytes", () => {
   const many = receiver("unreliable");
   for (let id = 0; id < 33; id++) many.take(piece(id, 0, 1025));
-  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.held]).toEqual([[dropEvicted], 32, 1, 32 * 1057]);
+  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.held]).toEqual([["evicted"], 32, 1, 32 * 1057]);
   many.take(piece(0, 1, 1025));
   expect(many.got, "its other piece came too late").toEqual([]);
   const large = receiver("unreliable", { maxMessage: 4064, queueLimit: 4096 });
   for (const id of [1, 2]) large.take(piece(id, 0, 2016));
   expect([large.drops, large.r.held]).toEqual([[], 4096]);
   large.take(piece(3, 0, 1025));
-  expect([large.drops, [...large.r.partials.keys()], large.r.held]).toEqual([[dropEvicted], [2, 3], 2048 + 1057]);
+  expect([large.drops, [...large.r.partials.keys()], large.r.held]).toEqual([["evicted"], [2, 3], 2048 + 1057]);
   large.take(piece(4, 0, 4064));
   expect([large.drops.length, [...large.r.partials.keys()]]).toEqual([3, [4]]);
 });
@@ -162,7 +160,7 @@ test("incomplete messages that are too old are given up, reliable ones never", (
   take(piece(2, 0, 2000), 200);
   take(piece(1, 0, 2000), 900); // the first counts
   expect([r.age(100 + partialAge - 1), drops]).toEqual([100 + partialAge, []]);
-  expect([r.age(100 + partialAge), drops, r.held]).toEqual([200 + partialAge, [dropAged], 2032]);
+  expect([r.age(100 + partialAge), drops, r.held]).toEqual([200 + partialAge, ["aged"], 2032]);
   expect([r.age(1e6), drops.length, r.held, r.partials.size]).toEqual([Infinity, 2, 0, 0]);
   const reliable = receiver("reliable-unordered");
   reliable.take(piece(1, 0, 2000), 100);
