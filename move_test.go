@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestSessionMovesUnderLoad moves a session to and fro between links that have
+// TestSessionMovesUnderLoad moves a session back and forth between links that have
 // different locks and goroutines, while both ends send from several goroutines and
 // handlers answer. Nothing may be lost, come twice or out of order, and handlers of
 // one Conn may not overlap. All wake at the same instants, so that they meet.

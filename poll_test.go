@@ -53,7 +53,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	client.Close(CloseNormal, "")
 	events(srv, nil)
 	if len(reasons) != 1 || !reasons[0].Remote {
-		t.Errorf("the handler was told of %v", reasons)
+		t.Errorf("the handler got %v", reasons)
 	}
 	d.want(t, "open ", "acknowledged", "closed here: normal")
 }

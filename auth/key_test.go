@@ -213,7 +213,7 @@ func TestWhichKeyIsMeant(t *testing.T) {
 			t.Errorf("token %d, of key %q: %v", i, s.Key().ID(), err)
 		}
 	}
-	// Nor does it matter in which order the keys are tried, if it names none.
+	// If the token names no key, the order in which the keys are tried does not matter.
 	u = Used{}
 	for i, keys := range [][]Key{{a.Key(), b.Key()}, {b.Key(), a.Key()}} {
 		v := Verifier{Keys: keys, Audience: "eu-1"}

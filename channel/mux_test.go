@@ -20,7 +20,7 @@ func TestSmallMessagesShareAPacket(t *testing.T) {
 	x.ack(0, 0)
 	x.wantIdle("an acknowledgement is not answered")
 	x.wait(time.Minute)
-	x.wantIdle("nor is anything else due")
+	x.wantIdle("and nothing else is due")
 }
 
 func TestAckRidesWithReply(t *testing.T) {
@@ -96,7 +96,7 @@ func TestTimeThreshold(t *testing.T) {
 	x.wantPacket("second", "message 4/1 b")
 	x.wait(80 * time.Millisecond)
 	x.ack(1, 1)
-	x.wantIdle("one newer packet does not prove a loss, nor is it old")
+	x.wantIdle("one newer packet does not prove a loss, and it is not old")
 	x.wait(6*time.Millisecond - 1)
 	x.wantIdle("not yet an eighth older than the round trip of 80 ms")
 	x.wait(1)

@@ -101,7 +101,7 @@ func TestIncompleteMessagesGrowOld(t *testing.T) {
 		t.Errorf("%d bytes are held", s.Held)
 	}
 	x.wait(3 * time.Second)
-	x.wantDrops("nor is it kept", map[DropReason]uint64{DropAged: 4})
+	x.wantDrops("and it is not kept", map[DropReason]uint64{DropAged: 4})
 	x.m.check(t)
 }
 

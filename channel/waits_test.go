@@ -104,7 +104,7 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 		}
 		x.wantIdle("the next one waits")
 		x.m.pacer.tokens = -1
-		x.wantIdle("nor is it time")
+		x.wantIdle("and it is not time")
 		if at := x.m.Deadline(); !at.After(x.now.Add(5 * time.Millisecond)) {
 			t.Errorf("the deadline is in %v, though nothing may leave", at.Sub(x.now))
 		}

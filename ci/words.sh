@@ -28,6 +28,12 @@ phrases=(
 	'\b(times|losses|packets|timeouts?|rounds|trips|lost) on end\b' # in a row
 	'\bas (it|they|he) likes?\b' # any
 	'\bnone of ours\b'           # not supported
+	'\b[Nn]or (do|does|did|can|is|are|has|have|was|were|will)\b' # and ... not either
+	'\bdear(er|est)\b'           # more expensive
+	'\bin silence\b'            # silently
+	'\bto and fro\b'            # back and forth
+	'\b(is|are|was|were|be) told of\b' # gets, knows
+	'\b(stands?|stood) (in|first|behind)\b' # is in, comes first, follows
 	'\b(thereof|therein|thereby|whereby|whilst|hitherto|henceforth)\b'
 )
 pattern=$(IFS='|'; echo "${phrases[*]}")

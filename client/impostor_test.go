@@ -156,8 +156,8 @@ var (
 	})
 )
 
-// Somebody who has seen a page's offer and its certificate, and is on its path, opens
-// no connection in its name: the server is told of a failure, and of no byte.
+// An attacker on the path of a page that has seen the page's offer and certificate opens no
+// connection in its name: the server gets a failure, and no byte.
 func TestImpostorOfAPage(t *testing.T) {
 	serverCertificate()
 	seen := seenOf(pageCertificate())

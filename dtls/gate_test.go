@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// Through a gate for one, all get, in their time; and who waits for the peer, or has
-// been stopped, does not stand in it.
+// All handshakes pass a gate for one, one after the other. A handshake that waits for the
+// peer, or that was stopped, is not inside the gate.
 func TestGate(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {

@@ -63,8 +63,8 @@ func TestScreenTypesAndEpochs(t *testing.T) {
 	}
 }
 
-// A server's ClientHello that comes again goes to pion again, at which pion repeats its
-// flight; of no other message pion is given a second copy, nor is memory kept for one.
+// A server gives a repeated ClientHello to pion again, and pion then repeats its flight. pion
+// gets no second copy of any other message, and no memory is kept for one.
 func TestScreenOfRepeatedMessages(t *testing.T) {
 	s, flight := clientScreen()
 	for i, m := range flight[:2] {

@@ -362,8 +362,8 @@ func epochRecord(t ContentType, epoch uint16, body string) []byte {
 	return b
 }
 
-// Before its turn at the gate a handshake computes nothing, not even its hello; nor
-// does one that is stopped there.
+// Before its turn at the gate a handshake computes nothing, not even its hello. A handshake
+// that is stopped there computes nothing either.
 func TestNothingIsSaidBeforeTheGate(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {

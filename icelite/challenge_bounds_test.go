@@ -147,8 +147,8 @@ func TestOthersKeepTheirRoom(t *testing.T) {
 	a.wantMaySend("a path that never answered", home, 6*100, true)
 }
 
-// A question to one path, which it does not answer, takes the proof from no other, nor
-// does the answer of one put off the question to another.
+// If one path does not answer a challenge, no other path loses its proof. And the answer of
+// one path does not delay the challenge to another.
 func TestAQuestionIsOfOnePath(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())

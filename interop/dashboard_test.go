@@ -193,7 +193,7 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 }
 
 // The page fits windows of common widths: cards fill their rows, and no table is cut
-// off. What stands before the server and refuses the figures is quoted.
+// off. The page quotes the answer of a proxy that refuses the figures.
 func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	g := newGraphed(t, browser.Own(t, browser.Chromium))

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// Level one from the client: datagrams of both kinds through a lossy relay, and an end that the page is told of.
+// Level one from the client: datagrams of both kinds through a lossy relay, and an end for which the page gets an event.
 func TestClientSendsPlainDatagrams(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		const count = 300

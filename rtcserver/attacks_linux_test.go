@@ -321,8 +321,8 @@ func (s *battery) forged() func() {
 }
 
 // failing posts 20 offers a second from one address, and lets each handshake fail for a
-// signature with P-521 that it need not compute. Handshakes run on threads of their own:
-// what they cost stands in process-%.
+// signature with P-521 that it need not compute. Handshakes run on their own threads:
+// process-% shows their cost.
 func (s *battery) failing() func() {
 	p := newPretender(s.b, elliptic.P521())
 	c := s.from(attackers + "6")

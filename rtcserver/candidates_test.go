@@ -33,7 +33,7 @@ func TestWhichAddressesAPageIsTold(t *testing.T) {
 		{name: "a server with an address of its own", asked: "203.0.113.5",
 			routes: []string{"203.0.113.5"}, interfaces: []string{"203.0.113.5", "2001:db8::5"},
 			want: []string{"203.0.113.5", "2001:db8::5"}},
-		{name: "nine bridges stand before the interface that pages can reach", asked: "127.0.0.1",
+		{name: "nine bridges are before the interface that pages can reach", asked: "127.0.0.1",
 			routes: []string{"192.168.1.5"}, interfaces: append(bridges, "192.168.1.5"),
 			want: append([]string{"127.0.0.1", "192.168.1.5"}, bridges[:6]...)},
 		{name: "a socket for IPv4 alone", v4Only: true, asked: "::1",

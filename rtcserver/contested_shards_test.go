@@ -50,9 +50,9 @@ func (w *world) reach(a netip.AddrPort, i int) {
 	})
 }
 
-// A page has moved, and its datagrams reach another shard than its home. Who has an
-// offer at that shard, or at a third one, and forges checks from the page's address, does
-// not take its datagrams.
+// A page has moved, and its datagrams reach another shard than its home. An
+// attacker that has an offer at that shard, or at a third one, and forges checks from the
+// page's address, does not take its datagrams.
 func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
 	for name, homes := range map[string][]int{"there": {1}, "at a third": {2}, "everywhere": {0, 1, 2, 3, 1, 2, 3}} {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
 	}
 }
 
-// Nor does one at the shard that the page's datagrams reach keep them when another
-// forger, at a third shard, has gone.
+// A forger at the shard that the page's datagrams reach does not keep them either when
+// another forger, at a third shard, has gone.
 func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
 	inShards(t, 4, func(w *world) {
 		victim := w.open()

@@ -61,7 +61,7 @@ func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		first.echoes("the others do not notice")
-		second.echoes("nor does this one")
+		second.echoes("and this one does not end either")
 
 		// The third keeps knocking, and comes in when one goes.
 		w.forget()

@@ -185,8 +185,8 @@ func TestLinesAreWrittenUnderNoLock(t *testing.T) {
 	})
 }
 
-// Nor do many connections, of one page or of many, fill the log: few a minute have a line
-// for a reason, and all are counted.
+// Many connections, of one page or of many, do not fill the log either: few a minute have a
+// line for a reason, and all are counted.
 func TestRefusedChannelsOfManyConnectionsAreLoggedRarely(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		sh := w.server.shards[0]

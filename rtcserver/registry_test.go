@@ -157,7 +157,7 @@ func names(all []*Conn) string {
 	return fmt.Sprint(list)
 }
 
-// One that waits stands before many that come at once: these are forgotten too.
+// If one connection waits and many later ones come at once, these are forgotten, too.
 func TestThoseThatHaveComeAreForgotten(t *testing.T) {
 	r, s := newRegister(t, 8), &shard{}
 	r.added("slow", time.Unix(1000, 0))

@@ -131,8 +131,8 @@ func TestPartialReliabilityIsFoundAmongParameters(t *testing.T) {
 	}
 }
 
-// A peer that cannot be told of lost messages is aborted with its own tag, whichever
-// side began.
+// A peer without FORWARD-TSN, which would report lost messages, is aborted with its own tag,
+// whichever side began.
 func TestAbortOfAPeerWithoutPartialReliability(t *testing.T) {
 	v := append(u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN), rawParam(paramCookie, []byte("c"))...)
 	a, b := newIdleAssoc(t), newIdleAssoc(t)
@@ -254,7 +254,7 @@ func TestCookieEchoOfAnyRoundTrip(t *testing.T) {
 }
 
 // A stale cookie means an INIT again, not a burst of them, and no sample of the round
-// trip. Other errors mean nothing, nor does one after the handshake.
+// trip. Other errors mean nothing. After the handshake a stale cookie means nothing either.
 func TestErrorsOfTheHandshake(t *testing.T) {
 	stale := rawChunk(chunkError, 0, append(rawParam(causeUnrecognizedChunk, nil), rawParam(causeStaleCookie, u32s(1000))...))
 	a := newIdleAssoc(t)
@@ -321,8 +321,8 @@ func TestOwnInitIsNotSentOnceEstablished(t *testing.T) {
 	}
 }
 
-// A chunk may stand behind those of the handshake that it needs: DATA behind COOKIE ACK and
-// ERROR, and behind a COOKIE ECHO that comes again, but not behind one that is refused.
+// A chunk may follow the chunks of the handshake that it needs: DATA may follow COOKIE ACK
+// and ERROR, and a repeated COOKIE ECHO, but not one that is refused.
 func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.invite()

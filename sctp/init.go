@@ -158,7 +158,7 @@ func (a *Assoc) receiveInit(c chunk, events []Event) []Event {
 }
 
 // unsupported ends an association that is not established, because the peer does not
-// support FORWARD-TSN, by which it is told of lost messages.
+// support FORWARD-TSN, which would tell it that messages are lost.
 // https://www.rfc-editor.org/rfc/rfc3758.html#section-3.3.2
 func (a *Assoc) unsupported(tag uint32, events []Event) []Event {
 	a.drop(dropUnsupported)

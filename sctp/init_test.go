@@ -242,7 +242,7 @@ func TestCookieOverridesInitAck(t *testing.T) {
 	}
 }
 
-// One tag and one initial TSN stand in every INIT and INIT ACK, so an INIT that
+// Every INIT and INIT ACK has the same tag and initial TSN, so an INIT that
 // is repeated does not invalidate an earlier answer.
 func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
 	a := newIdleAssoc(t)

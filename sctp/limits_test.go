@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Each packet or chunk that is not used is counted under what is wrong with it, and what
-// stands behind a chunk is still read where nothing is wrong with the packet.
+// Each packet or chunk that is not used is counted under its fault. The chunks after a faulty
+// chunk are still read if nothing is wrong with the packet.
 func TestDropsAreCounted(t *testing.T) {
 	broken := packet(ourTag, text(2, "x"))
 	broken[20] ^= 1

@@ -111,8 +111,8 @@ func TestReleaseOfAllThatIsHeld(t *testing.T) {
 	}
 }
 
-// BenchmarkRelease is the dearest packet that a peer can send: the one that releases
-// as much as may be held.
+// BenchmarkRelease measures the most expensive packet that a peer can send: the one that
+// releases as much as may be held.
 func BenchmarkRelease(b *testing.B) {
 	now := time.Unix(1, 0)
 	for _, r := range releases() {

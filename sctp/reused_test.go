@@ -23,7 +23,8 @@ func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 	}
 }
 
-// Nor is a whole message that waits for those before it.
+// The same is true of a whole message that waits for those before it: it is admitted only if
+// there is room.
 func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2*(1+bufferOverhead), 1 })
 	a.write(ordered(1, 2, "a"), ordered(2, 3, "b"))

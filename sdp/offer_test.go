@@ -205,7 +205,7 @@ func TestOffersAtTheEdge(t *testing.T) {
 	}
 }
 
-// Attributes may stand at session level; those of the m= section win.
+// Attributes may be at session level; those of the m= section win.
 func TestMediaLevelWins(t *testing.T) {
 	session := "a=ice-ufrag:session0\r\na=ice-pwd:" + strings.Repeat("s", 22) + "\r\n" +
 		strings.Replace(fingerprintLine, "8A:1F", "00:00", 1) + "a=setup:passive\r\n"
@@ -272,7 +272,7 @@ func TestMaxMessageSize(t *testing.T) {
 	}
 }
 
-// Where the port stands in both forms, the newer one counts.
+// If the port is there in both forms, the newer one counts.
 func TestSCTPPortInBothForms(t *testing.T) {
 	o, err := ParseOffer(edited(t, edit{"webrtc-datachannel", "5001"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024\r\na=sctp-port:5002"}))
 	if err != nil || o.SCTPPort != 5002 {

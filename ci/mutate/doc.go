@@ -10,5 +10,5 @@
 // zero values.
 //
 // What survives is either a test that is missing or a change that makes no difference.
-// The second kind stands in equivalent.txt with its reason.
+// The second kind is listed in equivalent.txt with its reason.
 package main

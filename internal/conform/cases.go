@@ -157,7 +157,7 @@ var cases = []Case{
 		}
 		for n := range sent {
 			if n > last-30 && !l.acked[n] {
-				x.fail("PROTOCOL 4", "packet %d came and stands in no ack block", n)
+				x.fail("PROTOCOL 4", "packet %d arrived and is in no ack block", n)
 			}
 		}
 	}},

@@ -10,7 +10,7 @@ const PreloadSteps = 3
 // reads.
 //
 // The cores have no functions for this. The calls below have no effect, and read the
-// fields that stand first in their structs, which every message needs.
+// fields that are first in their structs, which every message needs.
 func (p *Peer) Preload(step int) (n int) {
 	switch step {
 	case 0:

@@ -324,7 +324,7 @@ func TestEarlyMessagesKeepTheirBytes(t *testing.T) {
 	w.want(w.server, "loot: "+big("d"), "loot: "+big("e"), "loot: "+big("f"))
 }
 
-// An id is not used again at once, nor is one that waits, nor 0.
+// An id is not used again at once. The id of a waiting request and 0 are not used either.
 func TestIDsOfRequests(t *testing.T) {
 	w := open(t)
 	ask := func() uint32 {

@@ -58,7 +58,7 @@ func newGame(handlers bool) (*game, error) {
 	return g, nil
 }
 
-// serveGame serves a game, and what is told of it.
+// serveGame serves a game, and its figures over HTTP.
 func serveGame(handlers bool) error {
 	g, err := newGame(handlers)
 	if err != nil {
