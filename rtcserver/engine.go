@@ -104,6 +104,7 @@ type datagrams struct {
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
 	begun   int         // events of pending for which a handler was called; the last one may have panicked
+	opened  bool        // the event LinkOpened was delivered; only Deliver uses it
 }
 
 // Capacities of the event slices, in events, that a connection keeps: maxQueue for both
@@ -140,6 +141,7 @@ func (d *datagrams) Deliver() {
 		d.begun++
 		switch ev.Type {
 		case LinkOpened:
+			d.opened = true
 			if h.Open != nil {
 				h.Open(c)
 			}
@@ -156,7 +158,13 @@ func (d *datagrams) Deliver() {
 				h.Message(c, ev.Message)
 			}
 		case LinkClosed:
-			h.closed(c, ev.Err)
+			end := h.Fail
+			if d.opened {
+				end = h.Close
+			}
+			if end != nil {
+				end(c, ev.Err)
+			}
 		}
 	}
 	clear(d.pending)

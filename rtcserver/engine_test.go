@@ -21,9 +21,13 @@ type puppet struct {
 	heard    []string // events, calls of Advance and Deliver
 	news     bool
 	told     func() // what a handler does
+	why      *CloseError
 }
 
 func (p *puppet) Receive(_ time.Time, ev LinkEvent) {
+	if ev.Type == LinkClosed {
+		p.why = ev.Err
+	}
 	p.heard = append(p.heard, ev.Type.String())
 }
 

@@ -29,16 +29,6 @@ type Handler struct {
 	Fail func(*Conn, *CloseError)
 }
 
-func (h *Handler) closed(c *Conn, why *CloseError) {
-	f := h.Fail
-	if c.opened {
-		f = h.Close
-	}
-	if f != nil {
-		f(c, why)
-	}
-}
-
 // Kind is the kind of a message. In the page it is the type of the message's data.
 type Kind uint8
 
