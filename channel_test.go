@@ -12,10 +12,10 @@ func TestOpenChannel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
 		client, server, cd := join(t, srv, "ada")
-		d.take()
-		cd.take()
+		d.Take()
+		cd.Take()
 		client.handler.Channel = func(c *Conn, id ChannelID) {
-			cd.note("channel %d %s", id, c.Channels()[id-1].Name)
+			cd.Note("channel %d %s", id, c.Channels()[id-1].Name)
 			must(t, c.Send(id, []byte("thanks")))
 		}
 		id, err := server.OpenChannel(Channel{Name: "effects"})
@@ -46,7 +46,7 @@ func TestOpenChannel(t *testing.T) {
 		}
 		resume(client, server)
 		time.Sleep(time.Second)
-		cd.take()
+		cd.Take()
 		must(t, server.Send(id, []byte("again")))
 		settle()
 		cd.want(t, ": again")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -207,12 +208,7 @@ const (
 var duplicatesNames = [...]string{"allow", "refuse", "replace"}
 
 // String returns the choice in one word.
-func (d Duplicates) String() string {
-	if int(d) < len(duplicatesNames) {
-		return duplicatesNames[d]
-	}
-	return "unknown"
-}
+func (d Duplicates) String() string { return enum.Name(d, duplicatesNames[:]) }
 
 // maxVersion is the longest Version in bytes.
 const maxVersion = 64

@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -61,12 +62,7 @@ const (
 var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended"}
 
 // String returns the type in one word.
-func (t EventType) String() string {
-	if int(t) < len(eventNames) {
-		return eventNames[t]
-	}
-	return "unknown"
-}
+func (t EventType) String() string { return enum.Name(t, eventNames[:]) }
 
 // An Event is something that happened and that the Handler has no func for.
 // [Server.Poll] yields it.

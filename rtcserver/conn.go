@@ -116,7 +116,7 @@ func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	s := c.shard
 	out, to, err := c.peer.Send(now, s.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
-		return sendError(err)
+		return sendErrors.For(err)
 	}
 	s.loop.Push(out, to.Remote, to.Local)
 	c.sent++
@@ -124,17 +124,8 @@ func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	return nil
 }
 
-func sendError(err error) error {
-	switch {
-	case errors.Is(err, peer.ErrTooLarge):
-		return ErrTooLarge
-	case errors.Is(err, peer.ErrSilenced):
-		return ErrSilenced
-	case errors.Is(err, peer.ErrNotOpen):
-		return ErrClosed
-	}
-	return err
-}
+// sendErrors are the errors of Send.
+var sendErrors = peer.SendErrors{TooLarge: ErrTooLarge, Silenced: ErrSilenced, NotOpen: ErrClosed}
 
 // Close ends the connection and tells the page at once. It does not wait. The loop calls
 // Handler.Close later. text is for the log and Handler.Close, and is sent in the SCTP ABORT

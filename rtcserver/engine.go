@@ -3,6 +3,8 @@ package rtcserver
 import (
 	"slices"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // An Engine processes the messages of one [Conn], which is the link of the engine. The
@@ -48,12 +50,7 @@ const (
 var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
 
 // String returns the type in one word.
-func (t LinkEventType) String() string {
-	if int(t) < len(linkEventNames) {
-		return linkEventNames[t]
-	}
-	return "unknown"
-}
+func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) }
 
 // Acquire locks the connection for calls into its engine. Call Release soon after. Between
 // the two do not call other methods of the Conn. The connection must be or have been
