@@ -12,10 +12,10 @@ func TestOpenChannel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
 		client, server, cd := join(t, srv, "ada")
-		d.Take()
-		cd.Take()
+		d.take()
+		cd.take()
 		client.handler.Channel = func(c *Conn, id ChannelID) {
-			cd.Note("channel %d %s", id, c.Channels()[id-1].Name)
+			cd.note("channel %d %s", id, c.Channels()[id-1].Name)
 			must(t, c.Send(id, []byte("thanks")))
 		}
 		id, err := server.OpenChannel(Channel{Name: "effects"})
@@ -46,7 +46,7 @@ func TestOpenChannel(t *testing.T) {
 		}
 		resume(client, server)
 		time.Sleep(time.Second)
-		cd.Take()
+		cd.take()
 		must(t, server.Send(id, []byte("again")))
 		settle()
 		cd.want(t, ": again")

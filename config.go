@@ -12,7 +12,6 @@ import (
 
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -208,7 +207,12 @@ const (
 var duplicatesNames = [...]string{"allow", "refuse", "replace"}
 
 // String returns the choice in one word.
-func (d Duplicates) String() string { return enum.Name(d, duplicatesNames[:]) }
+func (d Duplicates) String() string {
+	if int(d) < len(duplicatesNames) {
+		return duplicatesNames[d]
+	}
+	return "unknown"
+}
 
 // maxVersion is the longest Version in bytes.
 const maxVersion = 64

@@ -2,7 +2,6 @@ package godwit
 
 import (
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -62,7 +61,12 @@ const (
 var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended"}
 
 // String returns the type in one word.
-func (t EventType) String() string { return enum.Name(t, eventNames[:]) }
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return "unknown"
+}
 
 // An Event is something that happened and that the Handler has no func for.
 // [Server.Poll] yields it.

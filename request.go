@@ -1,7 +1,6 @@
 package godwit
 
 import (
-	"bytes"
 	"context"
 	"time"
 
@@ -86,17 +85,26 @@ func (c *Conn) Status(id RequestID) (Status, bool) {
 // use Ask there. With Config.Manual use Ask on the goroutine that calls Poll, too:
 // nothing arrives while that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
-	r, err := handling.Await(ctx, func(answer func(Result)) (forget func(), err error) {
-		id, err := c.Ask(name, b, func(r Result) {
-			r.Data = bytes.Clone(r.Data)
-			answer(r)
-		})
-		return func() { c.forgetRequest(id) }, err
+	if handling.Now() {
+		return nil, ErrInHandler
+	}
+	answer := make(chan Result, 1)
+	id, err := c.Ask(name, b, func(r Result) {
+		if r.Data != nil {
+			r.Data = append([]byte{}, r.Data...)
+		}
+		answer <- r
 	})
 	if err != nil {
 		return nil, err
 	}
-	return r.Data, r.Err()
+	select {
+	case r := <-answer:
+		return r.Data, r.Err()
+	case <-ctx.Done():
+		c.forgetRequest(id)
+		return nil, ctx.Err()
+	}
 }
 
 func (c *Conn) forgetRequest(id RequestID) {

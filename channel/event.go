@@ -1,7 +1,5 @@
 package channel
 
-import "github.com/godwit-rtc/godwit/internal/enum"
-
 // An EventType says what an Event is.
 type EventType uint8
 
@@ -17,7 +15,12 @@ const (
 var eventNames = [...]string{"message", "receipt", "closed", "narrow", "stuck"}
 
 // String returns the type in one word.
-func (t EventType) String() string { return enum.Name(t, eventNames[:]) }
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return "unknown"
+}
 
 // A Fate says what happened to a message.
 type Fate uint8
@@ -36,7 +39,12 @@ const (
 
 var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}
 
-func (f Fate) String() string { return enum.Name(f, fateNames[:]) }
+func (f Fate) String() string {
+	if int(f) < len(fateNames) {
+		return fateNames[f]
+	}
+	return "unknown"
+}
 
 // An Event is something that happened on the link. Payload may be a view of the datagram
 // that was given to Receive, or memory of the Mux: it is valid until the bytes of the

@@ -1,10 +1,6 @@
 package channel
 
-import (
-	"time"
-
-	"github.com/godwit-rtc/godwit/internal/enum"
-)
+import "time"
 
 // A DropReason says why a packet or a frame of the peer was dropped.
 type DropReason uint8
@@ -82,7 +78,12 @@ const (
 
 var waitNames = [...]string{"nothing", "ceiling", "network", "peer"}
 
-func (w Wait) String() string { return enum.Name(w, waitNames[:]) }
+func (w Wait) String() string {
+	if int(w) < len(waitNames) {
+		return waitNames[w]
+	}
+	return "unknown"
+}
 
 // nearCeiling is the share of the ceiling from which on waits says WaitsForCeiling: a
 // rate that the ceiling limits varies a little below it.

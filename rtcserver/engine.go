@@ -3,8 +3,6 @@ package rtcserver
 import (
 	"slices"
 	"time"
-
-	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // An Engine processes the messages of one [Conn], which is the link of the engine. The
@@ -50,7 +48,12 @@ const (
 var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
 
 // String returns the type in one word.
-func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) }
+func (t LinkEventType) String() string {
+	if int(t) < len(linkEventNames) {
+		return linkEventNames[t]
+	}
+	return "unknown"
+}
 
 // Acquire locks the connection for calls into its engine. Call Release soon after. Between
 // the two do not call other methods of the Conn. The connection must be or have been
@@ -101,7 +104,6 @@ type datagrams struct {
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
 	begun   int         // events of pending for which a handler was called; the last one may have panicked
-	opened  bool        // the event LinkOpened was delivered; only Deliver uses it
 }
 
 // Capacities of the event slices, in events, that a connection keeps: maxQueue for both
@@ -138,7 +140,6 @@ func (d *datagrams) Deliver() {
 		d.begun++
 		switch ev.Type {
 		case LinkOpened:
-			d.opened = true
 			if h.Open != nil {
 				h.Open(c)
 			}
@@ -155,13 +156,7 @@ func (d *datagrams) Deliver() {
 				h.Message(c, ev.Message)
 			}
 		case LinkClosed:
-			end := h.Fail
-			if d.opened {
-				end = h.Close
-			}
-			if end != nil {
-				end(c, ev.Err)
-			}
+			h.closed(c, ev.Err)
 		}
 	}
 	clear(d.pending)

@@ -43,13 +43,9 @@ var errYielded = errors.New("rtcserver: the page did not answer for 1 s while ot
 // The shard's lock is held.
 func (s *shard) beginHandshake(c *Conn) {
 	if !s.places.free(c.site, nil) {
-		if c.setState(stateQueued) {
-			s.places.wait(c)
-			s.stats.handshakesQueued++
-		}
-		return
-	}
-	if !c.setState(stateShaking) {
+		c.queued = true
+		s.places.wait(c)
+		s.stats.handshakesQueued++
 		return
 	}
 	s.places.take(c)
@@ -96,7 +92,6 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
-			c.setState(stateSecure)
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
@@ -135,7 +130,9 @@ func (s *shard) endHandshake(c *Conn) {
 	c.handshake = nil
 	s.places.remove(c)
 	for next := s.places.next(); next != nil; next = s.places.next() {
-		s.beginHandshake(next)
+		if next.queued = false; next.closed == nil {
+			s.beginHandshake(next)
+		}
 	}
 }
 

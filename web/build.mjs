@@ -1,8 +1,9 @@
 // Bundles src/ into dist/, the same bytes everywhere: node build.mjs. With --check it compares instead of writing.
-import { build } from "esbuild";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+
 import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 import { minify } from "terser";
 
 const check = process.argv.includes("--check");
@@ -38,9 +39,9 @@ function split(text) {
   const blocks = [];
   let lines = [];
   for (const line of text.split("\n")) {
-    if (/^    private /.test(line)) {
+    if (/^ {4}private /.test(line)) {
       // A member's comment stands before it.
-      const comment = lines.findLastIndex((l) => /^    \/\*\*/.test(l));
+      const comment = lines.findLastIndex((l) => /^ {4}\/\*\*/.test(l));
       if (comment >= 0 && /\*\/$/.test(lines.at(-1))) lines.length = comment;
       continue;
     }
@@ -107,7 +108,7 @@ function words(text) {
 
 /** text without comments and strings. */
 function code(text) {
-  return text.replace(/\/\*[^]*?\*\//g, "").replace(/\/\/.*$|"[^"\n]*"/gm, "");
+  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$|"[^"\n]*"/gm, "");
 }
 
 function read(file) {
@@ -125,6 +126,7 @@ const options = {
   banner: { js: "// @godwit/client. MIT licence. https://github.com/godwit-rtc/godwit" },
 };
 
+rmSync(".types", { recursive: true, force: true }); // of files that had other names
 execFileSync("node_modules/.bin/tsc", ["-p", "."], { stdio: "inherit" });
 const types = declarations();
 const names = await internal(types);
@@ -158,7 +160,16 @@ async function small(entry, file) {
   const { code, map } = await minify(outputFiles[1].text, {
     module: true,
     ecma: 2020,
-    compress: { passes: 4, unsafe_math: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false, hoist_funs: true, unsafe: true },
+    compress: {
+      passes: 4,
+      unsafe_math: true,
+      unsafe_arrows: true,
+      unsafe_methods: true,
+      pure_getters: true,
+      keep_fargs: false,
+      hoist_funs: true,
+      unsafe: true,
+    },
     format: { comments: /licence/ },
     sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
   });

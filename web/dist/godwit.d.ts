@@ -1,37 +1,7 @@
 // Made by build.mjs from src/.
 
-/**
- * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
- * server's; the others say how this end sends.
- */
-export interface Channel<Name extends string = string> {
-    /** 1 to 64 bytes without spaces or control characters, unlike all others. */
-    readonly name: Name;
-    readonly mode: Mode;
-    /** "both" unless set. */
-    readonly direction?: Direction;
-    /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
-    readonly maxMessage?: number;
-    /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
-    readonly queueLimit?: number;
-    /**
-     * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
-     * long that is. Give it a guarantee if it must go on meanwhile.
-     */
-    readonly priority?: number;
-    /** Bytes per second that the channel gets even while channels before it are busy. */
-    readonly guarantee?: number;
-    /** Divides what channels of one priority get: 1 unless set; at most 1000. */
-    readonly weight?: number;
-    /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
-    readonly copies?: number;
-}
-
-/** Which end may send on a channel. */
-export type Direction = "both" | "to-server" | "to-client";
-
-/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
-export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
+/** What messages are made of. */
+export type Bytes = ArrayBufferView | ArrayBuffer;
 
 /**
  * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are the program's own.
@@ -68,6 +38,49 @@ export declare const CloseCode: {
 };
 
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+
+/** How to connect. All but channels may be left out. */
+export interface ConnectOptions<C extends readonly Channel[]> {
+    /** The table of channels, the same as the server's. */
+    channels: C;
+    /**
+     * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
+     * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
+     * is the reason; anything else is taken for a failure that passes, which sessions tries again.
+     */
+    token?: string | (() => string | Promise<string>);
+    /** The program's own version, which the server may insist on. */
+    app?: string;
+    /** Goes to the server's program with the opening: at most 1024 bytes. */
+    hello?: Bytes;
+    /** Gives up connecting, or closes the session. */
+    signal?: AbortSignal;
+    /** For one attempt to connect, in ms. 15 s unless set. */
+    timeout?: number;
+    /** More for the signaling request, such as credentials or headers. */
+    request?: RequestInit;
+    /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
+    ceiling?: number;
+}
+
+export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-server";
+}>["name"] | OpenedName;
+
+/** Names of the channels that a page may send on, and that it may hear. */
+export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-client";
+}>["name"] | OpenedName;
+
+/** What one message asks for. */
+export interface SendOptions {
+    /** Milliseconds after which the message is useless and not sent any more. */
+    deadline?: number;
+    /** What the message is about: it takes the place of a queued one with the same key. Neither 0 nor "". */
+    key?: number | string;
+    /** Makes send return a promise of what becomes of the message. */
+    receipt?: boolean;
+}
 
 /**
  * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
@@ -132,49 +145,6 @@ export interface Conn<C extends readonly Channel[]> {
     removeEventListener<K extends keyof ConnEventMap>(type: K, listener: (event: ConnEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
 }
 
-/** How to connect. All but channels may be left out. */
-export interface ConnectOptions<C extends readonly Channel[]> {
-    /** The table of channels, the same as the server's. */
-    channels: C;
-    /**
-     * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
-     * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
-     * is the reason; anything else is taken for a failure that passes, which sessions tries again.
-     */
-    token?: string | (() => string | Promise<string>);
-    /** The program's own version, which the server may insist on. */
-    app?: string;
-    /** Goes to the server's program with the opening: at most 1024 bytes. */
-    hello?: Bytes;
-    /** Gives up connecting, or closes the session. */
-    signal?: AbortSignal;
-    /** For one attempt to connect, in ms. 15 s unless set. */
-    timeout?: number;
-    /** More for the signaling request, such as credentials or headers. */
-    request?: RequestInit;
-    /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
-    ceiling?: number;
-}
-
-export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
-    direction: "to-server";
-}>["name"] | OpenedName;
-
-/** Names of the channels that a page may send on, and that it may hear. */
-export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
-    direction: "to-client";
-}>["name"] | OpenedName;
-
-/** What one message asks for. */
-export interface SendOptions {
-    /** Milliseconds after which the message is useless and not sent any more. */
-    deadline?: number;
-    /** What the message is about: it takes the place of a queued one with the same key. Neither 0 nor "". */
-    key?: number | string;
-    /** Makes send return a promise of what becomes of the message. */
-    receipt?: boolean;
-}
-
 /**
  * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's
  * reason.
@@ -189,37 +159,6 @@ export declare function connect<const C extends readonly Channel[]>(url: string 
  * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
  */
 export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, via?: (url: string | URL, options: ConnectOptions<C>) => Promise<Conn<C>>): AsyncGenerator<Conn<C>, void, void>;
-
-/** ConnectError says why there is no connection. */
-export declare class ConnectError extends GodwitError<ConnectErrorCode> {
-    name: string;
-    /** The HTTP status of a refusal; 0 if it is not one. */
-    readonly status: number;
-    /** Everything the server said: versions, the reason a token was refused for, its table. */
-    readonly details: Readonly<Record<string, unknown>>;
-    /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
-    readonly retryAfter: number | undefined;
-    constructor(code: ConnectErrorCode, message: string, { status, details, retryAfter, cause }?: ConnectErrorMore);
-}
-
-/**
- * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
- * cause is the error below, if there is one.
- */
-export declare class GodwitError<Code extends string = string> extends Error {
-    readonly code: Code;
-    constructor(code: Code, message: string, cause?: unknown);
-}
-
-/** RequestError is what the promise of a request rejects with. */
-export declare class RequestError extends GodwitError<RequestErrorCode> {
-    name: string;
-}
-
-/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
-export declare class SendError extends GodwitError<SendErrorCode> {
-    name: string;
-}
 
 /**
  * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
@@ -252,16 +191,35 @@ export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
  */
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
-/** ChannelEvent tells of a channel that the server has opened. */
-export declare class ChannelEvent extends Event {
-    readonly channel: OpenedChannel;
-    constructor(channel: OpenedChannel);
+/** ConnectError says why there is no connection. */
+export declare class ConnectError extends GodwitError<ConnectErrorCode> {
+    name: string;
+    /** The HTTP status of a refusal; 0 if it is not one. */
+    readonly status: number;
+    /** Everything the server said: versions, the reason a token was refused for, its table. */
+    readonly details: Readonly<Record<string, unknown>>;
+    /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
+    readonly retryAfter: number | undefined;
+    constructor(code: ConnectErrorCode, message: string, { status, details, retryAfter, cause }?: ConnectErrorMore);
 }
 
-/** ConnCloseEvent is the last event of a Conn. */
-export declare class ConnCloseEvent extends Event {
-    readonly why: CloseReason;
-    constructor(why: CloseReason);
+/**
+ * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
+ * cause is the error below, if there is one.
+ */
+export declare class GodwitError<Code extends string = string> extends Error {
+    readonly code: Code;
+    constructor(code: Code, message: string, cause?: unknown);
+}
+
+/** RequestError is what the promise of a request rejects with. */
+export declare class RequestError extends GodwitError<RequestErrorCode> {
+    name: string;
+}
+
+/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
+export declare class SendError extends GodwitError<SendErrorCode> {
+    name: string;
 }
 
 /** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
@@ -297,6 +255,18 @@ export type OpenedName = string & {
     readonly opened: true;
 };
 
+/** ChannelEvent tells of a channel that the server has opened. */
+export declare class ChannelEvent extends Event {
+    readonly channel: OpenedChannel;
+    constructor(channel: OpenedChannel);
+}
+
+/** ConnCloseEvent is the last event of a Conn. */
+export declare class ConnCloseEvent extends Event {
+    readonly why: CloseReason;
+    constructor(why: CloseReason);
+}
+
 /** How long the phases of connecting took, in ms. */
 export interface ConnectTimes {
     /** To make the offer. */
@@ -317,6 +287,23 @@ export interface ConnectTimes {
  * the session ended before: it may have arrived, too.
  */
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
+
+/** RawEventMap are the events of a RawConn. */
+export interface RawEventMap {
+    message: MessageEvent<Uint8Array | string>;
+    close: Event;
+}
+
+/** How to connect to level one, a server of datagrams. */
+export interface RawOptions {
+    /** Of the data channel, which the server sees. "data" unless set. */
+    label?: string;
+    protocol?: string;
+    token?: string;
+    signal?: AbortSignal;
+    timeout?: number;
+    request?: RequestInit;
+}
 
 /** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
 export declare function connectRaw(url: string | URL, { label, protocol, token, signal, timeout, request }?: RawOptions): Promise<RawConn>;
@@ -340,23 +327,6 @@ export declare class RawConn extends EventTarget {
 export interface RawConn {
     addEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | AddEventListenerOptions): void;
     removeEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
-}
-
-/** RawEventMap are the events of a RawConn. */
-export interface RawEventMap {
-    message: MessageEvent<Uint8Array | string>;
-    close: Event;
-}
-
-/** How to connect to level one, a server of datagrams. */
-export interface RawOptions {
-    /** Of the data channel, which the server sees. "data" unless set. */
-    label?: string;
-    protocol?: string;
-    token?: string;
-    signal?: AbortSignal;
-    timeout?: number;
-    request?: RequestInit;
 }
 
 /** Counters of one channel. */
@@ -419,8 +389,38 @@ export interface Stats {
     drops: Readonly<Partial<Record<DropReason, number>>>;
 }
 
-/** What messages are made of. */
-export type Bytes = ArrayBufferView | ArrayBuffer;
+/**
+ * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
+ * server's; the others say how this end sends.
+ */
+export interface Channel<Name extends string = string> {
+    /** 1 to 64 bytes without spaces or control characters, unlike all others. */
+    readonly name: Name;
+    readonly mode: Mode;
+    /** "both" unless set. */
+    readonly direction?: Direction;
+    /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
+    readonly maxMessage?: number;
+    /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
+    readonly queueLimit?: number;
+    /**
+     * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
+     * long that is. Give it a guarantee if it must go on meanwhile.
+     */
+    readonly priority?: number;
+    /** Bytes per second that the channel gets even while channels before it are busy. */
+    readonly guarantee?: number;
+    /** Divides what channels of one priority get: 1 unless set; at most 1000. */
+    readonly weight?: number;
+    /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
+    readonly copies?: number;
+}
+
+/** Which end may send on a channel. */
+export type Direction = "both" | "to-server" | "to-client";
+
+/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
+export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
 /**
  * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key, which has

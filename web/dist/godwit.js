@@ -32,7 +32,7 @@ var CloseCode = {
   Program: 256
 };
 
-// src/errors.ts
+// src/error.ts
 var GodwitError = class extends Error {
   constructor(code, message, cause) {
     super(`godwit: ${message}`, cause ? { cause } : {});
@@ -71,33 +71,9 @@ var RequestError = class extends GodwitError {
   }
 };
 
-// src/wire.ts
-var maxPacket = 1150;
-var version = 1;
-var versionShift = 4;
-var flagNumber = 3;
-var flagAck = 1 << 2;
-var flagGaps = 1 << 3;
-var maxRanges = 32;
-var delayUnit = 0.256;
-var maxRange = 4;
-var maxDelay = 1 << 14;
-var frameControl = 0;
-var frameMessage = 1;
-var frameFragment = 2;
-var frameBare = 3;
-var controlPadding = 0;
-var controlPing = 1;
-var controlClose = 2;
-var controlExtension = 32;
-var controlGivenUp = 32;
-var pieceSize = 1024;
-var maxFragmentHeader = 1 + 8 + 2 + 4;
-var maxMessage = 8 << 20;
-var maxCloseText = 256;
+// src/bytes.ts
 var utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 var nothing = new Uint8Array(0);
-var pieces = (n) => Math.max(1, Math.ceil(n / pieceSize));
 var text = (b) => utf8.decode(b);
 function view(b) {
   if (b instanceof Uint8Array) return b;
@@ -106,6 +82,52 @@ function view(b) {
   throw new SendError("type", `${typeof b} is not bytes: new TextEncoder().encode(text)`);
 }
 var bytesOf = (s) => new TextEncoder().encode(s);
+
+// src/deferred.ts
+var now = () => performance.now();
+function deferred() {
+  const d = {};
+  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
+  return d;
+}
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 6e4));
+    signal?.addEventListener("abort", done);
+  });
+}
+var longestBackoff = 1e4;
+var firstBackoff = 500;
+function backoff() {
+  let wait = firstBackoff;
+  return (least) => {
+    const pause = wait * (0.5 + Math.random() / 2);
+    wait = Math.min(2 * wait, longestBackoff);
+    return Math.max(least || 0, pause);
+  };
+}
+
+// src/event.ts
+var ConnCloseEvent = class extends Event {
+  constructor(why) {
+    super("close");
+    this.why = why;
+  }
+};
+var ChannelEvent = class extends Event {
+  constructor(channel) {
+    super("channel");
+    this.channel = channel;
+  }
+};
+
+// src/varint.ts
+var fewBytes = 1150;
 var Writer = class {
   constructor() {
     this.b = nothing;
@@ -122,9 +144,9 @@ var Writer = class {
     for (; v >= 128; v = Math.floor(v / 128)) this.byte(v % 128 + 128);
     this.byte(v);
   }
-  /** v from start up to end. A view and a call of set cost more than a loop for what fits a packet. */
+  /** v from start up to end. */
   bytes(v, start = 0, end = v.length) {
-    if (end - start > maxPacket) {
+    if (end - start > fewBytes) {
       this.b.set(v.subarray(start, end), this.n);
       this.n += end - start;
     } else while (start < end) this.b[this.n++] = v[start++];
@@ -172,149 +194,14 @@ var Reader = class {
     return this.b.subarray(this.at - n, this.at);
   }
 };
-var Packet = class extends Reader {
-  constructor() {
-    super(...arguments);
-    this.number = 0;
-    // truncated
-    this.numberLen = 0;
-    this.frames = 0;
-    this.eliciting = false;
-    // it wants an acknowledgement
-    // The ack block.
-    this.hasAck = false;
-    this.largest = 0;
-    this.delay = 0;
-    this.ranges = [];
-    // first, then gap and length in turns
-    // The frame.
-    this.kind = 0;
-    this.channel = 0;
-    // or the control kind
-    this.id = 0;
-    this.index = 0;
-    this.total = 0;
-    this.code = 0;
-    this.size = 0;
-  }
-  // of the payload, which ends at at; padding and pings have none
-  /** A view of the datagram. */
-  get payload() {
-    return this.b.subarray(this.at - this.size, this.at);
-  }
-  /**
-   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
-   * been read.
-   */
-  parse(b) {
-    this.b = b;
-    this.at = 0;
-    try {
-      const flags = this.byte();
-      must(flags >> versionShift === version);
-      this.number = this.uint(this.numberLen = (flags & flagNumber) + 1);
-      this.hasAck = (flags & flagAck) > 0;
-      if (this.hasAck) this.ack(flags & flagGaps);
-      else must(!(flags & flagGaps) && this.more());
-      const start = this.at;
-      this.eliciting = false;
-      for (this.frames = 0; this.more(); this.frames++) {
-        this.next();
-        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
-      }
-      if (this.frames > 1) this.at = start;
-      return true;
-    } catch {
-      return false;
-    }
-  }
-  ack(gaps) {
-    this.largest = this.uint(2);
-    this.delay = this.varint();
-    must(this.delay <= maxDelay);
-    this.ranges = [this.varint()];
-    if (!gaps) return;
-    let n = this.byte();
-    must(n > 0 && n < maxRanges);
-    for (n *= 2; n--; ) this.ranges.push(this.varint());
-  }
-  /** Reads the next frame. */
-  next() {
-    const head = this.byte();
-    this.kind = head >> 6;
-    this.channel = head & 63;
-    if (this.kind === frameControl) return this.control();
-    if (this.kind !== frameBare) this.id = this.varint();
-    const fragment = this.kind === frameFragment;
-    this.index = fragment ? this.varint() : 0;
-    this.total = this.varint();
-    must(fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize);
-    this.skip(this.size = Math.min(pieceSize, this.total - this.index * pieceSize));
-  }
-  control() {
-    const close = this.channel === controlClose;
-    if (this.channel <= controlPing) return;
-    must(close || this.channel >= controlExtension);
-    if (close) this.code = this.varint();
-    this.skip(this.size = this.varint());
-    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
-  }
-};
-function appendHeader(w, number) {
-  const n = number < 1 << 15 ? 2 : 3;
-  w.byte((version << versionShift) + n - 1);
-  w.uint(number, n);
-}
-function appendAck(w, largest2, delay, ranges, end) {
-  w.uint(largest2, 2);
-  w.varint(delay);
-  w.varint(ranges[0]);
-  const count = w.n++;
-  let n = 1;
-  for (; n < ranges.length && w.n + maxRange <= end; n += 2) {
-    w.varint(ranges[n]);
-    w.varint(ranges[n + 1]);
-  }
-  w.b[0] |= flagAck;
-  w.b[count] = n >> 1;
-  if (n > 1) w.b[0] |= flagGaps;
-  else w.n--;
-}
-function expand(truncated, n, expected) {
-  const win = 256 ** n;
-  const v = expected - expected % win + truncated;
-  if (v + win / 2 <= expected) return v + win;
-  return v > expected + win / 2 && v >= win ? v - win : v;
-}
-var pieceCost = (size, i) => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
-function appendPiece(w, ch, bare, { id, b, start, size }, i) {
-  const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
-  w.byte((kind << 6) + ch);
-  if (kind !== frameBare) w.varint(id);
-  if (kind === frameFragment) w.varint(i);
-  w.varint(size);
-  w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
-}
-function appendGivenUp(w, n) {
-  w.byte(controlGivenUp);
-  w.byte(1);
-  const at = w.n;
-  w.varint(n);
-  w.b[at - 1] = w.n - at;
-}
-function appendClose(w, code, reason) {
-  w.byte(controlClose);
-  w.varint(code);
-  w.varint(reason.length);
-  w.bytes(reason);
-}
 
-// src/channel.ts
+// src/table.ts
 var messageCost = 32;
 var maxPriority = 7;
 var maxWeight = 1e3;
 var modes = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
 var directions = ["both", "to-server", "to-client"];
+var maxMessage = 8 << 20;
 var maxChannels = 63;
 var maxQueue = 64 << 20;
 var maxName = 64;
@@ -352,7 +239,10 @@ function fullTable(channels) {
 function wrong(c) {
   const name = bytesOf(c.name).length;
   if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
-  for (const [field, values] of [["mode", modes], ["direction", directions]]) {
+  for (const [field, values] of [
+    ["mode", modes],
+    ["direction", directions]
+  ]) {
     if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
   }
   const limits = [
@@ -396,48 +286,6 @@ function firstDifference(ours2, theirs) {
   const i = a.findIndex((line, i2) => line !== b[i2]);
   return `"${a[i] || "nothing"}" here and "${b[i] || "nothing"}" at the server`;
 }
-
-// src/deferred.ts
-var now = () => performance.now();
-function deferred() {
-  const d = {};
-  d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
-  return d;
-}
-function sleep(ms, signal) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, signal?.aborted ? 0 : Math.min(ms, 6e4));
-    signal?.addEventListener("abort", done);
-  });
-}
-var longest = 1e4;
-function backoff() {
-  let wait = 500;
-  return (least) => {
-    const pause = wait * (0.5 + Math.random() / 2);
-    wait = Math.min(2 * wait, longest);
-    return Math.max(least || 0, pause);
-  };
-}
-
-// src/events.ts
-var ConnCloseEvent = class extends Event {
-  constructor(why) {
-    super("close");
-    this.why = why;
-  }
-};
-var ChannelEvent = class extends Event {
-  constructor(channel) {
-    super("channel");
-    this.channel = channel;
-  }
-};
 
 // src/inbox.ts
 var Inbox = class {
@@ -551,7 +399,10 @@ var Link = class {
   }
 };
 function foreign(cause) {
-  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", { cause, retryAfter: 0 });
+  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", {
+    cause,
+    retryAfter: 0
+  });
 }
 async function openLink({ label, init, exchange: exchange2, timeout = 15e3, signal }, times = noTimes()) {
   option("timeout", timeout, 0);
@@ -570,7 +421,12 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   try {
     const pc = new RTCPeerConnection();
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })));
+    link = new Link(
+      pc,
+      channel,
+      times,
+      () => reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 }))
+    );
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -590,8 +446,175 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
       const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", { cause: e });
+    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", {
+      cause: e
+    });
   }
+}
+
+// src/frame.ts
+var frameControl = 0;
+var frameMessage = 1;
+var frameFragment = 2;
+var frameBare = 3;
+var controlPadding = 0;
+var controlPing = 1;
+var controlClose = 2;
+var controlExtension = 32;
+var controlGivenUp = 32;
+var pieceSize = 1024;
+var maxFragmentHeader = 1 + 8 + 2 + 4;
+var maxCloseText = 256;
+var pieces = (n) => Math.max(1, Math.ceil(n / pieceSize));
+var pieceCost = (size, i) => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
+function appendPiece(w, ch, bare, { id, b, start, size }, i) {
+  const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
+  w.byte((kind << 6) + ch);
+  if (kind !== frameBare) w.varint(id);
+  if (kind === frameFragment) w.varint(i);
+  w.varint(size);
+  w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
+}
+function appendGivenUp(w, n) {
+  w.byte(controlGivenUp);
+  w.byte(1);
+  const at = w.n;
+  w.varint(n);
+  w.b[at - 1] = w.n - at;
+}
+function appendClose(w, code, reason) {
+  w.byte(controlClose);
+  w.varint(code);
+  w.varint(reason.length);
+  w.bytes(reason);
+}
+
+// src/packet.ts
+var maxPacket = 1150;
+var wireVersion = 1;
+var versionShift = 4;
+var flagNumber = 3;
+var flagAck = 1 << 2;
+var flagGaps = 1 << 3;
+var maxRanges = 32;
+var delayUnit = 0.256;
+var maxRange = 4;
+var maxDelay = 1 << 14;
+var Packet = class extends Reader {
+  constructor() {
+    super(...arguments);
+    this.number = 0;
+    // truncated
+    this.numberLen = 0;
+    this.frames = 0;
+    this.eliciting = false;
+    // it wants an acknowledgement
+    // The ack block.
+    this.hasAck = false;
+    this.largest = 0;
+    this.delay = 0;
+    this.ranges = [];
+    // first, then gap and length in turns
+    // The frame.
+    this.kind = 0;
+    this.channel = 0;
+    // or the control kind
+    this.id = 0;
+    this.index = 0;
+    this.total = 0;
+    this.code = 0;
+    this.size = 0;
+  }
+  // of the payload, which ends at at; padding and pings have none
+  /** A view of the datagram. */
+  get payload() {
+    return this.b.subarray(this.at - this.size, this.at);
+  }
+  /**
+   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
+   * been read.
+   */
+  parse(b) {
+    this.b = b;
+    this.at = 0;
+    try {
+      const flags = this.byte();
+      must(flags >> versionShift === wireVersion);
+      this.number = this.uint(this.numberLen = (flags & flagNumber) + 1);
+      this.hasAck = (flags & flagAck) > 0;
+      if (this.hasAck) this.ack(flags & flagGaps);
+      else must(!(flags & flagGaps) && this.more());
+      const start = this.at;
+      this.eliciting = false;
+      for (this.frames = 0; this.more(); this.frames++) {
+        this.next();
+        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
+      }
+      if (this.frames > 1) this.at = start;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  ack(gaps) {
+    this.largest = this.uint(2);
+    this.delay = this.varint();
+    must(this.delay <= maxDelay);
+    this.ranges = [this.varint()];
+    if (!gaps) return;
+    let n = this.byte();
+    must(n > 0 && n < maxRanges);
+    for (n *= 2; n--; ) this.ranges.push(this.varint());
+  }
+  /** Reads the next frame. */
+  next() {
+    const head = this.byte();
+    this.kind = head >> 6;
+    this.channel = head & 63;
+    if (this.kind === frameControl) return this.control();
+    if (this.kind !== frameBare) this.id = this.varint();
+    const fragment = this.kind === frameFragment;
+    this.index = fragment ? this.varint() : 0;
+    this.total = this.varint();
+    must(
+      fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize
+    );
+    this.skip(this.size = Math.min(pieceSize, this.total - this.index * pieceSize));
+  }
+  control() {
+    const close = this.channel === controlClose;
+    if (this.channel <= controlPing) return;
+    must(close || this.channel >= controlExtension);
+    if (close) this.code = this.varint();
+    this.skip(this.size = this.varint());
+    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
+  }
+};
+function appendHeader(w, number) {
+  const n = number < 1 << 15 ? 2 : 3;
+  w.byte((wireVersion << versionShift) + n - 1);
+  w.uint(number, n);
+}
+function appendAck(w, largest2, delay, ranges, end) {
+  w.uint(largest2, 2);
+  w.varint(delay);
+  w.varint(ranges[0]);
+  const count = w.n++;
+  let n = 1;
+  for (; n < ranges.length && w.n + maxRange <= end; n += 2) {
+    w.varint(ranges[n]);
+    w.varint(ranges[n + 1]);
+  }
+  w.b[0] |= flagAck;
+  w.b[count] = n >> 1;
+  if (n > 1) w.b[0] |= flagGaps;
+  else w.n--;
+}
+function expand(truncated, n, expected) {
+  const win = 256 ** n;
+  const v = expected - expected % win + truncated;
+  if (v + win / 2 <= expected) return v + win;
+  return v > expected + win / 2 && v >= win ? v - win : v;
 }
 
 // src/control.ts
@@ -635,16 +658,18 @@ function parseControl(b) {
   must(type !== typeOpen || c.text !== "");
   return c;
 }
+var takesOpen = 1;
+var takesSending = 2;
 function hello(message) {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, takesOpen + takesSending);
 }
 var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/ack.ts
 var maxAckDelay = 20;
-var window = 4096;
+var receivedWindow = 4096;
 var lossSpan = 64;
 var Received = class {
   constructor() {
@@ -671,7 +696,7 @@ var Received = class {
   }
   /** Whether a packet came for the first time. One that is older than the window counts as known. */
   fresh(n) {
-    return this.next - n <= window && this.below(n) % 2 === 0;
+    return this.next - n <= receivedWindow && this.below(n) % 2 === 0;
   }
   /** How many edges are at most n. */
   below(n) {
@@ -694,7 +719,7 @@ var Received = class {
     if (n >= this.next) {
       this.next = n + 1;
       this.lastAt = t;
-      while (edges[1] <= n + 1 - window) edges.splice(0, 2);
+      while (edges[1] <= n + 1 - receivedWindow) edges.splice(0, 2);
     }
     this.news = Math.min(this.news, n);
     this.told = Math.min(this.told, n);
@@ -715,7 +740,7 @@ var Received = class {
   /** Appends a block of what came, newest ranges first. */
   append(w, t, end) {
     const { edges } = this;
-    const low = Math.max(this.told, this.next - window);
+    const low = Math.max(this.told, this.next - receivedWindow);
     let start = this.next;
     this.ranges = [];
     for (let i = edges.length - 1; edges[i] > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {
@@ -1187,12 +1212,17 @@ var Outbox = class {
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
     const size = b.length;
     if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
-    if (size > maxMessage2) throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage2}: raise it at both ends`);
+    if (size > maxMessage2)
+      throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage2}: raise it at both ends`);
     if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`);
+      if (s.reliable)
+        throw new SendError(
+          "budget",
+          `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`
+        );
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
@@ -1494,11 +1524,12 @@ var Receiver = class {
   supersede(id, b) {
     this.deliver(b);
     this.base = id + 1;
-    if (this.partials.size) for (const p of this.partials.values()) {
-      if (p.id > id) continue;
-      this.stats.stale++;
-      this.remove(p);
-    }
+    if (this.partials.size)
+      for (const p of this.partials.values()) {
+        if (p.id > id) continue;
+        this.stats.stale++;
+        this.remove(p);
+      }
   }
   /** Begins a message of which the pieces in have came. */
   add(t, id, body, have = []) {
@@ -1708,7 +1739,13 @@ var Mux = class {
     const { stats } = this.outbox.open(c, c.direction !== theirs);
     const i = this.receivers.length;
     this.receivers.push(
-      new Receiver(c, c.direction !== mine, stats, (b) => this.events.message(i, b), (why) => this.drop(why))
+      new Receiver(
+        c,
+        c.direction !== mine,
+        stats,
+        (b) => this.events.message(i, b),
+        (why) => this.drop(why)
+      )
     );
   }
   /**
@@ -1787,11 +1824,11 @@ var Mux = class {
   mayContent(t) {
     const { cc, loss } = this;
     const paced = cc.mayLeave(t);
-    const window2 = this.flight.bytes < cc.window(loss.smoothed, loss.share);
-    if (loss.probes || window2 && paced) return true;
+    const window = this.flight.bytes < cc.window(loss.smoothed, loss.share);
+    if (loss.probes || window && paced) return true;
     if (this.wants(t)) {
       cc.limit();
-      this.work = window2;
+      this.work = window;
     }
     return false;
   }
@@ -2071,6 +2108,7 @@ function cut(s, n) {
 // src/session.ts
 var silence = 3e3;
 var keepAlive = 2e3;
+var defaultGrace = 3e4;
 var openTimeout = 5e3;
 var maxEarly = 256 << 10;
 var maxServing = 64;
@@ -2095,7 +2133,7 @@ var Session = class {
     // how often it changed
     this.since = 0;
     // of the interruption or, before opening, of the link
-    this.grace = 3e4;
+    this.grace = defaultGrace;
     // for which the server keeps it
     this.inbox = [];
     // what the Mux has delivered
@@ -2112,10 +2150,14 @@ var Session = class {
     // of our requests
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
-    this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push([channel, b]),
-      closed: (code, reason, missed) => this.closedBy = [code, reason, missed]
-    });
+    this.mux = new Mux(
+      t,
+      { ...config, server: false, keepAlive },
+      {
+        message: (channel, b) => this.inbox.push([channel, b]),
+        closed: (code, reason, missed) => this.closedBy = [code, reason, missed]
+      }
+    );
     this.mux.send(t, 0, hello(message));
   }
   // ---- the link --------------------------------------------------------------------------------------------------
@@ -2260,7 +2302,10 @@ var Session = class {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName2 || b.length > maxPayload) {
-      throw new SendError("size", `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName2} bytes`);
+      throw new SendError(
+        "size",
+        `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName2} bytes`
+      );
     }
     if (calls.size >= maxWaiting || this.full(b)) {
       throw new SendError("budget", "too many requests wait: await answers first");
@@ -2335,10 +2380,15 @@ var Session = class {
 };
 
 // src/signaling.ts
-var version2 = 1;
+var protocolVersion = 1;
 function signalingURL(url, table, app) {
   const u = absolute(url);
-  const ask = [["v", `${version2}`], ["channels", hash(tableText(table))], ["kind", "browser"], ["app", app]];
+  const ask = [
+    ["v", `${protocolVersion}`],
+    ["channels", hash(tableText(table))],
+    ["kind", "browser"],
+    ["app", app]
+  ];
   for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
   return u;
 }
@@ -2351,16 +2401,30 @@ async function exchange(url, offer, authorization, init, table, signal) {
     try {
       if (authorization) headers.set(name, authorization);
     } catch (cause) {
-      throw new ConnectError("token", "the token has a character that HTTP headers cannot have, such as a line break: trim() it", { cause });
+      throw new ConnectError(
+        "token",
+        "the token has a character that HTTP headers cannot have, such as a line break: trim() it",
+        { cause }
+      );
     }
     let response;
     let body;
     try {
-      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal, ...headers.has(ours) && { redirect: "manual" } });
+      response = await fetch(url, {
+        ...init,
+        method: "POST",
+        body: offer,
+        headers,
+        signal,
+        ...headers.has(ours) && { redirect: "manual" }
+      });
       body = await json(response);
     } catch (e) {
       signal.throwIfAborted();
-      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, {
+        cause: e,
+        retryAfter: 0
+      });
     }
     const answer = body["answer"];
     if (response.ok && answer?.sdp) return answer;
@@ -2368,7 +2432,7 @@ async function exchange(url, offer, authorization, init, table, signal) {
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
     const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
   }
 }
 var own = "Authorization";
@@ -2398,6 +2462,7 @@ function refusal(r, details, table) {
 
 // src/conn.ts
 var asleep = 1500;
+var defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
 var drainTime = 1e4;
 var maxCode = 65535;
 var patience = 3e3;
@@ -2484,12 +2549,12 @@ var Conn = class extends EventTarget {
       this.flush(t, this.session.mux.hasten(t));
     };
     const table = this.table = fullTable(options?.channels);
-    const { app = "", ceiling = 256 << 10, hello: hello2 = nothing, signal } = options;
+    const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
-    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
+    const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {
@@ -2559,7 +2624,11 @@ var Conn = class extends EventTarget {
       for (; ; ) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`);
+        else if (waiting.lost && isReliable(c.mode))
+          throw new GodwitError(
+            "overflow",
+            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`
+          );
         else if (this.ended.signal.aborted) return;
         else await new Promise((resolve) => wake = resolve);
       }
@@ -2616,7 +2685,11 @@ var Conn = class extends EventTarget {
   // ---- what the session tells ------------------------------------------------------------------------------------
   idOf(channel) {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`);
+    if (id < 1)
+      throw new SendError(
+        "channel",
+        `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`
+      );
     return id;
   }
   events() {
@@ -2712,7 +2785,8 @@ var Conn = class extends EventTarget {
       return await attempt();
     } catch (e) {
       const { code, status, retryAfter } = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0)) throw e;
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== void 0))
+        throw e;
       return await attempt();
     }
   }
@@ -2784,7 +2858,7 @@ var Conn = class extends EventTarget {
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = next(Math.min(after, longest));
+        pause = next(Math.min(after, longestBackoff));
       }
       await sleep(pause, signal);
     }
@@ -2927,7 +3001,7 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version3 = 3;
+var version = 3;
 function suspend(conn) {
   const saved = save(conn);
   if (saved) leave(conn);
@@ -2984,7 +3058,8 @@ function claim(c, saved, frozen) {
     return Promise.race([c.closed, frozen]);
   };
   const alone = () => go(c);
-  if (locks) locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone);
+  if (locks)
+    locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone);
   else alone();
 }
 function leave(c) {
@@ -3013,7 +3088,7 @@ function save({ session, unheard, table, channels }) {
   };
   if (session.state !== open || session.closing) return "";
   const saved = [
-    version3,
+    version,
     now2,
     `${id}`,
     token,
@@ -3045,7 +3120,7 @@ function restore(c, json2) {
   try {
     const [form, at, id, token, grace, links, lastID, serving, opened2, channels, inbox2] = JSON.parse(json2);
     const age = Date.now() - at;
-    must(form === version3 && age >= 0 && age <= grace);
+    must(form === version && age >= 0 && age <= grace);
     outbox.abandon();
     for (const line of opened2) session.add(line);
     channels.forEach(([nextID, base, messages, partials, waiting], i) => {

@@ -4,11 +4,33 @@ import { parseSync } from "vite";
 
 const bounds = { "<": "<=", "<=": "<", ">": ">=", ">=": ">" };
 const neutral = { "&&": "true", "||": "false", "??": "undefined" };
-const dropped = new Set(["CallExpression", "AssignmentExpression", "UpdateExpression", "AwaitExpression", "YieldExpression", "LogicalExpression", "ChainExpression"]);
-const expressionsOfTypes = new Set(["TSNonNullExpression", "TSAsExpression", "TSSatisfiesExpression", "TSTypeAssertion", "TSParameterProperty", "TSInstantiationExpression"]);
+const dropped = new Set([
+  "CallExpression",
+  "AssignmentExpression",
+  "UpdateExpression",
+  "AwaitExpression",
+  "YieldExpression",
+  "LogicalExpression",
+  "ChainExpression",
+]);
+const expressionsOfTypes = new Set([
+  "TSNonNullExpression",
+  "TSAsExpression",
+  "TSSatisfiesExpression",
+  "TSTypeAssertion",
+  "TSParameterProperty",
+  "TSInstantiationExpression",
+]);
 const loops = new Set(["ForStatement", "ForOfStatement", "ForInStatement", "WhileStatement", "DoWhileStatement"]);
 const functions = new Set(["FunctionDeclaration", "FunctionExpression", "ArrowFunctionExpression"]);
-const zeros = { TSNumberKeyword: "0", TSBooleanKeyword: "false", TSTypePredicate: "false", TSStringKeyword: '""', TSBigIntKeyword: "0n", TSVoidKeyword: "void" };
+const zeros = {
+  TSNumberKeyword: "0",
+  TSBooleanKeyword: "false",
+  TSTypePredicate: "false",
+  TSStringKeyword: '""',
+  TSBigIntKeyword: "0n",
+  TSVoidKeyword: "void",
+};
 
 /**
  * Returns the mutants of a file, whose numbers begin with first, and its text with all of them. mark has the text note
@@ -26,7 +48,10 @@ export function instrument(name, code, first, mark = false) {
   const mutable = /\bsrc\//.test(name);
 
   const text = (n) => code.slice(n.start, n.end);
-  const line = (n) => text(n).replace(/\/\/.*$/gm, "").replace(/\s+/g, " ");
+  const line = (n) =>
+    text(n)
+      .replace(/\/\/.*$/gm, "")
+      .replace(/\s+/g, " ");
   const brief = (n) => {
     const t = text(n).replace(/\s+/g, " ");
     return t.length > 90 ? `${t.slice(0, 87)}...` : t;
@@ -102,7 +127,14 @@ export function instrument(name, code, first, mark = false) {
     }
     if (mutable && fn && !/^[A-Z]\w*$/.test(fn)) changes(n);
     for (const [key, v] of Object.entries(n)) {
-      if (key === "type" || key === "returnType" || key === "typeAnnotation" || key === "typeParameters" || key === "typeArguments") continue;
+      if (
+        key === "type" ||
+        key === "returnType" ||
+        key === "typeAnnotation" ||
+        key === "typeParameters" ||
+        key === "typeArguments"
+      )
+        continue;
       if (Array.isArray(v)) for (const c of v) walk(c, n);
       else if (v && typeof v === "object") walk(v, n);
     }
@@ -112,7 +144,13 @@ export function instrument(name, code, first, mark = false) {
   function named(n, parent) {
     const own = n.id?.name ?? (parent?.type === "VariableDeclarator" && parent.id.name);
     if (own) return fn ? `${fn}.${own}` : own;
-    if (parent?.key && (parent.type === "MethodDefinition" || parent.type === "PropertyDefinition" || (parent.type === "Property" && parent.method) || (parent.type === "Property" && n.type === "ArrowFunctionExpression"))) {
+    if (
+      parent?.key &&
+      (parent.type === "MethodDefinition" ||
+        parent.type === "PropertyDefinition" ||
+        (parent.type === "Property" && parent.method) ||
+        (parent.type === "Property" && n.type === "ArrowFunctionExpression"))
+    ) {
       return `${fn ? `${fn}.` : ""}${text(parent.key)}`;
     }
     return fn || "module";

@@ -142,7 +142,10 @@ async function main() {
   // In turns, so that workers have as much to do as each other.
   const left = wanted.filter((m) => byID.has(m.id));
   const began = Date.now();
-  const told = () => process.stderr.write(`${Math.round((Date.now() - began) / 1000)} s: ${left.filter((m) => m.outcome).length} of ${left.length}\n`);
+  const told = () =>
+    process.stderr.write(
+      `${Math.round((Date.now() - began) / 1000)} s: ${left.filter((m) => m.outcome).length} of ${left.length}\n`,
+    );
   const every = setInterval(told, 60_000);
   const turn = async (n) => {
     let mine = left.filter((_, i) => i % Number(flags.j) === n);
@@ -179,10 +182,21 @@ async function main() {
   const score = (name, list, same) => {
     const n = (outcome) => list.filter((m) => m.outcome === outcome).length;
     const percent = ((100 * n("killed")) / Math.max(1, list.length)).toFixed(1).padStart(5);
-    process.stdout.write(`${name.padEnd(24)} ${percent} %  ${list.length} changes, ${n("killed")} killed, ${n("survived")} survive, ${n(undefined)} not reached, ${same} equivalent\n`);
+    process.stdout.write(
+      `${name.padEnd(24)} ${percent} %  ${list.length} changes, ${n("killed")} killed, ${n("survived")} survive, ${n(undefined)} not reached, ${same} equivalent\n`,
+    );
   };
-  for (const file of new Set(wanted.map((m) => m.file))) score(`web/${file}`, wanted.filter((m) => m.file === file), same.get(file) ?? 0);
-  score("web", wanted, [...same.values()].reduce((a, b) => a + b, 0));
+  for (const file of new Set(wanted.map((m) => m.file)))
+    score(
+      `web/${file}`,
+      wanted.filter((m) => m.file === file),
+      same.get(file) ?? 0,
+    );
+  score(
+    "web",
+    wanted,
+    [...same.values()].reduce((a, b) => a + b, 0),
+  );
   const open = wanted.filter((m) => m.outcome !== "killed").length + untried.size + known.size;
   if (open) process.stderr.write(`${open} changes survive\n`);
   process.exit(open ? 1 : 0);

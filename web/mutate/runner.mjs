@@ -78,7 +78,9 @@ async function run(test, id, spend = 1e12) {
 
 function tests(tasks, path = []) {
   if (path.at(-1) === "bundle") return []; // not src/
-  return tasks.flatMap((t) => (t.type === "suite" ? tests(t.tasks, [...path, t.name]) : t.mode === "run" ? [[[...path, t.name].join(" > "), t]] : []));
+  return tasks.flatMap((t) =>
+    t.type === "suite" ? tests(t.tasks, [...path, t.name]) : t.mode === "run" ? [[[...path, t.name].join(" > "), t]] : [],
+  );
 }
 
 const job = JSON.parse(readFileSync(process.env.GODWIT_JOB, "utf8"));

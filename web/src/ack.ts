@@ -1,10 +1,11 @@
-import { appendAck, delayUnit, maxDelay, maxRanges, type Writer } from "./wire";
+import { appendAck, delayUnit, maxDelay, maxRanges } from "./packet";
+import { type Writer } from "./varint";
 
 /** How long a lone acknowledgement waits for a packet to ride in, in ms. */
 export const maxAckDelay = 20;
 
-const window = 4096;
-const lossSpan = 64; // numbers over which one loss is measured
+export const receivedWindow = 4096;
+export const lossSpan = 64; // numbers over which one loss is measured
 
 /**
  * Received knows which of the peer's packets came: the last window of them, for telling duplicates apart, and what
@@ -27,7 +28,7 @@ export class Received {
 
   /** Whether a packet came for the first time. One that is older than the window counts as known. */
   fresh(n: number): boolean {
-    return this.next - n <= window && this.below(n) % 2 === 0;
+    return this.next - n <= receivedWindow && this.below(n) % 2 === 0;
   }
 
   /** How many edges are at most n. */
@@ -52,7 +53,7 @@ export class Received {
     if (n >= this.next) {
       this.next = n + 1;
       this.lastAt = t;
-      while (edges[1]! <= n + 1 - window) edges.splice(0, 2);
+      while (edges[1]! <= n + 1 - receivedWindow) edges.splice(0, 2);
     }
     this.news = Math.min(this.news, n);
     this.told = Math.min(this.told, n); // one that comes late is news again
@@ -76,7 +77,7 @@ export class Received {
   /** Appends a block of what came, newest ranges first. */
   append(w: Writer, t: number, end: number): void {
     const { edges } = this;
-    const low = Math.max(this.told, this.next - window);
+    const low = Math.max(this.told, this.next - receivedWindow);
     let start = this.next;
     this.ranges = [];
     for (let i = edges.length - 1; edges[i]! > low && this.ranges.length < 2 * maxRanges - 1; i -= 2) {

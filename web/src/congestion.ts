@@ -1,17 +1,17 @@
-import { maxPacket } from "./wire";
+import { maxPacket } from "./packet";
 
-const bandwidthRounds = 10;
-const minRound = 50;
-const minRTTAge = 10_000;
-const shortWait = 10; // what packets may wait, with what a packet takes
-const longWait = 40;
-const maxPacketTime = 40;
-const maxChance = 200;
-const calmRounds = 15;
+export const bandwidthRounds = 10;
+export const minRound = 50;
+export const minRTTAge = 10_000;
+export const shortWait = 10; // what packets may wait, with what a packet takes
+export const longWait = 40;
+export const maxPacketTime = 40;
+export const maxChance = 200;
+export const calmRounds = 15;
 
 // The share of the rate up to which copies may fill packets: on a narrow link they must not stand in the way of what
 // is new.
-const spareShare = 0.85;
+export const spareShare = 0.85;
 
 const max = Math.max;
 const min = Math.min;

@@ -1,15 +1,16 @@
-import { type Channel, type FullChannel, fullTable, isReliable } from "./channel";
+import { type Bytes, nothing, view } from "./bytes";
 import { CloseCode } from "./close";
-import { backoff, deferred, longest, now, sleep } from "./deferred";
-import { ConnectError, GodwitError, option, SendError, words } from "./errors";
-import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./events";
+import { backoff, deferred, longestBackoff, now, sleep } from "./deferred";
+import { ConnectError, GodwitError, option, SendError, words } from "./error";
+import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
 import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
+import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
 import { closed, open, renewable, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
-import { type Bytes, maxPacket, nothing, view } from "./wire";
+import { type Channel, type FullChannel, fullTable, isReliable } from "./table";
 
 /** How to connect. All but channels may be left out. */
 export interface ConnectOptions<C extends readonly Channel[]> {
@@ -54,8 +55,11 @@ type Heard = (b: Uint8Array) => void;
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
 const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
-const drainTime = 10_000; // that a session which closes waits for acknowledgements
-const maxCode = 65_535; // of those that a program may close with
+/** Of the link. */
+export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
+
+export const drainTime = 10_000; // that a session which closes waits for acknowledgements
+export const maxCode = 65_535; // of those that a program may close with
 const patience = 3000; // with a new link on which nothing comes
 const maxStrangers = 5; // answers of one server that it does not know the session
 
@@ -153,12 +157,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   ) {
     super();
     const table = (this.table = fullTable(options?.channels));
-    const { app = "", ceiling = 256 << 10, hello = nothing, signal } = options;
+    const { app = "", ceiling = defaults.ceiling, hello = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     this.unheard = table.map(inbox);
     this.url = signalingURL(url, table, app);
-    const config = { table, rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: most };
+    const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // whoever awaits it hears of it
@@ -185,7 +189,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   get state(): "connecting" | "open" | "interrupted" | "closed" {
     const { state, interrupted } = this.session;
-    return state === closed || this.session.closing ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
+    return state === closed || this.session.closing
+      ? "closed"
+      : state < open
+        ? "connecting"
+        : interrupted
+          ? "interrupted"
+          : "open";
   }
 
   /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
@@ -235,7 +245,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       for (;;) {
         const b = waiting.take();
         if (b) yield b;
-        else if (waiting.lost && isReliable(c.mode)) throw new GodwitError("overflow", `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`);
+        else if (waiting.lost && isReliable(c.mode))
+          throw new GodwitError(
+            "overflow",
+            `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`,
+          );
         else if (this.ended.signal.aborted) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
@@ -301,7 +315,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
 
   private idOf(channel: string): number {
     const id = this.table.findIndex((c) => c.name === channel);
-    if (id < 1) throw new SendError("channel", `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`);
+    if (id < 1)
+      throw new SendError(
+        "channel",
+        `no channel "${channel}": there is ${
+          this.table
+            .slice(1)
+            .map((c) => c.name)
+            .join(", ") || "none"
+        }`,
+      );
     return id;
   }
 
@@ -404,7 +427,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       return await attempt();
     } catch (e) {
       const { code, status, retryAfter }: Partial<ConnectError> = e instanceof ConnectError ? e : {};
-      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined)) throw e;
+      if (typeof token === "string" || !(code === "token" ? token && status : code === "link" && retryAfter !== undefined))
+        throw e;
       return await attempt();
     }
   }
@@ -484,7 +508,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = next(Math.min(after, longest)); // the grace time runs
+        pause = next(Math.min(after, longestBackoff)); // the grace time runs
       }
       await sleep(pause, signal);
     }

@@ -1,8 +1,8 @@
-import { type Channel } from "./channel";
 import { Conn, type ConnectOptions } from "./conn";
 import { backoff, sleep } from "./deferred";
-import { ConnectError } from "./errors";
+import { ConnectError } from "./error";
 import { renewable } from "./session";
+import { type Channel } from "./table";
 
 /**
  * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's

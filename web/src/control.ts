@@ -1,5 +1,6 @@
-import { SendError } from "./errors";
-import { must, nothing, Reader, text } from "./wire";
+import { nothing, text } from "./bytes";
+import { SendError } from "./error";
+import { must, Reader } from "./varint";
 
 // Control messages, docs/SESSION.md section 3. Each is one message on channel 0: a type, then fields, big endian.
 export const typeHello = 1; // length 2, connect message
@@ -10,12 +11,12 @@ export const typeAck = 5; // id 4
 export const typeReject = 6; // id 4, text
 export const typeHere = 7; // count 4
 export const typeOpen = 8; // line of the table's text
-const typeOpened = 9; // channel 1
-const typeExtension = 0x80; // from here on an unknown type is ignored
+export const typeOpened = 9; // channel 1
+export const typeExtension = 0x80; // from here on an unknown type is ignored
 
 export const maxName = 64;
 export const maxText = 256;
-const maxHello = 1024;
+export const maxHello = 1024;
 export const maxPayload = (64 << 10) - 1 - 4 - 1 - maxName;
 
 /** A control message that a server may send. Fields that its type does not have are empty. */
@@ -55,10 +56,13 @@ export function parseControl(b: Uint8Array): Control {
   return c;
 }
 
-/** HELLO with a connect message. We take OPEN (1), with how to send (2). */
+export const takesOpen = 1; // this end takes OPEN
+export const takesSending = 2; // with the values for sending
+
+/** HELLO with a connect message. */
 export function hello(message: Uint8Array): Uint8Array {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, 3);
+  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, takesOpen + takesSending);
 }
 
 /** OPENED. */

@@ -29,14 +29,15 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /** The longest pause between attempts that grows by itself, in ms, and the longest that Retry-After makes of it. */
-export const longest = 10_000;
+export const longestBackoff = 10_000;
+export const firstBackoff = 500;
 
 /** How long to wait before the next attempt, and at least: a random while that grows, docs/SESSION.md section 7. */
 export function backoff(): (least: number) => number {
-  let wait = 500;
+  let wait = firstBackoff;
   return (least) => {
     const pause = wait * (0.5 + Math.random() / 2);
-    wait = Math.min(2 * wait, longest);
+    wait = Math.min(2 * wait, longestBackoff);
     return Math.max(least || 0, pause);
   };
 }

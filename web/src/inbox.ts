@@ -1,4 +1,4 @@
-import { messageCost } from "./channel";
+import { messageCost } from "./table";
 
 /** Inbox keeps messages that nobody has taken yet, up to a number of bytes. */
 export class Inbox {

@@ -1,13 +1,14 @@
-import { type Channel, hash, openLine } from "./channel";
+import { nothing } from "./bytes";
 import { CloseCode } from "./close";
 import { type Conn, type ConnectOptions } from "./conn";
 import { connect } from "./connect";
 import { deferred } from "./deferred";
-import { ConnectError } from "./errors";
+import { ConnectError } from "./error";
 import { type Message, pieceAcked, pieceFlying } from "./queue";
 import { open } from "./session";
 import { absolute } from "./signaling";
-import { must, nothing } from "./wire";
+import { type Channel, hash, openLine } from "./table";
+import { must } from "./varint";
 
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger one ends with its page
 
@@ -124,7 +125,8 @@ function claim(c: AnyConn, saved: string, frozen: Promise<void>): void {
     return Promise.race([c.closed, frozen]);
   };
   const alone = (): unknown => go(c); // the server's newest link wins
-  if (locks) locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone); // denied to this page
+  if (locks)
+    locks.request(`godwit ${hash(saved)}`, { ifAvailable: true }, go).catch(alone); // denied to this page
   else alone();
 }
 

@@ -1,5 +1,5 @@
 import { deferred, now } from "./deferred";
-import { ConnectError, option, words } from "./errors";
+import { ConnectError, option, words } from "./error";
 
 // What may wait in the browser's own queue, where nothing can be taken back: two of the largest messages.
 const maxBuffered = 2 * 1160;
@@ -128,11 +128,17 @@ export interface LinkConfig {
 }
 
 function foreign(cause: unknown): never {
-  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", { cause, retryAfter: 0 });
+  throw new ConnectError("foreign", "the answer is not SDP: check the path, and what stands before the server", {
+    cause,
+    retryAfter: 0,
+  });
 }
 
 /** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
-export async function openLink({ label, init, exchange, timeout = 15_000, signal }: LinkConfig, times = noTimes()): Promise<Link> {
+export async function openLink(
+  { label, init, exchange, timeout = 15_000, signal }: LinkConfig,
+  times = noTimes(),
+): Promise<Link> {
   option("timeout", timeout, 0);
   let last = now();
   const lap = (): number => -last + (last = now());
@@ -149,7 +155,9 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
   try {
     const pc = new RTCPeerConnection(); // some extensions take it away
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
-    link = new Link(pc, channel, times, () => reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })));
+    link = new Link(pc, channel, times, () =>
+      reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })),
+    );
     channel.onopen = resolve;
     pc.oniceconnectionstatechange = () => {
       if (pc.iceConnectionState === "connected") times.ice ||= lap();
@@ -168,9 +176,15 @@ export async function openLink({ label, init, exchange, timeout = 15_000, signal
     link?.close();
     signal.throwIfAborted();
     if (late.aborted) {
-      const why = server ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong` : `no answer to the offer in ${timeout} ms`;
+      const why = server
+        ? `${noPath()}: its port may be closed, or Config.RTC.Public wrong`
+        : `no answer to the offer in ${timeout} ms`;
       throw new ConnectError("timeout", why, { cause: e, retryAfter: 0 });
     }
-    throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", { cause: e });
+    throw e instanceof ConnectError
+      ? e
+      : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", {
+          cause: e,
+        });
   }
 }

@@ -1,21 +1,21 @@
 import { maxAckDelay } from "./ack";
+import { maxPacket } from "./packet";
 import { fallTurns, leastBudget, retryWide, run, stuckTurns } from "./path";
 import { type SentPacket } from "./sent";
-import { maxPacket } from "./wire";
 
 // Packets are lost when one three or more newer was acknowledged, or a newer one was and they are an eighth
 // older than a round trip. https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
-const packetThreshold = 3;
-const maxPacketThreshold = 256;
-const maxProbes = 10;
-const darkAfter = 5; // timeouts on end: about a second
+export const packetThreshold = 3;
+export const maxPacketThreshold = 256;
+export const maxProbes = 10;
+export const darkAfter = 5; // timeouts on end: about a second
 const tinyPacket = 64;
-const lossMemory = 64; // packets over which the share of losses is smoothed
+export const lossMemory = 64; // packets over which the share of losses is smoothed
 
 // Recovery timers, in ms. A game cannot wait as long as the web can: five milliseconds for the jitter of a quiet
 // link, and never more than a quarter of a second, which is how late the end of a blackout is noticed.
-const minVariance = 5;
-const maxPTO = 250;
+export const minVariance = 5;
+export const maxPTO = 250;
 
 /** The share of losses from where on redundancy pays. */
 export const lossyShare = 0.01;

@@ -1,40 +1,34 @@
 import { maxAckDelay, Received } from "./ack";
-import { type FullChannel } from "./channel";
+import { nothing, text } from "./bytes";
 import { type Congestion, congestion } from "./congestion";
-import { SendError } from "./errors";
-import { lossyShare, Recovery } from "./loss";
-import { type MessageOptions, Outbox } from "./outbox";
-import { partialAge, Receiver } from "./reassembly";
-import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
-import { type ChannelStats, type DropReason, type Stats } from "./stats";
+import { SendError } from "./error";
 import {
   appendClose,
   appendGivenUp,
-  appendHeader,
   controlClose,
   controlExtension,
   controlGivenUp,
   controlPing,
-  delayUnit,
-  expand,
   frameControl,
   frameFragment,
   maxCloseText,
   maxFragmentHeader,
-  maxPacket,
-  nothing,
-  Packet,
   pieceSize,
-  Reader,
-  text,
-  Writer,
-} from "./wire";
+} from "./frame";
+import { lossyShare, Recovery } from "./loss";
+import { type MessageOptions, Outbox } from "./outbox";
+import { appendHeader, delayUnit, expand, maxPacket, Packet } from "./packet";
+import { partialAge, Receiver } from "./reassembly";
+import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
+import { type ChannelStats, type DropReason, type Stats } from "./stats";
+import { type FullChannel } from "./table";
+import { Reader, Writer } from "./varint";
 
 // A close frame is sent closeRepeats times, further and further apart, until an acknowledgement of one comes: the link
 // may go away at any moment.
-const closeRepeats = 6;
+export const closeRepeats = 6;
 const ackSlack = 5; // ms that an acknowledgement may leave early for, to save a timer
-const closeInterval = 20;
+export const closeInterval = 20;
 
 /** How one end of a link is set up. Times are in milliseconds, rates in bytes per second. */
 export interface MuxConfig {
@@ -116,7 +110,13 @@ export class Mux {
     const { stats } = this.outbox.open(c, c.direction !== theirs);
     const i = this.receivers.length;
     this.receivers.push(
-      new Receiver(c, c.direction !== mine, stats, (b) => this.events.message(i, b), (why) => this.drop(why)),
+      new Receiver(
+        c,
+        c.direction !== mine,
+        stats,
+        (b) => this.events.message(i, b),
+        (why) => this.drop(why),
+      ),
     );
   }
 

@@ -1,8 +1,10 @@
-import { maxPriority, maxWeight, messageCost, type FullChannel } from "./channel";
-import { SendError } from "./errors";
-import { type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, cost, Sender } from "./queue";
+import { SendError } from "./error";
+import { appendPiece, pieceCost, pieces } from "./frame";
+import { maxPacket } from "./packet";
+import { cost, type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, Sender } from "./queue";
 import { type SentPacket } from "./sent";
-import { appendPiece, maxPacket, pieceCost, pieces, Writer } from "./wire";
+import { type FullChannel, maxPriority, maxWeight, messageCost } from "./table";
+import { Writer } from "./varint";
 
 /** What one message asks for. */
 export interface MessageOptions {
@@ -12,10 +14,10 @@ export interface MessageOptions {
   receipt?: ((fate: Fate, sent: boolean) => void) | undefined;
 }
 
-const maxCopyable = 512; // bytes of a message that counts as small
-const staleAge = 250; // ms that an unreliable message is of use while nobody answers
+export const maxCopyable = 512; // bytes of a message that counts as small
+export const staleAge = 250; // ms that an unreliable message is of use while nobody answers
 const slabSize = 16 << 10; // bytes that many small messages share: an array for each would cost more than the rest of send
-const maxLookback = 64; // messages of a channel that are looked at for one packet
+export const maxLookback = 64; // messages of a channel that are looked at for one packet
 
 /** Outbox has the messages of all channels from send until nothing more is to be learned about them. */
 export class Outbox {
@@ -45,12 +47,17 @@ export class Outbox {
     const { name, maxMessage, queueLimit } = s.cfg;
     const size = b.length;
     if (!s.allowed) throw new SendError("direction", `channel "${name}" is to-client: only the server sends on it`);
-    if (size > maxMessage) throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage}: raise it at both ends`);
+    if (size > maxMessage)
+      throw new SendError("size", `channel "${name}": ${size} bytes, and maxMessage is ${maxMessage}: raise it at both ends`);
     if (deadline <= t) throw new SendError("deadline", `channel "${name}": the deadline has passed: it is in ms from now`);
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable) throw new SendError("budget", `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`);
+      if (s.reliable)
+        throw new SendError(
+          "budget",
+          `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`,
+        );
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
@@ -312,7 +319,9 @@ export class Outbox {
 
   /** Bytes of reliable messages that have not arrived, without those of channel 0. */
   unsettled(): number {
-    return this.senders.slice(1).reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
+    return this.senders
+      .slice(1)
+      .reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
   }
 
   /** Forgets all messages. */

@@ -1,6 +1,7 @@
-import { isReliable, messageCost, type FullChannel } from "./channel";
+import { type Body } from "./frame";
+import { maxPacket } from "./packet";
 import { type ChannelStats, channelStats } from "./stats";
-import { type Body, maxPacket } from "./wire";
+import { type FullChannel, isReliable, messageCost } from "./table";
 
 /**
  * What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. "abandoned" is one that

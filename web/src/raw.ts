@@ -1,8 +1,8 @@
+import { type Bytes, bytesOf, view } from "./bytes";
 import { now } from "./deferred";
-import { SendError } from "./errors";
+import { SendError } from "./error";
 import { type ConnectTimes, type Link, openLink } from "./link";
 import { absolute, exchange } from "./signaling";
-import { type Bytes, bytesOf, view } from "./wire";
 
 const largest = 1160; // bytes of a datagram
 

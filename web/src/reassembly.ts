@@ -1,9 +1,10 @@
-import { isReliable, messageCost, type FullChannel } from "./channel";
+import { frameBare, frameFragment, pieceSize, pieces } from "./frame";
+import { type Packet } from "./packet";
 import { sendWindow } from "./queue";
 import { type ChannelStats, type DropReason } from "./stats";
-import { type Packet, frameBare, frameFragment, pieceSize, pieces } from "./wire";
+import { type FullChannel, isReliable, messageCost } from "./table";
 
-const maxPartials = 32; // incomplete messages of an unreliable channel; the oldest makes room
+export const maxPartials = 32; // incomplete messages of an unreliable channel; the oldest makes room
 export const partialAge = 3000; // when an incomplete unreliable message is given up
 
 /** A message that has not been delivered yet: some of its fragments, or all of it before its turn. */
@@ -69,11 +70,12 @@ export class Receiver {
   private supersede(id: number, b: Uint8Array): void {
     this.deliver(b);
     this.base = id + 1;
-    if (this.partials.size) for (const p of this.partials.values()) {
-      if (p!.id > id) continue;
-      this.stats.stale++;
-      this.remove(p!);
-    }
+    if (this.partials.size)
+      for (const p of this.partials.values()) {
+        if (p!.id > id) continue;
+        this.stats.stale++;
+        this.remove(p!);
+      }
   }
 
   /** Begins a message of which the pieces in have came. */

@@ -1,4 +1,4 @@
-import { type FullChannel, nextChannel } from "./channel";
+import { bytesOf } from "./bytes";
 import { CloseCode } from "./close";
 import {
   type Control,
@@ -18,18 +18,19 @@ import {
   typeWelcome,
 } from "./control";
 import { type Deferred, deferred } from "./deferred";
-import { type RequestErrorCode, RequestError, SendError } from "./errors";
+import { RequestError, type RequestErrorCode, SendError } from "./error";
 import { cut, Mux, type MuxConfig } from "./mux";
 import { type MessageOptions } from "./outbox";
-import { bytesOf } from "./wire";
+import { type FullChannel, nextChannel } from "./table";
 
-const silence = 3000; // after which the session is interrupted
-const keepAlive = 2000; // silence after which a ping is sent
-const openTimeout = 5000; // for WELCOME
-const maxEarly = 256 << 10; // bytes kept of what came before WELCOME
-const maxServing = 64; // unanswered requests of the server
-const maxWaiting = 1024; // unanswered requests of ours
-const maxOwn = 224 << 10; // bytes of requests and replies in the queue of channel 0; the rest is for what must be said
+export const silence = 3000; // after which the session is interrupted
+export const keepAlive = 2000; // silence after which a ping is sent
+export const defaultGrace = 30_000;
+export const openTimeout = 5000; // for WELCOME
+export const maxEarly = 256 << 10; // bytes kept of what came before WELCOME
+export const maxServing = 64; // unanswered requests of the server
+export const maxWaiting = 1024; // unanswered requests of ours
+export const maxOwn = 224 << 10; // bytes of requests and replies in the queue of channel 0; the rest is for what must be said
 
 /** Whether a new session may begin after one that ended with this code. */
 export const renewable = (code: number): boolean => code === CloseCode.Shutdown || code === CloseCode.Timeout;
@@ -71,7 +72,7 @@ export class Session {
 
   links = 0; // how often it changed
   private since = 0; // of the interruption or, before opening, of the link
-  grace = 30_000; // for which the server keeps it
+  grace = defaultGrace; // for which the server keeps it
   readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
   private closedBy: [code: number, reason: string, missed: number] | null = null; // the peer
   closing = false; // what was sent is on its way; nothing more is taken
@@ -88,10 +89,14 @@ export class Session {
     message: Uint8Array,
     private readonly events: SessionEvents,
   ) {
-    this.mux = new Mux(t, { ...config, server: false, keepAlive }, {
-      message: (channel, b) => this.inbox.push([channel, b]),
-      closed: (code, reason, missed) => (this.closedBy = [code, reason, missed]),
-    });
+    this.mux = new Mux(
+      t,
+      { ...config, server: false, keepAlive },
+      {
+        message: (channel, b) => this.inbox.push([channel, b]),
+        closed: (code, reason, missed) => (this.closedBy = [code, reason, missed]),
+      },
+    );
     this.mux.send(t, 0, hello(message));
   }
 
@@ -255,7 +260,10 @@ export class Session {
     const n = bytesOf(name);
     const { calls } = this;
     if (!name || n.length > maxName || b.length > maxPayload) {
-      throw new SendError("size", `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName} bytes`);
+      throw new SendError(
+        "size",
+        `request "${name}" has ${b.length} bytes: at most ${maxPayload}, and a name has 1 to ${maxName} bytes`,
+      );
     }
     if (calls.size >= maxWaiting || this.full(b)) {
       throw new SendError("budget", "too many requests wait: await answers first");

@@ -1,13 +1,18 @@
-import { firstDifference, hash, tableText, type FullChannel } from "./channel";
-import { longest } from "./deferred";
-import { ConnectError } from "./errors";
+import { longestBackoff } from "./deferred";
+import { ConnectError } from "./error";
+import { type FullChannel, firstDifference, hash, tableText } from "./table";
 
-const version = 1; // of docs/SESSION.md
+export const protocolVersion = 1; // of docs/SESSION.md
 
 /** Makes the URL of level two's signaling: everything by which a client can be refused stands in it but its secrets. */
 export function signalingURL(url: string | URL, table: readonly FullChannel[], app: string): URL {
   const u = absolute(url);
-  const ask = [["v", `${version}`], ["channels", hash(tableText(table))], ["kind", "browser"], ["app", app]] as const; // names on the wire
+  const ask = [
+    ["v", `${protocolVersion}`],
+    ["channels", hash(tableText(table))],
+    ["kind", "browser"],
+    ["app", app],
+  ] as const; // names on the wire
   for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
   return u;
 }
@@ -35,16 +40,30 @@ export async function exchange(
     try {
       if (authorization) headers.set(name, authorization);
     } catch (cause) {
-      throw new ConnectError("token", "the token has a character that HTTP headers cannot have, such as a line break: trim() it", { cause });
+      throw new ConnectError(
+        "token",
+        "the token has a character that HTTP headers cannot have, such as a line break: trim() it",
+        { cause },
+      );
     }
     let response: Response;
     let body: Record<string, unknown>;
     try {
-      response = await fetch(url, { ...init, method: "POST", body: offer, headers, signal, ...(headers.has(ours) && { redirect: "manual" }) });
+      response = await fetch(url, {
+        ...init,
+        method: "POST",
+        body: offer,
+        headers,
+        signal,
+        ...(headers.has(ours) && { redirect: "manual" }),
+      });
       body = await json(response);
     } catch (e) {
       signal.throwIfAborted();
-      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, { cause: e, retryAfter: 0 });
+      throw new ConnectError("network", `no answer from ${url.origin}, or none that this page may read: see Config.RTC.Origins`, {
+        cause: e,
+        retryAfter: 0,
+      });
     }
     // In quotes: these names are the server's, and stay.
     const answer = body["answer"] as RTCSessionDescriptionInit | undefined;
@@ -53,7 +72,7 @@ export async function exchange(
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
     const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
-    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longest) });
+    throw new ConnectError("foreign", message, { status, retryAfter: later(response, longestBackoff) });
   }
 }
 
@@ -62,7 +81,8 @@ const ours = "Godwit-Authorization";
 const said = (v: unknown): boolean => !!v && typeof v === "string";
 
 /** What Retry-After says in ms, and at most that. Only seconds are read, not a date. */
-const later = (r: Response, most: number): number => Math.min(1000 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
+const later = (r: Response, most: number): number =>
+  Math.min(1000 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 
 async function json(r: Response): Promise<Record<string, unknown>> {
   const text = await r.text();

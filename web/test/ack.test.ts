@@ -1,7 +1,8 @@
 // What a Received remembers, against a set of all numbers that came.
 import { expect, test } from "vitest";
 import { Received } from "../src/ack";
-import { maxRanges, Writer } from "../src/wire";
+import { maxRanges } from "../src/packet";
+import { Writer } from "../src/varint";
 import { random } from "./sim";
 
 const window = 4096;
@@ -19,7 +20,14 @@ function ranges(came: Set<number>, low: number, next: number): number[] {
   return runs.slice(0, 2 * maxRanges - 1);
 }
 
-for (const [loss, late] of [[0, 0], [0.02, 0], [0.3, 0], [0, 0.2], [0.1, 0.1], [0.9, 0]] as const) {
+for (const [loss, late] of [
+  [0, 0],
+  [0.02, 0],
+  [0.3, 0],
+  [0, 0.2],
+  [0.1, 0.1],
+  [0.9, 0],
+] as const) {
   test(`ack blocks tell what came: ${loss} lost, ${late} late`, () => {
     const chance = random(1);
     const received = new Received();

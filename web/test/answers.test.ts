@@ -1,7 +1,7 @@
 // What acknowledgements tell an end: round trips, losses, silence, and what need not be remembered any more.
 import { describe, expect, test } from "vitest";
+import { maxPacket } from "../src/packet";
 import { type Flight } from "../src/sent";
-import { maxPacket } from "../src/wire";
 import { utf8 } from "./bytes";
 import { One, ping } from "./one";
 
@@ -16,7 +16,8 @@ function sent(...times: number[]): One {
 }
 
 /** Which messages leave. */
-const messages = (one: One, t: number): number[] => one.out(t).flatMap((p) => p.frames.filter((f) => f.payload).map((f) => Number.parseInt(f.payload!.slice(0, 2), 16)));
+const messages = (one: One, t: number): number[] =>
+  one.out(t).flatMap((p) => p.frames.filter((f) => f.payload).map((f) => Number.parseInt(f.payload!.slice(0, 2), 16)));
 
 describe("a round trip", () => {
   test("is measured once by one packet", () => {
@@ -164,7 +165,7 @@ describe("a packet is lost", () => {
       for (; ; n++) {
         const t = 20 + n / 1000;
         one.m.send(t, 1, tiny);
-        if (n === to - 1) return n++, one.kinds(t);
+        if (n === to - 1) return (n++, one.kinds(t));
         while (one.m.append(t, b));
       }
     };

@@ -1,7 +1,7 @@
 // The figures of congestion control, round by round, as channel/rounds_test.go and channel/pacer_test.go have them.
 import { describe, expect, test } from "vitest";
 import { type Congestion, congestion } from "../src/congestion";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
 
 const floor = 10_000;
 const ceiling = 1_000_000;
@@ -33,7 +33,15 @@ class Rounds {
   }
 
   /** One round; the rate after it. Unless it says otherwise, as much arrives as is sent. */
-  round({ arrives = this.c.rate(), rtt = 50, ms = 100, limited = true, sent = (this.c.rate() * ms) / 1000, loss = 0, old = false }: Round = {}): number {
+  round({
+    arrives = this.c.rate(),
+    rtt = 50,
+    ms = 100,
+    limited = true,
+    sent = (this.c.rate() * ms) / 1000,
+    loss = 0,
+    old = false,
+  }: Round = {}): number {
     for (const d of typeof rtt === "number" ? Array<number>(40).fill(rtt) : rtt) this.c.sample(this.t, d);
     if (limited) this.c.limit();
     this.c.sent(sent);
@@ -79,7 +87,12 @@ describe("the rate", () => {
     ["packets wait for long, and a fifth is lost", { rtt: 150, arrives: 80_000, loss: 0.2 }, 40_000, [4, 70_000]],
     ["packets wait for long, and most are lost", { rtt: 150, arrives: 50_000, loss: 0.9 }, 40_000, [4, 70_000]],
     ["more arrives than is sent", { rtt: 150, arrives: 300_000 }, 0.4 * R, [4, 0.7 * R]],
-    ["packets wait very long on a link that is narrower than what is sent", { rtt: 300, arrives: 80_000, limited: false }, 32_000, [7, 56_000]],
+    [
+      "packets wait very long on a link that is narrower than what is sent",
+      { rtt: 300, arrives: 80_000, limited: false },
+      32_000,
+      [7, 56_000],
+    ],
   ])("of a round in which %s", (_, round, rate, resume) => {
     const r = new Rounds();
     expect(r.round(round)).toBeCloseTo(rate, 6);
@@ -208,7 +221,13 @@ describe("a round", () => {
 describe("what may leave", () => {
   test("fills the path twice, and 30 ms, and a few packets; more where half of the answers are lost", () => {
     const { c } = new Rounds();
-    for (const [loss, packets] of [[0, 3], [0.3, 3], [0.4, 11], [0.5, 19], [0.9, 19]] as const) {
+    for (const [loss, packets] of [
+      [0, 3],
+      [0.3, 3],
+      [0.4, 11],
+      [0.5, 19],
+      [0.9, 19],
+    ] as const) {
       expect(c.window(80, loss)).toBeCloseTo(R * 0.13 + packets * maxPacket);
     }
     expect(congestion(0, R, floor, ceiling).window(80, 0), "before the first round trip").toBeCloseTo(R * 0.19 + 3 * maxPacket);

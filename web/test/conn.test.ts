@@ -1,6 +1,6 @@
 // The client as a page has it, from its source and as it is built, with a page and a server that are not there.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Channel, full } from "../src/channel";
+import { type Channel, full } from "../src/table";
 import { utf8 } from "./bytes";
 import { carryTime, number, Server } from "./page";
 
@@ -154,7 +154,10 @@ describe.each([
     const s = server.sessions[0]!;
     const events: unknown[] = [];
     conn.addEventListener("channel", ({ channel }) => events.push(channel, conn.channels.includes(channel)));
-    s.open("3 loot reliable-ordered both 100 1000", full({ name: "loot", mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 }));
+    s.open(
+      "3 loot reliable-ordered both 100 1000",
+      full({ name: "loot", mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 }),
+    );
     await pass(100);
     const [loot] = conn.channels;
     expect(loot).toMatchObject({ name: "loot", mode: "reliable-ordered", direction: "both", maxMessage: 100, queueLimit: 1000 });
@@ -262,7 +265,14 @@ describe.each([
 
   test("fields of a channel that are undefined have their defaults", () => {
     const unset = { direction: undefined, maxMessage: undefined, queueLimit: undefined, priority: undefined };
-    const c = { name: "a", mode: "sequenced", ...unset, guarantee: undefined, weight: undefined, copies: undefined } as unknown as Channel;
+    const c = {
+      name: "a",
+      mode: "sequenced",
+      ...unset,
+      guarantee: undefined,
+      weight: undefined,
+      copies: undefined,
+    } as unknown as Channel;
     expect(full(c)).toEqual(full({ name: "a", mode: "sequenced" }));
     expect(() => new Conn(url, { channels: [c] })).not.toThrow();
   });
@@ -297,7 +307,10 @@ describe.each([
       [[{ name: "a", mode: "sequenced", priority: 8 }], "priority is not 0 to 7"],
     ]) {
       const options = { channels: wrong } as unknown as { channels: typeof channels };
-      await expect(connect(url, options)).rejects.toMatchObject({ code: "table", message: expect.stringContaining(why as string) });
+      await expect(connect(url, options)).rejects.toMatchObject({
+        code: "table",
+        message: expect.stringContaining(why as string),
+      });
     }
     await expect(connect(url, undefined as never)).rejects.toThrow(ConnectError);
 
@@ -434,38 +447,44 @@ describe.each([
     expect(ids).toEqual([number(1), number(2), number(3), number(4)]);
   });
 
-  test.each(["refusal", "foreign"] as const)("a large Retry-After of a %s neither ends a session nor makes requests without a pause", async (who) => {
-    const conn = await join();
-    server.sessions[0]!.channel!.end();
-    server.retryAfter = "2592000";
-    server[who] = 503;
-    await pass(1000);
-    expect(server.asked.length).toBe(2);
-    server[who] = 0;
-    await pass(11_000);
-    expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
-  });
+  test.each(["refusal", "foreign"] as const)(
+    "a large Retry-After of a %s neither ends a session nor makes requests without a pause",
+    async (who) => {
+      const conn = await join();
+      server.sessions[0]!.channel!.end();
+      server.retryAfter = "2592000";
+      server[who] = 503;
+      await pass(1000);
+      expect(server.asked.length).toBe(2);
+      server[who] = 0;
+      await pass(11_000);
+      expect([conn.state, server.sessions.length]).toEqual(["open", 1]);
+    },
+  );
 
-  test.each([NaN, Infinity, -1, 1e300])("a program that says retryAfter: %d makes no requests without a pause", async (retryAfter) => {
-    let asked = 0;
-    const stop = new AbortController();
-    const token = (): string => {
-      if (asked++) throw new ConnectError("mine", "not now", { retryAfter });
-      return "t";
-    };
-    const run = async (): Promise<void> => {
-      for await (const _ of sessions(url, { channels, token, signal: stop.signal }));
-    };
-    const done = run().catch(() => {});
-    await pass(200);
-    server.sessions[0]!.close(2);
-    await pass(65_000);
-    expect(asked).toBeGreaterThan(2);
-    expect(asked).toBeLessThan(30);
-    stop.abort();
-    await pass(100);
-    await done;
-  });
+  test.each([NaN, Infinity, -1, 1e300])(
+    "a program that says retryAfter: %d makes no requests without a pause",
+    async (retryAfter) => {
+      let asked = 0;
+      const stop = new AbortController();
+      const token = (): string => {
+        if (asked++) throw new ConnectError("mine", "not now", { retryAfter });
+        return "t";
+      };
+      const run = async (): Promise<void> => {
+        for await (const _ of sessions(url, { channels, token, signal: stop.signal }));
+      };
+      const done = run().catch(() => {});
+      await pass(200);
+      server.sessions[0]!.close(2);
+      await pass(65_000);
+      expect(asked).toBeGreaterThan(2);
+      expect(asked).toBeLessThan(30);
+      stop.abort();
+      await pass(100);
+      await done;
+    },
+  );
 
   test("a server that does not know the session is not the last to be asked, unless it is the only one", async () => {
     const conn = await join();
@@ -512,7 +531,10 @@ describe.each([
     expect(ids).toEqual([number(1), number(2)]);
     expect(failed).not.toHaveBeenCalled();
     fail = true;
-    await expect(connect(url, { channels, token })).rejects.toMatchObject({ code: "token", message: expect.stringContaining("Failed to fetch") });
+    await expect(connect(url, { channels, token })).rejects.toMatchObject({
+      code: "token",
+      message: expect.stringContaining("Failed to fetch"),
+    });
   });
 
   test("nothing is heard on a channel to the server", async () => {
@@ -520,7 +542,9 @@ describe.each([
     const conn = new Conn(url, { channels: table });
     expect(() => conn.on("up" as never, () => {})).toThrow('channel "up" is to-server');
     expect(() => conn.send("none" as never, utf8(""))).toThrow('no channel "none": there is up');
-    expect(() => conn.send("up", new Uint8Array(20_000))).toThrow('channel "up": 20000 bytes, and maxMessage is 16384: raise it at both ends');
+    expect(() => conn.send("up", new Uint8Array(20_000))).toThrow(
+      'channel "up": 20000 bytes, and maxMessage is 16384: raise it at both ends',
+    );
     void conn.close();
     await pass(100);
   });
@@ -530,7 +554,8 @@ describe.each([
     const heard: string[] = [];
     conn.on("chat", (b) => heard.push(text(b)));
     const { buffer } = Uint8Array.from(utf8("abcd"));
-    for (const b of [new Uint8Array(buffer, 1, 2), buffer, new DataView(buffer, 3), new Uint16Array(buffer, 2, 1)]) conn.send("chat", b);
+    for (const b of [new Uint8Array(buffer, 1, 2), buffer, new DataView(buffer, 3), new Uint16Array(buffer, 2, 1)])
+      conn.send("chat", b);
     await pass(200);
     expect(heard).toEqual(["bc", "abcd", "d", "cd"]);
     conn.handle("where", () => new DataView(buffer));

@@ -3,9 +3,9 @@ import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import { Conn, type ConnectOptions } from "../src/conn";
 import { connect, sessions } from "../src/connect";
-import { ConnectError } from "../src/errors";
-import { channels, client, pass, url } from "./client";
+import { ConnectError } from "../src/error";
 import { utf8 } from "./bytes";
+import { channels, client, pass, url } from "./client";
 
 const page = client();
 
@@ -250,7 +250,12 @@ describe("a session that ends before it is open", () => {
     ["for a shutdown", 2, "", { retryAfter: 0, message: "godwit: code 2" }],
     ["for silence", 6, "silent", { retryAfter: 0, message: "godwit: silent" }],
     ["by the program at the server", 300, "banned", { retryAfter: undefined, message: "godwit: banned" }],
-    ["for what the server takes for a breach of the protocol", 3, "malformed", { retryAfter: undefined, message: "godwit: malformed" }],
+    [
+      "for what the server takes for a breach of the protocol",
+      3,
+      "malformed",
+      { retryAfter: undefined, message: "godwit: malformed" },
+    ],
   ];
   test.each(by)("%s says whether to try again", async (_, code, reason, why) => {
     const conn = new Conn(url, { channels });
@@ -292,23 +297,26 @@ describe("a session that ends before it is open", () => {
     const Opens = RTCPeerConnection;
     let conn: Conn | undefined;
     let closes = 0;
-    vi.stubGlobal("RTCPeerConnection", class extends Opens {
-      override createDataChannel(...args: Parameters<RTCPeerConnection["createDataChannel"]>): RTCDataChannel {
-        const channel = super.createDataChannel(...args);
-        let opened = (): void => {};
-        return Object.defineProperty(channel, "onopen", {
-          get: () => () => {
-            opened();
-            void conn!.close();
-          },
-          set: (f) => (opened = f),
-        });
-      }
-      override close(): void {
-        closes++;
-        super.close();
-      }
-    });
+    vi.stubGlobal(
+      "RTCPeerConnection",
+      class extends Opens {
+        override createDataChannel(...args: Parameters<RTCPeerConnection["createDataChannel"]>): RTCDataChannel {
+          const channel = super.createDataChannel(...args);
+          let opened = (): void => {};
+          return Object.defineProperty(channel, "onopen", {
+            get: () => () => {
+              opened();
+              void conn!.close();
+            },
+            set: (f) => (opened = f),
+          });
+        }
+        override close(): void {
+          closes++;
+          super.close();
+        }
+      },
+    );
     conn = new Conn(url, { channels }) as unknown as Conn;
     conn.opened.catch(() => {});
     await pass(200);

@@ -50,12 +50,31 @@ test("texts, payloads and names at their bounds", () => {
     }
   };
   const n = (length: number): number[] => Array<number>(length).fill(97);
-  expect([256, 257].map((k) => parse(6, 0, 0, 0, 1, ...n(k))), "REJECT").toEqual([true, false]);
-  expect([0, 1, 256, 257].map((k) => parse(typeOpen, ...n(k))), "OPEN").toEqual([false, true, true, false]);
-  expect([65_466, 65_467].map((k) => parse(4, 0, 0, 0, 1, ...n(k))), "REPLY").toEqual([true, false]);
-  expect([0, 1, 64, 65].map((k) => parse(typeRequest, 0, 0, 0, 1, k, ...n(k))), "names").toEqual([false, true, true, false]);
-  expect([parse(6, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0)], "text, bytes, and too few").toEqual([false, true, false]);
-  expect([0x7f, 0x80, 10].map((type) => parse(type)), "types that are not known").toEqual([false, true, false]);
+  expect(
+    [256, 257].map((k) => parse(6, 0, 0, 0, 1, ...n(k))),
+    "REJECT",
+  ).toEqual([true, false]);
+  expect(
+    [0, 1, 256, 257].map((k) => parse(typeOpen, ...n(k))),
+    "OPEN",
+  ).toEqual([false, true, true, false]);
+  expect(
+    [65_466, 65_467].map((k) => parse(4, 0, 0, 0, 1, ...n(k))),
+    "REPLY",
+  ).toEqual([true, false]);
+  expect(
+    [0, 1, 64, 65].map((k) => parse(typeRequest, 0, 0, 0, 1, k, ...n(k))),
+    "names",
+  ).toEqual([false, true, true, false]);
+  expect([parse(6, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0, 1, 0xff), parse(4, 0, 0, 0)], "text, bytes, and too few").toEqual([
+    false,
+    true,
+    false,
+  ]);
+  expect(
+    [0x7f, 0x80, 10].map((type) => parse(type)),
+    "types that are not known",
+  ).toEqual([false, true, false]);
   expect(hello(new Uint8Array(1024)).length).toBe(1028);
   expect(() => hello(new Uint8Array(1025))).toThrow("1025 bytes: at most 1024");
   expect(hex(numbered(4, 0x01020304, [5]))).toBe("040102030405");

@@ -7,7 +7,9 @@ const types = read("dist/godwit.d.ts");
 
 /** Names of what stands behind a comment with @internal. */
 function internal(code: string): string[] {
-  return [...code.matchAll(/@internal \*\/\n +(?:readonly |async |get )*(\w+)/g)].map((m) => m[1]!).filter((name) => name !== "constructor");
+  return [...code.matchAll(/@internal \*\/\n +(?:readonly |async |get )*(\w+)/g)]
+    .map((m) => m[1]!)
+    .filter((name) => name !== "constructor");
 }
 
 test("members that are marked as internal are not published", () => {
@@ -20,7 +22,9 @@ test("members that are marked as internal are not published", () => {
 
 test("what is exported has the names of core.ts and godwit.ts", () => {
   const wanted = [...(read("src/core.ts") + read("src/godwit.ts")).matchAll(/\{ ([^}]*) \}/g)].flatMap((m) => m[1]!.split(", "));
-  const exported = [...types.matchAll(/^export (?:declare )?(?:class|interface|type|const|function)\*? (\w+)/gm)].map((m) => m[1]!);
+  const exported = [...types.matchAll(/^export (?:declare )?(?:class|interface|type|const|function)\*? (\w+)/gm)].map(
+    (m) => m[1]!,
+  );
   expect([...new Set(exported)].sort()).toEqual(wanted.sort());
   expect(wanted).toEqual(expect.arrayContaining(["CloseCode", "DropReason", "Fate"]));
 });

@@ -1,9 +1,9 @@
 // The engine against the one in Go: over a bad link both ways, and fed the same bytes.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Channel, type Mode } from "../src/channel";
 import { Mux } from "../src/mux";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { type Channel, type Mode } from "../src/table";
 import { hex, unhex } from "./bytes";
 import { GoProcess } from "./gopeer";
 import { Ledger } from "./ledger";

@@ -1,11 +1,11 @@
 // The Go engine of test/peer, as an engine like ours.
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Channel, fullTable, tableText } from "../src/channel";
 import { type MuxEvents } from "../src/mux";
+import { type Channel, fullTable, tableText } from "../src/table";
 import { type Engine } from "./sim";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,6 +1,6 @@
 // A session that goes on in the next page: the server, with the engine in Go, notices nothing but a new link.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { full } from "../src/channel";
+import { full } from "../src/table";
 import { utf8 } from "./bytes";
 import { GoProcess } from "./gopeer";
 import { Ledger } from "./ledger";
@@ -236,7 +236,10 @@ describe.each([
     const heard: Uint8Array[] = [];
     second.on("loot", (b) => heard.push(b));
     await pass(2000);
-    expect(s.came).toEqual([[3, big(3)], [3, utf8("kept")]]);
+    expect(s.came).toEqual([
+      [3, big(3)],
+      [3, utf8("kept")],
+    ]);
     expect(heard.map((b) => b.length).sort()).toEqual([5, 5000]);
     expect(heard.find((b) => b.length > 5)).toEqual(big(5));
     expect(mux.channelStats(3).duplicates).toBe(0);
@@ -249,7 +252,10 @@ describe.each([
 
   test("a session goes on in a page with another bundle", async () => {
     const plain = (await import(new URL("../dist/godwit.js", import.meta.url).href)) as typeof built;
-    for (const [a, b] of [[built, plain], [plain, built]] as const) {
+    for (const [a, b] of [
+      [built, plain],
+      [plain, built],
+    ] as const) {
       server = new Server(channels);
       const conn = await within(500, a.connect(url, options));
       conn.send("chat", new Uint8Array(5000));
@@ -337,7 +343,10 @@ describe.each([
     const saved = JSON.parse(sessionStorage.getItem(key)!) as unknown[];
     const [, , loot, chat] = saved[9] as [unknown, unknown, unknown[], [number, number, [number, number, boolean[]][]]];
     expect([chat[2].length, chat[2][0]![0], loot[1]]).toEqual([2, 1, 0]);
-    expect(loot[3], "one in part, and one of which there is no more").toEqual([[0, expect.any(Array), expect.any(String)], [1, [], ""]]);
+    expect(loot[3], "one in part, and one of which there is no more").toEqual([
+      [0, expect.any(Array), expect.any(String)],
+      [1, [], ""],
+    ]);
     const [, sent, acked] = chat[2][0]!;
     expect([sent > 0 && sent < acked.length, acked.includes(true)]).toEqual([true, true]);
     server.dark = true;
@@ -432,17 +441,20 @@ describe.each([
     expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
   });
 
-  test.each([true, false])("a session that its program has closed is said to be, and kept by nobody; the page may come back: %s", async (persisted) => {
-    const conn = await within(500, keep(url, options));
-    conn.send("chat", utf8("x"));
-    void conn.close(300, "bye");
-    leave.dispatchEvent(Object.assign(new Event("pagehide"), { persisted }));
-    expect(stored()).toBe(0);
-    await pass(100);
-    expect([server.sessions[0]!.closed, await conn.closed]).toMatchObject([[300, "bye"], { code: 300, reason: "bye" }]);
-    const next = await within(500, keep(url, options));
-    expect([next.continued, next.id]).toEqual([false, number(2)]);
-  });
+  test.each([true, false])(
+    "a session that its program has closed is said to be, and kept by nobody; the page may come back: %s",
+    async (persisted) => {
+      const conn = await within(500, keep(url, options));
+      conn.send("chat", utf8("x"));
+      void conn.close(300, "bye");
+      leave.dispatchEvent(Object.assign(new Event("pagehide"), { persisted }));
+      expect(stored()).toBe(0);
+      await pass(100);
+      expect([server.sessions[0]!.closed, await conn.closed]).toMatchObject([[300, "bye"], { code: 300, reason: "bye" }]);
+      const next = await within(500, keep(url, options));
+      expect([next.continued, next.id]).toEqual([false, number(2)]);
+    },
+  );
 
   test("an attempt that is given up at once takes nothing", async () => {
     const first = await within(500, keep(url, options));
@@ -518,7 +530,9 @@ describe.each([
     await within(500, keep(url, options));
     for (const late of [false, true]) {
       reload();
-      vi.stubGlobal("navigator", { locks: { request: (name: string, o: LockOptions, f: () => unknown) => denied(name, o, late ? f : undefined) } });
+      vi.stubGlobal("navigator", {
+        locks: { request: (name: string, o: LockOptions, f: () => unknown) => denied(name, o, late ? f : undefined) },
+      });
       const conn = await within(500, keep(url, options));
       await pass(5000);
       expect([conn.continued, conn.id, conn.state]).toEqual([true, number(1), "open"]);
@@ -604,7 +618,11 @@ describe.each([
     server.sessions[1]!.close(300); // the program's own
     await pass(200);
     await second;
-    expect(seen).toEqual([[number(1), false], [number(1), true], [number(2), false]]);
+    expect(seen).toEqual([
+      [number(1), false],
+      [number(1), true],
+      [number(2), false],
+    ]);
   });
 
   test("a page without storage has a session of its own", async () => {
@@ -681,12 +699,16 @@ describe.each([
     await within(500, resume(url, options, saved));
     await pass(500);
     await expect(within(500, resume(url, options, saved))).rejects.toMatchObject({ code: "resume", status: 410 });
-    for (const at of [Date.now() + 1, Date.now() - 30_001]) { // of a clock that was set back; and too old
+    for (const at of [Date.now() + 1, Date.now() - 30_001]) {
+      // of a clock that was set back; and too old
       const other = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: at }));
       await expect(within(500, resume(url, options, other))).rejects.toMatchObject({ code: "resume", status: 0 });
     }
     const late = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: Date.now() - 30_000 }));
-    await expect(within(500, resume(url, options, late)), "which is for the server to say").rejects.toMatchObject({ code: "resume", status: 410 });
+    await expect(within(500, resume(url, options, late)), "which is for the server to say").rejects.toMatchObject({
+      code: "resume",
+      status: 410,
+    });
     await expect(within(500, resume(url, options, "{}"))).rejects.toMatchObject({ code: "resume", status: 0 });
   });
 });

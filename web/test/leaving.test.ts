@@ -1,7 +1,7 @@
 // When packets leave: what the window and the pacer let through and what goes past them, what rides along, and when a
 // lone acknowledgement asks for one.
 import { describe, expect, test } from "vitest";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
 import { utf8 } from "./bytes";
 import { bare, One, ping } from "./one";
 import { pair, World } from "./sim";

@@ -1,6 +1,6 @@
 // A ledger keeps what a channel promised: every message carries its number, its length and its bytes in a pattern.
 import { expect } from "vitest";
-import { type Mode } from "../src/channel";
+import { type Mode } from "../src/table";
 
 const header = 8;
 

@@ -1,14 +1,21 @@
 // What is bounded, and what happens at the bound.
 import { expect, test } from "vitest";
-import { type Channel } from "../src/channel";
+import { type Channel } from "../src/table";
 import { pair, World } from "./sim";
 
 test("a full unreliable queue keeps the newest messages and drops the oldest", () => {
   const w = new World(1);
   const got: number[] = [];
-  const [a] = pair(w, [{ name: "x", mode: "unreliable" }], { delay: 5 }, { delay: 5 }, {}, {
-    message: (_, b) => got.push(b[0]!),
-  });
+  const [a] = pair(
+    w,
+    [{ name: "x", mode: "unreliable" }],
+    { delay: 5 },
+    { delay: 5 },
+    {},
+    {
+      message: (_, b) => got.push(b[0]!),
+    },
+  );
   for (let i = 0; i < 100; i++) a.send(0, 1, new Uint8Array(1000).fill(i));
   const kept = Math.floor((64 << 10) / 1032);
   expect(a.channelStats(1).dropped).toBe(100 - kept);

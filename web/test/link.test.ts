@@ -1,6 +1,6 @@
 // One data channel: what it hands on, when the browser would send soon, and how it opens and ends.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ConnectError } from "../src/errors";
+import { ConnectError } from "../src/error";
 import { Link, type LinkConfig, noTimes, openLink } from "../src/link";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
@@ -43,7 +43,8 @@ function made() {
   const link = new Link(pc as unknown as RTCPeerConnection, channel as unknown as RTCDataChannel, noTimes(), early);
   const heard: [string, number][] = [];
   const owner = {
-    datagram: (b: Uint8Array | string, at: number) => void heard.push([typeof b === "string" ? b : Buffer.from(b).toString("hex"), at]),
+    datagram: (b: Uint8Array | string, at: number) =>
+      void heard.push([typeof b === "string" ? b : Buffer.from(b).toString("hex"), at]),
     drained: vi.fn(),
     ended: vi.fn(),
   };
@@ -61,14 +62,24 @@ test("what comes before there is an owner waits for it", () => {
   come("two", 4995);
   channel.onbufferedamountlow();
   link.attach(owner);
-  expect(heard).toEqual([["01", 5000], ["two", 5000]]);
+  expect(heard).toEqual([
+    ["01", 5000],
+    ["two", 5000],
+  ]);
   come(bytes(3, 4), 4999);
   expect(heard[2]).toEqual(["0304", 4999]); // when the browser says
   channel.onbufferedamountlow();
   expect([owner.drained.mock.calls.length, owner.ended.mock.calls.length]).toEqual([1, 0]);
 });
 
-test.each([[4000.5, false], [4000, true], [6000, true], [5999.5, false], [Number.NaN, true], [1e12, true]])("events that are stamped with %d at 5000", (stamp, strange) => {
+test.each([
+  [4000.5, false],
+  [4000, true],
+  [6000, true],
+  [5999.5, false],
+  [Number.NaN, true],
+  [1e12, true],
+])("events that are stamped with %d at 5000", (stamp, strange) => {
   const { link, heard, owner, come } = made();
   link.attach(owner);
   vi.advanceTimersByTime(5000);
@@ -238,7 +249,11 @@ describe("opening", () => {
     };
     const error = await openLink(config).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(ConnectError);
-    expect(error).toMatchObject({ code: "link", retryAfter: 0, message: expect.stringContaining("no UDP from 192.0.2.1 7777: the browser or the network") });
+    expect(error).toMatchObject({
+      code: "link",
+      retryAfter: 0,
+      message: expect.stringContaining("no UDP from 192.0.2.1 7777: the browser or the network"),
+    });
     expect(made[0]!.closed).toBeGreaterThan(0);
     const nowhere = await openLink({ ...config, exchange: async () => ({ type: "answer", sdp: "" }) }).catch((e: unknown) => e);
     expect(nowhere).toMatchObject({ message: expect.stringContaining("no UDP: the browser or the network may block it") });
@@ -250,7 +265,11 @@ describe("opening", () => {
     await expect(openLink(config)).rejects.toBe(refused);
     expect(made[0]!.closed).toBe(1);
     const other = browser({ exchange: () => Promise.reject(new TypeError("odd")) });
-    await expect(openLink(other.config)).rejects.toMatchObject({ code: "link", message: "godwit: odd", cause: expect.any(TypeError) });
+    await expect(openLink(other.config)).rejects.toMatchObject({
+      code: "link",
+      message: "godwit: odd",
+      cause: expect.any(TypeError),
+    });
   });
 
   test("ends with the connection though the browser, as for one that is closed, never says what becomes of the answer", async () => {
@@ -287,17 +306,27 @@ describe("opening", () => {
     const late = new AbortController();
     const limits: number[] = [];
     vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => (limits.push(ms), late.signal));
-    const waits = browser({ timeout: 77, exchange: (_, signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))) });
+    const waits = browser({
+      timeout: 77,
+      exchange: (_, signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+    });
     const first = openLink(waits.config).catch((e: unknown) => e);
     await Promise.resolve();
     late.abort(new DOMException("late", "TimeoutError"));
-    expect(await first).toMatchObject({ code: "timeout", retryAfter: 0, message: expect.stringContaining("no answer to the offer in 77 ms") });
+    expect(await first).toMatchObject({
+      code: "timeout",
+      retryAfter: 0,
+      message: expect.stringContaining("no answer to the offer in 77 ms"),
+    });
     const again = new AbortController();
     vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => (limits.push(ms), again.signal));
     const silent = browser();
     silent.Fake.prototype.setRemoteDescription = async () => again.abort();
     const second = await openLink(silent.config).catch((e: unknown) => e);
-    expect(second).toMatchObject({ code: "timeout", message: expect.stringContaining("no UDP from 192.0.2.1 7777: its port may be closed") });
+    expect(second).toMatchObject({
+      code: "timeout",
+      message: expect.stringContaining("no UDP from 192.0.2.1 7777: its port may be closed"),
+    });
     expect([limits, silent.made[0]!.closed]).toEqual([[77, 15_000], 1]);
   });
 });

@@ -19,7 +19,11 @@ describe("the round trip", () => {
   });
 
   test("the peer's delay is taken off, unless that makes it shorter than any so far", () => {
-    const delays = [[10, 70], [40, 40], [41, 80]] as const;
+    const delays = [
+      [10, 70],
+      [40, 40],
+      [41, 80],
+    ] as const;
     for (const [delay, d] of delays) {
       const r = new Recovery(100);
       r.sample(40, 0);
@@ -186,14 +190,20 @@ describe("how large a packet the link takes", () => {
 
   test("packets that left together are one turn: a blackout of any length says nothing of sizes", () => {
     const path = new Path();
-    const [large, small] = [1100, 100].map((size) => Array.from({ length: 50 }, () => path.send(size))) as [SentPacket[], SentPacket[]];
+    const [large, small] = [1100, 100].map((size) => Array.from({ length: 50 }, () => path.send(size))) as [
+      SentPacket[],
+      SentPacket[],
+    ];
     large.forEach((p, i) => {
       path.r.lost(p);
       path.r.acked(small[i]!);
     });
     expect(path.r.budget).toBe(1150);
     const before = new Path();
-    const [early, late] = [100, 1100].map((size) => Array.from({ length: 50 }, () => before.send(size))) as [SentPacket[], SentPacket[]];
+    const [early, late] = [100, 1100].map((size) => Array.from({ length: 50 }, () => before.send(size))) as [
+      SentPacket[],
+      SentPacket[],
+    ];
     late.forEach((p, i) => {
       before.r.lost(p);
       before.r.acked(early[i]!);

@@ -103,22 +103,25 @@ describe("a search for a new link", () => {
     old.fromServer = (b) => (answer = b);
     const Opens = RTCPeerConnection;
     const closes = vi.fn();
-    vi.stubGlobal("RTCPeerConnection", class extends Opens {
-      override createDataChannel(...args: Parameters<RTCPeerConnection["createDataChannel"]>): RTCDataChannel {
-        let opened = (): void => {};
-        return Object.defineProperty(super.createDataChannel(...args), "onopen", {
-          get: () => () => {
-            opened();
-            old.onmessage!({ data: answer!.slice().buffer, timeStamp: performance.now() });
-          },
-          set: (f) => (opened = f),
-        });
-      }
-      override close(): void {
-        closes();
-        super.close();
-      }
-    });
+    vi.stubGlobal(
+      "RTCPeerConnection",
+      class extends Opens {
+        override createDataChannel(...args: Parameters<RTCPeerConnection["createDataChannel"]>): RTCDataChannel {
+          let opened = (): void => {};
+          return Object.defineProperty(super.createDataChannel(...args), "onopen", {
+            get: () => () => {
+              opened();
+              old.onmessage!({ data: answer!.slice().buffer, timeStamp: performance.now() });
+            },
+            set: (f) => (opened = f),
+          });
+        }
+        override close(): void {
+          closes();
+          super.close();
+        }
+      },
+    );
     page.refuse(503);
     await pass(3400);
     page.refuse(0);
@@ -136,7 +139,13 @@ describe("a search for a new link", () => {
     const asked = page.server.asked.length;
     conn.send("chat", utf8("x"));
     await pass(5000);
-    expect([s!.came.length, s!.channel === old, conn.state, conn.stats().links, page.server.asked.length]).toEqual([1, true, "open", 1, asked]);
+    expect([s!.came.length, s!.channel === old, conn.state, conn.stats().links, page.server.asked.length]).toEqual([
+      1,
+      true,
+      "open",
+      1,
+      asked,
+    ]);
   });
 
   test("that ends so begins anew at once when the old link ends, too", async () => {
@@ -157,7 +166,13 @@ describe("a search for a new link", () => {
     await pass(100);
     const why = await conn.close(300, "enough");
     const asked = page.server.asked.length;
-    expect(why, "it has not ended for the refusal").toStrictEqual({ code: 300, reason: "enough", remote: false, lostOut: 0, lostIn: 0 });
+    expect(why, "it has not ended for the refusal").toStrictEqual({
+      code: 300,
+      reason: "enough",
+      remote: false,
+      lostOut: 0,
+      lostIn: 0,
+    });
     await pass(30_000);
     expect([page.server.asked.length, page.timers, page.heard]).toEqual([asked, 0, []]);
   });
@@ -214,7 +229,12 @@ describe("a search for a new link", () => {
     await pass(29_900);
     expect(conn.state).toBe("interrupted");
     await pass(200);
-    expect(await conn.closed).toMatchObject({ code: 6, reason: "silent for too long", remote: false, error: { code: "full", status: 503 } });
+    expect(await conn.closed).toMatchObject({
+      code: 6,
+      reason: "silent for too long",
+      remote: false,
+      error: { code: "full", status: 503 },
+    });
   });
 
   test("that succeeded leaves no reason behind", async () => {

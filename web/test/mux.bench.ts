@@ -1,9 +1,9 @@
 // What the engine costs: npm run bench. One operation is a message of 200 bytes sent, packed, received and delivered,
 // one each way, and the acknowledgements of both.
 import { bench } from "vitest";
-import { type Mode } from "../src/channel";
 import { Mux } from "../src/mux";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { type Mode } from "../src/table";
 import { muxConfig } from "./sim";
 
 const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];

@@ -1,9 +1,9 @@
 // The engine against itself, in virtual time.
 import { describe, expect, test } from "vitest";
-import { type Channel, type Mode } from "../src/channel";
-import { SendError } from "../src/errors";
+import { SendError } from "../src/error";
 import { type Mux } from "../src/mux";
 import { type Fate } from "../src/queue";
+import { type Channel, type Mode } from "../src/table";
 import { utf8 } from "./bytes";
 import { Ledger } from "./ledger";
 import { pair, random, type Way, World } from "./sim";
@@ -18,11 +18,22 @@ function ledger(seed: number, way: Way): { w: World; client: Mux; server: Mux; o
   const out = modes.map((mode, i) => new Ledger(i + 1, mode));
   const back = modes.map((mode, i) => new Ledger(i + 1, mode));
   const take = (ls: Ledger[]) => (ch: number, b: Uint8Array) => ls[ch - 1]!.take(b);
-  const [client, server] = pair(w, table, { ...way }, { ...way }, { message: take(back) }, { message: take(out) }, {
-    ceiling: 1 << 20,
-  });
+  const [client, server] = pair(
+    w,
+    table,
+    { ...way },
+    { ...way },
+    { message: take(back) },
+    { message: take(out) },
+    {
+      ceiling: 1 << 20,
+    },
+  );
   w.every(1000 / 30, 300, () => {
-    for (const [m, ls] of [[client, out], [server, back]] as const) {
+    for (const [m, ls] of [
+      [client, out],
+      [server, back],
+    ] as const) {
       for (const l of ls) m.send(w.now, l.channel, l.next(draw() < 0.03 ? 5000 : Math.floor(draw() * 300)));
     }
   });
@@ -78,14 +89,7 @@ test("a message with a key replaces the queued one, a deadline drops it, and rec
   const got: string[] = [];
   const fates: Record<string, Fate> = {};
   const receipt = (name: string) => (fate: Fate) => void (fates[name] = fate);
-  const [a] = pair(
-    w,
-    table,
-    { delay: 5 },
-    { delay: 5 },
-    {},
-    { message: (_, b) => got.push(Buffer.from(b).toString()) },
-  );
+  const [a] = pair(w, table, { delay: 5 }, { delay: 5 }, {}, { message: (_, b) => got.push(Buffer.from(b).toString()) });
   a.send(0, 4, utf8("old"), { key: "entity 7", receipt: receipt("first") });
   a.send(0, 4, utf8("other"));
   a.send(0, 4, utf8("new"), { key: "entity 7", receipt: receipt("second") });
@@ -153,10 +157,18 @@ test("what a channel got beyond its guaranteed share is not taken off it later",
     { name: "guaranteed", mode: "reliable-ordered", priority: 7, guarantee: 20_000 },
   ];
   const got = [0, 0, 0];
-  const [a] = pair(w, shared, { delay: 5 }, { delay: 5 }, {}, { message: (ch, b) => (got[ch]! += b.length) }, {
-    rate: 100_000,
-    ceiling: 100_000,
-  });
+  const [a] = pair(
+    w,
+    shared,
+    { delay: 5 },
+    { delay: 5 },
+    {},
+    { message: (ch, b) => (got[ch]! += b.length) },
+    {
+      rate: 100_000,
+      ceiling: 100_000,
+    },
+  );
   const fill = (...channels: number[]): void => {
     for (const ch of channels) while (a.outbox.senders[ch]!.cost < 40_000) a.send(w.now, ch, new Uint8Array(700));
   };
@@ -183,13 +195,20 @@ test("after a blackout fresh messages come soon, and no old ones on unreliable c
   const w = new World(1);
   const ages: [unreliable: number[], sequenced: number[]] = [[], []];
   let first = 0;
-  const [a] = pair(w, table, { delay: 50, dark: [2000, 8000] }, { delay: 50 }, {}, {
-    message: (ch, b) => {
-      if (w.now < 8000) return;
-      first ||= w.now - 8000;
-      ages[ch - 1]!.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0));
+  const [a] = pair(
+    w,
+    table,
+    { delay: 50, dark: [2000, 8000] },
+    { delay: 50 },
+    {},
+    {
+      message: (ch, b) => {
+        if (w.now < 8000) return;
+        first ||= w.now - 8000;
+        ages[ch - 1]!.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0));
+      },
     },
-  });
+  );
   w.every(1000 / 60, 600, () => {
     const b = new Uint8Array(200);
     new DataView(b.buffer).setFloat64(0, w.now);
@@ -204,13 +223,26 @@ test("after a blackout fresh messages come soon, and no old ones on unreliable c
 });
 
 test("latency of a reliable ordered channel under loss: RTT 50 ms, 60 × 200 B a second", () => {
-  for (const [loss, bar] of [[0, 30], [0.05, 60], [0.1, 90], [0.2, 150], [0.3, 250]] as const) {
+  for (const [loss, bar] of [
+    [0, 30],
+    [0.05, 60],
+    [0.1, 90],
+    [0.2, 150],
+    [0.3, 250],
+  ] as const) {
     const w = new World(7);
     const late: number[] = [];
     const way = { delay: 25, loss };
-    const [a] = pair(w, table, way, way, {}, {
-      message: (_, b) => late.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0)),
-    });
+    const [a] = pair(
+      w,
+      table,
+      way,
+      way,
+      {},
+      {
+        message: (_, b) => late.push(w.now - new DataView(b.buffer, b.byteOffset).getFloat64(0)),
+      },
+    );
     w.every(1000 / 60, 3600, () => {
       const b = new Uint8Array(200);
       new DataView(b.buffer).setFloat64(0, w.now);

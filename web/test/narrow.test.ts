@@ -1,7 +1,7 @@
 // Paths that take no large packets.
 import { expect, test } from "vitest";
-import { type Channel } from "../src/channel";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { type Channel } from "../src/table";
 import { Ledger } from "./ledger";
 import { pair, type Way, World } from "./sim";
 
@@ -11,7 +11,12 @@ const table: Channel[] = [
 ];
 
 /** Small messages both ways, as many as fill packets, for seconds; every promise is checked. */
-function talk(way: Way, seconds: number, channels = [1, 2], during: (w: World, ends: ReturnType<typeof pair>) => void = () => {}): ReturnType<typeof pair> {
+function talk(
+  way: Way,
+  seconds: number,
+  channels = [1, 2],
+  during: (w: World, ends: ReturnType<typeof pair>) => void = () => {},
+): ReturnType<typeof pair> {
   const w = new World(1);
   const ledgers = [0, 1].map(() => [new Ledger(1, "unreliable"), new Ledger(2, "reliable-ordered")]);
   const take = (i: number) => (ch: number, b: Uint8Array) => ledgers[i]![ch - 1]!.take(b);
@@ -19,7 +24,9 @@ function talk(way: Way, seconds: number, channels = [1, 2], during: (w: World, e
   during(w, ends);
   w.every(50, seconds * 20, (k) => {
     ends.forEach((e, i) => {
-      for (const l of ledgers[i]!) for (let n = 0; n < 12 * channels.filter((c) => c === l.channel).length; n++) e.send(w.now, l.channel, l.next(k % 20 === 0 && n === 0 ? 3000 : 50));
+      for (const l of ledgers[i]!)
+        for (let n = 0; n < 12 * channels.filter((c) => c === l.channel).length; n++)
+          e.send(w.now, l.channel, l.next(k % 20 === 0 && n === 0 ? 3000 : 50));
     });
   });
   w.run(seconds * 1000 + 20_000, () => w.now > seconds * 1000 && ends.every((e) => e.outbox.settled()));
@@ -36,7 +43,13 @@ test("packets get smaller where large ones do not arrive", () => {
 test("packets get smaller and large again", () => {
   const way: Way = { delay: 25 };
   talk(way, 80, [1, 1], (w, ends) => {
-    const limits = (at: number, want: number): void => w.after(at, () => expect(ends.map((e) => e.stats().packetLimit), `${at} ms`).toEqual([want, want]));
+    const limits = (at: number, want: number): void =>
+      w.after(at, () =>
+        expect(
+          ends.map((e) => e.stats().packetLimit),
+          `${at} ms`,
+        ).toEqual([want, want]),
+      );
     w.after(2000, () => (way.mtu = 1080));
     limits(1999, maxPacket);
     limits(7000, 1060);

@@ -1,7 +1,10 @@
 // One end of a link that a test gives packets and takes packets from, one by one.
-import { type Channel } from "../src/channel";
+
+import { controlPing } from "../src/frame";
 import { Mux, type MuxConfig } from "../src/mux";
-import { appendAck, appendHeader, controlPing, Writer } from "../src/wire";
+import { appendAck, appendHeader } from "../src/packet";
+import { type Channel } from "../src/table";
+import { Writer } from "../src/varint";
 import { unhex } from "./bytes";
 import { muxConfig } from "./sim";
 import { type PacketView, view } from "./view";
@@ -59,4 +62,5 @@ export class One {
 
 export const ping = controlPing.toString(16).padStart(2, "0");
 /** The bytes of an unreliable message. */
-export const bare = (ch: number, text: string): string => (0xc0 + ch).toString(16) + text.length.toString(16).padStart(2, "0") + Buffer.from(text).toString("hex");
+export const bare = (ch: number, text: string): string =>
+  (0xc0 + ch).toString(16) + text.length.toString(16).padStart(2, "0") + Buffer.from(text).toString("hex");

@@ -1,9 +1,10 @@
 // Which piece leaves when, and what becomes of messages: packet by packet, with no link.
 import { describe, expect, test } from "vitest";
-import { type Channel, full } from "../src/channel";
 import { type MessageOptions, Outbox } from "../src/outbox";
+import { appendHeader } from "../src/packet";
 import { Flight, type SentPacket } from "../src/sent";
-import { appendHeader, Writer } from "../src/wire";
+import { type Channel, full } from "../src/table";
+import { Writer } from "../src/varint";
 import { view } from "./view";
 
 type Line = Partial<Channel> & Pick<Channel, "mode">;
@@ -23,7 +24,10 @@ class Box {
 
   /** Sends a message of size bytes, and notes what becomes of it. */
   send(ch: number, name: number, size = 10, t = 0, more: MessageOptions = {}): void {
-    this.o.send(t, ch, new Uint8Array(size).fill(name), { receipt: (fate, sent) => this.fates.push(`${name} ${fate}${sent ? "" : " unsent"}`), ...more });
+    this.o.send(t, ch, new Uint8Array(size).fill(name), {
+      receipt: (fate, sent) => this.fates.push(`${name} ${fate}${sent ? "" : " unsent"}`),
+      ...more,
+    });
   }
 
   /** One without a receipt. */
@@ -42,7 +46,12 @@ class Box {
     p.eliciting = true;
     this.flight.push(p);
     const frames = this.w.n > 3 ? view(this.w.b.slice(0, this.w.n))!.frames : [];
-    return [p, frames.map((f) => Number.parseInt(f.payload!.slice(0, 2), 16) + (f.kind === "fragment" ? `.${f.index ?? 0}` : "")).join(" ")];
+    return [
+      p,
+      frames
+        .map((f) => Number.parseInt(f.payload!.slice(0, 2), 16) + (f.kind === "fragment" ? `.${f.index ?? 0}` : ""))
+        .join(" "),
+    ];
   }
 
   said(t = 0, space = 1100): string {
@@ -52,7 +61,11 @@ class Box {
 
 describe("which piece goes next", () => {
   test("priority is strict", () => {
-    const b = new Box({ mode: "unreliable", priority: 3 }, { mode: "unreliable", priority: 1 }, { mode: "unreliable", priority: 2 });
+    const b = new Box(
+      { mode: "unreliable", priority: 3 },
+      { mode: "unreliable", priority: 1 },
+      { mode: "unreliable", priority: 2 },
+    );
     for (const ch of [1, 2, 3]) for (const n of [0, 1]) b.quiet(ch, 10 * ch + n);
     expect(b.said()).toBe("20 21 30 31 10 11");
     expect([b.said(), b.o.hasWork(0), b.o.hasWork(0)]).toEqual(["", false, false]);
@@ -153,7 +166,11 @@ describe("what becomes of messages", () => {
     expect([names, b.o.retransmits, b.o.senders[2]!.lost]).toEqual(["3.0", 1, 0]);
     b.o.acked(again);
     expect([b.fates, b.o.settled()]).toEqual([["1 delivered", "2 lost", "3 delivered"], true]);
-    expect(b.o.senders.map((s) => [s.cost, s.waiting.length, s.queue.length])).toEqual([[0, 0, 0], [0, 0, 0], [0, 0, 0]]);
+    expect(b.o.senders.map((s) => [s.cost, s.waiting.length, s.queue.length])).toEqual([
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+    ]);
   });
 
   test("a piece that arrives after all is not sent again", () => {
@@ -295,7 +312,12 @@ describe("what becomes of messages", () => {
 
   test("a key takes the place of what waits, not of what was sent in part", () => {
     const b = new Box({ mode: "reliable-ordered" }, { mode: "sequenced" });
-    for (const [name, key] of [[1, 5], [2, 6], [3, 5]] as const) b.send(1, name, 10, 0, { key });
+    for (const [name, key] of [
+      [1, 5],
+      [2, 6],
+      [3, 5],
+    ] as const)
+      b.send(1, name, 10, 0, { key });
     expect([b.fates, b.said()]).toEqual([["1 replaced unsent"], "3 2"]);
     b.send(1, 4, 2000, 0, { key: "a" });
     expect(b.said()).toBe("4.0");
@@ -387,11 +409,13 @@ describe("copies in spare bytes", () => {
     b.said(10);
     return b;
   };
-  const rides = (b: Box, n: number, how = copies, space = 1100): string[] => Array.from({ length: n }, () => b.packet(20, space, how)[1]);
+  const rides = (b: Box, n: number, how = copies, space = 1100): string[] =>
+    Array.from({ length: n }, () => b.packet(20, space, how)[1]);
 
   test("of reliable messages, as often as the loss asks for", () => {
     expect(rides(start({ mode: "unreliable" }, { mode: "reliable-ordered" }), 5)).toEqual(["2", "2", "2", "", ""]);
-    const often = (loss: number): number => rides(start({ mode: "reliable-ordered" }), 9, { ...copies, loss }).filter(Boolean).length;
+    const often = (loss: number): number =>
+      rides(start({ mode: "reliable-ordered" }), 9, { ...copies, loss }).filter(Boolean).length;
     expect([0.02, 0.05, 0.1, 0.3, 0.5].map(often)).toEqual([2, 3, 3, 6, 6]);
   });
 

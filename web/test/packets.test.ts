@@ -1,7 +1,9 @@
 // One end of a link, packet by packet: what it says when, what it counts, and when it wants to be called.
 import { describe, expect, test } from "vitest";
+import { appendClose } from "../src/frame";
 import { cut } from "../src/mux";
-import { appendClose, maxPacket, Writer } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { Writer } from "../src/varint";
 import { utf8 } from "./bytes";
 import { bare, One, ping } from "./one";
 

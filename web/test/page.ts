@@ -1,9 +1,9 @@
 // A page without a browser: what the client needs of one, and a server that it reaches through it. Time is vitest's.
 import { vi } from "vitest";
-import { type Channel, type FullChannel } from "../src/channel";
 import { numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeReply, typeRequest } from "../src/control";
 import { Mux, type MuxEvents } from "../src/mux";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { type Channel, type FullChannel } from "../src/table";
 import { type Engine, muxConfig, random } from "./sim";
 
 const tick = 5; // ms

@@ -1,9 +1,9 @@
 // What a program makes of a Conn: listening, iterating, asking and answering, and what of that is left behind.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { full } from "../src/channel";
 import { Conn } from "../src/conn";
 import { Inbox } from "../src/inbox";
+import { full } from "../src/table";
 import { utf8 } from "./bytes";
 import { channels, client, type Joined, pass, text, url } from "./client";
 
@@ -34,7 +34,10 @@ describe("who listens", () => {
     off();
     say(2, "d");
     await pass(20);
-    expect([heard, also]).toEqual([["a", "b", "c"], ["c", "d"]]);
+    expect([heard, also]).toEqual([
+      ["a", "b", "c"],
+      ["c", "d"],
+    ]);
   });
 
   test("anew in its own handler hears each message once", async () => {
@@ -98,7 +101,10 @@ function iterate(conn: Joined, channel: "moves" | "chat"): { got: string[]; how:
   const all = async (): Promise<void> => {
     for await (const b of conn.messages(channel)) got.push(text(b));
   };
-  all().then(() => (how = "done"), (e) => (how = e.code));
+  all().then(
+    () => (how = "done"),
+    (e) => (how = e.code),
+  );
   return { got, how: () => how };
 }
 
@@ -227,7 +233,8 @@ describe("who is asked", () => {
     const names = ["late", "nothing", "error", "other", "unknown"];
     names.forEach((name, i) => ask(i + 1, name));
     await pass(200);
-    const answers = (): unknown[] => page.server.answers.map(({ type, id, text: why, payload }) => [type, id, why || text(payload)]);
+    const answers = (): unknown[] =>
+      page.server.answers.map(({ type, id, text: why, payload }) => [type, id, why || text(payload)]);
     const all = [
       [5, 2, ""],
       [6, 3, "not now"],
@@ -240,16 +247,19 @@ describe("who is asked", () => {
     expect(answers().at(-1)).toEqual([4, 1, "here"]);
   });
 
-  test.each([Object.create(null), Symbol("s"), Object.assign(new Error("x"), { message: Object.create(null) })])("answers also where the handler throws what has no text", async (thrown) => {
-    const conn = await page.join();
-    conn.handle("q", () => {
-      throw thrown;
-    });
-    ask(9, "q");
-    await pass(100);
-    expect(page.server.answers).toMatchObject([{ type: 6, id: 9, text: "no reason" }]);
-    expect(conn.state).toBe("open");
-  });
+  test.each([Object.create(null), Symbol("s"), Object.assign(new Error("x"), { message: Object.create(null) })])(
+    "answers also where the handler throws what has no text",
+    async (thrown) => {
+      const conn = await page.join();
+      conn.handle("q", () => {
+        throw thrown;
+      });
+      ask(9, "q");
+      await pass(100);
+      expect(page.server.answers).toMatchObject([{ type: 6, id: 9, text: "no reason" }]);
+      expect(conn.state).toBe("open");
+    },
+  );
 
   test("the last handler counts", async () => {
     const conn = await page.join();
@@ -274,7 +284,10 @@ test("who opens a channel is heard on it, and it is in the list when the event c
   conn.on(conn.channels[0]!.name, (b) => heard.push(text(b)));
   say(3, "after");
   await pass(100);
-  expect([events, heard]).toEqual([["loot", true], ["before", "after"]]);
+  expect([events, heard]).toEqual([
+    ["loot", true],
+    ["before", "after"],
+  ]);
 });
 
 test("a channel that is not in the table is named, and those that are", async () => {

@@ -8,7 +8,13 @@ const page = client();
 
 test("what comes and the end are events, and what would wait is dropped", () => {
   let owner: LinkOwner | undefined;
-  const link = { times: noTimes(), attach: (o: LinkOwner) => void (owner = o), ready: vi.fn(() => true), send: vi.fn(() => true), close: vi.fn() };
+  const link = {
+    times: noTimes(),
+    attach: (o: LinkOwner) => void (owner = o),
+    ready: vi.fn(() => true),
+    send: vi.fn(() => true),
+    close: vi.fn(),
+  };
   const conn = new RawConn(link as unknown as Link);
   const heard: unknown[] = [];
   conn.addEventListener("message", ({ data }) => heard.push(data));

@@ -1,21 +1,34 @@
 // What a receiver makes of pieces: each mode, every reason to refuse, and its bounds.
 import { expect, test } from "vitest";
-import { type Channel, full } from "../src/channel";
+import { frameBare, frameFragment, frameMessage, pieceSize } from "../src/frame";
+import { type Packet } from "../src/packet";
 import { partialAge, Receiver } from "../src/reassembly";
 import { channelStats, type DropReason } from "../src/stats";
-import { frameBare, frameFragment, frameMessage, type Packet, pieceSize } from "../src/wire";
+import { type Channel, full } from "../src/table";
 
 type Frame = Pick<Packet, "kind" | "id" | "index" | "total" | "payload">;
-const whole = (id: number, text: string, kind = frameMessage): Frame => ({ kind, id, index: 0, total: text.length, payload: Buffer.from(text) });
-const piece = (id: number, index: number, total: number, fill = id): Frame =>
-  ({ kind: frameFragment, id, index, total, payload: new Uint8Array(Math.min(pieceSize, total - index * pieceSize)).fill(fill) });
+const whole = (id: number, text: string, kind = frameMessage): Frame => ({
+  kind,
+  id,
+  index: 0,
+  total: text.length,
+  payload: Buffer.from(text),
+});
+const piece = (id: number, index: number, total: number, fill = id): Frame => ({
+  kind: frameFragment,
+  id,
+  index,
+  total,
+  payload: new Uint8Array(Math.min(pieceSize, total - index * pieceSize)).fill(fill),
+});
 
 /** A receiver, what it delivered and dropped, and what it holds by the rule of queueLimit. */
 function receiver(mode: Channel["mode"], more: Partial<Channel> = {}, allowed = true) {
   const got: string[] = [];
   const drops: DropReason[] = [];
   const stats = channelStats();
-  const note = (b: Uint8Array): unknown => got.push(b.length > 100 ? `${b.length} of ${[...new Set(b)].join()}` : Buffer.from(b).toString());
+  const note = (b: Uint8Array): unknown =>
+    got.push(b.length > 100 ? `${b.length} of ${[...new Set(b)].join()}` : Buffer.from(b).toString());
   const r = new Receiver(full({ name: "x", mode, ...more }), allowed, stats, note, (why) => drops.push(why));
   const take = (f: Frame, t = 0): string => r.receive(t, f as Packet) ?? "taken";
   return { r, got, drops, stats, take };
@@ -23,7 +36,12 @@ function receiver(mode: Channel["mode"], more: Partial<Channel> = {}, allowed = 
 
 test("unreliable: whole messages come as they are, and large ones when they are complete", () => {
   const { r, got, take, stats } = receiver("unreliable");
-  expect([take(whole(0, "a", frameBare)), take(whole(0, "a", frameBare)), take(piece(7, 1, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "taken", "taken"]);
+  expect([
+    take(whole(0, "a", frameBare)),
+    take(whole(0, "a", frameBare)),
+    take(piece(7, 1, 2000)),
+    take(piece(3, 0, 2000)),
+  ]).toEqual(["taken", "taken", "taken", "taken"]);
   expect([got, r.held]).toEqual([["a", "a"], 2 * 2032]);
   take(piece(7, 1, 2000));
   expect([got.length, stats.duplicates]).toEqual([2, 1]);
@@ -110,16 +128,19 @@ test.each(["reliable-unordered", "reliable-ordered"] as const)("%s: what is too 
   expect(take(whole(4096, "far"))).toBe("taken");
 });
 
-test.each(["reliable-unordered", "reliable-ordered"] as const)("%s: what is over the limit is refused, and what needs no room is not", (mode) => {
-  const { r, got, take } = receiver(mode, { maxMessage: 2000, queueLimit: 2 * 2032 });
-  expect([take(piece(1, 0, 2000)), take(piece(2, 0, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "budget"]);
-  expect([r.held, r.partials.has(3)]).toEqual([2 * 2032, false]);
-  expect(take(whole(4, "four")), "which is held only where it waits").toBe(mode === "reliable-ordered" ? "budget" : "taken");
-  expect(take(piece(1, 1, 2000)), "one that has begun goes on").toBe("taken");
-  expect(take(whole(0, "nil"))).toBe("taken");
-  expect(got.sort()).toEqual(mode === "reliable-ordered" ? ["2000 of 1", "nil"] : ["2000 of 1", "four", "nil"]);
-  expect(r.held).toBe(2032);
-});
+test.each(["reliable-unordered", "reliable-ordered"] as const)(
+  "%s: what is over the limit is refused, and what needs no room is not",
+  (mode) => {
+    const { r, got, take } = receiver(mode, { maxMessage: 2000, queueLimit: 2 * 2032 });
+    expect([take(piece(1, 0, 2000)), take(piece(2, 0, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "budget"]);
+    expect([r.held, r.partials.has(3)]).toEqual([2 * 2032, false]);
+    expect(take(whole(4, "four")), "which is held only where it waits").toBe(mode === "reliable-ordered" ? "budget" : "taken");
+    expect(take(piece(1, 1, 2000)), "one that has begun goes on").toBe("taken");
+    expect(take(whole(0, "nil"))).toBe("taken");
+    expect(got.sort()).toEqual(mode === "reliable-ordered" ? ["2000 of 1", "nil"] : ["2000 of 1", "four", "nil"]);
+    expect(r.held).toBe(2032);
+  },
+);
 
 test("what is unlike an earlier fragment is refused", () => {
   const reliable = receiver("reliable-ordered");
@@ -133,7 +154,8 @@ test("what is unlike an earlier fragment is refused", () => {
 test("what a channel does not take", () => {
   expect(receiver("unreliable", {}, false).take(whole(0, "a", frameBare))).toBe("direction");
   expect(receiver("unreliable").take(whole(0, "a"))).toBe("kind");
-  for (const mode of ["sequenced", "reliable-ordered"] as const) expect(receiver(mode).take(whole(0, "a", frameBare))).toBe("kind");
+  for (const mode of ["sequenced", "reliable-ordered"] as const)
+    expect(receiver(mode).take(whole(0, "a", frameBare))).toBe("kind");
   const { take, got } = receiver("unreliable", { maxMessage: 3 });
   expect([take(whole(0, "abcd", frameBare)), take(whole(0, "abc", frameBare)), got]).toEqual(["too-large", "taken", ["abc"]]);
 });
@@ -141,7 +163,12 @@ test("what a channel does not take", () => {
 test("of incomplete messages the oldest makes room, by their number and by their bytes", () => {
   const many = receiver("unreliable");
   for (let id = 0; id < 33; id++) many.take(piece(id, 0, 1025));
-  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.held]).toEqual([["evicted"], 32, 1, 32 * 1057]);
+  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.held]).toEqual([
+    ["evicted"],
+    32,
+    1,
+    32 * 1057,
+  ]);
   many.take(piece(0, 1, 1025));
   expect(many.got, "its other piece came too late").toEqual([]);
   const large = receiver("unreliable", { maxMessage: 4064, queueLimit: 4096 });

@@ -1,5 +1,5 @@
 // Each script as it is built, against a real server: names on the wire are the server's, whatever a script calls its own.
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,22 +32,27 @@ afterAll(() => {
 let answers: RTCSessionDescriptionInit[];
 beforeEach(() => {
   answers = [];
-  vi.stubGlobal("RTCPeerConnection", class {
-    localDescription = { sdp: offer };
-    createDataChannel(): object {
-      return {};
-    }
-    async setLocalDescription(): Promise<void> {}
-    async setRemoteDescription(answer: RTCSessionDescriptionInit): Promise<void> {
-      answers.push(answer);
-    }
-    close(): void {}
-  });
+  vi.stubGlobal(
+    "RTCPeerConnection",
+    class {
+      localDescription = { sdp: offer };
+      createDataChannel(): object {
+        return {};
+      }
+      async setLocalDescription(): Promise<void> {}
+      async setRemoteDescription(answer: RTCSessionDescriptionInit): Promise<void> {
+        answers.push(answer);
+      }
+      close(): void {}
+    },
+  );
 });
 afterEach(() => vi.unstubAllGlobals());
 
 describe.each(["godwit.js", "godwit.min.js", "godwit.keep.min.js"])("%s", async (file) => {
-  const { connect, ConnectError } = (await import(new URL(`../dist/${file}`, import.meta.url).href)) as typeof import("../src/godwit");
+  const { connect, ConnectError } = (await import(
+    new URL(`../dist/${file}`, import.meta.url).href
+  )) as typeof import("../src/godwit");
   const refused = async (path: string, given: object): Promise<unknown> => {
     const e = await connect(base + path, { ...options, ...given }).catch((e: unknown) => e);
     expect(e).toBeInstanceOf(ConnectError);
@@ -73,14 +78,33 @@ describe.each(["godwit.js", "godwit.min.js", "godwit.keep.min.js"])("%s", async 
 
   test("codes, reasons and details of refusals", async () => {
     expect(await refused("/godwit/", { app: "6" })).toMatchObject({
-      code: "app", status: 409, retryAfter: undefined, details: { code: "app", server: "7", client: "6" },
+      code: "app",
+      status: 409,
+      retryAfter: undefined,
+      details: { code: "app", server: "7", client: "6" },
     });
-    expect(await refused("/godwit/", { token: "wrong" })).toMatchObject({ code: "token", status: 401, details: { reason: "wrong" } });
-    expect(await refused("/godwit/", { token: undefined })).toMatchObject({ code: "token", status: 401, details: { reason: "missing" } });
+    expect(await refused("/godwit/", { token: "wrong" })).toMatchObject({
+      code: "token",
+      status: 401,
+      details: { reason: "wrong" },
+    });
+    expect(await refused("/godwit/", { token: undefined })).toMatchObject({
+      code: "token",
+      status: 401,
+      details: { reason: "missing" },
+    });
     expect(await refused("/other/", {})).toMatchObject({
-      code: "channels", status: 409, message: expect.stringContaining("chat"), details: { channels: "1 moves sequenced both 16384 65536\n" },
+      code: "channels",
+      status: 409,
+      message: expect.stringContaining("chat"),
+      details: { channels: "1 moves sequenced both 16384 65536\n" },
     });
-    expect(await refused("/full/", {})).toMatchObject({ code: "full", status: 503, retryAfter: 1000, message: expect.stringContaining("no room") });
+    expect(await refused("/full/", {})).toMatchObject({
+      code: "full",
+      status: 503,
+      retryAfter: 1000,
+      message: expect.stringContaining("no room"),
+    });
     expect(await refused("/nothing/", {})).toMatchObject({ code: "foreign", status: 404, retryAfter: 0 });
   });
 });
@@ -91,7 +115,9 @@ test("a session that is over, in the scripts that take sessions up", async () =>
     const control = [1, 0, [], [], []];
     const saved = JSON.stringify([3, Date.now(), "1", "A".repeat(3), 30_000, 1, 0, [], [], [control, control, control], []]);
     expect(await resume(`${base}/godwit/`, options, saved).catch((e: unknown) => e)).toMatchObject({
-      code: "resume", status: 410, details: { reason: "malformed" },
+      code: "resume",
+      status: 410,
+      details: { reason: "malformed" },
     });
     expect(await (await fetch(`${base}/seen`)).json()).toMatchObject({ Authorization: "Godwit-Resume AAA" });
   }

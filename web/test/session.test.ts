@@ -1,10 +1,21 @@
 // The client's end of a session against what a server may say, in virtual time.
 import { describe, expect, test, vi } from "vitest";
-import { fullTable } from "../src/channel";
-import { hello, numbered, parseControl, typeAck, typeHere, typeOpen, typeReject, typeReply, typeRequest, typeWelcome } from "../src/control";
-import { RequestError, SendError } from "../src/errors";
+import {
+  hello,
+  numbered,
+  parseControl,
+  typeAck,
+  typeHere,
+  typeOpen,
+  typeReject,
+  typeReply,
+  typeRequest,
+  typeWelcome,
+} from "../src/control";
+import { RequestError, SendError } from "../src/error";
 import { Mux } from "../src/mux";
 import { closed, open, renewable, Session } from "../src/session";
+import { fullTable } from "../src/table";
 import { hex, utf8 } from "./bytes";
 import { type Engine, muxConfig, type Way, World } from "./sim";
 
@@ -25,14 +36,26 @@ class Pair {
   on: (what: string) => void = () => {};
 
   constructor(up: Way = { delay: 10 }, down: Way = { delay: 10 }, linked = true) {
-    const note = (what: string) => (...args: unknown[]): void => {
-      this.told.push([what, ...args.map((a) => (a instanceof Uint8Array ? Buffer.from(a).toString() : a))]);
-      this.on(what);
-    };
-    this.s = new Session(0, { table: fullTable(channels), rtt: 100, rate: 1 << 20, floor: 8 << 10, ceiling: 1 << 20 }, utf8("hi"), {
-      opened: note("opened"), message: note("message"), request: note("request"), channel: note("channel"),
-      interrupted: note("interrupted"), resumed: note("resumed"), closed: note("closed"),
-    });
+    const note =
+      (what: string) =>
+      (...args: unknown[]): void => {
+        this.told.push([what, ...args.map((a) => (a instanceof Uint8Array ? Buffer.from(a).toString() : a))]);
+        this.on(what);
+      };
+    this.s = new Session(
+      0,
+      { table: fullTable(channels), rtt: 100, rate: 1 << 20, floor: 8 << 10, ceiling: 1 << 20 },
+      utf8("hi"),
+      {
+        opened: note("opened"),
+        message: note("message"),
+        request: note("request"),
+        channel: note("channel"),
+        interrupted: note("interrupted"),
+        resumed: note("resumed"),
+        closed: note("closed"),
+      },
+    );
     this.server = new Mux(0, muxConfig(channels, { server: true, keepAlive: 60_000 }), {
       message: (ch, b) => void (ch ? this.came.push([ch, Buffer.from(b).toString()]) : this.said.push(hex(b))),
       closed: (...why) => void this.ended.push(why),
@@ -53,7 +76,26 @@ class Pair {
   }
 
   welcome(grace = 0x30): this {
-    this.say(typeWelcome, 0, 0, 0, 0, 0, 0, 0, 7, ...Array.from({ length: 16 }, (_, i) => 255 - i), 0, 0, 0x75, grace, 0, 0, 0x27, 0x10);
+    this.say(
+      typeWelcome,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      7,
+      ...Array.from({ length: 16 }, (_, i) => 255 - i),
+      0,
+      0,
+      0x75,
+      grace,
+      0,
+      0,
+      0x27,
+      0x10,
+    );
     return this;
   }
 
@@ -144,14 +186,16 @@ describe("opening", () => {
     expect(p.told).toEqual([["opened"], ["message", 2, "a"]]);
   });
 
-  test.each([[typeRequest, 0, 0, 0, 1, 1, 97], [typeReply, 0, 0, 0, 1], [typeOpen, ...bytesOf("3 x unreliable both 1 100")]])(
-    "nothing else is said before WELCOME: type %d", (...b) => {
-      const p = new Pair();
-      p.say(...b);
-      p.pass();
-      expect(p.told).toEqual([["closed", 3, "no WELCOME", false, 0, 0]]);
-    },
-  );
+  test.each([
+    [typeRequest, 0, 0, 0, 1, 1, 97],
+    [typeReply, 0, 0, 0, 1],
+    [typeOpen, ...bytesOf("3 x unreliable both 1 100")],
+  ])("nothing else is said before WELCOME: type %d", (...b) => {
+    const p = new Pair();
+    p.say(...b);
+    p.pass();
+    expect(p.told).toEqual([["closed", 3, "no WELCOME", false, 0, 0]]);
+  });
 
   test("what a session does not know it skips, or ends for", () => {
     const p = opened();
@@ -226,8 +270,16 @@ describe("requests", () => {
     const p = opened();
     const [a, b, c] = ["a", "b", "c"].map((name) => p.s.call(p.w.now, name, utf8(`${name}!`)));
     p.pass();
-    expect(p.said.slice(1).map((h) => parseControl(Buffer.from(h, "hex"))).map(({ id, text, payload }) => [id, text, Buffer.from(payload).toString()]))
-      .toEqual([[1, "a", "a!"], [2, "b", "b!"], [3, "c", "c!"]]);
+    expect(
+      p.said
+        .slice(1)
+        .map((h) => parseControl(Buffer.from(h, "hex")))
+        .map(({ id, text, payload }) => [id, text, Buffer.from(payload).toString()]),
+    ).toEqual([
+      [1, "a", "a!"],
+      [2, "b", "b!"],
+      [3, "c", "c!"],
+    ]);
     p.say(typeReject, 0, 0, 0, 2, ...bytesOf("no"));
     p.say(typeReply, 0, 0, 0, 3, ...bytesOf("yes"));
     p.say(typeAck, 0, 0, 0, 1);
@@ -243,7 +295,12 @@ describe("requests", () => {
   test("of ours: how long and how many", () => {
     const p = opened();
     const call = (name: string, size = 0): unknown => p.s.call(p.w.now, name, new Uint8Array(size)).promise.catch(() => {});
-    for (const [name, size] of [["", 0], ["é".repeat(33), 0], ["a", 65_467]] as const) expect(() => call(name, size)).toThrow("at most 65466, and a name has 1 to 64 bytes");
+    for (const [name, size] of [
+      ["", 0],
+      ["é".repeat(33), 0],
+      ["a", 65_467],
+    ] as const)
+      expect(() => call(name, size)).toThrow("at most 65466, and a name has 1 to 64 bytes");
     call("é".repeat(32), 65_466);
     p.pass(1000);
     for (let i = 1; i < 1024; i++) {
@@ -297,7 +354,9 @@ describe("requests", () => {
     }
     p.pass();
     expect(p.said.slice(1)).toEqual([
-      hex(numbered(typeReply, 1, utf8("this"))), hex(numbered(typeAck, 2)), hex(numbered(typeReject, 3, utf8("é".repeat(128)))),
+      hex(numbered(typeReply, 1, utf8("this"))),
+      hex(numbered(typeAck, 2)),
+      hex(numbered(typeReject, 3, utf8("é".repeat(128)))),
     ]);
     ask(1);
     expect([p.pass().s.state, p.s.serving.size], "its number is free again").toEqual([open, 1]);
@@ -320,7 +379,9 @@ describe("requests", () => {
     p.s.answer(p.w.now, 1, new Uint8Array(65_467));
     p.s.answer(p.w.now, 2, new Uint8Array(65_466));
     p.pass(1000);
-    expect(p.said.slice(1).map((h) => h.slice(0, 10) + (h.length > 200 ? "" : Buffer.from(h.slice(10), "hex").toString()))).toEqual(["0600000001the reply is too large", "0400000002"]);
+    expect(
+      p.said.slice(1).map((h) => h.slice(0, 10) + (h.length > 200 ? "" : Buffer.from(h.slice(10), "hex").toString())),
+    ).toEqual(["0600000001the reply is too large", "0400000002"]);
   });
 
   test("a server that has asked for too much to be answered ends the session", () => {

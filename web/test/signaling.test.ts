@@ -1,8 +1,8 @@
 // What an answer to an offer is taken for.
 import { afterEach, expect, test, vi } from "vitest";
-import { fullTable } from "../src/channel";
-import { type ConnectError } from "../src/errors";
+import { type ConnectError } from "../src/error";
 import { exchange, signalingURL } from "../src/signaling";
+import { fullTable } from "../src/table";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -10,7 +10,12 @@ const table = fullTable([{ name: "a", mode: "sequenced" }]);
 const url = new URL("https://game.example/godwit");
 
 /** What becomes of an offer that is answered so. */
-async function answered(status: number, body: object, headers: Record<string, string> = {}, token?: string): Promise<Partial<ConnectError>> {
+async function answered(
+  status: number,
+  body: object,
+  headers: Record<string, string> = {},
+  token?: string,
+): Promise<Partial<ConnectError>> {
   vi.stubGlobal("fetch", async () => new Response(JSON.stringify(body), { status, headers }));
   return exchange(url, "offer", token, undefined, table, new AbortController().signal) as Promise<Partial<ConnectError>>;
 }
@@ -20,7 +25,15 @@ const refused = (status: number, more: object = {}): Promise<Partial<ConnectErro
 
 test("which refusals pass", async () => {
   const after = async (status: number, more = {}): Promise<number | undefined> => (await refused(status, more)).retryAfter;
-  expect(await Promise.all([400, 428, 429, 430, 499, 500, 503].map((s) => after(s)))).toEqual([undefined, undefined, 2000, undefined, undefined, 2000, 2000]);
+  expect(await Promise.all([400, 428, 429, 430, 499, 500, 503].map((s) => after(s)))).toEqual([
+    undefined,
+    undefined,
+    2000,
+    undefined,
+    undefined,
+    2000,
+    2000,
+  ]);
   expect(await after(410, { code: "resume", reason: "unknown" })).toBe(2000);
   expect(await after(410, { code: "resume", reason: "expired" })).toBeUndefined();
   expect(await after(410, { code: "token", reason: "unknown" })).toBeUndefined();
@@ -28,7 +41,9 @@ test("which refusals pass", async () => {
 
 test("what a refusal says", async () => {
   const channels = "1 b sequenced both 16384 65536\n";
-  expect((await refused(409, { code: "channels", channels })).message).toContain('no: "1 a sequenced both 16384 65536" here and "1 b');
+  expect((await refused(409, { code: "channels", channels })).message).toContain(
+    'no: "1 a sequenced both 16384 65536" here and "1 b',
+  );
   expect((await refused(409, { code: "channels" })).message).toBe("godwit: no");
   expect((await refused(409, { channels })).message).toBe("godwit: no");
   expect(await refused(400)).toMatchObject({ code: "c", status: 400, details: { code: "c", error: "no" } });
@@ -37,7 +52,14 @@ test("what a refusal says", async () => {
 test("what is no answer of ours", async () => {
   const answer = { type: "answer", sdp: "v=0" };
   expect(await answered(200, { answer })).toEqual(answer);
-  for (const [status, body] of [[404, { answer }], [200, { answer: { type: "answer" } }], [200, {}], [399, { code: "c", error: "no" }], [400, { code: "", error: "no" }], [400, { code: "c", error: 1 }]] as const) {
+  for (const [status, body] of [
+    [404, { answer }],
+    [200, { answer: { type: "answer" } }],
+    [200, {}],
+    [399, { code: "c", error: "no" }],
+    [400, { code: "", error: "no" }],
+    [400, { code: "c", error: 1 }],
+  ] as const) {
     await expect(answered(status, body), `${status}`).rejects.toMatchObject({ code: "foreign", status });
   }
 });
@@ -47,7 +69,10 @@ test("a gate's 401 is asked again only with a token", async () => {
   const gate = async (token?: string, status = 401): Promise<number> => {
     asked = 0;
     vi.stubGlobal("fetch", async () => (asked++, new Response("", { status })));
-    await expect(exchange(url, "offer", token, undefined, table, new AbortController().signal)).rejects.toMatchObject({ code: "foreign", status });
+    await expect(exchange(url, "offer", token, undefined, table, new AbortController().signal)).rejects.toMatchObject({
+      code: "foreign",
+      status,
+    });
     return asked;
   };
   expect([await gate(), await gate("Bearer t"), await gate("Bearer t", 404)]).toEqual([1, 2, 1]);

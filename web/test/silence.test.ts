@@ -1,6 +1,6 @@
 // What the engine makes of links that fall silent, and of pages that sleep.
 import { expect, test } from "vitest";
-import { type Channel } from "../src/channel";
+import { type Channel } from "../src/table";
 import { pair, World } from "./sim";
 
 const table: Channel[] = [
@@ -32,12 +32,19 @@ test("after a sleep unreliable messages count only when the peer has answered, a
   const w = new World(1);
   const old: number[] = [];
   const heard: Record<number, number> = {};
-  const [a, b] = pair(w, table, { delay: 50 }, { delay: 50 }, {
-    message: (ch, m) => {
-      if (w.now > 2000) heard[ch] ??= w.now;
-      if (ch !== 4 && w.now > 2000 && new DataView(m.buffer, m.byteOffset).getFloat64(0) < 2000) old.push(ch);
+  const [a, b] = pair(
+    w,
+    table,
+    { delay: 50 },
+    { delay: 50 },
+    {
+      message: (ch, m) => {
+        if (w.now > 2000) heard[ch] ??= w.now;
+        if (ch !== 4 && w.now > 2000 && new DataView(m.buffer, m.byteOffset).getFloat64(0) < 2000) old.push(ch);
+      },
     },
-  }, {});
+    {},
+  );
   for (const from of [a, b]) {
     w.every(1000 / 60, 300, () => {
       const m = new Uint8Array(100);

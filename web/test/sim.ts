@@ -1,7 +1,8 @@
 // Two engines in virtual time: no timers, one seeded source of chance.
-import { type Channel, fullTable } from "../src/channel";
+
 import { Mux, type MuxConfig, type MuxEvents } from "../src/mux";
-import { maxPacket } from "../src/wire";
+import { maxPacket } from "../src/packet";
+import { type Channel, fullTable } from "../src/table";
 
 export function muxConfig(channels: readonly Channel[], more: Partial<MuxConfig> = {}): MuxConfig {
   return {
@@ -78,7 +79,14 @@ export class World {
 
   /** Joins two engines by two ways. */
   join(a: Engine, b: Engine, up: Way, down: Way): void {
-    const end = (engine: Engine, out: Way): End => ({ engine, out, losing: false, last: 0, busy: 0, peer: null as unknown as End });
+    const end = (engine: Engine, out: Way): End => ({
+      engine,
+      out,
+      losing: false,
+      last: 0,
+      busy: 0,
+      peer: null as unknown as End,
+    });
     const [x, y] = [end(a, up), end(b, down)];
     x.peer = y;
     y.peer = x;

@@ -20,7 +20,8 @@ function say(s: Session, channel: number, message: string, caught = false): Uint
   return packet;
 }
 
-const hear = (s: Session, b: Uint8Array): void => s.channel!.onmessage!({ data: b.slice().buffer as ArrayBuffer, timeStamp: performance.now() });
+const hear = (s: Session, b: Uint8Array): void =>
+  s.channel!.onmessage!({ data: b.slice().buffer as ArrayBuffer, timeStamp: performance.now() });
 
 /** The moments of the client's timers, as they are set. */
 function alarms(): number[] {

@@ -1,10 +1,11 @@
 // The vectors of channel/testdata, which the Go engine runs too.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Channel, fullTable, hash, tableText } from "../src/channel";
-import { ConnectError } from "../src/errors";
+import { ConnectError } from "../src/error";
 import { Mux } from "../src/mux";
-import { expand, maxPacket, Reader, Writer } from "../src/wire";
+import { expand, maxPacket } from "../src/packet";
+import { type Channel, fullTable, hash, tableText } from "../src/table";
+import { Reader, Writer } from "../src/varint";
 import { hex, unhex } from "./bytes";
 import { muxConfig } from "./sim";
 import { type PacketView, view } from "./view";
@@ -80,7 +81,13 @@ describe("receive.json", () => {
     const m = new Mux(0, muxConfig(channels, { server: true, keepAlive: Infinity }), {
       message: (channel, b) => events!.push({ channel, payload: hex(b) }),
       closed: (code, text, givenUp) =>
-        events!.push({ channel: 0, payload: hex(new TextEncoder().encode(text)), closed: true, ...(code && { code }), ...(givenUp && { givenUp }) }),
+        events!.push({
+          channel: 0,
+          payload: hex(new TextEncoder().encode(text)),
+          closed: true,
+          ...(code && { code }),
+          ...(givenUp && { givenUp }),
+        }),
     });
     const packet = new Uint8Array(maxPacket);
     for (const step of steps) {

@@ -1,5 +1,6 @@
 // A packet as the vectors describe it.
-import { controlClose, controlExtension, frameControl, Packet } from "../src/wire";
+import { controlClose, controlExtension, frameControl } from "../src/frame";
+import { Packet } from "../src/packet";
 import { hex } from "./bytes";
 
 export interface FrameView {

@@ -1,5 +1,5 @@
-import { type Channel } from "./channel";
-import { type ConnectError } from "./errors";
+import { type ConnectError } from "./error";
+import { type Channel } from "./table";
 
 /** The name of a channel that the server has opened at run time. */
 export type OpenedName = string & { readonly opened: true };

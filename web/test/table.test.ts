@@ -1,6 +1,16 @@
 // Tables of channels at their bounds, and what is said of two that differ.
 import { describe, expect, test } from "vitest";
-import { type Channel, controlChannel, firstDifference, full, fullTable, hash, nextChannel, openLine, tableText } from "../src/channel";
+import {
+  type Channel,
+  controlChannel,
+  firstDifference,
+  full,
+  fullTable,
+  hash,
+  nextChannel,
+  openLine,
+  tableText,
+} from "../src/table";
 
 const line = (more: object): Channel => ({ name: "a", mode: "sequenced", ...more }) as Channel;
 
@@ -15,11 +25,26 @@ test("what a channel has by default", () => {
 describe("bounds", () => {
   const most = 8 << 20;
   test.each([
-    ["name", "n".repeat(64), "n".repeat(65)], ["name", "é".repeat(32), "é".repeat(33)], ["name", "x", ""], ["name", "\u0080", "\u007f"], ["name", "!", " "],
-    ["maxMessage", 1, -1], ["maxMessage", most, most + 1], ["maxMessage", 5, 5.5],
-    ["queueLimit", (16 << 10) + 32, (16 << 10) + 31], ["queueLimit", 64 << 20, (64 << 20) + 1],
-    ["priority", 7, 8], ["priority", 0, -1], ["guarantee", 0, -1], ["guarantee", Number.MAX_SAFE_INTEGER, Infinity], ["guarantee", 1, NaN],
-    ["weight", 1000, 1001], ["weight", 1, -1], ["copies", 16, 17], ["copies", -16, -17], ["priority", 1, "1"],
+    ["name", "n".repeat(64), "n".repeat(65)],
+    ["name", "é".repeat(32), "é".repeat(33)],
+    ["name", "x", ""],
+    ["name", "\u0080", "\u007f"],
+    ["name", "!", " "],
+    ["maxMessage", 1, -1],
+    ["maxMessage", most, most + 1],
+    ["maxMessage", 5, 5.5],
+    ["queueLimit", (16 << 10) + 32, (16 << 10) + 31],
+    ["queueLimit", 64 << 20, (64 << 20) + 1],
+    ["priority", 7, 8],
+    ["priority", 0, -1],
+    ["guarantee", 0, -1],
+    ["guarantee", Number.MAX_SAFE_INTEGER, Infinity],
+    ["guarantee", 1, NaN],
+    ["weight", 1000, 1001],
+    ["weight", 1, -1],
+    ["copies", 16, 17],
+    ["copies", -16, -17],
+    ["priority", 1, "1"],
   ])("of %s: %s, and not %s", (field, good, bad) => {
     expect(fullTable([line({ [field]: good })]).at(-1)).toMatchObject({ [field]: good });
     expect(() => fullTable([line({ [field]: bad })])).toThrow(field === "name" ? "a name has 1 to 64 bytes" : `${field} is not`);
@@ -39,20 +64,29 @@ describe("bounds", () => {
 
 test("a channel that the server opens is the next line of the table, with or without how to send", () => {
   const table = fullTable([line({})]);
-  expect(nextChannel(table, "2 b unreliable both 100 1000")).toEqual(full({ name: "b", mode: "unreliable", maxMessage: 100, queueLimit: 1000 }));
+  expect(nextChannel(table, "2 b unreliable both 100 1000")).toEqual(
+    full({ name: "b", mode: "unreliable", maxMessage: 100, queueLimit: 1000 }),
+  );
   const how = "2 b unreliable both 100 1000 7 20000 3";
   const c = nextChannel(table, how);
   expect(c).toMatchObject({ priority: 7, guarantee: 20_000, weight: 3 });
   expect(openLine(c, 2)).toBe(how);
   expect(openLine({ ...c, guarantee: Number.MAX_SAFE_INTEGER }, 2)).toBe("2 b unreliable both 100 1000 7 2147483647 3");
-  for (const wrong of ["3 b unreliable both 100 1000", "2 b unreliable both 100 1000 7", "2 b unreliable both 100 1000 7 20000 3 4", "2 a unreliable both 100 1000"]) {
+  for (const wrong of [
+    "3 b unreliable both 100 1000",
+    "2 b unreliable both 100 1000 7",
+    "2 b unreliable both 100 1000 7 20000 3 4",
+    "2 a unreliable both 100 1000",
+  ]) {
     expect(() => nextChannel(table, wrong)).toThrow();
   }
 });
 
 test("two tables differ in their first line that does", () => {
   const text = (...names: string[]): string => tableText(fullTable(names.map((name) => line({ name }))));
-  expect(firstDifference(text("a", "b"), text("a", "c"))).toBe('"2 b sequenced both 16384 65536" here and "2 c sequenced both 16384 65536" at the server');
+  expect(firstDifference(text("a", "b"), text("a", "c"))).toBe(
+    '"2 b sequenced both 16384 65536" here and "2 c sequenced both 16384 65536" at the server',
+  );
   expect(firstDifference(text("a"), text("a", "c"))).toBe('"nothing" here and "2 c sequenced both 16384 65536" at the server');
   expect(firstDifference(text("a", "b"), text("a"))).toBe('"2 b sequenced both 16384 65536" here and "nothing" at the server');
   expect([hash(""), hash("a")]).toEqual(["cbf29ce484222325", "af63dc4c8601ec8c"]);

@@ -1,5 +1,6 @@
-import { ConnectError } from "./errors";
-import { bytesOf, maxMessage, must } from "./wire";
+import { bytesOf } from "./bytes";
+import { ConnectError } from "./error";
+import { must } from "./varint";
 
 /** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
@@ -37,11 +38,12 @@ export interface Channel<Name extends string = string> {
 export const messageCost = 32; // what a message counts for besides its bytes
 export const maxPriority = 7;
 export const maxWeight = 1000;
-const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
-const directions: readonly string[] = ["both", "to-server", "to-client"] satisfies Direction[];
-const maxChannels = 63;
-const maxQueue = 64 << 20;
-const maxName = 64;
+export const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
+export const directions: readonly string[] = ["both", "to-server", "to-client"] satisfies Direction[];
+export const maxMessage = 8 << 20;
+export const maxChannels = 63;
+export const maxQueue = 64 << 20;
+export const maxName = 64;
 
 /** A channel with its defaults written out. */
 export type FullChannel = Required<Channel>;
@@ -86,7 +88,10 @@ export function fullTable(channels: readonly Channel[]): FullChannel[] {
 function wrong(c: FullChannel): string | undefined {
   const name = bytesOf(c.name).length;
   if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
-  for (const [field, values] of [["mode", modes], ["direction", directions]] as const) {
+  for (const [field, values] of [
+    ["mode", modes],
+    ["direction", directions],
+  ] as const) {
     if (!values.includes(c[field])) return `${field} is not ${values.join(" or ")}`;
   }
   const limits = [

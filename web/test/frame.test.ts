@@ -1,23 +1,11 @@
 // The bytes that a reader takes and a writer makes, at their bounds.
 import { describe, expect, test } from "vitest";
-import { SendError } from "../src/errors";
-import {
-  appendAck,
-  appendClose,
-  appendGivenUp,
-  appendHeader,
-  appendPiece,
-  expand,
-  maxMessage,
-  Packet,
-  pieceCost,
-  pieces,
-  pieceSize,
-  Reader,
-  text,
-  view,
-  Writer,
-} from "../src/wire";
+import { text, view } from "../src/bytes";
+import { SendError } from "../src/error";
+import { appendClose, appendGivenUp, appendPiece, pieceCost, pieceSize, pieces } from "../src/frame";
+import { appendAck, appendHeader, expand, Packet } from "../src/packet";
+import { maxMessage } from "../src/table";
+import { Reader, Writer } from "../src/varint";
 import { hex, unhex, utf8 } from "./bytes";
 import { view as packet } from "./view";
 
@@ -29,7 +17,14 @@ function written(f: (w: Writer) => void): Uint8Array {
 }
 
 test("a message is cut into pieces of 1024 bytes, and none has one", () => {
-  expect([0, 1, pieceSize, pieceSize + 1, 10 * pieceSize, maxMessage].map(pieces)).toEqual([1, 1, 1, 2, 10, maxMessage / pieceSize]);
+  expect([0, 1, pieceSize, pieceSize + 1, 10 * pieceSize, maxMessage].map(pieces)).toEqual([
+    1,
+    1,
+    1,
+    2,
+    10,
+    maxMessage / pieceSize,
+  ]);
   expect([pieceCost(10, 0), pieceCost(5000, 0), pieceCost(5000, 4)]).toEqual([10 + 15, 1024 + 15, 5000 - 4096 + 15]);
 });
 
@@ -50,7 +45,11 @@ test("text is UTF-8, a byte order mark too, or it is none", () => {
 
 test("bytes are views and buffers, and nothing else", () => {
   const { buffer } = Uint8Array.of(1, 2, 3, 4);
-  expect([buffer, new DataView(buffer, 1, 2), new Uint16Array(buffer, 2)].map((b) => hex(view(b)))).toEqual(["01020304", "0203", "0304"]);
+  expect([buffer, new DataView(buffer, 1, 2), new Uint16Array(buffer, 2)].map((b) => hex(view(b)))).toEqual([
+    "01020304",
+    "0203",
+    "0304",
+  ]);
   const same = Uint8Array.of(5);
   expect(view(same)).toBe(same);
   for (const b of ["text", 5, {}, null, undefined, [1]]) expect(() => view(b as never)).toThrow(SendError);
@@ -82,16 +81,26 @@ describe("packet numbers", () => {
 
 describe("an ack block", () => {
   const block = (ranges: number[], end: number): unknown => {
-    const p = packet(written((w) => {
-      appendHeader(w, 1);
-      appendAck(w, 9000, 3, ranges, end);
-    }));
+    const p = packet(
+      written((w) => {
+        appendHeader(w, 1);
+        appendAck(w, 9000, 3, ranges, end);
+      }),
+    );
     return p?.ack;
   };
 
   test("has its ranges, newest first", () => {
     expect(block([5], 1100)).toEqual({ largest: 9000, delay: 3, first: 5 });
-    expect(block([5, 1, 2, 3, 4], 1100)).toEqual({ largest: 9000, delay: 3, first: 5, rest: [[1, 2], [3, 4]] });
+    expect(block([5, 1, 2, 3, 4], 1100)).toEqual({
+      largest: 9000,
+      delay: 3,
+      first: 5,
+      rest: [
+        [1, 2],
+        [3, 4],
+      ],
+    });
   });
 
   test("leaves out the oldest that might pass the end", () => {
@@ -100,7 +109,15 @@ describe("an ack block", () => {
     expect(block(all, 11)).toEqual({ largest: 9000, delay: 3, first: 5 });
     expect(block(all, 12)).toEqual({ largest: 9000, delay: 3, first: 5, rest: [[1, 2]] });
     expect(block(all, 13)).toEqual({ largest: 9000, delay: 3, first: 5, rest: [[1, 2]] });
-    expect(block(all, 14)).toEqual({ largest: 9000, delay: 3, first: 5, rest: [[1, 2], [3, 4]] });
+    expect(block(all, 14)).toEqual({
+      largest: 9000,
+      delay: 3,
+      first: 5,
+      rest: [
+        [1, 2],
+        [3, 4],
+      ],
+    });
   });
 });
 
@@ -111,7 +128,12 @@ test("a packet's frames at their bounds", () => {
   expect(frames(fragment("ff3f", "81808004", 1024)), "one byte more").toBeUndefined();
   expect(frames(fragment("01", "8108", 1))).toBe(1);
   expect(frames(fragment("00", "8008", 1024)), "one piece is no fragment").toBeUndefined();
-  expect([frames("0300"), frames("1f00"), frames("2000"), frames("3f00")], "control kinds that are not known").toEqual([undefined, undefined, 1, 1]);
+  expect([frames("0300"), frames("1f00"), frames("2000"), frames("3f00")], "control kinds that are not known").toEqual([
+    undefined,
+    undefined,
+    1,
+    1,
+  ]);
 });
 
 test("a packet of padding wants no answer, whatever came before it", () => {
@@ -123,7 +145,8 @@ test("pieces, and the end", () => {
   const b = Uint8Array.of(0, 0, ...Array.from({ length: 1100 }, (_, i) => i));
   const small = { id: 200, b, start: 2, size: 3 };
   const large = { id: 200, b, start: 2, size: 1100 };
-  const piece = (ch: number, bare: boolean, body: typeof small, i: number): string => hex(written((w) => appendPiece(w, ch, bare, body, i)));
+  const piece = (ch: number, bare: boolean, body: typeof small, i: number): string =>
+    hex(written((w) => appendPiece(w, ch, bare, body, i)));
   expect(piece(5, true, small, 0)).toBe("c5" + "03" + "000102");
   expect(piece(5, false, small, 0)).toBe("45" + "c801" + "03" + "000102");
   for (const bare of [true, false]) {

@@ -68,11 +68,7 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
   /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
   readonly retryAfter: number | undefined;
 
-  constructor(
-    code: ConnectErrorCode,
-    message: string,
-    { status = 0, details = {}, retryAfter, cause }: ConnectErrorMore = {},
-  ) {
+  constructor(code: ConnectErrorCode, message: string, { status = 0, details = {}, retryAfter, cause }: ConnectErrorMore = {}) {
     super(code, message, cause);
     this.status = status;
     this.details = details;
@@ -109,6 +105,17 @@ interface ConnectErrorMore {
  * - response-lost: the session ended after it was sent: the server may have acted on it
  */
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
+
+/**
+ * How far a request has got.
+ *
+ * - sending: the server has not acknowledged it yet
+ * - waiting: the server has it and has not answered
+ * - responded, acknowledged: the server has answered, with bytes or without
+ *
+ * The others are those of RequestErrorCode.
+ */
+export type Status = "sending" | "waiting" | "responded" | "acknowledged" | RequestErrorCode;
 
 /** RequestError is what the promise of a request rejects with. */
 export class RequestError extends GodwitError<RequestErrorCode> {

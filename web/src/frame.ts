@@ -1,0 +1,64 @@
+// The frames of docs/PROTOCOL.md, and how to write them. Packet reads them.
+
+import { type Writer } from "./varint";
+
+// A frame begins with a byte: its kind in the upper two bits, and a channel, or the
+// control kind, in the lower six.
+export const frameControl = 0;
+export const frameMessage = 1; // id varint, length varint, bytes
+export const frameFragment = 2; // id varint, index varint, total varint, bytes
+export const frameBare = 3; // length varint, bytes: a whole unreliable message
+
+// Control kinds. From 32 on a frame is a length varint and as many bytes, which who
+// does not know the kind skips.
+export const controlPadding = 0; // nothing follows
+export const controlPing = 1; // nothing follows; the packet wants an acknowledgement
+export const controlClose = 2; // code varint, length varint, text
+export const controlExtension = 32;
+export const controlGivenUp = 32; // an extension: bytes varint; more is ignored. Just before a close frame
+
+/** The length of each fragment but the last, on all links: a fragment has one name for good. */
+export const pieceSize = 1024;
+/** Kind, an id of 8 bytes, index and total. */
+export const maxFragmentHeader = 1 + 8 + 2 + 4;
+export const maxCloseText = 256;
+
+/** How many pieces a message of n bytes is sent in. */
+export const pieces = (n: number): number => Math.max(1, Math.ceil(n / pieceSize));
+
+/** What piece i of a message of size bytes takes in a packet at most. */
+export const pieceCost = (size: number, i: number): number => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
+
+/** A message of size bytes, which lie in b from start on. */
+export interface Body {
+  id: number; // on the wire; of no meaning until the first piece is sent
+  b: Uint8Array;
+  start: number;
+  size: number;
+}
+
+/** Appends piece i of a message. */
+export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start, size }: Body, i: number): void {
+  const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
+  w.byte((kind << 6) + ch);
+  if (kind !== frameBare) w.varint(id);
+  if (kind === frameFragment) w.varint(i);
+  w.varint(size);
+  w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
+}
+
+/** Appends, before a close frame, how many bytes of messages it gives up. */
+export function appendGivenUp(w: Writer, n: number): void {
+  w.byte(controlGivenUp);
+  w.byte(1);
+  const at = w.n;
+  w.varint(n);
+  w.b[at - 1] = w.n - at;
+}
+
+export function appendClose(w: Writer, code: number, reason: Uint8Array): void {
+  w.byte(controlClose);
+  w.varint(code);
+  w.varint(reason.length);
+  w.bytes(reason);
+}
