@@ -22,6 +22,7 @@ type book struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
+	byID    map[ID]*Conn       // open sessions
 	byName  map[string][]*Conn // open sessions
 	ended   ended
 	bySite  map[netip.Addr]int // number of sessions that began from each site
@@ -48,6 +49,7 @@ func (b *book) init(most, maxUsed int) {
 	b.bySite = make(map[netip.Addr]int)
 	b.entries = make(map[*Conn]*entry)
 	b.byToken = make(map[hash]*Conn)
+	b.byID = make(map[ID]*Conn)
 	b.byName = make(map[string][]*Conn)
 	b.used.Max = maxUsed
 }
@@ -135,15 +137,23 @@ func (b *book) find(token hash) (c *Conn, ended bool) {
 
 // open notes that c is open, and returns the other open sessions with its name.
 func (b *book) open(c *Conn) []*Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.byID[c.id] = c
 	name := c.identity.Name
 	if name == "" {
 		return nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	others := b.byName[name]
 	b.byName[name] = append(append([]*Conn{}, others...), c)
 	return others
+}
+
+// withID returns the open session with an id, or nil.
+func (b *book) withID(id ID) *Conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byID[id]
 }
 
 // named returns the open sessions with a name.
@@ -162,6 +172,7 @@ func (b *book) remove(c *Conn) []*Group {
 		return nil
 	}
 	delete(b.entries, c)
+	delete(b.byID, c.id)
 	if !e.away.IsZero() {
 		b.away--
 	}

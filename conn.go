@@ -127,21 +127,24 @@ type Conn struct {
 	newest atomic.Pointer[rtcserver.Conn]
 
 	// telling is true from Ready, which takes news for the handlers, until the handlers
-	// have run. The goroutine that has set it owns the next three fields. Handlers were
+	// have run. The goroutine that has set it owns the next five fields. Handlers were
 	// called for the first begun of news and the first answered of answers; the last of
 	// these calls may have panicked.
 	telling         atomic.Bool
 	news            []sessioncore.Event
 	answers         []*question // the questions of the results in news, in order
 	begun, answered int
+	last            bool // the event of the session's end was told
 
 	// The lock of home's link guards the fields below.
 	session   *sessioncore.Session
 	seated    *anchor // the link that the session uses; nil before the first
 	asked     map[uint32]*question
-	forgotten bool    // the server is told, or about to be told, that the session is over
-	left      bool    // a handler has panicked, and news has events without a call
-	tallied   *Totals // counters that are in the server's totals already; nil if none are
+	done      chan struct{} // for Done; nil until somebody asks
+	told      bool          // the last handler has returned
+	forgotten bool          // the server is told, or about to be told, that the session is over
+	left      bool          // a handler has panicked, and news has events without a call
+	tallied   *Totals       // counters that are in the server's totals already; nil if none are
 }
 
 var _ session.End = (*Conn)(nil)
@@ -155,6 +158,35 @@ func (c *Conn) ID() ID {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.ID()
+}
+
+// State returns the state of the session.
+func (c *Conn) State() session.State {
+	a := c.acquire()
+	defer c.release(a)
+	return c.session.Public()
+}
+
+// Done returns a channel that is closed when the session is over and its Close handler has
+// returned.
+func (c *Conn) Done() <-chan struct{} {
+	a := c.acquire()
+	defer c.release(a)
+	if c.done == nil {
+		if c.done = make(chan struct{}); c.told {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// finish closes the channel of Done: the Close handler has returned, or the session has
+// ended before it was open. The lock is held.
+func (c *Conn) finish() {
+	if c.done != nil && !c.told {
+		close(c.done)
+	}
+	c.told = true
 }
 
 // Identity returns the identity of the client. Renew does not change its Expires; see

@@ -42,6 +42,7 @@ func (c *Conn) tell() {
 			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
 		case sessioncore.EventClosed:
 			why := ev.Reason
+			c.last = true
 			c.server.closed(c, why)
 			c.event(Event{Type: EventClose, Reason: why})
 		}

@@ -41,32 +41,22 @@ type Handler struct {
 	Close func(*Conn, CloseReason)
 }
 
-// An EventType says what an Event is.
-type EventType uint8
+// An EventType says what an Event is; see package session.
+type EventType = session.EventType
 
-// The events. An EventEnded does not belong to a Conn. It means that the server is
-// closed, or that Poll was called where Poll cannot work; Event.Err says which.
+// The events. EventEnded does not belong to a Conn. It means that the server is closed, or
+// that Poll was called where Poll cannot work; Event.Err says which.
 const (
-	EventOpen EventType = iota
-	EventMessage
-	EventRequest
-	EventReceipt
-	EventChannel
-	EventInterrupted
-	EventResumed
-	EventClose
-	EventEnded
+	EventOpen        = session.EventOpen
+	EventMessage     = session.EventMessage
+	EventRequest     = session.EventRequest
+	EventReceipt     = session.EventReceipt
+	EventChannel     = session.EventChannel
+	EventInterrupted = session.EventInterrupted
+	EventResumed     = session.EventResumed
+	EventClose       = session.EventClose
+	EventEnded       = session.EventEnded
 )
-
-var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended"}
-
-// String returns the type in one word.
-func (t EventType) String() string {
-	if int(t) < len(eventNames) {
-		return eventNames[t]
-	}
-	return "unknown"
-}
 
 // An Event is something that happened and that the Handler has no func for.
 // [Server.Poll] yields it.

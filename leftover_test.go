@@ -49,7 +49,7 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 	port := serve(t, Config{Manual: true})
 	for _, s := range []*Server{srv, port} {
 		must(t, s.Close())
-		for len(s.polling.saved) > 0 {
+		for s.polling.Saved() > 0 {
 			all(s)
 		}
 		wantEnd("after Close", all(s), ErrClosed)

@@ -281,11 +281,17 @@ func (a *anchor) delivered() {
 	if a.end {
 		a.link.Close("the session is over")
 	}
+	finished := (a.forget || c.last) && c.begun == len(c.news)
 	c.telling.Store(false)
 	if a.forget {
 		c.server.forget(c)
-		h := c.acquire() // there may be no further turn
-		c.rest()
+	}
+	if a.forget || finished {
+		h := c.acquire()
+		if finished {
+			c.finish()
+		}
+		c.rest() // there may be no further turn
 		c.release(h)
 	}
 	a.end, a.forget = false, false

@@ -230,6 +230,7 @@ func (l *localLinks) stop() {
 			a.conn.seat(a)
 			a.conn.session.Close(now, CloseShutdown, "the server is closed", true)
 		}
+		l.loop.Touch(e) // also one whose link was closed before
 	}
 	for _, e := range l.ends {
 		l.cut(e)

@@ -5,14 +5,8 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/loop"
+	"github.com/godwit-rtc/godwit/session"
 )
-
-// poll is the state of Poll, during a call and between calls.
-type poll struct {
-	running bool             // a Poll or a Shutdown is under way
-	yield   func(Event) bool // the loop body of the call; nil after the body broke off
-	saved   []Event          // events after the body broke off, for the next call
-}
 
 // Poll waits at most d for datagrams, timers or calls, processes them, runs the
 // handlers, and yields the events that the Handler has no func for. A game loop calls
@@ -51,27 +45,18 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 		case !s.config.Manual:
 			yield(Event{Type: EventEnded, Err: ErrManual})
 			return
-		case s.polling.running:
+		case s.polling.Running():
 			yield(Event{Type: EventEnded, Err: ErrInHandler})
 			return
 		}
-		p := &s.polling
-		saved, told := p.saved, 0
-		p.saved, p.yield, p.running = nil, yield, true
-		defer func() {
-			p.saved = append(saved[told:len(saved):len(saved)], p.saved...) // saved has a rest only if the loop body panicked
-			p.yield, p.running = nil, false
-		}()
-		for _, ev := range saved {
-			told++
-			p.tell(ev)
-		}
-		if len(saved) > 0 {
-			d = 0
-		}
-		if err := s.turn(d); err != nil {
-			p.tell(Event{Type: EventEnded, Err: err})
-		}
+		s.polling.Pull(yield, func(saved bool) {
+			if saved {
+				d = 0
+			}
+			if err := s.turn(d); err != nil {
+				s.polling.Tell(Event{Type: EventEnded, Err: err})
+			}
+		})
 	}
 }
 
@@ -89,23 +74,15 @@ func (s *Server) turn(d time.Duration) error {
 	return s.local.turn(loop.Past)
 }
 
-// tell yields an event. After the loop body broke off it saves a copy for the next Poll.
-func (p *poll) tell(ev Event) {
-	if p.yield == nil {
-		if ev.Data != nil {
-			ev.Data = append([]byte{}, ev.Data...)
-		}
-		if ev.Request != nil && ev.Request.Data != nil {
-			data := append([]byte{}, ev.Request.Data...)
-			ev.Request.Keep()
-			ev.Request.Data = data
-		}
-		p.saved = append(p.saved, ev)
-		return
+// keep copies the bytes of an event that the next Poll yields.
+func keep(ev Event) Event {
+	if ev.Data != nil {
+		ev.Data = append([]byte{}, ev.Data...)
 	}
-	if !p.yield(ev) {
-		p.yield = nil
+	if ev.Request != nil {
+		ev.Request = session.Keep(ev.Request)
 	}
+	return ev
 }
 
 // yield gives Poll an event that the Handler has no func for.
@@ -114,5 +91,5 @@ func (s *Server) yield(c *Conn, ev Event) {
 		return
 	}
 	ev.Conn = c
-	s.polling.tell(ev)
+	s.polling.Tell(ev)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
@@ -29,7 +30,7 @@ type Server struct {
 	roster     roster // of open sessions
 	payloads   payloads
 
-	polling poll // with Config.Manual: state of Poll and Shutdown
+	polling loop.Puller[Event] // with Config.Manual: state of Poll and Shutdown
 
 	stopping atomic.Pointer[string] // the text of Shutdown; nil before
 
@@ -94,6 +95,7 @@ func newServer(c Config) (*Server, error) {
 	s.book.init(c.MaxConns, c.MaxUsedTokens)
 	s.book.totals = s.newTotals()
 	s.local = newLocalLinks(s)
+	s.polling.Keep = keep
 	return s, nil
 }
 
@@ -108,6 +110,16 @@ func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channe
 // Conns yields the sessions that are open at the time of the call, interrupted ones
 // included. No lock is held meanwhile, so a session may be over when it is yielded.
 func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }
+
+// Conn returns the open session with an id, and false if there is none.
+func (s *Server) Conn(id ID) (*Conn, bool) {
+	c := s.book.withID(id)
+	return c, c != nil
+}
+
+// Named returns the open sessions of the clients whose Identity has this name. There are
+// several only with DuplicatesAllow. Do not change the slice.
+func (s *Server) Named(name string) []*Conn { return s.book.named(name) }
 
 // Len returns the number of open sessions, interrupted ones included.
 func (s *Server) Len() int { return len(s.roster.all()) }
@@ -206,12 +218,11 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // the events that the Handler has no func for. In a handler, and with Manual before a Poll
 // has ended, it returns ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
-	if handling.Now() || s.polling.running {
+	if handling.Now() || s.polling.Running() {
 		return ErrInHandler
 	}
 	if s.config.Manual {
-		s.polling.running = true // handlers that are run below must not poll
-		defer func() { s.polling.running = false }()
+		defer s.polling.Start()() // handlers that are run below must not poll
 	}
 	s.stopping.Store(&text) // before drain looks at the sessions: opened ends those that open later
 	if s.rtc != nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,11 @@ type Config struct {
 	// connections. A nil func is not called. Sessions do not use it: they have
 	// SessionConfig.Handler.
 	Handler Handler
+
+	// Manual means that the endpoint has no goroutine: it works while the program is in
+	// [Endpoint.Poll], and sends messages of sessions at Poll and Endpoint.Flush. Manual
+	// needs an Endpoint of Listen or New.
+	Manual bool
 
 	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps
 	// no connection alive. With Sources it sends each offer from the local address that
@@ -57,6 +63,14 @@ type Config struct {
 	// Wireshark reads. It is for debugging only: with the secrets anyone can decrypt the
 	// connections.
 	KeyLog io.Writer
+}
+
+// alone is setDefaults for an endpoint that the program does not get.
+func (c *Config) alone() error {
+	if c.Manual {
+		return errors.New("client: Config.Manual needs an Endpoint to poll: use Listen, and its Dial or Join")
+	}
+	return c.setDefaults()
 }
 
 func (c *Config) setDefaults() error {

@@ -57,6 +57,7 @@ type Conn struct {
 	entry     loop.Entry
 	news      []news // events for the handlers, of the next turn
 	telling   []news // events for the handlers, of this turn
+	begun     int    // handlers were called for so many of telling; the last one may have panicked
 
 	opened bool
 	closed *CloseError // why the connection ended; nil before
@@ -156,7 +157,10 @@ func (c *Conn) advance(now time.Time) {
 }
 
 func (c *Conn) ready() bool {
-	c.news, c.telling = c.telling[:0], c.news
+	if c.begun < len(c.telling) {
+		return true // a handler has panicked, and the other events are delivered first
+	}
+	c.news, c.telling, c.begun = c.telling[:0], c.news, 0
 	return len(c.telling) > 0
 }
 
@@ -267,8 +271,10 @@ func (c *Conn) tell(n news) {
 // deliver runs the handlers. No lock is held.
 func (c *Conn) deliver() {
 	h := &c.endpoint.config.Handler
-	for i := range c.telling {
-		switch n := &c.telling[i]; {
+	for c.begun < len(c.telling) {
+		n := &c.telling[c.begun]
+		c.begun++
+		switch {
 		case n.kind == newsOpen && h.Open != nil:
 			h.Open(c)
 		case n.kind == newsMessage && h.Message != nil:

@@ -41,7 +41,7 @@ func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if handling.Now() {
 		return nil, ErrInHandler // before there is a socket: Close cannot close it in a handler
 	}
-	if err := c.setDefaults(); err != nil {
+	if err := c.alone(); err != nil {
 		return nil, err
 	}
 	sockets, err := udpio.Listen(":0", udpio.Config{ReadBuffer: singleBuffer, WriteBuffer: singleBuffer})
@@ -83,7 +83,7 @@ func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn,
 }
 
 func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
-	if handling.Now() {
+	if handling.Now() || e.polling.Running() {
 		return nil, ErrInHandler
 	}
 	local, err := e.take()
@@ -108,7 +108,7 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 		e.putBack(local)
 		return nil, err
 	}
-	return c.wait(ctx)
+	return c.wait(ctx, e.config.Manual)
 }
 
 // take reserves a source address for one connection.
@@ -237,13 +237,12 @@ func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Co
 	}
 }
 
-// wait waits until c is open, has failed, or ctx is done.
-func (c *Conn) wait(ctx context.Context) (*Conn, error) {
-	select {
-	case <-c.settled:
-	case <-ctx.Done():
+// wait waits until c is open, has failed, or ctx is done. turns says that it takes the
+// turns of the loop meanwhile.
+func (c *Conn) wait(ctx context.Context, turns bool) (*Conn, error) {
+	if err := c.endpoint.await(ctx, c.settled, turns); err != nil {
 		c.Close()
-		return nil, ctx.Err()
+		return nil, err
 	}
 	c.endpoint.loop.Lock()
 	defer c.endpoint.loop.Unlock()

@@ -41,6 +41,7 @@ type Endpoint struct {
 	scratch  [MaxMessage]byte
 	sources  sources
 	outbox   loop.Inbox[outboxed] // events of handshakes
+	polling  loop.Puller[Event]   // with Config.Manual; the goroutine of Poll uses it
 	stats    Stats
 
 	// turn
@@ -111,9 +112,12 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		sessions: make(map[*Session]struct{}),
 		sources:  newSources(c.Sources),
 	}
-	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen})
+	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen, Manual: c.Manual})
+	e.polling.Keep = keep
 	e.signal = newHTTPSignal(&e.config)
-	e.running.Go(e.run)
+	if !c.Manual {
+		e.running.Go(e.run)
+	}
 	return e
 }
 
@@ -125,7 +129,7 @@ func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 // connections, and SessionHandler.Close for all open sessions. In a handler Close
 // returns ErrInHandler and does nothing; otherwise it returns nil.
 func (e *Endpoint) Close() error {
-	if handling.Now() {
+	if handling.Now() || e.polling.Running() {
 		return ErrInHandler
 	}
 	e.loop.Lock()
@@ -138,6 +142,10 @@ func (e *Endpoint) Close() error {
 	}
 	e.loop.Close()
 	e.loop.Unlock()
+	if e.config.Manual {
+		defer e.polling.Start()()
+		e.run()
+	}
 	e.running.Wait()
 	return nil
 }

@@ -24,18 +24,18 @@ func TestWhatIsNoRefusal(t *testing.T) {
 		`{"code":"forbidden","error":{}}`, `{"error":"no"}`, `["code","error"]`, `null`, `<html>`,
 	} {
 		for _, status := range []int{401, 404} {
-			if e := refusalOf(status, body, ""); e.Code != "" || len(e.Detail) != 0 || isFinal(e) || isDenied(e) {
-				t.Errorf("%d %s: %#v, final %v, denied %v", status, body, e, isFinal(e), isDenied(e))
+			if e := refusalOf(status, body, ""); e.Code != "" || len(e.Detail) != 0 || (&SessionConfig{}).isFinal(e) || isDenied(e) {
+				t.Errorf("%d %s: %#v, final %v, denied %v", status, body, e, (&SessionConfig{}).isFinal(e), isDenied(e))
 			}
 		}
 	}
 	for _, status := range []int{201, 307} {
-		if e := refusalOf(status, `{"code":"full","error":"no room"}`, ""); e.Code != "" || isFinal(e) {
+		if e := refusalOf(status, `{"code":"full","error":"no room"}`, ""); e.Code != "" || (&SessionConfig{}).isFinal(e) {
 			t.Errorf("status %d: %#v", status, e)
 		}
 	}
 	e := refusalOf(403, `{"code":"mine","error":"banned","until":"noon","days":3}`, "")
-	if e.Code != "mine" || e.Text != "banned" || len(e.Detail) != 1 || e.Detail["until"] != "noon" || !isFinal(e) {
+	if e.Code != "mine" || e.Text != "banned" || len(e.Detail) != 1 || e.Detail["until"] != "noon" || !(&SessionConfig{}).isFinal(e) {
 		t.Errorf("a refusal: %#v", e)
 	}
 }
@@ -115,7 +115,7 @@ func TestRedirects(t *testing.T) {
 			}
 			continue
 		}
-		if e, ok := errors.AsType[*SignalError](err); !ok || e.Status != http.StatusTemporaryRedirect || e.Code != "" || isFinal(err) || theirs != 0 {
+		if e, ok := errors.AsType[*SignalError](err); !ok || e.Status != http.StatusTemporaryRedirect || e.Code != "" || (&SessionConfig{}).isFinal(err) || theirs != 0 {
 			t.Errorf("from %s to %s: %v", c.from, c.to, err)
 		}
 	}

@@ -27,6 +27,7 @@ type Session struct {
 	life     context.Context
 	die      context.CancelFunc
 	stirred  chan struct{} // holds one token when something has changed for pursue
+	finished chan struct{} // closed when the last handler has returned
 
 	// The endpoint's lock guards the fields below: all links of a session are connections
 	// of one endpoint.
@@ -45,6 +46,7 @@ type Session struct {
 
 	// Only the endpoint's goroutine uses the fields below, from ready to deliver.
 	news    []sessioncore.Event
+	begun   int                    // handlers were called for so many of news; the last one may have panicked
 	from    *sessioncore.Session   // the session that news is from
 	renews  bool                   // a new session follows after the EventClosed in news
 	answers []func(session.Result) // done of the results in news, in order
@@ -52,6 +54,21 @@ type Session struct {
 }
 
 var _ session.End = (*Session)(nil)
+
+// State returns the state of the session. While Renew begins a new session it is
+// StateOpening.
+func (s *Session) State() session.State {
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
+	if s.renew {
+		return session.StateOpening
+	}
+	return s.session.Public()
+}
+
+// Done returns a channel that is closed when the session is over, no new one follows, and
+// SessionHandler.Close has returned.
+func (s *Session) Done() <-chan struct{} { return s.finished }
 
 // ID returns the number of the session, the same as at the server. It is zero until the
 // session is open.
@@ -196,6 +213,10 @@ func (s *Session) ready() bool {
 }
 
 func (s *Session) take() {
+	if s.begun < len(s.news) {
+		return // a handler has panicked, and the other events are delivered first
+	}
+	s.begun = 0
 	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
 	s.answers = s.answers[:0]
 	for i := range s.news {
@@ -211,7 +232,7 @@ func (s *Session) take() {
 		case sessioncore.EventInterrupted:
 			s.chase()
 		case sessioncore.EventClosed:
-			s.renew = s.config.Renew && !s.quit && renewable(ev.Reason)
+			s.renew = s.config.Renew && !s.quit && s.config.renewable(ev.Reason)
 			s.renews = s.renew
 			s.stir()
 			s.chase()
@@ -260,48 +281,5 @@ func (s *Session) end() {
 	delete(e.sessions, s)
 	if s.own {
 		s.done = true
-	}
-}
-
-// deliver runs the handlers. No lock is held.
-func (s *Session) deliver() {
-	h := &s.config.Handler
-	answers := s.answers
-	for i := range s.news {
-		switch ev := &s.news[i]; {
-		case ev.Type == sessioncore.EventResult:
-			if f := answers[0]; f != nil {
-				f(session.Result{Status: ev.Status, Data: ev.Data, Text: ev.Reason.Text})
-			}
-			answers = answers[1:]
-		case ev.Type == sessioncore.EventOpen && h.Open != nil:
-			h.Open(s)
-		case ev.Type == sessioncore.EventMessage && h.Message != nil:
-			h.Message(s, ev.Channel, ev.Data)
-		case ev.Type == sessioncore.EventRequest:
-			s.request(ev)
-		case ev.Type == sessioncore.EventReceipt && h.Receipt != nil:
-			h.Receipt(s, ev.Message, ev.Fate)
-		case ev.Type == sessioncore.EventChannel && h.Channel != nil:
-			h.Channel(s, ev.Channel)
-		case ev.Type == sessioncore.EventInterrupted && h.Interrupted != nil:
-			h.Interrupted(s)
-		case ev.Type == sessioncore.EventResumed && h.Resumed != nil:
-			h.Resumed(s)
-		case ev.Type == sessioncore.EventClosed && s.renews:
-			if h.Renewing != nil {
-				h.Renewing(s, ev.Reason)
-			}
-		case ev.Type == sessioncore.EventClosed && h.Close != nil:
-			h.Close(s, ev.Reason)
-		}
-	}
-	if s.done {
-		s.endpoint.loop.Lock()
-		if s.endpoint.single = true; s.endpoint.live == 0 { // else the endpoint ends with its last connection
-			s.endpoint.loop.Close()
-		}
-		s.endpoint.loop.Unlock()
-		s.done = false
 	}
 }

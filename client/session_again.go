@@ -111,7 +111,7 @@ func (s *Session) pursue() {
 		err := s.attempt(l)
 		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
 			b.denied = true // Token may return another token the next time
-		} else if denied || isFinal(err) || b.alone(err) {
+		} else if denied || s.config.isFinal(err) || b.alone(err) {
 			s.refused(l, err)
 		}
 		s.pause(l, b.wait(err))
@@ -139,7 +139,7 @@ func (s *Session) attempt(l lack) error {
 	if l == aSession {
 		return s.restart(ctx)
 	}
-	err := s.dial(ctx, true)
+	err := s.dial(ctx, true, false)
 	if err == nil {
 		s.pause(l, patience) // until a packet arrives over the new link; else try again
 	}
@@ -162,7 +162,7 @@ func (s *Session) restart(ctx context.Context) error {
 	s.drop()
 	s.session, s.opened, s.lost = fresh, make(chan struct{}), nil
 	e.loop.Unlock()
-	return s.open(ctx)
+	return s.open(ctx, false)
 }
 
 // pause waits for d. It returns at once if the session does not need l any more, and
@@ -228,19 +228,13 @@ func (s *Session) giveUp(why session.CloseReason) {
 	s.endpoint.loop.Wake()
 }
 
-// renewable reports whether SessionConfig.Renew begins a new session after one that ended
-// with r.
-func renewable(r session.CloseReason) bool {
-	return r.Code == session.CloseTimeout || r.Code == session.CloseShutdown
-}
-
 // isFinal reports whether another attempt would fail with the same error.
-func isFinal(err error) bool {
+func (c *SessionConfig) isFinal(err error) bool {
 	if _, ok := errors.AsType[*channel.TableError](err); ok {
 		return true
 	}
 	if e, ok := errors.AsType[*SessionError](err); ok {
-		return e.Why.Remote && !renewable(e.Why)
+		return e.Why.Remote && !c.renewable(e.Why)
 	}
 	// A response without a code is not of the server, but for example of a proxy.
 	e, ok := errors.AsType[*SignalError](err)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
@@ -43,6 +44,15 @@ type SessionConfig struct {
 	// credentials (code 4). In the last case the program may begin a new session with fresh
 	// credentials.
 	Renew bool
+
+	// RenewAfter are the codes after which Renew begins a new session. Nil means
+	// CloseTimeout and CloseShutdown. A session that this end has closed is not renewed.
+	RenewAfter []session.CloseCode
+
+	// Retry means that Connect and Join try again after an attempt that has failed, until
+	// their context is done or the server has refused for a reason that will not change.
+	// The first wait is up to 0.5 s, and the waits double up to 10 s.
+	Retry bool
 
 	// NoReconnect means that an interrupted session does not connect again.
 	NoReconnect bool
@@ -97,6 +107,14 @@ func (e *SessionError) Error() string {
 }
 
 func (e *SessionError) Unwrap() error { return e.Err }
+
+// renewable reports whether a new session may follow one that ended with r.
+func (c *SessionConfig) renewable(r session.CloseReason) bool {
+	if c.RenewAfter == nil {
+		return r.Code == session.CloseTimeout || r.Code == session.CloseShutdown
+	}
+	return slices.Contains(c.RenewAfter, r.Code)
+}
 
 func (c *SessionConfig) session() sessioncore.Config {
 	l := c.Limits

@@ -31,7 +31,7 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 	if handling.Now() {
 		return nil, ErrInHandler
 	}
-	if err := c.setDefaults(); err != nil {
+	if err := c.alone(); err != nil {
 		return nil, err
 	}
 	sockets, err := udpio.Listen(":0", udpio.Config{ReadBuffer: singleBuffer, WriteBuffer: singleBuffer})
@@ -50,17 +50,48 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 // Join is Connect with the endpoint's socket. It has the same errors, and
 // ErrAddressInUse, ErrNoSource and ErrClosed.
 func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
-	if handling.Now() {
+	if handling.Now() || e.polling.Running() {
 		return nil, ErrInHandler
 	}
 	return e.join(ctx, url, sc, false)
 }
 
+// join makes attempts until one succeeds. Without SessionConfig.Retry it makes one.
 func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
+	if !sc.Retry {
+		return e.joinOnce(ctx, url, sc, own)
+	}
+	for b := (backoff{of: aSession, next: firstBackoff}); ; {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		s, err := e.joinOnce(attempt, url, sc, own)
+		cancel()
+		if err == nil || isDenied(err) || sc.isFinal(err) || !mayPass(err) || b.alone(err) {
+			return s, err
+		}
+		wait, cancel := context.WithTimeout(ctx, b.wait(err))
+		e.await(wait, nil, e.config.Manual)
+		cancel()
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w; the last attempt: %w", ctx.Err(), err)
+		}
+	}
+}
+
+// mayPass reports whether an attempt has failed for a reason that may pass: the network, or
+// the server, but not the arguments of the program.
+func mayPass(err error) bool {
+	_, signal := errors.AsType[*SignalError](err)
+	_, conn := errors.AsType[*CloseError](err)
+	_, open := errors.AsType[*SessionError](err)
+	_, net := errors.AsType[*url.Error](err)
+	return signal || conn || open || net || errors.Is(err, context.DeadlineExceeded)
+}
+
+func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
 	if sc.Rate < 0 || sc.Floor < 0 {
 		return nil, errors.New("client: SessionConfig.Rate or Floor is negative: use zero for the default, or bytes per second")
 	}
-	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1)}
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1), finished: make(chan struct{})}
 	var err error
 	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
@@ -70,25 +101,22 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	e.loop.Lock()
 	e.sessions[s] = struct{}{}
 	e.loop.Unlock()
-	if err = s.open(ctx); err != nil {
+	if err = s.open(ctx, e.config.Manual); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// open dials for a session that has no link yet, and waits until it is open.
-func (s *Session) open(ctx context.Context) error {
+// open dials for a session that has no link yet, and waits until it is open. turns says
+// that it takes the turns of the loop meanwhile.
+func (s *Session) open(ctx context.Context, turns bool) error {
 	e := s.endpoint
 	e.loop.Lock()
 	ours, opened := s.session, s.opened
 	e.loop.Unlock()
-	err := s.dial(ctx, false)
+	err := s.dial(ctx, false, turns)
 	if err == nil {
-		select {
-		case <-opened:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		err = e.await(ctx, opened, turns)
 	}
 	e.loop.Lock()
 	defer e.loop.Unlock()
@@ -116,7 +144,7 @@ func (s *Session) unopened(ours *sessioncore.Session) error {
 
 // dial makes a link: first the HTTP request, then the connection over UDP. It waits until
 // the link is open or has failed.
-func (s *Session) dial(ctx context.Context, resume bool) error {
+func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	e := s.endpoint
 	e.loop.Lock()
 	of := s.session
@@ -154,7 +182,7 @@ func (s *Session) dial(ctx context.Context, resume bool) error {
 		e.putBack(local)
 		return err
 	}
-	_, err = c.wait(ctx)
+	_, err = c.wait(ctx, turns)
 	return err
 }
 

@@ -71,24 +71,6 @@ func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, e
 	}
 }
 
-// request runs the handler for a request of the server.
-func (s *Session) request(ev *sessioncore.Event) {
-	asked, id := s.from, ev.Request
-	answer := func(r session.Result) error {
-		s.endpoint.loop.Lock()
-		defer s.release()
-		if s.session != asked {
-			return session.ErrAnswered // the session of the request is over; s.session is a newer one
-		}
-		return asked.Answer(time.Now(), id, r)
-	}
-	session.Serve(ev.Name, ev.Data, answer, func(r *session.Request) {
-		if f := s.config.Handler.Request; f != nil {
-			f(s, r)
-		}
-	})
-}
-
 // Status returns the status of a request of this end that has no final status yet, and
 // false if there is no such request. With Renew, the numbers begin again with the new
 // session.

@@ -101,7 +101,7 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 				case <-stop:
 					return
 				default:
-					sh.turn(time.Now().Add(time.Millisecond))
+					sh.loop.Turn(time.Now().Add(time.Millisecond))
 				}
 			}
 		})
@@ -171,7 +171,7 @@ func BenchmarkShardEcho(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for r := s.reels[0]; r.at < len(r.frames); {
-				s.server.shards[0].turn(time.Time{})
+				s.server.shards[0].loop.Turn(time.Time{})
 			}
 			b.StopTimer()
 			if got := s.server.Stats().MessagesOut; got < uint64(b.N) {
@@ -243,7 +243,7 @@ func BenchmarkShards(b *testing.B) {
 			for i, sh := range s.server.shards {
 				running.Go(func() {
 					for r := s.reels[i]; r.at < len(r.frames); {
-						sh.turn(time.Time{})
+						sh.loop.Turn(time.Time{})
 					}
 				})
 			}

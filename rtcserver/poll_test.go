@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
@@ -56,8 +57,8 @@ func TestPollEnds(t *testing.T) {
 	if err := s.Poll(0); err != nil {
 		t.Fatal(err)
 	}
-	if n := flood.taken.Swap(0); n != maxPolled {
-		t.Errorf("a poll that does not wait took %d datagrams, want %d", n, maxPolled)
+	if n := flood.taken.Swap(0); n != loop.MaxPolled {
+		t.Errorf("a poll that does not wait took %d datagrams, want %d", n, loop.MaxPolled)
 	}
 	if err := s.Poll(time.Nanosecond); err != nil {
 		t.Fatal(err)

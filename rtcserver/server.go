@@ -14,7 +14,6 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/internal/handling"
-	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
@@ -127,23 +126,11 @@ func (s *Server) Poll(d time.Duration) error {
 	}
 	s.polling = true
 	defer func() { s.polling = false }()
-	sh := s.shards[0]
-	end := time.Now().Add(d)
-	for taken, until := 0, end; ; until = loop.Past {
-		n, err := sh.turn(until)
-		if err != nil {
-			return ErrClosed
-		}
-		taken += n
-		if n < batchLen || taken >= maxPolled || d > 0 && !time.Now().Before(end) {
-			return nil
-		}
+	if err := s.shards[0].poll(d); err != nil {
+		return ErrClosed
 	}
+	return nil
 }
-
-// maxPolled limits the datagrams of one Poll. It is larger than the number of datagrams in
-// a socket buffer of the default size.
-const maxPolled = 1 << 14
 
 // accept makes a connection for an offer, which then waits for its first check, and
 // returns the answer or a refusal. It calls Config.Engine after all other checks, because

@@ -100,13 +100,13 @@ func (s *shard) run() {
 	}
 }
 
-// turn takes one turn for Poll; see loop.Turn.
-func (s *shard) turn(until time.Time) (int, error) {
-	n, err := s.loop.Turn(until)
+// poll takes turns for Server.Poll; see loop.Poll.
+func (s *shard) poll(d time.Duration) error {
+	err := s.loop.Poll(d)
 	if err != nil && err != loop.ErrEnded {
 		s.stop(err)
 	}
-	return n, err
+	return err
 }
 
 // The methods below are the shard's part of the loop; see loop.Host.

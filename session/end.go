@@ -15,6 +15,11 @@ type End interface {
 	// ID returns the number of the session, the same at both ends. At the client's end it
 	// is zero until the session is open.
 	ID() ID
+	// State returns the state of the session.
+	State() State
+	// Done returns a channel that is closed when the session is over and the last handler
+	// has returned. In a handler of the session it is not closed yet.
+	Done() <-chan struct{}
 	// Channels returns the session's table, including the channels that were opened at run
 	// time. Do not change it.
 	Channels() channel.Channels

@@ -103,6 +103,17 @@ func Serve(name string, data []byte, give func(Result) error, handle func(*Reque
 	handle(r)
 }
 
+// Keep returns r, kept, with a copy of its Data. Polls use it for a request that the next
+// call yields.
+func Keep(r *Request) *Request {
+	if r.Data != nil {
+		data := append([]byte{}, r.Data...)
+		r.Keep()
+		r.Data = data
+	}
+	return r
+}
+
 // Keep allows the program to answer the request after the handler has returned, from
 // any goroutine. It sets Data to nil: copy the bytes before if they are still needed.
 // A kept request that becomes unreachable without an answer is rejected when it is

@@ -183,6 +183,27 @@ func (l *Loop[M]) Run() error {
 	}
 }
 
+// MaxPolled limits the datagrams of one Poll. It is larger than the number of datagrams in
+// a socket buffer of the default size.
+const MaxPolled = 1 << 14
+
+// Poll waits at most d and takes turns until there is nothing more to do, or d has passed
+// if datagrams arrive faster than the turns process them. If d is zero or negative, it
+// processes the datagrams that arrived before the call. The errors are those of Turn.
+func (l *Loop[M]) Poll(d time.Duration) error {
+	end := time.Now().Add(d)
+	for taken, until := 0, end; ; until = Past {
+		n, err := l.Turn(until)
+		if err != nil {
+			return err
+		}
+		taken += n
+		if n == 0 || n < len(l.in) || taken >= MaxPolled || d > 0 && !time.Now().Before(end) {
+			return nil
+		}
+	}
+}
+
 // Past is a time in the past: a Turn until Past does not wait.
 var Past = time.Unix(1, 0)
 

@@ -165,6 +165,21 @@ func (s *Session) ID() session.ID { return s.id }
 // State returns the state of the session.
 func (s *Session) State() State { return s.state }
 
+// Public returns the state as a program sees it.
+func (s *Session) Public() session.State {
+	switch {
+	case s.state < Open:
+		return session.StateOpening
+	case s.state == Open && s.interrupted:
+		return session.StateInterrupted
+	case s.state == Open:
+		return session.StateOpen
+	case s.state == Closing:
+		return session.StateClosing
+	}
+	return session.StateClosed
+}
+
 // Interrupted reports whether the session is interrupted: no link, or no packets of the
 // peer.
 func (s *Session) Interrupted() bool { return s.interrupted }

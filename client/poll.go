@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// ErrManual is the error of an event of Poll without Config.Manual.
+var ErrManual = errors.New("client: Poll needs Config.Manual; without it the endpoint has a goroutine that does the same")
+
+// An Event is something that happened to a session and that its SessionHandler has no func
+// for. [Endpoint.Poll] yields it.
+type Event struct {
+	Type    session.EventType
+	Session *Session            // nil with EventEnded
+	Channel channel.ID          // of EventMessage, EventReceipt and EventChannel
+	Data    []byte              // of EventMessage; valid until the next event
+	Request *session.Request    // of EventRequest; rejected at the next event unless answered or kept
+	Message channel.MessageID   // of EventReceipt
+	Fate    channel.Fate        // of EventReceipt
+	Reason  session.CloseReason // of EventClose and EventRenewing
+	Err     error               // of EventEnded
+}
+
+// Poll waits at most d for datagrams, timers or calls, processes them, runs the handlers,
+// and yields the events of sessions that their SessionHandler has no func for. A game
+// calls it in every frame, with a d of zero:
+//
+//	for ev := range endpoint.Poll(0) {
+//		switch ev.Type {
+//		case session.EventMessage:
+//			...
+//		}
+//	}
+//	... // the frame
+//	endpoint.Flush()
+//
+// Poll returns after it has processed the first datagrams that arrived; see
+// [github.com/godwit-rtc/godwit.Server.Poll], which works the same way. Poll needs
+// Config.Manual, and only one goroutine may call it. Dial, Connect, Join and Close run the
+// handlers, too, while they wait: with Manual call them on the goroutine that calls Poll.
+// When the endpoint is closed (Event.Err is ErrClosed), without Manual (ErrManual), and
+// inside another Poll (ErrInHandler) it yields EventEnded, whose Session is nil.
+func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		switch {
+		case !e.config.Manual:
+			yield(Event{Type: session.EventEnded, Err: ErrManual})
+			return
+		case e.polling.Running():
+			yield(Event{Type: session.EventEnded, Err: ErrInHandler})
+			return
+		}
+		e.polling.Pull(yield, func(saved bool) {
+			if saved {
+				d = 0
+			}
+			if err := e.turns(d); err != nil {
+				e.polling.Tell(Event{Type: session.EventEnded, Err: err})
+			}
+		})
+	}
+}
+
+// turns takes turns for at most d; see loop.Poll. When the loop has ended it runs the last
+// handlers and returns ErrClosed.
+func (e *Endpoint) turns(d time.Duration) error {
+	if err := e.loop.Poll(d); err != nil {
+		e.shutDown()
+		return ErrClosed
+	}
+	return nil
+}
+
+// Flush sends the messages of sessions that are queued with Config.Manual. Without Manual
+// messages leave by themselves, and the program need not call Flush.
+func (e *Endpoint) Flush() { e.loop.Flush() }
+
+// await waits until done is closed or ctx is done. If turns is set it takes the turns
+// meanwhile; events that no handler gets are kept for the next Poll.
+func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) error {
+	if !turns {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer e.polling.Start()()
+	stop := context.AfterFunc(ctx, func() {
+		e.loop.Lock()
+		defer e.loop.Unlock()
+		e.loop.Wake()
+	})
+	defer stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		default:
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if e.turns(time.Hour) != nil { // the endpoint has ended, which closes done, if it is not nil
+			turns = false
+			return e.await(ctx, done, false)
+		}
+	}
+}
+
+// yield gives Poll an event that the SessionHandler has no func for.
+func (s *Session) yield(ev Event) {
+	if !s.endpoint.config.Manual {
+		return
+	}
+	ev.Session = s
+	s.endpoint.polling.Tell(ev)
+}
+
+// keep copies the bytes of an event that the next Poll yields.
+func keep(ev Event) Event {
+	if ev.Data != nil {
+		ev.Data = append([]byte{}, ev.Data...)
+	}
+	if ev.Request != nil {
+		ev.Request = session.Keep(ev.Request)
+	}
+	return ev
+}

@@ -1,0 +1,26 @@
+package session
+
+// A State is the state of a session, as one end sees it.
+type State uint8
+
+// The states. A session goes from StateOpening to StateOpen, perhaps often to
+// StateInterrupted and back, and at the end through StateClosing to StateClosed. It may
+// go from each of them to StateClosed at once. Only a client's session that begins anew
+// goes from there, to StateOpening.
+const (
+	StateOpening     State = iota // not open yet
+	StateOpen                     // messages go both ways
+	StateInterrupted              // nothing arrives from the other end, or there is no link
+	StateClosing                  // Close was called, and reliable messages are not delivered yet
+	StateClosed                   // over
+)
+
+var stateNames = [...]string{"opening", "open", "interrupted", "closing", "closed"}
+
+// String returns the state in one word.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "unknown"
+}
