@@ -40,6 +40,9 @@
 // [Session.Request] return [ErrInHandler] in a handler. All methods may be called from
 // any goroutine.
 //
+// With [Config].Manual the endpoint has no goroutine: the handlers run in [Endpoint.Poll],
+// which a game calls in each frame, and which yields what the handlers have no func for.
+//
 // The package connects only to servers with an ICE-lite agent. It opens no channel
 // in-band: its messages go to streams that the server treats as negotiated channels.
 package client

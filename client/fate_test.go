@@ -305,7 +305,7 @@ func TestSessionsExpireWithTheirTokens(t *testing.T) {
 				if n := len(g.events); n != 0 {
 					g.t.Fatalf("%q before it expires", <-g.events)
 				}
-				g.want("closed by the server: auth: the credentials have expired")
+				g.want("closed by the other end: auth: the credentials have expired")
 				if over := time.Since(until.Add(time.Hour)); over < 0 || over > time.Second {
 					t.Errorf("it ended %v after it expired", over)
 				}
@@ -332,7 +332,7 @@ func TestRenewWithThePast(t *testing.T) {
 		g.must(err)
 		g.want("open")
 		(<-players).Renew(time.Now())
-		g.want("closed by the server: auth: the credentials have expired")
+		g.want("closed by the other end: auth: the credentials have expired")
 	})
 }
 

@@ -51,7 +51,7 @@ func TestFlushSendsWhatIsQueued(t *testing.T) {
 func TestCloseOfAPolledServerSaysWhy(t *testing.T) {
 	inPolledGame(t, func(g *game, _ *godwit.Conn) {
 		g.must(g.server.Close())
-		g.want("closed by the server: shutdown")
+		g.want("closed by the other end: shutdown")
 	})
 }
 

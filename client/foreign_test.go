@@ -56,7 +56,7 @@ func TestForeignAnswers(t *testing.T) {
 			for c := range g.server.Conns() {
 				c.Close(2, "update")
 			}
-			g.want("open", "renewing, closed by the server: shutdown: update")
+			g.want("open", "renewing, closed by the other end: shutdown: update")
 			time.Sleep(10 * time.Second)
 			fail.Store(false)
 			g.foreign.Store(http.StatusNotFound)

@@ -216,7 +216,7 @@ func TestGoodbyesThatAreLostAreSaidAgain(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
-		g.want("closed by the server: kicked: bye")
+		g.want("closed by the other end: kicked: bye")
 	})
 }
 

@@ -41,7 +41,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		g.must(err)
 		time.Sleep(time.Second)
 		g.server.Shutdown(context.Background(), "update")
-		g.want("answer: response lost", "renewing, closed by the server: shutdown: update")
+		g.want("answer: response lost", "renewing, closed by the other end: shutdown: update")
 		if err := s.Send(chat, nil); err != client.ErrClosed {
 			t.Errorf("Send between two sessions: %v", err)
 		}
@@ -149,7 +149,7 @@ func TestNoRenewal(t *testing.T) {
 			for c := range g.server.Conns() {
 				c.Kick("cheating")
 			}
-			g.want("open", "closed by the server: kicked: cheating")
+			g.want("open", "closed by the other end: kicked: cheating")
 		})
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestNoRenewal(t *testing.T) {
 			g.must(err)
 			g.want("open")
 			g.server.Shutdown(context.Background(), "")
-			g.want("renewing, closed by the server: shutdown")
+			g.want("renewing, closed by the other end: shutdown")
 			time.Sleep(20 * time.Second)
 			s.Close(300, "enough")
 			g.want("closed here: code 300: enough")
@@ -210,7 +210,7 @@ func TestNoRenewal(t *testing.T) {
 			g.must(err)
 			g.want("open")
 			g.server.Shutdown(context.Background(), "")
-			g.want("renewing, closed by the server: shutdown")
+			g.want("renewing, closed by the other end: shutdown")
 			for _, e := range g.endpoints {
 				e.Close()
 			}
@@ -226,7 +226,7 @@ func (g *game) enough(after time.Duration) (opened bool) {
 	s, err := g.connect(g.renewing())
 	g.must(err)
 	g.server.Shutdown(context.Background(), "")
-	g.want("open", "renewing, closed by the server: shutdown")
+	g.want("open", "renewing, closed by the other end: shutdown")
 	pc := testkit.Listen(g.t, g.network, gameAddr)
 	next, err := godwit.Serve(pc, godwit.Config{Channels: table})
 	g.must(err)

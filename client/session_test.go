@@ -343,7 +343,7 @@ func TestShutdownReachesTheClient(t *testing.T) {
 		g.must(err)
 		g.want("open")
 		g.server.Shutdown(context.Background(), "maintenance")
-		g.want("closed by the server: shutdown: maintenance")
+		g.want("closed by the other end: shutdown: maintenance")
 	})
 }
 

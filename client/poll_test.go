@@ -1,0 +1,300 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// manual makes an endpoint that the test polls.
+func (g *game) manual() *client.Endpoint {
+	g.t.Helper()
+	e := testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr),
+		client.Config{Manual: true, HTTP: &http.Client{Transport: g}}))
+	g.t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// poll polls for d and returns what it yields, in words. The lock-step of a game: each
+// Poll waits for at most 16 ms.
+func poll(e *client.Endpoint, d time.Duration, do func(client.Event)) (all []string) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		for ev := range e.Poll(16 * time.Millisecond) {
+			what := ev.Type.String()
+			switch ev.Type {
+			case session.EventMessage:
+				what += " " + string(ev.Data)
+			case session.EventRequest:
+				what += " " + ev.Request.Name
+			case session.EventReceipt:
+				what += " " + ev.Fate.String()
+			case session.EventClose, session.EventRenewing:
+				what += " " + ev.Reason.Code.String()
+			case session.EventEnded:
+				what += ": " + ev.Err.Error()
+			}
+			all = append(all, what)
+			if do != nil {
+				do(ev)
+			}
+		}
+		e.Flush()
+	}
+	return all
+}
+
+func wantAll(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+var echo = godwit.Config{Handler: godwit.Handler{
+	Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
+}}
+
+// A client that is polled gets what its handlers have no func for, in order, and sends at
+// Flush; it has no goroutine.
+func TestPollOfAClient(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{})
+		g.must(err)
+		if s.State() != session.StateOpen {
+			t.Errorf("it is %v", s.State())
+		}
+		_, err = s.SendWith(chat, []byte("hello"), channel.Options{Receipt: true})
+		g.must(err)
+		server := slices.Collect(g.server.Conns())[0]
+		time.Sleep(time.Second)
+		if n := server.ChannelStats(chat).MessagesIn; n != 0 {
+			t.Errorf("%d messages left without Flush or Poll", n)
+		}
+		e.Flush()
+		got := poll(e, time.Second, func(ev client.Event) {
+			if ev.Session != s {
+				t.Errorf("an event of %v", ev.Session)
+			}
+		})
+		slices.Sort(got[1:])
+		wantAll(t, "a second", got, "open", "message hello", "receipt delivered")
+
+		answers := make(chan string, 1)
+		_, err = server.Ask("who", nil, func(r godwit.Result) { answers <- fmt.Sprintf("%v %s", r.Status, r.Data) })
+		g.must(err)
+		wantAll(t, "a request", poll(e, time.Second, func(ev client.Event) { g.must(ev.Request.Reply([]byte("me"))) }), "request who")
+		testkit.Want(t, "the server", answers, "responded me")
+		server.Kick("")
+		wantAll(t, "kicked", poll(e, time.Second, nil), "close kicked")
+		select {
+		case <-s.Done():
+		default:
+			t.Error("it is not done")
+		}
+		g.must(e.Close())
+		wantAll(t, "closed", poll(e, 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrClosed.Error())
+	})
+}
+
+// What a Poll's body leaves is yielded first in the next Poll, with its data.
+func TestPollOfAClientKeepsWhatIsLeft(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Handler: client.SessionHandler{Open: func(*client.Session) {}}})
+		g.must(err)
+		for range e.Poll(0) {
+		}
+		for i := range 3 {
+			g.must(s.Send(chat, fmt.Appendf(nil, "%d", i)))
+		}
+		e.Flush()
+		var got []string
+		for range 20 {
+			for ev := range e.Poll(16 * time.Millisecond) {
+				got = append(got, string(ev.Data))
+				break
+			}
+		}
+		wantAll(t, "one for each Poll", got, "0", "1", "2")
+	})
+}
+
+// A handler of a polled client that panics takes no event with it but its own.
+func TestPollOfAClientAfterAPanic(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Handler: client.SessionHandler{
+			Open: func(*client.Session) {},
+			Message: func(_ *client.Session, _ channel.ID, b []byte) {
+				if g.note("%s", b); string(b) == "0" {
+					panic("zero")
+				}
+			},
+			Close: func(*client.Session, session.CloseReason) { g.note("closed") },
+		}})
+		g.must(err)
+		for i := range 3 {
+			g.must(s.Send(chat, fmt.Appendf(nil, "%d", i)))
+		}
+		e.Flush()
+		panics := 0
+		for range 20 {
+			func() {
+				defer func() {
+					if recover() != nil {
+						panics++
+					}
+				}()
+				for range e.Poll(16 * time.Millisecond) {
+				}
+			}()
+		}
+		g.want("0", "1", "2")
+		if panics != 1 {
+			t.Errorf("%d panics", panics)
+		}
+		g.must(e.Close())
+		g.want("closed")
+		testkit.WantNone(t, "nothing else", g.events)
+	})
+}
+
+// A polled client's session connects again and is renewed while the program only polls.
+func TestPolledClientIsRenewed(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		_, err := g.join(e, client.SessionConfig{Renew: true})
+		g.must(err)
+		wantAll(t, "at first", poll(e, time.Second, nil), "open")
+		g.server.Shutdown(g.t.Context(), "update")
+		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table}))
+		defer next.Close()
+		g.next.Store(next)
+		wantAll(t, "a restart", poll(e, time.Minute, nil), "renewing shutdown", "open")
+	})
+}
+
+// Poll, Connect and Join say where they cannot work.
+func TestWhereAClientCannotBePolled(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		wantAll(t, "without Manual", poll(g.endpoint(), 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrManual.Error())
+		e := g.manual()
+		_, err := g.join(e, client.SessionConfig{})
+		g.must(err)
+		inside := 0
+		for range e.Poll(time.Second) {
+			inside++
+			for ev := range e.Poll(0) {
+				if ev.Type != session.EventEnded || !errors.Is(ev.Err, client.ErrInHandler) {
+					t.Errorf("a Poll inside a Poll: %+v", ev)
+				}
+			}
+			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, client.ErrInHandler) {
+				t.Errorf("a Join inside a Poll: %v", err)
+			}
+			if err := e.Close(); !errors.Is(err, client.ErrInHandler) {
+				t.Errorf("a Close inside a Poll: %v", err)
+			}
+		}
+		if inside == 0 {
+			t.Error("nothing was yielded")
+		}
+		_, err = client.Connect(g.t.Context(), "http://game.example/", client.Config{Manual: true}, client.SessionConfig{})
+		if err == nil || !strings.Contains(err.Error(), "Listen") {
+			t.Errorf("Connect with Manual: %v", err)
+		}
+		if _, err = client.Dial(g.t.Context(), "http://game.example/", client.Config{Manual: true}); err == nil {
+			t.Error("Dial with Manual is no error")
+		}
+	})
+}
+
+// With Retry a client waits for a server that is not there yet, and does not for one that
+// refuses it for good.
+func TestRetryOfTheFirstConnect(t *testing.T) {
+	for name, manual := range map[string]bool{"with a goroutine": false, "polled": true} {
+		inGame(t, echo, func(g *game) {
+			join := func(ctx context.Context, sc client.SessionConfig) (time.Duration, error) {
+				e := g.endpoint()
+				if manual {
+					e = g.manual()
+				}
+				if sc.Channels == nil {
+					sc.Channels = table
+				}
+				begin := time.Now()
+				_, err := e.Join(ctx, "http://game.example/godwit/", sc)
+				return time.Since(begin), err
+			}
+			g.broken.Store(true)
+			if d, err := join(g.t.Context(), client.SessionConfig{}); err == nil || d > time.Second {
+				t.Errorf("%s: without Retry: %v after %v", name, err, d)
+			}
+			time.AfterFunc(20*time.Second, func() { g.broken.Store(false) })
+			if d, err := join(g.t.Context(), client.SessionConfig{Retry: true}); err != nil || d < 20*time.Second || d > 31*time.Second {
+				t.Errorf("%s: %v after %v", name, err, d)
+			}
+			g.broken.Store(true)
+			ctx, cancel := context.WithTimeout(g.t.Context(), 5*time.Second)
+			if d, err := join(ctx, client.SessionConfig{Retry: true}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no route") || d != 5*time.Second {
+				t.Errorf("%s: %v after %v", name, err, d)
+			}
+			cancel()
+			g.broken.Store(false)
+			for what, sc := range map[string]client.SessionConfig{
+				"another table": {Channels: table[:1]}, "a negative rate": {Rate: -1}, "a long hello": {Hello: make([]byte, session.MaxHello+1)},
+			} {
+				sc.Retry = true
+				if d, err := join(g.t.Context(), sc); err == nil || d > time.Second {
+					t.Errorf("%s: %s: %v after %v", name, what, err, d)
+				}
+			}
+		})
+	}
+}
+
+// RenewAfter says after which ends a new session begins.
+func TestRenewAfter(t *testing.T) {
+	for _, c := range []struct {
+		after []session.CloseCode
+		end   func(*godwit.Conn)
+		want  []string
+	}{
+		{nil, func(c *godwit.Conn) { c.Kick("") }, []string{"closed by the other end: kicked"}},
+		{[]session.CloseCode{session.CloseKicked}, func(c *godwit.Conn) { c.Kick("") }, []string{"renewing, closed by the other end: kicked", "open"}},
+		{[]session.CloseCode{session.CloseProgram + 1}, func(c *godwit.Conn) { c.Close(session.CloseProgram+1, "") }, []string{"renewing, closed by the other end: code 257", "open"}},
+		{[]session.CloseCode{}, func(c *godwit.Conn) { c.Close(session.CloseShutdown, "") }, []string{"closed by the other end: shutdown"}},
+	} {
+		inGame(t, echo, func(g *game) {
+			sc := g.renewing()
+			sc.RenewAfter = c.after
+			s, err := g.connect(sc)
+			g.must(err)
+			g.want("open")
+			c.end(slices.Collect(g.server.Conns())[0])
+			g.want(c.want...)
+			select {
+			case <-s.Done():
+				if len(c.want) == 2 {
+					t.Error("it is done, and goes on")
+				}
+			case <-time.After(time.Second):
+				if len(c.want) == 1 {
+					t.Error("it is not done")
+				}
+			}
+		})
+	}
+}
