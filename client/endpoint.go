@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -68,7 +69,13 @@ type route struct {
 
 // A PacketConn is a socket for [New]: a [net.UDPConn], or a connection of an in-memory
 // network.
-type PacketConn = udpio.PacketConn
+type PacketConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	SetReadDeadline(t time.Time) error
+	LocalAddr() net.Addr
+	Close() error
+}
 
 // Listen opens an endpoint on the UDP address addr, "host:port". Without a host it sends
 // over IPv4 and IPv6. Port 0 means that the system chooses a port. An empty addr means
@@ -262,7 +269,22 @@ type Stats struct {
 	Opened, Closed uint64 // connections that opened; connections that ended, including those that never opened
 	Strangers      uint64 // datagrams from an address without a connection
 
-	Socket udpio.Stats // counters of the socket
+	Socket SocketStats
+}
+
+// SocketStats are the counters of an endpoint's socket. The last five counters are of
+// datagrams that were not sent: the buffer was full, the path or UDP allows no such size,
+// there is no such host, port or route, a firewall of this machine refused, any other
+// reason.
+type SocketStats struct {
+	Received, Sent uint64
+
+	Truncated, KernelDrops, ReadErrors uint64 // too large for the buffer; dropped by Linux because its buffer was full; failed reads
+
+	SendFull, SendTooLarge, SendUnreachable, SendDenied, SendFailed uint64
+
+	ReadBuffer, WriteBuffer int  // in bytes, as the kernel says; zero means unknown
+	Batched                 bool // one system call moves many datagrams
 }
 
 // Stats returns the counters as they are now.
@@ -273,6 +295,6 @@ func (e *Endpoint) Stats() Stats {
 	s.DatagramsIn, s.DatagramsOut = l.DatagramsIn, l.DatagramsOut
 	s.BytesIn, s.BytesOut, s.Batches = l.BytesIn, l.BytesOut, l.Turns
 	s.Conns = e.live
-	s.Socket = e.socket.Stats()
+	s.Socket = SocketStats(e.socket.Stats())
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -48,8 +49,16 @@ type Server struct {
 
 // A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
 // network. The server treats a UDPConn, for example one of systemd, like a socket that
-// Listen has opened: it reads and writes batches, and sets the buffers of Config.
-type PacketConn = udpio.PacketConn
+// Listen has opened: it reads and writes batches, and sets the buffers of Config. If
+// another PacketConn has a method Queued() int, which returns the number of datagrams that
+// can be read without waiting, the server reads as many after the first.
+type PacketConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	SetReadDeadline(t time.Time) error
+	LocalAddr() net.Addr
+	Close() error
+}
 
 // Listen opens the UDP address addr, "host:port", and starts to serve it. Without a host
 // the server is reachable at all addresses of the machine, over IPv4 and IPv6. Port 0

@@ -92,7 +92,7 @@ type Stats struct {
 	Offers  uint64         // offers answered
 	Refused map[int]uint64 // offers refused, by HTTP status; statuses that this module does not use count under 0
 
-	Socket udpio.Stats // sums over the sockets; the buffer sizes are those of one
+	Socket SocketStats // sums over the sockets; the buffer sizes are those of one
 
 	// StoppedShards is the number of shards that have ended because their sockets failed;
 	// the log has the reasons. After the first one the server refuses every offer: the
@@ -210,6 +210,30 @@ func (t *Stats) addSocket(u udpio.Stats) {
 	t.Socket.SendDenied += u.SendDenied
 	t.Socket.SendFailed += u.SendFailed
 	t.Socket.ReadBuffer, t.Socket.WriteBuffer, t.Socket.Batched = u.ReadBuffer, u.WriteBuffer, u.Batched
+}
+
+// SocketStats are the counters of the sockets of a server.
+type SocketStats struct {
+	Received, Sent uint64 // datagrams given to the server; datagrams given to the kernel
+
+	Truncated   uint64 // received datagrams larger than their buffers, dropped
+	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
+	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
+
+	SendFull        uint64 // dropped because the send buffer was full
+	SendTooLarge    uint64 // dropped because larger than the path or UDP allows
+	SendUnreachable uint64 // dropped because the host, the port, or a route does not exist
+	SendDenied      uint64 // dropped by a rule of this machine, such as a firewall's
+	SendFailed      uint64 // dropped for any other reason
+
+	// ReadBuffer and WriteBuffer are the sizes in bytes that the kernel reports. Linux
+	// includes its overhead, and gives twice the requested size. Zero means unknown.
+	ReadBuffer, WriteBuffer int
+
+	// Batched says that one system call moves many datagrams. It is false on systems other
+	// than Linux, in a sandbox that refuses recvmmsg or sendmmsg, and for a PacketConn that
+	// is not a socket.
+	Batched bool
 }
 
 // ConnStats are the counters of one connection.

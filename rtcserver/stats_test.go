@@ -79,7 +79,7 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 	for range 2 {
 		sh.addStats(&got)
 	}
-	got.Socket = udpio.Stats{}
+	got.Socket = SocketStats{}
 	want = Stats{
 		MessagesIn: 2, MessagesOut: 4, DatagramsIn: 6, DatagramsOut: 8, BytesIn: 10, BytesOut: 12, Batches: 14, HandlerTime: 16,
 		Opened: 18, HandshakesDone: 20, HandshakesFailed: 22, HandshakesQueued: 24, HandshakesYielded: 26, Contested: 28, StoppedShards: 2,
