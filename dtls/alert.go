@@ -1,11 +1,5 @@
 package dtls
 
-// An Alert is the content of an alert record.
-type Alert struct {
-	Fatal       bool
-	Description uint8
-}
-
 // Alert levels and the descriptions that matter here.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2
 const (
@@ -16,21 +10,14 @@ const (
 	alertLen              = 2
 )
 
-// ParseAlert reads the plaintext of an alert record.
-func ParseAlert(b []byte) (a Alert, ok bool) {
+// AlertCloses reports whether an alert record with this plaintext ends the connection: it
+// is fatal, or a close_notify. Warnings such as user_canceled and no_renegotiation do not
+// end it.
+// https://www.rfc-editor.org/rfc/rfc5246.html#section-7.2.1
+func AlertCloses(b []byte) bool {
 	// level(1) description(1)
-	if len(b) != alertLen || b[0] != alertWarning && b[0] != alertFatal {
-		return Alert{}, false
-	}
-	return Alert{Fatal: b[0] == alertFatal, Description: b[1]}, true
+	return len(b) == alertLen && (b[0] == alertFatal || b[0] == alertWarning && b[1] == alertCloseNotify)
 }
-
-// closeNotify reports whether the alert is a close_notify: the peer has closed.
-func (a Alert) closeNotify() bool { return a.Description == alertCloseNotify }
-
-// Closes reports whether the alert ends the connection. Warnings such as user_canceled and
-// no_renegotiation do not end it.
-func (a Alert) Closes() bool { return a.Fatal || a.closeNotify() }
 
 // AppendCloseNotify appends the plaintext of a close_notify.
 func AppendCloseNotify(b []byte) []byte { return append(b, alertWarning, alertCloseNotify) }

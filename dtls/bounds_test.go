@@ -24,7 +24,7 @@ func TestBodiesAreReadToTheLastByte(t *testing.T) {
 		"ServerKeyExchange":  {func(b []byte) bool { _, _, ok := parseKeyExchange(b); return ok }, keyExchangeBody(curveP256, 0x0403)},
 		"CertificateVerify":  {func(b []byte) bool { _, ok := parseVerify(b); return ok }, verifyBody(0x0403)},
 		"handshake fragment": {func(b []byte) bool { _, rest, ok := parseFragment(b); return ok && len(rest) == 0 }, []byte(frag(1, 0, 10, 2, 8))},
-		"alert":              {func(b []byte) bool { _, ok := ParseAlert(b); return ok }, []byte{alertWarning, alertCloseNotify}},
+		"alert":              {AlertCloses, []byte{alertWarning, alertCloseNotify}},
 	} {
 		if !c.parse(c.body) {
 			t.Errorf("%s is not taken", name)

@@ -93,7 +93,7 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 		events = p.assoc.Receive(now, plain, events)
 		p.watch(now, events[first:])
 	case dtls.TypeAlert:
-		if a, ok := dtls.ParseAlert(plain); ok && a.Closes() {
+		if dtls.AlertCloses(plain) {
 			p.end(now, RemoteClose, nil)
 		}
 	}
