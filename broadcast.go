@@ -16,6 +16,17 @@ func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), nil, ch, b)
 }
 
+// BroadcastNamed queues a message for every open session that has a channel with a name,
+// on the number that the channel has in that session. So it reaches channels that were
+// opened with Conn.OpenChannel. It returns the number of sessions without such a channel.
+// except, if not nil, is a session that does not get the message. The error is ErrDirection
+// or ErrTooLarge if a session has the channel and cannot send the message on it; the other
+// sessions get it nevertheless. Stats.Unsent counts the sessions that have the channel and
+// do not get the message, for the reasons that Broadcast has.
+func (s *Server) BroadcastNamed(except *Conn, name string, b []byte) (skipped int, err error) {
+	return s.sendNamed(s.roster.all(), except, name, b)
+}
+
 // BroadcastExcept is Broadcast to all sessions except one.
 func (s *Server) BroadcastExcept(except *Conn, ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), except, ch, b)
@@ -25,6 +36,21 @@ func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error
 	if err := s.misuse(ch, b); err != nil {
 		return err
 	}
+	s.queueAll(to, except, ch, "", b)
+	return nil
+}
+
+func (s *Server) sendNamed(to []*Conn, except *Conn, name string, b []byte) (skipped int, err error) {
+	if name == "" {
+		return 0, ErrUnknown
+	}
+	return s.queueAll(to, except, 0, name, b)
+}
+
+// queueAll queues a message for all of to except one. If name is not empty it is the name
+// of the channel, else ch is its number. It returns the number of sessions without the
+// channel, and the first ErrDirection or ErrTooLarge.
+func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b []byte) (skipped int, misuse error) {
 	now := time.Now()
 	p := s.payloads.take(b)
 	for _, c := range to {
@@ -32,18 +58,29 @@ func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error
 			continue
 		}
 		p.holders.Add(1)
-		if err := c.sendLater(now, ch, &p.Shared); err != nil {
-			p.release()
-			if err != ErrClosed {
-				s.unsent.Add(1)
+		err := c.sendLater(now, ch, name, &p.Shared)
+		if err == nil {
+			continue
+		}
+		p.release()
+		switch err {
+		case ErrClosed:
+			continue
+		case ErrUnknown:
+			skipped++
+			continue
+		case ErrDirection, ErrTooLarge:
+			if misuse == nil {
+				misuse = err
 			}
 		}
+		s.unsent.Add(1)
 	}
 	p.release()
 	if !s.config.Manual {
 		s.Flush()
 	}
-	return nil
+	return skipped, misuse
 }
 
 // misuse returns the error that a message causes at every receiver, or nil.

@@ -2,6 +2,8 @@ package godwit
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,4 +53,198 @@ func TestOpenChannel(t *testing.T) {
 		settle()
 		cd.want(t, ": again")
 	})
+}
+
+// A client opens channels within the server's limit, and either end closes them. The
+// numbers are free after that.
+func TestClientOpensAndClosesChannels(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, d := newTestServer(t, func(c *Config) { c.MaxClientChannels, c.MaxClientQueue = 1, 64<<10 })
+		client, server, cd := join(t, srv, "ada")
+		d.take()
+		cd.take()
+		bag := Channel{Name: "bag", Mode: ReliableOrdered, MaxMessage: 1000, QueueLimit: 64 << 10}
+		for _, c := range []*Conn{client, server} {
+			diary := d
+			if c == client {
+				diary = cd
+			}
+			c.handler.Channel = func(c *Conn, id ChannelID) { diary.note("channel %d %s", id, c.Channels().Name(id)) }
+			c.handler.ChannelClosed = func(c *Conn, id ChannelID) { diary.note("%d %s closed", id, c.Channels().Name(id)) }
+		}
+		for _, closer := range []*Conn{client, server} {
+			id, err := client.OpenChannel(bag)
+			must(t, err)
+			if got, ok := client.Channel("bag"); got != id || !ok || id != 4 {
+				t.Errorf("number %d, looked up %d, %v", id, got, ok)
+			}
+			if _, err := client.OpenChannel(Channel{Name: "second", MaxMessage: 10, QueueLimit: 100}); !isTableError(err) {
+				t.Errorf("a second one: %v", err)
+			}
+			must(t, client.Send(id, []byte("first")))
+			settle()
+			m, err := server.SendNamed("bag", []byte("last"), Options{Receipt: true})
+			must(t, err)
+			must(t, closer.CloseChannel(id))
+			if err := closer.Send(id, nil); err != ErrUnknown {
+				t.Errorf("Send after CloseChannel: %v", err)
+			}
+			time.Sleep(time.Second)
+			d.want(t, "channel 4 bag", ": first", fmt.Sprintf("receipt %d delivered", m), "4 bag closed")
+			cd.want(t, ": last", "4 bag closed")
+			if _, ok := client.Channel("bag"); ok || len(client.Channels()) != 3 || len(server.Channels()) != 3 {
+				t.Errorf("the tables are %v and %v", client.Channels(), server.Channels())
+			}
+			if _, err := server.SendNamed("bag", nil, Options{}); err != ErrUnknown {
+				t.Errorf("SendNamed after the close: %v", err)
+			}
+		}
+		if err := server.CloseChannel(chat); err != ErrFixed {
+			t.Errorf("a channel of the table: %v", err)
+		}
+		if st := srv.Totals().Channels; st[4].MessagesOut != 2 || st[4].MessagesIn != 2 || st[4].Name != "" {
+			t.Errorf("the counters of closed channels: %+v", st[4])
+		}
+		srv.Totals()
+		if st := srv.Totals().Channels; st[4].MessagesOut != 2 {
+			t.Errorf("counted twice: %+v", st[4])
+		}
+	})
+}
+
+func isTableError(err error) bool {
+	_, ok := errors.AsType[*channel.TableError](err)
+	return ok
+}
+
+// A message to many by the name of a channel reaches each session on its own number, and
+// says how many have no such channel.
+func TestMessagesToManyByName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		g := srv.NewGroup()
+		var servers []*Conn
+		var diaries []*diary
+		for n := range 4 {
+			client, server, d := join(t, srv, fmt.Sprint(n))
+			client.handler.Message = func(c *Conn, id ChannelID, b []byte) { d.note("%s %s", c.Channels().Name(id), b) }
+			for k := range n {
+				_, err := server.OpenChannel(Channel{Name: fmt.Sprint("filler", k)})
+				must(t, err)
+			}
+			if n != 2 {
+				_, err := server.OpenChannel(Channel{Name: "room", Mode: ReliableOrdered, MaxMessage: 100 + 100*n})
+				must(t, err)
+			}
+			settle()
+			d.take()
+			g.Join(server)
+			servers, diaries = append(servers, server), append(diaries, d)
+		}
+		want := func(why string, skipped, wantSkipped int, err, wantErr error, lines ...string) {
+			t.Helper()
+			settle()
+			if skipped != wantSkipped || err != wantErr {
+				t.Errorf("%s: skipped %d, %v", why, skipped, err)
+			}
+			for i, d := range diaries {
+				got := d.take()
+				if len(got) > 1 || len(got) == 1 && got[0] != lines[i] || len(got) == 0 && lines[i] != "" {
+					t.Errorf("%s: session %d got %q, want %q", why, i, got, lines[i])
+				}
+			}
+		}
+		n, err := g.SendNamed(nil, "room", []byte("hi"))
+		want("a group", n, 1, err, nil, "room hi", "room hi", "", "room hi")
+		n, err = g.SendNamed(servers[0], "room", []byte("hi"))
+		want("all but one", n, 1, err, nil, "", "room hi", "", "room hi")
+		n, err = srv.BroadcastNamed(nil, "room", []byte("yo"))
+		want("all", n, 1, err, nil, "room yo", "room yo", "", "room yo")
+		n, err = srv.BroadcastNamed(nil, "chat", []byte("yo"))
+		want("a channel of the table", n, 0, err, nil, "chat yo", "chat yo", "chat yo", "chat yo")
+		n, err = srv.BroadcastNamed(nil, "nobody", []byte("yo"))
+		want("a channel that nobody has", n, 4, err, nil, "", "", "", "")
+		n, err = srv.BroadcastNamed(nil, "", []byte("yo"))
+		want("no name", n, 0, err, ErrUnknown, "", "", "", "")
+		n, err = srv.BroadcastNamed(nil, "control", []byte("yo"))
+		want("the control channel", n, 4, err, nil, "", "", "", "")
+		before := srv.Stats().Unsent
+		text := string(make([]byte, 150))
+		n, err = g.SendNamed(nil, "room", []byte(text))
+		want("too large for one", n, 1, err, ErrTooLarge, "", "room "+text, "", "room "+text)
+		if n := srv.Stats().Unsent - before; n != 1 {
+			t.Errorf("%d unsent", n)
+		}
+		id, _ := servers[3].Channel("room")
+		must(t, servers[3].CloseChannel(id))
+		n, err = g.SendNamed(nil, "room", []byte("hi"))
+		want("one is closed", n, 2, err, nil, "room hi", "room hi", "", "")
+	})
+}
+
+// A program that got ErrBudget is told when there is room for the message, once: by the
+// handler, or by Poll.
+func TestRoom(t *testing.T) {
+	for _, poll := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			edit := func(c *Config) {}
+			if poll {
+				edit = manual
+			}
+			srv, _ := newTestServer(t, edit, func(c *Config) {
+				c.Channels = Channels{{Name: "chat", Mode: ReliableOrdered, MaxMessage: 1000, QueueLimit: 5000}}
+			})
+			rooms := map[*Conn][]ChannelID{}
+			client, err := srv.Local(LocalConfig{Handler: Handler{Room: func(c *Conn, id ChannelID) { rooms[c] = append(rooms[c], id) }}})
+			must(t, err)
+			turn := func() {
+				if !poll {
+					time.Sleep(100 * ms)
+					settle()
+					return
+				}
+				for range 10 {
+					events(srv, func(ev Event) {
+						if ev.Type == EventRoom {
+							rooms[ev.Conn] = append(rooms[ev.Conn], ev.Channel)
+						}
+					})
+					time.Sleep(10 * ms)
+				}
+			}
+			turn()
+			var server *Conn
+			for c := range srv.Conns() {
+				server = c
+			}
+			if !poll {
+				server.handler.Room = func(c *Conn, id ChannelID) { rooms[c] = append(rooms[c], id) }
+			}
+			for _, c := range []*Conn{client, server} {
+				cut(client)
+				turn()
+				for c.Send(1, make([]byte, 900)) == nil {
+				}
+				if err := c.Send(1, make([]byte, 1000)); err != ErrBudget {
+					t.Fatal(err)
+				}
+				for err == nil {
+					_, err = c.Ask("q", make([]byte, 60<<10), nil)
+				}
+				if err != ErrBudget {
+					t.Fatal(err)
+				}
+				err = nil
+				resume(client, server)
+				for range 40 {
+					turn()
+				}
+				slices.Sort(rooms[c])
+				if got := rooms[c]; !slices.Equal(got, []ChannelID{0, 1}) {
+					t.Errorf("poll %v: room on %v", poll, got)
+				}
+				must(t, c.Send(1, make([]byte, 1000)))
+			}
+		})
+	}
 }

@@ -148,6 +148,13 @@ type Config struct {
 	// Limits limit what each client may send.
 	Limits Limits
 
+	// MaxClientChannels limits the channels that each client may have opened at a time with
+	// client.Session.OpenChannel. Zero means that clients open none. At most 63 together
+	// with Channels; the server itself can open the rest. MaxClientQueue is the largest
+	// QueueLimit of such a channel in bytes; zero means 1 MiB. A client can make the server
+	// hold so many bytes for each of its channels.
+	MaxClientChannels, MaxClientQueue int
+
 	// MaxRequests limits the number of this end's requests that one client has not
 	// answered. Zero means 1024. For one more, Conn.Ask and Conn.Request return
 	// ErrTooMany.
@@ -214,6 +221,9 @@ func (d Duplicates) String() string {
 	return "unknown"
 }
 
+// maxClientQueue is the largest MaxClientQueue, the largest QueueLimit of a channel.
+const maxClientQueue = 64 << 20
+
 // maxVersion is the longest Version in bytes.
 const maxVersion = 64
 
@@ -247,11 +257,18 @@ func (c *Config) setDefaults() error {
 		value int64
 	}{
 		{"MaxUsedTokens", int64(c.MaxUsedTokens)}, {"MaxConns", int64(c.MaxConns)}, {"MaxRequests", int64(c.MaxRequests)},
+		{"MaxClientChannels", int64(c.MaxClientChannels)}, {"MaxClientQueue", int64(c.MaxClientQueue)},
 		{"Silence", int64(c.Silence)}, {"OpenTimeout", int64(c.OpenTimeout)}, {"Rate", int64(c.Rate)}, {"Floor", int64(c.Floor)},
 	} {
 		if l.value < 0 {
 			return fmt.Errorf("godwit: Config.%s is negative: use zero for the default, or a positive value", l.name)
 		}
+	}
+	if n := channel.MaxChannels - len(c.Channels); c.MaxClientChannels > n {
+		return fmt.Errorf("godwit: Config.MaxClientChannels is %d, but a session has at most 63 channels, so it may be at most %d", c.MaxClientChannels, n)
+	}
+	if c.MaxClientQueue > maxClientQueue {
+		return fmt.Errorf("godwit: Config.MaxClientQueue is %d, but the QueueLimit of a channel is at most 64 MiB", c.MaxClientQueue)
 	}
 	if c.Tokens != nil {
 		if err := c.Tokens.Validate(); err != nil {
@@ -270,5 +287,6 @@ func (c *Config) session(id ID, token sessioncore.Token) sessioncore.Config {
 		ID: id, Token: token,
 		Grace: c.Grace, Silence: c.Silence, OpenTimeout: c.OpenTimeout, DrainTimeout: c.DrainTimeout,
 		Limits: c.Limits, MaxWaiting: c.MaxRequests,
+		ClientChannels: c.MaxClientChannels, ClientQueue: c.MaxClientQueue,
 	}
 }

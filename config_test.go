@@ -11,13 +11,15 @@ import (
 // Some limits may be negative, which is none. The others would let nothing through.
 func TestNegativeLimitsAreErrors(t *testing.T) {
 	for name, c := range map[string]Config{
-		"MaxUsedTokens": {MaxUsedTokens: -1},
-		"MaxConns":      {MaxConns: -1},
-		"MaxRequests":   {MaxRequests: -1},
-		"Silence":       {Silence: -1},
-		"OpenTimeout":   {OpenTimeout: -1},
-		"Rate":          {Rate: -1},
-		"Floor":         {Floor: -1},
+		"MaxUsedTokens":     {MaxUsedTokens: -1},
+		"MaxConns":          {MaxConns: -1},
+		"MaxRequests":       {MaxRequests: -1},
+		"Silence":           {Silence: -1},
+		"MaxClientChannels": {MaxClientChannels: -1},
+		"MaxClientQueue":    {MaxClientQueue: -1},
+		"OpenTimeout":       {OpenTimeout: -1},
+		"Rate":              {Rate: -1},
+		"Floor":             {Floor: -1},
 	} {
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config."+name+" is negative") {
 			t.Errorf("%s: error %v", name, err)
@@ -49,6 +51,10 @@ func TestMistakesInAConfigAreNamed(t *testing.T) {
 		{"expiry with tokens", "", Config{Tokens: verifier, ExpireWithToken: true}},
 		{"expiry without tokens", "Config.ExpireWithToken needs Config.Tokens", Config{Authorize: who, ExpireWithToken: true}},
 		{"no key", "Config.Tokens: ", Config{Tokens: &auth.Verifier{Audience: "eu-1"}}},
+		{"as many channels of clients as there is room for", "", Config{Channels: Channels{{Name: "a"}}, MaxClientChannels: 62}},
+		{"one too many", "Config.MaxClientChannels is 63, but a session has at most 63 channels, so it may be at most 62", Config{Channels: Channels{{Name: "a"}}, MaxClientChannels: 63}},
+		{"the largest queue", "", Config{MaxClientQueue: 64 << 20}},
+		{"a larger queue", "Config.MaxClientQueue is", Config{MaxClientQueue: 64<<20 + 1}},
 		{"the last choice of duplicates", "", Config{Duplicates: DuplicatesReplace}},
 		{"an unknown choice", "Config.Duplicates is 3", Config{Duplicates: DuplicatesReplace + 1}},
 	} {

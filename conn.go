@@ -19,7 +19,7 @@ var (
 	// also net.ErrClosed, and the same value as ErrClosed of the packages client and
 	// rtcserver.
 	ErrClosed = channel.ErrClosed
-	// ErrUnknown: the table has no such channel.
+	// ErrUnknown: the session has no such channel, or it is closed or being closed.
 	ErrUnknown = channel.ErrUnknown
 	// ErrDirection: only the other end may send on the channel.
 	ErrDirection = channel.ErrDirection
@@ -41,8 +41,9 @@ var (
 	ErrPayload = session.ErrPayload
 	// ErrAnswered: the request already has an answer, or its session is over.
 	ErrAnswered = session.ErrAnswered
-	// ErrFixed: OpenChannel works only at the server's end, only after the session is
-	// open, and only if the client supports it. All clients of this module support it.
+	// ErrFixed: the channel cannot be opened or closed. A session must be open, and the
+	// other end must support it; a client needs Config.MaxClientChannels to open channels;
+	// channels of Config.Channels cannot be closed.
 	ErrFixed = session.ErrFixed
 	// ErrHello: the connect message is longer than MaxHello.
 	ErrHello = session.ErrHello
@@ -245,36 +246,16 @@ func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	return id, err
 }
 
-// sendLater queues p for one receiver of many. The message leaves at Server.Flush.
-func (c *Conn) sendLater(now time.Time, ch ChannelID, p *channel.Shared) error {
+// sendLater queues p for one receiver of many. If name is not empty it is the name of the
+// channel. The message leaves at Server.Flush.
+func (c *Conn) sendLater(now time.Time, ch ChannelID, name string, p *channel.Shared) error {
 	a := c.acquire()
+	if name != "" {
+		ch, _ = c.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
+	}
 	err := c.session.SendShared(now, ch, p)
 	a.link.Release(true, c.session.Pending())
 	return err
-}
-
-// OpenChannel adds a channel to the end of this session's table and returns its number.
-// It works only at the server's end. The client gets the event of the new channel before
-// any message on it: client.SessionHandler.Channel is called or, in a browser, the event
-// "channel" is fired. Messages on the channel wait in its queue until the client has
-// acknowledged the channel, which takes one round trip. The channel exists until the
-// session ends, also after the session has resumed. Broadcast and groups use only
-// Config.Channels, because the same number may be another channel in another session.
-// The errors are ErrFixed, ErrClosed, ErrBudget, and a [*channel.TableError] if the
-// table would not be valid: it has at most 63 channels, and their names differ.
-func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
-	a := c.acquire()
-	id, err := c.session.OpenChannel(time.Now(), ch)
-	c.release(a)
-	return id, err
-}
-
-// Channels returns the session's table, including the channels that OpenChannel has
-// added. Do not change it.
-func (c *Conn) Channels() Channels {
-	a := c.acquire()
-	defer c.release(a)
-	return c.session.Mux().Channels()
 }
 
 // Free returns the size in bytes of the largest message for which a channel has room now.

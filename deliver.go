@@ -30,6 +30,10 @@ func (c *Conn) tell() {
 			c.event(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
 		case sessioncore.EventChannel:
 			c.event(Event{Type: EventChannel, Channel: ev.Channel})
+		case sessioncore.EventChannelClosed:
+			c.event(Event{Type: EventChannelClosed, Channel: ev.Channel})
+		case sessioncore.EventRoom:
+			c.event(Event{Type: EventRoom, Channel: ev.Channel})
 		case sessioncore.EventInterrupted:
 			c.server.log(c, "interrupted")
 			c.server.away(c, true)
@@ -80,6 +84,10 @@ func (c *Conn) event(ev Event) {
 		h.Receipt(c, ev.Message, ev.Fate)
 	case ev.Type == EventChannel && h.Channel != nil:
 		h.Channel(c, ev.Channel)
+	case ev.Type == EventChannelClosed && h.ChannelClosed != nil:
+		h.ChannelClosed(c, ev.Channel)
+	case ev.Type == EventRoom && h.Room != nil:
+		h.Room(c, ev.Channel)
 	case ev.Type == EventInterrupted && h.Interrupted != nil:
 		h.Interrupted(c)
 	case ev.Type == EventResumed && h.Resumed != nil:

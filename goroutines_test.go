@@ -9,7 +9,9 @@ import (
 // all the others at once: the race detector finds what may not.
 func TestMethodsFromManyGoroutines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv, _ := newTestServer(t, func(c *Config) { c.Limits.Messages, c.Limits.Bytes, c.Limits.Requests = -1, -1, -1 })
+		srv, _ := newTestServer(t, func(c *Config) {
+			c.Limits.Messages, c.Limits.Bytes, c.Limits.Requests, c.MaxClientChannels = -1, -1, -1, 1
+		})
 		client, server, _ := join(t, srv, "ada")
 		group := srv.NewGroup()
 		calls := []func(){
@@ -23,6 +25,7 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 			func() { srv.Flush() },
 			func() { group.Join(server); group.Leave(server) },
 			func() { group.Send(loot, []byte("g")); group.SendExcept(server, loot, []byte("g")) },
+			func() { srv.BroadcastNamed(nil, "more", nil); group.SendNamed(server, "more", nil) },
 			func() {
 				if c, err := srv.Local(LocalConfig{}); err == nil {
 					c.Kick("")
@@ -35,7 +38,12 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 				func() { c.Ask("q", []byte("q"), func(Result) {}) },
 				func() { c.Stats(); c.ChannelStats(chat); c.Free(chat); c.Channels() },
 				func() { c.ID(); c.Identity(); c.Kind(); c.Hello(); c.RemoteAddr() },
-				func() { c.OpenChannel(Channel{Name: "more"}) },
+				func() {
+					c.OpenChannel(Channel{Name: "more"})
+					c.Channel("more")
+					c.SendNamed("more", []byte("n"), Options{})
+				},
+				func() { c.CloseChannel(4); c.CloseChannel(5) },
 			)
 		}
 		var all sync.WaitGroup

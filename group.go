@@ -56,6 +56,12 @@ func (g *Group) SendExcept(except *Conn, ch ChannelID, b []byte) error {
 	return g.server.sendAll(g.roster.all(), except, ch, b)
 }
 
+// SendNamed sends a message to every member that has a channel with a name, except one; see
+// [Server.BroadcastNamed].
+func (g *Group) SendNamed(except *Conn, name string, b []byte) (skipped int, err error) {
+	return g.server.sendNamed(g.roster.all(), except, name, b)
+}
+
 // A roster is a set of sessions that is read much more often than it changes. A change
 // replaces the slice, which itself never changes.
 type roster struct{ list atomic.Pointer[[]*Conn] }

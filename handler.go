@@ -25,9 +25,19 @@ type Handler struct {
 	// The Fate says what happened to the message.
 	Receipt func(*Conn, MessageID, Fate)
 
-	// Channel is called when the server has opened a channel; see Conn.OpenChannel.
-	// It is called only for the client's end of Server.Local.
+	// Channel is called when the other end has opened a channel; see Conn.OpenChannel.
 	Channel func(*Conn, ChannelID)
+
+	// ChannelClosed is called when a channel that was opened with Conn.OpenChannel is closed
+	// at both ends; see Conn.CloseChannel. It is the last call for the channel. Until it
+	// returns Conn.Channels has the channel; do not use the number after that. It is not
+	// called for channels that end with the session.
+	ChannelClosed func(*Conn, ChannelID)
+
+	// Room is called when there is room again for a message that was refused with ErrBudget:
+	// once for each channel that has refused messages since the last call, when the last of
+	// them would fit its queue. ChannelID 0 means that a request or a reply was refused.
+	Room func(*Conn, ChannelID)
 
 	// Interrupted is called when nothing arrives from the other end any more, or its
 	// link has closed. Reliable messages wait until the session is resumed.
@@ -47,15 +57,17 @@ type EventType = session.EventType
 // The events. EventEnded does not belong to a Conn. It means that the server is closed, or
 // that Poll was called where Poll cannot work; Event.Err says which.
 const (
-	EventOpen        = session.EventOpen
-	EventMessage     = session.EventMessage
-	EventRequest     = session.EventRequest
-	EventReceipt     = session.EventReceipt
-	EventChannel     = session.EventChannel
-	EventInterrupted = session.EventInterrupted
-	EventResumed     = session.EventResumed
-	EventClose       = session.EventClose
-	EventEnded       = session.EventEnded
+	EventOpen          = session.EventOpen
+	EventMessage       = session.EventMessage
+	EventRequest       = session.EventRequest
+	EventReceipt       = session.EventReceipt
+	EventChannel       = session.EventChannel
+	EventChannelClosed = session.EventChannelClosed
+	EventRoom          = session.EventRoom
+	EventInterrupted   = session.EventInterrupted
+	EventResumed       = session.EventResumed
+	EventClose         = session.EventClose
+	EventEnded         = session.EventEnded
 )
 
 // An Event is something that happened and that the Handler has no func for.
@@ -63,7 +75,7 @@ const (
 type Event struct {
 	Type    EventType
 	Conn    *Conn       // nil with EventEnded
-	Channel ChannelID   // of EventMessage, EventReceipt and EventChannel
+	Channel ChannelID   // of EventMessage, EventReceipt, EventChannel, EventChannelClosed and EventRoom
 	Data    []byte      // of EventMessage; valid until the next event
 	Request *Request    // of EventRequest; rejected at the next event unless answered or kept
 	Message MessageID   // of EventReceipt

@@ -6,6 +6,7 @@ import "testing"
 func TestEventsPrintAsWords(t *testing.T) {
 	for typ, want := range map[EventType]string{
 		EventOpen: "open", EventMessage: "message", EventRequest: "request", EventReceipt: "receipt", EventChannel: "channel",
+		EventChannelClosed: "channel closed", EventRoom: "room",
 		EventInterrupted: "interrupted", EventResumed: "resumed", EventClose: "close", EventEnded: "ended", 99: "unknown",
 	} {
 		if got := typ.String(); got != want {

@@ -104,7 +104,7 @@ func (b *book) tally(was *Totals, s *sessioncore.Session, now time.Time) {
 	defer b.mu.Unlock()
 	sum := b.totals
 	sum.grow(was, &t)
-	last := len(sum.Channels) - 1 // all that OpenChannel added
+	last := len(sum.Channels) - 1 // all that OpenChannel added, those that are closed included
 	var added ChannelStats
 	for id := range len(s.Mux().Channels()) + 1 {
 		st := s.Mux().ChannelStats(ChannelID(id))
@@ -114,6 +114,8 @@ func (b *book) tally(was *Totals, s *sessioncore.Session, now time.Time) {
 		}
 		growChannel(&added, &ChannelStats{}, &st)
 	}
+	closed := s.Mux().RemovedStats()
+	growChannel(&added, &ChannelStats{}, &closed)
 	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
 }
 

@@ -114,6 +114,7 @@ func (m *Mux) abandon() {
 	m.closing.givenUp = m.GivenUp()
 	for i := range m.senders {
 		s := m.senders[i]
+		s.refused = false // no message is accepted any more
 		for _, l := range [...]*list{&s.waiting, &s.queue} {
 			for l.head != nil {
 				m.finish(s, l.head, FateAbandoned)

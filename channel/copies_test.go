@@ -115,10 +115,7 @@ func TestOrderOfCopies(t *testing.T) {
 	x.send(1, "4", Options{})
 	x.wantPacket("all are", "bare 1 4", "message 3/0 d", "message 3/1 e", "message 2/2 c", "message 2/1 b")
 
-	opened, err := x.m.Open(Channel{Name: "opened", Mode: ReliableUnordered, Priority: 0}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	opened := x.open(Channel{Name: "opened", Mode: ReliableUnordered, Priority: 0}, true)
 	x.send(3, "p", Options{})
 	x.send(opened, "o", Options{})
 	x.wantPacket("the opened channel's turn is by its priority", "message 4/0 o", "message 3/2 p", "message 3/1 e", "message 3/0 d", "message 2/2 c")

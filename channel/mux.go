@@ -83,6 +83,7 @@ type Mux struct {
 	receivers []*receiver
 	events    []Event
 	stats     Stats
+	removed   ChannelStats // of the channels that Remove has removed
 	handles   MessageID
 
 	// State of the link; Relink resets it.
@@ -124,24 +125,23 @@ func New(now time.Time, config Config) (*Mux, error) {
 		return nil, err
 	}
 	m := &Mux{config: config.withDefaults(), clock: clock{start: now}, expireAt: never}
-	m.enter(controlChannel)
-	for _, c := range config.Channels {
-		m.enter(c)
+	m.vacate(Control)
+	m.enter(Control, controlChannel)
+	for i, c := range config.Channels {
+		m.vacate(ID(i + 1))
+		m.enter(ID(i+1), c)
 	}
 	m.order()
 	m.link(0)
 	return m, nil
 }
 
-// enter adds both halves of a channel under the next number.
-func (m *Mux) enter(c Channel) *sender {
+// enter adds both halves of a channel under a number that is free.
+func (m *Mux) enter(id ID, c Channel) {
 	c = c.withDefaults()
-	id := ID(len(m.senders))
-	s := &sender{cfg: c, id: id, allowed: c.Direction.allows(m.config.Server)}
-	m.senders = append(m.senders, s)
-	m.receivers = append(m.receivers, &receiver{cfg: c, id: id, allowed: c.Direction.allows(!m.config.Server)})
+	*m.senders[id] = sender{cfg: c, id: id, allowed: c.Direction.allows(m.config.Server)}
+	*m.receivers[id] = receiver{cfg: c, id: id, allowed: c.Direction.allows(!m.config.Server), from: m.receivers[id].from}
 	m.byPriority = append(m.byPriority, id)
-	return s
 }
 
 func (m *Mux) order() {
@@ -166,6 +166,9 @@ func (m *Mux) link(t moment) {
 	m.cc.init(float64(c.Rate), float64(c.Floor), ceiling)
 	m.pacer = pacer{last: t, tokens: MaxPacket, spare: MaxPacket}
 	m.largestAcked, m.sampled, m.heard, m.ping, m.alone = 0, -1, t, false, false
+	for _, r := range m.receivers {
+		r.from = 0
+	}
 }
 
 // Options are the options of one message. The zero value sets none.
@@ -215,6 +218,8 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 	switch {
 	case m.closed || m.closing.begun:
 		return 0, ErrClosed
+	case s.stopped:
+		return 0, ErrUnknown
 	case !s.allowed:
 		return 0, ErrDirection
 	case len(b) > s.cfg.MaxMessage:
@@ -228,6 +233,7 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 	}
 	if !m.room(s, o.Key, len(b)) {
 		s.stats.OverBudget++
+		s.refused, s.wanted = true, len(b)
 		return 0, ErrBudget
 	}
 	msg := m.pool.message()
@@ -248,10 +254,13 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 // Free returns the size in bytes of the largest message that Send accepts on a channel
 // now, or -1 if it accepts none.
 func (m *Mux) Free(ch ID) int {
-	if int(ch) >= len(m.senders) || !m.senders[ch].allowed || m.closed || m.closing.begun {
+	if int(ch) >= len(m.senders) || m.closed || m.closing.begun {
 		return -1
 	}
 	s := m.senders[ch]
+	if !s.allowed || s.stopped {
+		return -1
+	}
 	if !s.cfg.Mode.reliable() {
 		return s.cfg.MaxMessage
 	}

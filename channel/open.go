@@ -1,25 +1,36 @@
 package channel
 
-import "slices"
+// A channel that was opened at run time ends in four steps, which the layer above agrees
+// on with the peer. First StopSending: this end takes no more messages, and those in the
+// queue are sent. When Settled returns true the layer above tells the peer so, in order
+// with the openings of channels. Then, when the peer has told the same, StopReceiving.
+// When both have happened Remove makes the number free. The next channel with the number
+// must not be used before the peer has done the same.
 
-// Channels returns the table as it is now. Do not change it.
+// Channels returns the table as it is now. A number that is free has a zero Channel. Do
+// not change the table.
 func (m *Mux) Channels() Channels { return m.config.Channels }
 
-// Open adds a channel to the end of the table and returns its number. The peer must do the
-// same before a packet with the new channel reaches it. known says that the peer has done
-// it; if not, messages on the channel wait in its queue until Known is called. The Mux
-// accepts the peer's messages on the channel at once. If the new table is not valid the
-// error is a *TableError.
-func (m *Mux) Open(c Channel, known bool) (ID, error) {
-	table := append(slices.Clip(m.config.Channels), c) // a new array: others may use the old one
-	if err := table.Validate(); err != nil {
-		return 0, err
+// Open adds a channel under a number that is free. The peer must do the same before a
+// packet with the new channel reaches it. known says that the peer has done it; if not,
+// messages on the channel wait in its queue until Known is called. The Mux accepts the
+// peer's messages on the channel at once. If the new table is not valid the error is a
+// *TableError.
+func (m *Mux) Open(id ID, c Channel, known bool) error {
+	if err := m.config.Channels.Admits(id, c); err != nil {
+		return err
 	}
+	table := make(Channels, max(len(m.config.Channels), int(id))) // a new array: others may use the old one
+	copy(table, m.config.Channels)
+	table[id-1] = c
 	m.config.Channels = table
-	s := m.enter(c)
-	s.shut = !known
+	for len(m.senders) <= int(id) {
+		m.vacate(ID(len(m.senders)))
+	}
+	m.enter(id, c)
+	m.senders[id].shut = !known
 	m.order()
-	return s.id, nil
+	return nil
 }
 
 // Known says that the peer has opened a channel, too. From then on its messages are sent.
@@ -28,4 +39,82 @@ func (m *Mux) Known(id ID) {
 		s.shut = false
 		m.activate(s)
 	}
+}
+
+// StopSending makes Send return ErrUnknown for a channel. The messages in the queue are
+// still sent.
+func (m *Mux) StopSending(id ID) {
+	s := m.senders[id]
+	s.stopped, s.refused = true, false
+}
+
+// Settled reports whether the fate of every message that this end has sent on a channel
+// is known, and the peer has opened the channel.
+func (m *Mux) Settled(id ID) bool { return m.senders[id].cost == 0 && !m.senders[id].shut }
+
+// StopReceiving says that the peer has sent all of its messages on a channel, and the
+// reliable ones have arrived. The Mux ignores frames of the channel in packets that the
+// peer has sent before, whatever channel has the number when they arrive. It refuses
+// frames in later packets until Open is called.
+func (m *Mux) StopReceiving(id ID) {
+	r := m.receivers[id]
+	for r.partials != nil {
+		m.giveUp(r, r.partials)
+	}
+	for i := range r.slots {
+		if p := r.slots[i].p; p != nil {
+			m.discard(r, p)
+		}
+	}
+	r.slots = nil
+	r.stopped, r.from = true, m.received.next
+}
+
+// Remove makes the number of a channel free. StopSending and StopReceiving were called,
+// and Settled returns true.
+func (m *Mux) Remove(id ID) {
+	st := m.ChannelStats(id)
+	m.removed.add(&st)
+	table := append(Channels{}, m.config.Channels...)
+	table[id-1] = Channel{}
+	for len(table) > 0 && table[len(table)-1].Name == "" {
+		table = table[:len(table)-1]
+	}
+	m.config.Channels = table
+	m.vacate(id)
+}
+
+// vacate makes a number free. Open of a number beyond the last one fills the gap with it.
+func (m *Mux) vacate(id ID) {
+	if int(id) == len(m.senders) {
+		m.senders, m.receivers = append(m.senders, new(sender)), append(m.receivers, new(receiver))
+	}
+	*m.senders[id] = sender{id: id, stopped: true}
+	*m.receivers[id] = receiver{id: id, stopped: true, from: m.receivers[id].from}
+	m.active &^= 1 << id
+	for i, other := range m.byPriority {
+		if other == id {
+			m.byPriority = append(m.byPriority[:i], m.byPriority[i+1:]...)
+			break
+		}
+	}
+}
+
+// RemovedStats returns the sums of the counters of the channels that were removed.
+func (m *Mux) RemovedStats() ChannelStats { return m.removed }
+
+// add adds the counters of o.
+func (s *ChannelStats) add(o *ChannelStats) {
+	s.MessagesOut += o.MessagesOut
+	s.MessagesIn += o.MessagesIn
+	s.BytesOut += o.BytesOut
+	s.BytesIn += o.BytesIn
+	s.Retransmits += o.Retransmits
+	s.Copies += o.Copies
+	s.Expired += o.Expired
+	s.Overflowed += o.Overflowed
+	s.Replaced += o.Replaced
+	s.OverBudget += o.OverBudget
+	s.Stale += o.Stale
+	s.Duplicates += o.Duplicates
 }

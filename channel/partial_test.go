@@ -33,7 +33,7 @@ func TestPiecesBuyNoMoreThanFourTimesTheirSize(t *testing.T) {
 		for ch := range ID(3) {
 			for id := range uint64(each) {
 				f := frame{kind: frameFragment, channel: byte(ch + 1), id: id, index: index, total: total, payload: make([]byte, pieceSize)}
-				m.receiveContent(m.at(now), &f)
+				m.receiveContent(m.at(now), 0, &f)
 				sent += pieceSize
 			}
 		}
@@ -70,7 +70,7 @@ func TestPiecesInAnyOrderMakeTheMessage(t *testing.T) {
 		order := append(random.Perm(pieces(total)), random.Perm(pieces(total))[:1]...)
 		for _, i := range order {
 			f := frame{kind: frameFragment, channel: 1, id: id, index: i, total: total, payload: want[i*pieceSize : min(total, (i+1)*pieceSize)]}
-			if !m.receiveContent(m.at(now), &f) {
+			if !m.receiveContent(m.at(now), 0, &f) {
 				t.Fatalf("piece %d of %d bytes is refused", i, total)
 			}
 		}

@@ -88,6 +88,9 @@ type sender struct {
 	id      ID
 	allowed bool // this end may send on it
 	shut    bool // the peer has not opened the channel yet
+	stopped bool // no channel has the number, or StopSending was called
+	refused bool // Send has returned ErrBudget, and no EventRoom was emitted since
+	wanted  int  // length of the last message that Send has refused
 
 	queue   list // messages not sent yet; the head may be sent in part
 	waiting list // messages sent whole whose fate is not known yet, oldest first
@@ -124,6 +127,7 @@ func (m *Mux) enqueue(s *sender, msg *message) {
 		s.stats.Replaced++
 		m.report(s, msg, FateReplaced)
 		m.pool.drop(msg)
+		m.tellRoom(s)
 		return
 	}
 	s.queue.push(msg)
@@ -214,6 +218,16 @@ func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 		msg.list.remove(msg)
 	}
 	m.pool.drop(msg)
+	m.tellRoom(s)
+}
+
+// tellRoom emits EventRoom if Send has refused a message of the channel, for which the
+// queue has room now.
+func (m *Mux) tellRoom(s *sender) {
+	if s.refused && s.cost <= s.cfg.QueueLimit-s.wanted-messageCost {
+		s.refused = false
+		m.events = append(m.events, Event{Type: EventRoom, Channel: s.id})
+	}
 }
 
 // report emits the message's EventReceipt if one was requested. Only the first call has

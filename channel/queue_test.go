@@ -223,10 +223,7 @@ func TestSilenceMakesTheOldUseless(t *testing.T) {
 	yes := Options{Receipt: true}
 	var ids []ID
 	for _, mode := range []Mode{Unreliable, Sequenced, ReliableUnordered} {
-		id, err := x.m.Open(Channel{Name: mode.String(), Mode: mode}, false) // what is sent on it waits
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := x.open(Channel{Name: mode.String(), Mode: mode}, false) // what is sent on it waits
 		ids = append(ids, id)
 	}
 	x.send(chat, "probe", Options{})

@@ -110,7 +110,10 @@ type receiver struct {
 	cfg     Channel
 	id      ID
 	allowed bool // the peer may send on it
+	stopped bool // no channel has the number, or StopReceiving was called
 	held    int  // bytes of partials, as they count against QueueLimit
+
+	from uint64 // frames in earlier packets of the link are of a channel that had the number before
 
 	base  uint64 // reliable: all messages before it have arrived; sequenced: the newest delivered, plus one; unreliable: 0
 	slots []slot // reliable: states of the messages from base on, a ring by id

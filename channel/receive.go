@@ -28,7 +28,7 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 	m.stats.PacketsIn++
 	m.stats.BytesIn += uint64(len(b))
 	m.heard = t
-	if !m.receiveFrames(t, p.frames) {
+	if !m.receiveFrames(t, number, p.frames) {
 		m.drop(DropRefused)
 		return
 	}
@@ -38,9 +38,9 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 	}
 }
 
-// receiveFrames processes the frames of a packet. It reports whether the packet may be
+// receiveFrames processes the frames of packet number. It reports whether the packet may be
 // acknowledged.
-func (m *Mux) receiveFrames(t moment, b []byte) bool {
+func (m *Mux) receiveFrames(t moment, number uint64, b []byte) bool {
 	ok := true
 	f := &m.frame
 	for len(b) > 0 {
@@ -49,7 +49,7 @@ func (m *Mux) receiveFrames(t moment, b []byte) bool {
 			m.receiveControl(f)
 			continue
 		}
-		ok = m.receiveContent(t, f) && ok
+		ok = m.receiveContent(t, number, f) && ok
 	}
 	return ok
 }
@@ -66,9 +66,9 @@ func (m *Mux) receiveControl(f *frame) {
 	}
 }
 
-// receiveContent processes a piece of a message. It returns false if the piece is refused
+// receiveContent processes a piece of a message in packet number. It returns false if the piece is refused
 // and the packet must not be acknowledged.
-func (m *Mux) receiveContent(t moment, f *frame) bool {
+func (m *Mux) receiveContent(t moment, number uint64, f *frame) bool {
 	if m.closed || m.closing.begun {
 		m.drop(DropClosed)
 		return true
@@ -77,11 +77,17 @@ func (m *Mux) receiveContent(t moment, f *frame) bool {
 		return m.refuse(DropUnknown)
 	}
 	r := m.receivers[f.channel]
+	if number < r.from {
+		m.drop(DropStale)
+		return true
+	}
 	size := len(f.payload)
 	if f.kind == frameFragment {
 		size = f.total
 	}
 	switch {
+	case r.stopped:
+		return m.refuse(DropUnknown)
 	case !r.allowed:
 		return m.refuse(DropDirection)
 	case f.kind == frameBare && r.cfg.Mode != Unreliable, f.kind == frameMessage && r.cfg.Mode == Unreliable:

@@ -23,12 +23,13 @@ const (
 	DropEvicted                        // an incomplete unreliable message, dropped for a newer one
 	DropAged                           // an incomplete unreliable message, dropped after 3 s
 	DropUnknownFrame                   // an extension frame that this version does not know
+	DropStale                          // a late frame of a channel that is closed; another channel may have its number
 	DropReasons                        // the number of reasons
 )
 
 var dropNames = [DropReasons]string{
 	"malformed", "duplicate", "ack", "closed", "refused", "unknown-channel", "direction", "kind",
-	"too-large", "mismatch", "window", "budget", "evicted", "aged", "unknown-frame",
+	"too-large", "mismatch", "window", "budget", "evicted", "aged", "unknown-frame", "stale-channel",
 }
 
 func (d DropReason) String() string {

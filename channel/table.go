@@ -134,15 +134,19 @@ func (c Channel) withDefaults() Channel {
 	return c
 }
 
+// Queue returns the channel's QueueLimit in bytes, the default in place of zero.
+func (c Channel) Queue() int { return c.withDefaults().QueueLimit }
+
 var controlChannel = Channel{Name: "control", Mode: ReliableOrdered, MaxMessage: controlMax, QueueLimit: controlQueue, Weight: 1}
 
-// Channels is a table of channels. The ID of a channel is its index plus one.
+// Channels is a table of channels. The ID of a channel is its index plus one. In a table of
+// [Mux.Channels] an element without a name is a number that no channel has.
 type Channels []Channel
 
 // ID returns the number of the channel with a name, and false if there is none.
 func (cs Channels) ID(name string) (ID, bool) {
 	for i := range cs {
-		if cs[i].Name == name {
+		if cs[i].Name == name && name != "" {
 			return ID(i + 1), true
 		}
 	}
@@ -161,17 +165,43 @@ func (cs Channels) Name(id ID) string {
 	return cs[id-1].Name
 }
 
+// Admits returns nil if the table stays valid when a channel is added under the number
+// id, else a *TableError.
+func (cs Channels) Admits(id ID, c Channel) error {
+	label := c.Name
+	if label == "" {
+		label = "#" + strconv.Itoa(int(id))
+	}
+	if field, problem := c.check(); problem != "" {
+		return &TableError{Channel: label, Field: field, Problem: problem}
+	}
+	switch _, taken := cs.ID(c.Name); {
+	case taken || c.Name == controlChannel.Name:
+		return &TableError{Channel: label, Field: "Name", Problem: problemName}
+	case id == Control || id > MaxChannels:
+		return &TableError{Channel: label, Field: "table", Problem: problemFull}
+	case int(id) <= len(cs) && cs[id-1].Name != "":
+		return &TableError{Channel: label, Field: "number", Problem: "the number is taken"}
+	}
+	return nil
+}
+
+const (
+	problemFull = "a table has at most 63 channels"
+	problemName = "the name is taken; names must differ"
+)
+
 // Validate returns nil if the table is valid, else a *TableError that says what is wrong.
 func (cs Channels) Validate() error {
 	if len(cs) > MaxChannels {
-		return &TableError{Channel: "#64", Field: "table", Problem: "a table has at most 63 channels"}
+		return &TableError{Channel: "#64", Field: "table", Problem: problemFull}
 	}
 	for i := range cs {
 		if field, problem := cs[i].check(); problem != "" {
 			return &TableError{Channel: label(cs, i), Field: field, Problem: problem}
 		}
 		if id, _ := cs.ID(cs[i].Name); int(id) != i+1 || cs[i].Name == controlChannel.Name {
-			return &TableError{Channel: cs[i].Name, Field: "Name", Problem: "the name is taken; names must differ"}
+			return &TableError{Channel: cs[i].Name, Field: "Name", Problem: problemName}
 		}
 	}
 	return nil

@@ -46,10 +46,7 @@ func TestWhatMessagesWaitFor(t *testing.T) {
 	}
 
 	x = newTestMux(t, Config{})
-	id, err := x.m.Open(Channel{Name: "opened", Mode: ReliableOrdered}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := x.open(Channel{Name: "opened", Mode: ReliableOrdered}, false)
 	x.send(id, "x", Options{})
 	want(x, "a channel that the peer has not opened", WaitsForPeer)
 	x.send(effects, "x", Options{})
@@ -115,11 +112,11 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 func TestOpenedChannelWaitsForThePeer(t *testing.T) {
 	x := newTestMux(t, Config{Channels: Channels{{Name: "a", Priority: 5}}})
 	before := x.m.Channels()
-	id, err := x.m.Open(Channel{Name: "b", Mode: ReliableOrdered, Priority: 1}, false)
-	if err != nil || id != 2 {
-		t.Fatal(id, err)
+	id := x.open(Channel{Name: "b", Mode: ReliableOrdered, Priority: 1}, false)
+	if id != 2 {
+		t.Fatal(id)
 	}
-	if _, err := x.m.Open(Channel{Name: "b"}, false); err == nil {
+	if err := x.m.Open(3, Channel{Name: "b"}, false); err == nil {
 		t.Error("a name was taken twice")
 	}
 	if n := len(x.m.Channels()); n != 2 || len(before) != 1 || x.m.Channels().Name(2) != "b" {
@@ -133,10 +130,7 @@ func TestOpenedChannelWaitsForThePeer(t *testing.T) {
 	x.m.Known(1)
 	x.m.Known(id)
 	x.wantPacket("now it may leave", "ack 0-0", "message 2/0 b")
-	known, err := x.m.Open(Channel{Name: "c"}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := x.open(Channel{Name: "c"}, true)
 	x.send(known, "c", Options{})
 	x.wantPacket("the peer knows this one", "bare 3 c")
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -72,6 +73,13 @@ func (s *Session) event(ev *sessioncore.Event) {
 			s.yield(Event{Type: t})
 		}
 	}
+	of := func(t session.EventType, f func(*Session, channel.ID)) {
+		if f != nil {
+			f(s, ev.Channel)
+		} else {
+			s.yield(Event{Type: t, Channel: ev.Channel})
+		}
+	}
 	switch ev.Type {
 	case sessioncore.EventOpen:
 		say(session.EventOpen, h.Open)
@@ -86,11 +94,11 @@ func (s *Session) event(ev *sessioncore.Event) {
 			s.yield(Event{Type: session.EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
 		}
 	case sessioncore.EventChannel:
-		if h.Channel != nil {
-			h.Channel(s, ev.Channel)
-		} else {
-			s.yield(Event{Type: session.EventChannel, Channel: ev.Channel})
-		}
+		of(session.EventChannel, h.Channel)
+	case sessioncore.EventChannelClosed:
+		of(session.EventChannelClosed, h.ChannelClosed)
+	case sessioncore.EventRoom:
+		of(session.EventRoom, h.Room)
 	}
 }
 

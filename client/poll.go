@@ -18,7 +18,7 @@ var ErrManual = errors.New("client: Poll needs Config.Manual; without it the end
 type Event struct {
 	Type    session.EventType
 	Session *Session            // nil with EventEnded
-	Channel channel.ID          // of EventMessage, EventReceipt and EventChannel
+	Channel channel.ID          // of EventMessage, EventReceipt, EventChannel, EventChannelClosed and EventRoom
 	Data    []byte              // of EventMessage; valid until the next event
 	Request *session.Request    // of EventRequest; rejected at the next event unless answered or kept
 	Message channel.MessageID   // of EventReceipt

@@ -98,14 +98,6 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.
 	return s.session.Send(time.Now(), ch, b, o)
 }
 
-// Channels returns the session's table, including the channels that the server has
-// opened. Do not change it.
-func (s *Session) Channels() channel.Channels {
-	s.endpoint.loop.Lock()
-	defer s.endpoint.loop.Unlock()
-	return s.session.Mux().Channels()
-}
-
 // Close ends the session. The session first delivers its reliable messages, for at most
 // SessionConfig.DrainTimeout. Then SessionHandler.Close is called, and the server's
 // program gets the code and the text, of which at most 256 bytes are sent. Close does

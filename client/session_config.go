@@ -82,15 +82,17 @@ type SessionConfig struct {
 // endpoint's goroutine calls them one at a time, in the order that package godwit
 // documents.
 type SessionHandler struct {
-	Open        func(*Session)                     // the session is open
-	Message     func(*Session, channel.ID, []byte) // a message of the server; the bytes are valid until the func returns
-	Request     func(*Session, *session.Request)   // a request of the server
-	Receipt     func(*Session, channel.MessageID, channel.Fate)
-	Channel     func(*Session, channel.ID)          // the server has opened a channel; see Session.Channels
-	Interrupted func(*Session)                      // nothing arrives from the server, or the link has closed; the session connects again
-	Resumed     func(*Session)                      // packets of the server arrive again
-	Renewing    func(*Session, session.CloseReason) // the session is over, and a new one will begin
-	Close       func(*Session, session.CloseReason) // the session is over; the last call
+	Open          func(*Session)                     // the session is open
+	Message       func(*Session, channel.ID, []byte) // a message of the server; the bytes are valid until the func returns
+	Request       func(*Session, *session.Request)   // a request of the server
+	Receipt       func(*Session, channel.MessageID, channel.Fate)
+	Channel       func(*Session, channel.ID)          // the server has opened a channel; see Session.Channels
+	ChannelClosed func(*Session, channel.ID)          // a channel that was opened at run time is closed at both ends; the last call for its number
+	Room          func(*Session, channel.ID)          // there is room for a message that was refused with ErrBudget, as godwit.Handler.Room says
+	Interrupted   func(*Session)                      // nothing arrives from the server, or the link has closed; the session connects again
+	Resumed       func(*Session)                      // packets of the server arrive again
+	Renewing      func(*Session, session.CloseReason) // the session is over, and a new one will begin
+	Close         func(*Session, session.CloseReason) // the session is over; the last call
 }
 
 // A SessionError says why a session ended before it was open.

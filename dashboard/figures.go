@@ -209,6 +209,9 @@ func chosenOf(c *godwit.Conn) *chosen {
 		Causes: causesOfConn(st),
 	}
 	for i, ch := range c.Channels() {
+		if ch.Name == "" {
+			continue // no channel has this number
+		}
 		st := c.ChannelStats(godwit.ChannelID(i + 1))
 		l.Channels = append(l.Channels, channelLine{
 			Name: short(ch.Name), Mode: ch.Mode.String(),

@@ -21,14 +21,24 @@ type End interface {
 	// has returned. In a handler of the session it is not closed yet.
 	Done() <-chan struct{}
 	// Channels returns the session's table, including the channels that were opened at run
-	// time. Do not change it.
+	// time. An element with an empty Name is a number that no channel has. Do not change it.
 	Channels() channel.Channels
+	// Channel returns the number of the session's channel with a name, and false if there
+	// is none.
+	Channel(name string) (channel.ID, bool)
+	// OpenChannel adds a channel to the session and returns its number.
+	OpenChannel(ch channel.Channel) (channel.ID, error)
+	// CloseChannel closes a channel that either end has opened with OpenChannel, after its
+	// messages have been delivered. It does not wait.
+	CloseChannel(ch channel.ID) error
 
 	// Send queues a copy of b as a message on a channel of the table. It does not wait. If
 	// it returns an error, nothing was queued.
 	Send(ch channel.ID, b []byte) error
 	// SendWith is Send with options. The MessageID is the number that a receipt has.
 	SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error)
+	// SendNamed is SendWith for the session's channel with a name.
+	SendNamed(name string, b []byte, o channel.Options) (channel.MessageID, error)
 	// Free returns the size in bytes of the largest message for which a channel has room
 	// now, or -1.
 	Free(ch channel.ID) int

@@ -14,7 +14,7 @@ var (
 	// ErrClosed: the session is over or is being closed. It is also net.ErrClosed, and the
 	// same value as ErrClosed of the other packages.
 	ErrClosed = channel.ErrClosed
-	// ErrUnknown: the table has no such channel.
+	// ErrUnknown: the session has no such channel, or it is closed or being closed.
 	ErrUnknown = channel.ErrUnknown
 	// ErrDirection: only the other end may send on the channel.
 	ErrDirection = channel.ErrDirection
@@ -37,8 +37,10 @@ var (
 	ErrPayload = fmt.Errorf("session: a request or reply has at most %d bytes; send more on a channel", MaxRequest)
 	// ErrAnswered: the request already has an answer, or its session is over.
 	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
-	// ErrFixed: this end cannot open channels, or the other end does not support it.
-	ErrFixed = errors.New("session: only a server can open channels, and only if the client supports it")
+	// ErrFixed: the channel cannot be opened or closed. The session must be open, and the
+	// other end must support it; a client needs godwit.Config.MaxClientChannels to open
+	// channels; channels of the first table cannot be closed.
+	ErrFixed = errors.New("session: the channel cannot be opened or closed now: the other end does not allow or support it, or the channel is of the first table")
 	// ErrHello: the connect message is longer than MaxHello.
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
 	// ErrInHandler: the call would wait for the goroutine that it runs on.

@@ -15,10 +15,12 @@ const (
 	EventResumed
 	EventClose
 	EventEnded
-	EventRenewing // a client's session is over, and a new one will begin
+	EventChannelClosed // a channel that was opened at run time is closed at both ends
+	EventRoom          // a queue has room again for what was refused with ErrBudget
+	EventRenewing      // a client's session is over, and a new one will begin
 )
 
-var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended", "renewing"}
+var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended", "channel closed", "room", "renewing"}
 
 // String returns the type in one word.
 func (t EventType) String() string {

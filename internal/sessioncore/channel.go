@@ -1,64 +1,261 @@
 package sessioncore
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// OpenChannel adds a channel to the end of the session's table, sends an OPEN to the
-// client, and returns the number of the channel. Messages on the channel wait until the
-// client has answered with OPENED, because a packet with a message might overtake the
-// OPEN. The error is ErrFixed, ErrClosed, ErrBudget or a *channel.TableError.
+// A channelState is the state of a channel number at one end. The numbers of the first
+// table always are noChannel.
+//
+//	noChannel ──OPEN sent or received──> channelOpen
+//	channelOpen ──CloseChannel──> channelEnding ──all settled: SHUT sent──> channelSaid
+//	channelSaid ──SHUT received: EventChannelClosed──> channelDone ──events taken──> noChannel
+//	channelOpen, channelEnding ──SHUT received──> channelHeard
+//	channelHeard ──all settled: EventChannelClosed──> channelTold ──events taken: SHUT sent──> noChannel
+//
+// So a number is free at an end when the end has sent and received SHUT, and its program
+// has taken all events of the channel. The end that opens the number again sends its OPEN
+// after that. Control messages arrive in order, so the other end has sent and received
+// SHUT, too, when it gets the OPEN. Frames of the channel before that arrive later still
+// are ignored, see [channel.Mux.StopReceiving].
+type channelState uint8
+
+const (
+	noChannel     channelState = iota // no channel of this kind has the number
+	channelOpen                       //
+	channelEnding                     // this end takes no more messages, and has not sent SHUT
+	channelSaid                       // this end has sent SHUT, and the peer has not
+	channelHeard                      // the peer has sent SHUT; messages of this end have no fate yet
+	channelTold                       // the peer has sent SHUT, and EventChannelClosed was emitted
+	channelDone                       // both ends have sent SHUT, and EventChannelClosed was emitted
+)
+
+// lives are the channels of a session that were opened at run time.
+type lives struct {
+	state    [channel.MaxChannels + 1]channelState // by number
+	opening  []channel.ID                          // channels that this end has opened and the peer has not answered, in order
+	ending   int                                   // channels that are channelEnding or channelHeard
+	leaving  int                                   // channels that are channelTold or channelDone
+	last     channel.ID                            // the last number that this end has opened
+	fixed    int                                   // channels of the first table
+	closes   bool                                  // the peer knows SHUT
+	most     int                                   // channels that the client may have open at a time
+	maxQueue int                                   // the largest QueueLimit of those
+}
+
+// mine returns the first and the last number that the server, or the client, opens. They
+// differ, so both ends may open a channel at the same time.
+func (l *lives) mine(server bool) (first, last channel.ID) {
+	if server {
+		return channel.ID(l.fixed + l.most + 1), channel.MaxChannels
+	}
+	return channel.ID(l.fixed + 1), channel.ID(l.fixed + l.most)
+}
+
+// next returns the number of the next channel of this end: the first free one after the
+// last that it has opened, so that a number is used again as late as possible. It returns
+// 0 if none is free.
+func (l *lives) next(server bool) channel.ID {
+	first, last := l.mine(server)
+	id := l.last
+	for range int(last) - int(first) + 1 {
+		if id++; id < first || id > last {
+			id = first
+		}
+		if l.state[id] == noChannel {
+			return id
+		}
+	}
+	return 0
+}
+
+// OpenChannel adds a channel to the session's table under a number that is free, sends an
+// OPEN to the peer, and returns the number. Messages on the channel wait until the peer has
+// answered with OPENED, because a packet with a message might overtake the OPEN. The error
+// is session.ErrFixed, ErrClosed, ErrBudget or a *channel.TableError.
 func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, error) {
+	l := &s.lives
 	switch {
 	case s.closing.begun:
 		return 0, channel.ErrClosed
-	case s.state != Open || s.takes&takesOpen == 0:
+	case s.state != Open || s.server && s.takes&takesOpen == 0 || !s.server && l.most == 0:
 		return 0, session.ErrFixed
 	}
-	table := append(s.mux.Channels()[:len(s.mux.Channels()):len(s.mux.Channels())], c)
-	if err := table.Validate(); err != nil {
+	id := l.next(s.server)
+	if id == 0 {
+		return 0, &channel.TableError{Channel: c.Name, Field: "table", Problem: "all numbers that this end may open are used; close a channel first"}
+	}
+	if err := s.mux.Channels().Admits(id, c); err != nil {
 		return 0, err
 	}
+	if !s.server && c.Queue() > l.maxQueue {
+		return 0, &channel.TableError{Channel: c.Name, Field: "QueueLimit", Problem: "the server lets a client open channels of at most " + strconv.Itoa(l.maxQueue) + " bytes"}
+	}
 	line := channel.Channel.AppendLine
-	if s.takes&takesSending != 0 {
+	if !s.server || s.takes&takesSending != 0 {
 		line = channel.Channel.AppendOpenLine
 	}
-	b := line(c, append(s.scratch[:0], typeOpen), channel.ID(len(table)))
+	b := line(c, append(s.scratch[:0], typeOpen), id)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
 		return 0, err
 	}
-	return s.mux.Open(c, false)
+	l.state[id], l.last = channelOpen, id
+	l.opening = append(l.opening, id)
+	return id, s.mux.Open(id, c, false)
 }
 
-// opened processes an OPEN of the server.
+// CloseChannel ends a channel that either end has opened at run time. Send returns
+// ErrUnknown for it from now on. Its messages in the queue are sent, and messages of the
+// peer arrive, until both ends have nothing more to send; then EventChannelClosed is
+// emitted. The number is free when the program has taken that event. The error is ErrUnknown if there is no such channel or
+// it is ending already, session.ErrFixed if it is a channel of the first table or the peer does
+// not support it, or ErrClosed.
+func (s *Session) CloseChannel(now time.Time, id channel.ID) error {
+	l := &s.lives
+	switch {
+	case s.closing.begun:
+		return channel.ErrClosed
+	case id == channel.Control || int(id) >= len(l.state):
+		return channel.ErrUnknown
+	case int(id) <= l.fixed || !l.closes:
+		return session.ErrFixed
+	case l.state[id] != channelOpen:
+		return channel.ErrUnknown
+	}
+	l.state[id] = channelEnding
+	l.ending++
+	s.mux.StopSending(id)
+	s.take(now)
+	return nil
+}
+
+// settleChannels makes the next step of the channels that are ending and whose messages
+// have their fates: it sends SHUT, or emits EventChannelClosed if the peer has sent SHUT.
+// take calls it when it has emitted those fates.
+func (s *Session) settleChannels(now time.Time) {
+	l := &s.lives
+	if l.ending == 0 || s.state != Open {
+		return
+	}
+	for i := range l.state {
+		id, st := channel.ID(i), l.state[i]
+		if st != channelEnding && st != channelHeard || !s.mux.Settled(id) {
+			continue
+		}
+		if st == channelHeard {
+			s.channelClosed(id, channelTold)
+		} else if !s.sayShut(now, id) {
+			return // the queue is full: again when there is an acknowledgement
+		} else {
+			l.state[id] = channelSaid
+		}
+		l.ending--
+	}
+}
+
+func (s *Session) sayShut(now time.Time, id channel.ID) bool {
+	_, err := s.say(now, append(s.scratch[:0], typeShut, byte(id)), channel.Options{})
+	return err == nil
+}
+
+func (s *Session) channelClosed(id channel.ID, to channelState) {
+	s.lives.state[id] = to
+	s.lives.leaving++
+	s.emit(Event{Type: EventChannelClosed, Channel: id})
+}
+
+// leaveChannels makes the numbers of closed channels free when the program has taken their
+// events: until then the table has the channels.
+func (s *Session) leaveChannels(now time.Time) {
+	l := &s.lives
+	if l.leaving == 0 || s.state != Open || len(s.events) > 0 {
+		return
+	}
+	for i := range l.state {
+		id, st := channel.ID(i), l.state[i]
+		if st == channelDone || st == channelTold && s.sayShut(now, id) {
+			s.removeChannel(id)
+		}
+	}
+}
+
+func (s *Session) removeChannel(id channel.ID) {
+	s.lives.state[id] = noChannel
+	s.lives.leaving--
+	s.mux.Remove(id)
+}
+
+// receives reports whether messages of the peer on a channel may arrive.
+func (s *Session) receives(id channel.ID) bool {
+	st := s.lives.state[id]
+	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelSaid
+}
+
+// opened processes an OPEN of the peer.
 func (s *Session) opened(now time.Time, f *frame) {
-	next := channel.ID(len(s.mux.Channels()) + 1)
-	c, ok := channel.ParseChannel(string(f.payload), next)
-	if s.server || !ok {
+	l := &s.lives
+	number, _, _ := strings.Cut(string(f.payload), " ")
+	n, _ := strconv.ParseUint(number, 10, 8)
+	id := channel.ID(n)
+	c, ok := channel.ParseChannel(string(f.payload), id)
+	first, last := l.mine(!s.server)
+	ok = ok && id >= first && id <= last
+	if ok && l.state[id] == channelDone { // the peer has used the number again
+		s.removeChannel(id)
+	}
+	if !ok || l.state[id] != noChannel || s.server && c.QueueLimit > l.maxQueue {
 		s.fail(now, session.CloseProtocolError, "a malformed OPEN")
 		return
 	}
-	if _, err := s.mux.Open(c, true); err != nil {
+	if !s.allow(now, channel.Control, len(f.payload)) {
+		return
+	}
+	if err := s.mux.Open(id, c, true); err != nil {
 		s.fail(now, session.CloseProtocolError, "OPEN: "+err.Error())
 		return
 	}
-	b := append(s.scratch[:0], typeOpened, byte(next))
+	l.state[id] = channelOpen
+	b := append(s.scratch[:0], typeOpened, byte(id))
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
 		s.fail(now, session.CloseLimitRequests, "there is no room to queue the answer to an OPEN")
 		return
 	}
-	s.emit(Event{Type: EventChannel, Channel: next})
+	s.emit(Event{Type: EventChannel, Channel: id})
 }
 
-// channelKnown processes an OPENED of the client. They arrive in the order of the channels.
+// channelKnown processes an OPENED of the peer. They arrive in the order of the OPENs.
 func (s *Session) channelKnown(now time.Time, f *frame) {
-	if !s.server || int(f.channel) != s.known+1 || s.known == len(s.mux.Channels()) {
+	l := &s.lives
+	if len(l.opening) == 0 || l.opening[0] != channel.ID(f.channel) {
 		s.fail(now, session.CloseProtocolError, "an OPENED that answers no OPEN")
 		return
 	}
-	s.known++
+	l.opening = slices.Delete(l.opening, 0, 1)
 	s.mux.Known(channel.ID(f.channel))
+}
+
+// shut processes a SHUT of the peer.
+func (s *Session) shut(now time.Time, f *frame) {
+	l := &s.lives
+	id := channel.ID(f.channel)
+	if int(id) >= len(l.state) || !l.closes || !s.receives(id) || int(id) <= l.fixed || slices.Contains(l.opening, id) {
+		s.fail(now, session.CloseProtocolError, "a SHUT of a channel that is not open")
+		return
+	}
+	s.mux.StopReceiving(id)
+	switch l.state[id] {
+	case channelSaid:
+		s.channelClosed(id, channelDone) // all fates were emitted before SHUT was sent
+		return
+	case channelOpen:
+		s.mux.StopSending(id)
+		l.ending++
+	}
+	l.state[id] = channelHeard
 }

@@ -139,7 +139,8 @@ func TestClientWithAFixedTable(t *testing.T) {
 func TestHostileOpen(t *testing.T) {
 	line := func(c channel.Channel, id channel.ID) string { return "\x08" + string(c.AppendLine(nil, id)) }
 	for _, c := range []struct{ name, bytes, text string }{
-		{"the wrong number", line(effects, 5), "a malformed OPEN"},
+		{"a number of the first table", line(effects, 3), "a malformed OPEN"},
+		{"a number beyond the last", line(effects, 64), "a malformed OPEN"},
 		{"number 0", line(effects, 0), "a malformed OPEN"},
 		{"a name that is taken", line(table[0], 4), "OPEN: "},
 		{"too large", line(channel.Channel{Name: "x", MaxMessage: 1 << 30, QueueLimit: 1<<31 - 1}, 4), "a malformed OPEN"},

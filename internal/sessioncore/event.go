@@ -10,17 +10,19 @@ type EventType uint8
 
 // The events, in the order of docs/SESSION.md, section 8.
 const (
-	EventOpen        EventType = iota // the session is open: Data is the connect message, at a server
-	EventMessage                      // a message of the peer: Channel, Data
-	EventRequest                      // a request of the peer: Request, Name, Data
-	EventResult                       // the end of a request of this end: Request, Status; Data of a reply, Reason.Text of a rejection
-	EventReceipt                      // the fate of a message: Channel, Message, Fate
-	EventChannel                      // the server has opened a channel; only at a client: Channel
-	EventInterrupted                  //
-	EventResumed                      //
-	EventNarrow                       // packets are made smaller, for the first time, because large ones do not arrive
-	EventToken                        // at a client, its newest resume token: Token; at a server, the older of two tokens is not valid any more
-	EventClosed                       // the session is over; the last event: Reason
+	EventOpen          EventType = iota // the session is open: Data is the connect message, at a server
+	EventMessage                        // a message of the peer: Channel, Data
+	EventRequest                        // a request of the peer: Request, Name, Data
+	EventResult                         // the end of a request of this end: Request, Status; Data of a reply, Reason.Text of a rejection
+	EventReceipt                        // the fate of a message: Channel, Message, Fate
+	EventChannel                        // the peer has opened a channel: Channel
+	EventChannelClosed                  // a channel is closed: no event of the channel follows: Channel
+	EventRoom                           // a queue has room again for what was refused with ErrBudget: Channel; Control for requests and replies
+	EventInterrupted                    //
+	EventResumed                        //
+	EventNarrow                         // packets are made smaller, for the first time, because large ones do not arrive
+	EventToken                          // at a client, its newest resume token: Token; at a server, the older of two tokens is not valid any more
+	EventClosed                         // the session is over; the last event: Reason
 )
 
 // An Event is an event of a session. Data may be a view of a datagram that was given to

@@ -11,7 +11,7 @@ import (
 // endian. docs/SESSION.md, section 3.
 const (
 	typeHello   = 0x01 // length 2, connect message, what the client supports 1; more is ignored
-	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4; more is ignored
+	typeWelcome = 0x02 // session 8, token 16, grace in ms 4, silence in ms 4, channels that the client may open 1, if not 0 their queues 4; more is ignored
 	typeRequest = 0x03 // id 4, length of name 1, name, payload
 	typeReply   = 0x04 // id 4, payload
 	typeAck     = 0x05 // id 4; more is ignored
@@ -19,12 +19,14 @@ const (
 	typeHere    = 0x07 // count 4; more is ignored
 	typeOpen    = 0x08 // a line of the table's text, and the values for sending if the client supports them
 	typeOpened  = 0x09 // channel 1; more is ignored
+	typeShut    = 0x0a // channel 1; more is ignored
 
 	typeExtension = 0x80 // from here on an unknown type is ignored
 
 	// Bits of what the client supports.
 	takesOpen    = 0x01 // OPEN
 	takesSending = 0x02 // OPEN with the values for sending
+	takesShut    = 0x04 // SHUT, OPEN of any free number, and what WELCOME says of channels
 )
 
 const maxLine = 256 // bytes of OPEN
@@ -41,9 +43,12 @@ type frame struct {
 	grace   uint32
 	silence uint32
 	takes   byte // of HELLO
-	channel byte // of OPENED
-	name    []byte
-	payload []byte // connect message, payload, text or line
+	channel byte // of OPENED and SHUT
+
+	channels int // of WELCOME: channels that the client may open, or -1 if it says nothing of them
+	queue    int // of WELCOME: their largest QueueLimit
+	name     []byte
+	payload  []byte // connect message, payload, text or line
 }
 
 // parse reports whether b is well-formed. A type from typeExtension on always is.
@@ -75,13 +80,13 @@ func (f *frame) parse(b []byte) bool {
 		f.token = Token(b[8:24])
 		f.grace = binary.BigEndian.Uint32(b[24:])
 		f.silence = binary.BigEndian.Uint32(b[28:])
-		return true
+		return f.parseMayOpen(b[32:])
 	case typeRequest, typeReply, typeAck, typeReject, typeHere:
 		return f.parseNumbered(b)
 	case typeOpen:
 		f.payload = b
 		return len(b) > 0 && len(b) <= maxLine && utf8.Valid(b)
-	case typeOpened:
+	case typeOpened, typeShut:
 		if len(b) < 1 {
 			return false
 		}
@@ -89,6 +94,30 @@ func (f *frame) parse(b []byte) bool {
 		return true
 	}
 	return f.kind >= typeExtension
+}
+
+// parseMayOpen reads what a WELCOME says of the channels that the client may open.
+func (f *frame) parseMayOpen(b []byte) bool {
+	f.channels = -1
+	if len(b) == 0 {
+		return true
+	}
+	if f.channels = int(b[0]); f.channels == 0 {
+		return true
+	}
+	if len(b) < 1+4 {
+		return false
+	}
+	f.queue = int(binary.BigEndian.Uint32(b[1:]))
+	return true
+}
+
+func appendMayOpen(b []byte, channels, queue int) []byte {
+	b = append(b, byte(channels))
+	if channels == 0 {
+		return b
+	}
+	return binary.BigEndian.AppendUint32(b, uint32(queue))
 }
 
 func (f *frame) parseNumbered(b []byte) bool {

@@ -59,12 +59,16 @@ func (f *frame) append(b []byte) []byte {
 	case typeHello:
 		return appendHello(b, f.payload, f.takes)
 	case typeWelcome:
-		return appendWelcome(b, f.session, f.token, f.grace, f.silence)
+		b = appendWelcome(b, f.session, f.token, f.grace, f.silence)
+		if f.channels < 0 {
+			return b
+		}
+		return appendMayOpen(b, f.channels, f.queue)
 	case typeRequest:
 		return appendRequest(b, f.id, string(f.name), f.payload)
 	case typeOpen:
 		return append(append(b, f.kind), f.payload...)
-	case typeOpened:
+	case typeOpened, typeShut:
 		return append(b, f.kind, f.channel)
 	}
 	return append(appendNumbered(b, f.kind, f.id), f.payload...)
@@ -97,9 +101,10 @@ func FuzzHostilePeer(f *testing.F) {
 		f.Add([]byte(v[1]), false, uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, server bool, pieces uint8) {
-		w := newWorld(t)
+		w := newWorld(t, mayOpen(2))
 		w.link()
 		w.run(100 * time.Millisecond)
+		w.open(small) // 6
 		from, to := w.client, w.server
 		if server {
 			from, to = to, from
@@ -111,8 +116,10 @@ func FuzzHostilePeer(f *testing.F) {
 			from.say(w.now, m, channel.Options{})
 			to.Receive(w.now, m)
 			w.collect(to)
+			to.checkChannels(t)
 		}
 		w.run(12 * time.Second)
+		to.checkChannels(t)
 		closed := 0
 		for i, ev := range to.events {
 			if strings.HasPrefix(ev, "closed") {

@@ -59,6 +59,7 @@ func (s *Session) begin(now time.Time, l LinkInfo) {
 func (s *Session) greet(now time.Time, token Token) {
 	grace := millis(max(s.config.Grace, 0))
 	b := appendWelcome(s.scratch[:0], uint64(s.id), token, grace, millis(s.config.Silence))
+	b = appendMayOpen(b, s.config.ClientChannels, s.config.ClientQueue)
 	s.welcome, _ = s.say(now, b, channel.Options{Receipt: true})
 	clear(b)
 }

@@ -25,6 +25,8 @@ func (s *Session) take(now time.Time) {
 			s.message(now, ev)
 		case channel.EventReceipt:
 			s.receipt(ev)
+		case channel.EventRoom:
+			s.emit(Event{Type: EventRoom, Channel: ev.Channel})
 		case channel.EventNarrow:
 			s.emit(Event{Type: EventNarrow})
 		case channel.EventStuck:
@@ -34,6 +36,8 @@ func (s *Session) take(now time.Time) {
 		}
 	}
 	s.in = emptied(s.in)
+	s.settleChannels(now)
+	s.tellRoom()
 }
 
 // message processes a message of any channel.
@@ -50,6 +54,11 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 			return
 		}
 		s.release(ev)
+		return
+	}
+	if !s.receives(ev.Channel) { // it was in one packet with the SHUT
+		s.release(ev)
+		s.fail(now, session.CloseProtocolError, "a message on a channel after its SHUT")
 		return
 	}
 	if !s.allow(now, ev.Channel, len(ev.Payload)) {
@@ -124,6 +133,10 @@ func (s *Session) control(now time.Time, b []byte) {
 		}
 	case typeOpened:
 		s.channelKnown(now, f)
+	case typeShut:
+		if s.state == Open {
+			s.shut(now, f)
+		}
 	case typeHello:
 		s.fail(now, session.CloseProtocolError, "HELLO in an open session")
 	}
@@ -142,9 +155,15 @@ func (s *Session) open(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
 		s.state, s.takes = Open, f.takes
+		if s.lives.closes = f.takes&takesShut != 0; s.lives.closes {
+			s.lives.most, s.lives.maxQueue = s.config.ClientChannels, s.config.ClientQueue
+		}
 		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})
 	case !s.server && f.kind == typeWelcome:
 		s.state = Open
+		if s.lives.closes = f.channels >= 0; s.lives.closes {
+			s.lives.most, s.lives.maxQueue = min(f.channels, channel.MaxChannels-s.lives.fixed), f.queue
+		}
 		s.emit(Event{Type: EventOpen})
 		s.welcomed(f)
 	case f.kind >= typeExtension:

@@ -30,6 +30,7 @@ func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, e
 		return 0, session.ErrTooMany
 	}
 	if !s.roomFor(len(payload)) {
+		s.refuse(len(payload))
 		return 0, channel.ErrBudget
 	}
 	id := s.freeID()
@@ -163,6 +164,7 @@ func (s *Session) Reply(now time.Time, id uint32, payload []byte) error {
 	case len(payload) > session.MaxRequest:
 		return session.ErrPayload
 	case s.serves(id) && !s.roomFor(len(payload)):
+		s.refuse(len(payload))
 		return channel.ErrBudget
 	}
 	return s.answer(now, id, append(appendNumbered(s.scratch[:0], typeReply, id), payload...))
@@ -176,6 +178,18 @@ const maxOwn = 224 << 10
 // roomFor reports whether the program may queue a request or a reply of n bytes.
 func (s *Session) roomFor(n int) bool {
 	return s.mux.ChannelStats(channel.Control).QueueBytes+n <= maxOwn
+}
+
+// refuse notes that a request or a reply of n bytes was refused, for tellRoom.
+func (s *Session) refuse(n int) { s.refused, s.wanted = true, n }
+
+// tellRoom emits EventRoom if there is room again for a request or a reply that was
+// refused.
+func (s *Session) tellRoom() {
+	if s.refused && !s.closing.begun && s.roomFor(s.wanted) {
+		s.refused = false
+		s.emit(Event{Type: EventRoom, Channel: channel.Control})
+	}
 }
 
 func (s *Session) serves(id uint32) bool {

@@ -40,6 +40,12 @@ type Config struct {
 	// before. Only at a server.
 	Expires time.Time
 
+	// ClientChannels limits the channels that the client may have opened at a time, and
+	// ClientQueue the QueueLimit of each in bytes. Zero ClientChannels means that the client
+	// opens none; there are at most 63 channels together with the table. Zero ClientQueue
+	// means 1 MiB. Only at a server.
+	ClientChannels, ClientQueue int
+
 	// MaxWaiting limits the requests of this end without an answer. Zero means 1024.
 	MaxWaiting int
 }
@@ -59,6 +65,10 @@ func (c *Config) setDefaults() {
 	or(&c.Grace, 30*time.Second)
 	or(&c.OpenTimeout, 5*time.Second)
 	or(&c.DrainTimeout, 10*time.Second)
+	if c.ClientQueue == 0 {
+		c.ClientQueue = 1 << 20
+	}
+	c.ClientChannels = max(0, min(c.ClientChannels, channel.MaxChannels-len(c.Channel.Channels)))
 	if c.MaxWaiting == 0 {
 		c.MaxWaiting = 1024
 	}
@@ -113,9 +123,12 @@ type Session struct {
 
 	messages, bytes bucket
 
-	// Channels opened at run time, only at a server. The Mux has the table.
-	takes byte // what the client supports, according to its HELLO
-	known int  // channels that the client knows, those of the first table included
+	takes byte  // what the client supports, according to its HELLO; only at a server
+	lives lives // channels opened at run time; the Mux has the table
+
+	// A request or a reply was refused with ErrBudget, and EventRoom is not emitted yet.
+	refused bool
+	wanted  int // its length
 
 	closing closing
 	counts  counts
@@ -150,11 +163,11 @@ func New(now time.Time, c Config) (*Session, error) {
 		messages: newBucket(now, c.Limits.Messages),
 		bytes:    newBucket(now, c.Limits.Bytes),
 	}
-	s.known = len(c.Channel.Channels)
+	s.lives.fixed = len(c.Channel.Channels)
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending), channel.Options{}) // before anything else
+		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
@@ -232,7 +245,11 @@ func (s *Session) maySend(ch channel.ID) error {
 	if ch == channel.Control {
 		return channel.ErrUnknown
 	}
-	if table := s.mux.Channels(); s.interrupted && int(ch) <= len(table) && table[ch-1].Mode < channel.ReliableUnordered {
+	table := s.mux.Channels()
+	if int(ch) > len(table) || int(ch) > s.lives.fixed && s.lives.state[ch] != channelOpen {
+		return channel.ErrUnknown
+	}
+	if s.interrupted && table[ch-1].Mode < channel.ReliableUnordered {
 		return session.ErrInterrupted
 	}
 	return nil
@@ -256,6 +273,7 @@ func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 		return b
 	}
 	s.drain(now)
+	s.leaveChannels(now)
 	b = s.mux.Append(now, b, limit)
 	if s.mux.Closed() {
 		s.closing.over = true // b has the last datagram

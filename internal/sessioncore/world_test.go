@@ -3,6 +3,7 @@ package sessioncore
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ type world struct {
 	server *side
 	delay  time.Duration
 	loss   float64
+	jitter time.Duration // at most so much more of delay
+	double float64       // share of datagrams that come twice
 	random *rand.Rand
 	links  int
 	token  Token // the newest the client has
@@ -155,8 +158,21 @@ func (w *world) flush(from, to *side) {
 		if len(b) == 0 {
 			return
 		}
-		if w.random.Float64() >= w.loss {
-			to.in = append(to.in, datagram{w.now.Add(w.delay), from.link, b})
+		for {
+			if w.random.Float64() >= w.loss {
+				at := w.now.Add(w.delay)
+				if w.jitter > 0 {
+					at = at.Add(time.Duration(w.random.Int64N(int64(w.jitter))))
+				}
+				i := len(to.in)
+				for i > 0 && to.in[i-1].at.After(at) {
+					i--
+				}
+				to.in = slices.Insert(to.in, i, datagram{at, from.link, b})
+			}
+			if w.random.Float64() >= w.double {
+				break
+			}
 		}
 	}
 }
@@ -197,6 +213,10 @@ func describe(ev Event) string {
 		return fmt.Sprintf("%s %v", table.Name(ev.Channel), ev.Fate)
 	case EventChannel:
 		return fmt.Sprint("channel ", ev.Channel)
+	case EventChannelClosed:
+		return fmt.Sprintf("channel %d closed", ev.Channel)
+	case EventRoom:
+		return fmt.Sprint("room ", ev.Channel)
 	case EventInterrupted:
 		return "interrupted"
 	case EventResumed:

@@ -1,0 +1,216 @@
+package sessioncore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// A round is the life of one channel: one end opens it, both send, one of them or both
+// close it.
+type round struct {
+	name   string
+	mode   channel.Mode
+	opener *side
+	id     map[*side]channel.ID // while the channel is there
+	closed map[*side]bool
+	sent   map[*side]int
+	got    map[*side][]int
+	fates  map[*side]map[channel.MessageID]channel.Fate
+	asked  map[*side]map[channel.MessageID]bool
+}
+
+// roundLedger checks what arrives on which channel.
+type roundLedger struct {
+	w      *world
+	rounds []*round
+	on     map[*side]map[channel.ID]*round // the channel that has a number, at an end
+	byName map[string]*round
+}
+
+func (l *roundLedger) events(s *side) func(Event) {
+	return func(ev Event) {
+		t := l.w.t
+		switch ev.Type {
+		case EventChannel:
+			r := l.byName[s.Mux().Channels().Name(ev.Channel)]
+			if r == nil || l.on[s][ev.Channel] != nil {
+				t.Fatalf("%s: number %d was opened with the name %q", s.name, ev.Channel, s.Mux().Channels().Name(ev.Channel))
+			}
+			l.on[s][ev.Channel], r.id[s] = r, ev.Channel
+		case EventMessage:
+			r := l.on[s][ev.Channel]
+			var name, from string
+			var n int
+			if _, err := fmt.Sscanf(string(ev.Data), "%s %s %d", &name, &from, &n); err != nil || r == nil || r.name != name || from == s.name {
+				t.Fatalf("%s: %.40q arrived on the channel of round %v", s.name, ev.Data, r)
+			}
+			r.got[s] = append(r.got[s], n)
+		case EventReceipt:
+			for _, r := range l.on[s] {
+				if r.asked[s][ev.Message] {
+					if _, twice := r.fates[s][ev.Message]; twice {
+						t.Fatalf("%s: two fates of message %d", s.name, ev.Message)
+					}
+					r.fates[s][ev.Message] = ev.Fate
+				}
+			}
+		case EventChannelClosed:
+			r := l.on[s][ev.Channel]
+			if r == nil || s.Mux().Channels().Name(ev.Channel) != r.name {
+				t.Fatalf("%s: %d is closed and was not open", s.name, ev.Channel)
+			}
+			if len(r.fates[s]) != len(r.asked[s]) {
+				t.Fatalf("%s: %s (%v) is closed, receipts of %v were asked for, the fates are %v", s.name, r.name, r.mode, r.asked[s], r.fates[s])
+			}
+			r.closed[s] = true
+			delete(l.on[s], ev.Channel)
+			delete(r.id, s)
+		case EventClosed:
+			t.Fatalf("%s: %+v", s.name, ev.Reason)
+		}
+	}
+}
+
+func (l *roundLedger) begin(n int, opener *side) {
+	r := &round{name: fmt.Sprint("round", n), mode: channel.Mode(n / 2 % 4), opener: opener,
+		id: map[*side]channel.ID{}, closed: map[*side]bool{}, sent: map[*side]int{}, got: map[*side][]int{},
+		fates: map[*side]map[channel.MessageID]channel.Fate{}, asked: map[*side]map[channel.MessageID]bool{}}
+	for _, s := range []*side{l.w.client, l.w.server} {
+		r.fates[s], r.asked[s] = map[channel.MessageID]channel.Fate{}, map[channel.MessageID]bool{}
+	}
+	l.byName[r.name] = r
+	c := channel.Channel{Name: r.name, Mode: r.mode, MaxMessage: 3000, QueueLimit: 16 << 10}
+	id := l.w.openAt(opener, c)
+	l.on[opener][id], r.id[opener] = r, id
+	l.rounds = append(l.rounds, r)
+}
+
+// send sends a message of a round, now and then one of several packets.
+func (l *roundLedger) send(s *side, r *round) {
+	id, ok := r.id[s]
+	if !ok {
+		return
+	}
+	text := fmt.Sprintf("%s %s %d ", r.name, s.name, r.sent[s])
+	if r.sent[s]%4 == 3 {
+		text = fmt.Sprintf("%-2500s", text)
+	}
+	m, err := s.Send(l.w.now, id, []byte(text), channel.Options{Receipt: r.sent[s]%2 == 0, Key: uint64(r.sent[s] + 1)})
+	switch {
+	case err == channel.ErrUnknown || err == session.ErrInterrupted || err == channel.ErrBudget:
+		return // it is being closed, or there is no link
+	case err != nil:
+		l.w.t.Fatalf("%s: %v", r.name, err)
+	}
+	if r.sent[s]%2 == 0 {
+		r.asked[s][m] = true
+	}
+	r.sent[s]++
+}
+
+func (l *roundLedger) close(s *side, r *round) {
+	if id, ok := r.id[s]; ok {
+		if err := s.CloseChannel(l.w.now, id); err != nil && err != channel.ErrUnknown {
+			l.w.t.Fatalf("%s closes %s: %v", s.name, r.name, err)
+		}
+	}
+}
+
+// check compares what was sent in a round with what has arrived.
+func (l *roundLedger) check(r *round) {
+	t := l.w.t
+	for _, s := range []*side{l.w.client, l.w.server} {
+		peer := l.w.client
+		if s == peer {
+			peer = l.w.server
+		}
+		if !r.closed[s] {
+			t.Fatalf("%s: %s is not closed", s.name, r.name)
+		}
+		seen := map[int]bool{}
+		for i, n := range r.got[s] {
+			if seen[n] || n >= r.sent[peer] {
+				t.Fatalf("%s: message %d of %s arrived twice, or was not sent", s.name, n, r.name)
+			}
+			seen[n] = true
+			if i > 0 && n < r.got[s][i-1] && (r.mode == channel.ReliableOrdered || r.mode == channel.Sequenced) {
+				t.Fatalf("%s: message %d of %s came after %d", s.name, n, r.name, r.got[s][i-1])
+			}
+		}
+		if r.mode >= channel.ReliableUnordered && len(seen) != r.sent[peer] {
+			t.Fatalf("%s: %d of %d messages of %s arrived", s.name, len(seen), r.sent[peer], r.name)
+		}
+	}
+}
+
+// 1,000 channels live and end on a link that loses a tenth of the datagrams, delivers them
+// in another order and twice, while the session moves to other links. Each message arrives
+// on its own channel as the mode of the channel promises, and each receipt has its fate
+// before the channel is closed.
+func TestLedgerOfChannelsThatOpenAndClose(t *testing.T) {
+	w := open(t, func(_, server *Config) {
+		server.ClientChannels, server.ClientQueue = 4, 16<<10
+		server.Limits = session.Limits{Messages: -1, Bytes: -1}
+	})
+	w.loss, w.jitter, w.double = 0.1, 60*time.Millisecond, 0.1
+	rng := rand.New(rand.NewPCG(5, 6))
+	l := &roundLedger{w: w, on: map[*side]map[channel.ID]*round{w.client: {}, w.server: {}}, byName: map[string]*round{}}
+	w.client.on, w.server.on = l.events(w.client), l.events(w.server)
+	ends := []*side{w.client, w.server}
+	const rounds, together = 1000, 4
+	live := []*round{}
+	for n := 0; n < rounds || len(live) > 0; {
+		if n < rounds && len(live) < together {
+			l.begin(n, ends[n%2])
+			live = append(live, l.rounds[n])
+			n++
+		}
+		for _, r := range live {
+			for _, s := range ends {
+				for range rng.IntN(3) {
+					l.send(s, r)
+				}
+			}
+			if r.sent[w.client]+r.sent[w.server] > 8 || rng.IntN(10) == 0 {
+				l.close(ends[rng.IntN(2)], r)
+			}
+		}
+		w.run(time.Duration(rng.IntN(60)) * time.Millisecond)
+		if rng.IntN(40) == 0 {
+			w.cut()
+			w.run(time.Duration(rng.IntN(100)) * time.Millisecond)
+			w.link()
+		}
+		left := live[:0]
+		for _, r := range live {
+			if !r.closed[w.client] || !r.closed[w.server] {
+				left = append(left, r)
+				continue
+			}
+			l.check(r)
+		}
+		live = left
+		w.client.events, w.server.events = nil, nil
+		w.client.checkChannels(t)
+		w.server.checkChannels(t)
+	}
+	w.run(time.Second)
+	for _, s := range ends {
+		if st := s.lives; st.state != (lives{}.state) || len(s.Mux().Channels()) != len(table) {
+			t.Errorf("%s: channels are left: %v", s.name, st)
+		}
+		st := s.Mux().Stats()
+		if st.Held != 0 || st.Queued != 0 || st.Drops[channel.DropRefused] > 0 {
+			t.Errorf("%s: %d bytes are held, %d queued, drops %v", s.name, st.Held, st.Queued, st.Drops)
+		}
+		t.Logf("%s: %d links, %d retransmits, %d late frames of closed channels", s.name, s.Stats(w.now).Resumed, st.Retransmits, st.Drops[channel.DropStale])
+		if st.Drops[channel.DropStale] == 0 {
+			t.Errorf("%s: no frame of a closed channel came late", s.name)
+		}
+	}
+}
