@@ -21,6 +21,7 @@ const (
 	typeHere
 	typeOpen
 	typeOpened
+	typeShut
 )
 
 // A Case plays a server, and fails if the client does not do what it must.
@@ -275,22 +276,36 @@ var cases = []Case{
 	{"control/wrong-end", func(x *exam) { x.closes("\x01\x00\x00", 3) }},
 	{"control/open", func(x *exam) {
 		l := x.begin()
-		rest := x.hello.data[3+binary.BigEndian.Uint16(x.hello.data[1:]):]
-		if len(rest) == 0 || rest[0]&1 == 0 {
+		if !x.supports(1) {
 			panic(skipped("the client takes no channels at run time (SESSION 3)"))
 		}
 		x.welcome(l)
-		line := "5 late reliable-ordered both 16384 65536"
-		if rest[0]&2 != 0 {
-			line += " 3 0 1"
-		}
-		x.extra = append(x.extra, ordered)
-		x.say(l, control, "\x08"+line)
-		if m := l.message(control, "SESSION 3"); string(m.data) != "\x09\x05" {
-			x.fail("SESSION 3", "OPENED for channel 5 must follow, %x came", m.data)
-		}
+		x.openLate(l, "late", ordered)
 		x.say(l, chLate, "on the new channel")
 		l.echo(chLate, "on the new channel", "SESSION 3")
+	}},
+	{"control/shut", func(x *exam) {
+		l := x.begin()
+		if !x.supports(4) {
+			panic(skipped("the client does not close channels at run time (SESSION 3)"))
+		}
+		x.welcome(l)
+		for _, mode := range []string{ordered, unreliable, sequenced, ordered} { // one after the other, with the same number
+			x.openLate(l, "late-"+mode, mode)
+			late := l.number()
+			l.sent = int64(late) // this packet comes late
+			l.echoOf(func() { x.say(l, chLate, "on the new channel") }, chLate, "on the new channel", "SESSION 3")
+			x.say(l, control, string([]byte{typeShut, chLate}))
+			if m := l.message(control, "SESSION 3"); string(m.data) != string([]byte{typeShut, chLate}) {
+				x.fail("SESSION 3", "SHUT for channel 5 must follow, %x came", m.data)
+			}
+			l.transmit(x.whole(chLate, "late").append(l.header(late, false)))
+			l.isAcked(late, "SESSION 3: a late frame of a closed channel is ignored, and acknowledged")
+			l.silent(chLate, "SESSION 3", "though the channel is closed")
+			x.forget(chLate)
+		}
+		x.say(l, control, string([]byte{typeShut, chLate}))
+		l.ends(3, "SESSION 3")
 	}},
 	{"close/heard", func(x *exam) {
 		l := x.start()
@@ -439,6 +454,35 @@ func (x *exam) closes(text string, code uint64) {
 	l := x.start()
 	x.say(l, control, text)
 	l.ends(code, "SESSION 3")
+}
+
+// supports reports whether HELLO has a bit of what the client supports.
+func (x *exam) supports(bit byte) bool {
+	rest := x.hello.data[3+binary.BigEndian.Uint16(x.hello.data[1:]):]
+	return len(rest) > 0 && rest[0]&bit != 0
+}
+
+// openLate opens the channel chLate.
+func (x *exam) openLate(l *link, name, mode string) {
+	line := fmt.Sprintf("%d %s %s both 16384 65536", chLate, name, mode)
+	if x.supports(2) {
+		line += " 3 0 1"
+	}
+	x.extra = []string{mode}
+	x.say(l, control, string(rune(typeOpen))+line)
+	if m := l.message(control, "SESSION 3"); string(m.data) != string([]byte{typeOpened, chLate}) {
+		x.fail("SESSION 3", "OPENED for channel %d must follow, %x came", chLate, m.data)
+	}
+}
+
+// forget begins the ids of a channel again: it is closed.
+func (x *exam) forget(channel int) {
+	x.next[channel] = 0
+	for key := range x.ids {
+		if key[0] == uint64(channel) {
+			delete(x.ids, key)
+		}
+	}
 }
 
 // seen counts the packets that carried a message of the ordered channel.

@@ -174,7 +174,7 @@ func (x *exam) welcome(l *link) {
 	b = append(b, x.token[:]...)
 	b = binary.BigEndian.AppendUint32(b, 20_000) // grace
 	b = binary.BigEndian.AppendUint32(b, 10_000) // silence
-	x.say(l, control, string(b))
+	x.say(l, control, string(append(b, 0)))      // the client may open no channels
 }
 
 // start is begin and welcome.
