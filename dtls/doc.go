@@ -18,4 +18,6 @@
 // It is not a general DTLS library. There is no DTLS 1.3, no renegotiation, no session
 // resumption, no connection ID, no PSK, and no certificate authority: the fingerprint
 // identifies the peer. Only records of epoch 1 are delivered.
+//
+// The program examples/parts is a whole server made of sdp, icelite, dtls and sctp.
 package dtls

@@ -10,4 +10,6 @@
 //
 // The package is not for the end that sends checks: it gathers no candidates, forms no
 // pairs, and does not restart. A new session needs a new Agent.
+//
+// The program examples/parts is a whole server made of sdp, icelite, dtls and sctp.
 package icelite

@@ -15,6 +15,8 @@
 // path. There are no restarts, no multihoming, no zero checksums and no message
 // interleaving.
 //
+// The program examples/parts is a whole server made of sdp, icelite, dtls and sctp.
+//
 // # Acknowledgement
 //
 // The congestion control of a browser slows down after each gap in a SACK, even on a

@@ -12,4 +12,6 @@
 // except the section that carries the connection of a bundle, which it accepts as inactive.
 // It ignores candidates in the offer, because an ICE-lite server learns the peer's addresses
 // from its checks. There is no renegotiation.
+//
+// The program examples/parts is a whole server made of sdp, icelite, dtls and sctp.
 package sdp
