@@ -45,7 +45,11 @@ func (e *SignalError) stranger() string {
 }
 
 func (e *SignalError) Error() string {
-	return fmt.Sprintf("client: the server refuses with status %d: %s", e.Status, e.Text)
+	s := fmt.Sprintf("client: the server refuses with status %d", e.Status)
+	if e.Text != "" {
+		s += ": " + e.Text
+	}
+	return s
 }
 
 // httpSignal sends offers to servers over HTTP.

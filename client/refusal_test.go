@@ -17,6 +17,20 @@ func refusalOf(status int, body, retryAfter string) *SignalError {
 	return refused(&http.Response{StatusCode: status, Header: http.Header{"Retry-After": {retryAfter}}}, []byte(body))
 }
 
+// A refusal without a text prints nothing after its status.
+func TestRefusalsPrintInWords(t *testing.T) {
+	for body, want := range map[string]string{
+		"":                                   "client: the server refuses with status 503",
+		" \n":                                "client: the server refuses with status 503",
+		"busy\nlater":                        "client: the server refuses with status 503: busy",
+		`{"code":"full","error":"no place"}`: "client: the server refuses with status 503: no place",
+	} {
+		if got := refusalOf(503, body, "").Error(); got != want {
+			t.Errorf("%q: %q, want %q", body, got, want)
+		}
+	}
+}
+
 // The browser client's tests judge the same answers.
 func TestWhatIsNoRefusal(t *testing.T) {
 	for _, body := range []string{
