@@ -81,7 +81,7 @@ func TestCloseIsHeardByTheServer(t *testing.T) {
 		w.want("3 0 so that the server is open too")
 		begin := time.Now()
 		c.Close()
-		w.wantBoth("close: closed by this side", "server: closed by the page")
+		w.wantBoth("close: closed by the client", "server: closed by the page")
 		if d := time.Since(begin); d > 0 {
 			t.Errorf("after %v", d)
 		}
@@ -194,7 +194,7 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 		w.send(c, "the server is open, too")
 		w.want("3 0 the server is open, too")
 		c.Close()
-		w.wantBoth("close: closed by this side", "server: closed by the page")
+		w.wantBoth("close: closed by the client", "server: closed by the page")
 		time.Sleep(5 * time.Second)
 		w.connect(e)
 	})
@@ -243,7 +243,7 @@ func TestEndpointCloses(t *testing.T) {
 		w.send(c, "so that the server is open too")
 		w.want("3 0 so that the server is open too")
 		e.Close()
-		w.wantBoth("close: closed by this side", "server: closed by the page")
+		w.wantBoth("close: closed by the client", "server: closed by the page")
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
 			t.Errorf("Send: %v", err)
 		}
@@ -264,7 +264,7 @@ func TestEndpointClosesWhileDialing(t *testing.T) {
 			want string
 		}{
 			{"in signaling", 0, time.Second, client.ErrClosed.Error()},
-			{"in checks", 1, 0, "client: closed by this side"},
+			{"in checks", 1, 0, "client: closed by the client"},
 		} {
 			w.network.SetDefault(netsim.Link{Loss: c.loss})
 			e := w.endpoint(client.Config{})

@@ -136,7 +136,7 @@ type Message struct {
 type CloseCode uint8
 
 const (
-	CloseByProgram     CloseCode = 1 + iota // Conn.Close or Endpoint.Close was called
+	CloseByClient      CloseCode = 1 + iota // Conn.Close or Endpoint.Close was called
 	CloseByServer                           // the server closed the connection
 	CloseTimeout                            // the server answered no check for SilenceTimeout
 	CloseNoAnswer                           // the server answered no check within AnswerTimeout
@@ -151,7 +151,7 @@ type CloseError struct {
 }
 
 var closeTexts = [...]string{
-	CloseByProgram:     "closed by this side",
+	CloseByClient:      "closed by the client",
 	CloseByServer:      "closed by the server",
 	CloseTimeout:       "the server does not answer any more",
 	CloseNoAnswer:      "the server does not answer over UDP: its address in the answer may be wrong, or its port closed",

@@ -143,7 +143,7 @@ func (c *Conn) close(now time.Time) {
 		return
 	}
 	c.peer.Close(now, "")
-	c.end(&CloseError{Code: CloseByProgram})
+	c.end(&CloseError{Code: CloseByClient})
 	c.endpoint.loop.Touch(c)
 }
 
@@ -237,7 +237,7 @@ func (c *Conn) keepRoute() {
 }
 
 var closeCodes = [...]CloseCode{
-	peer.LocalClose:        CloseByProgram,
+	peer.LocalClose:        CloseByClient,
 	peer.RemoteClose:       CloseByServer,
 	peer.Unheard:           CloseNoAnswer,
 	peer.Silent:            CloseTimeout,

@@ -173,7 +173,7 @@ func (e *Endpoint) shutDown() {
 		s.abandon(time.Now())
 	}
 	for _, c := range e.conns {
-		c.end(&CloseError{Code: CloseByProgram})
+		c.end(&CloseError{Code: CloseByClient})
 		e.loop.Touch(c)
 		e.remove(c)
 	}

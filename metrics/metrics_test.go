@@ -191,7 +191,7 @@ func (w *world) agree(s scrape) {
 	w.want(s, st.RTC.BytesOut, "godwit_udp_bytes_total", "direction", "out")
 	w.want(s, st.RTC.Opened, "godwit_rtc_opened_total")
 	w.want(s, st.RTC.HandshakesDone, "godwit_rtc_handshakes_total", "result", "done")
-	w.want(s, st.RTC.Closed[rtcserver.CloseByProgram], "godwit_rtc_closed_total", "reason", "server")
+	w.want(s, st.RTC.Closed[rtcserver.CloseByServer], "godwit_rtc_closed_total", "reason", "server")
 	w.want(s, st.RTC.ChannelsRefused[rtcserver.RefusedTooMany], "godwit_rtc_channels_refused_total", "reason", "too-many")
 	w.want(s, st.RTC.Drops[rtcserver.DropUnknownAddr], "godwit_rtc_drops_total", "cause", "unknown-address")
 	w.want(s, tot.PacketsIn, "godwit_session_packets_total", "direction", "in")

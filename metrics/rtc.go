@@ -11,7 +11,7 @@ import (
 // linkEnds are the labels of the ways that a connection ends. No connection ends with
 // zero.
 var linkEnds = [rtcserver.CloseCodes]string{
-	rtcserver.CloseByProgram: "server", rtcserver.CloseByPage: "page", rtcserver.CloseShutdown: "shutdown",
+	rtcserver.CloseByServer: "server", rtcserver.CloseByPage: "page", rtcserver.CloseShutdown: "shutdown",
 	rtcserver.CloseTimeout: "timeout", rtcserver.CloseNeverCame: "never-came",
 	rtcserver.CloseNoHandshake: "no-handshake", rtcserver.CloseNoAssociation: "no-association",
 }

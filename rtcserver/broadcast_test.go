@@ -20,7 +20,7 @@ func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
 		synctest.Wait()
 		for i, p := range pages {
 			if i == 1 {
-				p.want("the one that has gone", "close: closed by this side")
+				p.want("the one that has gone", "close: closed by the client")
 				continue
 			}
 			p.want("one of those that are open", "7 0 all")

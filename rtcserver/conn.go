@@ -145,7 +145,7 @@ func sendError(err error) error {
 func (c *Conn) Close(text string) {
 	c.shard.loop.Lock()
 	defer c.shard.loop.Unlock()
-	c.close(time.Now(), CloseByProgram, text)
+	c.close(time.Now(), CloseByServer, text)
 }
 
 func (c *Conn) close(now time.Time, code CloseCode, text string) {
@@ -185,7 +185,7 @@ func (c *Conn) happened(now time.Time, events []peer.Event) {
 }
 
 var closeCodes = [...]CloseCode{
-	peer.LocalClose:        CloseByProgram,
+	peer.LocalClose:        CloseByServer,
 	peer.RemoteClose:       CloseByPage,
 	peer.Unheard:           CloseNeverCame,
 	peer.Silent:            CloseTimeout,

@@ -122,7 +122,7 @@ func TestKick(t *testing.T) {
 		c.Close("twice")
 		p.want("the page hears it", "close: closed by the server")
 		synctest.Wait()
-		if why == nil || why.Code != CloseByProgram || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
+		if why == nil || why.Code != CloseByServer || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
 			t.Errorf("the handler is told %v", why)
 		}
 		if err := c.Send(0, Text, nil); !errors.Is(err, ErrClosed) {

@@ -83,7 +83,7 @@ func (s *Server) Withdraw(c *Conn, text string) {
 	}
 	sh.loop.Lock()
 	defer sh.loop.Unlock()
-	c.close(time.Now(), CloseByProgram, text)
+	c.close(time.Now(), CloseByServer, text)
 }
 
 // Refuse makes the server refuse all further offers. It does not change existing

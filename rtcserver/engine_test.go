@@ -201,7 +201,7 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 		p.conn.Close("for the last time")
 		time.Sleep(10 * time.Second)
 		p.wantHeard(t, "nothing is new")
-		if st := w.server.Stats(); st.Closed[CloseByPage] != 1 || st.Closed[CloseByProgram] != 0 {
+		if st := w.server.Stats(); st.Closed[CloseByPage] != 1 || st.Closed[CloseByServer] != 0 {
 			t.Errorf("%v", st.Closed)
 		}
 	})

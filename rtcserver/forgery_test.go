@@ -397,7 +397,7 @@ func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 				w.network.BlackoutFor(p.addr().Addr(), serverAddr.Addr(), 100*time.Millisecond)
 				p.conn.Close()
 				time.Sleep(time.Second)
-				p.want("the page has closed it", "close: closed by this side")
+				p.want("the page has closed it", "close: closed by the client")
 				time.Sleep(1500 * time.Millisecond)
 				begin := time.Now()
 				if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
@@ -425,7 +425,7 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 		w.network.BlackoutFor(p.addr().Addr(), serverAddr.Addr(), 2100*time.Millisecond)
 		p.conn.Close()
 		time.Sleep(2200 * time.Millisecond)
-		p.want("the page has closed it", "close: closed by this side")
+		p.want("the page has closed it", "close: closed by the client")
 
 		if n := w.server.Stats().Conns; n != 1 {
 			t.Errorf("%d connections, want the old one", n)

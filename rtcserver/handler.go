@@ -76,7 +76,7 @@ type Channel struct {
 type CloseCode uint8
 
 const (
-	CloseByProgram     CloseCode = 1 + iota // Conn.Close was called
+	CloseByServer      CloseCode = 1 + iota // Conn.Close was called
 	CloseByPage                             // the page closed the connection, or the browser did when the page was left
 	CloseShutdown                           // Server.Shutdown or Server.Close was called
 	CloseTimeout                            // no valid check arrived for SilenceTimeout
@@ -93,7 +93,7 @@ type CloseError struct {
 }
 
 var closeTexts = [...]string{
-	CloseByProgram:     "closed by the server",
+	CloseByServer:      "closed by the server",
 	CloseByPage:        "closed by the page",
 	CloseShutdown:      "the server shuts down",
 	CloseTimeout:       "the page was silent for too long",

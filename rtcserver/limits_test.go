@@ -241,7 +241,7 @@ func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
 		synctest.Wait()
 		sh := w.server.shards[0]
 		sh.loop.Lock()
-		second.conn.close(time.Now(), CloseByProgram, "")
+		second.conn.close(time.Now(), CloseByServer, "")
 		sh.endHandshake(first.conn) // before the loop has seen that
 		begun := second.conn.handshake != nil
 		sh.loop.Unlock()
