@@ -360,7 +360,7 @@ export interface ChannelStats {
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
  */
-export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame";
+export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame" | "stale-channel";
 
 /** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {

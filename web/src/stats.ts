@@ -32,7 +32,8 @@ export type DropReason =
   | "budget"
   | "evicted"
   | "aged"
-  | "unknown-frame";
+  | "unknown-frame"
+  | "stale-channel";
 
 /** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
 export interface Stats {

@@ -83,6 +83,7 @@ test("words: the compiler knows that these are all", () => {
     evicted: 0,
     aged: 0,
     "unknown-frame": 0,
+    "stale-channel": 0,
   };
   const fates: Record<Fate, 0> = { delivered: 0, lost: 0, expired: 0, replaced: 0, dropped: 0, abandoned: 0 };
   const statuses: Record<Status, 0> = {
