@@ -38,12 +38,12 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 			t.Errorf("it sends %q, and its deadline is %v", got, a.Deadline())
 		}
 		a.early = nil
-		a.joined = true
+		a.state = anchorLeft
 		a.datagram(time.Now(), []byte("of a link that was left"))
 		if len(a.early) != 0 {
 			t.Errorf("%d are kept on a link that was left", len(a.early))
 		}
-		a.joined = false
+		a.state = anchorWaiting
 		x.links.loop.Unlock()
 
 		home := x.server.home.Load()
@@ -83,7 +83,7 @@ func TestLinkThatASessionMovesTo(t *testing.T) {
 		a.datagram(time.Now(), two)
 		x.links.loop.Unlock()
 		x.server.move(a)
-		if st := x.server.Stats(); st.Resumed != 1 || x.server.home.Load() != a || !x.ours.closed || e.closed || a.early != nil || !a.joined {
+		if st := x.server.Stats(); st.Resumed != 1 || x.server.home.Load() != a || !x.ours.closed || e.closed || a.early != nil || a.state != anchorHome {
 			t.Errorf("moved %d times; the old link is closed: %v; %d datagrams are kept", st.Resumed, x.ours.closed, len(a.early))
 		}
 		settle()

@@ -21,11 +21,11 @@ func TestCallsDoNotBeginASession(t *testing.T) {
 		c.home.Store(a)
 		c.Free(chat)
 		a.Ready()
-		if c.seated != nil || a.joined || c.session.Linked() || c.session.State() != sessioncore.Fresh {
+		if c.seated != nil || a.state != anchorWaiting || c.session.Linked() || c.session.State() != sessioncore.Fresh {
 			t.Error("the session has begun before its link is open")
 		}
 		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
-		if c.seated != a || !a.joined || !c.session.Linked() {
+		if c.seated != a || a.state != anchorHome || !c.session.Linked() {
 			t.Error("the link is open, and the session does not know")
 		}
 	})

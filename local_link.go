@@ -150,7 +150,7 @@ func (l *localLinks) Send(now time.Time, e *localEnd) {
 	case e.place == 0:
 	case !e.closed:
 		e.pump(now)
-	case !a.due && !(a.isHome() && (!a.conn.forgotten || a.conn.left)):
+	case a.due == 0 && !(a.isHome() && (!a.conn.forgotten || a.conn.left)):
 		l.remove(e)
 	}
 }

@@ -132,7 +132,7 @@ func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 		h := byHand(t)
 		h.la.acquire = func() { h.c.home.Store(h.b) }
 		got := h.c.acquire()
-		if got != h.b || h.c.seated != h.b || !h.b.joined || h.la.held || !h.lb.held {
+		if got != h.b || h.c.seated != h.b || h.b.state != anchorHome || h.la.held || !h.lb.held {
 			t.Errorf("the lock of the new link is held: %v, of the old one: %v", h.lb.held, h.la.held)
 		}
 		h.want("the old link", h.la, [2]bool{true, false})
@@ -194,13 +194,13 @@ func TestLinkThatBringsItsSession(t *testing.T) {
 		}{
 			{anchor{early: early}, true},
 			{anchor{}, false},
-			{anchor{early: early, joined: true}, false},
-			{anchor{early: early, closed: true}, false},
+			{anchor{early: early, state: anchorLeft}, false},
+			{anchor{early: early, state: anchorLost}, false},
 		} {
 			a := test.anchor
 			a.conn, a.link = h.c, h.lb
 			if got := a.Ready(); got != test.want {
-				t.Errorf("%d datagrams, joined %v, closed %v: it brings the session: %v", len(a.early), a.joined, a.closed, got)
+				t.Errorf("%d datagrams, %v: it brings the session: %v", len(a.early), a.state, got)
 			}
 		}
 	})
@@ -277,7 +277,7 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 					t.Error("the link is not to be closed")
 				}
 			}
-			if h.la.closed != want || h.a.end || h.a.forget {
+			if h.la.closed != want || h.a.due != 0 {
 				t.Errorf("gone: %v: the link is closed with %q", gone, h.la.closed)
 			}
 			h.la.closed = ""

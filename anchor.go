@@ -42,16 +42,12 @@ type anchor struct {
 	reliable bool
 
 	// Guarded by the link's lock.
-	early  [][]byte // datagrams that arrived before the session moved here
-	joined bool     // the session is or was here
-	closed bool     // the link is closed
-	ending bool     // Deliver closes the link, or has closed it
+	state anchorState
+	early [][]byte // datagrams that arrived before the session moved here
 
-	// Only the loop's goroutine uses the fields below, from Ready to Deliver.
-	due    bool // Ready has returned true, and Deliver has not run since
-	bring  bool // Deliver moves the session here
-	end    bool // Deliver closes the link
-	forget bool // Deliver tells the server that the session is over
+	// due is what Deliver has to do; zero means that Deliver need not run. Only the loop's
+	// goroutine uses it, from Ready to Deliver.
+	due delivery
 }
 
 // maxEarly limits the datagrams that a new link keeps until the session moves there.
@@ -82,7 +78,7 @@ func (c *Conn) over(a *anchor) bool {
 	if c.session.State() != sessioncore.Closed {
 		return false
 	}
-	return !c.forgotten || c.session.Over() && !a.closed && !a.ending
+	return !c.forgotten || c.session.Over() && a.state <= anchorHome
 }
 
 // seat tells the session of the link that it has moved to, once, and gives it the
@@ -91,15 +87,23 @@ func (c *Conn) seat(a *anchor) {
 	if c.seated == a || c.seated == nil {
 		return // open tells the session of its first link
 	}
-	c.seated, a.joined = a, true
+	c.seated = a
+	a.comes()
 	now := time.Now()
 	c.linkUp(a, now)
 	for _, b := range a.early {
 		c.session.Receive(now, b)
 	}
 	a.early = nil
-	if a.closed {
+	if a.closed() {
 		c.session.Unlink(now)
+	}
+}
+
+// comes notes that the session has come to a.
+func (a *anchor) comes() {
+	if !a.setState(anchorHome) {
+		a.setState(anchorUnlinked) // if it was lost
 	}
 }
 
@@ -124,6 +128,7 @@ func (c *Conn) move(a *anchor) {
 		a.link.Close("the session is over")
 		return
 	}
+	old.setState(anchorLeft)
 	c.home.Store(a)
 	old.link.Release(true, false)
 	old.link.Close("the session moved to another link")
@@ -151,7 +156,8 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 func (a *anchor) open(now time.Time) {
 	c := a.conn
 	if a.isHome() {
-		c.seated, a.joined = a, true
+		c.seated = a
+		a.comes()
 		c.linkUp(a, now)
 	}
 }
@@ -162,13 +168,15 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 	case a.isHome():
 		c.seat(a)
 		c.session.Receive(now, b)
-	case !a.joined && len(a.early) < maxEarly:
+	case a.state == anchorWaiting && len(a.early) < maxEarly:
 		a.early = append(a.early, append([]byte{}, b...))
 	}
 }
 
 func (a *anchor) gone(now time.Time) {
-	a.closed = true
+	if !a.setState(anchorLost) {
+		a.setState(anchorUnlinked) // if the session is here
+	}
 	if a.isHome() {
 		a.conn.seat(a)
 		a.conn.session.Unlink(now)
@@ -203,31 +211,40 @@ func (a *anchor) Advance(now time.Time) {
 
 // Ready takes the session's news for Deliver. It returns true if Deliver must run.
 func (a *anchor) Ready() bool {
-	a.due = a.due || a.ready()
-	return a.due
+	if a.due == 0 {
+		a.due = a.ready()
+	}
+	return a.due != 0
 }
 
-func (a *anchor) ready() bool {
+// ready takes the news, and returns what Deliver has to do.
+func (a *anchor) ready() (due delivery) {
 	c := a.conn
-	a.bring = !a.isHome()
-	if a.bring {
-		return !a.joined && !a.closed && len(a.early) > 0
+	if !a.isHome() {
+		if a.state == anchorWaiting && len(a.early) > 0 {
+			return deliverSession
+		}
+		return 0
 	}
 	c.seat(a)
 	over := c.over(a)
 	if !over && !c.left && !c.session.Pending() {
 		c.rest()
-		return false
+		return 0
 	}
 	if !c.telling.CompareAndSwap(false, true) {
 		c.session.Own()
-		return false
+		return 0
 	}
+	due = deliverNews
 	if over {
-		a.end = c.session.Over() && !a.closed // ending is false: over has checked it
-		a.ending = a.end
-		a.forget = !c.forgotten
-		c.forgotten = true
+		if c.session.Over() && a.setState(anchorEnding) {
+			due |= deliverEnd
+		}
+		if !c.forgotten {
+			c.forgotten = true
+			due |= deliverForget
+		}
 		c.tally()
 	}
 	left := slices.Clone(c.news[c.begun:]) // not empty only after a panic of a handler
@@ -245,7 +262,7 @@ func (a *anchor) ready() bool {
 			}
 		}
 	}
-	return true
+	return due
 }
 
 // rest gives the memory of the last news back to the session, unless handlers still run.
@@ -261,32 +278,34 @@ func (c *Conn) rest() {
 // Deliver runs the program's handlers, or moves the session here.
 func (a *anchor) Deliver() {
 	c := a.conn
-	a.due = false
-	if a.bring {
+	due := a.due
+	a.due = 0
+	if due == deliverSession {
 		c.move(a)
 		return
 	}
-	defer a.delivered() // also if a handler panics
+	defer a.delivered(due) // also if a handler panics
 	c.tell()
 }
 
-// delivered ends a Deliver.
-func (a *anchor) delivered() {
+// delivered ends a Deliver that had to do due.
+func (a *anchor) delivered(due delivery) {
 	c := a.conn
 	if c.begun < len(c.news) { // a handler has panicked: the next turn delivers the other events
 		h := c.acquire()
 		c.left = true
 		c.release(h)
 	}
-	if a.end {
+	if due&deliverEnd != 0 {
 		a.link.Close("the session is over")
 	}
-	finished := (a.forget || c.last) && c.begun == len(c.news)
+	forget := due&deliverForget != 0
+	finished := (forget || c.last) && c.begun == len(c.news)
 	c.telling.Store(false)
-	if a.forget {
+	if forget {
 		c.server.forget(c)
 	}
-	if a.forget || finished {
+	if forget || finished {
 		h := c.acquire()
 		if finished {
 			c.finish()
@@ -294,7 +313,6 @@ func (a *anchor) delivered() {
 		c.rest() // there may be no further turn
 		c.release(h)
 	}
-	a.end, a.forget = false, false
 	if h := c.home.Load(); h != a { // its loop may have left news because telling was set
 		h.link.Acquire()
 		h.link.Release(true, true)
