@@ -111,7 +111,7 @@ func (c *Conn) linkUp(a *anchor, now time.Time) {
 	var token sessioncore.Token
 	rand.Read(token[:])
 	if c.session.Link(now, sessioncore.LinkInfo{Reliable: a.reliable, Token: token}) {
-		c.server.book.retoken(c)
+		c.server.directory.retoken(c)
 	}
 }
 
@@ -258,7 +258,7 @@ func (a *anchor) ready() (due delivery) {
 			delete(c.asked, ev.Request)
 		case sessioncore.EventToken:
 			if c.ours {
-				c.server.book.retoken(c)
+				c.server.directory.retoken(c)
 			}
 		}
 	}

@@ -32,8 +32,8 @@ func TestOpenSendClose(t *testing.T) {
 		time.Sleep(100 * ms)
 		d.want(t, "closed here: code 260: you won")
 		cd.want(t, "chat: bye", "closed by the other end: code 260: you won")
-		if err := server.Send(chat, nil); !errors.Is(err, ErrClosed) || srv.Len() != 0 || srv.book.count() != 0 {
-			t.Errorf("afterwards: Send says %v, %d are open, %d in the book", err, srv.Len(), srv.book.count())
+		if err := server.Send(chat, nil); !errors.Is(err, ErrClosed) || srv.Len() != 0 || srv.directory.count() != 0 {
+			t.Errorf("afterwards: Send says %v, %d are open, %d in the directory", err, srv.Len(), srv.directory.count())
 		}
 	})
 }
@@ -269,8 +269,8 @@ func TestGraceEnds(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		d.want(t, "open I am ada", "interrupted", "closed here: timeout: nothing arrived for too long")
 		cd.want(t, "open ", "interrupted", "closed here: timeout: nothing arrived for too long")
-		if srv.book.count() != 0 {
-			t.Error("the book has it still")
+		if srv.directory.count() != 0 {
+			t.Error("the directory has it still")
 		}
 	})
 }

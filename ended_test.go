@@ -16,11 +16,11 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 	s := serve(t, Config{})
 	token := sessioncore.Token{1, 2, 3}
 	c := &Conn{server: s, ours: true}
-	s.book.enter(c, 1, netip.Addr{}, 0)
-	s.book.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
-	s.book.byToken[sha256.Sum256(token[:])] = c
+	s.directory.enter(c, 1, netip.Addr{}, 0)
+	s.directory.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
+	s.directory.byToken[sha256.Sum256(token[:])] = c
 	text := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(token[:])
-	s.book.remove(c)
+	s.directory.remove(c)
 	wantPost(t, s, "v=1", text, 410, "resume", "ended")
 	b := wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown")
 	other := wantPost(t, serve(t, Config{}), "v=1", text, 410, "resume", "unknown")

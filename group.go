@@ -23,7 +23,7 @@ func (g *Group) Join(c *Conn) bool {
 	if c.server != g.server || !c.ours || !g.roster.add(c) {
 		return false
 	}
-	if !g.server.book.joined(c, g) {
+	if !g.server.directory.joined(c, g) {
 		g.roster.remove(c)
 		return false
 	}
@@ -35,7 +35,7 @@ func (g *Group) Leave(c *Conn) bool {
 	if !g.roster.remove(c) {
 		return false
 	}
-	g.server.book.left(c, g)
+	g.server.directory.left(c, g)
 	return true
 }
 

@@ -147,8 +147,8 @@ func TestShutdownClosesThePort(t *testing.T) {
 		wantPost(t, s, "v=1", "", 200, "", "")
 		must(t, s.Shutdown(context.Background(), ""))
 		wantPost(t, s, "v=1", "", http.StatusServiceUnavailable, "shutdown", "")
-		if _, err := s.Local(LocalConfig{}); err != ErrClosed || s.book.count() > 1 {
-			t.Errorf("Local afterwards: %v, %d in the book", err, s.book.count())
+		if _, err := s.Local(LocalConfig{}); err != ErrClosed || s.directory.count() > 1 {
+			t.Errorf("Local afterwards: %v, %d in the directory", err, s.directory.count())
 		}
 	}
 }
@@ -156,12 +156,12 @@ func TestShutdownClosesThePort(t *testing.T) {
 // A client in the process with a connect message too long is none.
 func TestLocalWithAMistake(t *testing.T) {
 	srv, _ := newTestServer(t)
-	if c, err := srv.Local(LocalConfig{Hello: make([]byte, MaxHello+1)}); c != nil || err != ErrHello || srv.book.count() != 0 {
-		t.Errorf("%v, %d in the book", err, srv.book.count())
+	if c, err := srv.Local(LocalConfig{Hello: make([]byte, MaxHello+1)}); c != nil || err != ErrHello || srv.directory.count() != 0 {
+		t.Errorf("%v, %d in the directory", err, srv.directory.count())
 	}
 	must(t, srv.Close())
-	if c, err := srv.Local(LocalConfig{}); c != nil || err != ErrClosed || srv.book.count() != 0 {
-		t.Errorf("after Close: %v, %d in the book", err, srv.book.count())
+	if c, err := srv.Local(LocalConfig{}); c != nil || err != ErrClosed || srv.directory.count() != 0 {
+		t.Errorf("after Close: %v, %d in the directory", err, srv.directory.count())
 	}
 }
 
@@ -204,7 +204,7 @@ func TestShutdownWithoutTime(t *testing.T) {
 func TestAnAddressWithManySessions(t *testing.T) {
 	s := serve(t, Config{})
 	for site, remote := range map[string]string{"0.0.0.0": "@", "198.51.100.7": "198.51.100.7:1234"} {
-		s.book.bySite[netip.MustParseAddr(site)] = 63
+		s.directory.bySite[netip.MustParseAddr(site)] = 63
 		refused := s.Stats().Refused
 		for i, want := range []int{200, 429} {
 			r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))

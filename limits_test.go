@@ -39,7 +39,7 @@ func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 	for _, c := range conns {
 		s.forget(c)
 	}
-	if n := s.book.bySite[one]; n != 1 {
+	if n := s.directory.bySite[one]; n != 1 {
 		t.Errorf("%d sessions count when all but one have ended", n)
 	}
 }
@@ -47,18 +47,18 @@ func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 // When more than half of all sessions are interrupted, those that have been so longest
 // end early, but not before 5 s.
 func TestManyInterruptedSessionsEndEarly(t *testing.T) {
-	var b book
-	b.init(10, 0)
+	var d directory
+	d.init(10, 0)
 	now := time.Unix(0, 0)
 	conns := make([]*Conn, 10)
 	for i := range conns {
 		conns[i] = &Conn{id: ID(i)}
-		must(t, b.enter(conns[i], 10, netip.Addr{}, 0))
+		must(t, d.enter(conns[i], 10, netip.Addr{}, 0))
 	}
 	step := func(i int, away bool, want *Conn) {
 		t.Helper()
 		now = now.Add(time.Second)
-		if got := b.setAway(conns[i], away, now); got != want {
+		if got := d.setAway(conns[i], away, now); got != want {
 			t.Errorf("after %v: %v ends, want %v", now.Sub(time.Unix(0, 0)), name(got), name(want))
 		}
 	}
@@ -69,13 +69,13 @@ func TestManyInterruptedSessionsEndEarly(t *testing.T) {
 	}
 	step(4, true, nil)
 	step(5, true, conns[3]) // the sixth of ten; the first has been away for 6 s
-	b.remove(conns[3])
+	d.remove(conns[3])
 	step(6, true, conns[0])
 	step(0, false, nil)
 	step(7, true, conns[1])
 	step(1, false, nil)
-	if b.away != 5 {
-		t.Errorf("%d are away, want 5", b.away)
+	if d.away != 5 {
+		t.Errorf("%d are away, want 5", d.away)
 	}
 }
 

@@ -76,8 +76,8 @@ func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 			t.Error("no handler has panicked")
 		}
 		h.d.want(t, "loot: one")
-		if h.c.server.book.count() != 0 {
-			t.Error("the session is over, and in the book")
+		if h.c.server.directory.count() != 0 {
+			t.Error("the session is over, and in the directory")
 		}
 		if !h.turn(h.a) {
 			t.Error("what is left is no news")

@@ -77,7 +77,7 @@ func TestServerEndsInterruptedSessionsEarly(t *testing.T) {
 		cut(clients[1])
 		cut(clients[2])
 		settle()
-		if n := srv.book.away; n != 2 {
+		if n := srv.directory.away; n != 2 {
 			t.Errorf("%d are away, want 2", n)
 		}
 		time.Sleep(6 * time.Second)

@@ -29,8 +29,8 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 		for range 3 {
 			wantPost(t, s, "v=1", resume, 200, "", "")
 			link := x.server.newest.Load()
-			if st := s.Stats(); links[link] || st.RTC.Pending != 1 || s.book.count() != 1 || st.Pending != 0 || x.server.isOn(link) {
-				t.Errorf("a new link: %v; %d links wait, %d sessions", !links[link], st.RTC.Pending, s.book.count())
+			if st := s.Stats(); links[link] || st.RTC.Pending != 1 || s.directory.count() != 1 || st.Pending != 0 || x.server.isOn(link) {
+				t.Errorf("a new link: %v; %d links wait, %d sessions", !links[link], st.RTC.Pending, s.directory.count())
 			}
 			links[link] = true
 		}
@@ -41,13 +41,13 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 		must(t, x.server.Send(chat, []byte("wait")))
 		x.server.Close(CloseNormal, "")
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
-		if x.server.resumable() || s.book.count() != 1 {
-			t.Errorf("resumable %v, %d in the book", x.server.resumable(), s.book.count())
+		if x.server.resumable() || s.directory.count() != 1 {
+			t.Errorf("resumable %v, %d in the directory", x.server.resumable(), s.directory.count())
 		}
 		x.server.Kick("")
 		settle()
-		if st := s.Stats(); st.RTC.Pending != 0 || st.Refused != 1 || s.book.count() != 0 {
-			t.Errorf("when it is over %d links wait, %d are refused, %d in the book", st.RTC.Pending, st.Refused, s.book.count())
+		if st := s.Stats(); st.RTC.Pending != 0 || st.Refused != 1 || s.directory.count() != 0 {
+			t.Errorf("when it is over %d links wait, %d are refused, %d in the directory", st.RTC.Pending, st.Refused, s.directory.count())
 		}
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
 		wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAB", 410, "resume", "malformed") // not what an encoder writes
@@ -105,7 +105,7 @@ func TestLimitsOfEngine(t *testing.T) {
 		} else {
 			wantPost(t, s, "v=1", "Bearer "+text, 401, "token", "replayed")
 		}
-		if n, made := s.Stats().Refused, s.book.count(); n == 1 == again || made == 2 != again {
+		if n, made := s.Stats().Refused, s.directory.count(); n == 1 == again || made == 2 != again {
 			t.Errorf("again %v: %d refused, %d made", again, n, made)
 		}
 	}
@@ -123,8 +123,8 @@ func TestWhatIsTrueInClose(t *testing.T) {
 		g.Join(x.server)
 		told := false
 		s.config.Handler.Close = func(c *Conn, _ CloseReason) {
-			if told = true; g.Len() != 0 || s.Len() != 0 || s.book.count() != 0 || g.Join(c) {
-				t.Errorf("%d in its group, %d open, %d in the book", g.Len(), s.Len(), s.book.count())
+			if told = true; g.Len() != 0 || s.Len() != 0 || s.directory.count() != 0 || g.Join(c) {
+				t.Errorf("%d in its group, %d open, %d in the directory", g.Len(), s.Len(), s.directory.count())
 			}
 		}
 		x.deaf = true

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -26,7 +25,7 @@ type Server struct {
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
 	local      *localLinks
-	book       book
+	directory  directory
 	roster     roster // of open sessions
 	payloads   payloads
 
@@ -80,20 +79,16 @@ func newServer(c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	c.Channels = slices.Clone(c.Channels)
+	c.Channels = c.Channels.WithDefaults()
 	s := &Server{config: c, tableHash: c.Channels.Hash(), maxMessage: []int{0}, payloads: make(payloads, maxPayloads)}
-	explicit, err := channel.ParseChannels(string(c.Channels.AppendText(nil))) // with the defaults in
-	if err != nil {
-		return nil, err
-	}
-	for _, ch := range explicit {
+	for _, ch := range c.Channels {
 		s.maxMessage = append(s.maxMessage, ch.MaxMessage)
 	}
 	var random [8]byte
 	rand.Read(random[:])
 	s.instance = hex.EncodeToString(random[:])
-	s.book.init(c.MaxConns, c.MaxUsedTokens)
-	s.book.totals = s.newTotals()
+	s.directory.init(c.MaxConns, c.MaxUsedTokens)
+	s.directory.totals = s.newTotals()
 	s.local = newLocalLinks(s)
 	s.polling.Keep = keep
 	return s, nil
@@ -113,13 +108,13 @@ func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) 
 
 // Conn returns the open session with an id, and false if there is none.
 func (s *Server) Conn(id ID) (*Conn, bool) {
-	c := s.book.withID(id)
+	c := s.directory.withID(id)
 	return c, c != nil
 }
 
 // Named returns the open sessions of the clients whose Identity has this name. There are
 // several only with DuplicatesAllow. Do not change the slice.
-func (s *Server) Named(name string) []*Conn { return s.book.named(name) }
+func (s *Server) Named(name string) []*Conn { return s.directory.named(name) }
 
 // Len returns the number of open sessions, interrupted ones included.
 func (s *Server) Len() int { return len(s.roster.all()) }
@@ -140,7 +135,7 @@ func (s *Server) open(c *Conn) {
 	}
 	s.begun.Add(1)
 	s.log(c, "open", "remote", c.RemoteAddr())
-	for _, o := range s.book.open(c) {
+	for _, o := range s.directory.open(c) {
 		switch {
 		case s.config.Duplicates == DuplicatesRefuse && !o.interrupted():
 			c.close(CloseDuplicate, c.identity.Name+" is connected already", true)
@@ -175,7 +170,7 @@ func (s *Server) away(c *Conn, away bool) {
 	if !c.ours {
 		return
 	}
-	if end := s.book.setAway(c, away, time.Now()); end != nil {
+	if end := s.directory.setAway(c, away, time.Now()); end != nil {
 		end.close(CloseTimeout, "interrupted, and more than half of all sessions were", true)
 	}
 }
@@ -185,7 +180,7 @@ func (s *Server) forget(c *Conn) {
 	if !c.ours {
 		return
 	}
-	for _, g := range s.book.remove(c) {
+	for _, g := range s.directory.remove(c) {
 		g.roster.remove(c)
 	}
 	// A link that was to resume the session is not needed any more.

@@ -117,7 +117,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
 	}
 	a.limit = s.config.MaxConns
-	if s.book.room(a.limit) {
+	if s.directory.room(a.limit) {
 		return nil
 	}
 	if s.config.AdmitFull == nil || !s.config.AdmitFull(r.Context(), a.identity) {
@@ -191,7 +191,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 		return refusal(http.StatusGone, "resume", "the resume token is malformed: begin a new session", "reason", "malformed")
 	}
 	a.token = sha256.Sum256(token)
-	c, ended := s.book.find(a.token)
+	c, ended := s.directory.find(a.token)
 	switch {
 	case c == nil && ended:
 		return errOver()
@@ -287,7 +287,7 @@ func (s *Server) heardOf(name string) bool {
 	if name == "" {
 		return false
 	}
-	for _, c := range s.book.named(name) {
+	for _, c := range s.directory.named(name) {
 		if !c.interrupted() {
 			return true
 		}
@@ -361,10 +361,10 @@ func (s *Server) spend(ctx context.Context, c auth.Claims) error {
 	if s.config.Spend != nil {
 		return s.config.Spend(ctx, c.ID, c.Until())
 	}
-	return s.book.spend(time.Now(), c)
+	return s.directory.spend(time.Now(), c)
 }
 
-// newConn makes the server's end of a session and enters it into the book. It returns an
+// newConn makes the server's end of a session and enters it into the directory. It returns an
 // error if there are already limit sessions, or MaxPerIP sessions from a valid site.
 func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn, error) {
 	var random [8]byte
@@ -386,9 +386,9 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 	if err != nil {
 		return nil, err
 	}
-	if err := s.book.enter(c, limit, site, cmp.Or(s.config.RTC.MaxPerIP, 64)); err != nil {
+	if err := s.directory.enter(c, limit, site, cmp.Or(s.config.RTC.MaxPerIP, 64)); err != nil {
 		return nil, err
 	}
-	s.book.retoken(c)
+	s.directory.retoken(c)
 	return c, nil
 }

@@ -239,8 +239,8 @@ func TestMaxConnsIsExact(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := let.Load(); n > 8 || n < 7 || n+full.Load()+replayed.Load() != 64 || replayed.Load() != 1 || s.book.count() != int(n) {
-		t.Errorf("%d were let in, %d turned away, %d replayed; %d are in the book", n, full.Load(), replayed.Load(), s.book.count())
+	if n := let.Load(); n > 8 || n < 7 || n+full.Load()+replayed.Load() != 64 || replayed.Load() != 1 || s.directory.count() != int(n) {
+		t.Errorf("%d were let in, %d turned away, %d replayed; %d are in the directory", n, full.Load(), replayed.Load(), s.directory.count())
 	}
 	if n := spent.Load(); n != let.Load()+1 {
 		t.Errorf("%d tokens are spent", n)
@@ -362,7 +362,7 @@ func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
 			t.Errorf("expires %v: %d pending after %d, %d refused after %d", c.expires, st.Pending, before, st.Refused, refused)
 		}
 	}
-	for c := range s.book.entries {
+	for c := range s.directory.entries {
 		if at := c.session.Expires(); !at.Equal(c.identity.Expires) {
 			t.Errorf("a session expires at %v, its Identity at %v", at, c.identity.Expires)
 		}
@@ -373,9 +373,9 @@ func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
 // among before.
 func made(t *testing.T, s *Server, before ...*Conn) *Conn {
 	t.Helper()
-	s.book.mu.Lock()
-	defer s.book.mu.Unlock()
-	for c := range s.book.entries {
+	s.directory.mu.Lock()
+	defer s.directory.mu.Unlock()
+	for c := range s.directory.entries {
 		if !slices.Contains(before, c) {
 			return c
 		}
@@ -506,20 +506,20 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 	})
 }
 
-// MaxConns and MaxPerIP are what the book takes, to the session.
+// MaxConns and MaxPerIP are what the directory takes, to the session.
 func TestTheBookIsFull(t *testing.T) {
 	wantPost(t, serve(t, Config{MaxConns: 1}), "v=1", "", 200, "", "")
 	full := serve(t, Config{MaxConns: 1})
 	wantPost(t, full, "v=1", "", 200, "", "")
 	wantPost(t, full, "v=1", "", 503, "full", "")
-	var b book
-	b.init(4, 0)
+	var d directory
+	d.init(4, 0)
 	site := netip.MustParseAddr("203.0.113.1")
 	enter := func(limit, ofSite, want int) *Conn {
 		t.Helper()
 		c := new(Conn)
-		if got := status(b.enter(c, limit, site, ofSite)); got != want {
-			t.Errorf("with %d in the book, of %d and %d of an address: %d, want %d", len(b.entries), limit, ofSite, got, want)
+		if got := status(d.enter(c, limit, site, ofSite)); got != want {
+			t.Errorf("with %d in the directory, of %d and %d of an address: %d, want %d", len(d.entries), limit, ofSite, got, want)
 		}
 		return c
 	}
@@ -528,9 +528,9 @@ func TestTheBookIsFull(t *testing.T) {
 	enter(5, 2, 429)
 	third := enter(5, 0, 0) // without a limit of each address
 	for _, c := range []*Conn{first, second, third} {
-		b.remove(c)
+		d.remove(c)
 	}
-	if len(b.bySite) != 0 || b.setAway(first, true, time.Now()) != nil || b.away != 0 {
-		t.Errorf("%d addresses are left, %d are away", len(b.bySite), b.away)
+	if len(d.bySite) != 0 || d.setAway(first, true, time.Now()) != nil || d.away != 0 {
+		t.Errorf("%d addresses are left, %d are away", len(d.bySite), d.away)
 	}
 }

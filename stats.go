@@ -46,7 +46,7 @@ func (s *Server) Stats() Stats {
 		Left:    s.ended.remote.Load(),
 		Closed:  make(map[CloseCode]uint64),
 	}
-	t.Pending = max(0, s.book.count()-t.Open)
+	t.Pending = max(0, s.directory.count()-t.Open)
 	for i := range s.ended.byCode {
 		code := CloseCode(i)
 		if i == len(s.ended.byCode)-1 {

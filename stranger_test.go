@@ -148,8 +148,8 @@ func TestStrangers(t *testing.T) {
 					t.Errorf("the endings are %v", srv.Stats().Closed)
 				}
 				settle()
-				if n := srv.book.count(); n != 0 {
-					t.Errorf("%d are in the book", n)
+				if n := srv.directory.count(); n != 0 {
+					t.Errorf("%d are in the directory", n)
 				}
 			})
 		})

@@ -56,7 +56,7 @@ func (s *Server) Totals() Totals {
 		}
 		c.release(a)
 	}
-	t := s.book.sums()
+	t := s.directory.sums()
 	for i := range present.Channels {
 		p, q := &t.Channels[i], &present.Channels[i]
 		p.Queued, p.QueueBytes, p.Held = q.Queued, q.QueueBytes, q.Held
@@ -84,25 +84,25 @@ func (c *Conn) tally() {
 	if c.tallied == nil {
 		c.tallied = c.server.newTotals()
 	}
-	c.server.book.tally(c.tallied, c.session, time.Now())
+	c.server.directory.tally(c.tallied, c.session, time.Now())
 }
 
 // sums returns the sums of all tallies so far.
-func (b *book) sums() Totals {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t := *b.totals
+func (d *directory) sums() Totals {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := *d.totals
 	t.Channels = slices.Clone(t.Channels)
 	return t
 }
 
 // tally adds to the totals the differences between the session's counters and was, and
 // updates was. The caller holds the session's lock.
-func (b *book) tally(was *Totals, s *sessioncore.Session, now time.Time) {
+func (d *directory) tally(was *Totals, s *sessioncore.Session, now time.Time) {
 	t := s.Stats(now)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sum := b.totals
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sum := d.totals
 	sum.grow(was, &t)
 	last := len(sum.Channels) - 1 // all that OpenChannel added, those that are closed included
 	var added ChannelStats

@@ -143,6 +143,15 @@ var controlChannel = Channel{Name: "control", Mode: ReliableOrdered, MaxMessage:
 // [Mux.Channels] an element without a name is a number that no channel has.
 type Channels []Channel
 
+// WithDefaults returns a copy of the table with the defaults in place of zero values.
+func (cs Channels) WithDefaults() Channels {
+	explicit := make(Channels, len(cs))
+	for i := range cs {
+		explicit[i] = cs[i].withDefaults()
+	}
+	return explicit
+}
+
 // ID returns the number of the channel with a name, and false if there is none.
 func (cs Channels) ID(name string) (ID, bool) {
 	for i := range cs {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -201,5 +202,24 @@ func TestMostThatIsHeld(t *testing.T) {
 	}
 	if server, client := table.MaxHeld(true), table.MaxHeld(false); server != 256<<10+60_000 || client != 256<<10+320_000+64<<10 {
 		t.Errorf("a server holds at most %d bytes, a client %d", server, client)
+	}
+}
+
+// A table with its defaults written out is the same table, and the original does not change.
+func TestTableWithItsDefaults(t *testing.T) {
+	table := Channels{{Name: "a"}, {Name: "b", Mode: ReliableOrdered, MaxMessage: 10}, {Name: "c", QueueLimit: 1 << 20, Weight: 3}}
+	was := slices.Clone(table)
+	full := table.WithDefaults()
+	for i, want := range []Channel{
+		{Name: "a", MaxMessage: 16 << 10, QueueLimit: 64 << 10, Weight: 1},
+		{Name: "b", Mode: ReliableOrdered, MaxMessage: 10, QueueLimit: 1 << 20, Weight: 1},
+		{Name: "c", MaxMessage: 16 << 10, QueueLimit: 1 << 20, Weight: 3},
+	} {
+		if full[i] != want {
+			t.Errorf("%+v, want %+v", full[i], want)
+		}
+	}
+	if !slices.Equal(table, was) || full.Hash() != table.Hash() || !slices.Equal(full.WithDefaults(), full) {
+		t.Error("it is another table")
 	}
 }

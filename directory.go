@@ -13,12 +13,12 @@ import (
 // hash is the hash of a resume token. A server keeps the hash and not the token.
 type hash = [sha256.Size]byte
 
-// book has the tables of a server's sessions: all sessions, by resume token and by the
+// directory has the tables of a server's sessions: all sessions, by resume token and by the
 // name of the Identity; the used tokens; the resume tokens of sessions that are over; and
 // the sums of the sessions' counters.
 //
 // mu guards all of it. No other lock is taken while mu is held.
-type book struct {
+type directory struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
@@ -36,7 +36,7 @@ type book struct {
 // because too many sessions are interrupted.
 const minGrace = 5 * time.Second
 
-// entry is the book's entry of one session.
+// entry is the directory's entry of one session.
 type entry struct {
 	site   netip.Addr // where the session began; invalid if the session does not count
 	away   time.Time  // when the session was interrupted; zero if it is not
@@ -44,63 +44,63 @@ type entry struct {
 	groups []*Group
 }
 
-func (b *book) init(most, maxUsed int) {
-	b.most = most
-	b.bySite = make(map[netip.Addr]int)
-	b.entries = make(map[*Conn]*entry)
-	b.byToken = make(map[hash]*Conn)
-	b.byID = make(map[ID]*Conn)
-	b.byName = make(map[string][]*Conn)
-	b.used.Max = maxUsed
+func (d *directory) init(most, maxUsed int) {
+	d.most = most
+	d.bySite = make(map[netip.Addr]int)
+	d.entries = make(map[*Conn]*entry)
+	d.byToken = make(map[hash]*Conn)
+	d.byID = make(map[ID]*Conn)
+	d.byName = make(map[string][]*Conn)
+	d.used.Max = maxUsed
 }
 
 // room reports whether there is room for one more session now.
-func (b *book) room(limit int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.entries) < limit
+func (d *directory) room(limit int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.entries) < limit
 }
 
 // enter adds a session that is not open yet. It returns an error if there are already
 // limit sessions, or ofSite sessions from the same valid site. An ofSite of zero or less
 // means no limit.
-func (b *book) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.entries) >= limit {
+func (d *directory) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.entries) >= limit {
 		return errFull()
 	}
 	if site.IsValid() {
-		if ofSite > 0 && b.bySite[site] >= ofSite {
+		if ofSite > 0 && d.bySite[site] >= ofSite {
 			return refusal(http.StatusTooManyRequests, "rate", "too many sessions from this address, interrupted ones included")
 		}
-		b.bySite[site]++
+		d.bySite[site]++
 	}
-	b.entries[c] = &entry{site: site}
+	d.entries[c] = &entry{site: site}
 	return nil
 }
 
 // setAway notes that c is interrupted, or that it has resumed. If more than half of most
 // sessions are interrupted, it returns the one that has been interrupted for the longest
 // time, if that is minGrace or more: the caller ends it.
-func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.entries[c]
+func (d *directory) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[c]
 	if e == nil || away != e.away.IsZero() {
 		return nil
 	}
 	if !away {
 		e.away = time.Time{}
-		b.away--
+		d.away--
 		return nil
 	}
 	e.away = now
-	if b.away++; 2*b.away <= b.most {
+	if d.away++; 2*d.away <= d.most {
 		return nil
 	}
 	since := now.Add(-minGrace)
-	for o, e := range b.entries {
+	for o, e := range d.entries {
 		if !e.away.IsZero() && !e.away.After(since) {
 			end, since = o, e.away
 		}
@@ -110,112 +110,112 @@ func (b *book) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
 
 // retoken enters the current resume tokens of c's session in place of its older ones. The
 // session's lock is held.
-func (b *book) retoken(c *Conn) {
+func (d *directory) retoken(c *Conn) {
 	valid, next := c.session.Tokens()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.entries[c]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[c]
 	if e == nil {
 		return
 	}
 	for _, t := range e.tokens {
-		delete(b.byToken, t)
+		delete(d.byToken, t)
 	}
 	e.tokens = [2]hash{valid, next}
 	for _, t := range e.tokens {
-		b.byToken[t] = c
+		d.byToken[t] = c
 	}
 }
 
 // find returns the session with a resume token, or nil. ended is true if the token is one
 // of a session that is over.
-func (b *book) find(token hash) (c *Conn, ended bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.byToken[token], b.ended.has(token)
+func (d *directory) find(token hash) (c *Conn, ended bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byToken[token], d.ended.has(token)
 }
 
 // open notes that c is open, and returns the other open sessions with its name.
-func (b *book) open(c *Conn) []*Conn {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.byID[c.id] = c
+func (d *directory) open(c *Conn) []*Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.byID[c.id] = c
 	name := c.identity.Name
 	if name == "" {
 		return nil
 	}
-	others := b.byName[name]
-	b.byName[name] = append(append([]*Conn{}, others...), c)
+	others := d.byName[name]
+	d.byName[name] = append(append([]*Conn{}, others...), c)
 	return others
 }
 
 // withID returns the open session with an id, or nil.
-func (b *book) withID(id ID) *Conn {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.byID[id]
+func (d *directory) withID(id ID) *Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byID[id]
 }
 
 // named returns the open sessions with a name.
-func (b *book) named(name string) []*Conn {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.byName[name]
+func (d *directory) named(name string) []*Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byName[name]
 }
 
 // remove removes c and returns the groups that it was in.
-func (b *book) remove(c *Conn) []*Group {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.entries[c]
+func (d *directory) remove(c *Conn) []*Group {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[c]
 	if e == nil {
 		return nil
 	}
-	delete(b.entries, c)
-	delete(b.byID, c.id)
+	delete(d.entries, c)
+	delete(d.byID, c.id)
 	if !e.away.IsZero() {
-		b.away--
+		d.away--
 	}
 	if e.site.IsValid() {
-		if b.bySite[e.site]--; b.bySite[e.site] == 0 {
-			delete(b.bySite, e.site)
+		if d.bySite[e.site]--; d.bySite[e.site] == 0 {
+			delete(d.bySite, e.site)
 		}
 	}
 	for _, t := range e.tokens {
-		if b.byToken[t] == c {
-			delete(b.byToken, t)
-			b.ended.add(t)
+		if d.byToken[t] == c {
+			delete(d.byToken, t)
+			d.ended.add(t)
 		}
 	}
 	if name := c.identity.Name; name != "" {
 		var kept []*Conn
-		for _, o := range b.byName[name] {
+		for _, o := range d.byName[name] {
 			if o != c {
 				kept = append(kept, o)
 			}
 		}
-		if b.byName[name] = kept; kept == nil {
-			delete(b.byName, name)
+		if d.byName[name] = kept; kept == nil {
+			delete(d.byName, name)
 		}
 	}
 	return e.groups
 }
 
 // joined notes that c is in g. It returns false if c is over.
-func (b *book) joined(c *Conn, g *Group) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.entries[c]
+func (d *directory) joined(c *Conn, g *Group) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[c]
 	if e != nil {
 		e.groups = append(e.groups, g)
 	}
 	return e != nil
 }
 
-func (b *book) left(c *Conn, g *Group) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.entries[c]
+func (d *directory) left(c *Conn, g *Group) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[c]
 	if e == nil {
 		return
 	}
@@ -229,15 +229,15 @@ func (b *book) left(c *Conn, g *Group) {
 
 // spend notes that a token is used. It returns an error if the token was used before, has
 // expired, or cannot be remembered.
-func (b *book) spend(now time.Time, c auth.Claims) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.used.Spend(now, c)
+func (d *directory) spend(now time.Time, c auth.Claims) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.used.Spend(now, c)
 }
 
 // count returns the number of sessions, including those that are not open yet.
-func (b *book) count() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.entries)
+func (d *directory) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.entries)
 }

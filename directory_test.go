@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// What the book knows of sessions follows them: the groups that they are in, the tokens
+// What the directory knows of sessions follows them: the groups that they are in, the tokens
 // that resume them, their names. When they are over it has nothing of them but that they
 // were.
-func TestBookFollowsSessions(t *testing.T) {
+func TestDirectoryFollowsSessions(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
-		b := &srv.book
+		b := &srv.directory
 		_, ada, _ := join(t, srv, "ada")
 		client, again, _ := join(t, srv, "ada")
 		_, bob, _ := join(t, srv, "bob")
@@ -91,8 +91,8 @@ func TestSessionsWithoutAName(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesRefuse })
 		join(t, srv, "")
 		join(t, srv, "")
-		if srv.Len() != 2 || len(srv.book.byName) != 0 || srv.heardOf("") {
-			t.Errorf("%d are open, %d have names", srv.Len(), len(srv.book.byName))
+		if srv.Len() != 2 || len(srv.directory.byName) != 0 || srv.heardOf("") {
+			t.Errorf("%d are open, %d have names", srv.Len(), len(srv.directory.byName))
 		}
 	})
 }
