@@ -5,7 +5,7 @@ type State uint8
 
 // The states. A session goes from StateOpening to StateOpen, perhaps often to
 // StateInterrupted and back, and at the end through StateClosing to StateClosed. It may
-// go from each of them to StateClosed at once. Only a client's session that begins anew
+// go from each of them to StateClosed at once. Only a client's session that begins again
 // goes from there, to StateOpening.
 const (
 	StateOpening     State = iota // not open yet
