@@ -71,7 +71,7 @@ func TestLinkThatASessionMovesTo(t *testing.T) {
 		x := newStranger(t, srv, table)
 		x.say(0, hello)
 		x.run(time.Second)
-		d.take()
+		d.Take()
 		x.mux.Relink(time.Now(), true, 0)
 		x.say(chat, "first")
 		one := x.mux.Append(time.Now(), nil, 1200)

@@ -88,9 +88,9 @@ func TestEachAnswerGoesToItsFunc(t *testing.T) {
 			}
 		}
 		client, _, cd := join(t, srv, "ada")
-		cd.take()
+		cd.Take()
 		for _, name := range []string{"a", "b", "c"} {
-			_, err := client.Ask(name, nil, func(r Result) { cd.note("%s: %s", name, r.Data) })
+			_, err := client.Ask(name, nil, func(r Result) { cd.Note("%s: %s", name, r.Data) })
 			must(t, err)
 		}
 		settle()

@@ -68,7 +68,7 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 				continue
 			}
 			next := 0
-			for _, line := range d.take() {
+			for _, line := range d.Take() {
 				if rest, ok := bytes.CutPrefix([]byte(line), []byte("chat: ")); ok {
 					if !slices.Equal(rest, text(next)) {
 						t.Fatalf("client %d: message %d is %.20q and %d bytes long", i, next, rest, len(rest))
@@ -100,14 +100,14 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		cut(away)
 		must(t, leaving.Send(2, make([]byte, 400)))
 		leaving.Close(CloseNormal, "")
-		d.take()
+		d.Take()
 		must(t, srv.Broadcast(1, []byte("left")))
 		must(t, srv.BroadcastExcept(interrupted, 1, []byte("right")))
 		if n := srv.Stats().Unsent; n != 1 {
 			t.Errorf("%d are unsent, want that to the interrupted one", n)
 		}
 		settle()
-		if got := d.take(); !slices.Equal(got, []string{"move: left", "move: right"}) {
+		if got := d.Take(); !slices.Equal(got, []string{"move: left", "move: right"}) {
 			t.Errorf("%q", got)
 		}
 		room := 0

@@ -14,10 +14,10 @@ func TestOpenChannel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
 		client, server, cd := join(t, srv, "ada")
-		d.take()
-		cd.take()
+		d.Take()
+		cd.Take()
 		client.handler.Channel = func(c *Conn, id ChannelID) {
-			cd.note("channel %d %s", id, c.Channels()[id-1].Name)
+			cd.Note("channel %d %s", id, c.Channels()[id-1].Name)
 			must(t, c.Send(id, []byte("thanks")))
 		}
 		id, err := server.OpenChannel(Channel{Name: "effects"})
@@ -48,7 +48,7 @@ func TestOpenChannel(t *testing.T) {
 		}
 		resume(client, server)
 		time.Sleep(time.Second)
-		cd.take()
+		cd.Take()
 		must(t, server.Send(id, []byte("again")))
 		settle()
 		cd.want(t, ": again")
@@ -61,16 +61,16 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t, func(c *Config) { c.MaxClientChannels, c.MaxClientQueue = 1, 64<<10 })
 		client, server, cd := join(t, srv, "ada")
-		d.take()
-		cd.take()
+		d.Take()
+		cd.Take()
 		bag := Channel{Name: "bag", Mode: ReliableOrdered, MaxMessage: 1000, QueueLimit: 64 << 10}
 		for _, c := range []*Conn{client, server} {
 			diary := d
 			if c == client {
 				diary = cd
 			}
-			c.handler.Channel = func(c *Conn, id ChannelID) { diary.note("channel %d %s", id, c.Channels().Name(id)) }
-			c.handler.ChannelClosed = func(c *Conn, id ChannelID) { diary.note("%d %s closed", id, c.Channels().Name(id)) }
+			c.handler.Channel = func(c *Conn, id ChannelID) { diary.Note("channel %d %s", id, c.Channels().Name(id)) }
+			c.handler.ChannelClosed = func(c *Conn, id ChannelID) { diary.Note("%d %s closed", id, c.Channels().Name(id)) }
 		}
 		for _, closer := range []*Conn{client, server} {
 			id, err := client.OpenChannel(bag)
@@ -127,7 +127,7 @@ func TestMessagesToManyByName(t *testing.T) {
 		var diaries []*diary
 		for n := range 4 {
 			client, server, d := join(t, srv, fmt.Sprint(n))
-			client.handler.Message = func(c *Conn, id ChannelID, b []byte) { d.note("%s %s", c.Channels().Name(id), b) }
+			client.handler.Message = func(c *Conn, id ChannelID, b []byte) { d.Note("%s %s", c.Channels().Name(id), b) }
 			for k := range n {
 				_, err := server.OpenChannel(Channel{Name: fmt.Sprint("filler", k)})
 				must(t, err)
@@ -137,7 +137,7 @@ func TestMessagesToManyByName(t *testing.T) {
 				must(t, err)
 			}
 			settle()
-			d.take()
+			d.Take()
 			g.Join(server)
 			servers, diaries = append(servers, server), append(diaries, d)
 		}
@@ -148,7 +148,7 @@ func TestMessagesToManyByName(t *testing.T) {
 				t.Errorf("%s: skipped %d, %v", why, skipped, err)
 			}
 			for i, d := range diaries {
-				got := d.take()
+				got := d.Take()
 				if len(got) > 1 || len(got) == 1 && got[0] != lines[i] || len(got) == 0 && lines[i] != "" {
 					t.Errorf("%s: session %d got %q, want %q", why, i, got, lines[i])
 				}

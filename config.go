@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
@@ -214,12 +215,7 @@ const (
 var duplicatesNames = [...]string{"allow", "refuse", "replace"}
 
 // String returns the choice in one word.
-func (d Duplicates) String() string {
-	if int(d) < len(duplicatesNames) {
-		return duplicatesNames[d]
-	}
-	return "unknown"
-}
+func (d Duplicates) String() string { return enum.Name(d, duplicatesNames[:]) }
 
 // maxClientQueue is the largest MaxClientQueue, the largest QueueLimit of a channel.
 const maxClientQueue = 64 << 20

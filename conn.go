@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
@@ -89,12 +90,7 @@ const (
 
 var kindNames = [...]string{"unknown", "browser", "native", "in-process"}
 
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return "unknown"
-}
+func (k Kind) String() string { return enum.Name(k, kindNames[:]) }
 
 // Options are the options of one message; the zero value sets none. A message is not
 // sent after its Deadline, except the rest of a reliable message that was sent in part.

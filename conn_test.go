@@ -106,13 +106,13 @@ func TestRequests(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		id, err := client.Ask("keep", nil, func(r Result) { d.note("answer: %v %s", r.Status, r.Data) })
+		id, err := client.Ask("keep", nil, func(r Result) { d.Note("answer: %v %s", r.Status, r.Data) })
 		must(t, err)
 		time.Sleep(50 * ms) // its acknowledgement may wait
 		if st, ok := client.Status(id); !ok || st != StatusWaiting {
 			t.Errorf("while it is kept: %v", st)
 		}
-		d.take()
+		d.Take()
 		must(t, kept.Reply([]byte("at last")))
 		settle()
 		d.want(t, "answer: responded at last")
@@ -174,8 +174,8 @@ func TestCallsThatWouldWaitForThemselves(t *testing.T) {
 				_, err := c.Request(context.Background(), "x", nil)
 				done <- err
 			}()
-			c.Ask("y", nil, func(Result) { d.note("y answered") })
-			go func() { d.note("x: %v", <-done) }()
+			c.Ask("y", nil, func(Result) { d.Note("y answered") })
+			go func() { d.Note("x: %v", <-done) }()
 		}
 		join(t, srv, "ada")
 		d.want(t, "open I am ada", "y answered", "x: session: request: rejected: no answer")
@@ -186,11 +186,11 @@ func TestReceipts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
 		client, _, cd := join(t, srv, "ada")
-		cd.take()
+		cd.Take()
 		id, err := client.SendWith(move, []byte("left"), Options{Receipt: true})
 		must(t, err)
 		time.Sleep(100 * ms)
-		if got := cd.take(); len(got) != 1 || !strings.HasSuffix(got[0], "delivered") || id == 0 {
+		if got := cd.Take(); len(got) != 1 || !strings.HasSuffix(got[0], "delivered") || id == 0 {
 			t.Errorf("%q", got)
 		}
 	})
@@ -209,7 +209,7 @@ func TestGroups(t *testing.T) {
 				d    *diary
 				want string
 			}{{ad, ada}, {bd, bob}, {cd, cy}} {
-				if got := strings.Join(p.d.take(), " "); got != p.want {
+				if got := strings.Join(p.d.Take(), " "); got != p.want {
 					t.Errorf("got %q, want %q", got, p.want)
 				}
 			}
@@ -283,7 +283,7 @@ func TestDuplicates(t *testing.T) {
 		settle()
 		first.want(t, "open ", "closed by the other end: replaced: connected from elsewhere: this session was replaced")
 		if srv.Len() != 1 {
-			t.Errorf("%d are open: %q", srv.Len(), d.take())
+			t.Errorf("%d are open: %q", srv.Len(), d.Take())
 		}
 	})
 	bubble(t, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestShutdownDrains(t *testing.T) {
 		must(t, server.Send(chat, make([]byte, 100_000)))
 		must(t, srv.Shutdown(context.Background(), "maintenance"))
 		d.want(t, "open I am ada", "closed here: shutdown: maintenance")
-		if got := cd.take(); len(got) != 3 || got[2] != "closed by the other end: shutdown: maintenance" {
+		if got := cd.Take(); len(got) != 3 || got[2] != "closed by the other end: shutdown: maintenance" {
 			t.Errorf("the client saw %d events, the last %q", len(got), got[len(got)-1])
 		}
 		if _, err := srv.Local(LocalConfig{}); err != ErrClosed {

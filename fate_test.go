@@ -38,7 +38,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Minute)
-				lines := d.take()
+				lines := d.Take()
 				receipts, fate := 0, ""
 				for _, l := range lines {
 					if strings.HasPrefix(l, "receipt ") {
@@ -78,7 +78,7 @@ func TestShutdownDeliversWhateverTheCeilingTakes(t *testing.T) {
 			t.Errorf("it took %v: 800 KiB at 128 KiB/s take more than 6 s", took)
 		}
 		d.want(t, "open I am ada", "closed here: shutdown: bye")
-		if got := cd.take(); len(got) != 11 || got[10] != "closed by the other end: shutdown: bye" {
+		if got := cd.Take(); len(got) != 11 || got[10] != "closed by the other end: shutdown: bye" {
 			t.Errorf("%d events, the last %q", len(got), got[len(got)-1])
 		}
 	})
@@ -98,11 +98,11 @@ func TestShutdownTellsWhatItGivesUp(t *testing.T) {
 		if !ok || !errors.Is(err, context.DeadlineExceeded) || e.Sessions != 1 || e.Bytes < 500<<10 || e.Bytes > 900<<10 {
 			t.Fatalf("%v", err)
 		}
-		why := d.take()[1]
+		why := d.Take()[1]
 		if !strings.Contains(why, "gave up") {
 			t.Errorf("the server hears %q", why)
 		}
-		if got := cd.take(); !strings.Contains(got[len(got)-1], "shutdown") {
+		if got := cd.Take(); !strings.Contains(got[len(got)-1], "shutdown") {
 			t.Errorf("the client hears %q", got[len(got)-1])
 		}
 	})

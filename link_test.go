@@ -82,7 +82,7 @@ func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 		if !h.turn(h.a) {
 			t.Error("what is left is no news")
 		}
-		if lines := h.d.take(); len(lines) != 2 || lines[0] != "loot: two" || !strings.HasSuffix(lines[1], "bye") {
+		if lines := h.d.Take(); len(lines) != 2 || lines[0] != "loot: two" || !strings.HasSuffix(lines[1], "bye") {
 			t.Errorf("told %q", lines)
 		}
 		if h.turn(h.a) || len(h.c.news) != 0 || h.c.telling.Load() {

@@ -90,7 +90,7 @@ func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	must(t, err)
 	events(srv, nil)
 	server := slices.Collect(srv.Conns())[1]
-	d.take()
+	d.Take()
 	l := srv.local
 	l.connect(server, client)
 	ours, theirs := l.ends[len(l.ends)-2].anchor, l.ends[len(l.ends)-1]

@@ -217,7 +217,7 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 				}
 				st := x.server.Stats()
 				grown, held := testkit.HeapNow()-before, table.MaxHeld(true)
-				t.Logf("%d bytes of heap, %d held of %d; drops %v, %v", grown, st.Held, held, st.Drops, d.take())
+				t.Logf("%d bytes of heap, %d held of %d; drops %v, %v", grown, st.Held, held, st.Drops, d.Take())
 				if limit := 2*held + 3*256<<10 + 1<<20; grown > limit { // three reliable channels
 					t.Errorf("%d bytes, want at most %d", grown, limit)
 				}

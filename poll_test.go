@@ -38,7 +38,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	}
 	must(t, client.Send(chat, []byte("a")))
 	must(t, client.Send(chat, []byte("b")))
-	_, err = client.Ask("q", nil, func(r Result) { d.note("%v", r.Status) })
+	_, err = client.Ask("q", nil, func(r Result) { d.Note("%v", r.Status) })
 	must(t, err)
 	var bodies string
 	got := events(srv, func(ev Event) {

@@ -62,12 +62,12 @@ func TestUnreliableMessagesBeyondTheLimitAreDropped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t, func(c *Config) { c.Limits.Messages = 5 })
 		client, server, _ := join(t, srv, "ada")
-		d.take()
+		d.Take()
 		for range 15 {
 			client.Send(move, []byte("x"))
 			settle()
 		}
-		if got, dropped := len(d.take()), server.Stats().Limited; got != 10 || dropped != 5 {
+		if got, dropped := len(d.Take()), server.Stats().Limited; got != 10 || dropped != 5 {
 			t.Errorf("%d came and %d were dropped", got, dropped)
 		}
 	})
@@ -78,9 +78,9 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 		srv, d := newTestServer(t, func(c *Config) { c.Limits.Requests = 1 })
 		d.on.Request = func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }
 		client, server, _ := join(t, srv, "ada")
-		d.take()
+		d.Take()
 		for range 2 {
-			client.Ask("x", nil, func(r Result) { d.note("%v %s", r.Status, r.Text) })
+			client.Ask("x", nil, func(r Result) { d.Note("%v %s", r.Status, r.Text) })
 		}
 		time.Sleep(time.Second)
 		d.want(t, "request x: ", "rejected too many requests in flight")

@@ -51,7 +51,7 @@ func TestRenewChangesTheEnd(t *testing.T) {
 			if want := map[bool]int{true: 1, false: 0}[c.ends < 0]; srv.Len() != want {
 				t.Errorf("%s: %d are open", c.name, srv.Len())
 			}
-			if lines := d.take(); c.ends >= 0 && lines[len(lines)-1] != "closed here: auth: the credentials have expired" {
+			if lines := d.Take(); c.ends >= 0 && lines[len(lines)-1] != "closed here: auth: the credentials have expired" {
 				t.Errorf("%s: %q", c.name, lines)
 			}
 		})
@@ -69,7 +69,7 @@ func TestServerEndsInterruptedSessionsEarly(t *testing.T) {
 			clients, servers = append(clients, client), append(servers, server)
 		}
 		time.Sleep(time.Second)
-		d.take()
+		d.Take()
 		cut(clients[0])
 		settle()
 		resume(clients[0], servers[0])
@@ -81,11 +81,11 @@ func TestServerEndsInterruptedSessionsEarly(t *testing.T) {
 			t.Errorf("%d are away, want 2", n)
 		}
 		time.Sleep(6 * time.Second)
-		d.take()
+		d.Take()
 		cut(clients[3])
 		settle()
 		time.Sleep(ms)
-		lines := d.take()
+		lines := d.Take()
 		if n := len(lines); n != 2 || lines[n-1] != "closed here: timeout: interrupted, and more than half of all sessions were" || srv.Len() != 3 {
 			t.Errorf("%q; %d are open", lines, srv.Len())
 		}

@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -85,26 +86,17 @@ func (c *Conn) Status(id RequestID) (Status, bool) {
 // use Ask there. With Config.Manual use Ask on the goroutine that calls Poll, too:
 // nothing arrives while that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
-	if handling.Now() {
-		return nil, ErrInHandler
-	}
-	answer := make(chan Result, 1)
-	id, err := c.Ask(name, b, func(r Result) {
-		if r.Data != nil {
-			r.Data = append([]byte{}, r.Data...)
-		}
-		answer <- r
+	r, err := handling.Await(ctx, func(answer func(Result)) (forget func(), err error) {
+		id, err := c.Ask(name, b, func(r Result) {
+			r.Data = bytes.Clone(r.Data)
+			answer(r)
+		})
+		return func() { c.forgetRequest(id) }, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case r := <-answer:
-		return r.Data, r.Err()
-	case <-ctx.Done():
-		c.forgetRequest(id)
-		return nil, ctx.Err()
-	}
+	return r.Data, r.Err()
 }
 
 func (c *Conn) forgetRequest(id RequestID) {

@@ -257,7 +257,7 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 			if !h.turn(h.a) {
 				t.Error("no news of the end")
 			}
-			if lines := h.d.take(); len(lines) != 1 || !h.c.forgotten || len(h.c.news) != 0 {
+			if lines := h.d.Take(); len(lines) != 1 || !h.c.forgotten || len(h.c.news) != 0 {
 				t.Errorf("told %q, %d events are kept", lines, len(h.c.news))
 			}
 			h.la.take()
@@ -284,7 +284,7 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 			h.la.take()
 			h.c.release(h.c.acquire())
 			h.want("nothing is left", h.la, [2]bool{false, false})
-			if h.turn(h.a) || h.la.closed != "" || len(h.d.take()) != 0 || !h.a.Deadline().IsZero() {
+			if h.turn(h.a) || h.la.closed != "" || len(h.d.Take()) != 0 || !h.a.Deadline().IsZero() {
 				t.Errorf("gone: %v: something is done twice", gone)
 			}
 		}

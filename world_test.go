@@ -1,13 +1,13 @@
 package godwit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 const (
@@ -24,29 +24,13 @@ var table = Channels{
 
 // diary writes down what happens to the conns whose handler it is.
 type diary struct {
-	mu    sync.Mutex
-	lines []string
-	on    Handler // called too
-}
-
-func (d *diary) note(format string, args ...any) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lines = append(d.lines, fmt.Sprintf(format, args...))
-}
-
-// take returns what was written, and tears it out.
-func (d *diary) take() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	lines := d.lines
-	d.lines = nil
-	return lines
+	testkit.Notes
+	on Handler // called too
 }
 
 func (d *diary) want(t *testing.T, lines ...string) {
 	t.Helper()
-	if got := d.take(); !slices.Equal(got, lines) {
+	if got := d.Take(); !slices.Equal(got, lines) {
 		t.Errorf("what happened:\n got %s\nwant %s", strings.Join(got, "\n     "), strings.Join(lines, "\n     "))
 	}
 }
@@ -54,27 +38,27 @@ func (d *diary) want(t *testing.T, lines ...string) {
 func (d *diary) handler() Handler {
 	return Handler{
 		Open: func(c *Conn) {
-			d.note("open %s", c.Hello())
+			d.Note("open %s", c.Hello())
 			if d.on.Open != nil {
 				d.on.Open(c)
 			}
 		},
 		Message: func(c *Conn, ch ChannelID, b []byte) {
-			d.note("%s: %s", table.Name(ch), b)
+			d.Note("%s: %s", table.Name(ch), b)
 			if d.on.Message != nil {
 				d.on.Message(c, ch, b)
 			}
 		},
 		Request: func(c *Conn, r *Request) {
-			d.note("request %s: %s", r.Name, r.Data)
+			d.Note("request %s: %s", r.Name, r.Data)
 			if d.on.Request != nil {
 				d.on.Request(c, r)
 			}
 		},
-		Receipt:     func(c *Conn, id MessageID, f Fate) { d.note("receipt %d %v", id, f) },
-		Interrupted: func(c *Conn) { d.note("interrupted") },
-		Resumed:     func(c *Conn) { d.note("resumed") },
-		Close:       func(c *Conn, why CloseReason) { d.note("%v", why) },
+		Receipt:     func(c *Conn, id MessageID, f Fate) { d.Note("receipt %d %v", id, f) },
+		Interrupted: func(c *Conn) { d.Note("interrupted") },
+		Resumed:     func(c *Conn) { d.Note("resumed") },
+		Close:       func(c *Conn, why CloseReason) { d.Note("%v", why) },
 	}
 }
 

@@ -1,5 +1,7 @@
 package channel
 
+import "github.com/godwit-rtc/godwit/internal/enum"
+
 // An EventType says what an Event is.
 type EventType uint8
 
@@ -16,12 +18,7 @@ const (
 var eventNames = [...]string{"message", "receipt", "closed", "narrow", "stuck", "room"}
 
 // String returns the type in one word.
-func (t EventType) String() string {
-	if int(t) < len(eventNames) {
-		return eventNames[t]
-	}
-	return "unknown"
-}
+func (t EventType) String() string { return enum.Name(t, eventNames[:]) }
 
 // A Fate says what happened to a message.
 type Fate uint8
@@ -40,12 +37,7 @@ const (
 
 var fateNames = [...]string{"delivered", "lost", "expired", "replaced", "dropped", "abandoned"}
 
-func (f Fate) String() string {
-	if int(f) < len(fateNames) {
-		return fateNames[f]
-	}
-	return "unknown"
-}
+func (f Fate) String() string { return enum.Name(f, fateNames[:]) }
 
 // An Event is something that happened on the link. Payload may be a view of the datagram
 // that was given to Receive, or memory of the Mux: it is valid until the bytes of the

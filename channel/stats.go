@@ -1,6 +1,10 @@
 package channel
 
-import "time"
+import (
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/enum"
+)
 
 // A DropReason says why a packet or a frame of the peer was dropped.
 type DropReason uint8
@@ -79,12 +83,7 @@ const (
 
 var waitNames = [...]string{"nothing", "ceiling", "network", "peer"}
 
-func (w Wait) String() string {
-	if int(w) < len(waitNames) {
-		return waitNames[w]
-	}
-	return "unknown"
-}
+func (w Wait) String() string { return enum.Name(w, waitNames[:]) }
 
 // nearCeiling is the share of the ceiling from which on waits says WaitsForCeiling: a
 // rate that the ceiling limits varies a little below it.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // Config configures a client. The zero value is a working client without handlers. Dial,
@@ -118,12 +119,7 @@ const (
 var kindNames = [...]string{"text", "binary"}
 
 // String returns the kind in one word.
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return "unknown"
-}
+func (k Kind) String() string { return enum.Name(k, kindNames[:]) }
 
 // A Message is one message of the server.
 type Message struct {
@@ -160,12 +156,7 @@ var closeTexts = [...]string{
 }
 
 // String returns the code in words.
-func (c CloseCode) String() string {
-	if int(c) < len(closeTexts) && closeTexts[c] != "" {
-		return closeTexts[c]
-	}
-	return "unknown"
-}
+func (c CloseCode) String() string { return enum.Name(c, closeTexts[:]) }
 
 func (e *CloseError) Error() string {
 	s := "client: " + e.Code.String()

@@ -107,7 +107,7 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	}
 	out, to, err := c.peer.Send(time.Now(), e.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
-		return sendError(err)
+		return sendErrors.For(err)
 	}
 	e.loop.Push(out, to.Remote, c.local)
 	e.stats.MessagesOut++
@@ -116,17 +116,8 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	return nil
 }
 
-func sendError(err error) error {
-	switch {
-	case errors.Is(err, peer.ErrTooLarge):
-		return ErrTooLarge
-	case errors.Is(err, peer.ErrSilenced):
-		return ErrSilenced
-	case errors.Is(err, peer.ErrNotOpen):
-		return ErrClosed
-	}
-	return err
-}
+// sendErrors are the errors of Send.
+var sendErrors = peer.SendErrors{TooLarge: ErrTooLarge, Silenced: ErrSilenced, NotOpen: ErrClosed}
 
 // Close ends the connection and tells the server at once. It does not wait. Handler.Close
 // is called later, on the endpoint's goroutine.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,27 +15,10 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 )
-
-// A journal is what one end of a session was told, in order.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) note(format string, args ...any) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, fmt.Sprintf(format, args...))
-}
-
-func (j *journal) all() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Clone(j.lines)
-}
 
 // A receipt over a network has one fate, at both ends, and before Close, whatever ends
 // the session. A server that shuts down waits for its own messages and for no others: a
@@ -58,23 +40,23 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 		{"close", 400_000, 400_000, late, late, func(g *game, _ *godwit.Conn, _ *client.Session) { g.server.Close() }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var ours, theirs journal
+			var ours, theirs testkit.Notes
 			players := make(chan *godwit.Conn, 1)
 			large := channel.Channels{table[0], {Name: "chat", Mode: channel.ReliableOrdered, MaxMessage: 1 << 20}, table[2]}
 			c := godwit.Config{Channels: large, Grace: 5 * time.Second, Silence: 4 * time.Second, Handler: godwit.Handler{
 				Open:    func(c *godwit.Conn) { players <- c },
-				Receipt: func(_ *godwit.Conn, id godwit.MessageID, f godwit.Fate) { ours.note("%d %v", id, f) },
-				Close:   func(*godwit.Conn, godwit.CloseReason) { ours.note("close") },
+				Receipt: func(_ *godwit.Conn, id godwit.MessageID, f godwit.Fate) { ours.Note("%d %v", id, f) },
+				Close:   func(*godwit.Conn, godwit.CloseReason) { ours.Note("close") },
 			}}
 			inGame(t, c, func(g *game) {
 				s, err := g.connect(client.SessionConfig{Channels: large, Handler: client.SessionHandler{
-					Receipt: func(_ *client.Session, id channel.MessageID, f channel.Fate) { theirs.note("%d %v", id, f) },
-					Close:   func(*client.Session, session.CloseReason) { theirs.note("close") },
+					Receipt: func(_ *client.Session, id channel.MessageID, f channel.Fate) { theirs.Note("%d %v", id, f) },
+					Close:   func(*client.Session, session.CloseReason) { theirs.Note("close") },
 				}})
 				g.must(err)
 				player := <-players
-				want := map[*journal][]string{}
-				send := func(j *journal, with func(channel.ID, []byte, channel.Options) (channel.MessageID, error), size int, fate string) {
+				want := map[*testkit.Notes][]string{}
+				send := func(j *testkit.Notes, with func(channel.ID, []byte, channel.Options) (channel.MessageID, error), size int, fate string) {
 					id, err := with(chat, make([]byte, size), channel.Options{Receipt: true})
 					g.must(err)
 					want[j] = append(want[j], fmt.Sprintf("%d %s", id, fate))
@@ -86,8 +68,8 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 				send(&theirs, s.SendWith, test.theirs, test.theirFate)
 				test.end(g, player, s)
 				time.Sleep(2 * time.Minute)
-				for end, j := range map[string]*journal{"the server's end": &ours, "the client's end": &theirs} {
-					if got, w := j.all(), append(want[j], "close"); !slices.Equal(got, w) {
+				for end, j := range map[string]*testkit.Notes{"the server's end": &ours, "the client's end": &theirs} {
+					if got, w := j.All(), append(want[j], "close"); !slices.Equal(got, w) {
 						t.Errorf("%s was told %q, want %q", end, got, w)
 					}
 				}
@@ -105,12 +87,12 @@ func TestResultsComeBeforeClose(t *testing.T) {
 		"shutdown": func(g *game, _ *godwit.Conn, _ *client.Session) { g.server.Shutdown(context.Background(), "") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var ours, theirs journal
+			var ours, theirs testkit.Notes
 			players := make(chan *godwit.Conn, 1)
 			c := godwit.Config{Grace: 5 * time.Second, Silence: 4 * time.Second, Handler: godwit.Handler{
 				Open:    func(c *godwit.Conn) { players <- c },
 				Request: func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) },
-				Close:   func(*godwit.Conn, godwit.CloseReason) { ours.note("close") },
+				Close:   func(*godwit.Conn, godwit.CloseReason) { ours.Note("close") },
 			}}
 			inGame(t, c, func(g *game) {
 				s, err := g.connect(client.SessionConfig{Handler: client.SessionHandler{
@@ -118,22 +100,22 @@ func TestResultsComeBeforeClose(t *testing.T) {
 						r.Keep()
 						time.AfterFunc(time.Hour, func() { r.Ack() })
 					},
-					Close: func(*client.Session, session.CloseReason) { theirs.note("close") },
+					Close: func(*client.Session, session.CloseReason) { theirs.Note("close") },
 				}})
 				g.must(err)
 				player := <-players
 				for _, request := range []string{"a", "b"} {
-					_, err = s.Ask(request, nil, func(r session.Result) { theirs.note("%s %v", request, r.Status) })
+					_, err = s.Ask(request, nil, func(r session.Result) { theirs.Note("%s %v", request, r.Status) })
 					g.must(err)
-					_, err = player.Ask(request, nil, func(r godwit.Result) { ours.note("%s %v", request, r.Status) })
+					_, err = player.Ask(request, nil, func(r godwit.Result) { ours.Note("%s %v", request, r.Status) })
 					g.must(err)
 				}
 				time.Sleep(time.Second)
 				end(g, player, s)
 				time.Sleep(2 * time.Minute)
 				want := []string{"a response lost", "b response lost", "close"}
-				for end, j := range map[string]*journal{"the server's end": &ours, "the client's end": &theirs} {
-					got := j.all()
+				for end, j := range map[string]*testkit.Notes{"the server's end": &ours, "the client's end": &theirs} {
+					got := j.All()
 					if len(got) == 3 {
 						slices.Sort(got[:2])
 					}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -44,30 +45,26 @@ func (s *Session) ask(name string, b []byte, done func(session.Result)) (uint32,
 // server may act on the request nevertheless. In a handler it returns ErrInHandler: use
 // Ask there.
 func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
-	if handling.Now() {
-		return nil, ErrInHandler
-	}
-	answer := make(chan session.Result, 1)
-	id, asked, err := s.ask(name, b, func(r session.Result) {
-		if r.Data != nil {
-			r.Data = append([]byte{}, r.Data...)
-		}
-		answer <- r
+	r, err := handling.Await(ctx, func(answer func(session.Result)) (forget func(), err error) {
+		id, asked, err := s.ask(name, b, func(r session.Result) {
+			r.Data = bytes.Clone(r.Data)
+			answer(r)
+		})
+		return func() { s.forgetRequest(asked, id) }, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case r := <-answer:
-		return r.Data, r.Err()
-	case <-ctx.Done():
-		s.endpoint.loop.Lock()
-		defer s.endpoint.loop.Unlock()
-		if s.session == asked {
-			s.session.Forget(id)
-			delete(s.asked, id)
-		}
-		return nil, ctx.Err()
+	return r.Data, r.Err()
+}
+
+// forgetRequest forgets a request of the session on, which may be over.
+func (s *Session) forgetRequest(on *sessioncore.Session, id uint32) {
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
+	if s.session == on {
+		s.session.Forget(id)
+		delete(s.asked, id)
 	}
 }
 

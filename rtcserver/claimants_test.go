@@ -171,7 +171,7 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		for how, end := range map[string]func(o *actor){
-			"it ends":       func(o *actor) { o.shard.remove(o.Conn) },
+			"it ends":       func(o *actor) { o.setState(stateClosing); o.shard.remove(o.Conn) },
 			"it forgets it": func(o *actor) { o.shard.prune(o.Conn) },
 		} {
 			for claimants := range maxClaimants {
@@ -192,8 +192,8 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 					s.loop.Time(o.Conn)
 					end(o)
 					what := fmt.Sprintf("%d of %d: %s", leaver, len(all), how)
-					if next := s.loop.State().Timer; next.IsZero() != o.gone {
-						t.Errorf("%s: the loop looks at it at %v", what, next)
+					if next := s.loop.State().Timer; next.IsZero() != (o.state == stateGone) || (how == "it ends") != (o.state == stateGone) {
+						t.Errorf("%s: the loop looks at it at %v; it is %v", what, next, o.state)
 					}
 					left := slices.Delete(all, leaver, leaver+1)
 					x.wantClaimants(what, victimAddr, s, left...)
@@ -304,8 +304,8 @@ func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.hand(0, victimAddr, b)
-	if a.closed == nil || a.closed.Code != CloseByPage || a.peer.State() != peer.Closing {
-		t.Errorf("told: %v", a.closed)
+	if why := a.engine.(*puppet).why; why == nil || why.Code != CloseByPage || a.peer.State() != peer.Closing || a.state != stateClosing {
+		t.Errorf("told: %v; it is %v", why, a.state)
 	}
 }
 
@@ -314,7 +314,7 @@ func TestAnEngineThatCannotBeSentForIsAskedOnce(t *testing.T) {
 	x := newScene(t, 1)
 	a := x.actor(0)
 	a.comes(victimAddr)
-	a.opened = true // and nothing can be sent, for it has no keys
+	a.state = stateOpen // and nothing can be sent, for it has no keys
 	p := a.engine.(*puppet)
 	p.queue = []string{"first", "second", "third"}
 	a.pump(x.now)

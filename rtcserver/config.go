@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
+	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // Config configures a server. The zero value is a working server without handlers.
@@ -187,12 +188,7 @@ const (
 var ackNames = [...]string{"auto", "honest", "eager"}
 
 // String returns the mode in one word.
-func (m AckMode) String() string {
-	if int(m) < len(ackNames) {
-		return ackNames[m]
-	}
-	return "unknown"
-}
+func (m AckMode) String() string { return enum.Name(m, ackNames[:]) }
 
 // Limits of a Config.
 const (

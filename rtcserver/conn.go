@@ -55,12 +55,9 @@ type Conn struct {
 	entry     loop.Entry
 	sent      uint64
 	received  uint64
-	place     int  // index in the shard's open, plus one; 0 if it is not there
-	queued    bool // waits for the place of a handshake
-	opened    bool
-	gone      bool               // removed from the shard's tables
+	place     int // index in the shard's open, plus one; 0 if it is not there
+	state     connState
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
-	closed    *CloseError        // why the connection ended; nil before
 	channels  []Channel          // open in-band channels
 	addrs     []netip.AddrPort   // addresses of the connection in the shard's byAddr, once each
 	remote    *netip.AddrPort    // the page's address in the last line of the log; nil until the connection is open
@@ -119,7 +116,7 @@ func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	s := c.shard
 	out, to, err := c.peer.Send(now, s.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
-		return sendError(err)
+		return sendErrors.For(err)
 	}
 	s.loop.Push(out, to.Remote, to.Local)
 	c.sent++
@@ -127,17 +124,8 @@ func (c *Conn) write(now time.Time, stream uint16, k Kind, b []byte) error {
 	return nil
 }
 
-func sendError(err error) error {
-	switch {
-	case errors.Is(err, peer.ErrTooLarge):
-		return ErrTooLarge
-	case errors.Is(err, peer.ErrSilenced):
-		return ErrSilenced
-	case errors.Is(err, peer.ErrNotOpen):
-		return ErrClosed
-	}
-	return err
-}
+// sendErrors are the errors of Send.
+var sendErrors = peer.SendErrors{TooLarge: ErrTooLarge, Silenced: ErrSilenced, NotOpen: ErrClosed}
 
 // Close ends the connection and tells the page at once. It does not wait. The loop calls
 // Handler.Close later. text is for the log and Handler.Close, and is sent in the SCTP ABORT
@@ -158,13 +146,13 @@ func (c *Conn) close(now time.Time, code CloseCode, text string) {
 // pump moves the datagrams of the engine and the peer to the outgoing batch.
 func (c *Conn) pump(now time.Time) {
 	s := c.shard
-	for c.opened && c.closed == nil {
+	for c.state == stateOpen {
 		b := c.engine.Append(now, s.scratch[:0], MaxMessage)
 		if len(b) == 0 || c.write(now, 0, Binary, b) != nil {
 			break
 		}
 	}
-	for !c.gone {
+	for c.state != stateGone {
 		b, to := c.peer.Append(now, s.loop.Slot())
 		if len(b) == 0 {
 			return
@@ -196,7 +184,9 @@ var closeCodes = [...]CloseCode{
 func (c *Conn) event(now time.Time, ev *peer.Event) {
 	switch ev.Type {
 	case peer.Established:
-		c.opened = true
+		if !c.setState(stateOpen) {
+			return
+		}
 		c.shard.enlist(c)
 		c.log("open", "remote", c.peer.Remote())
 		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
@@ -224,10 +214,13 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 
 // end tells the engine that the link is closed. Only the first call has an effect.
 func (c *Conn) end(now time.Time, why *CloseError) {
-	if c.closed != nil {
+	queued := c.state == stateQueued
+	if !c.setState(stateClosing) {
 		return
 	}
-	c.closed = why
+	if queued {
+		c.shard.places.remove(c)
+	}
 	c.shard.strike(c)
 	c.shard.stats.closed[why.Code]++
 	c.log("close", "why", why)
@@ -240,7 +233,7 @@ const maxMoves = 16
 
 // noteMove logs a change of the page's address.
 func (c *Conn) noteMove() {
-	if !c.opened {
+	if c.state != stateOpen {
 		return
 	}
 	now := c.peer.Remote()

@@ -3,6 +3,8 @@ package rtcserver
 import (
 	"slices"
 	"time"
+
+	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // An Engine processes the messages of one [Conn], which is the link of the engine. The
@@ -48,12 +50,7 @@ const (
 var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
 
 // String returns the type in one word.
-func (t LinkEventType) String() string {
-	if int(t) < len(linkEventNames) {
-		return linkEventNames[t]
-	}
-	return "unknown"
-}
+func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) }
 
 // Acquire locks the connection for calls into its engine. Call Release soon after. Between
 // the two do not call other methods of the Conn. The connection must be or have been
@@ -104,6 +101,7 @@ type datagrams struct {
 	queue   []LinkEvent // guarded by the shard's lock
 	pending []LinkEvent // being delivered
 	begun   int         // events of pending for which a handler was called; the last one may have panicked
+	opened  bool        // the event LinkOpened was delivered; only Deliver uses it
 }
 
 // Capacities of the event slices, in events, that a connection keeps: maxQueue for both
@@ -140,6 +138,7 @@ func (d *datagrams) Deliver() {
 		d.begun++
 		switch ev.Type {
 		case LinkOpened:
+			d.opened = true
 			if h.Open != nil {
 				h.Open(c)
 			}
@@ -156,7 +155,13 @@ func (d *datagrams) Deliver() {
 				h.Message(c, ev.Message)
 			}
 		case LinkClosed:
-			h.closed(c, ev.Err)
+			end := h.Fail
+			if d.opened {
+				end = h.Close
+			}
+			if end != nil {
+				end(c, ev.Err)
+			}
 		}
 	}
 	clear(d.pending)

@@ -21,9 +21,13 @@ type puppet struct {
 	heard    []string // events, calls of Advance and Deliver
 	news     bool
 	told     func() // what a handler does
+	why      *CloseError
 }
 
 func (p *puppet) Receive(_ time.Time, ev LinkEvent) {
+	if ev.Type == LinkClosed {
+		p.why = ev.Err
+	}
 	p.heard = append(p.heard, ev.Type.String())
 }
 
@@ -255,7 +259,7 @@ func TestErrorsOfSend(t *testing.T) {
 	for err, want := range map[error]error{
 		peer.ErrTooLarge: ErrTooLarge, peer.ErrSilenced: ErrSilenced, peer.ErrNotOpen: ErrClosed, own: own,
 	} {
-		if got := sendError(fmt.Errorf("peer: %w", err)); !errors.Is(got, want) || want != own && got != want {
+		if got := sendErrors.For(fmt.Errorf("peer: %w", err)); !errors.Is(got, want) || want != own && got != want {
 			t.Errorf("%v is told as %v, want %v", err, got, want)
 		}
 	}

@@ -1,5 +1,7 @@
 package rtcserver
 
+import "github.com/godwit-rtc/godwit/internal/enum"
+
 // A Handler is the set of funcs that a server calls for events. For one Conn it calls them
 // one at a time: Open first, Close last, the others in the order of the events; or only
 // Fail. The documentation of the package says on which goroutine. A func that is nil is
@@ -29,16 +31,6 @@ type Handler struct {
 	Fail func(*Conn, *CloseError)
 }
 
-func (h *Handler) closed(c *Conn, why *CloseError) {
-	f := h.Fail
-	if c.opened {
-		f = h.Close
-	}
-	if f != nil {
-		f(c, why)
-	}
-}
-
 // Kind is the kind of a message. In the page it is the type of the message's data.
 type Kind uint8
 
@@ -50,12 +42,7 @@ const (
 var kindNames = [...]string{"text", "binary"}
 
 // String returns the kind in one word.
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return "unknown"
-}
+func (k Kind) String() string { return enum.Name(k, kindNames[:]) }
 
 // A Message is one message of a page.
 type Message struct {
@@ -103,12 +90,7 @@ var closeTexts = [...]string{
 }
 
 // String returns the code in words.
-func (c CloseCode) String() string {
-	if int(c) < len(closeTexts) && closeTexts[c] != "" {
-		return closeTexts[c]
-	}
-	return "unknown"
-}
+func (c CloseCode) String() string { return enum.Name(c, closeTexts[:]) }
 
 func (e *CloseError) Error() string {
 	s := "rtcserver: " + e.Code.String()

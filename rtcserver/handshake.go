@@ -43,9 +43,13 @@ var errYielded = errors.New("rtcserver: the page did not answer for 1 s while ot
 // The shard's lock is held.
 func (s *shard) beginHandshake(c *Conn) {
 	if !s.places.free(c.site, nil) {
-		c.queued = true
-		s.places.wait(c)
-		s.stats.handshakesQueued++
+		if c.setState(stateQueued) {
+			s.places.wait(c)
+			s.stats.handshakesQueued++
+		}
+		return
+	}
+	if !c.setState(stateShaking) {
 		return
 	}
 	s.places.take(c)
@@ -92,6 +96,7 @@ func (s *shard) takeOutbox(now time.Time) {
 		case dtls.Done:
 			s.stats.handshakes++
 			s.endHandshake(c)
+			c.setState(stateSecure)
 		case dtls.Failed:
 			s.stats.handshakesFailed++
 			s.endHandshake(c)
@@ -130,9 +135,7 @@ func (s *shard) endHandshake(c *Conn) {
 	c.handshake = nil
 	s.places.remove(c)
 	for next := s.places.next(); next != nil; next = s.places.next() {
-		if next.queued = false; next.closed == nil {
-			s.beginHandshake(next)
-		}
+		s.beginHandshake(next)
 	}
 }
 

@@ -199,7 +199,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			o := w.offer("")
 			o.check(attackerAddr, "")
 			synctest.Wait()
-			if !o.conn.queued {
+			if o.conn.state != stateQueued {
 				t.Error("the handshake does not wait")
 			}
 			o.conn.Close("")
@@ -226,7 +226,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			synctest.Wait()
 			runtime.GC()
 			if c := gone.Value(); c != nil {
-				t.Errorf("%s: a connection is held; it is gone: %v", name, c.gone)
+				t.Errorf("%s: a connection is held; it is %v", name, c.state)
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func (x *scene) actor(home int) *actor {
 	x.actors++
 	random := make([]byte, 32)
 	random[0] = byte(x.actors)
-	a := &actor{x: x, pwd: local.Pwd, Conn: &Conn{ufrag: local.Ufrag, shard: x.shards[home]}}
+	a := &actor{x: x, pwd: local.Pwd, Conn: &Conn{ufrag: local.Ufrag, shard: x.shards[home], state: stateSecure}}
 	if a.keys, err = dtls.DeriveKeys(dtls.ECDSAWithAES128GCM, make([]byte, 48), random, random); err != nil {
 		x.t.Fatal(err)
 	}

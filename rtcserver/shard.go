@@ -126,7 +126,7 @@ func (s *shard) Receive(now time.Time, batch []udpio.Datagram) {
 }
 
 func (s *shard) Advance(now time.Time, c *Conn) {
-	if !c.gone {
+	if c.state != stateGone {
 		s.events = c.peer.Advance(now, s.events[:0])
 		c.happened(now, s.events)
 	}
@@ -148,7 +148,7 @@ func (s *shard) Deliver(c *Conn) { c.engine.Deliver() }
 func (s *shard) Abandon() { s.inbox.Abandon() }
 
 func (s *shard) Settle(now time.Time, c *Conn) {
-	if c.gone {
+	if c.state == stateGone {
 		return
 	}
 	c.peer.Flush(now)
@@ -165,7 +165,7 @@ func (s *shard) Send(now time.Time, c *Conn) { c.pump(now) }
 // link has ended.
 func (s *shard) Deadline(c *Conn) time.Time {
 	d := c.engine.Deadline()
-	if !c.gone {
+	if c.state != stateGone {
 		d = loop.Sooner(d, c.peer.Deadline())
 	}
 	return d
@@ -244,7 +244,7 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	s.loop.Push(b, d.Remote, d.Local)
 	if granted {
 		s.learn(now, c, d.Remote)
-		if c.peer.State() == peer.Waiting && !c.queued {
+		if c.state == stateWaiting {
 			s.beginHandshake(c)
 		}
 	} else {
@@ -301,16 +301,13 @@ func (s *shard) advance(now time.Time) {
 
 // remove forgets c.
 func (s *shard) remove(c *Conn) {
-	c.gone = true
+	c.setState(stateGone)
 	s.loop.Forget(c)
 	s.endHandshake(c)
 	for len(c.addrs) > 0 {
 		s.unclaim(c, c.addrs[0])
 	}
 	c.addrs = nil
-	if c.queued {
-		s.places.remove(c)
-	}
 	delete(s.conns, c)
 	s.server.registry.remove(c)
 }

@@ -280,7 +280,7 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 		if d := s.loop.State().Timer; !d.IsZero() {
 			t.Errorf("the loop would look at somebody at %v", d)
 		}
-		if !shakes.conn.gone || shakes.conn.handshake != nil || shakes.conn.addrs != nil || waits.conn.handshake != nil {
+		if shakes.conn.state != stateGone || shakes.conn.handshake != nil || shakes.conn.addrs != nil || waits.conn.handshake != nil {
 			t.Errorf("%+v", shakes.conn)
 		}
 		wantNothing(t, w.server)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
@@ -29,12 +30,7 @@ var dropNames = [dropReasons]string{
 }
 
 // String returns the reason in one word.
-func (d DropReason) String() string {
-	if int(d) < len(dropNames) {
-		return dropNames[d]
-	}
-	return "unknown"
-}
+func (d DropReason) String() string { return enum.Name(d, dropNames[:]) }
 
 // A Refusal says why the server closed a channel at once that a page opened. The page's
 // RTCDataChannel gets a close event.
@@ -54,12 +50,7 @@ var refusalTexts = [Refusals]string{
 }
 
 // String returns the reason in words, with what to do about it.
-func (r Refusal) String() string {
-	if int(r) < len(refusalTexts) {
-		return refusalTexts[r]
-	}
-	return "unknown"
-}
+func (r Refusal) String() string { return enum.Name(r, refusalTexts[:]) }
 
 // Stats are the counters of a server since it was made, sums over all shards.
 type Stats struct {

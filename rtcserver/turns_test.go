@@ -14,7 +14,7 @@ import (
 func (x *scene) opened() (*actor, *puppet) {
 	a := x.actor(0)
 	a.comes(victimAddr)
-	a.Conn.opened = true
+	a.state = stateOpen
 	return a, a.engine.(*puppet)
 }
 
@@ -191,8 +191,9 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 			s.loop.Lock()
 			defer s.loop.Unlock()
 			end(s, o.conn, time.Now())
-			if why := o.conn.closed; why == nil || why.Code != CloseNoHandshake || !o.conn.entry.Touched() {
-				t.Errorf("%s: told: %v; it is touched: %v", name, why, o.conn.entry.Touched())
+			told := o.conn.engine.(*datagrams).queue
+			if len(told) != 1 || told[0].Err == nil || told[0].Err.Code != CloseNoHandshake || !o.conn.entry.Touched() {
+				t.Errorf("%s: told: %v; it is touched: %v", name, told, o.conn.entry.Touched())
 			}
 			s.loop.Wake()
 		})

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/godwit-rtc/godwit/internal/enum"
+
 // An EventType says what an event of a session is.
 type EventType uint8
 
@@ -23,9 +25,4 @@ const (
 var eventNames = [...]string{"open", "message", "request", "receipt", "channel", "interrupted", "resumed", "close", "ended", "channel closed", "room", "renewing"}
 
 // String returns the type in one word.
-func (t EventType) String() string {
-	if int(t) < len(eventNames) {
-		return eventNames[t]
-	}
-	return "unknown"
-}
+func (t EventType) String() string { return enum.Name(t, eventNames[:]) }

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+
+	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // A RequestID is the number of a request of this end, for End.Status.
@@ -29,12 +31,7 @@ const (
 var statusNames = [...]string{"sending", "waiting", "responded", "acknowledged", "rejected", "send failed", "response lost"}
 
 // String returns the status in words.
-func (s Status) String() string {
-	if int(s) < len(statusNames) {
-		return statusNames[s]
-	}
-	return "unknown"
-}
+func (s Status) String() string { return enum.Name(s, statusNames[:]) }
 
 // A Result is the end of a request: its final status and the answer, if there is one.
 type Result struct {

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/godwit-rtc/godwit/internal/enum"
+
 // A State is the state of a session, as one end sees it.
 type State uint8
 
@@ -18,9 +20,4 @@ const (
 var stateNames = [...]string{"opening", "open", "interrupted", "closing", "closed"}
 
 // String returns the state in one word.
-func (s State) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
-	}
-	return "unknown"
-}
+func (s State) String() string { return enum.Name(s, stateNames[:]) }

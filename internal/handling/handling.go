@@ -7,6 +7,7 @@
 package handling
 
 import (
+	"context"
 	"errors"
 	"runtime"
 )
@@ -45,5 +46,28 @@ func Now() bool {
 		if n < len(pcs) {
 			return false
 		}
+	}
+}
+
+// Await sends a request and waits for the answer. ask sends it and returns at once; it has
+// answer called with what the other end answers, and returns a func that forgets the
+// request. Await returns ErrInHandler in a handler, an error of ask, or the error of ctx if
+// ctx is done first; in the last case it forgets the request.
+func Await[T any](ctx context.Context, ask func(answer func(T)) (forget func(), err error)) (T, error) {
+	var none T
+	if Now() {
+		return none, ErrInHandler
+	}
+	answers := make(chan T, 1)
+	forget, err := ask(func(a T) { answers <- a })
+	if err != nil {
+		return none, err
+	}
+	select {
+	case a := <-answers:
+		return a, nil
+	case <-ctx.Done():
+		forget()
+		return none, ctx.Err()
 	}
 }

@@ -58,6 +58,22 @@ var (
 	ErrSilenced = errors.New("peer: the address may not be sent to now")
 )
 
+// SendErrors are the errors that a package returns in place of those of Send.
+type SendErrors struct{ TooLarge, Silenced, NotOpen error }
+
+// For returns the error in place of err, or err if there is none.
+func (e *SendErrors) For(err error) error {
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return e.TooLarge
+	case errors.Is(err, ErrSilenced):
+		return e.Silenced
+	case errors.Is(err, ErrNotOpen):
+		return e.NotOpen
+	}
+	return err
+}
+
 // A State is the state of a peer.
 type State uint8
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,20 +110,25 @@ func TestNobodyAtThePort(t *testing.T) {
 	wantPayloads(t, readAll(t, server, 2), good)
 }
 
-// TestFullSendBuffer uses a pair of Unix sockets, whose queue is short: UDP on
-// loopback never fills the sender's.
-func TestFullSendBuffer(t *testing.T) {
+// shortQueue returns one of a pair of Unix sockets, which nobody reads. Its queue is short:
+// UDP on loopback never fills the queue of the sender.
+func shortQueue(t *testing.T) syscall.RawConn {
+	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, in := os.NewFile(uintptr(fds[0]), "out"), os.NewFile(uintptr(fds[1]), "in")
-	defer out.Close()
-	defer in.Close()
+	t.Cleanup(func() { out.Close(); in.Close() })
 	raw, err := out.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return raw
+}
+
+func TestFullSendBuffer(t *testing.T) {
+	raw := shortQueue(t)
 	var c Conn
 	m := newMmsg(raw, false, netip.Addr{}, &c.counters)
 	for i := range m.w.hdrs {

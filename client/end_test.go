@@ -1,0 +1,68 @@
+package client_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// Both ends say the same of one session: its number, its table, how far a request is, what
+// a channel has room for, and how much waits for an answer.
+func TestBothEndsSayTheSame(t *testing.T) {
+	var kept chan *session.Request
+	keep := func(r *session.Request) {
+		r.Keep()
+		kept <- r
+	}
+	var conns chan *godwit.Conn
+	c := godwit.Config{Handler: godwit.Handler{
+		Open:    func(c *godwit.Conn) { conns <- c },
+		Request: func(_ *godwit.Conn, r *godwit.Request) { keep(r) },
+	}}
+	inGame(t, c, func(g *game) {
+		kept, conns = make(chan *session.Request, 1), make(chan *godwit.Conn, 1)
+		native, err := g.connect(client.SessionConfig{Channels: table, Handler: client.SessionHandler{
+			Request: func(_ *client.Session, r *session.Request) { keep(r) },
+		}})
+		g.must(err)
+		conn := <-conns
+		if id := native.ID(); id == 0 || id != conn.ID() {
+			t.Errorf("the session is %v at the client and %v at the server", id, conn.ID())
+		}
+		for name, end := range map[string]session.End{"server": conn, "client": native} {
+			if diff := table.Compare(end.Channels()); diff != nil {
+				t.Errorf("%s: %v", name, diff)
+			}
+			if n := end.Free(chat); n != 256<<10 {
+				t.Errorf("%s: there is room for %d bytes, want a whole message", name, n)
+			}
+			if n := end.Free(9); n != -1 {
+				t.Errorf("%s: a channel that the table has not has room for %d bytes", name, n)
+			}
+			results := make(chan session.Result, 1)
+			id, err := end.Ask("wait", nil, func(r session.Result) { results <- r })
+			g.must(err)
+			if st, ok := end.Status(id); !ok || st != session.StatusSending {
+				t.Errorf("%s: a request that has just been sent is %v, %v", name, st, ok)
+			}
+			r := <-kept
+			time.Sleep(time.Second)
+			if st, ok := end.Status(id); !ok || st != session.StatusWaiting {
+				t.Errorf("%s: a request that has arrived is %v, %v", name, st, ok)
+			}
+			if st := end.Stats(); st.Asking != 1 || st.Asked != 0 || st.Age < time.Second || st.LastHeard > 5*time.Second || st.Interrupted {
+				t.Errorf("%s: %+v", name, st)
+			}
+			g.must(r.Ack())
+			if got := <-results; got.Status != session.StatusAcknowledged || got.Err() != nil {
+				t.Errorf("%s: the result is %v", name, got)
+			}
+			if _, ok := end.Status(id); ok {
+				t.Errorf("%s: a request that is answered has a status that is not final", name)
+			}
+		}
+	})
+}
