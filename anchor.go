@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
@@ -194,12 +195,18 @@ func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
 	return a.conn.session.Append(now, b, limit)
 }
 
-// Deadline returns when Advance must be called.
+// Deadline returns when Advance must be called: at once if the session has had news, or
+// its end, since Ready. Append may be the cause. While handlers run for the session, those
+// of another loop, Ready could not take the news; delivered does it then.
 func (a *anchor) Deadline() time.Time {
-	if !a.isHome() {
+	c := a.conn
+	switch {
+	case !a.isHome():
 		return time.Time{}
+	case (c.session.Pending() || c.over(a)) && !c.telling.Load():
+		return loop.Past
 	}
-	return a.conn.session.Deadline()
+	return c.session.Deadline()
 }
 
 // Advance tells the session that time has passed.

@@ -126,7 +126,6 @@ func (c *Conn) Close() {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	c.close(time.Now())
-	e.loop.Wake()
 }
 
 func (c *Conn) close(now time.Time) {
@@ -136,6 +135,7 @@ func (c *Conn) close(now time.Time) {
 	c.peer.Close(now, "")
 	c.end(&CloseError{Code: CloseByClient})
 	c.endpoint.loop.Touch(c)
+	c.endpoint.loop.Wake() // the turn that runs may be past it
 }
 
 // The methods below are those of a member of the loop.

@@ -310,10 +310,10 @@ func (l *Loop[M]) finish(now time.Time) error {
 	l.sendLater(now)
 	l.busy = false
 	l.flush()
+	l.arm() // also if the loop has ended: a further turn must not wait
 	if l.closed && len(l.touched) == 0 {
 		return ErrEnded
 	}
-	l.arm()
 	return nil
 }
 
@@ -338,13 +338,14 @@ func (l *Loop[M]) sendLater(now time.Time) {
 // Drain runs the handlers of all touched members, until none is left, and sends nothing.
 // It is for a loop whose socket has failed. The goroutine of Turn calls it.
 func (l *Loop[M]) Drain() {
-	l.Lock()
-	defer l.Unlock()
-	for more := true; more; more = len(l.touched) > 0 {
+	for more := true; more; {
+		l.Lock()
 		l.handOver()
 		l.Unlock()
-		l.deliver()
+		l.deliver() // may panic, so the lock is not held by a defer
 		l.Lock()
+		more = len(l.touched) > 0
+		l.Unlock()
 	}
 }
 

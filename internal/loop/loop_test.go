@@ -285,6 +285,50 @@ func TestBrokenSocket(t *testing.T) {
 	}
 }
 
+// A handler may panic in Drain, too: the caller gets the panic, with the lock free, and a
+// further Drain runs the other handlers.
+func TestPanicInDrain(t *testing.T) {
+	r := newRecorder(t, &script{Bell: NewBell(), in: [][]string{{"broken"}}}, sizes)
+	r.news[1], r.news[2] = true, true
+	r.deliver = func(m int) {
+		if m == 1 {
+			r.news[2] = true // as in TestPanicOfAHandler
+			panic("a handler")
+		}
+	}
+	r.locked(func() { r.loop.Touch(1); r.loop.Touch(2) })
+	if err := r.loop.Run(); err != errBroken {
+		t.Error(err)
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != "a handler" {
+				t.Error(p)
+			}
+		}()
+		r.loop.Drain()
+	}()
+	r.calls = nil
+	r.loop.Drain()
+	r.want("drained", "deliver 2")
+}
+
+// A loop that is closed while it takes its last turn does not wait in a further one, in
+// which Close looks for the last handlers.
+func TestLoopClosedDuringATurnDoesNotWaitAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, &script{Bell: NewBell(), in: [][]string{{"1"}}}, sizes)
+		r.news[1] = true
+		r.next = time.Now().Add(time.Hour)
+		r.deliver = func(int) { r.locked(r.loop.Close) }
+		for range 2 {
+			if err := r.loop.Run(); err != ErrEnded || !time.Now().Equal(r.next.Add(-time.Hour)) {
+				t.Errorf("%v, %v before the deadline", err, time.Until(r.next))
+			}
+		}
+	})
+}
+
 // A handler that panics, and whose program recovers, ends its turn: the others are told in
 // the next one, and the memory of what they get is not used again.
 func TestPanicOfAHandler(t *testing.T) {
