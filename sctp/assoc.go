@@ -319,8 +319,11 @@ func (a *Assoc) appendControl(t time.Duration, b []byte) []byte {
 		a.pend &^= pendShutdownAck
 		b = finishTLV(appendChunk(b, chunkShutdownAck, 0), len(b))
 	}
-	if a.state == stateEstablished {
-		limit := start + MaxPacket
+	limit := start + MaxPacket
+	switch a.state {
+	case stateCookieEchoed:
+		b = a.appendHeartbeats(t, b, limit)
+	case stateEstablished:
 		b = a.appendSack(b, limit)
 		b = a.appendForward(t, b)
 		b = a.appendReconfig(t, b, limit)

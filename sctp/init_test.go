@@ -41,6 +41,30 @@ func TestActiveHandshake(t *testing.T) {
 	a.send(0, Binary, "first")
 }
 
+// A HEARTBEAT may overtake the COOKIE ACK, and is answered before it arrives; one before the
+// INIT ACK is not.
+// https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
+func TestHeartbeatOvertakesCookieAck(t *testing.T) {
+	a := newIdleAssoc(t)
+	a.invite()
+	heartbeat := rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, []byte("x")))
+	a.write(heartbeat)
+	a.wantIdle("before the INIT ACK")
+	a.write(initAck("cookie"))
+	a.wantPacket("the cookie goes back", "COOKIE-ECHO")
+	a.write(heartbeat, rawChunk(chunkCookieAck, 0, nil))
+	a.wantEvent("what follows it counts", Event{Type: Established})
+	a.wantPacket("answered", "HEARTBEAT-ACK")
+
+	a = newIdleAssoc(t)
+	a.invite()
+	a.write(initAck("cookie"))
+	a.wantPacket("the cookie goes back", "COOKIE-ECHO")
+	a.write(heartbeat)
+	a.wantPacket("answered before the COOKIE ACK", "HEARTBEAT-ACK")
+	a.wantNoEvent("which is still missing")
+}
+
 // Offering what is not done makes a peer abort.
 func TestInitSaysExactlyWhatIsDone(t *testing.T) {
 	a := newIdleAssoc(t)

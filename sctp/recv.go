@@ -98,6 +98,10 @@ func (a *Assoc) receiveChunk(t time.Duration, c chunk, events []Event) ([]Event,
 		a.receiveError(c)
 		return events, true
 	}
+	if a.state == stateCookieEchoed && c.kind == chunkHeartbeat {
+		a.receiveHeartbeat(c) // it may overtake the COOKIE ACK
+		return events, true
+	}
 	if a.state != stateEstablished {
 		a.drop(dropState)
 		return events, false
