@@ -68,8 +68,7 @@ func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 	p.ice.heard(now, from, n, authentic)
 	// An INIT does not prove that the last flight of this end has arrived: a peer with False
 	// Start sends the INIT before. The chunks that establish the association prove it.
-	if authentic && p.shake != nil && (p.assoc.Established() || p.state != Secure) {
-		p.shake.flight.Stop()
+	if p.shake != nil && (p.assoc.Established() || p.state != Secure) {
 		p.forgetShake()
 	}
 	return events
@@ -125,10 +124,10 @@ func (p *Peer) watch(now time.Time, events []Event) {
 // Send appends a datagram with one message to b.
 // https://www.rfc-editor.org/rfc/rfc8831.html#section-6.6
 func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []byte) ([]byte, Path, error) {
-	path, ok := p.ice.selected()
-	if p.state != Secure || !ok {
+	if p.state != Secure || !p.assoc.Established() {
 		return b, Path{}, ErrNotOpen
 	}
+	path, _ := p.ice.selected()
 	start := len(b)
 	b, err := p.assoc.AppendMessage(now, p.records.Reserve(b), stream, k, payload)
 	if err != nil {
@@ -152,10 +151,10 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	if out, to := p.appendCheck(now, b); len(out) > len(b) {
 		return out, to
 	}
-	path, ok := p.ice.selected()
-	if !ok || p.state == Gone {
+	if p.state == Gone {
 		return b, Path{}
 	}
+	path, _ := p.ice.selected() // to nowhere nothing may be sent
 	if p.shake != nil {
 		if out := p.appendFlight(now, b, path); len(out) > len(b) {
 			return out, path
@@ -164,7 +163,7 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	if p.state == Closing {
 		return p.appendFarewell(now, b, path)
 	}
-	if !p.records.Ready() || p.state < Secure && !p.client {
+	if !p.records.Ready() {
 		return b, Path{}
 	}
 	if out := p.appendChallenge(now, b); len(out) > len(b) {
@@ -204,7 +203,9 @@ func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 		start := len(b)
 		out := s.flight.Append(now, b)
 		if len(out) == start {
-			p.forgetShake()
+			if p.state >= Secure && !s.flight.Active() {
+				p.forgetShake()
+			}
 			return b
 		}
 		if p.ice.maySend(now, path.Remote, len(out)-start) {

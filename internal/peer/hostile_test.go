@@ -20,6 +20,8 @@ type hostile struct {
 	*world
 	now time.Time
 	tsn uint32 // the next in order
+
+	check []byte // that of checkFrom
 }
 
 // keysOf are keys as a handshake would have given.
@@ -35,20 +37,9 @@ func keysOf(t testing.TB) *dtls.Keys {
 // own. Its time is its own.
 func newHostile(t testing.TB, edit func(*Config)) *hostile {
 	t.Helper()
-	h := &hostile{world: newWorldWith(t, false, edit), now: time.Now(), tsn: 200}
-	check, _ := h.client.Append(h.now, nil)
-	if h.server.request.Parse(check) != 0 {
-		t.Fatal("a bad check")
-	}
-	answer, granted := h.server.Check(h.now, h.client.addr, h.server.addr.Addr(), &h.server.request, nil)
-	if !granted || !h.client.Answered(h.now, h.server.addr, answer) {
-		t.Fatal("no selection")
-	}
+	h := newChecked(t, edit)
 	for _, s := range []*side{h.server, h.client} {
-		s.Begin()
-		s.shake.meet(s.other.addr)
-		s.Keys(h.now, keysOf(t))
-		s.events = s.Done(h.now, s.events[:0])
+		s.shakeHands(h.now, s.other.addr)
 	}
 	for range 10 {
 		h.server.pump(h.now)
@@ -58,6 +49,31 @@ func newHostile(t testing.TB, edit func(*Config)) *hostile {
 		t.Fatal("no association")
 	}
 	return h
+}
+
+// newChecked makes a world in which one check was answered.
+func newChecked(t testing.TB, edit func(*Config)) *hostile {
+	t.Helper()
+	h := &hostile{world: newWorldWith(t, false, edit), now: time.Now(), tsn: 200}
+	check, _ := h.client.Append(h.now, nil)
+	if h.server.request.Parse(check) != 0 {
+		t.Fatal("a bad check")
+	}
+	answer, granted := h.server.Check(h.now, h.client.addr, h.server.addr.Addr(), &h.server.request, nil)
+	if !granted || !h.client.Answered(h.now, h.server.addr, answer) {
+		t.Fatal("no selection")
+	}
+	return h
+}
+
+// shakeHands gives s its keys, as a handshake with these addresses would have done.
+func (s *side) shakeHands(now time.Time, with ...netip.AddrPort) {
+	s.Begin()
+	for _, a := range with {
+		s.shake.meet(a)
+	}
+	s.Keys(now, keysOf(s.world.t))
+	s.events = s.Done(now, s.events[:0])
 }
 
 // packet gives the server an SCTP packet with these chunks.

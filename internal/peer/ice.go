@@ -113,7 +113,7 @@ func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Re
 
 // nextChallenge returns when a challenge must be sent to the other end; zero means never.
 func (p *Peer) nextChallenge() time.Time {
-	if p.ice.control != nil || p.state != Secure {
+	if p.ice.control != nil {
 		return time.Time{}
 	}
 	return p.ice.lite.NextChallenge()

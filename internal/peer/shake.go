@@ -73,9 +73,7 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 	switch {
 	case ev.Again:
 	case ev.First:
-		if s.rtt > 0 {
-			s.flight.First = min(s.rtt+flightGrace, flightWait)
-		}
+		s.flight.First = min(s.rtt+flightGrace, flightWait)
 		s.flight.Set(now, ev.Datagram)
 	default:
 		s.flight.Add(ev.Datagram)
@@ -107,10 +105,10 @@ func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
 // Done tells the peer that the other end's Finished is verified. It processes the
 // records that arrived before.
 func (p *Peer) Done(now time.Time, events []Event) []Event {
-	s := p.shake
-	if s == nil || p.state != Keyed {
+	if p.state != Keyed {
 		return events
 	}
+	s := p.shake
 	p.state = Secure
 	p.records.Done()
 	if s.flight.Limit = lastRepeats; p.client {
@@ -119,19 +117,16 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	for raw := range s.sieve.Early() {
 		events, _ = p.open(now, raw, events)
 	}
-	if p.ice.control != nil && p.state == Secure {
+	if p.ice.control != nil {
 		p.assoc.Connect(now) // some servers wait for the INIT of the other end
 	}
-	p.forgetShake()
 	return events
 }
 
-// forgetShake frees the memory of the handshake when there is nothing to repeat.
+// forgetShake frees the memory of the handshake.
 func (p *Peer) forgetShake() {
-	if s := p.shake; s != nil && p.state >= Secure && !s.flight.Active() && len(s.queue) == 0 {
-		p.drops.Sifted += s.sieve.Drops().Total()
-		p.shake = nil
-	}
+	p.drops.Sifted += p.shake.sieve.Drops().Total()
+	p.shake = nil
 }
 
 // Fail tells the peer that the handshake has failed. Datagrams of the handshake that
