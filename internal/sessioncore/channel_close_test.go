@@ -279,7 +279,7 @@ func TestEndsThatDoNotCloseChannels(t *testing.T) {
 	if err := w.server.CloseChannel(w.now, 4); err != session.ErrFixed {
 		t.Errorf("a close: %v", err)
 	}
-	for takes, want := range map[byte]lives{0: {}, 3: {}, 7: {closes: true, most: 2, maxQueue: 64 << 10}} {
+	for takes, want := range map[byte]lives{0: {}, 3: {}, 7: {closes: true}, 11: {}, 15: {closes: true, most: 2, maxQueue: 64 << 10}} {
 		w := newWorld(t, mayOpen(2))
 		w.server.Link(w.now, LinkInfo{})
 		w.server.control(w.now, appendHello(nil, nil, takes))

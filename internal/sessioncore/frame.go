@@ -26,7 +26,8 @@ const (
 	// Bits of what the client supports.
 	takesOpen    = 0x01 // OPEN
 	takesSending = 0x02 // OPEN with the values for sending
-	takesShut    = 0x04 // SHUT, OPEN of any free number, and what WELCOME says of channels
+	takesShut    = 0x04 // SHUT, and OPEN of any free number
+	takesOwn     = 0x08 // what WELCOME says of channels that the client opens
 )
 
 const maxLine = 256 // bytes of OPEN

@@ -155,7 +155,8 @@ func (s *Session) open(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
 		s.state, s.takes = Open, f.takes
-		if s.lives.closes = f.takes&takesShut != 0; s.lives.closes {
+		s.lives.closes = f.takes&takesShut != 0
+		if s.lives.closes && f.takes&takesOwn != 0 {
 			s.lives.most, s.lives.maxQueue = s.config.ClientChannels, s.config.ClientQueue
 		}
 		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})

@@ -167,7 +167,7 @@ func New(now time.Time, c Config) (*Session, error) {
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut), channel.Options{}) // before anything else
+		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut|takesOwn), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
