@@ -58,10 +58,8 @@ type Conn struct {
 	news      []news // events for the handlers, of the next turn
 	telling   []news // events for the handlers, of this turn
 	begun     int    // handlers were called for so many of telling; the last one may have panicked
-
-	opened bool
-	closed *CloseError // why the connection ended; nil before
-	gone   bool        // removed from the endpoint's tables
+	state     connState
+	failed    *CloseError // why the connection ended before it was open; else nil
 }
 
 // news is an event for the handlers.
@@ -102,7 +100,7 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	e := c.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if c.closed != nil || c.gone || !c.opened {
+	if c.state != connOpen {
 		return ErrClosed
 	}
 	out, to, err := c.peer.Send(time.Now(), e.loop.Slot(), stream, peer.Kind(k), b)
@@ -129,7 +127,7 @@ func (c *Conn) Close() {
 }
 
 func (c *Conn) close(now time.Time) {
-	if c.closed != nil || c.gone {
+	if c.state >= connClosing {
 		return
 	}
 	c.peer.Close(now, "")
@@ -157,7 +155,7 @@ func (c *Conn) ready() bool {
 
 // settle sends the pending datagrams, and removes a connection that is over.
 func (c *Conn) settle(now time.Time) {
-	if c.gone {
+	if c.state == connGone {
 		return
 	}
 	c.peer.Flush(now)
@@ -168,7 +166,7 @@ func (c *Conn) settle(now time.Time) {
 }
 
 func (c *Conn) deadline() time.Time {
-	if c.gone {
+	if c.state == connGone {
 		return time.Time{}
 	}
 	return c.peer.Deadline()
@@ -190,7 +188,9 @@ func (c *Conn) happened(events []peer.Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
 		case peer.Established:
-			c.opened = true
+			if !c.setState(connOpen) {
+				continue
+			}
 			c.keepRoute()
 			c.endpoint.stats.Opened++
 			c.tell(news{kind: newsOpen})
@@ -238,18 +238,19 @@ var closeCodes = [...]CloseCode{
 
 // end notes that the connection is over. Only the first call has an effect.
 func (c *Conn) end(why *CloseError) {
-	if c.closed != nil {
+	opened := c.state == connOpen
+	if !c.setState(connClosing) {
 		return
 	}
-	c.closed = why
 	c.endpoint.stats.Closed++
-	if c.opened {
+	if opened {
 		c.tell(news{kind: newsClose, err: why})
 	} else {
+		c.failed = why
 		close(c.settled)
 	}
 	if c.session != nil {
-		c.session.linkDown(c)
+		c.session.linkDown(c, why)
 	}
 }
 

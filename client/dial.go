@@ -191,7 +191,7 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 	for _, a := range server.Candidates {
 		r := e.route(a, c.local)
 		if o := e.conns[r]; o != nil {
-			if o.closed == nil {
+			if o.state < connClosing {
 				return ErrAddressInUse
 			}
 			o.pump(now) // it is closing; send its last datagrams
@@ -246,8 +246,8 @@ func (c *Conn) wait(ctx context.Context, turns bool) (*Conn, error) {
 	}
 	c.endpoint.loop.Lock()
 	defer c.endpoint.loop.Unlock()
-	if !c.opened {
-		return nil, c.closed
+	if c.failed != nil {
+		return nil, c.failed
 	}
 	return c, nil
 }

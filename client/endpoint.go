@@ -237,12 +237,11 @@ func (e *Endpoint) route(remote netip.AddrPort, local netip.Addr) route {
 	return route{remote, local}
 }
 
-// remove removes c from the endpoint's tables.
+// remove removes c, which is over, from the endpoint's tables.
 func (e *Endpoint) remove(c *Conn) {
-	if c.gone {
+	if !c.setState(connGone) {
 		return
 	}
-	c.gone = true
 	e.loop.Forget(c)
 	endHandshake(c)
 	for _, r := range c.routes {

@@ -32,7 +32,7 @@ func (e *Endpoint) beginHandshake(c *Conn) {
 func (e *Endpoint) emit(c *Conn, ev dtls.HandshakeEvent) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if e.loop.Closed() || c.gone {
+	if e.loop.Closed() || c.state == connGone {
 		return
 	}
 	*e.outbox.Add() = outboxed{c, ev}
@@ -46,7 +46,7 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 	for i, o := range taken {
 		taken[i] = outboxed{}
 		c := o.conn
-		if c.gone || c.handshake == nil {
+		if c.state == connGone || c.handshake == nil {
 			continue
 		}
 		if o.event.Kind >= dtls.Done {

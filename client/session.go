@@ -150,11 +150,11 @@ func (s *Session) receive(c *Conn, b []byte) {
 	s.endpoint.loop.Touch(s)
 }
 
-func (s *Session) linkDown(c *Conn) {
+func (s *Session) linkDown(c *Conn, why *CloseError) {
 	if c != s.link {
 		return
 	}
-	s.link, s.lost = nil, c.closed
+	s.link, s.lost = nil, why
 	s.session.Unlink(time.Now())
 	s.endpoint.loop.Touch(s)
 	s.stir()

@@ -199,6 +199,7 @@ func (s *Session) leave() bool {
 	if c := s.link; c != nil {
 		s.link = nil
 		s.session.Unlink(time.Now())
+		c.end(&CloseError{Code: CloseByClient}) // the server is not told: it follows the session
 		e.remove(c)
 	}
 	return true
