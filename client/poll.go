@@ -109,7 +109,6 @@ func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) 
 			return ctx.Err()
 		}
 		if e.turns(time.Hour) != nil { // the endpoint has ended, which closes done, if it is not nil
-			turns = false
 			return e.await(ctx, done, false)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // of docs/SESSION.md has the numbers.
 type CloseCode uint32
 
-// The codes. A client begins a new session by itself, if it may, only after CloseShutdown
-// and CloseTimeout.
+// The codes. After CloseShutdown and CloseTimeout a client may begin a new session by
+// itself; package client and the browser client do if they are told to.
 const (
 	CloseNormal        CloseCode = 0   // the program, or the player, has finished
 	CloseKicked        CloseCode = 1   // the server's program called Conn.Kick

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/godwit-rtc/godwit/internal/enum"
@@ -73,7 +74,7 @@ func (e *RequestError) Error() string {
 // answer the request itself with Ack. Package godwit has an example.
 type Request struct {
 	Name string
-	Data []byte // valid until the handler returns; with Server.Poll, until the next event
+	Data []byte // valid until the handler returns; with Poll, until the next event
 
 	answer *answer
 	kept   bool
@@ -103,11 +104,9 @@ func Serve(name string, data []byte, give func(Result) error, handle func(*Reque
 // Keep returns r, kept, with a copy of its Data. Polls use it for a request that the next
 // call yields.
 func Keep(r *Request) *Request {
-	if r.Data != nil {
-		data := append([]byte{}, r.Data...)
-		r.Keep()
-		r.Data = data
-	}
+	data := slices.Clone(r.Data)
+	r.Keep()
+	r.Data = data
 	return r
 }
 

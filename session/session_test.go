@@ -192,6 +192,27 @@ func TestKeptRequestIsAnsweredLater(t *testing.T) {
 	}
 }
 
+// A request that a Poll keeps for the next call has bytes of its own, and no answer yet.
+func TestRequestThatIsKeptForTheNextPoll(t *testing.T) {
+	for _, data := range []string{"red", ""} {
+		var a answers
+		b := []byte(data)
+		if data == "" {
+			b = nil
+		}
+		var kept *Request
+		Serve("join", b, a.take, func(r *Request) { kept = Keep(r) })
+		clear(b)
+		if a.want(t, ""); string(kept.Data) != data {
+			t.Errorf("the bytes are %q, want %q", kept.Data, data)
+		}
+		if err := kept.Ack(); err != nil {
+			t.Error(err)
+		}
+		a.want(t, "acknowledged ")
+	}
+}
+
 // A Request that a program has made itself is of no session.
 func TestRequestOfNoSession(t *testing.T) {
 	if err := new(Request).Ack(); err != ErrAnswered {

@@ -24,6 +24,7 @@ var helpers = map[string][]string{
 	"internal/sessioncore": {".", "client"},
 	"rtcserver":            {"client"},
 	"sctp":                 {"internal/peer", "rtcserver"},
+	"session":              {"internal/sessioncore", ".", "client"},
 }
 
 // equivalents are the changes that make no difference: a line with a mutant's key, then
@@ -82,7 +83,7 @@ func (o *options) choose() error {
 
 func (o *options) run(dirs []string) error {
 	if len(dirs) == 0 {
-		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "internal/sessioncore", "rtcserver", "."}
+		dirs = []string{"auth", "icelite", "sctp", "dtls", "channel", "session", "internal/sessioncore", "rtcserver", "."}
 	}
 	if err := o.choose(); err != nil {
 		return err
