@@ -9,17 +9,18 @@ import (
 // A channel for one match: the server opens it in the sessions of the players, sends to it
 // by its name, and closes it when the match is over.
 func ExampleConn_OpenChannel() {
-	srv, err := godwit.New(godwit.Config{})
+	opened, over := make(chan struct{}), make(chan struct{})
+	srv, err := godwit.New(godwit.Config{Handler: godwit.Handler{
+		Open: func(*godwit.Conn) { opened <- struct{}{} },
+	}})
 	if err != nil {
 		panic(err)
 	}
 	defer srv.Close()
-	opened, over := make(chan struct{}), make(chan struct{})
 	join := func(name string) {
 		_, err := srv.Local(godwit.LocalConfig{
 			Identity: godwit.Identity{Name: name},
 			Handler: godwit.Handler{
-				Open: func(*godwit.Conn) { opened <- struct{}{} },
 				Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) {
 					fmt.Printf("%s, %s: %s\n", c.Identity().Name, c.Channels().Name(ch), b)
 				},
@@ -43,15 +44,15 @@ func ExampleConn_OpenChannel() {
 		}
 	}
 	skipped, err := srv.BroadcastNamed(nil, "match-7", []byte("go"))
-	fmt.Println(skipped, err)
 	for c := range srv.Conns() {
 		if ch, ok := c.Channel("match-7"); ok {
 			c.CloseChannel(ch) // after "go" is delivered
 		}
 	}
 	<-over
+	fmt.Println(skipped, "has no such channel,", err)
 	// Output:
-	// 1 <nil>
 	// ada, match-7: go
 	// ada, match-7 is over
+	// 1 has no such channel, <nil>
 }
