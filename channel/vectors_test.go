@@ -295,3 +295,74 @@ func runReceive(t *testing.T, v vectorReceive) vectorReceive {
 	}
 	return out
 }
+
+// A vectorLife is a script in which channels are opened and end while datagrams arrive.
+type vectorLife struct {
+	Name     string           `json:"name"`
+	Channels []vectorChannel  `json:"channels"`
+	Steps    []vectorLifeStep `json:"steps"`
+}
+
+type vectorLifeStep struct {
+	Open    *vectorOpen   `json:"open,omitempty"` // the layer above opens a channel
+	Shut    int           `json:"shut,omitempty"` // the peer's SHUT of this channel is processed
+	Relink  bool          `json:"relink,omitempty"`
+	In      string        `json:"in,omitempty"`
+	Events  []vectorEvent `json:"events,omitempty"`
+	Dropped string        `json:"dropped,omitempty"` // why a frame of In was not used
+	Acked   bool          `json:"acked,omitempty"`   // In is acknowledged
+}
+
+type vectorOpen struct {
+	Number  int           `json:"number"`
+	Channel vectorChannel `json:"channel"`
+}
+
+func TestVectorsOfChannelsThatEnd(t *testing.T) {
+	var vs []vectorLife
+	loadVectors(t, "lives.json", &vs)
+	for _, v := range vs {
+		t.Run(v.Name, func(t *testing.T) {
+			now := time.Unix(0, 0)
+			m, err := New(now, Config{Channels: vectorChannels(v.Channels), Server: true, KeepAlive: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range v.Steps {
+				now = now.Add(time.Second)
+				got := want
+				got.Events, got.Dropped, got.Acked = nil, "", false
+				before := m.Stats()
+				switch {
+				case want.Open != nil:
+					if err := m.Open(ID(want.Open.Number), want.Open.Channel.channel(), true); err != nil {
+						t.Fatalf("step %d: %v", i, err)
+					}
+				case want.Shut != 0:
+					m.StopSending(ID(want.Shut))
+					m.StopReceiving(ID(want.Shut))
+					m.Remove(ID(want.Shut))
+				case want.Relink:
+					m.Relink(now, false, 0)
+				default:
+					b := testkit.Hex(t, want.In)
+					m.Receive(now, b)
+					var p packet
+					p.parse(b)
+					got.Acked = m.received.has(p.number)
+				}
+				for d, n := range m.Stats().Drops {
+					if DropReason(d) != DropRefused && n > before.Drops[d] {
+						got.Dropped = DropReason(d).String()
+					}
+				}
+				for _, ev := range m.Events(nil) {
+					got.Events = append(got.Events, vectorEvent{Channel: int(ev.Channel), Payload: hex.EncodeToString(ev.Payload)})
+				}
+				if toJSON(got) != toJSON(want) {
+					t.Errorf("step %d:\n got %s\nwant %s", i, toJSON(got), toJSON(want))
+				}
+			}
+		})
+	}
+}
