@@ -218,8 +218,11 @@ func (a *anchor) Advance(now time.Time) {
 
 // Ready takes the session's news for Deliver. It returns true if Deliver must run.
 func (a *anchor) Ready() bool {
-	if a.due == 0 {
+	switch {
+	case a.due == 0:
 		a.due = a.ready()
+	case a.isHome():
+		a.conn.session.Own() // a handler of another link has panicked before Deliver: this news comes after it
 	}
 	return a.due != 0
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
@@ -146,8 +147,8 @@ func (c *Conn) advance(now time.Time) {
 }
 
 func (c *Conn) ready() bool {
-	if c.begun < len(c.telling) {
-		return true // a handler has panicked, and the other events are delivered first
+	if left := c.telling[c.begun:]; len(left) > 0 { // a handler has panicked
+		c.news = append(slices.Clone(left), c.news...)
 	}
 	c.news, c.telling, c.begun = c.telling[:0], c.news, 0
 	return len(c.telling) > 0

@@ -206,7 +206,8 @@ func (s *Session) ready() bool {
 
 func (s *Session) take() {
 	if s.begun < len(s.news) {
-		return // a handler has panicked, and the other events are delivered first
+		s.session.Own() // a handler has panicked, and the other events are delivered first
+		return
 	}
 	s.begun = 0
 	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
