@@ -26,7 +26,8 @@ func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 // before. Then the number is free, for another channel later. Messages of unreliable and
 // sequenced channels that arrive after that are dropped. CloseChannel does not wait. The
 // errors are ErrUnknown if there is no such channel or it is being closed, ErrFixed, and
-// ErrClosed.
+// ErrClosed. The browser client of this module does not close channels yet: for its sessions
+// the error is ErrFixed.
 func (c *Conn) CloseChannel(ch ChannelID) error {
 	a := c.acquire()
 	err := c.session.CloseChannel(time.Now(), ch)

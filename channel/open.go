@@ -17,7 +17,7 @@ func (m *Mux) Channels() Channels { return m.config.Channels }
 // peer's messages on the channel at once. If the new table is not valid the error is a
 // *TableError.
 func (m *Mux) Open(id ID, c Channel, known bool) error {
-	if err := m.config.Channels.Admits(id, c); err != nil {
+	if err := m.config.Channels.admits(id, c); err != nil {
 		return err
 	}
 	table := make(Channels, max(len(m.config.Channels), int(id))) // a new array: others may use the old one

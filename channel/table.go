@@ -134,9 +134,6 @@ func (c Channel) withDefaults() Channel {
 	return c
 }
 
-// Queue returns the channel's QueueLimit in bytes, the default in place of zero.
-func (c Channel) Queue() int { return c.withDefaults().QueueLimit }
-
 var controlChannel = Channel{Name: "control", Mode: ReliableOrdered, MaxMessage: controlMax, QueueLimit: controlQueue, Weight: 1}
 
 // Channels is a table of channels. The ID of a channel is its index plus one. In a table of
@@ -174,9 +171,9 @@ func (cs Channels) Name(id ID) string {
 	return cs[id-1].Name
 }
 
-// Admits returns nil if the table stays valid when a channel is added under the number
+// admits returns nil if the table stays valid when a channel is added under the number
 // id, else a *TableError.
-func (cs Channels) Admits(id ID, c Channel) error {
+func (cs Channels) admits(id ID, c Channel) error {
 	label := c.Name
 	if label == "" {
 		label = "#" + strconv.Itoa(int(id))

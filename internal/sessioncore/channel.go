@@ -91,11 +91,11 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 	if id == 0 {
 		return 0, &channel.TableError{Channel: c.Name, Field: "table", Problem: "all numbers that this end may open are used; close a channel first"}
 	}
-	if err := s.mux.Channels().Admits(id, c); err != nil {
-		return 0, err
-	}
-	if !s.server && c.Queue() > l.maxQueue {
+	if queue := (channel.Channels{c}).WithDefaults()[0].QueueLimit; !s.server && queue > l.maxQueue {
 		return 0, &channel.TableError{Channel: c.Name, Field: "QueueLimit", Problem: "the server lets a client open channels of at most " + strconv.Itoa(l.maxQueue) + " bytes"}
+	}
+	if err := s.mux.Open(id, c, false); err != nil {
+		return 0, err
 	}
 	line := channel.Channel.AppendLine
 	if !s.server || s.takes&takesSending != 0 {
@@ -103,11 +103,12 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 	}
 	b := line(c, append(s.scratch[:0], typeOpen), id)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
+		s.mux.Remove(id) // the peer has not heard of it
 		return 0, err
 	}
 	l.state[id], l.last = channelOpen, id
 	l.opening = append(l.opening, id)
-	return id, s.mux.Open(id, c, false)
+	return id, nil
 }
 
 // CloseChannel ends a channel that either end has opened at run time. Send returns
