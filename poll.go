@@ -65,8 +65,8 @@ func (s *Server) turn(d time.Duration) error {
 	if s.rtc == nil {
 		return s.local.turn(time.Now().Add(d))
 	}
-	if s.local.loop.Due() {
-		d = 0
+	if t := s.local.loop.Due(); !t.IsZero() {
+		d = min(d, time.Until(t))
 	}
 	if err := s.rtc.Poll(d); err != nil {
 		return ErrClosed

@@ -9,6 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
 // What the end of a turn causes, the next turn does, at once: it does not wait for a
@@ -61,6 +62,28 @@ func TestFatesOfMessagesOfAHandler(t *testing.T) {
 		synctest.Wait()
 		if want := []godwit.Fate{godwit.FateReplaced, godwit.FateReplaced}; !slices.Equal(fates, want) {
 			t.Errorf("%v, want %v", fates, want)
+		}
+	})
+}
+
+// Poll does not wait longer than a session in the process may, on a server that has a port.
+func TestPollHeedsSessionsInTheProcess(t *testing.T) {
+	inGame(t, godwit.Config{Manual: true}, func(g *game) {
+		poll := func(d time.Duration) {
+			for range g.server.Poll(d) {
+			}
+		}
+		testkit.Must(g.server.Local(godwit.LocalConfig{}))
+		for range 10 {
+			poll(time.Second)
+		}
+		start := time.Now()
+		slices.Collect(g.server.Conns())[0].Renew(start.Add(50 * time.Millisecond))
+		for g.server.Len() > 0 {
+			poll(3 * time.Second)
+		}
+		if late := time.Since(start) - 50*time.Millisecond; late != 0 {
+			t.Errorf("the session ended %v too late", late)
 		}
 	})
 }

@@ -439,11 +439,12 @@ func (l *Loop[M]) Flush() {
 	}
 }
 
-// Due reports whether a turn is due. It takes the lock.
-func (l *Loop[M]) Due() bool {
+// Due returns when the next turn is due, if no datagram arrives and nobody calls Wake before:
+// Past if it is due now, zero if it never is. It takes the lock.
+func (l *Loop[M]) Due() time.Time {
 	l.Lock()
 	defer l.Unlock()
-	return l.due
+	return l.deadline
 }
 
 // arm sets the socket's read deadline to the first deadline, or to Past if a turn is due.
