@@ -95,7 +95,8 @@ func newServer(c Config) (*Server, error) {
 }
 
 // RTC returns the WebRTC side of the server, for its address and its counters. It returns
-// nil if the server was made by New.
+// nil if the server was made by New. With Config.Manual the program calls Server.Poll, and
+// not the Poll of the WebRTC side.
 func (s *Server) RTC() *rtcserver.Server { return s.rtc }
 
 // Channel returns the number of the channel with a name of Config.Channels, and false if

@@ -44,7 +44,7 @@ type Server struct {
 	originWarning warning
 	rolesWarning  warning
 
-	polling bool // Poll runs; only Poll uses it
+	polling bool // Poll runs, or Shutdown with Config.Manual; one goroutine calls both
 }
 
 // A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
@@ -285,6 +285,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if handling.Now() {
 		return ErrInHandler
 	}
+	if s.config.Manual {
+		s.polling = true // handlers that run below must not poll
+		defer func() { s.polling = false }()
+	}
 	stay, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	s.refuseOffers()
@@ -321,7 +325,7 @@ func (s *Server) linger(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		if s.Poll(10*time.Millisecond) != nil {
+		if s.shards[0].poll(10*time.Millisecond) != nil {
 			return
 		}
 	}

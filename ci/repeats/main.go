@@ -85,6 +85,7 @@ func (r run) key() string { return r.a.name + " " + r.b.name }
 // readAll reads the files, sorted by their names.
 func readAll(names []string) ([]*source, error) {
 	slices.Sort(names)
+	names = slices.Compact(names) // git lists a file in conflict several times
 	var all []*source
 	for _, name := range names {
 		b, err := os.ReadFile(name)

@@ -8,8 +8,8 @@ type Puller[E any] struct {
 	Keep func(E) E
 
 	running bool
-	yield   func(E) bool // nil after the body broke off
-	saved   []E          // events after the body broke off
+	yield   func(E) bool // nil while the body runs and after it broke off
+	saved   []E          // events for the next Pull
 }
 
 // Running reports whether a Pull is under way.
@@ -41,7 +41,8 @@ func (p *Puller[E]) Pull(yield func(E) bool, turn func(saved bool)) {
 	turn(len(saved) > 0)
 }
 
-// Tell yields an event. After the body broke off it saves the event for the next Pull.
+// Tell yields an event. It saves the event for the next Pull if the body has broken off, or
+// runs and has called what tells another event.
 // Package handling knows this method by its name.
 func (p *Puller[E]) Tell(e E) {
 	if p.yield == nil {
@@ -51,7 +52,9 @@ func (p *Puller[E]) Tell(e E) {
 		p.saved = append(p.saved, e)
 		return
 	}
-	if !p.yield(e) {
-		p.yield = nil
+	yield := p.yield
+	p.yield = nil
+	if yield(e) {
+		p.yield = yield
 	}
 }
