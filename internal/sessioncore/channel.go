@@ -175,7 +175,7 @@ func (s *Session) channelClosed(id channel.ID, to channelState) {
 // events: until then the table has the channels.
 func (s *Session) leaveChannels(now time.Time) {
 	l := &s.lives
-	if l.leaving == 0 || s.state != Open || len(s.events) > 0 {
+	if l.leaving == 0 || len(s.events) > 0 {
 		return
 	}
 	for i := range l.state {

@@ -89,6 +89,9 @@ func TestEitherEndOpensAndClosesChannels(t *testing.T) {
 					if err := s.CloseChannel(w.now, id); err != channel.ErrUnknown {
 						t.Errorf("a second close: %v", err)
 					}
+					if n := s.Mux().Free(id); n != -1 {
+						t.Errorf("%d bytes are free after the close", n)
+					}
 				}
 			}
 			w.run(300 * time.Millisecond)
@@ -338,6 +341,7 @@ func TestHostileCloseOfChannels(t *testing.T) {
 		{"a SHUT of no channel", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x07"}},
 		{"a SHUT of the control channel", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x00"}},
 		{"a SHUT of the first table", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x01"}},
+		{"a SHUT of the last channel of the first table", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x03"}},
 		{"a SHUT of number 64", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x40"}},
 		{"a SHUT of number 255", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\xff"}},
 		{"a SHUT before OPENED", session.CloseProtocolError, "a SHUT of a channel that is not open", []string{"\x0a\x06"}},

@@ -1,0 +1,171 @@
+package sessioncore
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// How to send travels with a channel of a client, too. The server's own channels have no
+// limit of the client's.
+func TestChannelsOfAClientCarryHowToSend(t *testing.T) {
+	w := open(t, mayOpen(1))
+	c := small
+	c.Priority, c.Guarantee, c.Weight = 5, 1000, 7
+	id := w.openAt(w.client, c)
+	w.run(200 * time.Millisecond)
+	if got := w.server.Mux().Channels()[id-1]; got != c {
+		t.Errorf("the server has %+v, want %+v", got, c)
+	}
+	big := channel.Channel{Name: "big", QueueLimit: 10 << 20}
+	w.open(big)
+}
+
+// An end that has heard SHUT takes no more messages, and delivers those that wait, before
+// its program is told of the end.
+func TestAnEndThatIsShutDeliversWhatWaits(t *testing.T) {
+	w := open(t)
+	id := w.open(small)
+	w.run(200 * time.Millisecond)
+	w.want(w.client, "channel 4")
+	w.loss = 1
+	w.send(w.client, id, "waits")
+	w.run(20 * time.Millisecond)
+	w.loss = 0
+	w.close(w.server, id)
+	w.run(40 * time.Millisecond)
+	if st := w.client.lives.state[id]; st != channelHeard {
+		t.Fatalf("the state is %d", st)
+	}
+	if _, err := w.client.Send(w.now, id, []byte("more"), channel.Options{}); err != channel.ErrUnknown || w.client.Mux().Free(id) != -1 {
+		t.Errorf("Send after the SHUT of the peer: %v, Free %d", err, w.client.Mux().Free(id))
+	}
+	if err := w.client.CloseChannel(w.now, id); err != channel.ErrUnknown {
+		t.Errorf("a close after the SHUT of the peer: %v", err)
+	}
+	w.want(w.client)
+	w.run(time.Second)
+	w.want(w.client, "channel 4 closed")
+	w.want(w.server, "channel 4: waits", "channel 4 closed")
+}
+
+// Nothing is told of a channel when the session is being closed, or is over.
+func TestNothingOfAChannelAfterTheEndOfTheSession(t *testing.T) {
+	for _, atOnce := range []bool{false, true} {
+		w := open(t)
+		id := w.open(small)
+		w.run(200 * time.Millisecond)
+		w.want(w.client, "channel 4")
+		w.loss = 1
+		w.send(w.client, id, "waits")
+		w.run(20 * time.Millisecond)
+		w.loss = 0
+		w.close(w.server, id)
+		w.run(40 * time.Millisecond)
+		if st := w.client.lives.state[id]; st != channelHeard {
+			t.Fatalf("the state is %d", st)
+		}
+		w.client.Close(w.now, session.CloseNormal, "", atOnce)
+		w.collect(w.client)
+		w.run(time.Second)
+		if n := len(w.client.events); n != 1 || !strings.HasPrefix(w.client.events[0], "closed") {
+			t.Errorf("at once %v: %q", atOnce, w.client.events)
+		}
+	}
+}
+
+// The answer to a SHUT waits for room in the queue, too.
+func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
+	w := open(t)
+	id := w.open(small)
+	w.run(200 * time.Millisecond)
+	w.close(w.server, id)
+	w.flush(w.server, w.client)
+	w.now = w.now.Add(w.delay)
+	w.turn(w.client) // the program has taken the end of the channel
+	for {
+		if _, err := w.client.say(w.now, append([]byte{typeExtension}, make([]byte, 1000)...), channel.Options{}); err != nil {
+			break
+		}
+	}
+	for {
+		if _, err := w.client.say(w.now, []byte{typeExtension}, channel.Options{}); err != nil {
+			break
+		}
+	}
+	w.client.leaveChannels(w.now)
+	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.leaving != 1 {
+		t.Fatalf("the state is %d", st)
+	}
+	w.run(20 * time.Second)
+	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" || w.client.lives.leaving != 0 {
+		t.Errorf("at last %q", got)
+	}
+}
+
+// The peer may use a number again in the packet with its SHUT. The program is told of the
+// old channel's end first.
+func TestANumberIsUsedAgainAtOnce(t *testing.T) {
+	w := open(t, mayOpen(1))
+	id := w.openAt(w.client, small)
+	w.send(w.client, id, "one")
+	w.run(200 * time.Millisecond)
+	w.close(w.server, id)
+	w.flush(w.server, w.client)
+	w.now = w.now.Add(w.delay)
+	w.turn(w.client)
+	w.client.leaveChannels(w.now) // says SHUT
+	c := small
+	c.Name = "next"
+	if again := w.openAt(w.client, c); again != id {
+		t.Fatalf("number %d", again)
+	}
+	w.send(w.client, id, "two")
+	w.run(300 * time.Millisecond)
+	w.want(w.server, "channel 4", "channel 4: one", "channel 4 closed", "channel 4", "channel 4: two")
+	if name := w.server.Mux().Channels().Name(id); name != "next" {
+		t.Errorf("the table has %q", name)
+	}
+	w.server.checkChannels(t)
+}
+
+// A client that did not say that it closes channels closes none.
+func TestShutOfAClientThatDoesNotClose(t *testing.T) {
+	w := open(t)
+	w.server.lives.closes = false // as after a HELLO without takesShut
+	id := w.open(small)
+	w.run(200 * time.Millisecond)
+	w.client.say(w.now, []byte{typeShut, byte(id)}, channel.Options{})
+	w.run(200 * time.Millisecond)
+	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a SHUT of a channel that is not open" {
+		t.Errorf("%v, %+v", w.server.State(), r)
+	}
+}
+
+// An OPEN that does not fit the queue leaves no channel.
+func TestAnOpenThatIsRefusedLeavesNoChannel(t *testing.T) {
+	w := open(t)
+	w.cut()
+	for {
+		if _, err := w.server.say(w.now, append([]byte{typeExtension}, make([]byte, 100)...), channel.Options{}); err != nil {
+			break
+		}
+	}
+	for range 3 {
+		if id, err := w.server.OpenChannel(w.now, channel.Channel{Name: strings.Repeat("n", 64), Mode: channel.ReliableUnordered}); err != channel.ErrBudget || id != 0 {
+			t.Fatalf("number %d, %v", id, err)
+		}
+	}
+	if n := len(w.server.Mux().Channels()); n != len(table) {
+		t.Errorf("%d channels", n)
+	}
+	w.server.checkChannels(t)
+	w.link()
+	w.run(20 * time.Second)
+	if id := w.open(small); id != 4 {
+		t.Errorf("number %d", id)
+	}
+}
