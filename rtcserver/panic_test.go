@@ -89,6 +89,42 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 	})
 }
 
+// A program that recovers around Close calls it again, and the other pages are told.
+func TestCloseGoesOnAfterARecoveredPanic(t *testing.T) {
+	closed := 0
+	inWorld(t, Config{Manual: true, Handler: Handler{Close: func(*Conn, *CloseError) { closed++; panic("at the end") }}}, func(w *world) {
+		opened := make(chan struct{})
+		go func() {
+			defer close(opened)
+			for range 3 {
+				w.open()
+			}
+		}()
+		for open := false; !open; {
+			select {
+			case <-opened:
+				open = true
+			default:
+				w.server.Poll(10 * time.Millisecond)
+			}
+		}
+		panics := 0
+		for range 4 {
+			func() {
+				defer func() {
+					if recover() != nil {
+						panics++
+					}
+				}()
+				w.server.Close()
+			}()
+		}
+		if closed != 3 || panics != 3 {
+			t.Errorf("%d pages were told, %d handlers panicked, want 3", closed, panics)
+		}
+	})
+}
+
 // What is not told yet then is told as it came, though other datagrams have come since.
 func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
 	var got []string
