@@ -30,12 +30,12 @@ type link interface {
 // move a session, move takes the lock of the old home, stores the new home as the last
 // step under this lock, and unlocks. From then on the lock of the new link guards the
 // session. The first caller that takes the new lock tells the session of its new link
-// (seat). So nobody holds two locks, and a call during the move finds the new home or
+// (attach). So nobody holds two locks, and a call during the move finds the new home or
 // tries again.
 //
 // Handlers of one Conn must not overlap, although the loops of two links may have news
-// for it while it moves. A loop sets Conn.telling before the handlers run. A loop that
-// finds telling set leaves the news in the session, copied from its buffers, for the
+// for it while it moves. A loop sets Conn.delivering before the handlers run. A loop that
+// finds delivering set leaves the news in the session, copied from its buffers, for the
 // loop that has set it.
 type anchor struct {
 	conn     *Conn
@@ -60,7 +60,7 @@ func (c *Conn) acquire() *anchor {
 		a := c.home.Load()
 		a.link.Acquire()
 		if c.home.Load() == a {
-			c.seat(a)
+			c.attach(a)
 			return a
 		}
 		a.link.Release(true, false)
@@ -71,25 +71,25 @@ func (c *Conn) acquire() *anchor {
 func (c *Conn) isOn(l link) bool { return c.home.Load().link == l }
 
 // release unlocks the session. If the session has news, the loop takes another turn.
-func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.over(a)) }
+func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.endPending(a)) }
 
-// over reports whether the session is closed and the loop of a must still tell the server
+// endPending reports whether the session is closed and the loop of a must still tell the server
 // or close the link.
-func (c *Conn) over(a *anchor) bool {
+func (c *Conn) endPending(a *anchor) bool {
 	if c.session.State() != sessioncore.Closed {
 		return false
 	}
 	return !c.forgotten || c.session.Over() && a.state <= anchorHome
 }
 
-// seat tells the session of the link that it has moved to, once, and gives it the
+// attach tells the session of the link that it has moved to, once, and gives it the
 // datagrams that arrived there before.
-func (c *Conn) seat(a *anchor) {
-	if c.seated == a || c.seated == nil {
-		return // open tells the session of its first link
+func (c *Conn) attach(a *anchor) {
+	if c.attached == a || c.attached == nil {
+		return // open attaches the session to its first link
 	}
-	c.seated = a
-	a.comes()
+	c.attached = a
+	a.becomeHome()
 	now := time.Now()
 	c.linkUp(a, now)
 	for _, b := range a.early {
@@ -101,8 +101,8 @@ func (c *Conn) seat(a *anchor) {
 	}
 }
 
-// comes notes that the session has come to a.
-func (a *anchor) comes() {
+// becomeHome notes that the session is at a now.
+func (a *anchor) becomeHome() {
 	if !a.setState(anchorHome) {
 		a.setState(anchorUnlinked) // if it was lost
 	}
@@ -112,7 +112,7 @@ func (c *Conn) linkUp(a *anchor, now time.Time) {
 	var token sessioncore.Token
 	rand.Read(token[:])
 	if c.session.Link(now, sessioncore.LinkInfo{Reliable: a.reliable, Token: token}) {
-		c.server.directory.retoken(c)
+		c.server.directory.setTokens(c)
 	}
 }
 
@@ -148,7 +148,7 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 	case rtcserver.LinkMessage:
 		a.datagram(now, ev.Message.Data)
 	case rtcserver.LinkClosed:
-		a.gone(now)
+		a.linkClosed(now)
 	}
 }
 
@@ -157,8 +157,8 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 func (a *anchor) open(now time.Time) {
 	c := a.conn
 	if a.isHome() {
-		c.seated = a
-		a.comes()
+		c.attached = a
+		a.becomeHome()
 		c.linkUp(a, now)
 	}
 }
@@ -167,19 +167,19 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 	c := a.conn
 	switch {
 	case a.isHome():
-		c.seat(a)
+		c.attach(a)
 		c.session.Receive(now, b)
 	case a.state == anchorWaiting && len(a.early) < maxEarly:
 		a.early = append(a.early, append([]byte{}, b...))
 	}
 }
 
-func (a *anchor) gone(now time.Time) {
+func (a *anchor) linkClosed(now time.Time) {
 	if !a.setState(anchorLost) {
 		a.setState(anchorUnlinked) // if the session is here
 	}
 	if a.isHome() {
-		a.conn.seat(a)
+		a.conn.attach(a)
 		a.conn.session.Unlink(now)
 		if a.conn.session.State() == sessioncore.Closed {
 			a.conn.tally() // the server may have forgotten it, and it has sent close frames since
@@ -203,7 +203,7 @@ func (a *anchor) Deadline() time.Time {
 	switch {
 	case !a.isHome():
 		return time.Time{}
-	case (c.session.Pending() || c.over(a)) && !c.telling.Load():
+	case (c.session.Pending() || c.endPending(a)) && !c.delivering.Load():
 		return loop.Past
 	}
 	return c.session.Deadline()
@@ -220,15 +220,15 @@ func (a *anchor) Advance(now time.Time) {
 func (a *anchor) Ready() bool {
 	switch {
 	case a.due == 0:
-		a.due = a.ready()
+		a.due = a.takeNews()
 	case a.isHome():
 		a.conn.session.Own() // a handler of another link has panicked before Deliver: this news comes after it
 	}
 	return a.due != 0
 }
 
-// ready takes the news, and returns what Deliver has to do.
-func (a *anchor) ready() (due delivery) {
+// takeNews takes the news, and returns what Deliver has to do.
+func (a *anchor) takeNews() (due delivery) {
 	c := a.conn
 	if !a.isHome() {
 		if a.state == anchorWaiting && len(a.early) > 0 {
@@ -236,13 +236,13 @@ func (a *anchor) ready() (due delivery) {
 		}
 		return 0
 	}
-	c.seat(a)
-	over := c.over(a)
-	if !over && !c.left && !c.session.Pending() {
-		c.rest()
+	c.attach(a)
+	over := c.endPending(a)
+	if !over && !c.undelivered && !c.session.Pending() {
+		c.releaseNews()
 		return 0
 	}
-	if !c.telling.CompareAndSwap(false, true) {
+	if !c.delivering.CompareAndSwap(false, true) {
 		c.session.Own()
 		return 0
 	}
@@ -260,28 +260,28 @@ func (a *anchor) ready() (due delivery) {
 	left := slices.Clone(c.news[c.begun:]) // not empty only after a panic of a handler
 	c.answers = slices.Delete(c.answers, 0, c.answered)
 	c.news = c.session.Events(append(c.session.Release(c.news[:c.begun]), left...))
-	c.begun, c.answered, c.left = 0, 0, false
+	c.begun, c.answered, c.undelivered = 0, 0, false
 	for i := range c.news[len(left):] {
 		switch ev := &c.news[len(left)+i]; ev.Type {
 		case sessioncore.EventResult:
 			c.answers = append(c.answers, c.asked[ev.Request])
 			delete(c.asked, ev.Request)
 		case sessioncore.EventToken:
-			if c.ours {
-				c.server.directory.retoken(c)
+			if c.atServer {
+				c.server.directory.setTokens(c)
 			}
 		}
 	}
 	return due
 }
 
-// rest gives the memory of the last news back to the session, unless handlers still run.
+// releaseNews releases the last news to the session, unless handlers still run.
 // The link's lock is held.
-func (c *Conn) rest() {
-	if len(c.news) > 0 && !c.left && c.telling.CompareAndSwap(false, true) {
+func (c *Conn) releaseNews() {
+	if len(c.news) > 0 && !c.undelivered && c.delivering.CompareAndSwap(false, true) {
 		c.news, c.answers = c.session.Release(c.news), nil
 		c.begun, c.answered = 0, 0
-		c.telling.Store(false)
+		c.delivering.Store(false)
 	}
 }
 
@@ -294,36 +294,36 @@ func (a *anchor) Deliver() {
 		c.move(a)
 		return
 	}
-	defer a.delivered(due) // also if a handler panics
-	c.tell()
+	defer a.afterDeliver(due) // also if a handler panics
+	c.deliver()
 }
 
-// delivered ends a Deliver that had to do due.
-func (a *anchor) delivered(due delivery) {
+// afterDeliver ends a Deliver that had to do due.
+func (a *anchor) afterDeliver(due delivery) {
 	c := a.conn
 	if c.begun < len(c.news) { // a handler has panicked: the next turn delivers the other events
 		h := c.acquire()
-		c.left = true
+		c.undelivered = true
 		c.release(h)
 	}
 	if due&deliverEnd != 0 {
 		a.link.Close("the session is over")
 	}
 	forget := due&deliverForget != 0
-	finished := (forget || c.last) && c.begun == len(c.news)
-	c.telling.Store(false)
+	finished := (forget || c.closeDelivered) && c.begun == len(c.news)
+	c.delivering.Store(false)
 	if forget {
 		c.server.forget(c)
 	}
 	if forget || finished {
 		h := c.acquire()
 		if finished {
-			c.finish()
+			c.closeDone()
 		}
-		c.rest() // there may be no further turn
+		c.releaseNews() // there may be no further turn
 		c.release(h)
 	}
-	if h := c.home.Load(); h != a { // its loop may have left news because telling was set
+	if h := c.home.Load(); h != a { // its loop may have left news because delivering was set
 		h.link.Acquire()
 		h.link.Release(true, true)
 	}

@@ -52,7 +52,7 @@ func (s *Server) sendNamed(to []*Conn, except *Conn, name string, b []byte) (ski
 // channel, and the first ErrDirection or ErrTooLarge.
 func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b []byte) (skipped int, misuse error) {
 	now := time.Now()
-	p := s.payloads.take(b)
+	p := s.payloads.get(b)
 	for _, c := range to {
 		if c == except {
 			continue
@@ -62,7 +62,7 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 		if err == nil {
 			continue
 		}
-		p.release()
+		p.unref()
 		switch err {
 		case ErrClosed:
 			continue
@@ -76,7 +76,7 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 		}
 		s.unsent.Add(1)
 	}
-	p.release()
+	p.unref()
 	if !s.config.Manual {
 		s.Flush()
 	}
@@ -98,7 +98,7 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 }
 
 // A payload is one copy of a message to many sessions, in the queues of all of them.
-// The last session that releases it returns it to the server's pool. If a session becomes
+// The last session that drops its reference returns it to the server's pool. If a session becomes
 // unreachable while its queue holds the payload, the payload goes to the garbage
 // collector instead.
 type payload struct {
@@ -117,21 +117,21 @@ const (
 	maxPayload  = 64 << 10
 )
 
-// take returns a copy of b with one reference.
-func (ps payloads) take(b []byte) (p *payload) {
+// get returns a copy of b with one reference.
+func (ps payloads) get(b []byte) (p *payload) {
 	select {
 	case p = <-ps:
 	default:
 		p = &payload{home: ps}
-		p.Done = p.release
+		p.Done = p.unref
 	}
 	p.B = append(p.B[:0], b...)
 	p.holders.Store(1)
 	return p
 }
 
-// release drops one reference to p.
-func (p *payload) release() {
+// unref drops one reference to p.
+func (p *payload) unref() {
 	if p.holders.Add(-1) > 0 || cap(p.B) > maxPayload {
 		return
 	}

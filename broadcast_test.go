@@ -130,32 +130,32 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 	ps := make(payloads, maxPayloads)
 	var held []*payload
 	for range 2 * maxPayloads {
-		held = append(held, ps.take([]byte("x")))
+		held = append(held, ps.get([]byte("x")))
 	}
 	for _, p := range held {
-		if p.release(); p.holders.Load() != 0 {
+		if p.unref(); p.holders.Load() != 0 {
 			t.Fatal("somebody holds it")
 		}
 	}
 	if n := len(ps); n != maxPayloads {
 		t.Errorf("%d are kept, want %d", n, maxPayloads)
 	}
-	p := ps.take([]byte("y"))
+	p := ps.get([]byte("y"))
 	if len(ps) != maxPayloads-1 || string(p.B) != "y" || p.home != ps {
 		t.Errorf("%q of the %d that are left", p.B, len(ps))
 	}
 	p.holders.Add(1)
-	if p.release(); len(ps) != maxPayloads-1 {
+	if p.unref(); len(ps) != maxPayloads-1 {
 		t.Error("it is given back though one holds it")
 	}
-	if p.release(); len(ps) != maxPayloads {
+	if p.unref(); len(ps) != maxPayloads {
 		t.Error("it is not given back")
 	}
 	for n, want := range map[int]int{maxPayload: 1, maxPayload + 1: 0} { // a larger one is not kept
 		ps := make(payloads, maxPayloads)
-		p := ps.take(nil)
+		p := ps.get(nil)
 		p.B = make([]byte, n)
-		if p.release(); len(ps) != want {
+		if p.unref(); len(ps) != want {
 			t.Errorf("%d bytes: %d are kept", n, len(ps))
 		}
 	}

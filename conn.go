@@ -114,7 +114,7 @@ type Conn struct {
 	id       ID
 	identity Identity
 	kind     Kind
-	ours     bool // the server's end
+	atServer bool // the server's end
 	hello    []byte
 
 	// home is the anchor of the link whose lock guards the session; see acquire.
@@ -123,25 +123,25 @@ type Conn struct {
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]
 
-	// telling is true from Ready, which takes news for the handlers, until the handlers
+	// delivering is true from Ready, which takes news for the handlers, until the handlers
 	// have run. The goroutine that has set it owns the next five fields. Handlers were
 	// called for the first begun of news and the first answered of answers; the last of
 	// these calls may have panicked.
-	telling         atomic.Bool
+	delivering      atomic.Bool
 	news            []sessioncore.Event
-	answers         []*question // the questions of the results in news, in order
+	answers         []*call // the calls of the results in news, in order
 	begun, answered int
-	last            bool // the event of the session's end was told
+	closeDelivered  bool // the Close handler was called
 
 	// The lock of home's link guards the fields below.
-	session   *sessioncore.Session
-	seated    *anchor // the link that the session uses; nil before the first
-	asked     map[uint32]*question
-	done      chan struct{} // for Done; nil until somebody asks
-	told      bool          // the last handler has returned
-	forgotten bool          // the server is told, or about to be told, that the session is over
-	left      bool          // a handler has panicked, and news has events without a call
-	tallied   *Totals       // counters that are in the server's totals already; nil if none are
+	session     *sessioncore.Session
+	attached    *anchor // the link that the session uses; nil before the first
+	asked       map[uint32]*call
+	done        chan struct{} // for Done; nil until somebody asks
+	doneClosed  bool          // the last handler has returned
+	forgotten   bool          // Server.forget was called, or is about to be
+	undelivered bool          // a handler has panicked, and news has events without a call
+	tallied     *Totals       // counters that are in the server's totals already; nil if none are
 }
 
 var _ session.End = (*Conn)(nil)
@@ -149,7 +149,7 @@ var _ session.End = (*Conn)(nil)
 // ID returns the number of the session. It stays the same when the link changes. At the
 // client's end it is zero until the session is open.
 func (c *Conn) ID() ID {
-	if c.ours {
+	if c.atServer {
 		return c.id
 	}
 	a := c.acquire()
@@ -170,20 +170,20 @@ func (c *Conn) Done() <-chan struct{} {
 	a := c.acquire()
 	defer c.release(a)
 	if c.done == nil {
-		if c.done = make(chan struct{}); c.told {
+		if c.done = make(chan struct{}); c.doneClosed {
 			close(c.done)
 		}
 	}
 	return c.done
 }
 
-// finish closes the channel of Done: the Close handler has returned, or the session has
+// closeDone closes the channel of Done: the Close handler has returned, or the session has
 // ended before it was open. The lock is held.
-func (c *Conn) finish() {
-	if c.done != nil && !c.told {
+func (c *Conn) closeDone() {
+	if c.done != nil && !c.doneClosed {
 		close(c.done)
 	}
-	c.told = true
+	c.doneClosed = true
 }
 
 // Identity returns the identity of the client. Renew does not change its Expires; see
@@ -203,7 +203,7 @@ func (c *Conn) Expires() time.Time {
 // session. At the client's end, and when the session is over, Renew does nothing.
 func (c *Conn) Renew(until time.Time) {
 	a := c.acquire()
-	if c.ours {
+	if c.atServer {
 		c.session.SetExpires(until)
 		c.session.Advance(time.Now()) // ends the session if until has passed
 	}

@@ -5,21 +5,21 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// tell runs the handlers for the news. The caller has set Conn.telling.
-func (c *Conn) tell() {
+// deliver runs the handlers for the news. The caller has set Conn.delivering.
+func (c *Conn) deliver() {
 	for c.begun < len(c.news) {
 		ev := &c.news[c.begun]
 		c.begun++
 		switch ev.Type {
 		case sessioncore.EventOpen:
 			c.hello = ev.Data
-			c.server.open(c)
-			c.event(Event{Type: EventOpen})
-			c.server.opened(c)
+			c.server.addOpen(c)
+			c.deliverEvent(Event{Type: EventOpen})
+			c.server.endIfShutdown(c)
 		case sessioncore.EventMessage:
-			c.message(ev)
+			c.deliverMessage(ev)
 		case sessioncore.EventRequest:
-			c.request(ev)
+			c.deliverRequest(ev)
 		case sessioncore.EventResult:
 			q := c.answers[c.answered]
 			c.answered++
@@ -27,33 +27,33 @@ func (c *Conn) tell() {
 				q.result(ev)
 			}
 		case sessioncore.EventReceipt:
-			c.event(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+			c.deliverEvent(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
 		case sessioncore.EventChannel:
-			c.event(Event{Type: EventChannel, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: EventChannel, Channel: ev.Channel})
 		case sessioncore.EventChannelClosed:
-			c.event(Event{Type: EventChannelClosed, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: EventChannelClosed, Channel: ev.Channel})
 		case sessioncore.EventRoom:
-			c.event(Event{Type: EventRoom, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: EventRoom, Channel: ev.Channel})
 		case sessioncore.EventInterrupted:
 			c.server.log(c, "interrupted")
-			c.server.away(c, true)
-			c.event(Event{Type: EventInterrupted})
+			c.server.setAway(c, true)
+			c.deliverEvent(Event{Type: EventInterrupted})
 		case sessioncore.EventResumed:
 			c.server.log(c, "resumed", "remote", c.RemoteAddr())
-			c.server.away(c, false)
-			c.event(Event{Type: EventResumed})
+			c.server.setAway(c, false)
+			c.deliverEvent(Event{Type: EventResumed})
 		case sessioncore.EventNarrow:
 			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
 		case sessioncore.EventClosed:
 			why := ev.Reason
-			c.last = true
-			c.server.closed(c, why)
-			c.event(Event{Type: EventClose, Reason: why})
+			c.closeDelivered = true
+			c.server.removeOpen(c, why)
+			c.deliverEvent(Event{Type: EventClose, Reason: why})
 		}
 	}
 }
 
-func (c *Conn) message(ev *sessioncore.Event) {
+func (c *Conn) deliverMessage(ev *sessioncore.Event) {
 	if f := c.handler.Message; f != nil {
 		f(c, ev.Channel, ev.Data)
 		return
@@ -61,7 +61,7 @@ func (c *Conn) message(ev *sessioncore.Event) {
 	c.server.yield(c, Event{Type: EventMessage, Channel: ev.Channel, Data: ev.Data})
 }
 
-func (c *Conn) request(ev *sessioncore.Event) {
+func (c *Conn) deliverRequest(ev *sessioncore.Event) {
 	id := ev.Request
 	answer := func(r Result) error { return c.answer(id, r) }
 	session.Serve(ev.Name, ev.Data, answer, func(r *Request) {
@@ -73,9 +73,9 @@ func (c *Conn) request(ev *sessioncore.Event) {
 	})
 }
 
-// event calls the handler's func for an event that is neither a message nor a request. If
+// deliverEvent calls the handler's func for an event that is neither a message nor a request. If
 // there is no func, Poll yields the event.
-func (c *Conn) event(ev Event) {
+func (c *Conn) deliverEvent(ev Event) {
 	h := c.handler
 	switch {
 	case ev.Type == EventOpen && h.Open != nil:

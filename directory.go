@@ -54,17 +54,17 @@ func (d *directory) init(most, maxUsed int) {
 	d.used.Max = maxUsed
 }
 
-// room reports whether there is room for one more session now.
-func (d *directory) room(limit int) bool {
+// hasRoom reports whether there is room for one more session now.
+func (d *directory) hasRoom(limit int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.entries) < limit
 }
 
-// enter adds a session that is not open yet. It returns an error if there are already
+// add adds a session that is not open yet. It returns an error if there are already
 // limit sessions, or ofSite sessions from the same valid site. An ofSite of zero or less
 // means no limit.
-func (d *directory) enter(c *Conn, limit int, site netip.Addr, ofSite int) error {
+func (d *directory) add(c *Conn, limit int, site netip.Addr, ofSite int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.entries) >= limit {
@@ -108,9 +108,9 @@ func (d *directory) setAway(c *Conn, away bool, now time.Time) (end *Conn) {
 	return end
 }
 
-// retoken enters the current resume tokens of c's session in place of its older ones. The
+// setTokens enters the current resume tokens of c's session in place of its older ones. The
 // session's lock is held.
-func (d *directory) retoken(c *Conn) {
+func (d *directory) setTokens(c *Conn) {
 	valid, next := c.session.Tokens()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -135,8 +135,8 @@ func (d *directory) find(token hash) (c *Conn, ended bool) {
 	return d.byToken[token], d.ended.has(token)
 }
 
-// open notes that c is open, and returns the other open sessions with its name.
-func (d *directory) open(c *Conn) []*Conn {
+// addOpen notes that c is open, and returns the other open sessions with its name.
+func (d *directory) addOpen(c *Conn) []*Conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.byID[c.id] = c
@@ -201,8 +201,8 @@ func (d *directory) remove(c *Conn) []*Group {
 	return e.groups
 }
 
-// joined notes that c is in g. It returns false if c is over.
-func (d *directory) joined(c *Conn, g *Group) bool {
+// addGroup notes that c is in g. It returns false if c is over.
+func (d *directory) addGroup(c *Conn, g *Group) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[c]
@@ -212,7 +212,7 @@ func (d *directory) joined(c *Conn, g *Group) bool {
 	return e != nil
 }
 
-func (d *directory) left(c *Conn, g *Group) {
+func (d *directory) removeGroup(c *Conn, g *Group) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[c]

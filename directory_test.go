@@ -91,7 +91,7 @@ func TestSessionsWithoutAName(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesRefuse })
 		join(t, srv, "")
 		join(t, srv, "")
-		if srv.Len() != 2 || len(srv.directory.byName) != 0 || srv.heardOf("") {
+		if srv.Len() != 2 || len(srv.directory.byName) != 0 || srv.isPresent("") {
 			t.Errorf("%d are open, %d have names", srv.Len(), len(srv.directory.byName))
 		}
 	})

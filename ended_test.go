@@ -15,8 +15,8 @@ import (
 func TestResumeOfWhatIsOver(t *testing.T) {
 	s := serve(t, Config{})
 	token := sessioncore.Token{1, 2, 3}
-	c := &Conn{server: s, ours: true}
-	s.directory.enter(c, 1, netip.Addr{}, 0)
+	c := &Conn{server: s, atServer: true}
+	s.directory.add(c, 1, netip.Addr{}, 0)
 	s.directory.entries[c].tokens = [2]hash{sha256.Sum256(token[:]), sha256.Sum256(token[:])}
 	s.directory.byToken[sha256.Sum256(token[:])] = c
 	text := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(token[:])

@@ -20,10 +20,10 @@ func (s *Server) NewGroup() *Group { return &Group{server: s} }
 // Join adds a session. It returns false if the session is a member already, is over,
 // belongs to another server, or is a client's end.
 func (g *Group) Join(c *Conn) bool {
-	if c.server != g.server || !c.ours || !g.roster.add(c) {
+	if c.server != g.server || !c.atServer || !g.roster.add(c) {
 		return false
 	}
-	if !g.server.directory.joined(c, g) {
+	if !g.server.directory.addGroup(c, g) {
 		g.roster.remove(c)
 		return false
 	}
@@ -35,7 +35,7 @@ func (g *Group) Leave(c *Conn) bool {
 	if !g.roster.remove(c) {
 		return false
 	}
-	g.server.directory.left(c, g)
+	g.server.directory.removeGroup(c, g)
 	return true
 }
 

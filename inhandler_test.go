@@ -92,7 +92,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 			}
 			for ev := range srv.Poll(10 * ms) {
 				end := "client: "
-				if ev.Conn.ours {
+				if ev.Conn.atServer {
 					end = "server: "
 				}
 				check(end + events[ev.Type])

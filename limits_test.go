@@ -53,7 +53,7 @@ func TestManyInterruptedSessionsEndEarly(t *testing.T) {
 	conns := make([]*Conn, 10)
 	for i := range conns {
 		conns[i] = &Conn{id: ID(i)}
-		must(t, d.enter(conns[i], 10, netip.Addr{}, 0))
+		must(t, d.add(conns[i], 10, netip.Addr{}, 0))
 	}
 	step := func(i int, away bool, want *Conn) {
 		t.Helper()

@@ -21,11 +21,11 @@ func TestCallsDoNotBeginASession(t *testing.T) {
 		c.home.Store(a)
 		c.Free(chat)
 		a.Ready()
-		if c.seated != nil || a.state != anchorWaiting || c.session.Linked() || c.session.State() != sessioncore.Fresh {
+		if c.attached != nil || a.state != anchorWaiting || c.session.Linked() || c.session.State() != sessioncore.Fresh {
 			t.Error("the session has begun before its link is open")
 		}
 		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
-		if c.seated != a || a.state != anchorHome || !c.session.Linked() {
+		if c.attached != a || a.state != anchorHome || !c.session.Linked() {
 			t.Error("the link is open, and the session does not know")
 		}
 	})
@@ -85,7 +85,7 @@ func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 		if lines := h.d.Take(); len(lines) != 2 || lines[0] != "loot: two" || !strings.HasSuffix(lines[1], "bye") {
 			t.Errorf("told %q", lines)
 		}
-		if h.turn(h.a) || len(h.c.news) != 0 || h.c.telling.Load() {
+		if h.turn(h.a) || len(h.c.news) != 0 || h.c.delivering.Load() {
 			t.Errorf("%d events are kept", len(h.c.news))
 		}
 	})

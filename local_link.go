@@ -31,7 +31,7 @@ type localEnd struct {
 	peer   *localEnd
 	closed bool
 	entry  loop.Entry
-	place  int          // index in the ends of links, plus one; 0 if the end is not there
+	index  int          // index in the ends of links, plus one; 0 if the end is not there
 	wire   func([]byte) // gets the datagrams in place of anchor, if not nil; for tests
 }
 
@@ -88,16 +88,16 @@ func (l *localLinks) connect(ours, theirs *Conn) bool {
 
 func (l *localLinks) add(e *localEnd) {
 	l.ends = append(l.ends, e)
-	e.place = len(l.ends)
+	e.index = len(l.ends)
 	l.loop.Touch(e)
 }
 
 func (l *localLinks) remove(e *localEnd) {
 	last := len(l.ends) - 1
 	moved := l.ends[last]
-	l.ends[e.place-1], moved.place = moved, e.place
+	l.ends[e.index-1], moved.index = moved, e.index
 	l.ends[last] = nil
-	l.ends, e.place = l.ends[:last], 0
+	l.ends, e.index = l.ends[:last], 0
 	l.loop.Forget(e)
 }
 
@@ -111,7 +111,7 @@ func (l *localLinks) Receive(now time.Time, _ []udpio.Datagram) {
 		d := &taken[i]
 		if d.to.wire != nil {
 			d.to.wire(d.b)
-		} else if d.to.place > 0 {
+		} else if d.to.index > 0 {
 			d.to.anchor.datagram(now, d.b)
 			l.loop.Touch(d.to)
 		}
@@ -127,7 +127,7 @@ func (l *localLinks) Advance(now time.Time, e *localEnd) {
 
 func (l *localLinks) Ready(e *localEnd) bool {
 	l.looked++
-	return e.place > 0 && e.anchor.Ready()
+	return e.index > 0 && e.anchor.Ready()
 }
 
 func (l *localLinks) Unlocked() {}
@@ -138,7 +138,7 @@ func (l *localLinks) Abandon() { l.inbox.Abandon() }
 
 func (l *localLinks) Settle(now time.Time, e *localEnd) {
 	l.Send(now, e)
-	if e.entry.HasNews() && e.place > 0 {
+	if e.entry.HasNews() && e.index > 0 {
 		l.loop.Touch(e) // the next turn gives back the memory of the events that handlers got
 	}
 }
@@ -147,16 +147,16 @@ func (l *localLinks) Settle(now time.Time, e *localEnd) {
 // nothing left to do.
 func (l *localLinks) Send(now time.Time, e *localEnd) {
 	switch a := e.anchor; {
-	case e.place == 0:
+	case e.index == 0:
 	case !e.closed:
 		e.pump(now)
-	case a.due == 0 && !(a.isHome() && (!a.conn.forgotten || a.conn.left)):
+	case a.due == 0 && !(a.isHome() && (!a.conn.forgotten || a.conn.undelivered)):
 		l.remove(e)
 	}
 }
 
 func (l *localLinks) Deadline(e *localEnd) time.Time {
-	if e.place == 0 {
+	if e.index == 0 {
 		return time.Time{}
 	}
 	return e.anchor.Deadline()
@@ -188,22 +188,22 @@ func (e *localEnd) Acquire() { e.links.loop.Lock() }
 
 // Release unlocks the loop; see rtcserver.Conn.Release. In this process a datagram costs no
 // system call, so nothing is sent later except with Config.Manual.
-func (e *localEnd) Release(_, news bool) { e.links.loop.Release(e, false, news && e.place > 0) }
+func (e *localEnd) Release(_, news bool) { e.links.loop.Release(e, false, news && e.index > 0) }
 
 // Close ends the link for both ends.
 func (e *localEnd) Close(string) {
 	l := e.links
 	l.loop.Lock()
 	defer l.loop.Unlock()
-	l.cut(e)
+	l.closeLink(e)
 }
 
-func (l *localLinks) cut(e *localEnd) {
+func (l *localLinks) closeLink(e *localEnd) {
 	now := time.Now()
 	for _, x := range []*localEnd{e, e.peer} {
 		if !x.closed {
 			x.closed = true
-			x.anchor.gone(now)
+			x.anchor.linkClosed(now)
 			l.loop.Touch(x)
 		}
 	}
@@ -227,13 +227,13 @@ func (l *localLinks) stop() {
 	now := time.Now()
 	for _, e := range l.ends {
 		if a := e.anchor; a.isHome() {
-			a.conn.seat(a)
+			a.conn.attach(a)
 			a.conn.session.Close(now, CloseShutdown, "the server is closed", true)
 		}
 		l.loop.Touch(e) // also one whose link was closed before
 	}
 	for _, e := range l.ends {
-		l.cut(e)
+		l.closeLink(e)
 	}
 	l.loop.Close()
 	l.loop.Unlock()

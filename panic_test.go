@@ -75,8 +75,8 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 				t.Errorf("%d panics, got %q, want 4 and %q", panics, got, want)
 			}
 			for _, c := range srv.roster.all() {
-				if len(c.news) > 0 || c.telling.Load() || c.left {
-					t.Errorf("%s keeps %d events, telling is %v", c.Identity().Name, len(c.news), c.telling.Load())
+				if len(c.news) > 0 || c.delivering.Load() || c.undelivered {
+					t.Errorf("%s keeps %d events, telling is %v", c.Identity().Name, len(c.news), c.delivering.Load())
 				}
 			}
 		})

@@ -44,9 +44,9 @@ func (c *Conn) answer(id uint32, r Result) error {
 }
 
 // question is a request of this end that has no final status yet.
-type question struct{ done func(Result) }
+type call struct{ done func(Result) }
 
-func (q *question) result(ev *sessioncore.Event) {
+func (q *call) result(ev *sessioncore.Event) {
 	if q.done == nil {
 		return
 	}
@@ -63,9 +63,9 @@ func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) 
 	id, err := c.session.Request(time.Now(), name, b)
 	if err == nil {
 		if c.asked == nil {
-			c.asked = make(map[uint32]*question)
+			c.asked = make(map[uint32]*call)
 		}
-		c.asked[id] = &question{done}
+		c.asked[id] = &call{done}
 	}
 	c.release(a)
 	return RequestID(id), err

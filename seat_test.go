@@ -72,11 +72,11 @@ func byHand(t *testing.T) *hands {
 	h.a, h.b = &anchor{conn: c, link: h.la}, &anchor{conn: c, link: h.lb}
 	c.home.Store(h.a)
 	h.b.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
-	if c.seated != nil || c.session.State() != sessioncore.Fresh {
+	if c.attached != nil || c.session.State() != sessioncore.Fresh {
 		t.Error("another link that opens begins the session")
 	}
 	h.a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
-	if c.seated != h.a || !c.session.Linked() {
+	if c.attached != h.a || !c.session.Linked() {
 		t.Error("the first link opens, and the session does not know")
 	}
 	h.arrive(h.a, h.packet(0, hello))
@@ -132,7 +132,7 @@ func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 		h := byHand(t)
 		h.la.acquire = func() { h.c.home.Store(h.b) }
 		got := h.c.acquire()
-		if got != h.b || h.c.seated != h.b || h.b.state != anchorHome || h.la.held || !h.lb.held {
+		if got != h.b || h.c.attached != h.b || h.b.state != anchorHome || h.la.held || !h.lb.held {
 			t.Errorf("the lock of the new link is held: %v, of the old one: %v", h.lb.held, h.la.held)
 		}
 		h.want("the old link", h.la, [2]bool{true, false})
@@ -174,7 +174,7 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 				}
 				h.d.want(t, test.want...)
 				st := h.c.session.Stats(time.Now())
-				if h.c.seated != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
+				if h.c.attached != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
 					t.Errorf("%d datagrams are kept, interrupted %d times", len(h.b.early), st.Interruptions)
 				}
 			})
@@ -360,7 +360,7 @@ func TestStepsOfAMove(t *testing.T) {
 		if !h.turn(h.b) {
 			t.Error("the new link does not bring the session")
 		}
-		if h.c.home.Load() != h.b || h.c.seated != h.b || h.la.held || h.lb.held || h.lb.closed != "" || h.la.closed != "the session moved to another link" {
+		if h.c.home.Load() != h.b || h.c.attached != h.b || h.la.held || h.lb.held || h.lb.closed != "" || h.la.closed != "the session moved to another link" {
 			t.Errorf("the old link is closed with %q, the new one with %q", h.la.closed, h.lb.closed)
 		}
 		h.want("the old link", h.la, [2]bool{true, false})

@@ -129,14 +129,14 @@ func (s *Server) Flush() {
 	s.local.loop.Flush()
 }
 
-// open adds a session that has opened to the tables, and applies Config.Duplicates.
-func (s *Server) open(c *Conn) {
-	if !c.ours {
+// addOpen adds a session that has opened to the tables, and applies Config.Duplicates.
+func (s *Server) addOpen(c *Conn) {
+	if !c.atServer {
 		return
 	}
 	s.begun.Add(1)
 	s.log(c, "open", "remote", c.RemoteAddr())
-	for _, o := range s.directory.open(c) {
+	for _, o := range s.directory.addOpen(c) {
 		switch {
 		case s.config.Duplicates == DuplicatesRefuse && !o.interrupted():
 			c.close(CloseDuplicate, c.identity.Name+" is connected already", true)
@@ -147,16 +147,16 @@ func (s *Server) open(c *Conn) {
 	s.roster.add(c)
 }
 
-// opened ends a session that has opened during Shutdown, after its Open handler has run.
-func (s *Server) opened(c *Conn) {
-	if text := s.stopping.Load(); c.ours && text != nil {
+// endIfShutdown ends a session that has opened during Shutdown, after its Open handler has run.
+func (s *Server) endIfShutdown(c *Conn) {
+	if text := s.stopping.Load(); c.atServer && text != nil {
 		c.drain(CloseShutdown, *text)
 	}
 }
 
-// closed removes a session that was open and is over from the tables.
-func (s *Server) closed(c *Conn, why CloseReason) {
-	if !c.ours {
+// removeOpen removes a session that was open and is over from the tables.
+func (s *Server) removeOpen(c *Conn, why CloseReason) {
+	if !c.atServer {
 		return
 	}
 	s.ended.count(why)
@@ -165,10 +165,10 @@ func (s *Server) closed(c *Conn, why CloseReason) {
 	s.log(c, "close", "why", why) // last: a Logger may panic
 }
 
-// away notes that a session is interrupted, or that it has resumed. If too many sessions
+// setAway notes that a session is interrupted, or that it has resumed. If too many sessions
 // are interrupted it ends another one early.
-func (s *Server) away(c *Conn, away bool) {
-	if !c.ours {
+func (s *Server) setAway(c *Conn, away bool) {
+	if !c.atServer {
 		return
 	}
 	if end := s.directory.setAway(c, away, time.Now()); end != nil {
@@ -178,7 +178,7 @@ func (s *Server) away(c *Conn, away bool) {
 
 // forget removes a session that is over from the tables, whether it was open or not.
 func (s *Server) forget(c *Conn) {
-	if !c.ours {
+	if !c.atServer {
 		return
 	}
 	for _, g := range s.directory.remove(c) {
@@ -195,7 +195,7 @@ func (s *Server) forget(c *Conn) {
 // rtcserver.
 func (s *Server) log(c *Conn, msg string, args ...any) {
 	l := s.config.Logger
-	if !c.ours || !l.Enabled(context.Background(), slog.LevelDebug) {
+	if !c.atServer || !l.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	about := []any{"session", c.id.String(), "identity", c.identity.Name}
@@ -220,7 +220,7 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if s.config.Manual {
 		defer s.polling.Start()() // handlers that are run below must not poll
 	}
-	s.stopping.Store(&text) // before drain looks at the sessions: opened ends those that open later
+	s.stopping.Store(&text) // before drain looks at the sessions: endIfShutdown ends those that open later
 	if s.rtc != nil {
 		s.rtc.Refuse()
 	}

@@ -98,7 +98,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 		a.plain = true
 		return nil
 	}
-	if err := s.sameTerms(q.Get("v"), q.Get("app"), q.Get("channels")); err != nil {
+	if err := s.checkTerms(q.Get("v"), q.Get("app"), q.Get("channels")); err != nil {
 		return err
 	}
 	switch q.Get("kind") {
@@ -113,11 +113,11 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	if err := s.identify(a, r, Token(r)); err != nil {
 		return err
 	}
-	if s.config.Duplicates == DuplicatesRefuse && s.heardOf(a.identity.Name) {
+	if s.config.Duplicates == DuplicatesRefuse && s.isPresent(a.identity.Name) {
 		return refusal(http.StatusConflict, "identity", a.identity.Name+" is connected already")
 	}
 	a.limit = s.config.MaxConns
-	if s.directory.room(a.limit) {
+	if s.directory.hasRoom(a.limit) {
 		return nil
 	}
 	if s.config.AdmitFull == nil || !s.config.AdmitFull(r.Context(), a.identity) {
@@ -154,24 +154,24 @@ func credentials(r *http.Request) (scheme, token string) {
 
 func errFull() error { return refusal(http.StatusServiceUnavailable, "full", "the server is full") }
 
-// brief returns at most 64 bytes of a version, to be sent back in a refusal.
-func brief(version string) string { return version[:min(len(version), 64)] }
+// shorten returns at most 64 bytes of a version, to be sent back in a refusal.
+func shorten(version string) string { return version[:min(len(version), 64)] }
 
-// sameTerms compares the versions and the table of a client with those of the server. It
+// checkTerms compares the versions and the table of a client with those of the server. It
 // returns a refusal if they differ.
-func (s *Server) sameTerms(version, app, channels string) error {
+func (s *Server) checkTerms(version, app, channels string) error {
 	if ours := strconv.Itoa(protocolVersion); version != ours {
 		return refusal(http.StatusConflict, "protocol",
 			"the server speaks version "+ours+" of the session protocol, the client another: update the older one",
-			"server", ours, "client", brief(version))
+			"server", ours, "client", shorten(version))
 	}
 	if ours := s.config.Version; ours != "" && app != ours {
-		theirs := "is " + strconv.Quote(brief(app))
+		theirs := "is " + strconv.Quote(shorten(app))
 		if app == "" {
 			theirs = "does not say what it is"
 		}
 		return refusal(http.StatusConflict, "app", "the server is version "+strconv.Quote(ours)+" of the program, the client "+theirs,
-			"server", ours, "client", brief(app))
+			"server", ours, "client", shorten(app))
 	}
 	theirs, err := strconv.ParseUint(channels, 16, 64)
 	if err != nil || len(channels) != 16 {
@@ -194,7 +194,7 @@ func (s *Server) admitResume(a *admission, text string) error {
 	c, ended := s.directory.find(a.token)
 	switch {
 	case c == nil && ended:
-		return errOver()
+		return errEnded()
 	case c == nil:
 		return refusal(http.StatusGone, "resume", "this server does not know the session: it belongs to another server, or ended too long ago",
 			"reason", "unknown", "instance", s.instance)
@@ -203,13 +203,13 @@ func (s *Server) admitResume(a *admission, text string) error {
 	ok := c.session.Admits(a.token)
 	c.release(at)
 	if !ok {
-		return errOver()
+		return errEnded()
 	}
 	a.resume = c
 	return nil
 }
 
-func errOver() error {
+func errEnded() error {
 	return refusal(http.StatusGone, "resume", "the session is over: begin a new one", "reason", "ended")
 }
 
@@ -258,9 +258,9 @@ func unauthorized(e *auth.Error) error {
 	return refusal(http.StatusUnauthorized, "token", e.Text(), "reason", e.Reason())
 }
 
-// unspent is the refusal for a token whose use cannot be noted. Unless the token is to
+// spendError is the refusal for a token whose use cannot be noted. Unless the token is to
 // blame, the client may try again.
-func unspent(err error) error {
+func spendError(err error) error {
 	if _, ok := errors.AsType[*rtcserver.StatusError](err); ok {
 		return err
 	}
@@ -281,9 +281,9 @@ func authorizeError(err error) error {
 	return err
 }
 
-// heardOf reports whether there is an open session with a name that is neither
+// isPresent reports whether there is an open session with a name that is neither
 // interrupted nor being closed.
-func (s *Server) heardOf(name string) bool {
+func (s *Server) isPresent(name string) bool {
 	if name == "" {
 		return false
 	}
@@ -320,7 +320,7 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 		// link. If the session ends after this check, forget finds the link in newest.
 		if !a.resume.resumable() {
 			s.refused.Add(1)
-			return nil, errOver()
+			return nil, errEnded()
 		}
 		return &anchor{conn: a.resume, link: link}, nil
 	}
@@ -342,7 +342,7 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 	if a.claims != nil && !s.config.Tokens.Reusable {
 		if err := s.spend(r.Context(), *a.claims); err != nil {
 			s.refused.Add(1)
-			return nil, unspent(err)
+			return nil, spendError(err)
 		}
 	}
 	c.newest.Store(link)
@@ -377,7 +377,7 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 		id:       ID(binary.BigEndian.Uint64(random[:])),
 		identity: id,
 		kind:     k,
-		ours:     true,
+		atServer: true,
 	}
 	var err error
 	sc := s.config.session(c.id, token)
@@ -386,9 +386,9 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 	if err != nil {
 		return nil, err
 	}
-	if err := s.directory.enter(c, limit, site, cmp.Or(s.config.RTC.MaxPerIP, 64)); err != nil {
+	if err := s.directory.add(c, limit, site, cmp.Or(s.config.RTC.MaxPerIP, 64)); err != nil {
 		return nil, err
 	}
-	s.directory.retoken(c)
+	s.directory.setTokens(c)
 	return c, nil
 }

@@ -496,11 +496,11 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
 		_, server, _ := join(t, srv, "ada")
-		if !srv.heardOf("ada") || srv.heardOf("bob") {
+		if !srv.isPresent("ada") || srv.isPresent("bob") {
 			t.Error("ada is heard, bob is not")
 		}
 		must(t, server.Send(chat, make([]byte, 100_000)))
-		if server.Close(CloseNormal, ""); srv.heardOf("ada") || srv.Len() != 1 {
+		if server.Close(CloseNormal, ""); srv.isPresent("ada") || srv.Len() != 1 {
 			t.Error("a session that drains keeps the next one out")
 		}
 	})
@@ -518,7 +518,7 @@ func TestTheBookIsFull(t *testing.T) {
 	enter := func(limit, ofSite, want int) *Conn {
 		t.Helper()
 		c := new(Conn)
-		if got := status(d.enter(c, limit, site, ofSite)); got != want {
+		if got := status(d.add(c, limit, site, ofSite)); got != want {
 			t.Errorf("with %d in the directory, of %d and %d of an address: %d, want %d", len(d.entries), limit, ofSite, got, want)
 		}
 		return c

@@ -78,7 +78,7 @@ func (s *Server) newTotals() *Totals {
 // Totals and the end of a session call it, in any order; nothing is added twice. The
 // caller holds the session's lock.
 func (c *Conn) tally() {
-	if !c.ours {
+	if !c.atServer {
 		return
 	}
 	if c.tallied == nil {

@@ -25,8 +25,8 @@ func TestLinksKeepTheirPlaces(t *testing.T) {
 				t.Errorf("with %d sessions there are %d ends of links", left, len(l.ends))
 			}
 			for i, e := range l.ends {
-				if e.place != i+1 || e.closed {
-					t.Errorf("end %d says that it is %d, closed %v", i+1, e.place, e.closed)
+				if e.index != i+1 || e.closed {
+					t.Errorf("end %d says that it is %d, closed %v", i+1, e.index, e.closed)
 				}
 			}
 			l.loop.Unlock()

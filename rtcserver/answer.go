@@ -46,7 +46,7 @@ func (s *Server) Answer(ctx context.Context, offer []byte, page netip.Addr) ([]b
 	}
 	answer, no := s.answer(offer, r, from)
 	if no != nil {
-		s.refused(r, no)
+		s.countRefusal(r, no)
 		return nil, no
 	}
 	return answer, nil
@@ -59,10 +59,10 @@ func (s *Server) answer(offer []byte, r *http.Request, from remote) ([]byte, *St
 	if len(offer) > maxOffer {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "request", tooLarge)
 	}
-	if no := s.ask(r, from); no != nil {
+	if no := s.authorize(r, from); no != nil {
 		return nil, no
 	}
-	a, no := s.take(offer, "", r, from)
+	a, no := s.answerOffer(offer, "", r, from)
 	if no != nil {
 		return nil, no
 	}

@@ -93,7 +93,7 @@ func (s *shard) unclaim(c *Conn, a netip.AddrPort) {
 	switch len(all) {
 	case 0:
 		delete(s.byAddr, a)
-		s.server.registry.leave(a, s)
+		s.server.registry.removeAddr(a, s)
 		return
 	case 1:
 		delete(s.claimants, a)
@@ -103,8 +103,8 @@ func (s *shard) unclaim(c *Conn, a netip.AddrPort) {
 	s.byAddr[a] = all[0]
 }
 
-// prune forgets the addresses of c that are not paths any more.
-func (s *shard) prune(c *Conn) {
+// removeOldAddrs forgets the addresses of c that are not paths any more.
+func (s *shard) removeOldAddrs(c *Conn) {
 	for _, a := range slices.Clone(c.addrs) {
 		if !c.peer.Knows(a) {
 			s.unclaim(c, a)
@@ -112,46 +112,46 @@ func (s *shard) prune(c *Conn) {
 	}
 }
 
-// take takes a datagram from an address that c has, and reports whether it was authentic.
-func (s *shard) take(now time.Time, c *Conn, d *udpio.Datagram) bool {
+// receiveFrom takes a datagram from an address that c has, and reports whether it was authentic.
+func (s *shard) receiveFrom(now time.Time, c *Conn, d *udpio.Datagram) bool {
 	if len(s.claimants) > 0 {
 		if all := s.claimants[d.Remote]; all != nil {
-			return s.contested(now, all, d)
+			return s.receiveContested(now, all, d)
 		}
 	}
-	s.datagram(now, c, d)
+	s.receiveFor(now, c, d)
 	return c.peer.Authentic()
 }
 
-// contested takes a datagram from an address with several claimants, and reports whether it
+// receiveContested takes a datagram from an address with several claimants, and reports whether it
 // was authentic.
-func (s *shard) contested(now time.Time, all []*Conn, d *udpio.Datagram) bool {
+func (s *shard) receiveContested(now time.Time, all []*Conn, d *udpio.Datagram) bool {
 	if peer.IsPlaintext(d.B) {
-		c := shaking(all, d.Remote)
-		s.datagram(now, c, d)
+		c := handshaker(all, d.Remote)
+		s.receiveFor(now, c, d)
 		return c.peer.Authentic() // records of an open one may follow, and are decrypted in place
 	}
-	n := copy(s.unspoilt[:], d.B)
+	n := copy(s.original[:], d.B)
 	for _, c := range all {
 		if c.peer.State() != peer.Secure {
 			continue
 		}
-		if s.datagram(now, c, d); c.peer.Authentic() {
+		if s.receiveFor(now, c, d); c.peer.Authentic() {
 			return true
 		}
-		copy(d.B, s.unspoilt[:n])
+		copy(d.B, s.original[:n])
 		s.stats.contested++
 	}
-	if c := shaking(all, d.Remote); c.peer.State() != peer.Secure {
-		s.datagram(now, c, d)
+	if c := handshaker(all, d.Remote); c.peer.State() != peer.Secure {
+		s.receiveFor(now, c, d)
 	}
 	return false
 }
 
-// shaking returns the claimant for datagrams that nobody's keys open: the one that shakes
+// handshaker returns the claimant for datagrams that nobody's keys open: the one that shakes
 // hands. If several do, it is one whose offer came from the address's own site, and the newest
 // of these. If none does, it is one that is being closed, or the first.
-func shaking(all []*Conn, a netip.AddrPort) (best *Conn) {
+func handshaker(all []*Conn, a netip.AddrPort) (best *Conn) {
 	most := 0
 	for _, c := range all {
 		r := 0

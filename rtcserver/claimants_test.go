@@ -154,7 +154,7 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 			all = append(all, a)
 		}
 		all[0].own(victimAddr, all[1:]...)
-		authentic := s.take(x.now, all[0].Conn, &udpio.Datagram{Remote: victimAddr, Local: serverAddr.Addr(), B: c.sends(all)})
+		authentic := s.receiveFrom(x.now, all[0].Conn, &udpio.Datagram{Remote: victimAddr, Local: serverAddr.Addr(), B: c.sends(all)})
 		if authentic != (c.speaker >= 0) || s.stats.contested != c.contested {
 			t.Errorf("%s: authentic: %v; %d counted as contested", name, authentic, s.stats.contested)
 		}
@@ -172,7 +172,7 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		for how, end := range map[string]func(o *actor){
 			"it ends":       func(o *actor) { o.setState(stateClosing); o.shard.remove(o.Conn) },
-			"it forgets it": func(o *actor) { o.shard.prune(o.Conn) },
+			"it forgets it": func(o *actor) { o.shard.removeOldAddrs(o.Conn) },
 		} {
 			for claimants := range maxClaimants {
 				for leaver := range claimants + 1 {

@@ -55,7 +55,7 @@ type Conn struct {
 	entry     loop.Entry
 	sent      uint64
 	received  uint64
-	place     int // index in the shard's open, plus one; 0 if it is not there
+	openIndex int // index in the shard's open, plus one; 0 if it is not there
 	state     connState
 	refused   uint8              // reasons for which a channel was refused, a bit for each Refusal
 	channels  []Channel          // open in-band channels
@@ -161,8 +161,8 @@ func (c *Conn) pump(now time.Time) {
 	}
 }
 
-// happened gives events of the peer to the engine.
-func (c *Conn) happened(now time.Time, events []peer.Event) {
+// processEvents gives events of the peer to the engine.
+func (c *Conn) processEvents(now time.Time, events []peer.Event) {
 	for i := range events {
 		c.event(now, &events[i])
 	}
@@ -187,7 +187,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 		if !c.setState(stateOpen) {
 			return
 		}
-		c.shard.enlist(c)
+		c.shard.addOpen(c)
 		c.log("open", "remote", c.peer.Remote())
 		c.engine.Receive(now, LinkEvent{Type: LinkOpened})
 	case peer.ChannelOpen:
@@ -221,7 +221,7 @@ func (c *Conn) end(now time.Time, why *CloseError) {
 	if queued {
 		c.shard.places.remove(c)
 	}
-	c.shard.strike(c)
+	c.shard.removeOpen(c)
 	c.shard.stats.closed[why.Code]++
 	c.log("close", "why", why)
 	c.engine.Receive(now, LinkEvent{Type: LinkClosed, Err: why})
@@ -270,7 +270,7 @@ func (c *Conn) refuse(ev *peer.Event) {
 		return
 	}
 	c.shard.log(slog.LevelWarn, "rtcserver: a channel of a page was refused", "conn", c.id,
-		"stream", ev.Stream, "label", brief(ev.Label), "why", why)
+		"stream", ev.Stream, "label", shorten(ev.Label), "why", why)
 }
 
 func (c *Conn) log(msg string, args ...any) {

@@ -32,7 +32,7 @@ func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.Add
 		other.batch = []udpio.Datagram{{Remote: from, Local: serverAddr.Addr(), B: bytes.Clone(b)}}
 		other.receive(time.Now(), &other.batch[0], 0)
 		other.loop.Unlock()
-		other.passOn()
+		other.forwardAll()
 		synctest.Wait()
 	}
 }
@@ -72,8 +72,8 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 		}
 		// What was left for a connection that is gone since is not left again.
 		home.loop.Lock()
-		home.leave(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))}, false)
-		home.leave(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)}, false)
+		home.addToInbox(&udpio.Datagram{Remote: attackerAddr, B: record(23, 1, 7, make([]byte, 40))}, false)
+		home.addToInbox(&udpio.Datagram{Remote: attackerAddr, B: checkFor("nobody:page", "wrong password of whoever", true)}, false)
 		home.loop.Unlock()
 		synctest.Wait()
 		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || home.inbox.Len() != 0 {

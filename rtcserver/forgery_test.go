@@ -436,7 +436,7 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 		go func() {
 			for d := range left {
 				sh.loop.Lock()
-				sh.leave(d, false)
+				sh.addToInbox(d, false)
 				sh.loop.Unlock()
 			}
 		}()

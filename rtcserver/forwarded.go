@@ -29,14 +29,14 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	if !s.trusts(from) {
 		if !from.IsValid() && !s.forwarding.unnamed.Swap(true) {
 			s.config.Logger.Warn("rtcserver: a request has no IP address, for example because it came through a Unix socket: all such requests count as one address in MaxPerIP and MaxOffers; set Config.TrustUnixSocket if a proxy sends them",
-				"remote", brief(r.RemoteAddr))
+				"remote", shorten(r.RemoteAddr))
 		}
 		return from
 	}
 	lines := r.Header.Values("X-Forwarded-For")
 	if len(lines) == 0 {
 		if !s.forwarding.missing.Swap(true) {
-			s.config.Logger.Warn("rtcserver: a trusted proxy sends no X-Forwarded-For: all its pages count as one address", "proxy", brief(r.RemoteAddr))
+			s.config.Logger.Warn("rtcserver: a trusted proxy sends no X-Forwarded-For: all its pages count as one address", "proxy", shorten(r.RemoteAddr))
 		}
 		return from
 	}
@@ -56,7 +56,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 			if !ok {
 				if !s.forwarding.malformed.Swap(true) {
 					s.config.Logger.Warn("rtcserver: X-Forwarded-For has an entry that is not an address: such pages count under the address of the proxy before it",
-						"hop", brief(hop), "proxy", brief(r.RemoteAddr))
+						"hop", shorten(hop), "proxy", shorten(r.RemoteAddr))
 				}
 				return from
 			}

@@ -52,7 +52,7 @@ func (s *shard) beginHandshake(c *Conn) {
 	if !c.setState(stateShaking) {
 		return
 	}
-	s.places.take(c)
+	s.places.add(c)
 	c.peer.Begin()
 	now := time.Now()
 	c.handshake = &handshake{began: now, last: now, ours: c.active}
@@ -103,7 +103,7 @@ func (s *shard) takeOutbox(now time.Time) {
 			s.warnOfRoles(now, c, o.event.Err)
 		}
 		s.events = c.peer.Shake(now, o.event, s.events[:0])
-		c.happened(now, s.events)
+		c.processEvents(now, s.events)
 		s.loop.Touch(c)
 	}
 }
@@ -143,12 +143,12 @@ func (s *shard) endHandshake(c *Conn) {
 func (s *shard) yieldPlaces(now time.Time) {
 	gate := s.server.gate
 	busy := len(gate) == cap(gate)
-	for c := s.places.silent(now, busy); c != nil; c = s.places.silent(now, busy) {
+	for c := s.places.mustYield(now, busy); c != nil; c = s.places.mustYield(now, busy) {
 		s.stats.handshakesFailed++
 		s.stats.handshakesYielded++
 		c.peer.Fail(now, errYielded)
 		s.endHandshake(c)
-		c.happened(now, nil)
+		c.processEvents(now, nil)
 		s.loop.Touch(c)
 	}
 }

@@ -51,7 +51,7 @@ func (s *shard) takeLines() {
 	}
 	s.loop.Lock()
 	defer s.loop.Unlock()
-	s.said = append(s.said, s.lines...)
+	s.writing = append(s.writing, s.lines...)
 	clear(s.lines)
 	s.lines = s.lines[:0]
 	if cap(s.lines) > keptLines {
@@ -65,10 +65,10 @@ const keptLines = 64
 // writeLines gives the Logger the lines. No lock is held.
 func (s *shard) writeLines() {
 	s.takeLines()
-	for len(s.said) > 0 {
-		l := s.said[0]
-		s.said = s.said[1:] // before Log, so that a Logger that panics does not get the line again
+	for len(s.writing) > 0 {
+		l := s.writing[0]
+		s.writing = s.writing[1:] // before Log, so that a Logger that panics does not get the line again
 		s.server.config.Logger.Log(context.Background(), l.level, l.msg, l.args...)
 	}
-	s.said = nil
+	s.writing = nil
 }

@@ -30,7 +30,7 @@ func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
 		t.Errorf("room for %d lines is kept", cap(s.lines))
 	}
 	s.writeLines()
-	if s.said != nil || len(j.lines) != 2+10*keptLines {
+	if s.writing != nil || len(j.lines) != 2+10*keptLines {
 		t.Errorf("%d lines", len(j.lines))
 	}
 }

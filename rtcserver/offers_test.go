@@ -43,7 +43,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 		if own != nil {
 			before = *own
 		}
-		if got := refused(c.err); got.Status != c.status || got.Code != c.code || got.Text != "no" {
+		if got := refusalOf(c.err); got.Status != c.status || got.Code != c.code || got.Text != "no" {
 			t.Errorf("%v: %d %s %q, want %d %s", c.err, got.Status, got.Code, got.Text, c.status, c.code)
 		}
 		if own != nil && (own.Status != before.Status || own.Code != before.Code) {

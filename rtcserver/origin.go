@@ -213,9 +213,9 @@ func (s *Server) refuseOrigin(r *http.Request, text string) *StatusError {
 	}
 	if s.originWarning.due(time.Now()) {
 		s.config.Logger.Warn("rtcserver: a page of a foreign origin was refused: if it is yours, add it to "+setting,
-			"origin", brief(text), "host", brief(r.Host), "remote", r.RemoteAddr)
+			"origin", shorten(text), "host", shorten(r.Host), "remote", r.RemoteAddr)
 	}
-	return refuse(http.StatusForbidden, "origin", "origin "+brief(text)+" is not allowed: add it to "+setting)
+	return refuse(http.StatusForbidden, "origin", "origin "+shorten(text)+" is not allowed: add it to "+setting)
 }
 
 // A warning is logged at most once a minute, because strangers can cause it and could fill

@@ -37,8 +37,8 @@ func (p *places) free(site netip.Addr, but *Conn) bool {
 	return n < p.most && (2*n < p.most || ofSite < max(2, p.most/8))
 }
 
-// take notes that the handshake of c runs.
-func (p *places) take(c *Conn) { p.taken = append(p.taken, c) }
+// add notes that the handshake of c runs.
+func (p *places) add(c *Conn) { p.taken = append(p.taken, c) }
 
 // wait adds c after the other waiting connections of its site.
 func (p *places) wait(c *Conn) {
@@ -93,12 +93,12 @@ func (p *places) remove(c *Conn) {
 	p.order = slices.DeleteFunc(p.order, func(site netip.Addr) bool { return site == c.site })
 }
 
-// silent returns the connection whose handshake must give up its place: among those whose
+// mustYield returns the connection whose handshake must give up its place: among those whose
 // time is over and whose place a waiting handshake may have, the one whose time has been
 // over for longest. If there is none it returns nil and sets yieldAt again. busy says that
 // handshakes wait for their turn to compute: then a handshake that has to send something
 // need not give up its place.
-func (p *places) silent(now time.Time, busy bool) *Conn {
+func (p *places) mustYield(now time.Time, busy bool) *Conn {
 	var longest *Conn
 	for _, c := range p.taken {
 		at := c.handshake.yields()

@@ -77,7 +77,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 			return false
 		}
 		c.handshake = &handshake{began: time.Unix(100, 0), last: time.Unix(100, 0)}
-		p.take(c)
+		p.add(c)
 		return true
 	}
 	began := 0
@@ -109,12 +109,12 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		start(conn(21))
 	}
 	var order []byte
-	for c := p.silent(time.Unix(101, 0), false); c != nil; c = p.silent(time.Unix(101, 0), false) {
+	for c := p.mustYield(time.Unix(101, 0), false); c != nil; c = p.mustYield(time.Unix(101, 0), false) {
 		p.remove(c)
 		for c := p.next(); c != nil; c = p.next() {
 			order = append(order, c.site.As4()[3])
 			c.handshake = &handshake{began: time.Unix(101, 0), last: time.Unix(101, 0)}
-			p.take(c)
+			p.add(c)
 		}
 	}
 	if got := fmt.Sprint(order); got != "[20 21 20 21]" {
@@ -124,10 +124,10 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		c.handshake.ours = true
 	}
 	p.wait(conn(30))
-	if c := p.silent(time.Unix(200, 0), true); c != nil {
+	if c := p.mustYield(time.Unix(200, 0), true); c != nil {
 		t.Error("a handshake that waits for its turn to compute gives its place up")
 	}
-	if p.silent(time.Unix(200, 0), false) == nil {
+	if p.mustYield(time.Unix(200, 0), false) == nil {
 		t.Error("no handshake gives its place up for a site that has none")
 	}
 	if p.yieldAt.Before(time.Unix(101, 0)) {
@@ -229,11 +229,11 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	late, early, ours := conn(1, 200*time.Millisecond, false), conn(2, 100*time.Millisecond, false), conn(3, 0, true)
 	p := places{most: 3}
 	for _, c := range []*Conn{late, early, ours} {
-		p.take(c)
+		p.add(c)
 	}
 	look := func(after time.Duration, busy bool, want *Conn, next time.Duration) {
 		t.Helper()
-		if got := p.silent(at(after), busy); got != want {
+		if got := p.mustYield(at(after), busy); got != want {
 			t.Errorf("after %v: the wrong one gives its place up, or none: %+v", after, got)
 		}
 		if want == nil && !(p.yieldAt.IsZero() && next == 0) && !p.yieldAt.Equal(at(next)) {
@@ -261,10 +261,10 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	look(1100*time.Millisecond, false, early, 0)
 	look(1300*time.Millisecond, false, early, 0)
 	p.remove(late)
-	p.take(late)
+	p.add(late)
 	look(1300*time.Millisecond, false, early, 0) // whichever began first
 	p.remove(early)
-	p.take(conn(2, 1300*time.Millisecond, false))
+	p.add(conn(2, 1300*time.Millisecond, false))
 	look(1300*time.Millisecond, true, late, 0)
 	p.remove(late)
 	look(3*time.Second, true, p.taken[1], 0)
@@ -274,7 +274,7 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 
 	// A crowd behind one address waits for itself.
 	crowd := places{most: 1}
-	crowd.take(conn(1, 0, false))
+	crowd.add(conn(1, 0, false))
 	crowd.wait(conn(1, 0, false))
 	p = crowd
 	look(2*time.Second, false, nil, 2100*time.Millisecond)

@@ -110,7 +110,7 @@ func (r *registry) release(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting--
-	r.leaveSite(c)
+	r.uncountSite(c)
 }
 
 // add enters a connection, which then waits for its first check. It returns when the
@@ -124,10 +124,10 @@ func (r *registry) add(c *Conn, now time.Time) (due time.Time, ok bool) {
 	}
 	r.byUfrag[c.ufrag] = c
 	if len(r.pending) >= 2*r.waiting+minPending {
-		r.pending = slices.DeleteFunc(r.pending, r.hasCome)
+		r.pending = slices.DeleteFunc(r.pending, r.hasShard)
 	}
 	r.pending = append(r.pending, pending{c.ufrag, now})
-	r.popClaimed()
+	r.popPlaced()
 	return r.due(), true
 }
 
@@ -140,22 +140,22 @@ func (r *registry) due() time.Time {
 	return r.pending[0].since.Add(wait)
 }
 
-// popClaimed removes the connections at the front of pending that do not wait any more.
-func (r *registry) popClaimed() {
-	for len(r.pending) > 0 && r.hasCome(r.pending[0]) {
+// popPlaced removes the connections at the front of pending that do not wait any more.
+func (r *registry) popPlaced() {
+	for len(r.pending) > 0 && r.hasShard(r.pending[0]) {
 		r.pending = r.pending[1:]
 	}
 }
 
-// hasCome reports whether a connection of pending does not wait any more.
-func (r *registry) hasCome(p pending) bool {
+// hasShard reports whether a connection of pending does not wait any more.
+func (r *registry) hasShard(p pending) bool {
 	c := r.byUfrag[p.ufrag]
 	return c == nil || c.shard != nil
 }
 
-// claim returns the connection with a username fragment, or nil. If the connection has no
+// connFor returns the connection with a username fragment, or nil. If the connection has no
 // shard yet and s has room, s becomes its shard. If s has no room, full is true.
-func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool) {
+func (r *registry) connFor(ufrag []byte, s *shard, room bool) (c *Conn, full bool) {
 	r.mu.RLock()
 	c = r.byUfrag[string(ufrag)]
 	homeless := c != nil && c.shard == nil
@@ -166,12 +166,12 @@ func (r *registry) claim(ufrag []byte, s *shard, room bool) (c *Conn, full bool)
 	if !room {
 		return nil, true
 	}
-	return r.house(ufrag, s), false
+	return r.setShard(ufrag, s), false
 }
 
-// house makes s the shard of a connection that has none. Another shard may have been
+// setShard makes s the shard of a connection that has none. Another shard may have been
 // faster.
-func (r *registry) house(ufrag []byte, s *shard) *Conn {
+func (r *registry) setShard(ufrag []byte, s *shard) *Conn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.byUfrag[string(ufrag)]
@@ -190,13 +190,13 @@ func (r *registry) withdraw(c *Conn) *shard {
 	c.withdrawn = true
 	if c.shard == nil && r.byUfrag[c.ufrag] == c {
 		r.waiting--
-		r.drop(c)
+		r.removeLocked(c)
 	}
 	return c.shard
 }
 
-// named returns the connection with a username fragment, or nil.
-func (r *registry) named(ufrag string) *Conn {
+// find returns the connection with a username fragment, or nil.
+func (r *registry) find(ufrag string) *Conn {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byUfrag[ufrag]
@@ -214,10 +214,10 @@ func (r *registry) others(a netip.AddrPort, s *shard) (all [2]*shard) {
 	return all
 }
 
-// enter and leave maintain byAddr, for datagrams that arrive at another shard than that of
-// their connection. enter is called when s has granted a check from the address; first
-// says that s had no connection with the address. leave is called when s has none any more.
-func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard, first bool) {
+// addAddr and removeAddr maintain byAddr, for datagrams that arrive at another shard than that of
+// their connection. addAddr is called when s has granted a check from the address; first
+// says that s had no connection with the address. removeAddr is called when s has none any more.
+func (r *registry) addAddr(now time.Time, a netip.AddrPort, s *shard, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.byAddr[a]
@@ -239,7 +239,7 @@ func (r *registry) enter(now time.Time, a netip.AddrPort, s *shard, first bool) 
 	r.byAddr[a] = all
 }
 
-func (r *registry) leave(a netip.AddrPort, s *shard) {
+func (r *registry) removeAddr(a netip.AddrPort, s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.byAddr[a]
@@ -260,18 +260,18 @@ func (r *registry) leave(a netip.AddrPort, s *shard) {
 func (r *registry) remove(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(c)
+	r.removeLocked(c)
 }
 
-func (r *registry) drop(c *Conn) {
+func (r *registry) removeLocked(c *Conn) {
 	if r.byUfrag[c.ufrag] != c {
 		return
 	}
 	delete(r.byUfrag, c.ufrag)
-	r.leaveSite(c)
+	r.uncountSite(c)
 }
 
-func (r *registry) leaveSite(c *Conn) {
+func (r *registry) uncountSite(c *Conn) {
 	if r.perIP[c.site]--; r.perIP[c.site] <= 0 {
 		delete(r.perIP, c.site)
 	}
@@ -282,27 +282,27 @@ func (r *registry) leaveSite(c *Conn) {
 func (r *registry) expire(now time.Time, s *shard, expired []*Conn) ([]*Conn, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
+	for r.popPlaced(); len(r.pending) > 0; r.popPlaced() {
 		if due := r.due(); now.Before(due) {
 			return expired, due
 		}
-		expired = append(expired, r.adopt(s))
+		expired = append(expired, r.popWaiting(s))
 	}
 	return expired, time.Time{}
 }
 
-// adoptAll gives all waiting connections to s.
-func (r *registry) adoptAll(s *shard) (all []*Conn) {
+// popAllWaiting gives all waiting connections to s.
+func (r *registry) popAllWaiting(s *shard) (all []*Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.popClaimed(); len(r.pending) > 0; r.popClaimed() {
-		all = append(all, r.adopt(s))
+	for r.popPlaced(); len(r.pending) > 0; r.popPlaced() {
+		all = append(all, r.popWaiting(s))
 	}
 	return all
 }
 
-// adopt gives the first waiting connection to s.
-func (r *registry) adopt(s *shard) *Conn {
+// popWaiting gives the first waiting connection to s.
+func (r *registry) popWaiting(s *shard) *Conn {
 	c := r.byUfrag[r.pending[0].ufrag]
 	c.shard = s
 	r.waiting--

@@ -120,7 +120,7 @@ func TestConnectionsThatWaitExpireInTheirOrder(t *testing.T) {
 	}
 	wantDue("one", r.reserved("a"), at(0), at(30))
 	wantDue("two", r.reserved("b"), at(1), at(30))
-	if c, full := r.claim([]byte("a"), s, true); c == nil || c.ufrag != "a" || full {
+	if c, full := r.connFor([]byte("a"), s, true); c == nil || c.ufrag != "a" || full {
 		t.Fatal("a is not claimed")
 	}
 	wantDue("the first has come", r.reserved("c"), at(2), at(31))
@@ -140,7 +140,7 @@ func TestConnectionsThatWaitExpireInTheirOrder(t *testing.T) {
 	if got := names(all); got != "[c d e]" || !due.Equal(at(34)) {
 		t.Errorf("%s have expired, the next at %v", got, due.Sub(t0))
 	}
-	if got := names(r.adoptAll(s)); got != "[f]" {
+	if got := names(r.popAllWaiting(s)); got != "[f]" {
 		t.Errorf("%s are adopted", got)
 	}
 	if all, due := r.expire(at(99), s, nil); len(all) != 0 || !due.IsZero() {
@@ -166,7 +166,7 @@ func TestThoseThatHaveComeAreForgotten(t *testing.T) {
 		name := fmt.Sprint(i)
 		r.added(name, time.Unix(1000, 0))
 		most = max(most, len(r.pending))
-		r.claim([]byte(name), s, true)
+		r.connFor([]byte(name), s, true)
 	}
 	if most != 2*2+minPending {
 		t.Errorf("%d are remembered while two wait, want %d at most, and no fewer looks through the list than that gives", most, 2*2+minPending)
@@ -176,27 +176,27 @@ func TestThoseThatHaveComeAreForgotten(t *testing.T) {
 func TestAConnectionHasOneHome(t *testing.T) {
 	r, first, second := newRegister(t, 8), &shard{}, &shard{}
 	c := r.added("a", time.Unix(1000, 0))
-	if got, full := r.claim([]byte("a"), first, false); got != nil || !full {
+	if got, full := r.connFor([]byte("a"), first, false); got != nil || !full {
 		t.Errorf("a shard without room: %v, %v", got, full)
 	}
 	r.want("it waits", 1, 1, 1)
-	if got, full := r.claim([]byte("nobody"), first, false); got != nil || full {
+	if got, full := r.connFor([]byte("nobody"), first, false); got != nil || full {
 		t.Errorf("nobody: %v, %v", got, full)
 	}
-	if r.house([]byte("a"), first) != c || c.shard != first {
+	if r.setShard([]byte("a"), first) != c || c.shard != first {
 		t.Error("it has no home")
 	}
-	if r.house([]byte("a"), second) != c || c.shard != first { // both had seen that it had none
+	if r.setShard([]byte("a"), second) != c || c.shard != first { // both had seen that it had none
 		t.Error("its home has changed")
 	}
-	if got, full := r.claim([]byte("a"), second, false); got != c || full || c.shard != first {
+	if got, full := r.connFor([]byte("a"), second, false); got != c || full || c.shard != first {
 		t.Errorf("one that has a home: %v, %v", got, full)
 	}
-	if r.house([]byte("nobody"), first) != nil {
+	if r.setShard([]byte("nobody"), first) != nil {
 		t.Error("nobody has a home")
 	}
 	r.want("it has come", 1, 0, 1)
-	if r.named("a") != c || r.named("nobody") != nil {
+	if r.find("a") != c || r.find("nobody") != nil {
 		t.Error("it is not known by its name")
 	}
 	r.remove(c)
@@ -216,7 +216,7 @@ func TestWithdrawnConnections(t *testing.T) {
 	}
 	r.release(early)
 	waits, has := r.added("waits", time.Unix(1000, 0)), r.added("has come", time.Unix(1000, 0))
-	r.claim([]byte("has come"), s, true)
+	r.connFor([]byte("has come"), s, true)
 	for range 2 {
 		if r.withdraw(waits) != nil {
 			t.Error("one that waits has a shard")
@@ -256,35 +256,35 @@ func TestClaimsOfAnAddress(t *testing.T) {
 			}
 		}
 	}
-	r.enter(t0, addr, a, true)
+	r.addAddr(t0, addr, a, true)
 	want("one", 1, a, nil)
-	r.enter(t0, addr, b, true)
+	r.addAddr(t0, addr, b, true)
 	want("two", 2, a, b)
-	r.enter(t0.Add(claimLasts), addr, c, true)
+	r.addAddr(t0.Add(claimLasts), addr, c, true)
 	want("a third gets no claim", 3, a, b)
-	r.enter(t0.Add(10*time.Second), addr, a, false)
-	r.enter(t0.Add(claimLasts+1), addr, c, false)
+	r.addAddr(t0.Add(10*time.Second), addr, a, false)
+	r.addAddr(t0.Add(claimLasts+1), addr, c, false)
 	want("the second was not heard", 3, a, c)
-	r.leave(addr, b)
+	r.removeAddr(addr, b)
 	want("one without a claim leaves", 2, a, c)
-	r.enter(t0.Add(claimLasts+1), addr, d, true)
-	r.leave(addr, a)
-	r.leave(addr, c)
+	r.addAddr(t0.Add(claimLasts+1), addr, d, true)
+	r.removeAddr(addr, a)
+	r.removeAddr(addr, c)
 	want("one without a claim is left", 1, nil, nil)
-	r.enter(t0, addr, b, true)
+	r.addAddr(t0, addr, b, true)
 	want("and another comes", 2, b, nil)
-	r.enter(t0, addr, d, false)
+	r.addAddr(t0, addr, d, false)
 	want("it is heard again", 2, b, d)
-	r.leave(addr, b)
+	r.removeAddr(addr, b)
 	want("one is left", 1, nil, d)
-	r.leave(addr, d)
+	r.removeAddr(addr, d)
 	want("none is left", 0, nil, nil)
-	r.enter(t0, addr, a, true)
-	r.enter(t0.Add(2*claimLasts), addr, b, true)
+	r.addAddr(t0, addr, a, true)
+	r.addAddr(t0.Add(2*claimLasts), addr, b, true)
 	want("where there is room, one that was not heard stays", 2, a, b)
-	r.leave(addr, a)
-	r.leave(addr, b)
-	r.leave(addr, b) // of a server with one shard, which enters nobody
+	r.removeAddr(addr, a)
+	r.removeAddr(addr, b)
+	r.removeAddr(addr, b) // of a server with one shard, which enters nobody
 	if len(r.byAddr) != 0 {
 		t.Error("an address of nobody is remembered")
 	}

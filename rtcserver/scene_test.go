@@ -50,7 +50,7 @@ func (x *scene) hand(i int, from netip.AddrPort, b []byte) {
 	s.batch = []udpio.Datagram{{Remote: from, Local: serverAddr.Addr(), B: bytes.Clone(b)}}
 	s.receive(x.now, &s.batch[0], 0)
 	s.loop.Unlock()
-	s.passOn()
+	s.forwardAll()
 	for _, o := range x.shards {
 		o.loop.Lock()
 		o.takeInbox(x.now)
@@ -170,7 +170,7 @@ func (a *actor) become(how string, at netip.AddrPort) {
 func (a *actor) own(at netip.AddrPort, others ...*actor) {
 	s := a.shard
 	if len(a.x.shards) > 1 {
-		a.x.registry.enter(a.x.now, at, s, true)
+		a.x.registry.addAddr(a.x.now, at, s, true)
 	}
 	for _, o := range append([]*actor{a}, others...) {
 		s.claim(a.x.now, o.Conn, at)

@@ -183,7 +183,7 @@ func (s *Server) accept(offer *sdp.Offer, r *http.Request, from remote) (*sdp.An
 	config := s.peerConfig(c, local, offer)
 	if s.config.Engine != nil {
 		if c.engine, err = s.config.Engine(c, r); err != nil {
-			return nil, refused(err)
+			return nil, refusalOf(err)
 		}
 	}
 	if c.engine == nil {

@@ -16,7 +16,7 @@ const (
 	batchLen = 64   // datagrams that are read or written at once
 	inLen    = 2048 // more than any browser sends in one
 	outLen   = 1536 // more than we do
-	inboxLen = 256  // datagrams that other shards may leave here
+	inboxLen = 256  // datagrams that the inbox has room for
 )
 
 // A shard is one UDP socket and the connections that live on it.
@@ -36,7 +36,7 @@ type shard struct {
 	byAddr    map[netip.AddrPort]*Conn
 	claimants map[netip.AddrPort][]*Conn // of the addresses with several; the first has it in byAddr
 	outbox    loop.Inbox[outboxed]       // events of handshakes
-	inbox     loop.Inbox[left]           // datagrams that other shards have received
+	inbox     loop.Inbox[inboxed]        // datagrams that other shards have received
 	places    places
 	expiry    time.Time // when the registry's next pending connection expires; shard 0 only
 	stats     shardStats
@@ -52,9 +52,9 @@ type shard struct {
 	events   []peer.Event
 	expired  []*Conn
 	forwards []forward
-	said     []line      // the lines that it writes next
+	writing  []line      // the lines that writeLines writes
 	found    []*Conn     // whose datagrams are in the batch, for preload alone
-	unspoilt [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
+	original [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
 
 	preloaded int // what preload has read, which means nothing
 }
@@ -72,8 +72,8 @@ type forward struct {
 	copied bool // others have got it, too
 }
 
-// left is a datagram that another shard has left.
-type left struct {
+// inboxed is a datagram that another shard has put into the inbox.
+type inboxed struct {
 	udpio.Datagram
 	copied bool // as in forward
 }
@@ -96,7 +96,7 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 // after the socket has failed.
 func (s *shard) run() {
 	if err := s.loop.Run(); err != loop.ErrEnded {
-		s.stop(err)
+		s.fail(err)
 	}
 }
 
@@ -104,7 +104,7 @@ func (s *shard) run() {
 func (s *shard) poll(d time.Duration) error {
 	err := s.loop.Poll(d)
 	if err != nil && err != loop.ErrEnded {
-		s.stop(err)
+		s.fail(err)
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func (s *shard) Receive(now time.Time, batch []udpio.Datagram) {
 func (s *shard) Advance(now time.Time, c *Conn) {
 	if c.state != stateGone {
 		s.events = c.peer.Advance(now, s.events[:0])
-		c.happened(now, s.events)
+		c.processEvents(now, s.events)
 	}
 	if d := c.engine.Deadline(); !d.IsZero() && !now.Before(d) {
 		c.engine.Advance(now)
@@ -139,7 +139,7 @@ func (s *shard) Ready(c *Conn) bool { return c.engine.Ready() }
 
 // Unlocked passes datagrams on to other shards, and runs the Logger.
 func (s *shard) Unlocked() {
-	s.passOn()
+	s.forwardAll()
 	s.writeLines()
 }
 
@@ -177,17 +177,17 @@ func (s *shard) NextDeadline() time.Time { return loop.Sooner(s.expiry, s.places
 func (s *shard) receive(now time.Time, d *udpio.Datagram, i int) {
 	switch peer.Classify(d.B) {
 	case peer.STUN:
-		s.check(now, d, i)
+		s.receiveCheck(now, d, i)
 	case peer.DTLS:
-		s.records(now, d, i)
+		s.receiveDTLS(now, d, i)
 	default:
 		s.stats.drops[DropNotOurs]++
 	}
 }
 
-// records finds who a DTLS datagram is for. i is its place in the batch, or negative
-// for one that another shard has left here.
-func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
+// receiveDTLS finds who a DTLS datagram is for. i is its place in the batch, or negative
+// for one from the inbox.
+func (s *shard) receiveDTLS(now time.Time, d *udpio.Datagram, i int) {
 	c := s.byAddr[d.Remote]
 	var others [2]*shard
 	if i >= 0 && (c == nil || s.server.registry.shared.Load() > 0) {
@@ -199,15 +199,15 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 		s.stats.drops[DropUnknownAddr]++
 		return
 	default:
-		s.take(now, c, d)
+		s.receiveFrom(now, c, d)
 		return
 	}
 	if c != nil {
-		n := copy(s.unspoilt[:], d.B)
-		if s.take(now, c, d) {
+		n := copy(s.original[:], d.B)
+		if s.receiveFrom(now, c, d) {
 			return
 		}
-		copy(d.B, s.unspoilt[:n])
+		copy(d.B, s.original[:n])
 	}
 	copied := c != nil
 	for _, o := range others {
@@ -218,13 +218,13 @@ func (s *shard) records(now time.Time, d *udpio.Datagram, i int) {
 	}
 }
 
-// check answers a connectivity check. i is as for records.
-func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
+// receiveCheck answers a connectivity check. i is as for receiveDTLS.
+func (s *shard) receiveCheck(now time.Time, d *udpio.Datagram, i int) {
 	if why := s.request.Parse(d.B); why != 0 {
 		s.stats.drops[DropBadSTUN]++
 		return
 	}
-	c, full := s.server.registry.claim(s.request.LocalUfrag(), s, len(s.conns) < s.server.config.MaxConns)
+	c, full := s.server.registry.connFor(s.request.LocalUfrag(), s, len(s.conns) < s.server.config.MaxConns)
 	if full {
 		s.stats.drops[DropFull]++
 		return
@@ -243,7 +243,7 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	b, granted := c.peer.Check(now, d.Remote, d.Local, &s.request, s.loop.Slot())
 	s.loop.Push(b, d.Remote, d.Local)
 	if granted {
-		s.learn(now, c, d.Remote)
+		s.addAddr(now, c, d.Remote)
 		if c.state == stateWaiting {
 			s.beginHandshake(c)
 		}
@@ -253,19 +253,19 @@ func (s *shard) check(now time.Time, d *udpio.Datagram, i int) {
 	s.loop.Touch(c)
 }
 
-// learn makes c known by an address that a valid check came from.
-func (s *shard) learn(now time.Time, c *Conn, a netip.AddrPort) {
+// addAddr makes c known by an address that a valid check came from.
+func (s *shard) addAddr(now time.Time, c *Conn, a netip.AddrPort) {
 	if len(s.server.shards) > 1 {
-		s.server.registry.enter(now, a, s, s.byAddr[a] == nil)
+		s.server.registry.addAddr(now, a, s, s.byAddr[a] == nil)
 	}
 	s.claim(now, c, a)
 	if len(c.addrs) > 2*peer.MaxPaths {
-		s.prune(c)
+		s.removeOldAddrs(c)
 	}
 }
 
-// datagram takes a DTLS datagram of c.
-func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
+// receiveFor takes a DTLS datagram of c.
+func (s *shard) receiveFor(now time.Time, c *Conn, d *udpio.Datagram) {
 	var forHandshake []byte
 	if s.passed {
 		s.events, forHandshake = c.peer.ReceivePassed(now, d.Remote, d.B, s.events[:0])
@@ -278,7 +278,7 @@ func (s *shard) datagram(now time.Time, c *Conn, d *udpio.Datagram) {
 		}
 		c.handshake.Receive(forHandshake)
 	}
-	c.happened(now, s.events)
+	c.processEvents(now, s.events)
 	s.loop.Touch(c)
 }
 

@@ -133,6 +133,6 @@ func TestAPageMovesToAnotherShard(t *testing.T) {
 	// third shard, where nobody knew that the address is in use. The page's next
 	// check wins it back.
 	third := slices.IndexFunc(r.server.shards, func(s *shard) bool { return s != home && s != away })
-	r.server.registry.enter(time.Now(), r.conn.RemoteAddr(), r.server.shards[third], true)
+	r.server.registry.addAddr(time.Now(), r.conn.RemoteAddr(), r.server.shards[third], true)
 	r.echoes()
 }

@@ -60,7 +60,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		return
 	}
-	s.refused(r, no)
+	s.countRefusal(r, no)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -73,8 +73,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(body)
 }
 
-// refused counts a refusal.
-func (s *Server) refused(r *http.Request, no *StatusError) {
+// countRefusal counts a refusal.
+func (s *Server) countRefusal(r *http.Request, no *StatusError) {
 	s.stats.refuse(no.Status)
 	s.config.Logger.Debug("rtcserver: refused", "remote", r.RemoteAddr, "status", no.Status, "why", no.Text)
 }
@@ -92,7 +92,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		return nil
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+brief(r.Method))
+		return refuse(http.StatusMethodNotAllowed, "request", "send the offer with POST, not "+shorten(r.Method))
 	}
 	kind, ok := acceptable(r.Header.Get("Content-Type"))
 	if !ok {
@@ -104,7 +104,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		r.Header.Set("Content-Type", "text/plain")
 	}
 	from := remote{addr: s.clientAddr(r)}
-	if no := s.ask(r, from); no != nil {
+	if no := s.authorize(r, from); no != nil {
 		return no
 	}
 	limitReading(w)
@@ -118,7 +118,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		}
 		return refuse(http.StatusBadRequest, "request", "the offer could not be read")
 	}
-	answer, no := s.take(body, kind, r, from)
+	answer, no := s.answerOffer(body, kind, r, from)
 	if no != nil {
 		return no
 	}
@@ -128,22 +128,22 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 
 const tooLarge = "the offer is larger than 40 KiB"
 
-// ask checks the limit of the address and calls Config.Authorize. It returns a refusal or
+// authorize checks the limit of the address and calls Config.Authorize. It returns a refusal or
 // nil.
-func (s *Server) ask(r *http.Request, from remote) *StatusError {
+func (s *Server) authorize(r *http.Request, from remote) *StatusError {
 	if !from.free && !s.offers.allow(time.Now(), site(from.addr)) {
 		return refuse(http.StatusTooManyRequests, "rate", "too many offers from "+from.String()+": try again in a second")
 	}
 	if s.config.Authorize != nil {
 		if err := s.config.Authorize(r); err != nil {
-			return refused(err)
+			return refusalOf(err)
 		}
 	}
 	return nil
 }
 
-// take makes a connection for an offer in SDP or JSON, and returns the answer or a refusal.
-func (s *Server) take(body []byte, kind string, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
+// answerOffer makes a connection for an offer in SDP or JSON, and returns the answer or a refusal.
+func (s *Server) answerOffer(body []byte, kind string, r *http.Request, from remote) (*sdp.Answer, *StatusError) {
 	text, ok := offerText(body)
 	if !ok {
 		return nil, refuse(http.StatusBadRequest, "request", `the JSON has no "sdp": send pc.localDescription`)
@@ -158,16 +158,16 @@ func (s *Server) take(body []byte, kind string, r *http.Request, from remote) (*
 	return s.accept(offer, r, from)
 }
 
-// brief returns the first 100 bytes of a client's text, to be sent back or logged.
-func brief(s string) string { return s[:min(len(s), 100)] }
+// shorten returns the first 100 bytes of a client's text, to be sent back or logged.
+func shorten(s string) string { return s[:min(len(s), 100)] }
 
 func refuse(status int, code, text string) *StatusError {
 	return &StatusError{Status: status, Code: code, Text: text}
 }
 
-// refused converts an error of the program to a refusal. It has a code and a text: without
+// refusalOf converts an error of the program to a refusal. It has a code and a text: without
 // both a client would think that the response is not of the server, and try again.
-func refused(err error) *StatusError {
+func refusalOf(err error) *StatusError {
 	e, ok := errors.AsType[*StatusError](err)
 	if !ok || e.Status < 400 || e.Status > 599 {
 		e = refuse(http.StatusForbidden, "forbidden", err.Error())

@@ -8,26 +8,26 @@ import (
 )
 
 // The functions below pass datagrams from one shard to another. The shard's lock is held,
-// except in passOn.
+// except in forwardAll.
 
 // forward notes that a datagram of the batch belongs to another shard.
 func (s *shard) forward(to *shard, i int, copied bool) {
 	s.forwards = append(s.forwards, forward{to, i, copied})
 }
 
-// passOn copies the datagrams for other shards into their inboxes. It does not hold this
+// forwardAll copies the datagrams for other shards into their inboxes. It does not hold this
 // shard's lock, and takes the locks of the others one at a time.
-func (s *shard) passOn() {
+func (s *shard) forwardAll() {
 	for _, f := range s.forwards {
 		f.to.loop.Lock()
-		f.to.leave(&s.batch[f.i], f.copied)
+		f.to.addToInbox(&s.batch[f.i], f.copied)
 		f.to.loop.Unlock()
 	}
 	s.forwards = s.forwards[:0]
 }
 
-// leave copies a datagram into the inbox.
-func (s *shard) leave(d *udpio.Datagram, copied bool) {
+// addToInbox copies a datagram into the inbox.
+func (s *shard) addToInbox(d *udpio.Datagram, copied bool) {
 	if s.inbox.Len() == inboxLen || s.loop.Closed() {
 		s.stats.drops[DropInbox]++
 		return
@@ -45,9 +45,9 @@ func (s *shard) takeInbox(now time.Time) {
 		d := &taken[i].Datagram
 		s.passed = taken[i].copied
 		if peer.Classify(d.B) == peer.STUN {
-			s.check(now, d, -1)
+			s.receiveCheck(now, d, -1)
 		} else {
-			s.records(now, d, -1)
+			s.receiveDTLS(now, d, -1)
 		}
 	}
 	s.passed = false

@@ -215,19 +215,19 @@ func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
 	s := newScene(t, 1).shards[0]
 	a, b, c := &Conn{}, &Conn{}, &Conn{}
 	for _, x := range []*Conn{a, b, c} {
-		s.enlist(x)
+		s.addOpen(x)
 	}
 	for _, step := range []struct {
 		strike *Conn
 		want   []*Conn
 	}{{a, []*Conn{c, b}}, {a, []*Conn{c, b}}, {b, []*Conn{c}}, {b, []*Conn{c}}, {c, nil}, {c, nil}} {
-		s.strike(step.strike)
+		s.removeOpen(step.strike)
 		if !slices.Equal(s.allOpen(), step.want) {
 			t.Fatalf("%d are left, want %d", len(s.open), len(step.want))
 		}
 		for i, x := range s.open {
-			if x.place != i+1 {
-				t.Fatalf("the one at %d believes that it is at %d", i, x.place-1)
+			if x.openIndex != i+1 {
+				t.Fatalf("the one at %d believes that it is at %d", i, x.openIndex-1)
 			}
 		}
 	}
@@ -240,14 +240,14 @@ func TestInboxIsBounded(t *testing.T) {
 	defer s.loop.Unlock()
 	d := udpio.Datagram{B: []byte("x"), Remote: attackerAddr}
 	for range inboxLen + 3 {
-		s.leave(&d, false)
+		s.addToInbox(&d, false)
 	}
 	if n := s.stats.drops[DropInbox]; s.inbox.Len() != inboxLen || n != 3 {
 		t.Errorf("%d are there, %d dropped", s.inbox.Len(), n)
 	}
 	s.inbox.Take()
 	s.loop.Close()
-	s.leave(&d, false)
+	s.addToInbox(&d, false)
 	if n := s.stats.drops[DropInbox]; s.inbox.Len() != 0 || n != 4 {
 		t.Errorf("closed: %d are there, %d dropped", s.inbox.Len(), n)
 	}

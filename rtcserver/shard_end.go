@@ -10,23 +10,23 @@ import (
 
 // The beginning and the end of connections and shards.
 
-// enlist adds c to the open connections.
-func (s *shard) enlist(c *Conn) {
+// addOpen adds c to the open connections.
+func (s *shard) addOpen(c *Conn) {
 	s.open = append(s.open, c)
-	c.place = len(s.open)
+	c.openIndex = len(s.open)
 	s.stats.opened++
 }
 
-// strike removes c from the open connections, if it is one.
-func (s *shard) strike(c *Conn) {
-	if c.place == 0 {
+// removeOpen removes c from the open connections, if it is one.
+func (s *shard) removeOpen(c *Conn) {
+	if c.openIndex == 0 {
 		return
 	}
 	last := s.open[len(s.open)-1]
-	s.open[c.place-1], last.place = last, c.place
+	s.open[c.openIndex-1], last.openIndex = last, c.openIndex
 	s.open[len(s.open)-1] = nil
 	s.open = s.open[:len(s.open)-1]
-	c.place = 0
+	c.openIndex = 0
 }
 
 // allOpen returns the shard's connections that are open.
@@ -41,7 +41,7 @@ func (s *shard) allOpen() []*Conn {
 func (s *shard) closeAll(text string) {
 	now := time.Now()
 	if s == s.server.shards[0] {
-		for _, c := range s.server.registry.adoptAll(s) {
+		for _, c := range s.server.registry.popAllWaiting(s) {
 			s.conns[c] = struct{}{}
 		}
 	}
@@ -50,9 +50,9 @@ func (s *shard) closeAll(text string) {
 	}
 }
 
-// end closes every connection and stops all handshakes; no new one begins. The lock is
+// endConns closes every connection and stops all handshakes; no new one begins. The lock is
 // held.
-func (s *shard) end(text string) {
+func (s *shard) endConns(text string) {
 	s.closeAll(text)
 	s.loop.Close()
 	for c := range s.conns {
@@ -65,19 +65,19 @@ func (s *shard) end(text string) {
 func (s *shard) close() {
 	s.loop.Lock()
 	defer s.loop.Unlock()
-	s.end("")
+	s.endConns("")
 }
 
-// stop ends a shard whose socket has failed or is closed. It runs the last handlers and
+// fail ends a shard whose socket has failed or is closed. It runs the last handlers and
 // sends nothing. The server refuses offers from then on, because pages could not connect.
-func (s *shard) stop(err error) {
+func (s *shard) fail(err error) {
 	s.server.refuseOffers()
 	s.loop.Lock()
 	if !s.loop.Closed() && !errors.Is(err, net.ErrClosed) {
 		s.stats.stopped = true
 		s.log(slog.LevelError, "rtcserver: reading failed: the shard has stopped and the server refuses every offer; close the server and listen again", "err", err)
 	}
-	s.end("the socket is closed")
+	s.endConns("the socket is closed")
 	s.loop.Unlock()
 	s.loop.Drain()
 }
