@@ -6,7 +6,7 @@ import (
 )
 
 // second returns another link for a session, which it is not on yet.
-func second(x *stranger) (*localEnd, *anchor) {
+func second(x *hostileClient) (*localEnd, *anchor) {
 	e := &localEnd{links: x.links}
 	e.peer = &localEnd{links: x.links, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
 	e.anchor = &anchor{conn: x.server, link: e}
@@ -21,7 +21,7 @@ func second(x *stranger) (*localEnd, *anchor) {
 func TestLinkThatWaitsForItsSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
-		x := newStranger(t, srv, table)
+		x := newHostileClient(t, srv, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		e, a := second(x)
@@ -68,7 +68,7 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 func TestLinkThatASessionMovesTo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
-		x := newStranger(t, srv, table)
+		x := newHostileClient(t, srv, table)
 		x.say(0, hello)
 		x.run(time.Second)
 		d.Take()

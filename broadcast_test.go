@@ -45,10 +45,10 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
 		var clients, servers []*Conn
-		var diaries []*diary
+		var recorders []*recorder
 		for i := range 4 {
 			c, s, d := join(t, srv, fmt.Sprint(i))
-			clients, servers, diaries = append(clients, c), append(servers, s), append(diaries, d)
+			clients, servers, recorders = append(clients, c), append(servers, s), append(recorders, d)
 		}
 		text := func(n int) []byte { return bytes.Repeat(fmt.Appendf(nil, "%03d,", n), 1+n%7*100) }
 		cut(clients[1])
@@ -63,7 +63,7 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 		}
 		resume(clients[1], servers[1])
 		time.Sleep(time.Second)
-		for i, d := range diaries {
+		for i, d := range recorders {
 			if i == 2 {
 				continue
 			}

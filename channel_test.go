@@ -65,12 +65,12 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 		cd.Take()
 		bag := Channel{Name: "bag", Mode: ReliableOrdered, MaxMessage: 1000, QueueLimit: 64 << 10}
 		for _, c := range []*Conn{client, server} {
-			diary := d
+			recorder := d
 			if c == client {
-				diary = cd
+				recorder = cd
 			}
-			c.handler.Channel = func(c *Conn, id ChannelID) { diary.Note("channel %d %s", id, c.Channels().Name(id)) }
-			c.handler.ChannelClosed = func(c *Conn, id ChannelID) { diary.Note("%d %s closed", id, c.Channels().Name(id)) }
+			c.handler.Channel = func(c *Conn, id ChannelID) { recorder.Note("channel %d %s", id, c.Channels().Name(id)) }
+			c.handler.ChannelClosed = func(c *Conn, id ChannelID) { recorder.Note("%d %s closed", id, c.Channels().Name(id)) }
 		}
 		for _, closer := range []*Conn{client, server} {
 			id, err := client.OpenChannel(bag)
@@ -124,7 +124,7 @@ func TestMessagesToManyByName(t *testing.T) {
 		srv, _ := newTestServer(t)
 		g := srv.NewGroup()
 		var servers []*Conn
-		var diaries []*diary
+		var recorders []*recorder
 		for n := range 4 {
 			client, server, d := join(t, srv, fmt.Sprint(n))
 			client.handler.Message = func(c *Conn, id ChannelID, b []byte) { d.Note("%s %s", c.Channels().Name(id), b) }
@@ -139,7 +139,7 @@ func TestMessagesToManyByName(t *testing.T) {
 			settle()
 			d.Take()
 			g.Join(server)
-			servers, diaries = append(servers, server), append(diaries, d)
+			servers, recorders = append(servers, server), append(recorders, d)
 		}
 		want := func(why string, skipped, wantSkipped int, err, wantErr error, lines ...string) {
 			t.Helper()
@@ -147,7 +147,7 @@ func TestMessagesToManyByName(t *testing.T) {
 			if skipped != wantSkipped || err != wantErr {
 				t.Errorf("%s: skipped %d, %v", why, skipped, err)
 			}
-			for i, d := range diaries {
+			for i, d := range recorders {
 				got := d.Take()
 				if len(got) > 1 || len(got) == 1 && got[0] != lines[i] || len(got) == 0 && lines[i] != "" {
 					t.Errorf("%s: session %d got %q, want %q", why, i, got, lines[i])

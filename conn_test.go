@@ -206,7 +206,7 @@ func TestGroups(t *testing.T) {
 			t.Helper()
 			settle()
 			for _, p := range []struct {
-				d    *diary
+				d    *recorder
 				want string
 			}{{ad, ada}, {bd, bob}, {cd, cy}} {
 				if got := strings.Join(p.d.Take(), " "); got != p.want {

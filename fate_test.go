@@ -21,7 +21,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				srv, _ := newTestServer(t)
-				d := &diary{}
+				d := &recorder{}
 				client, err := srv.Local(LocalConfig{Handler: d.handler()})
 				must(t, err)
 				_, err = client.SendWith(chat, []byte("early"), Options{Receipt: true})

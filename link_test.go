@@ -17,7 +17,7 @@ func TestCallsDoNotBeginASession(t *testing.T) {
 		srv, _ := newTestServer(t)
 		c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 		must(t, err)
-		a := &anchor{conn: c, link: &handLink{}}
+		a := &anchor{conn: c, link: &manualLink{}}
 		c.home.Store(a)
 		c.Free(chat)
 		a.Ready()
@@ -32,7 +32,7 @@ func TestCallsDoNotBeginASession(t *testing.T) {
 }
 
 // packets returns a datagram of the client's with several messages.
-func (h *hands) packets(ch ChannelID, texts ...string) []byte {
+func (h *movedSession) packets(ch ChannelID, texts ...string) []byte {
 	h.t.Helper()
 	for _, text := range texts[1:] {
 		_, err := h.mux.Send(time.Now(), ch, []byte(text), Options{})
@@ -45,7 +45,7 @@ func (h *hands) packets(ch ChannelID, texts ...string) []byte {
 // handlers still have to be told, also if nothing is new.
 func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.arrive(h.a, h.packets(loot, "two", "one"))
 		h.d.on.Message = func(*Conn, ChannelID, []byte) {
 			h.c.home.Store(h.b)
@@ -64,7 +64,7 @@ func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
 // What a handler has panicked before is told, also if it is that the session is over.
 func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.arrive(h.a, h.packets(loot, "two", "one"))
 		h.c.Kick("bye")
 		h.d.on.Message = func(_ *Conn, _ ChannelID, b []byte) {

@@ -83,7 +83,7 @@ func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
 // until then the client is told.
 func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
-	d := &diary{}
+	d := &recorder{}
 	_, err := srv.Local(LocalConfig{})
 	must(t, err)
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})

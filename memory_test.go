@@ -10,14 +10,14 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A brute is a stranger that writes its packets by hand, and acknowledges nothing.
-type brute struct {
-	*stranger
+// A floodingClient is a stranger that writes its packets by hand, and acknowledges nothing.
+type floodingClient struct {
+	*hostileClient
 	number uint32 // of its next packet
 }
 
 // packet sends a packet of these frames. docs/PROTOCOL.md, section 3.
-func (x *brute) packet(frames ...[]byte) {
+func (x *floodingClient) packet(frames ...[]byte) {
 	x.links.loop.Lock()
 	d := x.links.inbox.Add()
 	d.to = x.ours
@@ -48,7 +48,7 @@ func whole(ch ChannelID, id int, s string) []byte {
 }
 
 // burst sends 60 small packets full of empty messages.
-func (x *brute) burst(ch ChannelID) {
+func (x *floodingClient) burst(ch ChannelID) {
 	for i := range 60 {
 		var frames []byte
 		for j := range 100 {
@@ -61,7 +61,7 @@ func (x *brute) burst(ch ChannelID) {
 
 // fill does all that makes the server's end keep something, on every channel of a
 // table.
-func (x *brute) fill(table Channels) {
+func (x *floodingClient) fill(table Channels) {
 	// Requests that wait for an answer, before anything that is not in order.
 	for i := range 64 {
 		x.packet(whole(0, 1+i, "\x03\x00\x00\x00"+string(rune(1+i))+"\x01r"))
@@ -95,9 +95,9 @@ func (x *brute) fill(table Channels) {
 	settle()
 }
 
-// newBrute opens a session for a brute.
-func newBrute(t *testing.T, s *Server, table Channels) *brute {
-	x := &brute{stranger: newStranger(t, s, table)}
+// newFloodingClient opens a session for a floodingClient.
+func newFloodingClient(t *testing.T, s *Server, table Channels) *floodingClient {
+	x := &floodingClient{hostileClient: newHostileClient(t, s, table)}
 	x.packet(whole(0, 0, hello))
 	settle()
 	return x
@@ -120,8 +120,8 @@ func TestBurstIsNotKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		got := 0
 		srv, _ := newTestServer(t, func(c *Config) { c.Handler.Message = func(*Conn, ChannelID, []byte) { got++ } })
-		newBrute(t, srv, table).burst(move) // what grows once
-		x := newBrute(t, srv, table)
+		newFloodingClient(t, srv, table).burst(move) // what grows once
+		x := newFloodingClient(t, srv, table)
 		before := testkit.HeapNow()
 		got = 0
 		x.burst(move)
@@ -141,8 +141,8 @@ func TestBurstIsNotKept(t *testing.T) {
 func TestMemoryOfEarlyMessages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Limits = Limits{Messages: -1, Bytes: -1} })
-		(&brute{stranger: newStranger(t, srv, table)}).burst(move) // what grows once
-		x := &brute{stranger: newStranger(t, srv, table)}
+		(&floodingClient{hostileClient: newHostileClient(t, srv, table)}).burst(move) // what grows once
+		x := &floodingClient{hostileClient: newHostileClient(t, srv, table)}
 		before, most := testkit.HeapNow(), 0
 		for i := range 600 {
 			x.packet(whole(move, 10*i, ""), whole(move, 10*i+1, ""), whole(move, 10*i+2, ""), whole(move, 10*i+3, ""))
@@ -167,7 +167,7 @@ func TestMemoryOfInterruptedSessions(t *testing.T) {
 		const sessions = 40
 		srv, _ := newTestServer(t, func(c *Config) { c.Handler = Handler{} })
 		leave := func() *Conn {
-			x := newBrute(t, srv, table)
+			x := newFloodingClient(t, srv, table)
 			for i := range srv.config.Channels {
 				x.packet(fragment(ChannelID(i+1), 1, srv.maxMessage[i+1]))
 			}
@@ -204,9 +204,9 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 					c.Channels = table
 					c.Handler = Handler{Request: func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }}
 				})
-				x := newBrute(t, srv, table)
+				x := newFloodingClient(t, srv, table)
 				x.fill(table)
-				x = newBrute(t, srv, table)
+				x = newFloodingClient(t, srv, table)
 				before := testkit.HeapNow()
 				x.fill(table)
 				x.burst(1)

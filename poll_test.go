@@ -30,7 +30,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	srv, _ := newTestServer(t, manual, func(c *Config) {
 		c.Handler.Close = func(_ *Conn, why CloseReason) { reasons = append(reasons, why) }
 	})
-	d := &diary{}
+	d := &recorder{}
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
 	if got := events(srv, nil); !slices.Equal(got, []EventType{EventOpen}) {
@@ -174,7 +174,7 @@ func steadyState(t *testing.T) {
 // a client has said, and no Poll has taken, is not.
 func TestPollAfterShutdown(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
-	d := &diary{}
+	d := &recorder{}
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
 	events(srv, nil)

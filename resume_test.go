@@ -21,7 +21,7 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		asked := 0
 		s := serve(t, Config{Channels: table, MaxConns: 1, Authorize: func(*http.Request) (Identity, error) { asked++; return Identity{}, nil }})
-		x := newStranger(t, s, table)
+		x := newHostileClient(t, s, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		resume := "Godwit-Resume " + base64.RawURLEncoding.EncodeToString(x.token)
@@ -58,7 +58,7 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := serve(t, Config{Channels: table})
-		x := newStranger(t, s, table)
+		x := newHostileClient(t, s, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), http.NoBody)
@@ -116,7 +116,7 @@ func TestLimitsOfEngine(t *testing.T) {
 func TestWhatIsTrueInClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := serve(t, Config{Channels: table})
-		x := newStranger(t, s, table)
+		x := newHostileClient(t, s, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		g := s.NewGroup()

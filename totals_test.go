@@ -99,7 +99,7 @@ func TestTotals(t *testing.T) {
 				t.Fatalf("asked before: %v\n got %+v\nwant %+v", asked, live, want)
 			}
 			if live.Limited == 0 || live.Interruptions != 1 || live.Channels[chat].QueueBytes < 5000 || live.Channels[4].MessagesOut != 1 || live.Channels[4].Name != "" {
-				t.Fatalf("the scene is not as it was meant: %+v", live)
+				t.Fatalf("the server is not in the state that the test needs: %+v", live)
 			}
 
 			must(t, ada.Send(chat, make([]byte, 100_000))) // goes on after the end is told
@@ -126,7 +126,7 @@ func TestTotals(t *testing.T) {
 func TestTotalsOfOneThatLosesItsLink(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
-		x := newStranger(t, srv, table)
+		x := newHostileClient(t, srv, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		x.deaf = true // it acknowledges nothing

@@ -338,15 +338,15 @@ func TestOpensInThreeRoundTrips(t *testing.T) {
 	})
 }
 
-// A torrent is a socket on which there is always one more datagram.
-type torrent struct {
+// A datagramFlood is a socket on which there is always one more datagram.
+type datagramFlood struct {
 	client.PacketConn
 	taken atomic.Int64
 }
 
-func (t *torrent) Queued() int { return 1000 }
+func (t *datagramFlood) Queued() int { return 1000 }
 
-func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (t *datagramFlood) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	t.taken.Add(1)
 	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
 }
@@ -359,7 +359,7 @@ func TestLoopLeavesRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flood := &torrent{PacketConn: socket}
+	flood := &datagramFlood{PacketConn: socket}
 	e, err := client.New(flood, client.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -225,7 +225,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 	var reached, hold chan struct{}
 	var opens, closes atomic.Int32
 	c := godwit.Config{
-		Logger: slog.New(holdup{slog.DiscardHandler, func(msg string) {
+		Logger: slog.New(lineFunc{slog.DiscardHandler, func(msg string) {
 			if msg == "godwit: open" {
 				close(reached)
 				<-hold
@@ -257,15 +257,15 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 	})
 }
 
-// A holdup is a Logger that calls a func for each line.
-type holdup struct {
+// A lineFunc is a Logger that calls a func for each line.
+type lineFunc struct {
 	slog.Handler
 	called func(msg string)
 }
 
-func (holdup) Enabled(context.Context, slog.Level) bool { return true }
+func (lineFunc) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h holdup) Handle(_ context.Context, r slog.Record) error {
+func (h lineFunc) Handle(_ context.Context, r slog.Record) error {
 	h.called(r.Message)
 	return nil
 }

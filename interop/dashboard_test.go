@@ -15,9 +15,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A graphed is a world with a dashboard at a path of some depth, which is told what
+// A dashboardPage is a world with a dashboard at a path of some depth, which is told what
 // the page's policy forbade.
-type graphed struct {
+type dashboardPage struct {
 	*webWorld
 	testing.TB
 	polls     atomic.Int64
@@ -26,7 +26,7 @@ type graphed struct {
 }
 
 // Logf hears what the page's console says.
-func (g *graphed) Logf(format string, args ...any) {
+func (g *dashboardPage) Logf(format string, args ...any) {
 	g.TB.Logf(format, args...)
 	text := fmt.Sprintf(format, args...)
 	if strings.Contains(text, ": error: ") || strings.Contains(text, ": warn: ") || strings.Contains(text, ": uncaught: ") {
@@ -34,8 +34,8 @@ func (g *graphed) Logf(format string, args ...any) {
 	}
 }
 
-func newGraphed(t *testing.T, b *browser.Browser) *graphed {
-	g := &graphed{webWorld: newWebWorld(t, b, netsim.Link{Delay: oneWay}), TB: t,
+func newDashboardPage(t *testing.T, b *browser.Browser) *dashboardPage {
+	g := &dashboardPage{webWorld: newWebWorld(t, b, netsim.Link{Delay: oneWay}), TB: t,
 		forbidden: make(chan string, 16), said: make(chan string, 16)}
 	graphs := dashboard.Handler(g.server)
 	g.http.HandleFunc("/ops/live/", func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +58,7 @@ func newGraphed(t *testing.T, b *browser.Browser) *graphed {
 }
 
 // open opens the dashboard.
-func (g *graphed) open() *tab {
+func (g *dashboardPage) open() *tab {
 	return &tab{g.browser.Page(g, g.url+"ops/live/?key=kept"), g.TB}
 }
 
@@ -97,7 +97,7 @@ const hostile = `</script><img src="/x.png" onerror="window.harmed=1"><script>wi
 
 func TestDashboard(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
-		g := newGraphed(t, b)
+		g := newDashboardPage(t, b)
 		player := g.tab()
 		player.do(`await join(); window.talk = setInterval(() => conn.send("chat", new Uint8Array(100)), 30);`, nil, nil)
 		c := receive(t, g.conns, "the page's session")
@@ -178,7 +178,7 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			g := newGraphed(t, browser.Own(t, kind))
+			g := newDashboardPage(t, browser.Own(t, kind))
 			p := g.open()
 			p.do(dashboardScript+`await until(() => document.querySelector("#state").className === "ok");`, nil, nil)
 			p.Hide()
@@ -196,7 +196,7 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 // off. The page quotes the answer of a proxy that refuses the figures.
 func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	g := newGraphed(t, browser.Own(t, browser.Chromium))
+	g := newDashboardPage(t, browser.Own(t, browser.Chromium))
 	var refused atomic.Bool
 	graphs := dashboard.Handler(g.server)
 	g.http.HandleFunc("/guarded/", func(w http.ResponseWriter, r *http.Request) {

@@ -33,18 +33,18 @@ func BenchmarkAttacks(b *testing.B) {
 	var quiet float64 // the process's share
 	for _, a := range []struct {
 		name  string
-		begin func(*battery) func() // one strike, every 10 ms
+		begin func(*attackBench) func() // one strike, every 10 ms
 	}{
-		{"quiet", func(*battery) func() { return func() {} }},
-		{"silent-offers", (*battery).silentOffers},
-		{"fragments-of-one-byte", (*battery).fragments},
-		{"stale-forward-tsn", (*battery).staleForwards},
-		{"refused-openings", (*battery).refusedOpenings},
-		{"forged-checks-and-records", (*battery).forged},
-		{"failing-handshakes", (*battery).failing},
+		{"quiet", func(*attackBench) func() { return func() {} }},
+		{"silent-offers", (*attackBench).silentOffers},
+		{"fragments-of-one-byte", (*attackBench).fragments},
+		{"stale-forward-tsn", (*attackBench).staleForwards},
+		{"refused-openings", (*attackBench).refusedOpenings},
+		{"forged-checks-and-records", (*attackBench).forged},
+		{"failing-handshakes", (*attackBench).failing},
 	} {
 		b.Run(a.name, func(b *testing.B) {
-			s := batter(b)
+			s := startAttackBench(b)
 			strike := a.begin(s)
 			share := s.run(b, strike)
 			if a.name == "quiet" {
@@ -55,8 +55,8 @@ func BenchmarkAttacks(b *testing.B) {
 	}
 }
 
-// A battery is a server that runs on one thread of its own, 20 pages, and an attacker.
-type battery struct {
+// A attackBench is a server that runs on one thread of its own, 20 pages, and an attacker.
+type attackBench struct {
 	b      *testing.B
 	server *Server
 	w      *world
@@ -70,8 +70,8 @@ type battery struct {
 
 const attackers = "127.9.0." // where attacks come from
 
-func batter(b *testing.B) *battery {
-	s := &battery{
+func startAttackBench(b *testing.B) *attackBench {
+	s := &attackBench{
 		b: b, load: &load{base: time.Now()}, cpu: make(chan time.Duration), ask: make(chan struct{}), over: make(chan struct{}),
 		tap: &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)},
 	}
@@ -111,7 +111,7 @@ func batter(b *testing.B) *battery {
 }
 
 // serve is the server's loop, on a thread whose time it tells.
-func (s *battery) serve() {
+func (s *attackBench) serve() {
 	runtime.LockOSThread()
 	for {
 		s.server.Poll(5 * time.Millisecond)
@@ -131,14 +131,14 @@ func used(who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func (s *battery) thread() time.Duration {
+func (s *attackBench) thread() time.Duration {
 	s.ask <- struct{}{}
 	return <-s.cpu
 }
 
 // run lets the pages talk while somebody strikes, and returns the process's share of a
 // processor in percent.
-func (s *battery) run(b *testing.B, strike func()) float64 {
+func (s *attackBench) run(b *testing.B, strike func()) float64 {
 	stop := make(chan struct{})
 	var attack sync.WaitGroup
 	attack.Go(func() {
@@ -178,7 +178,7 @@ func (s *battery) run(b *testing.B, strike func()) float64 {
 }
 
 // from opens a socket at one of the attackers' addresses.
-func (s *battery) from(host string) *net.UDPConn {
+func (s *attackBench) from(host string) *net.UDPConn {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(host)})
 	if err != nil {
 		s.b.Fatal(err)
@@ -189,7 +189,7 @@ func (s *battery) from(host string) *net.UDPConn {
 
 // silentOffers posts seven offers a second from each of three addresses, checks once
 // for each, and falls silent.
-func (s *battery) silentOffers() func() {
+func (s *attackBench) silentOffers() func() {
 	sockets := []*net.UDPConn{s.from(attackers + "1"), s.from(attackers + "2"), s.from(attackers + "3")}
 	text := browserOffer(s.b)
 	n := 0
@@ -227,8 +227,8 @@ func (t *tapped) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return t.UDPConn.WriteToUDPAddrPort(b, to)
 }
 
-// possess connects a page and takes it over.
-func (s *battery) possess() *possessed {
+// control connects a page and takes it over.
+func (s *attackBench) control() *controlledPage {
 	socket := s.from(attackers + "4")
 	echoed := make(chan struct{}, 1)
 	e, err := client.New(&tapped{socket, s.tap}, client.Config{Handler: client.Handler{Message: func(*client.Conn, client.Message) {
@@ -247,7 +247,7 @@ func (s *battery) possess() *possessed {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	h := &possessed{}
+	h := &controlledPage{}
 	h.inject = func(b []byte) { socket.WriteToUDPAddrPort(b, s.server.Addr()) }
 	c.Send(3, client.Text, []byte("first")) // and nothing else is on its way when it is answered
 	<-echoed
@@ -258,8 +258,8 @@ func (s *battery) possess() *possessed {
 }
 
 // fragments sends 12 Mbit/s of packets with 64 fragments of one byte each.
-func (s *battery) fragments() func() {
-	h := s.possess()
+func (s *attackBench) fragments() func() {
+	h := s.control()
 	next := h.tsn + 1
 	return func() {
 		for range 11 {
@@ -277,8 +277,8 @@ func (s *battery) fragments() func() {
 }
 
 // staleForwards sends 2,000 FORWARD-TSNs a second that say what is known already.
-func (s *battery) staleForwards() func() {
-	h := s.possess()
+func (s *attackBench) staleForwards() func() {
+	h := s.control()
 	for i := range uint32(205) { // gaps, which an acknowledgement has to tell of
 		h.packet(data(7, h.tsn+2*i+1, 3, 0, 53, []byte{1}))
 	}
@@ -291,8 +291,8 @@ func (s *battery) staleForwards() func() {
 }
 
 // refusedOpenings sends 200 packets a second of openings that are refused.
-func (s *battery) refusedOpenings() func() {
-	h := s.possess()
+func (s *attackBench) refusedOpenings() func() {
+	h := s.control()
 	open := []byte{3, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 'n', 'a', 'm', 'e'} // ordered and reliable
 	return func() {
 		for range 2 {
@@ -307,7 +307,7 @@ func (s *battery) refusedOpenings() func() {
 }
 
 // forged sends 1,000 checks with a wrong password and 1,000 plaintext records a second.
-func (s *battery) forged() func() {
+func (s *attackBench) forged() func() {
 	c := s.from(attackers + "5")
 	ufrag := s.w.liveUfrag()
 	check := checkFor(ufrag+":page", "wrong password of whoever", true)
@@ -323,8 +323,8 @@ func (s *battery) forged() func() {
 // failing posts 20 offers a second from one address, and lets each handshake fail for a
 // signature with P-521 that it need not compute. Handshakes run on their own threads:
 // process-% shows their cost.
-func (s *battery) failing() func() {
-	p := newPretender(s.b, elliptic.P521())
+func (s *attackBench) failing() func() {
+	p := newCostlyPeer(s.b, elliptic.P521())
 	c := s.from(attackers + "6")
 	n := 0
 	return func() {

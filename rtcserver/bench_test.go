@@ -18,9 +18,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A reel is a socket in memory. Cut off from its network, it plays what pages
+// A repeatingSocket is a socket in memory. Cut off from its network, it plays what pages
 // have sent, as fast as it is read, and what is written goes nowhere.
-type reel struct {
+type repeatingSocket struct {
 	*netsim.Conn
 	cut    bool
 	frames []frame
@@ -32,7 +32,7 @@ type frame struct {
 	b    []byte
 }
 
-func (r *reel) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (r *repeatingSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	if !r.cut {
 		return r.Conn.ReadFromUDPAddrPort(b)
 	}
@@ -44,43 +44,43 @@ func (r *reel) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	return copy(b, f.b), f.from, nil
 }
 
-func (r *reel) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (r *repeatingSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if r.cut {
 		return len(b), nil
 	}
 	return r.Conn.WriteToUDPAddrPort(b, to)
 }
 
-func (r *reel) SetReadDeadline(at time.Time) error {
+func (r *repeatingSocket) SetReadDeadline(at time.Time) error {
 	if r.cut {
 		return nil
 	}
 	return r.Conn.SetReadDeadline(at)
 }
 
-func (r *reel) Queued() int {
+func (r *repeatingSocket) Queued() int {
 	if !r.cut {
 		return r.Conn.Queued()
 	}
 	return min(len(r.frames)-r.at, batchLen)
 }
 
-// A studio is an echo server of several shards, and pages that have sent n
+// A benchServer is an echo server of several shards, and pages that have sent n
 // messages to each of them.
-type studio struct {
-	server *Server
-	reels  []*reel
+type benchServer struct {
+	server  *Server
+	sockets []*repeatingSocket
 }
 
-func newStudio(b *testing.B, shards, pages, n int) *studio {
+func newBenchServer(b *testing.B, shards, pages, n int) *benchServer {
 	b.Helper()
 	network := netsim.New(1)
-	s := &studio{}
+	s := &benchServer{}
 	var sockets []*udpio.Conn
 	for i := range shards {
 		pc := testkit.Listen(b, network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 7777))
-		r := &reel{Conn: pc}
-		s.reels = append(s.reels, r)
+		r := &repeatingSocket{Conn: pc}
+		s.sockets = append(s.sockets, r)
 		sockets = append(sockets, udpio.New(r))
 	}
 	c := Config{MaxPerIP: -1, MaxOffers: -1, Handler: Handler{
@@ -116,14 +116,14 @@ func newStudio(b *testing.B, shards, pages, n int) *studio {
 	}
 	close(stop)
 	running.Wait()
-	for i := range s.reels {
+	for i := range s.sockets {
 		s.record(b, network, i, all[i], n)
 	}
 	return s
 }
 
 // connect makes page j of shard i.
-func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *client.Conn {
+func (s *benchServer) connect(b *testing.B, network *netsim.Network, i, j int) *client.Conn {
 	pc := testkit.Listen(b, network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), 40000))
 	e, err := client.New(pc, client.Config{Certificate: pageCertificate})
 	if err != nil {
@@ -142,9 +142,9 @@ func (s *studio) connect(b *testing.B, network *netsim.Network, i, j int) *clien
 	return conn
 }
 
-// record puts n messages of the pages of shard i on its reel.
-func (s *studio) record(b *testing.B, network *netsim.Network, i int, conns []*client.Conn, n int) {
-	r := s.reels[i]
+// record puts n messages of the pages of shard i on its socket.
+func (s *benchServer) record(b *testing.B, network *netsim.Network, i int, conns []*client.Conn, n int) {
+	r := s.sockets[i]
 	to := r.Conn.PublicAddr()
 	network.SetTap(func(p *netsim.Packet) bool {
 		if p.To == to {
@@ -167,10 +167,10 @@ func (s *studio) record(b *testing.B, network *netsim.Network, i int, conns []*c
 func BenchmarkShardEcho(b *testing.B) {
 	for _, pages := range []int{1, 64, 1000} {
 		b.Run(fmt.Sprintf("%dpages", pages), func(b *testing.B) {
-			s := newStudio(b, 1, pages, b.N)
+			s := newBenchServer(b, 1, pages, b.N)
 			b.ReportAllocs()
 			b.ResetTimer()
-			for r := s.reels[0]; r.at < len(r.frames); {
+			for r := s.sockets[0]; r.at < len(r.frames); {
 				s.server.shards[0].loop.Turn(time.Time{})
 			}
 			b.StopTimer()
@@ -185,7 +185,7 @@ func BenchmarkShardEcho(b *testing.B) {
 func BenchmarkFanout(b *testing.B) {
 	for _, pages := range []int{1, 64, 2000} {
 		b.Run(fmt.Sprintf("%dpages", pages), func(b *testing.B) {
-			s := newStudio(b, 1, pages, 0)
+			s := newBenchServer(b, 1, pages, 0)
 			payload := make([]byte, 200)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -220,7 +220,7 @@ func BenchmarkBroadcast(b *testing.B) {
 		}},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			s := newStudio(b, 1, pages, 0)
+			s := newBenchServer(b, 1, pages, 0)
 			before := s.server.Stats().MessagesOut
 			for b.Loop() {
 				way.send(s.server)
@@ -237,12 +237,12 @@ func BenchmarkBroadcast(b *testing.B) {
 func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 2} {
 		b.Run(fmt.Sprint(shards), func(b *testing.B) {
-			s := newStudio(b, shards, 64, b.N)
+			s := newBenchServer(b, shards, 64, b.N)
 			b.ResetTimer()
 			var running sync.WaitGroup
 			for i, sh := range s.server.shards {
 				running.Go(func() {
-					for r := s.reels[i]; r.at < len(r.frames); {
+					for r := s.sockets[i]; r.at < len(r.frames); {
 						sh.loop.Turn(time.Time{})
 					}
 				})

@@ -69,7 +69,7 @@ func TestListOfOpenConnections(t *testing.T) {
 
 // One allocation a call: the list.
 func TestBroadcastDoesNotAllocatePerMessage(t *testing.T) {
-	onTape(t, 1, func(w *world, rec *tape) {
+	onRecording(t, 1, func(w *world, rec *recordingSocket) {
 		send := func() { w.server.Broadcast(0, Binary, []byte("0123456789")) }
 		send()
 		rec.sent = 0

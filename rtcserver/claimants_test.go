@@ -48,11 +48,11 @@ func TestWhoGivesAnAddressUp(t *testing.T) {
 		{[...]string{settles, settles, settles, settles, stranger}, [...]string{"a", "b", "c", "d", "home"}, 3},
 		{[...]string{settles, speaks, visitor, settles, stranger}, [...]string{"a", "b", "c", "d", "home"}, 2},
 	} {
-		x := newScene(t, 1)
+		x := newBareShards(t, 1)
 		s := x.shards[0]
-		var all []*actor
+		var all []*bareConn
 		for i, how := range c.how {
-			a := x.actor(0)
+			a := x.bareConn(0)
 			a.become(how, victimAddr)
 			a.site = netip.AddrFrom4([4]byte{203, 0, 113, 100 + c.from[i][0]})
 			if c.from[i] == "home" {
@@ -83,16 +83,16 @@ func TestWhoGivesAnAddressUp(t *testing.T) {
 // As long as there is room, everybody who checks becomes a claimant. The time to prove the
 // address begins with the first check, though the claimant was put out meanwhile.
 func TestClaimants(t *testing.T) {
-	x := newScene(t, 1)
+	x := newBareShards(t, 1)
 	s := x.shards[0]
-	var all []*actor
+	var all []*bareConn
 	for i := range maxClaimants {
-		a := x.actor(0)
+		a := x.bareConn(0)
 		all = append(all, a)
 		x.hand(0, victimAddr, a.check())
 		x.wantClaimants(fmt.Sprint(i+1), victimAddr, s, all...)
 	}
-	late := x.actor(0)
+	late := x.bareConn(0)
 	x.now = x.now.Add(settling - 10*time.Millisecond)
 	x.hand(0, victimAddr, late.check())
 	x.wantClaimants("all of them settle", victimAddr, s, all...)
@@ -108,14 +108,16 @@ func TestClaimants(t *testing.T) {
 // that shakes hands.
 func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 	const shakes, shakesAtHome, closing = visitor, "one that shakes hands at home", "one that is being closed"
-	plaintext := func([]*actor) []byte {
+	plaintext := func([]*bareConn) []byte {
 		return record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
 	}
-	nobodys := func([]*actor) []byte { return record(23, 1, 7, make([]byte, 40)) }
-	of := func(i int) func(all []*actor) []byte { return func(all []*actor) []byte { return all[i].record() } }
+	nobodys := func([]*bareConn) []byte { return record(23, 1, 7, make([]byte, 40)) }
+	of := func(i int) func(all []*bareConn) []byte {
+		return func(all []*bareConn) []byte { return all[i].record() }
+	}
 	for name, c := range map[string]struct {
 		all       []string
-		sends     func(all []*actor) []byte
+		sends     func(all []*bareConn) []byte
 		see       []int
 		speaker   int // negative: nobody
 		contested uint64
@@ -136,11 +138,11 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 		"plaintext, while one is closed":                {[]string{lives, closing, closing}, plaintext, []int{1}, -1, 0},
 		"plaintext, while one is closed and one shakes": {[]string{closing, shakes}, plaintext, []int{1}, -1, 0},
 	} {
-		x := newScene(t, 1)
+		x := newBareShards(t, 1)
 		s := x.shards[0]
-		var all []*actor
+		var all []*bareConn
 		for _, how := range c.all {
-			a := x.actor(0)
+			a := x.bareConn(0)
 			switch how {
 			case shakesAtHome:
 				a.become(shakes, victimAddr)
@@ -170,17 +172,17 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 // Whoever ends, or forgets an address, leaves it to the other claimants.
 func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 	for _, shards := range []int{1, 2} {
-		for how, end := range map[string]func(o *actor){
-			"it ends":       func(o *actor) { o.setState(stateClosing); o.shard.remove(o.Conn) },
-			"it forgets it": func(o *actor) { o.shard.removeOldAddrs(o.Conn) },
+		for how, end := range map[string]func(o *bareConn){
+			"it ends":       func(o *bareConn) { o.setState(stateClosing); o.shard.remove(o.Conn) },
+			"it forgets it": func(o *bareConn) { o.shard.removeOldAddrs(o.Conn) },
 		} {
 			for claimants := range maxClaimants {
 				for leaver := range claimants + 1 {
-					x := newScene(t, shards)
+					x := newBareShards(t, shards)
 					s := x.shards[0]
-					var all []*actor
+					var all []*bareConn
 					for i := range claimants + 1 {
-						all = append(all, x.actor(0))
+						all = append(all, x.bareConn(0))
 						if i != leaver {
 							all[i].comes(victimAddr)
 						}
@@ -214,24 +216,24 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 // A record reaches a shard where somebody has its address, and another shard has somebody
 // there, too: it goes on, unspoilt, unless it was opened.
 func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
-	x := newScene(t, 3)
-	here, there, far := x.actor(0), x.actor(1), x.actor(2)
-	for _, a := range []*actor{here, there} {
+	x := newBareShards(t, 3)
+	here, there, far := x.bareConn(0), x.bareConn(1), x.bareConn(2)
+	for _, a := range []*bareConn{here, there} {
 		a.become(lives, victimAddr)
 		a.own(victimAddr)
 	}
 	far.become(lives, attackerAddr)
 	far.own(attackerAddr)
-	alone := x.actor(0)
+	alone := x.bareConn(0)
 	alone.become(lives, shardAddr(8))
 	alone.own(shardAddr(8))
 	plaintext := record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe})
-	all := map[string]*actor{"here": here, "there": there, "far": far, "alone": alone}
+	all := map[string]*bareConn{"here": here, "there": there, "far": far, "alone": alone}
 	for _, c := range []struct {
 		what    string
 		b       []byte
 		sees    []string
-		speaker *actor
+		speaker *bareConn
 	}{
 		{"its own", here.record(), []string{"here"}, here},
 		{"of the other", there.record(), []string{"here", "there"}, there},
@@ -280,9 +282,9 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 
 // What came for a contested address may be for another shard, too.
 func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
-	x := newScene(t, 2)
-	owner, rival, there := x.actor(0), x.actor(0), x.actor(1)
-	for _, a := range []*actor{owner, rival, there} {
+	x := newBareShards(t, 2)
+	owner, rival, there := x.bareConn(0), x.bareConn(0), x.bareConn(1)
+	for _, a := range []*bareConn{owner, rival, there} {
 		a.become(visitor, victimAddr)
 	}
 	owner.own(victimAddr, rival)
@@ -295,8 +297,8 @@ func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
 
 // The engine learns of the end in the turn in which the close_notify of the page arrives.
 func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
-	x := newScene(t, 1)
-	a := x.actor(0)
+	x := newBareShards(t, 1)
+	a := x.bareConn(0)
 	a.become(lives, victimAddr)
 	a.own(victimAddr)
 	b, err := a.records.Seal(dtls.AppendCloseNotify(a.records.Reserve(nil)), 0, dtls.TypeAlert)
@@ -304,18 +306,18 @@ func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.hand(0, victimAddr, b)
-	if why := a.engine.(*puppet).why; why == nil || why.Code != CloseByPage || a.peer.State() != peer.Closing || a.state != stateClosing {
+	if why := a.engine.(*testEngine).why; why == nil || why.Code != CloseByPage || a.peer.State() != peer.Closing || a.state != stateClosing {
 		t.Errorf("told: %v; it is %v", why, a.state)
 	}
 }
 
 // What cannot be sent stays with the engine, which is not asked for more.
 func TestAnEngineThatCannotBeSentForIsAskedOnce(t *testing.T) {
-	x := newScene(t, 1)
-	a := x.actor(0)
+	x := newBareShards(t, 1)
+	a := x.bareConn(0)
 	a.comes(victimAddr)
 	a.state = stateOpen // and nothing can be sent, for it has no keys
-	p := a.engine.(*puppet)
+	p := a.engine.(*testEngine)
 	p.queue = []string{"first", "second", "third"}
 	a.pump(x.now)
 	if p.asked != 1 || len(p.queue) != 2 || a.sent != 0 {

@@ -31,9 +31,9 @@ func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 				}
 				return tap.see(p)
 			})
-			var sessions []*possessed
+			var sessions []*controlledPage
 			for reached = range shards {
-				sessions = append(sessions, w.possess(tap), w.possess(tap))
+				sessions = append(sessions, w.control(tap), w.control(tap))
 			}
 			synctest.Wait()
 			l := &ledger{w, make(map[netip.AddrPort]*account)}
@@ -74,13 +74,13 @@ func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 // it counts once.
 func TestPlaintextCountsOnce(t *testing.T) {
 	for at, shards := range []int{2, 2, 3} {
-		x := newScene(t, shards)
+		x := newBareShards(t, shards)
 		in, out := 0, 0
 		hand := func(shard int, b []byte) {
 			in += len(b)
 			x.hand(shard, victimAddr, b)
 		}
-		both := []*actor{x.actor(0), x.actor(1)}
+		both := []*bareConn{x.bareConn(0), x.bareConn(1)}
 		for i, a := range both {
 			hand(i, a.check())
 		}
@@ -108,8 +108,8 @@ func TestPlaintextCountsOnce(t *testing.T) {
 // handshake alone.
 func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 	for _, plaintext := range []bool{false, true} {
-		x := newScene(t, 2)
-		shakes, lives := x.actor(0), x.actor(1)
+		x := newBareShards(t, 2)
+		shakes, lives := x.bareConn(0), x.bareConn(1)
 		lives.comes(attackerAddr)
 		lives.shakes(true)
 		x.hand(0, victimAddr, shakes.check())
@@ -126,7 +126,7 @@ func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 		if !lives.peer.Speaks(x.now, victimAddr) || lives.peer.Remote() != victimAddr || !shakes.entry.Touched() {
 			t.Fatal("one of them does not see it, and the test tests nothing")
 		}
-		for _, a := range []*actor{shakes, lives} {
+		for _, a := range []*bareConn{shakes, lives} {
 			a.has(8)
 			if n := a.says(); (n > 0) != ((a == shakes) == plaintext) {
 				t.Errorf("plaintext before it %v, the one that shakes hands %v: %d bytes may leave", plaintext, a == shakes, n)
@@ -136,14 +136,14 @@ func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 }
 
 // has gives a's handshake n datagrams of 1,000 bytes to send.
-func (a *actor) has(n int) {
+func (a *bareConn) has(n int) {
 	for i := range n {
 		a.peer.Shake(a.x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
 	}
 }
 
 // says returns how many bytes a may send, of those that it has.
-func (a *actor) says() (n int) {
+func (a *bareConn) says() (n int) {
 	for {
 		b, _ := a.peer.Append(a.x.now, nil)
 		if len(b) == 0 {

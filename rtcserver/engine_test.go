@@ -12,8 +12,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// A puppet is an engine that says what it is told to, and notes what it is told.
-type puppet struct {
+// A testEngine is an engine that says what it is told to, and notes what it is told.
+type testEngine struct {
 	conn     *Conn
 	queue    []string
 	deadline time.Time
@@ -24,14 +24,14 @@ type puppet struct {
 	why      *CloseError
 }
 
-func (p *puppet) Receive(_ time.Time, ev LinkEvent) {
+func (p *testEngine) Receive(_ time.Time, ev LinkEvent) {
 	if ev.Type == LinkClosed {
 		p.why = ev.Err
 	}
 	p.heard = append(p.heard, ev.Type.String())
 }
 
-func (p *puppet) Append(_ time.Time, b []byte, _ int) []byte {
+func (p *testEngine) Append(_ time.Time, b []byte, _ int) []byte {
 	p.asked++
 	if len(p.queue) == 0 {
 		return b
@@ -41,28 +41,28 @@ func (p *puppet) Append(_ time.Time, b []byte, _ int) []byte {
 	return b
 }
 
-func (p *puppet) Deadline() time.Time { return p.deadline }
+func (p *testEngine) Deadline() time.Time { return p.deadline }
 
-func (p *puppet) Advance(now time.Time) {
+func (p *testEngine) Advance(now time.Time) {
 	p.heard = append(p.heard, "advance")
 	p.deadline = time.Time{}
 }
 
-func (p *puppet) Ready() bool { ready := p.news; p.news = false; return ready }
+func (p *testEngine) Ready() bool { ready := p.news; p.news = false; return ready }
 
-func (p *puppet) Deliver() {
+func (p *testEngine) Deliver() {
 	p.heard = append(p.heard, "deliver")
 	if p.told != nil {
 		p.told()
 	}
 }
 
-// inPuppetWorld runs a test with a page whose connection has a puppet.
-func inPuppetWorld(t *testing.T, c Config, test func(w *world, page *page, p *puppet)) {
+// inEngineWorld runs a test with a page whose connection has a testEngine.
+func inEngineWorld(t *testing.T, c Config, test func(w *world, page *page, p *testEngine)) {
 	t.Helper()
-	var p *puppet
+	var p *testEngine
 	c.Engine = func(c *Conn, _ *http.Request) (Engine, error) {
-		p = &puppet{conn: c, queue: []string{"before it is open"}}
+		p = &testEngine{conn: c, queue: []string{"before it is open"}}
 		return p, nil
 	}
 	inWorld(t, c, func(w *world) {
@@ -79,7 +79,7 @@ func inPuppetWorld(t *testing.T, c Config, test func(w *world, page *page, p *pu
 }
 
 // say calls into the engine as its owner does.
-func (p *puppet) say(later, news bool, deadline time.Time, texts ...string) {
+func (p *testEngine) say(later, news bool, deadline time.Time, texts ...string) {
 	p.conn.Acquire()
 	p.queue = append(p.queue, texts...)
 	p.news, p.deadline = news, deadline
@@ -100,7 +100,7 @@ func (p *page) wantNow(why string, events ...string) {
 }
 
 // wantHeard expects what the engine was told since the last call.
-func (p *puppet) wantHeard(t *testing.T, why string, want ...string) {
+func (p *testEngine) wantHeard(t *testing.T, why string, want ...string) {
 	t.Helper()
 	synctest.Wait()
 	p.conn.Acquire()
@@ -113,7 +113,7 @@ func (p *puppet) wantHeard(t *testing.T, why string, want ...string) {
 }
 
 func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.wantHeard(t, "it opens", "opened")
 		p.say(false, false, time.Time{}, "now", "and this")
 		page.wantNow("at once", "0 1 now", "0 1 and this")
@@ -140,7 +140,7 @@ func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
 
 // What a handler says leaves with the batch.
 func TestEnginesSpeakInHandlers(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.told = func() {
 			p.told = nil
 			before := w.server.Stats().DatagramsOut
@@ -155,7 +155,7 @@ func TestEnginesSpeakInHandlers(t *testing.T) {
 }
 
 func TestEnginesAreAdvancedInTime(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.wantHeard(t, "it opens", "opened")
 		for name, release := range map[string]func(at time.Time){
 			"at once":    func(at time.Time) { p.say(false, false, at) },
@@ -176,7 +176,7 @@ func TestEnginesAreAdvancedInTime(t *testing.T) {
 // An engine hears the end once, and is asked for no more words; it may have its time
 // after that.
 func TestEnginesOutliveTheirLinks(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.wantHeard(t, "it opens", "opened")
 		begin := time.Now()
 		page.conn.Close()
@@ -212,7 +212,7 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 }
 
 func TestWithdrawnConnectionsEnd(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.wantHeard(t, "it opens", "opened")
 		w.server.Withdraw(p.conn, "not wanted")
 		page.want("the page hears it", "close: closed by the server")
@@ -228,9 +228,9 @@ func TestWithdrawnConnectionsEnd(t *testing.T) {
 
 // A polled server's engines speak in Poll and Flush only.
 func TestEnginesOfAPolledServer(t *testing.T) {
-	var p *puppet
+	var p *testEngine
 	inWorld(t, Config{Manual: true, Engine: func(c *Conn, _ *http.Request) (Engine, error) {
-		p = &puppet{conn: c}
+		p = &testEngine{conn: c}
 		return p, nil
 	}}, func(w *world) {
 		pages := make(chan *page)
@@ -316,7 +316,7 @@ func TestEventsOfABurst(t *testing.T) {
 // An engine's page is known to use a channel that loses: what was lost is acknowledged
 // from the first packet on. Of others that is found out.
 func TestEnginesAcknowledgeEagerly(t *testing.T) {
-	inPuppetWorld(t, Config{}, func(w *world, page *page, p *puppet) {
+	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		if !p.conn.Stats().EagerAcks {
 			t.Error("an engine's packets are acknowledged honestly")
 		}

@@ -30,11 +30,11 @@ func FuzzDatagram(f *testing.F) {
 		defer l.mu.Unlock()
 		l.keepAlive()
 		for _, from := range []netip.AddrPort{attackerAddr, l.page} {
-			l.tape.sent, l.tape.from = 0, from
-			l.tape.recorded = [][]byte{b, b}
+			l.recordingSocket.sent, l.recordingSocket.from = 0, from
+			l.recordingSocket.recorded = [][]byte{b, b}
 			l.w.server.Poll(0)
-			if l.tape.sent > 0 {
-				t.Fatalf("%d datagrams answer %x from %v", l.tape.sent, b, from)
+			if l.recordingSocket.sent > 0 {
+				t.Fatalf("%d datagrams answer %x from %v", l.recordingSocket.sent, b, from)
 			}
 		}
 		if st := l.w.server.Stats(); st.Conns != 1 || st.Handshakes != 0 {
@@ -46,18 +46,18 @@ func FuzzDatagram(f *testing.F) {
 // A liveServer is a polled server with one open page, which is cut off: its
 // datagrams come from a test.
 type liveServer struct {
-	mu   sync.Mutex
-	w    *world
-	tape *tape
-	page netip.AddrPort
-	o    offered
+	mu              sync.Mutex
+	w               *world
+	recordingSocket *recordingSocket
+	page            netip.AddrPort
+	o               offered
 }
 
 func newLiveServer(f testing.TB) *liveServer {
 	l := &liveServer{w: &world{t: f, network: netsim.New(1), events: make(chan string, 100)}}
 	pc := testkit.Listen(f, l.w.network, serverAddr)
-	l.tape = &tape{Conn: pc}
-	l.w.serve(l.tape, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { f.Error("a message came") }}})
+	l.recordingSocket = &recordingSocket{Conn: pc}
+	l.w.serve(l.recordingSocket, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { f.Error("a message came") }}})
 	f.Cleanup(func() { l.w.server.Close() })
 	p := l.w.newPage(client.Config{})
 	connected := make(chan error, 1)
@@ -76,17 +76,17 @@ func newLiveServer(f testing.TB) *liveServer {
 	l.page = p.addr()
 	ufrag := l.w.liveUfrag()
 	l.o = offered{w: l.w, ours: ufrag, theirs: testkit.Attribute(offer, "ice-ufrag"), pwd: l.w.passwords[ufrag]}
-	l.tape.mu.Lock()
-	defer l.tape.mu.Unlock()
-	l.tape.cut = true
+	l.recordingSocket.mu.Lock()
+	defer l.recordingSocket.mu.Unlock()
+	l.recordingSocket.cut = true
 	return l
 }
 
 // keepAlive is the page's check, and waits until the server has nothing to say.
 func (l *liveServer) keepAlive() {
-	l.tape.recorded, l.tape.from = [][]byte{l.o.request("", true)}, l.page
-	for l.tape.sent = 1; l.tape.sent > 0; {
-		l.tape.sent = 0
+	l.recordingSocket.recorded, l.recordingSocket.from = [][]byte{l.o.request("", true)}, l.page
+	for l.recordingSocket.sent = 1; l.recordingSocket.sent > 0; {
+		l.recordingSocket.sent = 0
 		l.w.server.Poll(0)
 	}
 }

@@ -72,7 +72,7 @@ func TestCallsThatWaitReturnErrInHandler(t *testing.T) {
 					})
 				}
 				w.offer("") // fails: nobody comes
-				h := w.possess(tap)
+				h := w.control(tap)
 				h.packet(data(3, h.tsn, 1, 0, 50, openUnordered("chat")))
 				synctest.Wait()
 				reset := binary.BigEndian.AppendUint32([]byte{0, 13, 0, 18}, h.tsn-1)

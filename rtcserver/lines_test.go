@@ -10,8 +10,8 @@ import (
 
 // Each line is said once, in order, and the room of a burst is given back.
 func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
-	j := new(journal)
-	x := newScene(t, 1)
+	j := new(lineLog)
+	x := newBareShards(t, 1)
 	x.config.Logger = slog.New(j)
 	s := x.shards[0]
 	s.log(slog.LevelInfo, "first", "n", 1)

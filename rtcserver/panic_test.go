@@ -177,7 +177,7 @@ func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
 // So it is with a Logger that panics, also if nothing more comes of a page.
 func TestRecoveredPanicInTheLogger(t *testing.T) {
 	closed := 0
-	inWorld(t, Config{Manual: true, Logger: slog.New(hothead{}), Handler: Handler{
+	inWorld(t, Config{Manual: true, Logger: slog.New(panickingLogger{}), Handler: Handler{
 		Close: func(*Conn, *CloseError) { closed++ },
 	}}, func(w *world) {
 		panics := 0
@@ -215,7 +215,7 @@ func TestRecoveredPanicInTheLogger(t *testing.T) {
 // A line of a turn that has nothing to tell handlers ends the turn, too: what the program
 // sends after that leaves at once.
 func TestPanicAtALineByItself(t *testing.T) {
-	inWorld(t, Config{Manual: true, Logger: slog.New(hothead{})}, func(w *world) {
+	inWorld(t, Config{Manual: true, Logger: slog.New(panickingLogger{})}, func(w *world) {
 		sh := w.server.shards[0]
 		sh.log(slog.LevelInfo, "a line: close")
 		func() {
@@ -230,12 +230,12 @@ func TestPanicAtALineByItself(t *testing.T) {
 	})
 }
 
-// A hothead is a Logger that panics when a connection ends.
-type hothead struct{ slog.Handler }
+// A panickingLogger is a Logger that panics when a connection ends.
+type panickingLogger struct{ slog.Handler }
 
-func (hothead) Enabled(context.Context, slog.Level) bool { return true }
+func (panickingLogger) Enabled(context.Context, slog.Level) bool { return true }
 
-func (hothead) Handle(_ context.Context, r slog.Record) error {
+func (panickingLogger) Handle(_ context.Context, r slog.Record) error {
 	if strings.HasSuffix(r.Message, ": close") {
 		panic("no room")
 	}

@@ -12,23 +12,23 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A torrent is a socket on which there is always one more datagram, or so many.
-type torrent struct {
+// A datagramFlood is a socket on which there is always one more datagram, or so many.
+type datagramFlood struct {
 	PacketConn
 	taken atomic.Int64
 	most  int64 // zero means no end
 }
 
-func (t *torrent) ended() bool { return t.most > 0 && t.taken.Load() >= t.most }
+func (t *datagramFlood) ended() bool { return t.most > 0 && t.taken.Load() >= t.most }
 
-func (t *torrent) Queued() int {
+func (t *datagramFlood) Queued() int {
 	if t.ended() {
 		return 0
 	}
 	return 1000
 }
 
-func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (t *datagramFlood) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	if t.ended() {
 		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
@@ -36,13 +36,13 @@ func (t *torrent) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
 }
 
-func serveTorrent(t *testing.T, c Config) (*Server, *torrent) {
+func serveDatagramFlood(t *testing.T, c Config) (*Server, *datagramFlood) {
 	t.Helper()
 	socket, err := netsim.New(1).Listen(netip.MustParseAddrPort("192.0.2.1:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	flood := &torrent{PacketConn: socket}
+	flood := &datagramFlood{PacketConn: socket}
 	s, err := Serve(flood, c)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func serveTorrent(t *testing.T, c Config) (*Server, *torrent) {
 
 // A game loop gets its turn although datagrams never end.
 func TestPollEnds(t *testing.T) {
-	s, flood := serveTorrent(t, Config{Manual: true})
+	s, flood := serveDatagramFlood(t, Config{Manual: true})
 	defer s.Close()
 	if err := s.Poll(0); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestPollEnds(t *testing.T) {
 // end.
 func TestLoopLeavesRoom(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	s, flood := serveTorrent(t, Config{})
+	s, flood := serveDatagramFlood(t, Config{})
 	defer s.Close()
 	const turns = 100
 	for range turns {

@@ -14,9 +14,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A roamer is a page behind a NAT whose bindings change, and its server with four
+// A movingPage is a page behind a NAT whose bindings change, and its server with four
 // shards, over real sockets: it is the kernel that spreads addresses.
-type roamer struct {
+type movingPage struct {
 	t      *testing.T
 	server *Server
 	relay  *netsim.Relay
@@ -25,7 +25,7 @@ type roamer struct {
 	conn   *Conn // the server's side
 }
 
-func newRoamer(t *testing.T) *roamer {
+func newMovingPage(t *testing.T) *movingPage {
 	server, err := Listen("127.0.0.1:0", Config{
 		Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
 		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
@@ -39,7 +39,7 @@ func newRoamer(t *testing.T) *roamer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { relay.Close() })
-	r := &roamer{t: t, server: server, relay: relay, echo: make(chan string, 100)}
+	r := &movingPage{t: t, server: server, relay: relay, echo: make(chan string, 100)}
 	e, err := client.Listen("127.0.0.1:0", client.Config{Certificate: pageCertificate, Handler: client.Handler{
 		Message: func(_ *client.Conn, m client.Message) { r.echo <- string(m.Data) },
 	}})
@@ -64,7 +64,7 @@ func newRoamer(t *testing.T) *roamer {
 
 // strangers returns how many records each shard got from addresses it knew nobody
 // at.
-func (r *roamer) strangers() (n [4]uint64) {
+func (r *movingPage) strangers() (n [4]uint64) {
 	for i, sh := range r.server.shards {
 		sh.loop.Lock()
 		n[i] = sh.stats.drops[DropUnknownAddr]
@@ -75,7 +75,7 @@ func (r *roamer) strangers() (n [4]uint64) {
 
 // leaveHome gives the page another port, until the kernel takes that to another
 // shard than the page's home, which it returns.
-func (r *roamer) leaveHome() *shard {
+func (r *movingPage) leaveHome() *shard {
 	r.t.Helper()
 	for range 100 {
 		before, old := r.strangers(), r.conn.RemoteAddr()
@@ -97,7 +97,7 @@ func (r *roamer) leaveHome() *shard {
 }
 
 // echoes waits until a message comes back.
-func (r *roamer) echoes() {
+func (r *movingPage) echoes() {
 	for len(r.echo) > 0 {
 		<-r.echo
 	}
@@ -118,7 +118,7 @@ func TestAPageMovesToAnotherShard(t *testing.T) {
 		t.Log("needs Linux: one shard elsewhere")
 		return
 	}
-	r := newRoamer(t)
+	r := newMovingPage(t)
 	home, old := r.conn.shard, r.conn.RemoteAddr()
 	away := r.leaveHome()
 	r.echoes()

@@ -174,7 +174,7 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 			testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 				w := &world{t: t, network: network, events: make(chan string, 100)}
 				pc := testkit.Listen(t, network, serverAddr)
-				j := new(journal)
+				j := new(lineLog)
 				w.serve(pc, Config{Manual: manual, Logger: slog.New(j)})
 				var polling sync.WaitGroup
 				if manual {

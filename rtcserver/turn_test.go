@@ -117,7 +117,7 @@ func TestCloseIsToldAtOnce(t *testing.T) {
 
 // A page that moves again and again, or whose checks somebody forges, does not fill the log.
 func TestMovesAreLoggedSoManyTimes(t *testing.T) {
-	j := new(journal)
+	j := new(lineLog)
 	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
 		p := w.open()
 		p.echoes("it is open")
@@ -152,7 +152,7 @@ func TestChannelsAreKnownByTheirLabels(t *testing.T) {
 
 // A channel that the page opens, uses and closes.
 func TestChannelsOfPagesAreTold(t *testing.T) {
-	inHauntedWorld(t, Config{}, func(w *world, h *possessed, j *journal) {
+	inControlledWorld(t, Config{}, func(w *world, h *controlledPage, j *lineLog) {
 		w.forget()
 		first := h.tsn - 1
 		h.packet(data(3, h.tsn, 1, 0, 50, opening(1)))
@@ -212,7 +212,7 @@ func TestWarningsOfRoles(t *testing.T) {
 }
 
 func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
-	s := newScene(t, 1).shards[0]
+	s := newBareShards(t, 1).shards[0]
 	a, b, c := &Conn{}, &Conn{}, &Conn{}
 	for _, x := range []*Conn{a, b, c} {
 		s.addOpen(x)

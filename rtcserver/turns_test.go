@@ -10,18 +10,18 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// opened returns an actor whose connection is open, and its engine.
-func (x *scene) opened() (*actor, *puppet) {
-	a := x.actor(0)
+// opened returns a bareConn that is open, and its engine.
+func (x *bareShards) opened() (*bareConn, *testEngine) {
+	a := x.bareConn(0)
 	a.comes(victimAddr)
 	a.state = stateOpen
-	return a, a.engine.(*puppet)
+	return a, a.engine.(*testEngine)
 }
 
 // What the log is told in a turn is written in the same turn: what came in with its
 // datagrams before the handlers run, and the rest at its end.
 func TestLinesAreWrittenInTheirTurn(t *testing.T) {
-	x, j := newScene(t, 1), new(journal)
+	x, j := newBareShards(t, 1), new(lineLog)
 	x.config.Logger = slog.New(j)
 	s := x.shards[0]
 	a, p := x.opened()
@@ -43,7 +43,7 @@ func TestLinesAreWrittenInTheirTurn(t *testing.T) {
 
 // Engines that were to speak later speak in the loop's next turn, whoever it is for.
 func TestATurnLetsEnginesSpeak(t *testing.T) {
-	x := newScene(t, 1)
+	x := newBareShards(t, 1)
 	_, p := x.opened()
 	p.say(true, false, time.Time{})
 	if p.asked != 0 {
@@ -57,7 +57,7 @@ func TestATurnLetsEnginesSpeak(t *testing.T) {
 
 // An engine is advanced when its own time has come, not when something of its link is due.
 func TestEnginesAreAdvancedAtTheirOwnTime(t *testing.T) {
-	x := newScene(t, 1)
+	x := newBareShards(t, 1)
 	s := x.shards[0]
 	a, p := x.opened()
 	for _, c := range []struct {
@@ -92,7 +92,7 @@ func TestABatchIsAcknowledgedAtItsEnd(t *testing.T) {
 
 // What the last handlers leave for other handlers is told before the server is closed.
 func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
-	test := func(t *testing.T, s *Server, p *puppet) {
+	test := func(t *testing.T, s *Server, p *testEngine) {
 		told := 0
 		p.told = func() {
 			if told++; told < 3 {
@@ -108,15 +108,15 @@ func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 		}
 	}
 	t.Run("polled", func(t *testing.T) {
-		x := newScene(t, 1)
+		x := newBareShards(t, 1)
 		_, p := x.opened()
 		test(t, x.Server, p)
 	})
 	t.Run("looping", func(t *testing.T) {
-		inPuppetWorld(t, Config{}, func(w *world, _ *page, p *puppet) { test(t, w.server, p) })
+		inEngineWorld(t, Config{}, func(w *world, _ *page, p *testEngine) { test(t, w.server, p) })
 	})
 	t.Run("after the socket is gone", func(t *testing.T) {
-		inPuppetWorld(t, Config{}, func(w *world, _ *page, p *puppet) {
+		inEngineWorld(t, Config{}, func(w *world, _ *page, p *testEngine) {
 			p.told = func() {
 				p.told = nil
 				p.say(false, true, time.Time{})

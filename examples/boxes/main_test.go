@@ -25,8 +25,8 @@ import (
 
 const ticks = time.Second / rate
 
-// A hall is a game that runs on a network in memory.
-type hall struct {
+// A gameTest is a game that runs on a network in memory.
+type gameTest struct {
 	t       *testing.T
 	network *netsim.Network
 	server  *godwit.Server
@@ -35,10 +35,10 @@ type hall struct {
 
 var serverAddr = netip.MustParseAddrPort("192.0.2.1:7777")
 
-// inHall runs a test in virtual time, on links that lose every tenth datagram.
-func inHall(t *testing.T, test func(h *hall)) {
+// inGame runs a test in virtual time, on links that lose every tenth datagram.
+func inGame(t *testing.T, test func(h *gameTest)) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hall{t: t, network: netsim.New(1)}
+		h := &gameTest{t: t, network: netsim.New(1)}
 		defer h.network.Close()
 		h.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, Loss: 0.1})
 		socket, err := h.network.Listen(serverAddr)
@@ -54,7 +54,7 @@ func inHall(t *testing.T, test func(h *hall)) {
 	})
 }
 
-func (h *hall) must(err error) {
+func (h *gameTest) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
@@ -62,7 +62,7 @@ func (h *hall) must(err error) {
 }
 
 // RoundTrip is HTTP without a network.
-func (h *hall) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h *gameTest) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	r.RemoteAddr = "198.51.100.7:1"
 	h.server.ServeHTTP(w, r)
@@ -84,7 +84,7 @@ type snapshot struct {
 // A guest is a client, and what it has heard.
 type guest struct {
 	*client.Session
-	h    *hall
+	h    *gameTest
 	addr netip.Addr
 	id   uint16
 
@@ -94,7 +94,7 @@ type guest struct {
 }
 
 // arrive connects somebody who has not joined yet.
-func (h *hall) arrive() *guest {
+func (h *gameTest) arrive() *guest {
 	h.t.Helper()
 	h.guests++
 	g := &guest{h: h, addr: netip.AddrFrom4([4]byte{198, 51, 100, byte(h.guests)})}
@@ -112,7 +112,7 @@ func (h *hall) arrive() *guest {
 }
 
 // join connects a player.
-func (h *hall) join(name string) *guest {
+func (h *gameTest) join(name string) *guest {
 	h.t.Helper()
 	g := h.arrive()
 	b, err := g.Request(h.t.Context(), "join", []byte(name))
@@ -123,7 +123,7 @@ func (h *hall) join(name string) *guest {
 }
 
 // settle waits until what was sent has come, again and again if it was lost.
-func (h *hall) settle() {
+func (h *gameTest) settle() {
 	time.Sleep(2 * time.Second)
 	synctest.Wait()
 }
@@ -182,7 +182,7 @@ func (g *guest) steer(d time.Duration, n int, x, y int8) {
 }
 
 func TestBoxGoesWhereItIsSteered(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")
 		before := bob.now()
 		ada.steer(time.Second/2, 1, 127, 0)
@@ -210,7 +210,7 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 // However far an input points and however often it is sent, no box goes faster than
 // its speed. In the end its inputs are no inputs at all, and it stays where it is.
 func TestBoxKeepsToItsSpeed(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		ada := h.join("ada")
 		ada.steer(2*time.Second, 4, -128, -128)
 		worlds, fastest := ada.seen(), 0.0
@@ -236,7 +236,7 @@ func TestBoxKeepsToItsSpeed(t *testing.T) {
 }
 
 func TestChatReachesAll(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")
 		ada.wantNews("1 joins ada", "2 joins bob")
 		bob.wantNews("1 is here ada", "2 joins bob")
@@ -256,7 +256,7 @@ func TestChatReachesAll(t *testing.T) {
 }
 
 func TestNamesAreLimited(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		g := h.arrive()
 		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
 			_, err := g.Request(h.t.Context(), "join", []byte(name))
@@ -276,7 +276,7 @@ func TestNamesAreLimited(t *testing.T) {
 }
 
 func TestLeavingRemovesTheBox(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")
 		ada.wantNews("1 joins ada", "2 joins bob")
 		if n := len(ada.now()); n != 2 {
@@ -294,7 +294,7 @@ func TestLeavingRemovesTheBox(t *testing.T) {
 // A player whose network goes away is shown as away, and comes back to the box that it
 // had, and to what was said. Away for too long, it leaves.
 func TestPlayerComesBackToItsBox(t *testing.T) {
-	inHall(t, func(h *hall) {
+	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")
 		ada.wantNews("1 joins ada", "2 joins bob")
 		bob.wantNews("1 is here ada", "2 joins bob")

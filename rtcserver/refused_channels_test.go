@@ -13,20 +13,20 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// A journal is a Logger that keeps its lines, and notes when a shard's lock is held
+// A lineLog is a Logger that keeps its lines, and notes when a shard's lock is held
 // while it gets one.
-type journal struct {
+type lineLog struct {
 	mu     sync.Mutex
 	lines  []string
 	shard  *shard
 	locked int
 }
 
-func (j *journal) Enabled(context.Context, slog.Level) bool { return true }
-func (j *journal) WithAttrs([]slog.Attr) slog.Handler       { return j }
-func (j *journal) WithGroup(string) slog.Handler            { return j }
+func (j *lineLog) Enabled(context.Context, slog.Level) bool { return true }
+func (j *lineLog) WithAttrs([]slog.Attr) slog.Handler       { return j }
+func (j *lineLog) WithGroup(string) slog.Handler            { return j }
 
-func (j *journal) Handle(_ context.Context, r slog.Record) error {
+func (j *lineLog) Handle(_ context.Context, r slog.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	line := r.Level.String() + " " + r.Message
@@ -43,7 +43,7 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 }
 
 // with returns the lines that have all the words.
-func (j *journal) with(words ...string) (found []string) {
+func (j *lineLog) with(words ...string) (found []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 lines:
@@ -62,10 +62,10 @@ func opening(kind byte) []byte {
 	return append([]byte{3, kind, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0}, "chat"...)
 }
 
-// inHauntedWorld runs a test with a page whose keys the test has.
-func inHauntedWorld(t *testing.T, c Config, test func(w *world, h *possessed, j *journal)) {
+// inControlledWorld runs a test with a page whose keys the test has.
+func inControlledWorld(t *testing.T, c Config, test func(w *world, h *controlledPage, j *lineLog)) {
 	t.Helper()
-	j := new(journal)
+	j := new(lineLog)
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	c.KeyLog, c.Logger = tap, slog.New(j)
 	told := &world{events: make(chan string, 10_000)}
@@ -75,14 +75,14 @@ func inHauntedWorld(t *testing.T, c Config, test func(w *world, h *possessed, j 
 		w.events = told.events
 		w.network.SetTap(tap.see)
 		j.shard = w.server.shards[0]
-		test(w, w.possess(tap), j)
+		test(w, w.control(tap), j)
 	})
 }
 
 // A page's refused channels are logged once for each reason, with what to do, and all
 // of them are counted, by reason.
 func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
-	inHauntedWorld(t, Config{MaxChannels: 5}, func(w *world, h *possessed, j *journal) {
+	inControlledWorld(t, Config{MaxChannels: 5}, func(w *world, h *controlledPage, j *lineLog) {
 		for range 200 {
 			var chunks [][]byte
 			for range 40 {
@@ -114,7 +114,7 @@ func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
 // limit it was, and it has a count of its own. The others go on.
 func TestChannelsBeyondTheLimit(t *testing.T) {
 	for _, most := range []int{0, 3, 40} {
-		inHauntedWorld(t, Config{MaxChannels: most}, func(w *world, h *possessed, j *journal) {
+		inControlledWorld(t, Config{MaxChannels: most}, func(w *world, h *controlledPage, j *lineLog) {
 			want := most
 			if most == 0 {
 				want = 16
@@ -148,7 +148,7 @@ func TestChannelsBeyondTheLimit(t *testing.T) {
 // An ordered channel that loses what is lost is served without AllowReliable, and
 // acknowledged like an unordered one.
 func TestOrderedUnreliableChannelIsServed(t *testing.T) {
-	inHauntedWorld(t, Config{}, func(w *world, h *possessed, j *journal) {
+	inControlledWorld(t, Config{}, func(w *world, h *controlledPage, j *lineLog) {
 		h.packet(data(3, h.tsn, 1, 0, 50, opening(1)))
 		h.tsn++
 		for ssn := range uint16(3) {
@@ -174,7 +174,7 @@ func TestOrderedUnreliableChannelIsServed(t *testing.T) {
 
 // A Logger gets its lines when the shard's lock is free.
 func TestLinesAreWrittenUnderNoLock(t *testing.T) {
-	inHauntedWorld(t, Config{}, func(w *world, h *possessed, j *journal) {
+	inControlledWorld(t, Config{}, func(w *world, h *controlledPage, j *lineLog) {
 		h.packet(data(3, h.tsn, 1, 0, 50, opening(0)))
 		synctest.Wait()
 		h.offered.conn.Close("enough")

@@ -11,8 +11,8 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// A stranger is a client that is nothing but a link, and says on it what it likes.
-type stranger struct {
+// A hostileClient is a client that is nothing but a link, and says on it what it likes.
+type hostileClient struct {
 	t      *testing.T
 	links  *localLinks
 	server *Conn // the server's end
@@ -25,8 +25,8 @@ type stranger struct {
 	token  []byte // to resume with, as the last WELCOME says
 }
 
-// newStranger gives the server a client with a table of its own.
-func newStranger(t *testing.T, s *Server, table Channels) *stranger {
+// newHostileClient gives the server a client with a table of its own.
+func newHostileClient(t *testing.T, s *Server, table Channels) *hostileClient {
 	t.Helper()
 	c, err := s.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 	if err != nil {
@@ -36,7 +36,7 @@ func newStranger(t *testing.T, s *Server, table Channels) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &stranger{t: t, links: s.local, server: c, mux: mux}
+	x := &hostileClient{t: t, links: s.local, server: c, mux: mux}
 	x.ours = &localEnd{links: s.local}
 	x.theirs = &localEnd{links: s.local, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
 	x.theirs.wire = func(b []byte) { x.came = append(x.came, bytes.Clone(b)) }
@@ -57,7 +57,7 @@ func put(e *localEnd, b []byte) {
 }
 
 // say sends a message.
-func (x *stranger) say(ch ChannelID, b string) {
+func (x *hostileClient) say(ch ChannelID, b string) {
 	x.t.Helper()
 	if _, err := x.mux.Send(time.Now(), ch, []byte(b), Options{}); err != nil {
 		x.t.Fatal(err)
@@ -65,7 +65,7 @@ func (x *stranger) say(ch ChannelID, b string) {
 }
 
 // run exchanges packets for a while.
-func (x *stranger) run(d time.Duration) {
+func (x *hostileClient) run(d time.Duration) {
 	var events []channel.Event
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * ms) {
 		x.mux.Advance(time.Now())
@@ -100,20 +100,20 @@ func TestStrangers(t *testing.T) {
 	generous := Channels{table[0], {Name: "chat", Mode: ReliableOrdered, MaxMessage: 300 << 10}, table[2]}
 	for _, c := range []struct {
 		name string
-		do   func(x *stranger)
+		do   func(x *hostileClient)
 		want string
 		code CloseCode
 	}{
-		{"size", func(x *stranger) {
+		{"size", func(x *hostileClient) {
 			x.say(0, hello)
 			x.say(chat, string(make([]byte, 256<<10+1)))
 		}, "limit: size: a message is larger than its channel allows", CloseLimitSize},
-		{"early", func(x *stranger) {
+		{"early", func(x *hostileClient) {
 			for range 17 {
 				x.say(chat, string(make([]byte, 16<<10)))
 			}
 		}, "limit: early: too much sent before HELLO", CloseLimitEarly},
-		{"requests", func(x *stranger) {
+		{"requests", func(x *hostileClient) {
 			x.say(0, hello)
 			x.run(100 * ms)
 			x.deaf = true
@@ -127,10 +127,10 @@ func TestStrangers(t *testing.T) {
 			x.run(500 * ms)
 			x.deaf = false
 		}, "limit: requests: too many requests: there is no room to queue their rejections", CloseLimitRequests},
-		{"no HELLO", func(x *stranger) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", CloseProtocolError},
-		{"another opening", func(x *stranger) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", CloseProtocolError},
-		{"nonsense", func(x *stranger) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", CloseProtocolError},
-		{"an OPENED", func(x *stranger) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", CloseProtocolError},
+		{"no HELLO", func(x *hostileClient) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", CloseProtocolError},
+		{"another opening", func(x *hostileClient) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", CloseProtocolError},
+		{"nonsense", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", CloseProtocolError},
+		{"an OPENED", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", CloseProtocolError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestStrangers(t *testing.T) {
 					c.Limits = Limits{Requests: 1, Messages: -1, Bytes: -1}
 				})
 				d.on.Request = func(_ *Conn, r *Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) }
-				x := newStranger(t, srv, generous)
+				x := newHostileClient(t, srv, generous)
 				c.do(x)
 				x.run(time.Second)
 				if x.heard != c.want {

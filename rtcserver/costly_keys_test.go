@@ -21,16 +21,16 @@ import (
 	"time"
 )
 
-// A pretender answers our ClientHello with a flight in which everything is right but the
+// A costlyPeer answers our ClientHello with a flight in which everything is right but the
 // signature: it has computed nothing, and we verify a signature of its key.
-type pretender struct {
+type costlyPeer struct {
 	offer  string   // of the certificate that it shows
 	flight [][]byte // a message each
 }
 
 var offeredFingerprint = regexp.MustCompile(`a=fingerprint:\S+ \S+`)
 
-func newPretender(t testing.TB, c elliptic.Curve) pretender {
+func newCostlyPeer(t testing.TB, c elliptic.Curve) costlyPeer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(c, rand.Reader)
 	if err != nil {
@@ -59,7 +59,7 @@ func newPretender(t testing.TB, c elliptic.Curve) pretender {
 	point := append([]byte{9}, make([]byte, 31)...)
 	exchange := append([]byte{3, 0, 29}, sized(1, point)...) // X25519
 	exchange = append(append(exchange, 6, 3), sized(2, signature)...)
-	p := pretender{offer: offeredFingerprint.ReplaceAllString(browserOffer(t), fingerprintLine(leaf))}
+	p := costlyPeer{offer: offeredFingerprint.ReplaceAllString(browserOffer(t), fingerprintLine(leaf))}
 	for i, m := range []struct {
 		kind byte
 		body []byte
@@ -84,7 +84,7 @@ func fingerprintLine(leaf []byte) string {
 
 // begin makes an offer, and checks and answers our ClientHello with so many messages;
 // false if the offer is refused.
-func (p *pretender) begin(w *world, from netip.Addr, messages int) (*offered, bool) {
+func (p *costlyPeer) begin(w *world, from netip.Addr, messages int) (*offered, bool) {
 	answer, err := w.signal(from, p.offer)
 	if err != nil {
 		return nil, false
@@ -92,7 +92,7 @@ func (p *pretender) begin(w *world, from netip.Addr, messages int) (*offered, bo
 	return p.answer(w, string(answer), from, messages), true
 }
 
-func (p *pretender) answer(w *world, answer string, from netip.Addr, messages int) *offered {
+func (p *costlyPeer) answer(w *world, answer string, from netip.Addr, messages int) *offered {
 	o := w.offeredWith(p.offer, answer)
 	addr := netip.AddrPortFrom(from, 1+uint16(o.conn.id))
 	o.check(addr, "")
@@ -116,7 +116,7 @@ func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 		"P-521": {elliptic.P521(), 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPretender(t, c.curve)
+			p := newCostlyPeer(t, c.curve)
 			var signatures uint64
 			failed := func(_ *Conn, why *CloseError) {
 				if strings.Contains(why.Error(), "signature do not match") {
@@ -145,7 +145,7 @@ func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 
 // However the handshake ends: who shows the certificate may have it computed with.
 func TestCostlyKeysCountHoweverTheHandshakeEnds(t *testing.T) {
-	p := newPretender(t, elliptic.P521())
+	p := newCostlyPeer(t, elliptic.P521())
 	for name, c := range map[string]struct {
 		messages int
 		end      func(*offered)
@@ -183,7 +183,7 @@ func (w *world) allows(remote string) bool {
 // The program that answers offers of no address limits them itself: those that have none
 // over HTTP do not pay.
 func TestCostlyKeysOfNoAddress(t *testing.T) {
-	p := newPretender(t, elliptic.P521())
+	p := newCostlyPeer(t, elliptic.P521())
 	inWorld(t, Config{MaxOffers: 1}, func(w *world) {
 		answer, err := w.server.Answer(t.Context(), []byte(p.offer), netip.Addr{})
 		if err != nil {
@@ -199,7 +199,7 @@ func TestCostlyKeysOfNoAddress(t *testing.T) {
 }
 
 func TestCostlyKeysWithoutALimit(t *testing.T) {
-	p := newPretender(t, elliptic.P521())
+	p := newCostlyPeer(t, elliptic.P521())
 	inWorld(t, Config{MaxOffers: -1}, func(w *world) {
 		for range 3 {
 			p.begin(w, attackerAddr.Addr(), len(p.flight))

@@ -22,20 +22,20 @@ var table = Channels{
 	{Name: "loot", Mode: ReliableUnordered},
 }
 
-// diary writes down what happens to the conns whose handler it is.
-type diary struct {
+// recorder writes down what happens to the conns whose handler it is.
+type recorder struct {
 	testkit.Notes
 	on Handler // called too
 }
 
-func (d *diary) want(t *testing.T, lines ...string) {
+func (d *recorder) want(t *testing.T, lines ...string) {
 	t.Helper()
 	if got := d.Take(); !slices.Equal(got, lines) {
 		t.Errorf("what happened:\n got %s\nwant %s", strings.Join(got, "\n     "), strings.Join(lines, "\n     "))
 	}
 }
 
-func (d *diary) handler() Handler {
+func (d *recorder) handler() Handler {
 	return Handler{
 		Open: func(c *Conn) {
 			d.Note("open %s", c.Hello())
@@ -67,9 +67,9 @@ func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
 func settle() { synctest.Wait() }
 
-// newTestServer returns a server without a port, and its diary.
-func newTestServer(t *testing.T, edit ...func(*Config)) (*Server, *diary) {
-	d := &diary{}
+// newTestServer returns a server without a port, and its recorder.
+func newTestServer(t *testing.T, edit ...func(*Config)) (*Server, *recorder) {
+	d := &recorder{}
 	c := Config{Channels: table, Handler: d.handler()}
 	for _, f := range edit {
 		f(&c)
@@ -83,9 +83,9 @@ func newTestServer(t *testing.T, edit ...func(*Config)) (*Server, *diary) {
 }
 
 // join connects a client and returns both ends of its session.
-func join(t *testing.T, s *Server, name string) (client, server *Conn, d *diary) {
+func join(t *testing.T, s *Server, name string) (client, server *Conn, d *recorder) {
 	t.Helper()
-	d = &diary{}
+	d = &recorder{}
 	before := slices.Collect(s.Conns())
 	client, err := s.Local(LocalConfig{Identity: Identity{Name: name}, Hello: []byte("I am " + name), Handler: d.handler()})
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A tape is a socket that can be cut off from its network: then reads come from
+// A recordingSocket is a socket that can be cut off from its network: then reads come from
 // what was recorded of it, and writes go nowhere.
-type tape struct {
+type recordingSocket struct {
 	*netsim.Conn
 	mu       sync.Mutex
 	cut      bool
@@ -25,7 +25,7 @@ type tape struct {
 	sent     int
 }
 
-func (t *tape) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (t *recordingSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.cut {
@@ -41,7 +41,7 @@ func (t *tape) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	return n, t.from, nil
 }
 
-func (t *tape) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (t *recordingSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cut {
@@ -51,7 +51,7 @@ func (t *tape) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return t.Conn.WriteToUDPAddrPort(b, to)
 }
 
-func (t *tape) SetReadDeadline(at time.Time) error {
+func (t *recordingSocket) SetReadDeadline(at time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cut {
@@ -60,7 +60,7 @@ func (t *tape) SetReadDeadline(at time.Time) error {
 	return t.Conn.SetReadDeadline(at)
 }
 
-func (t *tape) Queued() int {
+func (t *recordingSocket) Queued() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cut {
@@ -69,20 +69,20 @@ func (t *tape) Queued() int {
 	return t.Conn.Queued()
 }
 
-var _ net.PacketConn = (*tape)(nil)
+var _ net.PacketConn = (*recordingSocket)(nil)
 
-// onTape runs a test with a polled echo server and n datagrams that a page has
+// onRecording runs a test with a polled echo server and n datagrams that a page has
 // sent and that have not been read.
-func onTape(t *testing.T, n int, test func(w *world, rec *tape)) {
+func onRecording(t *testing.T, n int, test func(w *world, rec *recordingSocket)) {
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		w := &world{t: t, network: network, events: make(chan string, 100)}
 		pc := testkit.Listen(t, network, serverAddr)
-		rec := &tape{Conn: pc}
+		rec := &recordingSocket{Conn: pc}
 		w.serve(rec, Config{Manual: true, Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }}})
 		defer w.server.Close()
 		var p *page
 		done := make(chan struct{})
-		go func() { defer close(done); p = w.open(); p.echoes("before the tape runs") }()
+		go func() { defer close(done); p = w.open(); p.echoes("before the recording") }()
 		for over := false; !over; {
 			w.server.Poll(time.Millisecond)
 			select {
@@ -111,7 +111,7 @@ func onTape(t *testing.T, n int, test func(w *world, rec *tape)) {
 
 // Two messages in and two out, through the whole of a shard's turn.
 func TestATurnDoesNotAllocate(t *testing.T) {
-	onTape(t, 3000, func(w *world, rec *tape) {
+	onRecording(t, 3000, func(w *world, rec *recordingSocket) {
 		turn := func() { w.server.Poll(0) }
 		for range 500 { // until what grows has grown
 			turn()
@@ -131,7 +131,7 @@ func TestATurnDoesNotAllocate(t *testing.T) {
 // What goes nowhere costs no memory either: spoofed handshakes and checks, forged
 // records, noise.
 func TestDroppingDoesNotAllocate(t *testing.T) {
-	onTape(t, 1, func(w *world, rec *tape) {
+	onRecording(t, 1, func(w *world, rec *recordingSocket) {
 		page := rec.from
 		junk := map[string][]byte{
 			"noise":                  {99, 1, 2, 3},

@@ -6,7 +6,7 @@ import (
 )
 
 // TestCloseReasons provokes reasons for the end of a session. Those of timeouts,
-// duplicates, replacement and shutdown have tests of their own; strangers provoke
+// duplicates, replacement and shutdown have tests of their own; hostileClient provokes
 // what no client does by mistake.
 func TestCloseReasons(t *testing.T) {
 	for _, c := range []struct {

@@ -10,22 +10,22 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// A meddler is a relay that does one thing to one datagram of each page: to the nth
+// A faultyRelay is a relay that does one thing to one datagram of each page: to the nth
 // that passes, in either direction.
-type meddler struct {
+type faultyRelay struct {
 	t      testing.TB
 	front  *net.UDPConn
 	target netip.AddrPort
 
 	mu    sync.Mutex
-	pages map[netip.AddrPort]*meddled
-	last  *meddled // the page that came last
-	nth   int      // of pages that come from now on
+	pages map[netip.AddrPort]*faultyPath
+	last  *faultyPath // the page that came last
+	nth   int         // of pages that come from now on
 	harm  string
 }
 
-// meddled is one page and what has passed of it.
-type meddled struct {
+// faultyPath is one page and what has passed of it.
+type faultyPath struct {
 	back *net.UDPConn // where the server sees it
 	nth  int
 	harm string
@@ -33,8 +33,8 @@ type meddled struct {
 	held [2][]byte // changes places with the next datagram of its direction
 }
 
-func newMeddler(t testing.TB, target netip.AddrPort) *meddler {
-	m := &meddler{t: t, front: listenUDP(t, browser.Host(t)), target: target, pages: make(map[netip.AddrPort]*meddled)}
+func newFaultyRelay(t testing.TB, target netip.AddrPort) *faultyRelay {
+	m := &faultyRelay{t: t, front: listenUDP(t, browser.Host(t)), target: target, pages: make(map[netip.AddrPort]*faultyPath)}
 	var running sync.WaitGroup
 	running.Go(func() { m.run(&running) })
 	t.Cleanup(func() {
@@ -52,24 +52,24 @@ func listenUDP(t testing.TB, a netip.Addr) *net.UDPConn {
 	return c
 }
 
-func (m *meddler) addr() netip.AddrPort { return m.front.LocalAddr().(*net.UDPAddr).AddrPort() }
+func (m *faultyRelay) addr() netip.AddrPort { return m.front.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 // aim chooses what is done to the pages that come from now on.
-func (m *meddler) aim(nth int, harm string) {
+func (m *faultyRelay) aim(nth int, harm string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.nth, m.harm = nth, harm
 }
 
 // passed returns how many datagrams of the last page have passed.
-func (m *meddler) passed() int {
+func (m *faultyRelay) passed() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.last.n
 }
 
 // run passes on what pages send, until the front is closed.
-func (m *meddler) run(running *sync.WaitGroup) {
+func (m *faultyRelay) run(running *sync.WaitGroup) {
 	b := make([]byte, 2048)
 	for {
 		n, from, err := m.front.ReadFromUDPAddrPort(b)
@@ -79,7 +79,7 @@ func (m *meddler) run(running *sync.WaitGroup) {
 		m.mu.Lock()
 		p := m.pages[from]
 		if p == nil {
-			p = &meddled{back: listenUDP(m.t, m.front.LocalAddr().(*net.UDPAddr).AddrPort().Addr()), nth: m.nth, harm: m.harm}
+			p = &faultyPath{back: listenUDP(m.t, m.front.LocalAddr().(*net.UDPAddr).AddrPort().Addr()), nth: m.nth, harm: m.harm}
 			m.pages[from], m.last = p, p
 			running.Go(func() { m.runBack(p, from) })
 		}
@@ -94,7 +94,7 @@ func (m *meddler) run(running *sync.WaitGroup) {
 }
 
 // runBack passes on what the server sends to a page.
-func (m *meddler) runBack(p *meddled, page netip.AddrPort) {
+func (m *faultyRelay) runBack(p *faultyPath, page netip.AddrPort) {
 	b := make([]byte, 2048)
 	for {
 		n, err := p.back.Read(b)
@@ -108,7 +108,7 @@ func (m *meddler) runBack(p *meddled, page netip.AddrPort) {
 }
 
 // pass sends a datagram on, or does the harm.
-func (m *meddler) pass(p *meddled, direction int, b []byte, send func([]byte)) {
+func (m *faultyRelay) pass(p *faultyPath, direction int, b []byte, send func([]byte)) {
 	p.n++
 	switch {
 	case p.n != p.nth:
@@ -137,7 +137,7 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			b := browser.Start(t, kind)
 			target := freePort(t)
-			m := newMeddler(t, target)
+			m := newFaultyRelay(t, target)
 			w := newWorldAt(t, b, godwitServers, target, config{public: m.addr()})
 			p := w.tab()
 			for _, harm := range harms {
@@ -150,7 +150,7 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 }
 
 // connectDamaged connects once for each datagram that there is.
-func connectDamaged(t *testing.T, m *meddler, p *tab, harm, role string) {
+func connectDamaged(t *testing.T, m *faultyRelay, p *tab, harm, role string) {
 	p = &tab{p.Page, t}
 	slowest, at := time.Duration(0), 0
 	for nth := 1; ; nth++ {

@@ -169,7 +169,7 @@ func TestLocalWithAMistake(t *testing.T) {
 func TestTotalsOfWhatIsHeld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
-		x := newStranger(t, srv, table)
+		x := newHostileClient(t, srv, table)
 		x.say(0, hello)
 		x.run(100 * ms)
 		x.say(chat, string(make([]byte, 10_000)))

@@ -17,9 +17,9 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// A siege is a server with its signaling on a real socket, behind an http.Server
+// A signalingFlood is a server with its signaling on a real socket, behind an http.Server
 // with the limits that docs/security.md asks for, and those who attack that.
-type siege struct {
+type signalingFlood struct {
 	t      *testing.T
 	server *Server
 	web    *httptest.Server
@@ -28,7 +28,7 @@ type siege struct {
 	refused, cut atomic.Uint64 // junk that was answered, and that was not
 }
 
-func newSiege(t *testing.T) *siege {
+func newSignalingFlood(t *testing.T) *signalingFlood {
 	server, err := Listen("127.0.0.1:0", Config{
 		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1, // or only the limits are tested
 		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
@@ -37,7 +37,7 @@ func newSiege(t *testing.T) *siege {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	s := &siege{t: t, server: server, web: httptest.NewUnstartedServer(server), over: make(chan struct{})}
+	s := &signalingFlood{t: t, server: server, web: httptest.NewUnstartedServer(server), over: make(chan struct{})}
 	s.web.Config.ReadHeaderTimeout, s.web.Config.IdleTimeout = 5*time.Second, time.Minute
 	s.web.Start()
 	t.Cleanup(s.web.Close)
@@ -48,7 +48,7 @@ func newSiege(t *testing.T) *siege {
 // a million lines, while pages send at 60 Hz. A page sends when it has its echo, so an echo
 // that does not come was lost and not late. Long form: a minute.
 func TestSignalingUnderSiegeLeavesLiveTrafficAlone(t *testing.T) {
-	s := newSiege(t)
+	s := newSignalingFlood(t)
 	const pages = 20
 	conns, echoes := make([]*client.Conn, pages), make([]chan string, pages)
 	for i := range pages {
@@ -89,7 +89,7 @@ func TestSignalingUnderSiegeLeavesLiveTrafficAlone(t *testing.T) {
 
 // play is a page: 60 messages a second, each of which must come back. It returns
 // how long they took.
-func (s *siege) play(c *client.Conn, echo chan string) (took []time.Duration) {
+func (s *signalingFlood) play(c *client.Conn, echo chan string) (took []time.Duration) {
 	tick := time.NewTicker(time.Second / 60)
 	defer tick.Stop()
 	for {
@@ -116,7 +116,7 @@ func (s *siege) play(c *client.Conn, echo chan string) (took []time.Duration) {
 // hold opens sockets that send a byte four times a second: a quarter of them in their
 // headers, a quarter nothing at all, half in their body. It returns when the
 // server has given up all of them.
-func (s *siege) hold(sockets int) {
+func (s *signalingFlood) hold(sockets int) {
 	beginnings := []string{
 		"POST / HTTP/1.1\r\nHost: game.example\r\nX: ", "",
 		"POST / HTTP/1.1\r\nHost: game.example\r\nContent-Length: 2000\r\n\r\n",
@@ -160,7 +160,7 @@ func (s *siege) hold(sockets int) {
 }
 
 // junk sends what is no offer as fast as it is refused.
-func (s *siege) junk() {
+func (s *signalingFlood) junk() {
 	offer := browserOffer(s.t)
 	anonymous := strings.Replace(offer, "a=fingerprint:", "a=thumb:", 1)
 	bodies := []string{

@@ -56,7 +56,7 @@ func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 
 // The Logger may ask the server for its Stats, or panic: no lock is held then.
 func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
-	j := new(journal)
+	j := new(lineLog)
 	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
 		j.shard = w.server.shards[0]
 		w.offer("").check(attackerAddr, "")

@@ -19,9 +19,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A possessed page has connected like any other, and then its keys are used to
+// A controlledPage page has connected like any other, and then its keys are used to
 // seal whatever chunks of SCTP there are.
-type possessed struct {
+type controlledPage struct {
 	*page
 	w       *world
 	offered *offered
@@ -81,13 +81,13 @@ func (t *wiretap) look(from netip.AddrPort, toServer bool, datagram []byte) {
 	}
 }
 
-// possess opens a page, whose server is the DTLS client, and takes it over.
-func (w *world) possess(tap *wiretap) *possessed {
+// control opens a page, whose server is the DTLS client, and takes it over.
+func (w *world) control(tap *wiretap) *controlledPage {
 	w.t.Helper()
 	p, o := w.openKnown("a=setup:actpass")
 	p.send("where are we?")
 	synctest.Wait()
-	h := &possessed{page: p, w: w, offered: o}
+	h := &controlledPage{page: p, w: w, offered: o}
 	h.inject = func(b []byte) { w.network.Inject(p.addr(), serverAddr, b) }
 	h.takeOver(tap, p.addr())
 	return h
@@ -95,7 +95,7 @@ func (w *world) possess(tap *wiretap) *possessed {
 
 // takeOver finds out the keys and numbers of the page at an address, the last that
 // connected.
-func (h *possessed) takeOver(tap *wiretap, page netip.AddrPort) {
+func (h *controlledPage) takeOver(tap *wiretap, page netip.AddrPort) {
 	tap.mu.Lock()
 	defer tap.mu.Unlock()
 	keys, err := dtls.DeriveKeys(tap.suite, tap.masters[fmt.Sprintf("%x", tap.clientRandom)], tap.clientRandom, tap.serverRandom)
@@ -126,7 +126,7 @@ func (h *possessed) takeOver(tap *wiretap, page netip.AddrPort) {
 
 // plain returns an SCTP packet with these chunks, and room for a record's header
 // before it.
-func (h *possessed) plain(chunks ...[]byte) []byte {
+func (h *controlledPage) plain(chunks ...[]byte) []byte {
 	b := h.records.Reserve(nil)
 	start := len(b)
 	b = append(b, 0x13, 0x88, 0x13, 0x88) // ports 5000
@@ -139,7 +139,7 @@ func (h *possessed) plain(chunks ...[]byte) []byte {
 }
 
 // packet sends an SCTP packet with these chunks.
-func (h *possessed) packet(chunks ...[]byte) {
+func (h *controlledPage) packet(chunks ...[]byte) {
 	h.inject(h.seal(chunks...))
 	if h.sent++; h.w != nil && h.sent%50 == 0 {
 		synctest.Wait() // or the socket's buffer overflows
@@ -165,7 +165,7 @@ func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byt
 // addresses than are remembered, more channels than there may be, with the longest
 // names, pieces of messages and messages out of order, each behind a gap, chunks
 // nobody knows, heartbeats; and it acknowledges nothing of what it is sent.
-func (h *possessed) fill(piece int, contiguous bool) {
+func (h *controlledPage) fill(piece int, contiguous bool) {
 	for i := range 200 { // no other connection has any of them
 		from := netip.AddrFrom4([4]byte{203, 0, 113, byte(h.offered.conn.id)})
 		h.w.network.Inject(netip.AddrPortFrom(from, uint16(1000+i)), serverAddr, h.offered.request("", false))
@@ -196,7 +196,7 @@ func (h *possessed) fill(piece int, contiguous bool) {
 
 // beginnings sends messages without their last fragments, of fragments in a row: behind
 // a gap as many as are taken, and then in the gap what may exceed that by a message.
-func (h *possessed) beginnings(piece int) {
+func (h *controlledPage) beginnings(piece int) {
 	most := h.w.server.config.MaxReceive
 	each := uint32(most / piece) // of a message
 	begin := func(tsn uint32, ssn uint16) {
@@ -215,7 +215,7 @@ func (h *possessed) beginnings(piece int) {
 }
 
 // burst sends many small messages at once, in the gaps that fill has left.
-func (h *possessed) burst() {
+func (h *controlledPage) burst() {
 	for i := range uint32(40) {
 		var chunks [][]byte
 		for j := range uint32(50) {
@@ -242,13 +242,13 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) { messages++ }}}
 		inWorld(t, config, func(w *world) {
 			w.network.SetTap(tap.see)
-			first := w.possess(tap) // what grows once
+			first := w.control(tap) // what grows once
 			first.fill(c.piece, c.contiguous)
 			first.burst()
 			before := testkit.HeapNow()
-			hs := make([]*possessed, conns)
+			hs := make([]*controlledPage, conns)
 			for i := range hs {
-				hs[i] = w.possess(tap)
+				hs[i] = w.control(tap)
 				hs[i].fill(c.piece, c.contiguous)
 			}
 			for _, h := range hs {

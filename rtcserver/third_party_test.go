@@ -32,7 +32,7 @@ func TestASessionPointedAtAVictim(t *testing.T) {
 	tap := newWiretap()
 	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
-		h := w.possess(tap)
+		h := w.control(tap)
 		h.packet(data(3, h.tsn, 1, 0, 50, openUnordered("gaps")))
 		for i := range uint32(205) {
 			h.packet(data(7, h.tsn+2+2*i, 1, 0, 53, []byte{1}))
@@ -61,7 +61,7 @@ func TestStaleForwardsFromAVictim(t *testing.T) {
 	tap := newWiretap()
 	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
-		h := w.possess(tap)
+		h := w.control(tap)
 		h.packet(data(3, h.tsn, 1, 0, 50, openUnordered("gaps")))
 		for i := range uint32(205) {
 			h.packet(data(7, h.tsn+2+2*i, 1, 0, 53, []byte{1}))
@@ -90,7 +90,7 @@ func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 	tap := newWiretap()
 	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
-		h := w.possess(tap)
+		h := w.control(tap)
 		victim := h.addr()
 		l := w.ledger()
 		w.network.SetTap(func(p *netsim.Packet) bool { // the attacker has gone
@@ -120,7 +120,7 @@ func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 }
 
 // seal returns the datagram of an SCTP packet with these chunks.
-func (h *possessed) seal(chunks ...[]byte) []byte {
+func (h *controlledPage) seal(chunks ...[]byte) []byte {
 	b, err := h.records.Seal(h.plain(chunks...), 0, dtls.TypeApplicationData)
 	if err != nil {
 		panic(err)

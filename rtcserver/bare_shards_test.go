@@ -17,16 +17,16 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// A scene is a server whose loops do not run: the test hands datagrams to its shards, and
+// A bareShards is a server whose loops do not run: the test hands datagrams to its shards, and
 // says what time it is.
-type scene struct {
+type bareShards struct {
 	*Server
-	t      *testing.T
-	now    time.Time
-	actors int
+	t     *testing.T
+	now   time.Time
+	conns int
 }
 
-func newScene(t *testing.T, shards int) *scene {
+func newBareShards(t *testing.T, shards int) *bareShards {
 	t.Helper()
 	network := netsim.New(1)
 	t.Cleanup(func() { network.Close() })
@@ -40,11 +40,11 @@ func newScene(t *testing.T, shards int) *scene {
 		t.Fatal(err)
 	}
 	c.Manual, c.Shards = true, shards
-	return &scene{t: t, now: time.Now(), Server: start(sockets, c)}
+	return &bareShards{t: t, now: time.Now(), Server: start(sockets, c)}
 }
 
 // hand makes a datagram reach shard i, and what is for other shards reach them.
-func (x *scene) hand(i int, from netip.AddrPort, b []byte) {
+func (x *bareShards) hand(i int, from netip.AddrPort, b []byte) {
 	s := x.shards[i]
 	s.loop.Lock()
 	s.batch = []udpio.Datagram{{Remote: from, Local: serverAddr.Addr(), B: bytes.Clone(b)}}
@@ -61,31 +61,31 @@ func (x *scene) hand(i int, from netip.AddrPort, b []byte) {
 	}
 }
 
-// An actor is a connection of a scene that has begun to shake hands, and its page.
-type actor struct {
+// A bareConn is a connection of bareShards that has begun to shake hands, and its page.
+type bareConn struct {
 	*Conn
-	x       *scene
+	x       *bareShards
 	pwd     string
 	keys    *dtls.Keys
 	records dtls.Conn // the page's
 }
 
-func (x *scene) actor(home int) *actor {
+func (x *bareShards) bareConn(home int) *bareConn {
 	x.t.Helper()
 	local, err := peer.NewCredentials(rand.Reader)
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	x.actors++
+	x.conns++
 	random := make([]byte, 32)
-	random[0] = byte(x.actors)
-	a := &actor{x: x, pwd: local.Pwd, Conn: &Conn{ufrag: local.Ufrag, shard: x.shards[home], state: stateSecure}}
+	random[0] = byte(x.conns)
+	a := &bareConn{x: x, pwd: local.Pwd, Conn: &Conn{ufrag: local.Ufrag, shard: x.shards[home], state: stateSecure}}
 	if a.keys, err = dtls.DeriveKeys(dtls.ECDSAWithAES128GCM, make([]byte, 48), random, random); err != nil {
 		x.t.Fatal(err)
 	}
-	a.records.Init(a.keys, true, uint64(1000*x.actors)) // numbers that no other has
+	a.records.Init(a.keys, true, uint64(1000*x.conns)) // numbers that no other has
 	a.records.Done()
-	a.engine = &puppet{conn: a.Conn}
+	a.engine = &testEngine{conn: a.Conn}
 	a.peer = peer.New(x.now, x.peerConfig(a.Conn, local, &sdp.Offer{Ufrag: "page"}))
 	a.peer.Begin()
 	x.registry.byUfrag[a.ufrag] = a.Conn
@@ -94,10 +94,10 @@ func (x *scene) actor(home int) *actor {
 }
 
 // check is one of the page's.
-func (a *actor) check() []byte { return checkFor(a.ufrag+":page", a.pwd, true) }
+func (a *bareConn) check() []byte { return checkFor(a.ufrag+":page", a.pwd, true) }
 
 // record is one of the page's.
-func (a *actor) record() []byte {
+func (a *bareConn) record() []byte {
 	b, err := a.records.Seal(append(a.records.Reserve(nil), "not for SCTP"...), 0, dtls.TypeApplicationData)
 	if err != nil {
 		panic(err)
@@ -106,7 +106,7 @@ func (a *actor) record() []byte {
 }
 
 // comes makes an address a path of the connection's, of which the shard does not know.
-func (a *actor) comes(from netip.AddrPort) {
+func (a *bareConn) comes(from netip.AddrPort) {
 	a.x.t.Helper()
 	var r peer.Request
 	if why := r.Parse(a.check()); why != 0 {
@@ -119,7 +119,7 @@ func (a *actor) comes(from netip.AddrPort) {
 
 // shakes completes the handshake. It is a proof of the page's address if our flight went
 // there.
-func (a *actor) shakes(flight bool) {
+func (a *bareConn) shakes(flight bool) {
 	now := a.x.now
 	if flight {
 		a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.Flight, First: true, Datagram: []byte("flight")}, nil)
@@ -143,7 +143,7 @@ const (
 )
 
 // become makes a stand to an address as it is said.
-func (a *actor) become(how string, at netip.AddrPort) {
+func (a *bareConn) become(how string, at netip.AddrPort) {
 	now := a.x.now
 	defer func() { a.x.now = now }()
 	if how == stranger {
@@ -167,19 +167,19 @@ func (a *actor) become(how string, at netip.AddrPort) {
 }
 
 // own makes a and others claimants of an address.
-func (a *actor) own(at netip.AddrPort, others ...*actor) {
+func (a *bareConn) own(at netip.AddrPort, others ...*bareConn) {
 	s := a.shard
 	if len(a.x.shards) > 1 {
 		a.x.registry.addAddr(a.x.now, at, s, true)
 	}
-	for _, o := range append([]*actor{a}, others...) {
+	for _, o := range append([]*bareConn{a}, others...) {
 		s.claim(a.x.now, o.Conn, at)
 	}
 }
 
 // wantClaimants expects that these are the claimants of an address, in all lists and in this
 // order.
-func (x *scene) wantClaimants(what string, at netip.AddrPort, s *shard, want ...*actor) {
+func (x *bareShards) wantClaimants(what string, at netip.AddrPort, s *shard, want ...*bareConn) {
 	x.t.Helper()
 	var conns []*Conn
 	for _, a := range want {

@@ -21,9 +21,9 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
-		observer := w.possess(tap)
-		second := w.possess(tap)
-		for _, h := range []*possessed{observer, second} {
+		observer := w.control(tap)
+		second := w.control(tap)
+		for _, h := range []*controlledPage{observer, second} {
 			h.inject = func(b []byte) { w.network.Inject(victim.addr(), serverAddr, b) }
 		}
 		before := w.server.Stats()
@@ -33,7 +33,7 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 		}
 		const echoes = 600
 		for i := range echoes {
-			for _, h := range []*possessed{observer, second} {
+			for _, h := range []*controlledPage{observer, second} {
 				h.inject(h.offered.request("", true))
 				h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
 				h.tsn++
@@ -69,13 +69,13 @@ func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
-		var observers []*possessed
+		var observers []*controlledPage
 		for range 3 {
-			h := w.possess(tap)
+			h := w.control(tap)
 			h.inject = func(b []byte) { w.network.Inject(victim.addr(), serverAddr, b) }
 			observers = append(observers, h)
 		}
-		speak := func(h *possessed) {
+		speak := func(h *controlledPage) {
 			h.inject(h.offered.request("", true))
 			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
 			h.tsn++
@@ -121,8 +121,8 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
-		observer, third := w.possess(tap), w.possess(tap)
-		take := func(h *possessed, a netip.AddrPort) {
+		observer, third := w.control(tap), w.control(tap)
+		take := func(h *controlledPage, a netip.AddrPort) {
 			h.inject = func(b []byte) { w.network.Inject(a, serverAddr, b) }
 			h.inject(h.offered.request("", true))
 			h.packet(data(7, h.tsn, 3, 0, 51, []byte("not the page")))
@@ -167,8 +167,8 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
 		w.network.SetTap(tap.see)
-		owner, heir := w.possess(tap), w.possess(tap)
-		from := func(h *possessed, i int) {
+		owner, heir := w.control(tap), w.control(tap)
+		from := func(h *controlledPage, i int) {
 			a := netip.AddrPortFrom(attackerAddr.Addr(), uint16(1000+i))
 			h.inject = func(b []byte) { w.network.Inject(a, serverAddr, b) }
 			h.inject(h.offered.request("", false))
@@ -307,9 +307,9 @@ type observer struct {
 
 // speakers makes the sessions of an observer. The func sends a check of each from an address.
 func (w *world) speakers(tap *wiretap, o observer, from netip.AddrPort) (speak func()) {
-	var all []*possessed
+	var all []*controlledPage
 	for range o.sessions {
-		h := w.possess(tap)
+		h := w.control(tap)
 		h.inject = func(b []byte) { w.network.Inject(from, serverAddr, b) }
 		all = append(all, h)
 	}
@@ -328,7 +328,7 @@ func (w *world) speakers(tap *wiretap, o observer, from netip.AddrPort) (speak f
 }
 
 // cameFrom makes it so that the offers of these sessions came from an address.
-func (w *world) cameFrom(a netip.Addr, all []*possessed) {
+func (w *world) cameFrom(a netip.Addr, all []*controlledPage) {
 	s := w.server.shards[0]
 	s.loop.Lock()
 	defer s.loop.Unlock()

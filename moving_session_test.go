@@ -14,15 +14,15 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A handLink is a link without a loop: the test does what a loop would.
-type handLink struct {
+// A manualLink is a link without a loop: the test does what a loop would.
+type manualLink struct {
 	held    bool
 	given   [][2]bool // what Release was told
 	closed  string
 	acquire func() // called once, under the lock
 }
 
-func (l *handLink) Acquire() {
+func (l *manualLink) Acquire() {
 	if l.held {
 		panic("the lock is held already")
 	}
@@ -33,7 +33,7 @@ func (l *handLink) Acquire() {
 	}
 }
 
-func (l *handLink) Release(later, news bool) {
+func (l *manualLink) Release(later, news bool) {
 	if !l.held {
 		panic("the lock is not held")
 	}
@@ -41,34 +41,34 @@ func (l *handLink) Release(later, news bool) {
 	l.given = append(l.given, [2]bool{later, news})
 }
 
-func (l *handLink) Close(text string)          { l.closed = text }
-func (l *handLink) RemoteAddr() netip.AddrPort { return netip.AddrPort{} }
+func (l *manualLink) Close(text string)          { l.closed = text }
+func (l *manualLink) RemoteAddr() netip.AddrPort { return netip.AddrPort{} }
 
 // take returns what Release was told since the last call.
-func (l *handLink) take() [][2]bool {
+func (l *manualLink) take() [][2]bool {
 	given := l.given
 	l.given = nil
 	return given
 }
 
-// hands is an open session on link a, with another link b that it may move to.
-type hands struct {
+// movedSession is an open session on link a, with another link b that it may move to.
+type movedSession struct {
 	t      *testing.T
 	c      *Conn
-	d      *diary
+	d      *recorder
 	mux    *channel.Mux // the client's
 	a, b   *anchor
-	la, lb *handLink
+	la, lb *manualLink
 }
 
-func byHand(t *testing.T) *hands {
+func movedByHand(t *testing.T) *movedSession {
 	t.Helper()
 	srv, d := newTestServer(t)
 	c, err := srv.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})
 	must(t, err)
 	mux, err := channel.New(time.Now(), channel.Config{Channels: table, Rate: 8 << 20, Ceiling: -1})
 	must(t, err)
-	h := &hands{t: t, c: c, d: d, mux: mux, la: &handLink{}, lb: &handLink{}}
+	h := &movedSession{t: t, c: c, d: d, mux: mux, la: &manualLink{}, lb: &manualLink{}}
 	h.a, h.b = &anchor{conn: c, link: h.la}, &anchor{conn: c, link: h.lb}
 	c.home.Store(h.a)
 	h.b.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
@@ -90,7 +90,7 @@ func byHand(t *testing.T) *hands {
 }
 
 // packet returns a datagram of the client's with a message.
-func (h *hands) packet(ch ChannelID, text string) []byte {
+func (h *movedSession) packet(ch ChannelID, text string) []byte {
 	h.t.Helper()
 	_, err := h.mux.Send(time.Now(), ch, []byte(text), Options{})
 	must(h.t, err)
@@ -101,16 +101,16 @@ func (h *hands) packet(ch ChannelID, text string) []byte {
 	return b
 }
 
-func (h *hands) arrive(a *anchor, b []byte) {
+func (h *movedSession) arrive(a *anchor, b []byte) {
 	a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkMessage, Message: rtcserver.Message{Data: b}})
 }
 
-func (h *hands) leave(a *anchor) {
+func (h *movedSession) leave(a *anchor) {
 	a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkClosed})
 }
 
 // turn reports whether a had news, and tells them.
-func (h *hands) turn(a *anchor) bool {
+func (h *movedSession) turn(a *anchor) bool {
 	news := a.Ready()
 	if news {
 		a.Deliver()
@@ -118,7 +118,7 @@ func (h *hands) turn(a *anchor) bool {
 	return news
 }
 
-func (h *hands) want(what string, l *handLink, given ...[2]bool) {
+func (h *movedSession) want(what string, l *manualLink, given ...[2]bool) {
 	h.t.Helper()
 	if got := l.take(); !slices.Equal(got, given) {
 		h.t.Errorf("%s: Release is told %v, want %v", what, got, given)
@@ -129,7 +129,7 @@ func (h *hands) want(what string, l *handLink, given ...[2]bool) {
 // it looked at, and takes the lock of the new one. The session knows of that then.
 func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.la.acquire = func() { h.c.home.Store(h.b) }
 		got := h.c.acquire()
 		if got != h.b || h.c.attached != h.b || h.b.state != anchorHome || h.la.held || !h.lb.held {
@@ -150,14 +150,14 @@ func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 func TestFirstTurnOfANewLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		do   func(h *hands)
+		do   func(h *movedSession)
 		want []string
 		away bool
 	}{
-		{"a datagram", func(h *hands) { h.arrive(h.b, h.packet(loot, "two")) }, []string{"loot: one", "loot: two"}, false},
-		{"nothing", func(*hands) {}, []string{"loot: one"}, false},
-		{"its end", func(h *hands) { h.leave(h.b) }, []string{"loot: one", "interrupted"}, true},
-		{"its end, before the session came", func(h *hands) {
+		{"a datagram", func(h *movedSession) { h.arrive(h.b, h.packet(loot, "two")) }, []string{"loot: one", "loot: two"}, false},
+		{"nothing", func(*movedSession) {}, []string{"loot: one"}, false},
+		{"its end", func(h *movedSession) { h.leave(h.b) }, []string{"loot: one", "interrupted"}, true},
+		{"its end, before the session came", func(h *movedSession) {
 			h.c.home.Store(h.a)
 			h.leave(h.b)
 			h.c.home.Store(h.b)
@@ -165,7 +165,7 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				h := byHand(t)
+				h := movedByHand(t)
 				h.arrive(h.b, h.packet(loot, "one"))
 				h.c.home.Store(h.b)
 				test.do(h)
@@ -186,7 +186,7 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 // link's end has been there.
 func TestLinkThatBringsItsSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		early := [][]byte{{1}}
 		for _, test := range []struct {
 			anchor
@@ -210,7 +210,7 @@ func TestLinkThatBringsItsSession(t *testing.T) {
 // old one's loop, independent of their buffers; that has the new one look again.
 func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.arrive(h.a, h.packet(loot, "one"))
 		h.d.on.Message = func(*Conn, ChannelID, []byte) {
 			h.d.on.Message = nil
@@ -246,7 +246,7 @@ func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 func TestEndOfASessionAndOfItsLink(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, gone := range []bool{false, true} {
-			h := byHand(t)
+			h := movedByHand(t)
 			h.c.Kick("bye")
 			h.want("an end to tell", h.la, [2]bool{false, true})
 			want := "the session is over"
@@ -294,7 +294,7 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 // A session that moves gets a new token with the link, with which it resumes from then on.
 func TestTokenOfASessionThatMoves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		token := func(a *anchor) (token []byte) {
 			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * ms) {
 				a.Advance(time.Now())
@@ -336,7 +336,7 @@ func TestTokenOfASessionThatMoves(t *testing.T) {
 // The packets in which a session that is over says so are in the totals when its link ends.
 func TestTotalsHaveTheGoodbye(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.c.Kick("bye")
 		h.turn(h.a)
 		before := h.c.server.Totals().PacketsOut
@@ -355,7 +355,7 @@ func TestTotalsHaveTheGoodbye(t *testing.T) {
 // new link instead.
 func TestStepsOfAMove(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		h := byHand(t)
+		h := movedByHand(t)
 		h.arrive(h.b, h.packet(loot, "one"))
 		if !h.turn(h.b) {
 			t.Error("the new link does not bring the session")
@@ -378,7 +378,7 @@ func TestStepsOfAMove(t *testing.T) {
 				must(t, h.c.Send(chat, []byte("wait")))
 			}
 			h.c.close(CloseNormal, "", atOnce)
-			third := &handLink{}
+			third := &manualLink{}
 			h.lb.take()
 			h.c.move(&anchor{conn: h.c, link: third})
 			if h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
