@@ -39,17 +39,17 @@ phrases=(
 pattern=$(IFS='|'; echo "${phrases[*]}")
 join='
 function out() { if (text != "") print name ":" start ": " text; text = "" }
-FNR == 1 { out(); name = FILENAME; go = name ~ /\.go$/ }
+FNR == 1 { out(); name = FILENAME; code = name ~ /\.(go|ts|mjs)$/ }
 {
 	line = $0
-	if (go && !sub(/^[ \t]*\/\/ ?/, "", line)) { out(); print name ":" FNR ": " line; next }
+	if (code && !sub(/^[ \t]*(\/\/|\/?\*+\/?) ?/, "", line)) { out(); print name ":" FNR ": " line; next }
 	sub(/^[ \t]+/, "", line)
 	if (line == "") { out(); next }
 	if (text == "") start = FNR
 	text = text (text == "" ? "" : " ") line
 }
 END { out() }'
-if found=$(git ls-files -co --exclude-standard -z '*.go' '*.md' | xargs -0 awk "$join" | grep -E "$pattern" | cut -c1-400); then
+if found=$(git ls-files -co --exclude-standard -z '*.go' '*.md' '*.ts' '*.mjs' ':!web/dist' | xargs -0 awk "$join" | grep -E "$pattern" | cut -c1-400); then
 	echo "$found"
 	echo "these phrases are hard to read for many; write them another way (ci/words.sh has suggestions)"
 	exit 1

@@ -1,13 +1,15 @@
-// Bundles src/ into dist/, the same bytes everywhere: node build.mjs. With --check it compares instead of writing.
+// Bundles src/ into dist/, the same bytes everywhere: node build.mjs. With --check it compares instead of writing;
+// with --names=60 it looks for 60 seconds for names of properties with which they are smaller.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
+import { search, shortNames, variables } from "./names.mjs";
 
 const check = process.argv.includes("--check");
-const limits = { "dist/godwit.min.js": 16.25 * 1024, "dist/godwit.keep.min.js": 17.375 * 1024 }; // bytes, gzipped
+const limits = { "dist/godwit.min.js": 16.125 * 1024, "dist/godwit.keep.min.js": 17.375 * 1024 }; // bytes, gzipped
 
 /** One file of declarations: what godwit.ts exports, and what those need, from what tsc wrote for each module. */
 function declarations() {
@@ -70,23 +72,8 @@ async function internal(types) {
     for (const word of words(code(read(`node_modules/@typescript/${file}`)))) known.add(word);
   }
   const long = all.filter((name) => name.length > 1 && (!known.has(name) || ours.includes(name)));
-  return shortNames(long, new Set(all.filter((name) => !long.includes(name))));
-}
-
-/**
- * Returns an object with a short name for each of names, none of which is in taken. The most frequent names get one
- * letter. Names of equal frequency get theirs in the order of the text: so names that stand together end in the same
- * letter, and gzip makes less of them.
- */
-async function shortNames(names, taken) {
   const { outputFiles } = await build({ ...options, minify: true, write: false });
-  const places = new Map(names.map((name) => [name, []]));
-  for (const { 0: word, index } of outputFiles[0].text.matchAll(/[A-Za-z]\w*/g)) places.get(word)?.push(index);
-  const order = [...places].sort(([, a], [, b]) => b.length - a.length || a[0] - b[0]);
-  const letters = [..."tesihnralocudfmpgwbyvxkSTEAMLRICNOPDBFHUGWVKYjzqXZQJ"]; // first those that words have most
-  const short = letters.concat(letters.flatMap((second) => letters.slice(0, 16).map((first) => first + second)));
-  const free = short.filter((name) => !taken.has(name) && !/^(as|do|if|in|is|of)$/.test(name));
-  return Object.fromEntries(order.map(([name], i) => [name, free[i]]));
+  return shortNames(long, new Set(all.filter((name) => !long.includes(name))), outputFiles[0].text);
 }
 
 // What src/ calls its own properties, though some object of the language or the browser has such a property too. Only
@@ -129,7 +116,7 @@ const options = {
 rmSync(".types", { recursive: true, force: true }); // of files that had other names
 execFileSync("node_modules/.bin/tsc", ["-p", "."], { stdio: "inherit" });
 const types = declarations();
-const names = await internal(types);
+let names = await internal(types);
 const plain = await build({ ...options, outfile: "dist/godwit.js", write: false });
 
 // Names of our own, which may be short, for what src/ uses often.
@@ -143,7 +130,7 @@ const shared = {
 const define = { "Math.max": "mathMax", "Math.min": "mathMin", "Number.MAX_SAFE_INTEGER": `${Number.MAX_SAFE_INTEGER}` };
 
 /** The bundle of an entry, as small as it gets, and its map. */
-async function small(entry, file) {
+async function small(entry, file, names) {
   const { outputFiles } = await build({
     ...options,
     entryPoints: [entry],
@@ -170,17 +157,28 @@ async function small(entry, file) {
       hoist_funs: true,
       unsafe: true,
     },
+    mangle: { nth_identifier: variables },
     format: { comments: /licence/ },
     sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
   });
   return { [`dist/${file}`]: code, [`dist/${file}.map`]: map };
 }
 
+const entries = { "godwit.min.js": "src/core.ts", "godwit.keep.min.js": "src/godwit.ts" };
+const seconds = Number(/^--names=(\d+)$/m.exec(process.argv.join("\n"))?.[1] ?? 0);
+if (seconds) {
+  const bundle =
+    ([file, entry]) =>
+    async (other) =>
+      (await small(entry, file, other))[`dist/${file}`];
+  names = await search(names, Object.entries(entries).map(bundle), seconds);
+}
+const minified = await Promise.all(Object.entries(entries).map(([file, entry]) => small(entry, file, names)));
+
 const files = {
   "dist/godwit.d.ts": types,
   "dist/godwit.js": plain.outputFiles[0].text,
-  ...(await small("src/core.ts", "godwit.min.js")),
-  ...(await small("src/godwit.ts", "godwit.keep.min.js")),
+  ...Object.assign({}, ...minified),
 };
 let failed = false;
 for (const [file, limit] of Object.entries(limits)) {

@@ -1,10 +1,10 @@
 // Made by build.mjs from src/.
 
-/** What messages are made of. */
+/** The bytes of a message that a program sends. */
 export type Bytes = ArrayBufferView | ArrayBuffer;
 
 /**
- * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are the program's own.
+ * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are those of the program.
  */
 export declare const CloseCode: {
     /** The program, or the player, has finished. */
@@ -33,33 +33,33 @@ export declare const CloseCode: {
     readonly LimitEarly: 19;
     /** So many requests arrived that there was no room to queue their rejections. */
     readonly LimitRequests: 20;
-    /** The first code of the program's own. */
+    /** The first code of the program. */
     readonly Program: 256;
 };
 
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
-/** How to connect. All but channels may be left out. */
+/** The options of connect. Only channels is required. */
 export interface ConnectOptions<C extends readonly Channel[]> {
     /** The table of channels, the same as the server's. */
     channels: C;
     /**
-     * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
-     * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
-     * is the reason; anything else is taken for a failure that passes, which sessions tries again.
+     * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
+     * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
+     * the error; sessions tries again after any other error.
      */
     token?: string | (() => string | Promise<string>);
-    /** The program's own version, which the server may insist on. */
+    /** The version of the program, which the server may require (its Config.Version). */
     app?: string;
-    /** Goes to the server's program with the opening: at most 1024 bytes. */
+    /** Bytes for the server's program, which its Conn.Hello returns: at most 1024. */
     hello?: Bytes;
-    /** Gives up connecting, or closes the session. */
+    /** Aborts connecting, or closes the session. */
     signal?: AbortSignal;
-    /** For one attempt to connect, in ms. 15 s unless set. */
+    /** Time limit of one attempt to connect, in ms: 15 s unless set. */
     timeout?: number;
-    /** More for the signaling request, such as credentials or headers. */
+    /** Options of the signaling request, such as credentials or headers. */
     request?: RequestInit;
-    /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
+    /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
     ceiling?: number;
 }
 
@@ -67,74 +67,96 @@ export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-server";
 }>["name"] | OpenedName;
 
-/** Names of the channels that a page may send on, and that it may hear. */
+/** Names of the channels on which a page may send, and of those on which it may receive. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
     direction: "to-client";
 }>["name"] | OpenedName;
 
-/** What one message asks for. */
+/** SendOptions are the options of one message. */
 export interface SendOptions {
-    /** Milliseconds after which the message is useless and not sent any more. */
+    /** Time in ms after which the message is not sent any more. */
     deadline?: number;
-    /** What the message is about: it takes the place of a queued one with the same key. Neither 0 nor "". */
+    /**
+     * What the message is about. The message replaces a queued message of the channel with the same key of which nothing
+     * was sent yet. Neither 0 nor "".
+     */
     key?: number | string;
-    /** Makes send return a promise of what becomes of the message. */
+    /** Makes send return a promise of the fate of the message. */
     receipt?: boolean;
 }
 
 /**
- * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
- * itself, and reliable channels go on where they were.
+ * Conn is one session with a server. A session lasts longer than its link: when the link is silent, Conn looks for a
+ * new link, and reliable channels continue where they were.
  *
- * Handlers get a view of the bytes that came, which stays valid. One that throws does not disturb the others: the error
- * is reported as uncaught.
+ * Handlers get a view of the bytes that arrived, which stays valid. A handler that throws does not stop the others: its
+ * error is reported as uncaught.
  */
 export declare class Conn<const C extends readonly Channel[] = readonly Channel[]> extends EventTarget {
     /** Resolves when the session is open, or rejects with a ConnectError. */
     readonly opened: Promise<void>;
     /** Resolves when the session has ended. */
     readonly closed: Promise<CloseReason>;
-    /** Whether the session is one that another Conn has begun. */
+    /** Whether another Conn, such as that of the page before, has begun the session. */
     continued: boolean;
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
     /** The channels that the server has opened at run time. */
     readonly channels: readonly OpenedChannel[];
-    /** Begins to connect. Use connect, unless something is to be sent before the session is open: then await opened. */
+    /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
     constructor(url: string | URL, options: ConnectOptions<C>);
-    /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
+    /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
     get id(): string;
     get state(): "connecting" | "open" | "interrupted" | "closed";
-    /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
+    /**
+     * Queues a copy of b as a message on a channel. Throws a SendError if nothing was queued. Messages of one task share
+     * packets.
+     */
     send(channel: Sendable<C>, b: Bytes, options: SendOptions & {
         receipt: true;
     }): Promise<Fate>;
     send(channel: Sendable<C>, b: Bytes, options?: SendOptions): void;
     /**
-     * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-     * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
-     * to-server.
+     * Calls f with each message of a channel. The first ones are those that arrived before the first call of on, up to
+     * queueLimit; further ones were lost. The function that on returns ends this. Throws a GodwitError if the direction
+     * of the channel is to-server.
      */
     on(channel: Hearable<C>, f: Heard): () => void;
     /**
-     * The messages of a channel one after the other, until the session ends. Who takes them too slowly loses the oldest
-     * on unreliable channels, and on others gets an error.
+     * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+     * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
      */
     messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
     /**
-     * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
-     * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+     * Sends a request to the server. Resolves with the bytes of the reply, or with undefined if it has none. Rejects with
+     * a RequestError, with a SendError if nothing was sent, or with the reason of the signal: the answer is then ignored.
      */
     request(name: string, b?: Bytes, { signal }?: {
         signal?: AbortSignal;
     }): Promise<Uint8Array | undefined>;
-    /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
+    /**
+     * Returns how far a request, or a message with a receipt, has got; p is the promise that request or send returned.
+     * "sending" until the server has acknowledged it, then, for a request, "waiting" for the answer; undefined once p has
+     * settled.
+     */
+    status(p: Promise<unknown>): "sending" | "waiting" | undefined;
+    /**
+     * Answers the requests of the server with a name with what f returns, and rejects them with what f throws. A second
+     * call with the same name replaces f.
+     */
     handle(name: string, f: Served): void;
     /**
-     * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
-     * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
+     * Ends the session. Reliable messages are delivered first, for at most drain ms (10 s unless given), and only while
+     * packets of the server arrive. The event close comes after that. Codes of the program are from 256 to 65535;
+     * CloseCode.Program is the first.
      */
     close(code?: number, reason?: string, drain?: number): Promise<CloseReason>;
+    /**
+     * Returns the size in bytes of the largest message that send accepts on a channel now, or -1 if it accepts none: the
+     * queue is full, only the server sends on the channel, or the session has ended. An unreliable channel always has
+     * room, because it drops its oldest message. The event room comes when a queue that was full has room again.
+     */
+    free(channel: Sendable<C>): number;
     stats(): Stats;
     channelStats(channel: C[number]["name"] | OpenedName): ChannelStats;
 }
@@ -146,108 +168,139 @@ export interface Conn<C extends readonly Channel[]> {
 }
 
 /**
- * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's
- * reason.
+ * Connects to a godwit server. url is the address of its signaling. Rejects with a ConnectError, or with the reason of
+ * the signal.
  */
 export declare function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
 
 /**
- * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
- * one, the next is tried for, at growing intervals, until the server is there: also while the option token throws, and while
- * something other than a godwit server answers. Ends when a session ends otherwise, such
- * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
- * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
+ * Yields one session after the other. When a session ends because the server has shut down, was not reachable for the
+ * grace time, or does not know the session any more, sessions tries to begin a new one, at growing intervals, until the
+ * server answers: also while the option token throws, and while something that is not a godwit server answers. It
+ * returns when a session ends for another reason, for example by the signal. It throws if the first attempt fails, if
+ * the server refuses a new session for good, and if the signal aborts while it waits. With keep in place of connect,
+ * sessions also continue when the page is loaded again.
  */
 export declare function sessions<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, via?: (url: string | URL, options: ConnectOptions<C>) => Promise<Conn<C>>): AsyncGenerator<Conn<C>, void, void>;
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
- * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
- * session ended before it was open), "option" (an option has a value that it cannot have) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
- * with status 0: there was no usable token.
+ * Why there is no connection:
+ *
+ * - network: no HTTP answer
+ * - foreign: the HTTP answer is not that of a godwit server
+ * - timeout: no UDP packet of the server
+ * - link: WebRTC failed
+ * - table: the option channels is not a table
+ * - option: an option has a value that it cannot have
+ * - closed: the session ended before it was open
+ * - token: with status 0, there was no usable token
+ *
+ * These and the others are the codes of refusals in docs/SESSION.md; a server may have more.
  */
 export type ConnectErrorCode = "network" | "foreign" | "timeout" | "link" | "table" | "closed" | "option" | "request" | "protocol" | "app" | "channels" | "token" | "forbidden" | "origin" | "identity" | "resume" | "rate" | "full" | "shutdown" | (string & {});
 
 /**
- * What became of a request that has no reply.
+ * Why a request has no reply:
  *
- * - rejected: the server said no; the message is "godwit: " and its text
- * - send-failed: the session ended before a byte of it was sent
+ * - rejected: the server rejected it; the message is "godwit: " and the text of the server
+ * - send-failed: the session ended before any of it was sent
  * - response-lost: the session ended after it was sent: the server may have acted on it
  */
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
 /**
- * What can be wrong with a message given to send. Nothing was queued.
+ * What is wrong with a message of send. Nothing was queued.
  *
- * - type: not bytes
+ * - type: the message is not bytes
  * - channel: the table has no such channel
- * - direction: the table lets only the server send on it
- * - size: larger than the channel's maxMessage
- * - budget: the reliable queue is full: send again after receipts
- * - deadline: has passed already
- * - interrupted: the link is silent and the message would be stale when it is back
+ * - direction: only the server may send on the channel
+ * - size: the message is larger than the channel's maxMessage
+ * - budget: the queue of the reliable channel is full: send again after the event room; or too many requests wait
+ * - deadline: the deadline has passed
+ * - interrupted: the link is silent, and an unreliable message would be old when it is back
  * - closed: the session has ended
  */
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+
+/**
+ * The status of a request:
+ *
+ * - sending: the server has not acknowledged it yet
+ * - waiting: the server has it and has not answered
+ * - responded, acknowledged: the server has answered, with bytes or without
+ *
+ * The others are those of RequestErrorCode.
+ */
+export type Status = "sending" | "waiting" | "responded" | "acknowledged" | RequestErrorCode;
 
 /** ConnectError says why there is no connection. */
 export declare class ConnectError extends GodwitError<ConnectErrorCode> {
     name: string;
     /** The HTTP status of a refusal; 0 if it is not one. */
     readonly status: number;
-    /** Everything the server said: versions, the reason a token was refused for, its table. */
+    /** All fields of the refusal: versions, the reason why a token was refused, the table of the server. */
     readonly details: Readonly<Record<string, unknown>>;
-    /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
+    /** Time in ms after which to try again, at most 60,000; undefined if trying again has no use. */
     readonly retryAfter: number | undefined;
     constructor(code: ConnectErrorCode, message: string, { status, details, retryAfter, cause }?: ConnectErrorMore);
 }
 
 /**
- * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
- * cause is the error below, if there is one.
+ * GodwitError is the class of all errors of this module. A program tests its code; its message is for people; its cause
+ * is the error below, if there is one.
  */
 export declare class GodwitError<Code extends string = string> extends Error {
     readonly code: Code;
     constructor(code: Code, message: string, cause?: unknown);
 }
 
-/** RequestError is what the promise of a request rejects with. */
+/** RequestError is the error with which the promise of a request rejects. */
 export declare class RequestError extends GodwitError<RequestErrorCode> {
     name: string;
 }
 
-/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
+/** SendError is thrown by send. request rejects with it if nothing was sent. */
 export declare class SendError extends GodwitError<SendErrorCode> {
     name: string;
 }
 
-/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
+/** Why a session has ended. code is a CloseCode, or a code of the program. */
 export interface CloseReason {
     readonly code: number;
     readonly reason: string;
-    /** Whether the server has closed. */
+    /** Whether the server has closed the session. */
     readonly remote: boolean;
-    /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
+    /**
+     * Bytes of reliable messages that were given up: those of this end that were not acknowledged, and those of the
+     * server, according to the server.
+     */
     readonly lostOut: number;
     readonly lostIn: number;
-    /** Why there is no way back, if that is why. */
+    /** The error of the last attempt to connect again, if that is why the session has ended. */
     readonly error?: ConnectError;
 }
 
 /** The events of a Conn. */
 export interface ConnEventMap {
-    /** The server has opened a channel for this session. Those before the first listener are in channels. */
-    channel: ChannelEvent;
-    /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
+    /**
+     * The server has opened a channel for this session. Channels that were opened before the first listener was added are
+     * in channels.
+     */
+    channel: ChannelEvent<OpenedChannel>;
+    /**
+     * The queue of a channel has room for the message that send refused last with a SendError "budget". There is one
+     * event after such refusals, not one for each.
+     */
+    room: ChannelEvent;
+    /** Nothing has arrived for 3 s, or the link has ended. A new link is being tried. */
     interrupted: Event;
-    /** The server is heard again. */
+    /** A packet of the server has arrived again. */
     resumed: Event;
     /** The session has ended. */
     close: ConnCloseEvent;
 }
 
-/** A channel that the server has opened at run time, with what it has not set. */
+/** A channel that the server has opened at run time, with all its fields. */
 export type OpenedChannel = Required<Channel<OpenedName>>;
 
 /** The name of a channel that the server has opened at run time. */
@@ -255,10 +308,10 @@ export type OpenedName = string & {
     readonly opened: true;
 };
 
-/** ChannelEvent tells of a channel that the server has opened. */
-export declare class ChannelEvent extends Event {
-    readonly channel: OpenedChannel;
-    constructor(channel: OpenedChannel);
+/** ChannelEvent is an event of one channel of a Conn. */
+export declare class ChannelEvent<C extends Required<Channel> = Required<Channel>> extends Event {
+    readonly channel: C;
+    constructor(type: "channel" | "room", channel: C);
 }
 
 /** ConnCloseEvent is the last event of a Conn. */
@@ -267,36 +320,42 @@ export declare class ConnCloseEvent extends Event {
     constructor(why: CloseReason);
 }
 
-/** How long the phases of connecting took, in ms. */
+/** The durations of the phases of connecting, in ms. */
 export interface ConnectTimes {
-    /** To make the offer. */
+    /** Until the offer was made. */
     offer: number;
-    /** Until the server's answer was in hand. */
+    /** Until the answer of the server had arrived. */
     http: number;
-    /** Until a path was found; 0 if the browser did not tell. */
+    /** Until a path was found; 0 if the browser has not reported it. */
     ice: number;
     /** Until the data channel was open: DTLS and SCTP. */
     transport: number;
-    /** Until the session was open: hello and welcome. */
+    /** Until the session was open: HELLO and WELCOME. */
     hello: number;
     total: number;
 }
 
 /**
- * What became of a message. "lost" is a guess: it may have arrived and its acknowledgement not. "abandoned" is one that
- * the session ended before: it may have arrived, too.
+ * The fate of a message:
+ *
+ * - delivered: the server has all of it
+ * - lost: an unreliable message was sent and not acknowledged; it may have arrived
+ * - expired: its deadline passed in the queue, or an unreliable message waited too long while the link was silent
+ * - replaced: a newer message took its place in the queue
+ * - dropped: the queue was full, and it was the oldest message
+ * - abandoned: the session ended before an acknowledgement; it may have arrived
  */
 export type Fate = "delivered" | "lost" | "expired" | "replaced" | "dropped" | "abandoned";
 
-/** RawEventMap are the events of a RawConn. */
+/** The events of a RawConn. */
 export interface RawEventMap {
     message: MessageEvent<Uint8Array | string>;
     close: Event;
 }
 
-/** How to connect to level one, a server of datagrams. */
+/** The options of connectRaw. */
 export interface RawOptions {
-    /** Of the data channel, which the server sees. "data" unless set. */
+    /** Label of the data channel, which the server gets. "data" unless set. */
     label?: string;
     protocol?: string;
     token?: string;
@@ -305,19 +364,23 @@ export interface RawOptions {
     request?: RequestInit;
 }
 
-/** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
+/** Connects to a server of datagrams. Rejects with a ConnectError, or with the reason of the signal. */
 export declare function connectRaw(url: string | URL, { label, protocol, token, signal, timeout, request }?: RawOptions): Promise<RawConn>;
 
-/** RawConn is a way for datagrams: they may be lost, and overtake each other. Its events are message and close. */
+/**
+ * RawConn sends and receives datagrams, which may be lost and may arrive in another order. Its events are message and
+ * close.
+ */
 export declare class RawConn extends EventTarget {
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
-    /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
+    /** Number of datagrams that were not sent, because the queue of the browser was full or the connection has ended. */
     dropped: number;
     /**
-     * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-     * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
-     * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
+     * Sends one datagram of at most 1160 bytes, and returns whether the browser has taken it. If the datagram would have
+     * to wait, it is dropped, because it would be old later. In a UDP packet it takes its size, rounded up to a multiple
+     * of four, plus 65 bytes. A datagram that is larger than the path carries is always lost, without an error. Throws a
+     * SendError if data is too large, or neither bytes nor a string.
      */
     send(data: Bytes | string): boolean;
     close(): void;
@@ -329,40 +392,48 @@ export interface RawConn {
     removeEventListener<K extends keyof RawEventMap>(type: K, listener: (event: RawEventMap[K]) => void, options?: boolean | EventListenerOptions): void;
 }
 
-/** Counters of one channel. */
+/** The counters of one channel. */
 export interface ChannelStats {
     messagesOut: number;
     messagesIn: number;
-    /** Never sent: the deadline passed, the queue was full, a newer one took the place, the session ended. */
+    /**
+     * Messages that were never sent: the deadline passed, the queue was full, a newer message replaced them, or the
+     * session ended.
+     */
     dropped: number;
-    /** Came and were older than one delivered. */
+    /**
+     * Sequenced messages, or fragments of them, that were older than a delivered one; unreliable messages that were too
+     * old after a sleep.
+     */
     stale: number;
-    /** Pieces that came again. */
+    /** Pieces that arrived again. */
     duplicates: number;
 }
 
 /**
- * Why something that arrived was dropped. The first five drop a packet, the others a frame.
+ * Why a packet or a frame of the server was dropped. malformed, duplicate, ack and refused count packets, the others
+ * frames.
  *
  * - malformed: the packet is malformed, or has another version
  * - duplicate: the packet arrived before, or is older than the last 4096
  * - ack: the packet acknowledges a packet that was never sent
- * - closed: the session was closed before
+ * - closed: a message that arrived after the session was closed
  * - refused: a frame of the packet was refused, so the packet is not acknowledged
  * - unknown-channel: the table has no such channel
  * - direction: the server may not send on the channel
  * - kind: the kind of the frame does not fit the channel's mode
  * - too-large: the message is larger than maxMessage
  * - mismatch: the fragment contradicts an earlier one
- * - window: the reliable message is too far ahead of the oldest that is missing
- * - budget: queueLimit has no room for the reliable message
+ * - window: a reliable message too far ahead of the oldest that is missing
+ * - budget: a reliable message for which queueLimit has no room
  * - evicted: an incomplete unreliable message, dropped for a newer one
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
+ * - stale-channel: a late frame of a closed channel; not in this client, which closes no channels
  */
 export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame" | "stale-channel";
 
-/** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
+/** The figures of a session: counters, which never decrease, and present values. Times are in milliseconds. */
 export interface Stats {
     packetsOut: number;
     packetsIn: number;
@@ -370,77 +441,95 @@ export interface Stats {
     bytesIn: number;
     /** Pieces of messages sent again because they seemed lost. */
     retransmits: number;
-    /** Pieces of messages sent again in spare bytes. */
+    /** Pieces of messages sent again in free space of packets. */
     copies: number;
-    /** Bytes that a packet has at most: fewer where large ones do not arrive. */
+    /** Largest size of a packet in bytes: less than 1150 if larger packets do not arrive. */
     packetLimit: number;
-    /** How often the session has begun a link. */
+    /** Number of links that the session has begun. */
     links: number;
     rtt: number;
-    /** Shares of packets lost, smoothed. */
+    /** Shares of packets lost, 0 to 1, smoothed. */
     lossOut: number;
     lossIn: number;
     /** Bytes per second that may be sent. */
     rate: number;
-    /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
+    /** Bytes in queues or not acknowledged, and bytes held for reassembly and order. */
     queued: number;
     held: number;
-    /** Packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
+    /** Number of packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
     drops: Readonly<Partial<Record<DropReason, number>>>;
 }
 
 /**
- * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
- * server's; the others say how this end sends.
+ * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same at both ends. The
+ * other fields say how this end sends.
  */
 export interface Channel<Name extends string = string> {
-    /** 1 to 64 bytes without spaces or control characters, unlike all others. */
+    /**
+     * 1 to 64 bytes of UTF-8 without spaces or control characters. The names in a table differ, and none is "control".
+     */
     readonly name: Name;
     readonly mode: Mode;
     /** "both" unless set. */
     readonly direction?: Direction;
-    /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
+    /** Size of the largest message in bytes: 256 KiB if reliable, else 16 KiB, unless set; at most 8 MiB. */
     readonly maxMessage?: number;
-    /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
+    /**
+     * Limit of the bytes of messages that wait to be sent or acknowledged. Each message counts as its length plus 32. 1
+     * MiB if reliable, else 64 KiB, unless set, but always enough for one message; at most 64 MiB.
+     */
     readonly queueLimit?: number;
     /**
-     * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
-     * long that is. Give it a guarantee if it must go on meanwhile.
+     * From 0, sent first, to 7. It is strict: a channel waits as long as a channel with a lower number has something to
+     * send. Set a guarantee if the channel must send nevertheless.
      */
     readonly priority?: number;
-    /** Bytes per second that the channel gets even while channels before it are busy. */
+    /** Rate in bytes per second that the channel gets before channels without a guarantee, whatever their priorities. */
     readonly guarantee?: number;
-    /** Divides what channels of one priority get: 1 unless set; at most 1000. */
+    /**
+     * The part of the channel of what the channels of one priority get: a channel with weight 2 sends twice as much as
+     * one with weight 1. 1 unless set; at most 1000.
+     */
     readonly weight?: number;
-    /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
+    /**
+     * Limit of how often a reliable message of at most 512 bytes that is not acknowledged is sent again in the free space
+     * of other packets, while the link loses more than 1 % of packets. 0 means 2 to 6, depending on the loss; negative
+     * means none; at most 16.
+     */
     readonly copies?: number;
 }
 
 /** Which end may send on a channel. */
 export type Direction = "both" | "to-server" | "to-client";
 
-/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
+/**
+ * What a channel promises. unreliable: at most once, in any order. sequenced: at most once, and never after a newer
+ * message. reliable-unordered: exactly once, in any order. reliable-ordered: exactly once, in the order in which they
+ * were sent.
+ */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
 /**
- * Connects so that the session goes on when the page is loaded again: it is saved in sessionStorage under key, which has
- * url without its query unless it is given, when the page goes, and taken from there, once, by the next one, whose Conn is continued. Where that cannot be, it is a new one.
+ * Connects like connect, but the session continues when the page is loaded again: when the page goes, the session is
+ * saved in sessionStorage under key. The next page that calls keep takes it from there, once, and its Conn is
+ * continued. If that is not possible, the session is a new one. key is "godwit " and url without its query unless it is
+ * given.
  */
 export declare function keep<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, key?: string): Promise<Conn<C>>;
 
 /**
- * Goes on with a session that suspend returned. options are those of connect, and no token is spent. Rejects with a
- * ConnectError, whose code is "resume" if the session is over, and "closed" if the server was not heard for the rest of
- * the grace time.
+ * Continues a session that suspend returned. options are those of connect; no token is used. Rejects with a
+ * ConnectError: its code is "resume" if the session is over, and "closed" if the server was not reachable for the rest
+ * of the grace time.
  */
 export declare function resume<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>, saved: string): Promise<Conn<C>>;
 
 /**
- * Takes the session from its Conn and returns it as text, for resume to go on with, here or in the page that comes next.
- * The Conn ends: promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". Returns ""
- * if the session is not open, or close was called, and does nothing then.
+ * Ends a Conn, and returns its session as text, with which resume continues it, in this page or in the next one.
+ * Promises of requests reject with "response-lost", and those of receipts resolve with "abandoned". If the session is
+ * not open, or close was called, suspend returns "" and does nothing.
  *
- * The text is as secret as a password, good for the grace time of the server, and only once.
+ * The text is as secret as a password. It can be used once, within the grace time of the server.
  */
 export declare function suspend<const C extends readonly Channel[]>(conn: Conn<C>): string;
 

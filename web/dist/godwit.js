@@ -28,7 +28,7 @@ var CloseCode = {
   LimitEarly: 19,
   /** So many requests arrived that there was no room to queue their rejections. */
   LimitRequests: 20,
-  /** The first code of the program's own. */
+  /** The first code of the program. */
   Program: 256
 };
 
@@ -120,8 +120,8 @@ var ConnCloseEvent = class extends Event {
   }
 };
 var ChannelEvent = class extends Event {
-  constructor(channel) {
-    super("channel");
+  constructor(type, channel) {
+    super(type);
     this.channel = channel;
   }
 };
@@ -175,7 +175,7 @@ var Reader = class {
     while (n--) v = v * 256 + this.byte();
     return v;
   }
-  /** In the fewest bytes, and at most 2^53 - 1. */
+  /** Reads a varint of at most 2^53 - 1. Throws if it could be shorter. */
   varint() {
     let v = 0;
     for (let unit = 1; ; unit *= 128) {
@@ -275,9 +275,9 @@ function nextChannel(table, line) {
   must((sending ? openLine : lineOf)(next, table.length) === line);
   return next;
 }
-function hash(text3) {
+function hash(text2) {
   let h = 0xcbf29ce484222325n;
-  for (const c of bytesOf(text3)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
+  for (const c of bytesOf(text2)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
   return h.toString(16).padStart(16, "0");
 }
 function firstDifference(ours2, theirs) {
@@ -293,13 +293,13 @@ var Inbox = class {
     this.limit = limit;
     this.dropOldest = dropOldest;
     this.lost = 0;
-    // messages that there was no room for
+    // messages that were dropped
     this.messages = [];
     this.first = 0;
-    // that was not taken: of messages at most half were
+    // index of the oldest message that was not taken; at most half of messages were taken
     this.bytes = 0;
   }
-  /** Keeps b, and forgets the oldest if there is no room, or b. */
+  /** Keeps b. If there is no room, drops the oldest messages, or b. */
   push(b) {
     this.messages.push(b);
     this.bytes += b.length + messageCost;
@@ -308,7 +308,7 @@ var Inbox = class {
       else this.bytes -= this.messages.pop().length + messageCost;
     }
   }
-  /** Takes the oldest. */
+  /** Removes and returns the oldest message. */
   take() {
     const b = this.messages[this.first];
     if (!b) return;
@@ -320,6 +320,12 @@ var Inbox = class {
     return b;
   }
 };
+function snapshotInbox({ messages, first }) {
+  return messages.slice(first);
+}
+function restoreInbox(inbox2, saved) {
+  for (const b of saved) inbox2.push(b);
+}
 
 // src/link.ts
 var maxBuffered = 2 * 1160;
@@ -331,15 +337,15 @@ var nobody = { datagram() {
 }, ended() {
 } };
 var Link = class {
-  // came before attach
+  // datagrams that arrived before attach
   constructor(pc, channel, times, ended) {
     this.pc = pc;
     this.channel = channel;
     this.times = times;
     this.waiting = 0;
-    // bytes in the browser's queue
+    // bytes in the queue of the browser
     this.lastReady = 0;
-    // when it had room
+    // when that queue last had room
     this.carefulUntil = 0;
     this.backlog = [];
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {
@@ -355,13 +361,16 @@ var Link = class {
     channel.onclose = () => this.end();
     pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
-  /** Gives the link its owner, and the owner what has come already. */
+  /** Sets the owner, which gets the datagrams that have arrived already. */
   attach(owner) {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
     if (this.channel.readyState !== "open") this.end();
   }
-  /** Whether the browser would send a datagram soon. Ask when there is one, and tell what has just been sent. */
+  /**
+   * Returns whether the browser would send a datagram soon. Call it when there is one to send; sent is the size of the
+   * one that was just sent.
+   */
   ready(t, sent = 0) {
     const waiting = this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
@@ -370,7 +379,7 @@ var Link = class {
     this.lastReady = t;
     return true;
   }
-  /** Whether a datagram may wait in the browser for seconds. */
+  /** Returns whether a datagram may wait in the browser for seconds. */
   slow() {
     return this.carefulUntil > 0;
   }
@@ -378,7 +387,10 @@ var Link = class {
     this.carefulUntil = until;
     this.channel.bufferedAmountLowThreshold = threshold;
   }
-  /** Reports whether the browser has taken it. If not, the channel is closing or the browser's queue full: it is lost. */
+  /**
+   * Returns whether the browser has taken the datagram. If not, the channel is closing or the queue of the browser is
+   * full, and the datagram is lost.
+   */
   send(b) {
     try {
       this.channel.send(b);
@@ -392,7 +404,7 @@ var Link = class {
     this.close();
     owner.ended();
   }
-  /** Ends the link without a word to its owner. */
+  /** Ends the link. The owner gets no event. */
   close() {
     this.owner = nobody;
     this.pc.close();
@@ -508,13 +520,13 @@ var Packet = class extends Reader {
     this.numberLen = 0;
     this.frames = 0;
     this.eliciting = false;
-    // it wants an acknowledgement
+    // it must be acknowledged
     // The ack block.
     this.hasAck = false;
     this.largest = 0;
     this.delay = 0;
     this.ranges = [];
-    // first, then gap and length in turns
+    // first, then gap and length alternately
     // The frame.
     this.kind = 0;
     this.channel = 0;
@@ -525,14 +537,14 @@ var Packet = class extends Reader {
     this.code = 0;
     this.size = 0;
   }
-  // of the payload, which ends at at; padding and pings have none
-  /** A view of the datagram. */
+  // size of the payload, which ends at at; padding and pings have none
+  /** The payload of the frame: a view of the datagram. */
   get payload() {
     return this.b.subarray(this.at - this.size, this.at);
   }
   /**
-   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
-   * been read.
+   * Parses all of b, and returns false if b is malformed. Afterwards next reads one frame after the other; if there is
+   * only one, it has been read already.
    */
   parse(b) {
     this.b = b;
@@ -674,37 +686,37 @@ var lossSpan = 64;
 var Received = class {
   constructor() {
     this.next = 0;
-    // one more than the largest that came
+    // largest number that has arrived, plus one
     this.eliciting = 0;
-    // packets that came since the last ack block and want one
+    // packets since the last ack block that must be acknowledged
     this.due = Infinity;
-    // when one must leave
+    // when an ack block must leave
     this.loss = 0;
-    // share of the peer's packets that do not come, smoothed
+    // share of the peer's packets that do not arrive, smoothed
     this.ranges = [];
     // of the last ack block
     this.told = 0;
-    // the peer knows of all that came below this
+    // the peer knows which packets below this have arrived
     this.news = Infinity;
-    // the smallest that came since the last ack block
-    // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
+    // smallest number that has arrived since the last ack block
+    // What has arrived of the window, as ascending runs: the first number of each run, then its last number plus one.
     this.edges = [0, 0];
     this.lastAt = 0;
-    // when the largest came
+    // when the largest number arrived
     this.spanStart = 0;
     this.spanCame = 0;
   }
-  /** Whether a packet came for the first time. One that is older than the window counts as known. */
+  /** Returns whether a packet arrives for the first time: false for a packet that is older than the window. */
   fresh(n) {
     return this.next - n <= receivedWindow && this.below(n) % 2 === 0;
   }
-  /** How many edges are at most n. */
+  /** Returns the number of edges that are n or less. */
   below(n) {
     let i = this.edges.length;
     while (this.edges[i - 1] > n) i--;
     return i;
   }
-  /** Takes note of a fresh packet. */
+  /** Records a fresh packet. */
   mark(t, n, eliciting) {
     const { edges } = this;
     const gap = n !== this.next;
@@ -737,7 +749,7 @@ var Received = class {
     this.spanStart = this.next;
     this.spanCame = 0;
   }
-  /** Appends a block of what came, newest ranges first. */
+  /** Appends an ack block, with the newest ranges first. */
   append(w, t, end) {
     const { edges } = this;
     const low = Math.max(this.told, this.next - receivedWindow);
@@ -751,14 +763,14 @@ var Received = class {
     }
     appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
   }
-  /** Takes note that an ack block has left. */
+  /** Records that an ack block was sent. */
   said() {
     this.eliciting = 0;
     this.due = this.news = Infinity;
   }
   /**
-   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
-   * may be below that.
+   * Records that the peer knows which packets below n have arrived, because it has acknowledged a packet that said so.
+   * Packets that arrived since then may be below n, too.
    */
   confirmed(n) {
     this.told = Math.min(Math.max(this.told, n), this.news);
@@ -912,8 +924,8 @@ function congestion(start, rate, floor, ceiling) {
   }
   return {
     rate: () => rate,
-    // What fills the path twice, and a few packets more. Where acknowledgements are lost, too, as many as make an
-    // answer likely: or a sender whose window is full of packets that have long arrived waits for one timeout after
+    // Twice what the path holds, and slack: three packets, and more if many packets are lost. If acknowledgements are
+    // lost, too, a sender whose window is full of packets that have arrived would otherwise wait for one timeout after
     // the other.
     window: (rtt, loss) => rate * (2 * (minRTT || rtt) + 30) / 1e3 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
     sample(t, d) {
@@ -926,9 +938,9 @@ function congestion(start, rate, floor, ceiling) {
       minRTT = d;
       minAt = t;
     },
-    acked(t, largest2, next, bytes2, loss) {
+    acked(t, largest2, next, bytes, loss) {
       const d = t - roundAt;
-      delivered += bytes2;
+      delivered += bytes;
       if (roundAt) {
         const early = limited && d > minRound / 2 && (resume2 ? worse() : excess() > 0);
         if (!early && (largest2 < roundEnd || d < minRound)) return;
@@ -997,40 +1009,40 @@ var maxPTO = 250;
 var lossyShare = 0.01;
 var Recovery = class {
   // 0 before the first sample
-  /** guess stands in for the round trip until the first sample. */
+  /** guess is the round trip until the first sample. */
   constructor(guess) {
     this.lossAt = Infinity;
     // when the next packet is old enough to be lost
     this.lastSent = 0;
-    // of an eliciting packet
+    // when the last packet that must be acknowledged was sent, or the last timeout
     this.timeouts = 0;
-    // probes on end without an answer
+    // timeouts in a row without an acknowledgement
     this.probes = 0;
-    // packets that may leave whatever the pacer says
+    // packets that may leave now although congestion control says no
     this.threshold = packetThreshold;
-    // grows when the link turns out to reorder
+    // packetThreshold, or more if the link reorders
     this.share = 0;
-    // of packets lost, smoothed
-    // How large a packet the link takes.
+    // share of packets lost, smoothed
+    // The size of packets that the link carries.
     this.budget = maxPacket;
     this.stuck = false;
-    // packets that cannot be made smaller do not arrive
+    // packets within the least budget do not arrive
     this.fell = -1;
-    // when the last packet was sent before the budget fell: it does not raise it
+    // when the last packet was sent before the budget fell: packets up to then do not raise it
     this.retryAt = 0;
     // when one packet tries the larger budget
     this.careful = 0;
-    // packets that follow lost large ones and are small: what was lost has to arrive
+    // next packets that must be small, so that the content of lost large ones arrives
     this.tiny = false;
-    // the next packet shows whether it is for their size that others do not arrive
+    // the next packet is tiny, to show whether only larger packets do not arrive
     this.large = run(fallTurns);
-    // of packets above the least budget
+    // run of packets above the least budget
     this.medium = run(stuckTurns);
     this.minimum = 0;
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
   }
-  /** Takes one measurement and the delay that the peer says is its own. */
+  /** Adds a measurement d, in which delay is the time that the packet waited at the peer, according to the peer. */
   sample(d, delay) {
     if (!this.minimum) {
       this.latest = this.smoothed = this.minimum = d;
@@ -1043,28 +1055,31 @@ var Recovery = class {
     this.variance = (3 * this.variance + Math.abs(this.smoothed - d)) / 4;
     this.smoothed = (7 * this.smoothed + d) / 8;
   }
-  /** How long to wait for an acknowledgement after n timeouts before. */
+  /** Returns how long to wait for an acknowledgement after n timeouts. */
   pto(n) {
     const d = this.smoothed + Math.max(4 * this.variance, minVariance) + maxAckDelay;
     return Math.min(d * 1.5 ** n, Math.max(maxPTO, this.smoothed * 1.25));
   }
-  /** When to probe. On a link that loses, two timeouts on end mean little. */
+  /**
+   * Returns when to probe because no acknowledgement has arrived. On a link that loses packets, two timeouts in a row
+   * mean little.
+   */
   ptoAt() {
     return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
   }
-  /** How much older than an acknowledged packet a lost one is. */
+  /** Returns the age after which a packet is lost if a newer one is acknowledged. */
   lossDelay() {
     return Math.max(Math.max(this.smoothed, this.latest) * 9 / 8, 1);
   }
-  /** Whether nobody answers: one probe alone may be lost. */
+  /** Returns whether the peer does not answer: two timeouts in a row, because the probes of one may be lost. */
   silent() {
     return this.timeouts > 1;
   }
-  /** How large the next packet may be. A probe is small: it has to arrive. */
+  /** Returns the largest size of the next packet. A probe is small, so that it arrives on every link. */
   limit(t) {
     return this.tiny ? tinyPacket : this.careful || this.probes ? leastBudget : t < this.retryAt ? this.budget : maxPacket;
   }
-  /** Takes note of a packet that wants an acknowledgement. */
+  /** Records a packet that was sent and must be acknowledged. */
   sent({ at, size }) {
     this.lastSent = at;
     if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
@@ -1089,9 +1104,9 @@ var Recovery = class {
     } else if (size > leastBudget / 2) this.stuck ||= this.medium(p, 1);
   }
   /**
-   * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
-   * of late, of which each way is taken to have the worse; and one more for each timeout before. When that did not help
-   * the link is dark, and one has to do: more would be lost for nothing.
+   * Records a timeout, and sets the number of probes: at least two, and so many that with a chance of 95 % one of them
+   * is answered, if both directions lose what the worse one lost recently; and one more for each timeout before. After
+   * darkAfter timeouts it is one: the link carries nothing, and more packets would not help.
    */
   timeout(t, lossIn) {
     const fails = 1 - (1 - Math.max(this.share, lossIn)) ** 2;
@@ -1101,7 +1116,7 @@ var Recovery = class {
     this.tiny = this.timeouts++ > 0;
     this.lastSent = t;
   }
-  /** Takes note that a packet that was taken for lost came n behind another. */
+  /** Records that a packet that was considered lost arrived n packets behind another one. */
   reordered(n) {
     this.threshold = Math.max(this.threshold, Math.min(maxPacketThreshold, n));
   }
@@ -1123,36 +1138,44 @@ var Sender = class {
     this.id = id;
     this.allowed = allowed;
     this.queue = [];
-    // not sent yet, but for the first, which may be sent in part
+    // messages not sent yet; the first may be sent in part
     this.waiting = [];
-    // sent, and something is still to be learned: oldest first
+    // messages sent whole whose fate is not known yet, oldest first
     this.keyed = /* @__PURE__ */ new Map();
-    // the newest with each key
+    // the newest message with each key
     this.cost = 0;
-    // of both, and what counts against queueLimit
+    // bytes of queueLimit that both lists use
     this.lost = 0;
-    // pieces of waiting and of the first in queue to send again
+    // pieces of waiting and of the first in queue that must be sent again
+    this.wanted = Infinity;
+    // cost of the message that send has refused last; Infinity if there was room since
     this.nextID = 0;
     this.active = false;
-    // may have something to send
+    // it may have a piece to send
     this.pass = 0;
-    // bytes sent over weight: the smallest goes first
+    // bytes sent, divided by weight: the channel with the smallest is next
     this.tokens = 0;
-    // of the guaranteed share
+    // bytes left of the guaranteed share
     this.stats = channelStats();
     this.refilled = 0;
     this.reliable = isReliable(cfg.mode);
     this.bare = cfg.mode === "unreliable";
   }
   /**
-   * The queued message that a new one with this key makes useless. One that has been sent in part is finished, or a
-   * stream of large messages on a slow link would never deliver any.
+   * Returns the queued message that a new one with this key replaces. A message that was sent in part is not replaced,
+   * or a stream of large messages on a slow link would never deliver any.
    */
   replaced(key) {
     const m = this.keyed.get(key);
     return m?.sent ? void 0 : m;
   }
-  /** The piece that goes next, and gives its message an id. */
+  /** Returns the size in bytes of the largest message that send accepts now, or -1 if it accepts none. */
+  free() {
+    const { maxMessage: maxMessage2, queueLimit } = this.cfg;
+    if (!this.allowed) return -1;
+    return this.reliable ? Math.max(-1, Math.min(maxMessage2, queueLimit - this.cost - messageCost)) : maxMessage2;
+  }
+  /** Returns the piece that is sent next, and gives its message an id. */
   next() {
     if (this.lost) return (this.waiting.find((m2) => m2.lost) ?? this.queue[0]).pieces.find((q) => q.state === pieceLost);
     const m = this.queue[0];
@@ -1164,11 +1187,17 @@ var Sender = class {
     }
     return m.pieces[m.sent];
   }
-  /** How often a message may ride again: as often as it takes that one in ten thousand is lost each time, 2 to 6. */
+  /**
+   * Returns how many copies of a message may be sent: so many that with a chance of 1 in 10,000 all of them are lost,
+   * but 2 to 6.
+   */
   copies(loss) {
     return this.cfg.copies || Math.min(6, Math.max(2, Math.ceil(Math.log(1e-4) / Math.log(loss) - 1)));
   }
-  /** Whether anything is left of the guaranteed share, which may save up for a quarter of a second. */
+  /**
+   * Adds the tokens of the time since the last call to the guaranteed share, at most those of a quarter of a second,
+   * and returns whether any are left.
+   */
   share(t) {
     const rate = this.cfg.guarantee;
     this.tokens = Math.min(Math.max(rate / 4, 2 * maxPacket), this.tokens + rate * (t - this.refilled) / 1e3);
@@ -1176,6 +1205,13 @@ var Sender = class {
     return this.tokens > 0;
   }
 };
+function snapshotSender({ nextID, reliable, waiting, queue }, shift2) {
+  const message = (m) => {
+    const acked = m.pieces.map((q) => q.state === pieceAcked);
+    return [m.id, m.sent, acked, m.key, m.deadline + shift2, m.b.subarray(m.start, m.start + m.size)];
+  };
+  return [nextID, reliable ? [...waiting, ...queue].map(message) : []];
+}
 
 // src/outbox.ts
 var maxCopyable = 512;
@@ -1186,19 +1222,25 @@ var Outbox = class {
   constructor() {
     this.senders = [];
     this.backlog = false;
-    // pick saw a piece that did not fit
+    // a piece did not fit when pick was called last
     this.quiet = false;
-    // unreliable messages wait, for where they are let go next they would grow old
+    // unreliable messages are not sent, because the link would delay them
     this.retransmits = 0;
     this.copies = 0;
     this.stirred = false;
-    // a channel has become active since hasWork saw none that is
+    // a channel may have become active since hasWork found none
     this.slab = new Writer();
-    // where the next messages are copied to
+    // has the bytes of the next messages
     this.byPriority = [];
     this.passes = Array(maxPriority + 1).fill(0);
+    /**
+     * Is called when the queue of channel ch has room for the message that send has refused last, once after such
+     * refusals. It must not call the engine.
+     */
+    this.room = (_ch) => {
+    };
   }
-  /** Adds a channel. */
+  /** Adds a channel; allowed says that this end may send on it. */
   open(c, allowed) {
     const s = new Sender(c, this.senders.length, allowed);
     this.senders.push(s);
@@ -1206,7 +1248,7 @@ var Outbox = class {
     this.byPriority.sort((a, b) => a.cfg.priority - b.cfg.priority);
     return s;
   }
-  /** Queues a copy of b. */
+  /** Queues a copy of b as a message on channel ch, or throws a SendError. */
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
     const s = this.senders[ch];
     const { name, maxMessage: maxMessage2, queueLimit } = s.cfg;
@@ -1218,11 +1260,13 @@ var Outbox = class {
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable)
+      if (s.reliable) {
+        s.wanted = size + messageCost;
         throw new SendError(
           "budget",
           `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`
         );
+      }
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
@@ -1260,12 +1304,14 @@ var Outbox = class {
       this.activate(s);
     }
   }
-  /** Drops the oldest message of a channel. One that is sent in part is finished, if that is not all. */
+  /**
+   * Drops the oldest message of an unreliable channel. A message that was sent in part is kept if there is another one.
+   */
   drop(s) {
     const [head, next] = s.queue;
     this.finish(head?.sent && next || head || s.waiting[0], "dropped");
   }
-  /** Forgets a message, whatever became of it, and writes its receipt. */
+  /** Removes a message and reports its fate. */
   finish(m, fate) {
     const { s, list } = m;
     if (!m.sent) s.stats.dropped++;
@@ -1276,15 +1322,18 @@ var Outbox = class {
     m.over = true;
     if (list[0] === m) list.shift();
     else list.splice(list.indexOf(m), 1);
+    if (s.cost + s.wanted > s.cfg.queueLimit) return;
+    s.wanted = Infinity;
+    this.room(s.id);
   }
-  /** Writes a message's receipt, once. */
+  /** Calls the receipt of a message. Only the first call has an effect. */
   report(m, fate) {
     m.receipt?.(fate, m.sent > 0);
     m.receipt = void 0;
   }
   /**
-   * Drops the unreliable messages that have waited for too long. It is for when the link is silent, or just was: what
-   * waited then would come in a burst, and old.
+   * Drops the queued unreliable messages that are older than staleAge. It is called when the peer does not answer, and
+   * when it answers again: the messages that waited would arrive late, in a burst.
    */
   outdate(t) {
     for (const { reliable, queue } of this.senders) {
@@ -1300,8 +1349,8 @@ var Outbox = class {
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]);
   }
   /**
-   * The piece that an active channel sends next. Drops queued messages whose deadline has passed, from the first on; but a
-   * reliable message that was sent in part is finished.
+   * Returns the piece that an active channel sends next. Drops queued messages whose deadline has passed, from the
+   * first on, but no reliable message that was sent in part.
    */
   next(s, t) {
     if (this.quiet && !s.reliable) return;
@@ -1309,7 +1358,10 @@ var Outbox = class {
     s.active = s.lost + s.queue.length > 0;
     return s.next();
   }
-  /** The piece to send, from the best of the channels whose next piece fits. */
+  /**
+   * Returns the piece to send, among the channels whose next piece fits into space bytes: first the channels whose
+   * guaranteed share is not used up, then by priority, then by weight.
+   */
   pick(t, space) {
     let best;
     let bestRank = 0;
@@ -1337,7 +1389,7 @@ var Outbox = class {
     }
     return false;
   }
-  /** Appends pieces up to end. */
+  /** Appends pieces up to end, which are then part of packet p. */
   fill(w, end, t, p) {
     for (let q; q = this.pick(t, end - w.n); ) {
       const { m } = q;
@@ -1351,9 +1403,9 @@ var Outbox = class {
     }
   }
   /**
-   * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
-   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
-   * should have been acknowledged by now, oldest first, then others, newest first.
+   * Appends copies up to end, which repair a loss before an end can detect it: small reliable messages that are not
+   * acknowledged are sent again in the free space of packets that leave anyway. One channel after the other: first
+   * messages that were sent before overdue and should be acknowledged by now, oldest first, then others, newest first.
    */
   repeat(w, end, overdue, p, loss) {
     for (const s of this.byPriority) {
@@ -1371,7 +1423,10 @@ var Outbox = class {
       }
     }
   }
-  /** Appends a message again if it is a small one, under way in another packet, and fits. */
+  /**
+   * Appends a copy of a message if the message is small, is not acknowledged or lost, has no other copy in this packet,
+   * and fits. Returns whether it did.
+   */
   copy(w, end, q, p) {
     const { m } = q;
     if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
@@ -1383,8 +1438,8 @@ var Outbox = class {
     this.copies++;
     return true;
   }
-  // ---- what becomes of pieces ------------------------------------------------------------------------------------
-  /** Takes note that a piece left in a packet, for need. */
+  // ---- the states of pieces ------------------------------------------------------------------------------------------
+  /** Records that a new or lost piece was sent in packet p. */
   pieceSent(q, p) {
     const { m } = q;
     const { s } = m;
@@ -1407,8 +1462,8 @@ var Outbox = class {
     s.waiting.push(m);
   }
   /**
-   * Takes note that packet number, which carried the piece, did not arrive. Reports whether that is news: the piece has
-   * not arrived otherwise, and no newer copy is under way.
+   * Records that packet number, which carried the piece, is considered lost. Returns false if that changes nothing: the
+   * piece has arrived, or a newer packet carries it.
    */
   pieceLost(q, number) {
     const { m } = q;
@@ -1425,8 +1480,8 @@ var Outbox = class {
     return true;
   }
   /**
-   * Takes note that a packet has arrived, and finishes messages that have arrived whole. An ordered one is kept until all
-   * before it have arrived: until then the other end may hold it, and its cost must count here as there.
+   * Records that a packet has arrived, and finishes messages that have arrived whole. An ordered message stays until
+   * all messages before it have arrived: until then the peer may hold it, and its cost must count at both ends.
    */
   acked(p) {
     for (const q of p.pieces) {
@@ -1445,33 +1500,56 @@ var Outbox = class {
     }
     p.pieces = [];
   }
-  /** Takes note that a packet did not arrive. */
+  /** Records that a packet is considered lost. */
   lost(p) {
     for (const q of p.pieces) this.pieceLost(q, p.number);
   }
-  /** Takes note that nothing will be known of a packet: its link is gone. */
+  /** Records that a packet will never be acknowledged, because its link has ended. */
   forgotten(p) {
     for (const q of p.pieces) this.pieceLost(q, q.number);
   }
-  /** Makes what a packet carried due to be sent again, though it may still arrive; whether there was anything. */
+  /**
+   * Marks the reliable pieces of a packet as lost, so that they are sent again; the packet may still arrive. Returns
+   * false if there was none.
+   */
   again(p) {
     return p.pieces.filter((q) => q.m.s.reliable && this.pieceLost(q, p.number)).length > 0;
   }
-  /** Whether every reliable message has arrived. */
+  /** Returns whether every reliable message has arrived. */
   settled() {
     return this.senders.every((s) => !s.reliable || !s.cost);
   }
-  /** Bytes of reliable messages that have not arrived, without those of channel 0. */
+  /** Returns the number of bytes of reliable messages that have not arrived, without those of channel 0. */
   unsettled() {
     return this.senders.slice(1).reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
   }
-  /** Forgets all messages. */
+  /** Drops all messages; their fate is "abandoned". */
   abandon() {
     for (const s of this.senders) {
+      s.wanted = Infinity;
       for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
   }
 };
+function restoreSender(outbox, t, ch, [nextID, messages], shift2) {
+  const s = outbox.senders[ch];
+  for (const [id, sent, acked, key, deadline, b] of messages) {
+    outbox.send(t, ch, b, { key });
+    const m = s.queue.at(-1);
+    m.id = id;
+    m.sent = sent;
+    m.deadline = (deadline ?? Infinity) - shift2;
+    for (const q of m.pieces.slice(0, sent)) {
+      q.state = acked[q.i] ? pieceAcked : pieceFlying;
+      if (acked[q.i]) m.left--;
+      else outbox.pieceLost(q, q.number);
+    }
+    if (sent < m.pieces.length) continue;
+    m.list = s.waiting;
+    s.waiting.push(s.queue.pop());
+  }
+  s.nextID = nextID;
+}
 
 // src/reassembly.ts
 var maxPartials = 32;
@@ -1484,19 +1562,22 @@ var Receiver = class {
     this.message = message;
     this.drop = drop;
     this.held = 0;
-    // bytes of partials, as queueLimit counts them
+    // bytes of queueLimit that partials use
     this.base = 0;
-    // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
-    /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
+    // reliable: all messages before it have arrived. Sequenced: the newest that was delivered, plus one. Unreliable: 0
+    /** What has arrived of messages from base on; null for a message that was delivered. Unreliable: oldest first. */
     this.partials = /* @__PURE__ */ new Map();
   }
-  /** Counts a piece of a message that comes too late to be of use; of a reliable one it never does. */
+  /**
+   * Counts a piece of an unreliable message that arrives too late. Returns false, and counts nothing, if the piece must
+   * be processed nevertheless: a reliable message is never too late.
+   */
   outdated() {
     const late = this.allowed && !isReliable(this.cfg.mode);
     if (late) this.stats.stale++;
     return late;
   }
-  /** Takes a piece of a message. Returns why it must be sent again, or undefined. */
+  /** Processes a piece of a message. Returns why it was refused and must be sent again, or undefined. */
   receive(t, f) {
     const { mode, maxMessage: maxMessage2 } = this.cfg;
     const bare = f.kind === frameBare;
@@ -1515,12 +1596,12 @@ var Receiver = class {
     this.stats.messagesIn++;
     this.message(b);
   }
-  /** Delivers a reliable message, maybe before some that were sent before it. */
+  /** Delivers a reliable message. Messages that were sent before it may still be missing. */
   done(id, b) {
     this.deliver(b);
     this.partials.set(id, null);
   }
-  /** Delivers a sequenced message, which makes everything before it too old. */
+  /** Delivers a sequenced message, and drops incomplete messages that are older. */
   supersede(id, b) {
     this.deliver(b);
     this.base = id + 1;
@@ -1531,7 +1612,7 @@ var Receiver = class {
         this.remove(p);
       }
   }
-  /** Begins a message of which the pieces in have came. */
+  /** Adds an incomplete message. have says which pieces have arrived. */
   add(t, id, body, have = []) {
     const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
     this.partials.set(id, p);
@@ -1542,7 +1623,7 @@ var Receiver = class {
     this.partials.delete(p.id);
     this.held -= p.body.length + messageCost;
   }
-  /** Stores a piece and reports whether it completes the message. */
+  /** Stores a piece, and returns whether the message is complete. */
   store(p, f) {
     if (p.have[f.index]) {
       this.stats.duplicates++;
@@ -1552,7 +1633,7 @@ var Receiver = class {
     if (f.kind === frameFragment) p.body.set(f.payload, f.index * pieceSize);
     return --p.left === 0;
   }
-  /** Takes a fragment of a message that nobody will send again. */
+  /** Processes a fragment of an unreliable or sequenced message. */
   fragment(t, f) {
     const p = this.partials.get(f.id) ?? this.admit(t, f);
     if (p.body.length !== f.total) return this.drop("mismatch");
@@ -1561,7 +1642,7 @@ var Receiver = class {
     if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
     else this.deliver(p.body);
   }
-  /** Begins an incomplete message, and gives up older ones to make room. */
+  /** Adds an incomplete message. Drops older ones to make room. */
   admit(t, f) {
     for (const p of this.partials.values()) {
       if (this.partials.size < maxPartials && !this.full(f)) break;
@@ -1573,7 +1654,7 @@ var Receiver = class {
   full(f) {
     return this.held + f.total + messageCost > this.cfg.queueLimit;
   }
-  /** Gives up incomplete unreliable messages that are too old, and returns when the next one is. */
+  /** Drops incomplete unreliable messages that are too old, and returns when the next one is too old. */
   age(t) {
     if (isReliable(this.cfg.mode)) return Infinity;
     for (const p of this.partials.values()) {
@@ -1584,8 +1665,8 @@ var Receiver = class {
     return Infinity;
   }
   /**
-   * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
-   * packet must not be acknowledged.
+   * Processes a whole reliable message or a fragment of one. There is always room for it if the peer has the same
+   * table; otherwise its packet must not be acknowledged.
    */
   receiveReliable(t, f, whole) {
     const ordered = this.cfg.mode === "reliable-ordered";
@@ -1621,6 +1702,17 @@ var Receiver = class {
     return;
   }
 };
+function snapshotReceiver({ base, cfg, partials }) {
+  const all = isReliable(cfg.mode) ? [...partials] : [];
+  return [base, all.map(([id, p]) => [id, p && [p.have, p.body]])];
+}
+function restoreReceiver(r, t, [base, partials]) {
+  r.base = base;
+  for (const [id, p] of partials) {
+    if (p) r.add(t, id, p[1], p[0]);
+    else r.partials.set(id, null);
+  }
+}
 
 // src/sent.ts
 var packetFlying = 0;
@@ -1631,24 +1723,24 @@ var Flight = class {
   constructor() {
     this.next = 0;
     this.bytes = 0;
-    // of eliciting packets under way
+    // bytes of eliciting packets in flight
     this.count = 0;
-    // of those packets
+    // number of those packets
     this.packets = [];
   }
-  /** The oldest one. */
+  /** Returns the number of the oldest record. */
   base() {
     return this.next - this.packets.length;
   }
-  /** Packet n, if it is remembered. */
+  /** Returns the record of packet n, if there is one. */
   at(n) {
     return this.packets[n - this.base()];
   }
-  /** The packet that is sent next, empty. */
+  /** Returns a record for the packet that is sent next. It is not part of the flight yet. */
   open(t) {
     return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
-  /** Makes what open returned part of the flight. */
+  /** Adds the record that open returned. */
   push(p) {
     this.next++;
     this.packets.push(p);
@@ -1656,11 +1748,11 @@ var Flight = class {
     this.bytes += p.size;
     this.count++;
   }
-  /** Makes it as if nothing had been sent so far but the numbers. */
+  /** Drops all records. Numbers continue. */
   forget() {
     this.packets.length = this.bytes = this.count = 0;
   }
-  /** Takes a packet out of the bytes under way. */
+  /** Sets the state of a packet, which is not in flight any more. */
   land(p, state) {
     if (p.eliciting && p.state === packetFlying) {
       this.bytes -= p.size;
@@ -1669,8 +1761,8 @@ var Flight = class {
     p.state = state;
   }
   /**
-   * Forgets the oldest packets of which nothing more is to be learned: those acknowledged, and those sent before old
-   * and not under way.
+   * Drops the oldest records that have no use any more: packets that were acknowledged, and packets that were sent
+   * before old and are not in flight.
    */
   trim(old) {
     for (let p; p = this.packets[0]; this.packets.shift()) {
@@ -1689,51 +1781,51 @@ var Mux = class {
     this.events = events;
     this.outbox = new Outbox();
     this.heard = 0;
-    // when the last packet came
+    // when the last packet arrived
     this.gap = 0;
-    // between the last two
+    // between the last two packets
     this.slow = false;
-    // the link below keeps back what it is given
+    // the link below delays what it gets
     this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
     this.receivers = [];
     this.drops = {};
     this.flight = new Flight();
     this.largestAcked = 0;
     this.sampled = -1;
-    // when the newest packet that gave a round trip was sent
+    // when the newest packet that measured a round trip was sent
     this.awake = -1;
-    // since when, after a sleep
+    // when the program ran again after a sleep
     this.askedAt = 0;
-    // when a lone ack last asked for an ack of its own
+    // when askForAck last added a ping
     this.ping = false;
-    // one is due
+    // a ping is due
     this.work = false;
-    // there was something to send that could not leave
+    // the pacer has held a packet back
     this.ageAt = Infinity;
-    // when an incomplete message may have grown too old
+    // when an incomplete message may be too old
     // The end.
     this.byPeer = false;
     // the peer has closed
     this.closing = nothing;
-    // our reason, once ending
+    // text of this end, once ending
     this.code = 0;
     this.ending = false;
-    // we have closed
+    // this end has closed
     this.givenUp = 0;
-    // bytes of our reliable messages, once one end has closed
+    // bytes of reliable messages of this end that were given up, once one end has closed
     this.missed = 0;
-    // the peer's, as it has said
+    // bytes that the peer gave up, according to the peer
     this.closeLeft = 0;
     // close frames to send
     this.closeAt = Infinity;
-    // when
+    // time of the next close frame
     this.closeGap = closeInterval;
     this.in = new Packet();
     this.out = new Writer();
     for (const c of config.table) this.open(c);
     this.relink(t, config.rtt);
   }
-  /** Adds a channel. The peer must do the same before anything of it comes there. */
+  /** Adds a channel. The peer must do the same before a packet with the channel reaches it. */
   open(c) {
     const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
     const { stats } = this.outbox.open(c, c.direction !== theirs);
@@ -1749,8 +1841,8 @@ var Mux = class {
     );
   }
   /**
-   * Starts over on a new link, to the same peer, which does the same. All that was not acknowledged is sent again, and
-   * what had arrived is not delivered again; unreliable messages under way on the old link are lost.
+   * Continues on a new link to the same peer, which must do the same. What the peer has not acknowledged is sent again,
+   * and nothing is delivered twice. Unreliable messages that were sent on the old link and have not arrived are lost.
    */
   relink(t, rtt) {
     const { rate, floor, ceiling } = this.config;
@@ -1766,13 +1858,13 @@ var Mux = class {
     this.ping = false;
     if (this.closeLeft) this.closeAt = t;
   }
-  /** Queues a copy of b. Take it with append. */
+  /** Queues a copy of b as a message on channel ch. append sends it. */
   send(t, ch, b, o) {
     if (this.over()) throw new SendError("closed", "the session has ended: conn.closed says why");
     this.outbox.send(t, ch, b, o);
   }
   // ---- packets out -----------------------------------------------------------------------------------------------
-  /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
+  /** Writes the next packet into b and returns its length, or 0 if there is nothing to send now. */
   append(t, b) {
     const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
@@ -1814,13 +1906,13 @@ var Mux = class {
     this.counts.bytesOut += w.n;
     return w.n;
   }
-  /** Whether append would have nothing to say. */
+  /** Returns whether append would return 0. */
   idle(t) {
     this.work = false;
     this.outbox.quiet = this.slow && this.loss.silent();
     return t < this.received.due && !this.over() && !this.wants(t);
   }
-  /** Whether congestion control lets a packet leave. */
+  /** Returns whether congestion control lets a packet leave. */
   mayContent(t) {
     const { cc, loss } = this;
     const paced = cc.mayLeave(t);
@@ -1832,11 +1924,11 @@ var Mux = class {
     }
     return false;
   }
-  /** Whether there may be more to send than an ack block. */
+  /** Returns whether there may be more to send than an ack block. */
   wants(t) {
     return this.ping || this.loss.probes > 0 || this.outbox.hasWork(t);
   }
-  /** Appends what the channels have, then what may ride along. */
+  /** Appends pieces of messages, and copies into the free space. */
   appendContent(w, end, t, p) {
     const { outbox, loss } = this;
     const body = w.n;
@@ -1848,8 +1940,8 @@ var Mux = class {
     outbox.repeat(w, Math.min(end, w.n + this.cc.spare()), overdue, p, loss.share);
   }
   /**
-   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown to eight
-   * more ranges: what the peer knows need not be repeated.
+   * Adds a ping to a packet with only an ack block, so that the packet must be acknowledged: once in a round trip, and
+   * only if the block has eight ranges or more besides the first. After the acknowledgement the block becomes shorter.
    */
   askForAck(w, t, p) {
     if (this.received.ranges.length < 17 || t < this.askedAt + this.loss.smoothed || this.over()) return;
@@ -1857,7 +1949,7 @@ var Mux = class {
     p.eliciting = true;
     w.byte(controlPing);
   }
-  /** Appends the close frame if it is time for one. */
+  /** Appends the close frame if its time has come. */
   appendClose(w, t) {
     if (t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
@@ -1867,7 +1959,7 @@ var Mux = class {
     return true;
   }
   // ---- packets in ------------------------------------------------------------------------------------------------
-  /** Takes a datagram. One that is not well-formed is counted and has no effect. */
+  /** Processes a datagram. A malformed datagram is counted and dropped. */
   receive(t, b) {
     const { in: p, received } = this;
     if (b.length > maxPacket || !p.parse(b)) return this.drop("malformed");
@@ -1887,7 +1979,7 @@ var Mux = class {
     received.mark(t, number, p.eliciting);
     if (this.byPeer && received.eliciting) received.due = t;
   }
-  /** Reports whether the frame's packet may be acknowledged. */
+  /** Processes a frame, and returns whether its packet may be acknowledged. */
   receiveFrame(t, f) {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
@@ -1916,20 +2008,20 @@ var Mux = class {
       this.drop("unknown-frame");
     }
   }
-  /** Applies an ack block. It reports whether the block is possible. */
+  /** Processes an ack block. Returns false if it acknowledges packets that were never sent. */
   receiveAck(t, { largest: low, delay, ranges }) {
     const f = this.flight;
     const last = f.next - 1;
     const largest2 = last - (last - low & 65535);
-    let bytes2 = 0;
+    let bytes = 0;
     let end = largest2;
     for (const n of ranges) end -= n + 1;
     if (end < -1) return false;
     end = largest2;
     for (let i = 0; i < ranges.length; end -= ranges[i++] + 1) {
-      if (i % 2 === 0) bytes2 += this.ackRange(end - ranges[i], end);
+      if (i % 2 === 0) bytes += this.ackRange(end - ranges[i], end);
     }
-    if (!bytes2) return true;
+    if (!bytes) return true;
     const p = f.at(largest2);
     if (p?.eliciting && p.at > this.sampled) {
       this.sampled = p.at;
@@ -1942,19 +2034,22 @@ var Mux = class {
     if (this.loss.silent()) this.outbox.outdate(t);
     this.loss.timeouts = 0;
     this.detect(t, largest2);
-    this.cc.acked(t, largest2, f.next, bytes2, this.loss.share);
+    this.cc.acked(t, largest2, f.next, bytes, this.loss.share);
     f.trim(t - 3 * this.loss.pto(0));
     return true;
   }
-  /** Takes the packets from low to high as arrived, and returns the bytes of those that wanted to be acknowledged. */
+  /**
+   * Processes one range of an ack block: the packets from low to high have arrived. Returns the bytes of those that had
+   * to be acknowledged.
+   */
   ackRange(low, high) {
     const { flight, loss, received } = this;
-    let bytes2 = 0;
+    let bytes = 0;
     for (let n = Math.max(low, flight.base()); n <= high; n++) {
       const p = flight.at(n);
       if (p.state === packetAcked) continue;
       if (p.state === packetLost) loss.reordered(high - n + 1);
-      if (p.eliciting) bytes2 += p.size;
+      if (p.eliciting) bytes += p.size;
       loss.acked(p);
       flight.land(p, packetAcked);
       received.confirmed(p.ackTop);
@@ -1964,9 +2059,9 @@ var Mux = class {
       }
       this.outbox.acked(p);
     }
-    return bytes2;
+    return bytes;
   }
-  /** Takes for lost what is too far behind largest, and sets the time to look again. */
+  /** Finds the packets that are lost, given that packet largest is acknowledged, and sets the time of the next look. */
   detect(t, largest2) {
     const { flight, loss } = this;
     const delay = loss.lossDelay();
@@ -1985,7 +2080,7 @@ var Mux = class {
     this.outbox.lost(p);
   }
   // ---- time ------------------------------------------------------------------------------------------------------
-  /** When advance must be called; Infinity is never. */
+  /** Returns when advance must be called; Infinity means never. */
   deadline() {
     const { received, loss, flight } = this;
     if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
@@ -1998,8 +2093,8 @@ var Mux = class {
     );
   }
   /**
-   * Makes an acknowledgement due that soon is, for somebody who is up anyway. If there is one it returns when the next
-   * will be, when packets go on as they do, or else Infinity.
+   * Makes an acknowledgement due now that is due within ackSlack, because its caller is running anyway. If there is
+   * one, returns when the next is expected to be due; otherwise Infinity.
    */
   hasten(t) {
     const { received, heard, gap } = this;
@@ -2007,7 +2102,7 @@ var Mux = class {
     received.due = t;
     return Math.max(t, heard + gap - ackSlack / 2) + maxAckDelay;
   }
-  /** Tells the Mux that time has passed. */
+  /** Tells the Mux the time. */
   advance(t) {
     const { flight, loss } = this;
     if (this.over()) return;
@@ -2020,8 +2115,8 @@ var Mux = class {
     if (!flight.count && t >= this.heard + this.config.keepAlive) this.ping = true;
   }
   /**
-   * Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed:
-   * nothing was heard for too long.
+   * Sends the oldest and the newest reliable content that is not acknowledged again, or a ping if there is none,
+   * because no acknowledgement has arrived for too long.
    */
   probe(t) {
     const again2 = (p) => this.outbox.again(p);
@@ -2034,8 +2129,9 @@ var Mux = class {
     else this.ping = true;
   }
   /**
-   * Takes note that nobody looked for a while. What comes now may have waited as long, and what is unreliable of it is
-   * of no use, until the peer has answered to something newer. Nor do answers tell of round trips.
+   * Records that the program did not run for a while, until t. Packets that arrive now may have waited as long: their
+   * unreliable messages are dropped until the peer has answered something newer. Until then answers are not used to
+   * measure round trips.
    */
   slept(t) {
     this.awake = t;
@@ -2043,12 +2139,12 @@ var Mux = class {
     this.loss.probes ||= 1;
     this.outbox.outdate(t);
   }
-  /** Whether the peer has answered to something that was sent at t or later. */
+  /** Returns whether the peer has acknowledged something that was sent at t or later. */
   answered(t) {
     return this.sampled >= t;
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
-  /** Ends the link. What is queued is not sent any more. append then has the close frame, a few times. */
+  /** Closes the link. Queued messages are not sent any more. append then returns packets with a close frame. */
   close(t, code, reason) {
     if (this.over()) return;
     this.ending = true;
@@ -2058,7 +2154,7 @@ var Mux = class {
     this.closeAt = t;
     this.abandon();
   }
-  /** Forgets all messages of both ways. */
+  /** Drops all messages of both directions. */
   abandon() {
     this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
@@ -2068,11 +2164,14 @@ var Mux = class {
       r.held = 0;
     }
   }
-  /** Whether one end has closed. */
+  /** Returns whether one end has closed the link. */
   over() {
     return this.ending || this.byPeer;
   }
-  /** Whether the peer has closed, or knows that we have, or has been told often enough. */
+  /**
+   * Returns whether the link is closed: the peer has closed it, the peer has acknowledged the close frame of this end,
+   * or this end has sent its last close frame.
+   */
   closed() {
     return this.byPeer || this.ending && !this.closeLeft;
   }
@@ -2120,7 +2219,7 @@ var linked = 1;
 var open = 2;
 var closed = 3;
 var Session = class {
-  // the server's requests
+  // requests of the server without an answer
   constructor(t, config, message, events) {
     this.config = config;
     this.events = events;
@@ -2128,26 +2227,26 @@ var Session = class {
     this.interrupted = false;
     this.id = 0n;
     this.token = "";
-    // to resume with, as base64url
+    // resume token, as base64url
     this.links = 0;
-    // how often it changed
+    // links after the first
     this.since = 0;
-    // of the interruption or, before opening, of the link
+    // when the session was interrupted or, before WELCOME, when the link began
     this.grace = defaultGrace;
-    // for which the server keeps it
+    // ms for which the server keeps an interrupted session
     this.inbox = [];
-    // what the Mux has delivered
+    // messages that the Mux has delivered
     this.closedBy = null;
-    // the peer
+    // close frame of the server
     this.closing = false;
-    // what was sent is on its way; nothing more is taken
+    // close was called, and reliable messages are not acknowledged yet
     this.closedAt = 0;
-    // when the program closed
+    // when close was called
     this.drainBy = Infinity;
-    // when the close frame is sent at the latest
+    // latest time of the close frame
     this.ending = [0, ""];
     this.lastID = 0;
-    // of our requests
+    // id of the last request of this end
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
     this.mux = new Mux(
@@ -2161,7 +2260,7 @@ var Session = class {
     this.mux.send(t, 0, hello(message));
   }
   // ---- the link --------------------------------------------------------------------------------------------------
-  /** Begins a link; what the last one still brings must not come here any more. */
+  /** Begins a link. Datagrams of the old link must not be given to receive any more. */
   link(t, rtt) {
     this.mux.relink(t, rtt);
     if (this.state === fresh) {
@@ -2171,7 +2270,7 @@ var Session = class {
       this.mux.send(t, 0, numbered(typeHere, ++this.links));
     }
   }
-  /** Takes note that the link is silent or gone. */
+  /** Records that the link is silent or has ended. */
   interrupt(t) {
     if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing) return this.abort(t, 0, "");
@@ -2190,7 +2289,7 @@ var Session = class {
     }
     this.take(t);
   }
-  /** Whether there is nothing to say, or else the Mux has packets. */
+  /** Returns whether the Mux has no packet to send. */
   idle(t) {
     this.drain(t);
     return this.mux.idle(t);
@@ -2198,7 +2297,7 @@ var Session = class {
   deadline() {
     return Math.min(this.mux.deadline(), this.patience());
   }
-  /** When silence has lasted too long. */
+  /** Returns when silence has lasted too long. */
   patience() {
     if (this.state === linked) return this.since + openTimeout;
     if (this.state !== open) return Infinity;
@@ -2213,7 +2312,9 @@ var Session = class {
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
-  /** Hands on what the Mux has delivered. Before WELCOME all but channel 0 waits, in order. */
+  /**
+   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
+   */
   take(t) {
     const { inbox: inbox2 } = this;
     let early = 0;
@@ -2257,14 +2358,14 @@ var Session = class {
     this.state = open;
     this.events.opened();
   }
-  talk(t, { type, id, text: text3, payload }) {
+  talk(t, { type, id, text: text2, payload }) {
     const call = this.calls.get(id);
     if (this.state !== open) return this.abort(t, CloseCode.ProtocolError, "no WELCOME");
     if (this.closing && (type === typeOpen || type === typeRequest)) return;
-    if (type === typeOpen) return this.open(t, text3);
-    if (type === typeRequest) return this.request(t, id, text3, payload);
+    if (type === typeOpen) return this.open(t, text2);
+    if (type === typeRequest) return this.request(t, id, text2, payload);
     this.calls.delete(id);
-    if (type === typeReject) call?.reject(new RequestError("rejected", text3));
+    if (type === typeReject) call?.reject(new RequestError("rejected", text2));
     else call?.resolve(type === typeReply ? payload : void 0);
   }
   open(t, line) {
@@ -2274,7 +2375,9 @@ var Session = class {
       this.abort(t, CloseCode.ProtocolError, "malformed OPEN");
     }
   }
-  /** Adds the channel that a line of the table's text tells of. Throws if it cannot be the next. */
+  /**
+   * Adds the channel of a line of the table's text, and returns its number. Throws if it cannot be the next channel.
+   */
   add(line) {
     const { table } = this.config;
     const c = nextChannel(table, line);
@@ -2297,7 +2400,7 @@ var Session = class {
     }
     this.mux.send(t, channel, b, o);
   }
-  /** Sends a request. */
+  /** Sends a request. Throws a SendError if nothing was queued. */
   call(t, name, b) {
     const n = bytesOf(name);
     const { calls } = this;
@@ -2314,12 +2417,12 @@ var Session = class {
       this.lastID = this.lastID + 1 >>> 0;
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
-    const call = { ...deferred(), sent: true };
+    const call = { ...deferred(), sent: false };
     this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (_, sent) => call.sent = sent });
     calls.set(id, call);
     return call;
   }
-  /** Whether b is too large, or would leave too little room for HERE, OPENED and REJECT. */
+  /** Returns whether b is too large, or would leave too little room in the queue for HERE, OPENED and REJECT. */
   full({ length }) {
     return length > maxPayload || length + this.mux.outbox.senders[0].cost > maxOwn;
   }
@@ -2330,7 +2433,7 @@ var Session = class {
     this.mux.send(t, 0, numbered(b ? typeReply : typeAck, id, b));
     this.serving.delete(id);
   }
-  /** Refuses a request of the server. */
+  /** Rejects a request of the server. */
   reject(t, id, why) {
     if (!this.serving.delete(id)) return;
     try {
@@ -2340,7 +2443,7 @@ var Session = class {
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
-  /** Ends the session. What was sent reliably is delivered first, for wait ms at most; then its user is told. */
+  /** Ends the session. Reliable messages are delivered first, for at most wait ms; then comes the event closed. */
   close(t, code, reason, wait) {
     if (this.state === closed || this.closing && wait) return;
     if (!this.closing) this.ending = [code, reason];
@@ -2354,7 +2457,7 @@ var Session = class {
   abort(t, code, reason) {
     this.close(t, code, reason, 0);
   }
-  /** Ends a session that is closing when all has arrived, or it is time. */
+  /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
   drain(t) {
     if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
   }
@@ -2362,7 +2465,7 @@ var Session = class {
     this.mux.close(t, ...this.ending);
     this.finish(...this.ending, false);
   }
-  /** Ends the session here, whoever has ended it. */
+  /** Ends the session at this end, whichever end has closed it. */
   finish(code, reason, remote, missed = 0) {
     if (this.state === closed) return;
     this.state = closed;
@@ -2373,11 +2476,41 @@ var Session = class {
     }
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
-  /** Whether a session that is closed has nothing more to say: its link may go. */
+  /** Returns whether a session that has ended has no packet to send any more, so that its link may be closed. */
   over() {
     return this.mux.closed();
   }
 };
+function snapshotSession(s, opened2, shift2) {
+  const { outbox, receivers } = s.mux;
+  const { table } = s.config;
+  const fixed = table.length - opened2;
+  if (s.state !== open || s.closing) return;
+  return [
+    s.grace,
+    `${s.id}`,
+    s.token,
+    s.links,
+    s.lastID,
+    [...s.serving],
+    table.slice(fixed).map((c, i) => openLine(c, fixed + i)),
+    receivers.map((r, i) => [snapshotSender(outbox.senders[i], shift2), snapshotReceiver(r)]),
+    s.inbox
+  ];
+}
+function restoreSession(s, t, saved, shift2) {
+  const { outbox, receivers } = s.mux;
+  const [grace, id, token, links, lastID, serving, opened2, channels, inbox2] = saved;
+  outbox.abandon();
+  for (const line of opened2) s.add(line);
+  channels.forEach(([sender, receiver], i) => {
+    restoreSender(outbox, t, i, sender, shift2);
+    restoreReceiver(receivers[i], t, receiver);
+  });
+  for (const [id2, request] of serving) s.serving.set(id2, request);
+  s.inbox.push(...inbox2);
+  Object.assign(s, { id: BigInt(id), token, grace, links, lastID, state: open });
+}
 
 // src/signaling.ts
 var protocolVersion = 1;
@@ -2440,9 +2573,9 @@ var ours = "Godwit-Authorization";
 var said = (v) => !!v && typeof v === "string";
 var later = (r, most) => Math.min(1e3 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 async function json(r) {
-  const text3 = await r.text();
+  const text2 = await r.text();
   try {
-    return Object(JSON.parse(text3));
+    return Object(JSON.parse(text2));
   } catch {
     return {};
   }
@@ -2471,7 +2604,7 @@ var Conn = class extends EventTarget {
   constructor(url, options, begin = (c) => void c.begin()) {
     super();
     this.options = options;
-    /** Whether the session is one that another Conn has begun. */
+    /** Whether another Conn, such as that of the page before, has begun the session. */
     this.continued = false;
     /** How long the phases of connecting took. */
     this.times = noTimes();
@@ -2480,13 +2613,13 @@ var Conn = class extends EventTarget {
     this.started = now();
     this.listeners = [];
     this.handlers = /* @__PURE__ */ new Map();
-    this.pending = /* @__PURE__ */ new Set();
-    // of requests and receipts
+    this.pending = /* @__PURE__ */ new Map();
+    // promises of requests and receipts; call is that of a request
     this.ended = new AbortController();
-    // when the session has
+    // aborts when the session has ended
     this.packet = new Uint8Array(maxPacket);
     this.views = [];
-    // of packet, by length
+    // views of packet, by length
     /** @internal */
     this.opening = deferred();
     this.closing = deferred();
@@ -2497,14 +2630,17 @@ var Conn = class extends EventTarget {
     this.timerAt = Infinity;
     this.lost = 0;
     // when the session was interrupted
-    /** What becomes of the session when the page goes for good. @internal */
+    /** Is called when the page goes for good. @internal */
     this.hide = () => this.abort();
-    /** Whether the session is still this page's when the page comes back. @internal */
+    /**
+     * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
+     */
     this.back = () => true;
     this.frozen = false;
     /**
-     * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
-     * do not bring back a page that has one. A session that is closing ends, or the server would not hear of it.
+     * Is called when the page goes. If the browser may show the page again, the session stays, without a link, because
+     * browsers do not show a page again that has one. A session that is closing ends: otherwise the server would get no
+     * close frame.
      */
     this.pagehide = (e) => {
       const { state } = this.session;
@@ -2517,7 +2653,7 @@ var Conn = class extends EventTarget {
       this.link = null;
       this.session.interrupt(now());
     };
-    /** The page has come back. */
+    /** Is called when the browser shows the page again. */
     this.pageshow = () => {
       if (!this.frozen) return;
       this.frozen = false;
@@ -2527,7 +2663,7 @@ var Conn = class extends EventTarget {
       void this.reconnect();
       this.flushSoon();
     };
-    /** What is done before the page is frozen. @internal */
+    /** Is called before the page is frozen. @internal */
     this.freeze = () => {
     };
     this.flush = (t = now(), latest = Infinity) => {
@@ -2556,6 +2692,8 @@ var Conn = class extends EventTarget {
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
+    const room = (id) => this.dispatchEvent(new ChannelEvent("room", table[id]));
+    this.session.mux.outbox.room = (id) => queueMicrotask(() => room(id));
     this.opened = this.opening.promise;
     this.opened.catch(() => {
     });
@@ -2572,7 +2710,7 @@ var Conn = class extends EventTarget {
     this.watchPage("addEventListener");
   }
   // ---- for programs ----------------------------------------------------------------------------------------------
-  /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
+  /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
   get id() {
     const { id } = this.session;
     return id ? id.toString(16).padStart(16, "0") : "";
@@ -2586,12 +2724,12 @@ var Conn = class extends EventTarget {
     const t = now();
     this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    return fate && this.pend(fate.promise);
+    return fate && this.pend(fate.promise, {});
   }
   /**
-   * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-   * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
-   * to-server.
+   * Calls f with each message of a channel. The first ones are those that arrived before the first call of on, up to
+   * queueLimit; further ones were lost. The function that on returns ends this. Throws a GodwitError if the direction
+   * of the channel is to-server.
    */
   on(channel, f) {
     const id = this.idOf(channel);
@@ -2604,8 +2742,8 @@ var Conn = class extends EventTarget {
     return () => this.listeners[id].delete(f);
   }
   /**
-   * The messages of a channel one after the other, until the session ends. Who takes them too slowly loses the oldest
-   * on unreliable channels, and on others gets an error.
+   * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+   * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
    */
   async *messages(channel) {
     const id = this.idOf(channel);
@@ -2638,43 +2776,66 @@ var Conn = class extends EventTarget {
     }
   }
   /**
-   * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
-   * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+   * Sends a request to the server. Resolves with the bytes of the reply, or with undefined if it has none. Rejects with
+   * a RequestError, with a SendError if nothing was sent, or with the reason of the signal: the answer is then ignored.
    */
   request(name, b = nothing, { signal } = {}) {
-    return this.pend(this.ask(name, b, signal));
+    const progress = {};
+    const answer = async () => {
+      signal?.throwIfAborted();
+      const call = progress.call = this.session.call(now(), name, view(b));
+      const abort = () => call.reject(signal.reason);
+      this.flushSoon();
+      signal?.addEventListener("abort", abort);
+      try {
+        return await call.promise;
+      } finally {
+        signal?.removeEventListener("abort", abort);
+      }
+    };
+    return this.pend(answer(), progress);
   }
-  /** Has the end told after what p tells. */
-  pend(p) {
+  /**
+   * Returns how far a request, or a message with a receipt, has got; p is the promise that request or send returned.
+   * "sending" until the server has acknowledged it, then, for a request, "waiting" for the answer; undefined once p has
+   * settled.
+   */
+  status(p) {
+    const progress = this.pending.get(p);
+    return progress && (progress.call?.sent ? "waiting" : "sending");
+  }
+  /** Delays the end of the session until p has settled. */
+  pend(p, progress) {
     const done = () => this.pending.delete(p);
-    this.pending.add(p);
+    this.pending.set(p, progress);
     p.then(done, done);
     return p;
   }
-  async ask(name, b, signal) {
-    signal?.throwIfAborted();
-    const call = this.session.call(now(), name, view(b));
-    const abort = () => call.reject(signal.reason);
-    this.flushSoon();
-    signal?.addEventListener("abort", abort);
-    try {
-      return await call.promise;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-  }
-  /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
+  /**
+   * Answers the requests of the server with a name with what f returns, and rejects them with what f throws. A second
+   * call with the same name replaces f.
+   */
   handle(name, f) {
     this.handlers.set(name, f);
   }
   /**
-   * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
-   * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
+   * Ends the session. Reliable messages are delivered first, for at most drain ms (10 s unless given), and only while
+   * packets of the server arrive. The event close comes after that. Codes of the program are from 256 to 65535;
+   * CloseCode.Program is the first.
    */
   close(code = CloseCode.Normal, reason = "", drain = drainTime) {
     this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
+  }
+  /**
+   * Returns the size in bytes of the largest message that send accepts on a channel now, or -1 if it accepts none: the
+   * queue is full, only the server sends on the channel, or the session has ended. An unreliable channel always has
+   * room, because it drops its oldest message. The event room comes when a queue that was full has room again.
+   */
+  free(channel) {
+    const s = this.session.mux.outbox.senders[this.idOf(channel)];
+    return this.state === "closed" ? -1 : s.free();
   }
   stats() {
     return this.session.mux.stats();
@@ -2709,7 +2870,7 @@ var Conn = class extends EventTarget {
       channel: (c) => {
         this.unheard.push(inbox(c));
         this.channels.push(c);
-        this.dispatchEvent(new ChannelEvent(c));
+        this.dispatchEvent(new ChannelEvent("channel", c));
       },
       interrupted: () => {
         this.lost = now();
@@ -2727,7 +2888,7 @@ var Conn = class extends EventTarget {
         const again2 = renewable(code) || !remote && code === CloseCode.ProtocolError;
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again2 ? { retryAfter: 0 } : {}));
         this.ended.abort();
-        void Promise.allSettled(this.pending).then(() => {
+        void Promise.allSettled(this.pending.keys()).then(() => {
           this.dispatchEvent(new ConnCloseEvent(why));
           this.closing.resolve(why);
         });
@@ -2735,7 +2896,7 @@ var Conn = class extends EventTarget {
       }
     };
   }
-  /** Calls a function of the program. */
+  /** Calls a handler of the program. */
   run(f, b) {
     try {
       f(b);
@@ -2745,7 +2906,7 @@ var Conn = class extends EventTarget {
       });
     }
   }
-  /** Has a request answered. @internal */
+  /** Answers a request of the server. @internal */
   async serve(id, name, b) {
     if (!this.handlers.has(name)) await sleep(0);
     const f = this.handlers.get(name);
@@ -2771,8 +2932,8 @@ var Conn = class extends EventTarget {
     }
   }
   /**
-   * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
-   * more, but not with a token that may be good for one use.
+   * Opens the first link. If the server refuses a token, a fresh one is fetched once; if a handshake fails, it is tried
+   * once more. Neither is done with a token that may be usable only once.
    */
   async authorized() {
     const { token } = this.options;
@@ -2808,13 +2969,13 @@ var Conn = class extends EventTarget {
     this.session.abort(now(), CloseCode.Normal, "");
     this.flush();
   }
-  /** Ends the session: there is no way to the server. @internal */
+  /** Ends the session, because there is no way to the server. @internal */
   giveUp(e) {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
     this.session.abort(now(), CloseCode.Timeout, words(e));
   }
-  /** Goes on over a link. What the last one may still bring is of no interest. */
+  /** Continues over a new link. The old link is closed. */
   move(link) {
     const { session } = this;
     if (session.state === closed) return link.close();
@@ -2831,7 +2992,7 @@ var Conn = class extends EventTarget {
     });
     this.flush();
   }
-  /** Tries new links until the server is heard again, on whichever link. */
+  /** Tries new links until the server answers, over whichever link. */
   async reconnect() {
     if (this.trying || this.frozen || !this.session.interrupted) return;
     const trying = this.trying = new AbortController();
@@ -2881,7 +3042,7 @@ var Conn = class extends EventTarget {
     this.flushing = true;
     queueMicrotask(this.flush);
   }
-  /** Sets the timer, for latest if it is not needed before; or ends what is over. */
+  /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   rest(t, ready = true, latest = Infinity) {
     const { link, session } = this;
     if (session.state === closed && (!link || session.over())) return this.release();
@@ -2891,7 +3052,7 @@ var Conn = class extends EventTarget {
     this.timerAt = at;
     this.timer = setTimeout(this.ring, Math.min(at - t, 1e9));
   }
-  /** Takes note, at t, if the page slept, which its timer shows. */
+  /** Tells the Mux, at t, if the page slept, which the lateness of the timer shows. */
   wake(t) {
     if (t - this.timerAt > asleep) {
       this.timerAt = Infinity;
@@ -2904,7 +3065,7 @@ var Conn = class extends EventTarget {
     this.link?.close();
     this.watchPage("removeEventListener");
   }
-  /** Adds or removes the listeners of the page. Node and workers may have no such function. */
+  /** Adds or removes the listeners of the page. Node and workers may not have these functions. */
   watchPage(how) {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
@@ -2958,7 +3119,7 @@ var RawConn = class extends EventTarget {
   constructor(link) {
     super();
     this.link = link;
-    /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
+    /** Number of datagrams that were not sent, because the queue of the browser was full or the connection has ended. */
     this.dropped = 0;
     this.times = link.times;
     link.attach({
@@ -2969,9 +3130,10 @@ var RawConn = class extends EventTarget {
     });
   }
   /**
-   * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-   * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
-   * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
+   * Sends one datagram of at most 1160 bytes, and returns whether the browser has taken it. If the datagram would have
+   * to wait, it is dropped, because it would be old later. In a UDP packet it takes its size, rounded up to a multiple
+   * of four, plus 65 bytes. A datagram that is larger than the path carries is always lost, without an error. Throws a
+   * SendError if data is too large, or neither bytes nor a string.
    */
   send(data) {
     const b = typeof data === "string" ? bytesOf(data) : view(data);
@@ -3001,7 +3163,7 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version = 3;
+var version = 4;
 function suspend(conn) {
   const saved = save(conn);
   if (saved) leave(conn);
@@ -3079,85 +3241,29 @@ function hide(c, key) {
     c.abort();
   }
 }
+var shift = () => Date.now() - performance.now();
 function save({ session, unheard, table, channels }) {
-  const { id, token, grace, links, lastID, serving, mux } = session;
-  const now2 = Date.now();
-  const message = (m) => {
-    const acked = m.pieces.map((q) => q.state === pieceAcked);
-    return [m.id, m.sent, acked, m.key, m.deadline - performance.now() + now2, text2(m.b.subarray(m.start, m.start + m.size))];
-  };
-  if (session.state !== open || session.closing) return "";
-  const saved = [
-    version,
-    now2,
-    `${id}`,
-    token,
-    grace,
-    links,
-    lastID,
-    Array.from(serving, ([id2, [name, b]]) => [id2, name, text2(b)]),
-    channels.map((c, i) => openLine(c, table.length - channels.length + i)),
-    mux.outbox.senders.map((s, i) => {
-      const { base, partials } = mux.receivers[i];
-      if (!s.reliable) return [s.nextID, base, [], [], []];
-      return [
-        s.nextID,
-        base,
-        [...s.waiting, ...s.queue].map(message),
-        Array.from(partials, ([id2, p]) => [id2, p?.have ?? [], text2(p?.body)]),
-        unheard[i]?.messages.slice(unheard[i].first).map((b) => text2(b)) ?? []
-      ];
-    }),
-    session.inbox.map(([channel, b]) => [channel, text2(b)])
-  ];
-  return JSON.stringify(saved);
+  const saved = snapshotSession(session, channels.length, shift());
+  if (!saved) return "";
+  const waiting = unheard.map((inbox2, i) => inbox2 && isReliable(table[i].mode) ? snapshotInbox(inbox2) : []);
+  return JSON.stringify([version, Date.now(), saved, waiting], encode);
 }
 function restore(c, json2) {
-  const { session, unheard } = c;
-  const { outbox, receivers } = session.mux;
+  const { session } = c;
   const t = performance.now();
   if (session.state) return;
   try {
-    const [form, at, id, token, grace, links, lastID, serving, opened2, channels, inbox2] = JSON.parse(json2);
+    const [form, at, saved, unheard] = JSON.parse(json2, decode);
     const age = Date.now() - at;
-    must(form === version && age >= 0 && age <= grace);
-    outbox.abandon();
-    for (const line of opened2) session.add(line);
-    channels.forEach(([nextID, base, messages, partials, waiting], i) => {
-      const s = outbox.senders[i];
-      const r = receivers[i];
-      for (const [id2, sent, acked, key, deadline, b] of messages) {
-        outbox.send(t, i, bytes(b), { key });
-        const m = s.queue.at(-1);
-        m.id = id2;
-        m.sent = sent;
-        m.deadline = (deadline ?? Infinity) - Date.now() + t;
-        for (const q of m.pieces.slice(0, sent)) {
-          q.state = acked[q.i] ? pieceAcked : pieceFlying;
-          if (acked[q.i]) m.left--;
-          else outbox.pieceLost(q, q.number);
-        }
-        if (sent < m.pieces.length) continue;
-        m.list = s.waiting;
-        s.waiting.push(s.queue.pop());
-      }
-      s.nextID = nextID;
-      r.base = base;
-      for (const [id2, have, b] of partials) {
-        if (have.length) r.add(t, id2, bytes(b), have);
-        else r.partials.set(id2, null);
-      }
-      for (const b of waiting) unheard[i].push(bytes(b));
-    });
-    for (const [id2, name, b] of serving) session.serving.set(id2, [name, bytes(b)]);
-    for (const [channel, b] of inbox2) session.inbox.push([channel, bytes(b)]);
-    Object.assign(session, { id: BigInt(id), token, grace, links, lastID, state: open });
+    must(form === version && age >= 0 && age <= saved[0]);
+    restoreSession(session, t, saved, shift());
+    unheard.forEach((messages, i) => restoreInbox(c.unheard[i], messages));
     c.continued = true;
     c.addEventListener(
       "resumed",
       () => {
         c.opening.resolve();
-        for (const [id2, [name, b]] of session.serving) void c.serve(id2, name, b);
+        for (const [id, [name, b]] of session.serving) void c.serve(id, name, b);
       },
       { once: true }
     );
@@ -3167,12 +3273,13 @@ function restore(c, json2) {
     c.giveUp(new ConnectError("resume", "the saved session has ended, or another page has it: call connect", { cause }));
   }
 }
-function text2(b = nothing) {
-  let s = "";
-  for (let i = 0; i < b.length; i += 4096) s += String.fromCharCode(...b.subarray(i, i + 4096));
-  return btoa(s);
+function encode(_, v) {
+  if (!(v instanceof Uint8Array)) return v;
+  let b = "";
+  for (let i = 0; i < v.length; i += 4096) b += String.fromCharCode(...v.subarray(i, i + 4096));
+  return { b: btoa(b) };
 }
-var bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
+var decode = (_, v) => typeof v?.b === "string" ? Uint8Array.from(atob(v.b), (c) => c.charCodeAt(0)) : v;
 export {
   ChannelEvent,
   CloseCode,

@@ -106,7 +106,7 @@ export function instrument(name, code, first, mark = false) {
     else if (n.type === "ReturnStatement" && n.argument) replace(n.argument);
   }
 
-  /** What stands in n, in a function or not, from the outside in. */
+  /** The nodes in n, in a function or not, from the outside in. */
   function walk(n, parent) {
     if (!n || typeof n.type !== "string") return;
     if (n.type.startsWith("TS") && !expressionsOfTypes.has(n.type)) return;
@@ -209,7 +209,7 @@ export function instrument(name, code, first, mark = false) {
   }
   return { mutants, code: `const $mutant=globalThis.$mutant,$budget=globalThis.$budget;${out}${code.slice(last)}` };
 
-  // What closes comes in the order opposite to what opens, and after it a budget that stands behind a brace.
+  // What closes comes in the order opposite to what opens, and after it a budget that follows a brace.
   function rank(a, b) {
     if (a.s === spend || b.s === spend) return (a.s === spend) - (b.s === spend);
     return b.order - a.order;

@@ -1,44 +1,41 @@
 import { appendAck, delayUnit, maxDelay, maxRanges } from "./packet";
 import { type Writer } from "./varint";
 
-/** How long a lone acknowledgement waits for a packet to ride in, in ms. */
+/** How long an acknowledgement waits for a packet with content, in ms. */
 export const maxAckDelay = 20;
 
 export const receivedWindow = 4096;
-export const lossSpan = 64; // numbers over which one loss is measured
+export const lossSpan = 64; // numbers over which the loss is measured
 
-/**
- * Received knows which of the peer's packets came: the last window of them, for telling duplicates apart, and what
- * of that is still worth saying.
- */
+/** Received records which of the peer's last packets have arrived, to detect duplicates and to write ack blocks. */
 export class Received {
-  next = 0; // one more than the largest that came
-  eliciting = 0; // packets that came since the last ack block and want one
-  due = Infinity; // when one must leave
-  loss = 0; // share of the peer's packets that do not come, smoothed
+  next = 0; // largest number that has arrived, plus one
+  eliciting = 0; // packets since the last ack block that must be acknowledged
+  due = Infinity; // when an ack block must leave
+  loss = 0; // share of the peer's packets that do not arrive, smoothed
   ranges: number[] = []; // of the last ack block
 
-  private told = 0; // the peer knows of all that came below this
-  private news = Infinity; // the smallest that came since the last ack block
-  // What came of the window, in ascending runs: the first number of each and, after it, one more than its last.
+  private told = 0; // the peer knows which packets below this have arrived
+  private news = Infinity; // smallest number that has arrived since the last ack block
+  // What has arrived of the window, as ascending runs: the first number of each run, then its last number plus one.
   private readonly edges = [0, 0];
-  private lastAt = 0; // when the largest came
+  private lastAt = 0; // when the largest number arrived
   private spanStart = 0;
   private spanCame = 0;
 
-  /** Whether a packet came for the first time. One that is older than the window counts as known. */
+  /** Returns whether a packet arrives for the first time: false for a packet that is older than the window. */
   fresh(n: number): boolean {
     return this.next - n <= receivedWindow && this.below(n) % 2 === 0;
   }
 
-  /** How many edges are at most n. */
+  /** Returns the number of edges that are n or less. */
   private below(n: number): number {
     let i = this.edges.length;
     while (this.edges[i - 1]! > n) i--;
     return i;
   }
 
-  /** Takes note of a fresh packet. */
+  /** Records a fresh packet. */
   mark(t: number, n: number, eliciting: boolean): void {
     const { edges } = this;
     const gap = n !== this.next;
@@ -56,11 +53,11 @@ export class Received {
       while (edges[1]! <= n + 1 - receivedWindow) edges.splice(0, 2);
     }
     this.news = Math.min(this.news, n);
-    this.told = Math.min(this.told, n); // one that comes late is news again
+    this.told = Math.min(this.told, n); // a late packet is news again
     this.measure(n);
     if (!eliciting) return;
     this.eliciting++;
-    // What is missing should be known soon.
+    // After a gap the peer must know soon what is missing.
     this.due = gap ? t : Math.min(this.due, t + maxAckDelay);
   }
 
@@ -74,7 +71,7 @@ export class Received {
     this.spanCame = 0;
   }
 
-  /** Appends a block of what came, newest ranges first. */
+  /** Appends an ack block, with the newest ranges first. */
   append(w: Writer, t: number, end: number): void {
     const { edges } = this;
     const low = Math.max(this.told, this.next - receivedWindow);
@@ -89,15 +86,15 @@ export class Received {
     appendAck(w, this.next - 1, Math.min(maxDelay, Math.floor((t - this.lastAt) / delayUnit)), this.ranges, end);
   }
 
-  /** Takes note that an ack block has left. */
+  /** Records that an ack block was sent. */
   said(): void {
     this.eliciting = 0;
     this.due = this.news = Infinity;
   }
 
   /**
-   * Takes note that the peer knows all that came below n, because a packet came to it that said so. What has come since
-   * may be below that.
+   * Records that the peer knows which packets below n have arrived, because it has acknowledged a packet that said so.
+   * Packets that arrived since then may be below n, too.
    */
   confirmed(n: number): void {
     this.told = Math.min(Math.max(this.told, n), this.news);

@@ -1,5 +1,5 @@
 /**
- * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are the program's own.
+ * The codes with which a session ends, docs/SESSION.md section 5. Codes from Program to 65535 are those of the program.
  */
 export const CloseCode = {
   /** The program, or the player, has finished. */
@@ -28,7 +28,7 @@ export const CloseCode = {
   LimitEarly: 19,
   /** So many requests arrived that there was no room to queue their rejections. */
   LimitRequests: 20,
-  /** The first code of the program's own. */
+  /** The first code of the program. */
   Program: 256,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];

@@ -3,14 +3,14 @@ import { maxPacket } from "./packet";
 export const bandwidthRounds = 10;
 export const minRound = 50;
 export const minRTTAge = 10_000;
-export const shortWait = 10; // what packets may wait, with what a packet takes
+export const shortWait = 10; // part of the allowance
 export const longWait = 40;
 export const maxPacketTime = 40;
 export const maxChance = 200;
 export const calmRounds = 15;
 
-// The share of the rate up to which copies may fill packets: on a narrow link they must not stand in the way of what
-// is new.
+// The share of the rate up to which packets may be filled with copies: on a narrow link copies must not delay new
+// messages.
 export const spareShare = 0.85;
 
 const max = Math.max;
@@ -20,71 +20,79 @@ const min = Math.min;
 export interface Congestion {
   /** Bytes per second that may be sent. */
   rate(): number;
-  /** How many bytes may be under way, given the round trip before any was measured and the share of losses. */
+  /**
+   * Returns how many bytes may be in flight. rtt is used until a round trip is measured; loss is the share
+   * of losses.
+   */
   window(rtt: number, loss: number): number;
-  /** Takes a round trip. */
+  /** Adds a measured round trip. */
   sample(t: number, d: number): void;
-  /** Takes what one ack block told: largest is the newest packet in it, loss the share of packets lost of late. */
+  /**
+   * Adds the result of one ack block: largest is its newest packet, bytes what it acknowledges, loss the present share
+   * of lost packets.
+   */
   acked(t: number, largest: number, next: number, bytes: number, loss: number): void;
-  /** Whether the pacer lets a packet leave. */
+  /** Returns whether the pacer lets a packet leave. */
   mayLeave(t: number): boolean;
-  /** Takes note that more could have been sent. */
+  /** Records that more could have been sent. */
   limit(): void;
-  /** Takes note that n bytes have left. */
+  /** Records that n bytes were sent. */
   sent(n: number): void;
-  /** When the next packet may leave. */
+  /** Returns when the next packet may leave. */
   ready(): number;
-  /** Bytes of copies that may ride along. */
+  /** Returns how many bytes of copies a packet may carry. */
   spare(): number;
 }
 
 /**
- * Decides how many bytes per second may be sent, from floor to ceiling. It watches two things: whether packets begin to
- * wait in a queue on the way, and how fast bytes arrive at the other end. Loss alone means nothing: a radio link loses
- * at random.
+ * Decides how many bytes per second may be sent, from floor to ceiling. It measures two things: whether packets wait in
+ * a queue of the network, and at what rate bytes arrive at the peer. It ignores loss as such, because a radio link
+ * loses packets at random.
  *
- * It works in rounds. A round ends when a packet that was sent after its beginning is acknowledged, and no sooner
- * than minRound. At the start the rate doubles each round, until packets wait or doubling no longer helps. After
- * that it grows slowly while it is used up. When packets wait, less than what arrives is sent until the queue should
- * be empty, then a little less than what arrived before.
+ * It works in rounds. A round ends when a packet that was sent after its beginning is acknowledged, but not before
+ * minRound. At the start the rate doubles in each round, until packets wait or doubling has no effect. Then the rate
+ * grows slowly, as long as the sender uses all of it. When packets wait, the sender sends less than what arrives until
+ * the queue should be empty, and then a little less than what arrived before.
  *
- * Packets wait when a few round trips on end are longer than the shortest of the last ten seconds: jitter stretches
- * single packets, a queue all of them. What one round trip usually differs from the next by is allowed for. And if
- * packets still wait after the queue should have been drained, there was none.
+ * Packets wait if three round trips in a row are longer than the shortest one of the last ten seconds by more than an
+ * allowance. Jitter makes single round trips longer, a queue makes all of them longer. The allowance grows with the
+ * usual difference between one round trip and the next. If packets still wait after the queue should be empty, there
+ * was no queue of this sender.
  *
- * And it spreads packets over time: no more than two leave at once, or what a millisecond carries if that is more.
+ * It also spreads packets over time: at most two packets leave at once, or the bytes of one millisecond if that is
+ * more.
  */
 export function congestion(start: number, rate: number, floor: number, ceiling: number): Congestion {
   let startup = true;
-  let minRTT = 0; // shortest of late, 0 before the first sample
+  let minRTT = 0; // shortest recent round trip; 0 before the first sample
   let minAt = 0;
-  let probing = 0; // until then the rate is halved to see the path empty; 0 otherwise
-  let delivered = 0; // bytes acknowledged, all told
-  const recent: number[] = Array(bandwidthRounds).fill(0); // what arrived in the last rounds, bytes per second
+  let probing = 0; // until then the rate is halved, to measure the path without a queue; 0 otherwise
+  let delivered = 0; // bytes acknowledged so far
+  const recent: number[] = Array(bandwidthRounds).fill(0); // delivery rates of the last rounds, bytes per second
   let rounds = 0;
-  let jitter = 0; // what one round trip differs from the next by, smoothed
+  let jitter = 0; // difference between one round trip and the next, smoothed
   let last = 0; // the last two round trips
   let lastButOne = 0;
-  let stalled = 0; // rounds on end of the start in which doubling did not help
-  let calm = 0; // rounds of growth on end
-  let resume = 0; // the rate to go on with when the queue is drained; 0 otherwise
+  let stalled = 0; // rounds of the start in a row in which doubling had no effect
+  let calm = 0; // rounds of growth in a row
+  let resume = 0; // rate to continue with when the queue is drained; 0 if none is
   let drainUntil = 0;
-  let before = 0; // the rate before that; 0 if the start ended so, which doubled too often
-  let waited = 0; // what packets waited then
-  let chance = 0; // what they wait though no queue of ours is there
-  let slowRate = 0; // smoothed over rounds that were limited
+  let before = 0; // rate to restore if there was no queue; 0 after the start, which overshoots
+  let waited = 0; // how long packets waited when draining began
+  let chance = 0; // how long packets wait without a queue of this sender
+  let slowRate = 0; // rate and delivery rate, smoothed over limited rounds
   let slowDelivery = 0;
-  let refRate = 0; // what they were when delivery last followed
+  let refRate = 0; // their values when the delivery rate last grew with the rate
   let refDelivery = 0;
 
-  // What this round has shown so far.
-  let roundEnd = 0; // the first packet of the next one
-  let roundAt = 0; // its beginning, and 0 before the first
-  let roundDelivered = 0; // at its beginning
+  // What this round has measured so far.
+  let roundEnd = 0; // first packet of the next round
+  let roundAt = 0; // when the round began; 0 before the first
+  let roundDelivered = 0; // delivered when the round began
   let roundSent = 0; // bytes
   let limited = false; // more could have been sent
   let shortest = Infinity;
-  let steady = 0; // the longest that three round trips on end exceeded
+  let steady = 0; // the largest value that three round trips in a row reached or exceeded
 
   // The pacer.
   let tokens = maxPacket; // bytes; a packet may leave while there are any
@@ -94,13 +102,13 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   const set = (r: number): number => (rate = min(max(r, floor), ceiling));
   set(rate);
 
-  /** The rate that packets leave at now. */
+  /** Returns the rate at which packets leave now. */
   const pace = (): number => (probing ? rate / 2 : rate);
 
   /**
-   * How much longer than allowed packets wait in this round. Allowed is a little, and what a packet of ours takes on the
-   * link itself or what is chance. A sender that does not use its rate up fills no queue, unless the link is narrower
-   * than that.
+   * Returns how much longer than allowed packets wait in this round. The allowance is shortWait, and the largest of the
+   * time that a packet takes on the link, the jitter, and chance. A sender that does not use its whole rate causes no
+   * queue, unless the link carries even less; so then a wait must be longer.
    */
   function excess(): number {
     const packet = (maxPacket / rate) * 1000;
@@ -110,17 +118,17 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     return limited ? e : min(e, shortest - allowed - minRTT / 2 - longWait);
   }
 
-  /** Ends a round in which arrivals bytes per second arrived. */
+  /** Ends a round in which arrivals bytes per second have arrived at the peer. */
   function judge(t: number, arrivals: number, loss: number): void {
     const best = max(...recent);
     if (limited || arrivals > best) recent[rounds++ % bandwidthRounds] = arrivals;
     refresh(t);
     const e = excess();
-    // Jitter moves what arrives from round to round, too; and some of it was lost at random.
+    // Because of jitter the bytes of one round may arrive in the next; and some bytes were lost at random.
     const arrived = min(rate, max(floor, (e <= longWait ? max(arrivals, best) : arrivals) / (1 - min(loss, 0.5))));
     if (probing) return;
     if (resume) {
-      if (roundAt < drainUntil) return; // the round may still have seen the queue
+      if (roundAt < drainUntil) return; // the round may have begun before the queue was empty
       learn();
       set(resume);
       resume = 0;
@@ -143,8 +151,8 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   }
 
   /**
-   * Raises the rate by 2 % and a little more, so that of two senders the slower one gains. After a while in which no
-   * queue came of it the steps get larger.
+   * Raises the rate by 2 % and a small amount that helps the slower of two senders more than the faster. After
+   * calmRounds rounds of growth the steps become larger.
    */
   function grow(): void {
     calm++;
@@ -152,7 +160,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     set(rate * (1.02 + 0.01 * min(max(calm - calmRounds, 0), 6)) + min(600, rate / 50));
   }
 
-  /** Doubles the rate at the start while that helps. */
+  /** Doubles the rate at the start, or ends the start if doubling has no effect any more. */
   function double(arrivals: number, best: number, arrived: number): void {
     if (!limited) return;
     stalled = arrivals < best * 1.25 ? stalled + 1 : 0;
@@ -160,7 +168,10 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     set(startup ? min(2 * rate, max(rate, 3 * arrived)) : arrived);
   }
 
-  /** Sends a share of what arrives until the queue should be empty, and then goes on with another. */
+  /**
+   * Sets the rate to a share of what arrives until the queue should be empty. The rate after that is then times what
+   * arrives.
+   */
   function drain(t: number, arrived: number, share: number, then: number): void {
     before = rate;
     waited = steady - minRTT;
@@ -171,16 +182,17 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   }
 
   /**
-   * Whether the queue grew while it was being drained: the link may have become so narrow that only the beginning of
-   * the queue was seen. A round must end then, though none of its packets will have arrived for long. Near the floor
-   * there is nothing to gain.
+   * Returns whether the queue has grown while it was drained: the link may be so narrow that drain has seen only the
+   * beginning of the queue. Then the round must end now, because none of its packets will arrive soon. Near the floor
+   * this would not help.
    */
   const worse = (): boolean => before > 8 * floor && steady - minRTT > 2 * waited + 4 * longWait;
 
   /**
-   * Asks, when the queue should be empty, whether there was any. If packets wait as before though little was sent, the
-   * rate goes on as it was, and such a wait is allowed for. It must be one that the jitter explains, and the jitter
-   * more than our own packets make: or two senders would take each other's queue for chance.
+   * Decides, when the queue should be empty, whether there was a queue. If packets wait as long as before although
+   * little was sent, there was none: then the rate is restored, and such a wait is allowed. The jitter must explain the
+   * wait, and must be larger than the jitter that this end's packets cause: otherwise two senders would take the queue
+   * of the other for chance.
    */
   function learn(): void {
     const left = steady - minRTT;
@@ -193,8 +205,8 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   }
 
   /**
-   * Whether what arrives still grows with what is sent. A policer that drops what is too much, without a queue,
-   * shows itself here only.
+   * Returns whether the delivery rate still grows with the rate. Only this detects a policer that drops packets above a
+   * rate, without a queue.
    */
   function follows(arrivals: number): boolean {
     if (!slowRate) {
@@ -206,7 +218,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
     const grown = slowRate >= 1.25 * refRate;
     if (grown && slowDelivery < 1.05 * refDelivery) {
       slowRate *= 0.7;
-      slowDelivery = 0.7 * min(slowDelivery, refDelivery); // so much should arrive then
+      slowDelivery = 0.7 * min(slowDelivery, refDelivery); // expected value at the rate that judge sets
       return false;
     }
     if (grown || slowRate < refRate) {
@@ -217,8 +229,8 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   }
 
   /**
-   * Sees to it that the shortest round trip is not an old one: the path may have changed. For two round trips little
-   * is sent, so that a queue of our own does not pass for the path.
+   * Replaces minRTT when it is older than minRTTAge, because the path may have changed. If the sender uses its whole
+   * rate, refresh halves it for two round trips first: a queue of this sender must not count as part of the path.
    */
   function refresh(t: number): void {
     let fresh = 0;
@@ -238,8 +250,8 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
   return {
     rate: () => rate,
 
-    // What fills the path twice, and a few packets more. Where acknowledgements are lost, too, as many as make an
-    // answer likely: or a sender whose window is full of packets that have long arrived waits for one timeout after
+    // Twice what the path holds, and slack: three packets, and more if many packets are lost. If acknowledgements are
+    // lost, too, a sender whose window is full of packets that have arrived would otherwise wait for one timeout after
     // the other.
     window: (rtt, loss) => (rate * (2 * (minRTT || rtt) + 30)) / 1000 + (3 + 80 * max(0, min(loss, 0.5) - 0.3)) * maxPacket,
 
@@ -260,7 +272,7 @@ export function congestion(start: number, rate: number, floor: number, ceiling: 
       if (roundAt) {
         const early = limited && d > minRound / 2 && (resume ? worse() : excess() > 0);
         if (!early && (largest < roundEnd || d < minRound)) return;
-        // To wait for the pacer now and then is not to use up the rate.
+        // A sender that only waits for the pacer sometimes does not use its whole rate.
         limited &&= roundSent > (0.7 * pace() * d) / 1000;
         judge(t, ((delivered - roundDelivered) / d) * 1000, loss);
       }

@@ -7,46 +7,49 @@ import { Inbox } from "./inbox";
 import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
 import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
-import { closed, open, renewable, Session, type SessionEvents } from "./session";
+import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
 import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./table";
 
-/** How to connect. All but channels may be left out. */
+/** The options of connect. Only channels is required. */
 export interface ConnectOptions<C extends readonly Channel[]> {
   /** The table of channels, the same as the server's. */
   channels: C;
   /**
-   * What the server knows the player by, or what fetches it afresh. A token that is good once must be a function: a
-   * string cannot be used again after an attempt that failed or was aborted. If the function throws a ConnectError, that
-   * is the reason; anything else is taken for a failure that passes, which sessions tries again.
+   * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
+   * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
+   * the error; sessions tries again after any other error.
    */
   token?: string | (() => string | Promise<string>);
-  /** The program's own version, which the server may insist on. */
+  /** The version of the program, which the server may require (its Config.Version). */
   app?: string;
-  /** Goes to the server's program with the opening: at most 1024 bytes. */
+  /** Bytes for the server's program, which its Conn.Hello returns: at most 1024. */
   hello?: Bytes;
-  /** Gives up connecting, or closes the session. */
+  /** Aborts connecting, or closes the session. */
   signal?: AbortSignal;
-  /** For one attempt to connect, in ms. 15 s unless set. */
+  /** Time limit of one attempt to connect, in ms: 15 s unless set. */
   timeout?: number;
-  /** More for the signaling request, such as credentials or headers. */
+  /** Options of the signaling request, such as credentials or headers. */
   request?: RequestInit;
-  /** Bytes per second that are sent at most: 1150 at least, or negative for no limit. 256 KiB unless set. */
+  /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
   ceiling?: number;
 }
 
-/** What one message asks for. */
+/** SendOptions are the options of one message. */
 export interface SendOptions {
-  /** Milliseconds after which the message is useless and not sent any more. */
+  /** Time in ms after which the message is not sent any more. */
   deadline?: number;
-  /** What the message is about: it takes the place of a queued one with the same key. Neither 0 nor "". */
+  /**
+   * What the message is about. The message replaces a queued message of the channel with the same key of which nothing
+   * was sent yet. Neither 0 nor "".
+   */
   key?: number | string;
-  /** Makes send return a promise of what becomes of the message. */
+  /** Makes send return a promise of the fate of the message. */
   receipt?: boolean;
 }
 
-/** Names of the channels that a page may send on, and that it may hear. */
+/** Names of the channels on which a page may send, and of those on which it may receive. */
 export type Sendable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-client" }>["name"] | OpenedName;
 export type Hearable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-server" }>["name"] | OpenedName;
 
@@ -54,28 +57,28 @@ type Answer = Bytes | void | undefined;
 type Heard = (b: Uint8Array) => void;
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
-const asleep = 1500; // a timer that is late by more was not held back as those of a hidden page are
-/** Of the link. */
+const asleep = 1500; // ms; the timers of a hidden page are late by less: a timer that is later shows that the page slept
+/** First round trip in ms, and first, lowest and highest rate in bytes per second of a link. */
 export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
 
-export const drainTime = 10_000; // that a session which closes waits for acknowledgements
-export const maxCode = 65_535; // of those that a program may close with
-const patience = 3000; // with a new link on which nothing comes
-const maxStrangers = 5; // answers of one server that it does not know the session
+export const drainTime = 10_000; // ms for which a session that closes waits for acknowledgements
+export const maxCode = 65_535; // largest code with which a program may close
+const patience = 3000; // ms to wait for a packet on a new link
+const maxStrangers = 5; // answers of one server in a row that it does not know the session, after which it is over
 
 /**
- * Conn is one session with a server. It outlives its link: when the link falls silent it looks for a new one by
- * itself, and reliable channels go on where they were.
+ * Conn is one session with a server. A session lasts longer than its link: when the link is silent, Conn looks for a
+ * new link, and reliable channels continue where they were.
  *
- * Handlers get a view of the bytes that came, which stays valid. One that throws does not disturb the others: the error
- * is reported as uncaught.
+ * Handlers get a view of the bytes that arrived, which stays valid. A handler that throws does not stop the others: its
+ * error is reported as uncaught.
  */
 export class Conn<const C extends readonly Channel[] = readonly Channel[]> extends EventTarget {
   /** Resolves when the session is open, or rejects with a ConnectError. */
   readonly opened: Promise<void>;
   /** Resolves when the session has ended. */
   readonly closed: Promise<CloseReason>;
-  /** Whether the session is one that another Conn has begun. */
+  /** Whether another Conn, such as that of the page before, has begun the session. */
   continued = false;
   /** How long the phases of connecting took. */
   readonly times = noTimes();
@@ -83,47 +86,50 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** The channels that the server has opened at run time. */
   readonly channels: readonly OpenedChannel[] = [];
 
-  /** With the control channel first, and those of channels last. @internal */
+  /** The table: the control channel first, channels that were opened at run time last. @internal */
   readonly table: FullChannel[];
   /** @internal */
   readonly session: Session;
   private readonly url: URL;
   private readonly started = now();
-  private readonly listeners: Set<Heard>[] = []; // by channel; none before its first
+  private readonly listeners: Set<Heard>[] = []; // by channel; undefined before the first
   /** @internal */
   readonly unheard: (Inbox | null)[];
   private readonly handlers = new Map<string, Served>();
-  private readonly pending = new Set<Promise<unknown>>(); // of requests and receipts
-  private readonly ended = new AbortController(); // when the session has
+  private readonly pending = new Map<Promise<unknown>, { call?: Call }>(); // promises of requests and receipts; call is that of a request
+  private readonly ended = new AbortController(); // aborts when the session has ended
   private readonly packet = new Uint8Array(maxPacket);
-  private readonly views: Uint8Array<ArrayBuffer>[] = []; // of packet, by length
+  private readonly views: Uint8Array<ArrayBuffer>[] = []; // views of packet, by length
   /** @internal */
   readonly opening = deferred<void>();
   private readonly closing = deferred<CloseReason>();
 
   /** @internal */
   link: Link | null = null;
-  private trying: AbortController | null = null; // a new link beside it
+  private trying: AbortController | null = null; // aborts the attempt to open a new link
   private failure: ConnectError | undefined;
-  private flushing = false; // soon
+  private flushing = false; // flush will run in a microtask
   private timer: ReturnType<typeof setTimeout> | undefined;
   private timerAt = Infinity;
   private lost = 0; // when the session was interrupted
 
-  /** What becomes of the session when the page goes for good. @internal */
+  /** Is called when the page goes for good. @internal */
   hide = (): void => this.abort();
-  /** Whether the session is still this page's when the page comes back. @internal */
+  /**
+   * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
+   */
   back = (): boolean => true;
   private frozen = false;
 
   /**
-   * The page goes. One that the browser may bring back, as it was, keeps its session without a link, because browsers
-   * do not bring back a page that has one. A session that is closing ends, or the server would not hear of it.
+   * Is called when the page goes. If the browser may show the page again, the session stays, without a link, because
+   * browsers do not show a page again that has one. A session that is closing ends: otherwise the server would get no
+   * close frame.
    */
   private readonly pagehide = (e: Event): void => {
     const { state } = this.session;
     if (!(e as PageTransitionEvent).persisted || state === closed || this.session.closing) return this.hide();
-    if (state < open) return; // it goes on to connect, if the page comes back
+    if (state < open) return; // it continues to connect if the page is shown again
     this.frozen = true;
     this.trying?.abort();
     this.freeze();
@@ -132,21 +138,21 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.session.interrupt(now());
   };
 
-  /** The page has come back. */
+  /** Is called when the browser shows the page again. */
   private readonly pageshow = (): void => {
     if (!this.frozen) return;
     this.frozen = false;
     if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has the session"));
-    this.session.advance(this.wake(now())); // the grace time may be over
-    this.timerAt = Infinity; // the timer stood still
+    this.session.advance(this.wake(now())); // the grace time may have passed
+    this.timerAt = Infinity; // the timer did not run
     void this.reconnect();
     this.flushSoon();
   };
 
-  /** What is done before the page is frozen. @internal */
+  /** Is called before the page is frozen. @internal */
   freeze = (): void => {};
 
-  /** Begins to connect. Use connect, unless something is to be sent before the session is open: then await opened. */
+  /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
   constructor(url: string | URL, options: ConnectOptions<C>);
   /** @internal */
   constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
@@ -164,8 +170,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
+    // Later, because the listener may call send.
+    const room = (id: number): unknown => this.dispatchEvent(new ChannelEvent("room", table[id]!));
+    this.session.mux.outbox.room = (id) => queueMicrotask(() => room(id));
     this.opened = this.opening.promise;
-    this.opened.catch(() => {}); // whoever awaits it hears of it
+    this.opened.catch(() => {}); // a program that does not await it has no unhandled rejection
     this.closed = this.closing.promise;
     signal?.addEventListener(
       "abort",
@@ -175,13 +184,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       },
       { signal: this.ended.signal },
     );
-    begin(this); // which may replace hide, freeze and back
+    begin(this); // begin may replace hide, freeze and back
     this.watchPage("addEventListener");
   }
 
   // ---- for programs ----------------------------------------------------------------------------------------------
 
-  /** The server's number for the session: 16 hexadecimal digits, as in the server's log; "" until it is open. */
+  /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
   get id(): string {
     const { id } = this.session;
     return id ? id.toString(16).padStart(16, "0") : "";
@@ -198,7 +207,10 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
           : "open";
   }
 
-  /** Queues a copy of b. Throws a SendError if it cannot be sent. Messages of one task share packets. */
+  /**
+   * Queues a copy of b as a message on a channel. Throws a SendError if nothing was queued. Messages of one task share
+   * packets.
+   */
   send(channel: Sendable<C>, b: Bytes, options: SendOptions & { receipt: true }): Promise<Fate>;
   send(channel: Sendable<C>, b: Bytes, options?: SendOptions): void;
   send(channel: Sendable<C>, b: Bytes, { deadline = Infinity, key, receipt }: SendOptions = {}): Promise<Fate> | void {
@@ -206,33 +218,33 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const t = now();
     this.session.send(t, this.idOf(channel), view(b), { deadline: t + deadline, key, receipt: fate?.resolve });
     this.flushSoon();
-    return fate && this.pend(fate.promise);
+    return fate && this.pend(fate.promise, {});
   }
 
   /**
-   * Calls f with each message of a channel, and first with those that came when nobody listened yet: up to its
-   * queueLimit, and what came beyond that is lost. The function it returns ends that. Throws for a channel that is
-   * to-server.
+   * Calls f with each message of a channel. The first ones are those that arrived before the first call of on, up to
+   * queueLimit; further ones were lost. The function that on returns ends this. Throws a GodwitError if the direction
+   * of the channel is to-server.
    */
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);
     if (this.table[id]!.direction === "to-server") {
       throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
-    this.listeners[id] = new Set(this.listeners[id]).add(f); // a message being handled goes to those before it
+    this.listeners[id] = new Set(this.listeners[id]).add(f); // a copy: a message that is being handled goes to the listeners before
     for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
     this.unheard[id] = null;
     return () => this.listeners[id]!.delete(f);
   }
 
   /**
-   * The messages of a channel one after the other, until the session ends. Who takes them too slowly loses the oldest
-   * on unreliable channels, and on others gets an error.
+   * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+   * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
    */
   async *messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void> {
     const id = this.idOf(channel);
     const c = this.table[id]!;
-    const waiting = this.unheard[id] ?? inbox(c); // which knows what it had no room for
+    const waiting = this.unheard[id] ?? inbox(c); // it knows how many messages were lost
     this.unheard[id] = null;
     let wake = (): void => {};
     const off = this.on(channel, (b) => {
@@ -260,47 +272,71 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /**
-   * Asks the server. Resolves with its reply, or with undefined if it has none. Rejects with a RequestError, with a
-   * SendError if nothing was sent, or with the signal's reason: the answer is of no interest then.
+   * Sends a request to the server. Resolves with the bytes of the reply, or with undefined if it has none. Rejects with
+   * a RequestError, with a SendError if nothing was sent, or with the reason of the signal: the answer is then ignored.
    */
   request(name: string, b: Bytes = nothing, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
-    return this.pend(this.ask(name, b, signal));
+    const progress: { call?: Call } = {};
+    const answer = async (): Promise<Uint8Array | undefined> => {
+      signal?.throwIfAborted();
+      const call = (progress.call = this.session.call(now(), name, view(b)));
+      const abort = (): void => call.reject(signal!.reason);
+      this.flushSoon();
+      signal?.addEventListener("abort", abort);
+      try {
+        return await call.promise;
+      } finally {
+        signal?.removeEventListener("abort", abort);
+      }
+    };
+    return this.pend(answer(), progress);
   }
 
-  /** Has the end told after what p tells. */
-  private pend<T>(p: Promise<T>): Promise<T> {
+  /**
+   * Returns how far a request, or a message with a receipt, has got; p is the promise that request or send returned.
+   * "sending" until the server has acknowledged it, then, for a request, "waiting" for the answer; undefined once p has
+   * settled.
+   */
+  status(p: Promise<unknown>): "sending" | "waiting" | undefined {
+    const progress = this.pending.get(p);
+    return progress && (progress.call?.sent ? "waiting" : "sending");
+  }
+
+  /** Delays the end of the session until p has settled. */
+  private pend<T>(p: Promise<T>, progress: { call?: Call }): Promise<T> {
     const done = (): unknown => this.pending.delete(p);
-    this.pending.add(p);
+    this.pending.set(p, progress);
     p.then(done, done);
     return p;
   }
 
-  private async ask(name: string, b: Bytes, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    signal?.throwIfAborted();
-    const call = this.session.call(now(), name, view(b));
-    const abort = (): void => call.reject(signal!.reason);
-    this.flushSoon();
-    signal?.addEventListener("abort", abort);
-    try {
-      return await call.promise;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-  }
-
-  /** Answers requests of the server called name with what f returns; what it throws refuses them. The last f counts. */
+  /**
+   * Answers the requests of the server with a name with what f returns, and rejects them with what f throws. A second
+   * call with the same name replaces f.
+   */
   handle(name: string, f: Served): void {
     this.handlers.set(name, f);
   }
 
   /**
-   * Ends the session. What was sent reliably is delivered first, for drain ms at most, 10 s unless given, and no longer
-   * than the server is heard; close comes after that. Codes of the program's own are from 256 to 65535.
+   * Ends the session. Reliable messages are delivered first, for at most drain ms (10 s unless given), and only while
+   * packets of the server arrive. The event close comes after that. Codes of the program are from 256 to 65535;
+   * CloseCode.Program is the first.
    */
   close(code: number = CloseCode.Normal, reason = "", drain = drainTime): Promise<CloseReason> {
     this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
     this.flushSoon();
     return this.closed;
+  }
+
+  /**
+   * Returns the size in bytes of the largest message that send accepts on a channel now, or -1 if it accepts none: the
+   * queue is full, only the server sends on the channel, or the session has ended. An unreliable channel always has
+   * room, because it drops its oldest message. The event room comes when a queue that was full has room again.
+   */
+  free(channel: Sendable<C>): number {
+    const s = this.session.mux.outbox.senders[this.idOf(channel)]!;
+    return this.state === "closed" ? -1 : s.free();
   }
 
   stats(): Stats {
@@ -345,7 +381,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       channel: (c) => {
         this.unheard.push(inbox(c));
         (this.channels as OpenedChannel[]).push(c as OpenedChannel);
-        this.dispatchEvent(new ChannelEvent(c as OpenedChannel));
+        this.dispatchEvent(new ChannelEvent("channel", c as OpenedChannel));
       },
       interrupted: () => {
         this.lost = now();
@@ -363,8 +399,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         const again = renewable(code) || (!remote && code === CloseCode.ProtocolError);
         this.opening.reject(new ConnectError("closed", reason || `code ${code}`, again ? { retryAfter: 0 } : {}));
         this.ended.abort();
-        // Promises tell later: first those of requests and receipts, then the end.
-        void Promise.allSettled(this.pending).then(() => {
+        // Promises settle later: first those of requests and receipts, then closed.
+        void Promise.allSettled(this.pending.keys()).then(() => {
           this.dispatchEvent(new ConnCloseEvent(why));
           this.closing.resolve(why);
         });
@@ -373,7 +409,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     };
   }
 
-  /** Calls a function of the program. */
+  /** Calls a handler of the program. */
   private run(f: Heard, b: Uint8Array): void {
     try {
       f(b);
@@ -384,9 +420,9 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     }
   }
 
-  /** Has a request answered. @internal */
+  /** Answers a request of the server. @internal */
   async serve(id: number, name: string, b: Uint8Array): Promise<void> {
-    if (!this.handlers.has(name)) await sleep(0); // the program may just have been told that the session is open
+    if (!this.handlers.has(name)) await sleep(0); // a program that was told only now that the session is open sets its handlers now
     const f = this.handlers.get(name);
     try {
       if (!f) throw new Error(`no handler for requests "${name}": set one with conn.handle`);
@@ -413,14 +449,14 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /**
-   * Opens the first link. A token that is refused is fetched once more, and a handshake that got lost is tried once
-   * more, but not with a token that may be good for one use.
+   * Opens the first link. If the server refuses a token, a fresh one is fetched once; if a handshake fails, it is tried
+   * once more. Neither is done with a token that may be usable only once.
    */
   private async authorized(): Promise<Link> {
     const { token } = this.options;
     const attempt = async (): Promise<Link> => {
       const t = await (typeof token === "function" ? fetched(token) : token);
-      this.times.ice = 0; // an attempt before may have found a path
+      this.times.ice = 0; // an earlier attempt may have set it
       return this.connect(t && `Bearer ${t}`, this.ended.signal, this.times);
     };
     try {
@@ -453,20 +489,20 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.flush();
   }
 
-  /** Ends the session: there is no way to the server. @internal */
+  /** Ends the session, because there is no way to the server. @internal */
   giveUp(e: unknown): void {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
     this.session.abort(now(), CloseCode.Timeout, words(e));
   }
 
-  /** Goes on over a link. What the last one may still bring is of no interest. */
+  /** Continues over a new link. The old link is closed. */
   private move(link: Link): void {
     const { session } = this;
     if (session.state === closed) return link.close();
     this.link?.close();
     this.link = link;
-    // From the answer to the open channel are about three round trips.
+    // The time from the answer to the open data channel is about three round trips.
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
     link.attach({
       datagram: (b, at) => typeof b !== "string" && this.onDatagram(b, at),
@@ -479,13 +515,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.flush();
   }
 
-  /** Tries new links until the server is heard again, on whichever link. */
+  /** Tries new links until the server answers, over whichever link. */
   private async reconnect(): Promise<void> {
-    if (this.trying || this.frozen || !this.session.interrupted) return; // the program may have closed it
+    if (this.trying || this.frozen || !this.session.interrupted) return; // the program may have closed the session
     const trying = (this.trying = new AbortController());
     const { signal } = trying;
-    let stranger: unknown; // the server that did not know the session
-    let strangers = 0; // how often in a row
+    let stranger: unknown; // instance of the last server that did not know the session
+    let strangers = 0; // its answers in a row
     for (const next = backoff(); !signal.aborted; ) {
       let pause = patience;
       try {
@@ -495,25 +531,25 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       } catch (e) {
         let after: number | undefined = 0;
         if (e instanceof ConnectError) {
-          // WebRTC that has worked here fails for a while, such as when there are too many connections.
+          // WebRTC that has worked before fails only for a while, for example when there are too many connections.
           after = e.code === "link" && this.session.mux.counts.links ? 0 : e.retryAfter;
-          this.failure = e; // until the server is heard again
+          this.failure = e; // until the session is resumed
           const instance = e.code === "resume" ? e.details["instance"] : undefined;
           strangers = instance === stranger ? strangers + 1 : 1;
           stranger = instance;
-          // There is one server, and it was started again.
+          // The same server again: there is only one, and it was restarted.
           if (instance && strangers === maxStrangers) after = undefined;
         }
         if (after === undefined) {
           if (this.session.interrupted) this.giveUp(e);
           break;
         }
-        pause = next(Math.min(after, longestBackoff)); // the grace time runs
+        pause = next(Math.min(after, longestBackoff)); // not longer, because the grace time runs
       }
       await sleep(pause, signal);
     }
     this.trying = null;
-    void this.reconnect(); // it may have been interrupted again since
+    void this.reconnect(); // the session may be interrupted again
   }
 
   // ---- datagrams and time ----------------------------------------------------------------------------------------
@@ -522,12 +558,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { session, timerAt } = this;
     this.wake(t);
     session.receive(t, b);
-    // Who hears may still not be heard: only an answer ends the search.
+    // Receiving proves only the downlink. Stop reconnecting once the server has acknowledged something sent since.
     if (this.trying && session.mux.answered(this.lost)) this.trying.abort();
-    // Timers of a hidden page fire once a second or less, but messages come.
+    // The timers of a hidden page fire at most once a second, but messages arrive.
     if (t >= timerAt) session.advance(t);
     if (session.idle(t)) this.rest(t);
-    else this.flush(); // now: the program may have taken its time
+    else this.flush(); // at the present time: handlers may have taken long
   }
 
   /** @internal */
@@ -550,28 +586,29 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.rest(t, ready, latest);
   };
 
-  /** Sets the timer, for latest if it is not needed before; or ends what is over. */
+  /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   private rest(t: number, ready = true, latest = Infinity): void {
     const { link, session } = this;
     if (session.state === closed && (!link || session.over())) return this.release();
-    // Without a link only silence counts, which has no hurry; nor has what the browser does not take.
+    // Without a link only the deadlines of silence count, which need no precision. The same is true while the browser
+    // takes nothing.
     const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
-    // A timer that is early is let run: most deadlines move on before they come.
+    // A timer that fires too early is kept: most deadlines move to a later time before they come.
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = at;
-    this.timer = setTimeout(this.ring, Math.min(at - t, 1e9)); // one of more than 2³¹ ms would fire at once
+    this.timer = setTimeout(this.ring, Math.min(at - t, 1e9)); // a timer of more than 2³¹ ms would fire at once
   }
 
   private readonly ring = (): void => {
     const t = this.wake(now());
     this.timerAt = Infinity;
     this.session.advance(t);
-    // Where an acknowledgement was owed another will be, and would soon replace a timer for when nothing comes.
+    // If an acknowledgement was due, another one is probably due soon: its timer replaces one that is set for silence.
     this.flush(t, this.session.mux.hasten(t));
   };
 
-  /** Takes note, at t, if the page slept, which its timer shows. */
+  /** Tells the Mux, at t, if the page slept, which the lateness of the timer shows. */
   private wake(t: number): number {
     if (t - this.timerAt > asleep) {
       this.timerAt = Infinity;
@@ -586,7 +623,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     this.watchPage("removeEventListener");
   }
 
-  /** Adds or removes the listeners of the page. Node and workers may have no such function. */
+  /** Adds or removes the listeners of the page. Node and workers may not have these functions. */
   private watchPage(how: "addEventListener" | "removeEventListener"): void {
     globalThis[how]?.("pagehide", this.pagehide);
     globalThis[how]?.("pageshow", this.pageshow);
@@ -609,7 +646,7 @@ export interface Conn<C extends readonly Channel[]> {
 
 const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
 
-/** Calls the program's token. */
+/** Calls the option token. */
 async function fetched(token: () => string | Promise<string>): Promise<string> {
   try {
     return await token();

@@ -5,8 +5,8 @@ import { renewable } from "./session";
 import { type Channel } from "./table";
 
 /**
- * Connects to a godwit server: url is where it answers offers. Rejects with a ConnectError, or with the signal's
- * reason.
+ * Connects to a godwit server. url is the address of its signaling. Rejects with a ConnectError, or with the reason of
+ * the signal.
  */
 export function connect<const C extends readonly Channel[]>(url: string | URL, options: ConnectOptions<C>): Promise<Conn<C>>;
 /** @internal */
@@ -26,11 +26,12 @@ export async function connect<const C extends readonly Channel[]>(
 }
 
 /**
- * One session after the other: when the server has shut down, is not heard for the grace time or no longer knows the last
- * one, the next is tried for, at growing intervals, until the server is there: also while the option token throws, and while
- * something other than a godwit server answers. Ends when a session ends otherwise, such
- * as by the signal. Throws if there is no way to the first, when the server refuses a new one for good, and when the
- * signal ends the wait for one. With keep in place of connect sessions go on when the page is loaded again, too.
+ * Yields one session after the other. When a session ends because the server has shut down, was not reachable for the
+ * grace time, or does not know the session any more, sessions tries to begin a new one, at growing intervals, until the
+ * server answers: also while the option token throws, and while something that is not a godwit server answers. It
+ * returns when a session ends for another reason, for example by the signal. It throws if the first attempt fails, if
+ * the server refuses a new session for good, and if the signal aborts while it waits. With keep in place of connect,
+ * sessions also continue when the page is loaded again.
  */
 export async function* sessions<const C extends readonly Channel[]>(
   url: string | URL,
@@ -48,7 +49,7 @@ export async function* sessions<const C extends readonly Channel[]>(
   }
 }
 
-/** Many may have lost their sessions at once: all wait, also before they first try. */
+/** Many clients may have lost their sessions at the same time, so each waits before its first attempt, too. */
 async function again<T>(connect: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   const pause = backoff();
   for (let after: number | undefined = 0; ; ) {

@@ -19,16 +19,16 @@ export const maxText = 256;
 export const maxHello = 1024;
 export const maxPayload = (64 << 10) - 1 - 4 - 1 - maxName;
 
-/** A control message that a server may send. Fields that its type does not have are empty. */
+/** Control is a control message of a server. Fields that its type does not have are empty. */
 export interface Control {
   type: number;
-  id: number; // of a request; grace of WELCOME
+  id: number; // id of a request; grace time of WELCOME
   session: bigint;
-  text: string; // of REJECT, the name of REQUEST, the line of OPEN
-  payload: Uint8Array; // the token of WELCOME
+  text: string; // text of REJECT, name of REQUEST, line of OPEN
+  payload: Uint8Array; // token of WELCOME
 }
 
-/** Reads a control message. Throws if it breaks the protocol. */
+/** Parses a control message. Throws if it breaks the protocol. */
 export function parseControl(b: Uint8Array): Control {
   const r = new Reader(b);
   const type = r.byte();
@@ -56,18 +56,18 @@ export function parseControl(b: Uint8Array): Control {
   return c;
 }
 
-export const takesOpen = 1; // this end takes OPEN
-export const takesSending = 2; // with the values for sending
+export const takesOpen = 1; // this end supports OPEN
+export const takesSending = 2; // this end supports OPEN with the values for sending
 
-/** HELLO with a connect message. */
+/** Returns HELLO with a connect message. */
 export function hello(message: Uint8Array): Uint8Array {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
   return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, takesOpen + takesSending);
 }
 
-/** OPENED. */
+/** Returns OPENED. */
 export const opened = (channel: number): Uint8Array => Uint8Array.of(typeOpened, channel);
 
-/** A message that begins with an id: all but HELLO and WELCOME. */
+/** Returns a message that begins with an id: all but HELLO, WELCOME, OPEN and OPENED. */
 export const numbered = (type: number, id: number, rest: Iterable<number> = []): Uint8Array =>
   Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);

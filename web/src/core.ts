@@ -1,10 +1,10 @@
-// What @godwit/client exports, but for sessions that outlive their page.
+// The exports of @godwit/client, without those for sessions that continue when the page is loaded again.
 export type { Bytes } from "./bytes";
 export { CloseCode } from "./close";
 export type { ConnectOptions, Hearable, Sendable, SendOptions } from "./conn";
 export { Conn } from "./conn";
 export { connect, sessions } from "./connect";
-export type { ConnectErrorCode, RequestErrorCode, SendErrorCode } from "./error";
+export type { ConnectErrorCode, RequestErrorCode, SendErrorCode, Status } from "./error";
 export { ConnectError, GodwitError, RequestError, SendError } from "./error";
 export type { CloseReason, ConnEventMap, OpenedChannel, OpenedName } from "./event";
 export { ChannelEvent, ConnCloseEvent } from "./event";

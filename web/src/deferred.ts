@@ -1,21 +1,21 @@
-/** The page's clock, in ms. */
+/** Returns the time of the clock of the page, in ms. */
 export const now = (): number => performance.now();
 
-/** A promise and its ends. */
+/** A promise with the functions that settle it. */
 export interface Deferred<T> {
   promise: Promise<T>;
   resolve: (v: T) => void;
   reject: (e: unknown) => void;
 }
 
-/** Promise.withResolvers, which browsers have only since 2024. */
+/** Returns a new promise: Promise.withResolvers, which browsers have only since 2024. */
 export function deferred<T>(): Deferred<T> {
   const d = {} as Deferred<T>;
   d.promise = new Promise((resolve, reject) => Object.assign(d, { resolve, reject }));
   return d;
 }
 
-/** Resolves after a while of a minute at most, or when the signal says so. */
+/** Resolves after ms milliseconds, at most a minute, or when the signal aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -28,11 +28,14 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** The longest pause between attempts that grows by itself, in ms, and the longest that Retry-After makes of it. */
+/** The longest pause between attempts, in ms, and the longest to which Retry-After extends it. */
 export const longestBackoff = 10_000;
 export const firstBackoff = 500;
 
-/** How long to wait before the next attempt, and at least: a random while that grows, docs/SESSION.md section 7. */
+/**
+ * Returns a function that returns the pause before the next attempt, at least least ms: a random time that grows,
+ * docs/SESSION.md section 7.
+ */
 export function backoff(): (least: number) => number {
   let wait = firstBackoff;
   return (least) => {

@@ -1,6 +1,6 @@
 /**
- * GodwitError is every error of this module. Its code says what to do about it, its message says it to people, its
- * cause is the error below, if there is one.
+ * GodwitError is the class of all errors of this module. A program tests its code; its message is for people; its cause
+ * is the error below, if there is one.
  */
 export class GodwitError<Code extends string = string> extends Error {
   readonly code: Code;
@@ -12,29 +12,37 @@ export class GodwitError<Code extends string = string> extends Error {
 }
 
 /**
- * What can be wrong with a message given to send. Nothing was queued.
+ * What is wrong with a message of send. Nothing was queued.
  *
- * - type: not bytes
+ * - type: the message is not bytes
  * - channel: the table has no such channel
- * - direction: the table lets only the server send on it
- * - size: larger than the channel's maxMessage
- * - budget: the reliable queue is full: send again after receipts
- * - deadline: has passed already
- * - interrupted: the link is silent and the message would be stale when it is back
+ * - direction: only the server may send on the channel
+ * - size: the message is larger than the channel's maxMessage
+ * - budget: the queue of the reliable channel is full: send again after the event room; or too many requests wait
+ * - deadline: the deadline has passed
+ * - interrupted: the link is silent, and an unreliable message would be old when it is back
  * - closed: the session has ended
  */
 export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
 
-/** SendError is thrown by send, and is what request rejects with if nothing was sent. */
+/** SendError is thrown by send. request rejects with it if nothing was sent. */
 export class SendError extends GodwitError<SendErrorCode> {
   override name = "SendError";
 }
 
 /**
- * Why there is no connection. Beside "network" (no HTTP answer), "foreign" (an HTTP answer that is not a godwit
- * server's), "timeout" (no UDP answer), "link" (WebRTC failed), "table" (channels is not a table) and "closed" (the
- * session ended before it was open), "option" (an option has a value that it cannot have) these are the codes of refusals in docs/SESSION.md; a server may have more. "token"
- * with status 0: there was no usable token.
+ * Why there is no connection:
+ *
+ * - network: no HTTP answer
+ * - foreign: the HTTP answer is not that of a godwit server
+ * - timeout: no UDP packet of the server
+ * - link: WebRTC failed
+ * - table: the option channels is not a table
+ * - option: an option has a value that it cannot have
+ * - closed: the session ended before it was open
+ * - token: with status 0, there was no usable token
+ *
+ * These and the others are the codes of refusals in docs/SESSION.md; a server may have more.
  */
 export type ConnectErrorCode =
   | "network"
@@ -63,9 +71,9 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
   override name = "ConnectError";
   /** The HTTP status of a refusal; 0 if it is not one. */
   readonly status: number;
-  /** Everything the server said: versions, the reason a token was refused for, its table. */
+  /** All fields of the refusal: versions, the reason why a token was refused, the table of the server. */
   readonly details: Readonly<Record<string, unknown>>;
-  /** Milliseconds after which to try again, at most 60,000; undefined if trying again is of no use. */
+  /** Time in ms after which to try again, at most 60,000; undefined if trying again has no use. */
   readonly retryAfter: number | undefined;
 
   constructor(code: ConnectErrorCode, message: string, { status = 0, details = {}, retryAfter, cause }: ConnectErrorMore = {}) {
@@ -76,17 +84,17 @@ export class ConnectError extends GodwitError<ConnectErrorCode> {
   }
 }
 
-/** Refuses an option of the program that is less than it may be, or no number. */
+/** Throws a ConnectError if an option of the program is less than least or not a number. */
 export function option(name: string, v: number, least: number): void {
   if (!(v >= least)) throw new ConnectError("option", `${name} is ${v}: at least ${least}`);
 }
 
-/** What was thrown, in words. */
+/** Returns the text of something that was thrown. */
 export function words(e: unknown): string {
   try {
     return `${e instanceof Error ? e.message : e}`;
   } catch {
-    return "no reason"; // not all that can be thrown has a text
+    return "no reason"; // not everything that can be thrown has a text
   }
 }
 
@@ -98,16 +106,16 @@ interface ConnectErrorMore {
 }
 
 /**
- * What became of a request that has no reply.
+ * Why a request has no reply:
  *
- * - rejected: the server said no; the message is "godwit: " and its text
- * - send-failed: the session ended before a byte of it was sent
+ * - rejected: the server rejected it; the message is "godwit: " and the text of the server
+ * - send-failed: the session ended before any of it was sent
  * - response-lost: the session ended after it was sent: the server may have acted on it
  */
 export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
 
 /**
- * How far a request has got.
+ * The status of a request:
  *
  * - sending: the server has not acknowledged it yet
  * - waiting: the server has it and has not answered
@@ -117,7 +125,7 @@ export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
  */
 export type Status = "sending" | "waiting" | "responded" | "acknowledged" | RequestErrorCode;
 
-/** RequestError is what the promise of a request rejects with. */
+/** RequestError is the error with which the promise of a request rejects. */
 export class RequestError extends GodwitError<RequestErrorCode> {
   override name = "RequestError";
 }

@@ -4,19 +4,22 @@ import { type Channel } from "./table";
 /** The name of a channel that the server has opened at run time. */
 export type OpenedName = string & { readonly opened: true };
 
-/** A channel that the server has opened at run time, with what it has not set. */
+/** A channel that the server has opened at run time, with all its fields. */
 export type OpenedChannel = Required<Channel<OpenedName>>;
 
-/** What the end of a session is told with. code is one of docs/SESSION.md, section 5. */
+/** Why a session has ended. code is a CloseCode, or a code of the program. */
 export interface CloseReason {
   readonly code: number;
   readonly reason: string;
-  /** Whether the server has closed. */
+  /** Whether the server has closed the session. */
   readonly remote: boolean;
-  /** Bytes of reliable messages that the end gave up: ours that were not acknowledged, and the server's, as it says. */
+  /**
+   * Bytes of reliable messages that were given up: those of this end that were not acknowledged, and those of the
+   * server, according to the server.
+   */
   readonly lostOut: number;
   readonly lostIn: number;
-  /** Why there is no way back, if that is why. */
+  /** The error of the last attempt to connect again, if that is why the session has ended. */
   readonly error?: ConnectError;
 }
 
@@ -27,20 +30,31 @@ export class ConnCloseEvent extends Event {
   }
 }
 
-/** ChannelEvent tells of a channel that the server has opened. */
-export class ChannelEvent extends Event {
-  constructor(readonly channel: OpenedChannel) {
-    super("channel");
+/** ChannelEvent is an event of one channel of a Conn. */
+export class ChannelEvent<C extends Required<Channel> = Required<Channel>> extends Event {
+  constructor(
+    type: "channel" | "room",
+    readonly channel: C,
+  ) {
+    super(type);
   }
 }
 
 /** The events of a Conn. */
 export interface ConnEventMap {
-  /** The server has opened a channel for this session. Those before the first listener are in channels. */
-  channel: ChannelEvent;
-  /** Nothing was heard for 3 s, or the link is gone. A new link is being tried. */
+  /**
+   * The server has opened a channel for this session. Channels that were opened before the first listener was added are
+   * in channels.
+   */
+  channel: ChannelEvent<OpenedChannel>;
+  /**
+   * The queue of a channel has room for the message that send refused last with a SendError "budget". There is one
+   * event after such refusals, not one for each.
+   */
+  room: ChannelEvent;
+  /** Nothing has arrived for 3 s, or the link has ended. A new link is being tried. */
   interrupted: Event;
-  /** The server is heard again. */
+  /** A packet of the server has arrived again. */
   resumed: Event;
   /** The session has ended. */
   close: ConnCloseEvent;

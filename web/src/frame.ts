@@ -1,43 +1,43 @@
-// The frames of docs/PROTOCOL.md, and how to write them. Packet reads them.
+// The frames of docs/PROTOCOL.md: their numbers, and functions that append them. Packet reads frames.
 
 import { type Writer } from "./varint";
 
-// A frame begins with a byte: its kind in the upper two bits, and a channel, or the
-// control kind, in the lower six.
+// A frame begins with a byte: its kind in the upper two bits, and in the lower six the channel or, of a control frame,
+// the control kind.
 export const frameControl = 0;
 export const frameMessage = 1; // id varint, length varint, bytes
 export const frameFragment = 2; // id varint, index varint, total varint, bytes
 export const frameBare = 3; // length varint, bytes: a whole unreliable message
 
-// Control kinds. From 32 on a frame is a length varint and as many bytes, which who
-// does not know the kind skips.
+// Control kinds. From 32 on, a length as varint and as many bytes follow: a receiver skips a kind that it does not
+// know.
 export const controlPadding = 0; // nothing follows
-export const controlPing = 1; // nothing follows; the packet wants an acknowledgement
+export const controlPing = 1; // nothing follows; the packet must be acknowledged
 export const controlClose = 2; // code varint, length varint, text
 export const controlExtension = 32;
 export const controlGivenUp = 32; // an extension: bytes varint; more is ignored. Just before a close frame
 
-/** The length of each fragment but the last, on all links: a fragment has one name for good. */
+/** The length of each fragment but the last, on all links: so the number of a fragment never changes its meaning. */
 export const pieceSize = 1024;
-/** Kind, an id of 8 bytes, index and total. */
+/** The longest header of a fragment: kind, an id of 8 bytes, index and total. */
 export const maxFragmentHeader = 1 + 8 + 2 + 4;
 export const maxCloseText = 256;
 
-/** How many pieces a message of n bytes is sent in. */
+/** Returns the number of pieces of a message of n bytes. */
 export const pieces = (n: number): number => Math.max(1, Math.ceil(n / pieceSize));
 
-/** What piece i of a message of size bytes takes in a packet at most. */
+/** Returns the largest number of bytes of a packet that piece i of a message of size bytes takes. */
 export const pieceCost = (size: number, i: number): number => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
 
-/** A message of size bytes, which lie in b from start on. */
+/** Body has the bytes of a message: size bytes of b from start on. */
 export interface Body {
-  id: number; // on the wire; of no meaning until the first piece is sent
+  id: number; // number on the wire; has no meaning before the first piece is sent
   b: Uint8Array;
   start: number;
   size: number;
 }
 
-/** Appends piece i of a message. */
+/** Appends piece i of a message on channel ch. bare says that a whole message has no id. */
 export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start, size }: Body, i: number): void {
   const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
   w.byte((kind << 6) + ch);
@@ -47,7 +47,7 @@ export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start
   w.bytes(b, start + i * pieceSize, start + Math.min(size, (i + 1) * pieceSize));
 }
 
-/** Appends, before a close frame, how many bytes of messages it gives up. */
+/** Appends, before a close frame, the number of bytes of messages that this end gives up. */
 export function appendGivenUp(w: Writer, n: number): void {
   w.byte(controlGivenUp);
   w.byte(1);

@@ -1,3 +1,3 @@
-// What @godwit/client exports.
+// The exports of @godwit/client.
 export * from "./core";
 export { keep, resume, suspend } from "./keep";

@@ -1,10 +1,10 @@
 import { messageCost } from "./table";
 
-/** Inbox keeps messages that nobody has taken yet, up to a number of bytes. */
+/** Inbox keeps messages that the program has not taken yet, up to limit bytes. */
 export class Inbox {
-  lost = 0; // messages that there was no room for
+  lost = 0; // messages that were dropped
   readonly messages: Uint8Array[] = [];
-  first = 0; // that was not taken: of messages at most half were
+  first = 0; // index of the oldest message that was not taken; at most half of messages were taken
   private bytes = 0;
 
   constructor(
@@ -12,7 +12,7 @@ export class Inbox {
     private readonly dropOldest: boolean,
   ) {}
 
-  /** Keeps b, and forgets the oldest if there is no room, or b. */
+  /** Keeps b. If there is no room, drops the oldest messages, or b. */
   push(b: Uint8Array): void {
     this.messages.push(b);
     this.bytes += b.length + messageCost;
@@ -22,7 +22,7 @@ export class Inbox {
     }
   }
 
-  /** Takes the oldest. */
+  /** Removes and returns the oldest message. */
   take(): Uint8Array | undefined {
     const b = this.messages[this.first];
     if (!b) return;
@@ -33,4 +33,16 @@ export class Inbox {
     }
     return b;
   }
+}
+
+// Snapshots are functions and not methods, here and in other files, because bundles without keep leave functions out.
+
+/** Returns the messages that the program has not taken. */
+export function snapshotInbox({ messages, first }: Inbox): Uint8Array[] {
+  return messages.slice(first);
+}
+
+/** Adds the messages of a snapshot. */
+export function restoreInbox(inbox: Inbox, saved: Uint8Array[]): void {
+  for (const b of saved) inbox.push(b);
 }

@@ -1,50 +1,51 @@
 import { deferred, now } from "./deferred";
 import { ConnectError, option, words } from "./error";
 
-// What may wait in the browser's own queue, where nothing can be taken back: two of the largest messages.
+// The largest number of bytes in the queue of the browser, from which nothing can be taken back: two of the largest
+// messages.
 const maxBuffered = 2 * 1160;
 
-// When it has been full for this long the path is broken, and the browser will start over slowly: one packet a round
-// trip, and twice as many each time. Until its queue has been empty for a while, only an empty one gets more, or what
-// waits in it would be old when it leaves.
+// If the queue has been full for stuckAfter ms, the path is broken, and the browser will start again slowly: with one
+// packet a round trip, and twice as many after each. Until the queue was empty for carefulFor ms, the browser gets a
+// datagram only when its queue is empty: otherwise datagrams would be old when they leave.
 const stuckAfter = 500;
 const carefulFor = 1000;
 
-/** How long the phases of connecting took, in ms. */
+/** The durations of the phases of connecting, in ms. */
 export interface ConnectTimes {
-  /** To make the offer. */
+  /** Until the offer was made. */
   offer: number;
-  /** Until the server's answer was in hand. */
+  /** Until the answer of the server had arrived. */
   http: number;
-  /** Until a path was found; 0 if the browser did not tell. */
+  /** Until a path was found; 0 if the browser has not reported it. */
   ice: number;
   /** Until the data channel was open: DTLS and SCTP. */
   transport: number;
-  /** Until the session was open: hello and welcome. */
+  /** Until the session was open: HELLO and WELCOME. */
   hello: number;
   total: number;
 }
 
 export const noTimes = (): ConnectTimes => ({ offer: 0, http: 0, ice: 0, transport: 0, hello: 0, total: 0 });
 
-/** What a Link tells its owner. */
+/** LinkOwner has the events of a Link. */
 export interface LinkOwner {
-  /** at is when it came, on the page's clock. */
+  /** A datagram arrived, at on the clock of the page. */
   datagram(b: Uint8Array | string, at: number): void;
-  /** The browser's queue has room again. */
+  /** The queue of the browser has room again. */
   drained(): void;
-  /** The last event. */
+  /** The link has ended. The last event. */
   ended(): void;
 }
 
 const nobody: LinkOwner = { datagram() {}, drained() {}, ended() {} };
 
-/** Link is one data channel, and the peer connection it is on. */
+/** Link is one data channel and its peer connection. */
 export class Link {
-  private waiting = 0; // bytes in the browser's queue
-  private lastReady = 0; // when it had room
+  private waiting = 0; // bytes in the queue of the browser
+  private lastReady = 0; // when that queue last had room
   private carefulUntil = 0;
-  private readonly backlog: (Uint8Array | string)[] = []; // came before attach
+  private readonly backlog: (Uint8Array | string)[] = []; // datagrams that arrived before attach
 
   constructor(
     private readonly pc: RTCPeerConnection,
@@ -55,9 +56,9 @@ export class Link {
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {}, ended };
     channel.binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
-    let strange: boolean | undefined; // the events of some polyfills have another clock
+    let strange: boolean | undefined; // the events have another clock, as in some polyfills
     channel.onmessage = ({ data, timeStamp: at }: MessageEvent<ArrayBuffer | string>) => {
-      // The browser has read its clock for the event. To have it read again takes 2 to 3 µs.
+      // The event has the time already. To read the clock again takes 2 to 3 µs.
       strange ??= !(Math.abs(now() - at) < 1000);
       this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
     };
@@ -68,14 +69,17 @@ export class Link {
 
   private owner: LinkOwner;
 
-  /** Gives the link its owner, and the owner what has come already. */
+  /** Sets the owner, which gets the datagrams that have arrived already. */
   attach(owner: LinkOwner): void {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
     if (this.channel.readyState !== "open") this.end();
   }
 
-  /** Whether the browser would send a datagram soon. Ask when there is one, and tell what has just been sent. */
+  /**
+   * Returns whether the browser would send a datagram soon. Call it when there is one to send; sent is the size of the
+   * one that was just sent.
+   */
   ready(t: number, sent = 0): boolean {
     const waiting = (this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount);
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
@@ -85,7 +89,7 @@ export class Link {
     return true;
   }
 
-  /** Whether a datagram may wait in the browser for seconds. */
+  /** Returns whether a datagram may wait in the browser for seconds. */
   slow(): boolean {
     return this.carefulUntil > 0;
   }
@@ -95,10 +99,13 @@ export class Link {
     this.channel.bufferedAmountLowThreshold = threshold;
   }
 
-  /** Reports whether the browser has taken it. If not, the channel is closing or the browser's queue full: it is lost. */
+  /**
+   * Returns whether the browser has taken the datagram. If not, the channel is closing or the queue of the browser is
+   * full, and the datagram is lost.
+   */
   send(b: Uint8Array<ArrayBuffer> | string): boolean {
     try {
-      this.channel.send(b as string); // the types have one overload for each
+      this.channel.send(b as string); // the types have an overload for each
       return true;
     } catch {
       return false;
@@ -107,18 +114,18 @@ export class Link {
 
   private end(): void {
     const { owner } = this;
-    this.close(); // browsers have room for some hundred that are not
+    this.close(); // browsers limit open connections to a few hundred
     owner.ended();
   }
 
-  /** Ends the link without a word to its owner. */
+  /** Ends the link. The owner gets no event. */
   close(): void {
     this.owner = nobody;
     this.pc.close();
   }
 }
 
-/** How a link is opened. */
+/** The configuration of a link. */
 export interface LinkConfig {
   label: string;
   init: RTCDataChannelInit;
@@ -134,7 +141,7 @@ function foreign(cause: unknown): never {
   });
 }
 
-/** Opens a link, and notes in times how long that took. Throws a ConnectError, or the signal's reason. */
+/** Opens a link, and sets the durations in times. Throws a ConnectError, or the reason of the signal. */
 export async function openLink(
   { label, init, exchange, timeout = 15_000, signal }: LinkConfig,
   times = noTimes(),
@@ -142,18 +149,18 @@ export async function openLink(
   option("timeout", timeout, 0);
   let last = now();
   const lap = (): number => -last + (last = now());
-  const late = AbortSignal.timeout(Math.min(timeout, 1e9)); // no browser takes Infinity
+  const late = AbortSignal.timeout(Math.min(timeout, 1e9)); // no browser accepts Infinity
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
 
   const { promise: opened, resolve, reject } = deferred<unknown>();
-  opened.catch(() => {}); // it may come when nobody looks
+  opened.catch(() => {}); // it may reject before it is awaited
   either.onabort = () => reject(either.reason);
   let link: Link | undefined;
   let server: string | undefined;
   const noPath = (): string => (server ? `no UDP from ${server}` : "no UDP");
   try {
-    const pc = new RTCPeerConnection(); // some extensions take it away
+    const pc = new RTCPeerConnection(); // some extensions remove it
     const channel = pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init });
     link = new Link(pc, channel, times, () =>
       reject(new ConnectError("link", `${noPath()}: the browser or the network may block it`, { retryAfter: 0 })),
@@ -164,11 +171,11 @@ export async function openLink(
     };
     await pc.setLocalDescription();
     times.offer = lap();
-    // Candidates of ours are of no use to a server that answers whoever checks.
+    // The offer needs no candidates, because the server answers every address that sends valid checks.
     const answer = await exchange(pc.localDescription!.sdp, either);
     times.http = lap();
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
-    // A link that ends closes pc, which then need not say what becomes of the answer.
+    // If the link ends, pc is closed, and the promise of setRemoteDescription may never settle.
     await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
     return link;

@@ -3,57 +3,57 @@ import { maxPacket } from "./packet";
 import { fallTurns, leastBudget, retryWide, run, stuckTurns } from "./path";
 import { type SentPacket } from "./sent";
 
-// Packets are lost when one three or more newer was acknowledged, or a newer one was and they are an eighth
-// older than a round trip. https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
+// A packet is considered lost if a packet sent after it was acknowledged, and it was sent at least packetThreshold
+// packets before that one or is older than 9/8 of a round trip. https://www.rfc-editor.org/rfc/rfc9002.html#section-6.1
 export const packetThreshold = 3;
 export const maxPacketThreshold = 256;
 export const maxProbes = 10;
-export const darkAfter = 5; // timeouts on end: about a second
+export const darkAfter = 5; // timeouts in a row: about a second
 const tinyPacket = 64;
 export const lossMemory = 64; // packets over which the share of losses is smoothed
 
-// Recovery timers, in ms. A game cannot wait as long as the web can: five milliseconds for the jitter of a quiet
-// link, and never more than a quarter of a second, which is how late the end of a blackout is noticed.
+// Recovery timers in ms, shorter than those of the web: minVariance is the jitter of a quiet link, and maxPTO the
+// longest wait on a short path; the end of a blackout is noticed within it.
 export const minVariance = 5;
 export const maxPTO = 250;
 
-/** The share of losses from where on redundancy pays. */
+/** The share of lost packets above which copies are sent. */
 export const lossyShare = 0.01;
 
 /**
- * Recovery says when to look for lost packets and when to probe. It estimates the round trip as RFC 9002 does:
- * https://www.rfc-editor.org/rfc/rfc9002.html#section-5
+ * Recovery says when to look for lost packets and when to probe, and how large packets may be. It estimates the round
+ * trip as RFC 9002 does: https://www.rfc-editor.org/rfc/rfc9002.html#section-5
  */
 export class Recovery {
   lossAt = Infinity; // when the next packet is old enough to be lost
-  lastSent = 0; // of an eliciting packet
-  timeouts = 0; // probes on end without an answer
-  probes = 0; // packets that may leave whatever the pacer says
-  threshold = packetThreshold; // grows when the link turns out to reorder
-  share = 0; // of packets lost, smoothed
+  lastSent = 0; // when the last packet that must be acknowledged was sent, or the last timeout
+  timeouts = 0; // timeouts in a row without an acknowledgement
+  probes = 0; // packets that may leave now although congestion control says no
+  threshold = packetThreshold; // packetThreshold, or more if the link reorders
+  share = 0; // share of packets lost, smoothed
 
-  // How large a packet the link takes.
+  // The size of packets that the link carries.
   budget = maxPacket;
-  stuck = false; // packets that cannot be made smaller do not arrive
-  private fell = -1; // when the last packet was sent before the budget fell: it does not raise it
+  stuck = false; // packets within the least budget do not arrive
+  private fell = -1; // when the last packet was sent before the budget fell: packets up to then do not raise it
   private retryAt = 0; // when one packet tries the larger budget
-  private careful = 0; // packets that follow lost large ones and are small: what was lost has to arrive
-  private tiny = false; // the next packet shows whether it is for their size that others do not arrive
-  private readonly large = run(fallTurns); // of packets above the least budget
-  private readonly medium = run(stuckTurns); // of others, above half of it
+  private careful = 0; // next packets that must be small, so that the content of lost large ones arrives
+  private tiny = false; // the next packet is tiny, to show whether only larger packets do not arrive
+  private readonly large = run(fallTurns); // run of packets above the least budget
+  private readonly medium = run(stuckTurns); // run of packets above half of the least budget
 
-  smoothed: number; // round trip
+  smoothed: number; // round trip, smoothed
   private variance: number;
   private latest: number;
   private minimum = 0; // 0 before the first sample
 
-  /** guess stands in for the round trip until the first sample. */
+  /** guess is the round trip until the first sample. */
   constructor(guess: number) {
     this.latest = this.smoothed = guess;
     this.variance = guess / 2;
   }
 
-  /** Takes one measurement and the delay that the peer says is its own. */
+  /** Adds a measurement d, in which delay is the time that the packet waited at the peer, according to the peer. */
   sample(d: number, delay: number): void {
     if (!this.minimum) {
       this.latest = this.smoothed = this.minimum = d;
@@ -67,33 +67,36 @@ export class Recovery {
     this.smoothed = (7 * this.smoothed + d) / 8;
   }
 
-  /** How long to wait for an acknowledgement after n timeouts before. */
+  /** Returns how long to wait for an acknowledgement after n timeouts. */
   pto(n: number): number {
     const d = this.smoothed + Math.max(4 * this.variance, minVariance) + maxAckDelay;
     return Math.min(d * 1.5 ** n, Math.max(maxPTO, this.smoothed * 1.25));
   }
 
-  /** When to probe. On a link that loses, two timeouts on end mean little. */
+  /**
+   * Returns when to probe because no acknowledgement has arrived. On a link that loses packets, two timeouts in a row
+   * mean little.
+   */
   ptoAt(): number {
     return this.lastSent + this.pto(this.share > lossyShare ? Math.max(0, this.timeouts - 2) : this.timeouts);
   }
 
-  /** How much older than an acknowledged packet a lost one is. */
+  /** Returns the age after which a packet is lost if a newer one is acknowledged. */
   lossDelay(): number {
     return Math.max((Math.max(this.smoothed, this.latest) * 9) / 8, 1);
   }
 
-  /** Whether nobody answers: one probe alone may be lost. */
+  /** Returns whether the peer does not answer: two timeouts in a row, because the probes of one may be lost. */
   silent(): boolean {
     return this.timeouts > 1;
   }
 
-  /** How large the next packet may be. A probe is small: it has to arrive. */
+  /** Returns the largest size of the next packet. A probe is small, so that it arrives on every link. */
   limit(t: number): number {
     return this.tiny ? tinyPacket : this.careful || this.probes ? leastBudget : t < this.retryAt ? this.budget : maxPacket;
   }
 
-  /** Takes note of a packet that wants an acknowledgement. */
+  /** Records a packet that was sent and must be acknowledged. */
   sent({ at, size }: SentPacket): void {
     this.lastSent = at;
     if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
@@ -103,7 +106,7 @@ export class Recovery {
   }
 
   acked(p: SentPacket): void {
-    if (p.eliciting) this.share -= this.share / lossMemory; // one that was taken for lost, too
+    if (p.eliciting) this.share -= this.share / lossMemory; // also for a packet that was considered lost
     this.medium(p, 0);
     if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
@@ -111,7 +114,7 @@ export class Recovery {
   lost(p: SentPacket): void {
     const { size } = p;
     this.share += (1 - this.share) / lossMemory;
-    if (size > this.budget) return; // it was to find out
+    if (size > this.budget) return; // it tried the larger budget
     if (size > leastBudget) {
       this.careful++;
       if (!this.large(p, 1)) return;
@@ -121,20 +124,20 @@ export class Recovery {
   }
 
   /**
-   * Takes note of a timeout. Two packets may leave, or as many as it takes that an answer to one is likely at the losses
-   * of late, of which each way is taken to have the worse; and one more for each timeout before. When that did not help
-   * the link is dark, and one has to do: more would be lost for nothing.
+   * Records a timeout, and sets the number of probes: at least two, and so many that with a chance of 95 % one of them
+   * is answered, if both directions lose what the worse one lost recently; and one more for each timeout before. After
+   * darkAfter timeouts it is one: the link carries nothing, and more packets would not help.
    */
   timeout(t: number, lossIn: number): void {
     const fails = 1 - (1 - Math.max(this.share, lossIn)) ** 2;
     let n = 2;
     for (let all = fails * fails; n < maxProbes && all > 0.05; all *= fails) n++;
     this.probes = this.timeouts > darkAfter ? 1 : Math.min(n + this.timeouts, maxProbes);
-    this.tiny = this.timeouts++ > 0; // besides them
-    this.lastSent = t; // the next one counts from here even if nothing can leave
+    this.tiny = this.timeouts++ > 0; // in addition to the probes
+    this.lastSent = t; // the next timeout counts from here even if nothing can leave
   }
 
-  /** Takes note that a packet that was taken for lost came n behind another. */
+  /** Records that a packet that was considered lost arrived n packets behind another one. */
   reordered(n: number): void {
     this.threshold = Math.max(this.threshold, Math.min(maxPacketThreshold, n));
   }

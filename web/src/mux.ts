@@ -24,72 +24,71 @@ import { type ChannelStats, type DropReason, type Stats } from "./stats";
 import { type FullChannel } from "./table";
 import { Reader, Writer } from "./varint";
 
-// A close frame is sent closeRepeats times, further and further apart, until an acknowledgement of one comes: the link
-// may go away at any moment.
+// A close frame is sent closeRepeats times, at growing intervals, until an acknowledgement of one arrives.
 export const closeRepeats = 6;
-const ackSlack = 5; // ms that an acknowledgement may leave early for, to save a timer
+const ackSlack = 5; // ms by which an acknowledgement may leave early, to save a timer
 export const closeInterval = 20;
 
-/** How one end of a link is set up. Times are in milliseconds, rates in bytes per second. */
+/** MuxConfig configures one end of a link. Times are in milliseconds, rates in bytes per second. */
 export interface MuxConfig {
-  /** With the control channel as its first. */
+  /** The table, with the control channel first. */
   table: readonly FullChannel[];
   server: boolean;
-  /** What rtt is before it is known. */
+  /** First estimate of the round trip. */
   rtt: number;
-  /** At first, at least, at most. */
+  /** Rate at first, lowest rate, highest rate. */
   rate: number;
   floor: number;
   ceiling: number;
-  /** Silence after which a ping is sent. */
+  /** Time without a packet of the peer after which a ping is sent. */
   keepAlive: number;
 }
 
-/** What a Mux tells its user. */
+/** MuxEvents are the events of a Mux. */
 export interface MuxEvents {
   message(channel: number, b: Uint8Array): void;
-  /** missed is how many bytes of reliable messages the peer gave up. */
+  /** The peer has closed. missed is the number of bytes of reliable messages that the peer gave up. */
   closed(code: number, reason: string, missed: number): void;
 }
 
 /**
- * Mux is one end of a link: it gives promises to datagrams that get lost. It does no I/O and reads no clock. Give it
- * datagrams with receive and messages with send, then take packets with append until it has none, and call advance
- * when deadline has come. It calls back from within receive, send, append and advance, and must not be called from
- * there, but for send.
+ * Mux is one end of a link: it sends messages with promises in datagrams that may be lost. It does no I/O and reads no
+ * clock. Give it datagrams with receive and messages with send. Then take packets with append until it returns 0, and
+ * call advance when deadline has come. It calls its events inside receive, send, append and advance; an event may call
+ * send and no other method.
  */
 export class Mux {
   readonly outbox = new Outbox();
-  heard = 0; // when the last packet came
-  private gap = 0; // between the last two
-  slow = false; // the link below keeps back what it is given
+  heard = 0; // when the last packet arrived
+  private gap = 0; // between the last two packets
+  slow = false; // the link below delays what it gets
   readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
   readonly receivers: Receiver[] = [];
   private readonly drops: Partial<Record<DropReason, number>> = {};
 
-  // The link, all of it new after relink.
+  // State of the link; relink resets it.
   private received!: Received;
   private flight = new Flight();
   loss!: Recovery;
   private cc!: Congestion;
   private largestAcked = 0;
-  private sampled = -1; // when the newest packet that gave a round trip was sent
-  private awake = -1; // since when, after a sleep
-  private askedAt = 0; // when a lone ack last asked for an ack of its own
-  private ping = false; // one is due
-  private work = false; // there was something to send that could not leave
-  private ageAt = Infinity; // when an incomplete message may have grown too old
+  private sampled = -1; // when the newest packet that measured a round trip was sent
+  private awake = -1; // when the program ran again after a sleep
+  private askedAt = 0; // when askForAck last added a ping
+  private ping = false; // a ping is due
+  private work = false; // the pacer has held a packet back
+  private ageAt = Infinity; // when an incomplete message may be too old
 
   // The end.
   private byPeer = false; // the peer has closed
-  private closing = nothing; // our reason, once ending
+  private closing = nothing; // text of this end, once ending
   private code = 0;
-  private ending = false; // we have closed
-  givenUp = 0; // bytes of our reliable messages, once one end has closed
-  private missed = 0; // the peer's, as it has said
+  private ending = false; // this end has closed
+  givenUp = 0; // bytes of reliable messages of this end that were given up, once one end has closed
+  private missed = 0; // bytes that the peer gave up, according to the peer
   private closeLeft = 0; // close frames to send
-  private closeAt = Infinity; // when
+  private closeAt = Infinity; // time of the next close frame
   private closeGap = closeInterval;
 
   private readonly in = new Packet();
@@ -104,7 +103,7 @@ export class Mux {
     this.relink(t, config.rtt);
   }
 
-  /** Adds a channel. The peer must do the same before anything of it comes there. */
+  /** Adds a channel. The peer must do the same before a packet with the channel reaches it. */
   open(c: FullChannel): void {
     const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
     const { stats } = this.outbox.open(c, c.direction !== theirs);
@@ -121,8 +120,8 @@ export class Mux {
   }
 
   /**
-   * Starts over on a new link, to the same peer, which does the same. All that was not acknowledged is sent again, and
-   * what had arrived is not delivered again; unreliable messages under way on the old link are lost.
+   * Continues on a new link to the same peer, which must do the same. What the peer has not acknowledged is sent again,
+   * and nothing is delivered twice. Unreliable messages that were sent on the old link and have not arrived are lost.
    */
   relink(t: number, rtt: number): void {
     const { rate, floor, ceiling } = this.config;
@@ -139,7 +138,7 @@ export class Mux {
     if (this.closeLeft) this.closeAt = t;
   }
 
-  /** Queues a copy of b. Take it with append. */
+  /** Queues a copy of b as a message on channel ch. append sends it. */
   send(t: number, ch: number, b: Uint8Array, o?: MessageOptions): void {
     if (this.over()) throw new SendError("closed", "the session has ended: conn.closed says why");
     this.outbox.send(t, ch, b, o);
@@ -147,7 +146,7 @@ export class Mux {
 
   // ---- packets out -----------------------------------------------------------------------------------------------
 
-  /** Writes the next packet into b and returns its length; 0 means that there is nothing to say now. */
+  /** Writes the next packet into b and returns its length, or 0 if there is nothing to send now. */
   append(t: number, b: Uint8Array): number {
     const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
@@ -163,7 +162,7 @@ export class Mux {
     w.n = 0;
     appendHeader(w, p.number);
     if (received.eliciting) {
-      // Room for the largest piece. Of a small packet that is most, so only if there is one to send.
+      // Leaves room for the largest piece. In a small packet that is most of it, so only if there is a piece to send.
       received.append(w, t, this.wants(t) ? limit - maxFragmentHeader - pieceSize : limit);
       p.ackTop = received.next;
     }
@@ -191,14 +190,14 @@ export class Mux {
     return w.n;
   }
 
-  /** Whether append would have nothing to say. */
+  /** Returns whether append would return 0. */
   idle(t: number): boolean {
     this.work = false;
     this.outbox.quiet = this.slow && this.loss.silent();
     return t < this.received.due && !this.over() && !this.wants(t);
   }
 
-  /** Whether congestion control lets a packet leave. */
+  /** Returns whether congestion control lets a packet leave. */
   private mayContent(t: number): boolean {
     const { cc, loss } = this;
     const paced = cc.mayLeave(t);
@@ -211,12 +210,12 @@ export class Mux {
     return false;
   }
 
-  /** Whether there may be more to send than an ack block. */
+  /** Returns whether there may be more to send than an ack block. */
   private wants(t: number): boolean {
     return this.ping || this.loss.probes > 0 || this.outbox.hasWork(t);
   }
 
-  /** Appends what the channels have, then what may ride along. */
+  /** Appends pieces of messages, and copies into the free space. */
   private appendContent(w: Writer, end: number, t: number, p: SentPacket): void {
     const { outbox, loss } = this;
     const body = w.n;
@@ -229,8 +228,8 @@ export class Mux {
   }
 
   /**
-   * Makes a packet of nothing but an ack block worth an answer, once a round trip, when the block has grown to eight
-   * more ranges: what the peer knows need not be repeated.
+   * Adds a ping to a packet with only an ack block, so that the packet must be acknowledged: once in a round trip, and
+   * only if the block has eight ranges or more besides the first. After the acknowledgement the block becomes shorter.
    */
   private askForAck(w: Writer, t: number, p: SentPacket): void {
     if (this.received.ranges.length < 17 || t < this.askedAt + this.loss.smoothed || this.over()) return;
@@ -239,7 +238,7 @@ export class Mux {
     w.byte(controlPing);
   }
 
-  /** Appends the close frame if it is time for one. */
+  /** Appends the close frame if its time has come. */
   private appendClose(w: Writer, t: number): boolean {
     if (t < this.closeAt) return false;
     this.closeAt = --this.closeLeft ? t + this.closeGap : Infinity;
@@ -251,7 +250,7 @@ export class Mux {
 
   // ---- packets in ------------------------------------------------------------------------------------------------
 
-  /** Takes a datagram. One that is not well-formed is counted and has no effect. */
+  /** Processes a datagram. A malformed datagram is counted and dropped. */
   receive(t: number, b: Uint8Array): void {
     const { in: p, received } = this;
     if (b.length > maxPacket || !p.parse(b)) return this.drop("malformed");
@@ -269,10 +268,10 @@ export class Mux {
     }
     if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
-    if (this.byPeer && received.eliciting) received.due = t; // tell it at once that it can stop
+    if (this.byPeer && received.eliciting) received.due = t; // acknowledge its close frame at once, so that it can stop
   }
 
-  /** Reports whether the frame's packet may be acknowledged. */
+  /** Processes a frame, and returns whether its packet may be acknowledged. */
   private receiveFrame(t: number, f: Packet): boolean {
     if (f.kind === frameControl) {
       if (f.channel === controlClose) this.receiveClose(f);
@@ -304,7 +303,7 @@ export class Mux {
     }
   }
 
-  /** Applies an ack block. It reports whether the block is possible. */
+  /** Processes an ack block. Returns false if it acknowledges packets that were never sent. */
   private receiveAck(t: number, { largest: low, delay, ranges }: Packet): boolean {
     const f = this.flight;
     const last = f.next - 1;
@@ -335,7 +334,10 @@ export class Mux {
     return true;
   }
 
-  /** Takes the packets from low to high as arrived, and returns the bytes of those that wanted to be acknowledged. */
+  /**
+   * Processes one range of an ack block: the packets from low to high have arrived. Returns the bytes of those that had
+   * to be acknowledged.
+   */
   private ackRange(low: number, high: number): number {
     const { flight, loss, received } = this;
     let bytes = 0;
@@ -356,7 +358,7 @@ export class Mux {
     return bytes;
   }
 
-  /** Takes for lost what is too far behind largest, and sets the time to look again. */
+  /** Finds the packets that are lost, given that packet largest is acknowledged, and sets the time of the next look. */
   private detect(t: number, largest: number): void {
     const { flight, loss } = this;
     const delay = loss.lossDelay();
@@ -378,7 +380,7 @@ export class Mux {
 
   // ---- time ------------------------------------------------------------------------------------------------------
 
-  /** When advance must be called; Infinity is never. */
+  /** Returns when advance must be called; Infinity means never. */
   deadline(): number {
     const { received, loss, flight } = this;
     if (this.over()) return this.byPeer ? received.due : Math.min(this.closeAt, received.due);
@@ -392,8 +394,8 @@ export class Mux {
   }
 
   /**
-   * Makes an acknowledgement due that soon is, for somebody who is up anyway. If there is one it returns when the next
-   * will be, when packets go on as they do, or else Infinity.
+   * Makes an acknowledgement due now that is due within ackSlack, because its caller is running anyway. If there is
+   * one, returns when the next is expected to be due; otherwise Infinity.
    */
   hasten(t: number): number {
     const { received, heard, gap } = this;
@@ -402,7 +404,7 @@ export class Mux {
     return Math.max(t, heard + gap - ackSlack / 2) + maxAckDelay;
   }
 
-  /** Tells the Mux that time has passed. */
+  /** Tells the Mux the time. */
   advance(t: number): void {
     const { flight, loss } = this;
     if (this.over()) return;
@@ -416,23 +418,24 @@ export class Mux {
   }
 
   /**
-   * Sends the oldest and the newest unacknowledged content again, or a ping if there is none that would be missed:
-   * nothing was heard for too long.
+   * Sends the oldest and the newest reliable content that is not acknowledged again, or a ping if there is none,
+   * because no acknowledgement has arrived for too long.
    */
   private probe(t: number): void {
     const again = (p: SentPacket): boolean => this.outbox.again(p);
     this.loss.timeout(t, this.received.loss);
     if (this.loss.silent()) {
       this.outbox.outdate(t);
-      this.ping = true; // if nothing else fits a tiny packet
+      this.ping = true; // in case nothing else fits a tiny packet
     }
     if (this.flight.packets.some(again)) this.flight.packets.findLast(again);
     else this.ping = true;
   }
 
   /**
-   * Takes note that nobody looked for a while. What comes now may have waited as long, and what is unreliable of it is
-   * of no use, until the peer has answered to something newer. Nor do answers tell of round trips.
+   * Records that the program did not run for a while, until t. Packets that arrive now may have waited as long: their
+   * unreliable messages are dropped until the peer has answered something newer. Until then answers are not used to
+   * measure round trips.
    */
   slept(t: number): void {
     this.awake = t;
@@ -441,14 +444,14 @@ export class Mux {
     this.outbox.outdate(t);
   }
 
-  /** Whether the peer has answered to something that was sent at t or later. */
+  /** Returns whether the peer has acknowledged something that was sent at t or later. */
   answered(t: number): boolean {
     return this.sampled >= t;
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
-  /** Ends the link. What is queued is not sent any more. append then has the close frame, a few times. */
+  /** Closes the link. Queued messages are not sent any more. append then returns packets with a close frame. */
   close(t: number, code: number, reason: string): void {
     if (this.over()) return;
     this.ending = true;
@@ -459,7 +462,7 @@ export class Mux {
     this.abandon();
   }
 
-  /** Forgets all messages of both ways. */
+  /** Drops all messages of both directions. */
   private abandon(): void {
     this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
@@ -470,12 +473,15 @@ export class Mux {
     }
   }
 
-  /** Whether one end has closed. */
+  /** Returns whether one end has closed the link. */
   private over(): boolean {
     return this.ending || this.byPeer;
   }
 
-  /** Whether the peer has closed, or knows that we have, or has been told often enough. */
+  /**
+   * Returns whether the link is closed: the peer has closed it, the peer has acknowledged the close frame of this end,
+   * or this end has sent its last close frame.
+   */
   closed(): boolean {
     return this.byPeer || (this.ending && !this.closeLeft);
   }
@@ -508,7 +514,7 @@ export class Mux {
   }
 }
 
-/** s in UTF-8, as much of it as fits n bytes. */
+/** Returns s in UTF-8, cut to n bytes. */
 export function cut(s: string, n: number): Uint8Array {
   const b = new Uint8Array(n);
   return b.subarray(0, new TextEncoder().encodeInto(s, b).written);

@@ -1,38 +1,49 @@
 import { SendError } from "./error";
 import { appendPiece, pieceCost, pieces } from "./frame";
 import { maxPacket } from "./packet";
-import { cost, type Fate, type Message, type Piece, pieceAcked, pieceFlying, pieceLost, pieceUnsent, Sender } from "./queue";
+import {
+  cost,
+  type Fate,
+  type Message,
+  type Piece,
+  pieceAcked,
+  pieceFlying,
+  pieceLost,
+  pieceUnsent,
+  type SavedSender,
+  Sender,
+} from "./queue";
 import { type SentPacket } from "./sent";
 import { type FullChannel, maxPriority, maxWeight, messageCost } from "./table";
 import { Writer } from "./varint";
 
-/** What one message asks for. */
+/** MessageOptions are the options of one message. */
 export interface MessageOptions {
   deadline?: number;
   key?: number | string | undefined;
-  /** Is called once with what became of the message, from within the engine. */
+  /** Is called once with the fate of the message, inside a call of the engine; sent says whether any of it was sent. */
   receipt?: ((fate: Fate, sent: boolean) => void) | undefined;
 }
 
-export const maxCopyable = 512; // bytes of a message that counts as small
-export const staleAge = 250; // ms that an unreliable message is of use while nobody answers
-const slabSize = 16 << 10; // bytes that many small messages share: an array for each would cost more than the rest of send
-export const maxLookback = 64; // messages of a channel that are looked at for one packet
+export const maxCopyable = 512; // largest message of which copies are sent, in bytes
+export const staleAge = 250; // ms after which outdate drops an unreliable message
+const slabSize = 16 << 10; // bytes of an array that many small messages share, because an array for each would take more time than the rest of send
+export const maxLookback = 64; // messages of a channel that are examined for one packet
 
-/** Outbox has the messages of all channels from send until nothing more is to be learned about them. */
+/** Outbox has the messages of all channels, from send until their fate is known. */
 export class Outbox {
   readonly senders: Sender[] = [];
-  backlog = false; // pick saw a piece that did not fit
-  quiet = false; // unreliable messages wait, for where they are let go next they would grow old
+  backlog = false; // a piece did not fit when pick was called last
+  quiet = false; // unreliable messages are not sent, because the link would delay them
   retransmits = 0;
   copies = 0;
 
-  private stirred = false; // a channel has become active since hasWork saw none that is
-  private readonly slab = new Writer(); // where the next messages are copied to
+  private stirred = false; // a channel may have become active since hasWork found none
+  private readonly slab = new Writer(); // has the bytes of the next messages
   private readonly byPriority: Sender[] = [];
   private readonly passes: number[] = Array(maxPriority + 1).fill(0);
 
-  /** Adds a channel. */
+  /** Adds a channel; allowed says that this end may send on it. */
   open(c: FullChannel, allowed: boolean): Sender {
     const s = new Sender(c, this.senders.length, allowed);
     this.senders.push(s);
@@ -41,7 +52,13 @@ export class Outbox {
     return s;
   }
 
-  /** Queues a copy of b. */
+  /**
+   * Is called when the queue of channel ch has room for the message that send has refused last, once after such
+   * refusals. It must not call the engine.
+   */
+  room = (_ch: number): void => {};
+
+  /** Queues a copy of b as a message on channel ch, or throws a SendError. */
   send(t: number, ch: number, b: Uint8Array, { key = 0, deadline = Infinity, receipt }: MessageOptions = {}): void {
     const s = this.senders[ch]!;
     const { name, maxMessage, queueLimit } = s.cfg;
@@ -53,15 +70,17 @@ export class Outbox {
     const room = queueLimit - size - messageCost;
     let old = s.replaced(key);
     if (s.cost - (old ? cost(old) : 0) > room) {
-      if (s.reliable)
+      if (s.reliable) {
+        s.wanted = size + messageCost;
         throw new SendError(
           "budget",
           `channel "${name}": its queueLimit of ${queueLimit} bytes is reached: send after receipts, or raise it at both ends`,
         );
+      }
       while (s.cost > room) this.drop(s);
       old = s.replaced(key);
     }
-    const slab = size > slabSize ? new Writer() : this.slab; // what is large goes with its message
+    const slab = size > slabSize ? new Writer() : this.slab; // a large message gets its own array
     if (slab.n + size > slab.b.length) {
       slab.b = new Uint8Array(Math.max(size, slabSize));
       slab.n = 0;
@@ -96,13 +115,15 @@ export class Outbox {
     }
   }
 
-  /** Drops the oldest message of a channel. One that is sent in part is finished, if that is not all. */
+  /**
+   * Drops the oldest message of an unreliable channel. A message that was sent in part is kept if there is another one.
+   */
   private drop(s: Sender): void {
     const [head, next] = s.queue;
     this.finish((head?.sent && next) || head || s.waiting[0]!, "dropped");
   }
 
-  /** Forgets a message, whatever became of it, and writes its receipt. */
+  /** Removes a message and reports its fate. */
   private finish(m: Message, fate: Fate): void {
     const { s, list } = m;
     if (!m.sent) s.stats.dropped++;
@@ -113,17 +134,20 @@ export class Outbox {
     m.over = true;
     if (list[0] === m) list.shift();
     else list.splice(list.indexOf(m), 1);
+    if (s.cost + s.wanted > s.cfg.queueLimit) return;
+    s.wanted = Infinity;
+    this.room(s.id);
   }
 
-  /** Writes a message's receipt, once. */
+  /** Calls the receipt of a message. Only the first call has an effect. */
   private report(m: Message, fate: Fate): void {
     m.receipt?.(fate, m.sent > 0);
     m.receipt = undefined;
   }
 
   /**
-   * Drops the unreliable messages that have waited for too long. It is for when the link is silent, or just was: what
-   * waited then would come in a burst, and old.
+   * Drops the queued unreliable messages that are older than staleAge. It is called when the peer does not answer, and
+   * when it answers again: the messages that waited would arrive late, in a burst.
    */
   outdate(t: number): void {
     for (const { reliable, queue } of this.senders) {
@@ -142,8 +166,8 @@ export class Outbox {
   }
 
   /**
-   * The piece that an active channel sends next. Drops queued messages whose deadline has passed, from the first on; but a
-   * reliable message that was sent in part is finished.
+   * Returns the piece that an active channel sends next. Drops queued messages whose deadline has passed, from the
+   * first on, but no reliable message that was sent in part.
    */
   private next(s: Sender, t: number): Piece | undefined {
     if (this.quiet && !s.reliable) return;
@@ -152,7 +176,10 @@ export class Outbox {
     return s.next();
   }
 
-  /** The piece to send, from the best of the channels whose next piece fits. */
+  /**
+   * Returns the piece to send, among the channels whose next piece fits into space bytes: first the channels whose
+   * guaranteed share is not used up, then by priority, then by weight.
+   */
   private pick(t: number, space: number): Piece | undefined {
     let best: Piece | undefined;
     let bestRank = 0;
@@ -173,7 +200,7 @@ export class Outbox {
   }
 
   hasWork(t: number): boolean {
-    if (!this.stirred) return false; // most often
+    if (!this.stirred) return false; // the most frequent case
     this.stirred = false;
     for (const s of this.senders) {
       if (s.active && this.next(s, t)) return (this.stirred = true);
@@ -182,14 +209,14 @@ export class Outbox {
     return false;
   }
 
-  /** Appends pieces up to end. */
+  /** Appends pieces up to end, which are then part of packet p. */
   fill(w: Writer, end: number, t: number, p: SentPacket): void {
     for (let q; (q = this.pick(t, end - w.n)); ) {
       const { m } = q;
       const { s } = m;
       const start = w.n;
       appendPiece(w, s.id, s.bare, m, q.i);
-      s.tokens = Math.max(-maxPacket, s.tokens - w.n + start); // what comes on top of the share is not taken off it
+      s.tokens = Math.max(-maxPacket, s.tokens - w.n + start); // bytes beyond the share reduce it by one packet at most
       this.passes[s.cfg.priority] = s.pass += ((w.n - start) * maxWeight) / s.cfg.weight;
       if (s.reliable || m.receipt) p.pieces.push(q);
       this.pieceSent(q, p);
@@ -197,9 +224,9 @@ export class Outbox {
   }
 
   /**
-   * Repairs a loss before anybody can know of it: small reliable messages that are not acknowledged ride again in the
-   * spare bytes of packets that leave anyway. Channel after channel, first those that were sent before overdue and
-   * should have been acknowledged by now, oldest first, then others, newest first.
+   * Appends copies up to end, which repair a loss before an end can detect it: small reliable messages that are not
+   * acknowledged are sent again in the free space of packets that leave anyway. One channel after the other: first
+   * messages that were sent before overdue and should be acknowledged by now, oldest first, then others, newest first.
    */
   repeat(w: Writer, end: number, overdue: number, p: SentPacket, loss: number): void {
     for (const s of this.byPriority) {
@@ -218,7 +245,10 @@ export class Outbox {
     }
   }
 
-  /** Appends a message again if it is a small one, under way in another packet, and fits. */
+  /**
+   * Appends a copy of a message if the message is small, is not acknowledged or lost, has no other copy in this packet,
+   * and fits. Returns whether it did.
+   */
   private copy(w: Writer, end: number, q: Piece, p: SentPacket): boolean {
     const { m } = q;
     if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
@@ -231,9 +261,9 @@ export class Outbox {
     return true;
   }
 
-  // ---- what becomes of pieces ------------------------------------------------------------------------------------
+  // ---- the states of pieces ------------------------------------------------------------------------------------------
 
-  /** Takes note that a piece left in a packet, for need. */
+  /** Records that a new or lost piece was sent in packet p. */
   private pieceSent(q: Piece, p: SentPacket): void {
     const { m } = q;
     const { s } = m;
@@ -250,15 +280,15 @@ export class Outbox {
     q.number = p.number;
     q.at = p.at;
     if (m.sent < m.pieces.length || m.list !== s.queue) return;
-    if (!s.reliable && !m.receipt) return this.finish(m, "lost"); // nobody asks
+    if (!s.reliable && !m.receipt) return this.finish(m, "lost"); // nobody has requested its fate
     s.queue.shift();
     m.list = s.waiting;
     s.waiting.push(m);
   }
 
   /**
-   * Takes note that packet number, which carried the piece, did not arrive. Reports whether that is news: the piece has
-   * not arrived otherwise, and no newer copy is under way.
+   * Records that packet number, which carried the piece, is considered lost. Returns false if that changes nothing: the
+   * piece has arrived, or a newer packet carries it.
    */
   pieceLost(q: Piece, number: number): boolean {
     const { m } = q;
@@ -270,14 +300,14 @@ export class Outbox {
       s.lost++;
       this.activate(s);
     } else {
-      this.finish(m, "lost"); // the rest of it is of no use
+      this.finish(m, "lost"); // the other pieces have no use
     }
     return true;
   }
 
   /**
-   * Takes note that a packet has arrived, and finishes messages that have arrived whole. An ordered one is kept until all
-   * before it have arrived: until then the other end may hold it, and its cost must count here as there.
+   * Records that a packet has arrived, and finishes messages that have arrived whole. An ordered message stays until
+   * all messages before it have arrived: until then the peer may hold it, and its cost must count at both ends.
    */
   acked(p: SentPacket): void {
     for (const q of p.pieces) {
@@ -297,37 +327,62 @@ export class Outbox {
     p.pieces = [];
   }
 
-  /** Takes note that a packet did not arrive. */
+  /** Records that a packet is considered lost. */
   lost(p: SentPacket): void {
     for (const q of p.pieces) this.pieceLost(q, p.number);
   }
 
-  /** Takes note that nothing will be known of a packet: its link is gone. */
+  /** Records that a packet will never be acknowledged, because its link has ended. */
   forgotten(p: SentPacket): void {
     for (const q of p.pieces) this.pieceLost(q, q.number);
   }
 
-  /** Makes what a packet carried due to be sent again, though it may still arrive; whether there was anything. */
+  /**
+   * Marks the reliable pieces of a packet as lost, so that they are sent again; the packet may still arrive. Returns
+   * false if there was none.
+   */
   again(p: SentPacket): boolean {
     return p.pieces.filter((q) => q.m.s.reliable && this.pieceLost(q, p.number)).length > 0;
   }
 
-  /** Whether every reliable message has arrived. */
+  /** Returns whether every reliable message has arrived. */
   settled(): boolean {
     return this.senders.every((s) => !s.reliable || !s.cost);
   }
 
-  /** Bytes of reliable messages that have not arrived, without those of channel 0. */
+  /** Returns the number of bytes of reliable messages that have not arrived, without those of channel 0. */
   unsettled(): number {
     return this.senders
       .slice(1)
       .reduce((n, s) => n + (s.reliable ? s.cost - messageCost * (s.queue.length + s.waiting.length) : 0), 0);
   }
 
-  /** Forgets all messages. */
+  /** Drops all messages; their fate is "abandoned". */
   abandon(): void {
     for (const s of this.senders) {
+      s.wanted = Infinity;
       for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
   }
+}
+
+/** Restores channel ch of a new Outbox from a snapshot. Pieces that were sent and not acknowledged are sent again. */
+export function restoreSender(outbox: Outbox, t: number, ch: number, [nextID, messages]: SavedSender, shift: number): void {
+  const s = outbox.senders[ch]!;
+  for (const [id, sent, acked, key, deadline, b] of messages) {
+    outbox.send(t, ch, b, { key });
+    const m = s.queue.at(-1)!;
+    m.id = id;
+    m.sent = sent;
+    m.deadline = (deadline ?? Infinity) - shift;
+    for (const q of m.pieces.slice(0, sent)) {
+      q.state = acked[q.i] ? pieceAcked : pieceFlying;
+      if (acked[q.i]) m.left--;
+      else outbox.pieceLost(q, q.number);
+    }
+    if (sent < m.pieces.length) continue;
+    m.list = s.waiting;
+    s.waiting.push(s.queue.pop()!);
+  }
+  s.nextID = nextID;
 }

@@ -16,7 +16,7 @@ import {
 import { maxMessage } from "./table";
 import { must, Reader, type Writer } from "./varint";
 
-/** The largest packet; what a link can carry may be less. */
+/** The size of the largest packet; a link may carry less. */
 export const maxPacket = 1150;
 
 // A packet is flags, a truncated number, maybe an ack block, then frames.
@@ -31,32 +31,32 @@ export const flagNumber = 3; // length of number, less one
 export const flagAck = 1 << 2; // an ack block follows
 export const flagGaps = 1 << 3; // of more than one range
 
-// An ack block says which packets have come.
+// An ack block says which packets have arrived.
 //
-//   largest  2 bytes: the lowest bytes of the largest number that came
+//   largest  2 bytes: the lowest bytes of the largest number that has arrived
 //   delay    varint: how long ago, in units of 256 µs
-//   first    varint: how many packets directly before largest came too
+//   first    varint: how many packets directly before largest have arrived, too
 //   count    1 byte, if flagGaps: further ranges, 1 to 31
 //            count times:
 //   gap      varint: how many packets are missing before the last range, less one
-//   length   varint: how many packets before those came, less one
+//   length   varint: how many packets before those have arrived, less one
 export const maxRanges = 32;
 export const delayUnit = 0.256; // ms
-const maxRange = 4; // bytes: gaps and lengths are below the 4096 numbers that are remembered
-export const maxDelay = 1 << 14; // units; more than 4 s say nothing about the link
+const maxRange = 4; // bytes: gaps and lengths are less than receivedWindow
+export const maxDelay = 1 << 14; // units, about 4.2 s; parse refuses more
 
-/** Packet is a parsed packet, and then the frame of it that next has read. */
+/** Packet is a parsed packet, and the frame of it that next has read last. */
 export class Packet extends Reader {
   number = 0; // truncated
   numberLen = 0;
   frames = 0;
-  eliciting = false; // it wants an acknowledgement
+  eliciting = false; // it must be acknowledged
 
   // The ack block.
   hasAck = false;
   largest = 0;
   delay = 0;
-  ranges: number[] = []; // first, then gap and length in turns
+  ranges: number[] = []; // first, then gap and length alternately
 
   // The frame.
   kind = 0;
@@ -65,16 +65,16 @@ export class Packet extends Reader {
   index = 0;
   total = 0;
   code = 0;
-  private size = 0; // of the payload, which ends at at; padding and pings have none
+  private size = 0; // size of the payload, which ends at at; padding and pings have none
 
-  /** A view of the datagram. */
+  /** The payload of the frame: a view of the datagram. */
   get payload(): Uint8Array {
     return this.b.subarray(this.at - this.size, this.at);
   }
 
   /**
-   * Reads all of b, and reports whether it is well-formed. Then next has its frames; but if there is only one, it has
-   * been read.
+   * Parses all of b, and returns false if b is malformed. Afterwards next reads one frame after the other; if there is
+   * only one, it has been read already.
    */
   parse(b: Uint8Array): boolean {
     this.b = b;
@@ -138,8 +138,8 @@ export class Packet extends Reader {
 }
 
 /**
- * Appends flags and number. The number is written in two bytes while that is all of it, then in three: a packet
- * that is late by minutes must not be taken for a new one.
+ * Appends flags and number. The number has two bytes while it is less than 2^15, then three: a packet that is late by
+ * minutes must not be taken for a new one.
  */
 export function appendHeader(w: Writer, number: number): void {
   const n = number < 1 << 15 ? 2 : 3;
@@ -148,8 +148,8 @@ export function appendHeader(w: Writer, number: number): void {
 }
 
 /**
- * Appends an ack block, as Packet has it, to a packet that has only a header. Ranges that might take it past end are
- * left out, oldest first.
+ * Appends an ack block, whose fields Packet has, to a packet that has only a header. Ranges that could exceed end are
+ * left out, the oldest first.
  */
 export function appendAck(w: Writer, largest: number, delay: number, ranges: readonly number[], end: number): void {
   w.uint(largest, 2);
@@ -168,7 +168,7 @@ export function appendAck(w: Writer, largest: number, delay: number, ranges: rea
 }
 
 /**
- * The full number that is nearest to expected among those that end in the n bytes of truncated.
+ * Returns the full number that is nearest to expected among those that end in the n bytes of truncated.
  * https://www.rfc-editor.org/rfc/rfc9000.html#section-a.3
  */
 export function expand(truncated: number, n: number, expected: number): number {

@@ -6,9 +6,9 @@ import { absolute, exchange } from "./signaling";
 
 const largest = 1160; // bytes of a datagram
 
-/** How to connect to level one, a server of datagrams. */
+/** The options of connectRaw. */
 export interface RawOptions {
-  /** Of the data channel, which the server sees. "data" unless set. */
+  /** Label of the data channel, which the server gets. "data" unless set. */
   label?: string;
   protocol?: string;
   token?: string;
@@ -17,17 +17,20 @@ export interface RawOptions {
   request?: RequestInit;
 }
 
-/** RawEventMap are the events of a RawConn. */
+/** The events of a RawConn. */
 export interface RawEventMap {
   message: MessageEvent<Uint8Array | string>;
   close: Event;
 }
 
-/** RawConn is a way for datagrams: they may be lost, and overtake each other. Its events are message and close. */
+/**
+ * RawConn sends and receives datagrams, which may be lost and may arrive in another order. Its events are message and
+ * close.
+ */
 export class RawConn extends EventTarget {
   /** How long the phases of connecting took. */
   readonly times: ConnectTimes;
-  /** Datagrams that were not sent, because the browser could not keep up or the connection has ended. */
+  /** Number of datagrams that were not sent, because the queue of the browser was full or the connection has ended. */
   dropped = 0;
 
   /** @internal */
@@ -42,14 +45,15 @@ export class RawConn extends EventTarget {
   }
 
   /**
-   * Sends one datagram of at most 1160 bytes, or drops it when it would wait: late it would be of no use. Reports whether
-   * the browser has taken it. It takes its bytes, rounded up to a multiple of four, and 65 of UDP payload: what is larger than
-   * the path takes is lost every time, and nobody is told. Throws a SendError for what is too large, or neither bytes nor a string.
+   * Sends one datagram of at most 1160 bytes, and returns whether the browser has taken it. If the datagram would have
+   * to wait, it is dropped, because it would be old later. In a UDP packet it takes its size, rounded up to a multiple
+   * of four, plus 65 bytes. A datagram that is larger than the path carries is always lost, without an error. Throws a
+   * SendError if data is too large, or neither bytes nor a string.
    */
   send(data: Bytes | string): boolean {
     const b = typeof data === "string" ? bytesOf(data) : view(data);
     if (b.length > largest) throw new SendError("size", `the datagram has ${b.length} bytes: at most ${largest}`);
-    // Of memory that is shared, browsers take only a copy.
+    // Browsers do not send from shared memory.
     const own = b.buffer instanceof ArrayBuffer ? (b as Uint8Array<ArrayBuffer>) : b.slice();
     const sent = this.link.ready(now()) && this.link.send(typeof data === "string" ? data : own);
     if (!sent) this.dropped++;
@@ -75,7 +79,7 @@ export interface RawConn {
   ): void;
 }
 
-/** Connects to a server of datagrams. Rejects with a ConnectError, or with the signal's reason. */
+/** Connects to a server of datagrams. Rejects with a ConnectError, or with the reason of the signal. */
 export async function connectRaw(
   url: string | URL,
   { label = "data", protocol = "", token, signal = new AbortController().signal, timeout, request }: RawOptions = {},

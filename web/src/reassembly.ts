@@ -4,42 +4,45 @@ import { sendWindow } from "./queue";
 import { type ChannelStats, type DropReason } from "./stats";
 import { type FullChannel, isReliable, messageCost } from "./table";
 
-export const maxPartials = 32; // incomplete messages of an unreliable channel; the oldest makes room
-export const partialAge = 3000; // when an incomplete unreliable message is given up
+export const maxPartials = 32; // incomplete messages of an unreliable channel at most; a further one replaces the oldest
+export const partialAge = 3000; // ms after which an incomplete unreliable message is dropped
 
 /** A message that has not been delivered yet: some of its fragments, or all of it before its turn. */
 interface PartialMessage {
   id: number;
-  left: number; // pieces that have not come
+  left: number; // pieces that have not arrived
   have: boolean[];
   body: Uint8Array;
-  first: number; // when its first piece came
+  first: number; // when its first piece arrived
 }
 
 /** Receiver is the receiving half of a channel. */
 export class Receiver {
-  held = 0; // bytes of partials, as queueLimit counts them
+  held = 0; // bytes of queueLimit that partials use
 
-  base = 0; // reliable: all before it have come. Sequenced: the newest delivered, plus one. Unreliable: 0
-  /** What came of messages from base on; null is all of one that was delivered. Unreliable: oldest first. */
+  base = 0; // reliable: all messages before it have arrived. Sequenced: the newest that was delivered, plus one. Unreliable: 0
+  /** What has arrived of messages from base on; null for a message that was delivered. Unreliable: oldest first. */
   readonly partials = new Map<number, PartialMessage | null>();
 
   constructor(
     readonly cfg: FullChannel,
     private readonly allowed: boolean,
-    readonly stats: ChannelStats, // the sending half's, too
+    readonly stats: ChannelStats, // shared with the sending half
     private readonly message: (b: Uint8Array) => void,
     private readonly drop: (why: DropReason) => void,
   ) {}
 
-  /** Counts a piece of a message that comes too late to be of use; of a reliable one it never does. */
+  /**
+   * Counts a piece of an unreliable message that arrives too late. Returns false, and counts nothing, if the piece must
+   * be processed nevertheless: a reliable message is never too late.
+   */
   outdated(): boolean {
     const late = this.allowed && !isReliable(this.cfg.mode);
     if (late) this.stats.stale++;
     return late;
   }
 
-  /** Takes a piece of a message. Returns why it must be sent again, or undefined. */
+  /** Processes a piece of a message. Returns why it was refused and must be sent again, or undefined. */
   receive(t: number, f: Packet): DropReason | undefined {
     const { mode, maxMessage } = this.cfg;
     const bare = f.kind === frameBare;
@@ -60,13 +63,13 @@ export class Receiver {
     this.message(b);
   }
 
-  /** Delivers a reliable message, maybe before some that were sent before it. */
+  /** Delivers a reliable message. Messages that were sent before it may still be missing. */
   private done(id: number, b: Uint8Array): void {
     this.deliver(b);
     this.partials.set(id, null);
   }
 
-  /** Delivers a sequenced message, which makes everything before it too old. */
+  /** Delivers a sequenced message, and drops incomplete messages that are older. */
   private supersede(id: number, b: Uint8Array): void {
     this.deliver(b);
     this.base = id + 1;
@@ -78,7 +81,7 @@ export class Receiver {
       }
   }
 
-  /** Begins a message of which the pieces in have came. */
+  /** Adds an incomplete message. have says which pieces have arrived. */
   add(t: number, id: number, body: Uint8Array, have: boolean[] = []): PartialMessage {
     const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
     this.partials.set(id, p);
@@ -91,7 +94,7 @@ export class Receiver {
     this.held -= p.body.length + messageCost;
   }
 
-  /** Stores a piece and reports whether it completes the message. */
+  /** Stores a piece, and returns whether the message is complete. */
   private store(p: PartialMessage, f: Packet): boolean {
     if (p.have[f.index]) {
       this.stats.duplicates++;
@@ -102,7 +105,7 @@ export class Receiver {
     return --p.left === 0;
   }
 
-  /** Takes a fragment of a message that nobody will send again. */
+  /** Processes a fragment of an unreliable or sequenced message. */
   private fragment(t: number, f: Packet): void {
     const p = this.partials.get(f.id) ?? this.admit(t, f);
     if (p.body.length !== f.total) return this.drop("mismatch");
@@ -112,7 +115,7 @@ export class Receiver {
     else this.deliver(p.body);
   }
 
-  /** Begins an incomplete message, and gives up older ones to make room. */
+  /** Adds an incomplete message. Drops older ones to make room. */
   private admit(t: number, f: Packet): PartialMessage {
     for (const p of this.partials.values()) {
       if (this.partials.size < maxPartials && !this.full(f)) break;
@@ -126,7 +129,7 @@ export class Receiver {
     return this.held + f.total + messageCost > this.cfg.queueLimit;
   }
 
-  /** Gives up incomplete unreliable messages that are too old, and returns when the next one is. */
+  /** Drops incomplete unreliable messages that are too old, and returns when the next one is too old. */
   age(t: number): number {
     if (isReliable(this.cfg.mode)) return Infinity;
     for (const p of this.partials.values()) {
@@ -138,13 +141,13 @@ export class Receiver {
   }
 
   /**
-   * Takes a whole message or a fragment of one. There is always room for it if the peer has our table; else its
-   * packet must not be acknowledged.
+   * Processes a whole reliable message or a fragment of one. There is always room for it if the peer has the same
+   * table; otherwise its packet must not be acknowledged.
    */
   private receiveReliable(t: number, f: Packet, whole: boolean): DropReason | undefined {
     const ordered = this.cfg.mode === "reliable-ordered";
     if (whole && f.id === this.base && !this.partials.size) {
-      this.base++; // as nearly always: nothing to look up
+      this.base++; // the most frequent case needs no look-up
       this.deliver(f.payload);
       return;
     }
@@ -154,9 +157,9 @@ export class Receiver {
       this.stats.duplicates++;
       return;
     }
-    if (p && p.body.length !== f.total) return "mismatch"; // as no whole message has
+    if (p && p.body.length !== f.total) return "mismatch"; // a whole message is never refused for this
     if (whole && (!ordered || f.id === this.base)) {
-      this.done(f.id, f.payload); // which needs no room
+      this.done(f.id, f.payload); // a message that is delivered at once needs no room
     } else {
       if (!p && this.full(f)) return "budget";
       p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
@@ -166,7 +169,7 @@ export class Receiver {
         this.done(p.id, p.body);
       }
     }
-    // What comes next may have waited for this.
+    // The next messages may have waited for this one.
     for (let q; (q = this.partials.get(this.base)) !== undefined && !q?.left; this.base++) {
       this.partials.delete(this.base);
       if (!q) continue;
@@ -174,5 +177,23 @@ export class Receiver {
       this.deliver(q.body);
     }
     return;
+  }
+}
+
+/** What snapshotReceiver returns: partials only of a reliable channel; null for a message that was delivered. */
+export type SavedReceiver = [base: number, partials: [id: number, p: null | [have: boolean[], body: Uint8Array]][]];
+
+/** Returns a snapshot of a Receiver. */
+export function snapshotReceiver({ base, cfg, partials }: Receiver): SavedReceiver {
+  const all = isReliable(cfg.mode) ? [...partials] : [];
+  return [base, all.map(([id, p]) => [id, p && [p.have, p.body]])];
+}
+
+/** Restores a new Receiver from a snapshot. */
+export function restoreReceiver(r: Receiver, t: number, [base, partials]: SavedReceiver): void {
+  r.base = base;
+  for (const [id, p] of partials) {
+    if (p) r.add(t, id, p[1], p[0]);
+    else r.partials.set(id, null);
   }
 }

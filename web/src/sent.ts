@@ -2,9 +2,9 @@ import { type Piece } from "./queue";
 
 export const packetFlying = 0;
 export const packetAcked = 1;
-export const packetLost = 2; // taken for lost; an acknowledgement may still come
+export const packetLost = 2; // considered lost; an acknowledgement may still arrive
 
-/** What we remember of a packet. */
+/** SentPacket is the record of a packet that was sent. */
 export interface SentPacket {
   number: number;
   at: number;
@@ -12,35 +12,35 @@ export interface SentPacket {
   state: number;
   eliciting: boolean;
   closing: boolean; // it carries a close frame
-  ackTop: number; // one more than the largest it acknowledged, or 0
-  pieces: Piece[]; // those about which there is something to learn
+  ackTop: number; // the largest number that it acknowledged, plus one; 0 if it has no ack block
+  pieces: Piece[]; // pieces whose fate is of interest
 }
 
-export const maxFlight = 8192; // packets remembered
+export const maxFlight = 8192; // records at most
 
-/** Flight remembers the packets that were sent, from base up to next. */
+/** Flight has the records of the packets that were sent, from base to next. */
 export class Flight {
   next = 0;
-  bytes = 0; // of eliciting packets under way
-  count = 0; // of those packets
+  bytes = 0; // bytes of eliciting packets in flight
+  count = 0; // number of those packets
   readonly packets: SentPacket[] = [];
 
-  /** The oldest one. */
+  /** Returns the number of the oldest record. */
   base(): number {
     return this.next - this.packets.length;
   }
 
-  /** Packet n, if it is remembered. */
+  /** Returns the record of packet n, if there is one. */
   at(n: number): SentPacket | undefined {
     return this.packets[n - this.base()];
   }
 
-  /** The packet that is sent next, empty. */
+  /** Returns a record for the packet that is sent next. It is not part of the flight yet. */
   open(t: number): SentPacket {
     return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
 
-  /** Makes what open returned part of the flight. */
+  /** Adds the record that open returned. */
   push(p: SentPacket): void {
     this.next++;
     this.packets.push(p);
@@ -49,12 +49,12 @@ export class Flight {
     this.count++;
   }
 
-  /** Makes it as if nothing had been sent so far but the numbers. */
+  /** Drops all records. Numbers continue. */
   forget(): void {
     this.packets.length = this.bytes = this.count = 0;
   }
 
-  /** Takes a packet out of the bytes under way. */
+  /** Sets the state of a packet, which is not in flight any more. */
   land(p: SentPacket, state: number): void {
     if (p.eliciting && p.state === packetFlying) {
       this.bytes -= p.size;
@@ -64,8 +64,8 @@ export class Flight {
   }
 
   /**
-   * Forgets the oldest packets of which nothing more is to be learned: those acknowledged, and those sent before old
-   * and not under way.
+   * Drops the oldest records that have no use any more: packets that were acknowledged, and packets that were sent
+   * before old and are not in flight.
    */
   trim(old: number): void {
     for (let p; (p = this.packets[0]); this.packets.shift()) {

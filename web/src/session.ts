@@ -20,28 +20,30 @@ import {
 import { type Deferred, deferred } from "./deferred";
 import { RequestError, type RequestErrorCode, SendError } from "./error";
 import { cut, Mux, type MuxConfig } from "./mux";
-import { type MessageOptions } from "./outbox";
-import { type FullChannel, nextChannel } from "./table";
+import { type MessageOptions, restoreSender } from "./outbox";
+import { type SavedSender, snapshotSender } from "./queue";
+import { restoreReceiver, type SavedReceiver, snapshotReceiver } from "./reassembly";
+import { type FullChannel, nextChannel, openLine } from "./table";
 
-export const silence = 3000; // after which the session is interrupted
-export const keepAlive = 2000; // silence after which a ping is sent
+export const silence = 3000; // ms of silence after which the session is interrupted
+export const keepAlive = 2000; // ms of silence after which a ping is sent
 export const defaultGrace = 30_000;
-export const openTimeout = 5000; // for WELCOME
-export const maxEarly = 256 << 10; // bytes kept of what came before WELCOME
-export const maxServing = 64; // unanswered requests of the server
-export const maxWaiting = 1024; // unanswered requests of ours
-export const maxOwn = 224 << 10; // bytes of requests and replies in the queue of channel 0; the rest is for what must be said
+export const openTimeout = 5000; // ms to wait for WELCOME
+export const maxEarly = 256 << 10; // bytes of messages that are kept before WELCOME
+export const maxServing = 64; // requests of the server without an answer
+export const maxWaiting = 1024; // requests of this end without an answer
+export const maxOwn = 224 << 10; // bytes of the queue of channel 0 for requests and replies; the rest is for other control messages
 
-/** Whether a new session may begin after one that ended with this code. */
+/** Returns whether a client may begin a new session after one that ended with this code. */
 export const renewable = (code: number): boolean => code === CloseCode.Shutdown || code === CloseCode.Timeout;
 
 // States.
-const fresh = 0; // there was no link yet
-const linked = 1; // and no WELCOME
+const fresh = 0; // no link yet
+const linked = 1; // there is a link, and no WELCOME
 export const open = 2;
 export const closed = 3;
 
-/** What a Session tells its user, in this order: opened, all the rest, closed. */
+/** SessionEvents are the events of a Session: opened first, closed last. */
 export interface SessionEvents {
   opened(): void;
   message(channel: number, b: Uint8Array): void;
@@ -49,43 +51,45 @@ export interface SessionEvents {
   channel(c: FullChannel): void;
   interrupted(): void;
   resumed(): void;
-  /** lostOut and lostIn are bytes of reliable messages that were given up: ours, and the server's as it has said. */
+  /**
+   * lostOut and lostIn are bytes of reliable messages that were given up: those of this end, and those of the server
+   * according to the server.
+   */
   closed(code: number, reason: string, remote: boolean, lostOut: number, lostIn: number): void;
 }
 
-/** A request of ours that waits. undefined is an answer without bytes. */
+/** A request of this end without an answer. undefined is an answer without bytes. */
 export interface Call extends Deferred<Uint8Array | undefined> {
-  sent: boolean;
+  sent: boolean; // the server has acknowledged it; at the end of the session: any of it was sent
 }
 
 /**
- * Session is the client's end of a session as docs/SESSION.md has it: one Mux, and what is said on its channel 0. Like
- * a Mux it does no I/O and reads no clock. It calls its user from within receive, advance and close; the user may call
- * anything from there.
+ * Session is the client's end of a session, docs/SESSION.md: one Mux, and the control messages on its channel 0. It
+ * does no I/O and reads no clock. It calls its events inside receive, advance and close; an event may call any method.
  */
 export class Session {
   readonly mux: Mux;
   state = fresh;
   interrupted = false;
   id = 0n;
-  token = ""; // to resume with, as base64url
+  token = ""; // resume token, as base64url
 
-  links = 0; // how often it changed
-  private since = 0; // of the interruption or, before opening, of the link
-  grace = defaultGrace; // for which the server keeps it
-  readonly inbox: [channel: number, b: Uint8Array][] = []; // what the Mux has delivered
-  private closedBy: [code: number, reason: string, missed: number] | null = null; // the peer
-  closing = false; // what was sent is on its way; nothing more is taken
-  private closedAt = 0; // when the program closed
-  private drainBy = Infinity; // when the close frame is sent at the latest
+  links = 0; // links after the first
+  private since = 0; // when the session was interrupted or, before WELCOME, when the link began
+  grace = defaultGrace; // ms for which the server keeps an interrupted session
+  readonly inbox: [channel: number, b: Uint8Array][] = []; // messages that the Mux has delivered
+  private closedBy: [code: number, reason: string, missed: number] | null = null; // close frame of the server
+  closing = false; // close was called, and reliable messages are not acknowledged yet
+  private closedAt = 0; // when close was called
+  private drainBy = Infinity; // latest time of the close frame
   private ending: [code: number, reason: string] = [0, ""];
-  lastID = 0; // of our requests
+  lastID = 0; // id of the last request of this end
   private readonly calls = new Map<number, Call>();
-  readonly serving = new Map<number, [name: string, b: Uint8Array]>(); // the server's requests
+  readonly serving = new Map<number, [name: string, b: Uint8Array]>(); // requests of the server without an answer
 
   constructor(
     t: number,
-    private readonly config: Omit<MuxConfig, "server" | "keepAlive" | "table"> & { table: FullChannel[] },
+    readonly config: Omit<MuxConfig, "server" | "keepAlive" | "table"> & { table: FullChannel[] },
     message: Uint8Array,
     private readonly events: SessionEvents,
   ) {
@@ -102,7 +106,7 @@ export class Session {
 
   // ---- the link --------------------------------------------------------------------------------------------------
 
-  /** Begins a link; what the last one still brings must not come here any more. */
+  /** Begins a link. Datagrams of the old link must not be given to receive any more. */
   link(t: number, rtt: number): void {
     this.mux.relink(t, rtt);
     if (this.state === fresh) {
@@ -113,10 +117,10 @@ export class Session {
     }
   }
 
-  /** Takes note that the link is silent or gone. */
+  /** Records that the link is silent or has ended. */
   interrupt(t: number): void {
     if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing) return this.abort(t, 0, ""); // there is no other link for what is left
+    if (this.closing) return this.abort(t, 0, ""); // a session that closes gets no new link
     if (this.interrupted || this.state !== open) return;
     this.interrupted = true;
     this.since = t;
@@ -134,7 +138,7 @@ export class Session {
     this.take(t);
   }
 
-  /** Whether there is nothing to say, or else the Mux has packets. */
+  /** Returns whether the Mux has no packet to send. */
   idle(t: number): boolean {
     this.drain(t);
     return this.mux.idle(t);
@@ -144,7 +148,7 @@ export class Session {
     return Math.min(this.mux.deadline(), this.patience());
   }
 
-  /** When silence has lasted too long. */
+  /** Returns when silence has lasted too long. */
   private patience(): number {
     if (this.state === linked) return this.since + openTimeout;
     if (this.state !== open) return Infinity;
@@ -162,7 +166,9 @@ export class Session {
 
   // ---- what comes ------------------------------------------------------------------------------------------------
 
-  /** Hands on what the Mux has delivered. Before WELCOME all but channel 0 waits, in order. */
+  /**
+   * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
+   */
   private take(t: number): void {
     const { inbox } = this;
     let early = 0;
@@ -174,9 +180,9 @@ export class Session {
         continue;
       }
       if (i) inbox.splice(i, 1);
-      else inbox.shift(); // costs less, and there may be thousands
-      i = early = 0; // it may have been WELCOME
-      if (channel && this.closing) continue; // the program has closed
+      else inbox.shift(); // faster, and there may be thousands
+      i = early = 0; // the message may have been WELCOME
+      if (channel && this.closing) continue; // the program has closed the session
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
@@ -228,7 +234,9 @@ export class Session {
     }
   }
 
-  /** Adds the channel that a line of the table's text tells of. Throws if it cannot be the next. */
+  /**
+   * Adds the channel of a line of the table's text, and returns its number. Throws if it cannot be the next channel.
+   */
   add(line: string): number {
     const { table } = this.config;
     const c = nextChannel(table, line);
@@ -255,7 +263,7 @@ export class Session {
     this.mux.send(t, channel, b, o);
   }
 
-  /** Sends a request. */
+  /** Sends a request. Throws a SendError if nothing was queued. */
   call(t: number, name: string, b: Uint8Array): Call {
     const n = bytesOf(name);
     const { calls } = this;
@@ -271,13 +279,13 @@ export class Session {
     do this.lastID = (this.lastID + 1) >>> 0;
     while (!this.lastID || calls.has(this.lastID));
     const id = this.lastID;
-    const call = { ...deferred<Uint8Array | undefined>(), sent: true };
+    const call: Call = { ...deferred<Uint8Array | undefined>(), sent: false };
     this.send(t, 0, numbered(typeRequest, id, [n.length, ...n, ...b]), { receipt: (_, sent) => (call.sent = sent) });
     calls.set(id, call);
     return call;
   }
 
-  /** Whether b is too large, or would leave too little room for HERE, OPENED and REJECT. */
+  /** Returns whether b is too large, or would leave too little room in the queue for HERE, OPENED and REJECT. */
   private full({ length }: Uint8Array): boolean {
     return length > maxPayload || length + this.mux.outbox.senders[0]!.cost > maxOwn;
   }
@@ -290,7 +298,7 @@ export class Session {
     this.serving.delete(id);
   }
 
-  /** Refuses a request of the server. */
+  /** Rejects a request of the server. */
   reject(t: number, id: number, why: string): void {
     if (!this.serving.delete(id)) return;
     try {
@@ -302,7 +310,7 @@ export class Session {
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
-  /** Ends the session. What was sent reliably is delivered first, for wait ms at most; then its user is told. */
+  /** Ends the session. Reliable messages are delivered first, for at most wait ms; then comes the event closed. */
   close(t: number, code: number, reason: string, wait: number): void {
     if (this.state === closed || (this.closing && wait)) return;
     if (!this.closing) this.ending = [code, reason];
@@ -318,7 +326,7 @@ export class Session {
     this.close(t, code, reason, 0);
   }
 
-  /** Ends a session that is closing when all has arrived, or it is time. */
+  /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
   private drain(t: number): void {
     if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
   }
@@ -328,7 +336,7 @@ export class Session {
     this.finish(...this.ending, false);
   }
 
-  /** Ends the session here, whoever has ended it. */
+  /** Ends the session at this end, whichever end has closed it. */
   finish(code: number, reason: string, remote: boolean, missed = 0): void {
     if (this.state === closed) return;
     this.state = closed;
@@ -340,8 +348,62 @@ export class Session {
     this.events.closed(code, reason, remote, this.mux.givenUp, missed);
   }
 
-  /** Whether a session that is closed has nothing more to say: its link may go. */
+  /** Returns whether a session that has ended has no packet to send any more, so that its link may be closed. */
   over(): boolean {
     return this.mux.closed();
   }
+}
+
+/**
+ * What snapshotSession returns: the state of a session without that of its link. It has lists and no names, because
+ * names differ between minified bundles.
+ */
+export type SavedSession = [
+  grace: number,
+  id: string,
+  token: string,
+  links: number,
+  lastID: number,
+  serving: [id: number, request: [name: string, b: Uint8Array]][],
+  opened: string[], // channels opened at run time, as lines of the table's text
+  channels: [SavedSender, SavedReceiver][],
+  inbox: [channel: number, b: Uint8Array][],
+];
+
+/**
+ * Returns a snapshot of a session, valid until the session changes, or undefined if the session is not open. The last
+ * opened channels of its table were opened at run time. Deadlines are on the wall clock, which is shift ahead of the
+ * clock of the page.
+ */
+export function snapshotSession(s: Session, opened: number, shift: number): SavedSession | undefined {
+  const { outbox, receivers } = s.mux;
+  const { table } = s.config;
+  const fixed = table.length - opened;
+  if (s.state !== open || s.closing) return;
+  return [
+    s.grace,
+    `${s.id}`,
+    s.token,
+    s.links,
+    s.lastID,
+    [...s.serving],
+    table.slice(fixed).map((c, i) => openLine(c, fixed + i)),
+    receivers.map((r, i) => [snapshotSender(outbox.senders[i]!, shift), snapshotReceiver(r)]),
+    s.inbox,
+  ];
+}
+
+/** Restores a new Session from a snapshot. It has no link yet. Throws if the snapshot is malformed. */
+export function restoreSession(s: Session, t: number, saved: SavedSession, shift: number): void {
+  const { outbox, receivers } = s.mux;
+  const [grace, id, token, links, lastID, serving, opened, channels, inbox] = saved;
+  outbox.abandon(); // drops HELLO
+  for (const line of opened) s.add(line);
+  channels.forEach(([sender, receiver], i) => {
+    restoreSender(outbox, t, i, sender, shift);
+    restoreReceiver(receivers[i]!, t, receiver);
+  });
+  for (const [id, request] of serving) s.serving.set(id, request);
+  s.inbox.push(...inbox);
+  Object.assign(s, { id: BigInt(id), token, grace, links, lastID, state: open });
 }

@@ -2,9 +2,9 @@ import { longestBackoff } from "./deferred";
 import { ConnectError } from "./error";
 import { type FullChannel, firstDifference, hash, tableText } from "./table";
 
-export const protocolVersion = 1; // of docs/SESSION.md
+export const protocolVersion = 1; // version of docs/SESSION.md
 
-/** Makes the URL of level two's signaling: everything by which a client can be refused stands in it but its secrets. */
+/** Returns the URL of the signaling. It has everything for which the server can refuse a client, except secrets. */
 export function signalingURL(url: string | URL, table: readonly FullChannel[], app: string): URL {
   const u = absolute(url);
   const ask = [
@@ -12,7 +12,7 @@ export function signalingURL(url: string | URL, table: readonly FullChannel[], a
     ["channels", hash(tableText(table))],
     ["kind", "browser"],
     ["app", app],
-  ] as const; // names on the wire
+  ] as const; // these names are on the wire
   for (const [k, v] of ask) if (v) u.searchParams.set(k, v);
   return u;
 }
@@ -20,10 +20,10 @@ export function signalingURL(url: string | URL, table: readonly FullChannel[], a
 export const absolute = (url: string | URL): URL => new URL(url, globalThis.location?.href);
 
 /**
- * Sends an offer and returns the answer. authorization is what the server is to know the page by. It goes into the
- * header Authorization, or into Godwit-Authorization where that is taken: by a header of the program's own, or by a gate
- * before the server, which answers 401 to what it does not know. Browsers would take the second header along to
- * another origin, so no redirect is followed with it. Throws a ConnectError, or the signal's reason.
+ * Sends an offer and returns the answer. authorization are the credentials. They go into the header Authorization, or
+ * into Godwit-Authorization if the first is in use: by a header of the program, or by a gate before the server, which
+ * answers 401 to credentials that it does not know. Browsers would send the second header to another host after a
+ * redirect, so no redirect is followed with it. Throws a ConnectError, or the reason of the signal.
  */
 export async function exchange(
   url: URL,
@@ -65,10 +65,10 @@ export async function exchange(
         retryAfter: 0,
       });
     }
-    // In quotes: these names are the server's, and stay.
+    // These names are in quotes, so that the bundle keeps them: the server has chosen them.
     const answer = body["answer"] as RTCSessionDescriptionInit | undefined;
     if (response.ok && answer?.sdp) return answer;
-    const { status } = response; // 0 for a redirect that is not followed
+    const { status } = response; // 0 for a redirect that was not followed
     if (status > 399 && said(body["code"]) && said(body["error"])) throw refusal(response, body, table);
     if (status === 401 && authorization && name === own) continue;
     const message = `${url.origin}${url.pathname} answered with ${status ? `status ${status}` : "a redirect"}, not as a godwit server: check the path, and what stands before the server`;
@@ -80,7 +80,7 @@ const own = "Authorization";
 const ours = "Godwit-Authorization";
 const said = (v: unknown): boolean => !!v && typeof v === "string";
 
-/** What Retry-After says in ms, and at most that. Only seconds are read, not a date. */
+/** Returns the time of Retry-After in ms, at most most. Only seconds are understood, not a date. */
 const later = (r: Response, most: number): number =>
   Math.min(1000 * Number(/^\d+$/.exec(`${r.headers.get("Retry-After")}`)), most);
 
@@ -89,7 +89,7 @@ async function json(r: Response): Promise<Record<string, unknown>> {
   try {
     return Object(JSON.parse(text)) as Record<string, unknown>;
   } catch {
-    return {}; // not ours: a proxy's page
+    return {}; // not the answer of a godwit server, but for example a page of a proxy
   }
 }
 
@@ -101,7 +101,7 @@ function refusal(r: Response, details: Record<string, unknown>, table: readonly 
   let message = `${details["error"]}`;
   if (code === "channels" && theirs) message += `: ${firstDifference(tableText(table), `${theirs}`)}`;
   if (reason === "replayed") message += ": make the option token a function that fetches a new one";
-  // Another server may know a session that this one has never heard of.
+  // Another server may know a session that this server does not know.
   const again = status === 429 || status >= 500 || (code === "resume" && reason === "unknown");
   const retryAfter = again ? later(r, 60_000) : undefined;
   return new ConnectError(code, message, { status, details, retryAfter });

@@ -1,21 +1,23 @@
 /**
- * Why something that arrived was dropped. The first five drop a packet, the others a frame.
+ * Why a packet or a frame of the server was dropped. malformed, duplicate, ack and refused count packets, the others
+ * frames.
  *
  * - malformed: the packet is malformed, or has another version
  * - duplicate: the packet arrived before, or is older than the last 4096
  * - ack: the packet acknowledges a packet that was never sent
- * - closed: the session was closed before
+ * - closed: a message that arrived after the session was closed
  * - refused: a frame of the packet was refused, so the packet is not acknowledged
  * - unknown-channel: the table has no such channel
  * - direction: the server may not send on the channel
  * - kind: the kind of the frame does not fit the channel's mode
  * - too-large: the message is larger than maxMessage
  * - mismatch: the fragment contradicts an earlier one
- * - window: the reliable message is too far ahead of the oldest that is missing
- * - budget: queueLimit has no room for the reliable message
+ * - window: a reliable message too far ahead of the oldest that is missing
+ * - budget: a reliable message for which queueLimit has no room
  * - evicted: an incomplete unreliable message, dropped for a newer one
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
+ * - stale-channel: a late frame of a closed channel; not in this client, which closes no channels
  */
 export type DropReason =
   | "malformed"
@@ -35,7 +37,7 @@ export type DropReason =
   | "unknown-frame"
   | "stale-channel";
 
-/** Figures of a session: counters, which only grow, and present values. Times are in milliseconds. */
+/** The figures of a session: counters, which never decrease, and present values. Times are in milliseconds. */
 export interface Stats {
   packetsOut: number;
   packetsIn: number;
@@ -43,34 +45,40 @@ export interface Stats {
   bytesIn: number;
   /** Pieces of messages sent again because they seemed lost. */
   retransmits: number;
-  /** Pieces of messages sent again in spare bytes. */
+  /** Pieces of messages sent again in free space of packets. */
   copies: number;
-  /** Bytes that a packet has at most: fewer where large ones do not arrive. */
+  /** Largest size of a packet in bytes: less than 1150 if larger packets do not arrive. */
   packetLimit: number;
-  /** How often the session has begun a link. */
+  /** Number of links that the session has begun. */
   links: number;
   rtt: number;
-  /** Shares of packets lost, smoothed. */
+  /** Shares of packets lost, 0 to 1, smoothed. */
   lossOut: number;
   lossIn: number;
   /** Bytes per second that may be sent. */
   rate: number;
-  /** Bytes: waiting in queues or unacknowledged, held for reassembly and order. */
+  /** Bytes in queues or not acknowledged, and bytes held for reassembly and order. */
   queued: number;
   held: number;
-  /** Packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
+  /** Number of packets and frames that were dropped, by reason. A reason that has not occurred is absent. */
   drops: Readonly<Partial<Record<DropReason, number>>>;
 }
 
-/** Counters of one channel. */
+/** The counters of one channel. */
 export interface ChannelStats {
   messagesOut: number;
   messagesIn: number;
-  /** Never sent: the deadline passed, the queue was full, a newer one took the place, the session ended. */
+  /**
+   * Messages that were never sent: the deadline passed, the queue was full, a newer message replaced them, or the
+   * session ended.
+   */
   dropped: number;
-  /** Came and were older than one delivered. */
+  /**
+   * Sequenced messages, or fragments of them, that were older than a delivered one; unreliable messages that were too
+   * old after a sleep.
+   */
   stale: number;
-  /** Pieces that came again. */
+  /** Pieces that arrived again. */
   duplicates: number;
 }
 

@@ -2,40 +2,56 @@ import { bytesOf } from "./bytes";
 import { ConnectError } from "./error";
 import { must } from "./varint";
 
-/** What a channel promises: at most once; never older than one delivered before; exactly once; exactly once in order. */
+/**
+ * What a channel promises. unreliable: at most once, in any order. sequenced: at most once, and never after a newer
+ * message. reliable-unordered: exactly once, in any order. reliable-ordered: exactly once, in the order in which they
+ * were sent.
+ */
 export type Mode = "unreliable" | "sequenced" | "reliable-unordered" | "reliable-ordered";
 
 /** Which end may send on a channel. */
 export type Direction = "both" | "to-server" | "to-client";
 
 /**
- * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same as the
- * server's; the others say how this end sends.
+ * Channel is one line of the table. name, mode, direction, maxMessage and queueLimit must be the same at both ends. The
+ * other fields say how this end sends.
  */
 export interface Channel<Name extends string = string> {
-  /** 1 to 64 bytes without spaces or control characters, unlike all others. */
+  /**
+   * 1 to 64 bytes of UTF-8 without spaces or control characters. The names in a table differ, and none is "control".
+   */
   readonly name: Name;
   readonly mode: Mode;
   /** "both" unless set. */
   readonly direction?: Direction;
-  /** The largest message in bytes. 256 KiB if reliable and 16 KiB if not; at most 8 MiB. */
+  /** Size of the largest message in bytes: 256 KiB if reliable, else 16 KiB, unless set; at most 8 MiB. */
   readonly maxMessage?: number;
-  /** Bytes of messages that may wait, each counted as its length and 32. 1 MiB if reliable and 64 KiB if not. */
+  /**
+   * Limit of the bytes of messages that wait to be sent or acknowledged. Each message counts as its length plus 32. 1
+   * MiB if reliable, else 64 KiB, unless set, but always enough for one message; at most 64 MiB.
+   */
   readonly queueLimit?: number;
   /**
-   * From 0, sent first, to 7. It is strict: a channel waits while one of a lower number has anything to send, however
-   * long that is. Give it a guarantee if it must go on meanwhile.
+   * From 0, sent first, to 7. It is strict: a channel waits as long as a channel with a lower number has something to
+   * send. Set a guarantee if the channel must send nevertheless.
    */
   readonly priority?: number;
-  /** Bytes per second that the channel gets even while channels before it are busy. */
+  /** Rate in bytes per second that the channel gets before channels without a guarantee, whatever their priorities. */
   readonly guarantee?: number;
-  /** Divides what channels of one priority get: 1 unless set; at most 1000. */
+  /**
+   * The part of the channel of what the channels of one priority get: a channel with weight 2 sends twice as much as
+   * one with weight 1. 1 unless set; at most 1000.
+   */
   readonly weight?: number;
-  /** How often a small reliable message may ride again in spare bytes. 0: as often as the loss asks for; -1: never. */
+  /**
+   * Limit of how often a reliable message of at most 512 bytes that is not acknowledged is sent again in the free space
+   * of other packets, while the link loses more than 1 % of packets. 0 means 2 to 6, depending on the loss; negative
+   * means none; at most 16.
+   */
   readonly copies?: number;
 }
 
-export const messageCost = 32; // what a message counts for besides its bytes
+export const messageCost = 32; // added to the length of a message where it counts against queueLimit
 export const maxPriority = 7;
 export const maxWeight = 1000;
 export const modes: readonly string[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"] satisfies Mode[];
@@ -45,7 +61,7 @@ export const maxChannels = 63;
 export const maxQueue = 64 << 20;
 export const maxName = 64;
 
-/** A channel with its defaults written out. */
+/** A channel with all fields. */
 export type FullChannel = Required<Channel>;
 
 export const isReliable = (mode: Mode): boolean => `${mode}`.startsWith("r");
@@ -72,7 +88,7 @@ export function full(c: Channel): FullChannel {
   };
 }
 
-/** The table with its defaults written out and the control channel before it. Throws a ConnectError "table". */
+/** Returns the table with all fields, and the control channel before it. Throws a ConnectError "table". */
 export function fullTable(channels: readonly Channel[]): FullChannel[] {
   if (!Array.isArray(channels)) throw new ConnectError("table", "channels is not an array");
   const table = [controlChannel, ...channels.map(full)];
@@ -84,7 +100,7 @@ export function fullTable(channels: readonly Channel[]): FullChannel[] {
   return table;
 }
 
-/** What the server would refuse first. */
+/** Returns what is wrong with a channel, or undefined. */
 function wrong(c: FullChannel): string | undefined {
   const name = bytesOf(c.name).length;
   if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
@@ -111,7 +127,7 @@ function wrong(c: FullChannel): string | undefined {
 const lineOf = ({ name, mode, direction, maxMessage, queueLimit }: FullChannel, id: number): string =>
   `${id} ${name} ${mode} ${direction} ${maxMessage} ${queueLimit}`;
 
-/** The table in the form that is hashed, one channel a line, without the control channel. */
+/** Returns the text of a table, which is hashed: one channel a line, without the control channel. */
 export function tableText(table: readonly FullChannel[]): string {
   return table
     .slice(1)
@@ -119,12 +135,12 @@ export function tableText(table: readonly FullChannel[]): string {
     .join("");
 }
 
-/** A channel as OPEN has it: its line, and behind that how to send. */
+/** Returns the line of a channel in OPEN: the line of the text, and the values for sending. */
 export function openLine(c: FullChannel, id: number): string {
   return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
 }
 
-/** The channel that a line of OPEN adds to table. Throws if it cannot be the next. */
+/** Returns the channel of a line of OPEN. Throws if it cannot be the next channel of table. */
 export function nextChannel(table: readonly FullChannel[], line: string): FullChannel {
   const fields = line.split(" ");
   const [, name, mode, direction, maxMessage, queueLimit, priority, guarantee, weight] = fields;
@@ -135,14 +151,14 @@ export function nextChannel(table: readonly FullChannel[], line: string): FullCh
   return next;
 }
 
-/** FNV-1a, 64 bits, in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */
+/** Returns the 64-bit FNV-1a hash in hexadecimal. https://datatracker.ietf.org/doc/html/draft-eastlake-fnv */
 export function hash(text: string): string {
   let h = 0xcbf29ce484222325n;
   for (const c of bytesOf(text)) h = BigInt.asUintN(64, (h ^ BigInt(c)) * 0x100000001b3n);
   return h.toString(16).padStart(16, "0");
 }
 
-/** In words, the first line in which two texts of tables differ. */
+/** Returns the first line in which two texts of tables differ, in words. */
 export function firstDifference(ours: string, theirs: string): string {
   const a = ours.split("\n");
   const b = theirs.split("\n");

@@ -1,10 +1,10 @@
-// Integers on the wire: a Writer and a Reader of bytes.
+// Integers on the wire: Writer and Reader.
 
 import { nothing } from "./bytes";
 
-const fewBytes = 1150; // up to so many a loop is faster than a view and a call of set
+const fewBytes = 1150; // up to so many bytes a loop is faster than a view and a call of set
 
-/** Writer appends to a buffer that its user has made large enough. */
+/** Writer appends to b from n on. b must be large enough. */
 export class Writer {
   b = nothing;
   n = 0;
@@ -34,12 +34,12 @@ export class Writer {
 
 const malformed = new Error("malformed");
 
-/** Ends the reading of bytes that break the rules: readers throw, and whoever gave them the bytes catches. */
+/** Throws unless ok: readers throw where bytes break the rules, and their caller catches. */
 export function must(ok: boolean): void {
   if (!ok) throw malformed;
 }
 
-/** Reader takes fields from bytes, and throws where they end too soon. */
+/** Reader reads fields from b at at, and throws where b ends too soon. */
 export class Reader {
   at = 0;
 
@@ -51,7 +51,7 @@ export class Reader {
 
   byte(): number {
     const v = this.b[this.at++];
-    if (v === undefined) throw malformed; // must would be a call more for every byte
+    if (v === undefined) throw malformed; // a call of must for every byte would take more time
     return v;
   }
 
@@ -62,7 +62,7 @@ export class Reader {
     return v;
   }
 
-  /** In the fewest bytes, and at most 2^53 - 1. */
+  /** Reads a varint of at most 2^53 - 1. Throws if it could be shorter. */
   varint(): number {
     let v = 0;
     for (let unit = 1; ; unit *= 128) {

@@ -1,4 +1,4 @@
-// What a Received remembers, against a set of all numbers that came.
+// Received, compared with a set of all numbers that have arrived.
 import { expect, test } from "vitest";
 import { Received } from "../src/ack";
 import { maxRanges } from "../src/packet";
@@ -7,13 +7,13 @@ import { random } from "./sim";
 
 const window = 4096;
 
-/** The ranges of an ack block: of numbers from low to below next, newest first. */
+/** Returns the ranges of an ack block for the numbers from low to below next, newest first. */
 function ranges(came: Set<number>, low: number, next: number): number[] {
   const runs: number[] = [];
   let last = true;
   for (let n = next - 1, start = n; n >= low - 1; n--) {
     if (n >= low && came.has(n) === last) continue;
-    if (n >= low || last) runs.push(start - n - 1); // missing packets at the end are not told
+    if (n >= low || last) runs.push(start - n - 1); // missing packets at the end are not in the block
     last = !last;
     start = n;
   }
@@ -47,7 +47,7 @@ for (const [loss, late] of [
       if (chance() < late) held.push(n);
       else take(n, n);
       if (chance() < late) for (const old of held.splice(0, 3)) take(n, old);
-      take(n, Math.floor(chance() * (n + 1))); // again, or one that was lost
+      take(n, Math.floor(chance() * (n + 1))); // a packet again, or one that was lost
       if (n % 29 || !received.eliciting) continue;
       const w = new Writer();
       w.b = new Uint8Array(1150);
@@ -70,7 +70,7 @@ test("of numbers the last 4096 are known, and older ones count as known", () => 
   expect(received.fresh(905)).toBe(false);
 });
 
-/** The ranges of the next ack block, which leaves. */
+/** Returns the ranges of the next ack block, which is then sent. */
 function told(received: Received): number[] {
   const w = new Writer();
   w.b = new Uint8Array(1150);

@@ -1,11 +1,11 @@
-// What acknowledgements tell an end: round trips, losses, silence, and what need not be remembered any more.
+// What an end learns from acknowledgements: round trips, losses, silence, and which records it can drop.
 import { describe, expect, test } from "vitest";
 import { maxPacket } from "../src/packet";
 import { type Flight } from "../src/sent";
 import { utf8 } from "./bytes";
 import { One, ping } from "./one";
 
-/** An end that has sent a reliable message at each of these times, a packet each. */
+/** An end that has sent a reliable message at each of these times, each in its own packet. */
 function sent(...times: number[]): One {
   const one = new One({ rate: 1 << 24, ceiling: 1 << 24 });
   times.forEach((t, i) => {
@@ -15,7 +15,7 @@ function sent(...times: number[]): One {
   return one;
 }
 
-/** Which messages leave. */
+/** Returns the messages that are sent. */
 const messages = (one: One, t: number): number[] =>
   one.out(t).flatMap((p) => p.frames.filter((f) => f.payload).map((f) => Number.parseInt(f.payload!.slice(0, 2), 16)));
 
@@ -24,7 +24,7 @@ describe("a round trip", () => {
     const one = sent(0, 1);
     one.take(51, 0, "", { largest: 1, ranges: [0] });
     expect(one.m.stats().rtt).toBe(50);
-    one.take(90, 1, "", { largest: 1, ranges: [1] }); // and of the older one nothing is learned
+    one.take(90, 1, "", { largest: 1, ranges: [1] }); // the older packet gives no sample
     expect(one.m.stats().rtt).toBe(50);
   });
 
@@ -42,7 +42,7 @@ describe("a round trip", () => {
     one.m.send(60, 2, utf8("x"));
     one.kinds(60);
     one.take(61, 1, ping);
-    one.kinds(81); // packet 2 is an acknowledgement alone
+    one.kinds(81); // packet 2 has only an ack block
     one.take(110, 2, "", { largest: 1, ranges: [0] });
     const { rtt } = one.m.stats();
     one.m.send(5000, 2, utf8("y"));
@@ -155,7 +155,7 @@ describe("a packet is lost", () => {
   test("when eight thousand were sent after it, if it is still under way", () => {
     const one = new One({ rate: 1e9, ceiling: 1e9 });
     one.take(0, 0, ping);
-    expect(one.kinds(20)).toEqual(["ack 0"]); // packet 0, which wants no answer
+    expect(one.kinds(20)).toEqual(["ack 0"]); // packet 0, which need not be acknowledged
     one.m.send(20, 2, new Uint8Array(600)); // packet 1
     one.kinds(20);
     let n = 2;
@@ -173,7 +173,7 @@ describe("a packet is lost", () => {
     one.take(20.01, 1, "", { largest: 2, ranges: [0] });
     expect(more(8192), "packet 0 is forgotten").toEqual(["bare"]);
     expect(one.m.stats().lossOut).toBe(0);
-    expect([more(8193), one.m.stats().lossOut, one.m.stats().retransmits], "packet 1").toEqual([["bare", "message"], 1 / 64, 1]); // and packet 2 has arrived
+    expect([more(8193), one.m.stats().lossOut, one.m.stats().retransmits], "packet 1").toEqual([["bare", "message"], 1 / 64, 1]); // packet 2 has arrived
   });
 });
 

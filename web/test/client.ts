@@ -1,4 +1,4 @@
-// A page in virtual time, the server that it reaches, and a Conn of the source.
+// A page in virtual time, the server that it connects to, and a Conn of the source.
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { Conn, type ConnectOptions } from "../src/conn";
 import { Server } from "./page";
@@ -10,22 +10,22 @@ export const channels = [
 export const url = "https://game.example/godwit/";
 export type Joined = Conn<typeof channels>;
 
-/** Lets time pass, with its timers. */
+/** Lets time pass and runs the timers. */
 export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 export const text = (b: Uint8Array | undefined): string => Buffer.from(b!).toString();
 
-/** What the tests of a file share. */
+/** The fixture of the tests of a file. */
 export class Client {
   server!: Server;
   readonly listeners = new Map<string, Set<(e: Event) => void>>(); // of the page
   private asleep = 0;
 
-  /** Lets the clock go on while no timer fires, as when the page sleeps. */
+  /** Lets the clock run while no timer fires, as when the page sleeps. */
   sleep(ms: number): void {
     this.asleep += ms;
   }
 
-  /** Tells the page's listeners of an event. */
+  /** Calls the listeners of the page with an event. */
   fire(type: string, persisted = true): void {
     for (const f of this.listeners.get(type) ?? []) f(Object.assign(new Event(type), { persisted }));
   }
@@ -37,7 +37,7 @@ export class Client {
     return conn;
   }
 
-  /** Has the server refuse offers, or no longer. */
+  /** Makes the server refuse offers with a status; 0 ends that. */
   refuse(status: number, code = "full", more: Record<string, string> = {}): void {
     this.server.refusal = status;
     this.server.says = { code, error: "no", ...more };
@@ -64,18 +64,18 @@ export class Client {
     vi.restoreAllMocks();
   }
 
-  /** How many timers the client has: the server has one. */
+  /** Returns the number of timers of the client: the server has one. */
   get timers(): number {
     return vi.getTimerCount() - 1;
   }
 
-  /** What the page is heard on. */
+  /** Returns the events of the page for which there are listeners. */
   get heard(): string[] {
     return [...this.listeners].filter(([, all]) => all.size).map(([type]) => type);
   }
 }
 
-/** A Client that begins and ends with each test of the file. */
+/** Returns a Client that begins and ends with each test of the file. */
 export function client(): Client {
   const c = new Client();
   beforeEach(() => c.begin());
@@ -83,7 +83,7 @@ export function client(): Client {
   return c;
 }
 
-/** What a Conn tells, by the names of its events. */
+/** Returns the list of the events of a Conn, by name. */
 export function told(conn: Joined): string[] {
   const events: string[] = [];
   for (const type of ["interrupted", "resumed", "close"] as const) conn.addEventListener(type, () => events.push(type));

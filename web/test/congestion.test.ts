@@ -1,4 +1,4 @@
-// The figures of congestion control, round by round, as channel/rounds_test.go and channel/pacer_test.go have them.
+// The figures of congestion control, round by round, as in channel/rounds_test.go and channel/pacer_test.go.
 import { describe, expect, test } from "vitest";
 import { type Congestion, congestion } from "../src/congestion";
 import { maxPacket } from "../src/packet";
@@ -17,11 +17,11 @@ interface Round {
   old?: boolean; // no packet of the round itself is acknowledged
 }
 
-/** Rounds of congestion control at R, on a path of 50 ms; at its start, or after it. */
+/** Rounds of congestion control at the rate R, on a path of 50 ms; at the start, or after it. */
 class Rounds {
   readonly c: Congestion;
   t = 1000;
-  drainUntil = 0; // as the test reckons it
+  drainUntil = 0; // as the test calculates it
   private n = 0;
 
   constructor(start = false, rate = R, most = ceiling) {
@@ -32,7 +32,7 @@ class Rounds {
     expect(this.c.rate()).toBe(rate);
   }
 
-  /** One round; the rate after it. Unless it says otherwise, as much arrives as is sent. */
+  /** Runs one round and returns the rate after it. As much arrives as is sent, unless r says otherwise. */
   round({
     arrives = this.c.rate(),
     rtt = 50,
@@ -51,14 +51,14 @@ class Rounds {
     return this.c.rate();
   }
 
-  /** Rounds in which nothing waits, until the rate has changed; how many, and to what. */
+  /** Runs rounds in which no packet waits, until the rate has changed; returns their number and the rate. */
   drained(more: Round = {}): [rounds: number, rate: number] {
     const before = this.c.rate();
     for (let i = 1; i < 20; i++) if (this.round({ limited: false, arrives: 1000, ...more }) !== before) return [i, this.c.rate()];
     return [Infinity, before];
   }
 
-  /** The rate at which packets leave now. */
+  /** Returns the rate at which packets leave now. */
   pace(): number {
     this.c.sent(10_000);
     const at = this.c.ready();
@@ -79,7 +79,7 @@ describe("the rate", () => {
   test.each<[string, Round, number, resume?: [number, number]]>([
     ["it was used up", {}, grown(R)],
     ["it was not used up", { limited: false }, R],
-    ["packets wait", { rtt: 80, arrives: 80_000 }, 0.7 * R, [3, 0.9 * R]], // as much as before has arrived: jitter moves that, too
+    ["packets wait", { rtt: 80, arrives: 80_000 }, 0.7 * R, [3, 0.9 * R]], // the bytes of the round before have arrived: jitter moves them
     ["packets wait, and it was not used up", { rtt: 80, arrives: 80_000, limited: false }, R],
     ["packets wait as long as allowed", { rtt: 70 }, grown(R)],
     ["packets wait 40 ms too long", { rtt: 110, arrives: 80_000 }, 0.7 * R, [4, 0.9 * R]],
@@ -202,7 +202,10 @@ describe("a round", () => {
   test("compares with the most that arrived in one of the last ten that used the rate up, or in which more did", () => {
     const low = { arrives: 80_000 };
     const idle = { limited: false, arrives: R };
-    /** What the most was, in thousands, before a round in which packets wait and hardly anything arrives. */
+    /**
+     * Returns the highest delivery rate, in thousands, before a round in which packets wait and hardly anything
+     * arrives.
+     */
     const most = (...rounds: Round[]): number => {
       const r = new Rounds();
       for (const round of rounds) r.round(round);
@@ -295,14 +298,14 @@ describe("packets that wait as before when the queue is drained", () => {
   const fast = 1000 * maxPacket; // a packet takes 1 ms, and jitter of less than 2 ms is that of our packets
   const bounce = [114, 50, 114, 114, 114]; // packets wait 64 ms, and the jitter is 9.9 ms
 
-  /** The end of a round in which packets waited, and of those that drain the queue: in the last of them come these round trips. */
+  /** A round in which packets waited, and the rounds that drain the queue: the last of them has these round trips. */
   function after(r: Rounds, waits: number[], then: number[]): number {
     const before = r.c.rate();
     const drained = r.round({ rtt: waits, arrives: before });
     expect(drained).toBeLessThan(before);
     for (let i = 0; i < 10; i++) {
       if (r.round({ rtt: [], arrives: 1 }) !== drained) break;
-      // The rate goes on after the first round that began late enough, which is the next one.
+      // The rate continues after the first round that began late enough, which is the next one.
       if (r.t >= r.drainUntil) return r.round({ rtt: then, arrives: 1 }) / before;
     }
     throw new Error("it was drained too soon");
@@ -324,7 +327,7 @@ describe("packets that wait as before when the queue is drained", () => {
     expect(draining(bounce, [179, 179, 179])).toBeCloseTo(0.9);
   });
 
-  /** The last three round trips, of which the last makes the jitter just this. */
+  /** Returns the last three round trips; with the last one the jitter is exactly this. */
   const until = (waits: number, jitter: number): number[] => {
     let j = (waits - 50) / 16;
     for (let i = 0; i < 4; i++) j -= j / 16; // two more of the same, and the first two of these
@@ -347,7 +350,7 @@ describe("packets that wait as before when the queue is drained", () => {
     expect(after(r, bounce, [114, 114, 114])).toBeCloseTo(0.85);
   });
 
-  /** What has been learned: such a wait is chance. */
+  /** Returns the wait that is allowed as chance after this. */
   function learned(): Rounds {
     const r = wide();
     r.drainUntil = r.t + 100 + 50 + 50 + 64 / 0.3;
@@ -387,7 +390,7 @@ describe("the shortest round trip", () => {
     while (r.t < 11_000) r.round({ rtt: 51, limited: false });
     expect(r.t).toBe(11_000);
     expect(r.pace()).toBeCloseTo(R);
-    r.round({ rtt: 51, arrives: 1000 }); // it was used up
+    r.round({ rtt: 51, arrives: 1000 }); // the rate was used up
     expect([r.pace(), r.c.rate()]).toEqual([expect.closeTo(R / 2), R]);
     r.round({ rtt: 60, limited: false, ms: 199 });
     expect(r.pace(), "for 200 ms").toBeCloseTo(R / 2);
@@ -443,7 +446,10 @@ describe("the shortest round trip", () => {
 });
 
 describe("what arrives", () => {
-  /** Rounds of growth in which this share of what is sent beyond R arrives; how many it takes until the rate falls, and by how much. */
+  /**
+   * Runs rounds of growth in which this share of what is sent beyond R arrives; returns how many there are until the
+   * rate falls, and by how much.
+   */
   const falls = (share: number): [rounds: number, rate: number] => {
     const r = new Rounds();
     for (let i = 1; ; i++) {
@@ -460,7 +466,7 @@ describe("what arrives", () => {
     expect([n > 5, n < 20, fall]).toEqual([true, true, expect.closeTo(0.7)]);
   });
 
-  /** Lets the rate grow until it falls because no more than this arrives; how many rounds that takes. */
+  /** Lets the rate grow until it falls, because no more than this arrives; returns the number of rounds. */
   const until = (r: Rounds, arrives: number): number => {
     for (let i = 1; i < 60; i++) {
       const before = r.c.rate();
@@ -482,7 +488,7 @@ describe("what arrives", () => {
     s.round({ rtt: 150, arrives: 0.5 * R });
     s.drained();
     expect(s.c.rate()).toBeLessThan(0.5 * R);
-    for (let i = 0; i < 6; i++) s.round(); // what is smoothed comes down
+    for (let i = 0; i < 6; i++) s.round(); // the smoothed values fall
     expect(until(s, s.c.rate()), "compared with the little that was sent").toBeLessThan(20);
     expect(s.c.rate()).toBeLessThan(0.8 * R);
   });

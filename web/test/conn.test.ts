@@ -1,4 +1,4 @@
-// The client as a page has it, from its source and as it is built, with a page and a server that are not there.
+// The client as a page uses it, from its source and from the bundle, with a simulated page and server.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Channel, full } from "../src/table";
 import { utf8 } from "./bytes";
@@ -108,7 +108,7 @@ describe.each([
     expect(RequestError.name.length).toBeGreaterThan(0);
   });
 
-  test("the end is told after what became of requests and messages, and says what it gave up", async () => {
+  test("the end comes after the results of requests and messages, and says how many bytes were given up", async () => {
     const conn = await join();
     const told: string[] = [];
     conn.addEventListener("close", ({ why }) => told.push(`close ${why.lostOut} ${why.lostIn}`));
@@ -164,7 +164,7 @@ describe.each([
     expect([events, s.opened]).toEqual([[loot, true], [3]]);
 
     s.mux.send(performance.now(), 3, utf8("sword"));
-    await pass(100); // before anybody listens
+    await pass(100); // before the first listener
     const heard: string[] = [];
     conn.on(loot!.name, (b) => heard.push(text(b)));
     const fate = conn.send(loot!.name, utf8("shield"), { receipt: true });
@@ -230,7 +230,7 @@ describe.each([
     const conn = new Conn(url, { channels: small });
     await pass(200);
     for (let i = 0; i < 10; i++) {
-      conn.send("chat", new Uint8Array(200).fill(i)); // and it comes back
+      conn.send("chat", new Uint8Array(200).fill(i)); // the server echoes it
       await pass(100);
     }
     const heard: number[] = [];
@@ -357,7 +357,7 @@ describe.each([
   test("a session goes on over a new link however much is asked", async () => {
     const conn = await join();
     server.dark = true;
-    const sizes = [65_000, 65_000, 65_000, 34_000]; // more would be refused
+    const sizes = [65_000, 65_000, 65_000, 34_000]; // more are refused
     const all = Promise.all(sizes.map((n) => conn.request("upper", new Uint8Array(n).fill(97))));
     await expect(conn.request("upper", new Uint8Array(1000))).rejects.toMatchObject({ code: "budget" });
     server.sessions[0]!.channel!.end();
@@ -390,7 +390,7 @@ describe.each([
     server.dark = true;
     await pass(40_000);
     server.dark = false;
-    server.loss = 1; // signaling alone comes through
+    server.loss = 1; // only signaling arrives
     await pass(20_000);
     expect(server.sessions.length).toBeGreaterThan(1);
     expect(ids).toEqual([number(1)]);
@@ -422,7 +422,7 @@ describe.each([
     server.refusal = 0;
     await pass(11_000);
     expect(ids).toEqual([number(1), number(2)]);
-    server.sessions[1]!.close(300); // the program's own
+    server.sessions[1]!.close(300); // a code of the program
     await pass(100);
     await all;
 

@@ -1,4 +1,4 @@
-// How a session begins, or does not: tokens, second attempts, signals, and what is left when there is no session.
+// How a session begins or fails: tokens, second attempts, signals, and what is released when there is no session.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import { Conn, type ConnectOptions } from "../src/conn";
@@ -99,7 +99,7 @@ describe("a token", () => {
   });
 });
 
-/** Has the handshakes of the first n peer connections fail. */
+/** Makes the handshakes of the first n peer connections fail. */
 function failing(n: number): void {
   const Opens = RTCPeerConnection;
   class Fails extends Opens {
@@ -218,7 +218,7 @@ test("the wait for the next session stops listening to the signal when it is ove
   expect(getEventListeners(signal, "abort")).toEqual([]);
 });
 
-test("a reason that says when to try again ends the wait for the next session all the same", async () => {
+test("a reason that says when to try again ends the wait for the next session nevertheless", async () => {
   const stop = new AbortController();
   const via = vi.fn((at: string | URL, o: ConnectOptions<typeof channels>) => connect(at, o));
   const all = sessions(url, { channels, signal: stop.signal }, via);

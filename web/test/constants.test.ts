@@ -1,4 +1,4 @@
-// The constants that the engine in Go has too: tests of its packages read the same file.
+// The constants that the engine in Go has, too: tests of its packages read the same file.
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { CloseCode } from "../src/close";
@@ -11,7 +11,7 @@ import { controlChannel, directions, full, modes } from "../src/table";
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");
 const shared = JSON.parse(read("../../internal/conform/constants.json"));
 
-/** Modules of src/ by the section of the file in which their constants are. */
+/** The modules of src/ by the section that has their constants. */
 const sections: Record<string, string[]> = {
   channel: ["ack", "congestion", "frame", "loss", "mux", "outbox", "packet", "path", "queue", "reassembly", "sent", "table"],
   session: ["conn", "control", "session"],
@@ -21,7 +21,7 @@ const sections: Record<string, string[]> = {
 // What the engine in Go does not have, or has in another form.
 const own = {
   channel: [
-    ...["ackSlack", "fallTurns", "maxRange", "slabSize", "stuckTurns", "tinyPacket"], // of the browser's engine
+    ...["ackSlack", "fallTurns", "maxRange", "slabSize", "stuckTurns", "tinyPacket"], // only in the browser
     ...["pieceUnsent", "pieceFlying", "pieceLost", "pieceAcked", "packetFlying", "packetAcked", "packetLost"], // states
   ],
   session: ["asleep", "closed", "fresh", "linked", "maxServing", "maxStrangers", "open", "patience"],
@@ -41,7 +41,7 @@ test.each(Object.keys(sections))("the constants of %s", async (section) => {
   expect(found).toEqual(shared[section]);
 });
 
-test("every constant number of these modules is shared, or stands in the list of our own", () => {
+test("every constant number of these modules is shared, or is in the list of those that only the browser has", () => {
   for (const [section, files] of Object.entries(sections)) {
     const known = new Set([...Object.keys(shared[section]), ...own[section as keyof typeof own], "defaultGrace"]);
     for (const file of files) {

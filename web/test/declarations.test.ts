@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
 const types = read("dist/godwit.d.ts");
 
-/** Names of what stands behind a comment with @internal. */
+/** Names of the members that follow a comment with @internal. */
 function internal(code: string): string[] {
   return [...code.matchAll(/@internal \*\/\n +(?:readonly |async |get )*(\w+)/g)]
     .map((m) => m[1]!)

@@ -1,4 +1,4 @@
-// The bytes that a reader takes and a writer makes, at their bounds.
+// The bytes that readers take and writers make, at their limits.
 import { describe, expect, test } from "vitest";
 import { text, view } from "../src/bytes";
 import { SendError } from "../src/error";
@@ -104,7 +104,7 @@ describe("an ack block", () => {
   });
 
   test("leaves out the oldest that might pass the end", () => {
-    // Header 3, largest 2, delay 1, first 1, count 1: 8 bytes; a range has 4 at most.
+    // Header 3, largest 2, delay 1, first 1, count 1: 8 bytes. A range has at most 4.
     const all = [5, 1, 2, 3, 4];
     expect(block(all, 11)).toEqual({ largest: 9000, delay: 3, first: 5 });
     expect(block(all, 12)).toEqual({ largest: 9000, delay: 3, first: 5, rest: [[1, 2]] });

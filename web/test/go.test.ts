@@ -1,4 +1,4 @@
-// The engine against the one in Go: over a bad link both ways, and fed the same bytes.
+// The engine against the engine in Go: over a bad link in both directions, and with the same datagrams.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Mux } from "../src/mux";
@@ -51,7 +51,7 @@ describe("every promise is kept between the two", () => {
   }
 });
 
-// Each sends all it may to an engine in TypeScript over the same path. What they make of it must be the same.
+// Each engine sends as much as it may to an engine in TypeScript over the same path. The results must be the same.
 describe("the same path, the same rate", () => {
   const paths: [string, Way][] = [
     ["a link that carries 100 KB/s", { narrow: () => 100_000 }],
@@ -81,8 +81,8 @@ describe("the same path, the same rate", () => {
 
 const whole = (l: Ledger): boolean => !l.mode.startsWith("reliable") || l.came.length === l.sent;
 
-// Both get the same datagrams at the same times, and nothing to send: every event, every counter and every packet they
-// answer with must be the same.
+// Both engines get the same datagrams at the same times, and have no messages to send: every event, every counter and
+// every packet of their answers must be the same.
 describe("the same packets, the same verdict", () => {
   const seeds = packets();
   test.each(Array.from({ length: 40 }, (_, i) => i))("seed %i", (seed) => {
@@ -122,7 +122,7 @@ function packets(): Uint8Array[] {
   return [...(text + receive).matchAll(/"(?:hex|in)": "([0-9a-f]*)"/g)].map((m) => unhex(m[1]!));
 }
 
-/** A packet of the vectors under a new number and maybe changed, or one made of frames by chance. */
+/** Returns a packet of the vectors with a new number, perhaps changed, or one with random frames. */
 function mutate(seeds: Uint8Array[], draw: () => number): Uint8Array {
   const pick = (n: number): number => Math.floor(draw() * n);
   if (draw() < 0.4) {

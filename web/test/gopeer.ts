@@ -1,4 +1,4 @@
-// The Go engine of test/peer, as an engine like ours.
+// The Go engine of test/peer, with the methods of a Mux.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { type Engine } from "./sim";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** GoProcess is the program. Its pipes are files, so that one can wait for an answer. */
+/** GoProcess is the program. Its pipes are files, so that a call can wait for the answer. */
 export class GoProcess {
   private readonly dir = mkdtempSync(join(tmpdir(), "godwit-"));
   private readonly child: ChildProcess;

@@ -1,4 +1,4 @@
-// Messages that nobody has taken yet.
+// Messages that the program has not taken.
 import { expect, test } from "vitest";
 import { Inbox } from "../src/inbox";
 
@@ -17,7 +17,7 @@ test("messages are taken in the order in which they came, however many, and thos
 
 test.each([true, false])("what is beyond the limit is lost; the oldest first: %s", (dropOldest) => {
   const inbox = new Inbox(200, dropOldest);
-  for (const n of [1, 2]) inbox.push(new Uint8Array(68).fill(n)); // each counts 100
+  for (const n of [1, 2]) inbox.push(new Uint8Array(68).fill(n)); // each counts as 100 bytes
   expect([inbox.lost, inbox.messages.length]).toEqual([0, 2]);
   inbox.push(new Uint8Array(0));
   expect([inbox.lost, inbox.messages.slice(inbox.first).map((b) => b[0])]).toEqual([1, dropOldest ? [2, undefined] : [1, 2]]);

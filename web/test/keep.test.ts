@@ -1,5 +1,8 @@
-// A session that goes on in the next page: the server, with the engine in Go, notices nothing but a new link.
+// A session that continues in the next page: the server, with the engine in Go, sees only a new link.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type SavedSender } from "../src/queue";
+import { type SavedReceiver } from "../src/reassembly";
+import { type SavedSession } from "../src/session";
 import { full } from "../src/table";
 import { utf8 } from "./bytes";
 import { GoProcess } from "./gopeer";
@@ -26,7 +29,7 @@ beforeAll(() => {
 afterAll(() => go.stop());
 
 let server: Server;
-let leave: EventTarget; // where pagehide comes from
+let leave: EventTarget; // the source of the event pagehide
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance", "Date"] });
   server = new Server(channels);
@@ -65,6 +68,11 @@ const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 const stored = (): number => sessionStorage.length;
 const reload = (): boolean => leave.dispatchEvent(new Event("pagehide"));
 
+/** What a saved session has of a channel: its sending and its receiving half. */
+function channelOf(saved: string, id: number): [SavedSender, SavedReceiver] {
+  return (JSON.parse(saved) as [number, number, SavedSession])[2][7][id]!;
+}
+
 /** Lets time pass until p settles, ms at most. */
 async function within<T>(ms: number, p: Promise<T>): Promise<T> {
   let settled = false;
@@ -89,7 +97,7 @@ describe.each([
     server.loss = 0.1;
     let conn = await within(20_000, connect(url, options));
     for (let page = 0; page < 12; page++) {
-      if (page % 3 > 0) listen(conn); // else nobody hears, and what came is kept
+      if (page % 3 > 0) listen(conn); // otherwise the program does not listen, and the messages are kept
       for (let i = Math.floor(draw() * 40); i > 0; i--) {
         if (conn.state === "open") conn.send("moves", ways[0]!.next(size()));
         conn.send("loot", ways[1]!.next(size()));
@@ -214,7 +222,7 @@ describe.each([
     const channel = s.channel!;
     const big = (n: number): Uint8Array => new Uint8Array(5000).map((_, i) => i * n);
     const [send, fromServer] = [channel.send, channel.fromServer];
-    const least = { up: 2, down: 2 }; // large packets that come through
+    const least = { up: 2, down: 2 }; // large packets that arrive
     channel.send = (b) => (b.length < 500 || least.up-- > 0) && send.call(channel, b);
     channel.fromServer = (b) => (b.length < 500 || least.down-- > 0) && fromServer.call(channel, b);
     const fate = first.send("chat", big(3), { receipt: true });
@@ -225,11 +233,12 @@ describe.each([
     mux.send(performance.now(), 2, utf8("small"));
     s.flush();
     await pass(60);
-    first.send("chat", utf8("late"), { deadline: 1000 }); // by the time there is a page again
+    first.send("chat", utf8("late"), { deadline: 1000 }); // it has expired when the next page continues
     first.send("chat", utf8("kept"));
     const saved = suspend(first);
     expect([await fate, channel.readyState]).toEqual(["abandoned", "closed"]);
-    const [, , [[, sent, acked]], ,] = JSON.parse(saved)[9][3] as [number, number, [[number, number, boolean[]]]];
+    const [[, messages]] = channelOf(saved, 3);
+    const [, sent, acked] = messages[0]!;
     expect([sent > 2, acked.filter(Boolean).length]).toEqual([true, 2]);
     await pass(2000);
     const second = await within(1000, resume(url, options, saved));
@@ -245,7 +254,7 @@ describe.each([
     expect(mux.channelStats(3).duplicates).toBe(0);
     expect(second.channelStats("loot").duplicates).toBe(0);
     expect([second.stats().queued, second.stats().held, mux.stats().queued]).toEqual([0, 0, 0]);
-    const [, base] = JSON.parse(suspend(second))[9][2] as [number, number];
+    const [, [base]] = channelOf(suspend(second), 2);
     expect(base, "nothing is missing: the small one came before").toBe(2);
     await pass(500);
   });
@@ -328,7 +337,7 @@ describe.each([
     first.send("chat", utf8("arrives"));
     await pass(100);
     const { fromServer } = channel;
-    let large = 1; // that come through
+    let large = 1; // large packets that arrive
     channel.fromServer = (b) => (b.length < 500 || large-- > 0) && fromServer.call(channel, b);
     mux.send(performance.now(), 0, where);
     for (const b of [new Uint8Array(5000).fill(1), utf8("heard by nobody")]) {
@@ -340,21 +349,22 @@ describe.each([
     first.send("chat", utf8("waits"), { deadline: 60_000 });
     await pass(60);
     reload();
-    const saved = JSON.parse(sessionStorage.getItem(key)!) as unknown[];
-    const [, , loot, chat] = saved[9] as [unknown, unknown, unknown[], [number, number, [number, number, boolean[]][]]];
-    expect([chat[2].length, chat[2][0]![0], loot[1]]).toEqual([2, 1, 0]);
-    expect(loot[3], "one in part, and one of which there is no more").toEqual([
-      [0, expect.any(Array), expect.any(String)],
-      [1, [], ""],
+    const saved = sessionStorage.getItem(key)!;
+    const [[, messages]] = channelOf(saved, 3);
+    const [, [base, partials]] = channelOf(saved, 2);
+    expect([messages.length, messages[0]![0], base]).toEqual([2, 1, 0]);
+    expect(partials, "one in part, and one of which there is no more").toEqual([
+      [0, [expect.any(Array), { b: expect.any(String) }]],
+      [1, null],
     ]);
-    const [, sent, acked] = chat[2][0]!;
+    const [, sent, acked] = messages[0]!;
     expect([sent > 0 && sent < acked.length, acked.includes(true)]).toEqual([true, true]);
     server.dark = true;
     void keep(url, options).catch(() => {});
     await pass(100);
     reload();
     const again = JSON.parse(sessionStorage.getItem(key)!) as unknown[];
-    expect(again).toEqual(Object.assign([...saved], { 1: again[1] }));
+    expect(again).toEqual(Object.assign(JSON.parse(saved), { 1: again[1] }));
   });
 
   test("what had arrived before a message that had not does not stop those behind it", async () => {
@@ -368,7 +378,8 @@ describe.each([
     }
     const fourth = first.send("chat", utf8("three"));
     const saved = suspend(first);
-    const acked = (JSON.parse(saved)[9][3][2] as [number, number, boolean[]][]).map((m) => m[2][0]);
+    const [[, messages]] = channelOf(saved, 3);
+    const acked = messages.map((m) => m[2][0]);
     expect([acked, fourth]).toEqual([[false, true, false], undefined]);
     await within(1000, resume(url, options, saved));
     await pass(500);
@@ -436,7 +447,7 @@ describe.each([
     conn.send("chat", utf8("x"));
     void conn.close(300, "bye");
     reload();
-    server.dark = true; // nothing that the page might say later
+    server.dark = true; // nothing that the page sends later arrives
     await pass(100);
     expect(server.sessions[0]!.closed).toEqual([300, "bye"]);
   });
@@ -568,12 +579,12 @@ describe.each([
     expect([conn.continued, conn.id]).toEqual([false, number(2)]);
 
     reload();
-    server.sessions[1]!.token.fill(0); // the server was started again
+    server.sessions[1]!.token.fill(0); // the server was restarted
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, number(3)]);
 
     reload();
-    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[3,", "[2,")); // another release
+    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[4,", "[3,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, number(4)]);
 
@@ -581,7 +592,7 @@ describe.each([
     sessionStorage.clear();
     conn = await next();
     for (let i = 0; i < 4; i++) for (const name of ["chat", "loot"] as const) conn.send(name, new Uint8Array(250_000));
-    reload(); // with more than may be saved
+    reload(); // with more than can be saved
     expect(sessionStorage.getItem(key)).toBe(null);
     expect(await conn.closed).toMatchObject({ code: 0, reason: "", remote: false });
   });
@@ -615,7 +626,7 @@ describe.each([
     await pass(500);
     server.sessions[0]!.close(2); // shutdown
     await pass(1500);
-    server.sessions[1]!.close(300); // the program's own
+    server.sessions[1]!.close(300); // a code of the program
     await pass(200);
     await second;
     expect(seen).toEqual([
@@ -700,7 +711,7 @@ describe.each([
     await pass(500);
     await expect(within(500, resume(url, options, saved))).rejects.toMatchObject({ code: "resume", status: 410 });
     for (const at of [Date.now() + 1, Date.now() - 30_001]) {
-      // of a clock that was set back; and too old
+      // of a clock that was set back; too old
       const other = JSON.stringify(Object.assign(JSON.parse(saved) as unknown[], { 1: at }));
       await expect(within(500, resume(url, options, other))).rejects.toMatchObject({ code: "resume", status: 0 });
     }

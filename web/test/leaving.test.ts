@@ -1,5 +1,5 @@
-// When packets leave: what the window and the pacer let through and what goes past them, what rides along, and when a
-// lone acknowledgement asks for one.
+// When packets leave: what the window and the pacer let through and what ignores them, what is sent in free space, and
+// when a packet with only an ack block must be acknowledged.
 import { describe, expect, test } from "vitest";
 import { maxPacket } from "../src/packet";
 import { utf8 } from "./bytes";
@@ -8,7 +8,10 @@ import { pair, World } from "./sim";
 
 const slow = { rate: 10_000, floor: 5000, ceiling: 10_000, rtt: 35 }; // a window of 1000 bytes and three packets
 
-/** Sends messages that fill a packet each, as slowly as the pacer wants it; how many packets leave before the window is full. */
+/**
+ * Sends messages that fill a packet each, at the pace of the pacer; returns how many packets leave before the window is
+ * full.
+ */
 function fill(one: One, size = 1100): number {
   let n = 0;
   for (let t = 0; t < 3000; t += 150) {
@@ -59,7 +62,7 @@ describe("the window", () => {
   test("opens with an acknowledgement, and time has no say in that", () => {
     const one = new One(slow);
     expect(fill(one, 1000)).toBe(5);
-    expect([one.kinds(10_000), one.m.deadline()]).toEqual([[], 600 + 125]); // the probe
+    expect([one.kinds(10_000), one.m.deadline()]).toEqual([[], 600 + 125]); // the time of the probe
     one.take(10_010, 0, "", { largest: 4, ranges: [4] });
     expect(one.kinds(10_010).length).toBeGreaterThan(0);
   });
@@ -137,7 +140,7 @@ test("while nobody answers, a link that keeps nothing back takes unreliable mess
 });
 
 describe("copies", () => {
-  /** An end on a link that loses, with a small reliable message under way. */
+  /** Returns an end on a link that loses packets, with a small reliable message in flight. */
   const lossy = (): One => {
     const one = new One();
     one.m.loss.share = 0.3;
@@ -175,7 +178,7 @@ describe("copies", () => {
 });
 
 describe("a lone acknowledgement", () => {
-  /** An end to which n packets came, each after one that did not. */
+  /** Returns an end that has received n packets, each after one that was lost. */
   const holes = (n: number): One => {
     const one = new One();
     for (let i = 0; i < n; i++) {

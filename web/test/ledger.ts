@@ -1,4 +1,4 @@
-// A ledger keeps what a channel promised: every message carries its number, its length and its bytes in a pattern.
+// A ledger checks the promise of a channel: every message has its number, its length and bytes in a pattern.
 import { expect } from "vitest";
 import { type Mode } from "../src/table";
 
@@ -14,7 +14,7 @@ export function message(channel: number, n: number, size: number): Uint8Array {
   return b;
 }
 
-/** What came on one channel in one direction. */
+/** The messages that have arrived on one channel in one direction. */
 export class Ledger {
   sent = 0;
   readonly came: number[] = [];
@@ -36,7 +36,7 @@ export class Ledger {
     this.came.push(n);
   }
 
-  /** Holds the mode's promise against what came. */
+  /** Compares the messages that have arrived with the promise of the mode. */
   check(): void {
     const { came, sent, mode } = this;
     expect(new Set(came).size, "none came twice").toBe(came.length);

@@ -1,4 +1,4 @@
-// What is bounded, and what happens at the bound.
+// Limits, and what happens at them.
 import { expect, test } from "vitest";
 import { type Channel } from "../src/table";
 import { pair, World } from "./sim";

@@ -1,4 +1,4 @@
-// One data channel: what it hands on, when the browser would send soon, and how it opens and ends.
+// One data channel: its events, when the browser would send soon, and how it opens and ends.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ConnectError } from "../src/error";
 import { Link, type LinkConfig, noTimes, openLink } from "../src/link";
@@ -67,7 +67,7 @@ test("what comes before there is an owner waits for it", () => {
     ["two", 5000],
   ]);
   come(bytes(3, 4), 4999);
-  expect(heard[2]).toEqual(["0304", 4999]); // when the browser says
+  expect(heard[2]).toEqual(["0304", 4999]); // the time of the event
   channel.onbufferedamountlow();
   expect([owner.drained.mock.calls.length, owner.ended.mock.calls.length]).toEqual([1, 0]);
 });
@@ -85,7 +85,7 @@ test.each([
   vi.advanceTimersByTime(5000);
   come("a", stamp);
   expect(heard).toEqual([["a", strange ? 5000 : stamp]]);
-  come("b", 4999); // the first one has shown which clock it is
+  come("b", 4999); // the first event has shown which clock it has
   expect(heard[1]).toEqual(["b", strange ? 5000 : 4999]);
 });
 
@@ -94,7 +94,7 @@ describe("the end", () => {
     for (const how of ["close", "failed", "closed"]) {
       const { link, heard, owner, come, channel, pc } = made();
       link.attach(owner);
-      pc.connectionState = "disconnected"; // which may pass
+      pc.connectionState = "disconnected"; // this state may be temporary
       pc.onconnectionstatechange();
       expect(owner.ended).not.toHaveBeenCalled();
       for (let i = 0; i < 2; i++) {
@@ -168,7 +168,7 @@ describe("the browser's queue", () => {
     expect(now(3100, 2320), "which is not full").toEqual([true, false, 1160]);
   });
 
-  test("that is full again meanwhile begins anew", () => {
+  test("that is full again meanwhile begins again", () => {
     const { channel, link } = made();
     link.ready(1000);
     channel.bufferedAmount = 5000;
@@ -182,7 +182,7 @@ describe("the browser's queue", () => {
 describe("opening", () => {
   const answer = { type: "answer", sdp: "v=0\r\na=candidate:1 1 UDP 2130706431 192.0.2.1 7777 typ host\r\n" } as const;
 
-  /** A browser in which each step takes a while, and config to open with. */
+  /** A browser in which each step takes some time, and a configuration for openLink. */
   function browser(more: Partial<LinkConfig> = {}) {
     const made: Fake[] = [];
     class Fake extends Connection {
@@ -209,7 +209,7 @@ describe("opening", () => {
         vi.advanceTimersByTime(1);
         this.ice("connected");
         vi.advanceTimersByTime(8);
-        this.ice("connected"); // again counts no second time
+        this.ice("connected"); // a second time counts nothing
         this.channel.onopen!();
       }
       ice(state: string): void {
@@ -272,7 +272,7 @@ describe("opening", () => {
     });
   });
 
-  test("ends with the connection though the browser, as for one that is closed, never says what becomes of the answer", async () => {
+  test("ends with the connection though the browser never settles the promise of the answer, as for a closed connection", async () => {
     const { config, Fake } = browser();
     Fake.prototype.setRemoteDescription = function () {
       this.connectionState = "failed";
@@ -297,7 +297,7 @@ describe("opening", () => {
     expect(before.made.length).toBe(0);
     const stop = new AbortController();
     const during = browser({ signal: stop.signal });
-    during.Fake.prototype.setRemoteDescription = async () => stop.abort(enough); // and the channel never opens
+    during.Fake.prototype.setRemoteDescription = async () => stop.abort(enough); // the channel never opens
     await expect(openLink(during.config)).rejects.toBe(enough);
     expect(during.made[0]!.closed).toBe(1);
   });

@@ -1,4 +1,4 @@
-// When packets are looked for, how many probe, and what the round trip is taken for.
+// When a Recovery looks for lost packets, how many probes it sends, and its estimate of the round trip.
 import { describe, expect, test } from "vitest";
 import { Recovery } from "../src/loss";
 import { Flight, packetAcked, packetFlying, packetLost, type SentPacket } from "../src/sent";
@@ -6,7 +6,7 @@ import { Flight, packetAcked, packetFlying, packetLost, type SentPacket } from "
 describe("the round trip", () => {
   test("the first sample takes the place of the guess", () => {
     const r = new Recovery(100);
-    expect([r.smoothed, r.pto(0)]).toEqual([100, 250]); // 100 + 4 * 50 + 20, which is too long
+    expect([r.smoothed, r.pto(0)]).toEqual([100, 250]); // 100 + 4 * 50 + 20, limited to maxPTO
     r.sample(40, 30);
     expect([r.smoothed, r.pto(0)]).toEqual([40, 40 + 4 * 20 + 20]);
   });
@@ -32,7 +32,7 @@ describe("the round trip", () => {
     }
     const r = new Recovery(100);
     r.sample(40, 0);
-    r.sample(20, 0); // the shortest now
+    r.sample(20, 0); // now the shortest
     r.sample(60, 40);
     expect(r.smoothed).toBe((7 * ((7 * 40 + 20) / 8) + 20) / 8);
   });
@@ -93,7 +93,7 @@ describe("the probe timeout", () => {
       r.timeout(0, lossIn);
       return r.probes;
     };
-    expect(probes(0.1, 0)).toBe(2); // one in five fails, and two in twenty-five
+    expect(probes(0.1, 0)).toBe(2); // one probe in five fails, and two in twenty-five
     expect(probes(0.3, 0)).toBe(5); // 0.51 ** 5 < 0.05
     expect(probes(0, 0.3)).toBe(5);
     expect(probes(0.3, 0.1)).toBe(5);
@@ -145,7 +145,7 @@ describe("lost packets", () => {
 });
 
 describe("how large a packet the link takes", () => {
-  /** Packets that leave, and what becomes of them. */
+  /** Packets that are sent, and their fate. */
   class Path {
     readonly r = new Recovery(40);
     private readonly f = new Flight();
@@ -157,7 +157,7 @@ describe("how large a packet the link takes", () => {
       return p;
     }
 
-    /** As many turns: a packet of this size that is lost, and a small one that arrives, one after the other. */
+    /** Runs turns: in each a packet of this size is lost, and a small one arrives. */
     turns(n: number, size: number): this {
       for (let i = 0; i < n; i++) {
         const p = this.send(i % 2 ? 100 : size);
@@ -177,7 +177,7 @@ describe("how large a packet the link takes", () => {
     expect(after(99, 1060), "what is no larger than the least says nothing").toBe(1150);
   });
 
-  test("a large one that arrives begins the turns anew, and one smaller than all that were lost does not", () => {
+  test("a large one that arrives starts the turns again, and one smaller than all that were lost does not", () => {
     const path = new Path().turns(20, 1100);
     path.r.acked(path.send(1100));
     expect(path.turns(32, 1100).r.budget).toBe(1150);
@@ -231,7 +231,7 @@ describe("how large a packet the link takes", () => {
     const [a, b] = [send(1100), send(1100)];
     r.lost(a);
     r.lost(b);
-    r.lost(send(1060)); // counts as one of them
+    r.lost(send(1060)); // counts, too
     expect(r.limit(0)).toBe(1060);
     send(1060);
     expect(r.limit(0)).toBe(1150);
@@ -280,7 +280,7 @@ describe("how large a packet the link takes", () => {
     expect(r.budget).toBe(1060);
     for (const p of [old, under]) r.acked(p);
     expect(r.budget).toBe(1060);
-    r.acked(path.send(1099, 60_000)); // smaller than any that was lost
+    r.acked(path.send(1099, 60_000)); // smaller than every lost packet
     expect(r.budget).toBe(1060);
     r.acked(path.send(1100, 60_000));
     expect(r.budget).toBe(1150);
@@ -309,7 +309,7 @@ describe("the packets that were sent", () => {
     f.land(ack, packetAcked);
     f.land(a, packetLost);
     expect([f.bytes, f.count, a.state]).toEqual([200, 1, packetLost]);
-    f.land(a, packetAcked); // it was only late
+    f.land(a, packetAcked); // the packet was only late
     expect([f.bytes, f.count, a.state]).toEqual([200, 1, packetAcked]);
     f.forget();
     expect([f.bytes, f.count, f.packets, f.next, b.state]).toEqual([0, 0, [], 3, packetFlying]);

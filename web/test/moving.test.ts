@@ -1,4 +1,5 @@
-// How a session goes from one link to the next: what a Conn tells, whom it asks and when, and what is left of the old link.
+// How a session moves to another link: the events of a Conn, when it asks which server, and what remains of the old
+// link.
 import { describe, expect, test, vi } from "vitest";
 import { resume, suspend } from "../src/keep";
 import { utf8 } from "./bytes";
@@ -7,9 +8,9 @@ import { channels, client, pass, told, url } from "./client";
 const page = client();
 type Session = (typeof page.server.sessions)[0];
 
-/** Nothing of the page's arrives. */
+/** Makes all packets of the page get lost. */
 const deaf = (s: Session): void => void (s.receive = () => {});
-/** The server says nothing. */
+/** Makes the server send nothing. */
 const mute = (s: Session): void => void (s.flush = () => {});
 const heal = (s: Session): void => {
   for (const name of ["receive", "flush"] as const) delete (s as Partial<Session>)[name];
@@ -22,7 +23,7 @@ describe("a search for a new link", () => {
     const events = told(conn);
     deaf(s!);
     page.refuse(503);
-    vi.spyOn(Math, "random").mockReturnValue(0); // it asks after 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s
+    vi.spyOn(Math, "random").mockReturnValue(0); // it tries after 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s
     while (!events.length) await pass(10);
     expect(events).toEqual(["interrupted"]);
     s!.mux.send(performance.now(), 2, utf8("x"));
@@ -54,7 +55,7 @@ describe("a search for a new link", () => {
     expect(page.server.asked.length).toBe(3);
   });
 
-  test("begins anew at once when the old link ends in the moment in which it is heard again", async () => {
+  test("begins again at once when the old link ends at the moment in which it is heard again", async () => {
     const conn = await page.join();
     const [s] = page.server.sessions;
     const events = told(conn);
@@ -71,7 +72,7 @@ describe("a search for a new link", () => {
     };
     heal(s!);
     const asked = page.server.asked.length;
-    await pass(400); // a probe, and what is said to it
+    await pass(400); // a probe and its answer
     expect([events, page.server.asked.length]).toEqual([["interrupted", "resumed", "interrupted"], asked + 1]);
     expect(page.server.redirects.length).toBe(asked + 1);
   });
@@ -97,7 +98,7 @@ describe("a search for a new link", () => {
     expect([page.server.asked.length, conn.state]).toEqual([2, "open"]);
   });
 
-  /** Has an answer come over the old link in the moment in which the next one opens, which is closed then. */
+  /** Makes an answer arrive over the old link at the moment in which the next link opens, which is then closed. */
   async function late(old: NonNullable<Session["channel"]>): Promise<void> {
     let answer: Uint8Array | undefined;
     old.fromServer = (b) => (answer = b);
@@ -148,7 +149,7 @@ describe("a search for a new link", () => {
     ]);
   });
 
-  test("that ends so begins anew at once when the old link ends, too", async () => {
+  test("that ends so begins again at once when the old link ends, too", async () => {
     const conn = await page.join();
     const old = page.server.sessions[0]!.channel!;
     await late(old);
@@ -327,7 +328,7 @@ describe("a link", () => {
   });
 
   test("that ends by itself is closed, or the browser would have room for no more some day", async () => {
-    const links = new Set<object>(); // that are not closed
+    const links = new Set<object>(); // open connections
     const Opens = RTCPeerConnection;
     class Counted extends Opens {
       constructor() {
@@ -438,7 +439,7 @@ describe("a page that may come back", () => {
     const conn = await page.join();
     page.server.sessions[0]!.channel!.end();
     page.refuse(503);
-    await pass(4000); // nothing is to be done before the grace time is over
+    await pass(4000); // there is nothing to do before the end of the grace time
     page.fire("pagehide");
     page.sleep(20_000);
     page.fire("pageshow");
@@ -482,7 +483,7 @@ describe("a page that may come back", () => {
   test("goes on to connect when it is back", async () => {
     const conn = await page.join();
     expect(page.heard).toEqual(["pagehide", "pageshow"]);
-    page.fire("pageshow"); // as every page is shown at first
+    page.fire("pageshow"); // every page gets this event when it is first shown
     await pass(100);
     expect([conn.state, page.server.asked.length]).toEqual(["open", 1]);
   });

@@ -1,5 +1,5 @@
-// What the engine costs: npm run bench. One operation is a message of 200 bytes sent, packed, received and delivered,
-// one each way, and the acknowledgements of both.
+// The cost of the engine: npm run bench. One operation is a message of 200 bytes in each direction: sent, packed,
+// received and delivered, with the acknowledgements of both ends.
 import { bench } from "vitest";
 import { Mux } from "../src/mux";
 import { maxPacket } from "../src/packet";

@@ -11,7 +11,7 @@ import { pair, random, type Way, World } from "./sim";
 const modes: Mode[] = ["unreliable", "sequenced", "reliable-unordered", "reliable-ordered"];
 const table: Channel[] = modes.map((mode) => ({ name: mode, mode }));
 
-/** Four channels each way at 30 messages a second, now and then a large one; checks that every promise is kept. */
+/** Four channels in both directions with 30 messages a second, sometimes a large one; checks every promise. */
 function ledger(seed: number, way: Way): { w: World; client: Mux; server: Mux; out: Ledger[]; back: Ledger[] } {
   const w = new World(seed);
   const draw = random(seed + 1);
@@ -60,7 +60,7 @@ describe("every promise is kept", () => {
       const { out, back } = ledger(seed, way);
       const lost = way.loss ?? 0;
       if (way.dark) continue;
-      // Small unreliable messages arrive as often as their packets do.
+      // Small unreliable messages arrive as often as their packets.
       for (const l of [...out, ...back]) {
         if (l.mode === "unreliable") expect(l.came.length / l.sent).toBeGreaterThan(0.9 * (1 - lost) - 0.05);
       }
@@ -81,7 +81,7 @@ test("a message of many fragments arrives, and its receipt", () => {
   expect(Buffer.compare(got[0]!, big)).toBe(0);
   expect(fates).toEqual(["delivered"]);
   const { slab } = a.outbox as unknown as { slab: { b: Uint8Array } };
-  expect(slab.b.length).toBeLessThanOrEqual(16 << 10); // what is large goes with its message
+  expect(slab.b.length).toBeLessThanOrEqual(16 << 10); // a large message has its own array
 });
 
 test("a message with a key replaces the queued one, a deadline drops it, and receipts say so", () => {
@@ -118,7 +118,7 @@ test("reliable channels go on over a new link", () => {
   w.every(10, 300, () => a.send(w.now, 4, l.next(100)));
   w.run(1900);
   expect(l.came.length).toBeLessThan(120);
-  w.ends.length = 0; // the old link is gone, and what was under way on it is too
+  w.ends.length = 0; // the old link has ended, and the packets on it are lost
   const [from, to] = [a, b];
   w.join(from, to, { delay: 20 }, { delay: 20 });
   a.relink(w.now, 40);
@@ -178,7 +178,7 @@ test("what a channel got beyond its guaranteed share is not taken off it later",
   w.every(5, 1000, () => fill(1, 2));
   w.run(5000);
   expect(got[2]).toBeGreaterThan(95_000);
-  expect(got[2]).toBeLessThan(145_000); // with what waited already
+  expect(got[2]).toBeLessThan(145_000); // including the messages that waited already
 });
 
 test("an idle link says little", () => {
@@ -218,7 +218,7 @@ test("after a blackout fresh messages come soon, and no old ones on unreliable c
   w.run(11_000);
   expect(first).toBeLessThanOrEqual(300);
   for (const a of ages) expect(a.length).toBeGreaterThan(60);
-  expect(Math.max(...ages[0])).toBeLessThanOrEqual(250 + 50); // what has waited for 250 ms is dropped; then comes the way
+  expect(Math.max(...ages[0])).toBeLessThanOrEqual(250 + 50); // messages older than 250 ms are dropped; then the packet travels
   expect(Math.max(...ages[1])).toBeLessThan(250);
 });
 

@@ -1,4 +1,4 @@
-// Paths that take no large packets.
+// Paths that do not carry large packets.
 import { expect, test } from "vitest";
 import { maxPacket } from "../src/packet";
 import { type Channel } from "../src/table";
@@ -10,7 +10,7 @@ const table: Channel[] = [
   { name: "chat", mode: "reliable-ordered" },
 ];
 
-/** Small messages both ways, as many as fill packets, for seconds; every promise is checked. */
+/** Sends small messages in both directions, enough to fill packets, for some seconds; checks every promise. */
 function talk(
   way: Way,
   seconds: number,

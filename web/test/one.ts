@@ -1,4 +1,4 @@
-// One end of a link that a test gives packets and takes packets from, one by one.
+// One end of a link: a test gives it packets and takes its packets, one at a time.
 
 import { controlPing } from "../src/frame";
 import { Mux, type MuxConfig } from "../src/mux";
@@ -17,7 +17,7 @@ const table: Channel[] = [
 ];
 const fast = { rate: 1 << 20, ceiling: 1 << 20, rtt: 40 };
 
-/** One end of a link, and what it says and tells. */
+/** One end of a link, with its packets and events. */
 export class One {
   readonly events: unknown[] = [];
   readonly m: Mux;
@@ -30,7 +30,7 @@ export class One {
     });
   }
 
-  /** All packets that leave at t. */
+  /** Returns all packets that are sent at t. */
   raw(t: number): Uint8Array[] {
     const all: Uint8Array[] = [];
     for (let n; (n = this.m.append(t, this.b)); ) all.push(this.b.slice(0, n));
@@ -49,7 +49,7 @@ export class One {
     return Object.entries(this.m.stats().drops).flatMap(([why, n]) => Array<string>(n).fill(why));
   }
 
-  /** Takes packet number n with these bytes after its number, and flags. */
+  /** Gives the end packet number n with an ack block and these frames. */
   take(t: number, n: number, frames: string, ack?: { largest: number; delay?: number; ranges: number[] }): void {
     const w = new Writer();
     w.b = new Uint8Array(1150);
@@ -61,6 +61,6 @@ export class One {
 }
 
 export const ping = controlPing.toString(16).padStart(2, "0");
-/** The bytes of an unreliable message. */
+/** Returns the frame of an unreliable message. */
 export const bare = (ch: number, text: string): string =>
   (0xc0 + ch).toString(16) + text.length.toString(16).padStart(2, "0") + Buffer.from(text).toString("hex");

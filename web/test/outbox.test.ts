@@ -1,4 +1,4 @@
-// Which piece leaves when, and what becomes of messages: packet by packet, with no link.
+// Which piece is sent when, and the fate of messages: packet by packet, without a link.
 import { describe, expect, test } from "vitest";
 import { type MessageOptions, Outbox } from "../src/outbox";
 import { appendHeader } from "../src/packet";
@@ -9,7 +9,7 @@ import { view } from "./view";
 
 type Line = Partial<Channel> & Pick<Channel, "mode">;
 
-/** An outbox whose packets one takes by hand. Messages are named by their fill. */
+/** An outbox; a test takes its packets one at a time. Messages are named by their fill. */
 class Box {
   readonly o = new Outbox();
   readonly fates: string[] = [];
@@ -22,7 +22,7 @@ class Box {
     lines.forEach((c, i) => this.o.open(full({ name: `c${i + 1}`, ...c }), c.direction !== "to-client"));
   }
 
-  /** Sends a message of size bytes, and notes what becomes of it. */
+  /** Sends a message of size bytes, and notes its fate. */
   send(ch: number, name: number, size = 10, t = 0, more: MessageOptions = {}): void {
     this.o.send(t, ch, new Uint8Array(size).fill(name), {
       receipt: (fate, sent) => this.fates.push(`${name} ${fate}${sent ? "" : " unsent"}`),
@@ -30,12 +30,12 @@ class Box {
     });
   }
 
-  /** One without a receipt. */
+  /** Sends a message without a receipt. */
   quiet(ch: number, name: number, size = 10, t = 0): void {
     this.o.send(t, ch, new Uint8Array(size).fill(name));
   }
 
-  /** The next packet, with room for space bytes, and the names of what is in it: "3" or "3.1" of a fragment. */
+  /** Returns the next packet, with room for space bytes, and the names of its pieces: "3", or "3.1" for a fragment. */
   packet(t = 0, space = 1100, copies?: { overdue: number; loss: number; only?: boolean }): [SentPacket, string] {
     const p = this.flight.open(t);
     this.w.n = 0;
@@ -131,7 +131,7 @@ describe("which piece goes next", () => {
     const s = b.o.senders[1]!;
     b.send(1, 1);
     const [first] = b.packet();
-    s.nextID = 4095; // of which the others have arrived
+    s.nextID = 4095; // the earlier messages have arrived
     b.send(1, 2);
     b.send(1, 3);
     expect([b.said(), s.queue.length]).toEqual(["2", 1]);
@@ -145,7 +145,7 @@ describe("which piece goes next", () => {
   });
 });
 
-describe("what becomes of messages", () => {
+describe("the fate of messages", () => {
   test("receipts: delivered, lost, and of fragments when all or the first is known", () => {
     const b = new Box({ mode: "unreliable" }, { mode: "reliable-unordered" });
     b.send(1, 1, 2000);
@@ -203,7 +203,7 @@ describe("what becomes of messages", () => {
     b.send(1, 1);
     b.send(2, 2);
     const [p] = b.packet();
-    b.packet(0, 1100, { overdue: -1, loss: 0.5 }); // in which 1 rides again
+    b.packet(0, 1100, { overdue: -1, loss: 0.5 }); // with a copy of 1
     b.o.forgotten(p);
     expect(b.fates).toEqual(["2 lost"]);
     expect(b.said()).toBe("1");
@@ -324,7 +324,7 @@ describe("what becomes of messages", () => {
     b.send(1, 5, 10, 0, { key: "a" });
     expect([b.said(), b.fates.length]).toEqual(["4.1 5", 1]);
     b.send(2, 6);
-    b.send(2, 7); // the newest takes the place of all, on this channel
+    b.send(2, 7); // the newest replaces all others on this channel
     expect([b.fates.at(-1), b.said()]).toEqual(["6 replaced unsent", "7"]);
     b.send(1, 8);
     b.send(1, 9);
@@ -347,7 +347,7 @@ describe("what becomes of messages", () => {
     b.send(1, 3, 2000);
     expect(b.fates).toEqual(["2 dropped unsent"]);
     b.said();
-    expect(b.said()).toBe("3.0"); // and 1 waits for its acknowledgement
+    expect(b.said()).toBe("3.0"); // 1 waits for its acknowledgement
     b.send(1, 4, 2000);
     expect([b.fates.at(-1), b.said(), b.said()], "if there is another to drop").toEqual(["3 dropped", "4.0", "4.1"]);
     b.send(1, 5, 2000);
@@ -446,7 +446,7 @@ describe("copies in spare bytes", () => {
     expect(rides(b, 1, { ...copies, overdue: 9 })).toEqual(["22 21 12 11"]);
   });
 
-  test("an overdue one counts as sent anew", () => {
+  test("an overdue one counts as sent again", () => {
     const b = start({ mode: "reliable-ordered", copies: 1 });
     expect(rides(b, 2)).toEqual(["1", ""]);
     expect(rides(b, 2, { ...copies, overdue: 10 }), "at 20, when it was overdue").toEqual(["1", "1"]);
@@ -454,7 +454,7 @@ describe("copies in spare bytes", () => {
     expect(rides(b, 1, { ...copies, overdue: 19 })).toEqual([""]);
   });
 
-  test("anew when a message was sent again, and one that finds no room stays overdue", () => {
+  test("again when a message was sent again, and one that finds no room stays overdue", () => {
     const b = start({ mode: "reliable-ordered", copies: 1 });
     const p = { pieces: b.o.senders[1]!.waiting[0]!.pieces };
     expect(rides(b, 2)).toEqual(["1", ""]);
@@ -464,7 +464,7 @@ describe("copies in spare bytes", () => {
     const full = start({ mode: "reliable-ordered", copies: 1 });
     expect(rides(full, 3)).toEqual(["1", "", ""]);
     expect(rides(full, 1, { ...copies, overdue: 10 }, 5)).toEqual([""]);
-    expect(rides(full, 3, { ...copies, overdue: 10 }), "which counts as sent anew, and one copy").toEqual(["1", "1", ""]);
+    expect(rides(full, 3, { ...copies, overdue: 10 }), "which counts as sent again, and one copy").toEqual(["1", "1", ""]);
   });
 
   test("of 64 messages at each end at most", () => {

@@ -1,4 +1,4 @@
-// One end of a link, packet by packet: what it says when, what it counts, and when it wants to be called.
+// One end of a link, packet by packet: its packets, its counters and its deadlines.
 import { describe, expect, test } from "vitest";
 import { appendClose } from "../src/frame";
 import { cut } from "../src/mux";
@@ -11,7 +11,7 @@ describe("what comes", () => {
   test("is no packet if it is larger than one", () => {
     const empty = bare(1, "");
     const one = new One();
-    const largest = bare(1, "x") + empty.repeat((maxPacket - 6) / 2); // and 3 bytes before them
+    const largest = bare(1, "x") + empty.repeat((maxPacket - 6) / 2); // after a header of 3 bytes
     one.take(0, 0, largest);
     const { length } = one.events;
     expect([length, one.m.stats().bytesIn, one.drops()]).toEqual([573, maxPacket, []]);
@@ -55,7 +55,7 @@ describe("what comes", () => {
     expect(one.kinds(131)).toEqual(["ack 1 bare"]);
     one.take(140, 3, ping);
     expect([one.m.deadline(), one.kinds(140)]).toEqual([140, ["ack 3"]]);
-    one.take(150, 4, "00"); // padding asks for no answer
+    one.take(150, 4, "00"); // padding need not be acknowledged
     expect(one.kinds(1000)).toEqual([]);
   });
 
@@ -86,7 +86,7 @@ describe("acknowledgements", () => {
     expect(one.m.stats().rtt).toBeCloseTo((7 * 50 + 90 - 25.6) / 8);
     one.m.send(200, 2, utf8("x"));
     one.kinds(200);
-    one.take(330, 2, "", { largest: 3, delay: 1000, ranges: [0] }); // no more than twice what a peer may wait
+    one.take(330, 2, "", { largest: 3, delay: 1000, ranges: [0] }); // limited to twice the longest wait of a peer
     expect(one.m.stats().rtt).toBeCloseTo((7 * ((7 * 50 + 64.4) / 8) + 90) / 8);
   });
 
@@ -103,9 +103,9 @@ describe("acknowledgements", () => {
     const one = sent(5, 0);
     one.take(60, 0, "", { largest: 4, ranges: [0, 1, 0] }); // 4, and 1; 3, 2 and 0 are missing
     const again = one.out(60).flatMap((p) => p.frames.map((f) => f.id ?? 0));
-    expect([again, one.m.stats().retransmits], "and the others ride along").toEqual([[0, 3, 2], 1]);
+    expect([again, one.m.stats().retransmits], "and the others are sent with it").toEqual([[0, 3, 2], 1]);
     one.take(65, 1, "", { largest: 4, ranges: [2] });
-    expect(one.m.outbox.senders[2]!.waiting.length).toBe(5); // ordered: 0 has not come
+    expect(one.m.outbox.senders[2]!.waiting.length).toBe(5); // ordered: 0 has not arrived
   });
 
   test("of a newer packet make one lost that is older than a round trip and an eighth", () => {
@@ -257,7 +257,7 @@ describe("the end", () => {
     expect([told.m.closed(), told.m.deadline()]).toEqual([true, Infinity]);
   });
 
-  test("is said anew over a new link", () => {
+  test("is sent again over a new link", () => {
     const one = new One();
     one.m.close(0, 300, "");
     one.kinds(0);
@@ -295,7 +295,7 @@ describe("the end", () => {
     one.m.close(130, 302, "");
     expect([one.kinds(130), one.m.deadline()]).toEqual([[], Infinity]);
     const odd = new One();
-    odd.take(0, 0, "2000" + frames(300)); // gives up it does not say what
+    odd.take(0, 0, "2000" + frames(300)); // does not say how much it gives up
     expect([odd.events, odd.drops()]).toEqual([[[300, "bye", 0]], ["unknown-frame"]]);
   });
 
@@ -338,7 +338,7 @@ test("an acknowledgement of packets that carried an end of what was known", () =
   one.m.send(0, 2, utf8("x"));
   expect(one.out(0)[0]!.ack).toEqual({ largest: 2, delay: 0, first: 2 });
   one.take(40, 3, ping, { largest: 0, ranges: [0] });
-  expect(one.out(60)[0]!.ack).toMatchObject({ largest: 3, first: 0 }); // it knows of the others
+  expect(one.out(60)[0]!.ack).toMatchObject({ largest: 3, first: 0 }); // the peer knows the others
 });
 
 test("the peer's end leaves nothing to say or to hold", () => {

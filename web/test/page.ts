@@ -1,4 +1,4 @@
-// A page without a browser: what the client needs of one, and a server that it reaches through it. Time is vitest's.
+// A page without a browser: the parts of a browser that the client needs, and a server. Time is that of vitest.
 import { vi } from "vitest";
 import { numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeReply, typeRequest } from "../src/control";
 import { Mux, type MuxEvents } from "../src/mux";
@@ -20,7 +20,7 @@ interface ServerMux extends Engine {
 
 type Message = [channel: number, b: Uint8Array];
 
-/** One session at the server: it echoes, answers requests in capitals, and keeps what came. */
+/** One session at the server: it echoes messages, answers requests in capitals, and keeps what has arrived. */
 class ServerSession {
   readonly came: Message[] = [];
   readonly moves: number[] = []; // counts of HERE
@@ -28,7 +28,7 @@ class ServerSession {
   hellos = 0;
   closed: [number, string] | null = null;
   token = new Uint8Array(16);
-  readonly tokens: string[] = []; // all that were given out
+  readonly tokens: string[] = []; // all tokens so far
   channel: FakeChannel | null = null;
   readonly mux: ServerMux;
   private readonly inbox: Message[] = [];
@@ -44,7 +44,7 @@ class ServerSession {
     });
   }
 
-  /** The first packet came on a link. */
+  /** The first packet on a link has arrived. */
   move(channel: FakeChannel): void {
     this.channel?.end();
     this.channel = channel;
@@ -61,7 +61,7 @@ class ServerSession {
     this.mux.send(performance.now(), 0, welcome);
   }
 
-  /** Opens a channel at run time, of which this line tells the client. */
+  /** Opens a channel at run time: the client gets this line. */
   open(line: string, c?: FullChannel): void {
     if (c) this.mux.open!(c);
     this.mux.send(performance.now(), 0, Uint8Array.of(typeOpen, ...new TextEncoder().encode(line)));
@@ -110,7 +110,7 @@ class ServerSession {
 
 const upper = (b: Uint8Array): Uint8Array => new TextEncoder().encode(Buffer.from(b).toString().toUpperCase());
 
-/** Server is what fetch reaches, and the path to it. */
+/** Server answers fetch, and is the path to its sessions. */
 export class Server {
   readonly sessions: ServerSession[] = [];
   readonly asked: string[] = []; // credentials of each request
@@ -121,10 +121,10 @@ export class Server {
   dark = false;
   refusal = 0; // status of each answer, if there is one
   says: Record<string, string> = { code: "full", error: "no room" };
-  foreign = 0; // status of a proxy's answers, if there is one
+  foreign = 0; // status of the answers of a proxy, if there is one
   page = "<html>"; // of the proxy
   retryAfter = ""; // of refusals and of a proxy
-  redirects: (string | undefined)[] = []; // what is to be done about one, of each request
+  redirects: (string | undefined)[] = []; // the option redirect of each request
   clock = (): number => performance.now(); // of the page's events
   readonly draw = random(1);
   private readonly links = new Map<string, ServerSession>();
@@ -160,7 +160,7 @@ export class Server {
     const later: Record<string, string> = this.retryAfter ? { "Retry-After": this.retryAfter } : {};
     if (this.foreign) return new Response(this.page, { status: this.foreign, headers: later });
     if (this.refusal) return new Response(JSON.stringify(this.says), { status: this.refusal, headers: later });
-    // Where a WELCOME may be lost, the client may have an older token still.
+    // If a WELCOME may be lost, the client may still have an older token.
     const known = (s: ServerSession): boolean =>
       this.loss ? s.tokens.includes(authorization) : s.authorization === authorization;
     let s = this.sessions.find(known);
@@ -176,7 +176,7 @@ export class Server {
     return this.links.get(sdp)!;
   }
 
-  /** Carries something to the other side, or loses it. */
+  /** Carries a packet to the other end, or loses it. */
   carry(f: () => void): void {
     if (!this.dark && this.draw() >= this.loss) setTimeout(f, carryTime);
   }
@@ -248,5 +248,5 @@ class FakePeerConnection {
   }
 }
 
-/** What conn.id says of the server's nth session. */
+/** Returns conn.id of the nth session of the server. */
 export const number = (n: number) => String(n).padStart(16, "0");

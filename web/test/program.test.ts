@@ -1,4 +1,4 @@
-// What a program makes of a Conn: listening, iterating, asking and answering, and what of that is left behind.
+// How a program uses a Conn: listening, iterating, requests in both directions, and what remains of them afterwards.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
 import { Conn } from "../src/conn";
@@ -9,14 +9,14 @@ import { channels, client, type Joined, pass, text, url } from "./client";
 
 const page = client();
 
-/** Has the server say messages of a channel. */
+/** Makes the server send messages on a channel. */
 function say(channel: number, ...messages: (string | Uint8Array)[]): void {
   const [s] = page.server.sessions;
   for (const m of messages) s!.mux.send(performance.now(), channel, typeof m === "string" ? utf8(m) : m);
   s!.flush();
 }
 
-/** Has the server ask. */
+/** Makes the server send a request. */
 const ask = (id: number, name: string): void => say(0, Uint8Array.of(3, 0, 0, 0, id, name.length, ...utf8(name)));
 
 describe("who listens", () => {
@@ -40,14 +40,14 @@ describe("who listens", () => {
     ]);
   });
 
-  test("anew in its own handler hears each message once", async () => {
+  test("again in its own handler hears each message once", async () => {
     const conn = await page.join();
     const heard: string[] = [];
     let off = (): void => {};
     const hear = (b: Uint8Array): void => {
       off();
       heard.push(text(b));
-      if (heard.length < 100) off = conn.on("chat", hear); // not for ever, if it fails
+      if (heard.length < 100) off = conn.on("chat", hear); // with a limit, in case the test fails
     };
     off = conn.on("chat", hear);
     say(2, "a", "b");
@@ -94,7 +94,7 @@ describe("who listens", () => {
   });
 });
 
-/** Iterates over messages; what it got, and how it ended. */
+/** Iterates over messages; returns what it got, and how the loop ended. */
 function iterate(conn: Joined, channel: "moves" | "chat"): { got: string[]; how: () => unknown } {
   const got: string[] = [];
   let how: unknown;

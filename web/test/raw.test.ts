@@ -1,4 +1,4 @@
-// Level one: datagrams as they come and go.
+// Level one: datagrams.
 import { expect, test, vi } from "vitest";
 import { type Link, type LinkOwner, noTimes } from "../src/link";
 import { connectRaw, RawConn } from "../src/raw";

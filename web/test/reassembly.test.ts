@@ -1,4 +1,4 @@
-// What a receiver makes of pieces: each mode, every reason to refuse, and its bounds.
+// How a receiver processes pieces: each mode, every reason to refuse, and the limits.
 import { expect, test } from "vitest";
 import { frameBare, frameFragment, frameMessage, pieceSize } from "../src/frame";
 import { type Packet } from "../src/packet";
@@ -22,7 +22,7 @@ const piece = (id: number, index: number, total: number, fill = id): Frame => ({
   payload: new Uint8Array(Math.min(pieceSize, total - index * pieceSize)).fill(fill),
 });
 
-/** A receiver, what it delivered and dropped, and what it holds by the rule of queueLimit. */
+/** Returns a receiver with what it has delivered and dropped. */
 function receiver(mode: Channel["mode"], more: Partial<Channel> = {}, allowed = true) {
   const got: string[] = [];
   const drops: DropReason[] = [];

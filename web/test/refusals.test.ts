@@ -1,4 +1,5 @@
-// What a page asks a server for, and what it makes of answers: refusals, and what other programs say in the server's place.
+// The requests of a page, and how it understands the answers: refusals, and answers of other programs in place of the
+// server.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Server } from "./page";
 

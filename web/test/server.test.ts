@@ -1,4 +1,4 @@
-// Each script as it is built, against a real server: names on the wire are the server's, whatever a script calls its own.
+// Each bundle against a real server: the names on the wire stay, whatever names a bundle gives to its own properties.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -112,8 +112,12 @@ describe.each(["godwit.js", "godwit.min.js", "godwit.keep.min.js"])("%s", async 
 test("a session that is over, in the scripts that take sessions up", async () => {
   for (const file of ["godwit.js", "godwit.keep.min.js"]) {
     const { resume } = (await import(new URL(`../dist/${file}`, import.meta.url).href)) as typeof import("../src/godwit");
-    const control = [1, 0, [], [], []];
-    const saved = JSON.stringify([3, Date.now(), "1", "A".repeat(3), 30_000, 1, 0, [], [], [control, control, control], []]);
+    const channel = [
+      [1, []],
+      [0, []],
+    ];
+    const session = [30_000, "1", "A".repeat(3), 1, 0, [], [], [channel, channel, channel], []];
+    const saved = JSON.stringify([4, Date.now(), session, [[], [], []]]);
     expect(await resume(`${base}/godwit/`, options, saved).catch((e: unknown) => e)).toMatchObject({
       code: "resume",
       status: 410,

@@ -1,4 +1,4 @@
-// The client's end of a session against what a server may say, in virtual time.
+// The client's end of a session, and everything that a server can send, in virtual time.
 import { describe, expect, test, vi } from "vitest";
 import {
   hello,
@@ -24,11 +24,11 @@ const channels = [
   { name: "chat", mode: "reliable-ordered" },
 ] as const;
 
-/** A session, and the Mux of a server, which says what the test has it say. */
+/** A session, and the Mux of a server, with which a test sends. */
 class Pair {
   readonly w = new World(1);
   readonly told: unknown[] = []; // events of the session
-  readonly said: string[] = []; // control messages that came to the server
+  readonly said: string[] = []; // control messages that the server has received
   readonly came: [number, string][] = [];
   readonly ended: unknown[] = [];
   readonly s: Session;
@@ -99,7 +99,7 @@ class Pair {
     return this;
   }
 
-  /** Lets time pass until all that was said has come. */
+  /** Lets time pass until everything that was sent has arrived. */
   pass(ms = 100): this {
     this.w.run(ms);
     return this;
@@ -172,7 +172,7 @@ describe("opening", () => {
     over.pass(1500);
     expect(over.told).toEqual([["closed", 19, "too much before WELCOME", false, 0, 0]]);
     const full = new Pair();
-    for (let i = 0; i < 4; i++) full.server.send(0, 2, new Uint8Array(65_504)); // and 32
+    for (let i = 0; i < 4; i++) full.server.send(0, 2, new Uint8Array(65_504)); // each counts 32 more
     full.pass(1500);
     expect(full.told).toEqual([]);
   });
@@ -288,7 +288,7 @@ describe("requests", () => {
     expect(await a!.promise).toBeUndefined();
     await expect(b!.promise).rejects.toEqual(new RequestError("rejected", "no"));
     expect(Buffer.from((await c!.promise)!).toString()).toBe("yes");
-    p.s.abort(p.w.now, 0, ""); // and none of them is told again
+    p.s.abort(p.w.now, 0, ""); // none of them has a second event
     expect(p.s.state).toBe(closed);
   });
 
@@ -316,7 +316,7 @@ describe("requests", () => {
     expect(() => call("a")).toThrow(SendError);
   });
 
-  test("of ours: numbers begin anew, without 0 and without those that wait", () => {
+  test("of ours: numbers start again, without 0 and without those that wait", () => {
     const p = opened();
     const call = (): void => void p.s.call(p.w.now, "a", utf8("")).promise.catch(() => {});
     call();

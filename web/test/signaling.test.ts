@@ -1,4 +1,4 @@
-// What an answer to an offer is taken for.
+// How the client understands an answer to an offer.
 import { afterEach, expect, test, vi } from "vitest";
 import { type ConnectError } from "../src/error";
 import { exchange, signalingURL } from "../src/signaling";
@@ -9,7 +9,7 @@ afterEach(() => vi.unstubAllGlobals());
 const table = fullTable([{ name: "a", mode: "sequenced" }]);
 const url = new URL("https://game.example/godwit");
 
-/** What becomes of an offer that is answered so. */
+/** The result of an offer with this answer. */
 async function answered(
   status: number,
   body: object,

@@ -1,4 +1,4 @@
-// What the engine makes of links that fall silent, and of pages that sleep.
+// The engine on links that become silent, and in pages that sleep.
 import { expect, test } from "vitest";
 import { type Channel } from "../src/table";
 import { pair, World } from "./sim";
@@ -53,7 +53,7 @@ test("after a sleep unreliable messages count only when the peer has answered, a
     });
   }
   w.run(2000);
-  a.slept(w.now); // what is under way may be of any age now
+  a.slept(w.now); // packets in flight may be of any age now
   expect(a.answered(w.now)).toBe(false);
   w.run(1000);
   expect(a.answered(2000)).toBe(true);

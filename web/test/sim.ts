@@ -1,4 +1,4 @@
-// Two engines in virtual time: no timers, one seeded source of chance.
+// Two engines in virtual time: no timers, and one seeded source of randomness.
 
 import { Mux, type MuxConfig, type MuxEvents } from "../src/mux";
 import { maxPacket } from "../src/packet";
@@ -17,7 +17,7 @@ export function muxConfig(channels: readonly Channel[], more: Partial<MuxConfig>
   };
 }
 
-/** A seeded generator of numbers below 1: Mulberry32. */
+/** Returns a seeded generator of numbers below 1: Mulberry32. */
 export function random(seed: number): () => number {
   let a = seed | 0;
   return () => {
@@ -34,15 +34,15 @@ export interface Way {
   burst?: number; // mean length of a run of losses
   duplicate?: number;
   reorder?: number;
-  hold?: number; // of reordered packets
+  hold?: number; // delay of reordered packets
   delay?: number;
   jitter?: number;
   mtu?: number; // bytes of the largest packet that passes
   dark?: [from: number, to: number];
-  narrow?: (t: number) => number; // bytes per second that it carries, behind a queue without end
+  narrow?: (t: number) => number; // bytes per second that the way carries, after a queue without a limit
 }
 
-/** An engine as the world drives it. */
+/** An engine in the simulation. */
 export interface Engine {
   receive(t: number, b: Uint8Array): void;
   append(t: number, b: Uint8Array, limit: number): number;
@@ -55,7 +55,7 @@ export interface End {
   out: Way;
   losing: boolean;
   last: number; // arrival of the last packet
-  busy: number; // until then what has left keeps the narrowest link busy
+  busy: number; // until then the narrowest link sends earlier packets
   peer: End;
 }
 
@@ -77,7 +77,7 @@ export class World {
     this.rng = random(seed);
   }
 
-  /** Joins two engines by two ways. */
+  /** Connects two engines by two directions. */
   join(a: Engine, b: Engine, up: Way, down: Way): void {
     const end = (engine: Engine, out: Way): End => ({
       engine,
@@ -105,12 +105,12 @@ export class World {
     this.queue.splice(lo, 0, due);
   }
 
-  /** Runs f n times, evenly. */
+  /** Runs f n times, at equal intervals. */
   every(d: number, n: number, f: (i: number) => void): void {
     for (let i = 0; i < n; i++) this.after(i * d, () => f(i));
   }
 
-  /** Lets everything leave that wants to. */
+  /** Sends everything that the engines want to send. */
   flush(): void {
     for (const e of this.ends) {
       for (let n = 1; n > 0; ) {
@@ -134,7 +134,7 @@ export class World {
     arrive();
   }
 
-  /** Gilbert and Elliott's channel: losses come in runs. */
+  /** The channel of Gilbert and Elliott: losses come in runs. */
   private loses(e: End): boolean {
     const { loss = 0, burst = 1, dark = [0, 0] } = e.out;
     const draw = this.rng();
@@ -145,7 +145,7 @@ export class World {
     return e.losing;
   }
 
-  /** Lets d pass, or less if done says so. */
+  /** Lets d ms pass, or less if done returns true. */
   run(d: number, done: () => boolean = () => false): void {
     const stop = this.now + d;
     let spins = 0;

@@ -1,4 +1,4 @@
-// Tables of channels at their bounds, and what is said of two that differ.
+// Tables of channels at their limits, and the text about two tables that differ.
 import { describe, expect, test } from "vitest";
 import {
   type Channel,

@@ -1,4 +1,4 @@
-// When a Conn acts: with what timers, what it makes of those that come late, and of a browser that takes no more.
+// When a Conn acts: its timers, timers that are late, and a browser whose queue is full.
 import { describe, expect, test, vi } from "vitest";
 import { utf8 } from "./bytes";
 import { client, type Joined, pass, told } from "./client";
@@ -9,7 +9,7 @@ type Session = (typeof page.server.sessions)[0];
 
 const packets = (conn: Joined): number => conn.stats().packetsOut;
 
-/** Has the server say a message; returns its packet when it is caught. */
+/** Makes the server send a message; returns its packet if it is caught. */
 function say(s: Session, channel: number, message: string, caught = false): Uint8Array {
   let packet: Uint8Array = new Uint8Array();
   const { channel: c } = s;
@@ -23,7 +23,7 @@ function say(s: Session, channel: number, message: string, caught = false): Uint
 const hear = (s: Session, b: Uint8Array): void =>
   s.channel!.onmessage!({ data: b.slice().buffer as ArrayBuffer, timeStamp: performance.now() });
 
-/** The moments of the client's timers, as they are set. */
+/** Returns the times of the timers of the client, as they are set. */
 function alarms(): number[] {
   const all: number[] = [];
   const set = globalThis.setTimeout;
@@ -127,7 +127,7 @@ describe("a timer that is late", () => {
     expect(came).toEqual([...heard, "new"]);
   });
 
-  test("as that of a page that slept is set anew, once", async () => {
+  test("as that of a page that slept is set again, once", async () => {
     const conn = await page.join();
     const events = told(conn);
     const [s] = page.server.sessions;
@@ -175,7 +175,7 @@ describe("a browser whose queue is full", () => {
     const { channel } = page.server.sessions[0]!;
     page.server.dark = true;
     conn.send("chat", utf8("x"));
-    await pass(500); // probes that nobody answers
+    await pass(500); // probes without an answer
     channel!.bufferedAmount = 5000;
     conn.send("chat", utf8("y"));
     await pass(700);
@@ -245,7 +245,7 @@ describe("the end", () => {
     await pass(100);
     expect([conn.state, channel!.readyState, page.timers, page.heard]).toEqual(["closed", "closed", 0, []]);
     const before = packets(conn);
-    void conn.close(); // again
+    void conn.close(); // a second time
     await pass(100);
     expect([packets(conn), page.timers]).toEqual([before, 0]);
   });

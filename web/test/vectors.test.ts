@@ -1,4 +1,4 @@
-// The vectors of channel/testdata, which the Go engine runs too.
+// The vectors of channel/testdata, which the Go engine passes, too.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ConnectError } from "../src/error";

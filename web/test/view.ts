@@ -23,7 +23,7 @@ export interface PacketView {
 const kinds = ["", "message", "fragment", "bare"];
 const controls = ["padding", "ping", "close"];
 
-/** What b says, or null if it is malformed. Zero values are left out. */
+/** Returns the content of a packet, or null if it is malformed. Zero values are left out. */
 export function view(b: Uint8Array): PacketView | null {
   const p = new Packet();
   if (!p.parse(b)) return null;
