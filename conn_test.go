@@ -315,6 +315,23 @@ func TestShutdownDrains(t *testing.T) {
 	})
 }
 
+// A session that opens while Shutdown waits for another is closed by the server's end.
+func TestShutdownDuringOpen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Ceiling = 128 << 10 })
+		_, server, _ := join(t, srv, "bob")
+		must(t, server.Send(chat, make([]byte, 128<<10)))
+		cd := &recorder{on: Handler{Open: func(*Conn) {
+			go srv.Shutdown(context.Background(), "maintenance")
+			time.Sleep(time.Millisecond)
+		}}}
+		_, err := srv.Local(LocalConfig{Handler: cd.handler()})
+		must(t, err)
+		time.Sleep(10 * time.Second)
+		cd.want(t, "open ", "closed by the other end: shutdown: maintenance")
+	})
+}
+
 func TestShutdownGivesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)

@@ -52,15 +52,8 @@ func (s *shard) takeLines() {
 	s.loop.Lock()
 	defer s.loop.Unlock()
 	s.writing = append(s.writing, s.lines...)
-	clear(s.lines)
-	s.lines = s.lines[:0]
-	if cap(s.lines) > keptLines {
-		s.lines = nil
-	}
+	s.lines = nil
 }
-
-// keptLines is the largest capacity of the slice of lines that a shard keeps.
-const keptLines = 64
 
 // writeLines gives the Logger the lines. No lock is held.
 func (s *shard) writeLines() {
