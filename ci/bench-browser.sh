@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures godwit, pion/webrtc and the browsers' own reliable channels in Chromium and Firefox over the same bad links,
 # RTT 100 ms, and what the client's script costs, and prints Markdown tables for docs/benchmarks.md. About 20 minutes;
-# with GODWIT_LONG=1 the page's heap is watched for 11 more.
+# with GODWIT_LONG=1 it measures the page's heap, too, which takes 11 minutes more.
 set -euo pipefail
 cd "$(dirname "$0")/../interop"
 

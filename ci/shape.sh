@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Prints what can be counted about the code beside the bar it is held to. A row that is over or
-# under its bar prints the reason below. A row without a reason, or marked FAIL, fails the run.
+# Prints figures of the code beside their limits (bars). A row that is beyond its bar prints the
+# reason below. A row beyond its bar without a reason, or marked FAIL, fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 list() { git ls-files -co --exclude-standard '*.go' | grep -vE '^(interop|examples)/' || true; }
 mapfile -t src < <(list | grep -v '_test\.go$')
 mapfile -t tests < <(list | grep '_test\.go$')
-# The library, without its tools; and of that the wire stack, which is what any
-# WebRTC server must have. The latter has a bar for its size.
+# The library without its tools; and the wire stack, the part of the library that any
+# WebRTC server needs. The wire stack has a bar for its size.
 mapfile -t library < <(printf '%s\n' "${src[@]}" | grep -vE '^(ci|cmd|netsim|internal/(conform|load|testkit)|web/test)/')
 stackdirs='dtls|icelite|sctp|sdp|rtcserver|internal/(loop|peer|seq|timers|udpio)'
 mapfile -t stack < <(printf '%s\n' "${src[@]}" | grep -E "^($stackdirs)/")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Finds phrases that readers with school English stumble over; CONTRIBUTING.md says how
-# we write. A phrase that is meant literally can be written another way too. The lines of
+# Finds phrases that readers with school English do not know; CONTRIBUTING.md says how
+# we write. If a phrase is meant literally, write it another way, too. The lines of
 # a comment, and of a paragraph, are searched as one text.
 set -euo pipefail
 cd "$(dirname "$0")/.."

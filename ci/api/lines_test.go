@@ -101,7 +101,7 @@ func TestDiffHasTheLinesOfOneSide(t *testing.T) {
 	}
 }
 
-// Whoever sees the check fail reads what differs and what to do.
+// The error of the check says what differs and what to do.
 func TestCompareSaysWhatToDo(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var out strings.Builder

@@ -1,4 +1,4 @@
-// Command mutate tests the tests: it changes the code in one place after the other and
+// Command mutate tests the tests: it changes one place of the code at a time and
 // reports the changes that no test notices.
 //
 //	go run ./ci/mutate [flags] package ...
@@ -6,9 +6,9 @@
 // A package is compiled once, with every change in it behind a switch that an
 // environment variable sets, so that a change costs one run of those tests that reach
 // it. The changes are: a condition is negated, or its operand ignored; a comparison
-// takes the bound in, or leaves it out; a statement is left out; a function returns
+// includes its bound, or excludes it; a statement is removed; a function returns
 // zero values.
 //
-// What survives is either a test that is missing or a change that makes no difference.
-// The second kind is listed in equivalent.txt with its reason.
+// A change survives if a test is missing, or if the change makes no difference. Changes
+// of the second kind are listed in equivalent.txt with its reason.
 package main

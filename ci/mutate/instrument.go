@@ -16,18 +16,18 @@ import (
 // A mutant is one change.
 type mutant struct {
 	id   int
-	pkg  string // its directory
-	file string // the name in it
+	pkg  string // directory of the package
+	file string // name of the file in pkg
 	line int
 	fn   string // the function, "Type.Method" for methods
-	text string // what is changed, for people
-	nth  int    // among those with the same fn and text, from 1
-	off  bool   // it does not compile
+	text string // description of the change
+	nth  int    // number of the mutant among those with the same fn and text, from 1
+	off  bool   // the mutant does not compile
 
 	outcome outcome
 }
 
-// key names a mutant whatever line it is on.
+// key returns a name of the mutant that does not depend on its line.
 func (m *mutant) key() string {
 	k := fmt.Sprintf("%s: %s: %s", m.pkg, m.fn, m.text)
 	if m.nth > 1 {
@@ -40,10 +40,10 @@ func (m *mutant) String() string {
 	return fmt.Sprintf("%s:%d: %s", filepath.Join(m.pkg, m.file), m.line, strings.TrimPrefix(m.key(), m.pkg+": "))
 }
 
-// insertion is text to be put into a file.
+// insertion is text that is inserted into a file.
 type insertion struct {
 	at    int
-	after bool // it closes what another opened
+	after bool // the text closes what another insertion opened
 	m     *mutant
 	text  string
 }
@@ -54,14 +54,14 @@ type source struct {
 	b         []byte
 	fset      *token.FileSet
 	fn        string
-	results   []*ast.FieldList // of the functions around
+	results   []*ast.FieldList // results of the enclosing functions
 	inserts   []insertion
 	mutants   []*mutant
 	next      *int
-	zeros     map[string]bool // constants that are zero, and what else is written for it
+	zeros     map[string]bool // names of constants that are zero, and other ways to write zero
 }
 
-// zeroConstants are the constants of files that are zero by what is written there.
+// zeroConstants returns the constants of files whose declaration says that they are zero.
 func zeroConstants(files []*ast.File) map[string]bool {
 	zeros := map[string]bool{"nil": true, "false": true, "0": true, `""`: true}
 	for _, f := range files {
@@ -79,10 +79,10 @@ func zeroConstants(files []*ast.File) map[string]bool {
 	return zeros
 }
 
-// quiet are calls whose absence nobody needs to notice.
+// quiet are calls that a test need not notice.
 var quiet = regexp.MustCompile(`(?i)^(panic|.*\blog(ger)?(\.\w+)?|.*\.logger\(\)\.\w+|fmt\.Fprint\w*)$`)
 
-// unseen are functions that write for people.
+// unseen are functions whose output is only for people.
 var unseen = map[string]bool{"String": true, "GoString": true, "Error": true, "LogValue": true}
 
 // instrument finds the mutants of a package's files. Their numbers begin with *next.
@@ -136,7 +136,7 @@ func (s *source) offset(p token.Pos) int { return s.fset.Position(p).Offset }
 // text returns the source of a node.
 func (s *source) text(n ast.Node) string { return string(s.b[s.offset(n.Pos()):s.offset(n.End())]) }
 
-// brief returns it in one line that is not long.
+// brief returns the source of a node, cut to one short line.
 func (s *source) brief(n ast.Node) string {
 	t := strings.Join(strings.Fields(s.text(n)), " ")
 	if len(t) > 90 {
@@ -160,7 +160,7 @@ func (s *source) wrap(n ast.Node, m *mutant, before, after string) {
 	}
 }
 
-// walk visits what is inside n, from the outside in.
+// walk visits the nodes inside n, outer nodes first.
 func (s *source) walk(n ast.Node) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -194,7 +194,7 @@ func (s *source) walk(n ast.Node) {
 	})
 }
 
-// condition negates what an if, a for or a case asks.
+// condition negates the condition of an if, a for or a case.
 func (s *source) condition(e ast.Expr) {
 	m := s.mutant(e.Pos(), "not (%s)", s.brief(e))
 	s.wrap(e, m, "((", fmt.Sprintf(") != mutated(%d))", m.id))
@@ -211,7 +211,7 @@ func (s *source) binary(e *ast.BinaryExpr) {
 		}
 		for _, x := range []ast.Expr{e.X, e.Y} {
 			if y, ok := x.(*ast.BinaryExpr); ok && y.Op == e.Op {
-				continue // its operands are changed one by one
+				continue // its operands are changed separately
 			}
 			m := s.mutant(x.Pos(), "%s is %s in %s", s.brief(x), neutral, s.brief(e))
 			s.wrap(x, m, "(", fmt.Sprintf(format, m.id))
@@ -250,13 +250,13 @@ func (s *source) statements(list []ast.Stmt) {
 	}
 }
 
-// drop leaves a statement out.
+// drop removes a statement.
 func (s *source) drop(st ast.Stmt) {
 	m := s.mutant(st.Pos(), "without %s", s.brief(st))
 	s.wrap(st, m, fmt.Sprintf("if !mutated(%d) { ", m.id), " }")
 }
 
-// zero returns zero values, and true in place of false.
+// zero makes a function return zero values, and true in place of false.
 func (s *source) zero(st *ast.ReturnStmt) {
 	fields := s.results[len(s.results)-1]
 	if fields == nil {
@@ -297,7 +297,7 @@ func (s *source) write() []byte {
 			pieces = append(pieces, piece{in, i})
 		}
 	}
-	// What closes comes before what opens, and closes what was opened last.
+	// At one place, insertions that close come before those that open, innermost first.
 	slices.SortStableFunc(pieces, func(a, b piece) int {
 		switch {
 		case a.at != b.at:
@@ -323,7 +323,7 @@ func (s *source) write() []byte {
 	return out.Bytes()
 }
 
-// helper is the file that each package gets beside its own.
+// helper is a file that is added to each package.
 const helper = `package %s
 
 import (

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// helpers are the packages whose tests count too, after a package's own.
+// helpers are packages whose tests are run, too, after a package's own tests.
 var helpers = map[string][]string{
 	".":                    {"client", "metrics", "dashboard"},
 	"auth":                 {".", "client"},
@@ -60,7 +60,7 @@ type options struct {
 	wanted func(*mutant) bool
 }
 
-// choose makes wanted of what the user asks for.
+// choose sets wanted according to the flags.
 func (o *options) choose() error {
 	pattern, err := regexp.Compile(o.only)
 	if err != nil {
@@ -75,7 +75,7 @@ func (o *options) choose() error {
 		report = string(b)
 	}
 	o.wanted = func(m *mutant) bool {
-		_, name, _ := strings.Cut(m.String(), ": ") // without the line, which may be another now
+		_, name, _ := strings.Cut(m.String(), ": ") // without the line number, which may have changed
 		return pattern.MatchString(m.String()) && (o.again == "" || strings.Contains(report, ": "+name))
 	}
 	return nil
@@ -106,7 +106,7 @@ func (o *options) run(dirs []string) error {
 	return nil
 }
 
-// try reports on one package, and returns how many changes survive.
+// try prints the report of one package and returns the number of changes that survive.
 func (o *options) try(root, dir string) (int, error) {
 	temp, err := os.MkdirTemp("", "mutate")
 	if err != nil {

@@ -18,22 +18,22 @@ import (
 	"time"
 )
 
-// An outcome is what came of a mutant.
+// An outcome is the result of trying a mutant.
 type outcome int
 
 const (
-	unreached outcome = iota // no test comes by
+	unreached outcome = iota // no test reaches it
 	survived
 	killed
 )
 
-// goPackage is what go list tells.
+// goPackage has the fields of go list's output that are used.
 type goPackage struct {
 	Dir, Name, ImportPath string
 	GoFiles               []string
 }
 
-// A build is a copy of the module in which every mutant waits for its number.
+// A build is a copy of the module in which each mutant has a switch, its number.
 type build struct {
 	root, temp string
 	sources    []*source
@@ -64,7 +64,7 @@ func goList(root string, dirs []string) ([]goPackage, error) {
 	return list, nil
 }
 
-// newBuild instruments packages, and takes out what does not compile.
+// newBuild instruments packages, and switches off the mutants that do not compile.
 func newBuild(root, temp string, dirs []string) (*build, error) {
 	list, err := goList(root, dirs)
 	if err != nil {
@@ -140,7 +140,7 @@ func (b *build) goTool(verb, flags string, list []goPackage) (string, error) {
 
 var position = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`)
 
-// takeOut switches off the mutants on the lines that a compiler complains of.
+// takeOut switches off the mutants on the lines for which the compiler reports errors.
 func (b *build) takeOut(complaint string) (any bool) {
 	for _, p := range position.FindAllStringSubmatch(complaint, -1) {
 		line, _ := strconv.Atoi(p[2])
@@ -227,12 +227,12 @@ func (s *suite) run(tests []string, limit time.Duration, env string) bool {
 	return cmd.Run() == nil
 }
 
-// quick is how long a test may take to be run together with others like it.
+// quick is the longest time of a test that is run together with other quick tests.
 const quick = 150 * time.Millisecond
 
 // kill tries the tests that reach a mutant: the quick ones all at once, then each of the
-// others, first those that have killed most. It stops when the tests that are left take
-// longer than what is left of budget; zero means no budget.
+// others, first those that have killed the most mutants. It stops before the test with which the sum of
+// the times exceeds the budget; a budget of zero means no limit.
 func (s *suite) kill(m *mutant, budget time.Duration) {
 	var fast, slow []string
 	var sum time.Duration
@@ -268,7 +268,7 @@ func (s *suite) kill(m *mutant, budget time.Duration) {
 	}
 }
 
-// kills reports whether tests, which take that long, notice a mutant.
+// kills reports whether the tests notice a mutant; they normally take the given time.
 func (s *suite) kills(m *mutant, tests []string, take time.Duration) bool {
 	if s.run(tests, 3*time.Second+4*take, "GODWIT_MUTANT="+strconv.Itoa(m.id)) {
 		return false
@@ -277,7 +277,7 @@ func (s *suite) kills(m *mutant, tests []string, take time.Duration) bool {
 	return true
 }
 
-// each calls f for all mutants, n at a time.
+// each calls f for all mutants, at most n calls at a time.
 func each(list []*mutant, n int, f func(*mutant)) {
 	var all sync.WaitGroup
 	work := make(chan *mutant)

@@ -1,4 +1,4 @@
-// Godwit-bench makes load on a WebRTC datagram server: thousands of clients in one process,
+// Godwit-bench puts load on a WebRTC datagram server: thousands of clients in one process,
 // which do everything that a page does. It reports what the clients measure.
 //
 //	godwit-bench echo -url http://localhost:8080/new_rtc_session -clients 100 -rate 60
@@ -121,7 +121,7 @@ func (o *options) check() error {
 	return nil
 }
 
-// share reads a share of less than one.
+// share parses a share, a number from 0 to less than 1.
 func share(s string) (float64, bool) {
 	if s == "" {
 		return 0, true
@@ -134,7 +134,7 @@ func share(s string) (float64, bool) {
 	return x, err == nil && x >= 0 && x < 1
 }
 
-// transport returns what -url and the flags about the way there ask for.
+// transport returns the transport that -url and the flags about the network choose.
 func (o *options) transport(ctx context.Context) (load.Transport, error) {
 	addr, ok := strings.CutPrefix(o.server.URL, "udp://")
 	if !ok {

@@ -45,7 +45,7 @@ func TestEchoes(t *testing.T) {
 	}
 }
 
-// runReport runs a load for a moment, and once more if this process hardly ran in it.
+// runReport runs a load for a short time, and again if this process got too little processor time.
 func runReport(t *testing.T, args []string) (r load.Report) {
 	t.Helper()
 	for r.Sent < 20 {
@@ -61,8 +61,8 @@ func runReport(t *testing.T, args []string) (r load.Report) {
 	return r
 }
 
-// Sessions on channels, over a link that loses a fifth each way: what is reliable
-// arrives nevertheless. The server has terms of its own.
+// Sessions on channels, over a link that loses a fifth of the datagrams each way: reliable
+// messages arrive nevertheless. The server has its own limits.
 func TestChannelsUnderLoss(t *testing.T) {
 	server, err := godwit.Listen("127.0.0.1:0", godwit.Config{
 		Channels: godwit.Channels{
@@ -71,7 +71,7 @@ func TestChannelsUnderLoss(t *testing.T) {
 			{Name: "every", Mode: godwit.ReliableOrdered},
 		},
 		Version: "7", Secret: "sesame",
-		RTC:     godwit.RTCConfig{MaxPerIP: 1}, // clients have addresses of their own
+		RTC:     godwit.RTCConfig{MaxPerIP: 1}, // each client has its own address
 		Handler: godwit.Handler{Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }},
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ type conditions struct {
 type setting struct {
 	name, usage string
 	set         func(l *netsim.Link, v string) error
-	show        func(l *netsim.Link) string // empty if it is not set
+	show        func(l *netsim.Link) string // returns the value as text, empty if it is not set
 }
 
 // settings are in the order in which flags are applied: a queue in seconds
@@ -188,13 +188,13 @@ type unit struct {
 	bytes float64
 }
 
-// Longer names come before those they end with.
+// A unit comes before the units that its name ends with.
 var (
 	byteUnits = []unit{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"kB", 1e3}, {"MB", 1e6}, {"B", 1}, {"", 1}}
 	rateUnits = []unit{{"Gbit", 1e9 / 8}, {"Mbit", 1e6 / 8}, {"kbit", 1e3 / 8}, {"bit", 1. / 8}, {"kB", 1e3}, {"MB", 1e6}, {"B", 1}}
 )
 
-// parseBytes reads a number with a unit, which is the first that fits.
+// parseBytes parses a number with a unit: the first unit of the list that fits.
 func parseBytes(v string, units []unit) (int, error) {
 	for _, u := range units {
 		number, ok := strings.CutSuffix(v, u.name)
@@ -210,13 +210,13 @@ func parseBytes(v string, units []unit) (int, error) {
 	return 0, errors.New("not a size")
 }
 
-// share makes all clients go through one rate and one queue.
+// share makes all clients share one rate and one queue.
 func (c *conditions) share() {
 	c.upNeck, c.downNeck = netsim.NewBottleneck(0, 0), netsim.NewBottleneck(0, 0)
 }
 
-// set changes one condition. A value is of both directions, or of the one and
-// the other with a comma between them. After an error nothing has changed.
+// set changes one condition. A value is for both directions; two values with a comma
+// between them are for up and down. After an error nothing has changed.
 func (c *conditions) set(name, value string) error {
 	up, down, two := strings.Cut(value, ",")
 	if !two {
@@ -256,7 +256,7 @@ func presetNames() string {
 	return strings.Join(names, ", ")
 }
 
-// links returns the links to use.
+// links returns the links of both directions.
 func (c *conditions) links() (up, down netsim.Link) {
 	up, down = c.up, c.down
 	if c.upNeck != nil {
@@ -302,7 +302,7 @@ func (c *conditions) replayFile(name string) error {
 	return nil
 }
 
-// String is both links in the words of the flags, a line each.
+// String returns both links as flags, one line for each.
 func (c *conditions) String() string {
 	line := func(name string, l *netsim.Link) string {
 		b := "  " + name

@@ -55,7 +55,7 @@ func TestBadConditions(t *testing.T) {
 	}
 }
 
-// TestShownIsAccepted: what is printed of a preset can be typed.
+// TestShownIsAccepted: the program accepts the conditions of a preset as it prints them.
 func TestShownIsAccepted(t *testing.T) {
 	for _, p := range netsim.Presets() {
 		want := conditions{up: p.Up, down: p.Down}

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// console changes a running relay and tells what it does. One goroutine has it.
+// console changes a running relay and prints what the relay does. One goroutine uses it.
 type console struct {
 	relay      *netsim.Relay
 	conditions *conditions
@@ -19,11 +19,11 @@ type console struct {
 	quiet      bool
 
 	ticks int
-	seen  netsim.RelayStats // at the last status
+	seen  netsim.RelayStats // figures at the last status
 }
 
-// serve obeys commands and prints the status until ctx ends, quit comes or the
-// relay breaks. The end of the input is not the end.
+// serve executes commands and prints the status until ctx ends, the command quit comes or
+// the relay fails. The end of the input does not end it.
 func serve(ctx context.Context, c *console, in io.Reader, ticks <-chan time.Time) error {
 	commands := make(chan string)
 	go func() {
@@ -58,7 +58,7 @@ func serve(ctx context.Context, c *console, in io.Reader, ticks <-chan time.Time
 	}
 }
 
-// obey carries out one command.
+// obey executes one command.
 func (c *console) obey(line string) (quit bool) {
 	name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 	value = strings.TrimSpace(value)
@@ -117,10 +117,10 @@ func direction(name string, now, then netsim.LinkStats, backlog int) string {
 	return fmt.Sprintf("| %s passed %d (%d B) lost %d queue %d B", name, passed, bytes, lost(now)-lost(then), backlog)
 }
 
-// lost is everything that was sent and did not pass.
+// lost returns the number of datagrams that were sent and did not pass.
 func lost(s netsim.LinkStats) uint64 { return s.Sent - s.Passed }
 
-// total prints the sums of the whole run.
+// total prints the figures of the whole run.
 func (c *console) total() {
 	s := c.relay.Stats()
 	fmt.Fprintf(c.out, "total %s\n%s\n%s\n", plural(uint64(s.Clients)+s.Evicted, "client"), sum("up  ", s.Up), sum("down", s.Down))

@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// options are the flags that are no conditions.
+// options are the flags other than conditions.
 type options struct {
 	listen, target, source string
 	clients                int
@@ -94,8 +94,7 @@ func parse(args []string, out io.Writer) (o options, c *conditions, err error) {
 	return o, c, nil
 }
 
-// run relays until ctx ends or a command says so. It prints a status at every
-// tick.
+// run relays until ctx ends or the command quit comes. It prints the status at each tick.
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer, ticks <-chan time.Time) (err error) {
 	o, c, err := parse(args, out)
 	if err != nil {
@@ -128,7 +127,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer, ticks 
 	return serve(ctx, &console{relay: relay, conditions: c, out: out, quiet: o.quiet}, in, ticks)
 }
 
-// relay makes addresses of the flags.
+// relay returns the addresses of the flags.
 func (o *options) relay() (c netsim.RelayConfig, err error) {
 	if o.target == "" {
 		return c, errors.New("-target is missing: the address of the server, such as 127.0.0.1:42424")
@@ -148,7 +147,7 @@ func (o *options) relay() (c netsim.RelayConfig, err error) {
 	return c, nil
 }
 
-// record opens a file to record to; done completes it.
+// record opens the file for the trace; done completes the file.
 func record(name string) (r *netsim.Recorder, done func() error, err error) {
 	file, err := os.Create(name)
 	if err != nil {

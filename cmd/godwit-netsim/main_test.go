@@ -75,14 +75,14 @@ func echoServer(t *testing.T) string {
 				return
 			}
 			if err == nil {
-				u.WriteToUDPAddrPort(b[:n], from) // a failure shows as a missing echo
+				u.WriteToUDPAddrPort(b[:n], from) // if it fails, the test misses an echo
 			}
 		}
 	}()
 	return u.LocalAddr().String()
 }
 
-// wantLine reads the next line, which begins as given.
+// wantLine reads the next line, which must begin with a text.
 func (r *testRun) wantLine(what, begin string) string {
 	r.t.Helper()
 	if !r.lines.Scan() {
@@ -94,7 +94,7 @@ func (r *testRun) wantLine(what, begin string) string {
 	return r.lines.Text()
 }
 
-// say types a command and returns the lines that answer it.
+// say enters a command and returns the lines of the answer.
 func (r *testRun) say(command string, answers int) string {
 	r.t.Helper()
 	if _, err := io.WriteString(r.input, command+"\n"); err != nil {
@@ -107,14 +107,14 @@ func (r *testRun) say(command string, answers int) string {
 	return strings.Join(lines, "\n")
 }
 
-// status is the next line of status.
+// status returns the next line with the status.
 func (r *testRun) status() string {
 	r.t.Helper()
 	r.ticks <- time.Time{}
 	return r.wantLine("a status", "")
 }
 
-// echo sends datagrams and waits for as many as should come back.
+// echo sends datagrams and waits for as many echoes as the test expects.
 func (r *testRun) echo(n, want int) {
 	r.t.Helper()
 	for range n {
@@ -130,8 +130,8 @@ func (r *testRun) echo(n, want int) {
 	}
 }
 
-// settle prints status lines until n more datagrams have come from the client,
-// and returns how many passed and were lost.
+// settle prints status lines until n more datagrams have arrived from the client. It
+// returns how many of them passed and how many were lost.
 func (r *testRun) settle(n int) (passed, lost int) {
 	r.t.Helper()
 	for passed+lost < n {
@@ -154,7 +154,7 @@ func (r *testRun) wantFates(what string, n, wantLost int) {
 	}
 }
 
-// end waits for the program to end by itself, and returns the rest it printed.
+// end waits until the program ends by itself, and returns the rest of its output.
 func (r *testRun) end(what string) string {
 	r.t.Helper()
 	var rest []string
@@ -214,13 +214,13 @@ func TestEndOfInputIsNotTheEnd(t *testing.T) {
 	r := start(t, "-quiet")
 	r.input.Close()
 	r.echo(1, 1)
-	r.ticks <- time.Time{} // and nothing is printed
+	r.ticks <- time.Time{} // prints nothing
 	r.stop()
 	wantIn(t, "the end", r.end("it goes on until it is stopped"), "total 1 client")
 }
 
-// TestRecordThenReplay: every datagram was doubled on the way up when it was
-// recorded, so it is in the replay, whose flags do not say so.
+// TestRecordThenReplay: each datagram was duplicated on the way up during the recording. So
+// the replay duplicates it, too, although its flags do not say so.
 func TestRecordThenReplay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "trace.jsonl")
 	r := start(t, "-record", file, "-duplicate", "100%,0")

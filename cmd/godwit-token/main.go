@@ -1,7 +1,7 @@
-// Godwit-token makes keys and tokens, by which a godwit server authenticates players.
+// Godwit-token makes keys, and tokens with which a godwit server authenticates players.
 //
 //	godwit-token key > private.pem               a new key, which signs
-//	godwit-token public < private.pem > key.pem  what servers need to verify
+//	godwit-token public < private.pem > key.pem  its public part, with which servers verify
 //	godwit-token sign -key private.pem -sub ada -aud eu-1
 //	godwit-token verify -key key.pem -aud eu-1 < token
 //
@@ -41,7 +41,7 @@ it: -kid, or the JWK's "kid", or an ID made of the key. With -reusable a token
 needs no ID, as for a server whose Verifier is Reusable.
 `
 
-// takes names the flags of each command.
+// takes lists the flags of each command.
 var takes = map[string][]string{
 	"key":    {"alg"},
 	"public": nil,

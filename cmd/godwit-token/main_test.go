@@ -37,7 +37,7 @@ func TestKeySignVerify(t *testing.T) {
 	}
 }
 
-// What the help says of keys and flags.
+// The statements of the help about keys and flags.
 func TestKeysOfOtherPrograms(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

@@ -29,23 +29,23 @@ const (
 
 // Kinds of chat messages.
 const (
-	here   = iota // who is there already
-	joined        // who comes
-	left          // who goes
+	here   = iota // a player that was there before
+	joined        // a player that joins
+	left          // a player that leaves
 	said
 )
 
 const (
 	rate  = 20       // ticks a second
 	speed = 240      // units a tick, at most
-	stale = rate / 2 // ticks that an input is good for
+	stale = rate / 2 // ticks after which an input does not count
 
 	width, height, side = 16000, 9000, 640 // of the board and of a box, in units
 	maxName, maxText    = 16, 200          // characters
 )
 
-// config is the server's. An input or a world may get lost. Only the newest counts, so
-// each of them says everything again.
+// config is the server's configuration. An input or a world may get lost. Only the newest
+// counts, so each of them has the full state.
 var config = godwit.Config{
 	Channels: godwit.Channels{
 		{Name: "input", Mode: godwit.Sequenced, Direction: godwit.ToServer},
@@ -53,9 +53,9 @@ var config = godwit.Config{
 		{Name: "chat", Mode: godwit.ReliableOrdered},
 	},
 	Manual:   true,                         // the loop is our own: game.run
-	MaxConns: 100,                          // the world of so many fits one packet
-	Limits:   godwit.Limits{Messages: 100}, // a second; a page sends 20 inputs, and what is said
-	Silence:  4 * time.Second,              // until a player is shown as away; after Grace more it leaves
+	MaxConns: 100,                          // a world message of 100 boxes fits one packet
+	Limits:   godwit.Limits{Messages: 100}, // per second; a page sends 20 inputs and the chat
+	Silence:  4 * time.Second,              // after this time a player is shown as away; after Grace it leaves
 }
 
 type player struct {
@@ -67,10 +67,10 @@ type player struct {
 	away   byte   // 1 while the player is interrupted
 }
 
-// A game is the world. All of it belongs to the goroutine of run.
+// A game is the state of the board. Only the goroutine of run uses it.
 type game struct {
 	server  *godwit.Server
-	all     *godwit.Group // who has joined
+	all     *godwit.Group // players that have joined
 	players map[uint16]*player
 	lastID  uint16
 	tick    uint32
@@ -80,7 +80,7 @@ func newGame(s *godwit.Server) *game {
 	return &game{server: s, all: s.NewGroup(), players: make(map[uint16]*player)}
 }
 
-// run plays until ctx ends. Then it closes the sessions, for at most 3 s.
+// run runs the game until ctx ends. Then it closes the sessions, which takes at most 3 s.
 func (g *game) run(ctx context.Context) error {
 	for next := time.Now(); ctx.Err() == nil; {
 		for ev := range g.server.Poll(time.Until(next)) {
@@ -90,10 +90,10 @@ func (g *game) run(ctx context.Context) error {
 			g.handle(ev)
 		}
 		if time.Now().Before(next) {
-			continue // something came, and there is time for more
+			continue // something arrived, and there is time for more
 		}
 		if next = next.Add(time.Second / rate); time.Since(next) > time.Second {
-			next = time.Now() // the machine slept: what it missed is of no interest
+			next = time.Now() // the machine slept: skip the missed ticks
 		}
 		g.advance()
 		g.server.Flush()
@@ -148,8 +148,8 @@ func (g *game) join(c *godwit.Conn, r *godwit.Request) {
 	r.Reply(binary.BigEndian.AppendUint16(nil, p.id))
 }
 
-// steer takes an input. However far a page points the box goes no faster than speed,
-// and however often it does: only advance moves the box.
+// steer processes an input. It limits the speed, whatever length the direction has. More
+// inputs do not move the box faster: only advance moves it.
 func (p *player) steer(b []byte, tick uint32) {
 	if len(b) != 2 {
 		return
@@ -159,7 +159,7 @@ func (p *player) steer(b []byte, tick uint32) {
 	p.dx, p.dy, p.heard = int(x*f), int(y*f), tick
 }
 
-// advance is one tick.
+// advance runs one tick.
 func (g *game) advance() {
 	g.tick++
 	b := binary.BigEndian.AppendUint32(nil, g.tick)
@@ -177,12 +177,12 @@ func (g *game) advance() {
 	g.all.Send(world, b)
 }
 
-// news is a chat message to the pages.
+// news makes a chat message for the pages.
 func news(kind byte, id uint16, text string) []byte {
 	return append(binary.BigEndian.AppendUint16([]byte{kind}, id), text...)
 }
 
-// line takes what a page says, and reports false if that is nothing or too much.
+// line returns the text that a page says, and false if the text is empty or too long.
 func line(b []byte, most int) (string, bool) {
 	s := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -1,4 +1,4 @@
-// Boxes is a small game, complete: players move boxes over one board, and chat.
+// Boxes is a small but complete game: players move boxes over one board, and chat.
 //
 //	go run ./examples/boxes
 //
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// serve plays until ctx ends.
+// serve runs the game and its web server until ctx ends.
 func serve(ctx context.Context, data, public, web string) error {
 	c := config
 	for a := range strings.SplitSeq(public, ",") {
@@ -86,7 +86,7 @@ func serve(ctx context.Context, data, public, web string) error {
 	return <-over
 }
 
-// pageHost returns what to type into a browser on this machine.
+// pageHost returns the host for the URL that a browser on this machine opens.
 func pageHost(a net.Addr) string {
 	host, port, _ := net.SplitHostPort(a.String())
 	if ip, err := netip.ParseAddr(host); err == nil && (ip.IsLoopback() || ip.IsUnspecified()) {

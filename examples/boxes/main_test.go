@@ -69,19 +69,19 @@ func (h *gameTest) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// A box as a page hears of it.
+// A box as a world message describes it.
 type box struct {
 	x, y int
 	away bool
 }
 
-// A snapshot is what a world message says.
+// A snapshot is the content of a world message.
 type snapshot struct {
 	tick  uint32
 	boxes map[uint16]box
 }
 
-// A guest is a client, and what it has heard.
+// A guest is a client with everything that it has received.
 type guest struct {
 	*client.Session
 	h    *gameTest
@@ -93,7 +93,7 @@ type guest struct {
 	news   []string
 }
 
-// arrive connects somebody who has not joined yet.
+// arrive connects a guest that has not joined yet.
 func (h *gameTest) arrive() *guest {
 	h.t.Helper()
 	h.guests++
@@ -122,7 +122,7 @@ func (h *gameTest) join(name string) *guest {
 	return g
 }
 
-// settle waits until what was sent has come, again and again if it was lost.
+// settle waits until everything that was sent has arrived, after retransmissions if needed.
 func (h *gameTest) settle() {
 	time.Sleep(2 * time.Second)
 	synctest.Wait()
@@ -144,8 +144,8 @@ func (g *guest) hear(_ *client.Session, ch channel.ID, b []byte) {
 	g.worlds = append(g.worlds, s)
 }
 
-// seen returns the worlds that were heard since it was last called; the last of them
-// is the first of the next call.
+// seen returns the worlds that have arrived since the last call; the last world is also
+// the first of the next call.
 func (g *guest) seen() []snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -192,7 +192,7 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 			t.Errorf("the other's box went from %v to %v", before[bob.id], after[bob.id])
 		}
 		from, to := before[ada.id], after[ada.id]
-		// Half a second, and as long again as the last input is good for.
+		// Half a second, and half a second more in which the last input counts.
 		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+stale+2)*speed {
 			t.Errorf("the box went from %v to %v", from, to)
 		}
@@ -207,8 +207,8 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 	})
 }
 
-// However far an input points and however often it is sent, no box goes faster than
-// its speed. In the end its inputs are no inputs at all, and it stays where it is.
+// No box is faster than its speed, whatever length an input has and however often it is
+// sent. At the end the inputs have a wrong length, and the box does not move.
 func TestBoxKeepsToItsSpeed(t *testing.T) {
 	inGame(t, func(h *gameTest) {
 		ada := h.join("ada")
@@ -291,8 +291,8 @@ func TestLeavingRemovesTheBox(t *testing.T) {
 	})
 }
 
-// A player whose network goes away is shown as away, and comes back to the box that it
-// had, and to what was said. Away for too long, it leaves.
+// A player whose network fails is shown as away. When it comes back it has the same box, and
+// the chat of the meantime. A player that is away for too long leaves.
 func TestPlayerComesBackToItsBox(t *testing.T) {
 	inGame(t, func(h *gameTest) {
 		ada, bob := h.join("ada"), h.join("bob")

@@ -19,8 +19,8 @@ import (
 //go:embed channels.html
 var channelsPage []byte
 
-// A lab is a game server that echoes on four channels, behind a link that is as bad
-// as its page asks for. It serves this machine only.
+// A lab is a game server that echoes on four channels, behind a simulated link whose
+// conditions the page chooses. It serves only this machine.
 type lab struct {
 	server *godwit.Server
 	relay  *netsim.Relay
@@ -72,7 +72,7 @@ func (l *lab) routes(r *mux.Router) {
 	r.HandleFunc("/channels/link", l.setLink).Methods(http.MethodPost)
 }
 
-// setLink makes the link as bad as asked: loss in percent each way, delay and jitter
+// setLink sets the conditions of the link: loss in percent each way, delay and jitter
 // in milliseconds one way, blackout in seconds.
 func (l *lab) setLink(w http.ResponseWriter, r *http.Request) {
 	var asked [4]float64
@@ -98,7 +98,7 @@ func (l *lab) setLink(w http.ResponseWriter, r *http.Request) {
 }
 
 // machineAddr returns an address of this machine that its browsers connect to.
-// Firefox takes no loopback address.
+// Firefox does not connect to a loopback address.
 func machineAddr() netip.Addr {
 	addrs, _ := net.InterfaceAddrs()
 	for _, a := range addrs {

@@ -1,6 +1,6 @@
 // Echo sends every message of a web page back to it, over UDP. It serves both
-// levels on one port: datagrams to pages without a script of godwit's, channels and
-// requests to clients that have one.
+// levels on one port: datagrams for pages without the godwit script, and channels and
+// requests for clients that have it.
 //
 //	go run ./examples/echo
 //
@@ -52,10 +52,10 @@ func main() {
 	}
 }
 
-// listen opens the UDP port and echoes what comes to it.
+// listen opens the UDP port and echoes the messages that arrive.
 func listen(data, public string, verbose bool) (*godwit.Server, error) {
 	config := godwit.Config{
-		// Level two: channels with promises, for clients that know the table.
+		// Level two: channels with guarantees, for clients that have the same table.
 		Channels: godwit.Channels{
 			{Name: "newest", Mode: godwit.Sequenced},
 			{Name: "every", Mode: godwit.ReliableOrdered},
@@ -122,7 +122,7 @@ func run(ctx context.Context, data, public, web string, verbose bool) error {
 	return nil
 }
 
-// pageHost returns what to type into a browser on this machine.
+// pageHost returns the host for the URL that a browser on this machine opens.
 func pageHost(a net.Addr) string {
 	host, port, _ := net.SplitHostPort(a.String())
 	if ip, err := netip.ParseAddr(host); err == nil && (ip.IsLoopback() || ip.IsUnspecified()) {
@@ -139,7 +139,7 @@ func routes(srv http.Handler, lab *lab) http.Handler {
 	}).Methods(http.MethodGet)
 	r.Handle("/new_rtc_session", srv)
 	lab.routes(r)
-	// Of the lab, whose sessions have no names and come from its own relay: what anyone may see.
+	// The dashboard of the lab: its sessions have no names and come from its own relay, so anyone may see it.
 	r.PathPrefix("/dashboard/").Handler(dashboard.Handler(lab.server, "*"))
 	return r
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// The page, and an echo at level one, through the routes that main serves.
+// The routes of main serve the page and an echo at level one.
 func TestEchoes(t *testing.T) {
 	srv, err := listen("127.0.0.1:0", "", false)
 	if err != nil {

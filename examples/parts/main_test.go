@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// The four packages alone are a server that a client reaches, one page after the other.
+// A server of only the four packages serves a client, one page after the other.
 func TestPartsAreAServer(t *testing.T) {
 	s, err := listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
