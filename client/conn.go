@@ -45,7 +45,7 @@ type Conn struct {
 
 	endpoint *Endpoint
 	local    netip.Addr           // local address to send from; zero lets the system choose
-	settled  chan struct{}        // closed when the connection is open or over
+	opened   chan struct{}        // closed when the connection is not being opened any more
 	session  *Session             // the Session whose link the Conn is; nil if none
 	of       *sessioncore.Session // the session that the link was made for; s.session may be newer
 	active   bool                 // this end is the DTLS client
@@ -195,7 +195,6 @@ func (c *Conn) happened(events []peer.Event) {
 			c.keepRoute()
 			c.endpoint.stats.Opened++
 			c.tell(news{kind: newsOpen})
-			close(c.settled)
 			if c.session != nil {
 				c.session.linkUp(c)
 			}
@@ -239,16 +238,15 @@ var closeCodes = [...]CloseCode{
 
 // end notes that the connection is over. Only the first call has an effect.
 func (c *Conn) end(why *CloseError) {
-	opened := c.state == connOpen
+	wasOpen := c.state == connOpen
 	if !c.setState(connClosing) {
 		return
 	}
 	c.endpoint.stats.Closed++
-	if opened {
+	if wasOpen {
 		c.tell(news{kind: newsClose, err: why})
 	} else {
 		c.failed = why
-		close(c.settled)
 	}
 	if c.session != nil {
 		c.session.linkDown(c, why)

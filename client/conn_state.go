@@ -33,10 +33,14 @@ var nextConnStates = [connStates]uint8{
 }
 
 // setState changes the state of c. If there is no such edge it returns false and changes
-// nothing: a second end has no effect.
+// nothing: a second end has no effect. When a connection is not being opened any more, wait
+// goes on.
 func (c *Conn) setState(to connState) bool {
 	if nextConnStates[c.state]&(1<<to) == 0 {
 		return false
+	}
+	if c.state == connOpening {
+		close(c.opened)
 	}
 	c.state = to
 	return true

@@ -86,7 +86,7 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 	if handling.Now() || e.polling.Running() {
 		return nil, ErrInHandler
 	}
-	local, err := e.take()
+	local, err := e.takeSource()
 	if err != nil {
 		return nil, err
 	}
@@ -105,14 +105,14 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 		err = e.open(time.Now(), c, ours, server)
 	}
 	if err != nil {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return nil, err
 	}
 	return c.wait(ctx, e.config.Manual)
 }
 
-// take reserves a source address for one connection.
-func (e *Endpoint) take() (netip.Addr, error) {
+// takeSource reserves a source address for one connection.
+func (e *Endpoint) takeSource() (netip.Addr, error) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() {
@@ -121,7 +121,7 @@ func (e *Endpoint) take() (netip.Addr, error) {
 	return e.sources.take()
 }
 
-func (e *Endpoint) putBack(local netip.Addr) {
+func (e *Endpoint) giveBackSource(local netip.Addr) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	e.sources.giveBack(local)
@@ -168,7 +168,7 @@ func newConn(e *Endpoint, user any, local netip.Addr, server *sdp.Server) *Conn 
 		User:     user,
 		endpoint: e,
 		local:    local,
-		settled:  make(chan struct{}),
+		opened:   make(chan struct{}),
 		active:   server.Setup == sdp.SetupPassive,
 	}
 	for _, f := range server.Fingerprints {
@@ -240,7 +240,7 @@ func (e *Endpoint) peerConfig(ours peer.Credentials, server *sdp.Server) peer.Co
 // wait waits until c is open, has failed, or ctx is done. turns says that it takes the
 // turns of the loop meanwhile.
 func (c *Conn) wait(ctx context.Context, turns bool) (*Conn, error) {
-	if err := c.endpoint.await(ctx, c.settled, turns); err != nil {
+	if err := c.endpoint.await(ctx, c.opened, turns); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -35,9 +35,9 @@ type SignalError struct {
 	retryAfter time.Duration // the server's Retry-After, at most longestRetry, or longestBackoff if Code is empty
 }
 
-// stranger returns the instance of a server that does not know the session to be
+// unknownAt returns the instance of a server that does not know the session to be
 // resumed, or "" if e says something else. Another server may know the session.
-func (e *SignalError) stranger() string {
+func (e *SignalError) unknownAt() string {
 	if e == nil || e.Code != "resume" || e.Detail["reason"] != "unknown" {
 		return ""
 	}

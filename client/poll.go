@@ -108,8 +108,8 @@ func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if e.turns(time.Hour) != nil { // the endpoint has ended, which closes done, if it is not nil
-			return e.await(ctx, done, false)
+		if e.turns(time.Hour) != nil {
+			return e.await(ctx, done, false) // the endpoint has ended, which closes done, if it is not nil
 		}
 	}
 }

@@ -1,12 +1,17 @@
 package client_test
 
 import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A link that a session leaves for a new one is a connection that has ended, and is counted.
@@ -26,6 +31,74 @@ func TestLinkThatIsReplacedIsCounted(t *testing.T) {
 		}
 		if st := g.endpoints[0].Stats(); st.Opened != 2 || st.Closed != 1 || st.Conns != 1 {
 			t.Errorf("%d links opened, %d ended, %d are there", st.Opened, st.Closed, st.Conns)
+		}
+	})
+}
+
+// A session that is being closed waits for the end of its messages on the link that it has:
+// it does not leave the link for a new one, which it could not use.
+func TestSessionThatIsClosedKeepsItsLink(t *testing.T) {
+	c := godwit.Config{Handler: godwit.Handler{}}
+	inGame(t, c, func(g *game) {
+		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		g.broken.Store(true)
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		_, err = s.Ask("x", nil, nil)
+		g.must(err)
+		g.want("interrupted")
+		s.Close(300, "enough")
+		if st := s.State(); st != session.StateClosing {
+			t.Errorf("it is %v", st)
+		}
+		g.broken.Store(false)
+		time.Sleep(2 * time.Second)
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		begin := time.Now()
+		g.want("closed here: code 300: enough")
+		if d := time.Since(begin); d == 0 || d > time.Second {
+			t.Errorf("closed %v after the network was back", d)
+		}
+	})
+}
+
+// A program that closes its session while a new one opens is told the end once, and nothing
+// of the new session: not that it has opened, and not that the server has ended it.
+func TestEndIsToldOnceWhileANewSessionOpensAndEnds(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Renew: true})
+		g.must(err)
+		wantAll(t, "at first", poll(e, time.Second, nil), "open")
+		var opened atomic.Bool
+		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, netip.MustParseAddrPort("192.0.2.1:7778")), godwit.Config{Channels: table, Handler: godwit.Handler{
+			Open: func(c *godwit.Conn) { opened.Store(true); time.AfterFunc(time.Millisecond, func() { c.Kick("") }) },
+		}}))
+		defer next.Close()
+		g.next.Store(next)
+		g.server.Shutdown(g.t.Context(), "")
+		var got []string
+		for !opened.Load() {
+			got = append(got, poll(e, time.Millisecond, nil)...)
+		}
+		time.Sleep(time.Second) // what the new server has said has arrived
+		if st := s.State(); st != session.StateOpening {
+			t.Errorf("it is %v", st)
+		}
+		s.Close(300, "enough")
+		if st := s.State(); st != session.StateClosed {
+			t.Errorf("after Close it is %v", st)
+		}
+		if err := s.Send(chat, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send after Close: %v", err)
+		}
+		got = append(got, poll(e, time.Second, nil)...)
+		wantAll(t, "the end", got, "renewing shutdown", "close code 300")
+		select {
+		case <-s.Done():
+		default:
+			t.Error("it is not done")
 		}
 	})
 }

@@ -77,7 +77,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 	// While the grace time runs, a server is believed no more than others.
 	e := refusalOf(503, ours, "3600")
-	for l, want := range map[lack]time.Duration{aLink: 10 * time.Second, aSession: time.Minute} {
+	for l, want := range map[need]time.Duration{needLink: 10 * time.Second, needSession: time.Minute} {
 		b := backoff{of: l, next: firstBackoff}
 		if d := b.wait(e); d != want {
 			t.Errorf("for %d: a pause of %v", l, d)

@@ -26,31 +26,23 @@ type Session struct {
 	url      string
 	life     context.Context
 	die      context.CancelFunc
-	stirred  chan struct{} // holds one token when something has changed for pursue
+	woken    chan struct{} // holds one token when something has changed for reconnect
 	finished chan struct{} // closed when the last handler has returned
 
 	// The endpoint's lock guards the fields below: all links of a session are connections
 	// of one endpoint.
-	session *sessioncore.Session
-	opened  chan struct{} // closed when session is open or over; nil after that
-	entry   loop.Entry
-	link    *Conn                // the open link; nil if there is none
-	lost    *CloseError          // why the last link ended
-	token   sessioncore.Token    // the newest resume token
-	pursued bool                 // the goroutine of pursue runs
-	renew   bool                 // the session is over, and pursue begins a new one
-	quit    bool                 // no new session may begin
-	over    bool                 // removed from the endpoint's tables
-	last    *session.CloseReason // why pursue has given up; Handler.Close gets it
-	asked   map[uint32]func(session.Result)
+	state        sessionState
+	session      *sessioncore.Session
+	opened       chan struct{} // closed when session is not being opened any more
+	entry        loop.Entry
+	link         *Conn               // the open link of session; nil if there is none
+	lost         *CloseError         // why the last link ended
+	token        sessioncore.Token   // the newest resume token
+	reconnecting bool                // the goroutine of reconnect runs
+	why          session.CloseReason // in sessionGivenUp: why it has
+	asked        map[uint32]func(session.Result)
 
-	// Only the endpoint's goroutine uses the fields below, from ready to deliver.
-	news    []sessioncore.Event
-	begun   int                    // handlers were called for so many of news; the last one may have panicked
-	from    *sessioncore.Session   // the session that news is from
-	renews  bool                   // a new session follows after the EventClosed in news
-	answers []func(session.Result) // done of the results in news, in order
-	done    bool                   // this is the last delivery
+	told delivery
 }
 
 var _ session.End = (*Session)(nil)
@@ -60,10 +52,7 @@ var _ session.End = (*Session)(nil)
 func (s *Session) State() session.State {
 	s.endpoint.loop.Lock()
 	defer s.endpoint.loop.Unlock()
-	if s.renew {
-		return session.StateOpening
-	}
-	return s.session.Public()
+	return s.state.public(s.session.Public())
 }
 
 // Done returns a channel that is closed when the session is over, no new one follows, and
@@ -92,7 +81,7 @@ func (s *Session) Send(ch channel.ID, b []byte) error {
 func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	if s.renew {
+	if s.state.over() {
 		return 0, ErrClosed
 	}
 	return s.session.Send(time.Now(), ch, b, o)
@@ -105,12 +94,7 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.
 func (s *Session) Close(code session.CloseCode, text string) {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	s.quit = true
-	if s.renew {
-		s.giveUp(session.CloseReason{Code: code, Text: text})
-		return
-	}
-	s.session.Close(time.Now(), code, text, false)
+	s.close(session.CloseReason{Code: code, Text: text}, false)
 }
 
 // release sends the session's pending datagrams and unlocks the endpoint. While the loop
@@ -124,7 +108,7 @@ func (s *Session) release() {
 func (s *Session) place() *loop.Entry { return &s.entry }
 
 func (s *Session) deadline() time.Time {
-	if s.over {
+	if s.state == sessionEnded {
 		return time.Time{}
 	}
 	return s.session.Deadline()
@@ -133,7 +117,7 @@ func (s *Session) deadline() time.Time {
 // linkUp gives the session its new link c, which has opened. It closes c if the session
 // does not need a link any more.
 func (s *Session) linkUp(c *Conn) {
-	if s.over || c.of != s.session || s.session.State() >= sessioncore.Closing {
+	if s.state.over() && !s.state.renewing() || c.of != s.session || s.session.State() >= sessioncore.Closing {
 		c.close(time.Now())
 		return
 	}
@@ -157,7 +141,7 @@ func (s *Session) linkDown(c *Conn, why *CloseError) {
 	s.link, s.lost = nil, why
 	s.session.Unlink(time.Now())
 	s.endpoint.loop.Touch(s)
-	s.stir()
+	s.wakeReconnect()
 }
 
 func (s *Session) advance(now time.Time) { s.session.Advance(now) }
@@ -180,78 +164,105 @@ func (s *Session) settle(now time.Time) {
 	if s.link != nil {
 		e.loop.Time(s.link)
 	}
-	if over := s.session.Over() && (!s.renew || s.opened != nil); !s.over && (over || s.session.Pending()) {
-		e.loop.Touch(s) // for ready, which takes the news, removes the session or ends the wait of open
+	if s.due() {
+		e.loop.Touch(s)
 		e.loop.Wake()
 	}
 }
 
+// due reports whether ready has something to do: it has events to take, or the session is
+// over and is to be removed, or to be renewed.
+func (s *Session) due() bool {
+	switch s.state {
+	case sessionRenewing: // only the rest of the old session
+		return s.session.Pending()
+	case sessionEnded:
+		return false
+	}
+	return s.session.Pending() || s.session.Over()
+}
+
 // abandon ends the session because the endpoint ends.
 func (s *Session) abandon(now time.Time) {
-	s.quit = true
-	if s.renew {
-		s.giveUp(session.CloseReason{Text: "the endpoint was closed"})
-		return
-	}
-	s.session.Close(now, session.CloseNormal, "the endpoint was closed", true)
+	s.close(session.CloseReason{Text: "the endpoint was closed"}, true)
 	s.settle(now)
 	s.endpoint.loop.Touch(s)
 }
 
+// close ends the session, and none follows. atOnce means that it does not wait until its
+// messages are delivered.
+func (s *Session) close(why session.CloseReason, atOnce bool) {
+	if s.state.renewing() {
+		s.giveUp(why)
+	}
+	if s.state.over() {
+		return
+	}
+	s.setState(sessionClosing)
+	s.session.Close(time.Now(), why.Code, why.Text, atOnce)
+}
+
+// giveUp ends the renewing of the session; Handler.Close gets why.
+func (s *Session) giveUp(why session.CloseReason) {
+	if !s.setState(sessionGivenUp) {
+		return
+	}
+	s.why = why
+	s.wakeReconnect()
+	s.endpoint.loop.Touch(s)
+	s.endpoint.loop.Wake()
+}
+
 // ready takes the session's events for deliver, and removes a session that is over.
 func (s *Session) ready() bool {
-	s.take()
-	return len(s.news) > 0 || s.done
-}
-
-func (s *Session) take() {
-	if s.begun < len(s.news) {
-		s.session.Own() // a handler has panicked, and the other events are delivered first
-		return
+	if s.told.rest() { // a handler has panicked, and the other events are delivered first
+		s.session.Own()
+		return true
 	}
-	s.begun = 0
-	s.news, s.from = s.session.Events(s.session.Release(s.news)), s.session
-	s.answers = s.answers[:0]
-	for i := range s.news {
-		switch ev := &s.news[i]; ev.Type {
-		case sessioncore.EventOpen:
-			s.renew = false
-			s.settled()
-			s.stir()
-		case sessioncore.EventResumed:
-			s.stir()
-		case sessioncore.EventToken:
-			s.token = ev.Token
-		case sessioncore.EventInterrupted:
-			s.chase()
-		case sessioncore.EventClosed:
-			s.renew = s.config.Renew && !s.quit && s.config.renewable(ev.Reason)
-			s.renews = s.renew
-			s.stir()
-			s.chase()
-		case sessioncore.EventResult:
-			s.answers = append(s.answers, s.asked[ev.Request])
-			delete(s.asked, ev.Request)
+	s.told.take(s.session)
+	if s.state == sessionGivenUp { // nobody waits for the events of a new session
+		s.told.end(s.why)
+		s.end()
+		return true
+	}
+	for i := range s.told.events {
+		s.happened(&s.told.events[i])
+	}
+	if s.session.Over() {
+		switch s.state {
+		case sessionReopening:
+			s.setState(sessionRenewing)
+		case sessionOpening, sessionClosing:
+			s.end()
 		}
 	}
-	if s.last != nil {
-		s.news = append(s.news, sessioncore.Event{Type: sessioncore.EventClosed, Reason: *s.last})
-		s.last, s.renews = nil, false
-		s.end()
-	}
-	if s.session.State() != sessioncore.Closed || !s.session.Over() || s.over {
-		return
-	}
-	if s.settled(); !s.renew {
-		s.end()
-	}
+	return s.told.rest() || s.told.last
 }
 
-// settled ends the wait of open: the session is open, or is over.
-func (s *Session) settled() {
-	if s.opened != nil {
-		close(s.opened)
-		s.opened = nil
+// happened does what an event of the session causes, before the program is told of it.
+func (s *Session) happened(ev *sessioncore.Event) {
+	switch ev.Type {
+	case sessioncore.EventOpen:
+		s.setState(sessionOpen)
+		s.wakeReconnect()
+	case sessioncore.EventResumed:
+		s.wakeReconnect()
+	case sessioncore.EventToken:
+		s.token = ev.Token
+	case sessioncore.EventInterrupted:
+		s.startReconnect()
+	case sessioncore.EventClosed:
+		if s.state == sessionOpen && s.config.Renew && s.config.renewable(ev.Reason) {
+			s.setState(sessionRenewing)
+		} else {
+			s.setState(sessionClosing)
+		}
+		s.told.renews = s.state == sessionRenewing
+		s.wakeReconnect()
+		s.startReconnect()
+	case sessioncore.EventResult:
+		s.told.answers = append(s.told.answers, s.asked[ev.Request])
+		delete(s.asked, ev.Request)
 	}
 }
 
@@ -266,13 +277,10 @@ func (s *Session) drop() {
 // end removes the session from the endpoint's tables.
 func (s *Session) end() {
 	e := s.endpoint
-	s.over = true
+	s.setState(sessionEnded)
 	s.die()
-	s.settled()
 	s.drop()
 	e.loop.Forget(s)
 	delete(e.sessions, s)
-	if s.own {
-		s.done = true
-	}
+	s.told.last = s.own
 }

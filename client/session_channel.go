@@ -16,7 +16,7 @@ import (
 func (s *Session) OpenChannel(ch channel.Channel) (channel.ID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	if s.renew {
+	if s.state.over() {
 		return 0, ErrClosed
 	}
 	return s.session.OpenChannel(time.Now(), ch)
@@ -32,7 +32,7 @@ func (s *Session) OpenChannel(ch channel.Channel) (channel.ID, error) {
 func (s *Session) CloseChannel(ch channel.ID) error {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	if s.renew {
+	if s.state.over() {
 		return ErrClosed
 	}
 	return s.session.CloseChannel(time.Now(), ch)
@@ -55,7 +55,7 @@ func (s *Session) Channel(name string) (channel.ID, bool) { return s.Channels().
 func (s *Session) SendNamed(name string, b []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	if s.renew {
+	if s.state.over() {
 		return 0, ErrClosed
 	}
 	ch, _ := s.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown

@@ -61,11 +61,11 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 	if !sc.Retry {
 		return e.joinOnce(ctx, url, sc, own)
 	}
-	for b := (backoff{of: aSession, next: firstBackoff}); ; {
+	for b := (backoff{of: needSession, next: firstBackoff}); ; {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		s, err := e.joinOnce(attempt, url, sc, own)
 		cancel()
-		if err == nil || isDenied(err) || sc.isFinal(err) || !mayPass(err) || b.alone(err) {
+		if err == nil || isDenied(err) || sc.isFinal(err) || !mayPass(err) || b.countUnknown(err) {
 			return s, err
 		}
 		wait, cancel := context.WithTimeout(ctx, b.wait(err))
@@ -91,7 +91,7 @@ func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, o
 	if sc.Rate < 0 || sc.Floor < 0 {
 		return nil, errors.New("client: SessionConfig.Rate or Floor is negative: use zero for the default, or bytes per second")
 	}
-	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, stirred: make(chan struct{}, 1), finished: make(chan struct{})}
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, woken: make(chan struct{}, 1), finished: make(chan struct{})}
 	var err error
 	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
@@ -120,13 +120,16 @@ func (s *Session) open(ctx context.Context, turns bool) error {
 	}
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if err == nil && ours.ID() != 0 {
-		return nil
+	if ours.ID() != 0 {
+		return nil // also if ctx was done at the same time
 	}
 	if err == nil {
 		err = s.unopened(ours)
 	}
 	ours.Close(time.Now(), session.CloseNormal, "", true)
+	if s.state == sessionReopening {
+		s.setState(sessionRenewing)
+	}
 	e.loop.Touch(s)
 	e.loop.Wake()
 	return err
@@ -153,33 +156,33 @@ func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	if err != nil {
 		return err
 	}
-	local, err := e.take()
+	local, err := e.takeSource()
 	if err != nil {
 		return err
 	}
 	ours, err := peer.NewCredentials(rand.Reader)
 	if err != nil {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return fmt.Errorf("client: %w", err)
 	}
 	answer, err := s.post(ctx, local, e.offer(ours), authorization)
 	if err != nil {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return err
 	}
 	server, err := parseAnswer(answer)
 	if err != nil {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return err
 	}
 	if resume && !s.leave() {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return nil // packets arrive again over the old link: no new one is needed
 	}
 	c := newConn(e, nil, local, server)
 	c.session, c.of = s, of
 	if err = e.open(time.Now(), c, ours, server); err != nil {
-		e.putBack(local)
+		e.giveBackSource(local)
 		return err
 	}
 	_, err = c.wait(ctx, turns)
@@ -187,13 +190,12 @@ func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 }
 
 // leave removes the old link, because one socket cannot have two connections to the same
-// address. It returns false if the session is not interrupted any more and needs no new
-// link.
+// address. It returns false if the session needs no new link any more.
 func (s *Session) leave() bool {
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if !s.session.Interrupted() {
+	if s.needs() != needLink {
 		return false
 	}
 	if c := s.link; c != nil {

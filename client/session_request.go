@@ -26,7 +26,7 @@ func (s *Session) Ask(name string, b []byte, done func(session.Result)) (session
 func (s *Session) ask(name string, b []byte, done func(session.Result)) (uint32, *sessioncore.Session, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
-	if s.renew {
+	if s.state.over() {
 		return 0, nil, ErrClosed
 	}
 	id, err := s.session.Request(time.Now(), name, b)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
@@ -8,17 +9,52 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
+// A delivery is what a turn tells the program of a session. Only the goroutine of the turns
+// uses it: Session.ready fills it, with the endpoint's lock held, and then deliver empties
+// it, without.
+type delivery struct {
+	from    *sessioncore.Session // the session of events
+	events  []sessioncore.Event
+	begun   int                    // handlers were called for so many of events; the last one may have panicked
+	answers []func(session.Result) // done of the results in events, in order
+	renews  bool                   // a new session follows the EventClosed in events
+	last    bool                   // the endpoint, which Connect has made, ends after it
+}
+
+// rest reports whether there are events that no handler was called for.
+func (d *delivery) rest() bool { return d.begun < len(d.events) }
+
+// take replaces the events, which are all delivered, by the next ones of the session from.
+func (d *delivery) take(from *sessioncore.Session) {
+	if d.from != nil {
+		d.events = d.from.Release(d.events)
+	}
+	d.from, d.events, d.begun = from, from.Events(d.events), 0
+}
+
+// end replaces the events by the end of the session.
+func (d *delivery) end(why session.CloseReason) {
+	d.events = append(d.events[:0], sessioncore.Event{Type: sessioncore.EventClosed, Reason: why})
+	d.renews = false
+}
+
+// answer returns what is called for the next result.
+func (d *delivery) answer() func(session.Result) {
+	done := d.answers[0]
+	d.answers = slices.Delete(d.answers, 0, 1)
+	return done
+}
+
 // deliver runs the handlers. No lock is held. If a handler panics, and the program recovers
 // around Poll, the next call goes on with the event after it.
 func (s *Session) deliver() {
-	for s.begun < len(s.news) {
-		ev := &s.news[s.begun]
-		s.begun++
+	d := &s.told
+	for d.rest() {
+		ev := &d.events[d.begun]
+		d.begun++
 		switch ev.Type {
 		case sessioncore.EventResult:
-			done := s.answers[0]
-			s.answers = s.answers[1:]
-			if done != nil {
+			if done := d.answer(); done != nil {
 				done(session.Result{Status: ev.Status, Data: ev.Data, Text: ev.Reason.Text})
 			}
 		case sessioncore.EventRequest:
@@ -31,9 +67,9 @@ func (s *Session) deliver() {
 			s.event(ev)
 		}
 	}
-	if s.done {
+	if d.last {
+		d.last = false
 		s.endEndpoint()
-		s.done = false
 	}
 }
 
@@ -49,9 +85,9 @@ func (s *Session) message(ev *sessioncore.Event) {
 func (s *Session) closed(why session.CloseReason) {
 	h := &s.config.Handler
 	switch {
-	case s.renews && h.Renewing != nil:
+	case s.told.renews && h.Renewing != nil:
 		h.Renewing(s, why)
-	case s.renews:
+	case s.told.renews:
 		s.yield(Event{Type: session.EventRenewing, Reason: why})
 	default:
 		defer close(s.finished)
@@ -104,7 +140,7 @@ func (s *Session) event(ev *sessioncore.Event) {
 
 // request runs the handler for a request of the server.
 func (s *Session) request(ev *sessioncore.Event) {
-	asked, id := s.from, ev.Request
+	asked, id := s.told.from, ev.Request
 	answer := func(r session.Result) error {
 		s.endpoint.loop.Lock()
 		defer s.release()

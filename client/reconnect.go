@@ -1,0 +1,237 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// Times between attempts to reconnect.
+const (
+	firstBackoff   = 500 * time.Millisecond
+	longestBackoff = 10 * time.Second
+	attemptTimeout = 10 * time.Second
+	patience       = 3 * time.Second // wait for a packet of the server over a new link
+
+	maxUnknown = 5 // attempts in a row after which one server's "unknown session" is final
+)
+
+// A need is what an interrupted or ended session needs, and reconnect makes.
+type need uint8
+
+const (
+	needNothing need = iota
+	needLink         // the session is interrupted and needs a link
+	needSession      // the session is over and needs a new session
+)
+
+// backoff is the state of reconnect between attempts that are for the same need.
+type backoff struct {
+	of     need
+	next   time.Duration // longest wait before the next attempt
+	denied bool          // the credentials were refused once
+
+	unknownAt string // the last instance of a server that did not know the session
+	unknown   int    // the number of its refusals in a row
+}
+
+// countUnknown counts an attempt that failed with err. It returns true if the last
+// maxUnknown attempts reached the same server, which does not know the session: there is
+// probably no other server.
+func (b *backoff) countUnknown(err error) bool {
+	e, _ := errors.AsType[*SignalError](err)
+	at := e.unknownAt()
+	if at != b.unknownAt {
+		b.unknownAt, b.unknown = at, 0
+	}
+	b.unknown++
+	return at != "" && b.unknown == maxUnknown
+}
+
+// wait returns the time to wait after an attempt that returned err, which may be nil.
+func (b *backoff) wait(err error) time.Duration {
+	d := b.next/2 + rand.N(b.next/2)
+	b.next = min(2*b.next, longestBackoff)
+	if e, ok := errors.AsType[*SignalError](err); ok {
+		asked := e.retryAfter
+		if b.of == needLink {
+			asked = min(asked, longestBackoff) // the session ends when its grace time has passed
+		}
+		d = max(d, asked)
+	}
+	return d
+}
+
+// needs returns what the session needs now. The endpoint's lock is held.
+func (s *Session) needs() need {
+	switch {
+	case s.endpoint.loop.Closed():
+		return needNothing
+	case s.state.renewing():
+		return needSession
+	case s.state == sessionOpen && s.session.Interrupted() && !s.config.NoReconnect:
+		return needLink
+	}
+	return needNothing
+}
+
+// startReconnect starts reconnect if the session needs something and reconnect does not
+// run. The endpoint's lock is held.
+func (s *Session) startReconnect() {
+	if s.reconnecting || s.needs() == needNothing {
+		return
+	}
+	s.reconnecting = true
+	s.forgetWake()
+	go s.reconnect()
+}
+
+// wakeReconnect makes reconnect look at what the session needs now.
+func (s *Session) wakeReconnect() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// forgetWake takes back a wakeReconnect that came before now.
+func (s *Session) forgetWake() {
+	select {
+	case <-s.woken:
+	default:
+	}
+}
+
+// reconnect makes attempts until the session needs nothing, or the server's refusal is
+// final. It makes the first attempt at a link at once. It waits before the first attempt
+// at a new session, because the sessions of many clients may end at the same time.
+func (s *Session) reconnect() {
+	var b backoff
+	for n := s.nextNeed(); n != needNothing; n = s.nextNeed() {
+		if n != b.of {
+			b = backoff{of: n, next: firstBackoff}
+			if n == needSession {
+				s.pause(n, b.wait(nil))
+				continue
+			}
+		}
+		err := s.attempt(n)
+		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
+			b.denied = true // Token may return another token the next time
+		} else if denied || s.config.isFinal(err) || b.countUnknown(err) {
+			s.fail(n, err)
+		}
+		s.pause(n, b.wait(err))
+	}
+}
+
+// nextNeed returns what the session needs. If it needs nothing, reconnect must end.
+func (s *Session) nextNeed() need {
+	s.endpoint.loop.Lock()
+	defer s.endpoint.loop.Unlock()
+	n := s.needs()
+	s.reconnecting = n != needNothing
+	return n
+}
+
+// attempt makes one attempt to get what the session needs.
+func (s *Session) attempt(n need) error {
+	ctx, cancel := context.WithTimeout(s.life, attemptTimeout)
+	defer cancel()
+	s.forgetWake()
+	if n == needSession {
+		return s.reopen(ctx)
+	}
+	err := s.dial(ctx, true, false)
+	if err == nil {
+		s.pause(n, patience) // until a packet arrives over the new link; else try again
+	}
+	return err
+}
+
+// reopen replaces a session that is over by a new one, and waits until the new session is
+// open or has failed.
+func (s *Session) reopen(ctx context.Context) error {
+	fresh, err := sessioncore.New(time.Now(), s.config.session())
+	if err != nil {
+		return err
+	}
+	s.endpoint.loop.Lock()
+	if !s.setState(sessionReopening) {
+		s.endpoint.loop.Unlock()
+		return nil // the program has closed it
+	}
+	s.drop()
+	s.session, s.opened, s.lost = fresh, make(chan struct{}), nil
+	s.endpoint.loop.Unlock()
+	return s.open(ctx, false)
+}
+
+// pause waits for d. It returns at once if the session does not need n any more, and
+// earlier than d after wakeReconnect or when the session is over.
+func (s *Session) pause(n need, d time.Duration) {
+	s.endpoint.loop.Lock()
+	changed := s.needs() != n
+	s.endpoint.loop.Unlock()
+	if changed {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.woken:
+	case <-s.life.Done():
+	}
+}
+
+// fail ends the session because err, of an attempt to get n, is final. After the status 410
+// (the session cannot be resumed) a new session may begin if SessionConfig.Renew is set.
+func (s *Session) fail(n need, err error) {
+	e := s.endpoint
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if s.needs() != n {
+		return // the session has got it, or is over, since the attempt
+	}
+	why := session.CloseReason{Code: session.CloseTimeout, Text: err.Error()}
+	r, refused := errors.AsType[*SignalError](err)
+	if refused {
+		why.Text = r.Text
+	}
+	if ended, ok := errors.AsType[*SessionError](err); ok {
+		why = ended.Why
+	}
+	if n == needLink && refused && r.Status == http.StatusGone {
+		s.session.Close(time.Now(), why.Code, why.Text, true)
+	} else {
+		s.close(why, true)
+	}
+	e.loop.Touch(s)
+	e.loop.Wake()
+}
+
+// isFinal reports whether another attempt would fail with the same error.
+func (c *SessionConfig) isFinal(err error) bool {
+	if _, ok := errors.AsType[*channel.TableError](err); ok {
+		return true
+	}
+	if e, ok := errors.AsType[*SessionError](err); ok {
+		return e.Why.Remote && !c.renewable(e.Why)
+	}
+	// A response without a code is not of the server, but for example of a proxy.
+	e, ok := errors.AsType[*SignalError](err)
+	return ok && e.Code != "" && e.unknownAt() == "" && e.Status != http.StatusTooManyRequests && e.Status < 500
+}
+
+// isDenied reports whether the server refuses the credentials.
+func isDenied(err error) bool {
+	e, ok := errors.AsType[*SignalError](err)
+	return ok && e.Code != "" && e.Status == http.StatusUnauthorized
+}
