@@ -15,9 +15,11 @@ func (m *Mux) Channels() Channels { return m.config.Channels }
 // packet with the new channel reaches it. known says that the peer has done it; if not,
 // messages on the channel wait in its queue until Known is called. The Mux accepts the
 // peer's messages on the channel at once. If the new table is not valid the error is a
-// *TableError.
+// *TableError. A channel that the peer has opened may have the name of another one: both
+// ends may have opened one at the same time. Channels.ID finds the one with the smaller
+// number.
 func (m *Mux) Open(id ID, c Channel, known bool) error {
-	if err := m.config.Channels.admits(id, c); err != nil {
+	if err := m.config.Channels.admits(id, c, known); err != nil {
 		return err
 	}
 	table := make(Channels, max(len(m.config.Channels), int(id))) // a new array: others may use the old one

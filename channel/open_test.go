@@ -194,7 +194,7 @@ func TestOpenRefuses(t *testing.T) {
 		{64, ok, "table", "new"},
 		{4, ok, "number", "new"},
 	} {
-		err := x.m.Open(c.id, c.c, true)
+		err := x.m.Open(c.id, c.c, false)
 		if te, is := err.(*TableError); !is || te.Field != c.field || te.Channel != c.about {
 			t.Errorf("%d %+v: %v", c.id, c.c, err)
 		}

@@ -172,8 +172,8 @@ func (cs Channels) Name(id ID) string {
 }
 
 // admits returns nil if the table stays valid when a channel is added under the number
-// id, else a *TableError.
-func (cs Channels) admits(id ID, c Channel) error {
+// id, else a *TableError. twice says that another channel may have the name.
+func (cs Channels) admits(id ID, c Channel, twice bool) error {
 	label := c.Name
 	if label == "" {
 		label = "#" + strconv.Itoa(int(id))
@@ -182,7 +182,7 @@ func (cs Channels) admits(id ID, c Channel) error {
 		return &TableError{Channel: label, Field: field, Problem: problem}
 	}
 	switch _, taken := cs.ID(c.Name); {
-	case taken || c.Name == controlChannel.Name:
+	case taken && !twice || c.Name == controlChannel.Name:
 		return &TableError{Channel: label, Field: "Name", Problem: problemName}
 	case id == Control || id > MaxChannels:
 		return &TableError{Channel: label, Field: "table", Problem: problemFull}

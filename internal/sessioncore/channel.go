@@ -40,6 +40,7 @@ const (
 type lives struct {
 	state    [channel.MaxChannels + 1]channelState // by number
 	opening  []channel.ID                          // channels that this end has opened and the peer has not answered, in order
+	held     []string                              // lines of OPENs that wait until the program has taken events
 	ending   int                                   // channels that are channelEnding or channelHeard
 	leaving  int                                   // channels that are channelTold or channelDone
 	last     channel.ID                            // the last number that this end has opened
@@ -172,7 +173,8 @@ func (s *Session) channelClosed(id channel.ID, to channelState) {
 }
 
 // leaveChannels makes the numbers of closed channels free when the program has taken their
-// events: until then the table has the channels.
+// events: until then the table has the channels. Then it processes the OPENs that have
+// waited for that.
 func (s *Session) leaveChannels(now time.Time) {
 	l := &s.lives
 	if l.leaving == 0 || len(s.events) > 0 {
@@ -181,15 +183,19 @@ func (s *Session) leaveChannels(now time.Time) {
 	for i := range l.state {
 		id, st := channel.ID(i), l.state[i]
 		if st == channelDone || st == channelTold && s.sayShut(now, id) {
-			s.removeChannel(id)
+			l.state[id] = noChannel
+			l.leaving--
+			s.mux.Remove(id)
 		}
 	}
-}
-
-func (s *Session) removeChannel(id channel.ID) {
-	s.lives.state[id] = noChannel
-	s.lives.leaving--
-	s.mux.Remove(id)
+	held := l.held
+	l.held = nil
+	for _, line := range held {
+		if s.state == Open {
+			id, c, _ := s.parseOpen(line)
+			s.addChannel(now, id, c)
+		}
+	}
 }
 
 // receives reports whether messages of the peer on a channel may arrive.
@@ -198,23 +204,57 @@ func (s *Session) receives(id channel.ID) bool {
 	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelSaid
 }
 
-// opened processes an OPEN of the peer.
+// opened processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
+// not taken the last events of a channel with the same number or name: the peer may use
+// both again when it has received the SHUT of this end.
 func (s *Session) opened(now time.Time, f *frame) {
 	l := &s.lives
-	number, _, _ := strings.Cut(string(f.payload), " ")
-	n, _ := strconv.ParseUint(number, 10, 8)
-	id := channel.ID(n)
-	c, ok := channel.ParseChannel(string(f.payload), id)
-	first, last := l.mine(!s.server)
-	ok = ok && id >= first && id <= last
-	if ok && l.state[id] == channelDone { // the peer has used the number again
-		s.removeChannel(id)
-	}
-	if !ok || l.state[id] != noChannel || s.server && c.QueueLimit > l.maxQueue {
+	id, c, ok := s.parseOpen(string(f.payload))
+	if !ok || len(l.held) > channel.MaxChannels {
 		s.fail(now, session.CloseProtocolError, "a malformed OPEN")
 		return
 	}
-	if !s.allow(now, channel.Control, len(f.payload)) {
+	if len(l.held) > 0 || l.state[id] == channelDone || l.state[s.named(c.Name)] == channelDone {
+		l.held = append(l.held, string(f.payload))
+		return
+	}
+	s.addChannel(now, id, c)
+}
+
+// parseOpen reads the line of an OPEN of the peer.
+func (s *Session) parseOpen(line string) (channel.ID, channel.Channel, bool) {
+	number, _, _ := strings.Cut(line, " ")
+	n, _ := strconv.ParseUint(number, 10, 8)
+	id := channel.ID(n)
+	c, ok := channel.ParseChannel(line, id)
+	first, last := s.lives.mine(!s.server)
+	return id, c, ok && id >= first && id <= last
+}
+
+// named returns the number of the channel with a name that the peer has opened or that is
+// of the first table, or 0. A channel that this end has opened may have the name, too: both
+// ends have opened one at the same time.
+func (s *Session) named(name string) channel.ID {
+	first, last := s.lives.mine(!s.server)
+	for i, c := range s.mux.Channels() {
+		if id := channel.ID(i + 1); c.Name == name && (i < s.lives.fixed || id >= first && id <= last) {
+			return id
+		}
+	}
+	return 0
+}
+
+// addChannel adds a channel that the peer has opened.
+func (s *Session) addChannel(now time.Time, id channel.ID, c channel.Channel) {
+	l := &s.lives
+	switch {
+	case l.state[id] != noChannel || s.server && c.QueueLimit > l.maxQueue:
+		s.fail(now, session.CloseProtocolError, "a malformed OPEN")
+		return
+	case s.named(c.Name) != 0:
+		s.fail(now, session.CloseProtocolError, "OPEN: the name is taken")
+		return
+	case !s.allow(now, channel.Control, len(c.Name)):
 		return
 	}
 	if err := s.mux.Open(id, c, true); err != nil {

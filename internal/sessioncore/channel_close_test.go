@@ -388,22 +388,58 @@ func TestFloodOfOpenAndClose(t *testing.T) {
 	}
 }
 
-// A message in the packet of the SHUT, or after it, ends the session.
+// A message that was sent after the SHUT ends the session. One in the packet of the SHUT is
+// ignored: it may have been sent before.
 func TestMessageAfterShut(t *testing.T) {
 	for _, later := range []bool{false, true} {
 		w := open(t, mayOpen(1))
 		id := w.openAt(w.client, channel.Channel{Name: "x"})
 		w.run(200 * time.Millisecond)
+		w.want(w.server, "channel 4")
 		w.client.say(w.now, []byte{typeShut, byte(id)}, channel.Options{})
 		if later {
 			w.flush(w.client, w.server)
 		}
 		w.send(w.client, id, "late")
-		w.run(200 * time.Millisecond)
-		if r := w.server.Reason(); r.Code != session.CloseProtocolError {
-			t.Errorf("later %v: %v, %+v", later, w.server.State(), r)
+		w.flush(w.client, w.server)
+		w.now = w.now.Add(w.delay)
+		w.turn(w.server)
+		if later {
+			if r := w.server.Reason(); r.Code != session.CloseProtocolError {
+				t.Errorf("%v, %+v", w.server.State(), r)
+			}
+			continue
+		}
+		w.want(w.server, "channel 4 closed")
+		if w.server.State() != Open {
+			t.Errorf("%v, %+v", w.server.State(), w.server.Reason())
 		}
 	}
+}
+
+// A packet that comes late can bring the control message for which a SHUT has waited, and
+// an unreliable message that was sent before the SHUT: the message is a late one.
+func TestLateMessageInThePacketThatCompletesTheShut(t *testing.T) {
+	w := open(t)
+	id := w.open(channel.Channel{Name: "x"})
+	w.run(200 * time.Millisecond)
+	w.want(w.client, "channel 4")
+	w.server.say(w.now, []byte{typeExtension}, channel.Options{})
+	w.send(w.server, id, "late")
+	w.flush(w.server, w.client) // both in one packet
+	late := w.client.in
+	w.client.in = nil
+	w.close(w.server, id)
+	w.flush(w.server, w.client)
+	if len(late) != 1 || len(w.client.in) != 1 {
+		t.Fatalf("%d and %d packets", len(late), len(w.client.in))
+	}
+	w.client.in = append(w.client.in, late...)
+	w.now = w.now.Add(w.delay)
+	w.turn(w.client)
+	w.want(w.client, "channel 4 closed")
+	w.run(200 * time.Millisecond)
+	w.want(w.server, "channel 4 closed")
 }
 
 // A SHUT for which the control channel has no room is sent when there is room.

@@ -1,6 +1,7 @@
 package sessioncore
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +168,119 @@ func TestAnOpenThatIsRefusedLeavesNoChannel(t *testing.T) {
 	w.run(20 * time.Second)
 	if id := w.open(small); id != 4 {
 		t.Errorf("number %d", id)
+	}
+}
+
+// Both ends open a channel of one name at the same time: there are two, and both ends find
+// the same one by the name.
+func TestBothEndsOpenAChannelOfOneName(t *testing.T) {
+	w := open(t, mayOpen(1))
+	ids := map[*side]channel.ID{w.client: w.openAt(w.client, small), w.server: w.openAt(w.server, small)}
+	for s, id := range ids {
+		w.send(s, id, "of the "+s.name)
+	}
+	w.run(200 * time.Millisecond)
+	w.want(w.client, "channel 5", "channel 5: of the server")
+	w.want(w.server, "channel 4", "channel 4: of the client")
+	for s := range ids {
+		if id, ok := s.Mux().Channels().ID("small"); id != 4 || !ok {
+			t.Errorf("%s finds %d", s.name, id)
+		}
+		if _, err := s.OpenChannel(w.now, small); !isTableError(err) {
+			t.Errorf("%s: one more of the name: %v", s.name, err)
+		}
+	}
+	w.close(w.server, 4)
+	w.close(w.client, 5)
+	w.run(300 * time.Millisecond)
+	w.want(w.client, "channel 4 closed", "channel 5 closed")
+	w.want(w.server, "channel 5 closed", "channel 4 closed")
+}
+
+// An OPEN waits until the program has taken the last events of the channel that had the
+// number, or the name. So do the OPENs after it.
+func TestOpenWaitsForTheProgram(t *testing.T) {
+	for _, number := range []bool{false, true} {
+		w := open(t, mayOpen(3))
+		id := w.openAt(w.client, small)
+		w.run(200 * time.Millisecond)
+		w.close(w.server, id)
+		w.flush(w.server, w.client)
+		w.now = w.now.Add(w.delay)
+		w.turn(w.client)
+		w.client.leaveChannels(w.now) // says SHUT
+		w.server.events, w.client.events = nil, nil
+		c := small
+		if number {
+			w.client.lives.last = 3
+			c.Name = "next"
+		}
+		again := w.openAt(w.client, c)
+		if (again == id) != number {
+			t.Fatalf("number %d", again)
+		}
+		other := small
+		other.Name = "other"
+		third := w.openAt(w.client, other)
+		w.flush(w.client, w.server)
+		w.now = w.now.Add(w.delay)
+		for _, d := range w.server.in {
+			w.server.Receive(w.now, d.b)
+		}
+		w.server.in = nil
+		if name := w.server.Mux().Channels().Name(id); name != "small" || len(w.server.lives.held) != 2 {
+			t.Errorf("number %v: the table has %q, %d wait", number, name, len(w.server.lives.held))
+		}
+		w.collect(w.server)
+		w.want(w.server, "channel 4 closed")
+		w.run(300 * time.Millisecond)
+		w.want(w.server, fmt.Sprint("channel ", again), fmt.Sprint("channel ", third))
+		w.send(w.client, again, "one")
+		w.send(w.client, third, "two")
+		w.run(300 * time.Millisecond)
+		w.want(w.server, fmt.Sprintf("channel %d: one", again), fmt.Sprintf("channel %d: two", third))
+		w.server.checkChannels(t)
+	}
+}
+
+// The OPENs that wait have a bound, and are checked when their time comes.
+func TestHostileOpensThatWait(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		w := open(t, mayOpen(1), func(_, server *Config) { server.Limits = session.Limits{Messages: -1, Bytes: -1} })
+		id := w.openAt(w.client, small)
+		w.run(200 * time.Millisecond)
+		w.close(w.server, id)
+		w.flush(w.server, w.client)
+		w.now = w.now.Add(w.delay)
+		w.turn(w.client)
+		line := "\x08" + string(small.AppendOpenLine(nil, 4))
+		n := 2
+		if many {
+			n = 100
+		}
+		w.client.leaveChannels(w.now)
+		for range n {
+			w.client.say(w.now, []byte(line), channel.Options{})
+		}
+		if !many {
+			w.run(300 * time.Millisecond)
+		}
+		for range 20 {
+			w.flush(w.client, w.server)
+			w.now = w.now.Add(w.delay)
+			for _, d := range w.server.in { // the program takes no events
+				w.server.Receive(w.now, d.b)
+			}
+			w.server.in = nil
+			w.flush(w.server, w.client)
+			w.now = w.now.Add(w.delay)
+			w.turn(w.client)
+		}
+		if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a malformed OPEN" {
+			t.Errorf("many %v: %v, %+v", many, w.server.State(), r)
+		}
+		if n := len(w.server.lives.held); n > channel.MaxChannels+1 {
+			t.Errorf("%d wait", n)
+		}
 	}
 }

@@ -56,9 +56,10 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 		s.release(ev)
 		return
 	}
-	if !s.receives(ev.Channel) { // it was in one packet with the SHUT
+	if !s.receives(ev.Channel) {
+		// The packet came late, and brought a control message too for which the SHUT has
+		// waited: a late frame of a closed channel.
 		s.release(ev)
-		s.fail(now, session.CloseProtocolError, "a message on a channel after its SHUT")
 		return
 	}
 	if !s.allow(now, ev.Channel, len(ev.Payload)) {
