@@ -239,7 +239,7 @@ func (s *Session) ready() bool {
 	return s.told.rest() || s.told.last
 }
 
-// happened does what an event of the session causes, before the program is told of it.
+// happened does what an event of the session causes, before the program gets the event.
 func (s *Session) happened(ev *sessioncore.Event) {
 	switch ev.Type {
 	case sessioncore.EventOpen:

@@ -15,8 +15,8 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// TestBoxes plays examples/boxes with two pages: each sees the other's box where it
-// goes, and hears what the other says.
+// TestBoxes plays examples/boxes with two pages: each page sees the moves of the
+// other's box and the other's chat.
 func TestBoxes(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "boxes")
 	build := exec.Command("go", "build", "-o", program, "./examples/boxes")
@@ -31,7 +31,7 @@ func TestBoxes(t *testing.T) {
 			who, other *tab
 			name       string
 			key        string
-			dx, dy     int // the signs of the way
+			dx, dy     int // signs of the direction of the move
 		}{
 			{ada, bob, "ada", "ArrowRight", 1, 0},
 			{bob, ada, "bob", "KeyW", 0, -1},
@@ -76,8 +76,8 @@ func enterBoxes(t *testing.T, b *browser.Browser, url, name string) *tab {
 	return p
 }
 
-// startBoxes runs the program until the test ends, which it does when it is told to,
-// and returns the URL it prints.
+// startBoxes runs the program until the test ends, and returns the URL that it prints. At
+// the end the program must stop by itself when it gets a signal.
 func startBoxes(t *testing.T, program string) string {
 	t.Helper()
 	cmd := exec.Command(program, "-data", ":0", "-http", netip.AddrPortFrom(browser.Host(t), 0).String())

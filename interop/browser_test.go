@@ -11,11 +11,11 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// TestBrowser walks through the life of a connection in each browser:
+// TestBrowser tests a connection in each browser, from its beginning to its end:
 //
 //	go test -run 'TestBrowser/godwit/firefox/reload'
 //
-// It is what a new version of pion has to pass.
+// A new version of pion must pass it.
 func TestBrowser(t *testing.T) {
 	scripts := []struct {
 		name string
@@ -57,7 +57,7 @@ func testConnect(t *testing.T, w *world) {
 	}
 }
 
-// A page may insist on being the DTLS client. Its ClientHello does not fit one
+// A page may demand to be the DTLS client. Its ClientHello does not fit one
 // datagram, and its channels have even streams.
 func testPageIsClient(t *testing.T, w *world) {
 	p := w.tab()
@@ -74,7 +74,7 @@ func testPageIsClient(t *testing.T, w *world) {
 	}
 }
 
-// described is what page.js tells of a message.
+// described is a message as describe of page.js returns it.
 type described struct {
 	Kind  string
 	Size  int
@@ -110,7 +110,7 @@ func testMessages(t *testing.T, w *world) {
 	}
 }
 
-// pattern is what page.js's function of that name makes.
+// pattern returns the same bytes as pattern of page.js.
 func pattern(n int) []int {
 	b := make([]int, n)
 	for i := range b {
@@ -222,8 +222,7 @@ func testShutdown(t *testing.T, w *world) {
 	wantClosed(t, second)
 }
 
-// wantClosed waits until the page has been told that its connection is over, well
-// before the silence of a dead server would tell it.
+// wantClosed waits until an event tells the page that its connection is closed.
 func wantClosed(t *testing.T, p *tab) {
 	t.Helper()
 	var how string

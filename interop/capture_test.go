@@ -17,13 +17,13 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// What browsers send is the test data of other packages. This renews it:
+// Datagrams of browsers are the test data of other packages. This renews the data:
 //
 //	go test -run TestCapture -capture ..
 var capture = flag.String("capture", "", "write what browsers send into the testdata below this directory")
 
-// TestCapture takes down what each browser sends in a connection that has
-// everything in it, and checks that it has.
+// TestCapture records the datagrams of each browser in a connection that has every kind of
+// packet, and checks that it has.
 func TestCapture(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -40,8 +40,8 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// captureOffers keeps the offers of pages with nothing but a data channel, and
-// with audio before it.
+// captureOffers records the offers of pages with only a data channel, and with audio before
+// the data channel.
 func captureOffers(t *testing.T, b *browser.Browser, root string) {
 	p := newWorld(t, b, godwitServers).tab()
 	for name, js := range map[string]string{
@@ -60,7 +60,7 @@ func captureOffers(t *testing.T, b *browser.Browser, root string) {
 	}
 }
 
-// captureConnection keeps one connection in which the browser has this DTLS role.
+// captureConnection records one connection in which the browser has this DTLS role.
 func captureConnection(t *testing.T, b *browser.Browser, root, role string) {
 	rc := netsim.RelayConfig{Listen: netip.AddrPortFrom(browser.Host(t), 0), Target: freePort(t)}
 	tap := wiretap.Attach(&rc)
@@ -88,7 +88,7 @@ func captureConnection(t *testing.T, b *browser.Browser, root, role string) {
 		"SACK", "gap", "FORWARD-TSN", "RE-CONFIG", "ABORT",
 	}
 	if role == "server" && *capture != "" {
-		// They answer an INIT of ours, unless the browser's own was faster: try again.
+		// Browsers answer an INIT of this end, unless their own INIT was faster: try again.
 		want = append(want, "INIT-ACK", "COOKIE-ACK")
 	}
 	for _, want := range want {
@@ -104,7 +104,7 @@ func captureConnection(t *testing.T, b *browser.Browser, root, role string) {
 	}
 }
 
-// speak makes the page say everything once.
+// speak makes the page send each kind of packet once.
 func speak(p *tab, relay *netsim.Relay, setup string) {
 	p.connectAs(setup)
 	p.do(`
@@ -116,7 +116,7 @@ func speak(p *tab, relay *netsim.Relay, setup string) {
 		lose(netsim.Link{})
 		p.do(`
 			for (const m of ["after", "the", "loss"]) await ch.echo(m);
-			await new Promise((resolve) => setTimeout(resolve, 500)); // until it gives up what was lost`, nil, nil)
+			await new Promise((resolve) => setTimeout(resolve, 500)); // until it abandons the lost messages`, nil, nil)
 	}
 	p.do(`
 		const second = new Channel(c.pc.createDataChannel("second", { ordered: false, maxPacketLifeTime: 100 }));
@@ -133,7 +133,7 @@ type captureFiles struct {
 	seen             map[string]bool // what the page sent
 }
 
-// maxSealed is how many datagrams under the session's keys are kept of each side.
+// maxSealed is the number of encrypted datagrams that are kept of each side.
 const maxSealed = 4
 
 func newCaptureFiles(tap *wiretap.Tap, ds []wiretap.Datagram, descriptions []string) *captureFiles {

@@ -28,7 +28,7 @@ const (
 const (
 	loadRate  = 60   // messages a second
 	loadSize  = 1000 // bytes a message
-	loadDrain = 1000 // ms to wait after the last message: later echoes are of no use
+	loadDrain = 1000 // ms to wait after the last message: later echoes do not count
 )
 
 // distant is a link of half the comparison's round trip.
@@ -66,7 +66,7 @@ func newRelayedWorld(t testing.TB, b *browser.Browser, kind implementation, up, 
 	return w
 }
 
-// To see where time is lost: go test -wiretap -artifacts -run …
+// This shows where time is lost: go test -wiretap -artifacts -run …
 var (
 	trace = flag.Bool("wiretap", false, "write what passes a relay to wire.txt, in the test's artifact directory")
 	seed  = flag.Uint64("seed", 1, "of the losses in a relay")
@@ -97,7 +97,7 @@ func freePort(t testing.TB) netip.AddrPort {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// figures are times in ms, sorted, of those tries that came to something.
+// figures are times in ms, sorted, of the attempts that succeeded.
 type figures struct {
 	tried int
 	ms    []float64
@@ -111,7 +111,7 @@ func (f figures) quantile(q float64) float64 {
 	return f.ms[min(int(q*float64(len(f.ms))), len(f.ms)-1)]
 }
 
-// share is the share of the tries that came to something.
+// share returns the share of the attempts that succeeded.
 func (f figures) share() float64 { return float64(len(f.ms)) / float64(f.tried) }
 
 func (f figures) String() string {
@@ -120,8 +120,8 @@ func (f figures) String() string {
 }
 
 // measureEchoes sends count messages at the comparison's load with 10 % loss on
-// the way up, and times their echoes. The connection is shown to look, if not
-// nil, when all is over.
+// the way up, and times their echoes. At the end it calls look with
+// the connection, if look is not nil.
 func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count int, look func(c conn)) figures {
 	t.Helper()
 	w := newRelayedWorld(t, b, kind, distant(lossy), distant(0))
@@ -145,11 +145,11 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 	return figures{count, got.Latencies}
 }
 
-// measureConnects connects count times, one after the other, with this loss each
-// way, and times from the answer in hand to the channel's open event.
+// measureConnects connects count times, one after the other, with this loss each way. It
+// measures the time from the arrival of the answer to the channel's open event.
 func measureConnects(t testing.TB, b *browser.Browser, kind implementation, ch channelInit, loss float64, count int) figures {
 	t.Helper()
-	const limit = 30 * time.Second // beyond it the try has failed
+	const limit = 30 * time.Second // a longer attempt has failed
 	p := newRelayedWorld(t, b, kind, distant(loss), distant(loss)).tab()
 	f := figures{tried: count}
 	for range count {
@@ -206,7 +206,7 @@ func eachPair(b *testing.B, run func(*testing.B, *browser.Browser, implementatio
 }
 
 func report(b *testing.B, f figures) {
-	b.ReportMetric(0, "ns/op") // the time of an iteration says nothing here
+	b.ReportMetric(0, "ns/op") // the time of an iteration has no meaning here
 	b.ReportMetric(f.quantile(.5), "p50-ms")
 	b.ReportMetric(f.quantile(.9), "p90-ms")
 	b.ReportMetric(f.quantile(.99), "p99-ms")

@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// Both browsers fall silent 100,009 messages after the first loss if nobody tells
-// them what was given up. So the losses come first, in both directions, and then
+// Both browsers stop sending 100,009 messages after the first loss if no FORWARD-TSN tells
+// them which messages were abandoned. So the losses come first, in both directions, and then
 // more messages than that; with -long many more.
 func TestManyMessages(t *testing.T) {
 	const (
@@ -32,7 +32,7 @@ func TestManyMessages(t *testing.T) {
 				began := time.Now()
 				p.doWithin(5*time.Minute, `return await flood(ch, arg);`, map[string]any{"count": count, "window": window}, &got)
 				t.Logf("sent %d, echoed %d, in %.1f s", got.Sent, got.Echoed, time.Since(began).Seconds())
-				// Silence would leave nothing. A busy machine loses a few.
+				// A browser that stopped would send nothing more. A busy machine loses a few messages.
 				if got.Sent != count || got.Echoed < count/2 {
 					t.Errorf("%d of %d messages were sent, %d echoed", got.Sent, count, got.Echoed)
 				}

@@ -8,8 +8,8 @@ import (
 )
 
 // Pages whose offer has audio and video beside the data channel, in every order and with
-// every bundle policy: with max-bundle the connection goes with the first section. The
-// media is not sent, and the channel works.
+// every bundle policy: with max-bundle the connection goes with the first section. No
+// media is sent, and the channel works.
 func TestChannelBesideMedia(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestChannelBesideMedia(t *testing.T) {
 						const open = new Promise((resolve) => (dc.onopen = resolve));
 						try {
 							await pc.setLocalDescription();
-							// The browser's candidates too, as pages send them that wait.
+							// With the browser's candidates, as a page sends that waits for them.
 							await within(patience, new Promise((resolve) => {
 								if (pc.iceGatheringState === "complete") resolve();
 								pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve();

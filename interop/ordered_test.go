@@ -11,8 +11,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// An ordered channel without retransmission, over a link that loses and reorders: what
-// comes is in order, none comes twice, and losses cost no more than themselves.
+// An ordered channel without retransmission, over a link that loses and reorders: the
+// messages arrive in order and once, and a lost message causes no other loss.
 func TestOrderedChannelOverALossyLink(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestOrderedChannelOverALossyLink(t *testing.T) {
 	}
 }
 
-// Channels that are refused are closed for the page, which hears of it: a reliable one,
-// and the seventeenth, in-band or negotiated. The others go on.
+// The server closes the channels that it refuses, and the page gets an event: a reliable
+// channel, and the seventeenth channel, in-band or negotiated. The other channels work.
 func TestRefusedChannelsAreClosedForThePage(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {

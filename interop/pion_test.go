@@ -8,7 +8,7 @@ import (
 
 var pionServers = implementation{name: "pion", listen: listenPion}
 
-// pionServer makes pion/webrtc a server of the tests.
+// pionServer adapts a server of pion/webrtc to the tests.
 type pionServer struct{ *pionserver.Server }
 
 func (s pionServer) Shutdown(context.Context) error { return s.Close() }

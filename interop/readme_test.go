@@ -15,8 +15,8 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// TestReadme pastes the README's first program and page into a directory, and finds
-// that they work; only the addresses are the test's.
+// TestReadme writes the README's first program and page into a directory, and checks that
+// they work. It changes only the addresses.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -80,7 +80,7 @@ func block(t *testing.T, text []byte, language string) string {
 	return string(m[1])
 }
 
-// freeAddress returns a TCP address that browsers reach and nobody listens on.
+// freeAddress returns a TCP address that browsers reach and that is free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", netip.AddrPortFrom(browser.Host(t), 0).String())

@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/interop/browser"
 )
 
-// A faultyRelay is a relay that does one thing to one datagram of each page: to the nth
-// that passes, in either direction.
+// A faultyRelay is a relay that damages one datagram of each page: the nth that passes, in
+// either direction.
 type faultyRelay struct {
 	t      testing.TB
 	front  *net.UDPConn
@@ -19,14 +19,14 @@ type faultyRelay struct {
 
 	mu    sync.Mutex
 	pages map[netip.AddrPort]*faultyPath
-	last  *faultyPath // the page that came last
-	nth   int         // of pages that come from now on
+	last  *faultyPath // newest page
+	nth   int         // for new pages
 	harm  string
 }
 
-// faultyPath is one page and what has passed of it.
+// A faultyPath is one page and the state of its datagrams.
 type faultyPath struct {
-	back *net.UDPConn // where the server sees it
+	back *net.UDPConn // socket to the server
 	nth  int
 	harm string
 	n    int
@@ -54,21 +54,21 @@ func listenUDP(t testing.TB, a netip.Addr) *net.UDPConn {
 
 func (m *faultyRelay) addr() netip.AddrPort { return m.front.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// aim chooses what is done to the pages that come from now on.
+// aim chooses the damage for new pages.
 func (m *faultyRelay) aim(nth int, harm string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.nth, m.harm = nth, harm
 }
 
-// passed returns how many datagrams of the last page have passed.
+// passed returns the number of datagrams of the newest page that have passed.
 func (m *faultyRelay) passed() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.last.n
 }
 
-// run passes on what pages send, until the front is closed.
+// run forwards the datagrams of pages, until the front is closed.
 func (m *faultyRelay) run(running *sync.WaitGroup) {
 	b := make([]byte, 2048)
 	for {
@@ -93,7 +93,7 @@ func (m *faultyRelay) run(running *sync.WaitGroup) {
 	}
 }
 
-// runBack passes on what the server sends to a page.
+// runBack forwards the datagrams of the server to a page.
 func (m *faultyRelay) runBack(p *faultyPath, page netip.AddrPort) {
 	b := make([]byte, 2048)
 	for {
@@ -107,7 +107,7 @@ func (m *faultyRelay) runBack(p *faultyPath, page netip.AddrPort) {
 	}
 }
 
-// pass sends a datagram on, or does the harm.
+// pass forwards a datagram, or damages it.
 func (m *faultyRelay) pass(p *faultyPath, direction int, b []byte, send func([]byte)) {
 	p.n++
 	switch {
@@ -125,9 +125,9 @@ func (m *faultyRelay) pass(p *faultyPath, direction int, b []byte, send func([]b
 	}
 }
 
-// Each datagram in turn of a browser's connect is dropped; with -long also doubled,
-// or it changes places with the next one, and in both DTLS roles. Every connection
-// opens, and its channel works.
+// In each connection of a browser another datagram is dropped; with -long it is also
+// duplicated, or swapped with the next one, and in both DTLS roles. Every connection opens,
+// and its channel works.
 func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 	harms, roles := []string{"dropped"}, []string{"actpass"}
 	if *long {
@@ -149,7 +149,7 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 	}
 }
 
-// connectDamaged connects once for each datagram that there is.
+// connectDamaged connects once for each datagram of a connection.
 func connectDamaged(t *testing.T, m *faultyRelay, p *tab, harm, role string) {
 	p = &tab{p.Page, t}
 	slowest, at := time.Duration(0), 0
@@ -160,7 +160,7 @@ func connectDamaged(t *testing.T, m *faultyRelay, p *tab, harm, role string) {
 		if d := time.Since(began); d > slowest {
 			slowest, at = d, nth
 		}
-		// A message may be what the harm was done to.
+		// The damaged datagram may be a message.
 		p.do(`await Promise.any(Array.from({length: 5}, (_, i) =>
 			new Promise((resolve) => setTimeout(resolve, i * 200)).then(() => ch.echo("it works"))));
 			c.close();`, nil, nil)

@@ -36,12 +36,12 @@ type message struct {
 	data   []byte
 }
 
-// config is what the tests choose about a server.
+// config is the part of a server's configuration that tests choose.
 type config struct {
 	public     netip.AddrPort // in the answer's candidate; zero: where the server listens
 	negotiated []uint16       // streams the page opens with negotiated: true
-	keyLog     io.Writer      // nil: nobody
-	honest     bool           // acknowledge what came and nothing else
+	keyLog     io.Writer      // may be nil
+	honest     bool           // acknowledge only packets that have arrived
 	open       func(c conn)
 	message    func(c conn, m message)
 	close      func(c conn, why string)
@@ -51,19 +51,19 @@ type config struct {
 type implementation struct {
 	name   string
 	listen func(addr string, config config) (server, error)
-	// tooLarge is the error of a Send of more than one packet holds. Nil means
-	// that the server sends fragments.
+	// tooLarge is the error of Send for a message larger than a packet. Nil means that the
+	// server sends fragments.
 	tooLarge error
 }
 
-// implementations are the servers that pages meet, ours first.
+// implementations are the servers under test, godwit first.
 var implementations = []implementation{godwitServers, pionServers}
 
-// patience bounds every wait of a test for something that should come soon.
+// patience limits every wait of a test for an event.
 const patience = 20 * time.Second
 
-// world is one server, the pages it serves, and what it has heard from them.
-// It echoes every message on its channel, as its kind.
+// world is one server, its pages, and the events of the server. The server echoes every
+// message on its channel, with its kind.
 type world struct {
 	t        testing.TB
 	browser  *browser.Browser
@@ -81,8 +81,7 @@ func newWorld(t testing.TB, b *browser.Browser, kind implementation) *world {
 	return newWorldAt(t, b, kind, netip.AddrPortFrom(browser.Host(t), 0), config{})
 }
 
-// newWorldAt is newWorld with a server that listens on addr. The handlers are the
-// world's own.
+// newWorldAt is newWorld with a server that listens on addr. The world sets the handlers.
 func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr netip.AddrPort, c config) *world {
 	t.Helper()
 	w := &world{
@@ -113,8 +112,8 @@ func newWorldAt(t testing.TB, b *browser.Browser, kind implementation, addr neti
 	return w
 }
 
-// note keeps v for the test, or drops it when the test does not look: a handler
-// must not block.
+// note keeps v for the test. It drops v if the test does not read the events: a handler must
+// not block.
 func note[T any](in chan<- T, v T) {
 	select {
 	case in <- v:
@@ -122,7 +121,7 @@ func note[T any](in chan<- T, v T) {
 	}
 }
 
-// tab is a page with the helpers that fail its test.
+// tab is a page with helpers that fail the test.
 type tab struct {
 	*browser.Page
 	t testing.TB
@@ -139,7 +138,7 @@ func (p *tab) do(js string, arg, result any) {
 	p.doWithin(patience, js, arg, result)
 }
 
-// doWithin is do for what takes longer.
+// doWithin is do with another time limit.
 func (p *tab) doWithin(limit time.Duration, js string, arg, result any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
@@ -155,7 +154,7 @@ func (p *tab) connect(channels ...channelInit) {
 	p.connectAs("actpass", channels...)
 }
 
-// connectAs is connect by a page that insists on a DTLS role.
+// connectAs is connect by a page that demands a DTLS role.
 func (p *tab) connectAs(setup string, channels ...channelInit) {
 	p.t.Helper()
 	if channels == nil {
@@ -178,21 +177,21 @@ func (p *tab) wantEcho(why string) {
 // channelInit is a label and an RTCDataChannelInit.
 type channelInit map[string]any
 
-// Streams of negotiated channels: the one of godwit's own client, and one out of
-// the way of the streams a browser gives its other channels, which count from 0.
+// Streams of negotiated channels: that of godwit's client, and one that a browser does not
+// choose for its other channels, whose numbers begin at 0.
 const (
 	clientStream     = 0
 	negotiatedStream = 100
 )
 
-// The two kinds of channels: godwit's own client opens a negotiated one, of which
-// nothing is said on the wire; other pages open theirs with DCEP.
+// The two kinds of channels: godwit's client uses a negotiated channel, which
+// needs no packet to open; other pages open channels with DCEP.
 var (
 	negotiatedChannel = channelInit{"label": "data", "negotiated": true, "id": clientStream}
 	dcepChannel       = channelInit{"label": "data"}
 )
 
-// receive waits for what a server should hear.
+// receive waits for an event of the server.
 func receive[T any](t testing.TB, from <-chan T, what string) T {
 	t.Helper()
 	select {

@@ -77,7 +77,7 @@ func TestClientComesBack(t *testing.T) {
 	}
 }
 
-// What a bundle calls its properties must not reach the wire.
+// The names of properties in a bundle must not get into the wire format.
 func TestEveryBundleSaysWhatItIs(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newWebWorld(t, b, netsim.Link{}, func(c *godwit.Config) { c.Version, c.Secret = "7", "hush" })

@@ -74,7 +74,7 @@ func BenchmarkScript(b *testing.B) {
 	}
 }
 
-// A part is one that a profile has of what the page does.
+// A part is a part of the page's work in a profile.
 type part string
 
 const (
@@ -99,7 +99,7 @@ type profile struct {
 // parts returns the µs of each part. A function of the browser belongs to who called it.
 func (p *profile) parts() map[part]float64 {
 	is := make(map[int]part)
-	for _, n := range p.Nodes { // callers come first
+	for _, n := range p.Nodes { // callers are before the functions that they call
 		switch name, url := n.CallFrame.FunctionName, n.CallFrame.URL; {
 		case name == "(garbage collector)":
 			is[n.ID] = ofGarbage

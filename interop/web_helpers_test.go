@@ -57,7 +57,7 @@ type webWorld struct {
 	links map[netip.AddrPort]bool // by the page's address: whether they are dead
 }
 
-// newWebWorld makes a world that a test may change before its server starts.
+// newWebWorld makes a world. The test may change it before its server starts.
 func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...func(*godwit.Config)) *webWorld {
 	t.Helper()
 	w := &webWorld{t: t, browser: b, target: freePort(t), http: http.NewServeMux(), conns: make(chan *godwit.Conn, 16)}
@@ -102,7 +102,7 @@ func newWebWorld(t testing.TB, b *browser.Browser, link netsim.Link, change ...f
 	return w
 }
 
-// listenRelay puts a relay before the server, which takes down what passes if -wiretap says so.
+// listenRelay puts a relay before the server. With -wiretap the relay records the datagrams.
 func (w *webWorld) listenRelay(link netsim.Link) *netsim.Relay {
 	w.t.Helper()
 	rc := netsim.RelayConfig{
@@ -140,7 +140,7 @@ func (w *webWorld) alive(p *netsim.Packet) bool {
 	return !dead
 }
 
-// loseLinks loses from now on what is sent on the links that there are. Only new ones work.
+// loseLinks drops all datagrams of the present links from now on. Only new links work.
 func (w *webWorld) loseLinks() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +149,7 @@ func (w *webWorld) loseLinks() {
 	}
 }
 
-// start starts the game server, also once more after it was closed.
+// start starts the game server, also again after it was closed.
 func (w *webWorld) start() {
 	w.t.Helper()
 	var err error
@@ -166,18 +166,18 @@ func (w *webWorld) tab() *tab {
 	return p
 }
 
-// exchanged is what a Book of web_page.js holds of one channel.
+// exchanged has the figures of a Book of web_page.js for one channel.
 type exchanged struct {
 	Name                          string
 	Sent, Refused, Echoed         int
 	Duplicates, Disorder, Corrupt int
 	Latencies                     []float64    // in ms, sorted
-	Came                          [][2]float64 // when each was sent and came, in ms of each end's clock
+	Came                          [][2]float64 // time when each message was sent and when it arrived, in ms of each end's clock
 }
 
 func (e exchanged) figures() figures { return figures{e.Sent, e.Latencies} }
 
-// check holds a channel's promise against its echoes.
+// check compares the echoes with the guarantee of the channel.
 func (e exchanged) check(t testing.TB) {
 	t.Helper()
 	if e.Duplicates > 0 || e.Corrupt > 0 {

@@ -42,7 +42,7 @@ func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 					if why.Code != 300 || why.Text != "bye" || !why.Remote {
 						t.Errorf("the server was told %+v", why)
 					}
-				case <-time.After(20 * time.Second): // without a goodbye it is 40 s
+				case <-time.After(20 * time.Second): // without a close message it takes 40 s
 					t.Error("the server does not know of the end")
 				}
 			})

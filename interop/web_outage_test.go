@@ -11,19 +11,19 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// What a page and a server send each other through an outage: the page 60 messages a second that are echoed on each of
-// three channels, the server 30 a second by itself on three others.
+// Traffic between a page and a server through an outage: the page sends 60 messages a second on each of three channels
+// and gets their echoes; the server sends 30 a second on each of three other channels.
 const (
 	outageRate = 60
 	pourRate   = 30
 	outageSize = 200
-	stale      = 250 * time.Millisecond // older than this an unreliable message is of no use after an outage
+	stale      = 250 * time.Millisecond // an unreliable message that is older must not arrive after an outage
 
-	outageDrain = 2 * time.Minute // for what is owed after it: a busy machine takes its time
+	outageDrain = 2 * time.Minute // time for the messages that must still arrive; a busy machine is slow
 )
 
-// TestClientOutlivesOutages has pages and servers talk, takes away what is between them, and gives it back. What was sent
-// reliably has to come, once and in order; of the rest nothing that is stale.
+// TestClientOutlivesOutages interrupts the link between pages and servers that exchange messages. Reliable messages must
+// arrive once and in order; unreliable messages must not arrive when they are stale.
 func TestClientOutlivesOutages(t *testing.T) {
 	for _, o := range []struct {
 		name string
@@ -44,7 +44,7 @@ func TestClientOutlivesOutages(t *testing.T) {
 	}
 }
 
-// blackout takes the link away for d, 2 s after the beginning.
+// blackout interrupts the link for d, 2 s after the beginning.
 func blackout(t *testing.T, kind browser.Kind, d time.Duration) {
 	w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay})
 	p := w.tab()
@@ -67,8 +67,8 @@ func (w *webWorld) blackout(d time.Duration) func() (from, to time.Time) {
 	}
 }
 
-// cutInTheMiddle takes the link away for 10 s when 300 of the server's 1,000 reliable messages have come, and about as
-// many of the page's.
+// cutInTheMiddle interrupts the link for 10 s when 300 of the server's 1,000 reliable messages have arrived, and about
+// as many of the page's.
 func cutInTheMiddle(t *testing.T, kind browser.Kind) {
 	const count = 1000
 	w := newWebWorld(t, browser.Start(t, kind), netsim.Link{Delay: oneWay})
@@ -110,14 +110,14 @@ func freeze(t *testing.T, kind browser.Kind) {
 	t.Log(p.log())
 }
 
-// hidden puts another tab in front for 20 s. The page's timers fire once a second then, the connection goes on.
+// hidden puts another tab in front for 20 s. The page's timers then fire once a second; the connection stays open.
 func hidden(t *testing.T, kind browser.Kind) {
 	w := newWebWorld(t, browser.Own(t, kind), netsim.Link{Delay: oneWay})
 	p := w.tab()
 	talk := startTalk(p, w, 20*time.Second)
 	p.Hide()
 	talk.check(outage{})
-	// It is no test of anything if the browser did not hold the timers back.
+	// The test is valid only if the browser has delayed the timers.
 	var ticks int
 	p.do(`let n = 0;
 		for (const stop = performance.now() + 3000; performance.now() < stop; n++) await pause(10);
@@ -143,10 +143,10 @@ func (p *tab) log() []logged {
 	return log
 }
 
-// A pour is what a server sends by itself on some channels: numbered messages in the form of a Book.
+// A pour sends numbered messages of a server on some channels, in the format of a Book.
 type pour struct {
 	sent  []time.Time // by number
-	since time.Time   // where the times in the messages count from
+	since time.Time   // zero of the times in the messages
 	done  chan struct{}
 }
 
@@ -166,14 +166,14 @@ func startPour(t testing.TB, c *godwit.Conn, rate, count int, channels ...string
 			}
 			for _, name := range channels {
 				id, _ := webTable.ID(name)
-				c.Send(id, p.message(n)) // an error is of the unreliable ones, while the session is interrupted
+				c.Send(id, p.message(n)) // unreliable messages get an error while the session is interrupted
 			}
 		}
 	}()
 	return p
 }
 
-// message writes what Book.write of web_page.js writes.
+// message returns a message as Book.write of web_page.js makes it.
 func (p *pour) message(n int) []byte {
 	b := make([]byte, outageSize)
 	for i := range b {
@@ -186,7 +186,7 @@ func (p *pour) message(n int) []byte {
 
 func (p *pour) ms(at time.Time) float64 { return at.Sub(p.since).Seconds() * 1000 }
 
-// A talk is a page and a server that send to each other.
+// A talk is a page and a server that exchange messages.
 type talk struct {
 	*tab
 	pour *pour
@@ -204,7 +204,7 @@ func startTalk(p *tab, w *webWorld, d time.Duration) *talk {
 	return &talk{p, startPour(p.t, c, pourRate, int(d.Seconds()*pourRate), "sparks", "world", "news")}
 }
 
-// An outage is a time in which nothing can have come across, in ms of both ends' clocks.
+// An outage is a time in which no message can have arrived, in ms of both ends' clocks.
 type outage struct{ pageFrom, pageTo, serverFrom, serverTo float64 }
 
 // during runs f, which returns a time in which the outage lasted, from soon after its beginning to its end.
@@ -214,8 +214,8 @@ func (k *talk) during(f func() (from, to time.Time)) outage {
 	k.do(`return performance.now();`, nil, &page)
 	after := time.Now()
 	from, to := f()
-	// The clocks are those of one machine. The page's was read somewhere between before and after: the outage that is
-	// reckoned with is shorter than the true one by that much.
+	// Both clocks are of one machine. The page's clock was read at some time between before and after, so the computed
+	// outage is shorter than the true one by that time.
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
 	return outage{
 		pageFrom: page + ms(from.Sub(before)), pageTo: page + ms(to.Sub(after)),
@@ -223,7 +223,7 @@ func (k *talk) during(f func() (from, to time.Time)) outage {
 	}
 }
 
-// finish waits for the end, and returns what came of the page's echoes and of what the server poured.
+// finish waits for the end, and returns the figures of the page's echoes and of the server's messages.
 func (k *talk) finish() (echoes, heard []exchanged) {
 	k.t.Helper()
 	k.doWithin(time.Minute+outageDrain, `return await going;`, nil, &echoes)
@@ -237,7 +237,7 @@ func (k *talk) finish() (echoes, heard []exchanged) {
 	return echoes, heard
 }
 
-// check waits for the end and holds everything that came against what was promised.
+// check waits for the end and compares everything that has arrived with the guarantees.
 func (k *talk) check(o outage) {
 	k.t.Helper()
 	echoes, heard := k.finish()
@@ -253,7 +253,7 @@ func (k *talk) check(o outage) {
 	}
 }
 
-// checkFresh looks for unreliable messages that were sent during an outage, longer before its end than of use.
+// checkFresh looks for unreliable messages that arrived although they were sent too long before the end of an outage.
 func (e exchanged) checkFresh(t testing.TB, from, to float64) {
 	t.Helper()
 	id, _ := webTable.ID(e.Name)

@@ -60,7 +60,7 @@ func TestClientSendsPlainDatagrams(t *testing.T) {
 		if share := float64(got.Texts+got.Binaries) / float64(got.Sent); share < least {
 			t.Errorf("%.2f of the echoes came, want %.2f", share, least)
 		}
-		// A datagram may overtake what announces its channel.
+		// A datagram may arrive before the message that opens its channel.
 		for label := ""; label != "plain"; {
 			label = receive(t, labels, "the label of the page's channel")
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A page that is loaded again in the middle of traffic, twice, goes on with its session: the server sees one Conn, and
-// what was sent reliably each way comes once.
+// A page that is loaded again twice, while messages are exchanged, keeps its session: the server has one Conn, and the
+// reliable messages of both ends arrive once.
 func TestClientOutlivesItsPage(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		const count = 400

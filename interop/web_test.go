@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// eachBrowser runs a test in all browsers at the same time: mostly they wait.
+// eachBrowser runs a test in all browsers at the same time: they wait most of the time.
 func eachBrowser(t *testing.T, run func(t *testing.T, b *browser.Browser)) {
 	for _, kind := range browser.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestClientBeginsANewSessionWhenTheServerComesBack(t *testing.T) {
 				}
 			})();
 			await until(5000, () => ids.length === 1);`, nil, nil)
-		w.server.RTC().Close() // the sessions hear nothing
+		w.server.RTC().Close() // the sessions get no close message
 		w.server.Close()
 		w.start()
 		var ids []string

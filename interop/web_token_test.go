@@ -12,7 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// newTokenWorld is a world that wants JSON Web Tokens, and whose pages get them at /token?kind=….
+// newTokenWorld makes a world whose server needs JSON Web Tokens; pages get them at /token?kind=….
 func newTokenWorld(t *testing.T, b *browser.Browser) *webWorld {
 	t.Helper()
 	signer, err := auth.Generate(auth.EdDSA, rand.Reader)
@@ -41,7 +41,7 @@ func newTokenWorld(t *testing.T, b *browser.Browser) *webWorld {
 	return w
 }
 
-// refused is what a page is told that may not connect, and how often it was asked for a token.
+// refused is the error of a page that may not connect, and the number of times that its token func was called.
 type refused struct {
 	Typed         bool // it is a ConnectError
 	Code, Reason  string
@@ -95,7 +95,7 @@ func TestClientShowsTokens(t *testing.T) {
 	})
 }
 
-// A token that is good for one use is not shown to resume: a session that has lost its link goes on over another.
+// A resume does not need the token, which is valid once: a session that has lost its link continues on another.
 func TestClientResumesWithoutItsToken(t *testing.T) {
 	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
 		w := newTokenWorld(t, b)

@@ -104,7 +104,7 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 	}
 	b := line(c, append(s.scratch[:0], typeOpen), id)
 	if _, err := s.say(now, b, channel.Options{}); err != nil {
-		s.mux.Remove(id) // the peer has not heard of it
+		s.mux.Remove(id) // the peer does not know it
 		return 0, err
 	}
 	l.state[id], l.last = channelOpen, id

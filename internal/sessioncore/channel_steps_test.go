@@ -25,8 +25,8 @@ func TestChannelsOfAClientCarryHowToSend(t *testing.T) {
 	w.open(big)
 }
 
-// An end that has heard SHUT takes no more messages, and delivers those that wait, before
-// its program is told of the end.
+// An end that has received SHUT accepts no more messages. It delivers the waiting messages
+// before the event of the channel's end.
 func TestAnEndThatIsShutDeliversWhatWaits(t *testing.T) {
 	w := open(t)
 	id := w.open(small)
@@ -53,7 +53,7 @@ func TestAnEndThatIsShutDeliversWhatWaits(t *testing.T) {
 	w.want(w.server, "channel 4: waits", "channel 4 closed")
 }
 
-// Nothing is told of a channel when the session is being closed, or is over.
+// There is no event of a channel when the session is being closed, or is over.
 func TestNothingOfAChannelAfterTheEndOfTheSession(t *testing.T) {
 	for _, atOnce := range []bool{false, true} {
 		w := open(t)
@@ -107,8 +107,8 @@ func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
 	}
 }
 
-// The peer may use a number again in the packet with its SHUT. The program is told of the
-// old channel's end first.
+// The peer may use a number again in the packet with its SHUT. The event of the old
+// channel's end comes first.
 func TestANumberIsUsedAgainAtOnce(t *testing.T) {
 	w := open(t, mayOpen(1))
 	id := w.openAt(w.client, small)

@@ -62,7 +62,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// The game takes inputs and tells states, in both ways to write it.
+// The game receives inputs and sends states, in both ways to write it.
 func TestGame(t *testing.T) {
 	for _, handlers := range []bool{false, true} {
 		g, err := newGame(handlers)
@@ -78,7 +78,7 @@ func TestGame(t *testing.T) {
 	}
 }
 
-// The servers that the load's engine has no test for echo what it sends.
+// The servers that internal/load does not test echo its messages.
 func TestServersEcho(t *testing.T) {
 	mux := http.NewServeMux()
 	serveWebSocket(mux)
@@ -107,7 +107,7 @@ func TestServersEcho(t *testing.T) {
 	}
 }
 
-// runLoad runs a load for a moment, and once more if this process hardly ran in it.
+// runLoad runs a load for a short time, and again if this process got too little processor time.
 func runLoad(t *testing.T, url string, channels []string, c load.Config) *load.Report {
 	t.Helper()
 	for {

@@ -14,12 +14,12 @@ import (
 	"github.com/godwit-rtc/godwit/internal/load"
 )
 
-// A figure is something that is measured of several servers.
+// A figure is a quantity that is measured for several servers.
 type figure struct {
 	name    string
 	servers []string
-	once    bool // it takes long and varies little
-	apart   bool // its servers are none of the others: it has a table of its own
+	once    bool // measured once: it takes long and varies little
+	apart   bool // in a separate table, because it has other servers
 	measure func(*bench) error
 }
 
@@ -80,7 +80,7 @@ const (
 
 func (b *bench) add(row string, value float64) { b.table.add(row, b.server, value) }
 
-// with starts the server, has f use it, and stops it.
+// with starts the server, calls f, and stops the server.
 func (b *bench) with(f func(*process) error, flags ...string) error {
 	p, err := b.start(flags...)
 	if err != nil {
@@ -102,8 +102,8 @@ func (b *bench) echo() error {
 	})
 }
 
-// flood measures how many echoes there are when the server's core is the limit, which
-// it is unless the other core is taken by something else.
+// flood measures the rate of echoes when the server's core is the limit. It is the limit
+// unless another program uses the other core.
 func (b *bench) flood() error {
 	return b.with(func(p *process) error {
 		r, err := b.run(p, load.Flood, 100, b.options.duration)
@@ -119,9 +119,8 @@ func (b *bench) flood() error {
 	})
 }
 
-// idle measures what connections cost that say nothing. The floor for the checks
-// that keep 1,000 of them alive is a server that returns 400 datagrams a second, one
-// at a time.
+// idle measures the cost of connections that send no messages. It is compared with a server
+// that returns 400 datagrams a second, one at a time: 1,000 connections have as many checks.
 func (b *bench) idle() error {
 	if b.server == "udp" {
 		return b.with(func(p *process) error {
@@ -150,7 +149,7 @@ func (b *bench) idle() error {
 	})
 }
 
-// settle is how long an idle server is left alone before its memory is read.
+// settle is the time that an idle server gets before its memory is read.
 const settle = 10 * time.Second
 
 func (b *bench) memory(p *process, n int) error {
@@ -192,8 +191,8 @@ func (b *bench) memory(p *process, n int) error {
 	return nil
 }
 
-// settled waits until the clients are connected, which is when the server's CPU
-// time stops to rise, and some time more. It returns the number of goroutines.
+// settled waits until the clients are connected, and some time more. They are connected when
+// the server's CPU time stops to grow. settled returns the number of goroutines.
 func (b *bench) settled(p *process, alone, n int) (int, error) {
 	select {
 	case <-time.After(time.Duration(n)*5*time.Millisecond + settle):
@@ -203,8 +202,8 @@ func (b *bench) settled(p *process, alone, n int) (int, error) {
 	return p.goroutines()
 }
 
-// fanout measures one message to many clients, 20 times a second. The floor sends
-// datagrams that are as long on the wire: a message of 200 bytes takes 65 more.
+// fanout measures one message to many clients, 20 times a second. The server of bare UDP
+// sends datagrams of the same length on the wire: a message of 200 bytes has 65 more.
 func (b *bench) fanout() error {
 	size := "200"
 	if b.server == "sendmmsg" {
@@ -220,9 +219,9 @@ func (b *bench) fanout() error {
 	}, "-relay")
 }
 
-// storm measures how long it takes until all clients are open that come at once,
-// and what others notice. The others are another process, which the core of the load
-// serves before the storm, so that they wait for the server and not for its clients.
+// storm measures the time until all clients are open that connect at once, and the latency
+// of other clients meanwhile. The other clients are another process, to which the core of
+// the load gives priority: so they wait for the server and not for the new clients.
 func (b *bench) storm() error {
 	return b.with(func(p *process) error {
 		calm, err := b.run(p, load.Echo, 100, b.options.duration, "-rate", "60")
@@ -233,7 +232,7 @@ func (b *bench) storm() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(1500 * time.Millisecond) // they have connected, and are measured
+		time.Sleep(1500 * time.Millisecond) // the other clients have connected, and are measured
 		r, err := b.run(p, load.Storm, b.options.storm, b.options.duration)
 		if err != nil {
 			return err

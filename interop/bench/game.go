@@ -15,7 +15,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/load"
 )
 
-// Of a game.
+// Figures of a game.
 const (
 	tick      = time.Second / 20
 	stateSize = 200
@@ -24,16 +24,16 @@ const (
 // states is the second channel of the game's table; the first is for inputs.
 const states godwit.ChannelID = 2
 
-// A game is a server that takes every player's inputs, and tells all of them the
-// state of the world in every tick.
+// A game is a server that receives the inputs of every player, and sends the state of the
+// world to all players in every tick.
 type game struct {
 	server *godwit.Server
 	taken  atomic.Uint64 // inputs
 	meter  meter
 }
 
-// newGame begins a game in one of the two ways to write one: with a loop of its own
-// that polls the server, or with handlers and a ticker.
+// newGame starts a game in one of the two ways to write one: with a loop that polls the
+// server, or with handlers and a ticker.
 func newGame(handlers bool) (*game, error) {
 	g := &game{meter: meter{late: new(load.Histogram), work: new(load.Histogram)}}
 	c := godwit.Config{
@@ -69,7 +69,7 @@ func serveGame(handlers bool) error {
 	return nil
 }
 
-// poll takes inputs as they come, until it is time for a tick.
+// poll processes inputs as they arrive, until it is time for a tick.
 func (g *game) poll() {
 	next := time.Now().Add(tick)
 	for {
@@ -84,7 +84,7 @@ func (g *game) poll() {
 	}
 }
 
-// wait leaves the inputs to the handler.
+// wait waits for the next tick; the handler processes the inputs.
 func (g *game) wait() {
 	next := time.Now().Add(tick)
 	for range time.Tick(tick) {
@@ -92,23 +92,23 @@ func (g *game) wait() {
 	}
 }
 
-// tick is the tick that was due at a time. It returns the time of the next.
+// tick runs the tick that was due at a time. It returns the time of the next tick.
 func (g *game) tick(due time.Time) time.Time {
 	begin := time.Now()
 	var state [stateSize]byte
 	g.server.Broadcast(states, state[:])
 	g.server.Flush()
 	g.meter.record(begin.Sub(due), time.Since(begin))
-	for due = due.Add(tick); due.Before(begin); due = due.Add(tick) { // those that were missed
+	for due = due.Add(tick); due.Before(begin); due = due.Add(tick) { // skips missed ticks
 	}
 	return due
 }
 
-// A meter measures ticks, from one time that it is asked to the next.
+// A meter measures the ticks between two calls of tell.
 type meter struct {
 	mu             sync.Mutex
 	late, work     *load.Histogram
-	taken, mallocs uint64 // when it was last asked
+	taken, mallocs uint64 // at the last call of tell
 }
 
 func (m *meter) record(late, work time.Duration) {
@@ -118,18 +118,18 @@ func (m *meter) record(late, work time.Duration) {
 	m.work.Record(work)
 }
 
-// ticks is what a meter tells.
+// ticks are the figures of a meter.
 type ticks struct {
 	Players    int
 	Goroutines int
-	Ticks      uint64       // that were done
-	Late       load.Latency // how much later than it should a tick began
-	Work       load.Latency // how long it took
+	Ticks      uint64       // number of ticks
+	Late       load.Latency // delay of the beginning of a tick
+	Work       load.Latency // duration of a tick
 	Taken      uint64       // inputs
-	Mallocs    uint64       // of the whole program
+	Mallocs    uint64       // allocations of the whole program
 }
 
-// tell tells what was measured since it was last asked.
+// tell returns the figures since its last call.
 func (g *game) tell(w http.ResponseWriter, _ *http.Request) {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
@@ -147,7 +147,7 @@ func (g *game) tell(w http.ResponseWriter, _ *http.Request) {
 
 // play measures a game with many players: each sends an input twenty times a second,
 // evenly spread over time, and gets every state. It takes four times as long as other
-// figures, for one tick in a hundred to be several.
+// figures, so that one tick in a hundred is more than one tick.
 func (b *bench) play() error {
 	n, d := b.options.players, 4*b.options.duration
 	return b.with(func(p *process) error {
@@ -179,8 +179,8 @@ func (b *bench) play() error {
 	})
 }
 
-// ticks returns what a game tells of the time d, from a second after all players are
-// there.
+// ticks returns the figures of a game for the time d, which begins a second after all
+// players have joined.
 func (b *bench) ticks(p *process, players int, d time.Duration) (t ticks, err error) {
 	for t.Players < players {
 		if err := sleep(b.ctx, 100*time.Millisecond); err != nil {

@@ -80,7 +80,7 @@ func (w *webSocket) Dial(ctx context.Context, c *load.Client) (load.Link, error)
 	return webSocketLink{w.ctx, conn}, nil
 }
 
-// Channels returns one without a name.
+// Channels returns one channel without a name.
 func (w *webSocket) Channels() []load.Channel { return []load.Channel{{}} }
 
 // Drops is always zero: TCP loses nothing.

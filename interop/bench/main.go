@@ -1,14 +1,14 @@
 //go:build linux
 
-// Bench compares what servers cost: godwit, pion/webrtc, a WebSocket server and,
-// as the floor, a server of bare UDP datagrams. It starts each in turn on one core,
-// puts the same load on it from another, and prints a table with the ratios to bare
-// UDP in the same run, as Markdown.
+// Bench compares the costs of servers: godwit, pion/webrtc, a WebSocket server and, as the
+// lower limit, a server of bare UDP datagrams. It starts the servers one after the other on
+// one core, puts the same load on each from another core, and prints a table in Markdown
+// with the ratios to bare UDP in the same run.
 //
 //	cd interop && go run ./bench
 //
-// The whole takes about a quarter of an hour; -figures and -servers make it shorter. Only
-// ratios are worth keeping, and only of a machine that does nothing else meanwhile.
+// A full run takes about a quarter of an hour; -figures and -servers make it shorter. Only
+// the ratios are comparable, and only if the machine does nothing else meanwhile.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// options say what is measured and how.
+// options are the flags.
 type options struct {
 	figures, servers   string
 	serverCPU, loadCPU string
@@ -94,8 +94,8 @@ func list(s string) []string {
 // wants reports whether name is in a list of a flag, or the list is empty.
 func wants(s, name string) bool { return len(list(s)) == 0 || slices.Contains(list(s), name) }
 
-// compare measures everything and prints the table. Runs of different servers
-// alternate, so that what else the machine does meets all of them.
+// compare measures all figures and prints the table. Runs of different servers alternate, so
+// that other work of the machine affects all servers.
 func compare(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args, os.Stderr)
 	if err != nil {

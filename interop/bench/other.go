@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Bench compares what servers cost. It needs Linux.
+// Bench compares the costs of servers. It needs Linux.
 package main
 
 import "fmt"

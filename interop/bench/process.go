@@ -18,15 +18,15 @@ import (
 	"github.com/godwit-rtc/godwit/internal/load"
 )
 
-// A process is a server that runs.
+// A process is a running server.
 type process struct {
 	announcement
 	cmd   *exec.Cmd
 	input io.Closer
 }
 
-// pinned returns a command that runs this program on one core, after all others of
-// that core if nice is 19.
+// pinned returns a command that runs this program on one core; with a nice of 19 at the
+// lowest priority.
 func pinned(ctx context.Context, cpu string, nice int, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,7 +68,7 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// ask gets what the server tells in JSON.
+// ask gets a value in JSON from the server.
 func (p *process) ask(path string, v any) error {
 	resp, err := http.Get(p.Control + path)
 	if err != nil {
@@ -78,12 +78,12 @@ func (p *process) ask(path string, v any) error {
 	return json.NewDecoder(resp.Body).Decode(v)
 }
 
-// goroutines returns how many the server has, except those of the question.
+// goroutines returns the number of the server's goroutines, without those that answer this request.
 func (p *process) goroutines() (n int, err error) {
 	return n, p.ask("/goroutines", &n)
 }
 
-// collect has the server collect its garbage and give the memory back.
+// collect makes the server collect its garbage and return the memory to the system.
 func (p *process) collect() error {
 	resp, err := http.Get(p.Control + "/gc")
 	if err != nil {
@@ -107,7 +107,7 @@ func (p *process) rss() (float64, error) {
 	return 0, fmt.Errorf("no Rss in smaps_rollup")
 }
 
-// A loader is a load that runs.
+// A loader is a running load.
 type loader struct {
 	cmd *exec.Cmd
 	out bytes.Buffer
@@ -124,7 +124,7 @@ func (b *bench) load(p *process, mode load.Mode, clients int, duration time.Dura
 	}
 	nice := 0
 	if mode == load.Storm {
-		nice = 19 // what else is measured on this core goes first
+		nice = 19 // other measurements on this core have priority
 	}
 	cmd, err := pinned(b.ctx, b.options.loadCPU, nice, append(args, flags...)...)
 	if err != nil {

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chunk is how many datagrams one system call sends: as many as it takes.
+// chunk is the number of datagrams that one system call sends: the most it accepts.
 const chunk = 1024
 
-// mmsghdr is what sendmmsg takes an array of.
+// mmsghdr is an element of the array for sendmmsg.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
 	_   [4]byte
 }
 
-// A fan sends one datagram to many addresses, with nothing but the system calls:
-// all that they need is built once.
+// A fan sends one datagram to many addresses, with the system calls alone: their arguments
+// are built once.
 type fan struct {
 	fd    int
 	names []unix.RawSockaddrInet4
@@ -56,8 +56,8 @@ func (f *fan) send(b []byte) {
 	}
 }
 
-// serveSendmmsg is the floor of a fan-out. Whoever sent a datagram is a client, and
-// what looks like a message goes to all of them.
+// serveSendmmsg is the server to compare a fan-out with. Each sender of a datagram is a
+// client, and a datagram that looks like a message goes to all clients.
 func serveSendmmsg() (url string, err error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

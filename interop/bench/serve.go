@@ -73,7 +73,7 @@ func serve(ctx context.Context, args []string) error {
 	if err := json.NewEncoder(os.Stdout).Encode(announcement{url, base}); err != nil {
 		return err
 	}
-	os.Stdin.Read(make([]byte, 1)) // ends with the one who started us
+	os.Stdin.Read(make([]byte, 1)) // returns when the parent process has ended
 	return nil
 }
 
@@ -98,8 +98,8 @@ func serveGodwit(relay bool) error {
 	return nil
 }
 
-// serveChannels serves the same at level two: sessions with a channel that promises
-// as little as a datagram.
+// serveChannels serves the same at level two: sessions with a channel that guarantees
+// no more than a datagram.
 func serveChannels(relay bool) error {
 	var srv *godwit.Server
 	handler := godwit.Handler{
@@ -163,8 +163,8 @@ func serveWebSocket(mux *http.ServeMux) {
 	})
 }
 
-// serveUDP is the floor: what a Go program with one socket does, one datagram at a
-// time.
+// serveUDP is the server to compare with: a Go program with one socket, which reads and
+// writes one datagram at a time.
 func serveUDP() (url string, err error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

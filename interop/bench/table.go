@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A table holds every value that was measured, by row and server.
+// A table has the measured values by row and server.
 type table struct {
 	rows   []string
 	values map[string]map[string][]float64
@@ -42,8 +42,8 @@ func (t *table) median(row, server string) (float64, bool) {
 	return v[len(v)/2], true
 }
 
-// floors say which server the others are compared with. Rows that have none are
-// printed as they are.
+// floors are the servers with which the others are compared. The other rows are printed
+// without a ratio.
 var floors = map[string]string{rowEcho: "udp", rowFlood: "udp", rowFloodCPU: "udp", rowIdleCPU: "udp", rowFanout: "sendmmsg"}
 
 var titles = map[string]string{
@@ -51,21 +51,21 @@ var titles = map[string]string{
 	"channels": "godwit, channels", "game": "a loop that polls", "game-handlers": "handlers and a ticker",
 }
 
-// printHead writes what the tables were measured on, and how.
+// printHead writes a description of the machine and of the measurement.
 func printHead(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s, %s.\n\n`%s`\n", time.Now().Format(time.DateOnly), machine(), runtime.Version(),
 		strings.Join(append([]string{"cd interop && go run ./bench"}, os.Args[1:]...), " "))
 }
 
-// servers returns those that have values, in order.
+// servers returns the servers that have values, in order.
 func (t *table) servers() []string {
 	return slices.DeleteFunc(slices.Clone(serverNames), func(server string) bool {
 		return !slices.ContainsFunc(t.rows, func(row string) bool { return len(t.values[row][server]) > 0 })
 	})
 }
 
-// print writes the table as Markdown, if there is anything in it. In parentheses is
-// the ratio to the floor, and in brackets the spread of the runs.
+// print writes the table as Markdown, unless it is empty. The ratio to the floor is in
+// parentheses, the spread of the runs in brackets.
 func (t *table) print(w io.Writer) {
 	servers := t.servers()
 	if len(servers) == 0 {
@@ -100,7 +100,7 @@ func (t *table) cell(row, server string) string {
 	return s
 }
 
-// number prints three digits that count.
+// number prints three significant digits.
 func number(v float64) string {
 	switch {
 	case v >= 100:
@@ -111,7 +111,7 @@ func number(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// machine names the processor, the number of cores and the kernel.
+// machine returns the processor, the number of cores and the kernel.
 func machine() string {
 	cpu := "unknown processor"
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {

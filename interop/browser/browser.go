@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind names a browser the package can start.
+// Kind is the name of a browser that the package can start.
 type Kind string
 
-// The browsers, by the names the driver knows.
+// The browsers, with the names of the driver.
 const (
 	Chromium Kind = "chromium"
 	Firefox  Kind = "firefox"
@@ -24,18 +24,18 @@ var Kinds = []Kind{Chromium, Firefox}
 // programs are Debian's names of the browsers, looked up in PATH.
 var programs = map[Kind]string{Chromium: "chromium", Firefox: "firefox-esr"}
 
-// startTimeout bounds a browser's start: a cold one takes 2 to 5 s.
+// startTimeout limits the start of a browser: the first start takes 2 to 5 s.
 const startTimeout = time.Minute
 
 // Browser is one running browser, shared by all tests of the binary.
 type Browser struct {
 	Kind    Kind
-	Version string // as the browser tells it, such as "Chromium 156.0.8078.79"
+	Version string // from the browser, such as "Chromium 156.0.8078.79"
 
 	driver *driver
 }
 
-// running is what the test binary has started so far; Main ends it.
+// running has what the test binary has started; Main ends it.
 var running struct {
 	mu       sync.Mutex
 	network  *network
@@ -71,8 +71,8 @@ func Start(t testing.TB, kind Kind) *Browser {
 	return b
 }
 
-// Own starts a browser for one test alone, which ends with it. It has the habits of a user's: a page that is hidden gets
-// its timers once a second, where the pages of Start do not know that they are.
+// Own starts a browser for one test; the browser ends with the test. Like a user's browser it runs the timers of a hidden
+// page once a second. The pages of Start do not know that they are hidden.
 func Own(t testing.TB, kind Kind) *Browser {
 	t.Helper()
 	needProgram(t, kind)

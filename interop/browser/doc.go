@@ -1,7 +1,6 @@
 // Package browser gives a Go test a real Chromium or Firefox.
 //
-// The browser lives in a network namespace of its own, joined to the test by a
-// veth pair: the test serves on [Host], and no packet of the browser can go
+// The browser is in its own network namespace, which a veth pair connects to the test: the test serves on [Host], and no packet of the browser can go
 // anywhere else. Firefox needs this even for a test on one machine: it gathers
 // no loopback candidates. A browser is started once per test binary and shared;
 // each test opens its own pages and runs JavaScript in them with [Page.Eval].

@@ -29,8 +29,8 @@ type order struct {
 	Method  string `json:"method,omitempty"`
 }
 
-// reply is one line from the driver: the answer to an order if ID is set, else
-// something a page said.
+// reply is one line from the driver: the answer to an order if ID is set, otherwise the
+// output of a page.
 type reply struct {
 	ID      int             `json:"id"`
 	Value   json.RawMessage `json:"value"`
@@ -40,8 +40,8 @@ type reply struct {
 	Text    string          `json:"text"`
 }
 
-// driver is the node process that holds one browser. Any goroutine may give
-// orders; one goroutine reads the answers.
+// driver is the node process that controls one browser. Any goroutine may give orders; one
+// goroutine reads the answers.
 type driver struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -53,7 +53,7 @@ type driver struct {
 	listen  map[int]func(console, text string)
 }
 
-// stopTimeout is what a driver gets to close its browser before it is killed.
+// stopTimeout is the time that a driver has to close its browser before it is killed.
 const stopTimeout = 10 * time.Second
 
 func startDriver(n *network) (*driver, error) {
@@ -158,14 +158,14 @@ func (d *driver) do(ctx context.Context, o order, result any) error {
 	}
 }
 
-// within is do with a limit of its own, for orders that have no caller's context.
+// within is do with a time limit, for orders without a caller's context.
 func (d *driver) within(limit time.Duration, o order, result any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return d.do(ctx, o, result)
 }
 
-// hear sends what a page prints to f, from now on; nil ends it.
+// hear passes the output of a page to f from now on; a nil f ends this.
 func (d *driver) hear(page int, f func(console, text string)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// FreezeFor stops every process of a browser that is the test's Own, as a machine that sleeps does, and lets them go on
-// after d. The kernel goes on meanwhile: what comes for the browser waits in its sockets. It returns when the last of them
-// had stopped, and when the first was let go on.
+// FreezeFor stops every process of a browser that Own has started, as the sleep of a machine does, and continues them
+// after d. The kernel keeps running: datagrams for the browser wait in its sockets. FreezeFor returns the time when the
+// last process had stopped, and the time when the first was continued.
 func (b *Browser) FreezeFor(t testing.TB, d time.Duration) (from, to time.Time) {
 	t.Helper()
 	node := b.driver.cmd.Process.Pid
@@ -24,7 +24,7 @@ func (b *Browser) FreezeFor(t testing.TB, d time.Duration) (from, to time.Time) 
 			syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}()
-	// Parents first: who is stopped starts nobody.
+	// Parents first: a stopped process starts no other.
 	for below := children(node); len(below) > 0; below = below[1:] {
 		if err := syscall.Kill(below[0], syscall.SIGSTOP); err != nil {
 			continue // it has ended
@@ -39,7 +39,7 @@ func (b *Browser) FreezeFor(t testing.TB, d time.Duration) (from, to time.Time) 
 	return time.Now(), <-time.After(d)
 }
 
-// children returns the processes that a process has started and that live.
+// children returns the running processes that a process has started.
 func children(pid int) []int {
 	var pids []int
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

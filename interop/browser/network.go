@@ -19,9 +19,9 @@ import (
 //	test process, relay          │ namespace godwitN
 //	10.99.N.1/24 on godwitN ─────┼──── 10.99.N.2/24 on eth0, default route ── browser
 //
-// N is held by a lock on a file, which the kernel drops with its process. So two
-// test binaries never share a namespace, and one whose N can be locked is left
-// over from a dead process and may be removed.
+// A lock on a file reserves N; the kernel drops the lock when the process ends. So two test
+// binaries never share a namespace. A namespace whose N can be locked is left over from a
+// process that has ended, and may be removed.
 type network struct {
 	lock *os.File
 	name string // of the namespace and of the host's end of the pair
@@ -47,7 +47,7 @@ func newNetwork() (*network, error) {
 			return nil, err
 		}
 		if n == nil {
-			continue // a living process has it
+			continue // another process uses it
 		}
 		if err := n.clean(); err != nil {
 			n.lock.Close()
@@ -116,8 +116,8 @@ func (n *network) add() error {
 	return os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", n.name, "forwarding"), []byte("0"), 0)
 }
 
-// remove ends what still runs in the namespace, takes away the namespace, the
-// veth pair and the profiles, and gives N back.
+// remove ends the processes in the namespace, removes the namespace, the veth pair and the
+// profiles, and unlocks N.
 func (n *network) remove() error {
 	defer n.lock.Close()
 	return n.clean()
@@ -140,16 +140,16 @@ func (n *network) deleteNamespace() error {
 	if err := ip("netns del " + n.name); err != nil {
 		return err
 	}
-	// A namespace lives until its last process is gone, and the pair with it;
-	// whoever takes N next must not meet the old pair.
+	// A namespace exists until its last process has ended, and so does the pair. The next user
+	// of N must not find the old pair.
 	if _, err := os.Stat(filepath.Join("/sys/class/net", n.name)); err == nil {
 		exec.Command("ip", "link", "del", n.name).Run() // fails if the kernel was faster
 	}
 	return nil
 }
 
-// killAll ends every process in the namespace, all of which we or a dead test
-// started there, and waits until they are gone.
+// killAll ends every process in the namespace and waits until they have ended. This test, or
+// a test that has ended, has started them.
 func (n *network) killAll() error {
 	for range 500 {
 		out, err := exec.Command("ip", "netns", "pids", n.name).Output()

@@ -37,9 +37,9 @@ func (b *Browser) Page(t testing.TB, url string) *Page {
 }
 
 // Eval runs js, the body of an async function with the parameter arg, in the
-// page and waits for it. What it returns is decoded into result, if not nil.
-// A JavaScript error comes back as an error; when ctx ends first the function
-// goes on in the page, unheard.
+// page and waits for it. Eval decodes the value of the function into result, if not nil. It
+// returns a JavaScript error as an error. If ctx ends first, the function continues in the
+// page, and its value is lost.
 func (p *Page) Eval(ctx context.Context, js string, arg, result any) error {
 	return p.browser.driver.do(ctx, order{Do: "eval", Page: p.id, JS: js, Arg: arg}, result)
 }
@@ -68,7 +68,8 @@ func (p *Page) Back(path string) {
 	}
 }
 
-// Hide puts another tab in front, of a browser that is the test's Own, and returns when the page knows that it is hidden.
+// Hide puts another tab of the browser in front, and returns when the page knows that it is hidden. It needs a browser
+// that Own has started.
 func (p *Page) Hide() {
 	p.t.Helper()
 	if err := p.browser.driver.within(pageTimeout, order{Do: "hide", Page: p.id}, nil); err != nil {
@@ -76,8 +77,8 @@ func (p *Page) Hide() {
 	}
 }
 
-// Inspect calls a method of Chromium's DevTools protocol for the page of a browser that is the test's Own, and decodes
-// what it returns into result, if not nil.
+// Inspect calls a method of Chromium's DevTools protocol for the page, and decodes the value into result, if not nil. It
+// needs a browser that Own has started.
 func (p *Page) Inspect(method string, params, result any) {
 	p.t.Helper()
 	o := order{Do: "inspect", Page: p.id, Method: method, Arg: params}
@@ -98,7 +99,7 @@ func (p *Page) Close() {
 	}
 }
 
-// Screenshot writes what the tab shows to a PNG file.
+// Screenshot writes the content of the tab to a PNG file.
 func (p *Page) Screenshot(path string) {
 	p.t.Helper()
 	if err := p.browser.driver.within(pageTimeout, order{Do: "screenshot", Page: p.id, Path: path}, nil); err != nil {

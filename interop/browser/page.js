@@ -1,5 +1,5 @@
 "use strict";
-// The page's half of the browser tests: what every Eval may call.
+// The functions of the page that every Eval may call.
 //
 //   const c = await connect({ channels: [{ label: "chat" }] });
 //   c.channels[0].send("hello");
@@ -17,8 +17,8 @@ function within(ms, promise, what) {
 
 // connect shakes hands with the page's server and resolves once all channels are
 // open. A channel is a label and any RTCDataChannelInit, by default unordered and
-// without retransmits. setup, "active" or "passive", insists on a DTLS role instead
-// of leaving the choice to the server.
+// without retransmits. setup, "active" or "passive", demands a DTLS role; without it
+// the server chooses.
 async function connect({ channels = [{ label: "data" }], timeout = patience, setup } = {}) {
   const c = new Connection(channels, setup);
   try {
@@ -42,7 +42,7 @@ class Connection {
     this.watch();
   }
 
-  // closed resolves with what told the page that the connection is over.
+  // closed resolves with the event that told the page of the end of the connection.
   watch() {
     this.closed = new Promise((resolve) => {
       this.pc.addEventListener("connectionstatechange", () => {
@@ -75,8 +75,8 @@ class Connection {
     this.mark("open");
   }
 
-  // phases tells the milliseconds since connect began: offer made, answer in
-  // hand, ICE and DTLS connected as the events tell it, all channels open.
+  // phases has the milliseconds since connect began: offer made, answer received, ICE and
+  // DTLS connected according to the events, all channels open.
   get phases() {
     const { start, ...rest } = this.times;
     return Object.fromEntries(Object.entries(rest).map(([phase, at]) => [phase, at - start]));
@@ -106,27 +106,27 @@ class Channel {
     this.dc.send(data);
   }
 
-  // next takes the oldest message that nobody has taken.
+  // next resolves with the oldest message that no next has returned.
   next(timeout = patience) {
     if (this.inbox.length) return Promise.resolve(this.inbox.shift());
     const message = new Promise((resolve) => this.waiting.push(resolve));
     return within(timeout, message, `message on ${this.dc.label}`);
   }
 
-  // echo sends one message and resolves with the next one that comes.
+  // echo sends one message and resolves with the next message that arrives.
   echo(data) {
     this.send(data);
     return this.next();
   }
 }
 
-// describe makes a message a JSON value: its kind, size, and text or bytes.
+// describe returns a message as a JSON value: its kind, size, and text or bytes.
 function describe(data) {
   if (typeof data === "string") return { kind: "text", size: data.length, text: data };
   return { kind: "binary", size: data.byteLength, bytes: Array.from(new Uint8Array(data)) };
 }
 
-// pattern is n bytes of which no two neighbours are alike.
+// pattern returns n bytes; no two adjacent bytes are equal.
 function pattern(n) {
   return Uint8Array.from({ length: n }, (_, i) => i * 7);
 }
@@ -148,8 +148,8 @@ function pace(channel, { rate, count }, send) {
 }
 
 // flood sends count messages of 4 bytes as fast as their echoes come back, with no
-// more than window under way, so that no socket runs over; echoes that do not come
-// for 100 ms are lost. It returns how many were echoed.
+// more than window messages in flight, so that no socket buffer overflows. An echo that takes
+// more than 100 ms counts as lost. flood returns the number of echoes.
 async function flood(channel, { count, window }) {
   const seen = new Uint8Array(count);
   const message = new DataView(new ArrayBuffer(4));

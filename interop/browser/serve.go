@@ -18,8 +18,8 @@ const page = `<!doctype html>
 <script src="/page.js"></script>
 `
 
-// Serve serves a page that has the functions of page.js, and signaling for what
-// it posts to /new_rtc_session, until the test ends. It returns the page's URL.
+// Serve serves a page with the functions of page.js, and signaling for the offers that the
+// page posts to /new_rtc_session, until the test ends. It returns the page's URL.
 func Serve(t testing.TB, signaling http.Handler) string {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -25,10 +25,10 @@ type channel struct {
 	rw              datachannel.ReadWriteCloserDeadliner
 }
 
-// maxMessage is the size of a channel's read buffer: what pion's answer allows.
+// maxMessage is the size of a channel's read buffer: the largest message that pion's answer allows.
 const maxMessage = 64 << 10
 
-// negotiate takes the offer and returns the answer with all candidates in it.
+// negotiate processes the offer and returns the answer with all candidates.
 func (c *Conn) negotiate(offer string) (webrtc.SessionDescription, error) {
 	var none webrtc.SessionDescription
 	c.pc.OnDataChannel(c.serve)
@@ -37,7 +37,7 @@ func (c *Conn) negotiate(offer string) (webrtc.SessionDescription, error) {
 		case webrtc.PeerConnectionStateConnected:
 			c.open.Do(c.opened)
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			// pion calls from a goroutine that its own Close waits for.
+			// pion calls this on a goroutine for which pion's Close waits.
 			go c.end(state.String())
 		}
 	})
@@ -100,8 +100,8 @@ func (c *Conn) read(ch *channel) {
 	}
 }
 
-// forget ends the connection with its last channel: a page that closes its peer
-// connection is known by its channels first.
+// forget ends the connection with its last channel: when a page closes its peer connection,
+// its channels close first.
 func (c *Conn) forget(ch *channel) {
 	c.mu.Lock()
 	delete(c.channels, ch.stream)

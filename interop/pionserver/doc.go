@@ -3,5 +3,5 @@
 // channels, and the same signaling.
 //
 // It is a tool of the tests and benchmarks, with a goroutine per channel and no
-// limits; nobody should serve the internet with it.
+// limits; do not use it on the internet.
 package pionserver

@@ -24,21 +24,21 @@ type Config struct {
 	// true; pion must know them beforehand.
 	Negotiated []uint16
 
-	// KeyLog gets the keys of every handshake, for tshark. Nil means nobody.
+	// KeyLog gets the keys of every handshake, for tshark. It may be nil.
 	KeyLog io.Writer
 
 	Handler Handler
 }
 
-// Handler is told what happens. Nil funcs are ignored; different channels call
-// concurrently.
+// Handler has the funcs that are called for events. A func may be nil. Different channels
+// call them concurrently.
 type Handler struct {
 	Open    func(c *Conn) // the handshake is over
 	Message func(c *Conn, m Message)
 	Close   func(c *Conn, reason string)
 }
 
-// Message is one message that came in. Data is valid during the call.
+// Message is a message that has arrived. Data is valid during the call.
 type Message struct {
 	Stream          uint16
 	Label, Protocol string
@@ -56,7 +56,7 @@ type Server struct {
 	conns map[*Conn]struct{}
 }
 
-// Listen serves on addr, an address and not a wildcard: pion offers it as it is.
+// Listen serves on addr, which must not be a wildcard: pion puts it into its answers as it is.
 func Listen(addr string, config Config) (*Server, error) {
 	at, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// session is the signaling's answer.
+// session is the answer of the signaling.
 type session struct {
 	Answer    webrtc.SessionDescription `json:"answer"`
 	Candidate webrtc.ICECandidateInit   `json:"candidate"`
@@ -144,7 +144,7 @@ func (s *Server) accept(offer string) (session, error) {
 	return s.announce(answer), nil
 }
 
-// announce puts the public address in place of the candidates pion gathered.
+// announce replaces the candidates of pion by the public address.
 func (s *Server) announce(answer webrtc.SessionDescription) session {
 	public := s.config.Public
 	if !public.IsValid() {

@@ -8,7 +8,7 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// Names of what is on the wire.
+// Names of the packets on the wire.
 var (
 	stunNames = map[uint16]string{0x0001: "check", 0x0101: "answer", 0x0111: "error", 0x0011: "indication"}
 
@@ -31,7 +31,7 @@ func nameOf[K comparable](names map[K]string, k K) string {
 	return fmt.Sprint(k)
 }
 
-// Describe tells a datagram in a few words.
+// Describe returns a short description of a datagram.
 func Describe(d Datagram, records []Record) string {
 	if len(d.B) >= 20 && d.B[0] < 4 {
 		return "STUN " + describeSTUN(d.B)
@@ -43,7 +43,7 @@ func Describe(d Datagram, records []Record) string {
 	return strings.Join(s, " ")
 }
 
-// describeSTUN tells the kind, the transaction, and a nomination.
+// describeSTUN returns the kind, the transaction, and a nomination.
 func describeSTUN(b []byte) string {
 	s := fmt.Sprintf("%s %x", nameOf(stunNames, binary.BigEndian.Uint16(b)), b[8:11])
 	for rest := b[20:]; len(rest) >= 4; {
@@ -74,7 +74,7 @@ func describeRecord(r Record) string {
 	return at + fmt.Sprintf("type %d", r.Type)
 }
 
-// DescribeSCTP tells the chunks of a packet.
+// DescribeSCTP returns a description of the chunks of a packet.
 func DescribeSCTP(b []byte) string {
 	var s []string
 	for kind, value := range Chunks(b) {
@@ -93,7 +93,7 @@ func DescribeSCTP(b []byte) string {
 	return "[" + strings.Join(s, " ") + "]"
 }
 
-// describeSACK tells what is acknowledged, gaps in TSNs.
+// describeSACK returns the acknowledged TSN and the gaps.
 func describeSACK(v []byte) string {
 	cum := binary.BigEndian.Uint32(v)
 	s := fmt.Sprintf("(%d", cum)

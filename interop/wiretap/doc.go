@@ -1,9 +1,8 @@
 // Package wiretap keeps the datagrams that pass a relay and opens them.
 //
-// A [Tap] is hung into a netsim.Relay and given to the server as its key log.
-// What it has heard can be told line by line with [Tap.WriteTo], to see where a
-// connection loses time, or taken apart with [Open], to keep what browsers send
-// as test data.
+// A [Tap] belongs to a netsim.Relay, and is the key log of the server. [Tap.WriteTo]
+// writes one line for each datagram, to show where a connection loses time. [Open]
+// decrypts the datagrams, to keep the packets of browsers as test data.
 //
-// It is a tool of the tests: it keeps everything and bounds nothing.
+// It is a tool for tests: it keeps all datagrams and has no limits.
 package wiretap

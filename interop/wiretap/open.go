@@ -10,8 +10,8 @@ import (
 // A Record is one record of a datagram.
 type Record struct {
 	dtls.Record
-	// Plain is what is in it. It is nil if the keys are not known, or the record
-	// is a repetition.
+	// Plain is the content. It is nil if the keys are not known, or the record is a
+	// repetition.
 	Plain []byte
 }
 
@@ -29,7 +29,7 @@ const (
 	offSessionID = offRandom + randomLen
 )
 
-// session is what is known of a DTLS connection while its datagrams are read.
+// session is the state of a DTLS connection while its datagrams are read.
 type session struct {
 	client, server []byte // randoms
 	suite          dtls.Suite
@@ -37,14 +37,14 @@ type session struct {
 	up, down       dtls.Conn
 }
 
-// Secrets is what the keys of a session are derived from.
+// Secrets are the inputs from which the keys of a session are derived.
 type Secrets struct {
 	Suite                      dtls.Suite
 	ClientRandom, ServerRandom []byte
 	Master                     []byte
 }
 
-// Secrets returns those of a session, without Master if the handshake failed.
+// Secrets returns the secrets of a session, without Master if the handshake failed.
 func (t *Tap) Secrets(ds []Datagram) Secrets {
 	var s session
 	for _, d := range ds {
@@ -59,8 +59,8 @@ func (t *Tap) master(clientRandom []byte) []byte {
 	return t.masters[string(clientRandom)]
 }
 
-// Open takes the records of a session apart, and decrypts those of epoch 1.
-// Datagrams that are not DTLS have none.
+// Open returns the records of a session, and decrypts the records of epoch 1. Datagrams that
+// are not DTLS have no records.
 func (t *Tap) Open(ds []Datagram) [][]Record {
 	var s session
 	for _, d := range ds {
@@ -111,8 +111,8 @@ func (s *session) init(master []byte) bool {
 	if err != nil {
 		return false
 	}
-	// What goes up is opened as the one below would: as the server, if the client
-	// is above.
+	// A datagram that goes up is opened as its receiver opens it: as the server, if the
+	// client is above.
 	s.up.Init(k, !s.clientUp, dtls.FirstRecord)
 	s.down.Init(k, s.clientUp, dtls.FirstRecord)
 	s.up.Done()

@@ -12,16 +12,16 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A Datagram is one that was sent through the relay.
+// A Datagram is a datagram that was sent through the relay.
 type Datagram struct {
 	At     time.Time // when the relay got it
 	Client netip.AddrPort
 	Up     bool // to the server
-	Lost   bool // the relay did not let it through
+	Lost   bool // the relay has dropped it
 	B      []byte
 }
 
-// A Tap keeps what passes a relay. Its methods may be called from any goroutine.
+// A Tap keeps the datagrams of a relay. Its methods may be called from any goroutine.
 type Tap struct {
 	target netip.AddrPort
 	fates  bytes.Buffer // owned by the recorder
@@ -68,7 +68,7 @@ func (t *Tap) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Datagrams returns what was heard, in order. Call it when the relay is closed.
+// Datagrams returns the datagrams in order. Call it when the relay is closed.
 func (t *Tap) Datagrams() ([]Datagram, error) {
 	if err := t.record.Flush(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (t *Tap) Datagrams() ([]Datagram, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A path's datagrams have one order, with the tap and in the record.
+	// The datagrams of a path have the same order in the tap and in the trace.
 	lost := make(map[string][]bool)
 	for _, f := range fates {
 		lost[f.Path] = append(lost[f.Path], f.Drop != netsim.DropNone)
@@ -101,8 +101,7 @@ func (t *Tap) Datagrams() ([]Datagram, error) {
 	return t.datagrams, nil
 }
 
-// WriteTo tells what was heard, a line for each datagram, one client after the
-// other. Times are those of the relay, counted from the client's first datagram.
+// WriteTo writes a line for each datagram, one client after the other. Times are those of the relay, counted from the client's first datagram.
 func (t *Tap) WriteTo(w io.Writer) (int64, error) {
 	ds, err := t.Datagrams()
 	if err != nil {
@@ -129,7 +128,7 @@ func (t *Tap) WriteTo(w io.Writer) (int64, error) {
 	return b.WriteTo(w)
 }
 
-// Sessions parts what was heard by client, in the order of their first datagrams.
+// Sessions returns the datagrams of each client, in the order of their first datagrams.
 func Sessions(ds []Datagram) [][]Datagram {
 	var sessions [][]Datagram
 	at := make(map[netip.AddrPort]int)

@@ -1,11 +1,11 @@
 // Drives one real browser for the Go tests: a JSON line on stdin is an order, a
-// JSON line on stdout is its answer or something the browser said.
+// JSON line on stdout is its answer or output of the browser.
 //
 //   order   {"id": 1, "do": "eval", "page": 1, "js": "return arg + 1", "arg": 1}
 //   answer  {"id": 1, "value": 2} or {"id": 1, "error": "why"}
 //   event   {"page": 1, "console": "error", "text": "what the page said"}
 //
-// The end of stdin is an order too: close the browser and go.
+// At the end of stdin the driver closes the browser and exits.
 
 import { createInterface } from "node:readline";
 import { launchChromium, launchOwnChromium } from "./chromium.mjs";
@@ -42,7 +42,7 @@ function pageOf(order) {
   return page;
 }
 
-// alone calls f when what was called before is done: Firefox cannot open a tab while it closes another.
+// alone calls f when the calls before it are done: Firefox cannot open a tab while it closes another.
 let done = Promise.resolve();
 
 function alone(f) {
@@ -75,7 +75,7 @@ const orders = {
   async leave(order) {
     await pageOf(order).goto(order.url);
   },
-  // What comes back out of the browser's cache loads nothing that one could wait for.
+  // A page from the browser's back/forward cache loads nothing to wait for.
   async back(order) {
     const page = pageOf(order);
     await page.evaluate(() => void setTimeout(() => history.back()));

@@ -1,8 +1,8 @@
 import puppeteer from "puppeteer-core";
 
 const preferences = {
-  // Nothing but the tests' own traffic may leave the browser, and no name can be
-  // resolved where it runs: a query would only delay its end by 5 s.
+  // Only the traffic of the tests may leave the browser. Where the browser runs no name can
+  // be resolved, and a query would delay its end by 5 s.
   "network.dns.disabled": true,
   "network.captive-portal-service.enabled": false,
   "network.connectivity-service.enabled": false,
