@@ -24,6 +24,8 @@ type recorder struct {
 	deliver func(m int)
 	inbox   Inbox[int]
 	next    time.Time
+
+	unlocked int // calls of Unlocked
 }
 
 func newRecorder(t *testing.T, socket Socket, c Config) *recorder {
@@ -75,7 +77,7 @@ func (r *recorder) Receive(_ time.Time, batch []udpio.Datagram) {
 }
 func (r *recorder) Advance(_ time.Time, m int) { r.call("advance %d", m); delete(r.due, m) }
 func (r *recorder) Ready(m int) bool           { n := r.news[m]; r.news[m] = false; return n }
-func (r *recorder) Unlocked()                  { r.locked(func() {}) }
+func (r *recorder) Unlocked()                  { r.locked(func() { r.unlocked++ }) }
 func (r *recorder) Deliver(m int)              { r.call("deliver %d", m); r.deliver(m) }
 func (r *recorder) Abandon()                   { r.call("abandon") }
 func (r *recorder) Settle(_ time.Time, m int)  { r.call("settle %d", m) }
