@@ -66,6 +66,9 @@ func (r *recorder) Entry(m int) *Entry {
 }
 
 func (r *recorder) Receive(_ time.Time, batch []udpio.Datagram) {
+	if r.loop.Stats.Turns > 1<<18 {
+		r.t.Fatal("turns without end")
+	}
 	for _, d := range batch {
 		r.call("datagram %s", d.B)
 		r.loop.Touch(int(d.B[0] - '0'))
@@ -281,6 +284,9 @@ func TestBrokenSocket(t *testing.T) {
 		t.Error(err)
 	}
 	r.loop.Drain()
+	if !r.loop.TryLock() {
+		t.Error("Drain keeps the lock")
+	}
 	r.want("drained", "deliver 1")
 	if len(s.out) != 0 {
 		t.Errorf("%q left", s.out)
