@@ -178,6 +178,21 @@ func (m *Mux) check(t testing.TB) {
 	if flying != m.flight.count || bytes != m.flight.bytes {
 		t.Fatalf("%d packets of %d bytes fly, counted %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
 	}
+	listed := 0
+	for _, id := range m.byPriority {
+		if m.senders[id].cfg.Name == "" {
+			t.Fatalf("channel %d is in the order and not in the table", id)
+		}
+		listed++
+	}
+	for i := range m.senders {
+		if m.senders[i].cfg.Name != "" {
+			listed--
+		}
+	}
+	if listed != 0 {
+		t.Fatalf("%d channels too many in the order", listed)
+	}
 	for i := range m.senders {
 		s := m.senders[i]
 		cost, lost := 0, 0

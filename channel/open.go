@@ -1,5 +1,7 @@
 package channel
 
+import "slices"
+
 // A channel that was opened at run time ends in four steps, which the layer above agrees
 // on with the peer. First StopSending: this end takes no more messages, and those in the
 // queue are sent. When Settled returns true the layer above tells the peer so, in order
@@ -94,12 +96,7 @@ func (m *Mux) vacate(id ID) {
 	*m.senders[id] = sender{id: id, stopped: true}
 	*m.receivers[id] = receiver{id: id, stopped: true, from: m.receivers[id].from}
 	m.active &^= 1 << id
-	for i, other := range m.byPriority {
-		if other == id {
-			m.byPriority = append(m.byPriority[:i], m.byPriority[i+1:]...)
-			break
-		}
-	}
+	m.byPriority = slices.DeleteFunc(m.byPriority, func(other ID) bool { return other == id })
 }
 
 // RemovedStats returns the sums of the counters of the channels that were removed.

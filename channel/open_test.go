@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -163,9 +164,13 @@ func TestIncompleteMessagesEndWithTheirChannel(t *testing.T) {
 		x := newTestMux(t, Config{})
 		id := x.open(Channel{Name: "ends", Mode: mode}, true)
 		x.receive(part(id, 1, 5000, 0), part(id, 2, 15<<10, 1))
-		if mode < ReliableUnordered {
-			x.m.StopReceiving(id)
-			x.m.check(t)
+		if s := x.m.Stats(); s.Held == 0 {
+			t.Fatalf("%v: nothing is held", mode)
+		}
+		x.m.StopReceiving(id)
+		x.m.check(t)
+		if s := x.m.Stats(); s.Held != 0 {
+			t.Errorf("%v: %d bytes are held", mode, s.Held)
 		}
 		x.end(id)
 		if s := x.m.Stats(); s.Held != 0 {
@@ -173,6 +178,36 @@ func TestIncompleteMessagesEndWithTheirChannel(t *testing.T) {
 		}
 		x.wait(4 * time.Second)
 		x.wantDrops(mode.String(), nil)
+	}
+}
+
+// The table of a Mux without a first table is empty again.
+func TestAllChannelsEnd(t *testing.T) {
+	x := newTestMux(t, Config{Channels: Channels{}})
+	for range 3 {
+		id := x.open(Channel{Name: "only"}, true)
+		x.end(id)
+		if cs := x.m.Channels(); id != 1 || len(cs) != 0 {
+			t.Errorf("channel %d, the table is %v", id, cs)
+		}
+	}
+}
+
+// Every counter of a channel is kept when the channel is removed.
+func TestCountersOfRemovedChannelsAreKept(t *testing.T) {
+	var sum, one ChannelStats
+	v := reflect.ValueOf(&one).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Uint64 {
+			f.SetUint(uint64(i + 1))
+		}
+	}
+	sum.add(&one)
+	sum.add(&one)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Uint64 && reflect.ValueOf(sum).Field(i).Uint() != 2*f.Uint() {
+			t.Errorf("%s is not added", v.Type().Field(i).Name)
+		}
 	}
 }
 

@@ -512,6 +512,40 @@ func TestRoomForRequests(t *testing.T) {
 	}
 }
 
+// So is a reply.
+func TestRoomForReplies(t *testing.T) {
+	w := open(t)
+	w.client.Request(w.now, "later", nil)
+	w.run(200 * time.Millisecond)
+	for {
+		if _, err := w.server.Request(w.now, "r", make([]byte, 60<<10)); err != nil {
+			break
+		}
+	}
+	if err := w.server.Reply(w.now, 1, make([]byte, 60<<10)); err != channel.ErrBudget {
+		t.Fatal(err)
+	}
+	if err := w.server.Reply(w.now, 1, make([]byte, 50<<10)); err != channel.ErrBudget {
+		t.Fatal(err)
+	}
+	if w.server.wanted != 50<<10 {
+		t.Errorf("room for %d bytes is wanted", w.server.wanted)
+	}
+	room := 0
+	w.server.on = func(ev Event) {
+		if ev.Type == EventRoom {
+			room++
+			if err := w.server.Reply(w.now, 1, make([]byte, 50<<10)); err != nil {
+				t.Errorf("the reply that was refused: %v", err)
+			}
+		}
+	}
+	w.run(10 * time.Second)
+	if room != 1 {
+		t.Errorf("%d events", room)
+	}
+}
+
 // A channel that has refused a message says when there is room, also at the other end.
 func TestRoomOnAChannel(t *testing.T) {
 	w := open(t)

@@ -141,6 +141,7 @@ func TestShutOfAClientThatDoesNotClose(t *testing.T) {
 	w.run(200 * time.Millisecond)
 	w.client.say(w.now, []byte{typeShut, byte(id)}, channel.Options{})
 	w.run(200 * time.Millisecond)
+	w.want(w.server, `closed 3 "a SHUT of a channel that is not open" remote=false`)
 	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a SHUT of a channel that is not open" {
 		t.Errorf("%v, %+v", w.server.State(), r)
 	}
