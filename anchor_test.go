@@ -16,8 +16,8 @@ func second(x *hostileClient) (*localEnd, *anchor) {
 	return e, e.anchor
 }
 
-// A link that a session may move to keeps the first 16 datagrams that come on it, and none
-// once the session has been there. A session that ends does not move, and the link ends.
+// A link that a session may move to keeps its first 16 datagrams. It keeps none after the
+// session has moved to it. A session that ends does not move, and the link ends.
 func TestLinkThatWaitsForItsSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -63,8 +63,8 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 	})
 }
 
-// A session that moves leaves its old link closed, and knows of the new one at once, with
-// what had come on it, in order.
+// A session that moves closes its old link. It gets the datagrams of the new link at once, also
+// those that arrived before, in order.
 func TestLinkThatASessionMovesTo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)

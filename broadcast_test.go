@@ -10,7 +10,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A message to many is in memory once, however many have it in their queues.
+// A message to many sessions is in memory once, in however many queues it is.
 func TestBroadcastKeepsOneCopy(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Manual = true })
@@ -39,8 +39,8 @@ func TestBroadcastKeepsOneCopy(t *testing.T) {
 	})
 }
 
-// Payloads go round: who still waits for one, on a slow link, through a resume or after
-// others have left, gets what was sent to it and nothing newer.
+// Payloads are used again. A session whose payload still waits, on a slow link, through a resume
+// or after other sessions have left, gets the message that was sent to it, and no later one.
 func TestBroadcastsDoNotMix(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -86,8 +86,9 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 	})
 }
 
-// Who goes without a message to many is counted: a session that has no room, or that is
-// interrupted where the message would be stale; not one that is being closed.
+// The server counts the sessions that do not get a message to many: a session without room, and
+// an interrupted session for which the message would be stale. It does not count a session that
+// is being closed.
 func TestUnsentMessagesAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) {
@@ -125,7 +126,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 	})
 }
 
-// The server keeps few payloads for use again, and none that is large.
+// The server keeps a limited number of payloads for later use, and no large one.
 func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 	ps := make(payloads, maxPayloads)
 	var held []*payload
@@ -161,8 +162,8 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 	}
 }
 
-// A payload goes back to the server when all have it, also if one goes without, and is
-// used for the next message.
+// The server gets a payload back when all sessions have sent it, also if a session did not get
+// it, and uses it for the next message.
 func TestPayloadsGoRound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)

@@ -117,8 +117,8 @@ func isTableError(err error) bool {
 	return ok
 }
 
-// A message to many by the name of a channel reaches each session on its own number, and
-// says how many have no such channel.
+// A message to many sessions by the name of a channel uses each session's number of that
+// channel. The result is the number of sessions without such a channel.
 func TestMessagesToManyByName(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -182,8 +182,8 @@ func TestMessagesToManyByName(t *testing.T) {
 	})
 }
 
-// A program that got ErrBudget is told when there is room for the message, once: by the
-// handler, or by Poll.
+// After ErrBudget the program gets one event when there is room for the message: from the
+// handler, or from Poll.
 func TestRoom(t *testing.T) {
 	for _, poll := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {

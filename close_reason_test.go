@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestCloseReasons provokes reasons for the end of a session. Those of timeouts,
-// duplicates, replacement and shutdown have tests of their own; hostileClient provokes
-// what no client does by mistake.
+// TestCloseReasons provokes reasons for the end of a session. Other tests provoke timeouts,
+// duplicates, replacement and shutdown; TestStrangers provokes those that no correct client
+// causes.
 func TestCloseReasons(t *testing.T) {
 	for _, c := range []struct {
 		name   string

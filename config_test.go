@@ -8,7 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 )
 
-// Some limits may be negative, which is none. The others would let nothing through.
+// Some limits may be negative, which means no limit. A negative value of the others would refuse
+// everything.
 func TestNegativeLimitsAreErrors(t *testing.T) {
 	for name, c := range map[string]Config{
 		"MaxUsedTokens":     {MaxUsedTokens: -1},
@@ -31,7 +32,7 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 	}
 }
 
-// Each mistake in a Config has an error that names it, and what is just right has none.
+// Each mistake in a Config has an error that names it, and a value at the limit has no error.
 func TestMistakesInAConfigAreNamed(t *testing.T) {
 	_, verifier := newTokens(t)
 	who := func(*http.Request) (Identity, error) { return Identity{}, nil }

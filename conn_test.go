@@ -349,8 +349,8 @@ func TestShutdownGivesUp(t *testing.T) {
 	})
 }
 
-// The loop takes a whole last turn, also when it is in a handler as the server is closed,
-// and both ends of a session hear how it ends.
+// The loop takes a full last turn, also if the server is closed while a handler runs, and both
+// ends of a session get the reason of its end.
 func TestCloseWhileAHandlerRuns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)

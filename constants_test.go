@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The browser client speaks this version: web/test/constants.test.ts reads the same file.
+// The browser client has this protocol version: web/test/constants.test.ts reads the same file.
 func TestProtocolVersionIsThatOfTheBrowserClient(t *testing.T) {
 	text, err := os.ReadFile("internal/conform/constants.json")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// fill gives every counter of a struct a number of its own.
+// fill gives every counter of a struct a different number.
 func fill(v any, from uint64) {
 	s := reflect.ValueOf(v).Elem()
 	for i := range s.NumField() {
@@ -22,7 +22,7 @@ func fill(v any, from uint64) {
 	}
 }
 
-// Each counter of a channel goes to the total of the same name, and is added once.
+// Each counter of a channel is added once to the total of the same name.
 func TestEachCounterOfAChannelHasItsTotal(t *testing.T) {
 	var sum, was, now ChannelStats
 	for _, from := range []uint64{1000, 5000} {

@@ -11,7 +11,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A token of a session that is over is told from one that another server may know.
+// The server distinguishes the token of a session that is over from a token that another server
+// may know.
 func TestResumeOfWhatIsOver(t *testing.T) {
 	s := serve(t, Config{})
 	token := sessioncore.Token{1, 2, 3}
@@ -47,7 +48,7 @@ func TestEndedTokensAreBounded(t *testing.T) {
 	}
 }
 
-// What is remembered takes no more memory than docs/security.md says.
+// The tokens of ended sessions take no more memory than docs/security.md says.
 func TestMemoryOfEndedTokens(t *testing.T) {
 	before := testkit.HeapNow()
 	e := new(ended)

@@ -2,7 +2,7 @@ package godwit
 
 import "testing"
 
-// What a program prints of an event or a setting are words.
+// Events and settings print as words.
 func TestEventsPrintAsWords(t *testing.T) {
 	for typ, want := range map[EventType]string{
 		EventOpen: "open", EventMessage: "message", EventRequest: "request", EventReceipt: "receipt", EventChannel: "channel",

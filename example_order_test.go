@@ -7,8 +7,8 @@ import (
 	"github.com/godwit-rtc/godwit"
 )
 
-// An answer that must be in order with messages: the request brings a number of the
-// program's own, and the answer is a message on the channel, with that number before it.
+// An answer that must be in order with messages: the request has a number that the program
+// chooses, and the answer is a message on the channel that begins with this number.
 func ExampleRequest_ordered() {
 	const chat = godwit.ChannelID(1)
 	srv, err := godwit.New(godwit.Config{

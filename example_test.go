@@ -27,7 +27,7 @@ var channels = godwit.Channels{
 	{Name: "chat", Mode: godwit.ReliableOrdered},
 }
 
-// A server that tells everybody what anybody says.
+// A server that sends each chat message to all players.
 func Example() {
 	var srv *godwit.Server
 	srv, err := godwit.Listen(":7777", godwit.Config{ // UDP
@@ -43,7 +43,7 @@ func Example() {
 	log.Fatal(http.ListenAndServe("localhost:8080", nil))
 }
 
-// A game with a loop of its own: one goroutine, no lock, everything inside the tick.
+// A game with its own loop: one goroutine, no lock, everything inside the tick.
 func ExampleServer_Poll() {
 	srv, err := godwit.Listen(":7777", godwit.Config{Channels: channels, Manual: true})
 	if err != nil {
@@ -69,8 +69,8 @@ func ExampleServer_Poll() {
 	}
 }
 
-// Players show a token, which the game's login service signs for who has logged in.
-// A page takes it as the option "token", a native client as SessionConfig.Token.
+// Players have a token, which the game's login service signs for a player that has logged in. A
+// page passes it as the option "token", a native client as SessionConfig.Token.
 func ExampleConfig_tokens() {
 	text, err := os.ReadFile("private.pem") // made by: godwit-token key
 	if err != nil {
@@ -156,7 +156,7 @@ func ExampleConn_Ask() {
 	// Output: red
 }
 
-// Who is in a room hears what the others in it say.
+// The players in a room get the messages of the other players in it.
 func ExampleGroup() {
 	var room *godwit.Group
 	srv, err := godwit.New(godwit.Config{

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A receipt that is asked for before Open comes, and one that is pending when the session
-// ends has its fate before Close.
+// A message that is sent before Open gets its receipt, and a receipt that is pending when the
+// session ends gets its fate before Close.
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	for name, end := range map[string]func(client, server *Conn){
 		"kick":     func(_, server *Conn) { server.Kick("") },

@@ -2,8 +2,8 @@ package godwit
 
 import "testing"
 
-// With Manual nothing leaves by itself: what was sent leaves at Flush, or at the end
-// of the next Poll.
+// With Manual messages do not leave by themselves: they leave at Flush, or at the end of the
+// next Poll.
 func TestFlushSendsWhatIsQueued(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	client, err := srv.Local(LocalConfig{})

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Every method of a Server, a Conn and a Group may be called from any goroutine, with
-// all the others at once: the race detector finds what may not.
+// Every method of a Server, a Conn and a Group may be called from any goroutine at the same time
+// as all others: the race detector finds errors.
 func TestMethodsFromManyGoroutines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A group takes sessions of its own server, at the server's end.
+// A group accepts only sessions of its server, at the server's end.
 func TestWhoMayJoinAGroup(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -25,8 +25,8 @@ func TestWhoMayJoinAGroup(t *testing.T) {
 	})
 }
 
-// Sessions that come and go at once, from many goroutines, leave the list as if they had
-// done so one after the other, and a list that was read does not change.
+// Sessions that open and close at the same time, from many goroutines, leave the list as if they
+// had done so one after the other. A list that was read does not change.
 func TestRosterChangesFromManyGoroutines(t *testing.T) {
 	var r roster
 	stays := new(Conn)

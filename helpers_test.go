@@ -22,7 +22,7 @@ var table = Channels{
 	{Name: "loot", Mode: ReliableUnordered},
 }
 
-// recorder writes down what happens to the conns whose handler it is.
+// A recorder notes the events of the conns whose handler it is.
 type recorder struct {
 	testkit.Notes
 	on Handler // called too
@@ -107,7 +107,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// cut ends the link of a client in this process, as a network would that goes away.
+// cut ends the link of a client in this process, like a network that fails.
 func cut(c *Conn) {
 	e := c.home.Load().link.(*localEnd)
 	e.Close("")

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// A hostileClient is a client that is nothing but a link, and says on it what it likes.
+// A hostileClient is a client that is only a link, and sends any packets on it.
 type hostileClient struct {
 	t      *testing.T
 	links  *localLinks
@@ -25,7 +25,7 @@ type hostileClient struct {
 	token  []byte // to resume with, as the last WELCOME says
 }
 
-// newHostileClient gives the server a client with a table of its own.
+// newHostileClient connects a client with its own table to the server.
 func newHostileClient(t *testing.T, s *Server, table Channels) *hostileClient {
 	t.Helper()
 	c, err := s.newConn(Identity{}, KindUnknown, math.MaxInt, netip.Addr{})

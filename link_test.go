@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A session begins when its first link opens, whoever calls its methods before.
+// A session begins when its first link opens, and not when a method is called before.
 func TestCallsDoNotBeginASession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -41,8 +41,8 @@ func (h *movedSession) packets(ch ChannelID, texts ...string) []byte {
 	return h.packet(ch, texts[0])
 }
 
-// The loop of the link that a session has moved to meanwhile does not take away what
-// handlers still have to be told, also if nothing is new.
+// The loop of the new link of a session does not take the events that the handlers on the old
+// loop must still get, also if there is no new event.
 func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)
@@ -61,7 +61,8 @@ func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
 	})
 }
 
-// What a handler has panicked before is told, also if it is that the session is over.
+// After a handler has panicked the program gets the remaining events, also the end of the
+// session.
 func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// newIdle returns a server with n clients in the process that say nothing, and one
-// more with its server's end.
+// newIdle returns a server with n clients in the process that send nothing, and one more client
+// with its server's end.
 func newIdle(t testing.TB, n int) (srv *Server, client, server *Conn) {
 	t.Helper()
 	opened := make(chan *Conn, n+1)
@@ -56,8 +56,8 @@ func TestATurnLooksAtWhoIsBusy(t *testing.T) {
 	})
 }
 
-// Poll waits no longer than a deadline that a call since the last turn has set, however
-// long the link has rested.
+// Poll waits no longer than a deadline that a call has set since the last turn, also on a link
+// that was idle for a long time.
 func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for rest := range 20 {
@@ -79,8 +79,8 @@ func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
 	})
 }
 
-// A server that is closed holds no link any more, and what had come to a client on a new link
-// until then the client is told.
+// A closed server has no links. A client gets the datagrams that had arrived on a new link
+// before the close.
 func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	d := &recorder{}

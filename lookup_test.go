@@ -42,7 +42,7 @@ func TestSessionsAreFoundByNumberAndName(t *testing.T) {
 	})
 }
 
-// Both ends say in which state the session is.
+// Both ends return the state of a session.
 func TestStatesOfASession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)

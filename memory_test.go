@@ -137,7 +137,7 @@ func TestBurstIsNotKept(t *testing.T) {
 	})
 }
 
-// What comes before the opening is kept within its bound, however small it is.
+// Messages that arrive before the opening are limited, also if they are small.
 func TestMemoryOfEarlyMessages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Limits = Limits{Messages: -1, Bytes: -1} })
@@ -160,8 +160,8 @@ func TestMemoryOfEarlyMessages(t *testing.T) {
 	})
 }
 
-// A page that connects, sends the first piece of the largest message on every channel
-// and goes leaves a session behind, for Grace, that costs little more than what it sent.
+// A page connects, sends the first piece of the largest message on every channel, and
+// disappears. For Grace its session needs little more memory than the bytes that it sent.
 func TestMemoryOfInterruptedSessions(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const sessions = 40
@@ -194,8 +194,7 @@ func TestMemoryOfInterruptedSessions(t *testing.T) {
 	})
 }
 
-// A session of a page that fills everything it may fill holds at most what
-// docs/security.md says.
+// A session whose page fills every buffer needs at most the memory that docs/security.md says.
 func TestMemoryOfAFilledSession(t *testing.T) {
 	for _, table := range []Channels{levelTwo(64<<10, 1<<20, 1<<20), levelTwo(16<<10, 4<<10, 4<<10), levelTwo(16<<10, 256<<10, 128<<10)} {
 		t.Run(fmt.Sprint(table[1].QueueLimit), func(t *testing.T) {

@@ -63,8 +63,8 @@ func required(t *testing.T, name string) map[string]string {
 	return found
 }
 
-// built returns the modules in the build information of the echo server: test binaries
-// have none.
+// built returns the modules in the build information of the echo server; test binaries have no
+// build information.
 func built(t *testing.T) *debug.BuildInfo {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "echo.exe")

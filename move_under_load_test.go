@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// TestSessionMovesUnderLoad moves a session back and forth between links that have
-// different locks and goroutines, while both ends send from several goroutines and
-// handlers answer. Nothing may be lost, come twice or out of order, and handlers of
-// one Conn may not overlap. All wake at the same instants, so that they meet.
+// A session moves back and forth between links that have different locks and goroutines, while
+// both ends send from several goroutines and handlers answer. No message may be lost, duplicated
+// or out of order, and handlers of one Conn may not overlap. All goroutines wake at the same
+// times, so that they collide.
 func TestSessionMovesUnderLoad(t *testing.T) { bubble(t, movesUnderLoad) }
 
 func movesUnderLoad(t *testing.T) {

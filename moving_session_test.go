@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A manualLink is a link without a loop: the test does what a loop would.
+// A manualLink is a link without a loop: the test does the work of the loop.
 type manualLink struct {
 	held    bool
 	given   [][2]bool // what Release was told
@@ -44,7 +44,7 @@ func (l *manualLink) Release(later, news bool) {
 func (l *manualLink) Close(text string)          { l.closed = text }
 func (l *manualLink) RemoteAddr() netip.AddrPort { return netip.AddrPort{} }
 
-// take returns what Release was told since the last call.
+// take returns the arguments of Release since the last call.
 func (l *manualLink) take() [][2]bool {
 	given := l.given
 	l.given = nil
@@ -109,7 +109,7 @@ func (h *movedSession) leave(a *anchor) {
 	a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkClosed})
 }
 
-// turn reports whether a had news, and tells them.
+// turn reports whether a had news, and delivers them.
 func (h *movedSession) turn(a *anchor) bool {
 	news := a.Ready()
 	if news {
@@ -125,8 +125,8 @@ func (h *movedSession) want(what string, l *manualLink, given ...[2]bool) {
 	}
 }
 
-// Who waits for the lock of a link that the session leaves meanwhile gives it back, has
-// it looked at, and takes the lock of the new one. The session knows of that then.
+// A call that waits for the lock of a link that the session leaves meanwhile unlocks it, touches
+// the link, and takes the lock of the new link. The session has moved then.
 func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)
@@ -145,8 +145,8 @@ func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 	})
 }
 
-// Whatever a new link's loop does first, the session hears of the link before, and takes
-// what waits there before what comes.
+// Whatever the loop of a new link does first, the session first moves to the link, and gets the
+// datagrams that wait there before newer ones.
 func TestFirstTurnOfANewLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -182,8 +182,8 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 	}
 }
 
-// A link brings the session if something came on it, and neither the session nor the
-// link's end has been there.
+// A session moves to a link if a datagram has arrived on the link, and neither the session nor
+// the end of the link has been there.
 func TestLinkThatBringsItsSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)
@@ -206,8 +206,8 @@ func TestLinkThatBringsItsSession(t *testing.T) {
 	})
 }
 
-// Of a session that has moved while its handlers run, the new link leaves the news to the
-// old one's loop, independent of their buffers; that has the new one look again.
+// If a session moves while its handlers run, the loop of the new link leaves the events to the
+// loop of the old link, in memory of their own. The old loop then touches the new link again.
 func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)
@@ -241,8 +241,8 @@ func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 	})
 }
 
-// A session that ends is told once, and its link is closed once it has said so, once. A
-// link that is gone is not closed.
+// The end of a session is delivered once, and its link is closed once, after the close message
+// was sent. A link that is gone is not closed.
 func TestEndOfASessionAndOfItsLink(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, gone := range []bool{false, true} {
@@ -333,7 +333,7 @@ func TestTokenOfASessionThatMoves(t *testing.T) {
 	})
 }
 
-// The packets in which a session that is over says so are in the totals when its link ends.
+// The packets with which a session closes are in the totals when its link ends.
 func TestTotalsHaveTheGoodbye(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)
@@ -350,9 +350,9 @@ func TestTotalsHaveTheGoodbye(t *testing.T) {
 	})
 }
 
-// A move gives each lock back before it takes the next, closes the old link, and has the
-// new one look at what waited there. One of a session that is over, or drains, closes the
-// new link instead.
+// A move unlocks each lock before it takes the next one, closes the old link, and makes the new
+// loop process the datagrams that wait. The move of a session that is over, or drains, closes
+// the new link instead.
 func TestStepsOfAMove(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := movedByHand(t)

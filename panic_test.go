@@ -17,8 +17,7 @@ func survive(f func()) (panicked bool) {
 	return false
 }
 
-// A program that recovers around Poll loses the event at which its handler panicked,
-// and nothing else.
+// A program that recovers around Poll loses only the event at which its handler panicked.
 func TestRecoveredPanicInAHandler(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -114,7 +113,7 @@ func TestRecoveredPanicKeepsWhatWasLeft(t *testing.T) {
 	}
 }
 
-// A request whose handler panics is rejected; one whose result is at fault has had it.
+// A request whose handler panics is rejected; a result whose func panics is not repeated.
 func TestRecoveredPanicAboutARequest(t *testing.T) {
 	srv, _ := newTestServer(t, manual, func(c *Config) {
 		c.Handler.Request = func(*Conn, *Request) { panic("no idea") }
@@ -137,7 +136,7 @@ func TestRecoveredPanicAboutARequest(t *testing.T) {
 	}
 }
 
-// After a result at which its func panics the next goes to the func of its own request.
+// After a result whose func panics, the next result goes to the func of its own request.
 func TestRecoveredPanicLeavesTheOtherResults(t *testing.T) {
 	srv, _ := newTestServer(t, manual, func(c *Config) {
 		c.Handler.Request = func(_ *Conn, r *Request) { must(t, r.Reply(r.Data)) }
@@ -163,7 +162,7 @@ func TestRecoveredPanicLeavesTheOtherResults(t *testing.T) {
 	}
 }
 
-// The Close of a session is told although another handler of the batch panics.
+// The Close of a session is called although another handler of the batch panics.
 func TestRecoveredPanicDoesNotHideTheEnd(t *testing.T) {
 	closed := 0
 	srv, _ := newTestServer(t, manual, func(c *Config) {
@@ -189,8 +188,8 @@ func TestRecoveredPanicDoesNotHideTheEnd(t *testing.T) {
 	}
 }
 
-// The end of a session whose link is gone is told although a handler has panicked before:
-// one of another session, or its own.
+// The end of a session whose link is gone is delivered although a handler has panicked before: a
+// handler of another session, or of this one.
 func TestRecoveredPanicDoesNotHideTheEndWithoutALink(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		var told []string

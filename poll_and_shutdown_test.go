@@ -18,8 +18,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A Poll that cannot work says so once; so does one of a server that is closed, with a
-// port and without.
+// A Poll that cannot work yields one event with the reason; so does a Poll of a closed server,
+// with a port and without.
 func TestPollSaysWhyItEnds(t *testing.T) {
 	all := func(s *Server) (evs []Event) {
 		for ev := range s.Poll(0) {
@@ -56,8 +56,8 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 	}
 }
 
-// A Poll waits for what happens, but not if something was left for it. A request that
-// was left has its data, and can be answered.
+// A Poll waits for events, but not if the last Poll has left events. A request that was left has
+// its data, and can be answered.
 func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, port := range []bool{false, true} {
@@ -106,8 +106,8 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 	})
 }
 
-// A session that cannot have everything makes an error of Shutdown though its context
-// lasts; one that has, does not.
+// Shutdown returns an error for a session that cannot get all its messages, although its context
+// is not done. It returns none for a session that has them.
 func TestShutdownOfAnInterruptedSession(t *testing.T) {
 	for _, text := range []string{"", "never read"} {
 		bubble(t, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestShutdownOfAnInterruptedSession(t *testing.T) {
 	}
 }
 
-// A server that is shut down has given its port back, and refuses who asks.
+// A server that is shut down has closed its port, and refuses requests.
 func TestShutdownClosesThePort(t *testing.T) {
 	network := netsim.New(1)
 	defer network.Close()
@@ -153,7 +153,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 	}
 }
 
-// A client in the process with a connect message too long is none.
+// Local refuses a client with a connect message that is too long.
 func TestLocalWithAMistake(t *testing.T) {
 	srv, _ := newTestServer(t)
 	if c, err := srv.Local(LocalConfig{Hello: make([]byte, MaxHello+1)}); c != nil || err != ErrHello || srv.directory.count() != 0 {
@@ -199,8 +199,8 @@ func TestShutdownWithoutTime(t *testing.T) {
 	})
 }
 
-// An address that has as many sessions as it may gets 429 for the next, and those whose
-// address is not known are one.
+// An address that has its maximum of sessions gets 429 for the next one. Sessions without a
+// known address count for one address.
 func TestAnAddressWithManySessions(t *testing.T) {
 	s := serve(t, Config{})
 	for site, remote := range map[string]string{"0.0.0.0": "@", "198.51.100.7": "198.51.100.7:1234"} {
@@ -253,7 +253,7 @@ func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
 	}
 }
 
-// The log has one line of an event, of the server's end.
+// The log has one line for an event, of the server's end.
 func TestLogHasOneLineOfAnEvent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var p testkit.Log

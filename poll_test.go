@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// events polls until nothing more happens, and returns the kinds of what did.
+// events polls until there are no more events, and returns the types of the events.
 func events(s *Server, f func(Event)) (types []EventType) {
 	for quiet := 0; quiet < 3; quiet++ {
 		for ev := range s.Poll(0) {
@@ -170,8 +170,8 @@ func steadyState(t *testing.T) {
 	}
 }
 
-// What happens in Shutdown and has no handler is yielded by the Poll that follows. What
-// a client has said, and no Poll has taken, is not.
+// Events of Shutdown that have no handler are yielded by the next Poll. Messages of a client
+// that no Poll has processed before are not.
 func TestPollAfterShutdown(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	d := &recorder{}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Rate, Floor and Ceiling of the Config bound what the server sends to each client.
+// Rate, Floor and Ceiling of the Config limit the bytes that the server sends to each client.
 func TestBytesToEachClientAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) {

@@ -14,8 +14,8 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// What a gate writes into Authorization reaches Config.Authorize as the gate wrote it,
-// whatever the client adds; the client's own token is what Token finds.
+// Config.Authorize gets the header Authorization as a gate wrote it, whatever the client adds;
+// Token returns the client's own token.
 func TestAClientDoesNotDisplaceWhatAGateWrote(t *testing.T) {
 	var gate, token string
 	s := serve(t, Config{Authorize: func(r *http.Request) (Identity, error) {
@@ -41,7 +41,7 @@ func TestAClientDoesNotDisplaceWhatAGateWrote(t *testing.T) {
 	}
 }
 
-// Where the server itself looks for a token, the client's own header is the one.
+// If the server itself looks for a token, it uses the client's own header.
 func TestATokenComesBehindAGate(t *testing.T) {
 	s := serve(t, Config{Secret: "open sesame"})
 	r := httptest.NewRequest(http.MethodPost, "/godwit/?v=1&channels="+hexHash(s), http.NoBody)
@@ -53,8 +53,8 @@ func TestATokenComesBehindAGate(t *testing.T) {
 	}
 }
 
-// A refusal of the program's always has a code: without one, clients take the answer for
-// a proxy's and try again.
+// A refusal of the program always has a code: without a code clients take the answer for that of
+// a proxy and try again.
 func TestRefusalsOfTheProgramHaveACode(t *testing.T) {
 	for status, code := range map[int]string{401: "token", 402: "request", 403: "forbidden", 429: "rate", 503: "full"} {
 		e := &rtcserver.StatusError{Status: status, Text: "no"}
@@ -66,8 +66,8 @@ func TestRefusalsOfTheProgramHaveACode(t *testing.T) {
 	}
 }
 
-// A refusal of the program always has a text, too: without one, clients take the answer
-// for that of a proxy, and a client that is refused for good tries again and again.
+// A refusal of the program always has a text, too: without a text clients take the answer for
+// that of a proxy, and a client that is refused for good tries again and again.
 func TestRefusalsOfTheProgramHaveAText(t *testing.T) {
 	silent := &rtcserver.StatusError{Status: 499, Code: "banned"}
 	for _, test := range []struct {
@@ -123,7 +123,7 @@ func TestShutdownInALoopOverPoll(t *testing.T) {
 	}
 }
 
-// A program that pulls the events of a Poll one by one is inside Poll until it has ended.
+// A program that pulls the events of a Poll is inside Poll until the Poll has ended.
 func TestShutdownWhileAPollIsPulled(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	for range 2 {

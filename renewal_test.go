@@ -58,8 +58,8 @@ func TestRenewChangesTheEnd(t *testing.T) {
 	}
 }
 
-// While more than half of all sessions are interrupted the one that has been so longest
-// ends early; a session that is heard again does not count.
+// While more than half of all sessions are interrupted, the session that was interrupted first
+// ends early. A session whose packets arrive again does not count.
 func TestServerEndsInterruptedSessionsEarly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t, func(c *Config) { c.MaxConns = 4 })

@@ -35,7 +35,7 @@ func TestDataOfAReplyIsTheCallers(t *testing.T) {
 	})
 }
 
-// A request that is given up leaves nothing behind, and no answer of it is told.
+// A request that is given up leaves no state behind, and its answer is dropped.
 func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
@@ -74,7 +74,7 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 	})
 }
 
-// Of answers that come together each goes to the func that waits for it.
+// Of several answers in one batch each goes to the func of its request.
 func TestEachAnswerGoesToItsFunc(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)

@@ -14,9 +14,9 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A request that shows a session's token makes a link and no session, and asks nobody who
-// it is. The next takes its place, the session's end takes both away, and from its Close
-// on the session cannot be resumed.
+// A request with a session's token makes a link and no session, and does not call Authorize. The
+// next such request takes its place, the end of the session removes both, and from its Close on
+// the session cannot be resumed.
 func TestResumeTakesNoOtherPlace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		asked := 0
@@ -79,8 +79,8 @@ func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
 	})
 }
 
-// Clients whose address is not known are of one address; a token that may be used again
-// is, and one that may not is counted as refused.
+// Clients without a known address count for one address. A token that may be used again is
+// accepted again, and one that may not is counted as refused.
 func TestLimitsOfEngine(t *testing.T) {
 	s := serve(t, Config{RTC: RTCConfig{MaxPerIP: 2}})
 	for i, want := range []int{200, 200, 429} {
@@ -111,8 +111,8 @@ func TestLimitsOfEngine(t *testing.T) {
 	}
 }
 
-// When Close is told the session is in no group and in no list any more, and a server that
-// drains refuses who asks.
+// When Close is called the session is in no group and in no list any more, and a server that
+// drains refuses requests.
 func TestWhatIsTrueInClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := serve(t, Config{Channels: table})

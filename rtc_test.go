@@ -9,8 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// Every field of Config.RTC reaches the WebRTC side, and what the server sets itself has
-// no field there.
+// Every field of Config.RTC reaches the WebRTC side. Fields that the server sets itself are not
+// in Config.RTC.
 func TestRTCConfigHasTheFieldsThatAProgramMaySet(t *testing.T) {
 	var s Server
 	s.config.Manual, s.config.Logger = true, slog.Default()

@@ -48,8 +48,7 @@ func offer() []byte {
 	return o.Append(nil)
 }
 
-// post sends an offer. The query has the right version and table unless it says
-// otherwise.
+// post sends an offer. The query has the right version and table unless it has others.
 func post(s *Server, query, authorization string) (status int, body map[string]string) {
 	if !strings.Contains(query, "channels=") {
 		query += fmt.Sprintf("&channels=%016x", s.config.Channels.Hash())
@@ -210,7 +209,7 @@ func TestFullServer(t *testing.T) {
 	}
 }
 
-// Many come at once, and MaxConns is what it says.
+// Many clients connect at once, and the server accepts exactly MaxConns.
 func TestMaxConnsIsExact(t *testing.T) {
 	var spent atomic.Int32
 	signer, verifier := newTokens(t)
@@ -307,7 +306,7 @@ func TestScriptIsServedToWhoAsks(t *testing.T) {
 	}
 }
 
-// What a server without a port says is JSON, as everything else it says.
+// The refusal of a server without a port is JSON, like every other refusal.
 func TestAServerWithoutAPortSaysSo(t *testing.T) {
 	s, err := New(Config{})
 	if err != nil {
@@ -321,7 +320,7 @@ func TestAServerWithoutAPortSaysSo(t *testing.T) {
 	}
 }
 
-// Config.Logger gets a line of every client that is refused, whoever refuses it.
+// Config.Logger gets a line for every client that is refused, by whichever part.
 func TestRefusalsAreLogged(t *testing.T) {
 	var text testkit.Log
 	s := serve(t, Config{Secret: "open sesame", Logger: text.Logger(slog.LevelDebug)})
@@ -369,8 +368,8 @@ func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
 	}
 }
 
-// made returns the session that the last offers have made, of many the one that is not
-// among before.
+// made returns the session that the last offers have made; of several, the one that is not in
+// before.
 func made(t *testing.T, s *Server, before ...*Conn) *Conn {
 	t.Helper()
 	s.directory.mu.Lock()
@@ -384,7 +383,7 @@ func made(t *testing.T, s *Server, before ...*Conn) *Conn {
 	return nil
 }
 
-// What a token says becomes the Identity, and Expires only if the program wants it.
+// The content of a token becomes the Identity; Expires only if the program sets it.
 func TestIdentityIsWhatTheTokenSays(t *testing.T) {
 	for _, expire := range []bool{false, true} {
 		signer, verifier := newTokens(t)
@@ -404,7 +403,7 @@ func TestIdentityIsWhatTheTokenSays(t *testing.T) {
 	}
 }
 
-// A session knows what kind of client began it, by what the request says.
+// The kind of a session's client is that of the request.
 func TestKindsOfClients(t *testing.T) {
 	s := serve(t, Config{})
 	var before []*Conn
@@ -457,7 +456,7 @@ func TestFormOfARequest(t *testing.T) {
 	}
 }
 
-// A page without a script needs one func of the RTC side's handler, whichever.
+// A page without the script needs at least one of three funcs of the RTC side's handler.
 func TestPagesNeedAHandler(t *testing.T) {
 	for name, h := range map[string]rtcserver.Handler{
 		"Open":        {Open: func(*rtcserver.Conn) {}},
@@ -506,7 +505,7 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 	})
 }
 
-// MaxConns and MaxPerIP are what the directory takes, to the session.
+// The directory accepts exactly as many sessions as MaxConns and MaxPerIP allow.
 func TestTheBookIsFull(t *testing.T) {
 	wantPost(t, serve(t, Config{MaxConns: 1}), "v=1", "", 200, "", "")
 	full := serve(t, Config{MaxConns: 1})

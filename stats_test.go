@@ -53,8 +53,8 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// The endings are counted by code; those of the program, and unknown ones, are one. Those
-// that the client has brought about count once more.
+// Ends are counted by code. The codes of the program share one counter with unknown codes. Ends
+// that the client has caused are counted in Left, too.
 func TestEndingsAreCounted(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for _, why := range []CloseReason{

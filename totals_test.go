@@ -31,7 +31,7 @@ func (t Totals) numbers(f func(name string, n uint64)) {
 	}
 }
 
-// sum adds up what sessions say of themselves.
+// sum adds up the counters of sessions.
 func sum(s *Server, conns ...*Conn) Totals {
 	t := *s.newTotals()
 	for _, c := range conns {
@@ -62,9 +62,8 @@ func sum(s *Server, conns ...*Conn) Totals {
 	return t
 }
 
-// TestTotals: the totals are the sums of what the sessions count, and those of
-// sessions that are over stay, also of what they did while they closed, and
-// whether anybody asked for totals in their lifetime or not.
+// The totals are the sums of the counters of sessions. The counters of sessions that are over
+// stay in them, also those of their closing, whether Totals was called in their lifetime or not.
 func TestTotals(t *testing.T) {
 	for _, asked := range []bool{true, false} {
 		bubble(t, func(t *testing.T) {
@@ -121,8 +120,7 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-// TestTotalsOfOneThatLosesItsLink: what a session does after its end is told, until
-// its link is gone, is counted.
+// Packets that a session sends after its end was delivered, until its link is gone, are counted.
 func TestTotalsOfOneThatLosesItsLink(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)

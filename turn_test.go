@@ -73,7 +73,7 @@ func TestHandlersSendTogether(t *testing.T) {
 	}
 }
 
-// Without Manual, too, what a handler sends leaves when the batch is over.
+// Also without Manual the messages of handlers leave at the end of the batch.
 func TestHandlersSendTogetherWithoutManual(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
@@ -115,8 +115,8 @@ func TestLinksThatSessionsHaveLeftAreForgotten(t *testing.T) {
 	})
 }
 
-// After a panic that the program recovers from, the next Poll tells the rest at once, and
-// as it came, though more has come since.
+// After a panic that the program recovers from, the next Poll delivers the remaining events at
+// once and unchanged, although newer datagrams have arrived.
 func TestPollAfterAPanic(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var got []string
@@ -159,8 +159,8 @@ func TestPollAfterAPanic(t *testing.T) {
 	})
 }
 
-// After a panic at the last event of a session, too, the next Poll tells at once what is new
-// of others.
+// Also after a panic at the last event of a session the next Poll delivers the events of other
+// sessions at once.
 func TestPollAfterAPanicAtTheLastEvent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		told := 0
@@ -193,8 +193,7 @@ func TestPollAfterAPanicAtTheLastEvent(t *testing.T) {
 	})
 }
 
-// Poll waits as long as it is told when nothing happens, and not at all when something was
-// left for it.
+// Poll waits for its d if nothing happens, and not at all if events were left.
 func TestPollWaits(t *testing.T) {
 	for _, port := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {

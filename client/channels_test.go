@@ -152,7 +152,7 @@ func TestChannelsOpenAndCloseOverALossyNetwork(t *testing.T) {
 	})
 }
 
-// A native client can ask for the room of a queue and the status of a request, and is told
+// A native client can read the room of a queue and the status of a request, and gets an event
 // when a queue has room again.
 func TestFreeStatusAndRoom(t *testing.T) {
 	var held *session.Request

@@ -200,8 +200,8 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 	})
 }
 
-// The server hears of a Close also if the next connection takes the address before the
-// loop has sent the last datagrams.
+// The server gets the close of a connection also if the next connection uses the same address
+// before the loop has sent the last datagrams.
 func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pc := testkit.Listen(t, w.network, pageAddr)
@@ -310,8 +310,8 @@ func TestIdleConnectionStays(t *testing.T) {
 	})
 }
 
-// withOtherFingerprint returns the answer with a fingerprint that is none of the
-// server's certificate.
+// withOtherFingerprint returns the answer with a fingerprint of another certificate than the
+// server's.
 func withOtherFingerprint(answer []byte) []byte {
 	const name = "a=fingerprint:sha-256 "
 	for i := range answer {
@@ -324,8 +324,8 @@ func withOtherFingerprint(answer []byte) []byte {
 	return answer
 }
 
-// One round trip is the check and the server's ClientHello behind its answer, one
-// our flight and the server's Finished with its INIT, one the SCTP handshake.
+// The first round trip is the check, and its answer with the server's ClientHello. The second is
+// this end's flight, and the server's Finished with its INIT. The third is the SCTP handshake.
 func TestOpensInThreeRoundTrips(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const rtt = 100 * time.Millisecond
@@ -351,8 +351,8 @@ func (t *datagramFlood) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, erro
 	return copy(b, "not ours"), netip.MustParseAddrPort("192.0.2.9:9"), nil
 }
 
-// On one processor others get their turn after each batch although datagrams never
-// end.
+// On one processor other goroutines run after each batch although there is always another
+// datagram.
 func TestLoopLeavesRoom(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	socket, err := netsim.New(1).Listen(netip.MustParseAddrPort("192.0.2.1:1"))
@@ -374,8 +374,8 @@ func TestLoopLeavesRoom(t *testing.T) {
 	}
 }
 
-// A server that names another's address beside its own does not keep the endpoint from
-// that one.
+// A server that names the address of another server beside its own does not prevent a connection
+// to the other server.
 func TestAnswersThatNameAnothersAddress(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("203.0.113.5:9"))

@@ -9,8 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// Both ends say the same of one session: its number, its table, how far a request is, what
-// a channel has room for, and how much waits for an answer.
+// Both ends have the same view of a session: its number, its table, the status of a request, the
+// room of a channel, and the amount that waits for acknowledgement.
 func TestBothEndsSayTheSame(t *testing.T) {
 	var kept chan *session.Request
 	keep := func(r *session.Request) {

@@ -20,9 +20,9 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A receipt over a network has one fate, at both ends, and before Close, whatever ends
-// the session. A server that shuts down waits for its own messages and for no others: a
-// client's that comes meanwhile is delivered, what is left of it then is given up.
+// A receipt over a network has one fate at both ends, before Close, for every kind of end. A
+// server that shuts down waits only for its own messages: a client's message that arrives
+// meanwhile is delivered, the rest is abandoned.
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	const early, late = "delivered", "abandoned"
 	shutdown := func(g *game, _ *godwit.Conn, _ *client.Session) { g.must(g.server.Shutdown(context.Background(), "")) }
@@ -175,7 +175,7 @@ func TestCeilingBoundsWhatAClientSends(t *testing.T) {
 	}
 }
 
-// Rate is what is sent at first, Floor what is sent at least.
+// Rate is the rate at the beginning, Floor the lowest rate.
 func TestRateAndFloorOfAClient(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		var first []float64
@@ -211,7 +211,7 @@ func TestRateAndFloorOfAClient(t *testing.T) {
 	})
 }
 
-// Stats.Waits tells the network and the peer from the Ceiling.
+// Stats.Waits distinguishes the network and the peer from the Ceiling.
 func TestWhatMessagesWaitFor(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		s, err := g.connect(client.SessionConfig{NoReconnect: true, Handler: client.SessionHandler{}})
@@ -235,9 +235,9 @@ func TestWhatMessagesWaitFor(t *testing.T) {
 	})
 }
 
-// A session ends when the token that began it expires, also one that has resumed, unless
-// the program renews it. The client begins no other by itself, and one that shows the old
-// token is refused.
+// A session ends when the token that began it expires, also after a resume, unless the program
+// renews it. The client does not begin a new session by itself, and a client with the old token
+// is refused.
 func TestSessionsExpireWithTheirTokens(t *testing.T) {
 	signer, err := auth.Generate(auth.EdDSA, rand.Reader)
 	if err != nil {
@@ -318,7 +318,7 @@ func TestRenewWithThePast(t *testing.T) {
 	})
 }
 
-// Every func of a native client that may be nil is: what happens then ends no process.
+// Every func of a native client that may be nil is nil: no event ends the process.
 func TestFuncsMayBeNil(t *testing.T) {
 	opened := make(chan *godwit.Conn, 1)
 	c := godwit.Config{Handler: godwit.Handler{

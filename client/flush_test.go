@@ -47,7 +47,7 @@ func TestFlushSendsWhatIsQueued(t *testing.T) {
 	})
 }
 
-// With Manual, too, a server that closes at once says why.
+// A server with Manual that closes at once also sends the reason.
 func TestCloseOfAPolledServerSaysWhy(t *testing.T) {
 	inPolledGame(t, func(g *game, _ *godwit.Conn) {
 		g.must(g.server.Close())

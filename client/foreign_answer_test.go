@@ -22,8 +22,8 @@ func (g *game) silence() {
 	g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 }
 
-// TestForeignAnswers has a gate, an ingress or a proxy answer in the server's place while
-// a session looks for a link: the session goes on when the server is there.
+// A gate, an ingress or a proxy answers in place of the server while a session looks for a link.
+// The session continues when the server answers again.
 func TestForeignAnswers(t *testing.T) {
 	for _, status := range []int32{401, 403, 404, 200, 502} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
@@ -69,8 +69,8 @@ func TestForeignAnswers(t *testing.T) {
 	})
 }
 
-// TestResumeAtAnotherServer is told that the session is unknown by servers that do not
-// have it, and gives up when there is only one such server.
+// Servers that do not have the session answer that it is unknown. The client gives up when only
+// one such server answers.
 func TestResumeAtAnotherServer(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		_, err := g.connect(client.SessionConfig{Handler: g.handler()})

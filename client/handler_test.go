@@ -17,9 +17,9 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// Every call that waits returns ErrInHandler in every kind of handler, of a server's
-// two levels, of a client's two, and of a client in the server's process: else it
-// would wait for the goroutine it is on. Another goroutine may wait.
+// Every call that waits returns ErrInHandler in every kind of handler, of both levels of a
+// server and of a client, and of a client in the server's process: otherwise it would wait for
+// its own goroutine. Another goroutine may wait.
 func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		socket := testkit.Listen(t, network, gameAddr)

@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// Who a token speaks of, and its data, are the Identity that every handler sees.
+// The subject and the data of a token are the Identity that every handler gets.
 func TestTokenIsTheIdentity(t *testing.T) {
 	signer, err := auth.Generate(auth.EdDSA, rand.Reader)
 	if err != nil {

@@ -31,7 +31,7 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// seenOf is what everybody sees of a certificate, with the forger as its key.
+// seenOf returns the public part of a certificate, with a Forger as its key.
 func seenOf(c *dtls.Certificate) tls.Certificate {
 	text := testkit.Must(c.PEM())
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -53,7 +53,7 @@ type impostor struct {
 	victim netip.AddrPort
 }
 
-// ReadFrom returns what is for pion: DTLS, in which Ed25519 is offered.
+// ReadFrom returns the DTLS datagrams for pion, in which Ed25519 is offered.
 func (i *impostor) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		n, from, err := i.ReadFromUDPAddrPort(b)
@@ -130,7 +130,7 @@ func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
 	return nil
 }
 
-// inImpostorWorld is inWorld with a server that reports all that it is told.
+// inImpostorWorld is inWorld with a server that reports all events.
 func inImpostorWorld(t *testing.T, test func(w *world)) {
 	inWorldOf(t, test, func(w *world) rtcserver.Config {
 		return rtcserver.Config{
@@ -193,8 +193,8 @@ func TestImpostorOfAPage(t *testing.T) {
 	}
 }
 
-// Somebody who has seen the server's certificate, and is on the client's path, is no
-// server to a native client.
+// An attacker that has seen the server's certificate, and is on the client's path, cannot pass
+// as the server to a native client.
 func TestImpostorOfAServer(t *testing.T) {
 	seen := seenOf(serverCertificate())
 	pageCertificate()

@@ -179,7 +179,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 	})
 }
 
-// A loop body that polls the WebRTC side of its server loses no event, and the loop goes on.
+// A loop body that polls the WebRTC side of its server loses no event, and the loop continues.
 func TestALoopBodyPollsTheWebRTCSide(t *testing.T) {
 	inGame(t, godwit.Config{Manual: true}, func(g *game) {
 		joined := make(chan *client.Session)

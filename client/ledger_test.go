@@ -10,7 +10,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 )
 
-// A ledger is what one end knows of what the other has sent.
+// A ledger records the messages of the other end that have arrived at one end.
 type ledger struct {
 	mu       sync.Mutex
 	next     map[channel.ID]uint32

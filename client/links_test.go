@@ -22,8 +22,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A link that was to resume a session, and has never spoken, ends with the session: else
-// one address could hold any number of connections that nothing counts.
+// A link that was to resume a session, and on which nothing has arrived, ends with the session.
+// Otherwise one address could have any number of connections that no limit counts.
 func TestLinksOfEndedSessionsEnd(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		var ends []*client.Endpoint
@@ -160,9 +160,9 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A refusal that comes when the session is heard again, over the link that it has, is no
-// matter any more. The server has made another link for the request, or does not know of it:
-// the link that the session is on stays.
+// A refusal has no effect if it arrives after packets of the session have arrived again on its
+// present link. The server may have made another link for the request, or may not know the
+// request: the session stays on its link.
 func TestRefusalsThatComeTooLateEndNothing(t *testing.T) {
 	for _, heard := range []bool{false, true} {
 		refusalThatComesTooLate(t, heard)
@@ -203,7 +203,8 @@ func refusalThatComesTooLate(t *testing.T, heard bool) {
 	})
 }
 
-// A session that is over says so until its client has heard it: its link does not end before.
+// A session that is over repeats its close until its client has got it: its link does not end
+// before that.
 func TestGoodbyesThatAreLostAreSaidAgain(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		_, err := g.connect(client.SessionConfig{Handler: g.handler()})
@@ -220,7 +221,7 @@ func TestGoodbyesThatAreLostAreSaidAgain(t *testing.T) {
 	})
 }
 
-// A session that opens while the server is shut down is told its end too.
+// A session that opens while the server is shut down gets its end, too.
 func TestShutdownWhileASessionOpens(t *testing.T) {
 	var reached, hold chan struct{}
 	var opens, closes atomic.Int32

@@ -62,7 +62,7 @@ func TestOneSocketIsManyClients(t *testing.T) {
 	}
 }
 
-// Dial has a socket of its own, which ends with the connection.
+// Dial makes a socket, which ends with the connection.
 func TestDial(t *testing.T) {
 	server, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
 		Handler: rtcserver.Handler{

@@ -13,8 +13,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// talk sends small messages both ways, as many as fill packets, and now and then a
-// large one. It returns how many each way.
+// talk sends small messages both ways, enough to fill packets, and sometimes a large message. It
+// returns the number of messages each way.
 func (g *game) talk(s *client.Session, d time.Duration) (n int64) {
 	for i := range int(d / (20 * time.Millisecond)) {
 		for k := range 20 {
@@ -81,7 +81,7 @@ func TestNarrowPath(t *testing.T) {
 	}
 }
 
-// On a path that does not take fragments a session ends, and both ends say why.
+// On a path that does not carry fragments a session ends, and both ends get the reason.
 func TestTooNarrowPath(t *testing.T) {
 	var ended chan string
 	c := godwit.Config{Handler: godwit.Handler{Close: func(_ *godwit.Conn, why godwit.CloseReason) { ended <- why.String() }}}

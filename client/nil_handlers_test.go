@@ -24,7 +24,7 @@ func TestConnectWithoutASignal(t *testing.T) {
 	})
 }
 
-// Every func of level one may be nil, at both ends: an Engine that gives no engine, too.
+// Every func of level one may be nil, at both ends, and an Engine func may return no engine.
 func TestHandlersMayBeNil(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.Close()

@@ -26,8 +26,8 @@ func (g *game) manual() *client.Endpoint {
 	return e
 }
 
-// poll polls for d and returns what it yields, in words. The lock-step of a game: each
-// Poll waits for at most 16 ms.
+// poll polls for d and returns the events as texts. Like a game it calls Poll with at most 16
+// ms.
 func poll(e *client.Endpoint, d time.Duration, do func(client.Event)) (all []string) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		for ev := range e.Poll(16 * time.Millisecond) {
@@ -65,8 +65,8 @@ var echo = godwit.Config{Handler: godwit.Handler{
 	Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
 }}
 
-// A client that is polled gets what its handlers have no func for, in order, and sends at
-// Flush; it has no goroutine.
+// Poll of a client yields the events without a handler, in order. The client sends at Flush and
+// has no goroutine.
 func TestPollOfAClient(t *testing.T) {
 	inGame(t, echo, func(g *game) {
 		e := g.manual()
@@ -186,7 +186,7 @@ func TestPolledClientIsRenewed(t *testing.T) {
 	})
 }
 
-// Poll, Connect and Join say where they cannot work.
+// Poll, Connect and Join return an error where they cannot work.
 func TestWhereAClientCannotBePolled(t *testing.T) {
 	inGame(t, echo, func(g *game) {
 		wantAll(t, "without Manual", poll(g.endpoint(), 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrManual.Error())
@@ -221,8 +221,8 @@ func TestWhereAClientCannotBePolled(t *testing.T) {
 	})
 }
 
-// With Retry a client waits for a server that is not there yet, and does not for one that
-// refuses it for good.
+// With Retry a client waits for a server that does not answer yet. It does not wait for a server
+// that refuses it for good.
 func TestRetryOfTheFirstConnect(t *testing.T) {
 	for name, manual := range map[string]bool{"with a goroutine": false, "polled": true} {
 		inGame(t, echo, func(g *game) {
@@ -265,7 +265,7 @@ func TestRetryOfTheFirstConnect(t *testing.T) {
 	}
 }
 
-// RenewAfter says after which ends a new session begins.
+// RenewAfter chooses the ends of a session after which a new session begins.
 func TestRenewAfter(t *testing.T) {
 	for _, c := range []struct {
 		after []session.CloseCode

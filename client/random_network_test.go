@@ -21,10 +21,10 @@ func body(n int) []byte { return bytes.Repeat([]byte{byte(n), byte(n >> 8), byte
 
 func intact(b []byte) bool { return bytes.Equal(b, body(len(b)/3)) }
 
-// TestWhateverHappens lets both ends send and ask from several goroutines, while links
-// are cut, all datagrams or signaling lost, and sessions shut down, at random. What a
-// handler is given stays as it is until it returns; every request has one final status;
-// and when the network is well again there is one session, with one link.
+// Both ends send messages and requests from several goroutines, while links are cut, datagrams
+// or signaling are lost, and sessions are shut down, at random. The data of a handler does not
+// change until the handler returns. Every request has one final status. When the network works
+// again there is one session with one link.
 func TestWhateverHappens(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { whatever(t, seed) })

@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A path that carries 1,225 bytes of UDP payload carries all packets of channels, a
-// narrower one does not: README.md and docs/PROTOCOL.md name the figure.
+// A path that carries 1,225 bytes of UDP payload carries all packets of channels, and a narrower
+// path does not: README.md and docs/PROTOCOL.md give this number.
 func TestLeastPath(t *testing.T) {
 	const messages = 1000
 	small := channel.Channels{{Name: "small", Mode: channel.ReliableUnordered, QueueLimit: 1 << 20}}
@@ -39,7 +39,7 @@ func TestLeastPath(t *testing.T) {
 	}
 }
 
-// Rate and Ceiling of a SessionConfig bound what the client sends.
+// Rate and Ceiling of a SessionConfig limit the bytes that the client sends.
 func TestBytesFromAClientAreBounded(t *testing.T) {
 	file := channel.Channels{{Name: "file", Mode: channel.ReliableOrdered, MaxMessage: 1 << 10, QueueLimit: 1 << 20}}
 	inGame(t, godwit.Config{Channels: file}, func(g *game) {

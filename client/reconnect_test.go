@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A link that a session leaves for a new one is a connection that has ended, and is counted.
+// A link that a session leaves for a new link is a closed connection, and is counted.
 func TestLinkThatIsReplacedIsCounted(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		s, err := g.connect(client.SessionConfig{Handler: g.handler()})
@@ -63,8 +63,8 @@ func TestSessionThatIsClosedKeepsItsLink(t *testing.T) {
 	})
 }
 
-// A program that closes its session while a new one opens is told the end once, and nothing
-// of the new session: not that it has opened, and not that the server has ended it.
+// A program that closes its session while a new one opens gets one Close, and no event of the
+// new session: neither that it has opened nor that the server has closed it.
 func TestEndIsToldOnceWhileANewSessionOpensAndEnds(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		e := g.manual()

@@ -25,8 +25,8 @@ func (g *game) renewing() client.SessionConfig {
 	return client.SessionConfig{Handler: h, Renew: true}
 }
 
-// TestRenewAfterShutdown replaces the server while a request waits: the request has its
-// result first, then the end is told, then the new session opens.
+// The server is replaced while a request waits: the program gets the result of the request
+// first, then the end of the session, then the opening of the new session.
 func TestRenewAfterShutdown(t *testing.T) {
 	c := godwit.Config{Channels: table, Handler: godwit.Handler{
 		Request: func(_ *godwit.Conn, r *godwit.Request) { r.Keep(); time.AfterFunc(time.Hour, func() { r.Ack() }) },
@@ -87,7 +87,7 @@ func TestRenewAfterTimeout(t *testing.T) {
 	})
 }
 
-// TestRenewWhenThereIsNothingToResume is told so by the server.
+// The server answers that there is nothing to resume, and the client begins a new session.
 func TestRenewWhenThereIsNothingToResume(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		_, err := g.connect(g.renewing())
@@ -103,8 +103,8 @@ func TestRenewWhenThereIsNothingToResume(t *testing.T) {
 	})
 }
 
-// While the store of used tokens does not answer, the server refuses, and a client that
-// renews its session goes on trying: its credentials are not to blame.
+// While the store of used tokens does not answer, the server refuses. A client that renews its
+// session tries again, because its credentials are not the reason.
 func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
 	signer := testkit.Must(auth.Generate(auth.EdDSA, rand.Reader))
 	var down atomic.Bool
@@ -219,9 +219,9 @@ func TestNoRenewal(t *testing.T) {
 	})
 }
 
-// enough closes a session so long after its server was replaced, which a client that was
-// told to ask again in a second notices then. It reports whether the new session was open.
-// Close is the last that is told, and nothing is left of either session.
+// enough closes a session some time after its server was replaced; the client, which must ask
+// again after a second, notices the replacement then. enough reports whether the new session was
+// open. Close is the last event, and nothing is left of either session.
 func (g *game) enough(after time.Duration) (opened bool) {
 	s, err := g.connect(g.renewing())
 	g.must(err)
@@ -268,9 +268,9 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	<-p.closed
 }
 
-// Sixty players behind one address lose their links at once. Each resume takes its own
-// link's place in the limit, so nobody is told that there are too many; and the
-// attempts that came to nothing leave no connections behind.
+// Sixty players behind one address lose their links at once. Each resume takes the place of its
+// own link in the limit, so the server refuses none of them; failed attempts leave no
+// connections behind.
 func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 	const players = 60
 	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: godwit.RTCConfig{MaxOffers: -1}}, func(g *game) {

@@ -96,13 +96,13 @@ func inGame(t *testing.T, c godwit.Config, test func(g *game)) {
 	})
 }
 
-// connect begins a session from a socket of its own on the network.
+// connect begins a session from a new socket on the network.
 func (g *game) connect(sc client.SessionConfig) (*client.Session, error) {
 	g.t.Helper()
 	return g.join(g.endpoint(), sc)
 }
 
-// join is connect for an endpoint that is there. It may be called in a goroutine of its own.
+// join is connect with an existing endpoint. Any goroutine may call it.
 func (g *game) join(e *client.Endpoint, sc client.SessionConfig) (*client.Session, error) {
 	if sc.Channels == nil {
 		sc.Channels = table
@@ -188,9 +188,9 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestResume cuts the network for 10 s in the middle of 1,000 messages on each
-// reliable channel each way, and loses and reorders packets besides. The session goes
-// on over the old link if that is still there, or over a new one.
+// The network is cut for 10 s in the middle of 1,000 messages on each reliable channel each way;
+// it also loses and reorders packets. The session continues over the old link if it still
+// exists, or over a new one.
 func TestResume(t *testing.T) {
 	t.Run("old link", func(t *testing.T) { resume(t, false) })
 	t.Run("new link", func(t *testing.T) { resume(t, true) })
@@ -241,9 +241,9 @@ func resume(t *testing.T, move bool) {
 	})
 }
 
-// TestLinksThatEndUnheard loses datagrams and cuts every link as soon as the server has
-// it, so that some are open at the client and end before anything is heard on them. Each
-// of those was one more failed attempt, and not the last.
+// Datagrams are lost, and every link is cut as soon as the server has it. So some links are open
+// at the client and end before anything arrives on them. Each of them counts as one failed
+// attempt, and the client tries again.
 func TestLinksThatEndUnheard(t *testing.T) {
 	inGame(t, godwit.Config{Grace: time.Hour}, func(g *game) {
 		h := g.handler()
@@ -347,8 +347,8 @@ func TestGameLoop(t *testing.T) {
 	})
 }
 
-// The log tells the life of a session, each line with the session's number and that of
-// the connection it is on, which the lines of package rtcserver have too.
+// The log has the events of a session. Each line has the number of the session and that of its
+// connection, which the lines of package rtcserver also have.
 func TestLogOfASessionThatResumes(t *testing.T) {
 	var log testkit.Log
 	c := godwit.Config{Silence: 5 * time.Second, Logger: log.Logger(slog.LevelDebug)}

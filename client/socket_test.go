@@ -59,9 +59,8 @@ func overSockets(t *testing.T, shards, clients int) {
 	all.Wait()
 }
 
-// TestOutageOverSockets takes the network away for 10 s, real ones, in the middle of
-// 1,000 messages each way. The session goes on over the old link if nothing else can be
-// had, or over a new one.
+// The network fails for 10 s of real time in the middle of 1,000 messages each way. The session
+// continues over the old link if no other can be made, or over a new one.
 func TestOutageOverSockets(t *testing.T) {
 	t.Run("old link", func(t *testing.T) { t.Parallel(); outageOverSockets(t, true) })
 	t.Run("new link", func(t *testing.T) { t.Parallel(); outageOverSockets(t, false) })
@@ -142,7 +141,7 @@ func (w *socketWorld) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// A pair is the two ends of a session, and what each has of the other's messages.
+// A pair is the two ends of a session, and the messages that each end has from the other.
 type pair struct {
 	t            *testing.T
 	client       *client.Session

@@ -21,8 +21,8 @@ func TestStatesOfAConn(t *testing.T) {
 }
 
 // The states of a session follow each other as the picture at sessionState shows, and in no
-// other order. What waits until a session is open goes on when it leaves an opening state,
-// and only then.
+// other order. A call that waits until a session is open continues when the session leaves an
+// opening state, and only then.
 func TestStatesOfASession(t *testing.T) {
 	testkit.WalkStates(t, sessionStates, [][2]sessionState{
 		{sessionOpening, sessionOpen}, {sessionOpening, sessionClosing}, {sessionOpening, sessionEnded},

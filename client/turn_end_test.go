@@ -39,7 +39,7 @@ func TestLinkIsClosedWithTheSession(t *testing.T) {
 	}
 }
 
-// The fate of a message that a handler sends is told when it is known.
+// The fate of a message that a handler sends is delivered as soon as it is known.
 func TestFatesOfMessagesOfAHandler(t *testing.T) {
 	var fates []godwit.Fate
 	inGame(t, godwit.Config{Handler: godwit.Handler{

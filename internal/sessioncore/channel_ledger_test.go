@@ -158,7 +158,7 @@ type turnover struct {
 	cuts   int     // the session moves to another link about once in so many steps
 }
 
-// play lets channels live and end, and checks what arrives. It returns the number of late
+// play opens, uses and closes channels, and checks the messages that arrive. It returns the number of late
 // frames of closed channels at both ends.
 func (c turnover) play(t *testing.T) (late uint64) {
 	w := open(t, func(client, server *Config) {
