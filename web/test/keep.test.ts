@@ -367,6 +367,37 @@ describe.each([
     expect(again).toEqual(Object.assign(JSON.parse(saved), { 1: again[1] }));
   });
 
+  test("a deadline is one of the wall clock, for the clock of the next page begins again", async () => {
+    const first = await within(500, connect(url, options));
+    const { came } = server.sessions[0]!;
+    server.dark = true;
+    first.send("chat", utf8("expires"), { deadline: 1000 });
+    first.send("chat", utf8("stays"), { deadline: 5000 });
+    const saved = suspend(first);
+    await pass(2000);
+    server.dark = false;
+    const before = performance.now();
+    const now = performance.now.bind(performance);
+    Object.assign(performance, { now: () => now() - before });
+    await within(1000, resume(url, options, saved));
+    await pass(500);
+    expect(came.map(([, b]) => Buffer.from(b).toString())).toEqual(["stays"]);
+  });
+
+  test("sequenced messages that nobody has heard end with their page", async () => {
+    const first = await within(500, connect(url, options));
+    const s = server.sessions[0]!;
+    s.mux.send(performance.now(), 1, utf8("old"));
+    s.mux.send(performance.now(), 3, utf8("kept"));
+    s.flush();
+    await pass(100);
+    const second = await within(1000, resume(url, options, suspend(first)));
+    const heard: string[] = [];
+    for (const name of ["moves", "chat"] as const) second.on(name, (b) => heard.push(Buffer.from(b).toString()));
+    await pass(500);
+    expect(heard).toEqual(["kept"]);
+  });
+
   test("what had arrived before a message that had not does not stop those behind it", async () => {
     const first = await within(500, connect(url, options));
     const { channel, came } = server.sessions[0]!;

@@ -82,6 +82,10 @@ describe("a queue", () => {
     expect(rooms).toEqual([0]);
     for (let i = 0; i < 2; i++) deliver(o);
     expect(rooms, "and again after another refusal").toEqual([0, 0]);
+    const exact = outbox();
+    expect([exact.send(500), exact.send(436), exact.send(500)]).toEqual([true, true, false]);
+    deliver(exact.o);
+    expect(exact.rooms, "it fits exactly").toEqual([0]);
   });
 
   test("tells of room that a replaced or an expired message leaves, but not at the end of the session", () => {
