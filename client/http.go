@@ -167,9 +167,8 @@ func members(body []byte) map[string]string {
 // refusalText returns the text of a refusal: the "error" of its JSON, or its first line,
 // at most 200 bytes.
 func refusalText(body []byte) string {
-	var wrapped struct{ Error string }
-	if json.Unmarshal(body, &wrapped) == nil && wrapped.Error != "" {
-		return wrapped.Error
+	if text := members(body)["error"]; text != "" {
+		return text
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	return line[:min(len(line), 200)]
