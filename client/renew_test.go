@@ -140,6 +140,38 @@ func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
 	})
 }
 
+// A program closes its session while the WELCOME of a new one waits at its socket. There is
+// one end, and the server is told.
+func TestCloseWhileTheNewSessionOpens(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		var ends []string
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Renew: true})
+		g.must(err)
+		wantAll(t, "at first", poll(e, time.Second, nil), "open")
+		g.server.Shutdown(g.t.Context(), "update")
+		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table, Handler: godwit.Handler{
+			Close: func(_ *godwit.Conn, why godwit.CloseReason) { ends = append(ends, why.String()) },
+		}}))
+		defer next.Close()
+		g.next.Store(next)
+		var got []string
+		for next.RTC().Stats().Opened == 0 {
+			got = append(got, poll(e, time.Millisecond, nil)...)
+		}
+		wantAll(t, "a restart", got, "renewing shutdown")
+		time.Sleep(20 * time.Millisecond) // one way
+		s.Close(300, "quit")
+		wantAll(t, "the end", poll(e, time.Second, nil), "close code 300")
+		s.Close(301, "again")
+		wantAll(t, "after the end", poll(e, time.Second, nil))
+		wantAll(t, "the server", ends, "closed by the other end: code 300: quit")
+		if n := next.Len(); n != 0 {
+			t.Errorf("the server has %d sessions", n)
+		}
+	})
+}
+
 // TestNoRenewal has ends that no new session follows.
 func TestNoRenewal(t *testing.T) {
 	t.Run("kicked", func(t *testing.T) {

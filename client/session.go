@@ -208,6 +208,9 @@ func (s *Session) giveUp(why session.CloseReason) {
 		return
 	}
 	s.why = why
+	now := time.Now()
+	s.session.Close(now, why.Code, why.Text, true) // a new session that its server has opened
+	s.settle(now)
 	s.wakeReconnect()
 	s.endpoint.loop.Touch(s)
 	s.endpoint.loop.Wake()
