@@ -14,8 +14,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A recordingSocket is a socket that can be cut off from its network: then reads come from
-// what was recorded of it, and writes go nowhere.
+// A recordingSocket is a socket that can be cut off from its network: then reads return the
+// recorded datagrams, and writes are dropped.
 type recordingSocket struct {
 	*netsim.Conn
 	mu       sync.Mutex
@@ -128,8 +128,7 @@ func TestATurnDoesNotAllocate(t *testing.T) {
 	})
 }
 
-// What goes nowhere costs no memory either: spoofed handshakes and checks, forged
-// records, noise.
+// Dropped datagrams cost no allocation: spoofed handshakes and checks, forged records, noise.
 func TestDroppingDoesNotAllocate(t *testing.T) {
 	onRecording(t, 1, func(w *world, rec *recordingSocket) {
 		page := rec.from
@@ -173,7 +172,7 @@ func (w *world) liveUfrag() string {
 	return ""
 }
 
-// After the handshakes there is the shard's goroutine, and none for a connection.
+// After the handshakes only the shard's goroutine is left, and no goroutine of a connection.
 func TestNoGoroutinePerConnection(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		synctest.Wait()

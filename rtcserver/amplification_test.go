@@ -18,7 +18,7 @@ import (
 // it got from there: no more than that without a valid check, and no more than
 // three times that until the address is proved (DTLS that answers ours).
 
-// An account is what went in and out of one address.
+// An account counts the bytes from and to one address.
 type account struct{ in, out int }
 
 // ledger keeps accounts of all addresses.
@@ -54,7 +54,7 @@ func (l *ledger) inject(from netip.AddrPort, b []byte) {
 	l.w.network.Inject(from, serverAddr, b)
 }
 
-// want checks that what went to an address is at most factor times what came.
+// want checks that the bytes to an address are at most factor times the bytes from it.
 func (l *ledger) want(what string, a netip.AddrPort, factor float64) {
 	l.w.t.Helper()
 	synctest.Wait()
@@ -97,7 +97,7 @@ func TestNothingLeavesWithoutAValidCheck(t *testing.T) {
 	})
 }
 
-// Refusals of a check are answered, to one who knows the password.
+// A refused check gets an answer only if its sender knows the password.
 func TestRefusalsAreNoLongerThanRequests(t *testing.T) {
 	inBothRoles(t, Config{}, func(w *world, setup string) {
 		l := w.ledger()
@@ -116,7 +116,7 @@ func TestRefusalsAreNoLongerThanRequests(t *testing.T) {
 	})
 }
 
-// The source of every check is a victim, who says nothing.
+// The source address of every check is a victim's, which sends nothing.
 func TestChecksAloneDrawThreeTimesTheirBytesAtMost(t *testing.T) {
 	for _, interval := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 2500 * time.Millisecond} {
 		inBothRoles(t, Config{}, func(w *world, setup string) {

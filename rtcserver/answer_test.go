@@ -21,8 +21,8 @@ func wantStatus(t *testing.T, err error, status int, text string) {
 	}
 }
 
-// Offers that came over something else than HTTP are answered, and as many as wish if
-// nobody knows from where.
+// Offers that do not come over HTTP are answered. Without an address no limit of an address
+// applies.
 func TestAnswerWithoutHTTP(t *testing.T) {
 	inWorld(t, Config{MaxPerIP: 64, MaxOffers: 20}, func(w *world) {
 		p := w.newPage(client.Config{})
@@ -97,7 +97,7 @@ func TestAnswerAsksTheProgram(t *testing.T) {
 	})
 }
 
-// Requests over HTTP without an address count as one, and a refusal says so.
+// HTTP requests without an address count for one address, and a refusal gives the reason.
 func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
 	for _, remote := range []string{"", "@", "pipe", "192.0.2.1.2:3"} {
 		inWorld(t, Config{MaxPerIP: 2}, func(w *world) {
@@ -112,7 +112,7 @@ func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
 	}
 }
 
-// The limit of 40 KiB is for what comes, of which the SDP is 32 KiB at most.
+// The limit of 40 KiB is for the request; the SDP in it has at most 32 KiB.
 func TestAnswerTakes40KiB(t *testing.T) {
 	s := listen(t, Config{})
 	b, err := json.Marshal(map[string]string{"type": "offer", "sdp": browserOffer(t)})

@@ -9,9 +9,10 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// BenchmarkAttackHandshakePlaces is what one offer costs whose page checks once and falls
-// silent: the offer, the check, and a handshake that is begun and stopped. Its time has
-// waits in it: -cpuprofile tells the CPU, which times MaxOffers is that of one address.
+// BenchmarkAttackHandshakePlaces measures the cost of one offer whose page sends one check and
+// then nothing: the offer, the check, and a handshake that begins and is stopped. Its time
+// includes waits: -cpuprofile shows the CPU time, which times MaxOffers is the cost of one
+// address.
 func BenchmarkAttackHandshakePlaces(b *testing.B) {
 	w := &world{t: b, network: netsim.New(1), events: make(chan string, 1)}
 	defer w.network.Close()

@@ -16,8 +16,7 @@ var (
 	victimAddr   = netip.MustParseAddrPort("203.0.113.99:9999")
 )
 
-// An offered is what someone knows who has made an offer and read the answer, but
-// has no browser.
+// An offered is an attacker that has made an offer and read the answer, but has no browser.
 type offered struct {
 	w         *world
 	conn      *Conn
@@ -25,8 +24,8 @@ type offered struct {
 	theirs    string
 }
 
-// offer makes an offer of the page without a brain, whose certificate nobody has.
-// setup replaces its a=setup line.
+// offer makes an offer of a page without a browser, whose certificate nobody has. setup replaces
+// its a=setup line.
 func (w *world) offer(setup string) *offered {
 	w.t.Helper()
 	text := browserOffer(w.t)
@@ -40,7 +39,7 @@ func (w *world) offer(setup string) *offered {
 	return w.offeredWith(text, string(answer))
 }
 
-// offeredWith is what an offer and its answer tell.
+// offeredWith returns the attacker that has made this offer and read its answer.
 func (w *world) offeredWith(offer, answer string) *offered {
 	o := &offered{w: w, ours: testkit.Attribute(answer, "ice-ufrag"), pwd: testkit.Attribute(answer, "ice-pwd"), theirs: testkit.Attribute(offer, "ice-ufrag")}
 	w.server.registry.mu.RLock()
@@ -49,8 +48,8 @@ func (w *world) offeredWith(offer, answer string) *offered {
 	return o
 }
 
-// request is a check as Chromium lays it out, with pwd, or with the right one if
-// that is empty.
+// request returns a check as Chromium makes it, with pwd, or with the right password if pwd is
+// empty.
 func (o *offered) request(pwd string, nominate bool) []byte {
 	if pwd == "" {
 		pwd = o.pwd
@@ -98,7 +97,7 @@ func (o *offered) check(from netip.AddrPort, pwd string) int {
 	return len(b)
 }
 
-// record is a DTLS record as a forger makes one.
+// record returns a DTLS record as a forger makes it.
 func record(kind byte, epoch uint16, number uint64, body []byte) []byte {
 	b := []byte{kind, 0xfe, 0xfd}
 	b = binary.BigEndian.AppendUint64(b, uint64(epoch)<<48|number)

@@ -55,7 +55,7 @@ func BenchmarkAttacks(b *testing.B) {
 	}
 }
 
-// A attackBench is a server that runs on one thread of its own, 20 pages, and an attacker.
+// An attackBench is a server that runs on its own thread, 20 pages, and an attacker.
 type attackBench struct {
 	b      *testing.B
 	server *Server
@@ -110,7 +110,7 @@ func startAttackBench(b *testing.B) *attackBench {
 	return s
 }
 
-// serve is the server's loop, on a thread whose time it tells.
+// serve runs the server's loop, on a thread whose CPU time it measures.
 func (s *attackBench) serve() {
 	runtime.LockOSThread()
 	for {
@@ -136,8 +136,8 @@ func (s *attackBench) thread() time.Duration {
 	return <-s.cpu
 }
 
-// run lets the pages talk while somebody strikes, and returns the process's share of a
-// processor in percent.
+// run lets the pages send while the attack runs, and returns the process's share of a processor
+// in percent.
 func (s *attackBench) run(b *testing.B, strike func()) float64 {
 	stop := make(chan struct{})
 	var attack sync.WaitGroup
@@ -276,7 +276,7 @@ func (s *attackBench) fragments() func() {
 	}
 }
 
-// staleForwards sends 2,000 FORWARD-TSNs a second that say what is known already.
+// staleForwards sends 2,000 FORWARD-TSNs a second that change nothing.
 func (s *attackBench) staleForwards() func() {
 	h := s.control()
 	for i := range uint32(205) { // gaps, which an acknowledgement has to tell of
@@ -320,9 +320,9 @@ func (s *attackBench) forged() func() {
 	}
 }
 
-// failing posts 20 offers a second from one address, and lets each handshake fail for a
-// signature with P-521 that it need not compute. Handshakes run on their own threads:
-// process-% shows their cost.
+// failing posts 20 offers a second from one address, and makes each handshake fail with a P-521
+// signature that it does not compute. Handshakes run on other threads: process-% shows their
+// cost.
 func (s *attackBench) failing() func() {
 	p := newCostlyPeer(s.b, elliptic.P521())
 	c := s.from(attackers + "6")

@@ -17,8 +17,8 @@ import (
 	"github.com/godwit-rtc/godwit/sdp"
 )
 
-// A bareShards is a server whose loops do not run: the test hands datagrams to its shards, and
-// says what time it is.
+// A bareShards is a server whose loops do not run: the test passes datagrams to its shards, and
+// sets the time.
 type bareShards struct {
 	*Server
 	t     *testing.T
@@ -43,7 +43,7 @@ func newBareShards(t *testing.T, shards int) *bareShards {
 	return &bareShards{t: t, now: time.Now(), Server: start(sockets, c)}
 }
 
-// hand makes a datagram reach shard i, and what is for other shards reach them.
+// hand passes a datagram to shard i, and the datagrams for other shards to these.
 func (x *bareShards) hand(i int, from netip.AddrPort, b []byte) {
 	s := x.shards[i]
 	s.loop.Lock()
@@ -93,10 +93,10 @@ func (x *bareShards) bareConn(home int) *bareConn {
 	return a
 }
 
-// check is one of the page's.
+// check returns a check of the page.
 func (a *bareConn) check() []byte { return checkFor(a.ufrag+":page", a.pwd, true) }
 
-// record is one of the page's.
+// record returns a record of the page.
 func (a *bareConn) record() []byte {
 	b, err := a.records.Seal(append(a.records.Reserve(nil), "not for SCTP"...), 0, dtls.TypeApplicationData)
 	if err != nil {
@@ -142,7 +142,7 @@ const (
 	lives    = "one that lives there" // the same, 10 s ago
 )
 
-// become makes a stand to an address as it is said.
+// become gives a the relation to an address that the text names.
 func (a *bareConn) become(how string, at netip.AddrPort) {
 	now := a.x.now
 	defer func() { a.x.now = now }()

@@ -18,8 +18,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A repeatingSocket is a socket in memory. Cut off from its network, it plays what pages
-// have sent, as fast as it is read, and what is written goes nowhere.
+// A repeatingSocket is a socket in memory. When it is cut off from its network, it repeats the
+// datagrams of pages as fast as they are read, and drops what is written.
 type repeatingSocket struct {
 	*netsim.Conn
 	cut    bool
@@ -233,7 +233,8 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// The echoes per second of one shard and of two, each on a thread of its own.
+// BenchmarkShards measures the echoes per second of one shard and of two, each on its own
+// thread.
 func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 2} {
 		b.Run(fmt.Sprint(shards), func(b *testing.B) {

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// More pages than a batch holds, of which one has gone.
+// There are more pages than a batch holds, and one has closed.
 func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
 	inWorld(t, Config{MaxPerIP: -1, MaxOffers: -1}, func(w *world) {
 		var pages []*page
@@ -31,7 +31,7 @@ func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
 	})
 }
 
-// In a handler it goes with the handler's batch, and who said it hears it too.
+// A broadcast in a handler leaves with the handler's batch, and reaches its sender, too.
 func TestBroadcastInAHandler(t *testing.T) {
 	var s *Server
 	inWorld(t, Config{Handler: Handler{Message: func(_ *Conn, m Message) {
@@ -47,7 +47,7 @@ func TestBroadcastInAHandler(t *testing.T) {
 	})
 }
 
-// The list that it goes by keeps up with closing in any order.
+// The list of open connections is right after connections close in any order.
 func TestListOfOpenConnections(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		pages := []*page{w.open(), w.open(), w.open()}

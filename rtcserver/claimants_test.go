@@ -14,8 +14,9 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// A check comes from an address with as many claimants as there may be. Who goes: the fifth
-// is the one that checks. Each comes from a site: a letter, or home, that of the address.
+// A check comes from an address with the largest number of claimants. The table says which
+// claimant leaves; the fifth is the one that checks. Each comes from a site: a letter, or home,
+// the site of the address.
 func TestWhoGivesAnAddressUp(t *testing.T) {
 	const checks = 4
 	for _, c := range []struct {
@@ -80,8 +81,8 @@ func TestWhoGivesAnAddressUp(t *testing.T) {
 	}
 }
 
-// As long as there is room, everybody who checks becomes a claimant. The time to prove the
-// address begins with the first check, though the claimant was put out meanwhile.
+// While there is room, every connection that checks becomes a claimant. The time to prove the
+// address begins with the first check, even if the claimant was removed meanwhile.
 func TestClaimants(t *testing.T) {
 	x := newBareShards(t, 1)
 	s := x.shards[0]
@@ -103,8 +104,8 @@ func TestClaimants(t *testing.T) {
 	x.wantClaimants("one comes back", victimAddr, s, all[0], all[1], all[2], late)
 }
 
-// A datagram comes from an address of several. Only those that it may be for see it: a record
-// is tried under the keys of each in turn until one opens it, and plaintext is for the one
+// A datagram comes from an address of several connections. Only those that it may be for see it:
+// the keys of each are tried on a record until one opens it, and plaintext is for the connection
 // that shakes hands.
 func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 	const shakes, shakesAtHome, closing = visitor, "one that shakes hands at home", "one that is being closed"
@@ -213,8 +214,8 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 	}
 }
 
-// A record reaches a shard where somebody has its address, and another shard has somebody
-// there, too: it goes on, unspoilt, unless it was opened.
+// A record reaches a shard with a connection at its address, and another shard has a connection
+// there, too: the record is passed on unchanged, unless it was opened.
 func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 	x := newBareShards(t, 3)
 	here, there, far := x.bareConn(0), x.bareConn(1), x.bareConn(2)

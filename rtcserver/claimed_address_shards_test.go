@@ -134,10 +134,10 @@ func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
 	})
 }
 
-// An observer puts a plaintext record before a copy of the page's datagram, which arrives
-// first. Sessions of his claim the page's address, at its shard and at another. The record is
-// the page's; what is opened in place is not restored for the other shard, or the program would
-// be given the encrypted bytes.
+// An observer puts a plaintext record before a copy of the page's datagram, which arrives first.
+// The observer's sessions claim the page's address, at its shard and at another. The record is
+// the page's. A record that is opened in place cannot be restored for the other shard: the
+// program would get the encrypted bytes.
 func TestPlaintextBeforeARecordSpoilsNoMessage(t *testing.T) {
 	inShards(t, 2, func(w *world) {
 		victim := w.open()

@@ -12,9 +12,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// An observer has a connection of his own and can send from the page's address: checks,
-// and records under his own keys, so that both hold the address. The page keeps it, and
-// loses nothing; what the observer sends is taken for his own.
+// An observer has a connection and can send from the page's address: checks, and records under
+// the observer's keys, so that both connections have the address. The page keeps the address and
+// loses nothing; the observer's records count for the observer's connection.
 func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
@@ -62,7 +62,7 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 	})
 }
 
-// Neither does one with several connections cut off a page that says little.
+// An observer with several connections does not cut off a page that sends little.
 func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
@@ -113,8 +113,8 @@ func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 	})
 }
 
-// When the one that claims the address ends, whose own address is contested too, the page
-// loses nothing either.
+// The page loses nothing when the connection that claims its address ends, whose own address is
+// contested, too.
 func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
@@ -161,8 +161,8 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 	})
 }
 
-// Two connections of one page that hand addresses on, one as the rival of the other, have
-// no more of them than others: the tables are bounded.
+// Two connections of one page that pass addresses to each other, one as the rival of the other,
+// have no more addresses than other connections: the tables are bounded.
 func TestInheritedAddressesAreBounded(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
 	inWorld(t, Config{KeyLog: tap}, func(w *world) {
@@ -193,9 +193,10 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 	})
 }
 
-// A page has moved, and needs a round trip to prove its new address. Before it does, an
-// observer who has seen its check sends checks from there, and records, of as many sessions as
-// he has. The offers of these came from elsewhere, or from the very host of the new address.
+// A page has moved, and needs a round trip to prove its new address. Before that, an observer
+// who has seen the page's check sends checks and records from the new address, of all sessions
+// of the observer. The offers of these sessions came from other hosts, or from the host of the
+// new address.
 func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()
@@ -251,9 +252,9 @@ func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 	}
 }
 
-// A native client has one port for all connections. It connects again while the sessions of
-// others speak from its address, whose offers came from elsewhere or from its own host. It is
-// the client's offer then that came from elsewhere.
+// A native client has one port for all connections. It connects again while other sessions send
+// from its address. The offers of these sessions came from other hosts or from the client's
+// host; in the latter case the client's offer came from another host.
 func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()

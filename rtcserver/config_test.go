@@ -83,7 +83,7 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 	}
 }
 
-// Who cannot be served is told so at once, by Listen and by Serve.
+// Listen and Serve return an error at once if they cannot serve.
 func TestListenAndServeReportErrors(t *testing.T) {
 	network := netsim.New(1)
 	defer network.Close()

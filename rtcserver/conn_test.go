@@ -136,7 +136,7 @@ func TestKick(t *testing.T) {
 	})
 }
 
-// The first farewell is lost; the second answers what the page goes on to send.
+// The first close message is lost; the second answers the next packet of the page.
 func TestKickIsHeardThoughTheFirstFarewellIsLost(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()
@@ -151,7 +151,7 @@ func TestKickIsHeardThoughTheFirstFarewellIsLost(t *testing.T) {
 	})
 }
 
-// It is repeated for a page that says nothing too.
+// The close message is also repeated for a page that sends nothing.
 func TestKickIsHeardByASilentPage(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()
@@ -316,7 +316,7 @@ func hexColons(sum []byte) string {
 	return b.String()
 }
 
-// One that was open may end like this too, so the words blame no handshake.
+// A connection that was open may end like this, too, so the text does not name the handshake.
 func TestWordsOfAFailedAssociation(t *testing.T) {
 	why := &CloseError{Code: CloseNoAssociation, Err: dtls.ErrExhausted}
 	if got := why.Error(); got != "rtcserver: the SCTP association failed: "+dtls.ErrExhausted.Error() {
@@ -328,8 +328,8 @@ func TestWordsOfAFailedAssociation(t *testing.T) {
 	}
 }
 
-// HandlerTime is that of handlers, not what comes before them in a turn: here what the
-// log takes when the connection opens.
+// HandlerTime is the time of handlers alone, without the Logger, which here takes a second when
+// the connection opens.
 func TestHandlerTime(t *testing.T) {
 	slow := writerFunc(func(line []byte) {
 		if bytes.Contains(line, []byte("rtcserver: open")) {

@@ -19,8 +19,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A controlledPage page has connected like any other, and then its keys are used to
-// seal whatever chunks of SCTP there are.
+// A controlledPage is a page that has connected like any other. Then the test uses its keys to
+// seal any chunks of SCTP.
 type controlledPage struct {
 	*page
 	w       *world
@@ -32,7 +32,7 @@ type controlledPage struct {
 	inject  func(b []byte)
 }
 
-// A wiretap knows of connections what one must know to take them over.
+// A wiretap records the secrets that the test needs to take over connections.
 type wiretap struct {
 	mu      sync.Mutex
 	masters map[string][]byte // by client random
@@ -161,10 +161,9 @@ func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byt
 	return chunk(0, flags, append(binary.BigEndian.AppendUint32(v, ppid), payload...))
 }
 
-// fill does everything that makes the server keep something: checks from more
-// addresses than are remembered, more channels than there may be, with the longest
-// names, pieces of messages and messages out of order, each behind a gap, chunks
-// nobody knows, heartbeats; and it acknowledges nothing of what it is sent.
+// fill does everything that makes the server keep something: checks from more addresses than the
+// server remembers, more channels than the limit, with the longest names, pieces of messages and
+// messages out of order, each behind a gap, unknown chunks, heartbeats. It acknowledges nothing.
 func (h *controlledPage) fill(piece int, contiguous bool) {
 	for i := range 200 { // no other connection has any of them
 		from := netip.AddrFrom4([4]byte{203, 0, 113, byte(h.offered.conn.id)})
@@ -194,8 +193,8 @@ func (h *controlledPage) fill(piece int, contiguous bool) {
 	synctest.Wait()
 }
 
-// beginnings sends messages without their last fragments, of fragments in a row: behind
-// a gap as many as are taken, and then in the gap what may exceed that by a message.
+// beginnings sends messages without their last fragments, of fragments in a row: behind a gap as
+// many as the server accepts, and then in the gap one message that may exceed the limit.
 func (h *controlledPage) beginnings(piece int) {
 	most := h.w.server.config.MaxReceive
 	each := uint32(most / piece) // of a message
@@ -226,7 +225,7 @@ func (h *controlledPage) burst() {
 	synctest.Wait()
 }
 
-// A live connection holds at most what docs/security.md says, its page and all:
+// A live connection needs at most the memory that docs/security.md says, together with its page:
 // 144 KiB and five times MaxReceive.
 func TestMemoryOfAFilledConnection(t *testing.T) {
 	const conns = 5

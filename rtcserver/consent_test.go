@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// answerTo is the answer to a check of who has a server's password.
+// answerTo returns the answer to a check, made with the server's password.
 func answerTo(check []byte, pwd string) []byte {
 	m := stun.New()
 	m.SetType(stun.BindingSuccess)
@@ -26,9 +26,9 @@ func answerTo(check []byte, pwd string) []byte {
 	return m.Raw
 }
 
-// A page whose checks get lost from some time on, while its records arrive, is not
-// silent. (Its own client hears answers to none of them, and would give up: so the tap
-// answers for the server.)
+// A page whose checks are lost after some time, while its records arrive, does not count as
+// silent. (Its own client would get no answers and give up, so the tap answers in place of the
+// server.)
 func TestRecordsGoOnWithoutChecks(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p, o := w.openKnown("a=setup:actpass")

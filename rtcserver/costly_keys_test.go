@@ -104,8 +104,8 @@ func (p *costlyPeer) answer(w *world, answer string, from netip.Addr, messages i
 	return o
 }
 
-// Somebody posts offers as fast as may be, and lets their handshakes fail for their
-// signatures. What P-521 and P-384 cost us more than the others counts for as many offers.
+// An attacker posts offers at the highest rate, and makes the handshakes fail with wrong
+// signatures. The additional cost of P-521 and P-384 counts as more offers.
 func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 	for name, c := range map[string]struct {
 		curve elliptic.Curve
@@ -143,7 +143,8 @@ func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 	}
 }
 
-// However the handshake ends: who shows the certificate may have it computed with.
+// A page that shows such a certificate is charged for every end of the handshake, because the
+// server may have computed with the key.
 func TestCostlyKeysCountHoweverTheHandshakeEnds(t *testing.T) {
 	p := newCostlyPeer(t, elliptic.P521())
 	for name, c := range map[string]struct {
@@ -180,8 +181,8 @@ func (w *world) allows(remote string) bool {
 	return resp.Code == http.StatusOK
 }
 
-// The program that answers offers of no address limits them itself: those that have none
-// over HTTP do not pay.
+// A program that answers offers without an address limits them itself: they are not charged to
+// HTTP requests without an address.
 func TestCostlyKeysOfNoAddress(t *testing.T) {
 	p := newCostlyPeer(t, elliptic.P521())
 	inWorld(t, Config{MaxOffers: 1}, func(w *world) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Several sessions of one peer claim a victim's address. Records that no key opens come from
-// there, and allow nothing to be sent: not for each of the sessions, nor for each shard.
+// there, and give no credit to send: neither to each of the sessions, nor to each shard.
 func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		tap := newWiretap()
@@ -69,9 +69,9 @@ func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 	}
 }
 
-// Plaintext cannot be told apart. Two connections at two shards shake hands with the same
-// address, and what comes from there reaches both, at the shard of one of them or at a third;
-// it counts once.
+// Plaintext does not show its connection. Two connections at two shards shake hands with the
+// same address, and each datagram from there reaches both, at the shard of one of them or at a
+// third; its bytes count once.
 func TestPlaintextCountsOnce(t *testing.T) {
 	for at, shards := range []int{2, 2, 3} {
 		x := newBareShards(t, shards)
@@ -142,7 +142,7 @@ func (a *bareConn) has(n int) {
 	}
 }
 
-// says returns how many bytes a may send, of those that it has.
+// says makes a send what it may send now, and returns the number of bytes.
 func (a *bareConn) says() (n int) {
 	for {
 		b, _ := a.peer.Append(a.x.now, nil)

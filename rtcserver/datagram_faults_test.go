@@ -95,8 +95,8 @@ func TestOneCheckPaysForThreeHellos(t *testing.T) {
 	}
 }
 
-// An observer replays a nominating check of the page from an address of its own,
-// ten times a second, while both sides talk.
+// An observer replays a nominating check of the page from another address, ten times a second,
+// while both sides send.
 func TestReplayedChecksRedirectNothing(t *testing.T) {
 	inBothRoles(t, Config{}, func(w *world, setup string) {
 		p, o := w.openKnown(setup)
@@ -124,8 +124,8 @@ func TestReplayedChecksRedirectNothing(t *testing.T) {
 	})
 }
 
-// The same, while nobody says anything, for two minutes: the selection is on trial
-// for a second, once.
+// An observer does the same for two minutes while both sides are idle: the selection is on trial
+// once, for a second.
 func TestReplayedChecksRedirectAnIdlePageForASecond(t *testing.T) {
 	inBothRoles(t, Config{}, func(w *world, setup string) {
 		p, o := w.openKnown(setup)

@@ -13,8 +13,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A peer that can only be the DTLS client, though its offer leaves the roles to us,
-// answers no ClientHello, or sends one itself. The log and the error say what to do.
+// A peer that can only be the DTLS client, although its offer leaves the choice to the server,
+// answers no ClientHello, or sends a ClientHello itself. The log and the error say what to do.
 func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 	// type(1) length(3) message_seq(2) fragment_offset(3) fragment_length(3) version(2) random(32)
 	hello := append([]byte{1, 0, 0, 34, 0, 0, 0, 0, 0, 0, 0, 34, 0xfe, 0xfd}, make([]byte, 32)...)

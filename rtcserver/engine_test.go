@@ -12,7 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// A testEngine is an engine that says what it is told to, and notes what it is told.
+// A testEngine is an engine that sends what the test chooses, and notes its events.
 type testEngine struct {
 	conn     *Conn
 	queue    []string
@@ -99,7 +99,7 @@ func (p *page) wantNow(why string, events ...string) {
 	}
 }
 
-// wantHeard expects what the engine was told since the last call.
+// wantHeard compares the events since the last call.
 func (p *testEngine) wantHeard(t *testing.T, why string, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -138,7 +138,7 @@ func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
 	})
 }
 
-// What a handler says leaves with the batch.
+// Messages that a handler sends leave with the batch.
 func TestEnginesSpeakInHandlers(t *testing.T) {
 	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.told = func() {
@@ -173,8 +173,8 @@ func TestEnginesAreAdvancedInTime(t *testing.T) {
 	})
 }
 
-// An engine hears the end once, and is asked for no more words; it may have its time
-// after that.
+// An engine gets the end once, and is not asked for packets after it; it may have deadlines
+// after it.
 func TestEnginesOutliveTheirLinks(t *testing.T) {
 	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		p.wantHeard(t, "it opens", "opened")
@@ -226,7 +226,7 @@ func TestWithdrawnConnectionsEnd(t *testing.T) {
 	})
 }
 
-// A polled server's engines speak in Poll and Flush only.
+// The engines of a polled server send only in Poll and Flush.
 func TestEnginesOfAPolledServer(t *testing.T) {
 	var p *testEngine
 	inWorld(t, Config{Manual: true, Engine: func(c *Conn, _ *http.Request) (Engine, error) {
@@ -265,8 +265,8 @@ func TestErrorsOfSend(t *testing.T) {
 	}
 }
 
-// What a burst takes of an idle connection's memory is given back, and what a handler has
-// had is told to no other.
+// The memory that a burst adds to an idle connection is freed, and a handler's events are not
+// delivered to another.
 func TestEventsOfABurst(t *testing.T) {
 	told := 0
 	s := &shard{server: &Server{config: Config{Handler: Handler{Message: func(*Conn, Message) { told++ }}}}}
@@ -313,8 +313,8 @@ func TestEventsOfABurst(t *testing.T) {
 	}
 }
 
-// An engine's page is known to use a channel that loses: what was lost is acknowledged
-// from the first packet on. Of others that is found out.
+// The page of an engine uses a channel without retransmission, so lost packets are acknowledged
+// from the first packet on. For other pages the server must find this out.
 func TestEnginesAcknowledgeEagerly(t *testing.T) {
 	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		if !p.conn.Stats().EagerAcks {

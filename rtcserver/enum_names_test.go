@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Every value of an enumeration prints as a word of its own; another one as "unknown".
+// Every value of an enumeration prints as a different word; an invalid value prints as
+// "unknown".
 func TestValuesPrintAsWords(t *testing.T) {
 	seen := make(map[string]bool)
 	check := func(kind string, n int, value func(i int) fmt.Stringer) {

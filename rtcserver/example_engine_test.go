@@ -57,8 +57,8 @@ func (b *board) Deliver() { // without a lock: this is the place of a program's 
 	}
 }
 
-// A package that builds something else than datagrams on this server has an engine for
-// each connection.
+// A package that builds another protocol than datagrams on this server has an engine for each
+// connection.
 func ExampleEngine() {
 	said := make(chan string)
 	var b *board

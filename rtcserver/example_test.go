@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
-// A matchmaker that has connections of its own to players, such as WebSockets, passes
-// their offers on. There is no HTTP request, and no address but the one it tells.
+// A matchmaker that has other connections to players, such as WebSockets, passes their offers
+// on. There is no HTTP request, and no address except the one that the matchmaker names.
 func ExampleServer_Answer() {
 	got := make(chan string)
 	srv, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{

@@ -20,7 +20,8 @@ func (b *broken) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 	return 0, netip.AddrPort{}, errors.New("no such device")
 }
 
-// A server whose socket fails says so: in the log, in Stats, and to every offer.
+// A server whose socket fails reports it in the log, in Stats, and in the refusal of every
+// offer.
 func TestFailedSocketIsReported(t *testing.T) {
 	var log testkit.Log
 	inWorld(t, Config{Logger: log.Logger(slog.LevelWarn)}, func(w *world) {
@@ -45,8 +46,8 @@ func TestFailedSocketIsReported(t *testing.T) {
 	})
 }
 
-// Where no loop runs any more, one of two calls of Close takes the last turns and the other
-// waits for it: the race detector sees if both take them.
+// When no loop runs any more, one of two concurrent calls of Close takes the last turns and the
+// other waits for it: the race detector notices if both take them.
 func TestCloseTwiceAtOnceAfterTheSocketFailed(t *testing.T) {
 	inWorld(t, Config{Logger: slog.New(slog.DiscardHandler)}, func(w *world) {
 		pc, err := w.network.Listen(netip.MustParseAddrPort("192.0.2.77:7"))

@@ -17,8 +17,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// junk is what a flood is made of: ClientHellos, checks for nobody, checks with a
-// wrong password, forged records, noise.
+// junk returns the datagrams of a flood: ClientHellos, checks for unknown connections, checks
+// with a wrong password, forged records, noise.
 func junk(rng *rand.Rand, hello []byte, ufrag string) [][]byte {
 	var all [][]byte
 	for range 50 {
@@ -32,9 +32,9 @@ func junk(rng *rand.Rand, hello []byte, ufrag string) [][]byte {
 	return all
 }
 
-// Live pages at 60 Hz, while 50,000 junk datagrams a second come from everywhere,
-// their own addresses included. In virtual time, so what counts is that nothing is
-// lost or let in.
+// Live pages send at 60 Hz, while 50,000 junk datagrams a second come from all addresses, also
+// from those of the pages. The time is virtual, so the test checks that no message is lost and
+// no connection is made.
 func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		hello := w.recordHello()
@@ -202,7 +202,7 @@ func floodAt(t testing.TB, rate int, to netip.AddrPort, ufrag string, over chan 
 	}
 }
 
-// Three days of a page that says something now and then. Short form: an hour.
+// A page sends a message from time to time for three days. Short form: an hour.
 func TestThreeDays(t *testing.T) {
 	hours := count(1, 72)
 	inWorld(t, Config{}, func(w *world) {

@@ -89,8 +89,7 @@ func forgedRecord(rng *rand.Rand, n int) []byte {
 // Stages of a connection that a stranger's datagrams may meet.
 var stages = []string{"fresh", "handshaking", "live"}
 
-// at brings a connection of the given role to a stage and returns the address it
-// is known at.
+// at brings a connection of the given role to a stage and returns its address.
 func (w *world) at(stage, setup string) netip.AddrPort {
 	switch stage {
 	case "fresh":
@@ -150,8 +149,8 @@ func TestRandomDatagramsGetNoAnswer(t *testing.T) {
 	}
 }
 
-// noise is a random datagram; half of the DTLS ones have a good header, as far as
-// they have room, and half of the STUN ones.
+// noise returns a random datagram; half of the DTLS and of the STUN datagrams have a valid
+// header, if they are long enough.
 func noise(rng *rand.Rand, n int, first byte) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -225,9 +224,9 @@ func TestClientHelloRaceDuringConnects(t *testing.T) {
 	})
 }
 
-// The attacker spoofs the page's own address, and knows when the handshake runs.
-// It can make a handshake fail, whose first messages nobody can authenticate; it
-// cannot make one succeed, and it leaves nothing behind.
+// The attacker spoofs the page's address, and knows when the handshake runs. It can make a
+// handshake fail, because the first messages are not authenticated. It cannot make a handshake
+// succeed, and it leaves no state behind.
 func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
 	for name, setup := range roles {
 		t.Run(name, func(t *testing.T) {
@@ -297,8 +296,8 @@ func TestFewAddressesAreRemembered(t *testing.T) {
 	})
 }
 
-// Two connections of one page send valid checks in turn, all from one address or
-// from two. It belongs to one of them at a time, and is in no list twice.
+// Two connections of one page send valid checks in turn, all from one address or from two. The
+// address belongs to one connection at a time, and is in no list twice.
 func TestAnAddressIsInOneListOnce(t *testing.T) {
 	for _, stage := range []string{"waiting", "live"} {
 		inWorld(t, Config{}, func(w *world) {
@@ -359,8 +358,8 @@ func TestNoStunRequestLeaves(t *testing.T) {
 	})
 }
 
-// A hostile page with a session of its own spoofs checks from the address of
-// another page, to get what is that one's.
+// A hostile page with a session spoofs checks from the address of another page, to get the other
+// page's datagrams.
 func TestAnAddressIsNotStolen(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()
@@ -385,8 +384,8 @@ func TestAnAddressIsNotStolen(t *testing.T) {
 	})
 }
 
-// A native client that has lost its connection may make another from the same
-// address while the server still holds the old one for alive.
+// A native client that has lost its connection may make another from the same address while the
+// server still has the old one.
 func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 	for name, setup := range roles {
 		t.Run(name, func(t *testing.T) {
@@ -415,8 +414,8 @@ func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 	}
 }
 
-// The same, but what the page sends from now on reaches another shard, which leaves
-// it in this one's inbox. DTLS from who is unknown there is counted.
+// The same, but the datagrams of the page now reach another shard, which puts them into this
+// shard's inbox. DTLS from an address that is unknown there is counted.
 func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()

@@ -13,10 +13,9 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// FuzzDatagram gives a server with a live page any datagram, from a stranger's
-// address and from the page's own. Nothing is said to it, and the page stays. (What
-// a valid check may hold is the business of icelite's target, what a page with keys
-// may send of internal/peer's.)
+// FuzzDatagram gives a server with a live page any datagram, from another address and from the
+// page's. The server sends nothing in return, and the page stays connected. (The content of
+// valid checks is a target of icelite, that of a page's packets a target of internal/peer.)
 func FuzzDatagram(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(checkFor("abcd:efgh", "0123456789012345678901", true))
@@ -43,8 +42,8 @@ func FuzzDatagram(f *testing.F) {
 	})
 }
 
-// A liveServer is a polled server with one open page, which is cut off: its
-// datagrams come from a test.
+// A liveServer is a polled server with one open page. The page is cut off: its datagrams come
+// from the test.
 type liveServer struct {
 	mu              sync.Mutex
 	w               *world
@@ -82,7 +81,7 @@ func newLiveServer(f testing.TB) *liveServer {
 	return l
 }
 
-// keepAlive is the page's check, and waits until the server has nothing to say.
+// keepAlive sends a check of the page, and waits until the server has no more to send.
 func (l *liveServer) keepAlive() {
 	l.recordingSocket.recorded, l.recordingSocket.from = [][]byte{l.o.request("", true)}, l.page
 	for l.recordingSocket.sent = 1; l.recordingSocket.sent > 0; {
@@ -91,9 +90,9 @@ func (l *liveServer) keepAlive() {
 	}
 }
 
-// A server's memory is what it holds of each connection: 2 KiB while it waits for
-// its page, 64 KiB in the handshake. (What a live one may hold at most is a test of
-// internal/peer; here is what it holds when nobody fills it, its page included.)
+// A server's memory for a connection is 2 KiB while it waits for its page, and 64 KiB in the
+// handshake. (A test of internal/peer has the maximum of a live connection; this test has that
+// of an idle one, together with its page.)
 func TestMemoryOfAConnection(t *testing.T) {
 	const conns = 400
 	per := func(what string, limit, before, n int) {
@@ -141,8 +140,7 @@ func TestMemoryOfAConnection(t *testing.T) {
 	})
 }
 
-// signalOnly makes an offer that leaves as much behind as one may, and is as long,
-// and forgets the answer.
+// signalOnly makes an offer of the largest length and with the most state, and drops the answer.
 func (w *world) signalOnly(setup string) {
 	text := browserOffer(w.t)
 	if setup != "" {

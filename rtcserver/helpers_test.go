@@ -42,8 +42,8 @@ type world struct {
 	passwords map[string]string // the server's, by username fragment
 }
 
-// inWorld runs a test in a world. A server without a handler of its own reports
-// to events and echoes.
+// inWorld runs a test in a world. A server without a Handler in its Config reports to events and
+// echoes.
 func inWorld(t *testing.T, c Config, test func(w *world)) {
 	t.Helper()
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
@@ -73,7 +73,7 @@ func (w *world) serveShards(sockets []*udpio.Conn, c Config) {
 	w.server = start(sockets, c)
 }
 
-// config returns c with what tests have unless they say otherwise.
+// config returns c with the defaults of tests.
 func (w *world) config(c Config) Config {
 	if reflect.ValueOf(c.Handler).IsZero() {
 		c.Handler = w.reporter()
@@ -93,7 +93,7 @@ func (w *world) config(c Config) Config {
 	return c
 }
 
-// reporter is a handler that echoes and tells events of all it is told.
+// reporter is a handler that echoes and writes all calls to events.
 func (w *world) reporter() Handler {
 	return Handler{
 		Open: func(c *Conn) { w.happened("open %d", c.ID()) },
@@ -114,7 +114,7 @@ func (w *world) reporter() Handler {
 
 func (w *world) happened(format string, args ...any) { w.events <- fmt.Sprintf(format, args...) }
 
-// A page is a client whose handlers report to a channel of its own.
+// A page is a client whose handlers report to the page's channel.
 type page struct {
 	*client.Endpoint
 	w      *world

@@ -46,8 +46,7 @@ func (l *pipeListener) dial() net.Conn {
 	return ours
 }
 
-// inWeb runs a test in a world whose server is behind an http.Server that has no
-// limits of its own.
+// inWeb runs a test in a world whose server is behind an http.Server without limits.
 func inWeb(t *testing.T, c Config, test func(w *world, l *pipeListener)) {
 	inWorld(t, c, func(w *world) {
 		l := newPipeListener()

@@ -80,7 +80,7 @@ func TestNoRateIsNoLimit(t *testing.T) {
 	}
 }
 
-// A full table charges the sites that it has, and no others; nobody is swept out for a charge.
+// A full table charges only the sites that it has. It removes no site for a charge.
 func TestChargeInAFullTable(t *testing.T) {
 	l := newLimiter(1)
 	now := time.Now()

@@ -16,7 +16,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// Some limits may be negative, which is none. The others would let nobody in.
+// Some limits may be negative, which means no limit. A negative value of the others would refuse
+// everything.
 func TestNegativeLimitsAreErrors(t *testing.T) {
 	for name, c := range map[string]Config{
 		"MaxConns":         {MaxConns: -1},
@@ -127,8 +128,8 @@ func TestPendingAnswersExpire(t *testing.T) {
 	})
 }
 
-// Somebody posts offers and never comes, more than twice as many as there is room for
-// in the time that answers wait. Pages are let in nevertheless.
+// An attacker posts offers and never connects, more than twice as many as there is room for in
+// the time that answers wait. Other pages connect nevertheless.
 func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
 	inWorld(t, Config{MaxPending: 100, PendingTimeout: 30 * time.Second}, func(w *world) {
 		for i := range 60 * 8 {
@@ -170,8 +171,8 @@ func TestPendingListHoldsNoMoreThanThoseThatWait(t *testing.T) {
 	})
 }
 
-// What may still speak of a connection does not hold its memory: an answer in front
-// of it that waits for its page, one whose address it was after, a queue.
+// References from other places do not keep the memory of a connection that is gone: an answer
+// before it that waits for its page, a connection that had its address before, a queue.
 func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 	for name, come := range map[string]func(w *world) *offered{
 		"pending": func(w *world) *offered {

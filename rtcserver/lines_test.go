@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Each line is said once, in order, and the room of a burst is given back.
+// Each line is written once, in order, and the memory of a burst is freed.
 func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
 	j := new(lineLog)
 	x := newBareShards(t, 1)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A program that sets no Logger still hears of what is wrong.
+// A program that sets no Logger still gets warnings and errors.
 func TestWithoutALoggerWarningsGoToStandardError(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -138,7 +138,7 @@ type deadlines struct {
 
 func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
 
-// The body has its ten seconds from when it is read, however long Authorize takes.
+// The ten seconds for the body begin when it is read, after Authorize.
 func TestOffersHaveTenSecondsToCome(t *testing.T) {
 	inWorld(t, Config{Authorize: func(*http.Request) error { time.Sleep(7 * time.Second); return nil }}, func(w *world) {
 		begin := time.Now()
@@ -151,7 +151,7 @@ func TestOffersHaveTenSecondsToCome(t *testing.T) {
 	})
 }
 
-// An offer that ends badly, however, leaves its place to others.
+// An offer that ends with any error frees its place.
 func TestOffersThatEndBadlyLeaveNothing(t *testing.T) {
 	offer := browserOffer(t)
 	var s *Server
@@ -195,7 +195,8 @@ func TestResumesDoNotCountForTheAddress(t *testing.T) {
 	}
 }
 
-// Who listens on all addresses tells a page the one that it came to first.
+// A server that listens on all addresses puts first the address to which the page's request
+// came.
 func TestCandidatesOfAWildcard(t *testing.T) {
 	s, err := Listen("0.0.0.0:0", Config{})
 	if err != nil {

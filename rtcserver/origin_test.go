@@ -146,8 +146,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// Who is refused can be found in the log with the setting that would let it in, and
-// strangers do not fill the log.
+// The log names a refused origin and the setting that would allow it. Unauthenticated requests
+// do not fill the log.
 func TestRefusedOriginsAreLogged(t *testing.T) {
 	var text testkit.Log
 	s := listen(t, Config{Logger: text.Logger(slog.LevelDebug)})
@@ -257,7 +257,8 @@ func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
 	}
 }
 
-// What curl and others say of any body. FormValue in Authorize leaves the offer alone.
+// curl and others use this Content-Type for any body. FormValue in Authorize does not consume
+// the offer.
 func TestTakesAnOfferThatIsCalledAForm(t *testing.T) {
 	s := listen(t, Config{Authorize: func(r *http.Request) error {
 		if r.FormValue("name") != "ada" {
@@ -277,7 +278,7 @@ func TestTakesAnOfferThatIsCalledAForm(t *testing.T) {
 	wantRefusal(t, signal(t, s, one, form), http.StatusBadRequest, "--data-binary")
 }
 
-// The o= line of an answer tells nobody how many connections there were.
+// The o= line of an answer does not show how many connections there were.
 func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
 	s := listen(t, Config{})
 	seen := make(map[string]bool)
@@ -292,8 +293,8 @@ func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
 	}
 }
 
-// An origin is not sent back at any length, and a browser's own word that a page is
-// foreign is believed.
+// A long origin is not sent back in full. If a browser says that a page is foreign, the server
+// believes it.
 func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 	s := listen(t, Config{Origins: []string{"*"}})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))

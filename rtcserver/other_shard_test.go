@@ -37,8 +37,8 @@ func (w *world) withAnotherShard() (home, other *shard, hand func(from netip.Add
 	}
 }
 
-// What reaches another shard than a connection's home is answered there nevertheless, and
-// goes round once.
+// A datagram that reaches another shard than a connection's home is processed nevertheless, and
+// is passed on once.
 func TestDatagramsThatReachAnotherShard(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		home, other, hand := w.withAnotherShard()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A process that may open no more files cannot take a socket over, and is told.
+// Serve returns an error if the process may open no more files, because it cannot take a socket
+// over.
 func TestServeWithoutAFileToSpare(t *testing.T) {
 	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

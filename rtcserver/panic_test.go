@@ -13,8 +13,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A program that recovers around Poll loses the event at which its handler panicked,
-// and nothing else: neither of that page nor of the others in the batch.
+// A program that recovers around Poll loses only the event at which its handler panicked, and no
+// other event of that page or of the other pages in the batch.
 func TestRecoveredPanicInAHandler(t *testing.T) {
 	got := make(map[*Conn][]string)
 	closed := 0
@@ -89,7 +89,8 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 	})
 }
 
-// A program that recovers around Close calls it again, and the other pages are told.
+// A program that recovers around Close calls it again, and the Close handlers of the other pages
+// run.
 func TestCloseGoesOnAfterARecoveredPanic(t *testing.T) {
 	closed := 0
 	inWorld(t, Config{Manual: true, Handler: Handler{Close: func(*Conn, *CloseError) { closed++; panic("at the end") }}}, func(w *world) {
@@ -125,7 +126,8 @@ func TestCloseGoesOnAfterARecoveredPanic(t *testing.T) {
 	})
 }
 
-// What is not told yet then is told as it came, though other datagrams have come since.
+// Events that are not delivered before a panic are delivered unchanged, although other datagrams
+// have arrived since.
 func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
 	var got []string
 	inWorld(t, Config{Manual: true, Handler: Handler{Message: func(_ *Conn, m Message) {
@@ -174,7 +176,7 @@ func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
 	})
 }
 
-// So it is with a Logger that panics, also if nothing more comes of a page.
+// The same holds for a Logger that panics, also if nothing more arrives from a page.
 func TestRecoveredPanicInTheLogger(t *testing.T) {
 	closed := 0
 	inWorld(t, Config{Manual: true, Logger: slog.New(panickingLogger{}), Handler: Handler{
@@ -212,8 +214,8 @@ func TestRecoveredPanicInTheLogger(t *testing.T) {
 	})
 }
 
-// A line of a turn that has nothing to tell handlers ends the turn, too: what the program
-// sends after that leaves at once.
+// A panic at a log line in a turn without handlers ends the turn, too: messages that the program
+// sends after it leave at once.
 func TestPanicAtALineByItself(t *testing.T) {
 	inWorld(t, Config{Manual: true, Logger: slog.New(panickingLogger{})}, func(w *world) {
 		sh := w.server.shards[0]

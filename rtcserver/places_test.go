@@ -21,8 +21,8 @@ func (w *world) offerFrom(from netip.Addr) *offered {
 	return w.offeredWith(text, string(answer))
 }
 
-// A few addresses post offers, check once and fall silent. Each such handshake would
-// hold its place for HandshakeTimeout; a page from elsewhere is let in nevertheless.
+// A few addresses post offers, check once and send nothing more. Each such handshake would have
+// its place for HandshakeTimeout; a page from another address connects nevertheless.
 func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
 	for _, attackers := range []int{3, 12} {
 		t.Run(fmt.Sprint(attackers, " addresses"), func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// The sites that wait take turns, and one site does not get all places.
+// Waiting sites take turns, and one site does not get all places.
 func TestPlacesAreSharedBySites(t *testing.T) {
 	conn := func(site byte) *Conn { return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site})} }
 	p := places{most: 16}
@@ -135,7 +135,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 	}
 }
 
-// A handshake that nobody waits for may take its time.
+// A handshake keeps its place while no other waits.
 func TestHandshakesYieldOnlyToOthers(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.offer("").check(attackerAddr, "")
@@ -218,8 +218,8 @@ func TestWhenAHandshakeGivesItsPlaceUp(t *testing.T) {
 	}
 }
 
-// Of several that are due the one goes that has been so for longest; who waits for
-// somebody of its own site waits; and the next look is when there is something to see.
+// Of several handshakes that must yield, the one yields that was due first. A handshake does not
+// yield to a connection of its own site. The next look is at the next time when one is due.
 func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	t0 := time.Unix(100, 0)
 	at := func(d time.Duration) time.Time { return t0.Add(d) }
@@ -280,7 +280,7 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	look(2*time.Second, false, nil, 2100*time.Millisecond)
 }
 
-// The line of a site is left in any order, and a site without one is forgotten.
+// Connections leave the queue of a site in any order, and a site without a queue is forgotten.
 func TestWaitingLinesAreLeftInAnyOrder(t *testing.T) {
 	conn := func(site byte) *Conn { return &Conn{site: netip.AddrFrom4([4]byte{10, 0, 0, site})} }
 	p := places{most: 2}

@@ -12,7 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A datagramFlood is a socket on which there is always one more datagram, or so many.
+// A datagramFlood is a socket that always has another datagram, up to a number if one is set.
 type datagramFlood struct {
 	PacketConn
 	taken atomic.Int64
@@ -76,8 +76,8 @@ func TestPollEnds(t *testing.T) {
 	}
 }
 
-// On one processor others get their turn after each batch although datagrams never
-// end.
+// On one processor other goroutines run after each batch although there is always another
+// datagram.
 func TestLoopLeavesRoom(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	s, flood := serveDatagramFlood(t, Config{})

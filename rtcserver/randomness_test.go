@@ -18,8 +18,7 @@ func drain() (restore func()) {
 	return func() { rand.Reader = before }
 }
 
-// Without random bytes there is no server and no connection, rather than one with
-// secrets that can be guessed.
+// Without random bytes no server and no connection is made: their secrets could be guessed.
 func TestNothingIsMadeWithoutRandomBytes(t *testing.T) {
 	restore := drain()
 	s, err := Listen("127.0.0.1:0", Config{})

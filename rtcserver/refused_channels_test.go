@@ -13,8 +13,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 )
 
-// A lineLog is a Logger that keeps its lines, and notes when a shard's lock is held
-// while it gets one.
+// A lineLog is a Logger that keeps its lines, and notes whether a shard's lock is held while it
+// gets a line.
 type lineLog struct {
 	mu     sync.Mutex
 	lines  []string
@@ -42,7 +42,7 @@ func (j *lineLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// with returns the lines that have all the words.
+// with returns the lines that contain all the words.
 func (j *lineLog) with(words ...string) (found []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -110,8 +110,8 @@ func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
 	})
 }
 
-// The channel beyond MaxChannels is closed, in-band or negotiated; the log says which
-// limit it was, and it has a count of its own. The others go on.
+// The channel beyond MaxChannels is closed, in-band or negotiated. The log names the limit, and
+// a separate counter counts it. The other channels work.
 func TestChannelsBeyondTheLimit(t *testing.T) {
 	for _, most := range []int{0, 3, 40} {
 		inControlledWorld(t, Config{MaxChannels: most}, func(w *world, h *controlledPage, j *lineLog) {
@@ -145,8 +145,8 @@ func TestChannelsBeyondTheLimit(t *testing.T) {
 	}
 }
 
-// An ordered channel that loses what is lost is served without AllowReliable, and
-// acknowledged like an unordered one.
+// An ordered channel without retransmission is served without AllowReliable, and acknowledged
+// like an unordered channel.
 func TestOrderedUnreliableChannelIsServed(t *testing.T) {
 	inControlledWorld(t, Config{}, func(w *world, h *controlledPage, j *lineLog) {
 		h.packet(data(3, h.tsn, 1, 0, 50, opening(1)))
@@ -185,8 +185,8 @@ func TestLinesAreWrittenUnderNoLock(t *testing.T) {
 	})
 }
 
-// Many connections, of one page or of many, do not fill the log either: few a minute have a
-// line for a reason, and all are counted.
+// Many connections, of one page or of many, do not fill the log either: there are few lines per
+// minute for a reason, and all refusals are counted.
 func TestRefusedChannelsOfManyConnectionsAreLoggedRarely(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		sh := w.server.shards[0]

@@ -27,7 +27,7 @@ func TestSites(t *testing.T) {
 	}
 }
 
-// A register is a registry, and connections of one site by name.
+// A register is a registry with named connections of one site.
 type register struct {
 	*registry
 	t *testing.T
@@ -229,8 +229,8 @@ func TestWithdrawnConnections(t *testing.T) {
 	r.want("it is the shard's to end", 1, 0, 1)
 }
 
-// Two shards at most have a claim to an address, and a third gets one when another was
-// not heard there for a while. All count as long as they have somebody there.
+// At most two shards have a claim to an address. A third gets a claim when no datagram has
+// reached another claimant for a while. All shards with a connection there count.
 func TestClaimsOfAnAddress(t *testing.T) {
 	r := newRegistry(8, time.Second)
 	a, b, c, d := &shard{}, &shard{}, &shard{}, &shard{}

@@ -62,8 +62,7 @@ func newMovingPage(t *testing.T) *movingPage {
 	return r
 }
 
-// strangers returns how many records each shard got from addresses it knew nobody
-// at.
+// strangers returns how many records each shard got from addresses that it did not know.
 func (r *movingPage) strangers() (n [4]uint64) {
 	for i, sh := range r.server.shards {
 		sh.loop.Lock()
@@ -111,8 +110,8 @@ func (r *movingPage) echoes() {
 	}
 }
 
-// A page moves to a port whose datagrams reach another shard than its home, which
-// hands them on: its own messages, its checks, and nobody else's.
+// A page moves to a port whose datagrams reach another shard than its home. That shard passes
+// the page's messages and checks on, and those of no other page.
 func TestAPageMovesToAnotherShard(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Log("needs Linux: one shard elsewhere")

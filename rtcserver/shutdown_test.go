@@ -53,8 +53,8 @@ func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
 	})
 }
 
-// A connection that no page has come for, or that is in its handshake, ends with
-// Fail like any other that never was open.
+// A connection whose page has not come, or that is in its handshake, ends with Fail like any
+// other that was never open.
 func TestShutdownEndsWhatIsNotOpenYet(t *testing.T) {
 	fails := make(map[uint64]CloseCode)
 	inWorld(t, Config{Handler: Handler{
@@ -83,8 +83,7 @@ func (w *world) wantRefused(why string) {
 	}
 }
 
-// An offer that was let in before the shutdown, and is answered after it, is refused
-// nevertheless.
+// An offer that was accepted before the shutdown, and is answered after it, is refused.
 func TestShutdownBetweenAnOfferAndItsAnswer(t *testing.T) {
 	var s *Server
 	inWorld(t, Config{Engine: func(*Conn, *http.Request) (Engine, error) { return nil, s.Close() }}, func(w *world) {
@@ -199,8 +198,8 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 	}
 }
 
-// While the server tells pages of the end, it answers no more offers, though pages may still talk
-// to it; and it says it first, not last.
+// While the server sends the end to pages, it answers no more offers, although pages may still
+// send to it; it refuses offers first, not last.
 func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		p := w.open()
@@ -219,7 +218,7 @@ func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 	})
 }
 
-// A polled server waits as long, and Close runs what handlers there are.
+// Shutdown of a polled server waits as long, and Close runs the remaining handlers.
 func TestShutdownOfAPolledServer(t *testing.T) {
 	for name, c := range map[string]struct {
 		end   func(*Server, func())
@@ -256,7 +255,7 @@ func TestShutdownOfAPolledServer(t *testing.T) {
 	}
 }
 
-// Of connections that are gone a shard keeps nothing, however far they had come.
+// A shard keeps nothing of connections that are gone, in whatever state they were.
 func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 	inWorld(t, Config{MaxHandshakes: 1, PendingTimeout: 4 * time.Second}, func(w *world) {
 		p := w.open()

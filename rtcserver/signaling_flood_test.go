@@ -17,8 +17,8 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 )
 
-// A signalingFlood is a server with its signaling on a real socket, behind an http.Server
-// with the limits that docs/security.md asks for, and those who attack that.
+// A signalingFlood is a server with its signaling on a real socket, behind an http.Server with
+// the limits that docs/security.md recommends, and its attackers.
 type signalingFlood struct {
 	t      *testing.T
 	server *Server
@@ -159,7 +159,7 @@ func (s *signalingFlood) hold(sockets int) {
 	}
 }
 
-// junk sends what is no offer as fast as it is refused.
+// junk sends invalid offers as fast as they are refused.
 func (s *signalingFlood) junk() {
 	offer := browserOffer(s.t)
 	anonymous := strings.Replace(offer, "a=fingerprint:", "a=thumb:", 1)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// FuzzSignaling sends any request. It is answered with a status of the documented
-// ones, in few words, and what is refused leaves nothing behind.
+// FuzzSignaling sends any request. The answer has one of the documented statuses and a short
+// text, and a refused request leaves no state behind.
 func FuzzSignaling(f *testing.F) {
 	offer := browserOffer(f)
 	f.Add("POST", "application/sdp", "", "", "", offer)

@@ -48,7 +48,7 @@ func listen(t testing.TB, c Config) *Server {
 	return s
 }
 
-// wantRefusal checks a response's status and that its error tells the reason.
+// wantRefusal checks a response's status and that its error contains the reason.
 func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, reason string) {
 	t.Helper()
 	var reply struct{ Error string }
@@ -172,8 +172,7 @@ func TestBadOffersAreRefusedAndLeaveNothing(t *testing.T) {
 	}
 }
 
-// Every status that the module uses has a counter of its own; those of programs share
-// one.
+// Every status that the module uses has a counter; the statuses of programs share one.
 func TestRefusalsAreCountedByStatus(t *testing.T) {
 	var status int
 	s := listen(t, Config{Authorize: func(*http.Request) error { return &StatusError{Status: status, Text: "no"} }})

@@ -9,7 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// fill sets all numbers in v to different ones, and returns the next.
+// fill sets each number in v to a different value, and returns the next value.
 func fill(v reflect.Value, n uint64) uint64 {
 	switch {
 	case v.Kind() == reflect.Struct:

@@ -56,7 +56,7 @@ func TestASessionPointedAtAVictim(t *testing.T) {
 	})
 }
 
-// The same with one check and one record, and nothing else but stale FORWARD-TSNs.
+// The same with one check and one record, and then only stale FORWARD-TSNs.
 func TestStaleForwardsFromAVictim(t *testing.T) {
 	tap := newWiretap()
 	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
@@ -82,10 +82,10 @@ func TestStaleForwardsFromAVictim(t *testing.T) {
 	})
 }
 
-// The attacker has proved an address and leaves it, and goes on as if from there: the
-// victim is who gets the address next. An answer is asked for again, and without one
-// it is an address like any other: 30 s after the attacker has left, three times the bytes that
-// come are all that goes there.
+// The attacker has proved an address, leaves it, and continues as if from there; the victim gets
+// the address next. The server asks for an answer again, and without an answer the address is
+// like any other: 30 s after the attacker has left, the server sends at most three times the
+// bytes that come from there.
 func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 	tap := newWiretap()
 	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {

@@ -115,7 +115,7 @@ func TestCloseIsToldAtOnce(t *testing.T) {
 	})
 }
 
-// A page that moves again and again, or whose checks somebody forges, does not fill the log.
+// A page that moves again and again, or whose checks an attacker forges, does not fill the log.
 func TestMovesAreLoggedSoManyTimes(t *testing.T) {
 	j := new(lineLog)
 	inWorld(t, Config{Logger: slog.New(j)}, func(w *world) {
@@ -185,7 +185,7 @@ func TestLateWordsOfAHandshake(t *testing.T) {
 	})
 }
 
-// Only what looks like another's misunderstanding of the roles is said, once a minute.
+// Only an error that looks like a misunderstanding of the roles is logged, once a minute.
 func TestWarningsOfRoles(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		c, t0 := w.offer("").conn, time.Now()
@@ -291,7 +291,7 @@ func TestPollInAHandler(t *testing.T) {
 	})
 }
 
-// Poll waits for as long as it is told to while nothing is due, however often it is called.
+// Poll waits for its d while nothing is due, however often it is called.
 func TestPollWaits(t *testing.T) {
 	inWorld(t, Config{Manual: true}, func(w *world) {
 		for _, d := range []time.Duration{16 * time.Millisecond, 16 * time.Millisecond, 0, time.Millisecond} {
@@ -322,7 +322,8 @@ func TestAHandshakeThatYieldsIsOver(t *testing.T) {
 	})
 }
 
-// The first of an answer that comes makes it our turn; what is repeated moves nothing.
+// The first datagram of the peer's flight makes it this end's turn; a repetition changes
+// nothing.
 func TestAnAnswerMakesItOurTurn(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		o := w.offer("")
@@ -353,7 +354,7 @@ func TestAnAnswerMakesItOurTurn(t *testing.T) {
 	})
 }
 
-// One who checks from everywhere is known by few addresses, and by none when it is over.
+// A connection that checks from many addresses has few of them, and none when it is over.
 func TestAConnectionHasFewAddresses(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		o := w.offer("")

@@ -18,8 +18,8 @@ func (x *bareShards) opened() (*bareConn, *testEngine) {
 	return a, a.engine.(*testEngine)
 }
 
-// What the log is told in a turn is written in the same turn: what came in with its
-// datagrams before the handlers run, and the rest at its end.
+// Log lines of a turn are written in the same turn: those of its datagrams before the handlers
+// run, and the rest at its end.
 func TestLinesAreWrittenInTheirTurn(t *testing.T) {
 	x, j := newBareShards(t, 1), new(lineLog)
 	x.config.Logger = slog.New(j)
@@ -41,7 +41,7 @@ func TestLinesAreWrittenInTheirTurn(t *testing.T) {
 	}
 }
 
-// Engines that were to speak later speak in the loop's next turn, whoever it is for.
+// Engines that were to send later send in the loop's next turn, whichever connection caused it.
 func TestATurnLetsEnginesSpeak(t *testing.T) {
 	x := newBareShards(t, 1)
 	_, p := x.opened()
@@ -73,7 +73,7 @@ func TestEnginesAreAdvancedAtTheirOwnTime(t *testing.T) {
 	}
 }
 
-// What a batch brings is acknowledged when the batch is over.
+// The packets of a batch are acknowledged at the end of the batch.
 func TestABatchIsAcknowledgedAtItsEnd(t *testing.T) {
 	inWorld(t, Config{Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		p := w.open()
@@ -90,7 +90,7 @@ func TestABatchIsAcknowledgedAtItsEnd(t *testing.T) {
 	})
 }
 
-// What the last handlers leave for other handlers is told before the server is closed.
+// Events that the last handlers cause are delivered before the server is closed.
 func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 	test := func(t *testing.T, s *Server, p *testEngine) {
 		told := 0
@@ -131,7 +131,8 @@ func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 	})
 }
 
-// Several goroutines may close a server at the same time, and each returns when all is told.
+// Several goroutines may close a server at the same time, and each returns when all handlers
+// have run.
 func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
 	closes := 0
 	inWorld(t, Config{Handler: Handler{Close: func(*Conn, *CloseError) { closes++ }}}, func(w *world) {
@@ -150,8 +151,8 @@ func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// A handshake gives its place up when its time is over, and not later because the loop
-// had something else to do just before.
+// A handshake yields its place when its time is over, and not later because the loop was busy
+// just before.
 func TestPlacesAreGivenUpInTime(t *testing.T) {
 	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
 		w.offerFrom(attackerAddr.Addr()).check(attackerAddr, "")

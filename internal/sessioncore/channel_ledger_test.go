@@ -158,8 +158,8 @@ type turnover struct {
 	cuts   int     // the session moves to another link about once in so many steps
 }
 
-// play opens, uses and closes channels, and checks the messages that arrive. It returns the number of late
-// frames of closed channels at both ends.
+// play opens, uses and closes channels, and checks the messages that arrive. It returns how many
+// frames of closed channels arrived late at both ends.
 func (c turnover) play(t *testing.T) (late uint64) {
 	w := open(t, func(client, server *Config) {
 		client.Silence, server.Silence = time.Minute, time.Minute
