@@ -8,10 +8,11 @@ import "time"
 // client.SessionHandler.Channel is called or, in a browser, the event "channel" is fired.
 // Messages on the channel wait in its queue until the other end has acknowledged the
 // channel, which takes one round trip. The channel exists until CloseChannel is called or
-// the session ends, also after the session has resumed. Its number may be another channel
-// in another session: address channels of many sessions by name, see Group.SendNamed. The
-// errors are ErrFixed, ErrClosed, ErrBudget, and a [*channel.TableError] if the table would
-// not be valid: it has at most 63 channels at a time, and their names differ.
+// the session ends, also after the session has resumed. In another session the same number
+// may belong to another channel: to send to many sessions use the name of the channel, as
+// Group.SendNamed does. The errors are ErrFixed, ErrClosed, ErrBudget, and a
+// [*channel.TableError] if the table would not be valid: it has at most 63 channels at a
+// time, and their names differ.
 func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 	a := c.acquire()
 	id, err := c.session.OpenChannel(time.Now(), ch)

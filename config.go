@@ -32,13 +32,6 @@ type Channel = channel.Channel
 // A ChannelID is the number of a channel: its place in the table. The first is 1.
 type ChannelID = channel.ID
 
-// A Mode is what a channel promises about its messages. The documentation of the
-// package describes the four modes.
-type Mode = channel.Mode
-
-// A Direction says which end may send on a channel.
-type Direction = channel.Direction
-
 // The modes of a channel.
 const (
 	Unreliable        = channel.Unreliable
@@ -107,9 +100,10 @@ type Config struct {
 	// error, the server refuses the client: with the status 401 for an *auth.Error, with
 	// the status of a *rtcserver.StatusError, and with 403 and the error's text for any
 	// other error. The request is unchanged. Token returns the client's token from its
-	// header "Authorization: Bearer" or, behind a gate, "Godwit-Authorization: Bearer".
-	// The goroutine of the HTTP request calls Authorize. Authorize is not called when a
-	// session resumes. At most one of Secret, Tokens and Authorize may be set.
+	// header "Authorization: Bearer" or, behind a proxy with its own login,
+	// "Godwit-Authorization: Bearer". The goroutine of the HTTP request calls Authorize.
+	// Authorize is not called when a session resumes. At most one of Secret, Tokens and
+	// Authorize may be set.
 	Authorize func(*http.Request) (Identity, error)
 
 	// Duplicates says what the server does when a client connects with the Identity.Name
@@ -149,11 +143,12 @@ type Config struct {
 	// Limits limit what each client may send.
 	Limits Limits
 
-	// MaxClientChannels limits the channels that each client may have opened at a time with
-	// client.Session.OpenChannel. Zero means that clients open none. At most 63 together
-	// with Channels; the server itself can open the rest. MaxClientQueue is the largest
-	// QueueLimit of such a channel in bytes; zero means 1 MiB. A client can make the server
-	// hold so many bytes for each of its channels.
+	// MaxClientChannels limits the channels that each client has opened with
+	// client.Session.OpenChannel and that are open at the same time. Zero means that
+	// clients open none. MaxClientChannels and Channels together are at most 63; the server
+	// can open the rest. MaxClientQueue is the largest QueueLimit of such a channel in
+	// bytes; zero means 1 MiB. A client can make the server hold that number of bytes for
+	// each of its channels.
 	MaxClientChannels, MaxClientQueue int
 
 	// MaxRequests limits the number of this end's requests that one client has not
@@ -161,12 +156,12 @@ type Config struct {
 	// ErrTooMany.
 	MaxRequests int
 
-	// Rate, Floor and Ceiling are rates at which the server sends to each client, in
-	// bytes per second: the first rate, the lowest and the highest. Between Floor and
-	// Ceiling the rate depends on the network. Zero means 64 KiB, 8 KiB and 256 KiB. A
-	// negative Ceiling means no limit. With the default Ceiling 3 MiB take 12 s on
-	// every network: set a higher Ceiling to send large data such as maps.
-	// ConnStats.Waits says whether messages wait because of the Ceiling.
+	// Rate, Floor and Ceiling are rates at which the server sends to each client, in bytes
+	// per second: the first rate, the lowest and the highest. Between Floor and Ceiling the
+	// rate depends on the network. Zero means 64 KiB, 8 KiB and 256 KiB. A negative Ceiling
+	// means no limit. With the default Ceiling, 3 MiB take 12 s on every network: set a
+	// higher Ceiling to send large data such as maps. Waits of [session.Stats] says whether messages
+	// wait because of the Ceiling.
 	Rate, Floor, Ceiling int
 
 	// Manual means that the server starts no goroutine: the program calls Poll and Flush.

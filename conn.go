@@ -92,11 +92,11 @@ var kindNames = [...]string{"unknown", "browser", "native", "in-process"}
 
 func (k Kind) String() string { return enum.Name(k, kindNames[:]) }
 
-// Options are the options of one message; the zero value sets none. A message is not
-// sent after its Deadline, except the rest of a reliable message that was sent in part.
-// A message with a Key other than zero takes the place of a queued message with the same
-// Key; on a Sequenced channel, so does one without a Key. With Receipt, Handler.Receipt
-// is called with the Fate of the message.
+// Options are the options of one message; the zero value sets none. A message is not sent
+// after its Deadline; but if a part of a reliable message was sent before, the rest is
+// sent, too. A message with a Key other than zero takes the place of a queued message with
+// the same Key; on a Sequenced channel, so does one without a Key. With Receipt,
+// Handler.Receipt is called with the Fate of the message.
 type Options = channel.Options
 
 // A Conn is one end of a session with a client. A session of [Server.Local] has two

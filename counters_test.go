@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -24,7 +25,7 @@ func fill(v any, from uint64) {
 
 // Each counter of a channel is added once to the total of the same name.
 func TestEachCounterOfAChannelHasItsTotal(t *testing.T) {
-	var sum, was, now ChannelStats
+	var sum, was, now channel.ChannelStats
 	for _, from := range []uint64{1000, 5000} {
 		fill(&now, from)
 		for range 2 {

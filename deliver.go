@@ -64,7 +64,7 @@ func (c *Conn) deliverMessage(ev *sessioncore.Event) {
 func (c *Conn) deliverRequest(ev *sessioncore.Event) {
 	id := ev.Request
 	answer := func(r Result) error { return c.answer(id, r) }
-	session.Serve(ev.Name, ev.Data, answer, func(r *Request) {
+	session.HandleRequest(ev.Name, ev.Data, answer, func(r *Request) {
 		if f := c.handler.Request; f != nil {
 			f(c, r)
 		} else {

@@ -87,13 +87,13 @@
 //
 // # Order of events
 //
-// Each Conn has these events in this order. First Open. Then Message, Request, Receipt
-// and the results of this end's requests, in the order in which they happened, with
-// Interrupted and Resumed alternating among them. For a channel that the other end has
-// opened at run time, Channel comes before its messages; ChannelClosed comes after all
-// messages and receipts of a channel. Then the final results of all requests that still
-// wait. Last Close. There is no event before Open and none after Close. A client whose
-// session never opens causes no event.
+// Each Conn has these events in this order. First Open. Then Message, Request, Receipt and
+// the results of this end's requests, in the order in which they happened, with Interrupted
+// and Resumed, in turn, between them. For a channel that the other end has opened at run
+// time, Channel comes before its messages; ChannelClosed comes after all messages and
+// receipts of a channel. Then the final results of all requests that still wait. Last
+// Close. There is no event before Open and none after Close. A client whose session never
+// opens causes no event.
 //
 // # What it is not for
 //

@@ -1,10 +1,14 @@
 package godwit
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/godwit-rtc/godwit/session"
+)
 
 // Events and settings print as words.
 func TestEventsPrintAsWords(t *testing.T) {
-	for typ, want := range map[EventType]string{
+	for typ, want := range map[session.EventType]string{
 		EventOpen: "open", EventMessage: "message", EventRequest: "request", EventReceipt: "receipt", EventChannel: "channel",
 		EventChannelClosed: "channel closed", EventRoom: "room",
 		EventInterrupted: "interrupted", EventResumed: "resumed", EventClose: "close", EventEnded: "ended", 99: "unknown",

@@ -42,8 +42,8 @@ func (g *Group) Leave(c *Conn) bool {
 // Len returns the number of members.
 func (g *Group) Len() int { return len(g.roster.all()) }
 
-// Conns yields the members at the time of the call. Sessions that join or leave after
-// the call change nothing of what it yields.
+// Conns yields the members at the time of the call, whether sessions join or leave after
+// it.
 func (g *Group) Conns() iter.Seq[*Conn] { return slices.Values(g.roster.all()) }
 
 // Send sends a message to every member; see [Server.Broadcast].

@@ -51,9 +51,6 @@ type Handler struct {
 	Close func(*Conn, CloseReason)
 }
 
-// An EventType says what an Event is; see package session.
-type EventType = session.EventType
-
 // The events. EventEnded does not belong to a Conn. It means that the server is closed, or
 // that Poll was called where Poll cannot work; Event.Err says which.
 const (
@@ -73,7 +70,7 @@ const (
 // An Event is something that happened and that the Handler has no func for.
 // [Server.Poll] yields it.
 type Event struct {
-	Type    EventType
+	Type    session.EventType
 	Conn    *Conn       // nil with EventEnded
 	Channel ChannelID   // of EventMessage, EventReceipt, EventChannel, EventChannelClosed and EventRoom
 	Data    []byte      // of EventMessage; valid until the next event
@@ -93,10 +90,9 @@ type Fate = channel.Fate
 // The fates. A message that was sent with Options.Receipt has exactly one fate, and
 // Receipt is called before Close. FateLost is a guess: perhaps the message arrived and only
 // its acknowledgement was lost. A message with FateAbandoned may have arrived, too. A
-// message with FateDelivered
-// message has reached the other end, but that end's Message handler is not called if
-// its program has called Close before: an end that closes delivers its own messages and
-// discards those that arrive.
+// message with FateDelivered has reached the other end. But that end's Message handler is
+// not called if its program has called Close before: an end that closes delivers its own
+// messages and discards those that arrive.
 const (
 	FateDelivered = channel.FateDelivered // the other end has acknowledged all of it
 	FateLost      = channel.FateLost      // an unreliable message was sent and not acknowledged
@@ -123,7 +119,7 @@ const (
 	CloseProtocolError = session.CloseProtocolError // the other end broke the protocol: see Text
 	CloseAuth          = session.CloseAuth          // Identity.Expires has passed, or the program says that the credentials are not valid
 	CloseReplaced      = session.CloseReplaced      // the same Identity connected once more
-	CloseTimeout       = session.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were
+	CloseTimeout       = session.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were interrupted
 	CloseDuplicate     = session.CloseDuplicate     // the same Identity is connected already
 	CloseLimitMessages = session.CloseLimitMessages // too many messages per second
 	CloseLimitBytes    = session.CloseLimitBytes    // too many bytes per second

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Each call that waits for the other end or for the loop returns ErrInHandler in each func
@@ -80,7 +81,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 		c.Manual, c.Handler = polled, atServer
 		c.Logger = slog.New(lineHandler{slog.DiscardHandler, func(line string) { check("log: " + line) }})
 	})
-	events := map[EventType]string{
+	events := map[session.EventType]string{
 		EventOpen: "Open", EventMessage: "Message", EventRequest: "Request", EventReceipt: "Receipt", EventChannel: "Channel",
 		EventChannelClosed: "ChannelClosed", EventRoom: "Room", EventInterrupted: "Interrupted", EventResumed: "Resumed", EventClose: "Close",
 	}

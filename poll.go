@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/loop"
-	"github.com/godwit-rtc/godwit/session"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // Poll waits at most d for datagrams, timers or calls, processes them, runs the
@@ -34,11 +34,11 @@ import (
 // loop that waits in Poll until its next tick costs less than a loop that sleeps and then
 // polls: the system wakes the program for datagrams in both cases.
 //
-// Events that have a Handler func go to it, inside Poll, and are not yielded. If the loop
-// body breaks off, the next call yields the remaining events. Poll needs Config.Manual,
-// and only one goroutine may call it. When the server is closed (Event.Err is ErrClosed),
-// without Manual (ErrManual), and inside another Poll (ErrInHandler) it yields an
-// EventEnded, with a nil Conn.
+// Events that have a Handler func go to it, inside Poll, and are not yielded. If the
+// program leaves the range loop early, the next Poll yields the remaining events. Poll
+// needs Config.Manual, and only one goroutine may call it. Poll yields one EventEnded, with
+// a nil Conn, where it cannot work: Event.Err is ErrClosed after the server is closed,
+// ErrManual without Manual, and ErrInHandler inside another Poll.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		switch {
@@ -54,7 +54,7 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 				d = 0
 			}
 			if err := s.turn(d); err != nil {
-				s.polling.Tell(Event{Type: EventEnded, Err: err})
+				s.polling.Yield(Event{Type: EventEnded, Err: err})
 			}
 		})
 	}
@@ -80,7 +80,7 @@ func keep(ev Event) Event {
 		ev.Data = append([]byte{}, ev.Data...)
 	}
 	if ev.Request != nil {
-		ev.Request = session.Keep(ev.Request)
+		ev.Request = sessioncore.KeepRequest(ev.Request)
 	}
 	return ev
 }
@@ -91,5 +91,5 @@ func (s *Server) yield(c *Conn, ev Event) {
 		return
 	}
 	ev.Conn = c
-	s.polling.Tell(ev)
+	s.polling.Yield(ev)
 }

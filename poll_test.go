@@ -6,10 +6,12 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // events polls until there are no more events, and returns the types of the events.
-func events(s *Server, f func(Event)) (types []EventType) {
+func events(s *Server, f func(Event)) (types []session.EventType) {
 	for quiet := 0; quiet < 3; quiet++ {
 		for ev := range s.Poll(0) {
 			quiet = 0
@@ -33,7 +35,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	d := &recorder{}
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
-	if got := events(srv, nil); !slices.Equal(got, []EventType{EventOpen}) {
+	if got := events(srv, nil); !slices.Equal(got, []session.EventType{EventOpen}) {
 		t.Errorf("at first: %v", got)
 	}
 	must(t, client.Send(chat, []byte("a")))
@@ -180,11 +182,11 @@ func TestPollAfterShutdown(t *testing.T) {
 	events(srv, nil)
 	must(t, client.Send(chat, []byte("last words")))
 	must(t, srv.Shutdown(context.Background(), ""))
-	var got []EventType
+	var got []session.EventType
 	for ev := range srv.Poll(0) {
 		got = append(got, ev.Type)
 	}
-	if want := []EventType{EventClose, EventEnded}; !slices.Equal(got, want) {
+	if want := []session.EventType{EventClose, EventEnded}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
 	d.want(t, "open ", "closed by the other end: shutdown")

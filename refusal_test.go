@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Config.Authorize gets the header Authorization as a gate wrote it, whatever the client adds;
@@ -168,11 +169,11 @@ func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
 	if !slices.Equal(got, []error{ErrInHandler, ErrInHandler}) {
 		t.Errorf("Poll yields %v, want ErrInHandler twice", got)
 	}
-	var then []EventType
+	var then []session.EventType
 	for ev := range srv.Poll(0) { // the clients' ends have no handlers
 		then = append(then, ev.Type)
 	}
-	if !slices.Equal(then, []EventType{EventClose, EventClose, EventEnded}) {
+	if !slices.Equal(then, []session.EventType{EventClose, EventClose, EventEnded}) {
 		t.Errorf("then: %v", then)
 	}
 }

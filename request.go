@@ -14,10 +14,8 @@ import (
 type (
 	// A Request is a request of the other end.
 	Request = session.Request
-	// A Result is the end of a request of this end.
+	// A Result is the final status of a request of this end, and its answer.
 	Result = session.Result
-	// A RequestID is the number of a request of this end, for Conn.Status.
-	RequestID = session.RequestID
 	// A RequestError says why a request has no answer, or that it was rejected.
 	RequestError = session.RequestError
 	// A Status says how far a request of this end has got.
@@ -58,7 +56,7 @@ func (q *call) result(ev *sessioncore.Event) {
 // handler, on the same goroutine and in order with the handlers. done may be nil if the
 // program does not need the answer. The errors are ErrName, ErrPayload, ErrTooMany,
 // ErrBudget and ErrClosed; done is not called then.
-func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) {
+func (c *Conn) Ask(name string, b []byte, done func(Result)) (session.RequestID, error) {
 	a := c.acquire()
 	id, err := c.session.Request(time.Now(), name, b)
 	if err == nil {
@@ -68,12 +66,12 @@ func (c *Conn) Ask(name string, b []byte, done func(Result)) (RequestID, error) 
 		c.asked[id] = &call{done}
 	}
 	c.release(a)
-	return RequestID(id), err
+	return session.RequestID(id), err
 }
 
 // Status returns the status of a request of this end that has no final status yet,
 // and false if there is no such request.
-func (c *Conn) Status(id RequestID) (Status, bool) {
+func (c *Conn) Status(id session.RequestID) (Status, bool) {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Status(uint32(id))
@@ -99,7 +97,7 @@ func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, erro
 	return r.Data, r.Err()
 }
 
-func (c *Conn) forgetRequest(id RequestID) {
+func (c *Conn) forgetRequest(id session.RequestID) {
 	a := c.acquire()
 	c.session.Forget(uint32(id))
 	delete(c.asked, uint32(id))

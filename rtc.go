@@ -10,8 +10,8 @@ import (
 )
 
 // RTCConfig configures the WebRTC side of a server. The zero value works. Each field is the
-// field of the same name of [rtcserver.Config], which has the details. The other fields of
-// that struct the server sets itself, from Config.
+// field of the same name of [rtcserver.Config], which has the details. The server sets the
+// other fields of that struct itself, from Config.
 type RTCConfig struct {
 	// Handler serves pages that do not use the godwit script. If its funcs Open,
 	// ChannelOpen and Message are all nil, the server refuses such pages.

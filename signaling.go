@@ -127,11 +127,11 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	return nil
 }
 
-// Token returns the token that a client has sent with its request, or the empty string.
-// It is for a program that verifies tokens in Config.Authorize. Token reads the header
+// Token returns the token that a client has sent with its request, or the empty string. It
+// is for a program that verifies tokens in Config.Authorize. Token reads the header
 // "Godwit-Authorization" and, only if that is empty, "Authorization". A client uses the
-// first one if a gate in front of the server needs "Authorization" for itself. Do not use
-// Token to read an "Authorization" that a gate has written: any client can send
+// first one if a proxy in front of the server needs "Authorization" for its own login. Do
+// not use Token to read an "Authorization" that the proxy has written: any client can send
 // "Godwit-Authorization" and so replace what Token returns.
 func Token(r *http.Request) string {
 	scheme, token := credentials(r)

@@ -62,21 +62,15 @@ func (s *Server) Stats() Stats {
 	return t
 }
 
-// ConnStats are the figures of one session at this end; package session describes them.
-type ConnStats = session.Stats
-
-// ChannelStats are the counters of one channel of a session.
-type ChannelStats = channel.ChannelStats
-
 // Stats returns the counters as they are now.
-func (c *Conn) Stats() ConnStats {
+func (c *Conn) Stats() session.Stats {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Stats(time.Now())
 }
 
 // ChannelStats returns the counters of one channel as they are now.
-func (c *Conn) ChannelStats(ch ChannelID) ChannelStats {
+func (c *Conn) ChannelStats(ch ChannelID) channel.ChannelStats {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Mux().ChannelStats(ch)

@@ -11,7 +11,7 @@ import (
 
 // Totals are the sums of the counters of all sessions, those that are over included.
 // They never decrease, except Queued, QueueBytes and Held of Channels, which are of the
-// open sessions. ConnStats and ChannelStats say what each field counts.
+// open sessions. [session.Stats] and [channel.ChannelStats] say what each field counts.
 type Totals struct {
 	PacketsOut, PacketsIn  uint64
 	BytesOut, BytesIn      uint64
@@ -33,14 +33,14 @@ type Totals struct {
 // QueueBytes and Held are sums over the open sessions only. QueueTime is zero.
 type ChannelTotals struct {
 	Name string
-	ChannelStats
+	channel.ChannelStats
 }
 
 // Totals returns the counters as they are now. It locks the open sessions one after the
-// other, each as Conn.Stats does. The counters of a session that is not open yet are
-// not in the sums; they are added when the session has opened or ended. After the first
-// call the server keeps, for each session that was counted, the counters that it has
-// added: about 250 bytes, and 120 bytes for each channel of the table and two more.
+// other, each as Conn.Stats does. The counters of a session that is not open yet are not in
+// the sums; they are added when the session has opened or ended. After the first call the
+// server keeps, for each session that was counted, the counters that it has added. They
+// take about 250 bytes, and 120 bytes for each channel of the table and for two more.
 func (s *Server) Totals() Totals {
 	present := s.newTotals()
 	for c := range s.Conns() {
@@ -105,17 +105,17 @@ func (d *directory) tally(was *Totals, s *sessioncore.Session, now time.Time) {
 	sum := d.totals
 	sum.grow(was, &t)
 	last := len(sum.Channels) - 1 // all that OpenChannel added, those that are closed included
-	var added ChannelStats
+	var added channel.ChannelStats
 	for id := range len(s.Mux().Channels()) + 1 {
 		st := s.Mux().ChannelStats(ChannelID(id))
 		if id < last {
 			growChannel(&sum.Channels[id].ChannelStats, &was.Channels[id].ChannelStats, &st)
 			continue
 		}
-		growChannel(&added, &ChannelStats{}, &st)
+		growChannel(&added, &channel.ChannelStats{}, &st)
 	}
 	closed := s.Mux().RemovedStats()
-	growChannel(&added, &ChannelStats{}, &closed)
+	growChannel(&added, &channel.ChannelStats{}, &closed)
 	growChannel(&sum.Channels[last].ChannelStats, &was.Channels[last].ChannelStats, &added)
 }
 
@@ -141,7 +141,7 @@ func (sum *Totals) grow(was *Totals, t *session.Stats) {
 	}
 }
 
-func growChannel(sum, was, now *ChannelStats) {
+func growChannel(sum, was, now *channel.ChannelStats) {
 	grow(&sum.MessagesOut, &was.MessagesOut, now.MessagesOut)
 	grow(&sum.MessagesIn, &was.MessagesIn, now.MessagesIn)
 	grow(&sum.BytesOut, &was.BytesOut, now.BytesOut)

@@ -60,7 +60,7 @@ type Signer struct {
 	key    any // ed25519.PrivateKey, *ecdsa.PrivateKey, *rsa.PrivateKey or []byte, as the JWT package takes them
 }
 
-// Key returns the key that verifies what the signer signs.
+// Key returns the key that verifies the signer's tokens.
 func (s Signer) Key() Key { return s.public }
 
 // WithID returns the signer with another id of its key. Its tokens have this id as "kid",

@@ -12,7 +12,7 @@ const (
 	EventClosed                   // the peer has closed the link; the last event: Code, GivenUp, Payload with the text
 	EventNarrow                   // the Mux makes packets smaller, for the first time: Code is their new limit in bytes
 	EventStuck                    // packets of Code bytes do not arrive and cannot be made smaller; at most once for each link
-	EventRoom                     // a queue has room for the message that Send has refused last with ErrBudget; once after such refusals: Channel
+	EventRoom                     // a queue has room for the last message that Send refused with ErrBudget; once after such refusals: Channel
 )
 
 var eventNames = [...]string{"message", "receipt", "closed", "narrow", "stuck", "room"}

@@ -83,8 +83,9 @@ type Channel struct {
 	QueueLimit int
 
 	// Priority is from 0, sent first, to 7. It is strict: a channel waits as long as a
-	// channel with a lower number has something to send. While those use the whole rate,
-	// it sends nothing. Set a Guarantee if the channel must send nevertheless.
+	// channel with a lower number has something to send. While channels with lower numbers
+	// use the whole rate, it sends nothing. Set a Guarantee if the channel must send
+	// nevertheless.
 	Priority int
 
 	// Guarantee is a rate in bytes per second that the channel gets before channels

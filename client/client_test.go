@@ -208,7 +208,7 @@ func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
 		next := make(chan error, 1)
 		var e *client.Endpoint
 		var err error
-		e, err = client.New(pc, client.Config{Handler: client.Handler{Message: func(c *client.Conn, _ client.Message) {
+		e, err = client.Serve(pc, client.Config{Handler: client.Handler{Message: func(c *client.Conn, _ client.Message) {
 			c.Close()
 			go func() {
 				_, err := e.Connect(w.t.Context(), w.signal, nil)
@@ -360,7 +360,7 @@ func TestLoopLeavesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	flood := &datagramFlood{PacketConn: socket}
-	e, err := client.New(flood, client.Config{})
+	e, err := client.Serve(flood, client.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

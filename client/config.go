@@ -14,7 +14,7 @@ import (
 )
 
 // Config configures a client. The zero value is a working client without handlers. Dial,
-// Connect, Listen and New copy the Config; later changes have no effect.
+// Connect, Listen and Serve copy the Config; later changes have no effect.
 type Config struct {
 	// Handler is the set of funcs that are called for the events of the endpoint's
 	// connections. A nil func is not called. Sessions do not use it: they have
@@ -23,7 +23,7 @@ type Config struct {
 
 	// Manual means that the endpoint has no goroutine: it works while the program is in
 	// [Endpoint.Poll], and sends messages of sessions at Poll and Endpoint.Flush. Manual
-	// needs an Endpoint of Listen or New.
+	// needs an Endpoint of Listen or Serve.
 	Manual bool
 
 	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps

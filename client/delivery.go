@@ -149,7 +149,7 @@ func (s *Session) request(ev *sessioncore.Event) {
 		}
 		return asked.Answer(time.Now(), id, r)
 	}
-	session.Serve(ev.Name, ev.Data, answer, func(r *session.Request) {
+	session.HandleRequest(ev.Name, ev.Data, answer, func(r *session.Request) {
 		if f := s.config.Handler.Request; f != nil {
 			f(s, r)
 		} else {

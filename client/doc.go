@@ -2,8 +2,8 @@
 // would: with the same signaling over HTTP and the same datagrams over UDP. It is
 // for bots, tools and native games, and for tests of servers.
 //
-// [Dial] makes one connection with a socket of its own. Its messages come to the
-// [Handler] of the [Config], and [Conn.Send] sends some:
+// [Dial] makes one connection with a socket of its own. The [Handler] of the
+// [Config] gets the messages of the server, and [Conn.Send] sends a message:
 //
 //	conn, err := client.Dial(ctx, "https://game.example/new_rtc_session", client.Config{
 //		Handler: client.Handler{
@@ -35,13 +35,14 @@
 // # Who calls what
 //
 // The endpoint's goroutine runs the handlers, one at a time. No lock is held while a
-// handler runs. A handler must not block, and must not call what waits: [Dial],
+// handler runs. A handler must not block, and must not make a call that waits: [Dial],
 // [Connect], [Endpoint.Dial], [Endpoint.Connect], [Endpoint.Join], [Endpoint.Close] and
-// [Session.Request] return [ErrInHandler] in a handler. All methods may be called from
-// any goroutine.
+// [Session.Request] return [ErrInHandler] in a handler. All methods may be called from any
+// goroutine.
 //
 // With [Config].Manual the endpoint has no goroutine: the handlers run in [Endpoint.Poll],
-// which a game calls in each frame, and which yields what the handlers have no func for.
+// which a game calls in each frame, and which yields the events that the handlers have no
+// func for.
 //
 // The package connects only to servers with an ICE-lite agent. It opens no channel
 // in-band: its messages go to streams that the server treats as negotiated channels.

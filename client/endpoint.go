@@ -67,7 +67,7 @@ type route struct {
 	local  netip.Addr
 }
 
-// A PacketConn is a socket for [New]: a [net.UDPConn], or a connection of an in-memory
+// A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
 // network.
 type PacketConn interface {
 	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
@@ -94,8 +94,8 @@ func Listen(addr string, c Config) (*Endpoint, error) {
 	return start(sockets[0], c, false), nil
 }
 
-// New makes an endpoint of an open socket. The endpoint closes the socket.
-func New(pc PacketConn, c Config) (*Endpoint, error) {
+// Serve is Listen for an open socket. The endpoint closes the socket.
+func Serve(pc PacketConn, c Config) (*Endpoint, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -271,16 +271,19 @@ type Stats struct {
 	Socket SocketStats
 }
 
-// SocketStats are the counters of an endpoint's socket. The last five counters are of
-// datagrams that were not sent: the buffer was full, the path or UDP allows no such size,
-// there is no such host, port or route, a firewall of this machine refused, any other
-// reason.
+// SocketStats are the counters of an endpoint's socket.
 type SocketStats struct {
-	Received, Sent uint64
+	Received, Sent uint64 // datagrams that the kernel gave to the endpoint; datagrams given to the kernel
 
-	Truncated, KernelDrops, ReadErrors uint64 // too large for the buffer; dropped by Linux because its buffer was full; failed reads
+	Truncated   uint64 // received datagrams larger than their buffers, dropped
+	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
+	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
 
-	SendFull, SendTooLarge, SendUnreachable, SendDenied, SendFailed uint64
+	SendFull        uint64 // dropped because the send buffer was full
+	SendTooLarge    uint64 // dropped because larger than the path or UDP allows
+	SendUnreachable uint64 // dropped because the host, the port, or a route does not exist
+	SendDenied      uint64 // dropped by a rule of this machine, such as a firewall's
+	SendFailed      uint64 // dropped for any other reason
 
 	ReadBuffer, WriteBuffer int  // in bytes, as the kernel says; zero means unknown
 	Batched                 bool // one system call moves many datagrams

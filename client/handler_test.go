@@ -93,7 +93,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 		web := &http.Client{Transport: testkit.Transport{Handler: srv}}
 		open := func(host string, h client.Handler) *client.Endpoint {
 			pc := testkit.Listen(t, network, netip.MustParseAddrPort(host+":0"))
-			e, err := client.New(pc, client.Config{HTTP: web, Handler: h})
+			e, err := client.Serve(pc, client.Config{HTTP: web, Handler: h})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -51,7 +51,7 @@ func (w *world) endpoint(c client.Config) *client.Endpoint {
 		Message: func(_ *client.Conn, m client.Message) { w.events <- fmt.Sprintf("%d %d %s", m.Stream, m.Kind, m.Data) },
 		Close:   func(_ *client.Conn, err *client.CloseError) { w.events <- "close: " + err.Code.String() },
 	}
-	e := testkit.Must(client.New(testkit.Listen(w.t, w.network, pageAddr), c))
+	e := testkit.Must(client.Serve(testkit.Listen(w.t, w.network, pageAddr), c))
 	w.t.Cleanup(func() { e.Close() })
 	return e
 }

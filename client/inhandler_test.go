@@ -120,9 +120,9 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 			all.Handler = client.SessionHandler{}
 		}
 		first := testkit.Must(g.connect(client.SessionConfig{})) // of another endpoint
-		endpoint = testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr), config))
+		endpoint = testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), config))
 		defer endpoint.Close()
-		plain = testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr), config))
+		plain = testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), config))
 		defer plain.Close()
 		events := map[session.EventType]string{
 			session.EventOpen: "Open", session.EventMessage: "Message", session.EventRequest: "Request", session.EventReceipt: "Receipt",

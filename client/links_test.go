@@ -29,7 +29,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 		var ends []*client.Endpoint
 		endpoint := func(got func([]byte)) *client.Endpoint {
 			pc := testkit.Listen(g.t, g.network, pageAddr)
-			e, err := client.New(pc, client.Config{Handler: client.Handler{
+			e, err := client.Serve(pc, client.Config{Handler: client.Handler{
 				Message: func(_ *client.Conn, m client.Message) { got(bytes.Clone(m.Data)) },
 			}})
 			g.must(err)
@@ -141,7 +141,7 @@ func TestOffersForSessionsThatEndMeanwhileAreRefused(t *testing.T) {
 			return resp, err
 		})
 		pc := testkit.Listen(g.t, g.network, pageAddr)
-		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
+		e, err := client.Serve(pc, client.Config{HTTP: &http.Client{Transport: signal}})
 		g.must(err)
 		defer e.Close()
 		_, err = e.Join(g.t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: g.handler()})
@@ -188,7 +188,7 @@ func refusalThatComesTooLate(t *testing.T, heard bool) {
 			return w.Result(), nil
 		})
 		pc := testkit.Listen(g.t, g.network, pageAddr)
-		e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: signal}})
+		e, err := client.Serve(pc, client.Config{HTTP: &http.Client{Transport: signal}})
 		g.must(err)
 		defer e.Close()
 		s, err := e.Join(g.t.Context(), "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: g.handler()})

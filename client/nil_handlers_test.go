@@ -34,7 +34,7 @@ func TestHandlersMayBeNil(t *testing.T) {
 		}))
 		defer w.server.Close()
 		pc = testkit.Listen(w.t, w.network, pageAddr)
-		e, err := client.New(pc, client.Config{})
+		e, err := client.Serve(pc, client.Config{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -44,8 +45,9 @@ type Event struct {
 // [github.com/godwit-rtc/godwit.Server.Poll], which works the same way. Poll needs
 // Config.Manual, and only one goroutine may call it. Dial, Connect, Join and Close run the
 // handlers, too, while they wait: with Manual call them on the goroutine that calls Poll.
-// When the endpoint is closed (Event.Err is ErrClosed), without Manual (ErrManual), and
-// inside another Poll (ErrInHandler) it yields EventEnded, whose Session is nil.
+// Poll yields one EventEnded, with a nil Session, where it cannot work: Event.Err is
+// ErrClosed after the endpoint is closed, ErrManual without Manual, and ErrInHandler inside
+// another Poll.
 func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		switch {
@@ -61,7 +63,7 @@ func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 				d = 0
 			}
 			if err := e.turns(d); err != nil {
-				e.polling.Tell(Event{Type: session.EventEnded, Err: err})
+				e.polling.Yield(Event{Type: session.EventEnded, Err: err})
 			}
 		})
 	}
@@ -120,7 +122,7 @@ func (s *Session) yield(ev Event) {
 		return
 	}
 	ev.Session = s
-	s.endpoint.polling.Tell(ev)
+	s.endpoint.polling.Yield(ev)
 }
 
 // keep copies the bytes of an event that the next Poll yields.
@@ -129,7 +131,7 @@ func keep(ev Event) Event {
 		ev.Data = append([]byte{}, ev.Data...)
 	}
 	if ev.Request != nil {
-		ev.Request = session.Keep(ev.Request)
+		ev.Request = sessioncore.KeepRequest(ev.Request)
 	}
 	return ev
 }

@@ -20,7 +20,7 @@ import (
 // manual makes an endpoint that the test polls.
 func (g *game) manual() *client.Endpoint {
 	g.t.Helper()
-	e := testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr),
+	e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr),
 		client.Config{Manual: true, HTTP: &http.Client{Transport: g}}))
 	g.t.Cleanup(func() { e.Close() })
 	return e

@@ -65,9 +65,9 @@ type SessionConfig struct {
 	// Rate, Floor and Ceiling are rates at which the client sends, in bytes per second: the
 	// first rate, the lowest and the highest. Between Floor and Ceiling the rate depends on
 	// the network. Zero means 64 KiB, 8 KiB and 256 KiB. A negative Ceiling means no limit.
-	// With the default Ceiling 3 MiB take 12 s on every network. SessionStats.Waits says
-	// whether messages wait because of the Ceiling. The server's Config.Limits limit what
-	// the server accepts: 1 MiB/s by default.
+	// With the default Ceiling, 3 MiB take 12 s on every network. Waits of [session.Stats]
+	// says whether messages wait because of the Ceiling. The server's Config.Limits limit
+	// what the server accepts: 1 MiB/s by default.
 	Rate, Floor, Ceiling int
 
 	// Limits limit what the server may send. At a client, zero Messages and zero Bytes

@@ -113,7 +113,7 @@ func (g *game) join(e *client.Endpoint, sc client.SessionConfig) (*client.Sessio
 // endpoint makes an endpoint of the game's.
 func (g *game) endpoint() *client.Endpoint {
 	g.t.Helper()
-	e := testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: &http.Client{Transport: g}}))
+	e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: &http.Client{Transport: g}}))
 	g.endpoints = append(g.endpoints, e)
 	g.t.Cleanup(func() { e.Close() })
 	return e

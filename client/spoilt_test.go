@@ -97,7 +97,7 @@ func TestServerKeepsMessagesAfterAPanicOfAnotherHandler(t *testing.T) {
 func TestSessionKeepsMessagesAfterAPanic(t *testing.T) {
 	var l listener
 	inGame(t, godwit.Config{}, func(g *game) {
-		e := testkit.Must(client.New(testkit.Listen(g.t, g.network, pageAddr), client.Config{Manual: true, HTTP: &http.Client{Transport: g}}))
+		e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{Manual: true, HTTP: &http.Client{Transport: g}}))
 		defer e.Close()
 		testkit.Must(g.join(e, client.SessionConfig{Handler: client.SessionHandler{
 			Message: func(_ *client.Session, _ channel.ID, b []byte) { l.hear(b) },
@@ -121,7 +121,7 @@ func TestSessionKeepsMessagesAfterAPanic(t *testing.T) {
 func TestConnKeepsMessagesAfterAPanic(t *testing.T) {
 	var l listener
 	inWorld(t, func(w *world) {
-		e := testkit.Must(client.New(testkit.Listen(w.t, w.network, pageAddr), client.Config{Manual: true, Handler: client.Handler{
+		e := testkit.Must(client.Serve(testkit.Listen(w.t, w.network, pageAddr), client.Config{Manual: true, Handler: client.Handler{
 			Message: func(_ *client.Conn, m client.Message) { l.hear(m.Data) },
 		}}))
 		defer e.Close()

@@ -9,6 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // dropNames are the texts for dropped datagrams, by reason.
@@ -96,7 +97,7 @@ func endsOf(st godwit.Stats) []count {
 }
 
 // causesOfConn lists the drops and other problems of one session.
-func causesOfConn(st godwit.ConnStats) []count {
+func causesOfConn(st session.Stats) []count {
 	t := tally{}
 	t.add("packets lost", st.PacketsLost)
 	t.add("of those, late", st.Spurious)

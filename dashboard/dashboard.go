@@ -57,13 +57,13 @@ func digest(element string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// Handler returns a handler that serves the dashboard of s under any path: the page
-// itself, and its figures where the query has "figures". It answers GET and HEAD.
+// Handler returns a handler that serves the dashboard of s under any path: the page itself,
+// and its figures if the query has "figures". It answers GET and HEAD.
 //
-// It is reached by an IP address, as localhost, or by one of the names, without ports:
-// "ops.game.example", "*.game.example" for all names below one, "*" for any, which is safe
-// only where something else asks for a password. Under another name it answers 403. It
-// panics if one of the names cannot be a host.
+// The host of the URL must be an IP address, localhost, or one of names, which have no
+// ports: "ops.game.example"; "*.game.example" for all names below one; or "*" for every
+// name, which is safe only if something else asks for a password. For any other host the
+// handler answers 403. Handler panics if one of the names cannot be a host.
 func Handler(s *godwit.Server, names ...string) http.Handler {
 	allowed := make([]string, 0, len(names))
 	for _, n := range names {

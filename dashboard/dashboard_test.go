@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 const (
@@ -183,8 +184,8 @@ func TestManySessions(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	a := session{ID: "a", Identity: "x", Age: 1, RTT: 9, LossOut: 1, LossIn: 1, BytesIn: 500, BytesOut: 900, Queued: 1, Heard: 5}
-	b := session{ID: "b", Identity: "y", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
+	a := row{ID: "a", Identity: "x", Age: 1, RTT: 9, LossOut: 1, LossIn: 1, BytesIn: 500, BytesOut: 900, Queued: 1, Heard: 5}
+	b := row{ID: "b", Identity: "y", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
 	for _, order := range []string{"id", "identity", "age", "rtt", "lossOut", "lossIn", "in", "out", "queued", "heard", "", "nonsense"} {
 		if key := keyOf(order); key(a, b) >= 0 || key(b, a) <= 0 || key(a, a) != 0 {
 			t.Errorf("by %q: %d, %d, %d", order, key(a, b), key(b, a), key(a, a))
@@ -357,7 +358,7 @@ func TestCauses(t *testing.T) {
 		seen["to clients: move: replaced, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)
 	}
-	var cs godwit.ConnStats
+	var cs session.Stats
 	cs.Drops[0], cs.Limited = 3, 4
 	if got := causesOfConn(cs); !slices.Equal(got, []count{{"messages beyond Limits", 4}, {"from the client: malformed", 3}}) {
 		t.Errorf("%v", got)

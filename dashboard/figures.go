@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 const (
@@ -26,11 +27,11 @@ type question struct {
 
 // figures are the response to a poll. Counters are totals: the page computes differences.
 type figures struct {
-	At       int64     `json:"at"` // ms
-	Server   server    `json:"server"`
-	Sessions []session `json:"sessions"` // at most maxSessions
-	Matching int       `json:"matching"` // sessions that the search found
-	Chosen   *chosen   `json:"chosen"`   // nil if there is no such session
+	At       int64   `json:"at"` // ms
+	Server   server  `json:"server"`
+	Sessions []row   `json:"sessions"` // at most maxSessions
+	Matching int     `json:"matching"` // sessions that the search found
+	Chosen   *chosen `json:"chosen"`   // nil if there is no such session
 }
 
 type server struct {
@@ -53,8 +54,8 @@ type count struct {
 	N    uint64 `json:"n"`
 }
 
-// A session is one row of the table.
-type session struct {
+// A row is one session in the table.
+type row struct {
 	ID       string  `json:"id"`
 	Identity string  `json:"identity"`
 	Age      float64 `json:"age"` // s
@@ -71,7 +72,7 @@ type session struct {
 
 // chosen has all figures of the chosen session.
 type chosen struct {
-	session
+	row
 	Kind     string        `json:"kind"`
 	Addr     string        `json:"addr"`
 	RTTVar   float64       `json:"rttVar"`   // ms
@@ -129,8 +130,8 @@ func serverOf(s *godwit.Server) server {
 
 // sessionsOf returns the first sessions that the question asks for, and the number of all
 // that it asks for.
-func sessionsOf(conns []*godwit.Conn, q question) ([]session, int) {
-	found := []session{} // not null
+func sessionsOf(conns []*godwit.Conn, q question) ([]row, int) {
+	found := []row{} // not null
 	search := strings.ToLower(q.search)
 	for _, c := range conns {
 		if search == "" || matches(c, search) {
@@ -138,7 +139,7 @@ func sessionsOf(conns []*godwit.Conn, q question) ([]session, int) {
 		}
 	}
 	key := keyOf(q.order)
-	slices.SortFunc(found, func(a, b session) int {
+	slices.SortFunc(found, func(a, b row) int {
 		n := key(a, b)
 		if q.down {
 			n = -n
@@ -165,35 +166,35 @@ func addrOf(c *godwit.Conn) string {
 
 // keyOf returns how a column compares. The rates are those since the session began: no
 // other is known here. The page knows better, of those that it got.
-func keyOf(order string) func(a, b session) int {
-	by := func(f func(session) float64) func(a, b session) int {
-		return func(a, b session) int { return cmp.Compare(f(a), f(b)) }
+func keyOf(order string) func(a, b row) int {
+	by := func(f func(row) float64) func(a, b row) int {
+		return func(a, b row) int { return cmp.Compare(f(a), f(b)) }
 	}
 	switch order {
 	case "id":
-		return func(a, b session) int { return strings.Compare(a.ID, b.ID) }
+		return func(a, b row) int { return strings.Compare(a.ID, b.ID) }
 	case "identity":
-		return func(a, b session) int { return strings.Compare(a.Identity, b.Identity) }
+		return func(a, b row) int { return strings.Compare(a.Identity, b.Identity) }
 	case "rtt":
-		return by(func(s session) float64 { return s.RTT })
+		return by(func(s row) float64 { return s.RTT })
 	case "lossOut":
-		return by(func(s session) float64 { return s.LossOut })
+		return by(func(s row) float64 { return s.LossOut })
 	case "lossIn":
-		return by(func(s session) float64 { return s.LossIn })
+		return by(func(s row) float64 { return s.LossIn })
 	case "in":
-		return by(func(s session) float64 { return float64(s.BytesIn) / max(1, s.Age) })
+		return by(func(s row) float64 { return float64(s.BytesIn) / max(1, s.Age) })
 	case "out":
-		return by(func(s session) float64 { return float64(s.BytesOut) / max(1, s.Age) })
+		return by(func(s row) float64 { return float64(s.BytesOut) / max(1, s.Age) })
 	case "queued":
-		return by(func(s session) float64 { return float64(s.Queued) })
+		return by(func(s row) float64 { return float64(s.Queued) })
 	case "heard":
-		return by(func(s session) float64 { return s.Heard })
+		return by(func(s row) float64 { return s.Heard })
 	}
-	return by(func(s session) float64 { return s.Age })
+	return by(func(s row) float64 { return s.Age })
 }
 
-func sessionOf(c *godwit.Conn, st godwit.ConnStats) session {
-	return session{
+func sessionOf(c *godwit.Conn, st session.Stats) row {
+	return row{
 		ID: c.ID().String(), Identity: short(c.Identity().Name), Age: st.Age.Seconds(),
 		RTT: ms(st.RTT), MinRTT: ms(st.MinRTT), LossOut: st.LossOut, LossIn: st.LossIn,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Queued: st.Queued,
@@ -204,7 +205,7 @@ func sessionOf(c *godwit.Conn, st godwit.ConnStats) session {
 func chosenOf(c *godwit.Conn) *chosen {
 	st := c.Stats()
 	l := &chosen{
-		session: sessionOf(c, st), Kind: c.Kind().String(), Addr: addrOf(c), RTTVar: ms(st.RTTVar), Rate: st.Rate,
+		row: sessionOf(c, st), Kind: c.Kind().String(), Addr: addrOf(c), RTTVar: ms(st.RTTVar), Rate: st.Rate,
 		Packet: st.PacketLimit, InFlight: st.InFlight, Held: st.Held, Asking: st.Asking, Asked: st.Asked,
 		Causes: causesOfConn(st),
 	}

@@ -14,7 +14,7 @@ import (
 // Finished with it. A record number that is used twice would reveal the key, so the
 // numbers are divided: pion may use 0 to 31, and the handshake fails before it needs
 // another. Conn begins at FirstRecord and, until the handshake is done, stops at
-// maxBeforeDone, which is enough for a few packets of the SCTP handshake.
+// number 63, which is enough for a few packets of the SCTP handshake.
 const (
 	FirstRecord   = 32
 	maxBeforeDone = 63
@@ -56,10 +56,9 @@ type Conn struct {
 	drops          Drops
 }
 
-// Init gives c its keys. isClient says whether this end is the DTLS client. first is
-// the first record number that Seal uses: [FirstRecord] after a [Handshake]. Before
-// Done a client may seal records up to number [maxBeforeDone], a server none, and
-// neither opens records.
+// Init gives c its keys. isClient says whether this end is the DTLS client. first is the
+// first record number that Seal uses: [FirstRecord] after a [Handshake]. Before Done a
+// client may seal records up to number 63, a server none, and neither opens records.
 func (c *Conn) Init(k *Keys, isClient bool, first uint64) {
 	*c = Conn{chacha: k.Suite.chacha(), next: first, limit: first}
 	c.setOpener(k, isClient)

@@ -124,10 +124,10 @@ func (a *Agent) draw(number uint64, to netip.AddrPort) [ChallengeLen]byte {
 }
 
 // Answered processes a challenge that came back, encrypted with the session's keys. It
-// returns true if b is the last challenge that was sent. Then the peer has received what was
-// sent to that path, from whatever address the answer came: the address of the path is
-// proved, and the answer counts as consent. If the path is the selected one, a move is
-// complete, and other addresses must be proved again.
+// returns true if b is the last challenge that was sent. Then the peer has received what
+// was sent to that path, so the address of the path is proved, also if the answer came from
+// another address. The answer counts as consent. If the path is the selected one, the
+// peer's move is complete, and its other addresses must be proved again.
 func (a *Agent) Answered(now time.Time, b []byte) bool {
 	c := a.ask
 	if c == nil || now.Sub(c.asked) > stale || subtle.ConstantTimeCompare(b, c.bytes[:]) != 1 {

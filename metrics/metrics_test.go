@@ -57,7 +57,7 @@ func (w *world) close() {
 func (w *world) connect(table godwit.Channels) (*client.Session, *client.Endpoint, error) {
 	n := w.clients.Add(1)
 	pc := testkit.Listen(w.t, w.network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 5000))
-	e, err := client.New(pc, client.Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}})
+	e, err := client.Serve(pc, client.Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

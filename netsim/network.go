@@ -118,8 +118,8 @@ func (n *Network) SetDefault(l Link) { n.SetLink(netip.Addr{}, netip.Addr{}, l) 
 
 // SetLink sets the link from one host to another, for datagrams sent from now on. A zero
 // Addr means every host. A rule for both hosts has precedence over a rule for the sender,
-// and that over a rule for the receiver. The address of a host is that of Listen, also
-// after Rebind.
+// and a rule for the sender over a rule for the receiver. The address of a host is that of
+// Listen, also after Rebind.
 func (n *Network) SetLink(from, to netip.Addr, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

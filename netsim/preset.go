@@ -25,8 +25,8 @@ const mbit = 125_000
 // wireless hop and back (Pei et al., "WiFi can be the weakest link of round
 // trip network latency in the wild", INFOCOM 2016,
 // https://paperexplained.cn/articles/paper/detail/aadd9fa14b6597dd00f5d77157bad602709f7d33),
-// which the two jitters of 0 to 20 ms give together; runs of losses as a
-// Gilbert–Elliott chain has them
+// which the two jitters of 0 to 20 ms together give; runs of losses follow a
+// Gilbert–Elliott chain
 // (https://paperexplained.cn/articles/paper/detail/cdc2da1b79d2fc8d020b8482d9035cebaa77a133).
 // Judgement: 8 ms one way behind the access point, the share and length of
 // losses, the rates and queues. The measured tail of 10 % beyond 100 ms is not
@@ -47,8 +47,8 @@ func WiFi() Preset {
 // http://4g5gworld.com/news/ofcom-147-mbps-average-lte-download-speed-uk).
 // From a testing service's table for 4G: 0.2 % loss, 15 ms jitter up and 5 down
 // (https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/).
-// The delays are what makes the mean right. Judgement: the runs of losses and
-// queues of a third of a second.
+// The delays are chosen so that the mean is right. Judgement: the runs of losses and queues
+// of a third of a second.
 func LTE() Preset {
 	return Preset{
 		Name:  "4g",
@@ -76,10 +76,10 @@ func SlowLTE() Preset {
 
 // UMTS is a phone on 3G.
 //
-// From a testing service's table for 3G: 1.2 Mbit/s, 250 ms, 50 ms jitter, 0.5 %
-// loss (https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/),
-// the latency taken as that of a round trip with the means of the jitters in
-// it. Judgement: runs of losses and queues of a second.
+// From a testing service's table for 3G: 1.2 Mbit/s, 250 ms, 50 ms jitter, 0.5 % loss
+// (https://wiki.loadero.com/test-creation/participant-configuration/network-conditions/),
+// the latency is taken as a round trip that includes the means of the jitters. Judgement:
+// runs of losses and queues of a second.
 func UMTS() Preset {
 	return Preset{
 		Name:  "3g",
@@ -95,9 +95,9 @@ func UMTS() Preset {
 // Measured: at 300 km/h round trips are longer than at rest and vary much (Xiao
 // et al.,
 // https://docplayer.net/amp/14151138-Concise-paper-tcp-performance-over-mobile-networks-in-high-speed-mobility-scenarios.html),
-// more is lost ("A Longitudinal Measurement Study of TCP Performance and
-// Behavior in 3G/4G Networks over High Speed Rails", 2017), and frequent
-// handovers have their part in it (Wang et al.,
+// more is lost ("A Longitudinal Measurement Study of TCP Performance and Behavior in 3G/4G
+// Networks over High Speed Rails", 2017), and frequent handovers are one cause (Wang et
+// al.,
 // https://deepai.org/publication/an-active-passive-measurement-study-of-tcp-performance-over-lte-on-high-speed-rails).
 // Judgement: every figure here; the sources give the direction only.
 func Train() Preset {
@@ -114,9 +114,9 @@ func Train() Preset {
 // Measured: a median round trip of 50 ms, half of all between 40 and 60 ms, over
 // many servers in Europe (UCLouvain and others, 2022,
 // https://blog.apnic.net/2022/11/28/fact-checking-starlinks-performance-figures),
-// in which delay and jitter lie; satellites are changed every 15 s (Mohan et
-// al., https://arxiv.org/abs/2310.09242), and losses of up to half of the
-// packets come with that (Kassem et al., IMC 2022,
+// which is the delay with the jitter; satellites are changed every 15 s (Mohan et al.,
+// https://arxiv.org/abs/2310.09242), and losses of up to half of the packets come with that
+// (Kassem et al., IMC 2022,
 // https://openreview.net/forum?id=09EcD8pU0GD); up to 100 or 200 Mbit/s down
 // are advertised. Judgement: a gap of 150 ms at each change, 0.5 % loss
 // otherwise, 10 Mbit/s up, the queues.

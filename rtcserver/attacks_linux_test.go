@@ -231,7 +231,7 @@ func (t *tapped) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 func (s *attackBench) control() *controlledPage {
 	socket := s.from(attackers + "4")
 	echoed := make(chan struct{}, 1)
-	e, err := client.New(&tapped{socket, s.tap}, client.Config{Handler: client.Handler{Message: func(*client.Conn, client.Message) {
+	e, err := client.Serve(&tapped{socket, s.tap}, client.Config{Handler: client.Handler{Message: func(*client.Conn, client.Message) {
 		select {
 		case echoed <- struct{}{}:
 		default: // of what the attacker sends

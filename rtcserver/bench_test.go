@@ -125,7 +125,7 @@ func newBenchServer(b *testing.B, shards, pages, n int) *benchServer {
 // connect makes page j of shard i.
 func (s *benchServer) connect(b *testing.B, network *netsim.Network, i, j int) *client.Conn {
 	pc := testkit.Listen(b, network, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), 40000))
-	e, err := client.New(pc, client.Config{Certificate: pageCertificate})
+	e, err := client.Serve(pc, client.Config{Certificate: pageCertificate})
 	if err != nil {
 		b.Fatal(err)
 	}

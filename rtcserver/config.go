@@ -40,8 +40,8 @@ type Config struct {
 	// one shard.
 	Manual bool
 
-	// MaxConns limits the connections of each shard. Zero means 4096. If a shard has as
-	// many, it drops and counts the first check of a further one.
+	// MaxConns limits the connections of each shard. Zero means 4096. If a shard has
+	// MaxConns connections, it drops and counts the first check of one more.
 	MaxConns int
 
 	// MaxPending limits the number of answers that no page has used yet. Zero means 1024.
@@ -74,10 +74,10 @@ type Config struct {
 	// Zero means 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration
 
-	// MaxReceive is the size in bytes of the largest message that the server accepts. It
-	// is in the answer, and browsers do not send larger messages. Zero means 16 KiB; the
-	// limits are 1200 bytes and 64 KiB. Incomplete messages of a connection take about
-	// four times as many bytes at most; those of unordered, unreliable channels are
+	// MaxReceive is the size in bytes of the largest message that the server accepts. It is
+	// in the answer, and browsers do not send larger messages. Zero means 16 KiB; the
+	// limits are 1200 bytes and 64 KiB. Incomplete messages of a connection take at most
+	// about four times MaxReceive bytes; those of unordered, unreliable channels are
 	// dropped after 2 s.
 	MaxReceive int
 
@@ -155,7 +155,7 @@ type Config struct {
 	Engine func(*Conn, *http.Request) (Engine, error)
 
 	// Resumes, if not nil, is called for a request that Authorize has accepted. It returns
-	// true if the connection is for something that exists already and that the engine
+	// true if the connection continues a session that exists already, which the engine
 	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
 	Resumes func(*http.Request) bool
 

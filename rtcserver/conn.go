@@ -199,7 +199,7 @@ func (c *Conn) event(now time.Time, ev *peer.Event) {
 		c.engine.Receive(now, LinkEvent{Type: LinkChannel, Channel: ch})
 	case peer.ChannelClosed:
 		if ch, ok := c.forgetChannel(ev.Stream); ok {
-			c.engine.Receive(now, LinkEvent{Type: LinkUnchannel, Channel: ch})
+			c.engine.Receive(now, LinkEvent{Type: LinkChannelClosed, Channel: ch})
 		}
 	case peer.ChannelRefused:
 		c.refuse(ev)

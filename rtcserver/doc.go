@@ -49,12 +49,12 @@
 // does, gives each connection an [Engine]: see [Config.Engine] and the example. A program
 // without engines needs none of the following.
 //
-// The server calls the engine for what happens on the connection and when its deadline
-// has come. Other goroutines that call into an engine lock its connection with
-// [Conn.Acquire] and unlock it with [Conn.Release], which sends what the engine has to
-// send. Server.Flush sends what Release has put off. [Server.Withdraw] ends a connection
+// The server calls the engine for what happens on the connection and when its deadline has
+// come. Other goroutines that call into an engine lock its connection with [Conn.Acquire]
+// and unlock it with [Conn.Release], which sends what the engine has to send. Server.Flush
+// sends the messages that Release has left for later. [Server.Withdraw] ends a connection
 // whose page may not have connected yet. [Config.Resumes] tells the server which
-// connections are for something that exists already.
+// connections continue a session that exists already.
 //
 // # What it is not for
 //

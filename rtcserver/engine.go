@@ -40,14 +40,14 @@ type Engine interface {
 type LinkEventType uint8
 
 const (
-	LinkOpened    LinkEventType = iota // the link is open
-	LinkChannel                        // the page has opened a channel in-band: Channel
-	LinkUnchannel                      // the page has closed an in-band channel: Channel
-	LinkMessage                        // a message of the page: Message
-	LinkClosed                         // the link is closed; the last event: Err
+	LinkOpened        LinkEventType = iota // the link is open
+	LinkChannel                            // the page has opened a channel in-band: Channel
+	LinkChannelClosed                      // the page has closed an in-band channel: Channel
+	LinkMessage                            // a message of the page: Message
+	LinkClosed                             // the link is closed; the last event: Err
 )
 
-var linkEventNames = [...]string{"opened", "channel", "unchannel", "message", "closed"}
+var linkEventNames = [...]string{"opened", "channel", "channel closed", "message", "closed"}
 
 // String returns the type in one word.
 func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) }
@@ -58,8 +58,8 @@ func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) 
 // calls with the lock held.
 func (c *Conn) Acquire() { c.shard.loop.Lock() }
 
-// Release sends the engine's pending messages and unlocks the connection. If later is
-// true, or with Config.Manual, they leave when Flush is called or in the next turn of the
+// Release sends the engine's pending messages and unlocks the connection. If later is true,
+// or with Config.Manual, the messages leave when Flush is called or in the next turn of the
 // loop. If news is true, the loop takes a turn soon and calls Ready.
 func (c *Conn) Release(later, news bool) { c.shard.loop.Release(c, later, news) }
 
@@ -146,7 +146,7 @@ func (d *datagrams) Deliver() {
 			if h.ChannelOpen != nil {
 				h.ChannelOpen(c, ev.Channel)
 			}
-		case LinkUnchannel:
+		case LinkChannelClosed:
 			if h.ChannelClose != nil {
 				h.ChannelClose(c, ev.Channel)
 			}

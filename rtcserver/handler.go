@@ -64,7 +64,7 @@ type CloseCode uint8
 
 const (
 	CloseByServer      CloseCode = 1 + iota // Conn.Close was called
-	CloseByPage                             // the page closed the connection, or the browser did when the page was left
+	CloseByPage                             // the page closed the connection, or the browser did when the user left the page
 	CloseShutdown                           // Server.Shutdown or Server.Close was called
 	CloseTimeout                            // no valid check arrived for SilenceTimeout
 	CloseNeverCame                          // no check arrived within PendingTimeout

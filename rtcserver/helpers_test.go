@@ -106,7 +106,7 @@ func (w *world) reporter() Handler {
 				w.happened("send: %v", err)
 			}
 		},
-		ChannelClose: func(c *Conn, ch Channel) { w.happened("unchannel %d: %d %s", c.ID(), ch.Stream, ch.Label) },
+		ChannelClose: func(c *Conn, ch Channel) { w.happened("channel closed %d: %d %s", c.ID(), ch.Stream, ch.Label) },
 		Close:        func(c *Conn, why *CloseError) { w.happened("close %d: %v", c.ID(), why.Code) },
 		Fail:         func(c *Conn, why *CloseError) { w.happened("fail %d: %v", c.ID(), why.Code) },
 	}
@@ -145,7 +145,7 @@ func (w *world) newPage(c client.Config) *page {
 	if c.Certificate == nil {
 		c.Certificate = pageCertificate
 	}
-	p.Endpoint = testkit.Must(client.New(p.socket, c))
+	p.Endpoint = testkit.Must(client.Serve(p.socket, c))
 	w.t.Cleanup(func() { p.Endpoint.Close() })
 	return p
 }

@@ -276,11 +276,11 @@ func (s *Server) Conns() iter.Seq[*Conn] {
 }
 
 // Shutdown refuses new offers, closes every connection, and closes the port. If there were
-// connections it waits 300 ms before it closes the port, to tell pages again that did not
-// get the first datagram. If ctx is done before, Shutdown closes the port at once and
-// returns the error of ctx. When Shutdown returns, every Close handler has run. With
-// Config.Manual call it on the goroutine that calls Poll. In a handler it returns
-// ErrInHandler and does nothing.
+// connections it waits 300 ms before it closes the port, and in that time repeats the
+// datagram that tells a page of the end, for pages that did not get the first one. If ctx
+// is done before, Shutdown closes the port at once and returns the error of ctx. When
+// Shutdown returns, every Close handler has run. With Config.Manual call it on the
+// goroutine that calls Poll. In a handler it returns ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if handling.Now() {
 		return ErrInHandler

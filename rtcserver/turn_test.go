@@ -162,7 +162,7 @@ func TestChannelsOfPagesAreTold(t *testing.T) {
 		reset := binary.BigEndian.AppendUint32([]byte{0, 13, 0, 18}, first) // outgoing streams, RFC 6525
 		reset = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(reset, 0), h.tsn+1)
 		h.packet(chunk(130, 0, append(reset, 0, 1)))
-		w.want("it is closed", "unchannel 1: 1 chat")
+		w.want("it is closed", "channel closed 1: 1 chat")
 	})
 }
 

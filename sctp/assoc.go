@@ -74,7 +74,7 @@ type Config struct {
 
 	// MaxBuffered limits the bytes held for reassembly and order. Zero means 64 KiB. Each
 	// message, or part of one, counts as its bytes plus 128. A reliable channel may exceed
-	// the limit by one message: that with the piece that the peer must send next.
+	// the limit by one message: the one with the piece that the peer must send next.
 	MaxBuffered int
 
 	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable

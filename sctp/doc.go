@@ -24,10 +24,11 @@
 // Assoc acknowledges eagerly: it acknowledges everything up to the highest TSN that it
 // has seen, and reports no gaps.
 //
-//   - With [AckAuto] it is honest for 100 ms after the association has begun and after each
-//     opening of a channel, and then until nothing is missing up to the last TSN seen in that
-//     time, but for at most 3 s more. The reason is that the peer must send a lost opening
-//     again, and that channels are opened in groups. After that it is eager.
+//   - With [AckAuto] it is honest for 100 ms after the association has begun, and after each
+//     opening of a channel. Then it stays honest until no TSN is missing up to the last one
+//     that it saw in these 100 ms, but for at most 3 s more. There are two reasons: the peer
+//     must send a lost opening again, and channels are opened in groups. After that it is
+//     eager.
 //   - A stream with data that was not opened is a negotiated channel. It counts as unreliable
 //     and unordered.
 //   - An opening that is lost during eager acknowledgement is not sent again: its channel
@@ -45,9 +46,9 @@
 // 4096 TSNs, is delivered once, even if it was acknowledged before it arrived. Late
 // packets of a channel that the peer has reset are dropped.
 //
-// The bytes received since the last reports limit the gaps and duplicates that SACKs
-// report: all SACKs together are not larger than what was received, except that each
-// may report two gaps, the first and the newest.
+// SACKs report only as many gaps and duplicates as the bytes received since the last
+// reports allow, so all SACKs together are not larger than the packets received. But each
+// SACK may report two gaps: the first and the newest.
 //
 // # Restart
 //

@@ -37,8 +37,8 @@ const (
 	Echo                                // the peer has sent back the content of a probe, Payload
 )
 
-// Reliability says how often the sender of a channel's messages sends them. The page
-// chose it for its own messages; this end never sends a message twice.
+// A Reliability says how often, or how long, the page sends a message of a channel again.
+// This end never sends a message again.
 type Reliability uint8
 
 const (

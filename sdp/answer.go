@@ -22,7 +22,7 @@ type Answer struct {
 	MaxMessageSize int
 
 	// SessionID is the session id of the o= line. Zero works, because there is only one
-	// version of an answer here.
+	// version of an answer.
 	SessionID uint64
 }
 

@@ -4,9 +4,9 @@
 // [ParseOffer] reads the SDP of RTCPeerConnection.createOffer. It returns the values that a
 // server needs, each one checked, or an error that tells the page's author what is wrong.
 // [Answer] writes the answer of an ICE-lite server, with the server's addresses, so that
-// candidates need not be sent later. Everything that an answer repeats from the offer
-// consists of token characters. [Offer.Append] and [ParseAnswer] are for the client. The
-// package has only pure functions over bytes.
+// candidates need not be sent later. An answer repeats from the offer only token
+// characters, so an offer cannot add lines to it. [Offer.Append] and [ParseAnswer] are for
+// the client. The package has only pure functions over bytes.
 //
 // It is not an SDP library. The answer accepts one data channel and rejects other media,
 // except the section that carries the connection of a bundle, which it accepts as inactive.

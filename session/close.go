@@ -11,7 +11,7 @@ import (
 type CloseCode uint32
 
 // The codes. After CloseShutdown and CloseTimeout a client may begin a new session by
-// itself; package client and the browser client do if they are told to.
+// itself. Package client and the browser client do so if the program asks for it.
 const (
 	CloseNormal        CloseCode = 0   // the program, or the player, has finished
 	CloseKicked        CloseCode = 1   // the server's program called Conn.Kick
@@ -51,10 +51,9 @@ type CloseReason struct {
 	Remote bool   // the other end ended the session
 
 	// LostOut is the number of bytes of this end's reliable messages that were not
-	// acknowledged when the session ended: the other end's program may not have got
-	// them. LostIn is the same number of the other end, as far as it is known here: the
-	// other end sends it when the other end closes the session, and that message may be
-	// lost.
+	// acknowledged when the session ended: the other end's program may not have got them.
+	// LostIn is the LostOut of the other end, which the other end sends when it closes the
+	// session; zero if this end did not get it.
 	LostOut, LostIn uint64
 }
 

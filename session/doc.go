@@ -8,7 +8,7 @@
 // The words of single messages are those of package channel: the table, [channel.Options],
 // [channel.MessageID] and [channel.Fate].
 //
-// The package does no I/O and begins no session. A server's program needs only package
-// godwit, which has all these words under the same names. docs/SESSION.md describes the
+// The package does no I/O and begins no session. Package godwit repeats the words that a
+// server's program writes often, under the same names. docs/SESSION.md describes the
 // protocol.
 package session

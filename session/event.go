@@ -18,7 +18,7 @@ const (
 	EventClose
 	EventEnded
 	EventChannelClosed // a channel that was opened at run time is closed at both ends
-	EventRoom          // a queue has room again for what was refused with ErrBudget
+	EventRoom          // a queue has room again for a message that was refused with ErrBudget
 	EventRenewing      // a client's session is over, and a new one will begin
 )
 

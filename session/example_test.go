@@ -16,13 +16,13 @@ func join(r *session.Request) {
 }
 
 // A handler of requests is tested without a session.
-func ExampleServe() {
+func ExampleHandleRequest() {
 	show := func(r session.Result) error {
 		fmt.Printf("%v: %s%s\n", r.Status, r.Data, r.Text)
 		return nil
 	}
-	session.Serve("join", []byte("ada"), show, join)
-	session.Serve("join", nil, show, join)
+	session.HandleRequest("join", []byte("ada"), show, join)
+	session.HandleRequest("join", nil, show, join)
 	// Output:
 	// responded: welcome ada
 	// rejected: a name is missing

@@ -3,7 +3,6 @@ package session
 import (
 	"fmt"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/godwit-rtc/godwit/internal/enum"
@@ -33,7 +32,7 @@ var statusNames = [...]string{"sending", "waiting", "responded", "acknowledged",
 // String returns the status in words.
 func (s Status) String() string { return enum.Name(s, statusNames[:]) }
 
-// A Result is the end of a request: its final status and the answer, if there is one.
+// A Result is the final status of a request, and the answer if there is one.
 type Result struct {
 	Status Status
 	Data   []byte // bytes of a reply; valid until the func that gets the Result returns
@@ -86,12 +85,13 @@ type answer struct {
 	given atomic.Bool
 }
 
-// Serve calls handle with a request, and rejects the request with the text "no answer" if
-// handle returns or panics and has called none of Reply, Ack, Reject and Keep. It calls
-// give with the answer of the request: with StatusResponded and Data, StatusAcknowledged,
-// or StatusRejected and Text. If give returns nil or ErrAnswered, it is not called again. Ends of a session use Serve; it is also for tests of a program's handlers, which
-// need no session then.
-func Serve(name string, data []byte, give func(Result) error, handle func(*Request)) {
+// HandleRequest calls handle with a request, and rejects the request with the text "no
+// answer" if handle returns or panics and has called none of Reply, Ack, Reject and Keep.
+// It calls give with the answer of the request: with StatusResponded and Data,
+// StatusAcknowledged, or StatusRejected and Text. If give returns nil or ErrAnswered, it is
+// not called again. Ends of a session use HandleRequest. A program uses it to test its
+// handlers without a session.
+func HandleRequest(name string, data []byte, give func(Result) error, handle func(*Request)) {
 	r := &Request{Name: name, Data: data, answer: &answer{give: give}}
 	defer func() {
 		if !r.kept {
@@ -99,15 +99,6 @@ func Serve(name string, data []byte, give func(Result) error, handle func(*Reque
 		}
 	}()
 	handle(r)
-}
-
-// Keep returns r, kept, with a copy of its Data. Polls use it for a request that the next
-// call yields.
-func Keep(r *Request) *Request {
-	data := slices.Clone(r.Data)
-	r.Keep()
-	r.Data = data
-	return r
 }
 
 // Keep allows the program to answer the request after the handler has returned, from

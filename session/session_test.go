@@ -122,7 +122,7 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var a answers
-			Serve("join", []byte("red"), a.take, func(r *Request) {
+			HandleRequest("join", []byte("red"), a.take, func(r *Request) {
 				if r.Name != "join" {
 					t.Errorf("the name is %q", r.Name)
 				}
@@ -136,7 +136,7 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 // A request is open again after an error of its answer, unless that is ErrAnswered.
 func TestAnswerThatFailsMayBeRepeated(t *testing.T) {
 	a := answers{errs: []error{ErrBudget}}
-	Serve("join", nil, a.take, func(r *Request) {
+	HandleRequest("join", nil, a.take, func(r *Request) {
 		if err := r.Reply([]byte("a map")); err != ErrBudget {
 			t.Errorf("Reply: %v", err)
 		}
@@ -147,7 +147,7 @@ func TestAnswerThatFailsMayBeRepeated(t *testing.T) {
 	a.want(t, "responded a map, rejected too large")
 
 	a = answers{errs: []error{ErrAnswered}}
-	Serve("join", nil, a.take, func(r *Request) {
+	HandleRequest("join", nil, a.take, func(r *Request) {
 		for range 2 {
 			if err := r.Ack(); err != ErrAnswered {
 				t.Errorf("Ack: %v", err)
@@ -161,7 +161,7 @@ func TestRequestIsRejectedWhenItsHandlerPanics(t *testing.T) {
 	var a answers
 	func() {
 		defer func() { recover() }()
-		Serve("join", nil, a.take, func(*Request) { panic("a mistake") })
+		HandleRequest("join", nil, a.take, func(*Request) { panic("a mistake") })
 	}()
 	a.want(t, "rejected no answer")
 }
@@ -171,7 +171,7 @@ func TestRequestIsRejectedWhenItsHandlerPanics(t *testing.T) {
 func TestKeptRequestIsAnsweredLater(t *testing.T) {
 	var a answers
 	var kept *Request
-	Serve("join", []byte("red"), a.take, func(r *Request) {
+	HandleRequest("join", []byte("red"), a.take, func(r *Request) {
 		r.Keep()
 		r.Keep() // the second does nothing
 		if kept = r; r.Data != nil {
@@ -185,31 +185,10 @@ func TestKeptRequestIsAnsweredLater(t *testing.T) {
 	a.want(t, "responded later")
 
 	dropped := make(chan Result, 2)
-	Serve("join", nil, func(r Result) error { dropped <- r; return nil }, func(r *Request) { r.Keep() })
+	HandleRequest("join", nil, func(r Result) error { dropped <- r; return nil }, func(r *Request) { r.Keep() })
 	runtime.GC()
 	if r := <-dropped; r.Status != StatusRejected || r.Text != "no answer" {
 		t.Errorf("a request that the program has dropped: %v %s", r.Status, r.Text)
-	}
-}
-
-// A request that a Poll keeps for the next call has bytes of its own, and no answer yet.
-func TestRequestThatIsKeptForTheNextPoll(t *testing.T) {
-	for _, data := range []string{"red", ""} {
-		var a answers
-		b := []byte(data)
-		if data == "" {
-			b = nil
-		}
-		var kept *Request
-		Serve("join", b, a.take, func(r *Request) { kept = Keep(r) })
-		clear(b)
-		if a.want(t, ""); string(kept.Data) != data {
-			t.Errorf("the bytes are %q, want %q", kept.Data, data)
-		}
-		if err := kept.Ack(); err != nil {
-			t.Error(err)
-		}
-		a.want(t, "acknowledged ")
 	}
 }
 

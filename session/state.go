@@ -5,10 +5,10 @@ import "github.com/godwit-rtc/godwit/internal/enum"
 // A State is the state of a session, as one end sees it.
 type State uint8
 
-// The states. A session goes from StateOpening to StateOpen, perhaps often to
-// StateInterrupted and back, and at the end through StateClosing to StateClosed. It may
-// go from each of them to StateClosed at once. Only a client's session that begins again
-// goes from there, to StateOpening.
+// The states. A session goes from StateOpening to StateOpen, from there to StateInterrupted
+// and back, any number of times, and at the end through StateClosing to StateClosed. From
+// every state it may go to StateClosed at once. Nothing follows StateClosed, except that a
+// native client's session with Renew goes back to StateOpening.
 const (
 	StateOpening     State = iota // not open yet
 	StateOpen                     // messages go both ways

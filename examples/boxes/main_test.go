@@ -100,7 +100,7 @@ func (h *gameTest) arrive() *guest {
 	g := &guest{h: h, addr: netip.AddrFrom4([4]byte{198, 51, 100, byte(h.guests)})}
 	socket, err := h.network.Listen(netip.AddrPortFrom(g.addr, 0))
 	h.must(err)
-	e, err := client.New(socket, client.Config{HTTP: &http.Client{Transport: h}})
+	e, err := client.Serve(socket, client.Config{HTTP: &http.Client{Transport: h}})
 	h.must(err)
 	h.t.Cleanup(func() { e.Close() })
 	g.Session, err = e.Join(h.t.Context(), "http://game.example/godwit/", client.SessionConfig{

@@ -19,7 +19,7 @@ var ErrInHandler = errors.New("godwit: this call waits, and would wait for itsel
 // body of a range over Poll, and the Logger.
 var loops = [...]string{
 	module + "/internal/loop.(*Loop[...]).deliver", module + "/rtcserver.(*shard).writeLines",
-	module + "/internal/loop.(*Puller[...]).Tell",
+	module + "/internal/loop.(*Puller[...]).Yield",
 }
 
 const module = "github.com/godwit-rtc/godwit"

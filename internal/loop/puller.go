@@ -15,7 +15,7 @@ type Puller[E any] struct {
 // Running reports whether a Pull is under way.
 func (p *Puller[E]) Running() bool { return p.running }
 
-// Start begins a time in which Tell saves events for the next Pull; the returned func ends
+// Start begins a time in which Yield saves events for the next Pull; the returned func ends
 // it. Running is true meanwhile.
 func (p *Puller[E]) Start() (end func()) {
 	p.running = true
@@ -25,26 +25,26 @@ func (p *Puller[E]) Start() (end func()) {
 // Saved returns the number of events that the next Pull yields first.
 func (p *Puller[E]) Saved() int { return len(p.saved) }
 
-// Pull yields what was saved, and then what turn tells. saved says that there was
+// Pull yields what was saved, and then what turn yields. saved says that there was
 // something, so that turn should not wait.
 func (p *Puller[E]) Pull(yield func(E) bool, turn func(saved bool)) {
-	saved, told := p.saved, 0
+	saved, yielded := p.saved, 0
 	p.saved, p.yield, p.running = nil, yield, true
 	defer func() {
-		p.saved = append(saved[told:len(saved):len(saved)], p.saved...) // saved has a rest only if the body panicked
+		p.saved = append(saved[yielded:len(saved):len(saved)], p.saved...) // saved has a rest only if the body panicked
 		p.yield, p.running = nil, false
 	}()
 	for _, e := range saved {
-		told++
-		p.Tell(e)
+		yielded++
+		p.Yield(e)
 	}
 	turn(len(saved) > 0)
 }
 
-// Tell yields an event. It saves the event for the next Pull if the body has broken off, or
-// runs and has called what tells another event.
+// Yield yields an event. It saves the event for the next Pull if the body has broken off, or
+// runs and has made a call that yields another event.
 // Package handling knows this method by its name.
-func (p *Puller[E]) Tell(e E) {
+func (p *Puller[E]) Yield(e E) {
 	if p.yield == nil {
 		if p.Keep != nil {
 			e = p.Keep(e)

@@ -13,7 +13,7 @@ func pull(p *Puller[string], body func(string) bool, told ...string) (got []stri
 	}, func(s bool) {
 		saved = s
 		for _, e := range told {
-			p.Tell(e)
+			p.Yield(e)
 		}
 	})
 	return got, saved
@@ -50,7 +50,7 @@ func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 			t.Error("it does not run")
 		}
 		if e == "a" {
-			p.Tell("of the body")
+			p.Yield("of the body")
 		}
 		return true
 	}, "a", "b")
@@ -58,7 +58,7 @@ func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 		t.Errorf("%q, saved now: %d", got, p.Saved())
 	}
 	end := p.Start()
-	p.Tell("of Start")
+	p.Yield("of Start")
 	if !p.Running() {
 		t.Error("it does not run after Start")
 	}
@@ -74,13 +74,13 @@ func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 func TestPullAfterAPanic(t *testing.T) {
 	var p Puller[string]
 	for _, e := range []string{"a", "b", "c"} {
-		p.Tell(e)
+		p.Yield(e)
 	}
 	func() {
 		defer func() { recover() }()
 		pull(&p, func(e string) bool {
 			if e == "b" {
-				p.Tell("of the body")
+				p.Yield("of the body")
 				panic("a body")
 			}
 			return true
@@ -89,7 +89,7 @@ func TestPullAfterAPanic(t *testing.T) {
 	if p.Running() {
 		t.Error("it runs")
 	}
-	p.Tell("later")
+	p.Yield("later")
 	if got, _ := pull(&p, nil); !slices.Equal(got, []string{"c", "of the body", "later"}) {
 		t.Errorf("%q", got)
 	}

@@ -1,6 +1,7 @@
 package sessioncore
 
 import (
+	"bytes"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -222,4 +223,12 @@ func (s *Session) answer(now time.Time, id uint32, b []byte) error {
 	}
 	delete(s.serving, id)
 	return nil
+}
+
+// KeepRequest keeps r, with a copy of its Data, for a Poll that yields r at the next call.
+func KeepRequest(r *session.Request) *session.Request {
+	data := bytes.Clone(r.Data)
+	r.Keep()
+	r.Data = data
+	return r
 }
