@@ -39,7 +39,7 @@ phrases=(
 pattern=$(IFS='|'; echo "${phrases[*]}")
 join='
 function out() { if (text != "") print name ":" start ": " text; text = "" }
-FNR == 1 { out(); name = FILENAME; code = name ~ /\.(go|ts|mjs)$/ }
+FNR == 1 { out(); name = FILENAME; code = name ~ /\.(go|ts|mjs|js)$/ }
 {
 	line = $0
 	if (code && !sub(/^[ \t]*(\/\/|\/?\*+\/?) ?/, "", line)) { out(); print name ":" FNR ": " line; next }
@@ -49,7 +49,7 @@ FNR == 1 { out(); name = FILENAME; code = name ~ /\.(go|ts|mjs)$/ }
 	text = text (text == "" ? "" : " ") line
 }
 END { out() }'
-if found=$(git ls-files -co --exclude-standard -z '*.go' '*.md' '*.ts' '*.mjs' ':!web/dist' | xargs -0 awk "$join" | grep -E "$pattern" | cut -c1-400); then
+if found=$(git ls-files -co --exclude-standard -z '*.go' '*.md' '*.ts' '*.mjs' '*.js' ':!web/dist' | xargs -0 awk "$join" | grep -E "$pattern" | cut -c1-400); then
 	echo "$found"
 	echo "these phrases are hard to read for many; write them another way (ci/words.sh has suggestions)"
 	exit 1

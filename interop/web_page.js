@@ -133,11 +133,7 @@ async function native({ rate, size, count, drain }) {
   await new Promise((resolve) => (dc.onopen = resolve));
   let heard = () => {};
   dc.onmessage = ({ data }) => heard(new Uint8Array(data));
-  const book = new Book(
-    { on: (_, f) => ((heard = f), () => {}), send: (_, b) => dc.send(b) },
-    "native",
-    size,
-  );
+  const book = new Book({ on: (_, f) => ((heard = f), () => {}), send: (_, b) => dc.send(b) }, "native", size);
   await steady(rate, count, () => book.send());
   await until(drain, () => book.seen.size === count);
   pc.close();

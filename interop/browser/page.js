@@ -36,8 +36,7 @@ class Connection {
     this.setup = setup;
     this.pc = new RTCPeerConnection();
     this.channels = channels.map(
-      ({ label, ...init }) =>
-        new Channel(this.pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init })),
+      ({ label, ...init }) => new Channel(this.pc.createDataChannel(label, { ordered: false, maxRetransmits: 0, ...init })),
     );
     this.watch();
   }
