@@ -23,7 +23,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// How long a message of a kind may be, and that what is longer reaches nobody.
+// The sieve limits the length of each kind of message, and drops longer ones.
 func TestSieveBoundsKinds(t *testing.T) {
 	for kind := range 256 {
 		want := map[int]int{1: 4096, 2: 4096, 3: 4096, 13: 4096, 14: 4096, 11: 3072, 12: 1024, 15: 1024, 16: 1024}[kind]
@@ -52,8 +52,8 @@ func TestSieveBoundsAnnounced(t *testing.T) {
 	}
 }
 
-// A flight that is repeated without end goes again 8 pieces at a time, every 50 ms,
-// and no piece twice in that time.
+// A flight that is repeated again and again is passed on at most 8 pieces at a time, every 50
+// ms, and no piece twice in that time.
 func TestSieveBoundsRepeats(t *testing.T) {
 	now := time.Unix(1, 0)
 	var s Sieve
@@ -110,7 +110,7 @@ type attacked struct {
 	flight [][]byte // the peer's, datagram by datagram
 }
 
-// said returns what the peer has sent.
+// said returns the messages that the peer has sent.
 func (a *attacked) said() [][]byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,8 +143,8 @@ func attack(t *testing.T, w *world, client bool, cert tls.Certificate) *attacked
 	return a
 }
 
-// A fragment of CertificateVerify of one byte, repeated, makes pion verify nothing
-// again: it is not given to pion.
+// A repeated fragment of one byte of CertificateVerify makes pion verify nothing again: pion
+// does not get it.
 func TestRepeatedFragmentsCostNothing(t *testing.T) {
 	cert := peerCertificate()
 	for name, client := range map[string]bool{"of a server": true, "of a client": false} {
@@ -208,8 +208,8 @@ func TestRepeatedHelloIsRare(t *testing.T) {
 	})
 }
 
-// Of a peer that is not the one invited, or has a key that costs much, pion is given
-// the hello and nothing else: no signature is verified, no key exchange computed.
+// From a peer with another certificate than the invited one, or with a costly key, pion gets
+// only the hello: no signature is verified, no key exchange computed.
 func TestStrangersReachNoSignature(t *testing.T) {
 	cert := peerCertificate()
 	for name, client := range map[string]bool{"a server": true, "a client": false} {
@@ -252,9 +252,9 @@ func TestStrangersReachNoSignature(t *testing.T) {
 	}
 }
 
-// BenchmarkAttackHandshake is what a datagram costs us that somebody sends again and
-// again while a handshake waits for its end: in sieve, queue, screen and pion. Divide
-// the CPU of the process by the datagrams.
+// BenchmarkAttackHandshake measures the cost of a datagram that an attacker repeats while a
+// handshake is unfinished: in sieve, queue, screen and pion. Divide the CPU time of the process
+// by the datagrams.
 func BenchmarkAttackHandshake(b *testing.B) {
 	cert := peerCertificate()
 	for role, repeated := range map[string][]string{
@@ -342,8 +342,8 @@ func halfShaken(b *testing.B, cert tls.Certificate, client bool, part string) (v
 	return victim, parts[part]
 }
 
-// wrongFlight is a flight of a DTLS server in which everything is right but the
-// signature, which nobody had to compute.
+// wrongFlight returns a flight of a DTLS server in which only the signature is wrong; making it
+// needs no computation.
 func wrongFlight(t testing.TB, leaf []byte, suite Suite, c curve, s tls.SignatureScheme) (datagrams [][]byte) {
 	t.Helper()
 	key := testkit.Must(x509.ParseCertificate(leaf)).PublicKey
@@ -367,7 +367,7 @@ func wrongFlight(t testing.TB, leaf []byte, suite Suite, c curve, s tls.Signatur
 	return datagrams
 }
 
-// attackFlights are those that cost most, by what they are made of.
+// attackFlights returns the most costly flights, by their content.
 func attackFlights(t testing.TB) map[string][][]byte {
 	p521 := certify(testkit.Must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)).Public())
 	rsa := certify(rsaOf(maxRSABits))
@@ -411,8 +411,8 @@ func answeredBy(peer Fingerprint, flight [][]byte) (*Handshake, error) {
 	return h, <-ended
 }
 
-// Whoever lets pages shake hands can tell which of them were dear: those with a key of
-// P-384 or P-521 whose certificate is the one of the offer. No other was computed with.
+// The owner of a handshake can find out whether it was costly: it was, if the certificate is the
+// one of the offer and has a key of P-384 or P-521. This end computes with no other costly key.
 func TestCostlyKeysAreToldOf(t *testing.T) {
 	for name, flight := range attackFlights(t) {
 		leaf, _ := parseLeaf(flight[1][headerLen+fragmentHeaderLen:])
@@ -427,7 +427,7 @@ func TestCostlyKeysAreToldOf(t *testing.T) {
 	}
 }
 
-// A wrong signature ends the handshake at once, whatever the key is.
+// A wrong signature ends the handshake at once, with every kind of key.
 func TestWrongSignatureIsRefused(t *testing.T) {
 	for name, flight := range attackFlights(t) {
 		if err := answered(flight); err == nil || !strings.Contains(err.Error(), "signature do not match") {
@@ -436,7 +436,7 @@ func TestWrongSignatureIsRefused(t *testing.T) {
 	}
 }
 
-// BenchmarkAttackWrongSignature is what a handshake costs us that fails for its
+// BenchmarkAttackWrongSignature measures the cost of a handshake that fails because of a wrong
 // signature, which costs the attacker nothing: one for each offer.
 func BenchmarkAttackWrongSignature(b *testing.B) {
 	for name, flight := range attackFlights(b) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Each body of a handshake message is read to its last byte, and none that is shorter
-// or longer is taken.
+// Each body of a handshake message is read to its last byte, and a shorter or longer body is
+// refused.
 func TestBodiesAreReadToTheLastByte(t *testing.T) {
 	leaf, other := []byte("a certificate"), []byte("another")
 	suite := ECDSAWithAES128GCM
@@ -117,8 +117,7 @@ func TestLengthOfARecordIsExact(t *testing.T) {
 	}
 }
 
-// Each bound of the sieve is taken at its value and not one byte beyond, and what is
-// dropped is counted by its cause.
+// The sieve accepts each value at its limit and not one byte beyond, and counts drops by cause.
 func TestSieveBoundsAreExact(t *testing.T) {
 	padded := func(n int) []byte { // a fragment and a record that waits, n bytes in all
 		b := handshakeRecord(frag(1, 0, 1000, 0, 500))
@@ -185,7 +184,7 @@ func TestSieveBoundsAreExact(t *testing.T) {
 	}
 }
 
-// A certificate without its key, or a key without its certificate, is none.
+// A certificate without its key is refused, and a key without its certificate, too.
 func TestHalfACertificateIsRefused(t *testing.T) {
 	c, err := GenerateCertificate(time.Unix(1_800_000_000, 0))
 	if err != nil {

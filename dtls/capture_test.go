@@ -53,7 +53,7 @@ func (c *capture) conns() (page, godwit *Conn) {
 	return page, godwit
 }
 
-// What browsers seal is opened, and what was sealed for them as well.
+// Records of browsers can be opened, and so can the records that were sealed for browsers.
 func TestRecordsOfBrowsers(t *testing.T) {
 	for name, c := range captures(t) {
 		t.Run(name, func(t *testing.T) {
@@ -118,9 +118,9 @@ func TestSieveHandshakesOfBrowsers(t *testing.T) {
 	}
 }
 
-// Any one datagram of a browser's flights may be lost and come again later, be
-// doubled, or change places with the next one: pion is given the flights whole, each
-// byte at least once, and the Finished after them.
+// Any one datagram of a browser's flights may be lost and arrive again later, be duplicated, or
+// be swapped with the next one: pion gets the whole flights, each byte at least once, and the
+// Finished after them.
 func TestSieveHandshakesOfBrowsersWithAnyOneDamaged(t *testing.T) {
 	harms := map[string]func(all [][]byte, i int) [][]byte{
 		"lost": func(all [][]byte, i int) [][]byte { // and sent again

@@ -95,7 +95,7 @@ func TestSealOpen(t *testing.T) {
 	}
 }
 
-// A record may be built behind others in one buffer, and what is before it stays.
+// A record may be built behind others in one buffer. The bytes before it do not change.
 func TestSealAtOffset(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	buf := append(make([]byte, 0, 1500), "before"...)
@@ -171,7 +171,7 @@ func TestNothingBeforeDone(t *testing.T) {
 	}
 }
 
-// Of what the peer has sealed itself, alerts, handshake messages and data are opened.
+// Alerts, handshake messages and data that the peer has sealed are opened.
 func TestOpenTakesTypes(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	for typ := range 256 {

@@ -15,8 +15,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A liar is on the path of a pion peer whose keys it knows, and changes the peer's
-// Finished: the record is authentic, and what it says is wrong.
+// A liar is an attacker on the path of a pion peer. It has the peer's keys and changes the
+// peer's Finished: the record is authentic, and its content is wrong.
 type liar struct {
 	t            *testing.T
 	client       bool // the peer is the DTLS client
@@ -197,8 +197,8 @@ func TestFinishedOfAFragmentedHandshake(t *testing.T) {
 	}
 }
 
-// Of sealed handshake records that come by the dozen, few in a datagram and few in a
-// time are taken, the rest counted, and whatever comes beside them passes.
+// Of many sealed handshake records the sieve accepts few in a datagram and few in a time. It
+// counts the rest, and passes the other records beside them.
 func TestSieveBoundsFinished(t *testing.T) {
 	flight := handshakeRecord(frag(msgClientHello, 0, 10, 0, 10), frag(msgCertificateVerify, 1, 10, 0, 10))
 	ccs := plaintextRecord(TypeChangeCipherSpec, 9, "\x01")
@@ -239,8 +239,8 @@ func TestSieveBoundsFinished(t *testing.T) {
 	}
 }
 
-// Somebody who keeps Finished back makes our end, which knows the keys, open few
-// records, however many are sent; and Finished is taken when it comes.
+// An attacker that holds Finished back makes this end, which has the keys, open few records,
+// however many are sent; the true Finished is accepted when it arrives.
 func TestForgedFinishedCostLittle(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {

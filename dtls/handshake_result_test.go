@@ -30,7 +30,7 @@ func shaken(t *testing.T, f func(t *testing.T, h *Handshake)) {
 	})
 }
 
-// A rerun is a handshake that has come as far as another, and has told nothing yet.
+// A rerun is a handshake in the state of another handshake, before its first event.
 type rerun struct {
 	*Handshake
 	events []HandshakeEvent
@@ -187,7 +187,7 @@ func TestProofIsComparedByUs(t *testing.T) {
 	})
 }
 
-// The secrets are those of this handshake, told once, or there are none.
+// The secrets are accepted only once, and only if they are those of this handshake.
 func TestSecretsOfAKeyLog(t *testing.T) {
 	shaken(t, func(t *testing.T, h *Handshake) {
 		random, master := fmt.Sprintf("%x", h.screen.clientHello.random), fmt.Sprintf("%x", h.known.master)
@@ -243,8 +243,8 @@ func TestSecretsOfAKeyLog(t *testing.T) {
 	})
 }
 
-// A peer that is refused hears of it once, under a number that no record had, while
-// what we say can still be in plaintext.
+// A refused peer gets one alert, with an unused record number, while this end can still send
+// plaintext.
 func TestRefusalIsToldByAnAlert(t *testing.T) {
 	bad := handshakeRecord(string(appendMessage(nil, msgServerHelloDone, 0, nil)))
 	start := func() *rerun {
@@ -312,7 +312,8 @@ func TestRefusalEndsBothAtOnce(t *testing.T) {
 	}
 }
 
-// What leaves of what pion writes, beside TestPionSealsOnlyFinished.
+// This end sends only a part of what pion writes. TestPionSealsOnlyFinished is about the sealed
+// records.
 func TestWhatLeaves(t *testing.T) {
 	hello := func(number uint64) []byte {
 		return plaintextRecord(TypeHandshake, number, frag(msgServerHello, 0, 10, 0, 10))
@@ -405,7 +406,7 @@ func TestReceiveOfNothing(t *testing.T) {
 	}
 }
 
-// What was lacking when the time was over is told.
+// The error of a timeout says what was missing.
 func TestTimeoutSaysWhatWasLacking(t *testing.T) {
 	testCertificate()
 	for want, client := range map[error]bool{ErrNoAnswer: true, ErrNoHello: false} {

@@ -86,7 +86,7 @@ func TestHandshakeBothOurs(t *testing.T) {
 	})
 }
 
-// pair starts two sides of ours that share one certificate.
+// pair starts two sides that share one certificate.
 func pair(t *testing.T, w *world) (client, server *side) { return pairWith(t, w, pairConfig()) }
 
 func pairConfig() HandshakeConfig {
@@ -323,8 +323,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// Stop ends the handshake at any point of it, with one Failed and no leak: the
-// bubble would not end with a goroutine left.
+// Stop ends the handshake in any state, with one Failed event and no leak: a bubble does not end
+// while a goroutine is left.
 func TestStop(t *testing.T) {
 	cert := peerCertificate()
 	for after := time.Duration(0); after < 60*time.Millisecond; after += 5 * time.Millisecond {

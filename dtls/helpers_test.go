@@ -43,7 +43,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 }
 
-// carry takes what from sends to the other end.
+// carry passes the datagrams of from to the other end.
 func (w *world) carry(from *side, b []byte, to func([]byte)) {
 	if w.tap != nil && w.tap(from, b) {
 		return
@@ -85,7 +85,7 @@ func (w *world) recordNumbers(from *side, b []byte) {
 	}
 }
 
-// A side is one of our ends, run as its owner would.
+// A side is one end with this package's handshake; the test does the work of its owner.
 type side struct {
 	t        *testing.T
 	mu       sync.Mutex

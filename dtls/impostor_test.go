@@ -13,7 +13,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// impostor is the certificate of somebody who has seen one and has no key of it.
+// impostor returns the certificate of an attacker that has seen a certificate and does not have
+// its key.
 func impostor(seen []byte) tls.Certificate {
 	leaf := testkit.Must(x509.ParseCertificate(seen))
 	return tls.Certificate{Certificate: [][]byte{seen}, PrivateKey: testkit.Forger{Seen: leaf.PublicKey.(*ecdsa.PublicKey)}}

@@ -20,9 +20,9 @@ func handshakeRuns() int {
 	return 100
 }
 
-// Over a link that loses, repeats and reorders, beside an attacker who feeds
-// junk, no record number of epoch 1 ever leaves with two different plaintexts,
-// be it pion's or ours. The world checks it.
+// The link loses, repeats and reorders, and an attacker sends junk. No record number of epoch 1
+// ever leaves with two different plaintexts, neither from pion nor from this package. The world
+// checks it.
 func TestNumbersAreUsedOnce(t *testing.T) {
 	cert := peerCertificate()
 	failed := 0
@@ -72,8 +72,8 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 	}
 }
 
-// junk is an attacker on the path who feeds a side what costs pion most: news
-// in plaintext, forged alerts, and sealed records that are none.
+// junk sends, as an attacker on the path, the datagrams that cost pion most: new plaintext
+// messages, forged alerts, and invalid sealed records.
 func junk(s *side, over chan struct{}) {
 	for i := range 60 {
 		select {
@@ -88,9 +88,9 @@ func junk(s *side, over chan struct{}) {
 	}
 }
 
-// The attack that made an older pion repeat its Finished without end: swallow the
-// server's last flight and feed news in plaintext, at which pion's timer started
-// over. It has no effect, with a sieve or without one.
+// An older pion repeated its Finished without end under this attack: the attacker drops the
+// server's last flight and sends new plaintext messages, at which pion's timer started again.
+// The attack has no effect, with a sieve or without one.
 func TestFinishedFlood(t *testing.T) {
 	cert := peerCertificate()
 	for _, raw := range []bool{false, true} {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// readAll is a screen that lets everything pass.
+// readAll is a screen that passes everything.
 func readAll(b, datagram []byte) ([]byte, error) { return append(b, datagram...), nil }
 
 func wantRead(t *testing.T, what string, p *pipe, room int, want string) {
@@ -28,8 +28,7 @@ func wantNoRead(t *testing.T, what string, p *pipe, want error) {
 	}
 }
 
-// What the screen lets pass is read in whole records, as many as there is room for, and
-// what there is no room for comes with the next reads.
+// A read returns whole records, as many as there is room for; the next reads return the rest.
 func TestPipeIsReadByRecords(t *testing.T) {
 	short, long := string(plaintextRecord(TypeHandshake, 1, "short")), string(plaintextRecord(TypeHandshake, 2, "a longer one"))
 	p := newPipe(nil, nil)
@@ -70,7 +69,7 @@ func TestPipeKeepsNoLongFlight(t *testing.T) {
 	}
 }
 
-// Once the pipe has ended nothing is taken, read or written, however it ended.
+// After a pipe has ended, by whichever end, it accepts, reads and writes nothing.
 func TestEndOfAPipe(t *testing.T) {
 	for name, end := range map[string]func(*pipe){
 		"finish": (*pipe).finish,
@@ -153,8 +152,8 @@ func TestDeadlineOfAPipe(t *testing.T) {
 	})
 }
 
-// Whoever computes is inside the gate, whoever waits for the peer is not, and one that
-// has ended never stays inside, whichever of the two it saw first.
+// A handshake that computes is inside the gate. One that waits for the peer is not. One that has
+// ended does not stay inside, whichever of the two it notices first.
 func TestGateOfAPipe(t *testing.T) {
 	gate := NewGate(1)
 	p := newPipe(gate, nil)

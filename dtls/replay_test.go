@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The window agrees with a plain set of numbers, whatever comes.
+// The window agrees with a plain set of numbers, for any numbers.
 func TestReplayModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

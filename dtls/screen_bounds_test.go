@@ -19,7 +19,7 @@ func (m told) part(seq, off, end int) []byte {
 	return handshakeRecord(string(appendFragment(nil, &f, off, end)))
 }
 
-// wantGiven gives s a datagram, and compares what pion is given with want.
+// wantGiven gives s a datagram, and compares what s passes to pion with want.
 func wantGiven(t *testing.T, s *screen, what string, datagram []byte, want ...string) {
 	t.Helper()
 	out, err := s.read([]byte("before"), datagram, nil)
@@ -87,7 +87,7 @@ func TestScreenOfRepeatedMessages(t *testing.T) {
 	wantGiven(t, s, "a ClientHello in its place", hello)
 }
 
-// What is no fragment ends its record; what came before it counts.
+// Invalid bytes end their record; the fragments before them count.
 func TestScreenOfABrokenRecord(t *testing.T) {
 	s, flight := clientScreen()
 	first, second := string(appendMessage(nil, flight[0].kind, 0, flight[0].body)), string(appendMessage(nil, flight[1].kind, 1, flight[1].body))
@@ -129,7 +129,7 @@ func TestScreenBoundsAreExact(t *testing.T) {
 	}
 }
 
-// A message may come in as many pieces as the bound says, and not in one more.
+// A message may arrive in as many pieces as the limit allows, and not in one more.
 func TestScreenBoundsPieces(t *testing.T) {
 	for n, complete := range map[int]bool{maxMessagePieces: true, maxMessagePieces + 1: false} {
 		s, flight := clientScreen()
@@ -174,8 +174,8 @@ func TestNothingFollowsAFlight(t *testing.T) {
 	}
 }
 
-// One fingerprint of several is enough, wherever it stands; of no certificate the hash
-// may be offered, and there is still none.
+// One matching fingerprint of several is enough, at any place. The fingerprint of an empty
+// certificate does not make one valid.
 func TestFingerprintsOfAnOffer(t *testing.T) {
 	leaf := peerCertificate().Certificate[0]
 	right, wrong := fingerprintOf(leaf), testCertificate().Fingerprint()
@@ -199,7 +199,7 @@ func TestFingerprintsOfAnOffer(t *testing.T) {
 	}
 }
 
-// Our own messages count once and whole, however pion cuts them into records, repeats
+// The messages of this end count once and whole, however pion cuts them into records, repeats
 // them and mixes their fragments.
 func TestWhatWeSaidCountsOnce(t *testing.T) {
 	hello := helloBody(msgServerHello, version12, RSAWithChaCha20, extendedMasterSecret)
@@ -242,8 +242,8 @@ func TestWhatWeSaidCountsOnce(t *testing.T) {
 	}
 }
 
-// A sealed record is kept for later if it may be a Finished by its length; one that is
-// forged takes nothing else with it; and before anything was said there is no Finished.
+// A sealed record is kept for later if its length is that of a Finished. A forged one removes
+// nothing else. Before this end has sent a message there is no Finished.
 func TestScreenOfSealedRecords(t *testing.T) {
 	for n, kept := range map[int]bool{maxFinished: true, maxFinished + 1: false} {
 		var s screen

@@ -25,14 +25,14 @@ type told struct {
 	body []byte
 }
 
-// certify returns a certificate of this public key, signed by somebody.
+// certify returns a certificate of this public key; the signature is of another key.
 func certify(public any) []byte {
 	key := testkit.Must(ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	return testkit.Must(x509.CreateCertificate(cryptorand.Reader, template, template, public, key))
 }
 
-// rsaOf returns an RSA public key of that many bits, which nobody has the other half of.
+// rsaOf returns an RSA public key of that many bits without a private key.
 func rsaOf(bits int) *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
@@ -120,8 +120,8 @@ func give(t *testing.T, s *screen, flight []told) (given []told, err error) {
 
 const ed25519Scheme = tls.Ed25519 // 0x0807
 
-// A peer whose messages are not those of an honest one gets no further, and pion is
-// given nothing that comes with or after the message that shows it.
+// A peer whose messages are not those of an honest peer is refused, and pion gets nothing that
+// arrives with or after the message that shows it.
 func TestScreenRefuses(t *testing.T) {
 	p256, p384 := peerCertificate().Certificate[0], p384Certificate().Certificate[0]
 	rsaLeaf := rsaCertificate().Certificate[0]
@@ -180,7 +180,7 @@ func TestScreenRefuses(t *testing.T) {
 	}
 }
 
-// What is wrong in one message only.
+// Each case has one wrong message.
 func TestScreenRefusesMessages(t *testing.T) {
 	leaf, other := peerCertificate().Certificate[0], p384Certificate().Certificate[0]
 	honest := map[bool][]told{
@@ -234,8 +234,8 @@ func TestScreenRefusesMessages(t *testing.T) {
 	}
 }
 
-// However the messages are cut, shuffled and repeated, pion is given each whole, once,
-// in order: what the screen has read. Other bytes at the same place change nothing.
+// However the messages are cut, shuffled and repeated, pion gets each message whole, once and in
+// order, as the screen has read it. Other bytes at the same place change nothing.
 func TestScreenReassembles(t *testing.T) {
 	leaf := peerCertificate().Certificate[0]
 	rng := rand.New(rand.NewPCG(5, 6))

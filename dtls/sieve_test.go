@@ -192,7 +192,7 @@ func TestSieveBoundsEarly(t *testing.T) {
 	}
 }
 
-// What pion must not see, whatever the type and epoch.
+// pion must not see these records, whatever their type and epoch.
 func TestSieveTypesAndEpochs(t *testing.T) {
 	for typ := range 256 {
 		for epoch := range uint16(3) {
@@ -259,8 +259,8 @@ func TestSieveEarlyQueue(t *testing.T) {
 	}
 }
 
-// pion marks numbers of unauthenticated records, so a single one with a high
-// number would make it deaf. It sees only numbers of ours, each once.
+// pion remembers the numbers of unauthenticated records, so a single one with a high number
+// would make it drop all later ones. The sieve gives pion its own numbers, each once.
 func TestSieveRenumbers(t *testing.T) {
 	var s Sieve
 	next := uint64(0)

@@ -38,8 +38,7 @@ func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a.wantSelected("a late one from the old path does not", mobile)
 }
 
-// While no records come a check moves the selection, though for one second only, and
-// once only.
+// While no records arrive a check moves the selection, but only for one second, and only once.
 func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
@@ -120,8 +119,8 @@ func TestTrialThatSucceeds(t *testing.T) {
 	a.wantSelected("it stays", mobile)
 }
 
-// A peer that comes back after a failed trial is followed once its old address has
-// been silent for longer than a living one is.
+// After a failed trial the selection follows a peer that comes back, once its old address has
+// been silent for longer than a live address is.
 func TestWarinessEnds(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -162,7 +161,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// The first check from an address is remembered, whatever comes after it.
+// The time of the first check from an address is remembered, whatever arrives after it.
 func TestSince(t *testing.T) {
 	a := newTestAgent(t)
 	a.wait(25 * time.Millisecond)

@@ -2,7 +2,7 @@ package icelite
 
 import "testing"
 
-// BenchmarkAnswer is one check: parsed, verified, remembered, answered.
+// BenchmarkAnswer measures one check: it is parsed, verified, remembered and answered.
 func BenchmarkAnswer(b *testing.B) {
 	wrong := aCheck()
 	wrong.pwd = theirs.Pwd

@@ -80,8 +80,8 @@ func TestChecksOfBrowsersDamaged(t *testing.T) {
 	}
 }
 
-// Any one check may be lost, doubled, or change places with the next one: the page
-// is selected nevertheless, and each check that comes is answered.
+// Any one check may be lost, duplicated, or swapped with the next one: the page is selected
+// nevertheless, and each check that arrives is answered.
 func TestChecksOfBrowsersWithAnyOneDamaged(t *testing.T) {
 	harms := map[string]func(all []capturedCheck, i int) []capturedCheck{
 		"lost": func(all []capturedCheck, i int) []capturedCheck { // and sent again

@@ -34,7 +34,7 @@ func TestNothingIsAskedBeforeItCanBe(t *testing.T) {
 	}
 }
 
-// A challenge is of one agent, one number and one address.
+// A challenge depends on the agent, a number and the address.
 func TestWhatAChallengeIsMadeOf(t *testing.T) {
 	a := newTestAgent(t)
 	seen := map[[ChallengeLen]byte]string{}
@@ -82,8 +82,8 @@ func TestHowLongAnAnswerCounts(t *testing.T) {
 	}
 }
 
-// A question that had to wait for room may go when something comes, a check too; what
-// had to wait is counted.
+// A challenge that had no room may leave when a datagram arrives, also a check; such challenges
+// are counted.
 func TestAQuestionThatHadToWait(t *testing.T) {
 	a := newTestAgent(t)
 	check := aCheck().chromium()
@@ -102,8 +102,8 @@ func TestAQuestionThatHadToWait(t *testing.T) {
 	a.challenge("there is room")
 }
 
-// A proof by other means is one: the path is selected if the selected one has none, and
-// was heard.
+// A proof by other means counts: the path is selected if the selected path has no proof, and
+// datagrams have arrived on this one.
 func TestProofByOtherMeans(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())

@@ -53,8 +53,8 @@ func TestOnlyAnAnswerProves(t *testing.T) {
 	}
 }
 
-// What was sent to one address proves no other, and what was sent there long ago
-// proves nothing.
+// A challenge that was sent to one address proves no other address, and an old one proves
+// nothing.
 func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -97,7 +97,7 @@ func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 	}
 }
 
-// The challenge comes before anything else, and within three times what came.
+// The challenge leaves before anything else, within three times the bytes that arrived.
 func TestTheChallengeHasRoom(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()

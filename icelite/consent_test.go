@@ -70,7 +70,7 @@ func TestConsentExpires(t *testing.T) {
 	}
 }
 
-// Consent belongs to an address. The peer lives on by another one.
+// Consent belongs to an address. The peer stays connected by another address.
 func TestConsentIsPerPath(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a check from home", Moved, home, aCheck().chromium())
@@ -139,7 +139,7 @@ func TestProofBelongsToOneAddress(t *testing.T) {
 	a.wantMaySend("home again", home, 1200, true)
 }
 
-// Refused checks are paid for like others.
+// The answers to refused checks count like other answers.
 func TestErrorResponsesAreAccounted(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()

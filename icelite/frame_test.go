@@ -55,7 +55,7 @@ func TestFramesAtTheirLimits(t *testing.T) {
 	}
 }
 
-// What one request had that is unknown is not held against the next.
+// An unknown attribute of one request does not affect the next request.
 func TestUnknownAttributesAreForgotten(t *testing.T) {
 	a := newTestAgent(t)
 	var r Request
@@ -85,7 +85,7 @@ func TestAnswerAsLongAsTheRequest(t *testing.T) {
 	}
 }
 
-// A request that gets no answer leaves what the caller has in its buffer.
+// A request without an answer does not change the caller's buffer.
 func TestRefusedRequestLeavesTheBuffer(t *testing.T) {
 	a := New(origin, Config{Local: ours, Remote: theirs})
 	wrong, stranger, peer := aCheck(), aCheck(), aCheck()

@@ -62,8 +62,8 @@ func TestFlippedBitsAreSilent(t *testing.T) {
 	}
 }
 
-// The peer itself can sign what it likes. Then a flip is granted, refused with
-// 4xx, or silent, and never answered with more than it cost.
+// The peer can sign any bytes. Then a check with a flipped bit is granted, refused with 4xx, or
+// dropped, and the answer is never longer than the check.
 func TestFlippedBitsSignedByThePeer(t *testing.T) {
 	seen := map[Verdict]int{}
 	whole := aCheck().chromium()

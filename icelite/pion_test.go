@@ -14,8 +14,8 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// A wire is what a pion agent takes for its UDP socket. At the other end an
-// Agent answers checks and echoes the rest, as a server's loop would.
+// A wire is the UDP socket of a pion agent. At its other end an Agent answers checks and echoes
+// the other datagrams, as a server's loop would.
 type wire struct {
 	mu     sync.Mutex
 	agent  *Agent
@@ -178,7 +178,7 @@ func TestPionConnects(t *testing.T) {
 	})
 }
 
-// A NAT gives the client a new address and nobody tells it.
+// A NAT gives the client a new address, and the client does not know it.
 func TestPionSurvivesRebinding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, conn := dial(t)

@@ -41,6 +41,7 @@ func TestBroadcastInAHandler(t *testing.T) {
 	}}}, func(w *world) {
 		s = w.server
 		a, b := w.open(), w.open()
+		synctest.Wait() // until the server's turn in which b opens is over
 		a.send("both")
 		a.want("who said it", "3 0 both")
 		b.want("the other", "3 0 both")

@@ -14,7 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// Each length in a control message is taken at its limit and not one byte beyond.
+// Each length in a control message is accepted at its limit and not one byte beyond.
 func TestLengthsOfControlMessagesAreExact(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	hello := func(n, has int) string { return string([]byte{typeHello, byte(n >> 8), byte(n)}) + x(has) }
@@ -156,8 +156,7 @@ func TestFirstControlMessage(t *testing.T) {
 	}
 }
 
-// Who waits for the opening waits for OpenTimeout, to the millisecond, and says what
-// did not come.
+// An end waits for the opening for exactly OpenTimeout, and its error says what did not arrive.
 func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 	w := newWorld(t, func(c, s *Config) { c.OpenTimeout, s.OpenTimeout = 1234*time.Millisecond, 1234*time.Millisecond })
 	w.now = w.now.Add(time.Minute) // the link comes late
@@ -198,7 +197,7 @@ func TestLinkThatGoesBeforeTheOpening(t *testing.T) {
 	}
 }
 
-// What the peer may not say on an open session ends it.
+// A control message that the peer may not send on an open session ends the session.
 func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 	for _, c := range []struct {
 		name, b  string
@@ -228,8 +227,8 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 	}
 }
 
-// The limits hold for requests too, and for what is reliable and unordered; after the
-// end nothing more is told.
+// The limits apply to requests, too, and to reliable unordered messages; after the end there are
+// no more events.
 func TestLimitsOfRequestsAndUnordered(t *testing.T) {
 	w := open(t, func(_, s *Config) { s.Limits.Messages = 2 })
 	for range 6 {
@@ -281,7 +280,7 @@ func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
 	}
 }
 
-// An early message has memory of its own, which is not given back twice.
+// An early message has its own memory, which is freed once.
 func TestEarlyMessagesKeepTheirBytes(t *testing.T) {
 	w := newWorld(t)
 	w.link()
@@ -391,7 +390,8 @@ func (s *side) Kick(w *world) {
 	w.collect(s)
 }
 
-// While a session is interrupted an error says what is wrong, for shared payloads too.
+// While a session is interrupted Send returns the error of the interruption, for shared
+// payloads, too.
 func TestErrorsOfSend(t *testing.T) {
 	w := open(t)
 	shared := func(ch channel.ID) error {
@@ -438,7 +438,7 @@ func TestGarbageDoesNotResume(t *testing.T) {
 	}
 }
 
-// Link says whether the token is in use now, and tokens are not kept in clear.
+// Link returns whether the token is in use now, and the session does not keep tokens in clear.
 func TestTokensInUse(t *testing.T) {
 	w := newWorld(t)
 	sum := func(n int) [sha256.Size]byte { tok := token(n); return sha256.Sum256(tok[:]) }
@@ -477,7 +477,7 @@ func TestTokensInUse(t *testing.T) {
 	link("a closed session", w.server, 4, false)
 }
 
-// What a large control message took is given back; what a small one took is kept.
+// The memory of a large control message is freed; that of a small one is kept.
 func TestScratchOfLargeMessages(t *testing.T) {
 	w := open(t)
 	w.client.Request(w.now, "r", nil)

@@ -62,8 +62,8 @@ func (w *world) close(s *side, id channel.ID) {
 	}
 }
 
-// Either end opens a channel, and either end closes it. What both ends have sent before
-// arrives, and both are told at last.
+// Either end opens a channel, and either end closes it. The messages that both ends have sent
+// before arrive, and then both ends get the event of the end.
 func TestEitherEndOpensAndClosesChannels(t *testing.T) {
 	for _, opener := range []string{"client", "server"} {
 		for _, closer := range []string{"client", "server", "both"} {
@@ -115,7 +115,7 @@ func TestEitherEndOpensAndClosesChannels(t *testing.T) {
 	}
 }
 
-// A channel that is closed before the peer has heard of it delivers what was sent on it.
+// A channel that is closed before the peer knows it delivers its messages.
 func TestCloseAtOnceDelivers(t *testing.T) {
 	w := open(t, mayOpen(1))
 	for _, s := range []*side{w.client, w.server} {
@@ -546,7 +546,7 @@ func TestRoomForReplies(t *testing.T) {
 	}
 }
 
-// A channel that has refused a message says when there is room, also at the other end.
+// A channel that has refused a message has an event when there is room, also at the other end.
 func TestRoomOnAChannel(t *testing.T) {
 	w := open(t)
 	for _, s := range []*side{w.client, w.server} {

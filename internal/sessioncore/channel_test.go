@@ -63,8 +63,8 @@ func TestOpenCarriesHowToSend(t *testing.T) {
 	}
 }
 
-// Packets are lost, one overtakes another, and the link is cut before the client has
-// answered: nothing of a channel comes before it, and all of it comes.
+// Packets are lost, one overtakes another, and the link is cut before the client has answered:
+// no message of a channel is delivered before the channel, and all arrive.
 func TestOpenSurvivesLossAndResume(t *testing.T) {
 	w := open(t)
 	w.loss = 0.3

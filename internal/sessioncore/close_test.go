@@ -20,8 +20,8 @@ func (w *world) queue(s *side, ch channel.ID, n int) {
 	}
 }
 
-// fates returns how often each fate was told, and checks that all of them come before
-// the end.
+// fates returns the number of events of each fate, and checks that all of them come before the
+// end.
 func fates(t *testing.T, s *side) (n map[string]int) {
 	t.Helper()
 	n = make(map[string]int)
@@ -93,8 +93,8 @@ func TestCloseDrainsForAsLongAsItMay(t *testing.T) {
 	}
 }
 
-// Whatever ends a session, every receipt has one fate before the end is told, and the
-// end tells how much was given up.
+// For every kind of end, every receipt has one fate before the end, and the end has the number
+// of abandoned bytes.
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	for name, end := range map[string]func(w *world){
 		"kick":             func(w *world) { w.client.Close(w.now, session.CloseKicked, "", true) },
@@ -154,8 +154,7 @@ func TestReceiptsOfASessionThatNeverOpens(t *testing.T) {
 	w.want(w.client, "chat abandoned", "chat abandoned")
 }
 
-// A receipt of what was replaced comes though the session ends before anything else
-// happens.
+// A replaced message has its receipt also if the session ends before anything else happens.
 func TestReceiptOfAReplacedMessageBeforeTheEnd(t *testing.T) {
 	w := open(t)
 	o := channel.Options{Receipt: true}
@@ -166,7 +165,8 @@ func TestReceiptOfAReplacedMessageBeforeTheEnd(t *testing.T) {
 	w.want(w.server, "moves replaced", "moves abandoned", `closed 1 "" remote=false`)
 }
 
-// While a session drains, answers count, and what comes besides does not.
+// While a session drains, acknowledgements and answers count, and other messages of the peer do
+// not.
 func TestWhatComesWhileASessionDrains(t *testing.T) {
 	w := open(t)
 	id, err := w.server.Request(w.now, "where", nil)
@@ -223,7 +223,7 @@ func TestExpiry(t *testing.T) {
 	w.want(w.client, `closed 4 "the credentials have expired" remote=true`)
 }
 
-// A session that is interrupted expires like any other: to resume is not to renew.
+// An interrupted session expires like any other: a resume does not renew it.
 func TestExpiryWhileInterrupted(t *testing.T) {
 	t0 := time.Unix(1_000_000, 0)
 	w := open(t, func(_, server *Config) { server.Expires, server.Grace = t0.Add(time.Minute), time.Hour })

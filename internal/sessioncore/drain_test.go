@@ -18,8 +18,7 @@ func (w *world) closedAt(s *side, limit time.Duration) time.Duration {
 	return w.now.Sub(began)
 }
 
-// A session with nothing to deliver, without a link or without an opening closes at once,
-// and Close need not say so.
+// A session closes at once if it has nothing to deliver, no link, or is not open yet.
 func TestCloseThatNeedNotDrain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -55,8 +54,8 @@ func TestCloseThatNeedNotDrain(t *testing.T) {
 	}
 }
 
-// A drain ends when its time is over, and when the peer has been silent for Silence since
-// the close or since it was last heard, whichever is later. Advance alone sees to it.
+// A drain ends when its time is over, or when the peer has been silent for Silence since the
+// close or since its last packet, whichever is later. Advance alone ends it.
 func TestDrainEndsToTheMillisecond(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	for _, c := range []struct {
@@ -103,7 +102,7 @@ func TestDrainEndsToTheMillisecond(t *testing.T) {
 	}
 }
 
-// A drain goes on as long as the peer is heard.
+// A drain continues while packets of the peer arrive.
 func TestDrainOfALivePeerHasNoEnd(t *testing.T) {
 	w := open(t, func(c, s *Config) { c.Channel.KeepAlive, s.Silence = 200*time.Millisecond, time.Second })
 	w.loss = 0.5
@@ -210,8 +209,8 @@ func TestFloodWhileASessionDrains(t *testing.T) {
 	}
 }
 
-// What a packet has behind what ends the session comes to nothing, and the end is told
-// last, whoever ends it.
+// Frames behind the one that ends the session have no effect, and the end is the last event, for
+// both ends.
 func TestNothingFollowsTheEnd(t *testing.T) {
 	w := open(t)
 	w.send(w.client, chat, "given up")
@@ -224,8 +223,8 @@ func TestNothingFollowsTheEnd(t *testing.T) {
 	w.want(w.client, "chat abandoned", `closed 3 "HELLO in an open session" remote=false lost 8 and 0`)
 }
 
-// The fate of messages that were sent before the opening is told even if that never
-// comes; what came of the peer is not.
+// Messages that were sent before the opening have their fates even if the session never opens;
+// messages of the peer are not delivered.
 func TestFatesOfASessionThatNeverOpens(t *testing.T) {
 	w := newWorld(t)
 	w.link()

@@ -49,8 +49,8 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	}
 }
 
-// A client that has a new link says so at once, so its server knows of it one trip later.
-// Both count links and interruptions.
+// A client with a new link sends a packet at once, so its server knows the link one trip later.
+// Both ends count links and interruptions.
 func TestNewLinkIsHeardAfterOneTrip(t *testing.T) {
 	w := open(t)
 	w.cut()
@@ -89,7 +89,7 @@ func TestPendingEvents(t *testing.T) {
 	}
 }
 
-// A closed session whose link goes is over, whatever it still had to say.
+// A closed session whose link ends is over, whatever it still had to send.
 func TestLinkThatGoesAfterTheEnd(t *testing.T) {
 	w := open(t)
 	w.server.Kick(w)
@@ -102,7 +102,7 @@ func TestLinkThatGoesAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The error of an interruption is that of the mode of each channel, the last one too.
+// The error during an interruption depends on the mode of each channel, also of the last one.
 func TestInterruptedOnTheLastChannel(t *testing.T) {
 	short := func(c, s *Config) { c.Channel.Channels, s.Channel.Channels = table[:1], table[:1] }
 	w := open(t, short)
@@ -134,8 +134,8 @@ func TestFramesThatDoNotGoWithTheTable(t *testing.T) {
 	}
 }
 
-// What Append and Advance bring about is told at once: the end when all is delivered, and
-// the fates of messages that came too late or got lost.
+// The events that Append and Advance cause are there at once: the end when everything is
+// delivered, and the fates of expired and lost messages.
 func TestEventsOfTimeAreToldAtOnce(t *testing.T) {
 	w := open(t)
 	w.send(w.server, chat, "hi")

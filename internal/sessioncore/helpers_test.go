@@ -177,7 +177,7 @@ func (w *world) flush(from, to *side) {
 	}
 }
 
-// collect writes down what happened.
+// collect notes the events.
 func (w *world) collect(s *side) {
 	s.evs = s.Events(s.evs[:0])
 	for _, ev := range s.evs {
@@ -234,7 +234,7 @@ func describe(ev Event) string {
 	return s
 }
 
-// want compares what happened since it was last asked with a list.
+// want compares the events since the last call with a list.
 func (w *world) want(s *side, events ...string) {
 	w.t.Helper()
 	got := s.events

@@ -157,8 +157,8 @@ func TestCloseSettlesRequests(t *testing.T) {
 	w.want(w.client, "interrupted", "request 1 response lost: ", "request 2 send failed: ", `closed 0 "" remote=false`)
 }
 
-// However much a program has asked and answered while nothing got through, it can say
-// no to as many requests as its peer may have sent.
+// However many requests and answers of a program wait while nothing arrives, it can reject as
+// many requests as its peer may have sent.
 func TestRejectionsFindRoom(t *testing.T) {
 	w := open(t)
 	for range 64 {
@@ -193,7 +193,7 @@ func TestRejectionsFindRoom(t *testing.T) {
 	}
 }
 
-// Who asks before the opening waits for the answer like anyone else.
+// A request before the opening waits for its answer like any other.
 func TestRequestsOfASessionThatNeverOpens(t *testing.T) {
 	w := newWorld(t)
 	w.link()

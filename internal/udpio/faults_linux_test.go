@@ -52,7 +52,7 @@ func withDescriptors(t *testing.T, n int, f func()) {
 	f()
 }
 
-// A socket is one file, and a Listen that fails half-way leaves none.
+// A socket is one file, and a Listen that fails half-way leaves no file open.
 func TestListenLeavesNoFiles(t *testing.T) {
 	listen(t, "127.0.0.1:0") // now the runtime has the files that it needs itself
 	before := descriptors(t)
@@ -81,8 +81,8 @@ func TestListenLeavesNoFiles(t *testing.T) {
 	}
 }
 
-// Any port is tried for again when somebody takes it in between, a port of the program's
-// choice is not, and there is an end.
+// If another program takes the port in between, Listen tries again for port 0 and not for a port
+// that the program has chosen. It gives up after some attempts.
 func TestPortsThatAreTakenInBetween(t *testing.T) {
 	for _, c := range []struct {
 		port         string
@@ -101,7 +101,7 @@ func TestPortsThatAreTakenInBetween(t *testing.T) {
 	}
 }
 
-// A badRaw calls back with a descriptor that is none, or does not.
+// A badRaw calls back with an invalid descriptor, or not at all.
 type badRaw struct{ err error }
 
 func (r badRaw) Control(f func(fd uintptr)) error {
@@ -117,7 +117,7 @@ func (r badRaw) Read(f func(fd uintptr) bool) error {
 
 func (r badRaw) Write(f func(fd uintptr) bool) error { return r.Read(f) }
 
-// What the system says of a socket that does not work is returned.
+// The system's error for a socket that does not work is returned.
 func TestErrorsOfSocketsAreReturned(t *testing.T) {
 	if err := sharePort("", "", badRaw{}); err != unix.EBADF {
 		t.Errorf("sharing a port: %v", err)
@@ -251,7 +251,7 @@ func TestNamesOfZones(t *testing.T) {
 	}
 }
 
-// The kernel says with some datagrams how many it has dropped in all.
+// The kernel puts the total number of its drops into some datagrams.
 func TestDropsAreCountedOnce(t *testing.T) {
 	var n counters
 	m := newMmsg(badRaw{}, false, netip.IPv6Loopback(), &n)
@@ -270,7 +270,7 @@ func TestDropsAreCountedOnce(t *testing.T) {
 	}
 }
 
-// A full buffer drops the rest of a batch, whatever the number of calls that it takes.
+// A full buffer drops the rest of a batch, in however many calls the batch is sent.
 func TestFullSendBufferOfALargeBatch(t *testing.T) {
 	var c Conn
 	m := newMmsg(shortQueue(t), false, netip.IPv6Loopback(), &c.counters) // bound: no control messages

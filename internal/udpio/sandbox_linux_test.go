@@ -98,8 +98,8 @@ func TestSandboxThatRefusesBatches(t *testing.T) {
 	}
 }
 
-// An overdue is a socket to which somebody sends another datagram that is too large
-// whenever it is looked at after its deadline.
+// An overdue is a socket to which another datagram that is too large is sent each time it is
+// read after its deadline.
 type overdue struct {
 	syscall.RawConn
 	looks int
@@ -182,8 +182,8 @@ func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// A socket that the program opened itself, such as one of systemd's, works as one that
-// Listen has opened.
+// A socket that the program has opened, such as one of systemd's, works like one that Listen has
+// opened.
 func TestTakenSocketMovesBatches(t *testing.T) {
 	u, err := listenUDP("udp4", "0.0.0.0:0", nil)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// One by one, too, a socket has the buffers that were asked for, or the system's.
+// Without batches, too, a socket has the requested buffers, or those of the system.
 func TestBuffersOneByOne(t *testing.T) {
 	sizes := func(c Config) (read, write int) {
 		t.Helper()
@@ -55,8 +55,8 @@ func (brokenConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	return len(b), simClient, errBroken
 }
 
-// What is no socket is read one by one, knows its address by its text, and has failed when it
-// has failed many times.
+// A conn that is not a socket of the system is read one by one. Its address is parsed from text,
+// and it has failed when many reads in a row have failed.
 func TestTakenConnThatIsNoSocket(t *testing.T) {
 	c, err := Take(brokenConn{}, Config{})
 	if err != nil || c == nil || c.Stats().Batched {
@@ -80,7 +80,8 @@ func TestTakenConnThatIsNoSocket(t *testing.T) {
 	}
 }
 
-// A batch has no more datagrams than fit one system call, one by one too.
+// A batch has no more datagrams than one system call accepts, also when they are read one by
+// one.
 func TestLargestBatch(t *testing.T) {
 	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
 		write(t, client, to(simServer, maxBatch+1)...)
@@ -92,7 +93,7 @@ func TestLargestBatch(t *testing.T) {
 	})
 }
 
-// fullConn takes so many datagrams, and says then that its buffer is full.
+// A fullConn accepts a number of datagrams. Then its buffer is full.
 type fullConn struct {
 	PacketConn
 	room int
@@ -109,8 +110,8 @@ func (c *fullConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) 
 	return len(b), nil
 }
 
-// One by one, too, the rest of a batch is dropped where the buffer is full, and what cannot
-// be sent is passed over.
+// Without batches, too, the rest of a batch is dropped if the buffer is full, and a datagram
+// that cannot be sent is skipped.
 func TestFullSendBufferOneByOne(t *testing.T) {
 	for _, c := range []struct {
 		then error

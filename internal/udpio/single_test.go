@@ -94,8 +94,8 @@ type oneConn struct{ PacketConn }
 
 func (oneConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) { return 1, simClient, nil }
 
-// Datagrams that are too large, and come as fast as they are read, do not hold up what
-// came before them.
+// Datagrams that are too large, and arrive as fast as they are read, do not delay the datagrams
+// before them.
 func TestTooLargeDatagramsHoldUpNothing(t *testing.T) {
 	looks := 0
 	s := &single{pc: oneConn{}, n: new(counters), look: func(b []byte) (int, netip.AddrPort, error) {
@@ -124,8 +124,8 @@ func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	return len(b), simClient, &net.OpError{Op: "read", Err: os.NewSyscallError("wsarecvfrom", wsaEMSGSIZE)}
 }
 
-// A stranger who sends nothing but datagrams that are too large does not end the
-// reading, where the system reports them as errors.
+// An attacker that sends only datagrams that are too large does not stop the reading where the
+// system reports them as errors.
 func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		server, client := testkit.Listen(t, network, simServer), testkit.Listen(t, network, simClient)

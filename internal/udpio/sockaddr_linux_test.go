@@ -93,7 +93,7 @@ func TestControlMessagesOfOneDatagram(t *testing.T) {
 	}
 }
 
-// What is left in a buffer goes to no other address.
+// The old content of a buffer does not get into another address.
 func TestNothingOfAnEarlierAddressIsLeft(t *testing.T) {
 	var b [sa6Len]byte
 	fill := func(b []byte) {
