@@ -210,7 +210,7 @@ func (s *Session) receives(id channel.ID) bool {
 func (s *Session) opened(now time.Time, f *frame) {
 	l := &s.lives
 	id, c, ok := s.parseOpen(string(f.payload))
-	if !ok || len(l.held) > channel.MaxChannels {
+	if !ok || len(l.held) >= channel.MaxChannels {
 		s.fail(now, session.CloseProtocolError, "a malformed OPEN")
 		return
 	}

@@ -351,6 +351,8 @@ func TestHostileCloseOfChannels(t *testing.T) {
 		{"an OPEN of the server's number", session.CloseProtocolError, "a malformed OPEN", []string{line(small, 7)}},
 		{"an OPEN of the first table", session.CloseProtocolError, "a malformed OPEN", []string{line(small, 3)}},
 		{"an OPEN of a used name", session.CloseProtocolError, "OPEN: ", []string{line(small, 4), line(small, 5)}},
+		{"an OPEN of the last one's name", session.CloseProtocolError, "OPEN: the name is taken", []string{line(small, 5), line(small, 4)}},
+		{"an OPEN of the control channel's name", session.CloseProtocolError, "OPEN: ", []string{line(channel.Channel{Name: "control", MaxMessage: 10, QueueLimit: 100}, 4)}},
 		{"an OPEN of a large queue", session.CloseProtocolError, "a malformed OPEN", []string{line(big, 4)}},
 		{"an OPENED of a number that was not opened", session.CloseProtocolError, "an OPENED that answers no OPEN", []string{"\x09\x04"}},
 		{"a SHUT without a number", session.CloseProtocolError, "a control message is malformed", []string{"\x0a"}},
