@@ -246,13 +246,13 @@ func TestPoolKeepsSoMuch(t *testing.T) {
 		t.Errorf("%d bytes are held", p.held)
 	}
 	p.put(make([]byte, 0, 16))
-	p.drop(new(message))
+	p.putMessage(new(message))
 	p.recycle(new(partial))
 	if p.held != maxPooled || p.messages != nil || p.partials != nil {
 		t.Errorf("%d bytes are held", p.held)
 	}
 	p = pool{}
-	p.drop(&message{pieces: make([]piece, 3)})
+	p.putMessage(&message{pieces: make([]piece, 3)})
 	p.recycle(&partial{apart: make([]apart, 5)})
 	if want := recordCost + 3*pieceCost + partialCost + 5*apartCost; p.held != want {
 		t.Errorf("%d bytes are held, want %d", p.held, want)

@@ -54,7 +54,7 @@ func TestOldestLossFirst(t *testing.T) {
 				take(id)
 				if rng.IntN(2) == 0 { // forgotten, and its memory is another's
 					s.found(msg.lost)
-					x.m.pool.drop(msg)
+					x.m.pool.putMessage(msg)
 					delete(records, id)
 				} else { // sent again
 					x.m.pieceSent(s, msg, 0, uint64(step), 0)

@@ -72,7 +72,7 @@ func (m *Mux) reliable(r *receiver, t moment, f *frame) bool {
 	}
 	s.done = true
 	if inTurn {
-		m.hand(r, s.p)
+		m.deliverNow(r, s.p)
 		s.p = nil
 	}
 	m.advance(r)
@@ -88,7 +88,7 @@ func (m *Mux) advance(r *receiver) {
 			return
 		}
 		if s.p != nil {
-			m.hand(r, s.p)
+			m.deliverNow(r, s.p)
 		}
 		*s = slot{}
 		r.base++

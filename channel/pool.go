@@ -84,8 +84,8 @@ func (p *pool) disown(m *message) {
 	m.body, m.shared = nil, nil
 }
 
-// drop takes back a message. References with its old gen are not valid any more.
-func (p *pool) drop(m *message) {
+// putMessage takes back a message. References with its old gen are not valid any more.
+func (p *pool) putMessage(m *message) {
 	p.disown(m)
 	m.gen++
 	if p.keeps(m.record()) {

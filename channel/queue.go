@@ -126,8 +126,8 @@ func (m *Mux) enqueue(s *sender, msg *message) {
 		old.setPieces()
 		s.stats.Replaced++
 		m.report(s, msg, FateReplaced)
-		m.pool.drop(msg)
-		m.tellRoom(s)
+		m.pool.putMessage(msg)
+		m.emitRoom(s)
 		return
 	}
 	s.queue.push(msg)
@@ -217,13 +217,13 @@ func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 	if msg.list != nil {
 		msg.list.remove(msg)
 	}
-	m.pool.drop(msg)
-	m.tellRoom(s)
+	m.pool.putMessage(msg)
+	m.emitRoom(s)
 }
 
-// tellRoom emits EventRoom if Send has refused a message of the channel, for which the
+// emitRoom emits EventRoom if Send has refused a message of the channel, for which the
 // queue has room now.
-func (m *Mux) tellRoom(s *sender) {
+func (m *Mux) emitRoom(s *sender) {
 	if s.refused && s.cost <= s.cfg.QueueLimit-s.wanted-messageCost {
 		s.refused = false
 		m.events = append(m.events, Event{Type: EventRoom, Channel: s.id})

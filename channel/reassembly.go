@@ -69,13 +69,13 @@ func (m *Mux) add(p *partial, i int, b []byte) bool {
 		for _, a := range p.apart {
 			copy(p.body[a.index*pieceSize:], a.b)
 		}
-		m.dropApart(p)
+		m.removeApart(p)
 	}
 	copy(p.body[i*pieceSize:], b)
 	return true
 }
 
-func (m *Mux) dropApart(p *partial) {
+func (m *Mux) removeApart(p *partial) {
 	for i := range p.apart {
 		m.pool.put(p.apart[i].b)
 	}
@@ -87,12 +87,12 @@ func (m *Mux) dropApart(p *partial) {
 func (m *Mux) discard(r *receiver, p *partial) {
 	r.held -= p.cost()
 	m.pool.put(p.body)
-	m.dropApart(p)
+	m.removeApart(p)
 	m.pool.recycle(p)
 }
 
-// hand delivers a complete partial. Its body now belongs to the event.
-func (m *Mux) hand(r *receiver, p *partial) {
+// deliverNow delivers a complete partial. Its body now belongs to the event.
+func (m *Mux) deliverNow(r *receiver, p *partial) {
 	r.held -= p.cost()
 	m.deliver(r, p.body, true)
 	m.pool.recycle(p)
@@ -147,7 +147,7 @@ func (m *Mux) fragmentUnreliable(r *receiver, t moment, f *frame) {
 	}
 	r.unlink(p)
 	id := p.id
-	m.hand(r, p)
+	m.deliverNow(r, p)
 	if r.cfg.Mode == Sequenced {
 		m.supersede(r, id)
 	}

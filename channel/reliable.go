@@ -66,13 +66,13 @@ func (m *Mux) pieceAcked(r pieceRef) {
 	}
 	p.state = pieceAcked
 	msg.acked++
-	m.settle(s, msg)
+	m.messageAcked(s, msg)
 }
 
-// settle finishes a message that has arrived whole. It keeps the record of an ordered
+// messageAcked finishes a message that has arrived whole. It keeps the record of an ordered
 // message, without the body, until all messages before it have arrived: until then the
 // peer may hold the message, and its cost must count at both ends.
-func (m *Mux) settle(s *sender, msg *message) {
+func (m *Mux) messageAcked(s *sender, msg *message) {
 	if !msg.done() {
 		return
 	}

@@ -51,16 +51,16 @@ type Conn struct {
 	active   bool                 // this end is the DTLS client
 
 	// The endpoint's lock guards the fields below.
-	peer      *peer.Peer
-	expected  []dtls.Fingerprint // fingerprints of the server's certificate; nil from the handshake on
-	handshake *dtls.Handshake    // the handshake while it runs
-	routes    []route            // keys of the connection in the endpoint's table
-	entry     loop.Entry
-	news      []news // events for the handlers, of the next turn
-	telling   []news // events for the handlers, of this turn
-	begun     int    // handlers were called for so many of telling; the last one may have panicked
-	state     connState
-	failed    *CloseError // why the connection ended before it was open; else nil
+	peer       *peer.Peer
+	expected   []dtls.Fingerprint // fingerprints of the server's certificate; nil from the handshake on
+	handshake  *dtls.Handshake    // the handshake while it runs
+	routes     []route            // keys of the connection in the endpoint's table
+	entry      loop.Entry
+	news       []news // events for the handlers, of the next turn
+	delivering []news // events for the handlers, of this turn
+	begun      int    // handlers were called for so many of delivering; the last one may have panicked
+	state      connState
+	failed     *CloseError // why the connection ended before it was open; else nil
 }
 
 // news is an event for the handlers.
@@ -139,19 +139,19 @@ func (c *Conn) close(now time.Time) {
 
 // The methods below are those of a member of the loop.
 
-func (c *Conn) place() *loop.Entry { return &c.entry }
+func (c *Conn) loopEntry() *loop.Entry { return &c.entry }
 
 func (c *Conn) advance(now time.Time) {
 	c.endpoint.events = c.peer.Advance(now, c.endpoint.events[:0])
-	c.happened(c.endpoint.events)
+	c.processEvents(c.endpoint.events)
 }
 
 func (c *Conn) ready() bool {
-	if left := c.telling[c.begun:]; len(left) > 0 { // a handler has panicked
+	if left := c.delivering[c.begun:]; len(left) > 0 { // a handler has panicked
 		c.news = append(slices.Clone(left), c.news...)
 	}
-	c.news, c.telling, c.begun = c.telling[:0], c.news, 0
-	return len(c.telling) > 0
+	c.news, c.delivering, c.begun = c.delivering[:0], c.news, 0
+	return len(c.delivering) > 0
 }
 
 // settle sends the pending datagrams, and removes a connection that is over.
@@ -184,8 +184,8 @@ func (c *Conn) pump(now time.Time) {
 	}
 }
 
-// happened processes events of the peer.
-func (c *Conn) happened(events []peer.Event) {
+// processEvents processes events of the peer.
+func (c *Conn) processEvents(events []peer.Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
 		case peer.Established:
@@ -194,7 +194,7 @@ func (c *Conn) happened(events []peer.Event) {
 			}
 			c.keepRoute()
 			c.endpoint.stats.Opened++
-			c.tell(news{kind: newsOpen})
+			c.addNews(news{kind: newsOpen})
 			if c.session != nil {
 				c.session.linkUp(c)
 			}
@@ -204,7 +204,7 @@ func (c *Conn) happened(events []peer.Event) {
 				c.session.receive(c, ev.Payload)
 				continue
 			}
-			c.tell(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
+			c.addNews(news{kind: newsMessage, message: Message{Kind(ev.Kind), ev.Stream, ev.Payload}})
 		}
 	}
 	if c.peer.State() >= peer.Closing {
@@ -244,7 +244,7 @@ func (c *Conn) end(why *CloseError) {
 	}
 	c.endpoint.stats.Closed++
 	if wasOpen {
-		c.tell(news{kind: newsClose, err: why})
+		c.addNews(news{kind: newsClose, err: why})
 	} else {
 		c.failed = why
 	}
@@ -253,7 +253,7 @@ func (c *Conn) end(why *CloseError) {
 	}
 }
 
-func (c *Conn) tell(n news) {
+func (c *Conn) addNews(n news) {
 	if c.session == nil {
 		c.news = append(c.news, n)
 	}
@@ -262,8 +262,8 @@ func (c *Conn) tell(n news) {
 // deliver runs the handlers. No lock is held.
 func (c *Conn) deliver() {
 	h := &c.endpoint.config.Handler
-	for c.begun < len(c.telling) {
-		n := &c.telling[c.begun]
+	for c.begun < len(c.delivering) {
+		n := &c.delivering[c.begun]
 		c.begun++
 		switch {
 		case n.kind == newsOpen && h.Open != nil:
@@ -274,5 +274,5 @@ func (c *Conn) deliver() {
 			h.Close(c, n.err)
 		}
 	}
-	clear(c.telling)
+	clear(c.delivering)
 }

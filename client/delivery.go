@@ -58,13 +58,13 @@ func (s *Session) deliver() {
 				done(session.Result{Status: ev.Status, Data: ev.Data, Text: ev.Reason.Text})
 			}
 		case sessioncore.EventRequest:
-			s.request(ev)
+			s.deliverRequest(ev)
 		case sessioncore.EventMessage:
-			s.message(ev)
+			s.deliverMessage(ev)
 		case sessioncore.EventClosed:
-			s.closed(ev.Reason)
+			s.deliverClose(ev.Reason)
 		default:
-			s.event(ev)
+			s.deliverEvent(ev)
 		}
 	}
 	if d.last {
@@ -73,7 +73,7 @@ func (s *Session) deliver() {
 	}
 }
 
-func (s *Session) message(ev *sessioncore.Event) {
+func (s *Session) deliverMessage(ev *sessioncore.Event) {
 	if f := s.config.Handler.Message; f != nil {
 		f(s, ev.Channel, ev.Data)
 		return
@@ -81,8 +81,8 @@ func (s *Session) message(ev *sessioncore.Event) {
 	s.yield(Event{Type: session.EventMessage, Channel: ev.Channel, Data: ev.Data})
 }
 
-// closed tells the program that the session is over.
-func (s *Session) closed(why session.CloseReason) {
+// deliverClose tells the program that the session is over.
+func (s *Session) deliverClose(why session.CloseReason) {
 	h := &s.config.Handler
 	switch {
 	case s.told.renews && h.Renewing != nil:
@@ -99,8 +99,8 @@ func (s *Session) closed(why session.CloseReason) {
 	}
 }
 
-// event tells the program of all other events.
-func (s *Session) event(ev *sessioncore.Event) {
+// deliverEvent tells the program of all other events.
+func (s *Session) deliverEvent(ev *sessioncore.Event) {
 	h := &s.config.Handler
 	say := func(t session.EventType, f func(*Session)) {
 		if f != nil {
@@ -138,8 +138,8 @@ func (s *Session) event(ev *sessioncore.Event) {
 	}
 }
 
-// request runs the handler for a request of the server.
-func (s *Session) request(ev *sessioncore.Event) {
+// deliverRequest runs the handler for a request of the server.
+func (s *Session) deliverRequest(ev *sessioncore.Event) {
 	asked, id := s.told.from, ev.Request
 	answer := func(r session.Result) error {
 		s.endpoint.loop.Lock()

@@ -86,7 +86,7 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 	if handling.Now() || e.polling.Running() {
 		return nil, ErrInHandler
 	}
-	local, err := e.takeSource()
+	local, err := e.reserveSource()
 	if err != nil {
 		return nil, err
 	}
@@ -105,26 +105,26 @@ func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Co
 		err = e.open(time.Now(), c, ours, server)
 	}
 	if err != nil {
-		e.giveBackSource(local)
+		e.releaseSource(local)
 		return nil, err
 	}
 	return c.wait(ctx, e.config.Manual)
 }
 
-// takeSource reserves a source address for one connection.
-func (e *Endpoint) takeSource() (netip.Addr, error) {
+// reserveSource reserves a source address for one connection.
+func (e *Endpoint) reserveSource() (netip.Addr, error) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() {
 		return netip.Addr{}, ErrClosed
 	}
-	return e.sources.take()
+	return e.sources.reserve()
 }
 
-func (e *Endpoint) giveBackSource(local netip.Addr) {
+func (e *Endpoint) releaseSource(local netip.Addr) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	e.sources.giveBack(local)
+	e.sources.release(local)
 }
 
 func (e *Endpoint) offer(ours peer.Credentials) []byte {

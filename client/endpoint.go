@@ -52,7 +52,7 @@ type Endpoint struct {
 // A member of the loop: a connection, or a session, which lives longer than its links.
 // The endpoint's lock is held, except in deliver.
 type member interface {
-	place() *loop.Entry
+	loopEntry() *loop.Entry
 	advance(now time.Time)
 	ready() bool
 	deliver()
@@ -191,7 +191,7 @@ func (h host) Receive(now time.Time, batch []udpio.Datagram) {
 	}
 }
 
-func (host) Entry(m member) *loop.Entry      { return m.place() }
+func (host) Entry(m member) *loop.Entry      { return m.loopEntry() }
 func (host) Advance(now time.Time, m member) { m.advance(now) }
 func (host) Ready(m member) bool             { return m.ready() }
 func (host) Unlocked()                       {}
@@ -224,7 +224,7 @@ func (e *Endpoint) receive(now time.Time, d *udpio.Datagram) {
 		if len(forHandshake) > 0 && c.handshake != nil {
 			c.handshake.Receive(forHandshake)
 		}
-		c.happened(events)
+		c.processEvents(events)
 	}
 	e.loop.Touch(c)
 }
@@ -250,7 +250,7 @@ func (e *Endpoint) remove(c *Conn) {
 		}
 	}
 	e.live--
-	e.sources.giveBack(c.local)
+	e.sources.release(c.local)
 	if e.single {
 		e.loop.Close()
 	}

@@ -53,7 +53,7 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 			endHandshake(c)
 		}
 		e.events = c.peer.Shake(now, o.event, e.events[:0])
-		c.happened(e.events)
+		c.processEvents(e.events)
 		e.loop.Touch(c)
 	}
 }

@@ -142,7 +142,7 @@ func (s *Session) nextNeed() need {
 
 // attempt makes one attempt to get what the session needs.
 func (s *Session) attempt(n need) error {
-	ctx, cancel := context.WithTimeout(s.life, attemptTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, attemptTimeout)
 	defer cancel()
 	s.forgetWake()
 	if n == needSession {
@@ -167,7 +167,7 @@ func (s *Session) reopen(ctx context.Context) error {
 		s.endpoint.loop.Unlock()
 		return nil // the program has closed it
 	}
-	s.drop()
+	s.closeLink()
 	s.session, s.opened, s.lost = fresh, make(chan struct{}), nil
 	s.endpoint.loop.Unlock()
 	return s.open(ctx, false)
@@ -187,7 +187,7 @@ func (s *Session) pause(n need, d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-s.woken:
-	case <-s.life.Done():
+	case <-s.ctx.Done():
 	}
 }
 

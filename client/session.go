@@ -24,8 +24,8 @@ type Session struct {
 	own      bool // the endpoint was made by Connect, and ends with the session
 	config   SessionConfig
 	url      string
-	life     context.Context
-	die      context.CancelFunc
+	ctx      context.Context
+	cancel   context.CancelFunc
 	woken    chan struct{} // holds one token when something has changed for reconnect
 	finished chan struct{} // closed when the last handler has returned
 
@@ -105,7 +105,7 @@ func (s *Session) release() {
 
 // The endpoint calls the methods below. Its lock is held, except in deliver.
 
-func (s *Session) place() *loop.Entry { return &s.entry }
+func (s *Session) loopEntry() *loop.Entry { return &s.entry }
 
 func (s *Session) deadline() time.Time {
 	if s.state == sessionEnded {
@@ -229,7 +229,7 @@ func (s *Session) ready() bool {
 		return true
 	}
 	for i := range s.told.events {
-		s.happened(&s.told.events[i])
+		s.processEvents(&s.told.events[i])
 	}
 	if s.session.Over() {
 		switch s.state {
@@ -242,8 +242,8 @@ func (s *Session) ready() bool {
 	return s.told.rest() || s.told.last
 }
 
-// happened does what an event of the session causes, before the program gets the event.
-func (s *Session) happened(ev *sessioncore.Event) {
+// processEvents does what an event of the session causes, before the program gets the event.
+func (s *Session) processEvents(ev *sessioncore.Event) {
 	switch ev.Type {
 	case sessioncore.EventOpen:
 		s.setState(sessionOpen)
@@ -269,8 +269,8 @@ func (s *Session) happened(ev *sessioncore.Event) {
 	}
 }
 
-// drop closes the link, if there is one.
-func (s *Session) drop() {
+// closeLink closes the link, if there is one.
+func (s *Session) closeLink() {
 	if c := s.link; c != nil {
 		s.link = nil
 		c.close(time.Now())
@@ -281,8 +281,8 @@ func (s *Session) drop() {
 func (s *Session) end() {
 	e := s.endpoint
 	s.setState(sessionEnded)
-	s.die()
-	s.drop()
+	s.cancel()
+	s.closeLink()
 	e.loop.Forget(s)
 	delete(e.sessions, s)
 	s.told.last = s.own

@@ -96,7 +96,7 @@ func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, o
 	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
 	}
-	s.life, s.die = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.opened = make(chan struct{})
 	e.loop.Lock()
 	e.sessions[s] = struct{}{}
@@ -156,42 +156,42 @@ func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	if err != nil {
 		return err
 	}
-	local, err := e.takeSource()
+	local, err := e.reserveSource()
 	if err != nil {
 		return err
 	}
 	ours, err := peer.NewCredentials(rand.Reader)
 	if err != nil {
-		e.giveBackSource(local)
+		e.releaseSource(local)
 		return fmt.Errorf("client: %w", err)
 	}
 	answer, err := s.post(ctx, local, e.offer(ours), authorization)
 	if err != nil {
-		e.giveBackSource(local)
+		e.releaseSource(local)
 		return err
 	}
 	server, err := parseAnswer(answer)
 	if err != nil {
-		e.giveBackSource(local)
+		e.releaseSource(local)
 		return err
 	}
-	if resume && !s.leave() {
-		e.giveBackSource(local)
+	if resume && !s.removeLink() {
+		e.releaseSource(local)
 		return nil // packets arrive again over the old link: no new one is needed
 	}
 	c := newConn(e, nil, local, server)
 	c.session, c.of = s, of
 	if err = e.open(time.Now(), c, ours, server); err != nil {
-		e.giveBackSource(local)
+		e.releaseSource(local)
 		return err
 	}
 	_, err = c.wait(ctx, turns)
 	return err
 }
 
-// leave removes the old link, because one socket cannot have two connections to the same
+// removeLink removes the old link, because one socket cannot have two connections to the same
 // address. It returns false if the session needs no new link any more.
-func (s *Session) leave() bool {
+func (s *Session) removeLink() bool {
 	e := s.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()

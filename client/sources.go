@@ -18,9 +18,9 @@ func newSources(p netip.Prefix) sources {
 	return sources{prefix: p, next: p.Addr(), used: make(map[netip.Addr]struct{})}
 }
 
-// take returns an address that no connection has. It returns the first address of the
+// reserve returns an address that no connection has. It returns the first address of the
 // prefix, which may be the address of the network, only if the prefix has no other.
-func (s *sources) take() (netip.Addr, error) {
+func (s *sources) reserve() (netip.Addr, error) {
 	if !s.prefix.IsValid() {
 		return netip.Addr{}, nil
 	}
@@ -40,4 +40,4 @@ func (s *sources) take() (netip.Addr, error) {
 	return netip.Addr{}, ErrNoSource
 }
 
-func (s *sources) giveBack(a netip.Addr) { delete(s.used, a) }
+func (s *sources) release(a netip.Addr) { delete(s.used, a) }

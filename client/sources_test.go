@@ -10,7 +10,7 @@ func TestSources(t *testing.T) {
 	s := newSources(netip.MustParsePrefix("127.0.1.9/30"))
 	var got []netip.Addr
 	for {
-		a, err := s.take()
+		a, err := s.reserve()
 		if errors.Is(err, ErrNoSource) {
 			break
 		}
@@ -19,18 +19,18 @@ func TestSources(t *testing.T) {
 	if len(got) != 3 || got[0] != netip.MustParseAddr("127.0.1.9") || got[2] != netip.MustParseAddr("127.0.1.11") {
 		t.Fatalf("a /30 has %v", got)
 	}
-	s.giveBack(got[1])
-	if a, err := s.take(); a != got[1] || err != nil {
+	s.release(got[1])
+	if a, err := s.reserve(); a != got[1] || err != nil {
 		t.Errorf("the address that was given back is not given out: %v, %v", a, err)
 	}
 }
 
 func TestOneSource(t *testing.T) {
 	s := newSources(netip.MustParsePrefix("127.0.1.9/32"))
-	if a, err := s.take(); a != netip.MustParseAddr("127.0.1.9") || err != nil {
+	if a, err := s.reserve(); a != netip.MustParseAddr("127.0.1.9") || err != nil {
 		t.Errorf("%v, %v", a, err)
 	}
-	if _, err := s.take(); !errors.Is(err, ErrNoSource) {
+	if _, err := s.reserve(); !errors.Is(err, ErrNoSource) {
 		t.Errorf("it is given out twice: %v", err)
 	}
 }
@@ -38,7 +38,7 @@ func TestOneSource(t *testing.T) {
 func TestNoSources(t *testing.T) {
 	s := newSources(netip.Prefix{})
 	for range 3 {
-		if a, err := s.take(); a.IsValid() || err != nil {
+		if a, err := s.reserve(); a.IsValid() || err != nil {
 			t.Errorf("%v, %v", a, err)
 		}
 	}
@@ -48,9 +48,9 @@ func TestNoSources(t *testing.T) {
 // that had it may still be on their way.
 func TestSourcesAreTakenInTurn(t *testing.T) {
 	s := newSources(netip.MustParsePrefix("127.0.1.0/24"))
-	first, _ := s.take()
-	s.giveBack(first)
-	if second, _ := s.take(); second == first {
+	first, _ := s.reserve()
+	s.release(first)
+	if second, _ := s.reserve(); second == first {
 		t.Error("the address just freed is given out")
 	}
 }

@@ -74,7 +74,7 @@ func (a *Agent) expiry() time.Time {
 func (a *Agent) Advance(now time.Time) (expired bool) {
 	a.lapse(now)
 	if a.onTrial() && !now.Before(a.until) {
-		a.takeBack(now)
+		a.endTrial(now)
 	}
 	return !now.Before(a.expiry())
 }

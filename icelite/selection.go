@@ -95,9 +95,9 @@ func (a *Agent) record(now time.Time, i int) {
 // yet. A proof of the new path ends the trial.
 func (a *Agent) onTrial() bool { return !a.until.IsZero() }
 
-// takeBack ends a trial that has failed. The selection goes back to the path that it has
+// endTrial ends a trial that has failed. The selection goes back to the path that it has
 // left, if that still has consent.
-func (a *Agent) takeBack(now time.Time) {
+func (a *Agent) endTrial(now time.Time) {
 	a.until, a.wary = time.Time{}, true
 	for i := range a.paths {
 		if p := &a.paths[i]; p.left && now.Sub(p.checked) < a.consent {

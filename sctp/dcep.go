@@ -94,7 +94,7 @@ func (a *Assoc) receiveDCEP(t time.Duration, d *data, events []Event) []Event {
 // only acknowledges it again.
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (a *Assoc) receiveOpen(t time.Duration, d *data, events []Event) []Event {
-	a.ack.settle(t, d.tsn)
+	a.ack.noteOpen(t, d.tsn)
 	ch := a.current(d.stream)
 	if ch != nil && ch.state != channelOpen {
 		a.drop(dropClosedChannel)

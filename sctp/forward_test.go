@@ -293,13 +293,13 @@ func TestMarks(t *testing.T) {
 	if m.n != maxMarks || m.at(m.n-1).tsn != 10_000 {
 		t.Error("one time has one mark")
 	}
-	m.drop(10_000)
+	m.removeUpTo(10_000)
 	if m.n != 0 || m.ring != nil {
 		t.Errorf("%d left in %d", m.n, len(m.ring))
 	}
 	for range 100 {
 		m.add(20_000, 5)
-		m.drop(20_000)
+		m.removeUpTo(20_000)
 	}
 	if len(m.ring) != minMarks {
 		t.Errorf("a small ring is kept: %d", len(m.ring))

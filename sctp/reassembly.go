@@ -287,7 +287,7 @@ func (a *Assoc) makeRoom(d *data) (place, bool) {
 func (a *Assoc) removeRun(rs *runs, i int) {
 	a.buffered -= (*rs)[i].parts.cost
 	rs.remove(i)
-	a.rest()
+	a.stopAgeTimer()
 }
 
 // watch sets the timer for a run that may become too old; see expireFragments.
@@ -301,8 +301,8 @@ func (a *Assoc) watch(r *run) {
 	}
 }
 
-// rest stops the timer if no run can become too old.
-func (a *Assoc) rest() {
+// stopAgeTimer stops the timer if no run can become too old.
+func (a *Assoc) stopAgeTimer() {
 	if len(a.loose) == 0 {
 		a.timers[timerFragments] = 0
 	}
@@ -375,7 +375,7 @@ func (a *Assoc) sortRuns(stream uint16) {
 		}
 		return r.stream == stream
 	})
-	a.rest()
+	a.stopAgeTimer()
 }
 
 // forgetStream frees what is buffered for a stream.
@@ -388,7 +388,7 @@ func (a *Assoc) forgetStream(stream uint16) {
 			return r.stream == stream
 		})
 	}
-	a.rest()
+	a.stopAgeTimer()
 	if ch := a.channel(stream); ch != nil {
 		a.releaseHeld(ch, len(ch.held))
 	}

@@ -178,7 +178,7 @@ func TestMarksGrow(t *testing.T) {
 	for i := range uint32(40) {
 		m.add(100+2*i, 1000*i)
 		if i == 5 {
-			m.drop(104)
+			m.removeUpTo(104)
 		}
 	}
 	for i := uint32(3); i < 40; i++ {
@@ -189,14 +189,14 @@ func TestMarksGrow(t *testing.T) {
 			t.Errorf("at %d: %d %v", 1000*i+999, tsn, ok)
 		}
 	}
-	m.drop(1000)
+	m.removeUpTo(1000)
 	if m.n != 0 || m.ring != nil {
 		t.Errorf("%d left in %d", m.n, len(m.ring))
 	}
 	for i := range uint32(keepMarks) {
 		m.add(i, i)
 	}
-	m.drop(keepMarks)
+	m.removeUpTo(keepMarks)
 	if len(m.ring) != keepMarks {
 		t.Errorf("a ring of %d is left", len(m.ring))
 	}

@@ -83,11 +83,11 @@ type acker struct {
 func (k *acker) init(t time.Duration, c *Config, high uint32) {
 	k.eager = c.Ack == AckEager
 	k.windowStart, k.windowTSN = t, high
-	k.settle(t, high)
+	k.noteOpen(t, high)
 }
 
-// settle notes that a channel was opened at tsn.
-func (k *acker) settle(t time.Duration, tsn uint32) {
+// noteOpen notes that a channel was opened at tsn.
+func (k *acker) noteOpen(t time.Duration, tsn uint32) {
 	k.settleUntil, k.honestBelow = t+settleTime, tsn
 }
 
@@ -291,7 +291,7 @@ func (a *Assoc) receiveSack(t time.Duration, c chunk) {
 	a.given = seq.Max(a.given, cum-farBehind)
 	progress := cum != a.acked
 	a.acked = cum
-	a.marks.drop(cum)
+	a.marks.removeUpTo(cum)
 	a.ackControl(cum, gaps)
 	a.rearm(t, progress, blocks > 0)
 }

@@ -154,8 +154,8 @@ func (m *marks) add(tsn, now uint32) {
 	*m.at(m.n - 1) = mark{tsn, now}
 }
 
-// drop removes the marks up to tsn.
-func (m *marks) drop(tsn uint32) {
+// removeUpTo removes the marks up to tsn.
+func (m *marks) removeUpTo(tsn uint32) {
 	for m.n > 0 && seq.LessEq(m.at(0).tsn, tsn) {
 		m.head = (m.head + 1) & (len(m.ring) - 1)
 		m.n--

@@ -58,7 +58,7 @@ func (r *tracker) mark(tsn uint32) {
 	}
 	r.extend(tsn)
 	r.bits[tsn%maxAhead/64] |= 1 << (tsn % 64)
-	r.settle()
+	r.advance()
 }
 
 // skip notes that the peer has given up everything up to tsn, which is not acknowledged yet.
@@ -75,7 +75,7 @@ func (r *tracker) skip(tsn uint32) {
 		r.extend(tsn)
 	}
 	r.cum = seq.Max(r.cum, tsn)
-	r.settle()
+	r.advance()
 }
 
 // skipAll acknowledges everything seen.
@@ -106,8 +106,8 @@ func (r *tracker) clear(n uint32) {
 	}
 }
 
-// settle advances base and cum over received TSNs.
-func (r *tracker) settle() {
+// advance advances base and cum over received TSNs.
+func (r *tracker) advance() {
 	r.clear(r.find(r.base+1, false) - 1 - r.base)
 	r.cum = r.find(seq.Max(r.cum, r.base)+1, false) - 1
 }

@@ -243,7 +243,7 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 	a.rtt = now.Sub(sent)
 	if a.selected < 0 {
 		a.selected, a.answered = to, now
-		a.settle(now)
+		a.scheduleCheck(now)
 		return Selected
 	}
 	if a.selected == to {
@@ -252,9 +252,9 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 	return Answered
 }
 
-// settle sets the time of the first check after the selection. If the selected
+// scheduleCheck sets the time of the first check after the selection. If the selected
 // candidate is not nominated yet, the check is due now.
-func (a *Agent) settle(now time.Time) {
+func (a *Agent) scheduleCheck(now time.Time) {
 	a.due = now
 	if len(a.candidates) == 1 {
 		a.settled = 1

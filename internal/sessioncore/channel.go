@@ -103,7 +103,7 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 		line = channel.Channel.AppendOpenLine
 	}
 	b := line(c, append(s.scratch[:0], typeOpen), id)
-	if _, err := s.say(now, b, channel.Options{}); err != nil {
+	if _, err := s.sendControl(now, b, channel.Options{}); err != nil {
 		s.mux.Remove(id) // the peer does not know it
 		return 0, err
 	}
@@ -133,14 +133,14 @@ func (s *Session) CloseChannel(now time.Time, id channel.ID) error {
 	l.state[id] = channelEnding
 	l.ending++
 	s.mux.StopSending(id)
-	s.take(now)
+	s.takeEvents(now)
 	return nil
 }
 
-// settleChannels makes the next step of the channels that are ending and whose messages
+// endChannels makes the next step of the channels that are ending and whose messages
 // have their fates: it sends SHUT, or emits EventChannelClosed if the peer has sent SHUT.
 // take calls it when it has emitted those fates.
-func (s *Session) settleChannels(now time.Time) {
+func (s *Session) endChannels(now time.Time) {
 	l := &s.lives
 	if l.ending == 0 || s.state != Open {
 		return
@@ -152,7 +152,7 @@ func (s *Session) settleChannels(now time.Time) {
 		}
 		if st == channelHeard {
 			s.channelClosed(id, channelTold)
-		} else if !s.sayShut(now, id) {
+		} else if !s.sendShut(now, id) {
 			return // the queue is full: again when there is an acknowledgement
 		} else {
 			l.state[id] = channelSaid
@@ -161,8 +161,8 @@ func (s *Session) settleChannels(now time.Time) {
 	}
 }
 
-func (s *Session) sayShut(now time.Time, id channel.ID) bool {
-	_, err := s.say(now, append(s.scratch[:0], typeShut, byte(id)), channel.Options{})
+func (s *Session) sendShut(now time.Time, id channel.ID) bool {
+	_, err := s.sendControl(now, append(s.scratch[:0], typeShut, byte(id)), channel.Options{})
 	return err == nil
 }
 
@@ -172,17 +172,17 @@ func (s *Session) channelClosed(id channel.ID, to channelState) {
 	s.emit(Event{Type: EventChannelClosed, Channel: id})
 }
 
-// leaveChannels makes the numbers of closed channels free when the program has taken their
+// removeChannels makes the numbers of closed channels free when the program has taken their
 // events: until then the table has the channels. Then it processes the OPENs that have
 // waited for that.
-func (s *Session) leaveChannels(now time.Time) {
+func (s *Session) removeChannels(now time.Time) {
 	l := &s.lives
 	if l.leaving == 0 || len(s.events) > 0 {
 		return
 	}
 	for i := range l.state {
 		id, st := channel.ID(i), l.state[i]
-		if st == channelDone || st == channelTold && s.sayShut(now, id) {
+		if st == channelDone || st == channelTold && s.sendShut(now, id) {
 			l.state[id] = noChannel
 			l.leaving--
 			s.mux.Remove(id)
@@ -204,10 +204,10 @@ func (s *Session) receives(id channel.ID) bool {
 	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelSaid
 }
 
-// opened processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
+// receiveOpen processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
 // not taken the last events of a channel with the same number or name: the peer may use
 // both again when it has received the SHUT of this end.
-func (s *Session) opened(now time.Time, f *frame) {
+func (s *Session) receiveOpen(now time.Time, f *frame) {
 	l := &s.lives
 	id, c, ok := s.parseOpen(string(f.payload))
 	if !ok || len(l.held) >= channel.MaxChannels {
@@ -263,15 +263,15 @@ func (s *Session) addChannel(now time.Time, id channel.ID, c channel.Channel) {
 	}
 	l.state[id] = channelOpen
 	b := append(s.scratch[:0], typeOpened, byte(id))
-	if _, err := s.say(now, b, channel.Options{}); err != nil {
+	if _, err := s.sendControl(now, b, channel.Options{}); err != nil {
 		s.fail(now, session.CloseLimitRequests, "there is no room to queue the answer to an OPEN")
 		return
 	}
 	s.emit(Event{Type: EventChannel, Channel: id})
 }
 
-// channelKnown processes an OPENED of the peer. They arrive in the order of the OPENs.
-func (s *Session) channelKnown(now time.Time, f *frame) {
+// receiveOpened processes an OPENED of the peer. They arrive in the order of the OPENs.
+func (s *Session) receiveOpened(now time.Time, f *frame) {
 	l := &s.lives
 	if len(l.opening) == 0 || l.opening[0] != channel.ID(f.channel) {
 		s.fail(now, session.CloseProtocolError, "an OPENED that answers no OPEN")
@@ -281,8 +281,8 @@ func (s *Session) channelKnown(now time.Time, f *frame) {
 	s.mux.Known(channel.ID(f.channel))
 }
 
-// shut processes a SHUT of the peer.
-func (s *Session) shut(now time.Time, f *frame) {
+// receiveShut processes a SHUT of the peer.
+func (s *Session) receiveShut(now time.Time, f *frame) {
 	l := &s.lives
 	id := channel.ID(f.channel)
 	if int(id) >= len(l.state) || !l.closes || !s.receives(id) || int(id) <= l.fixed || slices.Contains(l.opening, id) {

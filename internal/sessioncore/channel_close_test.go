@@ -360,7 +360,7 @@ func TestHostileCloseOfChannels(t *testing.T) {
 		w := open(t, mayOpen(2))
 		w.open(channel.Channel{Name: "of-the-server"}) // 6
 		for i, say := range c.says {
-			w.client.say(w.now, []byte(say), channel.Options{})
+			w.client.sendControl(w.now, []byte(say), channel.Options{})
 			if i < len(c.says)-1 {
 				continue
 			}
@@ -398,7 +398,7 @@ func TestMessageAfterShut(t *testing.T) {
 		id := w.openAt(w.client, channel.Channel{Name: "x"})
 		w.run(200 * time.Millisecond)
 		w.want(w.server, "channel 4")
-		w.client.say(w.now, []byte{typeShut, byte(id)}, channel.Options{})
+		w.client.sendControl(w.now, []byte{typeShut, byte(id)}, channel.Options{})
 		if later {
 			w.flush(w.client, w.server)
 		}
@@ -426,7 +426,7 @@ func TestLateMessageInThePacketThatCompletesTheShut(t *testing.T) {
 	id := w.open(channel.Channel{Name: "x"})
 	w.run(200 * time.Millisecond)
 	w.want(w.client, "channel 4")
-	w.server.say(w.now, []byte{typeExtension}, channel.Options{})
+	w.server.sendControl(w.now, []byte{typeExtension}, channel.Options{})
 	w.send(w.server, id, "late")
 	w.flush(w.server, w.client) // both in one packet
 	late := w.client.in
@@ -457,7 +457,7 @@ func TestShutWaitsForRoom(t *testing.T) {
 	}
 	fill := make([]byte, 1000)
 	for {
-		if _, err := w.server.say(w.now, append([]byte{typeExtension}, fill...), channel.Options{}); err != nil {
+		if _, err := w.server.sendControl(w.now, append([]byte{typeExtension}, fill...), channel.Options{}); err != nil {
 			if len(fill) == 0 {
 				break
 			}

@@ -88,16 +88,16 @@ func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
 	w.now = w.now.Add(w.delay)
 	w.turn(w.client) // the program has taken the end of the channel
 	for {
-		if _, err := w.client.say(w.now, append([]byte{typeExtension}, make([]byte, 1000)...), channel.Options{}); err != nil {
+		if _, err := w.client.sendControl(w.now, append([]byte{typeExtension}, make([]byte, 1000)...), channel.Options{}); err != nil {
 			break
 		}
 	}
 	for {
-		if _, err := w.client.say(w.now, []byte{typeExtension}, channel.Options{}); err != nil {
+		if _, err := w.client.sendControl(w.now, []byte{typeExtension}, channel.Options{}); err != nil {
 			break
 		}
 	}
-	w.client.leaveChannels(w.now)
+	w.client.removeChannels(w.now)
 	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.leaving != 1 {
 		t.Fatalf("the state is %d", st)
 	}
@@ -118,7 +118,7 @@ func TestANumberIsUsedAgainAtOnce(t *testing.T) {
 	w.flush(w.server, w.client)
 	w.now = w.now.Add(w.delay)
 	w.turn(w.client)
-	w.client.leaveChannels(w.now) // says SHUT
+	w.client.removeChannels(w.now) // says SHUT
 	c := small
 	c.Name = "next"
 	if again := w.openAt(w.client, c); again != id {
@@ -139,7 +139,7 @@ func TestShutOfAClientThatDoesNotClose(t *testing.T) {
 	w.server.lives.closes = false // as after a HELLO without takesShut
 	id := w.open(small)
 	w.run(200 * time.Millisecond)
-	w.client.say(w.now, []byte{typeShut, byte(id)}, channel.Options{})
+	w.client.sendControl(w.now, []byte{typeShut, byte(id)}, channel.Options{})
 	w.run(200 * time.Millisecond)
 	w.want(w.server, `closed 3 "a SHUT of a channel that is not open" remote=false`)
 	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a SHUT of a channel that is not open" {
@@ -152,7 +152,7 @@ func TestAnOpenThatIsRefusedLeavesNoChannel(t *testing.T) {
 	w := open(t)
 	w.cut()
 	for {
-		if _, err := w.server.say(w.now, append([]byte{typeExtension}, make([]byte, 100)...), channel.Options{}); err != nil {
+		if _, err := w.server.sendControl(w.now, append([]byte{typeExtension}, make([]byte, 100)...), channel.Options{}); err != nil {
 			break
 		}
 	}
@@ -209,7 +209,7 @@ func TestOpenWaitsForTheProgram(t *testing.T) {
 		w.flush(w.server, w.client)
 		w.now = w.now.Add(w.delay)
 		w.turn(w.client)
-		w.client.leaveChannels(w.now) // says SHUT
+		w.client.removeChannels(w.now) // says SHUT
 		w.server.events, w.client.events = nil, nil
 		c := small
 		if number {
@@ -262,9 +262,9 @@ func TestHostileOpensThatWait(t *testing.T) {
 		if many {
 			n = 100
 		}
-		w.client.leaveChannels(w.now)
+		w.client.removeChannels(w.now)
 		for range n {
-			w.client.say(w.now, []byte(line), channel.Options{})
+			w.client.sendControl(w.now, []byte(line), channel.Options{})
 		}
 		if !many {
 			w.run(300 * time.Millisecond)

@@ -157,7 +157,7 @@ func TestHostileOpen(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t)
-			w.server.say(w.now, []byte(c.bytes), channel.Options{})
+			w.server.sendControl(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
 			if r := w.client.Reason(); r.Code != session.CloseProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
 				t.Errorf("the client's end: %+v", r)
@@ -177,7 +177,7 @@ func TestHostileOpen(t *testing.T) {
 			w := open(t)
 			w.open(effects)
 			w.run(100 * time.Millisecond)
-			w.client.say(w.now, []byte(c.bytes), channel.Options{})
+			w.client.sendControl(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
 			if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != c.text {
 				t.Errorf("the server's end: %+v", r)

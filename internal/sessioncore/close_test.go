@@ -112,7 +112,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 			w.server.Close(w.now, session.CloseNormal, "", true)
 		},
 		"a protocol error": func(w *world) {
-			w.server.say(w.now, []byte{typeHello, 0, 0}, channel.Options{})
+			w.server.sendControl(w.now, []byte{typeHello, 0, 0}, channel.Options{})
 		},
 		"expiry": func(w *world) { w.client.SetExpires(w.now.Add(time.Second)) },
 	} {

@@ -215,8 +215,8 @@ func TestNothingFollowsTheEnd(t *testing.T) {
 	w := open(t)
 	w.send(w.client, chat, "given up")
 	w.client.Send(w.now, chat, nil, channel.Options{Receipt: true})
-	w.server.say(w.now, []byte{typeHello, 0, 0}, channel.Options{})
-	w.server.say(w.now, appendWelcome(nil, 1, token(9), 0, 0), channel.Options{})
+	w.server.sendControl(w.now, []byte{typeHello, 0, 0}, channel.Options{})
+	w.server.sendControl(w.now, appendWelcome(nil, 1, token(9), 0, 0), channel.Options{})
 	b := w.server.Append(w.now, nil, channel.MaxPacket)
 	w.client.Receive(w.now, append(b, "\x02\x05\x03bye"...)) // and a close frame
 	w.collect(w.client)

@@ -113,7 +113,7 @@ func FuzzHostilePeer(f *testing.F) {
 		for len(b) > 0 {
 			m := b[:min(n, len(b))]
 			b = b[len(m):]
-			from.say(w.now, m, channel.Options{})
+			from.sendControl(w.now, m, channel.Options{})
 			to.Receive(w.now, m)
 			w.collect(to)
 			to.checkChannels(t)

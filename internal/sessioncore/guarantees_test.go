@@ -14,7 +14,7 @@ import (
 func (w *world) fill(s *side) {
 	w.t.Helper()
 	for n := 60_000; n >= 0; {
-		if _, err := s.say(w.now, make([]byte, n), channel.Options{}); err == channel.ErrBudget {
+		if _, err := s.sendControl(w.now, make([]byte, n), channel.Options{}); err == channel.ErrBudget {
 			n = min(n-1, n*9/10)
 		} else if err != nil {
 			w.t.Fatal(err)

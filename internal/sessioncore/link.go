@@ -34,13 +34,13 @@ func (s *Session) Link(now time.Time, l LinkInfo) (rotated bool) {
 	case s.state != Open:
 		return false
 	case !s.server:
-		s.say(now, appendNumbered(s.scratch[:0], typeHere, s.links), channel.Options{})
+		s.sendControl(now, appendNumbered(s.scratch[:0], typeHere, s.links), channel.Options{})
 		return false
 	case s.welcome != 0:
 		return false // the Mux sends the WELCOME before again
 	}
 	s.next = sha256.Sum256(l.Token[:])
-	s.greet(now, l.Token)
+	s.sendWelcome(now, l.Token)
 	return true
 }
 
@@ -50,17 +50,17 @@ func (s *Session) begin(now time.Time, l LinkInfo) {
 	s.openBy = now.Add(s.config.OpenTimeout)
 	s.mux.Relink(now, l.Reliable, l.RTT) // time may have passed since New
 	if s.server {
-		s.greet(now, s.config.Token)
+		s.sendWelcome(now, s.config.Token)
 		s.config.Token = Token{}
 	}
 }
 
-// greet sends WELCOME.
-func (s *Session) greet(now time.Time, token Token) {
+// sendWelcome sends WELCOME.
+func (s *Session) sendWelcome(now time.Time, token Token) {
 	grace := millis(max(s.config.Grace, 0))
 	b := appendWelcome(s.scratch[:0], uint64(s.id), token, grace, millis(s.config.Silence))
 	b = appendMayOpen(b, s.config.ClientChannels, s.config.ClientQueue)
-	s.welcome, _ = s.say(now, b, channel.Options{Receipt: true})
+	s.welcome, _ = s.sendControl(now, b, channel.Options{Receipt: true})
 	clear(b)
 }
 
@@ -150,9 +150,9 @@ func (s *Session) interrupt(now time.Time) {
 	s.emit(Event{Type: EventInterrupted})
 }
 
-// heard emits EventResumed if packets of the peer have arrived since its last call and
+// resumeIfHeard emits EventResumed if packets of the peer have arrived since its last call and
 // the session is interrupted.
-func (s *Session) heard() {
+func (s *Session) resumeIfHeard() {
 	_, n := s.mux.Heard()
 	if n == s.packets {
 		return
@@ -164,8 +164,8 @@ func (s *Session) heard() {
 	}
 }
 
-// listen interrupts or ends the session if silenceDeadline has come.
-func (s *Session) listen(now time.Time) {
+// checkSilence interrupts or ends the session if silenceDeadline has come.
+func (s *Session) checkSilence(now time.Time) {
 	at := s.silenceDeadline()
 	if at.IsZero() || now.Before(at) {
 		return

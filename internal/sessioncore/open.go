@@ -15,8 +15,8 @@ const (
 	earlyCost = 192
 )
 
-// take converts the events of the Mux to events of the session.
-func (s *Session) take(now time.Time) {
+// takeEvents converts the events of the Mux to events of the session.
+func (s *Session) takeEvents(now time.Time) {
 	s.in = s.mux.Events(s.in)
 	for i := range s.in {
 		ev := &s.in[i]
@@ -36,8 +36,8 @@ func (s *Session) take(now time.Time) {
 		}
 	}
 	s.in = emptied(s.in)
-	s.settleChannels(now)
-	s.tellRoom()
+	s.endChannels(now)
+	s.emitRoom()
 }
 
 // message processes a message of any channel.
@@ -108,35 +108,35 @@ func (s *Session) control(now time.Time, b []byte) {
 		return
 	}
 	if s.state == Opened {
-		s.open(now, f)
+		s.receiveFirst(now, f)
 		return
 	}
 	switch f.kind {
 	case typeRequest:
 		if s.state == Open {
-			s.requested(now, f)
+			s.receiveRequest(now, f)
 		}
 	case typeReply, typeAck, typeReject:
-		s.answered(f)
+		s.receiveAnswer(f)
 	case typeWelcome:
 		if s.server {
 			s.fail(now, session.CloseProtocolError, "WELCOME from a client")
 			return
 		}
-		s.welcomed(f)
+		s.receiveWelcome(f)
 	case typeHere:
 		if !s.server {
 			s.fail(now, session.CloseProtocolError, "HERE from a server")
 		}
 	case typeOpen:
 		if s.state == Open {
-			s.opened(now, f)
+			s.receiveOpen(now, f)
 		}
 	case typeOpened:
-		s.channelKnown(now, f)
+		s.receiveOpened(now, f)
 	case typeShut:
 		if s.state == Open {
-			s.shut(now, f)
+			s.receiveShut(now, f)
 		}
 	case typeHello:
 		s.fail(now, session.CloseProtocolError, "HELLO in an open session")
@@ -151,8 +151,8 @@ func (s *Session) awaited() string {
 	return "WELCOME"
 }
 
-// open processes the peer's first control message.
-func (s *Session) open(now time.Time, f *frame) {
+// receiveFirst processes the peer's first control message.
+func (s *Session) receiveFirst(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
 		s.state, s.takes = Open, f.takes
@@ -167,7 +167,7 @@ func (s *Session) open(now time.Time, f *frame) {
 			s.lives.most, s.lives.maxQueue = min(f.channels, channel.MaxChannels-s.lives.fixed), f.queue
 		}
 		s.emit(Event{Type: EventOpen})
-		s.welcomed(f)
+		s.receiveWelcome(f)
 	case f.kind >= typeExtension:
 		return
 	default:
@@ -178,8 +178,8 @@ func (s *Session) open(now time.Time, f *frame) {
 	s.early = nil
 }
 
-// welcomed processes a WELCOME.
-func (s *Session) welcomed(f *frame) {
+// receiveWelcome processes a WELCOME.
+func (s *Session) receiveWelcome(f *frame) {
 	s.id = session.ID(f.session)
 	s.config.Grace = time.Duration(f.grace) * time.Millisecond
 	if s.config.Grace == 0 {
@@ -191,8 +191,8 @@ func (s *Session) welcomed(f *frame) {
 // keptScratch is the largest capacity of scratch that is kept.
 const keptScratch = 4 << 10
 
-// say sends a control message that was built in scratch.
-func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.MessageID, error) {
+// sendControl sends a control message that was built in scratch.
+func (s *Session) sendControl(now time.Time, b []byte, o channel.Options) (channel.MessageID, error) {
 	if s.scratch = b[:0]; cap(b) > keptScratch {
 		s.scratch = nil
 	}
@@ -203,9 +203,9 @@ func (s *Session) say(now time.Time, b []byte, o channel.Options) (channel.Messa
 	return id, err
 }
 
-// police ends the session if the Mux has dropped a frame that a correct peer with the
+// checkDrops ends the session if the Mux has dropped a frame that a correct peer with the
 // same table never sends.
-func (s *Session) police(now time.Time) {
+func (s *Session) checkDrops(now time.Time) {
 	if s.state == Closed {
 		return
 	}

@@ -36,7 +36,7 @@ func (s *Session) Request(now time.Time, name string, payload []byte) (uint32, e
 	}
 	id := s.freeID()
 	place := s.controls
-	m, err := s.say(now, appendRequest(s.scratch[:0], id, name, payload), channel.Options{Receipt: true})
+	m, err := s.sendControl(now, appendRequest(s.scratch[:0], id, name, payload), channel.Options{Receipt: true})
 	if err != nil {
 		return 0, err
 	}
@@ -75,8 +75,8 @@ func (s *Session) Forget(id uint32) {
 	}
 }
 
-// answered processes an answer of the peer.
-func (s *Session) answered(f *frame) {
+// receiveAnswer processes an answer of the peer.
+func (s *Session) receiveAnswer(f *frame) {
 	if s.waiting[f.id] == nil {
 		return
 	}
@@ -118,8 +118,8 @@ func (s *Session) loseRequests() {
 	}
 }
 
-// requested processes a request of the peer.
-func (s *Session) requested(now time.Time, f *frame) {
+// receiveRequest processes a request of the peer.
+func (s *Session) receiveRequest(now time.Time, f *frame) {
 	if !s.allow(now, channel.Control, len(f.payload)) {
 		return
 	}
@@ -142,7 +142,7 @@ func (s *Session) requested(now time.Time, f *frame) {
 // reject sends a REJECT. If there is no room for it in the queue, it ends the session.
 func (s *Session) reject(now time.Time, id uint32, text string) {
 	b := append(appendNumbered(s.scratch[:0], typeReject, id), cut(text)...)
-	if _, err := s.say(now, b, channel.Options{}); err != nil {
+	if _, err := s.sendControl(now, b, channel.Options{}); err != nil {
 		s.fail(now, session.CloseLimitRequests, "too many requests: there is no room to queue their rejections")
 	}
 }
@@ -181,12 +181,12 @@ func (s *Session) roomFor(n int) bool {
 	return s.mux.ChannelStats(channel.Control).QueueBytes+n <= maxOwn
 }
 
-// refuse notes that a request or a reply of n bytes was refused, for tellRoom.
+// refuse notes that a request or a reply of n bytes was refused, for emitRoom.
 func (s *Session) refuse(n int) { s.refused, s.wanted = true, n }
 
-// tellRoom emits EventRoom if there is room again for a request or a reply that was
+// emitRoom emits EventRoom if there is room again for a request or a reply that was
 // refused.
-func (s *Session) tellRoom() {
+func (s *Session) emitRoom() {
 	if s.refused && !s.closing.begun && s.roomFor(s.wanted) {
 		s.refused = false
 		s.emit(Event{Type: EventRoom, Channel: channel.Control})
@@ -218,7 +218,7 @@ func (s *Session) answer(now time.Time, id uint32, b []byte) error {
 	if !s.serves(id) {
 		return session.ErrAnswered
 	}
-	if _, err := s.say(now, b, channel.Options{}); err != nil {
+	if _, err := s.sendControl(now, b, channel.Options{}); err != nil {
 		return err
 	}
 	delete(s.serving, id)

@@ -167,7 +167,7 @@ func New(now time.Time, c Config) (*Session, error) {
 	s.valid = sha256.Sum256(c.Token[:])
 	s.next = s.valid
 	if !s.server {
-		s.say(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut|takesOwn), channel.Options{}) // before anything else
+		s.sendControl(now, appendHello(nil, c.Hello, takesOpen|takesSending|takesShut|takesOwn), channel.Options{}) // before anything else
 	}
 	return s, nil
 }
@@ -261,9 +261,9 @@ func (s *Session) Receive(now time.Time, b []byte) {
 		return
 	}
 	s.mux.Receive(now, b)
-	s.heard()
-	s.take(now)
-	s.police(now)
+	s.resumeIfHeard()
+	s.takeEvents(now)
+	s.checkDrops(now)
 }
 
 // Append appends the next datagram for the link to b, at most limit bytes. If there is
@@ -273,12 +273,12 @@ func (s *Session) Append(now time.Time, b []byte, limit int) []byte {
 		return b
 	}
 	s.drain(now)
-	s.leaveChannels(now)
+	s.removeChannels(now)
 	b = s.mux.Append(now, b, limit)
 	if s.mux.Closed() {
 		s.closing.over = true // b has the last datagram
 	}
-	s.take(now)
+	s.takeEvents(now)
 	return b
 }
 
@@ -309,13 +309,13 @@ func (s *Session) Deadline() time.Time {
 func (s *Session) Advance(now time.Time) {
 	if s.linked {
 		s.mux.Advance(now)
-		s.take(now)
+		s.takeEvents(now)
 	}
 	switch {
 	case s.state == Opened && !now.Before(s.openBy):
 		s.fail(now, session.CloseProtocolError, "no "+s.awaited()+" arrived in time")
 	case s.state == Open:
-		s.listen(now)
+		s.checkSilence(now)
 	case s.state == Closing:
 		s.drain(now)
 	}

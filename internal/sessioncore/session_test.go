@@ -340,7 +340,7 @@ func TestProtocolErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t)
-			w.client.say(w.now, []byte(c.bytes), channel.Options{})
+			w.client.sendControl(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
 			w.want(w.server, `closed 3 "`+c.text+`" remote=false`)
 			w.want(w.client, `closed 3 "`+c.text+`" remote=true`)
@@ -350,7 +350,7 @@ func TestProtocolErrors(t *testing.T) {
 
 func TestUnknownExtensionsAreIgnored(t *testing.T) {
 	w := open(t)
-	w.client.say(w.now, []byte("\x80anything"), channel.Options{})
+	w.client.sendControl(w.now, []byte("\x80anything"), channel.Options{})
 	w.run(100 * time.Millisecond)
 	w.want(w.server)
 }
