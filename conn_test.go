@@ -169,13 +169,17 @@ func TestCallsThatWouldWaitForThemselves(t *testing.T) {
 			if err := srv.Close(); err != ErrInHandler {
 				t.Errorf("Close: %v", err)
 			}
-			done := make(chan error)
+			done, answered := make(chan error), make(chan struct{})
 			go func() { // another goroutine may wait
 				_, err := c.Request(context.Background(), "x", nil)
 				done <- err
 			}()
-			c.Ask("y", nil, func(Result) { d.Note("y answered") })
-			go func() { d.Note("x: %v", <-done) }()
+			c.Ask("y", nil, func(Result) { d.Note("y answered"); close(answered) })
+			go func() {
+				err := <-done
+				<-answered // in whichever order the requests were sent
+				d.Note("x: %v", err)
+			}()
 		}
 		join(t, srv, "ada")
 		d.want(t, "open I am ada", "y answered", "x: session: request: rejected: no answer")
