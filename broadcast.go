@@ -17,8 +17,10 @@ func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 }
 
 // BroadcastNamed queues a message for every open session that has a channel with a name,
-// on the number that the channel has in that session. So it reaches channels that were
-// opened with Conn.OpenChannel. It returns the number of sessions without such a channel.
+// on the number that the channel has in that session. The channel is one of
+// Config.Channels, or the server has opened it with Conn.OpenChannel. A channel that the
+// client has opened does not count: the client chooses its name, and would get what is for
+// others. It returns the number of sessions without such a channel.
 // except, if not nil, is a session that does not get the message. The error is ErrDirection
 // or ErrTooLarge if a session has the channel and cannot send the message on it; the other
 // sessions get it nevertheless. Stats.Unsent counts the sessions that have the channel and

@@ -182,6 +182,50 @@ func TestMessagesToManyByName(t *testing.T) {
 	})
 }
 
+// A client chooses the names of its channels, but does not get what the server sends to many
+// by such a name.
+func TestANameThatAClientChoosesGetsNothingForMany(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.MaxClientChannels, c.MaxClientQueue = 1, 64<<10 })
+		g := srv.NewGroup()
+		member, theirs, d := join(t, srv, "ada")
+		member.handler.Message = func(c *Conn, id ChannelID, b []byte) { d.Note("%d: %s", id, b) }
+		stranger, server, sd := join(t, srv, "eve")
+		staff := Channel{Name: "staff", Mode: ReliableOrdered, MaxMessage: 1000, QueueLimit: 64 << 10}
+		open := func(c *Conn) ChannelID {
+			id, err := c.OpenChannel(staff)
+			must(t, err)
+			settle()
+			return id
+		}
+		for range 2 {
+			id := open(theirs)
+			open(stranger)
+			g.Join(theirs)
+			g.Join(server)
+			d.Take()
+			sd.Take()
+			for _, send := range []func(*Conn, string, []byte) (int, error){srv.BroadcastNamed, g.SendNamed} {
+				if n, err := send(nil, "staff", []byte("secret")); n != 1 || err != nil {
+					t.Errorf("skipped %d, %v", n, err)
+				}
+				settle()
+				sd.want(t)
+				d.want(t, fmt.Sprintf("%d: secret", id))
+			}
+			own, _ := server.Channel("staff")
+			must(t, server.CloseChannel(own))
+			must(t, theirs.CloseChannel(id))
+			time.Sleep(time.Second)
+		}
+		staff.Direction = ToServer
+		open(stranger)
+		if n, err := srv.BroadcastNamed(nil, "staff", []byte("secret")); n != 2 || err != nil {
+			t.Errorf("a client's channel on which only it may send: skipped %d, %v", n, err)
+		}
+	})
+}
+
 // After ErrBudget the program gets one event when there is room for the message: from the
 // handler, or from Poll.
 func TestRoom(t *testing.T) {

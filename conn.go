@@ -247,7 +247,7 @@ func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 func (c *Conn) sendLater(now time.Time, ch ChannelID, name string, p *channel.Shared) error {
 	a := c.acquire()
 	if name != "" {
-		ch, _ = c.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
+		ch = c.session.Mine(name) // 0 if there is none, which is ErrUnknown
 	}
 	err := c.session.SendShared(now, ch, p)
 	a.link.Release(true, c.session.Pending())

@@ -234,10 +234,17 @@ func (s *Session) parseOpen(line string) (channel.ID, channel.Channel, bool) {
 // named returns the number of the channel with a name that the peer has opened or that is
 // of the first table, or 0. A channel that this end has opened may have the name, too: both
 // ends have opened one at the same time.
-func (s *Session) named(name string) channel.ID {
-	first, last := s.lives.mine(!s.server)
-	for i, c := range s.mux.Channels() {
-		if id := channel.ID(i + 1); c.Name == name && (i < s.lives.fixed || id >= first && id <= last) {
+func (s *Session) named(name string) channel.ID { return s.namedBy(!s.server, name) }
+
+// Mine returns the number of the channel with a name that this end has opened or that is of
+// the first table, or 0.
+func (s *Session) Mine(name string) channel.ID { return s.namedBy(s.server, name) }
+
+func (s *Session) namedBy(server bool, name string) channel.ID {
+	first, last := s.lives.mine(server)
+	cs := s.mux.Channels()
+	for i := range cs {
+		if id := channel.ID(i + 1); cs[i].Name == name && (i < s.lives.fixed || id >= first && id <= last) {
 			return id
 		}
 	}
