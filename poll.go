@@ -41,15 +41,11 @@ import (
 // ErrManual without Manual, and ErrInHandler inside another Poll.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		switch {
-		case !s.config.Manual:
+		if !s.config.Manual {
 			yield(Event{Type: EventEnded, Err: ErrManual})
 			return
-		case s.polling.Running():
-			yield(Event{Type: EventEnded, Err: ErrInHandler})
-			return
 		}
-		s.polling.Pull(yield, func(saved bool) {
+		pulled := s.polling.Pull(yield, func(saved bool) {
 			if saved {
 				d = 0
 			}
@@ -57,6 +53,9 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 				s.polling.Yield(Event{Type: EventEnded, Err: err})
 			}
 		})
+		if !pulled {
+			yield(Event{Type: EventEnded, Err: ErrInHandler})
+		}
 	}
 }
 

@@ -214,11 +214,11 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // the events that the Handler has no func for. In a handler or, with Manual, inside the
 // range over Poll, Shutdown returns ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
-	if handling.Now() || s.polling.Running() {
+	if handling.Now() || s.config.Manual && !s.polling.Start() {
 		return ErrInHandler
 	}
 	if s.config.Manual {
-		defer s.polling.Start()() // handlers that are run below must not poll
+		defer s.polling.End() // handlers that are run below must not poll
 	}
 	s.stopping.Store(&text) // before drain looks at the sessions: endIfShutdown ends those that open later
 	if s.rtc != nil {

@@ -22,8 +22,9 @@ type Config struct {
 	Handler Handler
 
 	// Manual means that the endpoint has no goroutine: it works while the program is in
-	// [Endpoint.Poll], and sends messages of sessions at Poll and Endpoint.Flush. Manual
-	// needs an Endpoint of Listen or Serve.
+	// [Endpoint.Poll], and sends messages of sessions at Poll and Endpoint.Flush. One
+	// goroutine calls Poll, Dial, Connect, Join and Close; while one of them runs, the
+	// others return ErrInHandler. Manual needs an Endpoint of Listen or Serve.
 	Manual bool
 
 	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps

@@ -136,8 +136,11 @@ func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 // connections, and SessionHandler.Close for all open sessions. In a handler Close
 // returns ErrInHandler and does nothing; otherwise it returns nil.
 func (e *Endpoint) Close() error {
-	if handling.Now() || e.polling.Running() {
+	if handling.Now() || e.config.Manual && !e.polling.Start() {
 		return ErrInHandler
+	}
+	if e.config.Manual {
+		defer e.polling.End()
 	}
 	e.loop.Lock()
 	now := time.Now()
@@ -150,7 +153,6 @@ func (e *Endpoint) Close() error {
 	e.loop.Close()
 	e.loop.Unlock()
 	if e.config.Manual {
-		defer e.polling.Start()()
 		e.run()
 	}
 	e.running.Wait()

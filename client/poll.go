@@ -45,20 +45,19 @@ type Event struct {
 // [github.com/godwit-rtc/godwit.Server.Poll], which works the same way. Poll needs
 // Config.Manual, and only one goroutine may call it. Dial, Connect, Join and Close run the
 // handlers, too, while they wait: with Manual call them on the goroutine that calls Poll.
-// Poll yields one EventEnded, with a nil Session, where it cannot work: Event.Err is
-// ErrClosed after the endpoint is closed, ErrManual without Manual, and ErrInHandler inside
-// another Poll.
+// Events that come meanwhile, and that the handlers have no func for, are yielded by the next
+// Poll.
+//
+// When the endpoint is closed or its socket has failed (Event.Err is ErrClosed), without
+// Manual (ErrManual), and while another Poll or one of those calls runs (ErrInHandler), Poll
+// yields EventEnded, whose Session is nil.
 func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		switch {
-		case !e.config.Manual:
+		if !e.config.Manual {
 			yield(Event{Type: session.EventEnded, Err: ErrManual})
 			return
-		case e.polling.Running():
-			yield(Event{Type: session.EventEnded, Err: ErrInHandler})
-			return
 		}
-		e.polling.Pull(yield, func(saved bool) {
+		pulled := e.polling.Pull(yield, func(saved bool) {
 			if saved {
 				d = 0
 			}
@@ -66,6 +65,9 @@ func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 				e.polling.Yield(Event{Type: session.EventEnded, Err: err})
 			}
 		})
+		if !pulled {
+			yield(Event{Type: session.EventEnded, Err: ErrInHandler})
+		}
 	}
 }
 
@@ -94,7 +96,10 @@ func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) 
 			return ctx.Err()
 		}
 	}
-	defer e.polling.Start()()
+	if !e.polling.Start() {
+		return ErrInHandler // another goroutine takes the turns
+	}
+	defer e.polling.End()
 	stop := context.AfterFunc(ctx, func() {
 		e.loop.Lock()
 		defer e.loop.Unlock()

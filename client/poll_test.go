@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -297,4 +299,100 @@ func TestRenewAfter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A polled endpoint of level one: Dial takes the turns until the connection is open, the
+// handlers run in Poll, and Close runs the last ones.
+func TestPollOfConns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		e := w.endpoint(client.Config{Manual: true})
+		c := w.connect(e)
+		w.send(c, "to and fro") // leaves at once: only messages of sessions wait for Flush
+		time.Sleep(time.Second)
+		w.wantQuiet()
+		wantAll(t, "a Poll", poll(e, time.Millisecond, nil))
+		w.want("3 0 to and fro")
+		for c := range w.server.Conns() {
+			c.Close("")
+		}
+		wantAll(t, "a second", poll(e, time.Second, nil))
+		w.wantBoth("server: closed by the server", "close: closed by the server")
+		if n := e.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are there", n)
+		}
+		c = w.connect(e)
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		w.want("close: closed by the client")
+		if err := c.Send(3, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send after Close: %v", err)
+		}
+		if _, err := e.Connect(t.Context(), w.signal, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Connect after Close: %v", err)
+		}
+	})
+}
+
+// While one goroutine takes the turns of a polled endpoint, in Join or Poll, the calls of
+// another that would take turns are refused and do nothing.
+func TestOneGoroutinePollsAClient(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		e := g.manual()
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, Loss: 1})
+		joined := make(chan error)
+		go func() {
+			_, err := g.join(e, client.SessionConfig{})
+			joined <- err
+		}()
+		refused := func(what string) {
+			t.Helper()
+			synctest.Wait()
+			if err := e.Close(); !errors.Is(err, client.ErrInHandler) {
+				t.Errorf("Close amid a %s: %v", what, err)
+			}
+			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, client.ErrInHandler) {
+				t.Errorf("Join amid a %s: %v", what, err)
+			}
+			wantAll(t, "Poll amid a "+what, poll(e, time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrInHandler.Error())
+		}
+		refused("Join")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		g.must(<-joined)
+		wantAll(t, "after Join", poll(e, time.Second, nil), "open")
+		polled := make(chan []string)
+		go func() { polled <- poll(e, time.Second, nil) }()
+		refused("Poll")
+		wantAll(t, "the Poll", <-polled)
+		g.must(e.Close())
+	})
+}
+
+// When the socket of a polled endpoint fails, its sessions and connections end, and Poll says
+// that the endpoint has ended.
+func TestSocketOfAPolledClientFails(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		socket := testkit.Listen(g.t, g.network, pageAddr)
+		e := testkit.Must(client.Serve(socket, client.Config{Manual: true, HTTP: &http.Client{Transport: g}}))
+		s, err := g.join(e, client.SessionConfig{Renew: true})
+		g.must(err)
+		wantAll(t, "at first", poll(e, time.Second, nil), "open")
+		socket.Close()
+		wait := func(client.Event) { time.Sleep(10 * time.Second) }
+		wantAll(t, "the socket fails", poll(e, 15*time.Second, wait), "close normal", "ended: "+client.ErrClosed.Error())
+		wantAll(t, "after it", poll(e, time.Millisecond, wait), "ended: "+client.ErrClosed.Error())
+		if st := s.State(); st != session.StateClosed {
+			t.Errorf("it is %v", st)
+		}
+		if err := s.Send(chat, nil); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Send: %v", err)
+		}
+		if _, err := g.join(e, client.SessionConfig{Retry: true}); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("Join: %v", err)
+		}
+		if n := e.Stats().Conns; n != 0 {
+			t.Errorf("%d connections are there", n)
+		}
+		g.must(e.Close())
+	})
 }

@@ -1,44 +1,52 @@
 package loop
 
+import "sync/atomic"
+
 // A Puller gives events to the body of a range over a Poll: the events that the program has
-// no handler for. Only the goroutine that calls Poll uses it. The zero value is ready.
+// no handler for. Only one goroutine at a time may be in Poll, or in another call that takes
+// turns: Start says which. The zero value is ready.
 type Puller[E any] struct {
 	// Keep returns an event whose memory stays valid: the body has broken off, and the
 	// next Poll yields the event. Nil means that every event stays valid.
 	Keep func(E) E
 
-	running bool
+	running atomic.Bool
 	yield   func(E) bool // nil while the body runs and after it broke off
 	saved   []E          // events for the next Pull
 }
 
-// Running reports whether a Pull is under way.
-func (p *Puller[E]) Running() bool { return p.running }
+// Running reports whether a Pull is under way, or a time that Start has begun.
+func (p *Puller[E]) Running() bool { return p.running.Load() }
 
-// Start begins a time in which Yield saves events for the next Pull; the returned func ends
-// it. Running is true meanwhile.
-func (p *Puller[E]) Start() (end func()) {
-	p.running = true
-	return func() { p.running = false }
-}
+// Start begins a time in which Yield saves events for the next Pull; End ends it. Start
+// returns false, and does nothing, if Running.
+func (p *Puller[E]) Start() bool { return p.running.CompareAndSwap(false, true) }
+
+// End ends what Start has begun.
+func (p *Puller[E]) End() { p.running.Store(false) }
 
 // Saved returns the number of events that the next Pull yields first.
 func (p *Puller[E]) Saved() int { return len(p.saved) }
 
 // Pull yields what was saved, and then what turn yields. saved says that there was
-// something, so that turn should not wait.
-func (p *Puller[E]) Pull(yield func(E) bool, turn func(saved bool)) {
+// something, so that turn should not wait. Pull returns false, and does nothing, if Running.
+func (p *Puller[E]) Pull(yield func(E) bool, turn func(saved bool)) bool {
+	if !p.Start() {
+		return false
+	}
 	saved, yielded := p.saved, 0
-	p.saved, p.yield, p.running = nil, yield, true
+	p.saved, p.yield = nil, yield
 	defer func() {
 		p.saved = append(saved[yielded:len(saved):len(saved)], p.saved...) // saved has a rest only if the body panicked
-		p.yield, p.running = nil, false
+		p.yield = nil
+		p.End()
 	}()
 	for _, e := range saved {
 		yielded++
 		p.Yield(e)
 	}
 	turn(len(saved) > 0)
+	return true
 }
 
 // Yield yields an event. It saves the event for the next Pull if the body has broken off, or

@@ -57,12 +57,14 @@ func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 	if want := []string{"a", "b"}; !slices.Equal(got, want) || p.Saved() != 1 {
 		t.Errorf("%q, saved now: %d", got, p.Saved())
 	}
-	end := p.Start()
-	p.Yield("of Start")
-	if !p.Running() {
+	if !p.Start() || !p.Running() {
 		t.Error("it does not run after Start")
 	}
-	if end(); p.Running() {
+	p.Yield("of Start")
+	if p.Start() || p.Pull(nil, nil) {
+		t.Error("two goroutines are in it")
+	}
+	if p.End(); p.Running() {
 		t.Error("it runs after its end")
 	}
 	if got, saved := pull(&p, nil, "c"); !saved || !slices.Equal(got, []string{"of the body", "of Start", "c"}) {
