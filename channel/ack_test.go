@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// receivedModel is what received stands for, one number at a time.
+// A receivedModel is a plain model of received, with one entry for each number.
 type receivedModel struct {
 	came        map[uint64]bool
 	next, floor uint64
@@ -44,8 +44,8 @@ func (m *receivedModel) ranges(most int) (runs [][2]uint64) {
 	return runs
 }
 
-// An ack block says what came, newest ranges first: at most 32, and none of what the
-// peer is known to know, or is further back than the window.
+// An ack block has the numbers that have arrived, newest ranges first: at most 32 ranges, and
+// none that the peer is known to have, or that is older than the window.
 func TestAckBlocksAgainstModel(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -114,7 +114,7 @@ func TestAckBlocksAgainstModel(t *testing.T) {
 	}
 }
 
-// A range at the end of what is still to be told is told, wherever the words of the
+// A range at the end of the unacknowledged numbers is in the block, wherever the words of the
 // window begin.
 func TestLastRangeOfAnAckBlock(t *testing.T) {
 	for start := range uint64(130) {
@@ -133,7 +133,7 @@ func TestLastRangeOfAnAckBlock(t *testing.T) {
 	}
 }
 
-// When all came that the window remembers, the block is one range.
+// When all numbers of the window have arrived, the block is one range.
 func TestAckBlockOfAWholeWindow(t *testing.T) {
 	for _, n := range []uint64{1, 64, receivedWindow - 1, receivedWindow, receivedWindow + 1, 3 * receivedWindow} {
 		var r received
@@ -148,8 +148,8 @@ func TestAckBlockOfAWholeWindow(t *testing.T) {
 	}
 }
 
-// An ack block says how long ago the largest came, in units of 256 µs, and no more
-// than that it was long ago.
+// An ack block has the time since the largest number arrived, in units of 256 µs, up to its
+// limit.
 func TestDelayOfAnAckBlock(t *testing.T) {
 	for d, want := range map[time.Duration]uint64{
 		0: 0, 255_999: 0, 256_000: 1, 20 * time.Millisecond: 78, 4 * time.Second: 15625, 256_000 << 14: 1 << 14, time.Hour: 1 << 14,
@@ -167,8 +167,8 @@ func TestDelayOfAnAckBlock(t *testing.T) {
 	}
 }
 
-// An acknowledgement waits 20 ms from the first packet that wants one, or not at all
-// when a number is missing, or one that was missing comes.
+// An acknowledgement waits 20 ms from the first packet that needs one. It does not wait when a
+// number is missing, or when a missing number arrives.
 func TestWhenAnAckIsDue(t *testing.T) {
 	type packet struct {
 		at        moment
@@ -202,8 +202,8 @@ func TestWhenAnAckIsDue(t *testing.T) {
 	}
 }
 
-// The loss of what comes in is the share of 64 numbers that did not, smoothed by a
-// quarter. A packet that is late for its span does not count.
+// The incoming loss is the share of 64 numbers that did not arrive, smoothed by a quarter. A
+// packet that is too late for its 64 numbers does not count.
 func TestLossOfWhatComesIn(t *testing.T) {
 	var r received
 	r.init()

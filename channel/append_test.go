@@ -55,8 +55,8 @@ func TestLoneAckAsksForAnAnswer(t *testing.T) {
 	}
 }
 
-// An ack block leaves room for the largest piece behind it: what does not fit is left
-// out, oldest first, to the byte.
+// An ack block leaves room for the largest piece behind it: the oldest ranges that do not fit
+// are left out.
 func TestAckBlockIsCut(t *testing.T) {
 	a := ackBlock{largest: 1000, delay: 1, first: 2, ranges: 3}
 	a.rest[0], a.rest[1], a.rest[2] = ackRange{1, 2}, ackRange{200, 3}, ackRange{4, 5}
@@ -79,8 +79,8 @@ func TestAckBlockIsCut(t *testing.T) {
 	}
 }
 
-// Append never goes beyond what the link carries, uses all of it, and gives back what it
-// was given when there is nothing to say.
+// Append never exceeds the size that the link carries, uses all of it, and returns its buffer
+// unchanged when there is nothing to send.
 func TestAppendKeepsToTheLimit(t *testing.T) {
 	x := newTestMux(t, Config{})
 	for range 6 {
@@ -114,8 +114,7 @@ func TestAppendKeepsToTheLimit(t *testing.T) {
 	}
 }
 
-// A ping that is due waits for its turn as all content does, and the deadline tells
-// when that is.
+// A ping that is due waits for the pacer like all content, and the deadline is that time.
 func TestPingWaitsForItsTurn(t *testing.T) {
 	x := newTestMux(t, Config{KeepAlive: 10 * ms, Rate: 10_000, Floor: 10_000})
 	for range 2 {
@@ -136,8 +135,8 @@ func TestPingWaitsForItsTurn(t *testing.T) {
 	}
 }
 
-// A window that is full to the byte lets nothing leave. An acknowledgement opens it, not
-// time.
+// With a window that is full to the byte nothing leaves. An acknowledgement opens it, time does
+// not.
 func TestFullWindow(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 100 * ms})
 	x.send(loot, "first", Options{})
@@ -155,7 +154,7 @@ func TestFullWindow(t *testing.T) {
 	x.m.check(t)
 }
 
-// Pieces take as many bytes in a packet as was reckoned with, and the larger ones are
+// A piece takes exactly the bytes in a packet that were computed for it; the larger ones are
 // fragments.
 func TestLengthOfPieces(t *testing.T) {
 	for _, size := range []int{0, 1, 127, 128, 1023, 1024, 1025, 2048, 2049, 20_000} {
@@ -237,7 +236,7 @@ func TestFiguresOfWhatComes(t *testing.T) {
 	}
 }
 
-// Free is how large a message may be now: -1 if none.
+// Free is the largest size of a message now, or -1 if none fits.
 func TestFree(t *testing.T) {
 	x := newTestMux(t, Config{Channels: Channels{{Name: "up", Direction: ToServer, MaxMessage: 77}, {Name: "down", Direction: ToClient}, {Name: "chat", Mode: ReliableOrdered, MaxMessage: 50, QueueLimit: 100}}})
 	want := func(why string, want ...int) {
@@ -264,8 +263,8 @@ func TestFree(t *testing.T) {
 	}
 }
 
-// The silence after which a ping is sent is three seconds at the client and four at the
-// server, unless the program says otherwise.
+// A ping is sent after three seconds of silence at the client and four at the server, unless the
+// program sets another time.
 func TestSilenceBeforeAPing(t *testing.T) {
 	for want, c := range map[time.Duration]Config{3 * time.Second: {}, 4 * time.Second: {Server: true}, 5 * time.Second: {Server: true, KeepAlive: 5 * time.Second}} {
 		now := time.Unix(1000, 0)

@@ -28,7 +28,7 @@ func newPair(t testing.TB) *pair {
 	return p
 }
 
-// move takes all packets from one Mux to the other.
+// move passes all packets of one Mux to the other.
 func (p *pair) move(from, to *Mux) {
 	for {
 		b := from.Append(p.now, p.buf[:0], MaxPacket)
@@ -47,7 +47,7 @@ func (p *pair) take(m *Mux) {
 	m.Release(p.events)
 }
 
-// exchange sends one message each way and lets a frame of 16 ms pass.
+// exchange sends one message each way and advances the time by a frame of 16 ms.
 func (p *pair) exchange(t testing.TB, ch ID, b []byte, o Options) {
 	p.now = p.now.Add(16 * time.Millisecond)
 	for _, m := range []*Mux{p.a, p.b} {
@@ -131,7 +131,7 @@ func TestNoAllocationsUnderLoss(t *testing.T) {
 	}
 }
 
-// BenchmarkFrame is Send and Append of one message; the peer's part is not counted.
+// BenchmarkFrame measures Send and Append of one message, without the peer's part.
 func BenchmarkFrame(b *testing.B) {
 	for _, bb := range []struct {
 		name string
@@ -186,7 +186,7 @@ func BenchmarkExchange(b *testing.B) {
 	}
 }
 
-// BenchmarkParse is Receive and Events of one message.
+// BenchmarkParse measures Receive and Events of one message.
 func BenchmarkParse(b *testing.B) {
 	for _, bb := range []struct {
 		name string

@@ -10,7 +10,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// bulkShare sends without end over a link and returns what share of it carried
+// bulkShare sends without end over a link and returns the share of the link's rate that carried
 // messages after the first three seconds.
 func bulkShare(t *testing.T, seed uint64, l netsim.Link, length time.Duration) (float64, *world, *end) {
 	w := newWorld(t, 11+seed)
@@ -73,8 +73,8 @@ func mean(v []float64) float64 {
 	return sum / float64(len(v))
 }
 
-// TestPolicer drops what is too much without letting it wait: no round trip shows
-// it. What comes of it hangs on small things, so there are ten links.
+// TestPolicer drops the excess without a queue, so no round trip shows it. The result depends on
+// small differences, so there are ten links.
 func TestPolicer(t *testing.T) {
 	var shares, losses []float64
 	for i := range 10 {
@@ -89,8 +89,8 @@ func TestPolicer(t *testing.T) {
 	}
 }
 
-// A rate that fell because what arrives did not follow does not fall again because
-// less arrives at it: it would sink to the floor.
+// A rate that fell because less arrived than was sent does not fall again because less arrives
+// at the lower rate: otherwise it would fall to the floor.
 func TestPolicerForLong(t *testing.T) {
 	for i := range 3 {
 		share, _, c := bulkShare(t, 0, netsim.Link{Delay: time.Duration(20+13*i) * time.Millisecond, Rate: megabit, Queue: 3 * MaxPacket}, 2*time.Minute)
@@ -142,8 +142,8 @@ func TestLongQueueIsDrainedAtOnce(t *testing.T) {
 	}
 }
 
-// TestPathGetsLonger moves to a path whose round trip is four times as long, which
-// looks like a queue until the old minimum is forgotten.
+// The path changes to one with four times the round trip, which looks like a queue until the old
+// minimum is forgotten.
 func TestPathGetsLonger(t *testing.T) {
 	w := newWorld(t, 13)
 	up, down := w.both(netsim.Link{Delay: 10 * time.Millisecond, Rate: 4 * megabit, Queue: megabit})
@@ -166,8 +166,8 @@ func TestPathGetsLonger(t *testing.T) {
 	}
 }
 
-// TestAfterABlackout checks that what comes first is new, and comes soon: at the next
-// probe, a link's delay later.
+// The first message after a blackout is new, and arrives soon: at the next probe, a link's delay
+// later.
 func TestAfterABlackout(t *testing.T) {
 	for _, dark := range []time.Duration{time.Second, 6 * time.Second, 20 * time.Second} {
 		w := newWorld(t, 14)
@@ -199,8 +199,8 @@ func TestAfterABlackout(t *testing.T) {
 	}
 }
 
-// TestOrderedQueueIsNeverRefused fills a small queue over a bad link: what the
-// sender counts as settled must be what the receiver no longer holds.
+// A small queue is full over a bad link: the receiver must not hold any more what the sender
+// counts as settled.
 func TestOrderedQueueIsNeverRefused(t *testing.T) {
 	for seed := range uint64(5) {
 		w := newWorld(t, seed)

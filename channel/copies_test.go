@@ -13,7 +13,7 @@ func lossy(t *testing.T, channels Channels) *testMux {
 	return x
 }
 
-// Copies ride only on a link that loses more than one in a hundred, and that is not
+// Copies are sent only on a link that loses more than one packet in a hundred and that is not
 // reliable, as often as the channel says.
 func TestWhichLinksAndChannelsHaveCopies(t *testing.T) {
 	table := Channels{
@@ -67,7 +67,7 @@ func TestWhichMessagesHaveCopies(t *testing.T) {
 	}
 }
 
-// Copies are kept to a share of the rate: a narrow link is for what is new.
+// Copies are limited to a share of the rate: on a narrow link new messages have priority.
 func TestCopiesAreKeptToAShareOfTheRate(t *testing.T) {
 	x := lossy(t, nil)
 	x.send(loot, strings.Repeat("x", 100), Options{})
@@ -86,8 +86,8 @@ func TestCopiesAreKeptToAShareOfTheRate(t *testing.T) {
 	x.wantPacket("as much as there is", "bare 1 4", "message 3/0 100 bytes")
 }
 
-// What should have been acknowledged by now goes first, the oldest before others, and
-// counts as new then. The others follow, the newest first, by priority of channels.
+// Messages that should have been acknowledged by now are first, the oldest before others, and
+// count as new then. The others follow, the newest first, by priority of channels.
 func TestOrderOfCopies(t *testing.T) {
 	x := lossy(t, Channels{
 		{Name: "effects"}, {Name: "late", Mode: ReliableOrdered, Priority: 5, Copies: 1}, {Name: "early", Mode: ReliableOrdered, Priority: 1, Copies: 1},

@@ -48,7 +48,7 @@ func TestFirstCloseCounts(t *testing.T) {
 	}
 }
 
-// A peer that has closed is told so, and nothing else: a ping that was due is not sent.
+// A peer that has closed gets the close and nothing else: a ping that was due is not sent.
 func TestNothingFollowsThePeersClose(t *testing.T) {
 	x := newTestMux(t, Config{KeepAlive: time.Second})
 	x.wait(time.Second)
@@ -68,7 +68,7 @@ func TestNothingFollowsThePeersClose(t *testing.T) {
 	}
 }
 
-// A close frame goes over a new link at once.
+// A close frame is sent on a new link at once.
 func TestCloseOnAnotherLink(t *testing.T) {
 	x := newTestMux(t, Config{})
 	x.m.Close(x.now, 7, "")
@@ -227,8 +227,8 @@ func TestMemoryIsLetGo(t *testing.T) {
 	}
 }
 
-// The pool keeps 256 KiB at most, of what is counted, and no buffer that is not a power
-// of two.
+// The pool keeps at most 256 KiB of counted buffers, and no buffer whose size is not a power of
+// two.
 func TestPoolKeepsSoMuch(t *testing.T) {
 	var p pool
 	p.put(make([]byte, 100))
@@ -263,8 +263,8 @@ func TestPoolKeepsSoMuch(t *testing.T) {
 	}
 }
 
-// Relink starts with the round trip that it is given, counts links, and is as reliable
-// as it says.
+// Relink starts with the round trip of its argument, counts links, and takes the reliability of
+// its argument.
 func TestRelinkTakesTheLinksKind(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 30 * ms})
 	want := func(why string, rtt time.Duration, links uint64) {

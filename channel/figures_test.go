@@ -102,8 +102,8 @@ func TestFiguresOfEachChannel(t *testing.T) {
 	}
 }
 
-// Probes do not wait for the pacer, but are paid for: what follows waits. If they were
-// not, seven times this Ceiling would be sent.
+// Probes do not wait for the pacer but use its tokens, so later packets wait. Otherwise seven
+// times this Ceiling would be sent.
 func TestProbesArePaidFor(t *testing.T) {
 	for seed := range uint64(4) {
 		w := newWorld(t, seed)

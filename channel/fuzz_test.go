@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// FuzzPacket parses anything. What parses is written again, frame by frame, and
-// must give the same bytes: there is one way to say each thing.
+// FuzzPacket parses any bytes. A packet that parses is written again, frame by frame, and must
+// have the same bytes: each packet has one encoding.
 func FuzzPacket(f *testing.F) {
 	var v struct {
 		Valid   []vectorPacket
@@ -75,8 +75,8 @@ func (f *frame) appendTo(b []byte) []byte {
 	return append(appendVarint(b, uint64(len(f.payload))), f.payload...)
 }
 
-// FuzzTwoEngines lets the fuzzer choose the link, what is sent and when, and checks
-// every promise.
+// FuzzTwoEngines lets the fuzzer choose the link, the messages and their times, and checks every
+// guarantee.
 func FuzzTwoEngines(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Add(uint64(2), bytes.Repeat([]byte{3, 17, 255, 40}, 50))
@@ -259,8 +259,8 @@ func (x *testMux) turnover(t *testing.T, i int) {
 	}
 }
 
-// FuzzHostilePeer feeds an engine that has much to say whatever comes to the
-// fuzzer's mind, raw and as well-formed packets.
+// FuzzHostilePeer feeds an engine that has much to send any bytes, raw and as well-formed
+// packets.
 func FuzzHostilePeer(f *testing.F) {
 	f.Add([]byte{0x11, 0, 0, 1})
 	f.Add([]byte{0x15, 0, 0, 0, 5, 0, 5})

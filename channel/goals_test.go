@@ -198,7 +198,7 @@ func TestStandingQueue(t *testing.T) {
 	}
 }
 
-// TestIdle counts what an idle link costs, with what UDP, DTLS and SCTP add.
+// TestIdle measures the cost of an idle link, with the overhead of UDP, DTLS and SCTP.
 func TestIdle(t *testing.T) {
 	const overhead = 28 + 37 + 28 // UDP over IPv4, a DTLS 1.2 record, SCTP and DATA
 	w := newWorld(t, 6)

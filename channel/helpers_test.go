@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A testMux plays the peer of one Mux, packet by packet.
+// A testMux acts as the peer of one Mux, packet by packet.
 type testMux struct {
 	t      *testing.T
 	m      *Mux
@@ -42,7 +42,7 @@ func (x *testMux) send(ch ID, s string, o Options) MessageID {
 	return id
 }
 
-// wait lets time pass, calling Advance whenever Deadline says so.
+// wait advances the time, and calls Advance at each Deadline.
 func (x *testMux) wait(d time.Duration) {
 	stop := x.now.Add(d)
 	for {
@@ -87,7 +87,7 @@ func (x *testMux) ackPacket(ranges ...uint64) []byte {
 	return b
 }
 
-// wantPacket takes the next packet and compares what it says.
+// wantPacket compares the content of the next packet.
 func (x *testMux) wantPacket(why string, want ...string) {
 	x.t.Helper()
 	x.sent = x.m.Append(x.now, nil, MaxPacket)

@@ -65,7 +65,7 @@ func TestHostilePeerMemory(t *testing.T) {
 	runtime.KeepAlive(body)
 }
 
-// Small messages that wait for the first one cost more than their bytes. Empty ones cost
+// Small messages that wait for the first one cost more than their bytes. Empty messages cost
 // most: 4095 of them fill a QueueLimit of 128 KiB.
 func TestManySmallMessagesTakeNoMoreThanMaxHeldSays(t *testing.T) {
 	const channels = 4
@@ -92,8 +92,8 @@ func TestManySmallMessagesTakeNoMoreThanMaxHeldSays(t *testing.T) {
 	}
 }
 
-// However much both ends have begun, a Mux that one of them closes keeps what it has
-// delivered, and nothing else.
+// When one end closes a Mux, the Mux keeps only delivered messages, however many messages both
+// ends have begun.
 func TestClosedMuxKeepsNothing(t *testing.T) {
 	body := bytes.Repeat([]byte("delivered"), 200)
 	for _, c := range []struct {
@@ -184,7 +184,7 @@ func TestBurstIsNotKept(t *testing.T) {
 	}
 }
 
-// TestHostileAcks acknowledges at random what was sent and what was not.
+// TestHostileAcks acknowledges random numbers, sent and unsent.
 func TestHostileAcks(t *testing.T) {
 	x := newTestMux(t, Config{})
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -227,8 +227,7 @@ func TestOverflowOfPacketsRemembered(t *testing.T) {
 	x.m.check(t)
 }
 
-// A close frame beside a frame that is refused leaves nothing to be said, so no time
-// to say it at.
+// After a close frame beside a refused frame there is nothing to send, so there is no deadline.
 func TestCloseBesideARefusedFrame(t *testing.T) {
 	x := newTestMux(t, Config{Server: true})
 	x.receive(whole(63, 0, "no such channel"), appendClose(nil, 1, "bye"))
@@ -239,8 +238,8 @@ func TestCloseBesideARefusedFrame(t *testing.T) {
 	}
 }
 
-// Whatever comes, and whatever the program does: when all is said that can be, the
-// deadline is in the future, or the loop above would never rest.
+// Whatever arrives and whatever the program does: when everything that may be sent is sent, the
+// deadline is in the future. Otherwise the loop above would never wait.
 func TestDeadlineIsAhead(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 5))

@@ -70,8 +70,8 @@ func allCells() []cell {
 	return cells
 }
 
-// coveringCells chooses n cells so that every pair of settings comes together in
-// one of them, and as many triples as then fit.
+// coveringCells chooses n cells so that every pair of settings is in one of them, and as many
+// triples as fit then.
 func coveringCells(n int) []cell {
 	type tuple [6]int
 	pairs, triples := map[tuple]bool{}, map[tuple]bool{}
@@ -131,7 +131,7 @@ func ledgerHash(b []byte) uint64 {
 	return h.Sum64()
 }
 
-// A ledger is one direction's account.
+// A ledger records the messages of one direction.
 type ledger struct {
 	sent     [chat + 1]uint32
 	got      [chat + 1]map[uint32]bool
@@ -159,7 +159,7 @@ func (l *ledger) problem(format string, args ...any) {
 	}
 }
 
-// deliver checks one message that came out.
+// deliver checks one delivered message.
 func (l *ledger) deliver(ch ID, b []byte) {
 	if len(b) < ledgerHeader || int(binary.BigEndian.Uint32(b[5:])) != len(b) ||
 		binary.BigEndian.Uint64(b[9:]) != ledgerHash(b) || ID(b[0]) != ch {
@@ -257,8 +257,8 @@ type cellResult struct {
 
 const ledgerSeconds = 6
 
-// runCell sends for six seconds, or until the blackout is over, and waits until
-// all is said.
+// runCell sends for six seconds, or until the blackout is over, and waits until everything is
+// sent.
 func runCell(t testing.TB, c cell) cellResult {
 	w := newWorld(t, c.seed())
 	up, down := w.both(c.link())

@@ -9,7 +9,7 @@ import (
 
 const ms = time.Millisecond
 
-// An ack block of what was never sent drops its packet, which has no effect.
+// A packet that acknowledges an unsent number is dropped and has no effect.
 func TestAckOfWhatWasNeverSent(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -59,8 +59,8 @@ func TestAckOfWhatWasNeverSent(t *testing.T) {
 	}
 }
 
-// A round trip is measured by the largest packet that is acknowledged, if it wanted
-// that and is newer than the one that was measured before.
+// The largest acknowledged packet measures a round trip, if it needed an acknowledgement and is
+// newer than the one that was measured before.
 func TestWhichPacketsMeasureTheRoundTrip(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 100 * ms})
 	want := func(why string, samples uint64, latest time.Duration) {
@@ -98,8 +98,8 @@ func TestWhichPacketsMeasureTheRoundTrip(t *testing.T) {
 	want("nothing new", 2, 60*ms)
 }
 
-// What the peer says it has waited is taken off, unless the round trip would be shorter
-// than the shortest, and no more than 40 ms.
+// The peer's delay is subtracted, up to 40 ms, unless the round trip would be shorter than the
+// shortest.
 func TestDelayIsTakenOffTheRoundTrip(t *testing.T) {
 	var r rtt
 	r.init(100 * ms)
@@ -168,8 +168,8 @@ func TestTimeoutsGrow(t *testing.T) {
 	}
 }
 
-// As many packets leave at a timeout as make an answer likely, and one if nobody has
-// answered for long.
+// At a timeout as many packets leave as make an answer likely, and one if no answer has arrived
+// for a long time.
 func TestPacketsOfATimeout(t *testing.T) {
 	for _, c := range []struct {
 		out, in  float64
@@ -236,8 +236,8 @@ func TestTimeoutPassesTheWindow(t *testing.T) {
 	}
 }
 
-// The wait for an answer counts from a timeout, even if nothing could leave then, and
-// is the first one again when an answer has come.
+// The wait for an answer begins at the last timeout, even if nothing could leave then. After an
+// answer it has its first length again.
 func TestTimeoutsCountFromTheLast(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 40 * ms})
 	x.send(loot, "x", Options{})
@@ -272,8 +272,7 @@ func TestTimeoutDecidesNoFate(t *testing.T) {
 	x.wantEvents("it has", "receipt 1 delivered")
 }
 
-// The oldest packet is not what a timeout sends again, if its piece has arrived another
-// way.
+// A timeout does not send the oldest packet again if its piece has arrived in another packet.
 func TestTimeoutOfAPacketWhosePieceHasArrived(t *testing.T) {
 	x := newTestMux(t, Config{RTT: 40 * ms, Rate: 1 << 20, Ceiling: -1})
 	x.send(loot, strings.Repeat("x", 2000), Options{})
@@ -338,8 +337,8 @@ func TestPacketsOfAMessageThatIsGone(t *testing.T) {
 	}
 }
 
-// The share of lost packets moves by a 64th with each packet, and back when one that
-// was taken for lost had arrived.
+// The share of lost packets changes by a 64th with each packet, and back when a packet that
+// counted as lost has arrived.
 func TestLossOfWhatGoesOut(t *testing.T) {
 	x := newTestMux(t, Config{})
 	for range 5 {

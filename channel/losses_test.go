@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The oldest of the messages with lost pieces is sent first, whatever the order in
-// which they were lost, and however many have arrived or were forgotten since.
+// The oldest message with lost pieces is sent first, in whatever order they were lost, and
+// however many have arrived or were forgotten since.
 func TestOldestLossFirst(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))

@@ -34,7 +34,8 @@ func TestAckRidesWithReply(t *testing.T) {
 	x.wantIdle("it was said")
 }
 
-// What comes late is told, though the peer knows by then of all that came before it.
+// A late packet is acknowledged although the peer already has the acknowledgement of all packets
+// before it.
 func TestLatePacketIsTold(t *testing.T) {
 	for _, c := range []struct {
 		name  string

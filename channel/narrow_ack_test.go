@@ -58,8 +58,8 @@ func TestRoomOfAcknowledgements(t *testing.T) {
 	}
 }
 
-// When nobody answers, and the last packet was large, a ping leaves alone before what is sent
-// again: it shows whether only large packets do not arrive.
+// When no answer arrives, and the last packet was large, a ping leaves alone before the
+// retransmission: it shows whether only large packets do not arrive.
 func TestSmallProbeBeforeALargeOne(t *testing.T) {
 	for size, small := range map[int]bool{leastBudget / 2: false, leastBudget/2 + 1: true} {
 		x := newTestMux(t, Config{})

@@ -105,8 +105,8 @@ func TestFramesOnAFreeNumberAreRefused(t *testing.T) {
 	y.wantDrops("a gap in the table", map[DropReason]uint64{DropUnknown: 1, DropRefused: 1})
 }
 
-// A channel that ends sends what is in its queue and takes nothing more. It is settled
-// when each message has its fate.
+// A channel that ends sends its queue and accepts no more messages. It is settled when each
+// message has its fate.
 func TestAChannelThatEndsDelivers(t *testing.T) {
 	for _, c := range []struct {
 		mode Mode
@@ -158,7 +158,7 @@ func TestAChannelThatThePeerDoesNotKnowIsNotSettled(t *testing.T) {
 	}
 }
 
-// The memory of what a peer has begun on a channel is free when the channel ends.
+// The memory of a peer's incomplete messages on a channel is freed when the channel ends.
 func TestIncompleteMessagesEndWithTheirChannel(t *testing.T) {
 	for _, mode := range []Mode{Unreliable, Sequenced, ReliableUnordered, ReliableOrdered} {
 		x := newTestMux(t, Config{})
@@ -211,7 +211,7 @@ func TestCountersOfRemovedChannelsAreKept(t *testing.T) {
 	}
 }
 
-// Open says what is wrong, and changes nothing then.
+// Open returns an error that says what is wrong, and changes nothing then.
 func TestOpenRefuses(t *testing.T) {
 	x := newTestMux(t, Config{})
 	ok := Channel{Name: "new"}
@@ -259,8 +259,8 @@ func (x *testMux) wantRoom(why string, want ...ID) {
 	}
 }
 
-// A channel that has refused messages says once that it has room, when the message that it
-// has refused last fits, to the byte.
+// A channel that has refused messages has one event of room, as soon as the last refused message
+// fits, to the byte.
 func TestRoomAfterErrBudget(t *testing.T) {
 	const size, message = 100 + messageCost, 300
 	x := newTestMux(t, Config{Channels: Channels{{Name: "a", Mode: ReliableUnordered, MaxMessage: message, QueueLimit: 5 * size}}})
@@ -300,7 +300,7 @@ func TestRoomAfterErrBudget(t *testing.T) {
 	x.wantRoom("no message was refused since")
 }
 
-// Room is told for the message that was refused, not for one byte less.
+// The event of room is for the size of the refused message, not for one byte less.
 func TestRoomForTheMessageThatWasRefused(t *testing.T) {
 	for _, c := range []struct {
 		wanted int

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Channels of one priority begin in the order of the table, and go on by weight, piece
-// by piece: what a channel has sent over its weight decides.
+// Channels of one priority begin in the order of the table, and continue by weight, piece by
+// piece: the bytes sent divided by the weight decide.
 func TestPiecesInTurnByWeight(t *testing.T) {
 	x := newTestMux(t, Config{Channels: Channels{
 		{Name: "a", Mode: ReliableOrdered, Weight: 1}, {Name: "b", Mode: ReliableOrdered, Weight: 3}, {Name: "c", Mode: ReliableOrdered, Weight: 3},
@@ -54,8 +54,8 @@ func TestSendingMoreDoesNotChangeTheTurn(t *testing.T) {
 	x.wantPacket("the last", "message 2/2 1000 bytes")
 }
 
-// A guaranteed share comes with time: none at first, a quarter of a second of it at
-// most, and at least two packets.
+// A guaranteed share grows with time: it is zero at first, and at most a quarter of a second's
+// worth or two packets, whichever is more.
 func TestGuaranteedShareIsAccumulated(t *testing.T) {
 	for _, c := range []struct {
 		guarantee int
@@ -89,7 +89,7 @@ func TestGuaranteedShareIsAccumulated(t *testing.T) {
 	}
 }
 
-// When there is nothing to send, or nothing that may be, no time to send at is told.
+// When there is nothing to send, or nothing that may be sent, there is no time to send at.
 func TestNothingToSendIsNoDeadline(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 100_000, RTT: 40 * time.Millisecond})
 	large := strings.Repeat("x", 1000)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A packet may leave while there are tokens, which come at the rate, a millisecond's
-// worth or one packet's at most. What leaves is paid for.
+// A packet may leave while there are tokens. Tokens grow at the rate, up to a millisecond's
+// worth or one packet. Each packet uses tokens.
 func TestTokensOfThePacer(t *testing.T) {
 	for _, c := range []struct {
 		rate   float64

@@ -10,8 +10,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// The first pieces of large messages do not buy the memory of the whole: an incomplete
-// message takes at most four times what came of it.
+// The first pieces of a large message do not allocate memory for the whole message: an
+// incomplete message takes at most four times the bytes that have arrived.
 func TestPiecesBuyNoMoreThanFourTimesTheirSize(t *testing.T) {
 	table := Channels{
 		{Name: "sequenced", Mode: Sequenced, MaxMessage: 1 << 20, QueueLimit: 4 << 20},

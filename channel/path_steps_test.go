@@ -67,14 +67,14 @@ func TestLengthOfARun(t *testing.T) {
 	}
 }
 
-// pathSteps tells the path of a Mux which packets arrive and which are lost.
+// A pathSteps reports to the path of a Mux which packets arrive and which are lost.
 type pathSteps struct {
 	*testing.T
 	m *Mux
 	n uint64
 }
 
-// lose loses k packets of one size, each in a turn of its own, one at each moment.
+// lose loses k packets of one size, each in its own turn and at its own time.
 func (s *pathSteps) lose(k, size int, began, step moment) {
 	for i := range k {
 		s.n += 10

@@ -157,8 +157,8 @@ func TestPacketsGetSmallerAndLargeAgain(t *testing.T) {
 	limits("on a new link", MaxPacket)
 }
 
-// Loss that does not look at the size leaves packets as they are: the chance of a run
-// is next to none, in bursts too.
+// Loss that does not depend on the size leaves packets as they are: a run is very unlikely, also
+// in bursts.
 func TestRandomLossDoesNotMakePacketsSmaller(t *testing.T) {
 	length := 20 * time.Second
 	if *matrix {
@@ -180,7 +180,7 @@ func TestRandomLossDoesNotMakePacketsSmaller(t *testing.T) {
 	}
 }
 
-// Where fragments do not arrive, nothing can be done but to say so.
+// Where fragments do not arrive, the Mux can only report it.
 func TestStuck(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -168,8 +168,8 @@ func tcpFlow(t *testing.T) []flowPoint {
 	return w.flow(up, func() int { return got })
 }
 
-// TestAgainstOthers checks, on a link that loses a tenth, that the channel is what it
-// is for: sooner there than what a browser or a socket has to offer.
+// On a link that loses a tenth, the 99th percentile of the channel's latency is at most half of
+// that of a browser's data channel, and of a TCP socket.
 func TestAgainstOthers(t *testing.T) {
 	var p99 [len(systems)]time.Duration
 	for i, s := range systems {

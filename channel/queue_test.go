@@ -14,8 +14,8 @@ func (x *testMux) wantQueue(why string, ch ID, messages, bytes int) {
 	}
 }
 
-// A message with the key of a queued one takes its place in the order, and nothing else
-// of it: bytes, receipt, deadline and age are those of the new one.
+// A message with the key of a queued one takes its place in the order, and nothing else: bytes,
+// receipt, deadline and age are those of the new message.
 func TestReplacedMessageLeavesOnlyItsPlace(t *testing.T) {
 	for _, ch := range []ID{effects, positions, loot, chat} {
 		x := newTestMux(t, Config{})
@@ -50,8 +50,8 @@ func TestReplacedMessageLeavesOnlyItsPlace(t *testing.T) {
 	}
 }
 
-// A message without a receipt gets none when it takes the place of one that has, and
-// its own deadline counts.
+// A message without a receipt gets none when it replaces a message with one, and its own
+// deadline applies.
 func TestReplacingMessageKeepsItsOptions(t *testing.T) {
 	x := newTestMux(t, Config{})
 	x.send(positions, "old", Options{Receipt: true})
@@ -65,7 +65,7 @@ func TestReplacingMessageKeepsItsOptions(t *testing.T) {
 	}
 }
 
-// The payloads of two messages go with them when one takes the place of the other.
+// When a message replaces another, each payload is given back with its own message.
 func TestReplacingGivesTheRightPayloadBack(t *testing.T) {
 	x := newTestMux(t, Config{})
 	var done []string
@@ -128,8 +128,8 @@ func TestKeysAreApart(t *testing.T) {
 	x.wantPacket("the keys of what has left are free", "message 2/3 a3", "message 2/4 x3")
 }
 
-// At QueueLimit the oldest message makes room, to the byte, but not one that is sent in
-// part, unless it is all there is.
+// At QueueLimit the oldest message is dropped, to the byte, but not one that is partly sent,
+// unless it is the only one.
 func TestOldestMakesRoom(t *testing.T) {
 	table := Channels{{Name: "voice", MaxMessage: 3000, QueueLimit: 3200}}
 	yes := Options{Receipt: true}
@@ -165,7 +165,7 @@ func TestOldestMakesRoom(t *testing.T) {
 	}
 }
 
-// What a message replaces counts as gone: nothing else is dropped for that room.
+// A replaced message counts as gone: nothing else is dropped for its room.
 func TestReplacedMessageMakesRoom(t *testing.T) {
 	yes := func(key uint64) Options { return Options{Key: key, Receipt: true} }
 	table := Channels{{Name: "state", Mode: Sequenced, MaxMessage: 900, QueueLimit: 1000 + 2*messageCost}, {Name: "news", Mode: ReliableOrdered, MaxMessage: 900, QueueLimit: 1000 + 2*messageCost}}
@@ -184,8 +184,8 @@ func TestReplacedMessageMakesRoom(t *testing.T) {
 	x.wantQueue("one is left", 1, 1, 800+messageCost)
 }
 
-// A deadline is met by what leaves before it. What has been sent in part by then is
-// finished if the channel is reliable, and is of no use if not.
+// A message that leaves before its deadline meets it. A message that is partly sent by then is
+// finished on a reliable channel, and dropped on an unreliable one.
 func TestDeadlinesInTheQueue(t *testing.T) {
 	const ms = time.Millisecond
 	for _, ch := range []ID{effects, positions, loot, chat} {
@@ -216,8 +216,8 @@ func TestDeadlinesInTheQueue(t *testing.T) {
 	}
 }
 
-// What is unreliable and has waited for more than a quarter of a second is dropped once
-// nobody answers, from anywhere in the queue. What is reliable, or younger, stays.
+// When no answer arrives, unreliable messages that have waited for more than a quarter of a
+// second are dropped, from anywhere in the queue. Reliable and younger messages stay.
 func TestSilenceMakesTheOldUseless(t *testing.T) {
 	x := newTestMux(t, Config{})
 	yes := Options{Receipt: true}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// part is piece i of a message of n bytes, each of which says which piece it is in.
+// part returns piece i of a message of n bytes; the bytes of a piece depend on i.
 func part(ch ID, id uint64, n, i int) []byte {
 	b := make([]byte, n)
 	for k := range b {
@@ -15,7 +15,7 @@ func part(ch ID, id uint64, n, i int) []byte {
 	return appendPiece(nil, ch, false, id, b, i)
 }
 
-// wantDrops compares the counters of what came and was not used.
+// wantDrops compares the counters of dropped packets and frames.
 func (x *testMux) wantDrops(why string, want map[DropReason]uint64) {
 	x.t.Helper()
 	for d := range DropReasons {
@@ -105,8 +105,8 @@ func TestIncompleteMessagesGrowOld(t *testing.T) {
 	x.m.check(t)
 }
 
-// Each mode does with each message, whole or in pieces, what it promises, and counts
-// what comes twice and what comes too late.
+// Each mode delivers each message as it guarantees, whole or in pieces, and counts duplicates
+// and messages that are too late.
 func TestWhatEachModeDoesWithWhatComes(t *testing.T) {
 	type step struct {
 		frame []byte

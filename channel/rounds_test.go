@@ -53,8 +53,8 @@ func TestFiguresOfTheWindow(t *testing.T) {
 	}
 }
 
-// At the start the rate doubles each round that uses it up, to three times of what
-// arrives at most, until it has not helped for three rounds, or the ceiling is reached.
+// At the start the rate doubles in each round that uses it up, to at most three times the rate
+// of arrival, until it has not helped for three rounds, or the ceiling is reached.
 func TestFiguresOfTheStart(t *testing.T) {
 	c := newCongestion(100_000)
 	c.startup = true
@@ -98,8 +98,8 @@ func TestFiguresOfTheStart(t *testing.T) {
 	c.want(t, "what arrives", 950_000)
 }
 
-// After the start the rate grows by 2 % a round and a little, and by up to 8 % when no
-// queue has come of it for long.
+// After the start the rate grows by 2 % a round and a little more, and by up to 8 % when it has
+// caused no queue for a long time.
 func TestFiguresOfGrowth(t *testing.T) {
 	c := newCongestion(100_000)
 	c.chance = 64 * ms
@@ -121,8 +121,8 @@ func TestFiguresOfGrowth(t *testing.T) {
 	c.want(t, "a low rate", 20_000*1.04)
 }
 
-// A round in which packets waited, and one in which what arrives does not follow, lower
-// the rate; others raise it if it was used up.
+// A round in which packets waited, and one in which the arrivals do not follow, lower the rate.
+// Other rounds raise it if it was used up.
 func TestFiguresOfARound(t *testing.T) {
 	const now = 2 * time.Second
 	for _, c := range []struct {
@@ -174,8 +174,8 @@ func TestFiguresOfARound(t *testing.T) {
 	}
 }
 
-// What packets may wait is 10 ms and what a packet takes, or what is jitter, or what has
-// turned out to be chance, each to its bound.
+// The allowed wait of packets is 10 ms and the time of a packet, or the jitter, or the measured
+// random part, each up to its limit.
 func TestFiguresOfTheAllowance(t *testing.T) {
 	for _, c := range []struct {
 		rate           float64
@@ -291,8 +291,8 @@ func TestFiguresOfTheEndOfARound(t *testing.T) {
 	}
 }
 
-// The delivery is the most that arrived in one of ten rounds. One that was not used up
-// counts only if more arrived in it.
+// The delivery is the largest arrival in one of ten rounds. A round that was not used up counts
+// only if more arrived in it.
 func TestFiguresOfTheDelivery(t *testing.T) {
 	c := newCongestion(100_000)
 	c.judge(2*time.Second, 80_000, 0)
@@ -317,8 +317,8 @@ func TestFiguresOfTheDelivery(t *testing.T) {
 	}
 }
 
-// When the queue should be empty the rate goes on with a little less than what arrived;
-// or as before, if packets still wait as they did, and jitter explains that.
+// When the queue should be empty the rate continues a little below the rate of arrival; or at
+// the rate of before, if packets still wait as they did, and jitter explains that.
 func TestFiguresOfTheEndOfDraining(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
@@ -371,7 +371,7 @@ func TestFiguresOfAQueueThatIsWorse(t *testing.T) {
 	}
 }
 
-// What arrives follows if it has grown by 5 % when what is sent has by 25 %.
+// The arrivals follow if they have grown by 5 % when the sent bytes have grown by 25 %.
 func TestFiguresOfWhatFollows(t *testing.T) {
 	c := newCongestion(100_000)
 	if !c.follows(80_000) || c.slowRate != 100_000 || c.slowDelivery != 80_000 || c.refRate != 100_000 || c.refDelivery != 80_000 {

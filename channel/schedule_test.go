@@ -72,7 +72,8 @@ func TestGuaranteedShare(t *testing.T) {
 	}
 }
 
-// What a channel got while nobody else wanted it is not taken off its share later.
+// Bytes that a channel has sent while no other channel had any are not taken off its share
+// later.
 func TestGuaranteedShareAfterPlenty(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 100_000, Ceiling: 100_000, Channels: Channels{
 		{Name: "greedy", Mode: ReliableOrdered},
@@ -160,8 +161,7 @@ func TestWindowHoldsBackWhatNobodyAcknowledges(t *testing.T) {
 	}
 }
 
-// TestWindowWhereHalfIsLost checks that a sender goes on for long enough that one of
-// the acknowledgements comes through.
+// A sender continues for long enough that one of the acknowledgements arrives.
 func TestWindowWhereHalfIsLost(t *testing.T) {
 	var packets [2]int
 	for i, share := range []float64{0, 0.5} {

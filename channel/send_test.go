@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Send copies what it is given, SendShared does not, and both return what the receipt
-// calls the message.
+// Send copies its bytes, SendShared does not, and both return the number that the receipt has.
 func TestSendCopiesAndNames(t *testing.T) {
 	x := newTestMux(t, Config{})
 	b := []byte("as it was")
@@ -73,8 +72,8 @@ func TestDefaultsOfConfig(t *testing.T) {
 	}
 }
 
-// Congestion control is told what leaves, whether more would, what arrives, and how long
-// it takes without the peer's delay.
+// Congestion control gets the bytes that leave, whether more would leave, the bytes that arrive,
+// and the round trip without the peer's delay.
 func TestWhatCongestionControlIsTold(t *testing.T) {
 	x := newTestMux(t, Config{Rate: 100_000})
 	big := bytes.Repeat([]byte("x"), 1000)

@@ -82,7 +82,7 @@ func TestSharedIsDoneOnce(t *testing.T) {
 	}
 }
 
-// A Shared without Done is given back to nobody, whatever the fate of its message is.
+// A Shared without Done is not given back, whatever the fate of its message is.
 func TestSharedWithoutDone(t *testing.T) {
 	table := Channels{{Name: "unreliable"}, {Name: "sequenced", Mode: Sequenced}, {Name: "unordered", Mode: ReliableUnordered}, {Name: "ordered", Mode: ReliableOrdered}}
 	now := time.Unix(1000, 0)

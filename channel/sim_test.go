@@ -9,8 +9,8 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 )
 
-// A world runs Muxes against each other in virtual time, over wires of netsim: no
-// goroutine, no clock, one source of chance. Equal seeds give equal runs.
+// A world runs Muxes against each other in virtual time, over wires of netsim: without
+// goroutines and clocks, and with one source of random numbers. Equal seeds give equal runs.
 type world struct {
 	t          testing.TB
 	start      time.Time
@@ -22,7 +22,7 @@ type world struct {
 	spare      [][]byte
 }
 
-// An end is a Mux, the way to its peer, and what a test wants to see of it.
+// An end is a Mux, the way to its peer, and its state for the test.
 type end struct {
 	name    string
 	mux     *Mux
@@ -68,7 +68,7 @@ type pending struct {
 	run func()
 }
 
-// shift runs every world with another seed: nothing should hang on a lucky one.
+// shift changes the seeds of all worlds: no result should depend on a lucky seed.
 var shift = flag.Uint64("shift", 0, "added to the seed of every simulated world")
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -81,7 +81,7 @@ func (w *world) both(l netsim.Link) (up, down *way) {
 	return &way{Wire: netsim.NewWire(l, w.rng.Uint64())}, &way{Wire: netsim.NewWire(l, w.rng.Uint64())}
 }
 
-// blackout loses what the ways are given for d, from a time on.
+// blackout drops the packets on the ways for d, from a time on.
 func (w *world) blackout(from, d time.Duration, ways ...*way) {
 	w.after(from, func() {
 		for _, l := range ways {
@@ -122,7 +122,7 @@ func (w *world) every(d time.Duration, n int, f func(i int)) {
 	}
 }
 
-// send gives a message to an end and lets it leave.
+// send passes a message to an end and lets it leave.
 func (w *world) send(e *end, ch ID, b []byte, o Options) error {
 	_, err := e.mux.Send(w.time(), ch, b, o)
 	w.flush(e)
@@ -192,7 +192,7 @@ func (w *world) carry(e *end, b []byte) {
 	}
 }
 
-// run lets d pass, or less if done says so.
+// run advances the time by d, or less if done returns true.
 func (w *world) run(d time.Duration, done func() bool) {
 	stop := w.now + d
 	for _, e := range w.ends {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// newWaiting returns a Mux that has sent n messages, a packet each, of which nothing
-// was heard.
+// newWaiting returns a Mux that has sent n messages, a packet each, and got no answer.
 func newWaiting(t testing.TB, n int) *testMux {
 	m, err := New(time.Unix(1000, 0), Config{
 		Channels: Channels{{Name: "bulk", Mode: ReliableUnordered, QueueLimit: 16 << 20}}, KeepAlive: -1,
@@ -35,8 +34,8 @@ func newWaiting(t testing.TB, n int) *testMux {
 	return x
 }
 
-// What a packet costs does not grow with what waits for an acknowledgement: neither
-// one that says nothing new, nor one that is sent again because it was lost.
+// The cost of a packet does not grow with the number of unacknowledged packets: neither that of
+// a packet that acknowledges nothing new, nor that of a retransmission.
 func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
 	const n = 4000
 	x := newWaiting(t, n)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each limit of a channel is a value that is taken, and the next one is not.
+// Each limit of a channel is accepted as a value, and the next value is refused.
 func TestLimitsOfAChannel(t *testing.T) {
 	for _, c := range []struct {
 		field     string
@@ -138,7 +138,7 @@ func TestLinesOfATable(t *testing.T) {
 	}
 }
 
-// What is wrong with a table's text is told with the line, or the channel and the field.
+// The error of a table's text names the line, or the channel and the field.
 func TestTextThatIsNoTable(t *testing.T) {
 	const good = "1 a unreliable both 16384 65536\n"
 	for want, text := range map[TableError]string{
@@ -164,7 +164,7 @@ func TestTextThatIsNoTable(t *testing.T) {
 	}
 }
 
-// The first difference of two tables is told, with the values of both.
+// The error names the first difference of two tables, with both values.
 func TestDifferencesOfTables(t *testing.T) {
 	ours := Channels{{Name: "a", Mode: Sequenced}, {Name: "b", Direction: ToServer, MaxMessage: 10, QueueLimit: 100}}
 	change := func(f func(c *Channel)) Channels {

@@ -156,7 +156,7 @@ func TestVectorsOfNumbers(t *testing.T) {
 
 var frameKinds = map[byte]string{frameMessage: "message", frameFragment: "fragment", frameBare: "bare"}
 
-// describe turns a packet into what the vectors say of it.
+// describe converts a packet into its description in the vectors.
 func describe(b []byte) (v vectorPacket, ok bool) {
 	var p packet
 	if ok = p.parse(b); ok {

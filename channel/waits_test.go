@@ -108,7 +108,7 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 	}
 }
 
-// A channel that the peer has not opened sends nothing, and lets others do so.
+// A channel that the peer has not opened sends nothing. Other channels may send.
 func TestOpenedChannelWaitsForThePeer(t *testing.T) {
 	x := newTestMux(t, Config{Channels: Channels{{Name: "a", Priority: 5}}})
 	before := x.m.Channels()

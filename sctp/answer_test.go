@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// However many gaps there are, what answers a packet is no larger than what came since
-// the last answer, except the smallest SACK. So are all answers together.
+// However many gaps there are, the answer to a packet is no larger than the bytes that have
+// arrived since the last answer, except the smallest SACK. The same is true for the sum of all
+// answers.
 func TestSacksAreNoLargerThanWhatCame(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	const least = headerLen + sackLen + 4*minReports
@@ -57,8 +58,8 @@ func TestSacksAreNoLargerThanWhatCame(t *testing.T) {
 	}
 }
 
-// A SACK that cannot tell of all gaps tells of the newest, or its reader would take the
-// path for dead.
+// A SACK without room for all gaps has the newest gap. Otherwise the peer would take the path
+// for dead.
 func TestNewestGapIsTold(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	for i := range uint32(100) {

@@ -42,7 +42,7 @@ func TestNothingToSayLeavesTheBufferAlone(t *testing.T) {
 	same("and without probes", a.AppendProbe(a.now, []byte(kept), nil))
 }
 
-// What leaves is appended behind what is there: each kind of packet has its own way.
+// Each kind of packet is appended behind the bytes in the buffer.
 func TestEveryPacketIsAppended(t *testing.T) {
 	behind := func(why, want string, b []byte) {
 		t.Helper()
@@ -90,7 +90,7 @@ func TestCauseOfAnAbort(t *testing.T) {
 	}
 }
 
-// The first cause of the peer's ABORT is told.
+// The event has the first cause of the peer's ABORT.
 func TestFirstCauseOfThePeersAbort(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(rawChunk(chunkAbort, 0, append(rawParam(causeUserAbort, []byte("bye!")), rawParam(causeProtocolViolation, []byte("not this"))...)), text(1, "x"))
@@ -98,8 +98,8 @@ func TestFirstCauseOfThePeersAbort(t *testing.T) {
 	a.wantNoEvent("nothing behind it is read")
 }
 
-// An association that is over holds nothing, says nothing and waits for nothing, whatever
-// it had under way and however it ended.
+// An association that is over holds no memory, sends nothing and has no deadline, whatever it
+// was doing and however it ended.
 func TestEndFreesEverything(t *testing.T) {
 	for name, end := range map[string]func(*testAssoc){
 		"aborted":           func(a *testAssoc) { a.Abort(a.now, "", nil) },
@@ -176,7 +176,7 @@ func TestPacketsAfterTheEnd(t *testing.T) {
 	}
 }
 
-// The zero Config means what its fields say.
+// The zero Config has the defaults that its fields document.
 func TestDefaults(t *testing.T) {
 	got := Config{}.withDefaults()
 	want := Config{

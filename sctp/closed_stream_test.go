@@ -2,9 +2,9 @@ package sctp
 
 import "testing"
 
-// What comes on a stream that the peer has closed is of a new channel. It is not
-// admitted by what the old one was: else a piece on each of many streams, which are
-// closed before they are opened, would fill any memory.
+// Data on a stream that the peer has closed belong to a new channel. The old channel does not
+// admit them: otherwise a piece on each of many streams, which are closed before they are
+// opened, would fill the memory.
 func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 	kilo := string(make([]byte, 1024))
 	for name, flags := range map[string]byte{"ordered": flagBegin, "unordered": flagBegin | unordered} {
