@@ -37,7 +37,7 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 				}
 				return true
 			})
-			e := testkit.Must(New(testkit.Listen(t, network, page), Config{}))
+			e := testkit.Must(Serve(testkit.Listen(t, network, page), Config{}))
 			defer e.Close()
 			c, err := e.Connect(t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
 				return testkit.Serve(s, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(offer))).Body.Bytes(), nil
@@ -85,7 +85,7 @@ func TestEndpointClosesWhatIsOpening(t *testing.T) {
 		s := testkit.Must(rtcserver.Serve(testkit.Listen(t, network, server), rtcserver.Config{}))
 		defer s.Close()
 		network.SetDefault(netsim.Link{Delay: 50 * time.Millisecond})
-		e := testkit.Must(New(testkit.Listen(t, network, page), Config{}))
+		e := testkit.Must(Serve(testkit.Listen(t, network, page), Config{}))
 		failed := make(chan error, 1)
 		go func() {
 			_, err := e.Connect(t.Context(), func(_ context.Context, offer []byte) ([]byte, error) {
