@@ -2824,7 +2824,7 @@ var Conn = class extends EventTarget {
    * CloseCode.Program is the first.
    */
   close(code = CloseCode.Normal, reason = "", drain = drainTime) {
-    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain);
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain > 0 ? drain : 0);
     this.flushSoon();
     return this.closed;
   }
@@ -3206,16 +3206,22 @@ async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(ur
   });
   if (saved) {
     try {
-      return await kept((c) => claim(c, saved, frozen.promise));
+      return await kept((c) => claim(c, saved, key, frozen.promise));
     } catch (e) {
       if (sessionStorage.getItem(key)) throw e;
     }
   }
   return kept((c) => void c.begin());
 }
-function claim(c, saved, frozen) {
+function claim(c, saved, key, frozen) {
   const { locks } = navigator;
+  const { hide: hide2 } = c;
+  c.hide = () => {
+    sessionStorage.setItem(key, saved);
+    c.abort();
+  };
   const go = (lock) => {
+    c.hide = hide2;
     restore(c, lock ? saved : "");
     return Promise.race([c.closed, frozen]);
   };

@@ -90,7 +90,7 @@ export async function keep<const C extends readonly Channel[]>(
     });
   if (saved) {
     try {
-      return await kept((c) => claim(c, saved, frozen.promise));
+      return await kept((c) => claim(c, saved, key, frozen.promise));
     } catch (e) {
       if (sessionStorage.getItem(key)) throw e; // the session was saved again, because the page goes
     }
@@ -102,9 +102,15 @@ export async function keep<const C extends readonly Channel[]>(
  * Restores a session if no other page has done so: a tab can be copied with its storage. A lock says so, until c ends
  * or its page is frozen: browsers do not show a page again that holds a lock.
  */
-function claim(c: AnyConn, saved: string, frozen: Promise<void>): void {
+function claim(c: AnyConn, saved: string, key: string, frozen: Promise<void>): void {
   const { locks } = navigator;
+  const { hide } = c;
+  c.hide = () => {
+    sessionStorage.setItem(key, saved); // the page goes before it has the lock: the next page may have the session
+    c.abort();
+  };
   const go = (lock: unknown): unknown => {
+    c.hide = hide;
     restore(c, lock ? saved : "");
     return Promise.race([c.closed, frozen]);
   };

@@ -564,6 +564,36 @@ describe.each([
     expect([server.sessions[0]!.hellos, server.sessions[0]!.moves], "who it is it says once").toEqual([1, [1, 2, 3]]);
   });
 
+  test("a page that is left before it has the lock leaves the session to the next", async () => {
+    await within(500, keep(url, options));
+    reload();
+    let give = (): void => {};
+    const { locks } = navigator;
+    vi.stubGlobal("navigator", {
+      locks: {
+        request: (name: string, o: LockOptions, f: (lock: Lock | null) => unknown) =>
+          new Promise<void>((got) => (give = got)).then(() => locks.request(name, o, f)),
+      },
+    });
+    const left = keep(url, options);
+    left.catch(() => {});
+    await pass(100);
+    expect(stored()).toBe(0);
+    reload();
+    give();
+    await expect(left).rejects.toThrow();
+    vi.stubGlobal("navigator", { locks });
+    const conn = await within(500, keep(url, options));
+    expect([conn.continued, conn.id, stored()]).toEqual([true, number(1), 0]);
+  });
+
+  test("a session is closed at once if the time for its messages is no number", async () => {
+    const conn = await within(500, connect(url, options));
+    conn.send("chat", utf8("one"));
+    server.dark = true;
+    await within(500, conn.close(0, "", Number.NaN));
+  });
+
   test("a page to which locks are denied goes on, and once", async () => {
     const denied = async (_: string, __: LockOptions, f?: (lock: object | null) => unknown): Promise<never> => {
       void f?.({});
