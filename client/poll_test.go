@@ -307,11 +307,11 @@ func TestPollOfConns(t *testing.T) {
 	inWorld(t, func(w *world) {
 		e := w.endpoint(client.Config{Manual: true})
 		c := w.connect(e)
-		w.send(c, "to and fro") // leaves at once: only messages of sessions wait for Flush
+		w.send(c, "there and back") // leaves at once: only messages of sessions wait for Flush
 		time.Sleep(time.Second)
 		w.wantQuiet()
 		wantAll(t, "a Poll", poll(e, time.Millisecond, nil))
-		w.want("3 0 to and fro")
+		w.want("3 0 there and back")
 		for c := range w.server.Conns() {
 			c.Close("")
 		}
