@@ -98,7 +98,7 @@ func (l *localLinks) remove(e *localEnd) {
 	l.ends[e.index-1], moved.index = moved, e.index
 	l.ends[last] = nil
 	l.ends, e.index = l.ends[:last], 0
-	l.loop.Forget(e)
+	l.loop.Remove(e)
 }
 
 // The methods below are the part of the links in their loop; see loop.Host.

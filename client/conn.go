@@ -110,8 +110,8 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	}
 	e.loop.Push(out, to.Remote, c.local)
 	e.stats.MessagesOut++
-	e.loop.Said(c)
-	e.loop.Leave()
+	e.loop.Pushed(c)
+	e.loop.SendBatch()
 	return nil
 }
 

@@ -244,7 +244,7 @@ func (e *Endpoint) remove(c *Conn) {
 	if !c.setState(connGone) {
 		return
 	}
-	e.loop.Forget(c)
+	e.loop.Remove(c)
 	endHandshake(c)
 	for _, r := range c.routes {
 		if e.conns[r] == c {

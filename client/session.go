@@ -283,7 +283,7 @@ func (s *Session) end() {
 	s.setState(sessionEnded)
 	s.cancel()
 	s.closeLink()
-	e.loop.Forget(s)
+	e.loop.Remove(s)
 	delete(e.sessions, s)
 	s.told.last = s.own
 }

@@ -39,9 +39,9 @@ func (s *shard) sendTo(conns []*Conn, stream uint16, k Kind, b []byte) (n int) {
 		if c.write(now, stream, k, b) == nil {
 			n++
 		}
-		s.loop.Said(c)
+		s.loop.Pushed(c)
 	}
-	s.loop.Leave()
+	s.loop.SendBatch()
 	return n
 }
 

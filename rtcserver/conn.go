@@ -106,8 +106,8 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	if err := c.write(time.Now(), stream, k, b); err != nil {
 		return err
 	}
-	s.loop.Said(c)
-	s.loop.Leave()
+	s.loop.Pushed(c)
+	s.loop.SendBatch()
 	return nil
 }
 

@@ -302,7 +302,7 @@ func (s *shard) advance(now time.Time) {
 // remove forgets c.
 func (s *shard) remove(c *Conn) {
 	c.setState(stateGone)
-	s.loop.Forget(c)
+	s.loop.Remove(c)
 	s.endHandshake(c)
 	for len(c.addrs) > 0 {
 		s.unclaim(c, c.addrs[0])

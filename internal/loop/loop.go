@@ -49,7 +49,7 @@ type Socket interface {
 // A Host is what a package adds to its loop. The loop calls Unlocked and Deliver without
 // its lock, and all other methods with it. The loop's goroutine, that is the caller of
 // Turn, calls all of them; Send, Deadline, Entry and NextDeadline are also called by
-// callers of Leave, Release and Flush.
+// callers of SendBatch, Release and Flush.
 type Host[M any] interface {
 	// Entry returns the member's place in the lists of the loop.
 	Entry(m M) *Entry
@@ -141,10 +141,10 @@ type Loop[M any] struct {
 	deadline time.Time // the socket's read deadline; zero means none
 
 	// Only the turn uses the fields below.
-	in    []udpio.Datagram
-	turn  []M
-	told  int       // members of turn whose handlers have run; -1 during Unlocked
-	began time.Time // when the first handler of the turn began; zero if there was none
+	in        []udpio.Datagram
+	turn      []M
+	delivered int       // members of turn whose handlers have run; -1 during Unlocked
+	began     time.Time // when the first handler of the turn began; zero if there was none
 }
 
 // New returns a loop whose members are those of host. It starts no goroutine.
@@ -257,10 +257,10 @@ func (l *Loop[M]) handOver() {
 // deliver runs the handlers. Package handling knows this func by its name.
 func (l *Loop[M]) deliver() {
 	defer l.afterPanic()
-	l.began, l.told = time.Time{}, -1
+	l.began, l.delivered = time.Time{}, -1
 	l.host.Unlocked()
-	for l.told = 0; l.told < len(l.turn); l.told++ {
-		m := l.turn[l.told]
+	for l.delivered = 0; l.delivered < len(l.turn); l.delivered++ {
+		m := l.turn[l.delivered]
 		if !l.host.Entry(m).news {
 			continue
 		}
@@ -275,13 +275,13 @@ func (l *Loop[M]) deliver() {
 // around Turn. The event that the handler got is not repeated. The next turn delivers the
 // events after it.
 func (l *Loop[M]) afterPanic() {
-	if l.told == len(l.turn) {
+	if l.delivered == len(l.turn) {
 		return
 	}
 	l.in = newBatch(l.config.Batch, l.config.InSize) // events that are not delivered yet lie in the old one
 	l.Lock()
 	l.host.Abandon()
-	for _, m := range l.turn[max(l.told, 0):] {
+	for _, m := range l.turn[max(l.delivered, 0):] {
 		l.Touch(m)
 	}
 	l.due = true
@@ -374,24 +374,24 @@ func (l *Loop[M]) Close() {
 // Closed reports whether Close was called.
 func (l *Loop[M]) Closed() bool { return l.closed }
 
-// Time makes m due at its deadline. A caller outside a turn calls Leave after it.
+// Time makes m due at its deadline. A caller outside a turn calls SendBatch after it.
 func (l *Loop[M]) Time(m M) {
 	l.timers.Set(m, &l.host.Entry(m).timer, l.host.Deadline(m))
 }
 
-// Forget removes m from the timers: m is over.
-func (l *Loop[M]) Forget(m M) { l.timers.Remove(&l.host.Entry(m).timer) }
+// Remove removes m from the timers: m is over.
+func (l *Loop[M]) Remove(m M) { l.timers.Remove(&l.host.Entry(m).timer) }
 
-// Said sets the timer of a member for which a datagram was pushed, unless the turn will.
-// Call Leave after it.
-func (l *Loop[M]) Said(m M) {
+// Pushed sets the timer of a member for which a datagram was pushed, unless the turn will.
+// Call SendBatch after it.
+func (l *Loop[M]) Pushed(m M) {
 	if !l.host.Entry(m).inTurn {
 		l.Time(m)
 	}
 }
 
-// Leave sends the batch, unless a turn runs, which does this at its end.
-func (l *Loop[M]) Leave() {
+// SendBatch sends the batch, unless a turn runs, which does this at its end.
+func (l *Loop[M]) SendBatch() {
 	if !l.busy {
 		l.flush()
 		l.arm()
@@ -418,7 +418,7 @@ func (l *Loop[M]) Release(m M, later, news bool) {
 		l.Touch(m)
 		l.due = true
 	}
-	l.Leave()
+	l.SendBatch()
 }
 
 // delay leaves it to the end of the turn, or to Flush, to send what m has to say.
@@ -435,7 +435,7 @@ func (l *Loop[M]) Flush() {
 	defer l.Unlock()
 	if !l.busy { // or the end of the turn does it
 		l.sendLater(time.Now())
-		l.Leave()
+		l.SendBatch()
 	}
 }
 

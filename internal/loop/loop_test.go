@@ -203,8 +203,11 @@ func TestWhatEndsAWait(t *testing.T) {
 		set  func(r *recorder, at time.Time)
 		call bool // by Turn's own limit
 	}{
-		"a member":   {set: func(r *recorder, at time.Time) { r.due[1] = at; r.locked(func() { r.loop.Time(1); r.loop.Leave() }) }},
-		"the host":   {set: func(r *recorder, at time.Time) { r.next = at; r.locked(func() { r.loop.Leave() }) }},
+		"a member": {set: func(r *recorder, at time.Time) {
+			r.due[1] = at
+			r.locked(func() { r.loop.Time(1); r.loop.SendBatch() })
+		}},
+		"the host":   {set: func(r *recorder, at time.Time) { r.next = at; r.locked(func() { r.loop.SendBatch() }) }},
 		"the caller": {call: true, set: func(*recorder, time.Time) {}},
 		"Wake": {set: func(r *recorder, at time.Time) {
 			go func() {
@@ -241,7 +244,7 @@ func TestWhatEndsAWait(t *testing.T) {
 func TestForgottenMembersAreNotDue(t *testing.T) {
 	r := newRecorder(t, NewBell(), sizes)
 	r.due[1] = time.Now()
-	r.locked(func() { r.loop.Time(1); r.loop.Forget(1) })
+	r.locked(func() { r.loop.Time(1); r.loop.Remove(1) })
 	if err := r.turn(); err != nil || !r.loop.State().Timer.IsZero() {
 		t.Errorf("%v, %+v", err, r.loop.State())
 	}
@@ -380,7 +383,7 @@ func TestOutgoingBatches(t *testing.T) {
 			r.Send(time.Now(), m)
 			r.loop.Push(r.loop.Slot(), netip.AddrPort{}, netip.Addr{}) // nothing to say
 		}
-		r.loop.Leave()
+		r.loop.SendBatch()
 	})
 	if len(s.out) != 9 || s.out[8] != "8" || r.loop.Stats.DatagramsOut != 9 {
 		t.Errorf("%q left, %d are counted", s.out, r.loop.Stats.DatagramsOut)

@@ -95,8 +95,8 @@ func TestWhenTheDeadlineIsAsked(t *testing.T) {
 		"a call":                    {false, release(false), true},
 		"a manual call":             {true, release(false), true},
 		"a call for later, flushed": {false, func(r *recorder) { release(true)(r); r.Flush() }, true},
-		"a datagram":                {false, func(r *recorder) { r.locked(func() { r.loop.Said(1) }) }, false},
-		"a datagram, left":          {false, func(r *recorder) { r.locked(func() { r.loop.Said(1); r.loop.Leave() }) }, true},
+		"a datagram":                {false, func(r *recorder) { r.locked(func() { r.loop.Pushed(1) }) }, false},
+		"a datagram, left":          {false, func(r *recorder) { r.locked(func() { r.loop.Pushed(1); r.loop.SendBatch() }) }, true},
 	} {
 		config := sizes
 		config.Manual = c.manual
@@ -120,7 +120,7 @@ func TestDeadlineIsSetOnce(t *testing.T) {
 	r.locked(func() {
 		for range 3 {
 			r.loop.Time(1)
-			r.loop.Leave()
+			r.loop.SendBatch()
 		}
 	})
 	if s.deadlines != 1 {
@@ -185,7 +185,7 @@ func TestSlots(t *testing.T) {
 			}
 			r.Send(time.Now(), m)
 		}
-		r.loop.Leave()
+		r.loop.SendBatch()
 	})
 	if !slices.Equal(s.sizes, []int{4, 4, 1}) {
 		t.Errorf("batches of %d", s.sizes)
