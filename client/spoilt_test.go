@@ -71,7 +71,8 @@ func TestServerKeepsMessagesAfterAPanicOfAnotherHandler(t *testing.T) {
 		}
 		sessions := make(chan *client.Session, 2)
 		for range 2 {
-			go func() { sessions <- testkit.Must(g.connect(client.SessionConfig{})) }()
+			e := g.endpoint()
+			go func() { sessions <- testkit.Must(g.join(e, client.SessionConfig{})) }()
 		}
 		for len(sessions) < 2 {
 			turn()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +26,11 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 				Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
 			}}))
 			defer s.Close()
+			var mu sync.Mutex // the loops of both ends call the tap
 			var want Stats
 			network.SetTap(func(p *netsim.Packet) bool {
+				mu.Lock()
+				defer mu.Unlock()
 				switch page {
 				case p.From:
 					want.DatagramsOut++
@@ -50,7 +54,9 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			network.Inject(netip.MustParseAddrPort("203.0.113.5:9"), page, []byte{22, 0xfe, 0xfd})
+			mu.Lock()
 			want.DatagramsIn, want.BytesIn = want.DatagramsIn+1, want.BytesIn+3 // the tap does not see it
+			mu.Unlock()
 			time.Sleep(time.Second)
 			if st := e.Stats(); st.Conns != 1 || st.Opened != 1 || st.Closed != 0 || st.Batches == 0 {
 				t.Errorf("%s: open: %+v", name, st)
@@ -64,6 +70,8 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 			}
 			synctest.Wait()
 			st := e.Stats()
+			mu.Lock()
+			defer mu.Unlock()
 			want.Opened, want.Closed, want.MessagesIn, want.MessagesOut, want.Strangers = 1, 1, 1, 1, 1
 			want.Batches, want.Socket = st.Batches, st.Socket
 			if st != want || st.Socket.Received != st.DatagramsIn || st.Socket.Sent != st.DatagramsOut {

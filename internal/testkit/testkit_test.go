@@ -32,8 +32,9 @@ func TestMemoryIsMeasured(t *testing.T) {
 	before := HeapNow()
 	var kept []byte
 	allocated := Allocated(func() { kept = make([]byte, size) })
-	if grown := HeapNow() - before; grown < size || grown > size+size/2 || allocated < size || allocated > size+size/2 {
-		t.Errorf("the heap grew by %d bytes and %d were allocated, want %d", grown, allocated, size)
+	// Other memory of the program may be given back meanwhile.
+	if grown := HeapNow() - before; grown < size-size/8 || grown > size+size/2 || allocated < size || allocated > size+size/2 {
+		t.Errorf("the heap grew by %d bytes and %d were allocated, want about %d", grown, allocated, size)
 	}
 	kept[0] = 1
 }
