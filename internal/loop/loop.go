@@ -215,6 +215,7 @@ func (l *Loop[M]) Turn(until time.Time) (int, error) {
 	if !until.IsZero() {
 		l.Lock()
 		l.until = until
+		l.timeLater()
 		l.arm()
 		l.Unlock()
 	}
@@ -404,13 +405,10 @@ func (l *Loop[M]) SendBatch() {
 // true, a turn follows soon, which delivers them.
 func (l *Loop[M]) Release(m M, later, news bool) {
 	defer l.Unlock()
-	switch {
-	case later || l.busy:
+	wait := later || l.busy || l.config.Manual
+	if wait {
 		l.delay(m)
-	case l.config.Manual:
-		l.delay(m)
-		l.Time(m) // the program may call Turn without Flush
-	default:
+	} else {
 		l.host.Send(time.Now(), m)
 		l.Time(m)
 	}
@@ -418,7 +416,17 @@ func (l *Loop[M]) Release(m M, later, news bool) {
 		l.Touch(m)
 		l.due = true
 	}
-	l.SendBatch()
+	if news || !wait { // else there is nothing to send or to arm, and there may be many receivers
+		l.SendBatch()
+	}
+}
+
+// timeLater sets the timers of the members of later: the program may call Turn without
+// Flush.
+func (l *Loop[M]) timeLater() {
+	for _, m := range l.later {
+		l.Time(m)
+	}
 }
 
 // delay leaves it to the end of the turn, or to Flush, to send what m has to say.
@@ -444,6 +452,10 @@ func (l *Loop[M]) Flush() {
 func (l *Loop[M]) Due() time.Time {
 	l.Lock()
 	defer l.Unlock()
+	if !l.busy {
+		l.timeLater()
+		l.arm()
+	}
 	return l.deadline
 }
 

@@ -93,7 +93,7 @@ func TestWhenTheDeadlineIsAsked(t *testing.T) {
 	}{
 		"a turn":                    {false, func(r *recorder) { r.locked(func() { r.loop.Touch(1) }); r.turn() }, true},
 		"a call":                    {false, release(false), true},
-		"a manual call":             {true, release(false), true},
+		"a manual call, then Due":   {true, func(r *recorder) { release(false)(r); r.loop.Due() }, true},
 		"a call for later, flushed": {false, func(r *recorder) { release(true)(r); r.Flush() }, true},
 		"a datagram":                {false, func(r *recorder) { r.locked(func() { r.loop.Pushed(1) }) }, false},
 		"a datagram, left":          {false, func(r *recorder) { r.locked(func() { r.loop.Pushed(1); r.loop.SendBatch() }) }, true},
