@@ -39,52 +39,6 @@ export declare const CloseCode: {
 
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
-/** The options of connect. Only channels is required. */
-export interface ConnectOptions<C extends readonly Channel[]> {
-    /** The table of channels, the same as the server's. */
-    channels: C;
-    /**
-     * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
-     * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
-     * the error; sessions tries again after any other error.
-     */
-    token?: string | (() => string | Promise<string>);
-    /** The version of the program, which the server may require (its Config.Version). */
-    app?: string;
-    /** Bytes for the server's program, which its Conn.Hello returns: at most 1024. */
-    hello?: Bytes;
-    /** Aborts connecting, or closes the session. */
-    signal?: AbortSignal;
-    /** Time limit of one attempt to connect, in ms: 15 s unless set. */
-    timeout?: number;
-    /** Options of the signaling request, such as credentials or headers. */
-    request?: RequestInit;
-    /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
-    ceiling?: number;
-}
-
-export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
-    direction: "to-server";
-}>["name"] | OpenedName;
-
-/** Names of the channels on which a page may send, and of those on which it may receive. */
-export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
-    direction: "to-client";
-}>["name"] | OpenedName;
-
-/** SendOptions are the options of one message. */
-export interface SendOptions {
-    /** Time in ms after which the message is not sent any more. */
-    deadline?: number;
-    /**
-     * What the message is about. The message replaces a queued message of the channel with the same key of which nothing
-     * was sent yet. Neither 0 nor "".
-     */
-    key?: number | string;
-    /** Makes send return a promise of the fate of the message. */
-    receipt?: boolean;
-}
-
 /**
  * Conn is one session with a server. A session lasts longer than its link: when the link is silent, Conn looks for a
  * new link, and reliable channels continue where they were.
@@ -335,6 +289,52 @@ export interface ConnectTimes {
     total: number;
 }
 
+/** The options of connect. Only channels is required. */
+export interface ConnectOptions<C extends readonly Channel[]> {
+    /** The table of channels, the same as the server's. */
+    channels: C;
+    /**
+     * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
+     * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
+     * the error; sessions tries again after any other error.
+     */
+    token?: string | (() => string | Promise<string>);
+    /** The version of the program, which the server may require (its Config.Version). */
+    app?: string;
+    /** Bytes for the server's program, which its Conn.Hello returns: at most 1024. */
+    hello?: Bytes;
+    /** Aborts connecting, or closes the session. */
+    signal?: AbortSignal;
+    /** Time limit of one attempt to connect, in ms: 15 s unless set. */
+    timeout?: number;
+    /** Options of the signaling request, such as credentials or headers. */
+    request?: RequestInit;
+    /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
+    ceiling?: number;
+}
+
+export type Hearable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-server";
+}>["name"] | OpenedName;
+
+/** Names of the channels on which a page may send, and of those on which it may receive. */
+export type Sendable<C extends readonly Channel[]> = Exclude<C[number], {
+    direction: "to-client";
+}>["name"] | OpenedName;
+
+/** SendOptions are the options of one message. */
+export interface SendOptions {
+    /** Time in ms after which the message is not sent any more. */
+    deadline?: number;
+    /**
+     * What the message is about. The message replaces a queued message of the channel with the same key of which nothing
+     * was sent yet. Neither 0 nor "".
+     */
+    key?: number | string;
+    /** Makes send return a promise of the fate of the message. */
+    receipt?: boolean;
+}
+
 /**
  * The fate of a message:
  *
@@ -533,8 +533,10 @@ export declare function resume<const C extends readonly Channel[]>(url: string |
  */
 export declare function suspend<const C extends readonly Channel[]>(conn: Conn<C>): string;
 
+/** A function of the program for the messages of a channel. */
 type Heard = (b: Uint8Array) => void;
 
+/** A function of the program for requests of the server. */
 type Served = (b: Uint8Array) => Answer | Promise<Answer>;
 
 interface ConnectErrorMore {
@@ -544,6 +546,7 @@ interface ConnectErrorMore {
     cause?: unknown;
 }
 
+/** What a function for requests returns. */
 type Answer = Bytes | void | undefined;
 
 export {};

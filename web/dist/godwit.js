@@ -323,11 +323,13 @@ var Inbox = class {
 function snapshotInbox({ messages, first }) {
   return messages.slice(first);
 }
-function restoreInbox(inbox2, saved) {
-  for (const b of saved) inbox2.push(b);
+function restoreInbox(inbox, saved) {
+  for (const b of saved) inbox.push(b);
 }
+var inboxOf = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
 
 // src/link.ts
+var defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
 var maxBuffered = 2 * 1160;
 var stuckAfter = 500;
 var carefulFor = 1e3;
@@ -461,6 +463,16 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     throw e instanceof ConnectError ? e : new ConnectError("link", link ? words(e) : "no WebRTC: the browser has none, or an extension or a policy disables it", {
       cause: e
     });
+  }
+}
+
+// src/options.ts
+async function fetched(token) {
+  try {
+    return await token();
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
   }
 }
 
@@ -2316,17 +2328,17 @@ var Session = class {
    * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
    */
   take(t) {
-    const { inbox: inbox2 } = this;
+    const { inbox } = this;
     let early = 0;
-    for (let i = 0; i < inbox2.length && this.state !== closed; ) {
-      const [channel, b] = inbox2[i];
+    for (let i = 0; i < inbox.length && this.state !== closed; ) {
+      const [channel, b] = inbox[i];
       if (channel && this.state !== open) {
         early += b.length + 32;
         i++;
         continue;
       }
-      if (i) inbox2.splice(i, 1);
-      else inbox2.shift();
+      if (i) inbox.splice(i, 1);
+      else inbox.shift();
       i = early = 0;
       if (channel && this.closing) continue;
       if (channel) this.events.message(channel, b);
@@ -2500,7 +2512,7 @@ function snapshotSession(s, opened2, shift2) {
 }
 function restoreSession(s, t, saved, shift2) {
   const { outbox, receivers } = s.mux;
-  const [grace, id, token, links, lastID, serving, opened2, channels, inbox2] = saved;
+  const [grace, id, token, links, lastID, serving, opened2, channels, inbox] = saved;
   outbox.abandon();
   for (const line of opened2) s.add(line);
   channels.forEach(([sender, receiver], i) => {
@@ -2508,7 +2520,7 @@ function restoreSession(s, t, saved, shift2) {
     restoreReceiver(receivers[i], t, receiver);
   });
   for (const [id2, request] of serving) s.serving.set(id2, request);
-  s.inbox.push(...inbox2);
+  s.inbox.push(...inbox);
   Object.assign(s, { id: BigInt(id), token, grace, links, lastID, state: open });
 }
 
@@ -2595,7 +2607,6 @@ function refusal(r, details, table) {
 
 // src/conn.ts
 var asleep = 1500;
-var defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
 var drainTime = 1e4;
 var maxCode = 65535;
 var patience = 3e3;
@@ -2688,7 +2699,7 @@ var Conn = class extends EventTarget {
     const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
-    this.unheard = table.map(inbox);
+    this.unheard = table.map(inboxOf);
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
@@ -2748,7 +2759,7 @@ var Conn = class extends EventTarget {
   async *messages(channel) {
     const id = this.idOf(channel);
     const c = this.table[id];
-    const waiting = this.unheard[id] ?? inbox(c);
+    const waiting = this.unheard[id] ?? inboxOf(c);
     this.unheard[id] = null;
     let wake = () => {
     };
@@ -2868,7 +2879,7 @@ var Conn = class extends EventTarget {
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
-        this.unheard.push(inbox(c));
+        this.unheard.push(inboxOf(c));
         this.channels.push(c);
         this.dispatchEvent(new ChannelEvent("channel", c));
       },
@@ -3071,15 +3082,6 @@ var Conn = class extends EventTarget {
     globalThis[how]?.("pageshow", this.pageshow);
   }
 };
-var inbox = (c) => new Inbox(c.queueLimit, !isReliable(c.mode));
-async function fetched(token) {
-  try {
-    return await token();
-  } catch (cause) {
-    if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
-  }
-}
 
 // src/connect.ts
 async function connect(url, options, begin) {
@@ -3251,7 +3253,7 @@ var shift = () => Date.now() - performance.now();
 function save({ session, unheard, table, channels }) {
   const saved = snapshotSession(session, channels.length, shift());
   if (!saved) return "";
-  const waiting = unheard.map((inbox2, i) => inbox2 && isReliable(table[i].mode) ? snapshotInbox(inbox2) : []);
+  const waiting = unheard.map((inbox, i) => inbox && isReliable(table[i].mode) ? snapshotInbox(inbox) : []);
   return JSON.stringify([version, Date.now(), saved, waiting], encode);
 }
 function restore(c, json2) {

@@ -3,8 +3,9 @@ import { CloseCode } from "./close";
 import { backoff, deferred, longestBackoff, now, sleep } from "./deferred";
 import { ConnectError, GodwitError, option, SendError, words } from "./error";
 import { ChannelEvent, type CloseReason, ConnCloseEvent, type ConnEventMap, type OpenedChannel, type OpenedName } from "./event";
-import { Inbox } from "./inbox";
-import { type ConnectTimes, type Link, noTimes, openLink } from "./link";
+import { type Inbox, inboxOf } from "./inbox";
+import { type ConnectTimes, defaults, type Link, noTimes, openLink } from "./link";
+import { type ConnectOptions, fetched, type Hearable, type Heard, type Sendable, type SendOptions, type Served } from "./options";
 import { maxPacket } from "./packet";
 import { type Fate } from "./queue";
 import { type Call, closed, open, renewable, Session, type SessionEvents } from "./session";
@@ -12,55 +13,7 @@ import { exchange, signalingURL } from "./signaling";
 import { type ChannelStats, type Stats } from "./stats";
 import { type Channel, type FullChannel, fullTable, isReliable } from "./table";
 
-/** The options of connect. Only channels is required. */
-export interface ConnectOptions<C extends readonly Channel[]> {
-  /** The table of channels, the same as the server's. */
-  channels: C;
-  /**
-   * The credentials of the player, or a function that fetches them. A token that can be used only once must be a
-   * function: an attempt that failed or was aborted has used the string. If the function throws a ConnectError, that is
-   * the error; sessions tries again after any other error.
-   */
-  token?: string | (() => string | Promise<string>);
-  /** The version of the program, which the server may require (its Config.Version). */
-  app?: string;
-  /** Bytes for the server's program, which its Conn.Hello returns: at most 1024. */
-  hello?: Bytes;
-  /** Aborts connecting, or closes the session. */
-  signal?: AbortSignal;
-  /** Time limit of one attempt to connect, in ms: 15 s unless set. */
-  timeout?: number;
-  /** Options of the signaling request, such as credentials or headers. */
-  request?: RequestInit;
-  /** Highest rate of sending, in bytes per second: at least 1150, or negative for no limit. 256 KiB unless set. */
-  ceiling?: number;
-}
-
-/** SendOptions are the options of one message. */
-export interface SendOptions {
-  /** Time in ms after which the message is not sent any more. */
-  deadline?: number;
-  /**
-   * What the message is about. The message replaces a queued message of the channel with the same key of which nothing
-   * was sent yet. Neither 0 nor "".
-   */
-  key?: number | string;
-  /** Makes send return a promise of the fate of the message. */
-  receipt?: boolean;
-}
-
-/** Names of the channels on which a page may send, and of those on which it may receive. */
-export type Sendable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-client" }>["name"] | OpenedName;
-export type Hearable<C extends readonly Channel[]> = Exclude<C[number], { direction: "to-server" }>["name"] | OpenedName;
-
-type Answer = Bytes | void | undefined;
-type Heard = (b: Uint8Array) => void;
-type Served = (b: Uint8Array) => Answer | Promise<Answer>;
-
 const asleep = 1500; // ms; the timers of a hidden page are late by less: a timer that is later shows that the page slept
-/** First round trip in ms, and first, lowest and highest rate in bytes per second of a link. */
-export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
-
 export const drainTime = 10_000; // ms for which a session that closes waits for acknowledgements
 export const maxCode = 65_535; // largest code with which a program may close
 const patience = 3000; // ms to wait for a packet on a new link
@@ -166,7 +119,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const { app = "", ceiling = defaults.ceiling, hello = nothing, signal } = options;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
-    this.unheard = table.map(inbox);
+    this.unheard = table.map(inboxOf);
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
@@ -244,7 +197,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   async *messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void> {
     const id = this.idOf(channel);
     const c = this.table[id]!;
-    const waiting = this.unheard[id] ?? inbox(c); // it knows how many messages were lost
+    const waiting = this.unheard[id] ?? inboxOf(c); // it knows how many messages were lost
     this.unheard[id] = null;
     let wake = (): void => {};
     const off = this.on(channel, (b) => {
@@ -379,7 +332,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       },
       request: (id, name, b) => void this.serve(id, name, b),
       channel: (c) => {
-        this.unheard.push(inbox(c));
+        this.unheard.push(inboxOf(c));
         (this.channels as OpenedChannel[]).push(c as OpenedChannel);
         this.dispatchEvent(new ChannelEvent("channel", c as OpenedChannel));
       },
@@ -642,16 +595,4 @@ export interface Conn<C extends readonly Channel[]> {
     listener: (event: ConnEventMap[K]) => void,
     options?: boolean | EventListenerOptions,
   ): void;
-}
-
-const inbox = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));
-
-/** Calls the option token. */
-async function fetched(token: () => string | Promise<string>): Promise<string> {
-  try {
-    return await token();
-  } catch (cause) {
-    if (cause instanceof ConnectError) throw cause;
-    throw new ConnectError("token", `the option token has thrown: ${words(cause)}`, { cause, retryAfter: 0 });
-  }
 }

@@ -1,6 +1,7 @@
-import { Conn, type ConnectOptions } from "./conn";
+import { Conn } from "./conn";
 import { backoff, sleep } from "./deferred";
 import { ConnectError } from "./error";
+import { type ConnectOptions } from "./options";
 import { renewable } from "./session";
 import { type Channel } from "./table";
 

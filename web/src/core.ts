@@ -1,7 +1,6 @@
 // The exports of @godwit/client, without those for sessions that continue when the page is loaded again.
 export type { Bytes } from "./bytes";
 export { CloseCode } from "./close";
-export type { ConnectOptions, Hearable, Sendable, SendOptions } from "./conn";
 export { Conn } from "./conn";
 export { connect, sessions } from "./connect";
 export type { ConnectErrorCode, RequestErrorCode, SendErrorCode, Status } from "./error";
@@ -9,6 +8,7 @@ export { ConnectError, GodwitError, RequestError, SendError } from "./error";
 export type { CloseReason, ConnEventMap, OpenedChannel, OpenedName } from "./event";
 export { ChannelEvent, ConnCloseEvent } from "./event";
 export type { ConnectTimes } from "./link";
+export type { ConnectOptions, Hearable, Sendable, SendOptions } from "./options";
 export type { Fate } from "./queue";
 export type { RawEventMap, RawOptions } from "./raw";
 export { connectRaw, RawConn } from "./raw";

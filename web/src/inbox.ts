@@ -1,4 +1,4 @@
-import { messageCost } from "./table";
+import { type FullChannel, isReliable, messageCost } from "./table";
 
 /** Inbox keeps messages that the program has not taken yet, up to limit bytes. */
 export class Inbox {
@@ -46,3 +46,6 @@ export function snapshotInbox({ messages, first }: Inbox): Uint8Array[] {
 export function restoreInbox(inbox: Inbox, saved: Uint8Array[]): void {
   for (const b of saved) inbox.push(b);
 }
+
+/** Returns the inbox of a channel. */
+export const inboxOf = (c: FullChannel): Inbox => new Inbox(c.queueLimit, !isReliable(c.mode));

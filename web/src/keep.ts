@@ -1,9 +1,10 @@
 import { CloseCode } from "./close";
-import { type Conn, type ConnectOptions } from "./conn";
+import { type Conn } from "./conn";
 import { connect } from "./connect";
 import { deferred } from "./deferred";
 import { ConnectError } from "./error";
 import { restoreInbox, snapshotInbox } from "./inbox";
+import { type ConnectOptions } from "./options";
 import { restoreSession, type SavedSession, snapshotSession } from "./session";
 import { absolute } from "./signaling";
 import { type Channel, hash, isReliable } from "./table";

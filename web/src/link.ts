@@ -1,6 +1,9 @@
 import { deferred, now } from "./deferred";
 import { ConnectError, option, words } from "./error";
 
+/** First round trip in ms, and first, lowest and highest rate in bytes per second of a link. */
+export const defaults = { rtt: 100, rate: 64 << 10, floor: 8 << 10, ceiling: 256 << 10 };
+
 // The largest number of bytes in the queue of the browser, from which nothing can be taken back: two of the largest
 // messages.
 const maxBuffered = 2 * 1160;

@@ -1,6 +1,7 @@
 // A page in virtual time, the server that it connects to, and a Conn of the source.
 import { afterEach, beforeEach, expect, vi } from "vitest";
-import { Conn, type ConnectOptions } from "../src/conn";
+import { Conn } from "../src/conn";
+import { type ConnectOptions } from "../src/options";
 import { Server } from "./page";
 
 export const channels = [

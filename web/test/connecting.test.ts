@@ -1,9 +1,10 @@
 // How a session begins or fails: tokens, second attempts, signals, and what is released when there is no session.
 import { getEventListeners } from "node:events";
 import { describe, expect, test, vi } from "vitest";
-import { Conn, type ConnectOptions } from "../src/conn";
+import { Conn } from "../src/conn";
 import { connect, sessions } from "../src/connect";
 import { ConnectError } from "../src/error";
+import { type ConnectOptions } from "../src/options";
 import { utf8 } from "./bytes";
 import { channels, client, pass, url } from "./client";
 

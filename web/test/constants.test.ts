@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { CloseCode } from "../src/close";
-import { defaults } from "../src/conn";
 import { type Status } from "../src/error";
+import { defaults } from "../src/link";
 import { type Fate } from "../src/queue";
 import { type DropReason } from "../src/stats";
 import { controlChannel, directions, full, modes } from "../src/table";
