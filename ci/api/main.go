@@ -3,6 +3,7 @@
 //
 //	go run ./ci/api          # writes the files
 //	go run ./ci/api -check   # compares them with the code
+//	go run ./ci/api -count   # prints how many names and lines each package has
 //	git diff v0.1.0 -- api   # what has changed since a release
 //
 // A line has everything that a program can depend on: the type of a variable, the value of a
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"go/importer"
 	"go/token"
+	"go/types"
 	"io"
 	"maps"
 	"os"
@@ -33,17 +35,28 @@ var hidden = []string{"ci/", "cmd/", "examples/", "internal/", "web/test/"}
 
 func main() {
 	check := flag.Bool("check", false, "compare the files with the code, and write nothing")
+	counts := flag.Bool("count", false, "print how many names and lines each package has, and write nothing")
 	flag.Parse()
-	if err := run(*check); err != nil {
+	if err := run(*check, *counts); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(check bool) error {
-	files, err := describe()
+func run(check, counts bool) error {
+	packages, err := public()
 	if err != nil {
 		return err
+	}
+	if counts {
+		printCounts(os.Stdout, packages)
+		return nil
+	}
+	files := make(map[string]string)
+	for name, p := range packages {
+		if names := lines(p); len(names) > 0 {
+			files[name] = strings.Join(names, "\n") + "\n"
+		}
 	}
 	if check {
 		return compare(os.Stdout, files)
@@ -68,8 +81,22 @@ func run(check bool) error {
 	return nil
 }
 
-// describe returns the text of each file by its name.
-func describe() (map[string]string, error) {
+// printCounts prints what is in each file, and the sums.
+func printCounts(w io.Writer, packages map[string]*types.Package) {
+	var names, all int
+	row := func(what string, n, l int) { fmt.Fprintf(w, "%-12s %5d names %5d lines\n", what, n, l) }
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		n, l := count(packages[name]), len(lines(packages[name]))
+		if l > 0 {
+			row(strings.TrimSuffix(filepath.Base(name), ".txt"), n, l)
+		}
+		names, all = names+n, all+l
+	}
+	row("all", names, all)
+}
+
+// public returns each public package by the name of its file.
+func public() (map[string]*types.Package, error) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-f",
 		"{{.ImportPath}}\t{{.Export}}\t{{with .Module}}{{if .Main}}{{.Path}}{{end}}{{end}}", "./...")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64")
@@ -79,7 +106,7 @@ func describe() (map[string]string, error) {
 		return nil, fmt.Errorf("api: go list: %w", err)
 	}
 	exports := make(map[string]string)
-	public := make(map[string]string) // import path to file
+	paths := make(map[string]string) // name of a file to import path
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 3 {
@@ -95,23 +122,19 @@ func describe() (map[string]string, error) {
 			if name == "" {
 				name = path.Base(f[2])
 			}
-			public[f[0]] = filepath.Join(dir, name+".txt")
+			paths[filepath.Join(dir, name+".txt")] = f[0]
 		}
 	}
 	imports := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
 		return os.Open(exports[path])
 	})
-	files := make(map[string]string)
-	for path, name := range public {
-		p, err := imports.Import(path)
-		if err != nil {
+	packages := make(map[string]*types.Package)
+	for name, path := range paths {
+		if packages[name], err = imports.Import(path); err != nil {
 			return nil, fmt.Errorf("api: %w", err)
 		}
-		if names := lines(p); len(names) > 0 {
-			files[name] = strings.Join(names, "\n") + "\n"
-		}
 	}
-	return files, nil
+	return packages, nil
 }
 
 // compare prints the lines that files have and the directory has not, and the other way
