@@ -3,6 +3,8 @@ package godwit
 import (
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // second returns another link for a session, which it is not on yet.
@@ -53,7 +55,7 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		}
 		x.deaf = true
 		must(t, x.server.Send(chat, []byte("wait")))
-		x.server.Close(CloseNormal, "")
+		x.server.Close(session.CloseNormal, "")
 		x.server.move(a)
 		if x.server.home.Load() != home || !e.closed || x.ours.closed || x.server.Stats().Resumed != 0 {
 			t.Errorf("a session that drains has moved; its new link is closed: %v, its old one: %v", e.closed, x.ours.closed)

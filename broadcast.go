@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Broadcast queues a message for every open session. It does not wait. It returns an
@@ -44,7 +45,7 @@ func (s *Server) sendAll(to []*Conn, except *Conn, ch ChannelID, b []byte) error
 
 func (s *Server) sendNamed(to []*Conn, except *Conn, name string, b []byte) (skipped int, err error) {
 	if name == "" {
-		return 0, ErrUnknown
+		return 0, session.ErrUnknown
 	}
 	return s.queueAll(to, except, 0, name, b)
 }
@@ -66,12 +67,12 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 		}
 		p.unref()
 		switch err {
-		case ErrClosed:
+		case session.ErrClosed:
 			continue
-		case ErrUnknown:
+		case session.ErrUnknown:
 			skipped++
 			continue
-		case ErrDirection, ErrTooLarge:
+		case session.ErrDirection, session.ErrTooLarge:
 			if misuse == nil {
 				misuse = err
 			}
@@ -88,13 +89,13 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 // misuse returns the error that a message causes at every receiver, or nil.
 func (s *Server) misuse(ch ChannelID, b []byte) error {
 	if ch == 0 || int(ch) > len(s.config.Channels) {
-		return ErrUnknown
+		return session.ErrUnknown
 	}
 	switch c := &s.config.Channels[ch-1]; {
 	case c.Direction == ToServer:
-		return ErrDirection
+		return session.ErrDirection
 	case len(b) > s.maxMessage[ch]:
-		return ErrTooLarge
+		return session.ErrTooLarge
 	}
 	return nil
 }

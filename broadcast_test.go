@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A message to many sessions is in memory once, in however many queues it is.
@@ -100,7 +101,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		time.Sleep(time.Second)
 		cut(away)
 		must(t, leaving.Send(2, make([]byte, 400)))
-		leaving.Close(CloseNormal, "")
+		leaving.Close(session.CloseNormal, "")
 		d.Take()
 		must(t, srv.Broadcast(1, []byte("left")))
 		must(t, srv.BroadcastExcept(interrupted, 1, []byte("right")))
@@ -120,7 +121,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		if n := srv.Stats().Unsent; room == 0 || n != 2 {
 			t.Errorf("%d had room, %d are unsent", room, n)
 		}
-		if err := srv.Broadcast(2, make([]byte, 501)); err != ErrTooLarge {
+		if err := srv.Broadcast(2, make([]byte, 501)); err != session.ErrTooLarge {
 			t.Errorf("a byte too many: %v", err)
 		}
 	})

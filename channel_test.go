@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestOpenChannel(t *testing.T) {
@@ -27,10 +28,10 @@ func TestOpenChannel(t *testing.T) {
 		cd.want(t, "channel 4 effects", ": boom")
 		d.want(t, ": thanks")
 
-		if err := srv.Broadcast(id, nil); err != ErrUnknown {
+		if err := srv.Broadcast(id, nil); err != session.ErrUnknown {
 			t.Errorf("Broadcast on it: %v", err)
 		}
-		if _, err := client.OpenChannel(Channel{Name: "mine"}); err != ErrFixed {
+		if _, err := client.OpenChannel(Channel{Name: "mine"}); err != session.ErrFixed {
 			t.Errorf("a client opens one: %v", err)
 		}
 		_, err = server.OpenChannel(Channel{Name: "effects"})
@@ -43,7 +44,7 @@ func TestOpenChannel(t *testing.T) {
 
 		cut(client)
 		settle()
-		if err := server.Send(id, nil); err != ErrInterrupted {
+		if err := server.Send(id, nil); err != session.ErrInterrupted {
 			t.Errorf("while it is interrupted: %v", err)
 		}
 		resume(client, server)
@@ -86,7 +87,7 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 			m, err := server.SendNamed("bag", []byte("last"), Options{Receipt: true})
 			must(t, err)
 			must(t, closer.CloseChannel(id))
-			if err := closer.Send(id, nil); err != ErrUnknown {
+			if err := closer.Send(id, nil); err != session.ErrUnknown {
 				t.Errorf("Send after CloseChannel: %v", err)
 			}
 			time.Sleep(time.Second)
@@ -95,11 +96,11 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 			if _, ok := client.Channel("bag"); ok || len(client.Channels()) != 3 || len(server.Channels()) != 3 {
 				t.Errorf("the tables are %v and %v", client.Channels(), server.Channels())
 			}
-			if _, err := server.SendNamed("bag", nil, Options{}); err != ErrUnknown {
+			if _, err := server.SendNamed("bag", nil, Options{}); err != session.ErrUnknown {
 				t.Errorf("SendNamed after the close: %v", err)
 			}
 		}
-		if err := server.CloseChannel(chat); err != ErrFixed {
+		if err := server.CloseChannel(chat); err != session.ErrFixed {
 			t.Errorf("a channel of the table: %v", err)
 		}
 		if st := srv.Totals().Channels; st[4].MessagesOut != 2 || st[4].MessagesIn != 2 || st[4].Name != "" {
@@ -165,13 +166,13 @@ func TestMessagesToManyByName(t *testing.T) {
 		n, err = srv.BroadcastNamed(nil, "nobody", []byte("yo"))
 		want("a channel that nobody has", n, 4, err, nil, "", "", "", "")
 		n, err = srv.BroadcastNamed(nil, "", []byte("yo"))
-		want("no name", n, 0, err, ErrUnknown, "", "", "", "")
+		want("no name", n, 0, err, session.ErrUnknown, "", "", "", "")
 		n, err = srv.BroadcastNamed(nil, "control", []byte("yo"))
 		want("the control channel", n, 4, err, nil, "", "", "", "")
 		before := srv.Stats().Unsent
 		text := string(make([]byte, 150))
 		n, err = g.SendNamed(nil, "room", []byte(text))
-		want("too large for one", n, 1, err, ErrTooLarge, "", "room "+text, "", "room "+text)
+		want("too large for one", n, 1, err, session.ErrTooLarge, "", "room "+text, "", "room "+text)
 		if n := srv.Stats().Unsent - before; n != 1 {
 			t.Errorf("%d unsent", n)
 		}
@@ -249,7 +250,7 @@ func TestRoom(t *testing.T) {
 				}
 				for range 10 {
 					events(srv, func(ev Event) {
-						if ev.Type == EventRoom {
+						if ev.Type == session.EventRoom {
 							rooms[ev.Conn] = append(rooms[ev.Conn], ev.Channel)
 						}
 					})
@@ -269,13 +270,13 @@ func TestRoom(t *testing.T) {
 				turn()
 				for c.Send(1, make([]byte, 900)) == nil {
 				}
-				if err := c.Send(1, make([]byte, 1000)); err != ErrBudget {
+				if err := c.Send(1, make([]byte, 1000)); err != session.ErrBudget {
 					t.Fatal(err)
 				}
 				for err == nil {
 					_, err = c.Ask("q", make([]byte, 60<<10), nil)
 				}
-				if err != ErrBudget {
+				if err != session.ErrBudget {
 					t.Fatal(err)
 				}
 				err = nil

@@ -3,6 +3,8 @@ package godwit
 import (
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // TestCloseReasons provokes reasons for the end of a session. Other tests provoke timeouts,
@@ -15,10 +17,10 @@ func TestCloseReasons(t *testing.T) {
 		do     func(client, server *Conn)
 		want   string // what the client hears
 	}{
-		{"normal", nil, func(_, server *Conn) { server.Close(CloseNormal, "") }, "closed by the other end: normal"},
+		{"normal", nil, func(_, server *Conn) { server.Close(session.CloseNormal, "") }, "closed by the other end: normal"},
 		{"kicked", nil, func(_, server *Conn) { server.Kick("cheating") }, "closed by the other end: kicked: cheating"},
-		{"auth", nil, func(_, server *Conn) { server.Close(CloseAuth, "banned") }, "closed by the other end: auth: banned"},
-		{"program", nil, func(_, server *Conn) { server.Close(CloseProgram, "x") }, "closed by the other end: code 256: x"},
+		{"auth", nil, func(_, server *Conn) { server.Close(session.CloseAuth, "banned") }, "closed by the other end: auth: banned"},
+		{"program", nil, func(_, server *Conn) { server.Close(session.CloseProgram, "x") }, "closed by the other end: code 256: x"},
 		{"messages", func(c *Config) { c.Limits.Messages = 1 }, func(client, _ *Conn) {
 			for range 3 {
 				client.Send(chat, nil)
@@ -87,7 +89,7 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 		if server.Stats().Rejected != 1 {
 			t.Error("it is not counted")
 		}
-		client.Close(CloseNormal, "")
+		client.Close(session.CloseNormal, "")
 		settle()
 	})
 }

@@ -270,7 +270,7 @@ func (c *Config) setDefaults() error {
 }
 
 // session returns the configuration of the server's end of a session.
-func (c *Config) session(id ID, token sessioncore.Token) sessioncore.Config {
+func (c *Config) session(id session.ID, token sessioncore.Token) sessioncore.Config {
 	return sessioncore.Config{
 		Channel: channel.Config{
 			Channels: c.Channels, Server: true, Rate: c.Rate, Floor: c.Floor, Ceiling: c.Ceiling,

@@ -1,70 +1,16 @@
 package godwit
 
 import (
-	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/enum"
-	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
-
-// Errors. Find them with errors.Is.
-var (
-	// ErrClosed: the session is over or is being closed, or the server is closed. It is
-	// also net.ErrClosed, and the same value as ErrClosed of the packages client and
-	// rtcserver.
-	ErrClosed = channel.ErrClosed
-	// ErrUnknown: the session has no such channel, or it is closed or being closed.
-	ErrUnknown = channel.ErrUnknown
-	// ErrDirection: only the other end may send on the channel.
-	ErrDirection = channel.ErrDirection
-	// ErrTooLarge: the message is larger than the channel's MaxMessage.
-	ErrTooLarge = channel.ErrTooLarge
-	// ErrBudget: the queue of the reliable channel is full, and the message was not
-	// queued. Send less, or send later.
-	ErrBudget = channel.ErrBudget
-	// ErrExpired: the deadline of the message has passed.
-	ErrExpired = channel.ErrExpired
-	// ErrInterrupted: the session is interrupted, and the channel is unreliable or
-	// sequenced. The message would be out of date when the session resumes.
-	ErrInterrupted = session.ErrInterrupted
-	// ErrTooMany: Config.MaxRequests requests have no answer yet.
-	ErrTooMany = session.ErrTooMany
-	// ErrName: a request's name is empty, longer than 64 bytes, or not UTF-8.
-	ErrName = session.ErrName
-	// ErrPayload: a request or a reply is larger than MaxRequest.
-	ErrPayload = session.ErrPayload
-	// ErrAnswered: the request already has an answer, or its session is over.
-	ErrAnswered = session.ErrAnswered
-	// ErrFixed: the channel cannot be opened or closed. A session must be open, and the
-	// other end must support it; a client needs Config.MaxClientChannels to open channels;
-	// channels of Config.Channels cannot be closed.
-	ErrFixed = session.ErrFixed
-	// ErrHello: the connect message is longer than MaxHello.
-	ErrHello = session.ErrHello
-	// ErrInHandler: the call would wait for the goroutine that it runs on.
-	ErrInHandler = handling.ErrInHandler
-	// ErrManual: Poll was called without Config.Manual.
-	ErrManual = errors.New("godwit: Poll needs Config.Manual; without it the server has a goroutine that does the same")
-)
-
-// Limits of messages.
-const (
-	// MaxHello is the longest connect message in bytes, 1024.
-	MaxHello = session.MaxHello
-	// MaxRequest is the largest request or reply in bytes, a little less than 64 KiB.
-	MaxRequest = session.MaxRequest
-)
-
-// An ID is the number of a session. It is random, so sessions of different servers have
-// different numbers. String returns 16 hexadecimal digits.
-type ID = session.ID
 
 // An Identity is the name and data of a client according to its credentials.
 type Identity struct {
@@ -111,7 +57,7 @@ type Conn struct {
 
 	server   *Server
 	handler  *Handler
-	id       ID
+	id       session.ID
 	identity Identity
 	kind     Kind
 	atServer bool // the server's end
@@ -148,7 +94,7 @@ var _ session.End = (*Conn)(nil)
 
 // ID returns the number of the session. It stays the same when the link changes. At the
 // client's end it is zero until the session is open.
-func (c *Conn) ID() ID {
+func (c *Conn) ID() session.ID {
 	if c.atServer {
 		return c.id
 	}
@@ -271,14 +217,14 @@ func (c *Conn) Free(ch ChannelID) int {
 // ends get the code, the text, of which at most 256 bytes are sent, and the number of
 // bytes that were not delivered. Close does not wait for any of this. A second Close
 // does nothing. A code above 65535 becomes 65535.
-func (c *Conn) Close(code CloseCode, text string) { c.close(code, text, false) }
+func (c *Conn) Close(code session.CloseCode, text string) { c.close(code, text, false) }
 
 // Kick ends the session at once, with the code CloseKicked, and does not deliver the messages
 // in the queues. A session that is being closed ends at once, too, with the code and
 // the text of its Close.
-func (c *Conn) Kick(text string) { c.close(CloseKicked, text, true) }
+func (c *Conn) Kick(text string) { c.close(session.CloseKicked, text, true) }
 
-func (c *Conn) close(code CloseCode, text string, atOnce bool) {
+func (c *Conn) close(code session.CloseCode, text string, atOnce bool) {
 	a := c.acquire()
 	c.session.Close(time.Now(), code, text, atOnce)
 	c.release(a)

@@ -10,6 +10,7 @@ import (
 	"weak"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestOpenSendClose(t *testing.T) {
@@ -28,11 +29,11 @@ func TestOpenSendClose(t *testing.T) {
 		d.want(t, "chat: hi", "move: left")
 		cd.want(t, "loot: gold")
 		server.Send(chat, []byte("bye"))
-		server.Close(CloseProgram+4, "you won")
+		server.Close(session.CloseProgram+4, "you won")
 		time.Sleep(100 * ms)
 		d.want(t, "closed here: code 260: you won")
 		cd.want(t, "chat: bye", "closed by the other end: code 260: you won")
-		if err := server.Send(chat, nil); !errors.Is(err, ErrClosed) || srv.Len() != 0 || srv.directory.count() != 0 {
+		if err := server.Send(chat, nil); !errors.Is(err, session.ErrClosed) || srv.Len() != 0 || srv.directory.count() != 0 {
 			t.Errorf("afterwards: Send says %v, %d are open, %d in the directory", err, srv.Len(), srv.directory.count())
 		}
 	})
@@ -50,10 +51,10 @@ func TestSendMisuse(t *testing.T) {
 			n    int
 			want error
 		}{
-			{"the control channel", 0, 1, ErrUnknown},
-			{"no channel", 3, 1, ErrUnknown},
-			{"the other direction", 1, 1, ErrDirection},
-			{"too large", 2, 11, ErrTooLarge},
+			{"the control channel", 0, 1, session.ErrUnknown},
+			{"no channel", 3, 1, session.ErrUnknown},
+			{"the other direction", 1, 1, session.ErrDirection},
+			{"too large", 2, 11, session.ErrTooLarge},
 		} {
 			if err := server.Send(c.ch, make([]byte, c.n)); !errors.Is(err, c.want) {
 				t.Errorf("%s: Send says %v", c.name, err)
@@ -66,7 +67,7 @@ func TestSendMisuse(t *testing.T) {
 		for range 2 {
 			must(t, server.Send(2, nil))
 		}
-		if _, err := server.SendWith(2, make([]byte, 9), Options{}); !errors.Is(err, ErrBudget) {
+		if _, err := server.SendWith(2, make([]byte, 9), Options{}); !errors.Is(err, session.ErrBudget) {
 			t.Errorf("a full queue: %v", err)
 		}
 	})
@@ -80,7 +81,7 @@ func TestRequests(t *testing.T) {
 			switch r.Name {
 			case "reply":
 				must(t, r.Reply([]byte("yes "+string(r.Data))))
-				if err := r.Ack(); err != ErrAnswered {
+				if err := r.Ack(); err != session.ErrAnswered {
 					t.Errorf("a second answer: %v", err)
 				}
 			case "ack":
@@ -102,14 +103,14 @@ func TestRequests(t *testing.T) {
 		}
 		for _, name := range []string{"reject", "unknown"} {
 			_, err := client.Request(ctx, name, nil)
-			if e, ok := errors.AsType[*RequestError](err); !ok || e.Status != StatusRejected {
+			if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusRejected {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		id, err := client.Ask("keep", nil, func(r Result) { d.Note("answer: %v %s", r.Status, r.Data) })
 		must(t, err)
 		time.Sleep(50 * ms) // its acknowledgement may wait
-		if st, ok := client.Status(id); !ok || st != StatusWaiting {
+		if st, ok := client.Status(id); !ok || st != session.StatusWaiting {
 			t.Errorf("while it is kept: %v", st)
 		}
 		d.Take()
@@ -136,7 +137,7 @@ func TestRequestThatIsGivenUp(t *testing.T) {
 		}()
 		settle()
 		server.Kick("")
-		if e, ok := errors.AsType[*RequestError](<-done); !ok || e.Status != StatusResponseLost {
+		if e, ok := errors.AsType[*session.RequestError](<-done); !ok || e.Status != session.StatusResponseLost {
 			t.Errorf("after Kick: %v", e)
 		}
 	})
@@ -151,7 +152,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	_, err = client.Ask("drop", nil, func(r Result) { answer <- r })
 	must(t, err)
 	r := testkit.Collect(answer)
-	if r.Status != StatusRejected || r.Text != "no answer" {
+	if r.Status != session.StatusRejected || r.Text != "no answer" {
 		t.Errorf("%v %q", r.Status, r.Text)
 	}
 }
@@ -160,13 +161,13 @@ func TestCallsThatWouldWaitForThemselves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)
 		d.on.Open = func(c *Conn) {
-			if _, err := c.Request(context.Background(), "x", nil); err != ErrInHandler {
+			if _, err := c.Request(context.Background(), "x", nil); err != session.ErrInHandler {
 				t.Errorf("Request: %v", err)
 			}
-			if err := srv.Shutdown(context.Background(), ""); err != ErrInHandler {
+			if err := srv.Shutdown(context.Background(), ""); err != session.ErrInHandler {
 				t.Errorf("Shutdown: %v", err)
 			}
-			if err := srv.Close(); err != ErrInHandler {
+			if err := srv.Close(); err != session.ErrInHandler {
 				t.Errorf("Close: %v", err)
 			}
 			done, answered := make(chan error), make(chan struct{})
@@ -249,7 +250,7 @@ func TestSessionMovesToAnotherLink(t *testing.T) {
 		settle()
 		must(t, client.Send(chat, []byte("still here")))
 		must(t, server.Send(chat, []byte("waiting")))
-		if err := server.Send(move, nil); !errors.Is(err, ErrInterrupted) {
+		if err := server.Send(move, nil); !errors.Is(err, session.ErrInterrupted) {
 			t.Errorf("Send on a sequenced channel: %v", err)
 		}
 		time.Sleep(10 * time.Second)
@@ -313,7 +314,7 @@ func TestShutdownDrains(t *testing.T) {
 		if got := cd.Take(); len(got) != 3 || got[2] != "closed by the other end: shutdown: maintenance" {
 			t.Errorf("the client saw %d events, the last %q", len(got), got[len(got)-1])
 		}
-		if _, err := srv.Local(LocalConfig{}); err != ErrClosed {
+		if _, err := srv.Local(LocalConfig{}); err != session.ErrClosed {
 			t.Errorf("Local afterwards: %v", err)
 		}
 	})
@@ -362,7 +363,7 @@ func TestCloseWhileAHandlerRuns(t *testing.T) {
 		d.on.Message = func(*Conn, ChannelID, []byte) { time.Sleep(time.Second) }
 		must(t, client.Send(chat, []byte("hi")))
 		settle()
-		var got []Status
+		var got []session.Status
 		_, err := client.Ask("spawn", nil, func(r Result) { got = append(got, r.Status) })
 		must(t, err)
 		srv.Close()

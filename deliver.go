@@ -14,7 +14,7 @@ func (c *Conn) deliver() {
 		case sessioncore.EventOpen:
 			c.hello = ev.Data
 			c.server.addOpen(c)
-			c.deliverEvent(Event{Type: EventOpen})
+			c.deliverEvent(Event{Type: session.EventOpen})
 			c.server.endIfShutdown(c)
 		case sessioncore.EventMessage:
 			c.deliverMessage(ev)
@@ -27,28 +27,28 @@ func (c *Conn) deliver() {
 				q.result(ev)
 			}
 		case sessioncore.EventReceipt:
-			c.deliverEvent(Event{Type: EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
+			c.deliverEvent(Event{Type: session.EventReceipt, Channel: ev.Channel, Message: ev.Message, Fate: ev.Fate})
 		case sessioncore.EventChannel:
-			c.deliverEvent(Event{Type: EventChannel, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: session.EventChannel, Channel: ev.Channel})
 		case sessioncore.EventChannelClosed:
-			c.deliverEvent(Event{Type: EventChannelClosed, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: session.EventChannelClosed, Channel: ev.Channel})
 		case sessioncore.EventRoom:
-			c.deliverEvent(Event{Type: EventRoom, Channel: ev.Channel})
+			c.deliverEvent(Event{Type: session.EventRoom, Channel: ev.Channel})
 		case sessioncore.EventInterrupted:
 			c.server.log(c, "interrupted")
 			c.server.setAway(c, true)
-			c.deliverEvent(Event{Type: EventInterrupted})
+			c.deliverEvent(Event{Type: session.EventInterrupted})
 		case sessioncore.EventResumed:
 			c.server.log(c, "resumed", "remote", c.RemoteAddr())
 			c.server.setAway(c, false)
-			c.deliverEvent(Event{Type: EventResumed})
+			c.deliverEvent(Event{Type: session.EventResumed})
 		case sessioncore.EventNarrow:
 			c.server.log(c, "the path takes no large packets", "limit", c.Stats().PacketLimit)
 		case sessioncore.EventClosed:
 			why := ev.Reason
 			c.closeDelivered = true
 			c.server.removeOpen(c, why)
-			c.deliverEvent(Event{Type: EventClose, Reason: why})
+			c.deliverEvent(Event{Type: session.EventClose, Reason: why})
 		}
 	}
 }
@@ -58,7 +58,7 @@ func (c *Conn) deliverMessage(ev *sessioncore.Event) {
 		f(c, ev.Channel, ev.Data)
 		return
 	}
-	c.server.yield(c, Event{Type: EventMessage, Channel: ev.Channel, Data: ev.Data})
+	c.server.yield(c, Event{Type: session.EventMessage, Channel: ev.Channel, Data: ev.Data})
 }
 
 func (c *Conn) deliverRequest(ev *sessioncore.Event) {
@@ -68,7 +68,7 @@ func (c *Conn) deliverRequest(ev *sessioncore.Event) {
 		if f := c.handler.Request; f != nil {
 			f(c, r)
 		} else {
-			c.server.yield(c, Event{Type: EventRequest, Request: r})
+			c.server.yield(c, Event{Type: session.EventRequest, Request: r})
 		}
 	})
 }
@@ -78,21 +78,21 @@ func (c *Conn) deliverRequest(ev *sessioncore.Event) {
 func (c *Conn) deliverEvent(ev Event) {
 	h := c.handler
 	switch {
-	case ev.Type == EventOpen && h.Open != nil:
+	case ev.Type == session.EventOpen && h.Open != nil:
 		h.Open(c)
-	case ev.Type == EventReceipt && h.Receipt != nil:
+	case ev.Type == session.EventReceipt && h.Receipt != nil:
 		h.Receipt(c, ev.Message, ev.Fate)
-	case ev.Type == EventChannel && h.Channel != nil:
+	case ev.Type == session.EventChannel && h.Channel != nil:
 		h.Channel(c, ev.Channel)
-	case ev.Type == EventChannelClosed && h.ChannelClosed != nil:
+	case ev.Type == session.EventChannelClosed && h.ChannelClosed != nil:
 		h.ChannelClosed(c, ev.Channel)
-	case ev.Type == EventRoom && h.Room != nil:
+	case ev.Type == session.EventRoom && h.Room != nil:
 		h.Room(c, ev.Channel)
-	case ev.Type == EventInterrupted && h.Interrupted != nil:
+	case ev.Type == session.EventInterrupted && h.Interrupted != nil:
 		h.Interrupted(c)
-	case ev.Type == EventResumed && h.Resumed != nil:
+	case ev.Type == session.EventResumed && h.Resumed != nil:
 		h.Resumed(c)
-	case ev.Type == EventClose && h.Close != nil:
+	case ev.Type == session.EventClose && h.Close != nil:
 		h.Close(c, ev.Reason)
 	default:
 		c.server.yield(c, ev)

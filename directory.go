@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // hash is the hash of a resume token. A server keeps the hash and not the token.
@@ -22,8 +23,8 @@ type directory struct {
 	mu      sync.Mutex
 	entries map[*Conn]*entry
 	byToken map[hash]*Conn
-	byID    map[ID]*Conn       // open sessions
-	byName  map[string][]*Conn // open sessions
+	byID    map[session.ID]*Conn // open sessions
+	byName  map[string][]*Conn   // open sessions
 	ended   ended
 	bySite  map[netip.Addr]int // number of sessions that began from each site
 	away    int                // number of interrupted sessions
@@ -49,7 +50,7 @@ func (d *directory) init(most, maxUsed int) {
 	d.bySite = make(map[netip.Addr]int)
 	d.entries = make(map[*Conn]*entry)
 	d.byToken = make(map[hash]*Conn)
-	d.byID = make(map[ID]*Conn)
+	d.byID = make(map[session.ID]*Conn)
 	d.byName = make(map[string][]*Conn)
 	d.used.Max = maxUsed
 }
@@ -150,7 +151,7 @@ func (d *directory) addOpen(c *Conn) []*Conn {
 }
 
 // withID returns the open session with an id, or nil.
-func (d *directory) withID(id ID) *Conn {
+func (d *directory) withID(id session.ID) *Conn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.byID[id]

@@ -30,6 +30,10 @@
 // ends the session with a reason that both ends receive. [Server.Broadcast] and [Group]
 // send one message to many sessions.
 //
+// Package session has the words that both ends of a session share: the errors of these calls,
+// the codes of a CloseReason, the statuses of requests and the types of events. Package
+// channel has those of messages.
+//
 // # Clients
 //
 // A page imports godwit.js, which the server serves below its own path; the README has
@@ -60,7 +64,7 @@
 // No lock is held while a handler runs. A handler may call every function of this
 // package except those that wait: [Conn.Request], [Server.Shutdown], [Server.Close],
 // [Server.Poll] and the waiting calls of packages rtcserver and client. In a handler
-// these return [ErrInHandler] (Poll yields it), because they would wait for the
+// these return [session.ErrInHandler] (Poll yields it), because they would wait for the
 // goroutine that they run on. In place of Request a handler uses [Conn.Ask]. Messages
 // that a handler sends leave when all datagrams of the current batch are processed.
 //

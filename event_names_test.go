@@ -9,9 +9,9 @@ import (
 // Events and settings print as words.
 func TestEventsPrintAsWords(t *testing.T) {
 	for typ, want := range map[session.EventType]string{
-		EventOpen: "open", EventMessage: "message", EventRequest: "request", EventReceipt: "receipt", EventChannel: "channel",
-		EventChannelClosed: "channel closed", EventRoom: "room",
-		EventInterrupted: "interrupted", EventResumed: "resumed", EventClose: "close", EventEnded: "ended", 99: "unknown",
+		session.EventOpen: "open", session.EventMessage: "message", session.EventRequest: "request", session.EventReceipt: "receipt", session.EventChannel: "channel",
+		session.EventChannelClosed: "channel closed", session.EventRoom: "room",
+		session.EventInterrupted: "interrupted", session.EventResumed: "resumed", session.EventClose: "close", session.EventEnded: "ended", 99: "unknown",
 	} {
 		if got := typ.String(); got != want {
 			t.Errorf("event %d prints %q, want %q", uint8(typ), got, want)

@@ -54,9 +54,9 @@ func ExampleServer_Poll() {
 	for next := time.Now(); ; {
 		for ev := range srv.Poll(time.Until(next)) {
 			switch ev.Type {
-			case godwit.EventMessage:
+			case session.EventMessage:
 				fmt.Println(ev.Conn.ID(), ev.Data)
-			case godwit.EventEnded:
+			case session.EventEnded:
 				return
 			}
 		}
@@ -138,7 +138,7 @@ func ExampleConn_Ask() {
 		Handler: godwit.Handler{
 			Open: func(c *godwit.Conn) {
 				c.Ask("pick a side", nil, func(r godwit.Result) {
-					if r.Status == godwit.StatusResponded {
+					if r.Status == session.StatusResponded {
 						sides <- string(r.Data)
 					}
 				})
@@ -204,7 +204,7 @@ func ExampleServer_Stats() {
 	}
 	for range time.Tick(10 * time.Second) {
 		s := srv.Stats()
-		log.Printf("%d players, %d since the start, %d timed out, %d refused", s.Open, s.Begun, s.Closed[godwit.CloseTimeout], s.Refused)
+		log.Printf("%d players, %d since the start, %d timed out, %d refused", s.Open, s.Begun, s.Closed[session.CloseTimeout], s.Refused)
 		for c := range srv.Conns() {
 			p := c.Stats()
 			log.Printf("%v: round trip %v, %.1f %% lost on the way there, %d bytes wait", c.ID(), p.RTT, 100*p.LossOut, p.Queued)
@@ -231,5 +231,5 @@ func Example_nativeClient() {
 	if err != nil {
 		log.Fatal(err) // the first session must begin; those after it are tried for
 	}
-	defer s.Close(godwit.CloseNormal, "")
+	defer s.Close(session.CloseNormal, "")
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A message that is sent before Open gets its receipt, and a receipt that is pending when the
@@ -14,7 +16,7 @@ import (
 func TestEveryReceiptHasOneFate(t *testing.T) {
 	for name, end := range map[string]func(client, server *Conn){
 		"kick":     func(_, server *Conn) { server.Kick("") },
-		"close":    func(client, _ *Conn) { client.Close(CloseNormal, "") },
+		"close":    func(client, _ *Conn) { client.Close(session.CloseNormal, "") },
 		"cut":      func(client, _ *Conn) { cut(client) },
 		"shutdown": func(_, server *Conn) { server.server.Close() },
 	} {

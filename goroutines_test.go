@@ -3,6 +3,8 @@ package godwit
 import (
 	"sync"
 	"testing"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Every method of a Server, a Conn and a Group may be called from any goroutine at the same time
@@ -57,11 +59,11 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 			}
 		}
 		all.Wait()
-		all.Go(func() { client.Close(CloseNormal, "") })
+		all.Go(func() { client.Close(session.CloseNormal, "") })
 		all.Go(func() { server.Kick("") })
 		all.Wait()
 		srv.Close()
-		if _, err := srv.Local(LocalConfig{}); err != ErrClosed {
+		if _, err := srv.Local(LocalConfig{}); err != session.ErrClosed {
 			t.Errorf("Local after Close: %v", err)
 		}
 	})

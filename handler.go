@@ -51,22 +51,6 @@ type Handler struct {
 	Close func(*Conn, CloseReason)
 }
 
-// The events. EventEnded does not belong to a Conn. It means that the server is closed, or
-// that Poll was called where Poll cannot work; Event.Err says which.
-const (
-	EventOpen          = session.EventOpen
-	EventMessage       = session.EventMessage
-	EventRequest       = session.EventRequest
-	EventReceipt       = session.EventReceipt
-	EventChannel       = session.EventChannel
-	EventChannelClosed = session.EventChannelClosed
-	EventRoom          = session.EventRoom
-	EventInterrupted   = session.EventInterrupted
-	EventResumed       = session.EventResumed
-	EventClose         = session.EventClose
-	EventEnded         = session.EventEnded
-)
-
 // An Event is something that happened and that the Handler has no func for.
 // [Server.Poll] yields it.
 type Event struct {
@@ -84,47 +68,15 @@ type Event struct {
 // A MessageID is the number by which a receipt names a message.
 type MessageID = channel.MessageID
 
-// A Fate says what happened to a message.
+// A Fate says what happened to a message; package channel has the fates. A message that was
+// sent with Options.Receipt has exactly one fate, and Receipt is called before Close.
+// [channel.FateLost] is a guess: perhaps the message arrived and only its acknowledgement was
+// lost. A message with [channel.FateAbandoned] may have arrived, too. A message with
+// [channel.FateDelivered] has reached the other end. But that end's Message handler is not
+// called if its program has called Close before: an end that closes delivers its own messages
+// and discards those that arrive.
 type Fate = channel.Fate
 
-// The fates. A message that was sent with Options.Receipt has exactly one fate, and
-// Receipt is called before Close. FateLost is a guess: perhaps the message arrived and only
-// its acknowledgement was lost. A message with FateAbandoned may have arrived, too. A
-// message with FateDelivered has reached the other end. But that end's Message handler is
-// not called if its program has called Close before: an end that closes delivers its own
-// messages and discards those that arrive.
-const (
-	FateDelivered = channel.FateDelivered // the other end has acknowledged all of it
-	FateLost      = channel.FateLost      // an unreliable message was sent and not acknowledged
-	FateExpired   = channel.FateExpired   // its deadline passed while it was in the queue
-	FateDropped   = channel.FateDropped   // the queue was full, and it was the oldest message
-	FateAbandoned = channel.FateAbandoned // the session ended before it was acknowledged
-	FateReplaced  = channel.FateReplaced  // a newer message took its place in the queue
-)
-
-// The words of the end of a session; package session describes them.
-type (
-	// A CloseCode says why a session ended. The codes from CloseProgram, 256, to 65535 are
-	// for the program.
-	CloseCode = session.CloseCode
-	// A CloseReason says why a session ended. Both ends get one.
-	CloseReason = session.CloseReason
-)
-
-// The codes.
-const (
-	CloseNormal        = session.CloseNormal        // the program, or the player, has finished
-	CloseKicked        = session.CloseKicked        // the program called Conn.Kick
-	CloseShutdown      = session.CloseShutdown      // the server shuts down
-	CloseProtocolError = session.CloseProtocolError // the other end broke the protocol: see Text
-	CloseAuth          = session.CloseAuth          // Identity.Expires has passed, or the program says that the credentials are not valid
-	CloseReplaced      = session.CloseReplaced      // the same Identity connected once more
-	CloseTimeout       = session.CloseTimeout       // interrupted for longer than Grace, or for 5 s while too many sessions were interrupted
-	CloseDuplicate     = session.CloseDuplicate     // the same Identity is connected already
-	CloseLimitMessages = session.CloseLimitMessages // too many messages per second
-	CloseLimitBytes    = session.CloseLimitBytes    // too many bytes per second
-	CloseLimitSize     = session.CloseLimitSize     // a message larger than its channel allows
-	CloseLimitEarly    = session.CloseLimitEarly    // too much sent before the session was open
-	CloseLimitRequests = session.CloseLimitRequests // so many requests that there was no room to queue their rejections
-	CloseProgram       = session.CloseProgram       // the first code of the program's own
-)
+// A CloseReason says why a session ended. Both ends get one. Package session has the codes,
+// such as [session.CloseKicked].
+type CloseReason = session.CloseReason

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A hostileClient is a client that is only a link, and sends any packets on it.
@@ -87,7 +88,7 @@ func (x *hostileClient) run(d time.Duration) {
 				x.token = bytes.Clone(ev.Payload[9:25])
 			}
 			if ev.Type == channel.EventClosed {
-				x.heard = fmt.Sprintf("%v: %s", CloseCode(ev.Code), ev.Payload)
+				x.heard = fmt.Sprintf("%v: %s", session.CloseCode(ev.Code), ev.Payload)
 			}
 		}
 		x.mux.Release(events)
@@ -102,22 +103,22 @@ func TestStrangers(t *testing.T) {
 		name string
 		do   func(x *hostileClient)
 		want string
-		code CloseCode
+		code session.CloseCode
 	}{
 		{"size", func(x *hostileClient) {
 			x.say(0, hello)
 			x.say(chat, string(make([]byte, 256<<10+1)))
-		}, "limit: size: a message is larger than its channel allows", CloseLimitSize},
+		}, "limit: size: a message is larger than its channel allows", session.CloseLimitSize},
 		{"early", func(x *hostileClient) {
 			for range 17 {
 				x.say(chat, string(make([]byte, 16<<10)))
 			}
-		}, "limit: early: too much sent before HELLO", CloseLimitEarly},
+		}, "limit: early: too much sent before HELLO", session.CloseLimitEarly},
 		{"requests", func(x *hostileClient) {
 			x.say(0, hello)
 			x.run(100 * ms)
 			x.deaf = true
-			for _, n := range []int{MaxRequest, 1000, 0} { // the queue fills with what the client does not take
+			for _, n := range []int{session.MaxRequest, 1000, 0} { // the queue fills with what the client does not take
 				for err := error(nil); err == nil; _, err = x.server.Ask("full", make([]byte, n), func(Result) {}) {
 				}
 			}
@@ -126,11 +127,11 @@ func TestStrangers(t *testing.T) {
 			}
 			x.run(500 * ms)
 			x.deaf = false
-		}, "limit: requests: too many requests: there is no room to queue their rejections", CloseLimitRequests},
-		{"no HELLO", func(x *hostileClient) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", CloseProtocolError},
-		{"another opening", func(x *hostileClient) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", CloseProtocolError},
-		{"nonsense", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", CloseProtocolError},
-		{"an OPENED", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", CloseProtocolError},
+		}, "limit: requests: too many requests: there is no room to queue their rejections", session.CloseLimitRequests},
+		{"no HELLO", func(x *hostileClient) { x.run(6 * time.Second) }, "protocol error: no HELLO arrived in time", session.CloseProtocolError},
+		{"another opening", func(x *hostileClient) { x.say(0, "\x07\x00\x00\x00\x01") }, "protocol error: the first control message is not HELLO", session.CloseProtocolError},
+		{"nonsense", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x00") }, "protocol error: a control message is malformed", session.CloseProtocolError},
+		{"an OPENED", func(x *hostileClient) { x.say(0, hello); x.say(0, "\x09\x04") }, "protocol error: an OPENED that answers no OPEN", session.CloseProtocolError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 		}
 		ran.Note("%s", where)
 		for name, call := range calls {
-			if err := call(); err != ErrInHandler {
+			if err := call(); err != session.ErrInHandler {
 				t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
 			}
 		}
@@ -82,8 +82,8 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 		c.Logger = slog.New(lineHandler{slog.DiscardHandler, func(line string) { check("log: " + line) }})
 	})
 	events := map[session.EventType]string{
-		EventOpen: "Open", EventMessage: "Message", EventRequest: "Request", EventReceipt: "Receipt", EventChannel: "Channel",
-		EventChannelClosed: "ChannelClosed", EventRoom: "Room", EventInterrupted: "Interrupted", EventResumed: "Resumed", EventClose: "Close",
+		session.EventOpen: "Open", session.EventMessage: "Message", session.EventRequest: "Request", session.EventReceipt: "Receipt", session.EventChannel: "Channel",
+		session.EventChannelClosed: "ChannelClosed", session.EventRoom: "Room", session.EventInterrupted: "Interrupted", session.EventResumed: "Resumed", session.EventClose: "Close",
 	}
 	wait := func() {
 		for begin := time.Now(); time.Since(begin) < time.Second; {
@@ -130,7 +130,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 	for _, c := range []*Conn{client, server} {
 		for err = nil; err == nil; err = c.Send(chat, make([]byte, 10<<10)) {
 		}
-		if err != ErrBudget {
+		if err != session.ErrBudget {
 			t.Fatal(err)
 		}
 	}

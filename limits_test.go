@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Sessions count for the address that they began from, as long as they last.
@@ -52,7 +53,7 @@ func TestManyInterruptedSessionsEndEarly(t *testing.T) {
 	now := time.Unix(0, 0)
 	conns := make([]*Conn, 10)
 	for i := range conns {
-		conns[i] = &Conn{id: ID(i)}
+		conns[i] = &Conn{id: session.ID(i)}
 		must(t, d.add(conns[i], 10, netip.Addr{}, 0))
 	}
 	step := func(i int, away bool, want *Conn) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A LocalConfig configures a client in the same process.
@@ -41,7 +42,7 @@ func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	}
 	if !s.local.connect(ours, theirs) {
 		s.forget(ours)
-		return nil, ErrClosed
+		return nil, session.ErrClosed
 	}
 	return theirs, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // localLinks are the links in this process. They have a loop as a shard has one for WebRTC
@@ -57,7 +58,7 @@ func (l *localLinks) start() {
 // when the loop has ended.
 func (l *localLinks) turn(until time.Time) error {
 	if _, err := l.loop.Turn(until); err != nil {
-		return ErrClosed
+		return session.ErrClosed
 	}
 	return nil
 }
@@ -228,7 +229,7 @@ func (l *localLinks) stop() {
 	for _, e := range l.ends {
 		if a := e.anchor; a.isHome() {
 			a.conn.attach(a)
-			a.conn.session.Close(now, CloseShutdown, "the server is closed", true)
+			a.conn.session.Close(now, session.CloseShutdown, "the server is closed", true)
 		}
 		l.loop.Touch(e) // also one whose link was closed before
 	}

@@ -60,7 +60,7 @@ func TestStatesOfASession(t *testing.T) {
 		settle()
 		want("resumed", session.StateOpen, session.StateOpen)
 		must(t, server.Send(loot, []byte("gold")))
-		server.Close(CloseNormal, "")
+		server.Close(session.CloseNormal, "")
 		want("it drains", session.StateOpen, session.StateClosing)
 		time.Sleep(time.Second)
 		want("over", session.StateClosed, session.StateClosed)

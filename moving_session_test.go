@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A manualLink is a link without a loop: the test does the work of the loop.
@@ -377,7 +378,7 @@ func TestStepsOfAMove(t *testing.T) {
 			if !atOnce {
 				must(t, h.c.Send(chat, []byte("wait")))
 			}
-			h.c.close(CloseNormal, "", atOnce)
+			h.c.close(session.CloseNormal, "", atOnce)
 			third := &manualLink{}
 			h.lb.take()
 			h.c.move(&anchor{conn: h.c, link: third})

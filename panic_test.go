@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // survive calls f and reports whether it panicked.
@@ -41,7 +42,7 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 				for range 10 {
 					if survive(func() {
 						for ev := range srv.Poll(0) {
-							if ev.Type == EventMessage {
+							if ev.Type == session.EventMessage {
 								take(ev.Conn, ev.Data)
 							}
 						}
@@ -120,7 +121,7 @@ func TestRecoveredPanicAboutARequest(t *testing.T) {
 	})
 	client, err := srv.Local(LocalConfig{})
 	must(t, err)
-	var results []Status
+	var results []session.Status
 	for range 2 {
 		_, err = client.Ask("q", nil, func(r Result) { results = append(results, r.Status); panic("again") })
 		must(t, err)
@@ -131,7 +132,7 @@ func TestRecoveredPanicAboutARequest(t *testing.T) {
 			panics++
 		}
 	}
-	if !slices.Equal(results, []Status{StatusRejected, StatusRejected}) || panics != 4 {
+	if !slices.Equal(results, []session.Status{session.StatusRejected, session.StatusRejected}) || panics != 4 {
 		t.Errorf("%d panics, results %v, want 4 and two rejections", panics, results)
 	}
 }

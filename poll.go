@@ -6,6 +6,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Poll waits at most d for datagrams, timers or calls, processes them, runs the
@@ -15,7 +16,7 @@ import (
 //	for {
 //		for ev := range srv.Poll(time.Until(next)) {
 //			switch ev.Type {
-//			case godwit.EventMessage:
+//			case session.EventMessage:
 //				...
 //			}
 //		}
@@ -42,7 +43,7 @@ import (
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		if !s.config.Manual {
-			yield(Event{Type: EventEnded, Err: ErrManual})
+			yield(Event{Type: session.EventEnded, Err: session.ErrManual})
 			return
 		}
 		pulled := s.polling.Pull(yield, func(saved bool) {
@@ -50,11 +51,11 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 				d = 0
 			}
 			if err := s.turn(d); err != nil {
-				s.polling.Yield(Event{Type: EventEnded, Err: err})
+				s.polling.Yield(Event{Type: session.EventEnded, Err: err})
 			}
 		})
 		if !pulled {
-			yield(Event{Type: EventEnded, Err: ErrInHandler})
+			yield(Event{Type: session.EventEnded, Err: session.ErrInHandler})
 		}
 	}
 }
@@ -68,7 +69,7 @@ func (s *Server) turn(d time.Duration) error {
 		d = min(d, time.Until(t))
 	}
 	if err := s.rtc.Poll(d); err != nil {
-		return ErrClosed
+		return session.ErrClosed
 	}
 	return s.local.turn(loop.Past)
 }

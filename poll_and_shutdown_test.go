@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A Poll that cannot work yields one event with the reason; so does a Poll of a closed server,
@@ -29,19 +30,19 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 	}
 	wantEnd := func(why string, evs []Event, want error) {
 		t.Helper()
-		if len(evs) != 1 || evs[0].Type != EventEnded || evs[0].Err != want || evs[0].Conn != nil {
+		if len(evs) != 1 || evs[0].Type != session.EventEnded || evs[0].Err != want || evs[0].Conn != nil {
 			t.Errorf("%s: %+v, want %v", why, evs, want)
 		}
 	}
 	srv, _ := newTestServer(t)
-	wantEnd("without Manual", all(srv), ErrManual)
+	wantEnd("without Manual", all(srv), session.ErrManual)
 	srv, _ = newTestServer(t, manual)
 	_, err := srv.Local(LocalConfig{})
 	must(t, err)
 	inside := 0
 	events(srv, func(Event) {
 		inside++
-		wantEnd("inside Poll", all(srv), ErrInHandler)
+		wantEnd("inside Poll", all(srv), session.ErrInHandler)
 	})
 	if inside == 0 {
 		t.Error("nothing happened")
@@ -52,7 +53,7 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 		for s.polling.Saved() > 0 {
 			all(s)
 		}
-		wantEnd("after Close", all(s), ErrClosed)
+		wantEnd("after Close", all(s), session.ErrClosed)
 	}
 }
 
@@ -70,7 +71,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			events(srv, nil)
 			start := time.Now()
 			for ev := range srv.Poll(time.Second) {
-				if ev.Type != EventEnded {
+				if ev.Type != session.EventEnded {
 					t.Errorf("%v", ev.Type)
 				}
 			}
@@ -86,7 +87,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			start = time.Now()
 			for n := 0; n < 3; {
 				for ev := range srv.Poll(time.Hour) {
-					if ev.Type != EventRequest || ev.Conn == nil {
+					if ev.Type != session.EventRequest || ev.Conn == nil {
 						t.Errorf("%v of %v", ev.Type, ev.Conn)
 						continue
 					}
@@ -147,7 +148,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 		wantPost(t, s, "v=1", "", 200, "", "")
 		must(t, s.Shutdown(context.Background(), ""))
 		wantPost(t, s, "v=1", "", http.StatusServiceUnavailable, "shutdown", "")
-		if _, err := s.Local(LocalConfig{}); err != ErrClosed || s.directory.count() > 1 {
+		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed || s.directory.count() > 1 {
 			t.Errorf("Local afterwards: %v, %d in the directory", err, s.directory.count())
 		}
 	}
@@ -156,11 +157,11 @@ func TestShutdownClosesThePort(t *testing.T) {
 // Local refuses a client with a connect message that is too long.
 func TestLocalWithAMistake(t *testing.T) {
 	srv, _ := newTestServer(t)
-	if c, err := srv.Local(LocalConfig{Hello: make([]byte, MaxHello+1)}); c != nil || err != ErrHello || srv.directory.count() != 0 {
+	if c, err := srv.Local(LocalConfig{Hello: make([]byte, session.MaxHello+1)}); c != nil || err != session.ErrHello || srv.directory.count() != 0 {
 		t.Errorf("%v, %d in the directory", err, srv.directory.count())
 	}
 	must(t, srv.Close())
-	if c, err := srv.Local(LocalConfig{}); c != nil || err != ErrClosed || srv.directory.count() != 0 {
+	if c, err := srv.Local(LocalConfig{}); c != nil || err != session.ErrClosed || srv.directory.count() != 0 {
 		t.Errorf("after Close: %v, %d in the directory", err, srv.directory.count())
 	}
 }
@@ -229,26 +230,26 @@ func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
 	events(srv, nil)
 	id, err := client.SendWith(move, nil, Options{Receipt: true})
 	must(t, err)
-	var status Status
+	var status session.Status
 	_, err = client.Ask("x", nil, func(r Result) { status = r.Status })
 	must(t, err)
 	var fate []Fate
-	for len(fate) == 0 || status == StatusSending {
+	for len(fate) == 0 || status == session.StatusSending {
 		events(srv, func(ev Event) {
 			switch ev.Type {
-			case EventRequest:
-				if err := ev.Request.Reply(make([]byte, MaxRequest+1)); err != ErrPayload {
+			case session.EventRequest:
+				if err := ev.Request.Reply(make([]byte, session.MaxRequest+1)); err != session.ErrPayload {
 					t.Errorf("a reply too large: %v", err)
 				}
 				must(t, ev.Request.Ack())
-			case EventReceipt:
+			case session.EventReceipt:
 				if fate = append(fate, ev.Fate); ev.Message != id || ev.Channel != move || ev.Conn != client {
 					t.Errorf("%+v", ev)
 				}
 			}
 		})
 	}
-	if status != StatusAcknowledged || len(fate) != 1 || fate[0] != FateDelivered {
+	if status != session.StatusAcknowledged || len(fate) != 1 || fate[0] != channel.FateDelivered {
 		t.Errorf("%v, %v", status, fate)
 	}
 }

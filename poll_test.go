@@ -35,7 +35,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	d := &recorder{}
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
-	if got := events(srv, nil); !slices.Equal(got, []session.EventType{EventOpen}) {
+	if got := events(srv, nil); !slices.Equal(got, []session.EventType{session.EventOpen}) {
 		t.Errorf("at first: %v", got)
 	}
 	must(t, client.Send(chat, []byte("a")))
@@ -45,14 +45,14 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	var bodies string
 	got := events(srv, func(ev Event) {
 		bodies += string(ev.Data)
-		if ev.Type == EventRequest {
+		if ev.Type == session.EventRequest {
 			must(t, ev.Request.Ack())
 		}
 	})
 	if len(got) != 3 || bodies != "ab" {
 		t.Errorf("messages: %v %q", got, bodies)
 	}
-	client.Close(CloseNormal, "")
+	client.Close(session.CloseNormal, "")
 	events(srv, nil)
 	if len(reasons) != 1 || !reasons[0].Remote {
 		t.Errorf("the handler got %v", reasons)
@@ -74,7 +74,7 @@ func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 	var got []string
 	for range 10 {
 		for ev := range srv.Poll(0) {
-			if ev.Type == EventRequest {
+			if ev.Type == session.EventRequest {
 				ev.Data = ev.Request.Data
 			}
 			got = append(got, string(ev.Data))
@@ -90,7 +90,7 @@ func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 func TestPollMisuse(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for ev := range srv.Poll(0) {
-		if ev.Type != EventEnded || !errors.Is(ev.Err, ErrManual) {
+		if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrManual) {
 			t.Errorf("without Manual: %v %v", ev.Type, ev.Err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestPollMisuse(t *testing.T) {
 	srv.Local(LocalConfig{})
 	events(srv, func(Event) {
 		for ev := range srv.Poll(0) {
-			if ev.Type != EventEnded || ev.Err != ErrInHandler {
+			if ev.Type != session.EventEnded || ev.Err != session.ErrInHandler {
 				t.Errorf("inside Poll: %v %v", ev.Type, ev.Err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestPollMisuse(t *testing.T) {
 		t.Error("Poll yields nothing after Shutdown")
 	}
 	for ev := range srv.Poll(time.Hour) {
-		if ev.Type != EventEnded || !errors.Is(ev.Err, ErrClosed) {
+		if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrClosed) {
 			t.Errorf("after Shutdown: %v %v", ev.Type, ev.Err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestPollAfterShutdown(t *testing.T) {
 	for ev := range srv.Poll(0) {
 		got = append(got, ev.Type)
 	}
-	if want := []session.EventType{EventClose, EventEnded}; !slices.Equal(got, want) {
+	if want := []session.EventType{session.EventClose, session.EventEnded}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
 	d.want(t, "open ", "closed by the other end: shutdown")

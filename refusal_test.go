@@ -112,10 +112,10 @@ func TestShutdownInALoopOverPoll(t *testing.T) {
 	calls := 0
 	for range srv.Poll(0) {
 		calls++
-		if err := srv.Shutdown(t.Context(), ""); !errors.Is(err, ErrInHandler) {
+		if err := srv.Shutdown(t.Context(), ""); !errors.Is(err, session.ErrInHandler) {
 			t.Fatalf("Shutdown: %v, want ErrInHandler", err)
 		}
-		if err := srv.Close(); !errors.Is(err, ErrInHandler) {
+		if err := srv.Close(); !errors.Is(err, session.ErrInHandler) {
 			t.Fatalf("Close: %v, want ErrInHandler", err)
 		}
 	}
@@ -134,13 +134,13 @@ func TestShutdownWhileAPollIsPulled(t *testing.T) {
 	for opened := 0; opened < 2; {
 		next, stop := iter.Pull(srv.Poll(0))
 		for ev, ok := next(); ok; ev, ok = next() {
-			if opened++; ev.Type != EventOpen {
+			if opened++; ev.Type != session.EventOpen {
 				t.Errorf("%v: %v", ev.Type, ev.Err)
 			}
-			if err := srv.Shutdown(t.Context(), ""); err != ErrInHandler {
+			if err := srv.Shutdown(t.Context(), ""); err != session.ErrInHandler {
 				t.Fatalf("Shutdown: %v, want ErrInHandler", err)
 			}
-			if err := srv.Close(); err != ErrInHandler {
+			if err := srv.Close(); err != session.ErrInHandler {
 				t.Fatalf("Close: %v, want ErrInHandler", err)
 			}
 		}
@@ -166,14 +166,14 @@ func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
 	}
 	events(srv, nil)
 	must(t, srv.Shutdown(t.Context(), ""))
-	if !slices.Equal(got, []error{ErrInHandler, ErrInHandler}) {
+	if !slices.Equal(got, []error{session.ErrInHandler, session.ErrInHandler}) {
 		t.Errorf("Poll yields %v, want ErrInHandler twice", got)
 	}
 	var then []session.EventType
 	for ev := range srv.Poll(0) { // the clients' ends have no handlers
 		then = append(then, ev.Type)
 	}
-	if !slices.Equal(then, []session.EventType{EventClose, EventClose, EventEnded}) {
+	if !slices.Equal(then, []session.EventType{session.EventClose, session.EventClose, session.EventEnded}) {
 		t.Errorf("then: %v", then)
 	}
 }

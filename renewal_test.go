@@ -3,6 +3,8 @@ package godwit
 import (
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Renew with a time that has passed ends a session now, with zero for no time, and with
@@ -28,7 +30,7 @@ func TestRenewChangesTheEnd(t *testing.T) {
 			if !server.Expires().Equal(until) {
 				t.Errorf("%s: it expires at %v", c.name, server.Expires())
 			}
-			if err := server.Send(chat, nil); (err == ErrClosed) != (c.ends == 0) {
+			if err := server.Send(chat, nil); (err == session.ErrClosed) != (c.ends == 0) {
 				t.Errorf("%s: Send says %v", c.name, err)
 			}
 			if client.Renew(time.Now()); !client.Expires().IsZero() {

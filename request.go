@@ -10,27 +10,12 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// The words of requests; package session describes them.
+// The types of requests.
 type (
 	// A Request is a request of the other end.
 	Request = session.Request
 	// A Result is the final status of a request of this end, and its answer.
 	Result = session.Result
-	// A RequestError says why a request has no answer, or that it was rejected.
-	RequestError = session.RequestError
-	// A Status says how far a request of this end has got.
-	Status = session.Status
-)
-
-// The statuses. From StatusResponded on they are final.
-const (
-	StatusSending      = session.StatusSending      // the other end has not acknowledged the request yet
-	StatusWaiting      = session.StatusWaiting      // the other end has the request and has not answered
-	StatusResponded    = session.StatusResponded    // the other end called Request.Reply
-	StatusAcknowledged = session.StatusAcknowledged // the other end called Request.Ack
-	StatusRejected     = session.StatusRejected     // the other end called Request.Reject, or had no answer
-	StatusSendFailed   = session.StatusSendFailed   // the session ended, and the other end did not get the request
-	StatusResponseLost = session.StatusResponseLost // the session ended, and the answer is not known
 )
 
 // answer gives the answer of a request to the session.
@@ -71,7 +56,7 @@ func (c *Conn) Ask(name string, b []byte, done func(Result)) (session.RequestID,
 
 // Status returns the status of a request of this end that has no final status yet,
 // and false if there is no such request.
-func (c *Conn) Status(id session.RequestID) (Status, bool) {
+func (c *Conn) Status(id session.RequestID) (session.Status, bool) {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Status(uint32(id))

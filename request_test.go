@@ -5,6 +5,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // What Request returns is the program's own, and an error of Ask is Request's.
@@ -26,10 +28,10 @@ func TestDataOfAReplyIsTheCallers(t *testing.T) {
 				t.Errorf("reply %d is %.10q", i, kept[i])
 			}
 		}
-		if b, err := client.Request(context.Background(), "", nil); b != nil || err != ErrName {
+		if b, err := client.Request(context.Background(), "", nil); b != nil || err != session.ErrName {
 			t.Errorf("a request without a name: %q, %v", b, err)
 		}
-		if id, err := client.Ask("x", make([]byte, MaxRequest+1), nil); id != 0 || err != ErrPayload {
+		if id, err := client.Ask("x", make([]byte, session.MaxRequest+1), nil); id != 0 || err != session.ErrPayload {
 			t.Errorf("a request too large: %d, %v", id, err)
 		}
 	})
@@ -59,7 +61,7 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 			t.Errorf("%d wait at the server", n)
 		}
 		must(t, kept.Ack())
-		if err := kept.Ack(); err != ErrAnswered {
+		if err := kept.Ack(); err != session.ErrAnswered {
 			t.Errorf("a second answer: %v", err)
 		}
 		settle()

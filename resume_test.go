@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A request with a session's token makes a link and no session, and does not call Authorize. The
@@ -39,7 +40,7 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 		}
 		x.deaf = true // the session cannot end
 		must(t, x.server.Send(chat, []byte("wait")))
-		x.server.Close(CloseNormal, "")
+		x.server.Close(session.CloseNormal, "")
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
 		if x.server.resumable() || s.directory.count() != 1 {
 			t.Errorf("resumable %v, %d in the directory", x.server.resumable(), s.directory.count())
@@ -133,7 +134,7 @@ func TestWhatIsTrueInClose(t *testing.T) {
 		go func() { done <- s.Shutdown(t.Context(), "") }()
 		settle()
 		wantPost(t, s, "v=1", "", 503, "shutdown", "")
-		if _, err := s.Local(LocalConfig{}); err != ErrClosed {
+		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed {
 			t.Errorf("Local: %v", err)
 		}
 		if err := <-done; err == nil || !told {

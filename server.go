@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A Server is a game server. Its methods may be called from any goroutine, except that
@@ -108,7 +109,7 @@ func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channe
 func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }
 
 // Conn returns the open session with an id, and false if there is none.
-func (s *Server) Conn(id ID) (*Conn, bool) {
+func (s *Server) Conn(id session.ID) (*Conn, bool) {
 	c := s.directory.withID(id)
 	return c, c != nil
 }
@@ -139,9 +140,9 @@ func (s *Server) addOpen(c *Conn) {
 	for _, o := range s.directory.addOpen(c) {
 		switch {
 		case s.config.Duplicates == DuplicatesRefuse && !o.interrupted():
-			c.close(CloseDuplicate, c.identity.Name+" is connected already", true)
+			c.close(session.CloseDuplicate, c.identity.Name+" is connected already", true)
 		case s.config.Duplicates != DuplicatesAllow:
-			o.close(CloseReplaced, "connected from elsewhere: this session was replaced", true)
+			o.close(session.CloseReplaced, "connected from elsewhere: this session was replaced", true)
 		}
 	}
 	s.roster.add(c)
@@ -150,7 +151,7 @@ func (s *Server) addOpen(c *Conn) {
 // endIfShutdown ends a session that has opened during Shutdown, after its Open handler has run.
 func (s *Server) endIfShutdown(c *Conn) {
 	if text := s.stopping.Load(); c.atServer && text != nil {
-		c.drain(CloseShutdown, *text)
+		c.drain(session.CloseShutdown, *text)
 	}
 }
 
@@ -172,7 +173,7 @@ func (s *Server) setAway(c *Conn, away bool) {
 		return
 	}
 	if end := s.directory.setAway(c, away, time.Now()); end != nil {
-		end.close(CloseTimeout, "interrupted, and more than half of all sessions were", true)
+		end.close(session.CloseTimeout, "interrupted, and more than half of all sessions were", true)
 	}
 }
 
@@ -215,7 +216,7 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // range over Poll, Shutdown returns ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() || s.config.Manual && !s.polling.Start() {
-		return ErrInHandler
+		return session.ErrInHandler
 	}
 	if s.config.Manual {
 		defer s.polling.End() // handlers that are run below must not poll
@@ -258,7 +259,7 @@ func (e *ShutdownError) Unwrap() error { return e.Err }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := s.Shutdown(ctx, ""); err == ErrInHandler {
+	if err := s.Shutdown(ctx, ""); err == session.ErrInHandler {
 		return err
 	}
 	return nil
@@ -273,7 +274,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 	leaving := make(map[*Conn]struct{})
 	for {
 		for c := range s.Conns() { // again each time: sessions may open late
-			c.drain(CloseShutdown, text)
+			c.drain(session.CloseShutdown, text)
 			leaving[c] = struct{}{}
 		}
 		for c := range leaving {
@@ -292,7 +293,7 @@ func (s *Server) drain(ctx context.Context, text string) *ShutdownError {
 		case <-ctx.Done():
 			e.Err = ctx.Err()
 			for c := range leaving {
-				c.close(CloseShutdown, text, true)
+				c.close(session.CloseShutdown, text, true)
 				e.count(c)
 			}
 			s.Flush()
@@ -312,7 +313,7 @@ func (e *ShutdownError) count(c *Conn) {
 	}
 }
 
-func (c *Conn) drain(code CloseCode, text string) {
+func (c *Conn) drain(code session.CloseCode, text string) {
 	a := c.acquire()
 	c.session.Drain(time.Now(), code, text)
 	c.release(a)

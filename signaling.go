@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 	"github.com/godwit-rtc/godwit/web"
 )
 
@@ -374,7 +375,7 @@ func (s *Server) newConn(id Identity, k Kind, limit int, site netip.Addr) (*Conn
 	c := &Conn{
 		server:   s,
 		handler:  &s.config.Handler,
-		id:       ID(binary.BigEndian.Uint64(random[:])),
+		id:       session.ID(binary.BigEndian.Uint64(random[:])),
 		identity: id,
 		kind:     k,
 		atServer: true,

@@ -24,6 +24,7 @@ import (
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/sdp"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // serve returns a server on a network in memory, which only its signaling is asked of.
@@ -499,7 +500,7 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 			t.Error("ada is heard, bob is not")
 		}
 		must(t, server.Send(chat, make([]byte, 100_000)))
-		if server.Close(CloseNormal, ""); srv.isPresent("ada") || srv.Len() != 1 {
+		if server.Close(session.CloseNormal, ""); srv.isPresent("ada") || srv.Len() != 1 {
 			t.Error("a session that drains keeps the next one out")
 		}
 	})

@@ -17,8 +17,8 @@ type Stats struct {
 	Refused uint64 // connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, sessions per address
 	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted
 
-	Closed map[CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as CloseProgram
-	Left   uint64               // those of Closed that the client ended
+	Closed map[session.CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as CloseProgram
+	Left   uint64                       // those of Closed that the client ended
 
 	RTC rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
 }
@@ -44,13 +44,13 @@ func (s *Server) Stats() Stats {
 		Refused: s.refused.Load(),
 		Unsent:  s.unsent.Load(),
 		Left:    s.ended.remote.Load(),
-		Closed:  make(map[CloseCode]uint64),
+		Closed:  make(map[session.CloseCode]uint64),
 	}
 	t.Pending = max(0, s.directory.count()-t.Open)
 	for i := range s.ended.byCode {
-		code := CloseCode(i)
+		code := session.CloseCode(i)
 		if i == len(s.ended.byCode)-1 {
-			code = CloseProgram
+			code = session.CloseProgram
 		}
 		if n := s.ended.byCode[i].Load(); n > 0 {
 			t.Closed[code] = n

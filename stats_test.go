@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestStats(t *testing.T) {
@@ -26,10 +27,10 @@ func TestStats(t *testing.T) {
 		if mine := client.Stats().Age; st.Age != 3*time.Second || mine != st.Age {
 			t.Errorf("the session is %v old at the server, %v at the client, and began 3 s ago", st.Age, mine)
 		}
-		client.Close(CloseNormal, "")
+		client.Close(session.CloseNormal, "")
 		server.Kick("")
 		settle()
-		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[CloseKicked] != 1 || st.Left != 0 {
+		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[session.CloseKicked] != 1 || st.Left != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -58,12 +59,12 @@ func TestLog(t *testing.T) {
 func TestEndingsAreCounted(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for _, why := range []CloseReason{
-		{Code: CloseNormal, Remote: true}, {Code: CloseNormal}, {Code: CloseTimeout}, {Code: 30}, {Code: 31}, {Code: CloseProgram}, {Code: 65535, Remote: true},
+		{Code: session.CloseNormal, Remote: true}, {Code: session.CloseNormal}, {Code: session.CloseTimeout}, {Code: 30}, {Code: 31}, {Code: session.CloseProgram}, {Code: 65535, Remote: true},
 	} {
 		srv.ended.count(why)
 	}
 	st := srv.Stats()
-	want := map[CloseCode]uint64{CloseNormal: 2, CloseTimeout: 1, 30: 1, CloseProgram: 3}
+	want := map[session.CloseCode]uint64{session.CloseNormal: 2, session.CloseTimeout: 1, 30: 1, session.CloseProgram: 3}
 	if !maps.Equal(st.Closed, want) || st.Left != 2 {
 		t.Errorf("%v, %d left", st.Closed, st.Left)
 	}

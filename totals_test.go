@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // numbers calls f with every counter of Totals.
@@ -102,7 +104,7 @@ func TestTotals(t *testing.T) {
 			}
 
 			must(t, ada.Send(chat, make([]byte, 100_000))) // goes on after the end is told
-			ada.Close(CloseNormal, "")
+			ada.Close(session.CloseNormal, "")
 			bob.Kick("")
 			settle()
 			time.Sleep(time.Minute)
@@ -129,7 +131,7 @@ func TestTotalsOfOneThatLosesItsLink(t *testing.T) {
 		x.run(100 * ms)
 		x.deaf = true // it acknowledges nothing
 		must(t, x.server.Send(chat, []byte("read this")))
-		x.server.Close(CloseNormal, "")
+		x.server.Close(session.CloseNormal, "")
 		settle()
 		told := srv.Totals()
 		if told.Channels[chat].MessagesOut != 1 {
@@ -177,7 +179,7 @@ func TestTotalsOnlyGrow(t *testing.T) {
 						c.Send(chat, []byte("hello"))
 						time.Sleep(ms)
 					}
-					c.Close(CloseNormal, "")
+					c.Close(session.CloseNormal, "")
 					time.Sleep(ms)
 				}
 			})

@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 func TestEcho(t *testing.T) {
@@ -85,7 +86,7 @@ func TestCloseIsHeardByTheServer(t *testing.T) {
 		if d := time.Since(begin); d > 0 {
 			t.Errorf("after %v", d)
 		}
-		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send on a closed connection: %v", err)
 		}
 		c.Close()
@@ -120,7 +121,7 @@ func TestSilentServer(t *testing.T) {
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
 			t.Errorf("after %v", d)
 		}
-		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send: %v", err)
 		}
 	})
@@ -244,10 +245,10 @@ func TestEndpointCloses(t *testing.T) {
 		w.want("3 0 so that the server is open too")
 		e.Close()
 		w.wantBoth("close: closed by the client", "server: closed by the page")
-		if err := c.Send(0, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send: %v", err)
 		}
-		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, client.ErrClosed) {
+		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Connect: %v", err)
 		}
 		e.Close()
@@ -263,7 +264,7 @@ func TestEndpointClosesWhileDialing(t *testing.T) {
 			slow time.Duration // signaling
 			want string
 		}{
-			{"in signaling", 0, time.Second, client.ErrClosed.Error()},
+			{"in signaling", 0, time.Second, session.ErrClosed.Error()},
 			{"in checks", 1, 0, "client: closed by the client"},
 		} {
 			w.network.SetDefault(netsim.Link{Loss: c.loss})

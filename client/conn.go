@@ -7,12 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/dtls"
-	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // MaxMessage is the size in bytes of the largest message that Conn.Send sends: it must
@@ -20,13 +19,6 @@ import (
 const MaxMessage = peer.MaxPayload
 
 var (
-	// ErrClosed is returned by calls on a Conn, a Session or an Endpoint that is closed,
-	// and on a Session that is over while SessionConfig.Renew begins a new one.
-	ErrClosed = channel.ErrClosed
-
-	// ErrInHandler: the call would wait for the goroutine that it runs on.
-	ErrInHandler = handling.ErrInHandler
-
 	// ErrTooLarge is returned by Conn.Send for a message of more than MaxMessage bytes. A
 	// Session returns session.ErrTooLarge: its messages may be larger.
 	ErrTooLarge = fmt.Errorf("client: the message is larger than one packet can carry: %d bytes", MaxMessage)
@@ -102,7 +94,7 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if c.state != connOpen {
-		return ErrClosed
+		return session.ErrClosed
 	}
 	out, to, err := c.peer.Send(time.Now(), e.loop.Slot(), stream, peer.Kind(k), b)
 	if err != nil {
@@ -116,7 +108,7 @@ func (c *Conn) Send(stream uint16, k Kind, b []byte) error {
 }
 
 // sendErrors are the errors of Send.
-var sendErrors = peer.SendErrors{TooLarge: ErrTooLarge, Silenced: ErrSilenced, NotOpen: ErrClosed}
+var sendErrors = peer.SendErrors{TooLarge: ErrTooLarge, Silenced: ErrSilenced, NotOpen: session.ErrClosed}
 
 // Close ends the connection and tells the server at once. It does not wait. Handler.Close
 // is called later, on the endpoint's goroutine.

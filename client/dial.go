@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
 	"github.com/godwit-rtc/godwit/sdp"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // ErrAddressInUse is returned by Dial, Connect and Join of an Endpoint that already has
@@ -39,7 +40,7 @@ type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 // not open, the error of ctx, or ErrInHandler in a handler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if handling.Now() {
-		return nil, ErrInHandler // before there is a socket: Close cannot close it in a handler
+		return nil, session.ErrInHandler // before there is a socket: Close cannot close it in a handler
 	}
 	if err := c.alone(); err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (e *Endpoint) Connect(ctx context.Context, signal Signal, user any) (*Conn,
 
 func (e *Endpoint) connect(ctx context.Context, user any, signal func(context.Context, netip.Addr, []byte) ([]byte, error)) (*Conn, error) {
 	if handling.Now() || e.polling.Running() {
-		return nil, ErrInHandler
+		return nil, session.ErrInHandler
 	}
 	local, err := e.reserveSource()
 	if err != nil {
@@ -116,7 +117,7 @@ func (e *Endpoint) reserveSource() (netip.Addr, error) {
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() {
-		return netip.Addr{}, ErrClosed
+		return netip.Addr{}, session.ErrClosed
 	}
 	return e.sources.reserve()
 }
@@ -186,7 +187,7 @@ func (e *Endpoint) open(now time.Time, c *Conn, ours peer.Credentials, server *s
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() {
-		return ErrClosed
+		return session.ErrClosed
 	}
 	for _, a := range server.Candidates {
 		r := e.route(a, c.local)

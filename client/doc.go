@@ -22,7 +22,7 @@
 // requests, and a lifetime that is longer than that of one connection. When nothing
 // arrives from the server, the [Session] connects again by itself and continues where
 // it was. With [SessionConfig].Renew it begins a new session when the old one is over.
-// The terms are those of package godwit.
+// The terms are those of package godwit; the errors, codes and events are in package session.
 //
 // # Many connections
 //
@@ -37,7 +37,7 @@
 // The endpoint's goroutine runs the handlers, one at a time. No lock is held while a
 // handler runs. A handler must not block, and must not make a call that waits: [Dial],
 // [Connect], [Endpoint.Dial], [Endpoint.Connect], [Endpoint.Join], [Endpoint.Close] and
-// [Session.Request] return [ErrInHandler] in a handler. All methods may be called from any
+// [Session.Request] return [session.ErrInHandler] in a handler. All methods may be called from any
 // goroutine.
 //
 // With [Config].Manual the endpoint has no goroutine: the handlers run in [Endpoint.Poll],

@@ -11,6 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Sizes of an endpoint's buffers.
@@ -137,7 +138,7 @@ func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 // returns ErrInHandler and does nothing; otherwise it returns nil.
 func (e *Endpoint) Close() error {
 	if handling.Now() || e.config.Manual && !e.polling.Start() {
-		return ErrInHandler
+		return session.ErrInHandler
 	}
 	if e.config.Manual {
 		defer e.polling.End()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // inPolledGame runs a test in a game whose server is polled until a client has joined.
@@ -17,7 +18,7 @@ func inPolledGame(t *testing.T, test func(g *game, player *godwit.Conn)) {
 			defer close(opened)
 			for player == nil {
 				for ev := range g.server.Poll(16 * time.Millisecond) {
-					if ev.Type == godwit.EventOpen {
+					if ev.Type == session.EventOpen {
 						player = ev.Conn
 					}
 				}

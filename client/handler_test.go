@@ -65,7 +65,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 				},
 				"client.Session.Request": func() error { _, err := native.Request(ctx, "x", nil); return err },
 			} {
-				if err := call(); !errors.Is(err, godwit.ErrInHandler) || !errors.Is(err, client.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
+				if err := call(); !errors.Is(err, session.ErrInHandler) || !errors.Is(err, session.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
 					t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
 				}
 			}
@@ -143,7 +143,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 			}, []string{"godwit.Handler.Request", "a func of client.Session.Ask"}},
 			{"a raw message", func() { raw.Send(0, client.Binary, []byte("x")) }, []string{"rtcserver.Handler.Message", "client.Handler.Message"}},
 			{"messages to all", func() { srv.Broadcast(chat, []byte("x")) }, []string{"client.SessionHandler.Message", "LocalConfig.Handler.Message"}},
-			{"the end of one in process", func() { local.Close(godwit.CloseNormal, "") }, []string{"godwit.Handler.Close"}},
+			{"the end of one in process", func() { local.Close(session.CloseNormal, "") }, []string{"godwit.Handler.Close"}},
 			{"the end of a raw one", raw.Close, []string{"client.Handler.Close", "rtcserver.Handler.Close"}},
 			{"the end of a session", func() { native.Close(0, "") }, []string{"client.SessionHandler.Close", "godwit.Handler.Close"}},
 		} {

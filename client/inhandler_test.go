@@ -76,7 +76,7 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 		}
 		ran.Note("%s", where)
 		for name, call := range calls {
-			if err := call(t.Context(), e); err != client.ErrInHandler {
+			if err := call(t.Context(), e); err != session.ErrInHandler {
 				t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
 			}
 		}
@@ -202,7 +202,7 @@ func TestALoopBodyPollsTheWebRTCSide(t *testing.T) {
 		var got []string
 		for range 3 {
 			for ev := range g.server.Poll(0) {
-				if ev.Type == godwit.EventMessage {
+				if ev.Type == session.EventMessage {
 					got = append(got, string(ev.Data))
 				}
 				if string(ev.Data) != "first" {

@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A link that was to resume a session, and on which nothing has arrived, ends with the session.
@@ -235,7 +236,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 		Handler: godwit.Handler{
 			Open: func(*godwit.Conn) { opens.Add(1) },
 			Close: func(_ *godwit.Conn, why godwit.CloseReason) {
-				if closes.Add(1); why.Code != godwit.CloseShutdown {
+				if closes.Add(1); why.Code != session.CloseShutdown {
 					t.Errorf("it ended with %v", why)
 				}
 			},

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
-
-// ErrManual is the error of an event of Poll without Config.Manual.
-var ErrManual = errors.New("client: Poll needs Config.Manual; without it the endpoint has a goroutine that does the same")
 
 // An Event is something that happened to a session and that its SessionHandler has no func
 // for. [Endpoint.Poll] yields it.
@@ -54,7 +50,7 @@ type Event struct {
 func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		if !e.config.Manual {
-			yield(Event{Type: session.EventEnded, Err: ErrManual})
+			yield(Event{Type: session.EventEnded, Err: session.ErrManual})
 			return
 		}
 		pulled := e.polling.Pull(yield, func(saved bool) {
@@ -66,7 +62,7 @@ func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 			}
 		})
 		if !pulled {
-			yield(Event{Type: session.EventEnded, Err: ErrInHandler})
+			yield(Event{Type: session.EventEnded, Err: session.ErrInHandler})
 		}
 	}
 }
@@ -76,7 +72,7 @@ func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 func (e *Endpoint) turns(d time.Duration) error {
 	if err := e.loop.Poll(d); err != nil {
 		e.shutDown()
-		return ErrClosed
+		return session.ErrClosed
 	}
 	return nil
 }
@@ -97,7 +93,7 @@ func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) 
 		}
 	}
 	if !e.polling.Start() {
-		return ErrInHandler // another goroutine takes the turns
+		return session.ErrInHandler // another goroutine takes the turns
 	}
 	defer e.polling.End()
 	stop := context.AfterFunc(ctx, func() {

@@ -106,7 +106,7 @@ func TestPollOfAClient(t *testing.T) {
 			t.Error("it is not done")
 		}
 		g.must(e.Close())
-		wantAll(t, "closed", poll(e, 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrClosed.Error())
+		wantAll(t, "closed", poll(e, 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrClosed.Error())
 	})
 }
 
@@ -191,7 +191,7 @@ func TestPolledClientIsRenewed(t *testing.T) {
 // Poll, Connect and Join return an error where they cannot work.
 func TestWhereAClientCannotBePolled(t *testing.T) {
 	inGame(t, echo, func(g *game) {
-		wantAll(t, "without Manual", poll(g.endpoint(), 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrManual.Error())
+		wantAll(t, "without Manual", poll(g.endpoint(), 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrManual.Error())
 		e := g.manual()
 		_, err := g.join(e, client.SessionConfig{})
 		g.must(err)
@@ -199,14 +199,14 @@ func TestWhereAClientCannotBePolled(t *testing.T) {
 		for range e.Poll(time.Second) {
 			inside++
 			for ev := range e.Poll(0) {
-				if ev.Type != session.EventEnded || !errors.Is(ev.Err, client.ErrInHandler) {
+				if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrInHandler) {
 					t.Errorf("a Poll inside a Poll: %+v", ev)
 				}
 			}
-			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, client.ErrInHandler) {
+			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
 				t.Errorf("a Join inside a Poll: %v", err)
 			}
-			if err := e.Close(); !errors.Is(err, client.ErrInHandler) {
+			if err := e.Close(); !errors.Is(err, session.ErrInHandler) {
 				t.Errorf("a Close inside a Poll: %v", err)
 			}
 		}
@@ -325,10 +325,10 @@ func TestPollOfConns(t *testing.T) {
 			t.Error(err)
 		}
 		w.want("close: closed by the client")
-		if err := c.Send(3, client.Text, nil); !errors.Is(err, client.ErrClosed) {
+		if err := c.Send(3, client.Text, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send after Close: %v", err)
 		}
-		if _, err := e.Connect(t.Context(), w.signal, nil); !errors.Is(err, client.ErrClosed) {
+		if _, err := e.Connect(t.Context(), w.signal, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Connect after Close: %v", err)
 		}
 	})
@@ -348,13 +348,13 @@ func TestOneGoroutinePollsAClient(t *testing.T) {
 		refused := func(what string) {
 			t.Helper()
 			synctest.Wait()
-			if err := e.Close(); !errors.Is(err, client.ErrInHandler) {
+			if err := e.Close(); !errors.Is(err, session.ErrInHandler) {
 				t.Errorf("Close amid a %s: %v", what, err)
 			}
-			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, client.ErrInHandler) {
+			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
 				t.Errorf("Join amid a %s: %v", what, err)
 			}
-			wantAll(t, "Poll amid a "+what, poll(e, time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+client.ErrInHandler.Error())
+			wantAll(t, "Poll amid a "+what, poll(e, time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrInHandler.Error())
 		}
 		refused("Join")
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
@@ -379,15 +379,15 @@ func TestSocketOfAPolledClientFails(t *testing.T) {
 		wantAll(t, "at first", poll(e, time.Second, nil), "open")
 		socket.Close()
 		wait := func(client.Event) { time.Sleep(10 * time.Second) }
-		wantAll(t, "the socket fails", poll(e, 15*time.Second, wait), "close normal", "ended: "+client.ErrClosed.Error())
-		wantAll(t, "after it", poll(e, time.Millisecond, wait), "ended: "+client.ErrClosed.Error())
+		wantAll(t, "the socket fails", poll(e, 15*time.Second, wait), "close normal", "ended: "+session.ErrClosed.Error())
+		wantAll(t, "after it", poll(e, time.Millisecond, wait), "ended: "+session.ErrClosed.Error())
 		if st := s.State(); st != session.StateClosed {
 			t.Errorf("it is %v", st)
 		}
-		if err := s.Send(chat, nil); !errors.Is(err, client.ErrClosed) {
+		if err := s.Send(chat, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send: %v", err)
 		}
-		if _, err := g.join(e, client.SessionConfig{Retry: true}); !errors.Is(err, client.ErrClosed) {
+		if _, err := g.join(e, client.SessionConfig{Retry: true}); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Join: %v", err)
 		}
 		if n := e.Stats().Conns; n != 0 {

@@ -114,7 +114,7 @@ func whatever(t *testing.T, seed uint64) {
 				}
 			case 6:
 				for c := range g.server.Conns() {
-					c.Close(godwit.CloseShutdown, "")
+					c.Close(session.CloseShutdown, "")
 				}
 			}
 			time.Sleep(time.Duration(rng.IntN(8000)) * time.Millisecond)

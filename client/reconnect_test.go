@@ -90,7 +90,7 @@ func TestEndIsToldOnceWhileANewSessionOpensAndEnds(t *testing.T) {
 		if st := s.State(); st != session.StateClosed {
 			t.Errorf("after Close it is %v", st)
 		}
-		if err := s.Send(chat, nil); !errors.Is(err, client.ErrClosed) {
+		if err := s.Send(chat, nil); !errors.Is(err, session.ErrClosed) {
 			t.Errorf("Send after Close: %v", err)
 		}
 		got = append(got, poll(e, time.Second, nil)...)

@@ -42,7 +42,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		time.Sleep(time.Second)
 		g.server.Shutdown(context.Background(), "update")
 		g.want("answer: response lost", "renewing, closed by the other end: shutdown: update")
-		if err := s.Send(chat, nil); err != client.ErrClosed {
+		if err := s.Send(chat, nil); err != session.ErrClosed {
 			t.Errorf("Send between two sessions: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -293,7 +293,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := testkit.Collect(answer)
-	if r.Status != godwit.StatusRejected || r.Text != "no answer" {
+	if r.Status != session.StatusRejected || r.Text != "no answer" {
 		t.Errorf("%v %q", r.Status, r.Text)
 	}
 	p.client.Close(0, "")

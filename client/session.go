@@ -82,7 +82,7 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.
 	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.state.over() {
-		return 0, ErrClosed
+		return 0, session.ErrClosed
 	}
 	return s.session.Send(time.Now(), ch, b, o)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // OpenChannel adds a channel to the session and returns its number. The server limits how
@@ -17,7 +18,7 @@ func (s *Session) OpenChannel(ch channel.Channel) (channel.ID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.state.over() {
-		return 0, ErrClosed
+		return 0, session.ErrClosed
 	}
 	return s.session.OpenChannel(time.Now(), ch)
 }
@@ -33,7 +34,7 @@ func (s *Session) CloseChannel(ch channel.ID) error {
 	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.state.over() {
-		return ErrClosed
+		return session.ErrClosed
 	}
 	return s.session.CloseChannel(time.Now(), ch)
 }
@@ -56,7 +57,7 @@ func (s *Session) SendNamed(name string, b []byte, o channel.Options) (channel.M
 	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.state.over() {
-		return 0, ErrClosed
+		return 0, session.ErrClosed
 	}
 	ch, _ := s.session.Mux().Channels().ID(name) // 0 if there is none, which is ErrUnknown
 	return s.session.Send(time.Now(), ch, b, o)

@@ -29,7 +29,7 @@ import (
 // a handler.
 func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
 	if handling.Now() {
-		return nil, ErrInHandler
+		return nil, session.ErrInHandler
 	}
 	if err := c.alone(); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 // ErrAddressInUse, ErrNoSource and ErrClosed.
 func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
 	if handling.Now() || e.polling.Running() {
-		return nil, ErrInHandler
+		return nil, session.ErrInHandler
 	}
 	return e.join(ctx, url, sc, false)
 }

@@ -27,7 +27,7 @@ func (s *Session) ask(name string, b []byte, done func(session.Result)) (uint32,
 	s.endpoint.loop.Lock()
 	defer s.release()
 	if s.state.over() {
-		return 0, nil, ErrClosed
+		return 0, nil, session.ErrClosed
 	}
 	id, err := s.session.Request(time.Now(), name, b)
 	if err == nil {

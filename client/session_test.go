@@ -323,11 +323,11 @@ func TestGameLoop(t *testing.T) {
 			for {
 				for ev := range g.server.Poll(16 * time.Millisecond) {
 					switch ev.Type {
-					case godwit.EventOpen:
+					case session.EventOpen:
 						players.Join(ev.Conn)
-					case godwit.EventMessage:
+					case session.EventMessage:
 						players.Send(ev.Channel, ev.Data)
-					case godwit.EventEnded:
+					case session.EventEnded:
 						return
 					}
 				}

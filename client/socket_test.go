@@ -167,7 +167,7 @@ func (w *socketWorld) connect(name string) *pair {
 			Request: func(_ *client.Session, r *session.Request) { r.Keep() },
 			Resumed: func(*client.Session) { w.dark.Store(false); p.resumed <- struct{}{} },
 			Close: func(_ *client.Session, why session.CloseReason) {
-				if why.Code != godwit.CloseNormal {
+				if why.Code != session.CloseNormal {
 					p.t.Errorf("%s: %v", name, why)
 				}
 				close(p.closed)

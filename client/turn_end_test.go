@@ -60,7 +60,7 @@ func TestFatesOfMessagesOfAHandler(t *testing.T) {
 		}
 		time.Sleep(25 * time.Millisecond) // one way
 		synctest.Wait()
-		if want := []godwit.Fate{godwit.FateReplaced, godwit.FateReplaced}; !slices.Equal(fates, want) {
+		if want := []godwit.Fate{channel.FateReplaced, channel.FateReplaced}; !slices.Equal(fates, want) {
 			t.Errorf("%v, want %v", fates, want)
 		}
 	})

@@ -88,7 +88,7 @@ func endsOf(st godwit.Stats) []count {
 	t := tally{}
 	for _, code := range slices.Sorted(maps.Keys(st.Closed)) {
 		what := code.String()
-		if code == godwit.CloseProgram {
+		if code == session.CloseProgram {
 			what = "the program's own"
 		}
 		t.add(what, st.Closed[code])

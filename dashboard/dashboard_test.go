@@ -141,7 +141,7 @@ func TestFiguresAgreeWithStats(t *testing.T) {
 		if len(f.Chosen.Channels) != len(table) {
 			t.Errorf("%d channels", len(f.Chosen.Channels))
 		}
-		ada.Close(godwit.CloseNormal, "")
+		ada.Close(session.CloseNormal, "")
 		synctest.Wait()
 		if f := ask(t, srv, "session="+c.ID().String()); f.Chosen != nil || len(f.Server.Ends) != 1 || f.Server.Ends[0] != (count{"normal", 1}) {
 			t.Errorf("after the end: %+v, ends %v", f.Chosen, f.Server.Ends)
@@ -203,7 +203,7 @@ func TestGoodput(t *testing.T) {
 		bob.Send(move, make([]byte, 30))
 		synctest.Wait()
 		ask(t, srv, "")
-		ada.Close(godwit.CloseNormal, "")
+		ada.Close(session.CloseNormal, "")
 		bob.Send(chat, make([]byte, 5))
 		synctest.Wait()
 		if f := ask(t, srv, ""); f.Server.GoodIn != 105 || f.Server.GoodOut != 105 {

@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/dashboard"
 	"github.com/godwit-rtc/godwit/interop/browser"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // A dashboardPage is a world with a dashboard at a path of some depth, which is told what
@@ -105,7 +106,7 @@ func TestDashboard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer evil.Close(godwit.CloseNormal, "")
+		defer evil.Close(session.CloseNormal, "")
 
 		p := g.open()
 		var identities []string
@@ -145,7 +146,7 @@ func TestDashboard(t *testing.T) {
 		}
 
 		// The session ends, and its graphs stay.
-		evil.Close(godwit.CloseNormal, "")
+		evil.Close(session.CloseNormal, "")
 		p.do(dashboardScript+`await until(() => document.querySelector("#over").textContent === "is over" && rows().length === 0);
 			await until(() => document.querySelector("#ends").textContent.includes("normal"));`, nil, nil)
 
@@ -210,7 +211,7 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer player.Close(godwit.CloseNormal, "")
+	defer player.Close(session.CloseNormal, "")
 	p := &tab{g.browser.Page(g, g.url+"guarded/"), g.TB}
 	for _, width := range []int{1560, 1320, 1120, 900, 500} {
 		p.Inspect("Emulation.setDeviceMetricsOverride",

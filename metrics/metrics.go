@@ -5,6 +5,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Handler returns a handler that answers a GET request with the figures of s. It does not
@@ -43,14 +44,14 @@ func Append(b []byte, s *godwit.Server) []byte {
 
 // reasons are the labels of the close codes; any other one is "other".
 var reasons = []struct {
-	code  godwit.CloseCode
+	code  session.CloseCode
 	label string
 }{
-	{godwit.CloseNormal, "normal"}, {godwit.CloseKicked, "kicked"}, {godwit.CloseShutdown, "shutdown"},
-	{godwit.CloseProtocolError, "protocol-error"}, {godwit.CloseAuth, "auth"}, {godwit.CloseReplaced, "replaced"},
-	{godwit.CloseTimeout, "timeout"}, {godwit.CloseDuplicate, "duplicate"}, {godwit.CloseLimitMessages, "limit-messages"},
-	{godwit.CloseLimitBytes, "limit-bytes"}, {godwit.CloseLimitSize, "limit-size"}, {godwit.CloseLimitEarly, "limit-early"},
-	{godwit.CloseLimitRequests, "limit-requests"}, {godwit.CloseProgram, "program"},
+	{session.CloseNormal, "normal"}, {session.CloseKicked, "kicked"}, {session.CloseShutdown, "shutdown"},
+	{session.CloseProtocolError, "protocol-error"}, {session.CloseAuth, "auth"}, {session.CloseReplaced, "replaced"},
+	{session.CloseTimeout, "timeout"}, {session.CloseDuplicate, "duplicate"}, {session.CloseLimitMessages, "limit-messages"},
+	{session.CloseLimitBytes, "limit-bytes"}, {session.CloseLimitSize, "limit-size"}, {session.CloseLimitEarly, "limit-early"},
+	{session.CloseLimitRequests, "limit-requests"}, {session.CloseProgram, "program"},
 }
 
 func (p *page) server(s *godwit.Stats) {

@@ -18,6 +18,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 const (
@@ -145,10 +146,10 @@ func TestLifeOfSessions(t *testing.T) {
 		}
 
 		// Both ends go, one of them with much to say still.
-		ada.Close(godwit.CloseNormal, "")
+		ada.Close(session.CloseNormal, "")
 		for c := range w.server.Conns() {
 			c.Send(chat, make([]byte, 50_000))
-			c.Close(godwit.CloseProgram+7, "")
+			c.Close(session.CloseProgram+7, "")
 		}
 		for range 40 {
 			w.scrape()
@@ -228,7 +229,7 @@ func TestStates(t *testing.T) {
 			t.Fatal(err)
 		}
 		quick.Send(chat, []byte("hello, and goodbye"))
-		quick.Close(godwit.CloseNormal, "")
+		quick.Close(session.CloseNormal, "")
 		time.Sleep(time.Second) // the message is acknowledged first
 		s := w.scrape()
 		w.want(s, 1, "godwit_sessions", "state", "interrupted")

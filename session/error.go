@@ -45,4 +45,6 @@ var (
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)
 	// ErrInHandler: the call would wait for the goroutine that it runs on.
 	ErrInHandler = handling.ErrInHandler
+	// ErrManual: Poll was called without Manual in the Config.
+	ErrManual = errors.New("session: Poll needs Config.Manual; without it a goroutine does the same")
 )

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Channels, and what is sent on them. Numbers are big-endian.
@@ -84,7 +85,7 @@ func newGame(s *godwit.Server) *game {
 func (g *game) run(ctx context.Context) error {
 	for next := time.Now(); ctx.Err() == nil; {
 		for ev := range g.server.Poll(time.Until(next)) {
-			if ev.Type == godwit.EventEnded {
+			if ev.Type == session.EventEnded {
 				return ev.Err
 			}
 			g.handle(ev)
@@ -107,23 +108,23 @@ func (g *game) run(ctx context.Context) error {
 func (g *game) handle(ev godwit.Event) {
 	p, ok := ev.Conn.User.(*player)
 	if !ok {
-		if ev.Type == godwit.EventRequest && ev.Request.Name == "join" {
+		if ev.Type == session.EventRequest && ev.Request.Name == "join" {
 			g.join(ev.Conn, ev.Request)
 		}
 		return
 	}
 	switch ev.Type {
-	case godwit.EventMessage:
+	case session.EventMessage:
 		if ev.Channel == input {
 			p.steer(ev.Data, g.tick)
 		} else if text, ok := line(ev.Data, maxText); ok {
 			g.all.Send(chat, news(said, p.id, text))
 		}
-	case godwit.EventInterrupted:
+	case session.EventInterrupted:
 		p.away = 1
-	case godwit.EventResumed:
+	case session.EventResumed:
 		p.away = 0
-	case godwit.EventClose:
+	case session.EventClose:
 		delete(g.players, p.id)
 		g.all.Send(chat, news(left, p.id, ""))
 	}

@@ -282,7 +282,7 @@ func TestLeavingRemovesTheBox(t *testing.T) {
 		if n := len(ada.now()); n != 2 {
 			t.Errorf("%d boxes before", n)
 		}
-		bob.Close(godwit.CloseNormal, "")
+		bob.Close(session.CloseNormal, "")
 		h.settle()
 		ada.wantNews("2 leaves")
 		if got := ada.now(); len(got) != 1 {

@@ -6,9 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
-	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/sctp"
 	"github.com/godwit-rtc/godwit/session"
@@ -17,10 +15,9 @@ import (
 // TestOneErrorForWhatIsClosed compares the errors that the packages export.
 func TestOneErrorForWhatIsClosed(t *testing.T) {
 	for name, err := range map[string]error{
-		"godwit": godwit.ErrClosed, "client": client.ErrClosed, "rtcserver": rtcserver.ErrClosed,
-		"channel": channel.ErrClosed, "sctp": sctp.ErrClosed, "session": session.ErrClosed,
+		"rtcserver": rtcserver.ErrClosed, "channel": channel.ErrClosed, "sctp": sctp.ErrClosed, "session": session.ErrClosed,
 	} {
-		if !errors.Is(err, godwit.ErrClosed) || !errors.Is(err, net.ErrClosed) {
+		if !errors.Is(err, session.ErrClosed) || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s.ErrClosed is %v: not the error of the other packages, or not net.ErrClosed", name, err)
 		}
 		if errors.Is(err, io.EOF) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // Figures of a game.
@@ -74,7 +75,7 @@ func (g *game) poll() {
 	next := time.Now().Add(tick)
 	for {
 		for ev := range g.server.Poll(max(time.Until(next), 0)) {
-			if ev.Type == godwit.EventMessage {
+			if ev.Type == session.EventMessage {
 				g.taken.Add(1)
 			}
 		}
