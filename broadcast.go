@@ -11,8 +11,8 @@ import (
 // Broadcast queues a message for every open session. It does not wait. It returns an
 // error only if no session could send the message: ErrUnknown, ErrDirection or
 // ErrTooLarge. A session does not get the message if its queue for a reliable channel
-// is full, or if the channel is unreliable and the session is interrupted. Stats.Unsent
-// counts those.
+// is full, or if the channel is unreliable or sequenced and the session is interrupted.
+// Stats.Unsent counts these messages.
 func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), nil, ch, b)
 }
@@ -20,12 +20,13 @@ func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 // BroadcastNamed queues a message for every open session that has a channel with a name,
 // on the number that the channel has in that session. The channel is one of
 // Config.Channels, or the server has opened it with Conn.OpenChannel. A channel that the
-// client has opened does not count: the client chooses its name, and would get what is for
-// others. It returns the number of sessions without such a channel.
-// except, if not nil, is a session that does not get the message. The error is ErrDirection
-// or ErrTooLarge if a session has the channel and cannot send the message on it; the other
-// sessions get it nevertheless. Stats.Unsent counts the sessions that have the channel and
-// do not get the message, for the reasons that Broadcast has.
+// client has opened does not count: the client chooses its name, and would get messages for
+// others. except, if not nil, is a session that does not get the message. skipped is the
+// number of sessions without such a channel. The error is ErrUnknown if name is empty, and
+// ErrDirection or ErrTooLarge if a session has the channel and cannot send the message on
+// it; the other sessions get the message nevertheless. Stats.Unsent counts the messages
+// that a session with the channel did not get, for one of these reasons or one of those of
+// Broadcast.
 func (s *Server) BroadcastNamed(except *Conn, name string, b []byte) (skipped int, err error) {
 	return s.sendNamed(s.roster.all(), except, name, b)
 }

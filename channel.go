@@ -12,7 +12,8 @@ import "time"
 // may belong to another channel: to send to many sessions use the name of the channel, as
 // Group.SendNamed does. The errors are ErrFixed, ErrClosed, ErrBudget, and a
 // [*channel.TableError] if the table would not be valid: it has at most 63 channels at a
-// time, and their names differ.
+// time, and their names differ. At a client the error is a TableError, too, if the server's
+// MaxClientChannels or MaxClientQueue is exceeded.
 func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 	a := c.acquire()
 	id, err := c.session.OpenChannel(time.Now(), ch)
@@ -27,8 +28,8 @@ func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 // before. Then the number is free, for another channel later. Messages of unreliable and
 // sequenced channels that arrive after that are dropped. CloseChannel does not wait. The
 // errors are ErrUnknown if there is no such channel or it is being closed, ErrFixed, and
-// ErrClosed. The browser client of this module does not close channels yet: for its sessions
-// the error is ErrFixed.
+// ErrClosed. The browser client of this module cannot close channels yet: for its sessions
+// the error is ErrFixed, and a channel lasts as long as the session.
 func (c *Conn) CloseChannel(ch ChannelID) error {
 	a := c.acquire()
 	err := c.session.CloseChannel(time.Now(), ch)

@@ -61,16 +61,17 @@ type Config struct {
 
 	// Version is the version of the program, at most 64 bytes. The server refuses a
 	// client that sends another version or none. A page sends its version with the
-	// option "app". Empty means that the server accepts every version.
+	// option "app", a native client with client.SessionConfig.Version. Empty means that the
+	// server accepts every version.
 	Version string
 
-	// Secret, if not empty, is the token that every client must send. It is for tests
-	// and closed groups: a page that anyone can load cannot keep a secret.
+	// Secret, if not empty, is the token that every client of a new session must send. It
+	// is for tests and closed groups: a page that anyone can load cannot keep a secret.
 	Secret string
 
-	// Tokens, if not nil, verifies the JSON Web Token that every client must send. The
-	// subject of the token becomes Identity.Name. A token can be used once, unless
-	// Tokens.Reusable is set.
+	// Tokens, if not nil, verifies the JSON Web Token that every client of a new session
+	// must send. The subject of the token becomes Identity.Name. A token can be used once,
+	// unless Tokens.Reusable is set.
 	Tokens *auth.Verifier
 
 	// ExpireWithToken ends a session with CloseAuth when the token that began it
@@ -86,13 +87,13 @@ type Config struct {
 	MaxUsedTokens int
 
 	// Spend, if not nil, remembers used tokens in place of the server, so that several
-	// servers can share one memory of used tokens. It must remember the id until the time
-	// until. It returns nil for a new id, auth.ErrReplayed for an id that it remembers,
-	// and another error if it does not know. The server refuses the client if there is
-	// an error: with the status 401 for an *auth.Error, with the status of a
+	// servers can share one memory of used tokens. It must remember id until the given
+	// time. It returns nil for a new id, auth.ErrReplayed for an id that it remembers,
+	// and another error if it cannot know. If there is an error the server refuses the
+	// client: with the status 401 for an *auth.Error, with the status of a
 	// *rtcserver.StatusError, and with 503 and the error's text for any other error and
-	// for auth.ErrBusy, so that clients try again. ctx is that of the HTTP request, whose
-	// goroutine calls Spend.
+	// for auth.ErrBusy, so that clients try again. ctx is the context of the HTTP request;
+	// the goroutine of that request calls Spend.
 	Spend func(ctx context.Context, id string, until time.Time) error
 
 	// Authorize, if not nil, returns the Identity of the client that makes a request.
@@ -116,8 +117,8 @@ type Config struct {
 	MaxConns int
 
 	// AdmitFull, if not nil, is called for a new client when the server has MaxConns
-	// sessions. If it returns true the server accepts the client. ctx is that of the HTTP
-	// request, whose goroutine calls it.
+	// sessions. If it returns true the server accepts the client. ctx is the context of the
+	// HTTP request; the goroutine of that request calls AdmitFull.
 	AdmitFull func(ctx context.Context, id Identity) bool
 
 	// Grace is how long a session may be interrupted before it ends with CloseTimeout. Zero
@@ -147,8 +148,8 @@ type Config struct {
 	// client.Session.OpenChannel and that are open at the same time. Zero means that
 	// clients open none. MaxClientChannels and Channels together are at most 63; the server
 	// can open the rest. MaxClientQueue is the largest QueueLimit of such a channel in
-	// bytes; zero means 1 MiB. A client can make the server hold that number of bytes for
-	// each of its channels.
+	// bytes. Zero means 1 MiB; 64 MiB is the limit. A client can make the server hold that
+	// number of bytes for each of its channels.
 	MaxClientChannels, MaxClientQueue int
 
 	// MaxRequests limits the number of this end's requests that one client has not
@@ -160,21 +161,23 @@ type Config struct {
 	// per second: the first rate, the lowest and the highest. Between Floor and Ceiling the
 	// rate depends on the network. Zero means 64 KiB, 8 KiB and 256 KiB. A negative Ceiling
 	// means no limit. With the default Ceiling, 3 MiB take 12 s on every network: set a
-	// higher Ceiling to send large data such as maps. Waits of [session.Stats] says whether messages
-	// wait because of the Ceiling.
+	// higher Ceiling to send large data such as maps. Waits of [session.Stats] says whether
+	// messages wait because of the Ceiling.
 	Rate, Floor, Ceiling int
 
-	// Manual means that the server starts no goroutine: the program calls Poll and Flush.
-	// Manual needs RTC.Shards to be 0 or 1.
+	// Manual means that the program calls Poll, which runs the server's loop and all
+	// handlers, and Flush. The server then has no goroutine except those of DTLS handshakes
+	// that run. Manual needs RTC.Shards to be 0 or 1.
 	Manual bool
 
 	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,
 	// limits per address.
 	RTC RTCConfig
 
-	// Logger gets a line at level debug when a session or its connection begins or ends
-	// and when a client is refused, and a line at level warn or error when something is
-	// wrong. Nil means that warnings and errors go to standard error. Use
+	// Logger gets a line at level debug when a session or its connection opens, is
+	// interrupted, resumes, moves or ends, and when a client is refused; a line at level
+	// info when the server begins to listen; and a line at level warn or error when
+	// something is wrong. Nil means that warnings and errors go to standard error. Use
 	// slog.New(slog.DiscardHandler) for no output.
 	Logger *slog.Logger
 }
@@ -199,8 +202,8 @@ const (
 	// DuplicatesAllow allows any number of sessions with the same name.
 	DuplicatesAllow Duplicates = iota
 	// DuplicatesRefuse refuses the new client with the status 409, or closes its session with
-	// CloseDuplicate if both connect at the same time. If the old session is interrupted,
-	// DuplicatesRefuse is like DuplicatesReplace.
+	// CloseDuplicate if both connect at the same time. If the old session is interrupted or
+	// is being closed, DuplicatesRefuse is like DuplicatesReplace.
 	DuplicatesRefuse
 	// DuplicatesReplace closes the old session with CloseReplaced when the new one opens. The Close
 	// handler of the old session may run after the Open handler of the new one.

@@ -201,10 +201,11 @@ func (c *Conn) sendLater(now time.Time, ch ChannelID, name string, p *channel.Sh
 }
 
 // Free returns the size in bytes of the largest message for which a channel has room now.
-// It returns -1 if the queue of a reliable channel is full, the table has no such
-// channel, only the other end may send on it, or the session is over. Free does not
-// consider whether the session is interrupted or is being closed: Send may return
-// ErrInterrupted or ErrClosed nevertheless.
+// An unreliable or sequenced channel always has room, because it drops its oldest message.
+// Free returns -1 if the queue of a reliable channel is full, the table has no such channel
+// or the channel is being closed, only the other end may send on it, or the session is
+// over. Free does not consider whether the session is interrupted or is being closed: Send
+// may return ErrInterrupted or ErrClosed nevertheless.
 func (c *Conn) Free(ch ChannelID) int {
 	a := c.acquire()
 	defer c.release(a)
@@ -212,11 +213,12 @@ func (c *Conn) Free(ch ChannelID) int {
 }
 
 // Close ends the session. The session first delivers its reliable messages, for at most
-// Config.DrainTimeout. During this time Send returns ErrClosed, and the handlers get
-// only receipts and answers to requests of this end. Then the Close handlers of both
-// ends get the code, the text, of which at most 256 bytes are sent, and the number of
-// bytes that were not delivered. Close does not wait for any of this. A second Close
-// does nothing. A code above 65535 becomes 65535.
+// Config.DrainTimeout; without a link it ends at once. During this time Send returns
+// ErrClosed, and the program gets no messages and no requests, but still receipts, answers
+// to requests of this end, and Room. Then the Close handlers of both ends get the code, the
+// text, and the number of bytes that were not delivered. At most 256 bytes of text are sent,
+// and none if it is not UTF-8. Close does not wait for any of this. A second Close does
+// nothing. A code above 65535 becomes 65535.
 func (c *Conn) Close(code session.CloseCode, text string) { c.close(code, text, false) }
 
 // Kick ends the session at once, with the code CloseKicked, and does not deliver the messages

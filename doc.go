@@ -75,10 +75,11 @@
 // HTTP request, as net/http does with every handler, and no session is created.
 //
 // All methods may be called from any goroutine, except that with [Config.Manual]
-// Poll, Shutdown and Close belong to the goroutine of the game loop. With Manual the
-// server starts no goroutine: the program calls [Server.Poll] in every tick, which
-// runs the handlers, and [Server.Flush] after it has sent the messages of the tick.
-// net/http still answers HTTP requests on its own goroutines.
+// Poll, Shutdown and Close belong to the goroutine of the game loop. With Manual no
+// goroutine of the server runs a handler: the program calls [Server.Poll] in every tick,
+// which runs the handlers, and [Server.Flush] after it has sent the messages of the tick.
+// Two things still have goroutines: each DTLS handshake while it runs, and net/http, which
+// answers HTTP requests.
 //
 // # Who owns what
 //
@@ -91,13 +92,14 @@
 //
 // # Order of events
 //
-// Each Conn has these events in this order. First Open. Then Message, Request, Receipt and
-// the results of this end's requests, in the order in which they happened, with Interrupted
-// and Resumed, in turn, between them. For a channel that the other end has opened at run
-// time, Channel comes before its messages; ChannelClosed comes after all messages and
-// receipts of a channel. Then the final results of all requests that still wait. Last
-// Close. There is no event before Open and none after Close. A client whose session never
-// opens causes no event.
+// Each Conn has these events in this order. First Open. Then Message, Request, Receipt,
+// Room and the results of this end's requests, in the order in which they happened.
+// Interrupted and Resumed come between them; they alternate. For a channel that the other
+// end has opened at run time, Channel comes before its messages; ChannelClosed comes after
+// all messages and receipts of a channel. Then come the fates of all messages whose receipts
+// are missing, and after them the final results of all requests that still wait. Last comes
+// Close. There is no event before Open and none after Close. At the server, a client whose
+// session never opens causes no event.
 //
 // # What it is not for
 //

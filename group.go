@@ -42,8 +42,8 @@ func (g *Group) Leave(c *Conn) bool {
 // Len returns the number of members.
 func (g *Group) Len() int { return len(g.roster.all()) }
 
-// Conns yields the members at the time of the call, whether sessions join or leave after
-// it.
+// Conns yields the sessions that are members at the time of the call. Sessions that join or
+// leave later change nothing.
 func (g *Group) Conns() iter.Seq[*Conn] { return slices.Values(g.roster.all()) }
 
 // Send sends a message to every member; see [Server.Broadcast].

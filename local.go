@@ -22,10 +22,10 @@ type LocalConfig struct {
 // tests. It returns the client's end of the session, a Conn. Messages that this Conn
 // sends go to Config.Handler; messages of the server go to LocalConfig.Handler. No
 // datagram leaves the process, and none is lost. Local does not call Config.Authorize
-// or check a token. The session counts towards MaxConns, but is not refused because of
-// it. With Config.Manual, [Server.Poll] runs both ends and yields the events that their
-// handlers have no func for. Local returns ErrClosed if the server is closed or shuts
-// down, and ErrHello if Hello is too long.
+// or check a token. The session counts towards MaxConns, but Local does not refuse it
+// because of MaxConns. With Config.Manual, [Server.Poll] runs both ends and yields the
+// events that their handlers have no func for. Local returns ErrClosed if the server is
+// closed or shuts down, and ErrHello if Hello is too long.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	ours, err := s.newConn(lc.Identity, KindInProcess, math.MaxInt, netip.Addr{})
 	if err != nil {

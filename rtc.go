@@ -14,7 +14,9 @@ import (
 // other fields of that struct itself, from Config.
 type RTCConfig struct {
 	// Handler serves pages that do not use the godwit script. If its funcs Open,
-	// ChannelOpen and Message are all nil, the server refuses such pages.
+	// ChannelOpen and Message are all nil, the server refuses such pages. Such a page has no
+	// session: Config.Authorize, Secret, Tokens, Version and MaxConns do not apply to it, so
+	// anyone whom Origins allows may connect.
 	Handler rtcserver.Handler
 
 	// Public are the addresses to which clients send, at most eight. Empty means the

@@ -207,10 +207,11 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 }
 
 // Shutdown refuses new clients, closes every session with CloseShutdown and text after its
-// reliable messages are delivered, and closes the port. It stops waiting for a session from
-// which nothing arrives for Config.Silence. When ctx is done it closes all sessions at
-// once. When it returns, every Close handler has run. It returns a *ShutdownError if ctx
-// was done first, or if a session was closed before its reliable messages were delivered.
+// reliable messages are delivered, and closes the port. It does not wait for a session
+// without a link, nor for one from which nothing arrives for Config.Silence. When ctx is
+// done it closes all sessions at once. When it returns, every Close handler has run. It
+// returns a *ShutdownError if ctx was done first, or if a session was closed before its
+// reliable messages were delivered.
 // With Config.Manual call Shutdown on the goroutine that calls Poll; the next Poll yields
 // the events that the Handler has no func for. In a handler or, with Manual, inside the
 // range over Poll, Shutdown returns ErrInHandler and does nothing.

@@ -34,7 +34,7 @@ const maxQuery = 16 << 10
 // ServeHTTP answers the request by which a client connects; docs/SESSION.md, section 1,
 // describes it. The program may mount the server at any path. A GET or HEAD request for a
 // file below that path gets a file of the browser client: godwit.js, godwit.min.js,
-// their types and source maps.
+// godwit.keep.min.js, their types and the source maps of the last two; see web.Files.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(path.Base(r.URL.Path), ".") {
 		web.Handler().ServeHTTP(w, r)

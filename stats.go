@@ -12,10 +12,10 @@ import (
 // Stats are the counters of a server since it was made.
 type Stats struct {
 	Open    int    // sessions that are open now, interrupted ones included
-	Pending int    // sessions that are being made now
+	Pending int    // sessions that are not open yet
 	Begun   uint64 // sessions that have opened
 	Refused uint64 // connect requests refused: malformed, authorization, version, table, resume token, Duplicates, MaxConns, sessions per address
-	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, or it was interrupted
+	Unsent  uint64 // messages of Broadcast and groups that a session did not get: its queue was full, it was interrupted, or the message did not fit its channel
 
 	Closed map[session.CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as CloseProgram
 	Left   uint64                       // those of Closed that the client ended

@@ -34,7 +34,7 @@ const (
 // https://www.rfc-editor.org/rfc/rfc7518.html#section-3.2
 const minSecret = 32
 
-// A Key verifies tokens. It has one algorithm: a token that names another is refused.
+// A Key verifies tokens. It has one algorithm, and accepts no token of another algorithm.
 type Key struct {
 	id        string
 	algorithm Algorithm

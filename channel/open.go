@@ -14,12 +14,12 @@ import "slices"
 func (m *Mux) Channels() Channels { return m.config.Channels }
 
 // Open adds a channel under a number that is free. The peer must do the same before a
-// packet with the new channel reaches it. known says that the peer has done it; if not,
-// messages on the channel wait in its queue until Known is called. The Mux accepts the
-// peer's messages on the channel at once. If the new table is not valid the error is a
-// *TableError. A channel that the peer has opened may have the name of another one: both
-// ends may have opened one at the same time. Channels.ID finds the one with the smaller
-// number.
+// packet with the new channel reaches it. known says that the peer has opened the channel
+// already; if not, messages on the channel wait in its queue until Known is called. The Mux
+// accepts the peer's messages on the channel at once. If the new table is not valid the
+// error is a *TableError. A channel that the peer has opened may have the name of another
+// one: both ends may have opened one at the same time. Channels.ID finds the one with the
+// smaller number.
 func (m *Mux) Open(id ID, c Channel, known bool) error {
 	if err := m.config.Channels.admits(id, c, known); err != nil {
 		return err
@@ -37,7 +37,8 @@ func (m *Mux) Open(id ID, c Channel, known bool) error {
 	return nil
 }
 
-// Known says that the peer has opened a channel, too. From then on its messages are sent.
+// Known tells the Mux that the peer has opened a channel, too. From then on the Mux sends
+// the messages in the channel's queue.
 func (m *Mux) Known(id ID) {
 	if s := m.senders[id]; s.shut {
 		s.shut = false
@@ -56,8 +57,8 @@ func (m *Mux) StopSending(id ID) {
 // is known, and the peer has opened the channel.
 func (m *Mux) Settled(id ID) bool { return m.senders[id].cost == 0 && !m.senders[id].shut }
 
-// StopReceiving says that the peer has sent all of its messages on a channel, and the
-// reliable ones have arrived. The Mux ignores frames of the channel in packets that the
+// StopReceiving tells the Mux that the peer has sent all of its messages on a channel, and
+// that the reliable ones have arrived. The Mux ignores frames of the channel in packets that the
 // peer has sent before, whatever channel has the number when they arrive. It refuses
 // frames in later packets until Open is called.
 func (m *Mux) StopReceiving(id ID) {
@@ -74,8 +75,8 @@ func (m *Mux) StopReceiving(id ID) {
 	r.stopped, r.from = true, m.received.next
 }
 
-// Remove makes the number of a channel free. StopSending and StopReceiving were called,
-// and Settled returns true.
+// Remove makes the number of a channel free. Call it after StopSending and StopReceiving,
+// when Settled returns true.
 func (m *Mux) Remove(id ID) {
 	st := m.ChannelStats(id)
 	m.removed.add(&st)

@@ -21,18 +21,19 @@ type Config struct {
 	// SessionConfig.Handler.
 	Handler Handler
 
-	// Manual means that the endpoint has no goroutine: it works while the program is in
-	// [Endpoint.Poll], and sends messages of sessions at Poll and Endpoint.Flush. One
-	// goroutine calls Poll, Dial, Connect, Join and Close; while one of them runs, the
-	// others return ErrInHandler. Manual needs an Endpoint of Listen or Serve.
+	// Manual means that the endpoint's loop and its handlers run only while the program is
+	// in [Endpoint.Poll] or in a call that waits. Messages of sessions leave at Poll and
+	// Endpoint.Flush. One goroutine calls Poll, Dial, Connect, Join and Close; while one of
+	// them runs, the others return ErrInHandler. Manual needs an Endpoint of Listen or Serve.
 	Manual bool
 
 	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps
-	// no connection alive. With Sources it sends each offer from the local address that
+	// no connection alive and, with Sources, sends each offer from the local address that
 	// the connection will have.
 	HTTP *http.Client
 
-	// Header has headers that are sent with every offer, for example Authorization.
+	// Header has headers that are sent with every offer, for example Authorization. If it
+	// has Authorization, a Session sends its own credentials as Godwit-Authorization.
 	Header http.Header
 
 	// Sources, if valid, is a prefix of local addresses. Each connection of an Endpoint
@@ -57,8 +58,8 @@ type Config struct {
 	// 30 s; the limits are 1 s and 30 s.
 	SilenceTimeout time.Duration
 
-	// MaxReceive is the size in bytes of the largest message that the client accepts.
-	// Zero means 16 KiB.
+	// MaxReceive is the size in bytes of the largest message of a Conn that the client
+	// accepts. Zero means 16 KiB. Messages of a Session have the limits of its channels.
 	MaxReceive int
 
 	// KeyLog, if not nil, gets the secrets of all connections in the format that

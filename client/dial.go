@@ -36,8 +36,9 @@ type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 // Dial connects to the server whose signaling is at url. It uses a new socket, which is
 // closed with the connection. Dial waits until the connection is open or has failed. ctx
 // limits this wait; after Dial has returned, ctx has no effect on the connection. The
-// error is a *SignalError if the server refuses, a *CloseError if the connection does
-// not open, the error of ctx, or ErrInHandler in a handler.
+// error is a *SignalError if the server refuses, the error of the HTTP request, a
+// *CloseError if the connection does not open, the error of ctx, or ErrInHandler in a
+// handler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler // before there is a socket: Close cannot close it in a handler

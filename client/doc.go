@@ -40,9 +40,10 @@
 // [Session.Request] return [session.ErrInHandler] in a handler. All methods may be called from any
 // goroutine.
 //
-// With [Config].Manual the endpoint has no goroutine: the handlers run in [Endpoint.Poll],
-// which a game calls in each frame, and which yields the events that the handlers have no
-// func for.
+// With [Config].Manual no goroutine of the endpoint runs a handler. The handlers run in
+// [Endpoint.Poll], which a game calls in each frame, and which yields the events that the
+// handlers have no func for. They also run in the calls that wait. A DTLS handshake, and a
+// session that connects again, still have goroutines of their own while they last.
 //
 // The package connects only to servers with an ICE-lite agent. It opens no channel
 // in-band: its messages go to streams that the server treats as negotiated channels.

@@ -88,9 +88,10 @@ func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.
 }
 
 // Close ends the session. The session first delivers its reliable messages, for at most
-// SessionConfig.DrainTimeout. Then SessionHandler.Close is called, and the server's
-// program gets the code and the text, of which at most 256 bytes are sent. Close does
-// not wait for any of this.
+// SessionConfig.DrainTimeout; without a link it ends at once. Then SessionHandler.Close is
+// called, and the server's program gets the code and the text. At most 256 bytes of text
+// are sent, and none if it is not UTF-8. Close does not wait for any of this. A code above
+// 65535 becomes 65535. While Renew begins a new session, Close ends that, too.
 func (s *Session) Close(code session.CloseCode, text string) {
 	s.endpoint.loop.Lock()
 	defer s.release()

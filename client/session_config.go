@@ -46,20 +46,24 @@ type SessionConfig struct {
 	Renew bool
 
 	// RenewAfter are the codes after which Renew begins a new session. Nil means
-	// CloseTimeout and CloseShutdown. A session that this end has closed is not renewed.
+	// session.CloseTimeout and session.CloseShutdown. A session that this end has closed is
+	// not renewed.
+	// Without Renew, RenewAfter has no effect.
 	RenewAfter []session.CloseCode
 
 	// Retry means that Connect and Join try again after an attempt that has failed, until
 	// their context is done or the server has refused for a reason that will not change.
-	// The first wait is up to 0.5 s, and the waits double up to 10 s.
+	// An attempt may take 10 s. The first wait is up to 0.5 s, and the waits double up to
+	// 10 s. A wait is longer if the server's Retry-After says so, but at most 60 s.
 	Retry bool
 
-	// NoReconnect means that an interrupted session does not connect again.
+	// NoReconnect means that an interrupted session makes no new link. It still resumes if
+	// packets arrive on its old link.
 	NoReconnect bool
 
 	// DrainTimeout is how long the session stays after Close to deliver its reliable
 	// messages. Zero means 10 s; negative means that the session ends at once. The session
-	// also ends when nothing arrives from the server for 3 s.
+	// also ends when nothing arrives from the server for 3 s, and at once without a link.
 	DrainTimeout time.Duration
 
 	// Rate, Floor and Ceiling are rates at which the client sends, in bytes per second: the
@@ -82,17 +86,17 @@ type SessionConfig struct {
 // endpoint's goroutine calls them one at a time, in the order that package godwit
 // documents.
 type SessionHandler struct {
-	Open          func(*Session)                     // the session is open
-	Message       func(*Session, channel.ID, []byte) // a message of the server; the bytes are valid until the func returns
-	Request       func(*Session, *session.Request)   // a request of the server
-	Receipt       func(*Session, channel.MessageID, channel.Fate)
-	Channel       func(*Session, channel.ID)          // the server has opened a channel; see Session.Channels
-	ChannelClosed func(*Session, channel.ID)          // a channel that was opened at run time is closed at both ends; the last call for its number
-	Room          func(*Session, channel.ID)          // there is room for a message that was refused with ErrBudget, as godwit.Handler.Room says
-	Interrupted   func(*Session)                      // nothing arrives from the server, or the link has closed; the session connects again
-	Resumed       func(*Session)                      // packets of the server arrive again
-	Renewing      func(*Session, session.CloseReason) // the session is over, and a new one will begin
-	Close         func(*Session, session.CloseReason) // the session is over; the last call
+	Open          func(*Session)                                  // the session is open
+	Message       func(*Session, channel.ID, []byte)              // a message of the server; the bytes are valid until the func returns
+	Request       func(*Session, *session.Request)                // a request of the server
+	Receipt       func(*Session, channel.MessageID, channel.Fate) // the fate of a message that was sent with Options.Receipt
+	Channel       func(*Session, channel.ID)                      // the server has opened a channel; see Session.Channels
+	ChannelClosed func(*Session, channel.ID)                      // a channel that was opened at run time is closed at both ends; the last call for its number
+	Room          func(*Session, channel.ID)                      // there is room for a message that was refused with ErrBudget, as godwit.Handler.Room says
+	Interrupted   func(*Session)                                  // nothing arrives from the server, or the link has closed; unless NoReconnect is set, the session connects again
+	Resumed       func(*Session)                                  // packets of the server arrive again
+	Renewing      func(*Session, session.CloseReason)             // the session is over, and a new one will begin
+	Close         func(*Session, session.CloseReason)             // the session is over; the last call
 }
 
 // A SessionError says why a session ended before it was open.

@@ -22,11 +22,12 @@ import (
 // Connect begins a session with the godwit server whose signaling is at url. It uses a
 // new socket, which is closed with the session. Connect waits until the session is open
 // or has failed. ctx limits this wait; after Connect has returned, ctx has no effect on
-// the session. The error is a *channel.TableError that names the first difference if
-// the server has another table of channels, a *SignalError if the server refuses for
-// another reason, a *CloseError if the connection does not open, a *SessionError if the
-// session does not open, the error of ctx or of SessionConfig.Token, or ErrInHandler in
-// a handler.
+// the session. The error is a *channel.TableError if the table of SessionConfig is not
+// valid or the server has another table, of which it names the first difference; a
+// *SignalError if the server refuses for another reason; the error of the HTTP request; a
+// *CloseError if the connection does not open; a *SessionError if the session does not
+// open; session.ErrHello; the error of ctx or of SessionConfig.Token; or ErrInHandler in a
+// handler.
 func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler

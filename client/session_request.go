@@ -93,10 +93,11 @@ func (s *Session) ChannelStats(ch channel.ID) channel.ChannelStats {
 }
 
 // Free returns the size in bytes of the largest message for which a channel has room now.
-// It returns -1 if the queue of a reliable channel is full, the table has no such
-// channel, only the server may send on it, or the session is over. Free does not consider
-// whether the session is interrupted or is being closed: Send may return ErrInterrupted
-// or ErrClosed nevertheless.
+// An unreliable or sequenced channel always has room, because it drops its oldest message.
+// Free returns -1 if the queue of a reliable channel is full, the table has no such channel
+// or the channel is being closed, only the server may send on it, or the session is over.
+// Free does not consider whether the session is interrupted or is being closed: Send may
+// return ErrInterrupted or ErrClosed nevertheless.
 func (s *Session) Free(ch channel.ID) int {
 	s.endpoint.loop.Lock()
 	defer s.endpoint.loop.Unlock()

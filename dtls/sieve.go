@@ -32,16 +32,16 @@ const (
 // two bytes ends pion's handshake. After a plaintext record with a high number pion
 // ignores all records with lower numbers. Some versions of pion were blocked by two
 // application records, never completed a message of overlapping fragments, or verified
-// a signature again for each repeated fragment. So the Sieve passes on to the handshake
-// only
+// a signature again for each repeated fragment. So the Sieve passes only two things on to
+// the handshake:
 //
-//   - handshake fragments of epoch 0, within limits, each byte of each message in one piece
-//     only, in records with new numbers (record numbers are not authenticated: the Finished
-//     messages cover the content, not the headers), and the same piece again not more often
-//     than an honest peer repeats it;
-//   - ChangeCipherSpec and the encrypted Finished, in this order and only after the peer's
-//     flight before them is complete, and only few encrypted records in a datagram and in an
-//     interval.
+//   - Handshake fragments of epoch 0, within limits. Each byte of a message passes in one
+//     piece only, and a piece passes again only as often as an honest peer repeats it. The
+//     Sieve writes the record numbers itself: they are not authenticated, because the
+//     Finished messages cover the content and not the headers.
+//   - ChangeCipherSpec and the encrypted Finished, in this order, when the peer's flight
+//     before them is complete. Of encrypted records few pass from one datagram, and few in
+//     an interval.
 //
 // Alerts and application data of epoch 1 wait until the owner opens them, after Done.
 // All other records are dropped and counted.

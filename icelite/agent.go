@@ -117,15 +117,17 @@ func New(now time.Time, c Config) *Agent {
 }
 
 // Answer verifies r, which arrived from the address from at the address local of this
-// end, and appends the response to b. If the request is not of the peer, b is
-// unchanged. The response must leave from local.
+// end, and appends the response to b. If the request is not of the peer, or is shorter
+// than the response, b is unchanged. The response must leave from local.
 //
 // A valid check makes its address a path. The path is selected if the check nominates
 // it with USE-CANDIDATE, if it is the first path, or if nothing has arrived on the
 // selected path for more than a second. But records have more weight than checks, which
 // can be replayed: if a record has arrived on the selected path in the last second,
-// only a record from the nominated path moves the selection. A selection that has left
-// a proved path is on trial: it goes back after a second without a proof.
+// only a record from the nominated path moves the selection, unless the nominated path is
+// proved and the selected one is not. A selection that has left a proved path is on trial:
+// it goes back after a second without a proof. After a trial has failed, a check alone
+// takes the selection from a proved path only if that path has been silent for 6 s.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
 		return b, WrongUsername

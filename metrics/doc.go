@@ -14,9 +14,9 @@
 // # Round trips and loss
 //
 // godwit_sessions_by_rtt and godwit_sessions_by_loss count the sessions that are open
-// now. So they are gauges with the label "le". They are not histograms, whose buckets
-// are counters, which Prometheus expects to increase. But they are cumulative and can
-// be added over servers, so that a query for a quantile needs no rate:
+// now. So they are gauges with the label "le". They are not histograms: the buckets of a
+// histogram are counters, and Prometheus expects counters to increase. But they are
+// cumulative and can be added over servers, so that a query for a quantile needs no rate:
 //
 //	histogram_quantile(0.95, sum by (le) (godwit_sessions_by_rtt))
 //

@@ -8,8 +8,9 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// Handler returns a handler that answers a GET request with the figures of s. It does not
-// authenticate the client. A program with several servers serves each at its own path.
+// Handler returns a handler that answers a GET request with the figures of s, and HEAD
+// without a body. It does not authenticate the client. A program with several servers
+// serves each at its own path.
 func Handler(s *godwit.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {

@@ -109,7 +109,7 @@ func (c *Conn) PublicAddr() netip.AddrPort {
 	return c.public
 }
 
-// Rebind gives the conn another public address, as a NAT does that has forgotten the old
+// Rebind gives the conn another public address, as a NAT does when it has forgotten the old
 // one. From now on datagrams leave from the new address, and datagrams that arrive at the
 // old one are lost, also those that are in flight now. Port 0 chooses a free port. The
 // links and LocalAddr do not change.

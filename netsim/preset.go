@@ -24,12 +24,12 @@ const mbit = 125_000
 // Measured: on a campus, half of the packets needed more than 20 ms for the
 // wireless hop and back (Pei et al., "WiFi can be the weakest link of round
 // trip network latency in the wild", INFOCOM 2016,
-// https://paperexplained.cn/articles/paper/detail/aadd9fa14b6597dd00f5d77157bad602709f7d33),
-// which the two jitters of 0 to 20 ms together give; runs of losses follow a
+// https://paperexplained.cn/articles/paper/detail/aadd9fa14b6597dd00f5d77157bad602709f7d33):
+// the two jitters of 0 to 20 ms add up to this. Runs of losses follow a
 // Gilbert–Elliott chain
 // (https://paperexplained.cn/articles/paper/detail/cdc2da1b79d2fc8d020b8482d9035cebaa77a133).
 // Judgement: 8 ms one way behind the access point, the share and length of
-// losses, the rates and queues. The measured tail of 10 % beyond 100 ms is not
+// losses, the rates and queues. The 10 % of packets that needed more than 100 ms are not
 // in it: that is Congested.
 func WiFi() Preset {
 	return Preset{

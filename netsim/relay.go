@@ -177,7 +177,7 @@ func (r *Relay) SetDown(l Link) {
 	}
 }
 
-// SetTap replaces the tap.
+// SetTap sets the Tap that gets the datagrams from now on; nil means none.
 func (r *Relay) SetTap(t Tap) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,7 +200,7 @@ func (r *Relay) BlackoutFor(d time.Duration) {
 	r.dark = time.Now().Add(d)
 }
 
-// Rebind gives every client a new port towards the target, as a NAT does that has forgotten
+// Rebind gives every client a new port towards the target, as a NAT does when it has forgotten
 // the old ports. Datagrams that arrive at the old ports are lost. Datagrams in flight to
 // the target leave from the new ports.
 func (r *Relay) Rebind() error {

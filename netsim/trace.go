@@ -24,7 +24,7 @@ import (
 //
 // Times are in nanoseconds. A line has either "after" or "drop". Empty lines are ignored.
 type Fate struct {
-	// At is the time at which the datagram was sent, from the first datagram of the trace.
+	// At is the time from the first datagram of the trace to the sending of this one.
 	At time.Duration `json:"at"`
 
 	// Path is the name of the path: "10.0.0.1>10.0.0.2" on a Network; "up-1" or "down-1"

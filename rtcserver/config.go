@@ -36,12 +36,14 @@ type Config struct {
 	// Zero means 1; 64 is the limit. More than one needs Linux.
 	Shards int
 
-	// Manual means that the server starts no goroutine: the program calls Poll. It needs
+	// Manual means that the program calls Poll, which runs the loop and the handlers. The
+	// server then has no goroutine except those of DTLS handshakes that run. Manual needs
 	// one shard.
 	Manual bool
 
 	// MaxConns limits the connections of each shard. Zero means 4096. If a shard has
-	// MaxConns connections, it drops and counts the first check of one more.
+	// MaxConns connections, it drops and counts the first check of one more (DropFull). The
+	// page sends further checks, and connects when there is room.
 	MaxConns int
 
 	// MaxPending limits the number of answers that no page has used yet. Zero means 1024.
@@ -56,8 +58,8 @@ type Config struct {
 
 	// MaxHandshakes limits the DTLS handshakes that run at a time, per shard. Zero means
 	// 64. Further ones wait for a place; the addresses (of IPv6, the /64s) that wait take
-	// turns. While half of the places are taken, one address may have at most an eighth
-	// of them, but always two. While a handshake of another address waits, a handshake
+	// turns. While half of the places are taken, one address may have at most an eighth of
+	// all places, but always two. While a handshake of another address waits, a handshake
 	// fails if its page does not answer for 1 s, or if it runs for more than 5 s.
 	MaxHandshakes int
 
@@ -159,9 +161,10 @@ type Config struct {
 	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
 	Resumes func(*http.Request) bool
 
-	// Logger gets a line at level debug when a connection begins or ends, and a line at
-	// level warn or error when something is wrong. Nil means that warnings and errors go
-	// to standard error. Use slog.New(slog.DiscardHandler) for no output.
+	// Logger gets a line at level debug when a connection opens, moves or ends and when an
+	// offer is refused; a line at level info when the server begins to listen; and a line at
+	// level warn or error when something is wrong. Nil means that warnings and errors go to
+	// standard error. Use slog.New(slog.DiscardHandler) for no output.
 	Logger *slog.Logger
 
 	// KeyLog, if not nil, gets the secrets of all connections in the format that

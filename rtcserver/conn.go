@@ -84,7 +84,8 @@ func (c *Conn) ID() uint64 { return c.id }
 func (c *Conn) Site() netip.Addr { return c.site }
 
 // RemoteAddr returns the address to which the server sends now. The address changes when
-// the page's network changes.
+// the page's network changes. Do not call RemoteAddr before the page has connected, as
+// Config.Engine could.
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	c.shard.loop.Lock()
 	defer c.shard.loop.Unlock()

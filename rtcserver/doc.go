@@ -30,9 +30,10 @@
 // while a handler runs. A handler may call every function of this package except
 // [Server.Shutdown], [Server.Close] and [Server.Poll], which return [ErrInHandler].
 //
-// All methods of Server and Conn may be called from any goroutine. With [Config.Manual]
-// the server starts no goroutine: the program calls [Server.Poll], for example in every
-// tick of a game, and Poll runs the loop and the handlers.
+// All methods of Server and Conn may be called from any goroutine, except Poll and, with
+// [Config.Manual], Shutdown and Close. With Manual the program calls [Server.Poll], for
+// example in every tick of a game, and Poll runs the loop and the handlers. The server then
+// has no goroutine except those of DTLS handshakes that run.
 //
 // # Channels of a page
 //
@@ -41,7 +42,8 @@
 // server drops a message that arrives after a later one. If a page opens one channel too
 // many, or a reliable channel without [Config.AllowReliable], the server closes the
 // channel by a stream reset, and the page gets a close event. [Stats] counts these
-// channels. The Logger gets a line for the first one of each connection and reason.
+// channels. The Logger gets a line for the first one of each connection and reason, but at
+// most 20 lines a minute for one reason.
 //
 // # Engines
 //

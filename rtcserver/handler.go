@@ -75,7 +75,7 @@ const (
 // A CloseError says why a connection ended.
 type CloseError struct {
 	Code CloseCode
-	Text string // the text of Conn.Close
+	Text string // the text of Conn.Close or Server.Withdraw
 	Err  error  // the cause, or nil
 }
 

@@ -45,13 +45,14 @@ func (e *StatusError) Error() string { return e.Text }
 // ServeHTTP answers the offer of a page. The request is a POST. Its body is the SDP of
 // the offer, or the JSON {"type":"offer","sdp":…}. Its Content-Type is application/sdp,
 // text/plain, application/json, or application/x-www-form-urlencoded, which curl uses
-// for every body. The response is
+// for every body; it may be missing. The response is
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //
 // or only the SDP if the request has Accept: application/sdp. The answer contains the
 // candidate, too; a page may add it or not. The body of a refusal is the JSON
-// {"error":…,"code":…}: a text for the page's author, and a word for its script.
+// {"error":…,"code":…}: a text for the page's author, and a word for its script. ServeHTTP
+// also answers OPTIONS, with which a browser asks before a request of another origin.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitReading(w) // also for the rest of the body of a refused request
 	// A copy: the program's funcs may change it.

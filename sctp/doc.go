@@ -25,8 +25,8 @@
 // has seen, and reports no gaps.
 //
 //   - With [AckAuto] it is honest for 100 ms after the association has begun, and after each
-//     opening of a channel. Then it stays honest until no TSN is missing up to the last one
-//     that it saw in these 100 ms, but for at most 3 s more. There are two reasons: the peer
+//     opening of a channel. Then it stays honest until all TSNs up to the highest one of
+//     these 100 ms have arrived, but for at most 3 s more. There are two reasons: the peer
 //     must send a lost opening again, and channels are opened in groups. After that it is
 //     eager.
 //   - A stream with data that was not opened is a negotiated channel. It counts as unreliable
@@ -47,8 +47,8 @@
 // packets of a channel that the peer has reset are dropped.
 //
 // SACKs report only as many gaps and duplicates as the bytes received since the last
-// reports allow, so all SACKs together are not larger than the packets received. But each
-// SACK may report two gaps: the first and the newest.
+// reports allow, so all SACKs together are not larger than the packets received. Two gaps,
+// the first and the newest, may be in each SACK nevertheless.
 //
 // # Restart
 //

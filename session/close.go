@@ -19,7 +19,7 @@ const (
 	CloseProtocolError CloseCode = 3   // the other end broke the protocol: see Text
 	CloseAuth          CloseCode = 4   // the credentials have expired, or the server's program says that they are not valid
 	CloseReplaced      CloseCode = 5   // the same Identity connected once more
-	CloseTimeout       CloseCode = 6   // interrupted for too long: see godwit.Config.Grace
+	CloseTimeout       CloseCode = 6   // interrupted for too long: see godwit.Config.Grace; or the path is too narrow: see Text
 	CloseDuplicate     CloseCode = 7   // the same Identity is connected already
 	CloseLimitMessages CloseCode = 16  // too many messages per second
 	CloseLimitBytes    CloseCode = 17  // too many bytes per second

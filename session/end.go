@@ -9,8 +9,8 @@ import (
 
 // An End is one end of a session: what a program can do at the server's end and at the
 // client's. *godwit.Conn and *client.Session are Ends; their documentation says what
-// differs. The methods may be called from any goroutine, in handlers, and after the
-// session is over.
+// differs. The methods may be called from any goroutine and after the session is over. All
+// except Request may be called in handlers.
 type End interface {
 	// ID returns the number of the session, the same at both ends. At the client's end it
 	// is zero until the session is open.

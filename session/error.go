@@ -37,9 +37,10 @@ var (
 	ErrPayload = fmt.Errorf("session: a request or reply has at most %d bytes; send more on a channel", MaxRequest)
 	// ErrAnswered: the request already has an answer, or its session is over.
 	ErrAnswered = errors.New("session: the request is answered already, or the session is closed")
-	// ErrFixed: the channel cannot be opened or closed. The session must be open, and the
-	// other end must support it; a client needs godwit.Config.MaxClientChannels to open
-	// channels; channels of the first table cannot be closed.
+	// ErrFixed: the channel cannot be opened or closed. To open one, the session must be
+	// open or interrupted. The other end must support it; a client needs
+	// godwit.Config.MaxClientChannels to open channels; channels of the first table cannot
+	// be closed.
 	ErrFixed = errors.New("session: the channel cannot be opened or closed now: the other end does not allow or support it, or the channel is of the first table")
 	// ErrHello: the connect message is longer than MaxHello.
 	ErrHello = fmt.Errorf("session: a connect message has at most %d bytes", MaxHello)

@@ -115,17 +115,19 @@ func (r *Request) Keep() {
 
 func (a *answer) lost() { a.once(Result{Status: StatusRejected, Text: "no answer"}) }
 
-// Reply answers the request with bytes, at most MaxRequest. b is copied. If Reply
-// returns ErrBudget the request is not answered yet, and the program may try again.
+// Reply answers the request with bytes, at most MaxRequest. b is copied. The errors are
+// ErrPayload, ErrBudget and ErrAnswered. After ErrPayload and ErrBudget the request is not
+// answered yet, and the program may try again.
 func (r *Request) Reply(b []byte) error {
 	return r.answer.once(Result{Status: StatusResponded, Data: b})
 }
 
-// Ack answers the request without bytes; the asking end gets StatusAcknowledged.
+// Ack answers the request without bytes; the asking end gets StatusAcknowledged. The errors
+// are ErrBudget, after which the program may try again, and ErrAnswered.
 func (r *Request) Ack() error { return r.answer.once(Result{Status: StatusAcknowledged}) }
 
 // Reject refuses the request; the asking end gets StatusRejected and the text, cut to
-// MaxText bytes.
+// MaxText bytes. It works when the queue is full, too: the only error is ErrAnswered.
 func (r *Request) Reject(text string) error {
 	return r.answer.once(Result{Status: StatusRejected, Text: text})
 }
