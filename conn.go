@@ -41,8 +41,9 @@ func (k Kind) String() string { return enum.Name(k, kindNames[:]) }
 // Options are the options of one message; the zero value sets none. A message is not sent
 // after its Deadline; but if a part of a reliable message was sent before, the rest is
 // sent, too. A message with a Key other than zero takes the place of a queued message with
-// the same Key; on a Sequenced channel, so does one without a Key. With Receipt,
-// Handler.Receipt is called with the Fate of the message.
+// the same Key. On a Sequenced channel a message without a Key takes the place of a queued
+// message without a Key. With Receipt, Handler.Receipt is called with the Fate of the
+// message.
 type Options = channel.Options
 
 // A Conn is one end of a session with a client. A session of [Server.Local] has two

@@ -37,8 +37,8 @@
 // The endpoint's goroutine runs the handlers, one at a time. No lock is held while a
 // handler runs. A handler must not block, and must not make a call that waits: [Dial],
 // [Connect], [Endpoint.Dial], [Endpoint.Connect], [Endpoint.Join], [Endpoint.Close] and
-// [Session.Request] return [session.ErrInHandler] in a handler. All methods may be called from any
-// goroutine.
+// [Session.Request] return [session.ErrInHandler] in a handler. All methods may be called
+// from any goroutine; with [Config].Manual there are exceptions.
 //
 // With [Config].Manual no goroutine of the endpoint runs a handler. The handlers run in
 // [Endpoint.Poll], which a game calls in each frame, and which yields the events that the
