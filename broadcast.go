@@ -9,10 +9,10 @@ import (
 )
 
 // Broadcast queues a message for every open session. It does not wait. It returns an
-// error only if no session could send the message: ErrUnknown, ErrDirection or
-// ErrTooLarge. A session does not get the message if its queue for a reliable channel
-// is full, or if the channel is unreliable or sequenced and the session is interrupted.
-// Stats.Unsent counts these messages.
+// error of package session only if no session could send the message: ErrUnknown,
+// ErrDirection or ErrTooLarge. A session does not get the message if its queue for a
+// reliable channel is full, or if the channel is unreliable or sequenced and the session
+// is interrupted. Stats.Unsent counts these messages.
 func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 	return s.sendAll(s.roster.all(), nil, ch, b)
 }
@@ -20,13 +20,13 @@ func (s *Server) Broadcast(ch ChannelID, b []byte) error {
 // BroadcastNamed queues a message for every open session that has a channel with a name,
 // on the number that the channel has in that session. The channel is one of
 // Config.Channels, or the server has opened it with Conn.OpenChannel. A channel that the
-// client has opened does not count: the client chooses its name, and would get messages for
-// others. except, if not nil, is a session that does not get the message. skipped is the
-// number of sessions without such a channel. The error is ErrUnknown if name is empty, and
-// ErrDirection or ErrTooLarge if a session has the channel and cannot send the message on
-// it; the other sessions get the message nevertheless. Stats.Unsent counts the messages
-// that a session with the channel did not get, for one of these reasons or one of those of
-// Broadcast.
+// client has opened does not count: the client chooses its name, and would get messages
+// for others. except, if not nil, is a session that does not get the message. skipped is
+// the number of sessions without such a channel. The error, of package session, is
+// ErrUnknown if name is empty, and ErrDirection or ErrTooLarge if a session has the
+// channel and cannot send the message on it; the other sessions get the message
+// nevertheless. Stats.Unsent counts the messages that a session with the channel did not
+// get, for one of these reasons or one of those of Broadcast.
 func (s *Server) BroadcastNamed(except *Conn, name string, b []byte) (skipped int, err error) {
 	return s.sendNamed(s.roster.all(), except, name, b)
 }
@@ -101,9 +101,9 @@ func (s *Server) misuse(ch ChannelID, b []byte) error {
 	return nil
 }
 
-// A payload is one copy of a message to many sessions, in the queues of all of them.
-// The last session that drops its reference returns it to the server's pool. If a session becomes
-// unreachable while its queue holds the payload, the payload goes to the garbage
+// A payload is one copy of a message to many sessions, in the queues of all of them. The
+// last session that drops its reference returns it to the server's pool. If a session
+// becomes unreachable while its queue holds the payload, the payload goes to the garbage
 // collector instead.
 type payload struct {
 	channel.Shared

@@ -74,7 +74,7 @@ type Config struct {
 	// unless Tokens.Reusable is set.
 	Tokens *auth.Verifier
 
-	// ExpireWithToken ends a session with CloseAuth when the token that began it
+	// ExpireWithToken ends a session with session.CloseAuth when the token that began it
 	// expires: at the token's "exp" plus the verifier's Skew. Conn.Renew changes this
 	// time. Without ExpireWithToken the server checks the token only when the session
 	// begins: the session may continue and resume after the token has expired.
@@ -121,10 +121,11 @@ type Config struct {
 	// HTTP request; the goroutine of that request calls AdmitFull.
 	AdmitFull func(ctx context.Context, id Identity) bool
 
-	// Grace is how long a session may be interrupted before it ends with CloseTimeout. Zero
-	// means 30 s; negative means that an interruption ends the session. While more than
-	// MaxConns/2 sessions are interrupted, each further interruption ends the session
-	// that has been interrupted for the longest time, if that is at least 5 s.
+	// Grace is how long a session may be interrupted before it ends with
+	// session.CloseTimeout. Zero means 30 s; negative means that an interruption ends the
+	// session. While more than MaxConns/2 sessions are interrupted, each further
+	// interruption ends the session that has been interrupted for the longest time, if
+	// that is at least 5 s.
 	Grace time.Duration
 
 	// Silence is the time without a packet of the client after which the session is
@@ -154,7 +155,7 @@ type Config struct {
 
 	// MaxRequests limits the number of this end's requests that one client has not
 	// answered. Zero means 1024. For one more, Conn.Ask and Conn.Request return
-	// ErrTooMany.
+	// session.ErrTooMany.
 	MaxRequests int
 
 	// Rate, Floor and Ceiling are rates at which the server sends to each client, in bytes
@@ -187,11 +188,12 @@ type Config struct {
 // Zero means 1000, 1 MiB and 64; negative means no limit. A request counts as a message,
 // too.
 //
-// The server drops and counts an unreliable or sequenced message that exceeds Messages
-// or Bytes. A reliable message or a request that exceeds them ends the session with
-// CloseLimitMessages or CloseLimitBytes, because the channel promises to deliver it. The server
-// rejects a request that exceeds Requests. A message larger than its channel allows
-// ends the session with CloseLimitSize; a client with the same table never sends one.
+// The server drops and counts an unreliable or sequenced message that exceeds Messages or
+// Bytes. A reliable message or a request that exceeds them ends the session with
+// session.CloseLimitMessages or CloseLimitBytes, because the channel promises to deliver
+// it. The server rejects a request that exceeds Requests. A message larger than its
+// channel allows ends the session with session.CloseLimitSize; a client with the same
+// table never sends one.
 type Limits = session.Limits
 
 // Duplicates says what the server does when a client connects with the Identity.Name of
@@ -201,12 +203,13 @@ type Duplicates uint8
 const (
 	// DuplicatesAllow allows any number of sessions with the same name.
 	DuplicatesAllow Duplicates = iota
-	// DuplicatesRefuse refuses the new client with the status 409, or closes its session with
-	// CloseDuplicate if both connect at the same time. If the old session is interrupted or
-	// is being closed, DuplicatesRefuse is like DuplicatesReplace.
+	// DuplicatesRefuse refuses the new client with the status 409, or closes its session
+	// with session.CloseDuplicate if both connect at the same time. If the old session is
+	// interrupted or is being closed, DuplicatesRefuse is like DuplicatesReplace.
 	DuplicatesRefuse
-	// DuplicatesReplace closes the old session with CloseReplaced when the new one opens. The Close
-	// handler of the old session may run after the Open handler of the new one.
+	// DuplicatesReplace closes the old session with session.CloseReplaced when the new
+	// one opens. The Close handler of the old session may run after the Open handler of
+	// the new one.
 	DuplicatesReplace
 )
 

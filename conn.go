@@ -17,9 +17,9 @@ type Identity struct {
 	Name string // the subject of a token; empty if the server does not authenticate clients
 	Data []byte // the program's own data; with a token its "data" as JSON
 
-	// Expires, if not zero, is the time at which the session ends with CloseAuth, also
-	// if it is interrupted, unless Conn.Renew changes it before. Config.Authorize sets
-	// it, or the server does from the token if Config.ExpireWithToken is set.
+	// Expires, if not zero, is the time at which the session ends with session.CloseAuth,
+	// also if it is interrupted, unless Conn.Renew changes it before. Config.Authorize
+	// sets it, or the server does from the token if Config.ExpireWithToken is set.
 	Expires time.Time
 }
 
@@ -137,17 +137,18 @@ func (c *Conn) closeDone() {
 // Conn.Expires.
 func (c *Conn) Identity() Identity { return c.identity }
 
-// Expires returns when the session ends with CloseAuth; zero means never.
+// Expires returns when the session ends with session.CloseAuth; zero means never.
 func (c *Conn) Expires() time.Time {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Expires()
 }
 
-// Renew changes the time at which the session ends with CloseAuth; zero means never. Call
-// it when the client has sent fresh credentials, for example in a request: a client
-// sends no credentials when its session resumes. If the time has passed, Renew ends the
-// session. At the client's end, and when the session is over, Renew does nothing.
+// Renew changes the time at which the session ends with session.CloseAuth; zero means
+// never. Call it when the client has sent fresh credentials, for example in a request: a
+// client sends no credentials when its session resumes. If the time has passed, Renew
+// ends the session. At the client's end, and when the session is over, Renew does
+// nothing.
 func (c *Conn) Renew(until time.Time) {
 	a := c.acquire()
 	if c.atServer {
@@ -173,15 +174,15 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.home.Load().link.RemoteAdd
 // the rate to the client allows, the message leaves at once; in a handler, it leaves when
 // the current batch of datagrams is processed; with Config.Manual, at the next Flush or
 // Poll. If Send returns nil, the channel's mode says what is promised, as long as the
-// session lasts. If Send returns an error, nothing was queued. The errors are
-// ErrUnknown, ErrDirection, ErrTooLarge, ErrBudget, ErrInterrupted and ErrClosed.
+// session lasts. If Send returns an error, nothing was queued. The errors are ErrUnknown,
+// ErrDirection, ErrTooLarge, ErrBudget, ErrInterrupted and ErrClosed of package session.
 func (c *Conn) Send(ch ChannelID, b []byte) error {
 	_, err := c.SendWith(ch, b, Options{})
 	return err
 }
 
-// SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
-// number that Handler.Receipt gets.
+// SendWith is Send with options. It has one more error, session.ErrExpired. The MessageID
+// is the number that Handler.Receipt gets.
 func (c *Conn) SendWith(ch ChannelID, b []byte, o Options) (MessageID, error) {
 	a := c.acquire()
 	id, err := c.session.Send(time.Now(), ch, b, o)
@@ -206,7 +207,7 @@ func (c *Conn) sendLater(now time.Time, ch ChannelID, name string, p *channel.Sh
 // Free returns -1 if the queue of a reliable channel is full, the table has no such channel
 // or the channel is being closed, only the other end may send on it, or the session is
 // over. Free does not consider whether the session is interrupted or is being closed: Send
-// may return ErrInterrupted or ErrClosed nevertheless.
+// may return session.ErrInterrupted or ErrClosed nevertheless.
 func (c *Conn) Free(ch ChannelID) int {
 	a := c.acquire()
 	defer c.release(a)
@@ -215,16 +216,16 @@ func (c *Conn) Free(ch ChannelID) int {
 
 // Close ends the session. The session first delivers its reliable messages, for at most
 // Config.DrainTimeout; without a link it ends at once. During this time Send returns
-// ErrClosed, and the program gets no messages and no requests, but still receipts, answers
-// to requests of this end, and Room. Then the Close handlers of both ends get the code, the
-// text, and the number of bytes that were not delivered. At most 256 bytes of text are sent,
-// and none if it is not UTF-8. Close does not wait for any of this. A second Close does
-// nothing. A code above 65535 becomes 65535.
+// session.ErrClosed, and the program gets no messages and no requests, but still
+// receipts, answers to requests of this end, and Room. Then the Close handlers of both
+// ends get the code, the text, and the number of bytes that were not delivered. At most
+// 256 bytes of text are sent, and none if it is not UTF-8. Close does not wait for any of
+// this. A second Close does nothing. A code above 65535 becomes 65535.
 func (c *Conn) Close(code session.CloseCode, text string) { c.close(code, text, false) }
 
-// Kick ends the session at once, with the code CloseKicked, and does not deliver the messages
-// in the queues. A session that is being closed ends at once, too, with the code and
-// the text of its Close.
+// Kick ends the session at once, with the code session.CloseKicked, and does not deliver
+// the messages in the queues. A session that is being closed ends at once, too, with the
+// code and the text of its Close.
 func (c *Conn) Kick(text string) { c.close(session.CloseKicked, text, true) }
 
 func (c *Conn) close(code session.CloseCode, text string, atOnce bool) {

@@ -34,9 +34,10 @@ type Handler struct {
 	// called for channels that end with the session.
 	ChannelClosed func(*Conn, ChannelID)
 
-	// Room is called when there is room again for a message that was refused with ErrBudget:
-	// once for each channel that has refused messages since the last call, when the last of
-	// them would fit its queue. ChannelID 0 means that a request or a reply was refused.
+	// Room is called when there is room again for a message that was refused with
+	// session.ErrBudget: once for each channel that has refused messages since the last
+	// call, when the last of them would fit its queue. ChannelID 0 means that a request
+	// or a reply was refused.
 	Room func(*Conn, ChannelID)
 
 	// Interrupted is called when nothing arrives from the other end any more, or its

@@ -18,14 +18,14 @@ type LocalConfig struct {
 	User     any     // Conn.User of the client's end
 }
 
-// Local connects a client in the same process, for a game with one player and for
-// tests. It returns the client's end of the session, a Conn. Messages that this Conn
-// sends go to Config.Handler; messages of the server go to LocalConfig.Handler. No
-// datagram leaves the process, and none is lost. Local does not call Config.Authorize
-// or check a token. The session counts towards MaxConns, but Local does not refuse it
-// because of MaxConns. With Config.Manual, [Server.Poll] runs both ends and yields the
-// events that their handlers have no func for. Local returns ErrClosed if the server is
-// closed or shuts down, and ErrHello if Hello is too long.
+// Local connects a client in the same process, for a game with one player and for tests.
+// It returns the client's end of the session, a Conn. Messages that this Conn sends go to
+// Config.Handler; messages of the server go to LocalConfig.Handler. No datagram leaves
+// the process, and none is lost. Local does not call Config.Authorize or check a token.
+// The session counts towards MaxConns, but Local does not refuse it because of MaxConns.
+// With Config.Manual, [Server.Poll] runs both ends and yields the events that their
+// handlers have no func for. Local returns session.ErrClosed if the server is closed or
+// shuts down, and session.ErrHello if Hello is too long.
 func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	ours, err := s.newConn(lc.Identity, KindInProcess, math.MaxInt, netip.Addr{})
 	if err != nil {

@@ -37,9 +37,10 @@ import (
 //
 // Events that have a Handler func go to it, inside Poll, and are not yielded. If the
 // program leaves the range loop early, the next Poll yields the remaining events. Poll
-// needs Config.Manual, and only one goroutine may call it. Poll yields one EventEnded, with
-// a nil Conn, where it cannot work: Event.Err is ErrClosed after the server is closed,
-// ErrManual without Manual, and ErrInHandler inside another Poll.
+// needs Config.Manual, and only one goroutine may call it. Poll yields one
+// session.EventEnded, with a nil Conn, where it cannot work: Event.Err is
+// session.ErrClosed after the server is closed, ErrManual without Manual, and
+// ErrInHandler inside another Poll.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		if !s.config.Manual {

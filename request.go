@@ -40,7 +40,7 @@ func (q *call) result(ev *sessioncore.Event) {
 // error, done is called exactly once, when the request has a final status: like a
 // handler, on the same goroutine and in order with the handlers. done may be nil if the
 // program does not need the answer. The errors are ErrName, ErrPayload, ErrTooMany,
-// ErrBudget and ErrClosed; done is not called then.
+// ErrBudget and ErrClosed of package session; done is not called then.
 func (c *Conn) Ask(name string, b []byte, done func(Result)) (session.RequestID, error) {
 	a := c.acquire()
 	id, err := c.session.Request(time.Now(), name, b)
@@ -62,12 +62,12 @@ func (c *Conn) Status(id session.RequestID) (session.Status, bool) {
 	return c.session.Status(uint32(id))
 }
 
-// Request sends a request and waits for the answer. It returns the bytes of a reply,
-// nil for an acknowledgement, a *RequestError if there is no such answer, or an error of
-// Ask. When ctx is done first it returns the error of ctx and discards the answer; the
-// other end may act on the request nevertheless. In a handler it returns ErrInHandler:
-// use Ask there. With Config.Manual use Ask on the goroutine that calls Poll, too:
-// nothing arrives while that goroutine waits.
+// Request sends a request and waits for the answer. It returns the bytes of a reply, nil
+// for an acknowledgement, a *session.RequestError if there is no such answer, or an error
+// of Ask. When ctx is done first it returns the error of ctx and discards the answer; the
+// other end may act on the request nevertheless. In a handler it returns
+// session.ErrInHandler: use Ask there. With Config.Manual use Ask on the goroutine that
+// calls Poll, too: nothing arrives while that goroutine waits.
 func (c *Conn) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
 	r, err := handling.Await(ctx, func(answer func(Result)) (forget func(), err error) {
 		id, err := c.Ask(name, b, func(r Result) {

@@ -148,7 +148,8 @@ func (s *Server) addOpen(c *Conn) {
 	s.roster.add(c)
 }
 
-// endIfShutdown ends a session that has opened during Shutdown, after its Open handler has run.
+// endIfShutdown ends a session that has opened during Shutdown, after its Open handler
+// has run.
 func (s *Server) endIfShutdown(c *Conn) {
 	if text := s.stopping.Load(); c.atServer && text != nil {
 		c.drain(session.CloseShutdown, *text)
@@ -206,15 +207,15 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 	l.Debug("godwit: "+msg, append(about, args...)...)
 }
 
-// Shutdown refuses new clients, closes every session with CloseShutdown and text after its
-// reliable messages are delivered, and closes the port. It does not wait for a session
-// without a link, nor for one from which nothing arrives for Config.Silence. When ctx is
-// done it closes all sessions at once. When it returns, every Close handler has run. It
-// returns a *ShutdownError if ctx was done first, or if a session was closed before its
-// reliable messages were delivered.
-// With Config.Manual call Shutdown on the goroutine that calls Poll; the next Poll yields
-// the events that the Handler has no func for. In a handler or, with Manual, inside the
-// range over Poll, Shutdown returns ErrInHandler and does nothing.
+// Shutdown refuses new clients, closes every session with session.CloseShutdown and text
+// after its reliable messages are delivered, and closes the port. It does not wait for a
+// session without a link, nor for one from which nothing arrives for Config.Silence. When
+// ctx is done it closes all sessions at once. When it returns, every Close handler has
+// run. It returns a *ShutdownError if ctx was done first, or if a session was closed
+// before its reliable messages were delivered. With Config.Manual call Shutdown on the
+// goroutine that calls Poll; the next Poll yields the events that the Handler has no func
+// for. In a handler or, with Manual, inside the range over Poll, Shutdown returns
+// session.ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() || s.config.Manual && !s.polling.Start() {
 		return session.ErrInHandler
@@ -256,7 +257,7 @@ func (e *ShutdownError) Error() string {
 func (e *ShutdownError) Unwrap() error { return e.Err }
 
 // Close is Shutdown that does not wait for messages to be delivered. It returns
-// ErrInHandler where Shutdown does, otherwise nil.
+// session.ErrInHandler where Shutdown does, otherwise nil.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

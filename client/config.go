@@ -21,10 +21,11 @@ type Config struct {
 	// SessionConfig.Handler.
 	Handler Handler
 
-	// Manual means that the endpoint's loop and its handlers run only while the program is
-	// in [Endpoint.Poll] or in a call that waits. Messages of sessions leave at Poll and
-	// Endpoint.Flush. One goroutine calls Poll, Dial, Connect, Join and Close; while one of
-	// them runs, the others return ErrInHandler. Manual needs an Endpoint of Listen or Serve.
+	// Manual means that the endpoint's loop and its handlers run only while the program
+	// is in [Endpoint.Poll] or in a call that waits. Messages of sessions leave at Poll
+	// and Endpoint.Flush. One goroutine calls Poll, Dial, Connect, Join and Close; while
+	// one of them runs, the others return session.ErrInHandler. Manual needs an Endpoint
+	// of Listen or Serve.
 	Manual bool
 
 	// HTTP is the HTTP client that sends the offers. Nil means an HTTP client that keeps

@@ -84,7 +84,7 @@ func (c *Conn) RemoteAddr() netip.AddrPort {
 // Send sends one message to a stream of the server. It does not wait: the message has
 // left when Send returns or, in a handler, leaves when all datagrams of the current
 // batch are processed. A nil error does not mean that the message will arrive. The
-// errors are ErrClosed, ErrTooLarge and ErrSilenced.
+// errors are session.ErrClosed, ErrTooLarge and ErrSilenced.
 //
 // A message of n bytes needs a UDP payload of n, rounded up to a multiple of four, plus
 // 65 bytes, at most 1,225. A message that is too large for the path is always lost, and

@@ -37,7 +37,7 @@ type Signal func(ctx context.Context, offer []byte) (answer []byte, err error)
 // closed with the connection. Dial waits until the connection is open or has failed. ctx
 // limits this wait; after Dial has returned, ctx has no effect on the connection. The
 // error is a *SignalError if the server refuses, the error of the HTTP request, a
-// *CloseError if the connection does not open, the error of ctx, or ErrInHandler in a
+// *CloseError if the connection does not open, the error of ctx, or session.ErrInHandler in a
 // handler.
 func Dial(ctx context.Context, url string, c Config) (*Conn, error) {
 	if handling.Now() {
@@ -64,8 +64,8 @@ const singleBuffer = 256 << 10
 
 // Dial connects to the server whose signaling is at url, with the endpoint's socket. It
 // waits as the function Dial does, and has the same errors and ErrAddressInUse,
-// ErrNoSource and ErrClosed. user is the Conn.User of the connection; it is set before
-// any handler is called.
+// ErrNoSource and session.ErrClosed. user is the Conn.User of the connection; it is set
+// before any handler is called.
 func (e *Endpoint) Dial(ctx context.Context, url string, user any) (*Conn, error) {
 	return e.connect(ctx, user, func(ctx context.Context, local netip.Addr, offer []byte) ([]byte, error) {
 		return e.signal.post(ctx, url, local, offer)

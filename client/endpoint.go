@@ -135,7 +135,7 @@ func (e *Endpoint) Addr() netip.AddrPort { return e.socket.LocalAddr() }
 // Close closes every session, every connection and the socket, and does not deliver the
 // messages in the queues. When Close returns, Handler.Close has run for all open
 // connections, and SessionHandler.Close for all open sessions. In a handler Close
-// returns ErrInHandler and does nothing; otherwise it returns nil.
+// returns session.ErrInHandler and does nothing; otherwise it returns nil.
 func (e *Endpoint) Close() error {
 	if handling.Now() || e.config.Manual && !e.polling.Start() {
 		return session.ErrInHandler

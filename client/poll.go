@@ -44,9 +44,9 @@ type Event struct {
 // Events that come meanwhile, and that the handlers have no func for, are yielded by the next
 // Poll.
 //
-// When the endpoint is closed or its socket has failed (Event.Err is ErrClosed), without
-// Manual (ErrManual), and while another Poll or one of those calls runs (ErrInHandler), Poll
-// yields EventEnded, whose Session is nil.
+// When the endpoint is closed or its socket has failed (Event.Err is session.ErrClosed),
+// without Manual (session.ErrManual), and while another Poll or one of those calls runs
+// (session.ErrInHandler), Poll yields session.EventEnded, whose Session is nil.
 func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		if !e.config.Manual {

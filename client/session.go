@@ -76,8 +76,8 @@ func (s *Session) Send(ch channel.ID, b []byte) error {
 	return err
 }
 
-// SendWith is Send with options. It has one more error, ErrExpired. The MessageID is the
-// number that SessionHandler.Receipt gets.
+// SendWith is Send with options. It has one more error, session.ErrExpired. The MessageID
+// is the number that SessionHandler.Receipt gets.
 func (s *Session) SendWith(ch channel.ID, b []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()

@@ -12,8 +12,9 @@ import (
 // godwit.Config.MaxClientChannels and MaxClientQueue. Messages on the channel wait in its
 // queue until the server has acknowledged the channel, which takes one round trip. The
 // channel exists until CloseChannel is called or the session ends, also after the session
-// has resumed. The errors are ErrFixed, ErrClosed, ErrBudget, and a [*channel.TableError]
-// if the table would not be valid or the server's limits are exceeded.
+// has resumed. The errors are ErrFixed, ErrClosed and ErrBudget of package
+// session, and a [*channel.TableError] if the table would not be valid or the server's limits
+// are exceeded.
 func (s *Session) OpenChannel(ch channel.Channel) (channel.ID, error) {
 	s.endpoint.loop.Lock()
 	defer s.release()
@@ -24,12 +25,12 @@ func (s *Session) OpenChannel(ch channel.Channel) (channel.ID, error) {
 }
 
 // CloseChannel closes a channel that either end has opened at run time. From now on Send
-// returns ErrUnknown for it. The messages that wait in its queue are sent, and those that
-// the server has sent arrive. When both ends have nothing more to send,
-// SessionHandler.ChannelClosed is called; receipts of messages of the channel come before.
-// Then the number is free, for another channel later. CloseChannel does not wait. The
-// errors are ErrUnknown if there is no such channel or it is being closed, ErrFixed, and
-// ErrClosed.
+// returns session.ErrUnknown for it. The messages that wait in its queue are sent, and
+// those that the server has sent arrive. When both ends have nothing more to send,
+// SessionHandler.ChannelClosed is called; receipts of messages of the channel come
+// before. Then the number is free, for another channel later. CloseChannel does not wait.
+// The errors are those of package session: ErrUnknown if there is no such channel or it
+// is being closed, ErrFixed, and ErrClosed.
 func (s *Session) CloseChannel(ch channel.ID) error {
 	s.endpoint.loop.Lock()
 	defer s.release()

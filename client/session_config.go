@@ -39,10 +39,10 @@ type SessionConfig struct {
 	// because nothing arrived from the server for too long, because the server does not
 	// know the session any more, or because the server was shut down. Then
 	// Handler.Renewing is called in place of Handler.Close, and Handler.Open when the new
-	// session is open. Handler.Close is called after Session.Close, after a final refusal
-	// of the server, and if the session ends for another reason, for example expired
-	// credentials (code 4). In the last case the program may begin a new session with fresh
-	// credentials.
+	// session is open. Until then calls such as Send return session.ErrClosed.
+	// Handler.Close is called after Session.Close, after a final refusal of the server,
+	// and if the session ends for another reason, for example expired credentials (code
+	// 4). In the last case the program may begin a new session with fresh credentials.
 	Renew bool
 
 	// RenewAfter are the codes after which Renew begins a new session. Nil means
@@ -92,7 +92,7 @@ type SessionHandler struct {
 	Receipt       func(*Session, channel.MessageID, channel.Fate) // the fate of a message that was sent with Options.Receipt
 	Channel       func(*Session, channel.ID)                      // the server has opened a channel; see Session.Channels
 	ChannelClosed func(*Session, channel.ID)                      // a channel that was opened at run time is closed at both ends; the last call for its number
-	Room          func(*Session, channel.ID)                      // there is room for a message that was refused with ErrBudget, as godwit.Handler.Room says
+	Room          func(*Session, channel.ID)                      // there is room for a message that was refused with session.ErrBudget, as godwit.Handler.Room says
 	Interrupted   func(*Session)                                  // nothing arrives from the server, or the link has closed; unless NoReconnect is set, the session connects again
 	Resumed       func(*Session)                                  // packets of the server arrive again
 	Renewing      func(*Session, session.CloseReason)             // the session is over, and a new one will begin

@@ -26,8 +26,8 @@ import (
 // valid or the server has another table, of which it names the first difference; a
 // *SignalError if the server refuses for another reason; the error of the HTTP request; a
 // *CloseError if the connection does not open; a *SessionError if the session does not
-// open; session.ErrHello; the error of ctx or of SessionConfig.Token; or ErrInHandler in a
-// handler.
+// open; session.ErrHello; the error of ctx or of SessionConfig.Token; or
+// session.ErrInHandler in a handler.
 func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Session, error) {
 	if handling.Now() {
 		return nil, session.ErrInHandler
@@ -49,7 +49,7 @@ func Connect(ctx context.Context, url string, c Config, sc SessionConfig) (*Sess
 }
 
 // Join is Connect with the endpoint's socket. It has the same errors, and
-// ErrAddressInUse, ErrNoSource and ErrClosed.
+// ErrAddressInUse, ErrNoSource and session.ErrClosed.
 func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Session, error) {
 	if handling.Now() || e.polling.Running() {
 		return nil, session.ErrInHandler

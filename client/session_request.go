@@ -39,11 +39,11 @@ func (s *Session) ask(name string, b []byte, done func(session.Result)) (uint32,
 	return id, s.session, err
 }
 
-// Request sends a request and waits for the answer. It returns the bytes of a reply,
-// nil for an acknowledgement, a *RequestError if there is no such answer, or an error of
-// Ask. When ctx is done first it returns the error of ctx and discards the answer; the
-// server may act on the request nevertheless. In a handler it returns ErrInHandler: use
-// Ask there.
+// Request sends a request and waits for the answer. It returns the bytes of a reply, nil
+// for an acknowledgement, a *session.RequestError if there is no such answer, or an error
+// of Ask. When ctx is done first it returns the error of ctx and discards the answer; the
+// server may act on the request nevertheless. In a handler it returns
+// session.ErrInHandler: use Ask there.
 func (s *Session) Request(ctx context.Context, name string, b []byte) ([]byte, error) {
 	r, err := handling.Await(ctx, func(answer func(session.Result)) (forget func(), err error) {
 		id, asked, err := s.ask(name, b, func(r session.Result) {
@@ -97,7 +97,7 @@ func (s *Session) ChannelStats(ch channel.ID) channel.ChannelStats {
 // Free returns -1 if the queue of a reliable channel is full, the table has no such channel
 // or the channel is being closed, only the server may send on it, or the session is over.
 // Free does not consider whether the session is interrupted or is being closed: Send may
-// return ErrInterrupted or ErrClosed nevertheless.
+// return session.ErrInterrupted or ErrClosed nevertheless.
 func (s *Session) Free(ch channel.ID) int {
 	s.endpoint.loop.Lock()
 	defer s.endpoint.loop.Unlock()
