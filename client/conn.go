@@ -222,8 +222,8 @@ func (c *Conn) keepRoute() {
 var closeCodes = [...]CloseCode{
 	peer.LocalClose:        CloseByClient,
 	peer.RemoteClose:       CloseByServer,
-	peer.Unheard:           CloseNoAnswer,
-	peer.Silent:            CloseTimeout,
+	peer.NoContact:         CloseNoAnswer,
+	peer.TimedOut:          CloseTimeout,
 	peer.HandshakeFailed:   CloseNoHandshake,
 	peer.AssociationFailed: CloseNoAssociation,
 }

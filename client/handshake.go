@@ -52,7 +52,7 @@ func (e *Endpoint) takeOutbox(now time.Time) {
 		if o.event.Kind >= dtls.Done {
 			endHandshake(c)
 		}
-		e.events = c.peer.Shake(now, o.event, e.events[:0])
+		e.events = c.peer.ProcessHandshake(now, o.event, e.events[:0])
 		c.processEvents(e.events)
 		e.loop.Touch(c)
 	}

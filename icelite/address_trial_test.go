@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Whoever has seen a check can send it again from anywhere. What cannot be
-// replayed are the peer's records.
+// Anyone who has seen a check can send it again from any address. Nobody can replay the peer's
+// records.
 
-// A path whose records come gives way to the nominated path's records only.
+// If records arrive on the selected path, only records from the nominated path move the
+// selection.
 func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
@@ -22,7 +23,7 @@ func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
 	}
 }
 
-// The peer itself moves at once, with its first record.
+// The first record from the nominated path moves the selection.
 func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -38,7 +39,8 @@ func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a.wantSelected("a late one from the old path does not", mobile)
 }
 
-// While no records arrive a check moves the selection, but only for one second, and only once.
+// While no records arrive, a replayed check moves the selection, but only for one second, and
+// only once.
 func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
@@ -47,11 +49,11 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a.wait(1500 * time.Millisecond)
 	a.want("a replay", Moved, cafe, seen)
 	if !a.onTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
-		t.Fatalf("on trial %v, deadline %v", a.onTrial(), a.Deadline())
+		t.Fatalf("on trial: %v, want true; deadline %v, want %v", a.onTrial(), a.Deadline(), a.now.Add(trial))
 	}
 	a.want("to yet another address", Moved, mobile, seen)
 	if a.wait(trial); a.Advance(a.now) {
-		t.Fatal("the end of a trial is not the end of the peer")
+		t.Fatal("the agent has expired at the end of a trial")
 	}
 	a.wantSelected("the trial has failed", home)
 	moved := 0
@@ -67,11 +69,11 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 		a.Advance(a.now)
 	}
 	if moved > 0 {
-		t.Errorf("moved %d times more while the peer's checks came", moved)
+		t.Errorf("the selection moved %d more times while checks of the peer arrived, want 0", moved)
 	}
 }
 
-// The peer's own record takes the selection back before the trial is over.
+// A record from the peer's own address moves the selection back before the trial is over.
 func TestRecordEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
@@ -83,11 +85,12 @@ func TestRecordEndsATrial(t *testing.T) {
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("the peer speaks", home)
 	if a.onTrial() {
-		t.Error("the trial goes on")
+		t.Error("the trial continues after the record")
 	}
 }
 
-// So does its check, and the next replay gets nothing.
+// A check from the peer's own address does so, too. After that a replay does not move the
+// selection.
 func TestCheckEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
@@ -102,8 +105,8 @@ func TestCheckEndsATrial(t *testing.T) {
 	a.wantSelected("the trial has failed", home)
 }
 
-// An idle peer whose network has changed proves its new address with the answer
-// to our heartbeat, and that is that.
+// An idle peer whose network has changed proves its new address with the answer to a challenge.
+// This ends the trial.
 func TestTrialThatSucceeds(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -114,13 +117,13 @@ func TestTrialThatSucceeds(t *testing.T) {
 	a.prove("the answer", mobile)
 	a.wait(time.Minute / 3)
 	if a.onTrial() || a.Advance(a.now) {
-		t.Error("the trial goes on")
+		t.Error("the trial continues after the answer, or the agent has expired")
 	}
 	a.wantSelected("it stays", mobile)
 }
 
-// After a failed trial the selection follows a peer that comes back, once its old address has
-// been silent for longer than a live address is.
+// After a failed trial the selection follows the peer to a new address once the old one has
+// been silent for longer than wariness.
 func TestWarinessEnds(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -137,35 +140,35 @@ func TestWarinessEnds(t *testing.T) {
 func TestHolds(t *testing.T) {
 	a := newTestAgent(t)
 	if a.Holds(a.now, home) {
-		t.Error("an address without a check is held")
+		t.Error("Holds = true for an address without a check")
 	}
 	a.want("home", Moved, home, aCheck().chromium())
 	if a.Holds(a.now, home) || a.Speaks(a.now, home) {
-		t.Error("an unproved address is held")
+		t.Error("Holds or Speaks = true for an unproved address without a record")
 	}
 	a.Heard(a.now, home, 10, true)
 	a.wait(speaking)
 	if a.Holds(a.now, home) || !a.Speaks(a.now, home) {
-		t.Error("an unproved address is held, or its record is forgotten")
+		t.Errorf("an unproved address with a record: Holds = %v, want false; Speaks = %v, want true", a.Holds(a.now, home), a.Speaks(a.now, home))
 	}
 	if a.wait(1); a.Speaks(a.now, home) {
-		t.Error("an address speaks though it is silent")
+		t.Error("Speaks = true more than two seconds after the last record")
 	}
 	a.prove("home", home)
 	a.wait(defaultConsentTimeout / 2)
 	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
-		t.Error("a proved address is not held")
+		t.Errorf("a proved address without a recent record: Holds = %v, want true; Speaks = %v, want false", a.Holds(a.now, home), a.Speaks(a.now, home))
 	}
 	if a.wait(1); a.Holds(a.now, home) {
-		t.Error("an address is held though the peer has gone silent")
+		t.Error("Holds = true though the address has been silent for more than half of ConsentTimeout")
 	}
 }
 
-// The time of the first check from an address is remembered, whatever arrives after it.
+// Since returns the time of the first check from an address, whatever arrives after it.
 func TestSince(t *testing.T) {
 	a := newTestAgent(t)
 	a.wait(25 * time.Millisecond)
-	began := a.now.Add(-5 * time.Millisecond) // to a tick
+	began := a.now.Add(-5 * time.Millisecond) // rounded to a tick
 	a.want("home", Moved, home, nominated())
 	a.wait(time.Second)
 	a.want("home again", Checked, home, aCheck().chromium())
@@ -178,6 +181,6 @@ func TestSince(t *testing.T) {
 		t.Errorf("the first check from elsewhere came at %v, want %v", at, began.Add(2*time.Second))
 	}
 	if at := a.Since(cafe); !at.IsZero() {
-		t.Errorf("no check came from there, but at %v", at)
+		t.Errorf("Since = %v for an address without a check, want zero", at)
 	}
 }

@@ -91,7 +91,7 @@ type Agent struct {
 	checked  time.Time // the last valid check on any path; zero before the first
 	until    time.Time // when the trial of the selection ends; zero if there is none
 	wary     bool      // the last trial has failed
-	asks     bool      // Ask was called
+	asks     bool      // Ask was called, and there is a secret
 	ask      *challenge
 	stats    Stats
 

@@ -2,7 +2,7 @@ package icelite
 
 import "testing"
 
-// BenchmarkAnswer measures one check: it is parsed, verified, remembered and answered.
+// BenchmarkAnswer measures one check: it is parsed, verified, recorded and answered.
 func BenchmarkAnswer(b *testing.B) {
 	wrong := aCheck()
 	wrong.pwd = theirs.Pwd

@@ -7,8 +7,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A capture is what a browser sent in one connection; testdata/README.md tells
-// its format.
+// A capture holds the checks that a browser sent in one connection; testdata/README.md
+// describes its format.
 type capture struct {
 	config Config
 	checks []capturedCheck
@@ -47,33 +47,33 @@ func TestChecksOfBrowsers(t *testing.T) {
 			for i, check := range c.checks {
 				drop, v := a.deliver(home, server, check.datagram)
 				if drop != DropNone || !v.Granted() {
-					t.Fatalf("check %d: drop %q, verdict %q", i, drop, v)
+					t.Fatalf("check %d: drop %q, verdict %q; want no drop, and a granted check", i, drop, v)
 				}
 				if string(a.r.LocalUfrag()) != c.config.Local.Ufrag || string(a.r.RemoteUfrag()) != c.config.Remote.Ufrag {
-					t.Errorf("check %d: for %q from %q", i, a.r.LocalUfrag(), a.r.RemoteUfrag())
+					t.Errorf("check %d: its username fragments are %q and %q, want %q and %q", i, a.r.LocalUfrag(), a.r.RemoteUfrag(), c.config.Local.Ufrag, c.config.Remote.Ufrag)
 				}
 				if a.r.UseCandidate() != check.nominating {
 					t.Errorf("check %d: nominating %v, want %v", i, a.r.UseCandidate(), check.nominating)
 				}
 				if len(a.answer) == 0 || len(a.answer) > len(check.datagram) {
-					t.Errorf("check %d: %d bytes answer %d", i, len(a.answer), len(check.datagram))
+					t.Errorf("check %d: an answer of %d bytes for a check of %d, want an answer that is not longer", i, len(a.answer), len(check.datagram))
 				}
 			}
 			if p, ok := a.Selected(); !ok || p.Remote != home {
-				t.Errorf("selected %v, %v", p.Remote, ok)
+				t.Errorf("selected %v (%v), want %v", p.Remote, ok, home)
 			}
 		})
 	}
 }
 
-// Any other byte in a check makes it no check of that browser.
+// A check with one changed byte is not granted.
 func TestChecksOfBrowsersDamaged(t *testing.T) {
 	for name, c := range captures(t) {
 		b := clip(c.checks[0].datagram)
 		for i := range b {
 			b[i] ^= 1
 			if drop, v := newTestAgentWith(t, c.config).deliver(home, server, b); drop == DropNone && v.Granted() {
-				t.Errorf("%s: granted with byte %d changed", name, i)
+				t.Errorf("%s: the check is granted with byte %d changed", name, i)
 			}
 			b[i] ^= 1
 		}
@@ -84,7 +84,7 @@ func TestChecksOfBrowsersDamaged(t *testing.T) {
 // nevertheless, and each check that arrives is answered.
 func TestChecksOfBrowsersWithAnyOneDamaged(t *testing.T) {
 	harms := map[string]func(all []capturedCheck, i int) []capturedCheck{
-		"lost": func(all []capturedCheck, i int) []capturedCheck { // and sent again
+		"lost": func(all []capturedCheck, i int) []capturedCheck { // and the next one arrives
 			lost := all[i]
 			return append(slices.Delete(all, i, i+1), lost)
 		},
@@ -101,11 +101,11 @@ func TestChecksOfBrowsersWithAnyOneDamaged(t *testing.T) {
 				a := newTestAgentWith(t, c.config)
 				for _, check := range damage(slices.Clone(c.checks), i) {
 					if drop, v := a.deliver(home, server, check.datagram); drop != DropNone || !v.Granted() || len(a.answer) == 0 {
-						t.Errorf("%s, %d %s: drop %q, verdict %q", name, i, harm, drop, v)
+						t.Errorf("%s, check %d is %s: drop %q, verdict %q, %d bytes of answer; want a granted check", name, i, harm, drop, v, len(a.answer))
 					}
 				}
 				if p, ok := a.Selected(); !ok || p.Remote != home {
-					t.Errorf("%s, %d %s: selected %v, %v", name, i, harm, p.Remote, ok)
+					t.Errorf("%s, check %d is %s: selected %v (%v), want %v", name, i, harm, p.Remote, ok, home)
 				}
 			}
 		}

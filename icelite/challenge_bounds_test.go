@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// Before there is a path to ask, or a session to ask in, nothing is asked, nothing can be
-// answered, and nothing may be sent.
+// Without a path, or before Ask, the agent makes no challenge and accepts no answer.
 func TestNothingIsAskedBeforeItCanBe(t *testing.T) {
 	a := newTestAgent(t)
 	silent := func(why string) {
 		t.Helper()
 		a.wantNext(why, -1)
 		if b, ok := a.Challenge(a.now, 81); ok || b != [ChallengeLen]byte{} {
-			t.Errorf("%s: the challenge is %x", why, b)
+			t.Errorf("%s: Challenge = %x, %v, want zero and false", why, b, ok)
 		}
 		if a.Answered(a.now, make([]byte, ChallengeLen)) {
-			t.Errorf("%s: an answer counts", why)
+			t.Errorf("%s: Answered accepts 16 zero bytes", why)
 		}
 	}
 	silent("no path")
@@ -30,7 +29,7 @@ func TestNothingIsAskedBeforeItCanBe(t *testing.T) {
 	silent("a path that may not be asked yet")
 	a.Ask()
 	if b := a.challenge("home"); !a.Answered(a.now, b) {
-		t.Error("the answer is not taken")
+		t.Error("the answer to the challenge is not accepted")
 	}
 }
 
@@ -46,17 +45,17 @@ func TestWhatAChallengeIsMadeOf(t *testing.T) {
 		"another port":    a.draw(1, netip.AddrPortFrom(home.Addr(), home.Port()+1)),
 	} {
 		if other, ok := seen[b]; ok {
-			t.Errorf("%s is %s", name, other)
+			t.Errorf("the challenge of %s equals that of %s", name, other)
 		}
 		seen[b] = name
 	}
 	if first, again := a.draw(1, home), a.draw(1, home); first != again {
-		t.Error("the same challenge is another one")
+		t.Errorf("the same number and address give two challenges: %x and %x", first, again)
 	}
 }
 
-// An answer counts for ten seconds after the last question, and only for a path that is
-// still known.
+// An answer counts for ten seconds after the challenge was sent last, and only while its path
+// is stored.
 func TestHowLongAnAnswerCounts(t *testing.T) {
 	for late, want := range map[time.Duration]bool{0: true, 1: false} {
 		a := newTestAgent(t)
@@ -75,15 +74,15 @@ func TestHowLongAnAnswerCounts(t *testing.T) {
 	a.want("mobile", Moved, mobile, nominated())
 	a.want("a third", Checked, cafe, aCheck().chromium())
 	if a.Path(home) != nil {
-		t.Fatal("home is still known")
+		t.Fatal("the path of home is not removed")
 	}
 	if before := a.LastCheck(); a.Answered(a.now.Add(time.Second), b) || !a.LastCheck().Equal(before) {
-		t.Error("an answer of a forgotten path counts")
+		t.Error("an answer for a path that was removed counts")
 	}
 }
 
-// A challenge that had no room may leave when a datagram arrives, also a check; such challenges
-// are counted.
+// A challenge for which the credit is too small waits for a datagram, which may be a check.
+// Such challenges are counted.
 func TestAQuestionThatHadToWait(t *testing.T) {
 	a := newTestAgent(t)
 	check := aCheck().chromium()
@@ -94,7 +93,7 @@ func TestAQuestionThatHadToWait(t *testing.T) {
 		t.Errorf("%d refusals are counted, want 1", n)
 	}
 	if _, ok := a.Challenge(a.now, 3*len(check)); ok {
-		t.Fatal("a question beyond three times what came")
+		t.Fatal("Challenge allows a datagram beyond three times the bytes that arrived")
 	}
 	a.wantNext("not before something comes", -1)
 	a.want("a check", Checked, home, check)
@@ -102,8 +101,8 @@ func TestAQuestionThatHadToWait(t *testing.T) {
 	a.challenge("there is room")
 }
 
-// A proof by other means counts: the path is selected if the selected path has no proof, and
-// datagrams have arrived on this one.
+// Proved proves the path, as an answer does. If the selected path is not proved, this path is
+// selected. Proved counts like a record.
 func TestProofByOtherMeans(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -114,7 +113,7 @@ func TestProofByOtherMeans(t *testing.T) {
 	a.wantSelected("the proved one", mobile)
 	a.wantMoves("the proved one", 2)
 	if !a.Path(mobile).Proved() || !a.Speaks(a.now, mobile) || a.Speaks(a.now, home) {
-		t.Error("the proved path is not proved, or was not heard")
+		t.Errorf("Proved() = %v, want true; Speaks(mobile) = %v, want true; Speaks(home) = %v, want false", a.Path(mobile).Proved(), a.Speaks(a.now, mobile), a.Speaks(a.now, home))
 	}
 	a.want("another spare path", Checked, cafe, aCheck().chromium())
 	a.Proved(a.now, cafe)
@@ -126,8 +125,8 @@ func TestProofByOtherMeans(t *testing.T) {
 	a.wantMoves("the selected path itself", 1)
 }
 
-// A proof of one path leaves to others what they have sent, and one that is not proved is
-// not set back by a question that it does not answer.
+// A proof of one path leaves the credit of the others unchanged, and an unproved path keeps its
+// credit if it does not answer a challenge.
 func TestOthersKeepTheirRoom(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -160,7 +159,7 @@ func TestAQuestionIsOfOnePath(t *testing.T) {
 	a.wait(defaultConsentTimeout / 2)
 	a.want("a check", Checked, mobile, aCheck().chromium())
 	if a.Advance(a.now) || !a.Path(mobile).Proved() {
-		t.Error("home has not answered, and mobile is not proved any more")
+		t.Error("mobile has lost its proof, or the agent has expired, because home has not answered")
 	}
 
 	a = newTestAgent(t)

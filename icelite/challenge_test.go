@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// wantNext expects the time of the next challenge, from now on; negative means never.
+// wantNext expects the next challenge after d; never if d is negative.
 func (a *testAgent) wantNext(why string, d time.Duration) {
 	a.t.Helper()
 	next := a.NextChallenge()
@@ -21,13 +21,13 @@ func (a *testAgent) challenge(why string) []byte {
 	a.t.Helper()
 	b, ok := a.Challenge(a.now, 81)
 	if !ok {
-		a.t.Fatalf("%s: no challenge may be sent", why)
+		a.t.Fatalf("%s: the challenge may not be sent", why)
 	}
 	return b[:]
 }
 
-// Only an answer to a datagram that was sent to an address proves the address; other
-// datagrams from there do not.
+// Only the answer to a challenge that was sent to an address proves it; other datagrams from
+// there do not.
 func TestOnlyAnAnswerProves(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantNext("no path", -1)
@@ -40,7 +40,7 @@ func TestOnlyAnAnswerProves(t *testing.T) {
 	wrong := append([]byte(nil), b...)
 	wrong[3] ^= 1
 	if a.Answered(a.now, wrong) || a.Answered(a.now, b[:15]) || a.Answered(a.now, nil) {
-		t.Error("a guess is an answer")
+		t.Error("a wrong challenge, a part of it or nothing counts as the answer")
 	}
 	if a.Heard(a.now, home, 100, true); a.Path(home).Proved() {
 		t.Error("a record proves the address")
@@ -63,41 +63,42 @@ func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 	a.want("mobile", Moved, mobile, aCheck().nominating().chromium())
 	second := a.challenge("mobile")
 	if string(first) == string(second) {
-		t.Fatal("two addresses are asked the same")
+		t.Fatal("the same challenge is sent to two addresses")
 	}
 	if a.Answered(a.now, first) || a.Path(mobile).Proved() || a.Path(home).Proved() {
-		t.Error("an answer from an address that was left proves something")
+		t.Error("the answer to a challenge of an earlier selection counts, or proves an address")
 	}
 	for range 20 {
 		a.wait(askInterval)
 		a.Heard(a.now, mobile, 30, false)
 		if string(a.challenge("again")) != string(second) {
-			t.Fatal("a question that may have arrived is asked in other words")
+			t.Fatal("the challenge changes before 5 s have passed")
 		}
 	}
 	a.wait(askInterval)
 	a.Heard(a.now, mobile, 30, false)
 	third := a.challenge("in a while")
 	if string(third) == string(second) {
-		t.Error("the same is asked for ever")
+		t.Error("the challenge has not changed after 5 s")
 	}
 	if a.Answered(a.now, second) {
-		t.Error("an old answer counts")
+		t.Error("the answer to a replaced challenge counts")
 	}
 	a.wait(stale + 1)
 	if a.Answered(a.now, third) {
-		t.Error("a late answer counts")
+		t.Error("an answer counts more than 10 s after the challenge")
 	}
 	other := newTestAgentWith(t, Config{Local: Credentials{Ufrag: "anotherOne12"}, Secret: &[32]byte{1}})
 	stranger := newTestAgentWith(t, Config{Local: ours, Remote: theirs, Secret: &[32]byte{2}})
 	for _, o := range []*testAgent{other, stranger} {
 		if o.draw(1, home) == a.draw(1, home) {
-			t.Error("two agents ask the same")
+			t.Error("two agents make the same challenge")
 		}
 	}
 }
 
-// The challenge leaves before anything else, within three times the bytes that arrived.
+// The first challenge is sent before other datagrams, within three times the bytes that
+// arrived.
 func TestTheChallengeHasRoom(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()
@@ -110,7 +111,7 @@ func TestTheChallengeHasRoom(t *testing.T) {
 	a.wantMaySend("the rest", home, reserve-81, true)
 	a.wait(askInterval)
 	if _, ok := a.Challenge(a.now, 81); ok {
-		t.Error("a challenge beyond three times what came")
+		t.Error("Challenge allows a datagram beyond three times the bytes that arrived")
 	}
 	a.wantNext("not before something comes", -1)
 	a.Heard(a.now, home, 27, false)
@@ -118,13 +119,14 @@ func TestTheChallengeHasRoom(t *testing.T) {
 	a.challenge("81 bytes for 27")
 }
 
-// A proof is asked for again while the address is used, and ends without an answer.
+// A path that is in use must be proved again after some time. Without an answer it loses its
+// proof.
 func TestAProofIsRenewed(t *testing.T) {
 	a := newTestAgent(t)
 	check := aCheck().nominating().chromium()
 	a.want("home", Moved, home, check)
 	a.prove("home", home)
-	for range 100 { // an idle one is not asked
+	for range 100 { // an idle path gets no challenge
 		a.wait(2500 * time.Millisecond)
 		a.want("a check", Checked, home, check)
 		a.wantNext("nothing is sent", defaultConsentTimeout/2)
@@ -134,7 +136,7 @@ func TestAProofIsRenewed(t *testing.T) {
 	b := a.challenge("the first question")
 	a.wantNext("and again", defaultConsentTimeout/askShare)
 	if !a.Answered(a.now, b) {
-		t.Fatal("the answer is not taken")
+		t.Fatal("the answer is not accepted")
 	}
 	a.wantMaySend("a message", home, 1200, true)
 	a.wait(10 * time.Second)
@@ -153,14 +155,14 @@ func TestAProofIsRenewed(t *testing.T) {
 	a.wait(defaultConsentTimeout / askShare)
 	a.want("a check", Checked, home, check)
 	if a.Advance(a.now) || a.Path(home).Proved() {
-		t.Error("checks and records prolong a proof")
+		t.Error("the agent has expired, or checks and records have prolonged the proof")
 	}
 	a.wantMaySend("three times what comes", home, 1200, false)
 	a.Heard(a.now, home, 100, false)
 	a.prove("an answer at last", home)
 }
 
-// A peer whose checks do not get through is alive as long as it answers.
+// The agent does not expire while the peer answers challenges, even if no check arrives.
 func TestAnswersAreConsent(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -168,13 +170,13 @@ func TestAnswersAreConsent(t *testing.T) {
 	for range 100 {
 		a.wait(defaultConsentTimeout / 2)
 		if a.Advance(a.now) {
-			t.Fatal("it expired")
+			t.Fatal("the agent expires though challenges are answered")
 		}
 		a.wantNext("it is time to ask", 0)
 		b := a.challenge("a question")
 		a.wait(time.Second)
 		if !a.Answered(a.now, b) || !a.LastCheck().Equal(a.now) {
-			t.Fatal("the answer is not taken")
+			t.Fatal("the answer is not accepted, or does not count as consent")
 		}
 		a.wantMaySend("it consents", home, 1200, true)
 	}
@@ -183,7 +185,7 @@ func TestAnswersAreConsent(t *testing.T) {
 		a.wait(time.Second)
 	}
 	if !a.Advance(a.now) {
-		t.Error("records alone are consent")
+		t.Error("the agent does not expire: records alone count as consent")
 	}
 }
 
@@ -198,6 +200,6 @@ func TestChallengesDoNotAllocate(t *testing.T) {
 		a.Answered(a.now, b[:])
 		a.NextChallenge()
 	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }

@@ -19,11 +19,11 @@ func TestPendingAgentExpires(t *testing.T) {
 	a.want("a stranger's check", WrongIntegrity, home, wrong.chromium())
 	a.wait(30*time.Second - 1)
 	if a.Advance(a.now) {
-		t.Error("expired too early")
+		t.Error("the agent expires before PendingTimeout")
 	}
 	a.wait(1)
 	if !a.Advance(a.now) {
-		t.Error("did not expire")
+		t.Error("the agent has not expired after PendingTimeout")
 	}
 	short := New(origin, Config{Local: ours, PendingTimeout: time.Second})
 	if !short.Advance(origin.Add(time.Second)) {
@@ -37,11 +37,11 @@ func TestChecksKeepConsent(t *testing.T) {
 	for range 100 {
 		a.deliver(home, server, aCheck().firefox())
 		if !a.LastCheck().Equal(a.now) {
-			t.Fatal("LastCheck is not the last check")
+			t.Fatalf("LastCheck is %v, want %v", a.LastCheck(), a.now)
 		}
 		a.wait(5100 * time.Millisecond)
 		if a.Advance(a.now) {
-			t.Fatal("expired while checks come")
+			t.Fatal("the agent expires though checks arrive")
 		}
 		a.wantMaySend("a path with consent", home, 100, true)
 	}
@@ -56,12 +56,12 @@ func TestConsentExpires(t *testing.T) {
 	a.Heard(a.now, home, 100, true)
 	a.wantMaySend("just within consent", home, 100, true)
 	if a.Advance(a.now) {
-		t.Error("expired too early")
+		t.Error("the agent expires before ConsentTimeout")
 	}
 	a.wait(1)
 	a.wantMaySend("30 s after the last check", home, 100, false)
 	if !a.Advance(a.now) || !a.Deadline().Equal(a.now) {
-		t.Error("did not expire")
+		t.Errorf("expired: %v, want true; deadline %v, want %v", a.Advance(a.now), a.Deadline(), a.now)
 	}
 	short := newTestAgentWith(t, Config{Local: ours, Remote: theirs, ConsentTimeout: time.Second})
 	short.want("a check", Moved, home, aCheck().chromium())
@@ -70,7 +70,8 @@ func TestConsentExpires(t *testing.T) {
 	}
 }
 
-// Consent belongs to an address. The peer stays connected by another address.
+// Each address has its own consent. The agent does not expire while another address of the peer
+// has consent.
 func TestConsentIsPerPath(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a check from home", Moved, home, aCheck().chromium())
@@ -81,12 +82,12 @@ func TestConsentIsPerPath(t *testing.T) {
 	a.wantMaySend("home lost consent", home, 1, false)
 	a.wantMaySend("the café did not", cafe, 1, true)
 	if a.Advance(a.now) {
-		t.Error("the peer expired")
+		t.Error("the agent expires though another address sends checks")
 	}
 
 	a.want("home comes back", Moved, home, aCheck().chromium())
 	if a.Path(home).Proved() {
-		t.Error("a proof outlived its consent")
+		t.Error("the path is still proved after its consent has ended")
 	}
 	room := 3*len(aCheck().chromium()) - 64
 	a.wantMaySend("as a new address, less what the challenge takes", home, room-reserve+1, false)
@@ -120,7 +121,7 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 	}
 }
 
-// The limit of three times holds after a move, too.
+// The limit of three times the received bytes holds for the new address after a move, too.
 func TestProofBelongsToOneAddress(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, aCheck().nominating().chromium())
@@ -159,21 +160,21 @@ func TestCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Ufrag != strings.Repeat("+/8B", 20) || c.Pwd != strings.Repeat("+/8B", 6) {
-		t.Errorf("credentials %q", c)
+		t.Errorf("credentials %q, want 80 characters of a fragment and 24 of a password", c)
 	}
 	if _, err := NewCredentials(bytes.NewReader(make([]byte, 77))); err == nil {
-		t.Error("too little randomness is no error")
+		t.Error("77 random bytes are enough, want an error: 78 are needed")
 	}
 }
 
-// An agent that waits for its peer costs little.
+// An agent that waits for its peer is small, and New allocates only it.
 func TestAgentIsSmall(t *testing.T) {
 	a, p := sizeOf[Agent](), sizeOf[Path]()
 	if a > 256 || p > 128 {
-		t.Errorf("an Agent is %d bytes, a Path %d", a, p)
+		t.Errorf("an Agent has %d bytes, want at most 256; a Path %d, want at most 128", a, p)
 	}
 	if n := testing.AllocsPerRun(100, func() { New(origin, Config{Local: ours, Remote: theirs}) }); n > 1 {
-		t.Errorf("New allocates %v objects", n)
+		t.Errorf("New allocates %v objects, want 1", n)
 	}
 }
 
@@ -182,11 +183,11 @@ func TestPathTellsWhenItWasChecked(t *testing.T) {
 	a.wait(time.Minute)
 	a.want("a check", Moved, home, aCheck().chromium())
 	if got := a.Path(home).Checked(); !got.Equal(a.now) {
-		t.Errorf("checked at %v", got)
+		t.Errorf("Checked() = %v, want %v", got, a.now)
 	}
 	var none netip.AddrPort
 	a.Heard(a.now, none, 1, true)
 	if a.Path(none) != nil {
-		t.Error("a record made a path")
+		t.Error("a record has created a path")
 	}
 }

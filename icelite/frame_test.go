@@ -8,8 +8,8 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// Each check of a frame gives its own reason, at the byte where it begins to matter,
-// and none of them allocates: the codec behind Parse would.
+// Parse has one reason for each rule of the frame, and gives it from the first byte that breaks
+// the rule. It does not allocate, though the STUN package would.
 func TestFramesAtTheirLimits(t *testing.T) {
 	header := newRequest(stun.BindingRequest).Raw
 	whole := aCheck().chromium()
@@ -20,9 +20,9 @@ func TestFramesAtTheirLimits(t *testing.T) {
 	}
 	last := len(whole) - 8
 	beyond := bytes.Clone(whole)
-	binary.BigEndian.PutUint16(beyond[last+2:], 5) // FINGERPRINT ends behind the message
+	binary.BigEndian.PutUint16(beyond[last+2:], 5) // FINGERPRINT ends after the message
 	short := bytes.Clone(whole)
-	binary.BigEndian.PutUint16(short[last+2:], 3) // padded it has its length nevertheless
+	binary.BigEndian.PutUint16(short[last+2:], 3) // with its padding it still has the right size
 	odd := append(bytes.Clone(whole), 0, 0)
 	binary.BigEndian.PutUint16(odd[2:], uint16(len(odd)-headerLen))
 	crowded := aCheck()
@@ -45,12 +45,12 @@ func TestFramesAtTheirLimits(t *testing.T) {
 		{"more attributes than are read", crowded.chromium(), DropMalformed},
 	} {
 		var r Request
-		r.Parse(whole) // allocates its memory
+		r.Parse(whole) // the first call allocates the memory of r
 		if got := r.Parse(c.b); got != c.want {
 			t.Errorf("%s: Parse = %q, want %q", c.name, got, c.want)
 		}
 		if n := testing.AllocsPerRun(10, func() { r.Parse(c.b) }); n != 0 {
-			t.Errorf("%s: %v allocations", c.name, n)
+			t.Errorf("%s: %v allocations, want 0", c.name, n)
 		}
 	}
 }
@@ -81,7 +81,7 @@ func TestAnswerAsLongAsTheRequest(t *testing.T) {
 	exact := check{pwd: ours.Pwd}.sign(m)
 	a.want("76 bytes from IPv6", Moved, cafe, exact)
 	if len(a.answer) != len(exact) {
-		t.Errorf("%d bytes out for %d in", len(a.answer), len(exact))
+		t.Errorf("an answer of %d bytes for a request of %d, want the same length", len(a.answer), len(exact))
 	}
 }
 

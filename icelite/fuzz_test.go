@@ -7,10 +7,10 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// FuzzAnswer gives an agent any bytes, first as they are, and then as if the
-// peer had signed them, so that what lies behind the integrity check is reached
-// too. Whatever they are: no panic, silence without the password, and otherwise
-// a well-formed response that is not longer than the request.
+// FuzzAnswer gives an agent any bytes, first unchanged, and then signed with the peer's
+// password, so that the code after the integrity check is reached, too. There must be no panic,
+// no answer without the password, and otherwise a well-formed response that is not longer than
+// the request.
 func FuzzAnswer(f *testing.F) {
 	mixed := aCheck()
 	mixed.controlled = true
@@ -55,12 +55,12 @@ func fuzzedAnswer(a *testAgent, v Verdict, b []byte) {
 		a.wantSilence("neither granted nor refused")
 	}
 	if _, ok := a.Selected(); granted && !ok {
-		a.t.Error("a granted check left no selection")
+		a.t.Error("a check is granted, and nothing is selected")
 	}
 	if len(a.answer) > len(b) {
-		a.t.Errorf("%d bytes out for %d in", len(a.answer), len(b))
+		a.t.Errorf("an answer of %d bytes for a request of %d, want one that is not longer", len(a.answer), len(b))
 	}
 	if len(a.answer) > 0 && binary.BigEndian.Uint16(a.answer) == typeRequest {
-		a.t.Error("a request left")
+		a.t.Error("the agent has sent a request")
 	}
 }

@@ -20,17 +20,17 @@ var (
 	cafe    = netip.MustParseAddrPort("[2001:db8::5]:60000")
 )
 
-// What a check carries besides STUN's own attributes.
+// An attribute of Chromium's checks that STUN does not define.
 const attrNetworkCost = stun.AttrType(0xc057) // Chromium
 
-// A check is a Binding request to be built.
+// A check is a Binding request that a test builds.
 type check struct {
 	username   string
 	pwd        string
 	nominate   bool
 	controlled bool
 	extra      []stun.RawAttribute // before MESSAGE-INTEGRITY
-	after      []stun.RawAttribute // behind it
+	after      []stun.RawAttribute // after MESSAGE-INTEGRITY
 }
 
 func aCheck() check {
@@ -39,7 +39,7 @@ func aCheck() check {
 
 func (c check) nominating() check { c.nominate = true; return c }
 
-// chromium lays the check out as Chromium does.
+// chromium returns the check with the attributes of Chromium, in its order.
 func (c check) chromium() []byte {
 	m := newRequest(stun.BindingRequest)
 	m.Add(stun.AttrUsername, []byte(c.username))
@@ -52,7 +52,7 @@ func (c check) chromium() []byte {
 	return c.sign(m)
 }
 
-// firefox lays the check out as Firefox does.
+// firefox returns the check with the attributes of Firefox, in its order.
 func (c check) firefox() []byte {
 	m := newRequest(stun.BindingRequest)
 	m.Add(stun.AttrUsername, []byte(c.username))
@@ -93,8 +93,8 @@ func newRequest(t stun.MessageType) *stun.Message {
 	return m
 }
 
-// fingerprinted returns b with FINGERPRINT behind it, its length and capacity
-// equal, so that a read beyond the end panics.
+// fingerprinted returns b with FINGERPRINT after it. Its length and capacity are equal, so that
+// a read beyond the end panics.
 func fingerprinted(b []byte) []byte {
 	out := make([]byte, len(b)+8)
 	copy(out, b)
@@ -105,7 +105,7 @@ func fingerprinted(b []byte) []byte {
 	return out
 }
 
-// A testAgent is an Agent with the time and the last answer.
+// A testAgent is an Agent with its own time and its last answer.
 type testAgent struct {
 	t *testing.T
 	*Agent
@@ -124,7 +124,7 @@ func newTestAgentWith(t *testing.T, c Config) *testAgent {
 
 func (a *testAgent) wait(d time.Duration) { a.now = a.now.Add(d) }
 
-// prove lets the selected path answer a challenge, and send a record.
+// prove makes the selected path answer a challenge and send a record.
 func (a *testAgent) prove(why string, from netip.AddrPort) {
 	a.t.Helper()
 	a.wantSelected(why, from)
@@ -132,11 +132,11 @@ func (a *testAgent) prove(why string, from netip.AddrPort) {
 	a.Ask()
 	b, ok := a.Challenge(a.now, 81)
 	if !ok || !a.Answered(a.now, b[:]) || !a.Path(from).Proved() {
-		a.t.Fatalf("%s: the path is not proved", why)
+		a.t.Fatalf("%s: the path is not proved by its answer", why)
 	}
 }
 
-// deliver gives the agent a datagram and returns what it made of it.
+// deliver gives the agent a datagram and returns the result.
 func (a *testAgent) deliver(from netip.AddrPort, local netip.Addr, b []byte) (Drop, Verdict) {
 	a.answer = nil
 	if d := a.r.Parse(b); d != DropNone {
@@ -156,7 +156,7 @@ func (a *testAgent) want(why string, v Verdict, from netip.AddrPort, b []byte) {
 	}
 }
 
-// wantDrop delivers b and expects that nothing is answered because of d.
+// wantDrop delivers b and expects the reason d and no answer.
 func (a *testAgent) wantDrop(why string, d Drop, b []byte) {
 	a.t.Helper()
 	got, _ := a.deliver(home, server, b)
@@ -168,7 +168,7 @@ func (a *testAgent) wantDrop(why string, d Drop, b []byte) {
 func (a *testAgent) wantSilence(why string) {
 	a.t.Helper()
 	if len(a.answer) > 0 {
-		a.t.Fatalf("%s: answered %x", why, a.answer)
+		a.t.Fatalf("%s: answered %x, want no answer", why, a.answer)
 	}
 }
 
@@ -182,28 +182,28 @@ func (a *testAgent) wantSelected(why string, remote netip.AddrPort) {
 func (a *testAgent) wantMaySend(why string, to netip.AddrPort, n int, want bool) {
 	a.t.Helper()
 	if got := a.MaySend(a.now, to, n); got != want {
-		a.t.Fatalf("%s: MaySend(%v, %d) = %v", why, to, n, got)
+		a.t.Fatalf("%s: MaySend(%v, %d) = %v, want %v", why, to, n, got, want)
 	}
 }
 
-// wantResponse decodes the last answer and checks what all responses share.
+// wantResponse decodes the last answer and checks the rules for all responses.
 func (a *testAgent) wantResponse(class stun.MessageClass) *stun.Message {
 	a.t.Helper()
 	m := new(stun.Message)
 	if err := stun.Decode(a.answer, m); err != nil {
-		a.t.Fatalf("response does not decode: %v", err)
+		a.t.Fatalf("the response does not decode: %v", err)
 	}
 	if m.Type != stun.NewType(stun.MethodBinding, class) {
-		a.t.Fatalf("response is a %v", m.Type)
+		a.t.Fatalf("the response has type %v, want %v", m.Type, stun.NewType(stun.MethodBinding, class))
 	}
 	if m.TransactionID != [12]byte(a.r.msg.Raw[8:]) {
-		a.t.Fatal("response has another transaction ID")
+		a.t.Fatalf("the response has transaction ID %x, want %x", m.TransactionID, a.r.msg.Raw[8:headerLen])
 	}
 	if err := stun.Fingerprint.Check(m); err != nil {
-		a.t.Fatalf("response: %v", err)
+		a.t.Fatalf("FINGERPRINT of the response: %v", err)
 	}
 	if err := stun.NewShortTermIntegrity(ours.Pwd).Check(m); err != nil {
-		a.t.Fatalf("response: %v", err)
+		a.t.Fatalf("MESSAGE-INTEGRITY of the response: %v", err)
 	}
 	return m
 }

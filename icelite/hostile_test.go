@@ -26,14 +26,14 @@ func TestTruncatedChecksAreSilent(t *testing.T) {
 	for _, whole := range [][]byte{aCheck().nominating().chromium(), aCheck().firefox()} {
 		for n := range whole {
 			if d, _ := a.deliver(home, server, clip(whole[:n])); d == DropNone {
-				t.Errorf("%d of %d bytes are a request", n, len(whole))
+				t.Errorf("%d of %d bytes count as a request", n, len(whole))
 			}
-			// The same with lengths and FINGERPRINT made right.
+			// The same with a correct length and FINGERPRINT.
 			if n < headerLen || n%4 != 0 {
 				continue
 			}
 			if d, v := a.deliver(home, server, fingerprinted(whole[:n])); d == DropNone && v.Granted() && n < len(whole)-8 {
-				t.Errorf("%d of %d bytes are a valid check", n, len(whole))
+				t.Errorf("%d of %d bytes, with a correct FINGERPRINT, count as a valid check", n, len(whole))
 			}
 		}
 	}
@@ -46,19 +46,19 @@ func TestFlippedBitsAreSilent(t *testing.T) {
 			b := clip(whole)
 			b[bit/8] ^= 1 << (bit % 8)
 			if a.deliver(home, server, b); len(a.answer) > 0 {
-				t.Fatalf("bit %d: answered %x", bit, a.answer)
+				t.Fatalf("a check with bit %d flipped is answered: %x", bit, a.answer)
 			}
 			if bit/8 >= len(whole)-8 {
 				continue
 			}
-			// An attacker can repair FINGERPRINT, but not MESSAGE-INTEGRITY.
+			// An attacker can correct FINGERPRINT, but not MESSAGE-INTEGRITY.
 			if a.deliver(home, server, repaired(b)); len(a.answer) > 0 {
-				t.Fatalf("bit %d, FINGERPRINT repaired: answered %x", bit, a.answer)
+				t.Fatalf("a check with bit %d flipped and a correct FINGERPRINT is answered: %x", bit, a.answer)
 			}
 		}
 	}
 	if len(a.paths) > 0 {
-		t.Error("a flipped check made a path")
+		t.Error("a check with a flipped bit has created a path")
 	}
 }
 
@@ -79,7 +79,7 @@ func TestFlippedBitsSignedByThePeer(t *testing.T) {
 		}
 		seen[v]++
 		if len(a.answer) > len(b) {
-			t.Fatalf("bit %d: %d bytes out for %d in", bit, len(a.answer), len(b))
+			t.Fatalf("bit %d: an answer of %d bytes for a check of %d, want one that is not longer", bit, len(a.answer), len(b))
 		}
 		switch {
 		case v.Granted():
@@ -92,12 +92,12 @@ func TestFlippedBitsSignedByThePeer(t *testing.T) {
 	}
 	for _, v := range []Verdict{Moved, UnknownAttribute, WrongUsername, NumVerdicts} {
 		if seen[v] == 0 {
-			t.Errorf("no flip led to %q", v)
+			t.Errorf("no flipped bit has led to the verdict %q", v)
 		}
 	}
 }
 
-// repaired returns b, a check, with a right FINGERPRINT.
+// repaired returns b, a check, with a correct FINGERPRINT.
 func repaired(b []byte) []byte {
 	out := clip(b)
 	at := len(out) - 8
@@ -114,8 +114,8 @@ func resigned(b []byte) []byte {
 	return fingerprinted(out)
 }
 
-// An address without a valid check gets at most as many bytes as came from there, and
-// nothing if the fragment or the password is unknown. The server never sends a request.
+// An address without a valid check gets at most as many bytes as it has sent, and none if the
+// fragment or the password is unknown. The server never sends a request.
 func TestSpoofedTrafficIsNotAmplified(t *testing.T) {
 	unknown, wrong, conflict, required := aCheck(), aCheck(), aCheck(), aCheck()
 	unknown.username = "someoneElse0:" + theirs.Ufrag
@@ -154,21 +154,21 @@ func TestSpoofedTrafficIsNotAmplified(t *testing.T) {
 				in += len(b)
 				out += len(a.answer)
 				if len(a.answer) > 0 && binary.BigEndian.Uint16(a.answer) == typeRequest {
-					t.Fatal("a request left")
+					t.Fatal("the agent has sent a request")
 				}
 				a.Heard(a.now, home, len(b), false)
 				if a.MaySend(a.now, home, 1) {
-					t.Fatal("something may be sent")
+					t.Fatal("MaySend allows a datagram to an address without a valid check")
 				}
 			}
 			if out > in || (out > 0) != tt.answers {
-				t.Errorf("%d bytes out for %d in", out, in)
+				t.Errorf("%d bytes are sent for %d received; want not more, and some: %v", out, in, tt.answers)
 			}
 		})
 	}
 }
 
-// An address with checks and no proof, 30 s of everything.
+// For 30 s an address without a proof sends checks, and the server sends all that it may.
 func TestUnprovedTrafficIsBounded(t *testing.T) {
 	a := newTestAgent(t)
 	in, out := 0, 0
@@ -188,16 +188,15 @@ func TestUnprovedTrafficIsBounded(t *testing.T) {
 			out += 1 + i%1200
 		}
 		if out > 3*in {
-			t.Fatalf("%d bytes out for %d in", out, in)
+			t.Fatalf("%d bytes are sent for %d received, want at most three times as many", out, in)
 		}
 	}
 	if out < 2*in {
-		t.Errorf("only %d bytes out for %d in: a ClientHello would starve", out, in)
+		t.Errorf("only %d bytes are sent for %d received, want twice as many: a ClientHello must fit", out, in)
 	}
 }
 
-// A second session's agent on the same socket is not touched by the first one's
-// Request.
+// One Request reads a check; only the agent of its fragment grants it.
 func TestOneRequestServesManyAgents(t *testing.T) {
 	var r Request
 	one := New(origin, Config{Local: ours, Remote: theirs})
@@ -214,20 +213,20 @@ func TestOneRequestServesManyAgents(t *testing.T) {
 		} {
 			r.Parse(tt.b)
 			if b, v := tt.a.Answer(origin, home, server, &r, nil); v.Granted() != tt.want || (len(b) > 0) != tt.want {
-				t.Fatalf("verdict %q, %d bytes", v, len(b))
+				t.Fatalf("verdict %q, an answer of %d bytes; want a granted check: %v", v, len(b), tt.want)
 			}
 		}
 	}
 }
 
-// Parse neither writes to the datagram nor needs room behind it.
+// Parse does not write to the datagram or to the bytes after it.
 func TestDatagramIsLeftAsItIs(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()
 	room := append(clip(b), bytes.Repeat([]byte{0xee}, 64)...)
 	a.want("a check", Moved, home, room[:len(b)])
 	if !bytes.Equal(room[:len(b)], b) || !bytes.Equal(room[len(b):], bytes.Repeat([]byte{0xee}, 64)) {
-		t.Error("the buffer was written to")
+		t.Error("Parse has changed the buffer")
 	}
 }
 
@@ -267,10 +266,10 @@ func TestAnswerDoesNotAllocate(t *testing.T) {
 			i++
 		}
 		for range from {
-			run() // the paths themselves, and the Request's memory
+			run() // allocates the paths and the memory of the Request
 		}
 		if n := testing.AllocsPerRun(100, run); n != 0 {
-			t.Errorf("%s: %v allocations", tt.name, n)
+			t.Errorf("%s: %v allocations, want 0", tt.name, n)
 		}
 	}
 }

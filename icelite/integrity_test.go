@@ -26,8 +26,8 @@ func TestHMACAgreesWithTheStandardLibrary(t *testing.T) {
 	}
 }
 
-// The sample request of RFC 5769 section 2.1, which RFC 8489 keeps. It says
-// ICE-CONTROLLED, so an agent that believes its integrity answers 487.
+// The sample request of RFC 5769 section 2.1, which RFC 8489 still uses. It has ICE-CONTROLLED,
+// so an agent that verifies its integrity answers 487.
 func TestSampleRequestOfRFC5769(t *testing.T) {
 	sample := []byte("\x00\x01\x00\x58\x21\x12\xa4\x42" +
 		"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae" +
@@ -50,7 +50,7 @@ func TestWrongIntegrityIsSilent(t *testing.T) {
 		a.wantSilence("a check under " + pwd)
 	}
 	if _, ok := a.Selected(); ok || a.Path(home) != nil || a.MaySend(a.now, home, 1) {
-		t.Error("a check with wrong integrity made a path")
+		t.Error("a check with wrong integrity has created a path")
 	}
 }
 
@@ -75,7 +75,7 @@ func TestAttributesAfterIntegrityAreIgnored(t *testing.T) {
 	a.wantSelected("nothing nominated the other address", home)
 }
 
-// Where an attribute comes twice, the first one counts.
+// If an attribute appears twice, the first one is used.
 func TestFirstOfTwoAttributesCounts(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()

@@ -23,8 +23,8 @@ type Path struct {
 	in, out  int64     // bytes while unproved; while proved, what was sent since the last proof
 	proved   bool
 
-	nominated bool // it asked last to be selected: a record from it is enough
-	left      bool // the selection came from it, to one that is on trial
+	nominated bool // the last check that asked for the selection came from it: an authentic record from it selects it
+	left      bool // selected before the path that is on trial
 
 	first int32 // when the first valid check arrived, in ticks since the agent was made
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// A wire is the UDP socket of a pion agent. At its other end an Agent answers checks and echoes
-// the other datagrams, as a server's loop would.
+// A wire is the UDP socket of a pion agent. At its other end an Agent answers the checks, and
+// the other datagrams come back as echoes, as from a server.
 type wire struct {
 	mu     sync.Mutex
 	agent  *Agent
 	r      Request
-	from   netip.AddrPort // the address the server sees: a NAT may change it
-	sent   [][]byte       // what left the server
+	from   netip.AddrPort // the address that the server sees; a NAT may change it
+	sent   [][]byte       // datagrams of the server
 	back   chan []byte
 	closed chan struct{}
 	once   sync.Once
@@ -139,7 +139,7 @@ func dial(t *testing.T) (*wire, *ice.Conn) {
 	return w, conn
 }
 
-// pass lets the bubble's clock run; nothing waits in real time.
+// pass advances the time of the bubble by d.
 func pass(d time.Duration) { <-time.After(d) }
 
 func echo(t *testing.T, conn *ice.Conn, s string) {
@@ -150,12 +150,11 @@ func echo(t *testing.T, conn *ice.Conn, s string) {
 	b := make([]byte, 1500)
 	n, err := conn.Read(b)
 	if err != nil || string(b[:n]) != s {
-		t.Fatalf("echo of %q: %q, %v", s, b[:n], err)
+		t.Fatalf("the echo of %q: %q, %v", s, b[:n], err)
 	}
 }
 
-// A full agent of another implementation connects, and stays connected as long
-// as it lives.
+// A full agent of another implementation connects, and stays connected while it runs.
 func TestPionConnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, conn := dial(t)
@@ -164,14 +163,14 @@ func TestPionConnects(t *testing.T) {
 		echo(t, conn, "a datagram after 40 s of checks only")
 		w.with(func(a *Agent) {
 			if a.Advance(time.Now()) {
-				t.Error("the agent expired")
+				t.Error("the agent has expired though pion sends checks")
 			}
 			if s := a.Stats(); s.Checks < 10 || s.Moves != 1 {
-				t.Errorf("stats %+v", s)
+				t.Errorf("%+v, want 10 checks at least and 1 move", s)
 			}
 			for _, b := range w.sent {
 				if IsSTUN(b) && (b[0] != 0x01 || b[1] != 0x01) {
-					t.Fatalf("the server sent %x", b)
+					t.Fatalf("the server has sent a STUN message that is not a success response: %x", b)
 				}
 			}
 		})
@@ -186,11 +185,11 @@ func TestPionSurvivesRebinding(t *testing.T) {
 		w.mu.Lock()
 		w.from = mobile
 		w.mu.Unlock()
-		pass(5 * time.Second) // its next checks
+		pass(5 * time.Second) // until its next checks
 		echo(t, conn, "from elsewhere")
 		w.with(func(a *Agent) {
 			if p, _ := a.Selected(); p.Remote != mobile {
-				t.Errorf("selected %v", p.Remote)
+				t.Errorf("selected %v, want %v", p.Remote, mobile)
 			}
 		})
 	})

@@ -12,11 +12,11 @@ import (
 func TestFirstByteTellsSTUNFromDTLS(t *testing.T) {
 	for first := range 256 {
 		if got, want := IsSTUN([]byte{byte(first)}), first <= 3; got != want {
-			t.Errorf("IsSTUN(%#x) = %v", first, got)
+			t.Errorf("IsSTUN(%#x) = %v, want %v", first, got, want)
 		}
 	}
 	if IsSTUN(nil) {
-		t.Error("an empty datagram is STUN")
+		t.Error("IsSTUN(nil) = true")
 	}
 }
 
@@ -55,7 +55,7 @@ func TestHeaderMustBeABindingRequest(t *testing.T) {
 	}
 }
 
-// A keepalive of RFC 8445 section 11 carries FINGERPRINT only.
+// A keepalive of RFC 8445 section 11 has only FINGERPRINT.
 func TestIndicationIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	m := newRequest(stun.NewType(stun.MethodBinding, stun.ClassIndication))
@@ -107,13 +107,12 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 			t.Errorf("%.20q: Parse = %q, want %q", tt.username, d, tt.want)
 		}
 		if string(r.LocalUfrag()) != tt.local || string(r.RemoteUfrag()) != tt.remote {
-			t.Errorf("%.20q: halves %.20q and %.20q", tt.username, r.LocalUfrag(), r.RemoteUfrag())
+			t.Errorf("%.20q: the fragments are %.20q and %.20q, want %.20q and %.20q", tt.username, r.LocalUfrag(), r.RemoteUfrag(), tt.local, tt.remote)
 		}
 	}
 }
 
-// The registry finds no session for another fragment, and an agent that is
-// asked nevertheless does not answer.
+// An agent does not answer a check with another fragment.
 func TestUnknownUsernameIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -129,8 +128,8 @@ func TestUnknownUsernameIsSilent(t *testing.T) {
 	open.want("a check before the peer's fragment is known", Moved, home, c.chromium())
 }
 
-// A request that carries no MESSAGE-INTEGRITY, or one of a wrong size, has
-// nothing to verify.
+// A request without MESSAGE-INTEGRITY, or with one of a wrong size, is dropped without an
+// answer.
 func TestMissingIntegrityIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	m := newRequest(stun.BindingRequest)
@@ -147,7 +146,7 @@ func TestMissingIntegrityIsSilent(t *testing.T) {
 	a.wantDrop("before USERNAME", DropNoUsername, fingerprinted(m.Raw))
 }
 
-// Too many attributes cost no memory.
+// A request with more than 32 attributes is malformed.
 func TestAttributesAreBounded(t *testing.T) {
 	c := aCheck()
 	for range maxAttributes - 6 {
@@ -155,28 +154,28 @@ func TestAttributesAreBounded(t *testing.T) {
 	}
 	var r Request
 	if d := r.Parse(c.chromium()); d != DropNone {
-		t.Errorf("%d attributes: Parse = %q", maxAttributes, d)
+		t.Errorf("%d attributes: Parse = %q, want %q", maxAttributes, d, DropNone)
 	}
 	c.extra = append(c.extra, stun.RawAttribute{Type: stun.AttrSoftware})
 	if d := r.Parse(c.chromium()); d != DropMalformed {
-		t.Errorf("%d attributes: Parse = %q", maxAttributes+1, d)
+		t.Errorf("%d attributes: Parse = %q, want %q", maxAttributes+1, d, DropMalformed)
 	}
 }
 
-// A Request forgets the one before, whatever was wrong with it.
+// Parse removes all results of the datagram before, also when the new one is dropped.
 func TestRequestIsReused(t *testing.T) {
 	var r Request
 	r.Parse(aCheck().nominating().chromium())
 	if !r.UseCandidate() {
-		t.Fatal("USE-CANDIDATE was not seen")
+		t.Fatal("UseCandidate() = false for a check with USE-CANDIDATE")
 	}
 	r.Parse(nil)
 	if r.UseCandidate() || r.LocalUfrag() != nil || r.RemoteUfrag() != nil {
-		t.Error("a dropped datagram left the one before standing")
+		t.Error("a dropped datagram leaves results of the one before")
 	}
 	r.Parse(aCheck().firefox())
 	if r.UseCandidate() {
-		t.Error("USE-CANDIDATE stayed")
+		t.Error("UseCandidate() is still true for a check without USE-CANDIDATE")
 	}
 }
 

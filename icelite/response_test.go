@@ -33,7 +33,7 @@ func TestSuccessTellsTheAddress(t *testing.T) {
 			got, _ := netip.AddrFromSlice(mapped.IP)
 			want := netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 			if netip.AddrPortFrom(got.Unmap(), uint16(mapped.Port)) != want {
-				t.Errorf("mapped address %v", mapped)
+				t.Errorf("mapped address %v, want %v", mapped, want)
 			}
 			if len(a.answer) != tt.size {
 				t.Errorf("response is %d bytes, want %d", len(a.answer), tt.size)
@@ -47,15 +47,15 @@ func TestResponseIsSmallerThanBrowsersRequests(t *testing.T) {
 	c := aCheck()
 	chromium := c.chromium()
 	if len(chromium) != 104 {
-		t.Errorf("Chromium's request is 104 bytes, this one %d", len(chromium))
+		t.Errorf("the request has %d bytes, want 104 as in Chromium", len(chromium))
 	}
 	a.want("a check of Chromium", Moved, home, chromium)
 	if ratio := float64(len(a.answer)) / float64(len(chromium)); ratio >= 0.8 {
-		t.Errorf("ratio %.2f", ratio)
+		t.Errorf("the answer has %.2f times the bytes of Chromium's request, want less than 0.8", ratio)
 	}
 	a.want("a check of Firefox", Checked, home, c.firefox())
 	if ratio := float64(len(a.answer)) / float64(len(c.firefox())); ratio >= 0.8 {
-		t.Errorf("ratio %.2f", ratio)
+		t.Errorf("the answer has %.2f times the bytes of Firefox's request, want less than 0.8", ratio)
 	}
 }
 
@@ -72,18 +72,18 @@ func TestUnknownRequiredAttributeIsRefused(t *testing.T) {
 	m := a.wantResponse(stun.ClassErrorResponse)
 	var code stun.ErrorCodeAttribute
 	if err := code.GetFrom(m); err != nil || code.Code != 420 {
-		t.Errorf("error code %v, %v", code, err)
+		t.Errorf("error code %v, %v; want 420", code, err)
 	}
 	var unknown stun.UnknownAttributes
 	if err := unknown.GetFrom(m); err != nil || !slices.Equal(unknown, []stun.AttrType{0x0003, 0x7fff, 0x002b}) {
-		t.Errorf("unknown attributes %v, %v", unknown, err)
+		t.Errorf("unknown attributes %v, %v; want 0x0003, 0x7fff and 0x002b", unknown, err)
 	}
 	if _, ok := a.Selected(); ok {
-		t.Error("a refused check was selected")
+		t.Error("a refused check is selected")
 	}
 }
 
-// Chromium's network cost, the DTLS-in-STUN drafts, what a later RFC adds.
+// Chromium's network cost, attributes of the drafts for DTLS in STUN, and one of a later RFC.
 func TestOptionalAndMisplacedAttributesAreIgnored(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -104,15 +104,15 @@ func TestControlledPeerIsToldOfTheConflict(t *testing.T) {
 	m := a.wantResponse(stun.ClassErrorResponse)
 	var code stun.ErrorCodeAttribute
 	if err := code.GetFrom(m); err != nil || code.Code != 487 {
-		t.Errorf("error code %v, %v", code, err)
+		t.Errorf("error code %v, %v; want 487", code, err)
 	}
 	if a.Path(home) != nil {
-		t.Error("a refused check made a path")
+		t.Error("a refused check has created a path")
 	}
 	a.want("the peer has switched", Moved, home, aCheck().chromium())
 }
 
-// Errors go only to those who know the password.
+// Only a check with the right password gets an error response.
 func TestErrorsNeedIntegrity(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
@@ -123,8 +123,8 @@ func TestErrorsNeedIntegrity(t *testing.T) {
 	a.wantSilence("a stranger's check")
 }
 
-// An answer is never longer than the request, even with fragments as short as
-// they may be and nothing optional.
+// An answer is never longer than the request, even with the shortest fragments and without
+// optional attributes.
 func TestAnswerIsNeverTheLongerOne(t *testing.T) {
 	a := newTestAgentWith(t, Config{Local: Credentials{Ufrag: "four", Pwd: ours.Pwd}})
 	m := newRequest(stun.BindingRequest)
@@ -132,16 +132,16 @@ func TestAnswerIsNeverTheLongerOne(t *testing.T) {
 	least := check{pwd: ours.Pwd}.sign(m)
 	a.want("68 bytes from IPv4", Moved, home, least)
 	if len(a.answer) > len(least) {
-		t.Errorf("%d bytes out for %d in", len(a.answer), len(least))
+		t.Errorf("an answer of %d bytes for a request of %d, want one that is not longer", len(a.answer), len(least))
 	}
 	a.want("68 bytes from IPv6", TooShort, cafe, least)
 	a.wantSilence("68 bytes from IPv6")
 	if a.Path(cafe) != nil {
-		t.Error("a check without an answer made a path")
+		t.Error("a check without an answer has created a path")
 	}
 }
 
-// The caller may have something in the buffer already.
+// The response is appended after the bytes of the caller.
 func TestResponseIsAppended(t *testing.T) {
 	a := New(origin, Config{Local: ours, Remote: theirs})
 	var r Request
@@ -150,6 +150,6 @@ func TestResponseIsAppended(t *testing.T) {
 	r.Parse(aCheck().chromium())
 	behind, _ := a.Answer(origin, home, server, &r, []byte("before"))
 	if string(behind[:6]) != "before" || !bytes.Equal(behind[6:], alone) {
-		t.Errorf("got %q", behind)
+		t.Errorf("the buffer is %q, want the caller's 6 bytes and then the answer", behind)
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// check makes from the newest path. It returns true if the path is selected now and was not
-// before, or if the selected path has another local address now.
+// check records a valid check: from becomes the newest path, and may become the selected one.
+// It returns true if another path is selected now, or if the selected path has another local
+// address now.
 func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request) (moved bool) {
 	first := len(a.paths) == 0
 	asks := first || r.useCandidate || now.Sub(a.paths[a.selected].heard()) > silence
@@ -37,7 +38,7 @@ func (a *Agent) check(now time.Time, from netip.AddrPort, local netip.Addr, r *R
 	return moved
 }
 
-// nominate notes that path i was nominated.
+// nominate makes path i the nominated one.
 func (a *Agent) nominate(i int) {
 	for j := range a.paths {
 		a.paths[j].nominated = j == i

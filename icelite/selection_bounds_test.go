@@ -9,7 +9,7 @@ import (
 // nominated is a check with USE-CANDIDATE.
 func nominated() []byte { return aCheck().nominating().chromium() }
 
-// wantMoves expects that the selection has moved that often, the first time included.
+// wantMoves expects that the selection has moved want times, the first selection included.
 func (a *testAgent) wantMoves(why string, want uint64) {
 	a.t.Helper()
 	if got := a.Stats().Moves; got != want {
@@ -17,8 +17,8 @@ func (a *testAgent) wantMoves(why string, want uint64) {
 	}
 }
 
-// The first check is selected whatever address it came to, and the same path asked
-// again there has not moved.
+// The first check is selected whatever its local address. Another check of the same path does
+// not count as a move.
 func TestFirstCheckToAnUnknownAddress(t *testing.T) {
 	a := newTestAgent(t)
 	for _, want := range []Verdict{Moved, Checked, Checked} {
@@ -30,7 +30,7 @@ func TestFirstCheckToAnUnknownAddress(t *testing.T) {
 	a.wantMoves("one address", 1)
 }
 
-// The selected path may move to another address of ours while it is in use.
+// While the selected path is in use, its local address may change.
 func TestSpeakingPathMovesToAnotherLocalAddress(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -39,12 +39,12 @@ func TestSpeakingPathMovesToAnotherLocalAddress(t *testing.T) {
 		t.Errorf("verdict %q, want %q", v, Moved)
 	}
 	if p, _ := a.Selected(); p.Remote != home || p.Local != server2 || !p.Proved() {
-		t.Errorf("selected %v at %v, proved %v", p.Remote, p.Local, p.Proved())
+		t.Errorf("selected %v at %v, proved %v; want %v at %v, true", p.Remote, p.Local, p.Proved(), home, server2)
 	}
 }
 
-// A path with a record in the last second, and not a moment longer ago, keeps the
-// selection from a check of another, and from a record that no check has announced.
+// A path with a record in the last second, to the nanosecond, keeps the selection when a check
+// arrives from another address, or a record from a path that was not nominated.
 func TestARecordKeepsTheSelectionForASecond(t *testing.T) {
 	for late, moves := range map[time.Duration]bool{0: false, 1: true} {
 		a := newTestAgent(t)
@@ -65,7 +65,7 @@ func TestARecordKeepsTheSelectionForASecond(t *testing.T) {
 	}
 }
 
-// Of two paths that send records, the proved one has the selection.
+// If two paths send records, and only one is proved, that one is selected.
 func TestARecordFromAProvedPathTakesTheSelection(t *testing.T) {
 	for _, proved := range []bool{false, true} {
 		a := newTestAgent(t)
@@ -84,7 +84,7 @@ func TestARecordFromAProvedPathTakesTheSelection(t *testing.T) {
 	}
 }
 
-// A trial lasts a second, and its end is a deadline unless the peer expires before.
+// A trial lasts a second. Its end is the deadline unless the agent expires before.
 func TestTheEndOfATrialIsADeadline(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -97,7 +97,7 @@ func TestTheEndOfATrialIsADeadline(t *testing.T) {
 		t.Errorf("on trial %v, deadline %v, want %v, when the peer expires", a.onTrial(), a.Deadline(), want)
 	}
 	if a.wait(trial / 2); !a.Advance(a.now) {
-		t.Error("the peer has not expired")
+		t.Error("the agent has not expired")
 	}
 
 	a = newTestAgent(t)
@@ -115,8 +115,8 @@ func TestTheEndOfATrialIsADeadline(t *testing.T) {
 	a.wantMoves("at its end", 3)
 }
 
-// After a trial has failed a check moves the selection once the path has been silent for
-// longer than a living peer is, and not a moment before.
+// After a failed trial a check moves the selection once the selected path has been silent for
+// longer than wariness, to the nanosecond.
 func TestWarinessLastsExactly(t *testing.T) {
 	for late, want := range map[time.Duration]Verdict{0: Checked, 1: Moved} {
 		a := newTestAgent(t)
@@ -127,7 +127,7 @@ func TestWarinessLastsExactly(t *testing.T) {
 	}
 }
 
-// failedTrial makes home the selected path of a, proved, with a trial that has failed.
+// failedTrial selects and proves home, and makes the trial of another path fail.
 func failedTrial(a *testAgent) {
 	a.t.Helper()
 	a.want("home", Moved, home, nominated())
@@ -138,22 +138,22 @@ func failedTrial(a *testAgent) {
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
 	if a.onTrial() || !a.Deadline().After(a.now) {
-		a.t.Errorf("after its trial it is on trial %v, deadline %v", a.onTrial(), a.Deadline())
+		a.t.Errorf("on trial: %v, want false; deadline %v, want one after now", a.onTrial(), a.Deadline())
 	}
 }
 
-// wantWary expects that a check from elsewhere, after two seconds of silence, moves the
-// selection or does not.
+// wantWary expects that a check from elsewhere, after two seconds of silence, does not move the
+// selection if wary is true, and moves it otherwise.
 func (a *testAgent) wantWary(why string, wary bool) {
 	a.t.Helper()
 	a.wait(2 * silence)
 	a.want(why, map[bool]Verdict{true: Checked, false: Moved}[wary], netip.AddrPortFrom(cafe.Addr(), 9), nominated())
 }
 
-// What makes the agent wary is a trial that is broken off by the path that it left, not
-// by another, nor a return to that path later.
+// The agent becomes wary if the path that a trial has left takes the selection back during the
+// trial. It does not if another path does, or if the selection returns later.
 func TestWhatMakesTheAgentWary(t *testing.T) {
-	start := func() *testAgent { // home and café are proved, home is selected
+	start := func() *testAgent { // home and cafe are proved, home is selected
 		a := newTestAgent(t)
 		a.want("home", Moved, home, nominated())
 		a.prove("home", home)
@@ -166,7 +166,7 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 		a.wait(2 * silence)
 		a.want("a replay", Moved, mobile, nominated())
 		if !a.onTrial() {
-			t.Fatal("it is not on trial")
+			t.Fatal("there is no trial")
 		}
 	}
 
@@ -182,7 +182,7 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	trial(a)
 	a.want("another proved path", Moved, cafe, nominated())
 	if a.onTrial() {
-		t.Error("another proved path: the trial goes on")
+		t.Error("the trial continues though the selection has moved to another proved path")
 	}
 	a.wantWary("another proved path", false)
 
@@ -191,7 +191,7 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	a.wait(time.Second)
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
-	a.Heard(a.now, home, 100, true) // the peer lives
+	a.Heard(a.now, home, 100, true) // a record of the peer
 	a.want("the other path", Checked, cafe, nominated())
 	a.Heard(a.now, cafe, 100, true)
 	a.wantSelected("the other path", cafe)
@@ -201,8 +201,8 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	a.wantWary("a return without a trial", false)
 }
 
-// What ends wariness is a record of the peer that nobody has asked for, or the loss of
-// the proof that it guards.
+// Wariness ends with a record of the selected path that does not answer a challenge, or when
+// this path loses its proof.
 func TestWhatEndsWariness(t *testing.T) {
 	a := newTestAgent(t)
 	failedTrial(a)
@@ -216,7 +216,7 @@ func TestWhatEndsWariness(t *testing.T) {
 	a = newTestAgent(t)
 	failedTrial(a)
 	if !a.Answered(a.now, a.challenge("a question")) {
-		t.Fatal("the answer is not taken")
+		t.Fatal("the answer is not accepted")
 	}
 	a.Heard(a.now, home, 100, true)
 	a.wantWary("a record with the answer to our question", true)
@@ -228,12 +228,12 @@ func TestWhatEndsWariness(t *testing.T) {
 	a.want("a check", Checked, home, aCheck().chromium())
 	a.Advance(a.now)
 	if a.Path(home).Proved() {
-		t.Fatal("a path that does not answer is proved")
+		t.Fatal("a path that does not answer is still proved")
 	}
 	a.wantWary("an unproved path", false)
 }
 
-// Of two proved paths that send records, the selected one stays so.
+// If two proved paths send records, the selection does not move.
 func TestARecordFromAnotherProvedPathMovesNothing(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -245,8 +245,8 @@ func TestARecordFromAnotherProvedPathMovesNothing(t *testing.T) {
 	a.wantMoves("a record from the spare path", 1)
 }
 
-// A path that was heard by a record is in use, however old its last check is: a check
-// from elsewhere announces nothing then.
+// A path with a recent record is in use, even if its last check is old. Then a check from
+// another address does not nominate its path.
 func TestARecordCountsAsHeard(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("home", Moved, home, nominated())
@@ -258,15 +258,15 @@ func TestARecordCountsAsHeard(t *testing.T) {
 	a.wantSelected("a record from there", home)
 	a.wait(wariness)
 	if !a.Holds(a.now, home) || a.Speaks(a.now, home) {
-		t.Error("an address with a record is not held for as long as one with a check")
+		t.Errorf("an address with a record: Holds = %v, want true; Speaks = %v, want false", a.Holds(a.now, home), a.Speaks(a.now, home))
 	}
 	if a.Holds(a.now, cafe) || a.Speaks(a.now, cafe) {
-		t.Error("an address without a check is held")
+		t.Error("Holds or Speaks = true for an address without a check")
 	}
 }
 
-// A path without consent is a new one when it comes back: what it sent before, and what
-// it has proved, counts for nothing.
+// A path whose consent has ended begins again at its next check: bytes, records and proofs from
+// before do not count.
 func TestAPathThatComesBackIsNew(t *testing.T) {
 	for late, proved := range map[time.Duration]bool{-1: true, 0: false} {
 		a := newTestAgent(t)
@@ -275,7 +275,7 @@ func TestAPathThatComesBackIsNew(t *testing.T) {
 		a.wait(defaultConsentTimeout + late)
 		a.deliver(home, server, nominated())
 		if p := a.Path(home); p.Proved() != proved || p.recorded.IsZero() == proved {
-			t.Errorf("%v after its last check: proved %v, last record %v", defaultConsentTimeout+late, p.Proved(), p.recorded)
+			t.Errorf("a check %v after the last one: proved %v, last record %v; want proved %v", defaultConsentTimeout+late, p.Proved(), p.recorded, proved)
 		}
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// A ClientHello leaves with the answer to the first check,
-// so there has to be an address to send it to.
+// The ClientHello is sent with the answer to the first check, so that check must select an
+// address.
 func TestFirstCheckIsSelected(t *testing.T) {
 	a := newTestAgent(t)
 	if p, ok := a.Selected(); ok {
-		t.Fatalf("selected %v before any check", p.Remote)
+		t.Fatalf("selected %v before any check, want nothing", p.Remote)
 	}
 	a.want("a check without USE-CANDIDATE", Moved, home, aCheck().firefox())
 	a.wantSelected("the only address", home)
@@ -34,8 +34,8 @@ func TestNominationMovesTheSelection(t *testing.T) {
 	a.wantSelected("the latest nominated address", mobile)
 }
 
-// Firefox nominates once; after its NAT gave it a new address, a bare check
-// has to do.
+// Firefox nominates once. After its NAT has given it a new address, a check without
+// USE-CANDIDATE moves the selection.
 func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a nomination from home", Moved, home, aCheck().nominating().firefox())
@@ -47,8 +47,8 @@ func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 	a.wantSelected("more than a second is", mobile)
 }
 
-// What is heard on the selected path keeps it, so that a client with two
-// networks does not flap.
+// While checks or records arrive on the selected path, it stays selected. So the selection of a
+// client with two networks does not move back and forth.
 func TestHeardPathKeepsTheSelection(t *testing.T) {
 	a := newTestAgent(t)
 	a.want("a nomination from home", Moved, home, aCheck().nominating().chromium())
@@ -63,14 +63,14 @@ func TestHeardPathKeepsTheSelection(t *testing.T) {
 	a.want("a forged record keeps nothing", Moved, mobile, aCheck().chromium())
 }
 
-// A server with two addresses: the selection is a pair, and which address the
-// last check happened to ask at does not move it.
+// The selection includes the local address, for a server with two addresses. While the selected
+// path is in use, a check at the other local address moves it only with a nomination.
 func TestLocalAddressIsPartOfTheSelection(t *testing.T) {
 	a := newTestAgent(t)
 	wantLocal := func(why string, want netip.Addr) {
 		t.Helper()
 		if p, _ := a.Selected(); p.Local != want {
-			t.Fatalf("%s: answers leave from %v", why, p.Local)
+			t.Fatalf("%s: answers are sent from %v, want %v", why, p.Local, want)
 		}
 	}
 	deliver := func(local netip.Addr, c check, want Verdict) {
@@ -91,12 +91,12 @@ func TestLocalAddressIsPartOfTheSelection(t *testing.T) {
 	a.want("a spare path", Checked, mobile, aCheck().chromium())
 	a.deliver(mobile, server2, aCheck().chromium())
 	if p := a.Path(mobile); p.Local != server2 {
-		t.Errorf("a path that is not in use is asked at %v, answers from %v", server2, p.Local)
+		t.Errorf("the local address of a path that is not selected is %v, want %v", p.Local, server2)
 	}
 	wantLocal("a check on a spare path", server)
 }
 
-// Every authenticated address is known at once.
+// Each address with a valid check is a path at once.
 func TestPathsAreNewestFirst(t *testing.T) {
 	a := newTestAgent(t)
 	for _, from := range []netip.AddrPort{home, mobile, cafe, home} {
@@ -107,16 +107,16 @@ func TestPathsAreNewestFirst(t *testing.T) {
 	for p := range a.Paths() {
 		got = append(got, p.Remote)
 		if a.Path(p.Remote) != p {
-			t.Errorf("Path(%v) is another one", p.Remote)
+			t.Errorf("Path(%v) is not the path that Paths yields", p.Remote)
 		}
 	}
 	if !slices.Equal(got, []netip.AddrPort{home, cafe, mobile}) {
-		t.Errorf("paths %v", got)
+		t.Errorf("paths %v, want home, cafe, mobile", got)
 	}
 	a.wantSelected("order is not selection", home)
 	for p := range a.Paths() {
 		if p.Remote != home {
-			t.Errorf("the first is %v", p.Remote)
+			t.Errorf("the first path is %v, want %v", p.Remote, home)
 		}
 		break
 	}
@@ -138,24 +138,24 @@ func TestPathsAreBounded(t *testing.T) {
 		a.wait(time.Millisecond)
 		from := netip.AddrPortFrom(mobile.Addr(), uint16(1+port))
 		if _, v := a.deliver(from, server, b); !v.Granted() {
-			t.Fatalf("port %d: %v", port, v)
+			t.Fatalf("the check from port %d: verdict %v, want a granted check", port, v)
 		}
 		if n := len(a.paths); n > defaultMaxPaths {
-			t.Fatalf("%d paths after port %d", n, port)
+			t.Fatalf("%d paths after port %d, want at most %d", n, port, defaultMaxPaths)
 		}
 		if p, _ := a.Selected(); a.Path(p.Remote) == nil {
-			t.Fatalf("the selected path was evicted at port %d", port)
+			t.Fatalf("the selected path was removed at port %d", port)
 		}
 	}
 	if p := a.Path(home); p == nil || !p.Proved() {
-		t.Error("unproved addresses evicted the proved one")
+		t.Error("unproved addresses have displaced the proved one")
 	}
 	if got, want := a.Stats().Evicted, uint64(10_001-defaultMaxPaths); got != want {
 		t.Errorf("%d evictions counted, want %d", got, want)
 	}
 }
 
-// When all are proved, the oldest one goes, but never the selected one.
+// If all paths are proved, the oldest one is removed, but never the selected one.
 func TestEvictionSparesTheSelectedPath(t *testing.T) {
 	a := newTestAgentWith(t, Config{Local: ours, Remote: theirs, MaxPaths: 3})
 	port := func(n uint16) netip.AddrPort { return netip.AddrPortFrom(home.Addr(), n) }
@@ -166,7 +166,7 @@ func TestEvictionSparesTheSelectedPath(t *testing.T) {
 	a.wantSelected("the first", port(0))
 	a.want("a fourth", Checked, port(3), aCheck().chromium())
 	if a.Path(port(0)) == nil || a.Path(port(1)) != nil || a.Path(port(2)) == nil || a.Path(port(3)) == nil {
-		t.Error("not the oldest one that is not selected was evicted")
+		t.Error("want that only the oldest path that is not selected is removed: port 1 of 0 to 3")
 	}
 	a.wantSelected("eviction moved nothing", port(0))
 

@@ -122,11 +122,11 @@ func (a *bareConn) comes(from netip.AddrPort) {
 func (a *bareConn) shakes(flight bool) {
 	now := a.x.now
 	if flight {
-		a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.Flight, First: true, Datagram: []byte("flight")}, nil)
+		a.peer.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.Flight, First: true, Datagram: []byte("flight")}, nil)
 		a.peer.Append(now, nil)
 	}
-	a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: a.keys}, nil)
-	a.peer.Shake(now, dtls.HandshakeEvent{Kind: dtls.Done}, nil)
+	a.peer.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: a.keys}, nil)
+	a.peer.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.Done}, nil)
 	if a.peer.State() != peer.Secure {
 		a.x.t.Fatalf("the handshake is not over: %v", a.peer.State())
 	}

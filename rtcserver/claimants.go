@@ -156,7 +156,7 @@ func handshaker(all []*Conn, a netip.AddrPort) (best *Conn) {
 	for _, c := range all {
 		r := 0
 		switch c.peer.State() {
-		case peer.Shaking, peer.Keyed:
+		case peer.Handshaking, peer.Keyed:
 			r = 2
 			if c.site == site(a.Addr()) {
 				r = 3

@@ -176,8 +176,8 @@ func (c *Conn) processEvents(now time.Time, events []peer.Event) {
 var closeCodes = [...]CloseCode{
 	peer.LocalClose:        CloseByServer,
 	peer.RemoteClose:       CloseByPage,
-	peer.Unheard:           CloseNeverCame,
-	peer.Silent:            CloseTimeout,
+	peer.NoContact:         CloseNeverCame,
+	peer.TimedOut:          CloseTimeout,
 	peer.HandshakeFailed:   CloseNoHandshake,
 	peer.AssociationFailed: CloseNoAssociation,
 }

@@ -138,7 +138,7 @@ func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 // has gives a's handshake n datagrams of 1,000 bytes to send.
 func (a *bareConn) has(n int) {
 	for i := range n {
-		a.peer.Shake(a.x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
+		a.peer.ProcessHandshake(a.x.now, dtls.HandshakeEvent{Kind: dtls.Flight, First: i == 0, Datagram: make([]byte, 1000)}, nil)
 	}
 }
 

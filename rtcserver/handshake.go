@@ -102,7 +102,7 @@ func (s *shard) takeOutbox(now time.Time) {
 			s.endHandshake(c)
 			s.warnOfRoles(now, c, o.event.Err)
 		}
-		s.events = c.peer.Shake(now, o.event, s.events[:0])
+		s.events = c.peer.ProcessHandshake(now, o.event, s.events[:0])
 		c.processEvents(now, s.events)
 		s.loop.Touch(c)
 	}

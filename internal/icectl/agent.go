@@ -22,12 +22,11 @@ const (
 	quickChecks = 10
 	slowPace    = 250 * time.Millisecond
 
-	// A lite server may send to a new address only a few times as many bytes as have
-	// arrived from it, until the DTLS handshake has proved the address. So the first
-	// checks after the selection are sent sooner, in case a part of the handshake was
-	// lost.
-	settleChecks = 4
-	settlePace   = 250 * time.Millisecond
+	// Before the DTLS handshake has proved an address, a lite server may send at most three
+	// times as many bytes there as have arrived from it. So earlyChecks checks after the
+	// selection are sent sooner, and allow the server to repeat a lost part of the handshake.
+	earlyChecks = 4
+	earlyPace   = 250 * time.Millisecond
 
 	// The time between later checks of the selected candidate is random between these: on
 	// average 2.5 s, as in Chromium. So clients that connected at the same time do not send
@@ -81,7 +80,7 @@ type Config struct {
 
 // An Agent is the controlling agent for one lite server. It is not safe for concurrent use.
 type Agent struct {
-	username   string // theirs:ours
+	username   string // RemoteUfrag:LocalUfrag
 	candidates []netip.AddrPort
 	mac        hash.Hash // HMAC-SHA1 under the server's password
 	secret     [32]byte
@@ -94,17 +93,17 @@ type Agent struct {
 	count    uint64    // checks sent
 	inFlight [maxInFlight]check
 	selected int       // index in candidates; -1 before the first answer
-	settled  int       // checks sent since the selection, up to settleChecks
+	early    int       // checks sent since the selection, up to earlyChecks
 	answered time.Time // time of the last answer of the selected candidate
 	rtt      time.Duration
 	err      error
 
-	// Scratch: what goes through hash.Hash would escape from a stack.
+	// Scratch: a local array that is passed to hash.Hash would be allocated on the heap.
 	header [headerLen]byte
 	sum    [sha1.Size]byte
 }
 
-// A check is a request without an answer.
+// A check is a request that waits for its answer.
 type check struct {
 	id   transactionID
 	to   int8 // index of the candidate; -1 for no check
@@ -202,12 +201,12 @@ func (a *Agent) Append(now time.Time, b []byte) ([]byte, netip.AddrPort) {
 	return a.appendRequest(b, id, nominate), a.candidates[to]
 }
 
-// interval returns the time from the check with id, which leaves now, to the next one.
+// interval returns the time from the check with id, which is sent now, to the next one.
 func (a *Agent) interval(id transactionID) time.Duration {
 	switch {
-	case a.selected >= 0 && a.settled < settleChecks:
-		a.settled++
-		return settlePace
+	case a.selected >= 0 && a.early < earlyChecks:
+		a.early++
+		return earlyPace
 	case a.selected >= 0:
 		return minInterval + (maxInterval-minInterval)*time.Duration(id[0])/256
 	case a.count < quickChecks*uint64(len(a.candidates)):
@@ -257,8 +256,8 @@ func (a *Agent) Receive(now time.Time, from netip.AddrPort, b []byte) Verdict {
 func (a *Agent) scheduleCheck(now time.Time) {
 	a.due = now
 	if len(a.candidates) == 1 {
-		a.settled = 1
-		a.due = now.Add(settlePace)
+		a.early = 1
+		a.due = now.Add(earlyPace)
 	}
 }
 

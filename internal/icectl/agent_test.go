@@ -17,17 +17,17 @@ func TestOneCandidateIsNominatedAtOnce(t *testing.T) {
 	a.want("the answer selects", Selected)
 	a.wantSelected("there is only one", front)
 	if a.RTT() != 20*time.Millisecond {
-		t.Errorf("round trip %v", a.RTT())
+		t.Errorf("RTT() = %v, want 20 ms", a.RTT())
 	}
 	a.wantIdle("the next check is not due yet")
-	for range settleChecks {
-		a.wantDeadline("the first checks come soon", settlePace)
+	for range earlyChecks {
+		a.wantDeadline("the first checks come soon", earlyPace)
 		a.now = a.Deadline()
 		a.wantCheck("", front, true)
 		a.want("", Answered)
 	}
 	if d := a.Deadline().Sub(a.now); d < minInterval || d > maxInterval {
-		t.Errorf("the next check is due in %v", d)
+		t.Errorf("the next check is due in %v, want between %v and %v", d, minInterval, maxInterval)
 	}
 }
 
@@ -56,9 +56,9 @@ func TestCandidatesAreCheckedInTurnUntilOneAnswers(t *testing.T) {
 	a.wantCheck("it is nominated at once", back, true)
 	a.want("", Answered)
 	if p, _ := a.lite.Selected(); p.Local != back.Addr() {
-		t.Errorf("the server sends from %v", p.Local)
+		t.Errorf("the server sends from %v, want %v", p.Local, back.Addr())
 	}
-	a.wantIdle("both have settled")
+	a.wantIdle("neither candidate has a check due")
 }
 
 func TestALateAnswerOfAnotherCandidateChangesNothing(t *testing.T) {
@@ -69,7 +69,7 @@ func TestALateAnswerOfAnotherCandidateChangesNothing(t *testing.T) {
 	a.wantCheck("", back, false)
 	a.want("", Selected)
 	if v := a.Receive(a.now, front, late); v != Answered {
-		t.Fatalf("verdict %d", v)
+		t.Fatalf("verdict %d for a late answer, want %d (Answered)", v, Answered)
 	}
 	a.wantSelected("the first to answer stays", back)
 }
@@ -77,14 +77,14 @@ func TestALateAnswerOfAnotherCandidateChangesNothing(t *testing.T) {
 func TestMappedCandidatesAreKnownUnmapped(t *testing.T) {
 	a := newTestAgent(t, netip.MustParseAddrPort("[::ffff:192.0.2.1]:7777"))
 	if !a.Knows(front) || a.Knows(back) {
-		t.Error("the candidate is not known by its IPv4 address, or another is")
+		t.Errorf("Knows(%v) = %v, want true; Knows(%v) = %v, want false", front, a.Knows(front), back, a.Knows(back))
 	}
 }
 
 func TestConsent(t *testing.T) {
 	a := newTestAgent(t, front)
 	if a.MaySend(a.now, front) {
-		t.Fatal("may send before the server has answered")
+		t.Fatal("MaySend allows a datagram before the server has answered")
 	}
 	a.wantCheck("", front, true)
 	a.want("", Selected)
@@ -96,17 +96,17 @@ func TestConsent(t *testing.T) {
 	last := a.now
 	for a.now.Sub(last) < defaultConsentTimeout {
 		if a.Advance(a.now) || !a.MaySend(a.now, front) {
-			t.Fatalf("expired %v after the last answer", a.now.Sub(last))
+			t.Fatalf("%v after the last answer the agent has expired, or MaySend allows nothing; want both only after %v", a.now.Sub(last), defaultConsentTimeout)
 		}
 		a.Append(a.now, nil)
 		a.now = a.Deadline()
 	}
 	if a.now.Sub(last) != defaultConsentTimeout || !a.Advance(a.now) || a.MaySend(a.now, front) {
-		t.Errorf("%v after the last answer: expired %v", a.now.Sub(last), a.Advance(a.now))
+		t.Errorf("%v after the last answer, want %v: expired %v, want true; MaySend %v, want false", a.now.Sub(last), defaultConsentTimeout, a.Advance(a.now), a.MaySend(a.now, front))
 	}
 	a.wantIdle("an expired agent is silent")
 	if a.Err() != nil {
-		t.Errorf("silence is no refusal: %v", a.Err())
+		t.Errorf("Err after silence: %v, want nil", a.Err())
 	}
 }
 
@@ -117,18 +117,18 @@ func TestPendingTimeout(t *testing.T) {
 		a.now = a.Deadline()
 	}
 	if d := a.now.Sub(origin); d != defaultPendingTimeout {
-		t.Errorf("gave up after %v", d)
+		t.Errorf("expired after %v, want %v", d, defaultPendingTimeout)
 	}
 }
 
 func TestNoCandidates(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantIdle("there is nobody to check")
-	a.wantDeadline("but an end", defaultPendingTimeout)
+	a.wantDeadline("the agent expires", defaultPendingTimeout)
 }
 
-// A real lite agent refuses a check for reasons that a client does not have, so
-// the refusals are built here.
+// This client never sends a check that a real lite agent refuses, so the test makes the
+// refusals itself.
 func TestRefusalEndsTheAgent(t *testing.T) {
 	for code, want := range map[uint16]error{
 		codeRoleConflict:     ErrRoleConflict,
@@ -140,7 +140,7 @@ func TestRefusalEndsTheAgent(t *testing.T) {
 		a.answer = newAnswer(a.inFlight[1].id).refusing(code).sealed(a.Agent)
 		a.want("the server refuses", Refused)
 		if !a.Advance(a.now) || !errors.Is(a.Err(), want) {
-			t.Errorf("%d: expired %v, error %v", code, a.Advance(a.now), a.Err())
+			t.Errorf("error code %#x: expired %v, want true; Err() = %v, want %v", code, a.Advance(a.now), a.Err(), want)
 		}
 	}
 }
@@ -175,11 +175,11 @@ func TestOnlyAnswersCount(t *testing.T) {
 	}
 	for n := range good {
 		if v := a.Receive(a.now, front, good[:n:n]); v != NotResponse {
-			t.Errorf("the first %d bytes: verdict %d", n, v)
+			t.Errorf("the first %d bytes of an answer: verdict %d, want %d (NotResponse)", n, v, NotResponse)
 		}
 	}
-	a.want("the answer itself", Selected)
-	a.want("and not again", UnknownTransaction)
+	a.want("the whole answer", Selected)
+	a.want("the same answer again", UnknownTransaction)
 }
 
 func TestUnknownOptionalAttributesAreIgnored(t *testing.T) {
@@ -197,7 +197,7 @@ func TestChecksDiffer(t *testing.T) {
 	}
 	b := New(origin, Config{Candidates: []netip.AddrPort{front}, Secret: [32]byte{9}})
 	if len(ids) != 1000 || ids[b.newID(1)] {
-		t.Error("transaction IDs repeat")
+		t.Errorf("%d different transaction IDs of 1000, want 1000, and others of an agent with another secret", len(ids))
 	}
 }
 
@@ -210,10 +210,10 @@ func TestNothingAllocates(t *testing.T) {
 		a.r.Parse(b)
 		out, _ := a.lite.Answer(a.now, us, to.Addr(), &a.r, reply)
 		if !a.Receive(a.now, to, out).Valid() {
-			t.Fatal("not answered")
+			t.Fatal("the answer to a check is not valid")
 		}
 	})
 	if n != 0 {
-		t.Errorf("%v allocations for a check and its answer", n)
+		t.Errorf("%v allocations for a check and its answer, want 0", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func newMAC(pwd string) hash.Hash { return hmac.New(sha1.New, []byte(pwd)) }
 
-// An answer is a response to be built.
+// An answer is a response that a test builds.
 type answer []byte
 
 func newAnswer(id transactionID) answer {
@@ -32,10 +32,10 @@ func (b answer) refusing(code uint16) answer {
 	return b.with(attrErrorCode, []byte{0, 0, byte(code >> 8), byte(code)})
 }
 
-// sealed completes the answer under the password that a knows.
+// sealed completes the answer with the password that a has of the server.
 func (b answer) sealed(a *Agent) []byte { return a.seal(b, 0) }
 
-// FuzzReceive: no datagram panics, and nothing but the one answer is valid.
+// FuzzReceive checks that no datagram panics, and that only the answer to the check is valid.
 func FuzzReceive(f *testing.F) {
 	script := newTestAgent(&testing.T{}, front)
 	script.wantCheck("", front, true)
@@ -47,10 +47,10 @@ func FuzzReceive(f *testing.F) {
 		a.wantCheck("", front, true)
 		v := a.Receive(a.now, front, b)
 		if v == WrongAddress || v == Answered {
-			t.Fatalf("verdict %d", v)
+			t.Fatalf("verdict %d for a datagram from the right address before any selection", v)
 		}
 		if _, ok := a.Selected(); ok != (v == Selected) {
-			t.Fatalf("verdict %d, selected %v", v, ok)
+			t.Fatalf("verdict %d, but a candidate is selected: %v", v, ok)
 		}
 	})
 }

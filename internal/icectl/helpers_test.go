@@ -18,14 +18,14 @@ var (
 
 const ours = "Kx7e"
 
-// A testAgent is an Agent with the time, facing a real lite agent.
+// A testAgent is an Agent with its own time. A real lite agent answers its checks.
 type testAgent struct {
 	t *testing.T
 	*Agent
 	now    time.Time
 	lite   *icelite.Agent
 	r      icelite.Request
-	answer []byte // of the lite agent to the last check
+	answer []byte // the lite agent's answer to the last check
 	to     netip.AddrPort
 }
 
@@ -48,7 +48,7 @@ func (a *testAgent) wantCheck(why string, to netip.AddrPort, nominates bool) {
 		a.t.Fatalf("%s: a check of %d bytes to %v, want one to %v", why, len(b), where, to)
 	}
 	if d := a.r.Parse(b); d != icelite.DropNone {
-		a.t.Fatalf("%s: the lite agent does not read the check: %v\n%x", why, d, b)
+		a.t.Fatalf("%s: the lite agent drops the check: %v\n%x", why, d, b)
 	}
 	if a.r.UseCandidate() != nominates {
 		a.t.Fatalf("%s: nomination %v, want %v", why, a.r.UseCandidate(), nominates)
@@ -56,7 +56,7 @@ func (a *testAgent) wantCheck(why string, to netip.AddrPort, nominates bool) {
 	var v icelite.Verdict
 	a.answer, v = a.lite.Answer(a.now, us, to.Addr(), &a.r, nil)
 	if !v.Granted() {
-		a.t.Fatalf("%s: the lite agent's verdict is %v", why, v)
+		a.t.Fatalf("%s: the lite agent's verdict is %v, want Checked or Moved", why, v)
 	}
 	a.to = to
 }
@@ -65,7 +65,7 @@ func (a *testAgent) wantCheck(why string, to netip.AddrPort, nominates bool) {
 func (a *testAgent) wantIdle(why string) {
 	a.t.Helper()
 	if b, to := a.Append(a.now, nil); len(b) > 0 {
-		a.t.Fatalf("%s: a check to %v", why, to)
+		a.t.Fatalf("%s: a check to %v is due, want none", why, to)
 	}
 }
 
@@ -84,7 +84,7 @@ func (a *testAgent) wantSelected(why string, want netip.AddrPort) {
 	}
 }
 
-// wantDeadline expects something to do after d, and nothing before.
+// wantDeadline expects the deadline after d.
 func (a *testAgent) wantDeadline(why string, d time.Duration) {
 	a.t.Helper()
 	if got := a.Deadline().Sub(a.now); got != d {

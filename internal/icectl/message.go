@@ -61,10 +61,10 @@ const (
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.1.1
 const priority = 110<<24 | 65535<<8 | 255
 
-// A transactionID tells the answers of checks apart.
+// A transactionID says which check an answer belongs to.
 type transactionID [12]byte
 
-// newID returns the ID of the n-th check. Number 0 is the tie-breaker's.
+// newID returns the ID of the n-th check. The tie-breaker is made from number 0.
 func (a *Agent) newID(n uint64) (id transactionID) {
 	var in [len(a.secret) + 8]byte
 	copy(in[:], a.secret[:])
@@ -112,8 +112,9 @@ func (a *Agent) seal(b []byte, start int) []byte {
 	return binary.BigEndian.AppendUint32(b, crc)
 }
 
-// setLength sets the length of the message b as if more bytes were behind it:
-// both MESSAGE-INTEGRITY and FINGERPRINT count themselves.
+// setLength sets the length of the message b as if more bytes followed it: the MAC of
+// MESSAGE-INTEGRITY and the CRC of FINGERPRINT are computed over a length that includes the
+// attribute itself.
 // https://www.rfc-editor.org/rfc/rfc8489.html#section-14.5
 func setLength(b []byte, more int) {
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-headerLen+more))
@@ -124,8 +125,8 @@ func appendAttr(b []byte, t uint16, n int) []byte {
 	return binary.BigEndian.AppendUint16(b, uint16(n))
 }
 
-// sign returns the MAC of header and body under the server's password, a view
-// that the next call overwrites.
+// sign returns the MAC of header and body, computed with the server's password. The result is
+// a view that the next call overwrites.
 func (a *Agent) sign(header, body []byte) []byte {
 	a.mac.Reset()
 	a.mac.Write(header)
@@ -135,7 +136,7 @@ func (a *Agent) sign(header, body []byte) []byte {
 
 func fingerprint(b []byte) uint32 { return crc32.ChecksumIEEE(b) ^ fingerprintXOR }
 
-// A response is the answer to a check as it stands.
+// A response is a well-formed response whose MESSAGE-INTEGRITY is not verified yet.
 type response struct {
 	id      transactionID
 	failed  bool
@@ -143,8 +144,8 @@ type response struct {
 	covered int    // bytes before MESSAGE-INTEGRITY
 }
 
-// parseResponse makes all checks of b that need no key: the frame, FINGERPRINT,
-// and that MESSAGE-INTEGRITY is there.
+// parseResponse reads the response b and checks all that needs no key: the frame, FINGERPRINT,
+// and that there is a MESSAGE-INTEGRITY.
 func parseResponse(b []byte) (r response, ok bool) {
 	if len(b) < headerLen || len(b)%4 != 0 || int(binary.BigEndian.Uint16(b[2:])) != len(b)-headerLen {
 		return r, false
@@ -182,8 +183,8 @@ func parseResponse(b []byte) (r response, ok bool) {
 	return r, false
 }
 
-// attribute notes one attribute up to and with MESSAGE-INTEGRITY. What follows
-// that is not authenticated.
+// attribute reads one attribute and reports whether it is well formed and known. The last one
+// is MESSAGE-INTEGRITY: attributes after it are not authenticated.
 func (r *response) attribute(t uint16, value []byte, at int) bool {
 	switch t {
 	case attrIntegrity:
@@ -203,13 +204,13 @@ func (r *response) attribute(t uint16, value []byte, at int) bool {
 	return true
 }
 
-// defined reports whether t is one of STUN's own attributes that an answer may
-// have: MAPPED-ADDRESS, UNKNOWN-ATTRIBUTES, MESSAGE-INTEGRITY-SHA256 and
-// XOR-MAPPED-ADDRESS. Nothing in them is needed here.
+// defined reports whether t is a comprehension-required attribute that an answer may have
+// besides those that attribute reads: MAPPED-ADDRESS, UNKNOWN-ATTRIBUTES,
+// MESSAGE-INTEGRITY-SHA256 and XOR-MAPPED-ADDRESS. The agent does not need their values.
 func defined(t uint16) bool { return t == 0x0001 || t == 0x000a || t == 0x001c || t == 0x0020 }
 
-// verify reports, in constant time, whether the response b was made by one who
-// knows the server's password.
+// verify reports, in constant time, whether the sender of the response b knows the server's
+// password.
 func (a *Agent) verify(b []byte, r *response) bool {
 	copy(a.header[:], b)
 	n := r.covered - headerLen + attrHeaderLen + integrityLen
@@ -218,17 +219,17 @@ func (a *Agent) verify(b []byte, r *response) bool {
 	return hmac.Equal(sum, b[r.covered+attrHeaderLen:r.covered+attrHeaderLen+integrityLen])
 }
 
-// A Verdict is what Receive made of a datagram.
+// A Verdict is the result of Receive for a datagram.
 type Verdict uint8
 
 const (
-	NotResponse        Verdict = iota // no well-formed answer to a check
-	UnknownTransaction                // to no check that is waited for
-	WrongAddress                      // from another address than was asked
+	NotResponse        Verdict = iota // not a well-formed answer
+	UnknownTransaction                // answers no check that waits for an answer
+	WrongAddress                      // does not come from the address to which the check was sent
 	WrongIntegrity                    // made without the server's password
-	Refused                           // the server refuses; the agent expires
-	Selected                          // answered, and it is the first: there is somewhere to send to
-	Answered                          // answered
+	Refused                           // the server refuses the check; the agent expires
+	Selected                          // the first answer: its candidate is selected
+	Answered                          // a further answer
 )
 
 // Valid reports whether the datagram was an answer of the server.

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// BenchmarkSend is one message of 200 bytes on its way out: SCTP with its checksum,
-// then DTLS.
+// BenchmarkSend sends one message of 200 bytes: SCTP with its checksum, then DTLS.
 func BenchmarkSend(b *testing.B) {
-	w := newWorld(b, false)
+	w := newPair(b, false)
 	w.connect()
 	b.ReportAllocs()
 	now := time.Now()
@@ -19,11 +18,11 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// BenchmarkReceive is one message of 200 bytes on its way in, and now and then the
-// acknowledgement that it asks for.
+// BenchmarkReceive receives one message of 200 bytes, and sends the acknowledgements that are
+// due.
 func BenchmarkReceive(b *testing.B) {
 	const batch = 1000
-	w := newWorld(b, false)
+	w := newPair(b, false)
 	w.connect()
 	records := make([][]byte, batch)
 	b.ReportAllocs()
@@ -41,7 +40,7 @@ func BenchmarkReceive(b *testing.B) {
 }
 
 // record fills records with messages of the client.
-func (w *world) record(b *testing.B, now time.Time, records [][]byte) {
+func (w *pair) record(b *testing.B, now time.Time, records [][]byte) {
 	for i := range records {
 		var err error
 		if records[i], _, err = w.client.Send(now, records[i][:0], 0, 1, w.payload[:]); err != nil {
@@ -50,12 +49,12 @@ func (w *world) record(b *testing.B, now time.Time, records [][]byte) {
 	}
 }
 
-// BenchmarkEcho is a message of 200 bytes from the client to the server and back:
-// each of the two sends one and receives one.
+// BenchmarkEcho sends a message of 200 bytes from the client to the server and back: each side
+// sends one and receives one.
 func BenchmarkEcho(b *testing.B) {
-	w := newWorld(b, false)
+	w := newPair(b, false)
 	w.connect()
-	w.echo(b) // grows what grows
+	w.echo(b) // buffers have their final size after it
 	b.ReportAllocs()
 	for b.Loop() {
 		w.echo(b)
@@ -63,7 +62,7 @@ func BenchmarkEcho(b *testing.B) {
 }
 
 // echo sends one message from the client to the server and one back.
-func (w *world) echo(b testing.TB) {
+func (w *pair) echo(b testing.TB) {
 	now := time.Now()
 	out, _, err := w.client.Send(now, w.room[:0], 0, 1, w.payload[:])
 	if err != nil {
@@ -78,10 +77,10 @@ func (w *world) echo(b testing.TB) {
 }
 
 func TestEchoDoesNotAllocate(t *testing.T) {
-	w := newWorld(t, false)
+	w := newPair(t, false)
 	w.connect()
 	w.echo(t)
 	if n := testing.AllocsPerRun(1000, func() { w.echo(t) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations for an echo, want 0", n)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // https://www.rfc-editor.org/rfc/rfc8832.html#section-6
 func (p *Peer) associate(now time.Time) {
 	c := *p.config
-	c.RTT = p.shake.rtt
+	c.RTT = p.handshake.rtt
 	c.EvenStreams = p.client
 	p.assoc = sctp.New(c)
 	p.config = nil
@@ -31,21 +31,21 @@ func (p *Peer) Receive(now time.Time, from netip.AddrPort, b []byte, events []Ev
 		return events, nil
 	}
 	switch p.state {
-	case Shaking, Keyed:
-		return events, p.split(now, from, b)
+	case Handshaking, Keyed:
+		return events, p.receiveHandshake(now, from, b)
 	case Secure:
-		return p.receive(now, from, b, events), nil
+		return p.receiveRecords(now, from, b, events), nil
 	case Closing:
-		p.owed = len(p.farewell) > 0
+		p.farewellDue = len(p.farewell) > 0
 		return events, nil
 	}
 	p.drops.Early++
 	return events, nil
 }
 
-// ReceivePassed is Receive for a datagram that may be for another peer at the same address, to
-// which it was given, too. While the handshake runs, nobody can tell: so the datagram allows
-// more to be sent there only once, by Receive of that other peer.
+// ReceivePassed is Receive for a datagram that may be for another peer at the same address.
+// The owner gives the datagram to that peer's Receive, too. While the handshake runs, nobody
+// knows which peer it is for. So only Receive of the other peer gives credit for the address.
 func (p *Peer) ReceivePassed(now time.Time, from netip.AddrPort, b []byte, events []Event) (ev []Event, forHandshake []byte) {
 	p.passed = true
 	defer func() { p.passed = false }()
@@ -53,32 +53,32 @@ func (p *Peer) ReceivePassed(now time.Time, from netip.AddrPort, b []byte, event
 }
 
 // receive opens the records of a datagram.
-func (p *Peer) receive(now time.Time, from netip.AddrPort, b []byte, events []Event) []Event {
+func (p *Peer) receiveRecords(now time.Time, from netip.AddrPort, b []byte, events []Event) []Event {
 	authentic := false
 	for r := range dtls.Records(b) {
 		var ok bool
-		events, ok = p.open(now, r.Raw, events)
+		events, ok = p.openRecord(now, r.Raw, events)
 		authentic = authentic || ok
 	}
 	p.authentic = authentic
-	n := 0 // what is not authentic, or begins with plaintext, may be for another peer, which is credited
+	n := 0 // a datagram without an authentic record, or that begins with plaintext, may be another peer's, which gives the credit
 	if authentic && !IsPlaintext(b) {
 		n = len(b)
 	}
 	p.ice.heard(now, from, n, authentic)
-	// An INIT does not prove that the last flight of this end has arrived: a peer with False
-	// Start sends the INIT before. The chunks that establish the association prove it.
-	if p.shake != nil && (p.assoc.Established() || p.state != Secure) {
-		p.forgetShake()
+	// An INIT does not show that the last flight of this end has arrived: a DTLS client with
+	// False Start sends its INIT before that. The chunks that establish the association do.
+	if p.handshake != nil && (p.assoc.Established() || p.state != Secure) {
+		p.forgetHandshake()
 	}
 	return events
 }
 
 var errForged = errors.New("dtls: too many forged records: the keys must not be used any more")
 
-// open decrypts one record and processes its content.
+// openRecord decrypts one record and processes its content.
 // https://www.rfc-editor.org/rfc/rfc8261.html#section-3
-func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
+func (p *Peer) openRecord(now time.Time, raw []byte, events []Event) (ev []Event, ok bool) {
 	plain, t, drop := p.records.Open(raw)
 	if drop == dtls.DropFailures {
 		p.end(now, AssociationFailed, errForged)
@@ -90,7 +90,7 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 	case dtls.TypeApplicationData:
 		first := len(events)
 		events = p.assoc.Receive(now, plain, events)
-		p.watch(now, events[first:])
+		p.processEvents(now, events[first:])
 	case dtls.TypeAlert:
 		if dtls.AlertCloses(plain) {
 			p.end(now, RemoteClose, nil)
@@ -99,9 +99,9 @@ func (p *Peer) open(now time.Time, raw []byte, events []Event) (ev []Event, ok b
 	return events, true
 }
 
-// watch processes the events of the association: its beginning, its end, and answers to
-// challenges.
-func (p *Peer) watch(now time.Time, events []Event) {
+// processEvents processes the events of the association that the peer itself needs: its
+// beginning, its end, and answers to challenges.
+func (p *Peer) processEvents(now time.Time, events []Event) {
 	for i := range events {
 		switch events[i].Type {
 		case sctp.Established:
@@ -135,7 +135,7 @@ func (p *Peer) Send(now time.Time, b []byte, stream uint16, k Kind, payload []by
 	}
 	b, err = p.records.Seal(b, start, dtls.TypeApplicationData)
 	if err != nil {
-		p.wornOut(now, err)
+		p.endIfExhausted(now, err)
 		return b[:start], Path{}, err
 	}
 	if !p.ice.maySend(now, path.Remote, len(b)-start) {
@@ -154,8 +154,8 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	if p.state == Gone {
 		return b, Path{}
 	}
-	path, _ := p.ice.selected() // to nowhere nothing may be sent
-	if p.shake != nil {
+	path, _ := p.ice.selected() // without a selection the path is zero, and maySend allows nothing
+	if p.handshake != nil {
 		if out := p.appendFlight(now, b, path); len(out) > len(b) {
 			return out, path
 		}
@@ -177,39 +177,39 @@ func (p *Peer) Append(now time.Time, b []byte) ([]byte, Path) {
 	}
 	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
 	if err != nil || !p.ice.maySend(now, path.Remote, len(out)-start) {
-		p.wornOut(now, err)
+		p.endIfExhausted(now, err)
 		p.drops.Unsendable++
 		return b[:start], Path{}
 	}
 	return out, path
 }
 
-// wornOut ends the peer if err says that all record numbers are used.
+// endIfExhausted ends the peer if err is dtls.ErrExhausted: all record numbers are used.
 // "Each value of the nonce_explicit MUST be distinct for each distinct invocation of the
 // GCM encrypt function for any fixed key."
 // https://www.rfc-editor.org/rfc/rfc5288.html#section-3
-func (p *Peer) wornOut(now time.Time, err error) {
+func (p *Peer) endIfExhausted(now time.Time, err error) {
 	if err == dtls.ErrExhausted {
 		p.end(now, AssociationFailed, err)
 	}
 }
 
-// appendFlight appends a datagram of the handshake. If it may not be sent yet it waits
-// for the next check, after which more bytes may be sent to the address.
+// appendFlight appends a datagram of the handshake. If the datagram may not be sent yet it
+// waits until datagrams of the other end, such as its next check, give more credit.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
-	s := p.shake
+	s := p.handshake
 	if len(s.queue) == 0 {
 		start := len(b)
 		out := s.flight.Append(now, b)
 		if len(out) == start {
 			if p.state >= Secure && !s.flight.Active() {
-				p.forgetShake()
+				p.forgetHandshake()
 			}
 			return b
 		}
 		if p.ice.maySend(now, path.Remote, len(out)-start) {
-			s.meet(path.Remote)
+			s.noteAddress(path.Remote)
 			return out
 		}
 		s.queue = append(s.queue, append([]byte(nil), out[start:]...))
@@ -218,7 +218,7 @@ func (p *Peer) appendFlight(now time.Time, b []byte, path Path) []byte {
 	if !p.ice.maySend(now, path.Remote, len(s.queue[0])) {
 		return b
 	}
-	s.meet(path.Remote)
+	s.noteAddress(path.Remote)
 	b = append(b, s.queue[0]...)
 	s.queue[0] = nil
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {

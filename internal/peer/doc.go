@@ -9,7 +9,7 @@
 // Append until it returns none, and calls Advance when Deadline has come. The DTLS
 // handshake needs goroutines, so it is not here: the owner runs a dtls.Handshake, gives
 // it the datagrams that Receive returns for it, and gives the events of the Handshake
-// to Shake.
+// to ProcessHandshake.
 //
 // It knows nothing of sockets, signaling or other peers.
 package peer

@@ -22,7 +22,7 @@ func (p *Peer) Close(now time.Time, cause string) {
 			b, err = p.records.Seal(b, start, dtls.TypeAlert)
 		}
 		if err == nil {
-			p.farewell, p.owed = b, true
+			p.farewell, p.farewellDue = b, true
 		}
 	}
 	p.end(now, LocalClose, nil)
@@ -31,7 +31,7 @@ func (p *Peer) Close(now time.Time, cause string) {
 // GiveUp ends a peer that has not received a valid check, before PendingTimeout.
 func (p *Peer) GiveUp(now time.Time) {
 	if p.state == Waiting {
-		p.end(now, Unheard, nil)
+		p.end(now, NoContact, nil)
 	}
 }
 
@@ -41,26 +41,26 @@ func (p *Peer) end(now time.Time, why Reason, err error) {
 		return
 	}
 	p.state, p.why, p.err = Closing, why, err
-	p.until = now
+	p.goneAt = now
 	if p.farewell != nil {
-		p.until = now.Add(lingering)
+		p.goneAt = now.Add(lingerTime)
 	}
 }
 
-// appendFarewell appends the datagram of Close if it is due: at growing intervals,
-// because it may be lost, and once for each datagram that the other end still sends.
+// appendFarewell appends the datagram of Close if it is due: at once and then at growing
+// intervals, because it may be lost, and for each datagram that the other end still sends.
 func (p *Peer) appendFarewell(now time.Time, b []byte, path Path) ([]byte, Path) {
-	if !p.owed || p.said == farewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
+	if !p.farewellDue || p.farewellsSent == maxFarewells || !p.ice.maySend(now, path.Remote, len(p.farewell)) {
 		return b, Path{}
 	}
-	p.owed = false
-	p.again = now.Add(farewellInterval << p.said)
-	p.said++
+	p.farewellDue = false
+	p.nextFarewell = now.Add(farewellInterval << p.farewellsSent)
+	p.farewellsSent++
 	return append(b, p.farewell...), path
 }
 
-// Flush tells the peer that a batch of datagrams is over. Acknowledgements do not wait
-// any more for a message to be sent with them.
+// Flush ends a batch of received datagrams: acknowledgements that waited for a message to be
+// sent with them are due now.
 func (p *Peer) Flush(now time.Time) {
 	if p.state == Secure {
 		p.assoc.Flush(now)
@@ -73,12 +73,12 @@ func (p *Peer) Deadline() time.Time {
 		if p.state == Gone {
 			return time.Time{}
 		}
-		return sooner(p.until, p.again)
+		return sooner(p.goneAt, p.nextFarewell)
 	}
 	d := sooner(p.ice.deadline(), p.nextChallenge())
 	// While a datagram of the handshake waits in the queue, no repetition is due.
-	if p.shake != nil && len(p.shake.queue) == 0 {
-		d = sooner(d, p.shake.flight.Deadline())
+	if p.handshake != nil && len(p.handshake.queue) == 0 {
+		d = sooner(d, p.handshake.flight.Deadline())
 	}
 	if p.assoc != nil {
 		d = sooner(d, p.assoc.Deadline())
@@ -94,26 +94,26 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// Advance tells the peer the time, when Deadline has come.
+// Advance tells the peer that time has passed. The owner calls it when Deadline has come.
 func (p *Peer) Advance(now time.Time, events []Event) []Event {
 	switch {
 	case p.state == Gone:
 		return events
 	case p.state == Closing:
-		if !now.Before(p.until) {
+		if !now.Before(p.goneAt) {
 			p.state = Gone
 		}
-		if !p.again.IsZero() && !now.Before(p.again) {
-			p.owed, p.again = true, time.Time{}
+		if !p.nextFarewell.IsZero() && !now.Before(p.nextFarewell) {
+			p.farewellDue, p.nextFarewell = true, time.Time{}
 		}
 		return events
 	}
 	// Without a valid check for 30 s "the endpoint MUST cease transmission on that 5-tuple".
 	// https://www.rfc-editor.org/rfc/rfc7675.html#section-5.1
 	if expired, err := p.ice.advance(now); expired {
-		why := Silent
+		why := TimedOut
 		if p.state == Waiting {
-			why = Unheard
+			why = NoContact
 		}
 		p.end(now, why, err)
 		return events
@@ -121,7 +121,7 @@ func (p *Peer) Advance(now time.Time, events []Event) []Event {
 	if p.assoc != nil {
 		first := len(events)
 		events = p.assoc.Advance(now, events)
-		p.watch(now, events[first:])
+		p.processEvents(now, events[first:])
 	}
 	return events
 }

@@ -10,21 +10,21 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A world is a server's peer and a client's, with nothing but memory between
-// them. Each side does what an owner of a Peer does.
-type world struct {
+// A pair is a server's peer and a client's peer without a network between them. Each side does
+// what the owner of a Peer must do.
+type pair struct {
 	t              testing.TB
 	server, client *side
-	outbox         chan outboxed // what handshakes say
+	outbox         chan sideEvent // events of the handshakes
 
-	// lose, if not nil, is asked whether a datagram is lost.
+	// lose, if not nil, reports whether a datagram is lost.
 	lose func(from *side, b []byte) bool
 
-	room, back [2048]byte // of echo
+	room, back [2048]byte // output buffers of echo
 	payload    [200]byte
 }
 
-type outboxed struct {
+type sideEvent struct {
 	side  *side
 	event dtls.HandshakeEvent
 }
@@ -32,25 +32,25 @@ type outboxed struct {
 // A side is one peer, its handshake and what it has received.
 type side struct {
 	*Peer
-	world       *world
+	pair        *pair
 	other       *side
 	addr        netip.AddrPort
 	certificate *dtls.Certificate
-	handshake   *dtls.Handshake
+	dtls        *dtls.Handshake
 	request     Request
 	events      []Event
 	opened      bool
 	got         []string
-	sent        int // datagrams
+	sent        int // number of datagrams
 }
 
-// newWorld makes two peers that have not met. The client is the DTLS client if
-// dtlsClient says so.
-func newWorld(t testing.TB, dtlsClient bool) *world { return newWorldWith(t, dtlsClient, nil) }
+// newPair makes two peers that have exchanged nothing. dtlsClient says whether the client is
+// the DTLS client.
+func newPair(t testing.TB, dtlsClient bool) *pair { return newPairWith(t, dtlsClient, nil) }
 
-// newWorldWith is newWorld with the server's configuration changed by edit.
-func newWorldWith(t testing.TB, dtlsClient bool, edit func(*Config)) *world {
-	w := &world{t: t, outbox: make(chan outboxed, 64)}
+// newPairWith is newPair with the server's configuration changed by edit.
+func newPairWith(t testing.TB, dtlsClient bool, edit func(*Config)) *pair {
+	w := &pair{t: t, outbox: make(chan sideEvent, 64)}
 	w.server = newSide(w, "192.0.2.1:7777", serverCertificate)
 	w.client = newSide(w, "198.51.100.7:40000", clientCertificate)
 	w.server.other, w.client.other = w.client, w.server
@@ -70,7 +70,7 @@ func newWorldWith(t testing.TB, dtlsClient bool, edit func(*Config)) *world {
 			LocalUfrag: c.Ufrag, RemoteUfrag: s.Ufrag, RemotePwd: s.Pwd,
 			Candidates: []netip.AddrPort{w.server.addr}, Secret: [32]byte{1},
 		},
-		SCTP:   SCTPConfig{LocalTag: 2, InitialTSN: 2 * config.SCTP.InitialTSN}, // both wrap, or none
+		SCTP:   SCTPConfig{LocalTag: 2, InitialTSN: 2 * config.SCTP.InitialTSN}, // so the TSNs of both wrap in one test, or of neither
 		Client: dtlsClient,
 	})
 	return w
@@ -84,22 +84,22 @@ func credentials(t testing.TB) Credentials {
 	return c
 }
 
-// Certificates cost more than all else here, so tests share them.
+// Nothing else here costs as much time as a certificate, so tests share them.
 var (
 	serverCertificate = testkit.Must(dtls.GenerateCertificate(time.Now()))
 	clientCertificate = testkit.Must(dtls.GenerateCertificate(time.Now()))
 )
 
-func newSide(w *world, addr string, c *dtls.Certificate) *side {
-	return &side{world: w, addr: netip.MustParseAddrPort(addr), certificate: c}
+func newSide(w *pair, addr string, c *dtls.Certificate) *side {
+	return &side{pair: w, addr: netip.MustParseAddrPort(addr), certificate: c}
 }
 
-// run lets both sides talk until done.
-func (w *world) run(done func() bool) {
+// run exchanges datagrams between both sides until done returns true.
+func (w *pair) run(done func() bool) {
 	for end := time.Now().Add(time.Minute); !done(); {
 		now := time.Now()
 		if now.After(end) {
-			w.t.Fatal("nothing more happens")
+			w.t.Fatal("run: done is still false after a minute")
 		}
 		w.server.pump(now)
 		w.client.pump(now)
@@ -108,12 +108,12 @@ func (w *world) run(done func() bool) {
 		}
 		due := sooner(w.server.Deadline(), w.client.Deadline())
 		if due.IsZero() {
-			w.t.Fatal("nothing will ever happen")
+			w.t.Fatal("run: done is false, and neither side has a deadline")
 		}
 		next := time.NewTimer(time.Until(due))
 		select {
 		case o := <-w.outbox:
-			o.side.take(time.Now(), o.event)
+			o.side.processHandshake(time.Now(), o.event)
 		case <-next.C:
 			w.server.advance(time.Now())
 			w.client.advance(time.Now())
@@ -123,11 +123,11 @@ func (w *world) run(done func() bool) {
 }
 
 // connect runs until both sides are open.
-func (w *world) connect() {
+func (w *pair) connect() {
 	w.run(func() bool { return w.server.opened && w.client.opened })
 }
 
-// pump delivers all that s has to say.
+// pump gives the other side all datagrams of s that are due, except those that lose drops.
 func (s *side) pump(now time.Time) {
 	s.Flush(now)
 	for {
@@ -137,17 +137,17 @@ func (s *side) pump(now time.Time) {
 		}
 		s.sent++
 		if to.Remote != s.other.addr {
-			s.world.t.Fatalf("a datagram to %v", to.Remote)
+			s.pair.t.Fatalf("a datagram is sent to %v, want %v", to.Remote, s.other.addr)
 		}
-		if s.world.lose == nil || !s.world.lose(s, b) {
+		if s.pair.lose == nil || !s.pair.lose(s, b) {
 			s.other.receive(now, b)
 		}
 	}
 }
 
-// receive is what an owner does with a datagram.
+// receive processes a datagram as an owner must do it.
 func (s *side) receive(now time.Time, b []byte) {
-	isClient := s == s.world.client
+	isClient := s == s.pair.client
 	switch {
 	case Classify(b) == STUN && isClient:
 		if s.Answered(now, s.other.addr, b) && s.State() == Waiting {
@@ -155,7 +155,7 @@ func (s *side) receive(now time.Time, b []byte) {
 		}
 	case Classify(b) == STUN:
 		if s.request.Parse(b) != 0 {
-			s.world.t.Fatal("a bad check")
+			s.pair.t.Fatal("the client's check is not a valid STUN request")
 		}
 		answer, granted := s.Check(now, s.other.addr, s.addr.Addr(), &s.request, nil)
 		s.other.receive(now, answer)
@@ -168,8 +168,8 @@ func (s *side) receive(now time.Time, b []byte) {
 		}
 		var forHandshake []byte
 		s.events, forHandshake = s.Receive(now, s.other.addr, b, s.events[:0])
-		if len(forHandshake) > 0 && s.handshake != nil {
-			s.handshake.Receive(forHandshake)
+		if len(forHandshake) > 0 && s.dtls != nil {
+			s.dtls.Receive(forHandshake)
 		}
 		s.note()
 	}
@@ -178,17 +178,17 @@ func (s *side) receive(now time.Time, b []byte) {
 
 func (s *side) begin() {
 	s.Begin()
-	s.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+	s.dtls = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.certificate,
 		Client:      s.Peer.client,
 		Peer:        []dtls.Fingerprint{s.other.certificate.Fingerprint()},
 		SRTP:        true,
-		Emit:        func(ev dtls.HandshakeEvent) { s.world.outbox <- outboxed{s, ev} },
+		Emit:        func(ev dtls.HandshakeEvent) { s.pair.outbox <- sideEvent{s, ev} },
 	})
 }
 
-// take takes an event of the handshake.
-func (s *side) take(now time.Time, ev dtls.HandshakeEvent) {
+// processHandshake processes an event of the handshake.
+func (s *side) processHandshake(now time.Time, ev dtls.HandshakeEvent) {
 	s.events = s.events[:0]
 	switch ev.Kind {
 	case dtls.Flight:
@@ -196,10 +196,10 @@ func (s *side) take(now time.Time, ev dtls.HandshakeEvent) {
 	case dtls.KeysReady:
 		s.Keys(now, ev.Keys)
 	case dtls.Done:
-		s.handshake = nil
+		s.dtls = nil
 		s.events = s.Done(now, s.events)
 	case dtls.Failed:
-		s.handshake = nil
+		s.dtls = nil
 		s.Fail(now, ev.Err)
 	}
 	s.note()
@@ -221,12 +221,12 @@ func (s *side) note() {
 	}
 }
 
-// say sends a message from s to the other side.
-func (s *side) say(text string) {
-	s.world.t.Helper()
+// sendText sends a message from s to the other side.
+func (s *side) sendText(text string) {
+	s.pair.t.Helper()
 	b, _, err := s.Send(time.Now(), nil, 0, 0, []byte(text))
 	if err != nil {
-		s.world.t.Fatal(err)
+		s.pair.t.Fatal(err)
 	}
 	s.other.receive(time.Now(), b)
 }

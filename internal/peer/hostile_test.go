@@ -14,17 +14,16 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A hostile is a client that has shaken hands like any other, and then seals
-// whatever it likes.
+// A hostile is a client that completes the handshake like any other, and then seals any bytes.
 type hostile struct {
-	*world
+	*pair
 	now time.Time
-	tsn uint32 // the next in order
+	tsn uint32 // the client's next one
 
-	check []byte // that of checkFrom
+	check []byte // the check of checkFrom
 }
 
-// keysOf are keys as a handshake would have given.
+// keysOf returns keys as a handshake gives them; always the same.
 func keysOf(t testing.TB) *dtls.Keys {
 	k, err := dtls.DeriveKeys(dtls.ECDSAWithAES128GCM, make([]byte, 48), make([]byte, 32), make([]byte, 32))
 	if err != nil {
@@ -33,46 +32,46 @@ func keysOf(t testing.TB) *dtls.Keys {
 	return k
 }
 
-// newHostile makes a world whose two sides have met, without a handshake of their
-// own. Its time is its own.
+// newHostile makes a pair whose association is established. Its keys come from keysOf instead
+// of a handshake, and it has its own time.
 func newHostile(t testing.TB, edit func(*Config)) *hostile {
 	t.Helper()
 	h := newChecked(t, edit)
 	for _, s := range []*side{h.server, h.client} {
-		s.shakeHands(h.now, s.other.addr)
+		s.setKeys(h.now, s.other.addr)
 	}
 	for range 10 {
 		h.server.pump(h.now)
 		h.client.pump(h.now)
 	}
 	if !h.server.opened {
-		t.Fatal("no association")
+		t.Fatal("the association is not established after 10 rounds")
 	}
 	return h
 }
 
-// newChecked makes a world in which one check was answered.
+// newChecked makes a pair in which one check was answered.
 func newChecked(t testing.TB, edit func(*Config)) *hostile {
 	t.Helper()
-	h := &hostile{world: newWorldWith(t, false, edit), now: time.Now(), tsn: 200}
+	h := &hostile{pair: newPairWith(t, false, edit), now: time.Now(), tsn: 200}
 	check, _ := h.client.Append(h.now, nil)
 	if h.server.request.Parse(check) != 0 {
-		t.Fatal("a bad check")
+		t.Fatal("the client's check is not a valid STUN request")
 	}
 	answer, granted := h.server.Check(h.now, h.client.addr, h.server.addr.Addr(), &h.server.request, nil)
 	if !granted || !h.client.Answered(h.now, h.server.addr, answer) {
-		t.Fatal("no selection")
+		t.Fatal("the check or its answer is not valid")
 	}
 	return h
 }
 
-// shakeHands gives s its keys, as a handshake with these addresses would have done.
-func (s *side) shakeHands(now time.Time, with ...netip.AddrPort) {
+// setKeys gives s the keys of keysOf, as if a handshake with these addresses had ended.
+func (s *side) setKeys(now time.Time, with ...netip.AddrPort) {
 	s.Begin()
 	for _, a := range with {
-		s.shake.meet(a)
+		s.handshake.noteAddress(a)
 	}
-	s.Keys(now, keysOf(s.world.t))
+	s.Keys(now, keysOf(s.pair.t))
 	s.events = s.Done(now, s.events[:0])
 }
 
@@ -89,7 +88,8 @@ func (h *hostile) packet(chunks ...[]byte) []Event {
 	return h.sealed(b, dtls.TypeApplicationData)
 }
 
-// sealed gives the server a record of the hostile's own.
+// sealed seals b as a record of the client and gives it to the server. b begins with reserved
+// space.
 func (h *hostile) sealed(b []byte, t dtls.ContentType) []Event {
 	b, err := h.client.records.Seal(b, 0, t)
 	if err != nil {
@@ -116,7 +116,8 @@ func data(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload []byt
 	return chunk(0, flags, append(v, payload...))
 }
 
-// answers takes what the server has to say, and fails if that does not end.
+// answers takes the datagrams of the server that are due and returns their number. It fails if
+// there are more than 40.
 func (h *hostile) answers() (datagrams int) {
 	h.server.Flush(h.now)
 	for {
@@ -125,15 +126,15 @@ func (h *hostile) answers() (datagrams int) {
 			return datagrams
 		}
 		if len(b) > 1225 {
-			h.t.Fatalf("a datagram of %d bytes", len(b))
+			h.t.Fatalf("a datagram of %d bytes, want at most 1225", len(b))
 		}
 		if datagrams++; datagrams > 40 {
-			h.t.Fatal("the server does not stop talking")
+			h.t.Fatal("more than 40 datagrams are due at once")
 		}
 	}
 }
 
-// pass lets time go by.
+// pass advances the time by d, and calls Advance at each deadline of the server.
 func (h *hostile) pass(d time.Duration) {
 	end := h.now.Add(d)
 	for i := 0; ; i++ {
@@ -142,7 +143,7 @@ func (h *hostile) pass(d time.Duration) {
 			break
 		}
 		if i == 1000 {
-			h.t.Fatal("the server does not come to rest")
+			h.t.Fatalf("more than 1000 deadlines in %v", d)
 		}
 		h.now = latest(h.now, due)
 		h.server.events = h.server.Advance(h.now, h.server.events[:0])
@@ -158,8 +159,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// FuzzHostilePeer plays a script of a peer that is authenticated and hostile:
-// chunks of all kinds with numbers near those in use, alerts, other records, time.
+// FuzzHostilePeer plays a script of a hostile peer that has the keys: chunks of all types with
+// numbers near those in use, alerts, other records, and time that passes.
 func FuzzHostilePeer(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0})
 	f.Add([]byte("\x00\x01\x03\x10\x01\x02\x04\x20\x02\x01\x01\x01\x03\x08\x00\x40\x07\x01\x00\x00"))
@@ -173,17 +174,17 @@ func FuzzHostilePeer(f *testing.F) {
 			script = script[4:]
 			h.answers()
 			if st, _ := h.server.Stats(); st.Buffered > 64<<10+3*(16<<10) || st.Channels > 48 {
-				t.Fatalf("%+v", st)
+				t.Fatalf("the bounds of the association are exceeded: %+v", st)
 			}
 		}
 		h.pass(time.Minute)
 		if h.server.State() == Waiting {
-			t.Fatal("it waits again")
+			t.Fatal("the state is Waiting after the handshake")
 		}
 	})
 }
 
-// step is one thing that a hostile peer does.
+// step does one thing that a hostile peer can do.
 func (h *hostile) step(op, x, y, z byte) {
 	near := h.tsn + uint32(int8(x))
 	long := make([]byte, int(z)*4)
@@ -229,7 +230,8 @@ func (h *hostile) step(op, x, y, z byte) {
 	}
 }
 
-// A peer whose other side has filled everything that it may fill holds at most 128 KiB.
+// A peer whose other end has filled every table and queue that it can fill uses at most 128 KiB
+// of heap.
 func TestLivePeerIsBounded(t *testing.T) {
 	const peers = 50
 	hs := make([]*hostile, peers)
@@ -245,18 +247,17 @@ func TestLivePeerIsBounded(t *testing.T) {
 	st, _ := hs[0].server.Stats()
 	t.Logf("%d bytes of heap for each filled peer; %d buffered, %d channels", each, st.Buffered, st.Channels)
 	if each > 128<<10 {
-		t.Errorf("%d bytes", each)
+		t.Errorf("%d bytes of heap for each peer, want at most %d", each, 128<<10)
 	}
 	if st.Buffered < 32<<10 || st.Channels < 16 {
-		t.Errorf("it was not filled: %+v", st)
+		t.Errorf("the tables were not filled, want 32 KiB buffered and 16 channels at least: %+v", st)
 	}
 	runtime.KeepAlive(hs)
 }
 
-// fill sends everything that a peer keeps: channels with the longest names,
-// halves of messages, messages that wait for their order, gaps, numbers twice,
-// errors to be reported, heartbeats; and has the server send without an answer, at many
-// times.
+// fill fills everything that a peer stores: channels with the longest names, halves of
+// messages, messages that wait for their order, gaps, duplicate TSNs, errors to be reported,
+// heartbeats. It also makes the server send at many different times without an acknowledgement.
 func (h *hostile) fill() {
 	name := make([]byte, 256)
 	for i := range name {
@@ -267,7 +268,7 @@ func (h *hostile) fill() {
 		h.packet(data(3, h.tsn, uint16(1+2*i), 0, 50, append(open, name...)))
 		h.tsn++
 	}
-	for i := range 4000 { // a gap before each; beginnings only, and ordered ones
+	for i := range 4000 { // a gap before each; first fragments only, and ordered messages
 		h.packet(data(2, h.tsn+2*uint32(i)+1, 1, uint16(i+1), 53, make([]byte, 1100)))
 		h.packet(data(3, h.tsn+2*uint32(i)+1, 3, uint16(i+5), 53, make([]byte, 30)))
 	}
@@ -275,16 +276,15 @@ func (h *hostile) fill() {
 		h.packet(chunk(0xff, 0, make([]byte, 100)), chunk(4, 0, append([]byte{0, 1, 4, 4}, make([]byte, 1024)...)))
 		h.server.Send(h.now, nil, uint16(i), 1, make([]byte, 1000))
 	}
-	for range 3000 { // more moments than are remembered
+	for range 3000 { // more send times than the association stores
 		h.now = h.now.Add(10 * time.Microsecond)
 		h.server.Send(h.now, nil, 0, 1, []byte{1})
 	}
 }
 
-// checkFromManyAddresses gives the server a check from more addresses than it
-// remembers.
-func (w *world) checkFromManyAddresses(now time.Time) {
-	check, _ := w.client.Append(now.Add(3*time.Second), nil) // its next
+// checkFromManyAddresses gives the server a check from more addresses than it stores.
+func (w *pair) checkFromManyAddresses(now time.Time) {
+	check, _ := w.client.Append(now.Add(3*time.Second), nil) // its next check
 	for i := range uint16(2*MaxPaths + 1) {
 		from := netip.AddrPortFrom(w.client.addr.Addr(), 1000+i)
 		if i == 2*MaxPaths {
@@ -292,18 +292,17 @@ func (w *world) checkFromManyAddresses(now time.Time) {
 		}
 		w.server.request.Parse(check)
 		if _, granted := w.server.Check(now, from, w.server.addr.Addr(), &w.server.request, nil); !granted {
-			w.t.Fatal("a bad check")
+			w.t.Fatal("a check is not granted")
 		}
 	}
 	if n := len(slices.Collect(w.server.ice.lite.Paths())); n != MaxPaths {
-		w.t.Fatalf("%d addresses are remembered", n)
+		w.t.Fatalf("%d addresses are stored, want %d", n, MaxPaths)
 	}
 }
 
-// The same in the handshake, whose datagrams the sieve keeps, with as many addresses
-// as are remembered: 64 KiB with the stacks of its goroutines, whether the handshake may
-// compute or others do and what comes has to wait. The race detector makes everything
-// larger, so the stacks are only told of.
+// A peer in its handshake, with a full sieve and as many addresses as it stores, uses at most
+// 48 KiB of heap; 51 KiB if its handshake waits because others compute, and its input queue is
+// full. The size of the stacks is only logged, because the race detector makes them larger.
 func TestShakingPeerIsBounded(t *testing.T) {
 	for name, waits := range map[string]bool{"at work": false, "while others compute": true} {
 		t.Run(name, func(t *testing.T) {
@@ -314,10 +313,10 @@ func TestShakingPeerIsBounded(t *testing.T) {
 
 func shakingPeer(t *testing.T, waits bool) {
 	const peers = 50
-	ws := make([]*world, peers)
+	ws := make([]*pair, peers)
 	gate := dtls.NewGate(peers)
 	for i := range ws {
-		ws[i] = newWorld(t, i%2 == 0)
+		ws[i] = newPair(t, i%2 == 0)
 		check, _ := ws[i].client.Append(time.Now(), nil)
 		ws[i].server.request.Parse(check)
 		ws[i].server.Check(time.Now(), ws[i].client.addr, ws[i].server.addr.Addr(), &ws[i].server.request, nil)
@@ -328,7 +327,7 @@ func shakingPeer(t *testing.T, waits bool) {
 		w.server.beginThrough(gate)
 		synctest.Wait()
 		w.server.pieces()
-		for i := range 40 { // the first four fill the bytes
+		for i := range 40 { // the first four use up the sieve's bytes for records that wait
 			for _, kind := range []byte{21, 22, 23} {
 				b := []byte{kind, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0x03, 0xf3}
 				w.server.Receive(time.Now(), w.client.addr, append(b, make([]byte, 0x3f3)...), nil)
@@ -344,7 +343,7 @@ func shakingPeer(t *testing.T, waits bool) {
 			w.server.pieces()
 		}
 		for range 40 {
-			time.Sleep(50 * time.Millisecond) // no more than 8 go again in that time
+			time.Sleep(50 * time.Millisecond) // the sieve passes at most 8 pieces again in this time
 			for _, w := range ws {
 				w.server.repeats()
 			}
@@ -361,25 +360,25 @@ func shakingPeer(t *testing.T, waits bool) {
 		t.Errorf("%d bytes, want at most %d", each, most)
 	}
 	for _, w := range ws {
-		w.server.handshake.Stop()
+		w.server.dtls.Stop()
 	}
 	synctest.Wait()
 }
 
-// beginThrough is begin with a gate that handshakes compute behind.
+// beginThrough is begin with a gate for the computations of the handshake.
 func (s *side) beginThrough(gate dtls.Gate) {
 	s.Begin()
-	s.handshake = dtls.StartHandshake(dtls.HandshakeConfig{
+	s.dtls = dtls.StartHandshake(dtls.HandshakeConfig{
 		Certificate: s.certificate,
 		Client:      s.Peer.client,
 		Peer:        []dtls.Fingerprint{s.other.certificate.Fingerprint()},
 		SRTP:        true,
 		Gate:        gate,
-		Emit:        func(ev dtls.HandshakeEvent) { s.world.outbox <- outboxed{s, ev} },
+		Emit:        func(ev dtls.HandshakeEvent) { s.pair.outbox <- sideEvent{s, ev} },
 	})
 }
 
-// piece is a piece of a message of a handshake.
+// piece returns a record with fragment i of the messages of a handshake.
 func piece(i int) []byte {
 	const n, body = 127, 12 + 127
 	seq, off := byte(i%16), i/16*(n+1)
@@ -387,23 +386,23 @@ func piece(i int) []byte {
 	return append(f, make([]byte, n)...)
 }
 
-// pieces takes as many pieces as may be, as long as they may be together: with holes
-// between them, of all messages there may be.
+// pieces gives s as many fragments as its sieve and its handshake store, of all messages that a
+// handshake has. Each fragment leaves a gap before the next, so they cannot be joined.
 func (s *side) pieces() {
 	for i := range 80 {
 		_, part := s.Receive(time.Now(), s.other.addr, piece(i), nil)
-		s.handshake.Receive(part)
-		synctest.Wait() // the queue to pion is empty, or it would drop the next
+		s.dtls.Receive(part)
+		synctest.Wait() // until the queue to pion is empty: a full queue drops the next fragment
 	}
 }
 
-// repeats takes pieces again, in a datagram as long as it may be.
+// repeats gives s fragments that it has received before, in a datagram of the greatest length.
 func (s *side) repeats() {
 	var b []byte
 	for i := range 13 {
 		b = append(b, piece(i)...)
 	}
 	_, part := s.Receive(time.Now(), s.other.addr, b, nil)
-	s.handshake.Receive(part)
+	s.dtls.Receive(part)
 	synctest.Wait()
 }

@@ -36,8 +36,8 @@ func (i *ice) selected() (Path, bool) {
 	return Path{p.Remote, p.Local}, ok
 }
 
-// knows reports whether datagrams from a can be of the other end: a valid check has
-// arrived from there, or it is a candidate of the server.
+// knows reports whether datagrams from a can come from the other end. At a server: a valid
+// check has arrived from a. At a client: a is a candidate of the server.
 func (i *ice) knows(a netip.AddrPort) bool {
 	if i.control != nil {
 		return i.control.Knows(a)
@@ -52,14 +52,14 @@ func (i *ice) heard(now time.Time, from netip.AddrPort, n int, authentic bool) {
 	}
 }
 
-// ask tells the agent that challenges can be sent from now on.
+// ask makes the agent of a server send challenges from now on.
 func (i *ice) ask() {
 	if i.control == nil {
 		i.lite.Ask()
 	}
 }
 
-// answered tells the agent of the answer to a challenge.
+// answered gives the agent the answer to a challenge.
 func (i *ice) answered(now time.Time, b []byte) {
 	if i.control == nil {
 		i.lite.Answered(now, b)
@@ -73,8 +73,8 @@ func (i *ice) maySend(now time.Time, to netip.AddrPort, n int) bool {
 	return i.lite.MaySend(now, to, n)
 }
 
-// proved tells the agent that a flight of the handshake from an address has answered
-// one that was sent only there.
+// proved tells the agent that the handshake has proved the address remote: the other end has
+// answered a flight that was sent only there.
 func (i *ice) proved(now time.Time, remote netip.AddrPort) {
 	if i.control == nil {
 		i.lite.Proved(now, remote)
@@ -88,7 +88,8 @@ func (i *ice) deadline() time.Time {
 	return i.lite.Deadline()
 }
 
-// advance reports whether the other end was silent for too long, or has refused this end.
+// advance reports whether the agent has expired: the other end was silent for too long, or
+// has refused this end; then err is the refusal.
 func (i *ice) advance(now time.Time) (expired bool, err error) {
 	if i.control != nil {
 		return i.control.Advance(now), i.control.Err()
@@ -102,7 +103,7 @@ func (i *ice) advance(now time.Time) (expired bool, err error) {
 func (p *Peer) Check(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, bool) {
 	switch p.state {
 	case Closing:
-		p.owed = len(p.farewell) > 0
+		p.farewellDue = len(p.farewell) > 0
 		return b, false
 	case Gone:
 		return b, false
@@ -119,8 +120,8 @@ func (p *Peer) nextChallenge() time.Time {
 	return p.ice.lite.NextChallenge()
 }
 
-// appendChallenge appends the challenge that is due, in its own datagram: if only few
-// bytes may be sent to an address, the challenge is sent first.
+// appendChallenge appends the challenge that is due, in a datagram without anything else. It
+// is short, so it may be sent when a longer datagram may not.
 // https://www.rfc-editor.org/rfc/rfc9260.html#section-8.3
 func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	if due := p.nextChallenge(); due.IsZero() || now.Before(due) {
@@ -135,7 +136,7 @@ func (p *Peer) appendChallenge(now time.Time, b []byte) []byte {
 	out := p.assoc.AppendProbe(now, p.records.Reserve(b), info[:])
 	out, err := p.records.Seal(out, start, dtls.TypeApplicationData)
 	if err != nil {
-		p.wornOut(now, err)
+		p.endIfExhausted(now, err)
 		return b
 	}
 	return out
@@ -160,8 +161,8 @@ func (p *Peer) Speaks(now time.Time, a netip.AddrPort) bool {
 	return p.ice.control == nil && p.state < Closing && p.ice.lite.Speaks(now, a)
 }
 
-// Answered processes a STUN datagram at a client, and reports whether it is the
-// server's answer to a check.
+// Answered processes a STUN datagram at a client. It returns true if the datagram is the
+// server's answer to a check of this end.
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5
 func (p *Peer) Answered(now time.Time, from netip.AddrPort, b []byte) bool {
 	ok := p.ice.control.Receive(now, from, b).Valid()

@@ -9,13 +9,13 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// The DTLS client's INIT follows its Finished at once (False Start), so it says
-// nothing of whether the DTLS server's Finished has come across.
+// The DTLS client's INIT follows its Finished at once (False Start). So an INIT does not show
+// that the DTLS server's Finished has arrived.
 func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
 	for name, dtlsClient := range map[string]bool{"server is active": false, "server is passive": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dtlsClient)
+				w := newPair(t, dtlsClient)
 				last := w.client
 				if dtlsClient {
 					last = w.server
@@ -34,21 +34,21 @@ func TestLastFlightIsRepeatedThoughAnInitHasCome(t *testing.T) {
 					t.Errorf("%d last flights were lost, want 3", lost)
 				}
 				if d := time.Since(begin); d > 2*time.Second {
-					t.Errorf("connected after %v", d)
+					t.Errorf("connected after %v, want at most 2 s", d)
 				}
 			})
 		})
 	}
 }
 
-// The DTLS server's last flight is repeated as long as its client may wait for it: the
-// server's own handshake is over, and nobody else could say it again.
+// The last flight of the DTLS server is repeated as long as its client may wait for it: the
+// server's own handshake is over and does not repeat it.
 func TestLastFlightOutlivesALongOutage(t *testing.T) {
 	const outage = 6 * time.Second
 	for name, dtlsClient := range map[string]bool{"server is active": false, "server is passive": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dtlsClient)
+				w := newPair(t, dtlsClient)
 				last := w.client
 				if dtlsClient {
 					last = w.server
@@ -62,14 +62,14 @@ func TestLastFlightOutlivesALongOutage(t *testing.T) {
 				}
 				w.connect()
 				if late := time.Since(end); late < 0 || late > 2*time.Second {
-					t.Errorf("connected %v after the outage", late)
+					t.Errorf("connected %v after the outage, want between 0 and 2 s", late)
 				}
 			})
 		})
 	}
 }
 
-// hasFinished reports whether a datagram has a sealed handshake record in it.
+// hasFinished reports whether a datagram has an encrypted handshake record in it.
 func hasFinished(b []byte) bool {
 	for r := range dtls.Records(b) {
 		if r.Type == dtls.TypeHandshake && r.Epoch == 1 {
@@ -79,31 +79,31 @@ func hasFinished(b []byte) bool {
 	return false
 }
 
-// Any single datagram of a connect may be lost, and it opens nevertheless.
+// Both sides connect within a second if any one datagram is lost.
 func TestConnectsWithoutAnyOneDatagram(t *testing.T) {
 	for _, dtlsClient := range []bool{false, true} {
 		for nth := range 40 {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dtlsClient)
+				w := newPair(t, dtlsClient)
 				n := 0
 				w.lose = func(*side, []byte) bool { n++; return n == nth+1 }
 				begin := time.Now()
 				w.connect()
 				if d := time.Since(begin); d > time.Second {
-					t.Errorf("without datagram %d: connected after %v", nth, d)
+					t.Errorf("datagram %d is lost: connected after %v, want at most 1 s", nth, d)
 				}
 			})
 		}
 	}
 }
 
-// An observer replays the client's checks and its handshake from another address,
-// which gets nothing for it.
+// An observer replays the client's checks and its handshake from another address. This does not
+// prove that address.
 func TestReplayedHandshakeProvesNoAddress(t *testing.T) {
 	victim := netip.MustParseAddrPort("203.0.113.99:9999")
 	for _, dtlsClient := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, dtlsClient)
+			w := newPair(t, dtlsClient)
 			var check []byte
 			replayed := 0
 			w.lose = func(from *side, b []byte) bool {
@@ -111,20 +111,20 @@ func TestReplayedHandshakeProvesNoAddress(t *testing.T) {
 				case from != w.client:
 				case Classify(b) == STUN:
 					check = append([]byte(nil), b...)
-				case w.server.handshake != nil:
+				case w.server.dtls != nil:
 					replayed++
 					w.server.request.Parse(check)
 					w.server.Check(time.Now(), victim, w.server.addr.Addr(), &w.server.request, nil)
 					_, part := w.server.Receive(time.Now(), victim, append([]byte(nil), b...), nil)
-					w.server.handshake.Receive(part)
-					// The selection is the victim's now, until the client's next check.
+					w.server.dtls.Receive(part)
+					// The victim's address is selected until the client's next check.
 					w.server.Check(time.Now(), w.client.addr, w.server.addr.Addr(), &w.server.request, nil)
 				}
 				return false
 			}
 			w.connect()
 			if p := w.server.ice.lite.Path(victim); p == nil || p.Proved() || replayed == 0 {
-				t.Errorf("the victim's path is %+v after %d replays", p, replayed)
+				t.Errorf("the victim's path is %+v after %d replays, want an unproved path and some replays", p, replayed)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ var (
 	ErrNotOpen = errors.New("peer: not open")
 	// ErrSilenced is returned by Send while nothing may be sent to the address: no
 	// valid check has arrived from it for ConsentTimeout, or the address is not proved
-	// and as many bytes were sent to it as allowed.
+	// and the bytes that may be sent to it are used up.
 	ErrSilenced = errors.New("peer: the address may not be sent to now")
 )
 
@@ -78,12 +78,12 @@ func (e *SendErrors) For(err error) error {
 type State uint8
 
 const (
-	Waiting State = iota // no authenticated check yet
-	Shaking              // the DTLS handshake runs
-	Keyed                // the keys are known; the other end's Finished is not verified yet (RFC 7918)
-	Secure               // the handshake is over
-	Closing              // closed; the last datagram may be sent again
-	Gone                 // closed; nothing more is sent
+	Waiting     State = iota // no authenticated check yet
+	Handshaking              // the DTLS handshake runs
+	Keyed                    // the keys are known; the other end's Finished is not verified yet (RFC 7918)
+	Secure                   // the handshake is over
+	Closing                  // closed; the last datagram may be sent again
+	Gone                     // closed; nothing more is sent
 )
 
 // A Reason says why a peer ended.
@@ -93,19 +93,19 @@ const (
 	Alive             Reason = iota
 	LocalClose               // Close was called
 	RemoteClose              // the other side closed: ABORT, SHUTDOWN or close_notify
-	Unheard                  // no authenticated check within PendingTimeout
-	Silent                   // no authenticated check, nor answer to a challenge, within ConsentTimeout
+	NoContact                // no valid check, or at a client no valid answer, within PendingTimeout or before GiveUp
+	TimedOut                 // none for ConsentTimeout; at a server no answer to a challenge either
 	HandshakeFailed          // DTLS: certificate mismatch, timeout, alert
-	AssociationFailed        // SCTP, in its handshake or later: a protocol error, worn-out keys
+	AssociationFailed        // SCTP, in its handshake or later: a protocol error, or no record number is left
 )
 
-// lingering is how long a closed peer repeats its last datagram (ABORT and
-// close_notify), which may be lost, and farewells how often at most. The first
+// lingerTime is how long a closed peer may repeat its farewell (ABORT and close_notify),
+// which may be lost, and maxFarewells how often it sends the farewell at most. The first
 // repetition is after farewellInterval, each further one after twice the time. There is
 // also one for each datagram of the other end.
 const (
-	lingering        = 2 * time.Second
-	farewells        = 8
+	lingerTime       = 2 * time.Second
+	maxFarewells     = 8
 	farewellInterval = 250 * time.Millisecond
 )
 
@@ -128,21 +128,21 @@ type Peer struct {
 	client bool
 
 	authentic bool // the last datagram of Receive had an authentic record
-	passed    bool // the datagram of ReceivePassed is at hand
+	passed    bool // a call of ReceivePassed runs
 
-	ice     ice
-	assoc   *sctp.Assoc
-	shake   *shake // state of the handshake; nil before Begin and after the handshake
-	records dtls.Conn
+	ice       ice
+	assoc     *sctp.Assoc
+	handshake *handshake // state of the handshake; nil before Begin and after the handshake
+	records   dtls.Conn
 
 	err    error
-	config *sctp.Config // until the association is made
+	config *sctp.Config // nil after the association is created
 
-	farewell []byte    // the datagram of Close
-	owed     bool      // farewell is due now
-	said     uint8     // how often farewell was sent
-	again    time.Time // when farewell is due again
-	until    time.Time // when Closing becomes Gone
+	farewell      []byte    // the datagram of Close
+	farewellDue   bool      // farewell is due now
+	farewellsSent uint8     // how often farewell was sent
+	nextFarewell  time.Time // when farewell is due again
+	goneAt        time.Time // when Closing becomes Gone
 
 	drops Drops
 }
@@ -152,13 +152,13 @@ type Drops struct {
 	Stranger   uint64 // DTLS from an address without a valid check
 	Unasked    uint64 // STUN that is not an answer to a check of this end
 	Early      uint64 // DTLS before Begin, or after the end
-	Sifted     uint64 // records and fragments that the sieve of the handshake dropped
+	Sifted     uint64 // records and fragments that the sieve of a finished handshake dropped
 	Unsendable uint64 // datagrams of this end that the limits of the path held back
 }
 
 // New makes a peer. A server's peer waits for its first check, a client's sends it.
 func New(now time.Time, c Config) *Peer {
-	config := c.SCTP // a copy: a pointer into c would keep all of c until the association is made
+	config := c.SCTP // a copy: a pointer into c would keep all of c until the association is created
 	p := &Peer{client: c.Client, config: &config}
 	if c.Check != nil {
 		p.ice.control = icectl.New(now, *c.Check)
@@ -188,8 +188,8 @@ func (p *Peer) Knows(a netip.AddrPort) bool { return p.ice.knows(a) }
 func (p *Peer) Stats() (st SCTPStats, dropped uint64) {
 	d := &p.drops
 	dropped = d.Stranger + d.Unasked + d.Early + d.Sifted + d.Unsendable + p.records.Drops().Total()
-	if p.shake != nil {
-		dropped += p.shake.sieve.Drops().Total()
+	if p.handshake != nil {
+		dropped += p.handshake.sieve.Drops().Total()
 	}
 	if p.assoc != nil {
 		st = p.assoc.Stats()
@@ -221,8 +221,8 @@ func Classify(b []byte) Class {
 	return Other
 }
 
-// Authentic reports whether the last datagram of Receive had a record that the other end has
-// encrypted.
+// Authentic reports whether the last datagram of Receive had a record that was encrypted by the
+// other end.
 func (p *Peer) Authentic() bool { return p.authentic }
 
 // IsPlaintext reports whether a DTLS datagram begins with a record that is not

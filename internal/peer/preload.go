@@ -9,8 +9,8 @@ const PreloadSteps = 3
 // The result has no meaning, but must be used: otherwise the compiler may remove the
 // reads.
 //
-// The cores have no functions for this. The calls below have no effect, and read the
-// fields that are first in their structs, which every message needs.
+// The cores have no functions for this. The calls below change nothing. They read the fields
+// at the beginning of the structs, which every message needs.
 func (p *Peer) Preload(step int) (n int) {
 	switch step {
 	case 0:

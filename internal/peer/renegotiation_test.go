@@ -9,15 +9,15 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// There is no renegotiation, whoever asks: sealed HelloRequests and ClientHellos of a
-// peer that has the keys, and plaintext ones, change nothing and get no answer.
+// There is no renegotiation: HelloRequests and ClientHellos change nothing and get no answer,
+// in plaintext or sealed with the peer's keys.
 func TestRenegotiationIsIgnored(t *testing.T) {
 	for name, dtlsClient := range map[string]bool{"of the DTLS client": true, "of the DTLS server": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dtlsClient)
+				w := newPair(t, dtlsClient)
 				w.connect()
-				time.Sleep(time.Second) // what the handshake repeats is over
+				time.Sleep(time.Second) // until the repetitions of the handshake are over
 				w.client.pump(time.Now())
 				w.server.pump(time.Now())
 				sent := w.server.sent
@@ -36,11 +36,11 @@ func TestRenegotiationIsIgnored(t *testing.T) {
 					}
 				}
 				if n := w.server.sent - sent; n > 0 || w.server.State() != Secure {
-					t.Errorf("the peer answers with %d datagrams, its state is %v", n, w.server.State())
+					t.Errorf("%d datagrams answer the renegotiation, want 0; state %v, want %v (Secure)", n, w.server.State(), Secure)
 				}
-				w.client.say("still here")
+				w.client.sendText("still here")
 				if !slices.Equal(w.server.got, []string{"still here"}) {
-					t.Errorf("it received %q", w.server.got)
+					t.Errorf("the server received %q, want [still here]", w.server.got)
 				}
 			})
 		})

@@ -10,11 +10,11 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// TSNs begin at random, so they wrap soon or late; here after 50 messages down and
-// 101 up, with losses on both sides of the wrap.
+// TSNs begin at a random value, so they wrap after some time. Here they wrap after 51 messages
+// to the client and after 102 to the server, with losses before and after.
 func TestNumbersOfMessagesWrap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorldWith(t, false, func(c *Config) { c.SCTP.InitialTSN = math.MaxUint32 - 50 })
+		w := newPairWith(t, false, func(c *Config) { c.SCTP.InitialTSN = math.MaxUint32 - 50 })
 		w.connect()
 		n := 0
 		w.lose = func(*side, []byte) bool { n++; return n%7 == 0 }
@@ -27,7 +27,7 @@ func TestNumbersOfMessagesWrap(t *testing.T) {
 				w.client.receive(time.Now(), b)
 			}
 			if n++; n%10 != 0 {
-				w.client.say("up")
+				w.client.sendText("up")
 			}
 			time.Sleep(5 * time.Millisecond)
 			w.server.advance(time.Now())
@@ -36,12 +36,12 @@ func TestNumbersOfMessagesWrap(t *testing.T) {
 			w.client.pump(time.Now())
 		}
 		if len(w.client.got) < 4000 || len(w.server.got) < 4000 {
-			t.Errorf("%d messages came down and %d up, of 5000 each", len(w.client.got), len(w.server.got))
+			t.Errorf("the client received %d messages, the server %d; want 4000 of 5000 at least", len(w.client.got), len(w.server.got))
 		}
 	})
 }
 
-// Records arrive up to the last number there is, in both directions.
+// Records with numbers up to the greatest one arrive, in both directions.
 func TestLastRecordNumbersArrive(t *testing.T) {
 	h := newHostile(t, nil)
 	h.server.records.Init(keysOf(t), true, 1<<48-100)
@@ -60,11 +60,11 @@ func TestLastRecordNumbersArrive(t *testing.T) {
 		}
 	}
 	if len(h.server.got) != 100 || len(h.client.got) != 100 {
-		t.Errorf("%d messages came up and %d down, of 100 each", len(h.server.got), len(h.client.got))
+		t.Errorf("the server received %d messages, the client %d; want 100", len(h.server.got), len(h.client.got))
 	}
 }
 
-// Record numbers are never used twice; when they are used up it is over.
+// No record number is used twice. When all are used, the peer ends.
 func TestEndOfRecordNumbersIsTheEnd(t *testing.T) {
 	h := newHostile(t, nil)
 	h.server.records.Init(keysOf(t), true, 1<<48-3)
@@ -78,9 +78,9 @@ func TestEndOfRecordNumbersIsTheEnd(t *testing.T) {
 		}
 	}
 	if sent != 3 || !errors.Is(err, dtls.ErrExhausted) {
-		t.Errorf("%d records, then %v", sent, err)
+		t.Errorf("%d records are sent, then %v; want 3, then ErrExhausted", sent, err)
 	}
 	if why, err := h.server.Why(); why != AssociationFailed || !errors.Is(err, dtls.ErrExhausted) {
-		t.Errorf("the peer ended with %d %v", why, err)
+		t.Errorf("the peer ended for reason %d, error %v; want %d (AssociationFailed), ErrExhausted", why, err, AssociationFailed)
 	}
 }

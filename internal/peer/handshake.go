@@ -7,15 +7,14 @@ import (
 	"github.com/godwit-rtc/godwit/dtls"
 )
 
-// How long the flight with this end's Finished waits for the answer before it is
-// repeated: the first value plus the round trip that the ClientHello has measured, at
-// most the second value.
+// How long a flight waits for the answer before it is repeated: flightMargin plus the round
+// trip between this end's first flight and its answer, at most maxFlightWait.
 const (
-	flightGrace = 25 * time.Millisecond
-	flightWait  = 400 * time.Millisecond
+	flightMargin  = 25 * time.Millisecond
+	maxFlightWait = 400 * time.Millisecond
 
-	// How often the last flight of a DTLS server is repeated: for about 11 s. The server's
-	// handshake is over and repeats nothing; the client's handshake may last 10 s.
+	// How often the last flight of a DTLS server is repeated, which takes about 11 s: the
+	// server's handshake is over and repeats nothing; the client's handshake may last 10 s.
 	lastRepeats = 30
 
 	// How many datagrams of the handshake may wait to be sent. A flight has one to three
@@ -23,27 +22,29 @@ const (
 	maxQueued = 8
 )
 
-// shake is the state of a peer that is needed only while its handshake runs.
-type shake struct {
+// handshake is the state of a peer that only its DTLS handshake and the repetitions of the
+// last flight need.
+type handshake struct {
 	sieve  dtls.Sieve
 	sifted []byte // scratch: output of the sieve
 	flight dtls.Repeater
-	queue  [][]byte       // datagrams to be sent first, in order
-	begun  time.Time      // when the first flight was set
-	with   netip.AddrPort // the first address from or to which a datagram of the handshake was sent
-	mixed  bool           // there was another address
-	rtt    time.Duration  // from this end's first flight to its answer; zero before
+	queue  [][]byte // datagrams to be sent first, in order
+
+	firstFlight      time.Time      // when the first flight was queued
+	address          netip.AddrPort // the first address from or to which a datagram of the handshake was sent
+	severalAddresses bool           // there was a second such address
+	rtt              time.Duration  // from the first flight to its answer; zero before the answer
 }
 
 // Begin tells the peer that its handshake has begun. From now on Receive returns
 // datagrams for the handshake.
 func (p *Peer) Begin() {
-	p.state = Shaking
-	p.shake = &shake{}
+	p.state = Handshaking
+	p.handshake = &handshake{}
 }
 
-// Shake processes an event of the handshake.
-func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Event {
+// ProcessHandshake processes an event of the handshake.
+func (p *Peer) ProcessHandshake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Event {
 	switch ev.Kind {
 	case dtls.Flight:
 		p.Flight(now, ev)
@@ -61,19 +62,19 @@ func (p *Peer) Shake(now time.Time, ev dtls.HandshakeEvent, events []Event) []Ev
 // until the other end answers, except flights that the handshake itself repeats.
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
-	s := p.shake
+	s := p.handshake
 	if s == nil || len(s.queue) == maxQueued {
 		p.drops.Unsendable++
 		return
 	}
 	s.queue = append(s.queue, ev.Datagram)
-	if s.begun.IsZero() {
-		s.begun = now
+	if s.firstFlight.IsZero() {
+		s.firstFlight = now
 	}
 	switch {
 	case ev.Again:
 	case ev.First:
-		s.flight.First = min(s.rtt+flightGrace, flightWait)
+		s.flight.First = min(s.rtt+flightMargin, maxFlightWait)
 		s.flight.Set(now, ev.Datagram)
 	default:
 		s.flight.Add(ev.Datagram)
@@ -85,16 +86,16 @@ func (p *Peer) Flight(now time.Time, ev dtls.HandshakeEvent) {
 // then its INIT follows its Finished.
 // https://www.rfc-editor.org/rfc/rfc7918.html#section-4
 func (p *Peer) Keys(now time.Time, k *dtls.Keys) {
-	if p.state != Shaking {
+	if p.state != Handshaking {
 		return // the peer was closed
 	}
 	p.records.Init(k, p.client, dtls.FirstRecord)
 	p.state = Keyed
-	// There are keys only if the other end has answered a flight of this end. If there
-	// was more than one address, one of them may not have got a flight, or may have
-	// sent a copy of a datagram.
-	if !p.shake.mixed {
-		p.ice.proved(now, p.shake.with)
+	// There are keys only if the other end has answered a flight of this end. So if all
+	// datagrams of the handshake had the same address, that address is proved. If there were
+	// several, nobody knows which one received the flight and answered it.
+	if !p.handshake.severalAddresses {
+		p.ice.proved(now, p.handshake.address)
 	}
 	p.associate(now)
 	if p.client {
@@ -108,14 +109,14 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	if p.state != Keyed {
 		return events
 	}
-	s := p.shake
+	s := p.handshake
 	p.state = Secure
 	p.records.Done()
 	if s.flight.Limit = lastRepeats; p.client {
 		s.flight.Stop()
 	}
 	for raw := range s.sieve.Early() {
-		events, _ = p.open(now, raw, events)
+		events, _ = p.openRecord(now, raw, events)
 	}
 	if p.ice.control != nil {
 		p.assoc.Connect(now) // some servers wait for the INIT of the other end
@@ -123,10 +124,10 @@ func (p *Peer) Done(now time.Time, events []Event) []Event {
 	return events
 }
 
-// forgetShake frees the memory of the handshake.
-func (p *Peer) forgetShake() {
-	p.drops.Sifted += p.shake.sieve.Drops().Total()
-	p.shake = nil
+// forgetHandshake frees the memory of the handshake.
+func (p *Peer) forgetHandshake() {
+	p.drops.Sifted += p.handshake.sieve.Drops().Total()
+	p.handshake = nil
 }
 
 // Fail tells the peer that the handshake has failed. Datagrams of the handshake that
@@ -138,12 +139,12 @@ func (p *Peer) Fail(now time.Time, err error) {
 	}
 }
 
-// split processes a datagram while the handshake runs, and returns the part for the
-// handshake.
-func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
-	s := p.shake
+// receiveHandshake processes a datagram while the handshake runs, and returns the part for
+// the handshake.
+func (p *Peer) receiveHandshake(now time.Time, from netip.AddrPort, b []byte) []byte {
+	s := p.handshake
 	n := len(b)
-	if p.passed || !IsPlaintext(b) { // an encrypted record is credited to the one whose keys open it
+	if p.passed || !IsPlaintext(b) { // an encrypted record gives credit to the peer whose keys open it
 		n = 0
 	}
 	p.ice.heard(now, from, n, false)
@@ -152,20 +153,20 @@ func (p *Peer) split(now time.Time, from netip.AddrPort, b []byte) []byte {
 	if len(forHandshake) == 0 {
 		return nil
 	}
-	s.meet(from)
-	if s.rtt == 0 && !s.begun.IsZero() {
-		s.rtt = max(now.Sub(s.begun), time.Millisecond)
+	s.noteAddress(from)
+	if s.rtt == 0 && !s.firstFlight.IsZero() {
+		s.rtt = max(now.Sub(s.firstFlight), time.Millisecond)
 	}
-	if p.state == Shaking {
+	if p.state == Handshaking {
 		s.flight.Stop()
 	}
 	return forHandshake
 }
 
-// meet notes that a datagram of the handshake was sent from or to a.
-func (s *shake) meet(a netip.AddrPort) {
-	if !s.with.IsValid() {
-		s.with = a
+// noteAddress notes that a datagram of the handshake was sent from or to a.
+func (s *handshake) noteAddress(a netip.AddrPort) {
+	if !s.address.IsValid() {
+		s.address = a
 	}
-	s.mixed = s.mixed || a != s.with
+	s.severalAddresses = s.severalAddresses || a != s.address
 }

@@ -12,25 +12,25 @@ import (
 
 const ms = time.Millisecond
 
-// flight gives s a datagram of its handshake.
+// flight gives s a datagram of its handshake to send.
 func (s *side) flight(now time.Time, text string, first, again bool) {
-	s.Shake(now, dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: []byte(text), First: first, Again: again}, nil)
+	s.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: []byte(text), First: first, Again: again}, nil)
 }
 
-// said fails unless these datagrams are due.
-func (s *side) said(now time.Time, what string, want ...string) {
-	s.world.t.Helper()
+// wantDue fails unless exactly these datagrams are due.
+func (s *side) wantDue(now time.Time, what string, want ...string) {
+	s.pair.t.Helper()
 	var got []string
 	for _, b := range s.due(now) {
 		got = append(got, string(b))
 	}
 	if !slices.Equal(got, want) {
-		s.world.t.Errorf("%s: %q, want %q", what, got, want)
+		s.pair.t.Errorf("%s: %q, want %q", what, got, want)
 	}
 }
 
-// A flight leaves at once, and again after 25 ms, whole, until something for the handshake
-// arrives. What the handshake itself repeats leaves once.
+// A flight is sent at once, and again as a whole after 25 ms, until a datagram for the
+// handshake arrives. A datagram that the handshake itself repeats is sent once.
 func TestFlightIsRepeatedUntilItIsAnswered(t *testing.T) {
 	h := newChecked(t, nil)
 	s, t0 := h.server, h.now
@@ -38,28 +38,28 @@ func TestFlightIsRepeatedUntilItIsAnswered(t *testing.T) {
 	s.flight(t0, "one", true, false)
 	s.flight(t0, "two", false, false)
 	s.flight(t0, "one again", true, true)
-	s.said(t0, "at once", "one", "two", "one again")
+	s.wantDue(t0, "at once", "one", "two", "one again")
 	if d := s.Deadline(); !d.Equal(t0.Add(25 * ms)) {
-		t.Errorf("due after %v", d.Sub(t0))
+		t.Errorf("the repetition is due after %v, want 25 ms", d.Sub(t0))
 	}
-	s.said(t0.Add(24*ms), "too early")
-	s.said(t0.Add(25*ms), "repeated", "one", "two")
+	s.wantDue(t0.Add(24*ms), "too early")
+	s.wantDue(t0.Add(25*ms), "repeated", "one", "two")
 	s.Receive(t0.Add(30*ms), h.client.addr, sealedRecord, nil) // not for the handshake
-	s.said(t0.Add(75*ms), "repeated again", "one", "two")
+	s.wantDue(t0.Add(75*ms), "repeated again", "one", "two")
 	s.Receive(t0.Add(80*ms), h.client.addr, piece(0), nil)
-	s.said(t0.Add(time.Second), "answered")
+	s.wantDue(t0.Add(time.Second), "answered")
 	if d := s.Deadline(); d.Before(t0.Add(time.Second)) {
-		t.Errorf("due after %v", d.Sub(t0))
+		t.Errorf("a repetition is due after %v, though the flight is answered", d.Sub(t0))
 	}
 }
 
-// The first flight and its answer measure the round trip: how long the next flight waits, and
-// what the association begins with.
+// The first flight and its answer measure the round trip. It sets how long the next flight
+// waits for its answer, and it is the first RTT of the association.
 func TestHandshakeMeasuresTheRoundTrip(t *testing.T) {
 	for name, c := range map[string]struct {
-		receive  []time.Duration // what arrives after the first flight
+		receive  []time.Duration // when datagrams arrive after the first flight
 		rtt      time.Duration
-		repeated time.Duration // of the second flight
+		repeated time.Duration // when the second flight is repeated
 	}{
 		"40 ms":                {[]time.Duration{40 * ms}, 40 * ms, 65 * ms},
 		"the first answer":     {[]time.Duration{40 * ms, 90 * ms}, 40 * ms, 65 * ms},
@@ -72,11 +72,11 @@ func TestHandshakeMeasuresTheRoundTrip(t *testing.T) {
 		s.Begin()
 		_, part := s.Receive(t0.Add(-time.Second), h.client.addr, piece(0), nil) // a ClientHello
 		if len(part) == 0 {
-			t.Fatal("nothing for the handshake")
+			t.Fatal("the handshake gets no bytes of a fragment")
 		}
 		s.flight(t0, "one", true, false)
-		if got := s.Shake(t0.Add(5*ms), dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: []byte("two")}, make([]Event, 1)); len(got) != 1 {
-			t.Errorf("%d events", len(got))
+		if got := s.ProcessHandshake(t0.Add(5*ms), dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: []byte("two")}, make([]Event, 1)); len(got) != 1 {
+			t.Errorf("ProcessHandshake returns %d events, want the caller's 1", len(got))
 		}
 		s.due(t0)
 		for i, d := range c.receive {
@@ -84,18 +84,19 @@ func TestHandshakeMeasuresTheRoundTrip(t *testing.T) {
 		}
 		t1 := t0.Add(time.Second)
 		s.flight(t1, "three", true, false)
-		s.said(t1, name, "three")
+		s.wantDue(t1, name, "three")
 		if d := s.Deadline(); !d.Equal(t1.Add(c.repeated)) {
 			t.Errorf("%s: repeated after %v, want %v", name, d.Sub(t1), c.repeated)
 		}
-		s.Shake(t1, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: keysOf(t)}, nil)
+		s.ProcessHandshake(t1, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: keysOf(t)}, nil)
 		if st, _ := s.Stats(); st.RTT != c.rtt {
 			t.Errorf("%s: the association begins with %v, want %v", name, st.RTT, c.rtt)
 		}
 	}
 }
 
-// The queue of a handshake is bounded, and what comes when there is none is dropped.
+// The queue of a handshake is bounded. A datagram before Begin, when there is no queue, is
+// dropped.
 func TestQueueOfTheHandshake(t *testing.T) {
 	h := newChecked(t, nil)
 	s := h.server
@@ -105,37 +106,37 @@ func TestQueueOfTheHandshake(t *testing.T) {
 		s.flight(h.now, "x", true, false)
 	}
 	if n := len(s.due(h.now)); n != maxQueued || s.drops.Unsendable != 3 {
-		t.Errorf("%d datagrams leave, %d are counted", n, s.drops.Unsendable)
+		t.Errorf("%d datagrams are sent, want %d; %d drops are counted, want 3", n, maxQueued, s.drops.Unsendable)
 	}
 }
 
-// With its keys a DTLS client sends the INIT; a DTLS server sends nothing before it is asked,
-// and then repeats only its last flight.
+// A DTLS client sends the INIT when it has its keys. A DTLS server sends no INIT: it repeats
+// only its last flight.
 func TestWhoSpeaksFirst(t *testing.T) {
 	for _, client := range []bool{true, false} {
 		h := newChecked(t, func(c *Config) { c.Client = client })
 		s := h.server
 		s.Begin()
 		s.flight(h.now, "Finished", true, false)
-		s.said(h.now, "the last flight", "Finished")
-		s.Shake(h.now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: keysOf(t)}, nil)
-		s.Receive(h.now, h.client.addr, piece(0), nil) // does not end the last flight
+		s.wantDue(h.now, "the last flight", "Finished")
+		s.ProcessHandshake(h.now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: keysOf(t)}, nil)
+		s.Receive(h.now, h.client.addr, piece(0), nil) // does not stop the last flight
 		if s.State() != Keyed {
-			t.Fatalf("state %d", s.State())
+			t.Fatalf("state %d, want %d (Keyed)", s.State(), Keyed)
 		}
 		if n := len(s.due(h.now)); (n == 1) != client || n > 1 {
-			t.Errorf("DTLS client: %v: %d datagrams with the keys", client, n)
+			t.Errorf("DTLS client: %v: %d datagrams with the keys, want 1 of a client and 0 of a server", client, n)
 		}
 		h.now = h.now.Add(25 * ms)
 		if all := s.due(h.now); len(all) == 0 || string(all[0]) != "Finished" {
-			t.Errorf("DTLS client: %v: %q instead of the last flight", client, all)
+			t.Errorf("DTLS client: %v: %q , want the last flight first", client, all)
 		}
 		before := []Event{{Type: Message}}
-		if got := s.Shake(h.now, dtls.HandshakeEvent{Kind: dtls.Done}, before); len(got) != 1 || s.State() != Secure {
-			t.Errorf("%d events, state %d", len(got), s.State())
+		if got := s.ProcessHandshake(h.now, dtls.HandshakeEvent{Kind: dtls.Done}, before); len(got) != 1 || s.State() != Secure {
+			t.Errorf("Done: %d events, want the caller's 1; state %d, want %d (Secure)", len(got), s.State(), Secure)
 		}
-		if got := s.Shake(h.now, dtls.HandshakeEvent{Kind: dtls.Done}, before); len(got) != 1 {
-			t.Errorf("%d events of a second end", len(got))
+		if got := s.ProcessHandshake(h.now, dtls.HandshakeEvent{Kind: dtls.Done}, before); len(got) != 1 {
+			t.Errorf("the second Done: %d events, want the caller's 1", len(got))
 		}
 		repeats, others := 0, 0
 		for range 200 {
@@ -151,69 +152,70 @@ func TestWhoSpeaksFirst(t *testing.T) {
 			s.Advance(h.now, nil)
 		}
 		if client && (repeats > 0 || others == 0) || !client && (repeats != lastRepeats-1 || others > 0) {
-			t.Errorf("DTLS client: %v: the last flight is repeated %d times, %d datagrams beside it", client, repeats, others)
+			t.Errorf("DTLS client: %v: the last flight is repeated %d times, and %d other datagrams are sent; want 0 and some of a client, %d and 0 of a server", client, repeats, others, lastRepeats-1)
 		}
-		if s.shake != nil {
-			t.Error("the state of the handshake stays")
+		if s.handshake != nil {
+			t.Error("the state of the handshake is not freed")
 		}
 	}
 }
 
-// A client waits for nobody to begin the association, whatever its role in DTLS.
+// An ICE client begins the association itself, also if it is the DTLS server.
 func TestNativeClientSendsAnINIT(t *testing.T) {
 	h := newChecked(t, nil) // the client is the DTLS server
-	h.client.shakeHands(h.now, h.server.addr)
+	h.client.setKeys(h.now, h.server.addr)
 	if n := len(h.client.due(h.now)); n != 1 {
-		t.Errorf("%d datagrams", n)
+		t.Errorf("%d datagrams, want 1 with the INIT", n)
 	}
 }
 
-// A DTLS client's last flight that waits for credit leaves after the handshake is done.
+// The last flight of a DTLS client may wait for credit. Then it is sent after the handshake is
+// done.
 func TestLastFlightWaitsForCredit(t *testing.T) {
 	h := newChecked(t, nil)
 	s := h.server
 	s.Begin()
-	s.shake.meet(h.client.addr)
-	s.shake.meet(elsewhere)
-	s.credit(h.now, h.client.addr)
+	s.handshake.noteAddress(h.client.addr)
+	s.handshake.noteAddress(elsewhere)
+	s.useCredit(h.now, h.client.addr)
 	s.flight(h.now, "Finished", true, false)
 	s.Keys(h.now, keysOf(t))
 	s.Done(h.now, nil)
 	s.Append(h.now, nil)
 	s.flight(h.now, "more", false, true)
 	h.checkFrom(h.client.addr)
-	if all := s.due(h.now); len(all) < 2 || string(all[0]) != "Finished" || string(all[1]) != "more" || s.shake != nil {
-		t.Errorf("%q", all)
+	if all := s.due(h.now); len(all) < 2 || string(all[0]) != "Finished" || string(all[1]) != "more" || s.handshake != nil {
+		t.Errorf("the datagrams %q, want Finished and more first; or the state of the handshake is not freed", all)
 	}
 }
 
-// The state of a DTLS server's handshake is free when the association is established, and when
-// the peer ends: the last flight is not repeated to an end that has closed.
+// The state of a DTLS server's handshake is freed when the association is established, and when
+// the peer ends. From then on the last flight is not repeated.
 func TestLastFlightEnds(t *testing.T) {
 	for name, established := range map[string]bool{"established": true, "closed": false} {
 		h := newChecked(t, func(c *Config) { c.Client = false })
 		s := h.server
 		s.Begin()
-		s.shake.meet(h.client.addr)
+		s.handshake.noteAddress(h.client.addr)
 		s.flight(h.now, "Finished", true, false)
 		s.due(h.now)
 		s.Keys(h.now, keysOf(t))
 		s.Done(h.now, nil)
 		h.client.Peer.client = true
-		h.client.shakeHands(h.now, h.server.addr)
+		h.client.setKeys(h.now, h.server.addr)
 		if established {
 			for range 5 {
-				h.server.hear(h.now, h.client.due(h.now))
-				h.client.hear(h.now, h.server.due(h.now))
+				h.server.receiveAll(h.now, h.client.due(h.now))
+				h.client.receiveAll(h.now, h.server.due(h.now))
 			}
 			if !s.opened {
-				t.Fatal("no association")
+				t.Fatal("the association is not established")
 			}
 		} else {
 			h.sealed(dtls.AppendCloseNotify(h.client.records.Reserve(nil)), dtls.TypeAlert)
 		}
-		if s.shake != nil {
-			t.Errorf("%s: the state of the handshake stays", name)
+		if s.handshake != nil {
+			t.Errorf("%s: the state of the handshake is not freed", name)
 		}
 		for _, b := range s.due(h.now.Add(30 * ms)) {
 			if bytes.Equal(b, []byte("Finished")) {
@@ -223,13 +225,12 @@ func TestLastFlightEnds(t *testing.T) {
 	}
 }
 
-// What the sieve of the handshake has dropped is counted when it is over, too; what the
-// association has dropped counts beside it.
+// Stats adds the drops of the peer, of its records and of its association.
 func TestAllDropsAreCounted(t *testing.T) {
 	h := newHostile(t, nil)
 	st, before := h.server.Stats()
 	if st.MessagesIn != 0 || st.Channels != 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("before any message: %+v, want no messages and no channels", st)
 	}
 	h.packet(chunk(11, 0, nil)) // a COOKIE ACK that answers nothing
 	h.packet(chunk(14, 0, nil)) // a SHUTDOWN COMPLETE
@@ -238,11 +239,12 @@ func TestAllDropsAreCounted(t *testing.T) {
 	h.packet(data(3, h.tsn, 1, 0, 51, []byte("x")))
 	st, after := h.server.Stats()
 	if after-before != 3 || st.MessagesIn != 1 || st.Channels != 1 {
-		t.Errorf("%d dropped, %+v", after-before, st)
+		t.Errorf("%d drops, want 3; %+v, want 1 message and 1 channel", after-before, st)
 	}
 }
 
-// The DTLS client's channels are the even ones, and the peer's the odd ones, and the reverse.
+// The DTLS client opens channels on even streams, the DTLS server on odd ones. A
+// DATA_CHANNEL_OPEN of the other end on a stream of this end is refused.
 func TestStreamsOfThePeer(t *testing.T) {
 	open := append([]byte{3, 1, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0}, "chat"...)
 	for _, client := range []bool{true, false} {
@@ -251,7 +253,7 @@ func TestStreamsOfThePeer(t *testing.T) {
 			h = newChecked(t, func(c *Config) { c.Client = false })
 			h.client.Peer.client = true
 			for _, s := range []*side{h.server, h.client} {
-				s.shakeHands(h.now, s.other.addr)
+				s.setKeys(h.now, s.other.addr)
 			}
 			h.client.pump(h.now)
 		}
@@ -263,13 +265,14 @@ func TestStreamsOfThePeer(t *testing.T) {
 				}
 			}
 			if opened := len(got) == 1; opened != (client == (stream == 1)) {
-				t.Errorf("DTLS client: %v: a channel on stream %d is opened: %v", client, stream, opened)
+				t.Errorf("DTLS client: %v: an OPEN on stream %d opens a channel: %v, want %v", client, stream, opened, client == (stream == 1))
 			}
 		}
 	}
 }
 
-// Which addresses a peer has, at a server, at a client, and when it is over.
+// The answers of Knows, Holds, Speaks and Since for the addresses of a server's peer, of a
+// client's peer, and of a closed peer.
 func TestAddressesOfAPeer(t *testing.T) {
 	h := newHostile(t, nil)
 	h.checkFrom(elsewhere)
@@ -293,11 +296,11 @@ func TestAddressesOfAPeer(t *testing.T) {
 		}
 	}
 	if h.server.Remote() != h.client.addr || h.client.Remote() != h.server.addr {
-		t.Errorf("%v and %v", h.server.Remote(), h.client.Remote())
+		t.Errorf("the server sends to %v, want %v; the client to %v, want %v", h.server.Remote(), h.client.addr, h.client.Remote(), h.server.addr)
 	}
 	h.server.Close(h.now, "")
 	if got := ask(h.server, h.client.addr); got.holds || got.speaks || !got.knows {
-		t.Errorf("closed: %+v", got)
+		t.Errorf("the address of a closed peer: %+v, want that only knows and since are true", got)
 	}
 }
 
@@ -313,12 +316,12 @@ func TestIsPlaintext(t *testing.T) {
 		{nil, false},
 	} {
 		if got := IsPlaintext(c.b); got != c.want {
-			t.Errorf("%x: %v", c.b, got)
+			t.Errorf("IsPlaintext(%x) = %v, want %v", c.b, got, c.want)
 		}
 	}
 }
 
-// Preload may be called in every state, of either end.
+// Preload may be called in every state and at either end.
 func TestPreload(t *testing.T) {
 	before, after := newChecked(t, nil), newHostile(t, nil)
 	for _, s := range []*side{before.server, before.client, after.server, after.client} {
@@ -332,7 +335,7 @@ func TestSooner(t *testing.T) {
 	never, early, late := time.Time{}, time.Unix(1, 0), time.Unix(2, 0)
 	for _, c := range [][3]time.Time{{never, never, never}, {early, late, early}, {late, early, early}, {never, late, late}, {late, never, late}} {
 		if got := sooner(c[0], c[1]); !got.Equal(c[2]) {
-			t.Errorf("%v and %v: %v", c[0], c[1], got)
+			t.Errorf("sooner(%v, %v) = %v, want %v", c[0], c[1], got, c[2])
 		}
 	}
 }
