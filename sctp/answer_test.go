@@ -26,15 +26,15 @@ func TestSacksAreNoLargerThanWhatCame(t *testing.T) {
 	for i := range uint32(205) {
 		give(text(2+2*i, "x"))
 	}
-	give(forward(0)) // what was saved up
+	give(forward(0)) // uses up the credit
 	for i := range 1000 {
 		if n := give(forward(0)); n > least {
-			t.Fatalf("stale FORWARD-TSN %d of 20 bytes draws %d", i, n)
+			t.Fatalf("FORWARD-TSN %d, an old one of 20 bytes, causes %d bytes, want at most %d", i, n, least)
 		}
 	}
 	for i := range 1000 {
 		if n := give(text(2+2*uint32(i%205), "x")); n > least+12 {
-			t.Fatalf("duplicate %d of 32 bytes draws %d", i, n)
+			t.Fatalf("duplicate %d of 32 bytes causes %d bytes, want at most %d", i, n, least+12)
 		}
 	}
 	rnd := rand.New(rand.NewPCG(1, 1))
@@ -54,7 +54,7 @@ func TestSacksAreNoLargerThanWhatCame(t *testing.T) {
 		packets++
 	}
 	if out > in+20*(packets+2000) {
-		t.Errorf("%d bytes drew %d", in, out)
+		t.Errorf("%d bytes cause %d, want at most %d", in, out, in+20*(packets+2000))
 	}
 }
 
@@ -71,7 +71,7 @@ func TestNewestGapIsTold(t *testing.T) {
 	a.write(forward(0))
 	a.wantPacket("the first and the last", "SACK(cum=0 gap=2-3 gap=398-399)")
 	a.ack.credit = 0
-	a.write(forward(2)) // and what was skipped is no gap
+	a.write(forward(2)) // TSNs that are skipped are no gap
 	a.wantPacket("the first and the last", "SACK(cum=3 gap=6-7 gap=398-399)")
 	a.write(forward(1000))
 	a.wantPacket("none is left", "SACK(cum=1000)")
@@ -91,7 +91,7 @@ func TestNewestAgainstModel(t *testing.T) {
 			}
 		}
 		if rnd.IntN(2) == 0 && r.cum != r.high {
-			r.extend(r.high + rnd.Uint32N(200)) // skipped
+			r.extend(r.high + rnd.Uint32N(200)) // skips TSNs
 		}
 		var first, last uint32
 		for tsn := base; tsn != base+303; tsn++ {

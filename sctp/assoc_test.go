@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What a testAssoc and its peer begin with.
+// Tags and initial TSNs of a testAssoc and of its peer.
 const (
 	ourTag  = 0x11111111
 	ourTSN  = 1000
@@ -17,7 +17,7 @@ const (
 	peerTSN = 1
 )
 
-// A testAssoc is an association with a peer made of bytes, in virtual time.
+// A testAssoc is an association in virtual time. The test writes the packets of its peer.
 type testAssoc struct {
 	*Assoc
 	t      *testing.T
@@ -75,13 +75,13 @@ func rawParam(kind uint16, value []byte) []byte {
 	return finishTLV(append(appendParam(nil, kind), value...), 0)
 }
 
-// tlv is a parameter or cause without padding.
+// tlv returns a parameter or cause without padding.
 func tlv(kind uint16, value string) []byte {
 	b := binary.BigEndian.AppendUint16(nil, kind)
 	return append(binary.BigEndian.AppendUint16(b, uint16(4+len(value))), value...)
 }
 
-// initChunk is an INIT or INIT ACK as Chromium writes it, with more parameters.
+// initChunk returns an INIT or INIT ACK as Chromium writes it, with further parameters.
 func initChunk(kind byte, tag, tsn uint32, more ...[]byte) []byte {
 	v := u32s(tag, 5<<20, 0xffff_ffff, tsn)
 	v = append(v, rawParam(paramForwardTSN, nil)...)
@@ -91,7 +91,7 @@ func initChunk(kind byte, tag, tsn uint32, more ...[]byte) []byte {
 
 func cookieEcho(cookie []byte) []byte { return rawChunk(chunkCookieEcho, 0, cookie) }
 
-// cookieOf takes the cookie out of an INIT ACK packet.
+// cookieOf returns the cookie of an INIT ACK packet.
 func cookieOf(t *testing.T, b []byte) []byte {
 	t.Helper()
 	for c := range chunks(b) {
@@ -103,7 +103,7 @@ func cookieOf(t *testing.T, b []byte) []byte {
 	return nil
 }
 
-// dataChunk is a whole unordered message.
+// dataChunk returns a chunk with a whole unordered message.
 func dataChunk(tsn uint32, stream uint16, ppid uint32, payload string) []byte {
 	return rawData(flagWhole|flagUnordered, tsn, stream, 0, ppid, payload)
 }
@@ -115,7 +115,7 @@ func rawData(flags byte, tsn uint32, stream, ssn uint16, ppid uint32, payload st
 	return finishTLV(append(b, payload...), 0)
 }
 
-// sack acknowledges up to cum, and blocks given by their first and last TSN.
+// sack returns a SACK up to cum, with gap blocks that are given by their first and last TSN.
 func sack(cum uint32, blocks ...uint32) []byte {
 	v := u32s(cum, 1<<20, uint32(len(blocks)/2)<<16)
 	for _, tsn := range blocks {
@@ -132,7 +132,7 @@ func forward(tsn uint32, pairs ...uint16) []byte {
 	return rawChunk(chunkForwardTSN, 0, v)
 }
 
-// openMessage is a DATA_CHANNEL_OPEN.
+// openMessage returns a DATA_CHANNEL_OPEN.
 func openMessage(kind byte, limit uint32, label string) string {
 	b := []byte{dcepOpen, kind, 1, 0}
 	b = binary.BigEndian.AppendUint32(b, limit)
@@ -144,7 +144,7 @@ func openChunk(tsn uint32, stream uint16, kind byte, limit uint32, label string)
 	return rawData(flagWhole, tsn, stream, 0, ppidDCEP, openMessage(kind, limit, label))
 }
 
-// unreliableOpen opens a channel as a page with ordered:false, maxRetransmits:0.
+// unreliableOpen opens a channel like a page with ordered:false, maxRetransmits:0.
 func unreliableOpen(tsn uint32, stream uint16, label string) []byte {
 	return openChunk(tsn, stream, channelUnordered|channelRetransmits, 0, label)
 }
@@ -169,14 +169,14 @@ func (a *testAssoc) receivePacket(b []byte) {
 	a.keep(a.Receive(a.now, b, append(make([]Event, 0, 3), before)))
 }
 
-// before is an event of which an association is told that it was there before.
+// before is the event that the caller's slice already has.
 var before = Event{Type: 99}
 
-// keep takes the events that follow before.
+// keep checks that before is still first, and stores the other events.
 func (a *testAssoc) keep(events []Event) {
 	a.t.Helper()
 	if len(events) == 0 || events[0].Type != before.Type {
-		a.t.Fatalf("the events before are lost: %v", events)
+		a.t.Fatalf("the events of the caller are lost: %v", events)
 	}
 	a.events = append(a.events, events[1:]...)
 }
@@ -194,7 +194,7 @@ func (a *testAssoc) writePacket(b []byte) {
 func (a *testAssoc) next() []byte {
 	b := a.Append(a.now, nil)
 	if len(b) > MaxPacket {
-		a.t.Errorf("packet of %d bytes", len(b))
+		a.t.Errorf("packet of %d bytes, want at most %d", len(b), MaxPacket)
 	}
 	return b
 }
@@ -207,15 +207,15 @@ func (a *testAssoc) send(stream uint16, k Kind, payload string) []byte {
 		a.t.Fatalf("AppendMessage: %v", err)
 	}
 	if len(b) > MaxPacket {
-		a.t.Errorf("packet of %d bytes", len(b))
+		a.t.Errorf("packet of %d bytes, want at most %d", len(b), MaxPacket)
 	}
 	return b
 }
 
-// ackAll acknowledges everything that was sent.
+// ackAll acknowledges all TSNs that were sent.
 func (a *testAssoc) ackAll() { a.write(sack(a.nextTSN - 1)) }
 
-// drain lets everything out that is pending.
+// drain appends packets until none is due.
 func (a *testAssoc) drain() (packets []string) {
 	for b := a.next(); len(b) > 0; b = a.next() {
 		packets = append(packets, debugPacket(b))
@@ -223,7 +223,7 @@ func (a *testAssoc) drain() (packets []string) {
 	return packets
 }
 
-// pass lets time pass, stopping at each deadline.
+// pass advances the time by d, and calls Advance at each deadline.
 func (a *testAssoc) pass(d time.Duration) {
 	for end := a.now.Add(d); ; {
 		next := a.Deadline()
@@ -295,7 +295,8 @@ func (a *testAssoc) wantDrops(why string, r DropReason, n uint32) {
 	}
 }
 
-// use makes stream 1 a known channel and passes the time of honest settling.
+// use makes stream 1 a known channel, and advances the time by settleTime, so that
+// acknowledgement may become eager.
 func (a *testAssoc) use() {
 	a.t.Helper()
 	a.write(text(peerTSN, "hello"))
@@ -346,13 +347,13 @@ func TestEveryEnumHasNames(t *testing.T) {
 		check(t, i.String())
 	}
 	if s := dropReasons.String(); !strings.HasPrefix(s, "unknown") {
-		t.Errorf("there is a name too many: %s", s)
+		t.Errorf("the value after the last has a name: %s", s)
 	}
 }
 
 func check(t *testing.T, s string) {
 	t.Helper()
 	if s == "" || strings.HasPrefix(s, "unknown") && s != "unknown chunk" {
-		t.Errorf("a name is missing: %q", s)
+		t.Errorf("a value has no name: %q", s)
 	}
 }

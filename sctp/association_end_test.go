@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// What Append and the others are given stays in front, also when they have nothing to add.
+// Each function that appends keeps the caller's bytes first, also if it appends nothing.
 func TestNothingToSayLeavesTheBufferAlone(t *testing.T) {
 	const kept = "kept"
 	same := func(why string, b []byte) {
 		t.Helper()
 		if string(b) != kept {
-			t.Errorf("%s: %q", why, b)
+			t.Errorf("%s: the buffer is %q, want %q", why, b, kept)
 		}
 	}
 	idle, a := newIdleAssoc(t), newTestAssoc(t, rtt50)
@@ -24,8 +24,8 @@ func TestNothingToSayLeavesTheBufferAlone(t *testing.T) {
 	same("nothing to say", a.Append(a.now, []byte(kept)))
 	same("a probe that is too long", a.AppendProbe(a.now, []byte(kept), make([]byte, maxProbe+1)))
 
-	// A FORWARD-TSN is due by its timer, and just then its messages are acknowledged but
-	// for one that is not old enough.
+	// A FORWARD-TSN is due by its timer. Then a SACK acknowledges all of its messages except
+	// one that is not old enough.
 	a.send(0, Text, "lost")
 	a.pass(40 * time.Millisecond)
 	a.send(0, Text, "arrives")
@@ -42,12 +42,12 @@ func TestNothingToSayLeavesTheBufferAlone(t *testing.T) {
 	same("and without probes", a.AppendProbe(a.now, []byte(kept), nil))
 }
 
-// Each kind of packet is appended behind the bytes in the buffer.
+// Each kind of packet is appended after the bytes of the caller.
 func TestEveryPacketIsAppended(t *testing.T) {
 	behind := func(why, want string, b []byte) {
 		t.Helper()
 		if string(b[:4]) != "kept" || debugPacket(b[4:]) != want {
-			t.Errorf("%s: %q %s", why, b[:4], debugPacket(b[4:]))
+			t.Errorf("%s: %q first, then %s; want kept, then %s", why, b[:4], debugPacket(b[4:]), want)
 		}
 	}
 	kept := func() []byte { return []byte("kept") }
@@ -85,7 +85,7 @@ func TestCauseOfAnAbort(t *testing.T) {
 		b := a.Abort(a.now, strings.Repeat("why", n)[:n], nil)
 		want := tlv(causeUserAbort, strings.Repeat("why", n)[:min(n, 128)])
 		if c := only(t, b); c.kind != chunkAbort || !bytes.Equal(c.value, want) || tagOf(b) != peerTag {
-			t.Errorf("%d bytes: %q", n, b)
+			t.Errorf("a cause of %d bytes: %q", n, b)
 		}
 	}
 }
@@ -118,20 +118,20 @@ func TestEndFreesEverything(t *testing.T) {
 		a.pass(5 * time.Millisecond)
 		if a.buffered == 0 || a.loose == nil && a.kept == nil || a.rx.bits == nil || len(a.ack.duplicates) == 0 || a.marks.n == 0 ||
 			a.control == nil || a.reset.ends == nil || a.heartbeat == nil || a.report == nil || a.initReply == nil {
-			t.Fatalf("%s: it held nothing of some kind", name)
+			t.Fatalf("%s: before the end the association does not hold something of every kind", name)
 		}
 		end(a)
 		if a.loose != nil || a.kept != nil || a.rx.bits != nil || a.ack.duplicates != nil || a.marks.ring != nil || a.control != nil ||
 			a.channels != nil || a.reset.ends != nil || a.heartbeat != nil || a.report != nil || a.initReply != nil {
-			t.Errorf("%s: something is held", name)
+			t.Errorf("%s: memory is not freed", name)
 		}
 		a.Flush(a.now)
 		a.wantIdle(name)
 		if s := a.Stats(); s.Buffered != 0 || s.Channels != 0 || !a.Deadline().IsZero() || a.Established() {
-			t.Errorf("%s: %+v until %v", name, s, a.Deadline())
+			t.Errorf("%s: %+v, deadline %v; want nothing buffered, no channel, no deadline, not established", name, s, a.Deadline())
 		}
 		if a.CloseStream(a.now, 1) {
-			t.Errorf("%s: a channel was there to close", name)
+			t.Errorf("%s: CloseStream has found a channel after the end", name)
 		}
 	}
 	a := newIdleAssoc(t)
@@ -139,12 +139,13 @@ func TestEndFreesEverything(t *testing.T) {
 	a.write(initAck("c"))
 	a.write(rawChunk(chunkAbort, 0, nil))
 	if a.wantIdle("the cookie does not go back"); a.cookie != nil {
-		t.Error("the cookie is held")
+		t.Error("the peer's cookie is not freed")
 	}
 }
 
-// An ABORT says with its T bit that it has the tag of the peer of its receiver. Where there
-// is no peer yet, no tag can be its own (RFC 9260, 8.5.1).
+// The T bit of an ABORT says that its tag is the sender's peer's tag, as far as the sender
+// knows. Before there is a peer, this end has no such tag, so the ABORT is dropped (RFC 9260,
+// 8.5.1).
 func TestReflectedTagsWithoutAPeer(t *testing.T) {
 	for _, kind := range []byte{chunkAbort, chunkShutdownComplete} {
 		a := newIdleAssoc(t)
@@ -160,7 +161,7 @@ func TestReflectedTagsWithoutAPeer(t *testing.T) {
 	a.wantDrops("or have our tag", dropTag, 1)
 }
 
-// A packet is counted, and one for an association that is over is dropped as a whole.
+// Packets are counted after the end, too. Each is dropped as a whole.
 func TestPacketsAfterTheEnd(t *testing.T) {
 	a := newTestAssoc(t)
 	n := a.Stats().PacketsIn
@@ -172,7 +173,7 @@ func TestPacketsAfterTheEnd(t *testing.T) {
 	a.wantIdle("not even an INIT is answered")
 	a.wantDrops("they are counted", dropState, 2)
 	if got := a.Stats().PacketsIn - n; got != 3 {
-		t.Errorf("%d packets", got)
+		t.Errorf("%d packets are counted, want 3", got)
 	}
 }
 
@@ -184,18 +185,18 @@ func TestDefaults(t *testing.T) {
 		MaxMessage: 16 << 10, MaxBuffered: 64 << 10, ReassemblyAge: 2 * time.Second, MaxChannels: 16,
 	}
 	if got != want {
-		t.Errorf("%+v", got)
+		t.Errorf("defaults %+v, want %+v", got, want)
 	}
 	set := Config{
 		LocalTag: 2, LocalPort: 3, RemotePort: 4, MaxMessage: 5, MaxBuffered: 6, ReassemblyAge: 7, MaxChannels: 8,
 		RTT: 9, Heartbeat: 10,
 	}
 	if got := set.withDefaults(); got != set {
-		t.Errorf("%+v", got)
+		t.Errorf("a Config with all fields set becomes %+v, want %+v", got, set)
 	}
 }
 
-// A peer that stays silent is asked again each time.
+// If the peer is silent, a HEARTBEAT is sent after each interval.
 func TestHeartbeatsOfASilentPeer(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.Heartbeat = 15 * time.Second })
 	for range 3 {
@@ -208,22 +209,22 @@ func TestHeartbeatsOfASilentPeer(t *testing.T) {
 	b.invite()
 	b.write(rawChunk(chunkHeartbeatAck, 0, nil))
 	if d := b.Deadline().Sub(b.now); d > initTimeout {
-		t.Errorf("a heartbeat in %v, before the handshake", d)
+		t.Errorf("the deadline is in %v, want at most %v: there are no heartbeats before the handshake", d, initTimeout)
 	}
 	newTestAssoc(t).pass(time.Hour)
 }
 
-// What the last parameter or cause of a chunk is padded with is the chunk's padding, which
-// the length of the chunk does not count (RFC 9260, 3.2).
+// The padding of the last parameter or cause of a chunk is the padding of the chunk: the length
+// of the chunk does not include it (RFC 9260, 3.2).
 func TestPaddingIsNotCounted(t *testing.T) {
 	check := func(b []byte, kind byte, fixed int) {
 		t.Helper()
-		c, end := only(t, b), fixed // of the last parameter, without its padding
+		c, end := only(t, b), fixed // end of the last parameter, without its padding
 		for at := fixed; at < len(c.value); at = (end + 3) / 4 * 4 {
 			end = at + int(binary.BigEndian.Uint16(c.value[at+2:]))
 		}
 		if c.kind != kind || end != len(c.value) || len(c.raw)%4 == 0 || len(b)%4 != 0 {
-			t.Errorf("%s: %x", debugPacket(b), c.raw)
+			t.Errorf("%s: length or padding is wrong: %x", debugPacket(b), c.raw)
 		}
 	}
 	a := newIdleAssoc(t)

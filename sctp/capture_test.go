@@ -12,8 +12,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A capture is one association with a browser; testdata/README.md tells its
-// format and what was said.
+// A capture is one association with a browser; testdata/README.md describes its format and the
+// messages.
 type capture struct {
 	page, godwit [][]byte
 }
@@ -37,8 +37,8 @@ func captures(t testing.TB) map[string]capture {
 	return all
 }
 
-// again returns an association that says what it said in the capture, except
-// for the cookie: it knows only its own key.
+// again returns an association that sends the packets of the capture again. Only its cookie
+// differs, because the key differs.
 func (c *capture) again(t *testing.T) *testAssoc {
 	a := newIdleAssoc(t, honest, func(config *Config) {
 		for first := range chunks(c.godwit[0]) {
@@ -51,8 +51,8 @@ func (c *capture) again(t *testing.T) *testAssoc {
 	return a
 }
 
-// echo plays a packet of the page and returns every message that came, as
-// godwit did in the capture. It returns what happened.
+// echo gives the association a packet of the page, and sends each message back that arrives, as
+// godwit did in the capture. It returns the events.
 func (a *testAssoc) echo(b []byte) []string {
 	a.pass(5 * time.Millisecond)
 	a.writePacket(b)
@@ -67,7 +67,7 @@ func (a *testAssoc) echo(b []byte) []string {
 	return happened
 }
 
-// briefEvent is debugEvent, which is long for the page's larger messages.
+// briefEvent is debugEvent, but short for the page's larger messages.
 func briefEvent(e Event) string {
 	if e.Type != Message || len(e.Payload) < 100 {
 		return debugEvent(e)
@@ -80,8 +80,8 @@ func briefEvent(e Event) string {
 	return fmt.Sprintf("message stream=%d %s of %d", e.Stream, e.Kind, len(e.Payload))
 }
 
-// said is what happens when the conversation is played again.
-var said = []string{
+// replayed has the events of a replay, in order.
+var replayed = []string{
 	`established`,
 	`channel open stream=1 "data" "" negotiated=false ordered=false retransmits 0 `,
 	`message stream=1 text "text"`,
@@ -90,10 +90,10 @@ var said = []string{
 	`message stream=1 binary ""`,
 	`message stream=1 binary of 1160`,
 	`message stream=1 binary of 3000`,
-	`message stream=1 text "after"`, // one was lost before it
+	`message stream=1 text "after"`, // the message before it was lost
 	`message stream=1 text "the"`,
 	`message stream=1 text "loss"`,
-	`message stream=1 text "lost"`, // its echo was
+	`message stream=1 text "lost"`, // its echo was lost
 	`message stream=1 text "after"`,
 	`message stream=1 text "the"`,
 	`message stream=1 text "loss"`,
@@ -102,12 +102,12 @@ var said = []string{
 	`channel closed stream=3`,
 }
 
-// The conversation of a browser, played again.
+// A replay of the page's packets gives the events of the capture.
 func TestConversationsOfBrowsers(t *testing.T) {
 	for name, c := range captures(t) {
-		want := said
+		want := replayed
 		if name == "firefox.hex" { // closes its channels before it aborts
-			want = append(slices.Clip(said), `channel closed stream=1`)
+			want = append(slices.Clip(replayed), `channel closed stream=1`)
 		}
 		t.Run(name, func(t *testing.T) {
 			a := c.again(t)
@@ -117,15 +117,16 @@ func TestConversationsOfBrowsers(t *testing.T) {
 				a.drain()
 			}
 			if n := len(got); n == 0 || !strings.HasPrefix(got[n-1], "closed: aborted by peer") {
-				t.Fatalf("it ends with %q", got[max(0, n-1):])
+				t.Fatalf("the last event is %q, want an ABORT of the peer", got[max(0, n-1):])
 			}
 			if got = got[:len(got)-1]; !slices.Equal(got, want) {
-				t.Errorf("happened:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				t.Errorf("events:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 			for r, n := range a.Stats().Drops {
-				// The cookie is another's, and each INIT of the burst was answered.
+				// The cookie was made with another key, and each INIT of the burst was
+				// answered.
 				if r := DropReason(r); n > 0 && r != dropCookie && r != dropState {
-					t.Errorf("%d drops as %q", n, r)
+					t.Errorf("%d drops as %q, want none", n, r)
 				}
 			}
 		})

@@ -15,16 +15,16 @@ func TestPiecesOnClosedStreamsAreBounded(t *testing.T) {
 			a.drain()
 		}
 		if limit := a.mostBuffered(); a.buffered > limit {
-			t.Errorf("%s: %d bytes of %d", name, a.buffered, limit)
+			t.Errorf("%s: %d bytes are buffered, want at most %d", name, a.buffered, limit)
 		}
 		if a.Stats().Drops[dropRefused] == 0 {
-			t.Errorf("%s: nothing was refused", name)
+			t.Errorf("%s: no chunk was refused", name)
 		}
 	}
 }
 
-// The same is true of a whole message that waits for those before it: it is admitted only if
-// there is room.
+// The same is true of a whole message that waits for earlier ones: it is admitted only if there
+// is room.
 func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2*(1+bufferOverhead), 1 })
 	a.write(ordered(1, 2, "a"), ordered(2, 3, "b"))
@@ -32,6 +32,6 @@ func TestMessagesOnClosedStreamsAreAdmitted(t *testing.T) {
 	a.write(resetRequest(peerTSN, 0, 3), rawData(flagWhole, 4, 3, 5, ppidText, "c"))
 	a.wantDrops("a third does not", dropRefused, 1)
 	if a.buffered != a.config.MaxBuffered {
-		t.Errorf("%d bytes of %d", a.buffered, a.config.MaxBuffered)
+		t.Errorf("%d bytes are buffered, want %d", a.buffered, a.config.MaxBuffered)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// retag gives a DATA packet another TSN.
+// retag sets the TSN of a DATA packet.
 func retag(b []byte, tsn uint32) {
 	binary.BigEndian.PutUint32(b[headerLen+chunkHeaderLen:], tsn)
 	finishPacket(b, 0)
@@ -30,20 +30,20 @@ func TestReceiveDoesNotAllocate(t *testing.T) {
 			out = a.Append(a.now, out[:0])
 			a.now = a.now.Add(time.Millisecond)
 		}
-		for range 100 { // the bitmap and the list of duplicates come with the first loss
+		for range 100 { // the first loss allocates the bitmap and the list of duplicates
 			step(2)
 		}
 		if n := testing.AllocsPerRun(1000, func() { step(1) }); n != 0 {
-			t.Errorf("%v: %v allocations a message", mode, n)
+			t.Errorf("%v: %v allocations for a message, want 0", mode, n)
 		}
 		if mode == AckHonest {
-			continue // a gap that is never filled ends at the window
+			continue // with a gap that is never filled, TSNs reach the end of the window
 		}
 		if n := testing.AllocsPerRun(1000, func() { step(2) }); n != 0 {
-			t.Errorf("%v: %v allocations a message with losses", mode, n)
+			t.Errorf("%v: %v allocations for a message after a loss, want 0", mode, n)
 		}
 		if len(events) != 1 {
-			t.Errorf("%v: the messages were not delivered", mode)
+			t.Errorf("%v: %d messages are delivered, want 1", mode, len(events))
 		}
 	}
 }
@@ -73,14 +73,14 @@ func TestAppendMessageDoesNotAllocate(t *testing.T) {
 		step()
 	}
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
-		t.Errorf("%v allocations a message", n)
+		t.Errorf("%v allocations for a message, want 0", n)
 	}
 	if a.Stats().Drops[dropSack] != 0 || a.marks.n > 8 {
-		t.Errorf("the SACKs were not taken: %+v", a.Stats())
+		t.Errorf("the SACKs are not accepted, or too many marks are stored: %+v", a.Stats())
 	}
 }
 
-// An association that is established, has a channel and has seen a loss.
+// The size of an established association with one channel, without and with a loss.
 func TestIdleAssociationIsSmall(t *testing.T) {
 	const most = 1536
 	t.Logf("Assoc is %d bytes, Event %d", unsafe.Sizeof(Assoc{}), unsafe.Sizeof(Event{}))
@@ -146,7 +146,7 @@ func BenchmarkAppendMessage(b *testing.B) {
 	}
 }
 
-// benchAssoc is established without a handshake.
+// benchAssoc returns an association that is established without a handshake.
 func benchAssoc() *Assoc {
 	a := New(Config{LocalTag: ourTag, InitialTSN: ourTSN, Ack: AckEager})
 	a.peer = endpoint{tag: peerTag, tsn: peerTSN, in: 0xffff}

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// A replayer plays the page of a capture, whose packets may be damaged. It says what
-// the browser said, and does what a browser does that is not understood: it answers
-// again, asks again for a reset that is in progress, sends its openings again, and
-// gives other messages up.
+// A replayer plays the page of a capture, whose packets may be damaged. It sends the packets of
+// the browser, and does what a browser does without the right answer: it answers INIT and
+// COOKIE ECHO each time, repeats a reset request that is in progress, sends its OPENs again,
+// and gives up other messages.
 type replayer struct {
 	*testAssoc
 	capture  capture
-	again    []byte // the request for a reset that is to be repeated
+	again    []byte // the reset request that is to be repeated
 	happened []string
 }
 
-// has reports whether a packet has a chunk of this kind; of DATA, one with DCEP.
+// has reports whether a packet has a chunk of this kind; for DATA, one with a DCEP message.
 func has(packet []byte, kind byte) bool {
 	for c := range chunks(packet) {
 		if c.kind == kind && (kind != chunkData || binary.BigEndian.Uint32(c.value[8:]) == ppidDCEP) {
@@ -33,7 +33,7 @@ func has(packet []byte, kind byte) bool {
 // play gives the association a packet of the page.
 func (r *replayer) play(b []byte) {
 	if has(b, chunkCookieAck) || !has(b, chunkInit) && !has(b, chunkInitAck) && !has(b, chunkCookieEcho) {
-		r.shakeHands() // the page says nothing new before it knows that we are up
+		r.finishHandshake() // before the handshake ends a page sends only its chunks
 	}
 	again := r.again
 	r.again = nil
@@ -43,20 +43,20 @@ func (r *replayer) play(b []byte) {
 	}
 }
 
-// answer plays what a browser says to each INIT and COOKIE ECHO, as often as they
-// come, and to a reset that is in progress.
+// answer sends the browser's answer to each INIT and COOKIE ECHO, and notes a reset that is in
+// progress.
 func (r *replayer) answer() {
 	for b := r.next(); len(b) > 0; b = r.next() {
 		for c := range chunks(b) {
 			switch c.kind {
 			case chunkInit:
-				r.happened = append(r.happened, r.echo(r.said(chunkInitAck))...)
+				r.happened = append(r.happened, r.echo(r.packetWith(chunkInitAck))...)
 			case chunkCookieEcho:
-				r.happened = append(r.happened, r.echo(r.said(chunkCookieAck))...)
+				r.happened = append(r.happened, r.echo(r.packetWith(chunkCookieAck))...)
 			case chunkReconfig:
 				for p := range params(c.value) {
 					if p.kind == paramResetResponse && binary.BigEndian.Uint32(p.value[4:]) == resultInProgress {
-						r.again = r.said(chunkReconfig)
+						r.again = r.packetWith(chunkReconfig)
 					}
 				}
 			}
@@ -64,13 +64,13 @@ func (r *replayer) answer() {
 	}
 }
 
-// said returns the first packet of the page with a chunk of that kind.
-func (r *replayer) said(kind byte) []byte {
+// packetWith returns the first packet of the page with a chunk of that kind.
+func (r *replayer) packetWith(kind byte) []byte {
 	return r.capture.page[slices.IndexFunc(r.capture.page, func(b []byte) bool { return has(b, kind) })]
 }
 
-// shakeHands lets time pass until the association is up.
-func (r *replayer) shakeHands() {
+// finishHandshake lets time pass until the association is established.
+func (r *replayer) finishHandshake() {
 	for range 10 {
 		if r.state >= stateEstablished {
 			return
@@ -78,20 +78,20 @@ func (r *replayer) shakeHands() {
 		r.pass(200 * time.Millisecond)
 		r.answer()
 	}
-	r.t.Error("no association")
+	r.t.Error("the association is not established after 2 s")
 }
 
-// harms are what may happen to the ith packet of a page: each returns the packets as
-// they come then.
+// harms are the ways in which the ith packet of a page is damaged: each returns the packets as
+// they arrive.
 var harms = map[string]func(all [][]byte, i int) [][]byte{
 	"dropped": func(all [][]byte, i int) [][]byte {
 		lost := all[i]
 		all = slices.Delete(all, i, i+1)
 		for c := range chunks(lost) {
 			switch {
-			case has(lost, chunkData), c.kind == chunkReconfig, c.kind == chunkForwardTSN: // is sent again
+			case has(lost, chunkData), c.kind == chunkReconfig, c.kind == chunkForwardTSN: // the browser sends it again
 				return slices.Insert(all, min(i+2, len(all)), lost)
-			case c.kind == chunkData: // is given up
+			case c.kind == chunkData: // the browser gives it up
 				given := packet(binary.BigEndian.Uint32(lost[offsetTag:]), rawChunk(chunkForwardTSN, 0, c.value[:4]))
 				return slices.Insert(all, min(i+2, len(all)), given)
 			}
@@ -112,9 +112,9 @@ var harms = map[string]func(all [][]byte, i int) [][]byte{
 	},
 }
 
-// Each packet of a browser in turn is dropped, doubled, or comes late. The
-// association is made, both channels open and the second one closes, and every
-// message comes once, except those that were in the packet that was dropped.
+// Each packet of a browser in turn is dropped, doubled, swapped with the next one, or comes
+// late. The association is established, both channels open, the second one closes, and each
+// message arrives once, except those in the dropped packet.
 func TestConversationsOfBrowsersWithAnyOnePacketDamaged(t *testing.T) {
 	for name, c := range captures(t) {
 		all, abort := c.page[:len(c.page)-1], c.page[len(c.page)-1]
@@ -131,18 +131,19 @@ func TestConversationsOfBrowsersWithAnyOnePacketDamaged(t *testing.T) {
 							lost++
 						}
 					}
-					r.wantSaid(i, lost)
+					r.wantReplay(i, lost)
 				}
 			})
 		}
 	}
 }
 
-// wantSaid checks that all of the conversation happened, except so many messages.
-func (r *replayer) wantSaid(i, lost int) {
+// wantReplay checks that all events of the capture happened, except as many messages as were
+// lost.
+func (r *replayer) wantReplay(i, lost int) {
 	r.t.Helper()
 	left := make(map[string]int)
-	for _, s := range said {
+	for _, s := range replayed {
 		left[s]++
 	}
 	for _, s := range r.happened {
@@ -150,15 +151,15 @@ func (r *replayer) wantSaid(i, lost int) {
 		unnamed := strings.Contains(s, ` "" "" negotiated=true`)
 		end := s == "channel closed stream=1" || strings.HasPrefix(s, "closed: ")
 		if left[s]--; left[s] < 0 && !unnamed && !end {
-			r.t.Errorf("packet %d: %q happened once too often", i, s)
+			r.t.Errorf("packet %d is damaged: %q happened once too often", i, s)
 		}
 	}
 	for _, s := range slices.Sorted(maps.Keys(left)) {
 		for ; left[s] > 0; left[s]-- {
 			if !strings.HasPrefix(s, "message ") {
-				r.t.Errorf("packet %d: %q did not happen", i, s)
+				r.t.Errorf("packet %d is damaged: %q did not happen", i, s)
 			} else if lost--; lost < 0 {
-				r.t.Errorf("packet %d: %q was lost", i, s)
+				r.t.Errorf("packet %d is damaged: %q was lost", i, s)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// As Chromium and Firefox write it (captured): label "d", maxRetransmits 0.
+// Captured OPENs of Chromium and Firefox: label "d", maxRetransmits 0.
 const (
 	chromiumOpen = "\x03\x81\x01\x00\x00\x00\x00\x00\x00\x01\x00\x00d"
 	firefoxOpen  = "\x03\x81\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00d"
@@ -41,12 +41,12 @@ func TestOpenAckGivesUp(t *testing.T) {
 		}
 	}
 	if n != maxControlTries || a.control != nil {
-		t.Errorf("sent %d times", n)
+		t.Errorf("the DATA_CHANNEL_ACK is sent %d times, want %d, and then forgotten", n, maxControlTries)
 	}
 	a.send(1, Text, "the channel works nevertheless")
 }
 
-// A gap block acknowledges it too.
+// A gap block acknowledges the DATA_CHANNEL_ACK, too.
 func TestOpenAckAcknowledgedByGap(t *testing.T) {
 	a := newTestAssoc(t)
 	a.send(0, Text, "lost")
@@ -54,7 +54,7 @@ func TestOpenAckAcknowledgedByGap(t *testing.T) {
 	a.drain()
 	a.write(sack(999, 1001, 1001))
 	if a.control != nil {
-		t.Error("it is still sent")
+		t.Error("the DATA_CHANNEL_ACK will be sent again though it is acknowledged")
 	}
 }
 
@@ -81,7 +81,7 @@ func TestOpenInFragments(t *testing.T) {
 	a.wantEvent("open", Event{Type: ChannelOpen, Stream: 1, Label: "a label", Reliability: Retransmits})
 }
 
-// Pages send ordered messages until their opening is acknowledged.
+// Pages send ordered messages until their OPEN is acknowledged.
 func TestOrderedMessagesOnUnorderedChannel(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(unreliableOpen(1, 1, "c"))
@@ -100,7 +100,7 @@ func TestMessageBeforeItsOpening(t *testing.T) {
 	a.write(unreliableOpen(1, 1, "named"))
 	a.wantEvent("it has a name after all", Event{Type: ChannelOpen, Stream: 1, Label: "named", Reliability: Retransmits})
 	if n := a.Stats().Channels; n != 1 {
-		t.Errorf("%d channels", n)
+		t.Errorf("%d channels, want 1", n)
 	}
 }
 
@@ -125,7 +125,7 @@ func TestRefusedChannels(t *testing.T) {
 		a := newTestAssoc(t)
 		a.write(rawData(flagWhole, 1, tt.stream, 0, ppidDCEP, tt.message))
 		if len(a.events) != 1 || a.events[0].Type != ChannelRefused || a.events[0].Refused != tt.why {
-			t.Errorf("%s: %v", tt.name, a.events)
+			t.Errorf("%s: events %v, want ChannelRefused for %s", tt.name, a.events, tt.why)
 		}
 		a.wantPacket(tt.name, fmt.Sprintf("SACK(cum=1) RESET(1000 last=999 stream=%d)", tt.stream))
 		a.events = nil
@@ -135,7 +135,7 @@ func TestRefusedChannels(t *testing.T) {
 		a.write(resetRequest(peerTSN, 2, tt.stream))
 		a.wantNoEvent("the peer closes too; it never was open")
 		if len(a.channels) != 0 {
-			t.Errorf("%s: something is remembered", tt.name)
+			t.Errorf("%s: %d channels are still stored, want 0", tt.name, len(a.channels))
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestChannelsOfTheirSide(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.EvenStreams = false })
 	a.write(unreliableOpen(1, 1, "odd"))
 	if a.events[0].Refused != RefusedStream {
-		t.Errorf("%v", a.events)
+		t.Errorf("events %v, want a refusal for RefusedStream", a.events)
 	}
 	a.events = nil
 	a.write(unreliableOpen(2, 2, "even"))
@@ -174,20 +174,20 @@ func TestTooManyChannels(t *testing.T) {
 	}
 	for i, e := range a.events {
 		if want := []EventType{ChannelOpen, ChannelRefused}[min(i/3, 1)]; e.Type != want {
-			t.Errorf("channel %d: %s", i, debugEvent(e))
+			t.Errorf("channel %d: %s, want %s", i, debugEvent(e), want)
 		}
 	}
 	if len(a.channels) > 6 {
-		t.Errorf("%d entries", len(a.channels))
+		t.Errorf("%d channels are stored, want at most 6", len(a.channels))
 	}
 	a.events = nil
 	a.write(dataChunk(11, 8, ppidText, "x"))
 	a.wantNoEvent("nor a negotiated one")
-	a.wantDrops("its messages are dropped", dropChannels, 5) // and 4 openings without an answer
+	a.wantDrops("its messages are dropped", dropChannels, 5) // 4 OPENs without an answer are among them
 }
 
-// A negotiated channel is open for its page from the start. One too many is closed by
-// its first message, once; the others go on.
+// For its page a negotiated channel is open from the start. If there are too many, the first
+// message of one more closes it; the others are not affected.
 func TestTooManyNegotiatedChannels(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 2 })
 	a.write(dataChunk(1, 0, ppidText, "a"), dataChunk(2, 1, ppidText, "b"))
@@ -203,7 +203,7 @@ func TestTooManyNegotiatedChannels(t *testing.T) {
 	a.write(resetResponse(1000, resultPerformed), resetRequest(peerTSN, 5, 4))
 	a.wantNoEvent("the page has closed it")
 	if len(a.channels) != 2 {
-		t.Errorf("%d entries", len(a.channels))
+		t.Errorf("%d channels are stored, want 2", len(a.channels))
 	}
 }
 
@@ -219,11 +219,11 @@ func TestOpenCutAtEveryLength(t *testing.T) {
 	whole := []byte(openMessage(channelUnordered|channelLifetime, 300, "label"))
 	for n := range whole {
 		if _, why := parseOpen(whole[:n]); why != RefusedMalformed {
-			t.Errorf("cut at %d: %s", n, why)
+			t.Errorf("OPEN cut at %d: %s, want %s", n, why, RefusedMalformed)
 		}
 	}
 	o, why := parseOpen(whole)
 	if why != refuseNone || string(o.label) != "label" || o.limit != 300 || o.ordered || o.reliability != Lifetime {
-		t.Errorf("%+v %s", o, why)
+		t.Errorf("parseOpen of a whole OPEN: %+v, %s", o, why)
 	}
 }

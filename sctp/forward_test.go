@@ -11,10 +11,10 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// rtt50 says that the round trip is known to be 50 ms.
+// rtt50 sets the known round trip to 50 ms.
 func rtt50(c *Config) { c.RTT = 50 * time.Millisecond }
 
-// Up to what is a round trip old, and never further than was sent.
+// A FORWARD-TSN skips messages that were sent a round trip ago, and no TSN that was not sent.
 func TestForwardIsARoundTripLate(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "lost")
@@ -33,12 +33,12 @@ func TestForwardIsARoundTripLate(t *testing.T) {
 	a.pass(time.Second)
 	for _, p := range a.drain() {
 		if p != "FORWARD-TSN(1002)" {
-			t.Errorf("%s: 1003 was never sent", p)
+			t.Errorf("%s, want FORWARD-TSN(1002): 1003 was never sent", p)
 		}
 	}
 }
 
-// At most one each round trip.
+// There is at most one FORWARD-TSN in a round trip.
 func TestForwardIsPaced(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	start := a.now
@@ -47,21 +47,21 @@ func TestForwardIsPaced(t *testing.T) {
 		a.send(0, Text, "x")
 		a.pass(time.Millisecond)
 		if i%2 == 1 {
-			a.write(sack(999, 1001, 1001+max(i, 50)-50)) // the peer hears none of them
+			a.write(sack(999, 1001, 1001+max(i, 50)-50)) // no FORWARD-TSN has arrived
 		}
 		if p := a.drain(); len(p) > 0 {
 			if !last.IsZero() && a.now.Sub(last) < 40*time.Millisecond {
-				t.Errorf("%v after the last at %v: %s", a.now.Sub(last), a.now.Sub(start), p)
+				t.Errorf("%v after the last one, %v after the start: %s; want at least 40 ms", a.now.Sub(last), a.now.Sub(start), p)
 			}
 			last = a.now
 		}
 	}
 	if n := a.Stats().Forwards; n < 3 || n > 300/40 {
-		t.Errorf("%d in 300 ms", n)
+		t.Errorf("%d FORWARD-TSNs in 300 ms, want 3 to 7", n)
 	}
 }
 
-// Tail loss: nothing follows what was lost, so no SACK tells of it.
+// No message follows the lost one, so no SACK reports the loss.
 func TestForwardAfterSilence(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	start := a.now
@@ -79,7 +79,7 @@ func TestForwardAfterSilence(t *testing.T) {
 		t.Errorf("have %s\nwant %s", got, want)
 	}
 	if len(sent) != maxIdleTries {
-		t.Errorf("%d times", len(sent))
+		t.Errorf("%d FORWARD-TSNs, want %d", len(sent), maxIdleTries)
 	}
 	a.write(sack(1000))
 	a.send(0, Text, "again")
@@ -87,7 +87,7 @@ func TestForwardAfterSilence(t *testing.T) {
 	a.wantPacket("it starts over after an answer", "FORWARD-TSN(1001)")
 }
 
-// A FORWARD-TSN that is lost is sent again while SACKs show that it is needed.
+// A lost FORWARD-TSN is sent again if SACKs still show the gap.
 func TestLostForwardIsRepeated(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "lost")
@@ -103,7 +103,7 @@ func TestLostForwardIsRepeated(t *testing.T) {
 	a.pass(10 * time.Second)
 	a.wantIdle("done")
 	if !a.Deadline().IsZero() || a.marks.n != 0 {
-		t.Error("something is left to wait for")
+		t.Errorf("deadline %v and %d marks are left, want none", a.Deadline(), a.marks.n)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestNoForwardWithoutLoss(t *testing.T) {
 	}
 }
 
-// A message that is sent until it arrives is never given up.
+// A message that is repeated until it arrives, such as a DATA_CHANNEL_ACK, is never skipped.
 func TestForwardStopsAtDCEPAck(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(1, Text, "lost")
@@ -144,7 +144,7 @@ func TestForwardStopsAtDCEPAck(t *testing.T) {
 	a.pass(a.rtt)
 	for _, p := range a.drain() {
 		if strings.Contains(p, "FORWARD") {
-			t.Errorf("beyond a reliable message: %s", p)
+			t.Errorf("%s skips a DATA_CHANNEL_ACK that is not acknowledged", p)
 		}
 	}
 	a.write(sack(1001, 1003, 1003))
@@ -152,13 +152,13 @@ func TestForwardStopsAtDCEPAck(t *testing.T) {
 	a.wantPacket("it arrived", "FORWARD-TSN(1003)")
 }
 
-// Where no round trip is known, 200 ms are taken for one.
+// If no round trip is known, 200 ms are used for it.
 func TestForwardWithoutARoundTrip(t *testing.T) {
 	a := newTestAssoc(t)
 	a.send(0, Text, "lost")
 	a.pass(100 * time.Millisecond)
 	a.send(0, Text, "arrives")
-	a.resend() // so that this is no sample
+	a.resend() // so the SACK does not measure the round trip
 	a.write(sack(999, 1001, 1001))
 	a.pass(99 * time.Millisecond)
 	a.wantIdle("not yet")
@@ -169,14 +169,15 @@ func TestForwardWithoutARoundTrip(t *testing.T) {
 	start := b.now
 	b.send(0, Text, "lost")
 	if at := b.Deadline().Sub(start); at != 650*time.Millisecond {
-		t.Errorf("without any answer it is given up after %v", at)
+		t.Errorf("without any SACK the message is given up after %v, want 650 ms", at)
 	}
 }
 
-// resend makes a believe that an answer was sent twice.
+// resend makes a believe that it has sent a DATA_CHANNEL_ACK twice.
 func (a *testAssoc) resend() { a.control = []controlData{{tsn: a.nextTSN + 1000, tries: 2}} }
 
-// A gap whose TSN is old enough already is given up with the SACK that tells of it.
+// If the missing message is already old enough, the SACK that reports the gap causes a
+// FORWARD-TSN at once.
 func TestForwardAtOnce(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "lost")
@@ -187,8 +188,8 @@ func TestForwardAtOnce(t *testing.T) {
 	a.wantPacket("it is a round trip old", "FORWARD-TSN(1000)")
 }
 
-// What was taken for lost may come before it is given up: what is given up then is only
-// what is missing now, when that is old enough.
+// A message that seems lost may arrive before it is skipped. Then only messages that are
+// missing now are skipped, when they are old enough.
 func TestForwardOfWhatIsMissingNow(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "late")
@@ -217,27 +218,28 @@ func TestForwardOfWhatIsMissingNow(t *testing.T) {
 	a.wantIdle("there is no gap any more")
 }
 
-// What a SACK does not call for does not ride with something else.
+// A FORWARD-TSN is not sent with another chunk before it is due.
 func TestForwardOnlyWhenItIsDue(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
-	a.send(0, Text, "no word of it yet")
+	a.send(0, Text, "not acknowledged yet")
 	a.pass(100 * time.Millisecond)
 	a.write(text(1, "x"))
 	a.wantPacket("it may be acknowledged late", "SACK(cum=1)")
 }
 
-// One that is due and not sent yet is forgotten when all has come.
+// A FORWARD-TSN that is due, but not sent yet, is not sent when all messages have been
+// acknowledged.
 func TestForwardIsForgotten(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.send(0, Text, "x")
-	a.pass(350 * time.Millisecond) // nothing was heard
+	a.pass(350 * time.Millisecond) // without any SACK
 	a.write(sack(1000))
 	a.send(0, Text, "x")
 	a.pass(100 * time.Millisecond)
 	a.wantIdle("this one has time")
 }
 
-// It is not due twice because it was called for twice.
+// A FORWARD-TSN that has two reasons is sent once in a round trip.
 func TestForwardThatIsDueTwice(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.RTT = time.Second })
 	a.resend()
@@ -255,7 +257,7 @@ func TestForwardThatIsDueTwice(t *testing.T) {
 	a.wantIdle("once in a round trip")
 }
 
-// A SACK of anything new ends the growing of the time that silence may last.
+// A SACK that acknowledges something new resets the growing timeout of silence.
 func TestProgressEndsTheSilence(t *testing.T) {
 	a := newTestAssoc(t, rtt50)
 	a.resend()
@@ -267,51 +269,51 @@ func TestProgressEndsTheSilence(t *testing.T) {
 	a.drain()
 	a.write(sack(1000))
 	if at := a.Deadline().Sub(a.now); at != 350*time.Millisecond {
-		t.Errorf("it may last %v", at)
+		t.Errorf("the timeout of silence is %v, want 350 ms", at)
 	}
 }
 
-// Marks grow on use, are bounded, and freed.
+// The ring of marks grows with its use, is bounded, and is freed.
 func TestMarks(t *testing.T) {
 	var m marks
 	for i := range uint32(10_000) {
 		m.add(i, i*1000)
 	}
 	if m.n != maxMarks || len(m.ring) != maxMarks {
-		t.Errorf("%d marks in %d", m.n, len(m.ring))
+		t.Errorf("%d marks in a ring of %d, want %d in %d", m.n, len(m.ring), maxMarks, maxMarks)
 	}
 	if tsn, ok := m.before(9_000_500); !ok || tsn != 9000 {
-		t.Errorf("before: %d %v", tsn, ok)
+		t.Errorf("before(9000500) = %d, %v; want 9000, true", tsn, ok)
 	}
 	if at, ok := m.sent(9000); !ok || at != 9_000_000 {
-		t.Errorf("sent: %d %v", at, ok)
+		t.Errorf("sent(9000) = %d, %v; want 9000000, true", at, ok)
 	}
 	if _, ok := m.before(100); ok {
-		t.Error("the oldest are part of the next")
+		t.Error("before(100) has a result, though the oldest marks were joined with the next")
 	}
 	m.add(10_000, 9_999_000)
 	if m.n != maxMarks || m.at(m.n-1).tsn != 10_000 {
-		t.Error("one time has one mark")
+		t.Errorf("two marks for the same time: %d marks, the last of TSN %d", m.n, m.at(m.n-1).tsn)
 	}
 	m.removeUpTo(10_000)
 	if m.n != 0 || m.ring != nil {
-		t.Errorf("%d left in %d", m.n, len(m.ring))
+		t.Errorf("%d marks in a ring of %d are left, want none", m.n, len(m.ring))
 	}
 	for range 100 {
 		m.add(20_000, 5)
 		m.removeUpTo(20_000)
 	}
 	if len(m.ring) != minMarks {
-		t.Errorf("a small ring is kept: %d", len(m.ring))
+		t.Errorf("a ring of %d is kept, want %d", len(m.ring), minMarks)
 	}
 	// Times wrap after 71 minutes, TSNs after 2^32.
 	m.add(0xffff_ffff, 0xffff_ff00)
 	m.add(3, 100)
 	if tsn, ok := m.before(50); !ok || tsn != 0xffff_ffff {
-		t.Errorf("across the wrap: %x %v", tsn, ok)
+		t.Errorf("before, across the wrap: %x, %v; want ffffffff, true", tsn, ok)
 	}
 	if at, ok := m.sent(2); !ok || at != 0xffff_ff00 {
-		t.Errorf("across the wrap: %x %v", at, ok)
+		t.Errorf("sent, across the wrap: %x, %v; want ffffff00, true", at, ok)
 	}
 }
 
@@ -341,8 +343,9 @@ func TestForwardIn(t *testing.T) {
 	a.wantDrops("malformed", dropChunk, 3)
 }
 
-// A FORWARD-TSN names the streams that it skips messages of. It turns none back, and
-// changes nothing at those where nothing waits or that do not exist.
+// A FORWARD-TSN has pairs of a stream and the sequence number up to which messages are skipped
+// there. A lower number has no effect. A pair has no effect on a stream where nothing waits, and
+// creates no stream.
 func TestStreamsOfAForward(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelRetransmits, 1, "ordered"), orderedOpen(2, 3))
@@ -359,7 +362,7 @@ func TestStreamsOfAForward(t *testing.T) {
 	a.write(rawData(flagWhole, 8, 3, 7, ppidText, "late"))
 	a.wantMessage("on stream 3 nothing waits, and what comes comes", 3, Text, "late")
 	if a.channel(5) != nil {
-		t.Error("stream 5 exists")
+		t.Error("stream 5 exists, though only a FORWARD-TSN has named it")
 	}
 }
 
@@ -373,9 +376,8 @@ func TestLateMessageAfterForwardIsDeliveredOnce(t *testing.T) {
 	a.wantNoEvent("only")
 }
 
-// 250,000 messages each way, with losses in both directions
-// between two of our own, go on arriving, each at most once. See also the tests
-// with pion.
+// Of 250,000 messages each way, with losses in both directions, those that are not lost arrive,
+// each at most once. See also the tests with pion.
 func TestLongRunWithLosses(t *testing.T) {
 	for _, mode := range []AckMode{AckEager, AckHonest} {
 		longRun(t, mode, 0.1)
@@ -387,7 +389,7 @@ func longRun(t *testing.T, mode AckMode, loss float64) {
 	const messages = 250_000
 	a := newIdleAssoc(t, func(c *Config) { c.Ack = mode })
 	b := newIdleAssoc(t, func(c *Config) {
-		c.Ack, c.LocalTag, c.InitialTSN = mode, peerTag, ^uint32(messages/2) // wraps
+		c.Ack, c.LocalTag, c.InitialTSN = mode, peerTag, ^uint32(messages/2) // wraps in the middle
 	})
 	a.Connect(a.now)
 	for range 2 {
@@ -437,16 +439,16 @@ func longRun(t *testing.T, mode AckMode, loss float64) {
 		b.Flush(b.now)
 		for _, x := range []*testAssoc{a, b} {
 			if seq.Less(x.nextTSN-1, x.acked) {
-				t.Fatal("acknowledged what was never sent")
+				t.Fatal("the peer has acknowledged a TSN that was not sent")
 			}
 		}
 	}
 	for i := range got {
 		if low, high := int(0.88*messages), int(0.92*messages); got[i] < low || got[i] > high {
-			t.Errorf("%v: %d of %d arrived", mode, got[i], messages)
+			t.Errorf("%v: %d of %d messages have arrived, want %d to %d", mode, got[i], messages, low, high)
 		}
 	}
 	if lag := b.nextTSN - 1 - b.acked; lag > 5000 {
-		t.Errorf("%v: %d are not acknowledged", mode, lag)
+		t.Errorf("%v: %d messages are not acknowledged, want at most 5000", mode, lag)
 	}
 }

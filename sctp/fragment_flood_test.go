@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// A flood is packets of as many one-byte chunks as one may have.
+// A flood is a sequence of packets with as many one-byte chunks as a packet may have.
 type flood struct {
 	name    string
-	opening []byte           // of stream 1, before all else
-	chunk   func(i int) data // the one after i others
+	opening []byte           // OPEN of stream 1 before the flood; nil for none
+	chunk   func(i int) data // the chunk after i others
 }
 
 func floods() []flood {
 	reliable := openChunk(peerTSN, 1, channelReliable, 0, "")
 	late := openChunk(peerTSN, 1, channelLifetime, 60_000, "")
-	const turn = 2048           // chunks in a row, the last first
-	flags := func(i int) byte { // of messages of so many pieces, without their ends
+	const turn = 2048           // number of chunks in a row that come in reverse order
+	flags := func(i int) byte { // of messages with 4*turn fragments, without the last one
 		if i%(4*turn) == 0 {
 			return flagUnordered | flagBegin
 		}
@@ -31,7 +31,7 @@ func floods() []flood {
 		{"halves", nil, func(i int) data { return data{tsn: uint32(2 * i), flags: flagBegin | flagUnordered} }},
 		{"halves, backwards", nil, func(i int) data { return data{tsn: uint32(2 * back(i)), flags: flagBegin | flagUnordered} }},
 		{"beginnings", nil, func(i int) data { return data{tsn: uint32(i), flags: flagBegin | flagUnordered} }},
-		{"halves behind those that stay", reliable, func(i int) data {
+		{"halves after some that may not be given up", reliable, func(i int) data {
 			d := data{tsn: uint32(i), flags: flagBegin | flagUnordered}
 			if i > 500 {
 				d.stream = 2
@@ -68,7 +68,7 @@ func (f *flood) packet(n int) []byte {
 	return packet(ourTag, slices.Concat(all...))
 }
 
-// BenchmarkFloods is what a packet of small chunks costs when the buffer is full.
+// BenchmarkFloods measures a packet of small chunks when the buffer is full.
 func BenchmarkFloods(b *testing.B) {
 	now := time.Unix(1, 0)
 	for _, f := range floods() {
@@ -91,8 +91,8 @@ func BenchmarkFloods(b *testing.B) {
 	}
 }
 
-// However small the pieces and whatever their order, what is held of a message is one
-// run of few pieces: none of them is looked at again when another comes.
+// However small the fragments and whatever their order, an incomplete message is stored as one
+// run of few pieces, so a further fragment costs no search through them.
 func TestPiecesJoin(t *testing.T) {
 	now := time.Unix(1, 0)
 	for _, f := range floods()[1:3] {
@@ -101,15 +101,15 @@ func TestPiecesJoin(t *testing.T) {
 			a.Receive(now, f.packet(n), nil)
 		}
 		if len(a.loose) != 1 || a.loose[0].parts.size != 8*maxChunks {
-			t.Fatalf("%s: %d runs, the first of %d bytes", f.name, len(a.loose), a.loose[0].parts.size)
+			t.Fatalf("%s: %d runs, the first of %d bytes; want 1 of %d", f.name, len(a.loose), a.loose[0].parts.size, 8*maxChunks)
 		}
 		if pieces := a.count(0); f.name == "one message" && pieces != 1 {
-			t.Errorf("%s: %d pieces", f.name, pieces)
+			t.Errorf("%s: %d pieces, want 1", f.name, pieces)
 		}
 	}
 }
 
-// count returns how many pieces a run has.
+// count returns how many pieces run i has.
 func (a *Assoc) count(i int) (n int) {
 	for p := a.loose[i].parts.head; p != nil; p = p.next {
 		n++
@@ -117,8 +117,8 @@ func (a *Assoc) count(i int) (n int) {
 	return n
 }
 
-// What may be given up is known without a look at what may not, and what is held
-// stays within its bound, as it is counted and as it is.
+// The buffer stays within its bound. Fragments that may be given up are in a list of their own;
+// fragments of an unknown channel are among them if no channel may be reliable.
 func TestFloodsAreBounded(t *testing.T) {
 	now := time.Unix(1, 0)
 	for _, f := range floods() {
@@ -126,17 +126,17 @@ func TestFloodsAreBounded(t *testing.T) {
 		for n := range 200 {
 			a.Receive(now, f.packet(n), nil)
 			if limit := a.mostBuffered(); a.buffered > limit {
-				t.Fatalf("%s: %d bytes of %d", f.name, a.buffered, limit)
+				t.Fatalf("%s: %d bytes are buffered, want at most %d", f.name, a.buffered, limit)
 			}
 		}
 		if f.opening == nil && len(a.kept) > 0 {
-			t.Errorf("%s: %d runs of no reliable channel stay", f.name, len(a.kept))
+			t.Errorf("%s: %d runs are in the list of reliable channels, want 0", f.name, len(a.kept))
 		}
 	}
 }
 
-// Beginnings of messages of a reliable channel, each behind the one before, cannot be
-// refused for being out of order. They exceed the buffer by one message, not more.
+// First fragments on a reliable channel, each after the one before, are in order, so none is
+// refused for its order. They exceed the buffer by at most one message.
 func TestBeginningsOfReliableMessages(t *testing.T) {
 	for _, size := range []int{1, 100, 1100} {
 		a := newTestAssoc(t, allowReliable)
@@ -148,20 +148,20 @@ func TestBeginningsOfReliableMessages(t *testing.T) {
 			t.Errorf("pieces of %d: %d bytes, want at most %d", size, a.buffered, limit)
 		}
 		if a.Stats().Drops[dropRefused] == 0 {
-			t.Errorf("pieces of %d: none was refused", size)
+			t.Errorf("fragments of %d bytes: none is refused", size)
 		}
 	}
 }
 
-// The largest message of a reliable channel comes through in pieces of any size though
-// the buffer is full: its next piece is what frees it.
+// The largest message of a reliable channel arrives in fragments of any size though the buffer
+// is full: its next fragment always has room.
 func TestLargestMessageIntoAFullBuffer(t *testing.T) {
 	for _, size := range []int{1, 7, 513, 600, 1100} {
 		a := newTestAssoc(t, allowReliable)
 		a.write(openChunk(1, 1, channelReliable, 0, "file"))
 		a.events = nil
 		largest := a.config.MaxMessage
-		tsn := 2 + uint32((largest+size-1)/size) // of what is behind it
+		tsn := 2 + uint32((largest+size-1)/size) // TSN of the first message after it
 		for i := range uint32(2000) {
 			if tsn+i > a.rx.cum+maxAhead {
 				break
@@ -169,7 +169,7 @@ func TestLargestMessageIntoAFullBuffer(t *testing.T) {
 			a.write(rawData(flagWhole, tsn+i, 1, uint16(2+i), ppidBinary, string(make([]byte, 100))))
 		}
 		if a.Stats().Drops[dropRefused] == 0 && size > 7 {
-			t.Fatalf("pieces of %d: the buffer is not full", size)
+			t.Fatalf("fragments of %d bytes: the buffer is not full", size)
 		}
 		for sent := 0; sent < largest; sent += size {
 			n, flags := min(size, largest-sent), byte(0)
@@ -182,7 +182,7 @@ func TestLargestMessageIntoAFullBuffer(t *testing.T) {
 			a.write(rawData(flags, 2+uint32(sent/size), 1, 1, ppidBinary, string(make([]byte, n))))
 		}
 		if len(a.events) == 0 || len(a.events[0].Payload) != largest {
-			t.Errorf("pieces of %d: it did not come, %d bytes are held", size, a.buffered)
+			t.Errorf("fragments of %d bytes: the message has not arrived, %d bytes are buffered", size, a.buffered)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/seq"
 )
 
-// seeds are packets of every kind.
+// seeds returns packets of every kind.
 func seeds() [][]byte {
 	return [][]byte{
 		packet(0, initChunk(chunkInit, peerTag, peerTSN)),
@@ -37,8 +37,8 @@ func seeds() [][]byte {
 	}
 }
 
-// FuzzPacket reads one packet in every state. The checksum is made right, or
-// nothing would be reached.
+// FuzzPacket gives a packet to associations before, in and after the handshake. It corrects the
+// checksum first, because otherwise all packets would be dropped.
 func FuzzPacket(f *testing.F) {
 	for _, s := range seeds() {
 		f.Add(s)
@@ -52,7 +52,7 @@ func FuzzPacket(f *testing.F) {
 			n := 0
 			for c := range chunks(b) {
 				if n += len(c.raw); len(c.raw) != len(c.value)+chunkHeaderLen || n > len(b) {
-					t.Fatal("chunks exceed the packet")
+					t.Fatal("the chunks have more bytes than the packet")
 				}
 				_ = debugChunk(c)
 			}
@@ -74,7 +74,7 @@ func FuzzPacket(f *testing.F) {
 	})
 }
 
-// FuzzDCEP reads an opening.
+// FuzzDCEP parses an OPEN.
 func FuzzDCEP(f *testing.F) {
 	f.Add([]byte(chromiumOpen))
 	f.Add([]byte(firefoxOpen))
@@ -82,7 +82,7 @@ func FuzzDCEP(f *testing.F) {
 	f.Add([]byte{dcepAck})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if o, why := parseOpen(b); why == refuseNone && len(b) != openLen+len(o.label)+len(o.protocol) {
-			t.Fatal("lengths do not fill the message")
+			t.Fatal("label and protocol do not fill the message")
 		}
 		if len(b) == 0 || len(b) > MaxPayload {
 			return
@@ -90,13 +90,13 @@ func FuzzDCEP(f *testing.F) {
 		a := newTestAssoc(t)
 		a.write(rawData(flagWhole, 1, 1, 0, ppidDCEP, string(b)))
 		if len(a.events) > 1 {
-			t.Fatalf("%d events", len(a.events))
+			t.Fatalf("%d events for one DCEP message, want at most 1", len(a.events))
 		}
 		checkInvariants(t, a)
 	})
 }
 
-// FuzzReconfig reads the parameters of a RE-CONFIG chunk.
+// FuzzReconfig parses the parameters of a RE-CONFIG chunk.
 func FuzzReconfig(f *testing.F) {
 	f.Add(resetRequest(peerTSN, 1, 1)[chunkHeaderLen:])
 	f.Add(resetRequest(peerTSN, 1)[chunkHeaderLen:])
@@ -126,14 +126,14 @@ func openedByFuzz(t *testing.T) *testAssoc {
 	return a
 }
 
-// FuzzInit reads the value of an INIT or INIT ACK.
+// FuzzInit parses the value of an INIT or INIT ACK.
 func FuzzInit(f *testing.F) {
 	f.Add(initChunk(chunkInit, peerTag, peerTSN)[chunkHeaderLen:])
 	f.Add(initChunk(chunkInit, peerTag, peerTSN, rawParam(0xc0ff, []byte("unknown")), rawParam(paramCookie, []byte("c")))[chunkHeaderLen:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, ok := parseInit(b)
 		if ok && (i.tag == 0 || len(i.unknown) > maxUnknown || len(i.cookie) > len(b)) {
-			t.Fatalf("%+v", i)
+			t.Fatalf("parseInit accepts a tag of zero or returns too many bytes: %+v", i)
 		}
 	})
 }
@@ -160,7 +160,7 @@ func FuzzSequence(f *testing.F) {
 	})
 }
 
-// fuzzStep does one of the things a peer, or the owner, may do.
+// fuzzStep does one thing that a peer, or the owner, can do.
 func fuzzStep(a *testAssoc, op, x, y byte) {
 	near := a.rx.high + uint32(int8(x))
 	switch op % 12 {
@@ -182,7 +182,7 @@ func fuzzStep(a *testAssoc, op, x, y byte) {
 	case 7:
 		b, _ := a.AppendMessage(a.now, nil, uint16(y%8), Kind(y&1), make([]byte, int(x)*5))
 		if len(b) > MaxPacket {
-			a.t.Fatalf("packet of %d bytes", len(b))
+			a.t.Fatalf("packet of %d bytes, want at most %d", len(b), MaxPacket)
 		}
 	case 8:
 		a.pass(time.Duration(x) * 10 * time.Millisecond)
@@ -195,22 +195,22 @@ func fuzzStep(a *testAssoc, op, x, y byte) {
 	}
 }
 
-// checkInvariants checks what must hold whatever the peer does, and everything that
-// leaves.
+// checkInvariants checks the rules that hold whatever the peer does, for the state and for each
+// packet that is sent.
 func checkInvariants(t *testing.T, a *testAssoc) {
 	t.Helper()
 	for b := a.next(); len(b) > 0; b = a.next() {
 		if r := checkPacket(b); r != dropNone {
-			t.Fatalf("sent a bad packet: %s", r)
+			t.Fatalf("a bad packet is sent: %s", r)
 		}
 		for c := range chunks(b) {
 			switch {
 			case c.kind == chunkSack && seq.Less(a.rx.high, binary.BigEndian.Uint32(c.value)):
-				t.Fatal("acknowledged beyond what was seen")
+				t.Fatal("a SACK is beyond the highest TSN received")
 			case c.kind == chunkForwardTSN && !seq.Less(binary.BigEndian.Uint32(c.value), a.nextTSN):
-				t.Fatal("FORWARD-TSN beyond what was sent")
+				t.Fatal("a FORWARD-TSN is beyond the last TSN sent")
 			case c.kind == chunkReconfig && bytes.Contains(c.value, []byte{0, paramOutgoingReset, 0, paramHeaderLen + outgoingResetLen}):
-				t.Fatal("a request to reset all streams")
+				t.Fatal("a request to reset all streams is sent")
 			}
 		}
 	}
@@ -218,7 +218,7 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		return
 	}
 	if n := a.rx.high - a.rx.base; n > maxAhead || seq.Less(a.rx.cum, a.rx.base) || seq.Less(a.rx.high, a.rx.cum) {
-		t.Fatalf("base %d, cum %d, high %d", a.rx.base, a.rx.cum, a.rx.high)
+		t.Fatalf("the tracker breaks its bounds: base %d, cum %d, high %d", a.rx.base, a.rx.cum, a.rx.high)
 	}
 	buffered := 0
 	for _, rs := range []*runs{&a.loose, &a.kept} {
@@ -228,13 +228,13 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 				size, cost = size+len(q.payload), cost+cap(q.payload)+pieceOverhead
 			}
 			if size != p.size || cost < p.cost || size > a.config.MaxMessage || r.flags&flagWhole == flagWhole {
-				t.Fatalf("a run of %d bytes counted %d, costs %d counted %d", size, p.size, cost, p.cost)
+				t.Fatalf("a run has %d bytes, counted as %d; its cost is %d, counted as %d", size, p.size, cost, p.cost)
 			}
 			if i > 0 && !seq.Less((*rs)[i-1].last, r.first) {
-				t.Fatal("runs are not in order")
+				t.Fatal("runs are not in the order of their TSNs")
 			}
 			if a.reliable(r.stream) != (rs == &a.kept) {
-				t.Fatal("a run is among the wrong ones")
+				t.Fatalf("a run is in the wrong list: reliable %v", a.reliable(r.stream))
 			}
 			buffered += p.cost
 		}
@@ -243,12 +243,12 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		for i := range ch.held {
 			buffered += ch.held[i].cost()
 			if i > 0 && !seq.Less(ch.held[i-1].ssn, ch.held[i].ssn) {
-				t.Fatal("messages are not held in order")
+				t.Fatal("messages that wait are not in the order of their numbers")
 			}
 		}
 	}
 	if limit := a.mostBuffered(); buffered != a.buffered || buffered > limit {
-		t.Fatalf("%d bytes buffered, %d counted, limit %d", buffered, a.buffered, limit)
+		t.Fatalf("%d bytes are buffered, counted as %d, limit %d", buffered, a.buffered, limit)
 	}
 	honest := 0
 	for i := range a.channels {
@@ -257,9 +257,9 @@ func checkInvariants(t *testing.T, a *testAssoc) {
 		}
 	}
 	if honest != int(a.ack.honest) || len(a.channels) > 3*a.config.MaxChannels || len(a.control) > maxControl {
-		t.Fatalf("%d honest channels, %d counted; %d channels, %d answers", honest, a.ack.honest, len(a.channels), len(a.control))
+		t.Fatalf("%d channels need honest acknowledgement, counted as %d; %d channels and %d answers are stored", honest, a.ack.honest, len(a.channels), len(a.control))
 	}
 	if a.marks.n > maxMarks || seq.Less(a.nextTSN-1, a.acked) {
-		t.Fatalf("%d marks; acknowledged %d of %d", a.marks.n, a.acked, a.nextTSN-1)
+		t.Fatalf("%d marks are stored; TSN %d is acknowledged, %d was sent last", a.marks.n, a.acked, a.nextTSN-1)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// initAck is an INIT ACK with a cookie.
+// initAck returns an INIT ACK with a cookie.
 func initAck(cookie string) []byte {
 	return initChunk(chunkInitAck, peerTag, peerTSN, rawParam(paramCookie, []byte(cookie)))
 }
 
-// invite makes a begin the handshake and returns its INIT packet.
+// invite starts the handshake of a and returns its INIT packet.
 func (a *testAssoc) invite() []byte {
 	a.t.Helper()
 	a.Connect(a.now)
@@ -31,12 +31,12 @@ func only(t *testing.T, b []byte) (c chunk) {
 		n++
 	}
 	if n != 1 {
-		t.Fatalf("%d chunks in %s", n, debugPacket(b))
+		t.Fatalf("%d chunks in %s, want 1", n, debugPacket(b))
 	}
 	return c
 }
 
-// live lets time pass, and out what is due at each millisecond.
+// live advances the time by d in steps of a millisecond, and drains after each.
 func (a *testAssoc) live(d time.Duration) (packets []string) {
 	for end := a.now.Add(d); a.now.Before(end); {
 		a.pass(time.Millisecond)
@@ -67,14 +67,14 @@ func TestFieldsOfAnInit(t *testing.T) {
 	}
 }
 
-// An INIT ACK has the tag of its INIT, our fields, a cookie, and the parameters that
-// were not known, each in a parameter of its own (RFC 9260, 3.3.3).
+// An INIT ACK has the tag of its INIT, the fields of this end, a cookie, and each parameter
+// that is not known as a parameter of its own (RFC 9260, 3.3.3).
 func TestFieldsOfAnInitAck(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, rawParam(0xc0fe, []byte("12345")), rawParam(0xc0ff, nil))))
 	b := a.next()
 	if tagOf(b) != peerTag {
-		t.Errorf("tag %x", tagOf(b))
+		t.Errorf("tag %x, want the peer's %x", tagOf(b), peerTag)
 	}
 	c := only(t, b)
 	if got, want := c.value[:initFixedLen], u32s(ourTag, localWindow, 0xffff_ffff, ourTSN); !bytes.Equal(got, want) {
@@ -93,18 +93,18 @@ func TestFieldsOfAnInitAck(t *testing.T) {
 	}
 }
 
-// As many of them as make 256 bytes.
+// Together the reported parameters have at most 256 bytes.
 func TestUnknownParametersAreReportedUpToALimit(t *testing.T) {
 	a := newIdleAssoc(t)
 	many := bytes.Repeat(rawParam(0xc0ff, []byte("0123456789ab")), 40)
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, many)))
 	if n := strings.Count(string(a.next()), "0123456789ab"); n != maxUnknown/16 {
-		t.Errorf("%d of 16 bytes are echoed", n)
+		t.Errorf("%d parameters of 16 bytes are reported, want %d", n, maxUnknown/16)
 	}
 }
 
-// RFC 5061, 4.2.7: extensions are named by their chunk types. Addresses and the like are
-// passed over, though they are known.
+// The list of extensions has their chunk types (RFC 5061, 4.2.7). Parameters that have no
+// meaning here, such as addresses, are skipped without a report.
 func TestPartialReliabilityIsFoundAmongParameters(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -116,23 +116,23 @@ func TestPartialReliabilityIsFoundAmongParameters(t *testing.T) {
 		{"other extensions", rawParam(paramExtensions, []byte{chunkReconfig, 64}), false},
 		{"the parameter", rawParam(paramForwardTSN, nil), true},
 		{"the parameter before other extensions", append(rawParam(paramForwardTSN, nil), rawParam(paramExtensions, []byte{chunkReconfig})...), true},
-		{"behind an IPv4 address", append(rawParam(paramIPv4, []byte{127, 0, 0, 1}), rawParam(paramForwardTSN, nil)...), true},
-		{"behind an IPv6 address", append(rawParam(paramIPv6, make([]byte, 16)), rawParam(paramForwardTSN, nil)...), true},
-		{"behind a cookie's lifetime", append(rawParam(paramCookieLifetime, u32s(1000)), rawParam(paramForwardTSN, nil)...), true},
-		{"behind address types", append(rawParam(paramAddressTypes, []byte{0, 5}), rawParam(paramForwardTSN, nil)...), true},
-		{"behind what it did not know of ours", append(rawParam(paramUnrecognized, rawParam(paramForwardTSN, nil)), rawParam(paramForwardTSN, nil)...), true},
-		{"behind a cookie", append(rawParam(paramCookie, []byte("c")), rawParam(paramForwardTSN, nil)...), true},
-		{"behind what ends the list", append(rawParam(0x00ff, nil), rawParam(paramForwardTSN, nil)...), false},
+		{"after an IPv4 address", append(rawParam(paramIPv4, []byte{127, 0, 0, 1}), rawParam(paramForwardTSN, nil)...), true},
+		{"after an IPv6 address", append(rawParam(paramIPv6, make([]byte, 16)), rawParam(paramForwardTSN, nil)...), true},
+		{"after a cookie's lifetime", append(rawParam(paramCookieLifetime, u32s(1000)), rawParam(paramForwardTSN, nil)...), true},
+		{"after address types", append(rawParam(paramAddressTypes, []byte{0, 5}), rawParam(paramForwardTSN, nil)...), true},
+		{"after a report of parameters that the peer does not know", append(rawParam(paramUnrecognized, rawParam(paramForwardTSN, nil)), rawParam(paramForwardTSN, nil)...), true},
+		{"after a cookie", append(rawParam(paramCookie, []byte("c")), rawParam(paramForwardTSN, nil)...), true},
+		{"after a parameter that ends the list", append(rawParam(0x00ff, nil), rawParam(paramForwardTSN, nil)...), false},
 	} {
 		i, ok := parseInit(append(u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN), tt.list...))
 		if !ok || i.forward != tt.want || len(i.unknown) > 0 {
-			t.Errorf("%s: %v %v, %x reported", tt.name, ok, i.forward, i.unknown)
+			t.Errorf("%s: well formed %v, want true; FORWARD-TSN %v, want %v; parameters reported %x, want none", tt.name, ok, i.forward, tt.want, i.unknown)
 		}
 	}
 }
 
-// A peer without FORWARD-TSN, which would report lost messages, is aborted with its own tag,
-// whichever side began.
+// A peer without FORWARD-TSN would repeat lost messages, so its association is aborted, with
+// its own tag, whichever end has sent the INIT.
 func TestAbortOfAPeerWithoutPartialReliability(t *testing.T) {
 	v := append(u32s(peerTag, 1<<20, 0xffff_ffff, peerTSN), rawParam(paramCookie, []byte("c"))...)
 	a, b := newIdleAssoc(t), newIdleAssoc(t)
@@ -143,13 +143,13 @@ func TestAbortOfAPeerWithoutPartialReliability(t *testing.T) {
 		a.wantEvent("cannot be served", Event{Type: Closed, Reason: NoPartialReliability})
 		p := a.next()
 		if c := only(t, p); tagOf(p) != peerTag || c.kind != chunkAbort || !bytes.Equal(c.value, rawParam(causeProtocolViolation, nil)) {
-			t.Errorf("%x", p)
+			t.Errorf("the packet %x is not an ABORT with the peer's tag and a protocol violation", p)
 		}
 		a.wantDrops("and it is counted", dropUnsupported, 1)
 	}
 }
 
-// The cookie of an INIT ACK goes back as it came, with the peer's tag, if it fits a packet.
+// The cookie of an INIT ACK is sent back unchanged, with the peer's tag, if it fits a packet.
 func TestCookiesOfThePeer(t *testing.T) {
 	for size, goesBack := range map[int]bool{0: false, 1: true, maxCookie: true, maxCookie + 1: false} {
 		a := newIdleAssoc(t)
@@ -160,17 +160,17 @@ func TestCookiesOfThePeer(t *testing.T) {
 		if !goesBack {
 			a.wantDrops("a cookie that cannot be", dropChunk, 1)
 			if len(b) > 0 {
-				t.Errorf("%d bytes: %s", size, debugPacket(b))
+				t.Errorf("a cookie of %d bytes is answered: %s", size, debugPacket(b))
 			}
 			continue
 		}
 		if c := only(t, b); c.kind != chunkCookieEcho || string(c.value) != cookie || tagOf(b) != peerTag {
-			t.Errorf("%d bytes: %s with tag %x", size, debugPacket(b), tagOf(b))
+			t.Errorf("a cookie of %d bytes: %s with tag %x, want a COOKIE-ECHO with this cookie and tag %x", size, debugPacket(b), tagOf(b), peerTag)
 		}
 	}
 }
 
-// An INIT ACK that is malformed is as none, though it has a cookie.
+// A malformed INIT ACK is dropped, also if it has a cookie.
 func TestMalformedInitAck(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.invite()
@@ -183,12 +183,12 @@ func TestMalformedInitAck(t *testing.T) {
 	a.write(whole)
 	a.wantPacket("this one is", "COOKIE-ECHO")
 	if _, err := a.AppendMessage(a.now, nil, 0, Text, nil); err != ErrNotOpen {
-		t.Errorf("a message before the handshake ends: %v", err)
+		t.Errorf("AppendMessage before the handshake ends: %v, want ErrNotOpen", err)
 	}
 }
 
-// An INIT ACK that comes while INITs are being repeated measures the round trip of the
-// first. Later it is not known which one it answers.
+// Until an INIT is sent after the burst, an INIT ACK measures the round trip of the first INIT.
+// After that nobody knows which INIT it answers.
 func TestRoundTripOfTheHandshake(t *testing.T) {
 	for _, tt := range []struct {
 		after, want time.Duration
@@ -203,13 +203,13 @@ func TestRoundTripOfTheHandshake(t *testing.T) {
 		a.live(tt.after)
 		a.write(initAck("c"))
 		if s := a.Stats(); s.RTT != tt.want || s.Retransmits != tt.inits-1 {
-			t.Errorf("after %v: %v, %d INITs again", tt.after, s.RTT, s.Retransmits)
+			t.Errorf("INIT ACK after %v: round trip %v, want %v; %d INITs are repeated, want %d", tt.after, s.RTT, tt.want, s.Retransmits, tt.inits-1)
 		}
 	}
 }
 
-// Where the round trip is not known a COOKIE ECHO is repeated after 80 ms, then after
-// twice as long each time, at most after 3 s.
+// If the round trip is not known, a COOKIE ECHO is repeated after 80 ms, then after twice the
+// time each, at most after 3 s.
 func TestCookieEchoWithoutARoundTrip(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.invite()
@@ -230,11 +230,12 @@ func TestCookieEchoWithoutARoundTrip(t *testing.T) {
 		t.Errorf("sent after %s, want %s", got, want)
 	}
 	if n := a.Stats().Retransmits - repeats; n != maxCookieEchos-1 {
-		t.Errorf("%d of them counted as sent again", n)
+		t.Errorf("%d COOKIE ECHOs are counted as repeated, want %d", n, maxCookieEchos-1)
 	}
 }
 
-// The round trip bounds that time from 20 ms to 1 s.
+// The first COOKIE ECHO is repeated after one and a half round trips, but not before 20 ms and
+// not after 1 s.
 func TestCookieEchoOfAnyRoundTrip(t *testing.T) {
 	for rtt, want := range map[time.Duration]time.Duration{
 		time.Millisecond:       20 * time.Millisecond,
@@ -244,7 +245,7 @@ func TestCookieEchoOfAnyRoundTrip(t *testing.T) {
 		a := newIdleAssoc(t)
 		a.invite()
 		a.rtt = rtt
-		a.sends = initBurst + 1 // so that the INIT ACK is no sample
+		a.sends = initBurst + 1 // so the INIT ACK does not measure the round trip
 		a.write(initAck("c"))
 		a.wantPacket("once", "COOKIE-ECHO")
 		if got := a.Deadline().Sub(a.now); got != want {
@@ -253,8 +254,8 @@ func TestCookieEchoOfAnyRoundTrip(t *testing.T) {
 	}
 }
 
-// A stale cookie means an INIT again, not a burst of them, and no sample of the round
-// trip. Other errors mean nothing. After the handshake a stale cookie means nothing either.
+// After the error Stale Cookie one new INIT is sent, without a burst, and its answer does not
+// measure the round trip. Other errors are ignored, and so is Stale Cookie after the handshake.
 func TestErrorsOfTheHandshake(t *testing.T) {
 	stale := rawChunk(chunkError, 0, append(rawParam(causeUnrecognizedChunk, nil), rawParam(causeStaleCookie, u32s(1000))...))
 	a := newIdleAssoc(t)
@@ -276,23 +277,23 @@ func TestErrorsOfTheHandshake(t *testing.T) {
 	a.wantPacket("until it comes", "INIT")
 	a.write(initAck("new"))
 	if b := a.next(); string(only(t, b).value) != "new" || a.rtt != rtt {
-		t.Errorf("%s, round trip %v", debugPacket(b), a.rtt)
+		t.Errorf("%s, round trip %v; want the new cookie and the round trip unchanged, %v", debugPacket(b), a.rtt, rtt)
 	}
 	a.write(rawChunk(chunkCookieAck, 0, nil))
 	a.wantEvent("open", Event{Type: Established})
 	a.write(stale, text(1, "x"))
 	if !a.Established() || len(a.events) != 2 {
-		t.Errorf("%v after an error that came late", a.events)
+		t.Errorf("events %v after a late error, want the established association and 2 events", a.events)
 	}
 }
 
-// Only one who waits for an INIT begins with one of his own.
+// Connect does nothing if the handshake has begun or is over.
 func TestConnectOnce(t *testing.T) {
 	a := newTestAssoc(t)
 	a.Connect(a.now)
 	a.wantIdle("it is connected")
 	if !a.Established() {
-		t.Error("not any more")
+		t.Error("Connect has ended the association")
 	}
 	a = newIdleAssoc(t)
 	a.invite()
@@ -300,7 +301,7 @@ func TestConnectOnce(t *testing.T) {
 	a.wantIdle("an INIT is under way")
 }
 
-// Where the peer's cookie was faster than our own INIT, that does not leave any more.
+// If the peer's COOKIE ECHO arrives first, the own INIT is not sent any more.
 func TestOwnInitIsNotSentOnceEstablished(t *testing.T) {
 	other := newIdleAssoc(t)
 	other.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
@@ -316,13 +317,13 @@ func TestOwnInitIsNotSentOnceEstablished(t *testing.T) {
 		a.wantPacket("and said so", "COOKIE-ACK")
 		a.wantIdle("nothing else")
 		if !a.Deadline().IsZero() {
-			t.Errorf("INIT sent %v: a timer runs", sent)
+			t.Errorf("INIT sent %v: a timer runs though the association is established", sent)
 		}
 	}
 }
 
-// A chunk may follow the chunks of the handshake that it needs: DATA may follow COOKIE ACK
-// and ERROR, and a repeated COOKIE ECHO, but not one that is refused.
+// DATA may follow COOKIE ACK, ERROR and a repeated COOKIE ECHO in one packet, but not a COOKIE
+// ECHO that is refused.
 func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.invite()
@@ -333,7 +334,7 @@ func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	a.wantEvent("in use", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
 	a.wantMessage("with the COOKIE ACK", 1, Text, "first")
 	if a.cookie != nil {
-		t.Error("the peer's cookie is still held")
+		t.Error("the peer's cookie is not freed")
 	}
 	a.write(rawChunk(chunkError, 0, nil), text(2, "second"))
 	a.wantMessage("with an ERROR", 1, Text, "second")
@@ -356,7 +357,7 @@ func TestDataBehindChunksOfTheHandshake(t *testing.T) {
 	}
 }
 
-// A cookie names the initial TSN of its association too, not only its tag.
+// The cookie is valid only for an association with the same tag and the same initial TSN.
 func TestCookieOfAnEarlierAssociation(t *testing.T) {
 	other := newIdleAssoc(t, func(c *Config) { c.InitialTSN++ })
 	other.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
@@ -366,7 +367,8 @@ func TestCookieOfAnEarlierAssociation(t *testing.T) {
 	a.wantNoEvent("nothing opens")
 }
 
-// The streams that a peer takes are those of its INIT, also when they come out of the cookie.
+// The number of streams that a peer accepts is the number in its INIT, also when it comes from
+// the cookie.
 func TestStreamsThatThePeerTakes(t *testing.T) {
 	v := append(u32s(peerTag, 1<<20, 0xffff_0004, peerTSN), rawParam(paramForwardTSN, nil)...)
 	passive, active := newIdleAssoc(t), newIdleAssoc(t)
@@ -378,7 +380,7 @@ func TestStreamsThatThePeerTakes(t *testing.T) {
 	for _, a := range []*testAssoc{passive, active} {
 		a.send(3, Text, "the last")
 		if _, err := a.AppendMessage(a.now, nil, 4, Text, nil); err != ErrNotOpen {
-			t.Errorf("one beyond: %v", err)
+			t.Errorf("a message on stream 4, the first that the peer does not accept: %v, want ErrNotOpen", err)
 		}
 	}
 }

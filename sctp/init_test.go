@@ -15,7 +15,7 @@ func TestPassiveHandshake(t *testing.T) {
 	reply := a.next()
 	a.want("INIT is answered", reply, "INIT-ACK")
 	a.wantNoEvent("and nothing else happens")
-	// Messages may ride with the cookie.
+	// Messages may be in the packet of the COOKIE ECHO.
 	a.write(cookieEcho(cookieOf(t, reply)), text(1, "early"))
 	a.wantEvent("the cookie opens", Event{Type: Established})
 	a.wantEvent("the channel is negotiated", Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits})
@@ -32,7 +32,7 @@ func TestActiveHandshake(t *testing.T) {
 	echo := a.next()
 	a.want("the cookie goes back", echo, "COOKIE-ECHO")
 	if !bytes.Contains(echo, []byte("peer's cookie")) {
-		t.Error("the cookie was changed")
+		t.Error("the COOKIE ECHO does not have the peer's cookie")
 	}
 	a.wantNoEvent("not yet")
 	a.write(rawChunk(chunkCookieAck, 0, nil))
@@ -65,7 +65,7 @@ func TestHeartbeatOvertakesCookieAck(t *testing.T) {
 	a.wantNoEvent("which is still missing")
 }
 
-// Offering what is not done makes a peer abort.
+// A peer aborts if an INIT offers an extension that this end does not do.
 func TestInitSaysExactlyWhatIsDone(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.Connect(a.now)
@@ -75,7 +75,7 @@ func TestInitSaysExactlyWhatIsDone(t *testing.T) {
 		t.Errorf("parameters %s, want %s", got, params)
 	}
 	if tag := b[offsetTag : offsetTag+4]; !bytes.Equal(tag, make([]byte, 4)) {
-		t.Errorf("an INIT has tag zero, not %x", tag)
+		t.Errorf("the tag of an INIT is %x, want zero", tag)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestInitBurstThenBackoffThenFailure(t *testing.T) {
 	a.wantEvent("it gives up", Event{Type: Closed, Reason: InitTimeout})
 	a.wantIdle("for good")
 	if !a.Deadline().IsZero() {
-		t.Error("a closed association has a deadline")
+		t.Errorf("a closed association has the deadline %v", a.Deadline())
 	}
 }
 
@@ -119,7 +119,7 @@ func TestCookieEchoIsRepeated(t *testing.T) {
 		rtt  time.Duration
 		want string
 	}{
-		{0, "[20ms 60ms 140ms 300ms]"}, // measured by the INIT ACK that comes at once
+		{0, "[20ms 60ms 140ms 300ms]"}, // the INIT ACK, which arrives at once, measures the round trip
 		{100 * time.Millisecond, "[131ms 394ms 919ms]"},
 	} {
 		a := newIdleAssoc(t, func(c *Config) { c.RTT = tt.rtt })
@@ -155,7 +155,7 @@ func TestCookieEchoGivesUp(t *testing.T) {
 	}
 	a.wantEvent("no answer", Event{Type: Closed, Reason: CookieTimeout})
 	if n != maxCookieEchos {
-		t.Errorf("%d COOKIE ECHOs", n)
+		t.Errorf("%d COOKIE ECHOs, want %d", n, maxCookieEchos)
 	}
 }
 
@@ -187,15 +187,15 @@ func TestStaleCookieErrorStartsOver(t *testing.T) {
 	a.wantPacket("a new cookie", "COOKIE-ECHO")
 }
 
-// Both sides send an INIT, and every packet of the handshake may come late, twice
-// or in any order: both must open, and with the same tags and TSNs.
+// Both ends send an INIT, and each packet of the handshake may be late, doubled, lost or out of
+// order: both ends become established, with the right tags and TSNs.
 func TestCrossingHandshakesInEveryOrder(t *testing.T) {
 	for seed := range 4000 {
 		crossHandshake(t, seed)
 	}
 }
 
-// crossHandshake delivers packets of two associations in an order that seed says.
+// crossHandshake delivers the packets of two associations in an order that depends on seed.
 func crossHandshake(t *testing.T, seed int) {
 	t.Helper()
 	a := newIdleAssoc(t)
@@ -231,7 +231,7 @@ func crossHandshake(t *testing.T, seed int) {
 		i := draw(len(air))
 		f := air[i]
 		switch draw(8) {
-		case 0: // again later
+		case 0: // comes again later
 		case 1: // lost
 			air = append(air[:i], air[i+1:]...)
 			continue
@@ -242,16 +242,16 @@ func crossHandshake(t *testing.T, seed int) {
 	}
 	for _, x := range []*testAssoc{a, b} {
 		if !x.Established() || len(x.events) != 1 || x.events[0].Type != Established {
-			t.Fatalf("seed %d: state %d, events %v", seed, x.state, x.events)
+			t.Fatalf("seed %d: state %d, events %v; want established with one event", seed, x.state, x.events)
 		}
 	}
 	if a.peer.tag != peerTag || b.peer.tag != ourTag || a.rx.cum != peerTSN-1 || b.rx.cum != ourTSN-1 {
-		t.Fatalf("seed %d: tags %x %x, TSNs %d %d", seed, a.peer.tag, b.peer.tag, a.rx.cum, b.rx.cum)
+		t.Fatalf("seed %d: peer tags %x and %x, cumulative TSNs %d and %d", seed, a.peer.tag, b.peer.tag, a.rx.cum, b.rx.cum)
 	}
 }
 
-// RFC 9260, 5.2.4 B: a peer that answered our INIT with one tag and sent its own
-// INIT with another means the latter.
+// If the peer answers with one tag and sends its own INIT with another, the tag of its INIT is
+// valid (RFC 9260, 5.2.4 B).
 func TestCookieOverridesInitAck(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.Connect(a.now)
@@ -262,12 +262,12 @@ func TestCookieOverridesInitAck(t *testing.T) {
 	a.write(cookieEcho(cookieOf(t, a.next())))
 	a.wantEvent("open", Event{Type: Established})
 	if a.peer.tag != peerTag || a.rx.cum != peerTSN-1 {
-		t.Errorf("peer %x from %d", a.peer.tag, a.rx.cum+1)
+		t.Errorf("the peer has tag %x and first TSN %d, want %x and %d", a.peer.tag, a.rx.cum+1, peerTag, peerTSN)
 	}
 }
 
-// Every INIT and INIT ACK has the same tag and initial TSN, so an INIT that
-// is repeated does not invalidate an earlier answer.
+// All INITs and INIT ACKs of an association have the same tag and initial TSN, so a repeated
+// INIT leaves earlier answers valid.
 func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
@@ -277,14 +277,14 @@ func TestRepeatedInitsKeepEarlierAnswersValid(t *testing.T) {
 		a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
 		again := a.next()
 		if fixed := headerLen + chunkHeaderLen + initFixedLen; !bytes.Equal(again[headerLen:fixed], first[headerLen:fixed]) {
-			t.Fatal("the INIT ACKs differ")
+			t.Fatalf("two INIT ACKs differ: %x and %x", again, first)
 		}
 	}
 	a.write(cookieEcho(cookieOf(t, first)))
 	a.wantEvent("the first cookie opens", Event{Type: Established})
 }
 
-// The COOKIE ACK may be lost.
+// If the COOKIE ACK is lost, the same COOKIE ECHO comes again and gets a second COOKIE ACK.
 func TestDuplicateCookieEchoIsAcknowledgedAgain(t *testing.T) {
 	a := newIdleAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN)))
@@ -298,7 +298,7 @@ func TestDuplicateCookieEchoIsAcknowledgedAgain(t *testing.T) {
 	a.wantNoEvent("nothing new")
 }
 
-// A restart never ends a running association.
+// The INIT of a restart never ends a running association.
 func TestRestartIsNotForStrangers(t *testing.T) {
 	a := newTestAssoc(t)
 	a.writePacket(packet(0, initChunk(chunkInit, 0x33333333, 7)))
@@ -360,11 +360,11 @@ func TestInitParametersOutOfBounds(t *testing.T) {
 			continue // ends between parameters, or in padding
 		}
 		if _, ok := parseInit(whole[:n]); ok {
-			t.Errorf("cut at %d", n)
+			t.Errorf("parseInit accepts an INIT that is cut at %d", n)
 		}
 	}
 	if _, ok := parseInit(whole); !ok {
-		t.Error("the whole of it")
+		t.Error("parseInit refuses the whole INIT")
 	}
 	for size := range 4 {
 		a := newIdleAssoc(t)
@@ -378,12 +378,12 @@ func TestInitParametersOutOfBounds(t *testing.T) {
 		"no inbound streams":  u32s(1, 1, 0x0001_0000, 1),
 	} {
 		if _, ok := parseInit(v); ok {
-			t.Error(name)
+			t.Error("parseInit accepts an INIT with " + name)
 		}
 	}
 }
 
-// Parameters too say by their highest bits what to do with them.
+// The two highest bits of a parameter that is not known say what to do with it.
 func TestUnknownInitParameters(t *testing.T) {
 	for _, tt := range []struct {
 		kind     uint16
@@ -399,7 +399,7 @@ func TestUnknownInitParameters(t *testing.T) {
 		v = append(v, rawParam(paramForwardTSN, nil)...)
 		i, ok := parseInit(v)
 		if !ok || i.forward != tt.goesOn || (len(i.unknown) > 0) != tt.reported {
-			t.Errorf("%#x: goes on %v, reported %x", tt.kind, i.forward, i.unknown)
+			t.Errorf("parameter %#x: reads on %v, want %v; reported %x, want a report: %v", tt.kind, i.forward, tt.goesOn, i.unknown, tt.reported)
 		}
 	}
 	a := newIdleAssoc(t)
@@ -410,7 +410,7 @@ func TestUnknownInitParameters(t *testing.T) {
 	a.writePacket(packet(0, initChunk(chunkInit, peerTag, peerTSN, many...)))
 	b := a.next()
 	if n := strings.Count(string(b), "0123456789"); n == 0 || n > maxUnknown/14 {
-		t.Errorf("%d parameters echoed in %d bytes", n, len(b))
+		t.Errorf("%d parameters are reported in %d bytes, want 1 to %d", n, len(b), maxUnknown/14)
 	}
 }
 
@@ -429,18 +429,18 @@ func TestPeerWithoutPartialReliability(t *testing.T) {
 func TestAbortBeforeAndAfter(t *testing.T) {
 	a := newIdleAssoc(t)
 	if b := a.Abort(a.now, "kicked", nil); len(b) > 0 {
-		t.Errorf("nobody to tell: %s", debugPacket(b))
+		t.Errorf("Abort before the handshake sends %s, want nothing", debugPacket(b))
 	}
 	if _, err := a.AppendMessage(a.now, nil, 0, Text, nil); err != ErrClosed {
-		t.Errorf("message after the end: %v", err)
+		t.Errorf("AppendMessage after the end: %v, want ErrClosed", err)
 	}
 	a = newTestAssoc(t)
 	b := a.Abort(a.now, "kicked", nil)
 	if debugPacket(b) != "ABORT" || !bytes.Contains(b, []byte("kicked")) {
-		t.Errorf("%s %q", debugPacket(b), b)
+		t.Errorf("Abort sends %s %q, want an ABORT with its cause", debugPacket(b), b)
 	}
 	if again := a.Abort(a.now, "kicked", nil); len(again) > 0 {
-		t.Error("twice")
+		t.Error("a second Abort sends a packet")
 	}
 	a.write(text(1, "late"))
 	a.wantNoEvent("nothing comes through")

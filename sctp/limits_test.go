@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Each packet or chunk that is not used is counted under its fault. The chunks after a faulty
-// chunk are still read if nothing is wrong with the packet.
+// Each packet or chunk that is dropped is counted under its fault. After a faulty chunk the
+// next chunks are read if the packet itself is valid.
 func TestDropsAreCounted(t *testing.T) {
 	broken := packet(ourTag, text(2, "x"))
 	broken[20] ^= 1
@@ -48,7 +48,7 @@ func TestDropsAreCounted(t *testing.T) {
 			}
 		}
 		if want := "1 " + tt.why.String(); strings.Join(got, ", ") != want || (len(a.events) > 0) != tt.goesOn {
-			t.Errorf("%s: %q, want %q; read on %v", tt.name, got, want, len(a.events) > 0)
+			t.Errorf("%s: drops %q, want %q; the next chunk is read: %v, want %v", tt.name, got, want, len(a.events) > 0, tt.goesOn)
 		}
 	}
 	for _, c := range [][]byte{text(1, "x"), sack(999)} {
@@ -56,12 +56,12 @@ func TestDropsAreCounted(t *testing.T) {
 		a.write(c)
 		a.wantDrops("before the handshake", dropState, 1)
 		if a.Flush(a.now); !a.Deadline().IsZero() {
-			t.Error("a timer was set")
+			t.Errorf("a timer is set before the handshake, until %v", a.Deadline())
 		}
 	}
 }
 
-// Any chunk of a packet may ask for a SACK at once.
+// The I bit of any chunk in a packet asks for a SACK at once.
 func TestImmediateBitOfTheFirstOfTwo(t *testing.T) {
 	for i, flags := range [][2]byte{{flagImmediate, 0}, {0, flagImmediate}} {
 		a := newTestAssoc(t)
@@ -71,7 +71,7 @@ func TestImmediateBitOfTheFirstOfTwo(t *testing.T) {
 	}
 }
 
-// DATA in front of an ABORT is delivered, and sets no timer.
+// DATA before an ABORT in its packet is delivered, and sets no timer.
 func TestDataBeforeAnAbort(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -80,11 +80,11 @@ func TestDataBeforeAnAbort(t *testing.T) {
 	a.wantEvent("then the end", Event{Type: Closed, Reason: PeerAbort})
 	a.wantNoEvent("what is behind does not count")
 	if !a.Deadline().IsZero() {
-		t.Error("a timer runs")
+		t.Errorf("a timer runs after the end, until %v", a.Deadline())
 	}
 }
 
-// However many packets come before the batch ends, they are acknowledged.
+// All packets of a batch are acknowledged, however many there are.
 func TestManyPacketsInABatch(t *testing.T) {
 	for _, n := range []uint32{255, 256, 257, 512} {
 		a := newTestAssoc(t)
@@ -96,7 +96,7 @@ func TestManyPacketsInABatch(t *testing.T) {
 	}
 }
 
-// What is sent back does not leave with a packet that it does not fit, but in the next.
+// An answer that does not fit a packet is sent in the next one.
 func TestRepliesFitTheirPacket(t *testing.T) {
 	echo := func(n int) []byte {
 		return rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, make([]byte, n-4)))
@@ -135,7 +135,8 @@ func TestRepliesFitTheirPacket(t *testing.T) {
 	}
 }
 
-// Reports fill 128 bytes: what is too long is cut, and what finds no room is counted.
+// Reports have 128 bytes at most: a long one is cut, and one without room is dropped and
+// counted.
 func TestReportsAreBounded(t *testing.T) {
 	unknown := func(n int) []byte { return rawChunk(0xfe, 0, bytes.Repeat([]byte("?"), n-4)) }
 	for _, tt := range []struct {
@@ -162,22 +163,22 @@ func TestReportsAreBounded(t *testing.T) {
 		c := only(t, a.next())
 		for p := range params(c.value) {
 			if p.kind != causeUnrecognizedChunk || !bytes.HasPrefix(unknown(1000)[4:], p.value[4:]) || p.value[0] != 0xfe {
-				t.Errorf("%v: cause %d, %q", tt.sizes, p.kind, p.value)
+				t.Errorf("chunks %v: cause %d, %q; want an unrecognized chunk", tt.sizes, p.kind, p.value)
 			}
 			got = append(got, fmt.Sprint(len(p.value)))
 		}
 		if s := strings.Join(got, " "); c.kind != chunkError || s != tt.want || a.Stats().Drops[dropEcho] != tt.drops {
-			t.Errorf("%v: %s, want %s; %d dropped", tt.sizes, s, tt.want, a.Stats().Drops[dropEcho])
+			t.Errorf("chunks %v: reports of %s bytes, want %s; %d dropped, want %d", tt.sizes, s, tt.want, a.Stats().Drops[dropEcho], tt.drops)
 		}
 	}
 }
 
-// An answer to nothing is no sample, whatever it holds.
+// A HEARTBEAT ACK without a HEARTBEAT does not measure the round trip, whatever it contains.
 func TestEchoOfNothing(t *testing.T) {
 	a := newTestAssoc(t)
 	a.pass(time.Second)
 	a.write(rawChunk(chunkHeartbeatAck, 0, rawParam(paramHeartbeatInfo, make([]byte, 8+4))))
 	if rtt := a.Stats().RTT; rtt != 0 {
-		t.Errorf("round trip %v", rtt)
+		t.Errorf("round trip %v, want none", rtt)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// opening is a DATA_CHANNEL_OPEN with a label and a protocol.
+// opening returns a DATA_CHANNEL_OPEN with a label and a protocol.
 func opening(kind byte, label, protocol string) string {
 	b := []byte{dcepOpen, kind, 0, 0, 0, 0, 0, 0}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(label)))
@@ -18,8 +18,8 @@ func opening(kind byte, label, protocol string) string {
 
 const unreliable = channelUnordered | channelRetransmits
 
-// Label and protocol are UTF-8 of at most 256 bytes each. Of an opening that is refused
-// for one of them neither is told.
+// Label and protocol are UTF-8 of at most 256 bytes each. The event of a refusal because of one
+// of them has neither.
 func TestLabelsAndProtocols(t *testing.T) {
 	long := strings.Repeat("x", maxLabelLen)
 	for _, tt := range []struct {
@@ -45,7 +45,8 @@ func TestLabelsAndProtocols(t *testing.T) {
 	}
 }
 
-// An INIT can offer 65535 streams, so 65535 is none. Nothing is remembered of it, or said.
+// An INIT can offer at most 65535 streams, so stream 65535 does not exist. An OPEN there is
+// refused, and no state is kept.
 func TestOpeningOfTheStreamThatDoesNotExist(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(unreliableOpen(1, 65533, "the last of the peer's"))
@@ -61,11 +62,11 @@ func TestOpeningOfTheStreamThatDoesNotExist(t *testing.T) {
 	a.wantDrops("as is its reset", dropChannels, 2)
 	a.wantPacket("which is answered", "SACK(cum=3) RESET-RESPONSE(1 result=1)")
 	if len(a.channels) != 1 {
-		t.Errorf("%d channels", len(a.channels))
+		t.Errorf("%d channels are stored, want 1", len(a.channels))
 	}
 }
 
-// An opening on a stream that we are closing is for nobody, whatever it asks for.
+// An OPEN on a stream that this end is closing is dropped.
 func TestOpeningWhileTheChannelCloses(t *testing.T) {
 	a := openChannel(t)
 	a.CloseStream(a.now, 1)
@@ -78,8 +79,8 @@ func TestOpeningWhileTheChannelCloses(t *testing.T) {
 	a.wantIdle("as DATA only")
 }
 
-// A negotiated channel that is opened after all has its place already. If it may not be
-// opened, it is over, and its end is no second event.
+// A negotiated channel that gets an OPEN later does not need a second place. If the OPEN is
+// refused, the channel is closed, without a second event.
 func TestOpeningOfANegotiatedChannel(t *testing.T) {
 	one := func(c *Config) { c.MaxChannels = 1 }
 	a := newTestAssoc(t, one)
@@ -95,7 +96,7 @@ func TestOpeningOfANegotiatedChannel(t *testing.T) {
 	a.wantEvent("it may not be reliable", Event{Type: ChannelRefused, Stream: 1, Label: "late", Ordered: true, Refused: RefusedReliable})
 	a.wantPacket("it is closed", "SACK(cum=2) RESET(1000 last=999 stream=1)")
 	if n := a.Stats().Channels; n != 0 {
-		t.Errorf("%d channels are open", n)
+		t.Errorf("%d channels are open, want 0", n)
 	}
 	a.write(text(3, "dropped"))
 	a.write(resetResponse(1000, resultPerformed), resetRequest(peerTSN, 3, 1))
@@ -104,7 +105,8 @@ func TestOpeningOfANegotiatedChannel(t *testing.T) {
 	a.wantEvent("its place is free", Event{Type: ChannelOpen, Stream: 3, Label: "another", Reliability: Retransmits})
 }
 
-// Messages go on from the sequence number of the opening, or from 0 if that had none.
+// The first message has the sequence number after that of the OPEN, or 0 if the OPEN was
+// unordered.
 func TestFirstSequenceNumberOfAChannel(t *testing.T) {
 	m := openMessage(channelReliable, 0, "chat")
 	for _, tt := range []struct {
@@ -127,8 +129,7 @@ func TestFirstSequenceNumberOfAChannel(t *testing.T) {
 	}
 }
 
-// An answer to an opening is a message like any other until it leaves: a SACK of what
-// was sent before it does not acknowledge it.
+// A DATA_CHANNEL_ACK that is not sent yet is not acknowledged by a SACK of the TSNs before.
 func TestAnswerThatHasNotLeft(t *testing.T) {
 	a := newTestAssoc(t)
 	a.receive(unreliableOpen(1, 1, "c"))
@@ -137,8 +138,8 @@ func TestAnswerThatHasNotLeft(t *testing.T) {
 	a.wantPacket("it leaves", `SACK(cum=1) DATA(tsn=1000 stream=1 ssn=0 ppid=50 flags=3 "\x02")`)
 }
 
-// An answer is repeated after twice as long each time, at most after 3 s. The first time
-// is two round trips and 50 ms, from 100 ms to 1 s.
+// A DATA_CHANNEL_ACK is repeated after twice the time each, at most after 3 s. The first time
+// is two round trips and 50 ms, but not less than 100 ms and not more than 1 s.
 func TestTimesOfAnAnswer(t *testing.T) {
 	for rtt, want := range map[time.Duration]string{
 		0:                      "[100ms 200ms 400ms 800ms 1.6s 3s 3s 3s 3s]",
@@ -165,45 +166,45 @@ func TestTimesOfAnAnswer(t *testing.T) {
 			t.Errorf("round trip %v: %s, want %s", rtt, got, want)
 		}
 		if n := a.Stats().Retransmits; n != maxControlTries-1 {
-			t.Errorf("%d are counted", n)
+			t.Errorf("%d repetitions are counted, want %d", n, maxControlTries-1)
 		}
 	}
 }
 
-// The timer belongs to the answer that is due first, and ends with the last of them: all
-// are repeated then.
+// The timer belongs to the first DATA_CHANNEL_ACK that is due. When it ends, all that wait are
+// repeated. Without any that waits there is no timer.
 func TestTimerOfAnswers(t *testing.T) {
 	a := newTestAssoc(t)
 	start := a.now
 	a.write(unreliableOpen(1, 1, "a"))
 	a.drain()
 	a.pass(100 * time.Millisecond)
-	a.drain() // the next time after 200 ms
+	a.drain() // next due after 200 ms
 	a.pass(50 * time.Millisecond)
 	a.write(unreliableOpen(2, 3, "b"))
 	a.drain()
 	for _, p := range a.live(99 * time.Millisecond) {
 		if strings.Contains(p, "DATA") {
-			t.Errorf("before its time: %s", p)
+			t.Errorf("a DATA_CHANNEL_ACK is sent too early: %s", p)
 		}
 	}
 	a.pass(time.Millisecond)
 	if at := a.now.Sub(start); at != 250*time.Millisecond {
-		t.Fatal(at)
+		t.Fatalf("%v after the start, want 250 ms", at)
 	}
 	a.wantPacket("both, when the second is due", `DATA(tsn=1000 stream=1 ssn=0 ppid=50 flags=3 "\x02") DATA(tsn=1001 stream=3 ssn=0 ppid=50 flags=3 "\x02")`)
 	a.write(sack(1000))
 	a.pass(400 * time.Millisecond)
 	if len(a.drain()) == 0 {
-		t.Error("the second was forgotten")
+		t.Error("the second DATA_CHANNEL_ACK is not repeated")
 	}
 	a.write(sack(1001))
 	if !a.Deadline().IsZero() {
-		t.Errorf("all are acknowledged, but something is due at %v", a.Deadline())
+		t.Errorf("all are acknowledged, but the deadline is %v", a.Deadline())
 	}
 }
 
-// Answers fill a packet, and those that do not fit follow in the next.
+// DATA_CHANNEL_ACKs fill a packet, and the others follow in the next one.
 func TestManyAnswers(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 100 })
 	for i := range uint32(60) {
@@ -213,7 +214,7 @@ func TestManyAnswers(t *testing.T) {
 	for i, want := range []int{58, 2} {
 		b := a.next()
 		if n := strings.Count(debugPacket(b), "DATA("); n != want || i == 0 && len(b) != MaxPacket {
-			t.Errorf("packet %d: %d answers in %d bytes", i, n, len(b))
+			t.Errorf("packet %d: %d DATA_CHANNEL_ACKs in %d bytes, want %d; the first packet is full", i, n, len(b), want)
 		}
 	}
 	a.wantIdle("once")
@@ -222,11 +223,12 @@ func TestManyAnswers(t *testing.T) {
 	}
 	a.wantDrops("more than 64 do not wait", dropChannels, 6)
 	if n := a.Stats().Channels; n != 70 {
-		t.Errorf("%d channels are open", n)
+		t.Errorf("%d channels are open, want 70", n)
 	}
 }
 
-// A stream that is opened again gets a new answer, though the old one is under way.
+// A stream that is opened again gets a new DATA_CHANNEL_ACK, though the old one is not
+// acknowledged.
 func TestAnswerOnAReopenedStream(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(unreliableOpen(1, 1, "old"))
@@ -236,11 +238,11 @@ func TestAnswerOnAReopenedStream(t *testing.T) {
 	a.write(resetResponse(1000, resultPerformed))
 	a.write(unreliableOpen(2, 1, "new"))
 	if p := a.drain(); len(p) == 0 || !strings.Contains(p[0], `DATA(tsn=1001 stream=1 ssn=0 ppid=50 flags=3 "\x02")`) {
-		t.Errorf("%q", p)
+		t.Errorf("the packets are %q, want TSN 1001 with the number 0", p)
 	}
 }
 
-// An opening that comes again gets the answer of its own stream.
+// A repeated OPEN gets the DATA_CHANNEL_ACK of its own stream.
 func TestAnswersOfTwoStreams(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(unreliableOpen(1, 1, "a"), unreliableOpen(2, 3, "b"))
@@ -248,11 +250,11 @@ func TestAnswersOfTwoStreams(t *testing.T) {
 	a.write(sack(999, 1001, 1001))
 	a.write(unreliableOpen(3, 3, "b"))
 	if p := a.drain(); len(p) == 0 || !strings.HasSuffix(p[0], `DATA(tsn=1002 stream=3 ssn=1 ppid=50 flags=3 "\x02")`) || strings.Contains(p[0], "stream=1") {
-		t.Errorf("%q", p)
+		t.Errorf("the packets are %q, want TSN 1002 on stream 3 alone", p)
 	}
 }
 
-// What acknowledges an answer that was sent twice is no sample of the round trip.
+// If a DATA_CHANNEL_ACK was sent twice, its acknowledgement does not measure the round trip.
 func TestAnswerSentTwiceIsNoSample(t *testing.T) {
 	for _, twice := range []bool{false, true} {
 		a := newTestAssoc(t, func(c *Config) { c.RTT = 40 * time.Millisecond })
@@ -261,14 +263,14 @@ func TestAnswerSentTwiceIsNoSample(t *testing.T) {
 		if twice {
 			a.pass(130 * time.Millisecond)
 			if len(a.drain()) == 0 {
-				t.Fatal("it is not sent again")
+				t.Fatal("the DATA_CHANNEL_ACK is not repeated")
 			}
 		} else {
 			a.pass(120 * time.Millisecond)
 		}
 		a.write(sack(1000))
 		if rtt := a.Stats().RTT; rtt != map[bool]time.Duration{false: 50 * time.Millisecond, true: 40 * time.Millisecond}[twice] {
-			t.Errorf("sent twice %v: %v", twice, rtt)
+			t.Errorf("sent twice %v: round trip %v, want 50 ms if sent once, 40 ms if twice", twice, rtt)
 		}
 	}
 }

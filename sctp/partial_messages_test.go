@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// oframe is a fragment of an ordered message on stream 1.
+// oframe returns a fragment of an ordered message on stream 1.
 func oframe(flags byte, tsn uint32, ssn uint16, s string) []byte {
 	return rawData(flags, tsn, 1, ssn, ppidText, s)
 }
 
-// Fragments with TSNs in a row are of one message if all else is the same: stream,
-// identifier, order, and the sequence number, which unordered ones do not have. It does
-// not matter which of them comes first.
+// Fragments with consecutive TSNs belong to one message if they have the same stream, the same
+// payload protocol, the same order and, if they are ordered, the same sequence number. They may
+// arrive in any order.
 func TestWhatBelongsTogether(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -47,9 +47,9 @@ func TestWhatBelongsTogether(t *testing.T) {
 	}
 }
 
-// A message takes what came of it and 128 bytes, and 64 for each piece that came before
-// one that was there. One that grows takes at most twice what came, and no more than
-// MaxMessage.
+// A message that is incomplete costs its received bytes and 128 bytes, and 64 bytes for each
+// fragment that comes before one that is stored. If it grows, it costs at most twice its
+// received bytes, and at most MaxMessage.
 func TestWhatIsHeldIsCounted(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -75,8 +75,8 @@ func TestWhatIsHeldIsCounted(t *testing.T) {
 	}
 }
 
-// A message that is too large is given up with all that came of it and all that comes, to
-// its end: whichever of its pieces is one too many.
+// If any fragment makes a message too large, all of its fragments are dropped: those that are
+// stored, and those that follow, to its end.
 func TestTooLargeInAnyOrder(t *testing.T) {
 	kilo := strings.Repeat("x", 1000)
 	for _, tt := range []struct {
@@ -112,13 +112,14 @@ func TestTooLargeInAnyOrder(t *testing.T) {
 		a.wantNoEvent(tt.name)
 		a.wantDrops(tt.name, dropTooLarge, tt.drops)
 		if a.Stats().Buffered != 0 || !a.Deadline().IsZero() && a.Deadline().Sub(a.now) > sackDelay {
-			t.Errorf("%s: %d bytes are held, a timer until %v", tt.name, a.Stats().Buffered, a.Deadline())
+			t.Errorf("%s: %d bytes are buffered, want 0; a timer until %v", tt.name, a.Stats().Buffered, a.Deadline())
 		}
 		a.write(frag(unordered, last+1, "of another message"), frag(flagBegin|unordered, last+2, "and "), frag(flagEnd|unordered, last+3, "another"))
 		a.wantMessage("the next", 1, Text, "and another")
 		a.wantDrops("none of the next is taken for it", dropTooLarge, tt.drops)
 	}
-	// What follows, but begins a message, is the next one. So is what has another TSN.
+	// A fragment that follows, but begins a message, belongs to the next one. So does one with
+	// a TSN that is not consecutive.
 	a := newTestAssoc(t, func(c *Config) { c.MaxMessage = 3000 })
 	a.use()
 	a.write(frag(flagBegin|unordered, 2, strings.Repeat("x", 3001)))
@@ -128,7 +129,7 @@ func TestTooLargeInAnyOrder(t *testing.T) {
 	a.wantDrops("it began", dropTooLarge, 1)
 }
 
-// Sizes that fit just so.
+// Sizes at the limit.
 func TestWhatJustFits(t *testing.T) {
 	two := func(c *Config) { c.MaxBuffered = 2 * (1 + bufferOverhead) }
 	a := newTestAssoc(t, two)
@@ -146,8 +147,8 @@ func TestWhatJustFits(t *testing.T) {
 	a.write(frag(flagEnd|unordered, 3, "b"))
 	a.wantNoEvent("the oldest went")
 
-	// A reliable one is refused when it does not fit, unless it is the next one: then the
-	// limit is MaxMessage and 256 bytes more.
+	// A message of a reliable channel that does not fit is refused, unless it is the next one:
+	// then the limit is MaxMessage and 256 bytes more.
 	a = newTestAssoc(t, allowReliable, two, func(c *Config) { c.MaxMessage = 3 })
 	a.write(openChunk(1, 1, channelReliable, 0, "c"))
 	a.write(ordered(4, 3, "3"), oframe(flagBegin, 6, 5, "5"))
@@ -161,12 +162,12 @@ func TestWhatJustFits(t *testing.T) {
 	a.write(oframe(flagBegin, 3, 2, "1"))
 	a.wantDrops("which fits just so", dropRefused, 2)
 	if n := a.Stats().Buffered; n != a.mostBuffered() {
-		t.Errorf("%d bytes of %d", n, a.mostBuffered())
+		t.Errorf("%d bytes are buffered, want %d", n, a.mostBuffered())
 	}
 }
 
-// A message grows old from its first piece on, each by itself, in whatever order their
-// TSNs are, and the timer runs while there is one.
+// Each incomplete message has its own age, from its first fragment on, whatever the order of
+// the TSNs. The timer runs while there is such a message.
 func TestEachMessageGrowsOldByItself(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -186,7 +187,7 @@ func TestEachMessageGrowsOldByItself(t *testing.T) {
 	for i, at := range []time.Duration{2000, 2500, 3000} {
 		at *= time.Millisecond
 		if got := a.Deadline().Sub(start); got != at {
-			t.Errorf("the next is due at %v, want %v", got, at)
+			t.Errorf("the next one is due after %v, want %v", got, at)
 		}
 		a.pass(start.Add(at).Sub(a.now) - time.Millisecond)
 		a.wantDrops("not yet", dropExpired, uint32(i))
@@ -194,18 +195,18 @@ func TestEachMessageGrowsOldByItself(t *testing.T) {
 		a.wantDrops("now", dropExpired, uint32(1+i))
 	}
 	if s := a.Stats(); s.Buffered != 0 || !a.Deadline().IsZero() {
-		t.Errorf("%d bytes are held, a timer until %v", s.Buffered, a.Deadline())
+		t.Errorf("%d bytes are buffered, want 0; the timer runs until %v, want none", s.Buffered, a.Deadline())
 	}
 }
 
-// One on a stream that nothing else came on grows old, too, and the timer of one that
-// becomes whole, or is forgotten with its channel, ends.
+// An incomplete message on an unknown stream has an age, too. The timer ends with a message
+// that becomes whole, or is dropped with its channel.
 func TestTimerOfHalves(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(frag(flagBegin|unordered, 1, "half"))
 	a.drain()
 	if at := a.Deadline().Sub(a.now); at != 2*time.Second {
-		t.Errorf("due in %v", at)
+		t.Errorf("the timer ends in %v, want 2 s", at)
 	}
 	a.pass(2 * time.Second)
 	a.wantDrops("too old", dropExpired, 1)
@@ -221,13 +222,13 @@ func TestTimerOfHalves(t *testing.T) {
 		a.pass(sackDelay)
 		a.drain()
 		if !a.Deadline().IsZero() {
-			t.Errorf("a timer until %v after %x", a.Deadline(), end)
+			t.Errorf("the timer runs until %v after %x, want no timer", a.Deadline(), end)
 		}
 	}
 }
 
-// Of a stream that was not opened yet, but may be reliable, nothing grows old. Once it is
-// opened and is not, its halves are as old as they are.
+// Incomplete messages on a stream that is not open have no timeout if it may become reliable.
+// If it is opened and not reliable, their age counts from their first fragment.
 func TestOldHalvesOfAChannelThatOpens(t *testing.T) {
 	for i, opening := range [][]byte{unreliableOpen(1, 1, "c"), dataChunk(1, 1, ppidText, "negotiated"), unreliableOpen(1, 1, "c")} {
 		a := newTestAssoc(t, allowReliable)
@@ -246,13 +247,13 @@ func TestOldHalvesOfAChannelThatOpens(t *testing.T) {
 		a.pass(1)
 		a.wantDrops("but is when its time has come", dropExpired, 2)
 		if !a.Deadline().IsZero() || a.Stats().Buffered != len("another's")+bufferOverhead {
-			t.Errorf("%d bytes are held, a timer until %v", a.Stats().Buffered, a.Deadline())
+			t.Errorf("%d bytes are buffered, want only the other stream's; the timer runs until %v, want none", a.Stats().Buffered, a.Deadline())
 		}
 	}
 }
 
-// Of a channel that has its messages sent again, or in order, nothing grows old: there is
-// no timer.
+// Incomplete messages of a channel that repeats its messages, or keeps their order, have no
+// timeout and no timer.
 func TestHalvesThatDoNotGrowOld(t *testing.T) {
 	for _, kind := range []byte{channelReliable, channelUnordered | channelReliable, channelLifetime} {
 		a := newTestAssoc(t, allowReliable)
@@ -260,13 +261,13 @@ func TestHalvesThatDoNotGrowOld(t *testing.T) {
 		a.drain()
 		a.ackAll()
 		if !a.Deadline().IsZero() {
-			t.Errorf("kind %d: a timer until %v", kind, a.Deadline())
+			t.Errorf("kind %d: the timer runs until %v, want none", kind, a.Deadline())
 		}
 	}
 }
 
-// A page that uses a stream again may begin with half a message. Its opening is late, so the
-// half is kept as one of a channel that may be reliable, not as one of the channel that was.
+// A page that uses a stream again may send half of a message before its OPEN. The half is
+// stored as one of a channel that may be reliable, not as one of the old channel.
 func TestHalfOnAReusedStream(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, honest)
 	a.write(unreliableOpen(1, 1, "old"))
@@ -281,7 +282,7 @@ func TestHalfOnAReusedStream(t *testing.T) {
 	a.wantMessage("nothing is missing", 1, Text, "one of a reliable channel")
 }
 
-// A message becomes whole behind another that is not.
+// A message becomes whole though an earlier one is incomplete.
 func TestWholeBehindAHalf(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -293,11 +294,11 @@ func TestWholeBehindAHalf(t *testing.T) {
 	a.write(frag(flagEnd|unordered, 9, "b"))
 	a.wantMessage("its end did", 1, Text, "ab")
 	if n := a.Stats().Buffered; n != 4+bufferOverhead {
-		t.Errorf("%d bytes are held", n)
+		t.Errorf("%d bytes are buffered, want %d", n, 4+bufferOverhead)
 	}
 }
 
-// What waits, or is put together, is the association's own: the packet may be overwritten.
+// The association copies what it stores: the packet may be overwritten.
 func TestWhatIsHeldIsOwned(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "c"))
@@ -313,7 +314,7 @@ func TestWhatIsHeldIsOwned(t *testing.T) {
 	a.wantMessage("in order", 1, Text, "in two")
 }
 
-// TSNs come round. A fragment whose TSN is that of one that is still held is dropped.
+// TSNs wrap. A fragment with the TSN of one that is still stored is dropped.
 func TestFragmentOfATSNThatIsHeld(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, eager)
 	a.write(rawData(0, 5, 9, 0, ppidText, "old"), rawData(0, 6, 9, 0, ppidText, "old"))
@@ -328,7 +329,7 @@ func TestFragmentOfATSNThatIsHeld(t *testing.T) {
 	}
 	a.wantDrops("there is no place for them", dropEvicted, 2)
 	if n := a.Stats().Buffered; n != held {
-		t.Errorf("%d bytes are held, %d before", n, held)
+		t.Errorf("%d bytes are buffered, want %d as before", n, held)
 	}
 	a.write(rawData(0, 7, 9, 0, ppidText, "new"))
 	a.wantDrops("for this there is", dropEvicted, 2)

@@ -15,19 +15,19 @@ import (
 	pion "github.com/pion/sctp"
 )
 
-// A wire joins an Assoc and a pion association in a synctest bubble. It is the
-// net.Conn of the latter and the owner of the former.
+// A wire joins an Assoc and a pion association in a synctest bubble. It is the net.Conn of
+// pion's and the owner of the Assoc.
 type wire struct {
 	t     *testing.T
 	delay time.Duration
 	peer  *pion.Association
 
-	in     chan []byte // towards pion
+	in     chan []byte // packets for pion
 	closed chan struct{}
 	once   sync.Once
 
 	mu       sync.Mutex
-	air      [2][][]byte // under way to pion and to a, in order
+	air      [2][][]byte // packets on their way to pion and to a, in order
 	a        *Assoc
 	timer    *time.Timer
 	rnd      *rand.Rand
@@ -37,7 +37,7 @@ type wire struct {
 	count    int
 }
 
-// newWire connects an Assoc with pion. Either side, or both, may send the INIT.
+// newWire connects an Assoc with pion. weConnect says whether the Assoc sends the INIT.
 func newWire(t *testing.T, weConnect bool, set ...func(*Config)) *wire {
 	t.Helper()
 	c := Config{LocalTag: ourTag, InitialTSN: 0xffff_fff0, CookieKey: [32]byte{1}, EvenStreams: true}
@@ -67,7 +67,7 @@ func newWire(t *testing.T, weConnect bool, set ...func(*Config)) *wire {
 	return w
 }
 
-// do runs f as the association's owner, and sends what comes of it.
+// do runs f as the association's owner, and sends the packets that are due after it.
 func (w *wire) do(f func(now time.Time)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,8 +112,8 @@ func (w *wire) transmit(b []byte) {
 	})
 }
 
-// land takes the next packet out of the air. Timers of one instant run in any
-// order; packets do not overtake each other here.
+// land returns the next packet that arrives. Timers of the same instant run in any order;
+// packets do not overtake each other here.
 func (w *wire) land(i int) []byte {
 	b := w.air[i][0]
 	w.air[i] = w.air[i][1:]
@@ -178,7 +178,7 @@ func (w *wire) end() {
 	w.timer.Stop()
 }
 
-// stream opens a stream of pion's as a page does: unordered, no retransmissions.
+// stream opens a stream of pion as a page does: unordered, no retransmissions.
 func (w *wire) stream(id uint16, k pion.PayloadProtocolIdentifier) *pion.Stream {
 	w.t.Helper()
 	s, err := w.peer.OpenStream(id, k)
@@ -200,7 +200,7 @@ func (w *wire) send(stream uint16, k Kind, payload []byte) {
 	})
 }
 
-// inBubble runs a test in virtual time, once for each side that begins.
+// inBubble runs a test in virtual time, once for each end that may begin.
 func inBubble(t *testing.T, f func(t *testing.T, weConnect bool)) {
 	for _, weConnect := range []bool{true, false} {
 		t.Run(fmt.Sprintf("weConnect=%v", weConnect), func(t *testing.T) {
@@ -226,16 +226,16 @@ func TestPionMessagesBothWays(t *testing.T) {
 		b := make([]byte, 2000)
 		n, ppid, err := s.ReadSCTP(b)
 		if err != nil || string(b[:n]) != "hello pion" || ppid != pion.PayloadTypeWebRTCBinary {
-			t.Errorf("%q %v %v", b[:n], ppid, err)
+			t.Errorf("pion reads %q, %v, %v; want hello pion", b[:n], ppid, err)
 		}
 		w.send(1, Text, nil)
 		if _, ppid, err = s.ReadSCTP(b); err != nil || ppid != pion.PayloadTypeWebRTCStringEmpty {
-			t.Errorf("an empty text: %v %v", ppid, err)
+			t.Errorf("pion reads an empty text as %v, %v", ppid, err)
 		}
 		largest := bytes.Repeat([]byte("x"), MaxPayload)
 		w.send(1, Binary, largest)
 		if n, _, err = s.ReadSCTP(b); err != nil || !bytes.Equal(b[:n], largest) {
-			t.Errorf("the largest: %d bytes, %v", n, err)
+			t.Errorf("pion reads %d bytes of the largest message, %v; want %d", n, err, len(largest))
 		}
 	})
 }
@@ -275,18 +275,18 @@ func TestPionChannelLifecycle(t *testing.T) {
 			}
 			b := make([]byte, 100)
 			if n, ppid, err := s.ReadSCTP(b); err != nil || n != 1 || b[0] != dcepAck || ppid != pion.PayloadTypeWebRTCDCEP {
-				t.Fatalf("%x %v %v", b[:n], ppid, err)
+				t.Fatalf("pion reads %x, %v, %v; want a DATA_CHANNEL_ACK", b[:n], ppid, err)
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if _, _, err := s.ReadSCTP(b); err != io.EOF {
-				t.Fatalf("our direction: %v", err)
+				t.Fatalf("pion's stream ends with %v, want io.EOF after the reset of our direction", err)
 			}
 			w.until("forgotten", func() bool { return len(w.a.channels) == 0 })
 		}
 		if n := w.a.Stats().Resets; n != 20 {
-			t.Errorf("%d resets", n)
+			t.Errorf("%d resets are counted, want 20", n)
 		}
 	})
 }
@@ -301,7 +301,7 @@ func TestPionRefusedChannelIsReset(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, _, err := s.ReadSCTP(make([]byte, 100)); err != io.EOF {
-			t.Errorf("want a reset, have %v", err)
+			t.Errorf("pion's stream ends with %v, want io.EOF after a reset", err)
 		}
 	})
 }
@@ -322,13 +322,13 @@ func TestPionIsAborted(t *testing.T) {
 		s := w.stream(1, pion.PayloadTypeWebRTCBinary)
 		w.do(func(now time.Time) { w.transmit(w.a.Abort(now, "kicked", nil)) })
 		if _, _, err := s.ReadSCTP(make([]byte, 10)); err == nil {
-			t.Error("the stream lives on")
+			t.Error("pion's stream is still open after the ABORT")
 		}
 	})
 }
 
-// With 10 % loss both ways, messages go on arriving. What pion
-// reads shows that no FORWARD-TSN costs a message that was not lost.
+// With 10 % loss in both directions messages still arrive. As pion reads 90 % of them, no
+// FORWARD-TSN has cost a message that was not lost.
 func TestPionLongRunWithLosses(t *testing.T) {
 	const messages = 250_000
 	inBubble(t, func(t *testing.T, weConnect bool) {
@@ -376,15 +376,15 @@ func TestPionLongRunWithLosses(t *testing.T) {
 		<-done
 		t.Logf("pion read %d, we %d; %d FORWARD-TSNs", read, w.count, w.a.Stats().Forwards)
 		if read < 0.89*messages || read > 0.91*messages {
-			t.Errorf("pion read %d of %d", read, messages)
+			t.Errorf("pion read %d of %d messages, want 89 %% to 91 %%", read, messages)
 		}
 		if w.count < 0.85*messages || w.count > 0.95*messages {
-			t.Errorf("we read %d of %d", w.count, messages)
+			t.Errorf("the Assoc received %d of %d messages, want 85 %% to 95 %%", w.count, messages)
 		}
 	})
 }
 
-// A reliable ordered stream of pion's loses nothing and keeps its order.
+// A reliable ordered stream of pion loses no message.
 func TestPionReliableStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, weConnect bool) {
 		w := newWire(t, weConnect, allowReliable)
@@ -409,7 +409,7 @@ func TestPionReliableStream(t *testing.T) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if len(w.messages) != n || w.a.Stats().Eager {
-			t.Errorf("%d different messages, eager %v", len(w.messages), w.a.Stats().Eager)
+			t.Errorf("%d different messages, want %d; eager %v, want false", len(w.messages), n, w.a.Stats().Eager)
 		}
 	})
 }

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// answer makes a HEARTBEAT ACK of a HEARTBEAT packet of ours.
+// answer returns the HEARTBEAT ACK of a HEARTBEAT packet.
 func answer(t *testing.T, b []byte) []byte {
 	t.Helper()
 	c := only(t, b)
 	if c.kind != chunkHeartbeat {
-		t.Fatalf("%s is no HEARTBEAT", debugPacket(b))
+		t.Fatalf("%s is not a HEARTBEAT", debugPacket(b))
 	}
 	return rawChunk(chunkHeartbeatAck, 0, c.value)
 }
 
-// What a probe holds comes back as an event, with a sample of the round trip when it is
-// the answer to the last one.
+// The bytes of a probe come back as an event. The answer to the last probe measures the round
+// trip.
 func TestProbe(t *testing.T) {
 	for _, info := range []string{"", "x", "four", string(bytes.Repeat([]byte("12345678"), 4))} {
 		a := newTestAssoc(t)
 		b := a.AppendProbe(a.now, nil, []byte(info))
 		if len(b) != ProbeLen(len(info)) || tagOf(b) != peerTag {
-			t.Errorf("%d bytes: a packet of %d, want %d", len(info), len(b), ProbeLen(len(info)))
+			t.Errorf("a probe of %d bytes: the packet has %d, want %d; tag %x, want %x", len(info), len(b), ProbeLen(len(info)), tagOf(b), peerTag)
 		}
 		if v := only(t, b).value; binary.BigEndian.Uint16(v) != paramHeartbeatInfo || int(binary.BigEndian.Uint16(v[2:])) != 4+8+len(info) {
-			t.Errorf("parameter %x", v)
+			t.Errorf("a probe of %d bytes: its parameter is %x", len(info), v)
 		}
 		a.pass(30 * time.Millisecond)
 		a.write(answer(t, b))
@@ -36,14 +36,14 @@ func TestProbe(t *testing.T) {
 		}
 		a.wantNoEvent("that is all")
 		if rtt := a.Stats().RTT; rtt != 30*time.Millisecond {
-			t.Errorf("round trip %v", rtt)
+			t.Errorf("round trip %v, want 30 ms", rtt)
 		}
 		a.wantDrops("nothing was wrong", dropHeartbeat, 0)
 	}
 }
 
-// An answer to an earlier probe brings what it held, and is no sample. One that cannot be
-// an answer brings nothing.
+// The answer to an earlier probe gives an event, and does not measure the round trip. A
+// HEARTBEAT ACK that cannot be an answer gives no event.
 func TestAnswersToOtherProbes(t *testing.T) {
 	a := newTestAssoc(t)
 	first := a.AppendProbe(a.now, nil, []byte("first"))
@@ -57,11 +57,11 @@ func TestAnswersToOtherProbes(t *testing.T) {
 	}{
 		{first, "first", 0},
 		{second, "second", 20 * time.Millisecond},
-		{second, "second", 20 * time.Millisecond}, // its sample is taken
+		{second, "second", 20 * time.Millisecond}, // it has measured the round trip already
 	} {
 		a.write(answer(t, tt.packet))
 		if len(a.events) != 1 || string(a.events[0].Payload) != tt.want || a.Stats().RTT != tt.rtt {
-			t.Errorf("%v, round trip %v, want %q and %v", a.events, a.Stats().RTT, tt.want, tt.rtt)
+			t.Errorf("events %v, round trip %v; want %q and %v", a.events, a.Stats().RTT, tt.want, tt.rtt)
 		}
 		a.events = nil
 		a.pass(10 * time.Millisecond)
@@ -70,7 +70,7 @@ func TestAnswersToOtherProbes(t *testing.T) {
 	for i, v := range [][]byte{
 		nil,
 		rawParam(paramHeartbeatInfo, make([]byte, 7)),
-		rawParam(paramHeartbeatInfo, make([]byte, 8)), // of another time
+		rawParam(paramHeartbeatInfo, make([]byte, 8)), // its time is not the last probe's
 		rawParam(paramHeartbeatInfo, make([]byte, 8+maxProbe+1)),
 	} {
 		a.write(rawChunk(chunkHeartbeatAck, 0, v))
@@ -81,6 +81,6 @@ func TestAnswersToOtherProbes(t *testing.T) {
 	fresh.write(rawChunk(chunkHeartbeatAck, 0, rawParam(paramHeartbeatInfo, make([]byte, 8))))
 	fresh.wantDrops("nothing was asked", dropHeartbeat, 1)
 	if fresh.Stats().RTT != 0 {
-		t.Error("nor measured")
+		t.Error("an answer without a probe has measured the round trip")
 	}
 }

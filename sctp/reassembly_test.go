@@ -10,7 +10,7 @@ import (
 
 const unordered = flagUnordered
 
-// frag is a fragment of a text message on stream 1.
+// frag returns a fragment of a text message on stream 1.
 func frag(flags byte, tsn uint32, s string) []byte {
 	return rawData(flags, tsn, 1, 0, ppidText, s)
 }
@@ -29,7 +29,7 @@ func TestFragmentsInAnyOrder(t *testing.T) {
 		}
 		a.wantMessage("whole", 1, Text, "one two three four")
 		if a.buffered != 0 || a.loose != nil {
-			t.Fatalf("%d bytes left", a.buffered)
+			t.Fatalf("%d bytes are buffered, want 0", a.buffered)
 		}
 	}
 }
@@ -45,7 +45,7 @@ func TestAssembledMessageOwnsItsMemory(t *testing.T) {
 	a.wantMessage("the packets are gone", 1, Text, "abcdef")
 }
 
-// Messages that follow each other without a gap are told apart.
+// Messages with consecutive TSNs are not mixed.
 func TestNeighboursAreNotMixed(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -78,7 +78,7 @@ func TestMessageThatIsTooLarge(t *testing.T) {
 	a.wantNoEvent("a byte too much")
 	a.wantDrops("it is dropped to its end", dropTooLarge, 3)
 	if a.buffered != 0 {
-		t.Errorf("%d bytes left", a.buffered)
+		t.Errorf("%d bytes are buffered, want 0", a.buffered)
 	}
 	a.write(text(11, "next"))
 	a.wantMessage("and the next message is read", 1, Text, "next")
@@ -99,11 +99,11 @@ func TestIncompleteMessageGrowsOld(t *testing.T) {
 	a.wantNoEvent("half of it is gone")
 	a.pass(3 * time.Second)
 	if a.buffered != 0 || !a.Deadline().IsZero() {
-		t.Errorf("%d bytes left, deadline %v", a.buffered, a.Deadline())
+		t.Errorf("%d bytes are buffered, want 0; deadline %v, want none", a.buffered, a.Deadline())
 	}
 }
 
-// A flood of halves stays within its buffer, and later messages pass.
+// However many halves of messages come, the buffer keeps its bound, and later messages arrive.
 func TestHalfMessageFloodIsBounded(t *testing.T) {
 	for _, size := range []int{1, 100, 1160} {
 		a := newTestAssoc(t, eager)
@@ -111,7 +111,7 @@ func TestHalfMessageFloodIsBounded(t *testing.T) {
 		for i := range uint32(20_000) {
 			a.write(frag(flagBegin|unordered, 2+2*i, strings.Repeat("x", size)))
 			if a.buffered > a.config.MaxBuffered || len(a.loose) > a.config.MaxBuffered/bufferOverhead {
-				t.Fatalf("%d bytes, %d fragments", a.buffered, len(a.loose))
+				t.Fatalf("%d bytes in %d runs are buffered, want at most %d in %d", a.buffered, len(a.loose), a.config.MaxBuffered, a.config.MaxBuffered/bufferOverhead)
 			}
 		}
 		a.write(frag(flagBegin|unordered, 50_000, "a"), frag(flagEnd|unordered, 50_001, "b"))
@@ -134,8 +134,8 @@ func TestForwardPurgesFragments(t *testing.T) {
 	a.wantMessage("what was not given up is delivered", 1, Text, "kept whole")
 }
 
-// A reliable channel loses nothing to our limits: what does not fit is not
-// acknowledged, and comes again.
+// A reliable channel loses no message because of the limits: a chunk that does not fit is not
+// acknowledged, so the peer sends it again.
 func TestReliableFragmentsAreNotGivenUp(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 5000, 4000 })
 	a.write(openChunk(1, 1, channelReliable, 0, "file"))
@@ -149,7 +149,7 @@ func TestReliableFragmentsAreNotGivenUp(t *testing.T) {
 	a.write(rawData(flagWhole, 7, 1, 3, ppidBinary, kilo))
 	a.wantDrops("the buffer is full", dropRefused, 1)
 	if a.rx.seen(7) {
-		t.Error("it was acknowledged")
+		t.Error("a refused chunk is acknowledged")
 	}
 	a.pass(time.Minute)
 	a.write(part(flagBegin, 2))
@@ -158,7 +158,7 @@ func TestReliableFragmentsAreNotGivenUp(t *testing.T) {
 	a.write(rawData(flagWhole, 7, 1, 3, ppidBinary, kilo))
 	a.wantMessage("the refused one comes again", 1, Binary, kilo)
 	if a.buffered != 0 {
-		t.Errorf("%d bytes left", a.buffered)
+		t.Errorf("%d bytes are buffered, want 0", a.buffered)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestForwardSkipsInOrderedStream(t *testing.T) {
 	a.wantDrops("3 is too late", dropOrder, 1)
 }
 
-// An ordered message that overtakes the opening of its channel waits for it.
+// An ordered message that overtakes the OPEN of its channel waits for it.
 func TestOrderedMessageBeforeItsOpening(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(rawData(flagWhole, 3, 1, 2, ppidText, "2"), rawData(flagWhole, 2, 1, 1, ppidText, "1"))
@@ -228,7 +228,8 @@ func TestOrderedMessageBeforeItsOpening(t *testing.T) {
 	}
 }
 
-// A sequence number that comes twice, with two TSNs, would hold its second message for ever.
+// If a sequence number comes twice, with two TSNs, the second message is dropped: it would wait
+// for ever.
 func TestSequenceNumberTwice(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "evil"))
@@ -240,11 +241,11 @@ func TestSequenceNumberTwice(t *testing.T) {
 	a.wantMessage("in order", 1, Text, "2")
 	a.wantNoEvent("once")
 	if a.buffered != 0 {
-		t.Errorf("%d bytes left", a.buffered)
+		t.Errorf("%d bytes are buffered, want 0", a.buffered)
 	}
 }
 
-// An opening that comes when its channel has already gone on does not turn it back.
+// An OPEN that arrives after messages of its channel does not set its sequence number back.
 func TestOrderedOpeningAfterItsMessages(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(rawData(flagWhole, 4, 1, 3, ppidText, "3"))
@@ -257,8 +258,8 @@ func TestOrderedOpeningAfterItsMessages(t *testing.T) {
 	a.wantMessage("the next one", 1, Text, "4")
 }
 
-// Acknowledged eagerly, a message that overtakes its opening is delivered at once, since the
-// opening may never come. When it does come, the channel goes on behind the message.
+// With eager acknowledgement a message that overtakes its OPEN is delivered at once, since the
+// OPEN may never come. When the OPEN comes, the channel continues after that message.
 func TestOpeningIsOvertakenWhileEager(t *testing.T) {
 	a := newTestAssoc(t, eager, allowReliable)
 	a.write(rawData(flagWhole, 2, 1, 1, ppidText, "1"))
@@ -280,16 +281,16 @@ func TestSkippedSequenceNumbersDoNotFillMemory(t *testing.T) {
 	for i := range uint32(5000) {
 		a.write(rawData(flagWhole, 2+i, 1, uint16(2+i), ppidBinary, strings.Repeat("x", 100)))
 		if limit := a.config.MaxBuffered + 3*a.config.MaxMessage; a.buffered > limit {
-			t.Fatalf("%d bytes", a.buffered)
+			t.Fatalf("%d bytes are buffered, want at most %d", a.buffered, limit)
 		}
 	}
 	if len(a.events) > 1 || a.Stats().Drops[dropRefused] == 0 {
-		t.Errorf("events %v, refused %d", a.events, a.Stats().Drops[dropRefused])
+		t.Errorf("events %v, want at most 1; %d chunks are refused, want some", a.events, a.Stats().Drops[dropRefused])
 	}
 }
 
-// A page may have more behind a loss than is held here before it gives up what was
-// lost. On a channel that may lose messages that costs the lost one, and no more.
+// A page may have sent more messages after a loss than the buffer holds, before it gives up the
+// lost one. On an unreliable channel only the lost message is missing then.
 func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelRetransmits, 1, "state"))
@@ -300,29 +301,29 @@ func TestOrderedUnreliableChannelGoesOnWhenTheBufferIsFull(t *testing.T) {
 	for i := next; i <= n; i++ {
 		a.write(rawData(flagWhole, uint32(1+i), 1, uint16(i), ppidBinary, payload))
 		if limit := a.config.MaxBuffered + bufferOverhead + len(payload); a.buffered > limit {
-			t.Fatalf("%d bytes", a.buffered)
+			t.Fatalf("%d bytes are buffered, want at most %d", a.buffered, limit)
 		}
 	}
 	a.write(forward(2, 1, 1))
 	for _, e := range a.events {
 		if e.Type != Message {
-			t.Fatalf("%v", debugEvent(e))
+			t.Fatalf("event %v, want only messages", debugEvent(e))
 		}
 		next++
 	}
 	if next != n+1 {
-		t.Errorf("%d messages of %d", next-2, n-1)
+		t.Errorf("%d messages are delivered, want %d", next-2, n-1)
 	}
 	a.write(rawData(flagWhole, 2, 1, 1, ppidBinary, "1"))
 	a.wantDrops("the lost one is too late", dropOrder, 1)
 	if a.buffered != 0 {
-		t.Errorf("%d bytes left", a.buffered)
+		t.Errorf("%d bytes are buffered, want 0", a.buffered)
 	}
 }
 
-// The sender of an ordered channel that may lose messages sends a fragment again until
-// it gives it up, and says so. A message that we gave up before would be missing for
-// ever, and all after it would wait.
+// The sender of an ordered unreliable channel sends a fragment again until it gives up the
+// message, and then sends a FORWARD-TSN. If this end gave up before, the message would be
+// missing for ever, and all later ones would wait.
 func TestOrderedFragmentsAreNotGivenUpFirst(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelLifetime, 5000, "state"))
@@ -342,11 +343,11 @@ func TestOrderedFragmentsAreNotGivenUpFirst(t *testing.T) {
 	a.write(rawData(flagWhole, 7, 1, 4, ppidText, "after"))
 	a.wantMessage("one that was given up is not waited for", 1, Text, "after")
 	if a.buffered != 0 {
-		t.Errorf("%d bytes left", a.buffered)
+		t.Errorf("%d bytes are buffered, want 0", a.buffered)
 	}
 }
 
-// Fragments of every size against what was sent, with loss and duplicates.
+// Fragments of random sizes, with losses and duplicates, give the messages that were sent.
 func TestReassemblyAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
@@ -393,7 +394,7 @@ func TestReassemblyAgainstModel(t *testing.T) {
 				continue
 			}
 			if !want[string(e.Payload)] {
-				t.Fatalf("seed %d: a message of %d bytes twice or wrong", seed, len(e.Payload))
+				t.Fatalf("seed %d: a message of %d bytes is delivered twice, or is wrong", seed, len(e.Payload))
 			}
 			delete(want, string(e.Payload))
 		}

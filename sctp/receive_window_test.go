@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A window of the safety valve is at least 500 ms and 16 TSNs. Four in a row above 40 % of
-// loss open it, four in a row at 30 % or below close it.
+// A window of the safety valve lasts at least 500 ms and has at least 16 TSNs. Four in a row
+// with more than 40 % of loss open the valve, four in a row with 30 % or less close it.
 func TestWindowsOfTheValve(t *testing.T) {
 	type window struct {
 		took         time.Duration
@@ -20,12 +20,12 @@ func TestWindowsOfTheValve(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		windows []window
-		turns   string // at which of them it turns
+		turns   string // the windows that open or close the valve
 	}{
 		{"four bad ones", []window{bad, bad, bad, bad, bad}, "3"},
 		{"40 % is not bad", []window{of(100, 40), of(100, 40), of(100, 40), of(100, 40), of(100, 40)}, ""},
 		{"in a row", []window{bad, bad, bad, good, bad, bad, bad, bad}, "7"},
-		{"what is between counts as good", []window{bad, bad, bad, between, bad, bad, bad, bad}, "7"},
+		{"between 30 and 40 % ends a row of bad ones", []window{bad, bad, bad, between, bad, bad, bad, bad}, "7"},
 		{"four good ones", []window{bad, bad, bad, bad, good, good, good, good, good}, "3 7"},
 		{"31 % is not good", []window{bad, bad, bad, bad, of(100, 31), of(100, 31), of(100, 31), of(100, 31), of(100, 31)}, "3"},
 		{"in a row", []window{bad, bad, bad, bad, good, good, good, between, good, good, good, good}, "3 11"},
@@ -33,8 +33,8 @@ func TestWindowsOfTheValve(t *testing.T) {
 		{"16 TSNs", []window{of(16, 16), of(16, 16), of(16, 16), of(16, 16)}, "3"},
 		{"15 are none, but part of the next", []window{of(15, 15), of(15, 15), of(15, 15), of(15, 15), of(15, 15), of(15, 15), of(15, 15), of(15, 15)}, "7"},
 		{"499 ms are none, but part of the next", []window{{499 * time.Millisecond, 100, 100}, bad, bad, bad, bad}, "4"},
-		{"what came of before does not count twice", []window{of(100, 0), bad, bad, bad, bad}, "4"},
-		{"more than passed came, since some was late", []window{of(100, 0), {500 * time.Millisecond, 16, 0}}, ""},
+		{"messages of an earlier window do not count twice", []window{of(100, 0), bad, bad, bad, bad}, "4"},
+		{"late messages: more than the window has TSNs", []window{of(100, 0), {500 * time.Millisecond, 16, 0}}, ""},
 	} {
 		start := time.Hour
 		var k acker
@@ -50,28 +50,28 @@ func TestWindowsOfTheValve(t *testing.T) {
 			}
 		}
 		if got := strings.Join(turns, " "); got != tt.turns {
-			t.Errorf("%s: it turns at %q, want %q", tt.name, got, tt.turns)
+			t.Errorf("%s: the valve turns at the windows %q, want %q", tt.name, got, tt.turns)
 		}
 	}
 }
 
-// In the first 100 ms acknowledgement is honest, also while nothing is missing.
+// In the first 100 ms acknowledgement is honest, even if nothing is missing.
 func TestHonestAtFirst(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(text(1, "a"))
 	a.pass(settleTime - time.Millisecond)
 	a.write(text(2, "b"))
 	if s := a.Stats(); s.Eager || s.AckSwitches != 0 {
-		t.Errorf("eager %v after %d switches", s.Eager, s.AckSwitches)
+		t.Errorf("after 99 ms: eager %v, want false; %d switches, want 0", s.Eager, s.AckSwitches)
 	}
 	a.pass(time.Millisecond)
 	a.write(text(3, "c"))
 	if s := a.Stats(); !s.Eager || s.AckSwitches != 1 {
-		t.Errorf("eager %v after %d switches", s.Eager, s.AckSwitches)
+		t.Errorf("after 100 ms: eager %v, want true; %d switches, want 1", s.Eager, s.AckSwitches)
 	}
 }
 
-// A SACK tells of 20 duplicates at most.
+// A SACK reports 20 duplicates at most.
 func TestDuplicatesAreBounded(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -80,17 +80,17 @@ func TestDuplicatesAreBounded(t *testing.T) {
 	}
 	a.Flush(a.now)
 	if n := strings.Count(debugPacket(a.next()), "dup=1"); n != maxDuplicates {
-		t.Errorf("%d", n)
+		t.Errorf("%d duplicates are reported, want %d", n, maxDuplicates)
 	}
 	a.receive(text(1, "a duplicate"))
 	a.Flush(a.now)
 	a.wantPacket("each is told once", "SACK(cum=1 dup=1)")
 	if a.ack.credit > maxCredit {
-		t.Errorf("%d bytes saved up", a.ack.credit)
+		t.Errorf("a credit of %d bytes, want at most %d", a.ack.credit, maxCredit)
 	}
 }
 
-// What was received pays for one SACK only.
+// Received bytes give credit for one SACK only.
 func TestSackUsesUpWhatPaysForIt(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	for i := range uint32(50) {
@@ -99,22 +99,22 @@ func TestSackUsesUpWhatPaysForIt(t *testing.T) {
 	a.ack.credit = 0
 	a.receive(forward(0)) // 12 and 8
 	if a.ack.credit != 20 {
-		t.Errorf("a packet of 20 bytes pays for %d", a.ack.credit)
+		t.Errorf("a packet of 20 bytes gives a credit of %d", a.ack.credit)
 	}
 	a.ack.credit = headerLen + sackLen + 4*10
 	a.Flush(a.now)
 	if n := strings.Count(debugPacket(a.next()), "gap="); n != 10 || a.ack.credit != 0 {
-		t.Errorf("%d gaps, %d bytes are left", n, a.ack.credit)
+		t.Errorf("%d gaps, want 10; %d bytes of credit are left, want 0", n, a.ack.credit)
 	}
 	a.ack.credit = headerLen + sackLen + 4*300
 	a.write(forward(0))
 	if n := strings.Count(debugPacket(a.next()), "gap="); n != 50 || a.ack.credit != maxCredit-headerLen-sackLen-4*50 {
-		t.Errorf("%d gaps, %d bytes are left", n, a.ack.credit)
+		t.Errorf("%d gaps, want 50; %d bytes of credit are left, want %d", n, a.ack.credit, maxCredit-headerLen-sackLen-4*50)
 	}
 }
 
-// The TSNs of both sides may be anywhere: samples are taken, and the valve is not turned
-// by where they begin.
+// The initial TSNs of both ends may have any value: the round trip is measured, and the valve
+// stays closed.
 func TestTSNsAnywhere(t *testing.T) {
 	for _, tsn := range []uint32{0, 1, 1 << 31, 0x9000_0000, 0xffff_ffff} {
 		a := newIdleAssoc(t, eager, func(c *Config) { c.InitialTSN = tsn })
@@ -132,13 +132,13 @@ func TestTSNsAnywhere(t *testing.T) {
 			a.drain()
 		}
 		if s := a.Stats(); s.RTT != 50*time.Millisecond || s.ValveOpenings != 0 || !s.Eager {
-			t.Errorf("from %d: round trip %v, the valve opened %d times", tsn, s.RTT, s.ValveOpenings)
+			t.Errorf("initial TSN %d: round trip %v, want 50 ms; the valve has opened %d times, want 0; eager %v, want true", tsn, s.RTT, s.ValveOpenings, s.Eager)
 		}
 	}
 }
 
-// Of two messages sent at one time the time of the last is known. What acknowledges only
-// the first is no sample.
+// If two messages were sent at the same time, only the time of the last TSN is stored. A SACK
+// of the first alone does not measure the round trip.
 func TestSampleOfTheFirstOfTwo(t *testing.T) {
 	a := newTestAssoc(t)
 	a.pass(time.Second)
@@ -147,11 +147,11 @@ func TestSampleOfTheFirstOfTwo(t *testing.T) {
 	a.pass(50 * time.Millisecond)
 	a.write(sack(1000))
 	if rtt := a.Stats().RTT; rtt != 0 {
-		t.Errorf("round trip %v", rtt)
+		t.Errorf("round trip %v after a SACK of the first, want none", rtt)
 	}
 	a.write(sack(1001))
 	if rtt := a.Stats().RTT; rtt != 50*time.Millisecond {
-		t.Errorf("round trip %v", rtt)
+		t.Errorf("round trip %v after a SACK of both, want 50 ms", rtt)
 	}
 }
 
@@ -164,15 +164,15 @@ func TestAcknowledged(t *testing.T) {
 	for d := range uint32(16) {
 		want := d <= 3 && d != 1 || d == 6 || d >= 9 && d <= 12
 		if got := acknowledged(cum+d, cum, gaps); got != want {
-			t.Errorf("%d after the cumulative TSN: %v", d, got)
+			t.Errorf("acknowledged(cum+%d) = %v, want %v", d, got, want)
 		}
 	}
 	if !acknowledged(cum-5, cum, nil) || acknowledged(cum+1, cum, nil) {
-		t.Error("without gaps")
+		t.Error("without gaps: want that cum-5 is acknowledged and cum+1 is not")
 	}
 }
 
-// The times of what was sent are kept when their ring grows, and a ring of 32 is kept.
+// The ring of send times keeps its marks when it grows. An empty ring of up to 32 is not freed.
 func TestMarksGrow(t *testing.T) {
 	var m marks
 	for i := range uint32(40) {
@@ -183,21 +183,21 @@ func TestMarksGrow(t *testing.T) {
 	}
 	for i := uint32(3); i < 40; i++ {
 		if at, ok := m.sent(101 + 2*i); !ok || at != 1000*i {
-			t.Errorf("%d: %d %v", 101+2*i, at, ok)
+			t.Errorf("sent(%d) = %d, %v; want %d, true", 101+2*i, at, ok, 1000*i)
 		}
 		if tsn, ok := m.before(1000*i + 999); !ok || tsn != 100+2*i {
-			t.Errorf("at %d: %d %v", 1000*i+999, tsn, ok)
+			t.Errorf("before(%d) = %d, %v; want %d, true", 1000*i+999, tsn, ok, 100+2*i)
 		}
 	}
 	m.removeUpTo(1000)
 	if m.n != 0 || m.ring != nil {
-		t.Errorf("%d left in %d", m.n, len(m.ring))
+		t.Errorf("%d marks in a ring of %d are left, want none", m.n, len(m.ring))
 	}
 	for i := range uint32(keepMarks) {
 		m.add(i, i)
 	}
 	m.removeUpTo(keepMarks)
 	if len(m.ring) != keepMarks {
-		t.Errorf("a ring of %d is left", len(m.ring))
+		t.Errorf("a ring of %d is left, want %d", len(m.ring), keepMarks)
 	}
 }

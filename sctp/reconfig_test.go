@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// openChannel opens stream 1 and lets everything be acknowledged.
+// openChannel opens stream 1 and acknowledges all answers.
 func openChannel(t *testing.T, set ...func(*Config)) *testAssoc {
 	t.Helper()
 	a := newTestAssoc(t, set...)
@@ -22,13 +22,13 @@ func TestPageClosesChannel(t *testing.T) {
 	a := openChannel(t)
 	request := resetRequest(peerTSN, 1, 1)
 	if n := len(request) - chunkHeaderLen - 2; n != 18 { // as browsers write it, before padding
-		t.Errorf("%d bytes", n)
+		t.Errorf("the request has %d bytes, want 18", n)
 	}
 	a.write(request)
 	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
 	a.wantPacket("answered, and our side too", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=1)")
 	if _, err := a.AppendMessage(a.now, nil, 1, Text, nil); err != ErrNotOpen {
-		t.Errorf("a message on a closing channel: %v", err)
+		t.Errorf("AppendMessage on a closing channel: %v, want ErrNotOpen", err)
 	}
 	a.write(request)
 	a.wantNoEvent("the request again")
@@ -37,14 +37,14 @@ func TestPageClosesChannel(t *testing.T) {
 	a.pass(time.Minute)
 	a.wantIdle("done")
 	if len(a.channels) != 0 {
-		t.Error("the channel is remembered")
+		t.Errorf("%d channels are stored, want 0", len(a.channels))
 	}
 }
 
 func TestWeCloseChannel(t *testing.T) {
 	a := openChannel(t)
 	if !a.CloseStream(a.now, 1) || a.CloseStream(a.now, 1) || a.CloseStream(a.now, 3) {
-		t.Error("a channel is closed once")
+		t.Error("CloseStream: want true for an open channel, then false, and false for a stream without a channel")
 	}
 	a.wantPacket("a reset", "RESET(1000 last=1000 stream=1)")
 	a.pass(101 * time.Millisecond)
@@ -73,11 +73,11 @@ func TestBothCloseAtOnce(t *testing.T) {
 	a.pass(time.Minute)
 	a.wantIdle("done")
 	if len(a.channels) != 0 {
-		t.Error("the channel is remembered")
+		t.Errorf("%d channels are stored, want 0", len(a.channels))
 	}
 }
 
-// RFC 6525, 5.2.2: what was sent before the reset belongs to the old channel.
+// Messages that were sent before the reset belong to the old channel (RFC 6525, 5.2.2).
 func TestResetWaitsForWhatWasSentBefore(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetRequest(peerTSN, 3, 1))
@@ -90,7 +90,7 @@ func TestResetWaitsForWhatWasSentBefore(t *testing.T) {
 	a.wantPacket("and said", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=1)")
 }
 
-// dcSCTP, in Chromium and Firefox, asks again under a new number.
+// dcSCTP, in Chromium and Firefox, repeats the request under a new number.
 func TestResetIsAskedForAgainUnderANewNumber(t *testing.T) {
 	a := openChannel(t)
 	for i := range uint32(3) {
@@ -117,9 +117,9 @@ func TestPeerAsksUsToWait(t *testing.T) {
 		a.write(resetResponse(1000+i, resultInProgress))
 		a.wantIdle("not at once")
 		a.pass(time.Second)
-		// Under the old number dcSCTP would say the same for ever.
+		// Under the old number dcSCTP would give the same answer for ever.
 		if p := a.drain(); len(p) == 0 || p[0] != fmt.Sprintf("RESET(%d last=1000 stream=1)", 1001+i) {
-			t.Fatalf("asked again: %s", p)
+			t.Fatalf("the request is repeated as %s, want the number %d", p, 1001+i)
 		}
 	}
 }
@@ -133,13 +133,14 @@ func TestResetIsGivenUp(t *testing.T) {
 		a.pass(time.Second)
 	}
 	if n != maxResetTries {
-		t.Errorf("sent %d times", n)
+		t.Errorf("the request is sent %d times, want %d", n, maxResetTries)
 	}
 	a.write(resetRequest(peerTSN, 1, 1))
 	a.wantEvent("the channel closes when the peer says so", Event{Type: ChannelClosed, Stream: 1})
 }
 
-// One request is outstanding at a time; what comes meanwhile waits for the next.
+// Only one request is outstanding at a time. Streams that are closed before its answer are in
+// the next request.
 func TestResetsQueueUp(t *testing.T) {
 	a := openChannel(t)
 	for i := range uint32(3) {
@@ -167,8 +168,8 @@ func TestResetOfAllStreams(t *testing.T) {
 	a.wantPacket("both", "RESET-RESPONSE(1 result=1) RESET(1000 last=1001 stream=1 stream=3)")
 }
 
-// The opening was lost and acknowledged eagerly; the page still waits for our
-// direction to close.
+// The OPEN was lost, but acknowledged eagerly. The page still waits for the reset of our
+// direction.
 func TestResetOfUnknownStream(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetRequest(peerTSN, 1, 9))
@@ -176,7 +177,7 @@ func TestResetOfUnknownStream(t *testing.T) {
 	a.wantPacket("our direction is reset", "RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=9)")
 	a.write(resetResponse(1000, resultPerformed))
 	if a.channel(9) != nil {
-		t.Error("it is remembered")
+		t.Error("a channel of stream 9 is stored, want none")
 	}
 }
 
@@ -189,7 +190,7 @@ func TestOtherReconfigurationsAreDenied(t *testing.T) {
 	}
 }
 
-// A flood of requests, in and out of sequence, costs nothing.
+// Many requests, in and out of sequence, need no memory and cause few packets.
 func TestReconfigFlood(t *testing.T) {
 	a := openChannel(t)
 	for i := range uint32(10_000) {
@@ -200,11 +201,11 @@ func TestReconfigFlood(t *testing.T) {
 		a.write(resetRequest(peerTSN+i, 1, uint16(2*i+3), uint16(2*i+5)))
 	}
 	if n := len(a.channels); n > 2*a.config.MaxChannels {
-		t.Errorf("%d entries", n)
+		t.Errorf("%d channels are stored, want at most %d", n, 2*a.config.MaxChannels)
 	}
 	packets := a.drain()
 	if len(packets) > 2 {
-		t.Errorf("%d packets in answer", len(packets))
+		t.Errorf("%d packets answer the flood, want at most 2", len(packets))
 	}
 }
 
@@ -225,7 +226,7 @@ func TestMalformedReconfig(t *testing.T) {
 		{rawParam(paramOutgoingReset, u32s(peerTSN+1, 0, 1)), dropReset, 1}, // out of sequence
 		{rawParam(paramOutgoingReset, u32s(0xffff_ffff, 0, 1)), dropReset, 1},
 		{rawParam(paramResetResponse, u32s(1000)), dropChunk, 1},
-		{rawParam(paramResetResponse, u32s(1000, 1)), dropReset, 1}, // nothing was asked
+		{rawParam(paramResetResponse, u32s(1000, 1)), dropReset, 1}, // there was no request
 		{rawParam(99, u32s(1, 2, 3)), dropReset, 1},
 		{slices.Concat(rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramResetResponse, u32s(5, 1)), rawParam(paramOutgoingReset, u32s(peerTSN, 0, 1))), dropReset, 3},
 	} {
@@ -239,8 +240,7 @@ func TestMalformedReconfig(t *testing.T) {
 	a.wantEvent("and the sequence is intact", Event{Type: ChannelClosed, Stream: 1})
 }
 
-// A stream is opened and closed ten thousand times, by either side, with
-// answers lost.
+// A stream is opened and closed ten thousand times, by either end, and some answers are lost.
 func TestStreamIsReused(t *testing.T) {
 	a := newTestAssoc(t)
 	tsn, number := uint32(1), uint32(peerTSN)
@@ -268,6 +268,6 @@ func TestStreamIsReused(t *testing.T) {
 		a.drain()
 	}
 	if len(a.channels) > 1 || len(a.control) != 0 || a.reset.ends != nil {
-		t.Errorf("%d channels, %d answers left, ends %v though nothing was late", len(a.channels), len(a.control), a.reset.ends)
+		t.Errorf("%d channels, want at most 1; %d answers wait, want 0; ends of streams %v, want none, because no message was late", len(a.channels), len(a.control), a.reset.ends)
 	}
 }

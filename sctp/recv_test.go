@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// cut returns the first n bytes of a packet, with a checksum that is right.
+// cut returns the first n bytes of a packet, with a correct checksum.
 func cut(b []byte, n int) []byte {
 	b = bytes.Clone(b[:n])
 	if n >= headerLen {
@@ -18,7 +18,7 @@ func cut(b []byte, n int) []byte {
 	return b
 }
 
-// What a packet must have.
+// Packets that break a rule of the packet format are dropped.
 func TestPacketsThatAreNotRead(t *testing.T) {
 	good := func() []byte { return packet(ourTag, text(1, "x"), text(2, "y")) }
 	seal := func(b []byte) []byte { return finishPacket(b, 0) }
@@ -47,13 +47,13 @@ func TestPacketsThatAreNotRead(t *testing.T) {
 	for n := range len(good()) {
 		a := newTestAssoc(t)
 		a.writePacket(cut(good(), n))
-		if n < headerLen+dataHeaderLen+1 { // the first message is whole, if not padded, from there
+		if n < headerLen+dataHeaderLen+1 { // up to there the first message is not whole
 			a.wantNoEvent(fmt.Sprint("cut at ", n))
 		}
 	}
 }
 
-// The verification tag is checked on every packet.
+// The verification tag of every packet is checked.
 func TestVerificationTag(t *testing.T) {
 	hello := Event{Type: ChannelOpen, Stream: 1, Negotiated: true, Reliability: Retransmits}
 	for _, tt := range []struct {
@@ -78,7 +78,7 @@ func TestVerificationTag(t *testing.T) {
 		a := newTestAssoc(t)
 		a.writePacket(packet(tt.tag, tt.chunk))
 		if read := a.Stats().Drops[dropTag] == 0; read != tt.reads {
-			t.Errorf("%s: read %v", tt.name, read)
+			t.Errorf("%s: read %v, want %v", tt.name, read, tt.reads)
 		}
 		if !tt.reads {
 			a.wantNoEvent(tt.name)
@@ -92,7 +92,8 @@ func TestVerificationTag(t *testing.T) {
 	a.wantEvent("after all of this it still reads", hello)
 }
 
-// The two highest bits of a type that is not known.
+// The two highest bits of an unknown chunk type say whether the next chunks are read, and
+// whether the chunk is reported.
 func TestUnknownChunks(t *testing.T) {
 	for _, tt := range []struct {
 		kind     byte
@@ -108,10 +109,10 @@ func TestUnknownChunks(t *testing.T) {
 		a := newTestAssoc(t)
 		a.write(rawChunk(tt.kind, 0, []byte("what is this")), text(1, "x"))
 		if read := len(a.events) > 0; read != tt.goesOn {
-			t.Errorf("%#x: what follows is read: %v", tt.kind, read)
+			t.Errorf("chunk %#x: the next chunk is read: %v, want %v", tt.kind, read, tt.goesOn)
 		}
-		if said := strings.Contains(fmt.Sprint(a.drain()), "ERROR"); said != tt.reported {
-			t.Errorf("%#x: reported: %v", tt.kind, said)
+		if reported := strings.Contains(fmt.Sprint(a.drain()), "ERROR"); reported != tt.reported {
+			t.Errorf("chunk %#x: reported %v, want %v", tt.kind, reported, tt.reported)
 		}
 	}
 	a := newTestAssoc(t)
@@ -120,7 +121,7 @@ func TestUnknownChunks(t *testing.T) {
 	}
 	b := a.next()
 	if a.want("one ERROR", b, "ERROR"); len(b) > headerLen+chunkHeaderLen+maxReport {
-		t.Errorf("of %d bytes", len(b))
+		t.Errorf("an ERROR packet of %d bytes, want at most %d", len(b), headerLen+chunkHeaderLen+maxReport)
 	}
 	a.wantIdle("for all of them")
 }
@@ -131,10 +132,10 @@ func TestDataWithoutUserData(t *testing.T) {
 	a.write(rawData(flagWhole|flagUnordered, 2, 1, 0, ppidText, ""))
 	a.wantDrops("no user data", dropNoData, 1)
 	if b := a.next(); !bytes.Contains(b, append([]byte{0, causeNoUserData, 0, 8}, u32s(2)...)) {
-		t.Errorf("not reported: %s %x", debugPacket(b), b)
+		t.Errorf("DATA without user data is not reported: %s %x", debugPacket(b), b)
 	}
 	if a.rx.cum != 1 {
-		t.Error("it was acknowledged")
+		t.Errorf("DATA without user data is acknowledged: cumulative TSN %d, want 1", a.rx.cum)
 	}
 }
 
@@ -171,7 +172,7 @@ func TestPayloadProtocols(t *testing.T) {
 	a.wantDrops("is counted", dropText, 1)
 }
 
-// Far-future TSNs are dropped, and cost nothing.
+// TSNs far ahead are dropped, and need no memory.
 func TestFarFutureTSNs(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.use()
@@ -182,7 +183,7 @@ func TestFarFutureTSNs(t *testing.T) {
 	a.wantPacket("the SACK does not lie", "SACK(cum=1)")
 	a.write(text(1+maxAhead, "the last in the window"))
 	if len(a.events) != 1 {
-		t.Error("the window is too small")
+		t.Error("the last TSN of the window is not delivered")
 	}
 }
 
@@ -191,7 +192,7 @@ func TestHeartbeatIsEchoed(t *testing.T) {
 	info := rawParam(paramHeartbeatInfo, []byte("whatever the peer likes!"))
 	a.write(rawChunk(chunkHeartbeat, 0, info))
 	if b := a.next(); !bytes.Equal(b[headerLen:], rawChunk(chunkHeartbeatAck, 0, info)) {
-		t.Errorf("%s %q", debugPacket(b), b)
+		t.Errorf("%s %q, want a HEARTBEAT-ACK with the same information", debugPacket(b), b)
 	}
 	for _, bad := range [][]byte{nil, {0, 1}, {0, 1, 0, 2}, {0, 1, 0, 200, 0, 0, 0, 0}} {
 		a.write(rawChunk(chunkHeartbeat, 0, bad))
@@ -202,7 +203,7 @@ func TestHeartbeatIsEchoed(t *testing.T) {
 	a.wantDrops("all counted", dropHeartbeat, 5)
 	a.write(rawChunk(chunkHeartbeat, 0, rawParam(paramHeartbeatInfo, make([]byte, maxEcho-4))))
 	if b := a.next(); len(b) != MaxPacket {
-		t.Errorf("the largest: %d bytes", len(b))
+		t.Errorf("the largest HEARTBEAT-ACK is a packet of %d bytes, want %d", len(b), MaxPacket)
 	}
 }
 
@@ -219,7 +220,7 @@ func TestHeartbeatOut(t *testing.T) {
 	a.pass(70 * time.Millisecond)
 	a.write(rawChunk(chunkHeartbeatAck, 0, b[headerLen+chunkHeaderLen:]))
 	if rtt := a.Stats().RTT; rtt != 70*time.Millisecond {
-		t.Errorf("RTT %v", rtt)
+		t.Errorf("round trip %v, want 70 ms", rtt)
 	}
 	a.write(rawChunk(chunkHeartbeatAck, 0, b[headerLen+chunkHeaderLen:]))
 	a.wantDrops("one answer to one question", dropHeartbeat, 1)
@@ -232,11 +233,11 @@ func TestShutdownOfThePeer(t *testing.T) {
 	a.wantPacket("the peer knows that we know", "SHUTDOWN-ACK")
 	a.wantIdle("that is all")
 	if _, err := a.AppendMessage(a.now, nil, 0, Text, nil); err != ErrClosed {
-		t.Error(err)
+		t.Errorf("AppendMessage after the SHUTDOWN: %v, want ErrClosed", err)
 	}
 }
 
-// Any cause closes, even one that is cut.
+// An ABORT with any cause closes, even with a cause that is cut.
 func TestAbortOfThePeer(t *testing.T) {
 	for _, v := range [][]byte{
 		nil,
@@ -248,7 +249,7 @@ func TestAbortOfThePeer(t *testing.T) {
 		a := newTestAssoc(t)
 		a.write(rawChunk(chunkAbort, 0, v))
 		if len(a.events) != 1 || a.events[0].Type != Closed || a.events[0].Reason != PeerAbort {
-			t.Errorf("%x: %v", v, a.events)
+			t.Errorf("an ABORT with %x: events %v, want Closed by PeerAbort", v, a.events)
 		}
 		a.wantIdle("an ABORT is not answered")
 	}
@@ -276,7 +277,7 @@ func TestChunksOutOfPlace(t *testing.T) {
 	a.wantIdle("and nothing is said")
 }
 
-// The codec of chunks and parameters, cut at every length.
+// Parsing a packet that is cut at any length reads no chunk beyond its end.
 func TestCodecsTruncated(t *testing.T) {
 	whole := packet(ourTag, sack(999, 1001, 1002), forward(5, 1, 2), resetRequest(1, 0, 1, 3, 5), text(1, "payload"))
 	for n := range len(whole) {
@@ -289,10 +290,10 @@ func TestCodecsTruncated(t *testing.T) {
 			size += pad4(len(c.raw))
 		}
 		if size < len(b)-headerLen || size > len(b)-headerLen+3 {
-			t.Errorf("cut at %d: chunks of %d bytes in %d", n, size, len(b)-headerLen)
+			t.Errorf("cut at %d: the chunks have %d bytes, the packet %d after its header", n, size, len(b)-headerLen)
 		}
 	}
 	if binary.BigEndian.Uint32(whole[offsetTag:]) != ourTag {
-		t.Error("the tag is not where it should be")
+		t.Error("the tag is not at offsetTag")
 	}
 }

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// A release is a packet, or the passing of time, that releases all that is held.
+// A release is a packet, or a time, after which all messages that wait are delivered or
+// dropped.
 type release struct {
 	name    string
-	opening []byte              // of stream 1, before all else
-	fill    func(i, n int) data // what is held
-	reverse bool                // the last comes first
-	last    func(n int) []byte  // what releases it; nil is time
-	events  func(n int) int     // that follow
+	opening []byte              // OPEN of stream 1, before the other packets; nil for none
+	fill    func(i, n int) data // chunk i of n that wait
+	reverse bool                // the last chunk comes first
+	last    func(n int) []byte  // chunk that ends the waiting; nil for the time
+	events  func(n int) int     // number of events that follow
 }
 
-// heldTSN is the TSN of the first that is held.
+// heldTSN is the TSN of the first chunk that waits.
 const heldTSN = peerTSN + 2
 
 func releases() []release {
@@ -39,8 +40,8 @@ func releases() []release {
 	}
 }
 
-// held returns an association that holds as many messages of one byte as fit, or
-// halves of them, and how many.
+// held returns an association that stores as many messages of one byte, or halves, as fit, and
+// their number.
 func (r *release) held(now time.Time, buffer int) (*Assoc, int) {
 	a := New(Config{
 		LocalTag: ourTag, InitialTSN: ourTSN, Ack: AckHonest, EvenStreams: true,
@@ -64,7 +65,7 @@ func (r *release) held(now time.Time, buffer int) (*Assoc, int) {
 	return a, n
 }
 
-// let releases what a holds.
+// let gives a the packet p, or the time if p is nil.
 func (r *release) let(a *Assoc, now time.Time, p []byte, events []Event) []Event {
 	if p == nil {
 		return a.Advance(now.Add(time.Minute), events)
@@ -72,7 +73,7 @@ func (r *release) let(a *Assoc, now time.Time, p []byte, events []Event) []Event
 	return a.Receive(now, p, events)
 }
 
-// packet returns what lets go, or nil.
+// packet returns the packet that ends the waiting, or nil.
 func (r *release) packet(n int) []byte {
 	if r.last == nil {
 		return nil
@@ -80,39 +81,40 @@ func (r *release) packet(n int) []byte {
 	return packet(ourTag, r.last(n))
 }
 
-// All that is held is released at once, in order, without an allocation a message.
+// All messages that wait are delivered or dropped at once and in order, without an allocation
+// for each.
 func TestReleaseOfAllThatIsHeld(t *testing.T) {
 	now := time.Unix(1, 0)
 	for _, r := range releases() {
 		a, n := r.held(now, 64<<10)
 		if a.buffered != n*(1+bufferOverhead) {
-			t.Fatalf("%s: %d bytes held of %d", r.name, a.buffered, n*(1+bufferOverhead))
+			t.Fatalf("%s: %d bytes are buffered, want %d", r.name, a.buffered, n*(1+bufferOverhead))
 		}
 		p, events := r.packet(n), make([]Event, 0, n+1)
-		warm, _ := r.held(now, 64<<10) // AllocsPerRun runs once more than it counts
+		warm, _ := r.held(now, 64<<10) // for the first call of AllocsPerRun, which it does not count
 		allocs := testing.AllocsPerRun(1, func() {
 			events = r.let(warm, now, p, events[:0])
 			warm = a
 		})
-		if allocs > 3 { // of an opening: its answer, and a list of channels that grows
-			t.Errorf("%s: %v allocations", r.name, allocs)
+		if allocs > 3 { // an OPEN allocates its answer and may grow the list of channels
+			t.Errorf("%s: %v allocations, want at most 3", r.name, allocs)
 		}
 		if len(events) != r.events(n) {
 			t.Errorf("%s: %d events, want %d", r.name, len(events), r.events(n))
 		}
 		for i := range min(n, len(events)-1) {
 			if p := events[len(events)-1-i].Payload; len(p) > 0 && p[0] != byte(n-1-i) {
-				t.Fatalf("%s: out of order", r.name)
+				t.Fatalf("%s: the messages are not in order", r.name)
 			}
 		}
 		if a.buffered != 0 || len(a.loose) != 0 || len(a.kept) != 0 {
-			t.Errorf("%s: %d bytes are left", r.name, a.buffered)
+			t.Errorf("%s: %d bytes are buffered, want 0", r.name, a.buffered)
 		}
 	}
 }
 
-// BenchmarkRelease measures the most expensive packet that a peer can send: the one that
-// releases as much as may be held.
+// BenchmarkRelease measures the packet that costs most: after it all messages that wait are
+// delivered or dropped.
 func BenchmarkRelease(b *testing.B) {
 	now := time.Unix(1, 0)
 	for _, r := range releases() {

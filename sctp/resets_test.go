@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A chunk may hold a response and a request (RFC 6525, 3.1). Both are taken.
+// A RE-CONFIG chunk may have a response and a request (RFC 6525, 3.1). Both are processed.
 func TestResponseAndRequestInOneChunk(t *testing.T) {
 	a := openChannel(t)
 	a.CloseStream(a.now, 1)
@@ -17,11 +17,12 @@ func TestResponseAndRequestInOneChunk(t *testing.T) {
 	a.wantEvent("closed", Event{Type: ChannelClosed, Stream: 1})
 	a.wantPacket("answered", "RESET-RESPONSE(1 result=1)")
 	if len(a.channels) != 0 || !a.Deadline().IsZero() {
-		t.Errorf("%d channels are left, and a timer until %v", len(a.channels), a.Deadline())
+		t.Errorf("%d channels are stored, want 0; a timer runs until %v, want none", len(a.channels), a.Deadline())
 	}
 }
 
-// RFC 6525, 4.3: an SSN/TSN Reset Request has nothing but its number. It is denied, once.
+// An SSN/TSN Reset Request has only its number (RFC 6525, 4.3). It is denied, and its
+// repetition gets the same answer.
 func TestTSNResetIsDenied(t *testing.T) {
 	a := openChannel(t)
 	for range 2 {
@@ -29,11 +30,11 @@ func TestTSNResetIsDenied(t *testing.T) {
 		a.wantPacket("the same answer", "RESET-RESPONSE(1 result=2)")
 	}
 	if s := a.Stats(); s.Resets != 0 || s.Channels != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%d resets, want 0; %d channels, want 1", s.Resets, s.Channels)
 	}
 }
 
-// The answer to another request of ours, or to none, ends nothing.
+// A response with the number of another request, or without any request, has no effect.
 func TestAnswersToOtherRequests(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetResponse(1000, resultPerformed))
@@ -45,12 +46,12 @@ func TestAnswersToOtherRequests(t *testing.T) {
 	a.wantPacket("it is asked again", "RESET(1000 last=1000 stream=1)")
 	a.write(resetResponse(1000, resultPerformed))
 	if !a.Deadline().IsZero() {
-		t.Errorf("a timer until %v", a.Deadline())
+		t.Errorf("a timer runs until %v, want none", a.Deadline())
 	}
 }
 
-// A request is repeated as it is: after twice as long each time, at most after 3 s. What is
-// closed meanwhile waits, also for a peer that never answers.
+// A request is repeated unchanged, after twice the time each, at most after 3 s. Channels that
+// are closed after it wait, also if the peer never answers.
 func TestRequestIsRepeated(t *testing.T) {
 	a := openChannel(t)
 	a.write(unreliableOpen(2, 3, "d"))
@@ -68,23 +69,23 @@ func TestRequestIsRepeated(t *testing.T) {
 		a.events = a.Advance(a.now, a.events)
 		for _, p := range a.drain() {
 			if p != "RESET(1000 last=1001 stream=1)" {
-				t.Errorf("repeated: %s", p)
+				t.Errorf("the request is repeated as %s", p)
 			}
 			after = append(after, a.now.Sub(last).Round(time.Millisecond))
 			last = a.now
 		}
 	}
 	if got, want := fmt.Sprint(after), "[100ms 200ms 400ms 800ms 1.6s 3s 3s 3s 3s]"; got != want {
-		t.Errorf("after %s, want %s", got, want)
+		t.Errorf("repeated after %s, want %s", got, want)
 	}
 	if n := a.Stats().Retransmits; n != maxResetTries-1 {
-		t.Errorf("%d are counted", n)
+		t.Errorf("%d repetitions are counted, want %d", n, maxResetTries-1)
 	}
 	a.pass(3 * time.Second)
 	a.wantPacket("the next", "RESET(1001 last=1002 stream=3)")
 }
 
-// A peer that is alive but not ready is asked again when the time of a first try has passed.
+// After the answer In Progress the request is sent again after the time of a first repetition.
 func TestRequestInProgress(t *testing.T) {
 	a := openChannel(t)
 	a.CloseStream(a.now, 1)
@@ -97,7 +98,7 @@ func TestRequestInProgress(t *testing.T) {
 	a.wantPacket("under the next number", "RESET(1001 last=1000 stream=1)")
 }
 
-// The last request ends, and the channel that waited is the only one there is.
+// When the last request ends, the only channel that waits is in the next request.
 func TestTheOnlyOneThatWaits(t *testing.T) {
 	a := openChannel(t)
 	a.write(unreliableOpen(2, 3, "d"))
@@ -112,8 +113,8 @@ func TestTheOnlyOneThatWaits(t *testing.T) {
 	a.wantPacket("it is its turn", "RESET(1001 last=1001 stream=3)")
 }
 
-// A stream that is reset again is closed once. The same goes for one that the peer uses
-// again before it has answered: that says enough.
+// A second reset of a stream closes nothing. If the peer uses a stream again before it has
+// answered the request of this end, the request counts as answered.
 func TestResetOfAClosedStream(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetRequest(peerTSN, 1, 1))
@@ -136,8 +137,7 @@ func TestResetOfAClosedStream(t *testing.T) {
 	a.wantPacket("the next has the next number", "RESET(1001 last=1001 stream=1)")
 }
 
-// Streams that were not known are remembered until our direction is reset: as many as
-// twice MaxChannels.
+// Up to twice MaxChannels unknown streams are stored until our direction is reset.
 func TestResetOfManyUnknownStreams(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.MaxChannels = 2 })
 	for i := range uint32(6) {
@@ -146,19 +146,19 @@ func TestResetOfManyUnknownStreams(t *testing.T) {
 	}
 	a.wantDrops("the others are not", dropChannels, 2)
 	if len(a.channels) != 4 {
-		t.Errorf("%d are remembered", len(a.channels))
+		t.Errorf("%d streams are stored, want 4", len(a.channels))
 	}
 }
 
-// A request that does not fit beside a SACK leaves in the next packet. One names 256
-// streams at most, so that it fits any.
+// A request that does not fit in the packet with a SACK is sent in the next packet. One request
+// has 256 streams at most, so it fits a packet.
 func TestRequestsFitTheirPacket(t *testing.T) {
 	for _, tt := range []struct {
 		channels int
-		want     []string // what is in each packet, and how many streams
+		want     []string // chunks of each packet, and number of streams
 		first    int      // bytes
 	}{
-		{164, []string{"SACK+164"}, MaxPacket - paramHeaderLen - responseLen}, // room for a response is kept
+		{164, []string{"SACK+164"}, MaxPacket - paramHeaderLen - responseLen}, // leaves room for a response
 		{166, []string{"SACK", "166"}, 0},
 		{256, []string{"SACK", "256"}, 0},
 		{300, []string{"SACK", "256"}, 0},
@@ -182,7 +182,7 @@ func TestRequestsFitTheirPacket(t *testing.T) {
 		var got []string
 		for b := a.next(); len(b) > 0; b = a.next() {
 			if len(got) == 0 && tt.first > 0 && len(b) != tt.first {
-				t.Errorf("%d channels: %d bytes", tt.channels, len(b))
+				t.Errorf("%d channels: the first packet has %d bytes, want %d", tt.channels, len(b), tt.first)
 			}
 			s, n := debugPacket(b), ""
 			if strings.Contains(s, "SACK") {
@@ -198,13 +198,13 @@ func TestRequestsFitTheirPacket(t *testing.T) {
 		}
 		a.write(resetResponse(1000, resultPerformed))
 		if p := a.drain(); tt.channels > maxResetStreams && (len(p) != 1 || strings.Count(p[0], "stream=") != tt.channels-maxResetStreams) {
-			t.Errorf("the rest: %q", p)
+			t.Errorf("after the response: %q, want a request for %d streams", p, tt.channels-maxResetStreams)
 		}
 	}
 }
 
-// A page that closes a channel and uses its stream again at once, before anything was
-// asked for: no number is used up.
+// If a page closes a channel and uses its stream again at once, before this end has sent its
+// request, no request is sent and no number is used.
 func TestRequestThatIsNotNeeded(t *testing.T) {
 	a := openChannel(t)
 	a.write(resetRequest(peerTSN, 1, 1), unreliableOpen(2, 1, "new"))

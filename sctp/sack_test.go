@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A SACK for the first DATA at once, then for every second packet or after 20 ms.
+// The first DATA is acknowledged at once, then every second packet, or after 20 ms.
 func TestDelayedAcknowledgement(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(text(1, "a"))
@@ -34,7 +34,7 @@ func TestSlowAcknowledgement(t *testing.T) {
 	a.use()
 	a.write(text(2, "a"))
 	a.pass(199 * time.Millisecond)
-	a.wantIdle("it may still ride with a message")
+	a.wantIdle("it may still be sent with a message")
 	a.pass(time.Millisecond)
 	a.wantPacket("it has waited long enough", "SACK(cum=2)")
 }
@@ -73,7 +73,7 @@ func TestEagerAcknowledgement(t *testing.T) {
 	a.wantNoEvent("once")
 	a.wantPacket("and its duplicate is reported", "SACK(cum=3 dup=2)")
 	if s := a.Stats(); s.Late != 1 || s.Duplicates != 1 || !s.Eager {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 1 late, 1 duplicate, eager", s)
 	}
 }
 
@@ -99,8 +99,8 @@ func TestAutoTurnsEagerWhenNothingIsMissingBelowAnOpening(t *testing.T) {
 	a.wantPacket("all is there: eager from now on", "SACK(cum=12)")
 }
 
-// A page that floods at once and loses some of it would otherwise be throttled for
-// as long as the gaps last.
+// If a page sends much at once and some of it is lost, honest acknowledgement would slow it
+// down as long as the gaps last.
 func TestAutoTurnsEagerInTheEndThoughSomethingIsMissing(t *testing.T) {
 	a := newTestAssoc(t)
 	a.write(text(1, "a"), text(3, "c"))
@@ -115,7 +115,7 @@ func TestAutoTurnsEagerInTheEndThoughSomethingIsMissing(t *testing.T) {
 	a.wantPacket("it was sent again long ago if it was", "SACK(cum=7)")
 }
 
-// Three channels opened at once, any two of the three openings lost at first.
+// Three channels are opened at once, and any of the three OPENs may be lost at first.
 func TestLostOpeningsAreAskedForAgain(t *testing.T) {
 	for lost := range 8 {
 		a := newTestAssoc(t)
@@ -128,7 +128,7 @@ func TestLostOpeningsAreAskedForAgain(t *testing.T) {
 		a.write(dataChunk(4, 1, ppidText, "x"))
 		cum := a.rx.cum
 		if lost&7 != 0 && cum >= 3 {
-			t.Errorf("lost %03b: acknowledged up to %d", lost, cum)
+			t.Errorf("lost %03b: acknowledged up to %d, want less than 3", lost, cum)
 		}
 		for i := range uint32(3) {
 			if lost&(1<<i) != 0 {
@@ -142,7 +142,7 @@ func TestLostOpeningsAreAskedForAgain(t *testing.T) {
 			}
 		}
 		if opened != 3 {
-			t.Errorf("lost %03b: %d opened", lost, opened)
+			t.Errorf("lost %03b: %d channels opened, want 3", lost, opened)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func TestReliableChannelMakesHonest(t *testing.T) {
 	}
 }
 
-// A channel with retransmissions is worth honest acknowledgement too.
+// A channel with retransmissions needs honest acknowledgement, too.
 func TestPartlyReliableChannelMakesHonest(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -216,32 +216,32 @@ func TestSafetyValve(t *testing.T) {
 		second(40)
 	}
 	if !a.Stats().Eager {
-		t.Fatal("40 % is not above 40 %")
+		t.Fatal("honest after windows with 40 % of loss, want eager: 40 % is not above 40 %")
 	}
 	second(50)
 	if !a.Stats().Eager {
-		t.Fatal("one second is not two")
+		t.Fatal("honest after 1 s of 50 % loss, want eager until four windows have passed")
 	}
 	second(50)
 	second(50)
 	if a.Stats().Eager {
-		t.Fatal("still eager after 3 s of 50 %")
+		t.Fatal("eager after 3 s of 50 % loss, want honest")
 	}
 	second(40)
 	second(40)
 	second(40)
 	if a.Stats().Eager {
-		t.Fatal("40 % is no recovery")
+		t.Fatal("eager after windows with 40 % of loss, want honest")
 	}
 	second(10)
 	second(10)
 	second(10)
 	if s := a.Stats(); !s.Eager || s.ValveOpenings != 1 || s.AckSwitches != 2 {
-		t.Fatalf("honest after recovery: %+v", s)
+		t.Fatalf("after 3 s of 10 %% loss: %+v, want eager, 1 valve opening, 2 switches", s)
 	}
 }
 
-// A blackout is one window, however long.
+// An outage is in one window, however long it is, so it does not open the valve.
 func TestBlackoutDoesNotOpenTheValve(t *testing.T) {
 	a := newTestAssoc(t, eager)
 	for i := range uint32(60) {
@@ -254,7 +254,7 @@ func TestBlackoutDoesNotOpenTheValve(t *testing.T) {
 		a.pass(16 * time.Millisecond)
 	}
 	if !a.Stats().Eager {
-		t.Error("honest after a blackout")
+		t.Error("honest after an outage, want eager")
 	}
 }
 
@@ -263,7 +263,7 @@ func TestSackThatDoesNotFitFollows(t *testing.T) {
 	a.receive(text(1, "x"))
 	big := strings.Repeat("x", MaxPayload)
 	if b := a.send(1, Binary, big); len(b) != MaxPacket {
-		t.Errorf("%d bytes", len(b))
+		t.Errorf("the largest message is a packet of %d bytes, want %d", len(b), MaxPacket)
 	}
 	a.wantPacket("the SACK afterwards", "SACK(cum=1)")
 	a.receive(text(2, "x"))
@@ -276,7 +276,7 @@ func TestSackThatDoesNotFitFollows(t *testing.T) {
 	a.wantPacket("for its time", "SACK(cum=3)")
 }
 
-// A SACK tells of so many gaps and duplicates as fit one packet, and no more.
+// A SACK reports no more gaps and duplicates than fit one packet.
 func TestSackIsBounded(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	for i := range uint32(300) {
@@ -287,14 +287,14 @@ func TestSackIsBounded(t *testing.T) {
 	b := a.next()
 	s := debugPacket(b)
 	if g, d := strings.Count(s, "gap="), strings.Count(s, "dup="); g != maxGapBlocks || d != maxDuplicates {
-		t.Errorf("%d gaps, %d duplicates", g, d)
+		t.Errorf("%d gaps, want %d; %d duplicates, want %d", g, maxGapBlocks, d, maxDuplicates)
 	}
 	if len(b) != headerLen+sackLen+4*(maxGapBlocks+maxDuplicates) {
-		t.Errorf("%d bytes", len(b))
+		t.Errorf("the packet has %d bytes, want %d", len(b), headerLen+sackLen+4*(maxGapBlocks+maxDuplicates))
 	}
 }
 
-// The window shrinks by what is buffered.
+// The advertised window is smaller by the bytes that are buffered.
 func TestWindowShrinks(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	window := func() uint32 {
@@ -303,15 +303,15 @@ func TestWindowShrinks(t *testing.T) {
 	}
 	a.write(text(1, "x"))
 	if w := window(); w != localWindow {
-		t.Errorf("window %d", w)
+		t.Errorf("window %d, want %d", w, localWindow)
 	}
 	a.write(rawData(flagBegin|flagUnordered, 3, 1, 0, ppidText, strings.Repeat("x", 1000)))
 	if w := window(); w != localWindow-1000-bufferOverhead {
-		t.Errorf("window %d with a fragment", w)
+		t.Errorf("window %d with a fragment, want %d", w, localWindow-1000-bufferOverhead)
 	}
 }
 
-// A SACK that cannot be true changes nothing.
+// A SACK that cannot be right has no effect.
 func TestInvalidSacksChangeNothing(t *testing.T) {
 	a := newTestAssoc(t)
 	for range 10 {
@@ -339,16 +339,16 @@ func TestInvalidSacksChangeNothing(t *testing.T) {
 		after := *a.Assoc
 		after.stats, after.ack.credit = before.stats, before.ack.credit
 		if !reflect.DeepEqual(before, after) {
-			t.Errorf("%s: something changed", name)
+			t.Errorf("the SACK %q has changed the state", name)
 		}
 	}
 	a.write(sack(1009))
 	if a.acked != 1009 || a.marks.n != 0 {
-		t.Errorf("a good one: up to %d, %d marks left", a.acked, a.marks.n)
+		t.Errorf("a valid SACK: acknowledged up to %d, want 1009; %d marks are left, want 0", a.acked, a.marks.n)
 	}
-	a.write(sack(1009 + 1<<31)) // neither before nor after what was sent
+	a.write(sack(1009 + 1<<31)) // neither before nor after the TSNs that were sent
 	if a.acked != 1009 || a.topAcked != 1009 {
-		t.Errorf("nothing is under way: up to %d, at most %d", a.acked, a.topAcked)
+		t.Errorf("a SACK far away: acknowledged up to %d, highest %d; want 1009", a.acked, a.topAcked)
 	}
 }
 
@@ -358,7 +358,7 @@ func TestRoundTripFromSacks(t *testing.T) {
 	a.pass(80 * time.Millisecond)
 	a.write(sack(1000))
 	if rtt := a.Stats().RTT; rtt != 80*time.Millisecond {
-		t.Errorf("first sample: %v", rtt)
+		t.Errorf("the first round trip is %v, want 80 ms", rtt)
 	}
 	a.send(0, Text, "x")
 	a.send(0, Text, "lost")
@@ -367,16 +367,16 @@ func TestRoundTripFromSacks(t *testing.T) {
 	a.pass(40 * time.Millisecond)
 	a.write(sack(1001, 1003, 1003))
 	if rtt := a.Stats().RTT; rtt != 75*time.Millisecond {
-		t.Errorf("the newest TSN acknowledged is the sample: %v", rtt)
+		t.Errorf("round trip %v, want 75 ms: the newest acknowledged TSN measures it", rtt)
 	}
 	a.pass(time.Second)
 	a.write(sack(1001, 1003, 1003))
 	if rtt := a.Stats().RTT; rtt != 75*time.Millisecond {
-		t.Errorf("nothing new is no sample: %v", rtt)
+		t.Errorf("round trip %v, want 75 ms: a SACK without a new TSN measures nothing", rtt)
 	}
 }
 
-// The tracker against a map that remembers everything.
+// The tracker has the same results as a map of all TSNs.
 func TestTrackerAgainstModel(t *testing.T) {
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -411,20 +411,20 @@ func TestTrackerAgainstModel(t *testing.T) {
 			}
 			tsn := first + uint32(d)
 			if r.beyond(tsn) != (d > cum+maxAhead) {
-				t.Fatalf("seed %d: beyond(%d) with cum %d", seed, d, cum)
+				t.Fatalf("seed %d: beyond(%d) = %v with cum %d", seed, d, r.beyond(tsn), cum)
 			}
 			if d > cum+maxAhead {
 				continue
 			}
 			if got[uint32(d)] && !r.seen(tsn) {
-				t.Fatalf("seed %d: %d would be delivered twice", seed, d)
+				t.Fatalf("seed %d: TSN %d would be delivered twice", seed, d)
 			}
 			if !r.seen(tsn) {
 				r.mark(tsn)
 				got[uint32(d)] = true
 				high = max(high, d)
 			} else if !got[uint32(d)] && d > high-maxAhead && d > cum {
-				t.Fatalf("seed %d: %d is not seen", seed, d)
+				t.Fatalf("seed %d: TSN %d counts as seen, but was not received", seed, d)
 			}
 			if eager {
 				r.skipAll()
@@ -441,11 +441,11 @@ func TestTrackerAgainstModel(t *testing.T) {
 	}
 }
 
-// checkTracker checks the gap blocks and what the type promises.
+// checkTracker checks the gap blocks and the bounds of the tracker.
 func checkTracker(t *testing.T, r *tracker, got func(uint32) bool) {
 	t.Helper()
 	if r.cum-r.base > maxAhead || r.high-r.cum > maxAhead || r.high-r.base > maxAhead {
-		t.Fatalf("base %d, cum %d, high %d", r.base, r.cum, r.high)
+		t.Fatalf("the tracker breaks its bounds: base %d, cum %d, high %d", r.base, r.cum, r.high)
 	}
 	after := r.cum
 	for range 3 {

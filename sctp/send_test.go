@@ -23,16 +23,16 @@ func TestMessagesThatAreNotSent(t *testing.T) {
 		prefix := []byte("kept")
 		b, err := tt.a.AppendMessage(tt.a.now, prefix, tt.stream, Binary, make([]byte, tt.size))
 		if !errors.Is(err, tt.want) || string(b) != "kept" {
-			t.Errorf("%s: %v, %q", tt.name, err, b)
+			t.Errorf("%s: error %v, want %v; buffer %q, want kept", tt.name, err, tt.want, b)
 		}
 	}
 	if !strings.Contains(ErrTooLarge.Error(), fmt.Sprint(MaxPayload)) {
-		t.Errorf("the limit is not in %q", ErrTooLarge)
+		t.Errorf("ErrTooLarge does not say the limit: %q", ErrTooLarge)
 	}
 	a.want("none of them took a TSN", a.send(0, Text, "x"), `DATA(tsn=1000 stream=0 ssn=0 ppid=51 flags=7 "x")`)
 }
 
-// An empty message is one zero byte with an identifier of its own.
+// An empty message is sent as one zero byte with its own payload protocol.
 func TestKindsOfMessages(t *testing.T) {
 	a := newTestAssoc(t)
 	a.want("text", a.send(4, Text, "t"), `DATA(tsn=1000 stream=4 ssn=0 ppid=51 flags=7 "t")`)
@@ -41,16 +41,16 @@ func TestKindsOfMessages(t *testing.T) {
 	a.want("empty binary", a.send(4, Binary, ""), `DATA(tsn=1003 stream=4 ssn=0 ppid=57 flags=7 "\x00")`)
 }
 
-// The caller may have left room for a record header.
+// The caller's bytes stay first, for example a record header.
 func TestPacketsAreAppended(t *testing.T) {
 	a := newTestAssoc(t)
 	a.receive(text(1, "x"))
 	b, err := a.AppendMessage(a.now, []byte("header"), 1, Text, []byte("y"))
 	if err != nil || string(b[:6]) != "header" {
-		t.Fatalf("%q %v", b, err)
+		t.Fatalf("the packet is %q, error %v; want the caller's header first", b, err)
 	}
-	a.want("behind it", b[6:], `SACK(cum=1) DATA(tsn=1000 stream=1 ssn=0 ppid=51 flags=7 "y")`)
+	a.want("after the header", b[6:], `SACK(cum=1) DATA(tsn=1000 stream=1 ssn=0 ppid=51 flags=7 "y")`)
 	a.write(text(2, "x"), text(2, "x"))
 	b = a.Append(a.now, []byte("header"))
-	a.want("behind it", b[6:], "SACK(cum=2 dup=2)")
+	a.want("after the header", b[6:], "SACK(cum=2 dup=2)")
 }

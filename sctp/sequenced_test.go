@@ -11,14 +11,14 @@ func orderedOpen(tsn uint32, stream uint16) []byte {
 	return openChunk(tsn, stream, channelRetransmits, 0, "moves")
 }
 
-// ordered is a whole message of an ordered channel.
+// ordered returns a chunk with a whole message of an ordered channel.
 func ordered(tsn uint32, ssn uint16, s string) []byte {
 	return rawData(flagWhole, tsn, 1, ssn, ppidText, s)
 }
 
-// An ordered channel without retransmission is unreliable: it needs no AllowReliable,
-// and does not end eager acknowledgement. Nobody sends what is missing again, so nothing
-// waits for it; what was overtaken is dropped, so the order is kept.
+// An ordered channel without retransmission is unreliable: it needs no AllowReliable, and does
+// not end eager acknowledgement. Nobody repeats a missing message, so no message waits for it.
+// A message that was overtaken is dropped, so the order is kept.
 func TestOrderedWithoutRetransmission(t *testing.T) {
 	for _, set := range []func(*Config){func(*Config) {}, allowReliable, honest, eager} {
 		a := newTestAssoc(t, set)
@@ -34,7 +34,7 @@ func TestOrderedWithoutRetransmission(t *testing.T) {
 		a.wantMessage("nothing waits", 1, Text, "4")
 		a.write(ordered(4, 3, "3"))
 		a.wantDrops("overtaken", dropOrder, 1)
-		a.write(forward(4, 1, 3)) // of honest acknowledgement: 2 and 3 are given up
+		a.write(forward(4, 1, 3)) // the page has given up 2 and 3, as after honest acknowledgement
 		a.write(ordered(3, 2, "2"))
 		a.wantDrops("overtaken and given up", dropOrder, 2)
 		a.write(ordered(6, 5, "5"))
@@ -42,7 +42,7 @@ func TestOrderedWithoutRetransmission(t *testing.T) {
 		a.write(rawData(flagWhole|unordered, 7, 1, 0, ppidText, "in passing"))
 		a.wantMessage("an unordered one has no place", 1, Text, "in passing")
 		if a.buffered != 0 || a.ack.honest != 0 {
-			t.Errorf("%d bytes wait, %d channels want honesty", a.buffered, a.ack.honest)
+			t.Errorf("%d bytes are buffered, want 0; %d channels need honest acknowledgement, want 0", a.buffered, a.ack.honest)
 		}
 	}
 	a := newTestAssoc(t)
@@ -55,7 +55,7 @@ func TestOrderedWithoutRetransmission(t *testing.T) {
 	a.wantPacket("what was lost is acknowledged", "SACK(cum=3)")
 }
 
-// Sequence numbers wrap, and start over with a new channel on the stream.
+// Sequence numbers wrap, and begin again with a new channel on the stream.
 func TestOrderedWithoutRetransmissionWraps(t *testing.T) {
 	a := newTestAssoc(t, eager)
 	a.write(orderedOpen(1, 1))
@@ -75,7 +75,8 @@ func TestOrderedWithoutRetransmissionWraps(t *testing.T) {
 	a.wantMessage("a new channel", 1, Text, "first")
 }
 
-// Messages that overtake the opening are delivered as they come; it goes on behind them.
+// Messages that overtake the OPEN are delivered as they arrive; the channel continues after
+// them.
 func TestOrderedWithoutRetransmissionBeforeItsOpening(t *testing.T) {
 	a := newTestAssoc(t, eager)
 	a.write(ordered(3, 2, "2"))
@@ -87,10 +88,10 @@ func TestOrderedWithoutRetransmissionBeforeItsOpening(t *testing.T) {
 		got += string(e.Payload)
 	}
 	if got != "23" {
-		t.Errorf("%q came", got)
+		t.Errorf("the messages %q are delivered, want 23", got)
 	}
 
-	a = newTestAssoc(t, allowReliable) // where what comes first waits, because it may be reliable
+	a = newTestAssoc(t, allowReliable) // here the first messages wait, because the channel may be reliable
 	a.write(ordered(4, 3, "3"), ordered(3, 2, "2"))
 	a.write(orderedOpen(1, 1))
 	a.write(ordered(2, 1, "1"))
@@ -100,12 +101,12 @@ func TestOrderedWithoutRetransmissionBeforeItsOpening(t *testing.T) {
 		got += string(e.Payload)
 	}
 	if got != "234" || a.buffered != 0 {
-		t.Errorf("%q came, %d bytes wait", got, a.buffered)
+		t.Errorf("the messages %q are delivered, want 234; %d bytes are buffered, want 0", got, a.buffered)
 	}
 }
 
-// Whatever is lost or overtaken, each message comes at most once and in order, also
-// one in pieces, and none is missing that was neither.
+// Whatever is lost or overtaken, each message is delivered at most once and in order, also in
+// fragments, and every message that was neither is delivered.
 func TestOrderedWithoutRetransmissionAgainstModel(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
@@ -158,18 +159,18 @@ func TestOrderedWithoutRetransmissionAgainstModel(t *testing.T) {
 			var n int
 			fmt.Sscan(string(e.Payload), &n)
 			if n <= before {
-				t.Fatalf("seed %d: %d after %d", seed, n, before)
+				t.Fatalf("seed %d: message %d is delivered after %d", seed, n, before)
 			}
 			before = n
 		}
 		if len(a.events) != sent-len(overtaken) {
-			t.Errorf("seed %d: %d came of %d, %d of them overtaken", seed, len(a.events), sent, len(overtaken))
+			t.Errorf("seed %d: %d messages are delivered, want all of %d except %d that were overtaken", seed, len(a.events), sent, len(overtaken))
 		}
 	}
 }
 
-// An ordered channel with a few retransmissions is unreliable, too. Its messages wait
-// until their sender gives up what is missing.
+// An ordered channel with a limit of retransmissions or of time is unreliable, too. Its
+// messages wait until the sender gives up the missing one.
 func TestOrderedWithRetransmissionsNeedsNoLeave(t *testing.T) {
 	for _, kind := range []byte{channelRetransmits, channelLifetime} {
 		a := newTestAssoc(t)

@@ -2,7 +2,7 @@ package sctp
 
 import "testing"
 
-// What of a channel was under way when it was closed.
+// Chunks of a channel that arrive after its end.
 var lateChunks = map[string][]byte{
 	"message":       text(2, "late"),
 	"ordered":       rawData(flagWhole, 2, 1, 7, ppidText, "late"),
@@ -11,8 +11,8 @@ var lateChunks = map[string][]byte{
 	"empty message": dataChunk(2, 1, ppidTextEmpty, "\x00"),
 }
 
-// closedAround returns an association whose channel of stream 1 was closed, by the page
-// or by us, while TSN 2 was late. What the page sent before it saw our reset is in.
+// closedAround returns an association whose channel on stream 1 was closed, by the page or by
+// this end, while TSN 2 was late. All other messages of the page have arrived.
 func closedAround(t *testing.T, byUs bool, set ...func(*Config)) *testAssoc {
 	t.Helper()
 	a := openChannel(t, set...)
@@ -31,13 +31,13 @@ func closedAround(t *testing.T, byUs bool, set ...func(*Config)) *testAssoc {
 	a.drain()
 	a.write(resetResponse(1000, resultPerformed))
 	if len(a.channels) != 0 {
-		t.Fatal("the channel is remembered")
+		t.Fatalf("%d channels are stored, want 0", len(a.channels))
 	}
 	return a
 }
 
-// RFC 6525, 5.1.2 and 5.2.2: what has a TSN up to the last one before a reset was sent on
-// the old channel. It opens no new one, whose place nobody would ever give back.
+// A chunk with a TSN up to the last one before a reset belongs to the old channel (RFC 6525,
+// 5.1.2 and 5.2.2). It opens no new channel, which nobody would ever close.
 func TestLateChunkOfAClosedChannel(t *testing.T) {
 	for _, byUs := range []bool{false, true} {
 		for name, c := range lateChunks {
@@ -49,13 +49,13 @@ func TestLateChunkOfAClosedChannel(t *testing.T) {
 			a.write(c)
 			a.wantNoEvent("once more")
 			if a.Stats().Duplicates != 1 || len(a.channels) != 0 || a.buffered != 0 {
-				t.Errorf("%s, closed by us %v: %d channels, %d bytes", name, byUs, len(a.channels), a.buffered)
+				t.Errorf("%s, closed by us %v: %d duplicates, want 1; %d channels and %d bytes, want 0", name, byUs, a.Stats().Duplicates, len(a.channels), a.buffered)
 			}
 		}
 	}
 }
 
-// A page that uses the stream again at once gets none of it either.
+// Such a chunk is not delivered on a new channel of the stream either.
 func TestLateChunkOnAReopenedStream(t *testing.T) {
 	for _, byUs := range []bool{false, true} {
 		for name, c := range lateChunks {
@@ -81,7 +81,8 @@ func TestLateChunkOnAReopenedStream(t *testing.T) {
 	}
 }
 
-// What is late and new is of the stream's next channel, while something older is late, too.
+// A late chunk that was sent after the reset belongs to the new channel, also while an older
+// one is late.
 func TestLateChunkBehindTheReset(t *testing.T) {
 	a := closedAround(t, false, eager)
 	a.write(unreliableOpen(6, 1, "new"))
@@ -92,7 +93,7 @@ func TestLateChunkBehindTheReset(t *testing.T) {
 	a.wantNoEvent("this one is of the old channel")
 }
 
-// What is late on another stream has nothing to do with the reset.
+// A reset has no effect on late chunks of other streams.
 func TestResetLeavesOtherStreams(t *testing.T) {
 	a := openChannel(t, eager)
 	a.write(text(6, "x"))
@@ -105,7 +106,7 @@ func TestResetLeavesOtherStreams(t *testing.T) {
 	a.wantMessage("in use", 7, Text, "negotiated")
 }
 
-// An opening that was overtaken by all of its channel, its end too.
+// An OPEN is overtaken by all other chunks of its channel, and by the reset.
 func TestOpeningAfterTheReset(t *testing.T) {
 	a := openChannel(t, eager)
 	a.write(text(3, "on another channel"))
@@ -116,12 +117,12 @@ func TestOpeningAfterTheReset(t *testing.T) {
 	a.wantPacket("our direction is reset", "SACK(cum=3) RESET-RESPONSE(1 result=1) RESET(1000 last=1000 stream=9)")
 	a.write(resetResponse(1000, resultPerformed))
 	if a.channel(9) != nil {
-		t.Error("the channel is remembered")
+		t.Error("a channel of stream 9 is stored, want none")
 	}
 }
 
-// The answer to our reset is lost, and the first messages of the stream's next channel
-// overtake its opening.
+// The answer to the reset of this end is lost, and the first messages of the stream's next
+// channel overtake its OPEN.
 func TestMessagesOvertakeTheReopening(t *testing.T) {
 	opening := openChunk(2, 1, channelReliable, 0, "new")
 	begin, end := rawData(flagBegin, 3, 1, 1, ppidText, "two "), rawData(flagEnd, 4, 1, 1, ppidText, "halves")
@@ -143,8 +144,8 @@ func TestMessagesOvertakeTheReopening(t *testing.T) {
 	}
 }
 
-// Of many resets the last are known. An end is without meaning once nothing up to it can
-// be late any more: the same TSNs come round again.
+// The ends of the last resets are stored. An end is ignored when no TSN up to it can be late
+// any more, because TSNs wrap.
 func TestEndsOfStreams(t *testing.T) {
 	a := openChannel(t, eager)
 	a.write(text(100, "the rest is late"))
@@ -160,10 +161,10 @@ func TestEndsOfStreams(t *testing.T) {
 		a.wantNoEvent("that is over")
 	}
 	if len(a.channels) != 0 {
-		t.Errorf("%d channels", len(a.channels))
+		t.Errorf("%d channels are stored, want 0", len(a.channels))
 	}
 
-	// Half way round, what is new looks older than the end.
+	// After half of all TSNs a new TSN looks older than the end.
 	for range 1<<31/maxForward + 1 {
 		a.write(forward(a.rx.cum + maxForward))
 	}

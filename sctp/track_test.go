@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// Of a tracker nothing is set but the bits of what was received beyond base, and base is as
-// far as it can be, whatever comes: TSNs near and far, late and lost, skipped a little, as
-// far as the window or farther, acknowledged eagerly or not.
+// Only the bits of received TSNs beyond base are set, and base is as high as possible, whatever
+// comes: TSNs near and far, late and lost ones, skips of a few TSNs, of the whole window and of
+// more, with and without eager acknowledgement.
 func TestBitsOfATracker(t *testing.T) {
 	for seed := range uint64(12) {
 		rnd := rand.New(rand.NewPCG(seed, 5))
 		var r tracker
 		first := rnd.Uint32()
 		r.init(first - 1)
-		got := map[uint32]bool{} // beyond base
+		got := map[uint32]bool{} // received TSNs beyond base
 		for step := range 1500 {
 			was := r
 			switch tsn := r.high + 1 + rnd.Uint32N(90); rnd.IntN(30) {
@@ -35,10 +35,10 @@ func TestBitsOfATracker(t *testing.T) {
 			default:
 				late := r.base + 1 + rnd.Uint32N(r.high-r.base+1)
 				if rnd.IntN(2) == 0 {
-					late = r.base + 1 // or base would not go on
+					late = r.base + 1 // so that base advances
 				}
 				if r.seen(late) != (got[late] || late == r.base) {
-					t.Fatalf("seed %d, step %d: seen(base+%d) is %v", seed, step, late-r.base, r.seen(late))
+					t.Fatalf("seed %d, step %d: seen(base+%d) = %v, want %v", seed, step, late-r.base, r.seen(late), !r.seen(late))
 				}
 				if !r.seen(late) && !r.beyond(late) {
 					r.mark(late)
@@ -46,7 +46,7 @@ func TestBitsOfATracker(t *testing.T) {
 				}
 			}
 			if r.base-was.base > 1<<31 || r.cum-was.cum > 1<<31 {
-				t.Fatalf("seed %d, step %d: it goes back", seed, step)
+				t.Fatalf("seed %d, step %d: base or cum went back", seed, step)
 			}
 			checkBits(t, &r, got)
 		}
@@ -56,15 +56,15 @@ func TestBitsOfATracker(t *testing.T) {
 func checkBits(t *testing.T, r *tracker, got map[uint32]bool) {
 	t.Helper()
 	if r.cum-r.base > maxAhead || r.high-r.cum > maxAhead || r.high-r.base > maxAhead {
-		t.Fatalf("base %d, cum %d, high %d", r.base, r.cum, r.high)
+		t.Fatalf("the tracker breaks its bounds: base %d, cum %d, high %d", r.base, r.cum, r.high)
 	}
 	for tsn := range got {
 		if tsn-r.base-1 >= 1<<31 {
-			delete(got, tsn) // up to base
+			delete(got, tsn) // base has passed it
 		}
 	}
 	if got[r.base+1] || got[r.cum+1] {
-		t.Fatalf("base or cum could be farther: base %d, cum %d, high %d", r.base, r.cum, r.high)
+		t.Fatalf("base or cum is too low: base %d, cum %d, high %d", r.base, r.cum, r.high)
 	}
 	set := 0
 	if r.bits != nil {
@@ -74,15 +74,15 @@ func checkBits(t *testing.T, r *tracker, got map[uint32]bool) {
 	}
 	for tsn := range got {
 		if tsn-r.base > r.high-r.base || !r.seen(tsn) {
-			t.Fatalf("%d after base is not marked", tsn-r.base)
+			t.Fatalf("TSN base+%d was received and is not marked", tsn-r.base)
 		}
 	}
 	if set != len(got) {
-		t.Fatalf("%d bits for %d TSNs", set, len(got))
+		t.Fatalf("%d bits are set, want %d", set, len(got))
 	}
 }
 
-// A TSN that is beyond the window is no duplicate, though its bit is that of one received.
+// A TSN beyond the window is no duplicate, though it uses the same bit as a received one.
 func TestTSNsAWindowApart(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.use()
@@ -90,12 +90,12 @@ func TestTSNsAWindowApart(t *testing.T) {
 	a.write(text(4+maxAhead, "x"))
 	a.wantDrops("beyond the window", dropWindow, 1)
 	if n := a.Stats().Duplicates; n != 0 {
-		t.Errorf("%d duplicates", n)
+		t.Errorf("%d duplicates are counted, want 0", n)
 	}
 }
 
-// What the peer gave up and comes late is delivered, once, if it is at most 4096 TSNs late.
-// What is farther behind cannot be told from a duplicate.
+// A message that the peer gave up and that arrives late is delivered, once, if it is at most
+// 4096 TSNs late. One that is later cannot be distinguished from a duplicate.
 func TestLateAfterAFarForward(t *testing.T) {
 	for _, far := range []uint32{maxAhead, maxAhead + 1} {
 		a := newTestAssoc(t, honest)
@@ -105,12 +105,12 @@ func TestLateAfterAFarForward(t *testing.T) {
 		a.write(forward(1 + far))
 		a.write(text(3, "late"), text(3, "late"))
 		if came := len(a.events) == 1; came != (far == maxAhead) {
-			t.Errorf("FORWARD-TSN by %d: it came %v", far, came)
+			t.Errorf("FORWARD-TSN by %d: the late message is delivered: %v, want %v", far, came, far == maxAhead)
 		}
 		a.events = nil
 		a.write(text(2+far, "next"), text(5+maxAhead, "of the same bit as 5"))
 		if len(a.events) != 2 {
-			t.Errorf("FORWARD-TSN by %d: %d came of 2 that are new", far, len(a.events))
+			t.Errorf("FORWARD-TSN by %d: %d new messages are delivered, want 2", far, len(a.events))
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// RFC 8832, 6: until its opening is acknowledged a page sends ordered messages on an
-// unordered channel. They wait for nothing, however hard the channel tries.
+// Until its OPEN is acknowledged, a page sends ordered messages on an unordered channel (RFC
+// 8832, 6). They do not wait, whatever the reliability of the channel.
 func TestOrderedMessagesOfUnorderedChannelsDoNotWait(t *testing.T) {
 	for _, kind := range []byte{channelReliable, channelRetransmits, channelLifetime} {
 		a := newTestAssoc(t, allowReliable)
@@ -19,7 +19,7 @@ func TestOrderedMessagesOfUnorderedChannelsDoNotWait(t *testing.T) {
 	}
 }
 
-// Without reliable channels a stream in use without an opening is unordered, also while
+// If no channel may be reliable, a stream without an OPEN is unordered, also while
 // acknowledgement is honest.
 func TestNegotiatedChannelsDoNotWait(t *testing.T) {
 	for _, set := range []func(*Config){honest, eager, func(*Config) {}} {
@@ -30,8 +30,8 @@ func TestNegotiatedChannelsDoNotWait(t *testing.T) {
 	}
 }
 
-// Half a message that was taken for one of a reliable channel, or of one that is not, is
-// kept as long as those of the channel that opens then: 2 s, or for ever.
+// Half of a message is stored before its channel is known. When the channel opens, the half is
+// treated like one of that channel: dropped after 2 s, or kept.
 func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
 	half := rawData(flagBegin|unordered, 4, 1, 0, ppidText, "half")
 	for _, tt := range []struct {
@@ -51,15 +51,15 @@ func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
 		a.drain()
 		a.ackAll()
 		if timed := !a.Deadline().IsZero(); timed == tt.stays {
-			t.Errorf("%s: there is a timer %v", tt.name, timed)
+			t.Errorf("%s: a timer runs: %v, want %v", tt.name, timed, !tt.stays)
 		}
 		a.pass(time.Minute)
 		if gone := a.Stats().Drops[dropExpired] == 1; gone == tt.stays {
-			t.Errorf("%s: given up %v", tt.name, gone)
+			t.Errorf("%s: given up %v, want %v", tt.name, gone, !tt.stays)
 		}
 		a.write(rawData(flagEnd|unordered, 5, 1, 0, ppidText, "!"))
 		if whole := len(a.events) > 0; whole != tt.stays {
-			t.Errorf("%s: whole %v", tt.name, whole)
+			t.Errorf("%s: the message is whole: %v, want %v", tt.name, whole, tt.stays)
 		}
 		a.events = nil
 		a.write(rawData(flagEnd|unordered, 7, 3, 0, ppidText, "!"))
@@ -67,8 +67,8 @@ func TestHalvesBelongToTheChannelThatOpens(t *testing.T) {
 	}
 }
 
-// A negotiated channel whose opening asks for more than one try is honestly
-// acknowledged from then on.
+// If the OPEN of a negotiated channel allows retransmissions, acknowledgement is honest from
+// then on.
 func TestLateOpeningMakesHonest(t *testing.T) {
 	a := newTestAssoc(t)
 	a.use()
@@ -90,8 +90,8 @@ func TestLateOpeningMakesHonest(t *testing.T) {
 	a.wantPacket("and is closed", "SACK(cum=8)")
 }
 
-// A message that is half of all sequence numbers ahead has no order and is dropped; one
-// less waits.
+// A message whose sequence number is half of all numbers ahead has no order and is dropped. One
+// number less, and it waits.
 func TestMessagesFarAhead(t *testing.T) {
 	a := newTestAssoc(t, allowReliable)
 	a.write(openChunk(1, 1, channelReliable, 0, "c"))
@@ -100,12 +100,12 @@ func TestMessagesFarAhead(t *testing.T) {
 	a.write(ordered(3, 1+32767, "far ahead"))
 	a.wantDrops("it has one", dropOrder, 1)
 	if a.buffered != len("far ahead")+bufferOverhead {
-		t.Errorf("%d bytes wait", a.buffered)
+		t.Errorf("%d bytes are buffered, want %d", a.buffered, len("far ahead")+bufferOverhead)
 	}
 }
 
-// Messages behind a loss wait as long as all of them fit the buffer. What fits just so is
-// not given up for.
+// Messages after a loss wait as long as all of them fit the buffer. If they fit exactly, none
+// is given up.
 func TestWaitingEndsWhenTheBufferIsFull(t *testing.T) {
 	a := newTestAssoc(t, func(c *Config) { c.MaxBuffered = 2 * (1 + bufferOverhead) })
 	a.write(openChunk(1, 1, channelRetransmits, 1, "c"))
@@ -120,8 +120,8 @@ func TestWaitingEndsWhenTheBufferIsFull(t *testing.T) {
 	a.wantMessage("and the one behind it", 1, Text, "4")
 }
 
-// It may be over its limit because of another channel, whose messages may not be given up:
-// then there is nothing to give up.
+// The buffer may be over its limit because of another channel, whose messages may not be given
+// up. Then the message of an unreliable channel does not wait.
 func TestFullBufferOfAnotherChannel(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 2000, 2000 })
 	a.write(openChunk(1, 1, channelReliable, 0, "file"), openChunk(2, 3, channelRetransmits, 1, "moves"))
@@ -130,19 +130,19 @@ func TestFullBufferOfAnotherChannel(t *testing.T) {
 	a.write(rawData(flagBegin, 3, 1, 1, ppidBinary, kilo))
 	a.write(rawData(0, 4, 1, 1, ppidBinary, kilo[:900]))
 	if a.buffered <= a.config.MaxBuffered {
-		t.Fatalf("%d bytes are held", a.buffered)
+		t.Fatalf("%d bytes are buffered, want more than %d", a.buffered, a.config.MaxBuffered)
 	}
 	a.write(rawData(flagWhole, 6, 3, 2, ppidText, "2"))
 	a.wantMessage("it does not wait", 3, Text, "2")
 	a.write(rawData(flagEnd, 5, 1, 1, ppidBinary, "!"))
 	if len(a.events) != 1 || len(a.events[0].Payload) != 1901 {
-		t.Errorf("%v", a.events)
+		t.Errorf("events %v, want one message of 1901 bytes", a.events)
 	}
 }
 
-// Where reliable channels are admitted the first messages of a stream may be held for an
-// opening that is late. When there is no room for them they are refused, not acknowledged,
-// and come again, as those of a channel that is known: the association goes on.
+// If channels may be reliable, the first messages of a stream may wait for an OPEN that is
+// late. Without room they are refused, not acknowledged, and sent again, like those of a known
+// channel. The association continues.
 func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxBuffered, c.MaxMessage = 4000, 1000 })
 	a.write(openChunk(1, 1, channelReliable, 0, "file"))
@@ -159,7 +159,7 @@ func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
 	for i := range uint32(10) {
 		a.write(rawData(flagWhole, 100+i, uint16(3+2*i), 1, ppidText, payload))
 		if a.rx.seen(100 + i) {
-			t.Errorf("stream %d: acknowledged", 3+2*i)
+			t.Errorf("stream %d: a refused message is acknowledged", 3+2*i)
 		}
 	}
 	a.wantNoEvent("none of them is open, and nothing is over")
@@ -175,8 +175,8 @@ func TestMessagesBeforeTheirOpeningsIntoAFullBuffer(t *testing.T) {
 	a.wantMessage("and the refused one comes again", 3, Text, payload)
 }
 
-// A message that is too large closes its channel if that is reliable, and nothing if it
-// was never opened.
+// A message that is too large closes its channel if the channel is reliable. If the channel was
+// never opened, only the message is dropped.
 func TestTooLargeOnAStreamThatIsNotOpen(t *testing.T) {
 	a := newTestAssoc(t, allowReliable, func(c *Config) { c.MaxMessage = 100 })
 	a.write(rawData(flagBegin, 1, 1, 0, ppidBinary, strings.Repeat("x", 101)))
@@ -185,8 +185,8 @@ func TestTooLargeOnAStreamThatIsNotOpen(t *testing.T) {
 	a.wantIdle("and no more")
 }
 
-// Nothing is held of a channel that closes, nor of what still comes for it once both
-// sides have closed it.
+// The messages of a closing channel are dropped, and so are those that arrive after both ends
+// have closed it.
 func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
 	for _, byUs := range []bool{false, true} {
 		a := newTestAssoc(t, allowReliable, honest)
@@ -194,7 +194,7 @@ func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
 		a.write(ordered(5, 2, "waits"), rawData(flagBegin, 6, 1, 3, ppidText, "half"), rawData(flagBegin|unordered, 8, 3, 0, ppidText, "another's"))
 		others := len("another's") + bufferOverhead
 		if a.buffered != others+len("waits")+bufferOverhead+len("half")+bufferOverhead {
-			t.Fatalf("%d bytes are held", a.buffered)
+			t.Fatalf("%d bytes are buffered, want the messages of both channels", a.buffered)
 		}
 		number := uint32(peerTSN)
 		if byUs {
@@ -204,7 +204,7 @@ func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
 			number++
 		}
 		if a.buffered != others {
-			t.Errorf("by us %v: %d bytes are held", byUs, a.buffered)
+			t.Errorf("closed by us %v: %d bytes are buffered, want %d", byUs, a.buffered, others)
 		}
 		if a.drain(); !byUs {
 			a.events = nil
@@ -217,12 +217,12 @@ func TestNothingIsHeldOfAClosedChannel(t *testing.T) {
 		a.write(rawData(flagWhole, 3, 1, 1, ppidText, "x"), rawData(flagWhole, 4, 1, 1, ppidText, "x"), text(7, "x"), text(9, "x"), text(11, "x"))
 		a.write(resetRequest(number, 11, 1))
 		if a.buffered != others || len(a.channels) != 1 {
-			t.Errorf("by us: %d bytes are held, %d channels", a.buffered, len(a.channels))
+			t.Errorf("closed by us: %d bytes are buffered, want %d; %d channels, want 1", a.buffered, others, len(a.channels))
 		}
 	}
 }
 
-// Counters of what passes, and no other.
+// Each counter counts its own packets and messages.
 func TestCountersOfMessages(t *testing.T) {
 	a := newTestAssoc(t, honest)
 	a.send(1, Text, "four")

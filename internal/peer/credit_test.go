@@ -178,9 +178,9 @@ func TestHandshakeOfOneAddressProvesIt(t *testing.T) {
 	flight := dtls.HandshakeEvent{Kind: dtls.Flight, Datagram: make([]byte, 100), First: true}
 	repeated := func(h *hostile) time.Time { return h.server.handshake.flight.Deadline() }
 	for _, c := range []struct {
-		name  string
-		shake func(h *hostile, first, second netip.AddrPort)
-		want  bool
+		name      string
+		handshake func(h *hostile, first, second netip.AddrPort)
+		want      bool
 	}{
 		{"one", func(h *hostile, first, second netip.AddrPort) {
 			h.server.Receive(h.now, first, piece(0), nil)
