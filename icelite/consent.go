@@ -31,8 +31,9 @@ func (a *Agent) Heard(now time.Time, from netip.AddrPort, n int, authentic bool)
 // MaySend reports whether a datagram of n bytes may be sent to an address. If so it
 // counts the bytes. There must have been a valid check from the address, or an answer
 // to a challenge that was sent there, within ConsentTimeout. If the address is not
-// proved, at most three times as many bytes may be sent to it as have arrived from it.
-// Answer counts responses to checks.
+// proved, at most three times as many bytes may be sent to it as have arrived from it, and
+// 96 of them are kept for the first challenge if there will be one. Answer counts responses
+// to checks.
 func (a *Agent) MaySend(now time.Time, to netip.AddrPort, n int) bool {
 	p := a.Path(to)
 	if a.unasked(p) && !p.mayTake(n+reserve) {

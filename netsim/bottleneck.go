@@ -18,12 +18,12 @@ type Bottleneck struct {
 }
 
 // NewBottleneck returns a bottleneck that carries rate bytes per second. queue is the
-// number of bytes that may wait, including the datagram that is being sent. Zero means no
-// limit of the rate and 64 KiB, as in a Link.
+// number of bytes that may wait, including the datagram that is being sent. As in a Link, a
+// zero rate means no limit, and a zero queue means 64 KiB.
 func NewBottleneck(rate, queue int) *Bottleneck { return &Bottleneck{rate: rate, limit: queue} }
 
-// Set changes the rate and the queue for datagrams sent from now on. Datagrams that wait
-// already leave at the time that they had before.
+// Set changes the rate and the queue for datagrams sent from now on. Datagrams that already
+// wait keep the time at which they leave.
 func (b *Bottleneck) Set(rate, queue int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -41,14 +41,14 @@ func (o *Offer) Append(b []byte) []byte {
 // them.
 type Server struct {
 	Ufrag, Pwd   string        // ICE credentials of the server
-	Fingerprints []Fingerprint // at least one; the certificate must match one of them
+	Fingerprints []Fingerprint // one to four; the certificate must match one of them
 	Setup        Setup         // SetupActive or SetupPassive
 
-	// MaxMessageSize is the size in bytes of the largest message that the server receives;
-	// zero means no limit.
+	// MaxMessageSize is the size in bytes of the largest message that the server receives:
+	// 64 KiB if the answer does not say it; zero means no limit.
 	MaxMessageSize int
 
-	SCTPPort int
+	SCTPPort int // 5000 if the answer does not say it
 
 	// Candidates are the server's addresses, the best one first, at most 16. There may be
 	// none: some servers send them outside the answer. See ParseCandidate.

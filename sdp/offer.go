@@ -100,14 +100,14 @@ type Media struct {
 // all of them.
 type Offer struct {
 	Ufrag, Pwd   string        // ICE credentials of the browser
-	Fingerprints []Fingerprint // at least one; the certificate must match one of them
+	Fingerprints []Fingerprint // one to four; the certificate must match one of them
 	Setup        Setup
 
-	// MaxMessageSize is the size in bytes of the largest message that the browser receives;
-	// zero means no limit.
+	// MaxMessageSize is the size in bytes of the largest message that the browser receives:
+	// 64 KiB if the offer does not say it; zero means no limit.
 	MaxMessageSize int
 
-	SCTPPort int
+	SCTPPort int     // 5000 if the offer does not say it
 	Mid      string  // mid of the data channel's m= line; empty if there is none
 	Bundle   bool    // Mid is in the offer's BUNDLE group
 	Media    []Media // every m= line, in order
