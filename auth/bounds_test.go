@@ -48,12 +48,12 @@ func TestLimitsOfClaimsAreExact(t *testing.T) {
 		read error
 	}{
 		{"a subject of 256 bytes", func(c *Claims) { c.Subject = text(256) }, nil, nil},
-		{"a subject of 257 bytes", func(c *Claims) { c.Subject = text(257) }, ErrSubject, ErrSubject},
-		{"no subject", func(c *Claims) { c.Subject = "" }, ErrSubject, ErrSubject},
+		{"a subject of 257 bytes", func(c *Claims) { c.Subject = text(257) }, errSubject, errSubject},
+		{"no subject", func(c *Claims) { c.Subject = "" }, errSubject, errSubject},
 		{"an id of 256 bytes", func(c *Claims) { c.ID = text(256) }, nil, nil},
-		{"an id of 257 bytes", func(c *Claims) { c.ID = text(257) }, ErrID, ErrID},
+		{"an id of 257 bytes", func(c *Claims) { c.ID = text(257) }, errID, errID},
 		{"data of 1,024 bytes", func(c *Claims) { c.Data = data(1024) }, nil, nil},
-		{"data of 1,025 bytes", func(c *Claims) { c.Data = data(1025) }, ErrData, ErrData},
+		{"data of 1,025 bytes", func(c *Claims) { c.Data = data(1025) }, errData, errData},
 		{"no data", func(c *Claims) { c.Data = nil }, nil, nil},
 	} {
 		claims := good()
@@ -72,7 +72,7 @@ func TestLimitsOfClaimsAreExact(t *testing.T) {
 	}
 	broken := good()
 	broken.Data = json.RawMessage("{")
-	if _, err := s.Sign(now, broken); err != ErrData {
+	if _, err := s.Sign(now, broken); err != errData {
 		t.Errorf("Sign with data that is not JSON: %v", err)
 	}
 	for name, edit := range map[string]func(*Claims){
@@ -95,7 +95,7 @@ func TestLengthOfATokenIsExact(t *testing.T) {
 		c.Audience = strings.Repeat("a", n)
 		token := bare(t, s, map[string]any{"sub": c.Subject, "jti": c.ID, "aud": c.Audience, "exp": c.Expires.Unix()})
 		v := Verifier{Keys: []Key{s.Key()}, Audience: c.Audience}
-		want := ErrMalformed
+		want := errMalformed
 		if len(token) <= MaxToken {
 			want = nil
 		}
@@ -120,7 +120,7 @@ func TestReusableTokens(t *testing.T) {
 		t.Errorf("without an id: %v", err)
 	}
 	long := bare(t, s, map[string]any{"sub": "ada", "aud": "eu-1", "exp": now.Unix() + 60, "jti": strings.Repeat("x", 257)})
-	if _, err := v.Verify(now, long); err != ErrID {
+	if _, err := v.Verify(now, long); err != errID {
 		t.Errorf("with an id of 257 bytes: %v", err)
 	}
 	if _, err := v.Verify(now, sign(t, s, func(c *Claims) { c.ID, c.Expires = "", now.Add(-time.Minute) })); err != ErrExpired {
@@ -139,7 +139,7 @@ func TestLifetimeIsExact(t *testing.T) {
 		{Verifier{MaxLifetime: time.Hour, Skew: 10 * time.Second}, time.Hour + 10*time.Second},
 	} {
 		c.v.Keys, c.v.Audience = []Key{s.Key()}, "eu-1"
-		for d, want := range map[time.Duration]error{c.most: nil, c.most + time.Second: ErrLifetime} {
+		for d, want := range map[time.Duration]error{c.most: nil, c.most + time.Second: errLifetime} {
 			if _, err := c.v.Verify(now, sign(t, s, func(x *Claims) { x.Expires = now.Add(d) })); (err == nil) != (want == nil) || err != nil && err != want {
 				t.Errorf("for %v: %v, want %v", d, err, want)
 			}

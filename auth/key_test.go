@@ -174,16 +174,16 @@ func TestWhichKeyIsMeant(t *testing.T) {
 	}{
 		{"the id that was set", sign(t, a, nil), []Key{a.Key(), b.Key()}, nil},
 		{"another id and one key", sign(t, a, nil), []Key{a.Key().WithID("c")}, nil},
-		{"another id and several keys", sign(t, a, nil), []Key{a.Key().WithID("c"), b.Key()}, ErrUnknownKey},
-		{"another id and another key", sign(t, a, nil), []Key{b.Key()}, ErrUnknownKey},
-		{"another id and another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key()}, ErrUnknownKey},
-		{"the right id of another key", sign(t, a, nil), []Key{b.Key().WithID("a")}, ErrForged},
-		{"the right id of another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key().WithID("a")}, ErrAlgorithm},
+		{"another id and several keys", sign(t, a, nil), []Key{a.Key().WithID("c"), b.Key()}, errUnknownKey},
+		{"another id and another key", sign(t, a, nil), []Key{b.Key()}, errUnknownKey},
+		{"another id and another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key()}, errUnknownKey},
+		{"the right id of another key", sign(t, a, nil), []Key{b.Key().WithID("a")}, errForged},
+		{"the right id of another algorithm", sign(t, a, nil), []Key{newSigner(t, ES256).Key().WithID("a")}, errAlgorithm},
 		{"no id", sign(t, a.WithID(""), nil), []Key{b.Key(), a.Key()}, nil},
-		{"the id of another of ours", sign(t, b.WithID("a"), nil), []Key{a.Key(), b.Key()}, ErrForged},
+		{"the id of another of ours", sign(t, b.WithID("a"), nil), []Key{a.Key(), b.Key()}, errForged},
 		{"two of one id", sign(t, a, nil), []Key{b.Key().WithID("a"), a.Key()}, nil},
 		{"another id and one key, expired", sign(t, a, func(c *Claims) { c.Expires = now.Add(-time.Minute) }), []Key{a.Key().WithID("c")}, ErrExpired},
-		{"another id and one key, for others", sign(t, a, func(c *Claims) { c.Audience = "us-1" }), []Key{a.Key().WithID("c")}, ErrAudience},
+		{"another id and one key, for others", sign(t, a, func(c *Claims) { c.Audience = "us-1" }), []Key{a.Key().WithID("c")}, errAudience},
 	} {
 		v := Verifier{Keys: c.keys, Audience: "eu-1"}
 		if _, err := v.Verify(now, c.token); err != c.want {

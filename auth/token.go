@@ -49,13 +49,13 @@ type claims struct {
 func (s Signer) Sign(now time.Time, c Claims) (string, error) {
 	switch {
 	case c.Subject == "" || len(c.Subject) > maxClaim:
-		return "", ErrSubject
+		return "", errSubject
 	case len(c.ID) > maxClaim:
-		return "", ErrID
+		return "", errID
 	case c.Expires.IsZero():
 		return "", errors.New("auth: Claims.Expires is not set: every token must expire")
 	case len(c.Data) > MaxData || len(c.Data) > 0 && !json.Valid(c.Data):
-		return "", ErrData
+		return "", errData
 	}
 	t := jwt.NewWithClaims(jwt.GetSigningMethod(string(s.public.algorithm)), claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -132,7 +132,7 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	case token == "":
 		return Claims{}, ErrMissing
 	case len(token) > MaxToken:
-		return Claims{}, ErrMalformed
+		return Claims{}, errMalformed
 	}
 	var c claims
 	parser := jwt.NewParser(
@@ -152,13 +152,13 @@ func (v *Verifier) Verify(now time.Time, token string) (Claims, error) {
 	})
 	if err != nil {
 		err = reason(err, refused)
-		if err == ErrForged && may.unknown {
-			err = ErrUnknownKey // more likely than a forgery
+		if err == errForged && may.unknown {
+			err = errUnknownKey // more likely than a forgery
 		}
 		return Claims{}, err
 	}
 	if !unambiguous(token) {
-		return Claims{}, ErrClaims
+		return Claims{}, errClaims
 	}
 	return v.claims(now, &c, may.id)
 }
@@ -173,12 +173,12 @@ type candidates struct {
 // candidates returns the keys that may have signed t.
 func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	if _, ok := t.Header["crit"]; ok {
-		return c, ErrMalformed // it needs an extension that this package does not know: RFC 7515, section 4.1.11
+		return c, errMalformed // it needs an extension that this package does not know: RFC 7515, section 4.1.11
 	}
 	id, _ := t.Header["kid"].(string)
 	known := slices.ContainsFunc(v.Keys, func(k Key) bool { return id == "" || k.id == id })
 	if !known && len(v.Keys) != 1 {
-		return c, ErrUnknownKey
+		return c, errUnknownKey
 	}
 	c.unknown = !known
 	for _, k := range v.Keys {
@@ -190,7 +190,7 @@ func (v *Verifier) candidates(t *jwt.Token) (c candidates, err error) {
 	}
 	switch n := len(c.keys.Keys); {
 	case n == 0 && c.unknown:
-		return c, ErrUnknownKey
+		return c, errUnknownKey
 	case n > 1:
 		c.id = id
 	}
@@ -203,21 +203,21 @@ func reason(err, refused error) error {
 	case refused != nil:
 		return refused
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return ErrMalformed
+		return errMalformed
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return ErrForged
+		return errForged
 	case errors.Is(err, jwt.ErrTokenUnverifiable):
-		return ErrAlgorithm
+		return errAlgorithm
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrExpired
 	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-		return ErrNotYet
+		return errNotYet
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return ErrAudience
+		return errAudience
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return ErrMalformed
+		return errMalformed
 	}
-	return ErrForged
+	return errForged
 }
 
 // overflown reports whether a date may have been too large for the JWT package, which turns
@@ -237,15 +237,15 @@ func (v *Verifier) claims(now time.Time, c *claims, key string) (Claims, error) 
 	}
 	switch {
 	case overflown(c.NotBefore) || overflown(c.IssuedAt):
-		return Claims{}, ErrMalformed
+		return Claims{}, errMalformed
 	case c.Subject == "" || len(c.Subject) > maxClaim:
-		return Claims{}, ErrSubject
+		return Claims{}, errSubject
 	case !v.Reusable && c.ID == "" || len(c.ID) > maxClaim:
-		return Claims{}, ErrID
+		return Claims{}, errID
 	case len(c.Data) > MaxData:
-		return Claims{}, ErrData
+		return Claims{}, errData
 	case c.ExpiresAt.Time.Add(-v.skew()).After(now.Add(lifetime)): // the sum of both may overflow
-		return Claims{}, ErrLifetime
+		return Claims{}, errLifetime
 	}
 	return Claims{c.Subject, v.Audience, c.ID, c.ExpiresAt.Time, c.Data, key, v.skew()}, nil
 }

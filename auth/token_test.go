@@ -111,18 +111,18 @@ func TestRefusals(t *testing.T) {
 		want  *Error
 	}{
 		{"none", "", ErrMissing},
-		{"garbage", "garbage", ErrMalformed},
-		{"truncated", token[:len(token)-30], ErrForged},
-		{"truncated to two parts", parts[0] + "." + parts[1], ErrMalformed},
-		{"huge", strings.Repeat("a", MaxToken+1), ErrMalformed},
-		{"other claims", part(1, map[string]any{"sub": "eve", "aud": "eu-1", "exp": now.Unix() + 9, "jti": "1"}), ErrForged},
-		{"algorithm none", part(0, map[string]string{"alg": "none", "kid": s.Key().ID()}), ErrForged},
-		{"another algorithm", confused(), ErrAlgorithm},
-		{"another key", sign(t, other, nil), ErrUnknownKey},
+		{"garbage", "garbage", errMalformed},
+		{"truncated", token[:len(token)-30], errForged},
+		{"truncated to two parts", parts[0] + "." + parts[1], errMalformed},
+		{"huge", strings.Repeat("a", MaxToken+1), errMalformed},
+		{"other claims", part(1, map[string]any{"sub": "eve", "aud": "eu-1", "exp": now.Unix() + 9, "jti": "1"}), errForged},
+		{"algorithm none", part(0, map[string]string{"alg": "none", "kid": s.Key().ID()}), errForged},
+		{"another algorithm", confused(), errAlgorithm},
+		{"another key", sign(t, other, nil), errUnknownKey},
 		{"expired", sign(t, s, func(c *Claims) { c.Expires = now.Add(-31 * time.Second) }), ErrExpired},
-		{"valid for a year", sign(t, s, func(c *Claims) { c.Expires = now.Add(365 * 24 * time.Hour) }), ErrLifetime},
-		{"another server's", sign(t, s, func(c *Claims) { c.Audience = "us-1" }), ErrAudience},
-		{"no id", sign(t, s, func(c *Claims) { c.ID = "" }), ErrID},
+		{"valid for a year", sign(t, s, func(c *Claims) { c.Expires = now.Add(365 * 24 * time.Hour) }), errLifetime},
+		{"another server's", sign(t, s, func(c *Claims) { c.Audience = "us-1" }), errAudience},
+		{"no id", sign(t, s, func(c *Claims) { c.ID = "" }), errID},
 	} {
 		v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
 		if _, err := v.Verify(now, c.token); err != c.want {
@@ -155,59 +155,59 @@ func TestStrangeTokens(t *testing.T) {
 		{`{"alg":"HS256"}`, plain, nil},
 		{`{"alg":"HS256","kid":7}`, plain, nil},
 		{`{"alg":"HS256","kid":"other"}`, plain, nil}, // there is one key only
-		{`{"alg":"hs256"}`, plain, ErrAlgorithm},
-		{`{"alg":["HS256"]}`, plain, ErrAlgorithm},
-		{`{"alg":"none"}`, plain, ErrForged},
-		{`null`, plain, ErrAlgorithm},
-		{head(`,"alg":"none"`), plain, ErrForged},
-		{head(`,"crit":["exp"]`), plain, ErrMalformed},
-		{head(`,"crit":["b64"],"b64":false`), plain, ErrMalformed},
-		{head(""), `"sub":"ada","jti":"n1","aud":"eu-1"`, ErrMalformed},
-		{head(""), with(`"exp":null`), ErrMalformed},
-		{head(""), with(`"exp":true`), ErrMalformed},
-		{head(""), with(`"exp":[1800000060]`), ErrMalformed},
+		{`{"alg":"hs256"}`, plain, errAlgorithm},
+		{`{"alg":["HS256"]}`, plain, errAlgorithm},
+		{`{"alg":"none"}`, plain, errForged},
+		{`null`, plain, errAlgorithm},
+		{head(`,"alg":"none"`), plain, errForged},
+		{head(`,"crit":["exp"]`), plain, errMalformed},
+		{head(`,"crit":["b64"],"b64":false`), plain, errMalformed},
+		{head(""), `"sub":"ada","jti":"n1","aud":"eu-1"`, errMalformed},
+		{head(""), with(`"exp":null`), errMalformed},
+		{head(""), with(`"exp":true`), errMalformed},
+		{head(""), with(`"exp":[1800000060]`), errMalformed},
 		{head(""), with(`"exp":1800000060.9`), nil},
 		{head(""), with(`"exp":-1`), ErrExpired},
-		{head(""), with(`"exp":1800000060000`), ErrLifetime},
+		{head(""), with(`"exp":1800000060000`), errLifetime},
 		{head(""), with(`"exp":1e300`), ErrExpired},
-		{head(""), with(`"exp":1e400`), ErrMalformed},
-		{head(""), plain + `,"nbf":1800000031`, ErrNotYet},
-		{head(""), plain + `,"nbf":1e18`, ErrNotYet},
-		{head(""), plain + `,"nbf":1e300`, ErrMalformed},
-		{head(""), plain + `,"iat":1e300`, ErrMalformed},
+		{head(""), with(`"exp":1e400`), errMalformed},
+		{head(""), plain + `,"nbf":1800000031`, errNotYet},
+		{head(""), plain + `,"nbf":1e18`, errNotYet},
+		{head(""), plain + `,"nbf":1e300`, errMalformed},
+		{head(""), plain + `,"iat":1e300`, errMalformed},
 		{head(""), plain + `,"nbf":1,"iat":1`, nil},
-		{head(""), plain + `,"nbf":-1`, ErrMalformed},
-		{head(""), plain + `,"nbf":0,"iat":0`, map[int]error{32: ErrMalformed, 64: nil}[strconv.IntSize]}, // as issuers write it that set no date
-		{head(""), plain + `,"iat":"today"`, ErrMalformed},
+		{head(""), plain + `,"nbf":-1`, errMalformed},
+		{head(""), plain + `,"nbf":0,"iat":0`, map[int]error{32: errMalformed, 64: nil}[strconv.IntSize]}, // as issuers write it that set no date
+		{head(""), plain + `,"iat":"today"`, errMalformed},
 		{head(""), with(`"aud":["us-1","eu-1"]`), nil},
-		{head(""), with(`"aud":["us-1","EU-1",""]`), ErrAudience},
-		{head(""), with(`"aud":["eu-1",7]`), ErrMalformed},
-		{head(""), with(`"aud":{"eu-1":1}`), ErrMalformed},
-		{head(""), with(`"sub":""`), ErrSubject},
-		{head(""), with(`"sub":7`), ErrMalformed},
-		{head(""), with(`"jti":"` + strings.Repeat("x", 257) + `"`), ErrID},
-		{head(""), with(`"jti":7`), ErrMalformed},
-		{head(""), plain + `,"data":"` + strings.Repeat("x", 1023) + `"`, ErrData},
+		{head(""), with(`"aud":["us-1","EU-1",""]`), errAudience},
+		{head(""), with(`"aud":["eu-1",7]`), errMalformed},
+		{head(""), with(`"aud":{"eu-1":1}`), errMalformed},
+		{head(""), with(`"sub":""`), errSubject},
+		{head(""), with(`"sub":7`), errMalformed},
+		{head(""), with(`"jti":"` + strings.Repeat("x", 257) + `"`), errID},
+		{head(""), with(`"jti":7`), errMalformed},
+		{head(""), plain + `,"data":"` + strings.Repeat("x", 1023) + `"`, errData},
 		// Two readers of these would not find the same.
-		{head(""), plain + `,"sub":"eve"`, ErrClaims},
-		{head(""), plain + `,"Sub":"eve"`, ErrClaims},
-		{head(""), plain + `,"SUB":"eve"`, ErrClaims},
-		{head(""), plain + `,"s\u0075b":"eve"`, ErrClaims},
-		{head(""), plain + `,"\u017fub":"eve"`, ErrClaims}, // long s, which JSON folds to s
-		{head(""), `"SUB":"eve","jti":"n1","aud":"eu-1","exp":1800000060`, ErrClaims},
-		{head(""), plain + `,"exp":1800000061`, ErrClaims},
-		{head(""), plain + `,"Exp":1800000061`, ErrClaims},
-		{head(""), plain + `,"aud":"eu-1"`, ErrClaims},
-		{head(""), plain + `,"AUD":"eu-1"`, ErrClaims},
-		{head(""), plain + `,"jti":"n2"`, ErrClaims},
-		{head(""), plain + `,"Jti":"n2"`, ErrClaims},
-		{head(""), plain + `,"Nbf":1`, ErrClaims},
-		{head(""), plain + `,"Data":{"skin":4}`, ErrClaims},
-		{head(""), plain + `,"data":1,"data":2`, ErrClaims},
-		{head(""), plain + `,"role":"a","role":"b"`, ErrClaims},
-		{head(`,"kid":"` + s.Key().ID() + `"`), plain, ErrClaims},
-		{head(`,"Alg":"none"`), plain, ErrClaims},
-		{head(`,"Crit":["exp"]`), plain, ErrClaims},
+		{head(""), plain + `,"sub":"eve"`, errClaims},
+		{head(""), plain + `,"Sub":"eve"`, errClaims},
+		{head(""), plain + `,"SUB":"eve"`, errClaims},
+		{head(""), plain + `,"s\u0075b":"eve"`, errClaims},
+		{head(""), plain + `,"\u017fub":"eve"`, errClaims}, // long s, which JSON folds to s
+		{head(""), `"SUB":"eve","jti":"n1","aud":"eu-1","exp":1800000060`, errClaims},
+		{head(""), plain + `,"exp":1800000061`, errClaims},
+		{head(""), plain + `,"Exp":1800000061`, errClaims},
+		{head(""), plain + `,"aud":"eu-1"`, errClaims},
+		{head(""), plain + `,"AUD":"eu-1"`, errClaims},
+		{head(""), plain + `,"jti":"n2"`, errClaims},
+		{head(""), plain + `,"Jti":"n2"`, errClaims},
+		{head(""), plain + `,"Nbf":1`, errClaims},
+		{head(""), plain + `,"Data":{"skin":4}`, errClaims},
+		{head(""), plain + `,"data":1,"data":2`, errClaims},
+		{head(""), plain + `,"role":"a","role":"b"`, errClaims},
+		{head(`,"kid":"` + s.Key().ID() + `"`), plain, errClaims},
+		{head(`,"Alg":"none"`), plain, errClaims},
+		{head(`,"Crit":["exp"]`), plain, errClaims},
 		{head(""), plain + `,"role":"a","Role":"b","data":{"a":1,"a":2,"sub":"x"}`, nil}, // nobody here reads these
 	} {
 		text := base64.RawURLEncoding.EncodeToString([]byte(c.header)) + "." + base64.RawURLEncoding.EncodeToString([]byte("{"+c.claims+"}"))
@@ -264,7 +264,7 @@ func TestClocksMayDiffer(t *testing.T) {
 		at   time.Duration
 		want error
 	}{
-		{-31 * time.Second, ErrNotYet}, {-29 * time.Second, nil}, {89 * time.Second, nil}, {91 * time.Second, ErrExpired},
+		{-31 * time.Second, errNotYet}, {-29 * time.Second, nil}, {89 * time.Second, nil}, {91 * time.Second, ErrExpired},
 	} {
 		if _, err := v.Verify(now.Add(c.at), token); err != c.want {
 			t.Errorf("at %v: %v, want %v", c.at, err, c.want)
@@ -281,7 +281,7 @@ func TestTwoKeysWhileOneIsReplaced(t *testing.T) {
 		}
 	}
 	v.Keys = v.Keys[1:]
-	if _, err := v.Verify(now, sign(t, old, nil)); err != ErrUnknownKey {
+	if _, err := v.Verify(now, sign(t, old, nil)); err != errUnknownKey {
 		t.Errorf("after the rotation: %v", err)
 	}
 }

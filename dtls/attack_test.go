@@ -213,12 +213,12 @@ func TestRepeatedHelloIsRare(t *testing.T) {
 func TestStrangersReachNoSignature(t *testing.T) {
 	cert := peerCertificate()
 	for name, client := range map[string]bool{"a server": true, "a client": false} {
-		for what, expect := range map[string]error{"another's fingerprint": ErrPeer, "a costly key": ErrKey} {
+		for what, expect := range map[string]error{"another's fingerprint": ErrPeer, "a costly key": errKey} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w, s := newWorld(t, 1), newSide(t, client)
 					c, shown := configFor(cert), cert
-					if expect == ErrKey {
+					if expect == errKey {
 						shown = tls.Certificate{Certificate: [][]byte{certify(rsaOf(16384))}, PrivateKey: cert.PrivateKey}
 						c.Peer = []Fingerprint{fingerprintOf(shown.Certificate[0])}
 					} else {

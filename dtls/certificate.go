@@ -29,16 +29,16 @@ type Certificate struct {
 	notAfter time.Time
 }
 
-// ErrCertificate is wrapped by the errors of [ParseCertificatePEM].
-var ErrCertificate = errors.New("dtls: not one ECDSA P-256 certificate with its key")
+// errCertificate is wrapped by the errors of [ParseCertificatePEM].
+var errCertificate = errors.New("dtls: not one ECDSA P-256 certificate with its key")
 
 // GenerateCertificate makes a new key and a certificate that is valid for a year.
 func GenerateCertificate(now time.Time) (*Certificate, error) {
-	return GenerateCertificateUntil(now, now.Add(certificateLifetime))
+	return generateCertificate(now, now.Add(certificateLifetime))
 }
 
-// GenerateCertificateUntil makes a new key and a certificate that is valid until notAfter.
-func GenerateCertificateUntil(now, notAfter time.Time) (*Certificate, error) {
+// generateCertificate makes a new key and a certificate that is valid until notAfter.
+func generateCertificate(now, notAfter time.Time) (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("dtls: generate key: %w", err)
@@ -67,10 +67,10 @@ func GenerateCertificateUntil(now, notAfter time.Time) (*Certificate, error) {
 func newCertificate(der []byte, key *ecdsa.PrivateKey) (*Certificate, error) {
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
+		return nil, fmt.Errorf("%w: %w", errCertificate, err)
 	}
 	if key.Curve != elliptic.P256() || !key.PublicKey.Equal(leaf.PublicKey) {
-		return nil, fmt.Errorf("%w: key and certificate differ", ErrCertificate)
+		return nil, fmt.Errorf("%w: key and certificate differ", errCertificate)
 	}
 	return &Certificate{der: der, key: key, notAfter: leaf.NotAfter}, nil
 }
@@ -88,19 +88,19 @@ func ParseCertificatePEM(b []byte) (*Certificate, error) {
 		switch block.Type {
 		case "CERTIFICATE":
 			if der != nil {
-				return nil, fmt.Errorf("%w: more than one certificate", ErrCertificate)
+				return nil, fmt.Errorf("%w: more than one certificate", errCertificate)
 			}
 			der = block.Bytes
 		case "PRIVATE KEY", "EC PRIVATE KEY":
 			k, err := parseKey(block)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
+				return nil, fmt.Errorf("%w: %w", errCertificate, err)
 			}
 			key = k
 		}
 	}
 	if der == nil || key == nil {
-		return nil, ErrCertificate
+		return nil, errCertificate
 	}
 	return newCertificate(der, key)
 }

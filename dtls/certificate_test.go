@@ -34,13 +34,13 @@ func TestCertificate(t *testing.T) {
 	if leaf.SerialNumber.BitLen() < 64 {
 		t.Errorf("serial %v is not random", leaf.SerialNumber)
 	}
-	if !c.Fingerprint().Matches(c.der) {
+	if !c.Fingerprint().matches(c.der) {
 		t.Error("its fingerprint is another's")
 	}
 	if d := testkit.Must(GenerateCertificate(now)); d.Fingerprint() == c.Fingerprint() {
 		t.Error("two certificates are the same")
 	}
-	if d := testkit.Must(GenerateCertificateUntil(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
+	if d := testkit.Must(generateCertificate(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
 		t.Errorf("an hour's certificate lasts until %v", d.NotAfter())
 	}
 }
@@ -86,8 +86,8 @@ func TestCertificatePEM(t *testing.T) {
 		"an unknown block": block("X", []byte("x")),
 		"only half of it":  string(text[:len(text)/2]),
 	} {
-		if _, err := ParseCertificatePEM([]byte(text)); !errors.Is(err, ErrCertificate) {
-			t.Errorf("%s: %v, want %v", name, err, ErrCertificate)
+		if _, err := ParseCertificatePEM([]byte(text)); !errors.Is(err, errCertificate) {
+			t.Errorf("%s: %v, want %v", name, err, errCertificate)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestFingerprint(t *testing.T) {
 	s256, s384, s512 := sha256.Sum256(der), sha512.Sum384(der), sha512.Sum512(der)
 	for name, sum := range map[string][]byte{"sha-256": s256[:], "SHA-384": s384[:], "Sha-512": s512[:]} {
 		f := testkit.Must(ParseFingerprint(name, sum))
-		if !f.Matches(der) || f.Matches([]byte("another")) {
+		if !f.matches(der) || f.matches([]byte("another")) {
 			t.Errorf("%s does not tell certificates apart", name)
 		}
 		if f.Algorithm() != strings.ToLower(name) || !bytes.Equal(f.Sum(), sum) {
@@ -113,21 +113,21 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s: equal fingerprints differ", name)
 		}
 		sum[0] ^= 1
-		if testkit.Must(ParseFingerprint(name, sum)).Matches(der) {
+		if testkit.Must(ParseFingerprint(name, sum)).matches(der) {
 			t.Errorf("%s matches with a bit changed", name)
 		}
 		for _, n := range []int{0, 1, len(sum) - 1} {
-			if _, err := ParseFingerprint(name, sum[:n]); !errors.Is(err, ErrFingerprint) {
+			if _, err := ParseFingerprint(name, sum[:n]); !errors.Is(err, errFingerprint) {
 				t.Errorf("%s of %d bytes: %v", name, n, err)
 			}
 		}
 	}
 	for _, name := range []string{"md5", "sha-1", "sha-224", "", "sha256"} {
-		if _, err := ParseFingerprint(name, s256[:]); !errors.Is(err, ErrFingerprint) {
+		if _, err := ParseFingerprint(name, s256[:]); !errors.Is(err, errFingerprint) {
 			t.Errorf("%q was accepted", name)
 		}
 	}
-	if (Fingerprint{}).Matches(der) || (Fingerprint{}).String() != "" {
+	if (Fingerprint{}).matches(der) || (Fingerprint{}).String() != "" {
 		t.Error("the zero fingerprint matches something")
 	}
 	f := testkit.Must(ParseFingerprint("sha-256", append([]byte{0x0a, 0xff}, make([]byte, 30)...)))

@@ -37,9 +37,9 @@ const maxFailures = 1 << 36
 
 // Errors of [Conn.Seal].
 var (
-	ErrNotDone   = errors.New("dtls: handshake is not done: nothing more may be sealed yet")
+	errNotDone   = errors.New("dtls: handshake is not done: nothing more may be sealed yet")
 	ErrExhausted = errors.New("dtls: record numbers are used up: close the connection")
-	ErrTooLarge  = errors.New("dtls: plaintext is larger than a record may be")
+	errTooLarge  = errors.New("dtls: plaintext is larger than a record may be")
 )
 
 // A Conn is the record layer of one peer: epoch 1 of one DTLS 1.2 connection, in both
@@ -173,18 +173,18 @@ func (c *Conn) Reserve(b []byte) []byte {
 func (c *Conn) Overhead() int { return headerLen + c.explicitLen() + tagLen }
 
 // Seal encrypts the plaintext in b[start:], which begins with the room of Reserve, to a
-// record. It works in place if b has 16 bytes of capacity left. The errors are
-// ErrNotDone, ErrExhausted and ErrTooLarge.
+// record. It works in place if b has 16 bytes of capacity left. It returns an error before the
+// handshake is done and if the plaintext is too large for a record, and ErrExhausted.
 func (c *Conn) Seal(b []byte, start int, t ContentType) ([]byte, error) {
 	plainAt := start + headerLen + c.explicitLen()
 	n := len(b) - plainAt
 	switch {
 	case n > maxPlaintext:
-		return b, ErrTooLarge
+		return b, errTooLarge
 	case c.next > maxNumber:
 		return b, ErrExhausted
 	case c.next >= c.limit:
-		return b, ErrNotDone
+		return b, errNotDone
 	}
 	b = slices.Grow(b, tagLen)
 	r := b[start:]

@@ -69,8 +69,8 @@ func TestDeriveKeysAgreesWithPion(t *testing.T) {
 			}
 		}
 	}
-	if _, err := DeriveKeys(0xc00a, master, cr, sr); !errors.Is(err, ErrSuite) {
-		t.Errorf("a CBC suite: %v, want %v", err, ErrSuite)
+	if _, err := DeriveKeys(0xc00a, master, cr, sr); !errors.Is(err, errSuite) {
+		t.Errorf("a CBC suite: %v, want %v", err, errSuite)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestSealOpen(t *testing.T) {
 				}
 			}
 		}
-		if _, err := a.Seal(append(a.Reserve(nil), make([]byte, maxPlaintext+1)...), 0, TypeApplicationData); !errors.Is(err, ErrTooLarge) {
+		if _, err := a.Seal(append(a.Reserve(nil), make([]byte, maxPlaintext+1)...), 0, TypeApplicationData); !errors.Is(err, errTooLarge) {
 			t.Errorf("%v: too large a plaintext: %v", s, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestNothingBeforeDone(t *testing.T) {
 		t.Error("it is not ready with keys")
 	}
 
-	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
+	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, errNotDone) {
 		t.Errorf("server seals before Done: %v", err)
 	}
 	var early []byte
@@ -155,7 +155,7 @@ func TestNothingBeforeDone(t *testing.T) {
 	if n := recordNumber(early); n != maxBeforeDone {
 		t.Errorf("last record before Done is %d, want %d", n, maxBeforeDone)
 	}
-	if _, err := client.Seal(client.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrNotDone) {
+	if _, err := client.Seal(client.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, errNotDone) {
 		t.Errorf("client seals beyond %d before Done: %v", maxBeforeDone, err)
 	}
 	wantDrop(t, &server, "opened before Done", early, dropEarly)

@@ -17,9 +17,9 @@ type Fingerprint struct {
 	sum  [sha512.Size]byte
 }
 
-// ErrFingerprint is returned for a hash that is too weak, unknown, or of the
+// errFingerprint is returned for a hash that is too weak, unknown, or of the
 // wrong length.
-var ErrFingerprint = errors.New("dtls: fingerprint is not a SHA-256, SHA-384 or SHA-512 hash")
+var errFingerprint = errors.New("dtls: fingerprint is not a SHA-256, SHA-384 or SHA-512 hash")
 
 // ParseFingerprint returns the fingerprint with the name of a hash function as in SDP, in
 // upper or lower case, and its sum. It refuses MD5 and SHA-1.
@@ -33,10 +33,10 @@ func ParseFingerprint(algorithm string, sum []byte) (Fingerprint, error) {
 	case "sha-512":
 		want = sha512.Size
 	default:
-		return Fingerprint{}, ErrFingerprint
+		return Fingerprint{}, errFingerprint
 	}
 	if len(sum) != want {
-		return Fingerprint{}, ErrFingerprint
+		return Fingerprint{}, errFingerprint
 	}
 	f := Fingerprint{size: uint8(want)}
 	copy(f.sum[:], sum)
@@ -51,8 +51,8 @@ func fingerprintOf(certDER []byte) Fingerprint {
 	return f
 }
 
-// Matches reports whether f is the hash of a certificate. The zero Fingerprint matches none.
-func (f Fingerprint) Matches(certDER []byte) bool {
+// matches reports whether f is the hash of a certificate. The zero Fingerprint matches none.
+func (f Fingerprint) matches(certDER []byte) bool {
 	var sum [sha512.Size]byte
 	switch f.size {
 	case sha256.Size:

@@ -135,21 +135,21 @@ func TestFinishedIsComparedByUs(t *testing.T) {
 			"no message":      "x",
 		} {
 			say(plain)
-			if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
+			if err := screen.checkFinished(known); !errors.Is(err, errFinished) {
 				t.Errorf("client %v, %s: %v", h.config.Client, what, err)
 			}
-			if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, ErrFinished) || len(out) > 0 {
+			if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, errFinished) || len(out) > 0 {
 				t.Errorf("client %v, %s: pion is given %x, %v", h.config.Client, what, out, err)
 			}
 		}
 		screen.finished = [][]byte{finishedRecord()}
-		if err := screen.checkFinished(known); !errors.Is(err, ErrFinished) {
+		if err := screen.checkFinished(known); !errors.Is(err, errFinished) {
 			t.Errorf("forged: %v", err)
 		}
 		if out, err := screen.sealed(nil, finishedRecord(), known); err != nil || len(out) > 0 {
 			t.Errorf("forged: pion is given %x, %v", out, err)
 		}
-		if screen.finished = nil; !errors.Is(screen.checkFinished(known), ErrFinished) {
+		if screen.finished = nil; !errors.Is(screen.checkFinished(known), errFinished) {
 			t.Error("none is enough")
 		}
 	})

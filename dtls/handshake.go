@@ -29,9 +29,9 @@ const (
 // Errors of a Failed event. Other errors of it are those of pion, and those for messages of
 // the peer, such as [ErrPeer].
 var (
-	// ErrRecordNumbers means that the handshake has used all its record numbers, because the
+	// errRecordNumbers means that the handshake has used all its record numbers, because the
 	// peer or an attacker made it repeat its last flight too often.
-	ErrRecordNumbers = errors.New("dtls: handshake used up its record numbers")
+	errRecordNumbers = errors.New("dtls: handshake used up its record numbers")
 	// ErrStopped means that Stop was called.
 	ErrStopped = errors.New("dtls: handshake was stopped")
 	// ErrTimeout means that the handshake took longer than HandshakeConfig.Timeout.
@@ -39,8 +39,8 @@ var (
 	// ErrNoAnswer is the ErrTimeout of a DTLS client whose peer never answered.
 	ErrNoAnswer = fmt.Errorf("%w: the peer never answered our ClientHello; "+
 		"a peer that can only be the DTLS client must offer a=setup:active", ErrTimeout)
-	// ErrNoHello is the ErrTimeout of a DTLS server whose peer never sent a ClientHello.
-	ErrNoHello = fmt.Errorf("%w: the peer, which is the DTLS client, never sent a ClientHello", ErrTimeout)
+	// errNoHello is the ErrTimeout of a DTLS server whose peer never sent a ClientHello.
+	errNoHello = fmt.Errorf("%w: the peer, which is the DTLS client, never sent a ClientHello", ErrTimeout)
 
 	errKeyLog = errors.New("dtls: pion logged secrets that do not belong to this handshake")
 )
@@ -187,7 +187,7 @@ func (h *Handshake) finish(err error, late bool) {
 	case h.cause != nil:
 		err = h.cause
 	case err == nil && !h.keys:
-		err = ErrFinished
+		err = errFinished
 	case err == nil:
 		err = h.screen.checkFinished(h.known)
 	case late:
@@ -208,7 +208,7 @@ func (h *Handshake) timeout() error {
 	case h.config.Client:
 		return ErrNoAnswer
 	}
-	return ErrNoHello
+	return errNoHello
 }
 
 // shake runs pion's handshake until it ends. A handshake that succeeds has called verify.
@@ -344,7 +344,7 @@ func (h *Handshake) write(b []byte) error {
 		case h.cause != nil && r.Type != TypeAlert:
 			return h.cause
 		case r.Epoch == epochOfData && r.Type == TypeHandshake && r.Number > maxHandshakeNumber:
-			return h.fail(ErrRecordNumbers)
+			return h.fail(errRecordNumbers)
 		case r.Epoch == 0 || r.Epoch == epochOfData && r.Type == TypeHandshake:
 			datagram = append(datagram, r.Raw...)
 			mark = mark.after(r, h.config.Client)

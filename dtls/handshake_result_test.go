@@ -63,7 +63,7 @@ func (r *rerun) wantEvents(t *testing.T, what string, want ...EventKind) {
 func TestVerdict(t *testing.T) {
 	other := errors.New("another")
 	shaken(t, func(t *testing.T, h *Handshake) {
-		silent := map[bool]error{true: ErrNoAnswer, false: ErrNoHello}[h.config.Client]
+		silent := map[bool]error{true: ErrNoAnswer, false: errNoHello}[h.config.Client]
 		for name, c := range map[string]struct {
 			edit func(*Handshake)
 			err  error
@@ -74,11 +74,11 @@ func TestVerdict(t *testing.T) {
 			"success at the last moment":      {func(*Handshake) {}, nil, true, nil},
 			"stopped":                         {func(h *Handshake) { h.Stop() }, nil, false, ErrStopped},
 			"stopped and refused":             {func(h *Handshake) { h.Stop(); h.fail(ErrPeer) }, other, true, ErrStopped},
-			"refused":                         {func(h *Handshake) { h.fail(ErrPeer); h.fail(ErrKey) }, nil, false, ErrPeer},
+			"refused":                         {func(h *Handshake) { h.fail(ErrPeer); h.fail(errKey) }, nil, false, ErrPeer},
 			"refused, and pion gives up":      {func(h *Handshake) { h.fail(ErrPeer) }, other, true, ErrPeer},
-			"no keys":                         {func(h *Handshake) { h.keys = false }, nil, false, ErrFinished},
-			"no Finished":                     {func(h *Handshake) { h.screen.finished = nil }, nil, false, ErrFinished},
-			"another Finished":                {func(h *Handshake) { h.screen.finished = [][]byte{finishedRecord()} }, nil, false, ErrFinished},
+			"no keys":                         {func(h *Handshake) { h.keys = false }, nil, false, errFinished},
+			"no Finished":                     {func(h *Handshake) { h.screen.finished = nil }, nil, false, errFinished},
+			"another Finished":                {func(h *Handshake) { h.screen.finished = [][]byte{finishedRecord()} }, nil, false, errFinished},
 			"pion gives up":                   {func(*Handshake) {}, other, false, other},
 			"the time is over":                {func(*Handshake) {}, other, true, ErrTimeout},
 			"the time is over, nothing heard": {func(h *Handshake) { h.screen.prev = 0 }, other, true, silent},
@@ -149,7 +149,7 @@ func TestKeysGoOnce(t *testing.T) {
 			wantNil(t, "client", err)
 			r.wantEvents(t, "client", KeysReady)
 		} else {
-			if !errors.Is(err, ErrFinished) || !errors.Is(r.cause, ErrFinished) {
+			if !errors.Is(err, errFinished) || !errors.Is(r.cause, errFinished) {
 				t.Errorf("server without Finished: %v, cause %v", err, r.cause)
 			}
 			r.wantEvents(t, "server without Finished")
@@ -236,7 +236,7 @@ func TestSecretsOfAKeyLog(t *testing.T) {
 
 		r = rerunOf(h)
 		r.known, r.screen.serverHello.suite = nil, 0
-		if _, err := (keyLog{r.Handshake}).Write([]byte(good)); !errors.Is(err, ErrSuite) || r.known != nil {
+		if _, err := (keyLog{r.Handshake}).Write([]byte(good)); !errors.Is(err, errSuite) || r.known != nil {
 			t.Errorf("no suite: %v", err)
 		}
 		r.wantEvents(t, "no suite")
@@ -409,7 +409,7 @@ func TestReceiveOfNothing(t *testing.T) {
 // The error of a timeout says what was missing.
 func TestTimeoutSaysWhatWasLacking(t *testing.T) {
 	testCertificate()
-	for want, client := range map[error]bool{ErrNoAnswer: true, ErrNoHello: false} {
+	for want, client := range map[error]bool{ErrNoAnswer: true, errNoHello: false} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSide(t, client)
 			c := pairConfig()

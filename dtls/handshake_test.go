@@ -131,8 +131,8 @@ func TestPassiveSealsNothingBeforeDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t, 1), newSide(t, false)
 		s.onKeys = func() {
-			if err := s.writeLocked("early"); !errors.Is(err, ErrNotDone) {
-				t.Errorf("write at KeysReady: %v, want %v", err, ErrNotDone)
+			if err := s.writeLocked("early"); !errors.Is(err, errNotDone) {
+				t.Errorf("write at KeysReady: %v, want %v", err, errNotDone)
 			}
 		}
 		p := meet(t, w, s, cert, configFor(cert))

@@ -40,7 +40,7 @@ func TestImpostorIsRefused(t *testing.T) {
 				defer p.close()
 				defer s.close()
 				err := <-s.finished
-				if !errors.Is(err, ErrScheme) || slices.Contains(s.kinds, KeysReady) {
+				if !errors.Is(err, errScheme) || slices.Contains(s.kinds, KeysReady) {
 					t.Errorf("an impostor shook hands: %v, events %v", err, s.kinds)
 				}
 				if err == nil && <-p.finished == nil {

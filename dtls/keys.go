@@ -57,15 +57,15 @@ type Keys struct {
 	serverIV [chachaIVLen]byte
 }
 
-// ErrSuite is returned by DeriveKeys for any other suite.
-var ErrSuite = errors.New("dtls: cipher suite is not supported")
+// errSuite is returned by DeriveKeys for any other suite.
+var errSuite = errors.New("dtls: cipher suite is not supported")
 
 // DeriveKeys computes the keys from a master secret and the randoms of both ends. The
 // Keys do not contain these.
 // https://www.rfc-editor.org/rfc/rfc5246.html#section-6.3
 func DeriveKeys(s Suite, master, clientRandom, serverRandom []byte) (*Keys, error) {
 	if !s.aes() && !s.chacha() {
-		return nil, ErrSuite
+		return nil, errSuite
 	}
 	keyLen, ivLen := aesKeyLen, aesIVLen
 	if s.chacha() {

@@ -156,8 +156,8 @@ func TestPionSealsOnlyFinished(t *testing.T) {
 		t.Fatalf("sent %v", sent)
 	}
 	putRecordNumber(last, 1, FirstRecord)
-	if err := h.write(last); !errors.Is(err, ErrRecordNumbers) {
-		t.Errorf("a number of ours: %v, want %v", err, ErrRecordNumbers)
+	if err := h.write(last); !errors.Is(err, errRecordNumbers) {
+		t.Errorf("a number of ours: %v, want %v", err, errRecordNumbers)
 	}
 	h.over = true
 	wantNil(t, "after the end", h.write(plaintextRecord(TypeHandshake, 0, frag(1, 0, 1, 0, 1))))

@@ -110,7 +110,7 @@ func TestWriteToAPipe(t *testing.T) {
 	if n, err := p.WriteTo([]byte("datagram"), nil); n != 8 || err != nil {
 		t.Errorf("%d bytes written, %v", n, err)
 	}
-	refuse = ErrRecordNumbers
+	refuse = errRecordNumbers
 	if n, err := p.WriteTo([]byte("refused"), nil); n != 0 || !errors.Is(err, refuse) {
 		t.Errorf("%d bytes of what is refused written, %v", n, err)
 	}

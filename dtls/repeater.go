@@ -20,9 +20,9 @@ const (
 //
 // https://www.rfc-editor.org/rfc/rfc6347.html#section-4.2.4
 type Repeater struct {
-	First time.Duration // first interval; zero means 25 ms
-	Max   time.Duration // longest interval; zero means 400 ms
-	Limit int           // repetitions of one flight; zero means 12
+	First   time.Duration // first interval; zero means 25 ms
+	longest time.Duration // longest interval; zero means 400 ms
+	Limit   int           // repetitions of one flight; zero means 12
 
 	flight   [][]byte
 	sent     int // datagrams of the current repetition that Append has returned
@@ -51,7 +51,7 @@ func (r *Repeater) Add(datagram []byte) {
 // Stop removes the flight: nothing is repeated any more.
 func (r *Repeater) Stop() {
 	clear(r.flight)
-	*r = Repeater{First: r.First, Max: r.Max, Limit: r.Limit, flight: r.flight[:0]}
+	*r = Repeater{First: r.First, longest: r.longest, Limit: r.Limit, flight: r.flight[:0]}
 }
 
 // Active reports whether a flight is stored and will be sent again.
@@ -78,7 +78,7 @@ func (r *Repeater) schedule(now time.Time) {
 		r.Stop()
 		return
 	}
-	r.interval = min(2*r.interval, or(r.Max, repeatMax))
+	r.interval = min(2*r.interval, or(r.longest, repeatMax))
 	r.due = now.Add(r.interval)
 }
 

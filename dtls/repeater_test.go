@@ -39,7 +39,7 @@ func TestRepeater(t *testing.T) {
 
 func TestRepeaterSettings(t *testing.T) {
 	now := time.Unix(0, 0)
-	r := Repeater{First: 100 * time.Millisecond, Max: 150 * time.Millisecond, Limit: 2}
+	r := Repeater{First: 100 * time.Millisecond, longest: 150 * time.Millisecond, Limit: 2}
 	r.Set(now, []byte("a"))
 	if d := r.Deadline().Sub(now); d != 100*time.Millisecond {
 		t.Errorf("first interval is %v", d)

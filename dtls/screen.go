@@ -16,23 +16,23 @@ import (
 var (
 	// ErrPeer means that no fingerprint of the offer matches the peer's certificate.
 	ErrPeer = errors.New("dtls: certificate of the peer does not match the fingerprint in its offer")
-	// ErrKey means that the key of the peer's certificate is not accepted.
-	ErrKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits and the usual exponent")
-	// ErrScheme means that the peer's signature scheme is not supported, or does not belong
+	// errKey means that the key of the peer's certificate is not accepted.
+	errKey = errors.New("dtls: key of the peer's certificate is not ECDSA with P-256, P-384 or P-521, nor RSA with at most 4,096 bits and the usual exponent")
+	// errScheme means that the peer's signature scheme is not supported, or does not belong
 	// to its key.
-	ErrScheme = errors.New("dtls: the peer's signature scheme is not supported, or does not belong to its key")
-	// ErrMasterSecret means that the peer does not support the extended master secret, which
+	errScheme = errors.New("dtls: the peer's signature scheme is not supported, or does not belong to its key")
+	// errMasterSecret means that the peer does not support the extended master secret, which
 	// binds the keys to both certificates.
-	ErrMasterSecret = errors.New("dtls: the peer does not support the extended master secret")
+	errMasterSecret = errors.New("dtls: the peer does not support the extended master secret")
 	// ErrMessage means that a message of the peer is malformed, is out of order, or chooses
 	// something that was not offered.
 	ErrMessage = errors.New("dtls: a handshake message of the peer is malformed or out of turn")
 	// ErrRoles means that both ends are DTLS clients.
 	ErrRoles = errors.New("dtls: the peer sent a ClientHello though we are the DTLS client: " +
 		"a peer that can only be the client must offer a=setup:active")
-	// ErrFinished means that the peer's Finished does not match the messages of the
+	// errFinished means that the peer's Finished does not match the messages of the
 	// handshake.
-	ErrFinished = errors.New("dtls: the peer's Finished does not match the handshake")
+	errFinished = errors.New("dtls: the peer's Finished does not match the handshake")
 )
 
 const (
@@ -223,7 +223,7 @@ func (s *screen) message(kind uint8, body []byte) error {
 			return ErrMessage
 		}
 		if !fitsKey(scheme, s.key) {
-			return ErrScheme
+			return errScheme
 		}
 	case msgCertificateVerify:
 		scheme, ok := parseVerify(body)
@@ -231,7 +231,7 @@ func (s *screen) message(kind uint8, body []byte) error {
 			return ErrMessage
 		}
 		if !fitsKey(scheme, s.key) {
-			return ErrScheme
+			return errScheme
 		}
 	}
 	return nil
@@ -244,7 +244,7 @@ func (s *screen) hello(h *hello, kind uint8, body []byte) error {
 	case !ok, kind == msgServerHello && !h.suite.aes() && !h.suite.chacha():
 		return ErrMessage
 	case !h.extendedMaster:
-		return ErrMasterSecret
+		return errMasterSecret
 	}
 	return nil
 }
@@ -256,12 +256,12 @@ func (s *screen) certificate(body []byte) error {
 	if !ok {
 		return ErrMessage
 	}
-	if !slices.ContainsFunc(s.peers, func(f Fingerprint) bool { return f.Matches(leaf) }) {
+	if !slices.ContainsFunc(s.peers, func(f Fingerprint) bool { return f.matches(leaf) }) {
 		return ErrPeer
 	}
 	c, err := x509.ParseCertificate(leaf)
 	if err != nil || !takesKey(c.PublicKey) {
-		return ErrKey
+		return errKey
 	}
 	s.leaf, s.key = bytes.Clone(leaf), c.PublicKey
 	return nil
@@ -338,7 +338,7 @@ func (s *screen) checkFinished(known *secrets) error {
 			return err
 		}
 	}
-	return ErrFinished
+	return errFinished
 }
 
 // verify decrypts a Finished of the peer and compares it with the messages of the handshake:
@@ -353,7 +353,7 @@ func (s *screen) verify(raw []byte, known *secrets) (authentic bool, err error) 
 	f, rest, _ := parseFragment(plain) // has no body if plain is malformed
 	if len(rest) > 0 || f.kind != msgFinished || f.length != verifyDataLen || len(f.body) != verifyDataLen ||
 		!hmac.Equal(f.body, s.verifyData(known.master[:])) {
-		return true, ErrFinished
+		return true, errFinished
 	}
 	return true, nil
 }

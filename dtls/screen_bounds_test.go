@@ -189,7 +189,7 @@ func TestFingerprintsOfAnOffer(t *testing.T) {
 		"the last":                {[]Fingerprint{wrong, right}, leaf, nil},
 		"none of two":             {[]Fingerprint{wrong, wrong}, leaf, ErrPeer},
 		"none":                    {nil, leaf, ErrPeer},
-		"that of no certificate":  {[]Fingerprint{fingerprintOf(nil)}, nil, ErrKey},
+		"that of no certificate":  {[]Fingerprint{fingerprintOf(nil)}, nil, errKey},
 		"that of another message": {[]Fingerprint{right}, leaf[1:], ErrPeer},
 	} {
 		s := &screen{peers: c.peers}
@@ -261,12 +261,12 @@ func TestScreenOfSealedRecords(t *testing.T) {
 		}
 		for _, body := range [][]byte{nil, make([]byte, verifyDataLen)} {
 			message := appendMessage(nil, msgFinished, 0, body)
-			if out, err := s.sealed([]byte("before"), seal(t, peer, TypeHandshake, string(message)), known); string(out) != "before" || !errors.Is(err, ErrFinished) {
+			if out, err := s.sealed([]byte("before"), seal(t, peer, TypeHandshake, string(message)), known); string(out) != "before" || !errors.Is(err, errFinished) {
 				t.Errorf("client %v, Finished of %d bytes before all messages: pion is given %q, %v", isClient, len(body), out, err)
 			}
 		}
 		short := fragment{kind: msgFinished, length: verifyDataLen}
-		if _, err := s.sealed(nil, seal(t, peer, TypeHandshake, string(appendFragment(nil, &short, 0, 0))), known); !errors.Is(err, ErrFinished) {
+		if _, err := s.sealed(nil, seal(t, peer, TypeHandshake, string(appendFragment(nil, &short, 0, 0))), known); !errors.Is(err, errFinished) {
 			t.Errorf("client %v, Finished without its bytes before all messages: %v", isClient, err)
 		}
 	}

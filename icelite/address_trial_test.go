@@ -14,11 +14,11 @@ import (
 func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
-	a.want("home", Moved, home, seen)
+	a.want("home", verdictMoved, home, seen)
 	for range 600 {
 		a.wait(100 * time.Millisecond)
 		a.Heard(a.now, home, 100, true)
-		a.want("a replay", Checked, cafe, seen)
+		a.want("a replay", verdictChecked, cafe, seen)
 		a.wantSelected("a replay moves nothing", home)
 	}
 }
@@ -26,10 +26,10 @@ func TestReplayedCheckDoesNotMoveALivingSelection(t *testing.T) {
 // The first record from the nominated path moves the selection.
 func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
-	a.want("a spare path", Checked, cafe, aCheck().chromium())
-	a.want("a nomination", Checked, mobile, aCheck().nominating().chromium())
+	a.want("a spare path", verdictChecked, cafe, aCheck().chromium())
+	a.want("a nomination", verdictChecked, mobile, aCheck().nominating().chromium())
 	a.Heard(a.now, cafe, 100, true)
 	a.wantSelected("a record from a spare path moves nothing", home)
 	a.Heard(a.now, mobile, 100, true)
@@ -44,14 +44,14 @@ func TestRecordFromTheNominatedPathMovesTheSelection(t *testing.T) {
 func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
-	a.want("home", Moved, home, seen)
+	a.want("home", verdictMoved, home, seen)
 	a.prove("home", home)
 	a.wait(1500 * time.Millisecond)
-	a.want("a replay", Moved, cafe, seen)
+	a.want("a replay", verdictMoved, cafe, seen)
 	if !a.onTrial() || !a.Deadline().Equal(a.now.Add(trial)) {
 		t.Fatalf("on trial: %v, want true; deadline %v, want %v", a.onTrial(), a.Deadline(), a.now.Add(trial))
 	}
-	a.want("to yet another address", Moved, mobile, seen)
+	a.want("to yet another address", verdictMoved, mobile, seen)
 	if a.wait(trial); a.Advance(a.now) {
 		t.Fatal("the agent has expired at the end of a trial")
 	}
@@ -60,10 +60,10 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 	for i := range 600 {
 		a.wait(100 * time.Millisecond)
 		if i%25 == 0 {
-			a.want("the peer's own check", Checked, home, aCheck().chromium())
+			a.want("the peer's own check", verdictChecked, home, aCheck().chromium())
 		}
 		from := netip.AddrPortFrom(cafe.Addr(), uint16(1+i))
-		if _, v := a.deliver(from, server, seen); v == Moved {
+		if _, v := a.deliver(from, server, seen); v == verdictMoved {
 			moved++
 		}
 		a.Advance(a.now)
@@ -77,10 +77,10 @@ func TestReplayedCheckMovesAnIdleSelectionForASecond(t *testing.T) {
 func TestRecordEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
-	a.want("home", Moved, home, seen)
+	a.want("home", verdictMoved, home, seen)
 	a.prove("home", home)
 	a.wait(1500 * time.Millisecond)
-	a.want("a replay", Moved, cafe, seen)
+	a.want("a replay", verdictMoved, cafe, seen)
 	a.wait(100 * time.Millisecond)
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("the peer speaks", home)
@@ -94,14 +94,14 @@ func TestRecordEndsATrial(t *testing.T) {
 func TestCheckEndsATrial(t *testing.T) {
 	a := newTestAgent(t)
 	seen := aCheck().nominating().chromium()
-	a.want("home", Moved, home, seen)
+	a.want("home", verdictMoved, home, seen)
 	a.prove("home", home)
 	a.wait(2400 * time.Millisecond)
-	a.want("a replay", Moved, cafe, seen)
+	a.want("a replay", verdictMoved, cafe, seen)
 	a.wait(100 * time.Millisecond)
-	a.want("the peer's own check", Moved, home, aCheck().nominating().chromium())
+	a.want("the peer's own check", verdictMoved, home, aCheck().nominating().chromium())
 	a.wait(100 * time.Millisecond)
-	a.want("another replay", Checked, cafe, seen)
+	a.want("another replay", verdictChecked, cafe, seen)
 	a.wantSelected("the trial has failed", home)
 }
 
@@ -109,10 +109,10 @@ func TestCheckEndsATrial(t *testing.T) {
 // This ends the trial.
 func TestTrialThatSucceeds(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	a.wait(3 * time.Second)
-	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
+	a.want("a check from elsewhere", verdictMoved, mobile, aCheck().chromium())
 	a.wait(100 * time.Millisecond)
 	a.prove("the answer", mobile)
 	a.wait(time.Minute / 3)
@@ -126,15 +126,15 @@ func TestTrialThatSucceeds(t *testing.T) {
 // been silent for longer than wariness.
 func TestWarinessEnds(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	a.wait(3 * time.Second)
-	a.want("a check from elsewhere", Moved, mobile, aCheck().chromium())
+	a.want("a check from elsewhere", verdictMoved, mobile, aCheck().chromium())
 	a.wait(trial)
 	a.Advance(a.now)
 	a.wantSelected("no record came", home)
 	a.wait(2500 * time.Millisecond)
-	a.want("its next check is soon after", Moved, mobile, aCheck().chromium())
+	a.want("its next check is soon after", verdictMoved, mobile, aCheck().chromium())
 }
 
 func TestHolds(t *testing.T) {
@@ -142,7 +142,7 @@ func TestHolds(t *testing.T) {
 	if a.Holds(a.now, home) {
 		t.Error("Holds = true for an address without a check")
 	}
-	a.want("home", Moved, home, aCheck().chromium())
+	a.want("home", verdictMoved, home, aCheck().chromium())
 	if a.Holds(a.now, home) || a.Speaks(a.now, home) {
 		t.Error("Holds or Speaks = true for an unproved address without a record")
 	}
@@ -169,11 +169,11 @@ func TestSince(t *testing.T) {
 	a := newTestAgent(t)
 	a.wait(25 * time.Millisecond)
 	began := a.now.Add(-5 * time.Millisecond) // rounded to a tick
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.wait(time.Second)
-	a.want("home again", Checked, home, aCheck().chromium())
+	a.want("home again", verdictChecked, home, aCheck().chromium())
 	a.wait(time.Second)
-	a.want("elsewhere", Checked, mobile, aCheck().chromium())
+	a.want("elsewhere", verdictChecked, mobile, aCheck().chromium())
 	if at := a.Since(home); !at.Equal(began) {
 		t.Errorf("the first check came at %v, want %v", at, began)
 	}

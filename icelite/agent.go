@@ -62,18 +62,18 @@ type Config struct {
 type Verdict uint8
 
 const (
-	WrongUsername    Verdict = iota // not for this agent, or not from its peer: no answer
-	WrongIntegrity                  // made without this agent's password: no answer
-	TooShort                        // shorter than the answer would be: no answer
-	UnknownAttribute                // refused with 420
-	RoleConflict                    // refused with 487
-	Checked                         // granted; the selection has not changed
-	Moved                           // granted; the selection has changed
-	NumVerdicts                     // the number of verdicts, for a table of counters
+	verdictWrongUsername    Verdict = iota // not for this agent, or not from its peer: no answer
+	verdictWrongIntegrity                  // made without this agent's password: no answer
+	verdictTooShort                        // shorter than the answer would be: no answer
+	verdictUnknownAttribute                // refused with 420
+	verdictRoleConflict                    // refused with 487
+	verdictChecked                         // granted; the selection has not changed
+	verdictMoved                           // granted; the selection has changed
+	verdicts                               // the number of verdicts, for a table of counters
 )
 
 // Granted reports whether the request was a valid check.
-func (v Verdict) Granted() bool { return v == Checked || v == Moved }
+func (v Verdict) Granted() bool { return v == verdictChecked || v == verdictMoved }
 
 // Stats counts what an Agent did.
 type Stats struct {
@@ -130,25 +130,25 @@ func New(now time.Time, c Config) *Agent {
 // takes the selection from a proved path only if that path has been silent for 6 s.
 func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *Request, b []byte) ([]byte, Verdict) {
 	if string(r.local) != a.local.Ufrag {
-		return b, WrongUsername
+		return b, verdictWrongUsername
 	}
 	if a.remoteUfrag != "" && string(r.remote) != a.remoteUfrag {
-		return b, WrongUsername
+		return b, verdictWrongUsername
 	}
 	if !r.verify(a.local.Pwd) {
-		return b, WrongIntegrity
+		return b, verdictWrongIntegrity
 	}
 
 	// A refused check changes nothing here. A lite agent keeps the controlled role: the peer
 	// must switch.
 	// https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.5.1
 	start := len(b)
-	verdict := Checked
+	verdict := verdictChecked
 	switch {
 	case len(r.unknown) > 0:
-		b, verdict = r.appendError(b, a.local.Pwd, codeUnknownAttribute), UnknownAttribute
+		b, verdict = r.appendError(b, a.local.Pwd, codeUnknownAttribute), verdictUnknownAttribute
 	case r.controlled:
-		b, verdict = r.appendError(b, a.local.Pwd, codeRoleConflict), RoleConflict
+		b, verdict = r.appendError(b, a.local.Pwd, codeRoleConflict), verdictRoleConflict
 	default:
 		b = r.appendSuccess(b, a.local.Pwd, from)
 	}
@@ -157,14 +157,14 @@ func (a *Agent) Answer(now time.Time, from netip.AddrPort, local netip.Addr, r *
 	// would amplify.
 	size := len(b) - start
 	if size > len(r.msg.Raw) {
-		return b[:start], TooShort
+		return b[:start], verdictTooShort
 	}
-	if verdict != Checked {
+	if verdict != verdictChecked {
 		a.refused(from, len(r.msg.Raw), size)
 		return b, verdict
 	}
 	if a.check(now, from, local, r) {
-		verdict = Moved
+		verdict = verdictMoved
 		a.stats.Moves++
 	}
 	a.stats.Checks++

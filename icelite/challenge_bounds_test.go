@@ -25,7 +25,7 @@ func TestNothingIsAskedBeforeItCanBe(t *testing.T) {
 	a.wantMaySend("an address without a check", home, 1, false)
 
 	a = newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	silent("a path that may not be asked yet")
 	a.Ask()
 	if b := a.challenge("home"); !a.Answered(a.now, b) {
@@ -59,7 +59,7 @@ func TestWhatAChallengeIsMadeOf(t *testing.T) {
 func TestHowLongAnAnswerCounts(t *testing.T) {
 	for late, want := range map[time.Duration]bool{0: true, 1: false} {
 		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
+		a.want("home", verdictMoved, home, nominated())
 		a.Ask()
 		b := a.challenge("home")
 		a.wait(stale + late)
@@ -68,11 +68,11 @@ func TestHowLongAnAnswerCounts(t *testing.T) {
 		}
 	}
 	a := newTestAgentWith(t, Config{Local: ours, Remote: theirs, Secret: &[32]byte{1}, MaxPaths: 2})
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.Ask()
 	b := a.challenge("home")
-	a.want("mobile", Moved, mobile, nominated())
-	a.want("a third", Checked, cafe, aCheck().chromium())
+	a.want("mobile", verdictMoved, mobile, nominated())
+	a.want("a third", verdictChecked, cafe, aCheck().chromium())
 	if a.Path(home) != nil {
 		t.Fatal("the path of home is not removed")
 	}
@@ -86,7 +86,7 @@ func TestHowLongAnAnswerCounts(t *testing.T) {
 func TestAQuestionThatHadToWait(t *testing.T) {
 	a := newTestAgent(t)
 	check := aCheck().chromium()
-	a.want("home", Moved, home, check)
+	a.want("home", verdictMoved, home, check)
 	a.Ask()
 	a.wantMaySend("what leaves no room", home, 3*len(check), false)
 	if n := a.Stats().Refused; n != 1 {
@@ -96,7 +96,7 @@ func TestAQuestionThatHadToWait(t *testing.T) {
 		t.Fatal("Challenge allows a datagram beyond three times the bytes that arrived")
 	}
 	a.wantNext("not before something comes", -1)
-	a.want("a check", Checked, home, check)
+	a.want("a check", verdictChecked, home, check)
 	a.wantNext("now", 0)
 	a.challenge("there is room")
 }
@@ -105,8 +105,8 @@ func TestAQuestionThatHadToWait(t *testing.T) {
 // selected. Proved counts like a record.
 func TestProofByOtherMeans(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("home", verdictMoved, home, nominated())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.Proved(a.now, cafe)
 	a.wantMoves("an address without a check", 1)
 	a.Proved(a.now, mobile)
@@ -115,12 +115,12 @@ func TestProofByOtherMeans(t *testing.T) {
 	if !a.Path(mobile).Proved() || !a.Speaks(a.now, mobile) || a.Speaks(a.now, home) {
 		t.Errorf("Proved() = %v, want true; Speaks(mobile) = %v, want true; Speaks(home) = %v, want false", a.Path(mobile).Proved(), a.Speaks(a.now, mobile), a.Speaks(a.now, home))
 	}
-	a.want("another spare path", Checked, cafe, aCheck().chromium())
+	a.want("another spare path", verdictChecked, cafe, aCheck().chromium())
 	a.Proved(a.now, cafe)
 	a.wantSelected("the one that was proved first", mobile)
 
 	a = newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.Proved(a.now, home)
 	a.wantMoves("the selected path itself", 1)
 }
@@ -129,18 +129,18 @@ func TestProofByOtherMeans(t *testing.T) {
 // credit if it does not answer a challenge.
 func TestOthersKeepTheirRoom(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("home", verdictMoved, home, nominated())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.prove("home", home)
 	a.wantMaySend("the spare path has sent a check", mobile, 100, true)
 
 	a = newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.Ask()
 	a.challenge("home")
 	for range 6 {
 		a.wait(defaultConsentTimeout / askShare)
-		a.want("a check", Checked, home, nominated())
+		a.want("a check", verdictChecked, home, nominated())
 		a.Advance(a.now)
 	}
 	a.wantMaySend("a path that never answered", home, 6*100, true)
@@ -150,22 +150,22 @@ func TestOthersKeepTheirRoom(t *testing.T) {
 // one path does not delay the challenge to another.
 func TestAQuestionIsOfOnePath(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("home", verdictMoved, home, nominated())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.Ask()
 	a.challenge("home")
 	a.Proved(a.now, mobile)
 	a.wantSelected("the proved one", mobile)
 	a.wait(defaultConsentTimeout / 2)
-	a.want("a check", Checked, mobile, aCheck().chromium())
+	a.want("a check", verdictChecked, mobile, aCheck().chromium())
 	if a.Advance(a.now) || !a.Path(mobile).Proved() {
 		t.Error("mobile has lost its proof, or the agent has expired, because home has not answered")
 	}
 
 	a = newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.wantMaySend("a message", home, 100, true)
 	a.wait(5 * time.Second)
 	a.Proved(a.now, mobile)

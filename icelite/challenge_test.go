@@ -31,7 +31,7 @@ func (a *testAgent) challenge(why string) []byte {
 func TestOnlyAnAnswerProves(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantNext("no path", -1)
-	a.want("home", Moved, home, aCheck().chromium())
+	a.want("home", verdictMoved, home, aCheck().chromium())
 	a.wantNext("the session cannot carry it yet", -1)
 	a.Ask()
 	a.wantNext("at once", 0)
@@ -57,10 +57,10 @@ func TestOnlyAnAnswerProves(t *testing.T) {
 // nothing.
 func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.Ask()
 	first := a.challenge("home")
-	a.want("mobile", Moved, mobile, aCheck().nominating().chromium())
+	a.want("mobile", verdictMoved, mobile, aCheck().nominating().chromium())
 	second := a.challenge("mobile")
 	if string(first) == string(second) {
 		t.Fatal("the same challenge is sent to two addresses")
@@ -102,7 +102,7 @@ func TestAnAnswerIsOfOneAddressAndOneTime(t *testing.T) {
 func TestTheChallengeHasRoom(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()
-	a.want("home", Moved, home, b)
+	a.want("home", verdictMoved, home, b)
 	a.Ask()
 	room := 3*len(b) - len(a.answer)
 	a.wantMaySend("what would leave no room", home, room-reserve+1, false)
@@ -124,11 +124,11 @@ func TestTheChallengeHasRoom(t *testing.T) {
 func TestAProofIsRenewed(t *testing.T) {
 	a := newTestAgent(t)
 	check := aCheck().nominating().chromium()
-	a.want("home", Moved, home, check)
+	a.want("home", verdictMoved, home, check)
 	a.prove("home", home)
 	for range 100 { // an idle path gets no challenge
 		a.wait(2500 * time.Millisecond)
-		a.want("a check", Checked, home, check)
+		a.want("a check", verdictChecked, home, check)
 		a.wantNext("nothing is sent", defaultConsentTimeout/2)
 	}
 	a.wantMaySend("a message", home, 1200, true)
@@ -140,20 +140,20 @@ func TestAProofIsRenewed(t *testing.T) {
 	}
 	a.wantMaySend("a message", home, 1200, true)
 	a.wait(10 * time.Second)
-	a.want("a check", Checked, home, check)
+	a.want("a check", verdictChecked, home, check)
 	a.wantNext("half of the consent's time after the answer", 5*time.Second)
 	a.wait(5 * time.Second)
 	a.challenge("again")
 	for range 5 {
 		a.wait(defaultConsentTimeout / askShare)
-		a.want("a check", Checked, home, check)
+		a.want("a check", verdictChecked, home, check)
 		a.Heard(a.now, home, 100, true)
 		a.Advance(a.now)
 		a.challenge("again")
 		a.wantMaySend("it is proved yet", home, 1200, true)
 	}
 	a.wait(defaultConsentTimeout / askShare)
-	a.want("a check", Checked, home, check)
+	a.want("a check", verdictChecked, home, check)
 	if a.Advance(a.now) || a.Path(home).Proved() {
 		t.Error("the agent has expired, or checks and records have prolonged the proof")
 	}
@@ -165,7 +165,7 @@ func TestAProofIsRenewed(t *testing.T) {
 // The agent does not expire while the peer answers challenges, even if no check arrives.
 func TestAnswersAreConsent(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	for range 100 {
 		a.wait(defaultConsentTimeout / 2)
@@ -191,7 +191,7 @@ func TestAnswersAreConsent(t *testing.T) {
 
 func TestChallengesDoNotAllocate(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	if n := testing.AllocsPerRun(100, func() {
 		a.wait(time.Second)

@@ -16,7 +16,7 @@ func TestPendingAgentExpires(t *testing.T) {
 	a.Heard(a.now, home, 1000, true)
 	wrong := aCheck()
 	wrong.pwd = theirs.Pwd
-	a.want("a stranger's check", WrongIntegrity, home, wrong.chromium())
+	a.want("a stranger's check", verdictWrongIntegrity, home, wrong.chromium())
 	a.wait(30*time.Second - 1)
 	if a.Advance(a.now) {
 		t.Error("the agent expires before PendingTimeout")
@@ -50,7 +50,7 @@ func TestChecksKeepConsent(t *testing.T) {
 // Only checks are consent; records are not.
 func TestConsentExpires(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a check", Moved, home, aCheck().chromium())
+	a.want("a check", verdictMoved, home, aCheck().chromium())
 	a.Heard(a.now, home, 100, true)
 	a.wait(30*time.Second - 1)
 	a.Heard(a.now, home, 100, true)
@@ -64,7 +64,7 @@ func TestConsentExpires(t *testing.T) {
 		t.Errorf("expired: %v, want true; deadline %v, want %v", a.Advance(a.now), a.Deadline(), a.now)
 	}
 	short := newTestAgentWith(t, Config{Local: ours, Remote: theirs, ConsentTimeout: time.Second})
-	short.want("a check", Moved, home, aCheck().chromium())
+	short.want("a check", verdictMoved, home, aCheck().chromium())
 	if !short.Advance(origin.Add(time.Second)) {
 		t.Error("ConsentTimeout has no effect")
 	}
@@ -74,10 +74,10 @@ func TestConsentExpires(t *testing.T) {
 // has consent.
 func TestConsentIsPerPath(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a check from home", Moved, home, aCheck().chromium())
+	a.want("a check from home", verdictMoved, home, aCheck().chromium())
 	a.prove("home", home)
 	a.wait(20 * time.Second)
-	a.want("a check from the café", Moved, cafe, aCheck().chromium())
+	a.want("a check from the café", verdictMoved, cafe, aCheck().chromium())
 	a.wait(10 * time.Second)
 	a.wantMaySend("home lost consent", home, 1, false)
 	a.wantMaySend("the café did not", cafe, 1, true)
@@ -85,7 +85,7 @@ func TestConsentIsPerPath(t *testing.T) {
 		t.Error("the agent expires though another address sends checks")
 	}
 
-	a.want("home comes back", Moved, home, aCheck().chromium())
+	a.want("home comes back", verdictMoved, home, aCheck().chromium())
 	if a.Path(home).Proved() {
 		t.Error("the path is still proved after its consent has ended")
 	}
@@ -98,14 +98,14 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 	a := newTestAgent(t)
 	a.wantMaySend("before any check", home, 1, false)
 	b := aCheck().chromium()
-	a.want("a check", Moved, home, b)
+	a.want("a check", verdictMoved, home, b)
 
 	room := 3*len(b) - len(a.answer)
 	a.wantMaySend("more than is left", home, room+1, false)
 	a.wantMaySend("what is left", home, room, true)
 	a.wantMaySend("nothing is left", home, 1, false)
 
-	a.want("each check refills", Checked, home, b)
+	a.want("each check refills", verdictChecked, home, b)
 	a.wantMaySend("another address gains nothing", mobile, 1, false)
 	a.Heard(a.now, home, 10, false)
 	room = 3*(len(b)+10) - len(a.answer)
@@ -124,17 +124,17 @@ func TestUnprovedAddressGetsThreeTimesWhatItSent(t *testing.T) {
 // The limit of three times the received bytes holds for the new address after a move, too.
 func TestProofBelongsToOneAddress(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, aCheck().nominating().chromium())
+	a.want("home", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	a.wait(2 * time.Second)
-	a.want("a move", Moved, mobile, aCheck().nominating().chromium())
+	a.want("a move", verdictMoved, mobile, aCheck().nominating().chromium())
 	a.wantMaySend("a new address is unproved", mobile, 1200, false)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantMaySend("a record from there is no proof", mobile, 1200, false)
 	a.prove("until it has answered", mobile)
 	a.wantMaySend("until it has answered", mobile, 1200, true)
 	a.wait(2 * time.Second)
-	a.want("back home", Moved, home, aCheck().nominating().chromium())
+	a.want("back home", verdictMoved, home, aCheck().nominating().chromium())
 	a.wantMaySend("every move needs a proof of its own", home, 1200, false)
 	a.prove("home again", home)
 	a.wantMaySend("home again", home, 1200, true)
@@ -144,11 +144,11 @@ func TestProofBelongsToOneAddress(t *testing.T) {
 func TestErrorResponsesAreAccounted(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()
-	a.want("a check", Moved, home, b)
+	a.want("a check", verdictMoved, home, b)
 	out := len(a.answer)
 	c := aCheck()
 	c.controlled = true
-	a.want("a conflict", RoleConflict, home, c.chromium())
+	a.want("a conflict", verdictRoleConflict, home, c.chromium())
 	out += len(a.answer)
 	a.wantMaySend("the rest", home, 3*2*len(b)-out+1, false)
 	a.wantMaySend("the rest", home, 3*2*len(b)-out, true)
@@ -181,8 +181,8 @@ func TestAgentIsSmall(t *testing.T) {
 func TestPathTellsWhenItWasChecked(t *testing.T) {
 	a := newTestAgent(t)
 	a.wait(time.Minute)
-	a.want("a check", Moved, home, aCheck().chromium())
-	if got := a.Path(home).Checked(); !got.Equal(a.now) {
+	a.want("a check", verdictMoved, home, aCheck().chromium())
+	if got := a.Path(home).lastChecked(); !got.Equal(a.now) {
 		t.Errorf("Checked() = %v, want %v", got, a.now)
 	}
 	var none netip.AddrPort

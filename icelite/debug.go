@@ -4,15 +4,15 @@ import "strconv"
 
 // String returns the name of d, for a counter.
 func (d Drop) String() string {
-	names := [NumDrops]string{
+	names := [drops]string{
 		DropNone:          "none",
-		DropMalformed:     "malformed",
-		DropNotRequest:    "not a request",
-		DropNoFingerprint: "no fingerprint",
-		DropNoIntegrity:   "no integrity",
-		DropNoUsername:    "no username",
+		dropMalformed:     "malformed",
+		dropNotRequest:    "not a request",
+		dropNoFingerprint: "no fingerprint",
+		dropNoIntegrity:   "no integrity",
+		dropNoUsername:    "no username",
 	}
-	if d >= NumDrops {
+	if d >= drops {
 		return "Drop(" + strconv.Itoa(int(d)) + ")"
 	}
 	return names[d]
@@ -20,16 +20,16 @@ func (d Drop) String() string {
 
 // String returns the name of v, for a counter.
 func (v Verdict) String() string {
-	names := [NumVerdicts]string{
-		WrongUsername:    "wrong username",
-		WrongIntegrity:   "wrong integrity",
-		TooShort:         "too short",
-		UnknownAttribute: "unknown attribute",
-		RoleConflict:     "role conflict",
-		Checked:          "checked",
-		Moved:            "moved",
+	names := [verdicts]string{
+		verdictWrongUsername:    "wrong username",
+		verdictWrongIntegrity:   "wrong integrity",
+		verdictTooShort:         "too short",
+		verdictUnknownAttribute: "unknown attribute",
+		verdictRoleConflict:     "role conflict",
+		verdictChecked:          "checked",
+		verdictMoved:            "moved",
 	}
-	if v >= NumVerdicts {
+	if v >= verdicts {
 		return "Verdict(" + strconv.Itoa(int(v)) + ")"
 	}
 	return names[v]

@@ -34,15 +34,15 @@ func TestFramesAtTheirLimits(t *testing.T) {
 		b    []byte
 		want Drop
 	}{
-		{"a header alone", header, DropNoFingerprint},
-		{"a header without its last byte", header[:headerLen-1], DropMalformed},
-		{"a type of 0x0301", change(0, 3), DropNotRequest},
-		{"a type of 0x4001", change(0, 0x40), DropMalformed},
-		{"another cookie", change(4, 1), DropMalformed},
-		{"a length that is no multiple of four", odd, DropMalformed},
-		{"an attribute that ends behind the message", beyond, DropMalformed},
-		{"a FINGERPRINT of three bytes", short, DropNoFingerprint},
-		{"more attributes than are read", crowded.chromium(), DropMalformed},
+		{"a header alone", header, dropNoFingerprint},
+		{"a header without its last byte", header[:headerLen-1], dropMalformed},
+		{"a type of 0x0301", change(0, 3), dropNotRequest},
+		{"a type of 0x4001", change(0, 0x40), dropMalformed},
+		{"another cookie", change(4, 1), dropMalformed},
+		{"a length that is no multiple of four", odd, dropMalformed},
+		{"an attribute that ends behind the message", beyond, dropMalformed},
+		{"a FINGERPRINT of three bytes", short, dropNoFingerprint},
+		{"more attributes than are read", crowded.chromium(), dropMalformed},
 	} {
 		var r Request
 		r.Parse(whole) // the first call allocates the memory of r
@@ -64,7 +64,7 @@ func TestUnknownAttributesAreForgotten(t *testing.T) {
 	for _, c := range []struct {
 		b    []byte
 		want Verdict
-	}{{bad.chromium(), UnknownAttribute}, {aCheck().chromium(), Moved}, {bad.firefox(), UnknownAttribute}, {aCheck().firefox(), Checked}} {
+	}{{bad.chromium(), verdictUnknownAttribute}, {aCheck().chromium(), verdictMoved}, {bad.firefox(), verdictUnknownAttribute}, {aCheck().firefox(), verdictChecked}} {
 		r.Parse(c.b)
 		if _, got := a.Answer(a.now, home, server, &r, nil); got != c.want {
 			t.Errorf("verdict %q, want %q", got, c.want)
@@ -79,7 +79,7 @@ func TestAnswerAsLongAsTheRequest(t *testing.T) {
 	m.Add(stun.AttrUsername, []byte("four:four"))
 	m.Add(stun.AttrPriority, []byte{1, 2, 3, 4})
 	exact := check{pwd: ours.Pwd}.sign(m)
-	a.want("76 bytes from IPv6", Moved, cafe, exact)
+	a.want("76 bytes from IPv6", verdictMoved, cafe, exact)
 	if len(a.answer) != len(exact) {
 		t.Errorf("an answer of %d bytes for a request of %d, want the same length", len(a.answer), len(exact))
 	}
@@ -96,7 +96,7 @@ func TestRefusedRequestLeavesTheBuffer(t *testing.T) {
 	for _, c := range []struct {
 		check check
 		want  Verdict
-	}{{stranger, WrongUsername}, {peer, WrongUsername}, {wrong, WrongIntegrity}} {
+	}{{stranger, verdictWrongUsername}, {peer, verdictWrongUsername}, {wrong, verdictWrongIntegrity}} {
 		r.Parse(c.check.chromium())
 		if b, v := a.Answer(origin, home, server, &r, []byte("before")); string(b) != "before" || v != c.want {
 			t.Errorf("verdict %q leaves %q, want %q", v, b, c.want)

@@ -49,7 +49,7 @@ func fuzzedAnswer(a *testAgent, v Verdict, b []byte) {
 	switch {
 	case granted:
 		a.wantResponse(stun.ClassSuccessResponse)
-	case v == RoleConflict || v == UnknownAttribute:
+	case v == verdictRoleConflict || v == verdictUnknownAttribute:
 		a.wantResponse(stun.ClassErrorResponse)
 	default:
 		a.wantSilence("neither granted nor refused")

@@ -140,7 +140,7 @@ func (a *testAgent) prove(why string, from netip.AddrPort) {
 func (a *testAgent) deliver(from netip.AddrPort, local netip.Addr, b []byte) (Drop, Verdict) {
 	a.answer = nil
 	if d := a.r.Parse(b); d != DropNone {
-		return d, NumVerdicts
+		return d, verdicts
 	}
 	var v Verdict
 	a.answer, v = a.Answer(a.now, from, local, &a.r, nil)

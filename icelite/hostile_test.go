@@ -75,7 +75,7 @@ func TestFlippedBitsSignedByThePeer(t *testing.T) {
 		b = resigned(b)
 		d, v := a.deliver(home, server, b)
 		if d != DropNone {
-			v = NumVerdicts
+			v = verdicts
 		}
 		seen[v]++
 		if len(a.answer) > len(b) {
@@ -84,13 +84,13 @@ func TestFlippedBitsSignedByThePeer(t *testing.T) {
 		switch {
 		case v.Granted():
 			a.wantResponse(stun.ClassSuccessResponse)
-		case v == UnknownAttribute || v == RoleConflict:
+		case v == verdictUnknownAttribute || v == verdictRoleConflict:
 			a.wantResponse(stun.ClassErrorResponse)
 		default:
 			a.wantSilence("not for us")
 		}
 	}
-	for _, v := range []Verdict{Moved, UnknownAttribute, WrongUsername, NumVerdicts} {
+	for _, v := range []Verdict{verdictMoved, verdictUnknownAttribute, verdictWrongUsername, verdicts} {
 		if seen[v] == 0 {
 			t.Errorf("no flipped bit has led to the verdict %q", v)
 		}
@@ -224,7 +224,7 @@ func TestDatagramIsLeftAsItIs(t *testing.T) {
 	a := newTestAgent(t)
 	b := aCheck().chromium()
 	room := append(clip(b), bytes.Repeat([]byte{0xee}, 64)...)
-	a.want("a check", Moved, home, room[:len(b)])
+	a.want("a check", verdictMoved, home, room[:len(b)])
 	if !bytes.Equal(room[:len(b)], b) || !bytes.Equal(room[len(b):], bytes.Repeat([]byte{0xee}, 64)) {
 		t.Error("Parse has changed the buffer")
 	}

@@ -38,7 +38,7 @@ func TestSampleRequestOfRFC5769(t *testing.T) {
 		"\x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71\xa2" +
 		"\x80\x28\x00\x04\xe5\x7a\x3b\xcf")
 	a := newTestAgentWith(t, Config{Local: Credentials{Ufrag: "evtj", Pwd: "VOkJxbRl1RmTxUk/WvJxBt"}})
-	a.want("the sample", RoleConflict, home, sample)
+	a.want("the sample", verdictRoleConflict, home, sample)
 }
 
 func TestWrongIntegrityIsSilent(t *testing.T) {
@@ -46,7 +46,7 @@ func TestWrongIntegrityIsSilent(t *testing.T) {
 	for _, pwd := range []string{"", "x", theirs.Pwd, ours.Pwd[1:], ours.Pwd + "x", strings.ToUpper(ours.Pwd)} {
 		c := aCheck()
 		c.pwd = pwd
-		a.want("a check under "+pwd, WrongIntegrity, home, c.nominating().chromium())
+		a.want("a check under "+pwd, verdictWrongIntegrity, home, c.nominating().chromium())
 		a.wantSilence("a check under " + pwd)
 	}
 	if _, ok := a.Selected(); ok || a.Path(home) != nil || a.MaySend(a.now, home, 1) {
@@ -57,7 +57,7 @@ func TestWrongIntegrityIsSilent(t *testing.T) {
 // "agents MUST ignore all attributes that follow MESSAGE-INTEGRITY".
 func TestAttributesAfterIntegrityAreIgnored(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("the first check", Moved, home, aCheck().chromium())
+	a.want("the first check", verdictMoved, home, aCheck().chromium())
 	for _, late := range []stun.RawAttribute{
 		{Type: stun.AttrUseCandidate},
 		{Type: stun.AttrICEControlled, Value: make([]byte, 8)},
@@ -69,7 +69,7 @@ func TestAttributesAfterIntegrityAreIgnored(t *testing.T) {
 	} {
 		c := aCheck()
 		c.after = []stun.RawAttribute{late}
-		a.want("a check followed by "+late.Type.String(), Checked, mobile, c.chromium())
+		a.want("a check followed by "+late.Type.String(), verdictChecked, mobile, c.chromium())
 		a.wantResponse(stun.ClassSuccessResponse)
 	}
 	a.wantSelected("nothing nominated the other address", home)
@@ -80,5 +80,5 @@ func TestFirstOfTwoAttributesCounts(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
 	c.extra = []stun.RawAttribute{{Type: stun.AttrUsername, Value: []byte("someoneElse0:abcd")}}
-	a.want("two usernames", Moved, home, c.chromium())
+	a.want("two usernames", verdictMoved, home, c.chromium())
 }

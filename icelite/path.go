@@ -36,7 +36,7 @@ type Path struct {
 func (p *Path) Proved() bool { return p.proved }
 
 // Checked returns when the last valid check or answer to a challenge arrived.
-func (p *Path) Checked() time.Time { return p.checked }
+func (p *Path) lastChecked() time.Time { return p.checked }
 
 // heard returns when the last valid check or authentic record arrived.
 func (p *Path) heard() time.Time {

@@ -44,12 +44,12 @@ type Drop uint8
 
 const (
 	DropNone          Drop = iota // a well-formed Binding request
-	DropMalformed                 // not STUN, or lengths that do not add up
-	DropNotRequest                // an indication, a response, or another method
-	DropNoFingerprint             // FINGERPRINT is missing, not last, or wrong
-	DropNoIntegrity               // MESSAGE-INTEGRITY is missing or has a wrong length
-	DropNoUsername                // USERNAME is missing or not two fragments
-	NumDrops                      // the number of reasons, for a table of counters
+	dropMalformed                 // not STUN, or lengths that do not add up
+	dropNotRequest                // an indication, a response, or another method
+	dropNoFingerprint             // FINGERPRINT is missing, not last, or wrong
+	dropNoIntegrity               // MESSAGE-INTEGRITY is missing or has a wrong length
+	dropNoUsername                // USERNAME is missing or not two fragments
+	drops                         // the number of reasons, for a table of counters
 )
 
 // A Request reads Binding requests, one after the other, in the same memory. One Request is
@@ -77,7 +77,7 @@ func (r *Request) Parse(b []byte) Drop {
 	}
 	r.msg.Raw = b
 	if err := r.msg.Decode(); err != nil {
-		return DropMalformed // not reached: checkFrame is the stricter one
+		return dropMalformed // not reached: checkFrame is the stricter one
 	}
 	return r.readAttributes()
 }
@@ -86,9 +86,9 @@ func (r *Request) Parse(b []byte) Drop {
 // agent.
 func (r *Request) LocalUfrag() []byte { return r.local }
 
-// RemoteUfrag returns the second half of USERNAME, a view: the username fragment of the
+// remoteUfrag returns the second half of USERNAME, a view: the username fragment of the
 // peer.
-func (r *Request) RemoteUfrag() []byte { return r.remote }
+func (r *Request) remoteUfrag() []byte { return r.remote }
 
 // UseCandidate reports whether the request nominates its address. Do not rely on it before
 // Answer has verified the request.
@@ -111,26 +111,26 @@ func (r *Request) reset() {
 // allocates a string for each, and the bytes of a stranger must not allocate memory.
 func checkFrame(b []byte) Drop {
 	if len(b) < headerLen || len(b)%4 != 0 || b[0] > 3 {
-		return DropMalformed
+		return dropMalformed
 	}
 	if int(binary.BigEndian.Uint16(b[2:])) != len(b)-headerLen {
-		return DropMalformed
+		return dropMalformed
 	}
 	if binary.BigEndian.Uint32(b[4:]) != magicCookie {
-		return DropMalformed
+		return dropMalformed
 	}
 	if binary.BigEndian.Uint16(b) != typeRequest {
-		return DropNotRequest
+		return dropNotRequest
 	}
 	last, n := 0, 0
 	for at := headerLen; at < len(b); n++ { // both are multiples of four: there is room for an attribute's header
 		if n == maxAttributes {
-			return DropMalformed
+			return dropMalformed
 		}
 		last = at
 		at += attrHeaderLen + padded(int(binary.BigEndian.Uint16(b[at+2:])))
 		if at > len(b) {
-			return DropMalformed
+			return dropMalformed
 		}
 	}
 	return checkFingerprint(b, last)
@@ -142,15 +142,15 @@ func checkFrame(b []byte) Drop {
 // https://www.rfc-editor.org/rfc/rfc8445.html#section-7.2.4
 func checkFingerprint(b []byte, last int) Drop {
 	if last != len(b)-attrHeaderLen-fingerprintLen {
-		return DropNoFingerprint
+		return dropNoFingerprint
 	}
 	v := b[last:]
 	if stun.AttrType(binary.BigEndian.Uint16(v)) != stun.AttrFingerprint ||
 		binary.BigEndian.Uint16(v[2:]) != fingerprintLen {
-		return DropNoFingerprint
+		return dropNoFingerprint
 	}
 	if binary.BigEndian.Uint32(v[4:]) != stun.FingerprintValue(b[:last]) {
-		return DropNoFingerprint
+		return dropNoFingerprint
 	}
 	return DropNone
 }
@@ -169,7 +169,7 @@ func (r *Request) readAttributes() Drop {
 		switch a.Type {
 		case stun.AttrMessageIntegrity:
 			if len(a.Value) != integrityLen {
-				return DropNoIntegrity
+				return dropNoIntegrity
 			}
 			r.integrity = a.Value
 			return r.splitUsername(username)
@@ -188,13 +188,13 @@ func (r *Request) readAttributes() Drop {
 		}
 		r.covered += attrHeaderLen + padded(len(a.Value))
 	}
-	return DropNoIntegrity
+	return dropNoIntegrity
 }
 
 func (r *Request) splitUsername(username []byte) Drop {
 	local, remote, ok := bytes.Cut(username, []byte{':'})
 	if !ok || !ufragFits(local) || !ufragFits(remote) {
-		return DropNoUsername
+		return dropNoUsername
 	}
 	r.local, r.remote = local, remote
 	return DropNone

@@ -34,17 +34,17 @@ func TestHeaderMustBeABindingRequest(t *testing.T) {
 	}{
 		{"a request of Chromium", aCheck().chromium(), DropNone},
 		{"a request of Firefox", aCheck().firefox(), DropNone},
-		{"nothing", nil, DropMalformed},
-		{"half a header", aCheck().chromium()[:12], DropMalformed},
-		{"top bits set", change(0, 0xc0), DropMalformed},
-		{"another magic cookie", change(4, 1), DropMalformed},
-		{"bytes behind the message", long, DropMalformed},
-		{"a length that is no multiple of four", aCheck().chromium()[:102], DropMalformed},
-		{"an indication", change(0, 0x00, 0x11), DropNotRequest},
-		{"a success response", change(0, 0x01, 0x01), DropNotRequest},
-		{"an error response", change(0, 0x01, 0x11), DropNotRequest},
-		{"an Allocate request", change(0, 0x00, 0x03), DropNotRequest},
-		{"method zero", change(0, 0x00, 0x00), DropNotRequest},
+		{"nothing", nil, dropMalformed},
+		{"half a header", aCheck().chromium()[:12], dropMalformed},
+		{"top bits set", change(0, 0xc0), dropMalformed},
+		{"another magic cookie", change(4, 1), dropMalformed},
+		{"bytes behind the message", long, dropMalformed},
+		{"a length that is no multiple of four", aCheck().chromium()[:102], dropMalformed},
+		{"an indication", change(0, 0x00, 0x11), dropNotRequest},
+		{"a success response", change(0, 0x01, 0x01), dropNotRequest},
+		{"an error response", change(0, 0x01, 0x11), dropNotRequest},
+		{"an Allocate request", change(0, 0x00, 0x03), dropNotRequest},
+		{"method zero", change(0, 0x00, 0x00), dropNotRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r Request
@@ -59,7 +59,7 @@ func TestHeaderMustBeABindingRequest(t *testing.T) {
 func TestIndicationIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	m := newRequest(stun.NewType(stun.MethodBinding, stun.ClassIndication))
-	a.wantDrop("a keepalive", DropNotRequest, fingerprinted(m.Raw))
+	a.wantDrop("a keepalive", dropNotRequest, fingerprinted(m.Raw))
 }
 
 func TestFingerprintMustBeLastAndRight(t *testing.T) {
@@ -69,15 +69,15 @@ func TestFingerprintMustBeLastAndRight(t *testing.T) {
 
 	missing := bytes.Clone(bare)
 	binary.BigEndian.PutUint16(missing[2:], uint16(len(missing)-headerLen))
-	a.wantDrop("missing", DropNoFingerprint, missing)
+	a.wantDrop("missing", dropNoFingerprint, missing)
 
 	wrong := bytes.Clone(whole)
 	wrong[len(wrong)-1] ^= 1
-	a.wantDrop("wrong", DropNoFingerprint, wrong)
+	a.wantDrop("wrong", dropNoFingerprint, wrong)
 
 	notLast := append(bytes.Clone(whole), 0x80, 0x22, 0, 0) // an empty SOFTWARE
 	binary.BigEndian.PutUint16(notLast[2:], uint16(len(notLast)-headerLen))
-	a.wantDrop("not last", DropNoFingerprint, notLast)
+	a.wantDrop("not last", dropNoFingerprint, notLast)
 }
 
 func TestUsernameIsTwoFragments(t *testing.T) {
@@ -90,15 +90,15 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 		{"hJ3+/kf09Qaz:Kx7e", "hJ3+/kf09Qaz", "Kx7e", DropNone},
 		{"four:" + long, "four", long, DropNone},
 		{long + ":four", long, "four", DropNone},
-		{"", "", "", DropNoUsername},
-		{":", "", "", DropNoUsername},
-		{"hJ3+/kf09Qaz", "", "", DropNoUsername},
-		{"hJ3+/kf09Qaz:", "", "", DropNoUsername},
-		{":Kx7e", "", "", DropNoUsername},
-		{"abc:Kx7e", "", "", DropNoUsername},
-		{"hJ3+/kf09Qaz:abc", "", "", DropNoUsername},
-		{"four:" + long + "x", "", "", DropNoUsername},
-		{long + "x:four", "", "", DropNoUsername},
+		{"", "", "", dropNoUsername},
+		{":", "", "", dropNoUsername},
+		{"hJ3+/kf09Qaz", "", "", dropNoUsername},
+		{"hJ3+/kf09Qaz:", "", "", dropNoUsername},
+		{":Kx7e", "", "", dropNoUsername},
+		{"abc:Kx7e", "", "", dropNoUsername},
+		{"hJ3+/kf09Qaz:abc", "", "", dropNoUsername},
+		{"four:" + long + "x", "", "", dropNoUsername},
+		{long + "x:four", "", "", dropNoUsername},
 	} {
 		c := aCheck()
 		c.username = tt.username
@@ -106,8 +106,8 @@ func TestUsernameIsTwoFragments(t *testing.T) {
 		if d := r.Parse(c.chromium()); d != tt.want {
 			t.Errorf("%.20q: Parse = %q, want %q", tt.username, d, tt.want)
 		}
-		if string(r.LocalUfrag()) != tt.local || string(r.RemoteUfrag()) != tt.remote {
-			t.Errorf("%.20q: the fragments are %.20q and %.20q, want %.20q and %.20q", tt.username, r.LocalUfrag(), r.RemoteUfrag(), tt.local, tt.remote)
+		if string(r.LocalUfrag()) != tt.local || string(r.remoteUfrag()) != tt.remote {
+			t.Errorf("%.20q: the fragments are %.20q and %.20q, want %.20q and %.20q", tt.username, r.LocalUfrag(), r.remoteUfrag(), tt.local, tt.remote)
 		}
 	}
 }
@@ -117,15 +117,15 @@ func TestUnknownUsernameIsSilent(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
 	c.username = "someoneElse0:" + theirs.Ufrag
-	a.want("a check for another session", WrongUsername, home, c.chromium())
+	a.want("a check for another session", verdictWrongUsername, home, c.chromium())
 	a.wantSilence("a check for another session")
 
 	c.username = ours.Ufrag + ":other"
-	a.want("a check by another peer", WrongUsername, home, c.chromium())
+	a.want("a check by another peer", verdictWrongUsername, home, c.chromium())
 	a.wantSilence("a check by another peer")
 
 	open := newTestAgentWith(t, Config{Local: ours})
-	open.want("a check before the peer's fragment is known", Moved, home, c.chromium())
+	open.want("a check before the peer's fragment is known", verdictMoved, home, c.chromium())
 }
 
 // A request without MESSAGE-INTEGRITY, or with one of a wrong size, is dropped without an
@@ -135,15 +135,15 @@ func TestMissingIntegrityIsSilent(t *testing.T) {
 	m := newRequest(stun.BindingRequest)
 	m.Add(stun.AttrUsername, []byte(aCheck().username))
 	m.Add(stun.AttrPriority, []byte{1, 2, 3, 4})
-	a.wantDrop("none", DropNoIntegrity, fingerprinted(m.Raw))
+	a.wantDrop("none", dropNoIntegrity, fingerprinted(m.Raw))
 
 	m.Add(stun.AttrMessageIntegrity, make([]byte, 16))
-	a.wantDrop("too short", DropNoIntegrity, fingerprinted(m.Raw))
+	a.wantDrop("too short", dropNoIntegrity, fingerprinted(m.Raw))
 
 	m = newRequest(stun.BindingRequest)
 	m.Add(stun.AttrMessageIntegrity, make([]byte, 20))
 	m.Add(stun.AttrUsername, []byte(aCheck().username))
-	a.wantDrop("before USERNAME", DropNoUsername, fingerprinted(m.Raw))
+	a.wantDrop("before USERNAME", dropNoUsername, fingerprinted(m.Raw))
 }
 
 // A request with more than 32 attributes is malformed.
@@ -157,8 +157,8 @@ func TestAttributesAreBounded(t *testing.T) {
 		t.Errorf("%d attributes: Parse = %q, want %q", maxAttributes, d, DropNone)
 	}
 	c.extra = append(c.extra, stun.RawAttribute{Type: stun.AttrSoftware})
-	if d := r.Parse(c.chromium()); d != DropMalformed {
-		t.Errorf("%d attributes: Parse = %q, want %q", maxAttributes+1, d, DropMalformed)
+	if d := r.Parse(c.chromium()); d != dropMalformed {
+		t.Errorf("%d attributes: Parse = %q, want %q", maxAttributes+1, d, dropMalformed)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestRequestIsReused(t *testing.T) {
 		t.Fatal("UseCandidate() = false for a check with USE-CANDIDATE")
 	}
 	r.Parse(nil)
-	if r.UseCandidate() || r.LocalUfrag() != nil || r.RemoteUfrag() != nil {
+	if r.UseCandidate() || r.LocalUfrag() != nil || r.remoteUfrag() != nil {
 		t.Error("a dropped datagram leaves results of the one before")
 	}
 	r.Parse(aCheck().firefox())
@@ -181,13 +181,13 @@ func TestRequestIsReused(t *testing.T) {
 
 func TestDropsAndVerdictsHaveNames(t *testing.T) {
 	seen := map[string]bool{}
-	for d := range NumDrops + 1 {
+	for d := range drops + 1 {
 		seen[d.String()] = true
 	}
-	for v := range NumVerdicts + 1 {
+	for v := range verdicts + 1 {
 		seen[v.String()] = true
 	}
-	if want := int(NumDrops) + int(NumVerdicts) + 2; len(seen) != want || seen[""] {
+	if want := int(drops) + int(verdicts) + 2; len(seen) != want || seen[""] {
 		t.Errorf("%d names, want %d", len(seen), want)
 	}
 }

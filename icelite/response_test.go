@@ -24,7 +24,7 @@ func TestSuccessTellsTheAddress(t *testing.T) {
 		t.Run(tt.from, func(t *testing.T) {
 			a := newTestAgent(t)
 			from := netip.MustParseAddrPort(tt.from)
-			a.want("a check", Moved, from, aCheck().chromium())
+			a.want("a check", verdictMoved, from, aCheck().chromium())
 			m := a.wantResponse(stun.ClassSuccessResponse)
 			var mapped stun.XORMappedAddress
 			if err := mapped.GetFrom(m); err != nil {
@@ -49,11 +49,11 @@ func TestResponseIsSmallerThanBrowsersRequests(t *testing.T) {
 	if len(chromium) != 104 {
 		t.Errorf("the request has %d bytes, want 104 as in Chromium", len(chromium))
 	}
-	a.want("a check of Chromium", Moved, home, chromium)
+	a.want("a check of Chromium", verdictMoved, home, chromium)
 	if ratio := float64(len(a.answer)) / float64(len(chromium)); ratio >= 0.8 {
 		t.Errorf("the answer has %.2f times the bytes of Chromium's request, want less than 0.8", ratio)
 	}
-	a.want("a check of Firefox", Checked, home, c.firefox())
+	a.want("a check of Firefox", verdictChecked, home, c.firefox())
 	if ratio := float64(len(a.answer)) / float64(len(c.firefox())); ratio >= 0.8 {
 		t.Errorf("the answer has %.2f times the bytes of Firefox's request, want less than 0.8", ratio)
 	}
@@ -68,7 +68,7 @@ func TestUnknownRequiredAttributeIsRefused(t *testing.T) {
 		{Type: 0x8fff, Value: []byte{1}},
 		{Type: 0x002b, Value: []byte{1, 2, 3}},
 	}
-	a.want("a check", UnknownAttribute, home, c.chromium())
+	a.want("a check", verdictUnknownAttribute, home, c.chromium())
 	m := a.wantResponse(stun.ClassErrorResponse)
 	var code stun.ErrorCodeAttribute
 	if err := code.GetFrom(m); err != nil || code.Code != 420 {
@@ -93,14 +93,14 @@ func TestOptionalAndMisplacedAttributesAreIgnored(t *testing.T) {
 	} {
 		c.extra = append(c.extra, stun.RawAttribute{Type: typ, Value: []byte{1, 2, 3, 4, 5}})
 	}
-	a.want("a check", Moved, home, c.firefox())
+	a.want("a check", verdictMoved, home, c.firefox())
 }
 
 func TestControlledPeerIsToldOfTheConflict(t *testing.T) {
 	a := newTestAgent(t)
 	c := aCheck()
 	c.controlled = true
-	a.want("a check of a controlled peer", RoleConflict, home, c.chromium())
+	a.want("a check of a controlled peer", verdictRoleConflict, home, c.chromium())
 	m := a.wantResponse(stun.ClassErrorResponse)
 	var code stun.ErrorCodeAttribute
 	if err := code.GetFrom(m); err != nil || code.Code != 487 {
@@ -109,7 +109,7 @@ func TestControlledPeerIsToldOfTheConflict(t *testing.T) {
 	if a.Path(home) != nil {
 		t.Error("a refused check has created a path")
 	}
-	a.want("the peer has switched", Moved, home, aCheck().chromium())
+	a.want("the peer has switched", verdictMoved, home, aCheck().chromium())
 }
 
 // Only a check with the right password gets an error response.
@@ -119,7 +119,7 @@ func TestErrorsNeedIntegrity(t *testing.T) {
 	c.pwd = theirs.Pwd
 	c.controlled = true
 	c.extra = []stun.RawAttribute{{Type: 0x7fff}}
-	a.want("a stranger's check", WrongIntegrity, home, c.chromium())
+	a.want("a stranger's check", verdictWrongIntegrity, home, c.chromium())
 	a.wantSilence("a stranger's check")
 }
 
@@ -130,11 +130,11 @@ func TestAnswerIsNeverTheLongerOne(t *testing.T) {
 	m := newRequest(stun.BindingRequest)
 	m.Add(stun.AttrUsername, []byte("four:four"))
 	least := check{pwd: ours.Pwd}.sign(m)
-	a.want("68 bytes from IPv4", Moved, home, least)
+	a.want("68 bytes from IPv4", verdictMoved, home, least)
 	if len(a.answer) > len(least) {
 		t.Errorf("an answer of %d bytes for a request of %d, want one that is not longer", len(a.answer), len(least))
 	}
-	a.want("68 bytes from IPv6", TooShort, cafe, least)
+	a.want("68 bytes from IPv6", verdictTooShort, cafe, least)
 	a.wantSilence("68 bytes from IPv6")
 	if a.Path(cafe) != nil {
 		t.Error("a check without an answer has created a path")

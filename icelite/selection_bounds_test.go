@@ -21,7 +21,7 @@ func (a *testAgent) wantMoves(why string, want uint64) {
 // not count as a move.
 func TestFirstCheckToAnUnknownAddress(t *testing.T) {
 	a := newTestAgent(t)
-	for _, want := range []Verdict{Moved, Checked, Checked} {
+	for _, want := range []Verdict{verdictMoved, verdictChecked, verdictChecked} {
 		if _, v := a.deliver(home, netip.Addr{}, nominated()); v != want {
 			t.Errorf("verdict %q, want %q", v, want)
 		}
@@ -33,10 +33,10 @@ func TestFirstCheckToAnUnknownAddress(t *testing.T) {
 // While the selected path is in use, its local address may change.
 func TestSpeakingPathMovesToAnotherLocalAddress(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
-	if _, v := a.deliver(home, server2, nominated()); v != Moved {
-		t.Errorf("verdict %q, want %q", v, Moved)
+	if _, v := a.deliver(home, server2, nominated()); v != verdictMoved {
+		t.Errorf("verdict %q, want %q", v, verdictMoved)
 	}
 	if p, _ := a.Selected(); p.Remote != home || p.Local != server2 || !p.Proved() {
 		t.Errorf("selected %v at %v, proved %v; want %v at %v, true", p.Remote, p.Local, p.Proved(), home, server2)
@@ -48,15 +48,15 @@ func TestSpeakingPathMovesToAnotherLocalAddress(t *testing.T) {
 func TestARecordKeepsTheSelectionForASecond(t *testing.T) {
 	for late, moves := range map[time.Duration]bool{0: false, 1: true} {
 		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
+		a.want("home", verdictMoved, home, nominated())
 		a.prove("home", home)
 		a.wait(silence + late)
-		want := map[bool]Verdict{false: Checked, true: Moved}[moves]
+		want := map[bool]Verdict{false: verdictChecked, true: verdictMoved}[moves]
 		a.want("a nomination", want, mobile, nominated())
 
 		a = newTestAgent(t)
-		a.want("home", Moved, home, nominated())
-		a.want("a spare path", Checked, mobile, aCheck().chromium())
+		a.want("home", verdictMoved, home, nominated())
+		a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 		a.Heard(a.now, home, 100, true)
 		a.wait(silence + late)
 		a.Heard(a.now, mobile, 100, true)
@@ -69,10 +69,10 @@ func TestARecordKeepsTheSelectionForASecond(t *testing.T) {
 func TestARecordFromAProvedPathTakesTheSelection(t *testing.T) {
 	for _, proved := range []bool{false, true} {
 		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
+		a.want("home", verdictMoved, home, nominated())
 		a.prove("home", home)
-		a.want("a spare path", Checked, mobile, aCheck().chromium())
-		a.want("another", Checked, cafe, nominated())
+		a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
+		a.want("another", verdictChecked, cafe, nominated())
 		if proved {
 			a.Proved(a.now, mobile)
 		}
@@ -87,9 +87,9 @@ func TestARecordFromAProvedPathTakesTheSelection(t *testing.T) {
 // A trial lasts a second. Its end is the deadline unless the agent expires before.
 func TestTheEndOfATrialIsADeadline(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
-	a.want("a nomination", Checked, mobile, nominated())
+	a.want("a nomination", verdictChecked, mobile, nominated())
 	a.wait(defaultConsentTimeout - trial/2)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantSelected("a record", mobile)
@@ -101,10 +101,10 @@ func TestTheEndOfATrialIsADeadline(t *testing.T) {
 	}
 
 	a = newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
 	a.wait(2 * silence)
-	a.want("a move", Moved, mobile, nominated())
+	a.want("a move", verdictMoved, mobile, nominated())
 	a.wait(trial - 1)
 	a.Advance(a.now)
 	a.wantSelected("just before the end of the trial", mobile)
@@ -118,10 +118,10 @@ func TestTheEndOfATrialIsADeadline(t *testing.T) {
 // After a failed trial a check moves the selection once the selected path has been silent for
 // longer than wariness, to the nanosecond.
 func TestWarinessLastsExactly(t *testing.T) {
-	for late, want := range map[time.Duration]Verdict{0: Checked, 1: Moved} {
+	for late, want := range map[time.Duration]Verdict{0: verdictChecked, 1: verdictMoved} {
 		a := newTestAgent(t)
 		failedTrial(a)
-		a.want("the peer's own check", Checked, home, aCheck().chromium())
+		a.want("the peer's own check", verdictChecked, home, aCheck().chromium())
 		a.wait(wariness + late)
 		a.want("a check from elsewhere", want, cafe, nominated())
 	}
@@ -130,10 +130,10 @@ func TestWarinessLastsExactly(t *testing.T) {
 // failedTrial selects and proves home, and makes the trial of another path fail.
 func failedTrial(a *testAgent) {
 	a.t.Helper()
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
 	a.wait(2 * silence)
-	a.want("a replay", Moved, mobile, nominated())
+	a.want("a replay", verdictMoved, mobile, nominated())
 	a.wait(trial)
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
@@ -147,7 +147,7 @@ func failedTrial(a *testAgent) {
 func (a *testAgent) wantWary(why string, wary bool) {
 	a.t.Helper()
 	a.wait(2 * silence)
-	a.want(why, map[bool]Verdict{true: Checked, false: Moved}[wary], netip.AddrPortFrom(cafe.Addr(), 9), nominated())
+	a.want(why, map[bool]Verdict{true: verdictChecked, false: verdictMoved}[wary], netip.AddrPortFrom(cafe.Addr(), 9), nominated())
 }
 
 // The agent becomes wary if the path that a trial has left takes the selection back during the
@@ -155,16 +155,16 @@ func (a *testAgent) wantWary(why string, wary bool) {
 func TestWhatMakesTheAgentWary(t *testing.T) {
 	start := func() *testAgent { // home and cafe are proved, home is selected
 		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
+		a.want("home", verdictMoved, home, nominated())
 		a.prove("home", home)
-		a.want("café", Checked, cafe, aCheck().chromium())
+		a.want("café", verdictChecked, cafe, aCheck().chromium())
 		a.Proved(a.now, cafe)
 		a.wantSelected("home is proved", home)
 		return a
 	}
 	trial := func(a *testAgent) {
 		a.wait(2 * silence)
-		a.want("a replay", Moved, mobile, nominated())
+		a.want("a replay", verdictMoved, mobile, nominated())
 		if !a.onTrial() {
 			t.Fatal("there is no trial")
 		}
@@ -175,12 +175,12 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 
 	a = start()
 	trial(a)
-	a.want("the path that was left", Moved, home, nominated())
+	a.want("the path that was left", verdictMoved, home, nominated())
 	a.wantWary("the path that was left", true)
 
 	a = start()
 	trial(a)
-	a.want("another proved path", Moved, cafe, nominated())
+	a.want("another proved path", verdictMoved, cafe, nominated())
 	if a.onTrial() {
 		t.Error("the trial continues though the selection has moved to another proved path")
 	}
@@ -192,10 +192,10 @@ func TestWhatMakesTheAgentWary(t *testing.T) {
 	a.Advance(a.now)
 	a.wantSelected("the trial has failed", home)
 	a.Heard(a.now, home, 100, true) // a record of the peer
-	a.want("the other path", Checked, cafe, nominated())
+	a.want("the other path", verdictChecked, cafe, nominated())
 	a.Heard(a.now, cafe, 100, true)
 	a.wantSelected("the other path", cafe)
-	a.want("back", Checked, home, nominated())
+	a.want("back", verdictChecked, home, nominated())
 	a.Heard(a.now, home, 100, true)
 	a.wantSelected("back", home)
 	a.wantWary("a return without a trial", false)
@@ -225,7 +225,7 @@ func TestWhatEndsWariness(t *testing.T) {
 	failedTrial(a)
 	a.challenge("a question")
 	a.wait(defaultConsentTimeout / 2)
-	a.want("a check", Checked, home, aCheck().chromium())
+	a.want("a check", verdictChecked, home, aCheck().chromium())
 	a.Advance(a.now)
 	if a.Path(home).Proved() {
 		t.Fatal("a path that does not answer is still proved")
@@ -236,9 +236,9 @@ func TestWhatEndsWariness(t *testing.T) {
 // If two proved paths send records, the selection does not move.
 func TestARecordFromAnotherProvedPathMovesNothing(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.Proved(a.now, mobile)
 	a.Heard(a.now, mobile, 100, true)
 	a.wantSelected("a record from the spare path", home)
@@ -249,11 +249,11 @@ func TestARecordFromAnotherProvedPathMovesNothing(t *testing.T) {
 // another address does not nominate its path.
 func TestARecordCountsAsHeard(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("home", Moved, home, nominated())
+	a.want("home", verdictMoved, home, nominated())
 	a.prove("home", home)
 	a.wait(wariness)
 	a.Heard(a.now, home, 100, true)
-	a.want("a check from elsewhere", Checked, mobile, aCheck().chromium())
+	a.want("a check from elsewhere", verdictChecked, mobile, aCheck().chromium())
 	a.Heard(a.now, mobile, 100, true)
 	a.wantSelected("a record from there", home)
 	a.wait(wariness)
@@ -270,7 +270,7 @@ func TestARecordCountsAsHeard(t *testing.T) {
 func TestAPathThatComesBackIsNew(t *testing.T) {
 	for late, proved := range map[time.Duration]bool{-1: true, 0: false} {
 		a := newTestAgent(t)
-		a.want("home", Moved, home, nominated())
+		a.want("home", verdictMoved, home, nominated())
 		a.prove("home", home)
 		a.wait(defaultConsentTimeout + late)
 		a.deliver(home, server, nominated())

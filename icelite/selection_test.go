@@ -14,23 +14,23 @@ func TestFirstCheckIsSelected(t *testing.T) {
 	if p, ok := a.Selected(); ok {
 		t.Fatalf("selected %v before any check, want nothing", p.Remote)
 	}
-	a.want("a check without USE-CANDIDATE", Moved, home, aCheck().firefox())
+	a.want("a check without USE-CANDIDATE", verdictMoved, home, aCheck().firefox())
 	a.wantSelected("the only address", home)
-	a.want("the same again", Checked, home, aCheck().firefox())
+	a.want("the same again", verdictChecked, home, aCheck().firefox())
 }
 
 // The latest nomination wins, also when every check carries one
 // (aggressive nomination).
 func TestNominationMovesTheSelection(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a check from home", Moved, home, aCheck().chromium())
-	a.want("a check from the café", Checked, cafe, aCheck().chromium())
+	a.want("a check from home", verdictMoved, home, aCheck().chromium())
+	a.want("a check from the café", verdictChecked, cafe, aCheck().chromium())
 	a.wantSelected("a check alone moves nothing", home)
-	a.want("a nomination from the café", Moved, cafe, aCheck().nominating().chromium())
+	a.want("a nomination from the café", verdictMoved, cafe, aCheck().nominating().chromium())
 	a.wantSelected("the nominated address", cafe)
-	a.want("a nomination again", Checked, cafe, aCheck().nominating().chromium())
-	a.want("a nomination from home", Moved, home, aCheck().nominating().chromium())
-	a.want("a nomination from a new address", Moved, mobile, aCheck().nominating().chromium())
+	a.want("a nomination again", verdictChecked, cafe, aCheck().nominating().chromium())
+	a.want("a nomination from home", verdictMoved, home, aCheck().nominating().chromium())
+	a.want("a nomination from a new address", verdictMoved, mobile, aCheck().nominating().chromium())
 	a.wantSelected("the latest nominated address", mobile)
 }
 
@@ -38,12 +38,12 @@ func TestNominationMovesTheSelection(t *testing.T) {
 // USE-CANDIDATE moves the selection.
 func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a nomination from home", Moved, home, aCheck().nominating().firefox())
+	a.want("a nomination from home", verdictMoved, home, aCheck().nominating().firefox())
 	a.wait(silence)
-	a.want("one second is not silence yet", Checked, mobile, aCheck().firefox())
+	a.want("one second is not silence yet", verdictChecked, mobile, aCheck().firefox())
 	a.wantSelected("one second is not silence yet", home)
 	a.wait(time.Millisecond)
-	a.want("more than a second is", Moved, mobile, aCheck().firefox())
+	a.want("more than a second is", verdictMoved, mobile, aCheck().firefox())
 	a.wantSelected("more than a second is", mobile)
 }
 
@@ -51,16 +51,16 @@ func TestRebindingMovesTheSelectionAfterSilence(t *testing.T) {
 // client with two networks does not move back and forth.
 func TestHeardPathKeepsTheSelection(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a nomination from home", Moved, home, aCheck().nominating().chromium())
+	a.want("a nomination from home", verdictMoved, home, aCheck().nominating().chromium())
 	for range 20 {
 		a.wait(900 * time.Millisecond)
 		a.Heard(a.now, home, 100, true)
 		a.wait(900 * time.Millisecond)
-		a.want("a spare path is checked", Checked, mobile, aCheck().chromium())
+		a.want("a spare path is checked", verdictChecked, mobile, aCheck().chromium())
 	}
 	a.wait(900 * time.Millisecond)
 	a.Heard(a.now, home, 100, false)
-	a.want("a forged record keeps nothing", Moved, mobile, aCheck().chromium())
+	a.want("a forged record keeps nothing", verdictMoved, mobile, aCheck().chromium())
 }
 
 // The selection includes the local address, for a server with two addresses. While the selected
@@ -79,16 +79,16 @@ func TestLocalAddressIsPartOfTheSelection(t *testing.T) {
 			t.Fatalf("verdict %q, want %q", v, want)
 		}
 	}
-	deliver(server, aCheck(), Moved)
-	deliver(server2, aCheck(), Checked)
+	deliver(server, aCheck(), verdictMoved)
+	deliver(server2, aCheck(), verdictChecked)
 	wantLocal("a check at the other address", server)
-	deliver(server2, aCheck().nominating(), Moved)
+	deliver(server2, aCheck().nominating(), verdictMoved)
 	wantLocal("a nomination at the other address", server2)
 	a.wait(2 * time.Second)
-	deliver(server, aCheck(), Moved)
+	deliver(server, aCheck(), verdictMoved)
 	wantLocal("a check after silence", server)
 
-	a.want("a spare path", Checked, mobile, aCheck().chromium())
+	a.want("a spare path", verdictChecked, mobile, aCheck().chromium())
 	a.deliver(mobile, server2, aCheck().chromium())
 	if p := a.Path(mobile); p.Local != server2 {
 		t.Errorf("the local address of a path that is not selected is %v, want %v", p.Local, server2)
@@ -127,7 +127,7 @@ func TestPathsAreNewestFirst(t *testing.T) {
 
 func TestPathsAreBounded(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("the true one", Moved, home, aCheck().nominating().chromium())
+	a.want("the true one", verdictMoved, home, aCheck().nominating().chromium())
 	a.prove("home", home)
 	bare, nominating := aCheck().chromium(), aCheck().nominating().chromium()
 	for port := range 10_000 {
@@ -164,27 +164,27 @@ func TestEvictionSparesTheSelectedPath(t *testing.T) {
 		a.Proved(a.now, port(n))
 	}
 	a.wantSelected("the first", port(0))
-	a.want("a fourth", Checked, port(3), aCheck().chromium())
+	a.want("a fourth", verdictChecked, port(3), aCheck().chromium())
 	if a.Path(port(0)) == nil || a.Path(port(1)) != nil || a.Path(port(2)) == nil || a.Path(port(3)) == nil {
 		t.Error("want that only the oldest path that is not selected is removed: port 1 of 0 to 3")
 	}
 	a.wantSelected("eviction moved nothing", port(0))
 
 	least := newTestAgentWith(t, Config{Local: ours, Remote: theirs, MaxPaths: 1})
-	least.want("home", Moved, home, aCheck().chromium())
-	least.want("a spare", Checked, mobile, aCheck().chromium())
-	least.want("another", Checked, cafe, aCheck().chromium())
+	least.want("home", verdictMoved, home, aCheck().chromium())
+	least.want("a spare", verdictChecked, mobile, aCheck().chromium())
+	least.want("another", verdictChecked, cafe, aCheck().chromium())
 	least.wantSelected("two places are the least", home)
 }
 
 func TestStatsCount(t *testing.T) {
 	a := newTestAgent(t)
-	a.want("a check", Moved, home, aCheck().chromium())
-	a.want("a check", Checked, home, aCheck().chromium())
-	a.want("a nomination", Moved, mobile, aCheck().nominating().chromium())
+	a.want("a check", verdictMoved, home, aCheck().chromium())
+	a.want("a check", verdictChecked, home, aCheck().chromium())
+	a.want("a nomination", verdictMoved, mobile, aCheck().nominating().chromium())
 	wrong := aCheck()
 	wrong.pwd = theirs.Pwd
-	a.want("a stranger", WrongIntegrity, home, wrong.chromium())
+	a.want("a stranger", verdictWrongIntegrity, home, wrong.chromium())
 	a.wantMaySend("an address without a check", cafe, 1, false)
 	if got, want := a.Stats(), (Stats{Checks: 3, Moves: 2, Refused: 1}); got != want {
 		t.Errorf("stats %+v, want %+v", got, want)

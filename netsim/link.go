@@ -125,13 +125,13 @@ func (s *LinkStats) count(size int, d Drop) {
 		s.PassedBytes += uint64(size)
 	case DropLost:
 		s.Lost++
-	case DropQueue:
+	case dropQueue:
 		s.QueueDropped++
-	case DropMTU:
+	case dropMTU:
 		s.TooLarge++
-	case DropTap:
+	case dropTap:
 		s.Tapped++
-	case DropOverflow:
+	case dropOverflow:
 		s.Overflowed++
 	}
 }
@@ -142,10 +142,10 @@ type Drop uint8
 const (
 	DropNone     Drop = iota // it was not dropped
 	DropLost                 // Loss, Burst, an outage or a blackout
-	DropQueue                // the Queue was full
-	DropMTU                  // larger than the MTU
-	DropTap                  // a Tap dropped it
-	DropOverflow             // too many datagrams were in flight
+	dropQueue                // the Queue was full
+	dropMTU                  // larger than the MTU
+	dropTap                  // a Tap dropped it
+	dropOverflow             // too many datagrams were in flight
 )
 
 // dropNames are the names of causes in a trace.

@@ -244,9 +244,9 @@ func TestStatsAddUp(t *testing.T) {
 	for size := range 2000 {
 		arrived += len(w.send(1, size, ms/2))
 	}
-	w.refuse(w.now, 10, DropTap)
+	w.refuse(w.now, 10, dropTap)
 	w.refuse(w.now, 10, DropLost)
-	w.refuse(w.now, 10, DropOverflow)
+	w.refuse(w.now, 10, dropOverflow)
 	s := w.stats
 	if sum := s.Passed + s.Lost + s.QueueDropped + s.TooLarge + s.Tapped + s.Overflowed; s.Sent != sum || s.Sent != 2003 {
 		t.Errorf("%d sent, %d accounted for: %+v", s.Sent, sum, s)

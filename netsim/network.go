@@ -268,11 +268,11 @@ func (n *Network) send(c *Conn, to netip.AddrPort, payload []byte) error {
 	pair := n.pair(route)
 	switch size := len(p.Payload); {
 	case !passed:
-		pair.wire.refuse(now, size, DropTap)
+		pair.wire.refuse(now, size, dropTap)
 	case n.isDark(now, route):
 		pair.wire.refuse(now, size, DropLost)
 	case n.line.full():
-		pair.wire.refuse(now, size, DropOverflow)
+		pair.wire.refuse(now, size, dropOverflow)
 	default:
 		n.ds = pair.wire.Send(now, size, n.ds[:0])
 		for _, d := range n.ds {

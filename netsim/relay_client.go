@@ -107,11 +107,11 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	}
 	switch size := len(p.Payload); {
 	case !passed:
-		w.refuse(now, size, DropTap)
+		w.refuse(now, size, dropTap)
 	case r.blackout || now.Before(r.dark):
 		w.refuse(now, size, DropLost)
 	case r.line.full():
-		w.refuse(now, size, DropOverflow)
+		w.refuse(now, size, dropOverflow)
 	default:
 		r.launch(now, c, up, w, p.Payload)
 	}

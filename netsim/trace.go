@@ -65,8 +65,8 @@ const (
 	maxArrivals = 16      // arrivals of one datagram
 )
 
-// ErrTraceTooLong is the error of [ReadTrace] for a trace of more than 4,194,304 datagrams.
-var ErrTraceTooLong = errors.New("netsim: trace too long")
+// errTraceTooLong is the error of [ReadTrace] for a trace of more than 4,194,304 datagrams.
+var errTraceTooLong = errors.New("netsim: trace too long")
 
 // ReadTrace reads a whole trace. An error names the line.
 func ReadTrace(r io.Reader) ([]Fate, error) {
@@ -86,7 +86,7 @@ func ReadTrace(r io.Reader) ([]Fate, error) {
 			return nil, fmt.Errorf("netsim: trace, line %d: %w", n, err)
 		}
 		if len(trace) == maxTrace {
-			return nil, ErrTraceTooLong
+			return nil, errTraceTooLong
 		}
 		trace = append(trace, f)
 	}

@@ -75,7 +75,7 @@ func TestReplayTakesTheNearest(t *testing.T) {
 	replay, err := NewReplay([]Fate{
 		{At: 5 * time.Second, Path: "x", Drop: DropLost},
 		{At: 100 * ms, Path: "up", After: []time.Duration{ms}},
-		{At: 200 * ms, Path: "up", Drop: DropQueue},
+		{At: 200 * ms, Path: "up", Drop: dropQueue},
 		{At: 300 * ms, Path: "up", After: []time.Duration{3 * ms, 4 * ms}, Flip: []int{-1, 90}},
 	}, "up")
 	if err != nil {

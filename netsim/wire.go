@@ -136,14 +136,14 @@ func (w *Wire) carry(now time.Time, size int, c *chance, ds []Delivery) ([]Deliv
 		w.first, w.begun = now, true
 	}
 	if w.link.MTU > 0 && size > w.link.MTU {
-		return ds, DropMTU
+		return ds, dropMTU
 	}
 	if w.link.Replay != nil {
 		return w.repeat(now, size, ds)
 	}
 	leaves, ok := w.transmit(now, size)
 	if !ok {
-		return ds, DropQueue
+		return ds, dropQueue
 	}
 	// The chain continues during an outage, so that later losses do not depend on it.
 	if w.loses(c.loss) || now.Before(w.dark) || w.link.out(now.Sub(w.first)) {

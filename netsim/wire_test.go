@@ -99,7 +99,7 @@ func TestSameLuckAfterTrouble(t *testing.T) {
 	plain, tapped := newTestWire(Link{Loss: 0.3}), newTestWire(Link{Loss: 0.3})
 	plain.send(10, 100, 0)
 	for range 10 {
-		tapped.refuse(tapped.now, 100, DropTap)
+		tapped.refuse(tapped.now, 100, dropTap)
 	}
 	for i := range 100 {
 		if len(plain.send(1, 100, ms)) != len(tapped.send(1, 100, ms)) {
@@ -164,7 +164,7 @@ func TestBottleneckIsFairToEquals(t *testing.T) {
 }
 
 func TestDrop(t *testing.T) {
-	if DropQueue.String() != "queue" || DropNone.String() != "" || Drop(99).String() != "unknown" {
+	if dropQueue.String() != "queue" || DropNone.String() != "" || Drop(99).String() != "unknown" {
 		t.Error("the names are wrong")
 	}
 }

@@ -154,12 +154,12 @@ func TestBadOffersAreRefusedAndLeaveNothing(t *testing.T) {
 		"JSON without SDP":      {`{"type":"offer"}`, 400, `no "sdp"`},
 		"broken JSON":           {`{"type":`, 400, `no "sdp"`},
 		"no data channel":       {good[:strings.Index(good, "m=")], 400, sdp.ErrNoDataChannel.Error()},
-		"no fingerprint":        {without("a=fingerprint"), 400, sdp.ErrNoFingerprint.Error()},
-		"malformed fingerprint": {strings.Replace(good, "a=fingerprint:sha-256 ", "a=fingerprint:sha-256 XY:", 1), 400, sdp.ErrFingerprint.Error()},
-		"no ufrag":              {without("a=ice-ufrag"), 400, sdp.ErrNoUfrag.Error()},
-		"no password":           {without("a=ice-pwd"), 400, sdp.ErrNoPwd.Error()},
+		"no fingerprint":        {without("a=fingerprint"), 400, "sdp: no a=fingerprint"},
+		"malformed fingerprint": {strings.Replace(good, "a=fingerprint:sha-256 ", "a=fingerprint:sha-256 XY:", 1), 400, "sdp: malformed a=fingerprint"},
+		"no ufrag":              {without("a=ice-ufrag"), 400, "sdp: no a=ice-ufrag"},
+		"no password":           {without("a=ice-pwd"), 400, "sdp: no a=ice-pwd"},
 		"a megabyte":            {good + strings.Repeat("a=x\r\n", 200_000), 413, "40 KiB"},
-		"too many lines":        {good + strings.Repeat("a=x\r\n", 1025), 400, sdp.ErrTooManyLines.Error()},
+		"too many lines":        {good + strings.Repeat("a=x\r\n", 1025), 400, "sdp: more than 1024 lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t, Config{})

@@ -77,9 +77,9 @@ type Config struct {
 	// the limit by one message: the one with the piece that the peer must send next.
 	MaxBuffered int
 
-	// ReassemblyAge limits how long an incomplete message of an unordered, unreliable
+	// reassemblyAge limits how long an incomplete message of an unordered, unreliable
 	// channel is held. Zero means 2 s.
-	ReassemblyAge time.Duration
+	reassemblyAge time.Duration
 
 	// MaxChannels limits the channels that are open at once. Zero means 16.
 	MaxChannels int
@@ -107,7 +107,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.RemotePort, defaultPort)
 	defaultTo(&c.MaxMessage, 16<<10)
 	defaultTo(&c.MaxBuffered, 64<<10)
-	defaultTo(&c.ReassemblyAge, 2*time.Second)
+	defaultTo(&c.reassemblyAge, 2*time.Second)
 	defaultTo(&c.MaxChannels, 16)
 	return c
 }

@@ -182,13 +182,13 @@ func TestDefaults(t *testing.T) {
 	got := Config{}.withDefaults()
 	want := Config{
 		LocalTag: 1, LocalPort: 5000, RemotePort: 5000,
-		MaxMessage: 16 << 10, MaxBuffered: 64 << 10, ReassemblyAge: 2 * time.Second, MaxChannels: 16,
+		MaxMessage: 16 << 10, MaxBuffered: 64 << 10, reassemblyAge: 2 * time.Second, MaxChannels: 16,
 	}
 	if got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
 	}
 	set := Config{
-		LocalTag: 2, LocalPort: 3, RemotePort: 4, MaxMessage: 5, MaxBuffered: 6, ReassemblyAge: 7, MaxChannels: 8,
+		LocalTag: 2, LocalPort: 3, RemotePort: 4, MaxMessage: 5, MaxBuffered: 6, reassemblyAge: 7, MaxChannels: 8,
 		RTT: 9, Heartbeat: 10,
 	}
 	if got := set.withDefaults(); got != set {

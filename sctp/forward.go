@@ -140,7 +140,7 @@ func (a *Assoc) receiveForward(t time.Duration, c chunk, events []Event) []Event
 		a.drop(dropForward)
 		return events
 	}
-	a.stats.ForwardsIn++
+	a.stats.forwardsIn++
 	if seq.Less(a.rx.cum, tsn) {
 		a.rx.skip(tsn)
 	}

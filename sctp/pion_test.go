@@ -285,7 +285,7 @@ func TestPionChannelLifecycle(t *testing.T) {
 			}
 			w.until("forgotten", func() bool { return len(w.a.channels) == 0 })
 		}
-		if n := w.a.Stats().Resets; n != 20 {
+		if n := w.a.Stats().resets; n != 20 {
 			t.Errorf("%d resets are counted, want 20", n)
 		}
 	})

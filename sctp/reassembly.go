@@ -295,7 +295,7 @@ func (a *Assoc) watch(r *run) {
 	if a.reliable(r.stream) || a.ordered(r.stream) {
 		return
 	}
-	expiry := r.at + a.config.ReassemblyAge
+	expiry := r.at + a.config.reassemblyAge
 	if at := a.timers[timerFragments]; at == 0 || expiry < at {
 		a.timers[timerFragments] = expiry
 	}
@@ -335,7 +335,7 @@ func (a *Assoc) dropOversize(d *data, p place, events []Event) []Event {
 func (a *Assoc) expireFragments(t time.Duration) {
 	var next time.Duration
 	a.loose.removeFunc(func(r run) bool {
-		switch expiry := r.at + a.config.ReassemblyAge; {
+		switch expiry := r.at + a.config.reassemblyAge; {
 		case a.ordered(r.stream):
 		case expiry <= t:
 			a.drop(dropExpired)

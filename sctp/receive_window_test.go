@@ -61,13 +61,13 @@ func TestHonestAtFirst(t *testing.T) {
 	a.write(text(1, "a"))
 	a.pass(settleTime - time.Millisecond)
 	a.write(text(2, "b"))
-	if s := a.Stats(); s.Eager || s.AckSwitches != 0 {
-		t.Errorf("after 99 ms: eager %v, want false; %d switches, want 0", s.Eager, s.AckSwitches)
+	if s := a.Stats(); s.Eager || s.ackSwitches != 0 {
+		t.Errorf("after 99 ms: eager %v, want false; %d switches, want 0", s.Eager, s.ackSwitches)
 	}
 	a.pass(time.Millisecond)
 	a.write(text(3, "c"))
-	if s := a.Stats(); !s.Eager || s.AckSwitches != 1 {
-		t.Errorf("after 100 ms: eager %v, want true; %d switches, want 1", s.Eager, s.AckSwitches)
+	if s := a.Stats(); !s.Eager || s.ackSwitches != 1 {
+		t.Errorf("after 100 ms: eager %v, want true; %d switches, want 1", s.Eager, s.ackSwitches)
 	}
 }
 
@@ -131,8 +131,8 @@ func TestTSNsAnywhere(t *testing.T) {
 			a.pass(450 * time.Millisecond)
 			a.drain()
 		}
-		if s := a.Stats(); s.RTT != 50*time.Millisecond || s.ValveOpenings != 0 || !s.Eager {
-			t.Errorf("initial TSN %d: round trip %v, want 50 ms; the valve has opened %d times, want 0; eager %v, want true", tsn, s.RTT, s.ValveOpenings, s.Eager)
+		if s := a.Stats(); s.RTT != 50*time.Millisecond || s.valveOpenings != 0 || !s.Eager {
+			t.Errorf("initial TSN %d: round trip %v, want 50 ms; the valve has opened %d times, want 0; eager %v, want true", tsn, s.RTT, s.valveOpenings, s.Eager)
 		}
 	}
 }

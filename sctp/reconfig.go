@@ -153,7 +153,7 @@ func (a *Assoc) receiveResetRequest(p param, events []Event) []Event {
 // resetStreams closes the channels that the peer has closed after TSN last, and this
 // end's direction of each. An empty list means all channels.
 func (a *Assoc) resetStreams(list []byte, last uint32, events []Event) []Event {
-	a.stats.Resets++
+	a.stats.resets++
 	if len(list) < 2 {
 		for i := len(a.channels) - 1; i >= 0; i-- {
 			events = a.resetStream(a.channels[i].stream, last, events)

@@ -29,8 +29,8 @@ func TestTSNResetIsDenied(t *testing.T) {
 		a.write(rawChunk(chunkReconfig, 0, rawParam(paramTSNReset, u32s(peerTSN))))
 		a.wantPacket("the same answer", "RESET-RESPONSE(1 result=2)")
 	}
-	if s := a.Stats(); s.Resets != 0 || s.Channels != 1 {
-		t.Errorf("%d resets, want 0; %d channels, want 1", s.Resets, s.Channels)
+	if s := a.Stats(); s.resets != 0 || s.Channels != 1 {
+		t.Errorf("%d resets, want 0; %d channels, want 1", s.resets, s.Channels)
 	}
 }
 

@@ -97,7 +97,7 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 	k := &a.ack
 	a.forwarded = seq.Max(a.forwarded, a.rx.cum-farBehind)
 	if k.measure(t, a.rx.high) && k.valve {
-		a.stats.ValveOpenings++
+		a.stats.valveOpenings++
 	}
 	if t < k.settleUntil {
 		k.honestBelow = seq.Max(k.honestBelow, a.rx.high)
@@ -112,7 +112,7 @@ func (a *Assoc) acknowledge(t time.Duration, urgent bool) {
 		k.eager = t >= k.settleUntil && (seq.LessEq(k.honestBelow, a.rx.cum) || t >= k.settleUntil+settleMost)
 	}
 	if k.eager != was {
-		a.stats.AckSwitches++
+		a.stats.ackSwitches++
 	}
 	if k.eager {
 		a.rx.skipAll()

@@ -236,7 +236,7 @@ func TestSafetyValve(t *testing.T) {
 	second(10)
 	second(10)
 	second(10)
-	if s := a.Stats(); !s.Eager || s.ValveOpenings != 1 || s.AckSwitches != 2 {
+	if s := a.Stats(); !s.Eager || s.valveOpenings != 1 || s.ackSwitches != 2 {
 		t.Fatalf("after 3 s of 10 %% loss: %+v, want eager, 1 valve opening, 2 switches", s)
 	}
 }

@@ -24,11 +24,11 @@ type Counters struct {
 	SacksOut      uint64
 	GapSacksOut   uint64 // SACKs with gap blocks
 	Forwards      uint64 // FORWARD-TSNs sent
-	ForwardsIn    uint64
+	forwardsIn    uint64
 	Retransmits   uint64 // INIT, COOKIE ECHO, DATA_CHANNEL_ACK and RE-CONFIG sent again
-	Resets        uint64 // stream resets of the peer performed
-	AckSwitches   uint64 // changes between eager and honest acknowledgement
-	ValveOpenings uint64 // changes to honest because of measured loss
+	resets        uint64 // stream resets of the peer performed
+	ackSwitches   uint64 // changes between eager and honest acknowledgement
+	valveOpenings uint64 // changes to honest because of measured loss
 
 	// Drops counts the packets, chunks and messages that were dropped, by cause: the index
 	// is a [DropReason].

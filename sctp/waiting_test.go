@@ -239,7 +239,7 @@ func TestCountersOfMessages(t *testing.T) {
 	}
 	a.drain()
 	s := a.Stats()
-	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.ForwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[dropText])
+	got := fmt.Sprint(s.MessagesOut, s.BytesOut, s.MessagesIn, s.BytesIn, s.forwardsIn, s.Duplicates, s.SacksOut, s.GapSacksOut, s.Drops[dropText])
 	if want := "2 4 3 6 2 2 5 3 1"; got != want {
 		t.Errorf("%s, want %s: %+v", got, want, s)
 	}

@@ -34,24 +34,24 @@ func (a *Answer) Append(b []byte) []byte {
 	b = append(b, "v=0"+end+"o=- "...)
 	b = strconv.AppendUint(b, a.SessionID, 10)
 	b = append(b, " 1 IN IP4 0.0.0.0"+end+"s=-"+end+"t=0 0"+end...)
-	if o.Bundle {
+	if o.bundle {
 		b = append(b, "a=group:BUNDLE "...)
-		if o.Tag != o.Index {
-			b = append(b, o.Media[o.Tag].Mid...)
+		if o.tag != o.Index {
+			b = append(b, o.media[o.tag].mid...)
 			b = append(b, ' ')
 		}
 		b = append(b, o.Mid...)
 		b = append(b, end...)
 	}
 	b = append(b, "a=ice-lite"+end...)
-	for i := range o.Media {
+	for i := range o.media {
 		switch {
 		case i == o.Index:
 			b = a.appendData(b)
-		case i == o.Tag:
+		case i == o.tag:
 			b = a.appendCarrier(b)
 		default:
-			b = o.Media[i].appendRejected(b)
+			b = o.media[i].appendRejected(b)
 		}
 	}
 	return b
@@ -59,17 +59,17 @@ func (a *Answer) Append(b []byte) []byte {
 
 // appendData appends the section of the data channel, in the same form as in the offer.
 func (a *Answer) appendData(b []byte) []byte {
-	m := &a.Offer.Media[a.Offer.Index]
-	old := m.Format != dataFormat
+	m := &a.Offer.media[a.Offer.Index]
+	old := m.format != dataFormat
 	b = append(b, "m=application 9 "...)
-	b = append(b, m.Protocol...)
+	b = append(b, m.protocol...)
 	if old {
 		b = append(b, " 5000"...)
 	} else {
 		b = append(b, " webrtc-datachannel"...)
 	}
 	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
-	b = a.appendTransport(b, m.Mid)
+	b = a.appendTransport(b, m.mid)
 	if old {
 		b = append(b, "a=sctpmap:5000 webrtc-datachannel 65535"+end...)
 	} else {
@@ -87,21 +87,21 @@ func (a *Answer) appendData(b []byte) []byte {
 // check. So the answer accepts the section, and no media is sent in either direction.
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-7.3.1
 func (a *Answer) appendCarrier(b []byte) []byte {
-	m := &a.Offer.Media[a.Offer.Tag]
+	m := &a.Offer.media[a.Offer.tag]
 	b = append(b, "m="...)
-	b = append(b, m.Kind...)
+	b = append(b, m.kind...)
 	b = append(b, " 9 "...)
-	b = append(b, m.Protocol...)
+	b = append(b, m.protocol...)
 	b = append(b, ' ')
-	b = append(b, m.Format...)
+	b = append(b, m.format...)
 	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
-	b = a.appendTransport(b, m.Mid)
+	b = a.appendTransport(b, m.mid)
 	b = append(b, "a=inactive"+end+"a=rtcp-mux"+end...)
-	if m.Codec != "" {
+	if m.codec != "" {
 		b = append(b, "a=rtpmap:"...)
-		b = append(b, m.Format...)
+		b = append(b, m.format...)
 		b = append(b, ' ')
-		b = append(b, m.Codec...)
+		b = append(b, m.codec...)
 		b = append(b, end...)
 	}
 	return b
@@ -130,16 +130,16 @@ func (a *Answer) appendTransport(b []byte, mid string) []byte {
 // appendRejected appends the m= section that rejects m: the same line with port zero. The
 // sections of an answer have the order of those of the offer.
 // https://www.rfc-editor.org/rfc/rfc3264.html#section-6
-func (m *Media) appendRejected(b []byte) []byte {
+func (m *mediaSection) appendRejected(b []byte) []byte {
 	b = append(b, "m="...)
-	b = append(b, m.Kind...)
+	b = append(b, m.kind...)
 	b = append(b, " 0 "...)
-	b = append(b, m.Protocol...)
+	b = append(b, m.protocol...)
 	b = append(b, ' ')
-	b = append(b, m.Format...)
+	b = append(b, m.format...)
 	b = append(b, end+"c=IN IP4 0.0.0.0"+end...)
-	if m.Mid != "" {
-		b = appendAttribute(b, "mid", m.Mid)
+	if m.mid != "" {
+		b = appendAttribute(b, "mid", m.mid)
 	}
 	return append(b, "a=inactive"+end...)
 }

@@ -76,8 +76,8 @@ func TestAnswerParsesBack(t *testing.T) {
 		if back.Ufrag != a.Ufrag || back.Pwd != a.Pwd || back.Setup != SetupActive || back.MaxMessageSize != a.MaxMessageSize {
 			t.Errorf("%s: answer reads as %+v", name, back)
 		}
-		if back.Mid != o.Mid || back.Bundle != o.Bundle || back.Index != o.Index || len(back.Media) != len(o.Media) {
-			t.Errorf("%s: m= lines of the answer %+v, of the offer %+v", name, back.Media, o.Media)
+		if back.Mid != o.Mid || back.bundle != o.bundle || back.Index != o.Index || len(back.media) != len(o.media) {
+			t.Errorf("%s: m= lines of the answer %+v, of the offer %+v", name, back.media, o.media)
 		}
 		if len(back.Fingerprints) != 1 || back.Fingerprints[0].String() != a.Fingerprint.String() {
 			t.Errorf("%s: fingerprint %v", name, back.Fingerprints)
@@ -142,7 +142,7 @@ func TestFirstSectionOfABundleCarriesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Ufrag != "Kx7e" || o.Setup != SetupActpass || o.Tag != 0 || o.Index != 1 {
+	if o.Ufrag != "Kx7e" || o.Setup != SetupActpass || o.tag != 0 || o.Index != 1 {
 		t.Errorf("%+v", o)
 	}
 	answer := string(answerTo(o).Append(nil))
@@ -157,7 +157,7 @@ func TestFirstSectionOfABundleCarriesIt(t *testing.T) {
 	}
 	// Media behind the data channel carries nothing, and is refused.
 	o, err = ParseOffer([]byte(strings.Replace(offer, "a=group:BUNDLE 0 1", "a=group:BUNDLE 1 0", 1)))
-	if err != nil || o.Tag != 1 {
+	if err != nil || o.tag != 1 {
 		t.Fatalf("%+v, %v", o, err)
 	}
 	const refused = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=inactive\r\nm=application"
@@ -172,12 +172,12 @@ func TestACarrierThatLeavesThingsOut(t *testing.T) {
 	offer := string(read(t, "chromium-audio.sdp"))
 	for _, name := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"} {
 		o, err := ParseOffer([]byte(strings.Replace(offer, name, "a=x:", 1)))
-		if err != nil || o.Tag != 0 || o.Ufrag != "Kx7e" || o.Setup != SetupActpass || len(o.Fingerprints) != 1 {
+		if err != nil || o.tag != 0 || o.Ufrag != "Kx7e" || o.Setup != SetupActpass || len(o.Fingerprints) != 1 {
 			t.Errorf("without %s: %+v, %v", name, o, err)
 		}
 	}
 	o, err := ParseOffer([]byte(strings.Replace(offer, "a=rtpmap:111", "a=rtpmap:63 red/48000/2\r\na=rtpmap:111", 1)))
-	if err != nil || o.Media[0].Codec != "opus/48000/2" {
+	if err != nil || o.media[0].codec != "opus/48000/2" {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
@@ -202,7 +202,7 @@ func TestOldFormOfTheDataChannel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", protocol, err)
 		}
-		if o.SCTPPort != 5001 || o.MaxMessageSize != 262144 || o.Mid != "0" || !o.Bundle {
+		if o.SCTPPort != 5001 || o.MaxMessageSize != 262144 || o.Mid != "0" || !o.bundle {
 			t.Errorf("%s: %+v", protocol, o)
 		}
 		answer := answerTo(o).Append(nil)

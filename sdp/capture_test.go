@@ -29,8 +29,8 @@ func TestCapturedOffers(t *testing.T) {
 				t.Errorf("fingerprints %v", o.Fingerprints)
 			case o.Setup != SetupActpass || o.SCTPPort != 5000 || o.MaxMessageSize != max:
 				t.Errorf("setup %v, port %d, messages of %d", o.Setup, o.SCTPPort, o.MaxMessageSize)
-			case len(o.Media) != media || o.Index != media-1 || o.Mid != mid || !o.Bundle:
-				t.Errorf("media %+v, index %d, mid %q, bundle %v", o.Media, o.Index, o.Mid, o.Bundle)
+			case len(o.media) != media || o.Index != media-1 || o.Mid != mid || !o.bundle:
+				t.Errorf("media %+v, index %d, mid %q, bundle %v", o.media, o.Index, o.Mid, o.bundle)
 			}
 			checkLines(t, answerTo(o).Append(nil))
 		})

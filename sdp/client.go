@@ -57,7 +57,7 @@ type Server struct {
 
 // ParseAnswer reads the answer of an ICE-lite server to an offer of one data channel, of at
 // most 32 KiB. It skips lines and attributes that it does not know, and candidates that are
-// host names. The error is one of the Err variables of this package.
+// host names.
 func ParseAnswer(b []byte) (*Server, error) {
 	sections, _, err := split(b)
 	if err != nil {
@@ -65,11 +65,11 @@ func ParseAnswer(b []byte) (*Server, error) {
 	}
 	i := dataChannel(sections[1:])
 	if i < 0 {
-		return nil, ErrRejected
+		return nil, errRejected
 	}
 	data := &sections[1+i]
 	if !data.lite && !sections[0].lite {
-		return nil, ErrNotLite
+		return nil, errNotLite
 	}
 	// Parts that are the same in an offer are read in the same way.
 	var o Offer
@@ -79,7 +79,7 @@ func ParseAnswer(b []byte) (*Server, error) {
 		return nil, err
 	}
 	if o.Setup == SetupActpass {
-		return nil, ErrSetup
+		return nil, errSetup
 	}
 	if err := o.readSCTP(data); err != nil {
 		return nil, err

@@ -35,8 +35,8 @@ func TestOfferParsesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Bundle = true
-	o.Media = []Media{{Kind: "application", Protocol: "UDP/DTLS/SCTP", Format: "webrtc-datachannel", Mid: "data"}}
+	o.bundle = true
+	o.media = []mediaSection{{kind: "application", protocol: "UDP/DTLS/SCTP", format: "webrtc-datachannel", mid: "data"}}
 	if !reflect.DeepEqual(back, o) {
 		t.Errorf("got %+v\nwant %+v", back, o)
 	}
@@ -85,14 +85,14 @@ func TestAnswersThatAreOfNoUse(t *testing.T) {
 		want error
 	}{
 		{"not SDP", edit{"v=0", "{"}, ErrNotSDP},
-		{"rejected", edit{"m=application 9", "m=application 0"}, ErrRejected},
-		{"a full agent", edit{lite, ""}, ErrNotLite},
-		{"no user name", edit{"a=ice-ufrag:hJ3+/kf09Qaz\r\n", ""}, ErrNoUfrag},
-		{"a short password", edit{"a=ice-pwd:p0Zt6cX9L/4sB+uQe1YvWn2K", "a=ice-pwd:p0Zt6cX9L"}, ErrPwd},
-		{"the choice left open", edit{"a=setup:active", "a=setup:actpass"}, ErrSetup},
-		{"no choice", edit{"a=setup:active\r\n", ""}, ErrSetup},
-		{"no fingerprint", edit{"a=fingerprint:sha-256", "a=x:sha-256"}, ErrNoFingerprint},
-		{"a bad port", edit{"a=sctp-port:5000", "a=sctp-port:0"}, ErrSCTPPort},
+		{"rejected", edit{"m=application 9", "m=application 0"}, errRejected},
+		{"a full agent", edit{lite, ""}, errNotLite},
+		{"no user name", edit{"a=ice-ufrag:hJ3+/kf09Qaz\r\n", ""}, errNoUfrag},
+		{"a short password", edit{"a=ice-pwd:p0Zt6cX9L/4sB+uQe1YvWn2K", "a=ice-pwd:p0Zt6cX9L"}, errPwd},
+		{"the choice left open", edit{"a=setup:active", "a=setup:actpass"}, errSetup},
+		{"no choice", edit{"a=setup:active\r\n", ""}, errSetup},
+		{"no fingerprint", edit{"a=fingerprint:sha-256", "a=x:sha-256"}, errNoFingerprint},
+		{"a bad port", edit{"a=sctp-port:5000", "a=sctp-port:0"}, errSCTPPort},
 	} {
 		if _, err := ParseAnswer(editedAnswer(t, tt.edit)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)

@@ -35,7 +35,7 @@ func FuzzParseOffer(f *testing.F) {
 		switch {
 		case err != nil:
 			t.Fatalf("the answer does not parse: %v\n%s", err, answer)
-		case len(back.Media) != len(o.Media) || back.Index != o.Index || back.Mid != o.Mid || back.Bundle != o.Bundle || back.Tag != o.Tag:
+		case len(back.media) != len(o.media) || back.Index != o.Index || back.Mid != o.Mid || back.bundle != o.bundle || back.tag != o.tag:
 			t.Fatalf("offer %+v, answer %+v", o, back)
 		}
 	})

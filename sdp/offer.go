@@ -87,13 +87,13 @@ func (f Fingerprint) append(b []byte) []byte {
 	return b
 }
 
-// A Media is one m= line of an offer.
-type Media struct {
-	Kind     string // "audio", "video", "application"
-	Protocol string // "UDP/DTLS/SCTP"
-	Format   string // the first format
-	Codec    string // codec of the first format of audio or video, such as "opus/48000/2"; empty if the offer does not say it
-	Mid      string // empty if there is none
+// A mediaSection has the values of one m= line of an offer that an answer repeats.
+type mediaSection struct {
+	kind     string // "audio", "video", "application"
+	protocol string // "UDP/DTLS/SCTP"
+	format   string // the first format
+	codec    string // codec of the first format of audio or video, such as "opus/48000/2"; empty if the offer does not say it
+	mid      string // empty if there is none
 }
 
 // An Offer has the values of a browser's offer that a server needs. ParseOffer has checked
@@ -107,21 +107,22 @@ type Offer struct {
 	// 64 KiB if the offer does not say it; zero means no limit.
 	MaxMessageSize int
 
-	SCTPPort int     // 5000 if the offer does not say it
-	Mid      string  // mid of the data channel's m= line; empty if there is none
-	Bundle   bool    // Mid is in the offer's BUNDLE group
-	Media    []Media // every m= line, in order
-	Index    int     // index of the data channel in Media
+	SCTPPort int    // 5000 if the offer does not say it
+	Mid      string // mid of the data channel's m= line; empty if there is none
+	Index    int    // index of the data channel's m= line
 
-	// Tag is the index in Media of the section that carries the bundle's connection: the
+	bundle bool           // Mid is in the offer's BUNDLE group
+	media  []mediaSection // every m= line, in order
+
+	// tag is the index in media of the section that carries the bundle's connection: the
 	// first of the group. It is Index if there is no bundle, or if the data channel carries
 	// the connection.
-	Tag int
+	tag int
 }
 
 // A section has the values of the session section or of one m= section, unchecked.
 type section struct {
-	media        Media
+	media        mediaSection
 	port         string
 	bundleOnly   bool
 	ufrag, pwd   string
@@ -135,8 +136,7 @@ type section struct {
 }
 
 // ParseOffer reads an offer of at most 32 KiB. Lines may end with CRLF or LF. It skips lines
-// and attributes that it does not know. The error is one of the Err variables of this
-// package.
+// and attributes that it does not know. The text of an error is for the author of the page.
 func ParseOffer(b []byte) (*Offer, error) {
 	sections, bundle, err := split(b)
 	if err != nil {
@@ -145,26 +145,26 @@ func ParseOffer(b []byte) (*Offer, error) {
 	o := new(Offer)
 	for _, s := range sections[1:] {
 		if !validMedia(&s.media) {
-			return nil, ErrMediaLine
+			return nil, errMediaLine
 		}
-		if s.media.Mid != "" && !isToken(s.media.Mid) {
-			return nil, ErrMid
+		if s.media.mid != "" && !isToken(s.media.mid) {
+			return nil, errMid
 		}
-		o.Media = append(o.Media, s.media)
+		o.media = append(o.media, s.media)
 	}
 	o.Index = dataChannel(sections[1:])
 	if o.Index < 0 {
 		return nil, ErrNoDataChannel
 	}
-	o.Mid = o.Media[o.Index].Mid
-	o.Bundle = slices.Contains(bundle, o.Mid) // a bundle has no empty mids
+	o.Mid = o.media[o.Index].mid
+	o.bundle = slices.Contains(bundle, o.Mid) // a bundle has no empty mids
 
-	o.Tag = o.Index
+	o.tag = o.Index
 	data := &sections[1+o.Index]
 	carrier := data
-	if o.Bundle {
+	if o.bundle {
 		if i := tag(sections[1:], bundle[0]); i >= 0 {
-			o.Tag = i
+			o.tag = i
 			carrier = &sections[1+i]
 		}
 	}
@@ -187,7 +187,7 @@ func ParseOffer(b []byte) (*Offer, error) {
 // https://www.rfc-editor.org/rfc/rfc9143.html#section-7.2.1
 func tag(media []section, mid string) int {
 	return slices.IndexFunc(media, func(s section) bool {
-		return s.media.Mid == mid && (s.media.Kind == "audio" || s.media.Kind == "video") && s.port != "0"
+		return s.media.mid == mid && (s.media.kind == "audio" || s.media.kind == "video") && s.port != "0"
 	})
 }
 
@@ -203,13 +203,13 @@ func (s *section) inherit(from *section) {
 func (o *Offer) readTransport(t section) error {
 	switch {
 	case t.ufrag == "":
-		return ErrNoUfrag
+		return errNoUfrag
 	case !isICE(t.ufrag, 4, 256):
-		return ErrUfrag
+		return errUfrag
 	case t.pwd == "":
-		return ErrNoPwd
+		return errNoPwd
 	case !isICE(t.pwd, 22, 256):
-		return ErrPwd
+		return errPwd
 	}
 	o.Ufrag, o.Pwd = t.ufrag, t.pwd
 	switch t.setup {
@@ -220,7 +220,7 @@ func (o *Offer) readTransport(t section) error {
 	case "passive":
 		o.Setup = SetupPassive
 	default:
-		return ErrSetup
+		return errSetup
 	}
 	return o.readFingerprints(t.fingerprints)
 }
@@ -229,12 +229,12 @@ func (o *Offer) readTransport(t section) error {
 // others.
 func (o *Offer) readFingerprints(lines []string) error {
 	if len(lines) == 0 {
-		return ErrNoFingerprint
+		return errNoFingerprint
 	}
 	for _, line := range lines {
 		algorithm, sum, ok := strings.Cut(line, " ")
 		if !ok {
-			return ErrFingerprint
+			return errFingerprint
 		}
 		f := Fingerprint{Algorithm: strings.ToLower(algorithm)}
 		n := sumLen(f.Algorithm)
@@ -242,12 +242,12 @@ func (o *Offer) readFingerprints(lines []string) error {
 			continue
 		}
 		if f.Sum = parseSum(strings.TrimSpace(sum), n); f.Sum == nil {
-			return ErrFingerprint
+			return errFingerprint
 		}
 		o.Fingerprints = append(o.Fingerprints, f)
 	}
 	if len(o.Fingerprints) == 0 {
-		return ErrUnsupportedFingerprint
+		return errUnsupportedFingerprint
 	}
 	return nil
 }
@@ -286,13 +286,13 @@ func parseSum(s string, n int) []byte {
 
 func (o *Offer) readSCTP(data *section) error {
 	o.SCTPPort = defaultSCTPPort
-	if data.sctpPort == "" && data.media.Format != dataFormat {
-		data.sctpPort = data.media.Format
+	if data.sctpPort == "" && data.media.format != dataFormat {
+		data.sctpPort = data.media.format
 	}
 	if data.sctpPort != "" {
 		port, err := strconv.ParseUint(data.sctpPort, 10, 16)
 		if err != nil || port == 0 {
-			return ErrSCTPPort
+			return errSCTPPort
 		}
 		o.SCTPPort = int(port)
 	}
@@ -300,7 +300,7 @@ func (o *Offer) readSCTP(data *section) error {
 	if data.maxMessage != "" {
 		size, err := strconv.ParseUint(data.maxMessage, 10, 64)
 		if err != nil {
-			return ErrMaxMessageSize
+			return errMaxMessageSize
 		}
 		o.MaxMessageSize = int(min(size, math.MaxInt32))
 	}

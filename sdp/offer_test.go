@@ -20,30 +20,30 @@ func sum(t testing.TB, s string) []byte {
 func TestOffersOfBrowsers(t *testing.T) {
 	chromiumSum := sum(t, "8a1f3c5e90b2d4f60718293a4b5c6d7e8fa0b1c2d3e4f5061728394a5b6c7d8e")
 	firefoxSum := sum(t, "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeeff")
-	data := Media{Kind: "application", Protocol: "UDP/DTLS/SCTP", Format: "webrtc-datachannel", Mid: "0"}
+	data := mediaSection{kind: "application", protocol: "UDP/DTLS/SCTP", format: "webrtc-datachannel", mid: "0"}
 	secondData := data
-	secondData.Mid = "1"
-	audio := Media{Kind: "audio", Protocol: "UDP/TLS/RTP/SAVPF", Format: "111", Mid: "0"}
+	secondData.mid = "1"
+	audio := mediaSection{kind: "audio", protocol: "UDP/TLS/RTP/SAVPF", format: "111", mid: "0"}
 	firefoxAudio := audio
-	firefoxAudio.Format = "109"
-	audio.Codec, firefoxAudio.Codec = "opus/48000/2", "opus/48000/2"
+	firefoxAudio.format = "109"
+	audio.codec, firefoxAudio.codec = "opus/48000/2", "opus/48000/2"
 
 	chromium := Offer{
 		Ufrag: "Kx7e", Pwd: "4sXk0dJw8tVb1nQz7mLc5rHf",
 		Fingerprints: []Fingerprint{{"sha-256", chromiumSum}},
 		Setup:        SetupActpass, MaxMessageSize: 262144, SCTPPort: 5000,
-		Mid: "0", Bundle: true, Media: []Media{data}, Index: 0,
+		Mid: "0", bundle: true, media: []mediaSection{data}, Index: 0,
 	}
 	gathered := chromium
 	gathered.Ufrag, gathered.Pwd = "Zb+/", "Q1w2E3r4T5y6U7i8O9p0+/aB"
 	withAudio := chromium
-	withAudio.Mid, withAudio.Media, withAudio.Index, withAudio.Tag = "1", []Media{audio, secondData}, 1, 0
+	withAudio.Mid, withAudio.media, withAudio.Index, withAudio.tag = "1", []mediaSection{audio, secondData}, 1, 0
 	firefox := chromium
 	firefox.Ufrag, firefox.Pwd = "5d1c07ab", "9f2c4e6a8b0d1f3e5a7c9b8d6e4f2a01"
 	firefox.Fingerprints = []Fingerprint{{"sha-256", firefoxSum}}
 	firefox.MaxMessageSize = 1073741823
 	maxBundle := firefox
-	maxBundle.Mid, maxBundle.Media, maxBundle.Index = "1", []Media{firefoxAudio, secondData}, 1
+	maxBundle.Mid, maxBundle.media, maxBundle.Index = "1", []mediaSection{firefoxAudio, secondData}, 1
 
 	for name, want := range map[string]Offer{
 		"chromium.sdp":           chromium,
@@ -94,9 +94,9 @@ func TestBadOffers(t *testing.T) {
 		{"another version", edited(t, edit{"v=0", "v=1"}), ErrNotSDP},
 		{"one megabyte", make([]byte, 1<<20), ErrTooLarge},
 		{"32 KiB and a byte", append([]byte("v=0\r\n"), make([]byte, 32<<10-4)...), ErrTooLarge},
-		{"1025 lines", []byte("v=0\n" + strings.Repeat("x\n", 1024)), ErrTooManyLines},
-		{"33 m= lines", edited(t, edit{mediaLine, strings.Repeat("m=audio 0 X 1\r\n", 32) + mediaLine}), ErrTooManyMedia},
-		{"a line of 2049 bytes", []byte("v=0\n" + strings.Repeat("x", 2049)), ErrLineTooLong},
+		{"1025 lines", []byte("v=0\n" + strings.Repeat("x\n", 1024)), errTooManyLines},
+		{"33 m= lines", edited(t, edit{mediaLine, strings.Repeat("m=audio 0 X 1\r\n", 32) + mediaLine}), errTooManyMedia},
+		{"a line of 2049 bytes", []byte("v=0\n" + strings.Repeat("x", 2049)), errLineTooLong},
 		{"one line only", []byte("v=0"), ErrNoDataChannel},
 
 		{"audio only", edited(t, edit{mediaLine, "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"}), ErrNoDataChannel},
@@ -105,59 +105,59 @@ func TestBadOffers(t *testing.T) {
 		{"a port that nothing is said of", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}), ErrNoDataChannel},
 		{"switched off", edited(t, edit{"m=application 9", "m=application 0"}), ErrNoDataChannel},
 		{"a data channel of audio", edited(t, edit{"m=application", "m=audio"}), ErrNoDataChannel},
-		{"an m= line without anything", edited(t, edit{mediaLine, mediaLine + "m=\r\n"}), ErrMediaLine},
-		{"a protocol of 65 bytes", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X/" + strings.Repeat("x", 63) + " 1\r\n"}), ErrMediaLine},
-		{"half an m= line", edited(t, edit{mediaLine, mediaLine + "m=audio 9\r\n"}), ErrMediaLine},
-		{"a hostile codec", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=rtpmap:1 <b>/8000\r\n" + mediaLine}), ErrMediaLine},
+		{"an m= line without anything", edited(t, edit{mediaLine, mediaLine + "m=\r\n"}), errMediaLine},
+		{"a protocol of 65 bytes", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X/" + strings.Repeat("x", 63) + " 1\r\n"}), errMediaLine},
+		{"half an m= line", edited(t, edit{mediaLine, mediaLine + "m=audio 9\r\n"}), errMediaLine},
+		{"a hostile codec", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=rtpmap:1 <b>/8000\r\n" + mediaLine}), errMediaLine},
 		{"sctpmap of another port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"sctpmap of something else", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5000 bfcp 1"}), ErrNoDataChannel},
 		{"sctpmap of nothing", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:5000"}), ErrNoDataChannel},
 		{"an empty sctpmap", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000"}, edit{"a=sctp-port:5000", "a=sctpmap:"}), ErrNoDataChannel},
 		{"sctpmap of port 0", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 0"}, edit{"a=sctp-port:5000", "a=sctpmap:0 webrtc-datachannel 1024"}), ErrNoDataChannel},
 		{"sctpmap of no port", edited(t, edit{"UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 70000"}, edit{"a=sctp-port:5000", "a=sctpmap:70000 webrtc-datachannel 1024"}), ErrNoDataChannel},
-		{"a hostile media", edited(t, edit{mediaLine, mediaLine + "m=\"><script> 9 X 1\r\n"}), ErrMediaLine},
-		{"a hostile protocol", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X//\\ 1\r\n"}), ErrMediaLine},
-		{"a hostile format", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X \"\r\n"}), ErrMediaLine},
-		{"a long format", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X " + strings.Repeat("1", 65) + "\r\n"}), ErrMediaLine},
-		{"a hostile mid", edited(t, edit{"a=mid:0", `a=mid:","x":"`}), ErrMid},
-		{"a mid with a carriage return", edited(t, edit{"a=mid:0", "a=mid:0\ra=x"}), ErrMid},
-		{"a mid with a space", edited(t, edit{"a=mid:0", "a=mid:0 1"}), ErrMid},
-		{"a mid with a zero byte", edited(t, edit{"a=mid:0", "a=mid:\x00"}), ErrMid},
-		{"a mid beyond ASCII", edited(t, edit{"a=mid:0", "a=mid:\u2028"}), ErrMid},
-		{"a long mid", edited(t, edit{"a=mid:0", "a=mid:" + strings.Repeat("0", 65)}), ErrMid},
-		{"a hostile mid of refused media", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=mid:<\r\n" + mediaLine}), ErrMid},
+		{"a hostile media", edited(t, edit{mediaLine, mediaLine + "m=\"><script> 9 X 1\r\n"}), errMediaLine},
+		{"a hostile protocol", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X//\\ 1\r\n"}), errMediaLine},
+		{"a hostile format", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X \"\r\n"}), errMediaLine},
+		{"a long format", edited(t, edit{mediaLine, mediaLine + "m=audio 9 X " + strings.Repeat("1", 65) + "\r\n"}), errMediaLine},
+		{"a hostile mid", edited(t, edit{"a=mid:0", `a=mid:","x":"`}), errMid},
+		{"a mid with a carriage return", edited(t, edit{"a=mid:0", "a=mid:0\ra=x"}), errMid},
+		{"a mid with a space", edited(t, edit{"a=mid:0", "a=mid:0 1"}), errMid},
+		{"a mid with a zero byte", edited(t, edit{"a=mid:0", "a=mid:\x00"}), errMid},
+		{"a mid beyond ASCII", edited(t, edit{"a=mid:0", "a=mid:\u2028"}), errMid},
+		{"a long mid", edited(t, edit{"a=mid:0", "a=mid:" + strings.Repeat("0", 65)}), errMid},
+		{"a hostile mid of refused media", edited(t, edit{mediaLine, "m=audio 9 X 1\r\na=mid:<\r\n" + mediaLine}), errMid},
 
-		{"no ufrag", edited(t, edit{ufragLine, ""}), ErrNoUfrag},
-		{"an empty ufrag", edited(t, edit{ufragLine, "a=ice-ufrag:\r\n"}), ErrNoUfrag},
-		{"a ufrag without a value", edited(t, edit{ufragLine, "a=ice-ufrag\r\n"}), ErrNoUfrag},
-		{"a ufrag of 3", edited(t, edit{":Kx7e", ":Kx7"}), ErrUfrag},
-		{"a ufrag of 257", edited(t, edit{":Kx7e", ":" + strings.Repeat("x", 257)}), ErrUfrag},
-		{"a ufrag with a colon", edited(t, edit{":Kx7e", ":Kx:7e"}), ErrUfrag},
-		{"a ufrag with a space", edited(t, edit{":Kx7e", ":Kx7e "}), ErrUfrag},
-		{"no pwd", edited(t, edit{pwdLine, ""}), ErrNoPwd},
-		{"a pwd of 21", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 21)}), ErrPwd},
-		{"a pwd of 257", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 257)}), ErrPwd},
-		{"a pwd with a dash", edited(t, edit{"4sXk0d", "4sXk-d"}), ErrPwd},
+		{"no ufrag", edited(t, edit{ufragLine, ""}), errNoUfrag},
+		{"an empty ufrag", edited(t, edit{ufragLine, "a=ice-ufrag:\r\n"}), errNoUfrag},
+		{"a ufrag without a value", edited(t, edit{ufragLine, "a=ice-ufrag\r\n"}), errNoUfrag},
+		{"a ufrag of 3", edited(t, edit{":Kx7e", ":Kx7"}), errUfrag},
+		{"a ufrag of 257", edited(t, edit{":Kx7e", ":" + strings.Repeat("x", 257)}), errUfrag},
+		{"a ufrag with a colon", edited(t, edit{":Kx7e", ":Kx:7e"}), errUfrag},
+		{"a ufrag with a space", edited(t, edit{":Kx7e", ":Kx7e "}), errUfrag},
+		{"no pwd", edited(t, edit{pwdLine, ""}), errNoPwd},
+		{"a pwd of 21", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 21)}), errPwd},
+		{"a pwd of 257", edited(t, edit{"4sXk0dJw8tVb1nQz7mLc5rHf", strings.Repeat("p", 257)}), errPwd},
+		{"a pwd with a dash", edited(t, edit{"4sXk0d", "4sXk-d"}), errPwd},
 
-		{"no fingerprint", edited(t, edit{fingerprintLine, ""}), ErrNoFingerprint},
-		{"a fingerprint without a hash", edited(t, edit{fingerprintLine, "a=fingerprint:sha-256\r\n"}), ErrFingerprint},
-		{"a short fingerprint", edited(t, edit{":7D:8E", ":7D"}), ErrFingerprint},
-		{"a long fingerprint", edited(t, edit{":7D:8E", ":7D:8E:00"}), ErrFingerprint},
-		{"a fingerprint of other digits", edited(t, edit{":7D:8E", ":7D:8G"}), ErrFingerprint},
-		{"a fingerprint with other separators", edited(t, edit{":7D:8E", ":7D-8E"}), ErrFingerprint},
-		{"sha-512 of the wrong length", edited(t, edit{"sha-256", "sha-512"}), ErrFingerprint},
-		{"sha-1", edited(t, edit{"sha-256", "sha-1"}), ErrUnsupportedFingerprint},
-		{"md5", edited(t, edit{"sha-256", "md5"}), ErrUnsupportedFingerprint},
+		{"no fingerprint", edited(t, edit{fingerprintLine, ""}), errNoFingerprint},
+		{"a fingerprint without a hash", edited(t, edit{fingerprintLine, "a=fingerprint:sha-256\r\n"}), errFingerprint},
+		{"a short fingerprint", edited(t, edit{":7D:8E", ":7D"}), errFingerprint},
+		{"a long fingerprint", edited(t, edit{":7D:8E", ":7D:8E:00"}), errFingerprint},
+		{"a fingerprint of other digits", edited(t, edit{":7D:8E", ":7D:8G"}), errFingerprint},
+		{"a fingerprint with other separators", edited(t, edit{":7D:8E", ":7D-8E"}), errFingerprint},
+		{"sha-512 of the wrong length", edited(t, edit{"sha-256", "sha-512"}), errFingerprint},
+		{"sha-1", edited(t, edit{"sha-256", "sha-1"}), errUnsupportedFingerprint},
+		{"md5", edited(t, edit{"sha-256", "md5"}), errUnsupportedFingerprint},
 
-		{"no setup", edited(t, edit{setupLine, ""}), ErrSetup},
-		{"holdconn", edited(t, edit{"actpass", "holdconn"}), ErrSetup},
-		{"another setup", edited(t, edit{"actpass", "ACTPASS"}), ErrSetup},
+		{"no setup", edited(t, edit{setupLine, ""}), errSetup},
+		{"holdconn", edited(t, edit{"actpass", "holdconn"}), errSetup},
+		{"another setup", edited(t, edit{"actpass", "ACTPASS"}), errSetup},
 
-		{"SCTP port 0", edited(t, edit{"sctp-port:5000", "sctp-port:0"}), ErrSCTPPort},
-		{"SCTP port 65536", edited(t, edit{"sctp-port:5000", "sctp-port:65536"}), ErrSCTPPort},
-		{"an SCTP port that is no number", edited(t, edit{"sctp-port:5000", "sctp-port:+1"}), ErrSCTPPort},
-		{"a negative size", edited(t, edit{"262144", "-1"}), ErrMaxMessageSize},
-		{"a size that is no number", edited(t, edit{"262144", "1e6"}), ErrMaxMessageSize},
+		{"SCTP port 0", edited(t, edit{"sctp-port:5000", "sctp-port:0"}), errSCTPPort},
+		{"SCTP port 65536", edited(t, edit{"sctp-port:5000", "sctp-port:65536"}), errSCTPPort},
+		{"an SCTP port that is no number", edited(t, edit{"sctp-port:5000", "sctp-port:+1"}), errSCTPPort},
+		{"a negative size", edited(t, edit{"262144", "-1"}), errMaxMessageSize},
+		{"a size that is no number", edited(t, edit{"262144", "1e6"}), errMaxMessageSize},
 	} {
 		o, err := ParseOffer(tt.b)
 		if !errors.Is(err, tt.want) || o != nil {
@@ -232,10 +232,10 @@ func TestMediaLevelWins(t *testing.T) {
 // Attributes of media that is refused are nothing to the data channel.
 func TestOtherMediaDoesNotLeak(t *testing.T) {
 	other := "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + ufragLine + pwdLine + fingerprintLine + setupLine
-	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{mediaLine, other + mediaLine})); !errors.Is(err, ErrNoUfrag) {
+	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{mediaLine, other + mediaLine})); !errors.Is(err, errNoUfrag) {
 		t.Errorf("before: %v", err)
 	}
-	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{sizeLine, sizeLine + other})); !errors.Is(err, ErrNoUfrag) {
+	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{sizeLine, sizeLine + other})); !errors.Is(err, errNoUfrag) {
 		t.Errorf("behind: %v", err)
 	}
 }
@@ -246,8 +246,8 @@ func TestFirstDataChannelIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Index != 1 || o.Mid != "0" || len(o.Media) != 3 {
-		t.Errorf("took m= line %d, mid %q, of %d", o.Index, o.Mid, len(o.Media))
+	if o.Index != 1 || o.Mid != "0" || len(o.media) != 3 {
+		t.Errorf("took m= line %d, mid %q, of %d", o.Index, o.Mid, len(o.media))
 	}
 	if n := strings.Count(string(answerTo(o).Append(nil)), "m=application 0 "); n != 2 {
 		t.Errorf("%d m= lines are refused", n)
@@ -325,9 +325,9 @@ func TestTruncatedOffers(t *testing.T) {
 func TestErrorsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for _, err := range []error{
-		ErrTooLarge, ErrTooManyLines, ErrTooManyMedia, ErrLineTooLong, ErrNotSDP, ErrMediaLine, ErrMid, ErrNoDataChannel,
-		ErrNoUfrag, ErrUfrag, ErrNoPwd, ErrPwd, ErrNoFingerprint, ErrFingerprint, ErrUnsupportedFingerprint,
-		ErrSetup, ErrSCTPPort, ErrMaxMessageSize,
+		ErrTooLarge, errTooManyLines, errTooManyMedia, errLineTooLong, ErrNotSDP, errMediaLine, errMid, ErrNoDataChannel,
+		errNoUfrag, errUfrag, errNoPwd, errPwd, errNoFingerprint, errFingerprint, errUnsupportedFingerprint,
+		errSetup, errSCTPPort, errMaxMessageSize,
 	} {
 		if s := err.Error(); seen[s] || !strings.HasPrefix(s, "sdp: ") || strings.ContainsAny(s, "\"\n\\") {
 			t.Errorf("%q", s)

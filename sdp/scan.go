@@ -19,9 +19,9 @@ func split(b []byte) (sections []section, bundle []string, err error) {
 		line = trimEnd(line)
 		switch {
 		case n == maxLines:
-			return nil, nil, ErrTooManyLines
+			return nil, nil, errTooManyLines
 		case len(line) > maxLine:
-			return nil, nil, ErrLineTooLong
+			return nil, nil, errLineTooLong
 		case n == 0 && string(line) != "v=0":
 			return nil, nil, ErrNotSDP
 		}
@@ -32,7 +32,7 @@ func split(b []byte) (sections []section, bundle []string, err error) {
 		value := string(line[2:])
 		switch {
 		case line[0] == 'm' && len(sections) > maxMedia:
-			return nil, nil, ErrTooManyMedia
+			return nil, nil, errTooManyMedia
 		case line[0] == 'm':
 			sections = append(sections, newSection(value))
 		case line[0] != 'a':
@@ -64,7 +64,7 @@ func newSection(value string) section {
 	if len(f) < 4 {
 		return section{}
 	}
-	return section{media: Media{Kind: f[0], Protocol: f[2], Format: f[3]}, port: f[1]}
+	return section{media: mediaSection{kind: f[0], protocol: f[2], format: f[3]}, port: f[1]}
 }
 
 // setAttribute sets the value of one a= line. If an attribute appears twice in a section,
@@ -79,13 +79,13 @@ func (s *section) setAttribute(value string) {
 	case "setup":
 		setFirst(&s.setup, v)
 	case "mid":
-		setFirst(&s.media.Mid, v)
+		setFirst(&s.media.mid, v)
 	case "rtpmap":
-		if format, codec, _ := strings.Cut(v, " "); format == s.media.Format {
-			setFirst(&s.media.Codec, codec)
+		if format, codec, _ := strings.Cut(v, " "); format == s.media.format {
+			setFirst(&s.media.codec, codec)
 		}
 	case "sctpmap":
-		if f := strings.Fields(v); len(f) > 1 && f[0] == s.media.Format {
+		if f := strings.Fields(v); len(f) > 1 && f[0] == s.media.format {
 			setFirst(&s.application, f[1])
 		}
 	case "sctp-port":
@@ -116,9 +116,9 @@ func setFirst(field *string, v string) {
 // https://www.rfc-editor.org/rfc/rfc8841.html#section-4
 func dataChannel(media []section) int {
 	return slices.IndexFunc(media, func(s section) bool {
-		return s.media.Kind == "application" &&
-			(s.media.Protocol == "UDP/DTLS/SCTP" || s.media.Protocol == "DTLS/SCTP") &&
-			(s.media.Format == dataFormat || isPort(s.media.Format) && s.application == dataFormat) &&
+		return s.media.kind == "application" &&
+			(s.media.protocol == "UDP/DTLS/SCTP" || s.media.protocol == "DTLS/SCTP") &&
+			(s.media.format == dataFormat || isPort(s.media.format) && s.application == dataFormat) &&
 			!s.off()
 	})
 }
@@ -143,8 +143,8 @@ func isPort(s string) bool {
 }
 
 // validMedia reports whether an answer may repeat m.
-func validMedia(m *Media) bool {
-	return isToken(m.Kind) && isToken(m.Format) && isProtocol(m.Protocol) && (m.Codec == "" || isProtocol(m.Codec))
+func validMedia(m *mediaSection) bool {
+	return isToken(m.kind) && isToken(m.format) && isProtocol(m.protocol) && (m.codec == "" || isProtocol(m.codec))
 }
 
 // isProtocol reports whether s consists of tokens with slashes between them.
