@@ -21,7 +21,7 @@ type Session struct {
 	User any
 
 	endpoint *Endpoint
-	own      bool // the endpoint was made by Connect, and ends with the session
+	own      bool // the endpoint was made by Connect, and ends with the session if that was open
 	config   SessionConfig
 	url      string
 	ctx      context.Context
@@ -281,10 +281,10 @@ func (s *Session) closeLink() {
 // end removes the session from the endpoint's tables.
 func (s *Session) end() {
 	e := s.endpoint
+	s.told.last = s.own && s.state != sessionOpening // Connect tries again, or closes the endpoint
 	s.setState(sessionEnded)
 	s.cancel()
 	s.closeLink()
 	e.loop.Remove(s)
 	delete(e.sessions, s)
-	s.told.last = s.own
 }
