@@ -39,7 +39,7 @@ type Server struct {
 }
 
 // New returns a server without a port, for clients in the same process: see
-// [Server.Local].
+// [Server.Local]. It has one goroutine until Close or Shutdown, and none with Config.Manual.
 func New(c Config) (*Server, error) {
 	s, err := newServer(c)
 	if err != nil {
