@@ -39,17 +39,13 @@ func (c *Conn) CloseChannel(ch ChannelID) error {
 }
 
 // Channels returns the session's table, including the channels that were opened with
-// OpenChannel. An element with an empty Name is a number that no channel has. Do not change
-// the table.
+// OpenChannel. Its method ID finds a channel by its name. An element with an empty Name is a
+// number that no channel has. Do not change the table.
 func (c *Conn) Channels() Channels {
 	a := c.acquire()
 	defer c.release(a)
 	return c.session.Mux().Channels()
 }
-
-// Channel returns the number of the session's channel with a name, and false if there is
-// none.
-func (c *Conn) Channel(name string) (ChannelID, bool) { return c.Channels().ID(name) }
 
 // SendNamed is SendWith for the session's channel with a name.
 func (c *Conn) SendNamed(name string, b []byte, o Options) (MessageID, error) {

@@ -76,7 +76,7 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 		for _, closer := range []*Conn{client, server} {
 			id, err := client.OpenChannel(bag)
 			must(t, err)
-			if got, ok := client.Channel("bag"); got != id || !ok || id != 4 {
+			if got, ok := client.Channels().ID("bag"); got != id || !ok || id != 4 {
 				t.Errorf("number %d, looked up %d, %v", id, got, ok)
 			}
 			if _, err := client.OpenChannel(Channel{Name: "second", MaxMessage: 10, QueueLimit: 100}); !isTableError(err) {
@@ -93,7 +93,7 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 			time.Sleep(time.Second)
 			d.want(t, "channel 4 bag", ": first", fmt.Sprintf("receipt %d delivered", m), "4 bag closed")
 			cd.want(t, ": last", "4 bag closed")
-			if _, ok := client.Channel("bag"); ok || len(client.Channels()) != 3 || len(server.Channels()) != 3 {
+			if _, ok := client.Channels().ID("bag"); ok || len(client.Channels()) != 3 || len(server.Channels()) != 3 {
 				t.Errorf("the tables are %v and %v", client.Channels(), server.Channels())
 			}
 			if _, err := server.SendNamed("bag", nil, Options{}); err != session.ErrUnknown {
@@ -176,7 +176,7 @@ func TestMessagesToManyByName(t *testing.T) {
 		if n := srv.Stats().Unsent - before; n != 1 {
 			t.Errorf("%d unsent", n)
 		}
-		id, _ := servers[3].Channel("room")
+		id, _ := servers[3].Channels().ID("room")
 		must(t, servers[3].CloseChannel(id))
 		n, err = g.SendNamed(nil, "room", []byte("hi"))
 		want("one is closed", n, 2, err, nil, "room hi", "room hi", "", "")
@@ -214,7 +214,7 @@ func TestANameThatAClientChoosesGetsNothingForMany(t *testing.T) {
 				sd.want(t)
 				d.want(t, fmt.Sprintf("%d: secret", id))
 			}
-			own, _ := server.Channel("staff")
+			own, _ := server.Channels().ID("staff")
 			must(t, server.CloseChannel(own))
 			must(t, theirs.CloseChannel(id))
 			time.Sleep(time.Second)

@@ -84,7 +84,7 @@ func TestConfigIsReadOnce(t *testing.T) {
 	defer srv.Close()
 	mine[1].Name = "c"
 	for name, want := range map[string]ChannelID{"a": 1, "b": 2, "c": 0} {
-		if id, ok := srv.Channel(name); id != want || ok != (want > 0) {
+		if id, ok := srv.config.Channels.ID(name); id != want || ok != (want > 0) {
 			t.Errorf("%s is channel %d, %v", name, id, ok)
 		}
 	}

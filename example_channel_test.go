@@ -45,7 +45,7 @@ func ExampleConn_OpenChannel() {
 	}
 	skipped, err := srv.BroadcastNamed(nil, "match-7", []byte("go"))
 	for c := range srv.Conns() {
-		if ch, ok := c.Channel("match-7"); ok {
+		if ch, ok := c.Channels().ID("match-7"); ok {
 			c.CloseChannel(ch) // after "go" is delivered
 		}
 	}

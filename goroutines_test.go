@@ -19,7 +19,7 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 		calls := []func(){
 			func() { srv.Broadcast(loot, []byte("b")) },
 			func() { srv.BroadcastExcept(server, loot, []byte("b")) },
-			func() { srv.Stats(); srv.Totals(); srv.Len(); srv.Channel("chat"); srv.RTC() },
+			func() { srv.Stats(); srv.Totals(); srv.Len(); srv.RTC() },
 			func() {
 				for range srv.Conns() {
 				}
@@ -42,7 +42,7 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 				func() { c.ID(); c.Identity(); c.Kind(); c.Hello(); c.RemoteAddr() },
 				func() {
 					c.OpenChannel(Channel{Name: "more"})
-					c.Channel("more")
+					c.Channels().ID("more")
 					c.SendNamed("more", []byte("n"), Options{})
 				},
 				func() { c.CloseChannel(4); c.CloseChannel(5) },

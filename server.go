@@ -100,10 +100,6 @@ func newServer(c Config) (*Server, error) {
 // not the Poll of the WebRTC side.
 func (s *Server) RTC() *rtcserver.Server { return s.rtc }
 
-// Channel returns the number of the channel with a name of Config.Channels, and false if
-// there is none.
-func (s *Server) Channel(name string) (ChannelID, bool) { return s.config.Channels.ID(name) }
-
 // Conns yields the sessions that are open at the time of the call, interrupted ones
 // included. No lock is held meanwhile, so a session may be over when it is yielded.
 func (s *Server) Conns() iter.Seq[*Conn] { return slices.Values(s.roster.all()) }

@@ -11,17 +11,11 @@ import (
 
 // Totals are the sums of the counters of all sessions, those that are over included.
 // They never decrease, except Queued, QueueBytes and Held of Channels, which are of the
-// open sessions. [session.Stats] and [channel.ChannelStats] say what each field counts.
+// open sessions. [session.Stats], [channel.Counters] and [channel.ChannelStats] say what each field counts.
 type Totals struct {
-	PacketsOut, PacketsIn  uint64
-	BytesOut, BytesIn      uint64
-	AcksOut                uint64
-	Retransmits, Copies    uint64
-	PacketsLost, Spurious  uint64
-	Timeouts, Fallbacks    uint64
+	channel.Counters
 	Interruptions, Resumed uint64
 	Limited, Rejected      uint64
-	Drops                  [channel.DropReasons]uint64
 
 	// Channels are the counters by ChannelID. Index 0 is "control", the channel that
 	// carries requests, answers and the session's own messages. The last one has no name
@@ -131,6 +125,7 @@ func (sum *Totals) grow(was *Totals, t *session.Stats) {
 	grow(&sum.PacketsLost, &was.PacketsLost, t.PacketsLost)
 	grow(&sum.Spurious, &was.Spurious, t.Spurious)
 	grow(&sum.Timeouts, &was.Timeouts, t.Timeouts)
+	grow(&sum.Links, &was.Links, t.Links)
 	grow(&sum.Fallbacks, &was.Fallbacks, t.Fallbacks)
 	grow(&sum.Interruptions, &was.Interruptions, t.Interruptions)
 	grow(&sum.Resumed, &was.Resumed, uint64(t.Resumed))

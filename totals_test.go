@@ -13,10 +13,10 @@ import (
 // numbers calls f with every counter of Totals.
 func (t Totals) numbers(f func(name string, n uint64)) {
 	v := reflect.ValueOf(t)
-	for i := range v.NumField() {
-		switch x := v.Field(i); x.Kind() {
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		switch x := v.FieldByIndex(field.Index); x.Kind() {
 		case reflect.Uint64:
-			f(v.Type().Field(i).Name, x.Uint())
+			f(field.Name, x.Uint())
 		case reflect.Array:
 			for j := range x.Len() {
 				f(fmt.Sprint("drop ", j), x.Index(j).Uint())
@@ -38,9 +38,9 @@ func sum(s *Server, conns ...*Conn) Totals {
 	t := *s.newTotals()
 	for _, c := range conns {
 		into, st := reflect.ValueOf(&t).Elem(), reflect.ValueOf(c.Stats())
-		for i := range into.NumField() {
-			from := st.FieldByName(into.Type().Field(i).Name)
-			switch x := into.Field(i); {
+		for _, field := range reflect.VisibleFields(into.Type()) {
+			from := st.FieldByName(field.Name)
+			switch x := into.FieldByIndex(field.Index); {
 			case x.Kind() == reflect.Uint64 && from.CanUint():
 				x.SetUint(x.Uint() + from.Uint())
 			case x.Kind() == reflect.Array:

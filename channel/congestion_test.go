@@ -253,7 +253,7 @@ func TestStatsOfALink(t *testing.T) {
 	if ch := c.mux.ChannelStats(effects); ch.MessagesOut != 3000 || ch.BytesOut != 90_000 || ch.MessagesIn == 0 {
 		t.Errorf("%+v", ch)
 	}
-	if fmt.Sprint(DropWindow) != "window" || len(dropNames) != int(DropReasons) {
+	if fmt.Sprint(DropWindow) != "window" || len(dropNames) != int(dropReasons) {
 		t.Error("names of drops")
 	}
 }

@@ -49,7 +49,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"modes":      {names[Mode](len(modeNames)), want.Modes},
 		"directions": {names[Direction](len(directionNames)), want.Directions},
 		"fates":      {names[Fate](len(fateNames)), want.Fates},
-		"drops":      {names[DropReason](int(DropReasons)), want.Drops},
+		"drops":      {names[DropReason](int(dropReasons)), want.Drops},
 	} {
 		if !slices.Equal(got[0], got[1]) {
 			t.Errorf("%s: words of Go %q, of constants.json %q", name, got[0], got[1])

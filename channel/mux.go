@@ -82,7 +82,7 @@ type Mux struct {
 	senders   []*sender // by ID
 	receivers []*receiver
 	events    []Event
-	stats     Stats
+	stats     Counters
 	removed   ChannelStats // of the channels that Remove has removed
 	handles   MessageID
 

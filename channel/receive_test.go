@@ -18,7 +18,7 @@ func part(ch ID, id uint64, n, i int) []byte {
 // wantDrops compares the counters of dropped packets and frames.
 func (x *testMux) wantDrops(why string, want map[DropReason]uint64) {
 	x.t.Helper()
-	for d := range DropReasons {
+	for d := range dropReasons {
 		if n := x.m.Dropped(d); n != want[d] {
 			x.t.Errorf("%s: %d dropped for %v, want %d", why, n, d, want[d])
 		}

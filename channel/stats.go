@@ -28,24 +28,23 @@ const (
 	DropAged                           // an incomplete unreliable message, dropped after 3 s
 	DropUnknownFrame                   // an extension frame that this version does not know
 	DropStale                          // a late frame of a channel that is closed; another channel may have its number
-	DropReasons                        // the number of reasons
+	dropReasons                        // the number of reasons
 )
 
-var dropNames = [DropReasons]string{
+var dropNames = [dropReasons]string{
 	"malformed", "duplicate", "ack", "closed", "refused", "unknown-channel", "direction", "kind",
 	"too-large", "mismatch", "window", "budget", "evicted", "aged", "unknown-frame", "stale-channel",
 }
 
 func (d DropReason) String() string {
-	if d < DropReasons {
+	if d < dropReasons {
 		return dropNames[d]
 	}
 	return "none"
 }
 
-// Stats are the figures of a Mux. The first group are counters, which never decrease; the
-// second group are present values.
-type Stats struct {
+// Counters count what a Mux has sent and received. They never decrease.
+type Counters struct {
 	PacketsOut, PacketsIn uint64
 	BytesOut, BytesIn     uint64 // bytes of packets
 	AcksOut               uint64 // packets with no frame of a message: an ack block, and perhaps a ping
@@ -57,6 +56,13 @@ type Stats struct {
 	Links                 uint64 // calls of Relink
 	Fallbacks             uint64 // times that packets were made smaller because large ones did not arrive
 
+	Drops [dropReasons]uint64 // packets and frames dropped, by reason
+}
+
+// Stats are the figures of a Mux: its counters and its present values.
+type Stats struct {
+	Counters
+
 	RTT, RTTVar, MinRTT, LatestRTT time.Duration
 	LossOut, LossIn                float64 // share of packets lost, 0 to 1, smoothed
 	Rate                           float64 // bytes per second that may be sent
@@ -66,8 +72,6 @@ type Stats struct {
 	Queued                         int     // bytes of all QueueLimits in use
 	Held                           int     // bytes held for reassembly and order
 	Waits                          Wait    // what the messages in the queues wait for
-
-	Drops [DropReasons]uint64 // packets and frames dropped, by reason
 }
 
 // A Wait says what the messages in a Mux's queues wait for.
@@ -130,7 +134,7 @@ type ChannelStats struct {
 
 // Stats returns the counters as they are now.
 func (m *Mux) Stats() Stats {
-	s := m.stats
+	s := Stats{Counters: m.stats}
 	s.RTT, s.RTTVar, s.MinRTT, s.LatestRTT = m.rtt.smoothed, m.rtt.variance, m.rtt.minimum, m.rtt.latest
 	s.LossOut, s.LossIn = m.loss.share, m.received.loss
 	s.Rate, s.DeliveryRate = m.cc.rate, m.cc.delivery()

@@ -163,7 +163,7 @@ func TestFreeStatusAndRoom(t *testing.T) {
 		answered := make(chan session.Status, 1)
 		s, err := g.connect(client.SessionConfig{Handler: client.SessionHandler{Room: func(_ *client.Session, id channel.ID) { room <- id }}})
 		g.must(err)
-		id, ok := s.Channel("chat")
+		id, ok := s.Channels().ID("chat")
 		if free := s.Free(id); !ok || free != 256<<10 || s.Free(0) < 0 || s.Free(9) != -1 {
 			t.Errorf("%d bytes are free on %d", free, id)
 		}

@@ -49,10 +49,6 @@ func (s *Session) Channels() channel.Channels {
 	return s.session.Mux().Channels()
 }
 
-// Channel returns the number of the session's channel with a name, and false if there is
-// none.
-func (s *Session) Channel(name string) (channel.ID, bool) { return s.Channels().ID(name) }
-
 // SendNamed is SendWith for the session's channel with a name.
 func (s *Session) SendNamed(name string, b []byte, o channel.Options) (channel.MessageID, error) {
 	s.endpoint.loop.Lock()

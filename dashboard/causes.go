@@ -13,7 +13,7 @@ import (
 )
 
 // dropNames are the texts for dropped datagrams, by reason.
-var dropNames = [rtcserver.DropReasons]string{
+var dropNames = [len(rtcserver.Stats{}.Drops)]string{
 	rtcserver.DropNotOurs:      "datagrams that are not WebRTC",
 	rtcserver.DropBadSTUN:      "malformed connectivity checks",
 	rtcserver.DropUnknownUfrag: "connectivity checks for unknown connections",
@@ -25,7 +25,7 @@ var dropNames = [rtcserver.DropReasons]string{
 }
 
 // refusalNames are the texts for channels that were closed at once, by reason.
-var refusalNames = [rtcserver.Refusals]string{
+var refusalNames = [len(rtcserver.Stats{}.ChannelsRefused)]string{
 	rtcserver.RefusedReliable:  "channels refused: reliable",
 	rtcserver.RefusedTooMany:   "channels refused: beyond MaxChannels",
 	rtcserver.RefusedMalformed: "channels refused: malformed opening",

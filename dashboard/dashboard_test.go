@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/godwit-rtc/godwit"
-	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
@@ -353,7 +352,7 @@ func TestCauses(t *testing.T) {
 		seen[c.What] = c.N
 	}
 	delete(seen, "")
-	if len(seen) != rtcserver.DropReasons+int(channel.DropReasons)+7 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
+	if len(seen) != len(st.RTC.Drops)+len(all.Drops)+7 || seen["requests refused: 429 Too Many Requests"] != 7 || seen["receive buffer full"] != 99 ||
 		seen["messages to many: not sent"] != 98 || seen["from clients: malformed"] != 50 || seen["messages beyond Limits"] != 4 ||
 		seen["to clients: move: replaced, late or too many"] != 5 || seen[dropNames[rtcserver.DropTaken]] != uint64(rtcserver.DropTaken)+1 {
 		t.Errorf("%v", got)

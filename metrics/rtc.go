@@ -10,14 +10,14 @@ import (
 
 // linkEnds are the labels of the ways that a connection ends. No connection ends with
 // zero.
-var linkEnds = [rtcserver.CloseCodes]string{
+var linkEnds = [len(rtcserver.Stats{}.Closed)]string{
 	rtcserver.CloseByServer: "server", rtcserver.CloseByPage: "page", rtcserver.CloseShutdown: "shutdown",
 	rtcserver.CloseTimeout: "timeout", rtcserver.CloseNeverCame: "never-came",
 	rtcserver.CloseNoHandshake: "no-handshake", rtcserver.CloseNoAssociation: "no-association",
 }
 
 // refusals are the labels of the reasons why a channel was refused.
-var refusals = [rtcserver.Refusals]string{
+var refusals = [len(rtcserver.Stats{}.ChannelsRefused)]string{
 	rtcserver.RefusedReliable: "reliable", rtcserver.RefusedTooMany: "too-many", rtcserver.RefusedMalformed: "malformed",
 }
 

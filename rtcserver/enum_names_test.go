@@ -21,11 +21,11 @@ func TestValuesPrintAsWords(t *testing.T) {
 			t.Errorf("%s 255 prints %q", kind, text)
 		}
 	}
-	check("DropReason", DropReasons, func(i int) fmt.Stringer { return DropReason(i) })
+	check("DropReason", int(dropReasons), func(i int) fmt.Stringer { return DropReason(i) })
 	check("Kind", 2, func(i int) fmt.Stringer { return Kind(i) })
 	check("AckMode", 3, func(i int) fmt.Stringer { return AckMode(i) })
 	check("LinkEventType", 5, func(i int) fmt.Stringer { return LinkEventType(i) })
-	check("CloseCode", CloseCodes-1, func(i int) fmt.Stringer {
+	check("CloseCode", int(CloseNoAssociation), func(i int) fmt.Stringer {
 		if i == 255 {
 			return CloseCode(255)
 		}

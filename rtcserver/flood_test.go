@@ -152,7 +152,7 @@ func benchmarkFlood(b *testing.B, rate int) {
 	b.ReportMetric(float64(b.N*len(conns)-len(l.times)), "lost")
 	b.ReportMetric(float64(after.DatagramsIn-before.DatagramsIn)/b.Elapsed().Seconds(), "datagrams/s")
 	b.ReportMetric(float64(after.Socket.KernelDrops-before.Socket.KernelDrops), "kernel-drops")
-	for reason := range DropReason(DropReasons) {
+	for reason := range dropReasons {
 		b.ReportMetric(float64(after.Drops[reason]-before.Drops[reason]), reason.String())
 	}
 	b.ReportMetric(float64(after.Closed[CloseTimeout]+after.Closed[CloseNoAssociation]+after.Closed[CloseNoHandshake]), "closed")

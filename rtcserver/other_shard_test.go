@@ -48,7 +48,7 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 		var c *Conn
 		for c = range w.server.Conns() {
 		}
-		drops := func(s *shard) [DropReasons]uint64 {
+		drops := func(s *shard) [dropReasons]uint64 {
 			s.loop.Lock()
 			defer s.loop.Unlock()
 			return s.stats.drops

@@ -42,7 +42,7 @@ type shard struct {
 	stats     shardStats
 	lines     []line      // for the Logger
 	unwritten atomic.Bool // there may be lines; whoever reads it need not hold the lock
-	refusals  [Refusals]allowance
+	refusals  [refusalReasons]allowance
 	scratch   [MaxMessage]byte
 
 	// Only the loop's turn uses the fields below.

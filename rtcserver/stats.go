@@ -43,7 +43,7 @@ const (
 	refusalReasons
 )
 
-var refusalTexts = [Refusals]string{
+var refusalTexts = [refusalReasons]string{
 	RefusedReliable:  "it is reliable: open it with maxRetransmits: 0, or set AllowReliable",
 	RefusedTooMany:   "the page has as many open as it may have: close some, or raise MaxChannels",
 	RefusedMalformed: "its opening is malformed",
@@ -64,17 +64,17 @@ type Stats struct {
 	Batches                   uint64        // turns of the loop
 	HandlerTime               time.Duration // time that handlers ran
 
-	Opened           uint64             // connections that opened
-	Closed           [CloseCodes]uint64 // connections that ended, by CloseCode, including those that never opened
+	Opened           uint64               // connections that opened
+	Closed           [closeReasons]uint64 // connections that ended, by CloseCode, including those that never opened
 	HandshakesDone   uint64
 	HandshakesFailed uint64
 	HandshakesQueued uint64 // handshakes that waited for a place of MaxHandshakes
 	// HandshakesYielded counts the failed handshakes that gave their places to others.
 	HandshakesYielded uint64
 
-	ChannelsRefused [Refusals]uint64 // channels of pages that were closed at once, by Refusal
+	ChannelsRefused [refusalReasons]uint64 // channels of pages that were closed at once, by Refusal
 
-	Drops [DropReasons]uint64 // datagrams dropped, by DropReason
+	Drops [dropReasons]uint64 // datagrams dropped, by DropReason
 
 	// Contested counts failed attempts to decrypt a datagram from an address of several
 	// connections.
@@ -91,26 +91,21 @@ type Stats struct {
 	StoppedShards int
 }
 
-// CloseCodes, DropReasons and Refusals are the lengths of tables that a CloseCode, a
-// DropReason or a Refusal indexes.
-const (
-	CloseCodes  = int(CloseNoAssociation) + 1
-	DropReasons = int(dropReasons)
-	Refusals    = int(refusalReasons)
-)
+// closeReasons is the length of a table that a CloseCode indexes.
+const closeReasons = CloseNoAssociation + 1
 
 // shardStats are the counters of one shard, guarded by its lock.
 type shardStats struct {
 	messagesIn, messagesOut uint64
 	opened                  uint64
-	closed                  [CloseCodes]uint64
+	closed                  [closeReasons]uint64
 	handshakes              uint64
 	handshakesFailed        uint64
 	handshakesQueued        uint64
 	handshakesYielded       uint64
-	channelsRefused         [Refusals]uint64
+	channelsRefused         [refusalReasons]uint64
 	contested               uint64
-	drops                   [DropReasons]uint64
+	drops                   [dropReasons]uint64
 	stopped                 bool // the socket failed
 }
 

@@ -152,12 +152,12 @@ func (p *peer) happened(m *channel.Mux) (b []byte) {
 // stats are those that the tests compare.
 func stats(m *channel.Mux) map[string]any {
 	drops := make(map[string]uint64)
-	for d := range channel.DropReasons {
-		if n := m.Dropped(d); n > 0 {
-			drops[d.String()] = n
+	s := m.Stats()
+	for d, n := range s.Drops {
+		if n > 0 {
+			drops[channel.DropReason(d).String()] = n
 		}
 	}
-	s := m.Stats()
 	return map[string]any{"drops": drops, "packetsIn": s.PacketsIn, "held": s.Held, "queued": s.Queued, "rate": s.Rate}
 }
 
