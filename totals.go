@@ -11,7 +11,8 @@ import (
 
 // Totals are the sums of the counters of all sessions, those that are over included.
 // They never decrease, except Queued, QueueBytes and Held of Channels, which are of the
-// open sessions. [session.Stats], [channel.Counters] and [channel.ChannelStats] say what each field counts.
+// open sessions. [session.Stats], [channel.Counters] and [channel.ChannelStats] say what
+// each field counts.
 type Totals struct {
 	channel.Counters
 	Interruptions, Resumed uint64

@@ -8,7 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
-// A RequestID is the number of a request of this end, for Status of *godwit.Conn and *client.Session.
+// A RequestID is the number of a request of this end, for Status of *godwit.Conn and
+// *client.Session.
 type RequestID uint32
 
 // A Status says how far a request of this end has got.
