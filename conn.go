@@ -14,7 +14,7 @@ import (
 
 // An Identity is the name and data of a client according to its credentials.
 type Identity struct {
-	Name string // the subject of a token; empty if the server does not authenticate clients
+	Name string // the subject of a token, or the name that Config.Authorize returns; else empty
 	Data []byte // the program's own data; with a token its "data" as JSON
 
 	// Expires, if not zero, is the time at which the session ends with session.CloseAuth,

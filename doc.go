@@ -45,8 +45,8 @@
 // # What the channels promise
 //
 // An [Unreliable] message arrives at most once. A [Sequenced] message arrives at most
-// once, and never after a newer message of its channel; a newer message replaces one
-// that still waits in the queue. A [ReliableUnordered] message arrives exactly once. A
+// once, and never after a newer message of its channel; a newer message replaces one with
+// the same Key that still waits in the queue. A [ReliableUnordered] message arrives exactly once. A
 // [ReliableOrdered] message arrives exactly once and in order. There is no order
 // between messages of different channels. The reliable promises hold as long as the
 // session lasts: if a player's network fails for less than [Config.Grace], no reliable

@@ -26,9 +26,9 @@ type SessionConfig struct {
 	Version string
 
 	// Token returns the token for a new session; it is not called to resume a session. Nil
-	// means no token. The goroutine that calls Connect or Join calls Token. With Renew, a
-	// goroutine of the session calls it for each new session, with a context that ends
-	// after 10 s. Token may wait.
+	// means no token. The goroutine that calls Connect or Join calls Token, with Retry once
+	// for each attempt. With Renew, a goroutine of the session calls it for each new session,
+	// with a context that ends after 10 s. Token may wait.
 	Token func(context.Context) (string, error)
 
 	// Hello is the connect message, at most 1024 bytes. The server's program gets it in
@@ -47,8 +47,7 @@ type SessionConfig struct {
 
 	// RenewAfter are the codes after which Renew begins a new session. Nil means
 	// session.CloseTimeout and session.CloseShutdown. A session that this end has closed is
-	// not renewed.
-	// Without Renew, RenewAfter has no effect.
+	// not renewed. Without Renew, RenewAfter has no effect.
 	RenewAfter []session.CloseCode
 
 	// Retry means that Connect and Join try again after an attempt that has failed, until
