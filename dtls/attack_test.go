@@ -31,14 +31,14 @@ func TestSieveBoundsKinds(t *testing.T) {
 			var s Sieve
 			got := pieces(s.Append(clock.now(), nil, handshakeRecord(frag(uint8(kind), 0, length, 0, min(length, 100)))))
 			if passed := len(got) == 1; passed != (length == want && want > 0) {
-				t.Errorf("type %d with %d bytes: pion sees %v", kind, length, got)
+				t.Errorf("type %d with %d bytes: pion gets %v, want that it gets the message: %v", kind, length, got, length == want && want > 0)
 			}
 		}
 	}
 }
 
-// Messages that are only announced count with all their bytes: the screen makes room
-// for them.
+// A fragment counts with the whole length of its message, because the screen allocates memory
+// for it.
 func TestSieveBoundsAnnounced(t *testing.T) {
 	var s Sieve
 	announced := 0
@@ -48,7 +48,7 @@ func TestSieveBoundsAnnounced(t *testing.T) {
 		}
 	}
 	if announced != 7500 || s.Drops()[dropFull] != maxMessages-5 {
-		t.Errorf("%d bytes were announced, drops %v", announced, s.Drops())
+		t.Errorf("%d bytes are announced, want 7500; drops %v, want %d as full", announced, s.Drops(), maxMessages-5)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestSieveBoundsRepeats(t *testing.T) {
 		wantPieces(t, &s, "a piece", d, pieces(d)...)
 	}
 	for round := range 20 {
-		now = now.Add(time.Hour) // the clock of wantPieces is another
+		now = now.Add(time.Hour) // wantPieces has another clock
 		passed := map[string]int{}
 		for repeat := range 10 {
 			for i := range flight {
@@ -79,7 +79,7 @@ func TestSieveBoundsRepeats(t *testing.T) {
 		}
 		for p, n := range passed {
 			if n > 1 {
-				t.Errorf("%s went again %d times", p, n)
+				t.Errorf("%s was passed on %d times in one interval, want once at most", p, n)
 			}
 		}
 		if len(passed) != maxRepeats {
@@ -96,7 +96,7 @@ func TestSieveBoundsRepeats(t *testing.T) {
 		n += len(pieces(s.Append(now, nil, ccs)))
 	}
 	if n != 1 {
-		t.Errorf("ChangeCipherSpec went %d times in one interval", n)
+		t.Errorf("ChangeCipherSpec was passed on %d times in one interval, want once", n)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestRepeatedFragmentsCostNothing(t *testing.T) {
 				synctest.Wait()
 				before, flight := a.given.Load(), a.said()
 				if before == 0 {
-					t.Fatal("pion was given nothing")
+					t.Fatal("pion has got no datagram")
 				}
 				for range 1000 {
 					for _, d := range flight {
@@ -179,7 +179,7 @@ func TestRepeatedFragmentsCostNothing(t *testing.T) {
 				}
 				synctest.Wait()
 				if n := a.given.Load() - before; n > 0 {
-					t.Errorf("pion was given %d datagrams more", n)
+					t.Errorf("pion has got %d more datagrams, want 0", n)
 				}
 			})
 		})
@@ -208,8 +208,8 @@ func TestRepeatedHelloIsRare(t *testing.T) {
 	})
 }
 
-// From a peer with another certificate than the invited one, or with a costly key, pion gets
-// only the hello: no signature is verified, no key exchange computed.
+// From a peer with another certificate than the one of the offer, or with a costly key, pion
+// gets only the hello: it verifies no signature and computes no key exchange.
 func TestStrangersReachNoSignature(t *testing.T) {
 	cert := peerCertificate()
 	for name, client := range map[string]bool{"a server": true, "a client": false} {
@@ -240,11 +240,11 @@ func TestStrangersReachNoSignature(t *testing.T) {
 					}
 					for _, k := range kinds {
 						if k != msgServerHello && k != msgClientHello && k != msgHelloVerifyRequest {
-							t.Errorf("pion was given messages %v", kinds)
+							t.Errorf("pion has got messages of the types %v, want only hellos", kinds)
 						}
 					}
 					if !slices.Contains(kinds, map[bool]uint8{true: msgServerHello, false: msgClientHello}[client]) {
-						t.Errorf("pion was given messages %v", kinds)
+						t.Errorf("pion has got messages of the types %v, want a hello among them", kinds)
 					}
 				})
 			})
@@ -278,7 +278,7 @@ func BenchmarkAttackHandshake(b *testing.B) {
 	}
 }
 
-// manyFinished is a datagram of as many records as can be that may be a Finished of a
+// manyFinished is a datagram with as many records as possible that may be the Finished of a
 // suite.
 func manyFinished(explicit int) (datagram []byte) {
 	for record := epoch1(TypeHandshake, string(make([]byte, explicit+tagLen+1))); len(datagram)+len(record) <= maxHandshake; {
@@ -422,7 +422,7 @@ func TestCostlyKeysAreToldOf(t *testing.T) {
 		}
 		h, err = answeredBy(fingerprintOf([]byte("another certificate")), flight)
 		if !errors.Is(err, ErrPeer) || h.Costly() {
-			t.Errorf("%s, of a stranger: %v, costly %v", name, err, h.Costly())
+			t.Errorf("%s, not of the offer: %v, want ErrPeer; costly %v, want false", name, err, h.Costly())
 		}
 	}
 }
@@ -443,7 +443,7 @@ func BenchmarkAttackWrongSignature(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if answered(flight) == nil {
-					b.Fatal("a wrong signature was accepted")
+					b.Fatal("a wrong signature is accepted")
 				}
 			}
 		})

@@ -45,7 +45,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkHandshake runs both ends: figures are for two sides.
+// BenchmarkHandshake runs both ends, so the figures are for two handshakes.
 func BenchmarkHandshake(b *testing.B) {
 	config := configFor(tls.Certificate{Certificate: [][]byte{testCertificate().der}})
 	b.ReportAllocs()
@@ -76,11 +76,11 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 }
 
-// A quiet connection costs its Conn and two AEADs. The bound leaves room for a
-// new Go, not for a new field.
+// The memory of an idle connection is its Conn and two AEADs. The bound leaves room for changes
+// of Go, not for a new field.
 func TestConnIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(Conn{}); n > 256 {
-		t.Errorf("a Conn takes %d bytes", n)
+		t.Errorf("a Conn has %d bytes, want at most 256", n)
 	}
 	for _, test := range []struct {
 		suite Suite

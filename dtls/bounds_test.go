@@ -27,10 +27,10 @@ func TestBodiesAreReadToTheLastByte(t *testing.T) {
 		"alert":              {AlertCloses, []byte{alertWarning, alertCloseNotify}},
 	} {
 		if !c.parse(c.body) {
-			t.Errorf("%s is not taken", name)
+			t.Errorf("%s is refused", name)
 		}
 		if c.parse(append(bytes.Clone(c.body), 0)) {
-			t.Errorf("%s is taken with a byte behind it", name)
+			t.Errorf("%s is accepted with one more byte", name)
 		}
 		for n := range c.body {
 			whole := strings.HasSuffix(name, "Hello") && n == len(c.body)-bodyOfExtensions(c.body, plain, name)
@@ -40,15 +40,15 @@ func TestBodiesAreReadToTheLastByte(t *testing.T) {
 		}
 	}
 	if got, ok := parseLeaf(certificateBody(leaf, other)); !ok || !bytes.Equal(got, leaf) {
-		t.Errorf("the first certificate is %q", got)
+		t.Errorf("the first certificate is %q, want %q", got, leaf)
 	}
 	if got, ok := parseLeaf(certificateBody()); !ok || got != nil {
-		t.Errorf("without certificates the first is %q", got)
+		t.Errorf("without certificates: %q, %v; want nil, true", got, ok)
 	}
 	inner := certificateBody(leaf)
 	inner[5]++ // the certificate is longer than its list
 	if _, ok := parseLeaf(inner); ok {
-		t.Error("a certificate that ends behind its list is taken")
+		t.Error("a certificate that ends after its list is accepted")
 	}
 }
 
@@ -70,27 +70,27 @@ func TestWhatAHelloMustSay(t *testing.T) {
 		return ok && h.extendedMaster && h.suite == ECDSAWithAES128GCM
 	}
 	if !server(func([]byte) {}) {
-		t.Error("an honest hello is refused")
+		t.Error("a valid hello is refused")
 	}
 	if server(func(b []byte) { b[2+randomLen+1+2] = 1 }) {
-		t.Error("a hello with compression is taken")
+		t.Error("a hello with compression is accepted")
 	}
 	if server(func(b []byte) { binary.BigEndian.PutUint16(b, version10) }) {
-		t.Error("a hello of another version is taken")
+		t.Error("a hello of another version is accepted")
 	}
 	full := binary.BigEndian.AppendUint16(helloBody(msgServerHello, version12, ECDSAWithAES128GCM), 0)
 	full = full[:len(full)-4]
 	full = append(full, 0, 5, 0, extendedMasterSecret, 0, 1, 9)
 	if h, ok := parseHello(msgServerHello, full); !ok || h.extendedMaster {
-		t.Errorf("an extended master secret with a body: taken %v, counts %v", ok, h.extendedMaster)
+		t.Errorf("an extended master secret with a body: accepted %v, want true; counts %v, want false", ok, h.extendedMaster)
 	}
 	inner := bytes.Clone(full)
 	inner[len(inner)-2]++ // the extension is longer than the list of them
 	if _, ok := parseHello(msgServerHello, inner); ok {
-		t.Error("a hello with an extension that ends behind it is taken")
+		t.Error("a hello is accepted with an extension that ends after it")
 	}
 	if h, ok := parseHello(msgServerHello, append(bytes.Clone(full), 0)); ok || h.extendedMaster {
-		t.Errorf("a hello with a byte behind it: taken %v", ok)
+		t.Errorf("a hello with one more byte: accepted %v, want false; extended master secret %v, want false", ok, h.extendedMaster)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestFragmentsStayInTheirMessage(t *testing.T) {
 		b := []byte(frag(1, 0, c.length, c.off, c.n))
 		f, rest, ok := parseFragment(append(b, "next"...))
 		if ok != c.want || ok && (string(rest) != "next" || len(f.body) != c.n || f.off != c.off || f.end != c.off+c.n) {
-			t.Errorf("bytes %d to %d of %d: %v, %d bytes behind", c.off, c.off+c.n, c.length, ok, len(rest))
+			t.Errorf("bytes %d to %d of %d: valid %v, want %v; %d bytes follow", c.off, c.off+c.n, c.length, ok, c.want, len(rest))
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestSieveBoundsAreExact(t *testing.T) {
 		t.Errorf("%d bytes are held, want all %d", len(s.held), maxHeld)
 	}
 	if out := s.Append(clock.now(), []byte("before"), sealed(headerLen+tagLen+1)); len(s.held) != maxHeld || s.Drops()[dropFull] != 1 || string(out) != "before" {
-		t.Errorf("one more: %d bytes held, drops %v", len(s.held), s.drops)
+		t.Errorf("one byte more: %d bytes are held, want %d; drops %v, want 1 as full; output %q, want before", len(s.held), maxHeld, s.drops, out)
 	}
 	s = Sieve{}
 	s.Append(clock.now(), nil, handshakeRecord(frag(msgClientHello, 0, 4096, 0, 100)))
@@ -200,7 +200,7 @@ func TestHalfACertificateIsRefused(t *testing.T) {
 		"a damaged key": cert + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 	} {
 		if c, err := ParseCertificatePEM([]byte(half)); err == nil || c != nil {
-			t.Errorf("%s alone: %v", name, err)
+			t.Errorf("%s alone: %v, want an error", name, err)
 		}
 	}
 }

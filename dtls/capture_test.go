@@ -67,11 +67,11 @@ func TestRecordsOfBrowsers(t *testing.T) {
 						}
 						plain, typ, drop := who.Open(r.Raw)
 						if drop != DropNone {
-							t.Fatalf("record %d: %v", r.Number, drop)
+							t.Fatalf("record %d is dropped: %v", r.Number, drop)
 						}
 						const finished = 20
 						if typ == TypeHandshake && (len(plain) != fragmentHeaderLen+12 || plain[0] != finished) {
-							t.Errorf("Finished is %x", plain)
+							t.Errorf("the Finished is %x, want %d bytes of type %d", plain, fragmentHeaderLen+12, finished)
 						}
 						types[typ]++
 					}
@@ -84,7 +84,7 @@ func TestRecordsOfBrowsers(t *testing.T) {
 	}
 }
 
-// pion is given the whole flights of a browser, and nothing but them.
+// pion gets the whole flights of a browser, and nothing else.
 func TestSieveHandshakesOfBrowsers(t *testing.T) {
 	for name, c := range captures(t) {
 		t.Run(name, func(t *testing.T) {
@@ -144,15 +144,15 @@ func TestSieveHandshakesOfBrowsersWithAnyOneDamaged(t *testing.T) {
 				}
 				ccs := slices.Index(got, "ccs")
 				if n := len(got); ccs < 0 || ccs != n-2 && harm != "doubled" || got[n-1] != "finished" {
-					t.Errorf("%s, %d %s: pion sees %v", name, i, harm, got)
+					t.Errorf("%s, datagram %d %s: pion gets %v", name, i, harm, got)
 				}
 				for m := range s.messages[:s.last+1] {
 					if !s.messages[m].complete() {
-						t.Errorf("%s, %d %s: message %d is not complete", name, i, harm, m)
+						t.Errorf("%s, datagram %d %s: message %d is not complete", name, i, harm, m)
 					}
 				}
 				if n := len(s.early); n < 1 || n > maxEarly {
-					t.Errorf("%s, %d %s: %d records wait", name, i, harm, n)
+					t.Errorf("%s, datagram %d %s: %d records wait for Done, want 1 to %d", name, i, harm, n, maxEarly)
 				}
 			}
 		}

@@ -23,25 +23,25 @@ func TestCertificate(t *testing.T) {
 	c := testkit.Must(GenerateCertificate(now))
 	leaf := testkit.Must(x509.ParseCertificate(c.der))
 	if err := leaf.CheckSignatureFrom(leaf); err != nil && !strings.Contains(err.Error(), "parent certificate") {
-		t.Errorf("it is not signed by itself: %v", err)
+		t.Errorf("the certificate is not signed by itself: %v", err)
 	}
 	if key, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
-		t.Errorf("key is a %T", leaf.PublicKey)
+		t.Errorf("the key is a %T, want one of P-256", leaf.PublicKey)
 	}
 	if !c.NotAfter().Equal(now.Add(365*24*time.Hour)) || leaf.NotBefore.After(now) {
-		t.Errorf("it lasts from %v to %v", leaf.NotBefore, c.NotAfter())
+		t.Errorf("the certificate is valid from %v to %v, want a year from %v", leaf.NotBefore, c.NotAfter(), now)
 	}
 	if leaf.SerialNumber.BitLen() < 64 {
-		t.Errorf("serial %v is not random", leaf.SerialNumber)
+		t.Errorf("the serial number %v is not random: it has less than 64 bits", leaf.SerialNumber)
 	}
 	if !c.Fingerprint().matches(c.der) {
-		t.Error("its fingerprint is another's")
+		t.Error("the fingerprint does not match its own certificate")
 	}
 	if d := testkit.Must(GenerateCertificate(now)); d.Fingerprint() == c.Fingerprint() {
-		t.Error("two certificates are the same")
+		t.Error("two certificates have the same fingerprint")
 	}
 	if d := testkit.Must(generateCertificate(now, now.Add(time.Hour))); !d.NotAfter().Equal(now.Add(time.Hour)) {
-		t.Errorf("an hour's certificate lasts until %v", d.NotAfter())
+		t.Errorf("a certificate for an hour is valid until %v, want %v", d.NotAfter(), now.Add(time.Hour))
 	}
 }
 
@@ -50,10 +50,10 @@ func TestCertificatePEM(t *testing.T) {
 	text := testkit.Must(c.PEM())
 	d := testkit.Must(ParseCertificatePEM(text))
 	if d.Fingerprint() != c.Fingerprint() || !d.key.Equal(c.key) {
-		t.Error("what was saved is not what was loaded")
+		t.Error("the loaded certificate or key differs from the one that was saved")
 	}
 	if !bytes.Equal(testkit.Must(d.PEM()), text) {
-		t.Error("it is saved otherwise the second time")
+		t.Error("a loaded certificate is saved as other bytes")
 	}
 	cert, key := split(text)
 	other := testkit.Must(GenerateCertificate(time.Now()))
@@ -63,7 +63,7 @@ func TestCertificatePEM(t *testing.T) {
 		"key first": key + cert, "with other text": "# godwit\n" + cert + "\n" + key, "openssl's form": cert + string(ec),
 	} {
 		if d, err := ParseCertificatePEM([]byte(text)); err != nil || d.Fingerprint() != c.Fingerprint() {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want the same certificate", name, err)
 		}
 	}
 	p384 := p384Certificate()
@@ -104,34 +104,34 @@ func TestFingerprint(t *testing.T) {
 	for name, sum := range map[string][]byte{"sha-256": s256[:], "SHA-384": s384[:], "Sha-512": s512[:]} {
 		f := testkit.Must(ParseFingerprint(name, sum))
 		if !f.matches(der) || f.matches([]byte("another")) {
-			t.Errorf("%s does not tell certificates apart", name)
+			t.Errorf("%s does not distinguish two certificates", name)
 		}
 		if f.Algorithm() != strings.ToLower(name) || !bytes.Equal(f.Sum(), sum) {
-			t.Errorf("%s came back as %s %x", name, f.Algorithm(), f.Sum())
+			t.Errorf("%s is parsed as %s %x", name, f.Algorithm(), f.Sum())
 		}
 		if g := testkit.Must(ParseFingerprint(name, sum)); g != f {
 			t.Errorf("%s: equal fingerprints differ", name)
 		}
 		sum[0] ^= 1
 		if testkit.Must(ParseFingerprint(name, sum)).matches(der) {
-			t.Errorf("%s matches with a bit changed", name)
+			t.Errorf("%s matches though one bit is changed", name)
 		}
 		for _, n := range []int{0, 1, len(sum) - 1} {
 			if _, err := ParseFingerprint(name, sum[:n]); !errors.Is(err, errFingerprint) {
-				t.Errorf("%s of %d bytes: %v", name, n, err)
+				t.Errorf("%s of %d bytes: %v, want ErrFingerprint", name, n, err)
 			}
 		}
 	}
 	for _, name := range []string{"md5", "sha-1", "sha-224", "", "sha256"} {
 		if _, err := ParseFingerprint(name, s256[:]); !errors.Is(err, errFingerprint) {
-			t.Errorf("%q was accepted", name)
+			t.Errorf("the algorithm %q: %v, want ErrFingerprint", name, err)
 		}
 	}
 	if (Fingerprint{}).matches(der) || (Fingerprint{}).String() != "" {
-		t.Error("the zero fingerprint matches something")
+		t.Errorf("the zero fingerprint matches a certificate, or has the text %q", Fingerprint{})
 	}
 	f := testkit.Must(ParseFingerprint("sha-256", append([]byte{0x0a, 0xff}, make([]byte, 30)...)))
 	if !strings.HasPrefix(f.String(), "sha-256 0A:FF:00:") {
-		t.Errorf("it is written %q", f)
+		t.Errorf("the text is %q, want the prefix sha-256 0A:FF:00:", f)
 	}
 }

@@ -45,7 +45,7 @@ func wantDrop(t *testing.T, c *Conn, what string, raw []byte, want Drop) {
 		t.Errorf("%s: %v, want %v", what, drop, want)
 	}
 	if drop != DropNone && c.Drops()[want] != before+1 {
-		t.Errorf("%s: drop %v was not counted", what, want)
+		t.Errorf("%s: the drop %v is not counted", what, want)
 	}
 }
 
@@ -81,16 +81,16 @@ func TestSealOpen(t *testing.T) {
 			for _, dir := range []struct{ from, to *Conn }{{a, b}, {b, a}} {
 				raw := seal(t, dir.from, TypeApplicationData, plain)
 				if len(raw) != len(plain)+dir.from.Overhead() {
-					t.Errorf("%v: record of %d bytes for %d, overhead %d", s, len(raw), len(plain), dir.from.Overhead())
+					t.Errorf("%v: a record of %d bytes for %d and an overhead of %d, want their sum", s, len(raw), len(plain), dir.from.Overhead())
 				}
 				got, typ, drop := dir.to.Open(raw)
 				if drop != DropNone || typ != TypeApplicationData || string(got) != plain || got == nil {
-					t.Errorf("%v: opened %d bytes, type %v, drop %v", s, len(got), typ, drop)
+					t.Errorf("%v: opened %d bytes, type %v, drop %v; want the plaintext, application data, no drop", s, len(got), typ, drop)
 				}
 			}
 		}
 		if _, err := a.Seal(append(a.Reserve(nil), make([]byte, maxPlaintext+1)...), 0, TypeApplicationData); !errors.Is(err, errTooLarge) {
-			t.Errorf("%v: too large a plaintext: %v", s, err)
+			t.Errorf("%v: sealing more than %d bytes: %v, want ErrTooLarge", s, maxPlaintext, err)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func TestSealAtOffset(t *testing.T) {
 		got = append(got, string(plain))
 	}
 	if len(got) != 2 || got[0] != "one" || got[1] != "two" {
-		t.Errorf("opened %q", got)
+		t.Errorf("the opened records are %q, want one and two", got)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestNoncesIncrease(t *testing.T) {
 			t.Fatalf("record %d has nonce %x, want %x", i, nonce, want)
 		}
 		if !bytes.Equal(b[headerLen:headerLen+8], b[offEpoch:offEpoch+8]) {
-			t.Fatalf("nonce %x differs from epoch and number", b[headerLen:headerLen+8])
+			t.Fatalf("the nonce %x differs from epoch and number", b[headerLen:headerLen+8])
 		}
 		last = nonce
 	}
@@ -137,16 +137,16 @@ func TestNothingBeforeDone(t *testing.T) {
 	k := testKeys(ECDSAWithAES128GCM)
 	var client, server Conn
 	if client.Ready() {
-		t.Error("it is ready without keys")
+		t.Error("Ready() = true without keys")
 	}
 	client.Init(k, true, FirstRecord)
 	server.Init(k, false, FirstRecord)
 	if !client.Ready() || !server.Ready() {
-		t.Error("it is not ready with keys")
+		t.Error("Ready() = false with keys")
 	}
 
 	if _, err := server.Seal(server.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, errNotDone) {
-		t.Errorf("server seals before Done: %v", err)
+		t.Errorf("the server seals before Done: %v, want ErrNotDone", err)
 	}
 	var early []byte
 	for n := FirstRecord; n <= maxBeforeDone; n++ {
@@ -156,18 +156,18 @@ func TestNothingBeforeDone(t *testing.T) {
 		t.Errorf("last record before Done is %d, want %d", n, maxBeforeDone)
 	}
 	if _, err := client.Seal(client.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, errNotDone) {
-		t.Errorf("client seals beyond %d before Done: %v", maxBeforeDone, err)
+		t.Errorf("the client seals record %d before Done: %v, want ErrNotDone", maxBeforeDone+1, err)
 	}
 	wantDrop(t, &server, "opened before Done", early, dropEarly)
 
 	client.Done()
 	server.Done()
 	if b := seal(t, &client, TypeApplicationData, "x"); recordNumber(b) != maxBeforeDone+1 {
-		t.Errorf("first record after Done is %d", recordNumber(b))
+		t.Errorf("the first record after Done is %d, want %d", recordNumber(b), maxBeforeDone+1)
 	}
 	wantDrop(t, &server, "again", append([]byte{99}, early[1:]...), dropType)
 	if plain, _, drop := server.Open(early); drop != DropNone || string(plain) != "x" {
-		t.Errorf("after Done: %v", drop)
+		t.Errorf("opening the early record after Done: %v, want no drop", drop)
 	}
 }
 
@@ -191,14 +191,14 @@ func TestNumbersRunOut(t *testing.T) {
 	a.next = maxNumber
 	raw := seal(t, a, TypeApplicationData, "last")
 	if _, _, drop := b.Open(raw); drop != DropNone || recordNumber(raw) != maxNumber {
-		t.Errorf("record %d: %v", recordNumber(raw), drop)
+		t.Errorf("record %d: %v, want no drop", recordNumber(raw), drop)
 	}
 	if _, err := a.Seal(a.Reserve(nil), 0, TypeApplicationData); !errors.Is(err, ErrExhausted) {
 		t.Errorf("record after the last: %v, want %v", err, ErrExhausted)
 	}
 }
 
-// The window reaches to the last number there is, and nothing lies behind.
+// The replay window includes the last record number; records after it are dropped.
 func TestReplayWindowAtTheEnd(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	record := func(n uint64) []byte {
@@ -222,7 +222,7 @@ func TestReplayWindowAtTheEnd(t *testing.T) {
 	open(0, dropReplay)
 }
 
-// A forged number must not move the window.
+// A record with a forged number does not move the replay window.
 func TestForgeryMovesNothing(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	good := seal(t, a, TypeApplicationData, "x")
@@ -233,11 +233,11 @@ func TestForgeryMovesNothing(t *testing.T) {
 		bad := bytes.Clone(good)
 		bad[i] ^= 1
 		if _, _, drop := b.Open(bad); drop == DropNone {
-			t.Errorf("opened with byte %d changed", i)
+			t.Errorf("a record with byte %d changed is opened", i)
 		}
 	}
 	if plain, _, drop := b.Open(good); drop != DropNone || string(plain) != "x" {
-		t.Errorf("the real record after forgeries: %v", drop)
+		t.Errorf("the valid record after the forged ones: %v, want no drop", drop)
 	}
 }
 
@@ -251,8 +251,8 @@ func TestTooManyForgeries(t *testing.T) {
 	wantDrop(t, b, "a real record under worn-out keys", raw, DropFailures)
 }
 
-// Plaintext after the handshake, every type in every epoch: never delivered,
-// never harmful.
+// Plaintext records after the handshake, of every type and epoch, are never delivered and
+// change nothing.
 func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
 	a, b := testConns(ECDSAWithAES128GCM)
 	for typ := range 256 {
@@ -263,7 +263,7 @@ func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
 				raw = binary.BigEndian.AppendUint16(raw, uint16(len(body)))
 				raw = append(raw, body...)
 				if plain, _, drop := b.Open(raw); drop == DropNone || plain != nil {
-					t.Errorf("type %d, epoch %d, %d bytes: opened", typ, epoch, len(body))
+					t.Errorf("type %d, epoch %d, %d bytes: the record is opened", typ, epoch, len(body))
 				} else if epoch != 1 && drop != dropEpoch {
 					t.Errorf("type %d, epoch %d: %v, want %v", typ, epoch, drop, dropEpoch)
 				}
@@ -271,7 +271,7 @@ func TestForgedRecordsOfAllTypesAndEpochs(t *testing.T) {
 		}
 	}
 	if plain, _, drop := b.Open(seal(t, a, TypeApplicationData, "alive")); drop != DropNone || string(plain) != "alive" {
-		t.Errorf("after the flood: %v", drop)
+		t.Errorf("a valid record after the forged ones: %v, want no drop", drop)
 	}
 }
 
@@ -282,15 +282,15 @@ func TestOpenTruncated(t *testing.T) {
 		for n := range raw {
 			wantDrop(t, b, "truncated", raw[:n:n], dropMalformed)
 			short := bytes.Clone(raw[:n])
-			if n >= headerLen { // the header tells the truth about what is left
+			if n >= headerLen { // corrects the length in the header
 				binary.BigEndian.PutUint16(short[offLength:], uint16(n-headerLen))
 				if _, _, drop := b.Open(short); drop == DropNone {
-					t.Errorf("%v: opened %d bytes of %d", s, n, len(raw))
+					t.Errorf("%v: %d of the %d bytes of a record are opened", s, n, len(raw))
 				}
 			}
 		}
 		if _, _, drop := b.Open(raw); drop != DropNone {
-			t.Errorf("%v: whole record: %v", s, drop)
+			t.Errorf("%v: the whole record is dropped: %v", s, drop)
 		}
 	}
 }
@@ -312,7 +312,7 @@ func TestAllocs(t *testing.T) {
 				}
 			}
 		}); n != 0 {
-			t.Errorf("%v: %v allocations to seal, open and refuse a record", s, n)
+			t.Errorf("%v: %v allocations to seal, open and refuse a record, want 0", s, n)
 		}
 	}
 }
@@ -320,7 +320,7 @@ func TestAllocs(t *testing.T) {
 func TestAlerts(t *testing.T) {
 	for b, closes := range map[string]bool{
 		"\x01\x00":  true,  // close_notify
-		"\x02\x00":  true,  // the same, badly labelled
+		"\x02\x00":  true,  // close_notify with the level fatal
 		"\x02\x28":  true,  // fatal handshake_failure
 		"\x01\x5a":  false, // user_canceled
 		"\x01\x64":  false, // no_renegotiation
@@ -337,7 +337,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	if b := AppendCloseNotify(nil); string(b) != "\x01\x00" {
-		t.Errorf("our close_notify is %x", b)
+		t.Errorf("AppendCloseNotify returns %x, want 0100", b)
 	}
 }
 
@@ -352,9 +352,9 @@ func FuzzOpen(f *testing.F) {
 		plain, typ, drop := b.Open(bytes.Clone(raw))
 		switch {
 		case drop != DropNone && (plain != nil || b.window != before):
-			t.Fatalf("dropped with %v, and yet something changed", drop)
+			t.Fatalf("a record that is dropped with %v has changed the window or returns bytes", drop)
 		case drop == DropNone && typ == TypeApplicationData && string(plain) != "plain":
-			t.Fatalf("forged %q", plain)
+			t.Fatalf("a forged record is opened: %q", plain)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func (l *liar) lie(b []byte) []byte {
 		}
 		_, master, ok := parseKeyLog(l.log.Bytes())
 		if !ok {
-			l.t.Errorf("no keys: %q", l.log.String())
+			l.t.Errorf("the key log has no keys: %q", l.log.String())
 		}
 		keys := testkit.Must(DeriveKeys(l.suite, master, l.clientRandom, l.serverRandom))
 		var opener, sealer Conn
@@ -72,7 +72,7 @@ func (l *liar) lie(b []byte) []byte {
 		opener.Done()
 		plain, _, drop := opener.Open(bytes.Clone(r.Raw))
 		if drop != DropNone || plain[0] != msgFinished {
-			l.t.Errorf("Finished of the peer: %v, %x", drop, plain)
+			l.t.Errorf("the peer's Finished: drop %v, content %x", drop, plain)
 		}
 		plain = bytes.Clone(plain)
 		plain[len(plain)-1] ^= 1
@@ -100,17 +100,17 @@ func TestWrongFinishedIsRefused(t *testing.T) {
 				defer s.close()
 				err := <-s.finished
 				if err == nil || errors.Is(err, ErrTimeout) || l.changed == 0 {
-					t.Errorf("%d Finished were changed, and the handshake ended with: %v", l.changed, err)
+					t.Errorf("%d Finished were changed, and the handshake ended with %v; want one at least, and a refusal", l.changed, err)
 				}
 				if !client && slices.Contains(s.kinds, KeysReady) {
-					t.Error("keys before Finished was compared")
+					t.Error("the keys are given to the owner before Finished is verified")
 				}
 			})
 		})
 	}
 }
 
-// We compare Finished ourselves, whether pion does or not.
+// This package compares Finished itself, whether or not pion does.
 func TestFinishedIsComparedByUs(t *testing.T) {
 	shaken(t, func(t *testing.T, h *Handshake) {
 		screen, known := &h.screen, h.known
@@ -136,26 +136,26 @@ func TestFinishedIsComparedByUs(t *testing.T) {
 		} {
 			say(plain)
 			if err := screen.checkFinished(known); !errors.Is(err, errFinished) {
-				t.Errorf("client %v, %s: %v", h.config.Client, what, err)
+				t.Errorf("client %v, %s: %v, want ErrFinished", h.config.Client, what, err)
 			}
 			if out, err := screen.sealed(nil, screen.finished[0], known); !errors.Is(err, errFinished) || len(out) > 0 {
-				t.Errorf("client %v, %s: pion is given %x, %v", h.config.Client, what, out, err)
+				t.Errorf("client %v, %s: pion gets %x, error %v; want nothing, ErrFinished", h.config.Client, what, out, err)
 			}
 		}
 		screen.finished = [][]byte{finishedRecord()}
 		if err := screen.checkFinished(known); !errors.Is(err, errFinished) {
-			t.Errorf("forged: %v", err)
+			t.Errorf("a forged record: %v, want ErrFinished", err)
 		}
 		if out, err := screen.sealed(nil, finishedRecord(), known); err != nil || len(out) > 0 {
-			t.Errorf("forged: pion is given %x, %v", out, err)
+			t.Errorf("a forged record: pion gets %x, %v; want nothing, no error", out, err)
 		}
 		if screen.finished = nil; !errors.Is(screen.checkFinished(known), errFinished) {
-			t.Error("none is enough")
+			t.Error("checkFinished accepts a handshake without Finished")
 		}
 	})
 }
 
-// What waits for the keys is bounded, and pion is given no more than is kept.
+// The number of records that wait for the keys is bounded, and pion gets only those.
 func TestFinishedBeforeKeysIsBounded(t *testing.T) {
 	var s screen
 	var out []byte
@@ -169,8 +169,8 @@ func TestFinishedBeforeKeysIsBounded(t *testing.T) {
 	}
 }
 
-// Our own messages count whole for Finished, though they leave in fragments, and so
-// do the peer's that come in fragments.
+// The messages of this end count as a whole for Finished, also if they are sent in fragments.
+// So do the peer's messages that arrive in fragments.
 func TestFinishedOfAFragmentedHandshake(t *testing.T) {
 	testCertificate()
 	for _, mtu := range []int{150, 256, 600} {
@@ -191,7 +191,7 @@ func TestFinishedOfAFragmentedHandshake(t *testing.T) {
 			wantNil(t, "client", <-a.finished)
 			wantNil(t, "server", <-b.finished)
 			if fragmented != (mtu < 500) {
-				t.Errorf("MTU %d: fragmented %v", mtu, fragmented)
+				t.Errorf("MTU %d: fragmented %v, want %v", mtu, fragmented, mtu < 500)
 			}
 		})
 	}
@@ -227,14 +227,14 @@ func TestSieveBoundsFinished(t *testing.T) {
 				t.Errorf("%s: %d are taken in an interval, want %d", name, sum, want)
 			}
 			if len(s.held) > maxHeld {
-				t.Errorf("%s: %d bytes held", name, len(s.held))
+				t.Errorf("%s: %d bytes are held, want at most %d", name, len(s.held), maxHeld)
 			}
 		}
 		if want := 30*records - 3*maxSealed; passed && s.Drops()[dropFull] != uint32(want) || s.Drops().Total() != uint64(s.Drops()[dropFull]) {
 			t.Errorf("%s: drops %v, want %d full", name, s.drops, want)
 		}
 		if n := taken(4*repeatInterval, append(bytes.Clone(finishedRecord()), ccs...)); n != 1 && passed {
-			t.Errorf("%s: an honest Finished is not taken in the next interval", name)
+			t.Errorf("%s: a valid Finished is not accepted in the next interval", name)
 		}
 	}
 }
@@ -270,7 +270,7 @@ func TestForgedFinishedCostLittle(t *testing.T) {
 	})
 }
 
-// What it costs to open a Finished is no new cipher: that is built once.
+// Opening a Finished builds no new cipher: the cipher is built once.
 func TestOpenerIsBuiltOnce(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ func TestGate(t *testing.T) {
 		waiting, other := pairThrough(t, deaf, gate)
 		synctest.Wait()
 		if len(gate) != 0 {
-			t.Errorf("%d handshakes that wait for their peers are inside", len(gate))
+			t.Errorf("%d handshakes that wait for their peers are inside the gate, want 0", len(gate))
 		}
 
 		var sides []*side
@@ -33,14 +33,14 @@ func TestGate(t *testing.T) {
 			wantNil(t, "handshake", <-s.finished)
 		}
 		if err := <-stopped.finished; !errors.Is(err, ErrStopped) {
-			t.Errorf("the one that was stopped ended with %v", err)
+			t.Errorf("the stopped handshake ended with %v, want ErrStopped", err)
 		}
 		for _, s := range append(sides, stopped, stopped.peer, waiting, other) {
 			s.close()
 		}
 		synctest.Wait()
 		if len(gate) != 0 {
-			t.Errorf("%d handshakes that are over are inside", len(gate))
+			t.Errorf("%d handshakes that are over are inside the gate, want 0", len(gate))
 		}
 	})
 }

@@ -58,8 +58,7 @@ func (r *rerun) wantEvents(t *testing.T, what string, want ...EventKind) {
 	r.events = nil
 }
 
-// That pion calls the handshake a success is not enough for Done, and a failure has the
-// reason that comes first.
+// Done needs more than a success of pion's, and of several failures the first one is reported.
 func TestVerdict(t *testing.T) {
 	other := errors.New("another")
 	shaken(t, func(t *testing.T, h *Handshake) {
@@ -105,7 +104,8 @@ func TestVerdict(t *testing.T) {
 	})
 }
 
-// The keys go once, when they are known and the peer is proved, and not after the end.
+// The keys are given to the owner once: when they are known and the peer is proved, and not
+// after the end.
 func TestKeysGoOnce(t *testing.T) {
 	shaken(t, func(t *testing.T, h *Handshake) {
 		state := &pion.State{PeerCertificates: [][]byte{h.screen.leaf}, CipherSuiteID: pion.CipherSuiteID(h.screen.serverHello.suite)}
@@ -121,7 +121,7 @@ func TestKeysGoOnce(t *testing.T) {
 		r.known = h.known
 		wantNil(t, "both", r.ready())
 		if len(r.events) == 1 && r.events[0].Keys != h.known.keys {
-			t.Error("the keys are others")
+			t.Error("the keys differ from those of the handshake")
 		}
 		r.wantEvents(t, "both", KeysReady)
 		wantNil(t, "again", r.verify(state))
@@ -139,7 +139,7 @@ func TestKeysGoOnce(t *testing.T) {
 		r = rerunOf(h)
 		r.proved = false
 		if err := r.verify(&pion.State{}); !errors.Is(err, ErrMessage) || !errors.Is(r.cause, ErrMessage) || r.proved {
-			t.Errorf("another suite: %v, cause %v, proved %v", err, r.cause, r.proved)
+			t.Errorf("another suite: %v, cause %v, want ErrMessage for both; proved %v, want false", err, r.cause, r.proved)
 		}
 		r.wantEvents(t, "another suite")
 
@@ -150,14 +150,14 @@ func TestKeysGoOnce(t *testing.T) {
 			r.wantEvents(t, "client", KeysReady)
 		} else {
 			if !errors.Is(err, errFinished) || !errors.Is(r.cause, errFinished) {
-				t.Errorf("server without Finished: %v, cause %v", err, r.cause)
+				t.Errorf("a server without the client's Finished: %v, cause %v; want ErrFinished for both", err, r.cause)
 			}
 			r.wantEvents(t, "server without Finished")
 		}
 	})
 }
 
-// Who the peer is does not rest on pion alone.
+// This package verifies the peer's identity itself, too.
 func TestProofIsComparedByUs(t *testing.T) {
 	shaken(t, func(t *testing.T, h *Handshake) {
 		leaf, suite := h.screen.leaf, h.screen.serverHello.suite
@@ -199,18 +199,18 @@ func TestSecretsOfAKeyLog(t *testing.T) {
 			t.Errorf("wrote %d of %d bytes, %v", n, len(good), err)
 		}
 		if r.known == nil || *r.known.keys != *h.known.keys || r.known.master != h.known.master {
-			t.Error("the secrets are others")
+			t.Error("the secrets differ from those of the handshake")
 		}
 		r.wantEvents(t, "secrets", KeysReady)
 		if n, err := (keyLog{r.Handshake}).Write([]byte(good)); n != 0 || !errors.Is(err, errKeyLog) {
-			t.Errorf("again: wrote %d bytes, %v", n, err)
+			t.Errorf("the same line again: wrote %d bytes, %v; want 0, errKeyLog", n, err)
 		}
 
 		var log bytes.Buffer
 		r = rerunOf(h)
 		r.known, r.config.KeyLog = nil, &log
 		if n, err := (keyLog{r.Handshake}).Write([]byte(good)); n != len(good) || err != nil || log.String() != good {
-			t.Errorf("wrote %d of %d bytes, %v; the owner's log is %q", n, len(good), err, log.String())
+			t.Errorf("wrote %d of %d bytes, %v; the owner's log is %q, want the same line", n, len(good), err, log.String())
 		}
 
 		for name, line := range map[string]string{
@@ -229,7 +229,7 @@ func TestSecretsOfAKeyLog(t *testing.T) {
 			r.known = nil
 			n, err := keyLog{r.Handshake}.Write([]byte(line))
 			if n != 0 || !errors.Is(err, errKeyLog) || !errors.Is(r.cause, errKeyLog) || r.known != nil {
-				t.Errorf("%s: wrote %d bytes, %v, cause %v", name, n, err, r.cause)
+				t.Errorf("%s: wrote %d bytes, %v, cause %v; want 0, errKeyLog for both", name, n, err, r.cause)
 			}
 			r.wantEvents(t, name)
 		}
@@ -237,7 +237,7 @@ func TestSecretsOfAKeyLog(t *testing.T) {
 		r = rerunOf(h)
 		r.known, r.screen.serverHello.suite = nil, 0
 		if _, err := (keyLog{r.Handshake}).Write([]byte(good)); !errors.Is(err, errSuite) || r.known != nil {
-			t.Errorf("no suite: %v", err)
+			t.Errorf("a line before the suite is known: %v, want ErrSuite", err)
 		}
 		r.wantEvents(t, "no suite")
 	})
@@ -256,7 +256,7 @@ func TestRefusalIsToldByAnAlert(t *testing.T) {
 	r := start()
 	out, err := r.read([]byte("before"), bad)
 	if string(out) != "before" || !errors.Is(err, ErrMessage) || len(r.events) != 1 {
-		t.Fatalf("refused with %v, pion is given %q, events %v", err, out, r.events)
+		t.Fatalf("refused with %v, want ErrMessage; pion gets %q, want nothing more; events %v, want 1", err, out, r.events)
 	}
 	want := plaintextRecord(TypeAlert, 8, "\x02\x28")
 	if e := r.events[0]; e.Kind != Flight || !e.Again || e.First || !bytes.Equal(e.Datagram, want) {
@@ -264,7 +264,7 @@ func TestRefusalIsToldByAnAlert(t *testing.T) {
 	}
 	r.events = nil
 	if out, err := r.read([]byte("before"), handshakeRecord(frag(msgClientHello, 1, 10, 0, 5))); string(out) != "before" || !errors.Is(err, ErrMessage) {
-		t.Errorf("a datagram later: %v, pion is given %q", err, out)
+		t.Errorf("a datagram later: %v, want ErrMessage; pion gets %q, want nothing more", err, out)
 	}
 	r.wantEvents(t, "a datagram later")
 
@@ -276,7 +276,7 @@ func TestRefusalIsToldByAnAlert(t *testing.T) {
 		r := start()
 		edit(r.Handshake)
 		if _, err := r.read(nil, bad); !errors.Is(err, ErrMessage) || !errors.Is(r.cause, ErrMessage) {
-			t.Errorf("%s: %v, cause %v", name, err, r.cause)
+			t.Errorf("%s: %v, cause %v; want ErrMessage for both", name, err, r.cause)
 		}
 		r.wantEvents(t, name)
 	}
@@ -302,18 +302,18 @@ func TestRefusalEndsBothAtOnce(t *testing.T) {
 					t.Errorf("it took %v, want no wait", took)
 				}
 				if s.h.Receive([]byte{22}) {
-					t.Error("a refused handshake took a datagram")
+					t.Error("a refused handshake accepts a datagram")
 				}
 				if err := <-p.finished; err == nil || time.Since(start) > 5*w.delay {
-					t.Errorf("the peer ended with %v after %v", err, time.Since(start))
+					t.Errorf("the peer ended with %v after %v, want an error within %v", err, time.Since(start), 5*w.delay)
 				}
 			})
 		})
 	}
 }
 
-// This end sends only a part of what pion writes. TestPionSealsOnlyFinished is about the sealed
-// records.
+// This end sends only a part of the datagrams that pion writes. For sealed records see
+// TestPionSealsOnlyFinished.
 func TestWhatLeaves(t *testing.T) {
 	hello := func(number uint64) []byte {
 		return plaintextRecord(TypeHandshake, number, frag(msgServerHello, 0, 10, 0, 10))
@@ -338,7 +338,7 @@ func TestWhatLeaves(t *testing.T) {
 	wantNil(t, "an alert after a refusal", r.write(alert))
 	r.wantEvents(t, "an alert after a refusal", Flight)
 
-	// Only plaintext handshake messages are a part of what was said.
+	// Only plaintext handshake messages are part of the transcript.
 	message := string(appendMessage(nil, msgServerHello, 0, make([]byte, 20)))
 	for name, c := range map[string]struct {
 		record []byte
@@ -377,16 +377,16 @@ func TestNothingIsSaidBeforeTheGate(t *testing.T) {
 		stopped.start(c, func([]byte) {})
 		synctest.Wait()
 		if len(s.kinds) != 0 {
-			t.Errorf("events %v before its turn", s.kinds)
+			t.Errorf("events %v before its turn, want none", s.kinds)
 		}
 		stopped.close()
 		if err := <-stopped.finished; !errors.Is(err, ErrStopped) || len(stopped.kinds) != 1 {
-			t.Errorf("stopped: %v, events %v", err, stopped.kinds)
+			t.Errorf("stopped: %v, want ErrStopped; events %v, want 1", err, stopped.kinds)
 		}
 		<-gate
 		synctest.Wait()
 		if !slices.Equal(s.kinds, []EventKind{Flight}) {
-			t.Errorf("events %v in its turn", s.kinds)
+			t.Errorf("events %v in its turn, want one Flight", s.kinds)
 		}
 		s.close()
 		<-s.finished
@@ -396,13 +396,13 @@ func TestNothingIsSaidBeforeTheGate(t *testing.T) {
 func TestReceiveOfNothing(t *testing.T) {
 	h := &Handshake{pipe: newPipe(nil, nil)}
 	if h.Receive(nil) || h.Receive([]byte{}) || len(h.pipe.queue) != 0 {
-		t.Error("an empty datagram is taken")
+		t.Error("an empty datagram is accepted")
 	}
 	if !h.Receive([]byte{22}) {
-		t.Error("a datagram is not taken")
+		t.Error("a datagram is refused")
 	}
 	if h.Stop(); h.Receive([]byte{22}) {
-		t.Error("a stopped handshake takes a datagram")
+		t.Error("a stopped handshake accepts a datagram")
 	}
 }
 
@@ -424,13 +424,13 @@ func TestTimeoutSaysWhatWasLacking(t *testing.T) {
 	}
 }
 
-// A key of a type that is never taken may go with no suite.
+// A key of an unsupported type is valid for no suite.
 func TestSuitesOfKeys(t *testing.T) {
 	public, _, err := ed25519.GenerateKey(nil)
 	wantNil(t, "generate", err)
 	for _, s := range testSuites {
 		if s.certifiedBy(public) || s.certifiedBy(nil) {
-			t.Errorf("%v goes with an Ed25519 key, or with none", s)
+			t.Errorf("%v is valid for an Ed25519 key, or for none", s)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// meet connects a side of ours with a pion peer in a fresh world.
+// meet connects a side with a pion peer in a new world.
 func meet(t *testing.T, w *world, s *side, peer tls.Certificate, c HandshakeConfig, extra ...pion.Option) *pionSide {
 	var p *pionSide
 	ready := make(chan struct{})
@@ -56,7 +56,7 @@ func TestHandshakeWithPion(t *testing.T) {
 				if s.suite != test.want {
 					t.Errorf("suite is %v, want %v", s.suite, test.want)
 				}
-				// Our record layer against pion's, in both directions.
+				// Records of this package and of pion, in both directions.
 				for _, msg := range []string{"first", strings.Repeat("x", 1160), "third"} {
 					wantNil(t, "write", s.write(msg))
 					wantString(t, "pion reads", <-p.received, msg)
@@ -64,7 +64,7 @@ func TestHandshakeWithPion(t *testing.T) {
 					wantString(t, "we read", <-s.received, msg)
 				}
 				if n := s.conn.Drops().Total(); n != 0 {
-					t.Errorf("%d records dropped: %v", n, s.conn.drops)
+					t.Errorf("%d records are dropped, want 0: %v", n, s.conn.drops)
 				}
 			})
 		})
@@ -103,8 +103,8 @@ func pairWith(t *testing.T, w *world, c HandshakeConfig) (client, server *side) 
 	return client, server
 }
 
-// The keys come before the flight with our Finished; a client may seal there and
-// then, and its bytes arrive with or after the Finished.
+// The keys are known before the flight with this end's Finished. A client may seal records from
+// then on; they arrive with the Finished or after it.
 func TestFalseStart(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestWrongFingerprintIsRefused(t *testing.T) {
 						t.Errorf("handshake: %v, want %v", err, ErrPeer)
 					}
 					if slices.Contains(s.kinds, KeysReady) {
-						t.Error("a stranger got keys")
+						t.Errorf("a peer with another certificate gets keys: events %v", s.kinds)
 					}
 				})
 			})
@@ -197,7 +197,7 @@ func TestExtendedMasterSecretIsRequired(t *testing.T) {
 				defer p.close()
 				defer s.close()
 				if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
-					t.Errorf("handshake without extended master secret: %v, events %v", err, s.kinds)
+					t.Errorf("without extended master secret: %v, events %v; want an error and no keys", err, s.kinds)
 				}
 			})
 		})
@@ -215,7 +215,7 @@ func TestForeignSuiteIsRefused(t *testing.T) {
 				defer p.close()
 				defer s.close()
 				if err := <-s.finished; err == nil {
-					t.Error("handshake succeeded with a suite that is not offered")
+					t.Error("the handshake succeeds with a suite that is not offered")
 				}
 			})
 		})
@@ -235,7 +235,7 @@ func TestWithoutSRTP(t *testing.T) {
 	})
 }
 
-// A peer that knows no media does not select a profile, at which pion gives up.
+// A peer without media selects no SRTP profile, and pion fails.
 func TestServerWithoutSRTP(t *testing.T) {
 	cert := peerCertificate()
 	for _, offered := range []bool{false, true} {
@@ -251,7 +251,7 @@ func TestServerWithoutSRTP(t *testing.T) {
 			c.SRTP = offered
 			s.start(c, func(b []byte) { w.carry(s, b, p.receive) })
 			if err := <-s.finished; (err == nil) == offered {
-				t.Errorf("profiles offered: %v, handshake: %v", offered, err)
+				t.Errorf("profiles offered %v: the handshake ends with %v, want an error: %v", offered, err, offered)
 			}
 			p.close()
 			s.close()
@@ -267,7 +267,7 @@ func withoutSRTP(h handshake.MessageServerHello) handshake.Message {
 	return &h
 }
 
-// A client that shows a certificate and never proves to hold its key.
+// A client sends a certificate, and no proof that it has the key.
 func TestCertificateWithoutVerifyIsRefused(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +285,7 @@ func TestCertificateWithoutVerifyIsRefused(t *testing.T) {
 		defer p.close()
 		defer s.close()
 		if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
-			t.Errorf("handshake without CertificateVerify: %v, events %v", err, s.kinds)
+			t.Errorf("without CertificateVerify: %v, events %v; want an error and no keys", err, s.kinds)
 		}
 	})
 }
@@ -300,7 +300,7 @@ func TestClientWithoutCertificateIsRefused(t *testing.T) {
 		defer p.close()
 		defer s.close()
 		if err := <-s.finished; err == nil || slices.Contains(s.kinds, KeysReady) {
-			t.Errorf("handshake without client certificate: %v, events %v", err, s.kinds)
+			t.Errorf("without a client certificate: %v, events %v; want an error and no keys", err, s.kinds)
 		}
 	})
 }
@@ -336,10 +336,10 @@ func TestStop(t *testing.T) {
 			stop := time.Now()
 			s.h.Stop()
 			if s.h.Receive([]byte{22}) {
-				t.Error("a stopped handshake took a datagram")
+				t.Error("a stopped handshake accepts a datagram")
 			}
 			if err := <-s.finished; err != nil && !errors.Is(err, ErrStopped) || !time.Now().Equal(stop) {
-				t.Errorf("stopped after %v: %v, %v later", after, err, time.Since(stop))
+				t.Errorf("stopped after %v: %v, %v later; want ErrStopped at once", after, err, time.Since(stop))
 			}
 			s.close()
 			p.close()
@@ -347,7 +347,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// Once Done has come, nothing of pion is left and nothing it writes leaves.
+// After Done no goroutine of pion is left, and nothing that pion writes is sent.
 func TestNothingRemains(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -358,10 +358,10 @@ func TestNothingRemains(t *testing.T) {
 		wantNil(t, "server", <-b.finished)
 		synctest.Wait()
 		if n := testkit.BubbleGoroutines(); n > before {
-			t.Errorf("%d goroutines, %d before the handshakes", n, before)
+			t.Errorf("%d goroutines, want the %d before the handshakes", n, before)
 		}
 		if a.h.Receive([]byte{22}) {
-			t.Error("a finished handshake took a datagram")
+			t.Error("a finished handshake accepts a datagram")
 		}
 		a.close()
 		b.close()
@@ -373,11 +373,11 @@ func TestReceiveIsBounded(t *testing.T) {
 	p := newPipe(nil, func([]byte) error { return nil })
 	for range queueLen {
 		if !p.deliver([]byte{22}) {
-			t.Fatal("queue is full too early")
+			t.Fatal("the queue is full too early")
 		}
 	}
 	if p.deliver([]byte{22}) {
-		t.Error("queue has no bound")
+		t.Error("the queue is not bounded")
 	}
 	p = newPipe(nil, func([]byte) error { return nil })
 	room := make([]byte, 2048)
@@ -387,7 +387,7 @@ func TestReceiveIsBounded(t *testing.T) {
 			n += 1000
 		}
 		if n != 4000 || !p.deliver(room[:96]) || p.deliver(room[:1]) {
-			t.Errorf("round %d: %d bytes wait", round, n)
+			t.Errorf("round %d: %d bytes wait, want 4000 and room for 96 more", round, n)
 		}
 		for len(p.queue) > 0 {
 			if _, _, err := p.ReadFrom(room); err != nil {
@@ -396,11 +396,11 @@ func TestReceiveIsBounded(t *testing.T) {
 		}
 	}
 	if p.deliver(make([]byte, 1<<16)) {
-		t.Error("datagram has no bound")
+		t.Error("the size of a datagram is not bounded")
 	}
 }
 
-// What waits for the gate counts until it is inside.
+// Datagrams that wait for the gate count until the handshake is inside.
 func TestReceiveIsBoundedBeforeTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := NewGate(1)
@@ -408,7 +408,7 @@ func TestReceiveIsBoundedBeforeTheGate(t *testing.T) {
 		gate <- struct{}{} // others compute
 		go p.ReadFrom(make([]byte, 2048))
 		if !p.deliver(make([]byte, 2000)) {
-			t.Fatal("queue is full too early")
+			t.Fatal("the queue is full too early")
 		}
 		synctest.Wait()
 		if !p.deliver(make([]byte, 2000)) || p.deliver(make([]byte, 2000)) {
@@ -428,7 +428,7 @@ func TestConfigErrorsFail(t *testing.T) {
 		events := make(chan HandshakeEvent, 1)
 		StartHandshake(HandshakeConfig{Emit: func(e HandshakeEvent) { events <- e }})
 		if e := <-events; e.Kind != Failed || !strings.Contains(e.Err.Error(), "Certificate") {
-			t.Errorf("no certificate: %v, %v", e.Kind, e.Err)
+			t.Errorf("without a certificate: %v, %v; want Failed and an error that says Certificate", e.Kind, e.Err)
 		}
 	})
 }
@@ -445,7 +445,7 @@ func TestKeyLog(t *testing.T) {
 		defer s.close()
 		wantNil(t, "handshake", <-s.finished)
 		if !strings.HasPrefix(log.String(), "CLIENT_RANDOM ") {
-			t.Errorf("key log is %q", log.String())
+			t.Errorf("the key log is %q, want CLIENT_RANDOM first", log.String())
 		}
 	})
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A world is two ends and the links between them, inside a synctest bubble.
+// A world has two ends and the links between them, in a synctest bubble.
 type world struct {
 	t   *testing.T
 	rng *mathrand.Rand
 	mu  sync.Mutex // guards rng and numbers
-	// numbers of the epoch-1 records that left, by sender, with their bytes: the
-	// same bytes may leave again, other bytes under the same number may not.
+	// The records of epoch 1 that were sent, by sender and number: the same bytes may be sent
+	// again, other bytes with the same number may not.
 	numbers map[*side]map[uint64]string
 
 	loss, duplicate, reorder float64
@@ -79,7 +79,7 @@ func (w *world) recordNumbers(from *side, b []byte) {
 			continue
 		}
 		if before, ok := w.numbers[from][r.Number]; ok && before != string(r.Raw) {
-			w.t.Errorf("record number %d left twice with different bytes", r.Number)
+			w.t.Errorf("record number %d was sent twice with different bytes", r.Number)
 		}
 		w.numbers[from][r.Number] = string(r.Raw)
 	}
@@ -94,7 +94,7 @@ type side struct {
 	send     func([]byte)
 	h        *Handshake
 	sieve    Sieve
-	raw      bool // no sieve: what comes goes straight to pion
+	raw      bool // without a sieve: pion gets all datagrams
 	conn     Conn
 	repeat   Repeater
 	timer    *time.Timer
@@ -125,7 +125,7 @@ func (s *side) emit(e HandshakeEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.kinds); n > 0 && s.kinds[n-1] >= Done {
-		s.t.Errorf("event %v after %v", e.Kind, s.kinds[n-1])
+		s.t.Errorf("event %v comes after %v, want no event after the end", e.Kind, s.kinds[n-1])
 	}
 	s.kinds = append(s.kinds, e.Kind)
 	switch e.Kind {
@@ -287,7 +287,7 @@ func (p *pionSide) run() {
 func (p *pionSide) receive(b []byte) { p.pipe.deliver(b) }
 func (p *pionSide) close()           { p.conn.Close(); p.pipe.finish() }
 
-// Certificates for both kinds of peers, made once: keys are dear.
+// Certificates for both kinds of peers, made once, because keys take long.
 var (
 	testCertificate = sync.OnceValue(func() *Certificate { return testkit.Must(GenerateCertificate(time.Now())) })
 	peerCertificate = sync.OnceValue(func() tls.Certificate {

@@ -20,13 +20,14 @@ func impostor(seen []byte) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{seen}, PrivateKey: testkit.Forger{Seen: leaf.PublicKey.(*ecdsa.PublicKey)}}
 }
 
-// offerEd25519 puts Ed25519 behind the ECDSA schemes of our ClientHello or
-// CertificateRequest, unless it is there, so that the impostor's pion signs with it.
+// offerEd25519 adds Ed25519 after the ECDSA schemes of our ClientHello or CertificateRequest,
+// unless it is there, so that the impostor's pion signs with it.
 func offerEd25519(datagram []byte) []byte {
 	return bytes.ReplaceAll(datagram, []byte{0x06, 0x03, 0x08, 0x04}, []byte{0x06, 0x03, 0x08, 0x07})
 }
 
-// Whoever has only seen a certificate cannot shake hands as its owner, in either role.
+// An attacker that has seen a certificate, and does not have its key, cannot complete a
+// handshake, in either role.
 func TestImpostorIsRefused(t *testing.T) {
 	seen := peerCertificate()
 	for name, client := range map[string]bool{"plays the server": true, "plays the client": false} {
@@ -41,11 +42,11 @@ func TestImpostorIsRefused(t *testing.T) {
 				defer s.close()
 				err := <-s.finished
 				if !errors.Is(err, errScheme) || slices.Contains(s.kinds, KeysReady) {
-					t.Errorf("an impostor shook hands: %v, events %v", err, s.kinds)
+					t.Errorf("the handshake of an impostor: %v, events %v; want ErrScheme and no keys", err, s.kinds)
 				}
 				if err == nil && <-p.finished == nil {
 					testkit.Must(p.conn.Write([]byte("forged")))
-					t.Errorf("and was heard: %q", <-s.received)
+					t.Errorf("a message of the impostor is received: %q", <-s.received)
 				}
 			})
 		})

@@ -18,8 +18,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// The first ClientHello is lost; the stored bytes go again 25 ms later and not
-// after pion's interval.
+// The first ClientHello is lost. The stored bytes are sent again after 25 ms, not after pion's
+// interval.
 func TestLostHelloCosts25ms(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestLostHelloCosts25ms(t *testing.T) {
 			t.Errorf("handshake took %v, want %v", took, want)
 		}
 		if len(hellos) < 2 || hellos[0] != hellos[1] {
-			t.Error("what was sent again is not what was sent")
+			t.Errorf("%d ClientHellos, want two or more that are equal", len(hellos))
 		}
 	})
 }
@@ -97,20 +97,20 @@ func TestLostFinalFlightIsRepeated(t *testing.T) {
 		testkit.Must(p.conn.Write([]byte("data")))
 		wantString(t, "we read", <-s.received, "data")
 		if s.repeat.Active() {
-			t.Error("the last flight is still repeated")
+			t.Error("the last flight is still repeated after data has arrived")
 		}
 	})
 }
 
-// Data that overtakes the peer's Finished waits in the sieve; two records of it
-// would block pion's reader.
+// Data that overtakes the peer's Finished waits in the sieve. Two records of it would block
+// pion's reader.
 func TestEarlyDataWaits(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		var held [][]byte
 		var a, b *side
-		w.tap = func(from *side, d []byte) bool { // the client's last flight comes after its data
+		w.tap = func(from *side, d []byte) bool { // delays the client's last flight until after its data
 			if from == a && from != nil && slices.Contains(pieces(d), "finished") && held == nil {
 				held = append(held, slices.Clone(d))
 				time.AfterFunc(50*time.Millisecond, func() { b.receive(held[0]) })
@@ -139,7 +139,7 @@ func TestEarlyDataWaits(t *testing.T) {
 	})
 }
 
-// A post-quantum ClientHello of two datagrams, in both orders, repeated, and a
+// A post-quantum ClientHello has two datagrams, which arrive in both orders, repeated, and a
 // second late.
 func TestFragmentedHello(t *testing.T) {
 	cert := peerCertificate()
@@ -173,7 +173,7 @@ func TestFragmentedHello(t *testing.T) {
 	}
 }
 
-// bigHello makes a ClientHello as long as one with an ML-KEM key share.
+// bigHello returns a ClientHello as long as one with an ML-KEM key share.
 func bigHello(h handshake.MessageClientHello) handshake.Message {
 	protocols := make([]string, 6)
 	for i := range protocols {
@@ -183,8 +183,8 @@ func bigHello(h handshake.MessageClientHello) handshake.Message {
 	return &h
 }
 
-// The client's last flight comes in two datagrams, the second first: pion would
-// keep it in a buffer it gives away. The sieve holds it.
+// The client's last flight arrives in two datagrams, the second first. pion would keep it in a
+// buffer that it reuses. So the sieve holds it.
 func TestReorderedClientFlight(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -211,12 +211,12 @@ func TestReorderedClientFlight(t *testing.T) {
 		start := time.Now()
 		wantNil(t, "handshake", <-s.finished)
 		if took := time.Since(start); took > time.Second {
-			t.Errorf("it took %v: the reordered flight was not used", took)
+			t.Errorf("it took %v, want at most 1 s: the second datagram was not used", took)
 		}
 	})
 }
 
-// A server that sends HelloVerifyRequest first, as the standard allows.
+// A server may send HelloVerifyRequest first.
 func TestHelloVerifyRequest(t *testing.T) {
 	cert := peerCertificate()
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestHelloVerifyRequest(t *testing.T) {
 	})
 }
 
-// Garbage of every kind during the handshake changes nothing.
+// Invalid datagrams of every kind during the handshake change nothing.
 func TestGarbageDuringHandshake(t *testing.T) {
 	testCertificate()
 	for seed := range uint64(30) {
@@ -254,7 +254,7 @@ func TestGarbageDuringHandshake(t *testing.T) {
 						d = plaintextRecord(ContentType(rng.IntN(64)), rng.Uint64N(maxNumber), string(d[:rng.IntN(40)]))
 						putRecordNumber(d, uint16(rng.IntN(3)), rng.Uint64N(maxNumber))
 						if d[0] == byte(TypeHandshake) && d[offEpoch+1] == 0 {
-							continue // could be a fragment, and a forged one is believed
+							continue // may be a fragment, and this one would be accepted
 						}
 					default:
 						d = append(plaintextRecord(TypeAlert, 0, "\x02\x28"), d[:rng.IntN(len(d))]...)
@@ -274,14 +274,14 @@ func TestGarbageDuringHandshake(t *testing.T) {
 	}
 }
 
-// The secrets come from the line that pion writes to a key log. If a new version
-// writes it otherwise, this fails, and not the servers.
+// The secrets come from the line that pion writes to a key log. If a new version of pion writes
+// another line, this test fails before a server does.
 func TestParseKeyLog(t *testing.T) {
 	random, master := strings.Repeat("01", randomLen), strings.Repeat("02", masterSecretLen)
 	line := "CLIENT_RANDOM " + random + " " + master + "\n"
 	r, m, ok := parseKeyLog([]byte(line))
 	if !ok || !bytes.Equal(r, bytes.Repeat([]byte{1}, randomLen)) || !bytes.Equal(m, bytes.Repeat([]byte{2}, masterSecretLen)) {
-		t.Errorf("the line was read as %x, %x, %v", r, m, ok)
+		t.Errorf("the line is read as %x, %x, %v", r, m, ok)
 	}
 	for _, line := range []string{
 		"", "CLIENT_RANDOM", "CLIENT_RANDOM " + random, "CLIENT_RANDOM " + random + " " + master[2:],
@@ -289,7 +289,7 @@ func TestParseKeyLog(t *testing.T) {
 		"CLIENT_HANDSHAKE_TRAFFIC_SECRET " + random + " " + master, line + line,
 	} {
 		if _, _, ok := parseKeyLog([]byte(line)); ok {
-			t.Errorf("%q was read", line)
+			t.Errorf("%q is accepted as a line of the key log", line)
 		}
 	}
 }

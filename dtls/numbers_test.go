@@ -20,9 +20,9 @@ func handshakeRuns() int {
 	return 100
 }
 
-// The link loses, repeats and reorders, and an attacker sends junk. No record number of epoch 1
-// ever leaves with two different plaintexts, neither from pion nor from this package. The world
-// checks it.
+// The link loses, repeats and reorders, and an attacker sends invalid datagrams. No record
+// number of epoch 1 is ever sent with two different plaintexts, neither by pion nor by this
+// package. The world checks this.
 func TestNumbersAreUsedOnce(t *testing.T) {
 	cert := peerCertificate()
 	failed := 0
@@ -34,11 +34,11 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 			var ours []*side
 			var theirs []*pionSide
 			switch seed % 3 {
-			case 0: // active against pion
+			case 0: // DTLS client, with pion
 				s := newSide(t, true)
 				s.onKeys = func() { s.writeLocked("early") }
 				ours, theirs = []*side{s}, []*pionSide{meet(t, w, s, cert, configFor(cert))}
-			case 1: // passive against pion
+			case 1: // DTLS server, with pion
 				s := newSide(t, false)
 				ours, theirs = []*side{s}, []*pionSide{meet(t, w, s, cert, configFor(cert))}
 			default:
@@ -68,7 +68,7 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 		})
 	}
 	if failed > n/20 {
-		t.Errorf("%d of %d handshakes failed", failed, n)
+		t.Errorf("%d of %d handshakes failed, want at most 5 %%", failed, n)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestFinishedFlood(t *testing.T) {
 						wantNil(t, "early write", s.writeLocked("early"))
 					}
 				}
-				w.tap = func(from *side, b []byte) bool { // the server's Finished never comes
+				w.tap = func(from *side, b []byte) bool { // drops the server's Finished
 					return from == nil && slices.Contains(pieces(b), "finished")
 				}
 				c := configFor(cert)
@@ -138,8 +138,8 @@ func TestFinishedFlood(t *testing.T) {
 	}
 }
 
-// Alerts and data that pion would seal under the session keys never leave: the
-// numbers are ours.
+// Alerts and data that pion seals with the session keys are never sent, because this package
+// uses the record numbers.
 func TestPionSealsOnlyFinished(t *testing.T) {
 	var sent []HandshakeEvent
 	h := &Handshake{config: HandshakeConfig{Client: true, Emit: func(e HandshakeEvent) { sent = append(sent, e) }}}
@@ -147,13 +147,13 @@ func TestPionSealsOnlyFinished(t *testing.T) {
 	wantNil(t, "data", h.write(epoch1(TypeApplicationData, "x")))
 	wantNil(t, "epoch 2", h.write(func() []byte { b := finishedRecord(); putRecordNumber(b, 2, 0); return b }()))
 	if len(sent) != 0 {
-		t.Fatalf("%d datagrams left", len(sent))
+		t.Fatalf("%d datagrams are sent, want 0", len(sent))
 	}
 	last := finishedRecord()
 	putRecordNumber(last, 1, maxHandshakeNumber)
 	wantNil(t, "the last number", h.write(append(epoch1(TypeAlert, "x"), last...)))
 	if len(sent) != 1 || string(sent[0].Datagram) != string(last) {
-		t.Fatalf("sent %v", sent)
+		t.Fatalf("sent %v, want the last flight alone", sent)
 	}
 	putRecordNumber(last, 1, FirstRecord)
 	if err := h.write(last); !errors.Is(err, errRecordNumbers) {
@@ -162,7 +162,7 @@ func TestPionSealsOnlyFinished(t *testing.T) {
 	h.over = true
 	wantNil(t, "after the end", h.write(plaintextRecord(TypeHandshake, 0, frag(1, 0, 1, 0, 1))))
 	if len(sent) != 1 {
-		t.Error("something left after the end")
+		t.Errorf("%d datagrams are sent, want 1: a datagram was sent after the end", len(sent))
 	}
 }
 

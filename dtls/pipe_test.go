@@ -28,7 +28,7 @@ func wantNoRead(t *testing.T, what string, p *pipe, want error) {
 	}
 }
 
-// A read returns whole records, as many as there is room for; the next reads return the rest.
+// One read returns as many whole records as fit the buffer; the next reads return the rest.
 func TestPipeIsReadByRecords(t *testing.T) {
 	short, long := string(plaintextRecord(TypeHandshake, 1, "short")), string(plaintextRecord(TypeHandshake, 2, "a longer one"))
 	p := newPipe(nil, nil)
@@ -56,7 +56,7 @@ func TestPipeIsReadByRecords(t *testing.T) {
 	wantRead(t, "after nothing", p, 100, short)
 }
 
-// A long flight is not kept when it has been read.
+// The memory of a long flight is freed when it has been read.
 func TestPipeKeepsNoLongFlight(t *testing.T) {
 	p := newPipe(nil, nil)
 	flight := string(plaintextRecord(TypeHandshake, 1, string(make([]byte, maxHandshake))))
@@ -84,11 +84,11 @@ func TestEndOfAPipe(t *testing.T) {
 		p.screen = func(b, _ []byte) ([]byte, error) { return b, ErrMessage }
 		end(p)
 		if p.deliver([]byte{22}) {
-			t.Errorf("%s: a datagram is taken", name)
+			t.Errorf("%s: a datagram is accepted after the end", name)
 		}
 		wantNoRead(t, name, p, io.EOF)
 		if n, err := p.WriteTo([]byte("alert"), nil); n != 5 || err != nil || written != 0 {
-			t.Errorf("%s: %d bytes written, %v, and %d datagrams left", name, n, err, written)
+			t.Errorf("%s: %d bytes written, %v, and %d datagrams sent; want 5, nil, 0", name, n, err, written)
 		}
 	}
 	p := newPipe(nil, nil)
@@ -96,7 +96,7 @@ func TestEndOfAPipe(t *testing.T) {
 	wantRead(t, "a part", p, 4, "data")
 	p.finish()
 	wantNoRead(t, "the rest after the end", p, io.EOF)
-	synctest.Test(t, func(t *testing.T) { // one that waits returns
+	synctest.Test(t, func(t *testing.T) { // a reader that waits returns
 		p := newPipe(nil, nil)
 		time.AfterFunc(time.Second, p.finish)
 		wantNoRead(t, "a reader that waits", p, io.EOF)
@@ -108,14 +108,14 @@ func TestWriteToAPipe(t *testing.T) {
 	var refuse error
 	p := newPipe(nil, func(b []byte) error { got = append(got, string(b)); return refuse })
 	if n, err := p.WriteTo([]byte("datagram"), nil); n != 8 || err != nil {
-		t.Errorf("%d bytes written, %v", n, err)
+		t.Errorf("WriteTo returns %d, %v; want 8, nil", n, err)
 	}
 	refuse = errRecordNumbers
 	if n, err := p.WriteTo([]byte("refused"), nil); n != 0 || !errors.Is(err, refuse) {
-		t.Errorf("%d bytes of what is refused written, %v", n, err)
+		t.Errorf("WriteTo of a refused datagram returns %d, %v; want 0 and the refusal", n, err)
 	}
 	if len(got) != 2 || got[0] != "datagram" || got[1] != "refused" {
-		t.Errorf("written: %q", got)
+		t.Errorf("written %q, want datagram and refused", got)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestDeadlineOfAPipe(t *testing.T) {
 				}
 				wantNil(t, kind, set(p, past))
 				if err := <-done; err != io.EOF {
-					t.Errorf("%s %s: %v", kind, name, err)
+					t.Errorf("%s %s: the reader returns %v, want io.EOF", kind, name, err)
 				}
 				wantNil(t, kind, set(p, time.Time{}))
 				wantNoRead(t, kind+" taken back", p, io.EOF)
@@ -152,29 +152,29 @@ func TestDeadlineOfAPipe(t *testing.T) {
 	})
 }
 
-// A handshake that computes is inside the gate. One that waits for the peer is not. One that has
-// ended does not stay inside, whichever of the two it notices first.
+// A handshake that computes is inside the gate. One that waits for the peer is not. One that
+// has ended does not stay inside, whether it notices the gate or the end first.
 func TestGateOfAPipe(t *testing.T) {
 	gate := NewGate(1)
 	p := newPipe(gate, nil)
 	p.enter()
 	if len(gate) != 1 {
-		t.Error("one that computes is not inside")
+		t.Errorf("%d handshakes are inside, want the one that computes", len(gate))
 	}
 	p.leave()
 	if len(gate) != 0 {
-		t.Error("one that does not compute is inside")
+		t.Error("a handshake that waits for its peer is inside")
 	}
 	p.deliver([]byte("x"))
 	if wantRead(t, "datagram", p, 10, "x"); len(gate) != 1 {
-		t.Error("one that has read is not inside")
+		t.Error("a handshake that has read is not inside")
 	}
 	if p.finish(); len(gate) != 0 {
-		t.Error("one that has ended is inside")
+		t.Error("a handshake that has ended is inside")
 	}
-	for range 64 { // it has both to choose from
+	for range 64 { // select chooses one of both at random
 		if p.enter(); len(gate) != 0 {
-			t.Fatal("one that has ended stays inside")
+			t.Fatal("a handshake that has ended stays inside")
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// plaintextRecord builds an epoch-0 record.
+// plaintextRecord returns a record of epoch 0.
 func plaintextRecord(t ContentType, number uint64, body string) []byte {
 	b := []byte{byte(t), 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, byte(len(body) >> 8), byte(len(body))}
 	putRecordNumber(b, 0, number)
@@ -25,10 +25,10 @@ func TestRecords(t *testing.T) {
 		t.Fatalf("%d records, want 2", len(got))
 	}
 	if r := got[0]; r.Type != TypeHandshake || r.Epoch != 0 || r.Number != 7 || string(r.Body()) != "first" {
-		t.Errorf("first record is %+v", r)
+		t.Errorf("the first record is %+v, want a handshake record of epoch 0, number 7", r)
 	}
 	if r := got[1]; r.Type != TypeAlert || r.Epoch != 3 || r.Number != maxNumber || len(r.Body()) != 0 {
-		t.Errorf("second record is %+v", r)
+		t.Errorf("the second record is %+v, want an empty alert of epoch 3, number %d", r, uint64(maxNumber))
 	}
 	for n := range datagram {
 		count := 0
@@ -46,7 +46,7 @@ func TestRecordVersions(t *testing.T) {
 		b := plaintextRecord(TypeHandshake, 0, "x")
 		copy(b[offVersion:], version)
 		if _, drop := parseRecord(b); (drop == DropNone) != ok {
-			t.Errorf("version %x: %v", version, drop)
+			t.Errorf("version %x: drop %v, want a valid record: %v", version, drop, ok)
 		}
 	}
 }
@@ -54,11 +54,11 @@ func TestRecordVersions(t *testing.T) {
 func TestIsDTLS(t *testing.T) {
 	for b := range 256 {
 		if got, want := IsDTLS([]byte{byte(b)}), b >= 20 && b <= 63; got != want {
-			t.Errorf("first byte %d: %v", b, got)
+			t.Errorf("IsDTLS of the first byte %d = %v, want %v", b, got, want)
 		}
 	}
 	if IsDTLS(nil) {
-		t.Error("an empty datagram is DTLS")
+		t.Error("IsDTLS(nil) = true")
 	}
 }
 
@@ -74,12 +74,12 @@ func FuzzRecords(f *testing.F) {
 		var joined []byte
 		for r := range Records(b) {
 			if len(r.Raw) != headerLen+len(r.Body()) || r.Number > maxNumber || cap(r.Raw) != len(r.Raw) {
-				t.Fatalf("record %+v", r)
+				t.Fatalf("the record %+v has a wrong length, capacity or number", r)
 			}
 			joined = append(joined, r.Raw...)
 		}
 		if !bytes.HasPrefix(b, joined) {
-			t.Fatal("records are not a prefix of the datagram")
+			t.Fatal("the records are not a prefix of the datagram")
 		}
 	})
 }

@@ -11,14 +11,14 @@ func TestRepeater(t *testing.T) {
 	start := now
 	var r Repeater
 	if r.Active() || string(r.Append(now, []byte("x"))) != "x" {
-		t.Fatal("an idle repeater speaks")
+		t.Fatal("an idle Repeater sends a datagram")
 	}
 	r.Set(now, []byte("one"))
 	r.Add([]byte("two"))
 	var at []time.Duration
 	for !r.Deadline().IsZero() {
 		if b := r.Append(r.Deadline().Add(-1), nil); len(b) > 0 {
-			t.Fatal("it repeats too early")
+			t.Fatal("a datagram is sent before the deadline")
 		}
 		now = r.Deadline()
 		at = append(at, now.Sub(start))
@@ -42,21 +42,21 @@ func TestRepeaterSettings(t *testing.T) {
 	r := Repeater{First: 100 * time.Millisecond, longest: 150 * time.Millisecond, Limit: 2}
 	r.Set(now, []byte("a"))
 	if d := r.Deadline().Sub(now); d != 100*time.Millisecond {
-		t.Errorf("first interval is %v", d)
+		t.Errorf("the first interval is %v, want 100 ms", d)
 	}
 	now = r.Deadline()
 	r.Append(now, nil)
 	if d := r.Deadline().Sub(now); d != 150*time.Millisecond {
-		t.Errorf("second interval is %v", d)
+		t.Errorf("the second interval is %v, want 150 ms", d)
 	}
 	r.Append(r.Deadline(), nil)
 	if r.Active() {
-		t.Error("it goes on beyond its limit")
+		t.Error("the Repeater is active beyond its limit")
 	}
 	r.Set(now, []byte("b"))
 	r.Stop()
 	if r.Active() || r.First != 100*time.Millisecond {
-		t.Error("Stop does not stop, or forgets the settings")
+		t.Errorf("after Stop: active %v, want false; First %v, want 100 ms", r.Active(), r.First)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestRepeaterIsBounded(t *testing.T) {
 	stored := r.flight
 	r.Stop()
 	if r.Add([]byte("late")); len(r.flight) != 0 || slices.ContainsFunc(stored, func(b []byte) bool { return b != nil }) {
-		t.Errorf("a repeater that was stopped keeps %q and %q", r.flight, stored)
+		t.Errorf("after Stop the Repeater stores %q, and %q in the old memory; want nothing", r.flight, stored)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestRepeaterOfANewFlight(t *testing.T) {
 		wantString(t, "first datagram is", string(r.Append(now, []byte("x"))), "xone")
 		wantString(t, "second is", string(r.Append(now, []byte("x"))), "xtwo")
 	}
-	r.Append(r.Deadline(), nil) // and half of the last
+	r.Append(r.Deadline(), nil) // and half of the last repetition
 	r.Set(now, []byte("new"))
 	n := 0
 	for ; r.Active(); n++ {

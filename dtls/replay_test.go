@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The window agrees with a plain set of numbers, for any numbers.
+// The replay window gives the same results as a set of numbers.
 func TestReplayModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -8,23 +8,23 @@ import (
 	"testing"
 )
 
-// record returns a record with one message of a peer, in one piece.
+// record returns a record with one unfragmented message of a peer.
 func (m told) record(seq int) []byte {
 	return handshakeRecord(string(appendMessage(nil, m.kind, seq, m.body)))
 }
 
-// part is a record with bytes off to end of a message of a peer.
+// part returns a record with the bytes off to end of a message of a peer.
 func (m told) part(seq, off, end int) []byte {
 	f := fragment{kind: m.kind, length: len(m.body), seq: seq, off: off, end: end, body: m.body[off:end]}
 	return handshakeRecord(string(appendFragment(nil, &f, off, end)))
 }
 
-// wantGiven gives s a datagram, and compares what s passes to pion with want.
+// wantGiven gives s a datagram, and compares the messages that s passes to pion with want.
 func wantGiven(t *testing.T, s *screen, what string, datagram []byte, want ...string) {
 	t.Helper()
 	out, err := s.read([]byte("before"), datagram, nil)
 	if err != nil || !bytes.HasPrefix(out, []byte("before")) {
-		t.Fatalf("%s: %v, pion is given %q", what, err, out)
+		t.Fatalf("%s: %v, pion gets %q", what, err, out)
 	}
 	got := pieces(out[len("before"):])
 	if len(got) != len(want) {
@@ -48,7 +48,8 @@ func clientScreen() (s *screen, flight []told) {
 	return screenFor(false, leaf), clientFlight(leaf, tls.ECDSAWithP256AndSHA256)
 }
 
-// Of all types and epochs of records pion is given those of a handshake.
+// With a body of one byte, which is no handshake message, pion gets only a ChangeCipherSpec of epoch
+// 0 and a handshake record of epoch 1, which is encrypted.
 func TestScreenTypesAndEpochs(t *testing.T) {
 	for typ := range 256 {
 		for epoch := range uint16(3) {
@@ -57,7 +58,7 @@ func TestScreenTypesAndEpochs(t *testing.T) {
 			wantNil(t, "read", err)
 			want := ContentType(typ) == TypeChangeCipherSpec && epoch == 0 || ContentType(typ) == TypeHandshake && epoch == 1
 			if given := len(out) > 0; given != want {
-				t.Errorf("type %d, epoch %d: pion is given %x", typ, epoch, out)
+				t.Errorf("type %d, epoch %d: pion gets %x, want a record: %v", typ, epoch, out, want)
 			}
 		}
 	}
@@ -87,7 +88,7 @@ func TestScreenOfRepeatedMessages(t *testing.T) {
 	wantGiven(t, s, "a ClientHello in its place", hello)
 }
 
-// Invalid bytes end their record; the fragments before them count.
+// Invalid bytes end their record. The fragments before them are used.
 func TestScreenOfABrokenRecord(t *testing.T) {
 	s, flight := clientScreen()
 	first, second := string(appendMessage(nil, flight[0].kind, 0, flight[0].body)), string(appendMessage(nil, flight[1].kind, 1, flight[1].body))
@@ -95,7 +96,7 @@ func TestScreenOfABrokenRecord(t *testing.T) {
 	wantGiven(t, s, "two messages in a record", handshakeRecord(first, second), append(pieces(flight[0].record(0)), pieces(flight[1].record(1))...)...)
 }
 
-// Each bound is taken at its value, and not beyond.
+// Each value is accepted at its bound, and not beyond.
 func TestScreenBoundsAreExact(t *testing.T) {
 	for name, c := range map[string]struct {
 		datagram []byte
@@ -144,13 +145,12 @@ func TestScreenBoundsPieces(t *testing.T) {
 			wantNil(t, "read", err)
 		}
 		if got := len(out) > 0; got != complete {
-			t.Errorf("in %d pieces: pion is given %x", n, out)
+			t.Errorf("in %d fragments: pion gets %x, want the message: %v", n, out, complete)
 		}
 	}
 }
 
-// A server that asks for its cookie again and again is followed to the last message
-// that there may be.
+// A server may ask for its cookie again and again, up to the last message number.
 func TestScreenOfEndlessCookies(t *testing.T) {
 	s, flight := serverScreen()
 	request := told{msgHelloVerifyRequest, []byte{0xfe, 0xfd, 0}}
@@ -161,14 +161,14 @@ func TestScreenOfEndlessCookies(t *testing.T) {
 	wantGiven(t, s, "ServerHello", flight[0].record(maxMessages))
 }
 
-// Nothing may follow the last message of a flight in plaintext.
+// After the last plaintext message of a flight every further one is refused.
 func TestNothingFollowsAFlight(t *testing.T) {
 	for kind := range uint8(21) {
 		for _, of := range []func() (*screen, []told){serverScreen, clientScreen} {
 			s, flight := of()
 			given, err := give(t, s, append(flight, told{kind, nil}))
 			if want := maxLength(kind) >= 0; (err != nil) != want || err != nil && !errors.Is(err, ErrMessage) && !errors.Is(err, ErrRoles) || len(given) != len(flight) {
-				t.Errorf("client %v, type %d after the flight: %v after %d messages", s.client, kind, err, len(given))
+				t.Errorf("client %v, type %d after the flight: %v, want an error: %v; pion gets %d messages, want %d", s.client, kind, err, want, len(given), len(flight))
 			}
 		}
 	}
@@ -228,7 +228,7 @@ func TestWhatWeSaidCountsOnce(t *testing.T) {
 			s.sent([]byte(r))
 		}
 		if s.transcript == nil || !bytes.Equal(s.transcript.Sum(nil), want[:]) || s.outNext != 2 || s.serverHello.suite != RSAWithChaCha20 {
-			t.Errorf("%s: what was said is something else; %d messages, suite %v", name, s.outNext, s.serverHello.suite)
+			t.Errorf("%s: the transcript or the ServerHello is wrong; %d messages, want 2; suite %v, want %v", name, s.outNext, s.serverHello.suite, RSAWithChaCha20)
 		}
 	}
 	var s screen
@@ -238,7 +238,7 @@ func TestWhatWeSaidCountsOnce(t *testing.T) {
 	s.sent([]byte(cut(msgClientHello, 1, with[:len(clientHello)], 0, len(clientHello))))
 	want = sha256.Sum256(appendMessage(nil, msgClientHello, 1, clientHello))
 	if !bytes.Equal(s.transcript.Sum(nil), want[:]) || s.clientHello.random[0] != msgClientHello {
-		t.Error("the ClientHello before HelloVerifyRequest counts")
+		t.Error("the transcript has the ClientHello from before HelloVerifyRequest")
 	}
 }
 
@@ -249,7 +249,7 @@ func TestScreenOfSealedRecords(t *testing.T) {
 		var s screen
 		out, err := s.sealed([]byte("before"), epochRecord(TypeHandshake, 1, string(make([]byte, n-headerLen))), nil)
 		if (len(s.finished) == 1) != kept || (len(out) > len("before")) != kept || !bytes.HasPrefix(out, []byte("before")) || err != nil {
-			t.Errorf("%d bytes: %d kept, pion is given %d bytes, %v", n, len(s.finished), len(out), err)
+			t.Errorf("%d bytes: %d records are kept, want one: %v; pion gets %d bytes, %v", n, len(s.finished), kept, len(out), err)
 		}
 	}
 	client, server := testConns(ECDSAWithAES128GCM)
@@ -257,17 +257,17 @@ func TestScreenOfSealedRecords(t *testing.T) {
 		known := &secrets{keys: testKeys(ECDSAWithAES128GCM), opener: newOpener(testKeys(ECDSAWithAES128GCM), isClient)}
 		s := screen{client: isClient}
 		if out, err := s.sealed([]byte("before"), finishedRecord(), known); string(out) != "before" || err != nil {
-			t.Errorf("forged: pion is given %q, %v", out, err)
+			t.Errorf("a forged record: pion gets %q, %v; want nothing more, no error", out, err)
 		}
 		for _, body := range [][]byte{nil, make([]byte, verifyDataLen)} {
 			message := appendMessage(nil, msgFinished, 0, body)
 			if out, err := s.sealed([]byte("before"), seal(t, peer, TypeHandshake, string(message)), known); string(out) != "before" || !errors.Is(err, errFinished) {
-				t.Errorf("client %v, Finished of %d bytes before all messages: pion is given %q, %v", isClient, len(body), out, err)
+				t.Errorf("client %v, Finished of %d bytes before all messages: pion gets %q, %v; want nothing more, ErrFinished", isClient, len(body), out, err)
 			}
 		}
 		short := fragment{kind: msgFinished, length: verifyDataLen}
 		if _, err := s.sealed(nil, seal(t, peer, TypeHandshake, string(appendFragment(nil, &short, 0, 0))), known); !errors.Is(err, errFinished) {
-			t.Errorf("client %v, Finished without its bytes before all messages: %v", isClient, err)
+			t.Errorf("client %v, Finished without its bytes before all messages: %v, want ErrFinished", isClient, err)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func certify(public any) []byte {
 	return testkit.Must(x509.CreateCertificate(cryptorand.Reader, template, template, public, key))
 }
 
-// rsaOf returns an RSA public key of that many bits without a private key.
+// rsaOf returns an RSA public key of this many bits, without a private key.
 func rsaOf(bits int) *rsa.PublicKey {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
@@ -75,7 +75,7 @@ func verifyBody(s tls.SignatureScheme) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(s)), 0, 3, 7, 8, 9)
 }
 
-// The flights of an honest peer with this certificate.
+// serverFlight returns the flight of a valid server with this certificate.
 func serverFlight(leaf []byte, suite Suite, s tls.SignatureScheme) []told {
 	return []told{
 		{msgServerHello, helloBody(msgServerHello, version12, suite, 11, extendedMasterSecret)},
@@ -99,7 +99,7 @@ func screenFor(client bool, leaf []byte) *screen {
 	return &screen{client: client, peers: []Fingerprint{fingerprintOf(leaf)}}
 }
 
-// give gives s the messages, and returns those that pion was given.
+// give gives s the messages, and returns those that pion gets.
 func give(t *testing.T, s *screen, flight []told) (given []told, err error) {
 	t.Helper()
 	var out []byte
@@ -111,7 +111,7 @@ func give(t *testing.T, s *screen, flight []told) (given []told, err error) {
 	for r := range Records(out) {
 		f, rest, ok := parseFragment(r.Body())
 		if !ok || len(rest) > 0 || f.length != len(f.body) || f.seq != len(given) {
-			t.Fatalf("pion was given %x", r.Raw)
+			t.Fatalf("pion gets %x, want a whole message with number %d", r.Raw, len(given))
 		}
 		given = append(given, told{f.kind, f.body})
 	}
@@ -135,7 +135,7 @@ func TestScreenRefuses(t *testing.T) {
 		suite  Suite
 		scheme tls.SignatureScheme
 		want   error
-		after  int // messages of a server that pion is given before
+		after  int // messages of a server that pion gets before
 	}{
 		"P-256":                    {p256, ECDSAWithAES128GCM, ecSHA256, nil, 5},
 		"P-256 with SHA-512":       {p256, ECDSAWithChaCha20, tls.ECDSAWithP521AndSHA512, nil, 5},
@@ -269,7 +269,7 @@ func TestScreenReassembles(t *testing.T) {
 		for r := range Records(out) {
 			f, _, _ := parseFragment(r.Body())
 			if r.Number != uint64(n) || f.kind != flight[n].kind || !bytes.Equal(f.body, flight[n].body) {
-				t.Fatalf("message %d is %d %x in record %d", n, f.kind, f.body, r.Number)
+				t.Fatalf("message %d: type %d, %x in record %d; want type %d, %x", n, f.kind, f.body, r.Number, flight[n].kind, flight[n].body)
 			}
 			n++
 		}
@@ -279,11 +279,11 @@ func TestScreenReassembles(t *testing.T) {
 	}
 }
 
-// The messages of browsers pass.
+// The screen accepts the messages of browsers.
 func TestScreenOfBrowsers(t *testing.T) {
 	for name, c := range captures(t) {
 		s := &screen{client: !c.browserFirst}
-		for _, d := range c.page { // whoever the page is, it is the one that was invited
+		for _, d := range c.page { // the screen gets the fingerprint of this page
 			for r := range Records(d) {
 				if f, _, ok := parseFragment(r.Body()); ok && r.Epoch == 0 && f.kind == msgCertificate && f.length == len(f.body) {
 					leaf, _ := parseLeaf(f.body)
@@ -297,7 +297,7 @@ func TestScreenOfBrowsers(t *testing.T) {
 			}
 		}
 		if s.leaf == nil || s.prev != msgServerHelloDone && s.prev != msgCertificateVerify {
-			t.Errorf("%s: the flight ended with message type %d", name, s.prev)
+			t.Errorf("%s: the flight ended with message type %d, want ServerHelloDone or CertificateVerify", name, s.prev)
 		}
 	}
 }
@@ -326,12 +326,12 @@ func FuzzScreen(f *testing.F) {
 			}
 			for r := range Records(out) {
 				if f, _, ok := parseFragment(r.Body()); r.Epoch == 0 && r.Type == TypeHandshake && (!ok || f.length > maxMessageLen) {
-					t.Fatalf("pion would see %x", r.Raw)
+					t.Fatalf("pion gets %x, which is no valid fragment", r.Raw)
 				}
 			}
 		}
 		if s.declared > maxHandshakeBytes || len(s.finished) > maxFinishedKept {
-			t.Fatal("a bound does not hold")
+			t.Fatalf("the screen exceeds a bound: %d bytes declared, %d Finished kept", s.declared, len(s.finished))
 		}
 	})
 }

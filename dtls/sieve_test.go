@@ -21,7 +21,7 @@ func (c *testClock) now() time.Time {
 
 var clock = testClock{time.Unix(1, 0)}
 
-// frag is the content of a handshake record: n bytes at off of a message.
+// frag returns the content of a handshake record: n bytes at off of a message.
 func frag(kind uint8, seq, length, off, n int) string {
 	message := make([]byte, length+1<<16)
 	for i := range message {
@@ -31,7 +31,7 @@ func frag(kind uint8, seq, length, off, n int) string {
 	return string(appendFragment(nil, &f, off, off+n))
 }
 
-// pieces lists the fragments pion would see in b, as "seq:off-end".
+// pieces lists the fragments in b that pion gets, as "seq:off-end".
 func pieces(b []byte) (got []string) {
 	for r := range Records(b) {
 		switch {
@@ -59,7 +59,7 @@ func wantPieces(t *testing.T, s *Sieve, what string, datagram []byte, want ...st
 	before := bytes.Clone(datagram)
 	got := s.Append(clock.now(), prefix, datagram)
 	if !bytes.HasPrefix(got, prefix) || !bytes.Equal(before, datagram) {
-		t.Errorf("%s: Append changed what is not its own", what)
+		t.Errorf("%s: Append changes the datagram or the bytes before it", what)
 	}
 	if p := pieces(got[len(prefix):]); !slices.Equal(p, want) {
 		t.Errorf("%s: pion sees %v, want %v", what, p, want)
@@ -74,7 +74,7 @@ func handshakeRecord(bodies ...string) []byte {
 	return plaintextRecord(TypeHandshake, 5, body)
 }
 
-// finishedRecord looks like a sealed Finished.
+// finishedRecord returns a record with the form of a sealed Finished.
 func finishedRecord() []byte {
 	b := plaintextRecord(TypeHandshake, 0, string(make([]byte, 48)))
 	putRecordNumber(b, 1, 0)
@@ -113,12 +113,11 @@ func TestSieveOverlaps(t *testing.T) {
 	wantPieces(t, &s, "inside a piece: nothing", handshakeRecord(frag(1, 0, 1000, 100, 100)))
 	wantPieces(t, &s, "all of it again: what comes after", handshakeRecord(frag(1, 0, 1000, 0, 1000)), "0:500-1000")
 	if !s.messages[0].complete() {
-		t.Error("message is not complete")
+		t.Error("the message is not complete")
 	}
 }
 
-// Fragments of several messages, mixed in one record and contradicting each
-// other.
+// Fragments of several messages in one record, which contradict each other.
 func TestSieveMixedMessages(t *testing.T) {
 	var s Sieve
 	wantPieces(t, &s, "two messages in one record",
@@ -157,13 +156,13 @@ func TestSieveBounds(t *testing.T) {
 	for seq := 1; seq < maxMessages; seq++ {
 		passed += len(s.Append(clock.now(), nil, handshakeRecord(frag(1, seq, 1500, 0, 1500)))) / 1500 * 1500
 	}
-	// The first message counts with all the bytes that it may have.
+	// The first message counts with its greatest length.
 	if most := maxHandshakeBytes - 1000 + maxMessagePieces; passed > most || passed < most-1500 {
 		t.Errorf("%d bytes passed, want nearly %d and no more", passed, most)
 	}
 }
 
-// However many messages they are of.
+// The bound is the same for any number of messages.
 func TestSieveBoundsPieces(t *testing.T) {
 	var s Sieve
 	passed := 0
@@ -177,7 +176,7 @@ func TestSieveBoundsPieces(t *testing.T) {
 	}
 }
 
-// What waits for Done is bounded in records and in bytes.
+// The records that wait for Done are bounded in number and in bytes.
 func TestSieveBoundsEarly(t *testing.T) {
 	for size, want := range map[int]int{30: maxEarly, 1000: 4, 1024 - headerLen: 4, 1987: 2} {
 		var s Sieve
@@ -192,7 +191,7 @@ func TestSieveBoundsEarly(t *testing.T) {
 	}
 }
 
-// pion must not see these records, whatever their type and epoch.
+// pion gets none of these records, whatever their type and epoch.
 func TestSieveTypesAndEpochs(t *testing.T) {
 	for typ := range 256 {
 		for epoch := range uint16(3) {
@@ -200,11 +199,11 @@ func TestSieveTypesAndEpochs(t *testing.T) {
 			b := plaintextRecord(ContentType(typ), 0, "\x02\x28")
 			putRecordNumber(b, epoch, 0)
 			if got := s.Append(clock.now(), nil, b); len(got) > 0 {
-				t.Errorf("type %d, epoch %d passed", typ, epoch)
+				t.Errorf("type %d, epoch %d: pion gets the record", typ, epoch)
 			}
 			early := epoch == 1 && (typ == 21 || typ == 23)
 			if kept := len(s.early) == 1; kept != early || kept == (s.Drops().Total() == 1) {
-				t.Errorf("type %d, epoch %d: kept %v, drops %v", typ, epoch, kept, s.drops)
+				t.Errorf("type %d, epoch %d: the record waits: %v, want %v; drops %v", typ, epoch, kept, early, s.drops)
 			}
 		}
 	}
@@ -226,7 +225,7 @@ func TestSieveOrdersFinished(t *testing.T) {
 	s.Append(now, nil, ccs)
 	if out := s.Append(now, []byte("before"), append(bytes.Clone(ccs), finishedRecord()...)); s.Drops()[dropReplay] != 1 || !bytes.HasPrefix(out, []byte("before")) ||
 		!slices.Equal(pieces(out[6:]), []string{"finished"}) {
-		t.Errorf("ChangeCipherSpec twice in an interval: pion sees %q, drops %v", out, s.drops)
+		t.Errorf("ChangeCipherSpec twice in an interval: pion gets %q, drops %v", out, s.drops)
 	}
 
 	s = Sieve{}
@@ -300,7 +299,7 @@ func TestSieveReassembly(t *testing.T) {
 		starts := map[int]int{}
 		for round := 0; !s.messages[0].complete(); round++ {
 			if round > 100 {
-				t.Fatal("message never completes")
+				t.Fatal("the message is not complete after 100 rounds")
 			}
 			cut := 50 + rng.IntN(length)
 			var cuts [][]byte
@@ -315,11 +314,11 @@ func TestSieveReassembly(t *testing.T) {
 				for r := range Records(s.Append(clock.now(), nil, c)) {
 					f, _, ok := parseFragment(r.Body())
 					if !ok {
-						t.Fatal("broken fragment")
+						t.Fatal("pion gets a broken fragment")
 					}
 					if end, again := starts[f.off]; again {
 						if end != f.end {
-							t.Fatalf("piece at %d ends at %d and at %d", f.off, end, f.end)
+							t.Fatalf("the fragment at %d ends at %d and at %d", f.off, end, f.end)
 						}
 						continue
 					}
@@ -327,14 +326,14 @@ func TestSieveReassembly(t *testing.T) {
 					for i := f.off; i < f.end; i++ {
 						seen[i]++
 						if f.body[i-f.off] != byte(i*3) {
-							t.Fatal("wrong bytes")
+							t.Fatalf("pion gets a wrong byte at %d", i)
 						}
 					}
 				}
 			}
 		}
 		if slices.Max(seen) != 1 || slices.Min(seen) != 1 {
-			t.Fatal("pieces overlap or leave a gap")
+			t.Fatal("fragments overlap or leave a gap")
 		}
 	}
 }
@@ -348,7 +347,7 @@ func TestSieveTruncated(t *testing.T) {
 		b := bytes.Clone(datagram[:max(n, headerLen)])
 		b[offLength], b[offLength+1] = 0, byte(max(n, headerLen)-headerLen)
 		if p := pieces(s.Append(clock.now(), nil, b)); slices.Contains(p, "broken") {
-			t.Errorf("%d bytes: pion sees a broken fragment", n)
+			t.Errorf("%d bytes: pion gets a broken fragment", n)
 		}
 	}
 }
@@ -374,17 +373,17 @@ func FuzzSieve(f *testing.F) {
 					ok := r.Epoch == 0 && (r.Type == TypeHandshake || r.Type == TypeChangeCipherSpec) ||
 						r.Epoch == 1 && r.Type == TypeHandshake
 					if !ok || len(r.Body()) == 0 {
-						t.Fatalf("pion would see %+v", r)
+						t.Fatalf("pion gets the record %+v", r)
 					}
 				}
 				if n != len(out) || len(out) > maxHandshake+maxHeld || slices.Contains(pieces(out), "broken") {
-					t.Fatalf("pion would see %x", out)
+					t.Fatalf("pion gets %x", out)
 				}
 				total += n
 			}
 		}
 		if s.declared > maxHandshakeBytes || len(s.early) > maxEarly || len(s.held) > maxHeld {
-			t.Fatal("a bound does not hold")
+			t.Fatalf("the sieve exceeds a bound: %d bytes declared, %d records wait, %d bytes held", s.declared, len(s.early), len(s.held))
 		}
 	})
 }

@@ -24,7 +24,7 @@ var channels = channel.Channels{
 	{Name: "ordered", Mode: channel.ReliableOrdered},
 }
 
-// drive takes cases until there are none, with one client after the other.
+// drive examines one client after the other until there are no cases.
 func drive(t *testing.T, base string, examine func(ctx context.Context, url string)) {
 	for {
 		res, err := http.Get(base + "/next")
@@ -45,7 +45,7 @@ func drive(t *testing.T, base string, examine func(ctx context.Context, url stri
 	}
 }
 
-// ours is a session of package client.
+// ours runs a session of package client.
 func ours(ctx context.Context, url string) {
 	over := make(chan struct{})
 	s, err := client.Connect(ctx, url, client.Config{}, client.SessionConfig{Channels: channels, Handler: client.SessionHandler{
@@ -67,7 +67,7 @@ func ours(ctx context.Context, url string) {
 	<-over
 }
 
-// conform runs the cases whose name matches, and returns what was printed.
+// conform runs the cases whose name matches, and returns the output.
 func conform(t *testing.T, pattern string, side int, examine func(ctx context.Context, url string)) (string, error) {
 	t.Helper()
 	chosen, err := Choose(pattern)
@@ -91,11 +91,11 @@ func conform(t *testing.T, pattern string, side int, examine func(ctx context.Co
 
 func TestOurNativeClientConforms(t *testing.T) {
 	if out, err := conform(t, "", 16, ours); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("our client fails: %v\n%s", err, out)
 	}
 }
 
-// A client that connects and says nothing fails where something must be said.
+// A client that connects and sends nothing fails the cases in which it must send something.
 func TestASilentClientIsFoundOut(t *testing.T) {
 	mute := func(ctx context.Context, url string) {
 		over := make(chan struct{})
@@ -109,6 +109,6 @@ func TestASilentClientIsFoundOut(t *testing.T) {
 	}
 	out, err := conform(t, "opening/hello|requests/answers", 2, mute)
 	if !errors.Is(err, ErrFailed) || strings.Count(out, "SESSION 2: the client sent nothing") != 2 {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v, want ErrFailed and two failures of SESSION 2:\n%s", err, out)
 	}
 }

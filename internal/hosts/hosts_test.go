@@ -57,7 +57,7 @@ func TestFixed(t *testing.T) {
 		"evil.example": false, "notlocalhost": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "": false,
 	} {
 		if Fixed(name) != want {
-			t.Errorf("%q: %v", name, !want)
+			t.Errorf("Fixed(%q) = %v, want %v", name, !want, want)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func TestPatterns(t *testing.T) {
 		"": false, "*.": false, "**": false, "a.*.example": false, "game.example:443": false, "https://game.example": false, "Game.example": false,
 	} {
 		if Valid(p) != want {
-			t.Errorf("%q: %v", p, !want)
+			t.Errorf("Valid(%q) = %v, want %v", p, !want, want)
 		}
 	}
 	list := []string{"game.example", "*.play.example"}
@@ -77,10 +77,10 @@ func TestPatterns(t *testing.T) {
 		"play.example": false, ".play.example": false, "a.game.example": false, "evilplay.example": false, "": false,
 	} {
 		if Match(list, name) != want {
-			t.Errorf("%q: %v", name, !want)
+			t.Errorf("Match of %q = %v, want %v", name, !want, want)
 		}
 	}
 	if !Match([]string{"*"}, "any.example") || Match(nil, "any.example") {
-		t.Error("any, or none")
+		t.Errorf("Match with * = %v, want true; without patterns = %v, want false", Match([]string{"*"}, "any.example"), Match(nil, "any.example"))
 	}
 }

@@ -10,18 +10,18 @@ func TestBucketsCoverAllDurations(t *testing.T) {
 	for d := time.Duration(1); d < time.Hour; d = d*101/100 + 1 {
 		i := bucket(d)
 		if i < last || i >= octaves*perOctave {
-			t.Fatalf("%v is in bucket %d, after %d", d, i, last)
+			t.Fatalf("%v is in bucket %d, after bucket %d for a shorter time", d, i, last)
 		}
 		last = i
 		if d > 8*time.Minute {
-			continue // the last bucket takes all that is longer
+			continue // the last bucket has all longer times, too
 		}
 		if up := upper(i); up < d || up > d+d/60+512 {
-			t.Fatalf("%v is in bucket %d, which ends at %v", d, i, up)
+			t.Fatalf("%v is in bucket %d, which ends at %v, want an end at most a sixtieth later", d, i, up)
 		}
 	}
 	if bucket(0) != 0 {
-		t.Error("zero is not in the first bucket")
+		t.Errorf("zero is in bucket %d, want 0", bucket(0))
 	}
 }
 
@@ -38,20 +38,20 @@ func TestQuantiles(t *testing.T) {
 		}
 	}
 	if h.Count() != 1000 || h.Max() != time.Second || h.Mean() != 500500*time.Microsecond {
-		t.Errorf("count %d, max %v, mean %v", h.Count(), h.Max(), h.Mean())
+		t.Errorf("count %d, max %v, mean %v; want 1000, 1 s, 500.5 ms", h.Count(), h.Max(), h.Mean())
 	}
 }
 
 func TestEmptyHistogram(t *testing.T) {
 	var h Histogram
 	if l := h.Latency(); l != (Latency{}) {
-		t.Errorf("%+v", l)
+		t.Errorf("an empty histogram has the latency %+v, want zero", l)
 	}
 }
 
 func TestRecordDoesNotAllocate(t *testing.T) {
 	var h Histogram
 	if n := testing.AllocsPerRun(100, func() { h.Record(time.Millisecond) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }

@@ -16,8 +16,8 @@ import (
 type memory struct {
 	channels []Channel
 	fail     func(index int) error
-	answer   func(m *memory, s sentBy) // nil echoes
-	refuse   error                     // what the second client's sending returns
+	answer   func(m *memory, s sentBy) // nil for echoes
+	refuse   error                     // error of the second client's Send
 	queue    chan sentBy
 	closed   chan struct{}
 	ended    sync.WaitGroup
@@ -94,14 +94,15 @@ func (l *memoryLink) Send(i int, b []byte) error {
 	return nil
 }
 
-// again returns a memory like m, which a run has closed.
+// again returns a memory with the settings of m, which a run has closed.
 func (m *memory) again() *memory {
 	n := newMemory()
 	n.channels, n.fail, n.answer, n.refuse = m.channels, m.fail, m.answer, m.refuse
 	return n
 }
 
-// runLoad runs a load for a moment, and once more if this process hardly ran in it.
+// runLoad runs a load for a short time, and a second time if this process got hardly any CPU in
+// it.
 func runLoad(t *testing.T, m *memory, c Config) *Report {
 	t.Helper()
 	c.Duration, c.Warmup = 100*time.Millisecond, 5*time.Millisecond
@@ -119,10 +120,10 @@ func runLoad(t *testing.T, m *memory, c Config) *Report {
 func TestEcho(t *testing.T) {
 	r := runLoad(t, newMemory(), Config{Mode: Echo, Clients: 10, Rate: 100})
 	if r.Connected != 10 || r.Failed != 0 || r.Sent == 0 || r.Received != r.Sent || r.Loss != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 10 connected, and each message echoed", r)
 	}
 	if r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P999 || r.Size != headerLen || r.Rate != 1000 || r.LoadDrops != 7 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want latencies, messages of %d bytes, a rate of 1000, 7 drops", r, headerLen)
 	}
 }
 
@@ -136,11 +137,11 @@ func TestLossIsCounted(t *testing.T) {
 	}
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 1, Rate: 2000})
 	if r.Loss < 0.4 || r.Loss > 0.6 {
-		t.Errorf("loss %v", r.Loss)
+		t.Errorf("loss %v, want between 0.4 and 0.6", r.Loss)
 	}
 }
 
-// The server takes a millisecond for a message, and it has always one to serve.
+// The server takes a millisecond for each message, and there is always one that waits.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
@@ -150,7 +151,7 @@ func TestFlood(t *testing.T) {
 		}
 		r := runLoad(t, m, Config{Mode: Flood, Clients: 3, Window: 2, Size: 100})
 		if r.Sent != 100 || r.Received != r.Sent {
-			t.Errorf("%+v", r)
+			t.Errorf("%+v, want 100 sent and received", r)
 		}
 	})
 }
@@ -161,7 +162,7 @@ func TestFanout(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if s.client.Index() != 0 {
-			t.Errorf("client %d has sent", s.client.Index())
+			t.Errorf("client %d has sent, want only client 0", s.client.Index())
 		}
 		for _, c := range m.clients {
 			c.Receive(0, s.b)
@@ -169,7 +170,7 @@ func TestFanout(t *testing.T) {
 	}
 	r := runLoad(t, m, Config{Mode: Fanout, Clients: 20, Rate: 1000})
 	if r.Sent == 0 || r.Received != 20*r.Sent || r.Loss != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 20 received for each sent", r)
 	}
 }
 
@@ -180,18 +181,18 @@ func TestChannels(t *testing.T) {
 		if s.lane == 1 {
 			s.client.Receive(1, s.b)
 		}
-		s.client.Receive(-1, s.b) // of a channel that clients do not send on
+		s.client.Receive(-1, s.b) // a message of a channel on which clients do not send
 	}
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 3, Rate: 1000})
 	if len(r.Channels) != 2 || r.Sent != r.Channels[0].Sent+r.Channels[1].Sent || r.Rate != 6000 || r.Foreign == 0 {
-		t.Fatalf("%+v", r)
+		t.Fatalf("%+v, want two channels, a rate of 6000, and foreign messages", r)
 	}
 	a, b := r.Channels[0], r.Channels[1]
 	if a.Sent == 0 || a.Received != 0 || a.Loss != 1 || b.Sent == 0 || b.Received != b.Sent || b.Loss != 0 || b.Latency.P50 == 0 {
-		t.Errorf("%+v\n%+v", a, b)
+		t.Errorf("want that all messages of a are lost and none of b:\n%+v\n%+v", a, b)
 	}
 	if r.Latency != b.Latency {
-		t.Errorf("the latency of all is %+v, of b %+v", r.Latency, b.Latency)
+		t.Errorf("the latency of all is %+v, want that of b: %+v", r.Latency, b.Latency)
 	}
 }
 
@@ -203,11 +204,11 @@ func TestPlay(t *testing.T) {
 	}
 	r := runLoad(t, m, Config{Mode: Play, Clients: 5, Rate: 200})
 	if r.Received == 0 || r.Foreign != 0 || r.Loss != 0 || r.Spacing.Max == 0 || r.Latency.Max != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want messages with a spacing and without a latency", r)
 	}
 }
 
-// What goes wrong while the load runs is told.
+// The report has the errors that happen while the load runs.
 func TestMishaps(t *testing.T) {
 	m := newMemory()
 	m.answer = func(_ *memory, s sentBy) {
@@ -217,7 +218,7 @@ func TestMishaps(t *testing.T) {
 	m.refuse = errors.New("too large")
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 2, Rate: 1000})
 	if r.Refused == 0 || r.FirstRefusal != "too large" || r.Sent == 0 || r.Interrupted == 0 || r.Closed == 0 || r.LastEnd != "kicked" {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want refusals, interruptions and an end", r)
 	}
 }
 
@@ -225,7 +226,7 @@ func TestStormAndIdleSendNothing(t *testing.T) {
 	for _, mode := range []Mode{Storm, Idle} {
 		r := runLoad(t, newMemory(), Config{Mode: mode, Clients: 50})
 		if r.Connected != 50 || r.Sent != 0 || r.ConnectsPerSecond <= 0 {
-			t.Errorf("%s: %+v", mode, r)
+			t.Errorf("%s: %+v, want 50 connected and nothing sent", mode, r)
 		}
 	}
 }
@@ -241,12 +242,12 @@ func TestClientsThatDoNotConnect(t *testing.T) {
 	}
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 10, Rate: 100})
 	if r.Connected != 5 || r.Failed != 5 || r.LastError != "no room" || r.Loss != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 5 connected and 5 failed", r)
 	}
 	m = newMemory()
 	m.fail = func(int) error { return refused }
 	if _, err := Run(t.Context(), m, Config{Mode: Echo, Clients: 3}); !errors.Is(err, refused) {
-		t.Errorf("error %v", err)
+		t.Errorf("Run: %v, want the refusal", err)
 	}
 }
 
@@ -255,10 +256,10 @@ func TestForeignMessages(t *testing.T) {
 	m.answer = func(_ *memory, s sentBy) { s.client.Receive(0, []byte("welcome")) }
 	r := runLoad(t, m, Config{Mode: Echo, Clients: 1, Rate: 1000})
 	if r.Foreign == 0 || r.Received != 0 || r.Loss != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want only foreign messages", r)
 	}
 	if ClientOf([]byte("welcome")) != -1 {
-		t.Error("a short message has a client")
+		t.Errorf("ClientOf of a short message = %d, want -1", ClientOf([]byte("welcome")))
 	}
 }
 
@@ -273,7 +274,7 @@ func TestPrint(t *testing.T) {
 	r.Print(&b)
 	for _, want := range []string{"9 of 10", "no room", "loss 10.000 %", "1.50 µs per message", "2 messages could not be sent, the first because of: full", "5 times a client lost", "6 connections ended too early, the last with: kicked", "channel     every, reliable-ordered: loss 1.000 %, p50 3.000 ms", "3 messages were not", "4 datagrams by this machine"} {
 		if !strings.Contains(b.String(), want) {
-			t.Errorf("%q is not in\n%s", want, b.String())
+			t.Errorf("the report does not have %q:\n%s", want, b.String())
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// A recorder is a Host whose members are numbers. It writes down what the loop calls.
+// A recorder is a Host whose members are numbers. It records the calls of the loop.
 type recorder struct {
 	t       *testing.T
 	loop    *Loop[int]
@@ -25,7 +25,7 @@ type recorder struct {
 	inbox   Inbox[int]
 	next    time.Time
 
-	unlocked int // calls of Unlocked
+	unlocked int // number of calls of Unlocked
 }
 
 func newRecorder(t *testing.T, socket Socket, c Config) *recorder {
@@ -67,7 +67,7 @@ func (r *recorder) Entry(m int) *Entry {
 
 func (r *recorder) Receive(_ time.Time, batch []udpio.Datagram) {
 	if r.loop.Stats.Turns > 1<<18 {
-		r.t.Fatal("turns without end")
+		r.t.Fatalf("more than %d turns: the loop does not end", 1<<18)
 	}
 	for _, d := range batch {
 		r.call("datagram %s", d.B)
@@ -124,8 +124,8 @@ func (s *script) WriteBatch(ds []udpio.Datagram) (int, error) {
 
 var sizes = Config{Batch: 4, InSize: 8, OutSize: 8}
 
-// A turn takes everything in, runs the handlers, and then lets everything out; what is
-// touched meanwhile waits for the next turn.
+// A turn receives all datagrams, runs the handlers, and then sends all datagrams. A member that
+// is touched while handlers run waits for the next turn.
 func TestOrderOfATurn(t *testing.T) {
 	s := &script{Bell: NewBell(), in: [][]string{{"1", "2", "1"}}}
 	r := newRecorder(t, s, sizes)
@@ -143,25 +143,25 @@ func TestOrderOfATurn(t *testing.T) {
 		r.call("the handler returns")
 	}
 	if n, err := r.loop.Turn(time.Time{}); n != 3 || err != nil {
-		t.Errorf("%d datagrams, %v", n, err)
+		t.Errorf("Turn returns %d datagrams, %v; want 3, nil", n, err)
 	}
 	r.want("the turn", "datagram 1", "datagram 2", "datagram 1", "inbox 4", "advance 3",
 		"deliver 1", "the handler returns",
 		"settle 1", "settle 2", "settle 4", "settle 3", "send 5")
 	if !slices.Equal(s.out, []string{"5"}) {
-		t.Errorf("%q left", s.out)
+		t.Errorf("the datagrams %q are sent, want 5", s.out)
 	}
 	if st := r.loop.Stats; st.Turns != 1 || st.DatagramsIn != 3 || st.BytesIn != 3 || st.DatagramsOut != 1 || st.BytesOut != 1 {
-		t.Errorf("%+v", st)
+		t.Errorf("%+v, want 1 turn, 3 datagrams in, 1 out, and as many bytes", st)
 	}
-	if _, err := r.loop.Turn(time.Time{}); err != nil { // it does not wait: there is news
+	if _, err := r.loop.Turn(time.Time{}); err != nil { // it does not wait, because there is news
 		t.Error(err)
 	}
 	r.want("the next turn", "settle 5")
 }
 
-// A call outside a turn sends at once; with later or Config.Manual, at Flush or at the end
-// of the next turn, once.
+// A call outside a turn sends its datagrams at once. With later or Config.Manual they are sent
+// once, at Flush or at the end of the next turn.
 func TestWhenCallsAreSent(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -192,12 +192,13 @@ func TestWhenCallsAreSent(t *testing.T) {
 		}
 		r.want(c.name+", after a turn", "send 1")
 		if len(s.out) != 2 {
-			t.Errorf("%s: %q left", c.name, s.out)
+			t.Errorf("%s: the datagrams %q are sent, want 2", c.name, s.out)
 		}
 	}
 }
 
-// A loop waits until the first of: a member's deadline, the host's, the caller's, and Wake.
+// A loop waits until the deadline of a member, of the host or of the caller, or until Wake,
+// whichever comes first.
 func TestWhatEndsAWait(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  func(r *recorder, at time.Time)
@@ -234,7 +235,7 @@ func TestWhatEndsAWait(t *testing.T) {
 				until = at
 			}
 			if _, err := r.loop.Turn(until); err != nil || !time.Now().Equal(at) {
-				t.Errorf("%s: the wait ends after %v, %v", name, time.Since(start), err)
+				t.Errorf("%s: the wait ends after %v, want %v; error %v", name, time.Since(start), at.Sub(start), err)
 			}
 		})
 	}
@@ -246,12 +247,13 @@ func TestForgottenMembersAreNotDue(t *testing.T) {
 	r.due[1] = time.Now()
 	r.locked(func() { r.loop.Time(1); r.loop.Remove(1) })
 	if err := r.turn(); err != nil || !r.loop.State().Timer.IsZero() {
-		t.Errorf("%v, %+v", err, r.loop.State())
+		t.Errorf("the turn ends with %v; the timer is %v, want none", err, r.loop.State().Timer)
 	}
 	r.want("the turn")
 }
 
-// A closed loop ends when its handlers have run; what they leave for others is told first.
+// A closed loop ends when its handlers have run. News that they cause for other members is
+// delivered first.
 func TestClosedLoopRunsTheLastHandlers(t *testing.T) {
 	r := newRecorder(t, &script{Bell: NewBell()}, sizes)
 	r.news[1] = true
@@ -273,11 +275,12 @@ func TestClosedLoopRunsTheLastHandlers(t *testing.T) {
 	}
 	r.want("the last turns", "deliver 1", "settle 1", "deliver 2", "settle 2", "deliver 3", "settle 3")
 	if err := r.turn(); err != ErrEnded {
-		t.Errorf("after the end: %v", err)
+		t.Errorf("Turn after the end: %v, want ErrEnded", err)
 	}
 }
 
-// When the socket fails, Turn says so, and Drain runs the last handlers and sends nothing.
+// If the socket fails, Turn returns the error, and Drain runs the last handlers and sends
+// nothing.
 func TestBrokenSocket(t *testing.T) {
 	s := &script{Bell: NewBell(), in: [][]string{{"broken"}}}
 	r := newRecorder(t, s, sizes)
@@ -288,16 +291,16 @@ func TestBrokenSocket(t *testing.T) {
 	}
 	r.loop.Drain()
 	if !r.loop.TryLock() {
-		t.Error("Drain keeps the lock")
+		t.Error("Drain does not unlock")
 	}
 	r.want("drained", "deliver 1")
 	if len(s.out) != 0 {
-		t.Errorf("%q left", s.out)
+		t.Errorf("the datagrams %q are sent, want none", s.out)
 	}
 }
 
-// A handler may panic in Drain, too: the caller gets the panic, with the lock free, and a
-// further Drain runs the other handlers.
+// If a handler panics in Drain, the caller gets the panic, the loop is unlocked, and a further
+// Drain runs the other handlers.
 func TestPanicInDrain(t *testing.T) {
 	r := newRecorder(t, &script{Bell: NewBell(), in: [][]string{{"broken"}}}, sizes)
 	r.news[1], r.news[2] = true, true
@@ -314,7 +317,7 @@ func TestPanicInDrain(t *testing.T) {
 	func() {
 		defer func() {
 			if p := recover(); p != "a handler" {
-				t.Error(p)
+				t.Errorf("Drain panics with %v, want the value of the handler", p)
 			}
 		}()
 		r.loop.Drain()
@@ -324,8 +327,8 @@ func TestPanicInDrain(t *testing.T) {
 	r.want("drained", "deliver 2")
 }
 
-// A loop that is closed while it takes its last turn does not wait in a further one, in
-// which Close looks for the last handlers.
+// A loop that is closed during its last turn does not wait in a further turn, in which Close
+// runs the last handlers.
 func TestLoopClosedDuringATurnDoesNotWaitAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, &script{Bell: NewBell(), in: [][]string{{"1"}}}, sizes)
@@ -334,21 +337,21 @@ func TestLoopClosedDuringATurnDoesNotWaitAgain(t *testing.T) {
 		r.deliver = func(int) { r.locked(r.loop.Close) }
 		for range 2 {
 			if err := r.loop.Run(); err != ErrEnded || !time.Now().Equal(r.next.Add(-time.Hour)) {
-				t.Errorf("%v, %v before the deadline", err, time.Until(r.next))
+				t.Errorf("Run returns %v, %v before the deadline; want ErrEnded, an hour before it", err, time.Until(r.next))
 			}
 		}
 	})
 }
 
-// A handler that panics, and whose program recovers, ends its turn: the others are told in
-// the next one, and the memory of what they get is not used again.
+// A handler that panics ends its turn if the program recovers. The other members get their news
+// in the next turn, and the memory of the batch is not used again.
 func TestPanicOfAHandler(t *testing.T) {
 	s := &script{Bell: NewBell(), in: [][]string{{"1", "2"}, {"3"}}}
 	r := newRecorder(t, s, sizes)
 	r.news[1], r.news[2] = true, true
 	r.deliver = func(m int) {
 		if m == 1 {
-			r.news[2] = true // Ready of a real member keeps what is not told yet
+			r.news[2] = true // Ready of a real member keeps the news that is not delivered yet
 			panic("a handler")
 		}
 	}
@@ -356,14 +359,14 @@ func TestPanicOfAHandler(t *testing.T) {
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("nobody has panicked")
+				t.Error("the panic of the handler does not reach the caller")
 			}
 		}()
 		r.loop.Turn(time.Time{})
 	}()
 	r.want("the turn", "datagram 1", "datagram 2", "deliver 1", "abandon", "settle 1", "settle 2")
 	if r.loop.State().Busy {
-		t.Error("the loop believes that it is in a turn")
+		t.Error("State().Busy = true after the turn")
 	}
 	if &r.loop.in[0].B[:1][0] == first {
 		t.Error("the memory of the batch is used again")
@@ -374,23 +377,23 @@ func TestPanicOfAHandler(t *testing.T) {
 	r.want("the next turn", "datagram 3", "deliver 2", "settle 1", "settle 2", "settle 3")
 }
 
-// A batch that is full leaves, and more than one fits a turn.
+// A full batch is sent, and one turn may send several.
 func TestOutgoingBatches(t *testing.T) {
 	s := &script{Bell: NewBell()}
 	r := newRecorder(t, s, sizes)
 	r.locked(func() {
 		for m := range 9 {
 			r.Send(time.Now(), m)
-			r.loop.Push(r.loop.Slot(), netip.AddrPort{}, netip.Addr{}) // nothing to say
+			r.loop.Push(r.loop.Slot(), netip.AddrPort{}, netip.Addr{}) // an empty datagram is not sent
 		}
 		r.loop.SendBatch()
 	})
 	if len(s.out) != 9 || s.out[8] != "8" || r.loop.Stats.DatagramsOut != 9 {
-		t.Errorf("%q left, %d are counted", s.out, r.loop.Stats.DatagramsOut)
+		t.Errorf("the datagrams %q are sent, want 9; %d are counted", s.out, r.loop.Stats.DatagramsOut)
 	}
 }
 
-// An Inbox uses its memory again, except that of a burst, and after Abandon.
+// An Inbox uses its memory again, except the memory of a burst, and after Abandon.
 func TestInboxKeepsItsMemory(t *testing.T) {
 	var b Inbox[[]byte]
 	add := func(n int) {
@@ -403,7 +406,7 @@ func TestInboxKeepsItsMemory(t *testing.T) {
 	one := b.Take()
 	add(1)
 	if b.Len() != 1 || len(one) != 2 || string(one[1]) != "x" {
-		t.Errorf("%d wait, %q are taken", b.Len(), one)
+		t.Errorf("%d items wait, want 1; %q are taken, want 2", b.Len(), one)
 	}
 	b.Take()
 	if p := b.Add(); &(*p)[:1][0] != &one[0][0] {
@@ -415,7 +418,7 @@ func TestInboxKeepsItsMemory(t *testing.T) {
 	b.Take()
 	b.Abandon()
 	if b.Take(); cap(b.next) != 0 {
-		t.Error("memory is used again after Abandon")
+		t.Error("the memory is used again after Abandon")
 	}
 	add(100 * keptItems)
 	for range 4 {
@@ -423,18 +426,18 @@ func TestInboxKeepsItsMemory(t *testing.T) {
 		add(1)
 	}
 	if cap(b.next) > keptItems || cap(b.taken) > keptItems {
-		t.Errorf("room for %d and %d items is kept", cap(b.next), cap(b.taken))
+		t.Errorf("memory for %d and %d items is kept, want at most %d", cap(b.next), cap(b.taken), keptItems)
 	}
 }
 
-// A Bell returns at its deadline, whoever sets it and when, and not before.
+// A Bell returns at its deadline, and not before, whoever sets the deadline and when.
 func TestBell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, start := NewBell(), time.Now()
 		after := func(what string, want time.Duration) {
 			t.Helper()
 			if n, err := b.ReadBatch(nil); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != want {
-				t.Errorf("%s: after %v, %v", what, time.Since(start), err)
+				t.Errorf("%s: %d datagrams after %v, %v; want none after %v, ErrDeadlineExceeded", what, n, time.Since(start), err, want)
 			}
 		}
 		b.SetReadDeadline(start)

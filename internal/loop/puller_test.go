@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// pull ranges over a Pull and returns what it yields; body says whether to go on.
+// pull runs a Pull and returns the events that it yields; body reports whether to continue.
 func pull(p *Puller[string], body func(string) bool, told ...string) (got []string, saved bool) {
 	p.Pull(func(e string) bool {
 		got = append(got, e)
@@ -19,35 +19,35 @@ func pull(p *Puller[string], body func(string) bool, told ...string) (got []stri
 	return got, saved
 }
 
-// What a body that breaks off has not got is kept, and comes first in the next Pull.
+// If a body breaks, the events that it has not got are saved, and come first in the next Pull.
 func TestPullAfterABreak(t *testing.T) {
 	var p Puller[string]
 	p.Keep = func(e string) string { return e + " kept" }
 	got, saved := pull(&p, func(e string) bool { return e != "b" }, "a", "b", "c", "d")
 	if want := []string{"a", "b"}; saved || !slices.Equal(got, want) || p.Saved() != 2 || p.Running() {
-		t.Errorf("%q, saved before: %v, saved now: %d, running: %v", got, saved, p.Saved(), p.Running())
+		t.Errorf("%q, want %q; saved before: %v, want false; saved now: %d, want 2; running: %v, want false", got, want, saved, p.Saved(), p.Running())
 	}
 	got, saved = pull(&p, func(e string) bool { return e != "c kept" }, "e")
 	if want := []string{"c kept"}; !saved || !slices.Equal(got, want) || p.Saved() != 2 {
-		t.Errorf("%q, saved before: %v, saved now: %d", got, saved, p.Saved())
+		t.Errorf("%q, want %q; saved before: %v, want true; saved now: %d, want 2", got, want, saved, p.Saved())
 	}
 	p.Keep = nil
 	got, _ = pull(&p, func(string) bool { return false }, "f")
 	if want := []string{"d kept kept"}; !slices.Equal(got, want) || p.Saved() != 2 {
-		t.Errorf("%q, saved now: %d", got, p.Saved())
+		t.Errorf("%q, want %q; saved now: %d, want 2", got, want, p.Saved())
 	}
 	got, _ = pull(&p, nil, "g")
 	if want := []string{"e kept", "f", "g"}; !slices.Equal(got, want) || p.Saved() != 0 {
-		t.Errorf("%q, saved now: %d", got, p.Saved())
+		t.Errorf("%q, want %q; saved now: %d, want 0", got, want, p.Saved())
 	}
 }
 
-// What is told while the body runs, or in a time that Start has begun, waits for the next Pull.
+// Events that come while the body runs, or after Start, wait for the next Pull.
 func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 	var p Puller[string]
 	got, _ := pull(&p, func(e string) bool {
 		if !p.Running() {
-			t.Error("it does not run")
+			t.Error("Running() = false in the body")
 		}
 		if e == "a" {
 			p.Yield("of the body")
@@ -55,24 +55,25 @@ func TestWhatIsToldMeanwhileWaits(t *testing.T) {
 		return true
 	}, "a", "b")
 	if want := []string{"a", "b"}; !slices.Equal(got, want) || p.Saved() != 1 {
-		t.Errorf("%q, saved now: %d", got, p.Saved())
+		t.Errorf("%q, want %q; saved now: %d, want 1", got, want, p.Saved())
 	}
 	if !p.Start() || !p.Running() {
-		t.Error("it does not run after Start")
+		t.Error("Start returns false, or Running() = false after it")
 	}
 	p.Yield("of Start")
 	if p.Start() || p.Pull(nil, nil) {
-		t.Error("two goroutines are in it")
+		t.Error("a second Start or a Pull succeeds after Start")
 	}
 	if p.End(); p.Running() {
-		t.Error("it runs after its end")
+		t.Error("Running() = true after End")
 	}
 	if got, saved := pull(&p, nil, "c"); !saved || !slices.Equal(got, []string{"of the body", "of Start", "c"}) {
-		t.Errorf("%q, saved before: %v", got, saved)
+		t.Errorf("%q, want the saved events and then c; saved before: %v, want true", got, saved)
 	}
 }
 
-// A body that panics does not get its event again; those behind it come first next time.
+// A body that panics does not get its event again. The events after it come first in the next
+// Pull.
 func TestPullAfterAPanic(t *testing.T) {
 	var p Puller[string]
 	for _, e := range []string{"a", "b", "c"} {
@@ -89,10 +90,10 @@ func TestPullAfterAPanic(t *testing.T) {
 		})
 	}()
 	if p.Running() {
-		t.Error("it runs")
+		t.Error("Running() = true after the panic")
 	}
 	p.Yield("later")
 	if got, _ := pull(&p, nil); !slices.Equal(got, []string{"c", "of the body", "later"}) {
-		t.Errorf("%q", got)
+		t.Errorf("%q, want c, of the body, later", got)
 	}
 }

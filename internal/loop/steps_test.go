@@ -10,10 +10,10 @@ import (
 	"github.com/godwit-rtc/godwit/internal/udpio"
 )
 
-// counting is a script that counts calls, and whose batches take time.
+// counting is a script that counts its calls, and whose batches take time.
 type counting struct {
 	script
-	sizes     []int // of the batches that were written
+	sizes     []int // sizes of the batches that were written
 	deadlines int
 	takes     time.Duration
 }
@@ -48,19 +48,19 @@ func TestUnlockedRunsTwiceInATurn(t *testing.T) {
 	r.news[1] = true
 	r.deliver = func(int) {
 		if r.unlocked != 1 || !r.Entry(1).HasNews() || r.Entry(1).Touched() {
-			t.Errorf("Unlocked has run %d times before the handler; %+v", r.unlocked, r.Entry(1))
+			t.Errorf("Unlocked has run %d times before the handler, want 1; the member is %+v", r.unlocked, r.Entry(1))
 		}
 	}
 	r.locked(func() { r.loop.Touch(1); r.loop.Touch(2) })
 	if !r.Entry(2).Touched() {
-		t.Error("a touched member is not touched")
+		t.Error("Touch in a handler does not touch the other member")
 	}
 	if err := r.turn(); err != nil || r.unlocked != 2 || r.Entry(2).HasNews() {
 		t.Errorf("%v; Unlocked has run %d times, want 2; %+v", err, r.unlocked, r.Entry(2))
 	}
 }
 
-// The time that handlers take is counted, and no other.
+// Stats.Handlers is the time of the handlers alone.
 func TestTimeOfHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, NewBell(), sizes)
@@ -74,13 +74,12 @@ func TestTimeOfHandlers(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if r.loop.Stats.Handlers != 4*time.Second {
-			t.Errorf("%v", r.loop.Stats.Handlers)
+			t.Errorf("Stats.Handlers = %v, want 4 s", r.loop.Stats.Handlers)
 		}
 	})
 }
 
-// A member is due at the deadline that it has after whatever has changed it, and the socket
-// waits for that.
+// After any change of a member its deadline is asked again, and the socket waits until then.
 func TestWhenTheDeadlineIsAsked(t *testing.T) {
 	at := time.Now().Add(time.Hour)
 	release := func(later bool) func(r *recorder) {
@@ -105,14 +104,14 @@ func TestWhenTheDeadlineIsAsked(t *testing.T) {
 		c.do(r)
 		st := r.loop.State()
 		if !st.Timer.Equal(at) || st.Deadline.Equal(at) != c.armed {
-			t.Errorf("%s: due at %v, the socket waits until %v", name, st.Timer, st.Deadline)
+			t.Errorf("%s: due at %v, want %v; the socket waits until %v, want that time: %v", name, st.Timer, at, st.Deadline, c.armed)
 		}
 	}
 }
 
 func (r *recorder) Flush() { r.loop.Flush() }
 
-// The socket's deadline is set when it changes, and not else.
+// The socket's deadline is set only when it changes.
 func TestDeadlineIsSetOnce(t *testing.T) {
 	s := newCounting()
 	r := newRecorder(t, s, sizes)
@@ -124,11 +123,11 @@ func TestDeadlineIsSetOnce(t *testing.T) {
 		}
 	})
 	if s.deadlines != 1 {
-		t.Errorf("it is set %d times", s.deadlines)
+		t.Errorf("the deadline is set %d times, want once", s.deadlines)
 	}
 }
 
-// A call after a turn is sent like one before it; what a call or Flush sends leaves at once.
+// A call after a turn sends at once, like one before it. So does Flush.
 func TestCallsAfterATurn(t *testing.T) {
 	s := newCounting()
 	r := newRecorder(t, s, sizes)
@@ -138,27 +137,27 @@ func TestCallsAfterATurn(t *testing.T) {
 	r.loop.Lock()
 	r.loop.Release(1, false, false)
 	if !slices.Equal(s.sizes, []int{1}) {
-		t.Errorf("batches of %d after a call", s.sizes)
+		t.Errorf("batches of %d datagrams after a call, want one of 1", s.sizes)
 	}
 	r.loop.Lock()
 	r.loop.Release(1, true, false)
 	if len(s.sizes) != 1 {
-		t.Errorf("batches of %d before Flush", s.sizes)
+		t.Errorf("batches of %d datagrams before Flush, want one of 1", s.sizes)
 	}
 	r.loop.Flush()
 	r.want("both", "send 1", "send 1")
 	if !slices.Equal(s.sizes, []int{1, 1}) || !r.loop.Due().IsZero() {
-		t.Errorf("batches of %d after Flush; a turn is due: %v", s.sizes, r.loop.Due())
+		t.Errorf("batches of %d datagrams after Flush, want 1 and 1; the next turn is due at %v, want zero", s.sizes, r.loop.Due())
 	}
 	r.loop.Lock()
 	r.loop.Release(1, false, true)
 	if !r.loop.Due().Equal(Past) {
-		t.Error("news, and no turn is due")
+		t.Errorf("a member has news, and Due() = %v, want Past", r.loop.Due())
 	}
 }
 
-// Members of a turn, and those whose datagrams were left, are preloaded one by one, and not
-// kept.
+// The members of a turn, and those whose datagrams were sent, are preloaded one by one, and the
+// lists do not keep them.
 func TestListsOfATurn(t *testing.T) {
 	r := newRecorder(t, newCounting(), sizes)
 	r.loop.Preload = func(list []int, i int) { r.call("preload %d", list[i]) }
@@ -169,49 +168,49 @@ func TestListsOfATurn(t *testing.T) {
 	r.want("the turn", "preload 1", "settle 1", "preload 2", "settle 2", "preload 3", "send 3")
 	for _, list := range [][]int{r.loop.turn[:cap(r.loop.turn)], r.loop.later[:cap(r.loop.later)]} {
 		if slices.Max(list) != 0 {
-			t.Errorf("%d are kept", list)
+			t.Errorf("the lists keep %d members, want none", list)
 		}
 	}
 }
 
-// A Slot is room for one datagram in the batch, which leaves when it is full.
+// A Slot is memory for one datagram in the batch. A full batch is sent.
 func TestSlots(t *testing.T) {
 	s := newCounting()
 	r := newRecorder(t, s, sizes)
 	r.locked(func() {
 		for m := range 9 {
 			if b := r.loop.Slot(); len(b) != 0 || cap(b) != sizes.OutSize {
-				t.Errorf("%d bytes in a slot of %d", len(b), cap(b))
+				t.Errorf("a slot has %d bytes and room for %d, want 0 and %d", len(b), cap(b), sizes.OutSize)
 			}
 			r.Send(time.Now(), m)
 		}
 		r.loop.SendBatch()
 	})
 	if !slices.Equal(s.sizes, []int{4, 4, 1}) {
-		t.Errorf("batches of %d", s.sizes)
+		t.Errorf("batches of %d datagrams, want 4, 4 and 1", s.sizes)
 	}
 	to, via := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddr("192.0.2.2")
 	r.locked(func() { r.loop.Push(append(r.loop.Slot(), "x"...), to, via) })
 	if d := r.loop.out[0]; string(d.B) != "x" || d.Remote != to || d.Local != via {
-		t.Errorf("%+v", d)
+		t.Errorf("the datagram is %+v, want x to %v from %v", d, to, via)
 	}
 }
 
-// A loop that has ended says so, at once.
+// A turn of a loop that has ended returns ErrEnded at once.
 func TestTurnAfterTheEnd(t *testing.T) {
 	r := newRecorder(t, NewBell(), sizes)
 	r.locked(func() {
 		if r.loop.Closed() {
-			t.Error("closed before Close")
+			t.Error("Closed() = true before Close")
 		}
 		r.loop.Close()
 		if !r.loop.Closed() {
-			t.Error("not closed after Close")
+			t.Error("Closed() = false after Close")
 		}
 	})
 	for range 3 {
 		if d := r.loop.Due(); !d.Equal(Past) {
-			t.Fatalf("the next turn waits until %v", d)
+			t.Fatalf("the next turn waits until %v, want Past", d)
 		}
 		if _, err := r.loop.Turn(time.Time{}); err != ErrEnded {
 			t.Error(err)
@@ -230,15 +229,15 @@ func TestTurnAfterAPanicIsDue(t *testing.T) {
 		r.turn()
 	}()
 	if !r.loop.Due().Equal(Past) {
-		t.Error("it is not")
+		t.Errorf("Due() = %v after a panic, want Past", r.loop.Due())
 	}
 	r.turn()
 	if !r.loop.Due().IsZero() {
-		t.Error("it is due after that turn")
+		t.Errorf("Due() = %v after the next turn, want zero", r.loop.Due())
 	}
 }
 
-// Poll takes turns until a batch is not full, a bound of datagrams, or its time.
+// Poll takes turns until a batch is not full, or until its bound of datagrams or of time.
 func TestPollTakesWhatHasArrived(t *testing.T) {
 	for name, c := range map[string]struct {
 		in    [][]string
@@ -265,30 +264,30 @@ func TestPollTakesWhatHasArrived(t *testing.T) {
 	}
 }
 
-// Poll of a loop that has no socket is one turn; it waits until its time.
+// Poll of a loop without a socket is one turn, which waits until its time.
 func TestPollWithoutASocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, NewBell(), Config{})
 		began := time.Now()
 		if err := r.loop.Poll(time.Second); err != nil || time.Since(began) != time.Second || r.loop.Stats.Turns != 1 {
-			t.Errorf("%d turns in %v, %v", r.loop.Stats.Turns, time.Since(began), err)
+			t.Errorf("%d turns in %v, %v; want 1 in a second", r.loop.Stats.Turns, time.Since(began), err)
 		}
 		r.locked(r.loop.Wake)
 		if err := r.loop.Poll(time.Second); err != nil || time.Since(began) != time.Second || r.loop.Stats.Turns != 2 {
-			t.Errorf("%d turns in %v, %v, after Wake", r.loop.Stats.Turns, time.Since(began), err)
+			t.Errorf("after Wake: %d turns in %v, %v; want 2, and no second wait", r.loop.Stats.Turns, time.Since(began), err)
 		}
 		r.locked(r.loop.Close)
 		if err := r.loop.Poll(time.Second); err != ErrEnded {
-			t.Errorf("after Close: %v", err)
+			t.Errorf("Poll after Close: %v, want ErrEnded", err)
 		}
 	})
 }
 
-// An Inbox gives back the memory of a burst when it holds less than a quarter of it, and keeps
-// any other.
+// An Inbox frees the memory of a burst when less than a quarter of it is used, and keeps other
+// memory.
 func TestWhichMemoryAnInboxKeeps(t *testing.T) {
 	for _, c := range []struct {
-		first, next int // items that two Takes return
+		first, next int // numbers of items that two Takes return
 		kept        bool
 	}{
 		{8, 0, true}, {keptItems, 0, true}, {2 * keptItems, 0, false},
@@ -305,18 +304,18 @@ func TestWhichMemoryAnInboxKeeps(t *testing.T) {
 		}
 		b.Take()
 		if kept := b.Add() == memory; kept != c.kept {
-			t.Errorf("%d items, then %d: the memory is kept: %v", c.first, c.next, kept)
+			t.Errorf("%d items, then %d: the memory is kept: %v, want %v", c.first, c.next, kept, c.kept)
 		}
 	}
 }
 
-// What Undo removes is not taken.
+// Take does not return the item that Undo has removed.
 func TestUndo(t *testing.T) {
 	var b Inbox[int]
 	*b.Add() = 1
 	*b.Add() = 2
 	b.Undo()
 	if got := b.Take(); b.Len() != 0 || !slices.Equal(got, []int{1}) {
-		t.Errorf("%d are taken", got)
+		t.Errorf("Take returns %d, want 1 alone", got)
 	}
 }

@@ -20,12 +20,12 @@ func TestOrderHoldsAcrossTheWrap(t *testing.T) {
 		{0x8001, 0, true},
 	} {
 		if got := Less(tt.a, tt.b); got != tt.less {
-			t.Errorf("Less(%#x, %#x) = %v", tt.a, tt.b, got)
+			t.Errorf("Less(%#x, %#x) = %v, want %v", tt.a, tt.b, got, tt.less)
 		}
-		// The same distances at the width of a TSN.
+		// The same distances with the 32 bits of a TSN.
 		wide := func(v uint16) uint32 { return uint32(v) << 16 }
 		if got := Less(wide(tt.a), wide(tt.b)); got != tt.less {
-			t.Errorf("Less(%#x, %#x) = %v", wide(tt.a), wide(tt.b), got)
+			t.Errorf("Less(%#x, %#x) = %v, want %v", wide(tt.a), wide(tt.b), got, tt.less)
 		}
 	}
 }
@@ -33,13 +33,13 @@ func TestOrderHoldsAcrossTheWrap(t *testing.T) {
 func TestLessEqAndExtremes(t *testing.T) {
 	const before, after = uint32(0xffff_fff0), uint32(5)
 	if !LessEq(before, before) || !LessEq(before, after) || LessEq(after, before) {
-		t.Error("LessEq does not follow the wrap")
+		t.Error("LessEq is wrong at the wrap")
 	}
 	if Max(before, after) != after || Max(after, before) != after {
-		t.Error("Max does not follow the wrap")
+		t.Error("Max is wrong at the wrap")
 	}
 	if Min(before, after) != before || Min(after, before) != before {
-		t.Error("Min does not follow the wrap")
+		t.Error("Min is wrong at the wrap")
 	}
 }
 
@@ -47,7 +47,7 @@ func TestEveryNearPairHasOneOrder(t *testing.T) {
 	for a := range 1 << 16 {
 		for _, d := range []uint16{1, 2, 255, 4096, 0x7fff} {
 			if x := uint16(a); !Less(x, x+d) || Less(x+d, x) {
-				t.Fatalf("%d and %d later", a, d)
+				t.Fatalf("Less(%d, %d) = %v, want true, and false in reverse", x, x+d, Less(x, x+d))
 			}
 		}
 	}

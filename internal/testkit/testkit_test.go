@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// A goroutine that is left has a stack with the name of its package, and is counted while
-// it is in a bubble.
+// The stack of a goroutine that does not end has the name of its package, and the goroutine is
+// counted while it is in a bubble.
 func TestGoroutinesThatAreLeftAreFound(t *testing.T) {
 	part := "/testkit.TestGoroutines"
 	synctest.Test(t, func(t *testing.T) {
@@ -18,10 +18,10 @@ func TestGoroutinesThatAreLeftAreFound(t *testing.T) {
 		synctest.Wait()
 		left := Stacks("/unknown.", part)
 		if n := BubbleGoroutines() - before; n != 1 || !strings.Contains(strings.Join(left, "\n"), part) {
-			t.Errorf("%d goroutines more, stacks %q", n, left)
+			t.Errorf("%d more goroutines, want 1; the stacks are %q", n, left)
 		}
 		if found := Stacks("/unknown."); len(found) != 0 {
-			t.Errorf("stacks of an unknown package: %q", found)
+			t.Errorf("stacks of an unknown package: %q, want none", found)
 		}
 		close(end)
 	})
@@ -32,7 +32,7 @@ func TestMemoryIsMeasured(t *testing.T) {
 	before := HeapNow()
 	var kept []byte
 	allocated := Allocated(func() { kept = make([]byte, size) })
-	// Other memory of the program may be given back meanwhile.
+	// Other memory of the program may be freed meanwhile.
 	if grown := HeapNow() - before; grown < size-size/8 || grown > size+size/2 || allocated < size || allocated > size+size/2 {
 		t.Errorf("the heap grew by %d bytes and %d were allocated, want about %d", grown, allocated, size)
 	}
@@ -47,21 +47,21 @@ func TestTransportServesWithoutANetwork(t *testing.T) {
 	})}}
 	resp, err := web.Get("http://game.example/x")
 	if err != nil || resp.StatusCode != http.StatusTeapot || !strings.Contains(log.String(), "msg=asked path=/x") {
-		t.Errorf("%v, %v, logged %q", resp, err, &log)
+		t.Errorf("%v, %v, logged %q; want status 418 and the request in the log", resp, err, &log)
 	}
 }
 
 func TestAttributesOfSDP(t *testing.T) {
 	offer := "v=0\r\na=ice-ufrag:abcd\r\na=setup:actpass\r\n"
 	if got := Attribute(offer, "ice-ufrag"); got != "abcd" {
-		t.Errorf("the attribute is %q", got)
+		t.Errorf("Attribute = %q, want abcd", got)
 	}
 	if got := Replace("actpass", "active")(offer); Attribute(got, "setup") != "active" {
-		t.Errorf("replaced: %q", got)
+		t.Errorf("Replace gives %q, want setup:active", got)
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a replacement of what is not there did not panic")
+			t.Error("Replace does not panic without a match")
 		}
 	}()
 	Replace("passive", "active")(offer)

@@ -21,7 +21,7 @@ func (h *Heap[T]) wantDue(t *testing.T, why string, now time.Time, want *thing) 
 	t.Helper()
 	got, ok := h.Due(now)
 	if ok != (want != nil) || ok && any(got) != any(want) {
-		t.Errorf("%s: %+v, %v is due", why, got, ok)
+		t.Errorf("%s: %+v (%v) is due, want %+v", why, got, ok, want)
 	}
 }
 
@@ -32,7 +32,7 @@ func TestDueInOrder(t *testing.T) {
 	h.Set(b, &b.slot, at(1))
 	h.Set(c, &c.slot, at(2))
 	if h.Next() != at(1) {
-		t.Errorf("the first is due at %v", h.Next())
+		t.Errorf("Next() = %v, want the first", h.Next())
 	}
 	h.wantDue(t, "it is early", at(0), nil)
 	h.wantDue(t, "the first", at(2), b)
@@ -41,7 +41,7 @@ func TestDueInOrder(t *testing.T) {
 	h.wantDue(t, "the third", at(9), a)
 	h.wantDue(t, "none is left", at(9), nil)
 	if !h.Next().IsZero() {
-		t.Errorf("an empty heap is due at %v", h.Next())
+		t.Errorf("Next() = %v of an empty heap, want zero", h.Next())
 	}
 }
 
@@ -54,7 +54,7 @@ func TestOnlySoonerMoves(t *testing.T) {
 	h.Set(a, &a.slot, at(7))
 	h.Set(a, &a.slot, time.Time{})
 	if h.Next() != at(5) {
-		t.Errorf("later moved it to %v", h.Next())
+		t.Errorf("Next() = %v after a later time, want %v", h.Next(), at(5))
 	}
 	h.Set(a, &a.slot, at(2))
 	h.wantDue(t, "sooner moves it", at(2), a)
@@ -85,7 +85,7 @@ func TestWhatIsRemovedIsNotKept(t *testing.T) {
 	}()
 	runtime.GC()
 	if seen.Value() != nil {
-		t.Error("the heap keeps what was removed")
+		t.Error("the heap keeps an element that was removed")
 	}
 	h.wantDue(t, "the other stays", at(5), b)
 }
@@ -109,16 +109,16 @@ func TestManyThings(t *testing.T) {
 			break
 		}
 		if next.Before(last) {
-			t.Fatal("out of order")
+			t.Fatalf("%v comes after %v", next, last)
 		}
 		last = next
 	}
 	if in != 0 {
-		t.Errorf("%d are lost", in)
+		t.Errorf("%d elements are lost", in)
 	}
 	for i := range things {
 		if things[i].slot.n != 0 {
-			t.Fatalf("thing %d believes that it is in the heap", i)
+			t.Fatalf("thing %d has the slot %d, want 0: it is not in the heap", i, things[i].slot.n)
 		}
 	}
 }
@@ -131,6 +131,6 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		h.Due(at(1))
 	})
 	if n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }

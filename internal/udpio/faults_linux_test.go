@@ -54,35 +54,35 @@ func withDescriptors(t *testing.T, n int, f func()) {
 
 // A socket is one file, and a Listen that fails half-way leaves no file open.
 func TestListenLeavesNoFiles(t *testing.T) {
-	listen(t, "127.0.0.1:0") // now the runtime has the files that it needs itself
+	listen(t, "127.0.0.1:0") // after it the runtime has opened its own files
 	before := descriptors(t)
 	for _, c := range []struct{ may, sockets int }{{1, 1}, {3, 4}} {
 		withDescriptors(t, c.may, func() {
 			conns, err := Listen("127.0.0.1:0", Config{Sockets: c.sockets})
 			if !errors.Is(err, unix.EMFILE) || conns != nil {
-				t.Errorf("%d sockets with %d files: %v, %v", c.sockets, c.may, conns, err)
+				t.Errorf("%d sockets with %d files: %v, %v; want EMFILE", c.sockets, c.may, conns, err)
 			}
 		})
 		if n := descriptors(t); n != before {
-			t.Errorf("%d sockets with %d files: %d are left open", c.sockets, c.may, n-before)
+			t.Errorf("%d sockets with %d files: %d are left open, want 0", c.sockets, c.may, n-before)
 		}
 	}
 	for _, sockets := range []int{1, 2, maxSockets} {
 		conns, err := Listen("127.0.0.1:0", Config{Sockets: sockets, ReadBuffer: -1, WriteBuffer: -1})
 		if n := descriptors(t); err != nil || len(conns) != sockets || n != before+sockets {
-			t.Errorf("%d sockets: %v, %d files", sockets, err, n-before)
+			t.Errorf("%d sockets: %v, %d files, want one for each", sockets, err, n-before)
 		}
 		for _, c := range conns {
 			c.Close()
 		}
 		if n := descriptors(t); n != before {
-			t.Errorf("%d sockets: %d files are left open", sockets, n-before)
+			t.Errorf("%d sockets: %d files are left open, want 0", sockets, n-before)
 		}
 	}
 }
 
-// If another program takes the port in between, Listen tries again for port 0 and not for a port
-// that the program has chosen. It gives up after some attempts.
+// If another program takes the port between two sockets, Listen tries again for port 0, and not
+// for a port that the caller has chosen. It gives up after some attempts.
 func TestPortsThatAreTakenInBetween(t *testing.T) {
 	for _, c := range []struct {
 		port         string
@@ -96,7 +96,7 @@ func TestPortsThatAreTakenInBetween(t *testing.T) {
 			return make([]*Conn, 1), nil
 		})
 		if tries != c.tries || (err == nil) != (c.fails < c.tries) || (len(conns) == 1) != (err == nil) {
-			t.Errorf("port %s, taken %d times: tried %d times, %v", c.port, c.fails, tries, err)
+			t.Errorf("port %s, taken %d times: tried %d times, want %d; %v", c.port, c.fails, tries, c.tries, err)
 		}
 	}
 }
@@ -117,19 +117,19 @@ func (r badRaw) Read(f func(fd uintptr) bool) error {
 
 func (r badRaw) Write(f func(fd uintptr) bool) error { return r.Read(f) }
 
-// The system's error for a socket that does not work is returned.
+// The system's error for an invalid socket is returned.
 func TestErrorsOfSocketsAreReturned(t *testing.T) {
 	if err := sharePort("", "", badRaw{}); err != unix.EBADF {
-		t.Errorf("sharing a port: %v", err)
+		t.Errorf("sharePort: %v, want EBADF", err)
 	}
 	if err := sharePort("", "", badRaw{net.ErrClosed}); err != net.ErrClosed {
-		t.Errorf("sharing the port of a closed socket: %v", err)
+		t.Errorf("sharePort of a closed socket: %v, want net.ErrClosed", err)
 	}
 	if _, from, err := newLook(badRaw{})(nil); err != unix.EBADF || from.IsValid() {
-		t.Errorf("a look: %v", err)
+		t.Errorf("a look at an invalid socket: %v from %v, want EBADF", err, from)
 	}
 	if _, _, err := newLook(badRaw{unix.EBADF})(nil); err != net.ErrClosed {
-		t.Errorf("a look at a closed socket: %v", err)
+		t.Errorf("a look at a closed socket: %v, want net.ErrClosed", err)
 	}
 	var n counters
 	m := newMmsg(badRaw{}, false, netip.IPv6Loopback(), &n)
@@ -138,24 +138,24 @@ func TestErrorsOfSocketsAreReturned(t *testing.T) {
 		t.Errorf("reading: %v after %d errors, want %d", err, n.readErrors.Load(), maxReadErrors)
 	}
 	if err := closeFile(nil); err != os.ErrInvalid {
-		t.Errorf("closing nothing: %v", err)
+		t.Errorf("closeFile(nil): %v, want os.ErrInvalid", err)
 	}
 	if batches(&net.UDPConn{}) || lookAt(&net.UDPConn{}) != nil {
-		t.Error("no socket moves batches")
+		t.Error("batches or lookAt accepts a UDPConn without a socket")
 	}
 	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !batches(u) {
-		t.Error("a socket moves no batches")
+		t.Error("batches refuses a socket")
 	}
 	if u.Close(); batches(u) {
-		t.Error("a closed socket moves batches")
+		t.Error("batches accepts a closed socket")
 	}
 }
 
-// What is no socket becomes no Conn.
+// A file that is no socket gives no Conn.
 func TestFilesThatAreNoSockets(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -185,11 +185,12 @@ func TestFilesThatAreNoSockets(t *testing.T) {
 	unix.Write(fds[1], []byte("hello"))
 	b := make([]byte, 10)
 	if n, from, err := newLook(raw)(b); n != 5 || from.IsValid() || err != nil {
-		t.Errorf("a look at it: %d bytes from %v, %v", n, from, err)
+		t.Errorf("a look at it: %d bytes from %v, %v; want 5 without an address", n, from, err)
 	}
 }
 
-// A socket tells the address that was asked only if it has several, and does not fragment.
+// A socket reports the local address of a datagram only if it has several addresses. It does
+// not fragment.
 func TestOptionsOfASocket(t *testing.T) {
 	needIPv6(t, "[::1]:0")
 	for _, c := range []struct {
@@ -208,7 +209,7 @@ func TestOptionsOfASocket(t *testing.T) {
 		raw.Control(func(fd uintptr) {
 			inet6, err := new(Conn).setOptions(int(fd), addrPort(u.LocalAddr()).Addr(), Config{})
 			if err != nil || inet6 != c.inet6 {
-				t.Errorf("%s: IPv6 %v, %v", c.addr, inet6, err)
+				t.Errorf("%s: IPv6 %v, want %v; %v", c.addr, inet6, c.inet6, err)
 			}
 			option := func(what string, level, name, want int) {
 				t.Helper()
@@ -224,7 +225,7 @@ func TestOptionsOfASocket(t *testing.T) {
 				option("IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, yes[c.wild])
 				option("IPV6_MTU_DISCOVER", unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
 			}
-			// A buffer that was granted by force is not asked for a second time.
+			// If a buffer was granted with the FORCE option, the other option is not used.
 			usual, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
 			if n := setBuffer(int(fd), 10_000, unix.SO_RCVBUF, unix.SO_SNDBUF); n != usual {
 				t.Errorf("granted by force: %d, want %d", n, usual)
@@ -235,7 +236,7 @@ func TestOptionsOfASocket(t *testing.T) {
 		})
 	}
 	if n := setBuffer(-1, 1, unix.SO_RCVBUF, unix.SO_RCVBUF); n != 0 {
-		t.Errorf("of no socket: %d", n)
+		t.Errorf("the buffer of an invalid socket has %d bytes, want 0", n)
 	}
 }
 
@@ -251,7 +252,7 @@ func TestNamesOfZones(t *testing.T) {
 	}
 }
 
-// The kernel puts the total number of its drops into some datagrams.
+// The kernel adds the total number of its drops to some datagrams.
 func TestDropsAreCountedOnce(t *testing.T) {
 	var n counters
 	m := newMmsg(badRaw{}, false, netip.IPv6Loopback(), &n)
@@ -266,11 +267,12 @@ func TestDropsAreCountedOnce(t *testing.T) {
 		}
 	}
 	if k := m.collect(ds); k != 4 || n.kernelDrops.Load() != 7 || n.received.Load() != 4 || n.truncated.Load() != 0 {
-		t.Errorf("%d datagrams, %d drops", k, n.kernelDrops.Load())
+		t.Errorf("%d datagrams, want 4; %d drops, want 7; %d received, %d truncated", k, n.kernelDrops.Load(), n.received.Load(), n.truncated.Load())
 	}
 }
 
-// A full buffer drops the rest of a batch, in however many calls the batch is sent.
+// If the send buffer is full, the rest of a batch is dropped, in however many system calls the
+// batch is sent.
 func TestFullSendBufferOfALargeBatch(t *testing.T) {
 	var c Conn
 	m := newMmsg(shortQueue(t), false, netip.IPv6Loopback(), &c.counters) // bound: no control messages
@@ -281,12 +283,12 @@ func TestFullSendBufferOfALargeBatch(t *testing.T) {
 	ds := to(netip.MustParseAddrPort("127.0.0.1:9"), all)
 	n, err := m.write(ds)
 	if s := c.Stats(); err != nil || n == 0 || n == all || s.Sent != uint64(n) || s.SendFull != uint64(all-n) {
-		t.Errorf("%d of %d sent, %v; %+v", n, all, err, s)
+		t.Errorf("%d of %d sent, %v; %+v; want some sent, and the rest counted in SendFull", n, all, err, s)
 	}
 }
 
-// optionVariable makes a test binary refuse one socket option to itself: the number of the
-// system call, the level and the option.
+// With optionVariable in its environment a test binary makes the kernel refuse one socket
+// option to it: the number of the system call, the level and the option.
 const optionVariable = "GODWIT_TEST_OPTION"
 
 func refuseOption(call, level, option uint32) error {
@@ -304,18 +306,18 @@ func refuseOption(call, level, option uint32) error {
 	return sandbox(filter)
 }
 
-// A system that refuses an option without which answers would leave from a wrong address
-// makes an error of Listen, which leaves no file.
+// If the system refuses an option without which answers could be sent from a wrong address,
+// Listen returns an error and leaves no file open.
 func TestOptionsThatAreRefused(t *testing.T) {
 	if os.Getenv(optionVariable) != "" {
 		listen(t, "127.0.0.1:0")
 		before := descriptors(t)
 		conns, err := Listen(":0", Config{})
 		if !errors.Is(err, unix.EACCES) || conns != nil {
-			t.Fatalf("Listen: %v, %v", conns, err)
+			t.Fatalf("Listen: %v, %v; want EACCES", conns, err)
 		}
 		if n := descriptors(t); n != before {
-			t.Fatalf("%d files are left open", n-before)
+			t.Fatalf("%d files are left open, want 0", n-before)
 		}
 		os.Stdout.WriteString("refused: " + err.Error() + "\n")
 		return

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAnswerLeavesFromTheAddressAsked: the whole of 127.0.0.0/8 is ours.
+// An answer is sent from the address that was asked. All addresses of 127.0.0.0/8 are this
+// machine's.
 func TestAnswerLeavesFromTheAddressAsked(t *testing.T) {
 	for _, test := range []struct{ name, server, client, asked string }{
 		{"IPv4", "0.0.0.0:0", "127.0.0.1:0", "127.0.0.2"},
@@ -34,13 +35,13 @@ func TestAnswerLeavesFromTheAddressAsked(t *testing.T) {
 			asked[0].Local = netip.Addr{}
 			write(t, server, asked...)
 			if got := readAll(t, client, 1)[0].Remote.Port(); got != server.LocalAddr().Port() {
-				t.Fatalf("without Local the answer came from port %d", got)
+				t.Fatalf("without Local the answer came from port %d, want %d", got, server.LocalAddr().Port())
 			}
 		})
 	}
 }
 
-// TestABoundSocketHasOneAddress: no control message says so, either way.
+// A socket that is bound to one address has no control messages, in either direction.
 func TestABoundSocketHasOneAddress(t *testing.T) {
 	server, client := listen(t, "127.0.0.4:0"), listen(t, "127.0.0.1:0")
 	write(t, client, to(server.LocalAddr(), 1)...)
@@ -51,7 +52,7 @@ func TestABoundSocketHasOneAddress(t *testing.T) {
 	asked[0].Local = netip.MustParseAddr("127.0.0.5")
 	write(t, server, asked...)
 	if got := readAll(t, client, 1)[0].Remote; got != server.LocalAddr() {
-		t.Errorf("the answer came from %v", got)
+		t.Errorf("the answer came from %v, want %v", got, server.LocalAddr())
 	}
 }
 
@@ -61,7 +62,7 @@ func TestLocalOfAnotherFamilyIsTheKernelsChoice(t *testing.T) {
 	readAll(t, client, 1)
 }
 
-// TestDeadlineTakesWhatIsThere: a loop that is always late still reads.
+// A loop whose deadline is always in the past still reads the datagrams that have arrived.
 func TestDeadlineTakesWhatIsThere(t *testing.T) {
 	server, client := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
 	out := to(server.LocalAddr(), 5)
@@ -97,7 +98,7 @@ func TestOneBadDatagramDoesNotStopTheRest(t *testing.T) {
 	wantPayloads(t, readAll(t, server, 3), good)
 	s := client.Stats()
 	if s.Sent != 3 || s.SendTooLarge != 1 || s.SendFailed+s.SendUnreachable != 4 || s.SendFull != 0 {
-		t.Errorf("stats %+v", s)
+		t.Errorf("%+v, want 3 sent, 1 too large, 4 failed, 0 full", s)
 	}
 }
 
@@ -110,8 +111,8 @@ func TestNobodyAtThePort(t *testing.T) {
 	wantPayloads(t, readAll(t, server, 2), good)
 }
 
-// shortQueue returns one of a pair of Unix sockets, which nobody reads. Its queue is short:
-// UDP on loopback never fills the queue of the sender.
+// shortQueue returns one of a pair of Unix sockets, whose other end reads nothing. Its queue is
+// short. With UDP on loopback the queue of the sender never gets full.
 func shortQueue(t *testing.T) syscall.RawConn {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
@@ -145,7 +146,7 @@ func TestFullSendBuffer(t *testing.T) {
 		}
 	}
 	if n := c.Stats().SendFull; !m.w.full || n != uint64(maxBatch-m.w.done) {
-		t.Errorf("%d of %d sent, SendFull = %d", m.w.done, maxBatch, n)
+		t.Errorf("%d of %d sent, SendFull = %d, want the rest", m.w.done, maxBatch, n)
 	}
 }
 
@@ -167,13 +168,13 @@ func TestCausesOfSendDrops(t *testing.T) {
 	} {
 		var c Conn
 		if full := c.counters.drop(test.errno); full != test.full || c.Stats() != test.want {
-			t.Errorf("%v: full is %v, stats %+v", test.errno, full, c.Stats())
+			t.Errorf("%v: full is %v, want %v; %+v, want %+v", test.errno, full, test.full, c.Stats(), test.want)
 		}
 	}
 }
 
-// TestKernelDrops: what does not fit the receive buffer is missing, and
-// counted with the next datagram that does.
+// A datagram that does not fit the receive buffer is dropped by the kernel, and counted when
+// the next one arrives.
 func TestKernelDrops(t *testing.T) {
 	server := listenN(t, "127.0.0.1:0", Config{ReadBuffer: 8 << 10})[0]
 	client := listen(t, "127.0.0.1:0")
@@ -194,7 +195,7 @@ func TestKernelDrops(t *testing.T) {
 	write(t, client, big)
 	received += len(readAll(t, server, 1))
 	if s := server.Stats(); s.KernelDrops == 0 || s.KernelDrops != sent+1-uint64(received) {
-		t.Errorf("%d of %d received, KernelDrops = %d", received, sent+1, s.KernelDrops)
+		t.Errorf("%d of %d received, KernelDrops = %d, want the rest", received, sent+1, s.KernelDrops)
 	}
 }
 
@@ -204,7 +205,7 @@ func TestBufferSizesAreReadBack(t *testing.T) {
 		t.Errorf("buffers of %d and %d, want twice 64 and 32 KiB", s.ReadBuffer, s.WriteBuffer)
 	}
 	if s := listenN(t, "127.0.0.1:0", Config{ReadBuffer: -1, WriteBuffer: -1})[0].Stats(); s.ReadBuffer <= 0 || s.WriteBuffer <= 0 {
-		t.Errorf("the system's buffers are %d and %d", s.ReadBuffer, s.WriteBuffer)
+		t.Errorf("the system's buffers have %d and %d bytes, want more than 0", s.ReadBuffer, s.WriteBuffer)
 	}
 }
 
@@ -215,7 +216,7 @@ func TestDatagramsAreNotFragmented(t *testing.T) {
 	server, client := listen(t, "[::1]:0"), listen(t, "[::1]:0")
 	client.WriteBatch([]Datagram{{Remote: server.LocalAddr(), B: make([]byte, more)}})
 	if s := client.Stats(); s.Sent != 0 || s.SendTooLarge != 1 {
-		t.Errorf("%d sent, %d too large", s.Sent, s.SendTooLarge)
+		t.Errorf("%d sent, want 0; %d too large, want 1", s.Sent, s.SendTooLarge)
 	}
 }
 
@@ -224,7 +225,7 @@ func TestSeveralSocketsShareAPort(t *testing.T) {
 	port := conns[0].LocalAddr()
 	for _, c := range conns {
 		if c.LocalAddr() != port || port.Port() == 0 {
-			t.Fatalf("sockets at %v and %v", port, c.LocalAddr())
+			t.Fatalf("sockets at %v and %v, want the same port", port, c.LocalAddr())
 		}
 		c.SetReadDeadline(time.Unix(1, 0))
 	}
@@ -245,7 +246,7 @@ func TestSeveralSocketsShareAPort(t *testing.T) {
 	}
 }
 
-// TestSecondServerIsAnError: a port with SO_REUSEPORT would let it in.
+// A second server on the same port gets an error, though SO_REUSEPORT would allow it.
 func TestSecondServerIsAnError(t *testing.T) {
 	for _, first := range []int{1, 2} {
 		for _, second := range []int{1, 2} {
@@ -281,12 +282,12 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 					left -= n
 				}
 			}); n != 0 {
-				t.Errorf("%v allocations a batch", n)
+				t.Errorf("%v allocations for a batch, want 0", n)
 			}
 
 			server.SetReadDeadline(time.Unix(1, 0))
 			if n := testing.AllocsPerRun(100, func() { server.ReadBatch(ds) }); n != 0 {
-				t.Errorf("%v allocations a deadline", n)
+				t.Errorf("%v allocations for a read that ends at its deadline, want 0", n)
 			}
 		})
 	}
@@ -321,7 +322,7 @@ func BenchmarkBatch(b *testing.B) {
 	b.Run("32datagrams", func(b *testing.B) { benchmark(b, 32) })
 }
 
-// BenchmarkNetUDPConn is package net's own way, one datagram a call.
+// BenchmarkNetUDPConn measures package net with one datagram for each call.
 func BenchmarkNetUDPConn(b *testing.B) {
 	b.Run("1datagram", func(b *testing.B) { benchmarkNet(b, 1) })
 	b.Run("32datagrams", func(b *testing.B) { benchmarkNet(b, 32) })

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sandboxVariable makes a test binary refuse recvmmsg and sendmmsg to itself, with
-// the error of this number.
+// With sandboxVariable in its environment a test binary makes the kernel refuse recvmmsg and
+// sendmmsg to it, with the error of this number.
 const sandboxVariable = "GODWIT_TEST_SANDBOX"
 
 func TestMain(m *testing.M) {
@@ -78,7 +78,7 @@ func TestSandboxThatRefusesBatches(t *testing.T) {
 	if os.Getenv(sandboxVariable) != "" {
 		for _, c := range listenN(t, "127.0.0.1:0", Config{Sockets: 2}) {
 			if c.Stats().Batched {
-				t.Fatal("a socket claims to move many datagrams with one call")
+				t.Fatal("Batched = true, want one datagram for each call")
 			}
 		}
 		return
@@ -92,14 +92,14 @@ func TestSandboxThatRefusesBatches(t *testing.T) {
 				t.Skipf("this kernel lets no process sandbox itself: %s", out)
 			}
 			if err != nil || !strings.Contains(string(out), "--- PASS: TestEcho") {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("TestEcho without batches: %v\n%s", err, out)
 			}
 		})
 	}
 }
 
-// An overdue is a socket to which another datagram that is too large is sent each time it is
-// read after its deadline.
+// An overdue is a socket that gets another datagram that is too large each time it is read
+// after its deadline.
 type overdue struct {
 	syscall.RawConn
 	looks int
@@ -114,8 +114,8 @@ func (o *overdue) Control(f func(fd uintptr)) error {
 	return o.RawConn.Control(f)
 }
 
-// Whoever sends datagrams that are too large, faster than they are dropped, does not
-// hold ReadBatch beyond its deadline: timers run on time.
+// Datagrams that are too large, and arrive faster than they are dropped, do not keep ReadBatch
+// beyond its deadline: timers run on time.
 func TestDatagramsThatAreTooLargeDoNotOutliveTheDeadline(t *testing.T) {
 	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
 	if err != nil {
@@ -141,9 +141,9 @@ func TestDatagramsThatAreTooLargeDoNotOutliveTheDeadline(t *testing.T) {
 	}
 }
 
-// One by one, too, what is there is read though the deadline has passed, and more than one
-// datagram at once: a server that always has something to do sets one that has passed
-// again and again, and would read nothing.
+// Without batches, too, the datagrams that have arrived are read though the deadline has
+// passed, and more than one at once. A server that always has something to do sets a deadline
+// in the past each time, and would read nothing.
 func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
 	u, err := listenUDP("udp4", "127.0.0.1:0", nil)
 	if err != nil {
@@ -164,7 +164,7 @@ func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
 		}
 	}
 	if _, err := server.ReadBatch(ds); err != os.ErrDeadlineExceeded {
-		t.Errorf("then: %v", err)
+		t.Errorf("the next read: %v, want ErrDeadlineExceeded", err)
 	}
 
 	raw, err := u.SyscallConn()
@@ -178,7 +178,7 @@ func TestOneByOneReadsWhatIsThereAfterTheDeadline(t *testing.T) {
 	}
 	server.Close()
 	if _, err := server.ReadBatch(ds); err != net.ErrClosed {
-		t.Errorf("closed: %v", err)
+		t.Errorf("a read of a closed socket: %v, want net.ErrClosed", err)
 	}
 }
 

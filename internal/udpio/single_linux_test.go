@@ -20,7 +20,7 @@ func TestBuffersOneByOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s := oneByOne(u, c); s.Stats().Batched {
-			t.Error("it moves batches")
+			t.Error("Batched = true, want one datagram for each call")
 		}
 		defer u.Close()
 		raw, err := u.SyscallConn()
@@ -39,13 +39,13 @@ func TestBuffersOneByOne(t *testing.T) {
 	}
 }
 
-// textAddr is an address of a network that is no UDP.
+// textAddr is an address of a network that is not UDP.
 type textAddr string
 
 func (a textAddr) Network() string { return "test" }
 func (a textAddr) String() string  { return string(a) }
 
-// brokenConn fails with as many bytes as were wanted.
+// brokenConn fails each read, and returns the length of the buffer.
 type brokenConn struct{ PacketConn }
 
 var errBroken = errors.New("broken")
@@ -60,14 +60,14 @@ func (brokenConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 func TestTakenConnThatIsNoSocket(t *testing.T) {
 	c, err := Take(brokenConn{}, Config{})
 	if err != nil || c == nil || c.Stats().Batched {
-		t.Fatalf("%+v, %v", c, err)
+		t.Fatalf("%+v, %v; want a Conn without batches", c, err)
 	}
 	if got := c.LocalAddr(); got != netip.MustParseAddrPort("10.0.0.1:5") {
-		t.Errorf("it is at %v", got)
+		t.Errorf("LocalAddr() = %v, want 10.0.0.1:5", got)
 	}
 	n, err := c.ReadBatch(buffers(4, 20))
 	if s := c.Stats(); n != 0 || err != errBroken || s.ReadErrors != maxReadErrors || s.Truncated != 0 || s.Received != 0 {
-		t.Errorf("%d datagrams, %v; %+v", n, err, s)
+		t.Errorf("%d datagrams, %v; %+v; want the error after %d reads", n, err, s, maxReadErrors)
 	}
 	for a, want := range map[net.Addr]netip.AddrPort{
 		textAddr("10.0.0.1:5"):                           netip.MustParseAddrPort("10.0.0.1:5"),
@@ -98,7 +98,7 @@ type fullConn struct {
 	PacketConn
 	room int
 	then error
-	to   netip.AddrPort // of the last datagram
+	to   netip.AddrPort // destination of the last datagram
 }
 
 func (c *fullConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
@@ -125,7 +125,7 @@ func TestFullSendBufferOneByOne(t *testing.T) {
 		s := &single{pc: &fullConn{room: 3, then: c.then}, n: &conn.counters}
 		n, err := s.write(to(simServer, 10))
 		if got := conn.Stats(); n != 3 || err != nil || got != c.want {
-			t.Errorf("%v: %d sent, %v; %+v", c.then, n, err, got)
+			t.Errorf("%v: %d sent, want 3, %v; %+v, want %+v", c.then, n, err, got, c.want)
 		}
 	}
 	var conn Conn
@@ -137,6 +137,6 @@ func TestFullSendBufferOneByOne(t *testing.T) {
 	}
 	pc.room = 3
 	if n, err := s.write(to(simServer, 10)); n != 3 || err != net.ErrClosed {
-		t.Errorf("closed: %d sent, %v", n, err)
+		t.Errorf("closed: %d sent, %v; want 3, net.ErrClosed", n, err)
 	}
 }

@@ -38,7 +38,7 @@ func TestNetsimBatch(t *testing.T) {
 		}
 		wantPayloads(t, ds, out[:8])
 		if ds[0].Remote != simClient || ds[0].Local != simServer.Addr() {
-			t.Errorf("from %v to %v", ds[0].Remote, ds[0].Local)
+			t.Errorf("from %v to %v, want from %v to %v", ds[0].Remote, ds[0].Local, simClient, simServer.Addr())
 		}
 		n, err = server.ReadBatch(ds)
 		if n != 2 || err != nil {
@@ -113,7 +113,7 @@ func TestTooLargeDatagramsHoldUpNothing(t *testing.T) {
 // larger than its buffer.
 type windowsConn struct {
 	PacketConn
-	large int // so many come first
+	large int // number of large datagrams that come first
 }
 
 func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
@@ -124,8 +124,8 @@ func (c *windowsConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	return len(b), simClient, &net.OpError{Op: "read", Err: os.NewSyscallError("wsarecvfrom", wsaEMSGSIZE)}
 }
 
-// An attacker that sends only datagrams that are too large does not stop the reading where the
-// system reports them as errors.
+// If the system reports datagrams that are too large as errors, an attacker that sends only
+// such datagrams does not end the reading.
 func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
 	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
 		server, client := testkit.Listen(t, network, simServer), testkit.Listen(t, network, simClient)
@@ -145,20 +145,19 @@ func TestTooLargeDatagramsAreNoFailures(t *testing.T) {
 	})
 }
 
-// TestTruncatedLast: a batch that ends in a datagram that does not fit does not
-// wait for another.
+// A batch that ends with a datagram that does not fit does not wait for another one.
 func TestTruncatedLast(t *testing.T) {
 	onNetsim(t, netsim.Link{}, func(client, server *Conn) {
 		short := to(simServer, 1)
 		write(t, client, short[0], Datagram{Remote: simServer, B: make([]byte, 50)})
 		n, err := server.ReadBatch(buffers(4, 20))
 		if n != 1 || err != nil {
-			t.Fatalf("ReadBatch = %d, %v", n, err)
+			t.Fatalf("ReadBatch = %d, %v; want 1, nil", n, err)
 		}
 	})
 }
 
-// TestUDPConnOneByOne is the path of every system but Linux.
+// This is the path of every system except Linux.
 func TestUDPConnOneByOne(t *testing.T) {
 	open := func(network, addr string) *Conn {
 		u, err := listenUDP(network, addr, nil)
@@ -187,7 +186,7 @@ func TestUDPConnOneByOne(t *testing.T) {
 	mapped.Remote = netip.MustParseAddrPort("[::ffff:127.0.0.1]:" + strconv.Itoa(int(mapped.Remote.Port())))
 	n, err := client.WriteBatch([]Datagram{mapped, {Remote: out[0].Remote, B: make([]byte, 70_000)}, out[1]})
 	if n != 2 || err != nil {
-		t.Errorf("WriteBatch = %d, %v; one of three is too large", n, err)
+		t.Errorf("WriteBatch = %d, %v; want 2 of 3, because one is too large", n, err)
 	}
 	wantPayloads(t, readAll(t, server, 2), out[:2])
 
@@ -196,6 +195,6 @@ func TestUDPConnOneByOne(t *testing.T) {
 		client.WriteBatch(out[:1])
 		server.ReadBatch(ds)
 	}); n != 0 {
-		t.Errorf("%v allocations a batch", n)
+		t.Errorf("%v allocations for a batch, want 0", n)
 	}
 }

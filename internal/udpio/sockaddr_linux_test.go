@@ -25,27 +25,27 @@ func TestSockaddr(t *testing.T) {
 	} {
 		var b [sa6Len]byte
 		for i := range b {
-			b[i] = 0xff // of an earlier address
+			b[i] = 0xff // bytes of an earlier address
 		}
 		n := putSockaddr(&b, netip.MustParseAddrPort(test.addr), test.inet6)
 		if test.want == "" {
 			if n != 0 {
-				t.Errorf("%s, inet6 %v: encoded", test.addr, test.inet6)
+				t.Errorf("%s, inet6 %v: encoded in %d bytes, want none", test.addr, test.inet6, n)
 			}
 			continue
 		}
 		if got := parseSockaddr(b[:n]).String(); got != test.want {
-			t.Errorf("%s, inet6 %v: came back as %s", test.addr, test.inet6, got)
+			t.Errorf("%s, inet6 %v: parsed as %s, want %s", test.addr, test.inet6, got, test.want)
 		}
 		for k := range n {
 			if got := parseSockaddr(b[:k]); got.IsValid() {
-				t.Errorf("%s cut to %d bytes: %v", test.addr, k, got)
+				t.Errorf("%s cut to %d bytes: parsed as %v, want no address", test.addr, k, got)
 			}
 		}
 	}
 	var b [sa6Len]byte
 	if n := putSockaddr(&b, netip.AddrPort{}, true); n != 0 {
-		t.Error("no address was encoded")
+		t.Errorf("no address: encoded in %d bytes, want none", n)
 	}
 }
 
@@ -64,12 +64,12 @@ func TestControl(t *testing.T) {
 		n := putControl(&b, netip.MustParseAddr(test.local), netip.MustParseAddr(test.remote))
 		if test.want == "" {
 			if n != 0 {
-				t.Errorf("from %s to %s: encoded", test.local, test.remote)
+				t.Errorf("from %s to %s: encoded in %d bytes, want none", test.local, test.remote, n)
 			}
 			continue
 		}
 		if got := parseControl(b[:n]).local; got != netip.MustParseAddr(test.want) {
-			t.Errorf("from %s: came back as %v", test.local, got)
+			t.Errorf("from %s: parsed as %v, want %s", test.local, got, test.want)
 		}
 	}
 }
@@ -84,11 +84,11 @@ func TestControlMessagesOfOneDatagram(t *testing.T) {
 	// The last message may come without its padding.
 	all := append(b[:n:n], drops[:cmsgData+overflowLen]...)
 	if c := parseControl(all); c.local.String() != "127.0.0.2" || c.drops != 7 || !c.hasDrops {
-		t.Errorf("parsed %+v", c)
+		t.Errorf("parsed as %+v, want 127.0.0.2 and 7 drops", c)
 	}
 	for k := range len(all) {
 		if parseControl(all[:k]).hasDrops {
-			t.Errorf("cut to %d bytes the last message is not whole", k)
+			t.Errorf("cut to %d bytes: the last message is used though it is not whole", k)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestNothingOfAnEarlierAddressIsLeft(t *testing.T) {
 		t.Helper()
 		for i, v := range b {
 			if v != 0 {
-				t.Errorf("%s: byte %d is %d", what, i, v)
+				t.Errorf("%s: byte %d is %d, want 0", what, i, v)
 			}
 		}
 	}
@@ -134,17 +134,17 @@ func TestZones(t *testing.T) {
 		{"fe80::1", 2, "fe80::1%2"}, {"fe80::1", 0, "fe80::1"}, {"2001:db8::1", 2, "2001:db8::1"}, {"169.254.1.1", 2, "169.254.1.1"},
 	} {
 		if got := withZone(netip.MustParseAddr(c.addr), c.scope); got != netip.MustParseAddr(c.want) {
-			t.Errorf("%s at %d: %v", c.addr, c.scope, got)
+			t.Errorf("%s at %d: %v, want %s", c.addr, c.scope, got, c.want)
 		}
 	}
 	var b [controlLen]byte
 	if putControl(&b, netip.Addr{}, netip.MustParseAddr("::1")) != 0 || putControl(&b, netip.Addr{}, netip.MustParseAddr("127.0.0.1")) != 0 {
-		t.Error("no address was encoded")
+		t.Error("putControl without a local address writes a control message")
 	}
 }
 
-// A control message counts if level, type and length are those of its kind; others, and
-// one without data, are passed over; and what is malformed hides nothing before it.
+// A control message is used if its level, type and length are those of its kind. Others, and
+// one without data, are skipped. A malformed one does not hide those before it.
 func TestControlMessagesByKind(t *testing.T) {
 	message := func(n int, level, typ uint32) []byte {
 		var b [controlLen]byte
@@ -178,13 +178,13 @@ func TestControlMessagesByKind(t *testing.T) {
 			"before one that is too long": {append(whole[:len(whole):len(whole)], tooLong()...), true},
 		} {
 			if got := k.seen(parseControl(c.b)); got != c.want {
-				t.Errorf("%s, %s: seen %v", name, what, got)
+				t.Errorf("%s, %s: used %v, want %v", name, what, got, c.want)
 			}
 		}
 	}
 }
 
-// tooLong is the header of a control message that is not all there.
+// tooLong returns the header of a control message whose data is missing.
 func tooLong() []byte {
 	var b [controlLen]byte
 	putCmsg(&b, 4096, 99, 99)
@@ -207,7 +207,7 @@ func FuzzControl(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := parseControl(b)
 		if c.local.Is4In6() {
-			t.Errorf("%v is mapped", c.local)
+			t.Errorf("%v is an IPv4-mapped address", c.local)
 		}
 		parseSockaddr(b)
 	})

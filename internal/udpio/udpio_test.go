@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// needIPv6 skips a test that asks for an IPv6 address where the machine has none.
+// needIPv6 skips a test of an IPv6 address if the machine has none.
 func needIPv6(t testing.TB, addrs ...string) {
 	t.Helper()
 	for _, a := range addrs {
@@ -27,7 +27,7 @@ func needIPv6(t testing.TB, addrs ...string) {
 	}
 }
 
-// listen opens one socket, closed with the test.
+// listen opens one socket, which is closed when the test ends.
 func listen(t testing.TB, addr string) *Conn {
 	t.Helper()
 	return listenN(t, addr, Config{})[0]
@@ -41,7 +41,7 @@ func listenN(t testing.TB, addr string, c Config) []*Conn {
 	}
 	for _, c := range conns {
 		t.Cleanup(func() { c.Close() })
-		c.SetReadDeadline(time.Now().Add(10 * time.Second)) // a lost datagram fails the test instead of hanging it
+		c.SetReadDeadline(time.Now().Add(10 * time.Second)) // so a lost datagram fails the test
 	}
 	return conns
 }
@@ -64,7 +64,7 @@ func to(addr netip.AddrPort, n int) []Datagram {
 	return ds
 }
 
-// at is the address of c's port on host.
+// at returns the address of c's port on host.
 func at(host string, c *Conn) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(host), c.LocalAddr().Port())
 }
@@ -76,7 +76,7 @@ func write(t *testing.T, c *Conn, ds ...Datagram) {
 	}
 }
 
-// readAll reads n datagrams, in as many batches as it takes.
+// readAll reads n datagrams, in any number of batches.
 func readAll(t *testing.T, c *Conn, n int) []Datagram {
 	t.Helper()
 	var got []Datagram
@@ -84,7 +84,7 @@ func readAll(t *testing.T, c *Conn, n int) []Datagram {
 		ds := buffers(n-len(got), 2048)
 		k, err := c.ReadBatch(ds)
 		if err != nil {
-			t.Fatalf("ReadBatch after %d of %d: %v", len(got), n, err)
+			t.Fatalf("ReadBatch after %d of %d datagrams: %v", len(got), n, err)
 		}
 		got = append(got, ds[:k]...)
 	}
@@ -165,10 +165,10 @@ func TestBatchLargerThanOneCall(t *testing.T) {
 func TestEmptyBatch(t *testing.T) {
 	c := listen(t, "127.0.0.1:0")
 	if n, err := c.ReadBatch(nil); n != 0 || err != nil {
-		t.Errorf("ReadBatch(nil) = %d, %v", n, err)
+		t.Errorf("ReadBatch(nil) = %d, %v; want 0, nil", n, err)
 	}
 	if n, err := c.WriteBatch(nil); n != 0 || err != nil {
-		t.Errorf("WriteBatch(nil) = %d, %v", n, err)
+		t.Errorf("WriteBatch(nil) = %d, %v; want 0, nil", n, err)
 	}
 }
 
@@ -195,19 +195,19 @@ func TestTooSmallBuffersDrop(t *testing.T) {
 		seen[&d.B[:1][0]] = true
 	}
 	if len(seen) != len(ds) {
-		t.Errorf("%d buffers are left of %d", len(seen), len(ds))
+		t.Errorf("%d different buffers are left, want %d", len(seen), len(ds))
 	}
 
 	server.SetReadDeadline(time.Unix(1, 0))
 	if _, err := server.ReadBatch(ds); err != os.ErrDeadlineExceeded {
-		t.Fatalf("the last one came through: %v", err)
+		t.Fatalf("ReadBatch: %v, want ErrDeadlineExceeded: the last datagram was dropped", err)
 	}
 	if n := server.Stats().Truncated; n != 4 {
 		t.Errorf("Stats.Truncated = %d, want 4", n)
 	}
 }
 
-// pending runs ReadBatch in a goroutine and returns the error it ends with.
+// pending runs ReadBatch in a goroutine and returns its error in a channel.
 func pending(c *Conn) <-chan error {
 	errs := make(chan error, 1)
 	go func() {
@@ -219,7 +219,7 @@ func pending(c *Conn) <-chan error {
 
 func TestDeadlineWakesReader(t *testing.T) {
 	c := listen(t, "127.0.0.1:0")
-	for range 50 { // before, while and after the reader goes to sleep
+	for range 50 { // before the reader waits, and while it waits
 		c.SetReadDeadline(time.Time{})
 		errs := pending(c)
 		c.SetReadDeadline(time.Unix(1, 0))
@@ -303,7 +303,7 @@ func TestAddressesToListenOn(t *testing.T) {
 func TestSizesOfBuffers(t *testing.T) {
 	for n, want := range map[int]int{0: defaultBuffer, 1: 1, 5000: 5000, -1: 0} {
 		if size, ok := bufferSize(n); ok != (want > 0) || ok && size != want {
-			t.Errorf("%d: %d, %v", n, size, ok)
+			t.Errorf("bufferSize(%d) = %d, %v; want %d, %v", n, size, ok, want, want > 0)
 		}
 	}
 }
