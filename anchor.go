@@ -12,7 +12,7 @@ import (
 )
 
 // A link is what an anchor uses of its connection: a *rtcserver.Conn, whose lock is the
-// lock of a shard, or a *localEnd, whose lock is the lock of the loop. After a link is
+// lock of a shard, or a *linkEnd, whose lock is the lock of the loop of links. After a link is
 // closed it calls Advance of its engine until the engine has no deadline.
 type link interface {
 	Acquire()
@@ -40,6 +40,7 @@ type link interface {
 type anchor struct {
 	conn     *Conn
 	link     link
+	name     string // see Conn.Link
 	reliable bool
 
 	// Guarded by the link's lock.
@@ -51,7 +52,8 @@ type anchor struct {
 	due delivery
 }
 
-// maxEarly limits the datagrams that a new link keeps until the session moves there.
+// maxEarly limits the datagrams that a new link keeps until the session moves there. A
+// reliable link keeps all of a turn, at most maxWaiting.
 const maxEarly = 16
 
 // acquire locks the session. It returns the anchor of the home link, for release.
@@ -68,7 +70,10 @@ func (c *Conn) acquire() *anchor {
 }
 
 // isOn reports whether l is the link that guards the session.
-func (c *Conn) isOn(l link) bool { return c.home.Load().link == l }
+func (c *Conn) isOn(l link) bool {
+	a := c.home.Load()
+	return a != nil && a.link == l
+}
 
 // release unlocks the session. If the session has news, the loop takes another turn.
 func (c *Conn) release(a *anchor) { a.link.Release(false, c.session.Pending() || c.endPending(a)) }
@@ -152,11 +157,11 @@ func (a *anchor) Receive(now time.Time, ev rtcserver.LinkEvent) {
 	}
 }
 
-// open begins the session if this is its first link. Another link does nothing until the
-// client sends a datagram on it.
+// open begins the session if this is the first of its links that opens. Another link does
+// nothing until the client sends a datagram on it.
 func (a *anchor) open(now time.Time) {
 	c := a.conn
-	if a.isHome() {
+	if c.home.CompareAndSwap(nil, a) || a.isHome() {
 		c.attached = a
 		a.becomeHome()
 		c.linkUp(a, now)
@@ -169,12 +174,15 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 	case a.isHome():
 		c.attach(a)
 		c.session.Receive(now, b)
-	case a.state == anchorWaiting && len(a.early) < maxEarly:
+	case a.state == anchorWaiting && (a.reliable || len(a.early) < maxEarly):
 		a.early = append(a.early, append([]byte{}, b...))
 	}
 }
 
+// linkClosed notes that the link is closed. If no link of the session has opened, the session
+// is over.
 func (a *anchor) linkClosed(now time.Time) {
+	a.conn.home.CompareAndSwap(nil, a)
 	if !a.setState(anchorLost) {
 		a.setState(anchorUnlinked) // if the session is here
 	}

@@ -8,9 +8,9 @@ import (
 )
 
 // second returns another link for a session, which it is not on yet.
-func second(x *hostileClient) (*localEnd, *anchor) {
-	e := &localEnd{links: x.links}
-	e.peer = &localEnd{links: x.links, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
+func second(x *hostileClient) (*linkEnd, *anchor) {
+	e := &linkEnd{links: x.links}
+	e.peer = &linkEnd{links: x.links, peer: e, anchor: &anchor{conn: &Conn{}}, closed: true}
 	e.anchor = &anchor{conn: x.server, link: e}
 	x.links.loop.Lock()
 	x.links.add(e)

@@ -31,7 +31,7 @@ func TestCloseReasons(t *testing.T) {
 			client.Send(chat, []byte("x"))
 		}, "closed by the other end: limit: bytes: more than 10 bytes per second"},
 		{"protocol", nil, func(client, _ *Conn) {
-			e := client.home.Load().link.(*localEnd)
+			e := client.home.Load().link.(*linkEnd)
 			e.links.loop.Lock()
 			put(e.peer, []byte{0x10, 5, 0xc0 | 9, 1, 'x'}) // a message of a channel that is not there
 			e.links.loop.Unlock()

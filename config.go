@@ -175,6 +175,12 @@ type Config struct {
 	// limits per address.
 	RTC RTCConfig
 
+	// Links are the links that the server offers to clients, of session.LinkWebRTC and
+	// session.LinkWebSocket. Nil means both. A client uses WebRTC where it can, and a WebSocket
+	// where UDP does not arrive. The WebSocket is opened at the URL of the connect request,
+	// so a proxy in front of the server must pass on upgrades.
+	Links []string
+
 	// Logger gets a line at level debug when a session or its connection opens, is
 	// interrupted, resumes, moves or ends, and when a client is refused; a line at level
 	// info when the server begins to listen; and a line at level warn or error when
@@ -234,6 +240,17 @@ func (c *Config) setDefaults() error {
 	}
 	if len(c.Version) > maxVersion {
 		return fmt.Errorf("godwit: Config.Version has %d bytes, but may have at most %d", len(c.Version), maxVersion)
+	}
+	if c.Links == nil {
+		c.Links = []string{session.LinkWebRTC, session.LinkWebSocket}
+	}
+	for _, name := range c.Links {
+		if name != session.LinkWebRTC && name != session.LinkWebSocket {
+			return fmt.Errorf("godwit: Config.Links has %q, but must have session.LinkWebRTC or session.LinkWebSocket", name)
+		}
+	}
+	if len(c.Links) == 0 {
+		return errors.New("godwit: Config.Links is empty: use nil for all links")
 	}
 	ways := 0
 	for _, set := range []bool{c.Secret != "", c.Tokens != nil, c.Authorize != nil} {

@@ -64,11 +64,15 @@ type Conn struct {
 	atServer bool // the server's end
 	hello    []byte
 
-	// home is the anchor of the link whose lock guards the session; see acquire.
+	// home is the anchor of the link whose lock guards the session; see acquire. It is nil
+	// until a link opens, or the only link closes before; until then nobody needs the session.
 	home atomic.Pointer[anchor]
 
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]
+
+	// newestEnd is the newest link of the client that is not WebRTC.
+	newestEnd atomic.Pointer[linkEnd]
 
 	// delivering is true from Ready, which takes news for the handlers, until the handlers
 	// have run. The goroutine that has set it owns the next five fields. Handlers were

@@ -15,7 +15,7 @@ import (
 type hash = [sha256.Size]byte
 
 // directory has the tables of a server's sessions: all sessions, by resume token and by the
-// name of the Identity; the used tokens; the resume tokens of sessions that are over; and
+// name of the Identity; the used tokens; the resume tokens of sessions that are over; the tickets; and
 // the sums of the sessions' counters.
 //
 // mu guards all of it. No other lock is taken while mu is held.
@@ -30,6 +30,7 @@ type directory struct {
 	away    int                // number of interrupted sessions
 	most    int                // Config.MaxConns
 	used    auth.Used
+	tickets map[hash]ticket // at most one for each session
 	totals  *Totals
 }
 
@@ -42,6 +43,7 @@ type entry struct {
 	site   netip.Addr // where the session began; invalid if the session does not count
 	away   time.Time  // when the session was interrupted; zero if it is not
 	tokens [2]hash
+	ticket hash // the newest ticket of the session; zero if there was none
 	groups []*Group
 }
 
@@ -52,6 +54,7 @@ func (d *directory) init(most, maxUsed int) {
 	d.byToken = make(map[hash]*Conn)
 	d.byID = make(map[session.ID]*Conn)
 	d.byName = make(map[string][]*Conn)
+	d.tickets = make(map[hash]ticket)
 	d.used.Max = maxUsed
 }
 
@@ -174,6 +177,7 @@ func (d *directory) remove(c *Conn) []*Group {
 	}
 	delete(d.entries, c)
 	delete(d.byID, c.id)
+	delete(d.tickets, e.ticket)
 	if !e.away.IsZero() {
 		d.away--
 	}

@@ -109,14 +109,14 @@ func must(t *testing.T, err error) {
 
 // cut ends the link of a client in this process, like a network that fails.
 func cut(c *Conn) {
-	e := c.home.Load().link.(*localEnd)
+	e := c.home.Load().link.(*linkEnd)
 	e.Close("")
 }
 
 // resume gives a client in this process a new link, as package client would after a
 // request that shows the token.
 func resume(client, server *Conn) {
-	l := client.home.Load().link.(*localEnd).links
+	l := client.home.Load().link.(*linkEnd).links
 	l.connect(server, client)
 	l.loop.Lock()
 	a := l.ends[len(l.ends)-1].anchor

@@ -15,11 +15,11 @@ import (
 // A hostileClient is a client that is only a link, and sends any packets on it.
 type hostileClient struct {
 	t      *testing.T
-	links  *localLinks
+	links  *links
 	server *Conn // the server's end
 	mux    *channel.Mux
-	ours   *localEnd // the server's end of the link
-	theirs *localEnd
+	ours   *linkEnd // the server's end of the link
+	theirs *linkEnd
 	came   [][]byte
 	deaf   bool // it takes nothing, and acknowledges nothing
 	heard  string
@@ -37,23 +37,23 @@ func newHostileClient(t *testing.T, s *Server, table Channels) *hostileClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &hostileClient{t: t, links: s.local, server: c, mux: mux}
-	x.ours = &localEnd{links: s.local}
-	x.theirs = &localEnd{links: s.local, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
+	x := &hostileClient{t: t, links: s.links, server: c, mux: mux}
+	x.ours = &linkEnd{links: s.links}
+	x.theirs = &linkEnd{links: s.links, peer: x.ours, anchor: &anchor{conn: &Conn{}}, closed: true}
 	x.theirs.wire = func(b []byte) { x.came = append(x.came, bytes.Clone(b)) }
 	x.ours.peer = x.theirs
 	x.ours.anchor = &anchor{conn: c, link: x.ours}
 	c.home.Store(x.ours.anchor)
-	s.local.loop.Lock()
-	defer s.local.loop.Unlock()
-	s.local.add(x.ours)
+	s.links.loop.Lock()
+	defer s.links.loop.Unlock()
+	s.links.add(x.ours)
 	x.ours.anchor.open(time.Now())
 	return x
 }
 
 // put makes a datagram arrive at an end. The lock is held.
-func put(e *localEnd, b []byte) {
-	*e.links.inbox.Add() = localDatagram{e, b}
+func put(e *linkEnd, b []byte) {
+	*e.links.inbox.Add() = linkDatagram{e, b}
 	e.links.loop.Wake()
 }
 

@@ -40,7 +40,7 @@ func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 		s.forget(ours)
 		return nil, err
 	}
-	if !s.local.connect(ours, theirs) {
+	if !s.links.connect(ours, theirs) {
 		s.forget(ours)
 		return nil, session.ErrClosed
 	}

@@ -40,7 +40,7 @@ func TestATurnLooksAtWhoIsBusy(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		looks := func(idle int) int {
 			srv, client, _ := newIdle(t, idle)
-			before := srv.local.looked
+			before := srv.links.looked
 			for range 100 {
 				if err := client.Send(chat, []byte("hello")); err != nil {
 					t.Fatal(err)
@@ -48,7 +48,7 @@ func TestATurnLooksAtWhoIsBusy(t *testing.T) {
 				events(srv, nil)
 				srv.Flush()
 			}
-			return srv.local.looked - before
+			return srv.links.looked - before
 		}
 		if few, many := looks(0), looks(300); many > few+10 || few < 100 {
 			t.Errorf("100 messages took %d looks at links beside 300 that rest, and %d alone", many, few)
@@ -91,7 +91,7 @@ func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	events(srv, nil)
 	server := slices.Collect(srv.Conns())[1]
 	d.Take()
-	l := srv.local
+	l := srv.links
 	l.connect(server, client)
 	ours, theirs := l.ends[len(l.ends)-2].anchor, l.ends[len(l.ends)-1]
 	server.move(ours)

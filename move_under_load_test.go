@@ -53,7 +53,7 @@ func movesUnderLoad(t *testing.T) {
 	client, err := srv.Local(LocalConfig{Handler: h})
 	must(t, err)
 	server := <-opened
-	other := newLocalLinks(srv)
+	other := newLinks(srv)
 	other.start()
 	defer other.stop()
 
@@ -75,11 +75,11 @@ func movesUnderLoad(t *testing.T) {
 		}
 	}
 	for i := range moves {
-		l := srv.local
+		l := srv.links
 		if i%2 == 0 {
 			l = other
 		}
-		from := client.home.Load().link.(*localEnd)
+		from := client.home.Load().link.(*linkEnd)
 		l.connect(server, client)
 		l.loop.Lock()
 		a := l.ends[len(l.ends)-1].anchor

@@ -184,8 +184,8 @@ func TestRecoveredPanicDoesNotHideTheEnd(t *testing.T) {
 	for range 50 {
 		survive(func() { events(srv, nil) })
 	}
-	if closed != 3 || srv.Len() != 0 || len(srv.local.ends) != 0 {
-		t.Errorf("%d sessions ended, %d are left on %d links, want 3, 0 and 0", closed, srv.Len(), len(srv.local.ends))
+	if closed != 3 || srv.Len() != 0 || len(srv.links.ends) != 0 {
+		t.Errorf("%d sessions ended, %d are left on %d links, want 3, 0 and 0", closed, srv.Len(), len(srv.links.ends))
 	}
 }
 
@@ -216,13 +216,13 @@ func TestRecoveredPanicDoesNotHideTheEndWithoutALink(t *testing.T) {
 		if !own {
 			cut(bob)
 			events(srv, nil)
-			ours := ada.home.Load().link.(*localEnd)
+			ours := ada.home.Load().link.(*linkEnd)
 			theirs := ours.peer.anchor.conn
 			must(t, theirs.Send(chat, []byte("x")))
 			srv.Flush()
-			srv.local.loop.Lock()
-			srv.local.loop.Touch(ours) // ada's end comes first
-			srv.local.loop.Unlock()
+			srv.links.loop.Lock()
+			srv.links.loop.Touch(ours) // ada's end comes first
+			srv.links.loop.Unlock()
 		} else {
 			cut(bob)
 		}

@@ -64,15 +64,15 @@ func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
 // turn runs the loops of all links once.
 func (s *Server) turn(d time.Duration) error {
 	if s.rtc == nil {
-		return s.local.turn(time.Now().Add(d))
+		return s.links.turn(time.Now().Add(d))
 	}
-	if t := s.local.loop.Due(); !t.IsZero() {
+	if t := s.links.loop.Due(); !t.IsZero() {
 		d = min(d, time.Until(t))
 	}
 	if err := s.rtc.Poll(d); err != nil {
 		return session.ErrClosed
 	}
-	return s.local.turn(loop.Past)
+	return s.links.turn(loop.Past)
 }
 
 // keep copies the bytes of an event that the next Poll yields.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/godwit-rtc/godwit/dtls"
 	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
 )
 
 // RTCConfig configures the WebRTC side of a server. The zero value works. Each field is the
@@ -99,7 +100,9 @@ type RTCConfig struct {
 func (s *Server) rtcConfig() rtcserver.Config {
 	c := &s.config.RTC
 	return rtcserver.Config{
-		Authorize: s.authorize, Engine: s.engine, Resumes: resumes, Manual: s.config.Manual, Logger: s.config.Logger,
+		Authorize: s.authorize, Engine: s.engine, Resumes: resumes,
+		Links: s.offerLinks, LinksOnly: !s.config.offers(session.LinkWebRTC), Upgrade: s.upgrade,
+		Manual: s.config.Manual, Logger: s.config.Logger,
 
 		Handler: c.Handler, Public: c.Public, Certificate: c.Certificate, Shards: c.Shards,
 		MaxConns: c.MaxConns, MaxPending: c.MaxPending, MaxPerIP: c.MaxPerIP,

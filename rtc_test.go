@@ -34,7 +34,7 @@ func TestRTCConfigHasTheFieldsThatAProgramMaySet(t *testing.T) {
 		}
 	}
 	slices.Sort(own)
-	if want := []string{"Authorize", "Engine", "Logger", "Manual", "Resumes"}; !slices.Equal(own, want) {
+	if want := []string{"Authorize", "Engine", "Links", "LinksOnly", "Logger", "Manual", "Resumes", "Upgrade"}; !slices.Equal(own, want) {
 		t.Errorf("the server sets %v itself, want %v", own, want)
 	}
 	if n := mine.NumField() + len(own); n != got.NumField() {

@@ -25,7 +25,7 @@ type Server struct {
 	tableHash  uint64
 	maxMessage []int // by channel
 	rtc        *rtcserver.Server
-	local      *localLinks
+	links      *links
 	directory  directory
 	roster     roster // of open sessions
 	payloads   payloads
@@ -45,7 +45,7 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.local.start()
+	s.links.start()
 	return s, nil
 }
 
@@ -72,7 +72,7 @@ func listen(c Config, open func(rtcserver.Config) (*rtcserver.Server, error)) (*
 	if s.rtc, err = open(s.rtcConfig()); err != nil {
 		return nil, err
 	}
-	s.local.start()
+	s.links.start()
 	return s, nil
 }
 
@@ -90,7 +90,7 @@ func newServer(c Config) (*Server, error) {
 	s.instance = hex.EncodeToString(random[:])
 	s.directory.init(c.MaxConns, c.MaxUsedTokens)
 	s.directory.totals = s.newTotals()
-	s.local = newLocalLinks(s)
+	s.links = newLinks(s)
 	s.polling.Keep = keep
 	return s, nil
 }
@@ -123,7 +123,7 @@ func (s *Server) Flush() {
 	if s.rtc != nil {
 		s.rtc.Flush()
 	}
-	s.local.loop.Flush()
+	s.links.loop.Flush()
 }
 
 // addOpen adds a session that has opened to the tables, and applies Config.Duplicates.
@@ -186,6 +186,9 @@ func (s *Server) forget(c *Conn) {
 	if last := c.newest.Load(); last != nil && !c.isOn(last) {
 		s.rtc.Withdraw(last, "the session is over")
 	}
+	if last := c.newestEnd.Load(); last != nil && !c.isOn(last) {
+		last.Close("the session is over")
+	}
 }
 
 // log writes a line about a session at level debug. "session" is the session's ID as
@@ -223,12 +226,12 @@ func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if s.rtc != nil {
 		s.rtc.Refuse()
 	}
-	s.local.refuse()
+	s.links.refuse()
 	e := s.drain(ctx, text)
 	if s.rtc != nil {
 		s.rtc.Shutdown(ctx)
 	}
-	s.local.stop()
+	s.links.stop()
 	if e.Err == nil && e.Sessions == 0 {
 		return nil
 	}

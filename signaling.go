@@ -60,6 +60,7 @@ type admission struct {
 	limit    int          // largest number of sessions, this one included
 	resume   *Conn        // the session that the request resumes; nil for a new session
 	token    hash         // hash of the resume token
+	began    *Conn        // the session that engine or offerLinks has made; nil before
 }
 
 type admissionKey struct{}
@@ -151,6 +152,10 @@ func credentials(r *http.Request) (scheme, token string) {
 	}
 	scheme, token, _ = strings.Cut(h, " ")
 	return scheme, token
+}
+
+func errShutdown() error {
+	return refusal(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
 }
 
 func errFull() error { return refusal(http.StatusServiceUnavailable, "full", "the server is full") }
@@ -323,32 +328,41 @@ func (s *Server) engine(link *rtcserver.Conn, r *http.Request) (rtcserver.Engine
 			s.refused.Add(1)
 			return nil, errEnded()
 		}
-		return &anchor{conn: a.resume, link: link}, nil
+		return &anchor{conn: a.resume, link: link, name: session.LinkWebRTC}, nil
 	}
-	site := link.Site()
+	c, err := s.begin(r, a, link.Site())
+	if err != nil {
+		s.refused.Add(1)
+		return nil, err
+	}
+	a.began = c
+	c.newest.Store(link)
+	return &anchor{conn: c, link: link, name: session.LinkWebRTC}, nil
+}
+
+// begin makes a session for a request that authorize has accepted, and spends its token.
+func (s *Server) begin(r *http.Request, a *admission, site netip.Addr) (*Conn, error) {
 	if !site.IsValid() {
 		site = netip.IPv4Unspecified() // clients without a known address share one site
 	}
 	c, err := s.newConn(a.identity, a.kind, a.limit, site)
 	if err != nil {
-		s.refused.Add(1) // other clients took the last places since authorize
-		return nil, err
+		return nil, err // other clients took the last places since authorize
 	}
-	at := &anchor{conn: c, link: link}
+	if a.claims == nil || s.config.Tokens.Reusable {
+		return c, nil
+	}
+	spent := false
 	defer func() { // also if the program's Spend panics
-		if c.home.Load() == nil {
+		if !spent {
 			s.forget(c)
 		}
 	}()
-	if a.claims != nil && !s.config.Tokens.Reusable {
-		if err := s.spend(r.Context(), *a.claims); err != nil {
-			s.refused.Add(1)
-			return nil, spendError(err)
-		}
+	if err := s.spend(r.Context(), *a.claims); err != nil {
+		return nil, spendError(err)
 	}
-	c.newest.Store(link)
-	c.home.Store(at)
-	return at, nil
+	spent = true
+	return c, nil
 }
 
 // resumes reports whether a request resumes a session that exists; it is

@@ -412,7 +412,7 @@ func TestKindsOfClients(t *testing.T) {
 		wantPost(t, s, query, "", 200, "", "")
 		c := made(t, s, before...)
 		before = append(before, c)
-		if c.Kind() != want || c.newest.Load() == nil || c.home.Load() == nil {
+		if c.Kind() != want || c.newest.Load() == nil || c.home.Load() != nil || c.Link() != "" {
 			t.Errorf("?%s: %v, want %v", query, c.Kind(), want)
 		}
 	}

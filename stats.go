@@ -20,7 +20,8 @@ type Stats struct {
 	Closed map[session.CloseCode]uint64 // sessions that were open and are over, by code; the program's own codes are counted as CloseProgram
 	Left   uint64                       // those of Closed that the client ended
 
-	RTC rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
+	RTC   rtcserver.Stats // counters of the WebRTC side; zero if the server has no port
+	Links LinkStats       // counters of the links that are not WebRTC
 }
 
 // endings counts how sessions ended.
@@ -59,6 +60,7 @@ func (s *Server) Stats() Stats {
 	if s.rtc != nil {
 		t.RTC = s.rtc.Stats()
 	}
+	t.Links = s.links.linkStats()
 	return t
 }
 

@@ -19,7 +19,7 @@ func TestLinksKeepTheirPlaces(t *testing.T) {
 			servers[2-left].Kick("")
 			time.Sleep(time.Second)
 			settle()
-			l := srv.local
+			l := srv.links
 			l.loop.Lock()
 			if len(l.ends) != 2*left {
 				t.Errorf("with %d sessions there are %d ends of links", left, len(l.ends))
@@ -107,9 +107,9 @@ func TestLinksThatSessionsHaveLeftAreForgotten(t *testing.T) {
 			resume(client, server)
 		}
 		time.Sleep(time.Second)
-		srv.local.loop.Lock()
-		defer srv.local.loop.Unlock()
-		if n := len(srv.local.ends); n != 2 {
+		srv.links.loop.Lock()
+		defer srv.links.loop.Unlock()
+		if n := len(srv.links.ends); n != 2 {
 			t.Errorf("%d ends of links for a session", n)
 		}
 	})

@@ -8,6 +8,10 @@ import (
 // maxAckDelay is how long an acknowledgement waits for a packet with content.
 const maxAckDelay = 20_000_000 // ns
 
+// ackEvery is the number of bytes after which an acknowledgement does not wait any more on
+// a reliable link, where the peer's window may be as small as leastWindow.
+const ackEvery = leastWindow / 2
+
 // received records which of the peer's last receivedWindow packets have arrived, to
 // detect duplicates and to write ack blocks.
 type received struct {
@@ -17,6 +21,7 @@ type received struct {
 	bits   [receivedWindow / 64]uint64
 	lastAt moment // when the largest number arrived
 
+	waiting   int    // bytes of the packets that eliciting counts; only on a reliable link
 	eliciting int    // packets since the last ack block that must be acknowledged
 	due       moment // when an ack block must leave
 
@@ -161,7 +166,15 @@ func (r *received) prior(n, low uint64) (uint64, bool) {
 }
 
 // said notes that an ack block has left.
-func (r *received) said() { r.eliciting, r.due, r.news = 0, never, math.MaxUint64 }
+func (r *received) said() { r.eliciting, r.waiting, r.due, r.news = 0, 0, never, math.MaxUint64 }
+
+// wait notes that a packet of n bytes that must be acknowledged has arrived over a reliable
+// link.
+func (r *received) wait(t moment, n int) {
+	if r.waiting += n; r.waiting >= ackEvery {
+		r.due = t
+	}
+}
 
 // confirmed notes that the peer has received an ack block with this largest number. It
 // does not know of packets with smaller numbers that have arrived since (news).

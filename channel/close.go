@@ -6,10 +6,12 @@ import (
 )
 
 // A close frame is sent closeRepeats times, at growing intervals, or until one is
-// acknowledged: the link may be closed at any moment.
+// acknowledged: the link may be closed at any moment. On a reliable link it is sent once, and once
+// more if it is not acknowledged for closePatience, which is as long as all the intervals.
 const (
 	closeRepeats  = 6
 	closeInterval = 20 * time.Millisecond
+	closePatience = closeInterval * (1<<closeRepeats - 1)
 )
 
 type closing struct {
@@ -37,6 +39,9 @@ func (m *Mux) Close(now time.Time, code uint64, text string) {
 	text = cut(text)
 	m.closing = closing{begun: true, code: min(code, maxVarint), text: text, left: closeRepeats, next: t, gap: closeInterval,
 		missed: m.closing.missed}
+	if m.reliableLink {
+		m.closing.left, m.closing.gap = 2, closePatience
+	}
 	m.abandon()
 }
 

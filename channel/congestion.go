@@ -20,7 +20,13 @@ import (
 // makes all of them longer. The allowance grows with the usual difference between one
 // round trip and the next, because a queue grows slowly. If packets still wait after the
 // queue should be empty, there was no queue of this sender.
+//
+// On a link that is reliable by itself, such as a TCP connection, a lost packet of the
+// network makes round trips longer too, so they say nothing about a queue. There the window
+// limits what is on its way (see reliableWindow), and the rate is a little more than what
+// arrives.
 type congestion struct {
+	reliable             bool    // the link neither loses nor reorders
 	rate, floor, ceiling float64 // bytes per second
 	startup              bool
 
@@ -78,11 +84,46 @@ func (c *congestion) init(rate, floor, ceiling float64) {
 // window returns the largest number of bytes in flight: twice what the path holds, and
 // slack.
 func (c *congestion) window(r *rtt, loss float64) int {
+	if c.reliable {
+		return c.reliableWindow()
+	}
 	path := c.minRTT
 	if path == 0 {
 		path = r.smoothed
 	}
 	return int(min(c.rate*seconds(2*path+30*time.Millisecond)+c.slack(loss)*MaxPacket, math.MaxInt32))
+}
+
+// On a reliable link at least leastWindow bytes may be on their way, and otherwise what
+// arrives in a round trip and queueTime. So the queues of the link, such as the buffers of
+// two kernels and of a proxy, never hold more than what leaves them in queueTime.
+const (
+	leastWindow = 8 << 10
+	queueTime   = 100 * time.Millisecond
+)
+
+// reliableWindow is window on a reliable link. While the shortest round trip is measured
+// again, the window is small, so that the queue becomes empty.
+func (c *congestion) reliableWindow() int {
+	if c.probing != 0 {
+		return leastWindow / 2
+	}
+	return int(min(max(leastWindow, c.usual()*seconds(c.minRTT+queueTime)), math.MaxInt32))
+}
+
+// usual returns the second highest delivery rate of the last rounds. The highest one may be
+// of bytes that a lost packet of the network has held back, and that have arrived at once.
+func (c *congestion) usual() float64 {
+	first, second := 0.0, 0.0
+	for _, r := range c.recent {
+		switch {
+		case r > first:
+			first, second = r, first
+		case r > second:
+			second = r
+		}
+	}
+	return second
 }
 
 // slack returns the number of further packets in the window: three, and more if many
@@ -94,7 +135,7 @@ func (c *congestion) slack(loss float64) float64 {
 
 // pace returns the rate at which packets leave now.
 func (c *congestion) pace() float64 {
-	if c.probing != 0 {
+	if c.probing != 0 && !c.reliable {
 		return max(c.rate/2, c.floor/2)
 	}
 	return c.rate
@@ -141,13 +182,15 @@ func (c *congestion) acked(t moment, largest, next uint64, bytes int, loss float
 		c.begin(t, next)
 		return
 	}
-	early := r.limited && t-r.at > minRound/2 && (c.resume == 0 && c.excess() > 0 || c.worse())
+	early := !c.reliable && r.limited && t-r.at > minRound/2 && (c.resume == 0 && c.excess() > 0 || c.worse())
 	if !early && (largest < r.end || t-r.at < minRound) {
 		return
 	}
 	span := seconds(t - r.at)
-	// A sender that sometimes waits for the pacer does not use the whole rate.
-	r.limited = r.limited && float64(r.sent) > 0.7*c.pace()*span
+	if !c.reliable {
+		// A sender that sometimes waits for the pacer does not use the whole rate.
+		r.limited = r.limited && float64(r.sent) > 0.7*c.pace()*span
+	}
 	c.judge(t, float64(c.delivered-r.delivered)/span, loss)
 	c.begin(t, next)
 }
@@ -164,6 +207,12 @@ func (c *congestion) judge(t moment, rate, loss float64) {
 		c.rounds++
 	}
 	c.refresh(t)
+	if c.reliable {
+		if c.round.limited {
+			c.set(1.25 * max(rate, before)) // the window limits the queue; the rate only follows
+		}
+		return
+	}
 	excess := c.excess()
 	arrived := rate
 	if excess <= longWait {

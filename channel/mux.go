@@ -19,7 +19,9 @@ type Config struct {
 	Server bool
 
 	// ReliableLink says that the link below neither loses nor reorders datagrams. Then
-	// the Mux sends nothing twice.
+	// the Mux sends nothing twice, and keeps at most 8 KiB on their way that are not
+	// acknowledged, or what the link delivers in a round trip and 100 ms: everything else
+	// waits in the queues of the channels, where newer messages replace older ones.
 	ReliableLink bool
 
 	// RTT is a first estimate of the round trip, for example that of the handshake. Zero
@@ -164,6 +166,7 @@ func (m *Mux) link(t moment) {
 		ceiling = math.MaxInt32
 	}
 	m.cc.init(float64(c.Rate), float64(c.Floor), ceiling)
+	m.cc.reliable = m.reliableLink
 	m.pacer = pacer{last: t, tokens: MaxPacket, spare: MaxPacket}
 	m.largestAcked, m.sampled, m.heard, m.ping, m.alone = 0, -1, t, false, false
 	for _, r := range m.receivers {

@@ -33,6 +33,9 @@ func (m *Mux) Receive(now time.Time, b []byte) {
 		return
 	}
 	m.received.mark(t, number, eliciting)
+	if m.reliableLink && eliciting {
+		m.received.wait(t, len(b))
+	}
 	if m.closed && m.received.eliciting > 0 {
 		m.received.due = t // acknowledge its close frame at once
 	}

@@ -89,6 +89,7 @@ done)
 row "what" "found" "bar" ""
 starts='^\s*go (func|[a-zA-Z.]+\()|\.Go\('
 bar "places that start goroutines" "$(code "$starts" "${library[@]}")" 5
+because "a WebSocket has one goroutine that reads and one that writes (net.Conn can only wait), and a client's race for a link has one"
 bar "places that start goroutines in cores" "$(code "$starts" "${cores[@]}")" 0 FAIL
 bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${library[@]}")" 7
 bar "clock, lock, socket or dice in cores" \
@@ -97,6 +98,7 @@ bar "clock, lock, socket or dice in cores" \
 # Host and Socket of the one loop, the members of client's loop, and the links of a session.
 # PacketConn is declared in rtcserver and client, too, so that go doc shows its methods there.
 bar "interfaces" "$(code 'interface \{' "${library[@]}")" 9
+because "godwit.Carrier, which programs implement; the link of a client's session, a Conn or a WebSocket; NetConn of TLS is named where it is used"
 # x/net/quic, one protocol where we have four, has 12,800 lines.
 bar "lines of the wire stack" "$stackloc" 16000
 row "- without comments and empty lines" "$stackcode" "" ""

@@ -11,6 +11,7 @@ import (
 	"github.com/godwit-rtc/godwit/internal/loop"
 	"github.com/godwit-rtc/godwit/internal/peer"
 	"github.com/godwit-rtc/godwit/internal/udpio"
+	"github.com/godwit-rtc/godwit/internal/websock"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -43,7 +44,10 @@ type Endpoint struct {
 	scratch  [MaxMessage]byte
 	sources  sources
 	outbox   loop.Inbox[outboxed] // events of handshakes
-	polling  loop.Puller[Event]   // with Config.Manual; the goroutine of Poll uses it
+	arrivals loop.Inbox[arrival]  // datagrams of WebSockets
+	buffers  websock.Buffers
+	fell     fallen
+	polling  loop.Puller[Event] // with Config.Manual; the goroutine of Poll uses it
 	stats    Stats
 
 	// turn
@@ -119,6 +123,7 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		conns:    make(map[route]*Conn),
 		sessions: make(map[*Session]struct{}),
 		sources:  newSources(c.Sources),
+		buffers:  websock.NewBuffers(maxWaiting),
 	}
 	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen, Manual: c.Manual})
 	e.polling.Keep = keep
@@ -189,6 +194,7 @@ type host struct{ *Endpoint }
 
 func (h host) Receive(now time.Time, batch []udpio.Datagram) {
 	h.takeOutbox(now)
+	h.takeArrivals()
 	for i := range batch {
 		h.receive(now, &batch[i])
 	}
@@ -199,7 +205,7 @@ func (host) Advance(now time.Time, m member) { m.advance(now) }
 func (host) Ready(m member) bool             { return m.ready() }
 func (host) Unlocked()                       {}
 func (host) Deliver(m member)                { m.deliver() }
-func (host) Abandon()                        {}
+func (h host) Abandon()                      { h.arrivals.Abandon() }
 func (host) Settle(now time.Time, m member)  { m.settle(now) }
 func (host) Send(now time.Time, m member)    { m.settle(now) }
 func (host) Deadline(m member) time.Time     { return m.deadline() }

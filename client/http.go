@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,7 @@ func (e *SignalError) Error() string {
 type httpSignal struct {
 	client *http.Client
 	header http.Header
+	links  bool // the answer is to have the other links, too
 }
 
 // sourceKey is the context key of the local address to dial from.
@@ -63,14 +65,14 @@ type sourceKey struct{}
 
 func newHTTPSignal(c *Config) httpSignal {
 	if c.HTTP != nil {
-		return httpSignal{c.HTTP, c.Header}
+		return httpSignal{client: c.HTTP, header: c.Header}
 	}
-	return httpSignal{&http.Client{Transport: &http.Transport{
+	return httpSignal{client: &http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       dialFromSource,
 		DisableKeepAlives: true, // one connection needs one request
 		ForceAttemptHTTP2: true,
-	}}, c.Header}
+	}}, header: c.Header}
 }
 
 func dialFromSource(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -83,29 +85,45 @@ func dialFromSource(ctx context.Context, network, addr string) (net.Conn, error)
 
 // post sends an offer and returns the answer.
 func (s *httpSignal) post(ctx context.Context, url string, from netip.Addr, offer []byte) ([]byte, error) {
+	answer, _, err := s.exchange(ctx, url, from, offer)
+	return answer, err
+}
+
+// exchange is post that also returns the URL of the answer, after redirects. A nil offer asks
+// for links that need none.
+func (s *httpSignal) exchange(ctx context.Context, to string, from netip.Addr, offer []byte) ([]byte, *url.URL, error) {
 	ctx = context.WithValue(ctx, sourceKey{}, from)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(offer))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(offer))
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, nil, fmt.Errorf("client: %w", err)
 	}
 	maps.Copy(r.Header, s.header)
 	r.Header.Set("Content-Type", "application/sdp")
 	r.Header.Set("Accept", "application/sdp, application/json")
+	if offer == nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if s.links {
+		r.Header.Set("Accept", "application/json")
+	}
 	resp, err := s.discreet().Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, nil, fmt.Errorf("client: %w", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, nil, fmt.Errorf("client: %w", err)
 	case resp.StatusCode != http.StatusOK:
-		return nil, refused(resp, body)
+		return nil, nil, refused(resp, body)
 	case len(body) > maxAnswer:
-		return nil, errors.New("client: the server's answer is larger than 32 KiB")
+		return nil, nil, errors.New("client: the server's answer is larger than 32 KiB")
 	}
-	return body, nil
+	if resp.Request != nil { // the program's transport may leave it out
+		r = resp.Request
+	}
+	return body, r.URL, nil
 }
 
 // separate is the header for the client's credentials when Authorization is in use for a

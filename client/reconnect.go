@@ -29,6 +29,7 @@ const (
 	needNothing need = iota
 	needLink         // the session is interrupted and needs a link
 	needSession      // the session is over and needs a new session
+	needBetter       // the session is open on a WebSocket, and prefers WebRTC
 )
 
 // backoff is the state of reconnect between attempts that are for the same need.
@@ -36,6 +37,7 @@ type backoff struct {
 	of     need
 	next   time.Duration // longest wait before the next attempt
 	denied bool          // the credentials were refused once
+	better time.Duration // wait before the next attempt at a better link
 
 	unknownAt string // the last instance of a server that did not know the session
 	unknown   int    // the number of its refusals in a row
@@ -77,6 +79,8 @@ func (s *Session) needs() need {
 		return needSession
 	case s.state == sessionOpen && s.session.Interrupted() && !s.config.NoReconnect:
 		return needLink
+	case s.state == sessionOpen && s.link != nil && s.rank(s.link.name()) > s.rank(session.LinkWebRTC) && !s.config.NoReconnect:
+		return needBetter
 	}
 	return needNothing
 }
@@ -120,6 +124,14 @@ func (s *Session) reconnect() {
 				s.pause(n, b.wait(nil))
 				continue
 			}
+			b.better = firstBetter
+		}
+		if n == needBetter {
+			if s.rest(b.better) {
+				s.attemptBetter()
+				b.better = min(2*b.better, longerBetter)
+			}
+			continue
 		}
 		err := s.attempt(n)
 		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
@@ -153,6 +165,29 @@ func (s *Session) attempt(n need) error {
 		s.pause(n, patience) // until a packet arrives over the new link; else try again
 	}
 	return err
+}
+
+// rest waits for d. It returns false if the session does not need a better link any more.
+func (s *Session) rest(d time.Duration) bool {
+	for end := time.Now().Add(d); ; {
+		s.endpoint.loop.Lock()
+		needed := s.needs() == needBetter
+		s.endpoint.loop.Unlock()
+		left := time.Until(end)
+		if !needed || left <= 0 || s.ctx.Err() != nil {
+			return needed && s.ctx.Err() == nil
+		}
+		s.pause(needBetter, left)
+	}
+}
+
+// attemptBetter makes one attempt at a better link. It does not matter why it fails: the
+// session has a link.
+func (s *Session) attemptBetter() {
+	ctx, cancel := context.WithTimeout(s.ctx, betterOpens)
+	defer cancel()
+	s.forgetWake()
+	s.dialBetter(ctx)
 }
 
 // reopen replaces a session that is over by a new one, and waits until the new session is

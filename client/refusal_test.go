@@ -121,7 +121,7 @@ func TestRedirects(t *testing.T) {
 				return w.Result()
 			}),
 		}
-		s := httpSignal{program, http.Header{c.header: {"Bearer secret"}}}
+		s := httpSignal{client: program, header: http.Header{c.header: {"Bearer secret"}}}
 		b, err := s.post(context.Background(), c.from, netip.Addr{}, []byte("offer"))
 		if c.follows {
 			if string(b) != answer || err != nil || theirs != 1 {

@@ -35,7 +35,10 @@ type Session struct {
 	session      *sessioncore.Session
 	opened       chan struct{} // closed when session is not being opened any more
 	entry        loop.Entry
-	link         *Conn               // the open link of session; nil if there is none
+	link         link                // the open link of session; nil if there is none
+	linkName     string              // for Link
+	up           chan struct{}       // closed when dial need not wait any more; nil if none waits
+	upErr        error               // why dial has failed
 	lost         *CloseError         // why the last link ended
 	token        sessioncore.Token   // the newest resume token
 	reconnecting bool                // the goroutine of reconnect runs
@@ -115,28 +118,46 @@ func (s *Session) deadline() time.Time {
 	return s.session.Deadline()
 }
 
-// linkUp gives the session its new link c, which has opened. It closes c if the session
-// does not need a link any more.
-func (s *Session) linkUp(c *Conn) {
-	if s.state.over() && !s.state.renewing() || c.of != s.session || s.session.State() >= sessioncore.Closing {
-		c.close(time.Now())
-		return
+// linkUp gives the session its new link l, which has opened. It closes l if the session
+// does not need a link any more, or has a better one, and returns false.
+func (s *Session) linkUp(l link) bool {
+	now := time.Now()
+	over := s.state.over() && !s.state.renewing() || l.madeFor() != s.session || s.session.State() >= sessioncore.Closing
+	if over || s.link != nil && !s.session.Interrupted() && s.rank(l.name()) >= s.rank(s.link.name()) {
+		l.leave(now, false)
+		return false
 	}
-	s.link = c
-	s.session.Link(time.Now(), sessioncore.LinkInfo{})
+	if old := s.link; old != nil {
+		s.link = nil // so that linkDown does nothing
+		old.leave(now, true)
+	}
+	s.link, s.linkName = l, l.name()
+	s.session.Link(now, sessioncore.LinkInfo{Reliable: l.name() == session.LinkWebSocket})
 	s.endpoint.loop.Touch(s)
+	s.dialed(nil)
+	s.startReconnect() // a session on a worse link looks for a better one
+	return true
 }
 
-func (s *Session) receive(c *Conn, b []byte) {
-	if c != s.link {
+// dialed ends the wait of dial.
+func (s *Session) dialed(err error) {
+	if s.up != nil {
+		s.upErr = err
+		close(s.up)
+		s.up = nil
+	}
+}
+
+func (s *Session) receive(l link, b []byte) {
+	if l != s.link {
 		return // the session has moved
 	}
 	s.session.Receive(time.Now(), b)
 	s.endpoint.loop.Touch(s)
 }
 
-func (s *Session) linkDown(c *Conn, why *CloseError) {
-	if c != s.link {
+func (s *Session) linkDown(l link, why *CloseError) {
+	if l != s.link {
 		return
 	}
 	s.link, s.lost = nil, why
@@ -150,25 +171,30 @@ func (s *Session) advance(now time.Time) { s.session.Advance(now) }
 // settle sends the session's pending datagrams.
 func (s *Session) settle(now time.Time) {
 	e := s.endpoint
-	for s.link != nil {
+	for s.link != nil && s.link.takes() {
 		b := s.session.Append(now, e.scratch[:0], MaxMessage)
-		if len(b) == 0 {
+		if len(b) == 0 || !s.link.carry(now, b) {
 			break
 		}
-		out, to, err := s.link.peer.Send(now, e.loop.Slot(), 0, peer.Kind(Binary), b)
-		if err != nil {
-			break
-		}
-		e.loop.Push(out, to.Remote, s.link.local)
-		e.stats.MessagesOut++
 	}
-	if s.link != nil {
-		e.loop.Time(s.link)
+	if c, ok := s.link.(*Conn); ok {
+		e.loop.Time(c)
 	}
 	if s.due() {
 		e.loop.Touch(s)
 		e.loop.Wake()
 	}
+}
+
+// carry sends a datagram of a session over c. It returns false if c cannot send.
+func (e *Endpoint) carry(now time.Time, c *Conn, b []byte) bool {
+	out, to, err := c.peer.Send(now, e.loop.Slot(), 0, peer.Kind(Binary), b)
+	if err != nil {
+		return false
+	}
+	e.loop.Push(out, to.Remote, c.local)
+	e.stats.MessagesOut++
+	return true
 }
 
 // due reports whether ready has something to do: it has events to take, or the session is
@@ -249,8 +275,10 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 	case sessioncore.EventOpen:
 		s.setState(sessionOpen)
 		s.wakeReconnect()
+		s.startReconnect() // on a worse link it looks for a better one
 	case sessioncore.EventResumed:
 		s.wakeReconnect()
+		s.startReconnect()
 	case sessioncore.EventToken:
 		s.token = ev.Token
 	case sessioncore.EventInterrupted:
@@ -272,9 +300,9 @@ func (s *Session) processEvents(ev *sessioncore.Event) {
 
 // closeLink closes the link, if there is one.
 func (s *Session) closeLink() {
-	if c := s.link; c != nil {
+	if l := s.link; l != nil {
 		s.link = nil
-		c.close(time.Now())
+		l.leave(time.Now(), false)
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,15 @@ type SessionConfig struct {
 	// Hello is the connect message, at most 1024 bytes. The server's program gets it in
 	// its Open handler. With Renew do not change the slice while the session exists.
 	Hello []byte
+
+	// Links are the links that the session may use, in order of preference:
+	// session.LinkWebRTC and session.LinkWebSocket. Nil means both, in this order. WebRTC is
+	// tried at once, and a WebSocket beside it if the server offers one and WebRTC is not open
+	// after 0.5 s and three times the time of the HTTP request. The first link that opens
+	// carries the session, and a better one that opens later takes it over. While the session
+	// is on a WebSocket it tries WebRTC again, after 30 s at first, then after twice as long
+	// each time, up to 10 minutes.
+	Links []string
 
 	// Renew begins a new session, with another number, when an open session has ended
 	// because nothing arrived from the server for too long, because the server does not
@@ -112,6 +122,25 @@ func (e *SessionError) Error() string {
 }
 
 func (e *SessionError) Unwrap() error { return e.Err }
+
+// setDefaults returns an error that names a field that is wrong.
+func (c *SessionConfig) setDefaults() error {
+	if c.Rate < 0 || c.Floor < 0 {
+		return errors.New("client: SessionConfig.Rate or Floor is negative: use zero for the default, or bytes per second")
+	}
+	if c.Links == nil {
+		c.Links = []string{session.LinkWebRTC, session.LinkWebSocket}
+	}
+	if len(c.Links) == 0 {
+		return errors.New("client: SessionConfig.Links is empty: use nil for all links")
+	}
+	for _, name := range c.Links {
+		if name != session.LinkWebRTC && name != session.LinkWebSocket {
+			return fmt.Errorf("client: SessionConfig.Links has %q, but must have session.LinkWebRTC or session.LinkWebSocket", name)
+		}
+	}
+	return nil
+}
 
 // renewable reports whether a new session may follow one that ended with r.
 func (c *SessionConfig) renewable(r session.CloseReason) bool {

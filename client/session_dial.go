@@ -89,8 +89,8 @@ func mayPass(err error) bool {
 }
 
 func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
-	if sc.Rate < 0 || sc.Floor < 0 {
-		return nil, errors.New("client: SessionConfig.Rate or Floor is negative: use zero for the default, or bytes per second")
+	if err := sc.setDefaults(); err != nil {
+		return nil, err
 	}
 	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, woken: make(chan struct{}, 1), finished: make(chan struct{})}
 	var err error
@@ -146,48 +146,79 @@ func (s *Session) unopened(ours *sessioncore.Session) error {
 	return e
 }
 
-// dial makes a link: first the HTTP request, then the connection over UDP. It waits until
-// the link is open or has failed.
+// dial makes a link: first the HTTP request, then a connection over UDP and, if that does not
+// open soon, a WebSocket. It waits until a link is open or all have failed.
 func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	e := s.endpoint
 	e.loop.Lock()
 	of := s.session
 	e.loop.Unlock()
+	c, a, err := s.request(ctx, of, resume, false)
+	if err != nil || a == nil {
+		return err
+	}
+	local := netip.Addr{}
+	if c != nil {
+		local = c.local
+	}
+	return s.race(ctx, c, a, of, local, s.headStart(a, resume), turns)
+}
+
+// request sends the HTTP request, and begins to open a WebRTC connection if the session wants
+// one. Without an error and an answer the session needs no link any more. better says that
+// the session has a link, which it keeps until the connection is open.
+func (s *Session) request(ctx context.Context, of *sessioncore.Session, resume, better bool) (*Conn, *reply, error) {
+	e := s.endpoint
 	authorization, err := s.authorization(ctx, resume)
 	if err != nil {
-		return err
+		return nil, nil, err
+	}
+	if !s.wants(session.LinkWebRTC) {
+		a, err := s.post(ctx, netip.Addr{}, nil, authorization)
+		if err == nil && resume && !s.removeLink() {
+			a = nil
+		}
+		return nil, a, err
 	}
 	local, err := e.reserveSource()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	c, a, err := s.offer(ctx, of, local, authorization, resume && !better)
+	if c == nil {
+		e.releaseSource(local)
+	}
+	return c, a, err
+}
+
+// offer sends an offer, and begins to open the connection of the answer. The connection is nil
+// if the server's answer has only other links.
+func (s *Session) offer(ctx context.Context, of *sessioncore.Session, local netip.Addr, authorization string, replaces bool) (*Conn, *reply, error) {
+	e := s.endpoint
 	ours, err := peer.NewCredentials(rand.Reader)
 	if err != nil {
-		e.releaseSource(local)
-		return fmt.Errorf("client: %w", err)
+		return nil, nil, fmt.Errorf("client: %w", err)
 	}
-	answer, err := s.post(ctx, local, e.offer(ours), authorization)
+	a, err := s.post(ctx, local, e.offer(ours), authorization)
 	if err != nil {
-		e.releaseSource(local)
-		return err
+		return nil, nil, err
 	}
-	server, err := parseAnswer(answer)
+	server, err := parseAnswer(a.body)
+	if err != nil && len(a.links) == 0 {
+		return nil, nil, err
+	}
+	if replaces && !s.removeLink() {
+		return nil, nil, nil // packets arrive again over the old link: no new one is needed
+	}
 	if err != nil {
-		e.releaseSource(local)
-		return err
-	}
-	if resume && !s.removeLink() {
-		e.releaseSource(local)
-		return nil // packets arrive again over the old link: no new one is needed
+		return nil, a, nil
 	}
 	c := newConn(e, nil, local, server)
 	c.session, c.of = s, of
 	if err = e.open(time.Now(), c, ours, server); err != nil {
-		e.releaseSource(local)
-		return err
+		return nil, nil, err
 	}
-	_, err = c.wait(ctx, turns)
-	return err
+	return c, a, nil
 }
 
 // removeLink removes the old link, because one socket cannot have two connections to the same
@@ -199,11 +230,10 @@ func (s *Session) removeLink() bool {
 	if s.needs() != needLink {
 		return false
 	}
-	if c := s.link; c != nil {
+	if l := s.link; l != nil {
 		s.link = nil
 		s.session.Unlink(time.Now())
-		c.end(&CloseError{Code: CloseByClient}) // the server is not told: it follows the session
-		e.remove(c)
+		l.leave(time.Now(), true)
 	}
 	return true
 }
@@ -226,8 +256,9 @@ func (s *Session) authorization(ctx context.Context, resume bool) (string, error
 	return "Bearer " + token, nil
 }
 
-// post sends an offer to the server and returns the answer.
-func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, authorization string) ([]byte, error) {
+// post sends an offer to the server and returns the answer. A nil offer asks only for links
+// that need none.
+func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, authorization string) (*reply, error) {
 	u, err := url.Parse(s.url)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
@@ -251,7 +282,9 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 	} else if authorization != "" {
 		signal.header.Set("Authorization", authorization)
 	}
-	b, err := signal.post(ctx, u.String(), local, offer)
+	signal.links = s.wants(session.LinkWebSocket)
+	began := time.Now()
+	b, final, err := signal.exchange(ctx, u.String(), local, offer)
 	if e, ok := errors.AsType[*SignalError](err); ok && e.Code == "channels" {
 		if theirs, bad := channel.ParseChannels(e.Detail["channels"]); bad == nil {
 			if diff := s.config.Channels.Compare(theirs); diff != nil {
@@ -259,5 +292,10 @@ func (s *Session) post(ctx context.Context, local netip.Addr, offer []byte, auth
 			}
 		}
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	a := &reply{body: b, url: final, took: time.Since(began)}
+	a.parseLinks()
+	return a, nil
 }

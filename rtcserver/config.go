@@ -161,6 +161,24 @@ type Config struct {
 	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
 	Resumes func(*http.Request) bool
 
+	// Links, if not nil, is called for an offer after Engine, and for a request without an
+	// offer in place of it: a POST with the Content-Type application/json and an empty body.
+	// It returns the other ways by which the client may reach the program, which are
+	// "links" of the answer, or an error as Authorize does. site is that of Conn.Site. The
+	// goroutine of the HTTP request calls it.
+	Links func(r *http.Request, site netip.Addr, offered bool) ([]Link, error)
+
+	// LinksOnly means that the server makes no connection for an offer: it answers every
+	// request as one without an offer.
+	LinksOnly bool
+
+	// Upgrade, if not nil, answers requests that ask for a WebSocket, and checks whether
+	// the client may have one. page is the address of the client, also behind a trusted
+	// proxy. If it returns an error it has not answered, and the request counts towards
+	// MaxOffers. The server has not checked the header Origin. The goroutine of the HTTP
+	// request calls it.
+	Upgrade func(w http.ResponseWriter, r *http.Request, page netip.Addr) error
+
 	// Logger gets a line at level debug when a connection opens, moves or ends and when an
 	// offer is refused; a line at level info when the server begins to listen; and a line at
 	// level warn or error when something is wrong. Nil means that warnings and errors go to

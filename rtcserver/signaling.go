@@ -49,7 +49,7 @@ func (e *StatusError) Error() string { return e.Text }
 //
 //	{"answer":{"sdp":…,"type":"answer"},"candidate":{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}}
 //
-// or only the SDP if the request has Accept: application/sdp. The answer contains the
+// with the member "links" if Config.Links returns any, or only the SDP if the request has Accept: application/sdp. The answer contains the
 // candidate, too; a page may add it or not. The body of a refusal is the JSON
 // {"error":…,"code":…}: a text for the page's author, and a word for its script. ServeHTTP
 // also answers OPTIONS, with which a browser asks before a request of another origin.
@@ -83,6 +83,9 @@ func (s *Server) countRefusal(r *http.Request, no *StatusError) {
 // signal answers an offer, or returns a refusal. It makes the cheap checks first, and makes
 // nothing for the connection before all checks have passed.
 func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
+	if s.config.Upgrade != nil && r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return s.upgrade(w, r)
+	}
 	if no := s.admitOrigin(w, r); no != nil {
 		return no
 	}
@@ -119,11 +122,55 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) *StatusError {
 		}
 		return refuse(http.StatusBadRequest, "request", "the offer could not be read")
 	}
+	if s.config.Links != nil && (s.config.LinksOnly || kind == "application/json" && len(body) == 0) {
+		return s.answerLinks(w, r, from)
+	}
 	answer, no := s.answerOffer(body, kind, r, from)
 	if no != nil {
 		return no
 	}
-	writeAnswer(w, r, answer)
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if strings.Contains(r.Header.Get("Accept"), "application/sdp") {
+		h.Set("Content-Type", "application/sdp")
+		w.Write(answer.Append(nil))
+		return nil
+	}
+	var links []Link
+	if s.config.Links != nil {
+		// An error is of a request that would have no answer without links; this one has one.
+		links, _ = s.config.Links(r, site(from.addr), true)
+	}
+	writeAnswer(w, answer, links)
+	return nil
+}
+
+// upgrade answers a request for a WebSocket, or returns a refusal.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *StatusError {
+	from := remote{addr: s.clientAddr(r)}
+	err := s.config.Upgrade(w, r, from.addr)
+	switch {
+	case err == nil:
+		return nil
+	case !s.offers.allow(time.Now(), site(from.addr)):
+		return refuse(http.StatusTooManyRequests, "rate", "too many offers from "+from.String()+": try again in a second")
+	}
+	return refusalOf(err)
+}
+
+// answerLinks answers a request with the links of the program, or returns a refusal.
+func (s *Server) answerLinks(w http.ResponseWriter, r *http.Request, from remote) *StatusError {
+	select {
+	case <-s.down:
+		return refuse(http.StatusServiceUnavailable, "shutdown", "the server shuts down")
+	default:
+	}
+	links, err := s.config.Links(r, site(from.addr), false)
+	if err != nil {
+		return refusalOf(err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeAnswer(w, nil, links)
 	return nil
 }
 
@@ -222,15 +269,16 @@ func offerText(body []byte) ([]byte, bool) {
 	return []byte(wrapped.SDP), true
 }
 
-func writeAnswer(w http.ResponseWriter, r *http.Request, a *sdp.Answer) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	text := a.Append(nil)
-	if strings.Contains(r.Header.Get("Accept"), "application/sdp") {
-		h.Set("Content-Type", "application/sdp")
-		w.Write(text)
-		return
-	}
+// A Link is a way besides WebRTC by which a client may reach the program, as it is in the JSON
+// of an answer.
+type Link struct {
+	Type   string `json:"type"`
+	URL    string `json:"url,omitempty"` // empty means that of the request
+	Ticket string `json:"ticket"`        // proves once that the client was admitted
+}
+
+// writeAnswer writes the JSON of an answer. a is nil if the client gets only links.
+func writeAnswer(w http.ResponseWriter, a *sdp.Answer, links []Link) {
 	type description struct {
 		SDP  string `json:"sdp"`
 		Type string `json:"type"`
@@ -240,12 +288,16 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, a *sdp.Answer) {
 		SDPMLineIndex int    `json:"sdpMLineIndex"`
 		SDPMid        string `json:"sdpMid"`
 	}
-	h.Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(struct {
-		Answer    description `json:"answer"`
-		Candidate candidate   `json:"candidate"`
-	}{
-		description{string(text), "answer"},
-		candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid},
-	})
+	var body struct {
+		Answer    *description `json:"answer,omitempty"`
+		Candidate *candidate   `json:"candidate,omitempty"`
+		Links     []Link       `json:"links,omitempty"`
+	}
+	if a != nil {
+		body.Answer = &description{string(a.Append(nil)), "answer"}
+		body.Candidate = &candidate{a.Candidate(0), a.Offer.Index, a.Offer.Mid}
+	}
+	body.Links = links
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(body)
 }

@@ -1,0 +1,230 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/internal/websock"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// Times of the race between the links.
+const (
+	headStart    = 500 * time.Millisecond // of WebRTC, or raceTrips times the time of the HTTP request if that is more
+	raceTrips    = 3
+	fallenFor    = time.Hour // how long an endpoint remembers that WebRTC did not open
+	firstBetter  = 30 * time.Second
+	longerBetter = 600 * time.Second
+	betterOpens  = 20 * time.Second // how long a better link may take to open
+)
+
+// A fallen notes the server for which a WebSocket has won, so that the next race to the same
+// server begins without a head start.
+type fallen struct {
+	host string
+	at   time.Time
+}
+
+// An offered is a link that the server's answer offers.
+type offered struct {
+	Type, URL, Ticket string
+}
+
+// A reply is the server's answer to the request of a session.
+type reply struct {
+	body  []byte
+	links []offered
+	url   *url.URL      // that of the answer, after redirects
+	took  time.Duration // the request and its answer
+}
+
+// parseLinks reads the links of an answer. It ignores those that it does not know.
+func (a *reply) parseLinks() {
+	var body struct{ Links []offered }
+	if len(a.body) > 0 && a.body[0] == '{' && json.Unmarshal(a.body, &body) == nil {
+		a.links = body.Links
+	}
+}
+
+// webSocket returns the offer of a WebSocket, or nil.
+func (a *reply) webSocket() *offered {
+	for i := range a.links {
+		if l := &a.links[i]; l.Type == session.LinkWebSocket && l.Ticket != "" {
+			return l
+		}
+	}
+	return nil
+}
+
+// linkURL returns the URL of an offered link: its own, or that of the answer without the
+// parameters of signaling.
+func (a *reply) linkURL(l *offered) (string, error) {
+	u, err := a.url.Parse(l.URL)
+	if err != nil {
+		return "", fmt.Errorf("client: the server's link has a bad URL: %w", err)
+	}
+	if l.URL == "" {
+		q := u.Query()
+		for _, name := range []string{"v", "app", "channels", "kind"} {
+			q.Del(name)
+		}
+		u.RawQuery = q.Encode()
+	}
+	switch u.Scheme {
+	case "http":
+		u.Scheme = "ws"
+	case "https":
+		u.Scheme = "wss"
+	}
+	return u.String(), nil
+}
+
+// race waits until c, which may be nil, or a WebSocket is open, or both have failed. The
+// other one may open later.
+func (s *Session) race(ctx context.Context, c *Conn, a *reply, of *sessioncore.Session, local netip.Addr, delay time.Duration, turns bool) error {
+	ws := a.webSocket()
+	switch {
+	case !s.wants(session.LinkWebSocket) || ws == nil:
+		if c == nil {
+			return errors.New("client: the server offers none of SessionConfig.Links")
+		}
+		_, err := c.wait(ctx, turns)
+		return err
+	}
+	e := s.endpoint
+	e.loop.Lock()
+	up := make(chan struct{})
+	s.up, s.upErr = up, nil
+	e.loop.Unlock()
+	trying, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.tryWebSocket(trying, c, a, ws, of, local, delay)
+	err := e.await(ctx, up, turns)
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if s.up == up {
+		s.up = nil
+	}
+	if err != nil && c != nil {
+		c.close(time.Now())
+	}
+	if err == nil {
+		err = s.upErr
+	}
+	return err
+}
+
+// tryWebSocket opens a WebSocket if c is not open after its head start, and ends the race if
+// both have failed.
+func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offered, of *sessioncore.Session, local netip.Addr, delay time.Duration) {
+	var opened chan struct{}
+	if c != nil {
+		opened = c.opened
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-opened: // or it has failed
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if ctx.Err() != nil {
+		return // c has opened
+	}
+	err := s.openWebSocket(ctx, a, ws, of, local)
+	if err == nil {
+		s.noteFall(a.url.Host, c)
+		return
+	}
+	if c != nil {
+		select {
+		case <-opened:
+		case <-ctx.Done():
+			return
+		}
+	}
+	e := s.endpoint
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if c != nil {
+		if c.failed == nil {
+			return // it has opened, and linkUp has ended the race
+		}
+		err = fmt.Errorf("%w; and no WebSocket opens: %w", c.failed, err)
+	}
+	s.dialed(err)
+	e.loop.Wake()
+}
+
+// openWebSocket opens a WebSocket and makes it a link of the session.
+func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *sessioncore.Session, local netip.Addr) error {
+	to, err := a.linkURL(l)
+	if err != nil {
+		return err
+	}
+	e := s.endpoint
+	header := make(http.Header)
+	maps.Copy(header, e.signal.header)
+	ctx = context.WithValue(ctx, sourceKey{}, local)
+	conn, err := websock.Dial(ctx, to, l.Ticket, e.signal.discreet(), header, e.buffers)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	w := &webSocket{session: s, of: of, conn: conn, fewer: make(chan struct{}, 1)}
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if e.loop.Closed() || ctx.Err() != nil {
+		conn.Abort()
+		return session.ErrClosed
+	}
+	conn.Start(&e.running, websock.Handler{Receive: w.receive, Room: w.room, Ended: w.ended})
+	s.linkUp(w)
+	e.loop.Wake()
+	return nil
+}
+
+// noteFall notes that a WebSocket has opened before c, if WebRTC was tried.
+func (s *Session) noteFall(host string, c *Conn) {
+	if c == nil {
+		return
+	}
+	s.endpoint.loop.Lock()
+	s.endpoint.fell = fallen{host, time.Now()}
+	s.endpoint.loop.Unlock()
+}
+
+// headStart returns how long a WebSocket waits for WebRTC. A session that has lost its link
+// does not wait.
+func (s *Session) headStart(a *reply, resume bool) time.Duration {
+	e := s.endpoint
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if resume || e.fell.host == a.url.Host && time.Since(e.fell.at) < fallenFor {
+		return 0
+	}
+	return max(headStart, raceTrips*a.took)
+}
+
+// dialBetter makes a WebRTC link for a session that is open on a WebSocket, and waits until
+// it has opened or failed. The session moves when it opens.
+func (s *Session) dialBetter(ctx context.Context) error {
+	e := s.endpoint
+	e.loop.Lock()
+	of := s.session
+	e.loop.Unlock()
+	c, _, err := s.request(ctx, of, true, true)
+	if err != nil {
+		return err
+	}
+	_, err = c.wait(ctx, false)
+	return err
+}

@@ -1,0 +1,89 @@
+package websock
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/coder/websocket"
+)
+
+// bufferSize is the size in bytes of the two buffers of a connection: one datagram with the
+// header of its frame fits, so one message is one system call.
+const bufferSize = 1280
+
+// Ticket returns the ticket that an upgrade request names, and false if the request does not
+// name Protocol and one ticket.
+func Ticket(r *http.Request) (string, bool) {
+	ticket, named := "", false
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		if len(line) > 200 {
+			return "", false
+		}
+		for p := range strings.SplitSeq(line, ",") {
+			p = strings.TrimSpace(p)
+			if t, ok := strings.CutPrefix(p, TicketPrefix); ok && ticket == "" {
+				ticket = t
+			}
+			named = named || p == Protocol
+		}
+	}
+	return ticket, named && ticket != ""
+}
+
+// Accept upgrades an HTTP request whose ticket was accepted. It answers the request in every
+// case. It does not check the origin. remote is the address of the other end.
+func Accept(w http.ResponseWriter, r *http.Request, remote netip.AddrPort, buffers Buffers) (*Conn, error) {
+	c := &Conn{remote: remote}
+	note := &noter{ResponseWriter: w}
+	ws, err := websocket.Accept(note, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{Protocol},
+		InsecureSkipVerify: true, // the ticket is bound to the origin that the server has admitted
+		OnPingReceived:     c.ping,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.nc = note.conn
+	c.init(ws, buffers)
+	setOptions(c.nc)
+	return c, nil
+}
+
+// A noter notes the socket of a connection that is upgraded.
+type noter struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+var errEarly = errors.New("the client has sent data before the answer")
+
+// Hijack makes the buffers smaller: a connection has them as long as it lives.
+func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(n.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if brw.Reader.Buffered() > 0 {
+		conn.Close()
+		return nil, nil, errEarly
+	}
+	n.conn = conn
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, bufferSize), bufio.NewWriterSize(conn, bufferSize)), nil
+}
+
+// setOptions makes the kernel send at once, and hold little that is not sent.
+func setOptions(conn net.Conn) {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // of TLS
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetNoDelay(true)
+		if raw, err := tcp.SyscallConn(); err == nil {
+			LimitUnsent(raw)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package godwit
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/websock"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+// A ticket lets a client that the server has admitted open one more link for its session,
+// once. The client has 128 random bits, and the server has only their hash. A session has at
+// most one ticket: a newer one replaces it.
+type ticket struct {
+	conn   *Conn
+	end    *linkEnd // the end that waits for the client; nil if the session has another link
+	origin string   // header Origin of the request that the ticket answers
+	until  time.Time
+}
+
+const ticketLen = 16
+
+// addTicket enters a ticket in place of the session's older one. If the session is over it
+// does nothing.
+func (d *directory) addTicket(h hash, t ticket) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[t.conn]
+	if e == nil {
+		return
+	}
+	delete(d.tickets, e.ticket)
+	e.ticket = h
+	d.tickets[h] = t
+}
+
+// takeTicket removes a ticket, and returns it if it is still good for a page of the origin. A
+// page of another origin does not use it up.
+func (d *directory) takeTicket(h hash, origin string, now time.Time) (ticket, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, ok := d.tickets[h]
+	if !ok || t.origin != origin {
+		return ticket{}, false
+	}
+	delete(d.tickets, h)
+	return t, now.Before(t.until)
+}
+
+// offers reports whether Config.Links has a link.
+func (c *Config) offers(name string) bool { return slices.Contains(c.Links, name) }
+
+// pendingTimeout returns how long a client may take to use what an answer offers.
+func (c *Config) pendingTimeout() time.Duration {
+	return cmp.Or(c.RTC.PendingTimeout, 30*time.Second)
+}
+
+// offerLinks returns the links besides WebRTC that a client may use. rtcserver calls it after
+// engine or, if the request has no offer, in its place.
+func (s *Server) offerLinks(r *http.Request, site netip.Addr, offered bool) ([]rtcserver.Link, error) {
+	a, ok := r.Context().Value(admissionKey{}).(*admission)
+	switch {
+	case !ok || a.plain:
+		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer")
+	case !s.config.offers(session.LinkWebSocket):
+		if offered {
+			return nil, nil
+		}
+		return nil, refusal(http.StatusBadRequest, "request", "the request has no offer, and this server has only WebRTC")
+	}
+	now := time.Now()
+	t := ticket{conn: cmp.Or(a.resume, a.began), origin: r.Header.Get("Origin"), until: now.Add(s.config.pendingTimeout())}
+	if !offered {
+		if err := s.admitLink(a, &t, r, site); err != nil {
+			s.refused.Add(1)
+			return nil, err
+		}
+	}
+	var random [ticketLen]byte
+	rand.Read(random[:])
+	s.directory.addTicket(sha256.Sum256(random[:]), t)
+	s.links.count(func(n *LinkStats) { n.Tickets++ })
+	return []rtcserver.Link{{Type: session.LinkWebSocket, Ticket: base64.RawURLEncoding.EncodeToString(random[:])}}, nil
+}
+
+// admitLink finds or makes the session of a request without an offer.
+func (s *Server) admitLink(a *admission, t *ticket, r *http.Request, site netip.Addr) error {
+	if a.resume != nil {
+		if !a.resume.resumable() {
+			return errEnded()
+		}
+		return nil
+	}
+	begun := false
+	c, err := s.begin(r, a, site)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !begun {
+			s.forget(c)
+		}
+	}()
+	t.conn, t.end = c, s.links.newEnd(c, session.LinkWebSocket, true)
+	if err := s.links.pend(t.end, t.until, cmp.Or(s.config.RTC.MaxPending, 1024)); err != nil {
+		return err
+	}
+	begun = true
+	return nil
+}
+
+// upgrade opens a WebSocket for a client with a ticket. rtcserver calls it.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, page netip.Addr) error {
+	t, ok := s.takeTicket(r)
+	if !ok {
+		s.links.count(func(n *LinkStats) { n.Refused++ })
+		return refusal(http.StatusForbidden, "ticket", "the ticket is missing, unknown, used or too old, or was given to a page of another origin")
+	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	if remote.Addr().Unmap() != page {
+		remote = netip.AddrPortFrom(page, 0) // behind a proxy
+	}
+	ws, err := websock.Accept(w, r, remote, s.links.buffers)
+	if err != nil {
+		return nil // it has answered; the client asks for another ticket
+	}
+	s.links.openWebSocket(t, ws)
+	return nil
+}
+
+// takeTicket uses up the ticket of a request.
+func (s *Server) takeTicket(r *http.Request) (ticket, bool) {
+	text, ok := websock.Ticket(r)
+	if !ok {
+		return ticket{}, false
+	}
+	random, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(random) != ticketLen {
+		return ticket{}, false
+	}
+	return s.directory.takeTicket(sha256.Sum256(random), r.Header.Get("Origin"), time.Now())
+}
+
+// count changes the counters.
+func (l *links) count(change func(*LinkStats)) {
+	l.loop.Lock()
+	change(&l.counts)
+	l.loop.Unlock()
+}
+
+// openWebSocket opens the link of a ticket over a WebSocket.
+func (l *links) openWebSocket(t ticket, ws *websock.Conn) {
+	link := &Link{links: l, end: t.end}
+	if link.end == nil {
+		link.end = l.newEnd(t.conn, session.LinkWebSocket, true)
+	}
+	// An attempt replaces the one before, so a session has at most two such links.
+	if before := t.conn.newestEnd.Swap(link.end); before != nil && !t.conn.isOn(before) {
+		before.Close("the client tries once more")
+	}
+	handler := websock.Handler{Receive: link.Receive, Room: link.Room, Ended: func(err error) {
+		if websock.Broken(err) {
+			l.count(func(n *LinkStats) { n.Broken++ })
+		}
+		link.Close()
+	}}
+	if !l.open(link.end, LinkConfig{Carrier: ws, Remote: ws.RemoteAddr()}, func() { ws.Start(&l.running, handler) }) {
+		ws.Abort()
+	}
+}
