@@ -25,8 +25,8 @@ func benchmarkPoll(b *testing.B, srv *godwit.Server) {
 	})
 }
 
-// BenchmarkPoll is what one poll costs a server with native clients on loopback, each
-// from an address of its own, which only Linux has.
+// BenchmarkPoll measures one poll of a server with native clients on loopback. Each client has
+// its own address, which works only on Linux.
 func BenchmarkPoll(b *testing.B) {
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
 		Channels: four, MaxConns: 1 << 20, RTC: godwit.RTCConfig{MaxOffers: -1},
@@ -39,7 +39,7 @@ func BenchmarkPoll(b *testing.B) {
 	defer web.Close()
 	e, err := client.Listen("0.0.0.0:0", client.Config{Sources: netip.MustParsePrefix("127.64.0.0/10")})
 	if err != nil {
-		b.Skip(err)
+		b.Skipf("only Linux has the addresses 127.64.0.0/10 on loopback without configuration: %v", err)
 	}
 	defer e.Close()
 	for _, n := range []int{20, 1000} {
@@ -52,8 +52,7 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
-// BenchmarkPollInProcess is the same with clients of Server.Local. They share one loop,
-// which looks at all of them whenever one was looked at.
+// BenchmarkPollInProcess measures the same with clients of Server.Local.
 func BenchmarkPollInProcess(b *testing.B) {
 	srv, err := godwit.New(godwit.Config{Channels: four})
 	if err != nil {
