@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/loop"
+	"github.com/godwit-rtc/godwit/internal/prefetch"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/rtcserver"
 )
@@ -201,6 +202,18 @@ func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
 		return b
 	}
 	return a.conn.session.Append(now, b, limit)
+}
+
+// Preload reads the anchor, the Conn and the session ahead, in this order.
+func (a *anchor) Preload(step int) {
+	switch step {
+	case 0:
+		prefetch.All(a)
+	case 1:
+		prefetch.All(a.conn)
+	default:
+		a.conn.session.Preload(step - 2)
+	}
 }
 
 // Deadline returns when Advance must be called: at once if the session has had news, or

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/prefetch"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -57,7 +59,8 @@ func (s *Server) sendNamed(to []*Conn, except *Conn, name string, b []byte) (ski
 func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b []byte) (skipped int, misuse error) {
 	now := time.Now()
 	p := s.payloads.get(b)
-	for _, c := range to {
+	for i, c := range to {
+		preload(to, i)
 		if c == except {
 			continue
 		}
@@ -85,6 +88,23 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 		s.Flush()
 	}
 	return skipped, misuse
+}
+
+// preload reads memory that the next turns of a loop over conns need; the loop is at index
+// i. Thousands of sessions do not fit the cache of a processor: see rtcserver.
+func preload(conns []*Conn, i int) {
+	const ahead = sessioncore.PreloadSteps + 1 // how many turns before its own a Conn is loaded
+	if j := i + ahead; j < len(conns) {
+		prefetch.All(conns[j])
+	}
+	for step := range sessioncore.PreloadSteps {
+		if j := i + sessioncore.PreloadSteps - step; j < len(conns) {
+			conns[j].session.Preload(step)
+			if step == 0 {
+				prefetch.All(conns[j].home.Load())
+			}
+		}
+	}
 }
 
 // misuse returns the error that a message causes at every receiver, or nil.

@@ -18,7 +18,6 @@ type received struct {
 	next   uint64 // largest number that has arrived, plus one; 0 before the first
 	floor  uint64 // the peer knows which packets below this have arrived
 	news   uint64 // smallest number that has arrived since the last ack block
-	bits   [receivedWindow / 64]uint64
 	lastAt moment // when the largest number arrived
 
 	waiting   int    // bytes of the packets that eliciting counts; only on a reliable link
@@ -29,6 +28,8 @@ type received struct {
 	spanStart uint64
 	spanCame  int
 	loss      float64
+
+	bits [receivedWindow / 64]uint64 // a bit for each number; see bit
 }
 
 const (

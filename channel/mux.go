@@ -78,46 +78,48 @@ func (c Config) withDefaults() Config {
 
 // A Mux is one end of a link. See the package's documentation for its contract.
 type Mux struct {
+	// The fields that every message needs come first, in few cache lines.
+
 	clock
-	config    Config
-	pool      pool
 	senders   []*sender // by ID
 	receivers []*receiver
 	events    []Event
-	stats     Counters
-	removed   ChannelStats // of the channels that Remove has removed
-	handles   MessageID
-
-	// State of the link; Relink resets it.
-	reliableLink bool
-	received     received
-	flight       flight
-	rtt          rtt
-	loss         recovery
-	path         path
-	cc           congestion
-	pacer        pacer
-	largestAcked uint64
-	sampled      moment // when the newest packet that gave a round trip was sent
-	heard        moment // when the last packet arrived, or the link began
-	ping         bool   // a ping is due
-	alone        bool   // the ping leaves in its own packet
-	askedAt      moment // when a packet with only an ack block last had a ping, too
 
 	// State of what waits to be sent.
 	active     uint64 // channels that may have a piece to send, a bit for each ID
-	passes     [maxPriority + 1]uint64
 	byPriority []ID
+	expireAt   moment // when the oldest incomplete unreliable message is too old
+	handles    MessageID
 	backlog    bool // pick has seen a piece that did not fit
 	work       bool // there are pieces to send, and the pacer holds them back
+	closed     bool
 
-	expireAt moment // when the oldest incomplete unreliable message is too old
-	closing  closing
-	closed   bool
+	// State of the link; Relink resets it.
+	reliableLink bool
+	ping         bool // a ping is due
+	alone        bool // the ping leaves in its own packet
+	flight       flight
+	rtt          rtt
+	loss         recovery
+	largestAcked uint64
+	sampled      moment // when the newest packet that gave a round trip was sent
+	heard        moment // when the last packet arrived, or the link began
+	askedAt      moment // when a packet with only an ack block last had a ping, too
+	pacer        pacer
+	config       Config
+	path         path
+	cc           congestion
+	stats        Counters
+	received     received
+
+	passes  [maxPriority + 1]uint64 // of each priority; see pick
+	closing closing
+	removed ChannelStats // of the channels that Remove has removed
 
 	in     packet   // used by Receive; here, so that it is not allocated for each call
 	frame  frame    // used by Receive, too
 	ackOut ackBlock // used by Append
+	pool   pool
 }
 
 // New returns one end of a link that begins at now. If the table is not valid the error

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/prefetch"
 )
 
 // Broadcast sends one message to every open connection, on the channel with this stream
@@ -51,19 +52,22 @@ func (s *shard) sendTo(conns []*Conn, stream uint16, k Kind, b []byte) (n int) {
 // than everything else in the loop. To load them a few turns before, one pointer in each
 // turn, takes almost no time.
 func (s *shard) preload(conns []*Conn, i int) {
-	const conn = peer.PreloadSteps + 1 // how many turns before its own a Conn is loaded
-	if i+conn < len(conns) {
-		s.preloaded += int(conns[i+conn].sent)
-		if conns[i+conn].peer == nil {
-			s.preloaded++
-		}
+	if j := i + preloadSteps + 1; j < len(conns) {
+		prefetch.All(conns[j])
 	}
-	for step := range peer.PreloadSteps {
-		if j := i + peer.PreloadSteps - step; j < len(conns) {
-			s.preloaded += conns[j].peer.Preload(step)
+	for step := range preloadSteps {
+		if j := i + preloadSteps - step; j < len(conns) {
+			conns[j].peer.Preload(step)
+			conns[j].engine.Preload(step)
 		}
 	}
 }
+
+// preloadSteps is the number of steps in which preload loads what a Conn points to.
+const preloadSteps = max(peer.PreloadSteps, enginePreloadSteps)
+
+// enginePreloadSteps is the number of steps of Engine.Preload.
+const enginePreloadSteps = 4
 
 // find sets s.found to the connections whose addresses the datagrams of the batch come
 // from.

@@ -9,8 +9,8 @@ import (
 
 // An Engine processes the messages of one [Conn], which is the link of the engine. The
 // engine of this package gives every message to the [Handler]; that of package godwit
-// implements channels and sessions. The server calls Receive, Append, Deadline, Advance
-// and Ready with the Conn's lock held, and Deliver without it. These methods, except
+// implements channels and sessions. The server calls Receive, Append, Deadline, Advance,
+// Preload and Ready with the Conn's lock held, and Deliver without it. These methods, except
 // Deliver, must not call methods of the Conn. An engine needs no lock of its own: other
 // code that calls into it calls Acquire before and Release after.
 //
@@ -28,6 +28,12 @@ type Engine interface {
 	Deadline() time.Time
 	// Advance tells the engine the time, when Deadline has come.
 	Advance(now time.Time)
+	// Preload reads memory that Receive, Append and Deadline need, so that the processor has
+	// it in its cache when the server calls them soon. A loop over many connections calls
+	// Preload with step 0, 1, 2 and 3, some connections ahead, and does other work in
+	// between. So each step may need what the step before has loaded. An engine with little
+	// memory does nothing.
+	Preload(step int)
 	// Ready takes the news for the program. It returns true if Deliver must run.
 	Ready() bool
 	// Deliver runs the program's handlers for the news. Calls for one link never overlap.
@@ -130,6 +136,9 @@ func (d *datagrams) Ready() bool {
 	}
 	return false
 }
+
+// Preload reads nothing: the fields are few.
+func (d *datagrams) Preload(int) {}
 
 func (d *datagrams) Deliver() {
 	c, h := d.conn, &d.conn.shard.server.config.Handler

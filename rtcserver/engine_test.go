@@ -48,6 +48,8 @@ func (p *testEngine) Advance(now time.Time) {
 	p.deadline = time.Time{}
 }
 
+func (p *testEngine) Preload(int) {}
+
 func (p *testEngine) Ready() bool { ready := p.news; p.news = false; return ready }
 
 func (p *testEngine) Deliver() {

@@ -45,6 +45,7 @@ func (b *board) Append(_ time.Time, packet []byte, limit int) []byte {
 
 func (b *board) Deadline() time.Time { return time.Time{} }
 func (b *board) Advance(time.Time)   {}
+func (b *board) Preload(int)         {}
 
 func (b *board) Ready() bool {
 	b.news, b.received = b.received, nil

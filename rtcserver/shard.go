@@ -55,8 +55,6 @@ type shard struct {
 	writing  []line      // the lines that writeLines writes
 	found    []*Conn     // whose datagrams are in the batch, for preload alone
 	original [inLen]byte // the datagram that is tried under several keys: what fails to open is spoilt
-
-	preloaded int // what preload has read, which means nothing
 }
 
 // outboxed is an event of a connection's handshake.

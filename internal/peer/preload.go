@@ -1,37 +1,27 @@
 package peer
 
+import "github.com/godwit-rtc/godwit/internal/prefetch"
+
 // PreloadSteps is the number of steps of Preload.
 const PreloadSteps = 3
 
 // Preload reads the memory that Receive, Send and Append need, so that it is in the
-// processor's cache when one of them is called soon after. Each step needs memory that
-// the step before has loaded: do other work between the steps, so that no step waits.
-// The result has no meaning, but must be used: otherwise the compiler may remove the
-// reads.
-//
-// The cores have no functions for this. The calls below change nothing. They read the fields
-// at the beginning of the structs, which every message needs.
-func (p *Peer) Preload(step int) (n int) {
+// processor's cache when one of them is called soon. Each step needs the memory that the
+// step before has read. To wait for none of it, do other work between the steps.
+func (p *Peer) Preload(step int) {
 	switch step {
 	case 0:
-		if p.records.Ready() {
-			n = int(p.state)
-		}
+		prefetch.All(p)
 	case 1:
-		if p.ice.lite != nil {
-			n = p.ice.lite.LastCheck().Nanosecond()
-		}
-		if p.assoc != nil {
-			n += p.assoc.Deadline().Nanosecond()
-		}
+		prefetch.All(p.ice.lite)
+		prefetch.Read(p.assoc, assocHot)
 	case 2:
 		if p.ice.lite != nil {
-			path, _ := p.ice.lite.Selected()
-			n = int(path.Remote.Port())
-		}
-		if p.assoc != nil {
-			n += p.assoc.Stats().Channels
+			p.ice.lite.NextChallenge() // reads the selected path and the challenge
 		}
 	}
-	return n
 }
+
+// assocHot is the size in bytes of the fields of an association that every message needs.
+// They are first in the struct.
+const assocHot = 512

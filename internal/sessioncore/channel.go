@@ -38,7 +38,6 @@ const (
 
 // lives are the channels of a session that were opened at run time.
 type lives struct {
-	state    [channel.MaxChannels + 1]channelState // by number
 	opening  []channel.ID                          // channels that this end has opened and the peer has not answered, in order
 	held     []string                              // lines of OPENs that wait until the program has taken events
 	ending   int                                   // channels that are channelEnding or channelHeard
@@ -48,6 +47,7 @@ type lives struct {
 	closes   bool                                  // the peer knows SHUT
 	most     int                                   // channels that the client may have open at a time
 	maxQueue int                                   // the largest QueueLimit of those
+	state    [channel.MaxChannels + 1]channelState // by number
 }
 
 // mine returns the first and the last number that the server, or the client, opens. They

@@ -10,14 +10,6 @@ import (
 
 // Config configures one end of a session. Channel.Server says which end.
 type Config struct {
-	// Channel configures the Mux. If its KeepAlive is zero, it is 2 s at a client and 5 s at
-	// a server.
-	Channel channel.Config
-
-	ID    session.ID // the session's id; only at a server
-	Token Token      // the first resume token; only at a server
-	Hello []byte     // the connect message; only at a client
-
 	// Grace is how long the session may be interrupted. Zero means 30 s; negative means that
 	// an interruption ends the session. A client uses the server's Grace.
 	Grace time.Duration
@@ -25,6 +17,18 @@ type Config struct {
 	// Silence is the time without a packet of the peer after which the session is
 	// interrupted. Zero means 10 s at a server and 3 s at a client.
 	Silence time.Duration
+
+	// Expires, if not zero, is when the session ends with CloseAuth, unless SetExpires changes it
+	// before. Only at a server.
+	Expires time.Time
+
+	// Channel configures the Mux. If its KeepAlive is zero, it is 2 s at a client and 5 s at
+	// a server.
+	Channel channel.Config
+
+	ID    session.ID // the session's id; only at a server
+	Token Token      // the first resume token; only at a server
+	Hello []byte     // the connect message; only at a client
 
 	// OpenTimeout is the time after the first link opened in which the peer's HELLO or
 	// WELCOME must arrive. Zero means 5 s.
@@ -35,10 +39,6 @@ type Config struct {
 	// DrainTimeout is how long the session stays after Close to deliver its reliable
 	// messages. Zero means 10 s; negative means that it ends at once.
 	DrainTimeout time.Duration
-
-	// Expires, if not zero, is when the session ends with CloseAuth, unless SetExpires changes it
-	// before. Only at a server.
-	Expires time.Time
 
 	// ClientChannels limits the channels that the client may have opened at a time, and
 	// ClientQueue the QueueLimit of each in bytes. Zero ClientChannels means that the client
@@ -90,20 +90,28 @@ const (
 // A Session is one end of a session. See the package's documentation for its
 // contract.
 type Session struct {
-	config Config
-	server bool
-	mux    *channel.Mux
-	state  State
-	events []Event
-	owned  int // how many of events do not point into a datagram
+	// The fields that every message needs come first, in few cache lines.
 
-	// The link.
-	linked      bool
-	links       uint32    // links after the first
-	openBy      time.Time // deadline of the peer's HELLO or WELCOME
+	mux         *channel.Mux
+	events      []Event
+	owned       int // how many of events do not point into a datagram
+	server      bool
+	state       State
+	linked      bool // the session has a link
 	interrupted bool
-	since       time.Time // when the session was interrupted
-	packets     uint64    // packets that the Mux had received at the last call of heard
+	takes       byte   // what the client supports, according to its HELLO; only at a server
+	packets     uint64 // packets that the Mux had received at the last call of heard
+	in          []channel.Event
+	closing     closing
+	lives       lives // channels opened at run time; the Mux has the table
+	config      Config
+
+	messages, bytes bucket
+	raw             [1]channel.Event
+
+	links  uint32    // links after the first
+	openBy time.Time // deadline of the peer's HELLO or WELCOME
+	since  time.Time // when the session was interrupted
 
 	// The resume tokens: hashes at a server.
 	id      session.ID
@@ -121,21 +129,13 @@ type Session struct {
 	byReport map[channel.MessageID]uint32
 	serving  map[uint32]struct{}
 
-	messages, bytes bucket
-
-	takes byte  // what the client supports, according to its HELLO; only at a server
-	lives lives // channels opened at run time; the Mux has the table
-
 	// A request or a reply was refused with ErrBudget, and EventRoom is not emitted yet.
 	refused bool
 	wanted  int // its length
 
-	closing closing
-	counts  counts
-	made    time.Time
+	counts counts
+	made   time.Time
 
-	in      []channel.Event
-	raw     [1]channel.Event
 	frame   frame
 	scratch []byte
 }
