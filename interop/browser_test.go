@@ -37,6 +37,7 @@ func TestBrowser(t *testing.T) {
 	for _, srv := range implementations {
 		for _, kind := range browser.Kinds {
 			t.Run(srv.name+"/"+string(kind), func(t *testing.T) {
+				t.Parallel()
 				b := browser.Start(t, kind)
 				for _, s := range scripts {
 					t.Run(s.name, func(t *testing.T) { s.run(t, newWorld(t, b, srv)) })

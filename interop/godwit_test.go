@@ -55,32 +55,31 @@ func listenGodwit(addr string, config config) (server, error) {
 // told of a gap once the server knows its channels. When it arrives is for
 // BenchmarkEchoes.
 func TestEchoesUnderLoss(t *testing.T) {
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			var acks rtcserver.ConnStats
-			f := measureEchoes(t, browser.Start(t, kind), godwitServers, 900, func(c conn) {
-				acks = c.(godwitConn).Stats()
-			})
-			t.Log(f)
-			// 90 % get through; 86 % is four standard deviations less.
-			if f.share() < 0.86 {
-				t.Errorf("%.1f %% of the echoes came, want 86", 100*f.share())
-			}
-			t.Logf("acknowledgements: %d, with gaps %d, FORWARD-TSN %d", acks.SacksOut, acks.GapSacksOut, acks.Forwards)
-			if !acks.EagerAcks {
-				t.Error("the acknowledgements are honest, want eager")
-			}
-			if acks.GapSacksOut > acks.SacksOut/10 {
-				t.Errorf("%d of %d acknowledgements tell of gaps", acks.GapSacksOut, acks.SacksOut)
-			}
+	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+		var acks rtcserver.ConnStats
+		f := measureEchoes(t, b, godwitServers, 900, func(c conn) {
+			acks = c.(godwitConn).Stats()
 		})
-	}
+		t.Log(f)
+		// 90 % get through; 86 % is four standard deviations less.
+		if f.share() < 0.86 {
+			t.Errorf("%.1f %% of the echoes came, want 86", 100*f.share())
+		}
+		t.Logf("acknowledgements: %d, with gaps %d, FORWARD-TSN %d", acks.SacksOut, acks.GapSacksOut, acks.Forwards)
+		if !acks.EagerAcks {
+			t.Error("the acknowledgements are honest, want eager")
+		}
+		if acks.GapSacksOut > acks.SacksOut/10 {
+			t.Errorf("%d of %d acknowledgements tell of gaps", acks.GapSacksOut, acks.SacksOut)
+		}
+	})
 }
 
 func TestConnectsUnderLoss(t *testing.T) {
 	for _, kind := range browser.Kinds {
 		for _, loss := range []float64{0, lossy} {
 			t.Run(fmt.Sprintf("%s/loss=%.0f%%", kind, 100*loss), func(t *testing.T) {
+				t.Parallel()
 				f := measureConnects(t, browser.Start(t, kind), godwitServers, negotiatedChannel, loss, 10)
 				t.Log(f)
 				if len(f.ms) < f.tried {

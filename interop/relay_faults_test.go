@@ -133,20 +133,17 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 	if *long {
 		harms, roles = []string{"dropped", "doubled", "swapped"}, []string{"actpass", "active"}
 	}
-	for _, kind := range browser.Kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			b := browser.Start(t, kind)
-			target := freePort(t)
-			m := newFaultyRelay(t, target)
-			w := newWorldAt(t, b, godwitServers, target, config{public: m.addr()})
-			p := w.tab()
-			for _, harm := range harms {
-				for _, role := range roles {
-					t.Run(harm+"/"+role, func(t *testing.T) { connectDamaged(t, m, p, harm, role) })
-				}
+	eachBrowser(t, func(t *testing.T, b *browser.Browser) {
+		target := freePort(t)
+		m := newFaultyRelay(t, target)
+		w := newWorldAt(t, b, godwitServers, target, config{public: m.addr()})
+		p := w.tab()
+		for _, harm := range harms {
+			for _, role := range roles {
+				t.Run(harm+"/"+role, func(t *testing.T) { connectDamaged(t, m, p, harm, role) })
 			}
-		})
-	}
+		}
+	})
 }
 
 // connectDamaged connects once for each datagram of a connection.
