@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/enum"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -172,8 +173,16 @@ type Config struct {
 	Manual bool
 
 	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,
-	// limits per address.
-	RTC RTCConfig
+	// limits per address. RTC.MaxPerIP limits the sessions of an address, interrupted ones
+	// included. RTC.SilenceTimeout ends a connection; Silence is that of a session.
+	RTC rtcserver.Settings
+
+	// RTCHandler serves pages that do not use the godwit script. If its funcs Open,
+	// ChannelOpen and Message are all nil, the server refuses such pages. Such a page has no
+	// session: Authorize, Secret, Tokens, Version and MaxConns do not apply to it, so anyone
+	// whom RTC.Origins allows may connect. RTC.MaxReceive, MaxChannels, AllowReliable and Acks
+	// are for these pages.
+	RTCHandler rtcserver.Handler
 
 	// Links are the links that the server offers to clients, of session.LinkWebRTC and
 	// session.LinkWebSocket. Nil means both. A client uses WebRTC where it can, and a WebSocket

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/auth"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -246,7 +247,7 @@ func TestPanicsDuringOffersTakeNoPlaces(t *testing.T) {
 	signer, verifier := newTokens(t)
 	broken := true
 	s := serve(t, Config{
-		Tokens: verifier, MaxConns: 5, RTC: RTCConfig{MaxPending: 5},
+		Tokens: verifier, MaxConns: 5, RTC: rtcserver.Settings{MaxPending: 5},
 		Spend: func(context.Context, string, time.Time) error {
 			if broken {
 				panic("the store is not there")

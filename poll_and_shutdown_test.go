@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -143,7 +144,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the port is not free: %v", err)
 		}
-		s, err := Serve(pc, Config{RTC: RTCConfig{MaxOffers: -1}})
+		s, err := Serve(pc, Config{RTC: rtcserver.Settings{MaxOffers: -1}})
 		must(t, err)
 		wantPost(t, s, "v=1", "", 200, "", "")
 		must(t, s.Shutdown(context.Background(), ""))

@@ -83,7 +83,7 @@ func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
 // Clients without a known address count for one address. A token that may be used again is
 // accepted again, and one that may not is counted as refused.
 func TestLimitsOfEngine(t *testing.T) {
-	s := serve(t, Config{RTC: RTCConfig{MaxPerIP: 2}})
+	s := serve(t, Config{RTC: rtcserver.Settings{MaxPerIP: 2}})
 	for i, want := range []int{200, 200, 429} {
 		r := httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), bytes.NewReader(offer()))
 		r.RemoteAddr = "@"

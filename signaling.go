@@ -94,7 +94,7 @@ func (s *Server) admit(a *admission, r *http.Request) error {
 	}
 	q := r.URL.Query()
 	if !q.Has("v") {
-		if h := &s.config.RTC.Handler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
+		if h := &s.config.RTCHandler; h.Open == nil && h.ChannelOpen == nil && h.Message == nil {
 			return refusal(http.StatusBadRequest, "request", "this server accepts only godwit clients: the request has no protocol version")
 		}
 		a.plain = true

@@ -104,7 +104,7 @@ func TestTerms(t *testing.T) {
 }
 
 func TestPagesWithoutAScript(t *testing.T) {
-	s := serve(t, Config{RTC: RTCConfig{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	s := serve(t, Config{RTCHandler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}})
 	wantPost(t, s, "", "", 200, "", "")
 }
 
@@ -266,7 +266,7 @@ func TestConfigErrors(t *testing.T) {
 // A program that mounts Server.RTC in place of the Server has the same signaling, and the
 // same checks.
 func TestRTCIsAHandlerToo(t *testing.T) {
-	s := serve(t, Config{Secret: "open sesame", RTC: RTCConfig{Handler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}}})
+	s := serve(t, Config{Secret: "open sesame", RTCHandler: rtcserver.Handler{Message: func(*rtcserver.Conn, rtcserver.Message) {}}})
 	ask := func(method, query, authorization string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "/rtc?"+query, bytes.NewReader(offer()))
 		r.Header.Set("Authorization", authorization)
@@ -464,7 +464,7 @@ func TestPagesNeedAHandler(t *testing.T) {
 		"ChannelOpen": {ChannelOpen: func(*rtcserver.Conn, rtcserver.Channel) {}},
 		"Message":     {Message: func(*rtcserver.Conn, rtcserver.Message) {}},
 	} {
-		s := serve(t, Config{RTC: RTCConfig{Handler: h}})
+		s := serve(t, Config{RTCHandler: h})
 		if status, body := post(s, "", ""); status != 200 {
 			t.Errorf("with %s: %d %v", name, status, body)
 		}

@@ -380,9 +380,9 @@ func TestLoopLeavesRoom(t *testing.T) {
 func TestAnswersThatNameAnothersAddress(t *testing.T) {
 	inWorld(t, func(w *world) {
 		pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("203.0.113.5:9"))
-		greedy, err := rtcserver.Serve(pc, rtcserver.Config{Public: []netip.AddrPort{
+		greedy, err := rtcserver.Serve(pc, rtcserver.Config{Settings: rtcserver.Settings{Public: []netip.AddrPort{
 			netip.MustParseAddrPort("203.0.113.5:9"), gameAddr,
-		}})
+		}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,13 +78,13 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 				Request: func(c *godwit.Conn, r *godwit.Request) { check("godwit.Handler.Request"); r.Ack() },
 				Close:   func(*godwit.Conn, godwit.CloseReason) { check("godwit.Handler.Close") },
 			},
-			RTC: godwit.RTCConfig{Handler: rtcserver.Handler{
+			RTCHandler: rtcserver.Handler{
 				Message: func(c *rtcserver.Conn, m rtcserver.Message) {
 					check("rtcserver.Handler.Message")
 					c.Send(m.Stream, m.Kind, m.Data)
 				},
 				Close: func(*rtcserver.Conn, *rtcserver.CloseError) { check("rtcserver.Handler.Close") },
-			}},
+			},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -134,7 +134,7 @@ func (i *impostor) shake(isClient bool, cert tls.Certificate) error {
 func inImpostorWorld(t *testing.T, test func(w *world)) {
 	inWorldOf(t, test, func(w *world) rtcserver.Config {
 		return rtcserver.Config{
-			Certificate: serverCertificate(),
+			Settings: rtcserver.Settings{Certificate: serverCertificate()},
 			Handler: rtcserver.Handler{
 				Open:        func(*rtcserver.Conn) { w.events <- "server: open" },
 				ChannelOpen: func(*rtcserver.Conn, rtcserver.Channel) { w.events <- "server: channel" },

@@ -93,9 +93,9 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 			},
 			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Ack() },
 		},
-		RTC: godwit.RTCConfig{Handler: rtcserver.Handler{
+		RTCHandler: rtcserver.Handler{
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
-		}},
+		},
 	}
 	inGame(t, c, func(g *game) {
 		var endpoint, plain *client.Endpoint

@@ -15,7 +15,7 @@ import (
 func TestOneSocketIsManyClients(t *testing.T) {
 	const clients = 100
 	server, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
-		MaxPerIP: 1, // each client comes from an address of its own, over HTTP too
+		Settings: rtcserver.Settings{MaxPerIP: 1}, // each client comes from an address of its own, over HTTP too
 		Handler: rtcserver.Handler{
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -305,7 +306,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 // connections behind.
 func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 	const players = 60
-	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: godwit.RTCConfig{MaxOffers: -1}}, func(g *game) {
+	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: rtcserver.Settings{MaxOffers: -1}}, func(g *game) {
 		var open, resumed, over atomic.Int32
 		var sessions []*client.Session
 		for range players {

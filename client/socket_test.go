@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
 	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -120,7 +121,7 @@ func newSocketWorld(t *testing.T, open func(godwit.Config) (*godwit.Server, erro
 			Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.User.(*pair).ours.take(ch, b) },
 		},
 		Ceiling: -1,
-		RTC:     godwit.RTCConfig{MaxOffers: -1},
+		RTC:     rtcserver.Settings{MaxOffers: -1},
 		Limits:  godwit.Limits{Messages: -1, Bytes: -1},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/rtcserver"
 )
 
 var four = godwit.Channels{table[0], table[1], {Name: "effects"}, {Name: "loot", Mode: godwit.ReliableUnordered}}
@@ -29,7 +30,7 @@ func benchmarkPoll(b *testing.B, srv *godwit.Server) {
 // its own address, which works only on Linux.
 func BenchmarkPoll(b *testing.B) {
 	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{
-		Channels: four, MaxConns: 1 << 20, RTC: godwit.RTCConfig{MaxOffers: -1},
+		Channels: four, MaxConns: 1 << 20, RTC: rtcserver.Settings{MaxOffers: -1},
 	})
 	if err != nil {
 		b.Fatal(err)

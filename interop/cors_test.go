@@ -22,7 +22,7 @@ func TestPagesOfListedOrigins(t *testing.T) {
 			p := w.tab()
 			serve := func(origin string) string {
 				s, err := rtcserver.Listen(netip.AddrPortFrom(browser.Host(t), 0).String(), rtcserver.Config{
-					Origins: []string{origin}, MaxOffers: 1,
+					Settings: rtcserver.Settings{Origins: []string{origin}, MaxOffers: 1},
 					Authorize: func(r *http.Request) error {
 						if r.Header.Get("X-Build") != "7" {
 							return &rtcserver.StatusError{Status: http.StatusUnauthorized, Code: "build", Text: "which build?"}

@@ -30,9 +30,7 @@ func (c godwitConn) Close() error {
 func listenGodwit(addr string, config config) (server, error) {
 	c := rtcserver.Config{
 		// All pages of a test come from one address.
-		MaxPerIP:  -1,
-		MaxOffers: -1,
-		KeyLog:    config.keyLog,
+		Settings: rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1, KeyLog: config.keyLog},
 		Handler: rtcserver.Handler{
 			Open: func(c *rtcserver.Conn) { config.open(godwitConn{c}) },
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) {

@@ -18,7 +18,7 @@ func TestClientSendsPlainDatagrams(t *testing.T) {
 		pages := make(chan *rtcserver.Conn, 1)
 		labels := make(chan string, count)
 		w := newWebWorld(t, b, netsim.Link{Loss: lossy, Delay: oneWay}, func(c *godwit.Config) {
-			c.RTC.Handler = rtcserver.Handler{
+			c.RTCHandler = rtcserver.Handler{
 				Open: func(c *rtcserver.Conn) { note(pages, c) },
 				Message: func(c *rtcserver.Conn, m rtcserver.Message) {
 					note(labels, m.Label)

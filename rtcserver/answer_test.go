@@ -24,7 +24,7 @@ func wantStatus(t *testing.T, err error, status int, text string) {
 // Offers that do not come over HTTP are answered. Without an address no limit of an address
 // applies.
 func TestAnswerWithoutHTTP(t *testing.T) {
-	inWorld(t, Config{MaxPerIP: 64, MaxOffers: 20}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPerIP: 64, MaxOffers: 20}}, func(w *world) {
 		p := w.newPage(client.Config{})
 		var err error
 		p.conn, err = p.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
@@ -44,7 +44,7 @@ func TestAnswerWithoutHTTP(t *testing.T) {
 }
 
 func TestAnswerHasTheLimitsOfHTTP(t *testing.T) {
-	inWorld(t, Config{MaxPerIP: 3, MaxOffers: 2}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPerIP: 3, MaxOffers: 2}}, func(w *world) {
 		offer, from := []byte(browserOffer(t)), netip.MustParseAddr("::ffff:203.0.113.9")
 		answer := func() error {
 			_, err := w.server.Answer(w.t.Context(), offer, from)
@@ -100,7 +100,7 @@ func TestAnswerAsksTheProgram(t *testing.T) {
 // HTTP requests without an address count for one address, and a refusal gives the reason.
 func TestRequestsWithoutAnAddressAreToldWhy(t *testing.T) {
 	for _, remote := range []string{"", "@", "pipe", "192.0.2.1.2:3"} {
-		inWorld(t, Config{MaxPerIP: 2}, func(w *world) {
+		inWorld(t, Config{Settings: Settings{MaxPerIP: 2}}, func(w *world) {
 			nameless := func(r *http.Request) { r.RemoteAddr = remote }
 			for range 2 {
 				if got := signal(t, w.server, browserOffer(t), nameless); got.Code != 200 {

@@ -17,7 +17,7 @@ func BenchmarkAttackHandshakePlaces(b *testing.B) {
 	w := &world{t: b, network: netsim.New(1), events: make(chan string, 1)}
 	defer w.network.Close()
 	pc := testkit.Listen(b, w.network, serverAddr)
-	w.serve(pc, Config{MaxPending: 1 << 20, Handler: Handler{Message: func(*Conn, Message) {}}})
+	w.serve(pc, Config{Settings: Settings{MaxPending: 1 << 20}, Handler: Handler{Message: func(*Conn, Message) {}}})
 	defer w.server.Close()
 	port := uint16(1)
 	for b.Loop() {

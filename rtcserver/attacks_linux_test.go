@@ -77,8 +77,10 @@ func startAttackBench(b *testing.B) *attackBench {
 	}
 	var err error
 	s.server, err = Listen("127.0.0.1:0", Config{
-		Certificate: serverCertificate, Manual: true, KeyLog: s.tap, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+		Settings: Settings{Certificate: serverCertificate, KeyLog: s.tap},
+		Manual:   true,
+		Logger:   slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -35,7 +35,7 @@ func newBareShards(t *testing.T, shards int) *bareShards {
 		pc := testkit.Listen(t, network, shardAddr(i))
 		sockets = append(sockets, udpio.New(pc))
 	}
-	c := Config{Certificate: serverCertificate, Logger: slog.New(slog.DiscardHandler)}
+	c := Config{Settings: Settings{Certificate: serverCertificate}, Logger: slog.New(slog.DiscardHandler)}
 	if err := c.setDefaults(); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func newBenchServer(b *testing.B, shards, pages, n int) *benchServer {
 		s.sockets = append(s.sockets, r)
 		sockets = append(sockets, udpio.New(r))
 	}
-	c := Config{MaxPerIP: -1, MaxOffers: -1, Handler: Handler{
+	c := Config{Settings: Settings{MaxPerIP: -1, MaxOffers: -1}, Handler: Handler{
 		Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) },
 	}}
 	if err := c.setDefaults(); err != nil {

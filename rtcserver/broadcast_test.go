@@ -7,7 +7,7 @@ import (
 
 // There are more pages than a batch holds, and one has closed.
 func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
-	inWorld(t, Config{MaxPerIP: -1, MaxOffers: -1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPerIP: -1, MaxOffers: -1}}, func(w *world) {
 		var pages []*page
 		for range batchLen + 3 {
 			pages = append(pages, w.open())

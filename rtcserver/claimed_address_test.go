@@ -17,7 +17,7 @@ import (
 // loses nothing; the observer's records count for the observer's connection.
 func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
@@ -65,7 +65,7 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 // An observer with several connections does not cut off a page that sends little.
 func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
@@ -117,7 +117,7 @@ func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 // contested, too.
 func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		victim := w.open()
 		victim.echoes("the page talks")
@@ -165,7 +165,7 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 // have no more addresses than other connections: the tables are bounded.
 func TestInheritedAddressesAreBounded(t *testing.T) {
 	tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-	inWorld(t, Config{KeyLog: tap}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		owner, heir := w.control(tap), w.control(tap)
 		from := func(h *controlledPage, i int) {
@@ -200,7 +200,7 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()
-		inWorld(t, Config{KeyLog: tap}, func(w *world) {
+		inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 			w.network.SetTap(tap.see)
 			victim := w.open()
 			victim.echoes("the page talks")
@@ -258,7 +258,7 @@ func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 	for _, o := range []observer{{1, false, true}, {2, false, true}, {8, false, true}, {4, true, false}, {8, true, true}} {
 		tap := newWiretap()
-		inWorld(t, Config{KeyLog: tap}, func(w *world) {
+		inWorld(t, Config{Settings: Settings{KeyLog: tap}}, func(w *world) {
 			w.network.SetTap(tap.see)
 			victim := w.open()
 			speak := w.speakers(tap, o, victim.addr())

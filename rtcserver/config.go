@@ -21,6 +21,61 @@ type Config struct {
 	// called.
 	Handler Handler
 
+	// Settings are addresses, limits, timeouts, and whom the server trusts.
+	Settings
+
+	// Authorize, if not nil, is called for each offer before the server has made anything
+	// for it. If it returns an error the server refuses the offer: with the status of a
+	// *StatusError, and with 403 and the error's text for any other error. The request is
+	// a copy, and Engine gets the same copy: Authorize may put its results into the
+	// context, with *r = *r.WithContext(ctx). The goroutine of the HTTP request calls it.
+	Authorize func(*http.Request) error
+
+	// Manual means that the program calls Poll, which runs the loop and the handlers. The
+	// server then has no goroutine except those of DTLS handshakes that run. Manual needs
+	// one shard.
+	Manual bool
+
+	// Engine, if not nil, is called after Authorize and returns the engine of a new
+	// connection. If it returns nil, the Handler gets the messages. If it returns an
+	// error, the server refuses the offer as for an error of Authorize. The page has not
+	// connected yet: of the Conn's methods call only ID and Site before the engine's
+	// first Receive. The goroutine of the HTTP request calls it.
+	Engine func(*Conn, *http.Request) (Engine, error)
+
+	// Resumes, if not nil, is called for a request that Authorize has accepted. It returns
+	// true if the connection continues a session that exists already, which the engine
+	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
+	Resumes func(*http.Request) bool
+
+	// Links, if not nil, is called for an offer after Engine, and for a request without an
+	// offer in place of it: a POST with the Content-Type application/json and an empty body.
+	// It returns the other ways by which the client may reach the program, which are
+	// "links" of the answer, or an error as Authorize does. site is that of Conn.Site. The
+	// goroutine of the HTTP request calls it.
+	Links func(r *http.Request, site netip.Addr, offered bool) ([]Link, error)
+
+	// LinksOnly means that the server makes no connection for an offer: it answers every
+	// request as one without an offer.
+	LinksOnly bool
+
+	// Upgrade, if not nil, answers requests that ask for a WebSocket, and checks whether
+	// the client may have one. page is the address of the client, also behind a trusted
+	// proxy. If it returns an error it has not answered, and the request counts towards
+	// MaxOffers. The server has not checked the header Origin. The goroutine of the HTTP
+	// request calls it.
+	Upgrade func(w http.ResponseWriter, r *http.Request, page netip.Addr) error
+
+	// Logger gets a line at level debug when a connection opens, moves or ends and when an
+	// offer is refused; a line at level info when the server begins to listen; and a line at
+	// level warn or error when something is wrong. Nil means that warnings and errors go to
+	// standard error. Use slog.New(slog.DiscardHandler) for no output.
+	Logger *slog.Logger
+}
+
+// Settings are the part of a Config that a server of package godwit has, too: its
+// godwit.Config.RTC. The zero value works.
+type Settings struct {
 	// Public are the addresses to which pages send, at most eight: one for each public
 	// IPv4 and IPv6 address. The port may differ from the local port, behind a port
 	// mapping. Empty means the address that the socket is bound to; if that is a
@@ -35,11 +90,6 @@ type Config struct {
 	// Shards is the number of sockets that share the port. Each has its own goroutine.
 	// Zero means 1; 64 is the limit. More than one needs Linux.
 	Shards int
-
-	// Manual means that the program calls Poll, which runs the loop and the handlers. The
-	// server then has no goroutine except those of DTLS handshakes that run. Manual needs
-	// one shard.
-	Manual bool
 
 	// MaxConns limits the connections of each shard. Zero means 4096. If a shard has
 	// MaxConns connections, it drops and counts the first check of one more (DropFull). The
@@ -120,13 +170,6 @@ type Config struct {
 	// server.
 	Hosts []string
 
-	// Authorize, if not nil, is called for each offer before the server has made anything
-	// for it. If it returns an error the server refuses the offer: with the status of a
-	// *StatusError, and with 403 and the error's text for any other error. The request is
-	// a copy, and Engine gets the same copy: Authorize may put its results into the
-	// context, with *r = *r.WithContext(ctx). The goroutine of the HTTP request calls it.
-	Authorize func(*http.Request) error
-
 	// MaxOffers limits the offers of one IP address (of IPv6, one /64) per second; four
 	// times as many may arrive at once. Zero means 20; negative means no limit. The server
 	// refuses one more with the status 429. An offer counts as four if the page's
@@ -148,42 +191,6 @@ type Config struct {
 	// ReadBuffer and WriteBuffer are the sizes in bytes that the server requests for the
 	// socket's buffers; the system may give less. Zero means 4 MiB.
 	ReadBuffer, WriteBuffer int
-
-	// Engine, if not nil, is called after Authorize and returns the engine of a new
-	// connection. If it returns nil, the Handler gets the messages. If it returns an
-	// error, the server refuses the offer as for an error of Authorize. The page has not
-	// connected yet: of the Conn's methods call only ID and Site before the engine's
-	// first Receive. The goroutine of the HTTP request calls it.
-	Engine func(*Conn, *http.Request) (Engine, error)
-
-	// Resumes, if not nil, is called for a request that Authorize has accepted. It returns
-	// true if the connection continues a session that exists already, which the engine
-	// counts itself. For such a connection the limit of its address is twice MaxPerIP.
-	Resumes func(*http.Request) bool
-
-	// Links, if not nil, is called for an offer after Engine, and for a request without an
-	// offer in place of it: a POST with the Content-Type application/json and an empty body.
-	// It returns the other ways by which the client may reach the program, which are
-	// "links" of the answer, or an error as Authorize does. site is that of Conn.Site. The
-	// goroutine of the HTTP request calls it.
-	Links func(r *http.Request, site netip.Addr, offered bool) ([]Link, error)
-
-	// LinksOnly means that the server makes no connection for an offer: it answers every
-	// request as one without an offer.
-	LinksOnly bool
-
-	// Upgrade, if not nil, answers requests that ask for a WebSocket, and checks whether
-	// the client may have one. page is the address of the client, also behind a trusted
-	// proxy. If it returns an error it has not answered, and the request counts towards
-	// MaxOffers. The server has not checked the header Origin. The goroutine of the HTTP
-	// request calls it.
-	Upgrade func(w http.ResponseWriter, r *http.Request, page netip.Addr) error
-
-	// Logger gets a line at level debug when a connection opens, moves or ends and when an
-	// offer is refused; a line at level info when the server begins to listen; and a line at
-	// level warn or error when something is wrong. Nil means that warnings and errors go to
-	// standard error. Use slog.New(slog.DiscardHandler) for no output.
-	Logger *slog.Logger
 
 	// KeyLog, if not nil, gets the secrets of all connections in the format that
 	// Wireshark reads. It is for debugging only: with the secrets anyone can decrypt the

@@ -53,28 +53,28 @@ func TestConfigsAtTheirBounds(t *testing.T) {
 		c    Config
 		want string // of the error
 	}{
-		{"no shard", Config{Shards: -1}, "Config.Shards is -1, but must be 1 to 64"},
-		{"64 shards", Config{Shards: 64}, ""},
-		{"65 shards", Config{Shards: 65}, "Config.Shards is 65"},
-		{"Manual with a shard", Config{Manual: true, Shards: 1}, ""},
-		{"Manual with two", Config{Manual: true, Shards: 2}, "Config.Manual needs one shard, but Config.Shards is 2"},
-		{"8 addresses", Config{Public: public(8)}, ""},
-		{"9 addresses", Config{Public: public(9)}, "Config.Public has 9 addresses, but may have at most 8"},
-		{"no address", Config{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}, "Config.Public has"},
-		{"no port", Config{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}, "Config.Public has 192.0.2.1:0"},
-		{"any address", Config{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}, "Config.Public has [::]:7777"},
-		{"1,199 bytes", Config{MaxReceive: 1199}, "Config.MaxReceive is 1199, but must be 1200 to 65536"},
-		{"1,200 bytes", Config{MaxReceive: 1200}, ""},
-		{"64 KiB", Config{MaxReceive: 64 << 10}, ""},
-		{"64 KiB and a byte", Config{MaxReceive: 64<<10 + 1}, "Config.MaxReceive is 65537"},
-		{"less than no channel", Config{MaxChannels: -1}, "Config.MaxChannels is -1"},
-		{"a channel", Config{MaxChannels: 1}, ""},
-		{"256 channels", Config{MaxChannels: 256}, ""},
-		{"257 channels", Config{MaxChannels: 257}, "Config.MaxChannels is 257"},
-		{"less than a second", Config{SilenceTimeout: time.Second - 1}, "Config.SilenceTimeout is 999.999999ms"},
-		{"a second", Config{SilenceTimeout: time.Second}, ""},
-		{"half a minute", Config{SilenceTimeout: 30 * time.Second}, ""},
-		{"more than half a minute", Config{SilenceTimeout: 30*time.Second + 1}, "Config.SilenceTimeout is 30.000000001s"},
+		{"no shard", Config{Settings: Settings{Shards: -1}}, "Config.Shards is -1, but must be 1 to 64"},
+		{"64 shards", Config{Settings: Settings{Shards: 64}}, ""},
+		{"65 shards", Config{Settings: Settings{Shards: 65}}, "Config.Shards is 65"},
+		{"Manual with a shard", Config{Settings: Settings{Shards: 1}, Manual: true}, ""},
+		{"Manual with two", Config{Settings: Settings{Shards: 2}, Manual: true}, "Config.Manual needs one shard, but Config.Shards is 2"},
+		{"8 addresses", Config{Settings: Settings{Public: public(8)}}, ""},
+		{"9 addresses", Config{Settings: Settings{Public: public(9)}}, "Config.Public has 9 addresses, but may have at most 8"},
+		{"no address", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7777)}}}, "Config.Public has"},
+		{"no port", Config{Settings: Settings{Public: []netip.AddrPort{netip.AddrPortFrom(one, 0)}}}, "Config.Public has 192.0.2.1:0"},
+		{"any address", Config{Settings: Settings{Public: []netip.AddrPort{netip.MustParseAddrPort("[::]:7777")}}}, "Config.Public has [::]:7777"},
+		{"1,199 bytes", Config{Settings: Settings{MaxReceive: 1199}}, "Config.MaxReceive is 1199, but must be 1200 to 65536"},
+		{"1,200 bytes", Config{Settings: Settings{MaxReceive: 1200}}, ""},
+		{"64 KiB", Config{Settings: Settings{MaxReceive: 64 << 10}}, ""},
+		{"64 KiB and a byte", Config{Settings: Settings{MaxReceive: 64<<10 + 1}}, "Config.MaxReceive is 65537"},
+		{"less than no channel", Config{Settings: Settings{MaxChannels: -1}}, "Config.MaxChannels is -1"},
+		{"a channel", Config{Settings: Settings{MaxChannels: 1}}, ""},
+		{"256 channels", Config{Settings: Settings{MaxChannels: 256}}, ""},
+		{"257 channels", Config{Settings: Settings{MaxChannels: 257}}, "Config.MaxChannels is 257"},
+		{"less than a second", Config{Settings: Settings{SilenceTimeout: time.Second - 1}}, "Config.SilenceTimeout is 999.999999ms"},
+		{"a second", Config{Settings: Settings{SilenceTimeout: time.Second}}, ""},
+		{"half a minute", Config{Settings: Settings{SilenceTimeout: 30 * time.Second}}, ""},
+		{"more than half a minute", Config{Settings: Settings{SilenceTimeout: 30*time.Second + 1}}, "Config.SilenceTimeout is 30.000000001s"},
 	} {
 		err := test.c.setDefaults()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
@@ -93,10 +93,10 @@ func TestListenAndServeReportErrors(t *testing.T) {
 		begin func() (*Server, error)
 		want  string
 	}{
-		"Listen, configuration": {func() (*Server, error) { return Listen("127.0.0.1:0", Config{Shards: -1}) }, "Config.Shards is -1"},
+		"Listen, configuration": {func() (*Server, error) { return Listen("127.0.0.1:0", Config{Settings: Settings{Shards: -1}}) }, "Config.Shards is -1"},
 		"Listen, address":       {func() (*Server, error) { return Listen("nowhere", Config{Logger: silent}) }, `rtcserver: address "nowhere"`},
-		"Serve, configuration":  {func() (*Server, error) { return Serve(pc, Config{MaxChannels: -1}) }, "Config.MaxChannels is -1"},
-		"Serve, shards":         {func() (*Server, error) { return Serve(pc, Config{Shards: 2}) }, "Serve has one socket, but Config.Shards is 2"},
+		"Serve, configuration":  {func() (*Server, error) { return Serve(pc, Config{Settings: Settings{MaxChannels: -1}}) }, "Config.MaxChannels is -1"},
+		"Serve, shards":         {func() (*Server, error) { return Serve(pc, Config{Settings: Settings{Shards: 2}}) }, "Serve has one socket, but Config.Shards is 2"},
 	} {
 		s, err := listen.begin()
 		if s != nil || err == nil || !strings.Contains(err.Error(), listen.want) {

@@ -188,7 +188,7 @@ func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
 }
 
 func TestSilentPageTimesOut(t *testing.T) {
-	inWorld(t, Config{SilenceTimeout: 5 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{SilenceTimeout: 5 * time.Second}}, func(w *world) {
 		p := w.open()
 		w.want("it is open", "open 1")
 		w.network.SetDefault(netsim.Link{Loss: 1})
@@ -260,7 +260,7 @@ func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 	for name, setup := range map[string]string{"active": "a=setup:actpass", "passive": insistsOnActive} {
 		t.Run(name, func(t *testing.T) {
 			var why *CloseError
-			inWorld(t, Config{HandshakeTimeout: 2 * time.Second, Handler: Handler{
+			inWorld(t, Config{Settings: Settings{HandshakeTimeout: 2 * time.Second}, Handler: Handler{
 				Open:    func(*Conn) { t.Error("it opened") },
 				Message: func(*Conn, Message) { t.Error("a message came") },
 				Close:   func(*Conn, *CloseError) { t.Error("Close was called") },

@@ -238,7 +238,7 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 		{16 << 10, 1100, true}, {16 << 10, 70, true}, {4 << 10, 100, true}, {64 << 10, 1100, true}, {64 << 10, 520, true},
 	} {
 		tap := &wiretap{masters: make(map[string][]byte), sealed: make(map[netip.AddrPort][]byte)}
-		config := Config{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) { messages++ }}}
+		config := Config{Settings: Settings{AllowReliable: true, MaxReceive: c.maxReceive, KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) { messages++ }}}
 		inWorld(t, config, func(w *world) {
 			w.network.SetTap(tap.see)
 			first := w.control(tap) // what grows once

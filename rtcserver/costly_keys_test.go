@@ -123,7 +123,7 @@ func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 					signatures++
 				}
 			}
-			inWorld(t, Config{MaxOffers: 5, Handler: Handler{Fail: failed}}, func(w *world) {
+			inWorld(t, Config{Settings: Settings{MaxOffers: 5}, Handler: Handler{Fail: failed}}, func(w *world) {
 				from := attackerAddr.Addr()
 				for range 41 {
 					for ok := true; ok; {
@@ -158,7 +158,7 @@ func TestCostlyKeysCountHoweverTheHandshakeEnds(t *testing.T) {
 		"not yet":                       {2, func(*offered) {}, 19},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, Config{MaxOffers: 5}, func(w *world) {
+			inWorld(t, Config{Settings: Settings{MaxOffers: 5}}, func(w *world) {
 				from := attackerAddr.Addr()
 				o, _ := p.begin(w, from, c.messages)
 				c.end(o)
@@ -185,7 +185,7 @@ func (w *world) allows(remote string) bool {
 // HTTP requests without an address.
 func TestCostlyKeysOfNoAddress(t *testing.T) {
 	p := newCostlyPeer(t, elliptic.P521())
-	inWorld(t, Config{MaxOffers: 1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxOffers: 1}}, func(w *world) {
 		answer, err := w.server.Answer(t.Context(), []byte(p.offer), netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
@@ -201,7 +201,7 @@ func TestCostlyKeysOfNoAddress(t *testing.T) {
 
 func TestCostlyKeysWithoutALimit(t *testing.T) {
 	p := newCostlyPeer(t, elliptic.P521())
-	inWorld(t, Config{MaxOffers: -1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxOffers: -1}}, func(w *world) {
 		for range 3 {
 			p.begin(w, attackerAddr.Addr(), len(p.flight))
 		}

@@ -16,7 +16,7 @@ import (
 func TestForgedRecordsAllowNothingToBeSent(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		tap := newWiretap()
-		inShardsWith(t, shards, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
+		inShardsWith(t, shards, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 			reached := 0 // the shard that datagrams reach
 			w.network.SetTap(func(p *netsim.Packet) bool {
 				switch {

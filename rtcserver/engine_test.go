@@ -326,7 +326,7 @@ func TestEnginesAcknowledgeEagerly(t *testing.T) {
 			t.Errorf("its page came from %v", got)
 		}
 	})
-	inWorld(t, Config{Acks: AckHonest}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{Acks: AckHonest}}, func(w *world) {
 		w.open().echoes("it is open")
 		for c := range w.server.Conns() {
 			if c.Stats().EagerAcks {

@@ -101,8 +101,8 @@ func benchmarkFlood(b *testing.B, rate int) {
 		b.Skip("one socket is many pages on Linux only")
 	}
 	server, err := Listen("127.0.0.1:0", Config{
-		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
-		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -111,7 +111,7 @@ func TestRandomDatagramsGetNoAnswer(t *testing.T) {
 	first := []byte{0, 1, 2, 3, 4, 19, 20, 21, 22, 23, 24, 25, 26, 63, 64, 127, 128, 191, 192, 255}
 	step := count(7, 1)
 	for _, stage := range stages {
-		inBothRoles(t, Config{HandshakeTimeout: time.Minute}, func(w *world, setup string) {
+		inBothRoles(t, Config{Settings: Settings{HandshakeTimeout: time.Minute}}, func(w *world, setup string) {
 			from := w.at(stage, setup)
 			time.Sleep(4 * time.Second) // flights have been repeated to their end
 			synctest.Wait()
@@ -177,7 +177,7 @@ func noise(rng *rand.Rand, n int, first byte) []byte {
 // page's own address is that of the test after this one.)
 func TestClientHelloRaceDuringConnects(t *testing.T) {
 	connects := 200
-	inWorld(t, Config{MaxHandshakes: connects}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: connects}}, func(w *world) {
 		hello := w.recordHello()
 		w.network.SetTap(nil)
 		w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
@@ -230,7 +230,7 @@ func TestClientHelloRaceDuringConnects(t *testing.T) {
 func TestForgedHandshakeRecordsFromThePagesAddress(t *testing.T) {
 	for name, setup := range roles {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, Config{HandshakeTimeout: 5 * time.Second}, func(w *world) {
+			inWorld(t, Config{Settings: Settings{HandshakeTimeout: 5 * time.Second}}, func(w *world) {
 				hello := w.recordHello()
 				w.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
 				failed := 0

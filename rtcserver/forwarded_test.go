@@ -16,9 +16,9 @@ import (
 
 func TestForwardedAddressesOfEveryForm(t *testing.T) {
 	var text testkit.Log
-	s := listen(t, Config{Logger: text.Logger(slog.LevelDebug), TrustedProxies: []netip.Prefix{
+	s := listen(t, Config{Settings: Settings{TrustedProxies: []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::ffff:172.16.0.0/108"), netip.MustParsePrefix("fe80::/10"),
-	}})
+	}}, Logger: text.Logger(slog.LevelDebug)})
 	for _, c := range []struct{ remote, header, want string }{
 		{"10.1.1.1:1", "203.0.113.7:51234", "203.0.113.7"},
 		{"10.1.1.1:1", "2001:db8::1", "2001:db8::1"},
@@ -92,7 +92,7 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		"2001:db8::/112":    {"[2001:dead::1]:1", false},
 		"2001:db8:1::/48":   {"[2001:db8:1:2::1]:1", true},
 	} {
-		s := listen(t, Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix(prefix)}})
+		s := listen(t, Config{Settings: Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix(prefix)}}})
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.RemoteAddr = c.remote
 		r.Header.Set("X-Forwarded-For", "198.51.100.1")
@@ -101,7 +101,7 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		}
 	}
 	for _, bad := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("192.0.2.7"), 33)} {
-		c := Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), bad}}
+		c := Config{Settings: Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), bad}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") || !strings.Contains(err.Error(), bad.Addr().String()) {
 			t.Errorf("%v: %v", bad.Addr(), err)
 		}
@@ -133,7 +133,7 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode
 	}
-	s := listen(t, Config{MaxPerIP: 1, TrustUnixSocket: true, Logger: text.Logger(slog.LevelDebug)})
+	s := listen(t, Config{Settings: Settings{MaxPerIP: 1, TrustUnixSocket: true}, Logger: text.Logger(slog.LevelDebug)})
 	for _, c := range []struct {
 		from   string
 		status int
@@ -146,7 +146,7 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		t.Errorf("logged: %s", &text)
 	}
 	// A peer that is not named a proxy is not believed, and the log says what it needs.
-	s = listen(t, Config{MaxPerIP: 1, Logger: text.Logger(slog.LevelDebug)})
+	s = listen(t, Config{Settings: Settings{MaxPerIP: 1}, Logger: text.Logger(slog.LevelDebug)})
 	if first, second := post(s, "203.0.113.7"), post(s, "203.0.113.8"); first != 200 || second != 429 {
 		t.Errorf("%d, %d", first, second)
 	}

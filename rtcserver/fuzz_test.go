@@ -103,7 +103,7 @@ func TestMemoryOfAConnection(t *testing.T) {
 			t.Errorf("%s: %d bytes, want at most %d", what, each, limit)
 		}
 	}
-	inWorld(t, Config{MaxHandshakes: conns, HandshakeTimeout: time.Minute, PendingTimeout: time.Minute, SilenceTimeout: 30 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: conns, HandshakeTimeout: time.Minute, PendingTimeout: time.Minute, SilenceTimeout: 30 * time.Second}}, func(w *world) {
 		var offers []*offered
 		w.offer("").check(attackerAddr, "") // what grows once
 		before := testkit.HeapNow()

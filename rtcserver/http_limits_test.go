@@ -166,7 +166,7 @@ func TestHugeOffers(t *testing.T) {
 // Headers of a megabyte, as an http.Server takes them by default: they are neither
 // taken apart nor sent back.
 func TestHugeHeaders(t *testing.T) {
-	s := listen(t, Config{Certificate: serverCertificate, MaxOffers: -1})
+	s := listen(t, Config{Settings: Settings{Certificate: serverCertificate, MaxOffers: -1}})
 	for _, c := range []struct{ header, begins, repeats string }{
 		{"Origin", "https://", "<"},
 		{"Origin", "", "é"},

@@ -46,7 +46,8 @@ func TestCallsThatWaitReturnErrInHandler(t *testing.T) {
 			}
 			tap := newWiretap()
 			c := Config{
-				Manual: manual, KeyLog: tap, HandshakeTimeout: time.Second, PendingTimeout: time.Second,
+				Settings: Settings{KeyLog: tap, HandshakeTimeout: time.Second, PendingTimeout: time.Second},
+				Manual:   manual,
 				Logger: slog.New(lineHandler{slog.DiscardHandler, func(line string) {
 					if line == "rtcserver: open" {
 						check("Logger")

@@ -85,8 +85,8 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 func TestCyclesLeaveNothingBehind(t *testing.T) {
 	cycles := count(200, 10_000)
 	server, err := Listen("127.0.0.1:0", Config{
-		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
-		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestSeveralShards(t *testing.T) {
 	}
 	var messages atomic.Int64
 	server, err := Listen("127.0.0.1:0", Config{
-		Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
+		Settings: Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
 		Handler: Handler{Message: func(c *Conn, m Message) {
 			messages.Add(1)
 			c.Send(m.Stream, m.Kind, m.Data)

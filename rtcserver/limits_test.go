@@ -20,17 +20,17 @@ import (
 // everything.
 func TestNegativeLimitsAreErrors(t *testing.T) {
 	for name, c := range map[string]Config{
-		"MaxConns":         {MaxConns: -1},
-		"MaxPending":       {MaxPending: -1},
-		"MaxHandshakes":    {MaxHandshakes: -1},
-		"PendingTimeout":   {PendingTimeout: -1},
-		"HandshakeTimeout": {HandshakeTimeout: -1},
+		"MaxConns":         {Settings: Settings{MaxConns: -1}},
+		"MaxPending":       {Settings: Settings{MaxPending: -1}},
+		"MaxHandshakes":    {Settings: Settings{MaxHandshakes: -1}},
+		"PendingTimeout":   {Settings: Settings{PendingTimeout: -1}},
+		"HandshakeTimeout": {Settings: Settings{HandshakeTimeout: -1}},
 	} {
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config."+name+" is negative") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	c := Config{MaxPerIP: -1, MaxOffers: -1}
+	c := Config{Settings: Settings{MaxPerIP: -1, MaxOffers: -1}}
 	if err := c.setDefaults(); err != nil {
 		t.Errorf("no limit: %v", err)
 	}
@@ -40,19 +40,19 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 func TestOriginsThatAreNoneAreErrors(t *testing.T) {
 	for _, o := range []string{"game.example", "https://game.example/", "https://game.example/play", "https://", "", ":", "localhost:8080",
 		"https://*", "https://a.*.example", "https://game.*", "http://localhost:*", "https://*.192.0.2.1", "https://müller.example", "https://game.example:", "https://game.example:99999", "https://u@game.example"} {
-		c := Config{Origins: []string{"https://friend.example", o}}
+		c := Config{Settings: Settings{Origins: []string{"https://friend.example", o}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Config.Origins has %q", o)) {
 			t.Errorf("%q: error %v", o, err)
 		}
 	}
-	c := Config{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example", "https://game.example:443", "https://*.game.example"}}
+	c := Config{Settings: Settings{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example", "https://game.example:443", "https://*.game.example"}}}
 	if err := c.setDefaults(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
-	inWorld(t, Config{MaxConns: 2}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxConns: 2}}, func(w *world) {
 		first, second := w.open(), w.open()
 		third := w.newPage(client.Config{AnswerTimeout: 3 * time.Second})
 		if err := third.connect(nil); err == nil {
@@ -80,7 +80,7 @@ func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 // A check that found the table full must not take its connection from those that
 // wait: it would never be forgotten.
 func TestRefusedChecksLeaveNothingBehind(t *testing.T) {
-	inWorld(t, Config{MaxConns: 1, PendingTimeout: 10 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxConns: 1, PendingTimeout: 10 * time.Second}}, func(w *world) {
 		p := w.open()
 		for range 20 {
 			w.offer("").check(attackerAddr, "")
@@ -102,7 +102,7 @@ func TestRefusedChecksLeaveNothingBehind(t *testing.T) {
 }
 
 func TestPendingAnswersExpire(t *testing.T) {
-	inWorld(t, Config{MaxPending: 3, PendingTimeout: 5 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPending: 3, PendingTimeout: 5 * time.Second}}, func(w *world) {
 		for range 3 {
 			w.offer("")
 		}
@@ -131,7 +131,7 @@ func TestPendingAnswersExpire(t *testing.T) {
 // An attacker posts offers and never connects, more than twice as many as there is room for in
 // the time that answers wait. Other pages connect nevertheless.
 func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
-	inWorld(t, Config{MaxPending: 100, PendingTimeout: 30 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPending: 100, PendingTimeout: 30 * time.Second}}, func(w *world) {
 		for i := range 60 * 8 {
 			w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(t))
 			if i%80 == 0 {
@@ -216,7 +216,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			return o
 		},
 	} {
-		inWorld(t, Config{MaxHandshakes: 1, HandshakeTimeout: 10 * time.Second}, func(w *world) {
+		inWorld(t, Config{Settings: Settings{MaxHandshakes: 1, HandshakeTimeout: 10 * time.Second}}, func(w *world) {
 			o := come(w)
 			gone := weak.Make(o.conn)
 			o.conn = nil
@@ -235,7 +235,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 
 // One that is closed while its handshake waits for its turn does not get it.
 func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
-	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 1}}, func(w *world) {
 		first, second := w.offer(""), w.offer("")
 		first.check(attackerAddr, "")
 		second.check(victimAddr, "")
@@ -253,7 +253,7 @@ func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
 }
 
 func TestMaxPerIPCountsLiveOnes(t *testing.T) {
-	inWorld(t, Config{MaxPerIP: 2}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxPerIP: 2}}, func(w *world) {
 		p := w.newPage(client.Config{})
 		from := p.addr().Addr()
 		if err := p.connect(nil); err != nil {
@@ -280,7 +280,7 @@ func TestMaxPerIPCountsLiveOnes(t *testing.T) {
 // Handshakes beyond MaxHandshakes wait their turn, here until those of a page that
 // does not answer give their places up.
 func TestMaxHandshakesMakesOthersWait(t *testing.T) {
-	inWorld(t, Config{MaxHandshakes: 2, HandshakeTimeout: 2 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 2, HandshakeTimeout: 2 * time.Second}}, func(w *world) {
 		for range 4 {
 			w.offer("").check(attackerAddr, "")
 		}

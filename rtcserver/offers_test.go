@@ -53,7 +53,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 }
 
 func TestRefusalsAreNotKept(t *testing.T) {
-	s := listen(t, Config{Origins: []string{"*"}})
+	s := listen(t, Config{Settings: Settings{Origins: []string{"*"}}})
 	for body, want := range map[string]int{browserOffer(t): 200, "": 400} {
 		w := signal(t, s, body, nil)
 		if h := w.Header(); w.Code != want || h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" {
@@ -184,7 +184,7 @@ func TestOffersThatEndBadlyLeaveNothing(t *testing.T) {
 
 // A resume is for something that its engine counts: see Config.Resumes.
 func TestResumesDoNotCountForTheAddress(t *testing.T) {
-	s := listen(t, Config{MaxPerIP: 1, Resumes: func(r *http.Request) bool { return r.Header.Get("X-Resumes") != "" }})
+	s := listen(t, Config{Settings: Settings{MaxPerIP: 1}, Resumes: func(r *http.Request) bool { return r.Header.Get("X-Resumes") != "" }})
 	for i, c := range []struct {
 		resumes string
 		status  int

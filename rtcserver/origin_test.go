@@ -65,9 +65,9 @@ func TestPagesOfThisServerAreKnownBehindProxies(t *testing.T) {
 }
 
 func TestOriginsHaveANormalForm(t *testing.T) {
-	s := listen(t, Config{Origins: []string{
+	s := listen(t, Config{Settings: Settings{Origins: []string{
 		"https://site.example:443", "HTTP://Lobby.Example:080", "https://*.play.example", "http://*.localhost:3000", "https://[2001:DB8:0::1]", "capacitor://localhost",
-	}})
+	}}})
 	for o, want := range map[string]int{
 		"https://site.example":               200,
 		"http://lobby.example":               200,
@@ -99,7 +99,7 @@ func TestOriginsHaveANormalForm(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	s := listen(t, Config{Hosts: []string{"Game.example", "*.play.example"}, Origins: []string{"https://friend.example"}})
+	s := listen(t, Config{Settings: Settings{Hosts: []string{"Game.example", "*.play.example"}, Origins: []string{"https://friend.example"}}})
 	for _, c := range []struct {
 		origin, host string
 		status       int
@@ -136,10 +136,10 @@ func TestHosts(t *testing.T) {
 		{[]string{"game.example"}, "://", "[", "Config.Origins"},
 		{nil, "https://game.example:8443", "game.example:9443", "Config.Origins"},
 	} {
-		wantRefusal(t, signal(t, listen(t, Config{Hosts: c.hosts}), browserOffer(t), from("Origin", c.origin, "Host", c.host)), 403, c.want)
+		wantRefusal(t, signal(t, listen(t, Config{Settings: Settings{Hosts: c.hosts}}), browserOffer(t), from("Origin", c.origin, "Host", c.host)), 403, c.want)
 	}
 	for _, bad := range []string{"https://game.example", "game.example:443", "", "a.*.example", "müller.example"} {
-		c := Config{Hosts: []string{bad}}
+		c := Config{Settings: Settings{Hosts: []string{bad}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.Hosts has") {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -188,7 +188,7 @@ func TestCredentialsAreForOriginsThatAreNamed(t *testing.T) {
 		{[]string{"null", "*"}, "null", ""},
 		{nil, "http://game.example", ""}, // its own, which needs none
 	} {
-		s := listen(t, Config{Origins: c.origins})
+		s := listen(t, Config{Settings: Settings{Origins: c.origins}})
 		for _, method := range []string{http.MethodOptions, http.MethodPost, http.MethodGet} {
 			w := signal(t, s, browserOffer(t), func(r *http.Request) { r.Method = method; r.Header.Set("Origin", c.origin) })
 			h := w.Header()
@@ -203,7 +203,7 @@ func TestCredentialsAreForOriginsThatAreNamed(t *testing.T) {
 }
 
 func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
-	s := listen(t, Config{Origins: []string{"https://friend.example"}})
+	s := listen(t, Config{Settings: Settings{Origins: []string{"https://friend.example"}}})
 	ask := func(edit ...string) http.Header {
 		return signal(t, s, "", func(r *http.Request) {
 			r.Method = http.MethodOptions
@@ -296,7 +296,7 @@ func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
 // A long origin is not sent back in full. If a browser says that a page is foreign, the server
 // believes it.
 func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
-	s := listen(t, Config{Origins: []string{"*"}})
+	s := listen(t, Config{Settings: Settings{Origins: []string{"*"}}})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(browserOffer(t)))
 	r.Header.Set("Origin", "https://"+strings.Repeat("x", 900_000))
 	w := testkit.Serve(s, r)
@@ -308,7 +308,7 @@ func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 			t.Errorf("an origin of %d bytes: %d, want %d", n, w.Code, want)
 		}
 	}
-	s = listen(t, Config{Origins: []string{"null"}})
+	s = listen(t, Config{Settings: Settings{Origins: []string{"null"}}})
 	for o, want := range map[string]int{"null": 200, "https://friend.example": 403} {
 		if w := signal(t, s, browserOffer(t), from("Origin", o)); w.Code != want {
 			t.Errorf("%s where only files may: %d, want %d", o, w.Code, want)

@@ -22,7 +22,7 @@ func TestServeWithoutAFileToSpare(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: before.Max}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Serve(socket, Config{Certificate: serverCertificate})
+	s, err := Serve(socket, Config{Settings: Settings{Certificate: serverCertificate}})
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func inControlledWorld(t *testing.T, c Config, test func(w *world, h *controlled
 // A page's refused channels are logged once for each reason, with what to do, and all
 // of them are counted, by reason.
 func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
-	inControlledWorld(t, Config{MaxChannels: 5}, func(w *world, h *controlledPage, j *lineLog) {
+	inControlledWorld(t, Config{Settings: Settings{MaxChannels: 5}}, func(w *world, h *controlledPage, j *lineLog) {
 		for range 200 {
 			var chunks [][]byte
 			for range 40 {
@@ -114,7 +114,7 @@ func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
 // a separate counter counts it. The other channels work.
 func TestChannelsBeyondTheLimit(t *testing.T) {
 	for _, most := range []int{0, 3, 40} {
-		inControlledWorld(t, Config{MaxChannels: most}, func(w *world, h *controlledPage, j *lineLog) {
+		inControlledWorld(t, Config{Settings: Settings{MaxChannels: most}}, func(w *world, h *controlledPage, j *lineLog) {
 			want := most
 			if most == 0 {
 				want = 16
@@ -138,7 +138,7 @@ func TestChannelsBeyondTheLimit(t *testing.T) {
 		})
 	}
 	for _, n := range []int{-1, 257} {
-		c := Config{MaxChannels: n}
+		c := Config{Settings: Settings{MaxChannels: n}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.MaxChannels") {
 			t.Errorf("%d: error %v", n, err)
 		}

@@ -27,8 +27,8 @@ type movingPage struct {
 
 func newMovingPage(t *testing.T) *movingPage {
 	server, err := Listen("127.0.0.1:0", Config{
-		Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1,
-		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+		Settings: Settings{Shards: 4, Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1},
+		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -257,7 +257,7 @@ func TestShutdownOfAPolledServer(t *testing.T) {
 
 // A shard keeps nothing of connections that are gone, in whatever state they were.
 func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
-	inWorld(t, Config{MaxHandshakes: 1, PendingTimeout: 4 * time.Second}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 1, PendingTimeout: 4 * time.Second}}, func(w *world) {
 		p := w.open()
 		p.echoes("it is open")
 		p.conn.Close()

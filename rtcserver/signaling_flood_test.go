@@ -30,8 +30,8 @@ type signalingFlood struct {
 
 func newSignalingFlood(t *testing.T) *signalingFlood {
 	server, err := Listen("127.0.0.1:0", Config{
-		Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1, // or only the limits are tested
-		Handler: Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
+		Settings: Settings{Certificate: serverCertificate, MaxPerIP: -1, MaxOffers: -1}, // or only the limits are tested
+		Handler:  Handler{Message: func(c *Conn, m Message) { c.Send(m.Stream, m.Kind, m.Data) }},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,8 +19,15 @@ func FuzzSignaling(f *testing.F) {
 	f.Add("GET", "text/html", "null", ",,,", "*/*", "{")
 	f.Add("POST", "text/plain;;", "://", "[::ffff:1.2.3.4]", "", offer+"m=audio 9 X 0\r\na=mid:"+strings.Repeat("x", 100))
 	s := listen(f, Config{
-		Certificate: serverCertificate, MaxOffers: -1, MaxPerIP: -1, MaxPending: 1 << 30, PendingTimeout: 20 * time.Millisecond,
-		Origins: []string{"https://friend.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		Settings: Settings{
+			Certificate:    serverCertificate,
+			MaxOffers:      -1,
+			MaxPerIP:       -1,
+			MaxPending:     1 << 30,
+			PendingTimeout: 20 * time.Millisecond,
+			Origins:        []string{"https://friend.example"},
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+		},
 	})
 	f.Fuzz(func(t *testing.T, method, contentType, origin, forwarded, accept, body string) {
 		r := httptest.NewRequest(http.MethodPost, "http://game.example/connect", strings.NewReader(body))

@@ -122,9 +122,9 @@ func TestTakesAnOfferInJSON(t *testing.T) {
 }
 
 func TestPublicAddressesAreTheCandidates(t *testing.T) {
-	s := listen(t, Config{Public: []netip.AddrPort{
+	s := listen(t, Config{Settings: Settings{Public: []netip.AddrPort{
 		netip.MustParseAddrPort("198.51.100.7:7000"), netip.MustParseAddrPort("[2001:db8::7]:7001"),
-	}})
+	}}})
 	sdp := signal(t, s, browserOffer(t), nil).Body.String()
 	for _, want := range []string{"198.51.100.7 7000", "2001:db8::7 7001"} {
 		if !strings.Contains(sdp, want) {
@@ -210,7 +210,7 @@ func TestOtherMethodsAndTypesAreRefused(t *testing.T) {
 func TestForeignOriginsAreRefusedBeforeAnythingElse(t *testing.T) {
 	asked := 0
 	s := listen(t, Config{
-		Origins:   []string{"https://friend.example"},
+		Settings:  Settings{Origins: []string{"https://friend.example"}},
 		Authorize: func(*http.Request) error { asked++; return nil },
 	})
 	origin := func(o string) func(*http.Request) {
@@ -236,7 +236,7 @@ func TestForeignOriginsAreRefusedBeforeAnythingElse(t *testing.T) {
 }
 
 func TestPreflightIsAnswered(t *testing.T) {
-	s := listen(t, Config{Origins: []string{"*"}})
+	s := listen(t, Config{Settings: Settings{Origins: []string{"*"}}})
 	w := signal(t, s, "", func(r *http.Request) {
 		r.Method = http.MethodOptions
 		r.Header.Set("Origin", "https://any.example")
@@ -257,7 +257,7 @@ func TestAuthorizeDecidesBeforeAnythingExists(t *testing.T) {
 }
 
 func TestOffersOfOneAddressAreLimited(t *testing.T) {
-	inWorld(t, Config{MaxOffers: 1}, func(world *world) {
+	inWorld(t, Config{Settings: Settings{MaxOffers: 1}}, func(world *world) {
 		s := world.server
 		for range 4 {
 			if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
@@ -283,7 +283,7 @@ func TestOffersOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
-	s := listen(t, Config{MaxPerIP: 2})
+	s := listen(t, Config{Settings: Settings{MaxPerIP: 2}})
 	from := func(addr string) int {
 		return signal(t, s, browserOffer(t), func(r *http.Request) { r.RemoteAddr = addr }).Code
 	}
@@ -301,7 +301,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestUnusedAnswersAreLimitedAndExpire(t *testing.T) {
-	inWorld(t, Config{MaxPending: 3, PendingTimeout: 5 * time.Second}, func(world *world) {
+	inWorld(t, Config{Settings: Settings{MaxPending: 3, PendingTimeout: 5 * time.Second}}, func(world *world) {
 		s := world.server
 		for range 3 {
 			signal(t, s, browserOffer(t), nil)
@@ -320,7 +320,7 @@ func TestUnusedAnswersAreLimitedAndExpire(t *testing.T) {
 }
 
 func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
-	s := listen(t, Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	s := listen(t, Config{Settings: Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	for _, c := range []struct{ remote, header, want string }{
 		{"203.0.113.9:1", "198.51.100.1", "203.0.113.9"},
 		{"10.1.1.1:1", "198.51.100.1", "198.51.100.1"},

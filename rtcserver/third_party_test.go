@@ -30,7 +30,7 @@ func openUnordered(label string) []byte {
 
 func TestASessionPointedAtAVictim(t *testing.T) {
 	tap := newWiretap()
-	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		h := w.control(tap)
 		h.packet(data(3, h.tsn, 1, 0, 50, openUnordered("gaps")))
@@ -59,7 +59,7 @@ func TestASessionPointedAtAVictim(t *testing.T) {
 // The same with one check and one record, and then only stale FORWARD-TSNs.
 func TestStaleForwardsFromAVictim(t *testing.T) {
 	tap := newWiretap()
-	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		h := w.control(tap)
 		h.packet(data(3, h.tsn, 1, 0, 50, openUnordered("gaps")))
@@ -88,7 +88,7 @@ func TestStaleForwardsFromAVictim(t *testing.T) {
 // bytes that come from there.
 func TestAProofDoesNotOutliveThePeer(t *testing.T) {
 	tap := newWiretap()
-	inWorld(t, Config{KeyLog: tap, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{KeyLog: tap}, Handler: Handler{Message: func(*Conn, Message) {}}}, func(w *world) {
 		w.network.SetTap(tap.see)
 		h := w.control(tap)
 		victim := h.addr()

@@ -305,7 +305,7 @@ func TestPollWaits(t *testing.T) {
 
 // One that has given its place up is over at once.
 func TestAHandshakeThatYieldsIsOver(t *testing.T) {
-	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 1}}, func(w *world) {
 		w.offer("").check(attackerAddr, "")
 		synctest.Wait()
 		begin := time.Now()

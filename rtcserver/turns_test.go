@@ -154,7 +154,7 @@ func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
 // A handshake yields its place when its time is over, and not later because the loop was busy
 // just before.
 func TestPlacesAreGivenUpInTime(t *testing.T) {
-	inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+	inWorld(t, Config{Settings: Settings{MaxHandshakes: 1}}, func(w *world) {
 		w.offerFrom(attackerAddr.Addr()).check(attackerAddr, "")
 		w.offerFrom(victimAddr.Addr()).check(attackerAddr, "")
 		synctest.Wait()
@@ -183,7 +183,7 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 		},
 		"it yields": func(s *shard, _ *Conn, now time.Time) { s.yieldPlaces(now.Add(pageRests)) },
 	} {
-		inWorld(t, Config{MaxHandshakes: 1}, func(w *world) {
+		inWorld(t, Config{Settings: Settings{MaxHandshakes: 1}}, func(w *world) {
 			o := w.offerFrom(attackerAddr.Addr())
 			o.check(attackerAddr, "")
 			w.offerFrom(victimAddr.Addr()).check(victimAddr, "")

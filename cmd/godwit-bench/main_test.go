@@ -21,7 +21,7 @@ import (
 // The whole program against a real server on this machine.
 func TestEchoes(t *testing.T) {
 	server, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
-		MaxPerIP: -1, MaxOffers: -1,
+		Settings: rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1},
 		Handler: rtcserver.Handler{
 			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
 		},
@@ -71,7 +71,7 @@ func TestChannelsUnderLoss(t *testing.T) {
 			{Name: "every", Mode: godwit.ReliableOrdered},
 		},
 		Version: "7", Secret: "sesame",
-		RTC:     godwit.RTCConfig{MaxPerIP: 1}, // each client has its own address
+		RTC:     rtcserver.Settings{MaxPerIP: 1}, // each client has its own address
 		Handler: godwit.Handler{Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }},
 	})
 	if err != nil {

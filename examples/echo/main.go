@@ -65,10 +65,8 @@ func listen(data, public string, verbose bool) (*godwit.Server, error) {
 			Request: func(_ *godwit.Conn, r *godwit.Request) { r.Reply(r.Data) },
 		},
 		// Level one: datagrams, for any page.
-		RTC: godwit.RTCConfig{
-			Handler: rtcserver.Handler{
-				Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
-			},
+		RTCHandler: rtcserver.Handler{
+			Message: func(c *rtcserver.Conn, m rtcserver.Message) { c.Send(m.Stream, m.Kind, m.Data) },
 		},
 	}
 	if verbose {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/internal/load"
+	"github.com/godwit-rtc/godwit/rtcserver"
 	"github.com/godwit-rtc/godwit/session"
 )
 
@@ -44,7 +45,7 @@ func newGame(handlers bool) (*game, error) {
 			{Name: "state", Mode: godwit.Unreliable, Direction: godwit.ToClient},
 		},
 		MaxConns: 1 << 16,
-		RTC:      godwit.RTCConfig{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+		RTC:      rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
 	}
 	run := g.poll
 	if handlers {

@@ -89,7 +89,8 @@ func serveGodwit(relay bool) error {
 		}
 	}
 	srv, err := rtcserver.Listen("127.0.0.1:0", rtcserver.Config{
-		Handler: handler, MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16,
+		Settings: rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+		Handler:  handler,
 	})
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func serveChannels(relay bool) error {
 		Channels: godwit.Channels{{Name: channelName, Mode: godwit.Unreliable}},
 		Handler:  handler,
 		MaxConns: 1 << 16,
-		RTC:      godwit.RTCConfig{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
+		RTC:      rtcserver.Settings{MaxPerIP: -1, MaxOffers: -1, MaxPending: 1 << 16, MaxConns: 1 << 16},
 	})
 	if err != nil {
 		return err
