@@ -40,7 +40,8 @@ type Config struct {
 	// Sources, if valid, is a prefix of local addresses. Each connection of an Endpoint
 	// gets its own address from the prefix. All addresses of the prefix must be addresses
 	// of this machine; on Linux those of 127.0.0.0/8 are. If every address is in use, no
-	// further connection is made (ErrNoSource).
+	// further connection is made (ErrNoSource). A Session that connects again needs a second
+	// address until it has the server's answer.
 	Sources netip.Prefix
 
 	// Certificate is the DTLS certificate of the client; its fingerprint is in every
