@@ -222,7 +222,7 @@ func (s *Session) dialBetter(ctx context.Context) error {
 	of := s.session
 	e.loop.Unlock()
 	c, _, err := s.request(ctx, of, true, true)
-	if err != nil {
+	if err != nil || c == nil { // c is nil if the server does not answer the offer
 		return err
 	}
 	_, err = c.wait(ctx, false)
