@@ -35,6 +35,7 @@ func (s *Server) Local(lc LocalConfig) (*Conn, error) {
 	theirs.session, err = sessioncore.New(time.Now(), sessioncore.Config{
 		Channel: channel.Config{Channels: s.config.Channels, Ceiling: -1, Rate: 1 << 20},
 		Hello:   lc.Hello,
+		Limits:  session.Limits{Messages: -1, Bytes: -1}, // of what the server sends: Config.Limits are for clients
 	})
 	if err != nil {
 		s.forget(ours)

@@ -1,0 +1,35 @@
+package godwit
+
+import (
+	"testing"
+	"time"
+)
+
+func TestServerMaySendAnyRateToALocalClient(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t, func(c *Config) { c.Handler = Handler{}; c.Limits = Limits{Messages: -1, Bytes: -1} })
+		got := 0
+		var why *CloseReason
+		client, err := srv.Local(LocalConfig{Handler: Handler{
+			Message: func(*Conn, ChannelID, []byte) { got++ },
+			Close:   func(_ *Conn, r CloseReason) { why = &r },
+		}})
+		must(t, err)
+		settle()
+		sent := 0
+		for range 200 {
+			for range 30 {
+				for c := range srv.Conns() {
+					if c.Send(chat, []byte("x")) == nil {
+						sent++
+					}
+				}
+			}
+			time.Sleep(16 * ms)
+		}
+		time.Sleep(time.Second)
+		if why != nil || got != sent {
+			t.Errorf("sent %d, got %d, %v, %v", sent, got, why, client.State())
+		}
+	})
+}
