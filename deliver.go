@@ -31,7 +31,7 @@ func (c *Conn) deliver() {
 		case sessioncore.EventChannel:
 			c.deliverEvent(Event{Type: session.EventChannel, Channel: ev.Channel})
 		case sessioncore.EventChannelClosed:
-			c.deliverEvent(Event{Type: session.EventChannelClosed, Channel: ev.Channel})
+			c.deliverChannelClosed(ev.Channel)
 		case sessioncore.EventRoom:
 			c.deliverEvent(Event{Type: session.EventRoom, Channel: ev.Channel})
 		case sessioncore.EventInterrupted:
@@ -51,6 +51,23 @@ func (c *Conn) deliver() {
 			c.deliverEvent(Event{Type: session.EventClose, Reason: why})
 		}
 	}
+}
+
+// deliverChannelClosed tells the program that a channel is closed. The number of the channel
+// is free when the handler, or the body of a range over Poll, has returned or panicked.
+func (c *Conn) deliverChannelClosed(ch ChannelID) {
+	if f := c.handler.ChannelClosed; f != nil {
+		defer c.channelDelivered(ch)
+		f(c, ch)
+	} else if !c.server.yield(c, Event{Type: session.EventChannelClosed, Channel: ch}) {
+		c.channelDelivered(ch)
+	}
+}
+
+func (c *Conn) channelDelivered(ch ChannelID) {
+	a := c.acquire()
+	defer c.release(a)
+	c.session.ChannelDelivered(ch)
 }
 
 func (c *Conn) deliverMessage(ev *sessioncore.Event) {
@@ -84,8 +101,6 @@ func (c *Conn) deliverEvent(ev Event) {
 		h.Receipt(c, ev.Message, ev.Fate)
 	case ev.Type == session.EventChannel && h.Channel != nil:
 		h.Channel(c, ev.Channel)
-	case ev.Type == session.EventChannelClosed && h.ChannelClosed != nil:
-		h.ChannelClosed(c, ev.Channel)
 	case ev.Type == session.EventRoom && h.Room != nil:
 		h.Room(c, ev.Channel)
 	case ev.Type == session.EventInterrupted && h.Interrupted != nil:

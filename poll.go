@@ -86,11 +86,20 @@ func keep(ev Event) Event {
 	return ev
 }
 
-// yield gives Poll an event that the Handler has no func for.
-func (s *Server) yield(c *Conn, ev Event) {
+// yielded ends an event that the body of a range over Poll has processed.
+func yielded(ev Event) {
+	if ev.Type == session.EventChannelClosed {
+		ev.Conn.channelDelivered(ev.Channel)
+	}
+}
+
+// yield gives Poll an event that the Handler has no func for. It returns false without
+// Config.Manual: the program does not get the event.
+func (s *Server) yield(c *Conn, ev Event) bool {
 	if !s.config.Manual {
-		return
+		return false
 	}
 	ev.Conn = c
 	s.polling.Yield(ev)
+	return true
 }

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -201,5 +202,41 @@ func TestFreeStatusAndRoom(t *testing.T) {
 		if err := s.CloseChannel(id); err != session.ErrFixed {
 			t.Errorf("a close of a channel of the table: %v", err)
 		}
+	})
+}
+
+// The number of a closed channel stays with the channel until the program has processed its
+// last event, also if the program breaks off the range over Poll at each event.
+func TestNumberOfAClosedChannelIsKeptAfterABreak(t *testing.T) {
+	var server *godwit.Conn
+	c := godwit.Config{Handler: godwit.Handler{Open: func(c *godwit.Conn) { server = c }}}
+	inGame(t, c, func(g *game) {
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Handler: client.SessionHandler{Open: func(*client.Session) {}}})
+		g.must(err)
+		open := func(name string) channel.ID {
+			id, err := server.OpenChannel(channel.Channel{Name: name, Mode: channel.ReliableOrdered})
+			g.must(err)
+			return id
+		}
+		a := open("a")
+		poll(e, 200*time.Millisecond, nil)
+		for range 10 {
+			g.must(server.Send(a, []byte("for a")))
+		}
+		g.must(server.CloseChannel(a))
+		var got []string
+		for range 60 {
+			for ev := range e.Poll(16 * time.Millisecond) {
+				got = append(got, ev.Type.String()+" "+s.Channels().Name(ev.Channel))
+				break
+			}
+			e.Flush()
+			if len(server.Channels()) == len(table) {
+				open("b")
+			}
+		}
+		want := append(slices.Repeat([]string{"message a"}, 10), "channel closed a", "channel b")
+		wantAll(t, "one for each Poll", got, want...)
 	})
 }

@@ -132,9 +132,30 @@ func (s *Session) deliverEvent(ev *sessioncore.Event) {
 	case sessioncore.EventChannel:
 		of(session.EventChannel, h.Channel)
 	case sessioncore.EventChannelClosed:
-		of(session.EventChannelClosed, h.ChannelClosed)
+		s.deliverChannelClosed(ev.Channel)
 	case sessioncore.EventRoom:
 		of(session.EventRoom, h.Room)
+	}
+}
+
+// deliverChannelClosed tells the program that a channel is closed. The number of the channel
+// is free when the handler, or the body of a range over Poll, has returned or panicked.
+func (s *Session) deliverChannelClosed(ch channel.ID) {
+	from := s.told.from
+	if f := s.config.Handler.ChannelClosed; f != nil {
+		defer s.channelDelivered(from, ch)
+		f(s, ch)
+	} else if !s.yield(Event{Type: session.EventChannelClosed, Channel: ch, from: from}) {
+		s.channelDelivered(from, ch)
+	}
+}
+
+// channelDelivered does nothing if another session has followed the one with the channel.
+func (s *Session) channelDelivered(from *sessioncore.Session, ch channel.ID) {
+	s.endpoint.loop.Lock()
+	defer s.release()
+	if s.session == from {
+		from.ChannelDelivered(ch)
 	}
 }
 

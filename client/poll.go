@@ -22,6 +22,8 @@ type Event struct {
 	Fate    channel.Fate        // of EventReceipt
 	Reason  session.CloseReason // of EventClose and EventRenewing
 	Err     error               // of EventEnded
+
+	from *sessioncore.Session // of EventChannelClosed: which session of Session has the channel
 }
 
 // Poll waits at most d for datagrams, timers or calls, processes them, runs the handlers,
@@ -117,13 +119,22 @@ func (e *Endpoint) await(ctx context.Context, done <-chan struct{}, turns bool) 
 	}
 }
 
-// yield gives Poll an event that the SessionHandler has no func for.
-func (s *Session) yield(ev Event) {
+// yielded ends an event that the body of a range over Poll has processed.
+func yielded(ev Event) {
+	if ev.Type == session.EventChannelClosed {
+		ev.Session.channelDelivered(ev.from, ev.Channel)
+	}
+}
+
+// yield gives Poll an event that the SessionHandler has no func for. It returns false
+// without EndpointConfig.Manual: the program does not get the event.
+func (s *Session) yield(ev Event) bool {
 	if !s.endpoint.config.Manual {
-		return
+		return false
 	}
 	ev.Session = s
 	s.endpoint.polling.Yield(ev)
+	return true
 }
 
 // keep copies the bytes of an event that the next Poll yields.

@@ -10,6 +10,9 @@ type Puller[E any] struct {
 	// next Poll yields the event. Nil means that every event stays valid.
 	Keep func(E) E
 
+	// After may be nil. It is called for each event when the body has returned or panicked.
+	After func(E)
+
 	running atomic.Bool
 	yield   func(E) bool // nil while the body runs and after it broke off
 	saved   []E          // events for the next Pull
@@ -62,6 +65,9 @@ func (p *Puller[E]) Yield(e E) {
 	}
 	yield := p.yield
 	p.yield = nil
+	if p.After != nil {
+		defer p.After(e)
+	}
 	if yield(e) {
 		p.yield = yield
 	}

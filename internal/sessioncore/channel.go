@@ -15,12 +15,13 @@ import (
 //
 //	noChannel ──OPEN sent or received──> channelOpen
 //	channelOpen ──CloseChannel──> channelEnding ──all settled: SHUT sent──> channelSaid
-//	channelSaid ──SHUT received: EventChannelClosed──> channelDone ──events taken──> noChannel
+//	channelSaid ──SHUT received: EventChannelClosed──> channelDone ──delivered──> noChannel
 //	channelOpen, channelEnding ──SHUT received──> channelHeard
-//	channelHeard ──all settled: EventChannelClosed──> channelTold ──events taken: SHUT sent──> noChannel
+//	channelHeard ──all settled: EventChannelClosed──> channelTold ──delivered: SHUT sent──> noChannel
 //
-// So a number is free at an end when the end has sent and received SHUT, and its program
-// has taken all events of the channel. The end that opens the number again sends its OPEN
+// Delivered means that ChannelDelivered was called. So a number is free at an end when the
+// end has sent and received SHUT, and its program has processed all events of the channel:
+// a handler never sees another channel under the number of a message. The end that opens the number again sends its OPEN
 // after that. Control messages arrive in order, so the other end has sent and received
 // SHUT, too, when it gets the OPEN. Frames of the channel before that arrive later still
 // are ignored, see [channel.Mux.StopReceiving].
@@ -39,9 +40,9 @@ const (
 // lives are the channels of a session that were opened at run time.
 type lives struct {
 	opening  []channel.ID                          // channels that this end has opened and the peer has not answered, in order
-	held     []string                              // lines of OPENs that wait until the program has taken events
+	held     []string                              // lines of OPENs that wait for ChannelDelivered
 	ending   int                                   // channels that are channelEnding or channelHeard
-	leaving  int                                   // channels that are channelTold or channelDone
+	gone     uint64                                // numbers for which ChannelDelivered was called, a bit for each
 	last     channel.ID                            // the last number that this end has opened
 	fixed    int                                   // channels of the first table
 	closes   bool                                  // the peer knows SHUT
@@ -115,9 +116,10 @@ func (s *Session) OpenChannel(now time.Time, c channel.Channel) (channel.ID, err
 // CloseChannel ends a channel that either end has opened at run time. Send returns
 // ErrUnknown for it from now on. Its messages in the queue are sent, and messages of the
 // peer arrive, until both ends have nothing more to send; then EventChannelClosed is
-// emitted. The number is free when the program has taken that event. The error is ErrUnknown if there is no such channel or
-// it is ending already, session.ErrFixed if it is a channel of the first table or the peer does
-// not support it, or ErrClosed.
+// emitted. The number is free when the program has processed that event: see ChannelDelivered.
+// The error is ErrUnknown if there is no such channel or it is ending already,
+// session.ErrFixed if it is a channel of the first table or the peer does not support it, or
+// ErrClosed.
 func (s *Session) CloseChannel(now time.Time, id channel.ID) error {
 	l := &s.lives
 	switch {
@@ -168,25 +170,33 @@ func (s *Session) sendShut(now time.Time, id channel.ID) bool {
 
 func (s *Session) channelClosed(id channel.ID, to channelState) {
 	s.lives.state[id] = to
-	s.lives.leaving++
 	s.emit(Event{Type: EventChannelClosed, Channel: id})
 }
 
-// removeChannels makes the numbers of closed channels free when the program has taken their
-// events: until then the table has the channels. Then it processes the OPENs that have
+// ChannelDelivered says that the program has processed the EventChannelClosed of a channel.
+// The next Append makes the number free.
+func (s *Session) ChannelDelivered(id channel.ID) {
+	if st := s.lives.state[id]; st == channelTold || st == channelDone {
+		s.lives.gone |= 1 << id
+	}
+}
+
+// removeChannels makes the numbers of closed channels free when ChannelDelivered was called
+// for them: until then the table has the channels. Then it processes the OPENs that have
 // waited for that.
 func (s *Session) removeChannels(now time.Time) {
 	l := &s.lives
-	if l.leaving == 0 || len(s.events) > 0 {
+	if l.gone == 0 {
 		return
 	}
 	for i := range l.state {
-		id, st := channel.ID(i), l.state[i]
-		if st == channelDone || st == channelTold && s.sendShut(now, id) {
-			l.state[id] = noChannel
-			l.leaving--
-			s.mux.Remove(id)
+		id := channel.ID(i)
+		if l.gone&(1<<id) == 0 || l.state[id] == channelTold && !s.sendShut(now, id) {
+			continue
 		}
+		l.state[id] = noChannel
+		l.gone &^= 1 << id
+		s.mux.Remove(id)
 	}
 	held := l.held
 	l.held = nil
@@ -205,7 +215,7 @@ func (s *Session) receives(id channel.ID) bool {
 }
 
 // receiveOpen processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
-// not taken the last events of a channel with the same number or name: the peer may use
+// not processed the last events of a channel with the same number or name: the peer may use
 // both again when it has received the SHUT of this end.
 func (s *Session) receiveOpen(now time.Time, f *frame) {
 	l := &s.lives

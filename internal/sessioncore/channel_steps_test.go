@@ -98,11 +98,11 @@ func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
 		}
 	}
 	w.client.removeChannels(w.now)
-	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.leaving != 1 {
+	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.gone != 1<<id {
 		t.Fatalf("the state is %d", st)
 	}
 	w.run(20 * time.Second)
-	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" || w.client.lives.leaving != 0 {
+	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" || w.client.lives.gone != 0 {
 		t.Errorf("at last %q", got)
 	}
 }

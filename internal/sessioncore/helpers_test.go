@@ -188,6 +188,9 @@ func (w *world) collect(s *side) {
 			w.token = ev.Token
 		}
 		s.events = append(s.events, describe(ev))
+		if ev.Type == EventChannelClosed {
+			s.ChannelDelivered(ev.Channel)
+		}
 	}
 	s.Release(s.evs)
 }
