@@ -13,7 +13,8 @@ package godwit
 //	   └──────────────► lost ──────────────────────┘
 //	                          the session comes
 //
-// A session is home at the first of its links that opens, from then on. It comes to another link when the client has sent a datagram on that link.
+// A session is home at the first of its links that opens, from then on. It comes to
+// another link when the client has sent a datagram on that link.
 type anchorState uint8
 
 const (

@@ -66,9 +66,9 @@ type Link struct {
 // within Config.OpenTimeout. It is interrupted when the link ends, as every session is, but a
 // client resumes it only over WebRTC or a WebSocket.
 //
-// The error is session.ErrClosed if the server is closed or shuts down, a *rtcserver.StatusError if it
-// has MaxConns sessions or MaxPerIP of the address, or says which field of lc is wrong. After
-// an error the server does not use the Carrier.
+// The error is session.ErrClosed if the server is closed or shuts down, a
+// *rtcserver.StatusError if it has MaxConns sessions or MaxPerIP of the address, or says
+// which field of lc is wrong. After an error the server does not use the Carrier.
 func (s *Server) AddLink(id Identity, lc LinkConfig) (*Link, error) {
 	switch {
 	case lc.Name == "":
@@ -107,12 +107,12 @@ func siteOf(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// Receive gives the server a copy of a datagram that has arrived. The server delivers it in
-// its own time, and keeps at most 64 for each link. If there are more, Receive waits if the
-// link is reliable, and otherwise drops the datagram and counts it in [LinkStats]. Receive
-// returns false if the datagram was dropped, or the link is closed. Call it from one goroutine
-// at a time, and from no handler; with Config.Manual not on the goroutine that calls Poll if
-// the link is reliable.
+// Receive gives the server a copy of a datagram that has arrived. The server delivers it
+// in its own time, and keeps at most 64 for each link. If there are more, Receive waits
+// if the link is reliable, and otherwise drops the datagram and counts it in [LinkStats].
+// Receive returns false if the datagram was dropped, or the link is closed. Call it from
+// one goroutine at a time, and from no handler; with Config.Manual not on the goroutine
+// that calls Poll if the link is reliable.
 func (l *Link) Receive(b []byte) bool {
 	e := l.end
 	l.links.loop.Lock()
@@ -214,9 +214,9 @@ func (l *links) pend(e *linkEnd, until time.Time, most int) error {
 	return nil
 }
 
-// Link returns the name of the link that the session uses now, or used last: session.LinkWebRTC,
-// session.LinkWebSocket, session.LinkInProcess, or the LinkConfig.Name of a link of the program. It is empty
-// before Open.
+// Link returns the name of the link that the session uses now, or used last:
+// session.LinkWebRTC, session.LinkWebSocket, session.LinkInProcess, or the
+// LinkConfig.Name of a link of the program. It is empty before Open.
 func (c *Conn) Link() string {
 	if a := c.home.Load(); a != nil {
 		return a.name

@@ -167,9 +167,9 @@ type Config struct {
 	// messages wait because of the Ceiling.
 	Rate, Floor, Ceiling int
 
-	// Manual means that the program calls Poll, which runs the server's loop and all
+	// Manual means that the program calls Poll, which runs the server's loops and all
 	// handlers, and Flush. The server then has no goroutine except those of DTLS handshakes
-	// that run. Manual needs RTC.Shards to be 0 or 1.
+	// that run and of WebSockets. Manual needs RTC.Shards to be 0 or 1.
 	Manual bool
 
 	// RTC configures the WebRTC side: public addresses, certificate, shards, origins,

@@ -51,9 +51,8 @@ type Options = channel.Options
 // while handlers run, and after the session is over.
 type Conn struct {
 	// User is a value for the program, such as the player. The server does not use it.
-	// Handlers of this Conn may use User without a lock. With one shard, the handlers of
-	// all WebRTC clients may use it without a lock; with Config.Manual, the goroutine that
-	// calls Poll may.
+	// Handlers of this Conn may use User without a lock. Handlers of other Conns need one,
+	// except with Config.Manual, where the goroutine that calls Poll needs none.
 	User any
 
 	server   *Server

@@ -14,9 +14,9 @@ import (
 // hash is the hash of a resume token. A server keeps the hash and not the token.
 type hash = [sha256.Size]byte
 
-// directory has the tables of a server's sessions: all sessions, by resume token and by the
-// name of the Identity; the used tokens; the resume tokens of sessions that are over; the tickets; and
-// the sums of the sessions' counters.
+// directory has the tables of a server's sessions: all sessions, by resume token and by
+// the name of the Identity; the used tokens; the resume tokens of sessions that are over;
+// the tickets; and the sums of the sessions' counters.
 //
 // mu guards all of it. No other lock is taken while mu is held.
 type directory struct {

@@ -54,12 +54,14 @@
 //
 // # Who calls what
 //
-// Handlers of one Conn run one at a time and in order, on the goroutine of the shard
-// that serves its link. With one shard, which is the default, the handlers of all
-// WebRTC clients run on one goroutine, so the program needs no lock for data that only
-// these handlers use. With more shards, handlers of different Conns run at the same
-// time. The handlers of [Server.Local] clients, at both ends, have one more goroutine.
-// A handler must not block: while it does, its shard serves no other client.
+// Handlers of one Conn run one at a time and in order, on the goroutine that serves its
+// link. Each shard has such a goroutine; one shard is the default. All links that are not
+// WebRTC have one more together: WebSockets, the links of [Server.AddLink], and both ends of
+// [Server.Local]. So handlers of different Conns may run at the same time, and data that
+// several Conns use needs a lock. It needs none with Config.Manual, where all handlers run
+// inside Poll, and none with one shard if [Config.Links] is only session.LinkWebRTC and the
+// program uses neither Local nor AddLink. A handler must not block: while it does, its
+// goroutine serves no other client.
 //
 // No lock is held while a handler runs. A handler may call every function of this
 // package except those that wait: [Conn.Request], [Server.Shutdown], [Server.Close],
@@ -78,8 +80,8 @@
 // Poll, Shutdown and Close belong to the goroutine of the game loop. With Manual no
 // goroutine of the server runs a handler: the program calls [Server.Poll] in every tick,
 // which runs the handlers, and [Server.Flush] after it has sent the messages of the tick.
-// Two things still have goroutines: each DTLS handshake while it runs, and net/http, which
-// answers HTTP requests.
+// Three things still have goroutines: each DTLS handshake while it runs, each WebSocket, and
+// net/http, which answers HTTP requests.
 //
 // # Who owns what
 //

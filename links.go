@@ -83,8 +83,8 @@ func (l *links) start() {
 	}
 }
 
-// turn waits until a turn is due, at most until a time, and takes it. It returns session.ErrClosed
-// when the loop has ended.
+// turn waits until a turn is due, at most until a time, and takes it. It returns
+// session.ErrClosed when the loop has ended.
 func (l *links) turn(until time.Time) error {
 	if _, err := l.loop.Turn(until); err != nil {
 		return session.ErrClosed

@@ -22,6 +22,8 @@
 // requests, and a lifetime that is longer than that of one connection. When nothing
 // arrives from the server, the [Session] connects again by itself and continues where
 // it was. With [SessionConfig].Renew it begins a new session when the old one is over.
+// Where WebRTC does not open, the Session uses a WebSocket if the server offers one: see
+// [SessionConfig].Links.
 // The terms are those of package godwit; the errors, codes and events are in package session.
 //
 // # Many connections
@@ -42,8 +44,9 @@
 //
 // With [Config].Manual no goroutine of the endpoint runs a handler. The handlers run in
 // [Endpoint.Poll], which a game calls in each frame, and which yields the events that the
-// handlers have no func for. They also run in the calls that wait. A DTLS handshake, and a
-// session that connects again, still have goroutines of their own while they last.
+// handlers have no func for. They also run in the calls that wait. A DTLS handshake, a
+// WebSocket, and a session that looks for a link still have goroutines of their own while
+// they last.
 //
 // The package connects only to servers with an ICE-lite agent. It opens no channel
 // in-band: its messages go to streams that the server treats as negotiated channels.
