@@ -277,25 +277,9 @@ type Stats struct {
 	Opened, Closed uint64 // connections that opened; connections that ended, including those that never opened
 	Strangers      uint64 // datagrams from an address without a connection
 
-	Socket SocketStats
-}
-
-// SocketStats are the counters of an endpoint's socket.
-type SocketStats struct {
-	Received, Sent uint64 // datagrams that the kernel gave to the endpoint; datagrams given to the kernel
-
-	Truncated   uint64 // received datagrams larger than their buffers, dropped
-	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
+	KernelDrops uint64 // received datagrams dropped by the kernel because the socket's buffer was full (Linux)
 	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
-
-	SendFull        uint64 // dropped because the send buffer was full
-	SendTooLarge    uint64 // dropped because larger than the path or UDP allows
-	SendUnreachable uint64 // dropped because the host, the port, or a route does not exist
-	SendDenied      uint64 // dropped by a rule of this machine, such as a firewall's
-	SendFailed      uint64 // dropped for any other reason
-
-	ReadBuffer, WriteBuffer int  // in bytes, as the kernel says; zero means unknown
-	Batched                 bool // one system call moves many datagrams
+	SendFailed  uint64 // datagrams of DatagramsOut that the system did not send: no room in the buffer, no route, a firewall
 }
 
 // Stats returns the counters as they are now.
@@ -306,6 +290,11 @@ func (e *Endpoint) Stats() Stats {
 	s.DatagramsIn, s.DatagramsOut = l.DatagramsIn, l.DatagramsOut
 	s.BytesIn, s.BytesOut, s.Batches = l.BytesIn, l.BytesOut, l.Turns
 	s.Conns = e.live
-	s.Socket = SocketStats(e.socket.Stats())
+	s.addSocket(e.socket.Stats())
 	return s
+}
+
+func (s *Stats) addSocket(u udpio.Stats) {
+	s.KernelDrops, s.ReadErrors = u.KernelDrops, u.ReadErrors
+	s.SendFailed = u.SendFull + u.SendTooLarge + u.SendUnreachable + u.SendDenied + u.SendFailed
 }

@@ -185,8 +185,6 @@ func (s *shard) addStats(t *Stats) {
 }
 
 func (t *Stats) addSocket(u udpio.Stats) {
-	t.Socket.Received += u.Received
-	t.Socket.Sent += u.Sent
 	t.Socket.Truncated += u.Truncated
 	t.Socket.KernelDrops += u.KernelDrops
 	t.Socket.ReadErrors += u.ReadErrors
@@ -195,13 +193,12 @@ func (t *Stats) addSocket(u udpio.Stats) {
 	t.Socket.SendUnreachable += u.SendUnreachable
 	t.Socket.SendDenied += u.SendDenied
 	t.Socket.SendFailed += u.SendFailed
-	t.Socket.ReadBuffer, t.Socket.WriteBuffer, t.Socket.Batched = u.ReadBuffer, u.WriteBuffer, u.Batched
+	t.Socket.ReadBuffer, t.Socket.WriteBuffer = u.ReadBuffer, u.WriteBuffer
 }
 
-// SocketStats are the counters of the sockets of a server.
+// SocketStats are the counters of the sockets of a server. Datagrams that were not sent count in
+// Stats.DatagramsOut, too.
 type SocketStats struct {
-	Received, Sent uint64 // datagrams given to the server; datagrams given to the kernel
-
 	Truncated   uint64 // received datagrams larger than their buffers, dropped
 	KernelDrops uint64 // received datagrams dropped by the kernel because its buffer was full (Linux)
 	ReadErrors  uint64 // errors of reads, mostly about datagrams sent earlier
@@ -215,11 +212,6 @@ type SocketStats struct {
 	// ReadBuffer and WriteBuffer are the sizes in bytes that the kernel reports. Linux
 	// includes its overhead, and gives twice the requested size. Zero means unknown.
 	ReadBuffer, WriteBuffer int
-
-	// Batched says that one system call moves many datagrams. It is false on systems other
-	// than Linux, in a sandbox that refuses recvmmsg or sendmmsg, and for a PacketConn that
-	// is not a socket.
-	Batched bool
 }
 
 // ConnStats are the counters of one connection.

@@ -25,7 +25,7 @@ import (
 // A message is on its way when Send or Broadcast returns; in a handler, when the batch is
 // over, with all others.
 func TestWhenMessagesLeave(t *testing.T) {
-	sent := func(s *Server) uint64 { return s.Stats().Socket.Sent }
+	sent := func(s *Server) uint64 { return s.Stats().DatagramsOut }
 	var inHandler []uint64
 	var w *world
 	conns := make(chan *Conn, 1)

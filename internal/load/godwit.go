@@ -181,7 +181,7 @@ func (g *godwit) endpoint() (*client.Endpoint, error) {
 
 func (g *godwit) Drops() (n uint64) {
 	for _, e := range g.endpoints {
-		n += e.Stats().Socket.KernelDrops
+		n += e.Stats().KernelDrops
 	}
 	return n
 }
