@@ -127,7 +127,7 @@ func TestLastRangeOfAnAckBlock(t *testing.T) {
 			var a ackBlock
 			r.block(0, &a)
 			if a.largest != uint16(start+gap) || a.first != 0 || a.ranges != 1 || a.rest[0] != (ackRange{gap - 2, 0}) {
-				t.Fatalf("%d and %d came: %d, and %d ranges more: %v", start, start+gap, a.largest, a.ranges, a.rest[0])
+				t.Fatalf("%d and %d have arrived: largest %d, first %d, %d more ranges, the first of them %v", start, start+gap, a.largest, a.first, a.ranges, a.rest[0])
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func TestAckBlockOfAWholeWindow(t *testing.T) {
 		}
 		var a ackBlock
 		if r.block(0, &a); a.ranges != 0 || a.first != min(n, receivedWindow)-1 {
-			t.Errorf("%d came: %d before the largest, and %d ranges more", n, a.first, a.ranges)
+			t.Errorf("%d packets have arrived: %d before the largest, want %d; %d more ranges, want 0", n, a.first, min(n, receivedWindow)-1, a.ranges)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func TestWhenAnAckIsDue(t *testing.T) {
 			t.Errorf("%s: due at %d, for %d packets; want %d, %d", c.name, r.due, r.eliciting, c.due, c.count)
 		}
 		if r.said(); r.due != never || r.eliciting != 0 {
-			t.Errorf("%s: due at %d when it was said", c.name, r.due)
+			t.Errorf("%s: after an ack is sent the next is due at %d, want never; %d eliciting packets, want 0", c.name, r.due, r.eliciting)
 		}
 	}
 }
@@ -213,14 +213,14 @@ func TestLossOfWhatComesIn(t *testing.T) {
 		}
 	}
 	if r.loss != 0.25/4 {
-		t.Errorf("a quarter is missing: %v", r.loss)
+		t.Errorf("a quarter is missing: loss %v, want %v", r.loss, 0.25/4)
 	}
 	r.mark(0, 1, true) // too late to count
 	for n := range uint64(63) {
 		r.mark(0, 64+n, true)
 	}
 	if r.loss != 0.25/4 {
-		t.Errorf("a span has 64 numbers: %v", r.loss)
+		t.Errorf("a span has 64 numbers: loss %v, want %v", r.loss, 0.25/4)
 	}
 	r.mark(0, 127, true)
 	if want := 0.25 / 4 * 3 / 4; r.loss != want {

@@ -24,7 +24,7 @@ func TestLoneAckAsksForAnAnswer(t *testing.T) {
 	gaps(x, 1)
 	x.wantPacket("eight", "ack 16-16 14-14 12-12 10-10 8-8 6-6 4-4 2-2 0-0", "ping")
 	if d := x.m.Deadline().Sub(x.now); d != 250*ms {
-		t.Errorf("an answer is waited for until %v", d)
+		t.Errorf("the answer is waited for until %v, want 250 ms", d)
 	}
 	x.wait(100*ms - 1)
 	gaps(x, 1)
@@ -33,7 +33,7 @@ func TestLoneAckAsksForAnAnswer(t *testing.T) {
 	gaps(x, 1)
 	x.wantPacket("a round trip later", "ack 20-20 18-18 16-16 14-14 12-12 10-10 8-8 6-6 4-4 2-2 0-0", "ping")
 	if s := x.m.Stats(); s.AcksOut != 4 || s.PacketsOut != 4 {
-		t.Errorf("%d packets of nothing but an ack block, of %d", s.AcksOut, s.PacketsOut)
+		t.Errorf("%d packets with only an ack block of %d packets, want 4 of 4", s.AcksOut, s.PacketsOut)
 	}
 	x.wait(50 * ms)
 	x.ack(3, 3)
@@ -62,7 +62,7 @@ func TestAckBlockIsCut(t *testing.T) {
 	a.rest[0], a.rest[1], a.rest[2] = ackRange{1, 2}, ackRange{200, 3}, ackRange{4, 5}
 	full, flags := a.append([]byte("before"), 100)
 	if flags != flagAck|flagGaps || len(full) != 6+4+1+2+3+2 {
-		t.Fatalf("%d bytes, flags %x", len(full), flags)
+		t.Fatalf("a packet of %d bytes with flags %x, want %d bytes, flags %x", len(full), flags, 6+4+1+2+3+2, flagAck|flagGaps)
 	}
 	for end, want := range map[int]struct {
 		ranges int
@@ -88,18 +88,18 @@ func TestAppendKeepsToTheLimit(t *testing.T) {
 	}
 	before := []byte("before")
 	if b := x.m.Append(x.now, before, MinLimit-1); string(b) != "before" {
-		t.Errorf("%d bytes for a link that is too narrow", len(b))
+		t.Errorf("a limit of %d bytes: %q, want nothing appended", MinLimit-1, b)
 	}
 	if b := x.m.Append(x.now, before, MinLimit); len(b) != 6+3+2*(4+500) || string(b[:6]) != "before" {
-		t.Errorf("%d bytes for a link that is just wide enough", len(b))
+		t.Errorf("a limit of %d bytes: %d bytes, want %d with the caller's first", MinLimit, len(b), 6+3+2*(4+500))
 	}
 	x.now = x.now.Add(time.Second)
 	if b := x.m.Append(x.now, before, 1<<20); len(b) != 6+3+2*(4+500) {
-		t.Errorf("%d bytes for a wide link", len(b))
+		t.Errorf("a limit of 1 MiB: %d bytes, want %d", len(b), 6+3+2*(4+500))
 	}
 	x.m.Append(x.now, nil, MaxPacket)
 	if b := x.m.Append(x.now, before, MaxPacket); string(b) != "before" {
-		t.Errorf("%d bytes though nothing waits", len(b)-6)
+		t.Errorf("%d bytes are appended though nothing waits", len(b)-6)
 	}
 	for _, limit := range []int{MinLimit, MaxPacket} {
 		for spare := range 3 {
@@ -126,12 +126,12 @@ func TestPingWaitsForItsTurn(t *testing.T) {
 	x.wait(10 * ms)
 	x.wantIdle("two packets of 1 KB take a tenth of a second each")
 	if d := x.m.Deadline().Sub(x.now); d < 50*ms || d > 100*ms {
-		t.Errorf("the deadline is in %v", d)
+		t.Errorf("the deadline is in %v, want between 50 and 100 ms", d)
 	}
 	x.now = x.m.Deadline()
 	x.wantPacket("its turn", "ping")
 	if x.m.Deadline().Sub(x.now) < 5*ms {
-		t.Error("the deadline is the ping's still")
+		t.Error("the deadline of the ping was not removed")
 	}
 }
 
@@ -164,7 +164,7 @@ func TestLengthOfPieces(t *testing.T) {
 					b := appendPiece(nil, 5, bare, id, make([]byte, size), i)
 					var f frame
 					if n := pieceLen(bare, id, size, i); n != len(b) || f.parse(b) != n || (f.kind == frameFragment) != (size > 1024) {
-						t.Errorf("piece %d of %d bytes: %d bytes, reckoned with %d, kind %d", i, size, len(b), n, f.kind)
+						t.Errorf("piece %d of %d bytes: the frame has %d bytes, computed %d, kind %d", i, size, len(b), n, f.kind)
 					}
 				}
 			}
@@ -173,11 +173,11 @@ func TestLengthOfPieces(t *testing.T) {
 	largest := appendPiece(nil, 5, false, 0, make([]byte, maxMessage), 8191)
 	var f frame
 	if f.parse(largest) != len(largest) || f.total != maxMessage || len(f.payload) != pieceSize {
-		t.Error("the last piece of the largest message")
+		t.Error("the last piece of the largest message is not parsed")
 	}
 	larger := appendPiece(nil, 5, false, 0, make([]byte, maxMessage+1), 8191)
 	if f.parse(larger) != 0 {
-		t.Error("a piece of a larger message is taken")
+		t.Error("a piece of a message that is too large is accepted")
 	}
 }
 
@@ -197,15 +197,15 @@ func TestPaddingBehindWhatWantsAnAck(t *testing.T) {
 		want   bool
 	}{{[]byte{controlPing, controlPadding}, true}, {[]byte{controlPadding, controlPadding}, false}, {whole(Control, 0, "x"), true}, {bare(effects, ""), true}} {
 		if ok, eliciting := wellFormed(c.frames); !ok || eliciting != c.want {
-			t.Errorf("%x: %v, %v", c.frames, ok, eliciting)
+			t.Errorf("frames %x: well formed %v, want true; eliciting %v, want %v", c.frames, ok, eliciting, c.want)
 		}
 	}
 	if v, n := varint([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1}); n != 0 {
-		t.Errorf("a number of eleven bytes is read as %d", v)
+		t.Errorf("a varint of eleven bytes is read as %d, want an error", v)
 	}
 	var p packet
 	if p.parse(nil) {
-		t.Error("nothing is read as a packet")
+		t.Error("parse accepts an empty packet")
 	}
 }
 
@@ -224,15 +224,15 @@ func TestFiguresOfWhatComes(t *testing.T) {
 	x.receive([]byte{frameControl | 33, 1, 0}, []byte{frameControl | controlGivenUp, 0}, []byte{controlPadding, controlPing})
 	x.wantDrops("extensions", map[DropReason]uint64{DropDuplicate: 1, DropMalformed: 1, DropAck: 1, DropUnknownFrame: 2})
 	if s := x.m.Stats(); s.PacketsIn != 2 || s.BytesIn != uint64(len(good)+3+3+2+2) {
-		t.Errorf("%d packets of %d bytes", s.PacketsIn, s.BytesIn)
+		t.Errorf("%d packets of %d bytes are counted, want 2 of %d", s.PacketsIn, s.BytesIn, len(good)+3+3+2+2)
 	}
 	x.m.Close(x.now, 0, "")
 	x.receive(bare(effects, "y"))
 	if n := x.m.Dropped(DropClosed); n != 1 {
-		t.Errorf("%d came after the end", n)
+		t.Errorf("%d packets after the end are counted, want 1", n)
 	}
 	if s := x.m.ChannelStats(6); s != (ChannelStats{}) {
-		t.Errorf("%+v of a channel that is not there", s)
+		t.Errorf("an unknown channel has the counters %+v, want zero", s)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestFree(t *testing.T) {
 	x.receive(appendClose(nil, 0, ""))
 	want("the peer has closed", -1, -1, -1, -1, -1)
 	if _, err := x.m.Send(x.now, 1, nil, Options{}); err != ErrClosed {
-		t.Errorf("Send: %v", err)
+		t.Errorf("Send after the end: %v, want ErrClosed", err)
 	}
 }
 
@@ -278,6 +278,6 @@ func TestSilenceBeforeAPing(t *testing.T) {
 	}
 	x := newTestMux(t, Config{})
 	if d := x.m.Deadline(); !d.IsZero() {
-		t.Errorf("the deadline is in %v though there are no pings", d.Sub(x.now))
+		t.Errorf("the deadline is in %v though pings are off", d.Sub(x.now))
 	}
 }

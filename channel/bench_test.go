@@ -84,10 +84,10 @@ func TestNoAllocations(t *testing.T) {
 			}
 			before := p.got
 			if n := testing.AllocsPerRun(200, func() { p.exchange(t, tt.ch, b, tt.o) }); n != 0 {
-				t.Errorf("%v allocations a message", n)
+				t.Errorf("%v allocations for a message, want 0", n)
 			}
 			if p.got-before < 400 {
-				t.Errorf("%d events from 402 messages", p.got-before)
+				t.Errorf("%d events for 402 messages, want 400 at least", p.got-before)
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func TestNoAllocationsUnderLoss(t *testing.T) {
 		step()
 	}
 	if n := testing.AllocsPerRun(500, step); n != 0 {
-		t.Errorf("%v allocations for eight messages", n)
+		t.Errorf("%v allocations for eight messages, want 0", n)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestRandomLossIsNotCongestion(t *testing.T) {
 		share, _, c := bulkShare(t, 0, netsim.Link{Delay: 30 * time.Millisecond, Loss: loss, Rate: 8 * megabit, Queue: 8 * megabit / 2}, 20*time.Second)
 		t.Logf("%2.0f %% loss: %.0f %% of the link carried messages", 100*loss, 100*share)
 		if share < 0.7*(1-loss) {
-			t.Errorf("%.2f loss: %.2f of the link, rate %.0f", loss, share, c.mux.cc.rate)
+			t.Errorf("%.2f loss: %.2f of the link is used, want %.2f; rate %.0f", loss, share, 0.7*(1-loss), c.mux.cc.rate)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestJitterIsNotAQueue(t *testing.T) {
 		t.Logf("%v jitter, %.0f %% loss: %.0f %% of the link, %.0f to %.0f", tt.jitter, 100*tt.loss,
 			100*mean(shares), 100*slices.Min(shares), 100*slices.Max(shares))
 		if mean(shares) < tt.goal || slices.Min(shares) < tt.worst {
-			t.Errorf("%v jitter: %.2f of the link", tt.jitter, shares)
+			t.Errorf("%v jitter: the shares %.2f of the link are used, want a mean of %.2f and %.2f at least", tt.jitter, shares, tt.goal, tt.worst)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestPolicer(t *testing.T) {
 	t.Logf("%.0f %% used, %.0f to %.0f; %.0f %% lost, at most %.0f", 100*mean(shares), 100*slices.Min(shares), 100*slices.Max(shares),
 		100*mean(losses), 100*slices.Max(losses))
 	if mean(shares) < 0.6 || slices.Min(shares) < 0.35 || slices.Max(losses) > 0.4 {
-		t.Errorf("used %.2f, lost %.2f", shares, losses)
+		t.Errorf("used %.2f of the link, want a mean of 0.60 and 0.35 at least; lost %.2f, want at most 0.40", shares, losses)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestPolicerForLong(t *testing.T) {
 		lost := float64(s.PacketsLost) / float64(s.PacketsOut)
 		t.Logf("%.0f %% used, %.0f %% lost", 100*share, 100*lost)
 		if share < 0.9 || lost > 0.4 {
-			t.Errorf("link %d: used %.2f, lost %.2f", i, share, lost)
+			t.Errorf("link %d: used %.2f, want 0.90 at least; lost %.2f, want at most 0.40", i, share, lost)
 		}
 	}
 }
@@ -118,12 +118,12 @@ func TestBottleneckAppears(t *testing.T) {
 	p50, p95 := percentile(up.waited, 0.5), percentile(up.waited, 0.95)
 	t.Logf("from two seconds after it on: queue p50 %v, p95 %v", p50.Round(time.Millisecond), p95.Round(time.Millisecond))
 	if p95 > 150*time.Millisecond {
-		t.Errorf("queue p95 %v", p95)
+		t.Errorf("the 95th percentile of the queue is %v, want at most 150 ms", p95)
 	}
 	up.change(func(l *netsim.Link) { l.Rate = 10 * megabit })
 	w.run(20*time.Second, nil)
 	if r := c.mux.cc.rate; r < 5*megabit {
-		t.Errorf("twenty seconds after it has gone the rate is %.0f", r)
+		t.Errorf("twenty seconds after the competition has ended the rate is %.0f, want %.0f at least", r, float64(5*megabit))
 	}
 }
 
@@ -138,7 +138,7 @@ func TestLongQueueIsDrainedAtOnce(t *testing.T) {
 	}
 	t.Logf("a queue of a second, a second and a half later: at most %v", worst.Round(time.Millisecond))
 	if worst > 250*time.Millisecond {
-		t.Errorf("the queue is still, or again, %v", worst)
+		t.Errorf("the queue is still, or again, %v, want at most 250 ms", worst)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestPathGetsLonger(t *testing.T) {
 	share := float64(got) / 10 / (4 * megabit)
 	t.Logf("%.0f %% of the link", 100*share)
 	if share < 0.6 {
-		t.Errorf("%.2f of the link", share)
+		t.Errorf("%.2f of the link is used, want 0.60 at least", share)
 	}
 }
 
@@ -194,7 +194,7 @@ func TestAfterABlackout(t *testing.T) {
 		w.run(dark+7*time.Second, nil)
 		t.Logf("%v dark: the first of unreliable messages comes after %v, the oldest is %v old", dark, first.Round(time.Millisecond), oldest.Round(time.Millisecond))
 		if first == 0 || first > 300*time.Millisecond || oldest > staleAge+50*time.Millisecond {
-			t.Errorf("%v dark: first after %v, oldest %v", dark, first, oldest)
+			t.Errorf("an outage of %v: the first message after %v, want within 300 ms; the oldest is %v old, want at most %v", dark, first, oldest, staleAge+50*time.Millisecond)
 		}
 	}
 }
@@ -223,7 +223,7 @@ func TestOrderedQueueIsNeverRefused(t *testing.T) {
 		})
 		w.run(60*time.Second, func() bool { return w.now > 20*time.Second && got == sent })
 		if d := s.mux.Stats().Drops; d[DropRefused] > 0 || got != sent || sent < 100 {
-			t.Errorf("seed %d: %d of %d arrived, refused: %v", seed, got, sent, d)
+			t.Errorf("seed %d: %d of %d messages have arrived; drops %v", seed, got, sent, d)
 		}
 	}
 }
@@ -251,9 +251,9 @@ func TestStatsOfALink(t *testing.T) {
 	near("round trip", a.RTT.Seconds(), 0.085, 0.01)
 	near("shortest", a.MinRTT.Seconds(), 0.080, 0.003)
 	if ch := c.mux.ChannelStats(effects); ch.MessagesOut != 3000 || ch.BytesOut != 90_000 || ch.MessagesIn == 0 {
-		t.Errorf("%+v", ch)
+		t.Errorf("%+v, want 3000 messages of 90,000 bytes out, and some in", ch)
 	}
 	if fmt.Sprint(DropWindow) != "window" || len(dropNames) != int(dropReasons) {
-		t.Error("names of drops")
+		t.Errorf("DropWindow is called %q; %d of %d drops have names", fmt.Sprint(DropWindow), len(dropNames), int(dropReasons))
 	}
 }

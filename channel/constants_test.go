@@ -42,7 +42,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"defaults": {defaults(), want.Defaults},
 	} {
 		if !maps.Equal(got[0], got[1]) {
-			t.Errorf("%s: constants of Go\n%v\nof constants.json\n%v", name, got[0], got[1])
+			t.Errorf("%s: the constants of Go are\n%v\nthose of constants.json\n%v", name, got[0], got[1])
 		}
 	}
 	for name, got := range map[string][2][]string{
@@ -52,7 +52,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"drops":      {names[DropReason](int(dropReasons)), want.Drops},
 	} {
 		if !slices.Equal(got[0], got[1]) {
-			t.Errorf("%s: words of Go %q, of constants.json %q", name, got[0], got[1])
+			t.Errorf("%s: the words of Go are %q, those of constants.json %q", name, got[0], got[1])
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestWhichLinksAndChannelsHaveCopies(t *testing.T) {
 			x.wantPacket(c.name, strings.TrimSuffix("bare 1 a; "+want, "; "))
 		}
 		if s, d, f := x.m.Stats(), x.m.ChannelStats(4), x.m.ChannelStats(6); !c.reliable && c.share > 0.01 && (s.Copies != 3 || d.Copies != 2 || f.Copies != 1) {
-			t.Errorf("%d copies, %d and %d", s.Copies, d.Copies, f.Copies)
+			t.Errorf("%d copies, want 3; %d and %d of the channels, want 2 and 1", s.Copies, d.Copies, f.Copies)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestCopiesAreLookedForAmongFew(t *testing.T) {
 		}
 		x.m.Append(x.now, nil, MaxPacket)
 		if n := x.m.senders[2].waiting.n; n != 200 {
-			t.Fatalf("%d are under way", n)
+			t.Fatalf("%d messages wait, want 200", n)
 		}
 		x.now = x.now.Add(ms)
 		count := maxLookback

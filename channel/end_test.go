@@ -11,18 +11,18 @@ import (
 func TestFirstCloseCounts(t *testing.T) {
 	x := newTestMux(t, Config{KeepAlive: time.Second})
 	if x.m.Closed() {
-		t.Error("closed at first")
+		t.Error("Closed() = true at first")
 	}
 	x.wait(time.Second)
 	x.receive(bare(effects, "x"), []byte{controlPing})
 	x.m.Events(nil)
 	x.m.Close(x.now, 7, "bye")
 	if x.m.Closed() {
-		t.Error("closed before it was said")
+		t.Error("Closed() = true before the close frame is sent")
 	}
 	x.wantPacket("nothing is given up", "ack 0-0", "close 7 bye")
 	if d := x.m.Deadline().Sub(x.now); d != 20*ms {
-		t.Errorf("the next time is in %v", d)
+		t.Errorf("the close frame is repeated in %v, want 20 ms", d)
 	}
 	x.m.Close(x.now, 8, "again")
 	x.wait(19 * ms)
@@ -35,16 +35,16 @@ func TestFirstCloseCounts(t *testing.T) {
 	x.wantPacket("an acknowledgement alone", "ack 0-2")
 	x.ack(2, 2)
 	if x.m.Closed() {
-		t.Error("closed though no close frame has arrived")
+		t.Error("Closed() = true though no close frame has arrived")
 	}
 	x.wait(time.Minute)
 	if s := x.m.Stats(); s.Timeouts != 0 {
-		t.Errorf("%d timeouts after the close", s.Timeouts)
+		t.Errorf("%d timeouts after the close, want 0", s.Timeouts)
 	}
 	x.wantPacket("again", "close 7 bye")
 	x.ack(3, 3)
 	if !x.m.Closed() {
-		t.Error("not closed though the frame has arrived")
+		t.Error("Closed() = false though the close frame has arrived")
 	}
 }
 
@@ -55,16 +55,16 @@ func TestNothingFollowsThePeersClose(t *testing.T) {
 	x.send(chat, "never sent", Options{})
 	x.receive(appendClose(nil, 1, ""))
 	if x.m.Deadline() != x.now {
-		t.Errorf("the acknowledgement is due in %v", x.m.Deadline().Sub(x.now))
+		t.Errorf("the ack is due in %v, want now", x.m.Deadline().Sub(x.now))
 	}
 	x.wantPacket("the acknowledgement", "ack 0-0")
 	if s := x.m.Stats(); s.InFlight != 0 || s.AcksOut != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want nothing in flight and 1 ack", s)
 	}
 	x.m.Close(x.now, 2, "")
 	x.wantIdle("our close comes too late")
 	if !x.m.Closed() {
-		t.Error("not closed")
+		t.Error("Closed() = false after the ack")
 	}
 }
 
@@ -89,7 +89,7 @@ func TestTextOfAClose(t *testing.T) {
 		strings.Repeat("é", 200): strings.Repeat("é", 128), "x" + strings.Repeat("é", 200): "x" + strings.Repeat("é", 127), "\xff": "",
 	} {
 		if got := cut(text); got != want {
-			t.Errorf("%q becomes %q", text, got)
+			t.Errorf("cut(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
@@ -105,20 +105,20 @@ func TestWhatTheEndGivesUp(t *testing.T) {
 	x.wantPacket("sent", "message 0/0 not counted", "message 2/0 not counted", "bare 1 not counted", "message 3/0 12345")
 	x.send(chat, "123", Options{Receipt: true})
 	if n := x.m.GivenUp(); n != 8 {
-		t.Errorf("%d bytes would be given up now", n)
+		t.Errorf("GivenUp() = %d, want 8", n)
 	}
 	x.ack(0, 0)
 	x.wantEvents("that has arrived", "receipt 2 delivered")
 	if n := x.m.GivenUp(); n != 3 {
-		t.Errorf("%d bytes would be given up now", n)
+		t.Errorf("GivenUp() = %d, want 3", n)
 	}
 	x.receive(appendGivenUp(nil, 99), appendClose(nil, 5, "bye"))
 	evs := x.m.Events(nil)
 	if len(evs) != 2 || evs[0].Fate != FateAbandoned || evs[1].Type != EventClosed || evs[1].GivenUp != 99 || evs[1].Code != 5 {
-		t.Errorf("%+v", evs)
+		t.Errorf("%+v, want a fate and then a close with 99 bytes given up, code 5", evs)
 	}
 	if n := x.m.GivenUp(); n != 3 {
-		t.Errorf("%d bytes are given up", n)
+		t.Errorf("GivenUp() = %d, want 3", n)
 	}
 }
 
@@ -131,11 +131,11 @@ func TestMemoryIsLetGo(t *testing.T) {
 	}
 	x.m.Events(nil)
 	if n := cap(x.m.events); n < keptEvents/2 || n > keptEvents {
-		t.Errorf("room for %d events is kept", n)
+		t.Errorf("memory for %d events is kept, want %d to %d", n, keptEvents/2, keptEvents)
 	}
 	for _, ev := range x.m.events[:cap(x.m.events)] {
 		if ev.Payload != nil {
-			t.Fatal("an event's payload is kept")
+			t.Fatal("the payload of an event is kept")
 		}
 	}
 
@@ -162,7 +162,7 @@ func TestMemoryIsLetGo(t *testing.T) {
 	x.now = x.now.Add(50 * ms)
 	x.ack(1, 1)
 	if p := x.m.flight.at(1); p.refs[:1][0].m != nil || x.m.flight.base != 0 {
-		t.Error("a packet that was acknowledged keeps its message")
+		t.Error("an acknowledged packet keeps its message")
 	}
 	x.now = x.now.Add(10 * time.Second)
 	x.m.Advance(x.now)
@@ -182,11 +182,11 @@ func TestMemoryIsLetGo(t *testing.T) {
 	refs("another link")
 	l := &x.m.senders[loot].losses
 	if len(l.heap) != keptLosses+1 {
-		t.Errorf("%d messages are to be sent again", len(l.heap))
+		t.Errorf("%d messages wait to be sent again, want %d", len(l.heap), keptLosses+1)
 	}
 	x.m.Append(x.now, nil, MaxPacket)
 	if len(l.heap) != 0 || l.heap != nil {
-		t.Errorf("room for %d lost messages is kept", cap(l.heap))
+		t.Errorf("memory for %d lost messages is kept, want none", cap(l.heap))
 	}
 	x.ack(0, 0)
 	refs("acknowledged on another link")
@@ -194,11 +194,11 @@ func TestMemoryIsLetGo(t *testing.T) {
 	x.m.Relink(x.now, false, 0)
 	x.m.Append(x.now, nil, MaxPacket)
 	if n := cap(l.heap); n < keptLosses/2 || n > keptLosses || len(l.heap) != 0 {
-		t.Errorf("room for %d lost messages is kept", n)
+		t.Errorf("memory for %d lost messages is kept, want %d to %d", n, keptLosses/2, keptLosses)
 	}
 	for _, e := range l.heap[:cap(l.heap)] {
 		if e.msg != nil {
-			t.Fatal("a message that was lost once is kept")
+			t.Fatal("a message that was lost before is kept")
 		}
 	}
 
@@ -207,11 +207,11 @@ func TestMemoryIsLetGo(t *testing.T) {
 	x.wait(partialAge)
 	p := x.m.pool.partials
 	if p == nil || p.body != nil || p.have != nil || len(p.apart) != 0 || cap(p.apart) == 0 {
-		t.Fatalf("what was given up is %+v", p)
+		t.Fatalf("the memory of a message that was given up is %+v, want it empty", p)
 	}
 	for _, a := range p.apart[:cap(p.apart)] {
 		if a.b != nil {
-			t.Error("a piece that was given up is kept")
+			t.Error("a piece of a message that was given up is kept")
 		}
 	}
 	if n := len(x.m.pool.free[class(1024)]); n != 2 {
@@ -223,7 +223,7 @@ func TestMemoryIsLetGo(t *testing.T) {
 	x.m.Close(x.now, 0, "")
 	x.m.Release(evs)
 	if p := &x.m.pool; p.held != 0 || p.messages != nil || p.partials != nil || len(p.free[class(1500)]) != 0 {
-		t.Errorf("a closed Mux keeps %d bytes", p.held)
+		t.Errorf("a closed Mux keeps %d bytes of its pool, want 0", p.held)
 	}
 }
 
@@ -233,23 +233,23 @@ func TestPoolKeepsSoMuch(t *testing.T) {
 	var p pool
 	p.put(make([]byte, 100))
 	if p.held != 0 || cap(p.get(100)) != 128 {
-		t.Errorf("a buffer of 100 bytes is kept, %d bytes", p.held)
+		t.Errorf("a buffer of 100 bytes is kept: %d bytes in the pool, want 0", p.held)
 	}
 	p.put(make([]byte, 0, 128))
 	if b := p.get(100); len(b) != 100 || p.held != 0 {
-		t.Errorf("%d bytes, and %d are held", len(b), p.held)
+		t.Errorf("get(100) has %d bytes, and the pool %d; want 100 and 0", len(b), p.held)
 	}
 	each := 1<<10 + bufferCost
 	p.held = maxPooled - each
 	p.put(make([]byte, 0, 1<<10))
 	if p.held != maxPooled || len(p.free[10]) != 1 {
-		t.Errorf("%d bytes are held", p.held)
+		t.Errorf("the pool has %d bytes, want %d", p.held, maxPooled)
 	}
 	p.put(make([]byte, 0, 16))
 	p.putMessage(new(message))
 	p.recycle(new(partial))
 	if p.held != maxPooled || p.messages != nil || p.partials != nil {
-		t.Errorf("%d bytes are held", p.held)
+		t.Errorf("the pool has %d bytes, want %d, and no messages", p.held, maxPooled)
 	}
 	p = pool{}
 	p.putMessage(&message{pieces: make([]piece, 3)})
@@ -259,7 +259,7 @@ func TestPoolKeepsSoMuch(t *testing.T) {
 	}
 	m, r := p.message(), p.partial()
 	if p.held != 0 || cap(m.pieces) != 3 || len(m.pieces) != 0 || m.gen != 1 || cap(r.apart) != 5 {
-		t.Errorf("%d bytes are held", p.held)
+		t.Errorf("the pool has %d bytes, want 0; a message is not ready for reuse", p.held)
 	}
 }
 
@@ -277,21 +277,21 @@ func TestRelinkTakesTheLinksKind(t *testing.T) {
 	x.send(loot, "x", Options{})
 	n := len(x.m.Append(x.now, nil, MaxPacket))
 	if s := x.m.Stats(); s.InFlight != n || n == 0 {
-		t.Errorf("%d bytes of %d are under way", s.InFlight, n)
+		t.Errorf("%d bytes are in flight, want %d", s.InFlight, n)
 	}
 	x.m.Relink(x.now, true, 70*ms)
 	want("a reliable one", 70*ms, 1)
 	x.wantPacket("again", "message 3/0 x")
 	if d := x.m.Deadline(); !d.IsZero() {
-		t.Errorf("a timeout in %v on a reliable link", d.Sub(x.now))
+		t.Errorf("a timeout in %v on a reliable link, want none", d.Sub(x.now))
 	}
 	x.m.Relink(x.now, false, 0)
 	want("the same round trip", 70*ms, 2)
 	x.wantPacket("again", "message 3/0 x")
 	if d := x.m.Deadline().Sub(x.now); d != 70*ms+140*ms+maxAckDelay {
-		t.Errorf("a timeout in %v", d)
+		t.Errorf("a timeout in %v, want %v", d, 70*ms+140*ms+maxAckDelay)
 	}
 	if s := x.m.ChannelStats(loot); s.Retransmits != 2 || x.m.Stats().Retransmits != 2 {
-		t.Errorf("%d pieces were sent again", s.Retransmits)
+		t.Errorf("%d pieces of the channel are sent again, and %d in all; want 2", s.Retransmits, x.m.Stats().Retransmits)
 	}
 }

@@ -119,10 +119,10 @@ func TestProbesArePaidFor(t *testing.T) {
 		w.run(seconds*time.Second, nil)
 		s := c.mux.Stats()
 		if s.Timeouts == before.Timeouts {
-			t.Error("no probe was sent")
+			t.Errorf("no probe is sent: %d timeouts", s.Timeouts)
 		}
 		if rate := float64(s.BytesOut-before.BytesOut) / seconds; rate > 2*ceiling {
-			t.Errorf("%.0f bytes a second were sent with a Ceiling of %d", rate, ceiling)
+			t.Errorf("%.0f bytes a second are sent with a Ceiling of %d", rate, ceiling)
 		}
 	}
 }
@@ -152,20 +152,20 @@ func TestCeilingAndFloor(t *testing.T) {
 	for _, ceiling := range []int{20_000, 60_000} {
 		sent, stats := over(Config{Rate: 16_000, Ceiling: ceiling}, fast)
 		if c := float64(ceiling); sent > 1.02*c || sent < 0.8*c || stats.Rate != c {
-			t.Errorf("Ceiling %d: %.0f bytes a second were sent, at a rate of %.0f", ceiling, sent, stats.Rate)
+			t.Errorf("Ceiling %d: %.0f bytes a second are sent, at a rate of %.0f", ceiling, sent, stats.Rate)
 		}
 	}
 	if sent, _ := over(Config{Rate: 16_000}, fast); sent > 1.02*(256<<10) || sent < 0.8*(256<<10) {
 		t.Errorf("without a Ceiling %.0f bytes a second were sent, want about 256 KiB", sent)
 	}
 	if sent, _ := over(Config{Ceiling: -1}, fast); sent < 2*(256<<10) {
-		t.Errorf("with no limit %.0f bytes a second were sent", sent)
+		t.Errorf("without a limit %.0f bytes a second are sent, want %d at least", sent, 2*(256<<10))
 	}
 	if _, stats := over(Config{Rate: 10_000, Ceiling: 5_000}, fast); stats.Rate != 8<<10 && stats.Rate != 5_000 {
-		t.Errorf("the rate is %.0f", stats.Rate)
+		t.Errorf("the rate is %.0f, want the Ceiling of 5,000, or 8 KiB", stats.Rate)
 	}
 	narrow := netsim.Link{Delay: 20 * time.Millisecond, Rate: 3000, Queue: 10_000}
 	if _, stats := over(Config{Floor: 6_000, Ceiling: 100_000}, narrow); stats.Rate < 6_000 || stats.Rate > 9_000 {
-		t.Errorf("with a Floor of 6,000 on a link of 3,000 the rate is %.0f", stats.Rate)
+		t.Errorf("with a Floor of 6,000 on a link of 3,000 the rate is %.0f, want 6,000 to 9,000", stats.Rate)
 	}
 }

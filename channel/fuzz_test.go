@@ -150,10 +150,10 @@ func playScript(t testing.TB, seed uint64, script []byte) {
 	w.run(120*time.Second, done)
 	for e, l := range ledgers {
 		if len(l.problems) > 0 || !done() {
-			t.Fatalf("%s: %d reliable messages missing, %d receipts of %d, %q", e.name, l.reliableLeft(), l.receipts, l.asked, l.problems)
+			t.Fatalf("%s: %d reliable messages are missing, %d receipts of %d, %q", e.name, l.reliableLeft(), l.receipts, l.asked, l.problems)
 		}
 		if s := e.mux.Stats(); s.Drops[DropRefused]+s.Drops[DropMalformed]+s.Drops[DropAck] > 0 {
-			t.Fatalf("%s: an honest peer was refused: %v", e.name, s.Drops)
+			t.Fatalf("%s: packets of a valid peer are refused: %v", e.name, s.Drops)
 		}
 		e.mux.check(t)
 	}
@@ -169,14 +169,14 @@ func (m *Mux) check(t testing.TB) {
 		}
 		p := m.flight.at(n)
 		if got, want := m.flight.nextOpen(n, n+1) == n, p.state != packetAcked; got != want {
-			t.Fatalf("packet %d: open %v", n, got)
+			t.Fatalf("packet %d: nextOpen finds it: %v, want %v", n, got, want)
 		}
 		if got, want := m.flight.nextFlying(n, n+1) == n, p.state == packetFlying && p.eliciting; got != want {
-			t.Fatalf("packet %d: flying %v", n, got)
+			t.Fatalf("packet %d: nextFlying finds it: %v, want %v", n, got, want)
 		}
 	}
 	if flying != m.flight.count || bytes != m.flight.bytes {
-		t.Fatalf("%d packets of %d bytes fly, counted %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
+		t.Fatalf("%d packets of %d bytes are in flight, counted as %d of %d", flying, bytes, m.flight.count, m.flight.bytes)
 	}
 	listed := 0
 	for _, id := range m.byPriority {
@@ -191,7 +191,7 @@ func (m *Mux) check(t testing.TB) {
 		}
 	}
 	if listed != 0 {
-		t.Fatalf("%d channels too many in the order", listed)
+		t.Fatalf("%d channels too many are in the order", listed)
 	}
 	for i := range m.senders {
 		s := m.senders[i]
@@ -206,21 +206,21 @@ func (m *Mux) check(t testing.TB) {
 					if p.state == pieceLost {
 						missing++
 						if !msg.listed || i < int(msg.firstOut) {
-							t.Fatalf("channel %d: piece %d of message %d would not be found", s.id, i, msg.id)
+							t.Fatalf("channel %d: piece %d of message %d is lost and not in the list", s.id, i, msg.id)
 						}
 					}
 				}
 				if missing != msg.lost || msg.list != l {
-					t.Fatalf("channel %d: message %d: %d pieces lost, counted %d", i, msg.id, missing, msg.lost)
+					t.Fatalf("channel %d, message %d: %d pieces are lost, counted as %d", i, msg.id, missing, msg.lost)
 				}
 				lost += missing
 			}
 			if n != l.n {
-				t.Fatalf("channel %d: list of %d, counted %d", i, n, l.n)
+				t.Fatalf("channel %d: a list has %d messages, counted as %d", i, n, l.n)
 			}
 		}
 		if cost != s.cost || lost != s.lost || cost > s.cfg.QueueLimit {
-			t.Fatalf("channel %d: cost %d counted %d, lost %d counted %d", i, cost, s.cost, lost, s.lost)
+			t.Fatalf("channel %d: cost %d counted as %d, lost %d counted as %d", i, cost, s.cost, lost, s.lost)
 		}
 	}
 	for i := range m.receivers {
@@ -235,7 +235,7 @@ func (m *Mux) check(t testing.TB) {
 			}
 		}
 		if held != r.held || n != r.count || held > r.cfg.QueueLimit || len(r.slots) > sendWindow {
-			t.Fatalf("channel %d: holds %d counted %d, %d partials counted %d, %d slots", i, held, r.held, n, r.count, len(r.slots))
+			t.Fatalf("channel %d: holds %d bytes counted as %d, %d partial messages counted as %d, %d slots", i, held, r.held, n, r.count, len(r.slots))
 		}
 	}
 }
@@ -292,7 +292,7 @@ func FuzzHostilePeer(f *testing.F) {
 			x.m.check(t)
 		}
 		if held := x.m.Stats().Held; held > testTable.MaxHeld(false)+10<<10 {
-			t.Fatalf("holds %d bytes", held)
+			t.Fatalf("the Mux holds %d bytes, want at most %d", held, testTable.MaxHeld(false)+10<<10)
 		}
 	})
 }

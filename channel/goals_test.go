@@ -69,7 +69,7 @@ func TestLatency(t *testing.T) {
 				percentile(took, 1).Round(time.Millisecond), tt.goal, st.PacketsOut,
 				float64(st.BytesOut)/120, st.Retransmits, st.Copies, st.LossOut)
 			if len(took) != n {
-				t.Errorf("%d of %d arrived", len(took), n)
+				t.Errorf("%d of %d messages have arrived", len(took), n)
 			}
 			if p := percentile(took, 0.99); p > tt.goal {
 				t.Errorf("p99 is %v, want at most %v", p, tt.goal)
@@ -132,7 +132,7 @@ func TestBulk(t *testing.T) {
 		w.now.Round(time.Millisecond), 100*share, percentile(later, 0.5).Round(time.Millisecond), p99.Round(time.Millisecond),
 		percentile(moves, 0.99).Round(time.Millisecond), st.Retransmits, st.Spurious)
 	if got != total || share < 0.7 {
-		t.Errorf("%d bytes arrived at %.2f of the link", got, share)
+		t.Errorf("%d bytes have arrived, want %d; %.2f of the link is used, want 0.70", got, total, share)
 	}
 	if p99 > 80*time.Millisecond {
 		t.Errorf("positions p99 is %v, want at most one way and 30 ms", p99)
@@ -151,7 +151,7 @@ func TestColdMegabyte(t *testing.T) {
 	w.run(20*time.Second, func() bool { return got == total })
 	t.Logf("1 MB cold in %v, goal 2 s", w.now.Round(time.Millisecond))
 	if w.now > 2*time.Second {
-		t.Errorf("took %v", w.now)
+		t.Errorf("it took %v, want at most 2 s", w.now)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestStandingQueue(t *testing.T) {
 					t.Errorf("the standing queue is %v, want at most 100 ms", p)
 				}
 				if peers == 2 && (share < 0.3 || share > 0.7) {
-					t.Errorf("shares are %v", got)
+					t.Errorf("the shares are %v, want 0.3 to 0.7", got)
 				}
 			})
 		}
@@ -211,7 +211,7 @@ func TestIdle(t *testing.T) {
 		all := float64(st.BytesOut+st.PacketsOut*overhead) * 8 / 600 / 1000
 		t.Logf("%s: %.3f kbit/s, %.2f with the layers below, goal 0.3; %d packets", e.name, own, all, st.PacketsOut)
 		if all > 0.3 {
-			t.Errorf("%s: %.2f kbit/s", e.name, all)
+			t.Errorf("%s: %.2f kbit/s while idle, want at most 0.3", e.name, all)
 		}
 	}
 }

@@ -18,23 +18,23 @@ func TestHeardAndIdle(t *testing.T) {
 	}
 	a.Send(now, 1, []byte("hello"), Options{})
 	if a.Idle() {
-		t.Error("idle with a message in the queue")
+		t.Error("Idle() = true with a message in the queue")
 	}
 	packet := a.Append(now, nil, MaxPacket)
 
 	now = now.Add(30 * time.Millisecond)
 	b.Receive(now, packet)
 	if at, n := b.Heard(); !at.Equal(now) || n != 1 {
-		t.Errorf("heard %d packets, the last at %v", n, at)
+		t.Errorf("Heard() = %v, %d; want %v, 1", at, n, now)
 	}
 	b.Receive(now.Add(time.Second), []byte("no packet"))
 	if at, n := b.Heard(); !at.Equal(now) || n != 1 || b.Dropped(DropMalformed) != 1 {
-		t.Errorf("what is no packet was heard: %d at %v", n, at)
+		t.Errorf("after an invalid packet Heard() = %v, %d, want %v, 1, and one drop", at, n, now)
 	}
 
 	now = now.Add(30 * time.Millisecond)
 	a.Receive(now, b.Append(now, nil, MaxPacket))
 	if !a.Idle() {
-		t.Error("not idle though the message is acknowledged")
+		t.Error("Idle() = false though the message is acknowledged")
 	}
 }

@@ -99,7 +99,7 @@ func (x *testMux) wantPacket(why string, want ...string) {
 func (x *testMux) wantIdle(why string) {
 	x.t.Helper()
 	if b := x.m.Append(x.now, nil, MaxPacket); len(b) > 0 {
-		x.t.Errorf("%s: got %s", why, script(b))
+		x.t.Errorf("%s: got %s, want nothing", why, script(b))
 	}
 }
 

@@ -45,20 +45,20 @@ func TestHostilePeerMemory(t *testing.T) {
 		x.now = x.now.Add(time.Duration(rng.IntN(3)) * time.Millisecond)
 		x.m.Advance(x.now)
 		if held := x.m.Stats().Held; held > limit {
-			t.Fatalf("packet %d: holds %d bytes, cap %d", i, held, limit)
+			t.Fatalf("packet %d: %d bytes are held, want at most %d", i, held, limit)
 		}
 	}
 	x.m.check(t)
 	grown := testkit.HeapNow() - before
 	// Buffers are powers of two, and the pool keeps some; see MaxHeld.
 	if most := 2*limit + maxPooled + 1<<20; grown > most {
-		t.Errorf("the heap grew by %d bytes, cap %d", grown, most)
+		t.Errorf("the heap has grown by %d bytes, want at most %d", grown, most)
 	}
 	s := x.m.Stats()
 	t.Logf("holds %d of %d bytes, heap grew by %d; drops %v", s.Held, limit, grown, s.Drops)
 	for _, d := range []DropReason{DropRefused, DropWindow, DropBudget, DropEvicted, DropMismatch} {
 		if s.Drops[d] == 0 {
-			t.Errorf("nothing was dropped for %v", d)
+			t.Errorf("no packet is dropped for %v", d)
 		}
 	}
 	runtime.KeepAlive(x)
@@ -120,26 +120,26 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 				x.receive(appendPiece(nil, loot, false, 0, body, i))
 			}
 			if s := x.m.Stats(); s.Held < 1<<20 || s.Queued < 1<<20 {
-				t.Fatalf("holds %d bytes, and %d to be sent", s.Held, s.Queued)
+				t.Fatalf("%d bytes are held and %d are queued, want a megabyte of each at least", s.Held, s.Queued)
 			}
 			c.close(x)
 			if s := x.m.Stats(); s.Held != 0 || s.Queued != 0 {
-				t.Errorf("holds %d bytes, and %d to be sent", s.Held, s.Queued)
+				t.Errorf("after the end %d bytes are held and %d are queued, want 0", s.Held, s.Queued)
 			}
 			x.m.check(t)
 			if grown := testkit.HeapNow() - before; grown > 64<<10 {
-				t.Errorf("%d bytes of heap", grown)
+				t.Errorf("the heap has grown by %d bytes, want at most 64 KiB", grown)
 			}
 			evs := x.m.Events(nil)
 			if len(evs) == 0 || !bytes.Equal(evs[0].Payload, body) {
-				t.Error("what was delivered is gone")
+				t.Error("the payload that was delivered before the end has changed")
 			}
 			x.m.Release(evs[:1])
 			if len(evs) != 1+len(c.event) {
-				t.Errorf("%d events", len(evs))
+				t.Errorf("%d events, want %d", len(evs), 1+len(c.event))
 			}
 			if grown := testkit.HeapNow() - before; grown > 64<<10 {
-				t.Errorf("%d bytes of heap when that is given back", grown)
+				t.Errorf("the heap has grown by %d bytes after the payload was released, want at most 64 KiB", grown)
 			}
 			runtime.KeepAlive(x)
 		})
@@ -222,7 +222,7 @@ func TestOverflowOfPacketsRemembered(t *testing.T) {
 		}
 	}
 	if n := len(x.m.flight.ring); n > maxFlight {
-		t.Errorf("%d packets remembered", n)
+		t.Errorf("%d packets are stored, want at most %d", n, maxFlight)
 	}
 	x.m.check(t)
 }
@@ -234,7 +234,7 @@ func TestCloseBesideARefusedFrame(t *testing.T) {
 	x.wantEvents("the peer is gone", "closed 1 bye")
 	x.wantIdle("its packet is not acknowledged")
 	if at := x.m.Deadline(); !at.IsZero() {
-		t.Errorf("the deadline is %v from now", at.Sub(x.now))
+		t.Errorf("the deadline is in %v, want none", at.Sub(x.now))
 	}
 }
 
@@ -293,7 +293,7 @@ func TestDeadlineIsAhead(t *testing.T) {
 			x.m.Release(x.m.Events(nil))
 			at := x.m.Deadline()
 			if !at.IsZero() && !at.After(x.now) {
-				t.Fatalf("seed %d, step %d: the deadline is %v from now", seed, step, at.Sub(x.now))
+				t.Fatalf("seed %d, step %d: the deadline is in %v, want later than now", seed, step, at.Sub(x.now))
 			}
 			if !at.IsZero() && rng.IntN(2) == 0 {
 				x.now = at

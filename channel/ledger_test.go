@@ -397,7 +397,7 @@ func TestCoveringCells(t *testing.T) {
 				seen[[2]int{c[i], c[j]}] = true
 			}
 			if len(seen) != axes[i]*axes[j] {
-				t.Errorf("axes %d and %d: %d of %d pairs", i, j, len(seen), axes[i]*axes[j])
+				t.Errorf("axes %d and %d: %d of %d pairs are used", i, j, len(seen), axes[i]*axes[j])
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func TestAckOfWhatWasNeverSent(t *testing.T) {
 			x.wantDrops(c.name, map[DropReason]uint64{DropAck: 1})
 		}
 		if s := x.m.Stats(); (s.Queued == 0) != (c.ok || c.sent == 0) && c.name != "in ranges" || (s.PacketsIn == 1) != c.ok {
-			t.Errorf("%s: %d bytes are queued still, %d packets came", c.name, s.Queued, s.PacketsIn)
+			t.Errorf("%s: %d bytes are still queued, %d packets are accepted; want the ack accepted: %v", c.name, s.Queued, s.PacketsIn, c.ok)
 		}
 		x.m.check(t)
 	}
@@ -210,15 +210,15 @@ func TestTimeoutPassesTheWindow(t *testing.T) {
 	x.now = x.m.Deadline()
 	x.m.Advance(x.now)
 	if n := flush(); n != 2 {
-		t.Errorf("%d packets at the first timeout", n)
+		t.Errorf("%d packets at the first timeout, want 2", n)
 	}
 	x.now = x.m.Deadline()
 	x.m.Advance(x.now)
-	if n := flush(); n != 4 { // 3, and the ping that shows whether it is their size
-		t.Errorf("%d packets at the second timeout", n)
+	if n := flush(); n != 4 { // 3, and a ping, which shows whether the size of the others is the reason
+		t.Errorf("%d packets at the second timeout, want 4", n)
 	}
 	if s := x.m.Stats(); s.Timeouts != 2 {
-		t.Errorf("%d timeouts", s.Timeouts)
+		t.Errorf("%d timeouts, want 2", s.Timeouts)
 	}
 
 	x = newTestMux(t, Config{RTT: 40 * ms})
@@ -227,12 +227,12 @@ func TestTimeoutPassesTheWindow(t *testing.T) {
 	x.now = x.m.Deadline()
 	x.m.Advance(x.now)
 	if n := flush(); n != 1 {
-		t.Errorf("%d packets though one carries all", n)
+		t.Errorf("%d packets, want 1 for all pieces", n)
 	}
 	x.m.pacer.tokens = 0
 	x.send(chat, "y", Options{})
 	if n := flush(); n != 0 {
-		t.Errorf("%d packets leave though it is not time for them", n)
+		t.Errorf("%d packets are sent before their time", n)
 	}
 }
 
@@ -323,7 +323,7 @@ func TestPacketsOfAMessageThatIsGone(t *testing.T) {
 		x.wantPacket("the newest again", "fragment 3/0 2 of 3000")
 		x.ack(3, 4, 0, 1)
 		if !x.m.Idle() {
-			t.Fatal("not all has arrived")
+			t.Fatal("Idle() = false though all messages are acknowledged")
 		}
 		x.wait(20 * ms)
 		x.send(loot, "in its memory", Options{Receipt: true})
@@ -331,7 +331,7 @@ func TestPacketsOfAMessageThatIsGone(t *testing.T) {
 		end(x)
 		x.wantEvents(fmt.Sprint("end ", i, ": nothing is known of it"))
 		if x.m.Idle() {
-			t.Error("the other message has not arrived")
+			t.Error("Idle() = true though the other message is not acknowledged")
 		}
 		x.m.check(t)
 	}
@@ -396,12 +396,12 @@ func TestForgottenPacketsAreLostOnce(t *testing.T) {
 	x.ack(x.m.flight.next-1, x.m.flight.next-1)
 	n := x.m.Stats().PacketsLost
 	if n < maxFlight-10 {
-		t.Errorf("%d packets are lost", n)
+		t.Errorf("%d packets are lost, want %d at least", n, maxFlight-10)
 	}
 	send()
 	lost("one that was lost before is forgotten", n)
 	if f := &x.m.flight; f.next-f.base > maxFlight {
-		t.Errorf("%d packets are remembered", f.next-f.base)
+		t.Errorf("%d packets are stored, want at most %d", f.next-f.base, maxFlight)
 	}
 }
 
@@ -414,13 +414,13 @@ func TestOldPacketOfAReliableLink(t *testing.T) {
 		x.now = x.now.Add(time.Minute)
 	}
 	if d := x.m.Deadline(); !d.IsZero() {
-		t.Errorf("the deadline is in %v", d.Sub(x.now))
+		t.Errorf("the deadline is in %v, want none", d.Sub(x.now))
 	}
 	x.ack(1, 1)
 	x.wantEvents("the second", "receipt 2 delivered")
 	x.ack(0, 0)
 	x.wantEvents("the first", "receipt 1 delivered")
 	if s := x.m.Stats(); s.InFlight != 0 || s.PacketsLost != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want nothing in flight or lost", s)
 	}
 }

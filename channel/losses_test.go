@@ -65,7 +65,7 @@ func TestOldestLossFirst(t *testing.T) {
 			}
 			if s.lost == 0 {
 				if len(s.losses.heap) != 0 {
-					t.Fatalf("seed %d, step %d: %d messages are listed, and none is lost", seed, step, len(s.losses.heap))
+					t.Fatalf("seed %d, step %d: %d messages are in the list, want 0: none is lost", seed, step, len(s.losses.heap))
 				}
 				continue
 			}
@@ -96,7 +96,7 @@ func TestLostPiecesOfALargeMessageAreFoundSoon(t *testing.T) {
 		x.m.pieceSent(s, msg, i, x.m.flight.next, 0)
 	}
 	if s.losses.steps < n || s.losses.steps > 3*n {
-		t.Errorf("%d steps to find %d pieces", s.losses.steps, n)
+		t.Errorf("%d steps to find %d pieces, want %d to %d", s.losses.steps, n, n, 3*n)
 	}
 	before := s.losses.steps
 	for _, i := range []int{0, 199} {
@@ -104,7 +104,7 @@ func TestLostPiecesOfALargeMessageAreFoundSoon(t *testing.T) {
 	}
 	x.m.pieceSent(s, msg, 0, x.m.flight.next, 0)
 	if s.nextLost(); s.losses.steps-before != 200 {
-		t.Errorf("%d steps past 199 pieces", s.losses.steps-before)
+		t.Errorf("%d steps past 199 pieces, want 200", s.losses.steps-before)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestLostPiecesInOrder(t *testing.T) {
 	}
 	x.wantIdle("the last is not known to be lost")
 	if s := x.m.ChannelStats(chat); s.Retransmits != 3 || x.m.Stats().Retransmits != 3 {
-		t.Errorf("%d pieces were sent again", s.Retransmits)
+		t.Errorf("%d pieces of the channel are sent again, and %d in all; want 3", s.Retransmits, x.m.Stats().Retransmits)
 	}
 }
 
@@ -142,14 +142,14 @@ func TestReceiptOfAnOrderedMessageThatOvertakes(t *testing.T) {
 	x.ack(1, 1)
 	x.wantEvents("the second has arrived", "receipt 2 delivered")
 	if done != 1 {
-		t.Error("its payload is not given back")
+		t.Errorf("the payload is returned %d times, want once", done)
 	}
 	x.wantQueue("both count until the first has arrived", chat, 0, 2+2*messageCost)
 	x.ack(0, 1)
 	x.wantEvents("the first too", "receipt 1 delivered")
 	x.wantQueue("none counts", chat, 0, 0)
 	if done != 1 {
-		t.Error("its payload is given back twice")
+		t.Errorf("the payload is returned %d times, want once", done)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestLostPacketOfAMessageThatWentAgain(t *testing.T) {
 	x.now = x.now.Add(10 * ms)
 	x.m.detect(x.m.at(x.now), 4)
 	if s := x.m.Stats(); s.PacketsLost == 0 || s.Retransmits != 0 {
-		t.Errorf("%d packets are lost", s.PacketsLost)
+		t.Errorf("%d packets are lost, want some; %d pieces are sent again, want 0", s.PacketsLost, s.Retransmits)
 	}
 	x.wantIdle("the last copy is not lost")
 }
@@ -188,6 +188,6 @@ func TestUnreliableMessagesHaveNoWindow(t *testing.T) {
 		x.now = x.now.Add(time.Microsecond)
 	}
 	if s := x.m.ChannelStats(1); s.MessagesOut != n {
-		t.Errorf("%d of %d messages have left", s.MessagesOut, n)
+		t.Errorf("%d of %d messages are sent", s.MessagesOut, n)
 	}
 }

@@ -84,7 +84,7 @@ func TestRetransmission(t *testing.T) {
 	x.wait(10 * time.Second)
 	x.wantIdle("nothing is sent again")
 	if s := x.m.Stats(); s.Retransmits != 1 || s.PacketsLost != 1 || s.Queued != 0 || s.InFlight != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 1 retransmission, 1 lost packet, nothing queued or in flight", s)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestTimeout(t *testing.T) {
 		before := x.now
 		x.wait(x.m.Deadline().Sub(x.now))
 		if d := x.now.Sub(before); d > maxPTO {
-			t.Fatalf("waited %v", d)
+			t.Fatalf("the timeout came after %v, want at most %v", d, maxPTO)
 		}
 		x.m.Append(x.now, nil, MaxPacket)
 	}
@@ -153,7 +153,7 @@ func TestLateAcknowledgementFinishesALostPacket(t *testing.T) {
 	x.wantEvents("it had arrived after all", "receipt 1 delivered")
 	x.wantIdle("so it is not sent again")
 	if s := x.m.Stats(); s.Spurious != 1 || x.m.loss.threshold != 4 {
-		t.Errorf("%d spurious, threshold %d: reordering must be learned", s.Spurious, x.m.loss.threshold)
+		t.Errorf("%d spurious losses, want 1; the threshold is %d, want 4", s.Spurious, x.m.loss.threshold)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestSequencedReplacesTheQueued(t *testing.T) {
 	x.send(positions, "a3", Options{Key: 1})
 	x.wantPacket("what was sent is not replaced", "message 2/3 a3")
 	if s := x.m.ChannelStats(positions); s.Replaced != 2 || s.Queued != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 2 replaced, nothing queued", s)
 	}
 }
 
@@ -233,12 +233,12 @@ func TestErrorsOfSend(t *testing.T) {
 	try(3, 101, Options{}, ErrTooLarge)
 	try(3, 10, Options{Deadline: x.now}, ErrExpired)
 	if n := x.m.Free(3); n != 100 {
-		t.Errorf("room for %d", n)
+		t.Errorf("Free(3) = %d, want 100", n)
 	}
 	try(3, 100, Options{Key: 5}, nil)
 	try(3, 36, Options{}, nil)
 	if n := x.m.Free(3); n != -1 {
-		t.Errorf("room for %d", n)
+		t.Errorf("Free(3) = %d, want -1", n)
 	}
 	try(3, 0, Options{}, ErrBudget)
 	try(3, 100, Options{Key: 5}, nil) // takes the place of the first
@@ -248,10 +248,10 @@ func TestErrorsOfSend(t *testing.T) {
 	x.m.Close(x.now, 1, "")
 	try(3, 1, Options{}, ErrClosed)
 	if s := x.m.ChannelStats(3); s.OverBudget != 1 || s.Replaced != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 1 over budget, 1 replaced", s)
 	}
 	if _, err := New(x.now, Config{Channels: Channels{{Name: "a b"}}}); err == nil {
-		t.Error("a bad table was taken")
+		t.Error("New accepts a table with the name \"a b\"")
 	}
 }
 
@@ -264,11 +264,11 @@ func TestUnreliableQueueDropsTheOldest(t *testing.T) {
 	x.wantPacket("the newest two fit", "bare 1 91 bytes", "bare 1 91 bytes")
 	for i, left := range []bool{false, false, false, true, true} {
 		if strings.Contains(string(x.sent), fmt.Sprint(i, "...")) != left {
-			t.Errorf("of messages 0 to 4 the newest are 3 and 4; sent %q", x.sent)
+			t.Errorf("of messages 0 to 4 only the newest, 3 and 4, must be sent; sent %q", x.sent)
 		}
 	}
 	if s := x.m.ChannelStats(1); s.Overflowed != 3 {
-		t.Errorf("%d dropped", s.Overflowed)
+		t.Errorf("%d messages are dropped, want 3", s.Overflowed)
 	}
 }
 
@@ -284,14 +284,14 @@ func TestClose(t *testing.T) {
 	x.wait(40 * time.Millisecond)
 	x.wantPacket("and 40", want...)
 	if n := x.m.GivenUp(); n != uint64(len("never sent")) {
-		t.Errorf("%d bytes are given up", n)
+		t.Errorf("GivenUp() = %d, want %d", n, len("never sent"))
 	}
 	if x.m.Closed() {
-		t.Error("closed before the peer knows")
+		t.Error("Closed() = true before the peer acknowledges the close")
 	}
 	x.ack(1, 1)
 	if !x.m.Closed() {
-		t.Error("not closed though the peer knows")
+		t.Error("Closed() = false though the peer has acknowledged the close")
 	}
 	if d := x.m.Deadline(); !d.IsZero() {
 		t.Errorf("the deadline is %v though nothing is left to do", d)
@@ -311,12 +311,12 @@ func TestCloseIsNotSentForEver(t *testing.T) {
 		x.wait(50 * time.Millisecond)
 	}
 	if n != closeRepeats || !x.m.Closed() || !x.m.Deadline().IsZero() {
-		t.Errorf("sent %d times, closed %v, deadline %v", n, x.m.Closed(), x.m.Deadline())
+		t.Errorf("the close is sent %d times, want %d; closed %v, want true; deadline %v, want none", n, closeRepeats, x.m.Closed(), x.m.Deadline())
 	}
 	x.m.Relink(x.now, false, 0)
 	x.wantIdle("nor on another link")
 	if d := x.m.Deadline(); !d.IsZero() {
-		t.Errorf("the deadline is %v on another link", d)
+		t.Errorf("the deadline is %v on another link, want none", d)
 	}
 }
 
@@ -357,7 +357,7 @@ func TestRelink(t *testing.T) {
 	x.send(chat, "one", Options{})
 	x.wantPacket("what was not acknowledged goes again, before what is new", "message 4/0 zero", "message 4/1 one")
 	if number := uint64(x.sent[1])<<8 | uint64(x.sent[2]); number != 0 {
-		t.Errorf("the new link begins with packet %d", number)
+		t.Errorf("the first packet on the new link has number %d, want 0", number)
 	}
 	x.receive(whole(chat, 0, "theirs"), whole(chat, 2, "waits"))
 	x.wantEvents("what had come is not delivered again")
@@ -397,7 +397,7 @@ func TestReliableLinkSendsNothingTwice(t *testing.T) {
 	x.wantIdle("neither loss nor timeout")
 	x.ack(0, 5)
 	if !x.m.Idle() {
-		t.Error("acknowledgements count nevertheless")
+		t.Error("Idle() = false though all is acknowledged")
 	}
 }
 
@@ -409,7 +409,7 @@ func TestClockGoesBack(t *testing.T) {
 	x.m.Advance(x.now)
 	x.ack(0, 0)
 	if s := x.m.Stats(); s.RTT < 0 || s.MinRTT < 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want no negative round trip", s)
 	}
 }
 
@@ -417,10 +417,10 @@ func TestSmallLimitSaysNothing(t *testing.T) {
 	x := newTestMux(t, Config{})
 	x.send(chat, "a", Options{})
 	if b := x.m.Append(x.now, nil, MinLimit-1); b != nil {
-		t.Error("a packet for a link that is too narrow")
+		t.Error("a packet for a limit below MinLimit")
 	}
 	b := x.m.Append(x.now, []byte("before"), 1<<20)
 	if string(b[:6]) != "before" || len(b) > 6+MaxPacket {
-		t.Errorf("%d bytes", len(b))
+		t.Errorf("%d bytes, want at most %d with the caller's first", len(b), 6+MaxPacket)
 	}
 }

@@ -43,17 +43,17 @@ func TestRoomOfAcknowledgements(t *testing.T) {
 		b := x.m.Append(x.now, nil, c.limit)
 		var p packet
 		if !p.parse(b) || !p.hasAck {
-			t.Fatalf("%s: %s", c.name, script(b))
+			t.Fatalf("%s: %s, want an ack block", c.name, script(b))
 		}
 		block, room := len(b)-len(p.frames), limit-maxFragmentHeader-pieceSize
 		if c.all && p.ack.ranges != maxRanges-1 {
-			t.Errorf("%s: %d ranges", c.name, p.ack.ranges+1)
+			t.Errorf("%s: %d ranges, want %d", c.name, p.ack.ranges+1, maxRanges)
 		}
 		if !c.all && (block > room || block < room-1) { // a range has two bytes
 			t.Errorf("%s: the ack block ends at %d, want %d", c.name, block, room)
 		}
 		if left := len(p.frames) > pieceSize; left != (c.piece && !c.waits) {
-			t.Errorf("%s: a piece leaves: %v", c.name, left)
+			t.Errorf("%s: a piece is sent: %v, want %v", c.name, left, c.piece && !c.waits)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestSmallProbeBeforeALargeOne(t *testing.T) {
 				all = append(all, script(b))
 			}
 			if got := len(all) > 0 && all[0] == "ping"; got != want || len(all) == 0 || strings.Contains(all[len(all)-1], "ping") {
-				t.Errorf("%d bytes, timeout %d: %q", size, timeout+1, all)
+				t.Errorf("%d bytes, timeout %d: %q, want a ping first: %v", size, timeout+1, all, want)
 			}
 		}
 	}

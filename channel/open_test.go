@@ -22,7 +22,7 @@ func (x *testMux) end(id ID) {
 	x.t.Helper()
 	x.m.StopSending(id)
 	if !x.m.Settled(id) {
-		x.t.Fatalf("channel %d has messages whose fate is not known", id)
+		x.t.Fatalf("Settled(%d) = false, want true", id)
 	}
 	x.m.StopReceiving(id)
 	x.m.Remove(id)
@@ -60,7 +60,7 @@ func TestLateFramesDoNotReachTheNextChannel(t *testing.T) {
 		x.receive(frame("of the second"))
 		x.wantEvents("a frame of the second channel", "6 of the second")
 		if s := x.m.Stats(); s.Held != 0 || s.PacketsIn != 4 {
-			t.Errorf("%v: %d bytes are held, %d packets", mode, s.Held, s.PacketsIn)
+			t.Errorf("%v: %d bytes are held, want 0; %d packets are accepted, want 4", mode, s.Held, s.PacketsIn)
 		}
 	}
 }
@@ -118,29 +118,29 @@ func TestAChannelThatEndsDelivers(t *testing.T) {
 		x.send(id, "last", Options{Receipt: true, Key: 2})
 		x.m.StopSending(id)
 		if _, err := x.m.Send(x.now, id, []byte("more"), Options{}); err != ErrUnknown || x.m.Free(id) != -1 {
-			t.Errorf("%v: Send returns %v, Free %d", c.mode, err, x.m.Free(id))
+			t.Errorf("%v: Send: %v, want ErrUnknown; Free = %d, want -1", c.mode, err, x.m.Free(id))
 		}
 		if x.m.Settled(id) {
-			t.Errorf("%v: settled while the peer does not know the channel", c.mode)
+			t.Errorf("%v: Settled = true though the peer does not know the channel", c.mode)
 		}
 		x.m.Known(id)
 		for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
 		}
 		if x.m.Settled(id) {
-			t.Errorf("%v: settled while messages are under way", c.mode)
+			t.Errorf("%v: Settled = true though messages are in flight", c.mode)
 		}
 		x.ack(0, 0)
 		x.wantEvents(c.mode.String(), "receipt 1 "+c.fate, "receipt 2 "+c.fate)
 		before := x.m.ChannelStats(id)
 		x.end(id)
 		if s := x.m.RemovedStats(); before.MessagesOut != 2 || s.MessagesOut != 2 || s.BytesOut != 904 {
-			t.Errorf("%v: the counters of the channel were %+v, those that are kept are %+v", c.mode, before, s)
+			t.Errorf("%v: the counters of the channel were %+v, after its removal %+v", c.mode, before, s)
 		}
 		if s := x.m.ChannelStats(id); s != (ChannelStats{}) {
-			t.Errorf("%v: a free number has counters: %+v", c.mode, s)
+			t.Errorf("%v: a removed channel has the counters %+v, want zero", c.mode, s)
 		}
 		if name := x.m.Channels().Name(id); name != "" {
-			t.Errorf("%v: a free number has the name %q", c.mode, name)
+			t.Errorf("%v: a removed channel has the name %q", c.mode, name)
 		}
 	}
 }
@@ -150,11 +150,11 @@ func TestAChannelThatThePeerDoesNotKnowIsNotSettled(t *testing.T) {
 	x := newTestMux(t, Config{})
 	id := x.open(Channel{Name: "new"}, false)
 	if x.m.Settled(id) {
-		t.Error("settled")
+		t.Error("Settled = true before the acknowledgement")
 	}
 	x.m.Known(id)
 	if !x.m.Settled(id) {
-		t.Error("not settled")
+		t.Error("Settled = false after the acknowledgement")
 	}
 }
 
@@ -165,16 +165,16 @@ func TestIncompleteMessagesEndWithTheirChannel(t *testing.T) {
 		id := x.open(Channel{Name: "ends", Mode: mode}, true)
 		x.receive(part(id, 1, 5000, 0), part(id, 2, 15<<10, 1))
 		if s := x.m.Stats(); s.Held == 0 {
-			t.Fatalf("%v: nothing is held", mode)
+			t.Fatalf("%v: nothing is held, want a part of a message", mode)
 		}
 		x.m.StopReceiving(id)
 		x.m.check(t)
 		if s := x.m.Stats(); s.Held != 0 {
-			t.Errorf("%v: %d bytes are held", mode, s.Held)
+			t.Errorf("%v: %d bytes are held, want 0", mode, s.Held)
 		}
 		x.end(id)
 		if s := x.m.Stats(); s.Held != 0 {
-			t.Errorf("%v: %d bytes are held", mode, s.Held)
+			t.Errorf("%v: %d bytes are held, want 0", mode, s.Held)
 		}
 		x.wait(4 * time.Second)
 		x.wantDrops(mode.String(), nil)
@@ -188,7 +188,7 @@ func TestAllChannelsEnd(t *testing.T) {
 		id := x.open(Channel{Name: "only"}, true)
 		x.end(id)
 		if cs := x.m.Channels(); id != 1 || len(cs) != 0 {
-			t.Errorf("channel %d, the table is %v", id, cs)
+			t.Errorf("channel %d, want 1; the table is %v, want it empty", id, cs)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestCountersOfRemovedChannelsAreKept(t *testing.T) {
 	sum.add(&one)
 	for i := range v.NumField() {
 		if f := v.Field(i); f.Kind() == reflect.Uint64 && reflect.ValueOf(sum).Field(i).Uint() != 2*f.Uint() {
-			t.Errorf("%s is not added", v.Type().Field(i).Name)
+			t.Errorf("the counter %s is not added", v.Type().Field(i).Name)
 		}
 	}
 }
@@ -231,17 +231,17 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		err := x.m.Open(c.id, c.c, false)
 		if te, is := err.(*TableError); !is || te.Field != c.field || te.Channel != c.about {
-			t.Errorf("%d %+v: %v", c.id, c.c, err)
+			t.Errorf("channel %d, %+v: %v, want a TableError of field %s, channel %q", c.id, c.c, err, c.field, c.about)
 		}
 		if len(x.m.Channels()) != len(testTable) {
-			t.Fatal("the table has changed")
+			t.Fatalf("the table has %d channels, want %d as before", len(x.m.Channels()), len(testTable))
 		}
 	}
 	if err := x.m.Open(63, ok, true); err != nil || len(x.m.Channels()) != 63 {
-		t.Errorf("the last number: %v", err)
+		t.Errorf("opening the last channel number: %v; %d channels, want 63", err, len(x.m.Channels()))
 	}
 	if _, found := x.m.Channels().ID(""); found {
-		t.Error("the name of a free number was found")
+		t.Error("ID finds a removed channel by its empty name")
 	}
 }
 
@@ -287,12 +287,12 @@ func TestRoomAfterErrBudget(t *testing.T) {
 	b := x.m.Append(x.now, nil, MaxPacket)
 	x.wantRoom("nothing was acknowledged")
 	if len(b) < 500 {
-		t.Fatalf("%d bytes left", len(b))
+		t.Fatalf("a packet of %d bytes, want 500 at least", len(b))
 	}
 	x.ack(1, 1)
 	x.wantRoom("all messages were acknowledged", 1)
 	if free := x.m.Free(1); free != message {
-		t.Errorf("%d bytes are free", free)
+		t.Errorf("Free(1) = %d, want %d", free, message)
 	}
 	fill()
 	x.m.Append(x.now, nil, MaxPacket)
@@ -346,7 +346,7 @@ func TestNoRoomAfterTheEnd(t *testing.T) {
 		x.m.Send(x.now, 1, []byte("more"), Options{})
 		end(x)
 		if x.m.senders[1].cost != 0 {
-			t.Fatalf("%s: the queue is not empty", name)
+			t.Fatalf("%s: the queue has a cost of %d, want 0", name, x.m.senders[1].cost)
 		}
 		x.wantRoom(name)
 	}

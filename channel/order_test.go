@@ -100,7 +100,7 @@ func TestNothingToSendIsNoDeadline(t *testing.T) {
 	}
 	first := x.m.Deadline()
 	if d := first.Sub(x.now); d <= 0 || d > 20*time.Millisecond {
-		t.Fatalf("the third packet may leave in %v", d)
+		t.Fatalf("the third packet may be sent in %v, want within 20 ms", d)
 	}
 	x.now = first
 	x.wantPacket("the third", "message 3/2 1000 bytes")

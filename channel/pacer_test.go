@@ -30,7 +30,7 @@ func TestTokensOfThePacer(t *testing.T) {
 		}
 		p.tokens = c.tokens
 		if p.open() != c.open || p.ready(c.rate) != 7+c.after+c.ready {
-			t.Errorf("%v bytes a second, after %v: open %v, ready after %v", c.rate, c.after, p.open(), p.ready(c.rate)-7-c.after)
+			t.Errorf("%v bytes a second, after %v: open %v, want %v; ready after %v, want %v", c.rate, c.after, p.open(), c.open, p.ready(c.rate)-7-c.after, c.ready)
 		}
 	}
 	var p pacer
@@ -43,7 +43,7 @@ func TestTokensOfThePacer(t *testing.T) {
 		t.Errorf("%v bytes for copies, want 85 %% of the rate", p.spare)
 	}
 	if p.spend(250); p.tokens != 750 || p.spare != 600 {
-		t.Errorf("%v tokens and %v for copies", p.tokens, p.spare)
+		t.Errorf("%v tokens, want 750; %v for copies, want 600", p.tokens, p.spare)
 	}
 	for range 5 {
 		p.spend(1000)

@@ -71,18 +71,18 @@ func TestPiecesInAnyOrderMakeTheMessage(t *testing.T) {
 		for _, i := range order {
 			f := frame{kind: frameFragment, channel: 1, id: id, index: i, total: total, payload: want[i*pieceSize : min(total, (i+1)*pieceSize)]}
 			if !m.receiveContent(m.at(now), 0, &f) {
-				t.Fatalf("piece %d of %d bytes is refused", i, total)
+				t.Fatalf("piece %d of a message of %d bytes is refused", i, total)
 			}
 		}
 		evs = m.Events(evs)
 		if len(evs) != 1 || !bytes.Equal(evs[0].Payload, want) {
-			t.Errorf("%d bytes: %d events, or others than were sent", total, len(evs))
+			t.Errorf("a message of %d bytes: %d events, want 1 with its bytes", total, len(evs))
 		}
 		m.Release(evs)
 		evs = evs[:0]
 		id++
 	}
 	if s := m.ChannelStats(1); s.Held != 0 || s.Duplicates != id {
-		t.Errorf("%d bytes are held, %d pieces came twice", s.Held, s.Duplicates)
+		t.Errorf("%d bytes are held, want 0; %d pieces came twice, want %d", s.Held, s.Duplicates, id)
 	}
 }

@@ -43,7 +43,7 @@ func TestARunOfLostPackets(t *testing.T) {
 		}
 	}
 	if r.add(time.Second, 50, 60, 1100, fallRun); r.began != time.Second || r.since != 50 || r.least != 1100 {
-		t.Errorf("the next run has begun at %v with packet %d of %d bytes", r.began, r.since, r.least)
+		t.Errorf("the next run began at %v with packet %d of %d bytes, want 1 s, 50, 1100", r.began, r.since, r.least)
 	}
 }
 
@@ -114,42 +114,42 @@ func TestSmallPacketsFollowLostLargeOnes(t *testing.T) {
 	p := &s.m.path
 	s.limit("at first", 0, MaxPacket)
 	if got := p.limit(0, true); got != leastBudget {
-		t.Errorf("a probe has %d bytes", got)
+		t.Errorf("a probe may have %d bytes, want %d", got, leastBudget)
 	}
 	p.sent(0, 700)
 	if p.last != 700 || p.watched {
-		t.Errorf("the last packet had %d bytes, watched %v", p.last, p.watched)
+		t.Errorf("the last packet had %d bytes, want 700; watched %v, want false", p.last, p.watched)
 	}
 	s.lose(2, leastBudget+1, 0, 0)
 	for i := range 2 {
 		s.limit("a large packet was lost", 0, leastBudget)
 		if !p.watched {
-			t.Error("nobody looks at what arrives")
+			t.Error("watched = false, want true")
 		}
 		if p.sent(0, 300); p.careful != 1-i {
-			t.Errorf("%d packets are to be small", p.careful)
+			t.Errorf("%d more packets must be small, want %d", p.careful, 1-i)
 		}
 	}
 	s.limit("small ones have followed", 0, MaxPacket)
 	if p.sent(0, 300); p.careful != 0 {
-		t.Errorf("%d packets are to be small", p.careful)
+		t.Errorf("%d more packets must be small, want 0", p.careful)
 	}
 	if p.acked(s.n, leastBudget+1); p.watched || p.large.lost != 0 {
-		t.Error("one has arrived, and the run goes on")
+		t.Errorf("a large packet has arrived: watched %v, want false; %d large ones lost, want 0", p.watched, p.large.lost)
 	}
 	s.lose(1, leastBudget+1, 0, 0)
 	if p.acked(s.n+6, leastBudget+1); !p.watched {
-		t.Error("a packet that is to be small is forgotten")
+		t.Error("watched = false, though packets must still be small")
 	}
 	if p.sent(0, 300); p.careful != 0 {
-		t.Errorf("%d packets are to be small", p.careful)
+		t.Errorf("%d more packets must be small, want 0", p.careful)
 	}
 	if p.acked(s.n+6, 100); p.watched {
-		t.Error("nothing is lost, and it looks at what arrives")
+		t.Error("watched = true, though nothing is lost")
 	}
 	s.lose(1, leastBudget, 0, 0)
 	if s.limit("one of the least budget was lost", 0, MaxPacket); p.medium.lost != 1 || p.large.lost != 0 || p.careful != 0 || !p.watched {
-		t.Errorf("%+v", *p)
+		t.Errorf("a packet of the least budget is lost: %+v", *p)
 	}
 	s.lose(1, leastBudget/2+1, 0, 0)
 	if s.lose(1, leastBudget/2, 0, 0); p.medium.lost != 2 {
@@ -159,7 +159,7 @@ func TestSmallPacketsFollowLostLargeOnes(t *testing.T) {
 
 	s = newPathSteps(t)
 	if s.m.trace(0, 1, MaxPacket); !s.m.path.watched || s.m.path.careful != 1 || s.m.path.large.lost != 1 {
-		t.Errorf("one of the largest is lost: %+v", s.m.path)
+		t.Errorf("a packet of the largest size is lost: %+v", s.m.path)
 	}
 }
 
@@ -172,12 +172,12 @@ func TestThePathFallsAndRecovers(t *testing.T) {
 	const now = 3 * time.Second
 	s.lose(fallRun-1, 1100, now, 0)
 	if p.budget != MaxPacket {
-		t.Error("the path falls before the run is long")
+		t.Errorf("the budget is %d before the run is long enough, want %d", p.budget, MaxPacket)
 	}
 	s.lose(1, 1090, now, 0)
 	s.events("the path falls", Event{Type: EventNarrow, Code: leastBudget})
 	if st := s.m.stats; p.budget != leastBudget || p.barred != 1090 || p.careful != 0 || p.large.lost != 0 || st.Fallbacks != 1 {
-		t.Errorf("%+v, %d times", *p, st.Fallbacks)
+		t.Errorf("%+v, fell back %d times, want once to the least budget", *p, st.Fallbacks)
 	}
 	fell := p.fell
 	if fell != s.n+5 {
@@ -193,7 +193,7 @@ func TestThePathFallsAndRecovers(t *testing.T) {
 	s.limit("the next try", now+2*retryWide+1, MaxPacket)
 	s.lose(1, MaxPacket, now, 0)
 	if p.careful != 0 || p.large.lost != 0 || !p.watched {
-		t.Errorf("a try is lost: %+v", *p)
+		t.Errorf("a packet that tries a larger size is lost: %+v", *p)
 	}
 	for _, c := range []struct {
 		n    uint64
@@ -201,16 +201,16 @@ func TestThePathFallsAndRecovers(t *testing.T) {
 		wide bool
 	}{{fell, 1089, false}, {fell - 1, MaxPacket, false}, {fell, 1090, true}} {
 		if p.acked(c.n, c.size); (p.budget == MaxPacket) != c.wide || p.watched == c.wide {
-			t.Errorf("packet %d of %d bytes arrives: wide %v, watched %v", c.n, c.size, !c.wide, p.watched)
+			t.Errorf("packet %d of %d bytes arrives: budget %d, want the largest: %v; watched %v", c.n, c.size, p.budget, c.wide, p.watched)
 		}
 	}
 	if p.barred != MaxPacket+1 {
-		t.Errorf("barred from %d bytes", p.barred)
+		t.Errorf("barred from %d bytes, want %d", p.barred, MaxPacket+1)
 	}
 	s.lose(fallRun, 1100, now, 0)
 	s.events("it falls again")
 	if p.budget != leastBudget || s.m.stats.Fallbacks != 2 {
-		t.Errorf("packets of %d bytes, fell %d times", p.budget, s.m.stats.Fallbacks)
+		t.Errorf("the budget is %d, want %d; fell back %d times, want 2", p.budget, leastBudget, s.m.stats.Fallbacks)
 	}
 	p.init()
 	s.limit("a new link", 0, MaxPacket)

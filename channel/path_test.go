@@ -96,13 +96,13 @@ func TestPacketsGetSmallerWhereLargeOnesDoNotArrive(t *testing.T) {
 			}
 		}
 		if lost != 0 {
-			t.Errorf("%d bytes pass: packets are lost still", largest)
+			t.Errorf("%d bytes pass: %d packets are lost after the fallback, want 0", largest, lost)
 		}
 		if c.narrow != 2 || c.stuck > 0 {
-			t.Errorf("%d bytes pass: %d and %d events", largest, c.narrow, c.stuck)
+			t.Errorf("%d bytes pass: %d events narrow, want 2; %d stuck, want 0", largest, c.narrow, c.stuck)
 		}
 		if c.slowest > 2*time.Second {
-			t.Errorf("%d bytes pass: a message took %v", largest, c.slowest)
+			t.Errorf("%d bytes pass: a message took %v, want at most 2 s", largest, c.slowest)
 		}
 	}
 }
@@ -131,12 +131,12 @@ func TestPacketsGetSmallerAndLargeAgain(t *testing.T) {
 	c.talk(100 * time.Second)
 	limits("after a try", leastBudget)
 	if c.slowest > 2*time.Second {
-		t.Errorf("a message took %v", c.slowest)
+		t.Errorf("a message took %v, want at most 2 s", c.slowest)
 	}
 	lost := c.ends[0].mux.Stats().PacketsLost
 	c.talk(20 * time.Second)
 	if n := c.ends[0].mux.Stats().PacketsLost - lost; n > 1 {
-		t.Errorf("a try cost %d packets", n)
+		t.Errorf("a try cost %d packets, want at most 1", n)
 	}
 	narrow(0)
 	c.talk(retryWide)
@@ -144,7 +144,7 @@ func TestPacketsGetSmallerAndLargeAgain(t *testing.T) {
 	c.settle()
 	for i, e := range c.ends {
 		if n := e.mux.Stats().Fallbacks; n != 1 {
-			t.Errorf("end %d fell back %d times", i, n)
+			t.Errorf("end %d fell back %d times, want once", i, n)
 		}
 	}
 	// A new link is a new path.
@@ -171,11 +171,11 @@ func TestRandomLossDoesNotMakePacketsSmaller(t *testing.T) {
 		c.settle()
 		for i, e := range c.ends {
 			if st := e.mux.Stats(); st.Fallbacks > 0 || st.PacketLimit != MaxPacket {
-				t.Errorf("%+v: end %d fell back %d times of %d lost packets", l, i, st.Fallbacks, st.PacketsLost)
+				t.Errorf("%+v: end %d fell back %d times after %d lost packets, want never", l, i, st.Fallbacks, st.PacketsLost)
 			}
 		}
 		if c.narrow+c.stuck > 0 {
-			t.Errorf("%+v: %d and %d events", l, c.narrow, c.stuck)
+			t.Errorf("%+v: %d events narrow and %d stuck, want 0", l, c.narrow, c.stuck)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func TestStuck(t *testing.T) {
 			continue
 		}
 		if len(got) != 1 || got[0] < tt.want || got[0] > leastBudget || at < stuckTime || at > 30*time.Second {
-			t.Errorf("%s: %d after %v", tt.name, got, at)
+			t.Errorf("%s: events with sizes %d after %v, want one of %d at least, between %v and 30 s", tt.name, got, at, tt.want, stuckTime)
 		}
 	}
 }

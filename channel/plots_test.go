@@ -176,12 +176,12 @@ func TestAgainstOthers(t *testing.T) {
 		r := s.latency(t, 21, netsim.Link{Delay: 50 * time.Millisecond, Loss: 0.1}, 20*time.Second)
 		var ok bool
 		if p99[i], ok = r.share(0.99); !ok {
-			t.Fatalf("%s: %d of %d messages came", s.name, len(r.took), r.sent)
+			t.Fatalf("%s: only %d of %d messages have arrived", s.name, len(r.took), r.sent)
 		}
 		t.Logf("%s: p50 %s ms, p99 %s ms, %d B/s", s.name, r.text(0.5), r.text(0.99), r.bytes/20)
 	}
 	if 2*p99[0] > p99[1] || 2*p99[0] > p99[2] {
-		t.Errorf("p99 %v, not half of what others take", p99)
+		t.Errorf("the 99th percentiles are %v, want the first at most half of the others", p99)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestReplacedMessageLeavesOnlyItsPlace(t *testing.T) {
 		x.wantEvents("and arrives", "receipt 3 delivered")
 		s := x.m.ChannelStats(ch)
 		if s.Replaced != 1 || s.Expired != 0 || s.MessagesOut != 2 || s.BytesOut != 1505 {
-			t.Errorf("%+v", s)
+			t.Errorf("%+v, want 1 replaced, 0 expired, 2 messages of 1505 bytes out", s)
 		}
 		// The other one waited for 40 ms, the new one for 32.
 		if want := 2*time.Millisecond + (40*time.Millisecond-2*time.Millisecond)/16; s.QueueTime != want {
@@ -61,7 +61,7 @@ func TestReplacingMessageKeepsItsOptions(t *testing.T) {
 	x.wantIdle("the new one is too late")
 	x.wantEvents("nobody asked")
 	if s := x.m.ChannelStats(positions); s.Expired != 1 || s.MessagesOut != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 1 expired, 0 out", s)
 	}
 }
 
@@ -77,14 +77,14 @@ func TestReplacingGivesTheRightPayloadBack(t *testing.T) {
 	}
 	x.send(positions, "four", Options{})
 	if got := strings.Join(done, " "); got != "one two three" {
-		t.Errorf("given back: %s", got)
+		t.Errorf("payloads returned: %q, want one two three", got)
 	}
 	if _, err := x.m.SendShared(x.now, positions, shared("five"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	x.wantPacket("the last", "message 2/0 five")
 	if got := strings.Join(done, " "); got != "one two three five" {
-		t.Errorf("given back: %s", got)
+		t.Errorf("payloads returned: %q, want one two three five", got)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestKeyOfAMessageThatIsBeingSent(t *testing.T) {
 		x.send(positions, "d", o)
 		x.wantPacket("the newest", "message 2/1 d")
 		if s := x.m.ChannelStats(positions); s.Replaced != 2 {
-			t.Errorf("%d replaced", s.Replaced)
+			t.Errorf("%d messages are replaced, want 2", s.Replaced)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestOldestMakesRoom(t *testing.T) {
 	x.send(1, strings.Repeat("c", 2500), yes)
 	x.wantEvents("what waits for its receipt makes room", "receipt 1 dropped")
 	if s := x.m.ChannelStats(1); s.Overflowed != 1 {
-		t.Errorf("%d dropped", s.Overflowed)
+		t.Errorf("%d messages are dropped, want 1", s.Overflowed)
 	}
 }
 
@@ -204,12 +204,12 @@ func TestDeadlinesInTheQueue(t *testing.T) {
 		if ch >= loot {
 			x.wantEvents("the second is too late", "receipt 2 expired")
 			if s.Expired != 1 || s.MessagesOut != 2 {
-				t.Errorf("%+v", s)
+				t.Errorf("%+v, want 1 expired, 2 out", s)
 			}
 		} else {
 			x.wantEvents("the rest of the first and the second are too late", "receipt 1 expired", "receipt 2 expired")
 			if s.Expired != 2 || s.MessagesOut != 2 {
-				t.Errorf("%+v", s)
+				t.Errorf("%+v, want 2 expired, 2 out", s)
 			}
 		}
 		x.wantQueue("none waits to be sent", ch, 0, map[bool]int{true: 2001 + 2*messageCost, false: 1 + messageCost}[ch >= loot])
@@ -240,7 +240,7 @@ func TestSilenceMakesTheOldUseless(t *testing.T) {
 	x.m.probe(x.m.at(x.now))
 	x.wantEvents("what is older", "receipt 2 expired", "receipt 3 expired")
 	if s := x.m.ChannelStats(ids[0]); s.Expired != 1 || s.Queued != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 1 expired, 1 byte queued", s)
 	}
 	x.now = x.now.Add(1)
 	x.ack(0, 0)

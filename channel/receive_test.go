@@ -35,12 +35,12 @@ func TestIncompleteMessagesAreFew(t *testing.T) {
 		}
 		x.wantDrops("32 are held", nil)
 		if held := x.m.ChannelStats(ch).Held; held != 32*(1025+messageCost) {
-			t.Errorf("%d bytes are held", held)
+			t.Errorf("%d bytes are held, want %d", held, 32*(1025+messageCost))
 		}
 		x.receive(part(ch, 40, 1025, 0))
 		x.wantDrops("the first made room", map[DropReason]uint64{DropEvicted: 1})
 		if held := x.m.ChannelStats(ch).Held; held != 32*(1025+messageCost) {
-			t.Errorf("%d bytes are held", held)
+			t.Errorf("%d bytes are held, want %d", held, 32*(1025+messageCost))
 		}
 		x.receive(part(ch, 1, 1025, 1))
 		x.wantEvents("the second is whole", string('0'+rune(ch))+" 1025 bytes")
@@ -64,7 +64,7 @@ func TestIncompleteMessagesAreWithinQueueLimit(t *testing.T) {
 	x.receive(part(1, 1, size, 1), part(1, 2, size, 1), part(1, 3, 1025, 1))
 	x.wantEvents("the others are whole", "1 2000 bytes", "1 2000 bytes", "1 1025 bytes")
 	if s := x.m.ChannelStats(1); s.Held != 0 || s.MessagesIn != 3 || s.BytesIn != 2*size+1025 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want nothing held, 3 messages of %d bytes in", s, 2*size+1025)
 	}
 	x.m.check(t)
 }
@@ -81,24 +81,24 @@ func TestIncompleteMessagesGrowOld(t *testing.T) {
 	for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
 	}
 	if d := x.m.Deadline().Sub(x.now); d != time.Second {
-		t.Errorf("the deadline is in %v", d)
+		t.Errorf("the deadline is in %v, want 1 s", d)
 	}
 	x.wait(time.Second - 1)
 	x.wantDrops("none is three seconds old", nil)
 	x.wait(1)
 	x.wantDrops("one is", map[DropReason]uint64{DropAged: 1})
 	if d := x.m.Deadline().Sub(x.now); d != time.Second {
-		t.Errorf("the deadline is in %v", d)
+		t.Errorf("the deadline is in %v, want 1 s", d)
 	}
 	x.wait(time.Second)
 	x.wantDrops("all are", map[DropReason]uint64{DropAged: 3})
 	if d := x.m.Deadline(); !d.IsZero() {
-		t.Errorf("the deadline is in %v", d.Sub(x.now))
+		t.Errorf("the deadline is in %v, want none", d.Sub(x.now))
 	}
 	x.receive(part(effects, 1, 3000, 2))
 	x.wantEvents("a late piece makes nothing whole")
 	if s := x.m.Stats(); s.Held != 3000+messageCost {
-		t.Errorf("%d bytes are held", s.Held)
+		t.Errorf("%d bytes are held, want %d", s.Held, 3000+messageCost)
 	}
 	x.wait(3 * time.Second)
 	x.wantDrops("and it is not kept", map[DropReason]uint64{DropAged: 4})
@@ -148,7 +148,7 @@ func TestWhatEachModeDoesWithWhatComes(t *testing.T) {
 			for _, ev := range x.m.Events(nil) {
 				got = append(got, short(ev.Payload))
 				if len(ev.Payload) > pieceSize && (ev.Payload[0] != 'a' || ev.Payload[pieceSize] != 'b') {
-					t.Errorf("channel %d, step %d: pieces are in the wrong places", c.ch, i)
+					t.Errorf("channel %d, step %d: the pieces of the message are not in order", c.ch, i)
 				}
 			}
 			if got := strings.Join(got, " "); got != s.want {
@@ -170,7 +170,7 @@ func TestWholeMessageEndsItsPieces(t *testing.T) {
 	x.receive(part(positions, 4, 1500, 0), part(positions, 5, 1500, 0), part(positions, 6, 1500, 0), whole(positions, 5, "whole"))
 	x.wantEvents("it is newer than the first", "2 whole")
 	if s := x.m.ChannelStats(positions); s.Held != 1500+messageCost || s.Stale != 2 {
-		t.Errorf("%d bytes are held, %d came too late", s.Held, s.Stale)
+		t.Errorf("%d bytes are held, want %d; %d messages came too late, want 2", s.Held, 1500+messageCost, s.Stale)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestHeldForItsTurnIsWithinQueueLimit(t *testing.T) {
 	x.receive(part(1, 1, 2000, 0), whole(1, 2, strings.Repeat("x", 500)), whole(1, 3, strings.Repeat("x", 500)))
 	x.wantDrops("exactly as much", nil)
 	if held := x.m.ChannelStats(1).Held; held != 3000+3*messageCost {
-		t.Errorf("%d bytes are held", held)
+		t.Errorf("%d bytes are held, want %d", held, 3000+3*messageCost)
 	}
 	x.receive(whole(1, 4, ""))
 	x.wantDrops("no more", map[DropReason]uint64{DropBudget: 1, DropRefused: 1})
@@ -249,27 +249,27 @@ func TestEventsAreHandedOverOnce(t *testing.T) {
 	before := Event{Type: EventClosed}
 	evs := x.m.Events([]Event{before})
 	if len(evs) != 1001 || evs[0].Type != EventClosed || string(evs[1000].Payload) != "x" {
-		t.Errorf("%d events", len(evs))
+		t.Errorf("%d events, want 1001: a close, and then the messages", len(evs))
 	}
 	if cap(x.m.events) > keptEvents {
-		t.Errorf("room for %d events is kept", cap(x.m.events))
+		t.Errorf("memory for %d events is kept, want at most %d", cap(x.m.events), keptEvents)
 	}
 	for range keptEvents {
 		x.receive(bare(effects, "x"))
 	}
 	if n := len(x.m.Events(nil)); n != keptEvents {
-		t.Errorf("%d events", n)
+		t.Errorf("%d events, want %d", n, keptEvents)
 	}
 	if n := len(x.m.Events(nil)); n != 0 {
-		t.Errorf("%d events again", n)
+		t.Errorf("%d events again, want 0", n)
 	}
 	x.receive(part(effects, 0, 1500, 0), part(effects, 0, 1500, 1), bare(effects, "a datagram's"))
 	evs = x.m.Events(nil)
 	x.m.Release(evs)
 	if evs[0].Payload != nil || evs[1].Payload != nil {
-		t.Error("events that were given back can be read")
+		t.Error("released events still have payloads")
 	}
 	if p := &x.m.pool; len(p.free[class(1500)]) != 1 || len(p.free[class(12)]) != 0 {
-		t.Errorf("memory of one message is the pool's, and that of the datagram is not: %d and %d", len(p.free[class(1500)]), len(p.free[class(12)]))
+		t.Errorf("the pool has %d buffers of a message, want 1, and %d of the datagram, want 0", len(p.free[class(1500)]), len(p.free[class(12)]))
 	}
 }

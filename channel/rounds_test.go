@@ -42,14 +42,14 @@ func TestFiguresOfTheWindow(t *testing.T) {
 	}
 	c.probing = 5
 	if c.pace() != 50_000 {
-		t.Errorf("half of the rate is %.0f", c.pace())
+		t.Errorf("pace() = %.0f, want half of the rate", c.pace())
 	}
 	c.rate = 8_000
 	if c.pace() != 5_000 {
-		t.Errorf("at least half of the floor is %.0f", c.pace())
+		t.Errorf("pace() = %.0f, want half of the floor", c.pace())
 	}
 	if c.probing = 0; c.pace() != 8_000 {
-		t.Errorf("the rate is %.0f", c.pace())
+		t.Errorf("pace() = %.0f, want the rate", c.pace())
 	}
 }
 
@@ -72,28 +72,28 @@ func TestFiguresOfTheStart(t *testing.T) {
 		c.start(62_499, 50_000, 62_499)
 	}
 	if c.start(62_500, 50_000, 62_500); c.stalled != 0 || !c.startup {
-		t.Errorf("a quarter more arrives: stalled for %d rounds, start %v", c.stalled, c.startup)
+		t.Errorf("a quarter more arrives: %d rounds without progress, want 0; startup %v, want true", c.stalled, c.startup)
 	}
 	for range 2 {
 		c.start(62_499, 50_000, 62_499)
 	}
 	if !c.startup {
-		t.Error("the start is over after two rounds in which it did not help")
+		t.Error("startup has ended after two rounds without progress, want three")
 	}
 	c.start(62_499, 50_000, 62_499)
 	if c.startup {
-		t.Error("the start goes on after three rounds in which it did not help")
+		t.Error("startup goes on after three rounds without progress")
 	}
 	c.want(t, "what arrives", 62_499)
 
 	c = newCongestion(999_999)
 	c.startup = true
 	if c.start(900_000, 500_000, 900_000); !c.startup {
-		t.Error("the start is over before the ceiling")
+		t.Error("startup has ended before the ceiling")
 	}
 	c.want(t, "the ceiling", 1_000_000)
 	if c.start(900_000, 500_000, 950_000); c.startup {
-		t.Error("the start goes on at the ceiling")
+		t.Error("startup goes on at the ceiling")
 	}
 	c.want(t, "what arrives", 950_000)
 }
@@ -113,7 +113,7 @@ func TestFiguresOfGrowth(t *testing.T) {
 		rate = rate*(1+step) + 600
 		c.want(t, "growth", rate)
 		if i == 1 && c.chance != 63*ms {
-			t.Errorf("waits that are chance are %v", c.chance)
+			t.Errorf("the tolerance for chance is %v, want 63 ms", c.chance)
 		}
 	}
 	c = newCongestion(20_000)
@@ -158,7 +158,7 @@ func TestFiguresOfARound(t *testing.T) {
 		x.judge(now, c.rate, c.loss)
 		x.want(t, c.name, c.want)
 		if math.Abs(x.resume-c.resume) > 1e-6*c.resume || x.before != c.before || x.startup != c.startup || (x.calm > 0) != c.calms {
-			t.Errorf("%s: goes on with %.0f, before %.0f, start %v, calm for %d", c.name, x.resume, x.before, x.startup, x.calm)
+			t.Errorf("%s: resumes at %.0f, before %.0f, startup %v, calm for %d rounds", c.name, x.resume, x.before, x.startup, x.calm)
 		}
 		if c.resume > 0 {
 			// Until the queue is empty at that share of what arrives, seen a round trip later.
@@ -194,11 +194,11 @@ func TestFiguresOfTheAllowance(t *testing.T) {
 	x := newCongestion(MaxPacket * 100)
 	x.round.steady, x.round.shortest = 100*ms, 90*ms
 	if e := x.excess(); e != 30*ms {
-		t.Errorf("packets wait %v too long", e)
+		t.Errorf("excess() = %v, want 30 ms", e)
 	}
 	x.round.limited, x.round.shortest = false, 180*ms
 	if e := x.excess(); e != 30*ms {
-		t.Errorf("packets wait %v too long", e)
+		t.Errorf("excess() = %v, want 30 ms", e)
 	}
 	x.round.shortest = 136 * ms
 	if e, want := x.excess(), 136*ms-50*ms-20*ms-25*ms-40*ms; e != want {
@@ -212,7 +212,7 @@ func TestFiguresOfASample(t *testing.T) {
 	var c congestion
 	c.init(100_000, 10_000, 1_000_000)
 	if c.round.shortest != math.MaxInt64 || !c.startup || c.rate != 100_000 {
-		t.Errorf("%+v", c)
+		t.Errorf("after the reset: %+v", c)
 	}
 	for i, s := range []struct {
 		d                                time.Duration
@@ -228,7 +228,7 @@ func TestFiguresOfASample(t *testing.T) {
 	} {
 		c.sample(moment(i+1), s.d)
 		if c.round.steady != s.steady || c.round.shortest != s.shortest || c.minRTT != s.minRTT || c.minAt != s.minAt || s.jitter >= 0 && c.jitter != s.jitter {
-			t.Errorf("sample %d: %v steady, %v shortest, %v of the path since %d, jitter %v", i, c.round.steady, c.round.shortest, c.minRTT, c.minAt, c.jitter)
+			t.Errorf("sample %d: steady %v, shortest %v, minRTT %v at %d, jitter %v", i, c.round.steady, c.round.shortest, c.minRTT, c.minAt, c.jitter)
 		}
 	}
 }
@@ -262,10 +262,10 @@ func TestFiguresOfTheEndOfARound(t *testing.T) {
 		}
 		x.acked(time.Second+c.after, c.largest, 77, 3000, 0)
 		if ended := x.round.end == 77; ended != c.ends {
-			t.Errorf("%s: ends is %v", c.name, ended)
+			t.Errorf("%s: the round ends: %v, want %v", c.name, ended, c.ends)
 		}
 		if x.delivered != 3000 || c.ends && (x.round.at != time.Second+c.after || x.round.delivered != 3000 || x.round.shortest != math.MaxInt64 || x.round.limited) {
-			t.Errorf("%s: %+v", c.name, x.round)
+			t.Errorf("%s: the next round is %+v", c.name, x.round)
 		}
 	}
 	// What arrived in it is reckoned by the time it took; and the rate was used up if
@@ -276,7 +276,7 @@ func TestFiguresOfTheEndOfARound(t *testing.T) {
 		x.acked(time.Second+100*ms, 10, 77, 6000, 0)
 		x.want(t, "used up", want)
 		if d := x.delivery(); math.Abs(d-60_000) > 1e-6 {
-			t.Errorf("%.1f bytes a second arrived", d)
+			t.Errorf("delivery() = %.1f, want 60,000", d)
 		}
 	}
 	x := newCongestion(100_000)
@@ -287,7 +287,7 @@ func TestFiguresOfTheEndOfARound(t *testing.T) {
 	x.init(100_000, 10_000, 1_000_000)
 	x.acked(5, 3, 4, 1000, 0)
 	if x.round.end != 4 || x.round.at != 5 || x.round.delivered != 1000 {
-		t.Errorf("the first acknowledgement begins %+v", x.round)
+		t.Errorf("after the first acknowledgement the round is %+v", x.round)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestFiguresOfTheDelivery(t *testing.T) {
 		}
 	}
 	if c.rounds != 2 {
-		t.Errorf("%d rounds count", c.rounds)
+		t.Errorf("%d rounds are counted, want 2", c.rounds)
 	}
 	c.round.limited = true
 	for i := range 10 {
@@ -366,7 +366,7 @@ func TestFiguresOfAQueueThatIsWorse(t *testing.T) {
 		x := newCongestion(50_000)
 		x.before, x.resume, x.waited, x.round.steady = c.before, c.resume, 50*ms, 50*ms+c.wait
 		if got := x.worse(); got != c.want {
-			t.Errorf("%+v: %v", c, got)
+			t.Errorf("worse() of %+v = %v, want %v", c, got, c.want)
 		}
 	}
 }
@@ -375,19 +375,19 @@ func TestFiguresOfAQueueThatIsWorse(t *testing.T) {
 func TestFiguresOfWhatFollows(t *testing.T) {
 	c := newCongestion(100_000)
 	if !c.follows(80_000) || c.slowRate != 100_000 || c.slowDelivery != 80_000 || c.refRate != 100_000 || c.refDelivery != 80_000 {
-		t.Errorf("the first: %+v", c)
+		t.Errorf("after the first round: %+v", c)
 	}
 	if c.follows(72_000); c.slowDelivery != 79_000 || c.refDelivery != 80_000 {
-		t.Errorf("as much is sent: compares with %.0f", c.refDelivery)
+		t.Errorf("the same rate is sent: the delivery is compared with %.0f", c.refDelivery)
 	}
 	c.slowDelivery = 80_000
 	c.rate = 108_000
 	if !c.follows(88_000) || c.slowRate != 101_000 || c.slowDelivery != 81_000 || c.refRate != 100_000 {
-		t.Errorf("an eighth of the way: %.0f and %.0f", c.slowRate, c.slowDelivery)
+		t.Errorf("the averages move by an eighth: rate %.0f, want 101,000; delivery %.0f, want 81,000", c.slowRate, c.slowDelivery)
 	}
 	c.rate = 61_000
 	if !c.follows(41_000) || c.slowRate != 96_000 || c.refRate != 96_000 || c.refDelivery != 76_000 {
-		t.Errorf("less is sent than ever: %.0f and %.0f", c.refRate, c.refDelivery)
+		t.Errorf("less is sent than ever: the reference is %.0f and %.0f, want 96,000 and 76,000", c.refRate, c.refDelivery)
 	}
 	for _, s := range []struct {
 		slow, delivery float64
@@ -396,7 +396,7 @@ func TestFiguresOfWhatFollows(t *testing.T) {
 		c := newCongestion(s.slow)
 		c.slowRate, c.slowDelivery, c.refRate, c.refDelivery = s.slow, s.delivery, 100_000, 80_000
 		if got := c.follows(s.delivery); got != s.follows || (c.refRate == s.slow && c.refDelivery == s.delivery) != s.moves {
-			t.Errorf("%.0f sent, %.0f arrive: %v, compares with %.0f from then on", s.slow, s.delivery, got, c.refRate)
+			t.Errorf("%.0f sent, %.0f arrive: follows %v, want %v; the reference is %.0f", s.slow, s.delivery, got, s.follows, c.refRate)
 		}
 		if !s.follows && c.slowRate != 0.7*s.slow {
 			t.Errorf("reckons with %.0f, want the lowered rate", c.slowRate)
@@ -411,40 +411,40 @@ func TestFiguresOfALookAtThePath(t *testing.T) {
 	const old = time.Second + minRTTAge
 	c := newCongestion(100_000)
 	if c.refresh(old); c.probing != 0 {
-		t.Error("ten seconds are not too old")
+		t.Error("a minimum of ten seconds ago is measured again, want later")
 	}
 	if c.refresh(old + 1); c.probing != old+1+200*ms || c.minRTT != 50*ms {
-		t.Errorf("until %v", c.probing)
+		t.Errorf("the probe lasts until %v, want 200 ms; minRTT %v, want 50 ms", c.probing, c.minRTT)
 	}
 	c.round.shortest = 70 * ms
 	if c.refresh(old + 200*ms); c.probing == 0 || c.minRTT != 50*ms {
-		t.Error("not yet")
+		t.Errorf("the probe has ended too early, or minRTT is %v, want 50 ms", c.minRTT)
 	}
 	if c.refresh(old + 1 + 200*ms); c.probing != 0 || c.minRTT != 70*ms || c.minAt != old+1+200*ms {
-		t.Errorf("%v of the path since %v", c.minRTT, c.minAt)
+		t.Errorf("after the probe: minRTT %v at %v, want 70 ms", c.minRTT, c.minAt)
 	}
 	c.minRTT, c.minAt = 300*ms, time.Second
 	if c.refresh(old + 1); c.probing != old+1+600*ms {
-		t.Errorf("until %v", c.probing)
+		t.Errorf("the probe lasts until %v, want 600 ms", c.probing)
 	}
 	c.round.shortest = math.MaxInt64 // nothing was heard
 	if c.refresh(time.Hour); c.minRTT != 10*time.Second {
-		t.Errorf("%v of the path", c.minRTT)
+		t.Errorf("minRTT = %v, want 10 s", c.minRTT)
 	}
 
 	c = newCongestion(100_000)
 	c.round.limited, c.round.shortest = false, 70*ms
 	if c.refresh(old + 1); c.probing != 0 || c.minRTT != 70*ms || c.minAt != old+1 {
-		t.Errorf("little was sent: %v of the path since %v", c.minRTT, c.minAt)
+		t.Errorf("little was sent: minRTT %v at %v, want 70 ms without a probe", c.minRTT, c.minAt)
 	}
 	c = newCongestion(100_000)
 	c.round.limited, c.round.shortest, c.round.steady = false, 70*ms, 0
 	if c.refresh(old + 1); c.minRTT != 50*ms {
-		t.Errorf("too little was sent: %v of the path", c.minRTT)
+		t.Errorf("too little was sent: minRTT %v, want 50 ms", c.minRTT)
 	}
 	c = newCongestion(100_000)
 	c.minRTT = 0
 	if c.refresh(time.Hour); c.probing != 0 {
-		t.Error("before the first round trip there is nothing to look for")
+		t.Error("a probe before the first round trip")
 	}
 }

@@ -51,10 +51,10 @@ func TestWeightsAmongEquals(t *testing.T) {
 	}})
 	got := x.drainOver(3*time.Second, x.fill(1, 2, 3))
 	if ratio := float64(got[2]) / float64(got[1]); ratio < 2.8 || ratio > 3.2 {
-		t.Errorf("weights 1 and 3 gave %d and %d bytes", got[1], got[2])
+		t.Errorf("weights 1 and 3 got %d and %d bytes, want a ratio of 3", got[1], got[2])
 	}
 	if got[3] != 0 {
-		t.Errorf("a channel of lower priority got %d bytes", got[3])
+		t.Errorf("a channel of lower priority got %d bytes, want 0", got[3])
 	}
 }
 
@@ -65,10 +65,10 @@ func TestGuaranteedShare(t *testing.T) {
 	}})
 	got := x.drainOver(5*time.Second, x.fill(1, 2))
 	if got[2] < 95_000 || got[2] > 115_000 {
-		t.Errorf("guaranteed 100,000 bytes in five seconds, got %d", got[2])
+		t.Errorf("100,000 bytes in five seconds are guaranteed, got %d", got[2])
 	}
 	if got[1] < 350_000 {
-		t.Errorf("the other one got %d", got[1])
+		t.Errorf("the other channel got %d bytes, want 350,000 at least", got[1])
 	}
 }
 
@@ -82,7 +82,7 @@ func TestGuaranteedShareAfterPlenty(t *testing.T) {
 	x.drainOver(10*time.Second, x.fill(2))
 	got := x.drainOver(5*time.Second, x.fill(1, 2))
 	if got[2] < 95_000 || got[2] > 115_000 {
-		t.Errorf("guaranteed 100,000 bytes in five seconds, got %d", got[2])
+		t.Errorf("100,000 bytes in five seconds are guaranteed, got %d", got[2])
 	}
 }
 
@@ -92,7 +92,7 @@ func TestIdleChannelSavesNoShareUp(t *testing.T) {
 	x.drainOver(2*time.Second, x.fill(1))
 	got := x.drainOver(2*time.Second, x.fill(1, 2))
 	if ratio := float64(got[2]) / float64(got[1]); ratio < 0.9 || ratio > 1.3 {
-		t.Errorf("%d and %d bytes though weights are equal", got[1], got[2])
+		t.Errorf("equal weights got %d and %d bytes", got[1], got[2])
 	}
 }
 
@@ -122,12 +122,12 @@ func TestPacing(t *testing.T) {
 	for range 5 {
 		x.wait(x.m.Deadline().Sub(x.now))
 		if len(x.m.Append(x.now, nil, MaxPacket)) == 0 {
-			t.Fatal("nothing at the deadline of the pacer")
+			t.Fatal("nothing is sent at the deadline of the pacer")
 		}
 		x.wantIdle("one at a time")
 	}
 	if d := x.now.Sub(start); d < 40*time.Millisecond || d > 60*time.Millisecond {
-		t.Errorf("five packets took %v at 10 ms each", d)
+		t.Errorf("five packets took %v, want 50 ms: 10 ms each", d)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestWindowHoldsBackWhatNobodyAcknowledges(t *testing.T) {
 	}
 	// A window of about 12 KB, and two probes at each of a few timeouts.
 	if sent > 40_000 {
-		t.Errorf("%d bytes in four seconds of silence", sent)
+		t.Errorf("%d bytes are sent in four seconds of silence, want at most 40,000", sent)
 	}
 	last := x.m.flight.next - 1
 	x.ack(last, last)
@@ -157,7 +157,7 @@ func TestWindowHoldsBackWhatNobodyAcknowledges(t *testing.T) {
 		x.wait(20 * time.Millisecond)
 	}
 	if x.m.Stats().PacketsLost == 0 || x.m.flight.next-1 < last+5 {
-		t.Error("it does not go on after the silence")
+		t.Error("no packet is lost, or nothing more is sent after the silence")
 	}
 }
 
@@ -176,7 +176,7 @@ func TestWindowWhereHalfIsLost(t *testing.T) {
 		}
 	}
 	if n := packets[1] - packets[0]; n < 6 {
-		t.Errorf("%d packets, and %d where half is lost", packets[0], packets[1])
+		t.Errorf("%d packets without loss, %d with a loss of half; want 6 more at least", packets[0], packets[1])
 	}
 }
 
@@ -198,12 +198,12 @@ func TestReliableWindow(t *testing.T) {
 	x.ack(1, last)
 	take()
 	if n := x.m.senders[1].nextID; n != sendWindow {
-		t.Errorf("the oldest is missing, yet %d were sent", n)
+		t.Errorf("%d messages are sent while the oldest is missing, want %d", n, sendWindow)
 	}
 	x.ack(0, x.m.flight.next-1)
 	take()
 	if n := x.m.senders[1].nextID; n != sendWindow+10 {
-		t.Errorf("%d were sent after all", n)
+		t.Errorf("%d messages are sent in all, want %d", n, sendWindow+10)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestRedundancy(t *testing.T) {
 	x.wait(20 * time.Millisecond)
 	x.ack(2, 2)
 	if !x.m.Idle() {
-		t.Error("any copy that arrives will do")
+		t.Error("Idle() = false though a copy has arrived")
 	}
 	x.m.loss.share = 0.005
 	x.send(chat, "c", Options{})

@@ -26,7 +26,7 @@ func TestSendCopiesAndNames(t *testing.T) {
 	evs := x.m.Events(nil)
 	for i, id := range []MessageID{first, second, third} {
 		if id != MessageID(i+1) || evs[i].Message != id || evs[i].Fate != FateDelivered || evs[i].Channel != chat {
-			t.Errorf("message %d: %+v", id, evs[i])
+			t.Errorf("message %d: %+v, want FateDelivered on channel %d", id, evs[i], chat)
 		}
 	}
 }
@@ -80,20 +80,20 @@ func TestWhatCongestionControlIsTold(t *testing.T) {
 	x.m.Send(x.now, loot, big, Options{})
 	sent := len(x.m.Append(x.now, nil, MaxPacket))
 	if x.m.Append(x.now, nil, MaxPacket); x.m.cc.round.limited {
-		t.Error("more would leave, though nothing waits")
+		t.Error("the round counts as limited though nothing waits")
 	}
 	for range 3 {
 		x.m.Send(x.now, loot, big, Options{})
 	}
 	sent += len(x.m.Append(x.now, nil, MaxPacket))
 	if x.m.cc.round.limited {
-		t.Error("more would leave, though it has not been tried")
+		t.Error("the round counts as limited though more could be sent")
 	}
 	if x.m.Append(x.now, nil, MaxPacket); !x.m.cc.round.limited || x.m.cc.round.sent != sent {
 		t.Errorf("more would leave: %v; %d bytes have, want %d", x.m.cc.round.limited, x.m.cc.round.sent, sent)
 	}
 	if s := x.m.Stats(); s.BytesOut != uint64(sent) || s.PacketsOut != 2 || s.InFlight != sent {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v, want 2 packets of %d bytes out and in flight", s, sent)
 	}
 	x.now = x.now.Add(80 * ms)
 	a := ackBlock{largest: 1, first: 1, delay: 100}
@@ -105,12 +105,12 @@ func TestWhatCongestionControlIsTold(t *testing.T) {
 	}
 	x.m.cc.recent[3] = 54_321
 	if s := x.m.Stats(); s.Rate != 100_000 || s.DeliveryRate != 54_321 {
-		t.Errorf("rate %.0f, %.0f arrive", s.Rate, s.DeliveryRate)
+		t.Errorf("rate %.0f, want 100,000; delivery rate %.0f, want 54,321", s.Rate, s.DeliveryRate)
 	}
 
 	c := newCongestion(100_000)
 	c.judge(time.Second+minRTTAge+1, 50_000, 0)
 	if c.probing == 0 {
-		t.Error("a round does not look whether the shortest round trip is an old one")
+		t.Error("a round does not refresh an old minimum of the round trip")
 	}
 }

@@ -37,7 +37,7 @@ func TestSharedIsDoneOnce(t *testing.T) {
 		if _, err := ends[0].SendShared(now, ID(1+random.IntN(len(table))), p, o); err != nil {
 			fates[err.Error()]++
 			if done[n] != 0 {
-				t.Fatalf("%v, and it is done with the payload", err)
+				t.Fatalf("Send fails with %v, and has returned the payload", err)
 			}
 			done[n] = 1
 		}
@@ -74,11 +74,11 @@ func TestSharedIsDoneOnce(t *testing.T) {
 	ends[0].Close(now, 0, "")
 	for n, times := range done {
 		if times != 1 {
-			t.Fatalf("the payload of message %d was given back %d times", n, times)
+			t.Fatalf("the payload of message %d is returned %d times, want once", n, times)
 		}
 	}
 	if len(fates) < 7 {
-		t.Errorf("not everything has happened: %v", fates)
+		t.Errorf("some fates are missing: %v", fates)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestSharedWithoutDone(t *testing.T) {
 		}
 	}
 	if n := ends[0].Stats().Queued; n != 0 {
-		t.Errorf("%d bytes are queued", n)
+		t.Errorf("%d bytes are queued, want 0", n)
 	}
 	if _, err := ends[0].SendShared(now, 4, &Shared{B: []byte("x")}, Options{}); err != nil {
 		t.Fatal(err)

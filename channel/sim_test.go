@@ -138,7 +138,7 @@ func (w *world) flush(e *end) {
 			break
 		}
 		if len(b) > e.limit {
-			w.t.Fatalf("%s: a packet of %d bytes", e.name, len(b))
+			w.t.Fatalf("%s: a packet of %d bytes, want at most %d", e.name, len(b), e.limit)
 		}
 		w.carry(e, b)
 	}

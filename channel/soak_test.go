@@ -35,10 +35,10 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 	a, b, other := run(1), run(1), run(2)
 	if a != b {
-		t.Errorf("%s\n%s", a, b)
+		t.Errorf("the same seed gives two results:\n%s\n%s", a, b)
 	}
 	if a == other {
-		t.Error("another seed makes no difference")
+		t.Error("two seeds give the same result")
 	}
 }
 
@@ -92,7 +92,7 @@ func TestEveryCounterWraps(t *testing.T) {
 		})
 		w.run(60*time.Second, func() bool { return l.sent[chat] == 600 && l.reliableLeft() == 0 })
 		if l.reliableLeft() != 0 || len(l.problems) > 0 || len(l.got[positions]) < 300 || len(l.got[effects]) < 300 {
-			t.Errorf("from %d on: %d missing, %q", at, l.reliableLeft(), l.problems)
+			t.Errorf("from %d on: %d reliable messages are missing, %q", at, l.reliableLeft(), l.problems)
 		}
 	}
 }
@@ -144,10 +144,10 @@ func TestSoak(t *testing.T) {
 	st := c.mux.Stats()
 	t.Logf("%v: %d packets, %d messages, %d sent again, %d copies, heap grew by %d bytes", length, st.PacketsOut, sent[chat]+sent[loot]+sent[positions]+sent[effects], st.Retransmits, st.Copies, grown)
 	if got[chat] != sent[chat] || got[loot] != sent[loot] {
-		t.Errorf("%d of %d and %d of %d arrived", got[chat], sent[chat], got[loot], sent[loot])
+		t.Errorf("%d of %d and %d of %d messages have arrived", got[chat], sent[chat], got[loot], sent[loot])
 	}
 	if grown > 256<<10 {
-		t.Errorf("the heap grew by %d bytes", grown)
+		t.Errorf("the heap has grown by %d bytes, want at most 256 KiB", grown)
 	}
 	c.mux.check(t)
 	s.mux.check(t)

@@ -27,7 +27,7 @@ func newWaiting(t testing.TB, n int) *testMux {
 			t.Fatal(err)
 		}
 		if b := x.m.Append(x.now, nil, MaxPacket); len(b) == 0 {
-			t.Fatal("nothing leaves")
+			t.Fatal("no packet is sent")
 		}
 		x.now = x.now.Add(time.Microsecond)
 	}
@@ -43,14 +43,14 @@ func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
 	x.ack(n/2, n-2) // half of it is lost
 	x.m.Events(nil)
 	if f.steps < n-2 {
-		t.Errorf("%d steps for %d packets", f.steps, n)
+		t.Errorf("%d steps for %d packets, want %d at least", f.steps, n, n-2)
 	}
 	before := f.steps
 	for range 100 {
 		x.ack(n/2, n-2)
 	}
 	if steps := f.steps - before; steps > 100*maxPacketThreshold {
-		t.Errorf("%d steps for 100 acknowledgements of nothing new", steps)
+		t.Errorf("%d steps for 100 acknowledgements of nothing new, want at most %d", steps, 100*maxPacketThreshold)
 	}
 	sent := 0
 	for len(x.m.Append(x.now, nil, MaxPacket)) > 0 {
@@ -58,7 +58,7 @@ func TestStepsAreFewHoweverMuchWaits(t *testing.T) {
 		x.now = x.now.Add(time.Microsecond)
 	}
 	if sent < n/2 || s.losses.steps > 10*sent {
-		t.Errorf("%d steps to send %d packets again", s.losses.steps, sent)
+		t.Errorf("%d steps to send %d packets again, want at most %d", s.losses.steps, sent, 10*sent)
 	}
 	x.m.check(t)
 }
@@ -123,7 +123,7 @@ func TestHowLongPacketsAreRemembered(t *testing.T) {
 			f.land(0, c.state)
 		}
 		if f.trim(c.old); (f.base == 1) != c.forgotten {
-			t.Errorf("%s: forgotten is %v", c.name, f.base == 1)
+			t.Errorf("%s: the packet is forgotten: %v, want %v", c.name, f.base == 1, c.forgotten)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestLimitsOfAChannel(t *testing.T) {
 			c.good.Name, c.bad.Name = "chat", "chat"
 		}
 		if err := (Channels{c.good}).Validate(); err != nil {
-			t.Errorf("%+v: %v", c.good, err)
+			t.Errorf("Validate of %+v: %v, want nil", c.good, err)
 		}
 		label := c.bad.Name
 		if label == "" {
@@ -75,10 +75,10 @@ func TestLimitsOfATable(t *testing.T) {
 		}
 	}
 	if id, ok := table.ID("channel1"); id != 2 || !ok {
-		t.Errorf("number %d, %v", id, ok)
+		t.Errorf("ID(\"channel1\") = %d, %v; want 2, true", id, ok)
 	}
 	if id, ok := table.ID("none"); id != 0 || ok {
-		t.Errorf("number %d, %v", id, ok)
+		t.Errorf("ID(\"none\") = %d, %v; want 0, false", id, ok)
 	}
 	for id, want := range map[ID]string{0: "control", 1: "channel0", 63: table[62].Name, 64: ""} {
 		if got := table.Name(id); got != want {
@@ -116,7 +116,7 @@ func TestLinesOfATable(t *testing.T) {
 		"5 chat reliable-ordered to-client 1000 5000 7 2147483647 1000": sending,
 	} {
 		if got, ok := ParseChannel(line, 5); !ok || got != want {
-			t.Errorf("%q is read as %+v, %v", line, got, ok)
+			t.Errorf("ParseChannel(%q) = %+v, %v; want %+v, true", line, got, ok, want)
 		}
 	}
 	for _, line := range []string{
@@ -133,7 +133,7 @@ func TestLinesOfATable(t *testing.T) {
 		"5 chat reliable-ordered to-client 1000 5000 0 0 0", "5 chat reliable-ordered to-client 1000 5000 0 0 +1", "5 chat reliable-ordered to-client 1000 5000 0 2147483648 1",
 	} {
 		if got, ok := ParseChannel(line, 5); ok {
-			t.Errorf("%q is read as %+v", line, got)
+			t.Errorf("ParseChannel(%q) = %+v, true; want false", line, got)
 		}
 	}
 }
@@ -160,7 +160,7 @@ func TestTextThatIsNoTable(t *testing.T) {
 		}
 	}
 	if cs, err := ParseChannels(strings.TrimSuffix(good, "\n")); err != nil || len(cs) != 1 || cs[0].Name != "a" {
-		t.Errorf("without the last line feed: %v, %v", cs, err)
+		t.Errorf("without the last line feed: %v, %v; want one channel", cs, err)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestDifferencesOfTables(t *testing.T) {
 	same := change(func(c *Channel) { c.Priority, c.Guarantee, c.Weight, c.Copies = 1, 2, 3, 4 })
 	same[0].MaxMessage, same[0].QueueLimit = 16384, 65536
 	if err := ours.Compare(same); err != nil || same.Hash() != ours.Hash() {
-		t.Errorf("defaults that are written, and how an end sends, make a difference: %v", err)
+		t.Errorf("explicit defaults, or how an end sends, make a difference: %v", err)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestMostThatIsHeld(t *testing.T) {
 		{Name: "down", Direction: ToClient, Mode: ReliableOrdered, QueueLimit: 300_000}, {Name: "default", Direction: ToClient},
 	}
 	if server, client := table.MaxHeld(true), table.MaxHeld(false); server != 256<<10+60_000 || client != 256<<10+320_000+64<<10 {
-		t.Errorf("a server holds at most %d bytes, a client %d", server, client)
+		t.Errorf("a server holds at most %d bytes, want %d; a client %d, want %d", server, 256<<10+60_000, client, 256<<10+320_000+64<<10)
 	}
 }
 
@@ -220,6 +220,6 @@ func TestTableWithItsDefaults(t *testing.T) {
 		}
 	}
 	if !slices.Equal(table, was) || full.Hash() != table.Hash() || !slices.Equal(full.WithDefaults(), full) {
-		t.Error("it is another table")
+		t.Error("WithDefaults changes the table or its hash, or is not the same when it is repeated")
 	}
 }

@@ -131,15 +131,15 @@ func TestVectorsOfVarints(t *testing.T) {
 	for _, tt := range v.Valid {
 		b := testkit.Hex(t, tt.Hex)
 		if got, n := varint(append(b, 0xff)); got != tt.Value || n != len(b) || n != varintLen(tt.Value) {
-			t.Errorf("%s: read %d of %d bytes", tt.Hex, got, n)
+			t.Errorf("%s: read as %d of %d bytes, want %d of %d", tt.Hex, got, n, tt.Value, len(b))
 		}
 		if got := appendVarint(nil, tt.Value); hex.EncodeToString(got) != tt.Hex {
-			t.Errorf("%d is written %x", tt.Value, got)
+			t.Errorf("%d is written as %x, want %s", tt.Value, got, tt.Hex)
 		}
 	}
 	for _, tt := range v.Invalid {
 		if got, n := varint(testkit.Hex(t, tt.Hex)); n != 0 {
-			t.Errorf("%s: read %d of %d bytes", tt.Name, got, n)
+			t.Errorf("%s: read as %d of %d bytes, want an error", tt.Name, got, n)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func TestVectorsOfPackets(t *testing.T) {
 	}
 	for _, tt := range v.Invalid {
 		if got, ok := describe(testkit.Hex(t, tt.Hex)); ok {
-			t.Errorf("%s: read as %s", tt.Name, toJSON(got))
+			t.Errorf("%s: read as %s, want an error", tt.Name, toJSON(got))
 		}
 		m, err := New(time.Unix(0, 0), Config{Channels: testTable})
 		if err != nil {
@@ -217,7 +217,7 @@ func TestVectorsOfPackets(t *testing.T) {
 		}
 		m.Receive(time.Unix(1, 0), testkit.Hex(t, tt.Hex))
 		if s := m.Stats(); s.Drops[DropMalformed] != 1 || s.PacketsIn != 0 {
-			t.Errorf("%s: not dropped", tt.Name)
+			t.Errorf("%s: the packet is not dropped as malformed: %+v", tt.Name, s)
 		}
 	}
 }
@@ -235,16 +235,16 @@ func TestVectorsOfTables(t *testing.T) {
 		err := cs.Validate()
 		if v.Error != "" {
 			if bad := (*TableError)(nil); !errors.As(err, &bad) || bad.Field != v.Error {
-				t.Errorf("%s: %v", v.Name, err)
+				t.Errorf("%s: %v, want an error of field %s", v.Name, err, v.Error)
 			}
 			continue
 		}
 		if err != nil || string(cs.AppendText(nil)) != v.Text || fmt.Sprintf("%016x", cs.Hash()) != v.Hash {
-			t.Errorf("%s: %v %q %016x", v.Name, err, cs.AppendText(nil), cs.Hash())
+			t.Errorf("%s: %v, text %q, want %q; hash %016x, want %s", v.Name, err, cs.AppendText(nil), v.Text, cs.Hash(), v.Hash)
 		}
 		back, err := ParseChannels(v.Text)
 		if err != nil || cs.Compare(back) != nil {
-			t.Errorf("%s: read back: %v, %v", v.Name, err, cs.Compare(back))
+			t.Errorf("%s: parsed again: %v; compared: %v", v.Name, err, cs.Compare(back))
 		}
 	}
 }

@@ -80,13 +80,13 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 		}
 		for x.m.senders[1].queue.head.sent == 0 {
 			if w := x.m.Stats().Waits; w != WaitsForNetwork {
-				t.Errorf("the last of the window waits for %v", w)
+				t.Errorf("the last message of the window waits for %v, want WaitsForNetwork", w)
 			}
 			x.wantPacket("the last of the window begins", "fragment 1/4095 0 of 3000")
 			x.now = x.now.Add(time.Millisecond)
 		}
 		if w := x.m.Stats().Waits; w != WaitsForNetwork {
-			t.Errorf("its rest waits for %v", w)
+			t.Errorf("its rest waits for %v, want WaitsForNetwork", w)
 		}
 		x.wantPacket("its rest leaves", "fragment 1/4095 1 of 3000")
 		x.now = x.now.Add(time.Millisecond)
@@ -97,13 +97,13 @@ func TestWhatWaitsAtTheWindow(t *testing.T) {
 		x.now = x.now.Add(time.Millisecond)
 		x.send(1, "beyond", Options{})
 		if w := x.m.Stats().Waits; w != WaitsForPeer {
-			t.Errorf("the next one waits for %v", w)
+			t.Errorf("the next message waits for %v, want WaitsForPeer", w)
 		}
 		x.wantIdle("the next one waits")
 		x.m.pacer.tokens = -1
 		x.wantIdle("and it is not time")
 		if at := x.m.Deadline(); !at.After(x.now.Add(5 * time.Millisecond)) {
-			t.Errorf("the deadline is in %v, though nothing may leave", at.Sub(x.now))
+			t.Errorf("the deadline is in %v, want more than 5 ms: nothing may be sent", at.Sub(x.now))
 		}
 	}
 }
@@ -117,10 +117,10 @@ func TestOpenedChannelWaitsForThePeer(t *testing.T) {
 		t.Fatal(id)
 	}
 	if err := x.m.Open(3, Channel{Name: "b"}, false); err == nil {
-		t.Error("a name was taken twice")
+		t.Error("a name is accepted twice")
 	}
 	if n := len(x.m.Channels()); n != 2 || len(before) != 1 || x.m.Channels().Name(2) != "b" {
-		t.Errorf("%d channels", n)
+		t.Errorf("%d channels, want 2; the second is %q, want b; the table before has %d, want 1", n, x.m.Channels().Name(2), len(before))
 	}
 	x.send(id, "b", Options{})
 	x.send(1, "a", Options{})

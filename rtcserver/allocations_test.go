@@ -119,7 +119,7 @@ func TestATurnDoesNotAllocate(t *testing.T) {
 		before := w.server.Stats()
 		rec.sent = 0
 		if n := testing.AllocsPerRun(400, turn); n != 0 {
-			t.Errorf("%v allocations a turn", n)
+			t.Errorf("%v allocations in a turn, want 0", n)
 		}
 		after := w.server.Stats()
 		if in, out := after.MessagesIn-before.MessagesIn, after.MessagesOut-before.MessagesOut; in < 800 || out != in || rec.sent < int(out) {
@@ -152,10 +152,10 @@ func TestDroppingDoesNotAllocate(t *testing.T) {
 				rec.sent = 0
 				w.server.Poll(0)
 				if n := testing.AllocsPerRun(100, func() { w.server.Poll(0) }); n != 0 {
-					t.Errorf("%s from %v: %v allocations a turn", name, from, n)
+					t.Errorf("%s from %v: %v allocations in a turn, want 0", name, from, n)
 				}
 				if rec.sent != 0 {
-					t.Errorf("%s from %v: %d datagrams were sent", name, from, rec.sent)
+					t.Errorf("%s from %v: %d datagrams are sent, want 0", name, from, rec.sent)
 				}
 			}
 		}
@@ -184,7 +184,7 @@ func TestNoGoroutinePerConnection(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := testkit.BubbleGoroutines() - before; got != n { // each page has an endpoint with one of its own
-			t.Errorf("%d goroutines more than before %d connections", got, n)
+			t.Errorf("%d more goroutines than before %d connections", got, n)
 		}
 	})
 }

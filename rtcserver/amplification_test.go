@@ -111,7 +111,7 @@ func TestRefusalsAreNoLongerThanRequests(t *testing.T) {
 		l.want("role conflict", attackerAddr, 1)
 		l.want("unknown attributes", victimAddr, 1)
 		if l.at(attackerAddr).out == 0 || l.at(victimAddr).out == 0 {
-			t.Error("no refusal was answered")
+			t.Error("no refusal was answered: the test tests nothing")
 		}
 	})
 }
@@ -184,7 +184,7 @@ func TestAPageThatFallsSilent(t *testing.T) {
 				out += len(packet.Payload)
 				// The tap runs under the shard's lock.
 				if conn := known.Load(); conn != nil && conn.peer.State() < peer.Keyed && out > 3*in {
-					t.Errorf("silent after %d datagrams: %d bytes in, %d out in state %d", silentAfter, in, out, conn.peer.State())
+					t.Errorf("silent after %d datagrams: %d bytes in, %d out in state %d, want at most three times as many", silentAfter, in, out, conn.peer.State())
 				}
 				return true
 			})
@@ -262,7 +262,7 @@ func (w *world) openKnown(setup string) (*page, *offered) {
 		}
 	}
 	if o.pwd == "" {
-		w.t.Fatal("the attacker does not know the password")
+		w.t.Fatal("the attacker does not have the password: the test tests nothing")
 	}
 	return p, o
 }

@@ -72,7 +72,7 @@ func TestAnswerHasTheLimitsOfHTTP(t *testing.T) {
 		_, err = w.server.Answer(w.t.Context(), offer, netip.Addr{})
 		wantStatus(t, err, 503, "shuts down")
 		if n := w.server.Stats().Refused; n[400] != 1 || n[408] != 1 || n[413] != 1 || n[503] != 1 {
-			t.Errorf("refusals are counted as %v", n)
+			t.Errorf("the counted refusals are %v, want one each of 400, 408, 413 and 503", n)
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestAnswerAsksTheProgram(t *testing.T) {
 		_, err := w.server.Answer(w.t.Context(), offer, page)
 		wantStatus(t, err, 403, "who are you?")
 		if _, err := w.server.Answer(context.WithValue(w.t.Context(), userKey{}, "ada"), offer, page); err != nil || from != "[2001:db8::1]:0" {
-			t.Errorf("from %s: %v", from, err)
+			t.Errorf("the connection is from %s, want [2001:db8::1]:0; error %v", from, err)
 		}
 	})
 }
@@ -123,7 +123,7 @@ func TestAnswerTakes40KiB(t *testing.T) {
 		_, err := s.Answer(t.Context(), append(b, bytes.Repeat([]byte{' '}, n-len(b))...), netip.Addr{})
 		e, _ := errors.AsType[*StatusError](err)
 		if (err == nil) != (want == 0) || e != nil && e.Status != want {
-			t.Errorf("%d bytes: %v", n, err)
+			t.Errorf("an offer of %d bytes: %v, want status %d", n, err, want)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (x *bareShards) hand(i int, from netip.AddrPort, b []byte) {
 		o.loop.Lock()
 		o.takeInbox(x.now)
 		if n := len(o.forwards); n > 0 {
-			x.t.Errorf("%d datagrams that were passed on would be passed on again", n)
+			x.t.Errorf("%d datagrams that were passed on are passed on again, want 0", n)
 		}
 		o.loop.Unlock()
 	}
@@ -128,7 +128,7 @@ func (a *bareConn) shakes(flight bool) {
 	a.peer.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.KeysReady, Keys: a.keys}, nil)
 	a.peer.ProcessHandshake(now, dtls.HandshakeEvent{Kind: dtls.Done}, nil)
 	if a.peer.State() != peer.Secure {
-		a.x.t.Fatalf("the handshake is not over: %v", a.peer.State())
+		a.x.t.Fatalf("the state after the handshake is %v, want Secure", a.peer.State())
 	}
 }
 
@@ -162,7 +162,7 @@ func (a *bareConn) become(how string, at netip.AddrPort) {
 		a.peer.Receive(a.x.now, at, a.record(), nil)
 	}
 	if got := [...]bool{a.peer.Speaks(now, at), a.peer.Holds(now, at)}; got != map[string][2]bool{speaks: {true, false}, holds: {false, true}, lives: {false, true}}[how] {
-		a.x.t.Fatalf("%s: speaks, holds: %v", how, got)
+		a.x.t.Fatalf("%s: speaks and holds are %v", how, got)
 	}
 }
 
@@ -187,7 +187,7 @@ func (x *bareShards) wantClaimants(what string, at netip.AddrPort, s *shard, wan
 	}
 	for c := range s.conns {
 		if has := slices.Contains(c.addrs, at); has != slices.Contains(conns, c) {
-			x.t.Errorf("%s: in the list of connection %s: %v", what, c.ufrag, has)
+			x.t.Errorf("%s: the address is in the list of connection %s: %v, want %v", what, c.ufrag, has, !has)
 		}
 	}
 	var got []*Conn
@@ -196,7 +196,7 @@ func (x *bareShards) wantClaimants(what string, at netip.AddrPort, s *shard, wan
 	}
 	for i, c := range s.claimants[at] {
 		if i == 0 && c != got[0] {
-			x.t.Errorf("%s: the first claimant is not the one in the table", what)
+			x.t.Errorf("%s: the first claimant is not the connection in the table", what)
 		}
 		if i > 0 {
 			got = append(got, c)

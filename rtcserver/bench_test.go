@@ -175,7 +175,7 @@ func BenchmarkShardEcho(b *testing.B) {
 			}
 			b.StopTimer()
 			if got := s.server.Stats().MessagesOut; got < uint64(b.N) {
-				b.Fatalf("%d echoes of %d", got, b.N)
+				b.Fatalf("%d of %d echoes are sent", got, b.N)
 			}
 		})
 	}
@@ -226,7 +226,7 @@ func BenchmarkBroadcast(b *testing.B) {
 				way.send(s.server)
 			}
 			if n := s.server.Stats().MessagesOut - before; n != uint64(b.N)*pages {
-				b.Fatalf("%d messages were sent in %d iterations", n, b.N)
+				b.Fatalf("%d messages are sent in %d iterations, want %d", n, b.N, uint64(b.N)*pages)
 			}
 			b.ReportMetric(float64(b.Elapsed())/float64(b.N)/pages, "ns/message")
 		})

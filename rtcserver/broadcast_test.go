@@ -15,7 +15,7 @@ func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
 		pages[1].conn.Close()
 		synctest.Wait()
 		if n := w.server.Broadcast(7, Text, []byte("all")); n != len(pages)-1 {
-			t.Errorf("sent to %d", n)
+			t.Errorf("Broadcast = %d, want %d", n, len(pages)-1)
 		}
 		synctest.Wait()
 		for i, p := range pages {
@@ -26,7 +26,7 @@ func TestBroadcastReachesThoseThatAreOpen(t *testing.T) {
 			p.want("one of those that are open", "7 0 all")
 		}
 		if n := w.server.Broadcast(7, Text, make([]byte, MaxMessage+1)); n != 0 {
-			t.Errorf("what is too large was sent to %d", n)
+			t.Errorf("Broadcast of a message that is too large = %d, want 0", n)
 		}
 	})
 }
@@ -36,7 +36,7 @@ func TestBroadcastInAHandler(t *testing.T) {
 	var s *Server
 	inWorld(t, Config{Handler: Handler{Message: func(_ *Conn, m Message) {
 		if n := s.Broadcast(m.Stream, m.Kind, m.Data); n != 2 {
-			t.Errorf("sent to %d", n)
+			t.Errorf("Broadcast = %d, want 2", n)
 		}
 	}}}, func(w *world) {
 		s = w.server
@@ -75,10 +75,10 @@ func TestBroadcastDoesNotAllocatePerMessage(t *testing.T) {
 		send()
 		rec.sent = 0
 		if n := testing.AllocsPerRun(100, send); n > 1 {
-			t.Errorf("%v allocations", n)
+			t.Errorf("%v allocations, want at most 1", n)
 		}
 		if rec.sent == 0 {
-			t.Error("nothing was sent")
+			t.Error("no datagram is sent")
 		}
 	})
 }

@@ -75,6 +75,6 @@ func TestAnInterfaceThatIsDownIsNotTold(t *testing.T) {
 		interfaces[i].Flags &^= net.FlagRunning
 	}
 	if got := reachable(interfaces); len(got) != 0 {
-		t.Errorf("all interfaces are down, but pages are told %v", got)
+		t.Errorf("all interfaces are down, but the candidates are %v", got)
 	}
 }

@@ -71,12 +71,12 @@ func TestWhoGivesAnAddressUp(t *testing.T) {
 		x.hand(0, victimAddr, all[checks].check())
 		x.wantClaimants(what, victimAddr, s, want...)
 		if n := s.stats.drops[DropTaken]; n != taken {
-			t.Errorf("%s: %d checks are counted as too late", what, n)
+			t.Errorf("%s: %d checks are counted as taken, want %d", what, n, taken)
 		}
 		x.hand(0, victimAddr, want[1].check())
 		x.wantClaimants(what+"; one of them checks again", victimAddr, s, want...)
 		if len(x.registry.byAddr) != 0 {
-			t.Error("one shard keeps a table for others")
+			t.Error("a server with one shard keeps the table of shared addresses")
 		}
 	}
 }
@@ -159,11 +159,11 @@ func TestWhoGetsADatagramFromAContestedAddress(t *testing.T) {
 		all[0].own(victimAddr, all[1:]...)
 		authentic := s.receiveFrom(x.now, all[0].Conn, &udpio.Datagram{Remote: victimAddr, Local: serverAddr.Addr(), B: c.sends(all)})
 		if authentic != (c.speaker >= 0) || s.stats.contested != c.contested {
-			t.Errorf("%s: authentic: %v; %d counted as contested", name, authentic, s.stats.contested)
+			t.Errorf("%s: authentic: %v, want %v; %d counted as contested, want %d", name, authentic, c.speaker >= 0, s.stats.contested, c.contested)
 		}
 		for i, a := range all {
 			if a.entry.Touched() != slices.Contains(c.see, i) || a.peer.Speaks(x.now, victimAddr) != (i == c.speaker) {
-				t.Errorf("%s: claimant %d sees it: %v, speaks: %v", name, i, a.entry.Touched(), a.peer.Speaks(x.now, victimAddr))
+				t.Errorf("%s: claimant %d gets the datagram: %v, want %v; speaks: %v, want %v", name, i, a.entry.Touched(), slices.Contains(c.see, i), a.peer.Speaks(x.now, victimAddr), i == c.speaker)
 			}
 		}
 		x.wantClaimants(name, victimAddr, s, all...)
@@ -196,7 +196,7 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 					end(o)
 					what := fmt.Sprintf("%d of %d: %s", leaver, len(all), how)
 					if next := s.loop.State().Timer; next.IsZero() != (o.state == stateGone) || (how == "it ends") != (o.state == stateGone) {
-						t.Errorf("%s: the loop looks at it at %v; it is %v", what, next, o.state)
+						t.Errorf("%s: the deadline of the loop is %v; the connection is %v", what, next, o.state)
 					}
 					left := slices.Delete(all, leaver, leaver+1)
 					x.wantClaimants(what, victimAddr, s, left...)
@@ -206,7 +206,7 @@ func TestWhoKeepsAnAddressThatOneLeaves(t *testing.T) {
 						x.wantClaimants(what, attackerAddr, s, o)
 					}
 					if n := x.registry.byAddr[victimAddr].shards; shards > 1 && n != min(len(left), 1) {
-						t.Errorf("%s: %d shards are said to have somebody there", what, n)
+						t.Errorf("%s: %d shards have a claim, want %d", what, n, min(len(left), 1))
 					}
 				}
 			}
@@ -249,7 +249,7 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 		seen := 0
 		for _, name := range c.sees {
 			if !all[name].entry.Touched() {
-				t.Errorf("%s: the one that is %s does not see it", c.what, name)
+				t.Errorf("%s: the claimant %s does not get the datagram", c.what, name)
 			}
 		}
 		for _, a := range all {
@@ -257,11 +257,11 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 				seen++
 			}
 			if a.peer.Speaks(x.now, victimAddr) != (a == c.speaker) {
-				t.Errorf("%s: the wrong one is known to speak", c.what)
+				t.Errorf("%s: the wrong claimant speaks", c.what)
 			}
 		}
 		if seen != len(c.sees) {
-			t.Errorf("%s: %d see it", c.what, seen)
+			t.Errorf("%s: %d claimants get the datagram, want %d", c.what, seen, len(c.sees))
 		}
 	}
 	for _, a := range all {
@@ -269,11 +269,11 @@ func TestRecordsThatMayBeForAnotherShard(t *testing.T) {
 	}
 	x.hand(0, attackerAddr, far.record()) // nobody is there at this shard
 	if !far.entry.Touched() || here.entry.Touched() || x.shards[0].stats.drops[DropUnknownAddr] != 0 {
-		t.Error("a record for another shard does not arrive, or is counted as a stranger's")
+		t.Error("a record for another shard does not arrive, or is counted as from an unknown address")
 	}
 	x.hand(0, shardAddr(8), record(23, 1, 7, make([]byte, 40))) // only this shard has somebody there
 	if !alone.entry.Touched() || here.entry.Touched() || there.entry.Touched() {
-		t.Error("a record for this shard goes to others")
+		t.Error("a record for this shard goes to other connections")
 	}
 	x.hand(0, shardAddr(9), record(23, 1, 7, make([]byte, 40)))
 	if n := x.shards[0].stats.drops[DropUnknownAddr]; n != 1 {
@@ -292,7 +292,7 @@ func TestPlaintextOfAContestedAddressGoesOn(t *testing.T) {
 	there.own(victimAddr)
 	x.hand(0, victimAddr, record(22, 0, 0, []byte{2, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe}))
 	if owner.entry.Touched() || !rival.entry.Touched() || !there.entry.Touched() {
-		t.Errorf("the owner sees it: %v, the rival: %v, the one at the other shard: %v", owner.entry.Touched(), rival.entry.Touched(), there.entry.Touched())
+		t.Errorf("the owner gets the datagram: %v, want false; the rival: %v, want true; the one at the other shard: %v, want true", owner.entry.Touched(), rival.entry.Touched(), there.entry.Touched())
 	}
 }
 
@@ -308,7 +308,7 @@ func TestAGoodbyeIsToldInItsTurn(t *testing.T) {
 	}
 	x.hand(0, victimAddr, b)
 	if why := a.engine.(*testEngine).why; why == nil || why.Code != CloseByPage || a.peer.State() != peer.Closing || a.state != stateClosing {
-		t.Errorf("told: %v; it is %v", why, a.state)
+		t.Errorf("the engine gets %v, want CloseByPage; the state is %v, want closing", why, a.state)
 	}
 }
 
@@ -322,6 +322,6 @@ func TestAnEngineThatCannotBeSentForIsAskedOnce(t *testing.T) {
 	p.queue = []string{"first", "second", "third"}
 	a.pump(x.now)
 	if p.asked != 1 || len(p.queue) != 2 || a.sent != 0 {
-		t.Errorf("asked %d times, %d messages are left, %d sent", p.asked, len(p.queue), a.sent)
+		t.Errorf("asked %d times, want once; %d messages are left, want 2; %d sent, want 0", p.asked, len(p.queue), a.sent)
 	}
 }

@@ -69,7 +69,7 @@ func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
 					w.network.Inject(own, shardAddr(home), o.request("", true))
 					synctest.Wait()
 					if o.conn.shard != w.server.shards[home] {
-						t.Fatal("the forger is at home elsewhere")
+						t.Fatal("the forger's shard is another one: the test tests nothing")
 					}
 					forgers = append(forgers, o)
 				}
@@ -88,7 +88,7 @@ func TestForgedChecksTakeNothingFromAPageAtAnotherShard(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				if n := len(victim.events); n != echoes {
-					t.Errorf("%d of %d echoes reached the page", n, echoes)
+					t.Errorf("%d of %d echoes have reached the page", n, echoes)
 				}
 			})
 		})
@@ -109,7 +109,7 @@ func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
 			w.network.Inject(own, shardAddr(home), o.request("", true))
 			synctest.Wait()
 			if o.conn.shard != w.server.shards[home] {
-				t.Fatal("the forger is at home elsewhere")
+				t.Fatal("the forger's shard is another one: the test tests nothing")
 			}
 			w.network.Inject(victim.addr(), shardAddr(1), o.request("", true))
 			synctest.Wait()
@@ -129,7 +129,7 @@ func TestAForgerThatGoesTakesNothingFromAPage(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := len(victim.events); n != echoes {
-			t.Errorf("%d of %d echoes reached the page", n, echoes)
+			t.Errorf("%d of %d echoes have reached the page", n, echoes)
 		}
 	})
 }

@@ -47,12 +47,12 @@ func TestAnObserverWithAConnectionDoesNotCutAPageOff(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := len(victim.events); n != echoes {
-			t.Errorf("%d of %d echoes reached the page", n, echoes)
+			t.Errorf("%d of %d echoes have reached the page", n, echoes)
 		}
 		st := w.server.Stats()
 		t.Logf("%d datagrams were tried under the other's keys", st.Contested-before.Contested)
 		if n := observer.offered.conn.Stats().MessagesIn; n < echoes/2 && second.offered.conn.Stats().MessagesIn < echoes/2 {
-			t.Errorf("%d of the observer's own messages arrived", n)
+			t.Errorf("%d of the observer's own messages have arrived, want %d at least", n, echoes/2)
 		}
 		for c := range w.server.Conns() {
 			if c.RemoteAddr() == victim.addr() && c.Stats().MessagesIn != echoes+1 {
@@ -108,7 +108,7 @@ func TestAnObserverWithConnectionsDoesNotCutAQuietPageOff(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := len(victim.events); n != echoes {
-			t.Errorf("%d of %d echoes reached the page", n, echoes)
+			t.Errorf("%d of %d echoes have reached the page", n, echoes)
 		}
 	})
 }
@@ -156,7 +156,7 @@ func TestAPageOutlivesWhoClaimsItsAddress(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if n := len(victim.events); n != echoes {
-			t.Errorf("%d of %d echoes reached the page", n, echoes)
+			t.Errorf("%d of %d echoes have reached the page", n, echoes)
 		}
 	})
 }
@@ -188,7 +188,7 @@ func TestInheritedAddressesAreBounded(t *testing.T) {
 			inherited = max(inherited, len(heir.offered.conn.addrs))
 		}
 		if n := len(w.server.shards[0].byAddr); inherited > 100 || n > 200 || inherited < 30 {
-			t.Errorf("one has inherited %d addresses, and %d are in the table", inherited, n)
+			t.Errorf("one connection has inherited %d addresses, want 30 to 100; %d are in the table, want at most 200", inherited, n)
 		}
 	})
 }
@@ -246,7 +246,7 @@ func TestAnObserverDoesNotCutAPageOffThatMoves(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if n := len(victim.events); n != echoes {
-				t.Errorf("%d of %d echoes reached the page, beside the sessions of %+v", n, echoes, o)
+				t.Errorf("%d of %d echoes have reached the page, with the other sessions of %+v", n, echoes, o)
 			}
 		})
 	}
@@ -287,7 +287,7 @@ func TestAClientConnectsWhereOthersSpeak(t *testing.T) {
 					return w.signal(from, string(offer))
 				}, nil)
 				if err != nil {
-					t.Errorf("attempt %d, beside the sessions of %+v: %v", i, o, err)
+					t.Errorf("attempt %d, with the other sessions of %+v: %v", i, o, err)
 					continue
 				}
 				victim.conn.Close()

@@ -29,7 +29,7 @@ func TestEventsComeInOrderAndOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.wantQuiet("that was all")
 		if st := w.server.Stats(); st.Conns != 0 || st.Opened != 1 || st.Closed[CloseByPage] != 1 || st.MessagesIn != 1 || st.MessagesOut != 1 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 connection opened and closed by its page, 1 message in and 1 out", st)
 		}
 		wantNothing(t, w.server)
 	})
@@ -59,7 +59,7 @@ func TestMessagesKeepTheirKindAndBytes(t *testing.T) {
 		}
 		for i, g := range got {
 			if g.Kind != want[i].Kind || g.Stream != want[i].Stream || !bytes.Equal(g.Data, want[i].Data) {
-				t.Errorf("message %d is %v %d %q", i, g.Kind, g.Stream, g.Data)
+				t.Errorf("message %d is %v %d %q, want %v %d %q", i, g.Kind, g.Stream, g.Data, want[i].Kind, want[i].Stream, want[i].Data)
 			}
 		}
 	})
@@ -89,11 +89,11 @@ func TestSendFromAnywhere(t *testing.T) {
 		all.Wait()
 		for i := range 400 {
 			if got := testkit.Next(t, "the page", p.events); got != "5 1 x" {
-				w.t.Fatalf("message %d: %q", i, got)
+				w.t.Fatalf("event %d is %q, want 5 1 x", i, got)
 			}
 		}
 		if st := c.Stats(); st.MessagesOut != 402 {
-			t.Errorf("%+v", st)
+			t.Errorf("%d messages are sent, want 402", st.MessagesOut)
 		}
 	})
 }
@@ -104,7 +104,7 @@ func TestTooLargeNamesTheLimit(t *testing.T) {
 		w.open()
 		err := (<-conns).Send(0, Binary, make([]byte, MaxMessage+1))
 		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "1160") {
-			t.Errorf("error %v", err)
+			t.Errorf("Send: %v, want ErrTooLarge with the limit 1160", err)
 		}
 	})
 }
@@ -123,15 +123,15 @@ func TestKick(t *testing.T) {
 		p.want("the page hears it", "close: closed by the server")
 		synctest.Wait()
 		if why == nil || why.Code != CloseByServer || why.Text != "you are out" || !strings.Contains(why.Error(), "you are out") {
-			t.Errorf("the handler is told %v", why)
+			t.Errorf("Close of the handler gets %v, want CloseByServer with the text", why)
 		}
 		if err := c.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send after the close: %v, want ErrClosed", err)
 		}
 		time.Sleep(3 * time.Second)
 		wantNothing(t, w.server)
 		if c.RemoteAddr() != p.addr() {
-			t.Errorf("afterwards the page is at %v", c.RemoteAddr())
+			t.Errorf("the address after the close is %v, want %v", c.RemoteAddr(), p.addr())
 		}
 	})
 }
@@ -163,7 +163,7 @@ func TestKickIsHeardByASilentPage(t *testing.T) {
 		begin := time.Now()
 		p.want("the farewell is repeated", "close: closed by the server")
 		if d := time.Since(begin); d > 1500*time.Millisecond {
-			t.Errorf("heard after %v", d)
+			t.Errorf("the end is reported after %v, want at most 1.5 s", d)
 		}
 	})
 }
@@ -182,7 +182,7 @@ func TestCloseInAHandlerStopsItsEvents(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if messages < 1 || messages > 10 || closes != 1 {
-			t.Errorf("%d messages and %d closes were told", messages, closes)
+			t.Errorf("%d messages and %d closes are delivered, want 1 to 10 and 1", messages, closes)
 		}
 	})
 }
@@ -195,10 +195,10 @@ func TestSilentPageTimesOut(t *testing.T) {
 		begin := time.Now()
 		w.want("then nothing", "close 1: the page was silent for too long")
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
-			t.Errorf("after %v", d)
+			t.Errorf("the end is reported after %v, want 2 to 5 s", d)
 		}
 		if w.server.Stats().Closed[CloseTimeout] != 1 {
-			t.Error("it is not counted")
+			t.Errorf("the timeout is counted %d times, want once", w.server.Stats().Closed[CloseTimeout])
 		}
 		synctest.Wait()
 		wantNothing(t, w.server)
@@ -276,15 +276,15 @@ func TestWrongFingerprintIsRefusedInTheHandshake(t *testing.T) {
 				if err := p.connect(func(offer string) string {
 					return withFingerprint(testkit.Replace("a=setup:actpass", setup)(offer), hexColons(other.Sum()))
 				}); err == nil {
-					t.Error("the page connected")
+					t.Error("a page with another fingerprint has connected")
 				}
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
 				if why == nil || why.Code != CloseNoHandshake || why.Err == nil || !strings.Contains(why.Error(), "fingerprint") {
-					t.Errorf("the handler was told %v", why)
+					t.Errorf("Fail of the handler gets %v, want CloseNoHandshake because of the fingerprint", why)
 				}
 				if st := w.server.Stats(); st.HandshakesFailed != 1 || st.Closed[CloseNoHandshake] != 1 || st.Opened != 0 || st.MessagesIn != 0 {
-					t.Errorf("%+v", st)
+					t.Errorf("%+v, want 1 failed handshake and nothing opened", st)
 				}
 				wantNothing(t, w.server)
 			})
@@ -320,11 +320,11 @@ func hexColons(sum []byte) string {
 func TestWordsOfAFailedAssociation(t *testing.T) {
 	why := &CloseError{Code: CloseNoAssociation, Err: dtls.ErrExhausted}
 	if got := why.Error(); got != "rtcserver: the SCTP association failed: "+dtls.ErrExhausted.Error() {
-		t.Errorf("%q", got)
+		t.Errorf("the server's end has the error %q", got)
 	}
 	theirs := &client.CloseError{Code: client.CloseNoAssociation, Err: dtls.ErrExhausted}
 	if got := theirs.Error(); got != "client: the SCTP association failed: "+dtls.ErrExhausted.Error() {
-		t.Errorf("%q", got)
+		t.Errorf("the client's end has the error %q", got)
 	}
 }
 
@@ -347,7 +347,7 @@ func TestHandlerTime(t *testing.T) {
 		p.send("x")
 		time.Sleep(10 * time.Second)
 		if got := w.server.Stats().HandlerTime; got != 12*time.Millisecond {
-			t.Errorf("handlers ran for %v", got)
+			t.Errorf("HandlerTime = %v, want 12 ms", got)
 		}
 	})
 }

@@ -262,17 +262,17 @@ func TestMemoryOfAFilledConnection(t *testing.T) {
 				t.Errorf("%d bytes, want at most %d", each, limit)
 			}
 			if st.Buffered < 3*c.maxReceive || len(conn.channels) != 16 || len(conn.addrs) < 32 {
-				t.Errorf("it was not filled: %d buffered, %d channels, %d addresses", st.Buffered, len(conn.channels), len(conn.addrs))
+				t.Errorf("the tables are not full: %d bytes buffered, %d channels, %d addresses", st.Buffered, len(conn.channels), len(conn.addrs))
 			}
 			for _, h := range hs {
 				if d := h.offered.conn.engine.(*datagrams); max(cap(d.queue), cap(d.pending)) > keptEvents {
-					t.Errorf("room for %d and %d events stays", cap(d.queue), cap(d.pending))
+					t.Errorf("memory for %d and %d events is kept, want at most %d", cap(d.queue), cap(d.pending), keptEvents)
 				}
 			}
 			runtime.KeepAlive(hs)
 		})
 	}
 	if messages < 2000*conns {
-		t.Errorf("%d messages came: no burst", messages)
+		t.Errorf("only %d messages have arrived: there was no burst", messages)
 	}
 }

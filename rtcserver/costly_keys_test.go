@@ -136,7 +136,7 @@ func TestHandshakesWithCostlyKeysCountForFourOffers(t *testing.T) {
 					t.Errorf("%d handshakes failed, %d for their signature, of %d offers, want %d: %+v", st.HandshakesFailed, signatures, st.Offers, c.want, st)
 				}
 				if _, err := w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(t)); err != nil {
-					t.Errorf("another address: %v", err)
+					t.Errorf("an offer from another address: %v, want nil", err)
 				}
 			})
 		})
@@ -193,7 +193,7 @@ func TestCostlyKeysOfNoAddress(t *testing.T) {
 		p.answer(w, string(answer), attackerAddr.Addr(), len(p.flight))
 		for i := range 5 {
 			if ok := w.allows("@"); ok != (i < 4) {
-				t.Errorf("offer %d of no address: %v", i, ok)
+				t.Errorf("offer %d without an address: allowed %v, want %v", i, ok, i < 4)
 			}
 		}
 	})
@@ -206,7 +206,7 @@ func TestCostlyKeysWithoutALimit(t *testing.T) {
 			p.begin(w, attackerAddr.Addr(), len(p.flight))
 		}
 		if st := w.server.Stats(); st.HandshakesFailed != 3 || len(w.server.offers.buckets) > 0 {
-			t.Errorf("%d addresses are remembered: %+v", len(w.server.offers.buckets), st)
+			t.Errorf("%d addresses are stored, want 0; %+v, want 3 failed handshakes", len(w.server.offers.buckets), st)
 		}
 	})
 }

@@ -87,18 +87,18 @@ func TestPlaintextCountsOnce(t *testing.T) {
 		hand(at, record(22, 0, 0, make([]byte, 1000)))
 		for _, a := range both {
 			if !a.entry.Touched() {
-				t.Error("one does not see it")
+				t.Error("a claimant does not get the datagram")
 			}
 			a.has(8)
 			out += a.says()
 		}
 		if out > 3*in || out < 2000 {
-			t.Errorf("at shard %d: %d bytes came and %d may leave", at, in, out)
+			t.Errorf("shard %d: %d bytes have arrived and %d may be sent, want 2000 to three times as many", at, in, out)
 		}
 		// What comes next is not passed on, and counts.
 		hand(1, record(22, 0, 1, make([]byte, 1000)))
 		if both[1].says() == 0 {
-			t.Errorf("at shard %d: what reached its own shard does not count", at)
+			t.Errorf("shard %d: a datagram that reached its own shard gives no credit", at)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestARecordOfASessionCountsForNoHandshake(t *testing.T) {
 		for _, a := range []*bareConn{shakes, lives} {
 			a.has(8)
 			if n := a.says(); (n > 0) != ((a == shakes) == plaintext) {
-				t.Errorf("plaintext before it %v, the one that shakes hands %v: %d bytes may leave", plaintext, a == shakes, n)
+				t.Errorf("plaintext first: %v, in its handshake: %v: %d bytes may be sent, want some: %v", plaintext, a == shakes, n, (a == shakes) == plaintext)
 			}
 		}
 	}

@@ -59,10 +59,10 @@ func TestConnectsWhateverHappensToOneDatagram(t *testing.T) {
 						p := w.newPage(client.Config{})
 						begin := time.Now()
 						if err := p.connect(testkit.Replace("a=setup:actpass", setup)); err != nil {
-							w.t.Fatalf("datagram %d, %s: %v", nth, setup, err)
+							w.t.Fatalf("datagram %d is damaged, %s: %v", nth, setup, err)
 						}
 						if d := time.Since(begin); d > time.Second {
-							w.t.Errorf("datagram %d, %s: connected after %v", nth, setup, d)
+							w.t.Errorf("datagram %d is damaged, %s: connected after %v, want at most 1 s", nth, setup, d)
 						}
 						w.network.SetTap(nil)
 						p.echoes("it works")
@@ -118,7 +118,7 @@ func TestReplayedChecksRedirectNothing(t *testing.T) {
 			time.Sleep(16 * time.Millisecond)
 		}
 		if lost > 0 {
-			t.Errorf("%d of 600 echoes were lost", lost)
+			t.Errorf("%d of 600 echoes are lost, want 0", lost)
 		}
 		l.want("the replayer", attackerAddr, 1) // the answers to its checks
 	})
@@ -142,7 +142,7 @@ func TestReplayedChecksRedirectAnIdlePageForASecond(t *testing.T) {
 		}
 		t.Logf("redirected for %d ms of 120,000", away*100)
 		if away > 11 {
-			t.Errorf("redirected for %d ms", away*100)
+			t.Errorf("redirected for %d ms, want at most 1100 ms", away*100)
 		}
 		p.echoes("it lives")
 	})

@@ -47,7 +47,7 @@ func TestAPeerThatCanOnlyBeTheDTLSClient(t *testing.T) {
 				}
 				w.server.Shutdown(context.Background())
 				if said := strings.Contains(log.String(), "a=setup:active"); said != (test.want != dtls.ErrMessage) {
-					t.Errorf("the log says %q", log.String())
+					t.Errorf("the log is %q, want the warning about a=setup:active: %v", log.String(), test.want != dtls.ErrMessage)
 				}
 			})
 		})
@@ -63,7 +63,7 @@ func TestWarningsOfRolesAreWrittenUnderNoLock(t *testing.T) {
 		w.want("nobody answers", "fail 1: the DTLS handshake failed")
 		w.server.Shutdown(context.Background())
 		if n := len(j.with("WARN", "offer left the choice")); n != 1 || j.locked > 0 {
-			t.Errorf("%d warnings; the lock was held at %d lines", n, j.locked)
+			t.Errorf("%d warnings, want 1; the lock was held at %d lines, want 0", n, j.locked)
 		}
 	})
 }

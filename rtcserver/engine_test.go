@@ -71,7 +71,7 @@ func inEngineWorld(t *testing.T, c Config, test func(w *world, page *page, p *te
 		w.offer("").check(attackerAddr, "")
 		synctest.Wait()
 		if p.asked > 0 {
-			t.Errorf("an engine is asked %d times before it may speak", p.asked)
+			t.Errorf("the engine is asked %d times before it may send, want 0", p.asked)
 		}
 		page := w.open()
 		page.want("what waited", "0 1 before it is open")
@@ -126,7 +126,7 @@ func TestEnginesSpeakWhenTheyAreReleased(t *testing.T) {
 			}
 			page.wantNow("later")
 			if n := p.conn.shard.loop.State().Later; n != 1 {
-				t.Errorf("it is in the list %d times", n)
+				t.Errorf("the connection is in the list %d times, want once", n)
 			}
 			w.server.Flush()
 			page.wantNow("when it is flushed", "0 1 0", "0 1 1", "0 1 2", "0 1 3", "0 1 4")
@@ -148,7 +148,7 @@ func TestEnginesSpeakInHandlers(t *testing.T) {
 			before := w.server.Stats().DatagramsOut
 			p.say(false, false, time.Time{}, "in a handler")
 			if n := w.server.Stats().DatagramsOut; n != before {
-				t.Errorf("%d datagrams left while the handler ran", n-before)
+				t.Errorf("%d datagrams are sent while the handler runs, want 0", n-before)
 			}
 		}
 		p.say(false, true, time.Time{})
@@ -184,14 +184,14 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 		page.conn.Close()
 		p.wantHeard(t, "the page closes it", "closed")
 		if d := time.Since(begin); d != 0 {
-			t.Errorf("it hears of it after %v", d)
+			t.Errorf("the end is reported after %v, want at once", d)
 		}
 		asked := p.asked
 		p.say(false, false, time.Now().Add(time.Minute), "to nobody")
 		w.server.Withdraw(p.conn, "twice")
 		p.conn.Close("and again")
 		if err := p.conn.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 		p.wantHeard(t, "nothing is new")
 		time.Sleep(time.Minute - 1)
@@ -199,16 +199,16 @@ func TestEnginesOutliveTheirLinks(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		p.wantHeard(t, "its time", "advance")
 		if p.asked != asked {
-			t.Error("it was asked for words")
+			t.Error("the engine is asked for messages after the end")
 		}
 		if err := p.conn.Send(0, Text, nil); !errors.Is(err, ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 		p.conn.Close("for the last time")
 		time.Sleep(10 * time.Second)
 		p.wantHeard(t, "nothing is new")
 		if st := w.server.Stats(); st.Closed[CloseByPage] != 1 || st.Closed[CloseByServer] != 0 {
-			t.Errorf("%v", st.Closed)
+			t.Errorf("the counted ends are %v, want one by the page", st.Closed)
 		}
 	})
 }
@@ -281,37 +281,37 @@ func TestEventsOfABurst(t *testing.T) {
 	for queue, kept := range map[int]bool{maxQueue - 3: true, maxQueue - 2: false} {
 		d.queue, d.pending = make([]LinkEvent, 0, queue), make([]LinkEvent, 0, 3)
 		if d.Ready(); (cap(d.queue)+cap(d.pending) > 0) != kept {
-			t.Errorf("room for %d events: kept is %v", queue+3, !kept)
+			t.Errorf("memory for %d events is kept: %v, want %v", queue+3, !kept, kept)
 		}
 	}
 	for room, kept := range map[int]bool{keptEvents: true, keptEvents + 1: false} {
 		d.queue, d.pending = nil, make([]LinkEvent, 0, room)
 		if d.Deliver(); (cap(d.pending) > 0) != kept {
-			t.Errorf("room for %d events after a turn: kept is %v", room, !kept)
+			t.Errorf("memory for %d events is kept after a turn: %v, want %v", room, !kept, kept)
 		}
 	}
 	for _, n := range []int{1, maxQueue, 3 * maxQueue, keptEvents, 10 * keptEvents} {
 		told = 0
 		burst(n)
 		if !d.Ready() {
-			t.Fatal("nothing is told")
+			t.Fatal("Ready() = false with events")
 		}
 		d.Deliver()
 		if told != n {
-			t.Errorf("%d of %d are told", told, n)
+			t.Errorf("%d of %d events are delivered", told, n)
 		}
 		if cap(d.pending) > keptEvents {
-			t.Errorf("room for %d events is kept after %d", cap(d.pending), n)
+			t.Errorf("memory for %d events is kept after %d, want at most %d", cap(d.pending), n, keptEvents)
 		}
 		if d.Ready() {
-			t.Error("there is more to tell")
+			t.Error("Ready() = true after all events")
 		}
 		if n > maxQueue && cap(d.queue)+cap(d.pending) > maxQueue {
-			t.Errorf("an idle connection keeps room for %d events", cap(d.queue)+cap(d.pending))
+			t.Errorf("an idle connection keeps memory for %d events, want at most %d", cap(d.queue)+cap(d.pending), maxQueue)
 		}
 	}
 	if n := testing.AllocsPerRun(10, func() { burst(1); d.Ready(); d.Deliver() }); n > 0 {
-		t.Errorf("%v allocations for an event", n)
+		t.Errorf("%v allocations for an event, want 0", n)
 	}
 }
 
@@ -320,17 +320,17 @@ func TestEventsOfABurst(t *testing.T) {
 func TestEnginesAcknowledgeEagerly(t *testing.T) {
 	inEngineWorld(t, Config{}, func(w *world, page *page, p *testEngine) {
 		if !p.conn.Stats().EagerAcks {
-			t.Error("an engine's packets are acknowledged honestly")
+			t.Error("the packets of an engine are acknowledged honestly, want eagerly")
 		}
 		if got := p.conn.Site(); got != page.addr().Addr() {
-			t.Errorf("its page came from %v", got)
+			t.Errorf("Site() = %v, want %v", got, page.addr().Addr())
 		}
 	})
 	inWorld(t, Config{Settings: Settings{Acks: AckHonest}}, func(w *world) {
 		w.open().echoes("it is open")
 		for c := range w.server.Conns() {
 			if c.Stats().EagerAcks {
-				t.Error("packets are acknowledged eagerly")
+				t.Error("packets are acknowledged eagerly, want honestly")
 			}
 		}
 	})

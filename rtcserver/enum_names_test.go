@@ -13,12 +13,12 @@ func TestValuesPrintAsWords(t *testing.T) {
 		for i := range n {
 			text := value(i).String()
 			if text == "" || text == "unknown" || seen[kind+text] {
-				t.Errorf("%s %d prints %q", kind, i, text)
+				t.Errorf("%s %d has the name %q, which is empty or used twice", kind, i, text)
 			}
 			seen[kind+text] = true
 		}
 		if text := value(255).String(); text != "unknown" {
-			t.Errorf("%s 255 prints %q", kind, text)
+			t.Errorf("%s 255 has the name %q, want unknown", kind, text)
 		}
 	}
 	check("DropReason", int(dropReasons), func(i int) fmt.Stringer { return DropReason(i) })

@@ -27,11 +27,11 @@ func TestFailedSocketIsReported(t *testing.T) {
 	inWorld(t, Config{Logger: log.Logger(slog.LevelWarn)}, func(w *world) {
 		pc := testkit.Listen(t, w.network, netip.MustParseAddrPort("192.0.2.77:7"))
 		if n := w.server.Stats().StoppedShards; n != 0 {
-			t.Errorf("%d shards have stopped of a server that works", n)
+			t.Errorf("%d shards of a working server have stopped, want 0", n)
 		}
 		w.server.Close()
 		if n := w.server.Stats().StoppedShards; n != 0 {
-			t.Errorf("%d shards count as stopped after Close", n)
+			t.Errorf("%d shards count as stopped after Close, want 0", n)
 		}
 		w.serve(&broken{pc}, w.server.config)
 		w.server.running.Wait()
@@ -63,7 +63,7 @@ func TestCloseTwiceAtOnceAfterTheSocketFailed(t *testing.T) {
 		}
 		both.Wait()
 		if err := w.server.shards[0].socket.SetReadDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("the socket is not closed: %v", err)
+			t.Errorf("the socket is not closed: %v, want net.ErrClosed", err)
 		}
 	})
 }

@@ -76,10 +76,10 @@ func TestFloodLeavesLiveTrafficAlone(t *testing.T) {
 		}
 		st := w.server.Stats()
 		if lost > 0 || st.Conns != len(pages) || st.Handshakes != 0 {
-			t.Errorf("%d echoes were lost of %d; %+v", lost, ticks*len(pages), st)
+			t.Errorf("%d of %d echoes are lost, want 0; %+v", lost, ticks*len(pages), st)
 		}
 		if got := st.DatagramsIn - before.DatagramsIn; got < uint64(833*ticks) {
-			t.Errorf("only %d datagrams came in", got)
+			t.Errorf("only %d datagrams have arrived, want %d at least", got, 833*ticks)
 		}
 	})
 }
@@ -215,12 +215,12 @@ func TestThreeDays(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		if grown := testkit.HeapNow() - before; grown > 256<<10 {
-			t.Errorf("the heap grew by %d bytes in %d hours", grown, hours)
+			t.Errorf("the heap has grown by %d bytes in %d hours, want at most 256 KiB", grown, hours)
 		}
 		st := w.server.Stats()
 		t.Logf("%d hours: %d datagrams in, %d out", hours, st.DatagramsIn, st.DatagramsOut)
 		if st.Opened != 1 || st.Conns != 1 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 connection", st)
 		}
 	})
 }

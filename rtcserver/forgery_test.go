@@ -41,14 +41,14 @@ func TestForgedRecordsCloseNoSession(t *testing.T) {
 		grown := testkit.HeapNow() - before
 		t.Logf("%d forged records: the heap grew by %d bytes", total, grown)
 		if grown > 8<<20 {
-			t.Errorf("the heap grew by %d bytes", grown)
+			t.Errorf("the heap has grown by %d bytes, want at most 8 MiB", grown)
 		}
 		w.wantQuiet("nothing came out of forgeries")
 		for _, p := range pages {
 			p.echoes("the session lives")
 		}
 		if st := w.server.Stats(); st.Conns != 100 || st.HandshakesFailed != 0 || st.DatagramsIn < uint64(total) {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 100 connections, no failed handshake, and %d datagrams in at least", st, total)
 		}
 	})
 }
@@ -133,16 +133,16 @@ func TestRandomDatagramsGetNoAnswer(t *testing.T) {
 				synctest.Wait()
 			}
 			if grown := testkit.HeapNow() - before; grown > 1<<20 {
-				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
+				t.Errorf("%s: the heap has grown by %d bytes, want at most 1 MiB", stage, grown)
 			}
 			// While it shakes hands, what waits to be sent may go as the bytes come in.
 			if stage != "handshaking" && answers != 0 || answers > 8 {
-				t.Errorf("%s: %d answers", stage, answers)
+				t.Errorf("%s: %d answers, want at most 8 in the handshake and otherwise 0", stage, answers)
 			}
 			w.wantQuiet("nothing happens")
 			if stage == "live" {
 				if n := len(w.server.allConns()); n != 1 {
-					t.Errorf("%d connections", n)
+					t.Errorf("%d connections, want 1", n)
 				}
 			}
 		})
@@ -209,7 +209,7 @@ func TestClientHelloRaceDuringConnects(t *testing.T) {
 					return
 				}
 				if d := time.Since(begin); d > 500*time.Millisecond {
-					t.Errorf("page %d connected after %v", i, d)
+					t.Errorf("page %d connected after %v, want at most 500 ms", i, d)
 				}
 				p.echoes("it works")
 			})
@@ -219,7 +219,7 @@ func TestClientHelloRaceDuringConnects(t *testing.T) {
 		attack.Wait()
 		st := w.server.Stats()
 		if st.Opened != uint64(connects)+1 || st.HandshakesFailed != 0 || st.Drops[DropUnknownAddr] == 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want %d opened, no failed handshake, and some drops", st, connects+1)
 		}
 	})
 }
@@ -278,7 +278,7 @@ func TestFewAddressesAreRemembered(t *testing.T) {
 		}
 		synctest.Wait()
 		if grown := testkit.HeapNow() - before; grown > 1<<20 {
-			t.Errorf("the heap grew by %d bytes", grown)
+			t.Errorf("the heap has grown by %d bytes, want at most 1 MiB", grown)
 		}
 		known := 0
 		for i := range 10_000 {
@@ -287,7 +287,7 @@ func TestFewAddressesAreRemembered(t *testing.T) {
 			}
 		}
 		if known > 32 || len(o.conn.addrs) > 64 || len(w.server.shards[0].byAddr) > 64 {
-			t.Errorf("%d paths, %d addresses, %d in the shard's table", known, len(o.conn.addrs), len(w.server.shards[0].byAddr))
+			t.Errorf("%d paths, want at most 32; %d addresses and %d in the shard's table, want at most 64", known, len(o.conn.addrs), len(w.server.shards[0].byAddr))
 		}
 		for len(p.events) > 0 {
 			<-p.events
@@ -317,7 +317,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 				synctest.Wait()
 			}
 			if grown := testkit.HeapNow() - before; grown > 64<<10 {
-				t.Errorf("%s: the heap grew by %d bytes", stage, grown)
+				t.Errorf("%s: the heap has grown by %d bytes, want at most 64 KiB", stage, grown)
 			}
 			sh := w.server.shards[0]
 			listed, stale, known := 0, 0, len(sh.byAddr)
@@ -333,7 +333,7 @@ func TestAnAddressIsInOneListOnce(t *testing.T) {
 				}
 			}
 			if listed != known || len(sh.byAddr) > 5 || known > 8 || stale > 0 {
-				t.Errorf("%s: %d addresses are listed for %d claims of %d; %d lead elsewhere", stage, listed, known, len(sh.byAddr), stale)
+				t.Errorf("%s: %d addresses are listed, %d claims are known, of %d in the table; %d entries are of others", stage, listed, known, len(sh.byAddr), stale)
 			}
 		})
 	}
@@ -353,7 +353,7 @@ func TestNoStunRequestLeaves(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.echoes("it lives")
 		if asked != 0 {
-			t.Errorf("%d requests or indications", asked)
+			t.Errorf("%d requests or indications are sent, want 0", asked)
 		}
 	})
 }
@@ -379,7 +379,7 @@ func TestAnAddressIsNotStolen(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if lost > 0 {
-			t.Errorf("%d of 300 echoes were lost", lost)
+			t.Errorf("%d of 300 echoes are lost, want 0", lost)
 		}
 	})
 }
@@ -403,7 +403,7 @@ func TestASecondConnectionFromOneAddressTakesOver(t *testing.T) {
 					w.t.Fatal(err)
 				}
 				if d := time.Since(begin); d > 300*time.Millisecond {
-					t.Errorf("connected after %v", d)
+					t.Errorf("connected after %v, want at most 300 ms", d)
 				}
 				for range 20 {
 					p.echoes("the new one works")
@@ -450,7 +450,7 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := time.Since(begin); d > 300*time.Millisecond {
-			t.Errorf("connected after %v", d)
+			t.Errorf("connected after %v, want at most 300 ms", d)
 		}
 		p.echoes("the new one works")
 		w.network.SetTap(nil)
@@ -458,7 +458,7 @@ func TestASecondConnectionTakesOverByTheInbox(t *testing.T) {
 		left <- &udpio.Datagram{B: record(23, 1, 1, make([]byte, 40)), Remote: attackerAddr, Local: serverAddr.Addr()}
 		synctest.Wait()
 		if n := w.server.Stats().Drops[DropUnknownAddr] - before; n != 1 {
-			t.Errorf("%d drops are counted", n)
+			t.Errorf("%d drops are counted, want 1", n)
 		}
 	})
 }

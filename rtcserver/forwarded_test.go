@@ -49,7 +49,7 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		}
 	}
 	if strings.Contains(text.String(), "WARN") {
-		t.Errorf("logged: %s", &text)
+		t.Errorf("an unexpected warning: %s", &text)
 	}
 	// What is none ends the search, and is logged once.
 	for _, bad := range []string{"unknown", "_hidden", "203.0.113.7:51234, unknown", "2001:db8::1:x", "[203.0.113.7", "for=203.0.113.7", `"`, `1203.0.113.7"`, `"203.0.113.7x`, "[2001:db8::1]443",
@@ -58,11 +58,11 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		r.RemoteAddr = "10.1.1.1:1"
 		r.Header.Set("X-Forwarded-For", bad)
 		if got := s.clientAddr(r); got != netip.MustParseAddr("10.1.1.1") {
-			t.Errorf("%.50s: %v", bad, got)
+			t.Errorf("X-Forwarded-For %.50s: the client's address is %v, want 10.1.1.1", bad, got)
 		}
 	}
 	if got := text.String(); strings.Count(got, "WARN") != 1 || !strings.Contains(got, "hop=unknown") {
-		t.Errorf("logged: %s", got)
+		t.Errorf("the log is %s, want one warning with hop=unknown", got)
 	}
 	// A proxy that says nothing makes all its pages one.
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
@@ -72,16 +72,16 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		s.clientAddr(r)
 	}
 	if got := text.String(); strings.Count(got, "sends no X-Forwarded-For") != 1 {
-		t.Errorf("logged: %s", got)
+		t.Errorf("the log is %s, want one warning", got)
 	}
 	// Lines count in their order, and many hops are not asked.
 	r.Header["X-Forwarded-For"] = []string{"198.51.100.1", "203.0.113.7", "10.3.3.3"}
 	if got := s.clientAddr(r); got != netip.MustParseAddr("203.0.113.7") {
-		t.Errorf("of several lines: %v", got)
+		t.Errorf("several header lines: the client's address is %v, want 203.0.113.7", got)
 	}
 	r.Header["X-Forwarded-For"] = []string{"203.0.113.7" + strings.Repeat(",10.1.1.1", 100_000)}
 	if got := s.clientAddr(r); got != netip.MustParseAddr("10.1.1.1") {
-		t.Errorf("of many hops: %v", got)
+		t.Errorf("many hops: the client's address is %v, want 10.1.1.1", got)
 	}
 	for prefix, c := range map[string]struct {
 		remote string
@@ -97,13 +97,13 @@ func TestForwardedAddressesOfEveryForm(t *testing.T) {
 		r.RemoteAddr = c.remote
 		r.Header.Set("X-Forwarded-For", "198.51.100.1")
 		if got := s.clientAddr(r); (got == netip.MustParseAddr("198.51.100.1")) != c.want {
-			t.Errorf("%s of %s: %v, believed %v", c.remote, prefix, got, !c.want)
+			t.Errorf("%s of %s: the client's address is %v, want that the header is used: %v", c.remote, prefix, got, c.want)
 		}
 	}
 	for _, bad := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("192.0.2.7"), 33)} {
 		c := Config{Settings: Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), bad}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.TrustedProxies") || !strings.Contains(err.Error(), bad.Addr().String()) {
-			t.Errorf("%v: %v", bad.Addr(), err)
+			t.Errorf("TrustedProxies with %v: %v, want an error that names both", bad.Addr(), err)
 		}
 	}
 }
@@ -143,14 +143,14 @@ func TestPagesBehindAUnixSocketAreToldApart(t *testing.T) {
 		}
 	}
 	if strings.Contains(text.String(), "WARN") {
-		t.Errorf("logged: %s", &text)
+		t.Errorf("an unexpected warning: %s", &text)
 	}
 	// A peer that is not named a proxy is not believed, and the log says what it needs.
 	s = listen(t, Config{Settings: Settings{MaxPerIP: 1}, Logger: text.Logger(slog.LevelDebug)})
 	if first, second := post(s, "203.0.113.7"), post(s, "203.0.113.8"); first != 200 || second != 429 {
-		t.Errorf("%d, %d", first, second)
+		t.Errorf("the statuses are %d and %d, want 200 and 429", first, second)
 	}
 	if got := text.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "set Config.TrustUnixSocket") {
-		t.Errorf("logged: %s", got)
+		t.Errorf("the log is %s, want one warning that names Config.TrustUnixSocket", got)
 	}
 }

@@ -33,11 +33,11 @@ func FuzzDatagram(f *testing.F) {
 			l.recordingSocket.recorded = [][]byte{b, b}
 			l.w.server.Poll(0)
 			if l.recordingSocket.sent > 0 {
-				t.Fatalf("%d datagrams answer %x from %v", l.recordingSocket.sent, b, from)
+				t.Fatalf("%d datagrams answer %x from %v, want 0", l.recordingSocket.sent, b, from)
 			}
 		}
 		if st := l.w.server.Stats(); st.Conns != 1 || st.Handshakes != 0 {
-			t.Fatalf("%+v", st)
+			t.Fatalf("%+v, want 1 connection and no handshake", st)
 		}
 	})
 }
@@ -126,7 +126,7 @@ func TestMemoryOfAConnection(t *testing.T) {
 		}
 		per("in its handshake", 64<<10, before, len(offers))
 		if n := w.server.Stats().Handshakes; n < len(offers) {
-			t.Errorf("%d handshakes run", n)
+			t.Errorf("%d handshakes run, want %d", n, len(offers))
 		}
 	})
 	inWorld(t, Config{}, func(w *world) {

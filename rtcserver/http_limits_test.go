@@ -85,7 +85,7 @@ func TestSlowOffersAreGivenUp(t *testing.T) {
 					return
 				}
 				if resp.StatusCode != http.StatusRequestTimeout {
-					t.Errorf("a slow offer got %d", resp.StatusCode)
+					t.Errorf("a slow offer gets the status %d, want 408", resp.StatusCode)
 				}
 			})
 		}
@@ -94,13 +94,13 @@ func TestSlowOffersAreGivenUp(t *testing.T) {
 		p.echoes("live traffic goes on")
 		all.Wait()
 		if d := time.Since(begin); d > 15*time.Second {
-			t.Errorf("they held the server for %v", d)
+			t.Errorf("slow offers have held the server for %v, want at most 15 s", d)
 		}
 		if _, waiting := w.server.registry.count(); waiting != 0 {
-			t.Errorf("%d connections wait", waiting)
+			t.Errorf("%d connections wait, want 0", waiting)
 		}
 		if n := w.server.Stats().Refused[http.StatusRequestTimeout]; n != sockets {
-			t.Errorf("%d refusals are counted", n)
+			t.Errorf("%d refusals are counted, want %d", n, sockets)
 		}
 	})
 }
@@ -116,7 +116,7 @@ func TestSlowBodiesOfRefusedOffers(t *testing.T) {
 			t.Error(err)
 		}
 		if d := time.Since(begin); d > 11*time.Second {
-			t.Errorf("the socket was open for %v", d)
+			t.Errorf("the socket was open for %v, want at most 11 s", d)
 		}
 	})
 }
@@ -147,17 +147,17 @@ func TestHugeOffers(t *testing.T) {
 				}
 				text, _ := io.ReadAll(resp.Body)
 				if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusRequestEntityTooLarge || bytes.Count(text, []byte("\n")) != 1 {
-					t.Errorf("%s: %d %s", name, resp.StatusCode, text)
+					t.Errorf("%s: status %d, %q, want 400 or 413 and one line", name, resp.StatusCode, text)
 				}
 				c.Close()
 				synctest.Wait()
 			})
 			if allocated > 512<<10 {
-				t.Errorf("%s: %d bytes allocated", name, allocated)
+				t.Errorf("%s: %d bytes are allocated, want at most 512 KiB", name, allocated)
 			}
 		}
 		if _, waiting := w.server.registry.count(); waiting != 0 {
-			t.Errorf("%d connections wait", waiting)
+			t.Errorf("%d connections wait, want 0", waiting)
 		}
 		p.echoes("live traffic goes on")
 	})
@@ -184,7 +184,7 @@ func TestHugeHeaders(t *testing.T) {
 		var w *httptest.ResponseRecorder
 		allocated := testkit.Allocated(func() { w = signal(t, s, "", edit) })
 		if sent := w.Body.Len(); allocated > 64<<10 || sent > 1<<10 || w.Code < 400 {
-			t.Errorf("%s with many %q: %d, %d bytes allocated, %d sent back", c.header, c.repeats, w.Code, allocated, sent)
+			t.Errorf("%s with many %q: status %d; %d bytes are allocated and %d sent back, want at most 64 KiB and 1 KiB", c.header, c.repeats, w.Code, allocated, sent)
 		}
 	}
 	wantNothing(t, s)

@@ -28,11 +28,11 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 			messages.Add(1)
 			want := bytes.Repeat(m.Data[:1], len(m.Data))
 			if !bytes.Equal(m.Data, want) {
-				t.Errorf("a mixed message came")
+				t.Error("two messages are mixed")
 			}
 			time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // others run
 			if !bytes.Equal(m.Data, want) {
-				t.Errorf("the message changed while its handler ran")
+				t.Error("the message has changed while its handler ran")
 			}
 			if rand.IntN(4) == 0 {
 				c.Send(m.Stream, m.Kind, m.Data)
@@ -76,7 +76,7 @@ func TestMessageIsValidUntilItsHandlerReturns(t *testing.T) {
 		})
 		all.Wait()
 		if n := messages.Load(); n < 1000 {
-			t.Errorf("only %d messages came", n)
+			t.Errorf("only %d messages have arrived, want 1000 at least", n)
 		}
 	})
 }
@@ -109,10 +109,10 @@ func TestCyclesLeaveNothingBehind(t *testing.T) {
 	after := measure(server)
 	t.Logf("%d cycles: %+v, then %+v", cycles, before, after)
 	if after.goroutines > before.goroutines || after.files > before.files {
-		t.Errorf("before %+v, after %d cycles %+v", before, cycles, after)
+		t.Errorf("%+v before, %+v after %d cycles, want no more goroutines and files", before, after, cycles)
 	}
 	if grown := after.heap - before.heap; grown > 1<<20 {
-		t.Errorf("the heap has grown by %d bytes", grown)
+		t.Errorf("the heap has grown by %d bytes, want at most 1 MiB", grown)
 	}
 	wantNothing(t, server)
 }
@@ -205,7 +205,7 @@ func TestSeveralShards(t *testing.T) {
 	}
 	all.Wait()
 	if n := messages.Load(); n < 16*50 {
-		t.Errorf("%d messages came", n)
+		t.Errorf("%d messages have arrived, want %d at least", n, 16*50)
 	}
 	used := 0
 	for _, sh := range server.shards {
@@ -214,7 +214,7 @@ func TestSeveralShards(t *testing.T) {
 		}
 	}
 	if used < 2 {
-		t.Errorf("%d shards were used", used)
+		t.Errorf("%d shards are used, want 2 at least", used)
 	}
 }
 

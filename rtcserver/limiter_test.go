@@ -40,7 +40,7 @@ func TestLimiterChargesMoreThanThereIs(t *testing.T) {
 		}
 	}
 	if !l.allow(now, netip.MustParseAddr("192.0.2.2")) {
-		t.Error("another site pays")
+		t.Error("another site is refused")
 	}
 }
 
@@ -49,7 +49,7 @@ func TestLimiterTableIsBounded(t *testing.T) {
 	site := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range 2 * maxBuckets {
 		if ok := l.allow(now, site(i)); ok != (i < maxBuckets) {
-			t.Fatalf("site %d: %v", i, ok)
+			t.Fatalf("site %d: allowed %v, want %v", i, ok, i < maxBuckets)
 		}
 	}
 	l.charge(now, site(2*maxBuckets), 1)
@@ -57,11 +57,11 @@ func TestLimiterTableIsBounded(t *testing.T) {
 		t.Fatalf("%d buckets, want at most %d", len(l.buckets), maxBuckets)
 	}
 	if l.allow(now.Add(time.Second-1), site(3*maxBuckets)) {
-		t.Error("the table is looked through again within a second")
+		t.Error("the table is searched again within a second")
 	}
 	now = now.Add(time.Second) // the old buckets are full again, so they need not be known
 	if !l.allow(now, site(3*maxBuckets)) {
-		t.Error("no room after the old buckets have filled")
+		t.Error("a new site is refused though old buckets are full again")
 	}
 }
 
@@ -70,12 +70,12 @@ func TestNoRateIsNoLimit(t *testing.T) {
 		l := newLimiter(rate)
 		for range 1000 {
 			if !l.allow(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1")) {
-				t.Fatal("refused")
+				t.Fatal("an offer is refused without a limit")
 			}
 		}
 		l.charge(time.Unix(1, 0), netip.MustParseAddr("192.0.2.1"), 1)
 		if len(l.buckets) > 0 {
-			t.Errorf("rate %d: sites are remembered", rate)
+			t.Errorf("rate %d: %d sites are stored, want 0", rate, len(l.buckets))
 		}
 	}
 }
@@ -91,14 +91,14 @@ func TestChargeInAFullTable(t *testing.T) {
 	l.charge(now, at(0), l.burst)
 	l.charge(now, at(maxBuckets), l.burst)
 	if n := len(l.buckets); n != maxBuckets {
-		t.Errorf("the table has %d sites", n)
+		t.Errorf("the table has %d sites, want %d", n, maxBuckets)
 	}
 	if l.allow(now, at(0)) {
-		t.Error("a site of the table was not charged")
+		t.Error("a site of the table is allowed one offer too many")
 	}
 	delete(l.buckets, at(1))
 	l.charge(now, at(maxBuckets), l.burst)
 	if l.allow(now, at(maxBuckets)) {
-		t.Error("a new site was not charged though there was room")
+		t.Error("a new site is allowed one offer too many though there is room in the table")
 	}
 }

@@ -27,12 +27,12 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 		"HandshakeTimeout": {Settings: Settings{HandshakeTimeout: -1}},
 	} {
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config."+name+" is negative") {
-			t.Errorf("%s: error %v", name, err)
+			t.Errorf("%s: %v, want an error that says Config.%s is negative", name, err, name)
 		}
 	}
 	c := Config{Settings: Settings{MaxPerIP: -1, MaxOffers: -1}}
 	if err := c.setDefaults(); err != nil {
-		t.Errorf("no limit: %v", err)
+		t.Errorf("no limit: %v, want nil", err)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestOriginsThatAreNoneAreErrors(t *testing.T) {
 		"https://*", "https://a.*.example", "https://game.*", "http://localhost:*", "https://*.192.0.2.1", "https://müller.example", "https://game.example:", "https://game.example:99999", "https://u@game.example"} {
 		c := Config{Settings: Settings{Origins: []string{"https://friend.example", o}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Config.Origins has %q", o)) {
-			t.Errorf("%q: error %v", o, err)
+			t.Errorf("origin %q: %v, want an error that names it", o, err)
 		}
 	}
 	c := Config{Settings: Settings{Origins: []string{"*", "null", "http://localhost:8080", "https://[::1]", "capacitor://localhost", "HTTPS://Game.Example", "https://game.example:443", "https://*.game.example"}}}
@@ -56,10 +56,10 @@ func TestMaxConnsKeepsOthersOutUntilThereIsRoom(t *testing.T) {
 		first, second := w.open(), w.open()
 		third := w.newPage(client.Config{AnswerTimeout: 3 * time.Second})
 		if err := third.connect(nil); err == nil {
-			t.Fatal("a third page connected")
+			t.Fatal("a third page has connected, want at most 2")
 		}
 		if st := w.server.Stats(); st.Conns != 2 || st.Drops[DropFull] == 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 2 connections and some drops", st)
 		}
 		first.echoes("the others do not notice")
 		second.echoes("and this one does not end either")
@@ -95,7 +95,7 @@ func TestRefusedChecksLeaveNothingBehind(t *testing.T) {
 			t.Errorf("%d connections exist and %d wait, want the one that is open", all, waiting)
 		}
 		if st := w.server.Stats(); st.Closed[CloseNeverCame] != 20 || st.Drops[DropFull] != 20 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 20 that never came and 20 drops", st)
 		}
 		p.echoes("the one that is open stays")
 	})
@@ -108,22 +108,22 @@ func TestPendingAnswersExpire(t *testing.T) {
 		}
 		_, err := w.signal(netip.MustParseAddr("203.0.113.9"), browserOffer(t))
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != http.StatusServiceUnavailable {
-			t.Errorf("a fourth offer: %v", err)
+			t.Errorf("a fourth offer: %v, want status 503", err)
 		}
 		begin := time.Now()
 		for range 3 {
 			if got := testkit.Next(t, "the server", w.events); !strings.HasSuffix(got, "the page never connected") {
-				t.Errorf("%q happened", got)
+				t.Errorf("the event %q, want the end of a connection that never came", got)
 			}
 		}
 		if d := time.Since(begin); d != 5*time.Second {
-			t.Errorf("after %v", d)
+			t.Errorf("the end after %v, want 5 s", d)
 		}
 		synctest.Wait()
 		wantNothing(t, w.server)
 		w.offer("")
 		if st := w.server.Stats(); st.Pending != 1 || st.Closed[CloseNeverCame] != 3 || st.Refused[http.StatusServiceUnavailable] != 1 || st.Offers != 4 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 pending, 3 that never came, 1 refusal, 4 offers", st)
 		}
 	})
 }
@@ -138,13 +138,13 @@ func TestOffersThatAreNeverUsedKeepNobodyOut(t *testing.T) {
 				w.open().echoes("a page comes and stays")
 			}
 			if _, waiting := w.server.registry.count(); waiting > 100 {
-				w.t.Fatalf("%d wait", waiting)
+				w.t.Fatalf("%d connections wait, want at most 100", waiting)
 			}
 			w.forget()
 			time.Sleep(time.Second / 8)
 		}
 		if st := w.server.Stats(); st.Refused[http.StatusServiceUnavailable] != 0 || st.Opened != 6 || st.Closed[CloseNeverCame] < 300 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 6 opened, 300 that never came at least, no refusal", st)
 		}
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
@@ -166,7 +166,7 @@ func TestPendingListHoldsNoMoreThanThoseThatWait(t *testing.T) {
 		w.server.registry.mu.RLock()
 		defer w.server.registry.mu.RUnlock()
 		if n := len(w.server.registry.pending); n > 100 {
-			t.Errorf("%d entries for one that waits", n)
+			t.Errorf("%d entries for one connection that waits, want at most 100", n)
 		}
 	})
 }
@@ -201,7 +201,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			o.check(attackerAddr, "")
 			synctest.Wait()
 			if o.conn.state != stateQueued {
-				t.Error("the handshake does not wait")
+				t.Errorf("the state of the connection is %v, want that its handshake waits", o.conn.state)
 			}
 			o.conn.Close("")
 			return o
@@ -227,7 +227,7 @@ func TestNothingHoldsAConnectionThatIsGone(t *testing.T) {
 			synctest.Wait()
 			runtime.GC()
 			if c := gone.Value(); c != nil {
-				t.Errorf("%s: a connection is held; it is %v", name, c.state)
+				t.Errorf("%s: the memory of a connection is not freed; its state is %v", name, c.state)
 			}
 		})
 	}
@@ -247,7 +247,7 @@ func TestAClosedConnectionDoesNotShakeHands(t *testing.T) {
 		begun := second.conn.handshake != nil
 		sh.loop.Unlock()
 		if begun {
-			t.Error("a handshake was begun")
+			t.Error("a handshake has begun")
 		}
 	})
 }
@@ -264,15 +264,15 @@ func TestMaxPerIPCountsLiveOnes(t *testing.T) {
 		}
 		_, err := w.signal(from, browserOffer(t))
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != http.StatusTooManyRequests {
-			t.Errorf("a third offer: %v", err)
+			t.Errorf("a third offer: %v, want status 429", err)
 		}
 		p.Close()
 		time.Sleep(3 * time.Second)
 		if _, err := w.signal(from, browserOffer(t)); err != nil {
-			t.Errorf("after one has gone: %v", err)
+			t.Errorf("an offer after the end of another connection: %v, want nil", err)
 		}
 		if n := w.server.Stats().Refused[http.StatusTooManyRequests]; n != 1 {
-			t.Errorf("%d refusals are counted", n)
+			t.Errorf("%d refusals are counted, want 1", n)
 		}
 	})
 }
@@ -286,7 +286,7 @@ func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 		}
 		synctest.Wait()
 		if st := w.server.Stats(); st.Handshakes != 2 || st.HandshakesQueued != 2 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 2 handshakes that run and 2 that wait", st)
 		}
 		p := w.newPage(client.Config{})
 		begin := time.Now()
@@ -298,7 +298,7 @@ func TestMaxHandshakesMakesOthersWait(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		if st := w.server.Stats(); st.HandshakesQueued != 3 || st.HandshakesYielded < 2 || st.HandshakesFailed != 4 || st.HandshakesDone != 1 || st.Closed[CloseNoHandshake] != 4 || st.Handshakes != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 3 queued, 2 yielded, 4 failed, 1 done", st)
 		}
 	})
 }

@@ -28,11 +28,11 @@ func TestLinesAreSaidOnceAndInOrder(t *testing.T) {
 	}
 	s.takeLines()
 	if s.lines != nil {
-		t.Errorf("%d lines are kept", len(s.lines))
+		t.Errorf("%d lines are kept, want none", len(s.lines))
 	}
 	s.writeLines()
 	if s.writing != nil || len(j.lines) != 2+burst {
-		t.Errorf("%d lines", len(j.lines))
+		t.Errorf("%d lines are written, want %d", len(j.lines), 2+burst)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 			t.Errorf("%v: %d %s %q, want %d %s", c.err, got.Status, got.Code, got.Text, c.status, c.code)
 		}
 		if own != nil && (own.Status != before.Status || own.Code != before.Code) {
-			t.Errorf("the program's own error is now %+v", own)
+			t.Errorf("the program's own error is changed to %+v", own)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestRefusalsAreNotKept(t *testing.T) {
 	for body, want := range map[string]int{browserOffer(t): 200, "": 400} {
 		w := signal(t, s, body, nil)
 		if h := w.Header(); w.Code != want || h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" {
-			t.Errorf("%d, %v", w.Code, h)
+			t.Errorf("status %d, want %d; header %v, want no-store and JSON", w.Code, want, h)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestTypesOfOffers(t *testing.T) {
 	} {
 		kind, ok := acceptable(contentType)
 		if ok != (want != "none") || ok && kind != want {
-			t.Errorf("%.40q: %q, %v", contentType, kind, ok)
+			t.Errorf("content type %.40q: %q, %v; want %q", contentType, kind, ok, want)
 		}
 	}
 }
@@ -93,13 +93,13 @@ func TestOffersInBadJSON(t *testing.T) {
 		`{}`:                    false,
 	} {
 		if text, ok := offerText([]byte(body)); ok != want || ok && string(text) != "v=0" {
-			t.Errorf("%s: %q, %v", body, text, ok)
+			t.Errorf("offerText(%s) = %q, %v; want %v", body, text, ok, want)
 		}
 	}
 	s := listen(t, Config{})
 	w := signal(t, s, "no offer", from("Content-Type", "text/plain"))
 	if wantRefusal(t, w, 400, "not SDP"); strings.Contains(w.Body.String(), "curl") {
-		t.Errorf("%s", w.Body)
+		t.Errorf("the refusal names the client: %s", w.Body)
 	}
 	wantRefusal(t, signal(t, s, "no offer", from("Content-Type", form)), 400, "curl")
 }
@@ -126,7 +126,7 @@ func TestTheCallersRequestIsLeftAlone(t *testing.T) {
 	r.Header.Set("Content-Type", form)
 	w := testkit.Serve(s, r)
 	if w.Code != http.StatusOK || r.Context().Value(key{}) != nil || r.Header.Get("Content-Type") != form || r.Header.Get("X-Mine") != "" {
-		t.Errorf("%d; %v", w.Code, r.Header)
+		t.Errorf("status %d; the handler has changed the header or context of the request: %v", w.Code, r.Header)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestOffersThatEndBadlyLeaveNothing(t *testing.T) {
 	}()
 	wantNothing(t, s)
 	if n := len(s.registry.perIP); n != 0 {
-		t.Errorf("%d addresses have connections", n)
+		t.Errorf("%d addresses have connections, want 0", n)
 	}
 }
 
@@ -214,17 +214,17 @@ func TestCandidatesOfAWildcard(t *testing.T) {
 		ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, c.came)
 		all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx))
 		if len(all) == 0 || all[0] != netip.AddrPortFrom(netip.MustParseAddr(c.want), port) {
-			t.Errorf("who came to %v is told %v", c.came, all)
+			t.Errorf("the candidates of a page that came to %v are %v, want %v first", c.came, all, c.want)
 		}
 		for _, a := range all {
 			if !a.IsValid() || a.Port() != port {
-				t.Errorf("who came to %v is told %v", c.came, a)
+				t.Errorf("a candidate of a page that came to %v is %v", c.came, a)
 			}
 		}
 	}
 	ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "@", Net: "unix"})
 	if all := s.candidates(httptest.NewRequest(http.MethodPost, "/", nil).WithContext(ctx)); slices.ContainsFunc(all, func(a netip.AddrPort) bool { return !a.IsValid() }) {
-		t.Errorf("over a Unix socket: %v", all)
+		t.Errorf("candidates of a request over a Unix socket: %v, want only valid ones", all)
 	}
 }
 
@@ -291,7 +291,7 @@ func TestAddressesOfAnInterfaceThatCanBeReached(t *testing.T) {
 			down := i
 			down.Flags &^= missing
 			if got := reachable([]net.Interface{down}); len(got) > 0 {
-				t.Errorf("%s without %v: %v", i.Name, missing, got)
+				t.Errorf("the interface %s without %v is used: %v", i.Name, missing, got)
 			}
 		}
 	}

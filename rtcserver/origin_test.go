@@ -141,7 +141,7 @@ func TestHosts(t *testing.T) {
 	for _, bad := range []string{"https://game.example", "game.example:443", "", "a.*.example", "müller.example"} {
 		c := Config{Settings: Settings{Hosts: []string{bad}}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.Hosts has") {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("Config.Hosts with %q: %v, want an error", bad, err)
 		}
 	}
 }
@@ -156,22 +156,22 @@ func TestRefusedOriginsAreLogged(t *testing.T) {
 	}
 	if n := strings.Count(text.String(), "level=WARN"); n != 1 || !strings.Contains(text.String(), "origin=https://pages.example") ||
 		!strings.Contains(text.String(), "Config.RTC.Origins") {
-		t.Errorf("%d warnings: %.500s", n, &text)
+		t.Errorf("%d warnings, want 1 with the origin: %.500s", n, &text)
 	}
 	if n := strings.Count(text.String(), `level=DEBUG msg="rtcserver: refused"`); n != 100 {
-		t.Errorf("%d lines of refusals", n)
+		t.Errorf("%d debug lines about refusals, want 100", n)
 	}
 	var w warning
 	now := time.Unix(1000, 0)
 	for i, want := range []bool{true, false, false, true, false} {
 		if got := w.due(now.Add(time.Duration(i) * 20 * time.Second)); got != want {
-			t.Errorf("after %d s: %v", 20*i, got)
+			t.Errorf("after %d s a warning is due: %v, want %v", 20*i, got, want)
 		}
 	}
 	// Of two at the same moment one is written.
 	now, last := now.Add(time.Hour), w.last.Load()
 	if first, second := w.follows(last, now), w.follows(last, now); !first || second {
-		t.Errorf("at the same moment: %v, %v", first, second)
+		t.Errorf("two calls at the same time return %v and %v, want true and false", first, second)
 	}
 }
 
@@ -193,10 +193,10 @@ func TestCredentialsAreForOriginsThatAreNamed(t *testing.T) {
 			w := signal(t, s, browserOffer(t), func(r *http.Request) { r.Method = method; r.Header.Set("Origin", c.origin) })
 			h := w.Header()
 			if got := h.Get("Access-Control-Allow-Credentials"); got != c.want || h.Get("Access-Control-Allow-Origin") != c.origin {
-				t.Errorf("%v, %s of %s: credentials %q, origin %q", c.origins, method, c.origin, got, h.Get("Access-Control-Allow-Origin"))
+				t.Errorf("%v, %s of %s: credentials %q, want %q; origin %q, want %q", c.origins, method, c.origin, got, c.want, h.Get("Access-Control-Allow-Origin"), c.origin)
 			}
 			if got := h.Get("Access-Control-Expose-Headers"); got != "Retry-After" {
-				t.Errorf("%s: %q are exposed", method, got)
+				t.Errorf("%s: the exposed headers are %q, want Retry-After", method, got)
 			}
 		}
 	}
@@ -218,41 +218,41 @@ func TestPreflightsOfOwnHeadersAndPrivateNetworks(t *testing.T) {
 		strings.Repeat("x,", 600): always,
 	} {
 		if got := ask("Access-Control-Request-Headers", asked).Get("Access-Control-Allow-Headers"); got != want {
-			t.Errorf("%.40q: %q", asked, got)
+			t.Errorf("request for the headers %.40q: %q are allowed, want %q", asked, got, want)
 		}
 	}
 	for _, c := range "azAZ09-_., " {
 		if got := ask("Access-Control-Request-Headers", "x"+string(c)+"x").Get("Access-Control-Allow-Headers"); got != always+", x"+string(c)+"x" {
-			t.Errorf("a header with %q: %q", c, got)
+			t.Errorf("request for a header with %q: %q are allowed", c, got)
 		}
 	}
 	for _, c := range "`{@[/:\"\t;é" {
 		if got := ask("Access-Control-Request-Headers", "x"+string(c)+"x").Get("Access-Control-Allow-Headers"); got != always {
-			t.Errorf("a header with %q: %q", c, got)
+			t.Errorf("request for a header with %q: %q are allowed, want only those that always are", c, got)
 		}
 	}
 	for n, want := range map[int]bool{1024: true, 1025: false} {
 		asked := strings.Repeat("x", n)
 		if got := ask("Access-Control-Request-Headers", asked).Get("Access-Control-Allow-Headers"); strings.Contains(got, asked) != want {
-			t.Errorf("%d bytes of headers are granted: %v", n, !want)
+			t.Errorf("request for %d bytes of headers: allowed %v, want %v", n, !want, want)
 		}
 	}
 	if got := ask()["Vary"]; !slices.Equal(got, []string{"Origin", "Access-Control-Request-Headers"}) {
-		t.Errorf("a preflight varies by %q", got)
+		t.Errorf("the answer to a preflight varies by %q, want Origin and Access-Control-Request-Headers", got)
 	}
 	if got := ask().Get("Access-Control-Allow-Private-Network"); got != "" {
-		t.Errorf("private network, unasked: %q", got)
+		t.Errorf("private network without a request: %q, want nothing", got)
 	}
 	for _, n := range []string{"Private-Network", "Local-Network"} {
 		if got := ask("Access-Control-Request-"+n, "true").Get("Access-Control-Allow-" + n); got != "true" {
-			t.Errorf("%s: %q", n, got)
+			t.Errorf("%s: %q, want true", n, got)
 		}
 		if h := ask("Access-Control-Request-"+n, "true", "Origin", "https://evil.example"); h.Get("Access-Control-Allow-"+n) != "" {
-			t.Errorf("%s is granted to a foreign page", n)
+			t.Errorf("%s is allowed for a foreign page", n)
 		}
 		// A page that says it is ours, from another network than we are in, may be rebound.
 		if h := ask("Access-Control-Request-"+n, "true", "Origin", "http://game.example"); h.Get("Access-Control-Allow-"+n) != "" {
-			t.Errorf("%s is granted to a page of this host", n)
+			t.Errorf("%s is allowed for a page of this host without TLS", n)
 		}
 	}
 }
@@ -287,7 +287,7 @@ func TestSessionsOfAnswersAreNotCounted(t *testing.T) {
 		_, rest, _ := strings.Cut(w.Body.String(), "o=- ")
 		id, _, _ := strings.Cut(rest, " ")
 		if seen[id] || len(id) < 10 {
-			t.Errorf("o= has %q", id)
+			t.Errorf("the session id of o= is %q, want a new one of 10 digits at least", id)
 		}
 		seen[id] = true
 	}
@@ -301,7 +301,7 @@ func TestOriginsThatAreLongOrForeignByTheBrowsersWord(t *testing.T) {
 	r.Header.Set("Origin", "https://"+strings.Repeat("x", 900_000))
 	w := testkit.Serve(s, r)
 	if w.Code != http.StatusForbidden || len(w.Header().Get("Access-Control-Allow-Origin")) > 300 || w.Body.Len() > 1024 {
-		t.Errorf("status %d, %d bytes of origin and %d of body", w.Code, len(w.Header().Get("Access-Control-Allow-Origin")), w.Body.Len())
+		t.Errorf("status %d, want 403; %d bytes of origin and %d of body, want at most 300 and 1024", w.Code, len(w.Header().Get("Access-Control-Allow-Origin")), w.Body.Len())
 	}
 	for n, want := range map[int]int{300: 200, 301: 403} {
 		if w := signal(t, s, browserOffer(t), from("Origin", "https://"+strings.Repeat("x", n-len("https://")))); w.Code != want {

@@ -56,19 +56,19 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 
 		hand(p.addr(), checkFor(c.ufrag+":page", "wrong password of whoever", true))
 		if drops(home)[DropBadCheck] != 1 || drops(other)[DropBadCheck] != 0 {
-			t.Errorf("a check: %v at home, %v elsewhere", drops(home), drops(other))
+			t.Errorf("a bad check is counted as %v at its own shard, want once, and %v at the other", drops(home), drops(other))
 		}
 		before := c.Stats().Dropped
 		hand(p.addr(), record(23, 1, 7, make([]byte, 40)))
 		if n := c.Stats().Dropped - before; n != 1 || drops(other)[DropUnknownAddr] != 0 {
-			t.Errorf("a forged record: %d of the connection, %v elsewhere", n, drops(other))
+			t.Errorf("a forged record is counted %d times at the connection, want once, and as %v at the other shard", n, drops(other))
 		}
 		hand(attackerAddr, record(23, 1, 7, make([]byte, 40)))
 		if drops(home)[DropUnknownAddr] != 0 || drops(other)[DropUnknownAddr] != 1 {
-			t.Errorf("from nowhere: %v at home, %v elsewhere", drops(home), drops(other))
+			t.Errorf("a record from an unknown address is counted as %v at the connection's shard, and %v at the other, want once", drops(home), drops(other))
 		}
 		if len(other.forwards) != 0 {
-			t.Errorf("%d datagrams would be passed on again", len(other.forwards))
+			t.Errorf("%d datagrams would be passed on again, want 0", len(other.forwards))
 		}
 		// What was left for a connection that is gone since is not left again.
 		home.loop.Lock()
@@ -77,14 +77,14 @@ func TestDatagramsThatReachAnotherShard(t *testing.T) {
 		home.loop.Unlock()
 		synctest.Wait()
 		if d := drops(home); d[DropUnknownAddr] != 1 || d[DropUnknownUfrag] != 1 || home.inbox.Len() != 0 {
-			t.Errorf("left for nobody: %v, %d are there", d, home.inbox.Len())
+			t.Errorf("datagrams for no connection: drops %v, %d are in the inbox; want 2 drops, 0", d, home.inbox.Len())
 		}
 		p.echoes("it goes on")
 		p.conn.Close()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if len(w.server.registry.byAddr) != 0 {
-			t.Errorf("%d addresses of nobody are known to all shards", len(w.server.registry.byAddr))
+			t.Errorf("%d addresses without a connection are in the shared table, want 0", len(w.server.registry.byAddr))
 		}
 	})
 }
@@ -120,11 +120,11 @@ func TestAHandshakeGoesByAnotherShard(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := time.Since(begin); d > time.Second {
-				t.Errorf("%s: connected after %v", name, d)
+				t.Errorf("%s: connected after %v, want at most 1 s", name, d)
 			}
 			synctest.Wait()
 			if s := w.server.shards; len(s[0].conns) != 1 || len(s[1].conns) != 0 {
-				t.Error("the page is not at home where its first check came")
+				t.Error("the connection is not at the shard of its first check")
 			}
 		})
 	}

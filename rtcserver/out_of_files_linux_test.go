@@ -27,6 +27,6 @@ func TestServeWithoutAFileToSpare(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s != nil || !errors.Is(err, syscall.EMFILE) {
-		t.Errorf("%v, %v", s, err)
+		t.Errorf("Listen: %v, %v; want EMFILE", s, err)
 	}
 }

@@ -74,7 +74,7 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 		for _, texts := range got {
 			slices.Sort(texts) // they are unordered
 			if want := []string{"0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9"}; !slices.Equal(texts, want) {
-				t.Errorf("a page sent %q, the handler had %q", want, texts)
+				t.Errorf("a page sent %q, its handler got %q", want, texts)
 			}
 		}
 		for _, p := range pages {
@@ -171,7 +171,7 @@ func TestARecoveredPanicSpoilsNoMessages(t *testing.T) {
 		say("a", "b", "c", "d", "e", "f", "g")
 		poll()
 		if slices.Sort(got); panics != 1 || !slices.Equal(got, want) {
-			t.Errorf("%d panics; the page sent %q, the handler had %q", panics, want, got)
+			t.Errorf("%d panics, want 1; the page sent %q, its handler got %q", panics, want, got)
 		}
 	})
 }
@@ -209,7 +209,7 @@ func TestRecoveredPanicInTheLogger(t *testing.T) {
 			poll(time.Second)
 		}
 		if st := w.server.Stats(); panics != 1 || closed != 1 || st.Conns != 0 {
-			t.Errorf("%d panics; Close was called %d times, and %d connections are left", panics, closed, st.Conns)
+			t.Errorf("%d panics, Close was called %d times, want once each; %d connections are left, want 0", panics, closed, st.Conns)
 		}
 	})
 }
@@ -226,7 +226,7 @@ func TestPanicAtALineByItself(t *testing.T) {
 			t.Error("the Logger has not panicked")
 		}()
 		if sh.loop.State().Busy {
-			t.Error("the turn has not ended")
+			t.Error("Busy = true after the turn")
 		}
 		w.server.Poll(0)
 	})

@@ -49,7 +49,7 @@ func TestSilentHandshakesKeepNobodyOut(t *testing.T) {
 					p := w.newPage(client.Config{})
 					begin := time.Now()
 					if err := p.connect(nil); err != nil {
-						t.Fatalf("after %v: %v", time.Since(begin), err)
+						t.Fatalf("after %v the page does not connect: %v", time.Since(begin), err)
 					}
 					worst = max(worst, time.Since(begin))
 					p.echoes("it talks")
@@ -91,7 +91,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 	}
 	for range 2 {
 		if !start(conn(2)) {
-			t.Error("another site is kept waiting")
+			t.Error("another site has to wait")
 		}
 	}
 	if start(conn(2)) {
@@ -102,7 +102,7 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		start(conn(10 + site))
 	}
 	if len(p.taken) != 16 || p.next() != nil {
-		t.Fatalf("%d places are taken", len(p.taken))
+		t.Fatalf("%d places are taken, want 16, and none is free", len(p.taken))
 	}
 	for range 3 {
 		start(conn(20))
@@ -118,20 +118,20 @@ func TestPlacesAreSharedBySites(t *testing.T) {
 		}
 	}
 	if got := fmt.Sprint(order); got != "[20 21 20 21]" {
-		t.Errorf("the sites had their turns as %v", order)
+		t.Errorf("the sites got their places in the order %v, want 20 21 20 21", order)
 	}
 	for _, c := range p.taken {
 		c.handshake.ours = true
 	}
 	p.wait(conn(30))
 	if c := p.mustYield(time.Unix(200, 0), true); c != nil {
-		t.Error("a handshake that waits for its turn to compute gives its place up")
+		t.Error("a handshake that waits for its turn at the gate must yield")
 	}
 	if p.mustYield(time.Unix(200, 0), false) == nil {
-		t.Error("no handshake gives its place up for a site that has none")
+		t.Error("no handshake must yield for a site without a place")
 	}
 	if p.yieldAt.Before(time.Unix(101, 0)) {
-		t.Errorf("the next look is at %v, in the past", p.yieldAt)
+		t.Errorf("the next deadline is %v, in the past", p.yieldAt)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestHandshakesYieldOnlyToOthers(t *testing.T) {
 		w.offer("").check(attackerAddr, "")
 		time.Sleep(9 * time.Second)
 		if st := w.server.Stats(); st.Handshakes != 1 || st.HandshakesYielded != 0 {
-			t.Errorf("%d handshakes, %d yielded", st.Handshakes, st.HandshakesYielded)
+			t.Errorf("%d handshakes, want 1; %d yielded, want 0", st.Handshakes, st.HandshakesYielded)
 		}
 	})
 }
@@ -186,7 +186,7 @@ func TestDrippingHandshakesKeepNobodyOut(t *testing.T) {
 			p := w.newPage(client.Config{})
 			begin := time.Now()
 			if err := p.connect(nil); err != nil {
-				t.Fatalf("after %v: %v", time.Since(begin), err)
+				t.Fatalf("after %v the page does not connect: %v", time.Since(begin), err)
 			}
 			worst = max(worst, time.Since(begin))
 			p.Close()
@@ -234,7 +234,7 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	look := func(after time.Duration, busy bool, want *Conn, next time.Duration) {
 		t.Helper()
 		if got := p.mustYield(at(after), busy); got != want {
-			t.Errorf("after %v: the wrong one gives its place up, or none: %+v", after, got)
+			t.Errorf("after %v %+v must yield, want %+v", after, got, want)
 		}
 		if want == nil && !(p.yieldAt.IsZero() && next == 0) && !p.yieldAt.Equal(at(next)) {
 			t.Errorf("after %v the next look is after %v, want %v", after, p.yieldAt.Sub(t0), next)
@@ -243,18 +243,18 @@ func TestWhoGivesItsPlaceUpFirst(t *testing.T) {
 	look(2*time.Second, false, nil, 0) // nobody waits
 	p.yieldsBy(at(0))
 	if !p.yieldAt.IsZero() {
-		t.Error("somebody looks though nobody waits")
+		t.Error("there is a deadline though no connection waits")
 	}
 	waits := conn(9, 0, false)
 	p.wait(waits)
 	if !p.yieldAt.Equal(at(1100 * time.Millisecond)) {
-		t.Errorf("the first look is after %v", p.yieldAt.Sub(t0))
+		t.Errorf("the first deadline is after %v, want 1.1 s", p.yieldAt.Sub(t0))
 	}
 	p.wait(conn(8, 0, false)) // the time stands
 	p.yieldsBy(at(1050 * time.Millisecond))
 	p.yieldsBy(at(1070 * time.Millisecond))
 	if !p.yieldAt.Equal(at(1050 * time.Millisecond)) {
-		t.Errorf("the first look is after %v", p.yieldAt.Sub(t0))
+		t.Errorf("the first deadline is after %v, want 1.05 s", p.yieldAt.Sub(t0))
 	}
 	look(1099*time.Millisecond, false, nil, 1199*time.Millisecond) // a tenth of a second later at the earliest
 	look(900*time.Millisecond, false, nil, 1100*time.Millisecond)
@@ -299,6 +299,6 @@ func TestWaitingLinesAreLeftInAnyOrder(t *testing.T) {
 		t.Errorf("%v", order)
 	}
 	if len(p.waiting) != 0 || len(p.order) != 0 || p.next() != nil {
-		t.Errorf("%d sites are remembered", len(p.waiting))
+		t.Errorf("%d sites are stored, want 0", len(p.waiting))
 	}
 }

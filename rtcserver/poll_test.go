@@ -72,7 +72,7 @@ func TestPollEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := flood.taken.Load(); n != flood.most {
-		t.Errorf("a poll that has time took %d datagrams of %d", n, flood.most)
+		t.Errorf("a poll with time has received %d datagrams, want %d", n, flood.most)
 	}
 }
 
@@ -87,6 +87,6 @@ func TestLoopLeavesRoom(t *testing.T) {
 		runtime.Gosched()
 	}
 	if n := flood.taken.Load(); n == 0 || n > 4*turns*batchLen {
-		t.Errorf("while another goroutine had %d turns, %d datagrams were taken", turns, n)
+		t.Errorf("in %d turns of another goroutine a poll has received %d datagrams, want 1 to %d", turns, n, 4*turns*batchLen)
 	}
 }

@@ -94,18 +94,18 @@ func TestRefusedChannelsAreLoggedOnce(t *testing.T) {
 		synctest.Wait()
 		st := w.server.Stats()
 		if n := st.ChannelsRefused[RefusedReliable]; n < 7900 || n > 8000 {
-			t.Errorf("%d were counted", n)
+			t.Errorf("%d refusals are counted, want 7900 to 8000", n)
 		}
 		if lines := j.with("WARN", "refused"); len(lines) != 1 || !strings.Contains(lines[0], "maxRetransmits: 0") || !strings.Contains(lines[0], "label=chat") {
-			t.Errorf("%d lines: %q", len(lines), lines[:min(len(lines), 3)])
+			t.Errorf("%d warnings, want 1 with the advice: %q", len(lines), lines[:min(len(lines), 3)])
 		}
 		h.packet(data(3, h.tsn, 2, 0, 50, opening(0x81)))
 		synctest.Wait()
 		if lines := j.with("WARN", "refused"); len(lines) != 2 {
-			t.Errorf("another reason: %q", lines)
+			t.Errorf("after a refusal for another reason: %q, want 2 warnings", lines)
 		}
 		if st := w.server.Stats(); st.ChannelsRefused[RefusedMalformed] != 1 {
-			t.Errorf("counted: %v", st.ChannelsRefused)
+			t.Errorf("the counted refusals are %v, want 1 malformed", st.ChannelsRefused)
 		}
 	})
 }
@@ -129,7 +129,7 @@ func TestChannelsBeyondTheLimit(t *testing.T) {
 				t.Errorf("MaxChannels %d: %d refused, want 2", most, n)
 			}
 			if lines := j.with("WARN", "MaxChannels"); len(lines) != 1 {
-				t.Errorf("MaxChannels %d: %q", most, lines)
+				t.Errorf("MaxChannels %d: %q, want 1 warning", most, lines)
 			}
 			peer, _ := h.offered.conn.peer.Stats()
 			if peer.Channels != want {
@@ -140,7 +140,7 @@ func TestChannelsBeyondTheLimit(t *testing.T) {
 	for _, n := range []int{-1, 257} {
 		c := Config{Settings: Settings{MaxChannels: n}}
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config.MaxChannels") {
-			t.Errorf("%d: error %v", n, err)
+			t.Errorf("Config.MaxChannels = %d: %v, want an error", n, err)
 		}
 	}
 }
@@ -164,10 +164,10 @@ func TestOrderedUnreliableChannelIsServed(t *testing.T) {
 			}
 		}
 		if s := strings.Join(got, " "); s != "chat 1 3 5" {
-			t.Errorf("handlers were told %q", s)
+			t.Errorf("handlers get %q, want chat 1 3 5", s)
 		}
 		if lines := j.with("WARN"); len(lines) > 0 {
-			t.Errorf("%q", lines)
+			t.Errorf("unexpected warnings: %q", lines)
 		}
 	})
 }
@@ -180,7 +180,7 @@ func TestLinesAreWrittenUnderNoLock(t *testing.T) {
 		h.offered.conn.Close("enough")
 		synctest.Wait()
 		if j.locked > 0 || len(j.with("open")) == 0 || len(j.with("refused")) == 0 || len(j.with("close")) == 0 {
-			t.Errorf("the lock was held at %d lines of %q", j.locked, j.lines)
+			t.Errorf("the lock was held at %d lines, want 0; want lines of open, refused and close: %q", j.locked, j.lines)
 		}
 	})
 }
@@ -202,18 +202,18 @@ func TestRefusedChannelsOfManyConnectionsAreLoggedRarely(t *testing.T) {
 			return lines
 		}
 		if n := refuse(1000); n != 2*linesAMinute {
-			t.Errorf("%d lines in the first minute", n)
+			t.Errorf("%d lines in the first minute, want %d", n, 2*linesAMinute)
 		}
 		time.Sleep(59 * time.Second)
 		if n := refuse(1000); n != 0 {
-			t.Errorf("%d lines more", n)
+			t.Errorf("%d more lines, want 0", n)
 		}
 		time.Sleep(time.Second)
 		if n := refuse(5); n != 10 {
-			t.Errorf("%d lines for 5 connections a minute later", n)
+			t.Errorf("%d lines for 5 connections a minute later, want 10", n)
 		}
 		if n := w.server.Stats().ChannelsRefused[RefusedReliable]; n != 2005 {
-			t.Errorf("%d are counted", n)
+			t.Errorf("%d refusals are counted, want 2005", n)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestSites(t *testing.T) {
 		}
 	}
 	if got := site(netip.Addr{}); got.IsValid() {
-		t.Errorf("no address counts as %v", got)
+		t.Errorf("the site of no address is %v, want none", got)
 	}
 }
 
@@ -45,7 +45,7 @@ func (r register) reserved(name string) *Conn {
 	r.t.Helper()
 	c := r.conn(name)
 	if no := r.reserve(c, remote{}, -1); no != nil {
-		r.t.Fatalf("%s: %v", name, no)
+		r.t.Fatalf("%s: reserve: %v, want nil", name, no)
 	}
 	return c
 }
@@ -66,7 +66,7 @@ func (r register) want(what string, all, waiting, ofSite int) {
 		r.t.Errorf("%s: %d connections, %d wait, %d of the site; want %d, %d, %d", what, a, w, n, all, waiting, ofSite)
 	}
 	if ofSite == 0 && len(r.perIP) > 0 {
-		r.t.Errorf("%s: the site is not forgotten", what)
+		r.t.Errorf("%s: the site is still stored", what)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestReservationsAreLimitedAndGivenBack(t *testing.T) {
 		c := r.conn("c")
 		no := r.reserve(c, remote{addr: c.site}, most)
 		if (no == nil) != (want == 0) || no != nil && no.Status != want {
-			t.Errorf("a third of at most %d: %v", most, no)
+			t.Errorf("a third connection with a limit of %d: %v, want status %d", most, no, want)
 		}
 		if no == nil {
 			r.release(c)
@@ -86,10 +86,10 @@ func TestReservationsAreLimitedAndGivenBack(t *testing.T) {
 	}
 	c := r.conn("c")
 	if no := r.reserve(c, remote{addr: c.site, free: true}, 1); no != nil {
-		t.Errorf("where no limit applies: %v", no)
+		t.Errorf("a connection without a limit: %v, want nil", no)
 	}
 	if no := r.reserve(r.conn("d"), remote{}, -1); no == nil || no.Status != http.StatusServiceUnavailable {
-		t.Errorf("more than may wait: %v", no)
+		t.Errorf("one pending connection too many: %v, want status 503", no)
 	}
 	r.release(c)
 	r.release(b)
@@ -99,7 +99,7 @@ func TestReservationsAreLimitedAndGivenBack(t *testing.T) {
 		resumed.resume = true
 		want := r.perIP[c.site] < 2
 		if no := r.reserve(resumed, remote{addr: c.site}, 1); (no == nil) != want {
-			t.Errorf("a resume beside %d: %v", r.perIP[c.site], no)
+			t.Errorf("a resume with %d others of the site: %v, want that it is allowed: %v", r.perIP[c.site], no, want)
 		}
 	}
 	r.want("twice the most", 0, 2, 2)
@@ -121,30 +121,30 @@ func TestConnectionsThatWaitExpireInTheirOrder(t *testing.T) {
 	wantDue("one", r.reserved("a"), at(0), at(30))
 	wantDue("two", r.reserved("b"), at(1), at(30))
 	if c, full := r.connFor([]byte("a"), s, true); c == nil || c.ufrag != "a" || full {
-		t.Fatal("a is not claimed")
+		t.Fatalf("connFor(a) = %v, %v; want a, false", c, full)
 	}
 	wantDue("the first has come", r.reserved("c"), at(2), at(31))
 	r.added("d", at(3))
 	r.added("e", at(3))
 	r.want("half of the places are taken", 5, 4, 5)
 	if all, due := r.expire(at(6), s, nil); len(all) != 0 || !due.Equal(at(31)) {
-		t.Errorf("%d have expired, the next at %v", len(all), due.Sub(t0))
+		t.Errorf("%d have expired, want 0; the next at %v, want 31 s", len(all), due.Sub(t0))
 	}
 	wantDue("more than half: they have 5 s", r.reserved("f"), at(4), at(6))
 	all, due := r.expire(at(6), s, nil)
 	if len(all) != 1 || all[0].ufrag != "b" || !due.Equal(at(32)) {
-		t.Errorf("%d have expired, the next at %v", len(all), due.Sub(t0))
+		t.Errorf("%d have expired, want b; the next at %v, want 32 s", len(all), due.Sub(t0))
 	}
 	r.want("one has expired", 6, 4, 6)
 	all, due = r.expire(at(33), s, nil)
 	if got := names(all); got != "[c d e]" || !due.Equal(at(34)) {
-		t.Errorf("%s have expired, the next at %v", got, due.Sub(t0))
+		t.Errorf("%s have expired, want c, d, e; the next at %v, want 34 s", got, due.Sub(t0))
 	}
 	if got := names(r.popAllWaiting(s)); got != "[f]" {
-		t.Errorf("%s are adopted", got)
+		t.Errorf("%s waited, want f", got)
 	}
 	if all, due := r.expire(at(99), s, nil); len(all) != 0 || !due.IsZero() {
-		t.Errorf("%d have expired, the next at %v", len(all), due)
+		t.Errorf("%d have expired, want 0; the next at %v, want none", len(all), due)
 	}
 	r.want("none waits", 6, 0, 6)
 }
@@ -177,27 +177,27 @@ func TestAConnectionHasOneHome(t *testing.T) {
 	r, first, second := newRegister(t, 8), &shard{}, &shard{}
 	c := r.added("a", time.Unix(1000, 0))
 	if got, full := r.connFor([]byte("a"), first, false); got != nil || !full {
-		t.Errorf("a shard without room: %v, %v", got, full)
+		t.Errorf("connFor at a full shard = %v, %v; want nil, true", got, full)
 	}
 	r.want("it waits", 1, 1, 1)
 	if got, full := r.connFor([]byte("nobody"), first, false); got != nil || full {
-		t.Errorf("nobody: %v, %v", got, full)
+		t.Errorf("connFor of an unknown fragment = %v, %v; want nil, false", got, full)
 	}
 	if r.setShard([]byte("a"), first) != c || c.shard != first {
-		t.Error("it has no home")
+		t.Error("setShard does not set the shard")
 	}
 	if r.setShard([]byte("a"), second) != c || c.shard != first { // both had seen that it had none
-		t.Error("its home has changed")
+		t.Error("a second setShard changes the shard")
 	}
 	if got, full := r.connFor([]byte("a"), second, false); got != c || full || c.shard != first {
-		t.Errorf("one that has a home: %v, %v", got, full)
+		t.Errorf("connFor of a connection with a shard = %v, %v", got, full)
 	}
 	if r.setShard([]byte("nobody"), first) != nil {
-		t.Error("nobody has a home")
+		t.Error("setShard of an unknown fragment returns a connection")
 	}
 	r.want("it has come", 1, 0, 1)
 	if r.find("a") != c || r.find("nobody") != nil {
-		t.Error("it is not known by its name")
+		t.Error("find does not find a, or finds an unknown fragment")
 	}
 	r.remove(c)
 	r.remove(c)
@@ -208,23 +208,23 @@ func TestWithdrawnConnections(t *testing.T) {
 	r, s := newRegister(t, 8), &shard{}
 	early := r.reserved("early")
 	if r.withdraw(early) != nil {
-		t.Error("one that is not entered has a shard")
+		t.Error("withdraw of a connection that was not added returns a shard")
 	}
 	r.want("not entered yet", 0, 1, 1)
 	if _, ok := r.add(early, time.Unix(1000, 0)); ok {
-		t.Error("it is entered after all")
+		t.Error("a withdrawn connection is added")
 	}
 	r.release(early)
 	waits, has := r.added("waits", time.Unix(1000, 0)), r.added("has come", time.Unix(1000, 0))
 	r.connFor([]byte("has come"), s, true)
 	for range 2 {
 		if r.withdraw(waits) != nil {
-			t.Error("one that waits has a shard")
+			t.Error("withdraw of a pending connection returns a shard")
 		}
 		r.want("one waited", 1, 0, 1)
 	}
 	if r.withdraw(has) != s {
-		t.Error("one that has come has no shard")
+		t.Error("withdraw of a connection with a shard does not return the shard")
 	}
 	r.want("it is the shard's to end", 1, 0, 1)
 }
@@ -242,7 +242,7 @@ func TestClaimsOfAnAddress(t *testing.T) {
 			shared = 1
 		}
 		if all := r.byAddr[addr]; all.of[0].shard != first || all.of[1].shard != second || all.shards != shards || r.shared.Load() != shared {
-			t.Errorf("%s: %+v, %d shared", what, all, r.shared.Load())
+			t.Errorf("%s: %+v, want %d shards; %d addresses are shared, want %d", what, all, shards, r.shared.Load(), shared)
 		}
 		for _, s := range []*shard{a, b, c, d, nil} {
 			want := [2]*shard{first, second}
@@ -286,6 +286,6 @@ func TestClaimsOfAnAddress(t *testing.T) {
 	r.removeAddr(addr, b)
 	r.removeAddr(addr, b) // of a server with one shard, which enters nobody
 	if len(r.byAddr) != 0 {
-		t.Error("an address of nobody is remembered")
+		t.Error("an address without a claim is stored")
 	}
 }

@@ -91,7 +91,7 @@ func (r *movingPage) leaveHome() *shard {
 			}
 		}
 	}
-	r.t.Fatal("every port leads home")
+	r.t.Fatal("every port leads to the same shard: the test tests nothing")
 	return nil
 }
 
@@ -122,10 +122,10 @@ func TestAPageMovesToAnotherShard(t *testing.T) {
 	away := r.leaveHome()
 	r.echoes()
 	if r.conn.shard != home || r.conn.RemoteAddr() == old {
-		t.Errorf("the page was at %v and is at %v", old, r.conn.RemoteAddr())
+		t.Errorf("the page was at %v and is at %v, want another address and the same shard", old, r.conn.RemoteAddr())
 	}
 	if st := r.server.Stats(); st.Conns != 1 || st.Opened != 1 || st.Drops[DropInbox] != 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("%+v, want 1 connection and no drops of the inbox", st)
 	}
 
 	// A valid check of another connection, with a forged source, was answered by a

@@ -22,7 +22,7 @@ func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
 	inWorld(t, Config{Handler: Handler{
 		Close: func(c *Conn, why *CloseError) {
 			if _, twice := closes[c.ID()]; twice {
-				t.Error("told twice")
+				t.Error("Close is called twice for a connection")
 			}
 			closes[c.ID()] = why.Code
 		},
@@ -40,14 +40,14 @@ func TestShutdownTellsEveryoneAndRunsEveryHandler(t *testing.T) {
 		}
 		for id, code := range closes {
 			if code != CloseShutdown {
-				t.Errorf("connection %d: %v", id, code)
+				t.Errorf("connection %d ended with %v, want CloseShutdown", id, code)
 			}
 		}
 		for _, p := range pages {
 			p.want("the page hears it", "close: closed by the server")
 		}
 		if err := w.newPage(client.Config{}).connect(nil); err == nil {
-			t.Error("a page connected to a server that is down")
+			t.Error("a page has connected to a server that is closed")
 		}
 		w.server.Shutdown(w.t.Context()) // twice does no harm
 	})
@@ -66,7 +66,7 @@ func TestShutdownEndsWhatIsNotOpenYet(t *testing.T) {
 		synctest.Wait()
 		w.server.Close()
 		if len(fails) != 2 || fails[1] != CloseShutdown || fails[2] != CloseShutdown {
-			t.Errorf("Fail was called for %v", fails)
+			t.Errorf("Fail was called for %v, want 1 and 2 with CloseShutdown", fails)
 		}
 	})
 }
@@ -79,7 +79,7 @@ func (w *world) wantRefused(why string) {
 		w.t.Errorf("%s: %v, want 503", why, err)
 	}
 	if n := w.server.Stats().Pending; n != 0 {
-		w.t.Errorf("%s: %d wait", why, n)
+		w.t.Errorf("%s: %d connections wait, want 0", why, n)
 	}
 }
 
@@ -99,10 +99,10 @@ func TestShutdownStopsStayingWhenTheContextIsDone(t *testing.T) {
 		defer cancel()
 		begin := time.Now()
 		if err := w.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
+			t.Errorf("Shutdown: %v, want DeadlineExceeded", err)
 		}
 		if d := time.Since(begin); d != 10*time.Millisecond {
-			t.Errorf("after %v", d)
+			t.Errorf("Shutdown took %v, want 10 ms", d)
 		}
 	})
 }
@@ -146,14 +146,14 @@ func TestManualServerRunsInsidePoll(t *testing.T) {
 				w.t.Fatal(err)
 			}
 			if d := time.Since(begin); d > 16*time.Millisecond {
-				t.Errorf("Poll took %v", d)
+				t.Errorf("Poll took %v, want at most 16 ms", d)
 			}
 			polling.Store(false)
 		}
 		polling.Store(true)
 		w.server.Close()
 		if err := w.server.Poll(time.Second); !errors.Is(err, ErrClosed) {
-			t.Errorf("Poll of a closed server: %v", err)
+			t.Errorf("Poll of a closed server: %v, want ErrClosed", err)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestManualServerRunsInsidePoll(t *testing.T) {
 func TestPollIsForManualServers(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		if err := w.server.Poll(0); err == nil || errors.Is(err, ErrClosed) {
-			t.Errorf("error %v", err)
+			t.Errorf("Poll: %v, want the error of the socket", err)
 		}
 	})
 }
@@ -191,7 +191,7 @@ func TestHandlersAreToldWhenTheSocketIsClosed(t *testing.T) {
 				w.server.Close()
 				w.wantQuiet("that was all")
 				if lines, n := j.with("reading failed"), w.server.Stats().StoppedShards; len(lines) != 0 || n != 0 {
-					t.Errorf("%d shards count as failed: %q", n, lines)
+					t.Errorf("%d shards count as stopped, want 0; the log has %q", n, lines)
 				}
 			})
 		})
@@ -207,7 +207,7 @@ func TestShutdownRefusesOffersAtOnce(t *testing.T) {
 		go func() { defer close(done); w.server.Shutdown(w.t.Context()) }()
 		p.want("it hears of it", "close: closed by the server")
 		if d := time.Since(begin); d != 0 {
-			t.Errorf("the page hears of it after %v", d)
+			t.Errorf("the page gets the end after %v, want at once", d)
 		}
 		time.Sleep(goodbye / 2)
 		w.wantRefused("it shuts down")
@@ -277,10 +277,10 @@ func TestNothingIsLeftOfThoseThatAreGone(t *testing.T) {
 			t.Errorf("%d connections, %d open, %d addresses, %d with several claimants, places %+v", len(s.conns), len(s.open), len(s.byAddr), len(s.claimants), s.places)
 		}
 		if d := s.loop.State().Timer; !d.IsZero() {
-			t.Errorf("the loop would look at somebody at %v", d)
+			t.Errorf("the loop has the deadline %v, want none", d)
 		}
 		if shakes.conn.state != stateGone || shakes.conn.handshake != nil || shakes.conn.addrs != nil || waits.conn.handshake != nil {
-			t.Errorf("%+v", shakes.conn)
+			t.Errorf("a connection is not freed: %+v", shakes.conn)
 		}
 		wantNothing(t, w.server)
 	})

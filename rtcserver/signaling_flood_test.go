@@ -73,14 +73,14 @@ func TestSignalingUnderSiegeLeavesLiveTrafficAlone(t *testing.T) {
 
 	took := slices.Sorted(slices.Values(slices.Concat(times...)))
 	if len(took) == 0 {
-		t.Fatal("no message came back")
+		t.Fatal("no message has come back")
 	}
 	st := s.server.Stats()
 	t.Logf("%d echoes: p50 %v, p99 %v, the slowest %v; junk: %d refused, %d cut off; %d slow offers",
 		len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1],
 		s.refused.Load(), s.cut.Load(), st.Refused[http.StatusRequestTimeout])
 	if st.Conns != pages || st.Opened != pages || st.Pending != 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("%+v, want %d connections and none pending", st, pages)
 	}
 	if n := st.Refused[http.StatusRequestTimeout]; n != uint64(rounds*sockets/2) {
 		t.Errorf("%d slow offers were refused, want half of the sockets", n)
@@ -103,7 +103,7 @@ func (s *signalingFlood) play(c *client.Conn, echo chan string) (took []time.Dur
 		select {
 		case got := <-echo:
 			if got != text {
-				s.t.Errorf("%q came back for %q", got, text)
+				s.t.Errorf("%q has come back for %q", got, text)
 			}
 		case <-time.After(30 * time.Second):
 			s.t.Errorf("message %s of %v was lost", text, c.LocalAddr())
@@ -137,7 +137,7 @@ func (s *signalingFlood) hold(sockets int) {
 		held.Go(func() {
 			_, err := io.Copy(io.Discard, bufio.NewReader(c))
 			if e, ok := err.(net.Error); ok && e.Timeout() {
-				s.t.Errorf("socket %d was held for a minute", i)
+				s.t.Errorf("socket %d was open for a minute", i)
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func (s *signalingFlood) junk() {
 		resp.Body.Close()
 		s.refused.Add(1)
 		if resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusRequestEntityTooLarge {
-			s.t.Errorf("junk got %d", resp.StatusCode)
+			s.t.Errorf("invalid bytes get the status %d, want 400 or 413", resp.StatusCode)
 		}
 	}
 }

@@ -41,24 +41,24 @@ func FuzzSignaling(f *testing.F) {
 		switch w.Code {
 		case http.StatusOK:
 			if after.Offers != before.Offers+1 || method != http.MethodPost {
-				t.Fatalf("%d offers were answered", after.Offers-before.Offers)
+				t.Fatalf("%d offers are answered, want 1; the method is %s", after.Offers-before.Offers, method)
 			}
 		case http.StatusNoContent:
 			if method != http.MethodOptions {
-				t.Fatalf("%q was taken for a preflight", method)
+				t.Fatalf("the method %q is answered like a preflight", method)
 			}
 		case http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 			if after.Offers != before.Offers || after.Refused[w.Code] != before.Refused[w.Code]+1 {
-				t.Fatalf("%d was counted %d times", w.Code, after.Refused[w.Code]-before.Refused[w.Code])
+				t.Fatalf("the status %d is counted %d times, want once", w.Code, after.Refused[w.Code]-before.Refused[w.Code])
 			}
 		default:
-			t.Fatalf("status %d", w.Code)
+			t.Fatalf("unexpected status %d", w.Code)
 		}
 		if n := w.Body.Len(); n > 32<<10 /* 32 m= lines that are refused */ {
-			t.Fatalf("%d bytes answer %d", n, len(body))
+			t.Fatalf("%d bytes answer a body of %d", n, len(body))
 		}
 		if allowed := w.Header().Get("Access-Control-Allow-Origin"); allowed != "" && allowed != origin {
-			t.Fatalf("%q is granted to %q", allowed, origin)
+			t.Fatalf("the origin %q is allowed for %q", allowed, origin)
 		}
 	})
 }

@@ -53,7 +53,7 @@ func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, reason 
 	t.Helper()
 	var reply struct{ Error string }
 	if err := json.Unmarshal(w.Body.Bytes(), &reply); err != nil {
-		t.Errorf("body %q is no JSON: %v", w.Body, err)
+		t.Errorf("the body %q is not JSON: %v", w.Body, err)
 	}
 	if w.Code != status || !strings.Contains(reply.Error, reason) {
 		t.Errorf("got %d %q, want %d with %q in it", w.Code, reply.Error, status, reason)
@@ -74,7 +74,7 @@ func TestAnswersAnOfferInTheShapeThatPagesExpect(t *testing.T) {
 	s := listen(t, Config{})
 	w := signal(t, s, browserOffer(t), nil)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("got %d %s: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
+		t.Fatalf("status %d, %s, want 200 and JSON: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 	var reply struct {
 		Answer    struct{ SDP, Type string }
@@ -108,7 +108,7 @@ func TestAnswersBareSDPToWhoAcceptsIt(t *testing.T) {
 		r.Header.Set("Accept", "application/sdp")
 	})
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/sdp" || !strings.HasPrefix(w.Body.String(), "v=0") {
-		t.Errorf("got %d %s: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
+		t.Errorf("status %d, %s, want 200 and SDP: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestTakesAnOfferInJSON(t *testing.T) {
 	b, _ := json.Marshal(map[string]string{"type": "offer", "sdp": browserOffer(t)})
 	w := signal(t, s, string(b), func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-8") })
 	if w.Code != http.StatusOK {
-		t.Errorf("got %d %s", w.Code, w.Body)
+		t.Errorf("status %d, want 200: %s", w.Code, w.Body)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestPublicAddressesAreTheCandidates(t *testing.T) {
 	sdp := signal(t, s, browserOffer(t), nil).Body.String()
 	for _, want := range []string{"198.51.100.7 7000", "2001:db8::7 7001"} {
 		if !strings.Contains(sdp, want) {
-			t.Errorf("no %q in %s", want, sdp)
+			t.Errorf("%q is not in %s", want, sdp)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestRefusalsAreCountedByStatus(t *testing.T) {
 	got := s.Stats().Refused
 	for _, status := range own {
 		if got[status] != 1 {
-			t.Errorf("%d refusals with %d are counted", got[status], status)
+			t.Errorf("%d refusals with %d are counted, want 1", got[status], status)
 		}
 	}
 	if got[0] != 3 || len(got) != len(own)+1 {
@@ -197,7 +197,7 @@ func TestOtherMethodsAndTypesAreRefused(t *testing.T) {
 		w := signal(t, s, browserOffer(t), func(r *http.Request) { r.Method = method })
 		wantRefusal(t, w, http.StatusMethodNotAllowed, "POST")
 		if w.Header().Get("Allow") == "" {
-			t.Errorf("%s: no Allow", method)
+			t.Errorf("%s: there is no Allow header", method)
 		}
 	}
 	for _, typ := range []string{"text/html", "multipart/form-data; boundary=x", "///"} {
@@ -220,17 +220,17 @@ func TestForeignOriginsAreRefusedBeforeAnythingElse(t *testing.T) {
 		w := signal(t, s, browserOffer(t), origin(o))
 		wantRefusal(t, w, http.StatusForbidden, "not allowed")
 		if h := w.Header().Get("Access-Control-Allow-Origin"); h != "" {
-			t.Errorf("%s: granted %q", o, h)
+			t.Errorf("%s: the origin %q is allowed, want none", o, h)
 		}
 	}
 	if asked != 0 {
-		t.Errorf("Authorize was asked %d times", asked)
+		t.Errorf("Authorize was called %d times, want 0", asked)
 	}
 	wantNothing(t, s)
 	for _, o := range []string{"https://friend.example", "http://game.example", "https://GAME.example", ""} {
 		w := signal(t, s, browserOffer(t), origin(o))
 		if w.Code != http.StatusOK || w.Header().Get("Access-Control-Allow-Origin") != o || w.Header().Get("Vary") != "Origin" {
-			t.Errorf("%s: got %d, granted %q", o, w.Code, w.Header().Get("Access-Control-Allow-Origin"))
+			t.Errorf("%s: status %d, allowed origin %q, want 200 and the same", o, w.Code, w.Header().Get("Access-Control-Allow-Origin"))
 		}
 	}
 }
@@ -242,7 +242,7 @@ func TestPreflightIsAnswered(t *testing.T) {
 		r.Header.Set("Origin", "https://any.example")
 	})
 	if w.Code != http.StatusNoContent || w.Header().Get("Access-Control-Allow-Methods") == "" || w.Header().Get("Access-Control-Max-Age") == "" {
-		t.Errorf("got %d %v", w.Code, w.Header())
+		t.Errorf("status %d, header %v; want 204 with methods and an age", w.Code, w.Header())
 	}
 }
 
@@ -261,17 +261,17 @@ func TestOffersOfOneAddressAreLimited(t *testing.T) {
 		s := world.server
 		for range 4 {
 			if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
-				t.Fatalf("got %d within the burst", w.Code)
+				t.Fatalf("status %d within the burst, want 200", w.Code)
 			}
 		}
 		w := signal(t, s, browserOffer(t), nil)
 		wantRefusal(t, w, http.StatusTooManyRequests, "too many offers")
 		if w.Header().Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+			t.Error("there is no Retry-After header")
 		}
 		other := signal(t, s, browserOffer(t), func(r *http.Request) { r.RemoteAddr = "203.0.113.10:1" })
 		if other.Code != http.StatusOK {
-			t.Errorf("another address got %d", other.Code)
+			t.Errorf("another address gets the status %d, want 200", other.Code)
 		}
 		time.Sleep(time.Second)
 		for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
@@ -309,12 +309,12 @@ func TestUnusedAnswersAreLimitedAndExpire(t *testing.T) {
 		w := signal(t, s, browserOffer(t), nil)
 		wantRefusal(t, w, http.StatusServiceUnavailable, "try again")
 		if w.Header().Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+			t.Error("there is no Retry-After header")
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if w := signal(t, s, browserOffer(t), nil); w.Code != http.StatusOK {
-			t.Errorf("got %d when they have expired", w.Code)
+			t.Errorf("status %d after they have expired, want 200", w.Code)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestStatsAreSumsOverShards(t *testing.T) {
 
 	s := listen(t, Config{})
 	if st := s.Stats(); len(st.Refused) > 0 || st.Socket.ReadBuffer == 0 {
-		t.Errorf("a new server: %+v", st)
+		t.Errorf("the counters of a new server: %+v", st)
 	}
 	sh := s.shards[0]
 	one := shardStats{
@@ -103,10 +103,10 @@ func TestTrafficIsCounted(t *testing.T) {
 		synctest.Wait()
 		st := w.server.Stats()
 		if st.Drops[DropNotOurs] != 1 || st.Drops[DropBadSTUN] != 2 || st.Drops[DropUnknownUfrag] != 1 || st.Drops[DropUnknownAddr] != 1 {
-			t.Errorf("of five: %v", st.Drops)
+			t.Errorf("the drops of five datagrams: %v, want 1 not ours, 2 bad STUN, 1 unknown ufrag, 1 unknown address", st.Drops)
 		}
 		if st.DatagramsIn != 5 || st.BytesIn == 0 || st.Batches == 0 || st.DatagramsOut != 0 || st.BytesOut != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 5 datagrams in and none out", st)
 		}
 		p := w.open()
 		p.echoes("it is open")
@@ -115,10 +115,10 @@ func TestTrafficIsCounted(t *testing.T) {
 		synctest.Wait()
 		st = w.server.Stats()
 		if st.Drops[DropBadCheck] != 1 {
-			t.Errorf("a wrong password: %v", st.Drops)
+			t.Errorf("a check with a wrong password is counted as %v, want one bad check", st.Drops)
 		}
 		if u := w.server.shards[0].socket.Stats(); u.Sent != st.DatagramsOut || u.Received != st.DatagramsIn || st.BytesOut < st.DatagramsOut {
-			t.Errorf("%+v", st)
+			t.Errorf("the counters of the socket and of the server differ: %+v", st)
 		}
 		for c := range w.server.Conns() {
 			c.shard.loop.Lock()

@@ -55,10 +55,10 @@ func TestWhenMessagesLeave(t *testing.T) {
 			send()
 			s.loop.Lock()
 			if s.loop.Stats.DatagramsOut != before+1 || s.loop.State().Out != 0 {
-				t.Errorf("%s: %d left", name, s.loop.Stats.DatagramsOut-before)
+				t.Errorf("%s: %d datagrams are sent, want 1, and %d wait, want 0", name, s.loop.Stats.DatagramsOut-before, s.loop.State().Out)
 			}
 			if d := s.Deadline(c); d.IsZero() || s.loop.State().Timer.After(d) || s.loop.State().Deadline.After(d) {
-				t.Errorf("%s: it has to be looked at at %v (before: %v), the loop comes at %v", name, d, beforeTimer, s.loop.State().Deadline)
+				t.Errorf("%s: the deadline is %v (before: %v), but the loop waits until %v", name, d, beforeTimer, s.loop.State().Deadline)
 			}
 			s.loop.Unlock()
 		}
@@ -67,7 +67,7 @@ func TestWhenMessagesLeave(t *testing.T) {
 		synctest.Wait()
 		for _, n := range inHandler {
 			if n != inHandler[0] || n > before+1 { // an acknowledgement may have left
-				t.Errorf("sent after each message of a handler: %v", inHandler)
+				t.Errorf("datagrams sent after each message of a handler: %v, want none", inHandler)
 			}
 		}
 		for range len(p.events) - 6 {
@@ -97,7 +97,7 @@ func TestManyMessagesOfAHandler(t *testing.T) {
 			seen[<-p.events] = true
 		}
 		if len(seen) != 5*batchLen+1 {
-			t.Errorf("%d came", len(seen))
+			t.Errorf("%d messages have arrived, want %d", len(seen), 5*batchLen+1)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestCloseIsToldAtOnce(t *testing.T) {
 		p.conn.Close()
 		w.want("it ends", "close 1: closed by the page")
 		if d := time.Since(begin); d != 0 {
-			t.Errorf("after %v", d)
+			t.Errorf("the wait took %v, want none", d)
 		}
 	})
 }
@@ -137,16 +137,16 @@ func TestMovesAreLoggedSoManyTimes(t *testing.T) {
 func TestChannelsAreKnownByTheirLabels(t *testing.T) {
 	c := &Conn{channels: []Channel{{1, "chat", ""}, {3, "moves", ""}, {5, "other", ""}}}
 	if c.label(3) != "moves" || c.label(5) != "other" || c.label(7) != "" {
-		t.Error("a wrong label")
+		t.Errorf("the labels are %q, %q and %q, want moves, other and none", c.label(3), c.label(5), c.label(7))
 	}
 	if ch, ok := c.forgetChannel(3); !ok || ch.Label != "moves" {
-		t.Errorf("%+v, %v", ch, ok)
+		t.Errorf("forgetChannel(3) = %+v, %v; want moves", ch, ok)
 	}
 	if ch, ok := c.forgetChannel(3); ok {
-		t.Errorf("%+v is there twice", ch)
+		t.Errorf("forgetChannel(3) a second time = %+v, want none", ch)
 	}
 	if c.label(1) != "chat" || c.label(3) != "" || c.label(5) != "other" || len(c.channels) != 2 {
-		t.Errorf("left: %v", c.channels)
+		t.Errorf("the channels that are left are %v, want chat and other", c.channels)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestLateWordsOfAHandshake(t *testing.T) {
 		w.server.shards[0].emit(o.conn, dtls.HandshakeEvent{Kind: dtls.Done})
 		w.wantQuiet("that was all")
 		if st := w.server.Stats(); st.HandshakesFailed != 1 || st.HandshakesDone != 0 || st.Handshakes != 0 || st.Conns != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 failed handshake and no connection", st)
 		}
 	})
 }
@@ -227,7 +227,7 @@ func TestListOfOpenConnectionsStaysWhole(t *testing.T) {
 		}
 		for i, x := range s.open {
 			if x.openIndex != i+1 {
-				t.Fatalf("the one at %d believes that it is at %d", i, x.openIndex-1)
+				t.Fatalf("the connection at index %d has the index %d", i, x.openIndex-1)
 			}
 		}
 	}
@@ -243,13 +243,13 @@ func TestInboxIsBounded(t *testing.T) {
 		s.addToInbox(&d, false)
 	}
 	if n := s.stats.drops[DropInbox]; s.inbox.Len() != inboxLen || n != 3 {
-		t.Errorf("%d are there, %d dropped", s.inbox.Len(), n)
+		t.Errorf("%d datagrams are in the inbox, want %d; %d dropped, want 3", s.inbox.Len(), inboxLen, n)
 	}
 	s.inbox.Take()
 	s.loop.Close()
 	s.addToInbox(&d, false)
 	if n := s.stats.drops[DropInbox]; s.inbox.Len() != 0 || n != 4 {
-		t.Errorf("closed: %d are there, %d dropped", s.inbox.Len(), n)
+		t.Errorf("closed: %d datagrams are in the inbox, want 0; %d dropped, want 4", s.inbox.Len(), n)
 	}
 }
 
@@ -260,13 +260,13 @@ func TestServersAndConnectionsDiffer(t *testing.T) {
 		t.Error("two servers have the same keys")
 	}
 	if cap(a.gate) != runtime.GOMAXPROCS(0) {
-		t.Errorf("%d handshakes compute at once", cap(a.gate))
+		t.Errorf("%d handshakes may compute at once, want %d", cap(a.gate), runtime.GOMAXPROCS(0))
 	}
 	inWorld(t, Config{}, func(w *world) {
 		c := w.offer("").conn
 		one, two := w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer)), w.server.peerConfig(c, peer.Credentials{}, new(sdp.Offer))
 		if one.SCTP.LocalTag == two.SCTP.LocalTag || one.SCTP.InitialTSN == two.SCTP.InitialTSN {
-			t.Error("two connections have the same numbers")
+			t.Error("two connections have the same tag or TSN")
 		}
 	})
 }
@@ -283,10 +283,10 @@ func TestPollInAHandler(t *testing.T) {
 		}
 		<-done
 		if !errors.Is(err, ErrInHandler) {
-			t.Errorf("Poll in a handler: %v", err)
+			t.Errorf("Poll in a handler: %v, want ErrInHandler", err)
 		}
 		if err := w.server.Poll(0); err != nil {
-			t.Errorf("and afterwards: %v", err)
+			t.Errorf("Poll after the handler: %v, want nil", err)
 		}
 	})
 }
@@ -317,7 +317,7 @@ func TestAHandshakeThatYieldsIsOver(t *testing.T) {
 		w.want("it fails", "fail 1: the DTLS handshake failed")
 		w.want("and another opens", "open 2")
 		if st := w.server.Stats(); st.Conns != 1 || st.HandshakesYielded != 1 {
-			t.Errorf("after %v: %+v", time.Since(begin), st)
+			t.Errorf("after %v: %+v, want 1 connection and 1 yielded handshake", time.Since(begin), st)
 		}
 	})
 }
@@ -336,7 +336,7 @@ func TestAnAnswerMakesItOurTurn(t *testing.T) {
 			s.loop.Lock()
 			defer s.loop.Unlock()
 			if h := o.conn.handshake; h == nil || h.ours != ours || !h.last.Equal(began.Add(last)) {
-				t.Errorf("%s: %+v", what, h)
+				t.Errorf("%s: the handshake is %+v", what, h)
 			}
 		}
 		want("our hello has gone", false, 0)
@@ -364,11 +364,11 @@ func TestAConnectionHasFewAddresses(t *testing.T) {
 			synctest.Wait()
 			s.loop.Lock()
 			if n := len(o.conn.addrs); n != len(s.byAddr) || n > 2*peer.MaxPaths || i < 2*peer.MaxPaths && n != i+1 {
-				t.Fatalf("after %d checks %d addresses, and %d of the shard", i+1, n, len(s.byAddr))
+				t.Fatalf("after %d checks: %d addresses, and %d of the shard", i+1, n, len(s.byAddr))
 			}
 			for _, a := range o.conn.addrs {
 				if s.byAddr[a] != o.conn {
-					t.Errorf("it is not known by %v", a)
+					t.Errorf("the connection is not in the table with the address %v", a)
 				}
 			}
 			s.loop.Unlock()

@@ -34,10 +34,10 @@ func TestLinesAreWrittenInTheirTurn(t *testing.T) {
 	s.loop.Touch(a.Conn)
 	x.Poll(0)
 	if before != 1 {
-		t.Errorf("when the handlers run, %d lines are written of what came in", before)
+		t.Errorf("%d lines about received datagrams are written when the handlers run, want 1", before)
 	}
 	if n := len(j.with("moved")); n != 1 {
-		t.Errorf("at the end of the turn, %d lines say that the page has moved", n)
+		t.Errorf("%d lines at the end of the turn say that the page has moved, want 1", n)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestATurnLetsEnginesSpeak(t *testing.T) {
 	_, p := x.opened()
 	p.say(true, false, time.Time{})
 	if p.asked != 0 {
-		t.Errorf("asked %d times at once", p.asked)
+		t.Errorf("the engine is asked %d times at once, want 0", p.asked)
 	}
 	x.Poll(0)
 	if p.asked == 0 {
@@ -68,7 +68,7 @@ func TestEnginesAreAdvancedAtTheirOwnTime(t *testing.T) {
 			p.deadline = time.Time{}
 		}
 		if s.Advance(x.now.Add(c.after), a.Conn); len(p.heard) != c.want {
-			t.Errorf("after %v: it was told %q", c.after, p.heard)
+			t.Errorf("after %v the engine gets %q, want %d calls", c.after, p.heard, c.want)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestWhatTheLastHandlersLeaveIsTold(t *testing.T) {
 		p.conn.shard.loop.Unlock()
 		s.Close()
 		if told != 3 {
-			t.Errorf("%d of 3 are told", told)
+			t.Errorf("%d of 3 events are delivered", told)
 		}
 	}
 	t.Run("polled", func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestAServerIsClosedTwiceAtOnce(t *testing.T) {
 			all.Go(func() {
 				w.server.Close()
 				if closes != 1 {
-					t.Errorf("Close was called %d times", closes)
+					t.Errorf("Close was called %d times, want once", closes)
 				}
 			})
 		}
@@ -164,7 +164,7 @@ func TestPlacesAreGivenUpInTime(t *testing.T) {
 		time.Sleep(30*time.Millisecond - 1)
 		synctest.Wait()
 		if n := yielded(); n != 0 {
-			t.Errorf("%d have yielded too early", n)
+			t.Errorf("%d handshakes have yielded too early, want 0", n)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
@@ -194,7 +194,7 @@ func TestAHandshakesEndIsToldInItsTurn(t *testing.T) {
 			end(s, o.conn, time.Now())
 			told := o.conn.engine.(*datagrams).queue
 			if len(told) != 1 || told[0].Err == nil || told[0].Err.Code != CloseNoHandshake || !o.conn.entry.Touched() {
-				t.Errorf("%s: told: %v; it is touched: %v", name, told, o.conn.entry.Touched())
+				t.Errorf("%s: the events are %v, want CloseNoHandshake; touched: %v, want true", name, told, o.conn.entry.Touched())
 			}
 			s.loop.Wake()
 		})

@@ -66,31 +66,31 @@ func TestLengthsOfControlMessagesAreExact(t *testing.T) {
 	}
 	f := frame{payload: []byte("before")}
 	if f.parse([]byte(numbered(typeAck, 9))); f.payload != nil {
-		t.Errorf("what follows an ACK is its payload: %q", f.payload)
+		t.Errorf("an ACK has the payload %q, want none", f.payload)
 	}
 }
 
 // What a program may ask for is taken at its limit too.
 func TestLimitsOfAProgramAreExact(t *testing.T) {
 	if _, err := New(time.Unix(0, 0), Config{Hello: make([]byte, session.MaxHello)}); err != nil {
-		t.Errorf("the longest connect message: %v", err)
+		t.Errorf("New with the longest connect message: %v, want nil", err)
 	}
 	if s, err := New(time.Unix(0, 0), Config{Channel: channel.Config{Channels: channel.Channels{{Name: "a b"}}}}); err == nil || s != nil {
-		t.Errorf("a bad table: %v", err)
+		t.Errorf("New with a bad table: %v, want an error and no session", err)
 	}
 	w := open(t)
 	if _, err := w.client.Request(w.now, strings.Repeat("n", session.MaxName), nil); err != nil {
-		t.Errorf("the longest name: %v", err)
+		t.Errorf("a request with the longest name: %v, want nil", err)
 	}
 	w.run(time.Second)
 	if err := w.server.Reply(w.now, 1, make([]byte, session.MaxRequest+1)); err != session.ErrPayload {
-		t.Errorf("a reply too long: %v", err)
+		t.Errorf("a reply that is too long: %v, want ErrPayload", err)
 	}
 	if err := w.server.Reply(w.now, 1, make([]byte, session.MaxRequest)); err != nil {
-		t.Errorf("the longest reply: %v", err)
+		t.Errorf("the longest reply: %v, want nil", err)
 	}
 	if err := w.server.Reject(w.now, 1, ""); err != session.ErrAnswered {
-		t.Errorf("a rejection after the reply: %v", err)
+		t.Errorf("a rejection after the reply: %v, want ErrAnswered", err)
 	}
 }
 
@@ -107,19 +107,19 @@ func TestRoomForRequestsIsExact(t *testing.T) {
 	}
 	left := maxOwn - w.client.Mux().ChannelStats(channel.Control).QueueBytes
 	if left <= 0 || left > session.MaxRequest {
-		t.Fatalf("%d bytes are left", left)
+		t.Fatalf("%d bytes are left, want 1 to %d", left, session.MaxRequest)
 	}
 	if _, err := w.client.Request(w.now, "r", make([]byte, left+1)); err != channel.ErrBudget {
-		t.Errorf("a byte too many: %v", err)
+		t.Errorf("a request of one byte too many: %v, want ErrBudget", err)
 	}
 	if err := w.client.Reply(w.now, 1, make([]byte, left+1)); err != channel.ErrBudget {
-		t.Errorf("a reply of a byte too many: %v", err)
+		t.Errorf("a reply of one byte too many: %v, want ErrBudget", err)
 	}
 	if err := w.client.Reply(w.now, 7, make([]byte, left+1)); err != session.ErrAnswered {
-		t.Errorf("an answer to nothing: %v", err)
+		t.Errorf("an answer without a request: %v, want ErrAnswered", err)
 	}
 	if _, err := w.client.Request(w.now, "r", make([]byte, left)); err != nil {
-		t.Errorf("what is left: %v", err)
+		t.Errorf("a request of the bytes that are left: %v, want nil", err)
 	}
 }
 
@@ -165,7 +165,7 @@ func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 	w.run(1233 * time.Millisecond)
 	for _, s := range []*side{w.client, w.server} {
 		if at, _ := s.Mux().Heard(); s.State() != Opened || at != w.now.Add(-1233*time.Millisecond) {
-			t.Errorf("%s: state %v, its silence counts from %v before now", s.name, s.State(), w.now.Sub(at))
+			t.Errorf("%s: state %v, want %v; its silence counts from %v before now, want 1.233 s", s.name, s.State(), Opened, w.now.Sub(at))
 		}
 	}
 	w.run(time.Millisecond)
@@ -180,19 +180,19 @@ func TestOpeningTakesItsTimeAndNoMore(t *testing.T) {
 func TestLinkThatGoesBeforeTheOpening(t *testing.T) {
 	w := newWorld(t)
 	if w.server.Linked() {
-		t.Error("linked before Link")
+		t.Error("Linked() = true before Link")
 	}
 	w.link()
 	if !w.server.Linked() || !w.client.Linked() {
-		t.Error("not linked")
+		t.Error("Linked() = false after Link")
 	}
 	w.cut()
 	for _, s := range []*side{w.client, w.server} {
 		if s.Linked() || s.State() != Closed || !s.Over() || !s.Deadline().IsZero() {
-			t.Errorf("%s: linked %v, state %v, over %v", s.name, s.Linked(), s.State(), s.Over())
+			t.Errorf("%s: linked %v, want false; state %v, want %v; over %v, want true; deadline %v, want none", s.name, s.Linked(), s.State(), Closed, s.Over(), s.Deadline())
 		}
 		if b := s.Append(w.now, []byte("before"), channel.MaxPacket); string(b) != "before" {
-			t.Errorf("%s: without a link Append makes %q of the buffer", s.name, b)
+			t.Errorf("%s: Append without a link changes the buffer to %q", s.name, b)
 		}
 	}
 }
@@ -216,14 +216,14 @@ func TestControlMessagesOfTheWrongEnd(t *testing.T) {
 			s = w.server
 		}
 		if s.control(w.now, []byte(c.b)); s.State() != Closed || s.Reason().Code != session.CloseProtocolError || s.Reason().Text != c.text {
-			t.Errorf("%s: state %v, %+v", c.name, s.State(), s.Reason())
+			t.Errorf("%s: state %v, reason %+v; want %v with the text %q", c.name, s.State(), s.Reason(), Closed, c.text)
 		}
 	}
 	w := open(t)
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
 	w.server.control(w.now, []byte("\x03\x00\x00\x00\x09\x01r"))
 	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a request has the id of another request without an answer" {
-		t.Errorf("two requests with one id: %+v", r)
+		t.Errorf("two requests with one id: %+v, want a protocol error", r)
 	}
 }
 
@@ -245,7 +245,7 @@ func TestLimitsOfRequestsAndUnordered(t *testing.T) {
 	w.run(time.Second)
 	w.want(w.server, "loot: 0", "loot: 1", `closed 16 "more than 1 messages per second" remote=false`)
 	if n := w.server.Stats(w.now).Limited; n != 0 {
-		t.Errorf("%d reliable messages were dropped", n)
+		t.Errorf("%d reliable messages are dropped, want 0", n)
 	}
 
 	w = open(t, func(_, s *Config) { s.Limits.Requests, s.Limits.Messages = -1, -1 })
@@ -254,7 +254,7 @@ func TestLimitsOfRequestsAndUnordered(t *testing.T) {
 	}
 	w.run(time.Second)
 	if n := w.server.Stats(w.now); n.Asked != 200 || n.Rejected != 0 {
-		t.Errorf("without a limit %d requests are served, %d refused", n.Asked, n.Rejected)
+		t.Errorf("without a limit %d requests are served, want 200; %d are rejected, want 0", n.Asked, n.Rejected)
 	}
 }
 
@@ -272,10 +272,10 @@ func TestLimitOfEarlyMessagesIsExact(t *testing.T) {
 		if over == 0 {
 			w.want(w.server, "open I am red", "chat: early")
 			if w.server.early != nil {
-				t.Error("what came early is kept")
+				t.Error("messages from before HELLO are kept")
 			}
 		} else if r := w.server.Reason(); r.Code != session.CloseLimitEarly || r.Text != "too much sent before HELLO" {
-			t.Errorf("a byte too many: %+v", r)
+			t.Errorf("a byte too many before HELLO: %+v, want CloseLimitEarly", r)
 		}
 	}
 }
@@ -336,25 +336,25 @@ func TestIDsOfRequests(t *testing.T) {
 	first := ask()
 	w.client.Forget(first)
 	if st := w.client.Stats(w.now); st.Asking != 0 {
-		t.Errorf("%d wait after Forget", st.Asking)
+		t.Errorf("%d requests wait after Forget, want 0", st.Asking)
 	}
 	second := ask()
 	w.run(100 * time.Millisecond)
 	w.server.Ack(w.now, first)
 	w.run(100 * time.Millisecond)
 	if _, waits := w.client.Status(second); first == second || !waits {
-		t.Errorf("ids %d and %d: the answer to the first settles the second", first, second)
+		t.Errorf("ids %d and %d: want two ids, and that the answer to the first leaves the second waiting", first, second)
 	}
 	w.want(w.client)
 	w.client.lastID = math.MaxUint32 - 1
 	if id := ask(); id != math.MaxUint32 {
-		t.Errorf("id %d", id)
+		t.Errorf("id %d, want the largest", id)
 	}
 	if id := ask(); id != 1 {
-		t.Errorf("after the largest id comes %d", id)
+		t.Errorf("after the largest id comes %d, want 1", id)
 	}
 	if id := ask(); id != 3 || second != 2 {
-		t.Errorf("after 1 comes %d, and %d waits", id, second)
+		t.Errorf("after 1 comes %d, want 3, because %d waits, want 2", id, second)
 	}
 }
 
@@ -368,16 +368,16 @@ func TestEndSettlesInOrder(t *testing.T) {
 	}
 	w.run(time.Second)
 	if n := len(w.client.byReport); n != 0 {
-		t.Errorf("%d requests that arrived wait for their receipts", n)
+		t.Errorf("%d requests that have arrived wait for their receipts, want 0", n)
 	}
 	w.server.Kick(w)
 	w.run(time.Second)
 	w.want(w.client, append(want, `closed 1 "" remote=true`)...)
 	if st := w.client.Stats(w.now); st.Asking != 0 {
-		t.Errorf("%d still wait", st.Asking)
+		t.Errorf("%d requests still wait, want 0", st.Asking)
 	}
 	if st := w.server.Stats(w.now); st.Asked != 0 {
-		t.Errorf("%d are still served", st.Asked)
+		t.Errorf("%d requests are still served, want 0", st.Asked)
 	}
 	if _, waits := w.client.Status(1); waits {
 		t.Error("a request of a session that is over waits")
@@ -434,7 +434,7 @@ func TestGarbageDoesNotResume(t *testing.T) {
 		w.want(w.client)
 	}
 	if !w.client.Interrupted() {
-		t.Error("resumed")
+		t.Error("the session is resumed, want interrupted")
 	}
 }
 
@@ -449,15 +449,15 @@ func TestTokensInUse(t *testing.T) {
 		}
 	}
 	if w.server.Admits(sum(0)) {
-		t.Error("a session without a link admits")
+		t.Error("Admits = true without a link")
 	}
 	link("the first link", w.server, 1, false)
 	link("a client's first link", w.client, 1, false)
 	if w.server.Admits(sum(0)) {
-		t.Error("a session that is not open admits")
+		t.Error("Admits = true for a session that is not open")
 	}
 	if w.server.config.Token != (Token{}) || bytes.Contains(w.server.scratch[:cap(w.server.scratch)], []byte("token")) {
-		t.Error("the token is kept in clear")
+		t.Error("the token is stored in plain text")
 	}
 	link("before the opening", w.server, 1, false)
 	w.run(time.Second)
@@ -465,14 +465,14 @@ func TestTokensInUse(t *testing.T) {
 	link("the second link", w.server, 2, true)
 	link("while WELCOME is under way", w.server, 3, false)
 	if !w.server.Admits(sum(0)) || w.server.Admits(sum(3)) || w.server.Admits(sum(1)) {
-		t.Error("the old token counts until the new one is known, and no other does")
+		t.Errorf("until the client knows its new token, only the old one must be valid: old %v, unknown %v, new %v", w.server.Admits(sum(0)), w.server.Admits(sum(3)), w.server.Admits(sum(1)))
 	}
 	if !w.server.Admits(sum(2)) || w.server.Admits(sum(0)) {
-		t.Error("who shows the new token has it, and only it counts")
+		t.Errorf("after the new token is used: new %v, want true; old %v, want false", w.server.Admits(sum(2)), w.server.Admits(sum(0)))
 	}
 	w.server.Close(w.now, session.CloseNormal, "", true)
 	if w.server.Admits(sum(2)) {
-		t.Error("a closed session admits")
+		t.Error("Admits = true for a closed session")
 	}
 	link("a closed session", w.server, 4, false)
 }
@@ -482,11 +482,11 @@ func TestScratchOfLargeMessages(t *testing.T) {
 	w := open(t)
 	w.client.Request(w.now, "r", nil)
 	if c := cap(w.client.scratch); c == 0 || c > keptScratch {
-		t.Errorf("after a small request %d bytes are kept", c)
+		t.Errorf("after a small request %d bytes of scratch memory are kept, want 1 to %d", c, keptScratch)
 	}
 	w.client.Request(w.now, "r", make([]byte, 2*keptScratch))
 	if c := cap(w.client.scratch); c != 0 {
-		t.Errorf("after a large one %d bytes are kept", c)
+		t.Errorf("after a large request %d bytes of scratch memory are kept, want 0", c)
 	}
 }
 
@@ -496,7 +496,7 @@ func TestOpenChannelBeforeTheOpening(t *testing.T) {
 	w.link()
 	w.server.takes = takesOpen
 	if _, err := w.server.OpenChannel(w.now, effects); err != session.ErrFixed {
-		t.Errorf("OpenChannel: %v", err)
+		t.Errorf("OpenChannel: %v, want ErrFixed", err)
 	}
 }
 
@@ -509,14 +509,14 @@ func TestAnswersToOpenAreInOrder(t *testing.T) {
 	w.open(other)
 	w.server.control(w.now, []byte("\x09\x05"))
 	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
-		t.Errorf("the second answer first: %+v", r)
+		t.Errorf("the second answer first: %+v, want a protocol error", r)
 	}
 	w = open(t)
 	w.open(effects)
 	w.run(time.Second)
 	w.client.control(w.now, []byte("\x09\x04"))
 	if r := w.client.Reason(); r.Code != session.CloseProtocolError || r.Text != "an OPENED that answers no OPEN" {
-		t.Errorf("an answer from the server: %+v", r)
+		t.Errorf("an OPENED from the server: %+v, want a protocol error", r)
 	}
 }
 
@@ -531,6 +531,6 @@ func TestRequestIsRejectedOnce(t *testing.T) {
 		}
 	}
 	if n := w.server.Stats(w.now).Asked; n != 0 {
-		t.Errorf("%d are served", n)
+		t.Errorf("%d requests are served, want 0", n)
 	}
 }

@@ -40,18 +40,18 @@ func (s *Session) checkChannels(t testing.TB) {
 			t.Fatalf("channel %d is delivered and has state %d", i, st)
 		}
 		if i <= s.lives.fixed && st != noChannel {
-			t.Fatalf("channel %d of the first table has state %d", i, st)
+			t.Fatalf("channel %d of the first table has state %d, want none", i, st)
 		}
 		if i > s.lives.fixed && (st != noChannel) != (cs.Name(channel.ID(i)) != "") {
 			t.Fatalf("channel %d has state %d and the name %q", i, st, cs.Name(channel.ID(i)))
 		}
 	}
 	if ending != s.lives.ending {
-		t.Fatalf("%d channels are ending, counted %d", ending, s.lives.ending)
+		t.Fatalf("%d channels are ending, counted as %d", ending, s.lives.ending)
 	}
 	for _, id := range s.lives.opening {
 		if st := s.lives.state[id]; st != channelOpen && st != channelEnding {
-			t.Fatalf("channel %d is not answered and has state %d", id, st)
+			t.Fatalf("channel %d is not answered, and has state %d", id, st)
 		}
 	}
 }
@@ -85,13 +85,13 @@ func TestEitherEndOpensAndClosesChannels(t *testing.T) {
 				if closer == name || closer == "both" {
 					w.close(s, id)
 					if _, err := s.Send(w.now, id, []byte("more"), channel.Options{}); err != channel.ErrUnknown {
-						t.Errorf("Send after the close: %v", err)
+						t.Errorf("Send after the close: %v, want ErrUnknown", err)
 					}
 					if err := s.CloseChannel(w.now, id); err != channel.ErrUnknown {
-						t.Errorf("a second close: %v", err)
+						t.Errorf("a second close: %v, want ErrUnknown", err)
 					}
 					if n := s.Mux().Free(id); n != -1 {
-						t.Errorf("%d bytes are free after the close", n)
+						t.Errorf("Free after the close = %d, want -1", n)
 					}
 				}
 			}
@@ -100,16 +100,16 @@ func TestEitherEndOpensAndClosesChannels(t *testing.T) {
 			w.want(b, fmt.Sprintf("channel %d: last of the %s", id, a.name), fmt.Sprintf("channel %d closed", id))
 			for _, s := range []*side{a, b} {
 				if n := len(s.Mux().Channels()); n != len(table) {
-					t.Errorf("%s: the table has %d channels", s.name, n)
+					t.Errorf("%s: the table has %d channels, want %d", s.name, n, len(table))
 				}
 				if st := s.lives; st.state != (lives{}.state) || st.ending+len(st.opening) != 0 || st.gone != 0 {
-					t.Errorf("%s: %+v is left", s.name, st)
+					t.Errorf("%s: state of channels is left: %+v", s.name, st)
 				}
 				if _, err := s.Send(w.now, id, []byte("more"), channel.Options{}); err != channel.ErrUnknown {
-					t.Errorf("%s: Send on a free number: %v", s.name, err)
+					t.Errorf("%s: Send on an unused number: %v, want ErrUnknown", s.name, err)
 				}
 				if s.State() != Open {
-					t.Fatalf("%s: %+v", s.name, s.Reason())
+					t.Fatalf("%s: the session is not open: %+v", s.name, s.Reason())
 				}
 			}
 		}
@@ -171,7 +171,7 @@ func TestATableHasAChannelUntilItsEventsAreTaken(t *testing.T) {
 		w.turn(w.server)
 	}
 	if name := w.client.Mux().Channels().Name(id); name != "small" {
-		t.Errorf("the table has %q", name)
+		t.Errorf("the channel has the name %q, want small", name)
 	}
 	w.want(w.server)
 	w.collect(w.client)
@@ -179,7 +179,7 @@ func TestATableHasAChannelUntilItsEventsAreTaken(t *testing.T) {
 	w.run(200 * time.Millisecond)
 	w.want(w.server, "channel 4 closed")
 	if name := w.client.Mux().Channels().Name(id); name != "" {
-		t.Errorf("the table has %q", name)
+		t.Errorf("the channel has the name %q, want none", name)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestNumbersAreUsedAgainLate(t *testing.T) {
 		w.run(200 * time.Millisecond)
 	}
 	if len(w.client.events) != 200*3 || len(w.server.events) != 200*3 {
-		t.Errorf("%d and %d events", len(w.client.events), len(w.server.events))
+		t.Errorf("%d and %d events, want %d each", len(w.client.events), len(w.server.events), 200*3)
 	}
 }
 
@@ -220,14 +220,14 @@ func TestLimitsOfChannelsAreAtATime(t *testing.T) {
 	}
 	for _, s := range []*side{w.client, w.server} {
 		if _, err := s.OpenChannel(w.now, small); !isTableError(err) || !strings.Contains(err.Error(), "close a channel") {
-			t.Errorf("%s: one too many: %v", s.name, err)
+			t.Errorf("%s: one channel too many: %v, want a TableError that says to close one", s.name, err)
 		}
 	}
 	w.run(time.Second)
 	w.close(w.server, first) // the other end's
 	w.close(w.server, 63)
 	if _, err := w.server.OpenChannel(w.now, small); !isTableError(err) {
-		t.Errorf("before the peer has answered: %v", err)
+		t.Errorf("before the peer has answered: %v, want a TableError", err)
 	}
 	w.run(time.Second)
 	for _, c := range []struct {
@@ -243,7 +243,7 @@ func TestLimitsOfChannelsAreAtATime(t *testing.T) {
 	}
 	w.run(time.Second)
 	if w.client.State() != Open || w.server.State() != Open {
-		t.Errorf("%+v, %+v", w.client.Reason(), w.server.Reason())
+		t.Errorf("a session is not open: %+v, %+v", w.client.Reason(), w.server.Reason())
 	}
 }
 
@@ -252,10 +252,10 @@ func TestOpeningAndClosingMisuse(t *testing.T) {
 	big := small
 	big.QueueLimit++
 	if _, err := w.client.OpenChannel(w.now, big); !isTableError(err) || !strings.Contains(err.Error(), "65536") {
-		t.Errorf("a queue beyond the server's limit: %v", err)
+		t.Errorf("a queue beyond the server's limit: %v, want a TableError with the limit", err)
 	}
 	if _, err := w.client.OpenChannel(w.now, table[0]); !isTableError(err) {
-		t.Errorf("a name that is taken: %v", err)
+		t.Errorf("a name that is taken: %v, want a TableError", err)
 	}
 	for _, s := range []*side{w.client, w.server} {
 		for id, want := range map[channel.ID]error{0: channel.ErrUnknown, 1: session.ErrFixed, 3: session.ErrFixed, 4: channel.ErrUnknown, 63: channel.ErrUnknown, 64: channel.ErrUnknown, 255: channel.ErrUnknown} {
@@ -265,10 +265,10 @@ func TestOpeningAndClosingMisuse(t *testing.T) {
 		}
 		s.Close(w.now, session.CloseNormal, "", true)
 		if err := s.CloseChannel(w.now, 4); err != channel.ErrClosed {
-			t.Errorf("%s: after the close: %v", s.name, err)
+			t.Errorf("%s: CloseChannel after the close: %v, want ErrClosed", s.name, err)
 		}
 		if _, err := s.OpenChannel(w.now, small); err != channel.ErrClosed {
-			t.Errorf("%s: after the close: %v", s.name, err)
+			t.Errorf("%s: OpenChannel after the close: %v, want ErrClosed", s.name, err)
 		}
 	}
 }
@@ -281,14 +281,14 @@ func TestEndsThatDoNotCloseChannels(t *testing.T) {
 		t.Errorf("the number is %d, want the next of the table", id)
 	}
 	if err := w.server.CloseChannel(w.now, 4); err != session.ErrFixed {
-		t.Errorf("a close: %v", err)
+		t.Errorf("CloseChannel: %v, want ErrFixed", err)
 	}
 	for takes, want := range map[byte]lives{0: {}, 3: {}, 7: {closes: true}, 11: {}, 15: {closes: true, most: 2, maxQueue: 64 << 10}} {
 		w := newWorld(t, mayOpen(2))
 		w.server.Link(w.now, LinkInfo{})
 		w.server.control(w.now, appendHello(nil, nil, takes))
 		if l := w.server.lives; l.closes != want.closes || l.most != want.most || l.maxQueue != want.maxQueue {
-			t.Errorf("takes %d: %+v", takes, l)
+			t.Errorf("takes %d: %+v, want %+v", takes, l, want)
 		}
 	}
 	for more, want := range map[string]lives{
@@ -301,11 +301,11 @@ func TestEndsThatDoNotCloseChannels(t *testing.T) {
 		w.client.Link(w.now, LinkInfo{})
 		w.client.control(w.now, append(appendWelcome(nil, 1, Token{}, 30_000, 10_000), more...))
 		if l := w.client.lives; l.closes != want.closes || l.most != want.most || l.maxQueue != want.maxQueue {
-			t.Errorf("WELCOME and %q: %+v", more, l)
+			t.Errorf("WELCOME and %q: %+v, want %+v", more, l, want)
 		}
 		w.client.lives.closes = want.closes
 		if _, err := w.client.OpenChannel(w.now, small); want.most == 0 && err != session.ErrFixed {
-			t.Errorf("WELCOME and %q: a client opens a channel: %v", more, err)
+			t.Errorf("WELCOME and %q: OpenChannel of a client: %v, want ErrFixed", more, err)
 		}
 	}
 }
@@ -315,17 +315,17 @@ func TestClientChannelsAreWithinTheTable(t *testing.T) {
 	for n, want := range map[int]int{-1: 0, 0: 0, 60: 60, 61: 60} {
 		w := open(t, mayOpen(n))
 		if got := w.client.lives.most; got != want || w.server.lives.most != want {
-			t.Errorf("%d: the client may open %d", n, got)
+			t.Errorf("%d: the client may open %d channels, want %d", n, got, want)
 		}
 		if want == 60 {
 			if _, err := w.server.OpenChannel(w.now, small); !isTableError(err) {
-				t.Errorf("%d: the server's end: %v", n, err)
+				t.Errorf("%d: OpenChannel of the server: %v, want a TableError", n, err)
 			}
 		}
 	}
 	w := open(t, func(_, server *Config) { server.ClientChannels = 1 })
 	if got := w.client.lives.maxQueue; got != 1<<20 {
-		t.Errorf("the queue is %d unless set", got)
+		t.Errorf("the default limit of the queue is %d, want %d", got, 1<<20)
 	}
 }
 
@@ -372,7 +372,7 @@ func TestHostileCloseOfChannels(t *testing.T) {
 			w.server.Receive(w.now, d.b)
 		}
 		if r := w.server.Reason(); r.Code != c.code || !strings.HasPrefix(r.Text, c.text) {
-			t.Errorf("%s: %v, %+v", c.name, w.server.State(), r)
+			t.Errorf("%s: %v, %+v; want code %d and the text %q", c.name, w.server.State(), r, c.code, c.text)
 		}
 	}
 }
@@ -387,7 +387,7 @@ func TestFloodOfOpenAndClose(t *testing.T) {
 		w.run(10 * time.Millisecond)
 	}
 	if r := w.client.Reason(); r.Code != session.CloseLimitMessages || n < 20 || n > 30 {
-		t.Errorf("after %d channels: %v, %+v", n, w.client.State(), r)
+		t.Errorf("after %d channels, want 20 to 30: %v, %+v", n, w.client.State(), r)
 	}
 }
 
@@ -409,13 +409,13 @@ func TestMessageAfterShut(t *testing.T) {
 		w.turn(w.server)
 		if later {
 			if r := w.server.Reason(); r.Code != session.CloseProtocolError {
-				t.Errorf("%v, %+v", w.server.State(), r)
+				t.Errorf("%v, %+v, want a protocol error", w.server.State(), r)
 			}
 			continue
 		}
 		w.want(w.server, "channel 4 closed")
 		if w.server.State() != Open {
-			t.Errorf("%v, %+v", w.server.State(), w.server.Reason())
+			t.Errorf("%v, %+v, want an open session", w.server.State(), w.server.Reason())
 		}
 	}
 }
@@ -435,7 +435,7 @@ func TestLateMessageInThePacketThatCompletesTheShut(t *testing.T) {
 	w.close(w.server, id)
 	w.flush(w.server, w.client)
 	if len(late) != 1 || len(w.client.in) != 1 {
-		t.Fatalf("%d and %d packets", len(late), len(w.client.in))
+		t.Fatalf("%d packets are late and %d wait, want 1 each", len(late), len(w.client.in))
 	}
 	w.client.in = append(w.client.in, late...)
 	w.now = w.now.Add(w.delay)
@@ -467,12 +467,12 @@ func TestShutWaitsForRoom(t *testing.T) {
 	}
 	w.close(w.server, id)
 	if st := w.server.lives.state[id]; st != channelEnding {
-		t.Fatalf("the state is %d", st)
+		t.Fatalf("the state is %d, want %d (channelEnding)", st, channelEnding)
 	}
 	w.link()
 	w.run(20 * time.Second)
 	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" {
-		t.Errorf("at last %q", got)
+		t.Errorf("the last event is %q, want channel 4 closed", got)
 	}
 }
 
@@ -499,19 +499,19 @@ func TestRoomForRequests(t *testing.T) {
 		}
 		room++
 		if ev.Channel != channel.Control {
-			t.Errorf("room on %d", ev.Channel)
+			t.Errorf("room on channel %d, want %d (Control)", ev.Channel, channel.Control)
 		}
 		if _, err := w.client.Request(w.now, "r", make([]byte, 40<<10)); err != nil {
-			t.Errorf("the request that was refused: %v", err)
+			t.Errorf("the request that was refused before: %v, want nil", err)
 		}
 	}
 	w.link()
 	w.run(10 * time.Second)
 	if room != 1 {
-		t.Errorf("%d events", room)
+		t.Errorf("%d events of room, want 1", room)
 	}
 	if w.client.State() != Open {
-		t.Errorf("%+v", w.client.Reason())
+		t.Errorf("the session is not open: %+v", w.client.Reason())
 	}
 }
 
@@ -539,13 +539,13 @@ func TestRoomForReplies(t *testing.T) {
 		if ev.Type == EventRoom {
 			room++
 			if err := w.server.Reply(w.now, 1, make([]byte, 50<<10)); err != nil {
-				t.Errorf("the reply that was refused: %v", err)
+				t.Errorf("the reply that was refused before: %v, want nil", err)
 			}
 		}
 	}
 	w.run(10 * time.Second)
 	if room != 1 {
-		t.Errorf("%d events", room)
+		t.Errorf("%d events of room, want 1", room)
 	}
 }
 
@@ -571,7 +571,7 @@ func TestRoomOnAChannel(t *testing.T) {
 		}
 		w.run(20 * time.Second)
 		if room != 1 {
-			t.Errorf("%s: %d events after %d messages", s.name, room, sent)
+			t.Errorf("%s: %d events of room after %d messages, want 1", s.name, room, sent)
 		}
 	}
 }

@@ -39,13 +39,13 @@ func TestAnEndThatIsShutDeliversWhatWaits(t *testing.T) {
 	w.close(w.server, id)
 	w.run(40 * time.Millisecond)
 	if st := w.client.lives.state[id]; st != channelHeard {
-		t.Fatalf("the state is %d", st)
+		t.Fatalf("the state is %d, want %d (channelHeard)", st, channelHeard)
 	}
 	if _, err := w.client.Send(w.now, id, []byte("more"), channel.Options{}); err != channel.ErrUnknown || w.client.Mux().Free(id) != -1 {
-		t.Errorf("Send after the SHUT of the peer: %v, Free %d", err, w.client.Mux().Free(id))
+		t.Errorf("Send after the SHUT of the peer: %v, want ErrUnknown; Free = %d, want -1", err, w.client.Mux().Free(id))
 	}
 	if err := w.client.CloseChannel(w.now, id); err != channel.ErrUnknown {
-		t.Errorf("a close after the SHUT of the peer: %v", err)
+		t.Errorf("CloseChannel after the SHUT of the peer: %v, want ErrUnknown", err)
 	}
 	w.want(w.client)
 	w.run(time.Second)
@@ -67,13 +67,13 @@ func TestNothingOfAChannelAfterTheEndOfTheSession(t *testing.T) {
 		w.close(w.server, id)
 		w.run(40 * time.Millisecond)
 		if st := w.client.lives.state[id]; st != channelHeard {
-			t.Fatalf("the state is %d", st)
+			t.Fatalf("the state is %d, want %d (channelHeard)", st, channelHeard)
 		}
 		w.client.Close(w.now, session.CloseNormal, "", atOnce)
 		w.collect(w.client)
 		w.run(time.Second)
 		if n := len(w.client.events); n != 1 || !strings.HasPrefix(w.client.events[0], "closed") {
-			t.Errorf("at once %v: %q", atOnce, w.client.events)
+			t.Errorf("at once %v: the events are %q, want only the end", atOnce, w.client.events)
 		}
 	}
 }
@@ -99,11 +99,11 @@ func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
 	}
 	w.client.removeChannels(w.now)
 	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.gone != 1<<id {
-		t.Fatalf("the state is %d", st)
+		t.Fatalf("the state is %d, want %d (channelTold)", st, channelTold)
 	}
 	w.run(20 * time.Second)
 	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" || w.client.lives.gone != 0 {
-		t.Errorf("at last %q", got)
+		t.Errorf("the last event is %q, want channel 4 closed", got)
 	}
 }
 
@@ -122,13 +122,13 @@ func TestANumberIsUsedAgainAtOnce(t *testing.T) {
 	c := small
 	c.Name = "next"
 	if again := w.openAt(w.client, c); again != id {
-		t.Fatalf("number %d", again)
+		t.Fatalf("the number is %d, want %d again", again, id)
 	}
 	w.send(w.client, id, "two")
 	w.run(300 * time.Millisecond)
 	w.want(w.server, "channel 4", "channel 4: one", "channel 4 closed", "channel 4", "channel 4: two")
 	if name := w.server.Mux().Channels().Name(id); name != "next" {
-		t.Errorf("the table has %q", name)
+		t.Errorf("the channel has the name %q, want next", name)
 	}
 	w.server.checkChannels(t)
 }
@@ -143,7 +143,7 @@ func TestShutOfAClientThatDoesNotClose(t *testing.T) {
 	w.run(200 * time.Millisecond)
 	w.want(w.server, `closed 3 "a SHUT of a channel that is not open" remote=false`)
 	if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a SHUT of a channel that is not open" {
-		t.Errorf("%v, %+v", w.server.State(), r)
+		t.Errorf("%v, %+v, want a protocol error", w.server.State(), r)
 	}
 }
 
@@ -158,17 +158,17 @@ func TestAnOpenThatIsRefusedLeavesNoChannel(t *testing.T) {
 	}
 	for range 3 {
 		if id, err := w.server.OpenChannel(w.now, channel.Channel{Name: strings.Repeat("n", 64), Mode: channel.ReliableUnordered}); err != channel.ErrBudget || id != 0 {
-			t.Fatalf("number %d, %v", id, err)
+			t.Fatalf("OpenChannel = %d, %v; want 0, ErrBudget", id, err)
 		}
 	}
 	if n := len(w.server.Mux().Channels()); n != len(table) {
-		t.Errorf("%d channels", n)
+		t.Errorf("%d channels, want %d", n, len(table))
 	}
 	w.server.checkChannels(t)
 	w.link()
 	w.run(20 * time.Second)
 	if id := w.open(small); id != 4 {
-		t.Errorf("number %d", id)
+		t.Errorf("the number is %d, want 4", id)
 	}
 }
 
@@ -185,10 +185,10 @@ func TestBothEndsOpenAChannelOfOneName(t *testing.T) {
 	w.want(w.server, "channel 4", "channel 4: of the client")
 	for s := range ids {
 		if id, ok := s.Mux().Channels().ID("small"); id != 4 || !ok {
-			t.Errorf("%s finds %d", s.name, id)
+			t.Errorf("%s: ID(\"small\") = %d, want 4", s.name, id)
 		}
 		if _, err := s.OpenChannel(w.now, small); !isTableError(err) {
-			t.Errorf("%s: one more of the name: %v", s.name, err)
+			t.Errorf("%s: one more channel of that name: %v, want a TableError", s.name, err)
 		}
 	}
 	w.close(w.server, 4)
@@ -218,7 +218,7 @@ func TestOpenWaitsForTheProgram(t *testing.T) {
 		}
 		again := w.openAt(w.client, c)
 		if (again == id) != number {
-			t.Fatalf("number %d", again)
+			t.Fatalf("the number is %d, want %d again: %v", again, id, number)
 		}
 		other := small
 		other.Name = "other"
@@ -230,7 +230,7 @@ func TestOpenWaitsForTheProgram(t *testing.T) {
 		}
 		w.server.in = nil
 		if name := w.server.Mux().Channels().Name(id); name != "small" || len(w.server.lives.held) != 2 {
-			t.Errorf("number %v: the table has %q, %d wait", number, name, len(w.server.lives.held))
+			t.Errorf("number %v: the channel has the name %q, want small; %d OPENs wait, want 2", number, name, len(w.server.lives.held))
 		}
 		w.collect(w.server)
 		w.want(w.server, "channel 4 closed")
@@ -281,10 +281,10 @@ func TestHostileOpensThatWait(t *testing.T) {
 			w.turn(w.client)
 		}
 		if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != "a malformed OPEN" {
-			t.Errorf("many %v: %v, %+v", many, w.server.State(), r)
+			t.Errorf("many %v: %v, %+v, want a protocol error", many, w.server.State(), r)
 		}
 		if n := len(w.server.lives.held); many && n != channel.MaxChannels {
-			t.Errorf("%d wait", n)
+			t.Errorf("%d OPENs wait, want %d", n, channel.MaxChannels)
 		}
 	}
 }

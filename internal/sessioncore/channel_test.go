@@ -37,7 +37,7 @@ func TestChannelOpenedAtRunTime(t *testing.T) {
 	w.want(w.client, "channel 4", "channel 4: boom")
 	w.want(w.server, "channel 4: thanks")
 	if c := w.client.Mux().Channels(); len(c) != 4 || c[3].Name != "effects" || len(table) != 3 {
-		t.Errorf("the client's table is %v, the program's has %d", c, len(table))
+		t.Errorf("the client's table is %v, want 4 channels; the program's has %d, want 3", c, len(table))
 	}
 }
 
@@ -58,7 +58,7 @@ func TestOpenCarriesHowToSend(t *testing.T) {
 			want.Priority, want.Guarantee, want.Weight = 7, 1<<31-1, 3
 		}
 		if got != want {
-			t.Errorf("takes it %v: %+v", takes, got)
+			t.Errorf("takes it %v: %+v, want %+v", takes, got, want)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func TestOpenSurvivesLossAndResume(t *testing.T) {
 			what = fmt.Sprintf(what, n+4)
 			next := slices.Index(w.client.events, what)
 			if next <= at || slices.Index(w.client.events[next+1:], what) >= 0 {
-				t.Fatalf("%q is not where it should be: %q", what, w.client.events)
+				t.Fatalf("the event %q is not in its order, or comes twice: %q", what, w.client.events)
 			}
 			at = next
 		}
@@ -97,26 +97,26 @@ func TestOpenSurvivesLossAndResume(t *testing.T) {
 func TestOpenChannelMisuse(t *testing.T) {
 	w := open(t)
 	if _, err := w.client.OpenChannel(w.now, effects); err != session.ErrFixed {
-		t.Errorf("a client: %v", err)
+		t.Errorf("OpenChannel of the client: %v, want ErrFixed", err)
 	}
 	if _, err := w.server.OpenChannel(w.now, table[0]); !isTableError(err) {
-		t.Errorf("a name that is taken: %v", err)
+		t.Errorf("a name that is taken: %v, want a TableError", err)
 	}
 	for n := 4; n <= channel.MaxChannels; n++ {
 		w.open(channel.Channel{Name: fmt.Sprint(n)})
 	}
 	if _, err := w.server.OpenChannel(w.now, effects); !isTableError(err) {
-		t.Errorf("one too many: %v", err)
+		t.Errorf("one channel too many: %v, want a TableError", err)
 	}
 	w.run(time.Second)
 	w.send(w.server, channel.MaxChannels, "the last")
 	w.run(time.Second)
 	if got := w.client.events[len(w.client.events)-1]; got != "channel 63: the last" {
-		t.Errorf("at last %q", got)
+		t.Errorf("the last event is %q, want channel 63", got)
 	}
 	w.server.Close(w.now, session.CloseNormal, "", true)
 	if _, err := w.server.OpenChannel(w.now, effects); err != channel.ErrClosed {
-		t.Errorf("after the close: %v", err)
+		t.Errorf("OpenChannel after the close: %v, want ErrClosed", err)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestClientWithAFixedTable(t *testing.T) {
 	w.server.Link(w.now, LinkInfo{})
 	w.server.control(w.now, appendHello(nil, nil, 0))
 	if _, err := w.server.OpenChannel(w.now, effects); err != session.ErrFixed {
-		t.Errorf("OpenChannel: %v", err)
+		t.Errorf("OpenChannel: %v, want ErrFixed", err)
 	}
 }
 
@@ -160,10 +160,10 @@ func TestHostileOpen(t *testing.T) {
 			w.server.sendControl(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
 			if r := w.client.Reason(); r.Code != session.CloseProtocolError || len(r.Text) < len(c.text) || r.Text[:len(c.text)] != c.text {
-				t.Errorf("the client's end: %+v", r)
+				t.Errorf("the client's end: %+v, want a protocol error that begins with %q", r, c.text)
 			}
 			if n := len(w.client.Mux().Channels()); n != 3 {
-				t.Errorf("it has %d channels", n)
+				t.Errorf("the client has %d channels, want 3", n)
 			}
 		})
 	}
@@ -180,7 +180,7 @@ func TestHostileOpen(t *testing.T) {
 			w.client.sendControl(w.now, []byte(c.bytes), channel.Options{})
 			w.run(100 * time.Millisecond)
 			if r := w.server.Reason(); r.Code != session.CloseProtocolError || r.Text != c.text {
-				t.Errorf("the server's end: %+v", r)
+				t.Errorf("the server's end: %+v, want a protocol error with the text %q", r, c.text)
 			}
 		})
 	}

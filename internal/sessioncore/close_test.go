@@ -68,7 +68,7 @@ func TestCloseDrainsForAsLongAsItMay(t *testing.T) {
 			w.run(30 * time.Second)
 			n := fates(t, w.server)
 			if n["delivered"]+n["abandoned"] != 900 || (n["abandoned"] == 0) != tt.all {
-				t.Errorf("fates %v", n)
+				t.Errorf("fates %v, want 900 in all; all are delivered: %v", n, tt.all)
 			}
 			lost := 1000 * n["abandoned"]
 			server, client := `closed 0 "" remote=false`, `closed 0 "" remote=true`
@@ -84,10 +84,10 @@ func TestCloseDrainsForAsLongAsItMay(t *testing.T) {
 				t.Errorf("the client ends with %q, want %q", got[len(got)-1], client)
 			}
 			if came := len(got) - 1; came < n["delivered"] || tt.all && came != 900 {
-				t.Errorf("%d messages came, %d have the fate delivered", came, n["delivered"])
+				t.Errorf("%d messages have arrived, and %d have the fate delivered", came, n["delivered"])
 			}
 			if !w.server.Over() || !w.client.Over() {
-				t.Error("the links may not go")
+				t.Errorf("an end is not over, so its link may not be closed: server %v, client %v", w.server.Over(), w.client.Over())
 			}
 		})
 	}
@@ -133,11 +133,11 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 				w.run(60 * time.Second)
 				n := fates(t, w.client)
 				if n["delivered"]+n["abandoned"] != 500 || n["delivered"] == 0 {
-					t.Errorf("fates %v", n)
+					t.Errorf("fates %v, want 500 in all, some delivered", n)
 				}
 				r := w.client.Reason()
 				if w.client.State() != Closed || r.LostOut != uint64(1000*n["abandoned"]) {
-					t.Errorf("state %v, %d bytes given up, %d receipts abandoned", w.client.State(), r.LostOut, n["abandoned"])
+					t.Errorf("state %v, want %v; %d bytes are given up, want 1000 for each of the %d abandoned messages", w.client.State(), Closed, r.LostOut, n["abandoned"])
 				}
 			})
 		}
@@ -183,10 +183,10 @@ func TestWhatComesWhileASessionDrains(t *testing.T) {
 	}
 	w.server.Close(w.now, 300, "bye", false)
 	if _, err := w.server.Request(w.now, "x", nil); err != channel.ErrClosed {
-		t.Errorf("Request after Close: %v", err)
+		t.Errorf("Request after Close: %v, want ErrClosed", err)
 	}
 	if _, err := w.server.OpenChannel(w.now, effects); err != channel.ErrClosed {
-		t.Errorf("OpenChannel after Close: %v", err)
+		t.Errorf("OpenChannel after Close: %v, want ErrClosed", err)
 	}
 	w.run(5 * time.Second)
 	events := w.server.events[:0]
@@ -234,9 +234,9 @@ func TestExpiryWhileInterrupted(t *testing.T) {
 	w.cut()
 	w.run(20 * time.Second)
 	if got := w.server.events[len(w.server.events)-1]; got != `closed 4 "the credentials have expired" remote=false` {
-		t.Errorf("at last %q", got)
+		t.Errorf("the last event is %q", got)
 	}
 	if !w.server.Over() {
-		t.Error("it is not over")
+		t.Error("the server's end is not over")
 	}
 }

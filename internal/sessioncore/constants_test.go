@@ -41,7 +41,7 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"openTimeout": ms(c.OpenTimeout), "drainTime": ms(c.DrainTimeout),
 	}
 	if !maps.Equal(constants, want.Session) {
-		t.Errorf("constants of Go\n%v\nof constants.json\n%v", constants, want.Session)
+		t.Errorf("the constants of Go are\n%v\nthose of constants.json\n%v", constants, want.Session)
 	}
 	codes := map[string]session.CloseCode{
 		"Normal": session.CloseNormal, "Kicked": session.CloseKicked, "Shutdown": session.CloseShutdown,
@@ -52,13 +52,13 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 		"LimitRequests": session.CloseLimitRequests, "Program": session.CloseProgram,
 	}
 	if !maps.Equal(codes, want.CloseCodes) {
-		t.Errorf("close codes of Go\n%v\nof constants.json\n%v", codes, want.CloseCodes)
+		t.Errorf("the close codes of Go are\n%v\nthose of constants.json\n%v", codes, want.CloseCodes)
 	}
 	var statuses []string
 	for s := session.StatusSending; s <= session.StatusResponseLost; s++ {
 		statuses = append(statuses, strings.ReplaceAll(s.String(), " ", "-"))
 	}
 	if !slices.Equal(statuses, want.Statuses) {
-		t.Errorf("statuses of Go %q, of constants.json %q", statuses, want.Statuses)
+		t.Errorf("the statuses of Go are %q, those of constants.json %q", statuses, want.Statuses)
 	}
 }

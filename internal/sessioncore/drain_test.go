@@ -35,7 +35,7 @@ func TestCloseThatNeedNotDrain(t *testing.T) {
 		w.server.Close(w.now, 300, "bye", false)
 		w.collect(w.server)
 		if w.server.State() != Closed || w.server.Over() != c.over || w.server.Interrupted() {
-			t.Errorf("%s: state %v, over %v, interrupted %v", c.name, w.server.State(), w.server.Over(), w.server.Interrupted())
+			t.Errorf("%s: state %v, want %v; over %v, want %v; interrupted %v, want false", c.name, w.server.State(), Closed, w.server.Over(), c.over, w.server.Interrupted())
 		}
 		w.want(w.server, c.events...)
 	}
@@ -48,7 +48,7 @@ func TestCloseThatNeedNotDrain(t *testing.T) {
 		w.client.Close(w.now, 300, "bye", false)
 		w.collect(w.client)
 		if w.client.State() != Closed || w.client.Over() == linked {
-			t.Errorf("before the opening, linked %v: state %v, over %v", linked, w.client.State(), w.client.Over())
+			t.Errorf("closed before the opening, linked %v: state %v, want %v; over %v, want %v", linked, w.client.State(), Closed, w.client.Over(), !linked)
 		}
 		w.want(w.client)
 	}
@@ -109,10 +109,10 @@ func TestDrainOfALivePeerHasNoEnd(t *testing.T) {
 	w.queue(w.server, chat, 200)
 	w.server.Drain(w.now, 300, "bye")
 	if d := w.closedAt(w.server, time.Minute); d < 2*time.Second || d >= time.Minute {
-		t.Errorf("it takes %v", d)
+		t.Errorf("the end takes %v, want 2 s to 1 minute", d)
 	}
 	if n := fates(t, w.server); n["delivered"] != 200 {
-		t.Errorf("fates %v", n)
+		t.Errorf("fates %v, want 200 delivered", n)
 	}
 }
 
@@ -122,16 +122,16 @@ func TestLinkThatGoesWhileASessionDrains(t *testing.T) {
 	w.send(w.server, chat, "never read")
 	w.server.Close(w.now, 300, "bye", false)
 	if w.server.Over() || w.server.State() != Closing {
-		t.Fatalf("state %v, over %v", w.server.State(), w.server.Over())
+		t.Fatalf("state %v, want %v; over %v, want false", w.server.State(), Closing, w.server.Over())
 	}
 	if w.server.Link(w.now, LinkInfo{}); w.server.Stats(w.now).Resumed != 0 || w.server.State() != Closing {
-		t.Errorf("a session that drains takes a link: state %v", w.server.State())
+		t.Errorf("a session that drains accepts a link: state %v", w.server.State())
 	}
 	w.server.Unlink(w.now)
 	w.collect(w.server)
 	w.want(w.server, `closed 300 "bye" remote=false lost 10 and 0`)
 	if !w.server.Over() {
-		t.Error("its link is gone, and it is not over")
+		t.Error("the link is gone, and the session is not over")
 	}
 }
 
@@ -156,7 +156,7 @@ func TestExpiryWhileASessionDrains(t *testing.T) {
 	w.server.Close(w.now, 300, "bye", false)
 	w.server.SetExpires(w.now)
 	if at := w.server.Deadline(); !at.After(w.now) {
-		t.Errorf("the deadline is %v", at.Sub(w.now))
+		t.Errorf("the deadline is in %v, want later than now", at.Sub(w.now))
 	}
 	w.run(time.Second)
 	w.loss = 0
@@ -175,14 +175,14 @@ func TestOverWhenThePeerKnows(t *testing.T) {
 	w.server.Close(w.now, 300, "bye", false)
 	w.collect(w.server)
 	if len(w.server.Append(w.now, nil, channel.MaxPacket)) == 0 || len(w.server.Append(w.now, nil, channel.MaxPacket)) > 0 {
-		t.Fatal("not one packet with the end")
+		t.Fatal("the end is not sent in exactly one packet")
 	}
 	if w.server.Over() || w.server.Deadline().IsZero() {
-		t.Error("it is over when the end was sent once")
+		t.Error("the session is over, or has no deadline, after the end was sent once")
 	}
 	w.run(time.Second)
 	if !w.server.Over() {
-		t.Error("it is not over though its end was sent six times or is known")
+		t.Error("the session is not over, though its end was sent six times or is acknowledged")
 	}
 }
 
@@ -202,10 +202,10 @@ func TestFloodWhileASessionDrains(t *testing.T) {
 	}
 	w.run(5 * time.Second)
 	if n := fates(t, w.server); n["delivered"] != 20 || w.server.Stats(w.now).Limited != 0 {
-		t.Errorf("fates %v, %d limited", n, w.server.Stats(w.now).Limited)
+		t.Errorf("fates %v, want 20 delivered; %d messages limited, want 0", n, w.server.Stats(w.now).Limited)
 	}
 	if got := w.server.events[20:]; fmt.Sprint(got) != `[closed 300 "bye" remote=false]` {
-		t.Errorf("it ends with %q", got)
+		t.Errorf("the last events are %q", got)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestEventsAreOwnedOnce(t *testing.T) {
 		clear(b)
 	}
 	if n := testing.AllocsPerRun(10, w.client.Own); n != 0 {
-		t.Errorf("events that are owned take %v allocations", n)
+		t.Errorf("Own of events that are owned allocates %v times, want 0", n)
 	}
 	w.collect(w.client)
 	b := receive("three")

@@ -42,12 +42,12 @@ func TestVectors(t *testing.T) {
 		name, b := v[0], []byte(v[1])
 		var f frame
 		if ok := f.parse(b); ok == strings.HasPrefix(name, "bad") {
-			t.Errorf("%s: parse says %v", name, ok)
+			t.Errorf("%s: parse returns %v", name, ok)
 			continue
 		}
 		if strings.HasPrefix(name, "good") {
 			if got := f.append(nil); string(got) != v[1] {
-				t.Errorf("%s: written again it is %x", name, got)
+				t.Errorf("%s: written again it is %x, want %x", name, got, v[1])
 			}
 		}
 	}
@@ -85,10 +85,10 @@ func FuzzFrame(f *testing.F) {
 		}
 		c := fr.append(nil)
 		if len(c) > len(b) {
-			t.Fatalf("%x grew to %x", b, c)
+			t.Fatalf("%x becomes the longer frame %x", b, c)
 		}
 		if !again.parse(c) || string(again.append(nil)) != string(c) {
-			t.Fatalf("%x does not survive", c)
+			t.Fatalf("%x is not the same when it is parsed and written again", c)
 		}
 	})
 }
@@ -126,7 +126,7 @@ func FuzzHostilePeer(f *testing.F) {
 				closed++
 			}
 			if (strings.HasPrefix(ev, "open")) != (i == 0) || closed > 0 && i != len(to.events)-1 {
-				t.Fatalf("events out of order: %q", to.events)
+				t.Fatalf("the events are not in order: %q", to.events)
 			}
 		}
 	})

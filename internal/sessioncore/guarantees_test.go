@@ -32,20 +32,20 @@ func TestFullQueueOfControlMessages(t *testing.T) {
 	w.cut()
 	w.fill(w.server)
 	if err := w.server.Ack(w.now, 1); err != channel.ErrBudget || w.server.Stats(w.now).Asked != 1 {
-		t.Errorf("Ack: %v, %d requests are served", err, w.server.Stats(w.now).Asked)
+		t.Errorf("Ack: %v, want ErrBudget; %d requests are served, want 1", err, w.server.Stats(w.now).Asked)
 	}
 	if id, err := w.server.Request(w.now, "r", nil); err != channel.ErrBudget || id != 0 || w.server.Stats(w.now).Asking != 0 {
-		t.Errorf("Request: %d, %v", id, err)
+		t.Errorf("Request: %d, %v; want 0, ErrBudget", id, err)
 	}
 	if id, err := w.server.OpenChannel(w.now, effects); err != channel.ErrBudget || id != 0 || len(w.server.Mux().Channels()) != len(table) {
-		t.Errorf("OpenChannel: %d, %v", id, err)
+		t.Errorf("OpenChannel: %d, %v; want 0, ErrBudget", id, err)
 	}
 
 	w = open(t)
 	w.fill(w.client)
 	w.client.control(w.now, effects.AppendLine([]byte{typeOpen}, 4))
 	if r := w.client.Reason(); r.Code != session.CloseLimitRequests || r.Text != "there is no room to queue the answer to an OPEN" {
-		t.Errorf("a client that cannot answer OPEN ends with %+v", r)
+		t.Errorf("a client that cannot answer OPEN ends with %+v, want CloseLimitRequests", r)
 	}
 }
 
@@ -59,13 +59,13 @@ func TestNewLinkIsHeardAfterOneTrip(t *testing.T) {
 	valid, next := w.server.Tokens()
 	before, new := token(0), token(2)
 	if valid != sha256.Sum256(before[:]) || next != sha256.Sum256(new[:]) {
-		t.Error("the tokens are not the one before and the new one")
+		t.Error("the valid tokens are not the one before and the new one")
 	}
 	w.run(w.delay)
 	w.want(w.server, "interrupted", "resumed")
 	for _, s := range []*side{w.client, w.server} {
 		if st := s.Stats(w.now); st.Resumed != 1 || st.Interruptions != 1 {
-			t.Errorf("%s: %d new links, %d interruptions", s.name, st.Resumed, st.Interruptions)
+			t.Errorf("%s: %d new links and %d interruptions, want 1 each", s.name, st.Resumed, st.Interruptions)
 		}
 	}
 }
@@ -74,18 +74,18 @@ func TestNewLinkIsHeardAfterOneTrip(t *testing.T) {
 func TestPendingEvents(t *testing.T) {
 	w := open(t)
 	if w.server.Pending() {
-		t.Error("nothing happened")
+		t.Error("Pending() = true without an event")
 	}
 	w.server.Unlink(w.now)
 	if !w.server.Pending() {
-		t.Error("an interruption is none")
+		t.Error("Pending() = false after an interruption")
 	}
 	evs := w.server.Events(nil)
 	if len(evs) != 1 || w.server.Pending() {
-		t.Errorf("%d events, and more", len(evs))
+		t.Errorf("%d events, want 1; Pending() = %v, want false", len(evs), w.server.Pending())
 	}
 	if left := w.server.Release(evs); len(left) != 0 || cap(left) != cap(evs) || evs[0].Type != EventOpen {
-		t.Errorf("released: length %d, room %d of %d, %v", len(left), cap(left), cap(evs), evs[0].Type)
+		t.Errorf("released: length %d, want 0; capacity %d, want %d; type %v, want %v", len(left), cap(left), cap(evs), evs[0].Type, EventOpen)
 	}
 }
 
@@ -94,11 +94,11 @@ func TestLinkThatGoesAfterTheEnd(t *testing.T) {
 	w := open(t)
 	w.server.Kick(w)
 	if w.server.Over() {
-		t.Error("it is over, and has said nothing")
+		t.Error("the session is over before its end is sent")
 	}
 	w.server.Unlink(w.now)
 	if !w.server.Over() || !w.server.Deadline().IsZero() {
-		t.Error("its link is gone, and it is not over")
+		t.Error("the link is gone, and the session is not over")
 	}
 }
 
@@ -108,7 +108,7 @@ func TestInterruptedOnTheLastChannel(t *testing.T) {
 	w := open(t, short)
 	w.cut()
 	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); err != session.ErrInterrupted {
-		t.Errorf("%v", err)
+		t.Errorf("Send on a sequenced channel without a link: %v, want ErrInterrupted", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestEventsOfTimeAreToldAtOnce(t *testing.T) {
 	w.client.Advance(w.now)
 	w.server.Receive(w.now, w.client.Append(w.now, nil, channel.MaxPacket))
 	if b := w.server.Append(w.now, nil, channel.MaxPacket); !strings.HasSuffix(string(b), "bye") || w.server.State() != Closed {
-		t.Errorf("once all is delivered its packet is %q, and the state %v", b, w.server.State())
+		t.Errorf("once all is delivered the packet is %q, want one that ends with bye; state %v, want %v", b, w.server.State(), Closed)
 	}
 
 	w = open(t)
@@ -174,8 +174,8 @@ func TestEventsOfTimeAreToldAtOnce(t *testing.T) {
 func TestExpires(t *testing.T) {
 	w := newWorld(t)
 	if at := w.now.Add(time.Minute); !w.server.Expires().IsZero() {
-		t.Error("it expires though nobody said so")
+		t.Errorf("Expires() = %v, want none", w.server.Expires())
 	} else if w.server.SetExpires(at); w.server.Expires() != at {
-		t.Errorf("it expires at %v", w.server.Expires())
+		t.Errorf("Expires() = %v, want %v", w.server.Expires(), at)
 	}
 }

@@ -112,7 +112,7 @@ func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
 	for steps := 0; ; steps++ {
 		if steps > 100_000 {
-			w.t.Fatal("the ends never rest")
+			w.t.Fatal("the ends still send packets after 100,000 steps")
 		}
 		w.flush(w.client, w.server)
 		w.flush(w.server, w.client)

@@ -23,7 +23,7 @@ func TestRequestThatIsKeptForTheNextPoll(t *testing.T) {
 			t.Errorf("the bytes are %q, want %q; answers: %v", kept.Data, data, answers)
 		}
 		if err := kept.Ack(); err != nil || !slices.Equal(answers, []session.Status{session.StatusAcknowledged}) {
-			t.Errorf("Ack: %v; answers: %v", err, answers)
+			t.Errorf("Ack: %v, want nil; answers: %v, want StatusAcknowledged", err, answers)
 		}
 	}
 }

@@ -86,11 +86,11 @@ func TestLedgerOverACutLink(t *testing.T) {
 	for i, s := range sides {
 		b := &books[i]
 		if b.next != total || len(b.loot) != total || b.replies != total/20 || len(b.wrong) > 0 {
-			t.Errorf("%s: %d of chat, %d of loot, %d replies; %v", s.name, b.next, len(b.loot), b.replies, b.wrong)
+			t.Errorf("%s: %d of %d messages of chat, %d of loot, %d replies of %d; %v", s.name, b.next, total, len(b.loot), b.replies, total/20, b.wrong)
 		}
 		for n, times := range b.loot {
 			if times != 1 {
-				t.Errorf("%s: loot %d came %d times", s.name, n, times)
+				t.Errorf("%s: message %d of loot came %d times, want once", s.name, n, times)
 			}
 		}
 	}
@@ -143,6 +143,6 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		step()
 	}
 	if n := testing.AllocsPerRun(500, step); n != 0 {
-		t.Errorf("%v allocations for six messages", n)
+		t.Errorf("%v allocations for six messages, want 0", n)
 	}
 }

@@ -19,7 +19,7 @@ func TestOpenTakesOneTrip(t *testing.T) {
 	w.want(w.server, "open I am red", "chat: hello")
 	w.want(w.client, "open", "token 0")
 	if w.client.ID() != 77 {
-		t.Errorf("the client's session is %d", w.client.ID())
+		t.Errorf("the client's session has the id %d, want 77", w.client.ID())
 	}
 }
 
@@ -46,11 +46,11 @@ func TestNobodySpeaks(t *testing.T) {
 	w.want(w.client)
 	w.want(w.server)
 	if w.client.State() != Closed || w.server.State() != Closed {
-		t.Errorf("states %v and %v", w.client.State(), w.server.State())
+		t.Errorf("states %v and %v, want %v", w.client.State(), w.server.State(), Closed)
 	}
 	w.run(2 * time.Second)
 	if !w.client.Over() || !w.server.Over() {
-		t.Error("the links may not go")
+		t.Errorf("an end is not over, so its link may not be closed: client %v, server %v", w.client.Over(), w.server.Over())
 	}
 }
 
@@ -60,16 +60,16 @@ func TestCloseDeliversFirst(t *testing.T) {
 	w.send(w.server, chat, strings.Repeat("x", 20_000)+"you lost")
 	w.server.Close(w.now, 300, "game over", false)
 	if _, err := w.server.Send(w.now, chat, nil, channel.Options{}); !errors.Is(err, channel.ErrClosed) {
-		t.Errorf("Send after Close: %v", err)
+		t.Errorf("Send after Close: %v, want ErrClosed", err)
 	}
 	w.run(3 * time.Second)
 	w.want(w.server, `closed 300 "game over" remote=false`)
 	if n := len(w.client.events); n != 2 || !strings.HasSuffix(w.client.events[0], "you lost") ||
 		w.client.events[1] != `closed 300 "game over" remote=true` {
-		t.Errorf("the client saw %d events, the last %q", n, w.client.events[n-1])
+		t.Errorf("the client has %d events, want 2; the last is %q", n, w.client.events[n-1])
 	}
 	if !w.client.Over() || !w.server.Over() {
-		t.Error("the links may not go")
+		t.Errorf("an end is not over, so its link may not be closed: client %v, server %v", w.client.Over(), w.server.Over())
 	}
 }
 
@@ -81,7 +81,7 @@ func TestCloseAtOnce(t *testing.T) {
 	w.want(w.client, `closed 1 "go" remote=true lost 0 and 10`)
 	w.want(w.server, `closed 1 "go" remote=false lost 10 and 0`)
 	if !w.server.Over() || !w.server.Deadline().IsZero() {
-		t.Error("the server's end is not over")
+		t.Error("the server's end is not over, or has a deadline")
 	}
 }
 
@@ -93,7 +93,7 @@ func TestCloseOfADeadLinkGivesUp(t *testing.T) {
 	w.run(12 * time.Second)
 	w.want(w.server, `closed 2 "" remote=false lost 10 and 0`)
 	if !w.server.Over() {
-		t.Error("the server still speaks after 12 s")
+		t.Error("the server's end is not over after 12 s")
 	}
 }
 
@@ -116,18 +116,18 @@ func TestRequests(t *testing.T) {
 	}
 	ids := []uint32{ask("join", "red"), ask("ready", ""), ask("fly", "up")}
 	if st, _ := w.client.Status(ids[0]); st != session.StatusSending {
-		t.Errorf("before it leaves: %v", st)
+		t.Errorf("before the request is sent: %v, want StatusSending", st)
 	}
 	w.run(100 * time.Millisecond)
 	if st, _ := w.client.Status(ids[0]); st != session.StatusWaiting {
-		t.Errorf("after it arrived: %v", st)
+		t.Errorf("after the request has arrived: %v, want StatusWaiting", st)
 	}
 	w.want(w.server, "request 1 join: red", "request 2 ready: ", "request 3 fly: up")
 	w.server.Reject(w.now, 3, "no wings")
 	w.server.Ack(w.now, 2)
 	w.server.Reply(w.now, 1, []byte("team 4"))
 	if err := w.server.Reply(w.now, 1, nil); !errors.Is(err, session.ErrAnswered) {
-		t.Errorf("a second answer: %v", err)
+		t.Errorf("a second answer: %v, want ErrAnswered", err)
 	}
 	w.run(100 * time.Millisecond)
 	w.want(w.client, "request 3 rejected: no wings", "request 2 acknowledged: ", "request 1 responded: team 4")
@@ -178,10 +178,10 @@ func TestRejectionsFindRoom(t *testing.T) {
 		}
 	}
 	if err != channel.ErrBudget {
-		t.Errorf("the last request: %v", err)
+		t.Errorf("the last request: %v, want ErrBudget", err)
 	}
 	if err := w.client.Reply(w.now, 3, nil); err != channel.ErrBudget {
-		t.Errorf("a reply when the queue is full: %v", err)
+		t.Errorf("a reply when the queue is full: %v, want ErrBudget", err)
 	}
 	for id := uint32(3); id <= 64; id++ {
 		if err := w.client.Reject(w.now, id, strings.Repeat("x", session.MaxText)); err != nil {
@@ -189,7 +189,7 @@ func TestRejectionsFindRoom(t *testing.T) {
 		}
 	}
 	if s := w.client.State(); s != Open {
-		t.Errorf("state %v: %v", s, w.client.Reason())
+		t.Errorf("state %v, want %v: %v", s, Open, w.client.Reason())
 	}
 }
 
@@ -214,7 +214,7 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 	w.want(w.server, "request 1 r: ", "request 2 r: ")
 	w.want(w.client, "request 3 rejected: too many requests in flight")
 	if n := w.server.Stats(w.now).Rejected; n != 1 {
-		t.Errorf("%d refused", n)
+		t.Errorf("%d requests are rejected, want 1", n)
 	}
 }
 
@@ -235,7 +235,7 @@ func TestPeerThatTakesNoRejections(t *testing.T) {
 	}
 	w.collect(w.server)
 	if last := w.server.events[len(w.server.events)-1]; last != `closed 20 "too many requests: there is no room to queue their rejections" remote=false` {
-		t.Errorf("the last event is %s", last)
+		t.Errorf("the last event is %s, want the end because of too many requests", last)
 	}
 }
 
@@ -254,17 +254,17 @@ func TestRequestMisuse(t *testing.T) {
 		{"second", 0, session.ErrTooMany},
 	} {
 		if _, err := w.client.Request(w.now, c.name, make([]byte, c.payload)); !errors.Is(err, c.want) {
-			t.Errorf("%q with %d bytes: %v", c.name, c.payload, err)
+			t.Errorf("%q with %d bytes: %v, want %v", c.name, c.payload, err, c.want)
 		}
 	}
 	if err := w.client.Ack(w.now, 5); !errors.Is(err, session.ErrAnswered) {
-		t.Errorf("Ack of nothing: %v", err)
+		t.Errorf("Ack without a request: %v, want ErrAnswered", err)
 	}
 	if _, err := w.client.Send(w.now, channel.Control, nil, channel.Options{}); !errors.Is(err, channel.ErrUnknown) {
-		t.Errorf("Send on the control channel: %v", err)
+		t.Errorf("Send on the control channel: %v, want ErrUnknown", err)
 	}
 	if _, err := New(w.now, Config{Hello: make([]byte, session.MaxHello+1)}); !errors.Is(err, session.ErrHello) {
-		t.Errorf("a long connect message: %v", err)
+		t.Errorf("New with a connect message that is too long: %v, want ErrHello", err)
 	}
 }
 
@@ -283,7 +283,7 @@ func TestLimitOfMessages(t *testing.T) {
 	}
 	w.run(w.delay)
 	if n, told := int(w.server.Stats(w.now).Limited), len(w.server.events); n < 8 || n+told != 35 || w.server.State() != Open {
-		t.Errorf("%d unreliable messages dropped, %d told, state %v", n, told, w.server.State())
+		t.Errorf("%d unreliable messages are dropped, want 8 at least; %d events, want 35 with the drops; state %v, want %v", n, told, w.server.State(), Open)
 	}
 	w.server.events = nil
 	w.send(w.client, chat, "may not get lost")
@@ -298,7 +298,7 @@ func TestLimitOfBytes(t *testing.T) {
 	w.send(w.client, chat, "one more")
 	w.run(300 * time.Millisecond)
 	if n := len(w.server.events); n != 2 || w.server.events[1] != `closed 17 "more than 1000 bytes per second" remote=false` {
-		t.Errorf("%d events, the last %q", n, w.server.events[n-1])
+		t.Errorf("%d events, want 2; the last is %q", n, w.server.events[n-1])
 	}
 }
 
@@ -322,7 +322,7 @@ func TestLimitOfEarlyMessages(t *testing.T) {
 	w.run(time.Second)
 	w.want(w.client)
 	if w.server.State() != Closed || w.client.State() != Closed {
-		t.Errorf("states %v, %v", w.server.State(), w.client.State())
+		t.Errorf("states %v, %v; want %v", w.server.State(), w.client.State(), Closed)
 	}
 }
 
@@ -362,7 +362,7 @@ func TestSilenceInterruptsAndASoundResumes(t *testing.T) {
 	w.want(w.client, "interrupted")
 	w.want(w.server)
 	if _, err := w.client.Send(w.now, moves, nil, channel.Options{}); !errors.Is(err, session.ErrInterrupted) {
-		t.Errorf("Send on a sequenced channel: %v", err)
+		t.Errorf("Send on a sequenced channel: %v, want ErrInterrupted", err)
 	}
 	w.send(w.client, chat, "still here")
 	w.loss = 0
@@ -407,19 +407,19 @@ func TestTokensRotate(t *testing.T) {
 		return w.server.Admits(sha256.Sum256(tok[:]))
 	}
 	if !admits(0) || admits(2) {
-		t.Error("at first the first token counts, and no other")
+		t.Errorf("at first only the first token must be valid: %v, %v", admits(0), admits(2))
 	}
 	w.cut()
 	w.link()
 	if !admits(0) {
-		t.Error("the old token must count until the client has the new one")
+		t.Error("the old token is not valid before the client has the new one")
 	}
 	w.run(300 * time.Millisecond)
 	if w.token != token(2) {
-		t.Errorf("the client has %q", w.token)
+		t.Errorf("the client has the token %q, want %q", w.token, token(2))
 	}
 	if admits(0) || !admits(2) {
-		t.Error("the old token counts although the client has the new one")
+		t.Errorf("once the client has the new token: old %v, want false; new %v, want true", admits(0), admits(2))
 	}
 	w.want(w.server, "interrupted", "resumed", "token confirmed")
 	w.cut()
@@ -428,6 +428,6 @@ func TestTokensRotate(t *testing.T) {
 	w.link()
 	w.run(300 * time.Millisecond)
 	if w.token != token(3) || admits(2) || admits(4) {
-		t.Errorf("after two links the client has %q", w.token)
+		t.Errorf("after two links the client has %q, want %q; other tokens are valid: %v, %v", w.token, token(3), admits(2), admits(4))
 	}
 }
