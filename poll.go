@@ -42,24 +42,14 @@ import (
 // session.ErrClosed after the server is closed, ErrManual without Manual, and
 // ErrInHandler inside another Poll.
 func (s *Server) Poll(d time.Duration) iter.Seq[Event] {
-	return func(yield func(Event) bool) {
-		if !s.config.Manual {
-			yield(Event{Type: session.EventEnded, Err: session.ErrManual})
-			return
-		}
-		pulled := s.polling.Pull(yield, func(saved bool) {
-			if saved {
-				d = 0
-			}
-			if err := s.turn(d); err != nil {
-				s.polling.Yield(Event{Type: session.EventEnded, Err: err})
-			}
-		})
-		if !pulled {
-			yield(Event{Type: session.EventEnded, Err: session.ErrInHandler})
-		}
+	if !s.config.Manual {
+		return func(yield func(Event) bool) { yield(endedEvent(session.ErrManual)) }
 	}
+	return s.polling.Poll(d, s.turn, session.ErrInHandler)
 }
+
+// endedEvent is the event of a Poll that cannot work.
+func endedEvent(err error) Event { return Event{Type: session.EventEnded, Err: err} }
 
 // turn runs the loops of all links once.
 func (s *Server) turn(d time.Duration) error {

@@ -91,7 +91,7 @@ func newServer(c Config) (*Server, error) {
 	s.directory.init(c.MaxConns, c.MaxUsedTokens)
 	s.directory.totals = s.newTotals()
 	s.links = newLinks(s)
-	s.polling.Keep, s.polling.After = keep, yielded
+	s.polling.Keep, s.polling.After, s.polling.Ended = keep, yielded, endedEvent
 	return s, nil
 }
 

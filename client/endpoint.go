@@ -126,7 +126,7 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 		buffers:  websock.NewBuffers(maxWaiting),
 	}
 	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen, Manual: c.Manual})
-	e.polling.Keep, e.polling.After = keep, yielded
+	e.polling.Keep, e.polling.After, e.polling.Ended = keep, yielded, endedEvent
 	e.signal = newHTTPSignal(&e.config)
 	if !c.Manual {
 		e.running.Go(e.run)

@@ -50,24 +50,14 @@ type Event struct {
 // without Manual (session.ErrManual), and while another Poll or one of those calls runs
 // (session.ErrInHandler), Poll yields session.EventEnded, whose Session is nil.
 func (e *Endpoint) Poll(d time.Duration) iter.Seq[Event] {
-	return func(yield func(Event) bool) {
-		if !e.config.Manual {
-			yield(Event{Type: session.EventEnded, Err: session.ErrManual})
-			return
-		}
-		pulled := e.polling.Pull(yield, func(saved bool) {
-			if saved {
-				d = 0
-			}
-			if err := e.turns(d); err != nil {
-				e.polling.Yield(Event{Type: session.EventEnded, Err: err})
-			}
-		})
-		if !pulled {
-			yield(Event{Type: session.EventEnded, Err: session.ErrInHandler})
-		}
+	if !e.config.Manual {
+		return func(yield func(Event) bool) { yield(endedEvent(session.ErrManual)) }
 	}
+	return e.polling.Poll(d, e.turns, session.ErrInHandler)
 }
+
+// endedEvent is the event of a Poll that cannot work.
+func endedEvent(err error) Event { return Event{Type: session.EventEnded, Err: err} }
 
 // turns takes turns for at most d; see loop.Poll. When the loop has ended it runs the last
 // handlers and returns ErrClosed.

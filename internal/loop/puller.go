@@ -1,6 +1,10 @@
 package loop
 
-import "sync/atomic"
+import (
+	"iter"
+	"sync/atomic"
+	"time"
+)
 
 // A Puller gives events to the body of a range over a Poll: the events that the program has
 // no handler for. Only one goroutine at a time may be in Poll, or in another call that takes
@@ -12,6 +16,9 @@ type Puller[E any] struct {
 
 	// After may be nil. It is called for each event when the body has returned or panicked.
 	After func(E)
+
+	// Ended returns the event that says why Poll cannot work. Only Poll needs it.
+	Ended func(error) E
 
 	running atomic.Bool
 	yield   func(E) bool // nil while the body runs and after it broke off
@@ -30,6 +37,24 @@ func (p *Puller[E]) End() { p.running.Store(false) }
 
 // Saved returns the number of events that the next Pull yields first.
 func (p *Puller[E]) Saved() int { return len(p.saved) }
+
+// Poll returns the events of a Poll that takes turns for at most d: what was saved, and then
+// what turn yields. An error of turn, or busy if Running, is an event of Ended.
+func (p *Puller[E]) Poll(d time.Duration, turn func(time.Duration) error, busy error) iter.Seq[E] {
+	return func(yield func(E) bool) {
+		pulled := p.Pull(yield, func(saved bool) {
+			if saved {
+				d = 0
+			}
+			if err := turn(d); err != nil {
+				p.Yield(p.Ended(err))
+			}
+		})
+		if !pulled {
+			yield(p.Ended(busy))
+		}
+	}
+}
 
 // Pull yields what was saved, and then what turn yields. saved says that there was
 // something, so that turn should not wait. Pull returns false, and does nothing, if Running.
