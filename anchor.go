@@ -181,7 +181,8 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 }
 
 // linkClosed notes that the link is closed. If no link of the session has opened, the session
-// is over.
+// is over. If one has, and the client has sent nothing on it, the client may have taken another
+// one: two links may open at the same time.
 func (a *anchor) linkClosed(now time.Time) {
 	a.conn.home.CompareAndSwap(nil, a)
 	if !a.setState(anchorLost) {
@@ -189,11 +190,21 @@ func (a *anchor) linkClosed(now time.Time) {
 	}
 	if a.isHome() {
 		a.conn.attach(a)
+		if a.conn.mayOpenElsewhere(a) {
+			a.conn.session.Await()
+			return
+		}
 		a.conn.session.Unlink(now)
 		if a.conn.session.State() == sessioncore.Closed {
 			a.conn.tally() // the server may have forgotten it, and it has sent close frames since
 		}
 	}
+}
+
+// mayOpenElsewhere reports whether the session is not open yet, and its client may still open
+// it over a link other than a.
+func (c *Conn) mayOpenElsewhere(a *anchor) bool {
+	return c.atServer && len(c.server.config.Links) > 1 && c.server.config.offers(a.name) && c.session.State() == sessioncore.Opened
 }
 
 // Append appends the session's next datagram to b; if there is none it returns b.

@@ -131,14 +131,14 @@ func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offer
 		timer := time.NewTimer(delay)
 		defer timer.Stop()
 		select {
-		case <-opened: // or it has failed
+		case <-opened:
+			if s.endpoint.failed(c) == nil {
+				return
+			}
 		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
-	}
-	if ctx.Err() != nil {
-		return // c has opened
 	}
 	err := s.openWebSocket(ctx, a, ws, of, local)
 	if err == nil {
@@ -163,6 +163,13 @@ func (s *Session) tryWebSocket(ctx context.Context, c *Conn, a *reply, ws *offer
 	}
 	s.dialed(err)
 	e.loop.Wake()
+}
+
+// failed returns why c, which is not being opened any more, has not opened; nil if it has.
+func (e *Endpoint) failed(c *Conn) *CloseError {
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	return c.failed
 }
 
 // openWebSocket opens a WebSocket and makes it a link of the session.

@@ -1,54 +1,212 @@
 package client_test
 
 import (
-	"context"
-	"net/http/httptest"
+	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-rtc/godwit"
 	"github.com/godwit-rtc/godwit/channel"
 	"github.com/godwit-rtc/godwit/client"
+	"github.com/godwit-rtc/godwit/internal/testkit"
 	"github.com/godwit-rtc/godwit/session"
 )
 
-func TestEchoOverWebSocket(t *testing.T) {
-	table := channel.Channels{{Name: "chat", Mode: channel.ReliableOrdered}, {Name: "move", Mode: channel.Sequenced}}
-	srv, err := godwit.Listen("127.0.0.1:0", godwit.Config{Channels: table, Handler: godwit.Handler{
-		Message: func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) },
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Close()
-	web := httptest.NewServer(srv)
-	defer web.Close()
-	came := make(chan string, 10)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	s, err := client.Connect(ctx, web.URL, client.Config{}, client.SessionConfig{
-		Channels: table, Links: []string{session.LinkWebSocket},
-		Handler: client.SessionHandler{Message: func(_ *client.Session, _ channel.ID, b []byte) { came <- string(b) }},
+// inLinkedGame is inGame with clients that reach the server's HTTP over connections in memory,
+// so that WebSockets work. The server echoes.
+func inLinkedGame(t *testing.T, c godwit.Config, test func(g *game, e *client.Endpoint)) {
+	c.Handler.Message = func(c *godwit.Conn, ch godwit.ChannelID, b []byte) { c.Send(ch, b) }
+	inGame(t, c, func(g *game) {
+		pipes := testkit.ServeHTTP(g.t, g.server)
+		e := testkit.Must(client.Serve(testkit.Listen(g.t, g.network, pageAddr), client.Config{HTTP: pipes.Client()}))
+		defer e.Close()
+		test(g, e)
 	})
-	if err != nil {
-		t.Fatal(err)
+}
+
+// dark makes every datagram of UDP get lost for a time.
+func (g *game) dark(d time.Duration) { g.network.BlackoutFor(netip.Addr{}, netip.Addr{}, d) }
+
+// wantLink checks the link of both ends of the only session.
+func (g *game) wantLink(s *client.Session, name string) {
+	g.t.Helper()
+	theirs := ""
+	synctest.Wait()
+	for c := range g.server.Conns() {
+		theirs = c.Link()
 	}
-	if s.Link() != session.LinkWebSocket {
-		t.Errorf("the link is %q", s.Link())
+	if s.Link() != name || theirs != name {
+		g.t.Errorf("the link is %q at the client and %q at the server, want %q", s.Link(), theirs, name)
 	}
-	for _, ch := range []channel.ID{1, 2} {
-		if err := s.Send(ch, []byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case m := <-came:
-			if m != "hello" {
-				t.Errorf("%q", m)
+}
+
+// echo sends a message and waits for its echo.
+func (g *game) echo(s *client.Session, text string) {
+	g.t.Helper()
+	g.must(s.Send(chat, []byte(text)))
+	g.want("chat: " + text)
+}
+
+// A session opens over a WebSocket when WebRTC is not open after 0.5 s. The next one to the same
+// server does not wait, and one that wants only a WebSocket does not either.
+func TestWhereUDPDoesNotArriveAWebSocketCarriesTheSession(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		g.dark(time.Hour)
+		for _, want := range []time.Duration{500 * time.Millisecond, 0} {
+			start := time.Now()
+			s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+			if took := time.Since(start); took != want {
+				t.Errorf("it took %v, want %v", took, want)
 			}
-		case <-ctx.Done():
-			t.Fatal("no answer")
+			g.want("open")
+			g.wantLink(s, session.LinkWebSocket)
+			g.echo(s, "hello")
+			s.Close(0, "")
+			g.want("closed here: normal")
+			<-s.Done()
+			time.Sleep(30 * time.Second) // the attempt over WebRTC ends
 		}
-	}
-	s.Close(0, "bye")
-	<-s.Done()
+		s := testkit.Must(g.join(e, client.SessionConfig{Links: []string{session.LinkWebSocket}, Handler: g.handler()}))
+		g.want("open")
+		g.echo(s, "again")
+		time.Sleep(time.Hour)
+		g.wantLink(s, session.LinkWebSocket)
+		if st := g.server.Stats(); st.Links.Opened != 3 || st.Links.Open != 1 || st.RTC.Conns != 0 {
+			t.Errorf("%+v", st.Links)
+		}
+	})
+}
+
+// Where UDP arrives no WebSocket is opened, and one that wants only WebRTC gets no other link
+// where it does not.
+func TestWithoutNeedNoWebSocketIsOpened(t *testing.T) {
+	inLinkedGame(t, godwit.Config{}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		time.Sleep(time.Minute)
+		g.wantLink(s, session.LinkWebRTC)
+		s.Close(0, "")
+		<-s.Done()
+		time.Sleep(time.Second) // the connection closes, too
+		g.dark(time.Hour)
+		if _, err := g.join(e, client.SessionConfig{Links: []string{session.LinkWebRTC}}); err == nil || !strings.Contains(err.Error(), "does not answer over UDP") {
+			t.Errorf("without UDP: %v", err)
+		}
+		if n := g.server.Stats().Links.Opened; n != 0 {
+			t.Errorf("%d WebSockets were opened", n)
+		}
+	})
+}
+
+// WebRTC opens while the session is on a WebSocket: the session moves there, and every message
+// arrives once and in order, in both directions. The program is not told of an interruption.
+func TestWebRTCTakesTheSessionOver(t *testing.T) {
+	inLinkedGame(t, godwit.Config{Limits: session.Limits{Messages: -1, Bytes: -1}}, func(g *game, e *client.Endpoint) {
+		g.dark(3 * time.Second)
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		g.wantLink(s, session.LinkWebSocket)
+		const n = 500
+		for i := range n {
+			g.must(s.Send(chat, fmt.Appendf(nil, "%d", i)))
+			time.Sleep(10 * time.Millisecond)
+		}
+		for i := range n {
+			g.want(fmt.Sprintf("chat: %d", i))
+		}
+		g.wantLink(s, session.LinkWebRTC)
+		if st := g.server.Stats().Links; st.Open != 0 || st.Opened != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// UDP falls silent: the session is on a WebSocket within 4 s. UDP comes back: it is on WebRTC
+// 35 s later. Nothing is lost, and nothing comes twice.
+func TestAWebSocketCarriesTheSessionWhileUDPIsSilent(t *testing.T) {
+	inLinkedGame(t, godwit.Config{Limits: session.Limits{Messages: -1, Bytes: -1}}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		g.echo(s, "hello")
+		g.dark(20 * time.Second)
+		var order []string
+		for i := range 1000 {
+			g.must(s.Send(chat, fmt.Appendf(nil, "%d", i)))
+			order = append(order, fmt.Sprintf("chat: %d", i))
+			time.Sleep(4 * time.Millisecond)
+		}
+		g.wantLink(s, session.LinkWebSocket)
+		time.Sleep(35 * time.Second)
+		g.wantLink(s, session.LinkWebRTC)
+		told := map[string]int{}
+		for len(g.events) > 0 {
+			ev := <-g.events
+			if strings.HasPrefix(ev, "chat: ") {
+				if len(order) == 0 || ev != order[0] {
+					t.Fatalf("%q, want %q", ev, order[0])
+				}
+				order = order[1:]
+				continue
+			}
+			told[ev]++
+		}
+		if len(order) != 0 || told["interrupted"] != 1 || told["resumed"] != 1 {
+			t.Errorf("%d messages are lost, events %v", len(order), told)
+		}
+	})
+}
+
+// A WebSocket that breaks is replaced by another one.
+func TestABrokenWebSocketIsReplaced(t *testing.T) {
+	inLinkedGame(t, godwit.Config{Links: []string{session.LinkWebSocket}}, func(g *game, e *client.Endpoint) {
+		s := testkit.Must(g.join(e, client.SessionConfig{Handler: g.handler()}))
+		g.want("open")
+		for i := range 3 {
+			g.echo(s, "hello")
+			client.CutWebSocket(s)
+			g.want("interrupted", "resumed")
+			g.echo(s, fmt.Sprint(i))
+		}
+		if st := g.server.Stats().Links; st.Open != 1 || st.Opened != 4 || st.Broken != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// Large messages go through the outbox of a WebSocket, which holds less than the window.
+func TestBulkOverAWebSocket(t *testing.T) {
+	table := channel.Channels{{Name: "map", Mode: channel.ReliableOrdered, MaxMessage: 1 << 20, QueueLimit: 8 << 20}}
+	inLinkedGame(t, godwit.Config{Channels: table, Ceiling: -1, Limits: session.Limits{Bytes: -1}}, func(g *game, e *client.Endpoint) {
+		came := make(chan []byte, 8)
+		s := testkit.Must(g.join(e, client.SessionConfig{Channels: table, Ceiling: -1, Links: []string{session.LinkWebSocket},
+			Handler: client.SessionHandler{Message: func(_ *client.Session, _ channel.ID, b []byte) { came <- append([]byte{}, b...) }}}))
+		for i := range 4 {
+			g.must(s.Send(1, append(make([]byte, 1<<20-1), byte(i))))
+		}
+		for i := range 4 {
+			if b := testkit.Next(t, "the map", came); len(b) != 1<<20 || b[len(b)-1] != byte(i) {
+				t.Errorf("message %d has %d bytes", i, len(b))
+			}
+		}
+		if st := s.Stats(); st.Retransmits != 0 || st.Copies != 0 || st.Timeouts != 0 {
+			t.Errorf("%d pieces were sent again, %d copies, %d timeouts", st.Retransmits, st.Copies, st.Timeouts)
+		}
+	})
+}
+
+// A client opens a WebSocket, and WebRTC before it has sent anything over the WebSocket: the
+// session does not end with the WebSocket.
+func TestAnUnusedWebSocketEndsNoSession(t *testing.T) {
+	inLinkedGame(t, godwit.Config{Handler: godwit.Handler{Open: func(c *godwit.Conn) { c.Send(chat, []byte("welcome")) }}}, func(g *game, e *client.Endpoint) {
+		s, err := client.JoinWithUnusedWebSocket(g.t.Context(), e, "http://game.example/godwit/", client.SessionConfig{Channels: table, Handler: g.handler()})
+		g.must(err)
+		g.want("open", "chat: welcome")
+		g.wantLink(s, session.LinkWebRTC)
+		if st := g.server.Stats().Links; st.Opened != 1 || st.Open != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
 }

@@ -141,6 +141,10 @@ func (s *Session) Unlink(now time.Time) {
 	}
 }
 
+// Await is Unlink for a session that is not open yet, and whose client may open it over
+// another link: the session ends as if no HELLO had arrived, unless Link is called before.
+func (s *Session) Await() { s.linked = false }
+
 func (s *Session) interrupt(now time.Time) {
 	if s.interrupted {
 		return

@@ -2,7 +2,8 @@ package websock
 
 import (
 	"bufio"
-	"errors"
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -59,20 +60,19 @@ type noter struct {
 	conn net.Conn
 }
 
-var errEarly = errors.New("the client has sent data before the answer")
-
-// Hijack makes the buffers smaller: a connection has them as long as it lives.
+// Hijack makes the buffers smaller: a connection has them as long as it lives. The client may
+// have sent data already, because net/http sends the answer before it hands over the
+// connection.
 func (n *noter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, brw, err := http.NewResponseController(n.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	if brw.Reader.Buffered() > 0 {
-		conn.Close()
-		return nil, nil, errEarly
-	}
 	n.conn = conn
-	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, bufferSize), bufio.NewWriterSize(conn, bufferSize)), nil
+	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
+	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(bufferSize, len(early)))
+	r.Peek(len(early)) // the library keeps what is in the buffer, and then reads from conn itself
+	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, bufferSize)), nil
 }
 
 // setOptions makes the kernel send at once, and hold little that is not sent.
