@@ -47,6 +47,7 @@ type anchor struct {
 	// Guarded by the link's lock.
 	state anchorState
 	early [][]byte // datagrams that arrived before the session moved here
+	from  *anchor  // the session's home when Ready found that the session should come here
 
 	// due is what Deliver has to do; zero means that Deliver need not run. Only the loop's
 	// goroutine uses it, from Ready to Deliver.
@@ -122,12 +123,29 @@ func (c *Conn) linkUp(a *anchor, now time.Time) {
 	}
 }
 
-// move moves the session to a, and closes the link that it leaves. If the session is over
-// it closes the link of a instead. No lock is held.
-func (c *Conn) move(a *anchor) {
+// arrive moves the session to a, where the client has sent datagrams. It does nothing if
+// a's link is closed, or if the session has moved since Ready: then the client has given
+// a's link up since, and what has arrived there is old. No lock is held.
+func (a *anchor) arrive() {
+	a.link.Acquire()
+	from := a.from
+	stale := from != a.conn.home.Load() || a.closed()
+	if stale {
+		a.early = nil
+	}
+	a.link.Release(true, false)
+	if !stale {
+		a.conn.move(from, a)
+	}
+}
+
+// move moves the session from its home to a, and closes the link that it leaves. If the
+// session is over it closes the link of a instead. It does nothing if from is not its
+// home any more. No lock is held.
+func (c *Conn) move(from, a *anchor) {
 	old := c.acquire()
 	switch {
-	case old == a:
+	case old != from || old == a:
 		c.release(old)
 		return
 	case c.session.State() >= sessioncore.Closing:
@@ -264,6 +282,7 @@ func (a *anchor) takeNews() (due delivery) {
 	c := a.conn
 	if !a.isHome() {
 		if a.state == anchorWaiting && len(a.early) > 0 {
+			a.from = c.home.Load()
 			return deliverSession
 		}
 		return 0
@@ -323,7 +342,7 @@ func (a *anchor) Deliver() {
 	due := a.due
 	a.due = 0
 	if due == deliverSession {
-		c.move(a)
+		a.arrive()
 		return
 	}
 	defer a.afterDeliver(due) // also if a handler panics

@@ -247,6 +247,7 @@ func (s *Session) giveUp(why session.CloseReason) {
 func (s *Session) ready() bool {
 	if s.told.rest() { // a handler has panicked, and the other events are delivered first
 		s.session.Own()
+		s.endpoint.loop.Touch(s) // the next turn delivers what comes after these events
 		return true
 	}
 	s.told.take(s.session)

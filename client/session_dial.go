@@ -100,8 +100,14 @@ func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, o
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.opened = make(chan struct{})
 	e.loop.Lock()
-	e.sessions[s] = struct{}{}
+	closed := e.loop.Closed()
+	if !closed {
+		e.sessions[s] = struct{}{}
+	}
 	e.loop.Unlock()
+	if closed {
+		return nil, session.ErrClosed
+	}
 	if err = s.open(ctx, e.config.Manual); err != nil {
 		return nil, err
 	}
@@ -121,7 +127,7 @@ func (s *Session) open(ctx context.Context, turns bool) error {
 	}
 	e.loop.Lock()
 	defer e.loop.Unlock()
-	if ours.ID() != 0 {
+	if ours.WasOpen() {
 		return nil // also if ctx was done at the same time
 	}
 	if err == nil {

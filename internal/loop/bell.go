@@ -24,9 +24,8 @@ func NewBell() *Bell { return &Bell{origin: time.Now(), rung: make(chan struct{}
 func (b *Bell) SetReadDeadline(t time.Time) error {
 	var d int64
 	if !t.IsZero() {
-		d = int64(t.Sub(b.origin))
-		if d == 0 {
-			d = -1
+		if d = int64(t.Sub(b.origin)); d <= 0 {
+			d = -1 // all times that are over are one; ReadBatch could not subtract from the earliest
 		}
 	}
 	if old := b.deadline.Swap(d); d != 0 && (old == 0 || d < old) {

@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
@@ -444,6 +445,8 @@ func TestBell(t *testing.T) {
 		after("now", 0)
 		b.SetReadDeadline(Past)
 		after("in the past", 0)
+		b.SetReadDeadline(start.Add(math.MinInt64)) // time.Until of the zero time is as long ago
+		after("as long ago as a Duration can be", 0)
 		b.SetReadDeadline(start.Add(time.Second))
 		after("later", time.Second)
 		for what, set := range map[string][]time.Duration{

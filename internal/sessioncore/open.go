@@ -155,14 +155,14 @@ func (s *Session) awaited() string {
 func (s *Session) receiveFirst(now time.Time, f *frame) {
 	switch {
 	case s.server && f.kind == typeHello:
-		s.state, s.takes = Open, f.takes
+		s.state, s.wasOpen, s.takes = Open, true, f.takes
 		s.lives.closes = f.takes&takesShut != 0
 		if s.lives.closes && f.takes&takesOwn != 0 {
 			s.lives.most, s.lives.maxQueue = s.config.ClientChannels, s.config.ClientQueue
 		}
 		s.emit(Event{Type: EventOpen, Data: append([]byte{}, f.payload...)})
 	case !s.server && f.kind == typeWelcome:
-		s.state = Open
+		s.state, s.wasOpen = Open, true
 		if s.lives.closes = f.channels >= 0; s.lives.closes {
 			s.lives.most, s.lives.maxQueue = min(f.channels, channel.MaxChannels-s.lives.fixed), f.queue
 		}

@@ -99,6 +99,7 @@ type Session struct {
 	state       State
 	linked      bool // the session has a link
 	interrupted bool
+	wasOpen     bool   // the session is open, or was
 	takes       byte   // what the client supports, according to its HELLO; only at a server
 	packets     uint64 // packets that the Mux had received at the last call of heard
 	in          []channel.Event
@@ -177,6 +178,9 @@ func (s *Session) ID() session.ID { return s.id }
 
 // State returns the state of the session.
 func (s *Session) State() State { return s.state }
+
+// WasOpen reports whether the session is open, or was.
+func (s *Session) WasOpen() bool { return s.wasOpen }
 
 // Public returns the state as a program sees it.
 func (s *Session) Public() session.State {
