@@ -32,3 +32,19 @@ func TestServesTheBrowserClient(t *testing.T) {
 		t.Errorf("a GET of the signaling: %d", w.Code)
 	}
 }
+
+// A server may have a path with a dot, such as the version of an interface. A request that
+// opens a WebSocket there asks for no file.
+func TestAWebSocketIsNoFile(t *testing.T) {
+	srv := testkit.Must(Listen("127.0.0.1:0", Config{}))
+	defer srv.Close()
+	r := httptest.NewRequest(http.MethodGet, "/v1.0/", nil)
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
+	r.Header.Set("Sec-WebSocket-Protocol", "godwit.1, ticket.AAAAAAAAAAAAAAAAAAAAAA")
+	if w := testkit.Serve(srv, r); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `"code":"ticket"`) {
+		t.Errorf("an unknown ticket: %d %s", w.Code, w.Body)
+	}
+}

@@ -63,8 +63,9 @@ type Conn struct {
 	atServer bool // the server's end
 	hello    []byte
 
-	// home is the anchor of the link whose lock guards the session; see acquire. It is nil
-	// until a link opens, or the only link closes before; until then nobody needs the session.
+	// home is the anchor of the link whose lock guards the session; see acquire. It is
+	// nil until a link opens, or the only link closes before; until then nobody needs the
+	// session.
 	home atomic.Pointer[anchor]
 
 	// newest is the link of the client's latest attempt to resume, or of its first request.
@@ -170,7 +171,8 @@ func (c *Conn) Kind() Kind { return c.kind }
 func (c *Conn) Hello() []byte { return c.hello }
 
 // RemoteAddr returns the address to which the server sends now. The address changes when
-// the client's network changes. For a client in the same process it is invalid.
+// the client's network changes. It is invalid for a client in the same process and for a
+// link of AddLink that has none.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.home.Load().link.RemoteAddr() }
 
 // Send queues a copy of b as a message on a channel of the table. Send does not wait. If

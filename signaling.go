@@ -31,12 +31,14 @@ const protocolVersion = 1
 // of headers by default.
 const maxQuery = 16 << 10
 
-// ServeHTTP answers the request by which a client connects; docs/SESSION.md, section 1,
-// describes it. The program may mount the server at any path. A GET or HEAD request for a
-// file below that path gets a file of the browser client: godwit.js, godwit.min.js,
-// godwit.keep.min.js, their types and the source maps of the last two; see web.Files.
+// ServeHTTP answers the request by which a client connects, and the request that opens a
+// WebSocket; docs/SESSION.md, sections 1 and 10, describes them. The program may mount the
+// server at any path; a proxy before it must pass on both requests. A server that New has
+// made refuses clients with the status 503. A GET or HEAD request for a file below that
+// path gets a file of the browser client: godwit.js, godwit.min.js, godwit.keep.min.js,
+// their types and the source maps of the last two; see web.Files.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(path.Base(r.URL.Path), ".") {
+	if wantsFile(r) {
 		web.Handler().ServeHTTP(w, r)
 		return
 	}
@@ -49,6 +51,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.rtc.ServeHTTP(w, r)
+}
+
+// wantsFile reports whether a request asks for a file, which has a dot in its name, and not
+// for a WebSocket.
+func wantsFile(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Upgrade") == "" &&
+		strings.Contains(path.Base(r.URL.Path), ".")
 }
 
 // An admission is the result of authorize for a request. engine uses it.

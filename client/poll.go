@@ -117,7 +117,7 @@ func yielded(ev Event) {
 }
 
 // yield gives Poll an event that the SessionHandler has no func for. It returns false
-// without EndpointConfig.Manual: the program does not get the event.
+// without Config.Manual: the program does not get the event.
 func (s *Session) yield(ev Event) bool {
 	if !s.endpoint.config.Manual {
 		return false
