@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,8 @@ func Listen(addr string, c Config) (*Server, error) {
 }
 
 // Serve is Listen for an open socket, such as one of an in-memory network. The server
-// closes the socket.
-func Serve(socket rtcserver.PacketConn, c Config) (*Server, error) {
+// closes the socket. [rtcserver.Serve] says what the socket must have.
+func Serve(socket net.PacketConn, c Config) (*Server, error) {
 	return listen(c, func(rc rtcserver.Config) (*rtcserver.Server, error) { return rtcserver.Serve(socket, rc) })
 }
 

@@ -341,7 +341,7 @@ func TestOpensInThreeRoundTrips(t *testing.T) {
 
 // A datagramFlood is a socket on which there is always one more datagram.
 type datagramFlood struct {
-	client.PacketConn
+	*netsim.Conn
 	taken atomic.Int64
 }
 
@@ -360,7 +360,7 @@ func TestLoopLeavesRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flood := &datagramFlood{PacketConn: socket}
+	flood := &datagramFlood{Conn: socket}
 	e, err := client.Serve(flood, client.Config{})
 	if err != nil {
 		t.Fatal(err)

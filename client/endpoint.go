@@ -72,16 +72,6 @@ type route struct {
 	local  netip.Addr
 }
 
-// A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
-// network.
-type PacketConn interface {
-	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	SetReadDeadline(t time.Time) error
-	LocalAddr() net.Addr
-	Close() error
-}
-
 // Listen opens an endpoint on the UDP address addr, "host:port". Without a host it sends
 // over IPv4 and IPv6. Port 0 means that the system chooses a port. An empty addr means
 // ":0".
@@ -99,8 +89,11 @@ func Listen(addr string, c Config) (*Endpoint, error) {
 	return start(sockets[0], c, false), nil
 }
 
-// Serve is Listen for an open socket. The endpoint closes the socket.
-func Serve(pc PacketConn, c Config) (*Endpoint, error) {
+// Serve is Listen for an open socket, which the endpoint closes: a [net.UDPConn], or any other
+// PacketConn with addresses of an IP and a port, such as one of an in-memory network. If it has
+// the methods ReadFromUDPAddrPort and WriteToUDPAddrPort of a UDPConn, datagrams cost no
+// allocation.
+func Serve(pc net.PacketConn, c Config) (*Endpoint, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}

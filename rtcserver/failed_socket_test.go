@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
 )
 
 // A broken is a socket whose reads fail.
-type broken struct{ PacketConn }
+type broken struct{ *netsim.Conn }
 
 func (b *broken) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 	return 0, netip.AddrPort{}, errors.New("no such device")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -54,7 +55,7 @@ func inWorld(t *testing.T, c Config, test func(w *world)) {
 	})
 }
 
-func (w *world) serve(pc PacketConn, c Config) {
+func (w *world) serve(pc net.PacketConn, c Config) {
 	w.t.Helper()
 	var err error
 	if w.server, err = Serve(pc, w.config(c)); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // A datagramFlood is a socket that always has another datagram, up to a number if one is set.
 type datagramFlood struct {
-	PacketConn
+	*netsim.Conn
 	taken atomic.Int64
 	most  int64 // zero means no end
 }
@@ -42,7 +42,7 @@ func serveDatagramFlood(t *testing.T, c Config) (*Server, *datagramFlood) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flood := &datagramFlood{PacketConn: socket}
+	flood := &datagramFlood{Conn: socket}
 	s, err := Serve(flood, c)
 	if err != nil {
 		t.Fatal(err)

@@ -47,19 +47,6 @@ type Server struct {
 	polling bool // Poll runs, or Shutdown with Config.Manual; one goroutine calls both
 }
 
-// A PacketConn is a socket for [Serve]: a [net.UDPConn], or a connection of an in-memory
-// network. The server treats a UDPConn, for example one of systemd, like a socket that
-// Listen has opened: it reads and writes batches, and sets the buffers of Config. If
-// another PacketConn has a method Queued() int, which returns the number of datagrams that
-// can be read without waiting, the server reads as many after the first.
-type PacketConn interface {
-	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	SetReadDeadline(t time.Time) error
-	LocalAddr() net.Addr
-	Close() error
-}
-
 // Listen opens the UDP address addr, "host:port", and starts to serve it. Without a host
 // the server is reachable at all addresses of the machine, over IPv4 and IPv6. Port 0
 // means that the system chooses a port. The error says which field of c is wrong, or why
@@ -77,8 +64,13 @@ func Listen(addr string, c Config) (*Server, error) {
 	return start(sockets, c), nil
 }
 
-// Serve is Listen for an open socket. The server closes the socket.
-func Serve(socket PacketConn, c Config) (*Server, error) {
+// Serve is Listen for an open socket, which the server closes. The server treats a [net.UDPConn],
+// for example one of systemd, like a socket that Listen has opened: it reads and writes batches,
+// and sets the buffers of Config. Any other PacketConn must have addresses of an IP and a port,
+// such as a [net.UDPAddr]. If it has the methods ReadFromUDPAddrPort and WriteToUDPAddrPort of a
+// UDPConn, datagrams cost no allocation. If it has a method Queued() int, which returns the number
+// of datagrams that can be read without waiting, the server reads as many after the first.
+func Serve(socket net.PacketConn, c Config) (*Server, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}

@@ -23,11 +23,19 @@ type single struct {
 	n     *counters
 }
 
-// New returns a Conn that uses pc. The Conn owns pc from now on.
-func New(pc PacketConn) *Conn {
+// New returns a Conn that uses pc. The Conn owns pc from now on. A datagram costs an allocation
+// if pc is not a PacketConn.
+//
+// If pc also has a method Queued() int, which returns the number of datagrams that can be read
+// without waiting, ReadBatch reads as many after the first.
+func New(pc net.PacketConn) *Conn {
 	c := &Conn{deadline: pc.SetReadDeadline, close: pc.Close}
 	c.local = func() netip.AddrPort { return addrPort(pc.LocalAddr()) }
-	s := &single{pc: pc, n: &c.counters}
+	fast, ok := pc.(PacketConn)
+	if !ok {
+		fast = plain{pc}
+	}
+	s := &single{pc: fast, n: &c.counters}
 	if a := c.LocalAddr().Addr(); !a.IsUnspecified() {
 		s.local = a
 	}
@@ -43,11 +51,26 @@ func New(pc PacketConn) *Conn {
 
 // Take returns a Conn that uses pc, and owns pc from now on. A [net.UDPConn] works like
 // a socket of [Listen], any other connection as with [New].
-func Take(pc PacketConn, c Config) (*Conn, error) {
+func Take(pc net.PacketConn, c Config) (*Conn, error) {
 	if u, ok := pc.(*net.UDPConn); ok {
 		return newSocket(u, c)
 	}
 	return New(pc), nil
+}
+
+// plain makes a PacketConn of a connection that has only the methods of net.PacketConn.
+type plain struct{ net.PacketConn }
+
+func (p plain) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, err := p.ReadFrom(b)
+	if err != nil {
+		return n, netip.AddrPort{}, err
+	}
+	return n, addrPort(from), nil
+}
+
+func (p plain) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return p.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }
 
 // oneByOne is New with the buffers of c.

@@ -1,6 +1,7 @@
 package udpio
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -197,4 +198,37 @@ func TestUDPConnOneByOne(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations for a batch, want 0", n)
 	}
+}
+
+// A connection with only the methods of net.PacketConn carries datagrams, too, both ways.
+func TestAnyPacketConnCarriesDatagrams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := netsim.New(1)
+		defer network.Close()
+		conn := func(at netip.AddrPort) *Conn {
+			pc, err := network.Listen(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return New(struct{ net.PacketConn }{pc})
+		}
+		one, two := conn(simClient), conn(simServer)
+		defer one.Close()
+		defer two.Close()
+		for _, way := range []struct {
+			from, to *Conn
+			source   netip.AddrPort
+			target   netip.AddrPort
+		}{{one, two, simClient, simServer}, {two, one, simServer, simClient}} {
+			write(t, way.from, Datagram{Remote: way.target, B: []byte("hello")})
+			ds := buffers(2, 100)
+			if n, err := way.to.ReadBatch(ds); n != 1 || err != nil || string(ds[0].B) != "hello" || ds[0].Remote != way.source {
+				t.Errorf("ReadBatch = %d, %v: %q from %v, want %q from %v", n, err, ds[0].B, ds[0].Remote, "hello", way.source)
+			}
+		}
+		one.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := one.ReadBatch(buffers(1, 100)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("ReadBatch without a datagram: %v, want the deadline", err)
+		}
+	})
 }

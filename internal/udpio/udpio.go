@@ -75,17 +75,12 @@ type Stats struct {
 	Batched bool
 }
 
-// A PacketConn is a connection for [New]: a [net.UDPConn], or a connection of an
-// in-memory network.
-//
-// If it also has a method Queued() int, which returns the number of datagrams that can
-// be read without waiting, ReadBatch reads as many after the first.
+// A PacketConn is a connection that reads and writes without an allocation: a [net.UDPConn], or
+// a connection of an in-memory network.
 type PacketConn interface {
+	net.PacketConn
 	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	SetReadDeadline(t time.Time) error
-	LocalAddr() net.Addr
-	Close() error
 }
 
 // A Conn is a UDP socket that is read and written in batches.
