@@ -134,9 +134,9 @@ func (s *Session) reconnect() {
 			continue
 		}
 		err := s.attempt(n)
-		if denied := isDenied(err); denied && !b.denied && s.config.Token != nil {
+		if isDenied(err) && !b.denied && s.config.Token != nil {
 			b.denied = true // Token may return another token the next time
-		} else if denied || s.config.isFinal(err) || b.countUnknown(err) {
+		} else if s.config.isFinal(err) || b.countUnknown(err) {
 			s.fail(n, err)
 		}
 		s.pause(n, b.wait(err))

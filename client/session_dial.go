@@ -66,7 +66,7 @@ func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own b
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		s, err := e.joinOnce(attempt, url, sc, own)
 		cancel()
-		if err == nil || isDenied(err) || sc.isFinal(err) || !mayPass(err) || b.countUnknown(err) {
+		if sc.isFinal(err) || !mayPass(err) { // err may be nil
 			return s, err
 		}
 		wait, cancel := context.WithTimeout(ctx, b.wait(err))
