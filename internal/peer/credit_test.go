@@ -128,9 +128,10 @@ func TestPassedDatagramsReachTheHandshake(t *testing.T) {
 	}
 }
 
-// After the handshake a datagram gives credit to an address that is not proved only if it has
-// an authentic record and does not begin with plaintext: such a datagram may be for another
-// peer at the address.
+// After the handshake a datagram gives credit to an address that is not proved only for its
+// authentic records, because its other records may be another peer's, which gives credit for
+// them, and only if the datagram does not begin with plaintext: such a datagram may be for
+// another peer as a whole.
 func TestWhatAllowsMoreToBeSent(t *testing.T) {
 	h := newHostile(t, nil)
 	if _, granted := h.checkFrom(elsewhere); !granted {
@@ -147,8 +148,8 @@ func TestWhatAllowsMoreToBeSent(t *testing.T) {
 		authentic bool
 	}{
 		{"one behind plaintext", elsewhere, mixed, 0, true},
-		{"one behind a forged one", elsewhere, second, 3 * len(second), true},
-		{"one before a forged one", elsewhere, tail, 3 * len(tail), true},
+		{"one behind a forged one", elsewhere, second, 3 * len(sealed), true},
+		{"one before a forged one", elsewhere, tail, 3 * len(sealed), true},
 		{"one at an unknown address", unknown, record(), 0, false},
 		{"a record of the peer", elsewhere, sealed, 3 * len(sealed), true},
 		{"the same again", elsewhere, slices.Clone(sealed), 0, false},

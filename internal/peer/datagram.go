@@ -52,18 +52,20 @@ func (p *Peer) ReceivePassed(now time.Time, from netip.AddrPort, b []byte, event
 	return p.Receive(now, from, b, events)
 }
 
-// receive opens the records of a datagram.
+// receiveRecords opens the records of a datagram.
 func (p *Peer) receiveRecords(now time.Time, from netip.AddrPort, b []byte, events []Event) []Event {
 	authentic := false
+	n := 0 // the bytes of authentic records: each record counts for the one peer whose keys open it
 	for r := range dtls.Records(b) {
 		var ok bool
-		events, ok = p.openRecord(now, r.Raw, events)
-		authentic = authentic || ok
+		if events, ok = p.openRecord(now, r.Raw, events); ok {
+			authentic = true
+			n += len(r.Raw)
+		}
 	}
 	p.authentic = authentic
-	n := 0 // a datagram without an authentic record, or that begins with plaintext, may be another peer's, which gives the credit
-	if authentic && !IsPlaintext(b) {
-		n = len(b)
+	if IsPlaintext(b) {
+		n = 0 // the whole datagram counts for the peer that shakes hands
 	}
 	p.ice.heard(now, from, n, authentic)
 	// An INIT does not show that the last flight of this end has arrived: a DTLS client with
