@@ -44,7 +44,7 @@ func TestOpenChannel(t *testing.T) {
 		g.must(err)
 		g.want("open", "channel 4: effects", "4: boom", "4: thanks")
 		if s.Stats().Resumed == 0 {
-			t.Error("no link was lost")
+			t.Error("no link was replaced: the test tests nothing")
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestChannelsOpenAndCloseOverALossyNetwork(t *testing.T) {
 		l := lives[server]
 		name, _, _ := strings.Cut(string(b), " ")
 		if l.name[id] != name {
-			t.Errorf("%q arrived on the channel %q", b, l.name[id])
+			t.Errorf("%q has arrived on the channel %q", b, l.name[id])
 		}
 		l.got[string(b)]++
 	}
@@ -133,22 +133,22 @@ func TestChannelsOpenAndCloseOverALossyNetwork(t *testing.T) {
 				case over := <-closed:
 					ends[over]++
 				case <-time.After(time.Minute):
-					t.Fatalf("%s is not closed: %d of 2 ends", name, ends[name])
+					t.Fatalf("%s is not closed after a minute: %d of 2 ends", name, ends[name])
 				}
 			}
 		}
 		for _, l := range lives {
 			if len(l.got) != rounds*each {
-				t.Errorf("%d messages of %d arrived", len(l.got), rounds*each)
+				t.Errorf("%d of %d messages have arrived", len(l.got), rounds*each)
 			}
 			for b, n := range l.got {
 				if n != 1 {
-					t.Errorf("%q arrived %d times", b, n)
+					t.Errorf("%q has arrived %d times, want once", b, n)
 				}
 			}
 		}
 		if n := s.Stats().Resumed; n < 5 {
-			t.Errorf("%d resumes", n)
+			t.Errorf("%d resumes, want 5 at least", n)
 		}
 	})
 }
@@ -166,41 +166,41 @@ func TestFreeStatusAndRoom(t *testing.T) {
 		g.must(err)
 		id, ok := s.Channels().ID("chat")
 		if free := s.Free(id); !ok || free != 256<<10 || s.Free(0) < 0 || s.Free(9) != -1 {
-			t.Errorf("%d bytes are free on %d", free, id)
+			t.Errorf("Free(%d) = %d, want %d; an unknown channel: %d, want -1", id, free, 256<<10, s.Free(9))
 		}
 		ask, err := s.Ask("slow", nil, func(r session.Result) { answered <- r.Status })
 		g.must(err)
 		if st, ok := s.Status(ask); !ok || st != session.StatusSending {
-			t.Errorf("the status is %v, %v", st, ok)
+			t.Errorf("Status before the request is sent = %v, %v; want StatusSending, true", st, ok)
 		}
 		time.Sleep(time.Second)
 		if st, ok := s.Status(ask); !ok || st != session.StatusWaiting {
-			t.Errorf("the status is %v, %v", st, ok)
+			t.Errorf("Status after the request has arrived = %v, %v; want StatusWaiting, true", st, ok)
 		}
 		g.must(held.Ack())
 		if st := <-answered; st != session.StatusAcknowledged {
-			t.Errorf("the result is %v", st)
+			t.Errorf("the result is %v, want StatusAcknowledged", st)
 		}
 		if _, ok := s.Status(ask); ok {
-			t.Error("a request that is answered has a status")
+			t.Error("Status of an answered request has a result, want none")
 		}
 		for err == nil {
 			_, err = s.SendNamed("chat", make([]byte, 200<<10), channel.Options{})
 		}
 		if err != session.ErrBudget || s.Free(id) >= 200<<10 {
-			t.Errorf("%v, %d bytes are free", err, s.Free(id))
+			t.Errorf("%v, want ErrBudget; %d bytes are free, want less than %d", err, s.Free(id), 200<<10)
 		}
 		if got := <-room; got != id || s.Free(id) < 200<<10 {
-			t.Errorf("room on %d, %d bytes are free", got, s.Free(id))
+			t.Errorf("room on %d, want %d; %d bytes are free, want %d at least", got, id, s.Free(id), 200<<10)
 		}
 		if _, err := s.SendNamed("nobody", nil, channel.Options{}); err != session.ErrUnknown {
-			t.Errorf("a channel that is not there: %v", err)
+			t.Errorf("SendNamed to an unknown channel: %v, want ErrUnknown", err)
 		}
 		if _, err := s.OpenChannel(channel.Channel{Name: "mine"}); err != session.ErrFixed {
-			t.Errorf("a channel that the server does not allow: %v", err)
+			t.Errorf("OpenChannel that the server does not allow: %v, want ErrFixed", err)
 		}
 		if err := s.CloseChannel(id); err != session.ErrFixed {
-			t.Errorf("a close of a channel of the table: %v", err)
+			t.Errorf("CloseChannel of a channel of the table: %v, want ErrFixed", err)
 		}
 	})
 }

@@ -28,11 +28,11 @@ func TestEcho(t *testing.T) {
 		}
 		w.want("0 1 ")
 		if got := c.RemoteAddr().String(); got != "192.0.2.1:7777" {
-			t.Errorf("the server is at %v", got)
+			t.Errorf("RemoteAddr() = %v, want 192.0.2.1:7777", got)
 		}
 		st := e.Stats()
 		if st.Conns != 1 || st.Opened != 1 || st.MessagesIn != 2 || st.MessagesOut != 2 || st.Strangers != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 connection opened, 2 messages in and 2 out", st)
 		}
 	})
 }
@@ -84,10 +84,10 @@ func TestCloseIsHeardByTheServer(t *testing.T) {
 		c.Close()
 		w.wantBoth("close: closed by the client", "server: closed by the page")
 		if d := time.Since(begin); d > 0 {
-			t.Errorf("after %v", d)
+			t.Errorf("the end is reported after %v, want at once", d)
 		}
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send on a closed connection: %v", err)
+			t.Errorf("Send on a closed connection: %v, want ErrClosed", err)
 		}
 		c.Close()
 		time.Sleep(time.Minute)
@@ -107,7 +107,7 @@ func TestServersCloseIsHeard(t *testing.T) {
 		w.wantBoth("close: closed by the server", "server: closed by the server")
 		time.Sleep(10 * time.Second)
 		if st := e.Stats(); st.Conns != 0 || st.Closed != 1 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want no connection, 1 closed", st)
 		}
 	})
 }
@@ -119,10 +119,10 @@ func TestSilentServer(t *testing.T) {
 		begin := time.Now()
 		w.want("close: the server does not answer any more")
 		if d := time.Since(begin); d < 2*time.Second || d > 5*time.Second {
-			t.Errorf("after %v", d)
+			t.Errorf("the end is reported after %v, want 2 to 5 s", d)
 		}
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 	})
 }
@@ -132,7 +132,7 @@ func TestNobodyAnswers(t *testing.T) {
 		w.network.SetDefault(netsim.Link{Loss: 1})
 		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoAnswer {
-			t.Errorf("error %v", err)
+			t.Errorf("Connect: %v, want CloseNoAnswer", err)
 		}
 		w.wantQuiet()
 	})
@@ -146,14 +146,14 @@ func TestImpostor(t *testing.T) {
 			return []byte(testkit.Replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:")(string(answer))), err
 		}, nil)
 		if err == nil {
-			t.Fatal("a malformed fingerprint is taken")
+			t.Fatal("an answer with a malformed fingerprint is accepted")
 		}
 		_, err = e.Connect(w.t.Context(), func(ctx context.Context, offer []byte) ([]byte, error) {
 			answer, err := w.signal(ctx, offer)
 			return withOtherFingerprint(answer), err
 		}, nil)
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != client.CloseNoHandshake {
-			t.Errorf("error %v", err)
+			t.Errorf("Connect: %v, want CloseNoHandshake", err)
 		}
 	})
 }
@@ -163,7 +163,7 @@ func TestRefusal(t *testing.T) {
 		w.edit = testkit.Replace("m=application", "m=audio")
 		_, err := w.endpoint(client.Config{}).Connect(w.t.Context(), w.signal, nil)
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != 400 {
-			t.Errorf("error %v", err)
+			t.Errorf("Connect: %v, want status 400", err)
 		}
 	})
 }
@@ -175,11 +175,11 @@ func TestContextEndsTheConnecting(t *testing.T) {
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
 		if _, err := e.Connect(ctx, w.signal, nil); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
+			t.Errorf("Connect: %v, want DeadlineExceeded", err)
 		}
 		time.Sleep(10 * time.Second)
 		if st := e.Stats(); st.Conns != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%d connections, want 0", st.Conns)
 		}
 		w.wantQuiet()
 	})
@@ -190,7 +190,7 @@ func TestSecondConnectionToOneServerNeedsAnAddress(t *testing.T) {
 		e := w.endpoint(client.Config{})
 		c := w.connect(e)
 		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, client.ErrAddressInUse) {
-			t.Errorf("error %v", err)
+			t.Errorf("Connect: %v, want ErrAddressInUse", err)
 		}
 		w.send(c, "the server is open, too")
 		w.want("3 0 the server is open, too")
@@ -229,7 +229,7 @@ func TestGoodbyeBeforeTheNextConnection(t *testing.T) {
 		w.send(c, "now")
 		w.want("server: closed by the page")
 		if d := time.Since(begin); d > time.Second {
-			t.Errorf("after %v", d)
+			t.Errorf("the end is reported after %v, want at most 1 s", d)
 		}
 		if err := <-next; err != nil {
 			t.Error(err)
@@ -246,10 +246,10 @@ func TestEndpointCloses(t *testing.T) {
 		e.Close()
 		w.wantBoth("close: closed by the client", "server: closed by the page")
 		if err := c.Send(0, client.Text, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 		if _, err := e.Connect(w.t.Context(), w.signal, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Connect: %v", err)
+			t.Errorf("Connect: %v, want ErrClosed", err)
 		}
 		e.Close()
 	})
@@ -283,7 +283,7 @@ func TestEndpointClosesWhileDialing(t *testing.T) {
 				t.Errorf("%s: %v, want %v", c.name, err, c.want)
 			}
 			if st := e.Stats(); st.Conns != 0 {
-				t.Errorf("%s: %+v", c.name, st)
+				t.Errorf("%s: %d connections, want 0", c.name, st.Conns)
 			}
 		}
 	})
@@ -293,10 +293,10 @@ func TestTooLarge(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.connect(w.endpoint(client.Config{}))
 		if err := c.Send(0, client.Binary, make([]byte, client.MaxMessage+1)); !errors.Is(err, client.ErrTooLarge) {
-			t.Errorf("error %v", err)
+			t.Errorf("Send: %v, want ErrTooLarge", err)
 		}
 		if err := c.Send(0, client.Binary, make([]byte, client.MaxMessage)); err != nil {
-			t.Errorf("the largest message: %v", err)
+			t.Errorf("Send of the largest message: %v, want nil", err)
 		}
 	})
 }
@@ -334,7 +334,7 @@ func TestOpensInThreeRoundTrips(t *testing.T) {
 		begin := time.Now()
 		w.connect(w.endpoint(client.Config{}))
 		if d := time.Since(begin); d > 3*rtt {
-			t.Errorf("open after %v", d)
+			t.Errorf("open after %v, want at most three round trips, %v", d, 3*rtt)
 		}
 	})
 }
@@ -371,7 +371,7 @@ func TestLoopLeavesRoom(t *testing.T) {
 		runtime.Gosched()
 	}
 	if n := flood.taken.Load(); n == 0 || n > 4*turns*batch {
-		t.Errorf("while another goroutine had %d turns, %d datagrams were taken", turns, n)
+		t.Errorf("in %d turns of another goroutine %d datagrams are received, want 1 to %d", turns, n, 4*turns*batch)
 	}
 }
 

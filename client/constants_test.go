@@ -22,6 +22,6 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	}
 	first, longest := want.Client.FirstBackoff*time.Millisecond, want.Client.LongestBackoff*time.Millisecond
 	if firstBackoff != first || longestBackoff != longest {
-		t.Errorf("%v and %v, in constants.json %v and %v", firstBackoff, longestBackoff, first, longest)
+		t.Errorf("the backoffs are %v and %v, in constants.json %v and %v", firstBackoff, longestBackoff, first, longest)
 	}
 }

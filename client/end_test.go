@@ -44,38 +44,38 @@ func TestBothEndsSayTheSame(t *testing.T) {
 		g.must(err)
 		conn := <-conns
 		if id := native.ID(); id == 0 || id != conn.ID() {
-			t.Errorf("the session is %v at the client and %v at the server", id, conn.ID())
+			t.Errorf("the session has the id %v at the client and %v at the server", id, conn.ID())
 		}
 		for name, end := range map[string]wholeEnd{"server": conn, "client": native} {
 			if diff := table.Compare(end.Channels()); diff != nil {
-				t.Errorf("%s: %v", name, diff)
+				t.Errorf("%s: the tables differ: %v", name, diff)
 			}
 			if n := end.Free(chat); n != 256<<10 {
 				t.Errorf("%s: there is room for %d bytes, want a whole message", name, n)
 			}
 			if n := end.Free(9); n != -1 {
-				t.Errorf("%s: a channel that the table has not has room for %d bytes", name, n)
+				t.Errorf("%s: Free of an unknown channel = %d, want -1", name, n)
 			}
 			results := make(chan session.Result, 1)
 			id, err := end.Ask("wait", nil, func(r session.Result) { results <- r })
 			g.must(err)
 			if st, ok := end.Status(id); !ok || st != session.StatusSending {
-				t.Errorf("%s: a request that has just been sent is %v, %v", name, st, ok)
+				t.Errorf("%s: Status of a request that has just been sent = %v, %v; want StatusSending", name, st, ok)
 			}
 			r := <-kept
 			time.Sleep(time.Second)
 			if st, ok := end.Status(id); !ok || st != session.StatusWaiting {
-				t.Errorf("%s: a request that has arrived is %v, %v", name, st, ok)
+				t.Errorf("%s: Status of a request that has arrived = %v, %v; want StatusWaiting", name, st, ok)
 			}
 			if st := end.Stats(); st.Asking != 1 || st.Asked != 0 || st.Age < time.Second || st.LastHeard > 5*time.Second || st.Interrupted {
-				t.Errorf("%s: %+v", name, st)
+				t.Errorf("%s: %+v, want 1 request that waits", name, st)
 			}
 			g.must(r.Ack())
 			if got := <-results; got.Status != session.StatusAcknowledged || got.Err() != nil {
-				t.Errorf("%s: the result is %v", name, got)
+				t.Errorf("%s: the result is %v, want StatusAcknowledged", name, got)
 			}
 			if _, ok := end.Status(id); ok {
-				t.Errorf("%s: a request that is answered has a status that is not final", name)
+				t.Errorf("%s: Status of an answered request has a result, want none", name)
 			}
 		}
 	})

@@ -159,19 +159,19 @@ func TestCeilingBoundsWhatAClientSends(t *testing.T) {
 			case end := <-done:
 				took = end.Sub(start)
 			case <-time.After(time.Minute):
-				g.t.Fatalf("%d bytes have come in a minute; %+v", got, s.Stats())
+				g.t.Fatalf("%d bytes have arrived in a minute; %+v", got, s.Stats())
 			}
 		})
 		return took, waits
 	}
 	slow, waits := upload(0)
 	if waits != channel.WaitsForCeiling { // and not for the network, which has no limit
-		t.Errorf("with the default Ceiling messages wait for %v", waits)
+		t.Errorf("with the default Ceiling messages wait for %v, want WaitsForCeiling", waits)
 	}
 	fast, _ := upload(4 << 20)
 	t.Logf("3 MB: %v with the default Ceiling, %v with 4 MiB/s", slow, fast)
 	if slow < 10*time.Second || fast > slow/3 {
-		t.Errorf("3 MB took %v with the default Ceiling, and %v with 4 MiB/s", slow, fast)
+		t.Errorf("3 MB took %v with the default Ceiling, want 10 s at least, and %v with 4 MiB/s, want a third of that at most", slow, fast)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestRateAndFloorOfAClient(t *testing.T) {
 			first = append(first, s.Stats().Rate)
 		}
 		if first[0] != 64<<10 || first[1] != 200<<10 {
-			t.Errorf("the first rates are %v", first)
+			t.Errorf("the first rates are %v, want 64 and 200 KiB/s", first)
 		}
 		var least []float64
 		for _, floor := range []int{0, 40 << 10} {
@@ -206,7 +206,7 @@ func TestRateAndFloorOfAClient(t *testing.T) {
 		}
 		t.Logf("the least rates are %.0f and %.0f", least[0], least[1])
 		if least[0] < 8<<10 || least[0] >= 40<<10 || least[1] < 40<<10 {
-			t.Errorf("the least rates are %v, with floors of 8 and 40 KiB/s", least)
+			t.Errorf("the lowest rates are %v, with floors of 8 and 40 KiB/s", least)
 		}
 	})
 }
@@ -217,7 +217,7 @@ func TestWhatMessagesWaitFor(t *testing.T) {
 		s, err := g.connect(client.SessionConfig{NoReconnect: true, Handler: client.SessionHandler{}})
 		g.must(err)
 		if w := s.Stats().Waits; w != channel.WaitsForNothing {
-			t.Errorf("with nothing to send messages wait for %v", w)
+			t.Errorf("without messages Waits is %v, want WaitsForNothing", w)
 		}
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond, Rate: 30 << 10, Queue: 30 << 10})
 		for range 8 {
@@ -225,12 +225,12 @@ func TestWhatMessagesWaitFor(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		if w := s.Stats().Waits; w != channel.WaitsForNetwork {
-			t.Errorf("behind 30 KiB/s messages wait for %v", w)
+			t.Errorf("over 30 KiB/s Waits is %v, want WaitsForNetwork", w)
 		}
 		g.network.SetDefault(netsim.Link{Loss: 1})
 		time.Sleep(10 * time.Second)
 		if w := s.Stats().Waits; w != channel.WaitsForPeer {
-			t.Errorf("without a network messages wait for %v", w)
+			t.Errorf("without a network Waits is %v, want WaitsForPeer", w)
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestSessionsExpireWithTheirTokens(t *testing.T) {
 				g.want("interrupted", "resumed")
 				if !expire {
 					if !player.Expires().IsZero() {
-						t.Errorf("it expires at %v", player.Expires())
+						t.Errorf("Expires() = %v, want none", player.Expires())
 					}
 					time.Sleep(10 * time.Minute)
 					s.Close(0, "")
@@ -277,7 +277,7 @@ func TestSessionsExpireWithTheirTokens(t *testing.T) {
 				}
 				until := player.Expires()
 				if d := until.Sub(start); d < time.Minute || d > 3*time.Minute {
-					t.Errorf("it expires after %v", d)
+					t.Errorf("the session expires after %v, want 1 to 3 minutes", d)
 				}
 				player.Renew(until.Add(time.Hour))
 				time.Sleep(time.Until(until) + 30*time.Minute)
@@ -285,19 +285,19 @@ func TestSessionsExpireWithTheirTokens(t *testing.T) {
 				time.Sleep(30*time.Minute - time.Second)
 				synctest.Wait()
 				if n := len(g.events); n != 0 {
-					g.t.Fatalf("%q before it expires", <-g.events)
+					g.t.Fatalf("the event %q before the session expires", <-g.events)
 				}
 				g.want("closed by the other end: auth: the credentials have expired")
 				if over := time.Since(until.Add(time.Hour)); over < 0 || over > time.Second {
-					t.Errorf("it ended %v after it expired", over)
+					t.Errorf("the session ended %v after it expired, want an hour", over+time.Hour)
 				}
 				time.Sleep(5 * time.Minute)
 				if asked != 1 || g.server.Len() != 0 {
-					t.Errorf("a token was asked for %d times, %d sessions are open", asked, g.server.Len())
+					t.Errorf("Token was called %d times, want once; %d sessions are open, want 0", asked, g.server.Len())
 				}
 				_, err = g.connect(sc)
 				if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Status != 401 || e.Code != "token" || e.Detail["reason"] != "expired" {
-					t.Errorf("with the old token: %v", err)
+					t.Errorf("a session with the expired token: %v, want status 401 with the reason", err)
 				}
 				g.must(g.server.Shutdown(context.Background(), ""))
 			})
@@ -353,14 +353,14 @@ func TestFuncsMayBeNil(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		if b, err := s.Request(g.t.Context(), "still there", nil); string(b) != "yes" || err != nil {
-			t.Errorf("%q, %v", b, err)
+			t.Errorf("the reply is %q, %v; want yes", b, err)
 		}
 		g.server.Shutdown(context.Background(), "") // and it tries for a new one
 		time.Sleep(5 * time.Second)
 		s.Close(0, "")
 		time.Sleep(5 * time.Second)
 		if !strings.Contains(fmt.Sprint(s.Send(chat, nil)), "closed") {
-			t.Error("it is not over")
+			t.Error("the session is not over: Send does not fail")
 		}
 	})
 }

@@ -40,7 +40,7 @@ func TestFlushSendsWhatIsQueued(t *testing.T) {
 		time.Sleep(time.Second)
 		select {
 		case got := <-g.events:
-			t.Errorf("%q before Flush", got)
+			t.Errorf("the event %q before Flush", got)
 		default:
 		}
 		g.server.Flush()
@@ -68,7 +68,7 @@ func TestBroadcastsLeaveAtOnce(t *testing.T) {
 			g.must(g.server.Broadcast(chat, []byte("now")))
 			g.want("chat: now")
 			if d := time.Since(start); d != 20*time.Millisecond {
-				t.Errorf("it takes %v over a link of 20 ms", d)
+				t.Errorf("the message took %v over a link of 20 ms", d)
 			}
 		}
 	})

@@ -157,7 +157,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 				case where := <-seen:
 					delete(missing, where)
 				case <-time.After(time.Minute):
-					t.Fatalf("%s: no handler of %v ran", step.name, missing)
+					t.Fatalf("%s: no handler of %v has run in a minute", step.name, missing)
 				}
 			}
 		}

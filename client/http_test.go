@@ -26,7 +26,7 @@ func TestDialSendsTheOfferOverHTTP(t *testing.T) {
 			Header: http.Header{"Authorization": {"Bearer token"}},
 			HTTP: &http.Client{Transport: transport(func(resp http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/new_rtc_session" || r.Header.Get("Authorization") != "Bearer token" {
-					t.Errorf("request for %v with %v", r.URL, r.Header)
+					t.Errorf("the request is for %v with %v, want the token", r.URL, r.Header)
 				}
 				w.server.ServeHTTP(resp, r)
 			})},
@@ -49,7 +49,7 @@ func TestAnswersInJSON(t *testing.T) {
 			inner := testkit.Serve(w.server, r)
 			body := inner.Body.String()
 			if !strings.HasPrefix(body, "{") {
-				t.Errorf("the server answers %s", body)
+				t.Errorf("the server answers %s, want JSON", body)
 			}
 			resp.Write([]byte(strings.Replace(body, `a=candidate:`, `a=x:`, 1)))
 		})}})
@@ -80,11 +80,11 @@ func TestSignalingThatIsOfNoUse(t *testing.T) {
 			})}})
 			_, err := e.Dial(w.t.Context(), "http://192.0.2.1/", nil)
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("%s: error %v", tt.name, err)
+				t.Errorf("%s: %v, want an error that begins with %q", tt.name, err, tt.want)
 			}
 			if tt.status != 200 {
 				if s, ok := errors.AsType[*client.SignalError](err); !ok || s.Status != tt.status {
-					t.Errorf("%s: error %#v", tt.name, err)
+					t.Errorf("%s: %#v, want status %d", tt.name, err, tt.status)
 				}
 			}
 		})

@@ -55,7 +55,7 @@ func TestAuthorizeGivesTheIdentity(t *testing.T) {
 		g.must(err)
 		g.want("open")
 		if id := <-seen; id.Name != "ada" || string(id.Data) != "level 7" {
-			t.Errorf("got %q with %q", id.Name, id.Data)
+			t.Errorf("the identity is %q with %q, want ada with level 7", id.Name, id.Data)
 		}
 	})
 }

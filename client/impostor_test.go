@@ -213,7 +213,7 @@ func TestImpostorOfAServer(t *testing.T) {
 					resp := testkit.Serve(w.server, r)
 					answer := strings.Replace(resp.Body.String(), "192.0.2.1 7777", "203.0.113.66 6666", 1)
 					if !strings.Contains(answer, "203.0.113.66") {
-						t.Errorf("no candidate to take the place of in %s", answer)
+						t.Errorf("the answer has no candidate that the impostor can replace: %s", answer)
 					}
 					if !isClient {
 						answer = strings.Replace(answer, "a=setup:active", "a=setup:passive", 1)
@@ -225,7 +225,7 @@ func TestImpostorOfAServer(t *testing.T) {
 				t.Logf("the impostor's end: %v", <-ended)
 				i.Close()
 				if err == nil || !strings.HasSuffix(err.Error(), wrongScheme) {
-					t.Errorf("the client connected to an impostor: %v", err)
+					t.Errorf("Connect to an impostor: %v, want the error about its scheme", err)
 				}
 				if got := w.next(); got != "server: fail: rtcserver: the page never connected" {
 					t.Errorf("%q happened, want nothing but that nobody came to the server", got)

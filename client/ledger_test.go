@@ -59,11 +59,11 @@ func (l *ledger) check(t *testing.T, who string, total int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.next[chat] != uint32(total) || len(l.loot) != total || len(l.wrong) > 0 {
-		t.Errorf("%s has %d of chat and %d of loot; %v", who, l.next[chat], len(l.loot), l.wrong)
+		t.Errorf("%s has %d messages of chat and %d of loot, want %d; %v", who, l.next[chat], len(l.loot), total, l.wrong)
 	}
 	for n, times := range l.loot {
 		if times != 1 {
-			t.Errorf("%s: loot %d came %d times", who, n, times)
+			t.Errorf("%s: message %d of loot came %d times, want once", who, n, times)
 		}
 	}
 }

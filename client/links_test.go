@@ -79,7 +79,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 				time.Sleep(5 * time.Millisecond)
 			}
 			if token == "" {
-				t.Fatal("no token")
+				t.Fatal("the answer has no token")
 			}
 			e2 := endpoint(func([]byte) {})
 			if _, err := e2.Connect(g.t.Context(), signal("Godwit-Resume "+token), nil); err != nil {
@@ -98,7 +98,7 @@ func TestLinksOfEndedSessionsEnd(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		if n := g.server.RTC().Stats().Conns; n != 0 || leaked < 70 {
-			t.Errorf("%d connections are left of %d sessions that have ended", n, leaked)
+			t.Errorf("%d connections are left of %d sessions that have ended, want 0 and 70 at least", n, leaked)
 		}
 		for _, e := range ends {
 			e.Close()
@@ -152,7 +152,7 @@ func TestOffersForSessionsThatEndMeanwhileAreRefused(t *testing.T) {
 		g.want("interrupted")
 		resp := <-answered
 		if resp.StatusCode != http.StatusGone {
-			t.Errorf("the offer to resume a session that has ended: status %d", resp.StatusCode)
+			t.Errorf("the offer to resume a session that has ended gets the status %d, want 410", resp.StatusCode)
 		}
 	})
 }
@@ -237,7 +237,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 			Open: func(*godwit.Conn) { opens.Add(1) },
 			Close: func(_ *godwit.Conn, why godwit.CloseReason) {
 				if closes.Add(1); why.Code != session.CloseShutdown {
-					t.Errorf("it ended with %v", why)
+					t.Errorf("the session has ended with %v, want CloseShutdown", why)
 				}
 			},
 		},
@@ -254,7 +254,7 @@ func TestShutdownWhileASessionOpens(t *testing.T) {
 			t.Error(err)
 		}
 		if o, c := opens.Load(), closes.Load(); o != 1 || c != 1 || g.server.Len() != 0 {
-			t.Errorf("Open was called %d times and Close %d times, and %d sessions are left", o, c, g.server.Len())
+			t.Errorf("Open was called %d times and Close %d times, want once each; %d sessions are left, want 0", o, c, g.server.Len())
 		}
 	})
 }

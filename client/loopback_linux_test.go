@@ -35,7 +35,7 @@ func TestOneSocketIsManyClients(t *testing.T) {
 			Open: func(c *client.Conn) { c.Send(0, client.Text, []byte(c.LocalAddr().String())) },
 			Message: func(c *client.Conn, m client.Message) {
 				if string(m.Data) != c.LocalAddr().String() {
-					t.Errorf("%v got the echo of %s", c.LocalAddr(), m.Data)
+					t.Errorf("%v has received the echo of %s", c.LocalAddr(), m.Data)
 				}
 				echoes.Done()
 			},
@@ -58,7 +58,7 @@ func TestOneSocketIsManyClients(t *testing.T) {
 		echoes.Wait()
 	}
 	if st := e.Stats(); st.Conns != clients {
-		t.Errorf("%+v", st)
+		t.Errorf("%d connections, want %d", st.Conns, clients)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestDial(t *testing.T) {
 	}
 	c.Send(0, client.Text, []byte("hello"))
 	if got := <-echo; got != "hello" {
-		t.Errorf("echo %q", got)
+		t.Errorf("the echo is %q, want hello", got)
 	}
 	c.Close()
 	<-over

@@ -64,18 +64,18 @@ func TestNarrowPath(t *testing.T) {
 			lost -= conn.Stats().PacketsLost + s.Stats().PacketsLost
 			time.Sleep(time.Second)
 			if atServer.Load() != sent || atClient.Load() != sent {
-				t.Errorf("%s: of %d messages %d came at the server and %d at the client", tt.name, sent, atServer.Load(), atClient.Load())
+				t.Errorf("%s: of %d messages %d have arrived at the server and %d at the client", tt.name, sent, atServer.Load(), atClient.Load())
 			}
 			for _, st := range []channel.Stats{conn.Stats().Stats, s.Stats().Stats} {
 				if st.PacketLimit >= channel.MinLimit || st.Fallbacks != 1 {
-					t.Errorf("%s: packets of %d bytes after %d lost", tt.name, st.PacketLimit, st.PacketsLost)
+					t.Errorf("%s: packets of %d bytes after %d lost ones, want less than %d after one fallback", tt.name, st.PacketLimit, st.PacketsLost, channel.MinLimit)
 				}
 			}
 			if lost != 0 {
-				t.Errorf("%s: packets are lost still", tt.name)
+				t.Errorf("%s: %d packets are lost after the fallback, want 0", tt.name, lost)
 			}
 			if n := g.server.Totals().Fallbacks; n != 1 {
-				t.Errorf("%s: the server has counted %d sessions", tt.name, n)
+				t.Errorf("%s: the server has counted %d fallbacks, want 1", tt.name, n)
 			}
 		})
 	}
@@ -97,11 +97,11 @@ func TestTooNarrowPath(t *testing.T) {
 		reasons := []string{<-g.events, <-ended}
 		took := time.Since(before)
 		if took > 10*time.Second {
-			t.Errorf("it ended after %v", took)
+			t.Errorf("the session ended after %v, want at most 10 s", took)
 		}
 		for _, why := range reasons {
 			if !strings.Contains(why, "timeout: packets of 1031 bytes do not arrive") {
-				t.Errorf("it ended with %q", why)
+				t.Errorf("the session ended with %q, want a timeout because packets of 1031 bytes do not arrive", why)
 			}
 		}
 	})

@@ -17,7 +17,7 @@ func TestConnectWithoutASignal(t *testing.T) {
 		e := w.endpoint(client.Config{})
 		for range 2 {
 			if _, err := e.Connect(w.t.Context(), nil, nil); err != client.ErrNoSignal {
-				t.Errorf("Connect without a Signal: %v", err)
+				t.Errorf("Connect without a Signal: %v, want ErrNoSignal", err)
 			}
 		}
 		w.connect(e).Close()

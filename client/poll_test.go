@@ -75,19 +75,19 @@ func TestPollOfAClient(t *testing.T) {
 		s, err := g.join(e, client.SessionConfig{})
 		g.must(err)
 		if s.State() != session.StateOpen {
-			t.Errorf("it is %v", s.State())
+			t.Errorf("the state is %v, want open", s.State())
 		}
 		_, err = s.SendWith(chat, []byte("hello"), channel.Options{Receipt: true})
 		g.must(err)
 		server := slices.Collect(g.server.Conns())[0]
 		time.Sleep(time.Second)
 		if n := server.ChannelStats(chat).MessagesIn; n != 0 {
-			t.Errorf("%d messages left without Flush or Poll", n)
+			t.Errorf("%d messages are sent without Flush or Poll, want 0", n)
 		}
 		e.Flush()
 		got := poll(e, time.Second, func(ev client.Event) {
 			if ev.Session != s {
-				t.Errorf("an event of %v", ev.Session)
+				t.Errorf("an event of the session %v, want %v", ev.Session, s)
 			}
 		})
 		slices.Sort(got[1:])
@@ -103,7 +103,7 @@ func TestPollOfAClient(t *testing.T) {
 		select {
 		case <-s.Done():
 		default:
-			t.Error("it is not done")
+			t.Error("Done is not closed after the end")
 		}
 		g.must(e.Close())
 		wantAll(t, "closed", poll(e, 16*time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrClosed.Error())
@@ -165,7 +165,7 @@ func TestPollOfAClientAfterAPanic(t *testing.T) {
 		}
 		g.want("0", "1", "2")
 		if panics != 1 {
-			t.Errorf("%d panics", panics)
+			t.Errorf("%d panics, want 1", panics)
 		}
 		g.must(e.Close())
 		g.want("closed")
@@ -200,25 +200,25 @@ func TestWhereAClientCannotBePolled(t *testing.T) {
 			inside++
 			for ev := range e.Poll(0) {
 				if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrInHandler) {
-					t.Errorf("a Poll inside a Poll: %+v", ev)
+					t.Errorf("a Poll inside a Poll: %+v, want ErrInHandler", ev)
 				}
 			}
 			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
-				t.Errorf("a Join inside a Poll: %v", err)
+				t.Errorf("a Join inside a Poll: %v, want ErrInHandler", err)
 			}
 			if err := e.Close(); !errors.Is(err, session.ErrInHandler) {
-				t.Errorf("a Close inside a Poll: %v", err)
+				t.Errorf("a Close inside a Poll: %v, want ErrInHandler", err)
 			}
 		}
 		if inside == 0 {
-			t.Error("nothing was yielded")
+			t.Error("Poll has yielded no event")
 		}
 		_, err = client.Connect(g.t.Context(), "http://game.example/", client.Config{Manual: true}, client.SessionConfig{})
 		if err == nil || !strings.Contains(err.Error(), "Listen") {
-			t.Errorf("Connect with Manual: %v", err)
+			t.Errorf("Connect with Manual: %v, want an error that names Listen", err)
 		}
 		if _, err = client.Dial(g.t.Context(), "http://game.example/", client.Config{Manual: true}); err == nil {
-			t.Error("Dial with Manual is no error")
+			t.Error("Dial with Manual returns no error")
 		}
 	})
 }
@@ -242,16 +242,16 @@ func TestRetryOfTheFirstConnect(t *testing.T) {
 			}
 			g.broken.Store(true)
 			if d, err := join(g.t.Context(), client.SessionConfig{}); err == nil || d > time.Second {
-				t.Errorf("%s: without Retry: %v after %v", name, err, d)
+				t.Errorf("%s: without Retry: %v after %v, want an error within 1 s", name, err, d)
 			}
 			time.AfterFunc(20*time.Second, func() { g.broken.Store(false) })
 			if d, err := join(g.t.Context(), client.SessionConfig{Retry: true}); err != nil || d < 20*time.Second || d > 31*time.Second {
-				t.Errorf("%s: %v after %v", name, err, d)
+				t.Errorf("%s: with Retry: %v after %v, want nil after 20 to 31 s", name, err, d)
 			}
 			g.broken.Store(true)
 			ctx, cancel := context.WithTimeout(g.t.Context(), 5*time.Second)
 			if d, err := join(ctx, client.SessionConfig{Retry: true}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no route") || d != 5*time.Second {
-				t.Errorf("%s: %v after %v", name, err, d)
+				t.Errorf("%s: with a deadline: %v after %v, want DeadlineExceeded and the cause after 5 s", name, err, d)
 			}
 			cancel()
 			g.broken.Store(false)
@@ -260,7 +260,7 @@ func TestRetryOfTheFirstConnect(t *testing.T) {
 			} {
 				sc.Retry = true
 				if d, err := join(g.t.Context(), sc); err == nil || d > time.Second {
-					t.Errorf("%s: %s: %v after %v", name, what, err, d)
+					t.Errorf("%s: %s: %v after %v, want an error within 1 s", name, what, err, d)
 				}
 			}
 		})
@@ -290,11 +290,11 @@ func TestRenewAfter(t *testing.T) {
 			select {
 			case <-s.Done():
 				if len(c.want) == 2 {
-					t.Error("it is done, and goes on")
+					t.Error("Done is closed, and events follow")
 				}
 			case <-time.After(time.Second):
 				if len(c.want) == 1 {
-					t.Error("it is not done")
+					t.Error("Done is not closed after the end")
 				}
 			}
 		})
@@ -318,7 +318,7 @@ func TestPollOfConns(t *testing.T) {
 		wantAll(t, "a second", poll(e, time.Second, nil))
 		w.wantBoth("server: closed by the server", "close: closed by the server")
 		if n := e.Stats().Conns; n != 0 {
-			t.Errorf("%d connections are there", n)
+			t.Errorf("%d connections, want 0", n)
 		}
 		c = w.connect(e)
 		if err := e.Close(); err != nil {
@@ -326,10 +326,10 @@ func TestPollOfConns(t *testing.T) {
 		}
 		w.want("close: closed by the client")
 		if err := c.Send(3, client.Text, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send after Close: %v", err)
+			t.Errorf("Send after Close: %v, want ErrClosed", err)
 		}
 		if _, err := e.Connect(t.Context(), w.signal, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Connect after Close: %v", err)
+			t.Errorf("Connect after Close: %v, want ErrClosed", err)
 		}
 	})
 }
@@ -349,10 +349,10 @@ func TestOneGoroutinePollsAClient(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if err := e.Close(); !errors.Is(err, session.ErrInHandler) {
-				t.Errorf("Close amid a %s: %v", what, err)
+				t.Errorf("Close during a %s: %v, want ErrInHandler", what, err)
 			}
 			if _, err := g.join(e, client.SessionConfig{}); !errors.Is(err, session.ErrInHandler) {
-				t.Errorf("Join amid a %s: %v", what, err)
+				t.Errorf("Join during a %s: %v, want ErrInHandler", what, err)
 			}
 			wantAll(t, "Poll amid a "+what, poll(e, time.Millisecond, func(client.Event) { time.Sleep(time.Second) }), "ended: "+session.ErrInHandler.Error())
 		}
@@ -382,16 +382,16 @@ func TestSocketOfAPolledClientFails(t *testing.T) {
 		wantAll(t, "the socket fails", poll(e, 15*time.Second, wait), "close normal", "ended: "+session.ErrClosed.Error())
 		wantAll(t, "after it", poll(e, time.Millisecond, wait), "ended: "+session.ErrClosed.Error())
 		if st := s.State(); st != session.StateClosed {
-			t.Errorf("it is %v", st)
+			t.Errorf("the state is %v, want closed", st)
 		}
 		if err := s.Send(chat, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send: %v", err)
+			t.Errorf("Send: %v, want ErrClosed", err)
 		}
 		if _, err := g.join(e, client.SessionConfig{Retry: true}); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Join: %v", err)
+			t.Errorf("Join: %v, want ErrClosed", err)
 		}
 		if n := e.Stats().Conns; n != 0 {
-			t.Errorf("%d connections are there", n)
+			t.Errorf("%d connections, want 0", n)
 		}
 		g.must(e.Close())
 	})

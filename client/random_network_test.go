@@ -37,7 +37,7 @@ func whatever(t *testing.T, seed uint64) {
 		came.Add(1)
 		for range 2 {
 			if !intact(b) {
-				t.Errorf("%s: %d bytes are not what was sent", what, len(b))
+				t.Errorf("%s: a message of %d bytes has changed", what, len(b))
 			}
 			time.Sleep(time.Duration(len(b)%4) * time.Millisecond) // others go on meanwhile
 		}
@@ -132,10 +132,10 @@ func whatever(t *testing.T, seed uint64) {
 		st := s.Stats()
 		t.Logf("%d payloads came, %d requests; the last session moved %d times", came.Load(), asked.Load(), st.Resumed)
 		if st.Interrupted || closed.Load() || g.server.Len() != 1 || links != 1 {
-			t.Errorf("interrupted %v, closed %v; %d sessions with %d links", st.Interrupted, closed.Load(), g.server.Len(), links)
+			t.Errorf("interrupted %v, want false; closed %v, want false; %d sessions and %d links, want 1 each", st.Interrupted, closed.Load(), g.server.Len(), links)
 		}
 		if a, b := asked.Load(), told.Load(); a != b || a < 100 {
-			t.Errorf("%d requests were asked, and %d have a final status", a, b)
+			t.Errorf("%d requests were sent, want 100 at least, and %d have a result, want all", a, b)
 		}
 	})
 }

@@ -32,10 +32,10 @@ func TestLeastPath(t *testing.T) {
 		return got, lost
 	}
 	if got, lost := over(1225); got != messages || lost != 0 {
-		t.Errorf("over 1,225 bytes %d of %d messages came, and %d packets were lost", got, messages, lost)
+		t.Errorf("over 1,225 bytes %d of %d messages have arrived, and %d packets are lost, want 0", got, messages, lost)
 	}
 	if _, lost := over(1215); lost == 0 {
-		t.Error("over 1,215 bytes no packet was lost: the least path that is named is too large")
+		t.Error("over 1,215 bytes no packet is lost: the documented minimum of the path is too large")
 	}
 }
 

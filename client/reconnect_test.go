@@ -30,7 +30,7 @@ func TestLinkThatIsReplacedIsCounted(t *testing.T) {
 			t.Errorf("it has resumed on %d new links, want 1", n)
 		}
 		if st := g.endpoints[0].Stats(); st.Opened != 2 || st.Closed != 1 || st.Conns != 1 {
-			t.Errorf("%d links opened, %d ended, %d are there", st.Opened, st.Closed, st.Conns)
+			t.Errorf("%d links were opened, want 2; %d have ended, want 1; %d are there, want 1", st.Opened, st.Closed, st.Conns)
 		}
 	})
 }
@@ -50,7 +50,7 @@ func TestSessionThatIsClosedKeepsItsLink(t *testing.T) {
 		g.want("interrupted")
 		s.Close(300, "enough")
 		if st := s.State(); st != session.StateClosing {
-			t.Errorf("it is %v", st)
+			t.Errorf("the state is %v, want closing", st)
 		}
 		g.broken.Store(false)
 		time.Sleep(2 * time.Second)
@@ -58,7 +58,7 @@ func TestSessionThatIsClosedKeepsItsLink(t *testing.T) {
 		begin := time.Now()
 		g.want("closed here: code 300: enough")
 		if d := time.Since(begin); d == 0 || d > time.Second {
-			t.Errorf("closed %v after the network was back", d)
+			t.Errorf("closed %v after the network was back, want within 1 s", d)
 		}
 	})
 }
@@ -84,21 +84,21 @@ func TestEndIsToldOnceWhileANewSessionOpensAndEnds(t *testing.T) {
 		}
 		time.Sleep(time.Second) // what the new server has said has arrived
 		if st := s.State(); st != session.StateOpening {
-			t.Errorf("it is %v", st)
+			t.Errorf("the state is %v, want opening", st)
 		}
 		s.Close(300, "enough")
 		if st := s.State(); st != session.StateClosed {
-			t.Errorf("after Close it is %v", st)
+			t.Errorf("the state after Close is %v, want closed", st)
 		}
 		if err := s.Send(chat, nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("Send after Close: %v", err)
+			t.Errorf("Send after Close: %v, want ErrClosed", err)
 		}
 		got = append(got, poll(e, time.Second, nil)...)
 		wantAll(t, "the end", got, "renewing shutdown", "close code 300")
 		select {
 		case <-s.Done():
 		default:
-			t.Error("it is not done")
+			t.Error("Done is not closed after Close")
 		}
 	})
 }

@@ -39,18 +39,18 @@ func TestWhatIsNoRefusal(t *testing.T) {
 	} {
 		for _, status := range []int{401, 404} {
 			if e := refusalOf(status, body, ""); e.Code != "" || len(e.Detail) != 0 || (&SessionConfig{}).isFinal(e) || isDenied(e) {
-				t.Errorf("%d %s: %#v, final %v, denied %v", status, body, e, (&SessionConfig{}).isFinal(e), isDenied(e))
+				t.Errorf("an answer of something else, %d %s: %#v, final %v, denied %v; want no code, false, false", status, body, e, (&SessionConfig{}).isFinal(e), isDenied(e))
 			}
 		}
 	}
 	for _, status := range []int{201, 307} {
 		if e := refusalOf(status, `{"code":"full","error":"no room"}`, ""); e.Code != "" || (&SessionConfig{}).isFinal(e) {
-			t.Errorf("status %d: %#v", status, e)
+			t.Errorf("status %d with a refusal in its body: %#v, want no code", status, e)
 		}
 	}
 	e := refusalOf(403, `{"code":"mine","error":"banned","until":"noon","days":3}`, "")
 	if e.Code != "mine" || e.Text != "banned" || len(e.Detail) != 1 || e.Detail["until"] != "noon" || !(&SessionConfig{}).isFinal(e) {
-		t.Errorf("a refusal: %#v", e)
+		t.Errorf("a refusal of the program: %#v, want its code, text and detail, and final", e)
 	}
 }
 
@@ -69,10 +69,10 @@ func TestRetryAfter(t *testing.T) {
 		{"Wed, 21 Oct 2026 07:28:00 GMT", 0, 0},
 	} {
 		if e := refusalOf(503, ours, c.says); e.retryAfter != time.Duration(c.ours)*time.Second {
-			t.Errorf("%q of a refusal: %v", c.says, e.retryAfter)
+			t.Errorf("Retry-After %q of a refusal: %v, want %d s", c.says, e.retryAfter, c.ours)
 		}
 		if e := refusalOf(503, "<html>", c.says); e.retryAfter != time.Duration(c.foreign)*time.Second {
-			t.Errorf("%q of something else: %v", c.says, e.retryAfter)
+			t.Errorf("Retry-After %q of something else: %v, want %d s", c.says, e.retryAfter, c.foreign)
 		}
 	}
 	// While the grace time runs, a server is believed no more than others.
@@ -80,7 +80,7 @@ func TestRetryAfter(t *testing.T) {
 	for l, want := range map[need]time.Duration{needLink: 10 * time.Second, needSession: time.Minute} {
 		b := backoff{of: l, next: firstBackoff}
 		if d := b.wait(e); d != want {
-			t.Errorf("for %d: a pause of %v", l, d)
+			t.Errorf("attempt %d: a pause of %v, want %v", l, d, want)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestRedirects(t *testing.T) {
 				case r.URL.String() == c.from:
 					http.Redirect(w, r, c.to, http.StatusTemporaryRedirect)
 				case !c.follows:
-					t.Errorf("from %s to %s with %v", c.from, r.URL, r.Header)
+					t.Errorf("the redirect from %s is followed to %s with %v", c.from, r.URL, r.Header)
 				default:
 					io.WriteString(w, answer)
 				}
@@ -125,12 +125,12 @@ func TestRedirects(t *testing.T) {
 		b, err := s.post(context.Background(), c.from, netip.Addr{}, []byte("offer"))
 		if c.follows {
 			if string(b) != answer || err != nil || theirs != 1 {
-				t.Errorf("from %s to %s: %q, %v, and the program is asked %d times", c.from, c.to, b, err, theirs)
+				t.Errorf("from %s to %s: %q, %v; the program is asked %d times, want once", c.from, c.to, b, err, theirs)
 			}
 			continue
 		}
 		if e, ok := errors.AsType[*SignalError](err); !ok || e.Status != http.StatusTemporaryRedirect || e.Code != "" || (&SessionConfig{}).isFinal(err) || theirs != 0 {
-			t.Errorf("from %s to %s: %v", c.from, c.to, err)
+			t.Errorf("from %s to %s: %v, want status 307 and no second request", c.from, c.to, err)
 		}
 	}
 	loop := newHTTPSignal(&Config{HTTP: &http.Client{Transport: answered(func(r *http.Request) *http.Response {
@@ -139,6 +139,6 @@ func TestRedirects(t *testing.T) {
 		return w.Result()
 	})}})
 	if _, err := loop.post(context.Background(), "http://game.example/", netip.Addr{}, nil); err == nil || !strings.Contains(err.Error(), "10 redirects") {
-		t.Errorf("a redirect to itself: %v", err)
+		t.Errorf("a redirect to itself: %v, want an error after 10 redirects", err)
 	}
 }

@@ -44,7 +44,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		g.server.Shutdown(context.Background(), "update")
 		g.want("answer: response lost", "renewing, closed by the other end: shutdown: update")
 		if err := s.Send(chat, nil); err != session.ErrClosed {
-			t.Errorf("Send between two sessions: %v", err)
+			t.Errorf("Send between two sessions: %v, want ErrClosed", err)
 		}
 		time.Sleep(time.Minute)
 		pc := testkit.Listen(g.t, g.network, gameAddr)
@@ -54,7 +54,7 @@ func TestRenewAfterShutdown(t *testing.T) {
 		g.next.Store(next)
 		g.want("open")
 		if s.ID() == first || s.ID() == 0 {
-			t.Errorf("the new session's number is %v", s.ID())
+			t.Errorf("the new session has the id %v, the old one %v", s.ID(), first)
 		}
 		g.must(s.Send(chat, []byte("hello again")))
 		g.want("chat: hello again")
@@ -81,7 +81,7 @@ func TestRenewAfterTimeout(t *testing.T) {
 			g.want("open")
 		}
 		if n := g.server.Len(); n != 1 {
-			t.Errorf("%d sessions are open", n)
+			t.Errorf("%d sessions are open, want 1", n)
 		}
 		s.Close(0, "")
 		g.want("closed here: normal")
@@ -168,7 +168,7 @@ func TestCloseWhileTheNewSessionOpens(t *testing.T) {
 		wantAll(t, "after the end", poll(e, time.Second, nil))
 		wantAll(t, "the server", ends, "closed by the other end: code 300: quit")
 		if n := next.Len(); n != 0 {
-			t.Errorf("the server has %d sessions", n)
+			t.Errorf("the server has %d sessions, want 0", n)
 		}
 	})
 }
@@ -208,7 +208,7 @@ func TestNoRenewal(t *testing.T) {
 			g.want("open", "interrupted", "renewing, closed here: timeout: the session is over: begin a new one")
 			g.want("closed here: timeout: the secret is wrong")
 			if asked != 2 {
-				t.Errorf("a token was asked for %d times", asked)
+				t.Errorf("Token was called %d times, want 2", asked)
 			}
 		})
 	})
@@ -234,7 +234,7 @@ func TestNoRenewal(t *testing.T) {
 			})
 		}
 		if opened == 0 || opened == tried {
-			t.Errorf("%d of %d were open: that was not while it opened", opened, tried)
+			t.Errorf("%d of %d sessions were open, want some, but not all: the test tests nothing", opened, tried)
 		}
 	})
 	t.Run("the endpoint is closed", func(t *testing.T) {
@@ -274,10 +274,10 @@ func (g *game) enough(after time.Duration) (opened bool) {
 		opened = opened || last == "open"
 	}
 	if last != "closed here: code 300: enough" {
-		g.t.Errorf("after %v: %q was told last", after, last)
+		g.t.Errorf("after %v the last event is %q, want the close by the client", after, last)
 	}
 	if n, m := next.Len(), g.endpoints[0].Stats().Conns; n != 0 || m != 0 {
-		g.t.Errorf("after %v: the server has %d sessions, the client %d connections", after, n, m)
+		g.t.Errorf("after %v the server has %d sessions, the client %d connections, want 0", after, n, m)
 	}
 	return opened
 }
@@ -295,7 +295,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	}
 	r := testkit.Collect(answer)
 	if r.Status != session.StatusRejected || r.Text != "no answer" {
-		t.Errorf("%v %q", r.Status, r.Text)
+		t.Errorf("the result is %v %q, want StatusRejected, no answer", r.Status, r.Text)
 	}
 	p.client.Close(0, "")
 	<-p.closed
@@ -326,13 +326,13 @@ func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		st := g.server.Stats()
 		if n := st.RTC.Refused[http.StatusTooManyRequests]; n != 0 || resumed.Load() != players || over.Load() != 0 {
-			t.Errorf("%d requests got 429, %d of %d resumed, %d are over", n, resumed.Load(), players, over.Load())
+			t.Errorf("%d requests got the status 429, want 0; %d of %d sessions have resumed; %d are over, want 0", n, resumed.Load(), players, over.Load())
 		}
 		if st.RTC.Conns > players || st.RTC.Pending > 0 {
-			t.Errorf("%d connections and %d answers wait for %d sessions", st.RTC.Conns, st.RTC.Pending, players)
+			t.Errorf("%d connections for %d sessions; %d answers are pending, want 0", st.RTC.Conns, players, st.RTC.Pending)
 		}
 		if _, err := g.connect(client.SessionConfig{}); err != nil {
-			t.Errorf("another player of that address: %v", err)
+			t.Errorf("another player of the same address: %v, want nil", err)
 		}
 		for _, s := range sessions {
 			s.Close(0, "")

@@ -33,14 +33,14 @@ func TestConnectTriesAgain(t *testing.T) {
 		begin := time.Now()
 		_, err = e.join(t.Context(), "http://game.example/", SessionConfig{Retry: true}, true) // as Connect does
 		if refused, ok := errors.AsType[*SignalError](err); !ok || refused.Code != "forbidden" || attempts != 4 {
-			t.Errorf("after %d attempts: %v", attempts, err)
+			t.Errorf("after %d attempts, want 4: %v", attempts, err)
 		}
 		if d := time.Since(begin); d < 1750*time.Millisecond || d > 3500*time.Millisecond {
 			t.Errorf("the waits took %v, want half to all of 0.5 s, 1 s and 2 s", d)
 		}
 		e.Close()
 		if _, err := e.Dial(t.Context(), "http://game.example/", nil); !errors.Is(err, session.ErrClosed) {
-			t.Errorf("after Close: %v", err)
+			t.Errorf("Dial after Close: %v, want ErrClosed", err)
 		}
 	})
 }

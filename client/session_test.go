@@ -166,7 +166,7 @@ func TestSession(t *testing.T) {
 		g.want("move: left")
 		b, err := s.Request(g.t.Context(), "shout", []byte("hey"))
 		if string(b) != "HEY" || err != nil {
-			t.Errorf("%q, %v", b, err)
+			t.Errorf("the reply is %q, %v; want HEY", b, err)
 		}
 		s.Close(300, "done")
 		g.want("closed here: code 300: done")
@@ -179,11 +179,11 @@ func TestRefusals(t *testing.T) {
 		other := channel.Channels{table[0], table[1], {Name: "loot", Mode: channel.ReliableOrdered}}
 		_, err := g.connect(client.SessionConfig{Version: "2", Channels: other})
 		if e, ok := errors.AsType[*channel.TableError](err); !ok || e.Channel != "loot" || e.Field != "Mode" {
-			t.Errorf("another table: %v", err)
+			t.Errorf("a session with another table: %v, want an error of the Mode of loot", err)
 		}
 		_, err = g.connect(client.SessionConfig{Version: "1"})
 		if e, ok := errors.AsType[*client.SignalError](err); !ok || e.Code != "app" || e.Detail["server"] != "2" {
-			t.Errorf("another version: %v", err)
+			t.Errorf("a session with another version: %v, want the code app and the server's version", err)
 		}
 	})
 }
@@ -236,7 +236,7 @@ func resume(t *testing.T, move bool) {
 		ours.check(t, "the server", total)
 		theirs.check(t, "the client", total)
 		if n := player.Stats().Resumed; (n == 1) != move || g.server.Len() != 1 {
-			t.Errorf("the server's end moved %d times, %d sessions are open", n, g.server.Len())
+			t.Errorf("the server's end has moved %d times, want it: %v; %d sessions are open, want 1", n, move, g.server.Len())
 		}
 	})
 }
@@ -259,7 +259,7 @@ func TestLinksThatEndUnheard(t *testing.T) {
 			}
 			for wait := time.Now().Add(time.Minute); g.server.RTC().Stats().Opened == n; {
 				if time.Now().After(wait) {
-					t.Fatalf("no new link in a minute: %+v", s.Stats().Interrupted)
+					t.Fatalf("there is no new link after a minute; interrupted %v", s.Stats().Interrupted)
 				}
 				time.Sleep(time.Millisecond)
 			}
@@ -268,7 +268,7 @@ func TestLinksThatEndUnheard(t *testing.T) {
 		g.must(s.Send(chat, []byte("still here")))
 		time.Sleep(20 * time.Second)
 		if s.Stats().Interrupted {
-			t.Error("it is still interrupted")
+			t.Error("the session is still interrupted")
 		}
 	})
 }
@@ -284,7 +284,7 @@ func TestResumeTooLate(t *testing.T) {
 		g.want("interrupted", "closed here: timeout: nothing arrived for too long")
 		time.Sleep(10 * time.Second)
 		if n := g.server.Len(); n != 0 {
-			t.Errorf("%d sessions are open", n)
+			t.Errorf("%d sessions are open, want 0", n)
 		}
 	})
 }
@@ -392,7 +392,7 @@ func TestHelloIsBounded(t *testing.T) {
 	defer e.Close()
 	_, err = e.Join(t.Context(), "http://127.0.0.1:1/", client.SessionConfig{Hello: make([]byte, 1025)})
 	if !errors.Is(err, session.ErrHello) {
-		t.Errorf("a connect message of 1025 bytes: %v", err)
+		t.Errorf("a connect message of 1025 bytes: %v, want ErrHello", err)
 	}
 }
 
@@ -402,7 +402,7 @@ func TestRemoteAddrOfASession(t *testing.T) {
 		g.must(err)
 		for c := range g.server.Conns() {
 			if a := c.RemoteAddr().Addr(); a != netip.MustParseAddr("198.51.100.7") {
-				t.Errorf("the client is at %v", a)
+				t.Errorf("the client's address is %v, want 198.51.100.7", a)
 			}
 		}
 	})

@@ -52,15 +52,15 @@ func TestPostOfAnOffer(t *testing.T) {
 		}
 		h := a.last.Header
 		if h.Get("Content-Type") != "application/sdp" || h.Get("Accept") != "application/sdp, application/json" || h.Get("Authorization") != "Bearer x" {
-			t.Errorf("%s: %v", name, h)
+			t.Errorf("%s: the headers are %v", name, h)
 		}
 		if got := a.last.Context().Value(sourceKey{}); got != from || a.closed != 1 {
-			t.Errorf("%s: from %v; the body is closed %d times", name, got, a.closed)
+			t.Errorf("%s: sent from %v, want %v; the body is closed %d times, want once", name, got, from, a.closed)
 		}
 	}
 	s := newHTTPSignal(&Config{})
 	if _, err := s.post(t.Context(), ":", from, nil); !strings.HasPrefix(textOf(err), "client: ") {
-		t.Errorf("a bad address: %v", err)
+		t.Errorf("an invalid URL: %v, want an error that begins with client:", err)
 	}
 }
 
@@ -120,7 +120,7 @@ func TestWhereCredentialsFollowARedirect(t *testing.T) {
 			t.Errorf("%s to %s after %d, own credentials: %v: %q, want %q", c.from, c.to, c.before, c.separate, got, c.want)
 		}
 		if c.own == nil && client.CheckRedirect != nil {
-			t.Error("the program's client is changed")
+			t.Error("the program's http.Client has changed")
 		}
 	}
 }
@@ -180,7 +180,7 @@ func TestOfferWithoutASource(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		body, err := s.post(ctx, web.URL, from, []byte("offer"))
 		if cancel(); string(body) != "answer" || err != nil {
-			t.Errorf("from %v: %q, %v", from, body, err)
+			t.Errorf("from %v: %q, %v; want answer", from, body, err)
 		}
 	}
 }
@@ -192,30 +192,30 @@ func TestDefaultsOfTheConfig(t *testing.T) {
 	}
 	if c.AnswerTimeout != 10*time.Second || c.HandshakeTimeout != 10*time.Second || c.SilenceTimeout != 30*time.Second ||
 		c.MaxReceive != 16<<10 || c.Certificate == nil {
-		t.Errorf("%+v", c)
+		t.Errorf("the defaults are %+v", c)
 	}
 	own := Config{AnswerTimeout: 1, HandshakeTimeout: 2, SilenceTimeout: time.Second, MaxReceive: 3, Certificate: c.Certificate}
 	want := own
 	if err := own.setDefaults(); err != nil || own.AnswerTimeout != want.AnswerTimeout || own.HandshakeTimeout != want.HandshakeTimeout ||
 		own.SilenceTimeout != want.SilenceTimeout || own.MaxReceive != want.MaxReceive || own.Certificate != want.Certificate {
-		t.Errorf("%+v, %v", own, err)
+		t.Errorf("a Config with its own values becomes %+v, %v", own, err)
 	}
 	for d, ok := range map[time.Duration]bool{time.Second - 1: false, time.Second: true, 30 * time.Second: true, 30*time.Second + 1: false} {
 		c := Config{SilenceTimeout: d, Certificate: c.Certificate}
 		e, err := Listen("", c)
 		if (err == nil) != ok || (e == nil) == ok {
-			t.Errorf("a SilenceTimeout of %v: %v", d, err)
+			t.Errorf("SilenceTimeout %v: %v, want it accepted: %v", d, err, ok)
 		}
 		if e != nil {
 			if e.Addr().Port() == 0 {
-				t.Errorf("bound to %v", e.Addr())
+				t.Errorf("the endpoint is bound to %v, want a port", e.Addr())
 			}
 			e.Close()
 		} else if want := "client: Config.SilenceTimeout is " + d.String() + ", but must be 1 s to 30 s"; textOf(err) != want {
-			t.Errorf("%v", err)
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	if e, err := Listen("no port", Config{Certificate: c.Certificate}); e != nil || !strings.HasPrefix(textOf(err), "client: ") {
-		t.Errorf("a bad address: %v", err)
+		t.Errorf("an invalid address: %v, want an error that begins with client:", err)
 	}
 }

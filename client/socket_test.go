@@ -91,10 +91,10 @@ func outageOverSockets(t *testing.T, signalingToo bool) {
 		relay.BlackoutFor(outage)
 	})
 	if moved := p.moved > 0; moved == signalingToo {
-		t.Errorf("the server's end moved: %v", moved)
+		t.Errorf("the server's end has moved: %v, want %v", moved, !signalingToo)
 	}
 	if s := relay.Stats(); s.Up.Lost == 0 || s.Down.Lost == 0 {
-		t.Errorf("nothing was lost: %+v", s)
+		t.Errorf("no packet was lost, so the test tests nothing: %+v", s)
 	}
 }
 
@@ -169,7 +169,7 @@ func (w *socketWorld) connect(name string) *pair {
 			Resumed: func(*client.Session) { w.dark.Store(false); p.resumed <- struct{}{} },
 			Close: func(_ *client.Session, why session.CloseReason) {
 				if why.Code != session.CloseNormal {
-					p.t.Errorf("%s: %v", name, why)
+					p.t.Errorf("%s: the session ended with %v, want CloseNormal", name, why)
 				}
 				close(p.closed)
 			},
@@ -202,7 +202,7 @@ func (p *pair) exchange(total int, interrupt func()) {
 		select {
 		case <-event:
 		case <-p.closed:
-			p.t.Error("the session is over too soon")
+			p.t.Error("the session ended too early")
 		}
 	}
 	p.ours.check(p.t, "the server", total)

@@ -49,13 +49,13 @@ func (l *listener) hears(t *testing.T, turn func(), first, second, third func())
 		time.Sleep(25 * time.Millisecond) // one way
 		try(turn)
 		if i == 0 && len(l.got) > 0 {
-			t.Errorf("no handler has panicked before %q", l.got)
+			t.Errorf("no handler has panicked before the event %q", l.got)
 		}
 	}
 	try(turn)
 	for _, want := range []string{one, two} {
 		if n := len(slices.DeleteFunc(slices.Clone(l.got), func(s string) bool { return s != want })); n != 1 {
-			t.Errorf("%.10q was told %d times", want, n)
+			t.Errorf("the event %.10q was delivered %d times, want once", want, n)
 		}
 	}
 }

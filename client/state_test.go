@@ -37,11 +37,11 @@ func TestStatesOfASession(t *testing.T) {
 		select {
 		case <-s.opened:
 			if !ok || from != sessionOpening && from != sessionReopening {
-				t.Errorf("from %v to %v: open goes on", from, to)
+				t.Errorf("from %v to %v: open continues, want it to wait", from, to)
 			}
 		default:
 			if ok && (from == sessionOpening || from == sessionReopening) {
-				t.Errorf("from %v to %v: open waits", from, to)
+				t.Errorf("from %v to %v: open waits, want it to continue", from, to)
 			}
 		}
 		return ok, s.state

@@ -60,7 +60,7 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 			mu.Unlock()
 			time.Sleep(time.Second)
 			if st := e.Stats(); st.Conns != 1 || st.Opened != 1 || st.Closed != 0 || st.Batches == 0 {
-				t.Errorf("%s: open: %+v", name, st)
+				t.Errorf("%s: %+v, want 1 connection that is open", name, st)
 			}
 			if byClient {
 				c.Close()
@@ -81,7 +81,7 @@ func TestEndpointKeepsNothingOfAConnection(t *testing.T) {
 			e.loop.Lock()
 			defer e.loop.Unlock()
 			if len(e.conns) != 0 || !e.loop.State().Timer.IsZero() || c.handshake != nil || c.expected != nil {
-				t.Errorf("%s: %d routes, a deadline %v, a handshake: %v", name, len(e.conns), e.loop.State().Timer, c.handshake != nil)
+				t.Errorf("%s: %d routes, want 0; deadline %v, want none; a handshake: %v, want false", name, len(e.conns), e.loop.State().Timer, c.handshake != nil)
 			}
 		})
 	}
@@ -112,14 +112,14 @@ func TestEndpointClosesWhatIsOpening(t *testing.T) {
 		}
 		e.loop.Unlock()
 		if shaking == 0 {
-			t.Error("there is no handshake")
+			t.Error("no handshake has begun")
 		}
 		e.Close()
 		if err := testkit.Next(t, "Connect", failed); err == nil {
-			t.Error("it connects")
+			t.Error("Connect returns no error")
 		}
 		if len(e.conns) != 0 || e.live != 0 || e.loop.State().Busy {
-			t.Errorf("%d routes of %d connections", len(e.conns), e.live)
+			t.Errorf("%d routes of %d connections, want 0 of 0", len(e.conns), e.live)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func TestLinkIsClosedWithTheSession(t *testing.T) {
 			synctest.Wait()
 			here := map[string]int{"client": g.endpoints[0].Stats().Conns, "server": g.server.RTC().Stats().Conns}[by]
 			if here != 0 {
-				t.Errorf("the %s has closed the session, and its connection is still there", by)
+				t.Errorf("the %s has closed the session, and its connection is still open", by)
 			}
 		})
 	}
