@@ -22,11 +22,11 @@ func TestStatesOfAnAnchor(t *testing.T) {
 				want = to
 			}
 			if ok := a.setState(to); ok != (want != from) || a.state != want {
-				t.Errorf("from %v to %v: %v, and it is %v", from, to, ok, a.state)
+				t.Errorf("setState from %v to %v = %v, and the state is %v, want %v", from, to, ok, a.state, want)
 			}
 		}
 		if a := (anchor{state: from}); a.closed() != (from == anchorUnlinked || from == anchorLost) {
-			t.Errorf("%v: closed %v", from, a.closed())
+			t.Errorf("%v: closed() = %v, want %v", from, a.closed(), !a.closed())
 		}
 	}
 	if len(names) != anchorStates || names[""] {

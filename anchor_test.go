@@ -34,16 +34,16 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		}
 		clear(b)
 		if len(a.early) != maxEarly || string(a.early[0]) != "mine" {
-			t.Errorf("%d are kept, the first is %q", len(a.early), a.early[0])
+			t.Errorf("%d datagrams are kept, want %d; the first is %q, want mine", len(a.early), maxEarly, a.early[0])
 		}
 		if got := a.Append(time.Now(), []byte("so far"), 1200); string(got) != "so far" || !a.Deadline().IsZero() {
-			t.Errorf("it sends %q, and its deadline is %v", got, a.Deadline())
+			t.Errorf("Append = %q, want the caller's bytes alone; deadline %v, want none", got, a.Deadline())
 		}
 		a.early = nil
 		a.state = anchorLeft
 		a.datagram(time.Now(), []byte("of a link that was left"))
 		if len(a.early) != 0 {
-			t.Errorf("%d are kept on a link that was left", len(a.early))
+			t.Errorf("%d datagrams are kept on a link that was left, want 0", len(a.early))
 		}
 		a.state = anchorWaiting
 		x.links.loop.Unlock()
@@ -51,14 +51,14 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		home := x.server.home.Load()
 		x.server.move(x.server.home.Load(), home)
 		if x.server.home.Load() != home || x.ours.closed || x.server.Stats().Resumed != 0 {
-			t.Error("a move to where it is changes something")
+			t.Error("a move to the link that the session has changes something")
 		}
 		x.deaf = true
 		must(t, x.server.Send(chat, []byte("wait")))
 		x.server.Close(session.CloseNormal, "")
 		x.server.move(x.server.home.Load(), a)
 		if x.server.home.Load() != home || !e.closed || x.ours.closed || x.server.Stats().Resumed != 0 {
-			t.Errorf("a session that drains has moved; its new link is closed: %v, its old one: %v", e.closed, x.ours.closed)
+			t.Errorf("a session that drains has moved; its new link is closed: %v, want true; its old one: %v, want false", e.closed, x.ours.closed)
 		}
 		x.server.Kick("")
 		settle()

@@ -35,7 +35,7 @@ func TestBroadcastKeepsOneCopy(t *testing.T) {
 			queued += c.ChannelStats(loot).QueueBytes
 		}
 		if queued < players*size || grown > 3*size {
-			t.Errorf("%d bytes are queued, and %d were allocated for a message of %d", queued, grown, size)
+			t.Errorf("%d bytes are queued, and %d were allocated for a message of %d, want at most three times as many", queued, grown, size)
 		}
 	})
 }
@@ -72,17 +72,17 @@ func TestBroadcastsDoNotMix(t *testing.T) {
 			for _, line := range d.Take() {
 				if rest, ok := bytes.CutPrefix([]byte(line), []byte("chat: ")); ok {
 					if !slices.Equal(rest, text(next)) {
-						t.Fatalf("client %d: message %d is %.20q and %d bytes long", i, next, rest, len(rest))
+						t.Fatalf("client %d: message %d is %.20q with %d bytes", i, next, rest, len(rest))
 					}
 					next++
 				}
 			}
 			if next != 100 {
-				t.Errorf("client %d has %d messages", i, next)
+				t.Errorf("client %d has %d messages, want 100", i, next)
 			}
 		}
 		if n := srv.Stats().Unsent; n == 0 {
-			t.Error("the interrupted one was sent positions")
+			t.Errorf("the interrupted session was sent sequenced messages: %d unsent", n)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		}
 		settle()
 		if got := d.Take(); !slices.Equal(got, []string{"move: left", "move: right"}) {
-			t.Errorf("%q", got)
+			t.Errorf("%q, want left and right of move", got)
 		}
 		room := 0
 		for ; interrupted.Free(2) >= 400; room++ {
@@ -119,10 +119,10 @@ func TestUnsentMessagesAreCounted(t *testing.T) {
 		}
 		must(t, srv.Broadcast(2, make([]byte, 500)))
 		if n := srv.Stats().Unsent; room == 0 || n != 2 {
-			t.Errorf("%d had room, %d are unsent", room, n)
+			t.Errorf("%d sessions had room; %d messages are unsent, want 2", room, n)
 		}
 		if err := srv.Broadcast(2, make([]byte, 501)); err != session.ErrTooLarge {
-			t.Errorf("a byte too many: %v", err)
+			t.Errorf("a message of one byte too many: %v, want ErrTooLarge", err)
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 	}
 	for _, p := range held {
 		if p.unref(); p.holders.Load() != 0 {
-			t.Fatal("somebody holds it")
+			t.Fatal("the payload is still held after the last unref")
 		}
 	}
 	if n := len(ps); n != maxPayloads {
@@ -144,21 +144,21 @@ func TestPayloadsAreKeptWithinBounds(t *testing.T) {
 	}
 	p := ps.get([]byte("y"))
 	if len(ps) != maxPayloads-1 || string(p.B) != "y" || p.home != ps {
-		t.Errorf("%q of the %d that are left", p.B, len(ps))
+		t.Errorf("the payload is %q, want y; %d are left, want %d", p.B, len(ps), maxPayloads-1)
 	}
 	p.holders.Add(1)
 	if p.unref(); len(ps) != maxPayloads-1 {
-		t.Error("it is given back though one holds it")
+		t.Error("the payload is returned though it is still held")
 	}
 	if p.unref(); len(ps) != maxPayloads {
-		t.Error("it is not given back")
+		t.Error("the payload is not returned after the last unref")
 	}
 	for n, want := range map[int]int{maxPayload: 1, maxPayload + 1: 0} { // a larger one is not kept
 		ps := make(payloads, maxPayloads)
 		p := ps.get(nil)
 		p.B = make([]byte, n)
 		if p.unref(); len(ps) != want {
-			t.Errorf("%d bytes: %d are kept", n, len(ps))
+			t.Errorf("a payload of %d bytes: %d are kept, want %d", n, len(ps), want)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestPayloadsGoRound(t *testing.T) {
 			if srv.payloads <- p; first == nil {
 				first = p
 			} else if p != first {
-				t.Error("another payload was made")
+				t.Error("a second payload is made for the same message")
 			}
 		}
 	})

@@ -22,14 +22,14 @@ func TestServesTheBrowserClient(t *testing.T) {
 	for _, path := range []string{"/godwit/godwit.js", "/godwit/godwit.min.js"} {
 		w := get(path)
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") || !strings.Contains(w.Body.String(), "connect") {
-			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+			t.Errorf("%s: status %d, %s, want 200 and the script", path, w.Code, w.Header().Get("Content-Type"))
 		}
 	}
 	if w := get("/godwit/other.js"); w.Code != http.StatusNotFound {
-		t.Errorf("a file that is not there: %d", w.Code)
+		t.Errorf("an unknown file: status %d, want 404", w.Code)
 	}
 	if w := get("/godwit/"); w.Code != http.StatusMethodNotAllowed {
-		t.Errorf("a GET of the signaling: %d", w.Code)
+		t.Errorf("GET of the signaling URL: status %d, want 405", w.Code)
 	}
 }
 

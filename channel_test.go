@@ -29,23 +29,23 @@ func TestOpenChannel(t *testing.T) {
 		d.want(t, ": thanks")
 
 		if err := srv.Broadcast(id, nil); err != session.ErrUnknown {
-			t.Errorf("Broadcast on it: %v", err)
+			t.Errorf("Broadcast on the channel: %v, want ErrUnknown", err)
 		}
 		if _, err := client.OpenChannel(Channel{Name: "mine"}); err != session.ErrFixed {
-			t.Errorf("a client opens one: %v", err)
+			t.Errorf("OpenChannel of the client: %v, want ErrFixed", err)
 		}
 		_, err = server.OpenChannel(Channel{Name: "effects"})
 		if _, ok := errors.AsType[*channel.TableError](err); !ok {
-			t.Errorf("the same name twice: %v", err)
+			t.Errorf("OpenChannel with the same name: %v, want a TableError", err)
 		}
 		if n := len(server.Channels()); n != 4 || len(srv.config.Channels) != 3 {
-			t.Errorf("the session has %d channels, the server %d", n, len(srv.config.Channels))
+			t.Errorf("the session has %d channels, want 4; the server %d, want 3", n, len(srv.config.Channels))
 		}
 
 		cut(client)
 		settle()
 		if err := server.Send(id, nil); err != session.ErrInterrupted {
-			t.Errorf("while it is interrupted: %v", err)
+			t.Errorf("Send while the session is interrupted: %v, want ErrInterrupted", err)
 		}
 		resume(client, server)
 		time.Sleep(time.Second)
@@ -77,10 +77,10 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 			id, err := client.OpenChannel(bag)
 			must(t, err)
 			if got, ok := client.Channels().ID("bag"); got != id || !ok || id != 4 {
-				t.Errorf("number %d, looked up %d, %v", id, got, ok)
+				t.Errorf("the channel has the number %d, by its name %d, %v; want 4", id, got, ok)
 			}
 			if _, err := client.OpenChannel(Channel{Name: "second", MaxMessage: 10, QueueLimit: 100}); !isTableError(err) {
-				t.Errorf("a second one: %v", err)
+				t.Errorf("a second channel: %v, want a TableError", err)
 			}
 			must(t, client.Send(id, []byte("first")))
 			settle()
@@ -88,27 +88,27 @@ func TestClientOpensAndClosesChannels(t *testing.T) {
 			must(t, err)
 			must(t, closer.CloseChannel(id))
 			if err := closer.Send(id, nil); err != session.ErrUnknown {
-				t.Errorf("Send after CloseChannel: %v", err)
+				t.Errorf("Send after CloseChannel: %v, want ErrUnknown", err)
 			}
 			time.Sleep(time.Second)
 			d.want(t, "channel 4 bag", ": first", fmt.Sprintf("receipt %d delivered", m), "4 bag closed")
 			cd.want(t, ": last", "4 bag closed")
 			if _, ok := client.Channels().ID("bag"); ok || len(client.Channels()) != 3 || len(server.Channels()) != 3 {
-				t.Errorf("the tables are %v and %v", client.Channels(), server.Channels())
+				t.Errorf("the tables are %v and %v, want three channels without bag", client.Channels(), server.Channels())
 			}
 			if _, err := server.SendNamed("bag", nil, Options{}); err != session.ErrUnknown {
-				t.Errorf("SendNamed after the close: %v", err)
+				t.Errorf("SendNamed after the close: %v, want ErrUnknown", err)
 			}
 		}
 		if err := server.CloseChannel(chat); err != session.ErrFixed {
-			t.Errorf("a channel of the table: %v", err)
+			t.Errorf("CloseChannel of a channel of the table: %v, want ErrFixed", err)
 		}
 		if st := srv.Totals().Channels; st[4].MessagesOut != 2 || st[4].MessagesIn != 2 || st[4].Name != "" {
-			t.Errorf("the counters of closed channels: %+v", st[4])
+			t.Errorf("the counters of closed channels are %+v, want 2 messages in and out", st[4])
 		}
 		srv.Totals()
 		if st := srv.Totals().Channels; st[4].MessagesOut != 2 {
-			t.Errorf("counted twice: %+v", st[4])
+			t.Errorf("the counters of closed channels are %+v, want 2 messages out as before", st[4])
 		}
 	})
 }
@@ -146,7 +146,7 @@ func TestMessagesToManyByName(t *testing.T) {
 			t.Helper()
 			settle()
 			if skipped != wantSkipped || err != wantErr {
-				t.Errorf("%s: skipped %d, %v", why, skipped, err)
+				t.Errorf("%s: skipped %d, want %d; %v, want %v", why, skipped, wantSkipped, err, wantErr)
 			}
 			for i, d := range recorders {
 				got := d.Take()
@@ -174,7 +174,7 @@ func TestMessagesToManyByName(t *testing.T) {
 		n, err = g.SendNamed(nil, "room", []byte(text))
 		want("too large for one", n, 1, err, session.ErrTooLarge, "", "room "+text, "", "room "+text)
 		if n := srv.Stats().Unsent - before; n != 1 {
-			t.Errorf("%d unsent", n)
+			t.Errorf("%d messages are unsent, want 1", n)
 		}
 		id, _ := servers[3].Channels().ID("room")
 		must(t, servers[3].CloseChannel(id))
@@ -208,7 +208,7 @@ func TestANameThatAClientChoosesGetsNothingForMany(t *testing.T) {
 			sd.Take()
 			for _, send := range []func(*Conn, string, []byte) (int, error){srv.BroadcastNamed, g.SendNamed} {
 				if n, err := send(nil, "staff", []byte("secret")); n != 1 || err != nil {
-					t.Errorf("skipped %d, %v", n, err)
+					t.Errorf("skipped %d, want 1; %v, want nil", n, err)
 				}
 				settle()
 				sd.want(t)
@@ -222,7 +222,7 @@ func TestANameThatAClientChoosesGetsNothingForMany(t *testing.T) {
 		staff.Direction = ToServer
 		open(stranger)
 		if n, err := srv.BroadcastNamed(nil, "staff", []byte("secret")); n != 2 || err != nil {
-			t.Errorf("a client's channel on which only it may send: skipped %d, %v", n, err)
+			t.Errorf("a client's channel on which only the client may send: skipped %d, want 2; %v", n, err)
 		}
 	})
 }
@@ -286,7 +286,7 @@ func TestRoom(t *testing.T) {
 				}
 				slices.Sort(rooms[c])
 				if got := rooms[c]; !slices.Equal(got, []ChannelID{0, 1}) {
-					t.Errorf("poll %v: room on %v", poll, got)
+					t.Errorf("poll %v: events of room on %v, want channels 0 and 1", poll, got)
 				}
 				must(t, c.Send(1, make([]byte, 1000)))
 			}

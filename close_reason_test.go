@@ -53,7 +53,7 @@ func TestCloseReasons(t *testing.T) {
 					n += v
 				}
 				if n != 1 {
-					t.Errorf("%d endings are counted: %v", n, srv.Stats().Closed)
+					t.Errorf("%d ends are counted, want 1: %v", n, srv.Stats().Closed)
 				}
 			})
 		})
@@ -70,7 +70,7 @@ func TestUnreliableMessagesBeyondTheLimitAreDropped(t *testing.T) {
 			settle()
 		}
 		if got, dropped := len(d.Take()), server.Stats().Limited; got != 10 || dropped != 5 {
-			t.Errorf("%d came and %d were dropped", got, dropped)
+			t.Errorf("%d messages have arrived, want 10; %d were dropped, want 5", got, dropped)
 		}
 	})
 }
@@ -87,7 +87,7 @@ func TestTooManyRequestsAreRejected(t *testing.T) {
 		time.Sleep(time.Second)
 		d.want(t, "request x: ", "rejected too many requests in flight")
 		if server.Stats().Rejected != 1 {
-			t.Error("it is not counted")
+			t.Errorf("%d rejections are counted, want 1", server.Stats().Rejected)
 		}
 		client.Close(session.CloseNormal, "")
 		settle()

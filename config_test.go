@@ -23,12 +23,12 @@ func TestNegativeLimitsAreErrors(t *testing.T) {
 		"Floor":             {Floor: -1},
 	} {
 		if err := c.setDefaults(); err == nil || !strings.Contains(err.Error(), "Config."+name+" is negative") {
-			t.Errorf("%s: error %v", name, err)
+			t.Errorf("%s: %v, want an error that says Config.%s is negative", name, err, name)
 		}
 	}
 	c := Config{Grace: -1, Ceiling: -1, Limits: Limits{Messages: -1, Bytes: -1, Requests: -1}}
 	if err := c.setDefaults(); err != nil {
-		t.Errorf("no limit: %v", err)
+		t.Errorf("no limit: %v, want nil", err)
 	}
 }
 
@@ -68,11 +68,11 @@ func TestMistakesInAConfigAreNamed(t *testing.T) {
 		}
 	}
 	if _, err := Listen("no address", Config{}); err == nil {
-		t.Error("a server listens nowhere")
+		t.Error("Listen at an invalid address returns no error")
 	}
 	srv, err := Listen("127.0.0.1:0", Config{Version: strings.Repeat("v", 65)})
 	if err == nil || srv != nil {
-		t.Errorf("Listen with a mistake: %v", err)
+		t.Errorf("Listen with a wrong Config: %v, want an error and no server", err)
 	}
 }
 
@@ -85,10 +85,10 @@ func TestConfigIsReadOnce(t *testing.T) {
 	mine[1].Name = "c"
 	for name, want := range map[string]ChannelID{"a": 1, "b": 2, "c": 0} {
 		if id, ok := srv.config.Channels.ID(name); id != want || ok != (want > 0) {
-			t.Errorf("%s is channel %d, %v", name, id, ok)
+			t.Errorf("%s is channel %d, %v; want %d", name, id, ok, want)
 		}
 	}
 	if srv.config.MaxConns != 4096 || srv.RTC() != nil {
-		t.Errorf("MaxConns is %d", srv.config.MaxConns)
+		t.Errorf("MaxConns is %d, want 4096; RTC() is %v, want nil", srv.config.MaxConns, srv.RTC())
 	}
 }

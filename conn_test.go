@@ -20,7 +20,7 @@ func TestOpenSendClose(t *testing.T) {
 		d.want(t, "open I am ada")
 		cd.want(t, "open ")
 		if server.Identity().Name != "ada" || server.Kind() != KindInProcess || client.ID() != server.ID() || srv.Len() != 1 {
-			t.Errorf("the server's end is %v, %v, %v; the client's is %v", server.Identity(), server.Kind(), server.ID(), client.ID())
+			t.Errorf("the server's end is %v, %v, %v; the client's has the id %v", server.Identity(), server.Kind(), server.ID(), client.ID())
 		}
 		must(t, client.Send(chat, []byte("hi")))
 		must(t, client.Send(move, []byte("left")))
@@ -34,7 +34,7 @@ func TestOpenSendClose(t *testing.T) {
 		d.want(t, "closed here: code 260: you won")
 		cd.want(t, "chat: bye", "closed by the other end: code 260: you won")
 		if err := server.Send(chat, nil); !errors.Is(err, session.ErrClosed) || srv.Len() != 0 || srv.directory.count() != 0 {
-			t.Errorf("afterwards: Send says %v, %d are open, %d in the directory", err, srv.Len(), srv.directory.count())
+			t.Errorf("after the close: Send: %v, want ErrClosed; %d sessions are open, %d in the directory, want 0", err, srv.Len(), srv.directory.count())
 		}
 	})
 }
@@ -57,10 +57,10 @@ func TestSendMisuse(t *testing.T) {
 			{"too large", 2, 11, session.ErrTooLarge},
 		} {
 			if err := server.Send(c.ch, make([]byte, c.n)); !errors.Is(err, c.want) {
-				t.Errorf("%s: Send says %v", c.name, err)
+				t.Errorf("%s: Send: %v, want %v", c.name, err, c.want)
 			}
 			if err := srv.Broadcast(c.ch, make([]byte, c.n)); !errors.Is(err, c.want) {
-				t.Errorf("%s: Broadcast says %v", c.name, err)
+				t.Errorf("%s: Broadcast: %v, want %v", c.name, err, c.want)
 			}
 		}
 		cut(server)
@@ -68,7 +68,7 @@ func TestSendMisuse(t *testing.T) {
 			must(t, server.Send(2, nil))
 		}
 		if _, err := server.SendWith(2, make([]byte, 9), Options{}); !errors.Is(err, session.ErrBudget) {
-			t.Errorf("a full queue: %v", err)
+			t.Errorf("SendWith with a full queue: %v, want ErrBudget", err)
 		}
 	})
 }
@@ -82,7 +82,7 @@ func TestRequests(t *testing.T) {
 			case "reply":
 				must(t, r.Reply([]byte("yes "+string(r.Data))))
 				if err := r.Ack(); err != session.ErrAnswered {
-					t.Errorf("a second answer: %v", err)
+					t.Errorf("a second answer: %v, want ErrAnswered", err)
 				}
 			case "ack":
 				must(t, r.Ack())
@@ -96,22 +96,22 @@ func TestRequests(t *testing.T) {
 		client, _, _ := join(t, srv, "ada")
 		ctx := context.Background()
 		if b, err := client.Request(ctx, "reply", []byte("please")); string(b) != "yes please" || err != nil {
-			t.Errorf("reply: %q, %v", b, err)
+			t.Errorf("Request = %q, %v; want yes please", b, err)
 		}
 		if b, err := client.Request(ctx, "ack", nil); b != nil || err != nil {
-			t.Errorf("ack: %q, %v", b, err)
+			t.Errorf("Request = %q, %v; want an Ack", b, err)
 		}
 		for _, name := range []string{"reject", "unknown"} {
 			_, err := client.Request(ctx, name, nil)
 			if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusRejected {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: %v, want StatusRejected", name, err)
 			}
 		}
 		id, err := client.Ask("keep", nil, func(r Result) { d.Note("answer: %v %s", r.Status, r.Data) })
 		must(t, err)
 		time.Sleep(50 * ms) // its acknowledgement may wait
 		if st, ok := client.Status(id); !ok || st != session.StatusWaiting {
-			t.Errorf("while it is kept: %v", st)
+			t.Errorf("Status of a kept request = %v, %v; want StatusWaiting", st, ok)
 		}
 		d.Take()
 		must(t, kept.Reply([]byte("at last")))
@@ -128,7 +128,7 @@ func TestRequestThatIsGivenUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := client.Request(ctx, "slow", nil); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Request: %v", err)
+			t.Errorf("Request: %v, want DeadlineExceeded", err)
 		}
 		done := make(chan error)
 		go func() {
@@ -138,7 +138,7 @@ func TestRequestThatIsGivenUp(t *testing.T) {
 		settle()
 		server.Kick("")
 		if e, ok := errors.AsType[*session.RequestError](<-done); !ok || e.Status != session.StatusResponseLost {
-			t.Errorf("after Kick: %v", e)
+			t.Errorf("the result after Kick is %v, want StatusResponseLost", e)
 		}
 	})
 }
@@ -153,7 +153,7 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	must(t, err)
 	r := testkit.Collect(answer)
 	if r.Status != session.StatusRejected || r.Text != "no answer" {
-		t.Errorf("%v %q", r.Status, r.Text)
+		t.Errorf("the result is %v %q, want StatusRejected, no answer", r.Status, r.Text)
 	}
 }
 
@@ -162,13 +162,13 @@ func TestCallsThatWouldWaitForThemselves(t *testing.T) {
 		srv, d := newTestServer(t)
 		d.on.Open = func(c *Conn) {
 			if _, err := c.Request(context.Background(), "x", nil); err != session.ErrInHandler {
-				t.Errorf("Request: %v", err)
+				t.Errorf("Request: %v, want ErrInHandler", err)
 			}
 			if err := srv.Shutdown(context.Background(), ""); err != session.ErrInHandler {
-				t.Errorf("Shutdown: %v", err)
+				t.Errorf("Shutdown: %v, want ErrInHandler", err)
 			}
 			if err := srv.Close(); err != session.ErrInHandler {
-				t.Errorf("Close: %v", err)
+				t.Errorf("Close: %v, want ErrInHandler", err)
 			}
 			done, answered := make(chan error), make(chan struct{})
 			go func() { // another goroutine may wait
@@ -196,7 +196,7 @@ func TestReceipts(t *testing.T) {
 		must(t, err)
 		time.Sleep(100 * ms)
 		if got := cd.Take(); len(got) != 1 || !strings.HasSuffix(got[0], "delivered") || id == 0 {
-			t.Errorf("%q", got)
+			t.Errorf("the events are %q, want one receipt of the message %d", got, id)
 		}
 	})
 }
@@ -226,18 +226,18 @@ func TestGroups(t *testing.T) {
 
 		red := srv.NewGroup()
 		if !red.Join(a) || !red.Join(b) || red.Join(b) {
-			t.Error("Join")
+			t.Error("Join: want true for two members, and false for one that is in the group")
 		}
 		must(t, red.Send(chat, []byte("red")))
 		must(t, red.SendExcept(a, chat, []byte("not ada")))
 		want("chat: red", "chat: red chat: not ada", "")
 		if red.Leave(c) || !red.Leave(a) || red.Len() != 1 {
-			t.Error("Leave")
+			t.Error("Leave: want false for a session that is not in the group, and true for a member")
 		}
 		b.Kick("out")
 		settle()
 		if red.Len() != 0 || red.Join(b) {
-			t.Error("who is gone is still a member")
+			t.Error("a session that is over is still a member, or can join")
 		}
 	})
 }
@@ -251,7 +251,7 @@ func TestSessionMovesToAnotherLink(t *testing.T) {
 		must(t, client.Send(chat, []byte("still here")))
 		must(t, server.Send(chat, []byte("waiting")))
 		if err := server.Send(move, nil); !errors.Is(err, session.ErrInterrupted) {
-			t.Errorf("Send on a sequenced channel: %v", err)
+			t.Errorf("Send on a sequenced channel: %v, want ErrInterrupted", err)
 		}
 		time.Sleep(10 * time.Second)
 		d.want(t, "open I am ada", "interrupted")
@@ -261,7 +261,7 @@ func TestSessionMovesToAnotherLink(t *testing.T) {
 		d.want(t, "resumed", "chat: still here")
 		cd.want(t, "resumed", "chat: waiting")
 		if server.Stats().Resumed != 1 || srv.Len() != 1 {
-			t.Errorf("%d resumed, %d open", server.Stats().Resumed, srv.Len())
+			t.Errorf("%d links were resumed, %d sessions are open; want 1 each", server.Stats().Resumed, srv.Len())
 		}
 	})
 }
@@ -275,7 +275,7 @@ func TestGraceEnds(t *testing.T) {
 		d.want(t, "open I am ada", "interrupted", "closed here: timeout: nothing arrived for too long")
 		cd.want(t, "open ", "interrupted", "closed here: timeout: nothing arrived for too long")
 		if srv.directory.count() != 0 {
-			t.Error("the directory has it still")
+			t.Error("the session is still in the directory")
 		}
 	})
 }
@@ -288,7 +288,7 @@ func TestDuplicates(t *testing.T) {
 		settle()
 		first.want(t, "open ", "closed by the other end: replaced: connected from elsewhere: this session was replaced")
 		if srv.Len() != 1 {
-			t.Errorf("%d are open: %q", srv.Len(), d.Take())
+			t.Errorf("%d sessions are open, want 1: %q", srv.Len(), d.Take())
 		}
 	})
 	bubble(t, func(t *testing.T) {
@@ -312,10 +312,10 @@ func TestShutdownDrains(t *testing.T) {
 		must(t, srv.Shutdown(context.Background(), "maintenance"))
 		d.want(t, "open I am ada", "closed here: shutdown: maintenance")
 		if got := cd.Take(); len(got) != 3 || got[2] != "closed by the other end: shutdown: maintenance" {
-			t.Errorf("the client saw %d events, the last %q", len(got), got[len(got)-1])
+			t.Errorf("the client has %d events, want 3; the last is %q", len(got), got[len(got)-1])
 		}
 		if _, err := srv.Local(LocalConfig{}); err != session.ErrClosed {
-			t.Errorf("Local afterwards: %v", err)
+			t.Errorf("Local after Shutdown: %v, want ErrClosed", err)
 		}
 	})
 }
@@ -348,7 +348,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		cancel()
 		err := srv.Shutdown(ctx, "")
 		if e, ok := errors.AsType[*ShutdownError](err); !ok || e.Sessions != 1 || e.Bytes != 10 || !errors.Is(err, context.Canceled) {
-			t.Errorf("Shutdown: %v", err)
+			t.Errorf("Shutdown: %v, want a ShutdownError of 1 session and 10 bytes", err)
 		}
 		d.want(t, "open I am ada", "interrupted", "closed here: shutdown (gave up 10 bytes)")
 	})
@@ -388,7 +388,7 @@ func TestNothingKeepsASession(t *testing.T) {
 		}()
 		runtime.GC()
 		if gone.Value() != nil {
-			t.Error("it is still there")
+			t.Error("the memory of the session is not freed")
 		}
 	})
 }

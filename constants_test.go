@@ -17,6 +17,6 @@ func TestProtocolVersionIsThatOfTheBrowserClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want.Client.ProtocolVersion != protocolVersion {
-		t.Errorf("%d, in constants.json %d", protocolVersion, want.Client.ProtocolVersion)
+		t.Errorf("the protocol version is %d, in constants.json %d", protocolVersion, want.Client.ProtocolVersion)
 	}
 }

@@ -26,10 +26,10 @@ func TestDirectoryFollowsSessions(t *testing.T) {
 			}
 		}
 		if !red.Leave(ada) || !slices.Equal(b.entries[ada].groups, []*Group{blue}) {
-			t.Errorf("ada has left red, and is in %d groups", len(b.entries[ada].groups))
+			t.Errorf("ada has left red, and is in %d groups, want blue alone", len(b.entries[ada].groups))
 		}
 		if got := b.named("ada"); !slices.Equal(got, []*Conn{ada, again}) {
-			t.Errorf("%d sessions are ada's", len(got))
+			t.Errorf("%d sessions have the name ada, want 2", len(got))
 		}
 		time.Sleep(time.Second) // all WELCOMEs are acknowledged
 		settle()
@@ -40,33 +40,33 @@ func TestDirectoryFollowsSessions(t *testing.T) {
 		time.Sleep(time.Second)
 		settle()
 		if len(first) != 3 || len(b.byToken) != 3 {
-			t.Errorf("%d tokens resume three sessions, and %d when one has a new one", len(first), len(b.byToken))
+			t.Errorf("%d tokens of three sessions, and %d after one has a new token; want 3", len(first), len(b.byToken))
 		}
 		fresh := 0
 		for token, c := range b.byToken {
 			if got, over := b.find(token); got != c || over {
-				t.Errorf("a token finds %v, over: %v", got.Identity().Name, over)
+				t.Errorf("a token belongs to %v, over: %v; want its own session", got.Identity().Name, over)
 			}
 			if !slices.Contains(first, token) {
 				fresh++
 				if c != again {
-					t.Errorf("the new token is %s's", c.Identity().Name)
+					t.Errorf("the new token belongs to %s", c.Identity().Name)
 				}
 			}
 		}
 		if fresh != 1 {
-			t.Errorf("%d tokens are new", fresh)
+			t.Errorf("%d tokens are new, want 1", fresh)
 		}
 		last := slices.Collect(maps.Keys(b.byToken))
 		again.Kick("")
 		settle()
 		if got := b.named("ada"); !slices.Equal(got, []*Conn{ada}) || red.Len() != 0 || blue.Len() != 2 {
-			t.Errorf("%d sessions are ada's, %d in red, %d in blue", len(got), red.Len(), blue.Len())
+			t.Errorf("%d sessions have the name ada, want 1; %d are in red, want 0; %d in blue, want 2", len(got), red.Len(), blue.Len())
 		}
 		ada.Kick("")
 		settle()
 		if got := slices.Collect(blue.Conns()); !slices.Equal(got, []*Conn{bob}) || len(b.named("ada")) != 0 {
-			t.Errorf("%d in blue, %d are ada's", len(got), len(b.named("ada")))
+			t.Errorf("%d sessions are in blue, want bob alone; %d have the name ada, want 0", len(got), len(b.named("ada")))
 		}
 		bob.Kick("")
 		settle()
@@ -76,11 +76,11 @@ func TestDirectoryFollowsSessions(t *testing.T) {
 		}
 		for _, token := range last {
 			if c, over := b.find(token); c != nil || !over {
-				t.Error("the token of a session that is over is not known as that")
+				t.Error("the token of a session that is over: want no session, and over")
 			}
 		}
 		if red.Join(ada) || red.Len() != 0 || red.Leave(ada) {
-			t.Error("a session that is over joins a group")
+			t.Error("a session that is over joins or leaves a group")
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestSessionsWithoutAName(t *testing.T) {
 		join(t, srv, "")
 		join(t, srv, "")
 		if srv.Len() != 2 || len(srv.directory.byName) != 0 || srv.isPresent("") {
-			t.Errorf("%d are open, %d have names", srv.Len(), len(srv.directory.byName))
+			t.Errorf("%d sessions are open, want 2; %d have names, want 0", srv.Len(), len(srv.directory.byName))
 		}
 	})
 }

@@ -26,7 +26,7 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 	b := wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown")
 	other := wantPost(t, serve(t, Config{}), "v=1", text, 410, "resume", "unknown")
 	if b["instance"] != s.instance || other["instance"] == s.instance || len(s.instance) != 16 {
-		t.Errorf("instances %v, %v", b, other)
+		t.Errorf("the instances are %v and %v, want two different ones of 16 bytes", b, other)
 	}
 }
 
@@ -39,11 +39,11 @@ func TestEndedTokensAreBounded(t *testing.T) {
 		e.add(token(i)) // both tokens of a session may be the same
 	}
 	if len(e.known) != maxEnded || len(e.order) != maxEnded {
-		t.Errorf("%d and %d are remembered", len(e.known), len(e.order))
+		t.Errorf("%d and %d ended sessions are stored, want %d", len(e.known), len(e.order), maxEnded)
 	}
 	for i := range 3 * maxEnded {
 		if want := i >= 2*maxEnded; e.has(token(i)) != want {
-			t.Fatalf("token %d: remembered is %v", i, !want)
+			t.Fatalf("token %d is stored: %v, want %v", i, !want, want)
 		}
 	}
 }
@@ -66,6 +66,6 @@ func TestMemoryOfEndedTokens(t *testing.T) {
 		t.Errorf("%d bytes of heap, want at most 0.6 MiB", most)
 	}
 	if len(e.known) != maxEnded {
-		t.Errorf("%d are remembered", len(e.known))
+		t.Errorf("%d ended sessions are stored, want %d", len(e.known), maxEnded)
 	}
 }

@@ -53,7 +53,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 					want = "delivered"
 				}
 				if last := lines[len(lines)-1]; receipts != 2 || fate != want || !strings.HasPrefix(last, "closed") {
-					t.Errorf("%q", lines)
+					t.Errorf("%d receipts, want 2; the fate %v, want %v; the events are %q", receipts, fate, want, lines)
 				}
 			})
 		})
@@ -70,7 +70,7 @@ func TestShutdownDeliversWhateverTheCeilingTakes(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if w := server.Stats().Waits; w.String() != "ceiling" {
-			t.Errorf("messages wait for %v", w)
+			t.Errorf("Waits is %v, want ceiling", w)
 		}
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -81,7 +81,7 @@ func TestShutdownDeliversWhateverTheCeilingTakes(t *testing.T) {
 		}
 		d.want(t, "open I am ada", "closed here: shutdown: bye")
 		if got := cd.Take(); len(got) != 11 || got[10] != "closed by the other end: shutdown: bye" {
-			t.Errorf("%d events, the last %q", len(got), got[len(got)-1])
+			t.Errorf("%d events, want 11; the last is %q", len(got), got[len(got)-1])
 		}
 	})
 }
@@ -98,14 +98,14 @@ func TestShutdownTellsWhatItGivesUp(t *testing.T) {
 		err := srv.Shutdown(ctx, "bye")
 		e, ok := errors.AsType[*ShutdownError](err)
 		if !ok || !errors.Is(err, context.DeadlineExceeded) || e.Sessions != 1 || e.Bytes < 500<<10 || e.Bytes > 900<<10 {
-			t.Fatalf("%v", err)
+			t.Fatalf("Shutdown: %v, want a ShutdownError with 500 to 900 KiB of 1 session", err)
 		}
 		why := d.Take()[1]
 		if !strings.Contains(why, "gave up") {
-			t.Errorf("the server hears %q", why)
+			t.Errorf("the server's end has the reason %q, want one that says gave up", why)
 		}
 		if got := cd.Take(); !strings.Contains(got[len(got)-1], "shutdown") {
-			t.Errorf("the client hears %q", got[len(got)-1])
+			t.Errorf("the client's last event is %q, want the shutdown", got[len(got)-1])
 		}
 	})
 }
@@ -118,7 +118,7 @@ func TestSessionsExpire(t *testing.T) {
 		settle()
 		server := slices.Collect(srv.Conns())[0]
 		if id := server.Identity(); string(id.Data) != "7" || !server.Expires().Equal(id.Expires) {
-			t.Errorf("%+v, expires %v", id, server.Expires())
+			t.Errorf("the identity is %+v, the session expires at %v", id, server.Expires())
 		}
 		time.Sleep(50 * time.Second)
 		server.Renew(time.Now().Add(time.Minute))

@@ -64,7 +64,7 @@ func TestMethodsFromManyGoroutines(t *testing.T) {
 		all.Wait()
 		srv.Close()
 		if _, err := srv.Local(LocalConfig{}); err != session.ErrClosed {
-			t.Errorf("Local after Close: %v", err)
+			t.Errorf("Local after Close: %v, want ErrClosed", err)
 		}
 	})
 }

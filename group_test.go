@@ -14,13 +14,13 @@ func TestWhoMayJoinAGroup(t *testing.T) {
 		client, server, _ := join(t, srv, "ada")
 		g := other.NewGroup()
 		if g.Join(server) || g.Len() != 0 {
-			t.Error("a session of another server joins")
+			t.Error("a session of another server joins the group")
 		}
 		if g = srv.NewGroup(); g.Join(client) || g.Len() != 0 {
-			t.Error("a client's end joins")
+			t.Error("the client's end of a session joins the group")
 		}
 		if !g.Join(server) || !slices.Equal(slices.Collect(g.Conns()), []*Conn{server}) {
-			t.Error("a session of its own does not")
+			t.Error("a session of the server does not join its group")
 		}
 	})
 }
@@ -52,6 +52,6 @@ func TestRosterChangesFromManyGoroutines(t *testing.T) {
 		t.Errorf("%d sessions are left, want %d", n, want)
 	}
 	if !slices.Equal(before, []*Conn{stays}) {
-		t.Error("a list that was read has changed")
+		t.Error("a list that was read before has changed")
 	}
 }

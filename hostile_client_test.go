@@ -143,14 +143,14 @@ func TestStrangers(t *testing.T) {
 				c.do(x)
 				x.run(time.Second)
 				if x.heard != c.want {
-					t.Errorf("the client hears %q", x.heard)
+					t.Errorf("the client gets %q, want %q", x.heard, c.want)
 				}
 				if opened := srv.Stats().Begun == 1; opened && srv.Stats().Closed[c.code] != 1 {
-					t.Errorf("the endings are %v", srv.Stats().Closed)
+					t.Errorf("the counted ends are %v, want code %v", srv.Stats().Closed, c.code)
 				}
 				settle()
 				if n := srv.directory.count(); n != 0 {
-					t.Errorf("%d are in the directory", n)
+					t.Errorf("%d sessions are in the directory, want 0", n)
 				}
 			})
 		})

@@ -27,11 +27,11 @@ func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 		t.Errorf("the 65th session of an address: %v, want 429", err)
 	}
 	if _, err := enter(other); err != nil {
-		t.Errorf("the first of another address: %v", err)
+		t.Errorf("the first session of another address: %v, want nil", err)
 	}
 	s.forget(conns[7])
 	if _, err := enter(one); err != nil {
-		t.Errorf("when one has ended: %v", err)
+		t.Errorf("a session after the end of another one: %v, want nil", err)
 	}
 	for range 100 { // of no address, as in process
 		_, err := enter(netip.Addr{})
@@ -41,7 +41,7 @@ func TestSessionsOfOneAddressAreCounted(t *testing.T) {
 		s.forget(c)
 	}
 	if n := s.directory.bySite[one]; n != 1 {
-		t.Errorf("%d sessions count when all but one have ended", n)
+		t.Errorf("%d sessions count for the address, want 1", n)
 	}
 }
 

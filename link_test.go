@@ -26,7 +26,7 @@ func TestCallsDoNotBeginASession(t *testing.T) {
 		}
 		a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
 		if c.attached != a || a.state != anchorHome || !c.session.Linked() {
-			t.Error("the link is open, and the session does not know")
+			t.Error("the link is open, but the session is not linked")
 		}
 	})
 }
@@ -50,13 +50,13 @@ func TestAMoveLeavesHandlersTheirNews(t *testing.T) {
 		h.d.on.Message = func(*Conn, ChannelID, []byte) {
 			h.c.home.Store(h.b)
 			if h.b.Ready() {
-				t.Error("two loops run handlers")
+				t.Error("two loops take the news of one session")
 			}
 		}
 		h.turn(h.a)
 		h.d.want(t, "loot: one", "loot: two")
 		if h.turn(h.b) || len(h.c.news) != 0 {
-			t.Errorf("%d events are kept", len(h.c.news))
+			t.Errorf("the session has news after its turn: %d events", len(h.c.news))
 		}
 	})
 }
@@ -78,16 +78,16 @@ func TestAPanicBeforeTheEndHidesNothing(t *testing.T) {
 		}
 		h.d.want(t, "loot: one")
 		if h.c.server.directory.count() != 0 {
-			t.Error("the session is over, and in the directory")
+			t.Error("the session is over, and still in the directory")
 		}
 		if !h.turn(h.a) {
-			t.Error("what is left is no news")
+			t.Error("the events that are left are no news")
 		}
 		if lines := h.d.Take(); len(lines) != 2 || lines[0] != "loot: two" || !strings.HasSuffix(lines[1], "bye") {
-			t.Errorf("told %q", lines)
+			t.Errorf("the events are %q, want two and the end", lines)
 		}
 		if h.turn(h.a) || len(h.c.news) != 0 || h.c.delivering.Load() {
-			t.Errorf("%d events are kept", len(h.c.news))
+			t.Errorf("%d events are kept after the last turn, want 0", len(h.c.news))
 		}
 	})
 }

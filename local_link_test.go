@@ -51,7 +51,7 @@ func TestATurnLooksAtWhoIsBusy(t *testing.T) {
 			return srv.links.looked - before
 		}
 		if few, many := looks(0), looks(300); many > few+10 || few < 100 {
-			t.Errorf("100 messages took %d looks at links beside 300 that rest, and %d alone", many, few)
+			t.Errorf("100 messages cost %d looks at links beside 300 idle ones, and %d alone", many, few)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestPollHeedsDeadlinesOfCalls(t *testing.T) {
 				}
 			}
 			if late := time.Since(start) - 50*time.Millisecond; late != 0 {
-				t.Errorf("after %d s it ended %v too late", rest, late)
+				t.Errorf("after %d s: the session ended %v too late", rest, late)
 			}
 		}
 	})
@@ -105,7 +105,7 @@ func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	}
 	l.stop()
 	if len(l.ends) != 0 || !l.loop.State().Timer.IsZero() {
-		t.Errorf("%d ends are left", len(l.ends))
+		t.Errorf("%d ends of links are left, want 0; the timer is %v", len(l.ends), l.loop.State().Timer)
 	}
 	d.want(t, "interrupted", "resumed", "loot: gold", "closed here: shutdown: the server is closed")
 }
@@ -119,7 +119,7 @@ func BenchmarkLocal(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if client.Send(move, msg) != nil || server.Send(move, msg) != nil {
-					b.Fatal("a message was refused")
+					b.Fatal("Send returns an error")
 				}
 				for range srv.Poll(0) {
 				}

@@ -18,26 +18,26 @@ func TestSessionsAreFoundByNumberAndName(t *testing.T) {
 		_, nobody, _ := join(t, srv, "")
 		for _, c := range []*Conn{ada, again, nobody} {
 			if got, ok := srv.Conn(c.ID()); got != c || !ok {
-				t.Errorf("%v: %v, %v", c.ID(), got, ok)
+				t.Errorf("Conn(%v) = %v, %v", c.ID(), got, ok)
 			}
 		}
 		if got := srv.Named("ada"); !slices.Equal(got, []*Conn{ada, again}) {
-			t.Errorf("%d sessions are ada's", len(got))
+			t.Errorf("Named(\"ada\") has %d sessions, want 2", len(got))
 		}
 		if got := srv.Named(""); len(got) != 0 {
-			t.Errorf("%d sessions have no name", len(got))
+			t.Errorf("Named(\"\") has %d sessions, want 0", len(got))
 		}
 		id := ada.ID()
 		ada.Kick("")
 		settle()
 		if got, ok := srv.Conn(id); got != nil || ok {
-			t.Error("a session that is over is found")
+			t.Error("Conn finds a session that is over")
 		}
 		if got, ok := srv.Conn(0); got != nil || ok {
-			t.Error("a session with the number 0 is found")
+			t.Error("Conn(0) finds a session")
 		}
 		if got := srv.Named("ada"); !slices.Equal(got, []*Conn{again}) {
-			t.Errorf("%d sessions are left", len(got))
+			t.Errorf("Named(\"ada\") has %d sessions, want the other one", len(got))
 		}
 	})
 }
@@ -84,19 +84,19 @@ func TestDone(t *testing.T) {
 			srv, _ := newTestServer(t, func(c *Config) {
 				c.Handler.Close = func(c *Conn, _ CloseReason) {
 					if isDone(c) {
-						t.Error("it is done before the handler returns")
+						t.Error("Done is closed before the last handler returns")
 					}
 					handled++
 				}
 			})
 			client, server, _ := join(t, srv, "ada")
 			if early && (isDone(client) || isDone(server)) {
-				t.Error("it is done at first")
+				t.Error("Done is closed at first")
 			}
 			server.Kick("")
 			settle()
 			if !isDone(client) || !isDone(server) || handled != 1 {
-				t.Errorf("asked early %v: done: %v, %v; %d handlers", early, isDone(client), isDone(server), handled)
+				t.Errorf("asked early %v: Done is closed %v and %v, want true; %d handlers, want 1", early, isDone(client), isDone(server), handled)
 			}
 		}
 	})
@@ -121,17 +121,17 @@ func TestDoneAfterAPanic(t *testing.T) {
 		for range srv.Poll(0) {
 		}
 	}) || isDone(server) {
-		t.Error("no handler has panicked before the last one")
+		t.Error("no handler has panicked before the last one, or Done is closed")
 	}
 	for range 3 {
 		for range srv.Poll(0) {
 		}
 	}
 	if !isDone(server) {
-		t.Error("it is not done after a panic")
+		t.Error("Done is not closed after a panic")
 	}
 	must(t, srv.Close())
 	if !isDone(client) {
-		t.Error("the client's end is not done")
+		t.Error("Done of the client's end is not closed")
 	}
 }

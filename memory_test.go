@@ -126,12 +126,12 @@ func TestBurstIsNotKept(t *testing.T) {
 		got = 0
 		x.burst(move)
 		if got < 1000 {
-			t.Fatalf("%d messages came", got)
+			t.Fatalf("%d messages have arrived, want 1000 at least", got)
 		}
 		x.packet([]byte{1}) // a ping
 		settle()
 		if grown := testkit.HeapNow() - before; grown > 64<<10 {
-			t.Errorf("%d bytes of heap after %d messages", grown, got)
+			t.Errorf("the heap has grown by %d bytes after %d messages, want at most 64 KiB", grown, got)
 		}
 		runtime.KeepAlive(x)
 	})
@@ -155,7 +155,7 @@ func TestMemoryOfEarlyMessages(t *testing.T) {
 			t.Errorf("%d bytes of heap, want little more than 256 KiB", most)
 		}
 		if most < 128<<10 || len(x.server.session.Reason().Text) == 0 {
-			t.Errorf("not filled: %d bytes, and the end is %v", most, x.server.session.Reason())
+			t.Errorf("the queues were not full: %d bytes; the end is %v", most, x.server.session.Reason())
 		}
 	})
 }
@@ -188,7 +188,7 @@ func TestMemoryOfInterruptedSessions(t *testing.T) {
 		}
 		for _, c := range left {
 			if !c.interrupted() || c.Stats().Held < 500<<10 {
-				t.Fatalf("it is not interrupted, or holds %d bytes as they count", c.Stats().Held)
+				t.Fatalf("the session is not interrupted, or holds only %d bytes", c.Stats().Held)
 			}
 		}
 	})
@@ -221,12 +221,12 @@ func TestMemoryOfAFilledSession(t *testing.T) {
 					t.Errorf("%d bytes, want at most %d", grown, limit)
 				}
 				if st.Held < held*9/10 {
-					t.Errorf("it was not filled: %d held", st.Held)
+					t.Errorf("the queues were not full: %d bytes held, want %d at least", st.Held, held*9/10)
 				}
 				x.server.Kick("")
 				settle()
 				if kept := testkit.HeapNow() - before; kept > 64<<10 {
-					t.Errorf("%d bytes when it is kicked", kept)
+					t.Errorf("the heap has %d more bytes after the session was kicked, want at most 64 KiB", kept)
 				}
 				runtime.KeepAlive(x)
 			})

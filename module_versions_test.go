@@ -106,7 +106,7 @@ func TestNoModuleIsBelowItsFloor(t *testing.T) {
 	}
 	for path, f := range floors {
 		if f.in != "" && all[f.in][path] == "" {
-			t.Errorf("%s has no %s any more: if that is meant, its floor goes too", f.in, path)
+			t.Errorf("%s does not have %s any more: if this is intended, remove its floor", f.in, path)
 		}
 	}
 	for _, old := range []string{"v3.1.14", "v3.0.99", "v2.9.99"} {

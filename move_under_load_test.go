@@ -25,13 +25,13 @@ func movesUnderLoad(t *testing.T) {
 	handler := func(s *side) Handler {
 		return Handler{Message: func(c *Conn, ch ChannelID, b []byte) {
 			if !s.mu.TryLock() {
-				t.Error("two handlers of one Conn at once")
+				t.Error("two handlers of one Conn run at the same time")
 				return
 			}
 			defer s.mu.Unlock()
 			from, n := b[0], binary.BigEndian.Uint32(b[1:])
 			if n != s.count[from] {
-				t.Errorf("message %d of sender %d came when %d was due", n, from, s.count[from])
+				t.Errorf("message %d of sender %d has arrived, want %d", n, from, s.count[from])
 			}
 			s.count[from] = n + 1
 			if s.total++; s.total == messages*senders {
@@ -94,7 +94,7 @@ func movesUnderLoad(t *testing.T) {
 	<-ends[0].done
 	<-ends[1].done
 	if n := server.Stats().Resumed; n != moves {
-		t.Errorf("the session moved %d times of %d", n, moves)
+		t.Errorf("the session has moved %d times, want %d", n, moves)
 	}
 }
 

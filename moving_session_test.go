@@ -78,13 +78,13 @@ func movedByHand(t *testing.T) *movedSession {
 	}
 	h.a.Receive(time.Now(), rtcserver.LinkEvent{Type: rtcserver.LinkOpened})
 	if c.attached != h.a || !c.session.Linked() {
-		t.Error("the first link opens, and the session does not know")
+		t.Error("the first link is open, but the session is not linked")
 	}
 	h.arrive(h.a, h.packet(0, hello))
 	h.turn(h.a)
 	d.want(t, "open ")
 	if c.session.State() != sessioncore.Open {
-		t.Fatalf("the session is %v", c.session.State())
+		t.Fatalf("the session is %v, want open", c.session.State())
 	}
 	h.la.take()
 	return h
@@ -97,7 +97,7 @@ func (h *movedSession) packet(ch ChannelID, text string) []byte {
 	must(h.t, err)
 	b := h.mux.Append(time.Now(), nil, channel.MaxPacket)
 	if len(b) == 0 {
-		h.t.Fatal("the client says nothing")
+		h.t.Fatal("the client sends nothing")
 	}
 	return b
 }
@@ -134,7 +134,7 @@ func TestAcquireFollowsASessionThatMoves(t *testing.T) {
 		h.la.acquire = func() { h.c.home.Store(h.b) }
 		got := h.c.acquire()
 		if got != h.b || h.c.attached != h.b || h.b.state != anchorHome || h.la.held || !h.lb.held {
-			t.Errorf("the lock of the new link is held: %v, of the old one: %v", h.lb.held, h.la.held)
+			t.Errorf("the lock of the new link is held: %v, want true; of the old one: %v, want false", h.lb.held, h.la.held)
 		}
 		h.want("the old link", h.la, [2]bool{true, false})
 		h.c.release(got)
@@ -171,12 +171,12 @@ func TestFirstTurnOfANewLink(t *testing.T) {
 				h.c.home.Store(h.b)
 				test.do(h)
 				if !h.turn(h.b) {
-					t.Error("no news")
+					t.Error("the session has no news")
 				}
 				h.d.want(t, test.want...)
 				st := h.c.session.Stats(time.Now())
 				if h.c.attached != h.b || h.b.early != nil || h.c.session.Linked() == test.away || st.Interruptions != uint64(len(test.want)-1) && test.away {
-					t.Errorf("%d datagrams are kept, interrupted %d times", len(h.b.early), st.Interruptions)
+					t.Errorf("%d datagrams are kept, want 0; interrupted %d times", len(h.b.early), st.Interruptions)
 				}
 			})
 		})
@@ -201,7 +201,7 @@ func TestLinkThatBringsItsSession(t *testing.T) {
 			a := test.anchor
 			a.conn, a.link = h.c, h.lb
 			if got := a.Ready(); got != test.want {
-				t.Errorf("%d datagrams, %v: it brings the session: %v", len(a.early), a.state, got)
+				t.Errorf("%d datagrams, %v: Ready = %v, want %v", len(a.early), a.state, got, test.want)
 			}
 		}
 	})
@@ -219,12 +219,12 @@ func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 			b := h.packet(loot, "two")
 			h.arrive(h.b, b)
 			if h.b.Ready() {
-				t.Error("two loops run handlers")
+				t.Error("two loops take the news of one session")
 			}
 			clear(b)
 		}
 		if !h.turn(h.a) {
-			t.Error("no news")
+			t.Error("the session has no news")
 		}
 		h.d.want(t, "loot: one")
 		h.want("the new link", h.lb, [2]bool{true, true})
@@ -232,12 +232,12 @@ func TestNewsOfASessionThatMovesUnderItsHandlers(t *testing.T) {
 			t.Error("the old link has news")
 		}
 		if !h.turn(h.b) {
-			t.Error("no news on the new link")
+			t.Error("the new link has no news")
 		}
 		h.d.want(t, "loot: two")
 		h.want("the new link has told them", h.lb)
 		if h.turn(h.b) || len(h.c.news) != 0 {
-			t.Errorf("%d events are kept", len(h.c.news))
+			t.Errorf("%d events are kept after the turn, want 0", len(h.c.news))
 		}
 	})
 }
@@ -256,15 +256,15 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 				want = ""
 			}
 			if !h.turn(h.a) {
-				t.Error("no news of the end")
+				t.Error("the end is no news")
 			}
 			if lines := h.d.Take(); len(lines) != 1 || !h.c.forgotten || len(h.c.news) != 0 {
-				t.Errorf("told %q, %d events are kept", lines, len(h.c.news))
+				t.Errorf("the events are %q, want one; %d are kept, want 0", lines, len(h.c.news))
 			}
 			h.la.take()
 			if !gone {
 				if h.turn(h.a) || h.la.closed != "" {
-					t.Error("the link is to be closed before the goodbye is said")
+					t.Error("the link is closed before the farewell is sent")
 				}
 				for end := time.Now().Add(time.Minute); !h.c.session.Over() && time.Now().Before(end); time.Sleep(5 * ms) {
 					h.a.Advance(time.Now())
@@ -279,14 +279,14 @@ func TestEndOfASessionAndOfItsLink(t *testing.T) {
 				}
 			}
 			if h.la.closed != want || h.a.due != 0 {
-				t.Errorf("gone: %v: the link is closed with %q", gone, h.la.closed)
+				t.Errorf("gone: %v: the link is closed with %q, want %q", gone, h.la.closed, want)
 			}
 			h.la.closed = ""
 			h.la.take()
 			h.c.release(h.c.acquire())
 			h.want("nothing is left", h.la, [2]bool{false, false})
 			if h.turn(h.a) || h.la.closed != "" || len(h.d.Take()) != 0 || !h.a.Deadline().IsZero() {
-				t.Errorf("gone: %v: something is done twice", gone)
+				t.Errorf("gone: %v: a second turn does something again", gone)
 			}
 		}
 	})
@@ -322,14 +322,14 @@ func TestTokenOfASessionThatMoves(t *testing.T) {
 		h.c.home.Store(h.b)
 		h.c.release(h.c.acquire())
 		if _, next := h.c.session.Tokens(); h.c.server.directory.byToken[next] != h.c {
-			t.Error("the new token resumes nothing until the client has acknowledged it")
+			t.Error("the new token does not resume before the client has acknowledged it")
 		}
 		second := token(h.b)
 		if len(second) != 16 || bytes.Equal(first, second) || bytes.Equal(second, make([]byte, 16)) {
-			t.Fatalf("the first token is %x, that of the new link %x", first, second)
+			t.Fatalf("the first token is %x, the one of the new link %x, want two different ones of 16 bytes", first, second)
 		}
 		if c, _ := h.c.server.directory.find(sha256.Sum256(second)); c != h.c {
-			t.Error("the new token resumes nothing")
+			t.Error("the new token does not resume the session")
 		}
 	})
 }
@@ -342,11 +342,11 @@ func TestTotalsHaveTheGoodbye(t *testing.T) {
 		h.turn(h.a)
 		before := h.c.server.Totals().PacketsOut
 		if len(h.a.Append(time.Now(), nil, channel.MaxPacket)) == 0 {
-			t.Error("it says no goodbye")
+			t.Error("no farewell is sent")
 		}
 		h.leave(h.a)
 		if n := h.c.server.Totals().PacketsOut; n != before+1 {
-			t.Errorf("%d packets are counted, %d before the goodbye", n, before)
+			t.Errorf("%d packets are counted, want %d", n, before+1)
 		}
 	})
 }
@@ -359,7 +359,7 @@ func TestStepsOfAMove(t *testing.T) {
 		h := movedByHand(t)
 		h.arrive(h.b, h.packet(loot, "one"))
 		if !h.turn(h.b) {
-			t.Error("the new link does not bring the session")
+			t.Error("the new link does not get the session")
 		}
 		if h.c.home.Load() != h.b || h.c.attached != h.b || h.la.held || h.lb.held || h.lb.closed != "" || h.la.closed != "the session moved to another link" {
 			t.Errorf("the old link is closed with %q, the new one with %q", h.la.closed, h.lb.closed)
@@ -372,7 +372,7 @@ func TestStepsOfAMove(t *testing.T) {
 		h.c.move(h.c.home.Load(), h.b)
 		h.want("a move to where it is", h.lb, [2]bool{false, false})
 		if h.lb.closed != "" {
-			t.Error("a move to where it is closes the link")
+			t.Error("a move to the link that the session has closes it")
 		}
 		for _, atOnce := range []bool{false, true} {
 			if !atOnce {
@@ -383,7 +383,7 @@ func TestStepsOfAMove(t *testing.T) {
 			h.lb.take()
 			h.c.move(h.c.home.Load(), &anchor{conn: h.c, link: third})
 			if h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
-				t.Errorf("at once: %v: the link is closed with %q", atOnce, third.closed)
+				t.Errorf("at once: %v: the third link is closed with %q", atOnce, third.closed)
 			}
 		}
 	})

@@ -77,7 +77,7 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 			}
 			for _, c := range srv.roster.all() {
 				if len(c.news) > 0 || c.delivering.Load() || c.undelivered {
-					t.Errorf("%s keeps %d events, telling is %v", c.Identity().Name, len(c.news), c.delivering.Load())
+					t.Errorf("%s keeps %d events, want 0; delivering is %v, want false", c.Identity().Name, len(c.news), c.delivering.Load())
 				}
 			}
 		})
@@ -107,7 +107,7 @@ func TestRecoveredPanicKeepsWhatWasLeft(t *testing.T) {
 			panic("at b")
 		}
 	}) {
-		t.Fatal("nothing was left")
+		t.Fatal("no handler has panicked")
 	}
 	events(srv, func(ev Event) { got += string(ev.Data) })
 	if got != "abcd" {
@@ -232,11 +232,11 @@ func TestRecoveredPanicDoesNotHideTheEndWithoutALink(t *testing.T) {
 			for range srv.Poll(0) {
 			}
 		}) || len(told) != 0 {
-			t.Errorf("own %v: no handler has panicked before %q", own, told)
+			t.Errorf("own %v: no handler has panicked before the event %q", own, told)
 		}
 		events(srv, nil)
 		if len(told) != 1 || told[0] != "bob bye" {
-			t.Errorf("own %v: told %q", own, told)
+			t.Errorf("own %v: the events are %q, want bob bye", own, told)
 		}
 	}
 }

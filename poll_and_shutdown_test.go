@@ -46,7 +46,7 @@ func TestPollSaysWhyItEnds(t *testing.T) {
 		wantEnd("inside Poll", all(srv), session.ErrInHandler)
 	})
 	if inside == 0 {
-		t.Error("nothing happened")
+		t.Error("Poll has yielded no event")
 	}
 	port := serve(t, Config{Manual: true})
 	for _, s := range []*Server{srv, port} {
@@ -73,11 +73,11 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			start := time.Now()
 			for ev := range srv.Poll(time.Second) {
 				if ev.Type != session.EventEnded {
-					t.Errorf("%v", ev.Type)
+					t.Errorf("the event is %v, want EventEnded", ev.Type)
 				}
 			}
 			if d := time.Since(start); d > time.Second { // acknowledgements may end it earlier
-				t.Errorf("Poll(1 s) takes %v", d)
+				t.Errorf("Poll(1 s) took %v", d)
 			}
 			var answers []string
 			for _, text := range []string{"one", "two", "three"} {
@@ -89,7 +89,7 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 			for n := 0; n < 3; {
 				for ev := range srv.Poll(time.Hour) {
 					if ev.Type != session.EventRequest || ev.Conn == nil {
-						t.Errorf("%v of %v", ev.Type, ev.Conn)
+						t.Errorf("the event is %v of %v, want EventRequest of a session", ev.Type, ev.Conn)
 						continue
 					}
 					n++
@@ -98,11 +98,11 @@ func TestWhatIsLeftIsPolledAtOnce(t *testing.T) {
 				}
 			}
 			if d := time.Since(start); d > time.Minute {
-				t.Errorf("with events left Poll takes %v", d)
+				t.Errorf("Poll with saved events took %v, want no wait", d)
 			}
 			events(srv, nil)
 			if want := []string{"one", "two", "three"}; !slices.Equal(answers, want) {
-				t.Errorf("answers %q", answers)
+				t.Errorf("the answers are %q, want %q", answers, want)
 			}
 		}
 	})
@@ -125,10 +125,10 @@ func TestShutdownOfAnInterruptedSession(t *testing.T) {
 			e, ok := errors.AsType[*ShutdownError](err)
 			if text == "" {
 				if err != nil {
-					t.Errorf("with nothing to say: %v", err)
+					t.Errorf("Shutdown without messages that wait: %v, want nil", err)
 				}
 			} else if !ok || e.Err != nil || e.Sessions != 1 || e.Bytes != 10 || err.Error() != "godwit: shutdown: 10 bytes for 1 sessions were given up" {
-				t.Errorf("%v", err)
+				t.Errorf("Shutdown: %v, want a ShutdownError of 1 session and 10 bytes", err)
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 	for range 2 {
 		pc, err := network.Listen(addr)
 		if err != nil {
-			t.Fatalf("the port is not free: %v", err)
+			t.Fatalf("the port is still in use: %v", err)
 		}
 		s, err := Serve(pc, Config{RTC: rtcserver.Settings{MaxOffers: -1}})
 		must(t, err)
@@ -150,7 +150,7 @@ func TestShutdownClosesThePort(t *testing.T) {
 		must(t, s.Shutdown(context.Background(), ""))
 		wantPost(t, s, "v=1", "", http.StatusServiceUnavailable, "shutdown", "")
 		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed || s.directory.count() > 1 {
-			t.Errorf("Local afterwards: %v, %d in the directory", err, s.directory.count())
+			t.Errorf("Local after Shutdown: %v, want ErrClosed; %d are in the directory", err, s.directory.count())
 		}
 	}
 }
@@ -159,11 +159,11 @@ func TestShutdownClosesThePort(t *testing.T) {
 func TestLocalWithAMistake(t *testing.T) {
 	srv, _ := newTestServer(t)
 	if c, err := srv.Local(LocalConfig{Hello: make([]byte, session.MaxHello+1)}); c != nil || err != session.ErrHello || srv.directory.count() != 0 {
-		t.Errorf("%v, %d in the directory", err, srv.directory.count())
+		t.Errorf("Local with a connect message that is too long: %v, want ErrHello; %d are in the directory, want 0", err, srv.directory.count())
 	}
 	must(t, srv.Close())
 	if c, err := srv.Local(LocalConfig{}); c != nil || err != session.ErrClosed || srv.directory.count() != 0 {
-		t.Errorf("after Close: %v, %d in the directory", err, srv.directory.count())
+		t.Errorf("Local after Close: %v, want ErrClosed; %d are in the directory, want 0", err, srv.directory.count())
 	}
 }
 
@@ -180,7 +180,7 @@ func TestTotalsOfWhatIsHeld(t *testing.T) {
 		x.links.loop.Unlock()
 		settle()
 		if got, want := srv.Totals().Channels[chat].Held, x.server.ChannelStats(chat).Held; got != want || got == 0 {
-			t.Errorf("%d are held in all, %d of the one session", got, want)
+			t.Errorf("%d bytes are held in all, %d of the only session", got, want)
 		}
 		x.server.Kick("")
 		settle()
@@ -196,7 +196,7 @@ func TestShutdownWithoutTime(t *testing.T) {
 		cancel()
 		err := srv.Shutdown(ctx, "")
 		if e, ok := errors.AsType[*ShutdownError](err); !ok || e.Sessions != 0 || e.Bytes != 0 || !errors.Is(err, context.Canceled) {
-			t.Errorf("%v", err)
+			t.Errorf("Shutdown: %v, want a ShutdownError without sessions", err)
 		}
 	})
 }
@@ -213,11 +213,11 @@ func TestAnAddressWithManySessions(t *testing.T) {
 			r.RemoteAddr = remote
 			w := httptest.NewRecorder()
 			if s.ServeHTTP(w, r); w.Code != want || want == 429 && !strings.Contains(w.Body.String(), "interrupted ones included") {
-				t.Errorf("offer %d from %s: %d %s", i, remote, w.Code, w.Body)
+				t.Errorf("offer %d from %s: status %d, want %d: %s", i, remote, w.Code, want, w.Body)
 			}
 		}
 		if n := s.Stats().Refused - refused; n != 1 {
-			t.Errorf("%d are counted as refused", n)
+			t.Errorf("%d refusals are counted, want 1", n)
 		}
 	}
 }
@@ -240,18 +240,18 @@ func TestWhatNoHandlerAnswersOrWants(t *testing.T) {
 			switch ev.Type {
 			case session.EventRequest:
 				if err := ev.Request.Reply(make([]byte, session.MaxRequest+1)); err != session.ErrPayload {
-					t.Errorf("a reply too large: %v", err)
+					t.Errorf("a reply that is too long: %v, want ErrPayload", err)
 				}
 				must(t, ev.Request.Ack())
 			case session.EventReceipt:
 				if fate = append(fate, ev.Fate); ev.Message != id || ev.Channel != move || ev.Conn != client {
-					t.Errorf("%+v", ev)
+					t.Errorf("the receipt is %+v, want of message %d on channel %d", ev, id, move)
 				}
 			}
 		})
 	}
 	if status != session.StatusAcknowledged || len(fate) != 1 || fate[0] != channel.FateDelivered {
-		t.Errorf("%v, %v", status, fate)
+		t.Errorf("the status is %v, want acknowledged; the fates are %v, want delivered", status, fate)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 	client, err := srv.Local(LocalConfig{Handler: d.handler()})
 	must(t, err)
 	if got := events(srv, nil); !slices.Equal(got, []session.EventType{session.EventOpen}) {
-		t.Errorf("at first: %v", got)
+		t.Errorf("the first events are %v, want EventOpen", got)
 	}
 	must(t, client.Send(chat, []byte("a")))
 	must(t, client.Send(chat, []byte("b")))
@@ -50,12 +50,12 @@ func TestPollYieldsWhatNoHandlerWants(t *testing.T) {
 		}
 	})
 	if len(got) != 3 || bodies != "ab" {
-		t.Errorf("messages: %v %q", got, bodies)
+		t.Errorf("the events are %v with the messages %q, want a and b", got, bodies)
 	}
 	client.Close(session.CloseNormal, "")
 	events(srv, nil)
 	if len(reasons) != 1 || !reasons[0].Remote {
-		t.Errorf("the handler got %v", reasons)
+		t.Errorf("Close of the handler got %v, want one remote reason", reasons)
 	}
 	d.want(t, "open ", "acknowledged", "closed here: normal")
 }
@@ -83,7 +83,7 @@ func TestPollThatBreaksOffLosesNothing(t *testing.T) {
 	}
 	slices.Sort(got) // a request may overtake a message
 	if !slices.Equal(got, []string{"a", "b", "c", "d"}) {
-		t.Errorf("got %q", got)
+		t.Errorf("the messages are %q, want a b c d", got)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestPollMisuse(t *testing.T) {
 	srv, _ := newTestServer(t)
 	for ev := range srv.Poll(0) {
 		if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrManual) {
-			t.Errorf("without Manual: %v %v", ev.Type, ev.Err)
+			t.Errorf("Poll without Manual: %v, %v; want ErrManual", ev.Type, ev.Err)
 		}
 	}
 	srv, _ = newTestServer(t, manual)
@@ -99,7 +99,7 @@ func TestPollMisuse(t *testing.T) {
 	events(srv, func(Event) {
 		for ev := range srv.Poll(0) {
 			if ev.Type != session.EventEnded || ev.Err != session.ErrInHandler {
-				t.Errorf("inside Poll: %v %v", ev.Type, ev.Err)
+				t.Errorf("Poll inside Poll: %v, %v; want ErrInHandler", ev.Type, ev.Err)
 			}
 		}
 	})
@@ -113,7 +113,7 @@ func TestPollMisuse(t *testing.T) {
 	}
 	for ev := range srv.Poll(time.Hour) {
 		if ev.Type != session.EventEnded || !errors.Is(ev.Err, session.ErrClosed) {
-			t.Errorf("after Shutdown: %v %v", ev.Type, ev.Err)
+			t.Errorf("Poll after Shutdown: %v, %v; want ErrClosed", ev.Type, ev.Err)
 		}
 	}
 }
@@ -165,10 +165,10 @@ func steadyState(t *testing.T) {
 	}
 	busy, rest := testing.AllocsPerRun(500, tick), testing.AllocsPerRun(500, idle)
 	if busy > rest || rest > 2 { // those of ranging over Poll
-		t.Errorf("%v allocations in a tick with ten messages, %v in one without", busy, rest)
+		t.Errorf("%v allocations in a tick with ten messages, %v in one without, want at most 2", busy, rest)
 	}
 	if got < 7*2000 {
-		t.Errorf("%d messages came back", got)
+		t.Errorf("%d echoes have arrived, want %d at least", got, 7*2000)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestATokenComesBehindAGate(t *testing.T) {
 	r.Header.Set("Godwit-Authorization", "Bearer open sesame")
 	w := testkit.Serve(s, r)
 	if w.Code != http.StatusBadRequest { // there is no offer, which is looked at later
-		t.Errorf("status %d: %s", w.Code, w.Body)
+		t.Errorf("status %d, want 400: %s", w.Code, w.Body)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestRefusalsOfTheProgramHaveACode(t *testing.T) {
 		s := serve(t, Config{Authorize: func(*http.Request) (Identity, error) { return Identity{}, e }})
 		wantPost(t, s, "v=1", "", status, code, "")
 		if e.Code != "" {
-			t.Error("the program's error was changed")
+			t.Error("the program's error has changed")
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestRefusalsOfTheProgramHaveAText(t *testing.T) {
 		}
 	}
 	if silent.Text != "" {
-		t.Error("the program's error was changed")
+		t.Error("the program's error has changed")
 	}
 }
 
@@ -135,7 +135,7 @@ func TestShutdownWhileAPollIsPulled(t *testing.T) {
 		next, stop := iter.Pull(srv.Poll(0))
 		for ev, ok := next(); ok; ev, ok = next() {
 			if opened++; ev.Type != session.EventOpen {
-				t.Errorf("%v: %v", ev.Type, ev.Err)
+				t.Errorf("the event is %v, %v; want EventOpen", ev.Type, ev.Err)
 			}
 			if err := srv.Shutdown(t.Context(), ""); err != session.ErrInHandler {
 				t.Fatalf("Shutdown: %v, want ErrInHandler", err)
@@ -174,7 +174,7 @@ func TestPollInAHandlerThatShutdownRuns(t *testing.T) {
 		then = append(then, ev.Type)
 	}
 	if !slices.Equal(then, []session.EventType{session.EventClose, session.EventClose, session.EventEnded}) {
-		t.Errorf("then: %v", then)
+		t.Errorf("the other events are %v, want two ends and EventEnded", then)
 	}
 }
 

@@ -28,22 +28,22 @@ func TestRenewChangesTheEnd(t *testing.T) {
 			}
 			server.Renew(until)
 			if !server.Expires().Equal(until) {
-				t.Errorf("%s: it expires at %v", c.name, server.Expires())
+				t.Errorf("%s: the session expires at %v, want %v", c.name, server.Expires(), until)
 			}
 			if err := server.Send(chat, nil); (err == session.ErrClosed) != (c.ends == 0) {
-				t.Errorf("%s: Send says %v", c.name, err)
+				t.Errorf("%s: Send: %v, want ErrClosed: %v", c.name, err, c.ends == 0)
 			}
 			if client.Renew(time.Now()); !client.Expires().IsZero() {
-				t.Errorf("%s: a client renews", c.name)
+				t.Errorf("%s: Renew of the client's end has an effect", c.name)
 			}
 			settle()
 			if over := srv.Len() == 0; over != (c.ends == 0) {
-				t.Errorf("%s: over at once: %v", c.name, over)
+				t.Errorf("%s: the session is over at once: %v, want %v", c.name, over, c.ends == 0)
 			}
 			if c.ends > 0 {
 				time.Sleep(c.ends - ms)
 				if srv.Len() != 1 {
-					t.Errorf("%s: it ends too early", c.name)
+					t.Errorf("%s: the session ends too early", c.name)
 				}
 				time.Sleep(ms)
 				settle()
@@ -51,10 +51,10 @@ func TestRenewChangesTheEnd(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 			if want := map[bool]int{true: 1, false: 0}[c.ends < 0]; srv.Len() != want {
-				t.Errorf("%s: %d are open", c.name, srv.Len())
+				t.Errorf("%s: %d sessions are open, want %d", c.name, srv.Len(), want)
 			}
 			if lines := d.Take(); c.ends >= 0 && lines[len(lines)-1] != "closed here: auth: the credentials have expired" {
-				t.Errorf("%s: %q", c.name, lines)
+				t.Errorf("%s: the events are %q", c.name, lines)
 			}
 		})
 	}
@@ -89,7 +89,7 @@ func TestServerEndsInterruptedSessionsEarly(t *testing.T) {
 		time.Sleep(ms)
 		lines := d.Take()
 		if n := len(lines); n != 2 || lines[n-1] != "closed here: timeout: interrupted, and more than half of all sessions were" || srv.Len() != 3 {
-			t.Errorf("%q; %d are open", lines, srv.Len())
+			t.Errorf("the events are %q, want two; %d sessions are open, want 3", lines, srv.Len())
 		}
 	})
 }

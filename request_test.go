@@ -25,14 +25,14 @@ func TestDataOfAReplyIsTheCallers(t *testing.T) {
 		}
 		for i, c := range []byte("abc") {
 			if !bytes.Equal(kept[i], bytes.Repeat([]byte{c}, 5000)) {
-				t.Errorf("reply %d is %.10q", i, kept[i])
+				t.Errorf("reply %d is %.10q, want 5000 times %q", i, kept[i], c)
 			}
 		}
 		if b, err := client.Request(context.Background(), "", nil); b != nil || err != session.ErrName {
-			t.Errorf("a request without a name: %q, %v", b, err)
+			t.Errorf("a request without a name: %q, %v; want ErrName", b, err)
 		}
 		if id, err := client.Ask("x", make([]byte, session.MaxRequest+1), nil); id != 0 || err != session.ErrPayload {
-			t.Errorf("a request too large: %d, %v", id, err)
+			t.Errorf("a request that is too long: %d, %v; want ErrPayload", id, err)
 		}
 	})
 }
@@ -44,7 +44,7 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 		var kept *Request
 		d.on.Request = func(c *Conn, r *Request) {
 			if r.Keep(); r.Data != nil {
-				t.Error("its data is still there")
+				t.Error("Keep leaves the data of the request")
 			}
 			kept = r
 		}
@@ -52,17 +52,17 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := client.Request(ctx, "slow", []byte("now")); err != context.DeadlineExceeded {
-			t.Errorf("Request: %v", err)
+			t.Errorf("Request: %v, want DeadlineExceeded", err)
 		}
 		if n := client.Stats().Asking; n != 0 || len(client.asked) != 0 {
-			t.Errorf("%d are asked, %d funcs wait", n, len(client.asked))
+			t.Errorf("%d requests wait, and %d funcs; want 0", n, len(client.asked))
 		}
 		if n := server.Stats().Asked; n != 1 {
-			t.Errorf("%d wait at the server", n)
+			t.Errorf("%d requests wait at the server, want 1", n)
 		}
 		must(t, kept.Ack())
 		if err := kept.Ack(); err != session.ErrAnswered {
-			t.Errorf("a second answer: %v", err)
+			t.Errorf("a second answer: %v, want ErrAnswered", err)
 		}
 		settle()
 		answered := 0
@@ -71,7 +71,7 @@ func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 		must(t, err)
 		settle()
 		if answered != 1 || len(client.asked) != 0 || server.Stats().Asked != 0 {
-			t.Errorf("%d answers, %d funcs wait, %d wait at the server", answered, len(client.asked), server.Stats().Asked)
+			t.Errorf("%d answers, want 1; %d funcs and %d requests at the server wait, want 0", answered, len(client.asked), server.Stats().Asked)
 		}
 	})
 }

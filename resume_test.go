@@ -31,24 +31,24 @@ func TestResumeTakesNoOtherPlace(t *testing.T) {
 			wantPost(t, s, "v=1", resume, 200, "", "")
 			link := x.server.newest.Load()
 			if st := s.Stats(); links[link] || st.RTC.Pending != 1 || s.directory.count() != 1 || st.Pending != 0 || x.server.isOn(link) {
-				t.Errorf("a new link: %v; %d links wait, %d sessions", !links[link], st.RTC.Pending, s.directory.count())
+				t.Errorf("a new link: %v; %d links wait, want 1; %d sessions, want 1", !links[link], st.RTC.Pending, s.directory.count())
 			}
 			links[link] = true
 		}
 		if asked != 0 || s.Stats().Refused != 0 {
-			t.Errorf("asked %d times, refused %d", asked, s.Stats().Refused)
+			t.Errorf("Authorize was called %d times and %d offers were refused, want 0", asked, s.Stats().Refused)
 		}
 		x.deaf = true // the session cannot end
 		must(t, x.server.Send(chat, []byte("wait")))
 		x.server.Close(session.CloseNormal, "")
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
 		if x.server.resumable() || s.directory.count() != 1 {
-			t.Errorf("resumable %v, %d in the directory", x.server.resumable(), s.directory.count())
+			t.Errorf("resumable %v, want false; %d in the directory, want 1", x.server.resumable(), s.directory.count())
 		}
 		x.server.Kick("")
 		settle()
 		if st := s.Stats(); st.RTC.Pending != 0 || st.Refused != 1 || s.directory.count() != 0 {
-			t.Errorf("when it is over %d links wait, %d are refused, %d in the directory", st.RTC.Pending, st.Refused, s.directory.count())
+			t.Errorf("after the end %d links wait, want 0; %d are refused, want 1; %d in the directory, want 0", st.RTC.Pending, st.Refused, s.directory.count())
 		}
 		wantPost(t, s, "v=1", resume, 410, "resume", "ended")
 		wantPost(t, s, "v=1", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAB", 410, "resume", "malformed") // not what an encoder writes
@@ -66,16 +66,16 @@ func TestResumeOfASessionThatEndsMeanwhile(t *testing.T) {
 		r.Header.Set("Authorization", "Godwit-Resume "+base64.RawURLEncoding.EncodeToString(x.token))
 		must(t, s.authorize(r))
 		if !resumes(r) {
-			t.Error("it resumes nothing")
+			t.Error("the token resumes no session")
 		}
 		x.server.Kick("")
 		settle()
 		if e, err := s.engine(nil, r); e != nil || status(err) != http.StatusGone || s.Stats().Refused != 1 {
-			t.Errorf("%v, %v, %d refused", e, err, s.Stats().Refused)
+			t.Errorf("engine: %v, %v; want status 410 and one refusal, have %d", e, err, s.Stats().Refused)
 		}
 		r = httptest.NewRequest(http.MethodPost, "/?v=1&channels="+hexHash(s), http.NoBody)
 		if must(t, s.authorize(r)); resumes(r) || resumes(httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
-			t.Error("a request without a token resumes")
+			t.Error("a request without a token resumes a session")
 		}
 	})
 }
@@ -91,7 +91,7 @@ func TestLimitsOfEngine(t *testing.T) {
 		var body map[string]string
 		json.Unmarshal(w.Body.Bytes(), &body)
 		if w.Code != want || want == 429 && body["code"] != "rate" {
-			t.Errorf("offer %d: %d %s", i, w.Code, w.Body)
+			t.Errorf("offer %d: status %d, want %d: %s", i, w.Code, want, w.Body)
 		}
 	}
 	for _, again := range []bool{false, true} {
@@ -107,7 +107,7 @@ func TestLimitsOfEngine(t *testing.T) {
 			wantPost(t, s, "v=1", "Bearer "+text, 401, "token", "replayed")
 		}
 		if n, made := s.Stats().Refused, s.directory.count(); n == 1 == again || made == 2 != again {
-			t.Errorf("again %v: %d refused, %d made", again, n, made)
+			t.Errorf("again %v: %d refusals, %d sessions made", again, n, made)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestWhatIsTrueInClose(t *testing.T) {
 		told := false
 		s.config.Handler.Close = func(c *Conn, _ CloseReason) {
 			if told = true; g.Len() != 0 || s.Len() != 0 || s.directory.count() != 0 || g.Join(c) {
-				t.Errorf("%d in its group, %d open, %d in the directory", g.Len(), s.Len(), s.directory.count())
+				t.Errorf("in the last handler: %d in the group, %d open, %d in the directory; want 0", g.Len(), s.Len(), s.directory.count())
 			}
 		}
 		x.deaf = true
@@ -135,10 +135,10 @@ func TestWhatIsTrueInClose(t *testing.T) {
 		settle()
 		wantPost(t, s, "v=1", "", 503, "shutdown", "")
 		if _, err := s.Local(LocalConfig{}); err != session.ErrClosed {
-			t.Errorf("Local: %v", err)
+			t.Errorf("Local: %v, want ErrClosed", err)
 		}
 		if err := <-done; err == nil || !told {
-			t.Errorf("Shutdown: %v", err)
+			t.Errorf("Shutdown: %v, want an error after the last handler", err)
 		}
 	})
 }

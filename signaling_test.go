@@ -81,25 +81,25 @@ func TestTerms(t *testing.T) {
 	wantPost(t, s, "v=1&app=1.4&channels=xyz", "", 400, "request", "")
 	wantPost(t, s, "v=1&app=1.4"+strings.Repeat("&x=y", 1<<18), "", 400, "request", "")
 	if b := wantPost(t, s, "v=1&app="+strings.Repeat("x", 10_000), "", 409, "app", ""); len(b["client"]) != 64 {
-		t.Errorf("%d bytes of the version are sent back", len(b["client"]))
+		t.Errorf("%d bytes of the client's version are in the answer, want 64", len(b["client"]))
 	}
 	if b := wantPost(t, s, "v=2&app=1.4", "", 409, "protocol", ""); b["server"] != "1" || b["client"] != "2" {
-		t.Errorf("%v", b)
+		t.Errorf("the answer has %v, want server 1 and client 2", b)
 	}
 	if b := wantPost(t, s, "v=1&app=1.3", "", 409, "app", ""); b["server"] != "1.4" || b["client"] != "1.3" {
-		t.Errorf("%v", b)
+		t.Errorf("the answer has %v, want server 1.4 and client 1.3", b)
 	}
 	b := wantPost(t, s, "v=1&app=1.4&channels=0000000000000000", "", 409, "channels", "")
 	theirs, err := channel.ParseChannels(b["channels"])
 	if err != nil || table.Compare(theirs) != nil {
-		t.Errorf("the table that came is %q: %v", b["channels"], err)
+		t.Errorf("the table in the answer is %q: %v", b["channels"], err)
 	}
 	if b := wantPost(t, s, "v=1&app=1.4", "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410, "resume", "unknown"); len(b["instance"]) != 16 {
-		t.Errorf("%v", b)
+		t.Errorf("the answer has %v, want an instance of 16 bytes", b)
 	}
 	wantPost(t, s, "v=1&app=1.4", "Godwit-Resume nonsense", 410, "resume", "malformed")
 	if n := s.Stats().Refused; n != 9 {
-		t.Errorf("%d refused", n)
+		t.Errorf("%d refusals are counted, want 9", n)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestTokensOfAFleet(t *testing.T) {
 		text, _ := signer.Sign(time.Now(), auth.Claims{Subject: "ada", Audience: "eu-1", ID: c.id, Expires: time.Now().Add(time.Minute)})
 		got, body := post(s, "v=1", "Bearer "+text)
 		if got != c.status || body["reason"] != c.reason {
-			t.Errorf("%s: %d %v", c.id, got, body)
+			t.Errorf("%s: status %d, want %d; %v, want the reason %q", c.id, got, c.status, body, c.reason)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestFullServer(t *testing.T) {
 	wantPost(t, s, "v=1&name=bob", "", 503, "full", "")
 	wantPost(t, s, "v=1&name=vip", "", 200, "", "")
 	if st := s.Stats(); st.Pending != 2 || st.Open != 0 {
-		t.Errorf("%d pending, %d open", st.Pending, st.Open)
+		t.Errorf("%d sessions are pending, want 2; %d open, want 0", st.Pending, st.Open)
 	}
 }
 
@@ -240,10 +240,10 @@ func TestMaxConnsIsExact(t *testing.T) {
 	}
 	all.Wait()
 	if n := let.Load(); n > 8 || n < 7 || n+full.Load()+replayed.Load() != 64 || replayed.Load() != 1 || s.directory.count() != int(n) {
-		t.Errorf("%d were let in, %d turned away, %d replayed; %d are in the directory", n, full.Load(), replayed.Load(), s.directory.count())
+		t.Errorf("%d were admitted, %d refused as full, %d replayed, want 1; %d are in the directory", let.Load(), full.Load(), replayed.Load(), s.directory.count())
 	}
 	if n := spent.Load(); n != let.Load()+1 {
-		t.Errorf("%d tokens are spent", n)
+		t.Errorf("%d tokens are spent, want %d", n, let.Load()+1)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestConfigErrors(t *testing.T) {
 		"unknown duplicate": {Duplicates: 9},
 	} {
 		if _, err := New(c); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: New returns no error", name)
 		}
 	}
 }
@@ -284,7 +284,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 		{query, "Godwit-Resume AAAAAAAAAAAAAAAAAAAAAA", 410},
 	} {
 		if w := ask(http.MethodPost, c.query, c.authorization); w.Code != c.status {
-			t.Errorf("?%s with %q: %d %s", c.query, c.authorization, w.Code, w.Body)
+			t.Errorf("?%s with %q: status %d, want %d: %s", c.query, c.authorization, w.Code, c.status, w.Body)
 		}
 	}
 	if n := s.Stats().Pending; n != 1 {
@@ -292,7 +292,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 	}
 	// Nobody asked Authorize: words, and no panic.
 	if _, err := s.engine(nil, httptest.NewRequest(http.MethodPost, "/", nil)); err == nil {
-		t.Error("an engine without admission")
+		t.Error("engine without an admission returns no error")
 	}
 }
 
@@ -302,7 +302,7 @@ func TestScriptIsServedToWhoAsks(t *testing.T) {
 		w := testkit.Serve(s, httptest.NewRequest(method, "/godwit/godwit.js", nil))
 		if w.Code != want || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" || w.Header().Get("ETag") == "" ||
 			(w.Body.Len() > 0) != (method == http.MethodGet) {
-			t.Errorf("%s: %d %v, %d bytes", method, w.Code, w.Header(), w.Body.Len())
+			t.Errorf("%s: status %d, want %d; header %v; %d bytes", method, w.Code, want, w.Header(), w.Body.Len())
 		}
 	}
 }
@@ -317,7 +317,7 @@ func TestAServerWithoutAPortSaysSo(t *testing.T) {
 	w := testkit.Serve(s, httptest.NewRequest(http.MethodPost, "/godwit/", nil))
 	var body map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != 503 || body["code"] != "shutdown" || w.Header().Get("Content-Type") != "application/json" {
-		t.Errorf("%d %v %s: %v", w.Code, w.Header(), w.Body, err)
+		t.Errorf("status %d, want 503; header %v; body %s: %v", w.Code, w.Header(), w.Body, err)
 	}
 }
 
@@ -359,12 +359,12 @@ func TestCredentialsThatHaveExpiredAlready(t *testing.T) {
 		}
 		st := s.Stats()
 		if let := c.status == 200; (st.Pending == before+1) != let || (st.Refused == refused) != let {
-			t.Errorf("expires %v: %d pending after %d, %d refused after %d", c.expires, st.Pending, before, st.Refused, refused)
+			t.Errorf("expires %v: %d pending, %d before; %d refused, %d before; want it admitted: %v", c.expires, st.Pending, before, st.Refused, refused, let)
 		}
 	}
 	for c := range s.directory.entries {
 		if at := c.session.Expires(); !at.Equal(c.identity.Expires) {
-			t.Errorf("a session expires at %v, its Identity at %v", at, c.identity.Expires)
+			t.Errorf("the session expires at %v, its Identity at %v", at, c.identity.Expires)
 		}
 	}
 }
@@ -396,10 +396,10 @@ func TestIdentityIsWhatTheTokenSays(t *testing.T) {
 		c := made(t, s)
 		id := c.Identity()
 		if id.Name != "ada" || string(id.Data) != `{"team":4}` || id.Expires.IsZero() == expire || !c.session.Expires().Equal(id.Expires) {
-			t.Errorf("expire %v: %q %s, expires %v, its session %v", expire, id.Name, id.Data, id.Expires, c.session.Expires())
+			t.Errorf("expire %v: %q %s, expires %v, the session %v", expire, id.Name, id.Data, id.Expires, c.session.Expires())
 		}
 		if d := id.Expires.Sub(claims.Expires); expire && (d < 0 || d > 2*time.Minute) {
-			t.Errorf("it expires %v after its token", d)
+			t.Errorf("the session expires %v after its token, want at most 2 minutes", d)
 		}
 	}
 }
@@ -419,13 +419,13 @@ func TestKindsOfClients(t *testing.T) {
 	for _, a := range before {
 		for _, b := range before {
 			if a != b && a.id == b.id {
-				t.Errorf("two sessions have the number %v", a.id)
+				t.Errorf("two sessions have the id %v", a.id)
 			}
 		}
 	}
 	for k, want := range map[Kind]string{KindUnknown: "unknown", KindBrowser: "browser", KindNative: "native", KindInProcess: "in-process", 9: "unknown"} {
 		if got := k.String(); got != want {
-			t.Errorf("%d prints %q", k, got)
+			t.Errorf("Kind %d has the name %q, want %q", k, got, want)
 		}
 	}
 }
@@ -440,7 +440,7 @@ func TestFormOfARequest(t *testing.T) {
 	wantPost(t, s, "v=1&app=2&channels="+strings.Repeat("g", 16), "", 400, "request", "")
 	for app, want := range map[string]string{"": "the client does not say what it is", "&app=1": `the client is "1"`} {
 		if b := wantPost(t, s, "v=1"+app, "", 409, "app", ""); !strings.Contains(b["error"], want) {
-			t.Errorf("%q: %s", app, b["error"])
+			t.Errorf("%q: %s, want an error with %q", app, b["error"], want)
 		}
 	}
 	any := serve(t, Config{})
@@ -449,11 +449,11 @@ func TestFormOfARequest(t *testing.T) {
 		wantPost(t, any, "v=1", "godwit-resume "+text, 410, "resume", reason)
 	}
 	if e := refusal(400, "x", "y", "one", "1", "odd"); len(e.Detail) != 1 || e.Detail["one"] != "1" {
-		t.Errorf("details %v", e.Detail)
+		t.Errorf("the details are %v, want only one", e.Detail)
 	}
 	w := testkit.Serve((&Server{}), httptest.NewRequest(http.MethodPost, "/godwit.js", nil))
 	if w.Code != 503 || w.Header().Get("Cache-Control") != "no-store" {
-		t.Errorf("a POST: %d %v", w.Code, w.Header())
+		t.Errorf("POST: status %d, want 503; header %v", w.Code, w.Header())
 	}
 }
 
@@ -466,7 +466,7 @@ func TestPagesNeedAHandler(t *testing.T) {
 	} {
 		s := serve(t, Config{RTCHandler: h})
 		if status, body := post(s, "", ""); status != 200 {
-			t.Errorf("with %s: %d %v", name, status, body)
+			t.Errorf("with %s: status %d, want 200: %v", name, status, body)
 		}
 	}
 	wantPost(t, serve(t, Config{}), "", "", 400, "request", "")
@@ -488,7 +488,7 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 			continue
 		}
 		if b := wantPost(t, s, "v=1&name=ada", "", 409, "identity", ""); b["error"] != "ada is connected already" {
-			t.Errorf("%v", b)
+			t.Errorf("the answer has %v, want that ada is connected", b)
 		}
 		cut(c)
 		wantPost(t, s, "v=1&name=ada", "", 200, "", "")
@@ -497,11 +497,11 @@ func TestIdentitiesThatAreConnectedAreRefused(t *testing.T) {
 		srv, _ := newTestServer(t)
 		_, server, _ := join(t, srv, "ada")
 		if !srv.isPresent("ada") || srv.isPresent("bob") {
-			t.Error("ada is heard, bob is not")
+			t.Error("isPresent: want true for ada and false for bob")
 		}
 		must(t, server.Send(chat, make([]byte, 100_000)))
 		if server.Close(session.CloseNormal, ""); srv.isPresent("ada") || srv.Len() != 1 {
-			t.Error("a session that drains keeps the next one out")
+			t.Error("a session that drains keeps the next one of its name out")
 		}
 	})
 }
@@ -531,6 +531,6 @@ func TestTheBookIsFull(t *testing.T) {
 		d.remove(c)
 	}
 	if len(d.bySite) != 0 || d.setAway(first, true, time.Now()) != nil || d.away != 0 {
-		t.Errorf("%d addresses are left, %d are away", len(d.bySite), d.away)
+		t.Errorf("%d addresses are left and %d sessions away, want 0", len(d.bySite), d.away)
 	}
 }

@@ -22,16 +22,16 @@ func TestStats(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		st, ch := server.Stats(), server.ChannelStats(chat)
 		if st.LastHeard < 3*time.Second || !st.Interrupted || st.Interruptions != 1 || ch.MessagesIn != 1 || ch.BytesIn != 5 {
-			t.Errorf("heard %v ago, interrupted %v %d times; %d messages, %d bytes", st.LastHeard, st.Interrupted, st.Interruptions, ch.MessagesIn, ch.BytesIn)
+			t.Errorf("last heard %v ago, want 3 s at least; interrupted %v, want true, %d times, want 1; %d messages, %d bytes", st.LastHeard, st.Interrupted, st.Interruptions, ch.MessagesIn, ch.BytesIn)
 		}
 		if mine := client.Stats().Age; st.Age != 3*time.Second || mine != st.Age {
-			t.Errorf("the session is %v old at the server, %v at the client, and began 3 s ago", st.Age, mine)
+			t.Errorf("the age is %v at the server and %v at the client, want 3 s", st.Age, mine)
 		}
 		client.Close(session.CloseNormal, "")
 		server.Kick("")
 		settle()
 		if st := srv.Stats(); st.Begun != 1 || st.Open != 0 || st.Closed[session.CloseKicked] != 1 || st.Left != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("%+v, want 1 begun and kicked", st)
 		}
 	})
 }
@@ -66,12 +66,12 @@ func TestEndingsAreCounted(t *testing.T) {
 	st := srv.Stats()
 	want := map[session.CloseCode]uint64{session.CloseNormal: 2, session.CloseTimeout: 1, 30: 1, session.CloseProgram: 3}
 	if !maps.Equal(st.Closed, want) || st.Left != 2 {
-		t.Errorf("%v, %d left", st.Closed, st.Left)
+		t.Errorf("the counted ends are %v, want %v; %d left, want 2", st.Closed, want, st.Left)
 	}
 	s := serve(t, Config{Secret: "open sesame"})
 	wantPost(t, s, "v=1", "Bearer no", 401, "token", "wrong")
 	wantPost(t, s, "v=1", "Bearer open sesame", 200, "", "")
 	if st := s.Stats(); st.RTC.Refused[401] != 1 || st.RTC.Pending != 1 || st.Pending != 1 || st.Refused != 1 {
-		t.Errorf("%+v", st)
+		t.Errorf("%+v, want 1 refusal and 1 pending", st)
 	}
 }

@@ -100,7 +100,7 @@ func TestTotals(t *testing.T) {
 				t.Fatalf("asked before: %v\n got %+v\nwant %+v", asked, live, want)
 			}
 			if live.Limited == 0 || live.Interruptions != 1 || live.Channels[chat].QueueBytes < 5000 || live.Channels[4].MessagesOut != 1 || live.Channels[4].Name != "" {
-				t.Fatalf("the server is not in the state that the test needs: %+v", live)
+				t.Fatalf("the server does not have the state that the test needs: %+v", live)
 			}
 
 			must(t, ada.Send(chat, make([]byte, 100_000))) // goes on after the end is told
@@ -113,10 +113,10 @@ func TestTotals(t *testing.T) {
 				t.Errorf("asked before: %v; when all is over\n got %+v\nwant %+v", asked, over, want)
 			}
 			if over.Channels[chat].BytesOut < live.Channels[chat].BytesOut+100_000 {
-				t.Errorf("what was sent last is not counted: %d bytes, then %d", live.Channels[chat].BytesOut, over.Channels[chat].BytesOut)
+				t.Errorf("the last messages are not counted: %d bytes, then %d", live.Channels[chat].BytesOut, over.Channels[chat].BytesOut)
 			}
 			if again := srv.Totals(); !reflect.DeepEqual(again, over) {
-				t.Errorf("counted twice:\n%+v\n%+v", over, again)
+				t.Errorf("a second Totals differs:\n%+v\n%+v", over, again)
 			}
 		})
 	}
@@ -146,7 +146,7 @@ func TestTotalsOfOneThatLosesItsLink(t *testing.T) {
 			t.Errorf("\n got %+v\nwant %+v", got, want)
 		}
 		if got.PacketsOut <= told.PacketsOut {
-			t.Errorf("%d packets when the end was told, %d when the link was gone: nothing was left to count", told.PacketsOut, got.PacketsOut)
+			t.Errorf("%d packets at the last event, %d when the link was closed: nothing was left to count", told.PacketsOut, got.PacketsOut)
 		}
 	})
 }
@@ -190,7 +190,7 @@ func TestTotalsOnlyGrow(t *testing.T) {
 				for {
 					srv.Totals().numbers(func(name string, n uint64) {
 						if n < last[name] {
-							t.Errorf("%s: %d, then %d", name, last[name], n)
+							t.Errorf("%s falls from %d to %d", name, last[name], n)
 						}
 						last[name] = n
 					})

@@ -22,11 +22,11 @@ func TestLinksKeepTheirPlaces(t *testing.T) {
 			l := srv.links
 			l.loop.Lock()
 			if len(l.ends) != 2*left {
-				t.Errorf("with %d sessions there are %d ends of links", left, len(l.ends))
+				t.Errorf("with %d sessions there are %d ends of links, want two for each", left, len(l.ends))
 			}
 			for i, e := range l.ends {
 				if e.index != i+1 || e.closed {
-					t.Errorf("end %d says that it is %d, closed %v", i+1, e.index, e.closed)
+					t.Errorf("end %d has the index %d, closed %v", i+1, e.index, e.closed)
 				}
 			}
 			l.loop.Unlock()
@@ -54,7 +54,7 @@ func TestHandlersSendTogether(t *testing.T) {
 				must(t, c.Send(chat, []byte("x")))
 			}
 			if n := c.Stats().PacketsOut - before[len(before)-1]; n != 0 {
-				t.Errorf("%d packets leave from within a handler", n)
+				t.Errorf("%d packets are sent while the handler runs, want 0", n)
 			}
 		}
 		sent = true
@@ -67,7 +67,7 @@ func TestHandlersSendTogether(t *testing.T) {
 	i := 0
 	for c := range srv.Conns() {
 		if n := c.Stats().PacketsOut - before[i]; n != 1 {
-			t.Errorf("%d packets leave with three messages", n)
+			t.Errorf("%d packets are sent with three messages, want 1", n)
 		}
 		i++
 	}
@@ -85,13 +85,13 @@ func TestHandlersSendTogetherWithoutManual(t *testing.T) {
 				must(t, c.Send(chat, []byte("x")))
 			}
 			if n := c.Stats().PacketsOut - before; n != 0 {
-				t.Errorf("%d packets leave from within a handler", n)
+				t.Errorf("%d packets are sent while the handler runs, want 0", n)
 			}
 		}
 		must(t, client.Send(chat, []byte("go")))
 		settle()
 		if n := server.Stats().PacketsOut - before; n != 1 {
-			t.Errorf("%d packets leave with three messages", n)
+			t.Errorf("%d packets are sent with three messages, want 1", n)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestLinksThatSessionsHaveLeftAreForgotten(t *testing.T) {
 		srv.links.loop.Lock()
 		defer srv.links.loop.Unlock()
 		if n := len(srv.links.ends); n != 2 {
-			t.Errorf("%d ends of links for a session", n)
+			t.Errorf("%d ends of links for a session, want 2", n)
 		}
 	})
 }
@@ -150,11 +150,11 @@ func TestPollAfterAPanic(t *testing.T) {
 		for range srv.Poll(time.Hour) {
 		}
 		if d := time.Since(start); d != 0 || len(got) == 0 || got[0] != want {
-			t.Errorf("after %v: %.20q", d, got)
+			t.Errorf("after %v the messages are %.20q, want at once the first", d, got)
 		}
 		events(srv, nil)
 		if len(got) != 2 || got[1] != strings.Repeat("new", 100) {
-			t.Errorf("%.20q", got)
+			t.Errorf("the messages are %.20q, want two", got)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestPollAfterAPanicAtTheLastEvent(t *testing.T) {
 				for range srv.Poll(time.Hour) {
 				}
 			}) || told != n || time.Since(start) != 0 {
-				t.Errorf("turn %d: after %v %d messages are told", n, time.Since(start), told)
+				t.Errorf("turn %d: after %v %d messages are delivered, want %d at once", n, time.Since(start), told, n)
 			}
 		}
 	})
@@ -230,7 +230,7 @@ func TestPollWaits(t *testing.T) {
 			srv.Flush()
 			for range 3 {
 				if n := poll(time.Hour, 0); n != 1 {
-					t.Errorf("port %v: %d events", port, n)
+					t.Errorf("port %v: %d events, want 1", port, n)
 				}
 			}
 			rest()
@@ -249,7 +249,7 @@ func TestANearerDeadlineWakes(t *testing.T) {
 		time.Sleep(10 * ms)
 		settle()
 		if n := srv.Len(); n != 0 {
-			t.Errorf("%d are open", n)
+			t.Errorf("%d sessions are open, want 0", n)
 		}
 	})
 }
