@@ -216,7 +216,7 @@ func (l *links) pend(e *linkEnd, until time.Time, most int) error {
 
 // Link returns the name of the link that the session uses now, or used last:
 // session.LinkWebRTC, session.LinkWebSocket, session.LinkInProcess, or the
-// LinkConfig.Name of a link of the program. It is empty before Open.
+// LinkConfig.Name of a link of the program. It is empty until a link has opened.
 func (c *Conn) Link() string {
 	if a := c.home.Load(); a != nil {
 		return a.name
