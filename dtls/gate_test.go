@@ -11,7 +11,7 @@ import (
 func TestGate(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
-		gate := NewGate(1)
+		gate := make(Gate, 1)
 		deaf := newWorld(t, 1)
 		deaf.loss = 1
 		stopped, _ := pairThrough(t, deaf, gate)

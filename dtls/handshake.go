@@ -111,11 +111,9 @@ type HandshakeEvent struct {
 }
 
 // A Gate limits the number of handshakes that compute at a time, so that other work does not
-// wait for all of them. Handshakes that wait for the peer do not count.
+// wait for all of them. Handshakes that wait for the peer do not count. make(Gate, n) makes a
+// gate for n handshakes.
 type Gate chan struct{}
-
-// NewGate returns a gate for n handshakes.
-func NewGate(n int) Gate { return make(Gate, n) }
 
 // A Handshake is one run of the DTLS handshake. Its methods may be called from any goroutine
 // and with any lock held.

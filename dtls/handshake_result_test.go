@@ -368,7 +368,7 @@ func epochRecord(t ContentType, epoch uint16, body string) []byte {
 func TestNothingIsSaidBeforeTheGate(t *testing.T) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
-		gate := NewGate(1)
+		gate := make(Gate, 1)
 		gate <- struct{}{} // others compute
 		c := pairConfig()
 		c.Gate = gate

@@ -403,7 +403,7 @@ func TestReceiveIsBounded(t *testing.T) {
 // Datagrams that wait for the gate count until the handshake is inside.
 func TestReceiveIsBoundedBeforeTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := NewGate(1)
+		gate := make(Gate, 1)
 		p := newPipe(gate, func([]byte) error { return nil })
 		gate <- struct{}{} // others compute
 		go p.ReadFrom(make([]byte, 2048))

@@ -155,7 +155,7 @@ func TestDeadlineOfAPipe(t *testing.T) {
 // A handshake that computes is inside the gate. One that waits for the peer is not. One that
 // has ended does not stay inside, whether it notices the gate or the end first.
 func TestGateOfAPipe(t *testing.T) {
-	gate := NewGate(1)
+	gate := make(Gate, 1)
 	p := newPipe(gate, nil)
 	p.enter()
 	if len(gate) != 1 {

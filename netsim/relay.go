@@ -87,8 +87,7 @@ type Relay struct {
 	tap      Tap
 	record   *Recorder
 	up, down Link
-	blackout bool
-	dark     time.Time // the end of a blackout of known length
+	dark     time.Time // the end of a blackout
 	clients  map[netip.AddrPort]*client
 	joined   uint64 // clients ever
 	line     Timeline[relayed]
@@ -184,16 +183,8 @@ func (r *Relay) SetTap(t Tap) {
 	r.tap = t
 }
 
-// Blackout begins or ends a time in which the relay drops every datagram that arrives, in
-// both directions. The links do not change.
-func (r *Relay) Blackout(on bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.blackout = on
-}
-
 // BlackoutFor drops every datagram that arrives in the time d from now on, in both
-// directions. Zero ends such a blackout.
+// directions. Zero ends such a blackout. The links do not change.
 func (r *Relay) BlackoutFor(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -108,7 +108,7 @@ func (r *Relay) pass(c *client, up bool, b []byte) {
 	switch size := len(p.Payload); {
 	case !passed:
 		w.refuse(now, size, dropTap)
-	case r.blackout || now.Before(r.dark):
+	case now.Before(r.dark):
 		w.refuse(now, size, DropLost)
 	case r.line.full():
 		w.refuse(now, size, dropOverflow)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/dtls"
-	"github.com/godwit-rtc/godwit/internal/enum"
 )
 
 // Config configures a server. The zero value is a working server without handlers.
@@ -212,11 +211,6 @@ const (
 	// that are known to use negotiated channels without retransmission.
 	AckEager
 )
-
-var ackNames = [...]string{"auto", "honest", "eager"}
-
-// String returns the mode in one word.
-func (m AckMode) String() string { return enum.Name(m, ackNames[:]) }
 
 // Limits of a Config.
 const (

@@ -23,7 +23,6 @@ func TestValuesPrintAsWords(t *testing.T) {
 	}
 	check("DropReason", int(dropReasons), func(i int) fmt.Stringer { return DropReason(i) })
 	check("Kind", 2, func(i int) fmt.Stringer { return Kind(i) })
-	check("AckMode", 3, func(i int) fmt.Stringer { return AckMode(i) })
 	check("LinkEventType", 5, func(i int) fmt.Stringer { return LinkEventType(i) })
 	check("CloseCode", int(CloseNoAssociation), func(i int) fmt.Stringer {
 		if i == 255 {

@@ -94,7 +94,7 @@ func start(sockets []*udpio.Conn, c Config) *Server {
 	}
 	rand.Read(s.cookieKey[:])
 	rand.Read(s.pathKey[:])
-	s.gate = dtls.NewGate(runtime.GOMAXPROCS(0))
+	s.gate = make(dtls.Gate, runtime.GOMAXPROCS(0))
 	for _, socket := range sockets {
 		s.shards = append(s.shards, newShard(s, socket))
 	}

@@ -11,8 +11,6 @@ func (t EventType) String() string {
 
 func (k Kind) String() string { return name(int(k), "text", "binary") }
 
-func (m AckMode) String() string { return name(int(m), "auto", "honest", "eager") }
-
 func (r CloseReason) String() string {
 	return name(int(r), "", "aborted by peer", "shut down by peer", "no answer to INIT",
 		"no answer to COOKIE ECHO", "peer lacks partial reliability")

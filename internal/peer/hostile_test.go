@@ -314,7 +314,7 @@ func TestShakingPeerIsBounded(t *testing.T) {
 func shakingPeer(t *testing.T, waits bool) {
 	const peers = 50
 	ws := make([]*pair, peers)
-	gate := dtls.NewGate(peers)
+	gate := make(dtls.Gate, peers)
 	for i := range ws {
 		ws[i] = newPair(t, i%2 == 0)
 		check, _ := ws[i].client.Append(time.Now(), nil)
