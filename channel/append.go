@@ -42,7 +42,7 @@ func (m *Mux) Append(now time.Time, b []byte, limit int) []byte {
 		}
 		b = m.askForAck(b, t, p)
 	}
-	m.leave(p, len(b)-start, t)
+	m.recordSent(p, len(b)-start, t)
 	return b
 }
 
@@ -116,8 +116,8 @@ func (m *Mux) askForAck(b []byte, t moment, p *sentPacket) []byte {
 	return append(b, frameControl|controlPing)
 }
 
-// leave records a packet of n bytes that is sent.
-func (m *Mux) leave(p *sentPacket, n int, t moment) {
+// recordSent records a packet of n bytes that is sent.
+func (m *Mux) recordSent(p *sentPacket, n int, t moment) {
 	p.size = n
 	if p.ackTop > 0 {
 		m.received.said()

@@ -131,7 +131,7 @@ func (m *Mux) detect(t moment, largest uint64) {
 // losePacket marks packet n as lost.
 func (m *Mux) losePacket(t moment, p *sentPacket, n uint64) {
 	m.stats.PacketsLost++
-	m.trace(t, n, p.size)
+	m.recordLoss(t, n, p.size)
 	m.loss.resolved(1)
 	m.flight.land(n, packetLost)
 	for _, r := range p.refs {
@@ -176,14 +176,14 @@ func (m *Mux) probe(t moment) {
 	f := &m.flight
 	found := false
 	for n := f.nextFlying(f.base, f.next); n < f.next && !found; n = f.nextFlying(n+1, f.next) {
-		found = m.again(n)
+		found = m.resend(n)
 	}
 	if !found {
 		m.ping = true
 		return
 	}
 	for n := f.next; n > f.base; n-- {
-		if m.again(n - 1) {
+		if m.resend(n - 1) {
 			return
 		}
 	}
@@ -207,9 +207,9 @@ func (m *Mux) probes() int {
 	return min(n+m.loss.timeouts, maxProbes)
 }
 
-// again marks the reliable pieces of packet n as lost, so that they are sent again; the
+// resend marks the reliable pieces of packet n as lost, so that they are sent again; the
 // packet may still arrive. It returns false if there was none.
-func (m *Mux) again(n uint64) bool {
+func (m *Mux) resend(n uint64) bool {
 	found := false
 	for _, r := range m.flight.at(n).refs {
 		if r.gen != r.m.gen || !m.senders[r.m.ch].cfg.Mode.reliable() {

@@ -129,19 +129,19 @@ func New(now time.Time, config Config) (*Mux, error) {
 		return nil, err
 	}
 	m := &Mux{config: config.withDefaults(), clock: clock{start: now}, expireAt: never}
-	m.vacate(Control)
-	m.enter(Control, controlChannel)
+	m.clearNumber(Control)
+	m.addChannel(Control, controlChannel)
 	for i, c := range config.Channels {
-		m.vacate(ID(i + 1))
-		m.enter(ID(i+1), c)
+		m.clearNumber(ID(i + 1))
+		m.addChannel(ID(i+1), c)
 	}
 	m.order()
 	m.link(0)
 	return m, nil
 }
 
-// enter adds both halves of a channel under a number that is free.
-func (m *Mux) enter(id ID, c Channel) {
+// addChannel adds both halves of a channel under a number that is free.
+func (m *Mux) addChannel(id ID, c Channel) {
 	c = c.withDefaults()
 	*m.senders[id] = sender{cfg: c, id: id, allowed: c.Direction.allows(m.config.Server)}
 	*m.receivers[id] = receiver{cfg: c, id: id, allowed: c.Direction.allows(!m.config.Server), from: m.receivers[id].from}

@@ -29,9 +29,9 @@ func (m *Mux) Open(id ID, c Channel, known bool) error {
 	table[id-1] = c
 	m.config.Channels = table
 	for len(m.senders) <= int(id) {
-		m.vacate(ID(len(m.senders)))
+		m.clearNumber(ID(len(m.senders)))
 	}
-	m.enter(id, c)
+	m.addChannel(id, c)
 	m.senders[id].shut = !known
 	m.order()
 	return nil
@@ -86,11 +86,11 @@ func (m *Mux) Remove(id ID) {
 		table = table[:len(table)-1]
 	}
 	m.config.Channels = table
-	m.vacate(id)
+	m.clearNumber(id)
 }
 
-// vacate makes a number free. Open of a number beyond the last one fills the gap with it.
-func (m *Mux) vacate(id ID) {
+// clearNumber makes a number free. Open of a number beyond the last one fills the gap with it.
+func (m *Mux) clearNumber(id ID) {
 	if int(id) == len(m.senders) {
 		m.senders, m.receivers = append(m.senders, new(sender)), append(m.receivers, new(receiver))
 	}

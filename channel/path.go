@@ -118,8 +118,8 @@ func (p *path) acked(n uint64, size int) {
 	p.watched = p.large.lost+p.medium.lost+p.careful > 0 || p.budget < MaxPacket
 }
 
-// trace notes that packet n, which had to be acknowledged, was lost.
-func (m *Mux) trace(t moment, n uint64, size int) {
+// recordLoss notes that packet n, which had to be acknowledged, was lost.
+func (m *Mux) recordLoss(t moment, n uint64, size int) {
 	p, next := &m.path, m.flight.next
 	p.watched = true
 	switch {

@@ -79,7 +79,7 @@ func (s *pathSteps) lose(k, size int, began, step moment) {
 	for i := range k {
 		s.n += 10
 		s.m.flight.next = s.n + 5
-		s.m.trace(began+moment(i)*step, s.n, size)
+		s.m.recordLoss(began+moment(i)*step, s.n, size)
 		s.m.path.acked(s.n+5, 100)
 	}
 }
@@ -158,7 +158,7 @@ func TestSmallPacketsFollowLostLargeOnes(t *testing.T) {
 	s.events("nothing is sure")
 
 	s = newPathSteps(t)
-	if s.m.trace(0, 1, MaxPacket); !s.m.path.watched || s.m.path.careful != 1 || s.m.path.large.lost != 1 {
+	if s.m.recordLoss(0, 1, MaxPacket); !s.m.path.watched || s.m.path.careful != 1 || s.m.path.large.lost != 1 {
 		t.Errorf("a packet of the largest size is lost: %+v", s.m.path)
 	}
 }

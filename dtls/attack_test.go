@@ -263,7 +263,7 @@ func BenchmarkAttackHandshake(b *testing.B) {
 	} {
 		for _, part := range repeated {
 			b.Run(role+"/"+part, func(b *testing.B) {
-				victim, datagram := halfShaken(b, cert, role == "client", part)
+				victim, datagram := unfinished(b, cert, role == "client", part)
 				defer victim.h.Stop()
 				b.ReportAllocs()
 				for b.Loop() {
@@ -287,9 +287,9 @@ func manyFinished(explicit int) (datagram []byte) {
 	return datagram
 }
 
-// halfShaken is our end of a handshake whose peer sends no Finished, and the part of
+// unfinished is our end of a handshake whose peer sends no Finished, and the part of
 // the peer's flight that is to be repeated. A client knows the keys.
-func halfShaken(b *testing.B, cert tls.Certificate, client bool, part string) (victim *side, datagram []byte) {
+func unfinished(b *testing.B, cert tls.Certificate, client bool, part string) (victim *side, datagram []byte) {
 	victim = &side{finished: make(chan error, 1)}
 	ready, complete := make(chan struct{}), make(chan struct{})
 	var last atomic.Bool

@@ -112,7 +112,7 @@ func TestWrongFinishedIsRefused(t *testing.T) {
 
 // This package compares Finished itself, whether or not pion does.
 func TestFinishedIsComparedByUs(t *testing.T) {
-	shaken(t, func(t *testing.T, h *Handshake) {
+	withHandshake(t, func(t *testing.T, h *Handshake) {
 		screen, known := &h.screen, h.known
 		wantNil(t, "the true Finished", screen.checkFinished(known))
 		var peer Conn

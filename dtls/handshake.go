@@ -169,7 +169,7 @@ func (h *Handshake) Costly() bool { return h.costly.Load() }
 func (h *Handshake) run() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.config.Timeout)
 	defer cancel()
-	err := h.shake(ctx)
+	err := h.runPion(ctx)
 	h.pipe.finish()
 	h.finish(err, ctx.Err() != nil)
 }
@@ -209,8 +209,8 @@ func (h *Handshake) timeout() error {
 	return errNoHello
 }
 
-// shake runs pion's handshake until it ends. A handshake that succeeds has called verify.
-func (h *Handshake) shake(ctx context.Context) error {
+// runPion runs pion's handshake until it ends. A handshake that succeeds has called verify.
+func (h *Handshake) runPion(ctx context.Context) error {
 	h.pipe.enter() // until pion reads
 	conn, err := newPionConn(h.pipe, &h.config, h.verify, keyLog{h})
 	if err != nil {
@@ -233,7 +233,7 @@ func (h *Handshake) verify(s *pion.State) error {
 		return h.fail(err)
 	}
 	h.proved = true
-	return h.ready()
+	return h.emitKeys()
 }
 
 // A keyLog gets the secrets from pion, and writes them to HandshakeConfig.KeyLog.
@@ -242,7 +242,7 @@ type keyLog struct{ *Handshake }
 func (h keyLog) Write(line []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.secret(line); err != nil {
+	if err := h.receiveSecret(line); err != nil {
 		return 0, h.fail(err)
 	}
 	if h.config.KeyLog != nil {
@@ -251,8 +251,8 @@ func (h keyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// secret processes a line of pion's key log.
-func (h *Handshake) secret(line []byte) error {
+// receiveSecret processes a line of pion's key log.
+func (h *Handshake) receiveSecret(line []byte) error {
 	client, server := h.screen.clientHello.random, h.screen.serverHello.random
 	random, master, ok := parseKeyLog(line)
 	if !ok || !bytes.Equal(random, client[:]) || h.known != nil {
@@ -263,11 +263,11 @@ func (h *Handshake) secret(line []byte) error {
 		return err
 	}
 	h.known = &secrets{keys: keys, opener: newOpener(keys, h.config.Client), master: [masterSecretLen]byte(master)}
-	return h.ready()
+	return h.emitKeys()
 }
 
-// ready emits KeysReady once the keys are known and the peer is authenticated.
-func (h *Handshake) ready() error {
+// emitKeys emits KeysReady once the keys are known and the peer is authenticated.
+func (h *Handshake) emitKeys() error {
 	if h.known == nil || !h.proved {
 		return nil
 	}

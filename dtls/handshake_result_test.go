@@ -14,8 +14,8 @@ import (
 	pion "github.com/pion/dtls/v3"
 )
 
-// shaken calls f, in a bubble, with both ends of a handshake that is over.
-func shaken(t *testing.T, f func(t *testing.T, h *Handshake)) {
+// withHandshake calls f, in a bubble, with both ends of a handshake that is over.
+func withHandshake(t *testing.T, f func(t *testing.T, h *Handshake)) {
 	testCertificate()
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t, newWorld(t, 1))
@@ -61,7 +61,7 @@ func (r *rerun) wantEvents(t *testing.T, what string, want ...EventKind) {
 // Done needs more than a success of pion's, and of several failures the first one is reported.
 func TestVerdict(t *testing.T) {
 	other := errors.New("another")
-	shaken(t, func(t *testing.T, h *Handshake) {
+	withHandshake(t, func(t *testing.T, h *Handshake) {
 		silent := map[bool]error{true: ErrNoAnswer, false: errNoHello}[h.config.Client]
 		for name, c := range map[string]struct {
 			edit func(*Handshake)
@@ -107,19 +107,19 @@ func TestVerdict(t *testing.T) {
 // The keys are given to the owner once: when they are known and the peer is proved, and not
 // after the end.
 func TestKeysGoOnce(t *testing.T) {
-	shaken(t, func(t *testing.T, h *Handshake) {
+	withHandshake(t, func(t *testing.T, h *Handshake) {
 		state := &pion.State{PeerCertificates: [][]byte{h.screen.leaf}, CipherSuiteID: pion.CipherSuiteID(h.screen.serverHello.suite)}
 		r := rerunOf(h)
 		r.proved, r.known = false, nil
-		wantNil(t, "nothing", r.ready())
+		wantNil(t, "nothing", r.emitKeys())
 		r.known = h.known
-		wantNil(t, "keys only", r.ready())
+		wantNil(t, "keys only", r.emitKeys())
 		r.wantEvents(t, "keys only")
 		r.known = nil
 		wantNil(t, "proof only", r.verify(state))
 		r.wantEvents(t, "proof only")
 		r.known = h.known
-		wantNil(t, "both", r.ready())
+		wantNil(t, "both", r.emitKeys())
 		if len(r.events) == 1 && r.events[0].Keys != h.known.keys {
 			t.Error("the keys differ from those of the handshake")
 		}
@@ -132,7 +132,7 @@ func TestKeysGoOnce(t *testing.T) {
 		} {
 			r := rerunOf(h)
 			edit(r.Handshake)
-			wantNil(t, name, r.ready())
+			wantNil(t, name, r.emitKeys())
 			r.wantEvents(t, name)
 		}
 
@@ -145,7 +145,7 @@ func TestKeysGoOnce(t *testing.T) {
 
 		r = rerunOf(h)
 		r.screen.finished = nil // a server has the client's Finished by then, a client not yet the server's
-		if err := r.ready(); h.config.Client {
+		if err := r.emitKeys(); h.config.Client {
 			wantNil(t, "client", err)
 			r.wantEvents(t, "client", KeysReady)
 		} else {
@@ -159,7 +159,7 @@ func TestKeysGoOnce(t *testing.T) {
 
 // This package verifies the peer's identity itself, too.
 func TestProofIsComparedByUs(t *testing.T) {
-	shaken(t, func(t *testing.T, h *Handshake) {
+	withHandshake(t, func(t *testing.T, h *Handshake) {
 		leaf, suite := h.screen.leaf, h.screen.serverHello.suite
 		for name, c := range map[string]struct {
 			edit  func(*screen)
@@ -189,7 +189,7 @@ func TestProofIsComparedByUs(t *testing.T) {
 
 // The secrets are accepted only once, and only if they are those of this handshake.
 func TestSecretsOfAKeyLog(t *testing.T) {
-	shaken(t, func(t *testing.T, h *Handshake) {
+	withHandshake(t, func(t *testing.T, h *Handshake) {
 		random, master := fmt.Sprintf("%x", h.screen.clientHello.random), fmt.Sprintf("%x", h.known.master)
 		good := "CLIENT_RANDOM " + random + " " + master + "\n"
 

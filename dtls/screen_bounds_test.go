@@ -9,12 +9,12 @@ import (
 )
 
 // record returns a record with one unfragmented message of a peer.
-func (m told) record(seq int) []byte {
+func (m peerMessage) record(seq int) []byte {
 	return handshakeRecord(string(appendMessage(nil, m.kind, seq, m.body)))
 }
 
 // part returns a record with the bytes off to end of a message of a peer.
-func (m told) part(seq, off, end int) []byte {
+func (m peerMessage) part(seq, off, end int) []byte {
 	f := fragment{kind: m.kind, length: len(m.body), seq: seq, off: off, end: end, body: m.body[off:end]}
 	return handshakeRecord(string(appendFragment(nil, &f, off, end)))
 }
@@ -38,12 +38,12 @@ func wantGiven(t *testing.T, s *screen, what string, datagram []byte, want ...st
 	}
 }
 
-func serverScreen() (s *screen, flight []told) {
+func serverScreen() (s *screen, flight []peerMessage) {
 	leaf := peerCertificate().Certificate[0]
 	return screenFor(true, leaf), serverFlight(leaf, ECDSAWithAES128GCM, tls.ECDSAWithP256AndSHA256)
 }
 
-func clientScreen() (s *screen, flight []told) {
+func clientScreen() (s *screen, flight []peerMessage) {
 	leaf := peerCertificate().Certificate[0]
 	return screenFor(false, leaf), clientFlight(leaf, tls.ECDSAWithP256AndSHA256)
 }
@@ -102,12 +102,12 @@ func TestScreenBoundsAreExact(t *testing.T) {
 		datagram []byte
 		taken    bool
 	}{
-		"the last message there is":  {told{msgCertificate, make([]byte, 10)}.part(maxMessages-1, 0, 1), true},
-		"one after it":               {told{msgCertificate, make([]byte, 10)}.part(maxMessages, 0, 1), false},
-		"the highest number":         {told{msgCertificate, make([]byte, 10)}.part(1<<16-1, 0, 1), false},
-		"the longest certificate":    {told{msgCertificate, make([]byte, maxCertificateLen)}.part(1, 0, 1), true},
-		"a certificate too long":     {told{msgCertificate, make([]byte, maxCertificateLen+1)}.part(1, 0, 1), false},
-		"a message of no known type": {told{msgFinished, make([]byte, 12)}.part(1, 0, 1), false},
+		"the last message there is":  {peerMessage{msgCertificate, make([]byte, 10)}.part(maxMessages-1, 0, 1), true},
+		"one after it":               {peerMessage{msgCertificate, make([]byte, 10)}.part(maxMessages, 0, 1), false},
+		"the highest number":         {peerMessage{msgCertificate, make([]byte, 10)}.part(1<<16-1, 0, 1), false},
+		"the longest certificate":    {peerMessage{msgCertificate, make([]byte, maxCertificateLen)}.part(1, 0, 1), true},
+		"a certificate too long":     {peerMessage{msgCertificate, make([]byte, maxCertificateLen+1)}.part(1, 0, 1), false},
+		"a message of no known type": {peerMessage{msgFinished, make([]byte, 12)}.part(1, 0, 1), false},
 	} {
 		s, _ := clientScreen()
 		wantGiven(t, s, name, c.datagram)
@@ -117,13 +117,13 @@ func TestScreenBoundsAreExact(t *testing.T) {
 	}
 
 	s, _ := clientScreen()
-	long := told{msgClientHello, make([]byte, maxMessageLen)}
+	long := peerMessage{msgClientHello, make([]byte, maxMessageLen)}
 	wantGiven(t, s, "half of what may be announced", long.part(1, 0, 1))
 	wantGiven(t, s, "the other half", long.part(2, 0, 1))
-	wantGiven(t, s, "a byte more", told{msgCertificate, []byte{1}}.part(3, 0, 1))
+	wantGiven(t, s, "a byte more", peerMessage{msgCertificate, []byte{1}}.part(3, 0, 1))
 	wantGiven(t, s, "a further part of the first", long.part(1, 1, 3))
-	wantGiven(t, s, "a part of it with another type", told{msgServerHello, long.body}.part(1, 3, 4))
-	wantGiven(t, s, "a part of it with another length", told{msgClientHello, long.body[1:]}.part(1, 3, 4))
+	wantGiven(t, s, "a part of it with another type", peerMessage{msgServerHello, long.body}.part(1, 3, 4))
+	wantGiven(t, s, "a part of it with another length", peerMessage{msgClientHello, long.body[1:]}.part(1, 3, 4))
 	if s.declared != maxHandshakeBytes || s.in[1].bytes != 3 || s.in[3].body != nil {
 		t.Errorf("%d bytes are announced, want %d; %d of the first message have come, want 3; the third has %d",
 			s.declared, maxHandshakeBytes, s.in[1].bytes, len(s.in[3].body))
@@ -153,7 +153,7 @@ func TestScreenBoundsPieces(t *testing.T) {
 // A server may ask for its cookie again and again, up to the last message number.
 func TestScreenOfEndlessCookies(t *testing.T) {
 	s, flight := serverScreen()
-	request := told{msgHelloVerifyRequest, []byte{0xfe, 0xfd, 0}}
+	request := peerMessage{msgHelloVerifyRequest, []byte{0xfe, 0xfd, 0}}
 	for seq := range maxMessages {
 		wantGiven(t, s, "HelloVerifyRequest", request.record(seq), pieces(request.record(seq))...)
 	}
@@ -164,9 +164,9 @@ func TestScreenOfEndlessCookies(t *testing.T) {
 // After the last plaintext message of a flight every further one is refused.
 func TestNothingFollowsAFlight(t *testing.T) {
 	for kind := range uint8(21) {
-		for _, of := range []func() (*screen, []told){serverScreen, clientScreen} {
+		for _, of := range []func() (*screen, []peerMessage){serverScreen, clientScreen} {
 			s, flight := of()
-			given, err := give(t, s, append(flight, told{kind, nil}))
+			given, err := give(t, s, append(flight, peerMessage{kind, nil}))
 			if want := maxLength(kind) >= 0; (err != nil) != want || err != nil && !errors.Is(err, ErrMessage) && !errors.Is(err, ErrRoles) || len(given) != len(flight) {
 				t.Errorf("client %v, type %d after the flight: %v, want an error: %v; pion gets %d messages, want %d", s.client, kind, err, want, len(given), len(flight))
 			}

@@ -19,8 +19,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// A told is a handshake message of a peer.
-type told struct {
+// A peerMessage is a handshake message of a peer.
+type peerMessage struct {
 	kind uint8
 	body []byte
 }
@@ -76,8 +76,8 @@ func verifyBody(s tls.SignatureScheme) []byte {
 }
 
 // serverFlight returns the flight of a valid server with this certificate.
-func serverFlight(leaf []byte, suite Suite, s tls.SignatureScheme) []told {
-	return []told{
+func serverFlight(leaf []byte, suite Suite, s tls.SignatureScheme) []peerMessage {
+	return []peerMessage{
 		{msgServerHello, helloBody(msgServerHello, version12, suite, 11, extendedMasterSecret)},
 		{msgCertificate, certificateBody(leaf)},
 		{msgServerKeyExchange, keyExchangeBody(curveX25519, s)},
@@ -86,8 +86,8 @@ func serverFlight(leaf []byte, suite Suite, s tls.SignatureScheme) []told {
 	}
 }
 
-func clientFlight(leaf []byte, s tls.SignatureScheme) []told {
-	return []told{
+func clientFlight(leaf []byte, s tls.SignatureScheme) []peerMessage {
+	return []peerMessage{
 		{msgClientHello, helloBody(msgClientHello, version12, ECDSAWithAES128GCM, extendedMasterSecret, 10)},
 		{msgCertificate, certificateBody(leaf)},
 		{msgClientKeyExchange, []byte{2, 1, 2}},
@@ -100,7 +100,7 @@ func screenFor(client bool, leaf []byte) *screen {
 }
 
 // give gives s the messages, and returns those that pion gets.
-func give(t *testing.T, s *screen, flight []told) (given []told, err error) {
+func give(t *testing.T, s *screen, flight []peerMessage) (given []peerMessage, err error) {
 	t.Helper()
 	var out []byte
 	for i, m := range flight {
@@ -113,7 +113,7 @@ func give(t *testing.T, s *screen, flight []told) (given []told, err error) {
 		if !ok || len(rest) > 0 || f.length != len(f.body) || f.seq != len(given) {
 			t.Fatalf("pion gets %x, want a whole message with number %d", r.Raw, len(given))
 		}
-		given = append(given, told{f.kind, f.body})
+		given = append(given, peerMessage{f.kind, f.body})
 	}
 	return given, err
 }
@@ -183,20 +183,20 @@ func TestScreenRefuses(t *testing.T) {
 // Each case has one wrong message.
 func TestScreenRefusesMessages(t *testing.T) {
 	leaf, other := peerCertificate().Certificate[0], p384Certificate().Certificate[0]
-	honest := map[bool][]told{
+	honest := map[bool][]peerMessage{
 		true:  serverFlight(leaf, ECDSAWithAES128GCM, tls.ECDSAWithP256AndSHA256),
 		false: clientFlight(leaf, tls.ECDSAWithP256AndSHA256),
 	}
-	server := func(version uint16, suite Suite, extensions ...uint16) told {
-		return told{msgServerHello, helloBody(msgServerHello, version, suite, extensions...)}
+	server := func(version uint16, suite Suite, extensions ...uint16) peerMessage {
+		return peerMessage{msgServerHello, helloBody(msgServerHello, version, suite, extensions...)}
 	}
-	client := func(version uint16, extensions ...uint16) told {
-		return told{msgClientHello, helloBody(msgClientHello, version, ECDSAWithAES128GCM, extensions...)}
+	client := func(version uint16, extensions ...uint16) peerMessage {
+		return peerMessage{msgClientHello, helloBody(msgClientHello, version, ECDSAWithAES128GCM, extensions...)}
 	}
 	for name, test := range map[string]struct {
 		client  bool
 		at      int
-		instead told
+		instead peerMessage
 		want    error
 	}{
 		"ServerHello of DTLS 1.0":                    {true, 0, server(version10, ECDSAWithAES128GCM, extendedMasterSecret), ErrMessage},
@@ -206,26 +206,26 @@ func TestScreenRefusesMessages(t *testing.T) {
 		"ClientHello without extended secret":        {false, 0, client(version12, 10), errMasterSecret},
 		"a ClientHello for a client":                 {true, 0, client(version12, extendedMasterSecret), ErrRoles},
 		"a ServerHello for a server":                 {false, 0, server(version12, ECDSAWithAES128GCM, extendedMasterSecret), ErrMessage},
-		"another's certificate of a server":          {true, 1, told{msgCertificate, certificateBody(other, leaf)}, ErrPeer},
-		"another's certificate of a client":          {false, 1, told{msgCertificate, certificateBody(other, leaf)}, ErrPeer},
-		"no certificate":                             {false, 1, told{msgCertificate, certificateBody()}, ErrPeer},
-		"an empty certificate":                       {false, 1, told{msgCertificate, certificateBody(nil)}, ErrPeer},
-		"a certificate list that is too short":       {true, 1, told{msgCertificate, certificateBody(leaf)[:20]}, ErrMessage},
-		"a certificate that is left out":             {true, 1, told{msgServerKeyExchange, keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
-		"a certificate that a client leaves out":     {false, 1, told{msgClientKeyExchange, []byte{2, 1, 2}}, ErrMessage},
-		"a key exchange that is left out":            {true, 2, told{msgServerHelloDone, nil}, ErrMessage},
-		"P-384 for the key exchange":                 {true, 2, told{msgServerKeyExchange, keyExchangeBody(24, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
-		"P-521 for the key exchange":                 {true, 2, told{msgServerKeyExchange, keyExchangeBody(25, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
-		"sect163k1 for the key exchange":             {true, 2, told{msgServerKeyExchange, keyExchangeBody(1, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
-		"an explicit curve":                          {true, 2, told{msgServerKeyExchange, append([]byte{1}, keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256)[1:]...)}, ErrMessage},
-		"bytes behind the signature":                 {true, 2, told{msgServerKeyExchange, append(keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256), 0)}, ErrMessage},
-		"bytes behind the signature of a client":     {false, 3, told{msgCertificateVerify, append(verifyBody(tls.ECDSAWithP256AndSHA256), 0)}, ErrMessage},
-		"no signature":                               {false, 3, told{msgCertificateVerify, nil}, ErrMessage},
-		"a HelloVerifyRequest in the middle":         {true, 2, told{msgHelloVerifyRequest, []byte{0xfe, 0xfd, 0}}, ErrMessage},
+		"another's certificate of a server":          {true, 1, peerMessage{msgCertificate, certificateBody(other, leaf)}, ErrPeer},
+		"another's certificate of a client":          {false, 1, peerMessage{msgCertificate, certificateBody(other, leaf)}, ErrPeer},
+		"no certificate":                             {false, 1, peerMessage{msgCertificate, certificateBody()}, ErrPeer},
+		"an empty certificate":                       {false, 1, peerMessage{msgCertificate, certificateBody(nil)}, ErrPeer},
+		"a certificate list that is too short":       {true, 1, peerMessage{msgCertificate, certificateBody(leaf)[:20]}, ErrMessage},
+		"a certificate that is left out":             {true, 1, peerMessage{msgServerKeyExchange, keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
+		"a certificate that a client leaves out":     {false, 1, peerMessage{msgClientKeyExchange, []byte{2, 1, 2}}, ErrMessage},
+		"a key exchange that is left out":            {true, 2, peerMessage{msgServerHelloDone, nil}, ErrMessage},
+		"P-384 for the key exchange":                 {true, 2, peerMessage{msgServerKeyExchange, keyExchangeBody(24, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
+		"P-521 for the key exchange":                 {true, 2, peerMessage{msgServerKeyExchange, keyExchangeBody(25, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
+		"sect163k1 for the key exchange":             {true, 2, peerMessage{msgServerKeyExchange, keyExchangeBody(1, tls.ECDSAWithP256AndSHA256)}, ErrMessage},
+		"an explicit curve":                          {true, 2, peerMessage{msgServerKeyExchange, append([]byte{1}, keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256)[1:]...)}, ErrMessage},
+		"bytes behind the signature":                 {true, 2, peerMessage{msgServerKeyExchange, append(keyExchangeBody(curveX25519, tls.ECDSAWithP256AndSHA256), 0)}, ErrMessage},
+		"bytes behind the signature of a client":     {false, 3, peerMessage{msgCertificateVerify, append(verifyBody(tls.ECDSAWithP256AndSHA256), 0)}, ErrMessage},
+		"no signature":                               {false, 3, peerMessage{msgCertificateVerify, nil}, ErrMessage},
+		"a HelloVerifyRequest in the middle":         {true, 2, peerMessage{msgHelloVerifyRequest, []byte{0xfe, 0xfd, 0}}, ErrMessage},
 		"a second ClientHello":                       {false, 1, client(version12, extendedMasterSecret), ErrMessage},
-		"a certificate request where a signature is": {false, 3, told{msgCertificateRequest, []byte{1, 64, 0, 0, 0, 0}}, ErrMessage},
+		"a certificate request where a signature is": {false, 3, peerMessage{msgCertificateRequest, []byte{1, 64, 0, 0, 0, 0}}, ErrMessage},
 	} {
-		flight := append([]told(nil), honest[test.client]...)
+		flight := append([]peerMessage(nil), honest[test.client]...)
 		flight[test.at] = test.instead
 		given, err := give(t, screenFor(test.client, leaf), flight)
 		if !errors.Is(err, test.want) || len(given) != test.at {
@@ -304,7 +304,7 @@ func TestScreenOfBrowsers(t *testing.T) {
 
 func FuzzScreen(f *testing.F) {
 	leaf := peerCertificate().Certificate[0]
-	for client, flight := range map[bool][]told{
+	for client, flight := range map[bool][]peerMessage{
 		true:  serverFlight(leaf, ECDSAWithAES128GCM, tls.ECDSAWithP256AndSHA256),
 		false: clientFlight(leaf, tls.ECDSAWithP256AndSHA256),
 	} {

@@ -14,34 +14,34 @@ import (
 // table always are noChannel.
 //
 //	noChannel ──OPEN sent or received──> channelOpen
-//	channelOpen ──CloseChannel──> channelEnding ──all settled: SHUT sent──> channelSaid
-//	channelSaid ──SHUT received: EventChannelClosed──> channelDone ──delivered──> noChannel
-//	channelOpen, channelEnding ──SHUT received──> channelHeard
-//	channelHeard ──all settled: EventChannelClosed──> channelTold ──delivered: SHUT sent──> noChannel
+//	channelOpen ──CloseChannel──> channelEnding ──all settled: SHUT sent──> channelShutSent
+//	channelShutSent ──SHUT received: EventChannelClosed──> channelDone ──delivered──> noChannel
+//	channelOpen, channelEnding ──SHUT received──> channelShutReceived
+//	channelShutReceived ──all settled: EventChannelClosed──> channelCloseEmitted ──delivered: SHUT sent──> noChannel
 //
 // Delivered means that ChannelDelivered was called. So a number is free at an end when the
 // end has sent and received SHUT, and its program has processed all events of the channel:
-// a handler never sees another channel under the number of a message. The end that opens the number again sends its OPEN
-// after that. Control messages arrive in order, so the other end has sent and received
-// SHUT, too, when it gets the OPEN. Frames of the channel before that arrive later still
-// are ignored, see [channel.Mux.StopReceiving].
+// a handler never sees another channel under the number of a message. The end that opens
+// the number again sends its OPEN after that. Control messages arrive in order, so the other
+// end has sent and received SHUT, too, when it gets the OPEN. Frames of the old channel that
+// arrive even later are ignored, see [channel.Mux.StopReceiving].
 type channelState uint8
 
 const (
-	noChannel     channelState = iota // no channel of this kind has the number
-	channelOpen                       //
-	channelEnding                     // this end takes no more messages, and has not sent SHUT
-	channelSaid                       // this end has sent SHUT, and the peer has not
-	channelHeard                      // the peer has sent SHUT; messages of this end have no fate yet
-	channelTold                       // the peer has sent SHUT, and EventChannelClosed was emitted
-	channelDone                       // both ends have sent SHUT, and EventChannelClosed was emitted
+	noChannel           channelState = iota // no channel of this kind has the number
+	channelOpen                             // OPEN was sent or received
+	channelEnding                           // this end takes no more messages, and has not sent SHUT
+	channelShutSent                         // this end has sent SHUT, and the peer has not
+	channelShutReceived                     // the peer has sent SHUT; some messages of this end have no fate yet
+	channelCloseEmitted                     // the peer has sent SHUT, and EventChannelClosed was emitted
+	channelDone                             // both ends have sent SHUT, and EventChannelClosed was emitted
 )
 
 // lives are the channels of a session that were opened at run time.
 type lives struct {
 	opening  []channel.ID                          // channels that this end has opened and the peer has not answered, in order
 	held     []string                              // lines of OPENs that wait for ChannelDelivered
-	ending   int                                   // channels that are channelEnding or channelHeard
+	ending   int                                   // channels that are channelEnding or channelShutReceived
 	gone     uint64                                // numbers for which ChannelDelivered was called, a bit for each
 	last     channel.ID                            // the last number that this end has opened
 	fixed    int                                   // channels of the first table
@@ -149,15 +149,15 @@ func (s *Session) endChannels(now time.Time) {
 	}
 	for i := range l.state {
 		id, st := channel.ID(i), l.state[i]
-		if st != channelEnding && st != channelHeard || !s.mux.Settled(id) {
+		if st != channelEnding && st != channelShutReceived || !s.mux.Settled(id) {
 			continue
 		}
-		if st == channelHeard {
-			s.channelClosed(id, channelTold)
+		if st == channelShutReceived {
+			s.channelClosed(id, channelCloseEmitted)
 		} else if !s.sendShut(now, id) {
 			return // the queue is full: again when there is an acknowledgement
 		} else {
-			l.state[id] = channelSaid
+			l.state[id] = channelShutSent
 		}
 		l.ending--
 	}
@@ -176,7 +176,7 @@ func (s *Session) channelClosed(id channel.ID, to channelState) {
 // ChannelDelivered says that the program has processed the EventChannelClosed of a channel.
 // The next Append makes the number free.
 func (s *Session) ChannelDelivered(id channel.ID) {
-	if st := s.lives.state[id]; st == channelTold || st == channelDone {
+	if st := s.lives.state[id]; st == channelCloseEmitted || st == channelDone {
 		s.lives.gone |= 1 << id
 	}
 }
@@ -191,7 +191,7 @@ func (s *Session) removeChannels(now time.Time) {
 	}
 	for i := range l.state {
 		id := channel.ID(i)
-		if l.gone&(1<<id) == 0 || l.state[id] == channelTold && !s.sendShut(now, id) {
+		if l.gone&(1<<id) == 0 || l.state[id] == channelCloseEmitted && !s.sendShut(now, id) {
 			continue
 		}
 		l.state[id] = noChannel
@@ -211,7 +211,7 @@ func (s *Session) removeChannels(now time.Time) {
 // receives reports whether messages of the peer on a channel may arrive.
 func (s *Session) receives(id channel.ID) bool {
 	st := s.lives.state[id]
-	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelSaid
+	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelShutSent
 }
 
 // receiveOpen processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
@@ -308,12 +308,12 @@ func (s *Session) receiveShut(now time.Time, f *frame) {
 	}
 	s.mux.StopReceiving(id)
 	switch l.state[id] {
-	case channelSaid:
+	case channelShutSent:
 		s.channelClosed(id, channelDone) // all fates were emitted before SHUT was sent
 		return
 	case channelOpen:
 		s.mux.StopSending(id)
 		l.ending++
 	}
-	l.state[id] = channelHeard
+	l.state[id] = channelShutReceived
 }

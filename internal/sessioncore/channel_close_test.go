@@ -33,10 +33,10 @@ func (s *Session) checkChannels(t testing.TB) {
 	cs := s.mux.Channels()
 	for i, st := range s.lives.state {
 		switch st {
-		case channelEnding, channelHeard:
+		case channelEnding, channelShutReceived:
 			ending++
 		}
-		if gone := s.lives.gone>>i&1 != 0; gone && st != channelTold && st != channelDone {
+		if gone := s.lives.gone>>i&1 != 0; gone && st != channelCloseEmitted && st != channelDone {
 			t.Fatalf("channel %d is delivered and has state %d", i, st)
 		}
 		if i <= s.lives.fixed && st != noChannel {

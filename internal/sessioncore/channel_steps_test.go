@@ -38,8 +38,8 @@ func TestAnEndThatIsShutDeliversWhatWaits(t *testing.T) {
 	w.loss = 0
 	w.close(w.server, id)
 	w.run(40 * time.Millisecond)
-	if st := w.client.lives.state[id]; st != channelHeard {
-		t.Fatalf("the state is %d, want %d (channelHeard)", st, channelHeard)
+	if st := w.client.lives.state[id]; st != channelShutReceived {
+		t.Fatalf("the state is %d, want %d (channelShutReceived)", st, channelShutReceived)
 	}
 	if _, err := w.client.Send(w.now, id, []byte("more"), channel.Options{}); err != channel.ErrUnknown || w.client.Mux().Free(id) != -1 {
 		t.Errorf("Send after the SHUT of the peer: %v, want ErrUnknown; Free = %d, want -1", err, w.client.Mux().Free(id))
@@ -66,8 +66,8 @@ func TestNothingOfAChannelAfterTheEndOfTheSession(t *testing.T) {
 		w.loss = 0
 		w.close(w.server, id)
 		w.run(40 * time.Millisecond)
-		if st := w.client.lives.state[id]; st != channelHeard {
-			t.Fatalf("the state is %d, want %d (channelHeard)", st, channelHeard)
+		if st := w.client.lives.state[id]; st != channelShutReceived {
+			t.Fatalf("the state is %d, want %d (channelShutReceived)", st, channelShutReceived)
 		}
 		w.client.Close(w.now, session.CloseNormal, "", atOnce)
 		w.collect(w.client)
@@ -98,8 +98,8 @@ func TestTheAnswerToShutWaitsForRoom(t *testing.T) {
 		}
 	}
 	w.client.removeChannels(w.now)
-	if st := w.client.lives.state[id]; st != channelTold || w.client.lives.gone != 1<<id {
-		t.Fatalf("the state is %d, want %d (channelTold)", st, channelTold)
+	if st := w.client.lives.state[id]; st != channelCloseEmitted || w.client.lives.gone != 1<<id {
+		t.Fatalf("the state is %d, want %d (channelCloseEmitted)", st, channelCloseEmitted)
 	}
 	w.run(20 * time.Second)
 	if got := w.server.events[len(w.server.events)-1]; got != "channel 4 closed" || w.client.lives.gone != 0 {

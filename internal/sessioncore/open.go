@@ -72,7 +72,7 @@ func (s *Session) message(now time.Time, ev *channel.Event) {
 		return
 	}
 	if s.earlyBytes += len(ev.Payload) + earlyCost; s.earlyBytes > maxEarly {
-		s.fail(now, session.CloseLimitEarly, "too much sent before "+s.awaited())
+		s.fail(now, session.CloseLimitEarly, "too much sent before "+s.firstMessage())
 		return
 	}
 	out.raw = channel.Event{}
@@ -143,8 +143,8 @@ func (s *Session) control(now time.Time, b []byte) {
 	}
 }
 
-// awaited names the first message of the peer.
-func (s *Session) awaited() string {
+// firstMessage names the first message of the peer.
+func (s *Session) firstMessage() string {
 	if s.server {
 		return "HELLO"
 	}
@@ -171,7 +171,7 @@ func (s *Session) receiveFirst(now time.Time, f *frame) {
 	case f.kind >= typeExtension:
 		return
 	default:
-		s.fail(now, session.CloseProtocolError, "the first control message is not "+s.awaited())
+		s.fail(now, session.CloseProtocolError, "the first control message is not "+s.firstMessage())
 		return
 	}
 	s.events = append(s.events, s.early...)

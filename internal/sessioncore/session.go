@@ -317,7 +317,7 @@ func (s *Session) Advance(now time.Time) {
 	}
 	switch {
 	case s.state == Opened && !now.Before(s.openBy):
-		s.fail(now, session.CloseProtocolError, "no "+s.awaited()+" arrived in time")
+		s.fail(now, session.CloseProtocolError, "no "+s.firstMessage()+" arrived in time")
 	case s.state == Open:
 		s.checkSilence(now)
 	case s.state == Closing:
