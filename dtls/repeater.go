@@ -10,8 +10,8 @@ const (
 	repeatParts = 8  // largest number of datagrams of a flight
 )
 
-// A Repeater sends a stored flight again, byte for byte, at intervals that double,
-// until it is stopped. So a lost datagram costs 25 ms instead of the peer's timeout.
+// A Repeater sends a stored flight again, byte for byte, at intervals that double up to
+// 400 ms, until it is stopped. So a lost datagram costs 25 ms instead of the peer's timeout.
 // The same bytes do not use a record number for different plaintexts, and a peer that
 // has them drops them as replays.
 //

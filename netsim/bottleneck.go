@@ -8,7 +8,7 @@ import (
 // A Bottleneck is a limited rate with one queue, which the datagrams of several links
 // share, first in, first out: like a router that many use. All links with the same
 // Link.Through share it: links of several hosts of a [Network], of all clients of a
-// [Relay], or of several [Wire]s.
+// [Relay], or of several values of [Wire].
 //
 // It is at the sender's end of the link, before the delay.
 type Bottleneck struct {

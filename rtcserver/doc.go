@@ -23,7 +23,7 @@
 // # Who calls what
 //
 // A shard is one UDP socket with its connections, one goroutine and one lock. There is one
-// shard unless [Config.Shards] is set. The goroutine of a shard runs the handlers of its
+// shard unless [Settings].Shards is set. The goroutine of a shard runs the handlers of its
 // connections, one at a time and in order. With several shards, handlers of different
 // connections run at the same time. A handler must not block: while it does, its shard
 // serves no other page. Stats.HandlerTime is the time spent in handlers. No lock is held
@@ -37,10 +37,10 @@
 //
 // # Channels of a page
 //
-// A page may have [Config.MaxChannels] channels open at once, by default 16: in-band or
+// A page may have [Settings].MaxChannels channels open at once, by default 16: in-band or
 // negotiated, unordered or ordered. On an ordered channel without retransmission the
 // server drops a message that arrives after a later one. If a page opens one channel too
-// many, or a reliable channel without [Config.AllowReliable], the server closes the
+// many, or a reliable channel without [Settings].AllowReliable, the server closes the
 // channel by a stream reset, and the page gets a close event. [Stats] counts these
 // channels. The Logger gets a line for the first one of each connection and reason, but at
 // most 20 lines a minute for one reason.

@@ -55,7 +55,7 @@ const (
 
 var linkEventNames = [...]string{"opened", "channel", "channel closed", "message", "closed"}
 
-// String returns the type in one word.
+// String returns the type in one or two words.
 func (t LinkEventType) String() string { return enum.Name(t, linkEventNames[:]) }
 
 // Acquire locks the connection for calls into its engine. Call Release soon after. Between
