@@ -187,3 +187,58 @@ func TestNumberOfAClosedChannelIsKeptWhileAHandlerRuns(t *testing.T) {
 		}
 	})
 }
+
+// The server closes several channels, whose numbers the client uses again at once, and breaks
+// off each Poll: the session goes on.
+func TestNumbersThatAreUsedAgainEndNoSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, err := New(Config{Channels: table, Manual: true, MaxClientChannels: 4})
+		must(t, err)
+		defer srv.Close()
+		var client *Conn
+		again := 0
+		client, err = srv.Local(LocalConfig{Handler: Handler{
+			ChannelClosed: func(c *Conn, _ ChannelID) { again++ },
+			Room:          func(*Conn, ChannelID) {},
+		}})
+		must(t, err)
+		var server *Conn
+		var ends []string
+		turn := func(brk bool) {
+			if client.State() == session.StateOpen {
+				for i := range 4 { // opens what it may
+					client.OpenChannel(Channel{Name: string(rune('a'+i)) + time.Now().Format("150405.000000"), Mode: Unreliable})
+				}
+			}
+			for ev := range srv.Poll(0) {
+				if ev.Conn != client {
+					switch ev.Type {
+					case session.EventOpen:
+						server = ev.Conn
+					case session.EventClose:
+						ends = append(ends, ev.Reason.String())
+					}
+				}
+				if brk {
+					break
+				}
+			}
+			srv.Flush()
+			time.Sleep(3 * ms)
+		}
+		for range 20 {
+			turn(false)
+		}
+		for range 10 {
+			for id := ChannelID(4); id < 8; id++ {
+				server.CloseChannel(id)
+			}
+			for range 40 {
+				turn(true)
+			}
+		}
+		if len(ends) > 0 || again == 0 {
+			t.Errorf("%d channels are closed, the session ends %q; want some, and no end", again, ends)
+		}
+	})
+}

@@ -200,12 +200,23 @@ func (s *Session) removeChannels(now time.Time) {
 	}
 	held := l.held
 	l.held = nil
-	for _, line := range held {
+	for i, line := range held {
+		id, c, _ := s.parseOpen(line)
+		if s.mustWait(id, c.Name) {
+			l.held = held[i:] // and those after it, because OPENED answers in order
+			return
+		}
 		if s.state == Open {
-			id, c, _ := s.parseOpen(line)
 			s.addChannel(now, id, c)
 		}
 	}
+}
+
+// mustWait reports whether an OPEN of the peer must wait: the program has not processed the
+// last events of a channel with the same number or name, which the peer may use again since
+// it has received the SHUT of this end.
+func (s *Session) mustWait(id channel.ID, name string) bool {
+	return s.lives.state[id] == channelDone || s.lives.state[s.named(name)] == channelDone
 }
 
 // receives reports whether messages of the peer on a channel may arrive.
@@ -214,9 +225,7 @@ func (s *Session) receives(id channel.ID) bool {
 	return int(id) <= s.lives.fixed || st >= channelOpen && st <= channelShutSent
 }
 
-// receiveOpen processes an OPEN of the peer. The OPEN, and those after it, wait if the program has
-// not processed the last events of a channel with the same number or name: the peer may use
-// both again when it has received the SHUT of this end.
+// receiveOpen processes an OPEN of the peer. If the OPEN must wait, those after it wait, too.
 func (s *Session) receiveOpen(now time.Time, f *frame) {
 	l := &s.lives
 	id, c, ok := s.parseOpen(string(f.payload))
@@ -224,7 +233,7 @@ func (s *Session) receiveOpen(now time.Time, f *frame) {
 		s.fail(now, session.CloseProtocolError, "a malformed OPEN")
 		return
 	}
-	if len(l.held) > 0 || l.state[id] == channelDone || l.state[s.named(c.Name)] == channelDone {
+	if len(l.held) > 0 || s.mustWait(id, c.Name) {
 		l.held = append(l.held, string(f.payload))
 		return
 	}

@@ -288,3 +288,48 @@ func TestHostileOpensThatWait(t *testing.T) {
 		}
 	}
 }
+
+// Two channels are closed, and the client uses both numbers again. The server's program has
+// processed the end of the first one only (the second waits: a break of Poll, a panic, a slow
+// handler of a session that moves). The second OPEN must go on waiting.
+func TestHeldOpensWaitForTheirOwnNumber(t *testing.T) {
+	w := open(t, mayOpen(2))
+	unreliable := func(name string) channel.Channel { return channel.Channel{Name: name, Mode: channel.Unreliable} }
+	a, b := w.openAt(w.client, unreliable("a")), w.openAt(w.client, unreliable("b"))
+	w.run(200 * time.Millisecond)
+	w.close(w.server, a)
+	w.close(w.server, b)
+	w.flush(w.server, w.client)
+	w.now = w.now.Add(w.delay)
+	w.turn(w.client) // its program processes both ends at once
+	w.flush(w.client, w.server)
+	c, d := w.openAt(w.client, unreliable("c")), w.openAt(w.client, unreliable("d"))
+	w.flush(w.client, w.server)
+	w.now = w.now.Add(w.delay)
+	for _, x := range w.server.in {
+		w.server.Receive(w.now, x.b)
+	}
+	w.server.in = nil
+	evs := w.server.Events(nil)
+	n := 0
+	for _, ev := range evs {
+		if ev.Type == EventChannelClosed {
+			n++
+		}
+	}
+	if n != 2 || len(w.server.lives.held) != 2 {
+		t.Fatalf("%d channels are closed, %d OPENs wait; want 2, 2", n, len(w.server.lives.held))
+	}
+	w.server.ChannelDelivered(a)
+	w.server.Append(w.now, nil, channel.MaxPacket)
+	if w.server.State() != Open {
+		t.Fatalf("the session ends: %+v", w.server.Reason())
+	}
+	w.server.ChannelDelivered(b)
+	w.server.Append(w.now, nil, channel.MaxPacket)
+	for id, name := range map[channel.ID]string{c: "c", d: "d"} {
+		if got := w.server.Mux().Channels().Name(id); got != name {
+			t.Errorf("channel %d is %q, want %q", id, got, name)
+		}
+	}
+}
