@@ -1,0 +1,187 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-rtc/godwit/internal/peer"
+	"github.com/godwit-rtc/godwit/internal/testkit"
+	"github.com/godwit-rtc/godwit/netsim"
+	"github.com/godwit-rtc/godwit/rtcserver"
+	"github.com/godwit-rtc/godwit/sdp"
+	"github.com/godwit-rtc/godwit/session"
+)
+
+var (
+	dialServer = netip.MustParseAddrPort("192.0.2.1:7777")
+	dialPage   = netip.MustParseAddrPort("198.51.100.7:0")
+)
+
+// onServer runs a test with an endpoint, and the signaling of a server without HTTP.
+func onServer(t *testing.T, c Config, test func(t *testing.T, e *Endpoint, signal Signal)) {
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		s := testkit.Must(rtcserver.Serve(testkit.Listen(t, network, dialServer), rtcserver.Config{}))
+		defer s.Close()
+		e := testkit.Must(Serve(testkit.Listen(t, network, dialPage), c))
+		defer e.Close()
+		test(t, e, func(_ context.Context, offer []byte) ([]byte, error) {
+			r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(offer))
+			r.Header.Set("Accept", "application/sdp")
+			return testkit.Serve(s, r).Body.Bytes(), nil
+		})
+	})
+}
+
+// What an answer says about the server's addresses, as SDP or as JSON.
+func TestAddressesOfAnAnswer(t *testing.T) {
+	onServer(t, Config{}, func(t *testing.T, e *Endpoint, signal Signal) {
+		answer, err := signal(t.Context(), e.offer(peer.Credentials{Ufrag: "abcd", Pwd: strings.Repeat("p", 22)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := string(answer)
+		if whole[0] == '{' {
+			t.Fatalf("the server answers %s", whole)
+		}
+		without := regexp.MustCompile(`(?m)^a=(candidate|end-of-candidates).*\r\n`).ReplaceAllString(whole, "")
+		if !strings.Contains(whole, dialServer.Addr().String()) || without == whole {
+			t.Fatalf("no candidate in %s", whole)
+		}
+		quoted := func(sdp, rest string) string {
+			return `{"answer":{"sdp":"` + strings.NewReplacer("\r\n", `\r\n`).Replace(sdp) + `"}` + rest + "}"
+		}
+		const other = `,"candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.9 9 typ host"}`
+		for name, c := range map[string]struct {
+			answer string
+			want   []string
+			fails  string
+		}{
+			"SDP":                         {whole, []string{dialServer.String()}, ""},
+			"SDP without a candidate":     {without, nil, "no address to send to"},
+			"JSON":                        {quoted(whole, ""), []string{dialServer.String()}, ""},
+			"JSON with another candidate": {quoted(whole, other), []string{dialServer.String()}, ""},
+			"JSON with a candidate":       {quoted(without, other), []string{"192.0.2.9:9"}, ""},
+			"JSON without a candidate":    {quoted(without, ""), nil, "no address to send to"},
+			"JSON with a bad candidate":   {quoted(without, `,"candidate":{"candidate":"candidate:1"}`), nil, "no address to send to"},
+			"JSON without an answer":      {`{"candidate":{}}`, nil, `no "answer"`},
+			"JSON that breaks off":        {quoted(whole, "")[:50], nil, `no "answer"`},
+			"something else":              {"<html>", nil, "client: "},
+			"nothing":                     {"", nil, "client: "},
+		} {
+			s, err := parseAnswer([]byte(c.answer))
+			if (err == nil) != (c.fails == "") || !strings.Contains(textOf(err), c.fails) {
+				t.Errorf("%s: %v, want %q", name, err, c.fails)
+			}
+			var got []string
+			if s != nil {
+				for _, a := range s.Candidates {
+					got = append(got, a.String())
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		}
+	})
+}
+
+// What strangers must not guess is random for each connection.
+func TestConnectionsHaveTheirOwnSecrets(t *testing.T) {
+	testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+		e := testkit.Must(Serve(testkit.Listen(t, network, dialPage), Config{}))
+		defer e.Close()
+		var seen [4][]any
+		for range 3 {
+			c := e.peerConfig(peer.Credentials{}, &sdp.Server{Setup: sdp.SetupPassive})
+			for i, v := range []any{c.Check.Secret, c.SCTP.CookieKey, c.SCTP.LocalTag, c.SCTP.InitialTSN} {
+				if slices.Contains(seen[i], v) || v == [32]byte{} || v == uint32(0) {
+					t.Errorf("secret %d is %v again", i, v)
+				}
+				seen[i] = append(seen[i], v)
+			}
+		}
+	})
+}
+
+// A source address is free again after a connection that has failed, and when its connection is
+// over, not before.
+func TestSourceIsFreeAfterItsConnection(t *testing.T) {
+	failed := errors.New("no network")
+	c := Config{Sources: netip.PrefixFrom(dialPage.Addr(), 32), AnswerTimeout: time.Second}
+	onServer(t, c, func(t *testing.T, e *Endpoint, signal Signal) {
+		for range 2 {
+			if _, err := e.Connect(t.Context(), func(context.Context, []byte) ([]byte, error) { return nil, failed }, nil); !errors.Is(err, failed) {
+				t.Errorf("a signal that fails: %v", err)
+			}
+			if _, err := e.Connect(t.Context(), func(context.Context, []byte) ([]byte, error) { return []byte("no SDP"), nil }, nil); err == nil || errors.Is(err, ErrNoSource) {
+				t.Errorf("a bad answer: %v", err)
+			}
+			var inner error
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if _, err := e.Connect(ctx, func(ctx context.Context, offer []byte) ([]byte, error) {
+				_, inner = e.Connect(ctx, signal, nil)
+				return signal(ctx, offer)
+			}, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a context that ends: %v", err)
+			}
+			cancel()
+			if !errors.Is(inner, ErrNoSource) {
+				t.Errorf("a second connection: %v", inner)
+			}
+			time.Sleep(5 * time.Second)
+			if st := e.Stats(); st.Conns != 0 {
+				t.Errorf("%d connections are left", st.Conns)
+			}
+		}
+		if _, err := e.Connect(t.Context(), nil, nil); !errors.Is(err, ErrNoSignal) {
+			t.Errorf("without a Signal: %v", err)
+		}
+		e.Close()
+		if _, err := e.Connect(t.Context(), signal, nil); !errors.Is(err, session.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+// Dial opens a socket of its own, and closes it if it fails or when the connection is over.
+// TestMain finds the goroutine of one that stays open.
+func TestDialHasItsOwnSocket(t *testing.T) {
+	server := testkit.Must(rtcserver.Listen("127.0.0.1:0", rtcserver.Config{Handler: rtcserver.Handler{
+		Message: func(c *rtcserver.Conn, _ rtcserver.Message) { c.Close("enough") },
+	}}))
+	defer server.Close()
+	transport := testkit.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "127.0.0.1:1"
+		server.ServeHTTP(w, r)
+	})}
+	for range 3 {
+		if c, err := Dial(t.Context(), ":", Config{}); err == nil || c != nil {
+			t.Errorf("a bad URL: %v, %v", c, err)
+		}
+	}
+	if _, err := Dial(t.Context(), "http://game.example/", Config{SilenceTimeout: 1}); err == nil {
+		t.Error("a bad Config is no error")
+	}
+	closed := make(chan struct{})
+	c, err := Dial(t.Context(), "http://game.example/", Config{HTTP: &http.Client{Transport: transport}, Handler: Handler{
+		Close: func(*Conn, *CloseError) { close(closed) },
+	}})
+	if err != nil || c == nil {
+		t.Fatalf("%v, %v", c, err)
+	}
+	if err := c.Send(0, Binary, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	<-closed
+	c.endpoint.running.Wait() // ends with its connection
+}
