@@ -73,7 +73,7 @@ func TestLimitsOfClaimsAreExact(t *testing.T) {
 	broken := good()
 	broken.Data = json.RawMessage("{")
 	if _, err := s.Sign(now, broken); err != errData {
-		t.Errorf("Sign with data that is not JSON: %v", err)
+		t.Errorf("Sign with data that is not JSON: %v, want errData", err)
 	}
 	for name, edit := range map[string]func(*Claims){
 		"no end":             func(c *Claims) { c.Expires = time.Time{} },
@@ -82,7 +82,7 @@ func TestLimitsOfClaimsAreExact(t *testing.T) {
 		claims := good()
 		edit(&claims)
 		if _, err := s.Sign(now, claims); err == nil {
-			t.Errorf("Sign takes %s", name)
+			t.Errorf("Sign accepts %s", name)
 		}
 	}
 }
@@ -104,11 +104,11 @@ func TestLengthOfATokenIsExact(t *testing.T) {
 		}
 		exact = exact || len(token) == MaxToken
 		if text, err := s.Sign(now, c); (err == nil) != (len(text) <= MaxToken) {
-			t.Fatalf("Sign makes a token of %d bytes, with the error %v", len(text), err)
+			t.Fatalf("Sign returns a token of %d bytes, %v; want an error above %d", len(text), err, MaxToken)
 		}
 	}
 	if !exact {
-		t.Error("no token had the longest length")
+		t.Error("no token had the greatest length")
 	}
 }
 
@@ -117,14 +117,14 @@ func TestReusableTokens(t *testing.T) {
 	s := newSigner(t, EdDSA)
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1", Reusable: true}
 	if c, err := v.Verify(now, sign(t, s, func(c *Claims) { c.ID = "" })); err != nil || c.Subject != "ada" {
-		t.Errorf("without an id: %v", err)
+		t.Errorf("a token without an id: %v, want nil", err)
 	}
 	long := bare(t, s, map[string]any{"sub": "ada", "aud": "eu-1", "exp": now.Unix() + 60, "jti": strings.Repeat("x", 257)})
 	if _, err := v.Verify(now, long); err != errID {
-		t.Errorf("with an id of 257 bytes: %v", err)
+		t.Errorf("a token with an id of 257 bytes: %v, want errID", err)
 	}
 	if _, err := v.Verify(now, sign(t, s, func(c *Claims) { c.ID, c.Expires = "", now.Add(-time.Minute) })); err != ErrExpired {
-		t.Errorf("expired: %v", err)
+		t.Errorf("an expired token: %v, want ErrExpired", err)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestVerifierNeedsAKeyThatIsOne(t *testing.T) {
 		"an empty second": {Keys: []Key{s.Key(), {}}, Audience: "eu-1"},
 	} {
 		if v.Validate() == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: Validate returns no error", name)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestIDsComeFromTheKeys(t *testing.T) {
 		for range 3 {
 			id := newSigner(t, a).Key().ID()
 			if len(id) != 8 || seen[id] {
-				t.Errorf("%s: the id of a new key is %q", a, id)
+				t.Errorf("%s: the id of a new key is %q, want a new one of 8 bytes", a, id)
 			}
 			seen[id] = true
 		}
@@ -211,11 +211,11 @@ func TestIDsComeFromTheKeys(t *testing.T) {
 	clear(secret) // the signer has its own copy
 	v := Verifier{Keys: []Key{s.Key()}, Audience: "eu-1"}
 	if _, err := v.Verify(now, sign(t, s, nil)); err != nil {
-		t.Errorf("a token of a signer made from a secret: %v", err)
+		t.Errorf("a token of a signer made from a secret: %v, want nil", err)
 	}
 	header, _, _ := strings.Cut(sign(t, s, nil), ".")
 	if text, _ := base64.RawURLEncoding.DecodeString(header); !strings.Contains(string(text), fmt.Sprintf(`"kid":"%s"`, s.Key().ID())) {
-		t.Errorf("the header %s does not name the key", text)
+		t.Errorf("the header %s does not have the id of the key", text)
 	}
 }
 
@@ -249,7 +249,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		"text":           []byte("hello"),
 	} {
 		if s, err := ParseSigner(text); err == nil || s.key != nil && s.public.key != nil {
-			t.Errorf("%s is a signer", name)
+			t.Errorf("%s: ParseSigner returns no error", name)
 		}
 	}
 	for name, text := range map[string][]byte{
@@ -259,23 +259,23 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		"a short secret": block(pemSecret, make([]byte, 31), nil),
 	} {
 		if k, err := ParseKey(text); err == nil || k.key != nil {
-			t.Errorf("%s is a key", name)
+			t.Errorf("%s: ParseKey returns no error", name)
 		}
 	}
 	if s, err := Secret(make([]byte, 31)); err == nil || s.key != nil {
-		t.Error("a secret of 31 bytes is taken")
+		t.Error("a secret of 31 bytes is accepted")
 	}
 	if s, err := Secret(make([]byte, 32)); err != nil || s.key == nil {
-		t.Error("a secret of 32 bytes is not taken")
+		t.Errorf("a secret of 32 bytes is refused: %v", err)
 	}
 }
 
 func TestGenerateTellsItsErrors(t *testing.T) {
 	if _, err := Generate("HS512", rand.Reader); err == nil || !strings.Contains(err.Error(), "HS512") {
-		t.Errorf("HS512: %v", err)
+		t.Errorf("Generate of HS512: %v, want an error that names it", err)
 	}
 	if s, err := Generate(HS256, iotest.ErrReader(iotest.ErrTimeout)); err != iotest.ErrTimeout || s.key != nil {
-		t.Errorf("without random bytes: %v", err)
+		t.Errorf("Generate without random bytes: %v, want the error of the reader", err)
 	}
 }
 
@@ -293,7 +293,7 @@ func TestUsedForgetsInTheOrderOfExpiry(t *testing.T) {
 	for gone := range 8 {
 		at := 10*gone + 5
 		if spend(at, 1000+gone); u.Len() != 8 {
-			t.Errorf("at %d s %d are remembered", at, u.Len())
+			t.Errorf("at %d s %d ids are stored, want 8", at, u.Len())
 		}
 		for _, seconds := range []int{10, 20, 30, 40, 50, 60, 70, 80} {
 			want := ErrReplayed

@@ -72,7 +72,7 @@ func TestMembersOfJWKs(t *testing.T) {
 		text, _ := json.Marshal(c.jwk)
 		k, err := ParseKey(text)
 		if (err == nil) != c.want || c.want != (k.key != nil) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want it accepted: %v", name, err, c.want)
 		}
 	}
 	for name, jwk := range map[string]map[string]string{
@@ -83,7 +83,7 @@ func TestMembersOfJWKs(t *testing.T) {
 	} {
 		text, _ := json.Marshal(jwk)
 		if _, err := ParseSigner(text); err == nil || !strings.Contains(err.Error(), `"p" and "q"`) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want an error that names p and q", name, err)
 		}
 	}
 	for name, jwk := range map[string]map[string]string{
@@ -95,7 +95,7 @@ func TestMembersOfJWKs(t *testing.T) {
 	} {
 		text, _ := json.Marshal(jwk)
 		if s, err := ParseSigner(text); err == nil || s.public.key != nil && s.key == nil {
-			t.Errorf("%s: it signs", name)
+			t.Errorf("%s: %v, want an error and no signer", name, err)
 		}
 	}
 }

@@ -139,7 +139,7 @@ func TestForeignKeys(t *testing.T) {
 			key, err := ParseKey(text)
 			check(form, key, err)
 			if _, err := ParseSigner(text); a != HS256 && err != errPublic {
-				t.Errorf("%s, %s signs: %v", a, form, err)
+				t.Errorf("%s, %s: ParseSigner of a public key: %v, want errPublic", a, form, err)
 			}
 		}
 		for form, text := range f.private {
@@ -198,7 +198,7 @@ func TestWhichKeyIsMeant(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := u.Spend(now, c); (err == nil) != (i == 0) {
-			t.Errorf("%q: %v", s.Key().ID(), err)
+			t.Errorf("key %q: Spend: %v, want nil only for the first", s.Key().ID(), err)
 		}
 	}
 	// One of another key is another one, though the names of both are the same.
@@ -210,7 +210,7 @@ func TestWhichKeyIsMeant(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := u.Spend(now, c); (err == nil) != (i < 2) {
-			t.Errorf("token %d, of key %q: %v", i, s.Key().ID(), err)
+			t.Errorf("token %d of key %q: Spend: %v, want nil for the first two", i, s.Key().ID(), err)
 		}
 	}
 	// If the token names no key, the order in which the keys are tried does not matter.
@@ -222,7 +222,7 @@ func TestWhichKeyIsMeant(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := u.Spend(now, c); (err == nil) != (i == 0) {
-			t.Errorf("keys in order %d: %v", i, err)
+			t.Errorf("order %d of the keys: Spend: %v, want nil only for the first", i, err)
 		}
 	}
 }
@@ -233,14 +233,14 @@ func TestKeySets(t *testing.T) {
 	set := `{"keys":[` + usable + `,{"kty":"RSA","use":"enc","n":"AQ","e":"AQAB"},{"kty":"EC","crv":"P-521"},{"kty":"new"}]}`
 	keys, err := ParseKeys([]byte("\n" + set))
 	if err != nil || len(keys) != 2 || keys[0].Algorithm() != RS256 || keys[1].Algorithm() != ES256 {
-		t.Errorf("%d keys: %v", len(keys), err)
+		t.Errorf("%d keys, %v; want RS256 and ES256", len(keys), err)
 	}
 	if _, err := ParseKey([]byte(set)); err == nil || !strings.Contains(err.Error(), "ParseKeys") {
-		t.Errorf("one of two keys: %v", err)
+		t.Errorf("ParseKey of two keys: %v, want an error that names ParseKeys", err)
 	}
 	pems := append(all[RS256].public["PKIX"], all[RS256].public["certificate"]...)
 	if keys, err := ParseKeys(pems); err != nil || len(keys) != 2 {
-		t.Errorf("%d keys of two blocks: %v", len(keys), err)
+		t.Errorf("%d keys of two blocks, %v; want 2", len(keys), err)
 	}
 }
 
@@ -282,16 +282,16 @@ func TestWhatIsNoKey(t *testing.T) {
 		"RSA of 8193 bits":   string(block("PUBLIC KEY", der8193, err8193)),
 	} {
 		if _, err := ParseKey([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "auth: ") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: ParseKey: %v, want an error", name, err)
 		}
 		if s, err := ParseSigner([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "auth: ") || s.public.key != nil {
-			t.Errorf("%s signs: %v", name, err)
+			t.Errorf("%s: ParseSigner: %v, want an error and no signer", name, err)
 		}
 	}
 	keys := `{"keys":[` + string(all[ES256].public["JWK"]) + `]`
 	for text, want := range map[string]bool{keys + "}": true, keys + `,"kty":7}`: false} {
 		if got, err := ParseKeys([]byte(text)); (err == nil) != want || (len(got) == 1) != want {
-			t.Errorf("%s: %d keys, %v", text, len(got), err)
+			t.Errorf("%s: %d keys, %v; want one: %v", text, len(got), err, want)
 		}
 	}
 	// The halves of two keys.
@@ -308,11 +308,11 @@ func TestWhatIsNoKey(t *testing.T) {
 	ec["d"] = b64(scalar)
 	text, _ := json.Marshal(ec)
 	if _, err := ParseSigner(text); err == nil {
-		t.Error("halves of two P-256 keys sign")
+		t.Error("a signer of two halves of different P-256 keys is accepted")
 	}
 	x := strings.Replace(string(all[EdDSA].private["JWK"]), `"d":"`, `"d":"AAAA`, 1)
 	if _, err := ParseSigner([]byte(x)); err == nil {
-		t.Error("a private half of the wrong length")
+		t.Error("a private half of a wrong length is accepted")
 	}
 	_, other, _ := ed25519.GenerateKey(rand.Reader)
 	var j map[string]any
@@ -320,7 +320,7 @@ func TestWhatIsNoKey(t *testing.T) {
 	j["d"] = b64(other.Seed())
 	b, _ := json.Marshal(j)
 	if _, err := ParseSigner(b); err == nil {
-		t.Error("halves of two keys sign")
+		t.Error("a signer of two halves of different keys is accepted")
 	}
 }
 
@@ -339,12 +339,12 @@ func FuzzParseKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys, err := ParseKeys(text)
 		if (len(keys) == 0) == (err == nil) {
-			t.Fatalf("%d keys, %v", len(keys), err)
+			t.Fatalf("%d keys, %v; want keys or an error", len(keys), err)
 		}
 		s, err := ParseSigner(text)
 		if err == nil {
 			if _, err := s.Sign(now, good()); err != nil {
-				t.Fatalf("a signer that does not: %v", err)
+				t.Fatalf("Sign of a parsed signer: %v, want nil", err)
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func TestTokensOfEveryAlgorithm(t *testing.T) {
 			t.Fatalf("%s: %v", a, err)
 		}
 		if c.Subject != "ada" || c.ID != "n1" || string(c.Data) != `{"skin":3}` || !c.Expires.Equal(now.Add(time.Minute)) {
-			t.Errorf("%s: %+v", a, c)
+			t.Errorf("%s: the claims are %+v", a, c)
 		}
 	}
 }
@@ -74,16 +74,16 @@ func TestKeysSurviveAsPEM(t *testing.T) {
 		}
 		v := Verifier{Keys: []Key{key}, Audience: "eu-1"}
 		if _, err := v.Verify(now, sign(t, again, nil)); err != nil || key.ID() != s.Key().ID() || key.Algorithm() != a {
-			t.Errorf("%s: %v, key %v", a, err, key.ID())
+			t.Errorf("%s: %v; the key has the id %v, want %v", a, err, key.ID(), s.Key().ID())
 		}
 	}
 	for _, bad := range []string{"", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"} {
 		if _, err := ParseKey([]byte(bad)); err == nil {
-			t.Errorf("%q is a key", bad)
+			t.Errorf("ParseKey accepts %q", bad)
 		}
 	}
 	if _, err := Secret(make([]byte, 31)); err == nil {
-		t.Error("a secret of 31 bytes is taken")
+		t.Error("a secret of 31 bytes is accepted")
 	}
 }
 
@@ -282,7 +282,7 @@ func TestTwoKeysWhileOneIsReplaced(t *testing.T) {
 	}
 	v.Keys = v.Keys[1:]
 	if _, err := v.Verify(now, sign(t, old, nil)); err != errUnknownKey {
-		t.Errorf("after the rotation: %v", err)
+		t.Errorf("a token of the old key after the rotation: %v, want errUnknownKey", err)
 	}
 }
 
@@ -311,17 +311,17 @@ func TestUsed(t *testing.T) {
 		}
 	}
 	if u.Len() != 0 {
-		t.Errorf("%d are remembered", u.Len())
+		t.Errorf("%d ids are stored, want 0", u.Len())
 	}
 	v.Skew = time.Minute // so the same is good for longer
 	if err := spend(now.Add(91*time.Second), "a"); err != nil || u.Len() != 1 {
-		t.Errorf("there is room again: %v, %d are remembered", err, u.Len())
+		t.Errorf("a token when there is room again: %v, want nil; %d ids are stored, want 1", err, u.Len())
 	}
 }
 
 func TestSame(t *testing.T) {
 	if !Same("open sesame", "open sesame") || Same("open sesam", "open sesame") || Same("", "open sesame") {
-		t.Error("secrets are compared wrongly")
+		t.Error("Same is wrong for equal or different secrets")
 	}
 }
 
@@ -344,7 +344,7 @@ func TestForgeries(t *testing.T) {
 					continue
 				}
 				if _, err := v.Verify(now, string(b)); err == nil {
-					t.Fatalf("accepted:\n%s\n%s", token, b)
+					t.Fatalf("a changed token is accepted:\n%s\n%s", token, b)
 				}
 			}
 		})
@@ -384,7 +384,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(strings.ReplaceAll(token, "e", "E"))
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := v.Verify(now, text); err == nil && text != token {
-			t.Fatalf("accepted %q", text)
+			t.Fatalf("the token %q is accepted", text)
 		}
 	})
 }
@@ -408,13 +408,13 @@ func BenchmarkVerify(b *testing.B) {
 // What a program leaves out or gets wrong is told by its name.
 func TestMistakesOfSigners(t *testing.T) {
 	if _, err := Secret(make([]byte, minSecret-1)); err == nil || !strings.Contains(err.Error(), "31 bytes, but must have at least 32") {
-		t.Errorf("a short secret: %v", err)
+		t.Errorf("a short secret: %v, want an error that names the limit", err)
 	}
 	s, err := Secret(make([]byte, minSecret))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Sign(now, Claims{Subject: "ada"}); err == nil || !strings.Contains(err.Error(), "Claims.Expires") {
-		t.Errorf("no expiry: %v", err)
+		t.Errorf("Sign without an expiry: %v, want an error that names Claims.Expires", err)
 	}
 }

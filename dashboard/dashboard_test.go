@@ -67,7 +67,7 @@ func ask(t testing.TB, srv *godwit.Server, query string) figures {
 	t.Helper()
 	w := get(srv, http.MethodGet, "/dashboard/?figures&"+query)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("%d %s", w.Code, w.Header())
+		t.Fatalf("status %d, %s; want 200 and JSON", w.Code, w.Header())
 	}
 	var f figures
 	if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil {
@@ -124,7 +124,7 @@ func TestFiguresAgreeWithStats(t *testing.T) {
 		}
 		cs := c.Stats()
 		if f.Chosen == nil {
-			t.Fatal("the session that was asked for is not there")
+			t.Fatal("the requested session is not in the answer")
 		}
 		if got := f.Chosen; got.Identity != "ada" || got.Kind != "in-process" || got.Addr != "" || got.RTT != ms(cs.RTT) || got.RTT == 0 ||
 			got.BytesIn != cs.BytesIn || got.BytesOut != cs.BytesOut || got.Age != cs.Age.Seconds() || got.Rate != cs.Rate || got.Held != cs.Held {
@@ -138,12 +138,12 @@ func TestFiguresAgreeWithStats(t *testing.T) {
 			}
 		}
 		if len(f.Chosen.Channels) != len(table) {
-			t.Errorf("%d channels", len(f.Chosen.Channels))
+			t.Errorf("%d channels, want %d", len(f.Chosen.Channels), len(table))
 		}
 		ada.Close(session.CloseNormal, "")
 		synctest.Wait()
 		if f := ask(t, srv, "session="+c.ID().String()); f.Chosen != nil || len(f.Server.Ends) != 1 || f.Server.Ends[0] != (count{"normal", 1}) {
-			t.Errorf("after the end: %+v, ends %v", f.Chosen, f.Server.Ends)
+			t.Errorf("after the end: %+v, ends %v; want no session and one normal end", f.Chosen, f.Server.Ends)
 		}
 	})
 }
@@ -161,20 +161,20 @@ func TestManySessions(t *testing.T) {
 		synctest.Wait()
 		f := ask(t, srv, "")
 		if len(f.Sessions) != maxSessions || f.Matching != many || f.Server.Open != many {
-			t.Errorf("%d sessions of %d, %d open", len(f.Sessions), f.Matching, f.Server.Open)
+			t.Errorf("%d sessions, want %d; %d match and %d are open, want %d", len(f.Sessions), maxSessions, f.Matching, f.Server.Open, many)
 		}
 		if first := f.Sessions[0]; first.Age > f.Sessions[maxSessions-1].Age {
-			t.Errorf("the first is %v s old, the last %v s", first.Age, f.Sessions[maxSessions-1].Age)
+			t.Errorf("the first session is %v s old, the last %v s, want the youngest first", first.Age, f.Sessions[maxSessions-1].Age)
 		}
 		if f := ask(t, srv, "search=PLAYER-000"); f.Matching != 10 || len(f.Sessions) != 10 {
 			t.Errorf("%d found, want 10", f.Matching)
 		}
 		c := find(srv, "Player-0070")
 		if f := ask(t, srv, "search="+c.ID().String()); !slices.Equal(names(f), []string{"Player-0070"}) {
-			t.Errorf("by its number %v was found", names(f))
+			t.Errorf("a search for the id finds %v, want Player-0070", names(f))
 		}
 		if w := get(srv, http.MethodGet, "/?figures&search=nobody"); !strings.Contains(w.Body.String(), `"sessions":[],"matching":0,"chosen":null`) {
-			t.Errorf("nobody is %.300s", w.Body)
+			t.Errorf("a search without a result gives %.300s", w.Body)
 		}
 		if f := ask(t, srv, "order=identity&down"); f.Sessions[0].Identity != "Player-0249" || f.Sessions[199].Identity != "Player-0050" {
 			t.Errorf("from %s to %s, want the last ones", f.Sessions[0].Identity, f.Sessions[199].Identity)
@@ -187,7 +187,7 @@ func TestOrders(t *testing.T) {
 	b := row{ID: "b", Identity: "y", Age: 10, RTT: 10, LossOut: 2, LossIn: 2, BytesIn: 6000, BytesOut: 10_000, Queued: 2, Heard: 6}
 	for _, order := range []string{"id", "identity", "age", "rtt", "lossOut", "lossIn", "in", "out", "queued", "heard", "", "nonsense"} {
 		if key := keyOf(order); key(a, b) >= 0 || key(b, a) <= 0 || key(a, a) != 0 {
-			t.Errorf("by %q: %d, %d, %d", order, key(a, b), key(b, a), key(a, a))
+			t.Errorf("the order %q: %d, %d, %d; want a before b", order, key(a, b), key(b, a), key(a, a))
 		}
 	}
 }
@@ -221,16 +221,16 @@ func TestHostileIdentity(t *testing.T) {
 		synctest.Wait()
 		f := ask(t, srv, "order=identity")
 		if got := f.Sessions[0].Identity; got != markup {
-			t.Errorf("%q came", got)
+			t.Errorf("the identity is %q, want %q", got, markup)
 		}
 		if got := f.Sessions[1].Identity; got != "z\ufffd\ufffd" {
-			t.Errorf("%q came", got)
+			t.Errorf("the identity is %q, want invalid bytes replaced", got)
 		}
 		if got := f.Sessions[2].Identity; len(got) > maxText+len("…") || !utf8.ValidString(got) || !strings.HasPrefix(got, "üü") {
-			t.Errorf("%d bytes came: %q", len(got), got)
+			t.Errorf("the identity has %d bytes, want at most %d: %q", len(got), maxText+len("…"), got)
 		}
 		if w := get(srv, http.MethodGet, "/?figures"); strings.Contains(w.Body.String(), "<") {
-			t.Error("the answer has markup in it")
+			t.Error("the answer has an unescaped <")
 		}
 	})
 	for _, way := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "createContextualFragment", "DOMParser", " style=", " onclick=\""} {
@@ -239,7 +239,7 @@ func TestHostileIdentity(t *testing.T) {
 		}
 	}
 	if strings.Count(string(page), "<script") != 1 || strings.Count(string(page), "<style") != 1 {
-		t.Error("the page's policy knows one script and one style")
+		t.Error("the page must have one script and one style, as its policy says")
 	}
 }
 
@@ -253,7 +253,7 @@ func TestAnyPath(t *testing.T) {
 		for query, want := range map[string]string{"": "text/html; charset=utf-8", "?figures=": "application/json", "?key=x&figures=": "application/json"} {
 			w := testkit.Serve(mux, newRequest(http.MethodGet, path+query))
 			if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != want || w.Body.Len() == 0 {
-				t.Errorf("%s%s: %d, %s, %d bytes", path, query, w.Code, got, w.Body.Len())
+				t.Errorf("%s%s: status %d, %s, %d bytes; want 200 and %s", path, query, w.Code, got, w.Body.Len(), want)
 			}
 		}
 	}
@@ -273,24 +273,24 @@ func TestHeaders(t *testing.T) {
 				"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
 			} {
 				if h.Get(name) != want {
-					t.Errorf("%s %s: %s is %q", method, url, name, h.Get(name))
+					t.Errorf("%s %s: %s is %q, want %q", method, url, name, h.Get(name), want)
 				}
 			}
 			csp := h.Get("Content-Security-Policy")
 			for _, want := range []string{"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'", "frame-ancestors 'none'"} {
 				if !strings.Contains(csp, want) {
-					t.Errorf("%s %s: no %s in %s", method, url, want, csp)
+					t.Errorf("%s %s: %s is not in %s", method, url, want, csp)
 				}
 			}
 			if strings.Contains(csp, "unsafe") {
-				t.Errorf("the policy is %s", csp)
+				t.Errorf("the policy allows unsafe sources: %s", csp)
 			}
 			want, allow := http.StatusOK, ""
 			if method != http.MethodGet && method != http.MethodHead {
 				want, allow = http.StatusMethodNotAllowed, "GET, HEAD"
 			}
 			if w.Code != want || h.Get("Allow") != allow {
-				t.Errorf("%s %s: %d, Allow %q", method, url, w.Code, h.Get("Allow"))
+				t.Errorf("%s %s: status %d, want %d; Allow %q, want %q", method, url, w.Code, want, h.Get("Allow"), allow)
 			}
 		}
 	}
@@ -315,14 +315,14 @@ func TestForeignHostsAreRefused(t *testing.T) {
 					r.Host = host
 					w := testkit.Serve(h, r)
 					if w.Code != want[i] || (w.Code == 403) == strings.Contains(w.Body.String(), "ada") && url == "/?figures" {
-						t.Errorf("%q, %s: %d %.100s", host, url, w.Code, w.Body)
+						t.Errorf("%q, %s: status %d, want %d: %.100s", host, url, w.Code, want[i], w.Body)
 					}
 				}
 			}
 		}
 		defer func() {
 			if v := recover(); v == nil {
-				t.Error("a name with a port is taken")
+				t.Error("a host name with a port is accepted")
 			}
 		}()
 		Handler(srv, "ops.game.example:8080")
@@ -332,7 +332,7 @@ func TestForeignHostsAreRefused(t *testing.T) {
 // Every cause that there may be has a name of its own, and what did not happen has none.
 func TestCauses(t *testing.T) {
 	if got := causesOf(godwit.Stats{}, godwit.Totals{}); got == nil || len(got) > 0 {
-		t.Errorf("of nothing: %v", got)
+		t.Errorf("causesOf without drops = %v, want an empty list", got)
 	}
 	var st godwit.Stats
 	for i := range st.RTC.Drops {
@@ -360,6 +360,6 @@ func TestCauses(t *testing.T) {
 	var cs session.Stats
 	cs.Drops[0], cs.Limited = 3, 4
 	if got := causesOfConn(cs); !slices.Equal(got, []count{{"messages beyond Limits", 4}, {"from the client: malformed", 3}}) {
-		t.Errorf("%v", got)
+		t.Errorf("causesOfConn = %v, want two causes", got)
 	}
 }

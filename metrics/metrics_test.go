@@ -76,7 +76,7 @@ func (w *world) scrape() scrape {
 	}
 	for key, was := range w.last {
 		if is, ok := now[key]; !ok || is.kind == "counter" && is.value < was.value {
-			w.t.Errorf("%s was %v and is %v (there: %v)", key, was.value, is.value, ok)
+			w.t.Errorf("%s was %v and is %v (present: %v), want a counter that does not fall", key, was.value, is.value, ok)
 		}
 	}
 	w.last = now
@@ -116,7 +116,7 @@ func TestLifeOfSessions(t *testing.T) {
 		}
 		defer ends.Close()
 		if _, ends, err := w.connect(table[:1]); err == nil {
-			t.Fatal("another table was taken")
+			t.Fatal("a session with another table is accepted")
 		} else {
 			defer ends.Close()
 		}
@@ -141,7 +141,7 @@ func TestLifeOfSessions(t *testing.T) {
 		w.want(live, 1, "godwit_rtc_offers_refused_total", "status", "409")
 		for _, name := range []string{"limited", "packets_lost", "retransmits"} {
 			if n, err := live.get("godwit_session_" + name + "_total"); n == 0 {
-				t.Errorf("%s: %v, %v", name, n, err)
+				t.Errorf("the counter %s is %v, want more than 0; %v", name, n, err)
 			}
 		}
 
@@ -161,10 +161,10 @@ func TestLifeOfSessions(t *testing.T) {
 		w.want(over, 0, "godwit_rtc_connections")
 		w.want(over, 100, "godwit_channel_messages_total", "channel", "chat", "direction", "in")
 		if n, _ := over.get("godwit_channel_bytes_total", "channel", "chat", "direction", "out"); n < 50_000 {
-			t.Errorf("%v bytes of chat went out: what was said last is not there", n)
+			t.Errorf("%v bytes of chat are counted, want 50,000 at least: the last messages are missing", n)
 		}
 		if n, _ := over.get("godwit_sessions_closed_total", "reason", "program"); n == 0 {
-			t.Error("nobody was closed by the program")
+			t.Error("no end by the program is counted")
 		}
 	})
 }
@@ -186,7 +186,7 @@ func (w *world) agree(s scrape) {
 		}
 	}
 	if closed != 0 {
-		w.t.Errorf("the endings by reason differ from Stats by %d", closed)
+		w.t.Errorf("the ends by reason differ from Stats by %d", closed)
 	}
 	w.want(s, st.RTC.DatagramsIn, "godwit_udp_datagrams_total", "direction", "in")
 	w.want(s, st.RTC.BytesOut, "godwit_udp_bytes_total", "direction", "out")
@@ -282,7 +282,7 @@ func TestHostileNames(t *testing.T) {
 			w.want(s, 3, "godwit_channel_messages_total", "channel", name, "direction", "out")
 		}
 		if len(s) != len(before) {
-			t.Errorf("%d series became %d", len(before), len(s))
+			t.Errorf("%d series are now %d", len(before), len(s))
 		}
 	})
 }
@@ -300,7 +300,7 @@ func TestEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := s.get("x", "name", hostile, "other", "y"); n != 1 {
-		t.Errorf("%v, %v", n, err)
+		t.Errorf("the value with the hostile label is %v, %v; want 1", n, err)
 	}
 }
 
@@ -314,7 +314,7 @@ func TestParser(t *testing.T) {
 		"# HELP x Help.\n# TYPE x counter\nx 1\n", head + "x{le=\"1\"} 2\nx{le=\"+Inf\"} 1\n", head + "x{le=\"2\"} 1\nx{le=\"1\"} 1\n",
 	} {
 		if s, err := parse(text); err == nil {
-			t.Errorf("taken: %q as %v", text, s)
+			t.Errorf("%q is accepted as %v", text, s)
 		}
 	}
 }
@@ -327,7 +327,7 @@ func TestSpread(t *testing.T) {
 	p := &page{name: "x"}
 	p.addSpread(s)
 	if want := "x{le=\"0\"} 1\nx{le=\"0.5\"} 3\nx{le=\"2\"} 4\nx{le=\"+Inf\"} 6\n"; string(p.b) != want {
-		t.Errorf("got %s", p.b)
+		t.Errorf("the histogram is\n%s\nwant\n%s", p.b, want)
 	}
 }
 
@@ -343,21 +343,21 @@ func TestHandler(t *testing.T) {
 	}
 	get := ask(http.MethodGet)
 	if _, err := parse(get.Body.String()); get.Code != http.StatusOK || err != nil {
-		t.Errorf("GET: %d, %v", get.Code, err)
+		t.Errorf("GET: status %d, %v", get.Code, err)
 	}
 	head := ask(http.MethodHead)
 	if head.Code != http.StatusOK || head.Body.Len() != 0 {
-		t.Errorf("HEAD: %d with %d bytes", head.Code, head.Body.Len())
+		t.Errorf("HEAD: status %d with %d bytes, want 200 without a body", head.Code, head.Body.Len())
 	}
 	for _, w := range []*httptest.ResponseRecorder{get, head} {
 		if ct := w.Header().Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
-			t.Errorf("Content-Type %q", ct)
+			t.Errorf("Content-Type %q, want that of the text format 0.0.4", ct)
 		}
 	}
 	if post := ask(http.MethodPost); post.Code != http.StatusMethodNotAllowed || post.Header().Get("Allow") != "GET, HEAD" {
-		t.Errorf("POST: %d, Allow %q", post.Code, post.Header().Get("Allow"))
+		t.Errorf("POST: status %d, Allow %q; want 405 and GET, HEAD", post.Code, post.Header().Get("Allow"))
 	}
 	if got := string(Append([]byte("# mine\n"), srv)); !strings.HasPrefix(got, "# mine\n# HELP godwit_") {
-		t.Errorf("Append does not append: %.40q", got)
+		t.Errorf("Append begins with %.40q, want the caller's bytes", got)
 	}
 }

@@ -95,6 +95,6 @@ func TestNetworkRecordAndReplay(t *testing.T) {
 		t.Fatalf("%d datagrams recorded, want 200", replay.Len())
 	}
 	if got := run(Link{Replay: replay}, nil); got != want {
-		t.Errorf("recorded\n%s\nreplayed\n%s", want, got)
+		t.Errorf("the replay differs: recorded\n%s\nreplayed\n%s", want, got)
 	}
 }

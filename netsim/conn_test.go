@@ -31,13 +31,13 @@ func TestPacketConn(t *testing.T) {
 		b := make([]byte, 10)
 		k, from, err := n.server.ReadFrom(b)
 		if err != nil || string(b[:k]) != "ping" || from.String() != clientAddr.String() {
-			t.Fatalf("read %q from %v, %v", b[:k], from, err)
+			t.Fatalf("read %q from %v, %v; want ping from %v", b[:k], from, err, clientAddr)
 		}
 		if _, err := n.client.WriteTo(nil, &net.TCPAddr{}); err == nil {
-			t.Error("WriteTo takes a TCP address")
+			t.Error("WriteTo accepts a TCP address")
 		}
 		if _, err := n.client.WriteTo(make([]byte, maxPayload+1), n.server.LocalAddr()); err != errMessageTooLong {
-			t.Errorf("a datagram beyond UDP's limit: %v", err)
+			t.Errorf("a datagram beyond the limit of UDP: %v, want errMessageTooLong", err)
 		}
 	})
 }
@@ -48,7 +48,7 @@ func TestReadCutsToTheBuffer(t *testing.T) {
 		b := make([]byte, 6)
 		k, _, _ := n.server.ReadFromUDPAddrPort(b)
 		if string(b[:k]) != "a long" {
-			t.Errorf("read %q", b[:k])
+			t.Errorf("read %q, want a long", b[:k])
 		}
 		n.wantRead("the rest is gone", n.server, clientAddr, "next")
 	})
@@ -75,7 +75,7 @@ func TestReadDeadline(t *testing.T) {
 		time.Sleep(time.Hour)
 		n.send(n.client, serverAddr, "late")
 		if err := <-errs; err != nil {
-			t.Fatalf("without a deadline: %v", err)
+			t.Fatalf("a read without a deadline: %v, want nil", err)
 		}
 	})
 }
@@ -140,7 +140,7 @@ func TestReadBufferIsBounded(t *testing.T) {
 			n.send(n.client, serverAddr, "")
 		}
 		if q := n.server.Queued(); q != 2*(100+datagramOverhead)/datagramOverhead {
-			t.Errorf("%d empty datagrams queued", q)
+			t.Errorf("%d empty datagrams are queued, want %d", q, 2*(100+datagramOverhead)/datagramOverhead)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestConnClose(t *testing.T) {
 			"Rebind":      n.server.Rebind(otherAddr),
 		} {
 			if !errors.Is(err, net.ErrClosed) {
-				t.Errorf("%s on a closed conn: %v", what, err)
+				t.Errorf("%s on a closed conn: %v, want net.ErrClosed", what, err)
 			}
 		}
 		n.send(n.client, serverAddr, "nobody is there")

@@ -47,7 +47,7 @@ func TestZeroLinkDeliversAtOnce(t *testing.T) {
 	w := newTestWire(Link{})
 	wantAfter(t, "nothing happens to it", w.send(3, 1200, 0), 0, 0, 0)
 	if w.stats != (LinkStats{Sent: 3, SentBytes: 3600, Passed: 3, PassedBytes: 3600}) {
-		t.Errorf("stats %+v", w.stats)
+		t.Errorf("the counters are %+v, want 3 sent and passed with 3600 bytes", w.stats)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestCountsOfFixedSeed(t *testing.T) {
 			t.Errorf("%s: %d of %d, want exactly %d", test.name, got, n, test.want)
 		}
 		if off := math.Abs(float64(got) - n*test.of); off > 4*math.Sqrt(n*test.of*(1-test.of)) {
-			t.Errorf("%s: %d of %d is not that share", test.name, got, n)
+			t.Errorf("%s: %d of %d, want a share of about %.2f", test.name, got, n, test.of)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func TestJitterKeepsOrder(t *testing.T) {
 	for i := range 1000 {
 		d := w.Wire.Send(w.now, 100, nil)[0]
 		if d.At.Before(last) {
-			t.Fatalf("datagram %d overtakes the one before it", i)
+			t.Fatalf("datagram %d arrives before the one sent before it", i)
 		}
 		last = d.At
 		w.now = w.now.Add(ms)
@@ -183,13 +183,13 @@ func TestCorruptInvertsOneBit(t *testing.T) {
 		hit[d.Flip] = true
 	}
 	if len(hit) != 32 {
-		t.Errorf("%d different bits of 32 were hit", len(hit))
+		t.Errorf("%d different bits of 32 were inverted, want all", len(hit))
 	}
 	if payload[0]|payload[1]|payload[2]|payload[3] != 0 {
-		t.Error("the sender's own bytes were changed")
+		t.Error("the sender's bytes have changed")
 	}
 	if d := w.Send(w.now, 0, nil)[0]; d.Flip != -1 {
-		t.Error("an empty datagram has no bit to invert")
+		t.Errorf("the bit %d of an empty datagram is inverted, want none", d.Flip)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestSameLuckWhateverElse(t *testing.T) {
 	busy := newTestWire(Link{Loss: 0.2, Duplicate: 0.5, Reorder: 0.5, Corrupt: 0.5, Delay: ms, Jitter: ms, Rate: 1e9})
 	for i := range 10_000 {
 		if a, b := len(plain.send(1, 100, ms)), len(busy.send(1, 100, ms)); (a == 0) != (b == 0) {
-			t.Fatalf("datagram %d is lost on one wire only", i)
+			t.Fatalf("datagram %d is lost on one of two wires with the same seed", i)
 		}
 	}
 }
@@ -249,7 +249,7 @@ func TestStatsAddUp(t *testing.T) {
 	w.refuse(w.now, 10, dropOverflow)
 	s := w.stats
 	if sum := s.Passed + s.Lost + s.QueueDropped + s.TooLarge + s.Tapped + s.Overflowed; s.Sent != sum || s.Sent != 2003 {
-		t.Errorf("%d sent, %d accounted for: %+v", s.Sent, sum, s)
+		t.Errorf("%d datagrams sent, %d have a fate: %+v", s.Sent, sum, s)
 	}
 	if uint64(arrived) != s.Passed+s.Duplicated {
 		t.Errorf("%d arrived, want %d passed and %d copies", arrived, s.Passed, s.Duplicated)
@@ -265,6 +265,6 @@ func TestSendDoesNotAllocate(t *testing.T) {
 	w := newWire(Link{Loss: 0.1, Duplicate: 0.1, Reorder: 0.1, Delay: ms, Jitter: ms, Rate: 1e9}, 1, 2)
 	ds := make([]Delivery, 0, 2)
 	if n := testing.AllocsPerRun(100, func() { ds = w.Send(start, 100, ds[:0]) }); n != 0 {
-		t.Errorf("Send allocates %v times", n)
+		t.Errorf("Send allocates %v times, want 0", n)
 	}
 }

@@ -51,7 +51,7 @@ func (n *testNetwork) send(c *Conn, to netip.AddrPort, payloads ...string) {
 	n.t.Helper()
 	for _, p := range payloads {
 		if k, err := c.WriteToUDPAddrPort([]byte(p), to); k != len(p) || err != nil {
-			n.t.Fatalf("write %q = %d, %v", p, k, err)
+			n.t.Fatalf("write of %q = %d, %v", p, k, err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func (n *testNetwork) wantIdle(what string, c *Conn) {
 	n.t.Helper()
 	time.Sleep(time.Hour) // of the bubble's time
 	if q := c.Queued(); q != 0 {
-		n.t.Fatalf("%s: %d datagrams have arrived", what, q)
+		n.t.Fatalf("%s: %d datagrams have arrived, want 0", what, q)
 	}
 }
 
@@ -81,7 +81,7 @@ func (n *testNetwork) wantIdle(what string, c *Conn) {
 func (n *testNetwork) wantNone(what string, c *Conn) {
 	n.t.Helper()
 	if q := c.Queued(); q != 0 {
-		n.t.Fatalf("%s: %d datagrams have arrived", what, q)
+		n.t.Fatalf("%s: %d datagrams have arrived, want 0", what, q)
 	}
 }
 
@@ -150,13 +150,13 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 	first := run(1)
 	if second := run(1); first != second {
-		t.Errorf("the same seed gave two runs:\n%s\n%s", first, second)
+		t.Errorf("the same seed gives two runs:\n%s\n%s", first, second)
 	}
 	if run(2) == first {
-		t.Error("another seed gave the same run")
+		t.Error("two seeds give the same run")
 	}
 	if lines := strings.Count(first, "\n"); lines < 250 || lines > 350 {
-		t.Errorf("%d arrivals of 300", lines)
+		t.Errorf("%d datagrams of 300 have arrived, want 250 to 350 with the doubled ones", lines)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestStats(t *testing.T) {
 			t.Errorf("client to server: %+v, want %+v", got, want)
 		}
 		if got := n.Stats(client, otherAddr.Addr()); got.Unreachable != 1 {
-			t.Errorf("nobody is there: %+v", got)
+			t.Errorf("%+v, want 1 unreachable", got)
 		}
 		if got := n.Stats(client, netip.Addr{}).Sent; got != 4 {
 			t.Errorf("the client sent %d, want 4", got)
@@ -244,7 +244,7 @@ func TestTap(t *testing.T) {
 		n.wantRead("somebody else cuts in", n.server, otherAddr, "before the fifth")
 		n.wantRead("and then comes the fifth", n.server, clientAddr, "5")
 		if !slices.Equal(seen, []string{"1", "2", "3", "4", "5"}) {
-			t.Errorf("the tap saw %q", seen)
+			t.Errorf("the tap got %q, want 1 to 5", seen)
 		}
 		if s := n.Stats(clientAddr.Addr(), serverAddr.Addr()); s.Tapped != 1 {
 			t.Errorf("stats %+v, want 1 tapped", s)
@@ -273,13 +273,13 @@ func TestRebind(t *testing.T) {
 		n.wantRead("and reaches it", n.client, serverAddr, "welcome")
 
 		if got := n.client.LocalAddr().String(); got != clientAddr.String() {
-			t.Errorf("LocalAddr = %v: the host should not notice", got)
+			t.Errorf("LocalAddr() = %v, want %v as before the rebinding", got, clientAddr)
 		}
 		if got := n.client.PublicAddr(); got != moved {
 			t.Errorf("PublicAddr = %v, want %v", got, moved)
 		}
 		if err := n.client.Rebind(serverAddr); !errors.Is(err, ErrAddrInUse) {
-			t.Errorf("Rebind to the server's address: %v", err)
+			t.Errorf("Rebind to the server's address: %v, want ErrAddrInUse", err)
 		}
 	})
 }
@@ -292,23 +292,23 @@ func TestListen(t *testing.T) {
 	}
 	second, err := n.Listen(netip.MustParseAddrPort("10.0.0.1:0"))
 	if err != nil || first.PublicAddr() == second.PublicAddr() {
-		t.Errorf("two free ports: %v and %v, %v", first.PublicAddr(), second.PublicAddr(), err)
+		t.Errorf("two free ports: %v and %v, %v; want two different ones", first.PublicAddr(), second.PublicAddr(), err)
 	}
 	if _, err := n.Listen(first.PublicAddr()); !errors.Is(err, ErrAddrInUse) {
-		t.Errorf("a taken address: %v", err)
+		t.Errorf("Listen at a used address: %v, want ErrAddrInUse", err)
 	}
 	for _, addr := range []netip.AddrPort{{}, netip.MustParseAddrPort("0.0.0.0:1"), netip.MustParseAddrPort("[::]:1")} {
 		if _, err := n.Listen(addr); err == nil {
-			t.Errorf("Listen(%v) worked", addr)
+			t.Errorf("Listen(%v) returns no error", addr)
 		}
 	}
 	first.Close()
 	if _, err := n.Listen(first.PublicAddr()); err != nil {
-		t.Errorf("an address that is free again: %v", err)
+		t.Errorf("Listen at an address that is free again: %v, want nil", err)
 	}
 	n.Close()
 	if _, err := n.Listen(otherAddr); err != net.ErrClosed {
-		t.Errorf("Listen on a closed network: %v", err)
+		t.Errorf("Listen on a closed network: %v, want net.ErrClosed", err)
 	}
 }
 

@@ -16,13 +16,13 @@ func TestPairsAreBounded(t *testing.T) {
 		n.send(n.client, nobody(0), "y")
 		n.send(n.client, nobody(3), "x")
 		if sent(0) != 2 || sent(1) != 0 || sent(2) != 1 || sent(3) != 1 {
-			t.Errorf("sent %d %d %d %d: the oldest, 1, should have made room", sent(0), sent(1), sent(2), sent(3))
+			t.Errorf("the counters are %d %d %d %d, want 2 0 1 1: pair 1, the oldest, is removed", sent(0), sent(1), sent(2), sent(3))
 		}
 		for i := range byte(200) {
 			n.send(n.client, nobody(i), "x")
 		}
 		if len(n.pairs.by) != 3 || n.Evicted() != 1+199 { // of the 200 one is known
-			t.Errorf("%d pairs, %d evicted", len(n.pairs.by), n.Evicted())
+			t.Errorf("%d pairs are stored, want 3; %d were removed, want 200", len(n.pairs.by), n.Evicted())
 		}
 		var all netip.Addr
 		if s := n.Stats(all, all); s.Sent != 205 || s.Unreachable != 205 {
@@ -39,7 +39,7 @@ func TestPairIsForgottenWithDatagramsUnderWay(t *testing.T) {
 		n.wantRead("the newer pair", n.server, clientAddr, "hello")
 		var all netip.Addr
 		if s := n.Stats(all, all); s.Sent != 2 || s.Unreachable != 1 {
-			t.Errorf("stats %+v: the first found nobody", s)
+			t.Errorf("%+v, want 2 sent, 1 unreachable", s)
 		}
 	})
 }

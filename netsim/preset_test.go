@@ -45,13 +45,13 @@ func TestFindPreset(t *testing.T) {
 	for _, p := range Presets() {
 		got, ok := FindPreset(strings.ToUpper(p.Name))
 		if !ok || got != p || p.About == "" {
-			t.Errorf("%s: found %+v, %v", p.Name, got, ok)
+			t.Errorf("FindPreset(%q) = %+v, %v", p.Name, got, ok)
 		}
 	}
 	if p, ok := FindPreset("lte"); !ok || p.Name != "4g" {
-		t.Error("lte is not found")
+		t.Errorf("FindPreset(\"lte\") = %q, %v; want 4g", p.Name, ok)
 	}
 	if _, ok := FindPreset("dialup"); ok {
-		t.Error("dialup is found")
+		t.Error("FindPreset finds dialup")
 	}
 }

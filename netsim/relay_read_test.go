@@ -34,7 +34,7 @@ func TestRelayGivesUpABrokenSocket(t *testing.T) {
 		}
 		close(r.done)
 		if err := r.read(func([]byte) (int, netip.AddrPort, error) { return 0, netip.AddrPort{}, errBroken }, nil); err != nil {
-			t.Errorf("on a closed relay: %v", err)
+			t.Errorf("read on a closed relay: %v, want nil", err)
 		}
 	})
 }
@@ -44,11 +44,11 @@ func TestRelayWithABrokenFront(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &Relay{done: make(chan struct{})}
 		if err := r.Err(); err != nil {
-			t.Errorf("before: %v", err)
+			t.Errorf("Err() before the failure: %v, want nil", err)
 		}
 		r.serveFront(func([]byte) (int, netip.AddrPort, error) { return 0, netip.AddrPort{}, errBroken })
 		if err := r.Err(); !errors.Is(err, errBroken) {
-			t.Errorf("after: %v", err)
+			t.Errorf("Err() after the failure: %v, want errBroken", err)
 		}
 	})
 }
@@ -65,7 +65,7 @@ func TestRelayReplacesABrokenClientSocket(t *testing.T) {
 	r.broken(c, c.back)
 	client.send(r.Addr(), "after")
 	if at := server.wantRead("after", "after"); at == old {
-		t.Error("the socket is the old one")
+		t.Errorf("the relay sends from the old socket %v", at)
 	}
 	r.broken(c, c.back) // of a client that is gone
 	if s := r.Stats(); s.Clients != 1 || s.Up.Passed != 2 {

@@ -62,7 +62,7 @@ func (s socket) wantNothing(what string) {
 	defer s.SetReadDeadline(time.Now().Add(20 * time.Second))
 	b := make([]byte, 2000)
 	if n, _, err := s.ReadFromUDPAddrPort(b); !errors.Is(err, os.ErrDeadlineExceeded) {
-		s.t.Fatalf("%s: read %q, %v", what, b[:n], err)
+		s.t.Fatalf("%s: read %q, %v, want nothing", what, b[:n], err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestRelayEcho(t *testing.T) {
 	}
 	s := r.Stats()
 	if s.Clients != 1 || s.Up.Passed != 2 || s.Down.Passed != 1 || s.Up.PassedBytes != 4 {
-		t.Errorf("stats %+v", s)
+		t.Errorf("%+v, want 1 client, 2 datagrams up and 1 down", s)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestRelayKeepsClientsApart(t *testing.T) {
 	two.send(r.Addr(), "two")
 	atTwo := server.wantRead("the second", "two")
 	if atOne == atTwo {
-		t.Fatal("both come from one port")
+		t.Fatalf("both clients have the port of %v", atOne)
 	}
 	server.send(atTwo, "to two")
 	server.send(atOne, "to one")
@@ -204,7 +204,7 @@ func TestRelayRebind(t *testing.T) {
 	client.send(r.Addr(), "after")
 	at := server.wantRead("after", "after")
 	if at == old {
-		t.Fatal("the port is the old one")
+		t.Fatalf("the relay still uses the port of %v", at)
 	}
 	server.send(at, "found")
 	client.wantRead("only the new port leads back", "found")
@@ -235,7 +235,7 @@ func TestRelayEvictsTheIdle(t *testing.T) {
 	clients[0].wantRead("the busy one stays", "still here")
 	clients[1].send(r.Addr(), "back")
 	if again := server.wantRead("the idle one starts over", "back"); again == at[1] {
-		t.Error("it has its old port")
+		t.Errorf("the client has its old port again: %v", again)
 	}
 }
 
@@ -282,7 +282,7 @@ func TestRelaySameSeedSameLosses(t *testing.T) {
 		return got
 	}
 	if a, b := run(), run(); string(a) != string(b) || len(a) < 30 || len(a) > 70 {
-		t.Errorf("two runs differ or lose another share than half:\n%v\n%v", a, b)
+		t.Errorf("two runs differ, or lose another share than half:\n%v\n%v", a, b)
 	}
 }
 
@@ -302,7 +302,7 @@ func TestRelayOnAnotherAddress(t *testing.T) {
 		Source: netip.MustParseAddr("127.0.0.1"),
 	})
 	if !r.Addr().Addr().Is6() {
-		t.Fatalf("the relay listens on %v", r.Addr())
+		t.Fatalf("the relay listens at %v, want an IPv6 address", r.Addr())
 	}
 	socket{t, client6}.send(r.Addr(), "from IPv6 to IPv4")
 	at := server.wantRead("an IPv6 client", "from IPv6 to IPv4")
@@ -314,21 +314,21 @@ func TestRelayOnAnotherAddress(t *testing.T) {
 
 func TestRelayErrors(t *testing.T) {
 	if _, err := ListenRelay(RelayConfig{}); err == nil {
-		t.Error("a relay to nowhere")
+		t.Error("ListenRelay without a target returns no error")
 	}
 	taken := newSocket(t).addr()
 	if _, err := ListenRelay(RelayConfig{Listen: taken, Target: taken}); err == nil {
-		t.Error("a relay on a taken port")
+		t.Error("ListenRelay at a used port returns no error")
 	}
 	r := newRelay(t, RelayConfig{Target: taken})
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := r.Close(); err != net.ErrClosed {
-		t.Errorf("second Close: %v", err)
+		t.Errorf("a second Close: %v, want net.ErrClosed", err)
 	}
 	if err := r.Rebind(); err != net.ErrClosed {
-		t.Errorf("Rebind after Close: %v", err)
+		t.Errorf("Rebind after Close: %v, want net.ErrClosed", err)
 	}
 }
 
@@ -418,7 +418,7 @@ func TestRelayRecordAndReplay(t *testing.T) {
 		t.Errorf("the paths are %s, want %s", got, want)
 	}
 	if f := trace[1]; f.Size != 5 || len(f.After) != 2 || f.After[0] != ms || f.At <= 0 {
-		t.Errorf("the second datagram is %+v", f)
+		t.Errorf("the second datagram of the trace is %+v", f)
 	}
 
 	replay, err := NewReplay(trace, "up-2")

@@ -13,7 +13,7 @@ func TestTimelineSortsByTimeThenAge(t *testing.T) {
 		line.Push(start.Add(time.Duration(rng.IntN(50))*ms), i)
 	}
 	if _, ok := line.Pop(start.Add(-1)); ok {
-		t.Fatal("something is due before its time")
+		t.Fatal("Pop returns a value before its time")
 	}
 	last, lastAt, n := -1, start, 0
 	for {
@@ -23,7 +23,7 @@ func TestTimelineSortsByTimeThenAge(t *testing.T) {
 		}
 		v, ok := line.Pop(at)
 		if !ok {
-			t.Fatal("the next value is not due at its time")
+			t.Fatal("Pop returns no value at its time")
 		}
 		if at.Before(lastAt) || at.Equal(lastAt) && v < last {
 			t.Fatalf("%d at %v comes after %d at %v", v, at, last, lastAt)
@@ -40,11 +40,11 @@ func TestTimelineIsBounded(t *testing.T) {
 	var line Timeline[int]
 	for range maxInFlight {
 		if line.full() {
-			t.Fatal("full too early")
+			t.Fatal("full() = true before the bound")
 		}
 		line.Push(start, 0)
 	}
 	if !line.full() {
-		t.Error("not full at the bound")
+		t.Error("full() = false at the bound")
 	}
 }

@@ -103,7 +103,7 @@ func TestReplayTakesTheNearest(t *testing.T) {
 		t.Errorf("bit %d of a smaller datagram is inverted, want %d", ds[1].Flip, 90%8)
 	}
 	if ds := w.Send(w.now, 0, nil); ds[1].Flip != -1 {
-		t.Error("an empty datagram has no bit to invert")
+		t.Errorf("the bit %d of an empty datagram is inverted, want none", ds[1].Flip)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestReplayErrors(t *testing.T) {
 		t.Errorf("a path that is not there: %v, want the names of those that are", err)
 	}
 	if _, err := NewReplay([]Fate{{Path: "up"}}, "up"); err == nil {
-		t.Error("a fate that cannot be is replayed")
+		t.Error("NewReplay accepts an impossible fate")
 	}
 	one, err := NewReplay([]Fate{{At: time.Hour, Drop: DropLost}}, "")
 	if err != nil {
@@ -143,7 +143,7 @@ func TestReadTraceErrors(t *testing.T) {
 		}
 	}
 	if trace, err := ReadTrace(strings.NewReader("")); err != nil || trace != nil {
-		t.Errorf("an empty trace: %v, %v", trace, err)
+		t.Errorf("ReadTrace of an empty trace = %v, %v; want nil, nil", trace, err)
 	}
 }
 
@@ -168,7 +168,7 @@ func FuzzReadTrace(f *testing.F) {
 		}
 		second, err := ReadTrace(&again)
 		if err != nil || len(second) != len(trace) {
-			t.Fatalf("%d fates of %d, %v", len(second), len(trace), err)
+			t.Fatalf("%d of %d fates are read, %v", len(second), len(trace), err)
 		}
 		// And every time has a fate.
 		replay, err := NewReplay(trace, "")
@@ -197,7 +197,7 @@ func TestRecorderKeepsTheFirstError(t *testing.T) {
 	w.Record(r, "up")
 	w.send(2000, 100, ms)
 	if err := r.Flush(); err != errBroken {
-		t.Errorf("the error is %v", err)
+		t.Errorf("Flush: %v, want errBroken", err)
 	}
 	w.Record(nil, "")
 	w.send(1, 100, ms)
@@ -208,7 +208,7 @@ func TestRecordingDoesNotAllocate(t *testing.T) {
 	w.Record(NewRecorder(new(discard)), "up-1")
 	ds := make([]Delivery, 0, 2)
 	if n := testing.AllocsPerRun(1000, func() { ds = w.Send(start, 100, ds[:0]) }); n != 0 {
-		t.Errorf("a recorded Send allocates %v times", n)
+		t.Errorf("a recorded Send allocates %v times, want 0", n)
 	}
 }
 

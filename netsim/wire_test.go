@@ -93,7 +93,7 @@ func TestSameLuckAfterTrouble(t *testing.T) {
 		}
 		a, b := len(calm.send(1, 100, ms)), len(troubled.send(1, 100, ms))
 		if dark := i >= 100 && i < 200; a != b && !dark {
-			t.Fatalf("datagram %d has another fate", i)
+			t.Fatalf("datagram %d has another fate on the second wire", i)
 		}
 	}
 	plain, tapped := newTestWire(Link{Loss: 0.3}), newTestWire(Link{Loss: 0.3})
@@ -103,7 +103,7 @@ func TestSameLuckAfterTrouble(t *testing.T) {
 	}
 	for i := range 100 {
 		if len(plain.send(1, 100, ms)) != len(tapped.send(1, 100, ms)) {
-			t.Fatalf("datagram %d has another fate", i)
+			t.Fatalf("datagram %d has another fate with a tap", i)
 		}
 	}
 }
@@ -159,13 +159,13 @@ func TestBottleneckIsFairToEquals(t *testing.T) {
 		t.Errorf("%d passed, want what 100 s carry: 10,000", total)
 	}
 	if share := float64(a) / float64(a+b); share < 0.45 || share > 0.55 {
-		t.Errorf("shares of %.2f and %.2f", share, 1-share)
+		t.Errorf("the shares are %.2f and %.2f, want about half each", share, 1-share)
 	}
 }
 
 func TestDrop(t *testing.T) {
 	if dropQueue.String() != "queue" || DropNone.String() != "" || Drop(99).String() != "unknown" {
-		t.Error("the names are wrong")
+		t.Errorf("the names of drops are %q, %q and %q, want queue, nothing and unknown", dropQueue, DropNone, Drop(99))
 	}
 }
 

@@ -60,7 +60,7 @@ func TestAnswerIsAppended(t *testing.T) {
 	a := answerTo(parse(t, "firefox.sdp"))
 	b := a.Append([]byte("before"))
 	if !bytes.Equal(b, append([]byte("before"), a.Append(nil)...)) {
-		t.Errorf("got %q", b)
+		t.Errorf("Append gives %q, want the caller's bytes and then the answer", b)
 	}
 }
 
@@ -74,13 +74,13 @@ func TestAnswerParsesBack(t *testing.T) {
 			continue
 		}
 		if back.Ufrag != a.Ufrag || back.Pwd != a.Pwd || back.Setup != SetupActive || back.MaxMessageSize != a.MaxMessageSize {
-			t.Errorf("%s: answer reads as %+v", name, back)
+			t.Errorf("%s: the answer is parsed as %+v", name, back)
 		}
 		if back.Mid != o.Mid || back.bundle != o.bundle || back.Index != o.Index || len(back.media) != len(o.media) {
-			t.Errorf("%s: m= lines of the answer %+v, of the offer %+v", name, back.media, o.media)
+			t.Errorf("%s: the m= lines of the answer are %+v, those of the offer %+v", name, back.media, o.media)
 		}
 		if len(back.Fingerprints) != 1 || back.Fingerprints[0].String() != a.Fingerprint.String() {
-			t.Errorf("%s: fingerprint %v", name, back.Fingerprints)
+			t.Errorf("%s: the fingerprints are %v, want %v", name, back.Fingerprints, a.Fingerprint)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestCandidatesDifferInPriority(t *testing.T) {
 		}
 	}
 	if p := priority(1 << 20); p != 126<<24|255 {
-		t.Errorf("priority after the last local preference: %d", p)
+		t.Errorf("the priority after the last local preference is %d, want %d", p, 126<<24|255)
 	}
 }
 
@@ -125,10 +125,10 @@ func TestBundleIsMirroredForTheDataChannelOnly(t *testing.T) {
 		}
 		answer := string(answerTo(o).Append(nil))
 		if tt.want != "" && !strings.Contains(answer, tt.want) || tt.want == "" && strings.Contains(answer, "BUNDLE") {
-			t.Errorf("%s: answer\n%s", tt.name, answer)
+			t.Errorf("%s: the answer has a wrong BUNDLE group:\n%s", tt.name, answer)
 		}
 		if (o.Mid != "") != strings.Contains(answer, "a=mid:"+o.Mid) {
-			t.Errorf("%s: mid %q, answer\n%s", tt.name, o.Mid, answer)
+			t.Errorf("%s: the mid is %q, the answer\n%s", tt.name, o.Mid, answer)
 		}
 	}
 }
@@ -143,26 +143,26 @@ func TestFirstSectionOfABundleCarriesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Ufrag != "Kx7e" || o.Setup != SetupActpass || o.tag != 0 || o.Index != 1 {
-		t.Errorf("%+v", o)
+		t.Errorf("the offer is parsed as %+v", o)
 	}
 	answer := string(answerTo(o).Append(nil))
 	audio, data, _ := strings.Cut(answer, "m=application")
 	for _, want := range []string{"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "a=rtpmap:111 opus/48000/2\r\n", "a=rtcp-mux\r\n", "a=inactive\r\n", "a=mid:0\r\n", "a=candidate:", "a=ice-pwd:"} {
 		if !strings.Contains(audio, want) {
-			t.Errorf("no %q in\n%s", want, audio)
+			t.Errorf("%q is not in\n%s", want, audio)
 		}
 	}
 	if !strings.Contains(data, "a=mid:1\r\n") || !strings.Contains(data, "a=ice-pwd:") {
-		t.Errorf("the data channel's section is\n%s", data)
+		t.Errorf("the section of the data channel is\n%s", data)
 	}
 	// Media behind the data channel carries nothing, and is refused.
 	o, err = ParseOffer([]byte(strings.Replace(offer, "a=group:BUNDLE 0 1", "a=group:BUNDLE 1 0", 1)))
 	if err != nil || o.tag != 1 {
-		t.Fatalf("%+v, %v", o, err)
+		t.Fatalf("%+v, %v; want the tag 1", o, err)
 	}
 	const refused = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=inactive\r\nm=application"
 	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, refused) {
-		t.Errorf("%s", answer)
+		t.Errorf("the answer does not refuse the section:\n%s", answer)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestACarrierThatLeavesThingsOut(t *testing.T) {
 	}
 	o, err := ParseOffer([]byte(strings.Replace(offer, "a=rtpmap:111", "a=rtpmap:63 red/48000/2\r\na=rtpmap:111", 1)))
 	if err != nil || o.media[0].codec != "opus/48000/2" {
-		t.Errorf("%+v, %v", o, err)
+		t.Errorf("%+v, %v; want the codec opus/48000/2", o, err)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestRefusedMediaWithoutAMid(t *testing.T) {
 	}
 	const refused = "m=audio 0 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\nm=application"
 	if answer := string(answerTo(o).Append(nil)); !strings.Contains(answer, refused) {
-		t.Errorf("%s", answer)
+		t.Errorf("the answer does not refuse the section:\n%s", answer)
 	}
 }
 
@@ -203,24 +203,24 @@ func TestOldFormOfTheDataChannel(t *testing.T) {
 			t.Fatalf("%s: %v", protocol, err)
 		}
 		if o.SCTPPort != 5001 || o.MaxMessageSize != 262144 || o.Mid != "0" || !o.bundle {
-			t.Errorf("%s: %+v", protocol, o)
+			t.Errorf("%s: %+v, want port 5001, messages of 262144, mid 0 in a bundle", protocol, o)
 		}
 		answer := answerTo(o).Append(nil)
 		for _, want := range []string{"m=application 9 " + protocol + " 5000\r\n", "a=sctpmap:5000 webrtc-datachannel 65535\r\n", "a=max-message-size:16384\r\n"} {
 			if !bytes.Contains(answer, []byte(want)) {
-				t.Errorf("no %q in\n%s", want, answer)
+				t.Errorf("%q is not in\n%s", want, answer)
 			}
 		}
 		if bytes.Contains(answer, []byte("sctp-port")) {
-			t.Errorf("two forms in\n%s", answer)
+			t.Errorf("the answer has both forms of the port:\n%s", answer)
 		}
 		if s, err := ParseAnswer(answer); err != nil || s.SCTPPort != 5000 {
-			t.Errorf("%s: the answer reads as %+v, %v", protocol, s, err)
+			t.Errorf("%s: the answer is parsed as %+v, %v; want port 5000", protocol, s, err)
 		}
 	}
 	o, err := ParseOffer(edited(t, edit{"UDP/DTLS/SCTP", "DTLS/SCTP"})) // in between
 	if err != nil || !bytes.Contains(answerTo(o).Append(nil), []byte("m=application 9 DTLS/SCTP webrtc-datachannel\r\n")) {
-		t.Errorf("the drafts in between: %v", err)
+		t.Errorf("the form of a draft is not accepted, or its answer has another m= line: %v", err)
 	}
 }
 
@@ -232,11 +232,11 @@ func TestSetupIsAnswered(t *testing.T) {
 		{SetupPassive, SetupPassive, SetupActive},
 	} {
 		if got := tt.offer.Answer(tt.preferred); got != tt.want {
-			t.Errorf("%v is answered with %v", tt.offer, got)
+			t.Errorf("the answer to %v is %v, want %v", tt.offer, got, tt.want)
 		}
 	}
 	if s := Setup(0).String(); s != "" {
-		t.Errorf("no setup is %q", s)
+		t.Errorf("no setup has the name %q, want none", s)
 	}
 }
 
@@ -244,6 +244,6 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	a := answerTo(parse(t, "chromium-audio.sdp"))
 	b := make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() { a.Append(b) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }

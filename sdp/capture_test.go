@@ -24,11 +24,11 @@ func TestCapturedOffers(t *testing.T) {
 			}
 			switch {
 			case len(o.Ufrag) < 4 || len(o.Pwd) < 22:
-				t.Errorf("credentials %q %q", o.Ufrag, o.Pwd)
+				t.Errorf("the credentials %q and %q are too short", o.Ufrag, o.Pwd)
 			case len(o.Fingerprints) != 1 || o.Fingerprints[0].Algorithm != "sha-256" || len(o.Fingerprints[0].Sum) != 32:
-				t.Errorf("fingerprints %v", o.Fingerprints)
+				t.Errorf("the fingerprints are %v, want one of sha-256", o.Fingerprints)
 			case o.Setup != SetupActpass || o.SCTPPort != 5000 || o.MaxMessageSize != max:
-				t.Errorf("setup %v, port %d, messages of %d", o.Setup, o.SCTPPort, o.MaxMessageSize)
+				t.Errorf("setup %v, port %d, messages of %d bytes; want actpass, 5000, %d", o.Setup, o.SCTPPort, o.MaxMessageSize, max)
 			case len(o.media) != media || o.Index != media-1 || o.Mid != mid || !o.bundle:
 				t.Errorf("media %+v, index %d, mid %q, bundle %v", o.media, o.Index, o.Mid, o.bundle)
 			}

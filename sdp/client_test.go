@@ -70,7 +70,7 @@ func editedAnswer(t testing.TB, edits ...edit) []byte {
 	s := string(read(t, "answer.sdp"))
 	for _, e := range edits {
 		if !strings.Contains(s, e.from) {
-			t.Fatalf("the answer has no %q", e.from)
+			t.Fatalf("the answer does not have %q", e.from)
 		}
 		s = strings.ReplaceAll(s, e.from, e.to)
 	}
@@ -116,7 +116,7 @@ func TestTransportOfTheSessionOfAnAnswer(t *testing.T) {
 	got, err := ParseAnswer([]byte(strings.Replace(rest, "m=", moved+"m=", 1)))
 	want, _ := ParseAnswer([]byte(whole))
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestCandidates(t *testing.T) {
 	} {
 		addr, ok := ParseCandidate(line)
 		if ok != (want != "") || ok && addr.String() != want {
-			t.Errorf("%q: %v, %v", line, addr, ok)
+			t.Errorf("%q: %v, %v; want %q", line, addr, ok, want)
 		}
 	}
 }
@@ -165,17 +165,17 @@ func TestCandidatesAreSortedAndNamedOnce(t *testing.T) {
 		netip.MustParseAddrPort("192.0.2.1:2"), netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.1:3"),
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v", got)
+		t.Errorf("the candidates are %v, want %v", got, want)
 	}
 	many := strings.Split(strings.Repeat("1 1 udp 5 192.0.2.1 1 typ host\n", 200), "\n")
 	if got := readCandidates(many); len(got) != 1 {
-		t.Errorf("got %v", got)
+		t.Errorf("the candidates are %v, want one", got)
 	}
 	for i := range many {
 		many[i] = fmt.Sprintf("1 1 udp 5 192.0.2.1 %d typ host", 1+i)
 	}
 	if got := readCandidates(many); len(got) != 16 || got[15].Port() != 16 {
-		t.Errorf("of 200 these are kept: %v", got)
+		t.Errorf("of 200 candidates %v are kept, want the first 16", got)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestCandidatesAreSortedAndNamedOnce(t *testing.T) {
 func FuzzParseAnswer(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.sdp")
 	if err != nil || len(names) == 0 {
-		f.Fatal("no seeds")
+		f.Fatalf("there are no seeds: %v", err)
 	}
 	for _, name := range names {
 		f.Add(read(f, filepath.Base(name)))
@@ -191,18 +191,18 @@ func FuzzParseAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseAnswer(b)
 		if (s == nil) == (err == nil) {
-			t.Fatalf("%v, %v", s, err)
+			t.Fatalf("%v, %v; want a session or an error", s, err)
 		}
 		if err != nil {
 			return
 		}
 		if s.Setup != SetupActive && s.Setup != SetupPassive || len(s.Fingerprints) == 0 ||
 			len(s.Candidates) > maxCandidates || len(s.Pwd) < 22 || len(s.Ufrag) < 4 {
-			t.Fatalf("%+v", s)
+			t.Fatalf("the parsed answer is %+v", s)
 		}
 		for _, a := range s.Candidates {
 			if !a.IsValid() || a.Port() == 0 || a.Addr().Is4In6() {
-				t.Fatalf("candidate %v", a)
+				t.Fatalf("a candidate is %v", a)
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 func FuzzParseOffer(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.sdp")
 	if err != nil || len(names) == 0 {
-		f.Fatal("no seeds")
+		f.Fatalf("there are no seeds: %v", err)
 	}
 	for _, name := range names {
 		b := read(f, filepath.Base(name))
@@ -24,7 +24,7 @@ func FuzzParseOffer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o, err := ParseOffer(b)
 		if (o == nil) == (err == nil) {
-			t.Fatalf("%v, %v", o, err)
+			t.Fatalf("%v, %v; want an offer or an error", o, err)
 		}
 		if err != nil {
 			return
@@ -36,7 +36,7 @@ func FuzzParseOffer(f *testing.F) {
 		case err != nil:
 			t.Fatalf("the answer does not parse: %v\n%s", err, answer)
 		case len(back.media) != len(o.media) || back.Index != o.Index || back.Mid != o.Mid || back.bundle != o.bundle || back.tag != o.tag:
-			t.Fatalf("offer %+v, answer %+v", o, back)
+			t.Fatalf("the offer is %+v, its answer %+v", o, back)
 		}
 	})
 }
@@ -45,15 +45,15 @@ func checkLines(t *testing.T, answer []byte) {
 	t.Helper()
 	body, ok := strings.CutSuffix(string(answer), "\r\n")
 	if !ok {
-		t.Fatal("the last line does not end")
+		t.Fatal("the last line of the answer does not end")
 	}
 	for line := range strings.SplitSeq(body, "\r\n") {
 		if len(line) < 3 || line[1] != '=' || len(line) > 512 {
-			t.Fatalf("line %q", line)
+			t.Fatalf("a line of the answer is %q", line)
 		}
 		for _, c := range []byte(line) {
 			if c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' {
-				t.Fatalf("line %q", line)
+				t.Fatalf("a line of the answer has a byte that is not allowed: %q", line)
 			}
 		}
 	}

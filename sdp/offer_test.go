@@ -66,7 +66,7 @@ func edited(t testing.TB, edits ...edit) []byte {
 	s := string(read(t, "chromium.sdp"))
 	for _, e := range edits {
 		if !strings.Contains(s, e.from) {
-			t.Fatalf("the offer has no %q", e.from)
+			t.Fatalf("the offer does not have %q", e.from)
 		}
 		s = strings.ReplaceAll(s, e.from, e.to)
 	}
@@ -217,7 +217,7 @@ func TestMediaLevelWins(t *testing.T) {
 	}
 	if o.Ufrag != "Kx7e" || o.Pwd != "4sXk0dJw8tVb1nQz7mLc5rHf" || o.Setup != SetupActpass ||
 		len(o.Fingerprints) != 1 || o.Fingerprints[0].Sum[0] != 0x8a {
-		t.Errorf("the session's attributes won: %+v", o)
+		t.Errorf("the attributes of the section must have precedence: %+v", o)
 	}
 
 	o, err = ParseOffer(edited(t, edit{ufragLine, ""}, edit{pwdLine, ""}, edit{fingerprintLine, ""}, edit{setupLine, ""}, above))
@@ -225,7 +225,7 @@ func TestMediaLevelWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Ufrag != "session0" || o.Pwd != strings.Repeat("s", 22) || o.Setup != SetupPassive || o.Fingerprints[0].Sum[0] != 0 {
-		t.Errorf("the session's attributes were not seen: %+v", o)
+		t.Errorf("the attributes of the session are not used: %+v", o)
 	}
 }
 
@@ -233,10 +233,10 @@ func TestMediaLevelWins(t *testing.T) {
 func TestOtherMediaDoesNotLeak(t *testing.T) {
 	other := "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + ufragLine + pwdLine + fingerprintLine + setupLine
 	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{mediaLine, other + mediaLine})); !errors.Is(err, errNoUfrag) {
-		t.Errorf("before: %v", err)
+		t.Errorf("a ufrag in a section before: %v, want errNoUfrag", err)
 	}
 	if _, err := ParseOffer(edited(t, edit{ufragLine, ""}, edit{sizeLine, sizeLine + other})); !errors.Is(err, errNoUfrag) {
-		t.Errorf("behind: %v", err)
+		t.Errorf("a ufrag in a section after: %v, want errNoUfrag", err)
 	}
 }
 
@@ -247,10 +247,10 @@ func TestFirstDataChannelIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Index != 1 || o.Mid != "0" || len(o.media) != 3 {
-		t.Errorf("took m= line %d, mid %q, of %d", o.Index, o.Mid, len(o.media))
+		t.Errorf("m= line %d of %d is used, mid %q; want 1 of 3, mid 0", o.Index, len(o.media), o.Mid)
 	}
 	if n := strings.Count(string(answerTo(o).Append(nil)), "m=application 0 "); n != 2 {
-		t.Errorf("%d m= lines are refused", n)
+		t.Errorf("%d m= lines are refused, want 2", n)
 	}
 }
 
@@ -276,7 +276,7 @@ func TestMaxMessageSize(t *testing.T) {
 func TestSCTPPortInBothForms(t *testing.T) {
 	o, err := ParseOffer(edited(t, edit{"webrtc-datachannel", "5001"}, edit{"a=sctp-port:5000", "a=sctpmap:5001 webrtc-datachannel 1024\r\na=sctp-port:5002"}))
 	if err != nil || o.SCTPPort != 5002 {
-		t.Errorf("%+v, %v", o, err)
+		t.Errorf("%+v, %v; want port 5002", o, err)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestFingerprintsOfEveryStrength(t *testing.T) {
 		got = append(got, f.Algorithm)
 	}
 	if !reflect.DeepEqual(got, []string{"sha-512", "sha-384", "sha-256"}) {
-		t.Errorf("algorithms %q", got)
+		t.Errorf("the algorithms are %q, want sha-512, sha-384, sha-256", got)
 	}
 	if o, err = ParseOffer(edited(t, edit{fingerprintLine, strings.Repeat(fingerprintLine, 40)})); err != nil || len(o.Fingerprints) != maxFingerprints {
 		t.Errorf("%v; fingerprints are not bounded", err)
@@ -315,7 +315,7 @@ func TestTruncatedOffers(t *testing.T) {
 	for n := range whole {
 		o, err := ParseOffer(whole[:n:n])
 		if (o == nil) == (err == nil) {
-			t.Fatalf("%d bytes: %v, %v", n, o, err)
+			t.Fatalf("%d bytes: %v, %v; want an offer or an error", n, o, err)
 		}
 	}
 }
@@ -330,7 +330,7 @@ func TestErrorsDiffer(t *testing.T) {
 		errSetup, errSCTPPort, errMaxMessageSize,
 	} {
 		if s := err.Error(); seen[s] || !strings.HasPrefix(s, "sdp: ") || strings.ContainsAny(s, "\"\n\\") {
-			t.Errorf("%q", s)
+			t.Errorf("the error %q is used twice, or is not one plain line that begins with sdp:", s)
 		}
 		seen[err.Error()] = true
 	}

@@ -29,7 +29,7 @@ func TestNamesAreThoseOfTheProtocol(t *testing.T) {
 		}
 	}
 	if MaxHello != 1024 || MaxName != 64 || MaxRequest != 65466 || MaxText != 256 {
-		t.Error("a limit is not that of the protocol")
+		t.Errorf("a limit differs from the protocol: %d, %d, %d, %d", MaxHello, MaxName, MaxRequest, MaxText)
 	}
 	for id, want := range map[ID]string{0: "0000000000000000", 0xff: "00000000000000ff", math.MaxUint64: "ffffffffffffffff"} {
 		if got := id.String(); got != want {
@@ -116,7 +116,7 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 		{"two answers", "acknowledged ", func(r *Request) {
 			r.Ack()
 			if err := r.Reply(nil); err != ErrAnswered {
-				t.Errorf("a second answer: %v", err)
+				t.Errorf("a second answer: %v, want ErrAnswered", err)
 			}
 		}},
 	} {
@@ -124,7 +124,7 @@ func TestARequestIsAnsweredOnce(t *testing.T) {
 			var a answers
 			HandleRequest("join", []byte("red"), a.take, func(r *Request) {
 				if r.Name != "join" {
-					t.Errorf("the name is %q", r.Name)
+					t.Errorf("the name is %q, want join", r.Name)
 				}
 				c.handle(r)
 			})
@@ -138,10 +138,10 @@ func TestAnswerThatFailsMayBeRepeated(t *testing.T) {
 	a := answers{errs: []error{ErrBudget}}
 	HandleRequest("join", nil, a.take, func(r *Request) {
 		if err := r.Reply([]byte("a map")); err != ErrBudget {
-			t.Errorf("Reply: %v", err)
+			t.Errorf("Reply: %v, want ErrBudget", err)
 		}
 		if err := r.Reject("too large"); err != nil {
-			t.Errorf("Reject: %v", err)
+			t.Errorf("Reject: %v, want nil", err)
 		}
 	})
 	a.want(t, "responded a map, rejected too large")
@@ -150,7 +150,7 @@ func TestAnswerThatFailsMayBeRepeated(t *testing.T) {
 	HandleRequest("join", nil, a.take, func(r *Request) {
 		for range 2 {
 			if err := r.Ack(); err != ErrAnswered {
-				t.Errorf("Ack: %v", err)
+				t.Errorf("Ack: %v, want ErrAnswered", err)
 			}
 		}
 	})
@@ -175,7 +175,7 @@ func TestKeptRequestIsAnsweredLater(t *testing.T) {
 		r.Keep()
 		r.Keep() // the second does nothing
 		if kept = r; r.Data != nil {
-			t.Error("the bytes of a kept request are there, and change after the handler")
+			t.Error("a kept request still has its bytes, which change after the handler")
 		}
 	})
 	a.want(t, "")
@@ -188,7 +188,7 @@ func TestKeptRequestIsAnsweredLater(t *testing.T) {
 	HandleRequest("join", nil, func(r Result) error { dropped <- r; return nil }, func(r *Request) { r.Keep() })
 	runtime.GC()
 	if r := <-dropped; r.Status != StatusRejected || r.Text != "no answer" {
-		t.Errorf("a request that the program has dropped: %v %s", r.Status, r.Text)
+		t.Errorf("the result of a request without an answer is %v %s, want StatusRejected, no answer", r.Status, r.Text)
 	}
 }
 
