@@ -365,7 +365,7 @@ func TestStepsOfAMove(t *testing.T) {
 			t.Errorf("the old link is closed with %q, the new one with %q", h.la.closed, h.lb.closed)
 		}
 		h.want("the old link", h.la, [2]bool{true, false})
-		h.want("the new link", h.lb, [2]bool{false, true})
+		h.want("the new link", h.lb, [2]bool{true, false}, [2]bool{false, true}) // arrive looks, then move
 		h.turn(h.b)
 		h.d.want(t, "loot: one")
 
