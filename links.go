@@ -49,6 +49,7 @@ type linkEnd struct {
 	expires time.Time     // when the link closes if the session is not on it
 	full    bool          // the carrier of a reliable link has no room
 	held    []byte        // the datagram that it did not take
+	retry   time.Time     // while it is full: when the session is looked at again
 	waiting int           // datagrams of this end in the inbox
 	blocked bool          // Link.Receive waits for room
 	room    chan struct{} // wakes Link.Receive; nil in this process
@@ -67,6 +68,9 @@ const (
 	maxWaiting = 64
 	// unusedTimeout limits the time that a link is open and the session is elsewhere.
 	unusedTimeout = 10 * time.Second
+	// fullPause is the time between two looks at a session whose link has no room. The session
+	// has something to send all the time.
+	fullPause = 50 * time.Millisecond
 	// maxBuffers limits the free buffers for datagrams to WebSockets that the server keeps.
 	maxBuffers = 256
 )
@@ -160,6 +164,7 @@ func (l *links) Advance(now time.Time, e *linkEnd) {
 	if t := e.anchor.Deadline(); !t.IsZero() && !now.Before(t) {
 		e.anchor.Advance(now)
 	}
+	e.retry = now.Add(fullPause)
 	if t := e.unused(); !t.IsZero() && !now.Before(t) {
 		l.closeLink(e, "the session is on another link")
 	}
@@ -199,7 +204,11 @@ func (l *links) Deadline(e *linkEnd) time.Time {
 	if e.index == 0 {
 		return time.Time{}
 	}
-	return loop.Sooner(e.anchor.Deadline(), e.unused())
+	t := loop.Sooner(e.anchor.Deadline(), e.unused())
+	if e.full && t.Before(e.retry) && !t.IsZero() {
+		return e.retry
+	}
+	return t
 }
 
 // unused returns when the link closes because the session is not on it; zero means never.

@@ -67,6 +67,10 @@ type arrival struct {
 // kernel.
 const maxWaiting = 64
 
+// fullPause is the time between two looks at a session whose WebSocket has no room. The session
+// has something to send all the time.
+const fullPause = 50 * time.Millisecond
+
 func (w *webSocket) name() string                  { return session.LinkWebSocket }
 func (w *webSocket) madeFor() *sessioncore.Session { return w.of }
 

@@ -37,6 +37,7 @@ type Session struct {
 	entry        loop.Entry
 	link         link                // the open link of session; nil if there is none
 	linkName     string              // for Link
+	retry        time.Time           // while link takes no datagram: when session is looked at again
 	up           chan struct{}       // closed when dial need not wait any more; nil if none waits
 	upErr        error               // why dial has failed
 	lost         *CloseError         // why the last link ended
@@ -115,7 +116,11 @@ func (s *Session) deadline() time.Time {
 	if s.state == sessionEnded {
 		return time.Time{}
 	}
-	return s.session.Deadline()
+	t := s.session.Deadline()
+	if w, ok := s.link.(*webSocket); ok && w.held != nil && t.Before(s.retry) && !t.IsZero() {
+		return s.retry
+	}
+	return t
 }
 
 // linkUp gives the session its new link l, which has opened. It closes l if the session
@@ -166,7 +171,10 @@ func (s *Session) linkDown(l link, why *CloseError) {
 	s.wakeReconnect()
 }
 
-func (s *Session) advance(now time.Time) { s.session.Advance(now) }
+func (s *Session) advance(now time.Time) {
+	s.session.Advance(now)
+	s.retry = now.Add(fullPause)
+}
 
 // settle sends the session's pending datagrams.
 func (s *Session) settle(now time.Time) {

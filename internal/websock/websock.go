@@ -146,8 +146,9 @@ func Broken(err error) bool {
 func (c *Conn) write(room func()) {
 	ctx := context.Background()
 	for b := range c.out {
-		c.limit(patience)
+		c.limit(time.Now().Add(patience))
 		err := c.ws.Write(ctx, websocket.MessageBinary, b)
+		c.limit(time.Time{}) // the library writes pongs, and has its own limit for them
 		c.buffers.put(b)
 		if err != nil {
 			c.ws.CloseNow()
@@ -163,10 +164,10 @@ func (c *Conn) write(room func()) {
 	c.shut(websocket.StatusNormalClosure, c.text)
 }
 
-// limit limits the time of the next write. It works only where the socket is known.
-func (c *Conn) limit(d time.Duration) {
+// limit limits the time of the next writes. It works only where the socket is known.
+func (c *Conn) limit(until time.Time) {
 	if c.nc != nil {
-		c.nc.SetWriteDeadline(time.Now().Add(d))
+		c.nc.SetWriteDeadline(until)
 	}
 }
 
