@@ -146,7 +146,7 @@ func TestClosedMuxKeepsNothing(t *testing.T) {
 	}
 }
 
-// As many messages as the queue takes leave little behind when they have arrived.
+// A full queue of messages leaves little memory in use after they have arrived.
 func TestBurstIsNotKept(t *testing.T) {
 	for _, ch := range []ID{effects, loot, chat} {
 		t.Run(testTable.Name(ch), func(t *testing.T) {
@@ -227,7 +227,8 @@ func TestOverflowOfPacketsRemembered(t *testing.T) {
 	x.m.check(t)
 }
 
-// After a close frame beside a refused frame there is nothing to send, so there is no deadline.
+// After a packet with a close frame and a refused frame there is nothing to send, so there is no
+// deadline.
 func TestCloseBesideARefusedFrame(t *testing.T) {
 	x := newTestMux(t, Config{Server: true})
 	x.receive(whole(63, 0, "no such channel"), appendClose(nil, 1, "bye"))

@@ -185,7 +185,7 @@ func (l *ledger) deliver(ch ID, b []byte) {
 	}
 }
 
-// pass records the unreliable pieces in a packet that the link lets through.
+// pass records the unreliable pieces in a packet that the link does not lose.
 func (l *ledger) pass(b []byte) {
 	var p packet
 	if !p.parse(b) {

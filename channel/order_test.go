@@ -110,8 +110,7 @@ func TestNothingToSendIsNoDeadline(t *testing.T) {
 	}
 }
 
-// Only a packet that is full has more behind it: then it is new pieces that it is
-// filled with, and no copies.
+// While a further new piece waits, a packet has no copies, even if it has room for one.
 func TestCopiesDoNotTakeTheRoomOfNewPieces(t *testing.T) {
 	x := newTestMux(t, Config{})
 	x.m.loss.share = 0.05

@@ -47,7 +47,7 @@ func TestARunOfLostPackets(t *testing.T) {
 	}
 }
 
-// A run is long after so many packets and so many turns, to the last of each.
+// A run is long after a number of packets and a number of turns. Both numbers are exact.
 func TestLengthOfARun(t *testing.T) {
 	for length, want := range map[int][]bool{
 		3: {false, false, false, false, true, true},
@@ -216,7 +216,8 @@ func TestThePathFallsAndRecovers(t *testing.T) {
 	s.limit("a new link", 0, MaxPacket)
 }
 
-// A link is stuck after so many packets of the least budget and so long a time, once.
+// A link is stuck after stuckRun lost packets of the least budget that span stuckTime at least. This
+// is reported once.
 func TestWhenALinkIsStuck(t *testing.T) {
 	const step = 100 * time.Millisecond // 59 steps take longer than stuckTime
 	s := newPathSteps(t)
@@ -225,7 +226,7 @@ func TestWhenALinkIsStuck(t *testing.T) {
 	s.lose(1, 900, time.Minute, 0)
 	s.events("with the last packet", Event{Type: EventStuck, Code: 900})
 	s.lose(2, 900, time.Minute, 0)
-	s.events("it is told once")
+	s.events("it is reported once")
 
 	s = newPathSteps(t)
 	s.lose(stuckRun, 1000, time.Second, 0)

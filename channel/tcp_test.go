@@ -168,7 +168,7 @@ func (c *tcp) duplicate() {
 
 func (c *tcp) half() float64 { return max(float64(c.nxt-c.una)/2, 2*tcpSegment) }
 
-// sample is RFC 6298; an acknowledgement of anything new ends the backing off.
+// sample measures a round trip as in RFC 6298. An acknowledgement of new bytes ends the backoff.
 func (c *tcp) sample(d time.Duration) {
 	if c.srtt == 0 {
 		c.srtt, c.rttvar = d, d/2

@@ -48,7 +48,7 @@ func TestBoxes(t *testing.T) {
 				return { x: box.x, y: box.y };`, map[string]any{"name": turn.name, "from": from}, &to)
 			turn.who.do(`press("keyup", arg);`, turn.key, nil)
 			if cmp.Compare(to.X, from.X) != turn.dx || cmp.Compare(to.Y, from.Y) != turn.dy {
-				t.Errorf("%s presses %s, and the other sees the box go from %v to %v", turn.name, turn.key, from, to)
+				t.Errorf("%s presses %s: for the other page the box moves from %v to %v", turn.name, turn.key, from, to)
 			}
 		}
 	})
@@ -92,7 +92,7 @@ func startBoxes(t *testing.T, program string) string {
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("asked to end, the program says %v", err)
+			t.Errorf("the program ends with %v, want nil", err)
 		}
 	})
 	said, err := bufio.NewReader(out).ReadString('\n')
@@ -101,7 +101,7 @@ func startBoxes(t *testing.T, program string) string {
 	}
 	url := regexp.MustCompile(`http://\S+`).FindString(said)
 	if url == "" {
-		t.Fatalf("the program prints %q", said)
+		t.Fatalf("the program prints %q, want its URL", said)
 	}
 	return url
 }

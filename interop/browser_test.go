@@ -54,7 +54,7 @@ func testConnect(t *testing.T, w *world) {
 	p.wantEcho("the channel works")
 	got := receive(t, w.messages, "the message at the server")
 	if got.label != "data" || !got.text || string(got.data) != "the channel works" {
-		t.Errorf("server got %q as text=%v on %q", got.data, got.text, got.label)
+		t.Errorf("the server got %q, text %v, on channel %q; want the text on data", got.data, got.text, got.label)
 	}
 }
 
@@ -71,7 +71,7 @@ func testPageIsClient(t *testing.T, w *world) {
 	var echo string
 	p.do(`return await c.channels[1].echo("agreed");`, nil, &echo)
 	if echo != "agreed" {
-		t.Errorf("echo %q on the negotiated channel", echo)
+		t.Errorf("the echo on the negotiated channel is %q, want agreed", echo)
 	}
 }
 
@@ -178,7 +178,7 @@ func testThreeChannels(t *testing.T, w *world) {
 	for range labels {
 		got := receive(t, w.messages, "a message at the server")
 		if string(got.data) != "on "+got.label {
-			t.Errorf("server got %q on channel %q", got.data, got.label)
+			t.Errorf("the server got %q on channel %q, want another text", got.data, got.label)
 		}
 	}
 }

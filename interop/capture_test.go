@@ -54,7 +54,7 @@ func captureOffers(t *testing.T, b *browser.Browser, root string) {
 			pc.close();
 			return sdp;`, nil, &sdp)
 		if !strings.Contains(sdp, "webrtc-datachannel") {
-			t.Errorf("offer:\n%s", sdp)
+			t.Errorf("the offer has no data channel:\n%s", sdp)
 		}
 		write(t, filepath.Join(root, "sdp/testdata", "captured-"+string(b.Kind)+name+".sdp"), sdp)
 	}
@@ -93,7 +93,7 @@ func captureConnection(t *testing.T, b *browser.Browser, root, role string) {
 	}
 	for _, want := range want {
 		if !f.seen[want] {
-			t.Errorf("the page sent no %s", want)
+			t.Errorf("the page has sent no %s", want)
 		}
 	}
 	origin := fmt.Sprintf("# %s, DTLS %s, %s\n", b.Version, role, time.Now().Format("January 2006"))

@@ -113,7 +113,7 @@ func TestDashboard(t *testing.T) {
 		p.do(dashboardScript+`await until(() => rows().length === 2);
 			return rows().map((r) => r.cells[1].textContent).sort();`, nil, &identities)
 		if len(identities) != 2 || identities[0] != hostile {
-			t.Errorf("the identities are %q", identities)
+			t.Errorf("the identities are %q, want two, the hostile one first", identities)
 		}
 		var graphs []int
 		p.do(dashboardScript+`rows().find((r) => r.cells[0].textContent === arg).click();
@@ -121,7 +121,7 @@ func TestDashboard(t *testing.T) {
 			await until(() => !document.querySelector("#chosen").hidden && canvases.every((c) => drawn(c) > 0));
 			return canvases.map(drawn);`, c.ID().String(), &graphs)
 		if len(graphs) != 8 {
-			t.Errorf("%d graphs: %v", len(graphs), graphs)
+			t.Errorf("%d graphs, want 8: %v", len(graphs), graphs)
 		}
 		var title, rtt, line string
 		p.do(dashboardScript+`const chat = () => [...document.querySelectorAll("#channels tbody tr")].find((r) => r.cells[0].textContent === "chat");
@@ -130,7 +130,7 @@ func TestDashboard(t *testing.T) {
 		p.do(`return document.querySelector("#title").textContent;`, nil, &title)
 		p.do(`return document.querySelector("#graphs b").textContent;`, nil, &rtt)
 		if title != c.ID().String() || !strings.HasSuffix(rtt, " ms") || !strings.Contains(line, "reliable-ordered") {
-			t.Errorf("the session is %q, its round trip %q, its channel %q", title, rtt, line)
+			t.Errorf("the session has the id %q, the round trip %q and the channel %q", title, rtt, line)
 		}
 
 		var found string
@@ -142,7 +142,7 @@ func TestDashboard(t *testing.T) {
 			await until(() => document.querySelector("#title").textContent === rows()[0].cells[1].textContent);
 			return document.querySelector("#count").textContent;`, nil, &found)
 		if found != "1 found among 2" {
-			t.Errorf("the search says %q", found)
+			t.Errorf("the search prints %q, want 1 found among 2", found)
 		}
 
 		// The session ends, and its graphs stay.
@@ -157,19 +157,19 @@ func TestDashboard(t *testing.T) {
 		}
 		p.do(`return { harmed: "harmed" in window, elements: document.querySelectorAll("img, iframe, script").length, query: location.search };`, nil, &harm)
 		if harm.Harmed || harm.Elements != 1 || harm.Query != "?key=kept" {
-			t.Errorf("a name has done harm: %+v", harm)
+			t.Errorf("the hostile name has an effect: %+v", harm)
 		}
 		for len(g.forbidden) > 0 {
 			t.Errorf("the page breaks its policy: %s", <-g.forbidden)
 		}
 		for len(g.said) > 0 {
-			t.Errorf("the console says %s", <-g.said)
+			t.Errorf("the console has the line %s", <-g.said)
 		}
 
 		// The policy is in force, and this test would have heard of a breach.
 		p.do(`new Image().src = "/x.png";`, nil, nil)
 		if got := receive(t, g.forbidden, "the report of a breach"); got != "img-src" {
-			t.Errorf("the policy forbade %q", got)
+			t.Errorf("the policy has forbidden %q, want img-src", got)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestDashboardRestsWhileItIsHidden(t *testing.T) {
 			before := g.polls.Load()
 			p.do(`await new Promise((r) => setTimeout(r, 3000)); await poll();`, nil, nil)
 			if n := g.polls.Load() - before; n > 0 {
-				t.Errorf("hidden for 3 s, the page polled %d times", n)
+				t.Errorf("the page has polled %d times in 3 s while it was hidden, want 0", n)
 			}
 		})
 	}
@@ -231,7 +231,7 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 			if (document.documentElement.scrollWidth > innerWidth) cut.push("the page");
 			return { uneven, cut, state: document.querySelector("#state").textContent };`, width, &layout)
 		if len(layout.Uneven) > 0 || len(layout.Cut) > 0 {
-			t.Errorf("at %d pixels these leave holes: %q, and these are cut off: %q", width, layout.Uneven, layout.Cut)
+			t.Errorf("at %d pixels these leave holes: %q; and these are cut off: %q", width, layout.Uneven, layout.Cut)
 		}
 		if want := "1 session open, 1 begun since the server started"; layout.State != want {
 			t.Errorf("the page says %q, want %q", layout.State, want)
@@ -243,6 +243,6 @@ func TestDashboardFitsAndSaysWhatIsWrong(t *testing.T) {
 		await until(() => state.className === "bad");
 		return state.textContent;`, nil, &state)
 	if !strings.HasSuffix(state, "the server says 401 Unauthorized: your login has expired") {
-		t.Errorf("the page says %q", state)
+		t.Errorf("the page shows %q, want that the login has expired", state)
 	}
 }

@@ -68,7 +68,7 @@ func TestEchoesUnderLoss(t *testing.T) {
 			t.Error("the acknowledgements are honest, want eager")
 		}
 		if acks.GapSacksOut > acks.SacksOut/10 {
-			t.Errorf("%d of %d acknowledgements tell of gaps", acks.GapSacksOut, acks.SacksOut)
+			t.Errorf("%d of %d acknowledgements report gaps, want at most a tenth", acks.GapSacksOut, acks.SacksOut)
 		}
 	})
 }
@@ -81,7 +81,7 @@ func TestConnectsUnderLoss(t *testing.T) {
 				f := measureConnects(t, browser.Start(t, kind), godwitServers, negotiatedChannel, loss, 10)
 				t.Log(f)
 				if len(f.ms) < f.tried {
-					t.Errorf("%d of %d connections opened", len(f.ms), f.tried)
+					t.Errorf("%d of %d connections have opened", len(f.ms), f.tried)
 				}
 			})
 		}

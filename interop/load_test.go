@@ -137,7 +137,7 @@ func measureEchoes(t testing.TB, b *browser.Browser, kind implementation, count 
 		"rate": loadRate, "size": loadSize, "count": count, "drain": loadDrain,
 	}, &got)
 	if got.Sent != count {
-		t.Errorf("the page sent %d of %d messages before its channel closed", got.Sent, count)
+		t.Errorf("the page has sent %d of %d messages before its channel closed", got.Sent, count)
 	}
 	if look != nil {
 		look(c)

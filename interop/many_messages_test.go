@@ -34,7 +34,7 @@ func TestManyMessages(t *testing.T) {
 				t.Logf("sent %d, echoed %d, in %.1f s", got.Sent, got.Echoed, time.Since(began).Seconds())
 				// A browser that stopped would send nothing more. A busy machine loses a few messages.
 				if got.Sent != count || got.Echoed < count/2 {
-					t.Errorf("%d of %d messages were sent, %d echoed", got.Sent, count, got.Echoed)
+					t.Errorf("%d of %d messages are sent, %d are echoed, want half at least", got.Sent, count, got.Echoed)
 				}
 			}
 			flood(lossy)

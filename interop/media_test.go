@@ -61,7 +61,7 @@ func TestChannelBesideMedia(t *testing.T) {
 					return r;`, map[string]any{"policy": policy, "layout": layout}, &got)
 				t.Logf("%v, %s: %+v", layout, policy, got)
 				if got.Failed != "" || got.Echo != "beside media" || got.State != "connected" || got.Tracks != 0 || len(got.Directions) != 0 {
-					t.Errorf("%v, %s: %+v", layout, policy, got)
+					t.Errorf("%v, %s: %+v, want an echo, a connection and no tracks", layout, policy, got)
 				}
 			}
 		}

@@ -31,16 +31,16 @@ func TestOrderedChannelOverALossyLink(t *testing.T) {
 			m := <-w.messages
 			i, err := strconv.Atoi(string(m.data))
 			if err != nil || m.label != "moves" {
-				t.Fatalf("%q on %q", m.data, m.label)
+				t.Fatalf("%q on channel %q, want moves", m.data, m.label)
 			}
 			got = append(got, i)
 		}
 		t.Logf("%d of %d came", len(got), n)
 		if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
-			t.Errorf("out of order, or twice: %v", got)
+			t.Errorf("the messages are not in order, or come twice: %v", got)
 		}
 		if len(got) < n*75/100 {
-			t.Errorf("%d of %d came", len(got), n)
+			t.Errorf("%d of %d messages have arrived, want three quarters at least", len(got), n)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestRefusedChannelsAreClosedForThePage(t *testing.T) {
 		}
 		want = append(want, "negotiated closed", "in-band closed", "goes on")
 		if !slices.Equal(got, want) {
-			t.Errorf("%q", got)
+			t.Errorf("the messages are %q, want %q", got, want)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestReadme(t *testing.T) {
 	}
 	program, page := block(t, readme, "go"), block(t, readme, "html")
 	if n := strings.Count(program, "\n") + strings.Count(page, "\n"); n > 40 {
-		t.Errorf("program and page have %d lines together, more than 40", n)
+		t.Errorf("program and page have %d lines together, want at most 40", n)
 	}
 	address := freeAddress(t)
 	program = strings.NewReplacer(`"localhost:8080"`, `"`+address+`"`, `":7777"`, `":0"`).Replace(program)
@@ -65,7 +65,7 @@ func TestReadme(t *testing.T) {
 			while (!said.length) await new Promise((resolve) => setTimeout(resolve, 20));
 			return said.join();`, nil, &said)
 		if err != nil || said != "hello" {
-			t.Errorf("the page heard %q, %v", said, err)
+			t.Errorf("the page has received %q, %v; want hello", said, err)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func block(t *testing.T, text []byte, language string) string {
 	t.Helper()
 	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(text)
 	if m == nil {
-		t.Fatalf("the README has no block of %s", language)
+		t.Fatalf("the README has no code block of %s", language)
 	}
 	return string(m[1])
 }

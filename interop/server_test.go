@@ -170,7 +170,7 @@ func (p *tab) wantEcho(why string) {
 	var got string
 	p.do(`return await ch.echo(arg);`, why, &got)
 	if got != why {
-		p.t.Errorf("%s: echo %q", why, got)
+		p.t.Errorf("%s: the echo is %q", why, got)
 	}
 }
 
@@ -198,7 +198,7 @@ func receive[T any](t testing.TB, from <-chan T, what string) T {
 	case v := <-from:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("%s: nothing after %v", what, patience)
+		t.Fatalf("%s: no event after %v", what, patience)
 		panic("unreachable")
 	}
 }

@@ -88,7 +88,7 @@ func TestEveryBundleSaysWhatItIs(t *testing.T) {
 				conn.addEventListener("close", ({ why }) => (window.why = why));`, file, nil)
 			c := receive(t, w.conns, "the connection")
 			if c.Kind() != godwit.KindBrowser || string(c.Hello()) != "\x01\x02" {
-				t.Errorf("%s: the page is %v and says %q", file, c.Kind(), c.Hello())
+				t.Errorf("%s: the page is %v with the connect message %q", file, c.Kind(), c.Hello())
 			}
 			c.Close(300, "enough")
 			var why struct {
@@ -98,7 +98,7 @@ func TestEveryBundleSaysWhatItIs(t *testing.T) {
 			}
 			p.do(`await until(5000, () => window.why); const { why } = window; delete window.why; return why;`, nil, &why)
 			if why.Code != 300 || why.Reason != "enough" || !why.Remote {
-				t.Errorf("%s: the page was told %+v", file, why)
+				t.Errorf("%s: the page got the end %+v, want code 300, enough, remote", file, why)
 			}
 		}
 	})

@@ -29,7 +29,7 @@ func BenchmarkReliableEchoes(b *testing.B) {
 				var got exchanged
 				w.tab().doWithin(benchLimit(b.N, 60), way.js, load(b), &got)
 				if got.Echoed != got.Sent {
-					b.Errorf("%d of %d echoes came", got.Echoed, got.Sent)
+					b.Errorf("%d of %d echoes have arrived", got.Echoed, got.Sent)
 				}
 				report(b, got.figures())
 			})

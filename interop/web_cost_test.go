@@ -139,7 +139,7 @@ func (p *tab) threadTime() float64 {
 			return m.Value
 		}
 	}
-	p.t.Fatalf("no TaskDuration in %v", got.Metrics)
+	p.t.Fatalf("there is no TaskDuration in %v", got.Metrics)
 	return 0
 }
 
@@ -158,7 +158,7 @@ func receiveMessages(b *testing.B, p *tab, c *godwit.Conn, rate, each, count int
 	var got int
 	p.do(`await until(10_000, () => count >= arg); off(); return count;`, count*9/10, &got)
 	if got < count*9/10 {
-		b.Errorf("%d of %d messages came", got, count)
+		b.Errorf("%d of %d messages have arrived, want nine tenths at least", got, count)
 	}
 }
 

@@ -181,14 +181,14 @@ func (e exchanged) figures() figures { return figures{e.Sent, e.Latencies} }
 func (e exchanged) check(t testing.TB) {
 	t.Helper()
 	if e.Duplicates > 0 || e.Corrupt > 0 {
-		t.Errorf("%s: %d came twice, %d came changed", e.Name, e.Duplicates, e.Corrupt)
+		t.Errorf("%s: %d messages came twice, %d were changed, want 0", e.Name, e.Duplicates, e.Corrupt)
 	}
 	id, _ := webTable.ID(e.Name)
 	mode := webTable[id-1].Mode
 	if (mode == godwit.Sequenced || mode == godwit.ReliableOrdered) && e.Disorder > 0 {
-		t.Errorf("%s: %d out of order", e.Name, e.Disorder)
+		t.Errorf("%s: %d messages are not in order, want 0", e.Name, e.Disorder)
 	}
 	if mode >= godwit.ReliableUnordered && e.Echoed != e.Sent {
-		t.Errorf("%s: %d of %d came", e.Name, e.Echoed, e.Sent)
+		t.Errorf("%s: %d of %d messages have arrived", e.Name, e.Echoed, e.Sent)
 	}
 }

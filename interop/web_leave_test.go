@@ -40,10 +40,10 @@ func TestClientSaysGoodbyeAndLeaves(t *testing.T) {
 				select {
 				case why := <-closed:
 					if why.Code != 300 || why.Text != "bye" || !why.Remote {
-						t.Errorf("the server was told %+v", why)
+						t.Errorf("the server got the end %+v, want code 300, bye, remote", why)
 					}
 				case <-time.After(20 * time.Second): // without a close message it takes 40 s
-					t.Error("the server does not know of the end")
+					t.Error("the server has no end of the session after 20 s")
 				}
 			})
 		}

@@ -123,7 +123,7 @@ func hidden(t *testing.T, kind browser.Kind) {
 		for (const stop = performance.now() + 3000; performance.now() < stop; n++) await pause(10);
 		return n;`, nil, &ticks)
 	if ticks > 10 {
-		t.Errorf("a timer of 10 ms fired %d times in 3 s of a hidden page", ticks)
+		t.Errorf("a timer of 10 ms ran %d times in 3 s of a hidden page, want at most 10", ticks)
 	}
 	if log := p.log(); len(log) > 0 {
 		t.Errorf("the page was told %v while it was hidden, want nothing", log)
@@ -267,6 +267,6 @@ func (e exchanged) checkFresh(t testing.TB, from, to float64) {
 		}
 	}
 	if old > 0 {
-		t.Errorf("%s: %d came that were stale when the outage ended, one of them by %.0f ms", e.Name, old, oldest)
+		t.Errorf("%s: %d stale messages came after the outage, want 0; one was %.0f ms too old", e.Name, old, oldest)
 	}
 }

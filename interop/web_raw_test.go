@@ -50,10 +50,10 @@ func TestClientSendsPlainDatagrams(t *testing.T) {
 			return { ...r, dropped: raw.dropped, total: Math.round(raw.times.total) };`, count, &got)
 		t.Logf("%+v", got)
 		if got.Sent+got.Dropped != count || got.Duplicates > 0 || got.Strange > 0 {
-			t.Errorf("%d sent, %d dropped by the browser, %d twice, %d changed", got.Sent, got.Dropped, got.Duplicates, got.Strange)
+			t.Errorf("%d sent, %d dropped by the browser, %d came twice, %d were changed", got.Sent, got.Dropped, got.Duplicates, got.Strange)
 		}
 		if got.Texts == 0 || got.Binaries == 0 || got.Total == 0 {
-			t.Errorf("%d texts, %d binaries, %d ms to connect", got.Texts, got.Binaries, got.Total)
+			t.Errorf("%d texts, %d binaries, %d ms to connect; want more than 0 of each", got.Texts, got.Binaries, got.Total)
 		}
 		// A datagram and its echo survive both ways; four standard deviations less.
 		least := math.Pow(1-lossy, 2) - 4*math.Sqrt(0.25/count)

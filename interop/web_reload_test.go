@@ -28,7 +28,7 @@ func TestClientOutlivesItsPage(t *testing.T) {
 				await until(Infinity, () => window.books);
 				return conn.continued;`, load, &continued)
 			if !continued {
-				t.Errorf("after %d echoes the page was loaded again, and began a new session", seen)
+				t.Errorf("after %d echoes the page was loaded again and began a new session, want the old one", seen)
 			}
 		}
 		var got []exchanged
@@ -45,10 +45,10 @@ func TestClientOutlivesItsPage(t *testing.T) {
 		var id string
 		p.do(`return String(conn.id);`, nil, &id)
 		if want := c.ID().String(); id != want {
-			t.Errorf("the page's session is %s, the server's %s", id, want)
+			t.Errorf("the session is %s for the page and %s for the server", id, want)
 		}
 		if n := len(w.conns); n > 0 {
-			t.Errorf("%d more sessions were opened", n)
+			t.Errorf("%d more sessions were opened, want 0", n)
 		}
 	})
 }

@@ -57,12 +57,12 @@ func TestClientAsks(t *testing.T) {
 			const b = await conn.request("upper", new TextEncoder().encode("hello"));
 			return new TextDecoder().decode(b);`, nil, &reply)
 		if reply != "HELLO" {
-			t.Errorf("reply %q", reply)
+			t.Errorf("the reply is %q, want HELLO", reply)
 		}
 		var code string
 		p.do(`return await conn.request("nothing").catch((e) => e.code);`, nil, &code)
 		if code != "rejected" {
-			t.Errorf("a request that nobody answers: %q", code)
+			t.Errorf("a request without an answer: %q, want rejected", code)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestClientIsToldWhyItIsRefused(t *testing.T) {
 	var got struct{ Code, Message string }
 	p.do(`try { await join({ channels: table.slice(1) }); } catch (e) { return { code: e.code, message: e.message }; }`, nil, &got)
 	if got.Code != "channels" || !strings.Contains(got.Message, "1 positions sequenced") {
-		t.Errorf("refused with %q: %s", got.Code, got.Message)
+		t.Errorf("refused with %q: %s; want the code channels and the table", got.Code, got.Message)
 	}
 }
 

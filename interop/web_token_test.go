@@ -127,7 +127,7 @@ func TestClientResumesWithoutItsToken(t *testing.T) {
 			t.Errorf("the player is %q, want ann", id)
 		}
 		if n := len(w.conns); n > 0 {
-			t.Errorf("%d more sessions were opened", n)
+			t.Errorf("%d more sessions were opened, want 0", n)
 		}
 	})
 }

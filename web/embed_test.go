@@ -29,13 +29,13 @@ func TestServesTheScript(t *testing.T) {
 	for _, name := range []string{"godwit.js", "godwit.min.js"} {
 		r, body := get(t, "/any/where/"+name, "")
 		if r.StatusCode != http.StatusOK || !strings.Contains(body, "export{") && !strings.Contains(body, "export {") {
-			t.Errorf("%s: %s, %d bytes", name, r.Status, len(body))
+			t.Errorf("%s: status %s, %d bytes; want 200 and a module", name, r.Status, len(body))
 		}
 		if got := r.Header.Get("Content-Type"); got != "text/javascript; charset=utf-8" {
-			t.Errorf("%s: a browser would not run %q", name, got)
+			t.Errorf("%s: the content type is %q, which a browser does not run", name, got)
 		}
 		if again, _ := get(t, "/"+name, r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
-			t.Errorf("%s again: %s", name, again.Status)
+			t.Errorf("%s with its ETag: status %s, want 304", name, again.Status)
 		}
 	}
 }
@@ -54,13 +54,13 @@ func TestCompressesForWhoTakesIt(t *testing.T) {
 		r.Header.Set("Accept-Encoding", accept)
 		w := testkit.Serve(Handler(), r)
 		if got := w.Header().Get("Content-Encoding"); got != want {
-			t.Errorf("%q gets %q", accept, got)
+			t.Errorf("Accept-Encoding %q gets the encoding %q, want %q", accept, got, want)
 			continue
 		}
 		var body io.Reader = w.Body
 		if want == "gzip" {
 			if w.Body.Len() > len(plain)/3 {
-				t.Errorf("%d bytes of %d", w.Body.Len(), len(plain))
+				t.Errorf("the compressed script has %d bytes of %d, want at most a third", w.Body.Len(), len(plain))
 			}
 			var err error
 			if body, err = gzip.NewReader(w.Body); err != nil {
@@ -68,7 +68,7 @@ func TestCompressesForWhoTakesIt(t *testing.T) {
 			}
 		}
 		if b, err := io.ReadAll(body); err != nil || string(b) != plain {
-			t.Errorf("%q gets another script, %v", accept, err)
+			t.Errorf("Accept-Encoding %q gets another script, %v", accept, err)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestCompressesForWhoTakesIt(t *testing.T) {
 func TestServesNothingElse(t *testing.T) {
 	for _, path := range []string{"/", "/embed.go", "/..", "/dist", "/nothing.js"} {
 		if r, _ := get(t, path, ""); r.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %s", path, r.Status)
+			t.Errorf("%s: status %s, want 404", path, r.Status)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestMethods(t *testing.T) {
 	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "OPTIONS": 405} {
 		w := testkit.Serve(Handler(), httptest.NewRequest(method, "/godwit.js", nil))
 		if w.Code != want || (w.Header().Get("Allow") == "GET, HEAD") != (want == 405) {
-			t.Errorf("%s: %d %v", method, w.Code, w.Header())
+			t.Errorf("%s: status %d, want %d; header %v", method, w.Code, want, w.Header())
 		}
 	}
 }

@@ -97,7 +97,7 @@ func TestDiffHasTheLinesOfOneSide(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := diff("same\n", "same\n"); got != nil {
-		t.Errorf("equal texts differ in %q", got)
+		t.Errorf("equal texts differ in %q, want nil", got)
 	}
 }
 
@@ -107,12 +107,12 @@ func TestCompareSaysWhatToDo(t *testing.T) {
 	var out strings.Builder
 	err := compare(&out, map[string]string{"api/zoo.txt": "func Open()\n"})
 	if err == nil || !strings.Contains(err.Error(), `run "go run ./ci/api"`) || !strings.Contains(err.Error(), "CHANGELOG.md") {
-		t.Errorf("error %v", err)
+		t.Errorf("the error is %v, want one that names ci/api and CHANGELOG.md", err)
 	}
 	if want := "api/zoo.txt\n+ func Open()\n"; out.String() != want {
 		t.Errorf("it prints %q, want %q", out.String(), want)
 	}
 	if err := compare(&out, nil); err != nil {
-		t.Errorf("nothing and nothing: %v", err)
+		t.Errorf("compare of two empty lists: %v, want nil", err)
 	}
 }

@@ -56,7 +56,7 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 	if got := runs(4, here+strings.ReplaceAll(here[strings.Index(here, "func"):], "f(", "g(")); got != "" {
-		t.Errorf("within one file: %q", got)
+		t.Errorf("within one file: %q, want nothing", got)
 	}
 }
 
@@ -64,9 +64,9 @@ func TestRepeatsOfScripts(t *testing.T) {
 	a := "import { b } from \"./b.js\";\n\nexport class C {\n  #m = `${1}\n`;\n  add(n: number) {\n    this.#m += `+${n}`; /* two\n lines */\n    return n;\n  }\n}\n"
 	b := strings.NewReplacer("C", "Sum", "#m", "#text", "(n", "(k", "return n", "return k").Replace(a)
 	if got := runs(4, a, b); got != "0:3 1:3 7" {
-		t.Errorf("equal but for names: %q", got)
+		t.Errorf("equal except for names: %q, want 0:3 1:3 7", got)
 	}
 	if got := runs(5, a, strings.ReplaceAll(b, "return", "throw")); got != "" {
-		t.Errorf("another statement: %q", got)
+		t.Errorf("another statement: %q, want nothing", got)
 	}
 }

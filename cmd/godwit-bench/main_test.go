@@ -38,7 +38,7 @@ func TestEchoes(t *testing.T) {
 	}
 	r := runReport(t, args)
 	if r.Connected != 5 || r.Received == 0 || r.Foreign != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v, want 5 connections, messages, none of them foreign", r)
 	}
 	if runtime.GOOS == "linux" && (r.Server.CPUPerConnect <= 0 || r.Server.RSS == 0) {
 		t.Errorf("the server was not measured: %+v", r.Server)
@@ -89,7 +89,7 @@ func TestChannelsUnderLoss(t *testing.T) {
 		"-channel newest -token tahini": "401",
 	} {
 		if err := run(t.Context(), args(more), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", more, err)
+			t.Errorf("%s: %v, want an error with %q", more, err, want)
 		}
 	}
 	clients := "-clients 5"
@@ -98,14 +98,14 @@ func TestChannelsUnderLoss(t *testing.T) {
 	}
 	r := runReport(t, args(clients+" -channel newest,every -token sesame -loss 20% -rtt 10ms -json"))
 	if r.Failed != 0 || len(r.Channels) != 2 || r.Foreign != 0 {
-		t.Fatalf("%+v", r)
+		t.Fatalf("%+v, want two channels, no failures and no foreign messages", r)
 	}
 	newest, every := r.Channels[0], r.Channels[1]
 	if newest.Name != "newest" || newest.Mode != "sequenced" || newest.Loss == 0 || newest.Latency.P50 < 10 {
-		t.Errorf("%+v", newest)
+		t.Errorf("the channel newest: %+v, want losses and a latency", newest)
 	}
 	if every.Name != "every" || every.Mode != "reliable-ordered" || every.Sent == 0 || every.Received != every.Sent {
-		t.Errorf("%+v", every)
+		t.Errorf("the channel every: %+v, want no losses", every)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestMistakesAreExplained(t *testing.T) {
 	} {
 		err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", args, err)
+			t.Errorf("%q: %v, want an error with %q", args, err, want)
 		}
 	}
 }
@@ -138,11 +138,11 @@ func TestMistakesAreExplained(t *testing.T) {
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"-help"}, &out, io.Discard); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("error %v", err)
+		t.Errorf("-help: %v, want flag.ErrHelp", err)
 	}
 	for _, want := range []string{"usage: godwit-bench", "-clients number", "taskset"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("the help has no %q", want)
+			t.Errorf("the help does not have %q", want)
 		}
 	}
 }

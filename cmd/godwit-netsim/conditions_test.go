@@ -34,7 +34,7 @@ func TestConditions(t *testing.T) {
 		}
 	}
 	if got.up.Rate != 0 || got.up.Outage != 0 {
-		t.Errorf("0 ends nothing: %+v", got.up)
+		t.Errorf("0 does not end a condition: %+v", got.up)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestBadConditions(t *testing.T) {
 			t.Errorf("%s %q is accepted", s[0], s[1])
 		}
 		if c != (conditions{}) {
-			t.Errorf("%s %q has changed something", s[0], s[1])
+			t.Errorf("%s %q is refused and has changed a condition", s[0], s[1])
 		}
 	}
 }

@@ -86,7 +86,7 @@ func echoServer(t *testing.T) string {
 func (r *testRun) wantLine(what, begin string) string {
 	r.t.Helper()
 	if !r.lines.Scan() {
-		r.t.Fatalf("%s: no line but %v", what, <-r.ended)
+		r.t.Fatalf("%s: no line; the program ended with %v", what, <-r.ended)
 	}
 	if line := r.lines.Text(); !strings.HasPrefix(line, begin) {
 		r.t.Fatalf("%s: printed %q, want %q", what, line, begin)
@@ -125,7 +125,7 @@ func (r *testRun) echo(n, want int) {
 	r.client.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for i := range want {
 		if _, err := r.client.Read(make([]byte, 100)); err != nil {
-			r.t.Fatalf("echo %d of %d: %v", i, want, err)
+			r.t.Fatalf("echo %d of %d has not arrived: %v", i, want, err)
 		}
 	}
 }
@@ -250,7 +250,7 @@ func TestSharedRate(t *testing.T) {
 		}
 	}
 	if passed, lost := r.settle(4); passed != 2 || lost != 2 {
-		t.Errorf("%d passed and %d were lost, but the third and the fourth do not fit", passed, lost)
+		t.Errorf("%d datagrams passed and %d were lost, want 2 and 2: the third and the fourth do not fit", passed, lost)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestHelp(t *testing.T) {
 	var out strings.Builder
 	err := run(t.Context(), []string{"--help"}, strings.NewReader(""), &out, nil)
 	if !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("the error is %v, want flag.ErrHelp", err)
 	}
 	wantIn(t, "help", out.String(), "usage:", "-preset train", "satellite", "-burst", "blackout 5s")
 }

@@ -28,7 +28,7 @@ func TestKeySignVerify(t *testing.T) {
 		token := try(t, "", "sign", "-key", private, "-sub", "ada", "-aud", "eu-1", "-data", `{"skin":3}`)
 		said := try(t, token, "verify", "-key", public, "-aud", "eu-1")
 		if !strings.Contains(said, "sub ada\naud eu-1\n") || !strings.Contains(said, `data {"skin":3}`) {
-			t.Errorf("%s: %s", alg, said)
+			t.Errorf("%s: verify prints %s", alg, said)
 		}
 		if err := run([]string{"verify", "-key", public, "-aud", "us-1"}, strings.NewReader(token), &strings.Builder{}); err == nil ||
 			!strings.Contains(err.Error(), "another server") {
@@ -61,7 +61,7 @@ func TestKeysOfOtherPrograms(t *testing.T) {
 			t.Errorf("the header is %s: %v", b, err)
 		}
 		if said := try(t, token, "verify", "-key", key, "-aud", "eu-1", "-reusable"); !strings.HasPrefix(said, "sub ada\n") {
-			t.Errorf("%s", said)
+			t.Errorf("verify prints %s, want sub ada first", said)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestKeysOfOtherPrograms(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"sign", "-h"}, {"key", "--help"}} {
 		if got := try(t, "", args...); got != usage {
-			t.Errorf("%q: %s", args, got)
+			t.Errorf("%q prints %s, want the usage", args, got)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func TestPublicKeysDoNotSign(t *testing.T) {
 	os.WriteFile(key, []byte(try(t, try(t, "", "key"), "public")), 0o600)
 	err := run([]string{"sign", "-key", key, "-sub", "ada", "-aud", "eu-1"}, strings.NewReader(""), &strings.Builder{})
 	if err == nil || !strings.Contains(err.Error(), "public key") {
-		t.Errorf("%v", err)
+		t.Errorf("the error is %v, want one that says public key", err)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestMisuseIsExplained(t *testing.T) {
 	} {
 		err := run(strings.Fields(line), strings.NewReader(""), &strings.Builder{})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", line, err)
+			t.Errorf("%q: %v, want an error with %q", line, err, want)
 		}
 	}
 }

@@ -189,20 +189,20 @@ func TestBoxGoesWhereItIsSteered(t *testing.T) {
 		h.settle()
 		after := bob.now()
 		if after[bob.id] != before[bob.id] {
-			t.Errorf("the other's box went from %v to %v", before[bob.id], after[bob.id])
+			t.Errorf("the box of the other player moved from %v to %v", before[bob.id], after[bob.id])
 		}
 		from, to := before[ada.id], after[ada.id]
 		// Half a second, and half a second more in which the last input counts.
 		if went := to.x - from.x; to.y != from.y || went < rate/2*speed || went > (rate/2+stale+2)*speed {
-			t.Errorf("the box went from %v to %v", from, to)
+			t.Errorf("the box moved from %v to %v, want only right, by the speed", from, to)
 		}
 		ada.steer(10*time.Second, 1, 0, -50)
 		if got := bob.now()[ada.id]; got.x != to.x || got.y != 0 {
-			t.Errorf("at the upper edge the box is at %v", got)
+			t.Errorf("at the upper edge the box is at %v, want y = 0", got)
 		}
 		ada.steer(10*time.Second, 1, 127, 127)
 		if got := bob.now()[ada.id]; got.x != width-side || got.y != height-side {
-			t.Errorf("in the corner the box is at %v", got)
+			t.Errorf("in the corner the box is at %v, want %v, %v", got, width-side, height-side)
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestBoxKeepsToItsSpeed(t *testing.T) {
 			time.Sleep(ticks)
 		}
 		if after := ada.now(); after[ada.id] != before[ada.id] {
-			t.Errorf("the box went from %v to %v", before[ada.id], after[ada.id])
+			t.Errorf("the box moved from %v to %v, want no move", before[ada.id], after[ada.id])
 		}
 	})
 }
@@ -261,14 +261,14 @@ func TestNamesAreLimited(t *testing.T) {
 		for _, name := range []string{"", " \t", "\x7f", strings.Repeat("n", maxName+1)} {
 			_, err := g.Request(h.t.Context(), "join", []byte(name))
 			if e, ok := errors.AsType[*session.RequestError](err); !ok || e.Status != session.StatusRejected || e.Text != "a name has 1 to 16 characters" {
-				t.Errorf("%q: %v", name, err)
+				t.Errorf("the name %q: %v, want a rejection", name, err)
 			}
 		}
 		if _, err := g.Request(h.t.Context(), "join", []byte(" "+strings.Repeat("ñ", maxName)+"\n")); err != nil {
 			t.Error(err)
 		}
 		if _, err := g.Request(h.t.Context(), "join", []byte("again")); err == nil {
-			t.Error("one player has joined twice")
+			t.Error("a second join of a player returns no error")
 		}
 		h.settle()
 		g.wantNews("1 joins " + strings.Repeat("ñ", maxName))
@@ -280,13 +280,13 @@ func TestLeavingRemovesTheBox(t *testing.T) {
 		ada, bob := h.join("ada"), h.join("bob")
 		ada.wantNews("1 joins ada", "2 joins bob")
 		if n := len(ada.now()); n != 2 {
-			t.Errorf("%d boxes before", n)
+			t.Errorf("%d boxes at first, want 2", n)
 		}
 		bob.Close(session.CloseNormal, "")
 		h.settle()
 		ada.wantNews("2 leaves")
 		if got := ada.now(); len(got) != 1 {
-			t.Errorf("boxes after: %v", got)
+			t.Errorf("the boxes are %v, want one", got)
 		}
 	})
 }
@@ -307,29 +307,29 @@ func TestPlayerComesBackToItsBox(t *testing.T) {
 		vanish(15 * time.Second)
 		time.Sleep(10 * time.Second)
 		if got := ada.now()[bob.id]; got != (box{was.x, was.y, true}) {
-			t.Errorf("after 10 s: %v, was %v", got, was)
+			t.Errorf("after 10 s the box is %v, want it away at %v", got, was)
 		}
 		time.Sleep(20 * time.Second)
 		if got := ada.now()[bob.id]; got != was {
-			t.Errorf("after 30 s: %v, was %v", got, was)
+			t.Errorf("after 30 s the box is %v, want %v", got, was)
 		}
 		bob.wantNews("1 says where are you?")
 		bob.steer(time.Second, 1, 0, 127)
 		if got := ada.now()[bob.id]; got.y <= was.y {
-			t.Errorf("steered, the box is at %v, was at %v", got, was)
+			t.Errorf("the box is at %v and was at %v, want it lower", got, was)
 		}
 
 		vanish(2 * time.Minute)
 		time.Sleep(time.Minute)
 		ada.wantNews("1 says where are you?", "1 says where are you?", "2 leaves")
 		if got := ada.now(); len(got) != 1 {
-			t.Errorf("boxes after a minute: %v", got)
+			t.Errorf("after a minute the boxes are %v, want one", got)
 		}
 	})
 }
 
 func TestBadPublicAddressIsExplained(t *testing.T) {
 	if err := serve(t.Context(), "127.0.0.1:0", "example.com", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "-public") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("the error is %v, want one that names -public", err)
 	}
 }

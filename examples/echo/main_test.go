@@ -51,16 +51,16 @@ func TestEchoes(t *testing.T) {
 	select {
 	case got := <-echoes:
 		if got != "hello" {
-			t.Errorf("%q came back", got)
+			t.Errorf("the echo is %q, want hello", got)
 		}
 	case <-ctx.Done():
-		t.Fatal("nothing came back")
+		t.Fatal("no echo has arrived before the deadline")
 	}
 }
 
 func TestBadPublicAddressIsExplained(t *testing.T) {
 	if _, err := listen("127.0.0.1:0", "example.com", false); err == nil || !strings.Contains(err.Error(), "-public") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("the error is %v, want one that names -public", err)
 	}
 }
 
@@ -68,6 +68,6 @@ func TestURLIsAsOneTypesIt(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
 	if got := pageHost(web.Listener.Addr()); !strings.HasPrefix(got, "localhost:") {
-		t.Errorf("the host is %s", got)
+		t.Errorf("the host of the page is %s, want localhost", got)
 	}
 }

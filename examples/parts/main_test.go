@@ -62,6 +62,6 @@ func TestPartsAreAServer(t *testing.T) {
 		endpoint.Close()
 	}
 	if _, err := offer(t.Context(), []byte("no offer")); err == nil || errors.Is(err, context.Canceled) {
-		t.Errorf("no offer: %v", err)
+		t.Errorf("an invalid offer: %v, want an error", err)
 	}
 }

@@ -206,7 +206,8 @@ func TestNumbersAreUsedAgainLate(t *testing.T) {
 	}
 }
 
-// 63 channels are the limit at a time, not for ever; a client has its own limit.
+// At most 63 channels are open at the same time; a closed one makes room. A client has its own
+// limit.
 func TestLimitsOfChannelsAreAtATime(t *testing.T) {
 	w := open(t, mayOpen(2))
 	var first channel.ID
@@ -273,7 +274,7 @@ func TestOpeningAndClosingMisuse(t *testing.T) {
 	}
 }
 
-// Ends that do not know SHUT are sent none, and open channels as before.
+// An end that does not know SHUT gets none. Channels are opened as before.
 func TestEndsThatDoNotCloseChannels(t *testing.T) {
 	w := open(t, mayOpen(2))
 	w.server.lives.closes, w.server.lives.most = false, 0 // as after a HELLO without takesShut

@@ -23,7 +23,7 @@ func (w *world) open(c channel.Channel) channel.ID {
 	return id
 }
 
-// The client has the channel before anything comes on it, and may send on it at once.
+// The client has the channel before the first message on it arrives, and may send on it at once.
 func TestChannelOpenedAtRunTime(t *testing.T) {
 	w := open(t)
 	w.client.on = func(ev Event) {
@@ -125,7 +125,7 @@ func isTableError(err error) bool {
 	return ok
 }
 
-// A client that does not say that it takes channels is sent none.
+// A client that does not say that it accepts channels gets no OPEN.
 func TestClientWithAFixedTable(t *testing.T) {
 	w := newWorld(t)
 	w.server.link = 1

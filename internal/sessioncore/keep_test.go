@@ -7,7 +7,7 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A request that a Poll keeps for the next call has bytes of its own, and no answer yet.
+// A request that a Poll keeps for the next call is copied, and can still be answered.
 func TestRequestThatIsKeptForTheNextPoll(t *testing.T) {
 	for _, data := range []string{"red", ""} {
 		var answers []session.Status

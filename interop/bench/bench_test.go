@@ -31,7 +31,7 @@ func TestTable(t *testing.T) {
 		"| " + rowRSS + " |  | 579 [11.5–1146] | 280 |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
-			t.Errorf("%q is not in\n%s", want, &b)
+			t.Errorf("the report does not have %q:\n%s", want, &b)
 		}
 	}
 }
@@ -50,14 +50,14 @@ func TestFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !wants(o.figures, "storm") || wants(o.figures, "idle") || !wants(o.servers, "godwit") || wants(o.servers, "pion") {
-		t.Errorf("%+v", o)
+		t.Errorf("the selection is %+v", o)
 	}
 	if !wants("", "anything") {
 		t.Error("an empty list does not want all")
 	}
 	for _, args := range [][]string{{"-figures", "speed"}, {"-servers", "apache"}, {"-runs", "x"}} {
 		if _, err := parse(args, io.Discard); err == nil {
-			t.Errorf("%v is taken", args)
+			t.Errorf("the arguments %v are accepted", args)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestGame(t *testing.T) {
 		defer web.Close()
 		r := runLoad(t, web.URL, []string{"input"}, load.Config{Mode: load.Play, Clients: 5, Rate: 100, Duration: 200 * time.Millisecond})
 		if r.Connected != 5 || r.Received == 0 || g.taken.Load() == 0 || g.meter.late.Count() == 0 {
-			t.Errorf("handlers %v: %+v", handlers, r)
+			t.Errorf("handlers %v: %+v, want 5 connections and messages in both directions", handlers, r)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func TestServersEcho(t *testing.T) {
 	} {
 		r := runLoad(t, c.url, nil, load.Config{Mode: c.mode, Clients: 10, Rate: 200, Duration: 300 * time.Millisecond})
 		if r.Received == 0 || r.Loss > 0.5 {
-			t.Errorf("%s: %+v", name, r)
+			t.Errorf("%s: %+v, want messages and a loss of at most a half", name, r)
 		}
 	}
 }
