@@ -8,8 +8,8 @@ import (
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A program breaks off the range over Poll. What it gets at the next Poll about a channel
-// must be about the channel that Channels has under the number.
+// A program breaks the range over Poll. An event of the next Poll with a channel number must be
+// of the channel that Channels has under that number.
 func TestNumberOfAClosedChannelIsKeptAfterABreak(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, manual, func(c *Config) { c.Handler = Handler{}; c.MaxClientChannels = 1 })
@@ -188,8 +188,8 @@ func TestNumberOfAClosedChannelIsKeptWhileAHandlerRuns(t *testing.T) {
 	})
 }
 
-// The server closes several channels, whose numbers the client uses again at once, and breaks
-// off each Poll: the session goes on.
+// The server closes several channels and breaks each Poll. The client uses their numbers again
+// at once. The session does not end.
 func TestNumbersThatAreUsedAgainEndNoSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, err := New(Config{Channels: table, Manual: true, MaxClientChannels: 4})

@@ -183,8 +183,8 @@ func TestMessagesToManyByName(t *testing.T) {
 	})
 }
 
-// A client chooses the names of its channels, but does not get what the server sends to many
-// by such a name.
+// A client chooses the names of its channels, but does not get messages that the server sends
+// to many sessions by such a name.
 func TestANameThatAClientChoosesGetsNothingForMany(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.MaxClientChannels, c.MaxClientQueue = 1, 64<<10 })

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// What the directory knows of sessions follows them: the groups that they are in, the tokens
-// that resume them, their names. When they are over it has nothing of them but that they
-// were.
+// The directory has the groups, resume tokens and names of each session. When a session is
+// over, only its last token stays there, as ended.
 func TestDirectoryFollowsSessions(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)
@@ -85,7 +84,7 @@ func TestDirectoryFollowsSessions(t *testing.T) {
 	})
 }
 
-// Nobody's sessions have no name.
+// Sessions without a name are not in the directory of names.
 func TestSessionsWithoutAName(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t, func(c *Config) { c.Duplicates = DuplicatesRefuse })

@@ -30,7 +30,7 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 	}
 }
 
-// What is remembered of sessions that are over has a bound; the oldest go.
+// The number of stored tokens of ended sessions is bounded; the oldest are removed.
 func TestEndedTokensAreBounded(t *testing.T) {
 	var e ended
 	token := func(i int) (h hash) { binary.BigEndian.PutUint64(h[:], uint64(i+1)); return h }

@@ -110,7 +110,7 @@ func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	d.want(t, "interrupted", "resumed", "loot: gold", "closed here: shutdown: the server is closed")
 }
 
-// BenchmarkLocal is an echo within the process, beside links that rest.
+// BenchmarkLocal measures an echo within the process, with other links that are idle.
 func BenchmarkLocal(b *testing.B) {
 	for _, idle := range []int{0, 100, 10000} {
 		b.Run(fmt.Sprintf("%d", idle), func(b *testing.B) {

@@ -115,7 +115,7 @@ func levelTwo(limits ...int) Channels {
 	return table
 }
 
-// A burst of messages leaves nothing behind when it is over.
+// The memory of a burst of messages is freed when the burst is over.
 func TestBurstIsNotKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		got := 0

@@ -84,7 +84,7 @@ func TestRecoveredPanicInAHandler(t *testing.T) {
 	}
 }
 
-// What was left for the next Poll stays there when the loop's body panics.
+// Events that a Poll has saved for the next one stay saved when the body of the range panics.
 func TestRecoveredPanicKeepsWhatWasLeft(t *testing.T) {
 	srv, _ := newTestServer(t, manual)
 	client, err := srv.Local(LocalConfig{})

@@ -167,7 +167,7 @@ func TestLocalWithAMistake(t *testing.T) {
 	}
 }
 
-// What came in part is in the totals as it is in the session.
+// The bytes of incomplete messages are in Totals as they are in the Stats of the session.
 func TestTotalsOfWhatIsHeld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, _ := newTestServer(t)

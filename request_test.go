@@ -37,7 +37,7 @@ func TestDataOfAReplyIsTheCallers(t *testing.T) {
 	})
 }
 
-// A request that is given up leaves no state behind, and its answer is dropped.
+// The state of a request that is given up is freed, and its answer is dropped.
 func TestARequestThatIsGivenUpIsForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv, d := newTestServer(t)

@@ -290,7 +290,7 @@ func TestRTCIsAHandlerToo(t *testing.T) {
 	if n := s.Stats().Pending; n != 1 {
 		t.Errorf("%d sessions, want the one with the secret", n)
 	}
-	// Nobody asked Authorize: words, and no panic.
+	// Without a call of Authorize there is an error, and no panic.
 	if _, err := s.engine(nil, httptest.NewRequest(http.MethodPost, "/", nil)); err == nil {
 		t.Error("engine without an admission returns no error")
 	}

@@ -50,7 +50,7 @@ func (f *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.g.RoundTrip(r)
 }
 
-// requests returns what has been asked since the last call.
+// requests returns the requests since the last call.
 func (f *gate) requests() []*http.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,7 +254,7 @@ func TestRefusalOfANewSessionIsFinal(t *testing.T) {
 	})
 }
 
-// Close while a new session is to begin is told at once.
+// If Close is called between two sessions, the Close handler runs at once.
 func TestCloseBetweenTwoSessionsIsToldAtOnce(t *testing.T) {
 	inGame(t, godwit.Config{}, func(g *game) {
 		s, err := g.connect(g.renewing())
@@ -306,8 +306,8 @@ func TestWhatAProgramDoesLeavesAtOnce(t *testing.T) {
 	})
 }
 
-// A connection that ends before its session is open fails Join with both reasons, and leaves
-// nothing behind.
+// If a connection ends before its session is open, Join fails with both reasons, and no state
+// is left.
 func TestConnectionThatEndsBeforeItsSessionOpens(t *testing.T) {
 	inWorldOf(t, func(w *world) {
 		e := testkit.Must(client.Serve(testkit.Listen(w.t, w.network, pageAddr), client.Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: w.server}}}))

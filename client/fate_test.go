@@ -78,7 +78,7 @@ func TestEveryReceiptHasOneFate(t *testing.T) {
 	}
 }
 
-// What is asked and not answered has its result before Close, at both ends.
+// Requests without an answer get their results before the Close handler runs, at both ends.
 func TestResultsComeBeforeClose(t *testing.T) {
 	for name, end := range map[string]func(g *game, player *godwit.Conn, s *client.Session){
 		"close":    func(_ *game, _ *godwit.Conn, s *client.Session) { s.Close(0, "") },

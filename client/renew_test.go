@@ -141,8 +141,8 @@ func TestRenewWhenTheStoreOfUsedTokensIsBack(t *testing.T) {
 	})
 }
 
-// A program closes its session while the WELCOME of a new one waits at its socket. There is
-// one end, and the server is told.
+// A program closes its session while the WELCOME of a new one waits at its socket. The session
+// ends once, and the server gets the close.
 func TestCloseWhileTheNewSessionOpens(t *testing.T) {
 	inGame(t, echo, func(g *game) {
 		var ends []string
@@ -301,9 +301,9 @@ func TestKeptAndLostRequestIsRejected(t *testing.T) {
 	<-p.closed
 }
 
-// Sixty players behind one address lose their links at once. Each resume takes the place of its
-// own link in the limit, so the server refuses none of them; failed attempts leave no
-// connections behind.
+// Sixty players with one address lose their links at the same time. In the limit each resume
+// replaces its own link, so the server refuses none of them. Failed attempts leave no
+// connections.
 func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 	const players = 60
 	inGame(t, godwit.Config{Silence: 5 * time.Second, RTC: rtcserver.Settings{MaxOffers: -1}}, func(g *game) {
@@ -319,7 +319,7 @@ func TestResumesOfOneAddressTakeTheirOwnPlaces(t *testing.T) {
 			sessions = append(sessions, s)
 		}
 		synctest.Wait()
-		// The links are gone for good: what was on them comes from other ports now.
+		// The old links do not come back: new ones have other ports.
 		g.network.SetDefault(netsim.Link{Loss: 1})
 		time.Sleep(12 * time.Second)
 		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})

@@ -34,7 +34,7 @@ var table = channel.Channels{
 	{Name: "loot", Mode: channel.ReliableUnordered},
 }
 
-// A game is a godwit server on a network in memory, with the signaling beside it.
+// A game is a godwit server on a network in memory, with its signaling.
 type game struct {
 	t       *testing.T
 	network *netsim.Network

@@ -31,8 +31,8 @@ func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
 func (a *answering) Read(b []byte) (int, error) { return a.body.Read(b) }
 func (a *answering) Close() error               { a.closed++; return nil }
 
-// An offer says what it is and what it takes for an answer, and leaves from the connection's
-// address. The answer has at most 32 KiB, and its body is closed.
+// An offer has its content type and the accepted types of an answer, and is sent from the
+// connection's address. The answer has at most 32 KiB, and its body is closed.
 func TestPostOfAnOffer(t *testing.T) {
 	from := netip.MustParseAddr("127.0.0.9")
 	for name, c := range map[string]struct {

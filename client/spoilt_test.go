@@ -19,7 +19,7 @@ import (
 // for the next turn, in which datagrams arrive; those messages wait in turn, and further
 // datagrams arrive. No message gets the bytes of another.
 
-// A listener is told messages, and panics at the first.
+// A listener stores its messages, and panics at the first one.
 type listener struct{ got []string }
 
 func (l *listener) hear(b []byte) {

@@ -48,7 +48,7 @@ func TestStatesOfASession(t *testing.T) {
 	})
 }
 
-// What the program sees of each state, and whether it may send.
+// The public state of each internal state, and whether Send is allowed.
 func TestPublicStatesOfASession(t *testing.T) {
 	const other = session.StateInterrupted // of the session underneath
 	for st, want := range [sessionStates]struct {

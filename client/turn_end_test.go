@@ -12,8 +12,8 @@ import (
 	"github.com/godwit-rtc/godwit/internal/testkit"
 )
 
-// What the end of a turn causes, the next turn does, at once: it does not wait for a
-// datagram or a timer.
+// Work that the end of a turn causes is done by the next turn, which begins at once and waits
+// for no datagram or timer.
 
 // When the session is over, each end closes the link without the help of the other.
 func TestLinkIsClosedWithTheSession(t *testing.T) {
