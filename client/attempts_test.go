@@ -488,3 +488,59 @@ func TestFailedConnectLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// While a server does not answer, the attempts at a new session get rarer, up to one in 5 to 10
+// seconds.
+func TestAttemptsAtANewSessionGetRarer(t *testing.T) {
+	for name, answers := range map[string]bool{"no server": false, "a proxy": true} {
+		inGame(t, godwit.Config{}, func(g *game) {
+			var over atomic.Bool
+			f := &gate{g: g, answer: func(*http.Request) (int, string) {
+				if over.Load() && answers {
+					return http.StatusBadGateway, "<html>"
+				}
+				return 0, ""
+			}}
+			s, err := g.join(f.endpoint(client.Config{}), g.renewing())
+			g.must(err)
+			f.requests()
+			over.Store(true)
+			g.broken.Store(!answers)
+			g.server.Shutdown(g.t.Context(), "")
+			g.want("open", "renewing, closed by the other end: shutdown")
+			time.Sleep(time.Minute)
+			// 250 to 500 ms before the first one, then twice as long each time.
+			if n := len(f.requests()); n < 9 || n > 16 {
+				t.Errorf("%s: %d attempts in a minute, want 9 to 16", name, n)
+			}
+			time.Sleep(10 * time.Minute)
+			if n := len(f.requests()); n < 60 || n > 120 {
+				t.Errorf("%s: %d attempts in ten minutes, want 60 to 120", name, n)
+			}
+			s.Close(0, "")
+			g.want("closed here: normal")
+		})
+	}
+}
+
+// On a slow network a session that has a new link waits for a packet on it before it asks again.
+func TestSlowLinkIsWaitedFor(t *testing.T) {
+	inGame(t, godwit.Config{}, func(g *game) {
+		f := &gate{g: g}
+		s, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Links: []string{session.LinkWebRTC}, Handler: g.handler()})
+		g.must(err)
+		g.want("open")
+		f.requests()
+		g.network.SetDefault(netsim.Link{Delay: 300 * time.Millisecond})
+		for c := range g.server.RTC().Conns() {
+			c.Close("cut")
+		}
+		g.want("interrupted", "resumed")
+		time.Sleep(time.Minute)
+		if n := len(f.requests()); n != 1 {
+			t.Errorf("%d requests, want one", n)
+		}
+		s.Close(0, "")
+		g.want("closed here: normal")
+	})
+}

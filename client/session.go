@@ -221,7 +221,6 @@ func (s *Session) due() bool {
 func (s *Session) abandon(now time.Time) {
 	s.close(session.CloseReason{Text: "the endpoint was closed"}, true)
 	s.settle(now)
-	s.endpoint.loop.Touch(s)
 }
 
 // close ends the session, and none follows. atOnce means that it does not wait until its
@@ -246,9 +245,6 @@ func (s *Session) giveUp(why session.CloseReason) {
 	now := time.Now()
 	s.session.Close(now, why.Code, why.Text, true) // a new session that its server has opened
 	s.settle(now)
-	s.wakeReconnect()
-	s.endpoint.loop.Touch(s)
-	s.endpoint.loop.Wake()
 }
 
 // ready takes the session's events for deliver, and removes a session that is over.
