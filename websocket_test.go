@@ -459,7 +459,7 @@ func (w *site) upgraded() (net.Conn, *bufio.Reader) {
 	w.t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: game.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: godwit.1, ticket.%s\r\n\r\n", ticket)
 	r := bufio.NewReader(conn)
-	if resp := testkit.Must(http.ReadResponse(r, nil)); resp.StatusCode != 101 {
+	if resp := testkit.Must(http.ReadResponse(r, nil)); resp.StatusCode != http.StatusSwitchingProtocols {
 		w.t.Fatalf("status %d", resp.StatusCode)
 	}
 	return conn, r
