@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -73,9 +74,7 @@ func (w *site) ask(header http.Header) (ticket string, status int) {
 	w.t.Helper()
 	url := fmt.Sprintf("http://game.example/?v=1&channels=%016x", table.Hash())
 	r := testkit.Must(http.NewRequestWithContext(w.t.Context(), http.MethodPost, url, nil))
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	r.Header.Set("Content-Type", "application/json")
 	resp := testkit.Must(w.http.Do(r))
 	defer resp.Body.Close()
