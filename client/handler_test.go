@@ -65,7 +65,7 @@ func TestCallsThatWaitAreErrorsInHandlers(t *testing.T) {
 				},
 				"client.Session.Request": func() error { _, err := native.Request(ctx, "x", nil); return err },
 			} {
-				if err := call(); !errors.Is(err, session.ErrInHandler) || !errors.Is(err, session.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
+				if err := call(); !errors.Is(err, session.ErrInHandler) || !errors.Is(err, rtcserver.ErrInHandler) {
 					t.Errorf("%s in %s: %v, want ErrInHandler", name, where, err)
 				}
 			}
