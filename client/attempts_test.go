@@ -434,31 +434,39 @@ func TestTokenIsAskedForOnceMore(t *testing.T) {
 // A session that has resumed on its old link, and is interrupted again, asks for a link at once:
 // it does not wait for the end of an earlier wait.
 func TestSecondInterruptionAsksAtOnce(t *testing.T) {
-	inGame(t, godwit.Config{}, func(g *game) {
-		f := &gate{g: g}
-		s, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Handler: g.handler()})
-		g.must(err)
-		g.want("open")
-		g.broken.Store(true)
-		g.network.SetDefault(netsim.Link{Loss: 1})
-		g.want("interrupted")
-		time.Sleep(15 * time.Second) // the waits are long now
-		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
-		g.want("resumed")
-		f.requests()
-		for c := range g.server.RTC().Conns() {
-			c.Close("cut")
-		}
-		g.want("interrupted")
-		synctest.Wait()
-		if n := len(f.requests()); n != 1 {
-			t.Errorf("%d requests, want one", n)
-		}
-		g.broken.Store(false)
-		g.want("resumed")
-		s.Close(0, "")
-		g.want("closed here: normal")
-	})
+	for name, interrupt := range map[string]func(g *game){
+		"cut": func(g *game) {
+			for c := range g.server.RTC().Conns() {
+				c.Close("cut")
+			}
+		},
+		"silent": func(g *game) { g.network.SetDefault(netsim.Link{Loss: 1}) },
+	} {
+		inGame(t, godwit.Config{}, func(g *game) {
+			f := &gate{g: g}
+			s, err := g.join(f.endpoint(client.Config{}), client.SessionConfig{Handler: g.handler()})
+			g.must(err)
+			g.want("open")
+			g.broken.Store(true)
+			g.network.SetDefault(netsim.Link{Loss: 1})
+			g.want("interrupted")
+			time.Sleep(15 * time.Second) // the waits are long now
+			g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+			g.want("resumed")
+			f.requests()
+			interrupt(g)
+			g.want("interrupted")
+			synctest.Wait()
+			if n := len(f.requests()); n != 1 {
+				t.Errorf("%s: %d requests, want one", name, n)
+			}
+			g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+			g.broken.Store(false)
+			g.want("resumed")
+			s.Close(0, "")
+			g.want("closed here: normal")
+		})
+	}
 }
 
 // A Join that fails gives its source address back, whatever the reason.

@@ -266,9 +266,14 @@ func TestEndpointKeepsNothingOfASession(t *testing.T) {
 				if _, err := s.Request(t.Context(), "x", nil); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if _, err := s.Request(ctx, "forgotten", nil); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", name, err)
+				}
 				e.loop.Lock()
 				if len(s.asked) != 0 {
-					t.Errorf("%s: %d requests that are answered", name, len(s.asked))
+					t.Errorf("%s: %d requests that are answered or forgotten", name, len(s.asked))
 				}
 				e.loop.Unlock()
 				c.end(s, server)
