@@ -98,7 +98,7 @@ bar "clock, lock, socket or dice in cores" \
 # Host and Socket of the one loop, the members of client's loop, and the links of a session.
 # PacketConn is declared in rtcserver and client, too, so that go doc shows its methods there.
 bar "interfaces" "$(code 'interface \{' "${library[@]}")" 9
-because "godwit.Carrier, which programs implement; the link of a client's session, a Conn or a WebSocket; NetConn of TLS is named where it is used"
+because "Carrier, which programs implement, in godwit and in client, so that go doc shows its methods in both; the link of a client's session, a Conn or one over a Carrier; NetConn of TLS is named where it is used"
 # x/net/quic, one protocol where we have four, has 12,800 lines.
 bar "lines of the wire stack" "$stackloc" 16000
 row "- without comments and empty lines" "$stackcode" "" ""

@@ -13,9 +13,9 @@ import (
 // CutWebSocket breaks the WebSocket that a session is on.
 func CutWebSocket(s *Session) {
 	s.endpoint.loop.Lock()
-	w := s.link.(*webSocket)
+	w := s.link.(*carried).carrier.(*websock.Conn)
 	s.endpoint.loop.Unlock()
-	w.conn.Abort()
+	w.Abort()
 }
 
 // JoinWithUnusedWebSocket is Join of a client that opens the WebSocket that it is offered before

@@ -52,6 +52,10 @@ func callsThatWait(t *testing.T, polled, yields bool) {
 			_, err := e.Join(ctx, url, client.SessionConfig{Channels: table})
 			return err
 		},
+		"Endpoint.JoinOver": func(ctx context.Context, e *client.Endpoint) error {
+			_, err := e.JoinOver(ctx, client.LinkConfig{}, client.SessionConfig{Channels: table})
+			return err
+		},
 		"Endpoint.Poll": func(_ context.Context, e *client.Endpoint) error {
 			for ev := range e.Poll(time.Second) {
 				return ev.Err

@@ -2,19 +2,23 @@ package client
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/godwit-rtc/godwit/internal/handling"
 	"github.com/godwit-rtc/godwit/internal/sessioncore"
-	"github.com/godwit-rtc/godwit/internal/websock"
 	"github.com/godwit-rtc/godwit/session"
 )
 
-// A link carries the datagrams of a session: a *Conn, which is WebRTC, or a *webSocket. The
+// A link carries the datagrams of a session: a *Conn, which is WebRTC, or a *carried. The
 // endpoint's lock is held when its methods are called.
 type link interface {
-	// name is one of the names of package session.
+	// name is one of the names of package session, or of the program.
 	name() string
+	// isReliable reports whether the link neither loses nor reorders.
+	isReliable() bool
 	// of returns the session that the link was made for.
 	madeFor() *sessioncore.Session
 	// takes reports whether the link takes a datagram now.
@@ -27,6 +31,7 @@ type link interface {
 
 func (c *Conn) name() string                  { return session.LinkWebRTC }
 func (c *Conn) madeFor() *sessioncore.Session { return c.of }
+func (c *Conn) isReliable() bool              { return false }
 func (c *Conn) takes() bool                   { return true }
 
 func (c *Conn) carry(now time.Time, b []byte) bool {
@@ -42,65 +47,87 @@ func (c *Conn) leave(now time.Time, moved bool) {
 	c.endpoint.remove(c)
 }
 
-// A webSocket is a link over a WebSocket.
-type webSocket struct {
-	session *Session
-	of      *sessioncore.Session
-	conn    *websock.Conn
+// A Carrier takes the client's datagrams of one link that is not WebRTC, as a godwit.Carrier
+// takes the server's: its Send and Close are called one at a time with a lock held, must not
+// wait, and must not call methods of this package. See [Endpoint.JoinOver].
+type Carrier interface {
+	// Send sends one datagram, and does not wait. b is valid until Send returns. If there
+	// is no room, Send returns false. Then the datagram is lost, or, if LinkConfig.Reliable
+	// is true, it is kept until the program calls Link.Room.
+	Send(b []byte) bool
+	// Close is called once, when the link is not used any more. What Send has taken must
+	// still leave.
+	Close(text string)
+}
+
+// A carried is a link over a Carrier, such as a WebSocket.
+type carried struct {
+	session  *Session
+	of       *sessioncore.Session
+	kind     string
+	reliable bool
+	carrier  Carrier
 
 	// The endpoint's lock guards the fields below.
 	closed  bool
-	held    []byte // a datagram that conn did not take; it waits for room
-	waiting int    // datagrams in Endpoint.arrivals
-	blocked bool   // receive waits until there are fewer
+	early   [][]byte // datagrams that have arrived before LinkConfig.Dial has returned
+	held    []byte   // a datagram that carrier did not take; it waits for room
+	waiting int      // datagrams in Endpoint.arrivals
+	blocked bool     // receive waits until there are fewer
 	fewer   chan struct{}
 }
 
-// An arrival is a datagram that a WebSocket has received, for the next turn. The bytes that
+// An arrival is a datagram that a Carrier has brought, for the next turn. The bytes that
 // handlers get lie in it.
 type arrival struct {
-	to *webSocket
+	to *carried
 	b  []byte
 }
 
-// maxWaiting limits the datagrams of one WebSocket in Endpoint.arrivals. More wait in the
-// kernel.
+// maxWaiting limits the datagrams of one link in Endpoint.arrivals. More wait, or are
+// dropped if the link is not reliable.
 const maxWaiting = 64
 
-// fullPause is the time between two looks at a session whose WebSocket has no room. The session
+// fullPause is the time between two looks at a session whose link has no room. The session
 // has something to send all the time.
 const fullPause = 50 * time.Millisecond
 
-func (w *webSocket) name() string                  { return session.LinkWebSocket }
-func (w *webSocket) madeFor() *sessioncore.Session { return w.of }
+func (w *carried) name() string                  { return w.kind }
+func (w *carried) isReliable() bool              { return w.reliable }
+func (w *carried) madeFor() *sessioncore.Session { return w.of }
 
-func (w *webSocket) takes() bool {
-	if w.held != nil && w.conn.Send(w.held) {
+func (w *carried) takes() bool {
+	if w.held != nil && w.carrier.Send(w.held) {
 		w.held = nil
 	}
 	return w.held == nil
 }
 
-// carry sends a datagram. One that the outbox has no room for waits: a WebSocket loses
-// nothing, so the session sends nothing twice.
-func (w *webSocket) carry(_ time.Time, b []byte) bool {
-	if w.conn.Send(b) {
+// carry sends a datagram. One that the carrier of a reliable link has no room for waits: such
+// a link loses nothing, so the session sends nothing twice.
+func (w *carried) carry(_ time.Time, b []byte) bool {
+	if w.carrier.Send(b) {
 		return true
+	}
+	if !w.reliable {
+		return true // lost, as on any such link
 	}
 	w.held = bytes.Clone(b)
 	return false
 }
 
-func (w *webSocket) leave(time.Time, bool) {
+func (w *carried) leave(time.Time, bool) {
 	if !w.closed {
 		w.closed = true
-		w.conn.Close("the client has left the link")
+		if w.carrier != nil {
+			w.carrier.Close("the client has left the link")
+		}
 		w.wake()
 	}
 }
 
 // wake ends a wait of receive.
-func (w *webSocket) wake() {
+func (w *carried) wake() {
 	w.blocked = false
 	select {
 	case w.fewer <- struct{}{}:
@@ -108,12 +135,15 @@ func (w *webSocket) wake() {
 	}
 }
 
-// receive leaves a datagram to the next turn. The reading goroutine calls it.
-func (w *webSocket) receive(b []byte) bool {
+// receive leaves a datagram to the next turn. A goroutine that reads calls it.
+func (w *carried) receive(b []byte) bool {
 	e := w.session.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	for !w.closed && w.waiting >= maxWaiting {
+		if !w.reliable {
+			return false
+		}
 		w.blocked = true
 		e.loop.Unlock()
 		<-w.fewer
@@ -124,13 +154,13 @@ func (w *webSocket) receive(b []byte) bool {
 	}
 	w.waiting++
 	a := e.arrivals.Add()
-	a.to, a.b = w, append(a.b[:0], b...)
+	a.to, a.b = w, append(a.b[:0], b[:min(len(b), inLen)]...)
 	e.loop.Wake()
 	return true
 }
 
-// room says that the outbox has room again. The writing goroutine calls it.
-func (w *webSocket) room() {
+// room says that the carrier has room again.
+func (w *carried) room() {
 	e := w.session.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
@@ -140,8 +170,8 @@ func (w *webSocket) room() {
 	}
 }
 
-// ended says that the WebSocket is over. The reading goroutine calls it.
-func (w *webSocket) ended(err error) {
+// ended says that the link is over.
+func (w *carried) ended(err error) {
 	e := w.session.endpoint
 	e.loop.Lock()
 	defer e.loop.Unlock()
@@ -150,13 +180,16 @@ func (w *webSocket) ended(err error) {
 	e.loop.Wake()
 }
 
-// takeArrivals gives the datagrams of WebSockets to their sessions.
+// takeArrivals gives the datagrams of carriers to their sessions.
 func (e *Endpoint) takeArrivals() {
 	taken := e.arrivals.Take()
 	for i := range taken {
 		a := &taken[i]
 		w := a.to
 		a.to = nil
+		if w.carrier == nil && !w.closed && len(w.early) < maxWaiting {
+			w.early = append(w.early, bytes.Clone(a.b))
+		}
 		w.session.receive(w, a.b)
 		if w.waiting = 0; w.blocked {
 			w.wake()
@@ -176,9 +209,75 @@ func (s *Session) rank(name string) int {
 func (s *Session) wants(name string) bool { return slices.Contains(s.config.Links, name) }
 
 // Link returns the name of the link that the session uses now, or used last:
-// session.LinkWebRTC or session.LinkWebSocket. It is empty before the session has a link.
+// session.LinkWebRTC, session.LinkWebSocket, or the name of JoinOver. It is empty before the session has a link.
 func (s *Session) Link() string {
 	s.endpoint.loop.Lock()
 	defer s.endpoint.loop.Unlock()
 	return s.linkName
+}
+
+// A LinkConfig describes a link of the program's own.
+type LinkConfig struct {
+	Name     string // for Session.Link; not empty
+	Reliable bool   // the link delivers every datagram, once and in order
+
+	// Dial opens the link, and returns what takes the session's datagrams. l takes what
+	// arrives. The link carries at least 1150 bytes in a datagram.
+	Dial func(ctx context.Context, l *Link) (Carrier, error)
+}
+
+// A Link takes what arrives over a link of the program's own. Its methods may be called from
+// any goroutine, but not from methods of the Carrier.
+type Link struct{ carried *carried }
+
+// Receive gives the session a copy of a datagram. If 64 wait, Receive waits if the link is
+// reliable, and drops the datagram if not. It returns false if the datagram was dropped, or
+// the link is closed. Call it from one goroutine at a time, and from no handler.
+func (l *Link) Receive(b []byte) bool { return l.carried.receive(b) }
+
+// Room says that the Carrier has room again, after its Send has returned false.
+func (l *Link) Room() { l.carried.room() }
+
+// Close says that the link has ended. A second Close does nothing.
+func (l *Link) Close() { l.carried.ended(errLinkEnded) }
+
+var errLinkEnded = errors.New("the link has ended")
+
+// JoinOver begins a session over a link of the program's own, whose other end is a
+// godwit.Server.AddLink. It sends no request: the program's server admits the client. It waits
+// until the session is open or has failed; ctx limits this wait. The session ends when the link
+// does. The errors are those of Dial and of Join.
+func (e *Endpoint) JoinOver(ctx context.Context, lc LinkConfig, sc SessionConfig) (*Session, error) {
+	if handling.Now() || e.polling.Running() {
+		return nil, session.ErrInHandler
+	}
+	if lc.Name == "" || lc.Dial == nil {
+		return nil, errors.New("client: LinkConfig needs a Name and Dial")
+	}
+	sc.NoReconnect, sc.Renew, sc.Retry = true, false, false
+	return e.joinWith(ctx, "", sc, false, &lc)
+}
+
+// dialOver makes a link of the program's own.
+func (s *Session) dialOver(ctx context.Context, of *sessioncore.Session) error {
+	w := &carried{session: s, of: of, kind: s.over.Name, reliable: s.over.Reliable, fewer: make(chan struct{}, 1)}
+	carrier, err := s.over.Dial(ctx, &Link{w})
+	if err != nil {
+		return err
+	}
+	e := s.endpoint
+	e.loop.Lock()
+	defer e.loop.Unlock()
+	if w.carrier = carrier; w.closed {
+		carrier.Close("the link has ended")
+		return errLinkEnded
+	}
+	s.linkUp(w)
+	for _, b := range w.early {
+		a := e.arrivals.Add()
+		a.to, a.b = w, append(a.b[:0], b...)
+	}
+	w.early = nil
+	e.loop.Wake()
+	return nil
 }

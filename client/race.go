@@ -186,7 +186,7 @@ func (s *Session) openWebSocket(ctx context.Context, a *reply, l *offered, of *s
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	w := &webSocket{session: s, of: of, conn: conn, fewer: make(chan struct{}, 1)}
+	w := &carried{session: s, of: of, kind: session.LinkWebSocket, reliable: true, carrier: conn, fewer: make(chan struct{}, 1)}
 	e.loop.Lock()
 	defer e.loop.Unlock()
 	if e.loop.Closed() || ctx.Err() != nil {

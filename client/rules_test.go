@@ -167,6 +167,7 @@ type linkStub struct {
 }
 
 func (l *linkStub) name() string                     { return l.kind }
+func (l *linkStub) isReliable() bool                 { return l.kind == session.LinkWebSocket }
 func (l *linkStub) madeFor() *sessioncore.Session    { return l.of }
 func (l *linkStub) takes() bool                      { return true }
 func (l *linkStub) carry(_ time.Time, _ []byte) bool { return true }
@@ -279,7 +280,10 @@ func TestEndpointKeepsNothingOfASession(t *testing.T) {
 				c.end(s, server)
 				<-s.Done()
 			}
-			time.Sleep(5 * time.Second)
+			time.Sleep(5 * time.Second) // the last packets are acknowledged
+			if s != nil && s.ctx.Err() == nil {
+				t.Errorf("%s: its context goes on", name)
+			}
 			e.loop.Lock()
 			defer e.loop.Unlock()
 			if len(e.sessions) != 0 || len(e.conns) != 0 || e.live != 0 || !e.loop.State().Timer.IsZero() {

@@ -24,6 +24,7 @@ type Session struct {
 	own      bool // the endpoint was made by Connect, and ends with the session if that was open
 	config   SessionConfig
 	url      string
+	over     *LinkConfig // of JoinOver; else nil
 	ctx      context.Context
 	cancel   context.CancelFunc
 	woken    chan struct{} // holds one token when something has changed for reconnect
@@ -117,7 +118,7 @@ func (s *Session) deadline() time.Time {
 		return time.Time{}
 	}
 	t := s.session.Deadline()
-	if w, ok := s.link.(*webSocket); ok && w.held != nil && t.Before(s.retry) && !t.IsZero() {
+	if w, ok := s.link.(*carried); ok && w.held != nil && t.Before(s.retry) && !t.IsZero() {
 		return s.retry
 	}
 	return t
@@ -137,7 +138,7 @@ func (s *Session) linkUp(l link) bool {
 		old.leave(now, true)
 	}
 	s.link, s.linkName = l, l.name()
-	s.session.Link(now, sessioncore.LinkInfo{Reliable: l.name() == session.LinkWebSocket})
+	s.session.Link(now, sessioncore.LinkInfo{Reliable: l.isReliable()})
 	s.endpoint.loop.Touch(s)
 	s.dialed(nil)
 	s.startReconnect() // a session on a worse link looks for a better one

@@ -89,10 +89,15 @@ func mayPass(err error) bool {
 }
 
 func (e *Endpoint) joinOnce(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
+	return e.joinWith(ctx, url, sc, own, nil)
+}
+
+// joinWith makes one attempt. over, if not nil, is the link of the program's own.
+func (e *Endpoint) joinWith(ctx context.Context, url string, sc SessionConfig, own bool, over *LinkConfig) (*Session, error) {
 	if err := sc.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, woken: make(chan struct{}, 1), finished: make(chan struct{})}
+	s := &Session{User: sc.User, endpoint: e, own: own, config: sc, url: url, over: over, woken: make(chan struct{}, 1), finished: make(chan struct{})}
 	var err error
 	if s.session, err = sessioncore.New(time.Now(), sc.session()); err != nil {
 		return nil, err
@@ -159,6 +164,9 @@ func (s *Session) dial(ctx context.Context, resume, turns bool) error {
 	e.loop.Lock()
 	of := s.session
 	e.loop.Unlock()
+	if s.over != nil {
+		return s.dialOver(ctx, of)
+	}
 	c, a, err := s.request(ctx, of, resume, false)
 	if err != nil || a == nil {
 		return err
