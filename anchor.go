@@ -47,7 +47,11 @@ type anchor struct {
 	// Guarded by the link's lock.
 	state anchorState
 	early [][]byte // datagrams that arrived before the session moved here
-	from  *anchor  // the session's home when Ready found that the session should come here
+
+	// order says in which order the client has come to the links of the session: a number
+	// from Conn.arrivals, or 0 if this is the first link or the client has not come. It is
+	// set under the link's lock, before the session moves here, and does not change then.
+	order uint32
 
 	// due is what Deliver has to do; zero means that Deliver need not run. Only the loop's
 	// goroutine uses it, from Ready to Deliver.
@@ -123,35 +127,34 @@ func (c *Conn) linkUp(a *anchor, now time.Time) {
 	}
 }
 
-// arrive moves the session to a, where the client has sent datagrams. It does nothing if
-// a's link is closed, or if the session has moved since Ready: then the client has given
-// a's link up since, and what has arrived there is old. No lock is held.
+// arrive moves the session to a, where the client has sent datagrams, unless a's link is
+// closed: then the client has given the link up. No lock is held.
 func (a *anchor) arrive() {
 	a.link.Acquire()
-	from := a.from
-	stale := from != a.conn.home.Load() || a.closed()
-	if stale {
-		a.early = nil
-	}
+	closed := a.closed()
 	a.link.Release(true, false)
-	if !stale {
-		a.conn.move(from, a)
+	if !closed && a.conn.move(a) {
+		return
 	}
+	a.link.Acquire()
+	a.early = nil // they are old
+	a.link.Release(true, false)
 }
 
-// move moves the session from its home to a, and closes the link that it leaves. If the
-// session is over it closes the link of a instead. It does nothing if from is not its
-// home any more. No lock is held.
-func (c *Conn) move(from, a *anchor) {
+// move moves the session to a, and closes the link that it leaves. If the session is over
+// it closes the link of a instead. It does nothing if the client came to a before it came
+// to the session's home: then a is a link that the client has left. It reports whether the
+// session is at a when it returns. No lock is held.
+func (c *Conn) move(a *anchor) bool {
 	old := c.acquire()
 	switch {
-	case old != from || old == a:
+	case old == a || old.order > a.order:
 		c.release(old)
-		return
+		return old == a
 	case c.session.State() >= sessioncore.Closing:
 		c.release(old)
 		a.link.Close("the session is over")
-		return
+		return false
 	}
 	old.setState(anchorLeft)
 	c.home.Store(a)
@@ -159,6 +162,7 @@ func (c *Conn) move(from, a *anchor) {
 	old.link.Close("the session moved to another link")
 	c.release(c.acquire())
 	c.server.log(c, "moved to another connection", "remote", a.link.RemoteAddr())
+	return true
 }
 
 // isHome reports whether the session is at a. The lock of a's link is held.
@@ -194,6 +198,9 @@ func (a *anchor) datagram(now time.Time, b []byte) {
 		c.attach(a)
 		c.session.Receive(now, b)
 	case a.state == anchorWaiting && (a.reliable || len(a.early) < maxEarly):
+		if a.order == 0 {
+			a.order = c.arrivals.Add(1)
+		}
 		a.early = append(a.early, append([]byte{}, b...))
 	}
 }
@@ -282,7 +289,6 @@ func (a *anchor) takeNews() (due delivery) {
 	c := a.conn
 	if !a.isHome() {
 		if a.state == anchorWaiting && len(a.early) > 0 {
-			a.from = c.home.Load()
 			return deliverSession
 		}
 		return 0

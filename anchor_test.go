@@ -49,14 +49,14 @@ func TestLinkThatWaitsForItsSession(t *testing.T) {
 		x.links.loop.Unlock()
 
 		home := x.server.home.Load()
-		x.server.move(x.server.home.Load(), home)
+		x.server.move(home)
 		if x.server.home.Load() != home || x.ours.closed || x.server.Stats().Resumed != 0 {
 			t.Error("a move to the link that the session has changes something")
 		}
 		x.deaf = true
 		must(t, x.server.Send(chat, []byte("wait")))
 		x.server.Close(session.CloseNormal, "")
-		x.server.move(x.server.home.Load(), a)
+		x.server.move(a)
 		if x.server.home.Load() != home || !e.closed || x.ours.closed || x.server.Stats().Resumed != 0 {
 			t.Errorf("a session that drains has moved; its new link is closed: %v, want true; its old one: %v, want false", e.closed, x.ours.closed)
 		}
@@ -84,7 +84,7 @@ func TestLinkThatASessionMovesTo(t *testing.T) {
 		a.datagram(time.Now(), one)
 		a.datagram(time.Now(), two)
 		x.links.loop.Unlock()
-		x.server.move(x.server.home.Load(), a)
+		x.server.move(a)
 		if st := x.server.Stats(); st.Resumed != 1 || x.server.home.Load() != a || !x.ours.closed || e.closed || a.early != nil || a.state != anchorHome {
 			t.Errorf("moved %d times; the old link is closed: %v; %d datagrams are kept", st.Resumed, x.ours.closed, len(a.early))
 		}

@@ -172,8 +172,8 @@ func TestNumberOfAClosedChannelIsKeptWhileAHandlerRuns(t *testing.T) {
 		other.loop.Lock()
 		ours, theirs := other.ends[0].anchor, other.ends[1].anchor
 		other.loop.Unlock()
-		server.move(server.home.Load(), ours)
-		client.move(client.home.Load(), theirs)
+		server.move(ours)
+		client.move(theirs)
 		time.Sleep(300 * ms)
 		if id, err := client.OpenChannel(Channel{Name: "b", Mode: Unreliable}); err == nil {
 			t.Errorf("while the handler runs b gets the number %d", id)

@@ -68,6 +68,9 @@ type Conn struct {
 	// session.
 	home atomic.Pointer[anchor]
 
+	// arrivals counts the links to which the client has come; see anchor.order.
+	arrivals atomic.Uint32
+
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]
 

@@ -121,7 +121,7 @@ func resume(client, server *Conn) {
 	l.loop.Lock()
 	a := l.ends[len(l.ends)-1].anchor
 	l.loop.Unlock()
-	client.move(client.home.Load(), a)
+	client.move(a)
 }
 
 const ms = time.Millisecond

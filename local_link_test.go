@@ -94,7 +94,7 @@ func TestAClosedServerHoldsNoLinks(t *testing.T) {
 	l := srv.links
 	l.connect(server, client)
 	ours, theirs := l.ends[len(l.ends)-2].anchor, l.ends[len(l.ends)-1]
-	server.move(server.home.Load(), ours)
+	server.move(ours)
 	must(t, server.Send(loot, []byte("gold")))
 	srv.Flush()
 	client.home.Store(theirs.anchor)

@@ -87,7 +87,7 @@ func movesUnderLoad(t *testing.T) {
 		if i%3 == 0 {
 			from.Close("") // the old link dies first
 		}
-		client.move(client.home.Load(), a)
+		client.move(a)
 		time.Sleep(2 * ms)
 	}
 	sending.Wait()

@@ -369,7 +369,7 @@ func TestStepsOfAMove(t *testing.T) {
 		h.turn(h.b)
 		h.d.want(t, "loot: one")
 
-		h.c.move(h.c.home.Load(), h.b)
+		h.c.move(h.b)
 		h.want("a move to where it is", h.lb, [2]bool{false, false})
 		if h.lb.closed != "" {
 			t.Error("a move to the link that the session has closes it")
@@ -381,7 +381,7 @@ func TestStepsOfAMove(t *testing.T) {
 			h.c.close(session.CloseNormal, "", atOnce)
 			third := &manualLink{}
 			h.lb.take()
-			h.c.move(h.c.home.Load(), &anchor{conn: h.c, link: third})
+			h.c.move(&anchor{conn: h.c, link: third, order: 2})
 			if h.c.home.Load() != h.b || h.lb.held || len(h.lb.take()) != 1 || third.closed != "the session is over" {
 				t.Errorf("at once: %v: the third link is closed with %q", atOnce, third.closed)
 			}

@@ -37,3 +37,43 @@ func TestSessionDoesNotMoveBackToAnOlderLink(t *testing.T) {
 		}
 	})
 }
+
+// Two links bring the session in turns that overlap: the second (older) and the third (newest, which the
+// client uses). Both turns have seen the session at the first link. The second's handlers finish first.
+// What came on the third link must not be lost, and the session must get to the third link: its client
+// sends nothing more. On a reliable link the client repeats nothing.
+func TestSessionMovesToTheNewestOfTwoLinks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, reliable := range []bool{false, true} {
+			h := movedByHand(t)
+			h.arrive(h.b, h.packet(loot, "on the second link"))
+			if !h.b.Ready() {
+				t.Fatal("it does not bring the session")
+			}
+			lc := &manualLink{}
+			third := &anchor{conn: h.c, link: lc, reliable: reliable}
+			h.mux.Relink(time.Now(), reliable, 0)
+			h.arrive(third, h.packet(loot, "on the third link"))
+			if !third.Ready() {
+				t.Fatal("third has no news")
+			}
+			h.b.Deliver()
+			third.Deliver()
+			for range 5 {
+				h.turn(h.b)
+				h.turn(third)
+			}
+			var home string
+			switch h.c.home.Load() {
+			case h.b:
+				home = "second"
+			case third:
+				home = "third"
+			}
+			if home != "third" {
+				t.Errorf("reliable %v: the session is at the %s link, want the third, the newest", reliable, home)
+			}
+			h.d.want(t, "loot: on the second link", "loot: on the third link")
+		}
+	})
+}
