@@ -28,9 +28,7 @@ func (c *Conn) OpenChannel(ch Channel) (ChannelID, error) {
 // before. Then the number is free, for another channel later. Messages of unreliable and
 // sequenced channels that arrive after that are dropped. CloseChannel does not wait. The
 // errors are those of package session: ErrUnknown if there is no such channel or it is
-// being closed, ErrFixed, and ErrClosed. The browser client of this module cannot close
-// channels yet: for its sessions the error is ErrFixed, and a channel lasts as long as
-// the session.
+// being closed, ErrFixed, and ErrClosed.
 func (c *Conn) CloseChannel(ch ChannelID) error {
 	a := c.acquire()
 	err := c.session.CloseChannel(time.Now(), ch)

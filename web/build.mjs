@@ -1,5 +1,5 @@
 // Bundles src/ into dist/, the same bytes everywhere: node build.mjs. With --check it compares instead of writing;
-// with --names=60 it looks for 60 seconds for names of properties with which they are smaller.
+// with --names=60 it looks for 60 seconds for names with which they are smaller.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
 import { search, shortNames, variables } from "./names.mjs";
+import { neighbours } from "./shapes.mjs";
 
 const check = process.argv.includes("--check");
 const limits = { "dist/godwit.min.js": 16.125 * 1024, "dist/godwit.keep.min.js": 17.375 * 1024 }; // bytes, gzipped
@@ -73,7 +74,8 @@ async function internal(types) {
   }
   const long = all.filter((name) => name.length > 1 && (!known.has(name) || ours.includes(name)));
   const { outputFiles } = await build({ ...options, minify: true, write: false });
-  return shortNames(long, new Set(all.filter((name) => !long.includes(name))), outputFiles[0].text);
+  const taken = new Set(all.filter((name) => name.length > 1 && !long.includes(name)));
+  return shortNames(long, taken, near, outputFiles[0].text);
 }
 
 // What src/ calls its own properties, though some object of the language or the browser has such a property too. Only
@@ -82,11 +84,11 @@ const ours = words(`
   active advance again age allowed append attach base byte bytes call calls cfg closedBy
   closing config control copy cost count datagram delay detect drop due end ended
   ending events exchange failure finish first flush fragment frames full handlers heard in index init interrupted
-  kind largest left limit link list listeners loss lost mark measure medium minimum move next number
-  open opening out over packets pass passes payload pending pick ping promise queue ranges ready receive received
+  kind largest left limit link list listeners loss lost mark measure medium minimum move moves next number
+  open opening out over packets pass passes payload pending pick ping pipe promise queue ranges ready receive received
   reject release reliable remove repeat replaced report resumed run said
-  sample senders sent serve server session settled share silent since skip smoothed spare start started store
-  table take threshold timer tokens told trim trying uint waiting window work
+  sample senders sent serve session settings settled share silent since skip smoothed spare start started store
+  table take threshold timer tokens told trim trying uint waiting window words work
 `);
 
 function words(text) {
@@ -116,8 +118,9 @@ const options = {
 rmSync(".types", { recursive: true, force: true }); // of files that had other names
 execFileSync("node_modules/.bin/tsc", ["-p", "."], { stdio: "inherit" });
 const types = declarations();
-let names = await internal(types);
 const plain = await build({ ...options, outfile: "dist/godwit.js", write: false });
+const near = await neighbours(plain.outputFiles[0].text);
+const names = await internal(types);
 
 // Names of our own, which may be short, for what src/ uses often.
 const shared = {
@@ -130,7 +133,7 @@ const shared = {
 const define = { "Math.max": "mathMax", "Math.min": "mathMin", "Number.MAX_SAFE_INTEGER": `${Number.MAX_SAFE_INTEGER}` };
 
 /** The bundle of an entry, as small as it gets, and its map. */
-async function small(entry, file, names) {
+async function small(entry, file, names, letters) {
   const { outputFiles } = await build({
     ...options,
     entryPoints: [entry],
@@ -157,7 +160,7 @@ async function small(entry, file, names) {
       hoist_funs: true,
       unsafe: true,
     },
-    mangle: { nth_identifier: variables },
+    mangle: { nth_identifier: variables(letters) },
     format: { comments: /licence/ },
     sourceMap: { content: outputFiles[0].text, url: `${file}.map` },
   });
@@ -169,9 +172,11 @@ const seconds = Number(/^--names=(\d+)$/m.exec(process.argv.join("\n"))?.[1] ?? 
 if (seconds) {
   const bundle =
     ([file, entry]) =>
-    async (other) =>
-      (await small(entry, file, other))[`dist/${file}`];
-  names = await search(names, Object.entries(entries).map(bundle), seconds);
+    async (...how) =>
+      (await small(entry, file, ...how))[`dist/${file}`];
+  await search(names, near, Object.entries(entries).map(bundle), seconds);
+  process.stdout.write("wrote names.json: now run npm run build\n");
+  process.exit();
 }
 const minified = await Promise.all(Object.entries(entries).map(([file, entry]) => small(entry, file, names)));
 

@@ -33,8 +33,8 @@ func TestConstantsAreThoseOfTheBrowserClient(t *testing.T) {
 	constants := map[string]float64{
 		"typeHello": typeHello, "typeWelcome": typeWelcome, "typeRequest": typeRequest, "typeReply": typeReply,
 		"typeAck": typeAck, "typeReject": typeReject, "typeHere": typeHere, "typeOpen": typeOpen,
-		"typeOpened": typeOpened, "typeExtension": typeExtension,
-		"takesOpen": takesOpen, "takesSending": takesSending,
+		"typeOpened": typeOpened, "typeShut": typeShut, "typeExtension": typeExtension,
+		"takesOpen": takesOpen, "takesSending": takesSending, "takesShut": takesShut, "takesOwn": takesOwn,
 		"maxHello": session.MaxHello, "maxName": session.MaxName, "maxText": session.MaxText, "maxPayload": session.MaxRequest,
 		"maxOwn": maxOwn, "maxEarly": maxEarly, "maxWaiting": float64(c.MaxWaiting), "maxCode": float64(maxCode),
 		"silence": ms(c.Silence), "keepAlive": ms(c.Channel.KeepAlive), "grace": ms(c.Grace),

@@ -55,12 +55,12 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
     continued: boolean;
     /** How long the phases of connecting took. */
     readonly times: ConnectTimes;
-    /** The channels that the server has opened at run time. */
-    readonly channels: readonly OpenedChannel[];
     /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
     constructor(url: string | URL, options: ConnectOptions<C>);
     /** The number of the session, as 16 hexadecimal digits as in the server's log; "" until the session is open. */
     get id(): string;
+    /** The channels that were opened at run time, by either end, and are not closed. */
+    get channels(): readonly OpenedChannel[];
     get state(): "connecting" | "open" | "interrupted" | "closed";
     /**
      * Queues a copy of b as a message on a channel. Throws a SendError if nothing was queued. Messages of one task share
@@ -77,10 +77,27 @@ export declare class Conn<const C extends readonly Channel[] = readonly Channel[
      */
     on(channel: Hearable<C>, f: Heard): () => void;
     /**
-     * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+     * Yields the messages of a channel until the channel is closed or the session ends. If the loop is too slow, the oldest messages are lost on
      * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
      */
     messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void>;
+    /**
+     * Adds a channel to this session and returns it with all its fields. The server limits how many channels a client may
+     * have open at a time, and their queueLimit: Config.MaxClientChannels and MaxClientQueue. Messages on the channel wait
+     * in its queue until the server has acknowledged the channel, which takes one round trip. The channel lasts until
+     * either end closes it or the session ends, also over new links and, with keep, in the next page. Throws a SendError
+     * "closed", "budget", or "fixed" if a limit of the server is exceeded or the session is not open yet, and a
+     * ConnectError "table" if the table would not be valid.
+     */
+    openChannel(channel: Channel): OpenedChannel;
+    /**
+     * Closes a channel that either end has opened at run time. From now on send throws a SendError "channel". The messages
+     * that wait in its queue are sent, and those that the server has sent arrive. When both ends have nothing more to send,
+     * the event channelclosed comes, after all receipts of the channel; messages that no function has taken until then are
+     * lost. Then the name may be used again. closeChannel does not wait. Throws a SendError "channel" if there is no such
+     * channel or it is being closed, "fixed" if it cannot be closed, or "closed".
+     */
+    closeChannel(channel: Sendable<C> | Hearable<C>): void;
     /**
      * Sends a request to the server. Resolves with the bytes of the reply, or with undefined if it has none. Rejects with
      * a RequestError, with a SendError if nothing was sent, or with the reason of the signal: the answer is then ignored.
@@ -166,15 +183,16 @@ export type RequestErrorCode = "rejected" | "send-failed" | "response-lost";
  * What is wrong with a message of send. Nothing was queued.
  *
  * - type: the message is not bytes
- * - channel: the table has no such channel
+ * - channel: there is no such channel, or it is being closed
  * - direction: only the server may send on the channel
  * - size: the message is larger than the channel's maxMessage
  * - budget: the queue of the reliable channel is full: send again after the event room; or too many requests wait
  * - deadline: the deadline has passed
  * - interrupted: the link is silent, and an unreliable message would be old when it is back
+ * - fixed: the server does not let this client open channels, or the channel cannot be closed
  * - closed: the session has ended
  */
-export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "fixed" | "closed";
 
 /**
  * The status of a request:
@@ -213,7 +231,7 @@ export declare class RequestError extends GodwitError<RequestErrorCode> {
     name: string;
 }
 
-/** SendError is thrown by send. request rejects with it if nothing was sent. */
+/** SendError is thrown by send, openChannel and closeChannel. request rejects with it if nothing was sent. */
 export declare class SendError extends GodwitError<SendErrorCode> {
     name: string;
 }
@@ -242,6 +260,11 @@ export interface ConnEventMap {
      */
     channel: ChannelEvent<OpenedChannel>;
     /**
+     * A channel that was opened at run time is closed at both ends: all its messages have arrived before, and the fate of
+     * each message of this end is known. Its name may be used again. A session that ends has no such event.
+     */
+    channelclosed: ChannelEvent<OpenedChannel>;
+    /**
      * The queue of a channel has room for the message that send refused last with a SendError "budget". There is one
      * event after such refusals, not one for each.
      */
@@ -254,10 +277,10 @@ export interface ConnEventMap {
     close: ConnCloseEvent;
 }
 
-/** A channel that the server has opened at run time, with all its fields. */
+/** A channel that was opened at run time, with all its fields. */
 export type OpenedChannel = Required<Channel<OpenedName>>;
 
-/** The name of a channel that the server has opened at run time. */
+/** The name of a channel that was opened at run time. */
 export type OpenedName = string & {
     readonly opened: true;
 };
@@ -265,7 +288,7 @@ export type OpenedName = string & {
 /** ChannelEvent is an event of one channel of a Conn. */
 export declare class ChannelEvent<C extends Required<Channel> = Required<Channel>> extends Event {
     readonly channel: C;
-    constructor(type: "channel" | "room", channel: C);
+    constructor(type: "channel" | "channelclosed" | "room", channel: C);
 }
 
 /** ConnCloseEvent is the last event of a Conn. */
@@ -429,7 +452,7 @@ export interface ChannelStats {
  * - evicted: an incomplete unreliable message, dropped for a newer one
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
- * - stale-channel: a late frame of a closed channel; not in this client, which closes no channels
+ * - stale-channel: a late frame of a closed channel
  */
 export type DropReason = "malformed" | "duplicate" | "ack" | "closed" | "refused" | "unknown-channel" | "direction" | "kind" | "too-large" | "mismatch" | "window" | "budget" | "evicted" | "aged" | "unknown-frame" | "stale-channel";
 

@@ -236,6 +236,7 @@ function fullTable(channels) {
   });
   return table;
 }
+var nextChannel = (others, c) => fullTable([...others, c]).at(-1);
 function wrong(c) {
   const name = bytesOf(c.name).length;
   if (name < 1 || name > maxName || /[\0- \x7f]/.test(c.name)) return `a name has 1 to ${maxName} bytes and no spaces`;
@@ -266,13 +267,13 @@ function tableText(table) {
 function openLine(c, id) {
   return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
 }
-function nextChannel(table, line) {
+function parseLine(others, line, id) {
   const fields = line.split(" ");
   const [, name, mode, direction, maxMessage2, queueLimit, priority, guarantee, weight] = fields;
   const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
   const c = { name, mode, direction, maxMessage: Number(maxMessage2), queueLimit: Number(queueLimit), ...sending };
-  const next = fullTable([...table.slice(1), c]).at(-1);
-  must((sending ? openLine : lineOf)(next, table.length) === line);
+  const next = nextChannel(others, c);
+  must((sending ? openLine : lineOf)(next, id) === line);
   return next;
 }
 function hash(text2) {
@@ -294,34 +295,34 @@ var Inbox = class {
     this.dropOldest = dropOldest;
     this.lost = 0;
     // messages that were dropped
-    this.messages = [];
+    this.untaken = [];
     this.first = 0;
-    // index of the oldest message that was not taken; at most half of messages were taken
+    // index of the oldest message that was not taken; at most half of untaken were taken
     this.bytes = 0;
   }
   /** Keeps b. If there is no room, drops the oldest messages, or b. */
   push(b) {
-    this.messages.push(b);
+    this.untaken.push(b);
     this.bytes += b.length + messageCost;
     for (; this.bytes > this.limit; this.lost++) {
       if (this.dropOldest) this.take();
-      else this.bytes -= this.messages.pop().length + messageCost;
+      else this.bytes -= this.untaken.pop().length + messageCost;
     }
   }
   /** Removes and returns the oldest message. */
   take() {
-    const b = this.messages[this.first];
+    const b = this.untaken[this.first];
     if (!b) return;
     this.bytes -= b.length + messageCost;
-    if (2 * ++this.first > this.messages.length) {
-      this.messages.splice(0, this.first);
+    if (2 * ++this.first > this.untaken.length) {
+      this.untaken.splice(0, this.first);
       this.first = 0;
     }
     return b;
   }
 };
-function snapshotInbox({ messages, first }) {
-  return messages.slice(first);
+function snapshotInbox({ untaken, first }) {
+  return untaken.slice(first);
 }
 function restoreInbox(inbox, saved) {
   for (const b of saved) inbox.push(b);
@@ -340,9 +341,9 @@ var nobody = { datagram() {
 } };
 var Link = class {
   // datagrams that arrived before attach
-  constructor(pc, channel, times, ended) {
+  constructor(pc, pipe, times, ended) {
     this.pc = pc;
-    this.channel = channel;
+    this.pipe = pipe;
     this.times = times;
     this.waiting = 0;
     // bytes in the queue of the browser
@@ -352,29 +353,29 @@ var Link = class {
     this.backlog = [];
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {
     }, ended };
-    channel.binaryType = "arraybuffer";
+    pipe.binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
     let strange;
-    channel.onmessage = ({ data, timeStamp: at }) => {
+    pipe.onmessage = ({ data, timeStamp: at }) => {
       strange ??= !(Math.abs(now() - at) < 1e3);
       this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
     };
-    channel.onbufferedamountlow = () => this.owner.drained();
-    channel.onclose = () => this.end();
+    pipe.onbufferedamountlow = () => this.owner.drained();
+    pipe.onclose = () => this.end();
     pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
   /** Sets the owner, which gets the datagrams that have arrived already. */
   attach(owner) {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
-    if (this.channel.readyState !== "open") this.end();
+    if (this.pipe.readyState !== "open") this.end();
   }
   /**
    * Returns whether the browser would send a datagram soon. Call it when there is one to send; sent is the size of the
    * one that was just sent.
    */
   ready(t, sent = 0) {
-    const waiting = this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount;
+    const waiting = this.waiting = sent ? this.waiting + sent : this.pipe.bufferedAmount;
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
     else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
     if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
@@ -387,7 +388,7 @@ var Link = class {
   }
   careful(until, threshold) {
     this.carefulUntil = until;
-    this.channel.bufferedAmountLowThreshold = threshold;
+    this.pipe.bufferedAmountLowThreshold = threshold;
   }
   /**
    * Returns whether the browser has taken the datagram. If not, the channel is closing or the queue of the browser is
@@ -395,7 +396,7 @@ var Link = class {
    */
   send(b) {
     try {
-      this.channel.send(b);
+      this.pipe.send(b);
       return true;
     } catch {
       return false;
@@ -425,8 +426,8 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
   const late = AbortSignal.timeout(Math.min(timeout, 1e9));
   const either = AbortSignal.any([signal, late]);
   signal.throwIfAborted();
-  const { promise: opened2, resolve, reject } = deferred();
-  opened2.catch(() => {
+  const { promise: opened, resolve, reject } = deferred();
+  opened.catch(() => {
   });
   either.onabort = () => reject(either.reason);
   let link;
@@ -450,7 +451,7 @@ async function openLink({ label, init, exchange: exchange2, timeout = 15e3, sign
     const answer = await exchange2(pc.localDescription.sdp, either);
     times.http = lap();
     server = / udp \d+ (\S+ \d+) /i.exec(`${answer.sdp}`)?.[1];
-    await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened2]);
+    await Promise.all([pc.setRemoteDescription(answer).catch(foreign), opened]);
     times.transport = lap();
     return link;
   } catch (e) {
@@ -491,7 +492,7 @@ var maxFragmentHeader = 1 + 8 + 2 + 4;
 var maxCloseText = 256;
 var pieces = (n) => Math.max(1, Math.ceil(n / pieceSize));
 var pieceCost = (size, i) => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
-function appendPiece(w, ch, bare, { id, b, start, size }, i) {
+function appendPiece(w, ch, bare, { id, b, start, len: size }, i) {
   const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
   w.byte((kind << 6) + ch);
   if (kind !== frameBare) w.varint(id);
@@ -541,18 +542,18 @@ var Packet = class extends Reader {
     // first, then gap and length alternately
     // The frame.
     this.kind = 0;
-    this.channel = 0;
+    this.chan = 0;
     // or the control kind
     this.id = 0;
     this.index = 0;
-    this.total = 0;
+    this.fullSize = 0;
     this.code = 0;
-    this.size = 0;
+    this.len = 0;
   }
   // size of the payload, which ends at at; padding and pings have none
   /** The payload of the frame: a view of the datagram. */
   get payload() {
-    return this.b.subarray(this.at - this.size, this.at);
+    return this.b.subarray(this.at - this.len, this.at);
   }
   /**
    * Parses all of b, and returns false if b is malformed. Afterwards next reads one frame after the other; if there is
@@ -572,7 +573,7 @@ var Packet = class extends Reader {
       this.eliciting = false;
       for (this.frames = 0; this.more(); this.frames++) {
         this.next();
-        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
+        this.eliciting ||= this.kind !== frameControl || this.chan !== controlPadding;
       }
       if (this.frames > 1) this.at = start;
       return true;
@@ -594,24 +595,24 @@ var Packet = class extends Reader {
   next() {
     const head = this.byte();
     this.kind = head >> 6;
-    this.channel = head & 63;
+    this.chan = head & 63;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
     const fragment = this.kind === frameFragment;
     this.index = fragment ? this.varint() : 0;
-    this.total = this.varint();
+    this.fullSize = this.varint();
     must(
-      fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize
+      fragment ? this.fullSize > pieceSize && this.fullSize <= maxMessage && this.index < pieces(this.fullSize) : this.fullSize <= pieceSize
     );
-    this.skip(this.size = Math.min(pieceSize, this.total - this.index * pieceSize));
+    this.skip(this.len = Math.min(pieceSize, this.fullSize - this.index * pieceSize));
   }
   control() {
-    const close = this.channel === controlClose;
-    if (this.channel <= controlPing) return;
-    must(close || this.channel >= controlExtension);
+    const close = this.chan === controlClose;
+    if (this.chan <= controlPing) return;
+    must(close || this.chan >= controlExtension);
     if (close) this.code = this.varint();
-    this.skip(this.size = this.varint());
-    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
+    this.skip(this.len = this.varint());
+    if (close) must(this.len <= maxCloseText && text(this.payload) >= "");
   }
 };
 function appendHeader(w, number) {
@@ -651,6 +652,7 @@ var typeReject = 6;
 var typeHere = 7;
 var typeOpen = 8;
 var typeOpened = 9;
+var typeShut = 10;
 var typeExtension = 128;
 var maxName2 = 64;
 var maxText = 256;
@@ -659,36 +661,45 @@ var maxPayload = (64 << 10) - 1 - 4 - 1 - maxName2;
 function parseControl(b) {
   const r = new Reader(b);
   const type = r.byte();
-  const c = { type, id: 0, session: 0n, text: "", payload: nothing };
+  const c = { type, id: 0, session: 0n, words: "", payload: nothing, most: -1, maxQueue: 0 };
   if (type >= typeExtension) return c;
-  must(type >= typeWelcome && type <= typeReject || type === typeOpen);
+  must(type > typeHello && type <= typeShut && type !== typeHere);
   if (type === typeWelcome) {
     c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
     c.payload = r.take(16);
     c.id = r.uint(4);
     r.take(4);
+    if (r.more()) c.most = r.byte();
+    if (c.most > 0) c.maxQueue = r.uint(4);
     return c;
   }
-  if (type !== typeOpen) c.id = r.uint(4);
+  if (type !== typeOpen) c.id = r.uint(type < typeOpen ? 4 : 1);
   if (type === typeRequest) {
     const n = r.byte();
     must(n > 0 && n <= maxName2);
-    c.text = text(r.take(n));
+    c.words = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  const said2 = type >= typeReject;
+  const said2 = type === typeReject || type === typeOpen;
   must(c.payload.length <= (said2 ? maxText : maxPayload));
-  if (said2) c.text = text(c.payload);
-  must(type !== typeOpen || c.text !== "");
+  if (said2) c.words = text(c.payload);
+  must(type !== typeOpen || c.words !== "");
   return c;
 }
 var takesOpen = 1;
 var takesSending = 2;
+var takesShut = 4;
+var takesOwn = 8;
 function hello(message) {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, takesOpen + takesSending);
+  return Uint8Array.of(
+    typeHello,
+    message.length >> 8,
+    message.length,
+    ...message,
+    takesOpen + takesSending + takesShut + takesOwn
+  );
 }
-var opened = (channel) => Uint8Array.of(typeOpened, channel);
 var numbered = (type, id, rest = []) => Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);
 
 // src/ack.ts
@@ -993,7 +1004,7 @@ function run(needed) {
   let least = 0;
   let turns = 0;
   let since = 0;
-  return ({ number, size }, lost) => {
+  return ({ number, len: size }, lost) => {
     if (!least) {
       least = size;
       since = number;
@@ -1092,7 +1103,7 @@ var Recovery = class {
     return this.tiny ? tinyPacket : this.careful || this.probes ? leastBudget : t < this.retryAt ? this.budget : maxPacket;
   }
   /** Records a packet that was sent and must be acknowledged. */
-  sent({ at, size }) {
+  sent({ sentAt: at, len: size }) {
     this.lastSent = at;
     if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
     this.careful = Math.max(0, this.careful - 1);
@@ -1102,10 +1113,10 @@ var Recovery = class {
   acked(p) {
     if (p.eliciting) this.share -= this.share / lossMemory;
     this.medium(p, 0);
-    if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
+    if (p.sentAt > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
   lost(p) {
-    const { size } = p;
+    const { len: size } = p;
     this.share += (1 - this.share) / lossMemory;
     if (size > this.budget) return;
     if (size > leastBudget) {
@@ -1142,7 +1153,7 @@ var pieceUnsent = 0;
 var pieceFlying = 1;
 var pieceLost = 2;
 var pieceAcked = 3;
-var cost = (m) => m.size + messageCost;
+var cost = (m) => m.len + messageCost;
 var sendWindow = 4096;
 var Sender = class {
   constructor(cfg, id, allowed) {
@@ -1164,11 +1175,13 @@ var Sender = class {
     this.nextID = 0;
     this.active = false;
     // it may have a piece to send
+    this.shut = false;
+    // the peer has not opened the channel yet: messages wait
     this.pass = 0;
     // bytes sent, divided by weight: the channel with the smallest is next
     this.tokens = 0;
     // bytes left of the guaranteed share
-    this.stats = channelStats();
+    this.counted = channelStats();
     this.refilled = 0;
     this.reliable = isReliable(cfg.mode);
     this.bare = cfg.mode === "unreliable";
@@ -1189,7 +1202,7 @@ var Sender = class {
   }
   /** Returns the piece that is sent next, and gives its message an id. */
   next() {
-    if (this.lost) return (this.waiting.find((m2) => m2.lost) ?? this.queue[0]).pieces.find((q) => q.state === pieceLost);
+    if (this.lost) return (this.waiting.find((m2) => m2.lost) ?? this.queue[0]).pieces.find((q) => q.phase === pieceLost);
     const m = this.queue[0];
     const oldest = this.waiting[0];
     if (!m) return;
@@ -1219,8 +1232,8 @@ var Sender = class {
 };
 function snapshotSender({ nextID, reliable, waiting, queue }, shift2) {
   const message = (m) => {
-    const acked = m.pieces.map((q) => q.state === pieceAcked);
-    return [m.id, m.sent, acked, m.key, m.deadline + shift2, m.b.subarray(m.start, m.start + m.size)];
+    const acked = m.pieces.map((q) => q.phase === pieceAcked);
+    return [m.id, m.sent, acked, m.key, m.expiry + shift2, m.b.subarray(m.start, m.start + m.len)];
   };
   return [nextID, reliable ? [...waiting, ...queue].map(message) : []];
 }
@@ -1233,6 +1246,7 @@ var maxLookback = 64;
 var Outbox = class {
   constructor() {
     this.senders = [];
+    // by channel; numbers without one are holes
     this.backlog = false;
     // a piece did not fit when pick was called last
     this.quiet = false;
@@ -1253,12 +1267,18 @@ var Outbox = class {
     };
   }
   /** Adds a channel; allowed says that this end may send on it. */
-  open(c, allowed) {
-    const s = new Sender(c, this.senders.length, allowed);
-    this.senders.push(s);
-    this.byPriority.push(s);
-    this.byPriority.sort((a, b) => a.cfg.priority - b.cfg.priority);
+  open(c, allowed, id = this.senders.length) {
+    const s = this.senders[id] = new Sender(c, id, allowed);
+    this.sortSenders();
     return s;
+  }
+  /** Removes a channel that has no message. */
+  remove(id) {
+    delete this.senders[id];
+    this.sortSenders();
+  }
+  sortSenders() {
+    this.byPriority = Object.values(this.senders).sort((a, b) => a.cfg.priority - b.cfg.priority);
   }
   /** Queues a copy of b as a message on channel ch, or throws a SendError. */
   send(t, ch, b, { key = 0, deadline = Infinity, receipt } = {}) {
@@ -1295,8 +1315,8 @@ var Outbox = class {
       key,
       b: slab.b,
       start: slab.n,
-      size,
-      deadline,
+      len: size,
+      expiry: deadline,
       queued: t,
       receipt,
       pieces: [],
@@ -1305,7 +1325,7 @@ var Outbox = class {
       lost: 0
     };
     slab.bytes(b);
-    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
+    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
     s.cost += cost(m);
     if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
@@ -1326,7 +1346,7 @@ var Outbox = class {
   /** Removes a message and reports its fate. */
   finish(m, fate) {
     const { s, list } = m;
-    if (!m.sent) s.stats.dropped++;
+    if (!m.sent) s.counted.dropped++;
     this.report(m, fate);
     s.cost -= cost(m);
     s.lost -= m.lost;
@@ -1348,7 +1368,7 @@ var Outbox = class {
    * when it answers again: the messages that waited would arrive late, in a burst.
    */
   outdate(t) {
-    for (const { reliable, queue } of this.senders) {
+    for (const { reliable, queue } of this.byPriority) {
       if (reliable) continue;
       for (const m of [...queue]) if (t - m.queued > staleAge) this.finish(m, "expired");
     }
@@ -1356,7 +1376,7 @@ var Outbox = class {
   // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
   activate(s) {
     this.stirred = true;
-    if (s.active) return;
+    if (s.active || s.shut) return;
     s.active = true;
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]);
   }
@@ -1366,7 +1386,7 @@ var Outbox = class {
    */
   next(s, t) {
     if (this.quiet && !s.reliable) return;
-    for (let m; (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    for (let m; (m = s.queue[0]) && t >= m.expiry && !(m.sent && s.reliable); ) this.finish(m, "expired");
     s.active = s.lost + s.queue.length > 0;
     return s.next();
   }
@@ -1378,10 +1398,10 @@ var Outbox = class {
     let best;
     let bestRank = 0;
     this.backlog = false;
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       const q = s.active && this.next(s, t);
       if (!q) continue;
-      if (pieceCost(q.m.size, q.i) > space) {
+      if (pieceCost(q.m.len, q.i) > space) {
         this.backlog = true;
         continue;
       }
@@ -1395,7 +1415,7 @@ var Outbox = class {
   hasWork(t) {
     if (!this.stirred) return false;
     this.stirred = false;
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       if (s.active && this.next(s, t)) return this.stirred = true;
       this.stirred ||= s.active;
     }
@@ -1425,13 +1445,13 @@ var Outbox = class {
       if (!s.reliable || budget < 1) continue;
       for (const m of s.waiting.slice(0, maxLookback)) {
         const q = m.pieces[0];
-        if (q.at > overdue || !this.copy(w, end, q, p)) continue;
-        q.at = p.at;
-        q.copies = 0;
+        if (q.sentAt > overdue || !this.copy(w, end, q, p)) continue;
+        q.sentAt = p.sentAt;
+        q.sentCopies = 0;
       }
       for (const m of s.waiting.slice(-maxLookback).reverse()) {
         const q = m.pieces[0];
-        if (q.copies < budget) this.copy(w, end, q, p);
+        if (q.sentCopies < budget) this.copy(w, end, q, p);
       }
     }
   }
@@ -1441,10 +1461,10 @@ var Outbox = class {
    */
   copy(w, end, q, p) {
     const { m } = q;
-    if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
-    if (w.n + pieceCost(m.size, 0) > end) return false;
+    if (m.len > maxCopyable || q.phase !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(m.len, 0) > end) return false;
     appendPiece(w, m.s.id, false, m, 0);
-    q.copies++;
+    q.sentCopies++;
     q.number = p.number;
     p.pieces.push(q);
     this.copies++;
@@ -1455,18 +1475,18 @@ var Outbox = class {
   pieceSent(q, p) {
     const { m } = q;
     const { s } = m;
-    if (q.state === pieceLost) {
+    if (q.phase === pieceLost) {
       m.lost--;
       s.lost--;
       this.retransmits++;
     } else if (m.sent++ === 0) {
       s.nextID++;
-      s.stats.messagesOut++;
+      s.counted.messagesOut++;
     }
-    q.state = pieceFlying;
-    q.copies = 0;
+    q.phase = pieceFlying;
+    q.sentCopies = 0;
     q.number = p.number;
-    q.at = p.at;
+    q.sentAt = p.sentAt;
     if (m.sent < m.pieces.length || m.list !== s.queue) return;
     if (!s.reliable && !m.receipt) return this.finish(m, "lost");
     s.queue.shift();
@@ -1480,9 +1500,9 @@ var Outbox = class {
   pieceLost(q, number) {
     const { m } = q;
     const { s } = m;
-    if (m.over || q.state !== pieceFlying || q.number !== number) return false;
+    if (m.over || q.phase !== pieceFlying || q.number !== number) return false;
     if (s.reliable) {
-      q.state = pieceLost;
+      q.phase = pieceLost;
       m.lost++;
       s.lost++;
       this.activate(s);
@@ -1499,12 +1519,12 @@ var Outbox = class {
     for (const q of p.pieces) {
       const { m } = q;
       const { s } = m;
-      if (m.over || q.state === pieceAcked) continue;
-      if (q.state === pieceLost) {
+      if (m.over || q.phase === pieceAcked) continue;
+      if (q.phase === pieceLost) {
         m.lost--;
         s.lost--;
       }
-      q.state = pieceAcked;
+      q.phase = pieceAcked;
       if (--m.left) continue;
       this.report(m, "delivered");
       if (s.cfg.mode !== "reliable-ordered") this.finish(m, "delivered");
@@ -1529,7 +1549,7 @@ var Outbox = class {
   }
   /** Returns whether every reliable message has arrived. */
   settled() {
-    return this.senders.every((s) => !s.reliable || !s.cost);
+    return this.byPriority.every((s) => !s.reliable || !s.cost);
   }
   /** Returns the number of bytes of reliable messages that have not arrived, without those of channel 0. */
   unsettled() {
@@ -1537,7 +1557,7 @@ var Outbox = class {
   }
   /** Drops all messages; their fate is "abandoned". */
   abandon() {
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       s.wanted = Infinity;
       for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
@@ -1550,9 +1570,9 @@ function restoreSender(outbox, t, ch, [nextID, messages], shift2) {
     const m = s.queue.at(-1);
     m.id = id;
     m.sent = sent;
-    m.deadline = (deadline ?? Infinity) - shift2;
+    m.expiry = (deadline ?? Infinity) - shift2;
     for (const q of m.pieces.slice(0, sent)) {
-      q.state = acked[q.i] ? pieceAcked : pieceFlying;
+      q.phase = acked[q.i] ? pieceAcked : pieceFlying;
       if (acked[q.i]) m.left--;
       else outbox.pieceLost(q, q.number);
     }
@@ -1567,13 +1587,13 @@ function restoreSender(outbox, t, ch, [nextID, messages], shift2) {
 var maxPartials = 32;
 var partialAge = 3e3;
 var Receiver = class {
-  constructor(cfg, allowed, stats, message, drop) {
+  constructor(cfg, allowed, counted, message, drop) {
     this.cfg = cfg;
     this.allowed = allowed;
-    this.stats = stats;
+    this.counted = counted;
     this.message = message;
     this.drop = drop;
-    this.held = 0;
+    this.bytesHeld = 0;
     // bytes of queueLimit that partials use
     this.base = 0;
     // reliable: all messages before it have arrived. Sequenced: the newest that was delivered, plus one. Unreliable: 0
@@ -1586,7 +1606,7 @@ var Receiver = class {
    */
   outdated() {
     const late = this.allowed && !isReliable(this.cfg.mode);
-    if (late) this.stats.stale++;
+    if (late) this.counted.stale++;
     return late;
   }
   /** Processes a piece of a message. Returns why it was refused and must be sent again, or undefined. */
@@ -1596,16 +1616,16 @@ var Receiver = class {
     const whole = f.kind !== frameFragment;
     if (!this.allowed) return "direction";
     if (whole && bare !== (mode === "unreliable")) return "kind";
-    if (f.total > maxMessage2) return "too-large";
+    if (f.fullSize > maxMessage2) return "too-large";
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
-    else if (f.id < this.base) this.stats.stale++;
+    else if (f.id < this.base) this.counted.stale++;
     else if (whole) this.supersede(f.id, f.payload);
     else this.fragment(t, f);
     return;
   }
   deliver(b) {
-    this.stats.messagesIn++;
+    this.counted.messagesIn++;
     this.message(b);
   }
   /** Delivers a reliable message. Messages that were sent before it may still be missing. */
@@ -1620,39 +1640,39 @@ var Receiver = class {
     if (this.partials.size)
       for (const p of this.partials.values()) {
         if (p.id > id) continue;
-        this.stats.stale++;
+        this.counted.stale++;
         this.remove(p);
       }
   }
   /** Adds an incomplete message. have says which pieces have arrived. */
   add(t, id, body, have = []) {
-    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
+    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, assembled: body, first: t };
     this.partials.set(id, p);
-    this.held += body.length + messageCost;
+    this.bytesHeld += body.length + messageCost;
     return p;
   }
   remove(p) {
     this.partials.delete(p.id);
-    this.held -= p.body.length + messageCost;
+    this.bytesHeld -= p.assembled.length + messageCost;
   }
   /** Stores a piece, and returns whether the message is complete. */
   store(p, f) {
     if (p.have[f.index]) {
-      this.stats.duplicates++;
+      this.counted.duplicates++;
       return false;
     }
     p.have[f.index] = true;
-    if (f.kind === frameFragment) p.body.set(f.payload, f.index * pieceSize);
+    if (f.kind === frameFragment) p.assembled.set(f.payload, f.index * pieceSize);
     return --p.left === 0;
   }
   /** Processes a fragment of an unreliable or sequenced message. */
   fragment(t, f) {
     const p = this.partials.get(f.id) ?? this.admit(t, f);
-    if (p.body.length !== f.total) return this.drop("mismatch");
+    if (p.assembled.length !== f.fullSize) return this.drop("mismatch");
     if (!this.store(p, f)) return;
     this.remove(p);
-    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
-    else this.deliver(p.body);
+    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.assembled);
+    else this.deliver(p.assembled);
   }
   /** Adds an incomplete message. Drops older ones to make room. */
   admit(t, f) {
@@ -1661,10 +1681,10 @@ var Receiver = class {
       this.remove(p);
       this.drop("evicted");
     }
-    return this.add(t, f.id, new Uint8Array(f.total));
+    return this.add(t, f.id, new Uint8Array(f.fullSize));
   }
   full(f) {
-    return this.held + f.total + messageCost > this.cfg.queueLimit;
+    return this.bytesHeld + f.fullSize + messageCost > this.cfg.queueLimit;
   }
   /** Drops incomplete unreliable messages that are too old, and returns when the next one is too old. */
   age(t) {
@@ -1690,33 +1710,33 @@ var Receiver = class {
     let p = this.partials.get(f.id);
     if (f.id >= this.base + sendWindow) return "window";
     if (f.id < this.base || p === null || p?.left === 0) {
-      this.stats.duplicates++;
+      this.counted.duplicates++;
       return;
     }
-    if (p && p.body.length !== f.total) return "mismatch";
+    if (p && p.assembled.length !== f.fullSize) return "mismatch";
     if (whole && (!ordered || f.id === this.base)) {
       this.done(f.id, f.payload);
     } else {
       if (!p && this.full(f)) return "budget";
-      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
+      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.fullSize));
       if (!this.store(p, f)) return;
       if (!ordered) {
         this.remove(p);
-        this.done(p.id, p.body);
+        this.done(p.id, p.assembled);
       }
     }
     for (let q; (q = this.partials.get(this.base)) !== void 0 && !q?.left; this.base++) {
       this.partials.delete(this.base);
       if (!q) continue;
       this.remove(q);
-      this.deliver(q.body);
+      this.deliver(q.assembled);
     }
     return;
   }
 };
 function snapshotReceiver({ base, cfg, partials }) {
   const all = isReliable(cfg.mode) ? [...partials] : [];
-  return [base, all.map(([id, p]) => [id, p && [p.have, p.body]])];
+  return [base, all.map(([id, p]) => [id, p && [p.have, p.assembled]])];
 }
 function restoreReceiver(r, t, [base, partials]) {
   r.base = base;
@@ -1750,27 +1770,27 @@ var Flight = class {
   }
   /** Returns a record for the packet that is sent next. It is not part of the flight yet. */
   open(t) {
-    return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
+    return { number: this.next, sentAt: t, len: 0, phase: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
   /** Adds the record that open returned. */
   push(p) {
     this.next++;
     this.packets.push(p);
     if (!p.eliciting) return;
-    this.bytes += p.size;
+    this.bytes += p.len;
     this.count++;
   }
   /** Drops all records. Numbers continue. */
   forget() {
     this.packets.length = this.bytes = this.count = 0;
   }
-  /** Sets the state of a packet, which is not in flight any more. */
-  land(p, state) {
-    if (p.eliciting && p.state === packetFlying) {
-      this.bytes -= p.size;
+  /** Sets the phase of a packet, which is not in flight any more. */
+  land(p, phase) {
+    if (p.eliciting && p.phase === packetFlying) {
+      this.bytes -= p.len;
       this.count--;
     }
-    p.state = state;
+    p.phase = phase;
   }
   /**
    * Drops the oldest records that have no use any more: packets that were acknowledged, and packets that were sent
@@ -1778,7 +1798,7 @@ var Flight = class {
    */
   trim(old) {
     for (let p; p = this.packets[0]; this.packets.shift()) {
-      if (p.state !== packetAcked && (p.at >= old || p.state === packetFlying && p.eliciting)) return;
+      if (p.phase !== packetAcked && (p.sentAt >= old || p.phase === packetFlying && p.eliciting)) return;
     }
   }
 };
@@ -1800,7 +1820,10 @@ var Mux = class {
     // the link below delays what it gets
     this.counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
     this.receivers = [];
+    // by channel; numbers without one are holes
     this.drops = {};
+    this.staleBefore = [];
+    // by channel: frames of earlier packets are of a channel that was closed
     this.flight = new Flight();
     this.largestAcked = 0;
     this.sampled = -1;
@@ -1838,19 +1861,25 @@ var Mux = class {
     this.relink(t, config.rtt);
   }
   /** Adds a channel. The peer must do the same before a packet with the channel reaches it. */
-  open(c) {
-    const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
-    const { stats } = this.outbox.open(c, c.direction !== theirs);
-    const i = this.receivers.length;
-    this.receivers.push(
-      new Receiver(
-        c,
-        c.direction !== mine,
-        stats,
-        (b) => this.events.message(i, b),
-        (why) => this.drop(why)
-      )
+  open(c, id = this.receivers.length) {
+    const { mine } = this.config;
+    const { counted } = this.outbox.open(c, c.direction === "both" || c.direction === mine, id);
+    this.receivers[id] = new Receiver(
+      c,
+      c.direction !== mine,
+      counted,
+      (b) => this.events.message(id, b),
+      (why) => this.drop(why)
     );
+  }
+  /**
+   * Ends the receiving half of a channel on which the peer sends nothing more. Frames of packets that were sent before
+   * are ignored from now on, whatever channel has the number when they arrive. Frames of later packets are refused until
+   * open is called.
+   */
+  stopReceiving(id) {
+    delete this.receivers[id];
+    this.staleBefore[id] = this.received.next;
   }
   /**
    * Continues on a new link to the same peer, which must do the same. What the peer has not acknowledged is sent again,
@@ -1861,6 +1890,7 @@ var Mux = class {
     this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
+    this.staleBefore = [];
     this.flight = new Flight();
     this.loss = new Recovery(rtt);
     this.cc = congestion(t, rate, floor, ceiling);
@@ -1881,7 +1911,7 @@ var Mux = class {
     const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
       const old = flight.packets[0];
-      if (old.state === packetFlying && old.eliciting) this.losePacket(old);
+      if (old.phase === packetFlying && old.eliciting) this.losePacket(old);
     }
     if (this.idle(t)) return 0;
     const content = this.mayContent(t);
@@ -1907,7 +1937,7 @@ var Mux = class {
       if (t < received.due) return 0;
       this.askForAck(w, t, p);
     }
-    p.size = w.n;
+    p.len = w.n;
     if (p.ackTop) received.said();
     if (p.eliciting) {
       loss.sent(p);
@@ -1985,27 +2015,28 @@ var Mux = class {
     let ok = true;
     for (let n = p.frames; n--; ) {
       if (p.frames > 1) p.next();
-      ok = this.receiveFrame(t, p) && ok;
+      ok = this.receiveFrame(t, number, p) && ok;
     }
     if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
     if (this.byPeer && received.eliciting) received.due = t;
   }
-  /** Processes a frame, and returns whether its packet may be acknowledged. */
-  receiveFrame(t, f) {
+  /** Processes a frame of packet number, and returns whether the packet may be acknowledged. */
+  receiveFrame(t, number, f) {
     if (f.kind === frameControl) {
-      if (f.channel === controlClose) this.receiveClose(f);
-      else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
-      else if (f.channel >= controlExtension) this.drop("unknown-frame");
+      if (f.chan === controlClose) this.receiveClose(f);
+      else if (f.chan === controlGivenUp) this.receiveGivenUp(f);
+      else if (f.chan >= controlExtension) this.drop("unknown-frame");
       return true;
     }
     const done = this.over();
-    const r = this.receivers[f.channel];
+    const r = this.receivers[f.chan];
+    const old = number < this.staleBefore[f.chan];
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
-    const why = done ? "closed" : r ? r.receive(t, f) : "unknown-channel";
+    const why = done ? "closed" : old ? "stale-channel" : r ? r.receive(t, f) : "unknown-channel";
     if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
-    return done || !why;
+    return done || old || !why;
   }
   receiveClose(f) {
     if (this.byPeer) return;
@@ -2035,12 +2066,12 @@ var Mux = class {
     }
     if (!bytes) return true;
     const p = f.at(largest2);
-    if (p?.eliciting && p.at > this.sampled) {
-      this.sampled = p.at;
+    if (p?.eliciting && p.sentAt > this.sampled) {
+      this.sampled = p.sentAt;
       const own2 = Math.min(delay * delayUnit, 2 * maxAckDelay);
-      if (p.at >= this.awake) {
-        this.loss.sample(Math.max(t - p.at, 1e-3), own2);
-        this.cc.sample(t, Math.max(t - p.at - own2, 1e-3));
+      if (p.sentAt >= this.awake) {
+        this.loss.sample(Math.max(t - p.sentAt, 1e-3), own2);
+        this.cc.sample(t, Math.max(t - p.sentAt - own2, 1e-3));
       }
     }
     if (this.loss.silent()) this.outbox.outdate(t);
@@ -2059,9 +2090,9 @@ var Mux = class {
     let bytes = 0;
     for (let n = Math.max(low, flight.base()); n <= high; n++) {
       const p = flight.at(n);
-      if (p.state === packetAcked) continue;
-      if (p.state === packetLost) loss.reordered(high - n + 1);
-      if (p.eliciting) bytes += p.size;
+      if (p.phase === packetAcked) continue;
+      if (p.phase === packetLost) loss.reordered(high - n + 1);
+      if (p.eliciting) bytes += p.len;
       loss.acked(p);
       flight.land(p, packetAcked);
       received.confirmed(p.ackTop);
@@ -2081,9 +2112,9 @@ var Mux = class {
     loss.lossAt = Infinity;
     for (const p of flight.packets) {
       if (p.number >= top) break;
-      if (p.state !== packetFlying || !p.eliciting) continue;
-      if (top - p.number >= loss.threshold || p.at + delay <= t) this.losePacket(p);
-      else loss.lossAt = Math.min(loss.lossAt, p.at + delay);
+      if (p.phase !== packetFlying || !p.eliciting) continue;
+      if (top - p.number >= loss.threshold || p.sentAt + delay <= t) this.losePacket(p);
+      else loss.lossAt = Math.min(loss.lossAt, p.sentAt + delay);
     }
   }
   losePacket(p) {
@@ -2120,7 +2151,7 @@ var Mux = class {
     if (this.over()) return;
     if (t >= this.ageAt) {
       this.ageAt = Infinity;
-      for (const r of this.receivers) this.ageAt = Math.min(this.ageAt, r.age(t));
+      this.receivers.forEach((r) => this.ageAt = Math.min(this.ageAt, r.age(t)));
     }
     if (t >= loss.lossAt) this.detect(t, this.largestAcked);
     if (flight.count && t >= loss.ptoAt()) this.probe(t);
@@ -2171,10 +2202,10 @@ var Mux = class {
     this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
     this.flight.forget();
-    for (const r of this.receivers) {
+    this.receivers.forEach((r) => {
       r.partials.clear();
-      r.held = 0;
-    }
+      r.bytesHeld = 0;
+    });
   }
   /** Returns whether one end has closed the link. */
   over() {
@@ -2200,12 +2231,12 @@ var Mux = class {
       rate: this.cc.rate(),
       packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
-      held: this.receivers.reduce((n, r) => n + r.held, 0),
+      held: this.receivers.reduce((n, r) => n + r.bytesHeld, 0),
       drops: { ...this.drops }
     };
   }
   channelStats(ch) {
-    return { ...this.receivers[ch].stats };
+    return { ...(this.receivers[ch] ?? this.outbox.senders[ch]).counted };
   }
   drop(why) {
     this.drops[why] = (this.drops[why] ?? 0) + 1;
@@ -2231,16 +2262,16 @@ var linked = 1;
 var open = 2;
 var closed = 3;
 var Session = class {
-  // requests of the server without an answer
+  // channels that one end has closed: this end takes no more messages for them
   constructor(t, config, message, events) {
     this.config = config;
     this.events = events;
-    this.state = fresh;
+    this.phase = fresh;
     this.interrupted = false;
     this.id = 0n;
     this.token = "";
     // resume token, as base64url
-    this.links = 0;
+    this.moves = 0;
     // links after the first
     this.since = 0;
     // when the session was interrupted or, before WELCOME, when the link began
@@ -2256,37 +2287,46 @@ var Session = class {
     // when close was called
     this.drainBy = Infinity;
     // latest time of the close frame
-    this.ending = [0, ""];
+    this.endWith = [0, ""];
     this.lastID = 0;
     // id of the last request of this end
     this.calls = /* @__PURE__ */ new Map();
     this.serving = /* @__PURE__ */ new Map();
+    // the first number that the server opens: those from tableSize on are for this end
+    this.closes = false;
+    // the server supports SHUT
+    this.maxQueue = 0;
+    // the largest queueLimit of channels that this end opens
+    this.opening = [];
+    // channels that this end has opened and the server has not answered, in order
+    this.ending = /* @__PURE__ */ new Set();
     this.mux = new Mux(
       t,
-      { ...config, server: false, keepAlive },
+      { ...config, mine: "to-server", keepAlive },
       {
         message: (channel, b) => this.inbox.push([channel, b]),
         closed: (code, reason, missed) => this.closedBy = [code, reason, missed]
       }
     );
+    this.tableSize = this.theirs = config.table.length;
     this.mux.send(t, 0, hello(message));
   }
   // ---- the link --------------------------------------------------------------------------------------------------
   /** Begins a link. Datagrams of the old link must not be given to receive any more. */
   link(t, rtt) {
     this.mux.relink(t, rtt);
-    if (this.state === fresh) {
-      this.state = linked;
+    if (this.phase === fresh) {
+      this.phase = linked;
       this.since = t;
-    } else if (this.state === open) {
-      this.mux.send(t, 0, numbered(typeHere, ++this.links));
+    } else if (this.phase === open) {
+      this.mux.send(t, 0, numbered(typeHere, ++this.moves));
     }
   }
   /** Records that the link is silent or has ended. */
   interrupt(t) {
-    if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing) return this.abort(t, 0, "");
-    if (this.interrupted || this.state !== open) return;
+    if (this.phase === linked) this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
+    if (this.closing) return this.failWith(t, 0, "");
+    if (this.interrupted || this.phase !== open) return;
     this.interrupted = true;
     this.since = t;
     this.events.interrupted();
@@ -2303,7 +2343,7 @@ var Session = class {
   }
   /** Returns whether the Mux has no packet to send. */
   idle(t) {
-    this.drain(t);
+    this.endIfDrained(t);
     return this.mux.idle(t);
   }
   deadline() {
@@ -2311,16 +2351,16 @@ var Session = class {
   }
   /** Returns when silence has lasted too long. */
   patience() {
-    if (this.state === linked) return this.since + openTimeout;
-    if (this.state !== open) return Infinity;
+    if (this.phase === linked) return this.since + openTimeout;
+    if (this.phase !== open) return Infinity;
     if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
   advance(t) {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.closing) this.drain(t);
-    else if (this.interrupted) this.abort(t, CloseCode.Timeout, "silent for too long");
+    if (this.closing) this.endIfDrained(t);
+    else if (this.interrupted) this.failWith(t, CloseCode.Timeout, "silent for too long");
     else this.interrupt(t);
   }
   // ---- what comes ------------------------------------------------------------------------------------------------
@@ -2328,11 +2368,11 @@ var Session = class {
    * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
    */
   take(t) {
-    const { inbox } = this;
     let early = 0;
-    for (let i = 0; i < inbox.length && this.state !== closed; ) {
+    for (let i = 0; i < this.inbox.length && this.phase !== closed; ) {
+      const { inbox } = this;
       const [channel, b] = inbox[i];
-      if (channel && this.state !== open) {
+      if (channel && this.phase !== open) {
         early += b.length + 32;
         i++;
         continue;
@@ -2344,69 +2384,141 @@ var Session = class {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly) this.abort(t, CloseCode.LimitEarly, "too much before WELCOME");
-    if (this.mux.loss.stuck) this.abort(t, CloseCode.Timeout, "path too narrow");
+    if (early > maxEarly) this.failWith(t, CloseCode.LimitEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.failWith(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;
-    if (this.closing) this.finish(...this.ending, false, missed);
+    if (this.closing) this.finish(...this.endWith, false, missed);
     else this.finish(code, reason, true, missed);
   }
   control(t, b) {
-    let c;
     try {
-      c = parseControl(b);
-    } catch {
-      return this.abort(t, CloseCode.ProtocolError, "malformed");
+      const c = parseControl(b);
+      if (c.type === typeWelcome) this.welcome(c);
+      else if (c.type <= typeShut) this.talk(t, c);
+    } catch (e) {
+      this.failWith(t, CloseCode.ProtocolError, words(e));
     }
-    if (c.type === typeWelcome) this.welcome(c);
-    else if (c.type <= typeOpen) this.talk(t, c);
   }
   welcome(c) {
     this.id = c.session;
     this.grace = c.id;
     this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
-    if (this.state === open) return;
-    this.state = open;
+    if (this.phase === open) return;
+    this.phase = open;
+    this.closes = c.most >= 0;
+    this.theirs += Math.min(Math.max(0, c.most), maxChannels + 1 - this.tableSize);
+    this.maxQueue = c.maxQueue;
     this.events.opened();
   }
-  talk(t, { type, id, text: text2, payload }) {
+  talk(t, { type, id, words: text2, payload }) {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing && (type === typeOpen || type === typeRequest)) return;
-    if (type === typeOpen) return this.open(t, text2);
+    if (this.phase !== open) return this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
+    if (this.closing && [typeRequest, typeOpen, typeShut].includes(type)) return;
+    if (type === typeOpen) return this.receiveOpen(t, text2);
+    if (type === typeOpened) return this.receiveOpened(id);
+    if (type === typeShut) return this.receiveShut(t, id);
     if (type === typeRequest) return this.request(t, id, text2, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text2));
     else call?.resolve(type === typeReply ? payload : void 0);
   }
-  open(t, line) {
-    try {
-      this.mux.send(t, 0, opened(this.add(line)));
-    } catch {
-      this.abort(t, CloseCode.ProtocolError, "malformed OPEN");
+  receiveOpen(t, line) {
+    const { table } = this.config;
+    const id = parseInt(line, 10);
+    must(id >= this.theirs && id <= maxChannels && !table[id]);
+    const others = table.filter((_, i) => i && (i < this.tableSize || i >= this.theirs));
+    const c = parseLine(others, line, id);
+    this.mux.send(t, 0, Uint8Array.of(typeOpened, id));
+    this.addChannel(c, id);
+  }
+  /** Adds a channel to the table. own says that this end opens it. */
+  addChannel(c, id, own2 = false) {
+    this.config.table[id] = c;
+    this.mux.open(c, id);
+    this.events.channel(c, id, own2);
+  }
+  receiveOpened(id) {
+    const { outbox } = this.mux;
+    must(this.opening.shift() === id);
+    outbox.senders[id].shut = false;
+    outbox.activate(outbox.senders[id]);
+  }
+  receiveShut(t, id) {
+    must(this.closes && id >= this.tableSize && !!this.mux.receivers[id] && !this.opening.includes(id));
+    this.mux.stopReceiving(id);
+    this.inbox = this.inbox.filter(([channel]) => channel !== id);
+    this.endChannel(id);
+    this.endChannels(t);
+  }
+  /** Takes no more messages for a channel. */
+  endChannel(id) {
+    const s = this.mux.outbox.senders[id];
+    if (s) s.wanted = Infinity;
+    this.ending.add(id);
+  }
+  /** Sends SHUT for channels that are ending, once their messages have their fates, and removes those that are closed. */
+  endChannels(t) {
+    const { outbox, receivers } = this.mux;
+    const { table } = this.config;
+    for (const id of this.ending) {
+      const s = outbox.senders[id];
+      if (s && !s.cost && !s.shut) {
+        try {
+          this.mux.send(t, 0, Uint8Array.of(typeShut, id));
+        } catch {
+          return;
+        }
+        outbox.remove(id);
+      }
+      if (outbox.senders[id] || receivers[id]) continue;
+      const c = table[id];
+      this.ending.delete(id);
+      delete table[id];
+      this.events.channelClosed(c, id);
     }
   }
-  /**
-   * Adds the channel of a line of the table's text, and returns its number. Throws if it cannot be the next channel.
-   */
-  add(line) {
-    const { table } = this.config;
-    const c = nextChannel(table, line);
-    const id = table.push(c) - 1;
-    this.mux.open(c);
-    this.events.channel(c);
-    return id;
-  }
   request(t, id, name, b) {
-    if (this.serving.has(id)) return this.abort(t, CloseCode.ProtocolError, "malformed");
+    if (this.serving.has(id)) return this.failWith(t, CloseCode.ProtocolError, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
   }
   // ---- what goes -------------------------------------------------------------------------------------------------
+  /** Opens a channel. Messages on it wait until the server has answered. Throws if nothing was opened. */
+  openChannel(t, channel) {
+    const { table } = this.config;
+    const { tableSize, theirs, maxQueue: maxQueue2 } = this;
+    this.mustTake();
+    const c = nextChannel(
+      table.filter((_, i) => i),
+      channel
+    );
+    let id = tableSize;
+    while (table[id] && id < theirs) id++;
+    if (id === theirs || c.queueLimit > maxQueue2) {
+      const most = `${theirs - tableSize} channels of at most ${maxQueue2} bytes`;
+      throw new SendError("fixed", `channel "${c.name}": the server lets this client have ${most}`);
+    }
+    this.mux.send(t, 0, Uint8Array.of(typeOpen, ...bytesOf(openLine(c, id))));
+    this.opening.push(id);
+    this.addChannel(c, id, true);
+    this.mux.outbox.senders[id].shut = true;
+    return c;
+  }
+  /** Closes a channel that was opened at run time. What both ends have sent arrives first. */
+  closeChannel(id) {
+    this.mustTake();
+    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel lasts as long as the session");
+    this.endChannel(id);
+  }
+  /** Throws if the session takes no more messages. */
+  mustTake() {
+    if (this.phase === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+  }
   send(t, channel, b, o) {
-    if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+    this.mustTake();
     if (this.interrupted && !this.mux.outbox.senders[channel].reliable) {
       throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
     }
@@ -2451,36 +2563,37 @@ var Session = class {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, CloseCode.LimitRequests, "too many requests");
+      this.failWith(t, CloseCode.LimitRequests, "too many requests");
     }
   }
   // ---- the end ---------------------------------------------------------------------------------------------------
   /** Ends the session. Reliable messages are delivered first, for at most wait ms; then comes the event closed. */
   close(t, code, reason, wait) {
-    if (this.state === closed || this.closing && wait) return;
-    if (!this.closing) this.ending = [code, reason];
-    if (this.state !== open || this.interrupted) return this.end(t);
+    if (this.phase === closed || this.closing && wait) return;
+    if (!this.closing) this.endWith = [code, reason];
+    if (this.phase !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
     this.drainBy = t + wait;
-    this.drain(t);
+    this.endIfDrained(t);
   }
   /** Ends the session at once. */
-  abort(t, code, reason) {
+  failWith(t, code, reason) {
     this.close(t, code, reason, 0);
   }
   /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
-  drain(t) {
-    if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
+  endIfDrained(t) {
+    if (!this.closing) this.endChannels(t);
+    else if (t >= this.patience() || this.mux.outbox.settled()) this.end(t);
   }
   end(t) {
-    this.mux.close(t, ...this.ending);
-    this.finish(...this.ending, false);
+    this.mux.close(t, ...this.endWith);
+    this.finish(...this.endWith, false);
   }
   /** Ends the session at this end, whichever end has closed it. */
   finish(code, reason, remote, missed = 0) {
-    if (this.state === closed) return;
-    this.state = closed;
+    if (this.phase === closed) return;
+    this.phase = closed;
     this.interrupted = this.closing = false;
     for (const { sent, reject } of this.calls.values()) {
       const why = sent ? "response-lost" : "send-failed";
@@ -2493,35 +2606,56 @@ var Session = class {
     return this.mux.closed();
   }
 };
-function snapshotSession(s, opened2, shift2) {
+function snapshotSession(s, shift2) {
   const { outbox, receivers } = s.mux;
   const { table } = s.config;
-  const fixed = table.length - opened2;
-  if (s.state !== open || s.closing) return;
+  if (s.phase !== open || s.closing) return;
   return [
     s.grace,
     `${s.id}`,
     s.token,
-    s.links,
+    s.moves,
     s.lastID,
     [...s.serving],
-    table.slice(fixed).map((c, i) => openLine(c, fixed + i)),
-    receivers.map((r, i) => [snapshotSender(outbox.senders[i], shift2), snapshotReceiver(r)]),
-    s.inbox
+    table.flatMap((c, i) => [
+      [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift2), receivers[i] && snapshotReceiver(receivers[i])]
+    ]),
+    s.inbox,
+    s.theirs,
+    s.closes,
+    s.maxQueue,
+    s.opening,
+    [...s.ending]
   ];
 }
 function restoreSession(s, t, saved, shift2) {
   const { outbox, receivers } = s.mux;
-  const [grace, id, token, links, lastID, serving, opened2, channels, inbox] = saved;
+  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue2, opening, ending] = saved;
   outbox.abandon();
-  for (const line of opened2) s.add(line);
-  channels.forEach(([sender, receiver], i) => {
-    restoreSender(outbox, t, i, sender, shift2);
-    restoreReceiver(receivers[i], t, receiver);
-  });
+  for (const [i, c, sender, receiver] of channels) {
+    if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
+    if (sender) {
+      outbox.senders[i].shut = opening.includes(i);
+      restoreSender(outbox, t, i, sender, shift2);
+    } else outbox.remove(i);
+    if (receiver) restoreReceiver(receivers[i], t, receiver);
+    else s.mux.stopReceiving(i);
+  }
   for (const [id2, request] of serving) s.serving.set(id2, request);
   s.inbox.push(...inbox);
-  Object.assign(s, { id: BigInt(id), token, grace, links, lastID, state: open });
+  Object.assign(s, {
+    id: BigInt(id),
+    token,
+    grace,
+    moves,
+    lastID,
+    theirs,
+    closes,
+    maxQueue: maxQueue2,
+    opening,
+    ending: new Set(ending),
+    phase: open
+  });
 }
 
 // src/signaling.ts
@@ -2612,15 +2746,13 @@ var maxCode = 65535;
 var patience = 3e3;
 var maxStrangers = 5;
 var Conn = class extends EventTarget {
-  constructor(url, options, begin = (c) => void c.begin()) {
+  constructor(url, settings, begin = (c) => void c.begin()) {
     super();
-    this.options = options;
+    this.settings = settings;
     /** Whether another Conn, such as that of the page before, has begun the session. */
     this.continued = false;
     /** How long the phases of connecting took. */
     this.times = noTimes();
-    /** The channels that the server has opened at run time. */
-    this.channels = [];
     this.started = now();
     this.listeners = [];
     this.handlers = /* @__PURE__ */ new Map();
@@ -2642,11 +2774,11 @@ var Conn = class extends EventTarget {
     this.lost = 0;
     // when the session was interrupted
     /** Is called when the page goes for good. @internal */
-    this.hide = () => this.abort();
+    this.hide = () => this.endNow();
     /**
      * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
      */
-    this.back = () => true;
+    this.onBack = () => true;
     this.frozen = false;
     /**
      * Is called when the page goes. If the browser may show the page again, the session stays, without a link, because
@@ -2654,12 +2786,12 @@ var Conn = class extends EventTarget {
      * close frame.
      */
     this.pagehide = (e) => {
-      const { state } = this.session;
-      if (!e.persisted || state === closed || this.session.closing) return this.hide();
-      if (state < open) return;
+      const { phase } = this.session;
+      if (!e.persisted || phase === closed || this.session.closing) return this.hide();
+      if (phase < open) return;
       this.frozen = true;
       this.trying?.abort();
-      this.freeze();
+      this.onFreeze();
       this.link?.close();
       this.link = null;
       this.session.interrupt(now());
@@ -2668,14 +2800,14 @@ var Conn = class extends EventTarget {
     this.pageshow = () => {
       if (!this.frozen) return;
       this.frozen = false;
-      if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has the session"));
+      if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
       this.session.advance(this.wake(now()));
       this.timerAt = Infinity;
       void this.reconnect();
       this.flushSoon();
     };
     /** Is called before the page is frozen. @internal */
-    this.freeze = () => {
+    this.onFreeze = () => {
     };
     this.flush = (t = now(), latest = Infinity) => {
       this.flushing = false;
@@ -2695,16 +2827,16 @@ var Conn = class extends EventTarget {
       this.session.advance(t);
       this.flush(t, this.session.mux.hasten(t));
     };
-    const table = this.table = fullTable(options?.channels);
-    const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal } = options;
+    const table = this.table = fullTable(settings?.channels);
+    const { app = "", ceiling = defaults.ceiling, hello: hello2 = nothing, signal } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     this.unheard = table.map(inboxOf);
     this.url = signalingURL(url, table, app);
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello2), this.events());
-    const room = (id) => this.dispatchEvent(new ChannelEvent("room", table[id]));
-    this.session.mux.outbox.room = (id) => queueMicrotask(() => room(id));
+    const room = (c) => this.dispatchEvent(new ChannelEvent("room", c));
+    this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]));
     this.opened = this.opening.promise;
     this.opened.catch(() => {
     });
@@ -2726,9 +2858,13 @@ var Conn = class extends EventTarget {
     const { id } = this.session;
     return id ? id.toString(16).padStart(16, "0") : "";
   }
+  /** The channels that were opened at run time, by either end, and are not closed. */
+  get channels() {
+    return Object.values(this.table.slice(this.session.tableSize));
+  }
   get state() {
-    const { state, interrupted } = this.session;
-    return state === closed || this.session.closing ? "closed" : state < open ? "connecting" : interrupted ? "interrupted" : "open";
+    const { phase, interrupted } = this.session;
+    return phase === closed || this.session.closing ? "closed" : phase < open ? "connecting" : interrupted ? "interrupted" : "open";
   }
   send(channel, b, { deadline = Infinity, key, receipt } = {}) {
     const fate = receipt ? deferred() : void 0;
@@ -2744,16 +2880,17 @@ var Conn = class extends EventTarget {
    */
   on(channel, f) {
     const id = this.idOf(channel);
-    if (this.table[id].direction === "to-server") {
+    const c = this.table[id];
+    if (c.direction === "to-server") {
       throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f);
     for (let b; b = this.unheard[id]?.take(); ) this.run(f, b);
     this.unheard[id] = null;
-    return () => this.listeners[id].delete(f);
+    return () => this.table[id] === c && this.listeners[id].delete(f);
   }
   /**
-   * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+   * Yields the messages of a channel until the channel is closed or the session ends. If the loop is too slow, the oldest messages are lost on
    * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
    */
   async *messages(channel) {
@@ -2769,6 +2906,7 @@ var Conn = class extends EventTarget {
     });
     const end = () => wake();
     this.ended.signal.addEventListener("abort", end);
+    this.addEventListener("channelclosed", end);
     try {
       for (; ; ) {
         const b = waiting.take();
@@ -2778,13 +2916,38 @@ var Conn = class extends EventTarget {
             "overflow",
             `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`
           );
-        else if (this.ended.signal.aborted) return;
+        else if (this.ended.signal.aborted || this.table[id] !== c) return;
         else await new Promise((resolve) => wake = resolve);
       }
     } finally {
       off();
       this.ended.signal.removeEventListener("abort", end);
+      this.removeEventListener("channelclosed", end);
     }
+  }
+  /**
+   * Adds a channel to this session and returns it with all its fields. The server limits how many channels a client may
+   * have open at a time, and their queueLimit: Config.MaxClientChannels and MaxClientQueue. Messages on the channel wait
+   * in its queue until the server has acknowledged the channel, which takes one round trip. The channel lasts until
+   * either end closes it or the session ends, also over new links and, with keep, in the next page. Throws a SendError
+   * "closed", "budget", or "fixed" if a limit of the server is exceeded or the session is not open yet, and a
+   * ConnectError "table" if the table would not be valid.
+   */
+  openChannel(channel) {
+    const c = this.session.openChannel(now(), channel);
+    this.flushSoon();
+    return c;
+  }
+  /**
+   * Closes a channel that either end has opened at run time. From now on send throws a SendError "channel". The messages
+   * that wait in its queue are sent, and those that the server has sent arrive. When both ends have nothing more to send,
+   * the event channelclosed comes, after all receipts of the channel; messages that no function has taken until then are
+   * lost. Then the name may be used again. closeChannel does not wait. Throws a SendError "channel" if there is no such
+   * channel or it is being closed, "fixed" if it cannot be closed, or "closed".
+   */
+  closeChannel(channel) {
+    this.session.closeChannel(this.idOf(channel));
+    this.flushSoon();
   }
   /**
    * Sends a request to the server. Resolves with the bytes of the reply, or with undefined if it has none. Rejects with
@@ -2856,11 +3019,11 @@ var Conn = class extends EventTarget {
   }
   // ---- what the session tells ------------------------------------------------------------------------------------
   idOf(channel) {
-    const id = this.table.findIndex((c) => c.name === channel);
+    const id = this.table.findIndex((c, i) => c?.name === channel && !this.session.ending.has(i));
     if (id < 1)
       throw new SendError(
         "channel",
-        `no channel "${channel}": there is ${this.table.slice(1).map((c) => c.name).join(", ") || "none"}`
+        `no channel "${channel}": there is ${Object.values(this.table).slice(1).map((c) => c.name).join(", ") || "none"}`
       );
     return id;
   }
@@ -2878,10 +3041,14 @@ var Conn = class extends EventTarget {
         else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel].has(f)) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
-      channel: (c) => {
-        this.unheard.push(inboxOf(c));
-        this.channels.push(c);
-        this.dispatchEvent(new ChannelEvent("channel", c));
+      channel: (c, id, own2) => {
+        this.unheard[id] = inboxOf(c);
+        if (!own2) this.dispatchEvent(new ChannelEvent("channel", c));
+      },
+      channelClosed: (c, id) => {
+        this.unheard[id] = null;
+        this.listeners[id] = /* @__PURE__ */ new Set();
+        this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
         this.lost = now();
@@ -2934,7 +3101,7 @@ var Conn = class extends EventTarget {
   /** Opens the session. @internal */
   async begin() {
     try {
-      this.options.signal?.throwIfAborted();
+      this.settings.signal?.throwIfAborted();
       const link = await this.authorized();
       this.times.hello = now() - this.started;
       this.move(link);
@@ -2947,7 +3114,7 @@ var Conn = class extends EventTarget {
    * once more. Neither is done with a token that may be usable only once.
    */
   async authorized() {
-    const { token } = this.options;
+    const { token } = this.settings;
     const attempt = async () => {
       const t = await (typeof token === "function" ? fetched(token) : token);
       this.times.ice = 0;
@@ -2963,7 +3130,7 @@ var Conn = class extends EventTarget {
     }
   }
   connect(authorization, signal, times) {
-    const { request, timeout } = this.options;
+    const { request, timeout } = this.settings;
     return openLink(
       {
         label: "godwit",
@@ -2976,20 +3143,20 @@ var Conn = class extends EventTarget {
     );
   }
   /** Ends the session at once. @internal */
-  abort() {
-    this.session.abort(now(), CloseCode.Normal, "");
+  endNow() {
+    this.session.failWith(now(), CloseCode.Normal, "");
     this.flush();
   }
   /** Ends the session, because there is no way to the server. @internal */
   giveUp(e) {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
-    this.session.abort(now(), CloseCode.Timeout, words(e));
+    this.session.failWith(now(), CloseCode.Timeout, words(e));
   }
   /** Continues over a new link. The old link is closed. */
   move(link) {
     const { session } = this;
-    if (session.state === closed) return link.close();
+    if (session.phase === closed) return link.close();
     this.link?.close();
     this.link = link;
     session.link(now(), Math.max(1, (link.times.ice + link.times.transport) / 3));
@@ -3056,7 +3223,7 @@ var Conn = class extends EventTarget {
   /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   rest(t, ready = true, latest = Infinity) {
     const { link, session } = this;
-    if (session.state === closed && (!link || session.over())) return this.release();
+    if (session.phase === closed && (!link || session.over())) return this.release();
     const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);
     if (at >= this.timerAt) return;
     clearTimeout(this.timer);
@@ -3165,7 +3332,7 @@ async function connectRaw(url, { label = "data", protocol = "", token, signal = 
 
 // src/keep.ts
 var maxSaved = 2 << 20;
-var version = 4;
+var version = 5;
 function suspend(conn) {
   const saved = save(conn);
   if (saved) leave(conn);
@@ -3189,7 +3356,7 @@ async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(ur
     const c = conn;
     let saved2 = "";
     c.hide = () => hide(c, key);
-    c.freeze = () => {
+    c.onFreeze = () => {
       frozen.resolve();
       try {
         sessionStorage.setItem(key, saved2 = save(c));
@@ -3197,13 +3364,13 @@ async function keep(url, options, key = "godwit " + /[^?#]*/.exec(`${absolute(ur
         saved2 = "";
       }
     };
-    c.back = () => {
+    c.onBack = () => {
       if (!saved2) return true;
       if (sessionStorage.getItem(key) !== saved2) return false;
       sessionStorage.removeItem(key);
       return true;
     };
-    void c.closed.then(c.back);
+    void c.closed.then(c.onBack);
     begin(c);
   });
   if (saved) {
@@ -3220,7 +3387,7 @@ function claim(c, saved, key, frozen) {
   const { hide: hide2 } = c;
   c.hide = () => {
     sessionStorage.setItem(key, saved);
-    c.abort();
+    c.endNow();
   };
   const go = (lock) => {
     c.hide = hide2;
@@ -3246,12 +3413,12 @@ function hide(c, key) {
     sessionStorage.setItem(key, saved);
     leave(c);
   } catch {
-    c.abort();
+    c.endNow();
   }
 }
 var shift = () => Date.now() - performance.now();
-function save({ session, unheard, table, channels }) {
-  const saved = snapshotSession(session, channels.length, shift());
+function save({ session, unheard, table }) {
+  const saved = snapshotSession(session, shift());
   if (!saved) return "";
   const waiting = unheard.map((inbox, i) => inbox && isReliable(table[i].mode) ? snapshotInbox(inbox) : []);
   return JSON.stringify([version, Date.now(), saved, waiting], encode);
@@ -3259,13 +3426,13 @@ function save({ session, unheard, table, channels }) {
 function restore(c, json2) {
   const { session } = c;
   const t = performance.now();
-  if (session.state) return;
+  if (session.phase) return;
   try {
     const [form, at, saved, unheard] = JSON.parse(json2, decode);
     const age = Date.now() - at;
     must(form === version && age >= 0 && age <= saved[0]);
     restoreSession(session, t, saved, shift());
-    unheard.forEach((messages, i) => restoreInbox(c.unheard[i], messages));
+    unheard.forEach((messages, i) => messages && restoreInbox(c.unheard[i], messages));
     c.continued = true;
     c.addEventListener(
       "resumed",

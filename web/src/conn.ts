@@ -36,10 +36,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** How long the phases of connecting took. */
   readonly times = noTimes();
 
-  /** The channels that the server has opened at run time. */
-  readonly channels: readonly OpenedChannel[] = [];
-
-  /** The table: the control channel first, channels that were opened at run time last. @internal */
+  /** The table: the control channel first, channels that were opened at run time last, at their numbers. @internal */
   readonly table: FullChannel[];
   /** @internal */
   readonly session: Session;
@@ -67,11 +64,11 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private lost = 0; // when the session was interrupted
 
   /** Is called when the page goes for good. @internal */
-  hide = (): void => this.abort();
+  hide = (): void => this.endNow();
   /**
    * Is called when the browser shows the page again: returns whether the session still belongs to this page. @internal
    */
-  back = (): boolean => true;
+  onBack = (): boolean => true;
   private frozen = false;
 
   /**
@@ -80,12 +77,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * close frame.
    */
   private readonly pagehide = (e: Event): void => {
-    const { state } = this.session;
-    if (!(e as PageTransitionEvent).persisted || state === closed || this.session.closing) return this.hide();
-    if (state < open) return; // it continues to connect if the page is shown again
+    const { phase } = this.session;
+    if (!(e as PageTransitionEvent).persisted || phase === closed || this.session.closing) return this.hide();
+    if (phase < open) return; // it continues to connect if the page is shown again
     this.frozen = true;
     this.trying?.abort();
-    this.freeze();
+    this.onFreeze();
     this.link?.close();
     this.link = null;
     this.session.interrupt(now());
@@ -95,7 +92,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   private readonly pageshow = (): void => {
     if (!this.frozen) return;
     this.frozen = false;
-    if (!this.back()) return this.giveUp(new ConnectError("resume", "another page has the session"));
+    if (!this.onBack()) return this.giveUp(new ConnectError("resume", "another page has the session"));
     this.session.advance(this.wake(now())); // the grace time may have passed
     this.timerAt = Infinity; // the timer did not run
     void this.reconnect();
@@ -103,7 +100,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   };
 
   /** Is called before the page is frozen. @internal */
-  freeze = (): void => {};
+  onFreeze = (): void => {};
 
   /** Begins to connect. Use connect, except to send messages before the session is open: then await opened. */
   constructor(url: string | URL, options: ConnectOptions<C>);
@@ -111,12 +108,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   constructor(url: string | URL, options: ConnectOptions<C>, begin?: (c: Conn<C>) => void);
   constructor(
     url: string | URL,
-    private readonly options: ConnectOptions<C>,
+    private readonly settings: ConnectOptions<C>,
     begin = (c: Conn<C>): void => void c.begin(),
   ) {
     super();
-    const table = (this.table = fullTable(options?.channels));
-    const { app = "", ceiling = defaults.ceiling, hello = nothing, signal } = options;
+    const table = (this.table = fullTable(settings?.channels));
+    const { app = "", ceiling = defaults.ceiling, hello = nothing, signal } = settings;
     const most = ceiling < 0 ? Infinity : ceiling;
     option("ceiling", most, maxPacket);
     this.unheard = table.map(inboxOf);
@@ -124,8 +121,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     const config = { ...defaults, table, ceiling: most };
     this.session = new Session(now(), config, view(hello), this.events());
     // Later, because the listener may call send.
-    const room = (id: number): unknown => this.dispatchEvent(new ChannelEvent("room", table[id]!));
-    this.session.mux.outbox.room = (id) => queueMicrotask(() => room(id));
+    const room = (c: FullChannel): unknown => this.dispatchEvent(new ChannelEvent("room", c));
+    this.session.mux.outbox.room = (id) => queueMicrotask(room.bind(0, table[id]!));
     this.opened = this.opening.promise;
     this.opened.catch(() => {}); // a program that does not await it has no unhandled rejection
     this.closed = this.closing.promise;
@@ -137,7 +134,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
       },
       { signal: this.ended.signal },
     );
-    begin(this); // begin may replace hide, freeze and back
+    begin(this); // begin may replace hide, onFreeze and onBack
     this.watchPage("addEventListener");
   }
 
@@ -149,11 +146,16 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     return id ? id.toString(16).padStart(16, "0") : "";
   }
 
+  /** The channels that were opened at run time, by either end, and are not closed. */
+  get channels(): readonly OpenedChannel[] {
+    return Object.values(this.table.slice(this.session.tableSize)) as OpenedChannel[];
+  }
+
   get state(): "connecting" | "open" | "interrupted" | "closed" {
-    const { state, interrupted } = this.session;
-    return state === closed || this.session.closing
+    const { phase, interrupted } = this.session;
+    return phase === closed || this.session.closing
       ? "closed"
-      : state < open
+      : phase < open
         ? "connecting"
         : interrupted
           ? "interrupted"
@@ -181,17 +183,18 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    */
   on(channel: Hearable<C>, f: Heard): () => void {
     const id = this.idOf(channel);
-    if (this.table[id]!.direction === "to-server") {
+    const c = this.table[id]!;
+    if (c.direction === "to-server") {
       throw new GodwitError("direction", `channel "${channel}" is to-server: only the client sends on it`);
     }
     this.listeners[id] = new Set(this.listeners[id]).add(f); // a copy: a message that is being handled goes to the listeners before
     for (let b; (b = this.unheard[id]?.take()); ) this.run(f, b);
     this.unheard[id] = null;
-    return () => this.listeners[id]!.delete(f);
+    return () => this.table[id] === c && this.listeners[id]!.delete(f);
   }
 
   /**
-   * Yields the messages of a channel until the session ends. If the loop is too slow, the oldest messages are lost on
+   * Yields the messages of a channel until the channel is closed or the session ends. If the loop is too slow, the oldest messages are lost on
    * unreliable channels, and on reliable channels the loop throws a GodwitError "overflow".
    */
   async *messages(channel: Hearable<C>): AsyncGenerator<Uint8Array, void, void> {
@@ -206,6 +209,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
     });
     const end = (): void => wake();
     this.ended.signal.addEventListener("abort", end);
+    this.addEventListener("channelclosed", end);
     try {
       for (;;) {
         const b = waiting.take();
@@ -215,13 +219,40 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
             "overflow",
             `channel "${c.name}": its queueLimit of ${c.queueLimit} bytes is reached: take messages sooner, or raise it at both ends`,
           );
-        else if (this.ended.signal.aborted) return;
+        else if (this.ended.signal.aborted || this.table[id] !== c) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }
     } finally {
       off();
       this.ended.signal.removeEventListener("abort", end);
+      this.removeEventListener("channelclosed", end);
     }
+  }
+
+  /**
+   * Adds a channel to this session and returns it with all its fields. The server limits how many channels a client may
+   * have open at a time, and their queueLimit: Config.MaxClientChannels and MaxClientQueue. Messages on the channel wait
+   * in its queue until the server has acknowledged the channel, which takes one round trip. The channel lasts until
+   * either end closes it or the session ends, also over new links and, with keep, in the next page. Throws a SendError
+   * "closed", "budget", or "fixed" if a limit of the server is exceeded or the session is not open yet, and a
+   * ConnectError "table" if the table would not be valid.
+   */
+  openChannel(channel: Channel): OpenedChannel {
+    const c = this.session.openChannel(now(), channel);
+    this.flushSoon();
+    return c as OpenedChannel;
+  }
+
+  /**
+   * Closes a channel that either end has opened at run time. From now on send throws a SendError "channel". The messages
+   * that wait in its queue are sent, and those that the server has sent arrive. When both ends have nothing more to send,
+   * the event channelclosed comes, after all receipts of the channel; messages that no function has taken until then are
+   * lost. Then the name may be used again. closeChannel does not wait. Throws a SendError "channel" if there is no such
+   * channel or it is being closed, "fixed" if it cannot be closed, or "closed".
+   */
+  closeChannel(channel: Sendable<C> | Hearable<C>): void {
+    this.session.closeChannel(this.idOf(channel));
+    this.flushSoon();
   }
 
   /**
@@ -303,12 +334,12 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   // ---- what the session tells ------------------------------------------------------------------------------------
 
   private idOf(channel: string): number {
-    const id = this.table.findIndex((c) => c.name === channel);
+    const id = this.table.findIndex((c, i) => c?.name === channel && !this.session.ending.has(i));
     if (id < 1)
       throw new SendError(
         "channel",
         `no channel "${channel}": there is ${
-          this.table
+          Object.values(this.table)
             .slice(1)
             .map((c) => c.name)
             .join(", ") || "none"
@@ -331,10 +362,14 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
         else for (const f of this.listeners[channel] ?? []) if (this.listeners[channel]!.has(f)) this.run(f, b);
       },
       request: (id, name, b) => void this.serve(id, name, b),
-      channel: (c) => {
-        this.unheard.push(inboxOf(c));
-        (this.channels as OpenedChannel[]).push(c as OpenedChannel);
-        this.dispatchEvent(new ChannelEvent("channel", c as OpenedChannel));
+      channel: (c, id, own) => {
+        this.unheard[id] = inboxOf(c);
+        if (!own) this.dispatchEvent(new ChannelEvent("channel", c));
+      },
+      channelClosed: (c, id) => {
+        this.unheard[id] = null;
+        this.listeners[id] = new Set();
+        this.dispatchEvent(new ChannelEvent("channelclosed", c));
       },
       interrupted: () => {
         this.lost = now();
@@ -392,7 +427,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** Opens the session. @internal */
   async begin(): Promise<void> {
     try {
-      this.options.signal?.throwIfAborted();
+      this.settings.signal?.throwIfAborted();
       const link = await this.authorized();
       this.times.hello = now() - this.started;
       this.move(link);
@@ -406,7 +441,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * once more. Neither is done with a token that may be usable only once.
    */
   private async authorized(): Promise<Link> {
-    const { token } = this.options;
+    const { token } = this.settings;
     const attempt = async (): Promise<Link> => {
       const t = await (typeof token === "function" ? fetched(token) : token);
       this.times.ice = 0; // an earlier attempt may have set it
@@ -423,7 +458,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   private connect(authorization: string | undefined, signal: AbortSignal, times?: ConnectTimes): Promise<Link> {
-    const { request, timeout } = this.options;
+    const { request, timeout } = this.settings;
     return openLink(
       {
         label: "godwit",
@@ -437,8 +472,8 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   }
 
   /** Ends the session at once. @internal */
-  abort(): void {
-    this.session.abort(now(), CloseCode.Normal, "");
+  endNow(): void {
+    this.session.failWith(now(), CloseCode.Normal, "");
     this.flush();
   }
 
@@ -446,13 +481,13 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   giveUp(e: unknown): void {
     if (e instanceof ConnectError) this.failure = e;
     this.opening.reject(e);
-    this.session.abort(now(), CloseCode.Timeout, words(e));
+    this.session.failWith(now(), CloseCode.Timeout, words(e));
   }
 
   /** Continues over a new link. The old link is closed. */
   private move(link: Link): void {
     const { session } = this;
-    if (session.state === closed) return link.close();
+    if (session.phase === closed) return link.close();
     this.link?.close();
     this.link = link;
     // The time from the answer to the open data channel is about three round trips.
@@ -542,7 +577,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
   /** Sets the timer, for latest if no deadline is earlier. Releases the link of a session that is over. */
   private rest(t: number, ready = true, latest = Infinity): void {
     const { link, session } = this;
-    if (session.state === closed && (!link || session.over())) return this.release();
+    if (session.phase === closed && (!link || session.over())) return this.release();
     // Without a link only the deadlines of silence count, which need no precision. The same is true while the browser
     // takes nothing.
     const at = Math.max(Math.min(session.deadline(), latest), link && ready ? 0 : t + 50);

@@ -4,7 +4,7 @@ import { must, Reader } from "./varint";
 
 // Control messages, docs/SESSION.md section 3. Each is one message on channel 0: a type, then fields, big endian.
 export const typeHello = 1; // length 2, connect message
-export const typeWelcome = 2; // session 8, token 16, grace in ms 4, silence in ms 4
+export const typeWelcome = 2; // session 8, token 16, grace in ms 4, silence in ms 4, channels of the client 1, their queues 4
 export const typeRequest = 3; // id 4, length of name 1, name, payload
 export const typeReply = 4; // id 4, payload
 export const typeAck = 5; // id 4
@@ -12,6 +12,7 @@ export const typeReject = 6; // id 4, text
 export const typeHere = 7; // count 4
 export const typeOpen = 8; // line of the table's text
 export const typeOpened = 9; // channel 1
+export const typeShut = 10; // channel 1
 export const typeExtension = 0x80; // from here on an unknown type is ignored
 
 export const maxName = 64;
@@ -22,52 +23,61 @@ export const maxPayload = (64 << 10) - 1 - 4 - 1 - maxName;
 /** Control is a control message of a server. Fields that its type does not have are empty. */
 export interface Control {
   type: number;
-  id: number; // id of a request; grace time of WELCOME
+  id: number; // id of a request; grace time of WELCOME; number of a channel
   session: bigint;
-  text: string; // text of REJECT, name of REQUEST, line of OPEN
+  words: string; // text of REJECT, name of REQUEST, line of OPEN
   payload: Uint8Array; // token of WELCOME
+  most: number; // of WELCOME: channels that the client may open, or -1 if the server does not support SHUT
+  maxQueue: number; // of WELCOME: the largest queueLimit of those
 }
 
 /** Parses a control message. Throws if it breaks the protocol. */
 export function parseControl(b: Uint8Array): Control {
   const r = new Reader(b);
   const type = r.byte();
-  const c: Control = { type, id: 0, session: 0n, text: "", payload: nothing };
+  const c: Control = { type, id: 0, session: 0n, words: "", payload: nothing, most: -1, maxQueue: 0 };
   if (type >= typeExtension) return c;
-  must((type >= typeWelcome && type <= typeReject) || type === typeOpen);
+  must(type > typeHello && type <= typeShut && type !== typeHere);
   if (type === typeWelcome) {
     c.session = (BigInt(r.uint(4)) << 32n) + BigInt(r.uint(4));
     c.payload = r.take(16);
     c.id = r.uint(4);
     r.take(4);
+    if (r.more()) c.most = r.byte();
+    if (c.most > 0) c.maxQueue = r.uint(4);
     return c;
   }
-  if (type !== typeOpen) c.id = r.uint(4);
+  if (type !== typeOpen) c.id = r.uint(type < typeOpen ? 4 : 1);
   if (type === typeRequest) {
     const n = r.byte();
     must(n > 0 && n <= maxName);
-    c.text = text(r.take(n));
+    c.words = text(r.take(n));
   }
   c.payload = b.subarray(r.at);
-  const said = type >= typeReject;
+  const said = type === typeReject || type === typeOpen;
   must(c.payload.length <= (said ? maxText : maxPayload));
-  if (said) c.text = text(c.payload);
-  must(type !== typeOpen || c.text !== "");
+  if (said) c.words = text(c.payload);
+  must(type !== typeOpen || c.words !== "");
   return c;
 }
 
 export const takesOpen = 1; // this end supports OPEN
 export const takesSending = 2; // this end supports OPEN with the values for sending
+export const takesShut = 4; // this end supports SHUT, and OPEN of any free number
+export const takesOwn = 8; // this end supports what WELCOME says of channels that it opens
 
 /** Returns HELLO with a connect message. */
 export function hello(message: Uint8Array): Uint8Array {
   if (message.length > maxHello) throw new SendError("size", `hello has ${message.length} bytes: at most ${maxHello}`);
-  return Uint8Array.of(typeHello, message.length >> 8, message.length, ...message, takesOpen + takesSending);
+  return Uint8Array.of(
+    typeHello,
+    message.length >> 8,
+    message.length,
+    ...message,
+    takesOpen + takesSending + takesShut + takesOwn,
+  );
 }
 
-/** Returns OPENED. */
-export const opened = (channel: number): Uint8Array => Uint8Array.of(typeOpened, channel);
-
-/** Returns a message that begins with an id: all but HELLO, WELCOME, OPEN and OPENED. */
+/** Returns a message that begins with an id: all but HELLO, WELCOME, OPEN, OPENED and SHUT. */
 export const numbered = (type: number, id: number, rest: Iterable<number> = []): Uint8Array =>
   Uint8Array.from([type, id >>> 24, id >>> 16, id >>> 8, id, ...rest]);

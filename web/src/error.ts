@@ -15,17 +15,27 @@ export class GodwitError<Code extends string = string> extends Error {
  * What is wrong with a message of send. Nothing was queued.
  *
  * - type: the message is not bytes
- * - channel: the table has no such channel
+ * - channel: there is no such channel, or it is being closed
  * - direction: only the server may send on the channel
  * - size: the message is larger than the channel's maxMessage
  * - budget: the queue of the reliable channel is full: send again after the event room; or too many requests wait
  * - deadline: the deadline has passed
  * - interrupted: the link is silent, and an unreliable message would be old when it is back
+ * - fixed: the server does not let this client open channels, or the channel cannot be closed
  * - closed: the session has ended
  */
-export type SendErrorCode = "type" | "channel" | "direction" | "size" | "budget" | "deadline" | "interrupted" | "closed";
+export type SendErrorCode =
+  | "type"
+  | "channel"
+  | "direction"
+  | "size"
+  | "budget"
+  | "deadline"
+  | "interrupted"
+  | "fixed"
+  | "closed";
 
-/** SendError is thrown by send. request rejects with it if nothing was sent. */
+/** SendError is thrown by send, openChannel and closeChannel. request rejects with it if nothing was sent. */
 export class SendError extends GodwitError<SendErrorCode> {
   override name = "SendError";
 }

@@ -1,10 +1,10 @@
 import { type ConnectError } from "./error";
 import { type Channel } from "./table";
 
-/** The name of a channel that the server has opened at run time. */
+/** The name of a channel that was opened at run time. */
 export type OpenedName = string & { readonly opened: true };
 
-/** A channel that the server has opened at run time, with all its fields. */
+/** A channel that was opened at run time, with all its fields. */
 export type OpenedChannel = Required<Channel<OpenedName>>;
 
 /** Why a session has ended. code is a CloseCode, or a code of the program. */
@@ -33,7 +33,7 @@ export class ConnCloseEvent extends Event {
 /** ChannelEvent is an event of one channel of a Conn. */
 export class ChannelEvent<C extends Required<Channel> = Required<Channel>> extends Event {
   constructor(
-    type: "channel" | "room",
+    type: "channel" | "channelclosed" | "room",
     readonly channel: C,
   ) {
     super(type);
@@ -47,6 +47,11 @@ export interface ConnEventMap {
    * in channels.
    */
   channel: ChannelEvent<OpenedChannel>;
+  /**
+   * A channel that was opened at run time is closed at both ends: all its messages have arrived before, and the fate of
+   * each message of this end is known. Its name may be used again. A session that ends has no such event.
+   */
+  channelclosed: ChannelEvent<OpenedChannel>;
   /**
    * The queue of a channel has room for the message that send refused last with a SendError "budget". There is one
    * event after such refusals, not one for each.

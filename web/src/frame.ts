@@ -29,16 +29,16 @@ export const pieces = (n: number): number => Math.max(1, Math.ceil(n / pieceSize
 /** Returns the largest number of bytes of a packet that piece i of a message of size bytes takes. */
 export const pieceCost = (size: number, i: number): number => Math.min(pieceSize, size - i * pieceSize) + maxFragmentHeader;
 
-/** Body has the bytes of a message: size bytes of b from start on. */
+/** Body has the bytes of a message: len bytes of b from start on. */
 export interface Body {
   id: number; // number on the wire; has no meaning before the first piece is sent
   b: Uint8Array;
   start: number;
-  size: number;
+  len: number;
 }
 
 /** Appends piece i of a message on channel ch. bare says that a whole message has no id. */
-export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start, size }: Body, i: number): void {
+export function appendPiece(w: Writer, ch: number, bare: boolean, { id, b, start, len: size }: Body, i: number): void {
   const kind = size > pieceSize ? frameFragment : bare ? frameBare : frameMessage;
   w.byte((kind << 6) + ch);
   if (kind !== frameBare) w.varint(id);

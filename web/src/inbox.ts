@@ -3,8 +3,8 @@ import { type FullChannel, isReliable, messageCost } from "./table";
 /** Inbox keeps messages that the program has not taken yet, up to limit bytes. */
 export class Inbox {
   lost = 0; // messages that were dropped
-  readonly messages: Uint8Array[] = [];
-  first = 0; // index of the oldest message that was not taken; at most half of messages were taken
+  readonly untaken: Uint8Array[] = [];
+  first = 0; // index of the oldest message that was not taken; at most half of untaken were taken
   private bytes = 0;
 
   constructor(
@@ -14,21 +14,21 @@ export class Inbox {
 
   /** Keeps b. If there is no room, drops the oldest messages, or b. */
   push(b: Uint8Array): void {
-    this.messages.push(b);
+    this.untaken.push(b);
     this.bytes += b.length + messageCost;
     for (; this.bytes > this.limit; this.lost++) {
       if (this.dropOldest) this.take();
-      else this.bytes -= this.messages.pop()!.length + messageCost;
+      else this.bytes -= this.untaken.pop()!.length + messageCost;
     }
   }
 
   /** Removes and returns the oldest message. */
   take(): Uint8Array | undefined {
-    const b = this.messages[this.first];
+    const b = this.untaken[this.first];
     if (!b) return;
     this.bytes -= b.length + messageCost;
-    if (2 * ++this.first > this.messages.length) {
-      this.messages.splice(0, this.first);
+    if (2 * ++this.first > this.untaken.length) {
+      this.untaken.splice(0, this.first);
       this.first = 0;
     }
     return b;
@@ -38,8 +38,8 @@ export class Inbox {
 // Snapshots are functions and not methods, here and in other files, because bundles without keep leave functions out.
 
 /** Returns the messages that the program has not taken. */
-export function snapshotInbox({ messages, first }: Inbox): Uint8Array[] {
-  return messages.slice(first);
+export function snapshotInbox({ untaken, first }: Inbox): Uint8Array[] {
+  return untaken.slice(first);
 }
 
 /** Adds the messages of a snapshot. */

@@ -13,9 +13,9 @@ import { must } from "./varint";
 const maxSaved = 2 << 20; // characters of a session that keep saves; a larger session ends with its page
 
 // A session as JSON. A page whose script has another version of this form begins a new session.
-const version = 4;
+const version = 5;
 
-type Saved = [version: number, at: number, session: SavedSession, unheard: Uint8Array[][]];
+type Saved = [version: number, at: number, session: SavedSession, unheard: (Uint8Array[] | null)[]];
 
 type AnyConn = Conn<readonly Channel[]>;
 
@@ -72,7 +72,7 @@ export async function keep<const C extends readonly Channel[]>(
       const c = conn as unknown as AnyConn;
       let saved = "";
       c.hide = () => hide(c, key);
-      c.freeze = () => {
+      c.onFreeze = () => {
         frozen.resolve();
         try {
           sessionStorage.setItem(key, (saved = save(c)));
@@ -80,13 +80,13 @@ export async function keep<const C extends readonly Channel[]>(
           saved = ""; // then only this page has the session
         }
       };
-      c.back = () => {
+      c.onBack = () => {
         if (!saved) return true; // what is stored belongs to another page
         if (sessionStorage.getItem(key) !== saved) return false; // the next page has taken the session
         sessionStorage.removeItem(key);
         return true;
       };
-      void c.closed.then(c.back); // removes a session that the program has closed since it was saved
+      void c.closed.then(c.onBack); // removes a session that the program has closed since it was saved
       begin(c);
     });
   if (saved) {
@@ -108,7 +108,7 @@ function claim(c: AnyConn, saved: string, key: string, frozen: Promise<void>): v
   const { hide } = c;
   c.hide = () => {
     sessionStorage.setItem(key, saved); // the page goes before it has the lock: the next page may have the session
-    c.abort();
+    c.endNow();
   };
   const go = (lock: unknown): unknown => {
     c.hide = hide;
@@ -138,15 +138,15 @@ function hide(c: AnyConn, key: string): void {
     sessionStorage.setItem(key, saved);
     leave(c);
   } catch {
-    c.abort();
+    c.endNow();
   }
 }
 
 /** Returns by how much the wall clock is ahead of the clock of the page, which starts again with every page. */
 const shift = (): number => Date.now() - performance.now();
 
-function save({ session, unheard, table, channels }: AnyConn): string {
-  const saved = snapshotSession(session, channels.length, shift());
+function save({ session, unheard, table }: AnyConn): string {
+  const saved = snapshotSession(session, shift());
   if (!saved) return "";
   const waiting = unheard.map((inbox, i) => (inbox && isReliable(table[i]!.mode) ? snapshotInbox(inbox) : []));
   return JSON.stringify([version, Date.now(), saved, waiting] satisfies Saved, encode);
@@ -156,13 +156,13 @@ function save({ session, unheard, table, channels }: AnyConn): string {
 function restore(c: AnyConn, json: string): void {
   const { session } = c;
   const t = performance.now();
-  if (session.state) return; // the attempt has ended, or the session is restored already
+  if (session.phase) return; // the attempt has ended, or the session is restored already
   try {
     const [form, at, saved, unheard] = JSON.parse(json, decode) as Saved;
     const age = Date.now() - at;
     must(form === version && age >= 0 && age <= saved[0]);
     restoreSession(session, t, saved, shift());
-    unheard.forEach((messages, i) => restoreInbox(c.unheard[i]!, messages));
+    unheard.forEach((messages, i) => messages && restoreInbox(c.unheard[i]!, messages));
     c.continued = true;
     c.addEventListener(
       "resumed",

@@ -52,21 +52,21 @@ export class Link {
 
   constructor(
     private readonly pc: RTCPeerConnection,
-    private readonly channel: RTCDataChannel,
+    private readonly pipe: RTCDataChannel,
     readonly times: ConnectTimes,
     ended: () => void,
   ) {
     this.owner = { datagram: (b) => this.backlog.push(b), drained() {}, ended };
-    channel.binaryType = "arraybuffer";
+    pipe.binaryType = "arraybuffer";
     this.careful(0, maxBuffered / 2);
     let strange: boolean | undefined; // the events have another clock, as in some polyfills
-    channel.onmessage = ({ data, timeStamp: at }: MessageEvent<ArrayBuffer | string>) => {
+    pipe.onmessage = ({ data, timeStamp: at }: MessageEvent<ArrayBuffer | string>) => {
       // The event has the time already. To read the clock again takes 2 to 3 µs.
       strange ??= !(Math.abs(now() - at) < 1000);
       this.owner.datagram(typeof data === "string" ? data : new Uint8Array(data), strange ? now() : at);
     };
-    channel.onbufferedamountlow = () => this.owner.drained();
-    channel.onclose = () => this.end();
+    pipe.onbufferedamountlow = () => this.owner.drained();
+    pipe.onclose = () => this.end();
     pc.onconnectionstatechange = () => /failed|closed/.test(pc.connectionState) && this.end();
   }
 
@@ -76,7 +76,7 @@ export class Link {
   attach(owner: LinkOwner): void {
     this.owner = owner;
     for (const b of this.backlog) owner.datagram(b, now());
-    if (this.channel.readyState !== "open") this.end();
+    if (this.pipe.readyState !== "open") this.end();
   }
 
   /**
@@ -84,7 +84,7 @@ export class Link {
    * one that was just sent.
    */
   ready(t: number, sent = 0): boolean {
-    const waiting = (this.waiting = sent ? this.waiting + sent : this.channel.bufferedAmount);
+    const waiting = (this.waiting = sent ? this.waiting + sent : this.pipe.bufferedAmount);
     if (waiting > maxBuffered && t - this.lastReady > stuckAfter) this.careful(t + carefulFor, 0);
     else if (this.carefulUntil && t >= this.carefulUntil) this.careful(0, maxBuffered / 2);
     if (waiting > (this.carefulUntil ? 0 : maxBuffered)) return false;
@@ -99,7 +99,7 @@ export class Link {
 
   private careful(until: number, threshold: number): void {
     this.carefulUntil = until;
-    this.channel.bufferedAmountLowThreshold = threshold;
+    this.pipe.bufferedAmountLowThreshold = threshold;
   }
 
   /**
@@ -108,7 +108,7 @@ export class Link {
    */
   send(b: Uint8Array<ArrayBuffer> | string): boolean {
     try {
-      this.channel.send(b as string); // the types have an overload for each
+      this.pipe.send(b as string); // the types have an overload for each
       return true;
     } catch {
       return false;

@@ -97,7 +97,7 @@ export class Recovery {
   }
 
   /** Records a packet that was sent and must be acknowledged. */
-  sent({ at, size }: SentPacket): void {
+  sent({ sentAt: at, len: size }: SentPacket): void {
     this.lastSent = at;
     if (!this.tiny) this.probes = Math.max(0, this.probes - 1);
     this.careful = Math.max(0, this.careful - 1);
@@ -108,11 +108,11 @@ export class Recovery {
   acked(p: SentPacket): void {
     if (p.eliciting) this.share -= this.share / lossMemory; // also for a packet that was considered lost
     this.medium(p, 0);
-    if (p.at > this.fell && this.large(p, 0)) this.budget = maxPacket;
+    if (p.sentAt > this.fell && this.large(p, 0)) this.budget = maxPacket;
   }
 
   lost(p: SentPacket): void {
-    const { size } = p;
+    const { len: size } = p;
     this.share += (1 - this.share) / lossMemory;
     if (size > this.budget) return; // it tried the larger budget
     if (size > leastBudget) {

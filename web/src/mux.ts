@@ -21,7 +21,7 @@ import { appendHeader, delayUnit, expand, maxPacket, Packet } from "./packet";
 import { partialAge, Receiver } from "./reassembly";
 import { Flight, maxFlight, packetAcked, packetFlying, packetLost, type SentPacket } from "./sent";
 import { type ChannelStats, type DropReason, type Stats } from "./stats";
-import { type FullChannel } from "./table";
+import { type Direction, type FullChannel } from "./table";
 import { Reader, Writer } from "./varint";
 
 // A close frame is sent closeRepeats times, at growing intervals, until an acknowledgement of one arrives.
@@ -33,7 +33,8 @@ export const closeInterval = 20;
 export interface MuxConfig {
   /** The table, with the control channel first. */
   table: readonly FullChannel[];
-  server: boolean;
+  /** The direction in which this end sends. */
+  mine: Direction;
   /** First estimate of the round trip. */
   rtt: number;
   /** Rate at first, lowest rate, highest rate. */
@@ -64,11 +65,12 @@ export class Mux {
   slow = false; // the link below delays what it gets
   readonly counts = { packetsOut: 0, packetsIn: 0, bytesOut: 0, bytesIn: 0, links: -1 };
 
-  readonly receivers: Receiver[] = [];
+  readonly receivers: Receiver[] = []; // by channel; numbers without one are holes
   private readonly drops: Partial<Record<DropReason, number>> = {};
 
   // State of the link; relink resets it.
   private received!: Received;
+  private staleBefore: number[] = []; // by channel: frames of earlier packets are of a channel that was closed
   private flight = new Flight();
   loss!: Recovery;
   private cc!: Congestion;
@@ -104,19 +106,26 @@ export class Mux {
   }
 
   /** Adds a channel. The peer must do the same before a packet with the channel reaches it. */
-  open(c: FullChannel): void {
-    const [mine, theirs] = this.config.server ? ["to-client", "to-server"] : ["to-server", "to-client"];
-    const { stats } = this.outbox.open(c, c.direction !== theirs);
-    const i = this.receivers.length;
-    this.receivers.push(
-      new Receiver(
-        c,
-        c.direction !== mine,
-        stats,
-        (b) => this.events.message(i, b),
-        (why) => this.drop(why),
-      ),
+  open(c: FullChannel, id = this.receivers.length): void {
+    const { mine } = this.config;
+    const { counted } = this.outbox.open(c, c.direction === "both" || c.direction === mine, id);
+    this.receivers[id] = new Receiver(
+      c,
+      c.direction !== mine,
+      counted,
+      (b) => this.events.message(id, b),
+      (why) => this.drop(why),
     );
+  }
+
+  /**
+   * Ends the receiving half of a channel on which the peer sends nothing more. Frames of packets that were sent before
+   * are ignored from now on, whatever channel has the number when they arrive. Frames of later packets are refused until
+   * open is called.
+   */
+  stopReceiving(id: number): void {
+    delete this.receivers[id];
+    this.staleBefore[id] = this.received.next;
   }
 
   /**
@@ -128,6 +137,7 @@ export class Mux {
     this.counts.links++;
     for (const p of this.flight.packets) this.outbox.forgotten(p);
     this.received = new Received();
+    this.staleBefore = [];
     this.flight = new Flight();
     this.loss = new Recovery(rtt);
     this.cc = congestion(t, rate, floor, ceiling);
@@ -151,7 +161,7 @@ export class Mux {
     const { flight, out: w, received, loss } = this;
     for (; flight.packets.length >= maxFlight; flight.packets.shift()) {
       const old = flight.packets[0]!;
-      if (old.state === packetFlying && old.eliciting) this.losePacket(old);
+      if (old.phase === packetFlying && old.eliciting) this.losePacket(old);
     }
     if (this.idle(t)) return 0;
     const content = this.mayContent(t);
@@ -178,7 +188,7 @@ export class Mux {
       if (t < received.due) return 0;
       this.askForAck(w, t, p);
     }
-    p.size = w.n;
+    p.len = w.n;
     if (p.ackTop) received.said();
     if (p.eliciting) {
       loss.sent(p);
@@ -264,28 +274,29 @@ export class Mux {
     let ok = true;
     for (let n = p.frames; n--; ) {
       if (p.frames > 1) p.next();
-      ok = this.receiveFrame(t, p) && ok;
+      ok = this.receiveFrame(t, number, p) && ok;
     }
     if (!ok) return this.drop("refused");
     received.mark(t, number, p.eliciting);
     if (this.byPeer && received.eliciting) received.due = t; // acknowledge its close frame at once, so that it can stop
   }
 
-  /** Processes a frame, and returns whether its packet may be acknowledged. */
-  private receiveFrame(t: number, f: Packet): boolean {
+  /** Processes a frame of packet number, and returns whether the packet may be acknowledged. */
+  private receiveFrame(t: number, number: number, f: Packet): boolean {
     if (f.kind === frameControl) {
-      if (f.channel === controlClose) this.receiveClose(f);
-      else if (f.channel === controlGivenUp) this.receiveGivenUp(f);
-      else if (f.channel >= controlExtension) this.drop("unknown-frame");
+      if (f.chan === controlClose) this.receiveClose(f);
+      else if (f.chan === controlGivenUp) this.receiveGivenUp(f);
+      else if (f.chan >= controlExtension) this.drop("unknown-frame");
       return true;
     }
     const done = this.over();
-    const r = this.receivers[f.channel];
+    const r = this.receivers[f.chan];
+    const old = number < this.staleBefore[f.chan]!;
     if (r && !done && this.sampled < this.awake && r.outdated()) return true;
-    const why = done ? "closed" : r ? r.receive(t, f) : "unknown-channel";
+    const why = done ? "closed" : old ? "stale-channel" : r ? r.receive(t, f) : "unknown-channel";
     if (f.kind === frameFragment) this.ageAt = Math.min(this.ageAt, t + partialAge);
     if (why) this.drop(why);
-    return done || !why;
+    return done || old || !why;
   }
 
   private receiveClose(f: Packet): void {
@@ -318,12 +329,12 @@ export class Mux {
     }
     if (!bytes) return true;
     const p = f.at(largest);
-    if (p?.eliciting && p.at > this.sampled) {
-      this.sampled = p.at;
+    if (p?.eliciting && p.sentAt > this.sampled) {
+      this.sampled = p.sentAt;
       const own = Math.min(delay * delayUnit, 2 * maxAckDelay);
-      if (p.at >= this.awake) {
-        this.loss.sample(Math.max(t - p.at, 0.001), own);
-        this.cc.sample(t, Math.max(t - p.at - own, 0.001));
+      if (p.sentAt >= this.awake) {
+        this.loss.sample(Math.max(t - p.sentAt, 0.001), own);
+        this.cc.sample(t, Math.max(t - p.sentAt - own, 0.001));
       }
     }
     if (this.loss.silent()) this.outbox.outdate(t);
@@ -343,9 +354,9 @@ export class Mux {
     let bytes = 0;
     for (let n = Math.max(low, flight.base()); n <= high; n++) {
       const p = flight.at(n)!;
-      if (p.state === packetAcked) continue;
-      if (p.state === packetLost) loss.reordered(high - n + 1);
-      if (p.eliciting) bytes += p.size;
+      if (p.phase === packetAcked) continue;
+      if (p.phase === packetLost) loss.reordered(high - n + 1);
+      if (p.eliciting) bytes += p.len;
       loss.acked(p);
       flight.land(p, packetAcked);
       received.confirmed(p.ackTop);
@@ -366,9 +377,9 @@ export class Mux {
     loss.lossAt = Infinity;
     for (const p of flight.packets) {
       if (p.number >= top) break;
-      if (p.state !== packetFlying || !p.eliciting) continue;
-      if (top - p.number >= loss.threshold || p.at + delay <= t) this.losePacket(p);
-      else loss.lossAt = Math.min(loss.lossAt, p.at + delay);
+      if (p.phase !== packetFlying || !p.eliciting) continue;
+      if (top - p.number >= loss.threshold || p.sentAt + delay <= t) this.losePacket(p);
+      else loss.lossAt = Math.min(loss.lossAt, p.sentAt + delay);
     }
   }
 
@@ -410,7 +421,7 @@ export class Mux {
     if (this.over()) return;
     if (t >= this.ageAt) {
       this.ageAt = Infinity;
-      for (const r of this.receivers) this.ageAt = Math.min(this.ageAt, r.age(t));
+      this.receivers.forEach((r) => (this.ageAt = Math.min(this.ageAt, r.age(t))));
     }
     if (t >= loss.lossAt) this.detect(t, this.largestAcked);
     if (flight.count && t >= loss.ptoAt()) this.probe(t);
@@ -467,10 +478,10 @@ export class Mux {
     this.givenUp += this.outbox.unsettled();
     this.outbox.abandon();
     this.flight.forget();
-    for (const r of this.receivers) {
+    this.receivers.forEach((r) => {
       r.partials.clear();
-      r.held = 0;
-    }
+      r.bytesHeld = 0;
+    });
   }
 
   /** Returns whether one end has closed the link. */
@@ -500,13 +511,13 @@ export class Mux {
       rate: this.cc.rate(),
       packetLimit: loss.budget,
       queued: outbox.senders.reduce((n, s) => n + s.cost, 0),
-      held: this.receivers.reduce((n, r) => n + r.held, 0),
+      held: this.receivers.reduce((n, r) => n + r.bytesHeld, 0),
       drops: { ...this.drops },
     };
   }
 
   channelStats(ch: number): ChannelStats {
-    return { ...this.receivers[ch]!.stats };
+    return { ...(this.receivers[ch] ?? this.outbox.senders[ch]!).counted };
   }
 
   private drop(why: DropReason): void {

@@ -32,7 +32,7 @@ export const maxLookback = 64; // messages of a channel that are examined for on
 
 /** Outbox has the messages of all channels, from send until their fate is known. */
 export class Outbox {
-  readonly senders: Sender[] = [];
+  readonly senders: Sender[] = []; // by channel; numbers without one are holes
   backlog = false; // a piece did not fit when pick was called last
   quiet = false; // unreliable messages are not sent, because the link would delay them
   retransmits = 0;
@@ -40,16 +40,24 @@ export class Outbox {
 
   private stirred = false; // a channel may have become active since hasWork found none
   private readonly slab = new Writer(); // has the bytes of the next messages
-  private readonly byPriority: Sender[] = [];
+  private byPriority: Sender[] = [];
   private readonly passes: number[] = Array(maxPriority + 1).fill(0);
 
   /** Adds a channel; allowed says that this end may send on it. */
-  open(c: FullChannel, allowed: boolean): Sender {
-    const s = new Sender(c, this.senders.length, allowed);
-    this.senders.push(s);
-    this.byPriority.push(s);
-    this.byPriority.sort((a, b) => a.cfg.priority - b.cfg.priority);
+  open(c: FullChannel, allowed: boolean, id = this.senders.length): Sender {
+    const s = (this.senders[id] = new Sender(c, id, allowed));
+    this.sortSenders();
     return s;
+  }
+
+  /** Removes a channel that has no message. */
+  remove(id: number): void {
+    delete this.senders[id];
+    this.sortSenders();
+  }
+
+  private sortSenders(): void {
+    this.byPriority = Object.values(this.senders).sort((a, b) => a.cfg.priority - b.cfg.priority);
   }
 
   /**
@@ -93,8 +101,8 @@ export class Outbox {
       key,
       b: slab.b,
       start: slab.n,
-      size,
-      deadline,
+      len: size,
+      expiry: deadline,
       queued: t,
       receipt,
       pieces: [],
@@ -103,7 +111,7 @@ export class Outbox {
       lost: 0,
     };
     slab.bytes(b);
-    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, state: pieceUnsent, copies: 0, number: 0, at: 0 });
+    for (let i = 0; i < m.left; i++) m.pieces.push({ m, i, phase: pieceUnsent, sentCopies: 0, number: 0, sentAt: 0 });
     s.cost += cost(m);
     if (key || s.cfg.mode === "sequenced") s.keyed.set(key, m);
     if (old) {
@@ -126,7 +134,7 @@ export class Outbox {
   /** Removes a message and reports its fate. */
   private finish(m: Message, fate: Fate): void {
     const { s, list } = m;
-    if (!m.sent) s.stats.dropped++;
+    if (!m.sent) s.counted.dropped++;
     this.report(m, fate);
     s.cost -= cost(m);
     s.lost -= m.lost;
@@ -150,7 +158,7 @@ export class Outbox {
    * when it answers again: the messages that waited would arrive late, in a burst.
    */
   outdate(t: number): void {
-    for (const { reliable, queue } of this.senders) {
+    for (const { reliable, queue } of this.byPriority) {
       if (reliable) continue;
       for (const m of [...queue]) if (t - m.queued > staleAge) this.finish(m, "expired");
     }
@@ -158,9 +166,9 @@ export class Outbox {
 
   // ---- which piece goes next: guaranteed shares, then priority, then weight -------------------------------------
 
-  private activate(s: Sender): void {
+  activate(s: Sender): void {
     this.stirred = true;
-    if (s.active) return;
+    if (s.active || s.shut) return;
     s.active = true;
     s.pass = Math.max(s.pass, this.passes[s.cfg.priority]!);
   }
@@ -171,7 +179,7 @@ export class Outbox {
    */
   private next(s: Sender, t: number): Piece | undefined {
     if (this.quiet && !s.reliable) return;
-    for (let m; (m = s.queue[0]) && t >= m.deadline && !(m.sent && s.reliable); ) this.finish(m, "expired");
+    for (let m; (m = s.queue[0]) && t >= m.expiry && !(m.sent && s.reliable); ) this.finish(m, "expired");
     s.active = s.lost + s.queue.length > 0;
     return s.next();
   }
@@ -184,10 +192,10 @@ export class Outbox {
     let best: Piece | undefined;
     let bestRank = 0;
     this.backlog = false;
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       const q = s.active && this.next(s, t);
       if (!q) continue;
-      if (pieceCost(q.m.size, q.i) > space) {
+      if (pieceCost(q.m.len, q.i) > space) {
         this.backlog = true;
         continue;
       }
@@ -202,7 +210,7 @@ export class Outbox {
   hasWork(t: number): boolean {
     if (!this.stirred) return false; // the most frequent case
     this.stirred = false;
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       if (s.active && this.next(s, t)) return (this.stirred = true);
       this.stirred ||= s.active;
     }
@@ -234,13 +242,13 @@ export class Outbox {
       if (!s.reliable || budget < 1) continue;
       for (const m of s.waiting.slice(0, maxLookback)) {
         const q = m.pieces[0]!;
-        if (q.at > overdue || !this.copy(w, end, q, p)) continue;
-        q.at = p.at;
-        q.copies = 0;
+        if (q.sentAt > overdue || !this.copy(w, end, q, p)) continue;
+        q.sentAt = p.sentAt;
+        q.sentCopies = 0;
       }
       for (const m of s.waiting.slice(-maxLookback).reverse()) {
         const q = m.pieces[0]!;
-        if (q.copies < budget) this.copy(w, end, q, p);
+        if (q.sentCopies < budget) this.copy(w, end, q, p);
       }
     }
   }
@@ -251,10 +259,10 @@ export class Outbox {
    */
   private copy(w: Writer, end: number, q: Piece, p: SentPacket): boolean {
     const { m } = q;
-    if (m.size > maxCopyable || q.state !== pieceFlying || q.number === p.number) return false;
-    if (w.n + pieceCost(m.size, 0) > end) return false;
+    if (m.len > maxCopyable || q.phase !== pieceFlying || q.number === p.number) return false;
+    if (w.n + pieceCost(m.len, 0) > end) return false;
     appendPiece(w, m.s.id, false, m, 0);
-    q.copies++;
+    q.sentCopies++;
     q.number = p.number;
     p.pieces.push(q);
     this.copies++;
@@ -267,18 +275,18 @@ export class Outbox {
   private pieceSent(q: Piece, p: SentPacket): void {
     const { m } = q;
     const { s } = m;
-    if (q.state === pieceLost) {
+    if (q.phase === pieceLost) {
       m.lost--;
       s.lost--;
       this.retransmits++;
     } else if (m.sent++ === 0) {
       s.nextID++;
-      s.stats.messagesOut++;
+      s.counted.messagesOut++;
     }
-    q.state = pieceFlying;
-    q.copies = 0;
+    q.phase = pieceFlying;
+    q.sentCopies = 0;
     q.number = p.number;
-    q.at = p.at;
+    q.sentAt = p.sentAt;
     if (m.sent < m.pieces.length || m.list !== s.queue) return;
     if (!s.reliable && !m.receipt) return this.finish(m, "lost"); // nobody has requested its fate
     s.queue.shift();
@@ -293,9 +301,9 @@ export class Outbox {
   pieceLost(q: Piece, number: number): boolean {
     const { m } = q;
     const { s } = m;
-    if (m.over || q.state !== pieceFlying || q.number !== number) return false;
+    if (m.over || q.phase !== pieceFlying || q.number !== number) return false;
     if (s.reliable) {
-      q.state = pieceLost;
+      q.phase = pieceLost;
       m.lost++;
       s.lost++;
       this.activate(s);
@@ -313,12 +321,12 @@ export class Outbox {
     for (const q of p.pieces) {
       const { m } = q;
       const { s } = m;
-      if (m.over || q.state === pieceAcked) continue;
-      if (q.state === pieceLost) {
+      if (m.over || q.phase === pieceAcked) continue;
+      if (q.phase === pieceLost) {
         m.lost--;
         s.lost--;
       }
-      q.state = pieceAcked;
+      q.phase = pieceAcked;
       if (--m.left) continue;
       this.report(m, "delivered");
       if (s.cfg.mode !== "reliable-ordered") this.finish(m, "delivered");
@@ -347,7 +355,7 @@ export class Outbox {
 
   /** Returns whether every reliable message has arrived. */
   settled(): boolean {
-    return this.senders.every((s) => !s.reliable || !s.cost);
+    return this.byPriority.every((s) => !s.reliable || !s.cost);
   }
 
   /** Returns the number of bytes of reliable messages that have not arrived, without those of channel 0. */
@@ -359,7 +367,7 @@ export class Outbox {
 
   /** Drops all messages; their fate is "abandoned". */
   abandon(): void {
-    for (const s of this.senders) {
+    for (const s of this.byPriority) {
       s.wanted = Infinity;
       for (const m of [...s.waiting, ...s.queue]) this.finish(m, "abandoned");
     }
@@ -374,9 +382,9 @@ export function restoreSender(outbox: Outbox, t: number, ch: number, [nextID, me
     const m = s.queue.at(-1)!;
     m.id = id;
     m.sent = sent;
-    m.deadline = (deadline ?? Infinity) - shift;
+    m.expiry = (deadline ?? Infinity) - shift;
     for (const q of m.pieces.slice(0, sent)) {
-      q.state = acked[q.i] ? pieceAcked : pieceFlying;
+      q.phase = acked[q.i] ? pieceAcked : pieceFlying;
       if (acked[q.i]) m.left--;
       else outbox.pieceLost(q, q.number);
     }

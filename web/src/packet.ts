@@ -60,16 +60,16 @@ export class Packet extends Reader {
 
   // The frame.
   kind = 0;
-  channel = 0; // or the control kind
+  chan = 0; // or the control kind
   id = 0;
   index = 0;
-  total = 0;
+  fullSize = 0;
   code = 0;
-  private size = 0; // size of the payload, which ends at at; padding and pings have none
+  private len = 0; // size of the payload, which ends at at; padding and pings have none
 
   /** The payload of the frame: a view of the datagram. */
   get payload(): Uint8Array {
-    return this.b.subarray(this.at - this.size, this.at);
+    return this.b.subarray(this.at - this.len, this.at);
   }
 
   /**
@@ -90,7 +90,7 @@ export class Packet extends Reader {
       this.eliciting = false;
       for (this.frames = 0; this.more(); this.frames++) {
         this.next();
-        this.eliciting ||= this.kind !== frameControl || this.channel !== controlPadding;
+        this.eliciting ||= this.kind !== frameControl || this.chan !== controlPadding;
       }
       if (this.frames > 1) this.at = start;
       return true;
@@ -114,26 +114,28 @@ export class Packet extends Reader {
   next(): void {
     const head = this.byte();
     this.kind = head >> 6;
-    this.channel = head & 63;
+    this.chan = head & 63;
     if (this.kind === frameControl) return this.control();
     if (this.kind !== frameBare) this.id = this.varint();
     const fragment = this.kind === frameFragment;
     this.index = fragment ? this.varint() : 0;
-    this.total = this.varint();
+    this.fullSize = this.varint();
     // A message that fits one piece is never a fragment.
     must(
-      fragment ? this.total > pieceSize && this.total <= maxMessage && this.index < pieces(this.total) : this.total <= pieceSize,
+      fragment
+        ? this.fullSize > pieceSize && this.fullSize <= maxMessage && this.index < pieces(this.fullSize)
+        : this.fullSize <= pieceSize,
     );
-    this.skip((this.size = Math.min(pieceSize, this.total - this.index * pieceSize)));
+    this.skip((this.len = Math.min(pieceSize, this.fullSize - this.index * pieceSize)));
   }
 
   private control(): void {
-    const close = this.channel === controlClose;
-    if (this.channel <= controlPing) return;
-    must(close || this.channel >= controlExtension);
+    const close = this.chan === controlClose;
+    if (this.chan <= controlPing) return;
+    must(close || this.chan >= controlExtension);
     if (close) this.code = this.varint();
-    this.skip((this.size = this.varint()));
-    if (close) must(this.size <= maxCloseText && text(this.payload) >= "");
+    this.skip((this.len = this.varint()));
+    if (close) must(this.len <= maxCloseText && text(this.payload) >= "");
   }
 }
 

@@ -31,7 +31,7 @@ export function run(needed: number) {
   let least = 0; // size of the smallest lost packet; 0 if there is no run
   let turns = 0;
   let since = 0; // the packet of the last turn
-  return ({ number, size }: SentPacket, lost: number): boolean => {
+  return ({ number, len: size }: SentPacket, lost: number): boolean => {
     if (!least) {
       least = size;
       since = number;

@@ -25,10 +25,10 @@ export const pieceAcked = 3;
 export interface Piece {
   m: Message;
   i: number; // its number in the message
-  state: number;
-  copies: number; // copies since it was last sent as new or lost
+  phase: number;
+  sentCopies: number; // copies since it was last sent as new or lost
   number: number; // the last packet that carried it
-  at: number; // when it was last sent as new or lost
+  sentAt: number; // when it was last sent as new or lost
 }
 
 /** A message of send, until its fate is known. */
@@ -37,7 +37,7 @@ export interface Message extends Body {
   list: Message[]; // the list of the Sender that it is in
   over: boolean; // its fate is known, and it is in no list
   key: number | string;
-  deadline: number;
+  expiry: number;
   queued: number; // when it was queued
   receipt: ((fate: Fate, sent: boolean) => void) | undefined;
   pieces: Piece[];
@@ -47,7 +47,7 @@ export interface Message extends Body {
 }
 
 /** Returns the bytes of queueLimit that a message uses. */
-export const cost = (m: Message): number => m.size + messageCost;
+export const cost = (m: Message): number => m.len + messageCost;
 
 /**
  * The largest distance between the oldest unacknowledged reliable message of a channel and the newest that is sent. A
@@ -65,9 +65,10 @@ export class Sender {
   wanted = Infinity; // cost of the message that send has refused last; Infinity if there was room since
   nextID = 0;
   active = false; // it may have a piece to send
+  shut = false; // the peer has not opened the channel yet: messages wait
   pass = 0; // bytes sent, divided by weight: the channel with the smallest is next
   tokens = 0; // bytes left of the guaranteed share
-  readonly stats: ChannelStats = channelStats();
+  readonly counted: ChannelStats = channelStats();
   readonly reliable: boolean;
   readonly bare: boolean;
 
@@ -100,7 +101,7 @@ export class Sender {
 
   /** Returns the piece that is sent next, and gives its message an id. */
   next(): Piece | undefined {
-    if (this.lost) return (this.waiting.find((m) => m.lost) ?? this.queue[0]!).pieces.find((q) => q.state === pieceLost);
+    if (this.lost) return (this.waiting.find((m) => m.lost) ?? this.queue[0]!).pieces.find((q) => q.phase === pieceLost);
     const m = this.queue[0];
     const oldest = this.waiting[0];
     if (!m) return;
@@ -140,8 +141,8 @@ type SavedMessage = [id: number, sent: number, acked: boolean[], key: number | s
  */
 export function snapshotSender({ nextID, reliable, waiting, queue }: Sender, shift: number): SavedSender {
   const message = (m: Message): SavedMessage => {
-    const acked = m.pieces.map((q) => q.state === pieceAcked);
-    return [m.id, m.sent, acked, m.key, m.deadline + shift, m.b.subarray(m.start, m.start + m.size)];
+    const acked = m.pieces.map((q) => q.phase === pieceAcked);
+    return [m.id, m.sent, acked, m.key, m.expiry + shift, m.b.subarray(m.start, m.start + m.len)];
   };
   return [nextID, reliable ? [...waiting, ...queue].map(message) : []];
 }

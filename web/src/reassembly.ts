@@ -12,13 +12,13 @@ interface PartialMessage {
   id: number;
   left: number; // pieces that have not arrived
   have: boolean[];
-  body: Uint8Array;
+  assembled: Uint8Array;
   first: number; // when its first piece arrived
 }
 
 /** Receiver is the receiving half of a channel. */
 export class Receiver {
-  held = 0; // bytes of queueLimit that partials use
+  bytesHeld = 0; // bytes of queueLimit that partials use
 
   base = 0; // reliable: all messages before it have arrived. Sequenced: the newest that was delivered, plus one. Unreliable: 0
   /** What has arrived of messages from base on; null for a message that was delivered. Unreliable: oldest first. */
@@ -27,7 +27,7 @@ export class Receiver {
   constructor(
     readonly cfg: FullChannel,
     private readonly allowed: boolean,
-    readonly stats: ChannelStats, // shared with the sending half
+    readonly counted: ChannelStats, // shared with the sending half
     private readonly message: (b: Uint8Array) => void,
     private readonly drop: (why: DropReason) => void,
   ) {}
@@ -38,7 +38,7 @@ export class Receiver {
    */
   outdated(): boolean {
     const late = this.allowed && !isReliable(this.cfg.mode);
-    if (late) this.stats.stale++;
+    if (late) this.counted.stale++;
     return late;
   }
 
@@ -49,17 +49,17 @@ export class Receiver {
     const whole = f.kind !== frameFragment;
     if (!this.allowed) return "direction";
     if (whole && bare !== (mode === "unreliable")) return "kind";
-    if (f.total > maxMessage) return "too-large";
+    if (f.fullSize > maxMessage) return "too-large";
     if (isReliable(mode)) return this.receiveReliable(t, f, whole);
     if (bare) this.deliver(f.payload);
-    else if (f.id < this.base) this.stats.stale++;
+    else if (f.id < this.base) this.counted.stale++;
     else if (whole) this.supersede(f.id, f.payload);
     else this.fragment(t, f);
     return;
   }
 
   private deliver(b: Uint8Array): void {
-    this.stats.messagesIn++;
+    this.counted.messagesIn++;
     this.message(b);
   }
 
@@ -76,43 +76,43 @@ export class Receiver {
     if (this.partials.size)
       for (const p of this.partials.values()) {
         if (p!.id > id) continue;
-        this.stats.stale++;
+        this.counted.stale++;
         this.remove(p!);
       }
   }
 
   /** Adds an incomplete message. have says which pieces have arrived. */
   add(t: number, id: number, body: Uint8Array, have: boolean[] = []): PartialMessage {
-    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, body, first: t };
+    const p = { id, left: pieces(body.length) - have.filter(Boolean).length, have, assembled: body, first: t };
     this.partials.set(id, p);
-    this.held += body.length + messageCost;
+    this.bytesHeld += body.length + messageCost;
     return p;
   }
 
   private remove(p: PartialMessage): void {
     this.partials.delete(p.id);
-    this.held -= p.body.length + messageCost;
+    this.bytesHeld -= p.assembled.length + messageCost;
   }
 
   /** Stores a piece, and returns whether the message is complete. */
   private store(p: PartialMessage, f: Packet): boolean {
     if (p.have[f.index]) {
-      this.stats.duplicates++;
+      this.counted.duplicates++;
       return false;
     }
     p.have[f.index] = true;
-    if (f.kind === frameFragment) p.body.set(f.payload, f.index * pieceSize);
+    if (f.kind === frameFragment) p.assembled.set(f.payload, f.index * pieceSize);
     return --p.left === 0;
   }
 
   /** Processes a fragment of an unreliable or sequenced message. */
   private fragment(t: number, f: Packet): void {
     const p = this.partials.get(f.id) ?? this.admit(t, f);
-    if (p.body.length !== f.total) return this.drop("mismatch");
+    if (p.assembled.length !== f.fullSize) return this.drop("mismatch");
     if (!this.store(p, f)) return;
     this.remove(p);
-    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.body);
-    else this.deliver(p.body);
+    if (this.cfg.mode === "sequenced") this.supersede(p.id, p.assembled);
+    else this.deliver(p.assembled);
   }
 
   /** Adds an incomplete message. Drops older ones to make room. */
@@ -122,11 +122,11 @@ export class Receiver {
       this.remove(p!);
       this.drop("evicted");
     }
-    return this.add(t, f.id, new Uint8Array(f.total));
+    return this.add(t, f.id, new Uint8Array(f.fullSize));
   }
 
   private full(f: Packet): boolean {
-    return this.held + f.total + messageCost > this.cfg.queueLimit;
+    return this.bytesHeld + f.fullSize + messageCost > this.cfg.queueLimit;
   }
 
   /** Drops incomplete unreliable messages that are too old, and returns when the next one is too old. */
@@ -154,19 +154,19 @@ export class Receiver {
     let p = this.partials.get(f.id);
     if (f.id >= this.base + sendWindow) return "window";
     if (f.id < this.base || p === null || p?.left === 0) {
-      this.stats.duplicates++;
+      this.counted.duplicates++;
       return;
     }
-    if (p && p.body.length !== f.total) return "mismatch"; // a whole message is never refused for this
+    if (p && p.assembled.length !== f.fullSize) return "mismatch"; // a whole message is never refused for this
     if (whole && (!ordered || f.id === this.base)) {
       this.done(f.id, f.payload); // a message that is delivered at once needs no room
     } else {
       if (!p && this.full(f)) return "budget";
-      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.total));
+      p ??= this.add(t, f.id, whole ? f.payload : new Uint8Array(f.fullSize));
       if (!this.store(p, f)) return;
       if (!ordered) {
         this.remove(p);
-        this.done(p.id, p.body);
+        this.done(p.id, p.assembled);
       }
     }
     // The next messages may have waited for this one.
@@ -174,7 +174,7 @@ export class Receiver {
       this.partials.delete(this.base);
       if (!q) continue;
       this.remove(q);
-      this.deliver(q.body);
+      this.deliver(q.assembled);
     }
     return;
   }
@@ -186,7 +186,7 @@ export type SavedReceiver = [base: number, partials: [id: number, p: null | [hav
 /** Returns a snapshot of a Receiver. */
 export function snapshotReceiver({ base, cfg, partials }: Receiver): SavedReceiver {
   const all = isReliable(cfg.mode) ? [...partials] : [];
-  return [base, all.map(([id, p]) => [id, p && [p.have, p.body]])];
+  return [base, all.map(([id, p]) => [id, p && [p.have, p.assembled]])];
 }
 
 /** Restores a new Receiver from a snapshot. */

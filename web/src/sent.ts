@@ -7,9 +7,9 @@ export const packetLost = 2; // considered lost; an acknowledgement may still ar
 /** SentPacket is the record of a packet that was sent. */
 export interface SentPacket {
   number: number;
-  at: number;
-  size: number;
-  state: number;
+  sentAt: number;
+  len: number;
+  phase: number;
   eliciting: boolean;
   closing: boolean; // it carries a close frame
   ackTop: number; // the largest number that it acknowledged, plus one; 0 if it has no ack block
@@ -37,7 +37,7 @@ export class Flight {
 
   /** Returns a record for the packet that is sent next. It is not part of the flight yet. */
   open(t: number): SentPacket {
-    return { number: this.next, at: t, size: 0, state: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
+    return { number: this.next, sentAt: t, len: 0, phase: packetFlying, eliciting: false, closing: false, ackTop: 0, pieces: [] };
   }
 
   /** Adds the record that open returned. */
@@ -45,7 +45,7 @@ export class Flight {
     this.next++;
     this.packets.push(p);
     if (!p.eliciting) return;
-    this.bytes += p.size;
+    this.bytes += p.len;
     this.count++;
   }
 
@@ -54,13 +54,13 @@ export class Flight {
     this.packets.length = this.bytes = this.count = 0;
   }
 
-  /** Sets the state of a packet, which is not in flight any more. */
-  land(p: SentPacket, state: number): void {
-    if (p.eliciting && p.state === packetFlying) {
-      this.bytes -= p.size;
+  /** Sets the phase of a packet, which is not in flight any more. */
+  land(p: SentPacket, phase: number): void {
+    if (p.eliciting && p.phase === packetFlying) {
+      this.bytes -= p.len;
       this.count--;
     }
-    p.state = state;
+    p.phase = phase;
   }
 
   /**
@@ -69,7 +69,7 @@ export class Flight {
    */
   trim(old: number): void {
     for (let p; (p = this.packets[0]); this.packets.shift()) {
-      if (p.state !== packetAcked && (p.at >= old || (p.state === packetFlying && p.eliciting))) return;
+      if (p.phase !== packetAcked && (p.sentAt >= old || (p.phase === packetFlying && p.eliciting))) return;
     }
   }
 }

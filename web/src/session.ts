@@ -7,23 +7,25 @@ import {
   maxPayload,
   maxText,
   numbered,
-  opened,
   parseControl,
   typeAck,
   typeHere,
   typeOpen,
+  typeOpened,
   typeReject,
   typeReply,
   typeRequest,
+  typeShut,
   typeWelcome,
 } from "./control";
 import { type Deferred, deferred } from "./deferred";
-import { RequestError, type RequestErrorCode, SendError } from "./error";
+import { RequestError, type RequestErrorCode, SendError, words } from "./error";
 import { cut, Mux, type MuxConfig } from "./mux";
 import { type MessageOptions, restoreSender } from "./outbox";
 import { type SavedSender, snapshotSender } from "./queue";
 import { restoreReceiver, type SavedReceiver, snapshotReceiver } from "./reassembly";
-import { type FullChannel, nextChannel, openLine } from "./table";
+import { type Channel, type FullChannel, maxChannels, nextChannel, openLine, parseLine } from "./table";
+import { must } from "./varint";
 
 export const silence = 3000; // ms of silence after which the session is interrupted
 export const keepAlive = 2000; // ms of silence after which a ping is sent
@@ -37,7 +39,7 @@ export const maxOwn = 224 << 10; // bytes of the queue of channel 0 for requests
 /** Returns whether a client may begin a new session after one that ended with this code. */
 export const renewable = (code: number): boolean => code === CloseCode.Shutdown || code === CloseCode.Timeout;
 
-// States.
+// The phases of a session.
 const fresh = 0; // no link yet
 const linked = 1; // there is a link, and no WELCOME
 export const open = 2;
@@ -48,7 +50,10 @@ export interface SessionEvents {
   opened(): void;
   message(channel: number, b: Uint8Array): void;
   request(id: number, name: string, b: Uint8Array): void;
-  channel(c: FullChannel): void;
+  /** A channel was opened, by this end if own. */
+  channel(c: FullChannel, id: number, own: boolean): void;
+  /** A channel that was opened is closed. */
+  channelClosed(c: FullChannel, id: number): void;
   interrupted(): void;
   resumed(): void;
   /**
@@ -69,38 +74,48 @@ export interface Call extends Deferred<Uint8Array | undefined> {
  */
 export class Session {
   readonly mux: Mux;
-  state = fresh;
+  phase = fresh;
   interrupted = false;
   id = 0n;
   token = ""; // resume token, as base64url
 
-  links = 0; // links after the first
+  moves = 0; // links after the first
   private since = 0; // when the session was interrupted or, before WELCOME, when the link began
   grace = defaultGrace; // ms for which the server keeps an interrupted session
-  readonly inbox: [channel: number, b: Uint8Array][] = []; // messages that the Mux has delivered
+  inbox: [channel: number, b: Uint8Array][] = []; // messages that the Mux has delivered
   private closedBy: [code: number, reason: string, missed: number] | null = null; // close frame of the server
   closing = false; // close was called, and reliable messages are not acknowledged yet
   private closedAt = 0; // when close was called
   private drainBy = Infinity; // latest time of the close frame
-  private ending: [code: number, reason: string] = [0, ""];
+  private endWith: [code: number, reason: string] = [0, ""];
   lastID = 0; // id of the last request of this end
   private readonly calls = new Map<number, Call>();
   readonly serving = new Map<number, [name: string, b: Uint8Array]>(); // requests of the server without an answer
 
+  // A channel that was opened at run time has a Sender until this end has sent SHUT, and a Receiver until it has received
+  // SHUT. When it has neither it is closed, and its number is free.
+  readonly tableSize: number; // channels of the first table, with channel 0: they have the first numbers
+  theirs: number; // the first number that the server opens: those from tableSize on are for this end
+  closes = false; // the server supports SHUT
+  maxQueue = 0; // the largest queueLimit of channels that this end opens
+  opening: number[] = []; // channels that this end has opened and the server has not answered, in order
+  ending = new Set<number>(); // channels that one end has closed: this end takes no more messages for them
+
   constructor(
     t: number,
-    readonly config: Omit<MuxConfig, "server" | "keepAlive" | "table"> & { table: FullChannel[] },
+    readonly config: Omit<MuxConfig, "mine" | "keepAlive" | "table"> & { table: FullChannel[] },
     message: Uint8Array,
     private readonly events: SessionEvents,
   ) {
     this.mux = new Mux(
       t,
-      { ...config, server: false, keepAlive },
+      { ...config, mine: "to-server", keepAlive },
       {
         message: (channel, b) => this.inbox.push([channel, b]),
         closed: (code, reason, missed) => (this.closedBy = [code, reason, missed]),
       },
     );
+    this.tableSize = this.theirs = config.table.length;
     this.mux.send(t, 0, hello(message));
   }
 
@@ -109,19 +124,19 @@ export class Session {
   /** Begins a link. Datagrams of the old link must not be given to receive any more. */
   link(t: number, rtt: number): void {
     this.mux.relink(t, rtt);
-    if (this.state === fresh) {
-      this.state = linked;
+    if (this.phase === fresh) {
+      this.phase = linked;
       this.since = t;
-    } else if (this.state === open) {
-      this.mux.send(t, 0, numbered(typeHere, ++this.links));
+    } else if (this.phase === open) {
+      this.mux.send(t, 0, numbered(typeHere, ++this.moves));
     }
   }
 
   /** Records that the link is silent or has ended. */
   interrupt(t: number): void {
-    if (this.state === linked) this.abort(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing) return this.abort(t, 0, ""); // a session that closes gets no new link
-    if (this.interrupted || this.state !== open) return;
+    if (this.phase === linked) this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
+    if (this.closing) return this.failWith(t, 0, ""); // a session that closes gets no new link
+    if (this.interrupted || this.phase !== open) return;
     this.interrupted = true;
     this.since = t;
     this.events.interrupted();
@@ -140,7 +155,7 @@ export class Session {
 
   /** Returns whether the Mux has no packet to send. */
   idle(t: number): boolean {
-    this.drain(t);
+    this.endIfDrained(t);
     return this.mux.idle(t);
   }
 
@@ -150,8 +165,8 @@ export class Session {
 
   /** Returns when silence has lasted too long. */
   private patience(): number {
-    if (this.state === linked) return this.since + openTimeout;
-    if (this.state !== open) return Infinity;
+    if (this.phase === linked) return this.since + openTimeout;
+    if (this.phase !== open) return Infinity;
     if (this.closing) return Math.min(this.drainBy, Math.max(this.mux.heard, this.closedAt) + silence);
     return this.interrupted ? this.since + this.grace : this.mux.heard + silence;
   }
@@ -159,8 +174,8 @@ export class Session {
   advance(t: number): void {
     this.mux.advance(t);
     if (t < this.patience()) return;
-    if (this.closing) this.drain(t);
-    else if (this.interrupted) this.abort(t, CloseCode.Timeout, "silent for too long");
+    if (this.closing) this.endIfDrained(t);
+    else if (this.interrupted) this.failWith(t, CloseCode.Timeout, "silent for too long");
     else this.interrupt(t);
   }
 
@@ -170,11 +185,11 @@ export class Session {
    * Processes the messages that the Mux has delivered. Before WELCOME messages of other channels than 0 wait, in order.
    */
   private take(t: number): void {
-    const { inbox } = this;
     let early = 0;
-    for (let i = 0; i < inbox.length && this.state !== closed; ) {
+    for (let i = 0; i < this.inbox.length && this.phase !== closed; ) {
+      const { inbox } = this; // SHUT replaces it
       const [channel, b] = inbox[i]!;
-      if (channel && this.state !== open) {
+      if (channel && this.phase !== open) {
         early += b.length + 32;
         i++;
         continue;
@@ -186,68 +201,113 @@ export class Session {
       if (channel) this.events.message(channel, b);
       else this.control(t, b);
     }
-    if (early > maxEarly) this.abort(t, CloseCode.LimitEarly, "too much before WELCOME");
-    if (this.mux.loss.stuck) this.abort(t, CloseCode.Timeout, "path too narrow");
+    if (early > maxEarly) this.failWith(t, CloseCode.LimitEarly, "too much before WELCOME");
+    if (this.mux.loss.stuck) this.failWith(t, CloseCode.Timeout, "path too narrow");
     const by = this.closedBy;
     if (!by) return;
     const [code, reason, missed] = by;
-    if (this.closing) this.finish(...this.ending, false, missed);
+    if (this.closing) this.finish(...this.endWith, false, missed);
     else this.finish(code, reason, true, missed);
   }
 
   private control(t: number, b: Uint8Array): void {
-    let c: Control;
     try {
-      c = parseControl(b);
-    } catch {
-      return this.abort(t, CloseCode.ProtocolError, "malformed");
+      const c = parseControl(b);
+      if (c.type === typeWelcome) this.welcome(c);
+      else if (c.type <= typeShut) this.talk(t, c);
+    } catch (e) {
+      this.failWith(t, CloseCode.ProtocolError, words(e));
     }
-    if (c.type === typeWelcome) this.welcome(c);
-    else if (c.type <= typeOpen) this.talk(t, c);
   }
 
   private welcome(c: Control): void {
     this.id = c.session;
     this.grace = c.id;
     this.token = btoa(String.fromCharCode(...c.payload)).replace(/[+/=]/g, (s) => "-_"["+/".indexOf(s)] ?? "");
-    if (this.state === open) return;
-    this.state = open;
+    if (this.phase === open) return;
+    this.phase = open;
+    this.closes = c.most >= 0;
+    this.theirs += Math.min(Math.max(0, c.most), maxChannels + 1 - this.tableSize);
+    this.maxQueue = c.maxQueue;
     this.events.opened();
   }
 
-  private talk(t: number, { type, id, text, payload }: Control): void {
+  private talk(t: number, { type, id, words: text, payload }: Control): void {
     const call = this.calls.get(id);
-    if (this.state !== open) return this.abort(t, CloseCode.ProtocolError, "no WELCOME");
-    if (this.closing && (type === typeOpen || type === typeRequest)) return;
-    if (type === typeOpen) return this.open(t, text);
+    if (this.phase !== open) return this.failWith(t, CloseCode.ProtocolError, "no WELCOME");
+    if (this.closing && [typeRequest, typeOpen, typeShut].includes(type)) return;
+    if (type === typeOpen) return this.receiveOpen(t, text);
+    if (type === typeOpened) return this.receiveOpened(id);
+    if (type === typeShut) return this.receiveShut(t, id);
     if (type === typeRequest) return this.request(t, id, text, payload);
     this.calls.delete(id);
     if (type === typeReject) call?.reject(new RequestError("rejected", text));
     else call?.resolve(type === typeReply ? payload : undefined);
   }
 
-  private open(t: number, line: string): void {
-    try {
-      this.mux.send(t, 0, opened(this.add(line)));
-    } catch {
-      this.abort(t, CloseCode.ProtocolError, "malformed OPEN");
+  private receiveOpen(t: number, line: string): void {
+    const { table } = this.config;
+    const id = parseInt(line, 10);
+    must(id >= this.theirs && id <= maxChannels && !table[id]);
+    const others = table.filter((_, i) => i && (i < this.tableSize || i >= this.theirs)); // this end may have taken the name
+    const c = parseLine(others, line, id);
+    this.mux.send(t, 0, Uint8Array.of(typeOpened, id));
+    this.addChannel(c, id);
+  }
+
+  /** Adds a channel to the table. own says that this end opens it. */
+  addChannel(c: FullChannel, id: number, own = false): void {
+    this.config.table[id] = c;
+    this.mux.open(c, id);
+    this.events.channel(c, id, own);
+  }
+
+  private receiveOpened(id: number): void {
+    const { outbox } = this.mux;
+    must(this.opening.shift() === id);
+    outbox.senders[id]!.shut = false;
+    outbox.activate(outbox.senders[id]!);
+  }
+
+  private receiveShut(t: number, id: number): void {
+    must(this.closes && id >= this.tableSize && !!this.mux.receivers[id] && !this.opening.includes(id));
+    this.mux.stopReceiving(id);
+    this.inbox = this.inbox.filter(([channel]) => channel !== id); // late messages
+    this.endChannel(id);
+    this.endChannels(t);
+  }
+
+  /** Takes no more messages for a channel. */
+  private endChannel(id: number): void {
+    const s = this.mux.outbox.senders[id];
+    if (s) s.wanted = Infinity;
+    this.ending.add(id);
+  }
+
+  /** Sends SHUT for channels that are ending, once their messages have their fates, and removes those that are closed. */
+  private endChannels(t: number): void {
+    const { outbox, receivers } = this.mux;
+    const { table } = this.config;
+    for (const id of this.ending) {
+      const s = outbox.senders[id];
+      if (s && !s.cost && !s.shut) {
+        try {
+          this.mux.send(t, 0, Uint8Array.of(typeShut, id));
+        } catch {
+          return; // the queue is full: again after an acknowledgement
+        }
+        outbox.remove(id);
+      }
+      if (outbox.senders[id] || receivers[id]) continue;
+      const c = table[id]!;
+      this.ending.delete(id);
+      delete table[id];
+      this.events.channelClosed(c, id);
     }
   }
 
-  /**
-   * Adds the channel of a line of the table's text, and returns its number. Throws if it cannot be the next channel.
-   */
-  add(line: string): number {
-    const { table } = this.config;
-    const c = nextChannel(table, line);
-    const id = table.push(c) - 1;
-    this.mux.open(c);
-    this.events.channel(c);
-    return id;
-  }
-
   request(t: number, id: number, name: string, b: Uint8Array): void {
-    if (this.serving.has(id)) return this.abort(t, CloseCode.ProtocolError, "malformed");
+    if (this.serving.has(id)) return this.failWith(t, CloseCode.ProtocolError, "malformed");
     this.serving.set(id, [name, b]);
     if (this.serving.size > maxServing) this.reject(t, id, "too many requests in flight");
     else this.events.request(id, name, b);
@@ -255,8 +315,42 @@ export class Session {
 
   // ---- what goes -------------------------------------------------------------------------------------------------
 
+  /** Opens a channel. Messages on it wait until the server has answered. Throws if nothing was opened. */
+  openChannel(t: number, channel: Channel): FullChannel {
+    const { table } = this.config;
+    const { tableSize, theirs, maxQueue } = this;
+    this.mustTake();
+    const c = nextChannel(
+      table.filter((_, i) => i),
+      channel,
+    );
+    let id = tableSize;
+    while (table[id] && id < theirs) id++;
+    if (id === theirs || c.queueLimit > maxQueue) {
+      const most = `${theirs - tableSize} channels of at most ${maxQueue} bytes`;
+      throw new SendError("fixed", `channel "${c.name}": the server lets this client have ${most}`);
+    }
+    this.mux.send(t, 0, Uint8Array.of(typeOpen, ...bytesOf(openLine(c, id))));
+    this.opening.push(id);
+    this.addChannel(c, id, true);
+    this.mux.outbox.senders[id]!.shut = true;
+    return c;
+  }
+
+  /** Closes a channel that was opened at run time. What both ends have sent arrives first. */
+  closeChannel(id: number): void {
+    this.mustTake();
+    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel lasts as long as the session");
+    this.endChannel(id);
+  }
+
+  /** Throws if the session takes no more messages. */
+  private mustTake(): void {
+    if (this.phase === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+  }
+
   send(t: number, channel: number, b: Uint8Array, o?: MessageOptions): void {
-    if (this.state === closed || this.closing) throw new SendError("closed", "the session has ended: conn.closed says why");
+    this.mustTake();
     if (this.interrupted && !this.mux.outbox.senders[channel]!.reliable) {
       throw new SendError("interrupted", "the session is interrupted: wait for the event resumed, or use a reliable channel");
     }
@@ -304,7 +398,7 @@ export class Session {
     try {
       this.mux.send(t, 0, numbered(typeReject, id, cut(why, maxText)));
     } catch {
-      this.abort(t, CloseCode.LimitRequests, "too many requests");
+      this.failWith(t, CloseCode.LimitRequests, "too many requests");
     }
   }
 
@@ -312,34 +406,35 @@ export class Session {
 
   /** Ends the session. Reliable messages are delivered first, for at most wait ms; then comes the event closed. */
   close(t: number, code: number, reason: string, wait: number): void {
-    if (this.state === closed || (this.closing && wait)) return;
-    if (!this.closing) this.ending = [code, reason];
-    if (this.state !== open || this.interrupted) return this.end(t);
+    if (this.phase === closed || (this.closing && wait)) return;
+    if (!this.closing) this.endWith = [code, reason];
+    if (this.phase !== open || this.interrupted) return this.end(t);
     this.closing = true;
     this.closedAt = t;
     this.drainBy = t + wait;
-    this.drain(t);
+    this.endIfDrained(t);
   }
 
   /** Ends the session at once. */
-  abort(t: number, code: number, reason: string): void {
+  failWith(t: number, code: number, reason: string): void {
     this.close(t, code, reason, 0);
   }
 
   /** Ends a session that is closing when every reliable message has arrived, or the time is over. */
-  private drain(t: number): void {
-    if (this.closing && (t >= this.patience() || this.mux.outbox.settled())) this.end(t);
+  private endIfDrained(t: number): void {
+    if (!this.closing) this.endChannels(t);
+    else if (t >= this.patience() || this.mux.outbox.settled()) this.end(t);
   }
 
   private end(t: number): void {
-    this.mux.close(t, ...this.ending);
-    this.finish(...this.ending, false);
+    this.mux.close(t, ...this.endWith);
+    this.finish(...this.endWith, false);
   }
 
   /** Ends the session at this end, whichever end has closed it. */
   finish(code: number, reason: string, remote: boolean, missed = 0): void {
-    if (this.state === closed) return;
-    this.state = closed;
+    if (this.phase === closed) return;
+    this.phase = closed;
     this.interrupted = this.closing = false;
     for (const { sent, reject } of this.calls.values()) {
       const why: RequestErrorCode = sent ? "response-lost" : "send-failed";
@@ -362,48 +457,72 @@ export type SavedSession = [
   grace: number,
   id: string,
   token: string,
-  links: number,
+  moves: number,
   lastID: number,
   serving: [id: number, request: [name: string, b: Uint8Array]][],
-  opened: string[], // channels opened at run time, as lines of the table's text
-  channels: [SavedSender, SavedReceiver][],
+  channels: [id: number, c: FullChannel, sender: SavedSender | undefined, receiver: SavedReceiver | undefined][],
   inbox: [channel: number, b: Uint8Array][],
+  theirs: number,
+  closes: boolean,
+  maxQueue: number,
+  opening: number[],
+  ending: number[],
 ];
 
 /**
- * Returns a snapshot of a session, valid until the session changes, or undefined if the session is not open. The last
- * opened channels of its table were opened at run time. Deadlines are on the wall clock, which is shift ahead of the
- * clock of the page.
+ * Returns a snapshot of a session, valid until the session changes, or undefined if the session is not open. Deadlines are
+ * on the wall clock, which is shift ahead of the clock of the page.
  */
-export function snapshotSession(s: Session, opened: number, shift: number): SavedSession | undefined {
+export function snapshotSession(s: Session, shift: number): SavedSession | undefined {
   const { outbox, receivers } = s.mux;
   const { table } = s.config;
-  const fixed = table.length - opened;
-  if (s.state !== open || s.closing) return;
+  if (s.phase !== open || s.closing) return;
   return [
     s.grace,
     `${s.id}`,
     s.token,
-    s.links,
+    s.moves,
     s.lastID,
     [...s.serving],
-    table.slice(fixed).map((c, i) => openLine(c, fixed + i)),
-    receivers.map((r, i) => [snapshotSender(outbox.senders[i]!, shift), snapshotReceiver(r)]),
+    table.flatMap((c, i) => [
+      [i, c, outbox.senders[i] && snapshotSender(outbox.senders[i], shift), receivers[i] && snapshotReceiver(receivers[i])],
+    ]),
     s.inbox,
+    s.theirs,
+    s.closes,
+    s.maxQueue,
+    s.opening,
+    [...s.ending],
   ];
 }
 
 /** Restores a new Session from a snapshot. It has no link yet. Throws if the snapshot is malformed. */
 export function restoreSession(s: Session, t: number, saved: SavedSession, shift: number): void {
   const { outbox, receivers } = s.mux;
-  const [grace, id, token, links, lastID, serving, opened, channels, inbox] = saved;
+  const [grace, id, token, moves, lastID, serving, channels, inbox, theirs, closes, maxQueue, opening, ending] = saved;
   outbox.abandon(); // drops HELLO
-  for (const line of opened) s.add(line);
-  channels.forEach(([sender, receiver], i) => {
-    restoreSender(outbox, t, i, sender, shift);
-    restoreReceiver(receivers[i]!, t, receiver);
-  });
+  for (const [i, c, sender, receiver] of channels) {
+    if (i >= s.tableSize) s.addChannel(nextChannel([], c), i);
+    if (sender) {
+      outbox.senders[i]!.shut = opening.includes(i);
+      restoreSender(outbox, t, i, sender, shift);
+    } else outbox.remove(i);
+    if (receiver) restoreReceiver(receivers[i]!, t, receiver);
+    else s.mux.stopReceiving(i);
+  }
   for (const [id, request] of serving) s.serving.set(id, request);
   s.inbox.push(...inbox);
-  Object.assign(s, { id: BigInt(id), token, grace, links, lastID, state: open });
+  Object.assign(s, {
+    id: BigInt(id),
+    token,
+    grace,
+    moves,
+    lastID,
+    theirs,
+    closes,
+    maxQueue,
+    opening,
+    ending: new Set(ending),
+    phase: open,
+  });
 }

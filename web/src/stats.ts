@@ -17,7 +17,7 @@
  * - evicted: an incomplete unreliable message, dropped for a newer one
  * - aged: an incomplete unreliable message, dropped after 3 s
  * - unknown-frame: an extension frame that this version does not know
- * - stale-channel: a late frame of a closed channel; not in this client, which closes no channels
+ * - stale-channel: a late frame of a closed channel
  */
 export type DropReason =
   | "malformed"

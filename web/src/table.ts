@@ -100,6 +100,9 @@ export function fullTable(channels: readonly Channel[]): FullChannel[] {
   return table;
 }
 
+/** Returns a channel with all fields. Throws a ConnectError "table" if it cannot be in a table with others. */
+export const nextChannel = (others: readonly FullChannel[], c: Channel): FullChannel => fullTable([...others, c]).at(-1)!;
+
 /** Returns what is wrong with a channel, or undefined. */
 function wrong(c: FullChannel): string | undefined {
   const name = bytesOf(c.name).length;
@@ -140,14 +143,14 @@ export function openLine(c: FullChannel, id: number): string {
   return `${lineOf(c, id)} ${c.priority} ${Math.min(c.guarantee, 2 ** 31 - 1)} ${c.weight}`;
 }
 
-/** Returns the channel of a line of OPEN. Throws if it cannot be the next channel of table. */
-export function nextChannel(table: readonly FullChannel[], line: string): FullChannel {
+/** Returns the channel of a line of OPEN with a number. Throws if the line is malformed, or one of others has its name. */
+export function parseLine(others: readonly FullChannel[], line: string, id: number): FullChannel {
   const fields = line.split(" ");
   const [, name, mode, direction, maxMessage, queueLimit, priority, guarantee, weight] = fields;
   const sending = fields.length > 6 && { priority: Number(priority), guarantee: Number(guarantee), weight: Number(weight) };
   const c = { name, mode, direction, maxMessage: Number(maxMessage), queueLimit: Number(queueLimit), ...sending } as Channel;
-  const next = fullTable([...table.slice(1), c]).at(-1)!;
-  must((sending ? openLine : lineOf)(next, table.length) === line);
+  const next = nextChannel(others, c);
+  must((sending ? openLine : lineOf)(next, id) === line);
   return next;
 }
 

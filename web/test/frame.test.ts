@@ -143,8 +143,8 @@ test("a packet of padding wants no answer, whatever came before it", () => {
 
 test("pieces, and the end", () => {
   const b = Uint8Array.of(0, 0, ...Array.from({ length: 1100 }, (_, i) => i));
-  const small = { id: 200, b, start: 2, size: 3 };
-  const large = { id: 200, b, start: 2, size: 1100 };
+  const small = { id: 200, b, start: 2, len: 3 };
+  const large = { id: 200, b, start: 2, len: 1100 };
   const piece = (ch: number, bare: boolean, body: typeof small, i: number): string =>
     hex(written((w) => appendPiece(w, ch, bare, body, i)));
   expect(piece(5, true, small, 0)).toBe("c5" + "03" + "000102");
@@ -153,7 +153,7 @@ test("pieces, and the end", () => {
     expect(piece(5, bare, large, 1)).toBe("85" + "c801" + "01" + "cc08" + hex(b.subarray(2 + 1024)));
     expect(piece(5, bare, large, 0)).toBe("85" + "c801" + "00" + "cc08" + hex(b.subarray(2, 2 + 1024)));
   }
-  const most = { id: 1, b: new Uint8Array(pieceSize), start: 0, size: pieceSize };
+  const most = { id: 1, b: new Uint8Array(pieceSize), start: 0, len: pieceSize };
   expect(piece(5, false, most, 0).slice(0, 8)).toBe("45" + "01" + "8008");
   expect(hex(written((w) => appendGivenUp(w, 5)))).toBe("20" + "01" + "05");
   expect(hex(written((w) => appendGivenUp(w, 300)))).toBe("20" + "02" + "ac02");

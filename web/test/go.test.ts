@@ -32,7 +32,7 @@ describe("every promise is kept between the two", () => {
       const draw = random(6);
       const out = modes.map((mode, i) => new Ledger(i + 1, mode));
       const back = modes.map((mode, i) => new Ledger(i + 1, mode));
-      const ours = new Mux(0, muxConfig(table, { server: !server, ceiling: 1 << 20 }), {
+      const ours = new Mux(0, muxConfig(table, { mine: server ? "to-server" : "to-client", ceiling: 1 << 20 }), {
         message: (ch, b) => back[ch - 1]!.take(b),
         closed: () => {},
       });
@@ -66,7 +66,7 @@ describe("the same path, the same rate", () => {
       const seen: number[] = [];
       const [quiet, config] = [{ message: () => {}, closed: () => {} }, { ceiling: 1 << 20 }];
       const from = inGo ? go.mux(table, false, {}) : new Mux(0, muxConfig(table, config), quiet);
-      w.join(from, new Mux(0, muxConfig(table, { ...config, server: true }), quiet), { delay: 25, ...way }, { delay: 25 });
+      w.join(from, new Mux(0, muxConfig(table, { ...config, mine: "to-client" }), quiet), { delay: 25, ...way }, { delay: 25 });
       w.every(5, 2000, () => {
         for (let i = 0; i < 6; i++) from.send(w.now, 1, new Uint8Array(900));
         seen.push(from.stats().rate);
@@ -92,7 +92,7 @@ describe("the same packets, the same verdict", () => {
       message: (ch: number, b: Uint8Array) => void to.push(`${ch} ${hex(b)}`),
       closed: (code: number, text: string) => void to.push(`closed ${code} ${text}`),
     });
-    const ours = new Mux(0, muxConfig(table, { server: true, keepAlive: 4000, ceiling: 1 << 20 }), log(heard[0]));
+    const ours = new Mux(0, muxConfig(table, { mine: "to-client", keepAlive: 4000, ceiling: 1 << 20 }), log(heard[0]));
     const theirs = go.mux(table, true, log(heard[1]));
     const packet = new Uint8Array(maxPacket);
     for (let t = 1, i = 0; i < 150; i++, t += Math.floor(draw() * 15)) {

@@ -51,6 +51,11 @@ export class GoProcess {
     return new GoMux(this, this.muxes++ % 256, channels, server, events);
   }
 
+  /** Returns a session at the server whose client may open channels. */
+  session(channels: readonly Channel[], most: number, events: GoSessionEvents): GoSession {
+    return new GoSession(this, this.muxes++ % 256, channels, most, events);
+  }
+
   stop(): void {
     closeSync(this.requests);
     closeSync(this.answers);
@@ -136,6 +141,80 @@ export class GoMux implements Engine {
       const body = b.subarray(at + 4, (at += 4 + n));
       if (closed) this.events.closed?.(code, body.toString(), 0);
       else this.events.message?.(code, new Uint8Array(body));
+    }
+  }
+}
+
+/** The events of a GoSession. */
+export interface GoSessionEvents {
+  message(channel: number, b: Uint8Array): void;
+  opened(channel: number, name: string): void;
+  channelClosed(channel: number): void;
+  closed(code: number, reason: string): void;
+}
+
+/** GoSession is a session at a server of the program. */
+export class GoSession implements Engine {
+  private readonly name: Uint8Array;
+
+  constructor(
+    private readonly go: GoProcess,
+    name: number,
+    channels: readonly Channel[],
+    most: number,
+    private readonly events: GoSessionEvents,
+  ) {
+    this.name = Uint8Array.of(name);
+    go.ask(9, this.name, Uint8Array.of(most), Buffer.from(tableText(fullTable(channels))));
+  }
+
+  receive(t: number, b: Uint8Array): void {
+    this.tell(this.go.ask(1, this.name, f64(t), b));
+  }
+
+  append(t: number, b: Uint8Array, limit: number): number {
+    const packet = this.go.ask(2, this.name, f64(t), u32(limit));
+    b.set(packet);
+    this.tell(this.go.ask(12, this.name, f64(t)));
+    return packet.length;
+  }
+
+  send(t: number, channel: number, b: Uint8Array): boolean {
+    return this.go.ask(3, this.name, f64(t), Uint8Array.of(channel), b)[0] === 0;
+  }
+
+  advance(t: number): void {
+    this.tell(this.go.ask(4, this.name, f64(t)));
+  }
+
+  deadline(): number {
+    return this.go.ask(5, this.name).readDoubleBE();
+  }
+
+  link(t: number): void {
+    this.tell(this.go.ask(6, this.name, f64(t)));
+  }
+
+  /** Opens the channel of a line of the table's text, and returns its number, or 0 if it was refused. */
+  openChannel(t: number, line: string): number {
+    return this.go.ask(10, this.name, f64(t), Buffer.from(line))[0]!;
+  }
+
+  closeChannel(t: number, channel: number): boolean {
+    return this.go.ask(11, this.name, f64(t), Uint8Array.of(channel))[0] === 0;
+  }
+
+  private tell(b: Buffer): void {
+    for (let at = 0; at < b.length; ) {
+      const kind = b[at++];
+      const what = kind === 1 ? b.readUInt32BE(at) : b[at]!;
+      at += kind === 1 ? 4 : 1;
+      const n = b.readUInt32BE(at);
+      const body = b.subarray(at + 4, (at += 4 + n));
+      if (kind === 0) this.events.message(what, new Uint8Array(body));
+      else if (kind === 1) this.events.closed(what, body.toString());
+      else if (kind === 2) this.events.opened(what, body.toString());
+      else this.events.channelClosed(what);
     }
   }
 }

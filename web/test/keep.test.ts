@@ -278,7 +278,7 @@ describe.each(clients)("%s", (_, { Conn, connect, keep, resume, sessions, suspen
     expect([conn.continued, conn.id]).toEqual([false, number(3)]);
 
     reload();
-    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[4,", "[3,")); // another release
+    sessionStorage.setItem(key, sessionStorage.getItem(key)!.replace("[5,", "[4,")); // another release
     conn = await next();
     expect([conn.continued, conn.id]).toEqual([false, number(4)]);
 

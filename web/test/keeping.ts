@@ -65,7 +65,8 @@ export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsyn
 
 /** What a saved session has of a channel: its sending and its receiving half. */
 export function channelOf(saved: string, id: number): [SavedSender, SavedReceiver] {
-  return (JSON.parse(saved) as [number, number, SavedSession])[2][7][id]!;
+  const [, , sender, receiver] = (JSON.parse(saved) as [number, number, SavedSession])[2][6].find(([i]) => i === id)!;
+  return [sender!, receiver!];
 }
 
 /** Lets time pass until p settles, ms at most. */

@@ -2,7 +2,7 @@
 // engine in Go, sees only a new link.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Mux } from "../src/mux";
-import { full } from "../src/table";
+import { type FullChannel, full } from "../src/table";
 import { utf8 } from "./bytes";
 import { GoProcess } from "./gopeer";
 import {
@@ -334,5 +334,52 @@ describe.each(clients)("%s", (_, { connect, keep, RequestError, resume, suspend 
     second.send(name, utf8("two"));
     await pass(300);
     expect([heard, s.opened]).toEqual([["one", "two"], [4]]);
+  });
+
+  test("channels that either end has opened continue in each of their phases", async () => {
+    server.most = 5;
+    const first = await within(500, connect(url, options));
+    const s = server.sessions[0]!;
+    const c = (name: string): FullChannel => full({ name, mode: "reliable-ordered", maxMessage: 100, queueLimit: 1000 });
+    for (const name of ["asked", "open", "ending", "said"]) first.openChannel({ ...c(name), copies: 3 });
+    await pass(200);
+    expect(s.lines.map((line) => line.split(" ")[0])).toEqual(["4", "5", "6", "7"]);
+    s.open("9 heard reliable-ordered both 100 1000", undefined);
+    s.mux.open!(c("heard"), 9);
+    const second = await within(5000, resume(url, options, suspend(first)));
+    expect(second.channels.map(({ name, copies }) => [name, copies])).toEqual([
+      ["asked", 3],
+      ["open", 3],
+      ["ending", 3],
+      ["said", 3],
+      ["heard", 0],
+    ]);
+    await pass(300);
+    for (const id of [4, 5, 6, 7]) s.answer(id, c(`${id}`));
+    await pass(300);
+    const names = second.channels.map(({ name }) => name);
+    expect(names).toEqual(["asked", "open", "ending", "said", "heard"]);
+    second.closeChannel(names[3]!);
+    await pass(300);
+    expect(s.shut).toEqual([7]);
+    second.send(names[2]!, utf8("last"));
+    second.closeChannel(names[2]!); // not acknowledged when the page goes
+    s.shutChannel(9);
+    const third = await within(5000, resume(url, options, suspend(second)));
+    const closed: string[] = [];
+    third.addEventListener("channelclosed", ({ channel }) => closed.push(channel.name));
+    await pass(500);
+    expect([closed, s.shut]).toEqual([[], [7, 6, 9]]); // "heard" was closed before resume returned
+    expect(s.came.map(([id, b]) => [id, Buffer.from(b).toString()])).toEqual([[6, "last"]]);
+    s.shutChannel(7);
+    s.shutChannel(6);
+    await pass(300);
+    expect([closed, third.channels.map(({ name }) => name)]).toEqual([
+      ["said", "ending"],
+      ["asked", "open"],
+    ]);
+    third.openChannel(c("next"));
+    await pass(200);
+    expect([s.lines.at(-1), third.state]).toEqual(["6 next reliable-ordered both 100 1000 0 0 1", "open"]);
   });
 });

@@ -128,7 +128,7 @@ describe("lost packets", () => {
 
   test("their share is smoothed over 64 packets", () => {
     const r = new Recovery(40);
-    const p = { ...new Flight().open(0), size: 100, eliciting: true };
+    const p = { ...new Flight().open(0), len: 100, eliciting: true };
     r.lost(p);
     expect(r.share).toBe(1 / 64);
     r.acked({ ...p, eliciting: false });
@@ -151,7 +151,7 @@ describe("how large a packet the link takes", () => {
     private readonly f = new Flight();
 
     send(size: number, t = 0): SentPacket {
-      const p = Object.assign(this.f.open(t), { size, eliciting: true });
+      const p = Object.assign(this.f.open(t), { len: size, eliciting: true });
       this.f.push(p);
       this.r.sent(p);
       return p;
@@ -289,7 +289,7 @@ describe("how large a packet the link takes", () => {
 
 describe("the packets that were sent", () => {
   const send = (f: Flight, t: number, size: number, eliciting = true): SentPacket => {
-    const p = Object.assign(f.open(t), { size, eliciting });
+    const p = Object.assign(f.open(t), { len: size, eliciting });
     f.push(p);
     return p;
   };
@@ -297,7 +297,7 @@ describe("the packets that were sent", () => {
   test("are found by their number", () => {
     const f = new Flight();
     const [a, b] = [send(f, 0, 100), send(f, 5, 100)];
-    expect([a.number, a.at, b.number, b.at, f.next, f.base()]).toEqual([0, 0, 1, 5, 2, 0]);
+    expect([a.number, a.sentAt, b.number, b.sentAt, f.next, f.base()]).toEqual([0, 0, 1, 5, 2, 0]);
     f.packets.shift();
     expect([f.base(), f.at(0), f.at(1), f.at(2)]).toEqual([1, undefined, b, undefined]);
   });
@@ -308,11 +308,11 @@ describe("the packets that were sent", () => {
     expect([f.bytes, f.count]).toEqual([300, 2]);
     f.land(ack, packetAcked);
     f.land(a, packetLost);
-    expect([f.bytes, f.count, a.state]).toEqual([200, 1, packetLost]);
+    expect([f.bytes, f.count, a.phase]).toEqual([200, 1, packetLost]);
     f.land(a, packetAcked); // the packet was only late
-    expect([f.bytes, f.count, a.state]).toEqual([200, 1, packetAcked]);
+    expect([f.bytes, f.count, a.phase]).toEqual([200, 1, packetAcked]);
     f.forget();
-    expect([f.bytes, f.count, f.packets, f.next, b.state]).toEqual([0, 0, [], 3, packetFlying]);
+    expect([f.bytes, f.count, f.packets, f.next, b.phase]).toEqual([0, 0, [], 3, packetFlying]);
   });
 
   test("are forgotten from the oldest on when nothing more is to be learned", () => {
@@ -336,6 +336,6 @@ describe("the packets that were sent", () => {
     f.trim(20);
     expect(left(), "and one that nobody acknowledges").toEqual([2, 3, 4]);
     f.trim(21);
-    expect([left(), ack.state], "and what came before goes with it").toEqual([[4], packetFlying]);
+    expect([left(), ack.phase], "and what came before goes with it").toEqual([[4], packetFlying]);
   });
 });

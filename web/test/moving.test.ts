@@ -398,7 +398,7 @@ describe("a page that may come back", () => {
     const [s] = page.server.sessions;
     const { channel } = s!;
     const saved: string[] = [];
-    conn.freeze = () => void saved.push(channel!.readyState);
+    conn.onFreeze = () => void saved.push(channel!.readyState);
     page.fire("pagehide");
     expect([events, conn.state, channel!.readyState]).toEqual([["interrupted"], "interrupted", "closed"]);
     expect(saved, "before the link is closed").toEqual(["open"]);
@@ -451,7 +451,7 @@ describe("a page that may come back", () => {
 
   test("to a session that another page has taken asks nobody", async () => {
     const conn = await page.join();
-    conn.back = () => false;
+    conn.onBack = () => false;
     page.fire("pagehide");
     page.fire("pageshow");
     expect(conn.state).toBe("closed");

@@ -12,7 +12,7 @@ for (const mode of modes) {
   const config = muxConfig([{ name: "x", mode }], { ceiling: 1 << 30, rate: 1 << 30 });
   const events = { message: () => {}, closed: () => {} };
   const a = new Mux(0, config, events);
-  const b = new Mux(0, { ...config, server: true }, events);
+  const b = new Mux(0, { ...config, mine: "to-client" }, events);
   const message = new Uint8Array(200);
   const packets = Array.from({ length: 4 }, () => new Uint8Array(maxPacket));
   let t = 0;

@@ -233,7 +233,7 @@ describe("the fate of messages", () => {
     expect(b.said(99, 1040)).toBe("5.0");
     expect(b.said(100, 1040)).toBe("5.1 3");
     expect(b.fates).toEqual(["2 expired unsent"]);
-    expect(b.o.senders[2]!.stats).toMatchObject({ dropped: 1, messagesOut: 1 });
+    expect(b.o.senders[2]!.counted).toMatchObject({ dropped: 1, messagesOut: 1 });
   });
 
   test("what has not begun is dropped at its deadline, though something lost waits to go before it", () => {
@@ -295,7 +295,7 @@ describe("the fate of messages", () => {
     const b = new Box({ mode: "unreliable" });
     b.send(1, 1, 2000, 0, { deadline: 100 });
     expect([b.said(0), b.said(100)]).toEqual(["1.0", ""]);
-    expect([b.fates, b.o.senders[1]!.stats.dropped]).toEqual([["1 expired"], 0]);
+    expect([b.fates, b.o.senders[1]!.counted.dropped]).toEqual([["1 expired"], 0]);
   });
 
   test("unreliable messages that waited for more than 250 ms while nobody answered are dropped", () => {
@@ -375,7 +375,7 @@ describe("the fate of messages", () => {
     b.quiet(1, 1);
     const [p, names] = b.packet();
     const s = b.o.senders[1]!;
-    expect([names, p.pieces, s.cost, s.waiting, s.stats]).toMatchObject(["1", [], 0, [], { messagesOut: 1, dropped: 0 }]);
+    expect([names, p.pieces, s.cost, s.waiting, s.counted]).toMatchObject(["1", [], 0, [], { messagesOut: 1, dropped: 0 }]);
   });
 
   test("what is wrong with a message", () => {

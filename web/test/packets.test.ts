@@ -37,7 +37,7 @@ describe("what comes", () => {
 
   test("goes by the direction of its channel, at both ends", () => {
     for (const server of [false, true]) {
-      const one = new One({ server });
+      const one = new One({ mine: server ? "to-client" : "to-server" });
       for (const [i, ch] of [3, 4].entries()) one.take(0, i, bare(ch, "x"));
       expect(one.events).toEqual([[server ? 3 : 4, "x"]]);
       expect(() => one.m.send(0, server ? 3 : 4, utf8("x"))).toThrow("only the server sends on it");

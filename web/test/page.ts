@@ -1,6 +1,16 @@
 // A page without a browser: the parts of a browser that the client needs, and a server. Time is that of vitest.
 import { vi } from "vitest";
-import { numbered, opened, parseControl, typeHello, typeHere, typeOpen, typeReply, typeRequest } from "../src/control";
+import {
+  numbered,
+  parseControl,
+  typeHello,
+  typeHere,
+  typeOpen,
+  typeOpened,
+  typeReply,
+  typeRequest,
+  typeShut,
+} from "../src/control";
 import { Mux, type MuxEvents } from "../src/mux";
 import { maxPacket } from "../src/packet";
 import { type Channel, type FullChannel } from "../src/table";
@@ -14,7 +24,8 @@ const grace = 30_000;
 interface ServerMux extends Engine {
   send(t: number, channel: number, b: Uint8Array): unknown;
   relink(t: number, rtt: number): void;
-  open?(c: FullChannel): void;
+  open?(c: FullChannel, id?: number): void;
+  stopReceiving?(id: number): void;
   close?(t: number, code: number, reason: string): void;
 }
 
@@ -25,6 +36,8 @@ class ServerSession {
   readonly came: Message[] = [];
   readonly moves: number[] = []; // counts of HERE
   readonly opened: number[] = []; // channels of OPENED
+  readonly lines: string[] = []; // of OPEN
+  readonly shut: number[] = []; // channels of SHUT
   hellos = 0;
   closed: [number, string] | null = null;
   token = new Uint8Array(16);
@@ -51,13 +64,16 @@ class ServerSession {
     this.mux.relink(performance.now(), 50);
     this.token = this.token.map(() => this.server.draw() * 256);
     this.tokens.push(this.authorization);
-    const welcome = new Uint8Array(33);
+    const { most, maxQueue } = this.server;
+    const welcome = new Uint8Array(most < 0 ? 33 : most ? 38 : 34);
     const v = new DataView(welcome.buffer);
     v.setUint8(0, 2);
     v.setBigUint64(1, BigInt(this.id));
     welcome.set(this.token, 9);
     v.setUint32(25, grace);
     v.setUint32(29, 10_000);
+    if (most >= 0) v.setUint8(33, most);
+    if (most > 0) v.setUint32(34, maxQueue);
     this.mux.send(performance.now(), 0, welcome);
   }
 
@@ -65,6 +81,17 @@ class ServerSession {
   open(line: string, c?: FullChannel): void {
     if (c) this.mux.open!(c);
     this.mux.send(performance.now(), 0, Uint8Array.of(typeOpen, ...new TextEncoder().encode(line)));
+  }
+
+  /** Answers an OPEN of the client. */
+  answer(id: number, c: FullChannel): void {
+    this.mux.open!(c, id);
+    this.mux.send(performance.now(), 0, Uint8Array.of(typeOpened, id));
+  }
+
+  /** Says that the server sends nothing more on a channel. */
+  shutChannel(id: number): void {
+    this.mux.send(performance.now(), 0, Uint8Array.of(typeShut, id));
   }
 
   /** Ends the session. */
@@ -87,12 +114,16 @@ class ServerSession {
 
   private control(b: Uint8Array): void {
     if (b[0] === typeHello) this.hellos++;
-    else if (b[0] === opened(0)[0]) this.opened.push(b[1]!);
-    else if (b[0] === typeHere) this.moves.push(new DataView(b.buffer).getUint32(1));
+    else if (b[0] === typeOpened) this.opened.push(b[1]!);
+    else if (b[0] === typeOpen) this.lines.push(Buffer.from(b.subarray(1)).toString());
+    else if (b[0] === typeShut) {
+      this.mux.stopReceiving!(b[1]!);
+      this.shut.push(b[1]!);
+    } else if (b[0] === typeHere) this.moves.push(new DataView(b.buffer).getUint32(1));
     else {
       const c = parseControl(b);
       if (c.type !== typeRequest) this.server.answers.push(c);
-      else if (c.text !== "never") this.mux.send(performance.now(), 0, numbered(typeReply, c.id, upper(c.payload)));
+      else if (c.words !== "never") this.mux.send(performance.now(), 0, numbered(typeReply, c.id, upper(c.payload)));
     }
   }
 
@@ -117,6 +148,8 @@ export class Server {
   readonly urls: string[] = [];
   readonly own: (string | null)[] = []; // Authorization of each request
   readonly answers: ReturnType<typeof parseControl>[] = []; // to requests of the server
+  most = -1; // channels that the client may open, or -1: the server does not support SHUT
+  maxQueue = 1000; // of those
   loss = 0;
   dark = false;
   refusal = 0; // status of each answer, if there is one
@@ -133,7 +166,7 @@ export class Server {
   constructor(
     channels: readonly Channel[],
     readonly engine = (events: MuxEvents): ServerMux =>
-      new Mux(performance.now(), muxConfig(channels, { server: true, keepAlive: 5000 }), events),
+      new Mux(performance.now(), muxConfig(channels, { mine: "to-client", keepAlive: 5000 }), events),
   ) {
     vi.stubGlobal("fetch", async (url: URL, init: RequestInit) => {
       this.urls.push(`${url}`);

@@ -234,7 +234,7 @@ describe("who is asked", () => {
     names.forEach((name, i) => ask(i + 1, name));
     await pass(200);
     const answers = (): unknown[] =>
-      page.server.answers.map(({ type, id, text: why, payload }) => [type, id, why || text(payload)]);
+      page.server.answers.map(({ type, id, words: why, payload }) => [type, id, why || text(payload)]);
     const all = [
       [5, 2, ""],
       [6, 3, "not now"],
@@ -256,7 +256,7 @@ describe("who is asked", () => {
       });
       ask(9, "q");
       await pass(100);
-      expect(page.server.answers).toMatchObject([{ type: 6, id: 9, text: "no reason" }]);
+      expect(page.server.answers).toMatchObject([{ type: 6, id: 9, words: "no reason" }]);
       expect(conn.state).toBe("open");
     },
   );

@@ -6,19 +6,19 @@ import { partialAge, Receiver } from "../src/reassembly";
 import { channelStats, type DropReason } from "../src/stats";
 import { type Channel, full } from "../src/table";
 
-type Frame = Pick<Packet, "kind" | "id" | "index" | "total" | "payload">;
+type Frame = Pick<Packet, "kind" | "id" | "index" | "fullSize" | "payload">;
 const whole = (id: number, text: string, kind = frameMessage): Frame => ({
   kind,
   id,
   index: 0,
-  total: text.length,
+  fullSize: text.length,
   payload: Buffer.from(text),
 });
 const piece = (id: number, index: number, total: number, fill = id): Frame => ({
   kind: frameFragment,
   id,
   index,
-  total,
+  fullSize: total,
   payload: new Uint8Array(Math.min(pieceSize, total - index * pieceSize)).fill(fill),
 });
 
@@ -42,12 +42,12 @@ test("unreliable: whole messages come as they are, and large ones when they are 
     take(piece(7, 1, 2000)),
     take(piece(3, 0, 2000)),
   ]).toEqual(["taken", "taken", "taken", "taken"]);
-  expect([got, r.held]).toEqual([["a", "a"], 2 * 2032]);
+  expect([got, r.bytesHeld]).toEqual([["a", "a"], 2 * 2032]);
   take(piece(7, 1, 2000));
   expect([got.length, stats.duplicates]).toEqual([2, 1]);
   take(piece(7, 0, 2000));
   take(piece(3, 1, 2000));
-  expect([got, r.held, r.partials.size, stats.messagesIn]).toEqual([["a", "a", "2000 of 7", "2000 of 3"], 0, 0, 4]);
+  expect([got, r.bytesHeld, r.partials.size, stats.messagesIn]).toEqual([["a", "a", "2000 of 7", "2000 of 3"], 0, 0, 4]);
 });
 
 test("pieces go where they belong, the last one too", () => {
@@ -63,7 +63,7 @@ test("ordered: of a message that is held whole everything more is a duplicate, w
   const { r, got, take, stats } = receiver("reliable-ordered");
   take(whole(1, "one"));
   expect([take(whole(1, "one")), take(whole(1, "longer")), take(piece(1, 0, 2000))]).toEqual(["taken", "taken", "taken"]);
-  expect([got, stats.duplicates, r.held]).toEqual([[], 3, 35]);
+  expect([got, stats.duplicates, r.bytesHeld]).toEqual([[], 3, 35]);
   take(whole(0, "zero"));
   expect(got).toEqual(["zero", "one"]);
 });
@@ -75,12 +75,18 @@ test("sequenced: what is older than one delivered is stale, and so are pieces of
   take(whole(4, "four"));
   take(whole(3, "three"));
   take(piece(2, 0, 2000));
-  expect([got, stats.stale, r.held]).toEqual([["four"], 3, 0]);
+  expect([got, stats.stale, r.bytesHeld]).toEqual([["four"], 3, 0]);
   for (const id of [5, 6, 7, 8]) take(piece(id, 0, 2000));
   take(piece(6, 1, 2000));
-  expect([got, stats.stale, [...r.partials.keys()], r.held, r.base]).toEqual([["four", "2000 of 6"], 4, [7, 8], 2 * 2032, 7]);
+  expect([got, stats.stale, [...r.partials.keys()], r.bytesHeld, r.base]).toEqual([
+    ["four", "2000 of 6"],
+    4,
+    [7, 8],
+    2 * 2032,
+    7,
+  ]);
   take(whole(7, "seven"));
-  expect([stats.stale, [...r.partials.keys()], r.held]).toEqual([5, [8], 2032]);
+  expect([stats.stale, [...r.partials.keys()], r.bytesHeld]).toEqual([5, [8], 2032]);
   take(piece(8, 1, 2000));
   expect(got.at(-1)).toBe("2000 of 8");
 });
@@ -91,9 +97,9 @@ test("reliable and unordered: each comes at once, and once", () => {
   take(piece(1, 1, 2000));
   take(whole(2, "two"));
   take(piece(1, 1, 2000));
-  expect([got, stats.duplicates, r.held, r.base]).toEqual([["two"], 2, 2032, 0]);
+  expect([got, stats.duplicates, r.bytesHeld, r.base]).toEqual([["two"], 2, 2032, 0]);
   take(piece(1, 0, 2000));
-  expect([got, r.held, r.base]).toEqual([["two", "2000 of 1"], 0, 0]);
+  expect([got, r.bytesHeld, r.base]).toEqual([["two", "2000 of 1"], 0, 0]);
   take(piece(1, 0, 2000));
   expect([got.length, stats.duplicates]).toEqual([2, 3]);
   take(whole(0, "nil"));
@@ -108,11 +114,11 @@ test("reliable and ordered: what comes before its turn is held", () => {
   take(whole(2, "two"));
   take(piece(1, 0, 2000));
   take(whole(2, "two"));
-  expect([got, stats.duplicates, r.held]).toEqual([[], 1, 35 + 2032]);
+  expect([got, stats.duplicates, r.bytesHeld]).toEqual([[], 1, 35 + 2032]);
   take(whole(0, "nil"));
   expect([got, r.base]).toEqual([["nil"], 1]);
   take(piece(1, 1, 2000));
-  expect([got, r.held, r.base, r.partials.size]).toEqual([["nil", "2000 of 1", "two"], 0, 3, 0]);
+  expect([got, r.bytesHeld, r.base, r.partials.size]).toEqual([["nil", "2000 of 1", "two"], 0, 3, 0]);
   take(piece(3, 0, 2000));
   take(whole(4, "four"));
   take(piece(3, 1, 2000));
@@ -133,12 +139,12 @@ test.each(["reliable-unordered", "reliable-ordered"] as const)(
   (mode) => {
     const { r, got, take } = receiver(mode, { maxMessage: 2000, queueLimit: 2 * 2032 });
     expect([take(piece(1, 0, 2000)), take(piece(2, 0, 2000)), take(piece(3, 0, 2000))]).toEqual(["taken", "taken", "budget"]);
-    expect([r.held, r.partials.has(3)]).toEqual([2 * 2032, false]);
+    expect([r.bytesHeld, r.partials.has(3)]).toEqual([2 * 2032, false]);
     expect(take(whole(4, "four")), "which is held only where it waits").toBe(mode === "reliable-ordered" ? "budget" : "taken");
     expect(take(piece(1, 1, 2000)), "one that has begun goes on").toBe("taken");
     expect(take(whole(0, "nil"))).toBe("taken");
     expect(got.sort()).toEqual(mode === "reliable-ordered" ? ["2000 of 1", "nil"] : ["2000 of 1", "four", "nil"]);
-    expect(r.held).toBe(2032);
+    expect(r.bytesHeld).toBe(2032);
   },
 );
 
@@ -163,7 +169,7 @@ test("what a channel does not take", () => {
 test("of incomplete messages the oldest makes room, by their number and by their bytes", () => {
   const many = receiver("unreliable");
   for (let id = 0; id < 33; id++) many.take(piece(id, 0, 1025));
-  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.held]).toEqual([
+  expect([many.drops, many.r.partials.size, [...many.r.partials.keys()][0], many.r.bytesHeld]).toEqual([
     ["evicted"],
     32,
     1,
@@ -173,9 +179,9 @@ test("of incomplete messages the oldest makes room, by their number and by their
   expect(many.got, "its other piece came too late").toEqual([]);
   const large = receiver("unreliable", { maxMessage: 4064, queueLimit: 4096 });
   for (const id of [1, 2]) large.take(piece(id, 0, 2016));
-  expect([large.drops, large.r.held]).toEqual([[], 4096]);
+  expect([large.drops, large.r.bytesHeld]).toEqual([[], 4096]);
   large.take(piece(3, 0, 1025));
-  expect([large.drops, [...large.r.partials.keys()], large.r.held]).toEqual([["evicted"], [2, 3], 2048 + 1057]);
+  expect([large.drops, [...large.r.partials.keys()], large.r.bytesHeld]).toEqual([["evicted"], [2, 3], 2048 + 1057]);
   large.take(piece(4, 0, 4064));
   expect([large.drops.length, [...large.r.partials.keys()]]).toEqual([3, [4]]);
 });
@@ -187,11 +193,11 @@ test("incomplete messages that are too old are given up, reliable ones never", (
   take(piece(2, 0, 2000), 200);
   take(piece(1, 0, 2000), 900); // the first counts
   expect([r.age(100 + partialAge - 1), drops]).toEqual([100 + partialAge, []]);
-  expect([r.age(100 + partialAge), drops, r.held]).toEqual([200 + partialAge, ["aged"], 2032]);
-  expect([r.age(1e6), drops.length, r.held, r.partials.size]).toEqual([Infinity, 2, 0, 0]);
+  expect([r.age(100 + partialAge), drops, r.bytesHeld]).toEqual([200 + partialAge, ["aged"], 2032]);
+  expect([r.age(1e6), drops.length, r.bytesHeld, r.partials.size]).toEqual([Infinity, 2, 0, 0]);
   const reliable = receiver("reliable-unordered");
   reliable.take(piece(1, 0, 2000), 100);
-  expect([reliable.r.age(1e6), reliable.drops, reliable.r.held]).toEqual([Infinity, [], 2032]);
+  expect([reliable.r.age(1e6), reliable.drops, reliable.r.bytesHeld]).toEqual([Infinity, [], 2032]);
 });
 
 test("what comes too late counts as stale where it may be lost and where the peer may send", () => {
@@ -208,7 +214,7 @@ test("what comes too late counts as stale where it may be lost and where the pee
 test("one that goes on in the next page counts what it has", () => {
   const { r, got, take } = receiver("reliable-ordered");
   r.add(0, 0, new Uint8Array(2500).fill(9), [true, false, true]);
-  expect(r.held).toBe(2532);
+  expect(r.bytesHeld).toBe(2532);
   take(piece(0, 1, 2500, 9));
-  expect([got, r.held]).toEqual([["2500 of 9"], 0]);
+  expect([got, r.bytesHeld]).toEqual([["2500 of 9"], 0]);
 });

@@ -34,7 +34,7 @@ describe("a queue", () => {
 
   /** Sends the oldest message, and acknowledges it. */
   function deliver(o: Outbox): void {
-    const p = { number: 0, at: 0, size: 0, state: 0, eliciting: true, closing: false, ackTop: 0, pieces: [] };
+    const p = { number: 0, sentAt: 0, len: 0, phase: 0, eliciting: true, closing: false, ackTop: 0, pieces: [] };
     const s = o.senders[0]!;
     const [q] = s.queue[0]!.pieces;
     Object.assign(p, { pieces: [q] });

@@ -112,12 +112,9 @@ describe.each(["godwit.js", "godwit.min.js", "godwit.keep.min.js"])("%s", async 
 test("a session that is over, in the scripts that take sessions up", async () => {
   for (const file of ["godwit.js", "godwit.keep.min.js"]) {
     const { resume } = (await import(new URL(`../dist/${file}`, import.meta.url).href)) as typeof import("../src/godwit");
-    const channel = [
-      [1, []],
-      [0, []],
-    ];
-    const session = [30_000, "1", "A".repeat(3), 1, 0, [], [], [channel, channel, channel], []];
-    const saved = JSON.stringify([4, Date.now(), session, [[], [], []]]);
+    const channels = [0, 1, 2].map((i) => [i, {}, [1, []], [0, []]]);
+    const session = [30_000, "1", "A".repeat(3), 1, 0, [], channels, [], 3, true, 0, [], []];
+    const saved = JSON.stringify([5, Date.now(), session, [[], [], []]]);
     expect(await resume(`${base}/godwit/`, options, saved).catch((e: unknown) => e)).toMatchObject({
       code: "resume",
       status: 410,

@@ -10,6 +10,7 @@ import {
   typeReject,
   typeReply,
   typeRequest,
+  typeShut,
   typeWelcome,
 } from "../src/control";
 import { RequestError, SendError } from "../src/error";
@@ -51,12 +52,13 @@ class Pair {
         message: note("message"),
         request: note("request"),
         channel: note("channel"),
+        channelClosed: note("channelClosed"),
         interrupted: note("interrupted"),
         resumed: note("resumed"),
         closed: note("closed"),
       },
     );
-    this.server = new Mux(0, muxConfig(channels, { server: true, keepAlive: 60_000 }), {
+    this.server = new Mux(0, muxConfig(channels, { mine: "to-client", keepAlive: 60_000 }), {
       message: (ch, b) => void (ch ? this.came.push([ch, Buffer.from(b).toString()]) : this.said.push(hex(b))),
       closed: (...why) => void this.ended.push(why),
     });
@@ -117,11 +119,11 @@ const bytesOf = (s: string): number[] => [...utf8(s)];
 describe("opening", () => {
   test("says HELLO, and WELCOME opens it, once", () => {
     const p = new Pair();
-    expect([p.s.state, p.s.over()]).toEqual([1, false]);
+    expect([p.s.phase, p.s.over()]).toEqual([1, false]);
     p.pass();
     expect(p.said).toEqual([hex(hello(utf8("hi")))]);
     p.welcome().pass();
-    expect([p.s.state, p.s.id, p.s.grace, p.s.token]).toEqual([open, 7n, 30_000, "__79_Pv6-fj39vX08_Lx8A"]);
+    expect([p.s.phase, p.s.id, p.s.grace, p.s.token]).toEqual([open, 7n, 30_000, "__79_Pv6-fj39vX08_Lx8A"]);
     p.welcome().pass();
     expect(p.names()).toEqual(["opened"]);
     expect(new Pair().welcome(0x31).pass().s.grace).toBe(30_001);
@@ -132,7 +134,7 @@ describe("opening", () => {
     p.w.ends.length = 0;
     p.s.link(1000, 20);
     p.s.advance(5999);
-    expect(p.s.state).toBe(1);
+    expect(p.s.phase).toBe(1);
     p.s.advance(6000);
     expect(p.names()).toEqual(["closed"]);
   });
@@ -151,7 +153,7 @@ describe("opening", () => {
     expect(p.s.deadline()).toBeGreaterThan(1999);
     p.s.advance(100_000);
     p.s.interrupt(100_000);
-    expect([p.s.state, p.told]).toEqual([0, []]);
+    expect([p.s.phase, p.told]).toEqual([0, []]);
   });
 
   test("ends with its first link", () => {
@@ -200,7 +202,7 @@ describe("opening", () => {
   test("what a session does not know it skips, or ends for", () => {
     const p = opened();
     p.say(0x80, 1, 2, 3);
-    expect([p.pass().s.state, p.names()]).toEqual([open, ["opened"]]);
+    expect([p.pass().s.phase, p.names()]).toEqual([open, ["opened"]]);
     p.say(typeRequest, 0);
     expect(p.pass().told.at(-1)).toEqual(["closed", 3, "malformed", false, 0, 0]);
     expect(p.ended).toEqual([[3, "malformed", 0]]);
@@ -216,7 +218,7 @@ describe("links", () => {
       p.pass();
       expect(p.said.at(-1)).toBe(hex(numbered(typeHere, n)));
     }
-    expect([p.s.links, p.names()]).toEqual([2, ["opened"]]);
+    expect([p.s.moves, p.names()]).toEqual([2, ["opened"]]);
   });
 
   test("are silent after three seconds, and resumed by what comes; unreliable messages are refused meanwhile", () => {
@@ -225,7 +227,7 @@ describe("links", () => {
     p.w.run(heard + 2990 - p.w.now);
     expect(p.names()).toEqual(["opened"]);
     p.w.run(20);
-    expect([p.names(), p.s.interrupted, p.s.state]).toEqual([["opened", "interrupted"], true, open]);
+    expect([p.names(), p.s.interrupted, p.s.phase]).toEqual([["opened", "interrupted"], true, open]);
     p.s.interrupt(p.w.now);
     expect(p.names().length).toBe(2);
     expect(() => p.s.send(p.w.now, 1, utf8("x"))).toThrow("the session is interrupted");
@@ -243,7 +245,7 @@ describe("links", () => {
     const t = p.w.now;
     p.s.interrupt(t);
     p.s.advance(t + 29_999);
-    expect(p.s.state).toBe(open);
+    expect(p.s.phase).toBe(open);
     p.s.advance(t + 30_000);
     expect(p.told.at(-1)).toEqual(["closed", 6, "silent for too long", false, 0, 0]);
   });
@@ -251,7 +253,7 @@ describe("links", () => {
   test("that take no fragments end the session, which says why", () => {
     const p = opened({ delay: 10, mtu: 900 }, { delay: 10 });
     p.s.send(p.w.now, 2, new Uint8Array(1000));
-    p.w.run(40_000, () => p.s.state === closed);
+    p.w.run(40_000, () => p.s.phase === closed);
     expect(p.told.slice(1)).toEqual([["closed", 6, "path too narrow", false, 1000, 0]]);
     p.pass();
     expect(p.ended).toEqual([[6, "path too narrow", 1000]]);
@@ -274,7 +276,7 @@ describe("requests", () => {
       p.said
         .slice(1)
         .map((h) => parseControl(Buffer.from(h, "hex")))
-        .map(({ id, text, payload }) => [id, text, Buffer.from(payload).toString()]),
+        .map(({ id, words: text, payload }) => [id, text, Buffer.from(payload).toString()]),
     ).toEqual([
       [1, "a", "a!"],
       [2, "b", "b!"],
@@ -288,8 +290,8 @@ describe("requests", () => {
     expect(await a!.promise).toBeUndefined();
     await expect(b!.promise).rejects.toEqual(new RequestError("rejected", "no"));
     expect(Buffer.from((await c!.promise)!).toString()).toBe("yes");
-    p.s.abort(p.w.now, 0, ""); // none of them has a second event
-    expect(p.s.state).toBe(closed);
+    p.s.failWith(p.w.now, 0, ""); // none of them has a second event
+    expect(p.s.phase).toBe(closed);
   });
 
   test("of ours: how long and how many", () => {
@@ -359,7 +361,7 @@ describe("requests", () => {
       hex(numbered(typeReject, 3, utf8("é".repeat(128)))),
     ]);
     ask(1);
-    expect([p.pass().s.state, p.s.serving.size], "its number is free again").toEqual([open, 1]);
+    expect([p.pass().s.phase, p.s.serving.size], "its number is free again").toEqual([open, 1]);
     ask(1);
     expect(p.pass().told.at(-1)).toEqual(["closed", 3, "malformed", false, 0, 0]);
   });
@@ -402,7 +404,7 @@ describe("the end", () => {
     const p = opened();
     p.s.send(p.w.now, 2, utf8("last"));
     p.s.close(p.w.now, 300, "bye", 1000);
-    expect([p.s.state, p.s.closing, p.names()]).toEqual([open, true, ["opened"]]);
+    expect([p.s.phase, p.s.closing, p.names()]).toEqual([open, true, ["opened"]]);
     expect(() => p.s.send(p.w.now, 2, utf8("x"))).toThrow("the session has ended");
     p.server.send(p.w.now, 2, utf8("late"));
     p.say(typeRequest, 0, 0, 0, 1, 1, 97);
@@ -483,7 +485,7 @@ describe("the end", () => {
     const sent = p.s.call(p.w.now, "a", utf8(""));
     p.w.run(1);
     const unsent = p.s.call(p.w.now, "b", utf8(""));
-    p.s.abort(p.w.now, 0, "");
+    p.s.failWith(p.w.now, 0, "");
     await expect(sent.promise).rejects.toMatchObject({ code: "response-lost" });
     await expect(unsent.promise).rejects.toMatchObject({ code: "send-failed" });
   });
@@ -512,35 +514,35 @@ describe("the end", () => {
     p.s.send(p.w.now, 2, utf8("x"));
     p.s.close(p.w.now, 300, "", 1000);
     p.s.advance(p.w.now + 999);
-    expect(p.s.state).toBe(open);
+    expect(p.s.phase).toBe(open);
     p.s.advance(p.w.now + 1000);
-    expect(p.s.state).toBe(closed);
+    expect(p.s.phase).toBe(closed);
   });
 
   test("is over when the server knows, or was told often enough", () => {
     const p = opened();
     p.w.ends[0]!.out = { loss: 1 };
-    p.s.abort(p.w.now, 300, "");
+    p.s.failWith(p.w.now, 300, "");
     p.w.run(10);
-    expect([p.s.state, p.s.over()]).toEqual([closed, false]);
+    expect([p.s.phase, p.s.over()]).toEqual([closed, false]);
     p.w.run(2000);
     expect(p.s.over()).toBe(true);
   });
 
   test("from a handler is the end, though WELCOME came after it", () => {
     const p = opened();
-    p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
+    p.on = (what) => what === "message" && p.s.failWith(p.w.now, 300, "");
     p.s.inbox.push([2, utf8("a")], [0, Uint8Array.of(typeWelcome, ...new Uint8Array(32))]);
     p.s.receive(p.w.now, Uint8Array.of(0));
-    expect([p.names(), p.s.state]).toEqual([["opened", "message", "closed"], closed]);
+    expect([p.names(), p.s.phase]).toEqual([["opened", "message", "closed"], closed]);
   });
 
   test("from a handler leaves what came after it alone", () => {
     const p = opened();
-    p.on = (what) => what === "message" && p.s.abort(p.w.now, 300, "");
+    p.on = (what) => what === "message" && p.s.failWith(p.w.now, 300, "");
     for (const word of ["a", "b"]) p.server.send(p.w.now, 2, utf8(word));
     p.welcome().pass();
-    expect([p.names(), p.s.state]).toEqual([["opened", "message", "closed"], closed]);
+    expect([p.names(), p.s.phase]).toEqual([["opened", "message", "closed"], closed]);
   });
 });
 
@@ -548,9 +550,27 @@ test("channels that the server opens", () => {
   const p = opened();
   p.say(typeOpen, ...bytesOf("3 loot reliable-ordered both 100 1000"));
   p.pass();
-  expect(p.told.at(-1)).toEqual(["channel", expect.objectContaining({ name: "loot", maxMessage: 100 })]);
+  expect(p.told.at(-1)).toEqual(["channel", expect.objectContaining({ name: "loot", maxMessage: 100 }), 3, false]);
   expect(p.said.at(-1)).toBe(hex(Uint8Array.of(typeOpened, 3)));
   p.say(typeOpen, ...bytesOf("3 bag reliable-ordered both 100 1000"));
   p.pass();
-  expect(p.told.at(-1)).toEqual(["closed", 3, "malformed OPEN", false, 0, 0]);
+  expect(p.told.at(-1)).toEqual(["closed", 3, "malformed", false, 0, 0]);
+});
+
+test("a message that arrives with the SHUT for which it is late does not reach the next channel with the number", () => {
+  const p = opened();
+  p.s.closes = true; // as a WELCOME with the number of channels says
+  p.say(typeOpen, ...bytesOf("3 loot unreliable both 100 1000"));
+  p.pass();
+  expect(p.told.at(-1)).toEqual(["channel", expect.objectContaining({ name: "loot" }), 3, false]);
+  // What one late packet may bring: a message, and before it the end of a gap in front of SHUT and OPEN.
+  const open = [typeOpen, ...bytesOf("3 bag unreliable both 100 1000")];
+  p.s.inbox.push([0, Uint8Array.of(typeShut, 3)], [0, Uint8Array.from(open)], [3, utf8("late")]);
+  p.say(0x81);
+  p.pass();
+  expect(p.told.slice(-2)).toEqual([
+    ["channelClosed", expect.objectContaining({ name: "loot" }), 3],
+    ["channel", expect.objectContaining({ name: "bag" }), 3, false],
+  ]);
+  expect([p.s.phase, p.s.config.table[3]!.name]).toEqual([2, "bag"]);
 });

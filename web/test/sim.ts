@@ -7,7 +7,7 @@ import { type Channel, fullTable } from "../src/table";
 export function muxConfig(channels: readonly Channel[], more: Partial<MuxConfig> = {}): MuxConfig {
   return {
     table: fullTable(channels),
-    server: false,
+    mine: "to-server",
     rtt: 100,
     rate: 64 << 10,
     floor: 8 << 10,
@@ -185,7 +185,7 @@ export function pair(
 ): [client: Mux, server: Mux] {
   const silent: MuxEvents = { message: () => {}, closed: () => {} };
   const a = new Mux(w.now, muxConfig(channels, more), { ...silent, ...client });
-  const b = new Mux(w.now, muxConfig(channels, { ...more, server: true, keepAlive: 4000 }), { ...silent, ...server });
+  const b = new Mux(w.now, muxConfig(channels, { ...more, mine: "to-client", keepAlive: 4000 }), { ...silent, ...server });
   w.join(a, b, up, down);
   return [a, b];
 }

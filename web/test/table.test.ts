@@ -7,8 +7,8 @@ import {
   full,
   fullTable,
   hash,
-  nextChannel,
   openLine,
+  parseLine,
   tableText,
 } from "../src/table";
 
@@ -62,13 +62,13 @@ describe("bounds", () => {
   });
 });
 
-test("a channel that the server opens is the next line of the table, with or without how to send", () => {
-  const table = fullTable([line({})]);
-  expect(nextChannel(table, "2 b unreliable both 100 1000")).toEqual(
+test("a line of OPEN is a channel with a number, with or without how to send", () => {
+  const others = [full(line({}))];
+  expect(parseLine(others, "2 b unreliable both 100 1000", 2)).toEqual(
     full({ name: "b", mode: "unreliable", maxMessage: 100, queueLimit: 1000 }),
   );
   const how = "2 b unreliable both 100 1000 7 20000 3";
-  const c = nextChannel(table, how);
+  const c = parseLine(others, how, 2);
   expect(c).toMatchObject({ priority: 7, guarantee: 20_000, weight: 3 });
   expect(openLine(c, 2)).toBe(how);
   expect(openLine({ ...c, guarantee: Number.MAX_SAFE_INTEGER }, 2)).toBe("2 b unreliable both 100 1000 7 2147483647 3");
@@ -78,7 +78,7 @@ test("a channel that the server opens is the next line of the table, with or wit
     "2 b unreliable both 100 1000 7 20000 3 4",
     "2 a unreliable both 100 1000",
   ]) {
-    expect(() => nextChannel(table, wrong)).toThrow();
+    expect(() => parseLine(others, wrong, 2)).toThrow();
   }
 });
 

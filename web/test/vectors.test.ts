@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ConnectError } from "../src/error";
 import { Mux } from "../src/mux";
 import { expand, maxPacket } from "../src/packet";
-import { type Channel, fullTable, hash, tableText } from "../src/table";
+import { type Channel, full, fullTable, hash, tableText } from "../src/table";
 import { Reader, Writer } from "../src/varint";
 import { hex, unhex } from "./bytes";
 import { muxConfig } from "./sim";
@@ -78,7 +78,7 @@ describe("receive.json", () => {
   const vs = load<{ name: string; channels: Channel[]; steps: Step[] }[]>("receive.json");
   test.each(vs)("$name", ({ channels, steps }) => {
     let events: Step["events"] = [];
-    const m = new Mux(0, muxConfig(channels, { server: true, keepAlive: Infinity }), {
+    const m = new Mux(0, muxConfig(channels, { mine: "to-client", keepAlive: Infinity }), {
       message: (channel, b) => events!.push({ channel, payload: hex(b) }),
       closed: (code, text, givenUp) =>
         events!.push({
@@ -100,6 +100,50 @@ describe("receive.json", () => {
         if (n > 0) out.push(hex(packet.subarray(0, n)));
       }
       expect({ at: step.at, events, out }).toEqual({ at: step.at, events: step.events ?? [], out: step.out ?? [] });
+    }
+  });
+});
+
+describe("lives.json", () => {
+  interface Step {
+    open?: { number: number; channel: Channel };
+    shut?: number;
+    relink?: boolean;
+    in?: string;
+    events?: { channel: number; payload: string }[];
+    dropped?: string;
+    acked?: boolean;
+  }
+  const vs = load<{ name: string; channels: Channel[]; steps: Step[] }[]>("lives.json");
+  test.each(vs)("$name", ({ channels, steps }) => {
+    let events: Step["events"] = [];
+    const m = new Mux(0, muxConfig(channels, { mine: "to-client", keepAlive: Infinity }), {
+      message: (channel, b) => events!.push({ channel, payload: hex(b) }),
+      closed: () => {},
+    });
+    for (const [i, step] of steps.entries()) {
+      const t = 1000 * (i + 1);
+      const { open, shut, relink, in: packet, ...want } = step;
+      events = [];
+      const before = m.stats().drops as Record<string, number>;
+      let acked = false;
+      if (open) m.open(full(open.channel), open.number);
+      else if (shut) m.stopReceiving(shut);
+      else if (relink) m.relink(t, 100);
+      else {
+        m.receive(t, unhex(packet!));
+        m.receive(t, unhex(packet!)); // a packet that may be acknowledged is a duplicate now
+        acked = m.stats().drops.duplicate !== before["duplicate"];
+      }
+      const after = Object.entries(m.stats().drops).filter(([why, n]) => !/refused|duplicate/.test(why) && n !== before[why]);
+      expect({ events: acked ? events : events.slice(0, events.length / 2), dropped: after[0]?.[0], acked }, `step ${i}`).toEqual(
+        {
+          events: [],
+          dropped: undefined,
+          acked: false,
+          ...want,
+        },
+      );
     }
   });
 });

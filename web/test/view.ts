@@ -47,15 +47,15 @@ function frame(p: Packet): FrameView {
   };
   const control = p.kind === frameControl;
   if (control) {
-    f.kind = controls[p.channel] ?? "extension";
-    if (p.channel < controlClose) return f;
-    if (p.channel === controlClose) set("code", p.code);
+    f.kind = controls[p.chan] ?? "extension";
+    if (p.chan < controlClose) return f;
+    if (p.chan === controlClose) set("code", p.code);
   }
-  if (!control || p.channel >= controlExtension) set("channel", p.channel);
+  if (!control || p.chan >= controlExtension) set("channel", p.chan);
   if (f.kind === "message" || f.kind === "fragment") set("id", p.id);
   if (f.kind === "fragment") {
     set("index", p.index);
-    set("total", p.total);
+    set("total", p.fullSize);
   }
   if (p.payload.length) f.payload = hex(p.payload);
   return f;

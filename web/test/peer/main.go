@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/godwit-rtc/godwit/channel"
+	"github.com/godwit-rtc/godwit/internal/sessioncore"
 )
 
 // Requests. Each names a Mux by a byte, then come its arguments.
@@ -33,17 +34,29 @@ const (
 	requestClose   = 8 // time, code (4), text
 )
 
+// Requests of a session at the server. A name that is of one is of no Mux. The requests above
+// from requestReceive to requestRelink are for sessions, too.
+const (
+	requestSession   = 9  // channels that the client may open (1), the table's text
+	requestOpen      = 10 // time, a line of the table's text; the answer is the channel (1), 0 if it was refused
+	requestShut      = 11 // time, channel (1); the answer is a byte: 0, or 1 if it was refused
+	requestCollected = 12 // time; the answer is events
+)
+
 // Events in an answer, one after the other.
 const (
 	eventMessage = 0 // channel (1), length (4), message
 	eventClosed  = 1 // code (4), length (4), text
+	eventOpened  = 2 // channel (1), length (4), its name; only of a session
+	eventShut    = 3 // channel (1), length (4), nothing; only of a session
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 type peer struct {
-	muxes  map[byte]*channel.Mux
-	events []channel.Event
+	muxes    map[byte]*channel.Mux
+	sessions map[byte]*sessioncore.Session
+	events   []channel.Event
 }
 
 func main() {
@@ -65,7 +78,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	p := &peer{muxes: make(map[byte]*channel.Mux)}
+	p := &peer{muxes: make(map[byte]*channel.Mux), sessions: make(map[byte]*sessioncore.Session)}
 	r := bufio.NewReaderSize(in, 1<<20)
 	head := make([]byte, 5)
 	for {
@@ -90,6 +103,12 @@ func (p *peer) answer(kind byte, b []byte) ([]byte, error) {
 	name, b := b[0], b[1:]
 	if kind == requestNew {
 		return nil, p.make(name, b)
+	}
+	if kind == requestSession {
+		return nil, p.makeSession(name, b)
+	}
+	if s := p.sessions[name]; s != nil {
+		return ask(s, kind, b)
 	}
 	m := p.muxes[name]
 	var now time.Time
