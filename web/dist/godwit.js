@@ -2998,7 +2998,7 @@ var Conn = class extends EventTarget {
    * CloseCode.Program is the first.
    */
   close(code = CloseCode.Normal, reason = "", drain = drainTime) {
-    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain || 0);
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain > 0 ? +drain : 0);
     this.flushSoon();
     return this.closed;
   }

@@ -308,7 +308,7 @@ export class Conn<const C extends readonly Channel[] = readonly Channel[]> exten
    * CloseCode.Program is the first.
    */
   close(code: number = CloseCode.Normal, reason = "", drain = drainTime): Promise<CloseReason> {
-    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain || 0);
+    this.session.close(now(), Math.min(code >>> 0, maxCode), reason, drain > 0 ? +drain : 0);
     this.flushSoon();
     return this.closed;
   }

@@ -237,12 +237,15 @@ describe.each(clients)("%s", (_, { Conn, connect, keep, resume, sessions, suspen
     expect([conn.continued, conn.id, stored()]).toEqual([true, number(1), 0]);
   });
 
-  test("a session is closed at once if the time for its messages is no number", async () => {
-    const conn = await within(500, connect(url, options));
-    conn.send("chat", utf8("one"));
-    server.dark = true;
-    await within(500, conn.close(0, "", Number.NaN));
-  });
+  test.each([Number.NaN, "soon", { drain: 5 }])(
+    "a session is closed at once if the time for its messages is %o, which is no number",
+    async (drain) => {
+      const conn = await within(500, connect(url, options));
+      conn.send("chat", utf8("one"));
+      server.dark = true;
+      await within(500, conn.close(0, "", drain as number));
+    },
+  );
 
   test("a page to which locks are denied continues its session, and only once", async () => {
     const denied = async (_: string, __: LockOptions, f?: (lock: object | null) => unknown): Promise<never> => {
