@@ -38,7 +38,7 @@ func drainInto(now time.Time, a, b *Mux) (n int) {
 // acknowledges at once after 4096 bytes, and the sender goes on. Nothing is sent twice.
 func TestWindowOfAReliableLink(t *testing.T) {
 	now := time.Unix(1000, 0)
-	a, b := reliablePair(t, now)
+	a, _ := reliablePair(t, now)
 	for range 100 {
 		if _, err := a.Send(now, 1, make([]byte, 10_000), Options{}); err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestWindowOfAReliableLink(t *testing.T) {
 		t.Errorf("%d pieces were sent again, %d timeouts, %d copies", st.Retransmits, st.Timeouts, st.Copies)
 	}
 
-	a, b = reliablePair(t, now)
+	a, b := reliablePair(t, now)
 	if _, err := a.Send(now, 1, make([]byte, 3000), Options{}); err != nil {
 		t.Fatal(err)
 	}
