@@ -179,6 +179,7 @@ func TestNumberOfAClosedChannelIsKeptWhileAHandlerRuns(t *testing.T) {
 			t.Errorf("while the handler runs b gets the number %d", id)
 		}
 		time.Sleep(3 * time.Second)
+		settle()
 		if !slices.Contains(log, "message slow on a, then a") {
 			t.Errorf("while the handler runs the number gets another channel: %q", log)
 		}

@@ -82,9 +82,7 @@ func newLinks(s *Server) *links {
 }
 
 func (l *links) start() {
-	if !l.server.config.Manual {
-		l.running.Go(func() { l.loop.Run() })
-	}
+	l.loop.Start(&l.running, nil)
 }
 
 // turn waits until a turn is due, at most until a time, and takes it. It returns

@@ -28,6 +28,7 @@ func TestServerMaySendAnyRateToALocalClient(t *testing.T) {
 			time.Sleep(16 * ms)
 		}
 		time.Sleep(time.Second)
+		settle()
 		if why != nil || got != sent {
 			t.Errorf("sent %d, got %d, %v, %v", sent, got, why, client.State())
 		}

@@ -89,7 +89,6 @@ done)
 row "what" "found" "bar" ""
 starts='^\s*go (func|[a-zA-Z.]+\()|\.Go\('
 bar "places that start goroutines" "$(code "$starts" "${library[@]}")" 5
-because "a WebSocket has one goroutine that reads and one that writes (net.Conn can only wait), and a client's race for a link has one"
 bar "places that start goroutines in cores" "$(code "$starts" "${cores[@]}")" 0 FAIL
 bar "mutexes" "$(code 'sync\.(RW)?Mutex' "${library[@]}")" 7
 bar "clock, lock, socket or dice in cores" \

@@ -121,9 +121,7 @@ func start(socket *udpio.Conn, c Config, single bool) *Endpoint {
 	e.loop = loop.New(host{e}, socket, loop.Config{Batch: n, InSize: inLen, OutSize: outLen, Manual: c.Manual})
 	e.polling.Keep, e.polling.After, e.polling.Ended = keep, yielded, endedEvent
 	e.signal = newHTTPSignal(&e.config)
-	if !c.Manual {
-		e.running.Go(e.run)
-	}
+	e.loop.Start(&e.running, e.ended)
 	return e
 }
 
@@ -152,16 +150,15 @@ func (e *Endpoint) Close() error {
 	e.loop.Close()
 	e.loop.Unlock()
 	if e.config.Manual {
-		e.run()
+		e.ended(e.loop.Run())
 	}
 	e.running.Wait()
 	return nil
 }
 
-// run is the endpoint's goroutine.
-func (e *Endpoint) run() {
+// ended closes the endpoint after its loop has ended.
+func (e *Endpoint) ended(error) {
 	defer e.socket.Close()
-	e.loop.Run()
 	e.shutDown()
 }
 

@@ -101,10 +101,8 @@ func start(sockets []*udpio.Conn, c Config) *Server {
 	st := sockets[0].Stats()
 	c.Logger.Info("rtcserver: listening", "addr", sockets[0].LocalAddr(), "shards", len(sockets),
 		"readBuffer", st.ReadBuffer, "writeBuffer", st.WriteBuffer, "batched", st.Batched)
-	if !c.Manual {
-		for _, sh := range s.shards {
-			s.running.Go(sh.run)
-		}
+	for _, sh := range s.shards {
+		sh.loop.Start(&s.running, sh.ended)
 	}
 	return s
 }
@@ -334,7 +332,7 @@ func (s *Server) closeSockets() {
 	end := func() {
 		for _, sh := range s.shards {
 			defer sh.socket.Close() // also if a handler panics
-			sh.run()
+			sh.ended(sh.loop.Run())
 		}
 	}
 	if s.config.Manual { // one goroutine calls Poll and Close

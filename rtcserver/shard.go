@@ -90,10 +90,9 @@ func newShard(s *Server, socket *udpio.Conn) *shard {
 	return sh
 }
 
-// run is the shard's goroutine. It returns when all handlers have run, after close or
-// after the socket has failed.
-func (s *shard) run() {
-	if err := s.loop.Run(); err != loop.ErrEnded {
+// ended closes the shard if its loop has ended because the socket has failed.
+func (s *shard) ended(err error) {
+	if err != loop.ErrEnded {
 		s.fail(err)
 	}
 }
@@ -101,8 +100,8 @@ func (s *shard) run() {
 // poll takes turns for Server.Poll; see loop.Poll.
 func (s *shard) poll(d time.Duration) error {
 	err := s.loop.Poll(d)
-	if err != nil && err != loop.ErrEnded {
-		s.fail(err)
+	if err != nil {
+		s.ended(err)
 	}
 	return err
 }

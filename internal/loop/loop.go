@@ -183,6 +183,19 @@ func (l *Loop[M]) Run() error {
 	}
 }
 
+// Start starts a goroutine in a group that calls Run and then ended, if it is not nil, with
+// the error. With Config.Manual it does nothing.
+func (l *Loop[M]) Start(group *sync.WaitGroup, ended func(error)) {
+	if l.config.Manual {
+		return
+	}
+	group.Go(func() {
+		if err := l.Run(); ended != nil {
+			ended(err)
+		}
+	})
+}
+
 // MaxPolled limits the datagrams of one Poll. It is larger than the number of datagrams in
 // a socket buffer of the default size.
 const MaxPolled = 1 << 14

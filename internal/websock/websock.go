@@ -99,8 +99,12 @@ func (c *Conn) init(ws *websocket.Conn, buffers Buffers) {
 
 // Start starts the two goroutines in a group.
 func (c *Conn) Start(group *sync.WaitGroup, h Handler) {
-	group.Go(func() { c.write(h.Room) })
-	group.Go(func() { h.Ended(c.read(h.Receive)) })
+	for _, f := range []func(){
+		func() { c.write(h.Room) },
+		func() { h.Ended(c.read(h.Receive)) },
+	} {
+		group.Go(f)
+	}
 }
 
 // RemoteAddr returns the address of the other end.
