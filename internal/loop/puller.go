@@ -43,10 +43,11 @@ func (p *Puller[E]) Saved() int { return len(p.saved) }
 func (p *Puller[E]) Poll(d time.Duration, turn func(time.Duration) error, busy error) iter.Seq[E] {
 	return func(yield func(E) bool) {
 		pulled := p.Pull(yield, func(saved bool) {
+			wait := d // of this range: a program may range over the sequence again
 			if saved {
-				d = 0
+				wait = 0
 			}
-			if err := turn(d); err != nil {
+			if err := turn(wait); err != nil {
 				p.Yield(p.Ended(err))
 			}
 		})

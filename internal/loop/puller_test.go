@@ -3,6 +3,7 @@ package loop
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // pull runs a Pull and returns the events that it yields; body reports whether to continue.
@@ -95,5 +96,23 @@ func TestPullAfterAPanic(t *testing.T) {
 	p.Yield("later")
 	if got, _ := pull(&p, nil); !slices.Equal(got, []string{"c", "of the body", "later"}) {
 		t.Errorf("%q, want c, of the body, later", got)
+	}
+}
+
+// A program may range over one sequence of a Poll several times: each range waits, but one that
+// has saved events to yield first.
+func TestPollTwice(t *testing.T) {
+	p := Puller[string]{Ended: func(err error) string { return err.Error() }}
+	var waits []time.Duration
+	poll := p.Poll(time.Second, func(d time.Duration) error { waits = append(waits, d); return nil }, nil)
+	p.Yield("saved")
+	var got []string
+	for range 3 {
+		for e := range poll {
+			got = append(got, e)
+		}
+	}
+	if want := []time.Duration{0, time.Second, time.Second}; !slices.Equal(waits, want) || !slices.Equal(got, []string{"saved"}) {
+		t.Errorf("the turns wait %v, want %v; the events are %q, want only saved", waits, want, got)
 	}
 }

@@ -91,6 +91,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 		p := u.AddrPort()
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}
+	if a == nil { // against the contract of net.PacketConn
+		return netip.AddrPort{}
+	}
 	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.AddrPort{}

@@ -232,3 +232,11 @@ func TestAnyPacketConnCarriesDatagrams(t *testing.T) {
 		}
 	})
 }
+
+// A connection of the program that breaks its contract, and names no sender, is not a fault of
+// the server: the sender is unknown.
+func TestSenderWithoutAnAddress(t *testing.T) {
+	if got := addrPort(nil); got.IsValid() {
+		t.Errorf("the address of no sender is %v, want none", got)
+	}
+}
