@@ -1,7 +1,9 @@
 package client
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -43,4 +45,36 @@ func TestConnectTriesAgain(t *testing.T) {
 			t.Errorf("Dial after Close: %v, want ErrClosed", err)
 		}
 	})
+}
+
+// A server refuses the credentials of the first attempt: Join gets new ones once and tries again at
+// once, also without Retry. A second refusal is final.
+func TestJoinGetsNewCredentialsOnce(t *testing.T) {
+	for _, retry := range []bool{false, true} {
+		testkit.OnNetwork(t, func(t *testing.T, network *netsim.Network) {
+			var seen []string
+			server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				seen = append(seen, r.Header.Get("Authorization"))
+				w.WriteHeader(http.StatusUnauthorized)
+				w.Write([]byte(`{"code":"token","error":"no","reason":"expired"}`))
+			})
+			socket := testkit.Listen(t, network, netip.MustParseAddrPort("198.51.100.7:0"))
+			e := testkit.Must(Serve(socket, Config{HTTP: &http.Client{Transport: testkit.Transport{Handler: server}}}))
+			defer e.Close()
+			begin, calls := time.Now(), 0
+			token := func(context.Context) (string, error) {
+				calls++
+				return fmt.Sprint("t", calls), nil
+			}
+			_, err := e.Join(t.Context(), "http://game.example/", SessionConfig{Retry: retry, Token: token})
+			if !isDenied(err) || len(seen) != 2 || seen[0] == seen[1] || calls != 2 || time.Since(begin) != 0 {
+				t.Errorf("Retry %v: %v after %v; the credentials were %q, of %d calls of Token; want a refusal at once after two", retry, err, time.Since(begin), seen, calls)
+			}
+			seen = nil
+			_, err = e.Join(t.Context(), "http://game.example/", SessionConfig{Retry: retry})
+			if !isDenied(err) || len(seen) != 1 {
+				t.Errorf("Retry %v: %v after %d requests without Token, want a refusal after one", retry, err, len(seen))
+			}
+		})
+	}
 }

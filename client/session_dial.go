@@ -57,14 +57,25 @@ func (e *Endpoint) Join(ctx context.Context, url string, sc SessionConfig) (*Ses
 	return e.join(ctx, url, sc, false)
 }
 
-// join makes attempts until one succeeds. Without SessionConfig.Retry it makes one.
+// join makes attempts until one succeeds. Without SessionConfig.Retry it makes one. If the
+// server refuses the credentials, join gets new ones from SessionConfig.Token, once, and tries
+// again at once.
 func (e *Endpoint) join(ctx context.Context, url string, sc SessionConfig, own bool) (*Session, error) {
+	denied := false
+	try := func(ctx context.Context) (*Session, error) {
+		s, err := e.joinOnce(ctx, url, sc, own)
+		if isDenied(err) && !denied && sc.Token != nil {
+			denied = true
+			s, err = e.joinOnce(ctx, url, sc, own)
+		}
+		return s, err
+	}
 	if !sc.Retry {
-		return e.joinOnce(ctx, url, sc, own)
+		return try(ctx)
 	}
 	for b := (backoff{of: needSession, next: firstBackoff}); ; {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		s, err := e.joinOnce(attempt, url, sc, own)
+		s, err := try(attempt)
 		cancel()
 		if sc.isFinal(err) || !mayPass(err) { // err may be nil
 			return s, err

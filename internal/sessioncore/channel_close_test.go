@@ -576,3 +576,25 @@ func TestRoomOnAChannel(t *testing.T) {
 		}
 	}
 }
+
+// While a session is closing a channel has no event of room, because Send returns ErrClosed.
+func TestNoRoomWhileTheSessionCloses(t *testing.T) {
+	w := open(t)
+	for {
+		if _, err := w.server.Send(w.now, chat, make([]byte, 100<<10), channel.Options{}); err != nil {
+			break
+		}
+	}
+	w.server.Close(w.now, session.CloseNormal, "", false)
+	closed := false
+	w.server.on = func(ev Event) {
+		closed = closed || ev.Type == EventClosed
+		if ev.Type == EventRoom {
+			t.Errorf("room on channel %d while the session closes", ev.Channel)
+		}
+	}
+	w.run(20 * time.Second)
+	if !closed {
+		t.Error("the session has not closed")
+	}
+}

@@ -26,7 +26,9 @@ func (s *Session) takeEvents(now time.Time) {
 		case channel.EventReceipt:
 			s.receipt(ev)
 		case channel.EventRoom:
-			s.emit(Event{Type: EventRoom, Channel: ev.Channel})
+			if !s.closing.begun { // then Send returns ErrClosed
+				s.emit(Event{Type: EventRoom, Channel: ev.Channel})
+			}
 		case channel.EventNarrow:
 			s.emit(Event{Type: EventNarrow})
 		case channel.EventStuck:
