@@ -73,6 +73,8 @@ async function internal(types) {
     for (const word of words(code(read(`node_modules/@typescript/${file}`)))) known.add(word);
   }
   const long = all.filter((name) => name.length > 1 && (!known.has(name) || ours.includes(name)));
+  const lone = long.filter((name) => !near.has(name));
+  if (lone.length) throw new Error(`shapes.mjs finds no class, type or literal with: ${lone.join(" ")}`);
   const { outputFiles } = await build({ ...options, minify: true, write: false });
   const taken = new Set(all.filter((name) => name.length > 1 && !long.includes(name)));
   return shortNames(long, taken, near, outputFiles[0].text);

@@ -1,7 +1,7 @@
 // Channels that either end opens and closes at run time, against the session of the Go server.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { maxPacket } from "../src/packet";
-import { Session } from "../src/session";
+import { open, Session } from "../src/session";
 import { type Channel, full, fullTable, type Mode, openLine } from "../src/table";
 import { utf8 } from "./bytes";
 import { GoProcess, type GoSession } from "./gopeer";
@@ -71,7 +71,7 @@ class Lives {
     this.w.join(this.newest(engine), this.newest(this.server), way, way);
     client.link(0, 50);
     this.server.link(0);
-    this.run(() => client.id !== 0n || client.phase > 1);
+    this.run(() => client.phase === open);
   }
 
   /** An engine whose datagrams begin with the number of the link, and which ignores those of other links. */
@@ -152,7 +152,7 @@ test.each([1, 2, 3, 4, 5])(
   (seed) => {
     const draw = random(seed);
     const l = new Lives(seed, { delay: 20, jitter: 30, loss: 0.15, duplicate: 0.1, reorder: 0.1, hold: 60 });
-    const numbers = new Map<number, number>(); // how often each was used
+    const numbers = new Set<number>();
     let opened = 0;
     l.w.every(40, 1000, (i) => {
       if (opened < 120 && draw() < 0.5 && l.open(opened, draw() < 0.5)) opened++;
@@ -166,16 +166,13 @@ test.each([1, 2, 3, 4, 5])(
       }
       if (i % 150 === 149) l.move();
     });
-    const used = (id: number): unknown => numbers.set(id, (numbers.get(id) ?? 0) + 1);
     l.run(() => {
-      for (const id of [...l.atClient.keys(), ...l.atServer.keys()]) used(id);
+      for (const id of [...l.atClient.keys(), ...l.atServer.keys()]) numbers.add(id);
       return opened === 120 && [...l.lives.values()].filter(({ closed }) => closed === 2).length === 120;
     });
     expect(l.ended).toEqual([]);
     expect([opened, l.atClient.size, l.atServer.size]).toEqual([120, 0, 0]);
-    expect([...numbers.keys()].sort()).toEqual([57, 58, 59, 60, 61, 62, 63]);
-    expect(l.client.config.table.length - 57, "the table is the first one").toBeLessThanOrEqual(7);
+    expect([...numbers].sort()).toEqual([57, 58, 59, 60, 61, 62, 63]);
     expect(Object.values(l.client.config.table).length).toBe(57);
-    expect(l.client.mux.stats().drops["stale-channel"] ?? 0).toBeGreaterThanOrEqual(0);
   },
 );
