@@ -2498,8 +2498,7 @@ var Session = class {
     let id = tableSize;
     while (table[id] && id < theirs) id++;
     if (id === theirs || c.queueLimit > maxQueue2) {
-      const most = `${theirs - tableSize} channels of at most ${maxQueue2} bytes`;
-      throw new SendError("fixed", `channel "${c.name}": the server lets this client have ${most}`);
+      throw new SendError("fixed", `channel "${c.name}": the server allows ${theirs - tableSize} channels of ${maxQueue2} bytes`);
     }
     this.mux.send(t, 0, Uint8Array.of(typeOpen, ...bytesOf(openLine(c, id))));
     this.opening.push(id);
@@ -2510,7 +2509,7 @@ var Session = class {
   /** Closes a channel that was opened at run time. What both ends have sent arrives first. */
   closeChannel(id) {
     this.mustTake();
-    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel lasts as long as the session");
+    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel cannot be closed");
     this.endChannel(id);
   }
   /** Throws if the session takes no more messages. */

@@ -327,8 +327,7 @@ export class Session {
     let id = tableSize;
     while (table[id] && id < theirs) id++;
     if (id === theirs || c.queueLimit > maxQueue) {
-      const most = `${theirs - tableSize} channels of at most ${maxQueue} bytes`;
-      throw new SendError("fixed", `channel "${c.name}": the server lets this client have ${most}`);
+      throw new SendError("fixed", `channel "${c.name}": the server allows ${theirs - tableSize} channels of ${maxQueue} bytes`);
     }
     this.mux.send(t, 0, Uint8Array.of(typeOpen, ...bytesOf(openLine(c, id))));
     this.opening.push(id);
@@ -340,7 +339,7 @@ export class Session {
   /** Closes a channel that was opened at run time. What both ends have sent arrives first. */
   closeChannel(id: number): void {
     this.mustTake();
-    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel lasts as long as the session");
+    if (id < this.tableSize || !this.closes) throw new SendError("fixed", "the channel cannot be closed");
     this.endChannel(id);
   }
 
