@@ -240,7 +240,7 @@ func (a *anchor) Append(now time.Time, b []byte, limit int) []byte {
 	return a.conn.session.Append(now, b, limit)
 }
 
-// Preload reads the anchor, the Conn and the session ahead, in this order.
+// Preload loads the anchor, the Conn and the session ahead, in this order.
 func (a *anchor) Preload(step int) {
 	switch step {
 	case 0:

@@ -90,7 +90,7 @@ func (s *Server) queueAll(to []*Conn, except *Conn, ch ChannelID, name string, b
 	return skipped, misuse
 }
 
-// preload reads memory that the next turns of a loop over conns need; the loop is at index
+// preload loads memory that the next turns of a loop over conns need; the loop is at index
 // i. Thousands of sessions do not fit the cache of a processor: see rtcserver.
 func preload(conns []*Conn, i int) {
 	const ahead = sessioncore.PreloadSteps + 1 // how many turns before its own a Conn is loaded

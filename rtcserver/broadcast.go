@@ -46,7 +46,7 @@ func (s *shard) sendTo(conns []*Conn, stream uint16, k Kind, b []byte) (n int) {
 	return n
 }
 
-// preload reads memory that the next turns of a loop over conns need; the loop is at index
+// preload loads memory that the next turns of a loop over conns need; the loop is at index
 // i. Thousands of connections do not fit the cache, and a message needs thirty cache lines
 // of four objects that point to each other. To load them when they are needed takes longer
 // than everything else in the loop. To load them a few turns before, one pointer in each

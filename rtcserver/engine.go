@@ -28,7 +28,7 @@ type Engine interface {
 	Deadline() time.Time
 	// Advance tells the engine the time, when Deadline has come.
 	Advance(now time.Time)
-	// Preload reads memory that Receive, Append and Deadline need, so that the processor has
+	// Preload loads memory that Receive, Append and Deadline need, so that the processor has
 	// it in its cache when the server calls them soon. A loop over many connections calls
 	// Preload with step 0, 1, 2 and 3, some connections ahead, and does other work in
 	// between. So each step may need what the step before has loaded. An engine with little

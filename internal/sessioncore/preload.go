@@ -11,16 +11,15 @@ const (
 	muxHot     = 1344
 )
 
-// Preload reads the memory that SendShared, Receive, Append and Deadline need, so that it
+// Preload loads the memory that SendShared, Receive, Append and Deadline need, so that it
 // is in the processor's cache when one of them is called soon. Each step needs the memory
-// that the step before has read. To wait for none of it, do other work between the steps.
-// Preload needs no lock: apart from the pointer to the Mux, which never changes, it uses
-// nothing that it reads.
+// that the step before has loaded. To wait for none of it, do other work between the steps.
+// Preload needs no lock: it reads only the pointer to the Mux, which never changes.
 func (s *Session) Preload(step int) {
 	switch step {
 	case 0:
-		prefetch.Read(s, sessionHot)
+		prefetch.First(s, sessionHot)
 	case 1:
-		prefetch.Read(s.mux, muxHot)
+		prefetch.First(s.mux, muxHot)
 	}
 }
