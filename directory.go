@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -206,30 +207,31 @@ func (d *directory) remove(c *Conn) []*Group {
 	return e.groups
 }
 
-// addGroup notes that c is in g. It returns false if c is over.
-func (d *directory) addGroup(c *Conn, g *Group) bool {
+// joinGroup makes c a member of g, and notes it for remove in the same step. It returns false
+// if c is a member already, or is over.
+func (d *directory) joinGroup(c *Conn, g *Group) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[c]
-	if e != nil {
-		e.groups = append(e.groups, g)
+	if e == nil || !g.roster.add(c) {
+		return false
 	}
-	return e != nil
+	e.groups = append(e.groups, g)
+	return true
 }
 
-func (d *directory) removeGroup(c *Conn, g *Group) {
+// leaveGroup undoes joinGroup. It returns false if c is not a member of g.
+func (d *directory) leaveGroup(c *Conn, g *Group) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.entries[c]
-	if e == nil {
-		return
+	if !g.roster.remove(c) {
+		return false
 	}
-	for i, o := range e.groups {
-		if o == g {
-			e.groups = append(e.groups[:i], e.groups[i+1:]...)
-			return
-		}
+	if e := d.entries[c]; e != nil { // else c is over, and the server removes it from its groups
+		i := slices.Index(e.groups, g)
+		e.groups = slices.Delete(e.groups, i, i+1)
 	}
+	return true
 }
 
 // spend notes that a token is used. It returns an error if the token was used before, has

@@ -20,24 +20,11 @@ func (s *Server) NewGroup() *Group { return &Group{server: s} }
 // Join adds a session. It returns false if the session is a member already, is over,
 // belongs to another server, or is a client's end.
 func (g *Group) Join(c *Conn) bool {
-	if c.server != g.server || !c.atServer || !g.roster.add(c) {
-		return false
-	}
-	if !g.server.directory.addGroup(c, g) {
-		g.roster.remove(c)
-		return false
-	}
-	return true
+	return c.server == g.server && c.atServer && g.server.directory.joinGroup(c, g)
 }
 
 // Leave removes a session. It returns false if the session is not a member.
-func (g *Group) Leave(c *Conn) bool {
-	if !g.roster.remove(c) {
-		return false
-	}
-	g.server.directory.removeGroup(c, g)
-	return true
-}
+func (g *Group) Leave(c *Conn) bool { return g.server.directory.leaveGroup(c, g) }
 
 // Len returns the number of members.
 func (g *Group) Len() int { return len(g.roster.all()) }

@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -21,6 +22,37 @@ func TestWhoMayJoinAGroup(t *testing.T) {
 		}
 		if !g.Join(server) || !slices.Equal(slices.Collect(g.Conns()), []*Conn{server}) {
 			t.Error("a session of the server does not join its group")
+		}
+	})
+}
+
+// A session becomes a member, or leaves, in one step with the server's note of it: nobody who holds
+// the lock of the directory sees one without the other. So a Leave between the two steps of a Join
+// cannot leave a note behind.
+func TestMembershipChangesInOneStepWithItsNote(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv, _ := newTestServer(t)
+		_, c, _ := join(t, srv, "ada")
+		g, d := srv.NewGroup(), &srv.directory
+		for members, change := range []func(*Conn) bool{g.Join, g.Leave} {
+			done := make(chan bool)
+			d.mu.Lock()
+			go func() { done <- change(c) }()
+			for range 1000 { // change runs meanwhile, as far as it can
+				runtime.Gosched()
+			}
+			if n, notes := g.Len(), len(d.entries[c].groups); n != members || notes != members {
+				t.Errorf("%d members and %d notes while the directory is locked, want %d of both", n, notes, members)
+			}
+			d.mu.Unlock()
+			if !<-done {
+				t.Error("the change fails, want success")
+			}
+			d.mu.Lock()
+			if n, notes := g.Len(), len(d.entries[c].groups); n != 1-members || notes != 1-members {
+				t.Errorf("%d members and %d notes after the change, want %d of both", n, notes, 1-members)
+			}
+			d.mu.Unlock()
 		}
 	})
 }

@@ -210,12 +210,13 @@ func (s *Server) log(c *Conn, msg string, args ...any) {
 // Shutdown refuses new clients, closes every session with session.CloseShutdown and text
 // after its reliable messages are delivered, and closes the port. It does not wait for a
 // session without a link, nor for one from which nothing arrives for Config.Silence. When
-// ctx is done it closes all sessions at once. When it returns, every Close handler has
-// run. It returns a *ShutdownError if ctx was done first, or if a session was closed
-// before its reliable messages were delivered. With Config.Manual call Shutdown on the
-// goroutine that calls Poll; the next Poll yields the events that the Handler has no func
-// for. In a handler or, with Manual, inside the range over Poll, Shutdown returns
-// session.ErrInHandler and does nothing.
+// ctx is done it closes all sessions at once. Give ctx a deadline: a client that answers
+// pings and acknowledges no message holds Shutdown until ctx is done. When Shutdown
+// returns, every Close handler has run. It returns a *ShutdownError if ctx was done first,
+// or if a session was closed before its reliable messages were delivered. With
+// Config.Manual call Shutdown on the goroutine that calls Poll; the next Poll yields the
+// events that the Handler has no func for. In a handler or, with Manual, inside the range
+// over Poll, Shutdown returns session.ErrInHandler and does nothing.
 func (s *Server) Shutdown(ctx context.Context, text string) error {
 	if handling.Now() || s.config.Manual && !s.polling.Start() {
 		return session.ErrInHandler
