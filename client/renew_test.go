@@ -173,6 +173,40 @@ func TestCloseWhileTheNewSessionOpens(t *testing.T) {
 	})
 }
 
+// A program closes its session while a new one opens, and the first close frame and the end of the
+// connection are lost. The server gets a later close frame, and does not keep the session until it
+// has been silent for too long.
+func TestCloseWhileTheNewSessionOpensIsRepeated(t *testing.T) {
+	inGame(t, echo, func(g *game) {
+		var ends []string
+		e := g.manual()
+		s, err := g.join(e, client.SessionConfig{Renew: true})
+		g.must(err)
+		wantAll(t, "at first", poll(e, time.Second, nil), "open")
+		g.server.Shutdown(g.t.Context(), "update")
+		next := testkit.Must(godwit.Serve(testkit.Listen(g.t, g.network, gameAddr), godwit.Config{Channels: table, Handler: godwit.Handler{
+			Close: func(_ *godwit.Conn, why godwit.CloseReason) { ends = append(ends, why.String()) },
+		}}))
+		defer next.Close()
+		g.next.Store(next)
+		var got []string
+		for next.RTC().Stats().Opened == 0 {
+			got = append(got, poll(e, time.Millisecond, nil)...)
+		}
+		wantAll(t, "a restart", got, "renewing shutdown")
+		time.Sleep(20 * time.Millisecond) // one way
+		g.network.SetDefault(netsim.Link{Loss: 1})
+		s.Close(300, "quit")
+		wantAll(t, "the end", poll(e, 10*time.Millisecond, nil), "close code 300")
+		g.network.SetDefault(netsim.Link{Delay: 20 * time.Millisecond})
+		wantAll(t, "after the end", poll(e, time.Second, nil))
+		wantAll(t, "the server", ends, "closed by the other end: code 300: quit")
+		if n, m := next.Len(), e.Stats().Conns; n != 0 || m != 0 {
+			t.Errorf("the server has %d sessions, the client %d connections; want 0", n, m)
+		}
+	})
+}
+
 // TestNoRenewal has ends that no new session follows.
 func TestNoRenewal(t *testing.T) {
 	t.Run("kicked", func(t *testing.T) {

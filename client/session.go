@@ -258,8 +258,8 @@ func (s *Session) ready() bool {
 	s.told.take(s.session)
 	if s.state == sessionGivenUp { // nobody waits for the events of a new session
 		s.told.end(s.why)
-		s.end()
-		return true
+		s.cancel()
+		s.setState(sessionClosing) // the new session repeats its close frame until it is over
 	}
 	for i := range s.told.events {
 		s.processEvents(&s.told.events[i])

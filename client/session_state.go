@@ -7,15 +7,15 @@ import "github.com/godwit-rtc/godwit/session"
 //
 //	         it is open         no new one will follow       nothing more is sent
 //	opening ────────────► open ─────────────────────► closing ────────────────────► ended
-//	 │  │                 │  ▲                           ▲                           ▲ ▲
-//	 │  │ the endpoint is │  └───────────────┐           │                           │ │
-//	 │  │ closed          │                  │ it is open│                           │ │
-//	 │  └─────────────────┼──────────────────┼───────────┘                           │ │
-//	 │         it is over,│         an attempt                                       │ │
-//	 │      and is renewed└───► renewing ───────► reopening                          │ │
-//	 │                              │   ◄───────  │                                  │ │
-//	 │                              │ it failed   │        the end is told           │ │
-//	 │                              └─────────────┴──► givenUp ──────────────────────┘ │
+//	 │  │                 │  ▲                           ▲ ▲                           ▲
+//	 │  │ the endpoint is │  └───────────────┐           │ │ the end is told           │
+//	 │  │ closed          │                  │ it is open│ └───────────┐               │
+//	 │  └─────────────────┼──────────────────┼───────────┘             │               │
+//	 │         it is over,│         an attempt                         │               │
+//	 │      and is renewed└───► renewing ───────► reopening            │               │
+//	 │                              │   ◄───────  │                    │               │
+//	 │                              │ it failed   │                    │               │
+//	 │                              └─────────────┴──► givenUp ────────┘               │
 //	 └─────────────────────────────────────────────────────────────────────────────────┘
 //	                       it has ended before it was open
 //
@@ -48,7 +48,7 @@ var nextSessionStates = [sessionStates]uint8{
 	sessionClosing:   1 << sessionEnded,
 	sessionRenewing:  1<<sessionReopening | 1<<sessionGivenUp,
 	sessionReopening: 1<<sessionOpen | 1<<sessionRenewing | 1<<sessionGivenUp,
-	sessionGivenUp:   1 << sessionEnded,
+	sessionGivenUp:   1 << sessionClosing,
 }
 
 // renewing reports whether the session is over and reconnect begins a new one.

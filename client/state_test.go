@@ -30,7 +30,7 @@ func TestStatesOfASession(t *testing.T) {
 		{sessionClosing, sessionEnded},
 		{sessionRenewing, sessionReopening}, {sessionRenewing, sessionGivenUp},
 		{sessionReopening, sessionOpen}, {sessionReopening, sessionRenewing}, {sessionReopening, sessionGivenUp},
-		{sessionGivenUp, sessionEnded},
+		{sessionGivenUp, sessionClosing},
 	}, func(from, to sessionState) (bool, sessionState) {
 		s := Session{state: from, opened: make(chan struct{})}
 		ok := s.setState(to)
