@@ -1,7 +1,6 @@
 package godwit
 
 import (
-	"crypto/sha256"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -11,9 +10,6 @@ import (
 	"github.com/godwit-rtc/godwit/auth"
 	"github.com/godwit-rtc/godwit/session"
 )
-
-// hash is the hash of a resume token. A server keeps the hash and not the token.
-type hash = [sha256.Size]byte
 
 // directory has the tables of a server's sessions: all sessions, by resume token and by
 // the name of the Identity; the used tokens; the resume tokens of sessions that are over;

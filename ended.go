@@ -1,5 +1,10 @@
 package godwit
 
+import "crypto/sha256"
+
+// hash is the hash of a resume token. A server keeps the hash and not the token.
+type hash = [sha256.Size]byte
+
 // ended remembers the resume tokens of sessions that are over, so that the server can
 // tell a client that its session is over. A token that ended does not know may be of a
 // session of another server, or of an earlier process.
