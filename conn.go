@@ -225,8 +225,8 @@ func (c *Conn) Free(ch ChannelID) int {
 // Close ends the session. The session first delivers its reliable messages, for at most
 // Config.DrainTimeout; without a link it ends at once. During this time Send returns
 // session.ErrClosed, and the program gets no messages and no requests, but still
-// receipts, answers to requests of this end, and Room. Then the Close handlers of both
-// ends get the code, the text, and the number of bytes that were not delivered. At most
+// receipts and answers to requests of this end. Then the Close handlers of both ends
+// get the code, the text, and the number of bytes that were not delivered. At most
 // 256 bytes of text are sent, and none if it is not UTF-8. Close does not wait for any of
 // this. A second Close does nothing. A code above 65535 becomes 65535.
 func (c *Conn) Close(code session.CloseCode, text string) { c.close(code, text, false) }
