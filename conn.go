@@ -60,16 +60,14 @@ type Conn struct {
 	id       session.ID
 	identity Identity
 	kind     Kind
-	atServer bool // the server's end
+	atServer bool          // the server's end
+	arrivals atomic.Uint32 // links to which the client has come; see anchor.order
 	hello    []byte
 
 	// home is the anchor of the link whose lock guards the session; see acquire. It is
 	// nil until a link opens, or the only link closes before; until then nobody needs the
 	// session.
 	home atomic.Pointer[anchor]
-
-	// arrivals counts the links to which the client has come; see anchor.order.
-	arrivals atomic.Uint32
 
 	// newest is the link of the client's latest attempt to resume, or of its first request.
 	newest atomic.Pointer[rtcserver.Conn]

@@ -114,7 +114,7 @@ type Mux struct {
 
 	passes  [maxPriority + 1]uint64 // of each priority; see pick
 	closing closing
-	removed ChannelStats // of the channels that Remove has removed
+	removed *ChannelStats // of the channels that Remove has removed; nil if there are none
 
 	in     packet   // used by Receive; here, so that it is not allocated for each call
 	frame  frame    // used by Receive, too

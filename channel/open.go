@@ -79,6 +79,9 @@ func (m *Mux) StopReceiving(id ID) {
 // when Settled returns true.
 func (m *Mux) Remove(id ID) {
 	st := m.ChannelStats(id)
+	if m.removed == nil {
+		m.removed = new(ChannelStats)
+	}
 	m.removed.add(&st)
 	table := append(Channels{}, m.config.Channels...)
 	table[id-1] = Channel{}
@@ -101,7 +104,12 @@ func (m *Mux) clearNumber(id ID) {
 }
 
 // RemovedStats returns the sums of the counters of the channels that were removed.
-func (m *Mux) RemovedStats() ChannelStats { return m.removed }
+func (m *Mux) RemovedStats() ChannelStats {
+	if m.removed == nil {
+		return ChannelStats{}
+	}
+	return *m.removed
+}
 
 // add adds the counters of o.
 func (s *ChannelStats) add(o *ChannelStats) {

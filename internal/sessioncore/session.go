@@ -50,6 +50,26 @@ type Config struct {
 	MaxWaiting int
 }
 
+// settings is what a session needs of its Config after New. Config says what the fields mean.
+type settings struct {
+	Grace                       time.Duration
+	Silence                     time.Duration
+	Expires                     time.Time
+	Token                       Token
+	OpenTimeout                 time.Duration
+	Limits                      session.Limits
+	DrainTimeout                time.Duration
+	ClientChannels, ClientQueue int
+	MaxWaiting                  int
+}
+
+func (c *Config) settings() settings {
+	return settings{
+		Grace: c.Grace, Silence: c.Silence, Expires: c.Expires, Token: c.Token, OpenTimeout: c.OpenTimeout, Limits: c.Limits,
+		DrainTimeout: c.DrainTimeout, ClientChannels: c.ClientChannels, ClientQueue: c.ClientQueue, MaxWaiting: c.MaxWaiting,
+	}
+}
+
 func (c *Config) setDefaults() {
 	silence, alive := 3*time.Second, 2*time.Second
 	if c.Channel.Server {
@@ -105,7 +125,7 @@ type Session struct {
 	in          []channel.Event
 	closing     closing
 	lives       lives // channels opened at run time; the Mux has the table
-	config      Config
+	config      settings
 
 	messages, bytes bucket
 	raw             [1]channel.Event
@@ -156,7 +176,7 @@ func New(now time.Time, c Config) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{
-		config:   c,
+		config:   c.settings(),
 		server:   c.Channel.Server,
 		mux:      mux,
 		id:       c.ID,
