@@ -219,7 +219,7 @@ func (m *Mux) check(t testing.TB) {
 				t.Fatalf("channel %d: a list has %d messages, counted as %d", i, n, l.n)
 			}
 		}
-		if cost != s.cost || lost != s.lost || cost > s.cfg.QueueLimit {
+		if cost != s.cost || lost != int(s.lost) || cost > s.cfg.QueueLimit {
 			t.Fatalf("channel %d: cost %d counted as %d, lost %d counted as %d", i, cost, s.cost, lost, s.lost)
 		}
 	}

@@ -73,7 +73,7 @@ func (l *lostMessages) clear() {
 
 // found notes that n lost pieces need not be sent again, or were sent again.
 func (s *sender) found(n int) {
-	if s.lost -= n; s.lost == 0 {
+	if s.lost -= int32(n); s.lost == 0 {
 		s.losses.clear()
 	}
 }

@@ -60,7 +60,7 @@ func TestOldestLossFirst(t *testing.T) {
 					x.m.pieceSent(s, msg, 0, uint64(step), 0)
 				}
 			}
-			if s.lost != len(lost) {
+			if int(s.lost) != len(lost) {
 				t.Fatalf("seed %d, step %d: %d pieces are lost, want %d", seed, step, s.lost, len(lost))
 			}
 			if s.lost == 0 {

@@ -238,7 +238,7 @@ func (m *Mux) send(now time.Time, ch ID, b []byte, p *Shared, o Options) (Messag
 	}
 	if !m.room(s, o.Key, len(b)) {
 		s.stats.OverBudget++
-		s.refused, s.wanted = true, len(b)
+		s.refused, s.wanted = true, int32(len(b))
 		return 0, ErrBudget
 	}
 	msg := m.pool.message()

@@ -90,12 +90,12 @@ type sender struct {
 	shut    bool // the peer has not opened the channel yet
 	stopped bool // no channel has the number, or StopSending was called
 	refused bool // Send has returned ErrBudget, and no EventRoom was emitted since
-	wanted  int  // length of the last message that Send has refused
 
-	queue   list // messages not sent yet; the head may be sent in part
-	waiting list // messages sent whole whose fate is not known yet, oldest first
-	cost    int  // bytes of both lists, as they count against QueueLimit
-	lost    int  // pieces of waiting and of the head that must be sent again
+	queue   list  // messages not sent yet; the head may be sent in part
+	waiting list  // messages sent whole whose fate is not known yet, oldest first
+	cost    int   // bytes of both lists, as they count against QueueLimit
+	lost    int32 // pieces of waiting and of the head that must be sent again
+	wanted  int32 // length of the last message that Send has refused
 	losses  lostMessages
 	nextID  uint64
 	keys    map[uint64]*message // queued messages with a key
@@ -224,7 +224,7 @@ func (m *Mux) finish(s *sender, msg *message, fate Fate) {
 // emitRoom emits EventRoom if Send has refused a message of the channel, for which the
 // queue has room now.
 func (m *Mux) emitRoom(s *sender) {
-	if s.refused && s.cost <= s.cfg.QueueLimit-s.wanted-messageCost {
+	if s.refused && s.cost <= s.cfg.QueueLimit-int(s.wanted)-messageCost {
 		s.refused = false
 		m.events = append(m.events, Event{Type: EventRoom, Channel: s.id})
 	}
